@@ -1,0 +1,195 @@
+// Package configs holds endogate's configuration: one YAML file, decoded strictly,
+// over defaults that [Default] states, under ENDOGATE_… variables of the environment.
+//
+// Every other package takes plain fields; only cmd/endogate sees a whole [Config].
+package configs
+
+import (
+	"net/netip"
+	"path/filepath"
+	"runtime"
+	"time"
+)
+
+// Config is the whole configuration of a gateway.
+type Config struct {
+	DataDir      string        `koanf:"data_dir"`
+	Drain        Duration      `koanf:"drain"`
+	Log          Log           `koanf:"log"`
+	DICOM        DICOM         `koanf:"dicom"`
+	HTTP         HTTP          `koanf:"http"`
+	NATS         NATS          `koanf:"nats"`
+	Spool        Spool         `koanf:"spool"`
+	ONNXRuntime  ONNXRuntime   `koanf:"onnxruntime"`
+	Jobs         Jobs          `koanf:"jobs"`
+	Models       []Model       `koanf:"models"`
+	Routes       []Route       `koanf:"routes"`
+	Destinations []Destination `koanf:"destinations"`
+	Delivery     Delivery      `koanf:"delivery"`
+	Exam         Exam          `koanf:"exam"`
+	Reports      Reports       `koanf:"reports"`
+	FFmpeg       string        `koanf:"ffmpeg"`
+}
+
+// Log says how much is logged and in which form.
+type Log struct {
+	Level  string `koanf:"level"`  // debug, info, warn, error
+	Format string `koanf:"format"` // text, json
+}
+
+// DICOM describes the application entity.
+type DICOM struct {
+	AETitle         string   `koanf:"ae_title"`
+	Listen          string   `koanf:"listen"`
+	SOPClasses      []string `koanf:"sop_classes"` // UIDs or names of groups
+	Peers           []Peer   `koanf:"peers"`
+	MaxAssociations int      `koanf:"max_associations"`
+	MaxPerPeer      int      `koanf:"max_per_peer"`
+	MaxPDULength    Size     `koanf:"max_pdu_length"`
+	ARTIM           Duration `koanf:"artim"`
+	IdleTimeout     Duration `koanf:"idle_timeout"`
+	PDUTimeout      Duration `koanf:"pdu_timeout"`
+}
+
+// Peer may associate: a calling AE title bound to source addresses.
+type Peer struct {
+	AETitle string         `koanf:"ae_title"`
+	Hosts   []netip.Prefix `koanf:"hosts"`
+}
+
+// HTTP describes the admin API and web page.
+type HTTP struct {
+	Listen      string `koanf:"listen"`
+	AllowRemote bool   `koanf:"allow_remote"`
+}
+
+// NATS names the broker; an empty URL means the embedded one.
+type NATS struct {
+	URL             string `koanf:"url"`
+	CredentialsFile string `koanf:"credentials_file"`
+	CAFile          string `koanf:"ca_file"`
+}
+
+// Spool bounds the store of instances.
+type Spool struct {
+	Reserve     Size     `koanf:"reserve"`
+	InlineLimit Size     `koanf:"inline_limit"`
+	SegmentSize Size     `koanf:"segment_size"`
+	Retention   Duration `koanf:"retention"`
+}
+
+// ONNXRuntime says where the library is and how many threads a network may use.
+type ONNXRuntime struct {
+	Library string `koanf:"library"`
+	Threads int    `koanf:"threads"` // of one run
+}
+
+// Jobs says how inference work is handed out.
+type Jobs struct {
+	Workers    int      `koanf:"workers"`
+	MaxDeliver int      `koanf:"max_deliver"`
+	AckWait    Duration `koanf:"ack_wait"`
+}
+
+// Model names a model bundle.
+type Model struct {
+	Dir string `koanf:"dir"`
+}
+
+// Route says which instances go to which models and destinations; the first that matches is taken.
+type Route struct {
+	Name          string   `koanf:"name"`
+	Match         Match    `koanf:"match"`
+	Models        []string `koanf:"models"`
+	Destinations  []string `koanf:"destinations"`
+	ForwardSource bool     `koanf:"forward_source"`
+}
+
+// Match holds conditions on an instance: all that are given must hold, one value of each is enough.
+type Match struct {
+	Modality      []string `koanf:"modality"`
+	SOPClass      []string `koanf:"sop_class"`
+	CallingAE     []string `koanf:"calling_ae"`
+	StationName   []string `koanf:"station_name"`
+	ProcedureCode []string `koanf:"procedure_code"`
+}
+
+// Destination receives what the gateway made.
+type Destination struct {
+	Name    string `koanf:"name"`
+	Kind    string `koanf:"kind"` // dicom
+	AETitle string `koanf:"ae_title"`
+	Address string `koanf:"address"`
+}
+
+// Delivery bounds the retries towards a destination.
+type Delivery struct {
+	MinBackoff Duration `koanf:"min_backoff"`
+	MaxBackoff Duration `koanf:"max_backoff"`
+	GiveUp     Duration `koanf:"give_up"` // park what could not be delivered for so long
+	Timeout    Duration `koanf:"timeout"` // of one response
+}
+
+// Exam says when an exam is complete.
+type Exam struct {
+	Quiet   Duration `koanf:"quiet"`
+	MaxWait Duration `koanf:"max_wait"`
+}
+
+// Reports describes the objects the gateway makes.
+type Reports struct {
+	InstitutionName    string  `koanf:"institution_name"`
+	StationName        string  `koanf:"station_name"`
+	DeviceSerialNumber string  `koanf:"device_serial_number"`
+	TimeZone           string  `koanf:"time_zone"`
+	ColourMap          string  `koanf:"colour_map"`
+	Opacity            float64 `koanf:"opacity"`
+	KeyImages          int     `koanf:"key_images"` // per class
+}
+
+// Default returns the configuration of a gateway that nobody configured:
+// it listens on the registered DICOM port and accepts nobody, as no peer is listed.
+func Default() Config {
+	return Config{
+		DataDir: "./data",
+		Drain:   Duration(30 * time.Second),
+		Log:     Log{Level: "info", Format: "text"},
+		DICOM: DICOM{
+			AETitle:         "ENDOGATE",
+			Listen:          ":11112",
+			SOPClasses:      []string{"endoscopic", "photographic", "secondary-capture"},
+			Peers:           []Peer{},
+			MaxAssociations: 64,
+			MaxPerPeer:      16,
+			MaxPDULength:    128 << 10,
+			ARTIM:           Duration(10 * time.Second),
+			IdleTimeout:     Duration(60 * time.Second),
+			PDUTimeout:      Duration(60 * time.Second),
+		},
+		HTTP:         HTTP{Listen: "127.0.0.1:8080"},
+		Spool:        Spool{Reserve: 2 << 30, InlineLimit: 1 << 20, SegmentSize: 64 << 20, Retention: Duration(72 * time.Hour)},
+		ONNXRuntime:  ONNXRuntime{Threads: 1},
+		Jobs:         Jobs{Workers: runtime.NumCPU(), MaxDeliver: 5, AckWait: Duration(60 * time.Second)},
+		Models:       []Model{},
+		Routes:       []Route{},
+		Destinations: []Destination{},
+		Delivery: Delivery{
+			MinBackoff: Duration(30 * time.Second),
+			MaxBackoff: Duration(30 * time.Minute),
+			GiveUp:     Duration(7 * 24 * time.Hour),
+			Timeout:    Duration(120 * time.Second),
+		},
+		Exam:    Exam{Quiet: Duration(60 * time.Second), MaxWait: Duration(4 * time.Hour)},
+		Reports: Reports{StationName: "ENDOGATE", DeviceSerialNumber: "1", TimeZone: "UTC", ColourMap: "jet", Opacity: 0.4, KeyImages: 5},
+		FFmpeg:  "ffmpeg",
+	}
+}
+
+// SpoolDir, LedgerFile and NATSDir are the places inside the data folder.
+func (c Config) SpoolDir() string { return filepath.Join(c.DataDir, "spool") }
+
+// LedgerFile is the ledger's database.
+func (c Config) LedgerFile() string { return filepath.Join(c.DataDir, "ledger.db") }
+
+// NATSDir is the embedded broker's store. It may be deleted while the gateway is stopped: the ledger rebuilds it.
+func (c Config) NATSDir() string { return filepath.Join(c.DataDir, "nats") }

@@ -1,0 +1,91 @@
+package configs
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func noEnvironment(string) (string, bool) { return "", false }
+
+func TestLoad_commentedFileIsDefault(t *testing.T) {
+	c, err := Load("endogate.yaml")
+	require.NoError(t, err)
+	assert.Equal(t, Default(), c)
+}
+
+func TestParse_unknownKeyHasLine(t *testing.T) {
+	_, err := parse([]byte("dicom:\n  ae_title: X\n  port: 104\nhttp:\n  tls: on\n"), noEnvironment)
+	require.Error(t, err)
+	assert.ErrorContains(t, err, "line 3: unknown key dicom.port")
+	assert.ErrorContains(t, err, "line 5: unknown key http.tls")
+}
+
+func TestParse_unknownKeyInList(t *testing.T) {
+	_, err := parse([]byte("destinations:\n  - name: pacs\n    kind: dicom\n    host: x\n"), noEnvironment)
+	assert.ErrorContains(t, err, "line 4: unknown key destinations[0].host")
+}
+
+func TestParse_environmentWins(t *testing.T) {
+	env := map[string]string{
+		"ENDOGATE_DICOM_AE_TITLE": "SCOPEGATE",
+		"ENDOGATE_EXAM_QUIET":     "5s",
+		"ENDOGATE_JOBS_WORKERS":   "3",
+		"ENDOGATE_DICOM_PEERS":    `[{"ae_title":"A","hosts":["10.0.0.0/8"]}]`,
+	}
+	c, err := parse([]byte("dicom: {ae_title: FILE}\n"), func(name string) (string, bool) { v, ok := env[name]; return v, ok })
+	require.NoError(t, err)
+	assert.Equal(t, "SCOPEGATE", c.DICOM.AETitle)
+	assert.Equal(t, 5*time.Second, c.Exam.Quiet.Std())
+	assert.Equal(t, 3, c.Jobs.Workers)
+	require.Len(t, c.DICOM.Peers, 1)
+	assert.Equal(t, "10.0.0.0/8", c.DICOM.Peers[0].Hosts[0].String())
+}
+
+func TestLoad_badValues(t *testing.T) {
+	for _, row := range []struct{ name, in, want string }{
+		{"time span", "exam: {quiet: soon}", "no time span"},
+		{"size", "spool: {reserve: 2 GB}", "no size"},
+		{"network", "dicom: {peers: [{ae_title: A, hosts: [x]}]}", "x"},
+		{"AE title", "dicom: {ae_title: \"12345678901234567\"}", "dicom.ae_title"},
+		{"no hosts", "dicom: {peers: [{ae_title: A}]}", "dicom.peers[0].hosts"},
+		{"remote page", "http: {listen: \":80\"}", "http.allow_remote"},
+		{"route to nowhere", "routes: [{name: r, models: [m], destinations: [x]}]", "not among the destinations"},
+		{"opacity", "reports: {opacity: 2}", "reports.opacity"},
+		{"not YAML", "dicom: [", "yaml"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "c.yaml")
+			require.NoError(t, os.WriteFile(path, []byte(row.in), 0o600))
+			_, err := Load(path)
+			assert.ErrorContains(t, err, row.want)
+		})
+	}
+}
+
+func TestValidate_allFaultsAtOnce(t *testing.T) {
+	c := Default()
+	c.DICOM.AETitle, c.Log.Level, c.Exam.Quiet = "", "loud", 0
+	err := c.Validate()
+	for _, key := range []string{"dicom.ae_title", "log.level", "exam.quiet"} {
+		assert.ErrorContains(t, err, key)
+	}
+}
+
+func TestSize_text(t *testing.T) {
+	for _, row := range []struct {
+		in   string
+		want Size
+	}{{"0", 0}, {"12", 12}, {"12B", 12}, {"128KiB", 128 << 10}, {"2GiB", 2 << 30}} {
+		var s Size
+		require.NoError(t, s.UnmarshalText([]byte(row.in)), row.in)
+		assert.Equal(t, row.want, s, row.in)
+	}
+	for _, in := range []string{"", "-1", "1.5GiB", "9999999TiB", "2GB"} {
+		assert.Error(t, new(Size).UnmarshalText([]byte(in)), in)
+	}
+}

@@ -1,0 +1,124 @@
+package configs
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Validate reports every fault of the configuration at once, each with its key.
+func (c Config) Validate() error {
+	var v faults
+	v.check(c.DataDir != "", "data_dir: empty; name the folder that holds spool and ledger")
+	v.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
+	v.oneOf("log.format", c.Log.Format, "text", "json")
+	v.check(c.Drain > 0, "drain: must be above zero")
+	c.DICOM.validate(&v)
+	v.address("http.listen", c.HTTP.Listen)
+	v.check(c.HTTP.AllowRemote || loopback(c.HTTP.Listen),
+		"http.listen: %q is reachable from the network and the page has no login; listen on 127.0.0.1 or set http.allow_remote", c.HTTP.Listen)
+	v.check(c.Spool.InlineLimit > 0 && c.Spool.InlineLimit <= 16<<20, "spool.inline_limit: must be above zero and at most 16MiB")
+	v.check(c.Spool.SegmentSize >= 4*c.Spool.InlineLimit, "spool.segment_size: must be at least four times spool.inline_limit")
+	v.check(c.ONNXRuntime.Threads > 0, "onnxruntime.threads: must be above zero")
+	v.check(c.Jobs.Workers > 0, "jobs.workers: must be above zero")
+	v.check(c.Jobs.MaxDeliver > 0, "jobs.max_deliver: must be above zero")
+	v.check(c.Jobs.AckWait.Std() >= time.Second, "jobs.ack_wait: must be 1s or more")
+	v.check(c.Delivery.MinBackoff > 0 && c.Delivery.MinBackoff <= c.Delivery.MaxBackoff, "delivery.min_backoff: must be above zero and at most delivery.max_backoff")
+	v.check(c.Delivery.Timeout > 0, "delivery.timeout: must be above zero")
+	v.check(c.Exam.Quiet > 0 && c.Exam.Quiet <= c.Exam.MaxWait, "exam.quiet: must be above zero and at most exam.max_wait")
+	c.Reports.validate(&v)
+	for i, m := range c.Models {
+		v.check(m.Dir != "", "models[%d].dir: empty; name the folder of a model bundle", i)
+	}
+	c.validateRoutes(&v)
+	return errors.Join(v...)
+}
+
+func (d DICOM) validate(v *faults) {
+	v.aeTitle("dicom.ae_title", d.AETitle)
+	v.address("dicom.listen", d.Listen)
+	v.check(len(d.SOPClasses) > 0, "dicom.sop_classes: empty; nothing could be received")
+	v.check(d.MaxAssociations > 0, "dicom.max_associations: must be above zero")
+	v.check(d.MaxPerPeer > 0, "dicom.max_per_peer: must be above zero")
+	v.check(d.MaxPDULength >= 4<<10 && d.MaxPDULength <= 1<<20, "dicom.max_pdu_length: must be from 4KiB to 1MiB")
+	v.check(d.ARTIM > 0, "dicom.artim: must be above zero")
+	v.check(d.IdleTimeout > 0, "dicom.idle_timeout: must be above zero")
+	v.check(d.PDUTimeout > 0, "dicom.pdu_timeout: must be above zero")
+	for i, peer := range d.Peers {
+		if peer.AETitle != "*" {
+			v.aeTitle(fmt.Sprintf("dicom.peers[%d].ae_title", i), peer.AETitle)
+		}
+		v.check(len(peer.Hosts) > 0, "dicom.peers[%d].hosts: empty; list the networks the peer may come from, such as 10.1.2.0/24", i)
+	}
+}
+
+func (r Reports) validate(v *faults) {
+	v.oneOf("reports.colour_map", r.ColourMap, "jet", "turbo", "viridis", "inferno")
+	v.check(r.Opacity > 0 && r.Opacity <= 1, "reports.opacity: must be above 0 and at most 1")
+	v.check(r.KeyImages > 0, "reports.key_images: must be above zero")
+	v.check(r.StationName != "" && len(r.StationName) <= 16, "reports.station_name: must have 1 to 16 characters")
+	v.check(r.DeviceSerialNumber != "" && len(r.DeviceSerialNumber) <= 64, "reports.device_serial_number: must have 1 to 64 characters")
+	_, err := time.LoadLocation(r.TimeZone)
+	v.check(err == nil, "reports.time_zone: %q is unknown; write UTC or a name such as Europe/Oslo", r.TimeZone)
+}
+
+func (c Config) validateRoutes(v *faults) {
+	var destinations, routes []string
+	for i, d := range c.Destinations {
+		key := fmt.Sprintf("destinations[%d]", i)
+		v.check(name.MatchString(d.Name), "%s.name: %q; use letters, digits, - and _", key, d.Name)
+		v.check(!slices.Contains(destinations, d.Name), "%s.name: %q is there twice", key, d.Name)
+		destinations = append(destinations, d.Name)
+		v.oneOf(key+".kind", d.Kind, "dicom")
+		v.aeTitle(key+".ae_title", d.AETitle)
+		v.address(key+".address", d.Address)
+	}
+	for i, r := range c.Routes {
+		key := fmt.Sprintf("routes[%d]", i)
+		v.check(name.MatchString(r.Name), "%s.name: %q; use letters, digits, - and _", key, r.Name)
+		v.check(!slices.Contains(routes, r.Name), "%s.name: %q is there twice", key, r.Name)
+		routes = append(routes, r.Name)
+		v.check(len(r.Models) > 0 || r.ForwardSource, "%s.models: empty, and forward_source is off: the route would do nothing", key)
+		for _, d := range r.Destinations {
+			v.check(slices.Contains(destinations, d), "%s.destinations: %q is not among the destinations (%s)", key, d, strings.Join(destinations, ", "))
+		}
+	}
+}
+
+type faults []error
+
+func (v *faults) check(ok bool, format string, args ...any) {
+	if !ok {
+		*v = append(*v, fmt.Errorf(format, args...))
+	}
+}
+
+func (v *faults) oneOf(key, value string, allowed ...string) {
+	v.check(slices.Contains(allowed, value), "%s: %q; write one of %s", key, value, strings.Join(allowed, ", "))
+}
+
+func (v *faults) address(key, value string) {
+	_, _, err := net.SplitHostPort(value)
+	v.check(err == nil, "%s: %q is no address; write host:port", key, value)
+}
+
+var name = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$`)
+
+// aeTitle holds value to PS3.5 table 6.2-1: 1 to 16 characters, no backslash, no control characters.
+func (v *faults) aeTitle(key, value string) {
+	ok := len(strings.TrimSpace(value)) > 0 && len(value) <= 16
+	for _, c := range []byte(value) {
+		ok = ok && c >= ' ' && c <= '~' && c != '\\'
+	}
+	v.check(ok, "%s: %q is no AE title; 1 to 16 printable characters without backslash", key, value)
+}
+
+func loopback(address string) bool {
+	host, _, _ := net.SplitHostPort(address)
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
