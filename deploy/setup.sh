@@ -1,11 +1,8 @@
 #!/usr/bin/env bash
-# Installs what is missing and nothing else; a second run has nothing to do.
+# Installs what is missing to build and run; with --test also the peers that the tests speak to.
+# A second run has nothing to do.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-
-ort_version=1.30.0
-ort_sha512=twhs1C2C/BFkz1yc5OY0KIU2GUq6DURO7hD4bx5Q2Qy3nAMJwRXW8xU3NVczE29VA9lolLOYepoD8fjTGOfIqw==
-ort_library=bin/lib/libonnxruntime.so.1
 
 say() { printf 'setup: %s\n' "$*"; }
 die() { printf 'setup: %s\n' "$*" >&2; exit 1; }
@@ -15,15 +12,17 @@ packages=()
 need() { [ -e "$1" ] || command -v "$1" >/dev/null 2>&1 || packages+=("$2"); }
 need gcc gcc
 need /usr/include/stdlib.h libc6-dev
-need curl curl
 need npm npm
+need openssl openssl
 need ffmpeg ffmpeg
-need storescp dcmtk
-need dciodvfy dicom3tools
-need /usr/sbin/Orthanc orthanc
-need /usr/share/orthanc/plugins/libOrthancDicomWeb.so orthanc-dicomweb
-need chromium chromium
 need go golang-go
+if [ "${1-}" = --test ]; then
+	need storescp dcmtk
+	need dciodvfy dicom3tools
+	need /usr/sbin/Orthanc orthanc
+	need /usr/share/orthanc/plugins/libOrthancDicomWeb.so orthanc-dicomweb
+	need chromium chromium
+fi
 
 if [ ${#packages[@]} -gt 0 ]; then
 	say "installing ${packages[*]}"
@@ -39,17 +38,31 @@ have=$(GOTOOLCHAIN=auto go env GOVERSION 2>/dev/null || true)
 [ -n "$have" ] || die "Go $wanted or newer is needed; install it and run make setup again"
 printf 'go%s\n%s\n' "$wanted" "$have" | sort -V -C || die "Go $wanted or newer is needed, found $have; install it and run make setup again"
 
-if [ ! -e "$ort_library" ] || [ "$(cat bin/lib/version 2>/dev/null)" != "$ort_version" ]; then
-	say "fetching ONNX Runtime $ort_version"
+# from_npm NAME VERSION SHA512 PATH TARGET: PATH inside the package becomes TARGET, once its checksum is right
+from_npm() {
+	local name=$1 version=$2 sha512=$3 path=$4 target=$5
+	[ -e "$target" ] && [ "$(cat "$target.version" 2>/dev/null)" = "$version" ] && return
+	say "fetching $name $version"
+	local tmp sum
 	tmp=$(mktemp -d)
-	trap 'rm -rf "$tmp"' EXIT
-	(cd "$tmp" && npm pack --silent "onnxruntime-node@$ort_version" >/dev/null 2>&1) ||
-		die "npm could not fetch onnxruntime-node@$ort_version; is the package registry reachable?"
-	archive=$tmp/onnxruntime-node-$ort_version.tgz
-	sum=$(openssl dgst -sha512 -binary "$archive" | base64 -w0)
-	[ "$sum" = "$ort_sha512" ] || die "onnxruntime-node@$ort_version has checksum $sum, expected $ort_sha512; nothing was installed"
-	mkdir -p bin/lib
-	tar -xzf "$archive" -C "$tmp" package/bin/napi-v6/linux/x64/libonnxruntime.so.1
-	mv "$tmp/package/bin/napi-v6/linux/x64/libonnxruntime.so.1" "$ort_library"
-	echo "$ort_version" >bin/lib/version
+	trap "rm -rf '$tmp'" EXIT
+	(cd "$tmp" && npm pack --silent "$name@$version" >/dev/null 2>&1) ||
+		die "npm could not fetch $name@$version; is the package registry reachable?"
+	sum=$(openssl dgst -sha512 -binary "$tmp"/*.tgz | base64 -w0)
+	[ "$sum" = "$sha512" ] || die "$name@$version has checksum $sum, expected $sha512; nothing was installed"
+	tar -xzf "$tmp"/*.tgz -C "$tmp" "package/$path"
+	mkdir -p "$(dirname "$target")"
+	rm -rf "$target"
+	mv "$tmp/package/$path" "$target"
+	echo "$version" >"$target.version"
+	rm -rf "$tmp"
+}
+
+from_npm onnxruntime-node 1.30.0 \
+	twhs1C2C/BFkz1yc5OY0KIU2GUq6DURO7hD4bx5Q2Qy3nAMJwRXW8xU3NVczE29VA9lolLOYepoD8fjTGOfIqw== \
+	bin/napi-v6/linux/x64/libonnxruntime.so.1 bin/lib/libonnxruntime.so.1
+if [ "${1-}" = --test ]; then
+	from_npm @ohif/app 3.13.2 \
+		WZdxmpmG7rqFgW9ZJLcbgr3XCtLi1KDNPoMaeY5PPe6j4G4fjEjjkycZM6C6Zk2F87BKxFfpq+jd5xXZB9E8EA== \
+		dist bin/ohif
 fi
