@@ -1,0 +1,156 @@
+package inference
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+)
+
+// Files of a model bundle.
+const (
+	ManifestFile = "model.yaml"
+	NetworkFile  = "model.onnx"
+)
+
+// maxManifest bounds what is parsed; a manifest with a thousand classes has 250 KiB.
+const maxManifest = 4 << 20
+
+// maxNetwork is what protobuf can hold in one message.
+const maxNetwork = 2 << 30
+
+// Kind says what a model looks at.
+type Kind string
+
+// The kinds of model.
+const (
+	Still Kind = "still"
+	Video Kind = "video"
+)
+
+// Role says what a class is good for in a report.
+type Role string
+
+// The roles of a class. Only a finding is explained by a map.
+const (
+	RoleFinding  Role = "finding"
+	RoleLandmark Role = "landmark"
+	RoleNormal   Role = "normal"
+	RoleQuality  Role = "quality"
+)
+
+// Code is a coded concept (PS3.3 8.8).
+type Code struct{ Value, Scheme, Meaning string }
+
+// Class is an output of the network. Site is zero where the manifest has none.
+type Class struct {
+	Name      string
+	Threshold float64 // in (0,1]; a probability of at least this much is a finding
+	Role      Role
+	Finding   Code
+	Site      Code
+}
+
+// Activation turns logits into probabilities.
+type Activation string
+
+// The activations.
+const (
+	Softmax Activation = "softmax" // one class of many
+	Sigmoid Activation = "sigmoid" // each class by itself
+)
+
+// Output describes the network's logits.
+type Output struct {
+	Name       string
+	Activation Activation
+}
+
+// Explanation says how findings are explained by default.
+type Explanation struct {
+	Method string
+	Layer  string // "last", or the name of a node or tensor
+}
+
+// Bundle is a folder with a network and the manifest that says how to use it.
+// It is read once and not changed.
+type Bundle struct {
+	Dir    string
+	Digest string // SHA-256 of the network file, 64 hexadecimal digits
+
+	Name         string
+	Version      string
+	Kind         Kind
+	IntendedUse  string
+	Manufacturer string
+	Input        Input
+	Preprocess   []Step // in this order, before the resize
+	Output       Output
+	Classes      []Class // in the order of the network's outputs
+	Explain      Explanation
+}
+
+// LoadBundle reads and checks the bundle in dir. The error names every fault of the manifest with its line and key.
+func LoadBundle(dir string) (*Bundle, error) {
+	b, manifestErr := loadManifest(filepath.Join(dir, ManifestFile))
+	digest, networkErr := digestFile(filepath.Join(dir, NetworkFile))
+	if err := errors.Join(manifestErr, networkErr); err != nil {
+		return nil, err
+	}
+	b.Dir, b.Digest = dir, digest
+	return b, nil
+}
+
+// Network returns the bytes of the network file. They are what Digest was made of, or there is an error.
+func (b *Bundle) Network() ([]byte, error) {
+	path := filepath.Join(b.Dir, NetworkFile)
+	network, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("inference: model %s: %w", b.Name, err)
+	}
+	sum := sha256.Sum256(network)
+	if hex.EncodeToString(sum[:]) != b.Digest {
+		return nil, fmt.Errorf("inference: model %s: %s has changed since the bundle was loaded; restart to load it anew", b.Name, path)
+	}
+	return network, nil
+}
+
+// ClassNames returns the names of the classes in the order of the network's outputs.
+func (b *Bundle) ClassNames() []string {
+	names := make([]string, len(b.Classes))
+	for i, class := range b.Classes {
+		names[i] = class.Name
+	}
+	return names
+}
+
+func loadManifest(path string) (*Bundle, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("inference: model bundle: %w", err)
+	}
+	defer file.Close()
+	return readManifest(file, path)
+}
+
+func digestFile(path string) (string, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return "", fmt.Errorf("inference: model bundle: %w", err)
+	}
+	defer file.Close()
+	hash := sha256.New()
+	n, err := io.Copy(hash, io.LimitReader(file, maxNetwork))
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("inference: model bundle: %w", err)
+	case n == 0:
+		return "", fmt.Errorf("inference: model bundle: %s is empty", path)
+	case n == maxNetwork:
+		return "", fmt.Errorf("inference: model bundle: %s is larger than an ONNX file can be (2 GiB)", path)
+	}
+	return hex.EncodeToString(hash.Sum(nil)), nil
+}

@@ -1,0 +1,197 @@
+package inference
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+const demoDir = "../testdata/models/demo"
+
+func TestLoadBundle_demo(t *testing.T) {
+	b, err := LoadBundle(demoDir)
+	require.NoError(t, err)
+	assert.Equal(t, "demo-colon", b.Name)
+	assert.Equal(t, "1.0.0", b.Version)
+	assert.Equal(t, Still, b.Kind)
+	assert.Equal(t, []int64{1, 3, 160, 160}, b.Input.Shape())
+	assert.Equal(t, BilinearAntialias, b.Input.Resize)
+	assert.Equal(t, []Step{
+		{CropBorder: &CropBorder{Threshold: 30, MinFraction: 0.15, MinSize: 32}},
+		{MaskBox: &Box{Left: 0, Top: 0.62, Right: 0.38, Bottom: 1}},
+	}, b.Preprocess)
+	assert.Equal(t, []string{"polyp", "normal-cecum", "normal-mucosa", "inadequate-preparation", "esophagus"}, b.ClassNames())
+	assert.Equal(t, Class{
+		Name: "polyp", Threshold: 0.5, Role: RoleFinding,
+		Finding: Code{"68496003", "SCT", "Polyp of colon"}, Site: Code{"71854001", "SCT", "Colon"},
+	}, b.Classes[0])
+	assert.Equal(t, Explanation{Method: "gradcam", Layer: "last"}, b.Explain)
+	network, err := b.Network()
+	require.NoError(t, err)
+	assert.Len(t, network, 7773829)
+	assert.Len(t, b.Digest, 64)
+}
+
+func TestLoadBundle_faults(t *testing.T) {
+	demo, err := os.ReadFile(filepath.Join(demoDir, ManifestFile))
+	require.NoError(t, err)
+	tests := []struct {
+		name, replace, with string
+		want                string // the whole fault behind the file name
+	}{
+		{"unknown key", "version: 1.0.0", "version: 1.0.0\ncolour: red", "4: colour: unknown key; known here are classes, explain, input, intended_use, kind, manufacturer, name, output, preprocess, version"},
+		{"unknown nested key", "scale: 0.00392156862745098", "scale: 1\n  gamma: 2", "14: input.gamma: unknown key; known here are channels, layout, mean, name, resize, scale, size, std"},
+		{"missing", "version: 1.0.0\n", "", "2: version: missing"},
+		{"twice", "version: 1.0.0", "version: 1.0.0\nversion: 2", "4: version: given twice"},
+		{"name", "name: demo-colon", "name: Demo Colon", `2: name: is "Demo Colon"; must be lower case letters, digits, '.', '_' and '-'`},
+		{"version empty", "version: 1.0.0", "version: ''", "3: version: must not be empty"},
+		{"version null", "version: 1.0.0", "version:", "3: version: must be a text"},
+		{"version long", "version: 1.0.0", "version: " + strings.Repeat("1", 65), "3: version: is 65 bytes long; at most 64 are allowed"},
+		{"backslash", "manufacturer: endogate", `manufacturer: endo\gate`, "6: manufacturer: must not hold control characters or backslashes"},
+		{"kind", "kind: still", "kind: hologram", `4: kind: is "hologram"; must be one of still, video`},
+		{"layout", "layout: NCHW", "layout: NWHC", `9: input.layout: is "NWHC"; must be one of NCHW, NHWC`},
+		{"channels", "channels: RGB", "channels: GRB", `11: input.channels: is "GRB"; must be one of RGB, BGR`},
+		{"filter", "resize: bilinear-antialias", "resize: lanczos", `12: input.resize: is "lanczos"; must be one of bilinear-antialias, bicubic-antialias, area, bilinear, nearest`},
+		{"size zero", "size: [160, 160]", "size: [160, 0]", `10: input.size[1]: is "0"; must be a whole number from 1 to 4096`},
+		{"size huge", "size: [160, 160]", "size: [5000, 160]", `10: input.size[0]: is "5000"; must be a whole number from 1 to 4096`},
+		{"size one", "size: [160, 160]", "size: [160]", "10: input.size: has 1 values; must have 2"},
+		{"size scalar", "size: [160, 160]", "size: 160", "10: input.size: must be a list"},
+		{"scale zero", "scale: 0.00392156862745098", "scale: 0", `13: input.scale: is "0"; must be more than 0 and at most 1e+06`},
+		{"scale text", "scale: 0.00392156862745098", "scale: 1/255", `13: input.scale: is "1/255"; must be a number from -Inf to +Inf`},
+		{"mean short", "mean: [0.485, 0.456, 0.406]", "mean: [0.485, 0.456]", "14: input.mean: has 2 values; must have 3"},
+		{"mean nan", "mean: [0.485, 0.456, 0.406]", "mean: [NaN, 0.456, 0.406]", `14: input.mean[0]: is "NaN"; must be a number from -1e+06 to 1e+06`},
+		{"std zero", "std: [0.229, 0.224, 0.225]", "std: [0.229, 0, 0.225]", `15: input.std[1]: is "0"; must be more than 0 and at most 1e+06`},
+		{"input scalar", "input:\n  name: input", "input: [1]\ninput2:\n  name: input", "7: input: must be a mapping of keys to values"},
+		{"crop threshold", "threshold: 30", "threshold: 300", `19: preprocess[0].crop_border.threshold: is "300"; must be a whole number from 0 to 255`},
+		{"crop fraction", "min_fraction: 0.15", "min_fraction: 1.5", `19: preprocess[0].crop_border.min_fraction: is "1.5"; must be more than 0 and at most 1`},
+		{"crop size", "min_size: 32", "min_size: 0", `19: preprocess[0].crop_border.min_size: is "0"; must be a whole number from 1 to 65535`},
+		{"box range", "[0.0, 0.62, 0.38, 1.0]", "[0.0, 0.62, 0.38, 1.1]", `21: preprocess[1].mask_box[3]: is "1.1"; must be a number from 0 to 1`},
+		{"box empty", "[0.0, 0.62, 0.38, 1.0]", "[0.5, 0.62, 0.38, 1.0]", "21: preprocess[1].mask_box: is empty; must be [left, top, right, bottom] with left < right and top < bottom"},
+		{"step unknown", "mask_box:", "blur:", "21: preprocess[1]: a step must be either crop_border or mask_box"},
+		{"activation", "activation: softmax", "activation: relu", `24: output.activation: is "relu"; must be one of softmax, sigmoid`},
+		{"threshold zero", "{name: polyp, threshold: 0.5", "{name: polyp, threshold: 0", `26: classes[0].threshold: is "0"; must be more than 0 and at most 1`},
+		{"threshold high", "{name: polyp, threshold: 0.5", "{name: polyp, threshold: 50", `26: classes[0].threshold: is "50"; must be more than 0 and at most 1`},
+		{"role", "role: finding", "role: diagnosis", `26: classes[0].role: is "diagnosis"; must be one of finding, landmark, normal, quality`},
+		{"class twice", "name: normal-cecum", "name: polyp", `27: classes[1]: name "polyp" is already that of classes[0]`},
+		{"code letters", `code: "68496003"`, `code: polyp`, `26: classes[0].finding.code: "polyp" is not a SNOMED CT identifier: 6 to 16 digits of which the last one checks the others`},
+		{"code check digit", `code: "68496003"`, `code: "68496004"`, `26: classes[0].finding.code: "68496004" is not a SNOMED CT identifier: 6 to 16 digits of which the last one checks the others`},
+		{"dcm code", `code: "68496003", scheme: SCT`, `code: "1131", scheme: DCM`, `26: classes[0].finding.code: "1131" is not a code of DICOM: 6 digits`},
+		{"loinc code", `code: "68496003", scheme: SCT`, `code: "11311", scheme: LN`, `26: classes[0].finding.code: "11311" is not a LOINC code: digits, '-' and a check digit`},
+		{"scheme", `code: "68496003", scheme: SCT`, `code: "68496003", scheme: snomed`, `26: classes[0].finding.scheme: is "snomed"; must be a Coding Scheme Designator such as SCT, DCM, LN or 99LOCAL`},
+		{"code missing", `code: "68496003", scheme: SCT, meaning: Polyp of colon`, `code: "68496003", scheme: SCT`, "26: classes[0].finding.meaning: missing"},
+		{"finding missing", `finding: {code: "68496003", scheme: SCT, meaning: Polyp of colon}, `, "", "26: classes[0].finding: missing"},
+		{"method", "method: gradcam", "method: tea-leaves", `32: explain.method: is "tea-leaves"; must be one of gradcam`},
+		{"alias", "version: 1.0.0\nkind: still", "version: &v 1.0.0\nkind: *v", "4: kind: is not a single value; must be one of still, video"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			require.Contains(t, string(demo), tt.replace)
+			manifest := strings.Replace(string(demo), tt.replace, tt.with, 1)
+			_, err := readManifest(strings.NewReader(manifest), "model.yaml")
+			require.Error(t, err)
+			assert.Contains(t, strings.Split(err.Error(), "\n"), "inference: model.yaml:"+tt.want)
+		})
+	}
+}
+
+func TestReadManifest_wholeDocument(t *testing.T) {
+	tests := []struct{ name, in, want string }{
+		{"empty", "", "inference: model.yaml: not readable as YAML: EOF"},
+		{"list", "- a\n", "inference: model.yaml:1: must be a mapping of keys to values"},
+		{"syntax", "a: [1\nb: 2\n", "inference: model.yaml: not readable as YAML: line 1: did not find expected ',' or ']'"},
+		{"two documents", "a: 1\n---\nb: 2\n", "inference: model.yaml:2: more than one YAML document; keep one"},
+		{"too large", "a: " + strings.Repeat("x", maxManifest), "inference: model.yaml: larger than 4194304 bytes"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := readManifest(strings.NewReader(tt.in), "model.yaml")
+			require.Error(t, err)
+			assert.Equal(t, tt.want, err.Error())
+		})
+	}
+}
+
+func TestReadManifest_namesEveryFaultAtOnce(t *testing.T) {
+	_, err := readManifest(strings.NewReader("name: X\nkind: x\ncolour: red\n"), "model.yaml")
+	require.Error(t, err)
+	lines := strings.Split(err.Error(), "\n")
+	assert.Len(t, lines, 10) // two bad values, seven missing keys, one unknown key
+	for _, key := range []string{"name", "version", "kind", "intended_use", "manufacturer", "input", "output", "classes", "explain", "colour"} {
+		assert.Contains(t, err.Error(), ": "+key+": ")
+	}
+}
+
+func TestReadManifest_classesMissing(t *testing.T) {
+	demo, err := os.ReadFile(filepath.Join(demoDir, ManifestFile))
+	require.NoError(t, err)
+	before, _, found := bytes.Cut(demo, []byte("classes:"))
+	require.True(t, found)
+	_, err = readManifest(strings.NewReader(string(before)+"classes: []\nexplain: {method: gradcam, layer: last}\n"), "model.yaml")
+	require.Error(t, err)
+	assert.Equal(t, "inference: model.yaml:25: classes: must have at least one class", err.Error())
+}
+
+func TestLoadBundle_files(t *testing.T) {
+	dir := t.TempDir()
+	_, err := LoadBundle(dir)
+	require.ErrorIs(t, err, os.ErrNotExist)
+	assert.Contains(t, err.Error(), ManifestFile)
+	assert.Contains(t, err.Error(), NetworkFile)
+
+	manifest, err := os.ReadFile(filepath.Join(demoDir, ManifestFile))
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, ManifestFile), manifest, 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, NetworkFile), nil, 0o600))
+	_, err = LoadBundle(dir)
+	require.ErrorContains(t, err, "model.onnx is empty")
+
+	require.NoError(t, os.WriteFile(filepath.Join(dir, NetworkFile), []byte("one"), 0o600))
+	b, err := LoadBundle(dir)
+	require.NoError(t, err)
+	assert.Equal(t, "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed", b.Digest)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, NetworkFile), []byte("two"), 0o600))
+	_, err = b.Network()
+	require.ErrorContains(t, err, "has changed since the bundle was loaded")
+}
+
+func TestVerhoeff(t *testing.T) {
+	for _, id := range []string{"68496003", "17621005", "71854001", "32713005", "413261003", "32849002"} {
+		assert.True(t, verhoeff(id), id)
+		for i := range id { // every wrong digit is found
+			wrong := []byte(id)
+			wrong[i] = '0' + (wrong[i]-'0'+1)%10
+			assert.False(t, verhoeff(string(wrong)), string(wrong))
+		}
+	}
+}
+
+func FuzzReadManifest(f *testing.F) {
+	demo, err := os.ReadFile(filepath.Join(demoDir, ManifestFile))
+	require.NoError(f, err)
+	f.Add(demo)
+	f.Add([]byte("name: &a [*a]\n"))
+	f.Add([]byte("<<: {name: x}\nclasses: [{}, 1, [], null]\npreprocess: [{mask_box: [0,0,0,0]}]\n"))
+	f.Add([]byte("# nothing\n"))
+	f.Add([]byte("---\n...\n"))
+	f.Fuzz(func(t *testing.T, manifest []byte) {
+		b, err := readManifest(bytes.NewReader(manifest), "model.yaml")
+		if err != nil {
+			return
+		}
+		// What is accepted can be used.
+		if b.Input.Len() < 3 || len(b.Classes) == 0 || !validName.MatchString(b.Name) {
+			t.Fatalf("accepted %+v", b)
+		}
+		for _, c := range b.Classes {
+			if !(c.Threshold > 0 && c.Threshold <= 1) {
+				t.Fatalf("accepted threshold %g", c.Threshold)
+			}
+		}
+		b.Input.table()
+	})
+}

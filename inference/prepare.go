@@ -1,0 +1,170 @@
+package inference
+
+import (
+	"fmt"
+	"image"
+)
+
+// Step is one step of preprocessing: exactly one of its fields is set.
+type Step struct {
+	CropBorder *CropBorder
+	MaskBox    *Box
+}
+
+// CropBorder cuts off the dark border around the picture: it keeps the rows (columns) from the first to
+// the last in which at least MinFraction of the pixels have max(R,G,B) > Threshold. If fewer than MinSize
+// rows or columns would remain, it keeps the frame as it is.
+type CropBorder struct {
+	Threshold   uint8
+	MinFraction float64
+	MinSize     int
+}
+
+// Box is a rectangle in fractions, 0 to 1, of the frame as the steps before have left it.
+type Box struct{ Left, Top, Right, Bottom float64 }
+
+// in is the box in pixels of r; edges are cut off to whole pixels as Python's int() does.
+func (b Box) in(r image.Rectangle) image.Rectangle {
+	edge := func(fraction float64, length int) int { return int(fraction * float64(length)) }
+	return image.Rect(
+		edge(b.Left, r.Dx()), edge(b.Top, r.Dy()),
+		edge(b.Right, r.Dx()), edge(b.Bottom, r.Dy()),
+	).Add(r.Min)
+}
+
+// Prepare fills dst, of b.Input.Len() values, with img as the network wants it, and
+// returns where it comes from. Img is not changed.
+func (b *Bundle) Prepare(img *image.RGBA, dst []float32) (Geometry, error) {
+	bounds := img.Bounds()
+	switch {
+	case bounds.Empty():
+		return Geometry{}, fmt.Errorf("inference: prepare: frame has no pixels")
+	case len(dst) != b.Input.Len():
+		return Geometry{}, fmt.Errorf("inference: prepare: tensor holds %d values, the input has %d", len(dst), b.Input.Len())
+	}
+	v := &view{img: img, crop: bounds.Sub(bounds.Min)}
+	for _, step := range b.Preprocess {
+		switch {
+		case step.CropBorder != nil:
+			v.cropBorder(*step.CropBorder)
+		case step.MaskBox != nil:
+			v.masked = append(v.masked, step.MaskBox.in(v.crop))
+		}
+	}
+	b.Input.fill(v.resize(b.Input.Resize, b.Input.Columns, b.Input.Rows), dst)
+	return Geometry{Rows: bounds.Dy(), Columns: bounds.Dx(), crop: v.crop, masked: v.masked}, nil
+}
+
+// view is the part of a frame that the network sees. Crop and masked count from the frame's
+// upper left corner, wherever the image's bounds begin.
+type view struct {
+	img    *image.RGBA
+	crop   image.Rectangle
+	masked []image.Rectangle
+	line   []uint8
+}
+
+// row returns the RGBA bytes of row y of the frame between the edges of the crop, black where masked.
+// They are valid until the next call and must not be written to.
+func (v *view) row(y int) []uint8 {
+	from := v.img.PixOffset(v.img.Rect.Min.X+v.crop.Min.X, v.img.Rect.Min.Y+y)
+	row := v.img.Pix[from : from+4*v.crop.Dx()]
+	copied := false
+	for _, box := range v.masked {
+		box = box.Intersect(v.crop)
+		if y < box.Min.Y || y >= box.Max.Y {
+			continue
+		}
+		if !copied {
+			v.line = append(v.line[:0], row...)
+			row, copied = v.line, true
+		}
+		clear(row[4*(box.Min.X-v.crop.Min.X) : 4*(box.Max.X-v.crop.Min.X)])
+	}
+	return row
+}
+
+func (v *view) cropBorder(c CropBorder) {
+	rows, columns := make([]int, v.crop.Dy()), make([]int, v.crop.Dx())
+	for y := range rows {
+		row := v.row(v.crop.Min.Y + y)
+		for x := range columns {
+			if p := row[4*x : 4*x+3 : 4*x+3]; max(p[0], p[1], p[2]) > c.Threshold {
+				rows[y]++
+				columns[x]++
+			}
+		}
+	}
+	top, bottom := extent(rows, c.MinFraction*float64(len(columns)))
+	left, right := extent(columns, c.MinFraction*float64(len(rows)))
+	if bottom-top < c.MinSize || right-left < c.MinSize {
+		return
+	}
+	v.crop = image.Rect(left, top, right, bottom).Add(v.crop.Min)
+}
+
+// extent returns the first index that has at least enough, and one past the last.
+func extent(counts []int, enough float64) (first, end int) {
+	for i, n := range counts {
+		if float64(n) < enough {
+			continue
+		}
+		if end == 0 {
+			first = i
+		}
+		end = i + 1
+	}
+	return first, end
+}
+
+// resize returns the view as columns x rows pixels of RGB: horizontally first, then
+// vertically, rounded to 8 bits in between, as PIL does it.
+func (v *view) resize(f Filter, columns, rows int) []uint8 {
+	height := v.crop.Dy()
+	narrow := make([]uint8, 3*columns*height)
+	across := f.spans(v.crop.Dx(), columns)
+	for y := range height {
+		resampleRow(v.row(v.crop.Min.Y+y), across, narrow[3*columns*y:3*columns*(y+1)])
+	}
+	resized := make([]uint8, 3*columns*rows)
+	sums := make([]int32, 3*columns)
+	for y, s := range f.spans(height, rows) {
+		resampleRows(narrow[3*columns*s.first:], s.taps, sums, resized[3*columns*y:3*columns*(y+1)])
+	}
+	return resized
+}
+
+const half = 1 << (fraction - 1)
+
+// resampleRow reduces a row of RGBA to a row of RGB.
+func resampleRow(row []uint8, across []span, dst []uint8) {
+	for x, s := range across {
+		r, g, b := int32(half), int32(half), int32(half)
+		p := row[4*s.first : 4*(s.first+len(s.taps))]
+		for _, tap := range s.taps {
+			r += tap * int32(p[0])
+			g += tap * int32(p[1])
+			b += tap * int32(p[2])
+			p = p[4:]
+		}
+		dst[3*x], dst[3*x+1], dst[3*x+2] = clip(r), clip(g), clip(b)
+	}
+}
+
+// resampleRows reduces as many rows of RGB as there are taps to one.
+func resampleRows(rows []uint8, taps []int32, sums []int32, dst []uint8) {
+	for i := range sums {
+		sums[i] = half
+	}
+	for i, tap := range taps {
+		row := rows[i*len(sums):][:len(sums)]
+		for j, p := range row {
+			sums[j] += tap * int32(p)
+		}
+	}
+	for i, sum := range sums {
+		dst[i] = clip(sum)
+	}
+}
+
+func clip(sum int32) uint8 { return uint8(min(max(sum>>fraction, 0), 255)) }
