@@ -89,3 +89,10 @@ func TestSize_text(t *testing.T) {
 		assert.Error(t, new(Size).UnmarshalText([]byte(in)), in)
 	}
 }
+
+func TestLoad_localFile(t *testing.T) {
+	c, err := Load("local.yaml")
+	require.NoError(t, err)
+	assert.Equal(t, []string{"demo"}, c.Routes[0].Models)
+	assert.Equal(t, "ORTHANC", c.Destinations[0].AETitle)
+}
