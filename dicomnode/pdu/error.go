@@ -1,0 +1,29 @@
+package pdu
+
+import (
+	"errors"
+	"fmt"
+)
+
+// ErrTooLarge says that a PDU announced more bytes than are allowed for its type.
+var ErrTooLarge = errors.New("longer than allowed")
+
+// Error is a PDU that cannot be decoded, with the reason for the A-ABORT that answers it.
+type Error struct {
+	Reason AbortReason
+	Err    error
+}
+
+// Error says what is wrong with the PDU; it quotes lengths and types, never contents.
+func (e *Error) Error() string { return "pdu: " + e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+func invalid(format string, args ...any) error {
+	return &Error{Reason: InvalidPDUParameterValue, Err: fmt.Errorf(format, args...)}
+}
+
+func unrecognized(t Type) error {
+	return &Error{Reason: UnrecognizedPDU, Err: fmt.Errorf("unrecognised type %02XH", uint8(t))}
+}
