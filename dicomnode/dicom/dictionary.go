@@ -1,0 +1,34 @@
+package dicom
+
+import (
+	"fmt"
+	"sort"
+)
+
+//go:generate go run dictgen.go /usr/share/libdcmtk17/dicom.dic
+
+const dictionaryRow = len("00080005CS")
+
+// VROf returns the VR that PS3.6 gives to t, "UN" where it names none. Of elements with several it
+// returns the unsigned or word one (US, OW); group lengths are UL, private creators LO.
+func VROf(t Tag) string {
+	group, element := t.Group(), t.Element()
+	switch {
+	case element == 0:
+		return "UL"
+	case group%2 == 1 && element >= 0x10 && element <= 0xFF:
+		return "LO" // PS3.5 7.8.1
+	case group%2 == 1:
+		return "UN"
+	case group&0xFF00 == 0x6000, group&0xFF00 == 0x5000:
+		group &= 0xFF00 // repeating groups, PS3.5 7.6
+	}
+	key := fmt.Sprintf("%04X%04X", group, element)
+	row := func(i int) string { return dictionary[i*dictionaryRow:][:dictionaryRow] }
+	n := len(dictionary) / dictionaryRow
+	i := sort.Search(n, func(i int) bool { return row(i)[:8] >= key })
+	if i < n && row(i)[:8] == key {
+		return row(i)[8:]
+	}
+	return "UN"
+}
