@@ -1,0 +1,214 @@
+package spool
+
+import (
+	"fmt"
+	"sync"
+)
+
+// pending is a record that waits to be written.
+type pending struct {
+	header recordHeader
+	meta   []byte
+	data   [][]byte
+	slot   slot
+
+	seq  uint64
+	err  error
+	turn chan bool // true: lead the next group; false: done
+}
+
+func (p *pending) size() int64 { return recordHeaderSize + int64(len(p.meta)) + p.header.dataLen }
+
+// committer orders the writers of the log. One of them leads at a time: it alone
+// touches active and next.
+type committer struct {
+	mu      sync.Mutex
+	idle    sync.Cond
+	queue   []*pending
+	leading bool
+	stopped bool
+
+	active *segment // being written; nil: the next commit opens one
+	next   uint64   // Seq of the next record
+}
+
+// stop refuses new commits and waits for those under way. It reports false if it was called before.
+func (c *committer) stop() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.stopped {
+		return false
+	}
+	c.stopped = true
+	for c.leading {
+		c.idle.Wait()
+	}
+	return true
+}
+
+// join queues p and returns true when the caller must lead, false when p is done.
+func (c *committer) join(p *pending) bool {
+	c.mu.Lock()
+	if c.stopped {
+		c.mu.Unlock()
+		p.err = ErrClosed
+		return false
+	}
+	c.queue = append(c.queue, p)
+	if !c.leading {
+		c.leading = true
+		c.mu.Unlock()
+		return true
+	}
+	c.mu.Unlock()
+	return <-p.turn
+}
+
+// take removes from the queue the records that fit into room, at least one.
+func (c *committer) take(room int64) []*pending {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := 0
+	for n < len(c.queue) && (n == 0 || c.queue[n].size() <= room) {
+		room -= c.queue[n].size()
+		n++
+	}
+	group := c.queue[:n:n]
+	c.queue = c.queue[n:]
+	return group
+}
+
+// handOver lets the first that waits lead, or leaves the log idle.
+func (c *committer) handOver() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.queue) > 0 {
+		c.queue[0].turn <- true
+		return
+	}
+	c.queue = nil
+	c.leading = false
+	c.idle.Broadcast()
+}
+
+// append writes the record of p and returns once it is durable.
+func (s *Spool) append(p *pending) error {
+	p.turn = make(chan bool, 1)
+	if !s.commits.join(p) {
+		return p.err
+	}
+	// p is the first in the queue: whoever leads was first to come or first to wait.
+	room := s.room(p.size())
+	group := s.commits.take(room)
+	err := s.writeGroup(group)
+	if err == nil {
+		s.publish(s.commits.active, group)
+	}
+	s.commits.handOver()
+	for _, q := range group[1:] {
+		q.err = err
+		q.turn <- false
+	}
+	return err
+}
+
+// room returns the bytes left in the segment being written, retiring it when n does not fit.
+func (s *Spool) room(n int64) int64 {
+	c := &s.commits
+	if g := c.active; g != nil {
+		if g.end+n <= g.size {
+			return g.size - g.end
+		}
+		// The unused end of the file is all that can be lost here.
+		_ = g.retire()
+		c.active = nil
+	}
+	return s.o.SegmentSize - segmentHeaderSize
+}
+
+// writeGroup makes the records of group durable, all or none.
+func (s *Spool) writeGroup(group []*pending) error {
+	c := &s.commits
+	if c.active == nil {
+		g, err := s.createSegment(c.next)
+		if err != nil {
+			return fmt.Errorf("spool: commit: new segment: %w", full(err))
+		}
+		c.active = g
+		s.addSegment(g)
+	}
+	g := c.active
+	end, err := s.writeRecords(g, group)
+	if err != nil {
+		// What the disk kept of this group is unknown: nothing more goes into this file.
+		_ = g.retire()
+		c.active = nil
+		return fmt.Errorf("spool: commit: %w", full(err))
+	}
+	g.end = end
+	c.next += uint64(len(group))
+	return nil
+}
+
+// writeRecords writes group at the end of g and syncs it; it returns the new end.
+func (s *Spool) writeRecords(g *segment, group []*pending) (int64, error) {
+	bufs := make([][]byte, 0, 4*len(group))
+	end := g.end
+	for i, p := range group {
+		p.seq = s.commits.next + uint64(i)
+		p.header.seq = p.seq
+		p.slot.seq, p.slot.off, p.slot.size = p.seq, end, p.size()
+		bufs = append(bufs, encodeRecordHead(p.header, g.salt, p.meta))
+		bufs = append(bufs, p.data...)
+		end += p.size()
+	}
+	if err := s.step("log:begin"); err != nil {
+		return 0, err
+	}
+	if err := writeVector(g.f, bufs, g.end); err != nil {
+		return 0, err
+	}
+	if err := s.step("log:written"); err != nil {
+		return 0, err
+	}
+	if err := syncData(g.f); err != nil {
+		return 0, fmt.Errorf("sync %s: %w", g.f.Name(), err)
+	}
+	return end, s.step("log:synced")
+}
+
+// addSegment puts g at the end of the log, in place of one of the same name.
+func (s *Spool) addSegment(g *segment) {
+	s.mu.Lock()
+	if n := len(s.segs); n > 0 && s.segs[n-1].first == g.first {
+		s.segs[n-1] = g
+	} else {
+		s.segs = append(s.segs, g)
+	}
+	unneeded := s.sweep()
+	s.mu.Unlock()
+	_ = removeSegments(unneeded) // costs space until the next Open, not the commit
+}
+
+// publish makes committed records visible.
+func (s *Spool) publish(g *segment, group []*pending) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range group {
+		s.insert(g, p.slot)
+	}
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+// insert adds a slot to the index.
+func (s *Spool) insert(g *segment, sl slot) {
+	g.slots = append(g.slots, sl)
+	s.last = max(s.last, sl.seq)
+	if sl.released {
+		return
+	}
+	g.live++
+	s.bytes += sl.bytes
+	s.byID[sl.id] = place{g, len(g.slots) - 1}
+}

@@ -1,0 +1,32 @@
+// Package spool keeps data sets on disk until their work is done.
+//
+// A spool is one folder, held by one process:
+//
+//	LOCK             flock, with the process ID of the holder
+//	log/<seq>.log    segments: preallocated files of records, named by the Seq of their first record
+//	large/<id>       data sets above Options.InlineLimit, one file each
+//	tmp/             what is being written; emptied at Open
+//
+// The log is the one ordered sequence of entries. A record is a fixed header, the entry as
+// JSON and, for a small data set, its bytes; a large data set stands in its own file, which
+// is on disk before its record is. Seq rises along the log, by one as long as nothing breaks.
+//
+// Commit returns once the entry is durable. Writers that commit at the same time share one
+// fdatasync: the first to come writes and syncs for all that wait, then hands over to the
+// first of those that came meanwhile. A writer that is alone never waits for company.
+//
+// A write or sync that the disk refuses fails every commit it was meant for. The segment is
+// never written again, because a second fsync may report success for pages that the first one
+// lost; the next commit opens a new segment, named by the Seq that the failed ones would have
+// had. Records of the old segment from that Seq on do not count, so nothing hangs on what the
+// disk did with them. An entry whose Commit returned an error may be there after a restart if
+// it reached the disk whole before the process ended; half an entry never is.
+//
+// Open scans record headers, checks the last segment in full, and writes it anew unless it was
+// closed in order: a record that is only in the page cache of a process that died is not taken
+// on trust. Which entries are no longer needed is not stored here: after Open every entry of
+// every segment is there again, and the caller releases what its ledger does not need.
+//
+// Names on disk are made here; nothing that a peer sent becomes one. The spool does not look
+// into data sets, does not copy to other machines and does not encrypt.
+package spool

@@ -1,0 +1,209 @@
+package spool
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"iter"
+	"os"
+	"sort"
+)
+
+// Open returns the entry id and its data set, byte for byte as it was written and without a
+// Part 10 header. The caller closes the reader. It returns ErrNotFound for an entry that is
+// not there. Who reads from the start to the end without seeking gets ErrCorrupt in place of
+// io.EOF when the bytes do not have the Digest.
+func (s *Spool) Open(id string) (Entry, io.ReadSeekCloser, error) {
+	path, sl, ok := s.find(id)
+	if !ok {
+		return Entry{}, nil, ErrNotFound
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return Entry{}, nil, s.readError(id, err)
+	}
+	e, r, err := s.openRecord(f, path, sl)
+	if err != nil {
+		return Entry{}, nil, s.readError(id, err)
+	}
+	return e, r, nil
+}
+
+// find returns the segment file and the slot of id.
+func (s *Spool) find(id string) (string, slot, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p, ok := s.byID[id]
+	if !ok {
+		return "", slot{}, false
+	}
+	return p.seg.path, p.seg.slots[p.index], true
+}
+
+// readError names the error of reading id, which may have been released meanwhile.
+func (s *Spool) readError(id string, err error) error {
+	if _, _, ok := s.find(id); !ok {
+		return ErrNotFound
+	}
+	return fmt.Errorf("spool: entry %s: %w", id, err)
+}
+
+// openRecord reads the entry of sl from its segment file f, which it takes over.
+func (s *Spool) openRecord(f *os.File, path string, sl slot) (Entry, *reader, error) {
+	h, e, err := readSlot(f, sl)
+	if err != nil {
+		return Entry{}, nil, errors.Join(err, f.Close())
+	}
+	if !sl.large {
+		data := io.NewSectionReader(f, sl.off+recordHeaderSize+int64(h.metaLen), h.dataLen)
+		return e, newReader(f, data, e), nil
+	}
+	if err := f.Close(); err != nil {
+		return Entry{}, nil, err
+	}
+	data, err := os.Open(s.largePath(sl.id))
+	if err != nil {
+		return Entry{}, nil, err
+	}
+	return e, newReader(data, data, e), nil
+}
+
+// readSlot reads the record of sl from a segment file.
+func readSlot(f io.ReaderAt, sl slot) (recordHeader, Entry, error) {
+	var header [segmentHeaderSize]byte
+	if err := readFull(f, header[:], 0); err != nil {
+		return recordHeader{}, Entry{}, corrupt(err)
+	}
+	_, salt, err := decodeSegmentHeader(header[:])
+	if err != nil {
+		return recordHeader{}, Entry{}, corrupt(err)
+	}
+	h, e, err := readRecord(f, sl.off, sl.off+sl.size, salt)
+	if err != nil {
+		return recordHeader{}, Entry{}, corrupt(err)
+	}
+	if e.ID != sl.id || e.Seq != sl.seq {
+		return recordHeader{}, Entry{}, ErrCorrupt
+	}
+	return h, e, nil
+}
+
+func corrupt(err error) error { return fmt.Errorf("%w (%w)", ErrCorrupt, err) }
+
+// reader checks the digest of what is read straight through.
+type reader struct {
+	io.ReadSeeker
+	file   io.Closer
+	sum    hash.Hash // nil after a seek or at the end
+	left   int64
+	digest string
+}
+
+func newReader(file io.Closer, data io.ReadSeeker, e Entry) *reader {
+	return &reader{ReadSeeker: data, file: file, sum: sha256.New(), left: e.Size, digest: e.Digest}
+}
+
+// Read reads the next bytes of the data set.
+func (r *reader) Read(p []byte) (int, error) {
+	n, err := r.ReadSeeker.Read(p)
+	if r.sum == nil {
+		return n, err
+	}
+	r.sum.Write(p[:n])
+	r.left -= int64(n)
+	if err != io.EOF && r.left > 0 {
+		return n, err
+	}
+	if r.left != 0 || hex.EncodeToString(r.sum.Sum(nil)) != r.digest {
+		return n, ErrCorrupt
+	}
+	if err == io.EOF {
+		r.sum = nil
+	}
+	return n, err
+}
+
+// Seek moves within the data set and ends the check of its digest.
+func (r *reader) Seek(offset int64, whence int) (int64, error) {
+	r.sum = nil
+	return r.ReadSeeker.Seek(offset, whence)
+}
+
+// Close closes the file.
+func (r *reader) Close() error { return r.file.Close() }
+
+// Entries yields the committed entries with a Seq above after, in order, and ends at the
+// newest. Entries committed or released meanwhile may or may not be among them. An entry that
+// cannot be read is yielded as its ID and Seq with an error, and the next one follows.
+func (s *Spool) Entries(after uint64) iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
+		var log logFile
+		defer log.close()
+		for {
+			path, sl, ok := s.following(after)
+			if !ok {
+				return
+			}
+			after = sl.seq
+			e, err := log.entry(path, sl)
+			if err != nil {
+				e, err = Entry{ID: sl.id, Seq: sl.seq}, s.readError(sl.id, err)
+			}
+			if errors.Is(err, ErrNotFound) {
+				continue // released since we found it
+			}
+			if !yield(e, err) {
+				return
+			}
+		}
+	}
+}
+
+// logFile keeps the segment that was read last open.
+type logFile struct {
+	path string
+	f    *os.File
+}
+
+func (l *logFile) entry(path string, sl slot) (Entry, error) {
+	if l.path != path {
+		l.close()
+		f, err := os.Open(path)
+		if err != nil {
+			return Entry{}, err
+		}
+		l.path, l.f = path, f
+	}
+	_, e, err := readSlot(l.f, sl)
+	return e, err
+}
+
+func (l *logFile) close() {
+	if l.f != nil {
+		_ = l.f.Close()
+	}
+	*l = logFile{}
+}
+
+// following returns the first entry with a Seq above after.
+func (s *Spool) following(after uint64) (string, slot, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i := sort.Search(len(s.segs), func(i int) bool {
+		n := len(s.segs[i].slots)
+		return s.segs[i].first > after || n > 0 && s.segs[i].slots[n-1].seq > after
+	})
+	for ; i < len(s.segs); i++ {
+		g := s.segs[i]
+		j := sort.Search(len(g.slots), func(j int) bool { return g.slots[j].seq > after })
+		for ; j < len(g.slots); j++ {
+			if !g.slots[j].released {
+				return g.path, g.slots[j], true
+			}
+		}
+	}
+	return "", slot{}, false
+}

@@ -1,0 +1,311 @@
+package spool
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+)
+
+// Recovery tells what Open found and did.
+type Recovery struct {
+	Entries   int      // entries in the log
+	TornBytes int64    // bytes cut from the end of the last segment
+	Removed   int      // unfinished files, and large files without a record, that were removed
+	Damaged   []string // places in the log that cannot be read; their segments are kept for good
+}
+
+// recover builds the index from the folder.
+func (s *Spool) recover() error {
+	if err := s.emptyTmp(); err != nil {
+		return err
+	}
+	firsts, err := s.listSegments()
+	if err != nil {
+		return err
+	}
+	large, err := s.listLarge()
+	if err != nil {
+		return err
+	}
+	s.last = s.o.After
+	for i, first := range firsts {
+		until := uint64(0) // no limit
+		if i+1 < len(firsts) {
+			until = firsts[i+1]
+		}
+		if err := s.recoverSegment(first, until, large); err != nil {
+			return fmt.Errorf("segment %s: %w", segmentName(first), err)
+		}
+		s.last = max(s.last, first-1)
+	}
+	s.commits.next = s.last + 1
+	s.recovery.Entries = len(s.byID)
+	if len(s.recovery.Damaged) == 0 {
+		return s.removeOrphans(large)
+	}
+	return nil // a large file may belong to a record that cannot be read
+}
+
+func (s *Spool) emptyTmp() error {
+	names, err := os.ReadDir(s.tmpDir())
+	if err != nil {
+		return err
+	}
+	for _, n := range names {
+		if err := os.RemoveAll(filepath.Join(s.tmpDir(), n.Name())); err != nil {
+			return err
+		}
+		s.recovery.Removed++
+	}
+	return nil
+}
+
+func (s *Spool) listSegments() ([]uint64, error) {
+	names, err := os.ReadDir(s.logDir())
+	if err != nil {
+		return nil, err
+	}
+	var firsts []uint64
+	for _, n := range names {
+		if first, ok := parseSegmentName(n.Name()); ok && first > 0 {
+			firsts = append(firsts, first)
+		}
+	}
+	slices.Sort(firsts)
+	return firsts, nil
+}
+
+// listLarge returns the names in large/, each with whether a record of it was found.
+func (s *Spool) listLarge() (map[string]bool, error) {
+	names, err := os.ReadDir(s.largeDir())
+	if err != nil {
+		return nil, err
+	}
+	large := make(map[string]bool, len(names))
+	for _, n := range names {
+		large[n.Name()] = false
+	}
+	return large, nil
+}
+
+func (s *Spool) removeOrphans(large map[string]bool) error {
+	for name, found := range large {
+		if found {
+			continue
+		}
+		if err := removeIfThere(s.largePath(name)); err != nil {
+			return err
+		}
+		s.recovery.Removed++
+	}
+	return nil
+}
+
+// recoverSegment indexes the segment; until is the first of the one after it, 0 for the last.
+func (s *Spool) recoverSegment(first, until uint64, large map[string]bool) error {
+	g := &segment{path: filepath.Join(s.logDir(), segmentName(first)), first: first}
+	f, err := os.Open(g.path)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }()
+	sc, err := newScanner(f, first, until)
+	if err != nil {
+		return err
+	}
+	g.salt = sc.salt
+	for sc.next() {
+		sl := slot{id: sc.entry.ID, seq: sc.header.seq, off: sc.off, size: sc.header.size(), bytes: sc.entry.Size, large: sc.header.large}
+		if _, twice := s.byID[sl.id]; twice {
+			return fmt.Errorf("entry %s stands in the log twice", sl.id)
+		}
+		if sl.large {
+			_, there := large[sl.id]
+			large[sl.id] = true
+			sl.released = !there // its file was removed on release; the record outlives it
+		}
+		s.insert(g, sl)
+	}
+	if sc.err != nil {
+		return sc.err
+	}
+	if until == 0 || sc.seq+1 >= until {
+		s.recovery.TornBytes += sc.tail // no record is missing: what is there was never committed
+	} else if sc.tail > 0 {
+		sc.gaps = append(sc.gaps, gap{sc.end, sc.tail})
+	}
+	for _, hole := range sc.gaps {
+		s.recovery.Damaged = append(s.recovery.Damaged, fmt.Sprintf("%s: %d bytes at %d", segmentName(first), hole.size, hole.off))
+	}
+	g.keep = len(sc.gaps) > 0
+	if until == 0 && sc.size != sc.end {
+		if err := s.rewrite(g, f); err != nil {
+			return err
+		}
+		g.keep = false
+	}
+	s.segs = append(s.segs, g)
+	return nil
+}
+
+// rewrite puts a copy of g that has its whole records and nothing else in its place, synced.
+// Records whose sync was never reported may be in the page cache only; writing them anew is
+// the one way to know that they are on disk before anyone is told of them.
+func (s *Spool) rewrite(g *segment, f *os.File) error {
+	temp := filepath.Join(s.tmpDir(), segmentName(g.first))
+	out, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := copyRecords(out, g, f); err != nil {
+		return errors.Join(err, out.Close(), removeIfThere(temp))
+	}
+	if err := errors.Join(out.Sync(), out.Close()); err != nil {
+		return errors.Join(err, removeIfThere(temp))
+	}
+	if err := s.step("recover:written"); err != nil {
+		return err
+	}
+	if err := os.Rename(temp, g.path); err != nil {
+		return err
+	}
+	return syncFolder(s.logDir())
+}
+
+// copyRecords copies the records of g and moves its slots to where the copies are.
+func copyRecords(out io.Writer, g *segment, f io.ReaderAt) error {
+	if _, err := out.Write(encodeSegmentHeader(g.first, g.salt)); err != nil {
+		return err
+	}
+	at := int64(segmentHeaderSize)
+	for i := range g.slots {
+		sl := &g.slots[i]
+		if _, err := io.Copy(out, io.NewSectionReader(f, sl.off, sl.size)); err != nil {
+			return err
+		}
+		sl.off = at
+		at += sl.size
+	}
+	return nil
+}
+
+// gap is a stretch of a segment that holds no whole record.
+type gap struct{ off, size int64 }
+
+// scanner walks over the whole records of a segment.
+type scanner struct {
+	r     io.ReaderAt
+	salt  uint64
+	until uint64 // records from this Seq on do not count; 0: all count and their data is checked
+	size  int64  // of the file
+	end   int64  // end of the last whole record
+	gaps  []gap  // between whole records
+	tail  int64  // bytes after the last whole record, up to the last that is not zero
+	seq   uint64 // of the last whole record that counts
+	buf   []byte
+	err   error
+
+	// The record found by next.
+	off    int64
+	header recordHeader
+	entry  Entry
+}
+
+func newScanner(f *os.File, first, until uint64) (*scanner, error) {
+	st, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	var header [segmentHeaderSize]byte
+	if err := readFull(f, header[:], 0); err != nil {
+		return nil, fmt.Errorf("header: %w: restore it from a backup, or move the file away to go on without its entries", err)
+	}
+	got, salt, err := decodeSegmentHeader(header[:])
+	if err == nil && got != first {
+		err = fmt.Errorf("is of segment %s", segmentName(got))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("header: %w: restore it from a backup, or move the file away to go on without its entries", err)
+	}
+	return &scanner{
+		r: f, salt: salt, until: until, size: st.Size(), end: segmentHeaderSize, seq: first - 1,
+		buf: make([]byte, 256<<10),
+	}, nil
+}
+
+// next finds the next whole record that counts.
+func (c *scanner) next() bool {
+	for at := c.end; ; {
+		ok, err := c.at(at)
+		if err != nil {
+			c.err = err
+			return false
+		}
+		if ok {
+			if at > c.end {
+				c.gaps = append(c.gaps, gap{c.end, at - c.end})
+			}
+			c.off, c.end, c.seq = at, at+c.header.size(), c.header.seq
+			return true
+		}
+		if at, err = c.search(at); err != nil {
+			c.err = err
+			return false
+		}
+		if at < 0 {
+			return false
+		}
+	}
+}
+
+// at reports whether a whole record that follows the last one starts at off.
+func (c *scanner) at(off int64) (bool, error) {
+	h, e, err := readRecord(c.r, off, c.size, c.salt)
+	if errors.Is(err, errNoRecord) || err == nil && (h.seq <= c.seq || c.until > 0 && h.seq >= c.until) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if c.until == 0 {
+		if ok, err := checkData(c.r, off, h, c.buf); !ok || err != nil {
+			if errors.Is(err, errNoRecord) {
+				err = nil
+			}
+			return false, err
+		}
+	}
+	c.header, c.entry = h, e
+	return true, nil
+}
+
+// search returns the next place after off where a record may start, or -1 and sets tail.
+func (c *scanner) search(off int64) (int64, error) {
+	used := c.end
+	for at := off; at < c.size; {
+		b := c.buf[:min(int64(len(c.buf)), c.size-at)]
+		if err := readFull(c.r, b, at); err != nil {
+			return 0, err
+		}
+		if i := len(bytes.TrimRight(b, "\x00")); i > 0 {
+			used = at + int64(i)
+		}
+		skip := 0
+		if at == off {
+			skip = 1
+		}
+		if i := bytes.Index(b[min(skip, len(b)):], recordMagic); i >= 0 {
+			return at + int64(skip+i), nil
+		}
+		if at+int64(len(b)) == c.size {
+			break
+		}
+		at += int64(len(b) - len(recordMagic) + 1)
+	}
+	c.tail = used - c.end
+	return -1, nil
+}

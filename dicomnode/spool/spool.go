@@ -1,0 +1,176 @@
+package spool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+)
+
+// Options sets a spool's sizes. A zero field takes the value in parentheses.
+type Options struct {
+	SegmentSize int64  // bytes of a segment file (64 MiB); at least four times InlineLimit is taken
+	InlineLimit int64  // data sets up to this many bytes stand in the log (1 MiB)
+	Reserve     int64  // bytes of the file system to leave free; below it nothing is taken in (0)
+	After       uint64 // the caller's position: Seqs start above it even where the folder is new (0)
+}
+
+func (o Options) withDefaults() Options {
+	if o.InlineLimit <= 0 {
+		o.InlineLimit = 1 << 20
+	}
+	if o.SegmentSize <= 0 {
+		o.SegmentSize = 64 << 20
+	}
+	o.SegmentSize = max(o.SegmentSize, 4*o.InlineLimit, 4*maxMetaSize)
+	return o
+}
+
+// Spool is an open spool folder. Its methods may be called from any goroutine.
+type Spool struct {
+	dir      string
+	o        Options
+	lock     *os.File
+	recovery Recovery
+	hook     func(step string) error // tests fail or kill a commit between two steps
+
+	mu      sync.Mutex
+	segs    []*segment // by first; the last one is never removed, it carries the Seq on
+	byID    map[string]place
+	bytes   int64
+	last    uint64        // highest Seq committed
+	changed chan struct{} // closed and replaced when last rises; closed for good by Close
+	closed  bool
+
+	commits committer
+}
+
+// place points to a slot.
+type place struct {
+	seg   *segment
+	index int
+}
+
+// Open takes the folder dir, makes it where it is not there, and recovers what it holds.
+// It returns ErrLocked when another process has it.
+func Open(dir string, o Options) (*Spool, error) {
+	s := &Spool{dir: dir, o: o.withDefaults(), byID: map[string]place{}, changed: make(chan struct{})}
+	s.commits.idle.L = &s.commits.mu
+	err := s.makeFolders()
+	if err != nil {
+		return nil, fmt.Errorf("spool: open: %w", err)
+	}
+	if s.lock, err = lockFolder(filepath.Join(dir, "LOCK")); err != nil {
+		return nil, fmt.Errorf("spool: open %s: %w", dir, err)
+	}
+	if err := s.recover(); err != nil {
+		return nil, errors.Join(fmt.Errorf("spool: open %s: %w", dir, err), s.lock.Close())
+	}
+	return s, nil
+}
+
+func (s *Spool) makeFolders() error {
+	for _, d := range []string{s.dir, s.logDir(), s.largeDir(), s.tmpDir()} {
+		if err := os.MkdirAll(d, 0o700); err != nil {
+			return err
+		}
+	}
+	return errors.Join(syncFolder(s.dir), syncFolder(filepath.Dir(s.dir)))
+}
+
+func (s *Spool) logDir() string   { return filepath.Join(s.dir, "log") }
+func (s *Spool) largeDir() string { return filepath.Join(s.dir, "large") }
+func (s *Spool) tmpDir() string   { return filepath.Join(s.dir, "tmp") }
+
+func (s *Spool) largePath(id string) string { return filepath.Join(s.largeDir(), id) }
+
+func (s *Spool) step(name string) error {
+	if s.hook == nil {
+		return nil
+	}
+	return s.hook(name)
+}
+
+// Recovered tells what Open found.
+func (s *Spool) Recovered() Recovery { return s.recovery }
+
+// Full returns ErrFull while the file system has less than the reserve.
+func (s *Spool) Full() error {
+	free, err := freeSpace(s.dir)
+	if err != nil {
+		return fmt.Errorf("spool: %w", err)
+	}
+	if free < s.o.Reserve {
+		return fmt.Errorf("%w (%d bytes free, reserve %d)", ErrFull, free, s.o.Reserve)
+	}
+	return nil
+}
+
+// Usage returns what the spool holds now. Free is 0 when the file system does not tell.
+func (s *Spool) Usage() Usage {
+	free, err := freeSpace(s.dir)
+	if err != nil {
+		free = 0
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return Usage{Entries: len(s.byID), Bytes: s.bytes, Free: free}
+}
+
+// Last returns the Seq of the newest entry, or the Seq before the first one to come.
+func (s *Spool) Last() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.last
+}
+
+// Wait returns nil once there is an entry with a Seq above after, ErrClosed when the spool is
+// closed, or the cause of ctx's end.
+func (s *Spool) Wait(ctx context.Context, after uint64) error {
+	for {
+		s.mu.Lock()
+		last, changed, closed := s.last, s.changed, s.closed
+		s.mu.Unlock()
+		switch {
+		case last > after:
+			return nil
+		case closed:
+			return ErrClosed
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// Close waits for commits under way, refuses new ones and gives the folder back.
+// Readers that are open stay usable. Further calls return nil.
+func (s *Spool) Close() error {
+	if !s.commits.stop() {
+		return nil
+	}
+	err := s.seal()
+	s.mu.Lock()
+	s.closed = true
+	close(s.changed)
+	s.mu.Unlock()
+	return errors.Join(err, s.lock.Close())
+}
+
+// seal ends the segment being written so that the next Open can trust it.
+func (s *Spool) seal() error {
+	g := s.commits.active
+	if g == nil {
+		return nil
+	}
+	err := errors.Join(g.f.Truncate(g.end), g.f.Sync(), g.f.Close())
+	g.f, s.commits.active = nil, nil
+	if err != nil {
+		return fmt.Errorf("spool: close: %w", err)
+	}
+	return nil
+}
