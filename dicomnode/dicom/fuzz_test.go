@@ -1,0 +1,78 @@
+package dicom
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func addFiles(f *testing.F, add func(b []byte)) {
+	files, err := filepath.Glob("testdata/pydicom/*.dcm")
+	require.NoError(f, err)
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		require.NoError(f, err)
+		add(b)
+	}
+}
+
+// Whatever the bytes: no panic, only errors of the kinds that are promised, and accessors that hold.
+func FuzzReadAttributes(f *testing.F) {
+	syntaxes := []UID{ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian}
+	for i, uid := range syntaxes {
+		for _, undefined := range []bool{false, true} {
+			f.Add(byte(i), sample(uid, undefined).dataset(f))
+		}
+	}
+	addFiles(f, func(b []byte) {
+		r := bufio.NewReader(bytes.NewReader(b))
+		_, _ = ReadFileMeta(r)
+		rest, err := io.ReadAll(r)
+		require.NoError(f, err)
+		f.Add(byte(0), rest)
+		f.Add(byte(1), rest)
+	})
+	f.Fuzz(func(t *testing.T, which byte, data []byte) {
+		ts, _ := LookupTransferSyntax(syntaxes[int(which)%len(syntaxes)])
+		var spool bytes.Buffer
+		tee := io.TeeReader(bytes.NewReader(data), &spool)
+		a, err := ReadAttributes(tee, ts)
+		known := err == nil || errors.Is(err, ErrCorrupt) || errors.Is(err, ErrTooLarge) || errors.Is(err, io.ErrUnexpectedEOF)
+		if !known && !ts.Deflated {
+			t.Errorf("untyped error %v", err)
+		}
+		_, _ = io.Copy(io.Discard, tee)
+		if !bytes.Equal(spool.Bytes(), data) {
+			t.Error("the tee has not seen every byte once")
+		}
+		_ = a.Header().Validate()
+		for tag := range a.Tags() {
+			a.Texts(tag)
+		}
+		if a.Recode().Header() != a.Header() {
+			t.Errorf("recoded header %+v, was %+v", a.Recode().Header(), a.Header())
+		}
+	})
+}
+
+// What is read as file meta information can be written and reads the same.
+func FuzzReadFileMeta(f *testing.F) {
+	addFiles(f, func(b []byte) { f.Add(b) })
+	f.Fuzz(func(t *testing.T, data []byte) {
+		m, err := ReadFileMeta(bufio.NewReader(bytes.NewReader(data)))
+		var out bytes.Buffer
+		if err != nil || WriteFileMeta(&out, m) != nil || len(m.SourceApplicationEntityTitle) > 16 {
+			return
+		}
+		again, err := ReadFileMeta(bufio.NewReader(&out))
+		if err != nil || again != m {
+			t.Errorf("%+v became %+v: %v", m, again, err)
+		}
+	})
+}
