@@ -1,0 +1,156 @@
+package explain
+
+import (
+	"errors"
+	"fmt"
+)
+
+// walk is one reverse-mode differentiation: from the logits down to the targets and no further.
+type walk struct {
+	*builder
+	on    map[string]bool     // tensors between the targets and the logits, both included
+	grads map[string][]string // gradients that have arrived at a tensor, still to be added
+}
+
+// wants reports whether the gradient of a tensor is needed.
+func (w *walk) wants(tensor string) bool { return tensor != "" && w.on[tensor] }
+
+// shape is that of a tensor of the model for one frame.
+func (w *walk) shape(tensor string) []int64 { return w.g.shape(tensor) }
+
+// between is the set of tensors through which a gradient flows from the output to the targets.
+func (g *graph) between(targets []string, output string) map[string]bool {
+	down := map[string]bool{}
+	for _, t := range targets {
+		down[t] = true
+	}
+	for _, n := range g.nodes {
+		if anyOf(down, n.differentiable()) {
+			for _, out := range n.Output {
+				down[out] = true
+			}
+		}
+	}
+	up := g.leadingTo(output)
+	for t := range down {
+		if !up[t] || t == "" {
+			delete(down, t)
+		}
+	}
+	return down
+}
+
+// leadingTo is the set of tensors that a gradient from the output reaches.
+func (g *graph) leadingTo(output string) map[string]bool {
+	up := map[string]bool{output: true}
+	for i := len(g.nodes) - 1; i >= 0; i-- {
+		if n := g.nodes[i]; anyOf(up, n.Output) {
+			for _, in := range n.differentiable() {
+				up[in] = true
+			}
+		}
+	}
+	return up
+}
+
+// region lists the nodes a gradient has to pass, in the order of the graph.
+func (g *graph) region(on map[string]bool) []*node {
+	var nodes []*node
+	for _, n := range g.nodes {
+		if anyOf(on, n.Output) && anyOf(on, n.differentiable()) {
+			nodes = append(nodes, n)
+		}
+	}
+	return nodes
+}
+
+// backward differentiates output, whose gradient is seed, and returns the targets' gradients.
+func (w *walk) backward(output, seed string, targets []string) ([]string, error) {
+	w.on = w.g.between(targets, output)
+	w.grads = map[string][]string{output: {seed}}
+	nodes := w.g.region(w.on)
+	for i := len(nodes) - 1; i >= 0; i-- {
+		if err := w.step(nodes[i]); err != nil {
+			return nil, err
+		}
+	}
+	grads := make([]string, len(targets))
+	for i, t := range targets {
+		grads[i] = w.gradient(t)
+		if grads[i] == "" {
+			return nil, errors.New("explain: no gradient reaches " + t)
+		}
+	}
+	return grads, nil
+}
+
+// step passes the gradients of a node's outputs on to its inputs.
+func (w *walk) step(n *node) error {
+	op, ok := n.known()
+	if !ok || op.vjp == nil {
+		return unsupported(n, "no rule to differentiate it")
+	}
+	if err := w.shapesKnown(n); err != nil {
+		return err
+	}
+	dy := make([]string, len(n.Output))
+	arrived := false
+	for i, out := range n.Output {
+		dy[i] = w.gradient(out)
+		arrived = arrived || dy[i] != ""
+	}
+	if !arrived {
+		return nil
+	}
+	dx, err := apply(op.vjp, w, n, dy)
+	if err != nil {
+		return err
+	}
+	for i, grad := range dx {
+		if grad != "" && w.wants(n.Input[i]) {
+			w.grads[n.Input[i]] = append(w.grads[n.Input[i]], grad)
+		}
+	}
+	return nil
+}
+
+// apply runs a rule. A rule takes for granted that a node has the inputs, ranks and attributes of its
+// operator; a model for which that is not so contradicts itself and is refused, not a reason to stop the program.
+func apply(vjp rule, w *walk, n *node, dy []string) (dx []string, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			dx, err = nil, unsupported(n, fmt.Sprint("malformed: ", r))
+		}
+	}()
+	return vjp(w, n, dy)
+}
+
+// shapesKnown guards the rules: each finds the shapes of what it reads.
+func (w *walk) shapesKnown(n *node) error {
+	if len(n.Input) == 0 || len(n.Output) == 0 {
+		return unsupported(n, "has no input or no output")
+	}
+	for _, t := range append(n.Input[:len(n.Input):len(n.Input)], n.Output[0]) {
+		if t != "" && w.shape(t) == nil && w.g.weights[t] == nil {
+			return unsupported(n, "the shape of "+t+" is unknown")
+		}
+	}
+	return nil
+}
+
+// gradient is the sum of what has arrived at a tensor, "" where nothing has.
+func (w *walk) gradient(tensor string) string {
+	arrived := w.grads[tensor]
+	if len(arrived) > 1 {
+		sum := arrived[0]
+		for _, g := range arrived[1:] {
+			sum = w.plus(sum, g)
+		}
+		arrived = []string{sum}
+		w.grads[tensor] = arrived
+	}
+	if len(arrived) == 0 {
+		return ""
+	}
+	return arrived[0]
+}

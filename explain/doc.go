@@ -1,0 +1,30 @@
+// Package explain shows why a network decided: it rewrites an ONNX model into one that also
+// computes its own gradient, and turns the result into maps, overlays and outlines.
+//
+// [Compile] takes a classifier as plain ONNX and returns another ONNX model with a further
+// input, the seed (a weight for each class), and further outputs: the activation of a chosen
+// layer, the gradient of the seeded logits with respect to it, the class activation map
+// (grad-CAM, Selvaraju et al. 2017) and, if asked, the gradient at the input. The gradient is
+// reverse-mode differentiation written as more ONNX: one rule per operator, in one table
+// (rules.go), walked from the logits down to the chosen layer and no further. Weights are
+// referred to, never copied, and what no output needs is left out.
+//
+// [Map], [Overlay] and [Contours] make pictures and polygons of what the network says.
+//
+// # The layer
+//
+// A layer is named by its convolution, by any other node or by a tensor. A convolution stands
+// for the activation people look at: what is left of it after the batch normalisation,
+// activation, residual sum or concatenation that directly follow it. "last" is the last one
+// with a spatial extent: layer4[-1] of a ResNet, the output of the last ReLU before the final
+// pooling of a VGG (14×14 for 224×224), features[-1] of a MobileNetV2, norm5 and its ReLU of a
+// DenseNet.
+//
+// # Left out
+//
+// The package runs nothing: it needs a [Probe] that runs a model once to learn its shapes, and
+// the caller runs what it returns. Recurrent operators, control flow and quantised operators
+// have no rule; a model that has them between the chosen layer and its logits is refused with
+// an [*UnsupportedError] that says which layers can be explained. Where a tensor's batch is not
+// its first axis, only a batch of one is right.
+package explain

@@ -1,0 +1,54 @@
+package explain
+
+import (
+	"fmt"
+	"strings"
+)
+
+// head is the end of a classifier.
+type head struct {
+	output string // the model's own output
+	logits string // where the seed acts: before a final softmax or sigmoid
+}
+
+// findHead takes the named output, or the first one, and looks behind a final softmax or sigmoid,
+// also through operators that only rename axes.
+func (g *graph) findHead(output string) (head, error) {
+	outputs := g.model.Graph.Output
+	if len(outputs) == 0 {
+		return head{}, fmt.Errorf("explain: the model has no output")
+	}
+	h := head{output: outputs[0].GetName()}
+	if output != "" {
+		h.output = output
+	}
+	if g.producer[h.output] == nil {
+		return head{}, fmt.Errorf("explain: the model has no output %q", h.output)
+	}
+	h.logits = h.output
+	for t := h.output; ; {
+		n := g.producer[t]
+		if n == nil || !n.standard() || len(n.Input) == 0 {
+			return h, nil
+		}
+		switch n.GetOpType() {
+		case "Softmax", "LogSoftmax", "Sigmoid":
+			h.logits = n.in(0)
+			return h, nil
+		case "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout", "Cast":
+			t = n.in(0)
+		default:
+			return h, nil
+		}
+	}
+}
+
+func layerNames(layers []Layer) string {
+	var names []string
+	for _, l := range layers {
+		if l.Err == nil {
+			names = append(names, l.Name)
+		}
+	}
+	return strings.Join(names, ", ")
+}

@@ -1,0 +1,186 @@
+package explain
+
+import (
+	"fmt"
+)
+
+// LastLayer is the last convolutional layer of a model.
+const LastLayer = "last"
+
+// Layer is a convolutional layer of a model.
+type Layer struct {
+	Name     string // of its convolution: the node's name, or its output's where it has none
+	Tensor   string // the activation that stands for it
+	Channels int
+	Height   int
+	Width    int
+	Err      error // why it cannot be explained; an *UnsupportedError
+}
+
+// Layers lists the convolutional layers with a spatial extent that lead to the model's logits, from
+// the input up. Of the options Probe, Output and InputShape count.
+func Layers(model []byte, o Options) ([]Layer, error) {
+	g, h, err := open(model, o)
+	if err != nil {
+		return nil, err
+	}
+	return g.layers(h), nil
+}
+
+// open parses a model, finds its head and learns the shapes of what leads to it.
+func open(model []byte, o Options) (*graph, head, error) {
+	g, err := parse(model)
+	if err != nil {
+		return nil, head{}, err
+	}
+	h, err := g.findHead(o.Output)
+	if err != nil {
+		return nil, head{}, err
+	}
+	up := g.leadingTo(h.logits)
+	var want []string
+	for _, n := range g.nodes {
+		if anyOf(up, n.Output) {
+			want = append(append(want, n.Input...), n.Output...)
+		}
+	}
+	return g, h, g.probeShapes(o.Probe, o.InputShape, distinct(append(want, h.logits)))
+}
+
+func distinct(names []string) []string {
+	seen := map[string]bool{"": true}
+	var once []string
+	for _, n := range names {
+		if !seen[n] {
+			seen[n] = true
+			once = append(once, n)
+		}
+	}
+	return once
+}
+
+func (g *graph) layers(h head) []Layer {
+	up := g.leadingTo(h.logits)
+	var layers []Layer
+	for _, n := range g.nodes {
+		if n.GetOpType() != "Conv" || !up[n.out(0)] || !spatial(g.shape(n.out(0))) {
+			continue
+		}
+		l := g.layer(n, g.activation(n.out(0), up))
+		l.Err = g.explainable(l.Tensor, h.logits)
+		layers = append(layers, l)
+	}
+	return layers
+}
+
+// layer describes a tensor as the layer of a node.
+func (g *graph) layer(n *node, tensor string) Layer {
+	dims := g.shape(tensor)
+	l := Layer{Name: n.label(), Tensor: tensor, Channels: int(dims[1]), Height: 1, Width: int(dims[len(dims)-1])}
+	if len(dims) > 3 {
+		l.Height = int(dims[len(dims)-2])
+	}
+	return l
+}
+
+// spatial reports whether a shape is N×C×... with more than one place.
+func spatial(dims []int64) bool { return len(dims) >= 3 && size(dims[2:]) > 1 }
+
+// activation follows a convolution's output through the pointwise operators after it, to the last
+// tensor that everything it leads to has to pass.
+func (g *graph) activation(conv string, up map[string]bool) string {
+	open := map[string]int{conv: g.readers(conv, up)} // readers not yet seen to be pointwise
+	last := conv
+	for _, n := range g.nodes[g.producer[conv].index+1:] {
+		op, ok := n.known()
+		if !ok || !op.pointwise || !up[n.out(0)] || !g.sameExtent(conv, n.out(0)) {
+			continue
+		}
+		inside := false
+		for _, in := range n.Input {
+			if _, ok := open[in]; ok {
+				inside = true
+				if open[in]--; open[in] == 0 {
+					delete(open, in)
+				}
+			}
+		}
+		if !inside {
+			continue
+		}
+		open[n.out(0)] = g.readers(n.out(0), up)
+		if len(open) == 1 {
+			last = n.out(0)
+		}
+	}
+	return last
+}
+
+// readers counts how often a tensor is read on the way to the logits.
+func (g *graph) readers(tensor string, up map[string]bool) int {
+	count := 0
+	for _, n := range g.nodes {
+		if !anyOf(up, n.Output) {
+			continue
+		}
+		for _, in := range n.uses() {
+			if in == tensor {
+				count++
+			}
+		}
+	}
+	return count
+}
+
+func (g *graph) sameExtent(a, b string) bool {
+	x, y := g.shape(a), g.shape(b)
+	if len(x) != len(y) {
+		return false
+	}
+	for i := 2; i < len(x); i++ {
+		if x[i] != y[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// explainable says why no gradient gets from the output to a tensor; nil if one does. It looks at the
+// operators only.
+func (g *graph) explainable(tensor, output string) error {
+	for _, n := range g.region(g.between([]string{tensor}, output)) {
+		if op, ok := n.known(); !ok || op.vjp == nil {
+			return unsupported(n, "no rule to differentiate it")
+		}
+	}
+	return nil
+}
+
+// findLayer resolves Options.Layer.
+func (g *graph) findLayer(name string, h head) (Layer, error) {
+	layers := g.layers(h)
+	if name == "" || name == LastLayer {
+		if len(layers) == 0 {
+			return Layer{}, fmt.Errorf("explain: %w: the model has no convolution with a spatial extent before its logits", ErrNoLayer)
+		}
+		return layers[len(layers)-1], nil
+	}
+	for _, l := range layers {
+		if l.Name == name {
+			return l, nil
+		}
+	}
+	up := g.leadingTo(h.logits)
+	for _, n := range g.nodes {
+		for _, out := range n.Output {
+			if out != name && (n.GetName() != name || out != n.out(0)) {
+				continue
+			}
+			if !up[out] || !spatial(g.shape(out)) {
+				return Layer{}, fmt.Errorf("explain: %w: %q is no N×C×H×W tensor on the way to the logits", ErrNoLayer, name)
+			}
+			return g.layer(n, out), nil
+		}
+	}
+	return Layer{}, fmt.Errorf("explain: %w: %q; there are: %s", ErrNoLayer, name, layerNames(layers))
+}

@@ -1,0 +1,114 @@
+package explain
+
+// rule is the vector-Jacobian product of one operator: from the gradients of the outputs ("" where
+// none) to those of the inputs. It asks [walk.wants] before it makes one.
+type rule func(w *walk, n *node, dy []string) (dx []string, err error)
+
+// operator is what the compiler knows of an operator of the ONNX standard.
+type operator struct {
+	vjp rule
+	// inputs says how many leading inputs a gradient can flow to; 0 means all. The others are
+	// sizes, axes and the like.
+	inputs int
+	// pointwise operators keep a layer's activation what it is: they follow a convolution
+	// without changing the place of anything.
+	pointwise bool
+	// stop: the output does not depend on the input's values smoothly; its gradient is zero.
+	stop bool
+}
+
+// operators is the table of everything that can be differentiated. It is read only.
+func operators() map[string]operator { return table }
+
+var table map[string]operator
+
+func init() {
+	table = map[string]operator{
+		"Conv":          {vjp: vjpConv},
+		"ConvTranspose": {vjp: vjpConvTranspose},
+
+		"BatchNormalization": {vjp: vjpBatchNormalization, pointwise: true},
+		"LRN":                {vjp: vjpLRN, pointwise: true},
+
+		"MaxPool":           {vjp: vjpMaxPool},
+		"AveragePool":       {vjp: vjpAveragePool},
+		"GlobalAveragePool": {vjp: vjpGlobalAveragePool},
+		"GlobalMaxPool":     {vjp: vjpGlobalMaxPool},
+		"ReduceMean":        {vjp: vjpReduceMean, inputs: 1},
+		"ReduceSum":         {vjp: vjpReduceSum, inputs: 1},
+		"ReduceMax":         {vjp: vjpReduceExtreme, inputs: 1},
+		"ReduceMin":         {vjp: vjpReduceExtreme, inputs: 1},
+
+		"Gemm":   {vjp: vjpGemm},
+		"MatMul": {vjp: vjpMatMul},
+
+		"Add": {vjp: vjpAdd, pointwise: true},
+		"Sub": {vjp: vjpSub, pointwise: true},
+		"Mul": {vjp: vjpMul, pointwise: true},
+		"Div": {vjp: vjpDiv, pointwise: true},
+		"Sum": {vjp: vjpSum, pointwise: true},
+		"Pow": {vjp: vjpPow, inputs: 1, pointwise: true},
+
+		"Relu":        {vjp: vjpRelu, pointwise: true},
+		"LeakyRelu":   {vjp: vjpLeakyRelu, pointwise: true},
+		"PRelu":       {vjp: vjpPRelu, inputs: 1, pointwise: true},
+		"Elu":         {vjp: vjpElu, pointwise: true},
+		"Clip":        {vjp: vjpClip, inputs: 1, pointwise: true},
+		"Sigmoid":     {vjp: vjpSigmoid, pointwise: true},
+		"HardSigmoid": {vjp: vjpHardSigmoid, pointwise: true},
+		"HardSwish":   {vjp: vjpHardSwish, pointwise: true},
+		"Tanh":        {vjp: vjpTanh, pointwise: true},
+		"Softplus":    {vjp: vjpSoftplus, pointwise: true},
+		"Exp":         {vjp: vjpExp, pointwise: true},
+		"Log":         {vjp: vjpLog, pointwise: true},
+		"Sqrt":        {vjp: vjpSqrt, pointwise: true},
+		"Reciprocal":  {vjp: vjpReciprocal, pointwise: true},
+		"Erf":         {vjp: vjpErf, pointwise: true},
+		"Abs":         {vjp: vjpAbs, pointwise: true},
+		"Neg":         {vjp: vjpNeg, pointwise: true},
+		"Softmax":     {vjp: vjpSoftmax},
+		"LogSoftmax":  {vjp: vjpLogSoftmax},
+
+		"Identity":  {vjp: vjpIdentity, pointwise: true},
+		"Dropout":   {vjp: vjpIdentity, inputs: 1, pointwise: true},
+		"Cast":      {vjp: vjpCast, pointwise: true},
+		"Flatten":   {vjp: vjpReshape},
+		"Reshape":   {vjp: vjpReshape, inputs: 1},
+		"Squeeze":   {vjp: vjpReshape, inputs: 1},
+		"Unsqueeze": {vjp: vjpReshape, inputs: 1},
+		"Transpose": {vjp: vjpTranspose},
+		"Concat":    {vjp: vjpConcat, pointwise: true},
+		"Split":     {vjp: vjpSplit, inputs: 1},
+		"Slice":     {vjp: vjpSlice, inputs: 1},
+		"Pad":       {vjp: vjpPad, inputs: 1},
+		"Expand":    {vjp: vjpExpand, inputs: 1},
+	}
+	for _, typ := range []string{
+		"Shape", "Size", "ArgMax", "ArgMin", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Equal", "Not",
+		"And", "Or", "Xor", "IsNaN", "IsInf", "Sign", "Floor", "Ceil", "Round", "NonZero", "ConstantOfShape", "Range",
+	} {
+		table[typ] = operator{stop: true}
+	}
+}
+
+// known is the node's entry in the table.
+func (n *node) known() (operator, bool) {
+	if !n.standard() {
+		return operator{}, false
+	}
+	op, ok := operators()[n.GetOpType()]
+	return op, ok
+}
+
+// differentiable names the inputs a gradient can flow to. An operator that is not in the table
+// counts with all of them, so that it is noticed where it matters.
+func (n *node) differentiable() []string {
+	op, ok := n.known()
+	switch {
+	case ok && op.stop:
+		return nil
+	case ok && op.inputs > 0 && op.inputs < len(n.Input):
+		return n.Input[:op.inputs]
+	}
+	return n.Input
+}

@@ -1,0 +1,157 @@
+package explain
+
+import "math"
+
+// window is a sliding window over the spatial axes: pads are those that the shapes bear out, so
+// an end pad is negative where the last elements of the input are in no window.
+type window struct {
+	kernel, strides, dilations, begin, end []int64
+}
+
+// window reads the attributes of a convolution or a pooling from x to y (shapes with batch and channel).
+func (w *walk) window(n *node, x, y, kernel []int64) (window, error) {
+	spatial := len(x) - 2
+	if spatial < 1 || len(y) != len(x) || len(kernel) != spatial {
+		return window{}, unsupported(n, "its shapes do not fit together")
+	}
+	v := window{kernel: kernel, begin: make([]int64, spatial), end: make([]int64, spatial)}
+	var err error
+	if v.strides, err = n.attrInts("strides", spatial, 1); err != nil {
+		return v, err
+	}
+	if v.dilations, err = n.attrInts("dilations", spatial, 1); err != nil {
+		return v, err
+	}
+	pads, err := n.attrInts("pads", 2*spatial, 0)
+	if err != nil {
+		return v, err
+	}
+	auto := n.attrString("auto_pad", "NOTSET")
+	for i := range spatial {
+		total := (y[i+2]-1)*v.strides[i] + v.reach(i) - x[i+2]
+		switch auto {
+		case "NOTSET", "":
+			v.begin[i] = pads[i]
+		case "SAME_UPPER":
+			v.begin[i] = max(total, 0) / 2
+		case "SAME_LOWER":
+			v.begin[i] = (max(total, 0) + 1) / 2
+		}
+		v.end[i] = total - v.begin[i]
+	}
+	return v, nil
+}
+
+// reach is the extent of the dilated kernel along a spatial axis.
+func (v window) reach(i int) int64 { return (v.kernel[i]-1)*v.dilations[i] + 1 }
+
+// transposed gives the pads and output_padding with which ConvTranspose restores the input's size.
+func (v window) transposed() (pads, outputPadding []int64) {
+	outputPadding = make([]int64, len(v.kernel))
+	ends := make([]int64, len(v.kernel))
+	for i, e := range v.end {
+		ends[i], outputPadding[i] = max(e, 0), max(-e, 0)
+	}
+	return append(append(pads, v.begin...), ends...), outputPadding
+}
+
+func (v window) plain() bool {
+	for i := range v.kernel {
+		if v.begin[i] != 0 || v.end[i] != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// vjpConv: with stride one the gradient is a convolution with the kernel rotated by 180° and its
+// channel axes swapped, which runs faster than ConvTranspose; the runtime folds the rotation at load.
+func vjpConv(w *walk, n *node, dy []string) ([]string, error) {
+	if w.wants(n.in(1)) || w.wants(n.in(2)) {
+		return nil, unsupported(n, "its weights depend on the picture")
+	}
+	weight := w.shape(n.in(1))
+	v, err := w.window(n, w.shape(n.in(0)), w.shape(n.out(0)), weight[2:])
+	if err != nil {
+		return nil, err
+	}
+	group := n.attrInt("group", 1)
+	if group < 1 || weight[0]%group != 0 {
+		return nil, unsupported(n, "its groups do not divide its channels")
+	}
+	if back, ok := v.mirrored(); ok {
+		kernel := w.rotated(n.in(1), weight, group)
+		return unary(w.op("Conv", []string{dy[0], kernel}, intsAttr("kernel_shape", v.kernel...),
+			intsAttr("dilations", v.dilations...), intsAttr("pads", back...), intAttr("group", group)))
+	}
+	pads, outputPadding := v.transposed()
+	return unary(w.op("ConvTranspose", []string{dy[0], n.in(1)}, intsAttr("kernel_shape", v.kernel...),
+		intsAttr("strides", v.strides...), intsAttr("dilations", v.dilations...), intsAttr("pads", pads...),
+		intsAttr("output_padding", outputPadding...), intAttr("group", group)))
+}
+
+// mirrored gives the pads of the convolution that is the gradient; false where it is none.
+func (v window) mirrored() (pads []int64, ok bool) {
+	ends := make([]int64, len(v.kernel))
+	for i := range v.kernel {
+		first, last := v.reach(i)-1-v.begin[i], v.reach(i)-1-v.end[i]
+		if v.strides[i] != 1 || first < 0 || last < 0 {
+			return nil, false
+		}
+		pads, ends[i] = append(pads, first), last
+	}
+	return append(pads, ends...), true
+}
+
+// rotated turns weights [M, C/group, ...] into [C, M/group, ...] with every kernel reversed.
+func (w *walk) rotated(weight string, dims []int64, group int64) string {
+	spatial := len(dims) - 2
+	if m, c := dims[0]/group, dims[1]; group == 1 {
+		weight = w.op("Transpose", []string{weight}, intsAttr("perm", swapped(0, spatial)...))
+	} else if m != 1 || c != 1 {
+		grouped := append([]int64{group, m, c}, dims[2:]...)
+		joined := append([]int64{group * c, m}, dims[2:]...)
+		weight = w.op("Reshape", []string{weight, w.ints(grouped...)})
+		weight = w.op("Transpose", []string{weight}, intsAttr("perm", swapped(1, spatial)...))
+		weight = w.op("Reshape", []string{weight, w.ints(joined...)})
+	}
+	var axes, starts, ends, steps []int64
+	for i := range spatial {
+		if dims[i+2] > 1 {
+			axes, starts = append(axes, int64(i+2)), append(starts, -1)
+			ends, steps = append(ends, math.MinInt64), append(steps, -1)
+		}
+	}
+	if len(axes) == 0 {
+		return weight
+	}
+	return w.op("Slice", []string{weight, w.ints(starts...), w.ints(ends...), w.ints(axes...), w.ints(steps...)})
+}
+
+// swapped is the permutation that exchanges axes at and at+1 of at+2+spatial axes.
+func swapped(at, spatial int) []int64 {
+	perm := make([]int64, at+2+spatial)
+	for i := range perm {
+		perm[i] = int64(i)
+	}
+	perm[at], perm[at+1] = perm[at+1], perm[at]
+	return perm
+}
+
+// vjpConvTranspose: its gradient is the convolution it is the gradient of.
+func vjpConvTranspose(w *walk, n *node, dy []string) ([]string, error) {
+	if w.wants(n.in(1)) || w.wants(n.in(2)) {
+		return nil, unsupported(n, "its weights depend on the picture")
+	}
+	if n.attrString("auto_pad", "NOTSET") != "NOTSET" || attribute(n.NodeProto, "output_shape") != nil {
+		return nil, unsupported(n, "only explicit pads can be differentiated")
+	}
+	conv := w.op("Conv", []string{dy[0], n.in(1)})
+	last := w.nodes[len(w.nodes)-1]
+	for _, name := range []string{"kernel_shape", "strides", "dilations", "pads", "group"} {
+		if a := attribute(n.NodeProto, name); a != nil {
+			last.Attribute = append(last.Attribute, a)
+		}
+	}
+	return unary(conv)
+}

@@ -1,0 +1,69 @@
+package explain
+
+// vjpGemm: Y = alpha·A'·B' + beta·C, where ' is a transposition if so asked.
+func vjpGemm(w *walk, n *node, dy []string) ([]string, error) {
+	transA, transB := n.attrInt("transA", 0), n.attrInt("transB", 0)
+	alpha, beta := n.attrFloat("alpha", 1), n.attrFloat("beta", 1)
+	a, b, c := n.in(0), n.in(1), n.in(2)
+	product := func(x, y string, tx, ty int64) string {
+		return w.op("Gemm", []string{x, y}, intAttr("transA", tx), intAttr("transB", ty), floatAttr("alpha", alpha))
+	}
+	dx := make([]string, len(n.Input))
+	switch {
+	case w.wants(a) && transA == 0:
+		dx[0] = product(dy[0], b, 0, 1-transB)
+	case w.wants(a):
+		dx[0] = product(b, dy[0], transB, 1)
+	}
+	switch {
+	case w.wants(b) && transB == 0:
+		dx[1] = product(a, dy[0], 1-transA, 0)
+	case w.wants(b):
+		dx[1] = product(dy[0], a, 1, transA)
+	}
+	if w.wants(c) {
+		dx[2] = w.sumTo(w.times(dy[0], beta), w.shape(n.out(0)), w.shape(c))
+	}
+	return dx, nil
+}
+
+func vjpMatMul(w *walk, n *node, dy []string) ([]string, error) {
+	a, b := w.shape(n.in(0)), w.shape(n.in(1))
+	if len(a) < 2 || len(b) < 2 {
+		return nil, unsupported(n, "a product with a vector cannot be differentiated")
+	}
+	y := w.shape(n.out(0))
+	batch := y[:len(y)-2]
+	dx := make([]string, 2)
+	if w.wants(n.in(0)) {
+		full := append(batch[:len(batch):len(batch)], a[len(a)-2:]...)
+		da := w.op("MatMul", []string{dy[0], w.transposeLast(n.in(1), len(b))})
+		dx[0] = w.sumTo(da, full, a)
+	}
+	if w.wants(n.in(1)) {
+		full := append(batch[:len(batch):len(batch)], b[len(b)-2:]...)
+		db := w.op("MatMul", []string{w.transposeLast(n.in(0), len(a)), dy[0]})
+		dx[1] = w.sumTo(db, full, b)
+	}
+	return dx, nil
+}
+
+// vjpBatchNormalization: at inference it is a scale per channel, gamma/√(variance + epsilon).
+func vjpBatchNormalization(w *walk, n *node, dy []string) ([]string, error) {
+	if n.attrInt("training_mode", 0) != 0 {
+		return nil, unsupported(n, "only the inference form can be differentiated")
+	}
+	for _, in := range n.Input[1:] {
+		if w.wants(in) {
+			return nil, unsupported(n, "only its first input may depend on the picture")
+		}
+	}
+	eps := w.scalar(n.attrFloat("epsilon", 1e-5))
+	deviation := w.op("Sqrt", []string{w.plus(n.in(4), eps)})
+	channels := []int64{-1}
+	for range w.shape(n.in(0))[2:] {
+		channels = append(channels, 1)
+	}
+	scale := w.op("Reshape", []string{w.div(n.in(1), deviation), w.ints(channels...)})
+	return unary(w.mul(dy[0], scale))
+}

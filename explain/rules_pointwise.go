@@ -1,0 +1,167 @@
+package explain
+
+import "math"
+
+// unary is the result of a rule for an operator of one differentiable input.
+func unary(dx string) ([]string, error) { return []string{dx}, nil }
+
+func vjpIdentity(_ *walk, _ *node, dy []string) ([]string, error) { return unary(dy[0]) }
+
+func vjpCast(w *walk, n *node, dy []string) ([]string, error) {
+	return unary(w.op("CastLike", []string{dy[0], n.in(0)}))
+}
+
+// The rules of activations read the output where they can: a runtime that fuses the activation
+// with the convolution before it then need not keep the input.
+
+func vjpRelu(w *walk, n *node, dy []string) ([]string, error) {
+	return unary(w.mul(dy[0], w.op("Sign", []string{n.out(0)})))
+}
+
+func vjpLeakyRelu(w *walk, n *node, dy []string) ([]string, error) {
+	alpha := n.attrFloat("alpha", 0.01)
+	positive := w.op("Greater", []string{n.in(0), w.scalar(0)})
+	return unary(w.where(positive, dy[0], w.times(dy[0], alpha)))
+}
+
+func vjpPRelu(w *walk, n *node, dy []string) ([]string, error) {
+	positive := w.op("Greater", []string{n.in(0), w.scalar(0)})
+	return unary(w.where(positive, dy[0], w.mul(dy[0], n.in(1))))
+}
+
+// vjpElu: the derivative below zero is alpha·exp(x) = y + alpha.
+func vjpElu(w *walk, n *node, dy []string) ([]string, error) {
+	alpha := n.attrFloat("alpha", 1)
+	positive := w.op("Greater", []string{n.in(0), w.scalar(0)})
+	return unary(w.where(positive, dy[0], w.mul(dy[0], w.plus(n.out(0), w.scalar(alpha)))))
+}
+
+func vjpClip(w *walk, n *node, dy []string) ([]string, error) {
+	y, zero := n.out(0), w.scalar(0)
+	dx := dy[0]
+	if low := n.in(1); low != "" {
+		dx = w.where(w.op("Greater", []string{y, low}), dx, zero)
+	}
+	if high := n.in(2); high != "" {
+		dx = w.where(w.op("Less", []string{y, high}), dx, zero)
+	}
+	return unary(dx)
+}
+
+func vjpSigmoid(w *walk, n *node, dy []string) ([]string, error) {
+	y := n.out(0)
+	return unary(w.mul(dy[0], w.mul(y, w.sub(w.scalar(1), y))))
+}
+
+func vjpTanh(w *walk, n *node, dy []string) ([]string, error) {
+	y := n.out(0)
+	return unary(w.mul(dy[0], w.sub(w.scalar(1), w.mul(y, y))))
+}
+
+func vjpHardSigmoid(w *walk, n *node, dy []string) ([]string, error) {
+	alpha, y := n.attrFloat("alpha", 0.2), n.out(0)
+	return unary(w.times(w.within(y, 0, 1, dy[0]), alpha))
+}
+
+// vjpHardSwish: y = x·max(0, min(1, x/6 + 1/2)).
+func vjpHardSwish(w *walk, n *node, dy []string) ([]string, error) {
+	x := n.in(0)
+	gate := w.op("HardSigmoid", []string{x}, floatAttr("alpha", 1./6), floatAttr("beta", 0.5))
+	slope := w.within(gate, 0, 1, w.times(x, 1./6))
+	return unary(w.mul(dy[0], w.plus(gate, slope)))
+}
+
+// within is v where low < x < high and zero elsewhere.
+func (w *walk) within(x string, low, high float32, v string) string {
+	in := w.op("And", []string{
+		w.op("Greater", []string{x, w.scalar(low)}), w.op("Less", []string{x, w.scalar(high)}),
+	})
+	return w.where(in, v, w.scalar(0))
+}
+
+func vjpSoftplus(w *walk, n *node, dy []string) ([]string, error) {
+	return unary(w.mul(dy[0], w.op("Sigmoid", []string{n.in(0)})))
+}
+
+func vjpExp(w *walk, n *node, dy []string) ([]string, error) { return unary(w.mul(dy[0], n.out(0))) }
+
+func vjpLog(w *walk, n *node, dy []string) ([]string, error) { return unary(w.div(dy[0], n.in(0))) }
+
+func vjpSqrt(w *walk, n *node, dy []string) ([]string, error) {
+	return unary(w.div(w.times(dy[0], 0.5), n.out(0)))
+}
+
+func vjpReciprocal(w *walk, n *node, dy []string) ([]string, error) {
+	return unary(w.neg(w.mul(dy[0], w.mul(n.out(0), n.out(0)))))
+}
+
+func vjpErf(w *walk, n *node, dy []string) ([]string, error) {
+	bell := w.op("Exp", []string{w.neg(w.mul(n.in(0), n.in(0)))})
+	return unary(w.mul(dy[0], w.times(bell, float32(2/math.Sqrt(math.Pi)))))
+}
+
+func vjpAbs(w *walk, n *node, dy []string) ([]string, error) {
+	return unary(w.mul(dy[0], w.op("Sign", []string{n.in(0)})))
+}
+
+func vjpNeg(w *walk, _ *node, dy []string) ([]string, error) { return unary(w.neg(dy[0])) }
+
+// vjpPow: the exponent is taken as given.
+func vjpPow(w *walk, n *node, dy []string) ([]string, error) {
+	x, e := n.in(0), n.in(1)
+	slope := w.mul(e, w.op("Pow", []string{x, w.sub(e, w.scalar(1))}))
+	return unary(w.sumTo(w.mul(dy[0], slope), w.shape(n.out(0)), w.shape(x)))
+}
+
+func vjpAdd(w *walk, n *node, dy []string) ([]string, error) { return vjpSum(w, n, dy) }
+
+func vjpSum(w *walk, n *node, dy []string) ([]string, error) {
+	dx := make([]string, len(n.Input))
+	for i, x := range n.Input {
+		if w.wants(x) {
+			dx[i] = w.sumTo(dy[0], w.shape(n.out(0)), w.shape(x))
+		}
+	}
+	return dx, nil
+}
+
+func vjpSub(w *walk, n *node, dy []string) ([]string, error) {
+	dx, err := vjpSum(w, n, dy)
+	if dx[1] != "" {
+		dx[1] = w.neg(dx[1])
+	}
+	return dx, err
+}
+
+func vjpMul(w *walk, n *node, dy []string) ([]string, error) {
+	dx := make([]string, 2)
+	for i, x := range n.Input {
+		if w.wants(x) {
+			dx[i] = w.sumTo(w.mul(dy[0], n.Input[1-i]), w.shape(n.out(0)), w.shape(x))
+		}
+	}
+	return dx, nil
+}
+
+func vjpDiv(w *walk, n *node, dy []string) ([]string, error) {
+	dx := make([]string, 2)
+	full, a, b := w.shape(n.out(0)), n.in(0), n.in(1)
+	if w.wants(a) {
+		dx[0] = w.sumTo(w.div(dy[0], b), full, w.shape(a))
+	}
+	if w.wants(b) {
+		dx[1] = w.sumTo(w.neg(w.div(w.mul(dy[0], n.out(0)), b)), full, w.shape(b))
+	}
+	return dx, nil
+}
+
+func vjpSoftmax(w *walk, n *node, dy []string) ([]string, error) {
+	y := n.out(0)
+	total := w.reduceSum(w.mul(dy[0], y), true, n.attrInt("axis", -1))
+	return unary(w.mul(w.sub(dy[0], total), y))
+}
+
+func vjpLogSoftmax(w *walk, n *node, dy []string) ([]string, error) {
+	total := w.reduceSum(dy[0], true, n.attrInt("axis", -1))
+	return unary(w.sub(dy[0], w.mul(w.op("Exp", []string{n.out(0)}), total)))
+}

@@ -1,0 +1,189 @@
+package explain
+
+import "slices"
+
+// vjpMaxPool sends each gradient to where its maximum was. Windows may overlap, so they add up.
+func vjpMaxPool(w *walk, n *node, dy []string) ([]string, error) {
+	if n.attrInt("storage_order", 0) != 0 {
+		return nil, unsupported(n, "column-major indices cannot be differentiated")
+	}
+	if n.out(1) == "" {
+		n.Output = append(n.Output[:1:1], w.name("explain/Indices"))
+	}
+	x, y := w.shape(n.in(0)), w.shape(n.out(0))
+	cells, maxima := size(x[1:]), size(y[1:])
+	flat := w.reshape(dy[0], -1, maxima)
+	at := w.frameIndices(w.reshape(n.out(1), -1, maxima), cells)
+	rows := w.op("Shape", []string{flat}, intAttr("start", 0), intAttr("end", 1))
+	zeros := w.op("ConstantOfShape", []string{w.op("Concat", []string{rows, w.ints(cells)}, intAttr("axis", 0))})
+	at = w.op("Expand", []string{at, w.op("Shape", []string{flat})})
+	dx := w.op("ScatterElements", []string{zeros, at, flat}, intAttr("axis", 1), stringAttr("reduction", "add"))
+	return unary(w.reshape(dx, x...))
+}
+
+// frameIndices makes MaxPool's indices, which count through the batch, count within each frame.
+func (w *walk) frameIndices(indices string, cells int64) string {
+	if w.g.oneFrame() {
+		return indices
+	}
+	frames := w.op("Squeeze", []string{w.op("Shape", []string{indices}, intAttr("start", 0), intAttr("end", 1))})
+	zero, one := w.intScalar(0), w.intScalar(1)
+	before := w.mul(w.op("Range", []string{zero, frames, one}), w.intScalar(cells))
+	return w.sub(indices, w.op("Unsqueeze", []string{before, w.ints(1)}))
+}
+
+func vjpAveragePool(w *walk, n *node, dy []string) ([]string, error) {
+	x, y := w.shape(n.in(0)), w.shape(n.out(0))
+	kernel, err := n.attrInts("kernel_shape", len(x)-2, 1)
+	if err != nil {
+		return nil, err
+	}
+	v, err := w.window(n, x, y, kernel)
+	if err != nil {
+		return nil, err
+	}
+	if v.plain() && size(kernel) == 1 && slices.Equal(x, y) {
+		return unary(dy[0])
+	}
+	if v.plain() && size(y[2:]) == 1 {
+		return unary(w.expand(w.times(dy[0], 1/float32(size(kernel))), x))
+	}
+	share := w.mul(dy[0], w.shares(n, v, x, y))
+	share = w.reshape(share, append([]int64{-1, 1}, y[2:]...)...)
+	ones := w.op("ConstantOfShape", []string{w.ints(append([]int64{1, 1}, kernel...)...)}, oneValue())
+	pads, outputPadding := v.transposed()
+	dx := w.op("ConvTranspose", []string{share, ones}, intsAttr("kernel_shape", kernel...),
+		intsAttr("strides", v.strides...), intsAttr("dilations", v.dilations...),
+		intsAttr("pads", pads...), intsAttr("output_padding", outputPadding...))
+	return unary(w.reshape(dx, x...))
+}
+
+// shares is the weight that each window gives to each of its elements. Whether pads count is left
+// to the runtime: it is the mean of ones over the number of elements that are inside.
+func (w *walk) shares(n *node, v window, x, y []int64) string {
+	ones := w.op("ConstantOfShape", []string{w.ints(append([]int64{1, 1}, x[2:]...)...)}, oneValue())
+	mean := w.op("AveragePool", []string{ones}, n.Attribute...)
+	inside := mean
+	for i := range v.kernel {
+		counts := make([]float32, y[i+2])
+		for o := range counts {
+			for k := range v.kernel[i] {
+				if at := int64(o)*v.strides[i] - v.begin[i] + k*v.dilations[i]; at >= 0 && at < x[i+2] {
+					counts[o]++
+				}
+			}
+		}
+		dims := make([]int64, len(y))
+		for k := range dims {
+			dims[k] = 1
+		}
+		dims[i+2] = y[i+2]
+		inside = w.div(inside, w.floats(dims, counts...))
+	}
+	return inside
+}
+
+func vjpGlobalAveragePool(w *walk, n *node, dy []string) ([]string, error) {
+	x := w.shape(n.in(0))
+	return unary(w.expand(w.times(dy[0], 1/float32(size(x[2:]))), x))
+}
+
+// vjpGlobalMaxPool: of equal maxima the first one counts.
+func vjpGlobalMaxPool(w *walk, n *node, dy []string) ([]string, error) {
+	x := w.shape(n.in(0))
+	cells := size(x[2:])
+	flat := w.reshape(n.in(0), -1, x[1], cells)
+	at := w.op("ArgMax", []string{flat}, intAttr("axis", 2), intAttr("keepdims", 1))
+	dy3 := w.reshape(dy[0], -1, x[1], 1)
+	at = w.op("Expand", []string{at, w.op("Shape", []string{dy3})})
+	zeros := w.op("Expand", []string{w.times(dy3, 0), w.ints(1, 1, cells)})
+	dx := w.op("ScatterElements", []string{zeros, at, dy3}, intAttr("axis", 2))
+	return unary(w.reshape(dx, x...))
+}
+
+// reduction reads the axes of a reduction and gives dy the axes back as ones.
+func (w *walk) reduction(n *node, dy string) (full string, count int64, axes []int64, err error) {
+	x := w.shape(n.in(0))
+	if a := attribute(n.NodeProto, "axes"); a != nil {
+		axes = a.Ints
+	} else if n.in(1) != "" {
+		v, ok := w.g.ints(n.in(1))
+		if !ok {
+			return "", 0, nil, unsupported(n, "its axes are not constant")
+		}
+		axes = v
+	}
+	if len(axes) == 0 && n.attrInt("noop_with_empty_axes", 0) == 0 {
+		for i := range x {
+			axes = append(axes, int64(i))
+		}
+	}
+	kept := slices.Clone(x)
+	count = 1
+	at := make([]int64, len(axes))
+	for i, a := range axes {
+		place, err := axis(n, a, len(x))
+		if err != nil {
+			return "", 0, nil, err
+		}
+		if place == 0 && x[0] != 1 {
+			return "", 0, nil, unsupported(n, "it reduces the batch")
+		}
+		at[i] = int64(place)
+		count *= x[place]
+		kept[place] = 1
+	}
+	return w.reshape(dy, kept...), count, at, nil
+}
+
+func vjpReduceMean(w *walk, n *node, dy []string) ([]string, error) {
+	full, count, _, err := w.reduction(n, dy[0])
+	if err != nil {
+		return nil, err
+	}
+	return unary(w.expand(w.times(full, 1/float32(count)), w.shape(n.in(0))))
+}
+
+func vjpReduceSum(w *walk, n *node, dy []string) ([]string, error) {
+	full, _, _, err := w.reduction(n, dy[0])
+	if err != nil {
+		return nil, err
+	}
+	return unary(w.expand(full, w.shape(n.in(0))))
+}
+
+// vjpReduceExtreme: equal extremes share the gradient.
+func vjpReduceExtreme(w *walk, n *node, dy []string) ([]string, error) {
+	full, _, axes, err := w.reduction(n, dy[0])
+	if err != nil {
+		return nil, err
+	}
+	y, _, _, err := w.reduction(n, n.out(0))
+	if err != nil {
+		return nil, err
+	}
+	hit := w.op("CastLike", []string{w.op("Equal", []string{n.in(0), y}), full})
+	return unary(w.mul(hit, w.div(full, w.reduceSum(hit, true, axes...))))
+}
+
+// vjpLRN: y = x·s^-beta with s = bias + alpha/size·Σx² over neighbouring channels.
+func vjpLRN(w *walk, n *node, dy []string) ([]string, error) {
+	x := w.shape(n.in(0))
+	span := n.attrInt("size", 1)
+	alpha, beta, bias := n.attrFloat("alpha", 0.0001), n.attrFloat("beta", 0.75), n.attrFloat("bias", 1)
+	before := (span - 1) / 2
+	squares := w.mul(n.in(0), n.in(0))
+	s := w.plus(w.times(w.acrossChannels(squares, x, span, before), alpha), w.scalar(bias))
+	scaled := w.mul(dy[0], w.op("Pow", []string{s, w.scalar(-beta)}))
+	// the channels that see a channel lie the other way round
+	seen := w.acrossChannels(w.div(w.mul(scaled, n.in(0)), s), x, span, span-1-before)
+	return unary(w.sub(scaled, w.mul(w.times(n.in(0), 2*alpha*beta), seen)))
+}
+
+// acrossChannels is the mean over span channels, zeros beyond the first and last.
+func (w *walk) acrossChannels(v string, x []int64, span, before int64) string {
+	flat := w.reshape(v, -1, 1, x[1], size(x[2:]))
+	mean := w.op("AveragePool", []string{flat}, intsAttr("kernel_shape", span, 1),
+		intsAttr("pads", before, 0, span-1-before, 0), intAttr("count_include_pad", 1))
+	return w.reshape(mean, x...)
+}

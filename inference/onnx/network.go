@@ -1,0 +1,100 @@
+package onnx
+
+import (
+	"context"
+	"fmt"
+
+	"endogate/explain"
+)
+
+// NetworkOptions say how a classifier is compiled and run.
+type NetworkOptions struct {
+	Layer          string // to explain at, as explain.Options.Layer; "" is the last convolutional one
+	IntraOpThreads int    // threads of one run; 0 is 1
+	Sessions       int    // runs at once; 0 is the number of CPUs over IntraOpThreads
+}
+
+// Network is an image classifier that explains itself: one loaded model with its gradient, so that the
+// weights are in memory once. Its methods may be called from any goroutine.
+type Network struct {
+	compiled *explain.Compiled
+	session  *Session
+}
+
+// OpenNetwork compiles a classifier and loads it. An operator that cannot be differentiated gives an
+// *explain.UnsupportedError. The caller closes the network.
+func (r *Runtime) OpenNetwork(model []byte, o NetworkOptions) (*Network, error) {
+	c, err := explain.Compile(model, explain.Options{Layer: o.Layer, Probe: r.Probe})
+	if err != nil {
+		return nil, err
+	}
+	s, err := r.NewSession(c.ONNX, SessionOptions{
+		Inputs:  []string{c.InputName, c.SeedName},
+		Outputs: []string{c.LogitsName, c.CAMName},
+
+		IntraOpThreads: o.IntraOpThreads,
+		Runs:           o.Sessions,
+	})
+	if err != nil {
+		return nil, err
+	}
+	c.ONNX = nil // the session has its own
+	return &Network{compiled: c, session: s}, nil
+}
+
+// Classes is the number of logits.
+func (n *Network) Classes() int { return n.compiled.Classes }
+
+// InputShape is that of the model's input; -1 where it is open, such as the batch.
+func (n *Network) InputShape() []int64 { return n.compiled.InputShape }
+
+// Layer is the layer that maps come from; Height and Width are those of the maps.
+func (n *Network) Layer() explain.Layer { return n.compiled.Layer }
+
+// Logits classifies one frame: one value for each class, before softmax or sigmoid.
+func (n *Network) Logits(ctx context.Context, input Tensor) ([]float32, error) {
+	logits, _, err := n.run(ctx, input, 1, nil)
+	return logits, err
+}
+
+// Explain classifies one frame (a batch of one) and maps why, for each of the classes: one forward pass for
+// all. Maps are in the order of classes. With global average pooling before the classes it costs what
+// Logits does, so that there is no need to call Logits first.
+func (n *Network) Explain(ctx context.Context, input Tensor, classes []int) (logits []float32, maps []explain.Map, err error) {
+	for _, c := range classes {
+		if c < 0 || c >= n.Classes() {
+			return nil, nil, fmt.Errorf("onnx: no class %d: the network has %d", c, n.Classes())
+		}
+	}
+	logits, cams, err := n.run(ctx, input, max(len(classes), 1), classes)
+	if err != nil {
+		return nil, nil, err
+	}
+	h, w := n.compiled.Layer.Height, n.compiled.Layer.Width
+	for i := range classes {
+		maps = append(maps, explain.Map{Width: w, Height: h, Values: cams[i*h*w : (i+1)*h*w : (i+1)*h*w]})
+	}
+	return logits, maps, nil
+}
+
+// run seeds one row for each class; rows without a class stay zero.
+func (n *Network) run(ctx context.Context, input Tensor, rows int, classes []int) (logits, cams []float32, err error) {
+	if len(input.Shape) == 0 || input.Shape[0] != 1 {
+		return nil, nil, fmt.Errorf("onnx: input shape %v: one frame at a time", input.Shape)
+	}
+	seed := Tensor{Shape: []int64{int64(rows), int64(n.Classes())}, Values: make([]float32, rows*n.Classes())}
+	for row, c := range classes {
+		seed.Values[row*n.Classes()+c] = 1
+	}
+	out, err := n.session.Run(ctx, []Tensor{input, seed})
+	if err != nil {
+		return nil, nil, err
+	}
+	if want := rows * n.compiled.Layer.Height * n.compiled.Layer.Width; len(out[0].Values) != n.Classes() || len(out[1].Values) != want {
+		return nil, nil, fmt.Errorf("onnx: the network gave %d logits and a map of shape %v", len(out[0].Values), out[1].Shape)
+	}
+	return out[0].Values, out[1].Values, nil
+}
+
+// Close waits for runs under way and frees the network.
+func (n *Network) Close() error { return n.session.Close() }

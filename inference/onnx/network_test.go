@@ -1,0 +1,60 @@
+package onnx_test
+
+import (
+	"context"
+	"os"
+	"testing"
+
+	"endogate/inference/onnx"
+
+	"github.com/stretchr/testify/require"
+)
+
+func openRuntime(t testing.TB) *onnx.Runtime {
+	t.Helper()
+	library, err := onnx.FindLibrary("")
+	if err != nil {
+		t.Skip("ONNX Runtime's library is missing: make setup")
+	}
+	r, err := onnx.Open(library)
+	require.NoError(t, err)
+	return r
+}
+
+func demoModel(t testing.TB) []byte {
+	t.Helper()
+	model, err := os.ReadFile("../../testdata/models/demo/model.onnx")
+	require.NoError(t, err)
+	return model
+}
+
+func frame() onnx.Tensor {
+	in := onnx.Tensor{Shape: []int64{1, 3, 160, 160}, Values: make([]float32, 3*160*160)}
+	for i := range in.Values {
+		in.Values[i] = float32((i*7919)%512)/128 - 2
+	}
+	return in
+}
+
+func TestNetwork_demo(t *testing.T) {
+	n, err := openRuntime(t).OpenNetwork(demoModel(t), onnx.NetworkOptions{Sessions: 2})
+	require.NoError(t, err)
+	defer n.Close()
+	require.Equal(t, 5, n.Classes())
+	require.Equal(t, "/layer4/layer4.1/relu2/Relu_output_0", n.Layer().Tensor)
+	require.Equal(t, []int64{-1, 3, 160, 160}, n.InputShape())
+
+	plain, err := n.Logits(context.Background(), frame())
+	require.NoError(t, err)
+	logits, maps, err := n.Explain(context.Background(), frame(), []int{0, 3, 1})
+	require.NoError(t, err)
+	require.InDeltaSlice(t, plain, logits, 1e-5)
+	require.Len(t, maps, 3)
+	for i, class := range []int{0, 3, 1} {
+		_, alone, err := n.Explain(context.Background(), frame(), []int{class})
+		require.NoError(t, err)
+		require.Equal(t, 10, maps[i].Height)
+		require.InDeltaSlice(t, alone[0].Values, maps[i].Values, 1e-6)
+	}
+	require.NotEqual(t, maps[0].Values, maps[1].Values)
+}

@@ -1,0 +1,187 @@
+package onnx
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+
+	ort "github.com/yalue/onnxruntime_go"
+)
+
+// ErrClosed says that a session was closed.
+var ErrClosed = errors.New("onnx: session is closed")
+
+// Error is what ONNX Runtime says against a model or a run.
+type Error struct {
+	Op  string // load or run
+	Err error
+}
+
+func (e *Error) Error() string { return "onnx: " + e.Op + ": " + e.Err.Error() }
+func (e *Error) Unwrap() error { return e.Err }
+
+// Tensor is float32 in row-major order.
+type Tensor struct {
+	Shape  []int64
+	Values []float32
+}
+
+// SessionOptions say how a model is loaded and run.
+type SessionOptions struct {
+	Inputs, Outputs []string // names, in the order of Run's tensors; both needed
+	IntraOpThreads  int      // threads of one run; 0 is 1
+	Runs            int      // runs at once; more wait. 0 is the number of CPUs over IntraOpThreads, at least 1
+}
+
+// Session is a loaded model. Its methods may be called from any goroutine.
+type Session struct {
+	options SessionOptions
+	slots   chan struct{}
+
+	mu      sync.RWMutex // held for reading by runs, for writing by Close
+	session *ort.DynamicAdvancedSession
+}
+
+// NewSession loads a model. The model's bytes are not kept. The caller closes the session.
+func (r *Runtime) NewSession(model []byte, o SessionOptions) (*Session, error) {
+	o.IntraOpThreads = max(o.IntraOpThreads, 1)
+	if o.Runs <= 0 {
+		o.Runs = max(runtime.NumCPU()/o.IntraOpThreads, 1)
+	}
+	session, err := load(model, o, ort.GraphOptimizationLevelEnableAll)
+	if err != nil {
+		return nil, err
+	}
+	return &Session{options: o, slots: make(chan struct{}, o.Runs), session: session}, nil
+}
+
+func load(model []byte, o SessionOptions, level ort.GraphOptimizationLevel) (*ort.DynamicAdvancedSession, error) {
+	if len(model) == 0 || len(o.Inputs) == 0 || len(o.Outputs) == 0 {
+		return nil, &Error{"load", errors.New("the model, its input names or its output names are empty")}
+	}
+	so, err := ort.NewSessionOptions()
+	if err != nil {
+		return nil, &Error{"load", err}
+	}
+	defer so.Destroy()
+	err = errors.Join(
+		so.SetIntraOpNumThreads(o.IntraOpThreads),
+		so.SetInterOpNumThreads(1),
+		so.SetGraphOptimizationLevel(level),
+		so.AddSessionConfigEntry("session.intra_op.allow_spinning", "0"),
+		so.SetLogSeverityLevel(ort.LoggingLevelError),
+	)
+	if err != nil {
+		return nil, &Error{"load", err}
+	}
+	session, err := ort.NewDynamicAdvancedSessionWithONNXData(model, o.Inputs, o.Outputs, so)
+	if err != nil {
+		return nil, &Error{"load", err}
+	}
+	return session, nil
+}
+
+// Run computes the outputs for inputs in the order of SessionOptions. It waits for a free slot, and ends
+// early with ctx's error when ctx is done. The inputs are not kept and not changed.
+func (s *Session) Run(ctx context.Context, inputs []Tensor) ([]Tensor, error) {
+	select {
+	case s.slots <- struct{}{}:
+		defer func() { <-s.slots }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.session == nil {
+		return nil, ErrClosed
+	}
+	in, err := values(inputs)
+	defer destroy(in)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]ort.Value, len(s.options.Outputs))
+	defer func() { destroy(out) }()
+	err = runUntil(ctx, s.session, in, out)
+	runtime.KeepAlive(inputs) // the library reads their memory until here
+	if err != nil {
+		return nil, err
+	}
+	return tensors(out)
+}
+
+// runUntil runs a session and stops it when ctx is done.
+func runUntil(ctx context.Context, s *ort.DynamicAdvancedSession, in, out []ort.Value) error {
+	options, err := ort.NewRunOptions()
+	if err != nil {
+		return &Error{"run", err}
+	}
+	stopped := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(stopped)
+		_ = options.Terminate() // the run then fails, which is looked at below
+	})
+	err = s.RunWithOptions(in, out, options)
+	if !stop() {
+		<-stopped
+	}
+	_ = options.Destroy()
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil:
+		return &Error{"run", err}
+	}
+	return nil
+}
+
+// values wraps tensors without copying them.
+func values(tensors []Tensor) ([]ort.Value, error) {
+	in := make([]ort.Value, 0, len(tensors))
+	for i, t := range tensors {
+		if shape := ort.Shape(t.Shape); shape.Validate() != nil || shape.FlattenedSize() != int64(len(t.Values)) {
+			return in, &Error{"run", fmt.Errorf("input %d: shape %v does not hold %d values", i, t.Shape, len(t.Values))}
+		}
+		v, err := ort.NewTensor(ort.Shape(t.Shape), t.Values)
+		if err != nil {
+			return in, &Error{"run", err}
+		}
+		in = append(in, v)
+	}
+	return in, nil
+}
+
+// tensors takes what a run returned, which the library's binding has copied into memory of ours.
+func tensors(out []ort.Value) ([]Tensor, error) {
+	result := make([]Tensor, len(out))
+	for i, v := range out {
+		t, ok := v.(*ort.Tensor[float32])
+		if !ok {
+			return nil, &Error{"run", fmt.Errorf("output %d is not of float32", i)}
+		}
+		result[i] = Tensor{Shape: t.GetShape(), Values: t.GetData()}
+	}
+	return result, nil
+}
+
+func destroy(values []ort.Value) {
+	for _, v := range values {
+		if v != nil {
+			_ = v.Destroy()
+		}
+	}
+}
+
+// Close waits for runs under way and frees the model. A second Close does nothing.
+func (s *Session) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.session == nil {
+		return nil
+	}
+	err := s.session.Destroy()
+	s.session = nil
+	return err
+}
