@@ -1,0 +1,93 @@
+package reports
+
+import (
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/suyashkumar/dicom/pkg/tag"
+
+	"endogate/dicomnode/dicom"
+	"endogate/inference"
+)
+
+// Algorithm names the network whose results an object shows. IHE AI Results wants the same values wherever an object
+// speaks of it (contributing equipment, observer context, algorithm identification): all are rendered from here.
+type Algorithm struct {
+	Manufacturer string
+	Name         string
+	Version      string // changes with every retraining and every change of a threshold
+	Digest       string // SHA-256 of the weights, hexadecimal
+	Number       int    // position in the configuration, from 1: gives the heatmap series its number
+	Classes      []inference.Class
+}
+
+// AlgorithmOf names the model of a bundle that stands at number, from 1, in the configuration.
+func AlgorithmOf(b *inference.Bundle, number int) Algorithm {
+	return Algorithm{
+		Manufacturer: b.Manufacturer, Name: b.Name, Version: b.Version, Digest: b.Digest,
+		Number: number, Classes: b.Classes,
+	}
+}
+
+// Validate reports what would keep a from standing in a data set.
+func (a Algorithm) Validate() error {
+	for _, field := range []struct{ name, value string }{
+		{"manufacturer", a.Manufacturer},
+		{"name", a.Name},
+		{"version", a.Version},
+	} {
+		if v := field.value; v == "" || len([]rune(v)) > 64 || strings.ContainsFunc(v, forbidden) {
+			return fmt.Errorf("reports: algorithm %s %q: 1 to 64 characters without backslash or control character are needed", field.name, v)
+		}
+	}
+	return nil
+}
+
+func forbidden(r rune) bool { return r == '\\' || unicode.IsControl(r) }
+
+// DeviceUID identifies name, version and weights: a retrained network is another device.
+func (a Algorithm) DeviceUID() dicom.UID {
+	return dicom.DerivedUID("device", a.Name, a.Version, a.Digest)
+}
+
+// region is where the network looks: the site of its first class that has one.
+func (a Algorithm) region() inference.Code {
+	for _, c := range a.Classes {
+		if c.Site != (inference.Code{}) {
+			return c.Site
+		}
+	}
+	return inference.Code{}
+}
+
+// contributing is the item of Contributing Equipment Sequence (PS3.3 C.12.1.1.5) for the network.
+func (a Algorithm) contributing(at time.Time) dataset {
+	ds := dataset{}
+	ds.items(tag.PurposeOfReferenceCodeSequence, coded(processingEquipment))
+	ds.set(tag.Manufacturer, a.Manufacturer)
+	ds.set(tag.ManufacturerModelName, a.Name)
+	ds.set(tag.SoftwareVersions, a.Version)
+	ds.set(tag.DeviceUID, string(a.DeviceUID()))
+	ds.set(tag.ContributionDateTime, at.Format("20060102150405-0700"))
+	ds.set(tag.ContributionDescription, "Classification and Grad-CAM")
+	return ds
+}
+
+// Equipment is the gateway itself, the equipment that makes the objects (PS3.3 C.7.5.1, C.7.5.2). No field may be empty.
+type Equipment struct {
+	Manufacturer    string
+	ModelName       string
+	SerialNumber    string
+	SoftwareVersion string
+	StationName     string // at most 16 characters
+}
+
+func (q Equipment) set(ds dataset) {
+	ds.set(tag.Manufacturer, clip(q.Manufacturer, 64))
+	ds.set(tag.ManufacturerModelName, clip(q.ModelName, 64))
+	ds.set(tag.DeviceSerialNumber, clip(q.SerialNumber, 64))
+	ds.set(tag.SoftwareVersions, clip(q.SoftwareVersion, 64))
+	ds.set(tag.StationName, clip(q.StationName, 16))
+}

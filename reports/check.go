@@ -1,0 +1,220 @@
+package reports
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/suyashkumar/dicom/pkg/tag"
+
+	"endogate/dicomnode/dicom"
+)
+
+// InvalidError says why an object is not let out. Building it again gives the same object, so it is never temporary.
+type InvalidError struct {
+	SOPClassUID dicom.UID
+	Faults      []string
+}
+
+func (e *InvalidError) Error() string {
+	return fmt.Sprintf("reports: object of SOP class %s is not emitted: %s", e.SOPClassUID, strings.Join(e.Faults, "; "))
+}
+
+// Temporary reports false: see [InvalidError].
+func (e *InvalidError) Temporary() bool { return false }
+
+// faults collects what is wrong with an object.
+type faults []string
+
+func (f *faults) add(format string, args ...any) { *f = append(*f, fmt.Sprintf(format, args...)) }
+
+// frameKey is a frame that a contour may be drawn on.
+type frameKey struct {
+	instance dicom.UID
+	frame    int // 0: single-frame
+}
+
+// sizes gives the columns and rows of frames.
+type sizes map[frameKey][2]int
+
+// check is the gate that every outgoing object passes: what validators look at and what they do not. It returns an
+// *[InvalidError] that names every fault. Contours are held to the sizes of their frames.
+func check(ds dataset, frames sizes) error {
+	var f faults
+	f.attributes(ds)
+	f.values(ds, true)
+	f.phi(ds)
+	switch class := dicom.UID(ds.text(tag.SOPClassUID)); class {
+	case dicom.SecondaryCaptureImageStorage:
+		f.image(ds)
+	case dicom.Comprehensive3DSRStorage, dicom.ComprehensiveSRStorage:
+		f.report(ds)
+		f.document(ds, frames)
+	case dicom.KeyObjectSelectionDocumentStorage:
+		f.keyObjects(ds)
+		f.document(ds, frames)
+	default:
+		f.add("SOP class %q is none of ours", class)
+	}
+	if len(f) == 0 {
+		return nil
+	}
+	return &InvalidError{SOPClassUID: dicom.UID(ds.text(tag.SOPClassUID)), Faults: f}
+}
+
+// common are the attributes of every object: type 1 needs a value, type 2 has to be there.
+var (
+	type1 = []tag.Tag{
+		tag.SpecificCharacterSet, tag.SOPClassUID, tag.SOPInstanceUID, tag.StudyInstanceUID, tag.SeriesInstanceUID,
+		tag.Modality, tag.SeriesNumber, tag.InstanceNumber, tag.ContentDate, tag.ContentTime, tag.TimezoneOffsetFromUTC,
+		tag.Manufacturer, tag.ManufacturerModelName, tag.DeviceSerialNumber, tag.SoftwareVersions,
+		tag.ContributingEquipmentSequence,
+	}
+	type2 = []tag.Tag{
+		tag.StudyDate, tag.StudyTime, tag.AccessionNumber, tag.ReferringPhysicianName, tag.StudyID,
+		tag.PatientName, tag.PatientID, tag.PatientBirthDate, tag.PatientSex,
+	}
+	imageType1 = []tag.Tag{
+		tag.ImageType, tag.ConversionType, tag.BodyPartExamined, tag.SamplesPerPixel, tag.PhotometricInterpretation,
+		tag.PlanarConfiguration, tag.Rows, tag.Columns, tag.BitsAllocated, tag.BitsStored, tag.HighBit,
+		tag.PixelRepresentation, tag.PixelData, tag.BurnedInAnnotation, tag.LossyImageCompression,
+		tag.SourceImageSequence, tag.ReferencedSeriesSequence, tag.DerivationDescription,
+	}
+	documentType1 = []tag.Tag{
+		tag.ValueType, tag.ConceptNameCodeSequence, tag.ContinuityOfContent, tag.ContentSequence, tag.ContentTemplateSequence,
+	}
+	reportType1 = []tag.Tag{tag.CompletionFlag, tag.VerificationFlag, tag.PreliminaryFlag, tag.AuthorObserverSequence}
+	imageTags   = []tag.Tag{tag.PixelSpacing, tag.PixelAspectRatio, tag.Laterality, tag.FrameOfReferenceUID, tag.PresentationLUTShape}
+)
+
+func (f *faults) attributes(ds dataset) {
+	f.need(ds, type1...)
+	f.need2(ds, type2...)
+	if ds.text(tag.SpecificCharacterSet) != "ISO_IR 192" {
+		f.add("SpecificCharacterSet is %q, texts are UTF-8", ds.text(tag.SpecificCharacterSet))
+	}
+	item := ds.contributor()
+	if item == nil {
+		f.add("ContributingEquipmentSequence lacks the processing equipment")
+		return
+	}
+	for _, t := range []tag.Tag{tag.Manufacturer, tag.ManufacturerModelName, tag.SoftwareVersions, tag.DeviceUID} {
+		if item.text(t) == "" {
+			f.add("ContributingEquipmentSequence: %s has no value", keyword(t))
+		}
+	}
+}
+
+// contributor is the item that describes the algorithm.
+func (ds dataset) contributor() dataset {
+	for _, item := range ds.sequence(tag.ContributingEquipmentSequence) {
+		for _, purpose := range item.sequence(tag.PurposeOfReferenceCodeSequence) {
+			if purpose.text(tag.CodeValue) == processingEquipment.Value {
+				return item
+			}
+		}
+	}
+	return nil
+}
+
+func (f *faults) need(ds dataset, tags ...tag.Tag) {
+	for _, t := range tags {
+		if empty(ds[t]) {
+			f.add("%s (type 1) has no value", keyword(t))
+		}
+	}
+}
+
+func (f *faults) need2(ds dataset, tags ...tag.Tag) {
+	for _, t := range tags {
+		if !ds.has(t) {
+			f.add("%s (type 2) is missing", keyword(t))
+		}
+	}
+}
+
+func empty(value any) bool {
+	switch v := value.(type) {
+	case []string:
+		return len(v) == 0 || slices.Contains(v, "")
+	case []int:
+		return len(v) == 0
+	case []float64:
+		return len(v) == 0
+	case []byte:
+		return len(v) == 0
+	case []dataset:
+		return len(v) == 0
+	}
+	return true
+}
+
+// image holds what is said about a Secondary Capture.
+func (f *faults) image(ds dataset) {
+	f.need(ds, imageType1...)
+	f.need2(ds, tag.PatientOrientation)
+	for _, t := range imageTags {
+		if ds.has(t) {
+			f.add("%s must be absent", keyword(t))
+		}
+	}
+	if v := ds.strings(tag.ImageType); len(v) < 2 || v[0] != "DERIVED" || v[1] != "SECONDARY" {
+		f.add("ImageType %q does not begin with DERIVED and SECONDARY", v)
+	}
+	if !slices.Contains(unpaired, ds.text(tag.BodyPartExamined)) {
+		f.add("BodyPartExamined %q is not a part without laterality", ds.text(tag.BodyPartExamined))
+	}
+	if v := ds.text(tag.BurnedInAnnotation); v != "YES" && v != "NO" {
+		f.add("BurnedInAnnotation %q is neither YES nor NO", v)
+	}
+	f.pixels(ds)
+	f.lossy(ds)
+	f.sourceImage(ds)
+}
+
+func (f *faults) pixels(ds dataset) {
+	want := ds.int(tag.Rows) * ds.int(tag.Columns) * ds.int(tag.SamplesPerPixel) * ds.int(tag.BitsAllocated) / 8
+	if got, _ := ds[tag.PixelData].([]byte); len(got) != want {
+		f.add("PixelData has %d bytes, Rows, Columns and samples make %d", len(got), want)
+	}
+	if ds.text(tag.PhotometricInterpretation) != "RGB" || ds.int(tag.SamplesPerPixel) != 3 || ds.int(tag.PlanarConfiguration) != 0 {
+		f.add("pixels are not RGB by pixel")
+	}
+}
+
+func (f *faults) lossy(ds dataset) {
+	switch ds.text(tag.LossyImageCompression) {
+	case "00":
+		if ds.has(tag.LossyImageCompressionRatio) {
+			f.add("LossyImageCompressionRatio without lossy compression")
+		}
+	case "01":
+		ratios, methods := ds.strings(tag.LossyImageCompressionRatio), ds.strings(tag.LossyImageCompressionMethod)
+		if len(ratios) == 0 {
+			f.add("LossyImageCompressionRatio is missing though LossyImageCompression is 01")
+		}
+		if len(methods) > 0 && len(methods) != len(ratios) {
+			f.add("LossyImageCompressionMethod has %d values, LossyImageCompressionRatio %d", len(methods), len(ratios))
+		}
+	default:
+		f.add("LossyImageCompression %q is neither 00 nor 01", ds.text(tag.LossyImageCompression))
+	}
+}
+
+// sourceImage holds Source Image Sequence to the Common Instance Reference module, and both to another series.
+func (f *faults) sourceImage(ds dataset) {
+	referenced := map[string]bool{}
+	for _, series := range ds.sequence(tag.ReferencedSeriesSequence) {
+		if series.text(tag.SeriesInstanceUID) == ds.text(tag.SeriesInstanceUID) {
+			f.add("the object stands in the series of its source")
+		}
+		for _, i := range series.sequence(tag.ReferencedInstanceSequence) {
+			referenced[i.text(tag.ReferencedSOPInstanceUID)] = true
+		}
+	}
+	for _, i := range ds.sequence(tag.SourceImageSequence) {
+		if uid := i.text(tag.ReferencedSOPInstanceUID); !referenced[uid] {
+			f.add("source image %s is not in ReferencedSeriesSequence", uid)
+		}
+	}
+}

@@ -1,0 +1,14 @@
+// Package reports makes the DICOM objects that tell what a network saw: the grad-CAM overlay of a frame as
+// Secondary Capture (PS3.3 A.8.1), the result of an exam as structured report after TID 1500 (PS3.16) in
+// Comprehensive 3D SR (PS3.3 A.35.13) with a Comprehensive SR (A.35.3) for peers that do not know it, and the key
+// frames as Key Object Selection (A.35.4, TID 2010). An Assembler makes report and key frames once an exam is quiet.
+//
+// Everything is deterministic: UIDs are derived from what the object is about, dates come from the time of
+// inference, so that the same input gives the same bytes. No object leaves before Check has found nothing wrong with it.
+//
+// Reports are drafts: PARTIAL, UNVERIFIED, PRELIMINARY. The package never makes a verified document, never alters a
+// source instance and never writes into the series of a source. It makes no PDF, segmentation, parametric map or
+// presentation state.
+//
+// The data sets are built with github.com/suyashkumar/dicom, which no other package imports.
+package reports

@@ -1,0 +1,84 @@
+package reports
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"endogate/inference"
+)
+
+// evaluations are the statements about the whole exam: what was looked at, what was not and why, and for each class
+// in how many frames it was flagged. They never say that something is absent, only that it was not flagged.
+func (e Exam) evaluations() ContentItem {
+	statements := []string{draft, e.extent()}
+	statements = append(statements, reasons("Skipped", e.Instances, func(i Instance) string { return i.Skipped })...)
+	statements = append(statements, reasons("Failed", e.Instances, func(i Instance) string { return i.Failed })...)
+	if frames := e.frames(); frames > 0 {
+		for _, c := range e.Algorithm.Classes {
+			statements = append(statements, statement(c, e.flagged(c.Name), frames))
+		}
+	}
+	c := container(Contains, qualitativeEvaluations)
+	for _, s := range statements {
+		c.Items = append(c.Items, textItem(Contains, comment, s))
+	}
+	return c
+}
+
+// extent says how much of the exam was analysed.
+func (e Exam) extent() string {
+	analysed, skipped, failed := 0, 0, 0
+	for _, i := range e.Instances {
+		switch {
+		case len(i.Results) > 0:
+			analysed++
+		case i.Skipped != "":
+			skipped++
+		default:
+			failed++
+		}
+	}
+	counts := fmt.Sprintf("Instances analysed: %d (%d frames); skipped: %d; failed: %d.", analysed, e.frames(), skipped, failed)
+	if analysed == 0 {
+		return "Analysis failed: no frame was analysed. " + counts
+	}
+	return counts
+}
+
+// reasons counts the instances for each reason, in alphabetical order.
+func reasons(what string, instances []Instance, reason func(Instance) string) []string {
+	counts := map[string]int{}
+	var order []string
+	for _, i := range instances {
+		r := clip(printable(reason(i)), 200)
+		if len(i.Results) > 0 || r == "" {
+			continue
+		}
+		if counts[r]++; counts[r] == 1 {
+			order = append(order, r)
+		}
+	}
+	slices.Sort(order)
+	var out []string
+	for _, r := range order {
+		out = append(out, fmt.Sprintf("%s: %d: %s", what, counts[r], strings.TrimSuffix(r, ".")+"."))
+	}
+	return out
+}
+
+func statement(c inference.Class, flagged, frames int) string {
+	in := fmt.Sprintf("in %d of the %d analysed frames", flagged, frames)
+	switch {
+	case c.Role == inference.RoleLandmark && flagged > 0:
+		return fmt.Sprintf("AI saw the landmark %s %s. This says nothing about abnormality.", c.Name, in)
+	case c.Role == inference.RoleLandmark:
+		return fmt.Sprintf("AI did not see the landmark %s in the %d analysed frames.", c.Name, frames)
+	case c.Role == inference.RoleNormal:
+		return fmt.Sprintf("AI took the class %s %s. This is no statement that the exam is normal.", c.Name, in)
+	case flagged > 0:
+		return fmt.Sprintf("AI flagged %s %s.", c.Name, in)
+	default:
+		return fmt.Sprintf("AI did not flag %s in the %d analysed frames.", c.Name, frames)
+	}
+}

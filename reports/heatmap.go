@@ -1,0 +1,184 @@
+package reports
+
+import (
+	"fmt"
+	"image"
+	"image/draw"
+	"strconv"
+	"time"
+
+	"github.com/suyashkumar/dicom/pkg/tag"
+
+	"endogate/dicomnode/dicom"
+	"endogate/inference"
+)
+
+// Heatmap is what an overlay Secondary Capture is made of.
+type Heatmap struct {
+	Source      Source
+	Frame       int         // 1-based frame of the source
+	Pixels      *image.RGBA // the frame as the network's user sees it
+	Overlay     *image.RGBA // the same frame with the map blended in; the label is drawn into a copy
+	Opacity     float64     // of the map in the overlay, 0..1
+	Algorithm   Algorithm
+	Class       string // of Algorithm.Classes
+	Probability float64
+	At          time.Time // of inference, as stored
+	Revision    int       // of the content: higher when the same frame is explained anew with another outcome
+}
+
+// HeatmapInstance returns the UIDs that the heatmap of a frame has, before it is made. They follow from source, frame,
+// algorithm (with its weights), class and revision.
+func HeatmapInstance(source dicom.SOPInstance, frame int, a Algorithm, class string, revision int) dicom.SOPInstance {
+	return dicom.SOPInstance{
+		SOPClassUID: dicom.SecondaryCaptureImageStorage,
+		SOPInstanceUID: dicom.DerivedUID("inst", string(dicom.SecondaryCaptureImageStorage), string(source.SOPInstanceUID),
+			strconv.Itoa(frame), a.Name, a.Version, a.Digest, "gradcam-overlay", class, strconv.Itoa(revision)),
+		SeriesInstanceUID: seriesUID(source.StudyInstanceUID, dicom.SecondaryCaptureImageStorage, "gradcam-overlay", a),
+		StudyInstanceUID:  source.StudyInstanceUID,
+	}
+}
+
+// seriesUID is the series of the objects of one purpose that an algorithm gets in a study.
+func seriesUID(study, sopClass dicom.UID, purpose string, a Algorithm) dicom.UID {
+	return dicom.DerivedUID("series", string(study), string(sopClass), purpose, a.Name, a.Version)
+}
+
+// Heatmap makes the overlay of one frame as single-frame Secondary Capture (PS3.3 A.8.1) with the rows and columns of
+// the source, native RGB.
+func (b *Builder) Heatmap(h Heatmap) (Object, error) {
+	if err := h.validate(); err != nil {
+		return Object{}, err
+	}
+	return finish(b.heatmap(h), nil)
+}
+
+func (b *Builder) heatmap(h Heatmap) dataset {
+	ds := dataset{}
+	source := h.Source.instance()
+	b.identify(ds, h.Source, HeatmapInstance(source, h.Frame, h.Algorithm, h.Class, h.Revision), h.Algorithm, h.At)
+	h.describe(ds)
+	h.derivation(ds)
+	labelled := h.pixels(ds)
+	h.Source.lossy(ds)
+
+	ds.set(tag.BurnedInAnnotation, "YES") // a source that does not say NO may have names in its pixels
+	if !labelled && h.Source.text(tag.BurnedInAnnotation) == "NO" {
+		ds.set(tag.BurnedInAnnotation, "NO")
+	}
+	ds.set(tag.RecognizableVisualFeatures, "NO")
+	ds.set(tag.ContentQualification, "RESEARCH")
+	if b.Product {
+		ds.set(tag.ContentQualification, "PRODUCT")
+	}
+	return ds
+}
+
+func (h Heatmap) validate() error {
+	if h.Overlay == nil || h.Pixels == nil || h.Overlay.Rect.Empty() || h.Overlay.Rect.Size() != h.Pixels.Rect.Size() {
+		return fmt.Errorf("reports: heatmap: frame and overlay must be pictures of one size")
+	}
+	return h.Algorithm.Validate()
+}
+
+// describe sets General Series, SC Equipment and General Image.
+func (h Heatmap) describe(ds dataset) {
+	region := h.Algorithm.region()
+	modality := h.Source.text(tag.Modality)
+	if !codeString.MatchString(modality) {
+		modality = "ES"
+	}
+	ds.set(tag.Modality, modality) // that of the source: another one splits the series off the exam's hanging protocol
+	ds.set(tag.ConversionType, "WSD")
+	ds.set(tag.ImageType, "DERIVED", "SECONDARY", "OTHER", "GRADCAM")
+	ds.set(tag.SeriesDescription, clip("AI heatmap "+h.Algorithm.Name+" "+h.Algorithm.Version, 64))
+	ds.set(tag.SeriesNumber, number(seriesHeatmap+min(max(h.Algorithm.Number, 1), 9)))
+	ds.set(tag.InstanceNumber, number(h.instanceNumber()))
+	ds.set(tag.PatientOrientation)
+	ds.set(tag.BodyPartExamined, h.Source.bodyPart(region)) // with it, Laterality must be absent
+	if site := h.site(); site != (inference.Code{}) {
+		ds.items(tag.AnatomicRegionSequence, coded(site))
+	}
+	ds.set(tag.ImageComments, "AI generated - not for primary diagnosis")
+}
+
+func (h Heatmap) site() inference.Code {
+	for _, c := range h.Algorithm.Classes {
+		if c.Name == h.Class {
+			return c.Site
+		}
+	}
+	return h.Algorithm.region()
+}
+
+// instanceNumber keeps the order of the sources; frames of one source follow each other.
+func (h Heatmap) instanceNumber() int {
+	n, ok := h.Source.Attributes.Int(tagOf(tag.InstanceNumber))
+	if !ok || n < 1 || n > 99_999 {
+		n = 1
+	}
+	if h.Source.frames() > 1 {
+		return n*10_000 + h.Frame
+	}
+	return n
+}
+
+// derivation says what was done to which source.
+func (h Heatmap) derivation(ds dataset) {
+	source, frame := h.Source.instance(), 0
+	if h.Source.frames() > 1 {
+		frame = h.Frame
+	}
+	ds.set(tag.DerivationDescription, clip(fmt.Sprintf("Grad-CAM for class %q p=%s, alpha %s over source frame %d; %s %s",
+		h.Class, decimal(h.Probability, 2), decimal(h.Opacity, 2), h.Frame, h.Algorithm.Name, h.Algorithm.Version), 1024))
+	ds.items(tag.DerivationCodeSequence, coded(gradCAM))
+
+	image := reference(source, frame)
+	image.items(tag.PurposeOfReferenceCodeSequence, coded(imageProcessingSource))
+	ds.items(tag.SourceImageSequence, image)
+
+	series := dataset{}
+	series.set(tag.SeriesInstanceUID, string(source.SeriesInstanceUID))
+	series.items(tag.ReferencedInstanceSequence, reference(source, 0))
+	ds.items(tag.ReferencedSeriesSequence, series) // PS3.3 C.12.2: agrees with Source Image Sequence
+}
+
+// pixels sets Image Pixel and reports whether a label was drawn.
+func (h Heatmap) pixels(ds dataset) bool {
+	size := h.Overlay.Rect.Size()
+	overlay := image.NewRGBA(image.Rectangle{Max: size})
+	draw.Draw(overlay, overlay.Rect, h.Overlay, h.Overlay.Rect.Min, draw.Src)
+	labelled := drawLabel(overlay, atOrigin(h.Pixels), labels(h))
+
+	ds.ints(tag.SamplesPerPixel, 3)
+	ds.set(tag.PhotometricInterpretation, "RGB")
+	ds.ints(tag.PlanarConfiguration, 0)
+	ds.ints(tag.Rows, size.Y)
+	ds.ints(tag.Columns, size.X)
+	ds.ints(tag.BitsAllocated, 8)
+	ds.ints(tag.BitsStored, 8)
+	ds.ints(tag.HighBit, 7)
+	ds.ints(tag.PixelRepresentation, 0)
+	ds[tag.PixelData] = rgb(overlay)
+	if profile, ok := h.Source.Attributes.Get(tagOf(tag.ICCProfile)); ok && len(profile.Value) > 0 {
+		ds[tag.ICCProfile] = profile.Value
+	}
+	return labelled
+}
+
+// atOrigin is m with its top-left corner at (0,0); the pixels are shared.
+func atOrigin(m *image.RGBA) *image.RGBA {
+	return &image.RGBA{
+		Pix:    m.Pix[m.PixOffset(m.Rect.Min.X, m.Rect.Min.Y):],
+		Stride: m.Stride, Rect: image.Rectangle{Max: m.Rect.Size()},
+	}
+}
+
+// rgb drops the fourth channel: three interleaved samples a pixel, row after row.
+func rgb(m *image.RGBA) []byte {
+	out := make([]byte, 0, 3*m.Rect.Dx()*m.Rect.Dy()+1)
+	for i := 0; i < len(m.Pix); i += 4 {
+		out = append(out, m.Pix[i], m.Pix[i+1], m.Pix[i+2])
+	}
+	return out
+}

@@ -1,0 +1,132 @@
+package reports
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/suyashkumar/dicom/pkg/tag"
+
+	"endogate/dicomnode/dicom"
+)
+
+// Series numbers: hints for the order of a study's series in a viewer.
+const (
+	seriesSR      = 9000
+	seriesHeatmap = 9000 // plus the number of the algorithm
+	seriesKOS     = 9030
+)
+
+// Object is a finished SOP Instance.
+type Object struct {
+	Header            dicom.Header
+	TransferSyntaxUID dicom.UID // always Explicit VR Little Endian
+	Dataset           []byte    // without file meta information
+}
+
+// Builder makes objects. It keeps no state and may be used from any goroutine.
+type Builder struct {
+	Equipment Equipment
+	Location  *time.Location // for sources that state no time zone; nil is UTC
+	Product   bool           // false marks images as RESEARCH (Content Qualification), true as PRODUCT
+	KeyFrames int            // frames per class in the Key Object Selection; 0 is 5
+}
+
+// finish checks and encodes ds. frames are the sizes that contours are held to.
+func finish(ds dataset, frames sizes) (Object, error) {
+	codingSchemes(ds)
+	if err := check(ds, frames); err != nil {
+		return Object{}, err
+	}
+	encoded, err := ds.encode()
+	if err != nil {
+		return Object{}, err
+	}
+	return Object{Header: headerOf(ds), TransferSyntaxUID: dicom.ExplicitVRLittleEndian, Dataset: encoded}, nil
+}
+
+func headerOf(ds dataset) dicom.Header {
+	number, _ := strconv.Atoi(ds.text(tag.InstanceNumber))
+	h := dicom.Header{
+		SOPInstance:      instanceOf(ds),
+		PatientID:        ds.text(tag.PatientID),
+		PatientName:      ds.text(tag.PatientName),
+		AccessionNumber:  ds.text(tag.AccessionNumber),
+		Modality:         ds.text(tag.Modality),
+		StationName:      ds.text(tag.StationName),
+		StudyDate:        ds.text(tag.StudyDate),
+		StudyTime:        ds.text(tag.StudyTime),
+		StudyDescription: ds.text(tag.StudyDescription),
+		InstanceNumber:   number,
+		NumberOfFrames:   1,
+	}
+	if codes := ds.sequence(tag.ProcedureCodeSequence); len(codes) > 0 {
+		h.ProcedureCode = codes[0].text(tag.CodeValue)
+	}
+	return h
+}
+
+func instanceOf(ds dataset) dicom.SOPInstance {
+	return dicom.SOPInstance{
+		SOPClassUID:       dicom.UID(ds.text(tag.SOPClassUID)),
+		SOPInstanceUID:    dicom.UID(ds.text(tag.SOPInstanceUID)),
+		SeriesInstanceUID: dicom.UID(ds.text(tag.SeriesInstanceUID)),
+		StudyInstanceUID:  dicom.UID(ds.text(tag.StudyInstanceUID)),
+	}
+}
+
+// identify sets what every derived object has: SOP Common, Patient, General Study, General Equipment and who made it
+// when. at is the stored time of inference, never the time of building.
+// Series Date and Time are left out: objects made at different times share a series, and they are of the series.
+func (b *Builder) identify(ds dataset, s Source, self dicom.SOPInstance, a Algorithm, at time.Time) {
+	ds.set(tag.SpecificCharacterSet, "ISO_IR 192")
+	ds.set(tag.SOPClassUID, string(self.SOPClassUID))
+	ds.set(tag.SOPInstanceUID, string(self.SOPInstanceUID))
+	ds.set(tag.SeriesInstanceUID, string(self.SeriesInstanceUID))
+	s.patientAndStudy(ds)
+	b.Equipment.set(ds)
+
+	at = at.In(s.zone(b.Location))
+	date, clock := at.Format("20060102"), at.Format("150405")
+	ds.set(tag.TimezoneOffsetFromUTC, at.Format("-0700"))
+	ds.set(tag.InstanceCreationDate, date)
+	ds.set(tag.InstanceCreationTime, clock)
+	ds.set(tag.ContentDate, date)
+	ds.set(tag.ContentTime, clock)
+
+	contributors := []dataset{a.contributing(at)}
+	if item, ok := s.acquisition(); ok {
+		contributors = append(contributors, item)
+	}
+	ds.items(tag.ContributingEquipmentSequence, contributors...)
+}
+
+// acquisition keeps the equipment that took the source, which General Equipment of a derived object does not name.
+func (s Source) acquisition() (dataset, bool) {
+	if s.text(tag.Manufacturer) == "" { // type 1 in the item
+		return nil, false
+	}
+	ds := dataset{}
+	ds.items(tag.PurposeOfReferenceCodeSequence, coded(acquisitionEquipment))
+	for _, t := range []tag.Tag{
+		tag.Manufacturer, tag.ManufacturerModelName, tag.DeviceSerialNumber, tag.SoftwareVersions, tag.StationName,
+	} {
+		ds.optional(t, clip(s.text(t), limits[vr(t)]))
+	}
+	return ds, true
+}
+
+// reference is an item that names a SOP Instance, and a frame of it where that matters (PS3.3 table 10-3).
+func reference(i dicom.SOPInstance, frame int) dataset {
+	ds := dataset{}
+	ds.set(tag.ReferencedSOPClassUID, string(i.SOPClassUID))
+	ds.set(tag.ReferencedSOPInstanceUID, string(i.SOPInstanceUID))
+	if frame > 0 {
+		ds.set(tag.ReferencedFrameNumber, strconv.Itoa(frame))
+	}
+	return ds
+}
+
+// decimal formats v for a DS value or a text: never an exponent, never more than 16 characters for a probability.
+func decimal(v float64, digits int) string { return strconv.FormatFloat(v, 'f', digits, 64) }
+
+func number(n int) string { return strconv.Itoa(n) }

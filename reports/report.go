@@ -1,0 +1,208 @@
+package reports
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+
+	"github.com/suyashkumar/dicom/pkg/tag"
+
+	"endogate/dicomnode/dicom"
+	"endogate/inference"
+)
+
+// draft is said in every report.
+const draft = "AI-generated draft. Not verified."
+
+// Report makes the structured report of an exam twice: as Comprehensive 3D SR, which IHE AI Results wants, and as
+// Comprehensive SR for peers that do not accept the first. The trees are the same, the UIDs are not.
+func (b *Builder) Report(e Exam) (comprehensive3D, comprehensive Object, err error) {
+	if err := e.Algorithm.Validate(); err != nil {
+		return Object{}, Object{}, err
+	}
+	frames := e.sizes()
+	if comprehensive3D, err = finish(b.report(e, dicom.Comprehensive3DSRStorage), frames); err != nil {
+		return Object{}, Object{}, err
+	}
+	if comprehensive, err = finish(b.report(e, dicom.ComprehensiveSRStorage), frames); err != nil {
+		return Object{}, Object{}, err
+	}
+	return comprehensive3D, comprehensive, nil
+}
+
+// documentInstance returns the UIDs of revision of a document about an exam.
+func (e Exam) documentInstance(sopClass dicom.UID, purpose string, revision int) dicom.SOPInstance {
+	study := e.Source.instance().StudyInstanceUID
+	return dicom.SOPInstance{
+		SOPClassUID: sopClass,
+		SOPInstanceUID: dicom.DerivedUID("inst", string(sopClass), string(study),
+			e.Algorithm.Name, e.Algorithm.Version, e.Algorithm.Digest, purpose, strconv.Itoa(revision)),
+		SeriesInstanceUID: seriesUID(study, sopClass, purpose, e.Algorithm),
+		StudyInstanceUID:  study,
+	}
+}
+
+func (b *Builder) report(e Exam, sopClass dicom.UID) dataset {
+	ds := dataset{}
+	b.identify(ds, e.Source, e.documentInstance(sopClass, "sr", e.Revision), e.Algorithm, e.At)
+	ds.set(tag.SeriesDescription, clip("AI results "+e.Algorithm.Name+" "+e.Algorithm.Version, 64))
+	ds.set(tag.CompletionFlag, "PARTIAL")
+	ds.set(tag.CompletionFlagDescription, "AI draft awaiting physician review")
+	ds.set(tag.VerificationFlag, "UNVERIFIED")
+	ds.set(tag.PreliminaryFlag, "PRELIMINARY")
+	ds.items(tag.AuthorObserverSequence, b.author(e.Algorithm))
+	ds.items(tag.PerformedProcedureCodeSequence, ds.sequence(tag.ProcedureCodeSequence)...)
+	if e.Revision > 1 {
+		previous := e.documentInstance(sopClass, "sr", e.Revision-1)
+		ds.items(tag.PredecessorDocumentsSequence, evidence([]dicom.SOPInstance{previous})...)
+	}
+	documentHeader(ds, e.Source, "SR", "1500", seriesSR, max(e.Revision, 1), b.measurementReport(e))
+	return ds
+}
+
+// measurementReport is TID 1500.
+func (b *Builder) measurementReport(e Exam) ContentItem {
+	items := []ContentItem{codeItem(HasConceptMod, language, english)} // TID 1204
+	items = append(items, b.observer(e.Algorithm)...)                  // TID 1001
+	items = append(items,
+		codeItem(HasConceptMod, procedureReported, imagingProcedure),
+		e.imageLibrary(),
+		e.imagingMeasurements(),
+		e.evaluations(),
+	)
+	return container("", measurementReportTitle, items...)
+}
+
+// imageLibrary is TID 1600: every analysed instance, a group (TID 1602) for each modality.
+func (e Exam) imageLibrary() ContentItem {
+	var order []string
+	groups := map[string][]ContentItem{}
+	for _, i := range e.analysed() {
+		if _, ok := groups[i.Modality]; !ok {
+			order = append(order, i.Modality)
+		}
+		groups[i.Modality] = append(groups[i.Modality], imageItem(Contains, sourceImage, ImageRef{Instance: i.SOPInstance}))
+	}
+	library := container(Contains, imageLibraryTitle)
+	for _, m := range order {
+		items := []ContentItem{codeItem(HasAcqContext, modality, modalityCode(m))}
+		if region := e.Algorithm.region(); region != (inference.Code{}) {
+			items = append(items, codeItem(HasAcqContext, targetRegion, region))
+		}
+		library.Items = append(library.Items, container(Contains, imageLibraryGroup, append(items, groups[m]...)...))
+	}
+	return library
+}
+
+func modalityCode(modality string) inference.Code {
+	if meaning, ok := modalityMeanings[modality]; ok {
+		return dcm(modality, meaning)
+	}
+	return dcm("OT", modalityMeanings["OT"])
+}
+
+// imagingMeasurements holds a measurement group for every region of a finding, and one for every finding without.
+// A normal frame gets none: "not flagged" is no measurement, the evaluations count it.
+func (e Exam) imagingMeasurements() ContentItem {
+	measurements := container(Contains, imagingMeasurements)
+	add := func(group func(s seen, index int) ContentItem, s seen, index int) {
+		item := group(s, index)
+		id := fmt.Sprintf("AI-%d %s", len(measurements.Items)+1, trackingText(s.finding))
+		item.Items = append([]ContentItem{
+			textItem(HasObsContext, trackingIdentifier, id),
+			uidItem(HasObsContext, trackingUID, e.tracking(s, index)),
+		}, item.Items...)
+		measurements.Items = append(measurements.Items, item)
+	}
+	for _, s := range e.findings() {
+		if s.finding.Role == inference.RoleNormal {
+			continue
+		}
+		regions := s.regions()
+		for i := range regions {
+			add(func(s seen, i int) ContentItem { return e.planarROI(s, regions[i]) }, s, i)
+		}
+		if len(regions) == 0 {
+			add(func(s seen, _ int) ContentItem { return e.measurementGroup(s) }, s, 0)
+		}
+	}
+	return measurements
+}
+
+func trackingText(f Finding) string {
+	if f.Role == inference.RoleLandmark {
+		return "landmark seen: " + f.Class
+	}
+	return f.Class
+}
+
+// tracking is the Tracking Unique Identifier of a region: the same in every revision of the report.
+func (e Exam) tracking(s seen, region int) dicom.UID {
+	i := s.instance.SOPInstance
+	return dicom.DerivedUID("tracking", string(i.StudyInstanceUID), string(i.SOPInstanceUID), strconv.Itoa(s.frame.Number),
+		e.Algorithm.Name, e.Algorithm.Version, s.finding.Class, strconv.Itoa(region))
+}
+
+// regions returns the contours of a finding to look at, thinned, the largest first.
+func (s seen) regions() [][][2]float64 {
+	if s.finding.Role != inference.RoleFinding {
+		return nil
+	}
+	var out [][][2]float64
+	for _, r := range s.finding.Regions {
+		if thin := simplify(r, s.frame.Columns, s.frame.Rows); thin != nil {
+			out = append(out, thin)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b [][2]float64) int {
+		return cmp.Compare(math.Abs(area(b)), math.Abs(area(a)))
+	})
+	return out[:min(len(out), maxRegions)]
+}
+
+// planarROI is TID 1410: a finding with a region. Its probability names the algorithm (TID 1419, 4019).
+func (e Exam) planarROI(s seen, region [][2]float64) ContentItem {
+	items := []ContentItem{
+		codeItem(Contains, finding, s.finding.Finding),
+		polylineItem(Contains, imageRegion, region, s.ref()),
+	}
+	if heatmap := s.finding.Heatmap; heatmap.SOPInstanceUID != "" {
+		items = append(items,
+			imageItem(Contains, illustrationOfROI, ImageRef{Instance: heatmap}),
+			imageItem(Contains, visualExplanation, ImageRef{Instance: heatmap}))
+	}
+	if s.finding.Site != (inference.Code{}) {
+		items = append(items, codeItem(HasConceptMod, findingSite, s.finding.Site))
+	}
+	items = append(items, s.probability(e.algorithm(s.finding)...))
+	return container(Contains, measurementGroupTitle, items...)
+}
+
+// measurementGroup is TID 1501: a result about the whole frame. Here TID 4019 hangs below the group.
+func (e Exam) measurementGroup(s seen) ContentItem {
+	items := []ContentItem{codeItem(Contains, finding, s.finding.Finding)}
+	if s.finding.Site != (inference.Code{}) {
+		items = append(items, codeItem(HasConceptMod, findingSite, s.finding.Site))
+	}
+	items = append(items, e.algorithm(s.finding)...)
+	items = append(items, s.probability(), imageItem(Contains, sourceOfMeasurement, s.ref()))
+	if heatmap := s.finding.Heatmap; heatmap.SOPInstanceUID != "" {
+		items = append(items, imageItem(Contains, visualExplanation, ImageRef{Instance: heatmap}))
+	}
+	return container(Contains, measurementGroupTitle, items...)
+}
+
+func (s seen) probability(items ...ContentItem) ContentItem {
+	return numItem(Contains, probability, decimal(s.finding.Probability, 4), noUnits, items...)
+}
+
+// algorithm is TID 4019.
+func (e Exam) algorithm(f Finding) []ContentItem {
+	return []ContentItem{
+		textItem(HasConceptMod, algorithmName, e.Algorithm.Name),
+		textItem(HasConceptMod, algorithmVersion, e.Algorithm.Version),
+		textItem(HasConceptMod, algorithmParameters, "threshold="+decimal(f.Threshold, 2)),
+	}
+}

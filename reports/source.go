@@ -1,0 +1,198 @@
+package reports
+
+import (
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/suyashkumar/dicom/pkg/tag"
+
+	"endogate/dicomnode/dicom"
+	"endogate/inference"
+)
+
+// Source is an instance that the gateway received, as far as derived objects copy from it.
+type Source struct {
+	Attributes        *dicom.Attributes
+	TransferSyntaxUID dicom.UID
+	Size              int64 // bytes of the data set; gives the compression ratio when the source states none
+}
+
+// maxCopyDepth bounds sequences copied from a source.
+const maxCopyDepth = 4
+
+var (
+	dateValue    = regexp.MustCompile(`^\d{8}$`)
+	timeValue    = regexp.MustCompile(`^\d{2}(\d{2}(\d{2}(\.\d{1,6})?)?)?$`)
+	ageValue     = regexp.MustCompile(`^\d{3}[DWMY]$`)
+	sexValue     = regexp.MustCompile(`^[MFO]$`)
+	zoneValue    = regexp.MustCompile(`^[+-](0\d|1[0-4])[0-5]\d$`)
+	codeString   = regexp.MustCompile(`^[A-Z0-9_ ]{1,16}$`)
+	decimalValue = regexp.MustCompile(`^[+-]?\d+(\.\d+)?([eE][+-]?\d+)?$`)
+)
+
+func tagOf(t tag.Tag) dicom.Tag { return dicom.Tag(t.Uint32()) }
+
+// text returns the first value of t in UTF-8, without control characters.
+func (s Source) text(t tag.Tag) string { return textOf(s.Attributes, t) }
+
+func textOf(a *dicom.Attributes, t tag.Tag) string { return printable(a.Text(tagOf(t))) }
+
+// matching returns the value of t when it keeps the rules of its VR, else "".
+func (s Source) matching(t tag.Tag, pattern *regexp.Regexp) string {
+	if v := s.text(t); pattern.MatchString(v) {
+		return v
+	}
+	return ""
+}
+
+func (s Source) instance() dicom.SOPInstance { return s.Attributes.Header().SOPInstance }
+
+// frames is the number of frames; 1 where the attribute is absent.
+func (s Source) frames() int {
+	if n, ok := s.Attributes.Int(tagOf(tag.NumberOfFrames)); ok && n > 1 {
+		return n
+	}
+	return 1
+}
+
+// zone is the time zone that the times of the source are in: a data set has one Timezone Offset From UTC for all.
+func (s Source) zone(fallback *time.Location) *time.Location {
+	v := s.matching(tag.TimezoneOffsetFromUTC, zoneValue)
+	if v == "" {
+		if fallback == nil {
+			return time.UTC
+		}
+		return fallback
+	}
+	hours, _ := strconv.Atoi(v[1:3])
+	minutes, _ := strconv.Atoi(v[3:])
+	seconds := hours*3600 + minutes*60
+	if v[0] == '-' {
+		seconds = -seconds
+	}
+	return time.FixedZone("", seconds)
+}
+
+// patientAndStudy copies the Patient and General Study modules (PS3.3 C.7.1.1, C.7.2.1). They must equal those of the
+// other instances of the study, so names and numbers are copied whole even where they break a limit of their VR.
+// Type 2 attributes that the source lacks become zero-length.
+func (s Source) patientAndStudy(ds dataset) {
+	for _, t := range []tag.Tag{
+		tag.PatientName, tag.PatientID, tag.StudyID, tag.AccessionNumber, tag.ReferringPhysicianName,
+	} {
+		ds.set(t, s.text(t))
+	}
+	ds.set(tag.StudyInstanceUID, string(s.instance().StudyInstanceUID))
+	ds.set(tag.PatientBirthDate, s.matching(tag.PatientBirthDate, dateValue))
+	ds.set(tag.PatientSex, s.matching(tag.PatientSex, sexValue))
+	ds.set(tag.StudyDate, s.matching(tag.StudyDate, dateValue))
+	ds.set(tag.StudyTime, s.matching(tag.StudyTime, timeValue))
+	ds.optional(tag.PatientAge, s.matching(tag.PatientAge, ageValue))
+	ds.optional(tag.StudyDescription, s.text(tag.StudyDescription))
+	ds.optional(tag.IssuerOfPatientID, s.text(tag.IssuerOfPatientID))
+	for _, t := range []tag.Tag{
+		tag.IssuerOfPatientIDQualifiersSequence, tag.OtherPatientIDsSequence, tag.IssuerOfAccessionNumberSequence,
+		tag.ProcedureCodeSequence,
+	} {
+		if items := copySequence(s.Attributes, t, maxCopyDepth); len(items) > 0 {
+			ds.items(t, items...)
+		}
+	}
+}
+
+// copySequence copies the text attributes of a sequence, decoded; private and binary ones stay behind.
+func copySequence(from *dicom.Attributes, t tag.Tag, depth int) []dataset {
+	e, ok := from.Get(tagOf(t))
+	if !ok || depth == 0 {
+		return nil
+	}
+	var items []dataset
+	for _, item := range e.Items {
+		ds := dataset{}
+		for it := range item.Tags() {
+			copyElement(ds, item, tag.Tag{Group: it.Group(), Element: it.Element()}, depth)
+		}
+		if len(ds) > 0 {
+			items = append(items, ds)
+		}
+	}
+	return items
+}
+
+func copyElement(ds dataset, from *dicom.Attributes, t tag.Tag, depth int) {
+	switch vr(t) {
+	case "SQ":
+		if items := copySequence(from, t, depth-1); len(items) > 0 {
+			ds.items(t, items...)
+		}
+	case "AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UI", "UR", "UT":
+		var values []string
+		for _, v := range from.Texts(tagOf(t)) {
+			values = append(values, printable(v))
+		}
+		ds.set(t, values...)
+	}
+}
+
+// request fills Referenced Request Sequence (PS3.3 table C.17-2) when the source knows the order it belongs to.
+func (s Source) request(ds dataset) {
+	requests := copySequence(s.Attributes, tag.RequestAttributesSequence, maxCopyDepth)
+	accession := s.text(tag.AccessionNumber)
+	if len(requests) == 0 && accession == "" {
+		return
+	}
+	if len(requests) == 0 {
+		requests = []dataset{{}}
+	}
+	var items []dataset
+	for _, r := range requests {
+		items = append(items, s.requestItem(r, accession))
+	}
+	ds.items(tag.ReferencedRequestSequence, items...)
+}
+
+func (s Source) requestItem(r dataset, accession string) dataset {
+	item := dataset{}
+	item.set(tag.StudyInstanceUID, string(s.instance().StudyInstanceUID))
+	item.items(tag.ReferencedStudySequence)
+	if own := r.text(tag.AccessionNumber); own != "" {
+		accession = own
+	}
+	item.set(tag.AccessionNumber, accession)
+	for _, t := range []tag.Tag{
+		tag.PlacerOrderNumberImagingServiceRequest, tag.FillerOrderNumberImagingServiceRequest,
+		tag.RequestedProcedureID, tag.RequestedProcedureDescription,
+	} {
+		value := r.text(t)
+		if value == "" {
+			value = s.text(t)
+		}
+		item.set(t, value)
+	}
+	item.items(tag.RequestedProcedureCodeSequence, r.sequence(tag.RequestedProcedureCodeSequence)...)
+	return item
+}
+
+// bodyPart is the Body Part Examined of the source, or that of region, as far as it is a part without laterality.
+func (s Source) bodyPart(region inference.Code) string {
+	for _, part := range []string{strings.ToUpper(s.text(tag.BodyPartExamined)), bodyPartsOfSCT[region.Value]} {
+		for _, known := range unpaired {
+			if part == known {
+				return part
+			}
+		}
+	}
+	return "ABDOMEN"
+}
+
+func printable(s string) string {
+	return strings.TrimSpace(strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || r == unicode.ReplacementChar {
+			return -1
+		}
+		return r
+	}, s))
+}
