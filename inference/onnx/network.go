@@ -51,22 +51,23 @@ func (n *Network) InputShape() []int64 { return n.compiled.InputShape }
 // Layer is the layer that maps come from; Height and Width are those of the maps.
 func (n *Network) Layer() explain.Layer { return n.compiled.Layer }
 
-// Logits classifies one frame: one value for each class, before softmax or sigmoid.
-func (n *Network) Logits(ctx context.Context, input Tensor) ([]float32, error) {
-	logits, _, err := n.run(ctx, input, 1, nil)
+// Logits classifies one frame: one value for each class, before softmax or sigmoid. The input is a batch
+// of one in the model's own layout, of the given shape; it is not kept.
+func (n *Network) Logits(ctx context.Context, input []float32, shape []int64) ([]float32, error) {
+	logits, _, err := n.run(ctx, Tensor{shape, input}, 1, nil)
 	return logits, err
 }
 
 // Explain classifies one frame (a batch of one) and maps why, for each of the classes: one forward pass for
 // all. Maps are in the order of classes. With global average pooling before the classes it costs what
 // Logits does, so that there is no need to call Logits first.
-func (n *Network) Explain(ctx context.Context, input Tensor, classes []int) (logits []float32, maps []explain.Map, err error) {
+func (n *Network) Explain(ctx context.Context, input []float32, shape []int64, classes []int) (logits []float32, maps []explain.Map, err error) {
 	for _, c := range classes {
 		if c < 0 || c >= n.Classes() {
 			return nil, nil, fmt.Errorf("onnx: no class %d: the network has %d", c, n.Classes())
 		}
 	}
-	logits, cams, err := n.run(ctx, input, max(len(classes), 1), classes)
+	logits, cams, err := n.run(ctx, Tensor{shape, input}, max(len(classes), 1), classes)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -28,10 +28,12 @@ func demoModel(t testing.TB) []byte {
 	return model
 }
 
-func frame() onnx.Tensor {
-	in := onnx.Tensor{Shape: []int64{1, 3, 160, 160}, Values: make([]float32, 3*160*160)}
-	for i := range in.Values {
-		in.Values[i] = float32((i*7919)%512)/128 - 2
+var shape = []int64{1, 3, 160, 160}
+
+func frame() []float32 {
+	in := make([]float32, 3*160*160)
+	for i := range in {
+		in[i] = float32((i*7919)%512)/128 - 2
 	}
 	return in
 }
@@ -44,14 +46,14 @@ func TestNetwork_demo(t *testing.T) {
 	require.Equal(t, "/layer4/layer4.1/relu2/Relu_output_0", n.Layer().Tensor)
 	require.Equal(t, []int64{-1, 3, 160, 160}, n.InputShape())
 
-	plain, err := n.Logits(context.Background(), frame())
+	plain, err := n.Logits(context.Background(), frame(), shape)
 	require.NoError(t, err)
-	logits, maps, err := n.Explain(context.Background(), frame(), []int{0, 3, 1})
+	logits, maps, err := n.Explain(context.Background(), frame(), shape, []int{0, 3, 1})
 	require.NoError(t, err)
 	require.InDeltaSlice(t, plain, logits, 1e-5)
 	require.Len(t, maps, 3)
 	for i, class := range []int{0, 3, 1} {
-		_, alone, err := n.Explain(context.Background(), frame(), []int{class})
+		_, alone, err := n.Explain(context.Background(), frame(), shape, []int{class})
 		require.NoError(t, err)
 		require.Equal(t, 10, maps[i].Height)
 		require.InDeltaSlice(t, alone[0].Values, maps[i].Values, 1e-6)
