@@ -1,0 +1,70 @@
+package admin
+
+import (
+	"context"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// gaugesTime is how long a scrape waits for the ledger and the spool.
+const gaugesTime = 5 * time.Second
+
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("endogate_"+name, help, labels, nil)
+}
+
+var (
+	descReadable = desc("state_readable", "1 when ledger, spool and broker could be read for this scrape.")
+	descQueueLag = desc("queue_lag_jobs", "Jobs on the stream that no worker has taken yet.")
+	descOldest   = desc("queue_oldest_seconds", "Age of the oldest open job.")
+	descOpenJobs = desc("open_jobs", "Jobs in the ledger that are not done.")
+	descSpoolLag = desc("spool_lag_entries", "Spool entries that the ledger has not taken yet.")
+	descDepth    = desc("delivery_queue_depth", "Deliveries that wait for a destination.", "destination")
+	descParked   = desc("parked", "Work that waits for a person, by kind.", "kind")
+	descEntries  = desc("spool_entries", "Entries in the spool.")
+	descBytes    = desc("spool_bytes", "Bytes on disk that the spool uses.")
+	descFree     = desc("disk_free_bytes", "Bytes free where the spool lies.")
+	descReserve  = desc("disk_reserve_bytes", "Free bytes below which nothing is accepted.")
+	gaugeDescs   = []*prometheus.Desc{descReadable, descQueueLag, descOldest, descOpenJobs, descSpoolLag, descDepth, descParked, descEntries, descBytes, descFree, descReserve}
+)
+
+// state reads the gauges at each scrape, so that they are never older than the scrape.
+type state struct {
+	read func(context.Context) (Gauges, error)
+}
+
+// Describe implements prometheus.Collector.
+func (s *state) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range gaugeDescs {
+		ch <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (s *state) Collect(ch chan<- prometheus.Metric) {
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), gaugesTime)
+	defer cancel()
+	g, err := s.read(ctx)
+	if err != nil {
+		gauge(descReadable, 0)
+		return
+	}
+	gauge(descReadable, 1)
+	gauge(descQueueLag, float64(g.QueueLag))
+	gauge(descOldest, g.OldestJobSeconds)
+	gauge(descOpenJobs, float64(g.OpenJobs))
+	gauge(descSpoolLag, float64(g.SpoolLag))
+	for destination, n := range g.PendingByPeer {
+		gauge(descDepth, float64(n), label(destination))
+	}
+	gauge(descParked, float64(g.ParkedJobs), string(ParkedJob))
+	gauge(descParked, float64(g.ParkedDeliveries), string(ParkedDelivery))
+	gauge(descEntries, float64(g.SpoolEntries))
+	gauge(descBytes, float64(g.SpoolBytes))
+	gauge(descFree, float64(g.DiskFree))
+	gauge(descReserve, float64(g.DiskReserve))
+}

@@ -1,0 +1,119 @@
+package admin
+
+import (
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"mime"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+)
+
+// ActionHeader, with any value, marks a POST as meant: a web page of another origin cannot set it.
+const ActionHeader = "X-Endogate-Action"
+
+// contentSecurityPolicy allows the page's own files and nothing else: no inline script or style, no other
+// origin, no framing, and no string that becomes markup.
+const contentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
+	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+
+// requestID names this request in the answer and in the log.
+func requestID(c echo.Context) string { return c.Response().Header().Get(echo.HeaderXRequestID) }
+
+// secure sets the headers of every answer. Whatever may hold patient data is not stored by any cache.
+func secure(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		h := c.Response().Header()
+		h.Set(echo.HeaderXRequestID, rand.Text())
+		h.Set(echo.HeaderContentSecurityPolicy, contentSecurityPolicy)
+		h.Set(echo.HeaderXContentTypeOptions, "nosniff")
+		h.Set(echo.HeaderXFrameOptions, "DENY")
+		h.Set(echo.HeaderReferrerPolicy, "no-referrer")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=()")
+		h.Set(echo.HeaderCacheControl, "no-store")
+		return next(c)
+	}
+}
+
+// logged writes one line per request: the route as registered, never the path, the query or the body.
+func logged(log *slog.Logger) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			start := time.Now()
+			err := next(c)
+			if err != nil {
+				c.Error(err) // answer now, so that the line has the status that was sent
+			}
+			level := slog.LevelDebug
+			if c.Request().Method == http.MethodPost || c.Response().Status >= http.StatusInternalServerError {
+				level = slog.LevelInfo // actions are what an auditor looks for; reads are noise
+			}
+			log.Log(c.Request().Context(), level, "admin: request", "method", c.Request().Method, "route", c.Path(),
+				"status", c.Response().Status, "bytes", c.Response().Size, "took", time.Since(start),
+				"remote", c.RealIP(), "request_id", requestID(c))
+			return nil
+		}
+	}
+}
+
+// recovered turns a panic of a handler into a 500 and a line with the stack.
+func recovered(log *slog.Logger) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) (err error) {
+			defer func() {
+				if p := recover(); p != nil {
+					log.Error("admin: panic", "route", c.Path(), "request_id", requestID(c), "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+					err = &fault{Code: http.StatusInternalServerError, What: "the request failed", Why: "the gateway met a fault", Next: "see the log under this answer's X-Request-Id"}
+				}
+			}()
+			return next(c)
+		}
+	}
+}
+
+// known refuses a Host header that is not this server's; the probes and metrics hold no patient data and stay open.
+func known(hosts []string) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			switch c.Path() {
+			case "/healthz", "/readyz", "/metrics":
+				return next(c)
+			}
+			if !knownHost(c.Request().Host, hosts) {
+				return &fault{
+					Code: http.StatusMisdirectedRequest, What: "the request was refused",
+					Why: "its host name is not one of this server's", Next: "use the address, or add the name to http.hosts",
+				}
+			}
+			return next(c)
+		}
+	}
+}
+
+// meant refuses a POST that a page of another origin could have caused: browsers send plain POSTs anywhere.
+func meant(next echo.HandlerFunc) echo.HandlerFunc {
+	origin := http.NewCrossOriginProtection()
+	return func(c echo.Context) error {
+		r := c.Request()
+		if r.Method == http.MethodGet || r.Method == http.MethodHead {
+			return next(c)
+		}
+		refused := &fault{Code: http.StatusForbidden, What: "the request was refused"}
+		if err := origin.Check(r); err != nil {
+			refused.Why, refused.Next = "it came from a page of another origin", "use the page of this server"
+			return refused
+		}
+		media, _, _ := mime.ParseMediaType(r.Header.Get(echo.HeaderContentType)) // a malformed type is not JSON
+		if r.Header.Get(ActionHeader) == "" && !strings.EqualFold(media, echo.MIMEApplicationJSON) {
+			refused.Why, refused.Next = "it does not say that it is meant", "set the header "+ActionHeader+": 1 or Content-Type: application/json"
+			return refused
+		}
+		return next(c)
+	}
+}

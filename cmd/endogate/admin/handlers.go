@@ -1,0 +1,141 @@
+package admin
+
+import (
+	"net/http"
+	"net/url"
+	"time"
+
+	"endogate/dicomnode/dicom"
+
+	"github.com/labstack/echo/v4"
+)
+
+// healthz says that the process answers, no more.
+func (s *Server) healthz(c echo.Context) error {
+	return c.JSON(http.StatusOK, map[string]string{"status": "up"})
+}
+
+// readyz says whether work would be accepted now, and which check says no.
+func (s *Server) readyz(c echo.Context) error {
+	checks, ready := s.probes.run(c.Request().Context())
+	status := http.StatusOK
+	if !ready {
+		status = http.StatusServiceUnavailable
+	}
+	return c.JSON(status, readiness{Ready: ready, Checks: checks})
+}
+
+type readiness struct {
+	Ready  bool          `json:"ready"`
+	Checks []CheckResult `json:"checks"`
+}
+
+// status is the strip at the top of the page: readyz's answer (always as 200) and the gauges.
+func (s *Server) status(c echo.Context) error {
+	ctx := c.Request().Context()
+	checks, ready := s.probes.run(ctx)
+	gauges, err := s.Gauges(ctx)
+	if err != nil {
+		return faultOf("the state was not read", err)
+	}
+	if gauges.PendingByPeer == nil {
+		gauges.PendingByPeer = map[string]int{}
+	}
+	return c.JSON(http.StatusOK, struct {
+		readiness
+		Gauges Gauges    `json:"gauges"`
+		Time   time.Time `json:"time"`
+	}{readiness{ready, checks}, gauges, time.Now().UTC()})
+}
+
+func (s *Server) version(c echo.Context) error { return c.JSON(http.StatusOK, s.Version) }
+
+func (s *Server) models(c echo.Context) error {
+	return c.JSON(http.StatusOK, map[string][]Model{"models": list(s.Models)})
+}
+
+func (s *Server) studies(c echo.Context) error {
+	f, err := parseStudyFilter(c.Request().URL.RawQuery)
+	if err != nil {
+		return err
+	}
+	page, total, err := s.Studies.Studies(c.Request().Context(), f)
+	if err != nil {
+		return faultOf("the studies were not read", err)
+	}
+	return c.JSON(http.StatusOK, struct {
+		Studies []StudySummary `json:"studies"`
+		paging
+	}{list(page), paging{total, f.Limit, f.Offset}})
+}
+
+// paging says which part of a list an answer holds.
+type paging struct {
+	Total  int `json:"total"`
+	Limit  int `json:"limit"`
+	Offset int `json:"offset"`
+}
+
+func (s *Server) study(c echo.Context) error {
+	uid := dicom.UID(param(c, "uid"))
+	if !uid.Valid() {
+		return badRequest("the study is not named by a UID", "use a Study Instance UID from /api/v1/studies")
+	}
+	study, err := s.Studies.Study(c.Request().Context(), uid)
+	if err != nil {
+		return faultOf("the study was not read", err)
+	}
+	complete(&study)
+	return c.JSON(http.StatusOK, study)
+}
+
+// complete fills what the JSON promises: lists that are lists, and names beside UIDs.
+func complete(s *Study) {
+	s.Instances, s.Objects = list(s.Instances), list(s.Objects)
+	s.Deliveries, s.Timeline = list(s.Deliveries), list(s.Timeline)
+	for i := range s.Instances {
+		in := &s.Instances[i]
+		if ts, ok := dicom.LookupTransferSyntax(in.TransferSyntaxUID); ok && in.TransferSyntaxName == "" {
+			in.TransferSyntaxName = ts.Name
+		}
+		in.Analyses = list(in.Analyses)
+		for j := range in.Analyses {
+			frames := list(in.Analyses[j].Frames)
+			in.Analyses[j].Frames = frames
+			for k := range frames {
+				completeFrame(&frames[k])
+			}
+		}
+	}
+}
+
+func completeFrame(f *FrameResult) {
+	if f.Scores == nil {
+		f.Scores = map[string]float64{}
+	}
+	f.Findings = list(f.Findings)
+	for i := range f.Findings {
+		f.Findings[i].Contours = list(f.Findings[i].Contours)
+	}
+}
+
+// list is s, and never JSON's null.
+func list[T any](s []T) []T {
+	if s == nil {
+		return []T{}
+	}
+	return s
+}
+
+// param returns a path parameter decoded; echo leaves it as it was sent when the path has escapes.
+func param(c echo.Context, name string) string {
+	v := c.Param(name)
+	if c.Request().URL.RawPath == "" {
+		return v
+	}
+	decoded, err := url.PathUnescape(v)
+	if err != nil {
+		return ""
+	}
+	return decoded
+}

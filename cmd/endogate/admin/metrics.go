@@ -1,0 +1,119 @@
+package admin
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// maxTitles bounds the label calling_ae: a peer that may use any title must not fill the memory with series.
+const maxTitles = 64
+
+// Metrics counts what the gateway does and reads how much is waiting, for Prometheus. Its methods may be
+// called from any goroutine and never block on I/O.
+type Metrics struct {
+	registry *prometheus.Registry
+
+	received, receivedBytes, refused, stored *prometheus.CounterVec
+	jobs, delivery                           *prometheus.CounterVec
+	inference, explain                       *prometheus.HistogramVec
+
+	mu     sync.Mutex
+	titles map[string]struct{}
+}
+
+// NewMetrics returns metrics of the build v. gauges is called at every scrape, with a deadline.
+func NewMetrics(v Version, gauges func(context.Context) (Gauges, error)) *Metrics {
+	m := &Metrics{
+		registry:      prometheus.NewRegistry(),
+		received:      counter("received_total", "SOP Instances taken over (made durable), by calling AE title.", "calling_ae"),
+		receivedBytes: counter("received_bytes_total", "Data set bytes taken over, by calling AE title.", "calling_ae"),
+		refused:       counter("refused_total", "Associations and objects refused or aborted, by cause.", "cause"),
+		stored:        counter("stored_total", "C-STORE responses sent, by DIMSE status.", "status"),
+		jobs:          counter("jobs_total", "Inference jobs ended, by model and outcome.", "model", "outcome"),
+		delivery:      counter("delivery_total", "Delivery attempts ended, by destination and outcome.", "destination", "outcome"),
+		inference:     seconds("inference_seconds", "Time of the network's forward pass for one frame.", "model"),
+		explain:       seconds("explain_seconds", "Time of the explanation of one class of one frame.", "model"),
+		titles:        map[string]struct{}{},
+	}
+	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "endogate_build_info", Help: "Always 1; the labels name the build."}, []string{"version", "commit", "go"})
+	build.WithLabelValues(label(v.Version), label(v.Commit), label(v.Go)).Set(1)
+	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		build, m.received, m.receivedBytes, m.refused, m.stored, m.jobs, m.delivery, m.inference, m.explain, &state{read: gauges})
+	return m
+}
+
+// Received counts a SOP Instance of size bytes that was made durable.
+func (m *Metrics) Received(callingAE string, size int64) {
+	title := m.title(callingAE)
+	m.received.WithLabelValues(title).Inc()
+	m.receivedBytes.WithLabelValues(title).Add(float64(max(size, 0)))
+}
+
+// Refused counts an association or an object that was refused or aborted. cause is one of a small fixed set
+// of words ("unknown_calling_ae", "disk_full", …), never text from the wire.
+func (m *Metrics) Refused(cause string) { m.refused.WithLabelValues(label(cause)).Inc() }
+
+// Stored counts a C-STORE response with this status.
+func (m *Metrics) Stored(status uint16) {
+	m.stored.WithLabelValues(fmt.Sprintf("0x%04X", status)).Inc()
+}
+
+// Job counts the end of a job: "done", "retry" or "parked".
+func (m *Metrics) Job(model, outcome string) {
+	m.jobs.WithLabelValues(label(model), label(outcome)).Inc()
+}
+
+// Inference records the forward pass of one frame.
+func (m *Metrics) Inference(model string, d time.Duration) {
+	m.inference.WithLabelValues(label(model)).Observe(d.Seconds())
+}
+
+// Explain records the explanation of one class of one frame.
+func (m *Metrics) Explain(model string, d time.Duration) {
+	m.explain.WithLabelValues(label(model)).Observe(d.Seconds())
+}
+
+// Delivery counts the end of an attempt to deliver: "done", "retry" or "parked".
+func (m *Metrics) Delivery(destination, outcome string) {
+	m.delivery.WithLabelValues(label(destination), label(outcome)).Inc()
+}
+
+// Handler serves the metrics in Prometheus' text format. What can be read is served even when the state cannot.
+func (m *Metrics) Handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError})
+}
+
+func (m *Metrics) title(ae string) string {
+	ae = label(ae)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if _, seen := m.titles[ae]; !seen {
+		if len(m.titles) >= maxTitles {
+			return "(other)"
+		}
+		m.titles[ae] = struct{}{}
+	}
+	return ae
+}
+
+// label makes s fit for a label value, which has to be UTF-8.
+func label(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
+
+func counter(name, help string, labels ...string) *prometheus.CounterVec {
+	return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "endogate_" + name, Help: help}, labels)
+}
+
+func seconds(name, help string, labels ...string) *prometheus.HistogramVec {
+	return prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "endogate_" + name, Help: help,
+		Buckets: []float64{.005, .01, .02, .05, .1, .2, .5, 1, 2, 5, 10},
+	}, labels)
+}

@@ -1,0 +1,265 @@
+package admin
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+type document struct {
+	OpenAPI    string
+	Paths      map[string]map[string]operation
+	Components struct{ Schemas map[string]*schema }
+}
+
+type operation struct {
+	Parameters []struct {
+		Name, In string
+		Schema   *schema
+	}
+	Responses map[string]struct {
+		Content map[string]struct{ Schema *schema }
+	}
+}
+
+// schema is the part of JSON Schema that the document uses.
+type schema struct {
+	Ref                  string `json:"$ref"`
+	Type                 string
+	Format, Pattern      string
+	Enum                 []string
+	Required             []string
+	Properties           map[string]*schema
+	Items                *schema
+	AdditionalProperties json.RawMessage
+	Minimum, Maximum     *float64
+	MinItems, MaxItems   int
+	MaxLength            int
+}
+
+func readDocument(t *testing.T) document {
+	t.Helper()
+	var d document
+	require.NoError(t, json.Unmarshal(openAPIDocument, &d))
+	require.Equal(t, "3.1.0", d.OpenAPI)
+	return d
+}
+
+var echoParam = regexp.MustCompile(`:([a-z]+)`)
+
+// Every route is described and every described operation is a route.
+func TestOpenAPI_routes(t *testing.T) {
+	var described, routed []string
+	for path, operations := range readDocument(t).Paths {
+		for method := range operations {
+			described = append(described, strings.ToUpper(method)+" "+path)
+		}
+	}
+	for _, r := range newServer(t, newHospital(t)).router().Routes() {
+		path := echoParam.ReplaceAllString(r.Path, "{$1}")
+		if r.Method == http.MethodHead || path == "/" || strings.HasPrefix(path, "/assets/") {
+			continue
+		}
+		routed = append(routed, r.Method+" "+path)
+	}
+	slices.Sort(described)
+	slices.Sort(routed)
+	require.Equal(t, routed, described)
+}
+
+// Every answer has the shape that is described, with no property more and none less.
+func TestOpenAPI_answers(t *testing.T) {
+	d := readDocument(t)
+	for _, tt := range []struct{ operation, target string }{
+		{"GET /healthz", "/healthz"},
+		{"GET /readyz", "/readyz"},
+		{"GET /api/v1/status", "/api/v1/status"},
+		{"GET /api/v1/version", "/api/v1/version"},
+		{"GET /api/v1/openapi.json", "/api/v1/openapi.json"},
+		{"GET /api/v1/models", "/api/v1/models"},
+		{"GET /api/v1/studies", "/api/v1/studies"},
+		{"GET /api/v1/studies", "/api/v1/studies?patient_id=nobody"},
+		{"GET /api/v1/studies", "/api/v1/studies?limit=none"},
+		{"GET /api/v1/studies/{uid}", "/api/v1/studies/2.25.1001"},
+		{"GET /api/v1/studies/{uid}", "/api/v1/studies/2.25.1003"},
+		{"GET /api/v1/studies/{uid}", "/api/v1/studies/2.25.404"},
+		{"GET /api/v1/outbox", "/api/v1/outbox"},
+		{"GET /api/v1/parked", "/api/v1/parked"},
+		{"POST /api/v1/parked/{id}/retry", "/api/v1/parked/delivery-42/retry"},
+		{"POST /api/v1/parked/{id}/retry", "/api/v1/parked/delivery-42/retry"},
+		{"POST /api/v1/parked/{id}/discard", "/api/v1/parked/job-e7.demo-colon/discard"},
+		{"GET /api/v1/destinations", "/api/v1/destinations"},
+		{"POST /api/v1/destinations/{name}/echo", "/api/v1/destinations/pacs/echo"},
+		{"POST /api/v1/destinations/{name}/echo", "/api/v1/destinations/none/echo"},
+		{"GET /api/v1/instances/{instance}/frames/{file}", "/api/v1/instances/e-video/frames/1.png"},
+	} {
+		t.Run(tt.target, func(t *testing.T) {
+			method, path, _ := strings.Cut(tt.operation, " ")
+			w := ask(newServer(t, newHospital(t)).Handler(), method, tt.target, ActionHeader, "1")
+			responses := d.Paths[path][strings.ToLower(method)].Responses
+			response, ok := responses[fmt.Sprint(w.Code)]
+			if !ok {
+				response = responses["default"]
+			}
+			require.NotNil(t, response.Content["application/json"].Schema)
+			var body any
+			require.NoError(t, json.Unmarshal(w.Body.Bytes(), &body))
+			require.NoError(t, d.check(response.Content["application/json"].Schema, body, "body"))
+		})
+	}
+}
+
+// The described query parameters are those that are understood: each is accepted alone, any other refused.
+func TestOpenAPI_parameters(t *testing.T) {
+	d := readDocument(t)
+	s := newServer(t, newHospital(t)).Handler()
+	value := map[string]string{"limit": "1", "offset": "1", "width": "64", "study_uid": "1.2.3", "status": "done", "state": "done"}
+	for path, target := range map[string]string{
+		"/api/v1/studies": "/api/v1/studies", "/api/v1/outbox": "/api/v1/outbox",
+		"/api/v1/instances/{instance}/frames/{file}": "/api/v1/instances/2.25.1001.1/frames/1.jpg",
+	} {
+		for _, p := range d.Paths[path]["get"].Parameters {
+			if p.In == "query" {
+				require.Equal(t, http.StatusOK, ask(s, "GET", target+"?"+p.Name+"="+value[p.Name]).Code, p.Name)
+			}
+		}
+		require.Equal(t, http.StatusBadRequest, ask(s, "GET", target+"?other=1").Code)
+	}
+}
+
+// The schemas name the fields of the Go types, so that neither grows alone.
+func TestOpenAPI_fields(t *testing.T) {
+	d := readDocument(t)
+	for name, v := range map[string]any{
+		"StudySummary": StudySummary{}, "Study": Study{}, "Instance": Instance{}, "Analysis": Analysis{}, "FrameResult": FrameResult{}, "Finding": Finding{},
+		"Code": Code{}, "Object": Object{}, "Delivery": Delivery{}, "DeliveryCounts": DeliveryCounts{}, "Event": Event{}, "Parked": parkedView{},
+		"Model": Model{}, "Class": Class{}, "Destination": Destination{}, "EchoResult": EchoResult{}, "Gauges": Gauges{}, "Version": Version{}, "Check": CheckResult{},
+	} {
+		var described []string
+		for field := range d.Components.Schemas[name].Properties {
+			described = append(described, field)
+		}
+		require.ElementsMatch(t, jsonNames(reflect.TypeOf(v)), described, name)
+	}
+}
+
+func jsonNames(t reflect.Type) (names []string) {
+	for i := range t.NumField() {
+		f := t.Field(i)
+		tag, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		switch {
+		case tag == "-":
+		case f.Anonymous:
+			names = append(names, jsonNames(f.Type)...)
+		default:
+			names = append(names, tag)
+		}
+	}
+	return names
+}
+
+// The shape test must be able to fail.
+func TestOpenAPI_checkFinds(t *testing.T) {
+	d := readDocument(t)
+	for _, bad := range []string{
+		`{"ready":true}`, `{"ready":"yes","checks":[]}`, `{"ready":true,"checks":null}`, `{"ready":true,"checks":[],"more":1}`, `{"ready":true,"checks":[{"name":"a","ok":true}]}`,
+	} {
+		var body any
+		require.NoError(t, json.Unmarshal([]byte(bad), &body))
+		require.Error(t, d.check(&schema{Ref: "#/components/schemas/Readiness"}, body, "body"), bad)
+	}
+}
+
+// check says where v does not have the shape of s.
+func (d document) check(s *schema, v any, at string) error {
+	if s.Ref != "" {
+		s = d.Components.Schemas[strings.TrimPrefix(s.Ref, "#/components/schemas/")]
+		if s == nil {
+			return fmt.Errorf("%s: schema is not there", at)
+		}
+	}
+	wrong := func() error { return fmt.Errorf("%s: %v is not %s", at, v, s.Type) }
+	switch v := v.(type) {
+	case map[string]any:
+		if s.Type != "object" {
+			return wrong()
+		}
+		return d.checkObject(s, v, at)
+	case []any:
+		if s.Type != "array" || len(v) < s.MinItems || s.MaxItems > 0 && len(v) > s.MaxItems {
+			return wrong()
+		}
+		for i, item := range v {
+			if err := d.check(s.Items, item, fmt.Sprintf("%s[%d]", at, i)); err != nil {
+				return err
+			}
+		}
+	case string:
+		if s.Type != "string" {
+			return wrong()
+		}
+		return checkText(s, v, at)
+	case float64:
+		whole := v == float64(int64(v))
+		if s.Type != "number" && (s.Type != "integer" || !whole) || s.Minimum != nil && v < *s.Minimum || s.Maximum != nil && v > *s.Maximum {
+			return wrong()
+		}
+	case bool:
+		if s.Type != "boolean" {
+			return wrong()
+		}
+	default:
+		return wrong()
+	}
+	return nil
+}
+
+func (d document) checkObject(s *schema, v map[string]any, at string) error {
+	for _, key := range s.Required {
+		if _, ok := v[key]; !ok {
+			return fmt.Errorf("%s: no %s", at, key)
+		}
+	}
+	for key, value := range v {
+		property := s.Properties[key]
+		if property == nil {
+			if string(s.AdditionalProperties) == "false" {
+				return fmt.Errorf("%s: %s is not described", at, key)
+			}
+			if len(s.AdditionalProperties) == 0 {
+				continue
+			}
+			property = &schema{}
+			if err := json.Unmarshal(s.AdditionalProperties, property); err != nil {
+				return err
+			}
+		}
+		if err := d.check(property, value, at+"."+key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkText(s *schema, v, at string) error {
+	if len(s.Enum) > 0 && !slices.Contains(s.Enum, v) {
+		return fmt.Errorf("%s: %q is none of %q", at, v, s.Enum)
+	}
+	if s.Pattern != "" && !regexp.MustCompile(s.Pattern).MatchString(v) {
+		return fmt.Errorf("%s: %q does not match %s", at, v, s.Pattern)
+	}
+	if s.Format == "date-time" {
+		if _, err := time.Parse(time.RFC3339, v); err != nil {
+			return fmt.Errorf("%s: %w", at, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,148 @@
+package admin
+
+import (
+	"fmt"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"endogate/dicomnode/dicom"
+)
+
+// Paging of lists, and the longest text a filter takes (the longest VR that is filtered by is LO, 64 characters).
+const (
+	defaultLimit = 50
+	maxLimit     = 500
+	maxOffset    = 10_000_000
+	maxText      = 64
+)
+
+// query reads parameters and keeps the first fault. A parameter it is never asked for is a fault too:
+// a misspelt filter must not answer with everything.
+type query struct {
+	values url.Values
+	asked  []string
+	err    *fault
+}
+
+func (q *query) fail(key, why string) {
+	if q.err == nil {
+		q.err = badRequest(fmt.Sprintf("parameter %q: %s", key, why), "correct the parameter; /api/v1/openapi.json describes it")
+	}
+}
+
+// text returns the parameter, "" when it is absent or empty.
+func (q *query) text(key string) string {
+	q.asked = append(q.asked, key)
+	switch v := q.values[key]; {
+	case len(v) == 0:
+		return ""
+	case len(v) > 1:
+		q.fail(key, "given more than once")
+	case !utf8.ValidString(v[0]) || strings.ContainsFunc(v[0], unicode.IsControl):
+		q.fail(key, "not printable UTF-8")
+	case utf8.RuneCountInString(v[0]) > maxText:
+		q.fail(key, fmt.Sprintf("longer than %d characters", maxText))
+	default:
+		return v[0]
+	}
+	return ""
+}
+
+func (q *query) number(key string, absent, low, high int) int {
+	s := q.text(key)
+	if s == "" {
+		return absent
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil || n < low || n > high {
+		q.fail(key, fmt.Sprintf("not a whole number from %d to %d", low, high))
+		return absent
+	}
+	return n
+}
+
+func (q *query) uid(key string) dicom.UID {
+	uid := dicom.UID(q.text(key))
+	if uid != "" && !uid.Valid() {
+		q.fail(key, "not a UID")
+		return ""
+	}
+	return uid
+}
+
+// oneOf returns the parameter when it is one of the allowed values.
+func oneOf[T ~string](q *query, key string, allowed []T) T {
+	v := T(q.text(key))
+	if v != "" && !slices.Contains(allowed, v) {
+		q.fail(key, fmt.Sprintf("not one of %q", allowed))
+		return ""
+	}
+	return v
+}
+
+// done returns the first fault, if any.
+func (q *query) done() error {
+	for key := range q.values {
+		if !slices.Contains(q.asked, key) {
+			q.fail(key, "not known here")
+		}
+	}
+	if q.err != nil {
+		return q.err
+	}
+	return nil
+}
+
+// parse splits a raw query strictly.
+func parse(raw string) (*query, error) {
+	values, err := url.ParseQuery(raw)
+	if err != nil {
+		return nil, badRequest("the query string is malformed", "encode it as application/x-www-form-urlencoded")
+	}
+	return &query{values: values}, nil
+}
+
+func parseStudyFilter(raw string) (StudyFilter, error) {
+	q, err := parse(raw)
+	if err != nil {
+		return StudyFilter{}, err
+	}
+	f := StudyFilter{
+		PatientID:        q.text("patient_id"),
+		AccessionNumber:  q.text("accession"),
+		StudyInstanceUID: q.uid("study_uid"),
+		Status:           oneOf(q, "status", studyStatuses),
+		Limit:            q.number("limit", defaultLimit, 1, maxLimit),
+		Offset:           q.number("offset", 0, 0, maxOffset),
+	}
+	return f, q.done()
+}
+
+func parseDeliveryFilter(raw string) (DeliveryFilter, error) {
+	q, err := parse(raw)
+	if err != nil {
+		return DeliveryFilter{}, err
+	}
+	f := DeliveryFilter{
+		Destination:      q.text("destination"),
+		StudyInstanceUID: q.uid("study_uid"),
+		State:            oneOf(q, "state", deliveryStates),
+		Limit:            q.number("limit", defaultLimit, 1, maxLimit),
+		Offset:           q.number("offset", 0, 0, maxOffset),
+	}
+	return f, q.done()
+}
+
+// parseWidth reads the query of a frame: the width to scale down to, 0 for the frame's own.
+func parseWidth(raw string) (int, error) {
+	q, err := parse(raw)
+	if err != nil {
+		return 0, err
+	}
+	width := q.number("width", 0, 16, 4096)
+	return width, q.done()
+}

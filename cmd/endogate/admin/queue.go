@@ -1,0 +1,104 @@
+package admin
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"time"
+
+	"endogate/dicomnode/dicom"
+
+	"github.com/labstack/echo/v4"
+)
+
+func (s *Server) outbox(c echo.Context) error {
+	f, err := parseDeliveryFilter(c.Request().URL.RawQuery)
+	if err != nil {
+		return err
+	}
+	page, total, err := s.Queue.Outbox(c.Request().Context(), f)
+	if err != nil {
+		return faultOf("the outbox was not read", err)
+	}
+	return c.JSON(http.StatusOK, struct {
+		Deliveries []Delivery `json:"deliveries"`
+		paging
+	}{list(page), paging{total, f.Limit, f.Offset}})
+}
+
+// parkedView is Parked as the API shows it: ID says the kind, so that one path serves both.
+type parkedView struct {
+	ID               string     `json:"id"`
+	Kind             ParkedKind `json:"kind"`
+	StudyInstanceUID dicom.UID  `json:"study_instance_uid"`
+	SOPInstanceUID   dicom.UID  `json:"sop_instance_uid"`
+	Purpose          string     `json:"purpose"`
+	Destination      string     `json:"destination"`
+	Model            string     `json:"model"`
+	Attempts         int        `json:"attempts"`
+	Status           string     `json:"status"`
+	Reason           string     `json:"reason"`
+	At               time.Time  `json:"at,omitzero"`
+}
+
+func (s *Server) parked(c echo.Context) error {
+	all, err := s.Queue.Parked(c.Request().Context())
+	if err != nil {
+		return faultOf("the parked work was not read", err)
+	}
+	views := make([]parkedView, len(all))
+	for i, p := range all {
+		views[i] = parkedView{
+			ID: string(p.Kind) + "-" + p.ID, Kind: p.Kind, StudyInstanceUID: p.StudyInstanceUID, SOPInstanceUID: p.SOPInstanceUID,
+			Purpose: p.Purpose, Destination: p.Destination, Model: p.Model, Attempts: p.Attempts, Status: p.Status, Reason: p.Reason, At: p.At,
+		}
+	}
+	return c.JSON(http.StatusOK, map[string]any{"parked": views, "total": len(views)})
+}
+
+func (s *Server) retry(c echo.Context) error {
+	return s.act(c, "retried", s.Queue.Retry)
+}
+
+func (s *Server) discard(c echo.Context) error {
+	return s.act(c, "discarded", s.Queue.Discard)
+}
+
+// act does one action on parked work. Past this point the client may go away; the action is finished all the same.
+func (s *Server) act(c echo.Context, done string, do func(context.Context, ParkedKind, string) error) error {
+	kind, id, ok := splitParkedID(param(c, "id"))
+	if !ok {
+		return badRequest("parked work is named job-… or delivery-…", "use an id from /api/v1/parked")
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Request().Context()), requestTimeout)
+	defer cancel()
+	if err := do(ctx, kind, id); err != nil {
+		return faultOf("the parked work was not "+done, err)
+	}
+	s.Log.Info("admin: parked work "+done, "kind", string(kind), "id", id, "remote", c.RealIP(), "request_id", requestID(c))
+	return c.JSON(http.StatusOK, map[string]string{"id": string(kind) + "-" + id, "result": done})
+}
+
+func splitParkedID(s string) (ParkedKind, string, bool) {
+	kind, id, ok := strings.Cut(s, "-")
+	known := ParkedKind(kind) == ParkedJob || ParkedKind(kind) == ParkedDelivery
+	return ParkedKind(kind), id, ok && known && id != "" && len(id) <= 256
+}
+
+func (s *Server) destinations(c echo.Context) error {
+	all, err := s.Destinations.Destinations(c.Request().Context())
+	if err != nil {
+		return faultOf("the destinations were not read", err)
+	}
+	return c.JSON(http.StatusOK, map[string][]Destination{"destinations": list(all)})
+}
+
+// echo asks a destination by C-ECHO; a peer that says no is a successful answer to the question.
+func (s *Server) echo(c echo.Context) error {
+	result, err := s.Destinations.Echo(c.Request().Context(), param(c, "name"))
+	if err != nil {
+		return faultOf("the destination was not asked", err)
+	}
+	result.Milliseconds = float64(result.Took.Microseconds()) / 1000
+	return c.JSON(http.StatusOK, result)
+}

@@ -1,0 +1,414 @@
+package admin
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"image"
+	"image/color"
+	_ "image/jpeg" // the sample frames
+	_ "image/png"  // their masks
+	"log/slog"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"endogate/dicomnode/dicom"
+
+	"github.com/stretchr/testify/require"
+)
+
+// hospital is an in-memory gateway: two endoscopies with real frames, a hostile patient name, a destination that
+// is down and work that is parked.
+type hospital struct {
+	mu      sync.Mutex
+	studies []Study
+	parked  []Parked
+	images  map[string]func() (image.Image, error)
+	acted   []string
+	err     error // what every view answers, when set
+}
+
+const evil = `<img src=x onerror="document.title='owned'">`
+
+var sampleTime = time.Date(2026, 11, 4, 9, 31, 7, 0, time.UTC)
+
+func framePath(name string) string {
+	return filepath.Join("..", "..", "..", "testdata", "frames", name)
+}
+
+func newHospital(t testing.TB) *hospital {
+	t.Helper()
+	h := &hospital{images: map[string]func() (image.Image, error){}}
+	h.studies = []Study{
+		h.colonoscopy("2.25.1001", "Nováková^Jana^^MUDr.=", "7405121234", "ACC-2026-004711", StatusDelivering),
+		h.colonoscopy("2.25.1002", evil, evil, `"><script>alert(1)</script>`, StatusDone),
+		h.unanalysed("2.25.1003"),
+	}
+	h.parked = []Parked{
+		{
+			Kind: ParkedDelivery, ID: "42", StudyInstanceUID: "2.25.1002", SOPInstanceUID: "2.25.1002.90", Purpose: "sr", Destination: "his",
+			Attempts: 4, Status: "0x0122", Reason: "peer does not take Comprehensive SR: ask its vendor for SOP class 1.2.840.10008.5.1.4.1.1.88.33", At: sampleTime,
+		},
+		{
+			Kind: ParkedJob, ID: "e7.demo-colon", StudyInstanceUID: "2.25.1001", SOPInstanceUID: "2.25.1001.5", Model: "demo-colon", Attempts: 5,
+			Reason: "pixeldata: JPEG stream ends early: the capture is damaged at its source " + evil, At: sampleTime,
+		},
+	}
+	return h
+}
+
+var sampleCodes = map[string]Code{
+	"polyp":  {"68496003", "SCT", "Polyp of colon"},
+	"normal": {"17621005", "SCT", "Normal"},
+	"colon":  {"71854001", "SCT", "Colon"},
+	"cecum":  {"32713005", "SCT", "Cecum"},
+	"bowel":  {"413261003", "SCT", "Inadequate bowel preparation"},
+}
+
+var sampleModel = Model{
+	Name: "demo-colon", Version: "1.0.0", Kind: "still", Manufacturer: "endogate",
+	IntendedUse: "Demonstration of colonoscopy frame classification with explanations. Not for clinical use.",
+	Digest:      "9f8b0c6d8ad1c3ab3c0a8bf5a7b9a6d2a1be1e4a35c1c7f4d3c2b1a09f8e7d6c", Rows: 160, Columns: 160, Method: "gradcam", Layer: "last",
+	Classes: []Class{
+		{"polyp", "finding", 0.5, sampleCodes["polyp"], sampleCodes["colon"]},
+		{"normal-cecum", "landmark", 0.5, sampleCodes["normal"], sampleCodes["cecum"]},
+		{"normal-mucosa", "normal", 0.5, sampleCodes["normal"], sampleCodes["colon"]},
+		{"inadequate-preparation", "quality", 0.5, sampleCodes["bowel"], sampleCodes["colon"]},
+	},
+}
+
+// colonoscopy is an exam of seven frames with heatmaps, an SR and a KOS, and two destinations.
+func (h *hospital) colonoscopy(uid dicom.UID, name, id, accession string, status StudyStatus) Study {
+	s := Study{StudySummary: StudySummary{
+		StudyInstanceUID: uid, PatientName: name, PatientID: id, AccessionNumber: accession, StudyDate: "20261104", StudyTime: "093000.000",
+		StudyDescription: "Colonoscopy, screening", Modality: "ES", Status: status, FirstAt: sampleTime, LastAt: sampleTime.Add(11 * time.Minute),
+	}}
+	for i, file := range []string{"polyp-0017b7c7", "cecum-1", "polyp-035a608d", "bbps-0-1-1", "polyp-050ffdb1", "bbps-2-3-1", "polyp-0e845ea2"} {
+		h.capture(&s, i+1, file)
+	}
+	last := s.Timeline[len(s.Timeline)-1].At
+	for i, purpose := range []string{"sr", "kos"} {
+		h.deliver(&s, Object{
+			SOPInstance: instance(s.StudyInstanceUID, 90+i, "1.2.840.10008.5.1.4.1.1.88.34"), Purpose: purpose, Model: "demo-colon",
+			Revision: 1, MadeAt: last.Add(time.Minute),
+		})
+	}
+	s.InstanceCount, s.FrameCount = len(s.Instances), len(s.Instances)
+	for _, d := range s.Deliveries {
+		switch d.State {
+		case DeliveryDone:
+			s.DeliveryCounts.Done++
+		case DeliveryPending:
+			s.DeliveryCounts.Pending++
+		}
+	}
+	return s
+}
+
+func instance(study dicom.UID, n int, class dicom.UID) dicom.SOPInstance {
+	return dicom.SOPInstance{
+		SOPClassUID: class, SOPInstanceUID: dicom.UID(fmt.Sprintf("%s.%d", study, n)), SeriesInstanceUID: study + ".800", StudyInstanceUID: study,
+	}
+}
+
+// capture adds one received frame, its analysis and its heatmap.
+func (h *hospital) capture(s *Study, n int, file string) {
+	at := s.FirstAt.Add(time.Duration(n) * 40 * time.Second)
+	in := Instance{
+		SOPInstance: instance(s.StudyInstanceUID, n, "1.2.840.10008.5.1.4.1.1.77.1.1"), Entry: fmt.Sprintf("e%s-%d", s.StudyInstanceUID, n),
+		Modality: "ES", StationName: "ENDO-3", InstanceNumber: n, NumberOfFrames: 1, TransferSyntaxUID: dicom.JPEGBaseline8Bit,
+		CallingAE: "SCOPE1", ReceivedAt: at, Size: 154_233, Digest: strings.Repeat("ab", 32),
+	}
+	source := func() (image.Image, error) { return readImage(framePath(file + ".jpg")) }
+	h.images[in.Entry], h.images[string(in.SOPInstanceUID)] = source, source
+	result := FrameResult{Frame: 1, Rows: 528, Columns: 622}
+	step := func(after time.Duration, uid dicom.UID, what, destination, status, detail string) {
+		s.Timeline = append(s.Timeline, Event{at.Add(after), uid, what, destination, status, detail})
+	}
+	step(0, in.SOPInstanceUID, "received", "", "0x0000", "from SCOPE1, JPEG Baseline, 154 kB")
+	step(time.Second, in.SOPInstanceUID, "analysis started", "", "", "demo-colon, attempt 1")
+	class, probability := classOf(file), 0.97-0.03*float64(n)
+	result.Scores = map[string]float64{"polyp": .02, "normal-cecum": .01, "normal-mucosa": .03, "inadequate-preparation": .01}
+	result.Scores[class] = probability
+	for _, c := range sampleModel.Classes {
+		if c.Name != class {
+			continue
+		}
+		f := Finding{Class: class, Role: c.Role, Probability: probability, Threshold: c.Threshold, Finding: c.Finding, Site: c.Site}
+		mask := framePath(filepath.Join("masks", file+".png"))
+		result.Rows, result.Columns = sizeOf(framePath(file + ".jpg"))
+		if class == "polyp" {
+			f.Contours = outlineOf(mask)
+			s.FindingCount++
+		}
+		heat := Object{
+			SOPInstance: instance(s.StudyInstanceUID, 50+n, "1.2.840.10008.5.1.4.1.1.7"), Purpose: "heatmap", Model: "demo-colon",
+			Source: in.SOPInstanceUID, Frame: 1, Revision: 1, MadeAt: at.Add(2 * time.Second),
+		}
+		f.Heatmap = heat.SOPInstanceUID
+		h.images[string(heat.SOPInstanceUID)] = func() (image.Image, error) { return heatmap(framePath(file+".jpg"), mask) }
+		result.Findings = []Finding{f}
+		step(1400*time.Millisecond, in.SOPInstanceUID, "analysed", "", "", fmt.Sprintf("demo-colon: 1 of 4 classes over threshold, %d ms", 310+n))
+		h.deliver(s, heat)
+	}
+	in.Analyses = []Analysis{{Job: in.Entry + ".demo-colon", Model: "demo-colon", State: JobDone, Attempts: 1, InferredAt: at.Add(time.Second), Frames: []FrameResult{result}}}
+	s.Instances = append(s.Instances, in)
+}
+
+func classOf(file string) string {
+	switch {
+	case strings.HasPrefix(file, "polyp"):
+		return "polyp"
+	case strings.HasPrefix(file, "cecum"):
+		return "normal-cecum"
+	case strings.HasPrefix(file, "bbps-0"):
+		return "inadequate-preparation"
+	}
+	return "normal-mucosa"
+}
+
+func (h *hospital) deliver(s *Study, o Object) {
+	s.Objects = append(s.Objects, o)
+	s.Timeline = append(s.Timeline, Event{At: o.MadeAt, SOPInstanceUID: o.SOPInstanceUID, Step: "made", Detail: o.Purpose})
+	for _, destination := range []string{"pacs", "his"} {
+		d := Delivery{SOPInstance: o.SOPInstance, ID: fmt.Sprint(len(s.Deliveries) + 1), Destination: destination, Purpose: o.Purpose, State: DeliveryDone, Attempts: 1, At: o.MadeAt.Add(time.Second), Status: "0x0000"}
+		if destination == "his" && s.Status == StatusDelivering {
+			d.State, d.Status, d.Attempts, d.NextAt = DeliveryPending, "0xA700", 3, d.At.Add(time.Minute)
+			d.Reason = "peer is out of resources: it is tried again by itself"
+		}
+		step := map[DeliveryState]string{DeliveryDone: "delivered", DeliveryPending: "delivery failed"}[d.State]
+		s.Timeline = append(s.Timeline, Event{At: d.At, SOPInstanceUID: o.SOPInstanceUID, Step: step, Destination: destination, Status: d.Status})
+		s.Deliveries = append(s.Deliveries, d)
+	}
+}
+
+// unanalysed is a video that no model takes, with nothing but nil lists.
+func (h *hospital) unanalysed(uid dicom.UID) Study {
+	s := Study{StudySummary: StudySummary{
+		StudyInstanceUID: uid, PatientName: "Yamada^Tarou=山田^太郎=やまだ^たろう", PatientID: "P-0003", StudyDate: "20261103", Modality: "ES",
+		StudyDescription: "Gastroscopy", Status: StatusNotAnalysed, FirstAt: sampleTime.Add(-24 * time.Hour), LastAt: sampleTime.Add(-23 * time.Hour), InstanceCount: 1, FrameCount: 1200,
+	}}
+	s.Instances = []Instance{{
+		SOPInstance: instance(uid, 1, "1.2.840.10008.5.1.4.1.1.77.1.1.1"), Entry: "e-video", Modality: "ES", InstanceNumber: 1, NumberOfFrames: 1200,
+		TransferSyntaxUID: "1.2.840.10008.1.2.4.102", CallingAE: "SCOPE2", ReceivedAt: s.FirstAt, Size: 1 << 30, NotAnalysed: "video is not analysed by any model of route endoscopy",
+	}}
+	h.images["e-video"] = func() (image.Image, error) { return nil, fmt.Errorf("%w: video", ErrUnsupported) }
+	return s
+}
+
+func readImage(path string) (image.Image, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	img, _, err := image.Decode(bytes.NewReader(b))
+	return img, err
+}
+
+func sizeOf(path string) (rows, columns int) {
+	f, err := os.Open(path)
+	if err != nil {
+		return 0, 0
+	}
+	defer f.Close()
+	c, _, err := image.DecodeConfig(f)
+	if err != nil {
+		return 0, 0
+	}
+	return c.Height, c.Width
+}
+
+var outlines sync.Map // of masks, by path
+
+func outlineOf(mask string) [][][2]float64 {
+	polygons, ok := outlines.Load(mask)
+	if !ok {
+		polygons, _ = outlines.LoadOrStore(mask, traced(mask))
+	}
+	return polygons.([][][2]float64)
+}
+
+// traced is the outline of a mask's blob, closed.
+func traced(mask string) [][][2]float64 {
+	img, err := readImage(mask)
+	if err != nil {
+		return nil
+	}
+	b := img.Bounds()
+	var left, right [][2]float64
+	for y := b.Min.Y; y < b.Max.Y; y += 6 {
+		first, last := -1, -1
+		for x := b.Min.X; x < b.Max.X; x++ {
+			if inside(img, x, y) {
+				if first < 0 {
+					first = x
+				}
+				last = x
+			}
+		}
+		if first >= 0 {
+			left, right = append(left, [2]float64{float64(first), float64(y)}), append(right, [2]float64{float64(last), float64(y)})
+		}
+	}
+	if len(left) < 2 {
+		return nil
+	}
+	slices.Reverse(right)
+	polygon := append(left, right...)
+	return [][][2]float64{append(polygon, polygon[0])}
+}
+
+func inside(mask image.Image, x, y int) bool {
+	r, _, _, _ := mask.At(x, y).RGBA()
+	return r > 0x7fff
+}
+
+// heatmap blends a smooth hot spot, where the mask is or in the middle, over the frame: as a grad-CAM overlay looks.
+func heatmap(frame, mask string) (image.Image, error) {
+	src, err := readImage(frame)
+	if err != nil {
+		return nil, err
+	}
+	b := src.Bounds()
+	cx, cy, r := float64(b.Dx())/2, float64(b.Dy())/2, float64(b.Dx())/3
+	if m, err := readImage(mask); err == nil {
+		var n, sx, sy float64
+		for y := b.Min.Y; y < b.Max.Y; y += 3 {
+			for x := b.Min.X; x < b.Max.X; x += 3 {
+				if inside(m, x, y) {
+					n, sx, sy = n+1, sx+float64(x), sy+float64(y)
+				}
+			}
+		}
+		cx, cy, r = sx/n, sy/n, math.Sqrt(9*n/math.Pi)*1.3
+	}
+	out := image.NewRGBA(b)
+	for y := b.Min.Y; y < b.Max.Y; y++ {
+		for x := b.Min.X; x < b.Max.X; x++ {
+			v := math.Exp(-(math.Pow(float64(x)-cx, 2) + math.Pow(float64(y)-cy, 2)) / (r * r))
+			sr, sg, sb, _ := src.At(x, y).RGBA()
+			hot := func(centre float64) float64 { return 255 * max(0, min(1, 1.5-math.Abs(4*v-centre))) }
+			mix := func(s uint32, c float64) uint8 { return uint8(.6*float64(s>>8) + .4*c) }
+			out.SetRGBA(x, y, color.RGBA{mix(sr, hot(3)), mix(sg, hot(2)), mix(sb, hot(1)), 255})
+		}
+	}
+	return out, nil
+}
+
+func (h *hospital) Studies(_ context.Context, f StudyFilter) ([]StudySummary, int, error) {
+	var all []StudySummary
+	for _, s := range h.studies {
+		if (f.PatientID == "" || f.PatientID == s.PatientID) && (f.AccessionNumber == "" || f.AccessionNumber == s.AccessionNumber) &&
+			(f.StudyInstanceUID == "" || f.StudyInstanceUID == s.StudyInstanceUID) && (f.Status == "" || f.Status == s.Status) {
+			all = append(all, s.StudySummary)
+		}
+	}
+	return page(all, f.Limit, f.Offset), len(all), h.err
+}
+
+func page[T any](all []T, limit, offset int) []T {
+	offset = min(offset, len(all))
+	return all[offset:min(offset+limit, len(all))]
+}
+
+func (h *hospital) Study(_ context.Context, uid dicom.UID) (Study, error) {
+	for _, s := range h.studies {
+		if s.StudyInstanceUID == uid {
+			s.Instances = slices.Clone(s.Instances)
+			return s, h.err
+		}
+	}
+	return Study{}, fmt.Errorf("study %s: %w", uid, ErrNotFound)
+}
+
+func (h *hospital) Outbox(_ context.Context, f DeliveryFilter) ([]Delivery, int, error) {
+	var all []Delivery
+	for _, s := range h.studies {
+		for _, d := range s.Deliveries {
+			if (f.Destination == "" || f.Destination == d.Destination) && (f.State == "" || f.State == d.State) && (f.StudyInstanceUID == "" || f.StudyInstanceUID == d.StudyInstanceUID) {
+				all = append(all, d)
+			}
+		}
+	}
+	return page(all, f.Limit, f.Offset), len(all), h.err
+}
+
+func (h *hospital) Parked(context.Context) ([]Parked, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.parked), h.err
+}
+
+func (h *hospital) Retry(_ context.Context, kind ParkedKind, id string) error {
+	return h.act("retry", kind, id)
+}
+
+func (h *hospital) Discard(_ context.Context, kind ParkedKind, id string) error {
+	return h.act("discard", kind, id)
+}
+
+func (h *hospital) act(what string, kind ParkedKind, id string) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	at := slices.IndexFunc(h.parked, func(p Parked) bool { return p.Kind == kind && p.ID == id })
+	if at < 0 {
+		return fmt.Errorf("%s %s is not parked: %w", kind, id, ErrConflict)
+	}
+	h.parked = slices.Delete(h.parked, at, at+1)
+	h.acted = append(h.acted, fmt.Sprintf("%s %s %s", what, kind, id))
+	return h.err
+}
+
+func (h *hospital) Destinations(context.Context) ([]Destination, error) {
+	return []Destination{
+		{Name: "pacs", Kind: "dicom", AETitle: "ORTHANC", Address: "10.20.0.15:4242", Counts: DeliveryCounts{Done: 42}, LastAt: sampleTime},
+		{Name: "his", Kind: "dicom", AETitle: "HISARCH", Address: "10.20.0.40:11112", Counts: DeliveryCounts{Pending: 9, Parked: 1}, LastError: "peer answered 0xA700 out of resources: tried again at 09:43:10"},
+	}, h.err
+}
+
+func (h *hospital) Echo(_ context.Context, name string) (EchoResult, error) {
+	switch name {
+	case "pacs":
+		return EchoResult{OK: true, Status: "0x0000", Took: 3217 * time.Microsecond}, h.err
+	case "his":
+		return EchoResult{Reason: "10.20.0.40:11112: connection refused: is the archive running?", Took: time.Millisecond}, h.err
+	}
+	return EchoResult{}, fmt.Errorf("destination: %w", ErrNotFound)
+}
+
+func (h *hospital) Rendered(_ context.Context, instance string, frame int) (image.Image, error) {
+	render, ok := h.images[instance]
+	if !ok || frame != 1 {
+		return nil, fmt.Errorf("frame: %w", ErrNotFound)
+	}
+	return render()
+}
+
+func (h *hospital) Gauges(context.Context) (Gauges, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return Gauges{
+		QueueLag: 2, OldestJobSeconds: 3.5, OpenJobs: 3, SpoolLag: 1, PendingByPeer: map[string]int{"pacs": 0, "his": 9}, ParkedJobs: 1, ParkedDeliveries: len(h.parked) - 1,
+		SpoolEntries: 431, SpoolBytes: 1_932_735_283, DiskFree: 412 << 30, DiskReserve: 10 << 30,
+	}, h.err
+}
+
+// newServer is a server over h whose checks all hold.
+func newServer(t testing.TB, h *hospital) *Server {
+	t.Helper()
+	holds := func(context.Context) error { return nil }
+	v := Version{Version: "0.1.0", Commit: "036f2b7", Go: "go1.26", AETitle: "ENDOGATE", Started: sampleTime}
+	s := &Server{
+		Studies: h, Queue: h, Destinations: h, Frames: h, Gauges: h.Gauges, Models: []Model{sampleModel}, Version: v, Metrics: NewMetrics(v, h.Gauges),
+		Checks: []Check{{"disk above reserve", holds}, {"ledger writable", holds}, {"jetstream up", holds}, {"dicom listener bound", holds}},
+		Log:    slog.New(slog.DiscardHandler),
+	}
+	t.Cleanup(func() { require.NoError(t, s.Shutdown(context.Background())) })
+	return s
+}

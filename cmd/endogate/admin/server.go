@@ -1,0 +1,115 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"github.com/labstack/echo/v4/middleware"
+)
+
+// Limits of a connection and of a request.
+const (
+	readHeaderTimeout = 5 * time.Second
+	readTimeout       = 15 * time.Second
+	writeTimeout      = 90 * time.Second
+	idleTimeout       = 2 * time.Minute
+	requestTimeout    = 60 * time.Second // beyond a C-ECHO to a peer that does not answer
+	maxHeaderBytes    = 16 << 10
+	maxBody           = "4K" // no request needs one
+)
+
+// Server serves the API and the page. All fields are set (Hosts may be empty) before Serve and not changed after;
+// the views are called from many goroutines.
+type Server struct {
+	Studies      Studies
+	Queue        Queue
+	Destinations Destinations
+	Frames       Frames
+	Gauges       func(context.Context) (Gauges, error)
+	Models       []Model
+	Checks       []Check // what /readyz asks
+	Metrics      *Metrics
+	Version      Version
+	Hosts        []string // host names of this server besides localhost and addresses
+	Log          *slog.Logger
+
+	once   sync.Once
+	http   *http.Server
+	probes *prober
+	render chan struct{} // a token per frame being rendered
+}
+
+// Serve answers on ln until Shutdown, then returns http.ErrServerClosed. It closes ln.
+func (s *Server) Serve(ln net.Listener) error {
+	s.once.Do(s.build)
+	return s.http.Serve(ln)
+}
+
+// Shutdown takes no more requests and waits for those under way; when ctx ends it closes them.
+// It may be called before Serve, which then returns at once.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.once.Do(s.build)
+	err := s.http.Shutdown(ctx)
+	if err != nil {
+		err = errors.Join(err, s.http.Close())
+	}
+	return errors.Join(err, s.probes.close(ctx))
+}
+
+// Handler returns what Serve serves.
+func (s *Server) Handler() http.Handler {
+	s.once.Do(s.build)
+	return s.http.Handler
+}
+
+func (s *Server) build() {
+	s.probes = &prober{checks: s.Checks, timeout: probeTime}
+	s.render = make(chan struct{}, maxRenders)
+	s.http = &http.Server{
+		Handler:           s.router(),
+		ReadHeaderTimeout: readHeaderTimeout,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      writeTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
+	}
+}
+
+// router is the table of what is served; openapi.json describes the same.
+func (s *Server) router() *echo.Echo {
+	e := echo.New()
+	e.HideBanner, e.HidePort = true, true
+	e.IPExtractor = echo.ExtractIPDirect() // a forwarding header is a claim of whoever sent it
+	e.HTTPErrorHandler = answerFault(s.Log)
+	e.Use(secure, logged(s.Log), recovered(s.Log), known(s.Hosts), meant,
+		middleware.BodyLimit(maxBody), middleware.ContextTimeout(requestTimeout))
+
+	e.Match([]string{http.MethodGet, http.MethodHead}, "/healthz", s.healthz)
+	e.Match([]string{http.MethodGet, http.MethodHead}, "/readyz", s.readyz)
+	e.GET("/metrics", echo.WrapHandler(s.Metrics.Handler()))
+
+	e.GET("/api/v1/studies", s.studies)
+	e.GET("/api/v1/studies/:uid", s.study)
+	e.GET("/api/v1/instances/:instance/frames/:file", s.frame)
+	e.GET("/api/v1/outbox", s.outbox)
+	e.GET("/api/v1/parked", s.parked)
+	e.POST("/api/v1/parked/:id/retry", s.retry)
+	e.POST("/api/v1/parked/:id/discard", s.discard)
+	e.GET("/api/v1/models", s.models)
+	e.GET("/api/v1/destinations", s.destinations)
+	e.POST("/api/v1/destinations/:name/echo", s.echo)
+	e.GET("/api/v1/status", s.status)
+	e.GET("/api/v1/version", s.version)
+	e.GET("/api/v1/openapi.json", openAPI)
+
+	e.GET("/", asset)
+	e.GET("/assets/:file", asset)
+	return e
+}

@@ -1,0 +1,52 @@
+// Talking to the gateway: one function for reading, one for doing.
+
+export class Fault extends Error {
+  constructor(status, body) {
+    const e = (body && body.error) || { what: "The gateway did not answer", why: "", next: "It is tried again by itself." };
+    super(e.what);
+    Object.assign(this, { status, what: e.what, why: e.why, next: e.next });
+  }
+}
+
+async function request(method, path, signal) {
+  const headers = { Accept: "application/json" };
+  if (method === "POST") headers["X-Endogate-Action"] = "1";
+  let answer;
+  try {
+    answer = await fetch(path, { method, headers, signal, cache: "no-store", redirect: "error" });
+  } catch (e) {
+    if (e.name === "AbortError") throw e;
+    throw new Fault(0);
+  }
+  const body = await answer.json().catch(() => null);
+  if (!answer.ok) throw new Fault(answer.status, body);
+  return body;
+}
+
+export const get = (path, signal) => request("GET", path, signal);
+export const post = (path) => request("POST", path);
+
+// poll calls read every few seconds while the page is visible, more slowly while it fails, until stop is called.
+export function poll(read, interval) {
+  const abort = new AbortController();
+  let timer, failures = 0, running = false;
+  const tick = async () => {
+    clearTimeout(timer);
+    if (abort.signal.aborted || running) return;
+    if (!document.hidden) {
+      running = true;
+      try {
+        await read(abort.signal);
+        failures = 0;
+      } catch (e) {
+        if (e.name !== "AbortError" && !abort.signal.aborted) failures++;
+      }
+      running = false;
+    }
+    clearTimeout(timer);
+    if (!abort.signal.aborted) timer = setTimeout(tick, Math.min(interval() * 2 ** Math.min(failures, 4), 60000));
+  };
+  document.addEventListener("visibilitychange", tick, { signal: abort.signal });
+  tick();
+  return { now: tick, stop() { abort.abort(); clearTimeout(timer); } };
+}

@@ -1,0 +1,100 @@
+// The page: one view at a time, chosen by the part of the address behind #.
+import { get, poll } from "./api.js";
+import { h, slot } from "./dom.js";
+import { bytes, plural } from "./format.js";
+import { studiesView } from "./studies.js";
+import { studyView } from "./study.js";
+import { outboxView, parkedView } from "./queues.js";
+import { destinationsView, systemView } from "./system.js";
+
+const views = { studies: studiesView, study: studyView, outbox: outboxView, parked: parkedView, destinations: destinationsView, system: systemView };
+const main = document.getElementById("main");
+let current, title = "";
+
+function route() {
+  const [path, query] = location.hash.replace(/^#\/?/, "").split("?");
+  const [name = "studies", ...rest] = path.split("/").map(decode);
+  const params = new URLSearchParams(query || "");
+  if (name === "studies" && rest[0]) return { name: "study", nav: "studies", uid: rest[0], params };
+  return { name: views[name] && name !== "study" ? name : "studies", nav: name || "studies", params };
+}
+
+function decode(s) {
+  try { return decodeURIComponent(s); } catch { return s; }
+}
+
+// show replaces the view. A view is {title, el, read(signal), interval()}: read fetches and draws.
+function show() {
+  if (location.hash === "#main") return; // the skip link
+  current?.stop();
+  const to = route();
+  const fault = slot("div", { role: "alert" });
+  const view = views[to.name](to);
+  let first = true;
+  main.replaceChildren(fault.el, view.el);
+  for (const a of document.querySelectorAll("[data-nav]")) {
+    a.dataset.nav === to.nav ? a.setAttribute("aria-current", "page") : a.removeAttribute("aria-current");
+  }
+  const polled = poll(async (signal) => {
+    try {
+      await view.read(signal, () => polled.now());
+      fault.show(null, () => []);
+    } catch (e) {
+      if (e.name !== "AbortError" && e.status !== 0) fault.show([e.what, e.why, e.next], () => problem(e));
+      throw e;
+    } finally {
+      if (first || document.title !== title) document.title = title = `${view.title()} – endogate`;
+      first = false;
+    }
+  }, view.interval);
+  current = { stop() { polled.stop(); view.stop?.(); } };
+}
+
+function problem(e) {
+  return h("div", { class: "notice bad" }, h("strong", null, e.what || "Something went wrong"), " ", e.why, e.next ? h("div", { class: "muted" }, e.next) : null);
+}
+
+// The strip tells at a glance whether the gateway takes in frames, how much waits and how much room is left.
+const strip = slot("span", { class: "strip-in" });
+document.getElementById("strip").append(strip.el);
+const offline = document.getElementById("offline");
+
+function badge(id, n) {
+  const el = document.getElementById(id);
+  el.hidden = !n;
+  el.textContent = n > 999 ? "999+" : n;
+}
+
+function drawStrip(s) {
+  const failing = s.checks.filter((c) => !c.ok);
+  const g = s.gauges;
+  const low = g.disk_free_bytes < 2 * g.disk_reserve_bytes;
+  strip.show([failing, g.open_jobs, bytes(g.disk_free_bytes), low], () => [
+    h("span", { class: `state ${s.ready ? "good" : "bad"}`, title: failing.map((c) => `${c.name}: ${c.reason}`).join("\n") },
+      h("span", { class: "dot", "aria-hidden": "true" }), s.ready ? "Accepting" : `Not accepting: ${failing.map((c) => c.name).join(", ")}`),
+    h("span", { class: "stat" }, plural(g.open_jobs, "open job")),
+    h("span", { class: `stat ${low ? "warn" : ""}` }, `${bytes(g.disk_free_bytes)} free`),
+  ]);
+  badge("badge-parked", g.parked_jobs + g.parked_deliveries);
+  badge("badge-outbox", Object.values(g.pending_by_destination).reduce((a, b) => a + b, 0));
+}
+
+poll(async (signal) => {
+  try {
+    drawStrip(await get("/api/v1/status", signal));
+    offline.hidden = true;
+  } catch (e) {
+    if (e.name === "AbortError") throw e;
+    offline.textContent = e.status === 0 ? "No connection to the gateway. What is shown may be old; it is tried again by itself."
+      : `The state of the gateway was not read: ${e.why}`;
+    offline.hidden = false;
+    throw e;
+  }
+}, () => 5000);
+
+get("/api/v1/version").then((v) => {
+  document.getElementById("version").textContent = `${v.ae_title} · endogate ${v.version}`;
+}).catch(() => {});
+
+addEventListener("hashchange", () => { show(); main.focus({ preventScroll: true }); scrollTo(0, 0); });
+show();

@@ -1,0 +1,51 @@
+// What the models saw in the selected frame: probabilities against thresholds, codes, and whose word it is.
+import { h } from "./dom.js";
+import { absolute, chip, code, percent, roles, words } from "./format.js";
+
+export function findings(frame, models, viewer) {
+  if (!frame) return h("p", { class: "muted" }, "No frame has arrived yet.");
+  if (!frame.analyses.length) return [h("h2", null, "AI results"), h("p", { class: "muted wrap" }, `Not analysed: ${frame.notAnalysed || "no model applies to it"}.`)];
+  return frame.analyses.map((a) => analysis(a, models.find((m) => m.name === a.model), viewer));
+}
+
+function analysis(a, model, viewer) {
+  return h("section", null,
+    h("h2", null, "AI results"),
+    a.state === "open" ? h("p", null, chip("analysing"), a.attempts > 1 ? ` attempt ${a.attempts}` : "") : null,
+    a.state === "parked" ? h("div", { class: "notice bad" }, h("strong", null, "Not analysed."), " ", a.reason, " ", h("a", { href: "#/parked" }, "Parked work")) : null,
+    h("ul", { class: "bars" }, scores(a, model).map((s) => bar(s, viewer))),
+    a.note ? h("p", { class: "muted wrap" }, a.note) : null,
+    identity(a, model));
+}
+
+// scores joins what was measured with what the model's manifest says about each class.
+function scores(a, model) {
+  const byName = new Map(Object.entries(a.scores).map(([name, p]) => [name, { name, probability: p }]));
+  for (const f of a.findings) byName.set(f.class, { name: f.class, probability: f.probability, threshold: f.threshold, role: f.role, found: f });
+  for (const c of model?.classes || []) {
+    const s = byName.get(c.name);
+    if (s) { s.threshold ??= c.threshold; s.role ??= c.role; }
+  }
+  return [...byName.values()].sort((x, y) => y.probability - x.probability);
+}
+
+function bar(s, viewer) {
+  const over = Boolean(s.found);
+  const text = `${words(s.name)} ${percent(s.probability)}${s.threshold === undefined ? "" : `, threshold ${percent(s.threshold)}`}`;
+  return h("li", { class: `bar-row ${over ? "over" : ""} ${s.role || ""}` },
+    h("div", { class: "row between" }, h("span", null, over ? h("strong", null, words(s.name)) : words(s.name), over ? h("span", { class: "tag " + s.role }, roles[s.role] || s.role) : null),
+      h("span", { class: "value" }, percent(s.probability))),
+    h("div", { class: "bar-track", role: "meter", "aria-label": text, "aria-valuemin": 0, "aria-valuemax": 1, "aria-valuenow": s.probability.toFixed(4) },
+      h("div", { class: "bar-fill", style: { width: `${100 * Math.min(1, Math.max(0, s.probability))}%` } }),
+      s.threshold === undefined ? null : h("div", { class: "mark", style: { left: `${100 * s.threshold}%` }, title: `threshold ${percent(s.threshold)}` })),
+    over ? h("div", { class: "muted wrap" }, [code(s.found.finding), code(s.found.site)].filter(Boolean).join(" · ")) : null,
+    over && s.found.heatmap && s.found.heatmap !== viewer.shownHeatmap() ? h("button", { class: "button small", onclick: () => viewer.showHeatmap(s.found.heatmap) }, "Show heatmap") : null);
+}
+
+function identity(a, model) {
+  const fact = (name, value) => value ? h("div", null, h("dt", null, name), h("dd", null, value)) : null;
+  return h("dl", { class: "identity" },
+    fact("Model", model ? `${model.name} ${model.version}` : `${a.model} (no longer loaded)`), fact("Made by", model?.manufacturer),
+    fact("Explanation", model && `${model.method}, layer ${model.layer}`), fact("Computed", absolute(a.inferredAt)),
+    fact("Intended use", model?.intended_use), fact("Network SHA-256", model && h("code", { class: "uid", title: model.digest }, model.digest.slice(0, 16), "…")));
+}

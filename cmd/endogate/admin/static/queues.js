@@ -1,0 +1,89 @@
+// Work on its way, and work that waits for a person.
+import { Fault, get, post } from "./api.js";
+import { ask, h, slot } from "./dom.js";
+import { absolute, chip, peerStatus, plural, purpose, shortUID, statusNames, time } from "./format.js";
+import { pager } from "./studies.js";
+
+const pageSize = 100;
+
+export function outboxView({ params }) {
+  const rows = slot("div");
+  const offset = Math.max(0, Number(params.get("offset")) || 0);
+  const state = params.has("state") ? params.get("state") : "pending";
+  const form = h("form", { class: "filters", onsubmit: (e) => { e.preventDefault(); go(); } },
+    h("label", null, h("span", null, "Destination"), h("input", { name: "destination", value: params.get("destination") || "", maxlength: 64, autocomplete: "off" })),
+    h("label", null, h("span", null, "State"), h("select", { name: "state", onchange: () => go() }, h("option", { value: "" }, "All"),
+      ["pending", "done", "parked", "discarded"].map((s) => h("option", { value: s, selected: s === state }, s === "done" ? "Delivered" : statusNames[s])))),
+    h("div", { class: "row" }, h("button", { class: "button primary" }, "Search")));
+  const go = () => { location.hash = `#/outbox?${new URLSearchParams(new FormData(form))}`; };
+  return {
+    title: () => "Outbox", interval: () => 5000,
+    el: h("div", null, h("div", { class: "head" }, h("h1", null, "Outbox"), h("p", { class: "muted" }, "Every object and the destination it goes to. What a destination does not confirm stays here and is tried again.")), form, rows.el),
+    async read(signal) {
+      const query = new URLSearchParams({ limit: pageSize, offset });
+      if (state) query.set("state", state);
+      if (params.get("destination")) query.set("destination", params.get("destination"));
+      const answer = await get(`/api/v1/outbox?${query}`, signal);
+      rows.show(answer, () => answer.deliveries.length ? [table(answer.deliveries), pager(params, answer, "#/outbox")]
+        : h("div", { class: "empty" }, h("h2", null, "Nothing here"), h("p", null, state === "pending" ? "Every destination has what it should have." : "No delivery matches.")));
+    },
+  };
+}
+
+const study = (uid) => h("a", { href: `#/studies/${encodeURIComponent(uid)}` }, "Open study");
+
+function table(list) {
+  return h("table", { class: "list" },
+    h("thead", null, h("tr", null, ["Object", "Destination", "State", "Peer's answer", "Attempts", "When", "Study"].map((t) => h("th", { scope: "col" }, t)))),
+    h("tbody", null, list.map((d) => h("tr", null,
+      h("th", { scope: "row", "data-label": "Object" }, h("div", null, purpose(d.purpose)), shortUID(d.sop_instance_uid)),
+      h("td", { "data-label": "Destination" }, d.destination), h("td", { "data-label": "State" }, chip(d.state)),
+      h("td", { "data-label": "Peer's answer" }, peerStatus(d.status) || h("span", { class: "muted" }, "none yet"), d.reason ? h("div", { class: "muted wrap" }, d.reason) : null),
+      h("td", { class: "num", "data-label": "Attempts" }, d.attempts),
+      h("td", { "data-label": "When" }, time(d.at), d.state === "pending" && d.next_at ? h("div", { class: "muted" }, `next try ${absolute(d.next_at)}`) : null),
+      h("td", { "data-label": "Study" }, study(d.study_instance_uid))))));
+}
+
+export function parkedView() {
+  const rows = slot("div"), said = h("div", { role: "status", "aria-live": "polite" });
+  let items = [], again = () => {};
+
+  async function act(list, action, done) {
+    let ok = 0;
+    for (const p of list) {
+      try { await post(`/api/v1/parked/${encodeURIComponent(p.id)}/${action}`); ok++; } catch (e) {
+        if (!(e instanceof Fault)) throw e;
+        said.replaceChildren(h("div", { class: "notice bad" }, `${e.what}: ${e.why}. ${e.next}`));
+        again();
+        return;
+      }
+    }
+    said.replaceChildren(h("div", { class: "notice good" }, `${plural(ok, "item")} ${done}.`));
+    again();
+  }
+  const retry = (list) => act(list, "retry", "put back in the queue");
+  const discard = async (p) => {
+    const text = p.kind === "job" ? "The frame will not be analysed by this model. This cannot be undone." : `The object will not be sent to ${p.destination}. This cannot be undone.`;
+    if (await ask("Give up this work?", text, "Discard")) await act([p], "discard", "discarded");
+  };
+
+  return {
+    title: () => "Parked", interval: () => 5000,
+    el: h("div", null, h("div", { class: "head" }, h("h1", null, "Parked"), h("p", { class: "muted" }, "Work that will not succeed by trying again as it is. Remove the cause, then retry; or discard it.")), said, rows.el),
+    async read(signal, now) {
+      again = now;
+      items = (await get("/api/v1/parked", signal)).parked;
+      rows.show(items, () => items.length ? [
+        h("div", { class: "row between" }, h("span", { class: "muted" }, plural(items.length, "item")), h("button", { class: "button", id: "retry-all", onclick: () => retry(items) }, "Retry all")),
+        h("table", { class: "list" }, h("thead", null, h("tr", null, ["What", "Why", "Attempts", "Since", "Study", ""].map((t) => h("th", { scope: "col" }, t)))),
+          h("tbody", null, items.map((p) => h("tr", null,
+            h("th", { scope: "row", "data-label": "What" }, h("div", null, p.kind === "job" ? `Analysis by ${p.model}` : `${purpose(p.purpose)} → ${p.destination}`), shortUID(p.sop_instance_uid)),
+            h("td", { class: "wrap", "data-label": "Why" }, p.status ? h("div", null, peerStatus(p.status)) : null, p.reason),
+            h("td", { class: "num", "data-label": "Attempts" }, p.attempts), h("td", { "data-label": "Since" }, time(p.at)), h("td", { "data-label": "Study" }, study(p.study_instance_uid)),
+            h("td", null, h("div", { class: "row" },
+              h("button", { class: "button", id: `retry-${p.id}`, onclick: () => retry([p]) }, "Retry"),
+              h("button", { class: "button quiet", id: `discard-${p.id}`, onclick: () => discard(p) }, "Discard"))))))),
+      ] : h("div", { class: "empty" }, h("h2", null, "Nothing is parked"), h("p", null, "No work waits for a person.")));
+    },
+  };
+}

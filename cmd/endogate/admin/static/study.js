@@ -1,0 +1,147 @@
+// One study: its frames with what the models saw, the objects made of it, where they went and when.
+import { get } from "./api.js";
+import { h, slot } from "./dom.js";
+import { absolute, chip, clock, date, peerStatus, personName, plural, purpose, shortUID, time } from "./format.js";
+import { framesOf, createViewer } from "./viewer.js";
+import { findings } from "./findings.js";
+
+export function studyView({ uid, params }) {
+  let study, models = [], frames = [], selected = params.get("frame") || "";
+  const head = slot("div"), strip = slot("div", { class: "filmstrip", role: "listbox", "aria-label": "Frames", "aria-orientation": "vertical" });
+  const panel = slot("aside", { class: "panel", "aria-label": "AI results" });
+  const sent = slot("section", { class: "card" }), made = slot("section", { class: "card" }), line = slot("section", { class: "card" });
+  const lineState = { only: false, all: false };
+  const viewer = createViewer({ step, pick });
+  const images = new Map(); // thumbnails outlive redraws, so that nothing flickers or loads twice
+
+  function frame() { return frames.find((f) => f.key === selected) || frames[0]; }
+
+  function pick(key) {
+    selected = key;
+    const q = new URLSearchParams({ frame: key });
+    history.replaceState(null, "", `#/studies/${encodeURIComponent(uid)}?${q}`);
+    draw();
+    strip.el.querySelector("[aria-selected=true]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+  }
+
+  function step(by) {
+    const at = frames.indexOf(frame());
+    if (frames[at + by]) pick(frames[at + by].key);
+  }
+
+  function draw() {
+    if (!study) return;
+    const f = frame();
+    head.show([study.status, study.patient_name, study.patient_id, study.accession_number, study.study_description], () => header(study));
+    strip.show([frames.map((x) => [x.key, x.top, x.state]), f?.key], () => frames.map((x) => thumbnail(x, x === f, pick, images)));
+    viewer.show(f, frames.length, frames.indexOf(f));
+    panel.show([f, models], () => findings(f, models, viewer));
+    sent.show(study.deliveries, () => deliveryCard(study));
+    made.show(study.objects, () => objectCard(study));
+    drawLine();
+  }
+
+  function drawLine() {
+    line.show([study.timeline, lineState, lineState.only ? frame()?.key : ""], () => timeline(study, frame(), lineState, drawLine));
+  }
+
+  const keys = (e) => {
+    if (e.ctrlKey || e.metaKey || e.altKey || /^(INPUT|SELECT|TEXTAREA)$/.test(e.target.tagName) || document.querySelector("dialog")) return;
+    if (e.key === "ArrowRight" || e.key === "ArrowDown" && strip.el.contains(e.target)) { e.preventDefault(); step(1); }
+    if (e.key === "ArrowLeft" || e.key === "ArrowUp" && strip.el.contains(e.target)) { e.preventDefault(); step(-1); }
+  };
+  document.addEventListener("keydown", keys);
+
+  return {
+    title: () => study ? personName(study.patient_name) : "Study",
+    interval: () => study && study.status === "done" ? 15000 : 4000,
+    stop: () => document.removeEventListener("keydown", keys),
+    el: h("div", { class: "study" },
+      h("a", { class: "back", href: "#/studies" }, "← Studies"), head.el,
+      h("div", { class: "workbench" }, strip.el, viewer.el, panel.el),
+      h("div", { class: "columns" }, h("div", null, sent.el, made.el), line.el)),
+    async read(signal) {
+      if (!models.length) models = (await get("/api/v1/models", signal)).models;
+      study = await get(`/api/v1/studies/${encodeURIComponent(uid)}`, signal);
+      frames = framesOf(study);
+      draw();
+    },
+  };
+}
+
+function header(s) {
+  const fact = (name, value) => h("div", null, h("dt", null, name), h("dd", null, value || "–"));
+  return h("div", { class: "study-head" },
+    h("div", { class: "row" }, h("h1", null, personName(s.patient_name)), chip(s.status)),
+    h("dl", { class: "facts" },
+      fact("Patient ID", s.patient_id), fact("Accession", s.accession_number), fact("Study", `${date(s.study_date)} ${clock(s.study_time)}`),
+      fact("Description", s.study_description), fact("Study Instance UID", h("code", { class: "uid select" }, s.study_instance_uid))),
+    h("div", { class: "notice ai", role: "note" }, h("strong", null, "AI – not verified."), " Made by software without a physician's review. Draft for the endoscopist; not a diagnosis."));
+}
+
+function thumbnail(f, chosen, pick, images) {
+  let img = images.get(f.key);
+  if (!img) {
+    img = h("img", { src: f.source && `${f.source}.jpg?width=240`, alt: "", loading: "lazy", width: 120, height: 96 });
+    images.set(f.key, img);
+  }
+  return h("button", {
+    class: "thumb", id: `thumb-${f.key}`, role: "option", "aria-selected": String(chosen), tabindex: chosen ? 0 : -1, onclick: () => pick(f.key),
+    "aria-label": `${f.label}${f.top ? `, ${f.top.text}` : ""}`,
+  }, f.source ? img : h("span", { class: "gone" }, "not kept"),
+  h("span", { class: "thumb-text" }, h("span", null, f.label), f.top ? h("span", { class: `tag ${f.top.role}` }, f.top.text) : h("span", { class: "muted" }, f.state)));
+}
+
+function deliveryCard(s) {
+  const names = [...new Set(s.deliveries.map((d) => d.destination))].sort();
+  return [h("h2", null, "Deliveries"), names.length ? names.map((name) => destination(name, s.deliveries.filter((d) => d.destination === name)))
+    : h("p", { class: "muted" }, "Nothing has been made for a destination yet.")];
+}
+
+function destination(name, list) {
+  const done = list.filter((d) => d.state === "done").length;
+  const open = list.some((d) => d.state !== "done");
+  return h("details", { open }, h("summary", null, h("strong", null, name), " ", h("span", { class: "muted" }, `${done} of ${plural(list.length, "object")} confirmed`)),
+    h("table", { class: "list small" },
+      h("thead", null, h("tr", null, ["Object", "State", "Peer's answer", "When"].map((t) => h("th", { scope: "col" }, t)))),
+      h("tbody", null, list.map((d) => h("tr", null,
+        h("th", { scope: "row", "data-label": "Object" }, h("div", null, purpose(d.purpose)), shortUID(d.sop_instance_uid)),
+        h("td", { "data-label": "State" }, chip(d.state), d.attempts > 1 ? h("div", { class: "muted" }, plural(d.attempts, "attempt")) : null),
+        h("td", { "data-label": "Peer's answer" }, peerStatus(d.status) || h("span", { class: "muted" }, "none yet"), d.reason ? h("div", { class: "muted wrap" }, d.reason) : null),
+        h("td", { "data-label": "When" }, time(d.at), d.state === "pending" && d.next_at ? h("div", { class: "muted" }, `next try ${absolute(d.next_at)}`) : null))))));
+}
+
+function objectCard(s) {
+  return [h("h2", null, "Objects made"), s.objects.length ? h("table", { class: "list small" },
+    h("thead", null, h("tr", null, ["Object", "Model", "Of", "Made"].map((t) => h("th", { scope: "col" }, t)))),
+    h("tbody", null, s.objects.map((o) => h("tr", null,
+      h("th", { scope: "row", "data-label": "Object" }, h("div", null, purpose(o.purpose), o.revision > 1 ? ` rev. ${o.revision}` : ""), shortUID(o.sop_instance_uid)),
+      h("td", { "data-label": "Model" }, o.model || "–"), h("td", { "data-label": "Of" }, o.source ? sourceName(s, o) : "whole exam"), h("td", { "data-label": "Made" }, time(o.made_at))))))
+    : h("p", { class: "muted" }, "None yet.")];
+}
+
+function sourceName(s, o) {
+  const at = s.instances.findIndex((i) => i.sop_instance_uid === o.source);
+  if (at < 0) return shortUID(o.source);
+  const i = s.instances[at];
+  return `Image ${i.instance_number || at + 1}${i.number_of_frames > 1 ? ` frame ${o.frame}` : ""}`;
+}
+
+const steps = 60;
+
+function timeline(s, f, state, redraw) {
+  const names = new Map(s.objects.map((o) => [o.sop_instance_uid, purpose(o.purpose)]));
+  s.instances.forEach((i, n) => names.set(i.sop_instance_uid, `Image ${i.instance_number || n + 1}`));
+  const mine = state.only && f ? new Set([f.instance, ...f.analyses.flatMap((a) => a.findings.map((x) => x.heatmap))]) : null;
+  const events = s.timeline.filter((e) => !mine || mine.has(e.sop_instance_uid));
+  const shown = state.all ? events : events.slice(-steps);
+  return [
+    h("div", { class: "row between" }, h("h2", null, "Timeline"),
+      h("label", { class: "check" }, h("input", { type: "checkbox", id: "only", checked: state.only, onchange: (e) => { state.only = e.target.checked; redraw(); } }), "selected frame only")),
+    shown.length < events.length ? h("button", { class: "button", id: "all", onclick: () => { state.all = true; redraw(); } }, `Show ${events.length - shown.length} earlier steps`) : null,
+    h("ol", { class: "timeline" }, shown.map((e) => h("li", { class: /park|fail|conflict|refus/.test(e.step) ? "bad" : "" },
+      h("span", { class: "when" }, time(e.at)),
+      h("span", { class: "what" }, h("strong", null, e.step), e.destination ? ` → ${e.destination}` : "", e.status ? h("span", { class: "peer" }, peerStatus(e.status)) : null,
+        h("span", { class: "muted" }, names.get(e.sop_instance_uid) || "", " ", e.sop_instance_uid ? shortUID(e.sop_instance_uid) : ""), e.detail ? h("span", { class: "muted wrap" }, e.detail) : null)))),
+  ];
+}

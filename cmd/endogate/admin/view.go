@@ -1,0 +1,346 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"image"
+	"time"
+
+	"endogate/dicomnode/dicom"
+)
+
+// What a view or an action may answer besides a fault of its own. The text of an error that wraps
+// one of them is shown to the user; the text of any other goes to the log only.
+var (
+	ErrNotFound    = errors.New("not found")    // 404
+	ErrConflict    = errors.New("conflict")     // 409: the state does not allow it (any more)
+	ErrGone        = errors.New("gone")         // 410: the bytes have left the spool
+	ErrUnsupported = errors.New("unsupported")  // 422: the frame cannot be rendered
+	ErrBusy        = errors.New("out of slots") // 503: try again in a moment
+)
+
+// Studies are what the ledger knows, by study.
+type Studies interface {
+	// Studies returns one page of the studies that match f, latest arrival first, and how many match in all.
+	Studies(ctx context.Context, f StudyFilter) (page []StudySummary, total int, err error)
+	// Study returns everything about one study, or ErrNotFound.
+	Study(ctx context.Context, uid dicom.UID) (Study, error)
+}
+
+// Queue is the work that is not finished, and what an admin may do with parked work.
+type Queue interface {
+	// Outbox returns one page of the deliveries that match f, in the order they will be sent, and their number.
+	Outbox(ctx context.Context, f DeliveryFilter) (page []Delivery, total int, err error)
+	// Parked returns all work that waits for a person, oldest first.
+	Parked(ctx context.Context) ([]Parked, error)
+	// Retry puts parked work back in its queue; durable on return. ErrNotFound, or ErrConflict when it is not parked.
+	Retry(ctx context.Context, kind ParkedKind, id string) error
+	// Discard gives parked work up for good; durable on return. Errors as Retry.
+	Discard(ctx context.Context, kind ParkedKind, id string) error
+}
+
+// Destinations are the peers that results go to.
+type Destinations interface {
+	// Destinations returns all of them in the order of the configuration.
+	Destinations(ctx context.Context) ([]Destination, error)
+	// Echo asks the peer by C-ECHO. The error is ErrNotFound for an unknown name or ErrUnsupported for a peer
+	// that has no C-ECHO; a peer that does not answer is a result with OK false.
+	Echo(ctx context.Context, name string) (EchoResult, error)
+}
+
+// Frames renders what the spool holds.
+type Frames interface {
+	// Rendered returns frame number frame (from 1) of the instance, named by SOP Instance UID or spool entry, as a
+	// viewer would show it. ErrNotFound, ErrGone or ErrUnsupported say why there is none.
+	Rendered(ctx context.Context, instance string, frame int) (image.Image, error)
+}
+
+// Check is one condition for accepting work. Probe returns nil when it holds; the error's text is shown,
+// so it says what is wrong and what to do, without patient data. It may be called by several goroutines.
+type Check struct {
+	Name  string
+	Probe func(ctx context.Context) error
+}
+
+// StudyStatus is where a study stands, as one word.
+type StudyStatus string
+
+// The statuses, in the order of precedence: the first that holds is the study's.
+const (
+	StatusAttention   StudyStatus = "attention"    // work is parked, or two instances claim one UID
+	StatusAnalysing   StudyStatus = "analysing"    // a job is open
+	StatusAssembling  StudyStatus = "assembling"   // results wait for the exam to become quiet
+	StatusDelivering  StudyStatus = "delivering"   // objects wait for a destination
+	StatusDone        StudyStatus = "done"         // every destination has confirmed
+	StatusNotAnalysed StudyStatus = "not_analysed" // kept, no model applies
+)
+
+var studyStatuses = []StudyStatus{
+	StatusAttention, StatusAnalysing, StatusAssembling, StatusDelivering, StatusDone, StatusNotAnalysed,
+}
+
+// StudyFilter narrows a list of studies; a zero field does not. PatientID and AccessionNumber match exactly.
+type StudyFilter struct {
+	PatientID, AccessionNumber string
+	StudyInstanceUID           dicom.UID
+	Status                     StudyStatus
+	Limit, Offset              int
+}
+
+// StudySummary is a study as one row of a list. Text is UTF-8 as decoded, StudyDate and StudyTime
+// are the DICOM strings (PS3.5 6.2, DA and TM), PatientName is a PN value.
+type StudySummary struct {
+	StudyInstanceUID dicom.UID      `json:"study_instance_uid"`
+	PatientID        string         `json:"patient_id"`
+	PatientName      string         `json:"patient_name"`
+	AccessionNumber  string         `json:"accession_number"`
+	StudyDate        string         `json:"study_date"`
+	StudyTime        string         `json:"study_time"`
+	StudyDescription string         `json:"study_description"`
+	Modality         string         `json:"modality"`
+	Status           StudyStatus    `json:"status"`
+	FirstAt          time.Time      `json:"first_at"`       // first arrival
+	LastAt           time.Time      `json:"last_at"`        // last arrival
+	InstanceCount    int            `json:"instance_count"` // received, not made here
+	FrameCount       int            `json:"frame_count"`    // of those instances
+	FindingCount     int            `json:"finding_count"`  // role finding, at or above threshold
+	OpenJobCount     int            `json:"open_job_count"`
+	DeliveryCounts   DeliveryCounts `json:"delivery_counts"`
+}
+
+// DeliveryCounts says how many deliveries are in which state.
+type DeliveryCounts struct {
+	Pending   int `json:"pending"`
+	Done      int `json:"done"`
+	Parked    int `json:"parked"`
+	Discarded int `json:"discarded"`
+}
+
+// Study is everything the ledger knows about a study.
+type Study struct {
+	StudySummary
+	Instances  []Instance `json:"instances"`  // received, by instance number, then arrival
+	Objects    []Object   `json:"objects"`    // made here, newest revision last
+	Deliveries []Delivery `json:"deliveries"` // of objects and of forwarded instances
+	Timeline   []Event    `json:"timeline"`   // oldest first
+}
+
+// Instance is a received SOP Instance and what the models saw in it.
+type Instance struct {
+	dicom.SOPInstance
+	Entry              string     `json:"entry"` // name in the spool
+	Modality           string     `json:"modality"`
+	StationName        string     `json:"station_name"`
+	InstanceNumber     int        `json:"instance_number"`
+	NumberOfFrames     int        `json:"number_of_frames"`
+	TransferSyntaxUID  dicom.UID  `json:"transfer_syntax_uid"`
+	TransferSyntaxName string     `json:"transfer_syntax_name"` // filled by this package when empty
+	CallingAE          string     `json:"calling_ae"`
+	ReceivedAt         time.Time  `json:"received_at"`
+	Size               int64      `json:"size"`         // bytes of the data set
+	Digest             string     `json:"digest"`       // SHA-256 of those bytes, hexadecimal
+	Conflict           bool       `json:"conflict"`     // its UID was already taken by other bytes
+	NotAnalysed        string     `json:"not_analysed"` // why no model was applied; empty when one was
+	Released           bool       `json:"released"`     // its bytes have left the spool: no frame can be shown
+	Analyses           []Analysis `json:"analyses"`     // one per model
+}
+
+// JobState is the state of one analysis.
+type JobState string
+
+// The states of a job.
+const (
+	JobOpen   JobState = "open"
+	JobDone   JobState = "done"
+	JobParked JobState = "parked"
+)
+
+// Analysis is what one model made of one instance.
+type Analysis struct {
+	Job        string        `json:"job"`
+	Model      string        `json:"model"`
+	State      JobState      `json:"state"`
+	Attempts   int           `json:"attempts"`
+	InferredAt time.Time     `json:"inferred_at,omitzero"`
+	Reason     string        `json:"reason"` // why it is parked
+	Frames     []FrameResult `json:"frames"`
+}
+
+// FrameResult is what a model saw in one frame.
+type FrameResult struct {
+	Frame    int                `json:"frame"` // from 1
+	Rows     int                `json:"rows"`
+	Columns  int                `json:"columns"`
+	Scores   map[string]float64 `json:"scores"`   // probability by class, 0 to 1
+	Findings []Finding          `json:"findings"` // classes at or above their threshold
+	Note     string             `json:"note"`     // e.g. why there is no heatmap
+}
+
+// Finding is one class at or above its threshold.
+type Finding struct {
+	Class       string         `json:"class"`
+	Role        string         `json:"role"` // finding, landmark, normal or quality
+	Probability float64        `json:"probability"`
+	Threshold   float64        `json:"threshold"`
+	Finding     Code           `json:"finding"`
+	Site        Code           `json:"site"`
+	Heatmap     dicom.UID      `json:"heatmap"`  // SOP Instance UID of its heatmap, empty when there is none
+	Contours    [][][2]float64 `json:"contours"` // closed polygons of (column, row) in source pixels
+}
+
+// Code is a coded concept (PS3.3 8.8).
+type Code struct {
+	Value   string `json:"value"`
+	Scheme  string `json:"scheme"`
+	Meaning string `json:"meaning"`
+}
+
+// Object is a SOP Instance that was made here.
+type Object struct {
+	dicom.SOPInstance
+	Entry    string    `json:"entry"`
+	Purpose  string    `json:"purpose"` // heatmap, sr or kos
+	Model    string    `json:"model"`
+	Source   dicom.UID `json:"source"` // SOP Instance UID of the source; empty for exam-wide objects
+	Frame    int       `json:"frame"`  // of the source, from 1; 0 for exam-wide objects
+	Revision int       `json:"revision"`
+	MadeAt   time.Time `json:"made_at,omitzero"`
+	Released bool      `json:"released"`
+}
+
+// DeliveryState is the state of one delivery.
+type DeliveryState string
+
+// The states of a delivery.
+const (
+	DeliveryPending   DeliveryState = "pending"
+	DeliveryDone      DeliveryState = "done"
+	DeliveryParked    DeliveryState = "parked"
+	DeliveryDiscarded DeliveryState = "discarded"
+)
+
+var deliveryStates = []DeliveryState{DeliveryPending, DeliveryDone, DeliveryParked, DeliveryDiscarded}
+
+// DeliveryFilter narrows a list of deliveries; a zero field does not.
+type DeliveryFilter struct {
+	Destination      string
+	StudyInstanceUID dicom.UID
+	State            DeliveryState
+	Limit, Offset    int
+}
+
+// Delivery is one SOP Instance on its way to one destination.
+type Delivery struct {
+	dicom.SOPInstance
+	ID          string        `json:"id"`
+	Destination string        `json:"destination"`
+	Purpose     string        `json:"purpose"` // source, heatmap, sr or kos
+	State       DeliveryState `json:"state"`
+	Attempts    int           `json:"attempts"`
+	NextAt      time.Time     `json:"next_at,omitzero"` // when it is tried again, while pending
+	At          time.Time     `json:"at,omitzero"`      // last change of state or attempt
+	Status      string        `json:"status"`           // the peer's last answer, as 0x0000; empty before one
+	Reason      string        `json:"reason"`           // why it is not done
+}
+
+// Event is a step in the life of a SOP Instance.
+type Event struct {
+	At             time.Time `json:"at"`
+	SOPInstanceUID dicom.UID `json:"sop_instance_uid"`
+	Step           string    `json:"step"`
+	Destination    string    `json:"destination"`
+	Status         string    `json:"status"` // the peer's, as 0x0000
+	Detail         string    `json:"detail"`
+}
+
+// ParkedKind says what kind of work is parked.
+type ParkedKind string
+
+// The kinds of parked work.
+const (
+	ParkedJob      ParkedKind = "job"
+	ParkedDelivery ParkedKind = "delivery"
+)
+
+// Parked is work that waits for a person. ID is unique within its kind; the API's id is kind-ID.
+type Parked struct {
+	Kind             ParkedKind
+	ID               string
+	StudyInstanceUID dicom.UID
+	SOPInstanceUID   dicom.UID
+	Purpose          string // of a delivery
+	Destination      string // of a delivery
+	Model            string // of a job
+	Attempts         int
+	Status           string
+	Reason           string
+	At               time.Time // zero when unknown
+}
+
+// Destination is a peer that results go to.
+type Destination struct {
+	Name      string         `json:"name"`
+	Kind      string         `json:"kind"` // dicom
+	AETitle   string         `json:"ae_title"`
+	Address   string         `json:"address"`
+	Counts    DeliveryCounts `json:"counts"`
+	LastAt    time.Time      `json:"last_at,omitzero"` // last delivery it confirmed
+	LastError string         `json:"last_error"`       // why the next pending delivery waits; empty when it does not
+}
+
+// EchoResult is a peer's answer to a C-ECHO.
+type EchoResult struct {
+	OK           bool          `json:"ok"`
+	Status       string        `json:"status"` // as 0x0000; empty without an answer
+	Reason       string        `json:"reason"` // why it is not OK, and what to do
+	Took         time.Duration `json:"-"`
+	Milliseconds float64       `json:"milliseconds"` // filled by this package from Took
+}
+
+// Model is a loaded model bundle.
+type Model struct {
+	Name         string  `json:"name"`
+	Version      string  `json:"version"`
+	Kind         string  `json:"kind"`
+	Manufacturer string  `json:"manufacturer"`
+	IntendedUse  string  `json:"intended_use"`
+	Digest       string  `json:"digest"` // SHA-256 of the network, hexadecimal
+	Rows         int     `json:"rows"`
+	Columns      int     `json:"columns"`
+	Method       string  `json:"method"` // of explanation
+	Layer        string  `json:"layer"`
+	Classes      []Class `json:"classes"`
+}
+
+// Class is one output of a model.
+type Class struct {
+	Name      string  `json:"name"`
+	Role      string  `json:"role"`
+	Threshold float64 `json:"threshold"`
+	Finding   Code    `json:"finding"`
+	Site      Code    `json:"site"`
+}
+
+// Gauges are the numbers that say how much is waiting and how much room is left.
+type Gauges struct {
+	QueueLag         int            `json:"queue_lag"`          // jobs on the stream that no worker has taken
+	OldestJobSeconds float64        `json:"oldest_job_seconds"` // age of the oldest open job, 0 without one
+	OpenJobs         int            `json:"open_jobs"`          // in the ledger
+	SpoolLag         int            `json:"spool_lag"`          // spool entries that the ledger has not taken yet
+	PendingByPeer    map[string]int `json:"pending_by_destination"`
+	ParkedJobs       int            `json:"parked_jobs"`
+	ParkedDeliveries int            `json:"parked_deliveries"`
+	SpoolEntries     int            `json:"spool_entries"`
+	SpoolBytes       int64          `json:"spool_bytes"`
+	DiskFree         int64          `json:"disk_free_bytes"`
+	DiskReserve      int64          `json:"disk_reserve_bytes"` // below it nothing is accepted
+}
+
+// Version names the build and the node.
+type Version struct {
+	Version string    `json:"version"`
+	Commit  string    `json:"commit"`
+	Go      string    `json:"go"`
+	AETitle string    `json:"ae_title"`
+	Started time.Time `json:"started"`
+}
