@@ -1,0 +1,249 @@
+package peers
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"fmt"
+	"image"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+)
+
+// A viewer on software rendering and a busy machine is slow; these bound what is waited for.
+const (
+	ohifLimit = 3 * time.Minute // for the whole visit
+	ohifStep  = time.Minute     // for one change of the page
+)
+
+// OHIFScreenshot opens a study of Orthanc's in the OHIF viewer and returns a PNG of the page that shows
+// the series whose description contains seriesDescription. The test fails unless
+//   - the series list shows that series, and every SR series of the study,
+//   - the viewport shows an instance of that series: its pixels are nearest to what Orthanc renders for it,
+//   - every SR opens on a source image with its regions drawn, and
+//   - the viewer reports no error up to the end.
+//
+// Pictures of the page go to the test's artifacts.
+func OHIFScreenshot(t testing.TB, o *Orthanc, studyInstanceUID, seriesDescription string) []byte {
+	t.Helper()
+	Require(t, "chromium")
+	site := startOHIF(t, o)
+	ctx, cancel := context.WithTimeout(startBrowser(t), ohifLimit)
+	defer cancel()
+	v := &ohif{t: t, ctx: ctx, messages: console(t, ctx)}
+
+	series := o.Series(t, studyInstanceUID)
+	v.open(site + "/viewer?StudyInstanceUIDs=" + url.QueryEscape(studyInstanceUID))
+	v.listed("", seriesDescription)
+	v.activate("", seriesDescription)
+	pictures := rendered(t, o, series)
+	v.shows(pictures, "series "+strconv.Quote(seriesDescription), func(of string) bool { return strings.Contains(of, seriesDescription) })
+	picture := v.screenshot("ohif-heatmap.png")
+	for _, s := range series {
+		if s.Modality != "SR" {
+			continue
+		}
+		v.listed("SR", s.Description)
+		v.activate("SR", s.Description)
+		v.shows(pictures, "the source of an SR", func(of string) bool { return !strings.Contains(of, seriesDescription) })
+		if hasRegion(t, o, s) {
+			v.wait("region of the SR in the viewport", `document.querySelector('svg.svg-layer > *:not(defs)') !== null`)
+		}
+		v.screenshot("ohif-report.png")
+	}
+	v.noErrors()
+	return picture
+}
+
+// rendered returns what Orthanc draws for every image of the series, with the description of its series.
+func rendered(t testing.TB, o *Orthanc, series []Series) map[image.Image]string {
+	t.Helper()
+	pictures := map[image.Image]string{}
+	for _, s := range series {
+		for _, instance := range s.Instances {
+			if s.Modality != "SR" && s.Modality != "KO" {
+				pictures[o.Rendered(t, instance.ID)] = s.Description
+			}
+		}
+	}
+	return pictures
+}
+
+// hasRegion tells whether an SR series holds a region in image coordinates.
+func hasRegion(t testing.TB, o *Orthanc, series Series) bool {
+	t.Helper()
+	for _, instance := range series.Instances {
+		if strings.Contains(fmt.Sprint(o.Tags(t, instance.ID)), "SCOORD") {
+			return true
+		}
+	}
+	return false
+}
+
+// ohif is a page of the viewer.
+type ohif struct {
+	t        testing.TB
+	ctx      context.Context
+	messages func() []chromedp.ConsoleMessage
+}
+
+// open navigates and waits until the first series of the study is in the viewport.
+func (v *ohif) open(page string) {
+	v.t.Helper()
+	if err := chromedp.Do(v.ctx, chromedp.EmulateViewport(1440, 900), chromedp.Navigate(page)); err != nil {
+		v.t.Fatalf("peers: ohif: open the study: %v%s", err, v.said())
+	}
+	v.until(func() string {
+		if canvas := v.canvas(); canvas == nil || uniform(canvas) {
+			return "the study does not open"
+		}
+		return ""
+	})
+}
+
+// thumbnail is an entry of the series list, with or without a picture.
+const thumbnail = `[data-cy^="study-browser-thumbnail"]`
+
+// find is a function of the page: the entry of the series list with this modality and description.
+const find = `((modality, description) => [...document.querySelectorAll('` + thumbnail + `')].find(entry => {
+	const text = label => (entry.querySelector('[data-cy="series-' + label + '-label"]') || {}).textContent || '';
+	return text('modality').includes(modality) && text('description').includes(description);
+}))`
+
+func (v *ohif) entry(modality, description string) string {
+	return fmt.Sprintf("%s(%s, %s)", find, strconv.Quote(modality), strconv.Quote(description))
+}
+
+// listed waits until the series list shows the series.
+func (v *ohif) listed(modality, description string) {
+	v.t.Helper()
+	v.wait(fmt.Sprintf("series %q in the list", description), v.entry(modality, description)+" !== undefined")
+}
+
+// activate shows the series in the viewport, as a double click on its entry does.
+func (v *ohif) activate(modality, description string) {
+	v.t.Helper()
+	click := v.entry(modality, description) + `.dispatchEvent(new MouseEvent('dblclick', {bubbles: true})), true`
+	if _, err := chromedp.Run(v.ctx, chromedp.Evaluate[bool](click)); err != nil {
+		v.t.Fatalf("peers: ohif: activate %q: %v", description, err)
+	}
+}
+
+// shows waits until the viewport shows one of the pictures, and the nearest of them is of a wanted series.
+func (v *ohif) shows(pictures map[image.Image]string, what string, wanted func(description string) bool) {
+	v.t.Helper()
+	v.until(func() string {
+		canvas := v.canvas()
+		if canvas == nil || uniform(canvas) {
+			return "the viewport stays empty instead of showing " + what
+		}
+		nearest, distance := "", 256.0
+		for picture, of := range pictures {
+			if d := fitDistance(canvas, picture); d < distance {
+				nearest, distance = of, d
+			}
+		}
+		if !wanted(nearest) || distance > sameDistance {
+			return fmt.Sprintf("the viewport does not show %s: nearest is series %q, off by %.1f of 255", what, nearest, distance)
+		}
+		return ""
+	})
+}
+
+// canvas returns the pixels of the viewport, nil while there is none.
+func (v *ohif) canvas() image.Image {
+	v.t.Helper()
+	const read = `(document.querySelector('canvas.cornerstone-canvas') || {toDataURL: () => ''}).toDataURL('image/png')`
+	text, err := chromedp.Run(v.ctx, chromedp.Evaluate[string](read))
+	if err != nil {
+		v.t.Fatalf("peers: ohif: read the viewport: %v%s", err, v.said())
+	}
+	raw, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(text, "data:image/png;base64,"))
+	if err != nil {
+		v.t.Fatalf("peers: ohif: read the viewport: %v", err)
+	}
+	picture, _, err := image.Decode(bytes.NewReader(raw))
+	if err != nil {
+		return nil // a canvas without size has no pixels
+	}
+	return picture
+}
+
+// screenshot returns the page as PNG and puts it among the test's artifacts.
+func (v *ohif) screenshot(name string) []byte {
+	v.t.Helper()
+	picture, err := chromedp.Run(v.ctx, chromedp.CaptureScreenshot())
+	if err == nil {
+		err = os.WriteFile(filepath.Join(v.t.ArtifactDir(), name), picture, 0o600)
+	}
+	if err != nil {
+		v.t.Errorf("peers: ohif: screenshot: %v", err)
+	}
+	return picture
+}
+
+// wait waits until a JavaScript condition holds.
+func (v *ohif) wait(what, condition string) {
+	v.t.Helper()
+	v.until(func() string {
+		holds, err := chromedp.Run(v.ctx, chromedp.Evaluate[bool](condition))
+		if err != nil || !holds {
+			return fmt.Sprintf("no %s (%v)", what, err)
+		}
+		return ""
+	})
+}
+
+// until waits until missing finds nothing missing.
+func (v *ohif) until(missing func() string) {
+	v.t.Helper()
+	deadline := time.Now().Add(ohifStep)
+	for {
+		what := missing()
+		if what == "" {
+			return
+		}
+		if time.Now().After(deadline) || v.ctx.Err() != nil {
+			v.screenshot("ohif-failed.png")
+			v.t.Fatalf("peers: ohif: %s%s", what, v.said())
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+}
+
+// noErrors fails the test when the viewer shows an error or threw one that nobody caught.
+func (v *ohif) noErrors() {
+	v.t.Helper()
+	const shown = `[...document.querySelectorAll('[role="alertdialog"], [role="dialog"], [data-sonner-toast][data-type="error"]')]
+		.map(e => e.innerText).concat(document.body.innerText.includes('Something went wrong') ? [document.body.innerText] : []).join('\n')`
+	text, err := chromedp.Run(v.ctx, chromedp.Evaluate[string](shown))
+	if err != nil {
+		v.t.Fatalf("peers: ohif: look for errors: %v", err)
+	}
+	if text != "" {
+		v.t.Errorf("peers: ohif: the viewer shows: %s", tail(text))
+	}
+	for _, m := range v.messages() {
+		if m.IsException() {
+			v.t.Errorf("peers: ohif: the viewer threw: %s", m.Text)
+		}
+	}
+}
+
+// said returns the errors of the page's console, to stand behind a failure.
+func (v *ohif) said() string {
+	var b strings.Builder
+	for _, m := range v.messages() {
+		if m.Type == chromedp.ConsoleError || m.IsException() {
+			fmt.Fprintf(&b, "\n%s", m)
+		}
+	}
+	return tail(b.String())
+}

@@ -1,0 +1,122 @@
+// Package peers starts the DICOM peers that endogate is tested against: Orthanc, DCMTK's
+// storescp and storescu, and the OHIF viewer in a headless Chromium. Only tests import it.
+//
+// Every peer runs as a child process on free loopback ports with its files in the test's
+// temporary folder, and is killed by its process id when the test ends. A peer that is not
+// installed skips the test, and the reason names what is missing.
+package peers
+
+import (
+	"errors"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Require skips the test unless every tool, a command or an absolute path, is there.
+func Require(t testing.TB, tools ...string) {
+	t.Helper()
+	var missing []string
+	for _, tool := range tools {
+		if _, err := exec.LookPath(tool); err == nil {
+			continue
+		}
+		if _, err := os.Stat(tool); filepath.IsAbs(tool) && err == nil {
+			continue
+		}
+		missing = append(missing, tool)
+	}
+	if len(missing) > 0 {
+		t.Skipf("not installed: %s; make setup brings them", strings.Join(missing, ", "))
+	}
+}
+
+// FreePort returns a loopback TCP port that nobody listened on a moment ago.
+func FreePort(t testing.TB) int {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatalf("peers: free port: %v", err)
+	}
+	defer ln.Close()
+	return ln.Addr().(*net.TCPAddr).Port
+}
+
+// Root returns the root folder of the module, found from the working folder upwards.
+func Root(t testing.TB) string {
+	t.Helper()
+	dir, err := os.Getwd()
+	if err != nil {
+		t.Fatalf("peers: root: %v", err)
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir
+		}
+		if dir == filepath.Dir(dir) {
+			t.Fatal("peers: root: no go.mod above the working folder")
+		}
+		dir = filepath.Dir(dir)
+	}
+}
+
+// Wait polls until done returns true and fails the test when that takes longer than limit.
+// what completes "waiting for …" in the failure's text.
+func Wait(t testing.TB, limit time.Duration, what string, done func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(limit)
+	for !done() {
+		if time.Now().After(deadline) {
+			t.Fatalf("peers: waited %v for %s in vain", limit, what)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// Run runs a tool that must succeed and returns what it printed to both of its outputs.
+func Run(t testing.TB, tool string, args ...string) string {
+	t.Helper()
+	Require(t, tool)
+	out, err := exec.Command(tool, args...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("peers: %s: %v\n%s", tool, err, tail(string(out)))
+	}
+	return string(out)
+}
+
+func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
+
+func listens(addr string) bool {
+	conn, err := net.DialTimeout("tcp", addr, time.Second)
+	if err != nil {
+		return false
+	}
+	conn.Close()
+	return true
+}
+
+// tail returns the last lines of a log, enough to see why a peer gave up.
+func tail(log string) string {
+	const most = 4 << 10
+	if len(log) > most {
+		log = "…" + log[len(log)-most:]
+	}
+	return log
+}
+
+func exitCode(err error) int {
+	var exit *exec.ExitError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &exit):
+		return exit.ExitCode()
+	default:
+		return -1
+	}
+}
