@@ -13,31 +13,31 @@ const (
 	AttributeValueOutOfRange           Status = 0x0116
 	CoercionOfDataElements             Status = 0xB000
 	ElementsDiscarded                  Status = 0xB006
-	DatasetDoesNotMatchSOPClassWarning Status = 0xB007
+	DataSetDoesNotMatchSOPClassWarning Status = 0xB007
 
-	NoSuchAttribute          Status = 0x0105
-	InvalidAttributeValue    Status = 0x0106
-	ProcessingFailure        Status = 0x0110
-	DuplicateSOPInstance     Status = 0x0111
-	NoSuchSOPInstance        Status = 0x0112
-	NoSuchEventType          Status = 0x0113
-	NoSuchArgument           Status = 0x0114
-	InvalidArgumentValue     Status = 0x0115
-	InvalidSOPInstance       Status = 0x0117
-	NoSuchSOPClass           Status = 0x0118
-	ClassInstanceConflict    Status = 0x0119
-	MissingAttribute         Status = 0x0120
-	MissingAttributeValue    Status = 0x0121
-	SOPClassNotSupported     Status = 0x0122
-	NoSuchActionType         Status = 0x0123
-	NotAuthorized            Status = 0x0124
-	DuplicateInvocation      Status = 0x0210
-	UnrecognizedOperation    Status = 0x0211
-	MistypedArgument         Status = 0x0212
-	ResourceLimitation       Status = 0x0213
-	OutOfResources           Status = 0xA700
-	DatasetDoesNotMatchClass Status = 0xA900
-	CannotUnderstand         Status = 0xC000
+	NoSuchAttribute             Status = 0x0105
+	InvalidAttributeValue       Status = 0x0106
+	ProcessingFailure           Status = 0x0110
+	DuplicateSOPInstance        Status = 0x0111
+	NoSuchSOPInstance           Status = 0x0112
+	NoSuchEventType             Status = 0x0113
+	NoSuchArgument              Status = 0x0114
+	InvalidArgumentValue        Status = 0x0115
+	InvalidSOPInstance          Status = 0x0117
+	NoSuchSOPClass              Status = 0x0118
+	ClassInstanceConflict       Status = 0x0119
+	MissingAttribute            Status = 0x0120
+	MissingAttributeValue       Status = 0x0121
+	SOPClassNotSupported        Status = 0x0122
+	NoSuchActionType            Status = 0x0123
+	NotAuthorized               Status = 0x0124
+	DuplicateInvocation         Status = 0x0210
+	UnrecognizedOperation       Status = 0x0211
+	MistypedArgument            Status = 0x0212
+	ResourceLimitation          Status = 0x0213
+	OutOfResources              Status = 0xA700
+	DataSetDoesNotMatchSOPClass Status = 0xA900
+	CannotUnderstand            Status = 0xC000
 
 	Canceled        Status = 0xFE00
 	PendingMatches  Status = 0xFF00
@@ -50,7 +50,7 @@ var statusNames = map[Status]string{
 	AttributeValueOutOfRange:           "attribute value out of range",
 	CoercionOfDataElements:             "coercion of data elements",
 	ElementsDiscarded:                  "elements discarded",
-	DatasetDoesNotMatchSOPClassWarning: "data set does not match SOP class (warning)",
+	DataSetDoesNotMatchSOPClassWarning: "data set does not match SOP class (warning)",
 	NoSuchAttribute:                    "no such attribute",
 	InvalidAttributeValue:              "invalid attribute value",
 	ProcessingFailure:                  "processing failure",
@@ -72,7 +72,7 @@ var statusNames = map[Status]string{
 	MistypedArgument:                   "mistyped argument",
 	ResourceLimitation:                 "resource limitation",
 	OutOfResources:                     "out of resources",
-	DatasetDoesNotMatchClass:           "data set does not match SOP class",
+	DataSetDoesNotMatchSOPClass:        "data set does not match SOP class",
 	CannotUnderstand:                   "cannot understand",
 	Canceled:                           "cancelled",
 	PendingMatches:                     "pending",
@@ -82,7 +82,7 @@ var statusNames = map[Status]string{
 // String returns the code and its meaning, such as "A700 out of resources".
 func (s Status) String() string {
 	name, ok := statusNames[s]
-	if !ok && s.Class() == Failure {
+	if !ok && s.Class() == ClassFailure {
 		name, ok = statusNames[s&0xFF00] // A7xx, A9xx and Cxxx leave the low byte to the implementation
 		if s>>12 == 0xC {
 			name, ok = statusNames[CannotUnderstand], true
@@ -100,10 +100,10 @@ type Class uint8
 // Status classes of PS3.7 C.1.
 const (
 	ClassSuccess Class = iota
-	Warning
-	Failure
-	Cancel
-	Pending
+	ClassWarning
+	ClassFailure
+	ClassCancel
+	ClassPending
 )
 
 // String returns the class in lower case.
@@ -117,13 +117,13 @@ func (s Status) Class() Class {
 	case s == Success:
 		return ClassSuccess
 	case s == 0x0001, s>>12 == 0xB, s == AttributeListWarning, s == AttributeValueOutOfRange:
-		return Warning
+		return ClassWarning
 	case s == Canceled:
-		return Cancel
+		return ClassCancel
 	case s == PendingMatches, s == PendingWarnings:
-		return Pending
+		return ClassPending
 	}
-	return Failure
+	return ClassFailure
 }
 
 // Temporary reports whether the same request may succeed later: out of resources (A7xx),

@@ -1,0 +1,145 @@
+package dicomnode
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"slices"
+	"time"
+
+	"endogate/dicomnode/dicom"
+	"endogate/dicomnode/pdu"
+)
+
+// Client makes associations as a service class user. The zero value of every field but AETitle is its default.
+// A Client may be used from any goroutine.
+type Client struct {
+	AETitle      AETitle // our own
+	MaxPDULength uint32  // advertised, and sent at most, in bytes; DefaultMaxPDULength by default
+
+	ConnectTimeout   time.Duration // 10 s by default
+	AssociateTimeout time.Duration // for the answers to A-ASSOCIATE-RQ and A-RELEASE-RQ; 30 s by default
+	ResponseTimeout  time.Duration // for a DIMSE response to begin; 120 s by default
+	PDUTimeout       time.Duration // for a PDU once begun, and for a write; 60 s by default
+
+	// Dial makes the transport connection; a net.Dialer's by default.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+}
+
+// Associate connects to addr (host:port) and proposes the contexts to the application entity called.
+// The error is a *RejectError when the peer said no, an *AbortError when it broke off; that no context was accepted
+// is no error. Cancelling ctx ends the attempt. The caller ends the association with Release or Abort.
+func (c *Client) Associate(ctx context.Context, addr string, called AETitle, propose []PresentationContext) (*Association, error) {
+	switch {
+	case !c.AETitle.Valid():
+		return nil, fmt.Errorf("dicomnode: our AE title %q: want 1 to 16 characters without backslash", c.AETitle)
+	case !called.Valid():
+		return nil, fmt.Errorf("dicomnode: called AE title %q: want 1 to 16 characters without backslash", called)
+	case len(propose) == 0 || len(propose) > 128:
+		return nil, fmt.Errorf("dicomnode: %d presentation contexts to propose: want 1 to 128 (PS3.8 9.3.2.2)", len(propose))
+	}
+	nc, err := c.dial(ctx, addr)
+	if err != nil {
+		return nil, fmt.Errorf("dicomnode: connect to %s: %w", called, err)
+	}
+	a := &Association{
+		CallingAE: c.AETitle, CalledAE: called, Contexts: numbered(propose),
+		conn:             newConn(nc, time.Second, orDefault(c.PDUTimeout, time.Minute)),
+		associateTimeout: orDefault(c.AssociateTimeout, 30*time.Second),
+		responseTimeout:  orDefault(c.ResponseTimeout, 2*time.Minute),
+	}
+	own := orDefault(c.MaxPDULength, DefaultMaxPDULength)
+	if err := a.do(ctx, func() error { return a.negotiate(own) }); err != nil {
+		return nil, fmt.Errorf("dicomnode: associate with %s: %w", called, err)
+	}
+	return a, nil
+}
+
+func (c *Client) dial(ctx context.Context, addr string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, orDefault(c.ConnectTimeout, 10*time.Second))
+	defer cancel()
+	if c.Dial != nil {
+		return c.Dial(ctx, "tcp", addr)
+	}
+	return new(net.Dialer).DialContext(ctx, "tcp", addr)
+}
+
+// numbered gives the contexts their IDs: odd, from 1 (PS3.8 table 9-13).
+func numbered(propose []PresentationContext) []PresentationContext {
+	contexts := slices.Clone(propose)
+	for i := range contexts {
+		contexts[i].ID = uint8(2*i + 1)
+		contexts[i].Result = ContextNoReason
+	}
+	return contexts
+}
+
+// negotiate is Sta5 of PS3.8 table 9-10.
+func (a *Association) negotiate(own uint32) error {
+	if err := a.conn.send(a.request(own)); err != nil {
+		return err
+	}
+	if err := a.conn.wait(a.associateTimeout); err != nil {
+		return err
+	}
+	p, err := a.conn.read()
+	if err != nil {
+		return err
+	}
+	switch p := p.(type) {
+	case *pdu.AssociateAC:
+		return a.established(p, own)
+	case *pdu.AssociateRJ:
+		return &RejectError{p.Result, p.Source, p.Reason}
+	case *pdu.Abort:
+		return &AbortError{p.Source, p.Reason}
+	default: // AA-8
+		return violates(pdu.UnexpectedPDU, "%s in answer to A-ASSOCIATE-RQ", p.Type())
+	}
+}
+
+func (a *Association) request(own uint32) *pdu.AssociateRQ {
+	rq := &pdu.AssociateRQ{
+		ProtocolVersion: pdu.ProtocolVersion, CalledAE: string(a.CalledAE), CallingAE: string(a.CallingAE),
+		ApplicationContext: pdu.ApplicationContext,
+		User: pdu.UserInformation{
+			MaximumLength:             own,
+			ImplementationClassUID:    string(dicom.ImplementationClassUID),
+			ImplementationVersionName: dicom.ImplementationVersionName,
+		},
+	}
+	for _, pc := range a.Contexts {
+		proposed := pdu.PresentationContextRQ{ID: pc.ID, AbstractSyntax: string(pc.AbstractSyntax)}
+		for _, ts := range pc.TransferSyntaxes {
+			proposed.TransferSyntaxes = append(proposed.TransferSyntaxes, string(ts))
+		}
+		rq.Contexts = append(rq.Contexts, proposed)
+	}
+	return rq
+}
+
+// established takes over what the acceptor answered. A context that is accepted in a syntax that was not proposed
+// is as good as refused; one that is left out of the answer is, too.
+func (a *Association) established(ac *pdu.AssociateAC, own uint32) error {
+	for i := range a.Contexts {
+		pc := &a.Contexts[i]
+		at := slices.IndexFunc(ac.Contexts, func(answer pdu.PresentationContextAC) bool { return answer.ID == pc.ID })
+		if at < 0 {
+			continue
+		}
+		answer := ac.Contexts[at]
+		ts := dicom.UID(answer.TransferSyntax)
+		switch {
+		case answer.Result != uint8(ContextAccepted):
+			pc.Result = ContextResult(answer.Result)
+		case slices.Contains(pc.TransferSyntaxes, ts):
+			pc.Result, pc.TransferSyntaxes = ContextAccepted, []dicom.UID{ts}
+		}
+	}
+	a.accepted = accepted(a.Contexts)
+	if err := a.conn.sendUpTo(ac.User.MaximumLength, own); err != nil {
+		return err
+	}
+	a.conn.receiveUpTo(own)
+	return nil
+}

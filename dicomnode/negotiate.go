@@ -1,0 +1,225 @@
+package dicomnode
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"slices"
+	"time"
+
+	"endogate/dicomnode/dicom"
+	"endogate/dicomnode/pdu"
+)
+
+// Rejects of PS3.8 table 9-21 that we give.
+var (
+	badVersion    = &RejectError{pdu.RejectedPermanent, pdu.RejectProviderACSE, pdu.ProtocolVersionNotSupported}
+	badContext    = &RejectError{pdu.RejectedPermanent, pdu.RejectServiceUser, pdu.ApplicationContextNotSupported}
+	unknownCalled = &RejectError{pdu.RejectedPermanent, pdu.RejectServiceUser, pdu.CalledAETitleNotRecognized}
+	unknownCaller = &RejectError{pdu.RejectedPermanent, pdu.RejectServiceUser, pdu.CallingAETitleNotRecognized}
+	overLimit     = &RejectError{pdu.RejectedTransient, pdu.RejectProviderPresentation, pdu.LocalLimitExceeded}
+)
+
+// association is an accepted association as the server sees it.
+type association struct {
+	*conn
+	callingAE, calledAE AETitle
+	remote              string
+	contexts            contextTable
+	slot                string // in Server.perPeer
+	began               time.Time
+}
+
+// associate is Sta2 and Sta3 of PS3.8 table 9-10: it reads A-ASSOCIATE-RQ and answers it.
+// After *RejectError the reject has been sent; any other error is yet to be answered by abortFor.
+func (s *Server) associate(c *conn) (*association, error) {
+	rq, err := c.readRequest()
+	if err != nil {
+		return nil, err
+	}
+	if err := checkContextIDs(rq.Contexts); err != nil {
+		return nil, err
+	}
+	a := &association{
+		conn: c, callingAE: AETitle(rq.CallingAE), calledAE: AETitle(rq.CalledAE),
+		remote: c.RemoteAddr().String(), began: time.Now(),
+	}
+	if err := s.admit(a, rq); err != nil {
+		s.rejected(err, "called_ae", a.calledAE, "calling_ae", a.callingAE, "remote", a.remote)
+		if sendErr := c.send(err.pdu()); sendErr != nil {
+			return nil, sendErr
+		}
+		return nil, err
+	}
+	if err := s.accept(a, rq); err != nil {
+		s.leave(a)
+		return nil, err
+	}
+	return a, nil
+}
+
+// readRequest reads the first PDU. Nothing but an A-ASSOCIATE-RQ is read beyond its header.
+func (c *conn) readRequest() (*pdu.AssociateRQ, error) {
+	if err := c.wait(c.artim); err != nil {
+		return nil, err
+	}
+	if err := c.SetReadDeadline(time.Now().Add(c.artim)); err != nil {
+		return nil, err
+	}
+	t, err := c.r.Peek()
+	switch {
+	case err != nil:
+		return nil, err
+	case t != pdu.TypeAssociateRQ && t != pdu.TypeAbort:
+		// AA-1 of PS3.8 table 9-10 names the service user as source; only the provider can give the reason.
+		return nil, violates(pdu.UnexpectedPDU, "%s before an association", t)
+	}
+	p, err := c.r.Next()
+	if err != nil {
+		return nil, err
+	}
+	if abort, ok := p.(*pdu.Abort); ok {
+		return nil, &AbortError{abort.Source, abort.Reason}
+	}
+	return p.(*pdu.AssociateRQ), nil
+}
+
+// checkContextIDs: odd, and each once (PS3.8 table 9-13), so 128 at most.
+func checkContextIDs(contexts []pdu.PresentationContextRQ) error {
+	var seen [256]bool
+	for _, pc := range contexts {
+		if pc.ID%2 == 0 || seen[pc.ID] {
+			return violates(pdu.InvalidPDUParameterValue, "presentation context ID %d is even or proposed twice", pc.ID)
+		}
+		seen[pc.ID] = true
+	}
+	return nil
+}
+
+// admit decides whether the association may be, and takes a place for it.
+func (s *Server) admit(a *association, rq *pdu.AssociateRQ) *RejectError {
+	switch {
+	case rq.ProtocolVersion&pdu.ProtocolVersion == 0:
+		return badVersion
+	case rq.ApplicationContext != pdu.ApplicationContext:
+		return badContext
+	case a.calledAE != s.AETitle:
+		return unknownCalled
+	}
+	addr := hostOf(a.RemoteAddr())
+	peer, ok := s.peer(a.callingAE, addr)
+	if !ok {
+		return unknownCaller
+	}
+	a.slot = "ae " + string(a.callingAE)
+	if peer.anyTitle() {
+		a.slot = "host " + addr.String()
+	}
+	if s.Admit != nil {
+		if err := s.Admit(); err != nil {
+			s.log().Warn("dicomnode: not admitting associations", "error", err)
+			return overLimit
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closing || s.active >= s.MaxAssociations || s.perPeer[a.slot] >= s.MaxPerPeer {
+		return overLimit
+	}
+	s.active++
+	s.perPeer[a.slot]++
+	return nil
+}
+
+// leave gives the place back.
+func (s *Server) leave(a *association) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.active--
+	if s.perPeer[a.slot]--; s.perPeer[a.slot] == 0 {
+		delete(s.perPeer, a.slot)
+	}
+}
+
+func (p Peer) anyTitle() bool { return p.AETitle == "" || p.AETitle == "*" }
+
+// peer finds who may call from addr under the title; an entry with the title itself goes first.
+func (s *Server) peer(title AETitle, addr netip.Addr) (Peer, bool) {
+	if !title.Valid() {
+		return Peer{}, false
+	}
+	from := func(prefix netip.Prefix) bool { return prefix.Contains(addr) }
+	for _, byTitle := range []bool{true, false} {
+		for _, p := range s.Peers {
+			named := byTitle && p.AETitle == title || !byTitle && p.anyTitle()
+			if named && slices.ContainsFunc(p.Hosts, from) {
+				return p, true
+			}
+		}
+	}
+	return Peer{}, false
+}
+
+// hostOf returns the address of a TCP peer; the invalid address, which no prefix contains, of any other.
+func hostOf(addr net.Addr) netip.Addr {
+	ap, err := netip.ParseAddrPort(addr.String())
+	if err != nil {
+		return netip.Addr{}
+	}
+	return ap.Addr().Unmap().WithZone("")
+}
+
+// accept answers every proposed context and sends A-ASSOCIATE-AC. That none is accepted is no reason to reject.
+func (s *Server) accept(a *association, rq *pdu.AssociateRQ) error {
+	if err := a.sendUpTo(rq.User.MaximumLength, DefaultMaxPDULength); err != nil {
+		return err
+	}
+	supported := append(slices.Clone(s.Contexts), VerificationContexts()...)
+	ac := &pdu.AssociateAC{
+		ProtocolVersion: pdu.ProtocolVersion, CalledAE: rq.CalledAE, CallingAE: rq.CallingAE,
+		ApplicationContext: pdu.ApplicationContext, User: s.userInformation(&rq.User),
+	}
+	var contexts []PresentationContext
+	for _, proposed := range rq.Contexts {
+		pc := answer(supported, proposed)
+		contexts = append(contexts, pc)
+		ac.Contexts = append(ac.Contexts, pdu.PresentationContextAC{
+			ID: pc.ID, Result: uint8(pc.Result), TransferSyntax: string(agreed(pc)),
+		})
+	}
+	a.contexts = accepted(contexts)
+	a.receiveUpTo(s.MaxPDULength)
+	return a.send(ac)
+}
+
+// agreed returns the transfer syntax of an accepted context. A rejected one must carry one too,
+// which means nothing (PS3.8 table 9-18).
+func agreed(pc PresentationContext) dicom.UID {
+	if len(pc.TransferSyntaxes) == 0 {
+		return dicom.ImplicitVRLittleEndian
+	}
+	return pc.TransferSyntaxes[0]
+}
+
+// userInformation answers the negotiation items: requestors are SCU and nothing else (PS3.7 D.3.3.4),
+// one operation at a time (PS3.7 D.3.3.3).
+func (s *Server) userInformation(rq *pdu.UserInformation) pdu.UserInformation {
+	u := pdu.UserInformation{
+		MaximumLength:             s.MaxPDULength,
+		ImplementationClassUID:    string(dicom.ImplementationClassUID),
+		ImplementationVersionName: dicom.ImplementationVersionName,
+	}
+	if rq.AsynchronousOperations != nil {
+		u.AsynchronousOperations = &pdu.AsynchronousOperations{Invoked: 1, Performed: 1}
+	}
+	for _, role := range rq.Roles {
+		u.Roles = append(u.Roles, pdu.RoleSelection{SOPClassUID: role.SOPClassUID, SCU: role.SCU})
+	}
+	return u
+}
+
+// temporary: the accept may succeed once other files are closed.
+func temporary(err error) bool {
+	var t interface{ Temporary() bool }
+	return errors.As(err, &t) && t.Temporary()
+}

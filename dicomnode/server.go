@@ -1,0 +1,270 @@
+package dicomnode
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"endogate/dicomnode/dicom"
+	"endogate/dicomnode/dimse"
+	"endogate/dicomnode/pdu"
+)
+
+// Handler takes the instances that a Server receives. It is called by one goroutine for each association.
+type Handler interface {
+	// Store returns nil once the instance is durable; the peer then gets Success and forgets it. An error is
+	// answered with dimse.StatusOf and dimse.CommentOf, and the association goes on. ctx ends with the association
+	// and when Shutdown gives up waiting; Store must return then.
+	Store(ctx context.Context, req *StoreRequest) error
+}
+
+// StoreRequest is a C-STORE request (PS3.7 9.1.1), received or to be sent.
+type StoreRequest struct {
+	SOPClassUID    dicom.UID
+	SOPInstanceUID dicom.UID // of a received request: 1 to 64 digits and dots, otherwise as the peer sent it
+	TransferSyntax dicom.UID
+	Priority       dimse.Priority
+
+	// Set on a received request only; Associate sets both titles of what is sent.
+	CallingAE, CalledAE AETitle
+	RemoteAddr          string // host:port
+
+	// MoveOriginator is set when the instance is part of a C-MOVE (PS3.7 9.1.1.1.5).
+	MoveOriginatorAETitle   AETitle
+	MoveOriginatorMessageID uint16
+
+	// Dataset is the bytes of the data set in TransferSyntax, without file meta information. Of a received request
+	// it is still on the wire: it is valid until Store returns, and gives io.EOF only after the last fragment.
+	Dataset io.Reader
+}
+
+// Peer is an application entity that may associate.
+type Peer struct {
+	AETitle AETitle        // "" or "*": any title from the hosts
+	Hosts   []netip.Prefix // none: no host
+}
+
+// Observer has functions that a Server calls as things happen, for metrics; nil ones are left out. They are called
+// from many goroutines and should return at once.
+type Observer struct {
+	Accepted func()             // an association was accepted
+	Rejected func(*RejectError) // one was rejected
+	Stored   func(StoreResult)  // a C-STORE was answered
+	Aborted  func(cause string) // an association ended without release; cause is one of the Cause constants
+}
+
+// StoreResult is what became of a C-STORE request.
+type StoreResult struct {
+	Status  dimse.Status
+	Bytes   int64         // of the data set
+	Elapsed time.Duration // from the command to the response
+}
+
+// Causes for which an association ends without release.
+const (
+	CausePeer     = "peer"     // the peer aborted
+	CauseLost     = "lost"     // the connection broke, or was closed without release
+	CauseProtocol = "protocol" // the peer broke the protocol
+	CauseTimeout  = "timeout"  // the peer was silent or slow
+	CauseRefused  = "refused"  // the rest of a refused data set was too long to read
+	CauseShutdown = "shutdown"
+)
+
+// Server is a service class provider: C-ECHO, and C-STORE through Handler. Its fields are set before Serve.
+type Server struct {
+	AETitle  AETitle               // what peers must call
+	Contexts []PresentationContext // accepted besides Verification; ID and Result mean nothing
+	Handler  Handler
+	Peers    []Peer // who may associate; none listed is nobody
+
+	// Admit is asked before an association is accepted; an error is a transient reject (disk below the reserve).
+	Admit func() error
+
+	MaxAssociations int    // 64 by default; beyond it a transient reject
+	MaxPerPeer      int    // with one calling AE title, or one host where any title will do; 16 by default
+	MaxPDULength    uint32 // advertised, in bytes; DefaultMaxPDULength by default
+
+	ARTIM       time.Duration // for A-ASSOCIATE-RQ to arrive, and for the peer to close; 10 s by default
+	IdleTimeout time.Duration // between messages; 60 s by default
+	PDUTimeout  time.Duration // for a PDU once begun, and for a write; 60 s by default
+
+	Log     *slog.Logger // slog.Default by default; gets UIDs and AE titles, never contents
+	Observe Observer
+
+	mu        sync.Mutex
+	closing   bool
+	listeners map[net.Listener]struct{}
+	conns     map[*conn]context.CancelFunc
+	active    int            // associations accepted and not yet ended
+	perPeer   map[string]int // of those
+	wg        sync.WaitGroup
+}
+
+// Serve accepts associations on ln until Shutdown, and then returns ErrServerClosed. It closes ln.
+// It may be called for several listeners at once.
+func (s *Server) Serve(ln net.Listener) error {
+	defer ln.Close()
+	if err := s.prepare(); err != nil {
+		return err
+	}
+	if !s.listen(ln) {
+		return ErrServerClosed
+	}
+	for pause := time.Duration(0); ; {
+		nc, err := ln.Accept()
+		if err == nil {
+			pause = 0
+			s.start(nc)
+			continue
+		}
+		if s.isClosing() {
+			return ErrServerClosed
+		}
+		var t net.Error
+		if !errors.As(err, &t) || !temporary(err) {
+			return fmt.Errorf("dicomnode: accept: %w", err)
+		}
+		pause = min(max(2*pause, 5*time.Millisecond), time.Second)
+		s.log().Error("dicomnode: accept; trying again", "error", err, "pause", pause)
+		time.Sleep(pause)
+	}
+}
+
+// prepare fills in the defaults, once.
+func (s *Server) prepare() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.conns != nil {
+		return nil
+	}
+	switch {
+	case !s.AETitle.Valid():
+		return fmt.Errorf("dicomnode: AE title %q: want 1 to 16 characters without backslash", s.AETitle)
+	case s.Handler == nil:
+		return errors.New("dicomnode: server without a handler")
+	case s.MaxPDULength != 0 && s.MaxPDULength < 4096:
+		return fmt.Errorf("dicomnode: maximum PDU length %d: want 4096 or more", s.MaxPDULength)
+	}
+	s.MaxPDULength = orDefault(s.MaxPDULength, DefaultMaxPDULength)
+	s.MaxAssociations = orDefault(s.MaxAssociations, 64)
+	s.MaxPerPeer = orDefault(s.MaxPerPeer, 16)
+	s.ARTIM = orDefault(s.ARTIM, 10*time.Second)
+	s.IdleTimeout = orDefault(s.IdleTimeout, time.Minute)
+	s.PDUTimeout = orDefault(s.PDUTimeout, time.Minute)
+	s.listeners = make(map[net.Listener]struct{})
+	s.conns = make(map[*conn]context.CancelFunc)
+	s.perPeer = make(map[string]int)
+	return nil
+}
+
+func orDefault[T int | uint32 | time.Duration](v, def T) T {
+	if v <= 0 {
+		return def
+	}
+	return v
+}
+
+func (s *Server) log() *slog.Logger {
+	if s.Log != nil {
+		return s.Log
+	}
+	return slog.Default()
+}
+
+func (s *Server) listen(ln net.Listener) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closing {
+		return false
+	}
+	s.listeners[ln] = struct{}{}
+	return true
+}
+
+func (s *Server) isClosing() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closing
+}
+
+// start serves nc in a goroutine that Shutdown waits for. Connections that have not associated count too: twice
+// what may associate, and some, is as many as are listened to.
+func (s *Server) start(nc net.Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closing || len(s.conns) >= 2*s.MaxAssociations+16 {
+		s.turnAway(nc)
+		return
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	c := newConn(nc, s.ARTIM, s.PDUTimeout)
+	c.r.MaxDataLength = s.MaxPDULength
+	s.conns[c] = cancel
+	s.wg.Go(func() {
+		defer s.forget(c)
+		s.serve(ctx, c)
+	})
+}
+
+// turnAway rejects before the request is read. Ten bytes always fit a fresh connection, so it does not block.
+func (s *Server) turnAway(nc net.Conn) {
+	defer nc.Close()
+	if b, err := pdu.Append(nil, overLimit.pdu()); err == nil && nc.SetWriteDeadline(time.Now().Add(time.Second)) == nil {
+		_, _ = nc.Write(b)
+	}
+	s.rejected(overLimit, "remote", nc.RemoteAddr().String())
+}
+
+func (s *Server) forget(c *conn) {
+	_ = c.Close()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.conns[c]()
+	delete(s.conns, c)
+}
+
+// Shutdown closes the listeners and waits for the associations: a message under way is finished and answered,
+// an association that idles is aborted shortly after. When ctx ends first, what is left is aborted, the contexts of
+// handlers are cancelled, and the error is that of ctx. No handler runs any more when Shutdown returns.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	s.closing = true
+	for ln := range s.listeners {
+		_ = ln.Close()
+	}
+	for c := range s.conns {
+		c.drain()
+	}
+	s.mu.Unlock()
+
+	idle := make(chan struct{})
+	go func() {
+		s.wg.Wait()
+		close(idle)
+	}()
+	select {
+	case <-idle:
+		return nil
+	case <-ctx.Done():
+	}
+	s.cut()
+	<-idle
+	return context.Cause(ctx)
+}
+
+// cut ends what is still connected.
+func (s *Server) cut() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c, cancel := range s.conns {
+		cancel()
+		_ = c.abort(pdu.AbortServiceUser, pdu.ReasonNotSpecified)
+		_ = c.Close()
+	}
+}
