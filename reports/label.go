@@ -22,6 +22,8 @@ func labels(h Heatmap) [][]string {
 	return [][]string{
 		{"AI, not verified", h.Class, p, h.Algorithm.Name + " " + h.Algorithm.Version},
 		{"AI, not verified", h.Class + " " + p},
+		{"AI", h.Class, p},
+		{"AI", p},
 		{"AI"},
 	}
 }

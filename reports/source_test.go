@@ -1,0 +1,89 @@
+package reports
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/suyashkumar/dicom/pkg/tag"
+)
+
+// TestSource_characterSets: names survive the way from the modality's character set to ours.
+func TestSource_characterSets(t *testing.T) {
+	for _, row := range []struct {
+		name, in, want string
+		charset        []string
+	}{
+		{"Latin-1", "M\xfcller^J\xf6rgen", "Müller^Jörgen", []string{"ISO_IR 100"}},
+		{"UTF-8", "Łukasz^Żółć", "Łukasz^Żółć", []string{"ISO_IR 192"}},
+		{"none", "Yamada^Tarou", "Yamada^Tarou", nil},
+		{
+			"ISO 2022 JP", // PS3.5 H.3.1
+			"Yamada^Tarou=\x1b$B;3ED\x1b(B^\x1b$BB@O:\x1b(B=\x1b$B$d$^$@\x1b(B^\x1b$B$?$m$&\x1b(B",
+			"Yamada^Tarou=山田^太郎=やまだ^たろう", []string{"", "ISO 2022 IR 87"},
+		},
+		{
+			"half-width katakana", // PS3.5 H.3.2
+			"\xd4\xcf\xc0\xde^\xc0\xdb\xb3=\x1b$B;3ED\x1b(J^\x1b$BB@O:\x1b(J=\x1b$B$d$^$@\x1b(J^\x1b$B$?$m$&\x1b(J",
+			"ﾔﾏﾀﾞ^ﾀﾛｳ=山田^太郎=やまだ^たろう", []string{"ISO 2022 IR 13", "ISO 2022 IR 87"},
+		},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			source := endoscopic("1")
+			source.set(tag.SpecificCharacterSet, row.charset...)
+			source.set(tag.PatientName, row.in)
+			o, err := testBuilder().Heatmap(testHeatmap(t, source, kvasir(), "polyps", "polyp-0017b7c7.jpg"))
+			require.NoError(t, err)
+			assert.Equal(t, row.want, textOf(attributesOf(t, o), tag.PatientName))
+			assert.Equal(t, row.want, o.Header.PatientName)
+			conforms(t, o)
+		})
+	}
+}
+
+func TestSource_patientAndStudy(t *testing.T) {
+	source := endoscopic("1")
+	source.set(tag.PatientAge, "067Y")
+	source.set(tag.IssuerOfPatientID, "Hospital")
+	source.items(tag.IssuerOfPatientIDQualifiersSequence, dataset{
+		tag.UniversalEntityID: []string{"1.2.3"}, tag.UniversalEntityIDType: []string{"ISO"},
+	})
+	source.items(tag.OtherPatientIDsSequence, dataset{
+		tag.PatientID: []string{"N\xf8rd-7"}, tag.IssuerOfPatientID: []string{"N\xf8rd"}, tag.TypeOfPatientID: []string{"TEXT"},
+	})
+	source.items(tag.IssuerOfAccessionNumberSequence, dataset{tag.LocalNamespaceEntityID: []string{"RIS"}})
+	o, err := testBuilder().Heatmap(testHeatmap(t, source, kvasir(), "polyps", "polyp-0017b7c7.jpg"))
+	require.NoError(t, err)
+	conforms(t, o)
+	a := attributesOf(t, o)
+	assert.Equal(t, "067Y", textOf(a, tag.PatientAge))
+	assert.Equal(t, "Hospital", textOf(a, tag.IssuerOfPatientID))
+	assert.Equal(t, "1.2.3", textOf(a.Item(tagOf(tag.IssuerOfPatientIDQualifiersSequence), 0), tag.UniversalEntityID))
+	assert.Equal(t, "Nørd-7", textOf(a.Item(tagOf(tag.OtherPatientIDsSequence), 0), tag.PatientID))
+	assert.Equal(t, "RIS", textOf(a.Item(tagOf(tag.IssuerOfAccessionNumberSequence), 0), tag.LocalNamespaceEntityID))
+}
+
+// TestSource_odd: what a modality does wrong costs a value, never the result.
+func TestSource_odd(t *testing.T) {
+	source := endoscopic("1")
+	source.set(tag.StudyDate, "2026.1.2")
+	source.set(tag.StudyTime, "10:15:00")
+	source.set(tag.PatientSex, "U")
+	source.set(tag.PatientAge, "53")
+	source.set(tag.InstanceNumber, "1.0")
+	source.set(tag.TimezoneOffsetFromUTC, "CET")
+	source.set(tag.Modality, "endo")
+	source.set(tag.AccessionNumber, "A-0123456789-0123456789")
+	source.set(tag.StudyDescription, "a\x07b")
+	source.set(tag.ManufacturerModelName, "a name of more than sixty-four characters, which is more than LO can take, but they do")
+	o, err := testBuilder().Heatmap(testHeatmap(t, source, kvasir(), "polyps", "polyp-0017b7c7.jpg"))
+	require.NoError(t, err)
+	a := attributesOf(t, o)
+	for tag, want := range map[tag.Tag]string{
+		tag.StudyDate: "", tag.StudyTime: "", tag.PatientSex: "", tag.PatientAge: "", tag.InstanceNumber: "1",
+		tag.TimezoneOffsetFromUTC: "+0000", tag.Modality: "ES", tag.StudyDescription: "ab",
+		tag.AccessionNumber: "A-0123456789-0123456789", // the study's number: cut, it would be another one
+	} {
+		assert.Equal(t, want, textOf(a, tag), keyword(tag))
+	}
+}
