@@ -2,6 +2,7 @@ package explain
 
 import (
 	"fmt"
+	"strings"
 
 	"endogate/explain/onnxpb"
 
@@ -22,7 +23,7 @@ func newBuilder(g *graph) *builder { return &builder{g: g, known: map[string]str
 // name makes a tensor name; the first free of want, want_1, ...
 func (b *builder) name(want string) string {
 	for name := want; ; b.count++ {
-		if !b.g.fresh[name] {
+		if !b.g.fresh[name] && !b.g.named[name] {
 			b.g.fresh[name] = true
 			return name
 		}
@@ -38,8 +39,12 @@ func (b *builder) op(typ string, inputs []string, attrs ...*onnxpb.AttributeProt
 }
 
 func (b *builder) add(typ string, inputs, outputs []string, attrs ...*onnxpb.AttributeProto) {
+	name := outputs[0]
+	if !strings.HasPrefix(name, "explain/") { // a model may have a node of this tensor's name
+		name = b.name("explain/" + typ)
+	}
 	b.nodes = append(b.nodes, &onnxpb.NodeProto{
-		OpType: proto.String(typ), Name: proto.String(outputs[0]), Input: inputs, Output: outputs, Attribute: attrs,
+		OpType: proto.String(typ), Name: proto.String(name), Input: inputs, Output: outputs, Attribute: attrs,
 	})
 }
 

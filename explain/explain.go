@@ -28,9 +28,8 @@ type Options struct {
 const NoLayer = "none"
 
 // Compiled is a model that explains itself. Its inputs are the model's own and the seed, S×Classes: what to
-// differentiate, as weights of the logits (one-hot for one class). S is the batch of the
-// input, or anything where the input has a batch of one: many classes of one frame cost one forward pass.
-// N stands for the batch of the input.
+// differentiate, as weights of the logits (one-hot for one class). S is N, the batch of the input; with
+// ManySeeds it may be anything where N is one, so that many classes of a frame cost one forward pass.
 type Compiled struct {
 	ONNX       []byte
 	InputName  string  // the picture
@@ -39,6 +38,7 @@ type Compiled struct {
 	OutputName string  // the model's own output
 	LogitsName string  // N×Classes, before a final softmax or sigmoid
 	Classes    int
+	ManySeeds  bool
 
 	Layer             Layer
 	ActivationName    string // N×Channels×Height×Width
@@ -92,14 +92,29 @@ func Compile(model []byte, o Options) (*Compiled, error) {
 		c.ActivationName, c.GradientName = c.Layer.Tensor, grads[0]
 		c.CAMName = post(w.builder, c.ActivationName, c.GradientName, g.shape(c.ActivationName))
 	}
+	c.ManySeeds = w.manySeeds()
 	c.ONNX, err = w.assemble(c)
 	return c, err
+}
+
+// manySeeds reports whether everything the gradient reads of the forward pass has a batch axis of its own,
+// and so is broadcast over the seeds.
+func (w *walk) manySeeds() bool {
+	for _, n := range w.nodes {
+		for _, in := range n.Input {
+			dims, own := w.shape(in), w.g.producer[in] != nil
+			if own && !w.g.fixed(in) && len(dims) > 0 && dims[0] != 1 && n.GetOpType() != "CastLike" && n.GetOpType() != "Shape" {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // head declares the logits and shapes the seed like them.
 func (w *walk) head(c *Compiled, h head) (seed string, err error) {
 	dims := w.shape(h.logits)
-	if len(dims) < 1 || size(dims[1:]) < 1 {
+	if len(dims) < 1 || size(dims[1:]) < 1 || dims[0] != w.shape(c.InputName)[0] {
 		return "", fmt.Errorf("explain: output %q has shape %v: not one row of classes a frame", h.output, dims)
 	}
 	c.Classes = int(size(dims[1:]))

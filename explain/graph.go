@@ -21,6 +21,7 @@ type graph struct {
 	inputs   []*onnxpb.ValueInfoProto       // without initialisers
 	shapes   map[string][]int64             // one frame, as the probe saw them
 	fresh    map[string]bool                // tensor names taken
+	named    map[string]bool                // node names taken
 }
 
 // parse reads a model, raises it to the operator set that the rules are written for and checks
@@ -35,7 +36,7 @@ func parse(model []byte) (*graph, error) {
 	}
 	g := &graph{
 		model: m, producer: map[string]*node{}, weights: map[string]*onnxpb.TensorProto{},
-		shapes: map[string][]int64{}, fresh: map[string]bool{},
+		shapes: map[string][]int64{}, fresh: map[string]bool{}, named: map[string]bool{},
 	}
 	for _, t := range m.Graph.Initializer {
 		g.weights[t.GetName()] = t
@@ -72,6 +73,7 @@ func (g *graph) link() error {
 			g.shapes[t.GetName()] = t.Dims
 			continue
 		}
+		g.named[p.GetName()] = true
 		for _, in := range n.uses() {
 			if in != "" && !g.fresh[in] {
 				return fmt.Errorf("explain: node %q: input %q comes from nowhere or from a later node", n.label(), in)
@@ -206,6 +208,16 @@ func size(dims []int64) int64 {
 		n *= d
 	}
 	return n
+}
+
+// fixed reports whether a tensor is the same for every picture.
+func (g *graph) fixed(tensor string) bool {
+	for in := range g.upTo([]string{tensor}) {
+		if g.producer[in] == nil && g.weights[in] == nil {
+			return false
+		}
+	}
+	return true
 }
 
 // oneFrame reports whether the model's batch is fixed at one.

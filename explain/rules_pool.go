@@ -14,11 +14,16 @@ func vjpMaxPool(w *walk, n *node, dy []string) ([]string, error) {
 	cells, maxima := size(x[1:]), size(y[1:])
 	flat := w.reshape(dy[0], -1, maxima)
 	at := w.frameIndices(w.reshape(n.out(1), -1, maxima), cells)
-	rows := w.op("Shape", []string{flat}, intAttr("start", 0), intAttr("end", 1))
-	zeros := w.op("ConstantOfShape", []string{w.op("Concat", []string{rows, w.ints(cells)}, intAttr("axis", 0))})
+	zeros := w.zeros(flat, cells)
 	at = w.op("Expand", []string{at, w.op("Shape", []string{flat})})
 	dx := w.op("ScatterElements", []string{zeros, at, flat}, intAttr("axis", 1), stringAttr("reduction", "add"))
 	return unary(w.reshape(dx, x...))
+}
+
+// zeros has the batch of another tensor and the further dimensions given.
+func (w *walk) zeros(like string, dims ...int64) string {
+	batch := w.op("Shape", []string{like}, intAttr("start", 0), intAttr("end", 1))
+	return w.op("ConstantOfShape", []string{w.op("Concat", []string{batch, w.ints(dims...)}, intAttr("axis", 0))})
 }
 
 // frameIndices makes MaxPool's indices, which count through the batch, count within each frame.
@@ -48,8 +53,11 @@ func vjpAveragePool(w *walk, n *node, dy []string) ([]string, error) {
 	if v.plain() && size(y[2:]) == 1 {
 		return unary(w.expand(w.times(dy[0], 1/float32(size(kernel))), x))
 	}
-	share := w.mul(dy[0], w.shares(n, v, x, y))
-	share = w.reshape(share, append([]int64{-1, 1}, y[2:]...)...)
+	shares, err := w.shares(n, v, x, y)
+	if err != nil {
+		return nil, err
+	}
+	share := w.reshape(w.mul(dy[0], shares), append([]int64{-1, 1}, y[2:]...)...)
 	ones := w.op("ConstantOfShape", []string{w.ints(append([]int64{1, 1}, kernel...)...)}, oneValue())
 	pads, outputPadding := v.transposed()
 	dx := w.op("ConvTranspose", []string{share, ones}, intsAttr("kernel_shape", kernel...),
@@ -58,29 +66,40 @@ func vjpAveragePool(w *walk, n *node, dy []string) ([]string, error) {
 	return unary(w.reshape(dx, x...))
 }
 
-// shares is the weight that each window gives to each of its elements. Whether pads count is left
-// to the runtime: it is the mean of ones over the number of elements that are inside.
-func (w *walk) shares(n *node, v window, x, y []int64) string {
-	ones := w.op("ConstantOfShape", []string{w.ints(append([]int64{1, 1}, x[2:]...)...)}, oneValue())
-	mean := w.op("AveragePool", []string{ones}, n.Attribute...)
-	inside := mean
+// shares is the weight that each window gives to each of its elements, as a constant for one channel.
+func (w *walk) shares(n *node, v window, x, y []int64) (string, error) {
+	pads, err := n.attrInts("pads", 2*len(v.kernel), 0)
+	if err != nil {
+		return "", err
+	}
+	include := n.attrInt("count_include_pad", 0) != 0
+	share := ""
 	for i := range v.kernel {
-		counts := make([]float32, y[i+2])
-		for o := range counts {
-			for k := range v.kernel[i] {
-				if at := int64(o)*v.strides[i] - v.begin[i] + k*v.dilations[i]; at >= 0 && at < x[i+2] {
-					counts[o]++
-				}
+		first, last := int64(0), x[i+2]
+		if include { // what ceil_mode adds beyond the declared pads never counts
+			first, last = -v.begin[i], x[i+2]+max(pads[len(v.kernel)+i], min(v.end[i], 0))
+			if n.attrString("auto_pad", "NOTSET") != "NOTSET" {
+				last = x[i+2] + v.end[i]
 			}
 		}
-		dims := make([]int64, len(y))
-		for k := range dims {
-			dims[k] = 1
+		parts := make([]float32, y[i+2])
+		for o := range parts {
+			for k := range v.kernel[i] {
+				if at := int64(o)*v.strides[i] - v.begin[i] + k*v.dilations[i]; at >= first && at < last {
+					parts[o]++
+				}
+			}
+			parts[o] = 1 / parts[o]
 		}
+		dims := slices.Repeat([]int64{1}, len(y))
 		dims[i+2] = y[i+2]
-		inside = w.div(inside, w.floats(dims, counts...))
+		part := w.floats(dims, parts...)
+		if share != "" {
+			part = w.mul(share, part)
+		}
+		share = part
 	}
-	return inside
+	return share, nil
 }
 
 func vjpGlobalAveragePool(w *walk, n *node, dy []string) ([]string, error) {
@@ -96,7 +115,7 @@ func vjpGlobalMaxPool(w *walk, n *node, dy []string) ([]string, error) {
 	at := w.op("ArgMax", []string{flat}, intAttr("axis", 2), intAttr("keepdims", 1))
 	dy3 := w.reshape(dy[0], -1, x[1], 1)
 	at = w.op("Expand", []string{at, w.op("Shape", []string{dy3})})
-	zeros := w.op("Expand", []string{w.times(dy3, 0), w.ints(1, 1, cells)})
+	zeros := w.zeros(dy3, x[1], cells)
 	dx := w.op("ScatterElements", []string{zeros, at, dy3}, intAttr("axis", 2))
 	return unary(w.reshape(dx, x...))
 }

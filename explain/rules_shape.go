@@ -58,26 +58,17 @@ func vjpSplit(w *walk, n *node, dy []string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	if at == 0 {
+		return nil, unsupported(n, "splits the batch")
+	}
+	arrived := dy[slices.IndexFunc(dy, func(d string) bool { return d != "" })]
 	parts := slices.Clone(dy)
 	for i, d := range dy {
-		if d != "" {
-			continue
+		if d == "" { // a part that leads nowhere
+			parts[i] = w.zeros(arrived, w.shape(n.out(i))[1:]...)
 		}
-		shape := w.shape(n.out(i))
-		if shape == nil {
-			return nil, unsupported(n, "the shape of an unused part is unknown")
-		}
-		if at == 0 {
-			return nil, unsupported(n, "splits the batch")
-		}
-		parts[i] = w.zerosLike(n.out(i))
 	}
 	return unary(w.op("Concat", parts, intAttr("axis", int64(at))))
-}
-
-// zerosLike is a tensor of zeros of another one's size at run time.
-func (w *walk) zerosLike(t string) string {
-	return w.op("ConstantOfShape", []string{w.op("Shape", []string{t})})
 }
 
 // vjpSlice: a slice of step one is undone by padding.

@@ -79,7 +79,7 @@ func Open(library string) (*Runtime, error) {
 		return process.runtime, nil
 	}
 	ort.SetSharedLibraryPath(library)
-	if err := ort.InitializeEnvironment(ort.WithLogLevelError()); err != nil {
+	if err := ort.InitializeEnvironment(ort.WithLogLevelFatal()); err != nil {
 		return nil, fmt.Errorf("onnx: loading %s: %w; it must be ONNX Runtime 1.24 or newer", library, err)
 	}
 	process.runtime = &Runtime{library: library}

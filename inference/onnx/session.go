@@ -71,7 +71,7 @@ func load(model []byte, o SessionOptions, level ort.GraphOptimizationLevel) (*or
 		so.SetInterOpNumThreads(1),
 		so.SetGraphOptimizationLevel(level),
 		so.AddSessionConfigEntry("session.intra_op.allow_spinning", "0"),
-		so.SetLogSeverityLevel(ort.LoggingLevelError),
+		so.SetLogSeverityLevel(ort.LoggingLevelFatal), // errors come back, and are logged by who called
 	)
 	if err != nil {
 		return nil, &Error{"load", err}
