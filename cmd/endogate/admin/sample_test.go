@@ -302,6 +302,8 @@ func heatmap(frame, mask string) (image.Image, error) {
 }
 
 func (h *hospital) Studies(_ context.Context, f StudyFilter) ([]StudySummary, int, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	var all []StudySummary
 	for _, s := range h.studies {
 		if (f.PatientID == "" || f.PatientID == s.PatientID) && (f.AccessionNumber == "" || f.AccessionNumber == s.AccessionNumber) &&
@@ -318,6 +320,8 @@ func page[T any](all []T, limit, offset int) []T {
 }
 
 func (h *hospital) Study(_ context.Context, uid dicom.UID) (Study, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	for _, s := range h.studies {
 		if s.StudyInstanceUID == uid {
 			s.Instances = slices.Clone(s.Instances)
@@ -328,6 +332,8 @@ func (h *hospital) Study(_ context.Context, uid dicom.UID) (Study, error) {
 }
 
 func (h *hospital) Outbox(_ context.Context, f DeliveryFilter) ([]Delivery, int, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	var all []Delivery
 	for _, s := range h.studies {
 		for _, d := range s.Deliveries {

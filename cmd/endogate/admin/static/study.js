@@ -20,8 +20,11 @@ export function studyView({ uid, params }) {
     selected = key;
     const q = new URLSearchParams({ frame: key });
     history.replaceState(null, "", `#/studies/${encodeURIComponent(uid)}?${q}`);
+    const inside = strip.el.contains(document.activeElement);
     draw();
-    strip.el.querySelector("[aria-selected=true]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+    const chosen = strip.el.querySelector("[aria-selected=true]");
+    chosen?.scrollIntoView({ block: "nearest", inline: "nearest" });
+    if (inside) chosen?.focus({ preventScroll: true });
   }
 
   function step(by) {

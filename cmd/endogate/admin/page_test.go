@@ -1,0 +1,269 @@
+package admin
+
+import (
+	"fmt"
+	"image/color"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+	"github.com/stretchr/testify/require"
+)
+
+func TestPage_listsStudies(t *testing.T) {
+	b := open(t, newHospital(t))
+	b.visit("/", ".studies tbody tr")
+	b.picture("studies", false)
+	rows := eval[[][]string](b, `[...document.querySelectorAll(".studies tbody tr")].map((tr) => [...tr.cells].map((td) => td.innerText))`)
+	require.Len(t, rows, 3)
+	require.Equal(t, "Nováková, Jana\n7405121234", rows[0][0])
+	require.Equal(t, "ACC-2026-004711", rows[0][1])
+	require.Contains(t, rows[0][2], "2026-11-04 09:30")
+	require.Contains(t, rows[0][3], "Delivering")
+	require.Equal(t, "4", rows[0][5])
+	require.Contains(t, rows[0][6], "9 of 18 delivered")
+	require.Contains(t, rows[2][0], "Yamada, Tarou · 山田, 太郎")
+	b.until(`document.querySelector("#strip").innerText.includes("Accepting")`)
+	require.Equal(t, "2", b.text("#badge-parked"))
+
+	b.do(chromedp.SendKeys(chromedp.CSS(`[name=accession]`), "ACC-2026-004711\r"))
+	b.until(`document.querySelectorAll(".studies tbody tr").length === 1`)
+	hash := eval[string](b, `location.hash`)
+	require.Equal(t, "#/studies?accession=ACC-2026-004711", hash)
+	b.visit("/#/studies?patient_id=nobody", ".empty")
+	require.Contains(t, b.text(".empty"), "No study matches")
+}
+
+// The heatmap that the reader sees is the heatmap object's pixels, over the source, as opaque as the slider says.
+func TestPage_showsHeatmap(t *testing.T) {
+	h := newHospital(t)
+	b := open(t, h)
+	b.visit("/", ".studies tbody tr")
+	b.click(".studies tbody tr a")
+	loaded := `(() => { const i = document.querySelector(".stage .heat"); return i && i.complete && i.naturalWidth > 0 })()`
+	b.until(loaded)
+	b.until(`[...document.querySelectorAll(".thumb img")].every((i) => i.complete && i.naturalWidth)`)
+	b.picture("study", false)
+	b.picture("study-whole", true)
+
+	heat, err := h.images["2.25.1001.51"]()
+	require.NoError(t, err)
+	size := eval[[]int](b, `(() => { const i = document.querySelector(".stage .heat"); return [i.naturalWidth, i.naturalHeight] })()`)
+	require.Equal(t, []int{heat.Bounds().Dx(), heat.Bounds().Dy()}, size)
+	for _, at := range [][2]int{{100, 100}, {313, 273}, {500, 400}} {
+		want := color.RGBAModel.Convert(heat.At(at[0], at[1])).(color.RGBA)
+		got := eval[[]float64](b, `(([x, y]) => { const i = document.querySelector(".stage .heat"), c = document.createElement("canvas");
+			c.width = i.naturalWidth; c.height = i.naturalHeight; const g = c.getContext("2d"); g.drawImage(i, 0, 0); return [...g.getImageData(x, y, 1, 1).data] })(`+fmt.Sprintf("[%d,%d]", at[0], at[1])+`)`)
+		require.InDeltaSlice(t, []float64{float64(want.R), float64(want.G), float64(want.B), 255}, got, 24)
+	}
+
+	opacity := `Number(getComputedStyle(document.querySelector(".stage .heat")).opacity)`
+	eval[chromedp.Void](b, `(() => { const s = document.querySelector("#opacity"); s.value = 25; s.dispatchEvent(new Event("input")) })()`)
+	b.until(opacity + ` === 0.25`)
+
+	require.Contains(t, b.text(".panel"), "Polyp of colon (68496003, SCT) · Colon (71854001, SCT)")
+	require.Contains(t, b.text(".panel"), "94.0 %")
+	require.Contains(t, b.text(".panel"), "demo-colon 1.0.0")
+	require.Contains(t, b.text(".notice.ai"), "AI – not verified.")
+	polygons := eval[int](b, `document.querySelectorAll(".contours polygon").length`)
+	require.Equal(t, 1, polygons)
+
+	b.click("#mode-side")
+	b.until(`document.querySelectorAll(".stage figure").length === 2 && [...document.querySelectorAll(".stage img")].every((i) => i.naturalWidth)`)
+	b.picture("study-side", false)
+	b.click("#mode-source")
+	b.until(`!document.querySelector(".stage .heat")`)
+}
+
+func TestPage_keyboardAndDeepLink(t *testing.T) {
+	b := open(t, newHospital(t))
+	b.visit("/#/studies/2.25.1001?frame=3-1", ".thumb[aria-selected=true]")
+	require.Contains(t, b.text(".position"), "Image 3 (3 of 7)")
+	b.do(chromedp.Focus(chromedp.CSS(".thumb[aria-selected=true]")), chromedp.KeyEvent(kb.ArrowDown))
+	b.until(`document.querySelector(".position").innerText.startsWith("Image 4")`)
+	b.until(`document.activeElement.getAttribute("aria-selected") === "true"`)
+	b.do(chromedp.KeyEvent(kb.ArrowLeft))
+	b.until(`document.querySelector(".position").innerText.startsWith("Image 3")`)
+	hash := eval[string](b, `location.hash`)
+	require.Equal(t, "#/studies/2.25.1001?frame=3-1", hash)
+}
+
+// A poll that brings news redraws what has changed and leaves the reader's place alone.
+func TestPage_pollKeepsThePlace(t *testing.T) {
+	h := newHospital(t)
+	b := open(t, h)
+	b.visit("/#/studies/2.25.1001?frame=2-1", ".stage img")
+	eval[chromedp.Void](b, `(() => { window.kept = document.querySelector(".stage img"); const s = document.querySelector("#opacity"); s.value = 33; s.dispatchEvent(new Event("input")); s.focus() })()`)
+	h.mu.Lock()
+	h.studies[0].Status = StatusDone
+	h.mu.Unlock()
+	b.until(`document.querySelector(".study-head .chip").innerText.includes("Delivered")`)
+	kept := eval[bool](b, `window.kept === document.querySelector(".stage img") && document.querySelector("#opacity").value === "33" && document.activeElement.id === "opacity"`)
+	require.True(t, kept)
+}
+
+func TestPage_unanalysedVideo(t *testing.T) {
+	b := open(t, newHospital(t))
+	b.visit("/#/studies/2.25.1003", ".stage .broken")
+	require.Contains(t, b.text(".stage"), "cannot be shown here")
+	require.Contains(t, b.text(".panel"), "video is not analysed by any model of route endoscopy")
+	b.picture("study-video", false)
+}
+
+func TestPage_parked(t *testing.T) {
+	h := newHospital(t)
+	b := open(t, h)
+	b.visit("/#/parked", "#retry-delivery-42")
+	require.Contains(t, b.text("tbody tr"), "0x0122 SOP class not supported")
+	b.picture("parked", false)
+	b.click("#retry-delivery-42")
+	b.until(`document.querySelectorAll("tbody tr").length === 1`)
+	b.click("#discard-job-e7\\.demo-colon")
+	b.see("dialog .danger")
+	b.picture("parked-dialog", false)
+	require.Equal(t, []string{"retry delivery 42"}, h.acted, "discarding asks first")
+	b.click("dialog .danger")
+	b.see(".empty")
+	require.Equal(t, []string{"retry delivery 42", "discard job e7.demo-colon"}, h.acted)
+}
+
+func TestPage_destinationsAndSystem(t *testing.T) {
+	b := open(t, newHospital(t))
+	b.visit("/#/destinations", "#echo-pacs")
+	b.click("#echo-pacs")
+	b.until(`document.querySelector("main").innerText.includes("Answered in 3.2 ms (0x0000 success)")`)
+	b.click("#echo-his")
+	b.until(`document.querySelector("main").innerText.includes("connection refused")`)
+	b.picture("destinations", false)
+	b.visit("/#/system", ".checks li")
+	b.until(`document.querySelector("main").innerText.includes("Polyp of colon (68496003, SCT)")`)
+	b.picture("system", true)
+	b.visit("/#/outbox?state=", "tbody tr")
+	b.picture("outbox", false)
+}
+
+func TestPage_smallAndLight(t *testing.T) {
+	b := open(t, newHospital(t))
+	b.size(390, 844)
+	for name, path := range map[string]string{"phone-studies": "/", "phone-study": "/#/studies/2.25.1001", "phone-parked": "/#/parked"} {
+		b.visit(path, "main h1")
+		b.until(`[...document.querySelectorAll(".stage img")].every((i) => i.naturalWidth)`)
+		wide := eval[bool](b, `document.documentElement.scrollWidth > innerWidth`)
+		require.False(t, wide, "%s scrolls sideways", name)
+		b.picture(name, true)
+	}
+	b.size(1600, 1000)
+	b.scheme("light")
+	b.visit("/", ".studies tbody tr")
+	b.picture("light-studies", false)
+	b.visit("/#/studies/2.25.1001", ".stage .heat")
+	b.until(`[...document.querySelectorAll(".stage img, .thumb img")].every((i) => i.naturalWidth)`)
+	b.picture("light-study", false)
+}
+
+// Text from DICOM, from peers and from models is never markup, wherever it comes in.
+func TestPage_hostileText(t *testing.T) {
+	h := newHospital(t)
+	study := h.studies[0]
+	fillText(reflect.ValueOf(&study).Elem(), evil)
+	study.StudyInstanceUID = "2.25.1001"
+	study.FirstAt, study.LastAt = sampleTime, sampleTime
+	h.studies = []Study{study}
+	for i := range h.parked {
+		kind := h.parked[i].Kind
+		fillText(reflect.ValueOf(&h.parked[i]).Elem(), evil)
+		h.parked[i].Kind = kind
+	}
+	b := open(t, h)
+	for path, shows := range map[string]string{
+		"/": ".studies tbody tr", "/#/studies/2.25.1001": ".timeline li", "/#/parked": "tbody tr", "/#/outbox?state=": "tbody tr", "/#/destinations": ".card",
+		"/#/studies?patient_id=%3Cimg%20src%3Dx%20onerror%3Dalert(1)%3E": ".empty", "/#/%3Cimg%20src%3Dx%3E": "h1", "/#/studies/%3Cimg%20src%3Dx%3E": "[role=alert] .notice",
+	} {
+		b.visit(path, shows)
+		found := eval[[]string](b, `[...document.querySelectorAll("img[src=x], main script, [onerror], iframe")].map((e) => e.outerHTML)`)
+		require.Empty(t, found, path)
+		require.NotEqual(t, "owned", run(b, chromedp.Title()))
+	}
+	b.visit("/", ".studies tbody tr")
+	require.Equal(t, evil, b.text(".studies tbody th .muted"), "it is shown as it is")
+}
+
+// fillText sets every string below v.
+func fillText(v reflect.Value, text string) {
+	switch v.Kind() {
+	case reflect.String:
+		v.SetString(text)
+	case reflect.Struct:
+		if v.Type() == reflect.TypeFor[time.Time]() {
+			return
+		}
+		for i := range v.NumField() {
+			fillText(v.Field(i), text)
+		}
+	case reflect.Slice:
+		for i := range v.Len() {
+			fillText(v.Index(i), text)
+		}
+	case reflect.Map:
+		if v.Type().Key().Kind() == reflect.String && v.Len() > 0 {
+			v.SetMapIndex(reflect.ValueOf(text).Convert(v.Type().Key()), v.MapIndex(v.MapKeys()[0]))
+		}
+	}
+}
+
+// Every control has a name, every image an alternative, and text can be read: WCAG 2.2 AA's 4.5 to 1.
+func TestPage_accessible(t *testing.T) {
+	b := open(t, newHospital(t))
+	for _, scheme := range []string{"dark", "light"} {
+		b.scheme(scheme)
+		for path, shows := range map[string]string{
+			"/": ".studies tbody tr", "/#/studies/2.25.1001": ".timeline li", "/#/parked": "tbody tr", "/#/outbox": "tbody tr", "/#/destinations": ".card", "/#/system": ".checks li",
+		} {
+			b.visit(path, shows)
+			b.until(`document.querySelector("#strip").innerText.includes("Accepting")`)
+			faults := eval[[]string](b, accessibilityFaults)
+			require.Empty(t, faults, scheme+" "+path)
+		}
+	}
+}
+
+const accessibilityFaults = `(() => {
+	const faults = [], canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+	const rgba = (css) => { canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = css; canvas.fillRect(0, 0, 1, 1); const d = canvas.getImageData(0, 0, 1, 1).data; return [d[0], d[1], d[2], d[3] / 255]; };
+	const over = (top, under) => [0, 1, 2].map((i) => top[i] * top[3] + under[i] * (1 - top[3])).concat(1);
+	const ground = (el) => el ? (() => { const c = rgba(getComputedStyle(el).backgroundColor); return c[3] === 1 ? c : over(c, ground(el.parentElement)); })() : [255, 255, 255, 1];
+	const light = (c) => [0, 1, 2].map((i) => c[i] / 255).map((v) => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4).reduce((s, v, i) => s + v * [.2126, .7152, .0722][i], 0);
+	for (const el of document.querySelectorAll("body *")) {
+		const text = [...el.childNodes].filter((n) => n.nodeType === 3).map((n) => n.data.trim()).join("");
+		if (!text || !el.checkVisibility() || el.closest("noscript")) continue;
+		const under = ground(el), [a, b] = [light(over(rgba(getComputedStyle(el).color), under)), light(under)].sort((x, y) => y - x);
+		const ratio = (a + .05) / (b + .05);
+		if (ratio < 4.5) faults.push(ratio.toFixed(2) + " " + el.className + ": " + text.slice(0, 40));
+	}
+	for (const el of document.querySelectorAll("button, a[href], input, select")) {
+		const name = el.innerText?.trim() || el.getAttribute("aria-label") || [...(el.labels || [])].map((l) => l.innerText.trim()).join("");
+		if (!name) faults.push("no name: " + el.outerHTML.slice(0, 90));
+	}
+	for (const el of document.querySelectorAll("img")) if (!el.hasAttribute("alt")) faults.push("no alt: " + el.src);
+	const ids = [...document.querySelectorAll("[id]")].map((e) => e.id);
+	if (new Set(ids).size !== ids.length) faults.push("an id is there twice");
+	if (document.querySelectorAll("h1").length !== 1) faults.push("not one h1");
+	return faults;
+})()`
+
+func TestPage_saysWhenTheGatewayIsGone(t *testing.T) {
+	h := newHospital(t)
+	b := open(t, h)
+	b.visit("/#/studies/9.9.9", "[role=alert] .notice")
+	require.Contains(t, b.text("[role=alert]"), "study 9.9.9: not found")
+	h.mu.Lock()
+	h.err = ErrBusy
+	h.mu.Unlock()
+	b.until(`!document.getElementById("offline").hidden`)
+	h.mu.Lock()
+	h.err = nil
+	h.mu.Unlock()
+	b.until(`document.getElementById("offline").hidden`)
+}
