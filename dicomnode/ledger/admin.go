@@ -1,0 +1,117 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strings"
+)
+
+// OutboxFilter picks deliveries. Empty fields pick all.
+type OutboxFilter struct {
+	Destination string
+	State       State
+	Limit       int // 0: 100
+	Offset      int
+}
+
+// Outbox returns the deliveries that f picks, the newest first.
+func (l *Ledger) Outbox(ctx context.Context, f OutboxFilter) ([]Delivery, error) {
+	var conditions []string
+	var args []any
+	if f.Destination != "" {
+		conditions, args = append(conditions, "d.destination = ?"), append(args, f.Destination)
+	}
+	if f.State != "" {
+		conditions, args = append(conditions, "d.state = ?"), append(args, f.State)
+	}
+	where := ""
+	if len(conditions) > 0 {
+		where = "WHERE " + strings.Join(conditions, " AND ") + " "
+	}
+	args = append(args, limit(f.Limit), f.Offset)
+	ds, err := query(ctx, l.readDB, scanDelivery, selectDelivery+where+"ORDER BY d.id DESC LIMIT ? OFFSET ?", args...)
+	if err != nil {
+		return nil, fmt.Errorf("ledger: outbox: %w", err)
+	}
+	return ds, nil
+}
+
+// ParkedWork is all that waits for a person.
+type ParkedWork struct {
+	Jobs       []Job
+	Exams      []Exam
+	Deliveries []Delivery
+}
+
+// Parked returns what waits for a person, the oldest first, at most 1000 of each.
+func (l *Ledger) Parked(ctx context.Context) (ParkedWork, error) {
+	var p ParkedWork
+	var err error
+	if p.Jobs, err = query(ctx, l.readDB, scanJob, parkedJobs); err != nil {
+		return ParkedWork{}, fmt.Errorf("ledger: parked jobs: %w", err)
+	}
+	if p.Exams, err = query(ctx, l.readDB, scanExam, parkedExams); err != nil {
+		return ParkedWork{}, fmt.Errorf("ledger: parked exams: %w", err)
+	}
+	if p.Deliveries, err = query(ctx, l.readDB, scanDelivery, parkedDeliveries); err != nil {
+		return ParkedWork{}, fmt.Errorf("ledger: parked deliveries: %w", err)
+	}
+	return p, nil
+}
+
+const (
+	parkedJobs       = selectJob + "WHERE j.state = 'parked' ORDER BY j.id LIMIT 1000"
+	parkedExams      = selectExam + "WHERE e.state = 'parked' ORDER BY e.id LIMIT 1000"
+	parkedDeliveries = selectDelivery + "WHERE d.state = 'parked' ORDER BY d.id LIMIT 1000"
+)
+
+// Counts tells how many rows are in which state. It costs the same however many there are.
+type Counts struct {
+	Position   uint64
+	Instances  map[State]int64
+	Jobs       map[string]map[State]int64 // by model
+	Exams      map[string]map[State]int64 // by model
+	Deliveries map[string]map[State]int64 // by destination
+}
+
+type tallyRow struct {
+	kind, name string
+	state      State
+	n          int64
+}
+
+// Counts returns the numbers for metrics.
+func (l *Ledger) Counts(ctx context.Context) (Counts, error) {
+	position, err := l.Position(ctx)
+	if err != nil {
+		return Counts{}, err
+	}
+	rows, err := query(ctx, l.readDB, scanTally, "SELECT kind, name, state, n FROM tally")
+	if err != nil {
+		return Counts{}, fmt.Errorf("ledger: counts: %w", err)
+	}
+	c := Counts{
+		Position: position, Instances: map[State]int64{}, Jobs: map[string]map[State]int64{},
+		Exams: map[string]map[State]int64{}, Deliveries: map[string]map[State]int64{},
+	}
+	byKind := map[string]map[string]map[State]int64{"job": c.Jobs, "exam": c.Exams, "delivery": c.Deliveries}
+	for _, r := range rows {
+		if r.kind == "instance" {
+			c.Instances[r.state] = r.n
+			continue
+		}
+		names := byKind[r.kind]
+		if names[r.name] == nil {
+			names[r.name] = map[State]int64{}
+		}
+		names[r.name][r.state] = r.n
+	}
+	return c, nil
+}
+
+func scanTally(rows *sql.Rows) (tallyRow, error) {
+	var r tallyRow
+	err := rows.Scan(&r.kind, &r.name, &r.state, &r.n)
+	return r, err
+}

@@ -1,0 +1,189 @@
+package ledger
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"endogate/dicomnode/dicom"
+)
+
+const crashFileEnv = "ENDOGATE_LEDGER_CRASH_FILE"
+
+// crashChild does a gateway's work on the ledger, writing a line for each step that was
+// acknowledged, until it is killed.
+func crashChild(path string) {
+	l, err := Open(path)
+	if err == nil {
+		var wg sync.WaitGroup
+		failed := make(chan error, 4)
+		for _, work := range []func(*Ledger) error{childReceive, childAnalyse, childReport, childDeliver} {
+			wg.Go(func() {
+				for {
+					if err := work(l); err != nil {
+						failed <- err
+					}
+				}
+			})
+		}
+		err = <-failed
+	}
+	fmt.Fprintln(os.Stderr, err)
+	os.Exit(1)
+}
+
+func crashReceipt(n int) Receipt {
+	r := receipt(n)
+	r.Header.StudyInstanceUID = dicom.UID(fmt.Sprintf("1.2.%d", n/5))
+	r.Forward = []string{"archive"}
+	return r
+}
+
+func childReceive(l *Ledger) error {
+	ctx := context.Background()
+	p, err := l.Position(ctx)
+	if err != nil {
+		return err
+	}
+	var rs []Receipt
+	for i := range 3 {
+		rs = append(rs, crashReceipt(int(p)+1+i))
+	}
+	if _, err = l.Receive(ctx, rs, p+3); err == nil {
+		fmt.Printf("received %d %d %d .\n", p+1, p+2, p+3)
+	}
+	return err
+}
+
+func childAnalyse(l *Ledger) error {
+	ctx := context.Background()
+	jobs, err := l.OpenJobs(ctx, "", 3)
+	for _, j := range jobs {
+		if _, err := l.StartJob(ctx, j.ID, at(1)); err != nil {
+			return err
+		}
+		o := object(0, "pacs")
+		o.Entry = "heatmap of " + j.ID
+		if err := l.FinishJob(ctx, j.ID, frames(), []Object{o}, at(2)); err != nil {
+			return err
+		}
+		fmt.Printf("finished %s .\n", j.ID)
+	}
+	return err
+}
+
+func childReport(l *Ledger) error {
+	ctx := context.Background()
+	exams, err := l.DueExams(ctx, at(1<<30), time.Second, time.Second)
+	for _, e := range exams {
+		o := object(0, "pacs")
+		o.Entry = fmt.Sprintf("report %d %d", e.ID, e.Revision)
+		if err := l.FinishReport(ctx, e, []Object{o}, at(3)); err != nil {
+			return err
+		}
+		fmt.Printf("reported %d %d .\n", e.ID, e.Revision)
+	}
+	return err
+}
+
+func childDeliver(l *Ledger) error {
+	ctx := context.Background()
+	var errs []error
+	for _, destination := range []string{"archive", "pacs"} {
+		ds, err := l.DueDeliveries(ctx, destination, at(1<<30), 5)
+		errs = append(errs, err)
+		for _, d := range ds {
+			if err := l.Delivered(ctx, d.ID, d.Entry, 0, at(4)); err != nil {
+				return err
+			}
+			fmt.Printf("delivered %d .\n", d.ID)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func TestCrash_kill(t *testing.T) {
+	path := t.TempDir() + "/ledger.db"
+	acknowledged := map[string][]string{}
+	for range 10 {
+		for _, line := range killedChild(t, path, 1+rand.IntN(150)) {
+			if fields := strings.Fields(line); len(fields) > 2 && fields[len(fields)-1] == "." {
+				acknowledged[fields[0]] = append(acknowledged[fields[0]], strings.Join(fields[1:len(fields)-1], " "))
+			}
+		}
+		l, err := Open(path)
+		require.NoError(t, err)
+		requireAcknowledged(t, l, acknowledged)
+		require.NoError(t, l.Close())
+	}
+	for _, step := range []string{"received", "finished", "reported", "delivered"} {
+		require.NotEmpty(t, acknowledged[step], step)
+	}
+}
+
+func requireAcknowledged(t *testing.T, l *Ledger, acknowledged map[string][]string) {
+	t.Helper()
+	requireTally(t, l)
+	require.Equal(t, "ok", text(t, l, "PRAGMA integrity_check"))
+	require.Equal(t, "0", text(t, l, "SELECT count(*) FROM pragma_foreign_key_check"))
+	require.Equal(t, "1", text(t, l, "SELECT count(*) = (SELECT position FROM meta) FROM instance"), "none missing, none twice")
+	for _, ns := range acknowledged["received"] {
+		for n := range strings.FieldsSeq(ns) {
+			require.Equal(t, "1", text(t, l, "SELECT count(*) FROM instance WHERE seq = ?", n))
+		}
+	}
+	for _, id := range acknowledged["finished"] {
+		require.Equal(t, "done 1", text(t, l, `SELECT state || ' ' || (SELECT count(*) FROM frame WHERE job = job.id)
+			FROM job WHERE name = ?`, id))
+		require.Equal(t, "1", text(t, l, "SELECT count(*) FROM delivery WHERE entry = ?", "heatmap of "+id))
+	}
+	for _, r := range acknowledged["reported"] {
+		require.Equal(t, "1", text(t, l, "SELECT count(*) FROM object WHERE entry = ?", "report "+r))
+	}
+	for _, id := range acknowledged["delivered"] {
+		require.Equal(t, "done", text(t, l, "SELECT state FROM delivery WHERE id = ?", id))
+	}
+}
+
+// text returns the one value of a query.
+func text(t testing.TB, l *Ledger, query string, args ...any) string {
+	t.Helper()
+	var s string
+	require.NoError(t, l.readDB.QueryRowContext(t.Context(), query, args...).Scan(&s))
+	return s
+}
+
+// killedChild runs crashChild, kills it after some lines, and returns the lines.
+func killedChild(t *testing.T, path string, lines int) []string {
+	t.Helper()
+	cmd := exec.Command(os.Args[0], "-test.run=^$")
+	cmd.Env = append(os.Environ(), crashFileEnv+"="+path)
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	deadline := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() })
+	defer deadline.Stop()
+	var got []string
+	for in := bufio.NewScanner(out); in.Scan(); {
+		got = append(got, in.Text())
+		if len(got) == lines {
+			require.NoError(t, cmd.Process.Kill())
+		}
+	}
+	require.Error(t, cmd.Wait())
+	require.Empty(t, stderr.String())
+	require.GreaterOrEqual(t, len(got), lines)
+	return got
+}

@@ -1,0 +1,30 @@
+package ledger
+
+import (
+	"time"
+
+	"endogate/dicomnode/dicom"
+)
+
+// event is a row of the timeline to write.
+type event struct {
+	study       int64
+	instance    dicom.UID
+	entry       string
+	what        What
+	at          time.Time
+	destination string
+	status      string
+	detail      string
+	merge       string // events of the same key become one row with a count
+}
+
+const insertEvent = `INSERT INTO event
+	(study, sop_instance_uid, entry, what, at, last_at, destination, status, detail, merge)
+	VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6, ?7, ?8, nullif(?9, ''))
+	ON CONFLICT (merge) DO UPDATE SET count = count + 1, last_at = excluded.last_at, detail = excluded.detail`
+
+func (t *tx) event(e event) error {
+	_, err := t.exec(insertEvent, e.study, e.instance, e.entry, e.what, micros(e.at), e.destination, e.status, e.detail, e.merge)
+	return err
+}

@@ -1,0 +1,205 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+)
+
+const selectExam = `SELECT e.id, s.study_instance_uid, e.route, e.model, e.state, e.reason, e.revision, e.first_at, e.last_at,
+	e.reported_at, e.open_jobs, e.version FROM exam e JOIN study s ON s.id = e.study `
+
+func scanExam(rows *sql.Rows) (Exam, error) {
+	var e Exam
+	err := rows.Scan(&e.ID, &e.StudyInstanceUID, &e.Route, &e.Model, &e.State, &e.Reason, &e.Revision, timeColumn{&e.FirstAt},
+		timeColumn{&e.LastAt}, timeColumn{&e.ReportedAt}, &e.OpenJobs, &e.Version)
+	return e, err
+}
+
+const dueExams = selectExam + `WHERE e.state = 'open' AND
+	(e.open_jobs = 0 AND e.last_at <= ? OR e.results > e.covered AND e.since <= ?) ORDER BY e.id`
+
+// DueExams returns the exams to report on: they have something that no report has, and either
+// no job is open and the last arrival is quiet ago, or the first of it is maxWait ago and there
+// is a result. Revision is that of the report to be made.
+func (l *Ledger) DueExams(ctx context.Context, now time.Time, quiet, maxWait time.Duration) ([]Exam, error) {
+	exams, err := query(ctx, l.readDB, scanExam, dueExams, micros(now.Add(-quiet)), micros(now.Add(-maxWait)))
+	if err != nil {
+		return nil, fmt.Errorf("ledger: due exams: %w", err)
+	}
+	for i := range exams {
+		exams[i].Revision++
+	}
+	return exams, nil
+}
+
+const examResults = `SELECT j.id, i.entry, i.sop_class_uid, i.sop_instance_uid, i.series_instance_uid, s.study_instance_uid,
+	i.header, i.transfer_syntax_uid, j.inferred_at, j.state, j.reason, i.released_at IS NOT NULL
+	FROM job j JOIN instance i ON i.id = j.instance JOIN study s ON s.id = j.study
+	WHERE j.exam = ? AND j.state <> 'open' AND j.version <= ? ORDER BY i.instance_number, i.id`
+
+// ExamResults returns what became of the instances of e, as of when DueExams returned it, by
+// Instance Number and then arrival. Instances whose job is still open are not among them.
+func (l *Ledger) ExamResults(ctx context.Context, e Exam) ([]ExamResult, error) {
+	rows, err := query(ctx, l.readDB, scanExamRow, examResults, e.ID, e.Version)
+	if err != nil {
+		return nil, fmt.Errorf("ledger: exam %d: %w", e.ID, err)
+	}
+	results := make([]ExamResult, len(rows))
+	for i, r := range rows {
+		results[i] = r.ExamResult
+		if r.state != StateDone {
+			continue
+		}
+		if results[i].Frames, err = l.frames(ctx, r.job); err != nil {
+			return nil, fmt.Errorf("ledger: exam %d: %w", e.ID, err)
+		}
+	}
+	return results, nil
+}
+
+type examRow struct {
+	ExamResult
+	job   int64
+	state State
+}
+
+func scanExamRow(rows *sql.Rows) (examRow, error) {
+	var r examRow
+	var header, reason string
+	in := &r.Instance
+	err := rows.Scan(&r.job, &r.Entry, &in.SOPClassUID, &in.SOPInstanceUID, &in.SeriesInstanceUID, &in.StudyInstanceUID,
+		&header, &r.TransferSyntaxUID, timeColumn{&r.InferredAt}, &r.state, &reason, &r.Released)
+	if err != nil {
+		return examRow{}, err
+	}
+	if err := json.Unmarshal([]byte(header), &r.Header); err != nil {
+		return examRow{}, fmt.Errorf("header of entry %s: %w", r.Entry, err)
+	}
+	r.Header.SOPInstance = r.Instance
+	if r.state != StateDone {
+		r.Failed = reason
+		if reason == "" {
+			r.Failed = "not analysed"
+		}
+	}
+	return r, nil
+}
+
+func (l *Ledger) frames(ctx context.Context, job int64) ([]FrameResult, error) {
+	return query(ctx, l.readDB, scanFrame,
+		"SELECT '', frame, rows, columns, scores, findings, note FROM frame WHERE job = ? ORDER BY frame", job)
+}
+
+func scanFrame(rows *sql.Rows) (FrameResult, error) {
+	f, err := scanJobFrame(rows)
+	return f.FrameResult, err
+}
+
+type jobFrame struct {
+	FrameResult
+	job string
+}
+
+func scanJobFrame(rows *sql.Rows) (jobFrame, error) {
+	var f jobFrame
+	var scores, findings string
+	if err := rows.Scan(&f.job, &f.Frame, &f.Rows, &f.Columns, &scores, &findings, &f.Note); err != nil {
+		return jobFrame{}, err
+	}
+	err := errors.Join(json.Unmarshal([]byte(scores), &f.Scores), json.Unmarshal([]byte(findings), &f.Findings))
+	return f, err
+}
+
+// FinishReport stores the objects of e's report, puts them on the way and counts the revision,
+// all or nothing. What came after DueExams returned e is for the next revision. For a revision
+// that is made already it changes nothing.
+func (l *Ledger) FinishReport(ctx context.Context, e Exam, objects []Object, at time.Time) error {
+	err := l.write(ctx, func(t *tx) error {
+		study, done, err := t.reporting(e)
+		if err != nil || done {
+			return err
+		}
+		_, err = t.exec(`UPDATE exam SET revision = ?1, covered = ?2, reported_at = ?3, reason = '',
+			state = iif(version > ?2, 'open', 'reported'), since = iif(version > ?2, ?3, since) WHERE id = ?4`,
+			e.Revision, e.Version, micros(at), e.ID)
+		if err != nil {
+			return err
+		}
+		detail := fmt.Sprintf("%s on %s, revision %d", e.Model, e.Route, e.Revision)
+		if err := t.event(event{study: study, what: EventReported, at: at, detail: detail}); err != nil {
+			return err
+		}
+		return t.insertObjects(study, objects, at)
+	})
+	if err != nil {
+		return fmt.Errorf("ledger: report on exam %d: %w", e.ID, err)
+	}
+	return nil
+}
+
+// reporting returns the study of e, and whether e's revision is made already.
+func (t *tx) reporting(e Exam) (study int64, done bool, err error) {
+	var revision int
+	var version int64
+	err = t.row("SELECT study, revision, version FROM exam WHERE id = ?", []any{e.ID}, &study, &revision, &version)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return 0, false, ErrNotFound
+	case err != nil:
+		return 0, false, err
+	case e.Revision <= revision:
+		return study, true, nil
+	case e.Revision != revision+1 || e.Version > version:
+		return 0, false, fmt.Errorf("%w: revision %d is next", ErrState, revision+1)
+	}
+	return study, false, nil
+}
+
+// ParkExam says that no report can be made of e until a person has looked at it, or something
+// new has come. It changes nothing when something has come already.
+func (l *Ledger) ParkExam(ctx context.Context, e Exam, reason string, at time.Time) error {
+	err := l.write(ctx, func(t *tx) error {
+		study, done, err := t.reporting(e)
+		if err != nil || done {
+			return err
+		}
+		n, err := t.exec("UPDATE exam SET state = 'parked', reason = ? WHERE id = ? AND state = 'open' AND version = ?",
+			reason, e.ID, e.Version)
+		if err != nil || n == 0 {
+			return err
+		}
+		return t.event(event{study: study, what: EventReportParked, at: at, detail: e.Model + ": " + reason})
+	})
+	if err != nil {
+		return fmt.Errorf("ledger: park exam %d: %w", e.ID, err)
+	}
+	return nil
+}
+
+// RetryExam makes a parked exam due again. One that is not parked stays as it is.
+func (l *Ledger) RetryExam(ctx context.Context, id int64, at time.Time) error {
+	err := l.write(ctx, func(t *tx) error {
+		var study int64
+		var state State
+		var model string
+		err := t.row("SELECT study, state, model FROM exam WHERE id = ?", []any{id}, &study, &state, &model)
+		switch {
+		case errors.Is(err, sql.ErrNoRows):
+			return ErrNotFound
+		case err != nil || state != StateParked:
+			return err
+		}
+		if _, err := t.exec("UPDATE exam SET state = 'open', reason = '', since = ? WHERE id = ?", micros(at), id); err != nil {
+			return err
+		}
+		return t.event(event{study: study, what: EventRetried, at: at, detail: "report of " + model})
+	})
+	if err != nil {
+		return fmt.Errorf("ledger: retry exam %d: %w", id, err)
+	}
+	return nil
+}

@@ -1,0 +1,221 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"endogate/dicomnode/dicom"
+)
+
+const selectJob = `SELECT j.name, i.entry, j.model, i.sop_class_uid, i.sop_instance_uid, i.series_instance_uid,
+	s.study_instance_uid, j.state, j.attempts, j.retries, j.inferred_at, j.ended_at, j.reason
+	FROM job j JOIN instance i ON i.id = j.instance JOIN study s ON s.id = j.study `
+
+func scanJob(rows *sql.Rows) (Job, error) {
+	var j Job
+	err := rows.Scan(jobFields(&j)...)
+	return j, err
+}
+
+func jobFields(j *Job) []any {
+	return []any{
+		&j.ID, &j.Entry, &j.Model, &j.Instance.SOPClassUID, &j.Instance.SOPInstanceUID, &j.Instance.SeriesInstanceUID,
+		&j.Instance.StudyInstanceUID, &j.State, &j.Attempts, &j.Retries, timeColumn{&j.InferredAt}, timeColumn{&j.EndedAt}, &j.Reason,
+	}
+}
+
+const openJobs = selectJob + "WHERE j.state = 'open' AND j.name > ? ORDER BY j.name LIMIT ?"
+
+// OpenJobs returns at most limit open jobs with an ID above after, by ID.
+func (l *Ledger) OpenJobs(ctx context.Context, after string, limit int) ([]Job, error) {
+	jobs, err := query(ctx, l.readDB, scanJob, openJobs, after, limit)
+	if err != nil {
+		return nil, fmt.Errorf("ledger: open jobs: %w", err)
+	}
+	return jobs, nil
+}
+
+// Job returns the job id, or ErrNotFound.
+func (l *Ledger) Job(ctx context.Context, id string) (Job, error) {
+	jobs, err := query(ctx, l.readDB, scanJob, selectJob+"WHERE j.name = ?", id)
+	if err != nil {
+		return Job{}, fmt.Errorf("ledger: job %s: %w", id, err)
+	}
+	if len(jobs) == 0 {
+		return Job{}, fmt.Errorf("ledger: job %s: %w", id, ErrNotFound)
+	}
+	return jobs[0], nil
+}
+
+// jobRow is what a step needs to know of a job.
+type jobRow struct {
+	id, study, exam int64
+	name            string
+	model           string
+	state           State
+	instance        dicom.UID
+	entry           string
+}
+
+func (t *tx) job(name string) (jobRow, error) {
+	j := jobRow{name: name}
+	err := t.row(`SELECT j.id, j.study, j.exam, j.model, j.state, i.sop_instance_uid, i.entry
+		FROM job j JOIN instance i ON i.id = j.instance WHERE j.name = ?`, []any{name},
+		&j.id, &j.study, &j.exam, &j.model, &j.state, &j.instance, &j.entry)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = ErrNotFound
+	}
+	return j, err
+}
+
+func (j jobRow) event(what What, at time.Time, detail string) event {
+	return event{study: j.study, instance: j.instance, entry: j.entry, what: what, at: at, detail: detail}
+}
+
+// stepJob runs do on the job id.
+func (l *Ledger) stepJob(ctx context.Context, id, what string, do func(*tx, jobRow) error) error {
+	err := l.write(ctx, func(t *tx) error {
+		j, err := t.job(id)
+		if err != nil {
+			return err
+		}
+		return do(t, j)
+	})
+	if err != nil {
+		return fmt.Errorf("ledger: %s job %s: %w", what, id, err)
+	}
+	return nil
+}
+
+// StartJob counts an attempt and returns the job. InferredAt is that of the first attempt
+// ever, so that a job done again gives the same bytes. A job that is not open is returned
+// unchanged: the caller looks at State.
+func (l *Ledger) StartJob(ctx context.Context, id string, now time.Time) (Job, error) {
+	var job Job
+	err := l.stepJob(ctx, id, "start", func(t *tx, _ jobRow) error {
+		_, err := t.exec("UPDATE job SET attempts = attempts + 1, inferred_at = coalesce(inferred_at, ?) WHERE name = ? AND state = 'open'",
+			micros(now), id)
+		if err != nil {
+			return err
+		}
+		job = Job{}
+		return t.row(selectJob+"WHERE j.name = ?", []any{id}, jobFields(&job)...)
+	})
+	if err != nil {
+		return Job{}, err
+	}
+	return job, nil
+}
+
+// FinishJob stores the results of a job with the objects made for it, puts these on the way to
+// their destinations and ends the job, all or nothing. For a job that is done it changes
+// nothing; a job that was discarded is ErrState.
+func (l *Ledger) FinishJob(ctx context.Context, id string, frames []FrameResult, objects []Object, at time.Time) error {
+	return l.stepJob(ctx, id, "finish", func(t *tx, j jobRow) error {
+		switch j.state {
+		case StateDone:
+			return nil
+		case StateOpen, StateParked:
+		default:
+			return fmt.Errorf("%w: it is %s", ErrState, j.state)
+		}
+		findings := 0
+		for _, f := range frames {
+			findings += len(f.Findings)
+			if err := t.insertFrame(j.id, f); err != nil {
+				return err
+			}
+		}
+		if err := t.endJob(j, StateDone, "", at); err != nil {
+			return err
+		}
+		detail := fmt.Sprintf("by %s: %d frames, %d findings", j.model, len(frames), findings)
+		if err := t.event(j.event(EventAnalysed, at, detail)); err != nil {
+			return err
+		}
+		return t.insertObjects(j.study, objects, at)
+	})
+}
+
+func (t *tx) insertFrame(job int64, f FrameResult) error {
+	scores, err := json.Marshal(f.Scores)
+	if err != nil {
+		return fmt.Errorf("scores of frame %d: %w", f.Frame, err)
+	}
+	findings, err := json.Marshal(f.Findings)
+	if err != nil {
+		return fmt.Errorf("findings of frame %d: %w", f.Frame, err)
+	}
+	_, err = t.exec("INSERT INTO frame (job, frame, rows, columns, scores, findings, note) VALUES (?, ?, ?, ?, ?, ?, ?)",
+		job, f.Frame, f.Rows, f.Columns, string(scores), string(findings), f.Note)
+	return err
+}
+
+// endJob takes a job out of its exam's open ones; the exam has something to report from now on.
+func (t *tx) endJob(j jobRow, state State, reason string, at time.Time) error {
+	var version int64
+	err := t.row(`UPDATE exam SET version = version + 1, results = version + 1, reason = '',
+		since = iif(state = 'open', since, ?1), state = 'open' WHERE id = ?2 RETURNING version`,
+		[]any{micros(at), j.exam}, &version)
+	if err != nil {
+		return err
+	}
+	_, err = t.exec("UPDATE job SET state = ?, reason = ?, ended_at = ?, version = ? WHERE id = ?",
+		state, reason, micros(at), version, j.id)
+	return err
+}
+
+// ParkJob ends the attempts at a job until a person has looked at it. Its exam goes on
+// without it. A job that is not open stays as it is.
+func (l *Ledger) ParkJob(ctx context.Context, id, reason string, at time.Time) error {
+	return l.stepJob(ctx, id, "park", func(t *tx, j jobRow) error {
+		if j.state != StateOpen {
+			return nil
+		}
+		if err := t.endJob(j, StateParked, reason, at); err != nil {
+			return err
+		}
+		return t.event(j.event(EventParked, at, j.model+": "+reason))
+	})
+}
+
+// RetryJob opens a parked job again with its attempts counted anew. An open job stays as it
+// is; one that has ended is ErrState.
+func (l *Ledger) RetryJob(ctx context.Context, id string, at time.Time) error {
+	return l.stepJob(ctx, id, "retry", func(t *tx, j jobRow) error {
+		switch j.state {
+		case StateOpen:
+			return nil
+		case StateParked:
+		default:
+			return fmt.Errorf("%w: it is %s", ErrState, j.state)
+		}
+		_, err := t.exec("UPDATE job SET state = 'open', attempts = 0, retries = retries + 1, ended_at = NULL, reason = '' WHERE id = ?", j.id)
+		if err != nil {
+			return err
+		}
+		return t.event(j.event(EventRetried, at, j.model))
+	})
+}
+
+// DiscardJob ends a parked job that a person has given up, so that its data set can be
+// released. A job that is open or done is ErrState.
+func (l *Ledger) DiscardJob(ctx context.Context, id string, at time.Time) error {
+	return l.stepJob(ctx, id, "discard", func(t *tx, j jobRow) error {
+		switch j.state {
+		case StateDiscarded:
+			return nil
+		case StateParked:
+		default:
+			return fmt.Errorf("%w: it is %s", ErrState, j.state)
+		}
+		if _, err := t.exec("UPDATE job SET state = 'discarded' WHERE id = ?", j.id); err != nil {
+			return err
+		}
+		return t.event(j.event(EventDiscarded, at, j.model))
+	})
+}

@@ -1,0 +1,137 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"time"
+
+	_ "github.com/mattn/go-sqlite3" // the driver
+)
+
+var (
+	// ErrNotFound says that no row has that name.
+	ErrNotFound = errors.New("ledger: not found")
+	// ErrState says that the row's state does not allow the step.
+	ErrState = errors.New("ledger: not possible in this state")
+	// ErrClosed says that the ledger was closed.
+	ErrClosed = errors.New("ledger: closed")
+)
+
+const readers = 4
+
+// Ledger is an open ledger. Its methods may be called from any goroutine.
+type Ledger struct {
+	readDB  *sql.DB
+	writeDB *sql.DB
+	writes  writer
+}
+
+// Open opens the database file path, makes it where it is not there, and brings its schema up
+// to date. The folder must exist.
+func Open(path string) (*Ledger, error) {
+	l := &Ledger{}
+	l.writes.idle.L = &l.writes.mu
+	if err := l.open(path); err != nil {
+		return nil, errors.Join(fmt.Errorf("ledger: open %s: %w", path, err), l.closeDatabases())
+	}
+	return l, nil
+}
+
+func (l *Ledger) open(path string) error {
+	ctx := context.Background()
+	var err error
+	if l.writeDB, err = sql.Open("sqlite3", dsn(path, "_journal_mode", "WAL", "_synchronous", "FULL", "_foreign_keys", "on")); err != nil {
+		return err
+	}
+	l.writeDB.SetMaxOpenConns(1)
+	conn, err := l.writeDB.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	l.writes.tx = &tx{ctx: ctx, conn: conn, stmts: map[string]*sql.Stmt{}}
+	if err := migrate(l.writes.tx); err != nil {
+		return err
+	}
+	if err := syncFolder(filepath.Dir(path)); err != nil {
+		return err
+	}
+	if l.readDB, err = sql.Open("sqlite3", dsn(path, "_query_only", "on")); err != nil {
+		return err
+	}
+	l.readDB.SetMaxOpenConns(readers)
+	l.readDB.SetMaxIdleConns(readers)
+	return l.readDB.PingContext(ctx)
+}
+
+// dsn returns the data source name of path with settings as pairs.
+func dsn(path string, settings ...string) string {
+	q := url.Values{"_busy_timeout": {"10000"}}
+	for i := 0; i < len(settings); i += 2 {
+		q.Set(settings[i], settings[i+1])
+	}
+	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + q.Encode()
+}
+
+// Close waits for transactions under way, refuses new ones and closes the file.
+// Further calls return nil.
+func (l *Ledger) Close() error {
+	if !l.writes.stop() {
+		return nil
+	}
+	if err := l.closeDatabases(); err != nil {
+		return fmt.Errorf("ledger: close: %w", err)
+	}
+	return nil
+}
+
+func (l *Ledger) closeDatabases() error {
+	var errs []error
+	if l.readDB != nil {
+		errs = append(errs, l.readDB.Close())
+	}
+	if l.writes.tx != nil {
+		errs = append(errs, l.writes.tx.close())
+	}
+	if l.writeDB != nil {
+		errs = append(errs, l.writeDB.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// syncFolder makes the names in a folder durable.
+func syncFolder(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// micros is the form of a time in the database; it keeps microseconds.
+func micros(t time.Time) int64 { return t.UnixMicro() }
+
+// fromMicros is the time of n in UTC, the zero time where n is NULL.
+func fromMicros(n sql.NullInt64) time.Time {
+	if !n.Valid {
+		return time.Time{}
+	}
+	return time.UnixMicro(n.Int64).UTC()
+}
+
+// timeColumn scans microseconds, or NULL, into a time.
+type timeColumn struct{ t *time.Time }
+
+// Scan takes the column's value.
+func (c timeColumn) Scan(v any) error {
+	var n sql.NullInt64
+	if err := n.Scan(v); err != nil {
+		return err
+	}
+	*c.t = fromMicros(n)
+	return nil
+}

@@ -1,0 +1,54 @@
+package ledger
+
+import (
+	"embed"
+	"fmt"
+	"io/fs"
+)
+
+//go:embed migrations/*.sql
+var migrationFiles embed.FS
+
+// migrations returns the schema's steps; step i leads from version i to i+1.
+func migrations() ([]string, error) {
+	names, err := fs.Glob(migrationFiles, "migrations/*.sql")
+	if err != nil {
+		return nil, err
+	}
+	var steps []string
+	for _, name := range names {
+		b, err := migrationFiles.ReadFile(name)
+		if err != nil {
+			return nil, err
+		}
+		steps = append(steps, string(b))
+	}
+	return steps, nil
+}
+
+// migrate brings the schema up to date, each step in a transaction of its own.
+func migrate(t *tx) error {
+	steps, err := migrations()
+	if err != nil {
+		return err
+	}
+	return migrateBy(t, steps)
+}
+
+func migrateBy(t *tx, steps []string) error {
+	var version int
+	if err := t.conn.QueryRowContext(t.ctx, "PRAGMA user_version").Scan(&version); err != nil {
+		return err
+	}
+	if version > len(steps) {
+		return fmt.Errorf("schema version %d is from a newer release, this one knows %d: start the newer release", version, len(steps))
+	}
+	for ; version < len(steps); version++ {
+		script := fmt.Sprintf("BEGIN IMMEDIATE;\n%s;\nPRAGMA user_version = %d;\nCOMMIT", steps[version], version+1)
+		if _, err := t.conn.ExecContext(t.ctx, script); err != nil {
+			_, _ = t.conn.ExecContext(t.ctx, "ROLLBACK")
+			return fmt.Errorf("schema version %d: %w", version+1, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,62 @@
+package ledger
+
+import (
+	"fmt"
+	"time"
+
+	"endogate/dicomnode/dicom"
+)
+
+// insertObjects writes objects with their alternates and puts them on the way.
+func (t *tx) insertObjects(study int64, objects []Object, at time.Time) error {
+	for _, o := range objects {
+		if err := t.insertObject(study, o, at); err != nil {
+			return fmt.Errorf("object %s: %w", o.Instance.SOPInstanceUID, err)
+		}
+	}
+	return nil
+}
+
+func (t *tx) insertObject(study int64, o Object, at time.Time) error {
+	id, err := t.insertObjectRow(study, o, nil, at)
+	if err != nil {
+		return err
+	}
+	d := Delivery{
+		Entry: o.Entry, Instance: o.Instance, TransferSyntaxUID: transferSyntax(o),
+		Purpose: o.Purpose, Rank: o.Rank, State: StatePending, NextAt: at,
+	}
+	if twin := o.Alternate; twin != nil {
+		d.Alternate = twin.Entry
+		like := *twin
+		like.Purpose, like.Model, like.Source, like.Frame, like.Revision = o.Purpose, o.Model, o.Source, o.Frame, o.Revision
+		if _, err := t.insertObjectRow(study, like, &id, at); err != nil {
+			return err
+		}
+	}
+	detail := o.Purpose
+	if o.Revision > 0 {
+		detail = fmt.Sprintf("%s, revision %d", o.Purpose, o.Revision)
+	}
+	made := event{study: study, instance: o.Instance.SOPInstanceUID, entry: o.Entry, what: EventMade, at: at, detail: detail}
+	if err := t.event(made); err != nil {
+		return err
+	}
+	return t.deliver(study, d, o.Destinations)
+}
+
+func (t *tx) insertObjectRow(study int64, o Object, twinOf *int64, at time.Time) (int64, error) {
+	return t.insert(`INSERT INTO object
+		(entry, study, series_instance_uid, sop_class_uid, sop_instance_uid, transfer_syntax_uid, purpose, model, source, frame,
+		 revision, twin_of, made_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		o.Entry, study, o.Instance.SeriesInstanceUID, o.Instance.SOPClassUID, o.Instance.SOPInstanceUID, transferSyntax(o),
+		o.Purpose, o.Model, o.Source, o.Frame, o.Revision, twinOf, micros(at))
+}
+
+func transferSyntax(o Object) dicom.UID {
+	if o.TransferSyntaxUID == "" {
+		return dicom.ExplicitVRLittleEndian
+	}
+	return o.TransferSyntaxUID
+}

@@ -1,0 +1,320 @@
+package ledger
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"endogate/dicomnode/dicom"
+)
+
+// Position returns the Seq of the last spool entry that the ledger has taken in.
+func (l *Ledger) Position(ctx context.Context) (uint64, error) {
+	var n int64
+	if err := l.readDB.QueryRowContext(ctx, "SELECT position FROM meta").Scan(&n); err != nil {
+		return 0, fmt.Errorf("ledger: position: %w", err)
+	}
+	return uint64(n), nil
+}
+
+// Receive takes in receipts, in the order of their Seq, and moves the position to position.
+// It returns a verdict for each. Receipts that are in already change nothing and get the
+// verdict they got before, so a batch that a crash cut short is simply given again. The entry
+// of a duplicate is not needed: the caller releases it.
+func (l *Ledger) Receive(ctx context.Context, receipts []Receipt, position uint64) ([]Verdict, error) {
+	var verdicts []Verdict
+	err := l.write(ctx, func(t *tx) error {
+		b := &batch{tx: t, studies: map[dicom.UID]*arrivals{}, exams: map[examKey]*arrivals{}}
+		verdicts = make([]Verdict, len(receipts))
+		if err := t.row("SELECT position FROM meta", nil, &b.position); err != nil {
+			return err
+		}
+		for i, r := range receipts {
+			var err error
+			if verdicts[i], err = b.receive(r); err != nil {
+				return fmt.Errorf("entry %s: %w", r.ID, err)
+			}
+		}
+		return b.finish(position)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("ledger: receive: %w", err)
+	}
+	return verdicts, nil
+}
+
+// batch is one call of Receive. Studies and exams are touched once in it, however many
+// instances they get.
+type batch struct {
+	*tx
+	position int64
+	studies  map[dicom.UID]*arrivals
+	exams    map[examKey]*arrivals
+}
+
+type examKey struct {
+	study        int64
+	route, model string
+}
+
+// arrivals is a study or exam that a batch has touched.
+type arrivals struct {
+	id          int64
+	first, last time.Time
+	version     int64 // exam
+}
+
+func (a *arrivals) add(at time.Time) {
+	if at.After(a.last) {
+		a.last = at
+	}
+}
+
+func (b *batch) receive(r Receipt) (Verdict, error) {
+	k, err := b.lookUp(r)
+	if err != nil {
+		return 0, err
+	}
+	switch {
+	case k.in:
+		return k.verdict, nil
+	case k.verdict == Duplicate && int64(r.Seq) <= b.position:
+		return Duplicate, nil // its event is there already
+	case k.verdict == Duplicate:
+		return Duplicate, b.event(event{
+			study: k.study, instance: r.Header.SOPInstanceUID, entry: k.entry, what: EventDuplicate, at: r.At,
+			detail: "from " + r.CallingAE, merge: "duplicate " + k.entry,
+		})
+	}
+	return k.verdict, b.record(r, k.verdict)
+}
+
+// known is what the ledger has of a receipt's SOP Instance UID.
+type known struct {
+	verdict Verdict
+	in      bool // this very entry
+	study   int64
+	entry   string // the duplicate's
+}
+
+func (b *batch) lookUp(r Receipt) (known, error) {
+	rows, err := b.rows("SELECT entry, study, digest, state FROM instance WHERE sop_instance_uid = ?", r.Header.SOPInstanceUID)
+	if err != nil {
+		return known{}, err
+	}
+	defer func() { _ = rows.Close() }()
+	var k known
+	for rows.Next() {
+		var entry, digest string
+		var study int64
+		var state State
+		if err := rows.Scan(&entry, &study, &digest, &state); err != nil {
+			return known{}, err
+		}
+		switch {
+		case entry == r.ID && state == StateConflicting:
+			return known{verdict: Conflict, in: true}, nil
+		case entry == r.ID:
+			return known{verdict: New, in: true}, nil
+		case digest == r.Digest:
+			k = known{verdict: Duplicate, study: study, entry: entry}
+		case k.verdict == New:
+			k.verdict = Conflict
+		}
+	}
+	return k, rows.Err()
+}
+
+// record writes a receipt that is kept.
+func (b *batch) record(r Receipt, v Verdict) error {
+	study, err := b.study(r)
+	if err != nil {
+		return err
+	}
+	in := instanceRow{r: r, study: study, state: StateQueued}
+	switch {
+	case v == Conflict:
+		in.state, in.reason = StateConflicting, "another data set of the same SOP Instance UID was received before"
+	case r.Skip != "" || len(r.Models) == 0:
+		in.state, in.reason = StateNotAnalysed, r.Skip
+	}
+	if in.id, err = b.insertInstance(in); err != nil {
+		return err
+	}
+	if err := b.event(in.event(EventReceived, fmt.Sprintf("from %s, %d bytes", r.CallingAE, r.Size))); err != nil {
+		return err
+	}
+	switch in.state {
+	case StateConflicting:
+		err = b.event(in.event(EventConflict, in.reason))
+	case StateNotAnalysed:
+		err = b.event(in.event(EventNotAnalysed, in.reason))
+	}
+	if err != nil {
+		return err
+	}
+	if v != Conflict {
+		if err := b.makeJobs(in); err != nil {
+			return err
+		}
+	}
+	return b.forward(in)
+}
+
+// instanceRow is a row of instance being made.
+type instanceRow struct {
+	r      Receipt
+	id     int64
+	study  int64
+	state  State
+	reason string
+}
+
+func (in instanceRow) event(what What, detail string) event {
+	return event{study: in.study, instance: in.r.Header.SOPInstanceUID, entry: in.r.ID, what: what, at: in.r.At, detail: detail}
+}
+
+const upsertStudy = `INSERT INTO study
+	(study_instance_uid, patient_id, patient_name, accession_number, study_date, study_time, study_description, first_at, last_at)
+	VALUES (?, ?, ?, ?, ?, ?, ?, ?8, ?8)
+	ON CONFLICT (study_instance_uid) DO UPDATE SET
+		patient_id = coalesce(nullif(patient_id, ''), excluded.patient_id),
+		patient_name = coalesce(nullif(patient_name, ''), excluded.patient_name),
+		accession_number = coalesce(nullif(accession_number, ''), excluded.accession_number),
+		study_date = coalesce(nullif(study_date, ''), excluded.study_date),
+		study_time = coalesce(nullif(study_time, ''), excluded.study_time),
+		study_description = coalesce(nullif(study_description, ''), excluded.study_description),
+		last_at = max(last_at, excluded.last_at)
+	RETURNING id`
+
+func (b *batch) study(r Receipt) (int64, error) {
+	h := r.Header
+	a, ok := b.studies[h.StudyInstanceUID]
+	if !ok {
+		a = &arrivals{first: r.At, last: r.At}
+		err := b.row(upsertStudy, []any{
+			h.StudyInstanceUID, h.PatientID, h.PatientName, h.AccessionNumber,
+			h.StudyDate, h.StudyTime, h.StudyDescription, micros(r.At),
+		}, &a.id)
+		if err != nil {
+			return 0, err
+		}
+		b.studies[h.StudyInstanceUID] = a
+	}
+	a.add(r.At)
+	return a.id, nil
+}
+
+const insertInstance = `INSERT INTO instance
+	(entry, seq, study, series_instance_uid, sop_class_uid, sop_instance_uid, transfer_syntax_uid, calling_ae, called_ae,
+	 received_at, size, digest, route, instance_number, header, state, reason)
+	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+
+func (b *batch) insertInstance(in instanceRow) (int64, error) {
+	r, h := in.r, in.r.Header
+	h.SOPInstance = dicom.SOPInstance{} // has columns of its own
+	header, err := json.Marshal(h)
+	if err != nil {
+		return 0, err
+	}
+	at := r.Header.SOPInstance
+	return b.insert(insertInstance, r.ID, int64(r.Seq), in.study, at.SeriesInstanceUID, at.SOPClassUID, at.SOPInstanceUID,
+		r.TransferSyntaxUID, r.CallingAE, r.CalledAE, micros(r.At), r.Size, r.Digest, r.Route, h.InstanceNumber,
+		string(header), in.state, in.reason)
+}
+
+// makeJobs makes the jobs of an instance, or with Skip the rows that let its exams know of it.
+func (b *batch) makeJobs(in instanceRow) error {
+	state := StateOpen
+	if in.state == StateNotAnalysed {
+		state = StateSkipped
+	}
+	for _, model := range in.r.Models {
+		exam, err := b.exam(in, model)
+		if err != nil {
+			return err
+		}
+		if err := b.makeJob(in, model, state, exam); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *batch) makeJob(in instanceRow, model string, state State, exam *arrivals) error {
+	id := JobID(in.r.ID, model)
+	if state == StateOpen {
+		_, err := b.exec("INSERT INTO job (name, instance, study, exam, model, state) VALUES (?, ?, ?, ?, ?, 'open')",
+			id, in.id, in.study, exam.id, model)
+		if err != nil {
+			return err
+		}
+		return b.event(in.event(EventQueued, "for "+model))
+	}
+	_, err := b.exec(`INSERT INTO job (name, instance, study, exam, model, state, ended_at, version, reason)
+		VALUES (?, ?, ?, ?, ?, 'skipped', ?, ?, ?)`,
+		id, in.id, in.study, exam.id, model, micros(in.r.At), exam.version, in.reason)
+	if err != nil {
+		return err
+	}
+	_, err = b.exec("UPDATE exam SET results = version WHERE id = ?", exam.id)
+	return err
+}
+
+const upsertExam = `INSERT INTO exam (study, route, model, state, first_at, last_at, since, version)
+	VALUES (?1, ?2, ?3, 'open', ?4, ?4, ?4, 1)
+	ON CONFLICT (study, route, model) DO UPDATE SET
+		last_at = max(last_at, excluded.last_at),
+		since = iif(state = 'open', since, excluded.since),
+		version = version + 1, state = 'open', reason = ''
+	RETURNING id, version`
+
+// exam returns the exam of an instance, which has something new in it from now on.
+func (b *batch) exam(in instanceRow, model string) (*arrivals, error) {
+	key := examKey{in.study, in.r.Route, model}
+	a, ok := b.exams[key]
+	if !ok {
+		a = &arrivals{first: in.r.At, last: in.r.At}
+		err := b.row(upsertExam, []any{in.study, in.r.Route, model, micros(in.r.At)}, &a.id, &a.version)
+		if err != nil {
+			return nil, err
+		}
+		b.exams[key] = a
+	}
+	a.add(in.r.At)
+	return a, nil
+}
+
+// forward makes the deliveries of the data set itself. Those of a conflict wait for a person:
+// the modality was told that we have it, but a PACS may take one of the two for the other.
+func (b *batch) forward(in instanceRow) error {
+	d := Delivery{
+		Entry: in.r.ID, Instance: in.r.Header.SOPInstance, TransferSyntaxUID: in.r.TransferSyntaxUID,
+		Purpose: "source", Rank: RankSource, State: StatePending, NextAt: in.r.At,
+	}
+	if in.state == StateConflicting {
+		d.State, d.Reason = StateParked, in.reason
+	}
+	return b.deliver(in.study, d, in.r.Forward)
+}
+
+// finish writes what the batch has gathered.
+func (b *batch) finish(position uint64) error {
+	for _, a := range b.studies {
+		if a.last.After(a.first) {
+			if _, err := b.exec("UPDATE study SET last_at = max(last_at, ?) WHERE id = ?", micros(a.last), a.id); err != nil {
+				return err
+			}
+		}
+	}
+	for _, a := range b.exams {
+		if a.last.After(a.first) {
+			if _, err := b.exec("UPDATE exam SET last_at = max(last_at, ?) WHERE id = ?", micros(a.last), a.id); err != nil {
+				return err
+			}
+		}
+	}
+	_, err := b.exec("UPDATE meta SET position = max(position, ?)", int64(position))
+	return err
+}

@@ -1,0 +1,97 @@
+package ledger
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"endogate/dicomnode/dicom"
+)
+
+const releasableInstances = `SELECT i.entry FROM instance i
+	WHERE i.released_at IS NULL AND i.received_at < ?
+	AND NOT EXISTS (SELECT 1 FROM job j JOIN exam e ON e.id = j.exam WHERE j.instance = i.id
+		AND (j.state IN ('open', 'parked') OR e.state <> 'reported' OR e.open_jobs > 0))
+	AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.entry = i.entry AND d.state IN ('pending', 'parked'))
+	ORDER BY i.received_at LIMIT ?`
+
+const releasableObjects = `SELECT o.entry FROM object o
+	WHERE o.released_at IS NULL AND o.made_at < ?
+	AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.entry = o.entry AND d.state IN ('pending', 'parked'))
+	AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.alternate = o.entry AND d.alternate <> '' AND d.state IN ('pending', 'parked'))
+	ORDER BY o.made_at LIMIT ?`
+
+// Releasable returns at most limit spool entries, received or made before the given time, that
+// nothing needs any more: their jobs, exams and deliveries have ended. What is parked has not
+// ended. The caller calls MarkReleased and then releases them in the spool.
+func (l *Ledger) Releasable(ctx context.Context, before time.Time, limit int) ([]string, error) {
+	ids, err := query(ctx, l.readDB, scanString, releasableInstances, micros(before), limit)
+	if err != nil {
+		return nil, fmt.Errorf("ledger: releasable: %w", err)
+	}
+	more, err := query(ctx, l.readDB, scanString, releasableObjects, micros(before), limit-len(ids))
+	if err != nil {
+		return nil, fmt.Errorf("ledger: releasable: %w", err)
+	}
+	return append(ids, more...), nil
+}
+
+// MarkReleased notes that the bytes of the entries ids are to go from the spool. Entries that
+// are marked or unknown are passed over.
+func (l *Ledger) MarkReleased(ctx context.Context, ids []string, at time.Time) error {
+	err := l.write(ctx, func(t *tx) error {
+		for _, id := range ids {
+			if err := t.markReleased(id, at); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("ledger: mark released: %w", err)
+	}
+	return nil
+}
+
+func (t *tx) markReleased(id string, at time.Time) error {
+	for _, table := range []string{"instance", "object"} {
+		n, err := t.exec("UPDATE "+table+" SET released_at = ? WHERE entry = ? AND released_at IS NULL", micros(at), id)
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			continue
+		}
+		var study int64
+		var uid dicom.UID
+		if err := t.row("SELECT study, sop_instance_uid FROM "+table+" WHERE entry = ?", []any{id}, &study, &uid); err != nil {
+			return err
+		}
+		return t.event(event{study: study, instance: uid, entry: id, what: EventReleased, at: at})
+	}
+	return nil
+}
+
+const neededEntries = `WITH ids AS (SELECT value AS entry FROM json_each(?))
+	SELECT entry FROM ids WHERE entry IN (SELECT entry FROM instance WHERE entry IN ids AND released_at IS NULL)
+	OR entry IN (SELECT entry FROM object WHERE entry IN ids AND released_at IS NULL)`
+
+// Needed returns which of the spool entries ids the ledger still needs. At start, before any
+// worker runs and after the ledger has caught up, the others are leftovers of a crash or
+// duplicates. Entries above Position are not known yet and must not be asked about.
+func (l *Ledger) Needed(ctx context.Context, ids []string) (map[string]bool, error) {
+	list, err := json.Marshal(ids)
+	if err != nil {
+		return nil, fmt.Errorf("ledger: needed: %w", err)
+	}
+	found, err := query(ctx, l.readDB, scanString, neededEntries, string(list))
+	if err != nil {
+		return nil, fmt.Errorf("ledger: needed: %w", err)
+	}
+	needed := make(map[string]bool, len(found))
+	for _, id := range found {
+		needed[id] = true
+	}
+	return needed, nil
+}

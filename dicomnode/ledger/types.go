@@ -1,0 +1,225 @@
+package ledger
+
+import (
+	"time"
+
+	"endogate/dicomnode/dicom"
+)
+
+// Receipt is a data set that the spool has taken in, with what is to become of it.
+type Receipt struct {
+	ID                  string // spool entry
+	Seq                 uint64
+	Header              dicom.Header
+	TransferSyntaxUID   dicom.UID
+	CallingAE, CalledAE string
+	At                  time.Time
+	Size                int64  // bytes of the data set
+	Digest              string // SHA-256 of the data set, hex
+
+	Route   string
+	Models  []string // one job each; with Skip, the exams in which it counts as not analysed
+	Forward []string // destinations that get the data set itself
+	Skip    string   // why it is not analysed; no job is made
+}
+
+// Verdict is what Receive found a receipt to be.
+type Verdict int
+
+// The verdicts.
+const (
+	New       Verdict = iota
+	Duplicate         // SOP Instance UID and digest of one that is kept: its entry is not needed
+	Conflict          // SOP Instance UID of one that is kept, other bytes: kept, flagged, not analysed
+)
+
+// String returns the verdict in lower case.
+func (v Verdict) String() string {
+	switch v {
+	case New:
+		return "new"
+	case Duplicate:
+		return "duplicate"
+	case Conflict:
+		return "conflict"
+	}
+	return "unknown"
+}
+
+// State is where a row is in its life; the package comment has the diagrams.
+type State string
+
+// The states.
+const (
+	StateQueued      State = "queued"       // instance
+	StateAnalysed    State = "analysed"     // instance
+	StateFailed      State = "failed"       // instance
+	StateNotAnalysed State = "not-analysed" // instance
+	StateConflicting State = "conflict"     // instance
+	StateOpen        State = "open"         // job, exam
+	StateDone        State = "done"         // job, delivery
+	StateSkipped     State = "skipped"      // job
+	StateReported    State = "reported"     // exam
+	StatePending     State = "pending"      // delivery
+	StateParked      State = "parked"       // job, exam, delivery
+	StateDiscarded   State = "discarded"    // job, delivery
+)
+
+// Job is the analysis of one instance by one model.
+type Job struct {
+	ID         string // entry + "." + model
+	Entry      string // in the spool
+	Model      string
+	Instance   dicom.SOPInstance
+	State      State
+	Attempts   int       // since the last retry
+	Retries    int       // how often RetryJob opened it again
+	InferredAt time.Time // start of the first attempt, microseconds, UTC; zero before
+	EndedAt    time.Time
+	Reason     string // why it was parked or skipped
+}
+
+// JobID returns the ID of the job of model on a spool entry.
+func JobID(entry, model string) string { return entry + "." + model }
+
+// Code is a coded concept (PS3.3 8).
+type Code struct {
+	Value   string `json:"value"`
+	Scheme  string `json:"scheme"`
+	Meaning string `json:"meaning"`
+}
+
+// Finding is one class that a model saw in a frame.
+type Finding struct {
+	Frame       int            `json:"frame"` // from 1
+	Class       string         `json:"class"`
+	Probability float64        `json:"probability"` // 0..1
+	Threshold   float64        `json:"threshold"`   // 0..1
+	Role        string         `json:"role,omitempty"`
+	Heatmap     dicom.UID      `json:"heatmap,omitempty"`  // SOP Instance UID of its heatmap
+	Contours    [][][2]float64 `json:"contours,omitempty"` // closed polygons, source pixels (column, row)
+	Finding     Code           `json:"finding,omitzero"`
+	Site        Code           `json:"site,omitzero"`
+}
+
+// FrameResult is what a model saw in one frame.
+type FrameResult struct {
+	Frame    int // from 1
+	Rows     int // of the source, pixels
+	Columns  int
+	Findings []Finding
+	Scores   map[string]float64 // class to probability
+	Note     string             // what a reader of the result should know
+}
+
+// Object is a SOP Instance that was made here and stands in the spool.
+type Object struct {
+	Entry             string
+	Instance          dicom.SOPInstance
+	TransferSyntaxUID dicom.UID // empty: Explicit VR Little Endian
+	Purpose           string    // heatmap, sr, kos
+	Model             string
+	Source            dicom.UID // SOP Instance UID it was made from
+	Frame             int       // of the source, from 1; 0 for none
+	Revision          int       // of the report, from 1; 0 for none
+	Rank              int       // order of delivery within a destination, low first
+	Destinations      []string
+	Alternate         *Object // to send where the peer refuses this one's SOP class
+
+	// Only in views.
+	State      State // of its deliveries, the one that asks for most attention; empty: it has none
+	MadeAt     time.Time
+	ReleasedAt time.Time // of its bytes; zero while they are kept
+	TwinOf     dicom.UID // SOP Instance UID of the object that this is the alternate of
+}
+
+// Ranks of deliveries.
+const (
+	RankSource  = 0
+	RankHeatmap = 10
+	RankSR      = 20
+	RankKOS     = 30
+)
+
+// Exam is what a report is about: the instances of a study on one route, seen by one model.
+type Exam struct {
+	ID               int64
+	StudyInstanceUID dicom.UID
+	Route, Model     string
+	State            State
+	Reason           string    // why it was parked
+	Revision         int       // of the report to be made, from 1; in views: of the last one made
+	FirstAt, LastAt  time.Time // arrivals
+	ReportedAt       time.Time // of the last revision
+	OpenJobs         int
+	Version          int64 // what ExamResults returns and FinishReport covers
+}
+
+// ExamResult is what became of one instance of an exam.
+type ExamResult struct {
+	Entry             string
+	Instance          dicom.SOPInstance
+	Header            dicom.Header
+	TransferSyntaxUID dicom.UID
+	InferredAt        time.Time
+	Frames            []FrameResult
+	Failed            string // why it has no result; empty: it has
+	Released          bool   // its bytes are no longer in the spool
+}
+
+// Delivery is one entry on its way to one destination.
+type Delivery struct {
+	ID                int64
+	Destination       string
+	Entry             string // in the spool
+	Alternate         string // entry to send where the peer refuses the SOP class; may be empty
+	Instance          dicom.SOPInstance
+	TransferSyntaxUID dicom.UID
+	Purpose           string // source, heatmap, sr, kos
+	Rank              int
+	State             State
+	Attempts          int
+	NextAt            time.Time
+	EndedAt           time.Time
+	Used              string // entry that the peer took
+	Status            string // (0000,0900) of the last answer, four hexadecimal digits; empty: no answer
+	Reason            string
+}
+
+// What names a step in the timeline.
+type What string
+
+// The steps.
+const (
+	EventReceived          What = "received"
+	EventDuplicate         What = "duplicate"
+	EventConflict          What = "conflict"
+	EventQueued            What = "queued"
+	EventNotAnalysed       What = "not-analysed"
+	EventAnalysed          What = "analysed"
+	EventParked            What = "parked"
+	EventRetried           What = "retried"
+	EventDiscarded         What = "discarded"
+	EventMade              What = "made"
+	EventReported          What = "reported"
+	EventReportParked      What = "report-parked"
+	EventDelivered         What = "delivered"
+	EventDeferred          What = "deferred"
+	EventDeliveryParked    What = "delivery-parked"
+	EventDeliveryUnparked  What = "delivery-unparked"
+	EventDeliveryDiscarded What = "delivery-discarded"
+	EventReleased          What = "released"
+)
+
+// Event is a step of a SOP Instance, or of an exam as a whole. Steps that repeat are one event.
+type Event struct {
+	At             time.Time // first time
+	LastAt         time.Time
+	Count          int
+	SOPInstanceUID dicom.UID // empty: the exam as a whole
+	Entry          string
+	What           What
+	Destination    string
+	Status         string // four hexadecimal digits
+	Detail         string // no patient data
+}

@@ -1,0 +1,291 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"endogate/dicomnode/dicom"
+)
+
+// StudyStatus is how a study stands as a whole.
+type StudyStatus string
+
+// The statuses, the first that applies.
+const (
+	StudyParked  StudyStatus = "parked"  // something waits for a person
+	StudyWorking StudyStatus = "working" // jobs, reports or deliveries are open
+	StudyDone    StudyStatus = "done"
+
+	// StudyConflict is a filter only: an instance came twice with different bytes.
+	StudyConflict StudyStatus = "conflict"
+)
+
+// StudyFilter picks studies. Empty fields pick all.
+type StudyFilter struct {
+	PatientID, Accession string
+	StudyUID             dicom.UID
+	Status               StudyStatus
+	Limit                int // 0: 100
+	Offset               int
+}
+
+// Study is a study as a list shows it. It has patient data.
+type Study struct {
+	StudyInstanceUID       dicom.UID
+	PatientID, PatientName string
+	AccessionNumber        string
+	StudyDate, StudyTime   string // DA and TM as received
+	StudyDescription       string
+	FirstAt, LastAt        time.Time // instances received
+	Instances, Conflicts   int
+	Open                   int // jobs, exams and deliveries with work to do
+	Parked                 int // jobs, exams and deliveries that wait for a person
+	Status                 StudyStatus
+	id                     int64
+}
+
+// InstanceView is a received instance with its jobs.
+type InstanceView struct {
+	Entry               string
+	Instance            dicom.SOPInstance
+	Header              dicom.Header
+	TransferSyntaxUID   dicom.UID
+	CallingAE, CalledAE string
+	ReceivedAt          time.Time
+	Size                int64
+	Digest              string
+	Route               string
+	State               State
+	Reason              string
+	ReleasedAt          time.Time // zero while its bytes are kept
+	Jobs                []JobView
+}
+
+// JobView is a job with its results.
+type JobView struct {
+	Job
+	Frames []FrameResult
+}
+
+// StudyDetail is all that is known of a study. It has patient data.
+type StudyDetail struct {
+	Study
+	InstanceViews []InstanceView
+	Exams         []Exam
+	Objects       []Object
+	Deliveries    []Delivery
+	Events        []Event // in the order they first happened
+}
+
+const selectStudy = `SELECT id, study_instance_uid, patient_id, patient_name, accession_number, study_date, study_time,
+	study_description, first_at, last_at, instances, conflicts, open, parked FROM study `
+
+func scanStudy(rows *sql.Rows) (Study, error) {
+	var s Study
+	err := rows.Scan(&s.id, &s.StudyInstanceUID, &s.PatientID, &s.PatientName, &s.AccessionNumber, &s.StudyDate, &s.StudyTime,
+		&s.StudyDescription, timeColumn{&s.FirstAt}, timeColumn{&s.LastAt}, &s.Instances, &s.Conflicts, &s.Open, &s.Parked)
+	switch {
+	case s.Parked > 0:
+		s.Status = StudyParked
+	case s.Open > 0:
+		s.Status = StudyWorking
+	default:
+		s.Status = StudyDone
+	}
+	return s, err
+}
+
+// where returns the conditions of f with their arguments.
+func (f StudyFilter) where() (string, []any, error) {
+	var conditions []string
+	var args []any
+	for _, c := range []struct{ column, value string }{
+		{"study_instance_uid", string(f.StudyUID)},
+		{"patient_id", f.PatientID},
+		{"accession_number", f.Accession},
+	} {
+		if c.value != "" {
+			conditions = append(conditions, c.column+" = ?")
+			args = append(args, c.value)
+		}
+	}
+	switch f.Status {
+	case "":
+	case StudyParked:
+		conditions = append(conditions, "parked > 0")
+	case StudyWorking:
+		conditions = append(conditions, "open > 0 AND parked = 0")
+	case StudyDone:
+		conditions = append(conditions, "open = 0 AND parked = 0")
+	case StudyConflict:
+		conditions = append(conditions, "conflicts > 0")
+	default:
+		return "", nil, fmt.Errorf("status %q: not one of parked, working, done, conflict", f.Status)
+	}
+	if len(conditions) == 0 {
+		return "", nil, nil
+	}
+	return "WHERE " + strings.Join(conditions, " AND ") + " ", args, nil
+}
+
+// Studies returns the studies that f picks, the one with the newest instance first.
+func (l *Ledger) Studies(ctx context.Context, f StudyFilter) ([]Study, error) {
+	where, args, err := f.where()
+	if err != nil {
+		return nil, fmt.Errorf("ledger: studies: %w", err)
+	}
+	args = append(args, limit(f.Limit), f.Offset)
+	studies, err := query(ctx, l.readDB, scanStudy, selectStudy+where+"ORDER BY last_at DESC, id DESC LIMIT ? OFFSET ?", args...)
+	if err != nil {
+		return nil, fmt.Errorf("ledger: studies: %w", err)
+	}
+	return studies, nil
+}
+
+func limit(n int) int {
+	if n <= 0 {
+		return 100
+	}
+	return n
+}
+
+// Study returns all that is known of a study, or ErrNotFound.
+func (l *Ledger) Study(ctx context.Context, uid dicom.UID) (StudyDetail, error) {
+	studies, err := query(ctx, l.readDB, scanStudy, selectStudy+"WHERE study_instance_uid = ?", uid)
+	if err == nil && len(studies) == 0 {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return StudyDetail{}, fmt.Errorf("ledger: study %s: %w", uid, err)
+	}
+	return l.detail(ctx, studies[0])
+}
+
+func (l *Ledger) detail(ctx context.Context, s Study) (StudyDetail, error) {
+	d := StudyDetail{Study: s}
+	var err error
+	if d.InstanceViews, err = l.instances(ctx, s.id); err != nil {
+		return StudyDetail{}, fmt.Errorf("ledger: study %s: instances: %w", s.StudyInstanceUID, err)
+	}
+	d.Exams, err = query(ctx, l.readDB, scanExam, selectExam+"WHERE e.study = ? ORDER BY e.id", s.id)
+	if err != nil {
+		return StudyDetail{}, fmt.Errorf("ledger: study %s: exams: %w", s.StudyInstanceUID, err)
+	}
+	d.Objects, err = query(ctx, l.readDB, scanObject, selectObject+"WHERE o.study = ? ORDER BY o.id", s.id)
+	if err != nil {
+		return StudyDetail{}, fmt.Errorf("ledger: study %s: objects: %w", s.StudyInstanceUID, err)
+	}
+	d.Deliveries, err = query(ctx, l.readDB, scanDelivery, selectDelivery+"WHERE d.study = ? ORDER BY d.rank, d.id", s.id)
+	if err != nil {
+		return StudyDetail{}, fmt.Errorf("ledger: study %s: deliveries: %w", s.StudyInstanceUID, err)
+	}
+	d.Events, err = query(ctx, l.readDB, scanEvent, selectEvent, s.id)
+	if err != nil {
+		return StudyDetail{}, fmt.Errorf("ledger: study %s: events: %w", s.StudyInstanceUID, err)
+	}
+	d.addDestinations()
+	return d, nil
+}
+
+// addDestinations fills in where objects go and how that stands.
+func (d *StudyDetail) addDestinations() {
+	for i := range d.Objects {
+		o := &d.Objects[i]
+		for _, v := range d.Deliveries {
+			if v.Entry == o.Entry {
+				o.Destinations = append(o.Destinations, v.Destination)
+				o.State = worse(o.State, v.State)
+				o.Rank = v.Rank
+			}
+		}
+	}
+}
+
+// worse returns the state that says more about what is still to be done.
+func worse(a, b State) State {
+	for _, s := range []State{StateParked, StatePending, StateDiscarded} {
+		if a == s || b == s {
+			return s
+		}
+	}
+	return b
+}
+
+const selectInstance = `SELECT i.entry, i.sop_class_uid, i.sop_instance_uid, i.series_instance_uid, s.study_instance_uid,
+	i.header, i.transfer_syntax_uid, i.calling_ae, i.called_ae, i.received_at, i.size, i.digest, i.route, i.state, i.reason,
+	i.released_at FROM instance i JOIN study s ON s.id = i.study WHERE i.study = ? ORDER BY i.instance_number, i.id`
+
+func scanInstance(rows *sql.Rows) (InstanceView, error) {
+	var v InstanceView
+	var header string
+	in := &v.Instance
+	err := rows.Scan(&v.Entry, &in.SOPClassUID, &in.SOPInstanceUID, &in.SeriesInstanceUID, &in.StudyInstanceUID,
+		&header, &v.TransferSyntaxUID, &v.CallingAE, &v.CalledAE, timeColumn{&v.ReceivedAt}, &v.Size, &v.Digest, &v.Route,
+		&v.State, &v.Reason, timeColumn{&v.ReleasedAt})
+	if err != nil {
+		return InstanceView{}, err
+	}
+	if err := json.Unmarshal([]byte(header), &v.Header); err != nil {
+		return InstanceView{}, fmt.Errorf("header of entry %s: %w", v.Entry, err)
+	}
+	v.Header.SOPInstance = v.Instance
+	return v, nil
+}
+
+// instances returns the instances of a study with their jobs and results.
+func (l *Ledger) instances(ctx context.Context, study int64) ([]InstanceView, error) {
+	views, err := query(ctx, l.readDB, scanInstance, selectInstance, study)
+	if err != nil {
+		return nil, err
+	}
+	jobs, err := query(ctx, l.readDB, scanJob, selectJob+"WHERE j.instance IN (SELECT id FROM instance WHERE study = ?) ORDER BY j.id", study)
+	if err != nil {
+		return nil, err
+	}
+	frames, err := query(ctx, l.readDB, scanJobFrame, `SELECT j.name, f.frame, f.rows, f.columns, f.scores, f.findings, f.note
+		FROM frame f JOIN job j ON j.id = f.job
+		WHERE j.instance IN (SELECT id FROM instance WHERE study = ?) ORDER BY f.job, f.frame`, study)
+	if err != nil {
+		return nil, err
+	}
+	framesOf := map[string][]FrameResult{}
+	for _, f := range frames {
+		framesOf[f.job] = append(framesOf[f.job], f.FrameResult)
+	}
+	jobsOf := map[string][]JobView{}
+	for _, j := range jobs {
+		jobsOf[j.Entry] = append(jobsOf[j.Entry], JobView{j, framesOf[j.ID]})
+	}
+	for i := range views {
+		views[i].Jobs = jobsOf[views[i].Entry]
+	}
+	return views, nil
+}
+
+const selectObject = `SELECT o.entry, o.sop_class_uid, o.sop_instance_uid, o.series_instance_uid, s.study_instance_uid,
+	o.transfer_syntax_uid, o.purpose, o.model, o.source, o.frame, o.revision, o.made_at, o.released_at,
+	coalesce((SELECT sop_instance_uid FROM object WHERE id = o.twin_of), '')
+	FROM object o JOIN study s ON s.id = o.study `
+
+func scanObject(rows *sql.Rows) (Object, error) {
+	var o Object
+	in := &o.Instance
+	err := rows.Scan(&o.Entry, &in.SOPClassUID, &in.SOPInstanceUID, &in.SeriesInstanceUID, &in.StudyInstanceUID,
+		&o.TransferSyntaxUID, &o.Purpose, &o.Model, &o.Source, &o.Frame, &o.Revision, timeColumn{&o.MadeAt},
+		timeColumn{&o.ReleasedAt}, &o.TwinOf)
+	return o, err
+}
+
+const selectEvent = `SELECT at, last_at, count, sop_instance_uid, entry, what, destination, status, detail
+	FROM event WHERE study = ? ORDER BY id`
+
+func scanEvent(rows *sql.Rows) (Event, error) {
+	var e Event
+	err := rows.Scan(timeColumn{&e.At}, timeColumn{&e.LastAt}, &e.Count, &e.SOPInstanceUID, &e.Entry, &e.What,
+		&e.Destination, &e.Status, &e.Detail)
+	return e, err
+}

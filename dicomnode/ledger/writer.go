@@ -1,0 +1,220 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"sync"
+)
+
+// maxGroup bounds how many callers' writes share a commit.
+const maxGroup = 256
+
+// tx is the one connection that writes, in a transaction. Its statements stay prepared.
+type tx struct {
+	ctx   context.Context // never ends: a write that has begun is finished
+	conn  *sql.Conn
+	stmts map[string]*sql.Stmt
+}
+
+func (t *tx) stmt(query string) (*sql.Stmt, error) {
+	if s, ok := t.stmts[query]; ok {
+		return s, nil
+	}
+	s, err := t.conn.PrepareContext(t.ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	t.stmts[query] = s
+	return s, nil
+}
+
+// exec runs query and returns how many rows it changed.
+func (t *tx) exec(query string, args ...any) (int64, error) {
+	s, err := t.stmt(query)
+	if err != nil {
+		return 0, err
+	}
+	r, err := s.ExecContext(t.ctx, args...)
+	if err != nil {
+		return 0, err
+	}
+	return r.RowsAffected()
+}
+
+// insert runs query and returns the ID of the new row.
+func (t *tx) insert(query string, args ...any) (int64, error) {
+	s, err := t.stmt(query)
+	if err != nil {
+		return 0, err
+	}
+	r, err := s.ExecContext(t.ctx, args...)
+	if err != nil {
+		return 0, err
+	}
+	return r.LastInsertId()
+}
+
+// row scans the first row of query; sql.ErrNoRows when there is none.
+func (t *tx) row(query string, args []any, dest ...any) error {
+	s, err := t.stmt(query)
+	if err != nil {
+		return err
+	}
+	return s.QueryRowContext(t.ctx, args...).Scan(dest...)
+}
+
+func (t *tx) rows(query string, args ...any) (*sql.Rows, error) {
+	s, err := t.stmt(query)
+	if err != nil {
+		return nil, err
+	}
+	return s.QueryContext(t.ctx, args...)
+}
+
+func (t *tx) close() error {
+	var errs []error
+	for _, s := range t.stmts {
+		errs = append(errs, s.Close())
+	}
+	return errors.Join(append(errs, t.conn.Close())...)
+}
+
+// pending is a caller's write that waits for a transaction.
+type pending struct {
+	do   func(*tx) error
+	err  error
+	turn chan bool // true: lead the next group; false: done
+}
+
+// writer orders the writes. One caller leads at a time: it alone uses tx.
+type writer struct {
+	mu      sync.Mutex
+	idle    sync.Cond
+	queue   []*pending
+	leading bool
+	stopped bool
+	tx      *tx
+}
+
+// write runs do in a transaction that it may share with other callers' writes; an error of do
+// undoes what do did and nothing else. It returns once the outcome is durable. do must not
+// keep rows open and may run on another goroutine.
+func (l *Ledger) write(ctx context.Context, do func(*tx) error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	p := &pending{do: do, turn: make(chan bool, 1)}
+	if !l.writes.join(p) {
+		return p.err
+	}
+	group := l.writes.take()
+	l.writes.run(group)
+	l.writes.handOver()
+	for _, q := range group[1:] {
+		q.turn <- false
+	}
+	return p.err
+}
+
+func (w *writer) join(p *pending) bool {
+	w.mu.Lock()
+	if w.stopped {
+		w.mu.Unlock()
+		p.err = ErrClosed
+		return false
+	}
+	w.queue = append(w.queue, p)
+	if !w.leading {
+		w.leading = true
+		w.mu.Unlock()
+		return true
+	}
+	w.mu.Unlock()
+	return <-p.turn
+}
+
+func (w *writer) take() []*pending {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n := min(len(w.queue), maxGroup)
+	group := w.queue[:n:n]
+	w.queue = w.queue[n:]
+	return group
+}
+
+func (w *writer) handOver() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.queue) > 0 {
+		w.queue[0].turn <- true
+		return
+	}
+	w.queue = nil
+	w.leading = false
+	w.idle.Broadcast()
+}
+
+// stop refuses new writes and waits for those under way. It reports false if it was called before.
+func (w *writer) stop() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.stopped {
+		return false
+	}
+	w.stopped = true
+	for w.leading {
+		w.idle.Wait()
+	}
+	return true
+}
+
+// run does the writes of group in one transaction and sets their errors.
+func (w *writer) run(group []*pending) {
+	if err := w.transact(group); err != nil {
+		// The rollback fails when SQLite has rolled back by itself; either way nothing is left.
+		_, _ = w.tx.exec("ROLLBACK")
+		for _, p := range group {
+			if p.err == nil {
+				p.err = err
+			}
+		}
+	}
+}
+
+// transact returns an error when the transaction as a whole was not committed.
+func (w *writer) transact(group []*pending) error {
+	if _, err := w.tx.exec("BEGIN IMMEDIATE"); err != nil {
+		return fmt.Errorf("ledger: begin: %w", err)
+	}
+	for _, p := range group {
+		if err := w.isolate(p, len(group) > 1); err != nil {
+			return err
+		}
+	}
+	if _, err := w.tx.exec("COMMIT"); err != nil {
+		return fmt.Errorf("ledger: commit: %w", err)
+	}
+	return nil
+}
+
+// isolate does the write of p so that its failure undoes p alone.
+func (w *writer) isolate(p *pending, shared bool) error {
+	if !shared {
+		p.err = p.do(w.tx)
+		return p.err
+	}
+	if _, err := w.tx.exec("SAVEPOINT caller"); err != nil {
+		return fmt.Errorf("ledger: savepoint: %w", err)
+	}
+	if p.err = p.do(w.tx); p.err != nil {
+		if _, err := w.tx.exec("ROLLBACK TO caller"); err != nil {
+			return fmt.Errorf("ledger: undo: %w", err)
+		}
+	}
+	if _, err := w.tx.exec("RELEASE caller"); err != nil {
+		return fmt.Errorf("ledger: savepoint: %w", err)
+	}
+	return nil
+}
