@@ -60,7 +60,9 @@ func (h *storing) count() int {
 // handlerFunc is a handler that is one function.
 type handlerFunc func(ctx context.Context, req *dicomnode.StoreRequest) error
 
-func (f handlerFunc) Store(ctx context.Context, req *dicomnode.StoreRequest) error { return f(ctx, req) }
+func (f handlerFunc) Store(ctx context.Context, req *dicomnode.StoreRequest) error {
+	return f(ctx, req)
+}
 
 // newServer returns a server that takes endoscopic images and secondary captures from any title of this machine.
 func newServer(h dicomnode.Handler) *dicomnode.Server {

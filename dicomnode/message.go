@@ -186,39 +186,43 @@ type errDataset struct{ error }
 
 func (e errDataset) Unwrap() error { return e.error }
 
-// writeMessage sends a command set and the data set that follows it, one write a PDU, the command with the first.
-// One byte is read ahead, because the last fragment has to say that it is the last.
+// writeLength is how many bytes of small PDUs go out in one write.
+const writeLength = 64 << 10
+
+// writeMessage sends a command set and the data set that follows it: the command with the first fragment, whole PDUs
+// in each write. One byte is read ahead, because the last fragment has to say that it is the last.
 func (c *conn) writeMessage(id uint8, cmd dimse.Command, dataset io.Reader) error {
 	b := c.appendCommand(c.out[:0], id, cmd)
 	fragment := c.maxSend - pdu.PDVHeaderLength
-	if need := len(b) + pdu.DataHeaderLength + fragment + 1; cap(b) < need {
+	room := pdu.DataHeaderLength + fragment + 1
+	if need := max(len(b)+room, writeLength); cap(b) < need {
 		b = append(make([]byte, 0, need), b...)
 	}
 	c.out = b[:0]
-	var ahead []byte
-	for {
+	var ahead [1]byte
+	for n, last := 0, false; !last; {
+		if cap(b)-len(b) < room {
+			if err := c.write(b); err != nil {
+				return err
+			}
+			b = b[:0]
+		}
 		head := len(b)
-		body := b[head+pdu.DataHeaderLength : head+pdu.DataHeaderLength+fragment+1]
-		n := copy(body, ahead)
-		m, last, err := readFull(dataset, body[n:])
+		body := b[head+pdu.DataHeaderLength : head+room]
+		copy(body[:n], ahead[:])
+		m, end, err := readFull(dataset, body[n:])
 		if err != nil {
 			return errDataset{fmt.Errorf("dicomnode: reading the data set to send: %w", err)}
 		}
-		n += m
-		next := byte(0)
+		n, last = n+m, end
 		if !last {
-			n, next = fragment, body[fragment]
+			n, ahead[0] = fragment, body[fragment]
 		}
 		b = b[:head+pdu.DataHeaderLength+n]
 		pdu.PutDataHeader(b[head:], id, false, last, n)
-		if err := c.write(b); err != nil {
-			return err
-		}
-		if last {
-			return nil
-		}
-		ahead, b = append(ahead[:0], next), b[:0]
+		n = 1
 	}
+	return c.write(b)
 }
 
 // readFull fills b, or reports the end of r. Unlike io.ReadFull it keeps an io.ErrUnexpectedEOF of r apart from the
