@@ -75,10 +75,10 @@ func (a *Attributes) Int(t Tag) (int, bool) {
 	return int(f), true
 }
 
-// Float returns the first value of t where it is a number of any VR.
+// Float returns the first value of t where it is a finite number of any VR.
 func (a *Attributes) Float(t Tag) (float64, bool) {
 	f, err := strconv.ParseFloat(a.Text(t), 64)
-	return f, err == nil
+	return f, err == nil && !math.IsNaN(f) && !math.IsInf(f, 0)
 }
 
 // numbers returns the binary numbers of e in decimal; AT as gggg,eeee.

@@ -1,0 +1,119 @@
+package pixeldata
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"image"
+	"strings"
+
+	"endogate/dicomnode/dicom"
+)
+
+// codec decodes frames of one instance.
+type codec struct {
+	px      *pixels
+	ts      dicom.TransferSyntax
+	options Options
+}
+
+// decode turns one frame's codestream into a picture.
+func (c codec) decode(ctx context.Context, data []byte) (*image.RGBA, error) {
+	px := *c.px
+	px.planar = false // of the codestream, not of what comes out of it
+	switch uid := string(c.ts.UID); {
+	case c.ts.UID == dicom.RLELossless:
+		raw, err := decodeRLE(data, px.rows*px.columns, px.samples, px.bytes())
+		if err != nil {
+			return nil, err
+		}
+		if px.photometric == "YBR_FULL_422" {
+			px.photometric = "YBR_FULL" // annex G has a segment for every sample of every pixel
+		}
+		c.px.table = px.levels()
+		return px.picture(raw), nil
+	case c.ts.UID == dicom.JPEGBaseline8Bit, c.ts.UID == dicom.JPEGExtended12Bit:
+		img, err := decodeJPEG(data, px)
+		if !errors.Is(err, ErrUnsupported) {
+			return img, err
+		}
+		again, ffmpegErr := c.ffmpeg(ctx, data, "mjpeg", "jpeg_pipe")
+		if errors.Is(ffmpegErr, ErrCorrupt) {
+			return nil, err // what neither of the two decodes is beyond them, not broken
+		}
+		return again, ffmpegErr
+	case strings.HasPrefix(uid, "1.2.840.10008.1.2.4.5"), strings.HasPrefix(uid, "1.2.840.10008.1.2.4.7"):
+		return c.ffmpeg(ctx, data, "mjpeg", "jpeg_pipe")
+	case strings.HasPrefix(uid, "1.2.840.10008.1.2.4.8"):
+		return c.ffmpeg(ctx, data, "jpegls", "jpegls_pipe")
+	case strings.HasPrefix(uid, "1.2.840.10008.1.2.4.9"):
+		return c.ffmpeg(ctx, data, "jpeg2000", "j2k_pipe")
+	case strings.HasPrefix(uid, "1.2.840.10008.1.2.4.20"):
+		// OpenJPEG 2.5 knows high throughput; ffmpeg's own decoder does so from version 6.1.
+		return c.ffmpeg(ctx, data, "libopenjpeg", "j2k_pipe")
+	case strings.HasPrefix(uid, "1.2.840.10008.1.2.4.11"):
+		return c.ffmpeg(ctx, data, "libjxl", "jpegxl_pipe")
+	}
+	return nil, fmt.Errorf("%w: no decoder for %s", ErrUnsupported, c.ts.Name)
+}
+
+// ffmpeg decodes a frame in a child process.
+func (c codec) ffmpeg(ctx context.Context, data []byte, decoder, demuxer string) (*image.RGBA, error) {
+	px := *c.px
+	px.planar = false
+	stream, err := inspect(data, c.ts)
+	if err != nil {
+		return nil, err
+	}
+	if err := stream.fits(px); err != nil {
+		return nil, err
+	}
+	if decoder == "mjpeg" {
+		if data, err = markTransform(data, stream.jpegIsYCC(px.photometric)); err != nil {
+			return nil, err
+		}
+	}
+	job := ffmpegJob{c.options, decoder, demuxer, "rgb24", px.rows * px.columns * 3, c.ts.Name}
+	if px.samples == 1 {
+		job.format, job.size = "gray16le", px.rows*px.columns*2
+	}
+	raw, err := job.run(ctx, data)
+	if err != nil {
+		return nil, err
+	}
+	if px.samples == 1 {
+		if err := stream.toStored(raw, &px); err != nil {
+			return nil, err
+		}
+		img := px.picture(raw)
+		return img, nil
+	}
+	px.allocated, px.stored, px.high, px.signed = 8, 8, 7, false
+	if px.photometric != "YBR_FULL" && px.photometric != "YBR_FULL_422" || stream.givesRGB {
+		px.photometric = "RGB"
+	} else {
+		px.photometric = "YBR_FULL"
+	}
+	return px.picture(raw), nil
+}
+
+// toStored turns ffmpeg's 16-bit grey, in which the sample's top bit is bit 15, into stored values.
+func (s stream) toStored(raw []byte, px *pixels) error {
+	if s.precision == 0 { // JPEG XL: scaled to the whole range, by the Bits Stored of the instance
+		s.precision = px.stored
+	} else if s.precision > px.allocated {
+		return fmt.Errorf("%w: samples of %d bits where %d are allocated", ErrCorrupt, s.precision, px.allocated)
+	}
+	px.allocated = 16
+	px.high = px.stored - 1
+	for i := 0; i+1 < len(raw); i += 2 {
+		v := binary.LittleEndian.Uint16(raw[i:]) >> (16 - s.precision)
+		if s.signed {
+			v -= 1 << (s.precision - 1)
+		}
+		binary.LittleEndian.PutUint16(raw[i:], v)
+	}
+	px.table = nil
+	return nil
+}

@@ -1,0 +1,97 @@
+package pixeldata
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os/exec"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Bounds of a child process.
+const (
+	ffmpegTimeout = 30 * time.Second
+	ffmpegMemory  = 1 << 30 // of one allocation; a frame of MaxPixels in 16-bit RGB is 200 MB
+	ffmpegWords   = 4 << 10 // of what it says that is kept
+)
+
+// ffmpegJob is the decoding of one frame.
+type ffmpegJob struct {
+	options          Options
+	decoder, demuxer string // ffmpeg's names
+	format           string // ffmpeg's name of the pixel format wanted
+	size             int    // bytes wanted
+	syntax           string // for errors
+}
+
+// run feeds data to ffmpeg and returns the raw pixels. No shell, no file, no network: two pipes.
+func (j ffmpegJob) run(ctx context.Context, data []byte) ([]byte, error) {
+	program := j.options.FFmpeg
+	if program == "" {
+		program = "ffmpeg"
+	}
+	timeout := j.options.Timeout
+	if timeout <= 0 {
+		timeout = ffmpegTimeout
+	}
+	limited, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	out, said := &limitedBuffer{limit: j.size + 1}, &limitedBuffer{limit: ffmpegWords}
+	cmd := exec.CommandContext(limited, program, j.arguments()...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(data), out, said
+	cmd.Env = []string{"LC_ALL=C"}
+	cmd.WaitDelay = time.Second
+	err := cmd.Run()
+	switch {
+	case ctx.Err() != nil:
+		return nil, context.Cause(ctx)
+	case limited.Err() != nil:
+		return nil, fmt.Errorf("pixeldata: ffmpeg: %s: no frame within %v", j.syntax, timeout)
+	case errors.Is(err, exec.ErrNotFound), errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("%w: %s needs ffmpeg, which is not installed", ErrUnsupported, j.syntax)
+	case strings.Contains(said.String(), "Unknown decoder"), strings.Contains(said.String(), "Unknown input format"):
+		return nil, fmt.Errorf("%w: %s needs an ffmpeg with the %s decoder", ErrUnsupported, j.syntax, j.decoder)
+	case err == nil && out.Len() == j.size:
+		return out.Bytes(), nil
+	}
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) && !errors.Is(err, io.ErrShortWrite) {
+		return nil, fmt.Errorf("pixeldata: ffmpeg: %w", err)
+	}
+	return nil, fmt.Errorf("%w: %s: ffmpeg gave %d bytes of %d: %s", ErrCorrupt, j.syntax, out.Len(), j.size, said.lastLine())
+}
+
+func (j ffmpegJob) arguments() []string {
+	return []string{
+		"-nostdin", "-hide_banner", "-loglevel", "error", "-xerror", "-max_alloc", strconv.Itoa(ffmpegMemory),
+		"-protocol_whitelist", "pipe", "-threads", "1", "-err_detect", "explode", "-max_pixels", strconv.Itoa(MaxPixels),
+		"-f", j.demuxer, "-c:v", j.decoder, "-i", "pipe:0",
+		"-frames:v", "1", "-f", "rawvideo", "-pix_fmt", j.format, "pipe:1",
+	}
+}
+
+// limitedBuffer keeps limit bytes and refuses the rest.
+type limitedBuffer struct {
+	bytes.Buffer
+	limit int
+}
+
+func (b *limitedBuffer) Write(p []byte) (int, error) {
+	n := min(len(p), b.limit-b.Len())
+	b.Buffer.Write(p[:n])
+	if n < len(p) {
+		return n, io.ErrShortWrite
+	}
+	return n, nil
+}
+
+func (b *limitedBuffer) lastLine() string {
+	lines := strings.Split(strings.TrimSpace(b.String()), "\n")
+	line := lines[len(lines)-1]
+	return line[:min(len(line), 200)]
+}

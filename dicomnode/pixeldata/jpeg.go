@@ -1,0 +1,61 @@
+package pixeldata
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"image"
+	"image/draw"
+	"image/jpeg"
+	"io"
+)
+
+// decodeJPEG decodes sequential and progressive JPEG of 8 bits; other processes are ErrUnsupported.
+func decodeJPEG(data []byte, px pixels) (*image.RGBA, error) {
+	s, err := inspectJPEG(data)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.fits(px); err != nil {
+		return nil, err
+	}
+	if s.precision != 8 {
+		return nil, fmt.Errorf("%w: JPEG with %d bits a sample", ErrUnsupported, s.precision)
+	}
+	if data, err = markTransform(data, s.jpegIsYCC(px.photometric)); err != nil {
+		return nil, err
+	}
+	img, err := jpeg.Decode(bytes.NewReader(data))
+	if err != nil {
+		return nil, jpegError(err)
+	}
+	if gray, ok := img.(*image.Gray); ok && px.samples == 1 {
+		return px.fromGray(gray), nil
+	}
+	out := image.NewRGBA(image.Rect(0, 0, px.columns, px.rows))
+	draw.Draw(out, out.Bounds(), img, img.Bounds().Min, draw.Src)
+	return out, nil
+}
+
+// fromGray takes 8-bit samples through window or palette like native ones.
+func (p pixels) fromGray(gray *image.Gray) *image.RGBA {
+	raw := make([]byte, 0, p.rows*p.columns)
+	for y := range p.rows {
+		raw = append(raw, gray.Pix[y*gray.Stride:][:p.columns]...)
+	}
+	p.stored = min(p.stored, 8)
+	p.allocated, p.high, p.table = 8, p.stored-1, nil
+	return p.picture(raw)
+}
+
+// jpegError sorts what image/jpeg returns.
+func jpegError(err error) error {
+	var unsupported jpeg.UnsupportedError
+	if errors.As(err, &unsupported) {
+		return fmt.Errorf("%w: JPEG: %w", ErrUnsupported, err)
+	}
+	if err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	return fmt.Errorf("%w: JPEG: %w", ErrCorrupt, err)
+}

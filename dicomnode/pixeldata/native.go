@@ -1,0 +1,70 @@
+package pixeldata
+
+import (
+	"fmt"
+	"image"
+	"io"
+
+	"endogate/dicomnode/dicom"
+)
+
+// native gives the frames of Pixel Data that are not compressed (PS3.5 8.1.1).
+type native struct {
+	r      io.Reader
+	px     *pixels
+	swap   bool // 16-bit samples, big endian
+	buffer []byte
+}
+
+func newNative(r *dicom.Reader, t dicom.Token, px *pixels, ts dicom.TransferSyntax) (*native, error) {
+	if int64(t.Length) < int64(px.size()) {
+		return nil, fmt.Errorf("%w: %d bytes of Pixel Data for frames of %d", ErrCorrupt, t.Length, px.size())
+	}
+	if px.photometric == "YBR_ICT" || px.photometric == "YBR_RCT" || px.photometric == "XYB" {
+		return nil, fmt.Errorf("%w: %s in native Pixel Data", ErrCorrupt, px.photometric)
+	}
+	if px.photometric == "YBR_FULL_422" && px.columns%2 == 1 {
+		return nil, fmt.Errorf("%w: YBR_FULL_422 with %d columns", ErrCorrupt, px.columns)
+	}
+	n := &native{r: r, px: px, swap: ts.BigEndian && px.allocated == 16, buffer: make([]byte, px.size())}
+	if ts.BigEndian && px.allocated == 8 && t.VR == "OW" {
+		n.r = &pairReader{r: r} // PS3.5 A.2: bytes are written as words
+	}
+	return n, nil
+}
+
+func (n *native) next() (*image.RGBA, error) {
+	if _, err := io.ReadFull(n.r, n.buffer); err != nil {
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+		return nil, asCorrupt(fmt.Errorf("pixel data end early: %w", err))
+	}
+	if n.swap {
+		for i := 0; i+1 < len(n.buffer); i += 2 {
+			n.buffer[i], n.buffer[i+1] = n.buffer[i+1], n.buffer[i]
+		}
+	}
+	return n.px.picture(n.buffer), nil
+}
+
+// pairReader swaps the bytes of each pair in a stream.
+type pairReader struct {
+	r    io.Reader
+	pair [2]byte
+	left int
+}
+
+func (s *pairReader) Read(p []byte) (int, error) {
+	for i := range p {
+		if s.left == 0 {
+			if _, err := io.ReadFull(s.r, s.pair[:]); err != nil {
+				return i, err
+			}
+			s.left = 2
+		}
+		s.left--
+		p[i] = s.pair[s.left]
+	}
+	return len(p), nil
+}

@@ -1,0 +1,129 @@
+// Package pixeldata turns the Pixel Data of an instance into pictures, one frame at a time (PS3.3 C.7.6.3, PS3.5 8,
+// A.4 and annex G): native and RLE pixels and 8-bit JPEG by itself, every other still syntax through an ffmpeg child
+// process. Memory is one frame, whatever the number of frames.
+//
+// It leaves out video, 1- and 32-bit and float pixels, overlays, VOI LUT Sequences and presentation states:
+// the picture shows stored values through the first window, as a classifier wants them, not as a viewer would.
+package pixeldata
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"io"
+	"iter"
+	"time"
+
+	"endogate/dicomnode/dicom"
+)
+
+var (
+	// ErrUnsupported: the instance is sound but cannot be decoded here. It is passed on and not analysed.
+	ErrUnsupported = errors.New("pixeldata: unsupported")
+	// ErrCorrupt: the pixel data are not what the attributes and the transfer syntax say.
+	ErrCorrupt = errors.New("pixeldata: corrupt")
+)
+
+// MaxPixels bounds Rows x Columns of a frame: 8K UHD fits.
+const MaxPixels = 1 << 25
+
+// Frame is one decoded frame.
+type Frame struct {
+	Number int         // from 1, as Referenced Frame Number counts
+	Image  *image.RGBA // opaque, 8 bits a sample, Columns x Rows, origin at 0,0; the receiver's to keep
+}
+
+// Options say how to decode. The zero value is good.
+type Options struct {
+	FFmpeg  string        // the program; "" is ffmpeg on the PATH
+	Timeout time.Duration // for one frame in ffmpeg; 0 is 30 s
+}
+
+// Frames decodes the data set in r, whose bytes begin after any file meta information. It ends with the last frame, or
+// with one pair of a zero Frame and an error: one that wraps ErrUnsupported or ErrCorrupt stays however often it is
+// tried; others are r's, ctx's or the machine's. Frames that came before an error are good.
+// The sequence can be ranged over once.
+func Frames(ctx context.Context, r io.Reader, ts dicom.TransferSyntax, o Options) iter.Seq2[Frame, error] {
+	return func(yield func(Frame, error) bool) {
+		d, err := open(bufio.NewReaderSize(r, 64<<10), ts, o)
+		if err != nil {
+			yield(Frame{}, err)
+			return
+		}
+		for n := 1; n <= d.px.frames; n++ {
+			img, err := d.next(ctx)
+			if err != nil {
+				yield(Frame{}, fmt.Errorf("frame %d of %d: %w", n, d.px.frames, err))
+				return
+			}
+			if !yield(Frame{Number: n, Image: img}, nil) {
+				return
+			}
+		}
+	}
+}
+
+// decoder stands before the next frame.
+type decoder struct {
+	px   pixels
+	next func(ctx context.Context) (*image.RGBA, error)
+}
+
+// open reads up to the pixel data and chooses how they are decoded.
+func open(r io.Reader, ts dicom.TransferSyntax, o Options) (*decoder, error) {
+	reader := dicom.NewReader(r, ts)
+	attributes, token, err := reader.Attributes()
+	if err != nil {
+		return nil, asCorrupt(err)
+	}
+	switch {
+	case token.Kind == 0:
+		return nil, fmt.Errorf("%w: the instance has no Pixel Data", ErrUnsupported)
+	case token.Tag != dicom.PixelData:
+		return nil, fmt.Errorf("%w: float pixel data", ErrUnsupported)
+	case ts.Video:
+		return nil, fmt.Errorf("%w: video (%s)", ErrUnsupported, ts.Name)
+	}
+	px, err := describe(attributes)
+	if err != nil {
+		return nil, err
+	}
+	d := &decoder{px: px}
+	switch {
+	case token.Kind == dicom.ElementToken:
+		// Some writers send native pixels in a compressed syntax; the length shows it.
+		source, err := newNative(reader, token, &d.px, ts)
+		if err != nil {
+			return nil, err
+		}
+		d.next = func(context.Context) (*image.RGBA, error) { return source.next() }
+	case !ts.Encapsulated:
+		return nil, fmt.Errorf("%w: fragments in %s", ErrCorrupt, ts.Name)
+	default:
+		frames, err := newFragments(reader, attributes, d.px)
+		if err != nil {
+			return nil, err
+		}
+		codec := codec{px: &d.px, ts: ts, options: o}
+		d.next = func(ctx context.Context) (*image.RGBA, error) {
+			data, err := frames.next()
+			if err != nil {
+				return nil, err
+			}
+			return codec.decode(ctx, data)
+		}
+	}
+	return d, nil
+}
+
+// asCorrupt marks what the data set's reader found wrong; errors of the source below it stay as they are.
+func asCorrupt(err error) error {
+	for _, bad := range []error{dicom.ErrCorrupt, dicom.ErrTooLarge, io.ErrUnexpectedEOF} {
+		if errors.Is(err, bad) {
+			return fmt.Errorf("%w: %w", ErrCorrupt, err)
+		}
+	}
+	return err
+}

@@ -1,0 +1,62 @@
+package pixeldata
+
+import (
+	"encoding/binary"
+	"fmt"
+)
+
+// rleHeader is the number of segments and 15 offsets (PS3.5 G.5).
+const rleHeader = 64
+
+// decodeRLE decodes an RLE frame of n pixels (PS3.5 annex G) into samples by pixel, Little Endian.
+// Segments are the bytes of the composite pixel code, most significant first, sample after sample.
+func decodeRLE(data []byte, n, samples, bytes int) ([]byte, error) {
+	if len(data) < rleHeader {
+		return nil, fmt.Errorf("%w: RLE frame of %d bytes", ErrCorrupt, len(data))
+	}
+	segments := int(binary.LittleEndian.Uint32(data))
+	if segments != samples*bytes {
+		return nil, fmt.Errorf("%w: %d RLE segments, not %d", ErrCorrupt, segments, samples*bytes)
+	}
+	out := make([]byte, n*segments)
+	for s := range segments {
+		start := int(binary.LittleEndian.Uint32(data[4+4*s:]))
+		end := len(data)
+		if s+1 < segments {
+			end = int(binary.LittleEndian.Uint32(data[8+4*s:]))
+		}
+		if start < rleHeader || end < start || end > len(data) {
+			return nil, fmt.Errorf("%w: RLE segment %d of %d lies outside its frame", ErrCorrupt, s+1, segments)
+		}
+		first := s/bytes*bytes + bytes - 1 - s%bytes
+		if got := unpackRLE(out[first:], segments, n, data[start:end]); got < n {
+			return nil, fmt.Errorf("%w: RLE segment %d of %d has %d bytes, not %d", ErrCorrupt, s+1, segments, got, n)
+		}
+	}
+	return out, nil
+}
+
+// unpackRLE decodes a segment (PS3.5 G.3.2) into every step-th byte of out, n at most, and returns how many there were.
+func unpackRLE(out []byte, step, n int, in []byte) int {
+	at := 0
+	for len(in) > 1 && at < n {
+		count := int(int8(in[0]))
+		in = in[1:]
+		switch {
+		case count >= 0:
+			literal := in[:min(count+1, len(in), n-at)]
+			for _, b := range literal {
+				out[at*step] = b
+				at++
+			}
+			in = in[min(count+1, len(in)):]
+		case count > -128:
+			for range min(1-count, n-at) {
+				out[at*step] = in[0]
+				at++
+			}
+			in = in[1:]
+		}
+	}
+	return at
+}
