@@ -2,6 +2,7 @@ package reports
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -39,7 +40,7 @@ func (a Algorithm) Validate() error {
 		{"version", a.Version},
 	} {
 		if v := field.value; v == "" || len([]rune(v)) > 64 || strings.ContainsFunc(v, forbidden) {
-			return fmt.Errorf("reports: algorithm %s %q: 1 to 64 characters without backslash or control character are needed", field.name, v)
+			return permanentError{fmt.Errorf("reports: algorithm %s %q: 1 to 64 characters without backslash or control character are needed", field.name, v)}
 		}
 	}
 	return nil
@@ -50,6 +51,15 @@ func forbidden(r rune) bool { return r == '\\' || unicode.IsControl(r) }
 // DeviceUID identifies name, version and weights: a retrained network is another device.
 func (a Algorithm) DeviceUID() dicom.UID {
 	return dicom.DerivedUID("device", a.Name, a.Version, a.Digest)
+}
+
+// class returns the class of that name.
+func (a Algorithm) class(name string) (inference.Class, bool) {
+	i := slices.IndexFunc(a.Classes, func(c inference.Class) bool { return c.Name == name })
+	if i < 0 {
+		return inference.Class{}, false
+	}
+	return a.Classes[i], true
 }
 
 // region is where the network looks: the site of its first class that has one.

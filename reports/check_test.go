@@ -1,6 +1,7 @@
 package reports
 
 import (
+	"image"
 	"strings"
 	"testing"
 
@@ -25,7 +26,10 @@ func item(ds dataset, concept string) dataset {
 // TestCheck breaks a good object in one way at a time; the fault must be named.
 func TestCheck(t *testing.T) {
 	heatmap := func(t *testing.T) (dataset, sizes) {
-		return testBuilder().heatmap(testHeatmap(t, endoscopic("1"), kvasir(), "polyps", "polyp-0017b7c7.jpg")), nil
+		h := testHeatmap(t, endoscopic("1"), kvasir(), "polyps", "polyp-0017b7c7.jpg")
+		h.Pixels = image.NewRGBA(image.Rect(0, 0, 32, 24))
+		h.Overlay = h.Pixels
+		return testBuilder().heatmap(h), nil
 	}
 	report := func(t *testing.T) (dataset, sizes) {
 		e := testExam(t, kvasir())

@@ -11,6 +11,7 @@ import (
 // Exam is what one algorithm saw in one study: what a report is made of.
 type Exam struct {
 	Algorithm Algorithm
+	Route     string    // that the exam came by: one study may have a report for each
 	Source    Source    // an instance of the study, to copy patient and study from
 	Revision  int       // of the report, from 1; from 2 on it names its predecessor
 	At        time.Time // of the latest inference

@@ -103,10 +103,8 @@ func (h Heatmap) describe(ds dataset) {
 }
 
 func (h Heatmap) site() inference.Code {
-	for _, c := range h.Algorithm.Classes {
-		if c.Name == h.Class {
-			return c.Site
-		}
+	if c, ok := h.Algorithm.class(h.Class); ok {
+		return c.Site
 	}
 	return h.Algorithm.region()
 }

@@ -38,7 +38,7 @@ func (e Exam) documentInstance(sopClass dicom.UID, purpose string, revision int)
 	return dicom.SOPInstance{
 		SOPClassUID: sopClass,
 		SOPInstanceUID: dicom.DerivedUID("inst", string(sopClass), string(study),
-			e.Algorithm.Name, e.Algorithm.Version, e.Algorithm.Digest, purpose, strconv.Itoa(revision)),
+			e.Algorithm.Name, e.Algorithm.Version, e.Algorithm.Digest, purpose, e.Route, strconv.Itoa(revision)),
 		SeriesInstanceUID: seriesUID(study, sopClass, purpose, e.Algorithm),
 		StudyInstanceUID:  study,
 	}

@@ -1,0 +1,286 @@
+package reports
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/suyashkumar/dicom/pkg/tag"
+
+	"endogate/dicomnode/dicom"
+	"endogate/dicomnode/ledger"
+)
+
+// bench is an assembler on a real ledger, with a store in memory.
+type workbench struct {
+	*Assembler
+	t      *testing.T
+	ledger *ledger.Ledger
+	log    strings.Builder
+
+	mu      sync.Mutex
+	sources map[string]Source
+	kept    []Object
+	full    bool
+	now     time.Time
+	seq     uint64
+}
+
+func newWorkbench(t *testing.T, path string) *workbench {
+	t.Helper()
+	l, err := ledger.Open(path)
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, l.Close()) })
+	w := &workbench{t: t, ledger: l, sources: map[string]Source{}, now: inferred}
+	w.Assembler = &Assembler{
+		Builder: testBuilder(), Exams: l, Quiet: time.Minute, MaxWait: time.Hour, Poll: time.Millisecond,
+		Log:          slog.New(slog.NewTextHandler(&w.log, nil)),
+		Now:          w.clock,
+		Open:         w.open,
+		Keep:         w.keepObject,
+		Algorithm:    func(model string) (Algorithm, bool) { return kvasir(), model == "kvasir" },
+		Destinations: func(string) []string { return []string{"pacs"} },
+	}
+	w.retries = map[int64]retry{}
+	return w
+}
+
+func (w *workbench) clock() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.now
+}
+
+func (w *workbench) open(_ context.Context, entry string) (Source, error) {
+	s, ok := w.sources[entry]
+	if !ok {
+		return Source{}, errors.New("no such entry")
+	}
+	return s, nil
+}
+
+func (w *workbench) keepObject(_ context.Context, o Object) (string, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.full {
+		return "", syscall.ENOSPC
+	}
+	w.kept = append(w.kept, o)
+	return "kept-" + string(o.Header.SOPInstanceUID), nil
+}
+
+// receive takes in instance n of the study for model, and analyses it with the given outcome.
+func (w *workbench) receive(n, model string, finish func(ledger.Job) error) {
+	w.t.Helper()
+	ctx := context.Background()
+	source := sourceOf(w.t, endoscopic(n))
+	entry := "entry-" + n
+	w.sources[entry] = source
+	w.seq++
+	_, err := w.ledger.Receive(ctx, []ledger.Receipt{{
+		ID: entry, Seq: w.seq, Header: source.Attributes.Header(), TransferSyntaxUID: source.TransferSyntaxUID,
+		At: w.now, Size: source.Size, Digest: strings.Repeat(n, 64)[:64], Route: "endoscopy", Models: []string{model},
+	}}, w.seq)
+	require.NoError(w.t, err)
+	job, err := w.ledger.StartJob(ctx, ledger.JobID(entry, model), w.now)
+	require.NoError(w.t, err)
+	require.NoError(w.t, finish(job))
+}
+
+// polyp finishes a job with a polyp, its region and its heatmap.
+func (w *workbench) polyp(job ledger.Job) error {
+	a := kvasir()
+	heatmap := HeatmapInstance(job.Instance, 1, a, "polyps", 0)
+	return w.ledger.FinishJob(context.Background(), job.ID, []ledger.FrameResult{{
+		Frame: 1, Rows: 529, Columns: 622,
+		Findings: []ledger.Finding{{
+			Frame: 1, Class: "polyps", Probability: 0.93, Threshold: 0.5, Role: "finding", Heatmap: heatmap.SOPInstanceUID,
+			Contours: [][][2]float64{circle(300, 200, 50)},
+			Finding:  ledger.Code(a.Classes[0].Finding), Site: ledger.Code(a.Classes[0].Site),
+		}},
+	}}, nil, w.now)
+}
+
+func (w *workbench) fail(reason string) func(ledger.Job) error {
+	return func(job ledger.Job) error { return w.ledger.ParkJob(context.Background(), job.ID, reason, w.now) }
+}
+
+func (w *workbench) deliveries() []ledger.Delivery {
+	w.t.Helper()
+	ds, err := w.ledger.DueDeliveries(context.Background(), "pacs", w.now.Add(24*time.Hour), 100)
+	require.NoError(w.t, err)
+	return ds
+}
+
+func TestAssembler(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "ledger.db")
+	w := newWorkbench(t, path)
+	ctx := t.Context()
+	w.receive("1", "kvasir", w.polyp)
+	w.receive("2", "kvasir", w.fail("decoder gave up"))
+	require.NoError(t, w.round(ctx))
+	assert.Empty(t, w.kept, "the exam is not quiet yet")
+
+	w.now = w.now.Add(2 * time.Minute)
+	require.NoError(t, w.round(ctx))
+	require.Len(t, w.kept, 3)
+	ds := w.deliveries()
+	require.Len(t, ds, 2)
+	assert.Equal(t, w.kept[0].Header.SOPInstance, ds[0].Instance)
+	assert.Equal(t, dicom.Comprehensive3DSRStorage, ds[0].Instance.SOPClassUID)
+	assert.Equal(t, "kept-"+string(w.kept[1].Header.SOPInstanceUID), ds[0].Alternate)
+	assert.Equal(t, "kos", ds[1].Purpose)
+	for _, o := range w.kept {
+		conforms(t, o)
+		assert.Equal(t, "102030", textOf(attributesOf(t, o), tag.ContentTime), "the time of inference, not of the report")
+	}
+	require.NoError(t, w.round(ctx))
+	assert.Len(t, w.kept, 3, "once is enough")
+
+	// A late frame makes a revision that names its predecessor.
+	w.receive("3", "kvasir", w.polyp)
+	w.now = w.now.Add(2 * time.Minute)
+	require.NoError(t, w.round(ctx))
+	require.Len(t, w.kept, 6)
+	first, second := w.kept[0], attributesOf(t, w.kept[3])
+	predecessor := second.Item(tagOf(tag.PredecessorDocumentsSequence), 0).
+		Item(tagOf(tag.ReferencedSeriesSequence), 0).Item(tagOf(tag.ReferencedSOPSequence), 0)
+	assert.Equal(t, string(first.Header.SOPInstanceUID), textOf(predecessor, tag.ReferencedSOPInstanceUID))
+	assert.Equal(t, 2, w.kept[3].Header.InstanceNumber)
+	assert.Contains(t, w.log.String(), "report made")
+	assert.NotContains(t, w.log.String(), "ller", "no names in the log")
+	assert.NotContains(t, w.log.String(), "EG0001")
+}
+
+// TestAssembler_crash: what was made before a crash is made again, byte for byte.
+func TestAssembler_crash(t *testing.T) {
+	w := newWorkbench(t, filepath.Join(t.TempDir(), "ledger.db"))
+	w.receive("1", "kvasir", w.polyp)
+	w.now = w.now.Add(2 * time.Minute)
+	finish := w.Exams
+	w.Exams = failingFinish{finish}
+	require.NoError(t, w.round(t.Context()))
+	require.Len(t, w.kept, 3)
+	assert.Empty(t, w.deliveries())
+
+	w.Exams = finish
+	w.now = w.now.Add(2 * time.Hour)
+	require.NoError(t, w.round(t.Context()))
+	require.Len(t, w.kept, 6)
+	assert.Equal(t, w.kept[:3], w.kept[3:])
+	assert.Len(t, w.deliveries(), 2)
+}
+
+// failingFinish is a ledger that fails as the process would at that point.
+type failingFinish struct{ Exams }
+
+func (failingFinish) FinishReport(context.Context, ledger.Exam, []ledger.Object, time.Time) error {
+	return errors.New("disk gone")
+}
+
+func TestAssembler_fullDisk(t *testing.T) {
+	w := newWorkbench(t, filepath.Join(t.TempDir(), "ledger.db"))
+	w.receive("1", "kvasir", w.polyp)
+	w.now = w.now.Add(2 * time.Minute)
+	w.full = true
+	require.NoError(t, w.round(t.Context()))
+	w.full = false
+	require.NoError(t, w.round(t.Context()))
+	assert.Empty(t, w.kept, "held back for a while")
+	w.now = w.now.Add(firstBackoff)
+	require.NoError(t, w.round(t.Context()))
+	assert.Len(t, w.kept, 3)
+	assert.Empty(t, w.retries)
+}
+
+// TestAssembler_parks: an exam that cannot be reported on is parked with its reason and holds up no other.
+func TestAssembler_parks(t *testing.T) {
+	for _, row := range []struct {
+		name  string
+		spoil func(*workbench)
+		model string
+		want  string
+	}{
+		{"model gone", func(*workbench) {}, "gone", `model "gone" is not configured any more`},
+		{"bad object", func(w *workbench) { w.Builder.Equipment.SerialNumber = "" }, "kvasir", "DeviceSerialNumber (type 1) has no value"},
+		{"panic", func(w *workbench) { w.Algorithm = func(string) (Algorithm, bool) { panic("broken") } }, "kvasir", "panic while building: broken"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			w := newWorkbench(t, filepath.Join(t.TempDir(), "ledger.db"))
+			w.receive("1", row.model, w.polyp)
+			row.spoil(w)
+			var ended error
+			w.Finished = func(_ ledger.Exam, err error) { ended = err }
+			w.now = w.now.Add(2 * time.Minute)
+			require.NoError(t, w.round(t.Context()))
+			assert.ErrorContains(t, ended, row.want)
+			assert.Empty(t, w.kept)
+			due, err := w.ledger.DueExams(t.Context(), w.now.Add(24*time.Hour), 0, 0)
+			require.NoError(t, err)
+			assert.Empty(t, due, "parked")
+		})
+	}
+}
+
+func TestAssembler_oneFailsOthersGo(t *testing.T) {
+	w := newWorkbench(t, filepath.Join(t.TempDir(), "ledger.db"))
+	w.receive("1", "gone", w.polyp)
+	w.receive("2", "kvasir", w.polyp)
+	w.now = w.now.Add(2 * time.Minute)
+	require.NoError(t, w.round(t.Context()))
+	assert.Len(t, w.kept, 3)
+}
+
+func TestAssembler_nothingAnalysed(t *testing.T) {
+	w := newWorkbench(t, filepath.Join(t.TempDir(), "ledger.db"))
+	w.receive("1", "kvasir", w.fail("decoder gave up"))
+	w.now = w.now.Add(2 * time.Minute)
+	require.NoError(t, w.round(t.Context()))
+	require.Len(t, w.kept, 2, "a report and its twin, no key frames")
+	conforms(t, w.kept[0])
+	assert.Contains(t, string(w.kept[0].Dataset), "Analysis failed: no frame was analysed.")
+}
+
+// TestAssembler_otherVersion: the heatmap of another version of the model is in a series that is not known.
+func TestAssembler_otherVersion(t *testing.T) {
+	w := newWorkbench(t, filepath.Join(t.TempDir(), "ledger.db"))
+	w.receive("1", "kvasir", w.polyp)
+	updated := kvasir()
+	updated.Version = "1.0.1"
+	w.Algorithm = func(string) (Algorithm, bool) { return updated, true }
+	w.now = w.now.Add(2 * time.Minute)
+	require.NoError(t, w.round(t.Context()))
+	require.Len(t, w.kept, 3)
+	old := HeatmapInstance(w.sources["entry-1"].instance(), 1, kvasir(), "polyps", 0)
+	assert.NotContains(t, string(w.kept[0].Dataset), string(old.SOPInstanceUID))
+}
+
+func TestAssembler_run(t *testing.T) {
+	w := newWorkbench(t, filepath.Join(t.TempDir(), "ledger.db"))
+	w.receive("1", "kvasir", w.polyp)
+	w.now = w.now.Add(2 * time.Minute)
+	w.Poll = time.Hour
+	done := make(chan error, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	made := make(chan error, 2)
+	w.Finished = func(_ ledger.Exam, err error) { made <- err }
+	go func() { done <- w.Run(ctx) }()
+	require.NoError(t, <-made, "due at the start")
+
+	w.receive("2", "kvasir", w.polyp)
+	w.mu.Lock()
+	w.now = w.now.Add(2 * time.Minute)
+	w.mu.Unlock()
+	w.Wake()
+	require.NoError(t, <-made, "woken")
+	cancel()
+	assert.ErrorIs(t, <-done, context.Canceled)
+}
