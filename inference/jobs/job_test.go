@@ -1,0 +1,152 @@
+package jobs
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"endogate/dicomnode/dicom"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func testJob(n int) Job {
+	entry := fmt.Sprintf("E%05d", n)
+	return Job{ID: entry + ".demo", Entry: entry, Model: "demo", Instance: dicom.SOPInstance{
+		SOPClassUID:       "1.2.840.10008.5.1.4.1.1.77.1.1",
+		SOPInstanceUID:    dicom.DerivedUID("test", entry),
+		SeriesInstanceUID: "1.2.3",
+		StudyInstanceUID:  "1.2.4",
+	}}
+}
+
+func TestJob_message(t *testing.T) {
+	message, err := Job{ID: "E1.demo", Entry: "E1", Model: "demo", Instance: dicom.SOPInstance{
+		SOPClassUID: "1.2.3", SOPInstanceUID: "1.2.4", SeriesInstanceUID: "1.2.5", StudyInstanceUID: "1.2.6",
+	}}.encode()
+	require.NoError(t, err)
+	// All that a message ever holds: no names, no patient's ID, no pixels.
+	assert.JSONEq(t, `{"id":"E1.demo","entry":"E1","model":"demo","instance":{"sop_class_uid":"1.2.3",
+		"sop_instance_uid":"1.2.4","series_instance_uid":"1.2.5","study_instance_uid":"1.2.6"}}`, string(message))
+}
+
+func TestJob_Validate(t *testing.T) {
+	tests := []struct {
+		name   string
+		change func(*Job)
+		want   string
+	}{
+		{"good", func(*Job) {}, ""},
+		{"no id", func(j *Job) { j.ID = "" }, "jobs: job: id is missing"},
+		{"no entry", func(j *Job) { j.Entry = "" }, "jobs: job: entry is missing"},
+		{"no model", func(j *Job) { j.Model = "" }, "jobs: job: model is missing"},
+		{"long", func(j *Job) { j.Entry = strings.Repeat("x", 257) }, "jobs: job: entry has 257 bytes, at most 256 are allowed"},
+		{"class", func(j *Job) { j.Instance.SOPClassUID = "x" }, "jobs: job: sop_class_uid is not a UID"},
+		{"instance", func(j *Job) { j.Instance.SOPInstanceUID = "" }, "jobs: job: sop_instance_uid is not a UID"},
+		{"two at once", func(j *Job) { j.ID, j.Entry = "", "" }, "jobs: job: id is missing\njobs: job: entry is missing"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			j := testJob(1)
+			tt.change(&j)
+			if tt.want == "" {
+				require.NoError(t, j.Validate())
+				return
+			}
+			require.EqualError(t, j.Validate(), tt.want)
+			_, err := j.encode()
+			require.Error(t, err)
+		})
+	}
+}
+
+func TestToken(t *testing.T) {
+	for in, want := range map[string]string{
+		"demo":                  "demo",
+		"demo-colon_2":          "demo-colon_2",
+		"E1.demo":               "=d4aa62c7d9d0adb2ae3e7b14a5b6ad4e",
+		"a b":                   "",
+		"*":                     "",
+		">":                     "",
+		strings.Repeat("x", 49): "",
+	} {
+		got := token(in)
+		if want != "" && want[0] != '=' {
+			assert.Equal(t, want, got)
+			continue
+		}
+		assert.Regexp(t, `^=[0-9a-f]{32}$`, got)
+		assert.Equal(t, got, token(in))
+	}
+	assert.NotEqual(t, token("E1.demo"), token("E2.demo"))
+}
+
+type permanent bool
+
+func (p permanent) Error() string   { return "boom" }
+func (p permanent) Temporary() bool { return !bool(p) }
+
+func TestDispositionOf(t *testing.T) {
+	boom := errors.New("boom")
+	tests := []struct {
+		name     string
+		err      error
+		delivery uint64
+		want     Disposition
+	}{
+		{"done", nil, 1, Ack},
+		{"done at the last try", nil, 5, Ack},
+		{"done beyond it", nil, 9, Ack},
+		{"unknown", boom, 1, Nak},
+		{"unknown, last try", boom, 5, Term},
+		{"unknown, beyond", boom, 6, Term},
+		{"temporary", permanent(false), 4, Nak},
+		{"temporary, last try", permanent(false), 5, Term},
+		{"permanent", permanent(true), 1, Term},
+		{"permanent inside", fmt.Errorf("worker: %w", permanent(true)), 1, Term},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) { assert.Equal(t, tt.want, DispositionOf(tt.err, tt.delivery, 5)) })
+	}
+}
+
+func TestBackoff(t *testing.T) {
+	for delivery, want := range []time.Duration{1, 1, 4, 16, 64, 256, 300, 300} {
+		want *= time.Second
+		got := backoff(uint64(delivery))
+		assert.GreaterOrEqual(t, got, want, "delivery %d", delivery)
+		assert.Less(t, got, want+want/5, "delivery %d", delivery)
+	}
+	assert.GreaterOrEqual(t, backoff(1<<60), lastBackoff)
+}
+
+func FuzzDecodeJob(f *testing.F) {
+	message, err := testJob(1).encode()
+	require.NoError(f, err)
+	f.Add(message)
+	f.Add([]byte(`{"id":"a","entry":"b","model":"c","later":1}`))
+	f.Add([]byte(`{"id":1}`))
+	f.Add([]byte(`null`))
+	f.Add([]byte(``))
+	f.Fuzz(func(t *testing.T, message []byte) {
+		j, err := decodeJob(message)
+		if err != nil {
+			return
+		}
+		again, err := j.encode()
+		if err != nil {
+			t.Fatalf("decoded %+v does not encode: %v", j, err)
+		}
+		back, err := decodeJob(again)
+		if err != nil || back != j {
+			t.Fatalf("%+v came back as %+v, %v", j, back, err)
+		}
+		if !json.Valid(again) {
+			t.Fatal("encoded to something that is not JSON")
+		}
+	})
+}

@@ -1,0 +1,268 @@
+package jobs
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+const (
+	// Stream is the name of the work queue.
+	Stream = "ENDOGATE_INSTANCES"
+
+	subjectPrefix = "endogate.jobs."
+
+	// callTimeout bounds one request to the server.
+	callTimeout = 5 * time.Second
+
+	defaultMaxStore = 1 << 30
+)
+
+// Options say where the server is. With an empty URL it runs inside the process, listens on
+// no port and keeps its store in StoreDir.
+type Options struct {
+	URL             string // nats://host:4222, tls://…; several are separated by commas
+	CredentialsFile string // a NATS credentials file
+	CAFile          string // PEM; empty: the system's
+	CertFile        string // PEM; client certificate
+	KeyFile         string // PEM; its key
+	Replicas        int    // of the stream in a cluster; 0: 1
+
+	StoreDir string
+	MaxStore int64 // bytes; 0: 1 GiB
+
+	Log *slog.Logger // nil: slog.Default
+}
+
+// Queue is the work queue. All its methods may be called from any goroutine.
+type Queue struct {
+	log      *slog.Logger
+	replicas int
+	maxStore int64
+	srv      *server.Server // nil with a server elsewhere
+	nc       *nats.Conn
+	js       jetstream.JetStream
+
+	mu      sync.Mutex
+	created time.Time     // of the stream as last seen
+	renewed chan struct{} // closed when the stream is found to be another one
+
+	running sync.Map // IDs of jobs that are being done in this process
+}
+
+// Open connects to the server, or starts it. A server elsewhere need not be up yet.
+func Open(o Options) (*Queue, error) {
+	q := &Queue{
+		log:      cmp.Or(o.Log, slog.Default()),
+		replicas: max(o.Replicas, 1),
+		maxStore: cmp.Or(o.MaxStore, defaultMaxStore),
+		renewed:  make(chan struct{}),
+	}
+	url, options := o.URL, o.connection(q.log)
+	if url == "" {
+		srv, err := startServer(o.StoreDir, q.maxStore, q.log)
+		if err != nil {
+			return nil, err
+		}
+		q.srv = srv
+		options = append(options, nats.InProcessServer(srv))
+	}
+	if err := q.connect(url, options); err != nil {
+		return nil, errors.Join(fmt.Errorf("jobs: connect: %w", err), q.Close())
+	}
+	return q, nil
+}
+
+func (q *Queue) connect(url string, options []nats.Option) (err error) {
+	if q.nc, err = nats.Connect(url, options...); err != nil {
+		return err
+	}
+	q.js, err = jetstream.New(q.nc)
+	return err
+}
+
+func (o Options) connection(log *slog.Logger) []nats.Option {
+	options := []nats.Option{
+		nats.Name("endogate"),
+		nats.MaxReconnects(-1),
+		nats.RetryOnFailedConnect(true),
+		nats.ReconnectWait(time.Second),
+		nats.ReconnectBufSize(-1), // a call fails at once while there is no server, and is tried again by its caller
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err != nil {
+				log.Warn("lost the nats-server, reconnecting", "err", err)
+			}
+		}),
+		nats.ReconnectHandler(func(*nats.Conn) { log.Info("reconnected to the nats-server") }),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { log.Warn("nats", "err", err) }),
+	}
+	if o.CredentialsFile != "" {
+		options = append(options, nats.UserCredentials(o.CredentialsFile))
+	}
+	if o.CAFile != "" {
+		options = append(options, nats.RootCAs(o.CAFile))
+	}
+	if o.CertFile != "" || o.KeyFile != "" {
+		options = append(options, nats.ClientCert(o.CertFile, o.KeyFile))
+	}
+	return options
+}
+
+// Close disconnects, and stops the server where it runs inside the process. Work and Feed
+// must have returned.
+func (q *Queue) Close() error {
+	var err error
+	if q.nc != nil {
+		if q.nc.IsConnected() {
+			err = q.nc.FlushTimeout(callTimeout) // what was acked is known to be acked
+		}
+		q.nc.Close()
+	}
+	if q.srv != nil {
+		stopServer(q.srv)
+	}
+	if err != nil {
+		return fmt.Errorf("jobs: close: %w", err)
+	}
+	return nil
+}
+
+// Publish puts a job into the queue; one that stands in it already stays as it is.
+// The stream is made where there is none.
+func (q *Queue) Publish(ctx context.Context, j Job) error {
+	message, err := j.encode()
+	if err != nil {
+		return err
+	}
+	err = q.publish(ctx, subjectOf(j), message)
+	if errors.Is(err, jetstream.ErrNoStreamResponse) || errors.Is(err, nats.ErrNoResponders) {
+		if _, err = q.stream(ctx); err == nil {
+			err = q.publish(ctx, subjectOf(j), message)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("jobs: publish %s: %w", j.ID, err)
+	}
+	return nil
+}
+
+func (q *Queue) publish(ctx context.Context, subject string, message []byte) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	_, err := q.js.Publish(ctx, subject, message, jetstream.WithRetryAttempts(0), jetstream.WithExpectStream(Stream))
+	if standsAlready(err) {
+		return nil
+	}
+	return err
+}
+
+// streamStoreFailed is the server's code for a message that the stream's limits refuse.
+const streamStoreFailed jetstream.ErrorCode = 10077
+
+// standsAlready tells the stream's refusal of a second message for a subject from its other limits.
+func standsAlready(err error) bool {
+	var api *jetstream.APIError
+	return errors.As(err, &api) && api.ErrorCode == streamStoreFailed &&
+		api.Description == server.ErrMaxMsgsPerSubject.Error()
+}
+
+func subjectOf(j Job) string { return subjectPrefix + token(j.Model) + "." + token(j.ID) }
+
+// stream finds the stream or makes it, and notices when it is not the one seen before.
+func (q *Queue) stream(ctx context.Context) (*jetstream.StreamInfo, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	s, err := q.js.Stream(ctx, Stream)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		s, err = q.js.CreateOrUpdateStream(ctx, q.streamConfig())
+	}
+	if err != nil {
+		return nil, fmt.Errorf("jobs: stream %s: %w", Stream, err)
+	}
+	info := s.CachedInfo()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !info.Created.Equal(q.created) {
+		q.created = info.Created
+		close(q.renewed)
+		q.renewed = make(chan struct{})
+	}
+	return info, nil
+}
+
+func (q *Queue) streamConfig() jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name:        Stream,
+		Description: "endogate: references to instances that wait for inference; rebuilt from the ledger when deleted",
+		Subjects:    []string{subjectPrefix + ">"},
+		Retention:   jetstream.WorkQueuePolicy,
+		Storage:     jetstream.FileStorage,
+		Replicas:    q.replicas,
+		MaxBytes:    q.maxStore / 2, // the rest is for the server's own records
+		MaxMsgSize:  maxJob,
+		// One message for a subject, and the second is refused: that is what keeps a job from standing in the queue twice.
+		MaxMsgsPerSubject:    1,
+		Discard:              jetstream.DiscardNew,
+		DiscardNewPerSubject: true,
+		AllowDirect:          true,
+	}
+}
+
+// changed is closed when the stream is found to be another one than before.
+func (q *Queue) changed() <-chan struct{} {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.renewed
+}
+
+// consumerName differs for each incarnation of the stream: a late ack for a message of a
+// deleted stream must not hit the message that has its number in the new one.
+func consumerName(model string, created time.Time) string {
+	return token(model) + "-" + strconv.FormatInt(created.UnixNano(), 36)
+}
+
+// Lag is how much work stands in the queue.
+type Lag struct {
+	Waiting int // not yet given to a worker
+	Working int // given to a worker, or waiting to be tried again
+}
+
+// Lag counts a model's jobs in the queue. There is none as long as there is no stream.
+func (q *Queue) Lag(ctx context.Context, model string) (Lag, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	s, err := q.js.Stream(ctx, Stream)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return Lag{}, nil
+	}
+	if err != nil {
+		return Lag{}, fmt.Errorf("jobs: lag: %w", err)
+	}
+	c, err := s.Consumer(ctx, consumerName(model, s.CachedInfo().Created))
+	if errors.Is(err, jetstream.ErrConsumerNotFound) {
+		return q.subjectLag(ctx, s, model)
+	}
+	if err != nil {
+		return Lag{}, fmt.Errorf("jobs: lag: %w", err)
+	}
+	info := c.CachedInfo()
+	return Lag{Waiting: int(info.NumPending), Working: info.NumAckPending}, nil
+}
+
+// subjectLag counts the messages of a model that no worker has asked for yet.
+func (q *Queue) subjectLag(ctx context.Context, s jetstream.Stream, model string) (Lag, error) {
+	info, err := s.Info(ctx, jetstream.WithSubjectFilter(subjectPrefix+token(model)+".*"))
+	if err != nil {
+		return Lag{}, fmt.Errorf("jobs: lag: %w", err)
+	}
+	return Lag{Waiting: len(info.State.Subjects)}, nil
+}
