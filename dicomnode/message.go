@@ -233,7 +233,7 @@ func readFull(r io.Reader, b []byte) (n int, end bool, err error) {
 		n += m
 		switch {
 		case err == io.EOF:
-			return n, true, nil
+			return n, n < len(b), nil // a full buffer may have more behind it; the next call tells
 		case err != nil:
 			return n, false, err
 		}

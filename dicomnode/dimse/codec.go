@@ -87,10 +87,14 @@ func (s set) command(field Field, messageID uint16, status Status) Command {
 			NoDataset: !s.dataset(),
 		}
 	}
-	if class == "" {
+	if class == "" { // of N-GET, N-SET, N-ACTION and N-DELETE
 		class = s.uid(tagRequestedSOPClassUID)
 	}
-	return &Other{field, messageID, class, s.dataset(), status, s.text(tagErrorComment)}
+	other := &Other{CommandField: field, MessageID: messageID, AffectedSOPClassUID: class, Dataset: s.dataset()}
+	if field&ResponseBit != 0 {
+		other.Status, other.ErrorComment = status, s.text(tagErrorComment)
+	}
+	return other
 }
 
 func malformed(format string, args ...any) error {
