@@ -77,7 +77,8 @@ func Open(o Options) (*Queue, error) {
 		options = append(options, nats.InProcessServer(srv))
 	}
 	if err := q.connect(url, options); err != nil {
-		return nil, errors.Join(fmt.Errorf("jobs: connect: %w", err), q.Close())
+		q.Close()
+		return nil, fmt.Errorf("jobs: connect: %w", err)
 	}
 	return q, nil
 }
@@ -119,21 +120,16 @@ func (o Options) connection(log *slog.Logger) []nats.Option {
 
 // Close disconnects, and stops the server where it runs inside the process. Work and Feed
 // must have returned.
-func (q *Queue) Close() error {
-	var err error
+func (q *Queue) Close() {
 	if q.nc != nil {
 		if q.nc.IsConnected() {
-			err = q.nc.FlushTimeout(callTimeout) // what was acked is known to be acked
+			_ = q.nc.FlushTimeout(callTimeout) // what does not arrive is offered again
 		}
 		q.nc.Close()
 	}
 	if q.srv != nil {
 		stopServer(q.srv)
 	}
-	if err != nil {
-		return fmt.Errorf("jobs: close: %w", err)
-	}
-	return nil
 }
 
 // Publish puts a job into the queue; one that stands in it already stays as it is.

@@ -49,7 +49,7 @@ func openQueue(t testing.TB, o Options) *Queue {
 	}
 	q, err := Open(o)
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, q.Close()) })
+	t.Cleanup(q.Close)
 	return q
 }
 
@@ -548,7 +548,7 @@ func TestOpen_storeSurvivesRestart(t *testing.T) {
 	for _, j := range jobList(3) {
 		require.NoError(t, q.Publish(t.Context(), j))
 	}
-	require.NoError(t, q.Close())
+	q.Close()
 
 	q = openQueue(t, Options{StoreDir: dir})
 	assert.Equal(t, 3, messages(t, q))
@@ -579,7 +579,7 @@ func TestOpen_garbageInTheStore(t *testing.T) {
 	for _, j := range jobList(3) {
 		require.NoError(t, q.Publish(t.Context(), j))
 	}
-	require.NoError(t, q.Close())
+	q.Close()
 	var spoilt int
 	require.NoError(t, filepath.WalkDir(dir, func(path string, entry os.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
