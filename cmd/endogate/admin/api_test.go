@@ -51,10 +51,10 @@ func TestStudies_filtersAndPages(t *testing.T) {
 	}{
 		{"", "2.25.1001 2.25.1002 2.25.1003 3 50 0"},
 		{"?patient_id=7405121234", "2.25.1001 1 50 0"},
-		{"?accession=ACC-2026-004711&status=delivering", "2.25.1001 1 50 0"},
+		{"?accession=ACC-2026-004711&status=working", "2.25.1001 1 50 0"},
 		{"?accession=ACC-2026-004711&status=done", "0 50 0"},
 		{"?study_uid=2.25.1003", "2.25.1003 1 50 0"},
-		{"?status=done", "2.25.1002 1 50 0"},
+		{"?status=done", "2.25.1002 2.25.1003 2 50 0"},
 		{"?limit=1&offset=1", "2.25.1002 3 1 1"},
 		{"?limit=2&offset=9", "3 2 9"},
 		{"?patient_id=", "2.25.1001 2.25.1002 2.25.1003 3 50 0"},
@@ -84,7 +84,7 @@ func TestStudy_tellsEverything(t *testing.T) {
 	require.InDelta(t, 0.94, finding.Probability, 1e-9)
 	require.Len(t, study.Objects, 9)
 	require.Len(t, study.Deliveries, 18)
-	require.Equal(t, "0xA700", study.Deliveries[1].Status)
+	require.Equal(t, "A700", study.Deliveries[1].Status)
 	require.NotEmpty(t, study.Timeline)
 }
 
@@ -121,6 +121,7 @@ func TestRequest_refused(t *testing.T) {
 		{"GET", "/api/v1/instances/e-video/frames/1.png", nil, 422, "unsupported: video"},
 		{"POST", "/api/v1/parked/job-nope/retry", []string{ActionHeader, "1"}, 409, "conflict"},
 		{"POST", "/api/v1/parked/mail-1/retry", []string{ActionHeader, "1"}, 400, "job-"},
+		{"POST", "/api/v1/parked/exam-3/discard", []string{ActionHeader, "1"}, 409, "a report is owed"},
 		{"POST", "/api/v1/parked/delivery-42/retry", nil, 403, "does not say that it is meant"},
 		{"POST", "/api/v1/parked/delivery-42/retry", []string{"Content-Type", "text/plain"}, 403, "does not say that it is meant"},
 		{"POST", "/api/v1/parked/delivery-42/retry", []string{ActionHeader, "1", "Sec-Fetch-Site", "cross-site"}, 403, "another origin"},
@@ -167,7 +168,7 @@ func TestOutbox_filters(t *testing.T) {
 		Deliveries []Delivery
 		Total      int
 	}
-	get(t, s, "/api/v1/outbox?destination=his&state=pending&study_uid=2.25.1001&limit=2", &list)
+	get(t, s, "/api/v1/outbox?destination=his&state=pending&limit=2", &list)
 	require.Equal(t, 9, list.Total)
 	require.Len(t, list.Deliveries, 2)
 	require.Equal(t, DeliveryPending, list.Deliveries[0].State)
@@ -176,7 +177,7 @@ func TestOutbox_filters(t *testing.T) {
 func TestEcho_saysMilliseconds(t *testing.T) {
 	s := newServer(t, newHospital(t)).Handler()
 	w := ask(s, "POST", "/api/v1/destinations/pacs/echo", ActionHeader, "1")
-	require.JSONEq(t, `{"ok":true,"status":"0x0000","reason":"","milliseconds":3.217}`, w.Body.String())
+	require.JSONEq(t, `{"ok":true,"status":"0000","reason":"","milliseconds":3.217}`, w.Body.String())
 	w = ask(s, "POST", "/api/v1/destinations/his/echo", ActionHeader, "1")
 	require.Equal(t, http.StatusOK, w.Code)
 	require.Contains(t, w.Body.String(), "connection refused")

@@ -126,6 +126,12 @@ func (b *browser) click(selector string) {
 	b.do(chromedp.Click(chromedp.CSS(selector)))
 }
 
+// eager makes the page ask now, as it does when its tab is looked at again.
+func (b *browser) eager() {
+	b.t.Helper()
+	eval[bool](b, `document.dispatchEvent(new Event("visibilitychange"))`)
+}
+
 // size sets the window, as a phone or a reading room would.
 func (b *browser) size(width, height int64) {
 	b.t.Helper()

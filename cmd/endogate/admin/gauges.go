@@ -62,6 +62,7 @@ func (s *state) Collect(ch chan<- prometheus.Metric) {
 		gauge(descDepth, float64(n), label(destination))
 	}
 	gauge(descParked, float64(g.ParkedJobs), string(ParkedJob))
+	gauge(descParked, float64(g.ParkedExams), string(ParkedExam))
 	gauge(descParked, float64(g.ParkedDeliveries), string(ParkedDelivery))
 	gauge(descEntries, float64(g.SpoolEntries))
 	gauge(descBytes, float64(g.SpoolBytes))

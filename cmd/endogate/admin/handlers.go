@@ -92,7 +92,7 @@ func (s *Server) study(c echo.Context) error {
 // complete fills what the JSON promises: lists that are lists, and names beside UIDs.
 func complete(s *Study) {
 	s.Instances, s.Objects = list(s.Instances), list(s.Objects)
-	s.Deliveries, s.Timeline = list(s.Deliveries), list(s.Timeline)
+	s.Deliveries, s.Timeline, s.Exams = list(s.Deliveries), list(s.Timeline), list(s.Exams)
 	for i := range s.Instances {
 		in := &s.Instances[i]
 		if ts, ok := dicom.LookupTransferSyntax(in.TransferSyntaxUID); ok && in.TransferSyntaxName == "" {

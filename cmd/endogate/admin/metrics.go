@@ -36,7 +36,7 @@ func NewMetrics(v Version, gauges func(context.Context) (Gauges, error)) *Metric
 		received:      counter("received_total", "SOP Instances taken over (made durable), by calling AE title.", "calling_ae"),
 		receivedBytes: counter("received_bytes_total", "Data set bytes taken over, by calling AE title.", "calling_ae"),
 		refused:       counter("refused_total", "Associations and objects refused or aborted, by cause.", "cause"),
-		stored:        counter("stored_total", "C-STORE responses sent, by DIMSE status.", "status"),
+		stored:        counter("stored_total", "C-STORE responses sent, by DIMSE status in hexadecimal.", "status"),
 		jobs:          counter("jobs_total", "Inference jobs ended, by model and outcome.", "model", "outcome"),
 		delivery:      counter("delivery_total", "Delivery attempts ended, by destination and outcome.", "destination", "outcome"),
 		inference:     seconds("inference_seconds", "Time of the network's forward pass for one frame.", "model"),
@@ -63,7 +63,7 @@ func (m *Metrics) Refused(cause string) { m.refused.WithLabelValues(label(cause)
 
 // Stored counts a C-STORE response with this status.
 func (m *Metrics) Stored(status uint16) {
-	m.stored.WithLabelValues(fmt.Sprintf("0x%04X", status)).Inc()
+	m.stored.WithLabelValues(fmt.Sprintf("%04X", status)).Inc()
 }
 
 // Job counts the end of a job: "done", "retry" or "parked".

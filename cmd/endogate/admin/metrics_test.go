@@ -36,7 +36,7 @@ func TestMetrics_names(t *testing.T) {
 		`endogate_received_total{calling_ae="SCOPE1"} 2`,
 		`endogate_received_bytes_total{calling_ae="SCOPE1"} 1500`,
 		`endogate_refused_total{cause="unknown_calling_ae"} 1`,
-		`endogate_stored_total{status="0xA700"} 1`,
+		`endogate_stored_total{status="A700"} 1`,
 		`endogate_jobs_total{model="demo-colon",outcome="done"} 1`,
 		`endogate_inference_seconds_bucket{model="demo-colon",le="0.05"} 1`,
 		`endogate_explain_seconds_count{model="demo-colon"} 1`,
@@ -48,6 +48,7 @@ func TestMetrics_names(t *testing.T) {
 		`endogate_spool_lag_entries 1`,
 		`endogate_delivery_queue_depth{destination="his"} 9`,
 		`endogate_parked{kind="delivery"} 1`,
+		`endogate_parked{kind="exam"} 1`,
 		`endogate_parked{kind="job"} 1`,
 		`endogate_spool_entries 431`,
 		`endogate_disk_free_bytes 4.42381631488e+11`,
@@ -63,7 +64,7 @@ func TestMetrics_withoutState(t *testing.T) {
 	m.Stored(0)
 	text := scrape(t, m)
 	require.Contains(t, text, `endogate_state_readable 0`)
-	require.Contains(t, text, `endogate_stored_total{status="0x0000"} 1`)
+	require.Contains(t, text, `endogate_stored_total{status="0000"} 1`)
 	require.NotContains(t, text, "endogate_open_jobs 0", "an unknown number is not zero")
 }
 

@@ -140,7 +140,7 @@ func TestOpenAPI_fields(t *testing.T) {
 	d := readDocument(t)
 	for name, v := range map[string]any{
 		"StudySummary": StudySummary{}, "Study": Study{}, "Instance": Instance{}, "Analysis": Analysis{}, "FrameResult": FrameResult{}, "Finding": Finding{},
-		"Code": Code{}, "Object": Object{}, "Delivery": Delivery{}, "DeliveryCounts": DeliveryCounts{}, "Event": Event{}, "Parked": parkedView{},
+		"Code": Code{}, "Exam": Exam{}, "Object": Object{}, "Delivery": Delivery{}, "DeliveryCounts": DeliveryCounts{}, "Event": Event{}, "Parked": parkedView{},
 		"Model": Model{}, "Class": Class{}, "Destination": Destination{}, "EchoResult": EchoResult{}, "Gauges": Gauges{}, "Version": Version{}, "Check": CheckResult{},
 	} {
 		var described []string

@@ -21,12 +21,12 @@ func TestPage_listsStudies(t *testing.T) {
 	require.Equal(t, "Nováková, Jana\n7405121234", rows[0][0])
 	require.Equal(t, "ACC-2026-004711", rows[0][1])
 	require.Contains(t, rows[0][2], "2026-11-04 09:30")
-	require.Contains(t, rows[0][3], "Delivering")
+	require.Contains(t, rows[0][3], "In progress\n9 steps to do")
 	require.Equal(t, "4", rows[0][5])
 	require.Contains(t, rows[0][6], "9 of 18 delivered")
 	require.Contains(t, rows[2][0], "Yamada, Tarou · 山田, 太郎")
 	b.until(`document.querySelector("#strip").innerText.includes("Accepting")`)
-	require.Equal(t, "2", b.text("#badge-parked"))
+	require.Equal(t, "3", b.text("#badge-parked"))
 
 	b.do(chromedp.SendKeys(chromedp.CSS(`[name=accession]`), "ACC-2026-004711\r"))
 	b.until(`document.querySelectorAll(".studies tbody tr").length === 1`)
@@ -99,7 +99,8 @@ func TestPage_pollKeepsThePlace(t *testing.T) {
 	h.mu.Lock()
 	h.studies[0].Status = StatusDone
 	h.mu.Unlock()
-	b.until(`document.querySelector(".study-head .chip").innerText.includes("Delivered")`)
+	b.eager()
+	b.until(`document.querySelector(".study-head .chip").innerText.includes("Complete")`)
 	kept := eval[bool](b, `window.kept === document.querySelector(".stage img") && document.querySelector("#opacity").value === "33" && document.activeElement.id === "opacity"`)
 	require.True(t, kept)
 }
@@ -119,14 +120,18 @@ func TestPage_parked(t *testing.T) {
 	require.Contains(t, b.text("tbody tr"), "0x0122 SOP class not supported")
 	b.picture("parked", false)
 	b.click("#retry-delivery-42")
-	b.until(`document.querySelectorAll("tbody tr").length === 1`)
+	b.until(`document.querySelectorAll("tbody tr").length === 2`)
+	b.until(`document.querySelector("#badge-parked").innerText === "2"`)
+	require.Equal(t, "Retry", b.text("tbody tr:last-child td:last-child"), "a report is not discarded")
 	b.click("#discard-job-e7\\.demo-colon")
 	b.see("dialog .danger")
 	b.picture("parked-dialog", false)
 	require.Equal(t, []string{"retry delivery 42"}, h.acted, "discarding asks first")
 	b.click("dialog .danger")
+	b.until(`document.querySelectorAll("tbody tr").length === 1`)
+	b.click("#retry-all")
 	b.see(".empty")
-	require.Equal(t, []string{"retry delivery 42", "discard job e7.demo-colon"}, h.acted)
+	require.Equal(t, []string{"retry delivery 42", "discard job e7.demo-colon", "retry exam 3"}, h.acted)
 }
 
 func TestPage_destinationsAndSystem(t *testing.T) {
@@ -261,9 +266,11 @@ func TestPage_saysWhenTheGatewayIsGone(t *testing.T) {
 	h.mu.Lock()
 	h.err = ErrBusy
 	h.mu.Unlock()
+	b.eager()
 	b.until(`!document.getElementById("offline").hidden`)
 	h.mu.Lock()
 	h.err = nil
 	h.mu.Unlock()
+	b.eager()
 	b.until(`document.getElementById("offline").hidden`)
 }

@@ -128,11 +128,10 @@ func parseDeliveryFilter(raw string) (DeliveryFilter, error) {
 		return DeliveryFilter{}, err
 	}
 	f := DeliveryFilter{
-		Destination:      q.text("destination"),
-		StudyInstanceUID: q.uid("study_uid"),
-		State:            oneOf(q, "state", deliveryStates),
-		Limit:            q.number("limit", defaultLimit, 1, maxLimit),
-		Offset:           q.number("offset", 0, 0, maxOffset),
+		Destination: q.text("destination"),
+		State:       oneOf(q, "state", deliveryStates),
+		Limit:       q.number("limit", defaultLimit, 1, maxLimit),
+		Offset:      q.number("offset", 0, 0, maxOffset),
 	}
 	return f, q.done()
 }

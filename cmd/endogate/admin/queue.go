@@ -2,7 +2,9 @@ package admin
 
 import (
 	"context"
+	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -61,14 +63,19 @@ func (s *Server) retry(c echo.Context) error {
 }
 
 func (s *Server) discard(c echo.Context) error {
-	return s.act(c, "discarded", s.Queue.Discard)
+	return s.act(c, "discarded", func(ctx context.Context, kind ParkedKind, id string) error {
+		if kind == ParkedExam {
+			return fmt.Errorf("%w: a report is owed for every exam that has results; retry it", ErrConflict)
+		}
+		return s.Queue.Discard(ctx, kind, id)
+	})
 }
 
 // act does one action on parked work. Past this point the client may go away; the action is finished all the same.
 func (s *Server) act(c echo.Context, done string, do func(context.Context, ParkedKind, string) error) error {
 	kind, id, ok := splitParkedID(param(c, "id"))
 	if !ok {
-		return badRequest("parked work is named job-… or delivery-…", "use an id from /api/v1/parked")
+		return badRequest("parked work is named job-…, exam-… or delivery-…", "use an id from /api/v1/parked")
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Request().Context()), requestTimeout)
 	defer cancel()
@@ -81,7 +88,7 @@ func (s *Server) act(c echo.Context, done string, do func(context.Context, Parke
 
 func splitParkedID(s string) (ParkedKind, string, bool) {
 	kind, id, ok := strings.Cut(s, "-")
-	known := ParkedKind(kind) == ParkedJob || ParkedKind(kind) == ParkedDelivery
+	known := slices.Contains([]ParkedKind{ParkedJob, ParkedExam, ParkedDelivery}, ParkedKind(kind))
 	return ParkedKind(kind), id, ok && known && id != "" && len(id) <= 256
 }
 

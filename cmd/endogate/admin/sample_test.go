@@ -46,19 +46,20 @@ func newHospital(t testing.TB) *hospital {
 	t.Helper()
 	h := &hospital{images: map[string]func() (image.Image, error){}}
 	h.studies = []Study{
-		h.colonoscopy("2.25.1001", "Nováková^Jana^^MUDr.=", "7405121234", "ACC-2026-004711", StatusDelivering),
+		h.colonoscopy("2.25.1001", "Nováková^Jana^^MUDr.=", "7405121234", "ACC-2026-004711", StatusWorking),
 		h.colonoscopy("2.25.1002", evil, evil, `"><script>alert(1)</script>`, StatusDone),
 		h.unanalysed("2.25.1003"),
 	}
 	h.parked = []Parked{
 		{
 			Kind: ParkedDelivery, ID: "42", StudyInstanceUID: "2.25.1002", SOPInstanceUID: "2.25.1002.90", Purpose: "sr", Destination: "his",
-			Attempts: 4, Status: "0x0122", Reason: "peer does not take Comprehensive SR: ask its vendor for SOP class 1.2.840.10008.5.1.4.1.1.88.33", At: sampleTime,
+			Attempts: 4, Status: "0122", Reason: "peer does not take Comprehensive SR: ask its vendor for SOP class 1.2.840.10008.5.1.4.1.1.88.33", At: sampleTime,
 		},
 		{
 			Kind: ParkedJob, ID: "e7.demo-colon", StudyInstanceUID: "2.25.1001", SOPInstanceUID: "2.25.1001.5", Model: "demo-colon", Attempts: 5,
 			Reason: "pixeldata: JPEG stream ends early: the capture is damaged at its source " + evil, At: sampleTime,
 		},
+		{Kind: ParkedExam, ID: "3", StudyInstanceUID: "2.25.1001", Model: "demo-colon", Reason: "reports: SR would not keep to its IOD: Patient's Sex is no code string: correct it at the modality", At: sampleTime},
 	}
 	return h
 }
@@ -99,6 +100,7 @@ func (h *hospital) colonoscopy(uid dicom.UID, name, id, accession string, status
 			Revision: 1, MadeAt: last.Add(time.Minute),
 		})
 	}
+	s.Exams = []Exam{{ID: "1", Route: "endoscopy", Model: "demo-colon", State: ExamReported, Revision: 1, LastAt: s.LastAt, ReportedAt: last.Add(time.Minute)}}
 	s.InstanceCount, s.FrameCount = len(s.Instances), len(s.Instances)
 	for _, d := range s.Deliveries {
 		switch d.State {
@@ -106,6 +108,7 @@ func (h *hospital) colonoscopy(uid dicom.UID, name, id, accession string, status
 			s.DeliveryCounts.Done++
 		case DeliveryPending:
 			s.DeliveryCounts.Pending++
+			s.OpenCount++
 		}
 	}
 	return s
@@ -122,16 +125,16 @@ func (h *hospital) capture(s *Study, n int, file string) {
 	at := s.FirstAt.Add(time.Duration(n) * 40 * time.Second)
 	in := Instance{
 		SOPInstance: instance(s.StudyInstanceUID, n, "1.2.840.10008.5.1.4.1.1.77.1.1"), Entry: fmt.Sprintf("e%s-%d", s.StudyInstanceUID, n),
-		Modality: "ES", StationName: "ENDO-3", InstanceNumber: n, NumberOfFrames: 1, TransferSyntaxUID: dicom.JPEGBaseline8Bit,
-		CallingAE: "SCOPE1", ReceivedAt: at, Size: 154_233, Digest: strings.Repeat("ab", 32),
+		State: InstanceAnalysed, Route: "endoscopy", Modality: "ES", StationName: "ENDO-3", InstanceNumber: n, NumberOfFrames: 1, TransferSyntaxUID: dicom.JPEGBaseline8Bit,
+		CallingAE: "SCOPE1", CalledAE: "ENDOGATE", ReceivedAt: at, Size: 154_233, Digest: strings.Repeat("ab", 32),
 	}
 	source := func() (image.Image, error) { return readImage(framePath(file + ".jpg")) }
 	h.images[in.Entry], h.images[string(in.SOPInstanceUID)] = source, source
 	result := FrameResult{Frame: 1, Rows: 528, Columns: 622}
 	step := func(after time.Duration, uid dicom.UID, what, destination, status, detail string) {
-		s.Timeline = append(s.Timeline, Event{at.Add(after), uid, what, destination, status, detail})
+		s.Timeline = append(s.Timeline, Event{At: at.Add(after), Count: 1, SOPInstanceUID: uid, Step: what, Destination: destination, Status: status, Detail: detail})
 	}
-	step(0, in.SOPInstanceUID, "received", "", "0x0000", "from SCOPE1, JPEG Baseline, 154 kB")
+	step(0, in.SOPInstanceUID, "received", "", "0000", "from SCOPE1, JPEG Baseline, 154 kB")
 	step(time.Second, in.SOPInstanceUID, "analysis started", "", "", "demo-colon, attempt 1")
 	class, probability := classOf(file), 0.97-0.03*float64(n)
 	result.Scores = map[string]float64{"polyp": .02, "normal-cecum": .01, "normal-mucosa": .03, "inadequate-preparation": .01}
@@ -144,7 +147,7 @@ func (h *hospital) capture(s *Study, n int, file string) {
 		mask := framePath(filepath.Join("masks", file+".png"))
 		result.Rows, result.Columns = sizeOf(framePath(file + ".jpg"))
 		if class == "polyp" {
-			f.Contours = outlineOf(mask)
+			f.Contours = ring(hotSpot(result.Columns, result.Rows, mask))
 			s.FindingCount++
 		}
 		heat := Object{
@@ -175,15 +178,15 @@ func classOf(file string) string {
 
 func (h *hospital) deliver(s *Study, o Object) {
 	s.Objects = append(s.Objects, o)
-	s.Timeline = append(s.Timeline, Event{At: o.MadeAt, SOPInstanceUID: o.SOPInstanceUID, Step: "made", Detail: o.Purpose})
+	s.Timeline = append(s.Timeline, Event{At: o.MadeAt, Count: 1, SOPInstanceUID: o.SOPInstanceUID, Step: "made", Detail: o.Purpose})
 	for _, destination := range []string{"pacs", "his"} {
-		d := Delivery{SOPInstance: o.SOPInstance, ID: fmt.Sprint(len(s.Deliveries) + 1), Destination: destination, Purpose: o.Purpose, State: DeliveryDone, Attempts: 1, At: o.MadeAt.Add(time.Second), Status: "0x0000"}
-		if destination == "his" && s.Status == StatusDelivering {
-			d.State, d.Status, d.Attempts, d.NextAt = DeliveryPending, "0xA700", 3, d.At.Add(time.Minute)
+		d := Delivery{SOPInstance: o.SOPInstance, ID: fmt.Sprint(len(s.Deliveries) + 1), Destination: destination, Purpose: o.Purpose, State: DeliveryDone, Attempts: 1, EndedAt: o.MadeAt.Add(time.Second), Status: "0000"}
+		if destination == "his" && s.Status == StatusWorking {
+			d.State, d.Status, d.Attempts, d.NextAt, d.EndedAt = DeliveryPending, "A700", 3, o.MadeAt.Add(time.Minute), time.Time{}
 			d.Reason = "peer is out of resources: it is tried again by itself"
 		}
-		step := map[DeliveryState]string{DeliveryDone: "delivered", DeliveryPending: "delivery failed"}[d.State]
-		s.Timeline = append(s.Timeline, Event{At: d.At, SOPInstanceUID: o.SOPInstanceUID, Step: step, Destination: destination, Status: d.Status})
+		step := map[DeliveryState]string{DeliveryDone: "delivered", DeliveryPending: "deferred"}[d.State]
+		s.Timeline = append(s.Timeline, Event{At: o.MadeAt.Add(time.Second), Count: d.Attempts, LastAt: o.MadeAt.Add(time.Duration(d.Attempts*d.Attempts) * time.Second), SOPInstanceUID: o.SOPInstanceUID, Step: step, Destination: destination, Status: d.Status})
 		s.Deliveries = append(s.Deliveries, d)
 	}
 }
@@ -192,11 +195,11 @@ func (h *hospital) deliver(s *Study, o Object) {
 func (h *hospital) unanalysed(uid dicom.UID) Study {
 	s := Study{StudySummary: StudySummary{
 		StudyInstanceUID: uid, PatientName: "Yamada^Tarou=山田^太郎=やまだ^たろう", PatientID: "P-0003", StudyDate: "20261103", Modality: "ES",
-		StudyDescription: "Gastroscopy", Status: StatusNotAnalysed, FirstAt: sampleTime.Add(-24 * time.Hour), LastAt: sampleTime.Add(-23 * time.Hour), InstanceCount: 1, FrameCount: 1200,
+		StudyDescription: "Gastroscopy", Status: StatusDone, FirstAt: sampleTime.Add(-24 * time.Hour), LastAt: sampleTime.Add(-23 * time.Hour), InstanceCount: 1, FrameCount: 1200,
 	}}
 	s.Instances = []Instance{{
 		SOPInstance: instance(uid, 1, "1.2.840.10008.5.1.4.1.1.77.1.1.1"), Entry: "e-video", Modality: "ES", InstanceNumber: 1, NumberOfFrames: 1200,
-		TransferSyntaxUID: "1.2.840.10008.1.2.4.102", CallingAE: "SCOPE2", ReceivedAt: s.FirstAt, Size: 1 << 30, NotAnalysed: "video is not analysed by any model of route endoscopy",
+		TransferSyntaxUID: "1.2.840.10008.1.2.4.102", CallingAE: "SCOPE2", ReceivedAt: s.FirstAt, Size: 1 << 30, State: InstanceNotAnalysed, Reason: "video is not analysed by any model of route endoscopy",
 	}}
 	h.images["e-video"] = func() (image.Image, error) { return nil, fmt.Errorf("%w: video", ErrUnsupported) }
 	return s
@@ -224,49 +227,43 @@ func sizeOf(path string) (rows, columns int) {
 	return c.Height, c.Width
 }
 
-var outlines sync.Map // of masks, by path
-
-func outlineOf(mask string) [][][2]float64 {
-	polygons, ok := outlines.Load(mask)
-	if !ok {
-		polygons, _ = outlines.LoadOrStore(mask, traced(mask))
-	}
-	return polygons.([][][2]float64)
-}
-
-// traced is the outline of a mask's blob, closed.
-func traced(mask string) [][][2]float64 {
-	img, err := readImage(mask)
-	if err != nil {
-		return nil
-	}
-	b := img.Bounds()
-	var left, right [][2]float64
-	for y := b.Min.Y; y < b.Max.Y; y += 6 {
-		first, last := -1, -1
-		for x := b.Min.X; x < b.Max.X; x++ {
-			if inside(img, x, y) {
-				if first < 0 {
-					first = x
-				}
-				last = x
-			}
-		}
-		if first >= 0 {
-			left, right = append(left, [2]float64{float64(first), float64(y)}), append(right, [2]float64{float64(last), float64(y)})
-		}
-	}
-	if len(left) < 2 {
-		return nil
-	}
-	slices.Reverse(right)
-	polygon := append(left, right...)
-	return [][][2]float64{append(polygon, polygon[0])}
-}
-
 func inside(mask image.Image, x, y int) bool {
 	r, _, _, _ := mask.At(x, y).RGBA()
 	return r > 0x7fff
+}
+
+var hotSpots sync.Map // by mask
+
+// hotSpot is the middle and the size of the mask's blob, or of the frame when there is no mask.
+func hotSpot(width, height int, mask string) (cx, cy, r float64) {
+	if known, ok := hotSpots.Load(mask); ok {
+		spot := known.([3]float64)
+		return spot[0], spot[1], spot[2]
+	}
+	defer func() { hotSpots.Store(mask, [3]float64{cx, cy, r}) }()
+	m, err := readImage(mask)
+	if err != nil {
+		return float64(width) / 2, float64(height) / 2, float64(width) / 3
+	}
+	var n, sx, sy float64
+	for y := 0; y < height; y += 5 {
+		for x := 0; x < width; x += 5 {
+			if inside(m, x, y) {
+				n, sx, sy = n+1, sx+float64(x), sy+float64(y)
+			}
+		}
+	}
+	return sx / n, sy / n, math.Sqrt(25*n/math.Pi) * 1.3
+}
+
+// ring is where the hot spot has fallen to half, closed.
+func ring(cx, cy, r float64) [][][2]float64 {
+	var polygon [][2]float64
+	for i := range 49 {
+		sin, cos := math.Sincos(float64(i%48) / 48 * 2 * math.Pi)
+		polygon = append(polygon, [2]float64{math.Round(cx + .83*r*cos), math.Round(cy + .83*r*sin)})
+	}
+	return [][][2]float64{polygon}
 }
 
 // heatmap blends a smooth hot spot, where the mask is or in the middle, over the frame: as a grad-CAM overlay looks.
@@ -276,18 +273,7 @@ func heatmap(frame, mask string) (image.Image, error) {
 		return nil, err
 	}
 	b := src.Bounds()
-	cx, cy, r := float64(b.Dx())/2, float64(b.Dy())/2, float64(b.Dx())/3
-	if m, err := readImage(mask); err == nil {
-		var n, sx, sy float64
-		for y := b.Min.Y; y < b.Max.Y; y += 3 {
-			for x := b.Min.X; x < b.Max.X; x += 3 {
-				if inside(m, x, y) {
-					n, sx, sy = n+1, sx+float64(x), sy+float64(y)
-				}
-			}
-		}
-		cx, cy, r = sx/n, sy/n, math.Sqrt(9*n/math.Pi)*1.3
-	}
+	cx, cy, r := hotSpot(b.Dx(), b.Dy(), mask)
 	out := image.NewRGBA(b)
 	for y := b.Min.Y; y < b.Max.Y; y++ {
 		for x := b.Min.X; x < b.Max.X; x++ {
@@ -337,7 +323,7 @@ func (h *hospital) Outbox(_ context.Context, f DeliveryFilter) ([]Delivery, int,
 	var all []Delivery
 	for _, s := range h.studies {
 		for _, d := range s.Deliveries {
-			if (f.Destination == "" || f.Destination == d.Destination) && (f.State == "" || f.State == d.State) && (f.StudyInstanceUID == "" || f.StudyInstanceUID == d.StudyInstanceUID) {
+			if (f.Destination == "" || f.Destination == d.Destination) && (f.State == "" || f.State == d.State) {
 				all = append(all, d)
 			}
 		}
@@ -381,7 +367,7 @@ func (h *hospital) Destinations(context.Context) ([]Destination, error) {
 func (h *hospital) Echo(_ context.Context, name string) (EchoResult, error) {
 	switch name {
 	case "pacs":
-		return EchoResult{OK: true, Status: "0x0000", Took: 3217 * time.Microsecond}, h.err
+		return EchoResult{OK: true, Status: "0000", Took: 3217 * time.Microsecond}, h.err
 	case "his":
 		return EchoResult{Reason: "10.20.0.40:11112: connection refused: is the archive running?", Took: time.Millisecond}, h.err
 	}
@@ -399,8 +385,12 @@ func (h *hospital) Rendered(_ context.Context, instance string, frame int) (imag
 func (h *hospital) Gauges(context.Context) (Gauges, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	parked := map[ParkedKind]int{}
+	for _, p := range h.parked {
+		parked[p.Kind]++
+	}
 	return Gauges{
-		QueueLag: 2, OldestJobSeconds: 3.5, OpenJobs: 3, SpoolLag: 1, PendingByPeer: map[string]int{"pacs": 0, "his": 9}, ParkedJobs: 1, ParkedDeliveries: len(h.parked) - 1,
+		QueueLag: 2, OldestJobSeconds: 3.5, OpenJobs: 3, SpoolLag: 1, PendingByPeer: map[string]int{"pacs": 0, "his": 9}, ParkedJobs: parked[ParkedJob], ParkedExams: parked[ParkedExam], ParkedDeliveries: parked[ParkedDelivery],
 		SpoolEntries: 431, SpoolBytes: 1_932_735_283, DiskFree: 412 << 30, DiskReserve: 10 << 30,
 	}, h.err
 }
@@ -412,7 +402,7 @@ func newServer(t testing.TB, h *hospital) *Server {
 	v := Version{Version: "0.1.0", Commit: "036f2b7", Go: "go1.26", AETitle: "ENDOGATE", Started: sampleTime}
 	s := &Server{
 		Studies: h, Queue: h, Destinations: h, Frames: h, Gauges: h.Gauges, Models: []Model{sampleModel}, Version: v, Metrics: NewMetrics(v, h.Gauges),
-		Checks: []Check{{"disk above reserve", holds}, {"ledger writable", holds}, {"jetstream up", holds}, {"dicom listener bound", holds}},
+		Checks: []Check{{"disk above reserve", holds}, {"ledger writable", holds}, {"JetStream up", holds}, {"DICOM listener bound", holds}},
 		Log:    slog.New(slog.DiscardHandler),
 	}
 	t.Cleanup(func() { require.NoError(t, s.Shutdown(context.Background())) })

@@ -29,13 +29,13 @@ type Studies interface {
 
 // Queue is the work that is not finished, and what an admin may do with parked work.
 type Queue interface {
-	// Outbox returns one page of the deliveries that match f, in the order they will be sent, and their number.
+	// Outbox returns one page of the deliveries that match f, newest first, and how many match in all.
 	Outbox(ctx context.Context, f DeliveryFilter) (page []Delivery, total int, err error)
 	// Parked returns all work that waits for a person, oldest first.
 	Parked(ctx context.Context) ([]Parked, error)
 	// Retry puts parked work back in its queue; durable on return. ErrNotFound, or ErrConflict when it is not parked.
 	Retry(ctx context.Context, kind ParkedKind, id string) error
-	// Discard gives parked work up for good; durable on return. Errors as Retry.
+	// Discard gives a parked job or delivery up for good; durable on return. Errors as Retry.
 	Discard(ctx context.Context, kind ParkedKind, id string) error
 }
 
@@ -65,19 +65,16 @@ type Check struct {
 // StudyStatus is where a study stands, as one word.
 type StudyStatus string
 
-// The statuses, in the order of precedence: the first that holds is the study's.
+// The statuses, the first that applies.
 const (
-	StatusAttention   StudyStatus = "attention"    // work is parked, or two instances claim one UID
-	StatusAnalysing   StudyStatus = "analysing"    // a job is open
-	StatusAssembling  StudyStatus = "assembling"   // results wait for the exam to become quiet
-	StatusDelivering  StudyStatus = "delivering"   // objects wait for a destination
-	StatusDone        StudyStatus = "done"         // every destination has confirmed
-	StatusNotAnalysed StudyStatus = "not_analysed" // kept, no model applies
+	StatusParked  StudyStatus = "parked"  // something waits for a person
+	StatusWorking StudyStatus = "working" // jobs, reports or deliveries are open
+	StatusDone    StudyStatus = "done"
+
+	StatusConflict StudyStatus = "conflict" // as a filter only: an instance came twice with different bytes
 )
 
-var studyStatuses = []StudyStatus{
-	StatusAttention, StatusAnalysing, StatusAssembling, StatusDelivering, StatusDone, StatusNotAnalysed,
-}
+var studyStatuses = []StudyStatus{StatusParked, StatusWorking, StatusDone, StatusConflict}
 
 // StudyFilter narrows a list of studies; a zero field does not. PatientID and AccessionNumber match exactly.
 type StudyFilter struct {
@@ -102,9 +99,11 @@ type StudySummary struct {
 	FirstAt          time.Time      `json:"first_at"`       // first arrival
 	LastAt           time.Time      `json:"last_at"`        // last arrival
 	InstanceCount    int            `json:"instance_count"` // received, not made here
-	FrameCount       int            `json:"frame_count"`    // of those instances
+	ConflictCount    int            `json:"conflict_count"` // of them, those whose UID was taken by other bytes
+	FrameCount       int            `json:"frame_count"`    // of the received instances
 	FindingCount     int            `json:"finding_count"`  // role finding, at or above threshold
-	OpenJobCount     int            `json:"open_job_count"`
+	OpenCount        int            `json:"open_count"`     // jobs, reports and deliveries with work to do
+	ParkedCount      int            `json:"parked_count"`   // jobs, reports and deliveries that wait for a person
 	DeliveryCounts   DeliveryCounts `json:"delivery_counts"`
 }
 
@@ -120,6 +119,7 @@ type DeliveryCounts struct {
 type Study struct {
 	StudySummary
 	Instances  []Instance `json:"instances"`  // received, by instance number, then arrival
+	Exams      []Exam     `json:"exams"`      // reports made of it or to be made
 	Objects    []Object   `json:"objects"`    // made here, newest revision last
 	Deliveries []Delivery `json:"deliveries"` // of objects and of forwarded instances
 	Timeline   []Event    `json:"timeline"`   // oldest first
@@ -128,31 +128,47 @@ type Study struct {
 // Instance is a received SOP Instance and what the models saw in it.
 type Instance struct {
 	dicom.SOPInstance
-	Entry              string     `json:"entry"` // name in the spool
-	Modality           string     `json:"modality"`
-	StationName        string     `json:"station_name"`
-	InstanceNumber     int        `json:"instance_number"`
-	NumberOfFrames     int        `json:"number_of_frames"`
-	TransferSyntaxUID  dicom.UID  `json:"transfer_syntax_uid"`
-	TransferSyntaxName string     `json:"transfer_syntax_name"` // filled by this package when empty
-	CallingAE          string     `json:"calling_ae"`
-	ReceivedAt         time.Time  `json:"received_at"`
-	Size               int64      `json:"size"`         // bytes of the data set
-	Digest             string     `json:"digest"`       // SHA-256 of those bytes, hexadecimal
-	Conflict           bool       `json:"conflict"`     // its UID was already taken by other bytes
-	NotAnalysed        string     `json:"not_analysed"` // why no model was applied; empty when one was
-	Released           bool       `json:"released"`     // its bytes have left the spool: no frame can be shown
-	Analyses           []Analysis `json:"analyses"`     // one per model
+	Entry              string        `json:"entry"` // name in the spool
+	State              InstanceState `json:"state"`
+	Reason             string        `json:"reason"` // why it is not analysed, or failed
+	Route              string        `json:"route"`
+	Modality           string        `json:"modality"`
+	StationName        string        `json:"station_name"`
+	InstanceNumber     int           `json:"instance_number"`
+	NumberOfFrames     int           `json:"number_of_frames"`
+	TransferSyntaxUID  dicom.UID     `json:"transfer_syntax_uid"`
+	TransferSyntaxName string        `json:"transfer_syntax_name"` // filled by this package when empty
+	CallingAE          string        `json:"calling_ae"`
+	CalledAE           string        `json:"called_ae"`
+	ReceivedAt         time.Time     `json:"received_at"`
+	Size               int64         `json:"size"`     // bytes of the data set
+	Digest             string        `json:"digest"`   // SHA-256 of those bytes, hexadecimal
+	Released           bool          `json:"released"` // its bytes have left the spool: no frame can be shown
+	Analyses           []Analysis    `json:"analyses"` // one per model
 }
+
+// InstanceState is what has become of a received instance.
+type InstanceState string
+
+// The states of an instance.
+const (
+	InstanceQueued      InstanceState = "queued"
+	InstanceAnalysed    InstanceState = "analysed"
+	InstanceFailed      InstanceState = "failed"
+	InstanceNotAnalysed InstanceState = "not-analysed" // no model applies
+	InstanceConflict    InstanceState = "conflict"     // its UID was taken by other bytes
+)
 
 // JobState is the state of one analysis.
 type JobState string
 
 // The states of a job.
 const (
-	JobOpen   JobState = "open"
-	JobDone   JobState = "done"
-	JobParked JobState = "parked"
+	JobOpen      JobState = "open"
+	JobDone      JobState = "done"
+	JobSkipped   JobState = "skipped"
+	JobParked    JobState = "parked"
+	JobDiscarded JobState = "discarded"
 )
 
 // Analysis is what one model made of one instance.
@@ -162,8 +178,31 @@ type Analysis struct {
 	State      JobState      `json:"state"`
 	Attempts   int           `json:"attempts"`
 	InferredAt time.Time     `json:"inferred_at,omitzero"`
-	Reason     string        `json:"reason"` // why it is parked
+	Reason     string        `json:"reason"` // why it is parked or skipped
 	Frames     []FrameResult `json:"frames"`
+}
+
+// ExamState is the state of the report of an exam.
+type ExamState string
+
+// The states of an exam.
+const (
+	ExamOpen     ExamState = "open" // waits for frames, jobs or quiet
+	ExamReported ExamState = "reported"
+	ExamParked   ExamState = "parked"
+)
+
+// Exam is what a report is about: the instances of a study on one route, seen by one model.
+type Exam struct {
+	ID         string    `json:"id"`
+	Route      string    `json:"route"`
+	Model      string    `json:"model"`
+	State      ExamState `json:"state"`
+	Reason     string    `json:"reason"`   // why it is parked
+	Revision   int       `json:"revision"` // of the last report made; 0 before one
+	OpenJobs   int       `json:"open_jobs"`
+	LastAt     time.Time `json:"last_at"` // last arrival
+	ReportedAt time.Time `json:"reported_at,omitzero"`
 }
 
 // FrameResult is what a model saw in one frame.
@@ -204,6 +243,7 @@ type Object struct {
 	Source   dicom.UID `json:"source"` // SOP Instance UID of the source; empty for exam-wide objects
 	Frame    int       `json:"frame"`  // of the source, from 1; 0 for exam-wide objects
 	Revision int       `json:"revision"`
+	TwinOf   dicom.UID `json:"twin_of"` // SOP Instance UID of the object that this stands in for at a peer that refuses its SOP class
 	MadeAt   time.Time `json:"made_at,omitzero"`
 	Released bool      `json:"released"`
 }
@@ -223,10 +263,9 @@ var deliveryStates = []DeliveryState{DeliveryPending, DeliveryDone, DeliveryPark
 
 // DeliveryFilter narrows a list of deliveries; a zero field does not.
 type DeliveryFilter struct {
-	Destination      string
-	StudyInstanceUID dicom.UID
-	State            DeliveryState
-	Limit, Offset    int
+	Destination   string
+	State         DeliveryState
+	Limit, Offset int
 }
 
 // Delivery is one SOP Instance on its way to one destination.
@@ -237,19 +276,22 @@ type Delivery struct {
 	Purpose     string        `json:"purpose"` // source, heatmap, sr or kos
 	State       DeliveryState `json:"state"`
 	Attempts    int           `json:"attempts"`
-	NextAt      time.Time     `json:"next_at,omitzero"` // when it is tried again, while pending
-	At          time.Time     `json:"at,omitzero"`      // last change of state or attempt
-	Status      string        `json:"status"`           // the peer's last answer, as 0x0000; empty before one
-	Reason      string        `json:"reason"`           // why it is not done
+	NextAt      time.Time     `json:"next_at,omitzero"`  // when it is tried again, while pending
+	EndedAt     time.Time     `json:"ended_at,omitzero"` // when it was done, parked or discarded
+	Alternate   bool          `json:"alternate"`         // the peer took the object's twin
+	Status      string        `json:"status"`            // the peer's last answer, four hexadecimal digits; empty before one
+	Reason      string        `json:"reason"`            // why it is not done
 }
 
-// Event is a step in the life of a SOP Instance.
+// Event is a step in the life of a SOP Instance. Steps that repeat are one event.
 type Event struct {
-	At             time.Time `json:"at"`
-	SOPInstanceUID dicom.UID `json:"sop_instance_uid"`
+	At             time.Time `json:"at"`               // first time
+	LastAt         time.Time `json:"last_at,omitzero"` // last time
+	Count          int       `json:"count"`
+	SOPInstanceUID dicom.UID `json:"sop_instance_uid"` // empty: the exam as a whole
 	Step           string    `json:"step"`
 	Destination    string    `json:"destination"`
-	Status         string    `json:"status"` // the peer's, as 0x0000
+	Status         string    `json:"status"` // the peer's, four hexadecimal digits
 	Detail         string    `json:"detail"`
 }
 
@@ -259,6 +301,7 @@ type ParkedKind string
 // The kinds of parked work.
 const (
 	ParkedJob      ParkedKind = "job"
+	ParkedExam     ParkedKind = "exam" // its report; can be retried, not discarded
 	ParkedDelivery ParkedKind = "delivery"
 )
 
@@ -267,12 +310,12 @@ type Parked struct {
 	Kind             ParkedKind
 	ID               string
 	StudyInstanceUID dicom.UID
-	SOPInstanceUID   dicom.UID
-	Purpose          string // of a delivery
-	Destination      string // of a delivery
-	Model            string // of a job
+	SOPInstanceUID   dicom.UID // empty for an exam
+	Purpose          string    // of a delivery
+	Destination      string    // of a delivery
+	Model            string    // of a job or an exam
 	Attempts         int
-	Status           string
+	Status           string // the peer's, four hexadecimal digits
 	Reason           string
 	At               time.Time // zero when unknown
 }
@@ -291,7 +334,7 @@ type Destination struct {
 // EchoResult is a peer's answer to a C-ECHO.
 type EchoResult struct {
 	OK           bool          `json:"ok"`
-	Status       string        `json:"status"` // as 0x0000; empty without an answer
+	Status       string        `json:"status"` // four hexadecimal digits; empty without an answer
 	Reason       string        `json:"reason"` // why it is not OK, and what to do
 	Took         time.Duration `json:"-"`
 	Milliseconds float64       `json:"milliseconds"` // filled by this package from Took
@@ -329,6 +372,7 @@ type Gauges struct {
 	SpoolLag         int            `json:"spool_lag"`          // spool entries that the ledger has not taken yet
 	PendingByPeer    map[string]int `json:"pending_by_destination"`
 	ParkedJobs       int            `json:"parked_jobs"`
+	ParkedExams      int            `json:"parked_exams"`
 	ParkedDeliveries int            `json:"parked_deliveries"`
 	SpoolEntries     int            `json:"spool_entries"`
 	SpoolBytes       int64          `json:"spool_bytes"`

@@ -75,11 +75,11 @@ function drawStrip(s) {
     h("span", { class: "stat" }, plural(g.open_jobs, "open job")),
     h("span", { class: `stat ${low ? "warn" : ""}` }, `${bytes(g.disk_free_bytes)} free`),
   ]);
-  badge("badge-parked", g.parked_jobs + g.parked_deliveries);
+  badge("badge-parked", g.parked_jobs + g.parked_exams + g.parked_deliveries);
   badge("badge-outbox", Object.values(g.pending_by_destination).reduce((a, b) => a + b, 0));
 }
 
-poll(async (signal) => {
+const status = poll(async (signal) => {
   try {
     drawStrip(await get("/api/v1/status", signal));
     offline.hidden = true;
@@ -91,6 +91,7 @@ poll(async (signal) => {
     throw e;
   }
 }, () => 5000);
+document.addEventListener("acted", () => status.now());
 
 get("/api/v1/version").then((v) => {
   document.getElementById("version").textContent = `${v.ae_title} · endogate ${v.version}`;

@@ -1,6 +1,6 @@
 // What the models saw in the selected frame: probabilities against thresholds, codes, and whose word it is.
 import { h } from "./dom.js";
-import { absolute, chip, code, percent, roles, words } from "./format.js";
+import { absolute, code, percent, roles, words } from "./format.js";
 
 export function findings(frame, models, viewer) {
   if (!frame) return h("p", { class: "muted" }, "No frame has arrived yet.");
@@ -11,8 +11,9 @@ export function findings(frame, models, viewer) {
 function analysis(a, model, viewer) {
   return h("section", null,
     h("h2", null, "AI results"),
-    a.state === "open" ? h("p", null, chip("analysing"), a.attempts > 1 ? ` attempt ${a.attempts}` : "") : null,
-    a.state === "parked" ? h("div", { class: "notice bad" }, h("strong", null, "Not analysed."), " ", a.reason, " ", h("a", { href: "#/parked" }, "Parked work")) : null,
+    a.state === "open" ? h("p", { class: "muted" }, a.attempts ? `Being analysed, attempt ${a.attempts}` : "Waits for a worker") : null,
+    a.state === "parked" ? h("div", { class: "notice bad wrap" }, h("strong", null, "Not analysed."), " ", a.reason, " ", h("a", { href: "#/parked" }, "Parked work")) : null,
+    a.state === "skipped" || a.state === "discarded" ? h("p", { class: "muted wrap" }, `Not analysed: ${a.reason || a.state}.`) : null,
     h("ul", { class: "bars" }, scores(a, model).map((s) => bar(s, viewer))),
     a.note ? h("p", { class: "muted wrap" }, a.note) : null,
     identity(a, model));

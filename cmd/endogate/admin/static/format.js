@@ -40,14 +40,15 @@ export function shortUID(uid) {
 }
 
 // Statuses carry a sign and a word beside their colour.
-const statuses = {
-  attention: ["bad", "!", "Needs attention"], analysing: ["info", "◔", "Analysing"], assembling: ["info", "◑", "Exam open"],
-  delivering: ["warn", "→", "Delivering"], done: ["good", "✓", "Delivered"], not_analysed: ["plain", "–", "Not analysed"],
-  pending: ["warn", "→", "Waiting"], parked: ["bad", "!", "Parked"], discarded: ["plain", "×", "Discarded"], open: ["info", "◔", "Open"],
+export const studyStatuses = {
+  parked: ["bad", "!", "Needs attention"], working: ["info", "◔", "In progress"], done: ["good", "✓", "Complete"], conflict: ["bad", "!", "UID conflict"],
 };
-export const statusNames = Object.fromEntries(Object.entries(statuses).map(([key, [, , text]]) => [key, text]));
-export function chip(status) {
-  const [tone, sign, text] = statuses[status] || ["plain", "?", status];
+export const deliveryStates = {
+  pending: ["warn", "→", "Waiting"], done: ["good", "✓", "Delivered"], parked: ["bad", "!", "Parked"], discarded: ["plain", "×", "Discarded"],
+};
+export const examStates = { open: ["info", "◔", "Exam open"], reported: ["good", "✓", "Reported"], parked: ["bad", "!", "Parked"] };
+export function chip(kinds, status) {
+  const [tone, sign, text] = kinds[status] || ["plain", "?", status];
   return h("span", { class: `chip ${tone}` }, h("span", { class: "sign", "aria-hidden": "true" }, sign), text);
 }
 
@@ -61,8 +62,13 @@ export function peerStatus(status) {
     [0x0110, 0xffff, "processing failure"], [0x0111, 0xffff, "duplicate"], [0x0117, 0xffff, "invalid instance"],
     [0x0122, 0xffff, "SOP class not supported"], [0x0124, 0xffff, "not authorised"], [0x0211, 0xffff, "unrecognised operation"],
   ].find(([value, mask]) => (code & mask) === value);
-  return match ? `${status} ${match[2]}` : status;
+  const hex = `0x${status.replace(/^0x/i, "")}`;
+  return match ? `${hex} ${match[2]}` : hex;
 }
+
+// thead is the head of a table; a name that starts with # stands over numbers.
+export const thead = (...names) => h("thead", null, h("tr", null, names.map((n) =>
+  h("th", { scope: "col", class: n.startsWith("#") ? "num" : "" }, n.replace(/^#/, "")))));
 
 export const purposes = { source: "Source frame", heatmap: "Heatmap (SC)", sr: "AI result (SR)", kos: "Key images (KOS)" };
 export const purpose = (p) => purposes[p] || p;

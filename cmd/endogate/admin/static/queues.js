@@ -1,7 +1,7 @@
 // Work on its way, and work that waits for a person.
 import { Fault, get, post } from "./api.js";
 import { ask, h, slot } from "./dom.js";
-import { absolute, chip, peerStatus, plural, purpose, shortUID, statusNames, time } from "./format.js";
+import { absolute, chip, deliveryStates, peerStatus, plural, purpose, shortUID, thead, time } from "./format.js";
 import { pager } from "./studies.js";
 
 const pageSize = 100;
@@ -13,7 +13,7 @@ export function outboxView({ params }) {
   const form = h("form", { class: "filters", onsubmit: (e) => { e.preventDefault(); go(); } },
     h("label", null, h("span", null, "Destination"), h("input", { name: "destination", value: params.get("destination") || "", maxlength: 64, autocomplete: "off" })),
     h("label", null, h("span", null, "State"), h("select", { name: "state", onchange: () => go() }, h("option", { value: "" }, "All"),
-      ["pending", "done", "parked", "discarded"].map((s) => h("option", { value: s, selected: s === state }, s === "done" ? "Delivered" : statusNames[s])))),
+      Object.entries(deliveryStates).map(([s, [, , text]]) => h("option", { value: s, selected: s === state }, text)))),
     h("div", { class: "row" }, h("button", { class: "button primary" }, "Search")));
   const go = () => { location.hash = `#/outbox?${new URLSearchParams(new FormData(form))}`; };
   return {
@@ -30,17 +30,17 @@ export function outboxView({ params }) {
   };
 }
 
-const study = (uid) => h("a", { href: `#/studies/${encodeURIComponent(uid)}` }, "Open study");
+const study = (uid) => h("a", { class: "nowrap", href: `#/studies/${encodeURIComponent(uid)}` }, "Open study");
 
 function table(list) {
   return h("table", { class: "list" },
-    h("thead", null, h("tr", null, ["Object", "Destination", "State", "Peer's answer", "Attempts", "When", "Study"].map((t) => h("th", { scope: "col" }, t)))),
+    thead("Object", "Destination", "State", "Peer's answer", "#Attempts", "When", "Study"),
     h("tbody", null, list.map((d) => h("tr", null,
       h("th", { scope: "row", "data-label": "Object" }, h("div", null, purpose(d.purpose)), shortUID(d.sop_instance_uid)),
-      h("td", { "data-label": "Destination" }, d.destination), h("td", { "data-label": "State" }, chip(d.state)),
+      h("td", { "data-label": "Destination" }, d.destination), h("td", { "data-label": "State" }, chip(deliveryStates, d.state)),
       h("td", { "data-label": "Peer's answer" }, peerStatus(d.status) || h("span", { class: "muted" }, "none yet"), d.reason ? h("div", { class: "muted wrap" }, d.reason) : null),
       h("td", { class: "num", "data-label": "Attempts" }, d.attempts),
-      h("td", { "data-label": "When" }, time(d.at), d.state === "pending" && d.next_at ? h("div", { class: "muted" }, `next try ${absolute(d.next_at)}`) : null),
+      h("td", { "data-label": "When" }, d.state === "pending" && d.next_at ? `next try ${absolute(d.next_at)}` : time(d.ended_at)),
       h("td", { "data-label": "Study" }, study(d.study_instance_uid))))));
 }
 
@@ -60,6 +60,7 @@ export function parkedView() {
     }
     said.replaceChildren(h("div", { class: "notice good" }, `${plural(ok, "item")} ${done}.`));
     again();
+    document.dispatchEvent(new Event("acted"));
   }
   const retry = (list) => act(list, "retry", "put back in the queue");
   const discard = async (p) => {
@@ -74,15 +75,15 @@ export function parkedView() {
       again = now;
       items = (await get("/api/v1/parked", signal)).parked;
       rows.show(items, () => items.length ? [
-        h("div", { class: "row between" }, h("span", { class: "muted" }, plural(items.length, "item")), h("button", { class: "button", id: "retry-all", onclick: () => retry(items) }, "Retry all")),
-        h("table", { class: "list" }, h("thead", null, h("tr", null, ["What", "Why", "Attempts", "Since", "Study", ""].map((t) => h("th", { scope: "col" }, t)))),
+        h("div", { class: "row between above" }, h("span", { class: "muted" }, plural(items.length, "item")), h("button", { class: "button", id: "retry-all", onclick: () => retry(items) }, "Retry all")),
+        h("table", { class: "list" }, thead("What", "Why", "#Attempts", "Since", "Study", "Action"),
           h("tbody", null, items.map((p) => h("tr", null,
-            h("th", { scope: "row", "data-label": "What" }, h("div", null, p.kind === "job" ? `Analysis by ${p.model}` : `${purpose(p.purpose)} → ${p.destination}`), shortUID(p.sop_instance_uid)),
+            h("th", { scope: "row", "data-label": "What" }, h("div", null, { job: `Analysis by ${p.model}`, exam: `Report by ${p.model}` }[p.kind] || `${purpose(p.purpose)} → ${p.destination}`), shortUID(p.sop_instance_uid || p.study_instance_uid)),
             h("td", { class: "wrap", "data-label": "Why" }, p.status ? h("div", null, peerStatus(p.status)) : null, p.reason),
             h("td", { class: "num", "data-label": "Attempts" }, p.attempts), h("td", { "data-label": "Since" }, time(p.at)), h("td", { "data-label": "Study" }, study(p.study_instance_uid)),
-            h("td", null, h("div", { class: "row" },
+            h("td", null, h("div", { class: "row tight" },
               h("button", { class: "button", id: `retry-${p.id}`, onclick: () => retry([p]) }, "Retry"),
-              h("button", { class: "button quiet", id: `discard-${p.id}`, onclick: () => discard(p) }, "Discard"))))))),
+              p.kind === "exam" ? null : h("button", { class: "button quiet", id: `discard-${p.id}`, onclick: () => discard(p) }, "Discard"))))))),
       ] : h("div", { class: "empty" }, h("h2", null, "Nothing is parked"), h("p", null, "No work waits for a person.")));
     },
   };

@@ -1,7 +1,7 @@
 // The list of studies, with its filters in the address so that a search can be bookmarked.
 import { get } from "./api.js";
 import { h, slot } from "./dom.js";
-import { chip, clock, date, personName, plural, statusNames, time } from "./format.js";
+import { chip, clock, date, personName, plural, studyStatuses, thead, time } from "./format.js";
 
 const pageSize = 50;
 const fields = [["patient_id", "Patient ID"], ["accession", "Accession number"], ["study_uid", "Study Instance UID"]];
@@ -28,8 +28,7 @@ function filters(params) {
       h("input", { name, value: params.get(name) || "", maxlength: 64, autocomplete: "off", spellcheck: "false" }))),
     h("label", null, h("span", null, "Status"),
       h("select", { name: "status", onchange: () => apply(form) }, h("option", { value: "" }, "All"),
-        ["attention", "analysing", "assembling", "delivering", "done", "not_analysed"].map((s) =>
-          h("option", { value: s, selected: params.get("status") === s }, statusNames[s])))),
+        Object.entries(studyStatuses).map(([s, [, , text]]) => h("option", { value: s, selected: params.get("status") === s }, text)))),
     h("div", { class: "row" }, h("button", { class: "button primary" }, "Search"), h("a", { class: "button", href: "#/studies" }, "Clear")));
   return form;
 }
@@ -43,7 +42,7 @@ function apply(form) {
 function table(studies) {
   return h("table", { class: "list studies" },
     h("caption", { class: "hidden" }, "Studies, latest arrival first"),
-    h("thead", null, h("tr", null, ["Patient", "Accession", "Study", "Status", "Frames", "AI findings", "Deliveries", "Last arrival"].map((t) => h("th", { scope: "col" }, t)))),
+    thead("Patient", "Accession", "Study", "Status", "#Frames", "#AI findings", "Deliveries", "Last arrival"),
     h("tbody", null, studies.map(row)));
 }
 
@@ -55,11 +54,17 @@ function row(s) {
     h("td", { "data-label": "Accession" }, s.accession_number || h("span", { class: "muted" }, "–")),
     h("td", { "data-label": "Study" }, h("div", null, `${date(s.study_date)} ${clock(s.study_time)}`),
       h("div", { class: "muted clip" }, [s.modality, s.study_description].filter(Boolean).join(" · "))),
-    h("td", { "data-label": "Status" }, chip(s.status), s.open_job_count ? h("div", { class: "muted" }, plural(s.open_job_count, "open job")) : null),
+    h("td", { "data-label": "Status" }, chip(studyStatuses, s.status), notes(s)),
     h("td", { class: "num", "data-label": "Frames" }, s.frame_count),
     h("td", { class: "num", "data-label": "AI findings" }, s.finding_count ? h("span", { class: "count" }, s.finding_count) : h("span", { class: "muted" }, "0")),
     h("td", { "data-label": "Deliveries" }, deliveries(s.delivery_counts)),
     h("td", { "data-label": "Last arrival" }, time(s.last_at)));
+}
+
+// notes say what the status is about.
+function notes(s) {
+  const list = [s.parked_count && `${s.parked_count} parked`, s.open_count && `${plural(s.open_count, "step")} to do`, s.conflict_count && plural(s.conflict_count, "UID conflict")];
+  return h("div", { class: "muted" }, list.filter(Boolean).join(", "));
 }
 
 export function deliveries(c) {

@@ -1,7 +1,7 @@
 // One study: its frames with what the models saw, the objects made of it, where they went and when.
 import { get } from "./api.js";
 import { h, slot } from "./dom.js";
-import { absolute, chip, clock, date, peerStatus, personName, plural, purpose, shortUID, time } from "./format.js";
+import { absolute, chip, clock, date, deliveryStates, examStates, peerStatus, personName, plural, purpose, shortUID, studyStatuses, thead, time, words } from "./format.js";
 import { framesOf, createViewer } from "./viewer.js";
 import { findings } from "./findings.js";
 
@@ -9,7 +9,7 @@ export function studyView({ uid, params }) {
   let study, models = [], frames = [], selected = params.get("frame") || "";
   const head = slot("div"), strip = slot("div", { class: "filmstrip", role: "listbox", "aria-label": "Frames", "aria-orientation": "vertical" });
   const panel = slot("aside", { class: "panel", "aria-label": "AI results" });
-  const sent = slot("section", { class: "card" }), made = slot("section", { class: "card" }), line = slot("section", { class: "card" });
+  const sent = slot("section", { class: "card tall", tabindex: 0, "aria-label": "Deliveries" }), made = slot("section", { class: "card tall", tabindex: 0, "aria-label": "Objects" }), line = slot("section", { class: "card tall", tabindex: 0, "aria-label": "Timeline" });
   const lineState = { only: false, all: false };
   const viewer = createViewer({ step, pick });
   const images = new Map(); // thumbnails outlive redraws, so that nothing flickers or loads twice
@@ -35,12 +35,12 @@ export function studyView({ uid, params }) {
   function draw() {
     if (!study) return;
     const f = frame();
-    head.show([study.status, study.patient_name, study.patient_id, study.accession_number, study.study_description], () => header(study));
+    head.show([study.status, study.patient_name, study.patient_id, study.accession_number, study.study_description, study.conflict_count, analysed(study)], () => header(study));
     strip.show([frames.map((x) => [x.key, x.top, x.state]), f?.key], () => frames.map((x) => thumbnail(x, x === f, pick, images)));
     viewer.show(f, frames.length, frames.indexOf(f));
     panel.show([f, models], () => findings(f, models, viewer));
     sent.show(study.deliveries, () => deliveryCard(study));
-    made.show(study.objects, () => objectCard(study));
+    made.show([study.exams, study.objects], () => objectCard(study));
     drawLine();
   }
 
@@ -72,20 +72,22 @@ export function studyView({ uid, params }) {
   };
 }
 
+const analysed = (s) => s.instances.some((i) => i.analyses.length);
+
 function header(s) {
   const fact = (name, value) => h("div", null, h("dt", null, name), h("dd", null, value || "–"));
   return h("div", { class: "study-head" },
-    h("div", { class: "row" }, h("h1", null, personName(s.patient_name)), chip(s.status)),
+    h("div", { class: "row" }, h("h1", null, personName(s.patient_name)), chip(studyStatuses, s.status), s.conflict_count ? chip(studyStatuses, "conflict") : null),
     h("dl", { class: "facts" },
       fact("Patient ID", s.patient_id), fact("Accession", s.accession_number), fact("Study", `${date(s.study_date)} ${clock(s.study_time)}`),
       fact("Description", s.study_description), fact("Study Instance UID", h("code", { class: "uid select" }, s.study_instance_uid))),
-    h("div", { class: "notice ai", role: "note" }, h("strong", null, "AI – not verified."), " Made by software without a physician's review. Draft for the endoscopist; not a diagnosis."));
+    analysed(s) ? h("div", { class: "notice ai", role: "note" }, h("strong", null, "AI – not verified."), " Made by software without a physician's review. Draft for the endoscopist; not a diagnosis.") : null);
 }
 
 function thumbnail(f, chosen, pick, images) {
   let img = images.get(f.key);
   if (!img) {
-    img = h("img", { src: f.source && `${f.source}.jpg?width=240`, alt: "", loading: "lazy", width: 120, height: 96 });
+    img = h("img", { onerror: () => { const none = h("span", { class: "gone" }, "no preview"); images.set(f.key, none); img.replaceWith(none); }, src: f.source && `${f.source}.jpg?width=240`, alt: "", loading: "lazy", width: 120, height: 96 });
     images.set(f.key, img);
   }
   return h("button", {
@@ -106,21 +108,23 @@ function destination(name, list) {
   const open = list.some((d) => d.state !== "done");
   return h("details", { open }, h("summary", null, h("strong", null, name), " ", h("span", { class: "muted" }, `${done} of ${plural(list.length, "object")} confirmed`)),
     h("table", { class: "list small" },
-      h("thead", null, h("tr", null, ["Object", "State", "Peer's answer", "When"].map((t) => h("th", { scope: "col" }, t)))),
+      thead("Object", "State", "Peer's answer", "When"),
       h("tbody", null, list.map((d) => h("tr", null,
         h("th", { scope: "row", "data-label": "Object" }, h("div", null, purpose(d.purpose)), shortUID(d.sop_instance_uid)),
-        h("td", { "data-label": "State" }, chip(d.state), d.attempts > 1 ? h("div", { class: "muted" }, plural(d.attempts, "attempt")) : null),
-        h("td", { "data-label": "Peer's answer" }, peerStatus(d.status) || h("span", { class: "muted" }, "none yet"), d.reason ? h("div", { class: "muted wrap" }, d.reason) : null),
-        h("td", { "data-label": "When" }, time(d.at), d.state === "pending" && d.next_at ? h("div", { class: "muted" }, `next try ${absolute(d.next_at)}`) : null))))));
+        h("td", { "data-label": "State" }, chip(deliveryStates, d.state), d.attempts > 1 ? h("div", { class: "muted" }, plural(d.attempts, "attempt")) : null),
+        h("td", { "data-label": "Peer's answer" }, peerStatus(d.status) || h("span", { class: "muted" }, "none yet"), d.alternate ? h("div", { class: "muted" }, "took the fallback SOP class") : null, d.reason ? h("div", { class: "muted wrap" }, d.reason) : null),
+        h("td", { "data-label": "When" }, d.state === "pending" && d.next_at ? `next try ${absolute(d.next_at)}` : time(d.ended_at)))))));
 }
 
 function objectCard(s) {
-  return [h("h2", null, "Objects made"), s.objects.length ? h("table", { class: "list small" },
-    h("thead", null, h("tr", null, ["Object", "Model", "Of", "Made"].map((t) => h("th", { scope: "col" }, t)))),
+  return [h("h2", null, "Reports and objects"), s.exams.map((e) => h("div", { class: "exam" }, chip(examStates, e.state), " ",
+    `${e.model} on route ${e.route}`, h("span", { class: "muted" }, e.revision ? ` · revision ${e.revision}` : e.open_jobs ? ` · ${plural(e.open_jobs, "open job")}` : " · waits for the exam to end"),
+    e.reason ? h("div", { class: "muted wrap" }, e.reason) : null)),
+  s.objects.length ? h("table", { class: "list small" }, thead("Object", "Model", "Of", "Made"),
     h("tbody", null, s.objects.map((o) => h("tr", null,
-      h("th", { scope: "row", "data-label": "Object" }, h("div", null, purpose(o.purpose), o.revision > 1 ? ` rev. ${o.revision}` : ""), shortUID(o.sop_instance_uid)),
+      h("th", { scope: "row", "data-label": "Object" }, h("div", null, purpose(o.purpose), o.revision > 1 ? ` rev. ${o.revision}` : "", o.twin_of ? h("span", { class: "muted" }, " fallback") : ""), shortUID(o.sop_instance_uid)),
       h("td", { "data-label": "Model" }, o.model || "–"), h("td", { "data-label": "Of" }, o.source ? sourceName(s, o) : "whole exam"), h("td", { "data-label": "Made" }, time(o.made_at))))))
-    : h("p", { class: "muted" }, "None yet.")];
+    : s.exams.length ? null : h("p", { class: "muted" }, "None yet.")];
 }
 
 function sourceName(s, o) {
@@ -142,9 +146,9 @@ function timeline(s, f, state, redraw) {
     h("div", { class: "row between" }, h("h2", null, "Timeline"),
       h("label", { class: "check" }, h("input", { type: "checkbox", id: "only", checked: state.only, onchange: (e) => { state.only = e.target.checked; redraw(); } }), "selected frame only")),
     shown.length < events.length ? h("button", { class: "button", id: "all", onclick: () => { state.all = true; redraw(); } }, `Show ${events.length - shown.length} earlier steps`) : null,
-    h("ol", { class: "timeline" }, shown.map((e) => h("li", { class: /park|fail|conflict|refus/.test(e.step) ? "bad" : "" },
+    h("ol", { class: "timeline" }, shown.map((e) => h("li", { class: /park|deferred|conflict|not-analysed/.test(e.step) ? "bad" : "" },
       h("span", { class: "when" }, time(e.at)),
-      h("span", { class: "what" }, h("strong", null, e.step), e.destination ? ` → ${e.destination}` : "", e.status ? h("span", { class: "peer" }, peerStatus(e.status)) : null,
+      h("span", { class: "what" }, h("strong", null, words(e.step)), e.count > 1 ? h("span", { class: "muted" }, `${e.count}×, last ${absolute(e.last_at)}`) : null, e.destination ? ` → ${e.destination}` : "", e.status ? h("span", { class: "peer" }, peerStatus(e.status)) : null,
         h("span", { class: "muted" }, names.get(e.sop_instance_uid) || "", " ", e.sop_instance_uid ? shortUID(e.sop_instance_uid) : ""), e.detail ? h("span", { class: "muted wrap" }, e.detail) : null)))),
   ];
 }

@@ -1,7 +1,7 @@
 // The peers results go to, and the state of the gateway itself.
 import { Fault, get, post } from "./api.js";
 import { h, slot } from "./dom.js";
-import { bytes, code, peerStatus, percent, plural, roles, time, words } from "./format.js";
+import { bytes, code, peerStatus, percent, plural, roles, thead, time, words } from "./format.js";
 import { deliveries } from "./studies.js";
 
 export function destinationsView() {
@@ -63,7 +63,7 @@ export function systemView() {
       load.show(g, () => [h("h2", null, "Queues and room"), h("dl", { class: "facts" },
         fact("Open jobs", g.open_jobs), fact("Not yet taken by a worker", g.queue_lag), fact("Oldest job", g.open_jobs ? `${Math.round(g.oldest_job_seconds)} s` : "–"),
         fact("Spool entries not in the ledger", g.spool_lag), fact("Spool", `${plural(g.spool_entries, "entry").replace("entrys", "entries")}, ${bytes(g.spool_bytes)}`),
-        fact("Disk", `${bytes(g.disk_free_bytes)} free, ${bytes(g.disk_reserve_bytes)} in reserve`), fact("Parked", plural(g.parked_jobs + g.parked_deliveries, "item")))]);
+        fact("Disk", `${bytes(g.disk_free_bytes)} free, ${bytes(g.disk_reserve_bytes)} in reserve`), fact("Parked", plural(g.parked_jobs + g.parked_exams + g.parked_deliveries, "item")))]);
       build.show(v, () => [h("h2", null, "This node"), h("dl", { class: "facts" }, fact("AE title", h("code", null, v.ae_title)), fact("Version", v.version), fact("Commit", h("code", null, v.commit)),
         fact("Go", v.go), fact("Started", time(v.started)), fact("API", h("a", { href: "/api/v1/openapi.json" }, "OpenAPI description")), fact("Metrics", h("a", { href: "/metrics" }, "Prometheus")))]);
       models.show(m, () => m.models.map(modelCard));
@@ -75,7 +75,7 @@ function modelCard(m) {
   return h("section", { class: "card" }, h("h2", null, `Model ${m.name} ${m.version}`), h("p", null, m.intended_use),
     h("dl", { class: "facts" }, fact("Made by", m.manufacturer), fact("Kind", m.kind), fact("Input", `${m.columns} × ${m.rows}`), fact("Explanation", `${m.method}, layer ${m.layer}`),
       fact("Network SHA-256", h("code", { class: "uid select" }, m.digest))),
-    h("table", { class: "list small" }, h("thead", null, h("tr", null, ["Class", "Role", "Threshold", "Finding", "Site"].map((t) => h("th", { scope: "col" }, t)))),
+    h("table", { class: "list small" }, thead("Class", "Role", "#Threshold", "Finding", "Site"),
       h("tbody", null, m.classes.map((c) => h("tr", null, h("th", { scope: "row", "data-label": "Class" }, words(c.name)), h("td", { "data-label": "Role" }, roles[c.role] || c.role),
         h("td", { class: "num", "data-label": "Threshold" }, percent(c.threshold)), h("td", { "data-label": "Finding" }, code(c.finding)), h("td", { "data-label": "Site" }, code(c.site)))))));
 }

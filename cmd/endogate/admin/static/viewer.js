@@ -8,7 +8,8 @@ const unanalysed = 24; // frames shown of a multi-frame instance that no model h
 export function framesOf(study) {
   return study.instances.flatMap((instance, at) => {
     const numbers = new Set(instance.analyses.flatMap((a) => a.frames.map((f) => f.frame)));
-    if (!numbers.size) for (let n = 1; n <= Math.min(Math.max(1, instance.number_of_frames), unanalysed); n++) numbers.add(n);
+    const most = instance.state === "not-analysed" ? 1 : unanalysed;
+    if (!numbers.size) for (let n = 1; n <= Math.min(Math.max(1, instance.number_of_frames), most); n++) numbers.add(n);
     return [...numbers].sort((a, b) => a - b).map((n) => frameOf(instance, at, n));
   });
 }
@@ -22,12 +23,12 @@ function frameOf(instance, at, number) {
   const all = analyses.flatMap((a) => a.findings);
   const best = [...all].sort((a, b) => (b.role === "finding") - (a.role === "finding") || b.probability - a.probability)[0];
   return {
-    key: `${at + 1}-${number}`, instance: instance.sop_instance_uid, entry: instance.entry, number, analyses, conflict: instance.conflict,
+    key: `${at + 1}-${number}`, instance: instance.sop_instance_uid, entry: instance.entry, number, analyses, conflict: instance.state === "conflict",
     label: `Image ${instance.instance_number || at + 1}${instance.number_of_frames > 1 ? ` · frame ${number}` : ""}`,
     source: instance.released ? "" : `/api/v1/instances/${encodeURIComponent(instance.entry || instance.sop_instance_uid)}/frames/${number}`,
-    notAnalysed: instance.not_analysed,
+    notAnalysed: instance.reason,
     state: analyses.some((a) => a.state === "open") ? "analysing" : analyses.some((a) => a.state === "parked") ? "not analysed: parked"
-      : analyses.length ? "no class over threshold" : "not analysed",
+      : instance.state === "conflict" ? "UID conflict" : analyses.some((a) => a.state === "done") ? "no class over threshold" : "not analysed",
     top: best && { text: `${words(best.class)} ${percent(best.probability)}`, role: best.role },
   };
 }
