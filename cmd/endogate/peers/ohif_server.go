@@ -48,7 +48,7 @@ window.config = {
 };
 `
 
-// ohifFolder is the built viewer below the module's root; make setup unpacks it.
+// ohifFolder is the built viewer below the module's root; make setup-test unpacks it.
 const ohifFolder = "bin/ohif"
 
 // startOHIF serves the viewer and, from the same origin, Orthanc's DICOMweb service. It returns the URL.
@@ -56,7 +56,7 @@ func startOHIF(t testing.TB, o *Orthanc) string {
 	t.Helper()
 	dir := filepath.Join(Root(t), ohifFolder)
 	if _, err := os.Stat(filepath.Join(dir, "index.html")); err != nil {
-		t.Skipf("not installed: the OHIF viewer in %s; make setup brings it", ohifFolder)
+		lacking(t, "the OHIF viewer in "+ohifFolder)
 	}
 	pacs, err := url.Parse(o.URL)
 	if err != nil {

@@ -3,7 +3,8 @@
 //
 // Every peer runs as a child process on free loopback ports with its files in the test's
 // temporary folder, and is killed by its process id when the test ends. A peer that is not
-// installed skips the test, and the reason names what is missing.
+// installed skips the test, and the reason names what is missing; with ENDOGATE_TEST_PEERS set
+// it fails the test.
 package peers
 
 import (
@@ -17,6 +18,10 @@ import (
 	"testing"
 	"time"
 )
+
+// required names the environment variable under which a missing peer fails a test instead of skipping it:
+// where everything was set up, a test that does not run is a fault.
+const required = "ENDOGATE_TEST_PEERS"
 
 // Require skips the test unless every tool, a command or an absolute path, is there.
 func Require(t testing.TB, tools ...string) {
@@ -32,8 +37,17 @@ func Require(t testing.TB, tools ...string) {
 		missing = append(missing, tool)
 	}
 	if len(missing) > 0 {
-		t.Skipf("not installed: %s; make setup brings them", strings.Join(missing, ", "))
+		lacking(t, strings.Join(missing, ", "))
 	}
+}
+
+// lacking ends a test that cannot run on this machine.
+func lacking(t testing.TB, what string) {
+	t.Helper()
+	if os.Getenv(required) != "" {
+		t.Fatalf("not installed: %s; make setup-test brings it", what)
+	}
+	t.Skipf("not installed: %s; make setup-test brings it", what)
 }
 
 // FreePort returns a loopback TCP port that nobody listened on a moment ago.

@@ -1,0 +1,63 @@
+//go:build bench
+
+// Package bench_test measures endogate beside DCMTK's storescp and Orthanc on one machine in one run:
+// durable ingest, delivery to stock peers, and the time from a received frame to its heatmap in a PACS.
+//
+// Rounds are interleaved, so that what else the machine does meets every receiver alike, and ratios are taken
+// inside a round. It is no test: nothing fails because it is slow. make bench runs it; by hand
+//
+//	go test -tags bench ./cmd/endogate/bench -v -args -rounds 5
+//
+// needs bin/endogate. BENCH_DIR names the folder, and so the file system, that every receiver writes to.
+package bench_test
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"testing"
+	"time"
+)
+
+var (
+	rounds = flag.Int("rounds", 3, "interleaved rounds of each measurement")
+	small  = flag.Int("small", 1000, "objects of 100 KB in a run")
+	large  = flag.Int("large", 32, "objects of 4 MB in a run, at least two an association")
+	frames = flag.Int("frames", 20, "frames whose way to a heatmap is measured")
+	limit  = flag.Duration("limit", 9*time.Minute, "begin no further round after this time")
+)
+
+// begun is when the run began; the limit counts from it.
+var begun = time.Now()
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	fmt.Print(machine())
+	os.Exit(m.Run())
+}
+
+// eachRound calls f for every round there is time for, and for one in any case. It returns how many there were.
+func eachRound(t *testing.T, f func(round int)) int {
+	t.Helper()
+	done := 0
+	for done < *rounds && (done == 0 || time.Since(begun) < *limit) {
+		f(done)
+		done++
+	}
+	if done < *rounds {
+		fmt.Printf("\nOut of time: %d of %d rounds.\n", done, *rounds)
+	}
+	return done
+}
+
+// folder returns a fresh folder on the measured file system. It is deleted after everything that t measures,
+// as creating files after many deletes is slow on some file systems.
+func folder(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp(os.Getenv("BENCH_DIR"), "endogate-bench-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}

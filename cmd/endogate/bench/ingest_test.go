@@ -1,0 +1,108 @@
+//go:build bench
+
+package bench_test
+
+import (
+	"fmt"
+	"testing"
+)
+
+// cell is one receiver at one number of associations.
+type cell struct {
+	rate, megabytes, p99, memory series
+}
+
+var associations = []int{1, 8, 32}
+
+// TestIngest measures how fast objects are taken in; the sender is our own SCU with objects in memory.
+func TestIngest(t *testing.T) {
+	for _, size := range []struct {
+		template template
+		count    func(associations int) int
+	}{
+		{smallTemplate(t), func(int) int { return *small }},
+		{largeTemplate(t), func(associations int) int { return max(*large, 2*associations) }},
+	} {
+		t.Run(size.template.name, func(t *testing.T) { ingest(t, size.template, size.count) })
+	}
+}
+
+func ingest(t *testing.T, tpl template, count func(associations int) int) {
+	dir := folder(t)
+	candidates := receivers(t, dir, nodelay)
+	cells := map[string]map[int]*cell{}
+	for _, r := range candidates {
+		cells[r.name] = map[int]*cell{}
+		for _, n := range associations {
+			cells[r.name][n] = &cell{}
+		}
+	}
+	eachRound(t, func(round int) {
+		for _, n := range associations {
+			for i := range candidates {
+				r := candidates[(i+round)%len(candidates)] // nobody is always first
+				cells[r.name][n].add(measure(t, r, tpl, count(n), n))
+			}
+		}
+	})
+	printIngest(tpl, candidates, cells)
+}
+
+// run is one measurement.
+type run struct {
+	sent
+	memory float64
+}
+
+func measure(t *testing.T, r receiver, tpl template, count, associations int) run {
+	t.Helper()
+	study, objects := tpl.study(count)
+	before := r.received(study)
+	stop := watchMemory(r.pid)
+	s, err := send(t.Context(), r, tpl, objects, associations)
+	memory := stop()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.settle(t, study, before, count)
+	return run{s, memory}
+}
+
+func (c *cell) add(r run) {
+	c.rate = append(c.rate, r.perSecond())
+	c.megabytes = append(c.megabytes, r.megabytes())
+	c.p99 = append(c.p99, milliseconds(r.percentile(99)))
+	c.memory = append(c.memory, r.memory)
+}
+
+func printIngest(tpl template, candidates []receiver, cells map[string]map[int]*cell) {
+	perAssociation := func(unit string) []string {
+		head := []string{"receiver", "durable"}
+		for _, n := range associations {
+			head = append(head, fmt.Sprintf("%s, %d", unit, n))
+		}
+		return head
+	}
+	var rates, throughput, ratios [][]string
+	for _, r := range candidates {
+		rate := []string{r.name, yesNo(r.durable)}
+		volume := []string{r.name, yesNo(r.durable)}
+		ratio := []string{"endogate ÷ " + r.name, yesNo(r.durable)}
+		for _, n := range associations {
+			c := cells[r.name][n]
+			rate = append(rate, c.rate.String())
+			volume = append(volume, c.megabytes.String())
+			ratio = append(ratio, cells[endogateName][n].rate.over(c.rate).String())
+		}
+		eight, most := cells[r.name][8], cells[r.name][32]
+		rates = append(rates, append(rate, eight.p99.String(), most.memory.String()))
+		throughput = append(throughput, volume)
+		if r.name != endogateName {
+			ratios = append(ratios, ratio)
+		}
+	}
+	table("Ingest of "+tpl.name+" objects by associations, objects/s: median [lowest–highest]",
+		append(perAssociation("objects/s"), "p99 ms at 8", "peak RSS MB at 32"), rates)
+	table("The same in MB/s", perAssociation("MB/s"), throughput)
+	table("Ratios of "+tpl.name+" ingest, taken inside each round", perAssociation("ratio"), ratios)
+}
