@@ -182,3 +182,10 @@ func checkGradient(t fatalf, r *onnx.Runtime, model []byte, shape []int64, x, se
 		}
 	}
 }
+
+func demoModel(t testing.TB) []byte {
+	t.Helper()
+	model, err := os.ReadFile("../testdata/models/demo/model.onnx")
+	require.NoError(t, err)
+	return model
+}

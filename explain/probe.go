@@ -3,6 +3,8 @@ package explain
 import (
 	"errors"
 	"fmt"
+	"math"
+	"slices"
 
 	"endogate/explain/onnxpb"
 
@@ -55,6 +57,9 @@ func (g *graph) probeShapes(run Probe, inputShape []int64, want []string) error 
 		return fmt.Errorf("explain: the probe returned %d shapes for %d tensors", len(shapes), len(unknown))
 	}
 	for i, t := range unknown {
+		if n := size(shapes[i]); n > math.MaxInt32 || (n == 0 && !slices.Contains(shapes[i], 0)) {
+			return fmt.Errorf("explain: tensor %q has shape %v: too large", t, shapes[i])
+		}
 		g.shapes[t] = append([]int64{}, shapes[i]...)
 	}
 	return nil

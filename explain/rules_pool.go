@@ -1,6 +1,9 @@
 package explain
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // vjpMaxPool sends each gradient to where its maximum was. Windows may overlap, so they add up.
 func vjpMaxPool(w *walk, n *node, dy []string) ([]string, error) {
@@ -77,8 +80,8 @@ func (w *walk) shares(n *node, v window, x, y []int64) (string, error) {
 	for i := range v.kernel {
 		first, last := int64(0), x[i+2]
 		if include { // what ceil_mode adds beyond the declared pads never counts
-			first, last = -v.begin[i], x[i+2]+max(pads[len(v.kernel)+i], min(v.end[i], 0))
-			if n.attrString("auto_pad", "NOTSET") != "NOTSET" {
+			first, last = -v.begin[i], x[i+2]+pads[len(v.kernel)+i]
+			if strings.HasPrefix(n.attrString("auto_pad", ""), "SAME") {
 				last = x[i+2] + v.end[i]
 			}
 		}

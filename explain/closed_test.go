@@ -1,0 +1,134 @@
+package explain_test
+
+import (
+	"testing"
+
+	"endogate/explain"
+	"endogate/explain/onnxpb"
+	"endogate/inference/onnx"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/proto"
+)
+
+// One convolution of one channel over 0..15, a ReLU, the mean, two classes: worked out by hand.
+//
+// The kernel [[0 1] [-1 0]] takes x[r][c+1] - x[r+1][c] = -3 everywhere; with the bias of 5, A = 2 in each of 3×3
+// places. The mean is 2; the logits are 3·mean and -4·mean. For class 0 dA = 3/9 in every place, so the channel's
+// weight is 1/3 and the map 2/3; for class 1 the weight is negative and the map zero.
+func closedForm(t *testing.T) []byte {
+	s := &small{shape: []int64{1, 1, 4, 4}, logits: true}
+	s.node("Conv", []string{"x", s.weight([]int64{1, 1, 2, 2}, 0, 1, -1, 0), s.weight([]int64{1}, 5)}, []string{"c"})
+	s.node("Relu", []string{"c"}, []string{"a"})
+	s.node("GlobalAveragePool", []string{"a"}, []string{"mean"})
+	s.node("Flatten", []string{"mean"}, []string{"flat"})
+	s.node("Gemm", []string{"flat", s.weight([]int64{1, 2}, 3, -4)}, []string{"scores"})
+	s.node("Softmax", []string{"scores"}, []string{"logits"}, attrInt("axis", 1))
+	return s.bytes(t)
+}
+
+func arange(n int) []float32 {
+	v := make([]float32, n)
+	for i := range v {
+		v[i] = float32(i)
+	}
+	return v
+}
+
+func TestCompile_closedForm(t *testing.T) {
+	r := openRuntime(t)
+	c, err := explain.Compile(closedForm(t), explain.Options{InputGradient: true, Probe: r.Probe})
+	require.NoError(t, err)
+	require.Equal(t, explain.Layer{Name: "/c", Tensor: "a", Channels: 1, Height: 3, Width: 3}, c.Layer)
+	require.Equal(t, "scores", c.LogitsName) // before the softmax
+	require.Equal(t, "logits", c.OutputName)
+	require.True(t, c.ManySeeds)
+	out := run(t, r, c.ONNX, onnx.SessionOptions{
+		Inputs:  []string{c.InputName, c.SeedName},
+		Outputs: []string{c.LogitsName, c.ActivationName, c.GradientName, c.CAMName, c.InputGradientName},
+	}, onnx.Tensor{Shape: []int64{1, 1, 4, 4}, Values: arange(16)},
+		onnx.Tensor{Shape: []int64{3, 2}, Values: []float32{1, 0, 0, 1, 1, -1}}) // the last is a contrast of both
+	require.InDeltaSlice(t, []float32{6, -8}, out[0].Values, 1e-6)
+	nine := func(v float32) []float32 { return []float32{v, v, v, v, v, v, v, v, v} }
+	join := func(v ...[]float32) (all []float32) {
+		for _, p := range v {
+			all = append(all, p...)
+		}
+		return all
+	}
+	require.InDeltaSlice(t, nine(2), out[1].Values, 1e-6)
+	require.InDeltaSlice(t, join(nine(1./3), nine(-4./9), nine(7./9)), out[2].Values, 1e-6)
+	require.InDeltaSlice(t, join(nine(2./3), nine(0), nine(14./9)), out[3].Values, 1e-6)
+	// at the input: every place gets +g from the window it is the upper right of, -g from that it is the lower left of
+	const g = 1. / 3
+	require.InDeltaSlice(t, []float32{
+		0, g, g, g,
+		-g, 0, 0, g,
+		-g, 0, 0, g,
+		-g, -g, -g, 0,
+	}, out[4].Values[:16], 1e-6)
+}
+
+func TestCompile_batch(t *testing.T) {
+	r := openRuntime(t)
+	c, err := explain.Compile(closedForm(t), explain.Options{Probe: r.Probe})
+	require.NoError(t, err)
+	frames := append(arange(16), make([]float32, 16)...) // of zeros: A = 5
+	out := run(t, r, c.ONNX, onnx.SessionOptions{Inputs: []string{c.InputName, c.SeedName}, Outputs: []string{c.CAMName}},
+		onnx.Tensor{Shape: []int64{2, 1, 4, 4}, Values: frames}, onnx.Tensor{Shape: []int64{2, 2}, Values: []float32{1, 0, 1, 0}})
+	require.Equal(t, []int64{2, 3, 3}, out[0].Shape)
+	require.InDelta(t, 2./3, out[0].Values[0], 1e-6)
+	require.InDelta(t, 5./3, out[0].Values[9], 1e-6)
+}
+
+func TestCompile_unsupported(t *testing.T) {
+	r := openRuntime(t)
+	s := &small{shape: []int64{1, 1, 6, 6}, logits: true}
+	weight := s.weight([]int64{1, 1, 3, 3}, make([]float32, 9)...)
+	s.node("Conv", []string{"x", weight}, []string{"low"})
+	s.node("Round", []string{"low"}, []string{"rounded"}) // a gradient of zero
+	s.node("Celu", []string{"low"}, []string{"celu"})     // no rule
+	s.node("Add", []string{"rounded", "celu"}, []string{"sum"})
+	s.node("Conv", []string{"sum", weight}, []string{"high"})
+	s.node("Flatten", []string{"high"}, []string{"logits"})
+	model := s.bytes(t)
+
+	_, err := explain.Compile(model, explain.Options{Layer: "/low", Probe: r.Probe})
+	var unsupported *explain.UnsupportedError
+	require.ErrorAs(t, err, &unsupported)
+	require.Equal(t, "/celu", unsupported.Node)
+	require.Equal(t, "Celu", unsupported.Operator)
+	require.EqualValues(t, 17, unsupported.Opset)
+	require.Equal(t, []string{"/high"}, unsupported.Layers)
+
+	c, err := explain.Compile(model, explain.Options{Probe: r.Probe})
+	require.NoError(t, err)
+	require.Equal(t, "/high", c.Layer.Name)
+
+	layers, err := explain.Layers(model, explain.Options{Probe: r.Probe})
+	require.NoError(t, err)
+	require.Len(t, layers, 2)
+	require.ErrorAs(t, layers[0].Err, &unsupported)
+	require.NoError(t, layers[1].Err)
+
+	_, err = explain.Compile(model, explain.Options{Layer: "/nowhere", Probe: r.Probe})
+	require.ErrorIs(t, err, explain.ErrNoLayer)
+	require.ErrorContains(t, err, "/high")
+}
+
+// Only what lies between the layer and the logits is differentiated, and weights are not copied.
+func TestCompile_size(t *testing.T) {
+	r := openRuntime(t)
+	model := demoModel(t)
+	var before, after onnxpb.ModelProto
+	c, err := explain.Compile(model, explain.Options{Probe: r.Probe})
+	require.NoError(t, err)
+	require.NoError(t, proto.Unmarshal(model, &before))
+	require.NoError(t, proto.Unmarshal(c.ONNX, &after))
+	require.Less(t, len(after.Graph.Node), len(before.Graph.Node)+15)
+	require.Less(t, len(c.ONNX), len(model)+10_000)
+
+	c, err = explain.Compile(model, explain.Options{InputGradient: true, Probe: r.Probe})
+	require.NoError(t, err)
+	require.Less(t, len(c.ONNX), len(model)+50_000)
+}
