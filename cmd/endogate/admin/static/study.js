@@ -9,9 +9,9 @@ export function studyView({ uid, params }) {
   let study, models = [], frames = [], selected = params.get("frame") || "";
   const head = slot("div"), strip = slot("div", { class: "filmstrip", role: "listbox", "aria-label": "Frames", "aria-orientation": "vertical" });
   const panel = slot("aside", { class: "panel", "aria-label": "AI results" });
-  const sent = slot("section", { class: "card tall", tabindex: 0, "aria-label": "Deliveries" }), made = slot("section", { class: "card tall", tabindex: 0, "aria-label": "Objects" }), line = slot("section", { class: "card tall", tabindex: 0, "aria-label": "Timeline" });
+  const sent = slot("section", { class: "card tall", tabindex: 0, "aria-label": "Deliveries" }), made = slot("section", { class: "card tall", tabindex: 0, "aria-label": "Objects" }), line = slot("section", { class: "card tall line", tabindex: 0, "aria-label": "Timeline" });
   const lineState = { only: false, all: false };
-  const viewer = createViewer({ step, pick });
+  const viewer = createViewer({ step });
   const images = new Map(); // thumbnails outlive redraws, so that nothing flickers or loads twice
 
   function frame() { return frames.find((f) => f.key === selected) || frames[0]; }

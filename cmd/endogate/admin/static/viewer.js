@@ -33,6 +33,7 @@ function frameOf(instance, at, number) {
   };
 }
 
+// createViewer returns the viewer; step(by) is called to move to another frame.
 export function createViewer({ step }) {
   const ui = { mode: "overlay", opacity: 70, contours: true, heatmap: "" };
   let frame, drawn;
@@ -44,6 +45,8 @@ export function createViewer({ step }) {
   const modes = ["overlay", "side", "source"].map((mode) => h("button", {
     class: "segment", id: `mode-${mode}`, "aria-pressed": String(mode === ui.mode), onclick: () => { ui.mode = mode; draw(); },
   }, { overlay: "Overlay", side: "Side by side", source: "Source only" }[mode]));
+  const segments = h("div", { class: "segments", role: "group", "aria-label": "View" }, modes);
+  const outlines = h("label", { class: "check" }, contours, "Contours");
   const strength = h("label", { class: "slider" }, "Heatmap", slider, shown);
 
   function opacity() {
@@ -63,6 +66,8 @@ export function createViewer({ step }) {
     const hot = finding();
     const now = JSON.stringify([frame.key, frame.source, frame.analyses, hot, ui.mode, ui.contours]);
     strength.hidden = !hot || ui.mode !== "overlay";
+    segments.hidden = !hot;
+    outlines.hidden = !frame.analyses.some((a) => a.findings.some((f) => f.contours.length));
     if (now === drawn) return opacity();
     drawn = now;
     const picture = (src, alt, cls) => {
@@ -75,7 +80,7 @@ export function createViewer({ step }) {
     const source = () => frame.source ? picture(`${frame.source}.jpg`, `Source frame, ${frame.label}`, "plain")
       : h("div", { class: "broken" }, "The gateway no longer keeps this frame: its work is done. Open it at the archive.");
     const heat = () => picture(`/api/v1/instances/${encodeURIComponent(hot.heatmap)}/frames/1.jpg`, `Heatmap for ${words(hot.class)}, ${percent(hot.probability)}`, "heat");
-    const layer = () => ui.contours ? outline(frame) : null;
+    const layer = () => ui.contours ? outline(frame, hot) : null;
     const figure = (cls, caption, ...content) => h("figure", null, h("div", { class: cls }, content), h("figcaption", null, caption));
     stage.dataset.mode = ui.mode;
     if (ui.mode === "source" || !hot) stage.replaceChildren(figure("stacked", "Source", source(), layer()));
@@ -89,7 +94,7 @@ export function createViewer({ step }) {
       h("div", { class: "toolbar" },
         h("div", { class: "row" }, h("button", { class: "button", "aria-label": "Previous frame", onclick: () => step(-1) }, "‹"), position,
           h("button", { class: "button", "aria-label": "Next frame", onclick: () => step(1) }, "›")),
-        h("div", { class: "segments", role: "group", "aria-label": "View" }, modes), strength, h("label", { class: "check" }, contours, "Contours")),
+        segments, strength, outlines),
       stage),
     show(f, total, at) {
       if (f?.key !== frame?.key) ui.heatmap = "";
@@ -103,9 +108,11 @@ export function createViewer({ step }) {
 }
 
 // Contours are in source pixels, so a view box of the frame's size puts them in place at any scale.
-function outline(frame) {
-  const a = frame.analyses.find((x) => x.columns && x.findings.some((f) => f.contours.length));
+// They are those of the finding whose heatmap is shown, or of all where there is no heatmap.
+function outline(frame, hot) {
+  const wanted = (f) => f.contours.length && (!hot || f === hot);
+  const a = frame.analyses.find((x) => x.columns && x.findings.some(wanted));
   if (!a) return null;
   return svg("svg", { class: "contours", viewBox: `0 0 ${a.columns} ${a.rows}`, "aria-hidden": "true" },
-    a.findings.flatMap((f) => f.contours.map((points) => svg("polygon", { points: points.map((p) => p.join(",")).join(" ") }))));
+    a.findings.filter(wanted).flatMap((f) => f.contours.map((points) => svg("polygon", { points: points.map((p) => p.join(",")).join(" ") }))));
 }
