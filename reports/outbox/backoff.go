@@ -1,0 +1,57 @@
+package outbox
+
+import "time"
+
+// Backoff says how long to wait after a failed attempt.
+type Backoff struct {
+	First time.Duration // after the first attempt; 30 s by default
+	Last  time.Duration // at most; 30 min by default
+	Dead  time.Duration // spent waiting after which a delivery is parked; 7 days by default
+}
+
+func (b Backoff) defaults() Backoff {
+	if b.First <= 0 {
+		b.First = 30 * time.Second
+	}
+	if b.Last <= 0 {
+		b.Last = 30 * time.Minute
+	}
+	b.Last = max(b.Last, b.First)
+	if b.Dead <= 0 {
+		b.Dead = 7 * 24 * time.Hour
+	}
+	return b
+}
+
+// step is the longest wait after attempt, counted from 1: it doubles up to Last.
+func (b Backoff) step(attempt int) time.Duration {
+	d := b.First
+	for i := 1; i < attempt && d < b.Last; i++ {
+		d *= 2
+	}
+	return min(d, b.Last)
+}
+
+// Delay is the wait after attempt, counted from 1, with jitter in [0,1): between half the step and all of it, so that
+// destinations that failed together are not tried together.
+func (b Backoff) Delay(attempt int, jitter float64) time.Duration {
+	step := b.defaults().step(attempt)
+	return step/2 + time.Duration(jitter*float64(step/2))
+}
+
+// Exhausted reports whether the waits after attempts would add up to more than Dead. It counts attempts rather than
+// time because they are what the ledger keeps, and what a person who retries sets back.
+func (b Backoff) Exhausted(attempts int) bool {
+	b = b.defaults()
+	var spent time.Duration
+	for i := 1; i <= attempts; i++ {
+		step := b.step(i)
+		if step == b.Last { // from here on all are the same
+			return spent+time.Duration(min(int64(attempts-i+1), int64(b.Dead/step)+1))*step > b.Dead
+		}
+		if spent += step; spent > b.Dead {
+			return true
+		}
+	}
+	return false
+}

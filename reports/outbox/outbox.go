@@ -1,0 +1,144 @@
+package outbox
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"endogate/dicomnode/dimse"
+	"endogate/dicomnode/ledger"
+)
+
+const (
+	batch       = 64               // deliveries read from the ledger at once
+	ledgerPause = 5 * time.Second  // after an error of the ledger
+	defaultIdle = 20 * time.Second // PACS drop an association that stands still for 30 s or more
+	defaultPoll = 5 * time.Second
+)
+
+// Queue is what the outbox needs of the ledger.
+type Queue interface {
+	DueDeliveries(ctx context.Context, destination string, now time.Time, limit int) ([]ledger.Delivery, error)
+	NextDelivery(ctx context.Context, destination string) (time.Time, bool, error)
+	Delivered(ctx context.Context, id int64, usedEntry string, status uint16, at time.Time) error
+	Defer(ctx context.Context, id int64, next time.Time, status, reason string, at time.Time) error
+	Park(ctx context.Context, id int64, status, reason string, at time.Time) error
+}
+
+// Message is one object to hand over.
+type Message struct {
+	Entry   string // in the spool
+	Purpose string // source, heatmap, sr, kos
+}
+
+// Sender hands messages to one destination. Its methods are called by one goroutine at a time.
+type Sender interface {
+	// Send returns nil once the peer has confirmed that it has the message, with its status. An error is an *Error,
+	// or counts as temporary.
+	Send(ctx context.Context, m Message) (dimse.Status, error)
+	// Rest gives up what is held open between messages. The next Send opens it again.
+	Rest(ctx context.Context) error
+}
+
+// Outbox runs the deliveries of all destinations. Its fields are set before Run and not changed after.
+type Outbox struct {
+	Queue   Queue
+	Senders map[string]Sender // by destination
+	Backoff Backoff
+	Idle    time.Duration // without work, after which a sender rests; 20 s by default
+	Poll    time.Duration // between looks at the ledger when nobody calls Wake; 5 s by default
+	Log     *slog.Logger
+	Now     func() time.Time // nil is time.Now
+	Jitter  func() float64   // in [0,1); nil is a random number
+
+	// Sent is told the outcome of every attempt; it may be nil.
+	Sent func(destination string, outcome Outcome, took time.Duration)
+
+	once    sync.Once
+	workers map[string]*worker
+}
+
+// Outcome is what came of an attempt.
+type Outcome string
+
+// The outcomes.
+const (
+	OutcomeDelivered Outcome = "delivered"
+	OutcomeWarning   Outcome = "warning"   // delivered, and the peer had something to say
+	OutcomeAlternate Outcome = "alternate" // delivered as the alternate object
+	OutcomeDeferred  Outcome = "deferred"
+	OutcomeDown      Outcome = "down"
+	OutcomeParked    Outcome = "parked"
+)
+
+// Condition is how a destination fares.
+type Condition struct {
+	Up     bool
+	Since  time.Time // of the last change; zero before the first attempt
+	Reason string    // why it is not up
+	NextAt time.Time // when it is tried again
+}
+
+// Run delivers until ctx is done, and then returns why it is. What is on its way when ctx ends is sent again by the
+// next Run.
+func (o *Outbox) Run(ctx context.Context) error {
+	o.prepare()
+	var wg sync.WaitGroup
+	for _, w := range o.workers {
+		wg.Go(func() { w.run(ctx) })
+	}
+	wg.Wait()
+	<-ctx.Done() // also without destinations
+	return context.Cause(ctx)
+}
+
+func (o *Outbox) prepare() {
+	o.once.Do(func() {
+		o.workers = make(map[string]*worker, len(o.Senders))
+		for name, sender := range o.Senders {
+			o.workers[name] = newWorker(o, name, sender)
+		}
+	})
+}
+
+// Wake makes the worker of destination look at the ledger now. While the destination is down it changes nothing.
+func (o *Outbox) Wake(destination string) {
+	o.prepare()
+	if w, ok := o.workers[destination]; ok {
+		w.signal(w.wake)
+	}
+}
+
+// Retry makes the worker of destination look now even though the destination was down a moment ago.
+func (o *Outbox) Retry(destination string) {
+	o.prepare()
+	if w, ok := o.workers[destination]; ok {
+		w.signal(w.retry)
+	}
+}
+
+// Condition returns how destination fares, false when there is none of that name.
+func (o *Outbox) Condition(destination string) (Condition, bool) {
+	o.prepare()
+	w, ok := o.workers[destination]
+	if !ok {
+		return Condition{}, false
+	}
+	return w.state(), true
+}
+
+func (o *Outbox) now() time.Time {
+	if o.Now != nil {
+		return o.Now()
+	}
+	return time.Now()
+}
+
+func (o *Outbox) jitter() float64 {
+	if o.Jitter != nil {
+		return o.Jitter()
+	}
+	return rand.Float64()
+}

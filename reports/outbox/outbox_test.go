@@ -1,0 +1,511 @@
+package outbox
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"endogate/dicomnode/dimse"
+	"endogate/dicomnode/ledger"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// queue keeps deliveries as the ledger does, in memory, so that tests can run on synthetic time.
+type queue struct {
+	mu         sync.Mutex
+	deliveries []*ledger.Delivery
+	broken     error // of every write
+}
+
+func (q *queue) add(destination, entry, alternate string) *ledger.Delivery {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	d := &ledger.Delivery{
+		ID: int64(len(q.deliveries) + 1), Destination: destination, Entry: entry, Alternate: alternate,
+		State: ledger.StatePending, NextAt: time.Now(), Purpose: "heatmap",
+	}
+	q.deliveries = append(q.deliveries, d)
+	return d
+}
+
+func (q *queue) get(d *ledger.Delivery) ledger.Delivery {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return *d
+}
+
+func (q *queue) DueDeliveries(_ context.Context, destination string, now time.Time, limit int) ([]ledger.Delivery, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	var due []ledger.Delivery
+	for _, d := range q.deliveries {
+		if d.State == ledger.StatePending && d.Destination == destination && !d.NextAt.After(now) {
+			due = append(due, *d)
+		}
+	}
+	slices.SortStableFunc(due, func(a, b ledger.Delivery) int { return cmp.Compare(a.Rank, b.Rank) })
+	return due[:min(limit, len(due))], nil
+}
+
+func (q *queue) NextDelivery(_ context.Context, destination string) (next time.Time, ok bool, err error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, d := range q.deliveries {
+		if d.State == ledger.StatePending && d.Destination == destination && (!ok || d.NextAt.Before(next)) {
+			next, ok = d.NextAt, true
+		}
+	}
+	return next, ok, nil
+}
+
+func (q *queue) step(id int64, f func(*ledger.Delivery)) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.broken != nil {
+		return q.broken
+	}
+	d := q.deliveries[id-1]
+	d.Attempts++
+	f(d)
+	return nil
+}
+
+func (q *queue) Delivered(_ context.Context, id int64, used string, status uint16, at time.Time) error {
+	return q.step(id, func(d *ledger.Delivery) {
+		d.State, d.Used, d.EndedAt, d.Status = ledger.StateDone, used, at, dimse.Status(status).String()[:4]
+	})
+}
+
+func (q *queue) Defer(_ context.Context, id int64, next time.Time, status, reason string, _ time.Time) error {
+	return q.step(id, func(d *ledger.Delivery) { d.NextAt, d.Status, d.Reason = next, status, reason })
+}
+
+func (q *queue) Park(_ context.Context, id int64, status, reason string, at time.Time) error {
+	return q.step(id, func(d *ledger.Delivery) {
+		d.State, d.Status, d.Reason, d.EndedAt = ledger.StateParked, status, reason, at
+	})
+}
+
+func (q *queue) unpark(d *ledger.Delivery) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	d.State, d.Attempts, d.NextAt = ledger.StatePending, 0, time.Now()
+}
+
+// script is a sender that does what it is told.
+type script struct {
+	mu    sync.Mutex
+	do    func(m Message) (dimse.Status, error)
+	sent  []string
+	times []time.Time
+	rests []time.Time
+}
+
+func (s *script) Send(_ context.Context, m Message) (dimse.Status, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sent, s.times = append(s.sent, m.Entry), append(s.times, time.Now())
+	if s.do == nil {
+		return dimse.Success, nil
+	}
+	return s.do(m)
+}
+
+func (s *script) Rest(context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.rests = append(s.rests, time.Now())
+	return nil
+}
+
+func (s *script) tried() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.sent)
+}
+
+func (s *script) now(do func(m Message) (dimse.Status, error)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.do = do
+}
+
+func status(s dimse.Status) func(Message) (dimse.Status, error) {
+	return func(Message) (dimse.Status, error) { return s, answered(s, "PACS") }
+}
+
+func fails(class Class, reason string) func(Message) (dimse.Status, error) {
+	return func(Message) (dimse.Status, error) { return 0, &Error{Class: class, Reason: reason} }
+}
+
+// started runs an outbox on synthetic time until the test ends.
+func started(t *testing.T, q Queue, senders map[string]Sender) *Outbox {
+	t.Helper()
+	o := &Outbox{
+		Queue: q, Senders: senders, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Jitter: func() float64 { return 0 },
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- o.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		assert.ErrorIs(t, <-done, context.Canceled)
+	})
+	return o
+}
+
+// TestOutbox_status walks the table of what a status of the peer means for a delivery.
+func TestOutbox_status(t *testing.T) {
+	for _, row := range []struct {
+		status dimse.Status
+		state  ledger.State
+		later  bool // pending, and not due
+	}{
+		{0x0000, ledger.StateDone, false},
+		{0x0001, ledger.StateDone, false},
+		{0x0107, ledger.StateDone, false},
+		{0x0116, ledger.StateDone, false},
+		{0xB000, ledger.StateDone, false},
+		{0xB006, ledger.StateDone, false},
+		{0xB007, ledger.StateDone, false},
+		{0x0111, ledger.StateDone, false}, // an earlier try has arrived
+		{0xA700, ledger.StatePending, true},
+		{0xA7FF, ledger.StatePending, true},
+		{0x0110, ledger.StatePending, true},
+		{0x0213, ledger.StatePending, true},
+		{0x0210, ledger.StatePending, true},
+		{0xFE00, ledger.StatePending, true},
+		{0xA900, ledger.StateParked, false},
+		{0xA9FF, ledger.StateParked, false},
+		{0xC000, ledger.StateParked, false},
+		{0xC123, ledger.StateParked, false},
+		{0xCFFF, ledger.StateParked, false},
+		{0x0105, ledger.StateParked, false},
+		{0x0106, ledger.StateParked, false},
+		{0x0117, ledger.StateParked, false},
+		{0x0119, ledger.StateParked, false},
+		{0x0122, ledger.StateParked, false}, // without alternate
+		{0x0124, ledger.StateParked, false},
+		{0x0211, ledger.StateParked, false},
+		{0xFF00, ledger.StateParked, false},
+		{0xD000, ledger.StateParked, false},
+	} {
+		t.Run(row.status.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				q, s := &queue{}, &script{do: status(row.status)}
+				d := q.add("pacs", "e1", "")
+				started(t, q, map[string]Sender{"pacs": s})
+				synctest.Wait()
+				got := q.get(d)
+				assert.Equal(t, row.state, got.State)
+				assert.Equal(t, 1, got.Attempts)
+				assert.Equal(t, row.later, got.NextAt.After(time.Now()))
+				assert.Equal(t, row.status.String()[:4], got.Status, "the peer's status is kept")
+				if row.state != ledger.StateDone {
+					assert.Contains(t, got.Reason, row.status.String())
+				}
+			})
+		})
+	}
+}
+
+// TestOutbox_backoff: 15, 30, 60 s ... with the jitter at 0; others of the destination go on.
+func TestOutbox_backoff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := &queue{}
+		bad, good := q.add("pacs", "bad", ""), q.add("pacs", "good", "")
+		s := &script{do: func(m Message) (dimse.Status, error) {
+			if m.Entry == "bad" {
+				return 0, answered(dimse.OutOfResources, "PACS")
+			}
+			return dimse.Success, nil
+		}}
+		start := time.Now()
+		started(t, q, map[string]Sender{"pacs": s})
+		synctest.Wait()
+		assert.Equal(t, ledger.StateDone, q.get(good).State)
+		assert.Equal(t, ledger.StatePending, q.get(bad).State)
+		time.Sleep(30 * time.Minute)
+		synctest.Wait()
+		var at []time.Duration
+		for i, entry := range s.sent {
+			if entry == "bad" {
+				at = append(at, s.times[i].Sub(start))
+			}
+		}
+		second := time.Second
+		assert.Equal(t, []time.Duration{0, 15 * second, 45 * second}, at[:3])
+		require.Greater(t, len(at), 4)
+		// From the third on the destination is held back too, and comes after.
+		for i := 3; i < len(at); i++ {
+			assert.LessOrEqual(t, at[i]-at[i-1], 30*time.Minute)
+			assert.Greater(t, at[i], at[i-1])
+		}
+		assert.Less(t, len(at), 10)
+	})
+}
+
+// TestOutbox_down: a destination that is down waits as a whole, and gets everything at once when it is back.
+func TestOutbox_down(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q, s := &queue{}, &script{do: fails(Down, "peer PACS cannot be reached")}
+		var ds []*ledger.Delivery
+		for range 500 {
+			ds = append(ds, q.add("pacs", "e", ""))
+		}
+		o := started(t, q, map[string]Sender{"pacs": s})
+		synctest.Wait()
+		assert.Len(t, s.tried(), 1, "one attempt finds out")
+		c, ok := o.Condition("pacs")
+		require.True(t, ok)
+		assert.False(t, c.Up)
+		assert.Equal(t, "peer PACS cannot be reached", c.Reason)
+		assert.Equal(t, 15*time.Second, time.Until(c.NextAt))
+		assert.Equal(t, "peer PACS cannot be reached", q.get(ds[0]).Reason, "the ledger can tell why")
+		assert.Zero(t, q.get(ds[1]).Attempts, "the others are not charged with it")
+
+		o.Wake("pacs") // new work is no reason to hurry
+		synctest.Wait()
+		assert.Len(t, s.tried(), 1)
+
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		n := len(s.tried())
+		assert.Less(t, n, 12)
+		s.now(nil)
+		time.Sleep(31 * time.Minute)
+		synctest.Wait()
+		assert.Len(t, s.tried(), n+500, "everything at once")
+		for _, d := range ds {
+			require.Equal(t, ledger.StateDone, q.get(d).State)
+		}
+		c, _ = o.Condition("pacs")
+		assert.True(t, c.Up)
+	})
+}
+
+func TestOutbox_retryNow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q, s := &queue{}, &script{do: fails(Down, "gone")}
+		d := q.add("pacs", "e1", "")
+		late := q.add("pacs", "e2", "")
+		o := started(t, q, map[string]Sender{"pacs": s})
+		synctest.Wait()
+		s.now(nil)
+		o.Retry("pacs")
+		synctest.Wait()
+		assert.Equal(t, ledger.StateDone, q.get(late).State, "due, and somebody asked")
+		time.Sleep(15 * time.Second)
+		synctest.Wait()
+		assert.Equal(t, ledger.StateDone, q.get(d).State)
+		o.Retry("nobody")
+		o.Wake("nobody")
+		_, ok := o.Condition("nobody")
+		assert.False(t, ok)
+	})
+}
+
+// TestOutbox_deadDelaysNoOther: a sender that hangs and one that is down, beside one that works.
+func TestOutbox_deadDelaysNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q, alive := &queue{}, &script{}
+		hung := make(chan struct{})
+		hanging := &script{do: func(Message) (dimse.Status, error) {
+			<-hung
+			return 0, errors.New("after an hour")
+		}}
+		var ds []*ledger.Delivery
+		for range 100 {
+			q.add("hanging", "e", "")
+			q.add("dead", "e", "")
+			ds = append(ds, q.add("alive", "e", ""))
+		}
+		start := time.Now()
+		started(t, q, map[string]Sender{"alive": alive, "dead": &script{do: fails(Down, "gone")}, "hanging": hanging})
+		synctest.Wait()
+		for _, d := range ds {
+			require.Equal(t, ledger.StateDone, q.get(d).State)
+		}
+		assert.Equal(t, start, time.Now(), "no time has passed")
+		close(hung)
+		synctest.Wait()
+	})
+}
+
+// TestOutbox_strikes: a peer that can take nothing is not asked for each of a thousand objects.
+func TestOutbox_strikes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q, s := &queue{}, &script{do: status(dimse.OutOfResources)}
+		for range 1000 {
+			q.add("pacs", "e", "")
+		}
+		o := started(t, q, map[string]Sender{"pacs": s})
+		synctest.Wait()
+		assert.Len(t, s.tried(), maxStrikes)
+		c, _ := o.Condition("pacs")
+		assert.False(t, c.Up)
+		s.now(nil)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		assert.Len(t, s.tried(), maxStrikes+1000)
+	})
+}
+
+func TestOutbox_alternate(t *testing.T) {
+	only := func(accepted string) func(Message) (dimse.Status, error) {
+		return func(m Message) (dimse.Status, error) {
+			if m.Entry == accepted {
+				return dimse.Success, nil
+			}
+			return 0, &Error{Class: Refused, Reason: "peer PACS does not accept " + m.Entry}
+		}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		q, s := &queue{}, &script{do: only("88.33")}
+		with, without := q.add("pacs", "88.34", "88.33"), q.add("pacs", "88.34", "")
+		var outcomes []Outcome
+		o := &Outbox{
+			Queue: q, Senders: map[string]Sender{"pacs": s}, Log: slog.New(slog.DiscardHandler),
+			Sent: func(_ string, outcome Outcome, _ time.Duration) { outcomes = append(outcomes, outcome) },
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- o.Run(ctx) }()
+		synctest.Wait()
+		assert.Equal(t, ledger.StateDone, q.get(with).State)
+		assert.Equal(t, "88.33", q.get(with).Used)
+		assert.Equal(t, ledger.StateParked, q.get(without).State)
+		assert.Equal(t, "peer PACS does not accept 88.34", q.get(without).Reason)
+
+		neither := q.add("pacs", "88.34", "88.22")
+		o.Wake("pacs")
+		synctest.Wait()
+		assert.Equal(t, ledger.StateParked, q.get(neither).State)
+		assert.Equal(t, "peer PACS does not accept 88.34; nor the alternate: peer PACS does not accept 88.22", q.get(neither).Reason)
+		assert.Equal(t, []Outcome{OutcomeAlternate, OutcomeParked, OutcomeParked}, outcomes)
+		cancel()
+		<-done
+	})
+}
+
+// TestOutbox_parked: what is parked keeps its reason, is not touched, and goes when it is put back.
+func TestOutbox_parked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q, s := &queue{}, &script{do: status(0xC001)}
+		d := q.add("pacs", "e1", "")
+		o := started(t, q, map[string]Sender{"pacs": s})
+		time.Sleep(24 * time.Hour)
+		synctest.Wait()
+		assert.Len(t, s.tried(), 1)
+		assert.Equal(t, "peer PACS answered C001 cannot understand", q.get(d).Reason)
+		s.now(nil)
+		q.unpark(d)
+		o.Wake("pacs")
+		synctest.Wait()
+		assert.Equal(t, ledger.StateDone, q.get(d).State)
+	})
+}
+
+func TestOutbox_givesUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q, s := &queue{}, &script{do: status(dimse.OutOfResources)}
+		d := q.add("pacs", "e1", "")
+		o := &Outbox{
+			Queue: q, Senders: map[string]Sender{"pacs": s}, Log: slog.New(slog.DiscardHandler),
+			Backoff: Backoff{First: time.Second, Last: 8 * time.Second, Dead: time.Minute},
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- o.Run(ctx) }()
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		got := q.get(d)
+		assert.Equal(t, ledger.StateParked, got.State)
+		assert.Equal(t, "given up after 10 attempts; the last: peer PACS answered A700 out of resources", got.Reason)
+		cancel()
+		<-done
+	})
+}
+
+// TestOutbox_rests: an association is not kept open for nothing, nor given up between two messages.
+func TestOutbox_rests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q, s := &queue{}, &script{}
+		q.add("pacs", "e1", "")
+		start := time.Now()
+		o := started(t, q, map[string]Sender{"pacs": s})
+		time.Sleep(10 * time.Second)
+		q.add("pacs", "e2", "")
+		o.Wake("pacs")
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		require.Len(t, s.rests, 1)
+		assert.Equal(t, 10*time.Second+defaultIdle, s.rests[0].Sub(start))
+		assert.Len(t, s.tried(), 2)
+	})
+}
+
+// TestOutbox_ledgerFails: without its ledger the outbox neither spins nor loses anything.
+func TestOutbox_ledgerFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q, s := &queue{broken: errors.New("disk gone")}, &script{}
+		d := q.add("pacs", "e1", "")
+		started(t, q, map[string]Sender{"pacs": s})
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		assert.LessOrEqual(t, len(s.tried()), 13)
+		q.mu.Lock()
+		q.broken = nil
+		q.mu.Unlock()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		assert.Equal(t, ledger.StateDone, q.get(d).State)
+	})
+}
+
+func TestOutbox_panic(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := &queue{}
+		bad, good := q.add("pacs", "bad", ""), q.add("pacs", "good", "")
+		started(t, q, map[string]Sender{"pacs": &script{do: func(m Message) (dimse.Status, error) {
+			if m.Entry == "bad" {
+				panic("broken")
+			}
+			return dimse.Success, nil
+		}}})
+		synctest.Wait()
+		assert.Equal(t, ledger.StateParked, q.get(bad).State)
+		assert.Contains(t, q.get(bad).Reason, "internal fault")
+		assert.Equal(t, ledger.StateDone, q.get(good).State)
+	})
+}
+
+// TestOutbox_stopped: an attempt that our own stop cuts off is no failure of the peer.
+func TestOutbox_stopped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := &queue{}
+		d := q.add("pacs", "e1", "")
+		ctx, cancel := context.WithCancel(t.Context())
+		s := &script{do: func(Message) (dimse.Status, error) {
+			cancel()
+			return 0, errors.New("connection closed")
+		}}
+		o := &Outbox{Queue: q, Senders: map[string]Sender{"pacs": s}, Log: slog.New(slog.DiscardHandler)}
+		assert.ErrorIs(t, o.Run(ctx), context.Canceled)
+		assert.Zero(t, q.get(d).Attempts)
+		assert.Len(t, s.rests, 1, "what was open is closed")
+	})
+}

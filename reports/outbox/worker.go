@@ -1,0 +1,143 @@
+package outbox
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"endogate/dicomnode/ledger"
+)
+
+// restTimeout bounds the orderly end of an association when there is no more work.
+const restTimeout = 5 * time.Second
+
+// worker delivers to one destination.
+type worker struct {
+	o      *Outbox
+	name   string
+	sender Sender
+	log    *slog.Logger
+
+	wake, retry chan struct{} // of capacity 1
+	rested      bool          // the sender holds nothing open
+	worked      time.Time     // when the sender was last used
+	strikes     int           // temporary failures in a row
+
+	mu        sync.Mutex
+	condition Condition
+	failures  int // in a row, of the destination as a whole
+}
+
+func newWorker(o *Outbox, name string, sender Sender) *worker {
+	return &worker{
+		o: o, name: name, sender: sender, log: o.Log.With("destination", name), rested: true,
+		wake: make(chan struct{}, 1), retry: make(chan struct{}, 1), condition: Condition{Up: true},
+	}
+}
+
+func (w *worker) signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default: // the last one is not taken up yet
+	}
+}
+
+func (w *worker) state() Condition {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.condition
+}
+
+func (w *worker) run(ctx context.Context) {
+	defer w.rest(context.WithoutCancel(ctx))
+	for ctx.Err() == nil {
+		due, err := w.o.Queue.DueDeliveries(ctx, w.name, w.o.now(), batch)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			w.log.ErrorContext(ctx, "deliveries due", "err", err)
+			w.pause(ctx, ledgerPause)
+		case len(due) == 0:
+			w.idle(ctx)
+		default:
+			w.all(ctx, due)
+			w.pauseUntilUp(ctx)
+		}
+	}
+}
+
+// all delivers due in order, until the rest has to wait for the destination.
+func (w *worker) all(ctx context.Context, due []ledger.Delivery) {
+	for _, d := range due {
+		if ctx.Err() != nil {
+			return
+		}
+		if err := w.one(ctx, d); err != nil {
+			if ctx.Err() == nil { // it will be sent again, which is harmless
+				w.log.ErrorContext(ctx, "delivery not settled", "delivery", d.ID, "err", err)
+				w.pause(ctx, ledgerPause)
+			}
+			return
+		}
+		if !w.state().Up {
+			return
+		}
+	}
+}
+
+// idle waits for work, and lets the sender rest when none comes.
+func (w *worker) idle(ctx context.Context) {
+	now := w.o.now()
+	until := now.Add(cmp.Or(w.o.Poll, defaultPoll))
+	if next, ok, err := w.o.Queue.NextDelivery(ctx, w.name); err == nil && ok && next.Before(until) {
+		until = next
+	}
+	restAt := w.worked.Add(cmp.Or(w.o.Idle, defaultIdle))
+	if !w.rested && restAt.Before(until) {
+		until = restAt
+	}
+	w.pause(ctx, max(until.Sub(now), time.Millisecond), w.wake, w.retry)
+	if !w.rested && !w.o.now().Before(restAt) {
+		w.rest(ctx)
+	}
+}
+
+// rest lets the sender close what it holds open. A peer that does not answer is left.
+func (w *worker) rest(ctx context.Context) {
+	if w.rested {
+		return
+	}
+	w.rested = true
+	ctx, cancel := context.WithTimeout(ctx, restTimeout)
+	defer cancel()
+	if err := w.sender.Rest(ctx); err != nil {
+		w.log.DebugContext(ctx, "association not released in order", "err", err)
+	}
+}
+
+// pause waits for d, for ctx, or for a signal on one of at most two channels.
+func (w *worker) pause(ctx context.Context, d time.Duration, signals ...<-chan struct{}) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	var either [2]<-chan struct{} // nil ones never give anything
+	copy(either[:], signals)
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	case <-either[0]:
+	case <-either[1]:
+	}
+}
+
+// pauseUntilUp waits until the destination may be tried again. Somebody who asks for it is not kept waiting.
+func (w *worker) pauseUntilUp(ctx context.Context) {
+	if c := w.state(); !c.Up && ctx.Err() == nil {
+		if wait := c.NextAt.Sub(w.o.now()); wait > 0 {
+			w.rest(ctx)
+			w.pause(ctx, wait, w.retry)
+		}
+	}
+}
