@@ -1,8 +1,102 @@
 package explain
 
+import (
+	"errors"
+	"math"
+)
+
 // Map is a picture of weights, row by row. A class activation map has no negative values and is not
 // normalised.
 type Map struct {
 	Width, Height int
 	Values        []float32
+}
+
+// What keeps a map from being shown. A picture of it would look like an explanation and be none.
+var (
+	ErrZeroMap   = errors.New("explain: the map is zero everywhere: nothing in the layer speaks for the class")
+	ErrNotFinite = errors.New("explain: the map has values that are not finite")
+)
+
+// Max returns the greatest value, or ErrNotFinite or ErrZeroMap when there is nothing to show.
+func (m Map) Max() (float32, error) {
+	greatest := float32(0)
+	for _, v := range m.Values {
+		if v != v || math.IsInf(float64(v), 0) {
+			return 0, ErrNotFinite
+		}
+		greatest = max(greatest, v)
+	}
+	if greatest == 0 {
+		return 0, ErrZeroMap
+	}
+	return greatest, nil
+}
+
+// Normalised returns the map divided by its maximum: values from 0 to 1. Errors as Max.
+func (m Map) Normalised() (Map, error) {
+	greatest, err := m.Max()
+	if err != nil {
+		return Map{}, err
+	}
+	scaled := Map{m.Width, m.Height, make([]float32, len(m.Values))}
+	for i, v := range m.Values {
+		scaled.Values[i] = max(v, 0) / greatest
+	}
+	return scaled, nil
+}
+
+// Resize returns the map at another size by bilinear interpolation between the centres of its cells,
+// which are held constant beyond the outermost (PyTorch's interpolate with align_corners=False).
+func (m Map) Resize(width, height int) Map {
+	out := Map{width, height, make([]float32, width*height)}
+	columns := taps(m.Width, width)
+	rows := taps(m.Height, height)
+	upper, lower := make([]float32, width), make([]float32, width)
+	have := [2]int{-1, -1} // which rows of m upper and lower hold
+	for y, row := range rows {
+		if have[0] != row.low {
+			if have[1] == row.low {
+				upper, lower = lower, upper
+				have[0], have[1] = have[1], have[0]
+			} else {
+				m.stretchRow(upper, row.low, columns)
+				have[0] = row.low
+			}
+		}
+		if have[1] != row.high {
+			m.stretchRow(lower, row.high, columns)
+			have[1] = row.high
+		}
+		line := out.Values[y*width : (y+1)*width]
+		for x, above := range upper {
+			line[x] = above + (lower[x]-above)*row.weight
+		}
+	}
+	return out
+}
+
+// stretchRow interpolates row y of m along the columns.
+func (m Map) stretchRow(into []float32, y int, columns []tap) {
+	row := m.Values[y*m.Width : (y+1)*m.Width]
+	for x, t := range columns {
+		into[x] = row[t.low] + (row[t.high]-row[t.low])*t.weight
+	}
+}
+
+// tap says between which two cells a point lies; weight is that of the higher one.
+type tap struct {
+	low, high int
+	weight    float32
+}
+
+func taps(from, to int) []tap {
+	scale := float64(from) / float64(to)
+	all := make([]tap, to)
+	for i := range all {
+		at := max((float64(i)+0.5)*scale-0.5, 0)
+		low := min(int(at), from-1)
+		all[i] = tap{low: low, high: min(low+1, from-1), weight: float32(at - float64(low))}
+	}
+	return all
 }

@@ -1,0 +1,157 @@
+package explain
+
+import (
+	"image"
+	"math"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+)
+
+// Values of torch.nn.functional.interpolate(arange(6).reshape(1,1,2,3), size=(3,5), mode="bilinear", align_corners=False).
+func TestMap_resizeAsTorch(t *testing.T) {
+	m := Map{3, 2, []float32{0, 1, 2, 3, 4, 5}}
+	want := []float32{
+		0.0, 0.4, 1.0, 1.6, 2.0,
+		1.5, 1.9, 2.5, 3.1, 3.5,
+		3.0, 3.4, 4.0, 4.6, 5.0,
+	}
+	assert.InDeltaSlice(t, want, m.Resize(5, 3).Values, 1e-6)
+}
+
+func TestMap_nothingToShow(t *testing.T) {
+	_, err := Map{2, 1, []float32{0, 0}}.Normalised()
+	assert.ErrorIs(t, err, ErrZeroMap)
+	for _, v := range []float32{float32(math.NaN()), float32(math.Inf(1))} {
+		_, err = Map{2, 1, []float32{1, v}}.Normalised()
+		assert.ErrorIs(t, err, ErrNotFinite)
+	}
+	m, err := Map{2, 1, []float32{-1, 4}}.Normalised()
+	require.NoError(t, err)
+	assert.Equal(t, []float32{0, 1}, m.Values)
+}
+
+func TestContours_square(t *testing.T) {
+	m := Map{4, 4, make([]float32, 16)}
+	for _, i := range []int{5, 6, 9, 10} {
+		m.Values[i] = 1
+	}
+	got := Contours(m, 0.5, 0)
+	require.Len(t, got, 1)
+	assert.Equal(t, got[0][0], got[0][len(got[0])-1], "closed")
+	assert.InDelta(t, 3.5, area(got[0]), 1e-9, "a 2×2 square, its corners cut")
+	for _, p := range got[0] {
+		assert.True(t, p[0] >= 1 && p[0] <= 3 && p[1] >= 1 && p[1] <= 3, "%v", p)
+	}
+}
+
+func TestContours_wholeMapIsClosedAlongItsBorder(t *testing.T) {
+	m := Map{3, 2, []float32{1, 1, 1, 1, 1, 1}}
+	got := Contours(m, 0.5, 0)
+	require.Len(t, got, 1)
+	for _, p := range got[0] {
+		assert.True(t, p[0] == 0 || p[0] == 3 || p[1] == 0 || p[1] == 2, "%v lies on the border", p)
+	}
+}
+
+func TestContours_saddleAndHole(t *testing.T) {
+	apart := Map{2, 2, []float32{1, 0, 0, 1}}
+	assert.Len(t, Contours(apart, 0.6, 0), 2, "the mean is below the level")
+	assert.Len(t, Contours(apart, 0.5, 0), 1, "the mean joins them")
+	ring := Map{3, 3, []float32{1, 1, 1, 1, 0, 1, 1, 1, 1}}
+	assert.Len(t, Contours(ring, 0.5, 0), 1, "the hole has no outline")
+	assert.Empty(t, Contours(ring, 0.5, 100), "too small")
+}
+
+// Every cell at or above the level lies inside an outline, every other outside. The random maps fall off from one
+// corner, so that they have no holes.
+func TestContours_separateInsideFromOutside(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := Map{rapid.IntRange(1, 8).Draw(t, "width"), rapid.IntRange(1, 8).Draw(t, "height"), nil}
+		for range m.Width * m.Height {
+			m.Values = append(m.Values, float32(rapid.IntRange(0, 10).Draw(t, "v"))/10)
+		}
+		for y := range m.Height {
+			for x := range m.Width {
+				if x > 0 {
+					m.Values[y*m.Width+x] = min(m.Values[y*m.Width+x], m.Values[y*m.Width+x-1])
+				}
+				if y > 0 {
+					m.Values[y*m.Width+x] = min(m.Values[y*m.Width+x], m.Values[(y-1)*m.Width+x])
+				}
+			}
+		}
+		const level = 0.45
+		outlines := Contours(m, level, 0)
+		for y := range m.Height {
+			for x := range m.Width {
+				inside := false
+				for _, o := range outlines {
+					inside = inside || contains(o, float64(x)+0.5, float64(y)+0.5)
+				}
+				if inside != (m.Values[y*m.Width+x] >= level) {
+					t.Fatalf("cell %d,%d of %v: inside %v", x, y, m, inside)
+				}
+			}
+		}
+	})
+}
+
+func contains(outline [][2]float64, x, y float64) bool {
+	in := false
+	for i := 1; i < len(outline); i++ {
+		p, q := outline[i-1], outline[i]
+		if (p[1] > y) != (q[1] > y) && x < p[0]+(y-p[1])/(q[1]-p[1])*(q[0]-p[0]) {
+			in = !in
+		}
+	}
+	return in
+}
+
+func TestOverlay_zeroKeepsTheFrame(t *testing.T) {
+	frame := image.NewRGBA(image.Rect(0, 0, 3, 1))
+	copy(frame.Pix, []uint8{10, 20, 30, 255, 10, 20, 30, 255, 10, 20, 30, 255})
+	colours, err := NamedColourMap("jet")
+	require.NoError(t, err)
+	out := Overlay(frame, Map{3, 1, []float32{0, 1, 0.5}}, colours, 0.5)
+	assert.Equal(t, []uint8{10, 20, 30, 255}, out.Pix[:4])
+	assert.Equal(t, []uint8{69, 10, 15, 255}, out.Pix[4:8], "half of dark red (128, 0, 0)")
+	assert.Panics(t, func() { Overlay(frame, Map{1, 1, []float32{0}}, colours, 0.5) })
+}
+
+func TestNamedColourMap_ends(t *testing.T) {
+	for _, name := range ColourMapNames {
+		m, err := NamedColourMap(name)
+		require.NoError(t, err)
+		assert.NotEqual(t, m[0], m[255], name)
+	}
+	_, err := NamedColourMap("rainbow")
+	assert.ErrorContains(t, err, "jet")
+}
+
+func BenchmarkOverlay(b *testing.B) {
+	frame := image.NewRGBA(image.Rect(0, 0, 1280, 1024))
+	m := Map{10, 10, make([]float32, 100)}
+	for i := range m.Values {
+		m.Values[i] = float32(i) / 99
+	}
+	colours, _ := NamedColourMap("jet")
+	b.Run("resize", func(b *testing.B) {
+		for b.Loop() {
+			m.Resize(1280, 1024)
+		}
+	})
+	large := m.Resize(1280, 1024)
+	b.Run("blend", func(b *testing.B) {
+		for b.Loop() {
+			Overlay(frame, large, colours, 0.4)
+		}
+	})
+	b.Run("contours", func(b *testing.B) {
+		for b.Loop() {
+			Contours(large, 0.5, 16)
+		}
+	})
+}

@@ -1,0 +1,55 @@
+package explain
+
+import (
+	"fmt"
+	"image"
+)
+
+// rampShare is the part of the scale over which the overlay fades in. What has no weight keeps its own
+// colour: tinting it would suggest that the network had looked there.
+const rampShare = 0.25
+
+// Overlay returns a copy of frame with the map blended over it: m has the frame's size and values from
+// 0 to 1, opacity is that of the map's colours (0 to 1), which they reach at a quarter of the scale.
+// It panics when the sizes differ.
+func Overlay(frame *image.RGBA, m Map, colours *ColourMap, opacity float64) *image.RGBA {
+	size := frame.Rect.Size()
+	if size.X != m.Width || size.Y != m.Height {
+		panic(fmt.Sprintf("explain: overlay: a map of %d×%d on a frame of %d×%d", m.Width, m.Height, size.X, size.Y))
+	}
+	blend := blendTable(colours, opacity)
+	out := image.NewRGBA(image.Rect(0, 0, size.X, size.Y))
+	for y := range size.Y {
+		from := frame.Pix[y*frame.Stride:][:4*size.X]
+		to := out.Pix[y*out.Stride:][:4*size.X]
+		values := m.Values[y*size.X:][:size.X]
+		for x, v := range values {
+			b := &blend[uint8(int32(v*255+0.5))] // a conversion by way of int32 is one instruction
+			p, q := (*[4]uint8)(from[4*x:]), (*[4]uint8)(to[4*x:])
+			q[0] = uint8((uint32(p[0])*b.keep + b.red) >> 16)
+			q[1] = uint8((uint32(p[1])*b.keep + b.green) >> 16)
+			q[2] = uint8((uint32(p[2])*b.keep + b.blue) >> 16)
+			q[3] = 255
+		}
+	}
+	return out
+}
+
+// blended is a colour times its opacity and what the frame keeps, both times 1<<16.
+type blended struct{ keep, red, green, blue uint32 }
+
+func blendTable(colours *ColourMap, opacity float64) *[256]blended {
+	var table [256]blended
+	for i, c := range colours {
+		alpha := opacity * min(float64(i)/255/rampShare, 1)
+		share := alpha * (1 << 16)
+		const half = 1 << 15 // rounds
+		table[i] = blended{
+			keep:  1<<16 - uint32(share),
+			red:   uint32(share*float64(c.R)) + half,
+			green: uint32(share*float64(c.G)) + half,
+			blue:  uint32(share*float64(c.B)) + half,
+		}
+	}
+	return &table
+}
