@@ -1,5 +1,12 @@
 package inference
 
+import (
+	"image"
+	"image/draw"
+
+	"endogate/dicomnode/pixeldata"
+)
+
 // Layout is the order of the input tensor's axes.
 type Layout string
 
@@ -67,4 +74,11 @@ func (in Input) table() (t [3][256]float32) {
 		}
 	}
 	return t
+}
+
+// blackFrame is as large as the input.
+func blackFrame(in Input) pixeldata.Frame {
+	img := image.NewRGBA(image.Rect(0, 0, in.Columns, in.Rows))
+	draw.Draw(img, img.Rect, image.Black, image.Point{}, draw.Src)
+	return pixeldata.Frame{Number: 1, Image: img}
 }

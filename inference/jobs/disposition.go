@@ -22,15 +22,27 @@ func (d Disposition) String() string { return [...]string{"ack", "nak", "term"}[
 // DispositionOf decides what becomes of a message that was delivered for the delivery-th
 // time, counted from 1, and whose job gave err. An error without a Temporary method is worth another try.
 func DispositionOf(err error, delivery, maxDeliver uint64) Disposition {
-	var t interface{ Temporary() bool }
 	switch {
 	case err == nil:
 		return Ack
-	case errors.As(err, &t) && !t.Temporary(), delivery >= maxDeliver:
+	case permanent(err), delivery >= maxDeliver:
 		return Term
 	default:
 		return Nak
 	}
+}
+
+// permanent reports whether err says that another try is useless. Errors of the operating system and the network, which
+// have a Timeout method as well, do not count: to them a full disk is not temporary, to us it is.
+func permanent(err error) bool {
+	var t interface{ Temporary() bool }
+	if !errors.As(err, &t) {
+		return false
+	}
+	if _, system := t.(interface{ Timeout() bool }); system {
+		return false
+	}
+	return !t.Temporary()
 }
 
 const (

@@ -1,10 +1,14 @@
 package jobs
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -85,10 +89,10 @@ func TestToken(t *testing.T) {
 	assert.NotEqual(t, token("E1.demo"), token("E2.demo"))
 }
 
-type permanent bool
+type jobError bool
 
-func (p permanent) Error() string   { return "boom" }
-func (p permanent) Temporary() bool { return !bool(p) }
+func (e jobError) Error() string   { return "boom" }
+func (e jobError) Temporary() bool { return !bool(e) }
 
 func TestDispositionOf(t *testing.T) {
 	boom := errors.New("boom")
@@ -104,10 +108,14 @@ func TestDispositionOf(t *testing.T) {
 		{"unknown", boom, 1, Nak},
 		{"unknown, last try", boom, 5, Term},
 		{"unknown, beyond", boom, 6, Term},
-		{"temporary", permanent(false), 4, Nak},
-		{"temporary, last try", permanent(false), 5, Term},
-		{"permanent", permanent(true), 1, Term},
-		{"permanent inside", fmt.Errorf("worker: %w", permanent(true)), 1, Term},
+		{"temporary", jobError(false), 4, Nak},
+		{"temporary, last try", jobError(false), 5, Term},
+		{"permanent", jobError(true), 1, Term},
+		{"full disk", &os.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC}, 1, Nak},
+		{"network", &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}, 1, Nak},
+		{"permanent around a full disk", fmt.Errorf("%w: %w", jobError(true), syscall.ENOSPC), 1, Term},
+		{"deadline", context.DeadlineExceeded, 1, Nak},
+		{"permanent inside", fmt.Errorf("worker: %w", jobError(true)), 1, Term},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) { assert.Equal(t, tt.want, DispositionOf(tt.err, tt.delivery, 5)) })

@@ -187,10 +187,12 @@ func (q *Queue) stream(ctx context.Context) (*jetstream.StreamInfo, error) {
 	info := s.CachedInfo()
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if !info.Created.Equal(q.created) {
+	if first := q.created.IsZero(); !info.Created.Equal(q.created) {
 		q.created = info.Created
-		close(q.renewed)
-		q.renewed = make(chan struct{})
+		if !first {
+			close(q.renewed)
+			q.renewed = make(chan struct{})
+		}
 	}
 	return info, nil
 }

@@ -282,7 +282,7 @@ func TestWork_permanentErrorParksAtOnce(t *testing.T) {
 	b := newBook(testJob(1))
 	c := b.consumer(1)
 	var tries int
-	c.Do = func(context.Context, Job) error { tries++; return fmt.Errorf("pixel data: %w", permanent(true)) }
+	c.Do = func(context.Context, Job) error { tries++; return fmt.Errorf("pixel data: %w", jobError(true)) }
 	start(t, func(ctx context.Context) error { return q.Feed(ctx, Feed{Open: b.list}) })
 	stop := start(t, func(ctx context.Context) error { return q.Work(ctx, c) })
 	eventually(t, "parked", b.finished)
@@ -296,7 +296,7 @@ func TestWork_messageStaysUntilTheJobIsParked(t *testing.T) {
 	q := openQueue(t, Options{})
 	b := newBook(testJob(1))
 	c := b.consumer(1)
-	c.Do = func(context.Context, Job) error { return permanent(true) }
+	c.Do = func(context.Context, Job) error { return jobError(true) }
 	var refused int
 	c.Park = func(ctx context.Context, j Job, reason string) error {
 		if refused == 0 {
