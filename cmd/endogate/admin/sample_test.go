@@ -215,12 +215,11 @@ func readImage(path string) (image.Image, error) {
 }
 
 func sizeOf(path string) (rows, columns int) {
-	f, err := os.Open(path)
+	b, err := os.ReadFile(path)
 	if err != nil {
 		return 0, 0
 	}
-	defer f.Close()
-	c, _, err := image.DecodeConfig(f)
+	c, _, err := image.DecodeConfig(bytes.NewReader(b))
 	if err != nil {
 		return 0, 0
 	}

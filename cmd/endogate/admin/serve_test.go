@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"image"
 	"io"
@@ -45,9 +46,8 @@ func TestServe_untilShutdown(t *testing.T) {
 			answered <- err.Error()
 			return
 		}
-		defer r.Body.Close()
 		body, err := io.ReadAll(r.Body)
-		answered <- fmt.Sprint(r.StatusCode, " ", len(body) > 0, " ", err)
+		answered <- fmt.Sprint(r.StatusCode, " ", len(body) > 0, " ", errors.Join(err, r.Body.Close()))
 	}()
 	<-asked
 	stopped := make(chan error, 1)
@@ -57,7 +57,7 @@ func TestServe_untilShutdown(t *testing.T) {
 		if err != nil {
 			break
 		}
-		r.Body.Close()
+		require.NoError(t, r.Body.Close())
 	}
 	close(release)
 	require.Equal(t, "200 true <nil>", <-answered)
@@ -79,7 +79,7 @@ func TestShutdown_endsStuckRequests(t *testing.T) {
 	go func() {
 		r, err := client.Get(base + "/api/v1/instances/stuck/frames/1.png")
 		if err == nil {
-			r.Body.Close()
+			err = r.Body.Close()
 		}
 		failed <- err
 	}()
