@@ -136,7 +136,6 @@ func (a *Association) response(id uint16) (dimse.Status, error) {
 	_, cmd, err := a.conn.readCommand(a.accepted, a.responseTimeout)
 	if errors.Is(err, errReleaseRequested) {
 		_ = a.conn.send(&pdu.ReleaseRP{}) // AR-2, AR-4
-		return 0, errors.New("peer released the association instead of answering")
 	}
 	if err != nil {
 		return 0, midMessage(err)
@@ -215,10 +214,8 @@ func (a *Association) stillStands() error {
 		if err == nil {
 			err = violates(pdu.UnexpectedPDUParameter, "P-DATA-TF that answers nothing")
 		}
-		if errors.Is(err, errReleaseRequested) { // AR-2, AR-4
-			err = errors.New("released by the peer")
-			_ = a.conn.send(&pdu.ReleaseRP{})
-			_ = a.conn.Close()
+		if errors.Is(err, errReleaseRequested) {
+			_ = a.conn.send(&pdu.ReleaseRP{}) // AR-2, AR-4
 		}
 		a.fail(err)
 	}

@@ -37,7 +37,7 @@ type conn struct {
 	command    []byte
 	pdvs       []pdu.PDV     // of the last PDU, not yet taken; they lie in r's buffer
 	credit     time.Duration // how long we may still wait within the current message
-	lost       bool          // the bytes that come are no PDUs
+	lost       bool          // what still comes is not read as PDUs
 
 	mu       sync.Mutex
 	waiting  bool // between messages
@@ -179,7 +179,7 @@ func (c *conn) abort(source pdu.AbortSource, reason pdu.AbortReason) error {
 	return err
 }
 
-// abortFor sends the A-ABORT that answers err; none when the peer has aborted or gone.
+// abortFor sends the A-ABORT that answers err; none when the peer has released, aborted or gone.
 func (c *conn) abortFor(err error) {
 	var (
 		v       *violation
@@ -193,7 +193,7 @@ func (c *conn) abortFor(err error) {
 	case errors.As(err, &invalid):
 		c.lost = true
 		_ = c.abort(pdu.AbortServiceProvider, invalid.Reason)
-	case errors.As(err, &aborted), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed):
+	case errors.Is(err, errReleaseRequested), errors.As(err, &aborted), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed):
 	case errors.As(err, &timeout) && timeout.Timeout():
 		if c.maxSend > 0 { // before the association ARTIM just closes: AA-2
 			_ = c.abort(pdu.AbortServiceProvider, pdu.ReasonNotSpecified)

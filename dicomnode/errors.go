@@ -82,4 +82,4 @@ func violates(reason pdu.AbortReason, format string, args ...any) error {
 }
 
 // errReleaseRequested: the peer sent A-RELEASE-RQ.
-var errReleaseRequested = errors.New("dicomnode: release requested")
+var errReleaseRequested = errors.New("released by the peer")

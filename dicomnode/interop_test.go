@@ -144,6 +144,9 @@ func TestInterop_storescu(t *testing.T) {
 			require.Equal(t, meta.SOPInstanceUID, got.SOPInstanceUID)
 			require.Equal(t, meta.SOPClassUID, got.SOPClassUID)
 			require.Equal(t, meta.TransferSyntaxUID, got.TransferSyntax)
+			if syntax == "-xd" && len(want)%2 != 0 {
+				want = append(want, 0) // storescu deflates anew and pads (PS3.5 A.5), dcmconv does not pad the file
+			}
 			require.True(t, bytes.Equal(want, h.get(meta.SOPInstanceUID)), "the data set changed on the way")
 		})
 	}

@@ -60,10 +60,11 @@ func (s *Server) associate(c *conn) (*association, error) {
 
 // readRequest reads the first PDU. Nothing but an A-ASSOCIATE-RQ is read beyond its header.
 func (c *conn) readRequest() (*pdu.AssociateRQ, error) {
+	deadline := time.Now().Add(c.artim) // ARTIM runs from the connection to the whole request
 	if err := c.wait(c.artim); err != nil {
 		return nil, err
 	}
-	if err := c.SetReadDeadline(time.Now().Add(c.artim)); err != nil {
+	if err := c.SetReadDeadline(deadline); err != nil {
 		return nil, err
 	}
 	t, err := c.r.Peek()
@@ -72,6 +73,7 @@ func (c *conn) readRequest() (*pdu.AssociateRQ, error) {
 		return nil, err
 	case t != pdu.TypeAssociateRQ && t != pdu.TypeAbort:
 		// AA-1 of PS3.8 table 9-10 names the service user as source; only the provider can give the reason.
+		c.lost = true
 		return nil, violates(pdu.UnexpectedPDU, "%s before an association", t)
 	}
 	p, err := c.r.Next()
