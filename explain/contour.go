@@ -148,12 +148,12 @@ func (g grid) point(e edge) [2]float64 {
 	if e%2 == 1 {
 		dx, dy = 0, 1
 	}
-	a, b := float64(g.at(x, y)), float64(g.at(x+dx, y+dy))
-	part := (float64(g.level) - a) / (b - a)
-	return [2]float64{
-		min(max(float64(x)+0.5+part*float64(dx), 0), float64(g.m.Width)),
-		min(max(float64(y)+0.5+part*float64(dy), 0), float64(g.m.Height)),
+	part := 0.5 // half way to the ring is the border, where a region at the border ends
+	if x >= 0 && y >= 0 && x+dx < g.m.Width && y+dy < g.m.Height {
+		a, b := float64(g.at(x, y)), float64(g.at(x+dx, y+dy))
+		part = (float64(g.level) - a) / (b - a)
 	}
+	return [2]float64{float64(x) + 0.5 + part*float64(dx), float64(y) + 0.5 + part*float64(dy)}
 }
 
 // area is positive for an outline that runs clockwise, rows counted downwards.

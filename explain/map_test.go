@@ -49,7 +49,7 @@ func TestContours_square(t *testing.T) {
 
 func TestContours_wholeMapIsClosedAlongItsBorder(t *testing.T) {
 	m := Map{3, 2, []float32{1, 1, 1, 1, 1, 1}}
-	got := Contours(m, 0.5, 0)
+	got := Contours(m, 0.9, 0)
 	require.Len(t, got, 1)
 	for _, p := range got[0] {
 		assert.True(t, p[0] == 0 || p[0] == 3 || p[1] == 0 || p[1] == 2, "%v lies on the border", p)
