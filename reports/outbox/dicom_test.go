@@ -1,0 +1,421 @@
+package outbox
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"endogate/cmd/endogate/peers"
+	"endogate/dicomnode"
+	"endogate/dicomnode/dicom"
+	"endogate/dicomnode/dicomtest"
+	"endogate/dicomnode/dimse"
+	"endogate/dicomnode/ledger"
+	"endogate/dicomnode/spool"
+)
+
+// stores are a real spool and a real ledger.
+type stores struct {
+	t      *testing.T
+	spool  *spool.Spool
+	ledger *ledger.Ledger
+	n      int
+}
+
+func newStores(t *testing.T) *stores {
+	t.Helper()
+	s := &stores{t: t}
+	var err error
+	s.spool, err = spool.Open(filepath.Join(t.TempDir(), "spool"), spool.Options{})
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, s.spool.Close()) })
+	s.ledger, err = ledger.Open(filepath.Join(t.TempDir(), "ledger.db"))
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, s.ledger.Close()) })
+	return s
+}
+
+// keep puts an instance of a SOP class into the spool.
+func (s *stores) keep(class, syntax dicom.UID) spool.Entry {
+	s.t.Helper()
+	s.n++
+	uid := "2.25." + strconv.Itoa(1000+s.n)
+	ds := dicomtest.Dataset{
+		dicomtest.Text(dicom.SOPClassUID, "UI", string(class)),
+		dicomtest.Text(dicom.SOPInstanceUID, "UI", uid),
+		dicomtest.Text(dicom.StudyInstanceUID, "UI", "2.25.1"),
+		dicomtest.Text(dicom.SeriesInstanceUID, "UI", "2.25.2"),
+	}
+	w, err := s.spool.Create()
+	require.NoError(s.t, err)
+	_, err = w.Write(ds.Encode(dicom.ExplicitVRLittleEndian))
+	require.NoError(s.t, err)
+	e, err := w.Commit(spool.Entry{
+		Kind: spool.Derived, TransferSyntaxUID: syntax, At: time.Now(),
+		Header: dicom.Header{SOPInstance: dicom.SOPInstance{
+			SOPClassUID: class, SOPInstanceUID: dicom.UID(uid), StudyInstanceUID: "2.25.1", SeriesInstanceUID: "2.25.2",
+		}},
+	})
+	require.NoError(s.t, err)
+	return e
+}
+
+func object(e spool.Entry, destinations ...string) ledger.Object {
+	return ledger.Object{
+		Entry: e.ID, Instance: e.Header.SOPInstance, TransferSyntaxUID: e.TransferSyntaxUID, Purpose: "heatmap",
+		Rank: ledger.RankHeatmap, Destinations: destinations,
+	}
+}
+
+// outgoing makes a source in the ledger whose job gives objects.
+func (s *stores) outgoing(objects ...ledger.Object) {
+	s.t.Helper()
+	ctx := s.t.Context()
+	source := s.keep(dicom.VLEndoscopicImageStorage, dicom.ExplicitVRLittleEndian)
+	_, err := s.ledger.Receive(ctx, []ledger.Receipt{{
+		ID: source.ID, Seq: source.Seq, Header: source.Header, TransferSyntaxUID: source.TransferSyntaxUID,
+		At: source.At, Size: source.Size, Digest: source.Digest, Models: []string{"m"},
+	}}, source.Seq)
+	require.NoError(s.t, err)
+	job := ledger.JobID(source.ID, "m")
+	_, err = s.ledger.StartJob(ctx, job, time.Now())
+	require.NoError(s.t, err)
+	require.NoError(s.t, s.ledger.FinishJob(ctx, job, nil, objects, time.Now()))
+}
+
+// counting counts the connections that a client makes.
+func (s *stores) sender(addr, called string, made *int) *DICOM {
+	client := &dicomnode.Client{AETitle: "ENDOGATE", ConnectTimeout: 5 * time.Second, ResponseTimeout: 20 * time.Second}
+	client.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+		*made++
+		return new(net.Dialer).DialContext(ctx, network, address)
+	}
+	return &DICOM{Client: client, Address: addr, Called: dicomnode.AETitle(called), Spool: s.spool}
+}
+
+// peer is a scripted application entity.
+type peer struct {
+	addr  string
+	abort func()      // ends every association at once
+	ended chan string // why an association ended without release
+
+	mu     sync.Mutex
+	status dimse.Status
+	breaks bool // abort instead of an answer
+}
+
+func (p *peer) Store(ctx context.Context, req *dicomnode.StoreRequest) error {
+	if _, err := io.Copy(io.Discard, req.Dataset); err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.breaks {
+		go p.abort()
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	if p.status == dimse.Success {
+		return nil
+	}
+	return &dimse.Error{Status: p.status, Comment: "Müller^Jörgen is not known here"}
+}
+
+func (p *peer) answers(s dimse.Status) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.status = s
+}
+
+func startPeer(t *testing.T, classes ...dicom.UID) *peer {
+	t.Helper()
+	p := &peer{ended: make(chan string, 100)}
+	var contexts []dicomnode.PresentationContext
+	for _, class := range classes {
+		contexts = append(contexts, dicomnode.PresentationContext{AbstractSyntax: class, TransferSyntaxes: []dicom.UID{dicom.ExplicitVRLittleEndian}})
+	}
+	srv := &dicomnode.Server{
+		AETitle: "PACS", Contexts: contexts, Handler: p, Log: slog.New(slog.DiscardHandler),
+		Peers: []dicomnode.Peer{{Hosts: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}}}, IdleTimeout: 100 * time.Millisecond,
+		Observe: dicomnode.Observer{Aborted: func(cause string) { p.ended <- cause }},
+	}
+	p.abort = func() {
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		_ = srv.Shutdown(ctx)
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	p.addr = ln.Addr().String()
+	done := make(chan error, 1)
+	go func() { done <- srv.Serve(ln) }()
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		_ = srv.Shutdown(ctx)
+		<-done
+	})
+	return p
+}
+
+func TestDICOM_statuses(t *testing.T) {
+	s, p := newStores(t), startPeer(t, dicom.SecondaryCaptureImageStorage)
+	made := 0
+	sender := s.sender(p.addr, "PACS", &made)
+	defer func() { assert.NoError(t, sender.Rest(context.Background())) }()
+	e := s.keep(dicom.SecondaryCaptureImageStorage, dicom.ExplicitVRLittleEndian)
+	for status, class := range map[dimse.Status]Class{
+		dimse.OutOfResources: Temporary, 0xA7FF: Temporary, dimse.ProcessingFailure: Temporary, dimse.ResourceLimitation: Temporary,
+		dimse.DataSetDoesNotMatchSOPClass: Permanent, 0xC123: Permanent, dimse.NotAuthorized: Permanent,
+		dimse.SOPClassNotSupported: Refused,
+	} {
+		p.answers(status)
+		_, err := sender.Send(t.Context(), Message{Entry: e.ID})
+		var failure *Error
+		require.ErrorAs(t, err, &failure)
+		assert.Equal(t, class, failure.Class, status)
+		assert.Equal(t, status, failure.Status)
+		assert.True(t, failure.Answered)
+		assert.NotContains(t, failure.Error(), "ller", "the peer's comment may name a patient")
+	}
+	for _, status := range []dimse.Status{dimse.Success, dimse.CoercionOfDataElements, dimse.ElementsDiscarded, dimse.DataSetDoesNotMatchSOPClassWarning, dimse.DuplicateSOPInstance} {
+		p.answers(status)
+		got, err := sender.Send(t.Context(), Message{Entry: e.ID})
+		require.NoError(t, err)
+		assert.Equal(t, status, got)
+	}
+	assert.Equal(t, 1, made, "one association for all")
+}
+
+// TestDICOM_contexts: an association is used as long as it has what a message needs.
+func TestDICOM_contexts(t *testing.T) {
+	s := newStores(t)
+	p := startPeer(t, dicom.SecondaryCaptureImageStorage, dicom.ComprehensiveSRStorage, dicom.VLEndoscopicImageStorage)
+	made := 0
+	sender := s.sender(p.addr, "PACS", &made)
+	send := func(class, syntax dicom.UID) error {
+		_, err := sender.Send(t.Context(), Message{Entry: s.keep(class, syntax).ID})
+		return err
+	}
+	explicit := dicom.ExplicitVRLittleEndian
+	require.NoError(t, send(dicom.SecondaryCaptureImageStorage, explicit))
+	require.NoError(t, send(dicom.ComprehensiveSRStorage, explicit))
+	assert.Equal(t, 1, made, "what we make ourselves is proposed at once")
+
+	var failure *Error
+	require.ErrorAs(t, send(dicom.Comprehensive3DSRStorage, explicit), &failure)
+	assert.Equal(t, Refused, failure.Class)
+	assert.Equal(t, "peer PACS does not accept Comprehensive 3D SR Storage in Explicit VR Little Endian (abstract syntax not supported)", failure.Reason)
+	require.NoError(t, send(dicom.SecondaryCaptureImageStorage, explicit))
+	assert.Equal(t, 1, made, "a refusal leaves the association standing")
+
+	require.NoError(t, send(dicom.VLEndoscopicImageStorage, explicit))
+	assert.Equal(t, 2, made, "a class that was not proposed")
+	require.ErrorAs(t, send(dicom.VLEndoscopicImageStorage, dicom.JPEGBaseline8Bit), &failure)
+	assert.Contains(t, failure.Reason, "in JPEG Baseline (Process 1) (transfer syntaxes not supported)")
+	assert.Equal(t, 3, made)
+	require.NoError(t, send(dicom.SecondaryCaptureImageStorage, explicit))
+	require.NoError(t, send(dicom.VLEndoscopicImageStorage, explicit))
+	assert.Equal(t, 3, made, "it now has all of them")
+
+	require.NoError(t, sender.Rest(t.Context()))
+	require.NoError(t, send(dicom.SecondaryCaptureImageStorage, explicit))
+	assert.Equal(t, 4, made)
+
+	for i := range 2 * maxContexts { // more kinds of objects than an association has room for
+		require.Error(t, send(dicom.UID(fmt.Sprintf("2.25.7.%d", i)), explicit))
+	}
+	require.NoError(t, send(dicom.SecondaryCaptureImageStorage, explicit))
+	require.NoError(t, sender.Rest(t.Context()))
+}
+
+func TestDICOM_down(t *testing.T) {
+	s := newStores(t)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	require.NoError(t, ln.Close())
+	made := 0
+	e := s.keep(dicom.SecondaryCaptureImageStorage, dicom.ExplicitVRLittleEndian)
+	_, err = s.sender(ln.Addr().String(), "PACS", &made).Send(t.Context(), Message{Entry: e.ID})
+	var failure *Error
+	require.ErrorAs(t, err, &failure)
+	assert.Equal(t, Down, failure.Class)
+	assert.Contains(t, failure.Reason, "connection refused")
+
+	p := startPeer(t, dicom.SecondaryCaptureImageStorage)
+	_, err = s.sender(p.addr, "OTHER", &made).Send(t.Context(), Message{Entry: e.ID})
+	require.ErrorAs(t, err, &failure)
+	assert.Equal(t, Down, failure.Class, "our configuration or theirs, not the object")
+	assert.Contains(t, failure.Reason, "rejects the association")
+}
+
+// TestDICOM_idle: a peer that ends the association between two messages costs nothing but a new one.
+func TestDICOM_idle(t *testing.T) {
+	s, p := newStores(t), startPeer(t, dicom.SecondaryCaptureImageStorage)
+	made := 0
+	sender := s.sender(p.addr, "PACS", &made)
+	e := s.keep(dicom.SecondaryCaptureImageStorage, dicom.ExplicitVRLittleEndian)
+	for range 2 {
+		_, err := sender.Send(t.Context(), Message{Entry: e.ID})
+		require.NoError(t, err)
+		assert.Equal(t, dicomnode.CauseTimeout, <-p.ended)
+	}
+	assert.Equal(t, 2, made)
+	assert.NoError(t, sender.Rest(t.Context()))
+}
+
+// TestDICOM_brokenOff: without an answer nobody knows whether the peer has it.
+func TestDICOM_brokenOff(t *testing.T) {
+	s, p := newStores(t), startPeer(t, dicom.SecondaryCaptureImageStorage)
+	p.breaks = true
+	made := 0
+	e := s.keep(dicom.SecondaryCaptureImageStorage, dicom.ExplicitVRLittleEndian)
+	_, err := s.sender(p.addr, "PACS", &made).Send(t.Context(), Message{Entry: e.ID})
+	var failure *Error
+	require.ErrorAs(t, err, &failure)
+	assert.Equal(t, Temporary, failure.Class)
+	assert.False(t, failure.Answered)
+	assert.Equal(t, "association with PACS broke off before the answer", failure.Reason)
+}
+
+func TestDICOM_unreadable(t *testing.T) {
+	s, p := newStores(t), startPeer(t, dicom.SecondaryCaptureImageStorage)
+	made := 0
+	_, err := s.sender(p.addr, "PACS", &made).Send(t.Context(), Message{Entry: "00000000000000000000000000"})
+	var failure *Error
+	require.ErrorAs(t, err, &failure)
+	assert.Equal(t, Permanent, failure.Class)
+	assert.Zero(t, made)
+}
+
+// runOutbox runs an outbox on the real stores until the test ends.
+func (s *stores) runOutbox(o *Outbox) *Outbox {
+	s.t.Helper()
+	o.Queue, o.Log = s.ledger, slog.New(slog.DiscardHandler)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- o.Run(ctx) }()
+	s.t.Cleanup(func() {
+		cancel()
+		<-done
+	})
+	return o
+}
+
+// eventually waits until nothing is pending for a destination.
+func (s *stores) eventually(destination string) {
+	s.t.Helper()
+	require.Eventually(s.t, func() bool {
+		_, pending, err := s.ledger.NextDelivery(context.Background(), destination)
+		return err == nil && !pending
+	}, 30*time.Second, 5*time.Millisecond)
+}
+
+// TestStoreSCP_killed: a PACS that dies between two objects and comes back gets every one of them.
+func TestStoreSCP_killed(t *testing.T) {
+	pacs := peers.StartStoreSCP(t)
+	s := newStores(t)
+	made := 0
+	var mu sync.Mutex
+	delivered := 0
+	batch := func(n int) {
+		var objects []ledger.Object
+		for range n {
+			objects = append(objects, object(s.keep(dicom.SecondaryCaptureImageStorage, dicom.ExplicitVRLittleEndian), "pacs", "dead"))
+		}
+		s.outgoing(objects...)
+	}
+	batch(40)
+	o := s.runOutbox(&Outbox{
+		Senders: map[string]Sender{
+			"pacs": s.sender(pacs.Addr, pacs.AETitle, &made),
+			"dead": s.sender("127.0.0.1:1", "DEAD", new(int)),
+		},
+		Backoff: Backoff{First: 50 * time.Millisecond, Last: 200 * time.Millisecond},
+		Sent: func(destination string, outcome Outcome, _ time.Duration) {
+			mu.Lock()
+			defer mu.Unlock()
+			if destination == "pacs" && outcome == OutcomeDelivered {
+				if delivered++; delivered == 10 {
+					pacs.Kill() // between two objects, the association open
+				}
+			}
+		},
+	})
+	require.Eventually(t, func() bool {
+		c, _ := o.Condition("pacs")
+		return !c.Up
+	}, 20*time.Second, 5*time.Millisecond)
+	batch(10)
+	assert.Len(t, pacs.Files(t), 10)
+	pacs.Start(t)
+	s.eventually("pacs")
+	assert.Len(t, pacs.Files(t), 50)
+	mu.Lock()
+	assert.Equal(t, 50, delivered)
+	mu.Unlock()
+	c, _ := o.Condition("dead")
+	assert.False(t, c.Up)
+}
+
+// TestStoreSCP_refuses3D: a PACS that does not know Comprehensive 3D SR gets its Comprehensive SR; one that knows
+// neither leaves the report parked, with the reason.
+func TestStoreSCP_refuses3D(t *testing.T) {
+	s := newStores(t)
+	sr := func(destinations ...string) {
+		twin := object(s.keep(dicom.ComprehensiveSRStorage, dicom.ExplicitVRLittleEndian))
+		report := object(s.keep(dicom.Comprehensive3DSRStorage, dicom.ExplicitVRLittleEndian), destinations...)
+		report.Alternate = &twin
+		s.outgoing(report, object(s.keep(dicom.SecondaryCaptureImageStorage, dicom.ExplicitVRLittleEndian), destinations...))
+	}
+	sr("new", "old", "pictures")
+	start := func(accept ...dicom.UID) *peers.StoreSCP {
+		return peers.StartStoreSCP(t, peers.StoreSCPOptions{Accept: append(accept, dicom.SecondaryCaptureImageStorage)})
+	}
+	scps := map[string]*peers.StoreSCP{
+		"new":      start(dicom.ComprehensiveSRStorage, dicom.Comprehensive3DSRStorage),
+		"old":      start(dicom.ComprehensiveSRStorage),
+		"pictures": start(),
+	}
+	senders := map[string]Sender{}
+	for name, scp := range scps {
+		senders[name] = s.sender(scp.Addr, scp.AETitle, new(int))
+	}
+	s.runOutbox(&Outbox{Senders: senders})
+	for name := range scps {
+		s.eventually(name)
+	}
+	received := func(name string) (classes []dicom.UID) {
+		for uid := range scps[name].Files(t) {
+			for e, err := range s.spool.Entries(0) {
+				require.NoError(t, err)
+				if string(e.Header.SOPInstanceUID) == uid {
+					classes = append(classes, e.Header.SOPClassUID)
+				}
+			}
+		}
+		return classes
+	}
+	assert.ElementsMatch(t, []dicom.UID{dicom.SecondaryCaptureImageStorage, dicom.Comprehensive3DSRStorage}, received("new"))
+	assert.ElementsMatch(t, []dicom.UID{dicom.SecondaryCaptureImageStorage, dicom.ComprehensiveSRStorage}, received("old"))
+	assert.Equal(t, []dicom.UID{dicom.SecondaryCaptureImageStorage}, received("pictures"))
+
+	parked, err := s.ledger.Parked(t.Context())
+	require.NoError(t, err)
+	var text bytes.Buffer
+	_, _ = fmt.Fprintf(&text, "%+v", parked)
+	assert.Contains(t, text.String(), "does not accept Comprehensive 3D SR Storage")
+	assert.Contains(t, text.String(), "nor the alternate: peer STORESCP does not accept Comprehensive SR Storage")
+}
