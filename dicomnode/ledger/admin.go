@@ -15,8 +15,8 @@ type OutboxFilter struct {
 	Offset      int
 }
 
-// Outbox returns the deliveries that f picks, the newest first.
-func (l *Ledger) Outbox(ctx context.Context, f OutboxFilter) ([]Delivery, error) {
+// Outbox returns a page of the deliveries that f picks, the newest first, and how many f picks in all.
+func (l *Ledger) Outbox(ctx context.Context, f OutboxFilter) (page []Delivery, total int, err error) {
 	var conditions []string
 	var args []any
 	if f.Destination != "" {
@@ -29,12 +29,15 @@ func (l *Ledger) Outbox(ctx context.Context, f OutboxFilter) ([]Delivery, error)
 	if len(conditions) > 0 {
 		where = "WHERE " + strings.Join(conditions, " AND ") + " "
 	}
-	args = append(args, limit(f.Limit), f.Offset)
-	ds, err := query(ctx, l.readDB, scanDelivery, selectDelivery+where+"ORDER BY d.id DESC LIMIT ? OFFSET ?", args...)
-	if err != nil {
-		return nil, fmt.Errorf("ledger: outbox: %w", err)
+	if err := l.readDB.QueryRowContext(ctx, "SELECT count(*) FROM delivery d "+where, args...).Scan(&total); err != nil {
+		return nil, 0, fmt.Errorf("ledger: outbox: %w", err)
 	}
-	return ds, nil
+	args = append(args, limit(f.Limit), f.Offset)
+	page, err = query(ctx, l.readDB, scanDelivery, selectDelivery+where+"ORDER BY d.id DESC LIMIT ? OFFSET ?", args...)
+	if err != nil {
+		return nil, 0, fmt.Errorf("ledger: outbox: %w", err)
+	}
+	return page, total, nil
 }
 
 // ParkedWork is all that waits for a person.

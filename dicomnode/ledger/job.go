@@ -12,7 +12,7 @@ import (
 )
 
 const selectJob = `SELECT j.name, i.entry, j.model, i.sop_class_uid, i.sop_instance_uid, i.series_instance_uid,
-	s.study_instance_uid, j.state, j.attempts, j.retries, j.inferred_at, j.ended_at, j.reason
+	s.study_instance_uid, i.route, j.state, j.attempts, j.retries, j.inferred_at, j.ended_at, j.reason
 	FROM job j JOIN instance i ON i.id = j.instance JOIN study s ON s.id = j.study `
 
 func scanJob(rows *sql.Rows) (Job, error) {
@@ -24,7 +24,7 @@ func scanJob(rows *sql.Rows) (Job, error) {
 func jobFields(j *Job) []any {
 	return []any{
 		&j.ID, &j.Entry, &j.Model, &j.Instance.SOPClassUID, &j.Instance.SOPInstanceUID, &j.Instance.SeriesInstanceUID,
-		&j.Instance.StudyInstanceUID, &j.State, &j.Attempts, &j.Retries, timeColumn{&j.InferredAt}, timeColumn{&j.EndedAt}, &j.Reason,
+		&j.Instance.StudyInstanceUID, &j.Route, &j.State, &j.Attempts, &j.Retries, timeColumn{&j.InferredAt}, timeColumn{&j.EndedAt}, &j.Reason,
 	}
 }
 
@@ -180,6 +180,20 @@ func (l *Ledger) ParkJob(ctx context.Context, id, reason string, at time.Time) e
 			return err
 		}
 		return t.event(j.event(EventParked, at, j.model+": "+reason))
+	})
+}
+
+// SkipJob ends a job that cannot be done and that trying again would not change, such as a frame in a
+// compression that nothing here decodes. Its exam goes on without it. A job that is not open stays as it is.
+func (l *Ledger) SkipJob(ctx context.Context, id, reason string, at time.Time) error {
+	return l.stepJob(ctx, id, "skip", func(t *tx, j jobRow) error {
+		if j.state != StateOpen {
+			return nil
+		}
+		if err := t.endJob(j, StateSkipped, reason, at); err != nil {
+			return err
+		}
+		return t.event(j.event(EventNotAnalysed, at, j.model+": "+reason))
 	})
 }
 

@@ -52,3 +52,19 @@ func (d *StudyDetail) narrow(uid dicom.UID) {
 	d.Deliveries = slices.DeleteFunc(d.Deliveries, func(v Delivery) bool { return !about[v.Instance.SOPInstanceUID] })
 	d.Events = slices.DeleteFunc(d.Events, func(e Event) bool { return !about[e.SOPInstanceUID] })
 }
+
+const entryOf = `SELECT entry FROM instance WHERE entry = ?1 OR sop_instance_uid = ?1
+	UNION ALL SELECT entry FROM object WHERE entry = ?1 OR sop_instance_uid = ?1 LIMIT 1`
+
+// EntryOf returns the spool entry of name, which is one or a SOP Instance UID, received or made here. It returns
+// ErrNotFound when the ledger knows no such name.
+func (l *Ledger) EntryOf(ctx context.Context, name string) (string, error) {
+	entries, err := query(ctx, l.readDB, scanString, entryOf, name)
+	if err == nil && len(entries) == 0 {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return "", fmt.Errorf("ledger: entry of %s: %w", name, err)
+	}
+	return entries[0], nil
+}

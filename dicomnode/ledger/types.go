@@ -70,6 +70,7 @@ type Job struct {
 	ID         string // entry + "." + model
 	Entry      string // in the spool
 	Model      string
+	Route      string
 	Instance   dicom.SOPInstance
 	State      State
 	Attempts   int       // since the last retry

@@ -41,12 +41,19 @@ type Study struct {
 	StudyDate, StudyTime   string // DA and TM as received
 	StudyDescription       string
 	FirstAt, LastAt        time.Time // instances received
+	Modality               string // of one of its instances
 	Instances, Conflicts   int
+	Frames                 int // of the instances received
+	Findings               int // at or above threshold, of role finding
 	Open                   int // jobs, exams and deliveries with work to do
 	Parked                 int // jobs, exams and deliveries that wait for a person
+	Deliveries             DeliveryCounts
 	Status                 StudyStatus
 	id                     int64
 }
+
+// DeliveryCounts says how many deliveries of a study are in which state.
+type DeliveryCounts struct{ Pending, Done, Parked, Discarded int }
 
 // InstanceView is a received instance with its jobs.
 type InstanceView struct {
@@ -82,12 +89,22 @@ type StudyDetail struct {
 }
 
 const selectStudy = `SELECT id, study_instance_uid, patient_id, patient_name, accession_number, study_date, study_time,
-	study_description, first_at, last_at, instances, conflicts, open, parked FROM study `
+	study_description, first_at, last_at, instances, conflicts, open, parked,
+	(SELECT coalesce(max(header ->> 'modality'), '') FROM instance WHERE study = study.id),
+	(SELECT coalesce(sum(header ->> 'number_of_frames'), 0) FROM instance WHERE study = study.id),
+	(SELECT count(*) FROM exam e JOIN job j ON j.exam = e.id JOIN frame f ON f.job = j.id, json_each(f.findings)
+		WHERE e.study = study.id AND value ->> 'role' = 'finding'),
+	(SELECT count(*) FROM delivery WHERE study = study.id AND state = 'pending'),
+	(SELECT count(*) FROM delivery WHERE study = study.id AND state = 'done'),
+	(SELECT count(*) FROM delivery WHERE study = study.id AND state = 'parked'),
+	(SELECT count(*) FROM delivery WHERE study = study.id AND state = 'discarded')
+	FROM study `
 
 func scanStudy(rows *sql.Rows) (Study, error) {
 	var s Study
 	err := rows.Scan(&s.id, &s.StudyInstanceUID, &s.PatientID, &s.PatientName, &s.AccessionNumber, &s.StudyDate, &s.StudyTime,
-		&s.StudyDescription, timeColumn{&s.FirstAt}, timeColumn{&s.LastAt}, &s.Instances, &s.Conflicts, &s.Open, &s.Parked)
+		&s.StudyDescription, timeColumn{&s.FirstAt}, timeColumn{&s.LastAt}, &s.Instances, &s.Conflicts, &s.Open, &s.Parked,
+		&s.Modality, &s.Frames, &s.Findings, &s.Deliveries.Pending, &s.Deliveries.Done, &s.Deliveries.Parked, &s.Deliveries.Discarded)
 	switch {
 	case s.Parked > 0:
 		s.Status = StudyParked
@@ -132,18 +149,21 @@ func (f StudyFilter) where() (string, []any, error) {
 	return "WHERE " + strings.Join(conditions, " AND ") + " ", args, nil
 }
 
-// Studies returns the studies that f picks, the one with the newest instance first.
-func (l *Ledger) Studies(ctx context.Context, f StudyFilter) ([]Study, error) {
+// Studies returns a page of the studies that f picks, the one with the newest instance first, and how many f picks in all.
+func (l *Ledger) Studies(ctx context.Context, f StudyFilter) (page []Study, total int, err error) {
 	where, args, err := f.where()
 	if err != nil {
-		return nil, fmt.Errorf("ledger: studies: %w", err)
+		return nil, 0, fmt.Errorf("ledger: studies: %w", err)
+	}
+	if err := l.readDB.QueryRowContext(ctx, "SELECT count(*) FROM study "+where, args...).Scan(&total); err != nil {
+		return nil, 0, fmt.Errorf("ledger: studies: %w", err)
 	}
 	args = append(args, limit(f.Limit), f.Offset)
-	studies, err := query(ctx, l.readDB, scanStudy, selectStudy+where+"ORDER BY last_at DESC, id DESC LIMIT ? OFFSET ?", args...)
+	page, err = query(ctx, l.readDB, scanStudy, selectStudy+where+"ORDER BY last_at DESC, id DESC LIMIT ? OFFSET ?", args...)
 	if err != nil {
-		return nil, fmt.Errorf("ledger: studies: %w", err)
+		return nil, 0, fmt.Errorf("ledger: studies: %w", err)
 	}
-	return studies, nil
+	return page, total, nil
 }
 
 func limit(n int) int {
