@@ -12,9 +12,11 @@
 package bench_test
 
 import (
+	"cmp"
 	"flag"
 	"fmt"
 	"os"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -22,7 +24,7 @@ import (
 var (
 	rounds = flag.Int("rounds", 3, "interleaved rounds of each measurement")
 	small  = flag.Int("small", 1000, "objects of 100 KB in a run")
-	large  = flag.Int("large", 32, "objects of 4 MB in a run, at least two an association")
+	large  = flag.Int("large", 24, "objects of 4 MB in a run, at least two an association")
 	frames = flag.Int("frames", 20, "frames whose way to a heatmap is measured")
 	limit  = flag.Duration("limit", 9*time.Minute, "begin no further round after this time")
 )
@@ -31,9 +33,35 @@ var (
 var begun = time.Now()
 
 func TestMain(m *testing.M) {
+	if where := os.Getenv(asBare); where != "" {
+		fmt.Fprintln(os.Stderr, runBare(where))
+		os.Exit(1)
+	}
 	flag.Parse()
 	fmt.Print(machine())
+	if err := enoughRoom(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	os.Exit(m.Run())
+}
+
+// measuredDir is where the receivers write.
+func measuredDir() string { return cmp.Or(os.Getenv("BENCH_DIR"), os.TempDir()) }
+
+// enoughRoom reports a file system too small for what the five receivers keep until the end, and endogate's reserve.
+func enoughRoom() error {
+	perRound := int64(len(associations)**small)*100e3 + int64(largeCount(1)+largeCount(8)+largeCount(32))*4e6
+	need := 5*int64(*rounds)*perRound + 3e9
+	var s syscall.Statfs_t
+	if err := syscall.Statfs(measuredDir(), &s); err != nil {
+		return fmt.Errorf("%s: %w", measuredDir(), err)
+	}
+	if free := int64(s.Bavail) * s.Bsize; free < need {
+		return fmt.Errorf("%s has %d MB free and %d are needed; set BENCH_DIR to another folder or lower -rounds, -small, -large",
+			measuredDir(), free/1e6, need/1e6)
+	}
+	return nil
 }
 
 // eachRound calls f for every round there is time for, and for one in any case. It returns how many there were.
@@ -54,7 +82,7 @@ func eachRound(t *testing.T, f func(round int)) int {
 // as creating files after many deletes is slow on some file systems.
 func folder(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp(os.Getenv("BENCH_DIR"), "endogate-bench-")
+	dir, err := os.MkdirTemp(measuredDir(), "endogate-bench-")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ package bench_test
 
 import (
 	"fmt"
+	"path/filepath"
 	"testing"
 )
 
@@ -16,19 +17,21 @@ var associations = []int{1, 8, 32}
 
 // TestIngest measures how fast objects are taken in; the sender is our own SCU with objects in memory.
 func TestIngest(t *testing.T) {
+	dir := folder(t)
 	for _, size := range []struct {
 		template template
 		count    func(associations int) int
 	}{
 		{smallTemplate(t), func(int) int { return *small }},
-		{largeTemplate(t), func(associations int) int { return max(*large, 2*associations) }},
+		{largeTemplate(t), largeCount},
 	} {
-		t.Run(size.template.name, func(t *testing.T) { ingest(t, size.template, size.count) })
+		t.Run(size.template.name, func(t *testing.T) { ingest(t, filepath.Join(dir, size.template.name), size.template, size.count) })
 	}
 }
 
-func ingest(t *testing.T, tpl template, count func(associations int) int) {
-	dir := folder(t)
+func largeCount(associations int) int { return max(*large, 2*associations) }
+
+func ingest(t *testing.T, dir string, tpl template, count func(associations int) int) {
 	candidates := receivers(t, dir, nodelay)
 	cells := map[string]map[int]*cell{}
 	for _, r := range candidates {
@@ -102,7 +105,7 @@ func printIngest(tpl template, candidates []receiver, cells map[string]map[int]*
 		}
 	}
 	table("Ingest of "+tpl.name+" objects by associations, objects/s: median [lowest–highest]",
-		append(perAssociation("objects/s"), "p99 ms at 8", "peak RSS MB at 32"), rates)
+		append(perAssociation("objects/s"), "p99 ms at 8", "peak RSS MB of its processes at 32"), rates)
 	table("The same in MB/s", perAssociation("MB/s"), throughput)
 	table("Ratios of "+tpl.name+" ingest, taken inside each round", perAssociation("ratio"), ratios)
 }

@@ -18,7 +18,7 @@ import (
 
 // machine describes what the figures depend on.
 func machine() string {
-	dir := cmp.Or(os.Getenv("BENCH_DIR"), os.TempDir())
+	dir := measuredDir()
 	var b strings.Builder
 	fmt.Fprintf(&b, "## Benchmarks, %s\n\n", time.Now().UTC().Format(time.DateOnly))
 	fmt.Fprintf(&b, "%d processors, %s, %s\n", runtime.NumCPU(), kernel(), runtime.Version())

@@ -42,6 +42,7 @@ func receivers(t *testing.T, dir string, env []string) []receiver {
 	t.Helper()
 	return []receiver{
 		endogate(t, filepath.Join(dir, "endogate"), ""),
+		bare(t, filepath.Join(dir, "bare")),
 		storescp(t, filepath.Join(dir, "storescp"), "storescp --fork", env),
 		storescp(t, filepath.Join(dir, "storescp-b"), storescpPlus, env, "+B", "-pdu", "131072"),
 		orthanc(t, filepath.Join(dir, "orthanc"), env),

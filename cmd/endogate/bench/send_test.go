@@ -34,9 +34,11 @@ func send(ctx context.Context, r receiver, tpl template, objects []object, assoc
 	contexts := dicomnode.ContextsFor(dicomnode.InstanceSyntax{SOPClassUID: tpl.header.SOPClassUID, TransferSyntaxUID: tpl.transferSyntax})
 	var open []*dicomnode.Association
 	defer func() {
+		var releases sync.WaitGroup // at once, as Orthanc may take a second for each
 		for _, a := range open {
-			_ = a.Release(ctx) // the figures are taken
+			releases.Go(func() { _ = a.Release(ctx) }) // the figures are taken
 		}
+		releases.Wait()
 	}()
 	for range associations {
 		a, err := client.Associate(ctx, r.addr, dicomnode.AETitle(r.aeTitle), contexts)

@@ -30,7 +30,7 @@ const (
 //   - every SR opens on a source image with its regions drawn, and
 //   - the viewer reports no error up to the end.
 //
-// Pictures of the page go to the test's artifacts.
+// Pictures of the page go to the test's artefacts.
 func OHIFScreenshot(t testing.TB, o *Orthanc, studyInstanceUID, seriesDescription string) []byte {
 	t.Helper()
 	Require(t, "chromium")
@@ -176,7 +176,7 @@ func (v *ohif) canvas() image.Image {
 	return picture
 }
 
-// screenshot returns the page as PNG and puts it among the test's artifacts.
+// screenshot returns the page as PNG and puts it among the test's artefacts.
 func (v *ohif) screenshot(name string) []byte {
 	v.t.Helper()
 	picture, err := chromedp.Run(v.ctx, chromedp.CaptureScreenshot())
