@@ -26,13 +26,14 @@ import (
 //	16 8  length of the data that follows the entry; 0 for a large data set
 //	24 4  length of the entry as JSON
 //	28 4  CRC32C of the data
-//	32 4  CRC32C of the salt, bytes 0 to 31 and the JSON
-//	36    entry as JSON, data
+//	32 4  CRC32C of the JSON
+//	36 4  CRC32C of the salt and bytes 0 to 35
+//	40    entry as JSON, data
 //
 // all big endian.
 const (
 	segmentHeaderSize = 32
-	recordHeaderSize  = 36
+	recordHeaderSize  = 40
 	formatVersion     = 1
 	maxMetaSize       = 1 << 20
 
@@ -55,6 +56,7 @@ type recordHeader struct {
 	dataLen int64
 	metaLen int
 	dataCRC uint32
+	metaCRC uint32
 }
 
 // size is the length of the whole record in the log.
@@ -83,7 +85,8 @@ func decodeSegmentHeader(b []byte) (first, salt uint64, err error) {
 	return binary.BigEndian.Uint64(b[8:]), binary.BigEndian.Uint64(b[16:]), nil
 }
 
-// encodeRecordHead returns the record up to its data: the fixed header and meta.
+// encodeRecordHead returns the record up to its data: the fixed header and meta. It fills in
+// what h says of meta.
 func encodeRecordHead(h recordHeader, salt uint64, meta []byte) []byte {
 	b := make([]byte, recordHeaderSize, recordHeaderSize+len(meta))
 	copy(b, recordMagic)
@@ -95,13 +98,13 @@ func encodeRecordHead(h recordHeader, salt uint64, meta []byte) []byte {
 	binary.BigEndian.PutUint64(b[16:], uint64(h.dataLen))
 	binary.BigEndian.PutUint32(b[24:], uint32(len(meta)))
 	binary.BigEndian.PutUint32(b[28:], h.dataCRC)
-	binary.BigEndian.PutUint32(b[32:], headCRC(salt, b[:32], meta))
+	binary.BigEndian.PutUint32(b[32:], crc32.Checksum(meta, castagnoli))
+	binary.BigEndian.PutUint32(b[36:], saltedCRC(salt, b[:36]))
 	return append(b, meta...)
 }
 
-func headCRC(salt uint64, header, meta []byte) uint32 {
-	crc := crc32.Checksum(binary.BigEndian.AppendUint64(nil, salt), castagnoli)
-	return crc32.Update(crc32.Update(crc, castagnoli, header), castagnoli, meta)
+func saltedCRC(salt uint64, b []byte) uint32 {
+	return crc32.Update(crc32.Checksum(binary.BigEndian.AppendUint64(nil, salt), castagnoli), castagnoli, b)
 }
 
 // readRecord reads the header and entry of the record at off, which must end by limit.
@@ -114,7 +117,7 @@ func readRecord(r io.ReaderAt, off, limit int64, salt uint64) (recordHeader, Ent
 	if err := readFull(r, fixed[:], off); err != nil {
 		return recordHeader{}, Entry{}, err
 	}
-	h, err := decodeRecordHeader(fixed[:])
+	h, err := decodeRecordHeader(fixed[:], salt)
 	if err != nil || h.dataLen > limit-off || h.size() > limit-off {
 		return recordHeader{}, Entry{}, errNoRecord
 	}
@@ -122,18 +125,15 @@ func readRecord(r io.ReaderAt, off, limit int64, salt uint64) (recordHeader, Ent
 	if err := readFull(r, meta, off+recordHeaderSize); err != nil {
 		return recordHeader{}, Entry{}, err
 	}
-	if headCRC(salt, fixed[:32], meta) != binary.BigEndian.Uint32(fixed[32:]) {
-		return recordHeader{}, Entry{}, errNoRecord
-	}
 	var e Entry
-	if err := json.Unmarshal(meta, &e); err != nil {
+	if crc32.Checksum(meta, castagnoli) != h.metaCRC || json.Unmarshal(meta, &e) != nil {
 		return recordHeader{}, Entry{}, errNoRecord
 	}
 	e.Seq = h.seq
 	return h, e, nil
 }
 
-func decodeRecordHeader(b []byte) (recordHeader, error) {
+func decodeRecordHeader(b []byte, salt uint64) (recordHeader, error) {
 	flags := binary.BigEndian.Uint16(b[6:])
 	h := recordHeader{
 		seq:     binary.BigEndian.Uint64(b[8:]),
@@ -141,10 +141,12 @@ func decodeRecordHeader(b []byte) (recordHeader, error) {
 		dataLen: int64(binary.BigEndian.Uint64(b[16:])),
 		metaLen: int(binary.BigEndian.Uint32(b[24:])),
 		dataCRC: binary.BigEndian.Uint32(b[28:]),
+		metaCRC: binary.BigEndian.Uint32(b[32:]),
 	}
 	switch {
 	case string(b[:4]) != string(recordMagic),
 		binary.BigEndian.Uint16(b[4:]) != formatVersion,
+		saltedCRC(salt, b[:36]) != binary.BigEndian.Uint32(b[36:]),
 		flags&^flagLarge != 0,
 		h.metaLen > maxMetaSize,
 		h.dataLen < 0,

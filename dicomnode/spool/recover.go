@@ -113,7 +113,11 @@ func (s *Spool) recoverSegment(first, until uint64, large map[string]bool) error
 		return err
 	}
 	defer func() { _ = f.Close() }()
-	sc, err := newScanner(f, first, until)
+	st, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	sc, err := newScanner(f, st.Size(), first, until)
 	if err != nil {
 		return err
 	}
@@ -206,8 +210,13 @@ type scanner struct {
 	gaps  []gap  // between whole records
 	tail  int64  // bytes after the last whole record, up to the last that is not zero
 	seq   uint64 // of the last whole record that counts
-	buf   []byte
 	err   error
+
+	scratch  []byte // for checkData
+	buf      []byte // for window
+	window   []byte // what search looks at, from windowAt on
+	windowAt int64
+	used     int64 // end of the last byte that is not zero, as far as search has come
 
 	// The record found by next.
 	off    int64
@@ -215,16 +224,13 @@ type scanner struct {
 	entry  Entry
 }
 
-func newScanner(f *os.File, first, until uint64) (*scanner, error) {
-	st, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
+func newScanner(r io.ReaderAt, size int64, first, until uint64) (*scanner, error) {
 	var header [segmentHeaderSize]byte
-	if err := readFull(f, header[:], 0); err != nil {
-		return nil, fmt.Errorf("header: %w: restore it from a backup, or move the file away to go on without its entries", err)
+	err := readFull(r, header[:], 0)
+	var got, salt uint64
+	if err == nil {
+		got, salt, err = decodeSegmentHeader(header[:])
 	}
-	got, salt, err := decodeSegmentHeader(header[:])
 	if err == nil && got != first {
 		err = fmt.Errorf("is of segment %s", segmentName(got))
 	}
@@ -232,8 +238,8 @@ func newScanner(f *os.File, first, until uint64) (*scanner, error) {
 		return nil, fmt.Errorf("header: %w: restore it from a backup, or move the file away to go on without its entries", err)
 	}
 	return &scanner{
-		r: f, salt: salt, until: until, size: st.Size(), end: segmentHeaderSize, seq: first - 1,
-		buf: make([]byte, 256<<10),
+		r: r, salt: salt, until: until, size: size, end: segmentHeaderSize, seq: first - 1,
+		buf: make([]byte, 256<<10), scratch: make([]byte, 256<<10),
 	}, nil
 }
 
@@ -272,7 +278,7 @@ func (c *scanner) at(off int64) (bool, error) {
 		return false, err
 	}
 	if c.until == 0 {
-		if ok, err := checkData(c.r, off, h, c.buf); !ok || err != nil {
+		if ok, err := checkData(c.r, off, h, c.scratch); !ok || err != nil {
 			if errors.Is(err, errNoRecord) {
 				err = nil
 			}
@@ -285,27 +291,35 @@ func (c *scanner) at(off int64) (bool, error) {
 
 // search returns the next place after off where a record may start, or -1 and sets tail.
 func (c *scanner) search(off int64) (int64, error) {
-	used := c.end
-	for at := off; at < c.size; {
-		b := c.buf[:min(int64(len(c.buf)), c.size-at)]
-		if err := readFull(c.r, b, at); err != nil {
+	for at := off + 1; at < c.size; {
+		if err := c.load(at); err != nil {
 			return 0, err
 		}
-		if i := len(bytes.TrimRight(b, "\x00")); i > 0 {
-			used = at + int64(i)
+		if i := bytes.Index(c.window[at-c.windowAt:], recordMagic); i >= 0 {
+			return at + int64(i), nil
 		}
-		skip := 0
-		if at == off {
-			skip = 1
-		}
-		if i := bytes.Index(b[min(skip, len(b)):], recordMagic); i >= 0 {
-			return at + int64(skip+i), nil
-		}
-		if at+int64(len(b)) == c.size {
+		end := c.windowAt + int64(len(c.window))
+		if end == c.size {
 			break
 		}
-		at += int64(len(b) - len(recordMagic) + 1)
+		at = max(at+1, end-int64(len(recordMagic))+1)
 	}
-	c.tail = used - c.end
+	c.tail = max(c.used, c.end) - c.end
 	return -1, nil
+}
+
+// load puts the bytes from at on into the window, unless it has enough of them.
+func (c *scanner) load(at int64) error {
+	end := c.windowAt + int64(len(c.window))
+	if at >= c.windowAt && (end == c.size || end-at >= int64(len(recordMagic))) {
+		return nil
+	}
+	c.windowAt, c.window = at, c.buf[:min(int64(len(c.buf)), c.size-at)]
+	if err := readFull(c.r, c.window, at); err != nil {
+		return err
+	}
+	if n := len(bytes.TrimRight(c.window, "\x00")); n > 0 {
+		c.used = at + int64(n)
+	}
+	return nil
 }

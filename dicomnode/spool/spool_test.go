@@ -412,3 +412,9 @@ func TestConcurrent(t *testing.T) {
 	require.EqualValues(t, writers*each, s.Last())
 	require.Len(t, entries(t, s, 0), writers*each*2/3)
 }
+
+// How long tests wait for another goroutine, and how often they look.
+const (
+	waitFor = 10 * time.Second
+	tick    = time.Millisecond
+)
