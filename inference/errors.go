@@ -1,6 +1,10 @@
 package inference
 
-import "errors"
+import (
+	"math"
+
+	"endogate/inference/jobs"
+)
 
 // taskError says of an error whether trying again may help.
 type taskError struct {
@@ -20,9 +24,7 @@ func Permanent(err error) error {
 	return &taskError{err: err}
 }
 
-// isPermanent reports whether Permanent marked err. Errors of the operating system have a Temporary
-// method too, with another meaning: a full disk says false.
+// isPermanent asks the one place that decides.
 func isPermanent(err error) bool {
-	var e *taskError
-	return errors.As(err, &e) && !e.temporary
+	return jobs.DispositionOf(err, 1, math.MaxUint64) == jobs.Term
 }

@@ -8,6 +8,7 @@ import (
 	"image"
 	"io"
 	"log/slog"
+	"runtime"
 	"runtime/debug"
 	"time"
 
@@ -62,7 +63,7 @@ func (w *Worker) Do(ctx context.Context, j Job) (err error) {
 	defer func() {
 		if reason := recover(); reason != nil {
 			cmp.Or(w.Log, slog.Default()).Error("panic in a job", "job", j.ID, "model", j.Model,
-				"sop_instance_uid", j.Instance.SOPInstanceUID, "stack", string(debug.Stack()))
+				"sop_instance_uid", j.Instance.SOPInstanceUID, "reason", panicReason(reason), "stack", string(debug.Stack()))
 			err = Permanent(fmt.Errorf("inference: job %s: panic; its stack is in the log", j.ID))
 		}
 	}()
@@ -70,6 +71,14 @@ func (w *Worker) Do(ctx context.Context, j Job) (err error) {
 		return &taskError{fmt.Errorf("inference: job %s: %w", j.ID, err), !isPermanent(err)}
 	}
 	return nil
+}
+
+// panicReason is what may be said of a panic: what other code panics with may hold patient data.
+func panicReason(reason any) string {
+	if err, ok := reason.(runtime.Error); ok {
+		return err.Error()
+	}
+	return fmt.Sprintf("%T", reason)
 }
 
 func (w *Worker) do(ctx context.Context, j Job) (err error) {

@@ -1,0 +1,308 @@
+package inference
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"endogate/dicomnode/dicom"
+	"endogate/dicomnode/dicomtest"
+	"endogate/dicomnode/pixeldata"
+	"endogate/explain"
+	"endogate/inference/jobs"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// delivery keeps what a worker hands over.
+type delivery struct {
+	frames   []FrameAnalysis
+	pictures []image.Rectangle
+	result   *Result
+	aborted  int
+
+	frameErr, finishErr error
+	onFrame             func(FrameAnalysis)
+}
+
+func (d *delivery) Frame(_ context.Context, a FrameAnalysis, picture *image.RGBA) error {
+	if d.onFrame != nil {
+		d.onFrame(a)
+		return d.frameErr
+	}
+	d.frames = append(d.frames, a)
+	d.pictures = append(d.pictures, picture.Rect)
+	return d.frameErr
+}
+
+func (d *delivery) Finish(_ context.Context, r Result) error {
+	d.result = &r
+	return d.finishErr
+}
+
+func (d *delivery) Abort() { d.aborted++ }
+
+// seer finds one thing in every frame.
+type seer struct {
+	infer func(ctx context.Context, f pixeldata.Frame) (FrameAnalysis, error)
+}
+
+func (seer) Name() string   { return "seer" }
+func (seer) Digest() string { return "0" }
+func (s seer) Infer(ctx context.Context, f pixeldata.Frame) (FrameAnalysis, error) {
+	if s.infer != nil {
+		return s.infer(ctx, f)
+	}
+	size := f.Image.Rect.Size()
+	return FrameAnalysis{
+		Frame: f.Number, Rows: size.Y, Columns: size.X,
+		Findings: []Finding{{
+			Class: Class{Name: "polyp"}, Probability: 0.9,
+			Map:      explain.Map{Width: size.X, Height: size.Y, Values: make([]float32, size.X*size.Y)},
+			Contours: [][][2]float64{{{0, 0}, {1, 0}, {1, 1}, {0, 0}}},
+		}},
+	}, nil
+}
+
+var testJob = Job{ID: "E1.seer", Entry: "E1", Model: "seer", Instance: dicom.SOPInstance{
+	SOPClassUID: "1.2.3", SOPInstanceUID: "1.2.4", SeriesInstanceUID: "1.2.5", StudyInstanceUID: "1.2.6",
+}}
+
+// workerOn is a worker on one entry, in Explicit VR Little Endian unless ts says another syntax.
+func workerOn(dataset []byte, ts dicom.UID, d *delivery) *Worker {
+	return &Worker{
+		Models: map[string]Model{"seer": seer{}},
+		Open: func(_ context.Context, entry string) (io.ReadCloser, dicom.TransferSyntax, error) {
+			if entry != testJob.Entry {
+				return nil, dicom.TransferSyntax{}, fmt.Errorf("entry %q was asked for", entry)
+			}
+			if ts == "" {
+				ts = dicom.ExplicitVRLittleEndian
+			}
+			syntax, _ := dicom.LookupTransferSyntax(ts)
+			return io.NopCloser(bytes.NewReader(dataset)), syntax, nil
+		},
+		Start: func(context.Context, Job) (Delivery, error) { return d, nil },
+		Log:   slog.New(slog.DiscardHandler),
+	}
+}
+
+func temporary(t *testing.T, err error) bool {
+	t.Helper()
+	require.Error(t, err)
+	e, ok := err.(interface{ Temporary() bool }) // the outermost: nothing inside may speak for it
+	require.True(t, ok, "%T has no Temporary", err)
+	return e.Temporary()
+}
+
+func TestDo_everyFrame(t *testing.T) {
+	for _, ts := range []dicom.UID{dicom.ExplicitVRLittleEndian, dicom.JPEGBaseline8Bit, dicom.RLELossless, dicom.DeflatedExplicitVRLittleEndian} {
+		t.Run(string(ts), func(t *testing.T) {
+			dataset, _ := dicomtest.Endoscopic(dicomtest.Options{TransferSyntax: ts, Rows: 30, Columns: 40, Frames: 3})
+			d := &delivery{}
+			w := workerOn(dataset, ts, d)
+			var seen []string
+			w.Observe = func(model string, took time.Duration) {
+				assert.GreaterOrEqual(t, took, time.Duration(0))
+				seen = append(seen, model)
+			}
+			require.NoError(t, w.Do(t.Context(), testJob))
+			require.Len(t, d.frames, 3)
+			require.NotNil(t, d.result)
+			require.Len(t, d.result.Frames, 3)
+			assert.Empty(t, d.result.NotAnalysed)
+			assert.Equal(t, []string{"seer", "seer", "seer"}, seen)
+			assert.Zero(t, d.aborted)
+			for i, a := range d.frames {
+				assert.Equal(t, i+1, a.Frame)
+				assert.Equal(t, image.Rect(0, 0, 40, 30), d.pictures[i])
+				assert.Equal(t, 40, a.Findings[0].Map.Width)
+				kept := d.result.Frames[i]
+				assert.Zero(t, kept.Findings[0].Map.Width, "maps are not kept")
+				assert.Equal(t, a.Findings[0].Contours, kept.Findings[0].Contours)
+			}
+		})
+	}
+}
+
+func TestDo_nothingLeftToDo(t *testing.T) {
+	w := workerOn(nil, "", nil)
+	w.Start = func(context.Context, Job) (Delivery, error) { return nil, nil }
+	require.NoError(t, w.Do(t.Context(), testJob))
+}
+
+func TestDo_notAnalysed(t *testing.T) {
+	d := &delivery{}
+	dataset, _ := dicomtest.Endoscopic(dicomtest.Options{})
+	require.NoError(t, workerOn(dataset, "1.2.840.10008.1.2.4.102", d).Do(t.Context(), testJob)) // video: no retry will change that
+	require.NotNil(t, d.result)
+	assert.Empty(t, d.result.Frames)
+	assert.Contains(t, d.result.NotAnalysed, "video")
+	assert.Zero(t, d.aborted)
+}
+
+func TestDo_corruptPixelData(t *testing.T) {
+	dataset, _ := dicomtest.Endoscopic(dicomtest.Options{Frames: 3})
+	d := &delivery{}
+	err := workerOn(dataset[:len(dataset)-100], "", d).Do(t.Context(), testJob)
+	assert.False(t, temporary(t, err))
+	require.ErrorIs(t, err, pixeldata.ErrCorrupt)
+	assert.Nil(t, d.result)
+	assert.Equal(t, 1, d.aborted)
+}
+
+func TestDo_frameLimit(t *testing.T) {
+	dataset, _ := dicomtest.Endoscopic(dicomtest.Options{Frames: 5})
+	for limit, want := range map[int]int{4: 4, 5: 5, 0: 5} {
+		d := &delivery{}
+		w := workerOn(dataset, "", d)
+		w.MaxFrames = limit
+		require.NoError(t, w.Do(t.Context(), testJob))
+		assert.Len(t, d.result.Frames, want)
+		if want < 5 {
+			assert.Equal(t, "only the first 4 frames are analysed", d.result.NotAnalysed)
+		} else {
+			assert.Empty(t, d.result.NotAnalysed)
+		}
+	}
+}
+
+func TestDo_errors(t *testing.T) {
+	boom := errors.New("boom")
+	fullDisk := &os.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC}
+	tests := []struct {
+		name      string
+		change    func(*Worker, *delivery)
+		temporary bool
+		aborted   int
+	}{
+		{"unknown model", func(w *Worker, _ *delivery) { w.Models = nil }, false, 0},
+		{"start", func(w *Worker, _ *delivery) {
+			w.Start = func(context.Context, Job) (Delivery, error) { return nil, boom }
+		}, true, 0},
+		{"open", func(w *Worker, _ *delivery) {
+			w.Open = func(context.Context, string) (io.ReadCloser, dicom.TransferSyntax, error) {
+				return nil, dicom.TransferSyntax{}, boom
+			}
+		}, true, 1},
+		{"entry is gone", func(w *Worker, _ *delivery) {
+			w.Open = func(context.Context, string) (io.ReadCloser, dicom.TransferSyntax, error) {
+				return nil, dicom.TransferSyntax{}, Permanent(boom)
+			}
+		}, false, 1},
+		{"infer", func(w *Worker, _ *delivery) {
+			w.Models["seer"] = seer{func(context.Context, pixeldata.Frame) (FrameAnalysis, error) { return FrameAnalysis{}, boom }}
+		}, true, 1},
+		{"frame", func(_ *Worker, d *delivery) { d.frameErr = boom }, true, 1},
+		{"frame, refused for good", func(_ *Worker, d *delivery) { d.frameErr = Permanent(boom) }, false, 1},
+		{"frame, disk full", func(_ *Worker, d *delivery) { d.frameErr = fullDisk }, true, 1},
+		{"finish", func(_ *Worker, d *delivery) { d.finishErr = boom }, true, 1},
+		{"finish, disk full", func(_ *Worker, d *delivery) { d.finishErr = fullDisk }, true, 1},
+	}
+	dataset, _ := dicomtest.Endoscopic(dicomtest.Options{})
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			d := &delivery{}
+			w := workerOn(dataset, "", d)
+			tt.change(w, d)
+			err := w.Do(t.Context(), testJob)
+			assert.Equal(t, tt.temporary, temporary(t, err))
+			assert.ErrorContains(t, err, "inference: job E1.seer: ")
+			assert.Equal(t, tt.aborted, d.aborted)
+			want := jobs.Term
+			if tt.temporary {
+				want = jobs.Nak
+			}
+			assert.Equal(t, want, jobs.DispositionOf(err, 1, 5))
+		})
+	}
+}
+
+func TestDo_cancelled(t *testing.T) {
+	dataset, _ := dicomtest.Endoscopic(dicomtest.Options{Frames: 3})
+	ctx, cancel := context.WithCancel(t.Context())
+	d := &delivery{}
+	w := workerOn(dataset, "", d)
+	w.Models["seer"] = seer{func(ctx context.Context, f pixeldata.Frame) (FrameAnalysis, error) {
+		if f.Number == 2 {
+			cancel()
+		}
+		return FrameAnalysis{Frame: f.Number}, ctx.Err()
+	}}
+	err := w.Do(ctx, testJob)
+	assert.True(t, temporary(t, err))
+	require.ErrorIs(t, err, context.Canceled)
+	assert.Equal(t, 1, d.aborted)
+}
+
+func TestDo_panic(t *testing.T) {
+	var log strings.Builder
+	dataset, _ := dicomtest.Endoscopic(dicomtest.Options{PatientName: "Secret^Name"})
+	d := &delivery{}
+	w := workerOn(dataset, "", d)
+	w.Log = slog.New(slog.NewTextHandler(&log, nil))
+	w.Models["seer"] = seer{func(context.Context, pixeldata.Frame) (FrameAnalysis, error) { panic("Secret^Name") }}
+	err := w.Do(t.Context(), testJob)
+	assert.False(t, temporary(t, err))
+	assert.Equal(t, 1, d.aborted)
+	assert.Contains(t, log.String(), "worker_test.go", "the stack")
+	assert.NotContains(t, log.String()+err.Error(), "Secret", "what was panicked with may be patient data")
+}
+
+func TestDo_memoryIsThatOfOneFrame(t *testing.T) {
+	// 200 frames of 256x256, each with a map of 256 KiB: kept together they would be 50 MiB.
+	const frames = 200
+	dataset, _ := dicomtest.Endoscopic(dicomtest.Options{TransferSyntax: dicom.JPEGBaseline8Bit, Rows: 256, Columns: 256, Frames: frames})
+	d := &delivery{}
+	var before runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	var most uint64
+	d.onFrame = func(a FrameAnalysis) {
+		if a.Frame%50 != 0 {
+			return
+		}
+		var now runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&now)
+		most = max(most, now.HeapAlloc-min(now.HeapAlloc, before.HeapAlloc))
+	}
+	require.NoError(t, workerOn(dataset, dicom.JPEGBaseline8Bit, d).Do(t.Context(), testJob))
+	require.Len(t, d.result.Frames, frames)
+	assert.Less(t, most, uint64(8<<20), "bytes live during the job")
+}
+
+// BenchmarkJob is a whole job, but for storing its results: decode, prepare, classify, explain, outline.
+func BenchmarkJob(b *testing.B) {
+	m := demoModel(b)
+	for _, name := range []string{"polyp-1.jpg", "cecum-1.jpg"} {
+		stream, err := os.ReadFile(filepath.Join("../testdata/frames", name))
+		require.NoError(b, err)
+		size := readJPEG(b, filepath.Join("../testdata/frames", name)).Rect.Size()
+		dataset, _ := dicomtest.Endoscopic(dicomtest.Options{
+			TransferSyntax: dicom.JPEGBaseline8Bit, Rows: size.Y, Columns: size.X, JPEG: [][]byte{stream},
+		})
+		b.Run(fmt.Sprintf("%s %dx%d", name, size.X, size.Y), func(b *testing.B) {
+			w := workerOn(dataset, dicom.JPEGBaseline8Bit, &delivery{onFrame: func(FrameAnalysis) {}})
+			w.Models = map[string]Model{"seer": m}
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := w.Do(b.Context(), testJob); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
