@@ -33,7 +33,7 @@ func TestCheck(t *testing.T) {
 	}
 	report := func(t *testing.T) (dataset, sizes) {
 		e := testExam(t, kvasir())
-		return testBuilder().report(e, dicom.Comprehensive3DSRStorage), e.sizes()
+		return testBuilder().report(e, dicom.Comprehensive3DSRStorage, testBuilder().measurementReport(e)), e.sizes()
 	}
 	keys := func(t *testing.T) (dataset, sizes) {
 		e := testExam(t, kvasir())

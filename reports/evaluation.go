@@ -16,7 +16,11 @@ func (e Exam) evaluations() ContentItem {
 	statements = append(statements, reasons("Failed", e.Instances, func(i Instance) string { return i.Failed })...)
 	if frames := e.frames(); frames > 0 {
 		for _, c := range e.Algorithm.Classes {
-			statements = append(statements, statement(c, e.flagged(c.Name), frames))
+			flagged := e.flagged(c.Name)
+			statements = append(statements, statement(c, flagged, frames))
+			if flagged > maxListed && c.Role != inference.RoleNormal {
+				statements = append(statements, fmt.Sprintf("Only the %d frames with the highest probability of %s are listed.", maxListed, c.Name))
+			}
 		}
 	}
 	c := container(Contains, qualitativeEvaluations)

@@ -13,6 +13,10 @@ import (
 	"endogate/inference"
 )
 
+// maxListed bounds the findings of a class that a report lists one by one: nobody reads more, and a report of a video
+// would have thousands.
+const maxListed = 200
+
 // draft is said in every report.
 const draft = "AI-generated draft. Not verified."
 
@@ -22,11 +26,11 @@ func (b *Builder) Report(e Exam) (comprehensive3D, comprehensive Object, err err
 	if err := e.Algorithm.Validate(); err != nil {
 		return Object{}, Object{}, err
 	}
-	frames := e.sizes()
-	if comprehensive3D, err = finish(b.report(e, dicom.Comprehensive3DSRStorage), frames); err != nil {
+	root, frames := b.measurementReport(e), e.sizes()
+	if comprehensive3D, err = finish(b.report(e, dicom.Comprehensive3DSRStorage, root), frames); err != nil {
 		return Object{}, Object{}, err
 	}
-	if comprehensive, err = finish(b.report(e, dicom.ComprehensiveSRStorage), frames); err != nil {
+	if comprehensive, err = finish(b.report(e, dicom.ComprehensiveSRStorage, root), frames); err != nil {
 		return Object{}, Object{}, err
 	}
 	return comprehensive3D, comprehensive, nil
@@ -44,7 +48,7 @@ func (e Exam) documentInstance(sopClass dicom.UID, purpose string, revision int)
 	}
 }
 
-func (b *Builder) report(e Exam, sopClass dicom.UID) dataset {
+func (b *Builder) report(e Exam, sopClass dicom.UID, root ContentItem) dataset {
 	ds := dataset{}
 	b.identify(ds, e.Source, e.documentInstance(sopClass, "sr", e.Revision), e.Algorithm, e.At)
 	ds.set(tag.SeriesDescription, clip("AI results "+e.Algorithm.Name+" "+e.Algorithm.Version, 64))
@@ -58,7 +62,7 @@ func (b *Builder) report(e Exam, sopClass dicom.UID) dataset {
 		previous := e.documentInstance(sopClass, "sr", e.Revision-1)
 		ds.items(tag.PredecessorDocumentsSequence, evidence([]dicom.SOPInstance{previous})...)
 	}
-	documentHeader(ds, e.Source, "SR", "1500", seriesSR, max(e.Revision, 1), b.measurementReport(e))
+	documentHeader(ds, e.Source, "SR", "1500", seriesSR, max(e.Revision, 1), root)
 	return ds
 }
 
@@ -116,10 +120,7 @@ func (e Exam) imagingMeasurements() ContentItem {
 		}, item.Items...)
 		measurements.Items = append(measurements.Items, item)
 	}
-	for _, s := range e.findings() {
-		if s.finding.Role == inference.RoleNormal {
-			continue
-		}
+	for _, s := range e.listed() {
 		regions := s.regions()
 		for i := range regions {
 			add(func(s seen, i int) ContentItem { return e.planarROI(s, regions[i]) }, s, i)
@@ -129,6 +130,33 @@ func (e Exam) imagingMeasurements() ContentItem {
 		}
 	}
 	return measurements
+}
+
+// listed returns the findings that get groups of their own: of each class the maxListed with the highest probability,
+// in the order of the exam.
+func (e Exam) listed() []seen {
+	byClass := map[string][]float64{}
+	for _, s := range e.findings() {
+		byClass[s.finding.Class] = append(byClass[s.finding.Class], s.finding.Probability)
+	}
+	least, room := map[string]float64{}, map[string]int{} // of the probability that is just listed, how many fit
+	for class, p := range byClass {
+		slices.SortFunc(p, func(a, b float64) int { return cmp.Compare(b, a) })
+		p = p[:min(len(p), maxListed)]
+		least[class] = p[len(p)-1]
+		room[class] = len(p) - slices.Index(p, least[class])
+	}
+	return slices.DeleteFunc(e.findings(), func(s seen) bool {
+		class, p := s.finding.Class, s.finding.Probability
+		if s.finding.Role == inference.RoleNormal || p < least[class] {
+			return true
+		}
+		if p > least[class] {
+			return false
+		}
+		room[class]--
+		return room[class] < 0
+	})
 }
 
 func trackingText(f Finding) string {

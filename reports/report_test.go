@@ -265,6 +265,38 @@ func TestReport_statements(t *testing.T) {
 	}
 }
 
+// TestReport_many: a report of a long exam stays readable, and says what it leaves out.
+func TestReport_many(t *testing.T) {
+	e := testExam(t, kvasir())
+	one := e.Instances[0]
+	one.Frames = 1000
+	f := one.Results[0].Findings[0]
+	one.Results = nil
+	for n := 1; n <= 1000; n++ {
+		f.Probability = []float64{0.9, 0.8, 0.8, 0.7, 0.6, 0.8}[n%6]
+		one.Results = append(one.Results, Frame{Number: n, Rows: 529, Columns: 622, Findings: []Finding{f}})
+	}
+	e.Instances = []Instance{one}
+	listed := e.listed()
+	require.Len(t, listed, maxListed)
+	best := 0
+	for i, s := range listed {
+		if s.finding.Probability == 0.9 {
+			best++
+		} else {
+			assert.Equal(t, 0.8, s.finding.Probability)
+		}
+		if i > 0 {
+			assert.Less(t, listed[i-1].frame.Number, s.frame.Number, "in the order of the exam")
+		}
+	}
+	assert.Equal(t, 166, best)
+	threeD, _, err := testBuilder().Report(e)
+	require.NoError(t, err)
+	assert.Contains(t, string(threeD.Dataset), "Only the 200 frames with the highest probability of polyps are listed.")
+	assert.Contains(t, string(threeD.Dataset), "AI flagged polyps in 1000 of the 1000 analysed frames.")
+}
+
 func TestReport_multiFrame(t *testing.T) {
 	e := testExam(t, kvasir())
 	e.Instances = e.Instances[:1]

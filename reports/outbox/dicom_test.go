@@ -28,13 +28,13 @@ import (
 
 // stores are a real spool and a real ledger.
 type stores struct {
-	t      *testing.T
+	t      testing.TB
 	spool  *spool.Spool
 	ledger *ledger.Ledger
 	n      int
 }
 
-func newStores(t *testing.T) *stores {
+func newStores(t testing.TB) *stores {
 	t.Helper()
 	s := &stores{t: t}
 	var err error
@@ -418,4 +418,18 @@ func TestStoreSCP_refuses3D(t *testing.T) {
 	_, _ = fmt.Fprintf(&text, "%+v", parked)
 	assert.Contains(t, text.String(), "does not accept Comprehensive 3D SR Storage")
 	assert.Contains(t, text.String(), "nor the alternate: peer STORESCP does not accept Comprehensive SR Storage")
+}
+
+// BenchmarkOutbox_storescp delivers heatmap-sized objects to a stock storescp, ledger and spool included.
+func BenchmarkOutbox_storescp(b *testing.B) {
+	pacs := peers.StartStoreSCP(b)
+	s := newStores(b)
+	var objects []ledger.Object
+	for range b.N {
+		objects = append(objects, object(s.keep(dicom.SecondaryCaptureImageStorage, dicom.ExplicitVRLittleEndian), "pacs"))
+	}
+	s.outgoing(objects...)
+	b.ResetTimer()
+	s.runOutbox(&Outbox{Senders: map[string]Sender{"pacs": s.sender(pacs.Addr, pacs.AETitle, new(int))}})
+	s.eventually("pacs")
 }
