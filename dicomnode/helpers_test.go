@@ -134,4 +134,10 @@ func (s *syncBuffer) String() string {
 	return s.b.String()
 }
 
+// patience and tick are for what happens soon, and only if the test fails not at all.
+const (
+	patience = 20 * time.Second
+	tick     = 5 * time.Millisecond
+)
+
 var errTest = errors.New("the handler says no")

@@ -109,7 +109,7 @@ func (s *Server) store(ctx context.Context, a *association, pc PresentationConte
 		})
 	}
 	if broken := dataset.drain(drainLimit); broken != nil {
-		s.log().Warn("dicomnode: instance not received whole", "sop_instance_uid", rq.AffectedSOPInstanceUID, "bytes", dataset.n,
+		s.log().Warn("dicomnode: instance not received whole", "sop_instance_uid", loggable(rq.AffectedSOPInstanceUID), "bytes", dataset.n,
 			"calling_ae", a.callingAE, "remote", a.remote, "error", broken, "handler", err)
 		return broken
 	}
@@ -118,7 +118,7 @@ func (s *Server) store(ctx context.Context, a *association, pc PresentationConte
 		AffectedSOPInstanceUID: rq.AffectedSOPInstanceUID, Status: dimse.StatusOf(err), ErrorComment: dimse.CommentOf(err),
 	}
 	if err != nil {
-		s.log().Warn("dicomnode: instance refused", "sop_instance_uid", rq.AffectedSOPInstanceUID, "status", rsp.Status.String(),
+		s.log().Warn("dicomnode: instance refused", "sop_instance_uid", loggable(rq.AffectedSOPInstanceUID), "status", rsp.Status.String(),
 			"calling_ae", a.callingAE, "remote", a.remote, "error", err)
 	}
 	if s.Observe.Stored != nil {
@@ -141,6 +141,14 @@ func checkStore(pc PresentationContext, rq *dimse.StoreRQ) error {
 		return &dimse.Error{Status: dimse.InvalidSOPInstance, Comment: "SOP Instance UID is missing or wrong"}
 	}
 	return nil
+}
+
+// loggable keeps out of the log whatever a peer has put in the place of a UID.
+func loggable(uid dicom.UID) dicom.UID {
+	if !digitsAndDots(uid) {
+		return "not a UID"
+	}
+	return uid
 }
 
 func digitsAndDots(uid dicom.UID) bool {
