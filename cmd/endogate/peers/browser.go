@@ -9,14 +9,13 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// startBrowser starts a headless Chromium with software rendering and a fresh profile;
+// startBrowser starts a headless Chromium with software rendering and a fresh profile, which chromedp makes and removes;
 // it and all its children end with the test.
 func startBrowser(t testing.TB) context.Context {
 	t.Helper()
 	Require(t, "chromium")
 	options := []chromedp.ExecAllocatorOption{
 		chromedp.ExecPath("chromium"),
-		chromedp.UserDataDir(t.TempDir()),
 		chromedp.WindowSize(1440, 900),
 		chromedp.Headless,
 		chromedp.NoSandbox, // tests may run as root
