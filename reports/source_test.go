@@ -20,12 +20,14 @@ func TestSource_characterSets(t *testing.T) {
 		{
 			"ISO 2022 JP", // PS3.5 H.3.1
 			"Yamada^Tarou=\x1b$B;3ED\x1b(B^\x1b$BB@O:\x1b(B=\x1b$B$d$^$@\x1b(B^\x1b$B$?$m$&\x1b(B",
-			"Yamada^Tarou=山田^太郎=やまだ^たろう", []string{"", "ISO 2022 IR 87"},
+			"Yamada^Tarou=山田^太郎=やまだ^たろう",
+			[]string{"", "ISO 2022 IR 87"},
 		},
 		{
 			"half-width katakana", // PS3.5 H.3.2
 			"\xd4\xcf\xc0\xde^\xc0\xdb\xb3=\x1b$B;3ED\x1b(J^\x1b$BB@O:\x1b(J=\x1b$B$d$^$@\x1b(J^\x1b$B$?$m$&\x1b(J",
-			"ﾔﾏﾀﾞ^ﾀﾛｳ=山田^太郎=やまだ^たろう", []string{"ISO 2022 IR 13", "ISO 2022 IR 87"},
+			"ﾔﾏﾀﾞ^ﾀﾛｳ=山田^太郎=やまだ^たろう",
+			[]string{"ISO 2022 IR 13", "ISO 2022 IR 87"},
 		},
 	} {
 		t.Run(row.name, func(t *testing.T) {

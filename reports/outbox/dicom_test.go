@@ -165,7 +165,7 @@ func startPeer(t *testing.T, classes ...dicom.UID) *peer {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
 		_ = srv.Shutdown(ctx)
-		<-done
+		assert.ErrorIs(t, <-done, dicomnode.ErrServerClosed)
 	})
 	return p
 }
@@ -309,7 +309,7 @@ func (s *stores) runOutbox(o *Outbox) *Outbox {
 	go func() { done <- o.Run(ctx) }()
 	s.t.Cleanup(func() {
 		cancel()
-		<-done
+		assert.ErrorIs(s.t, <-done, context.Canceled)
 	})
 	return o
 }

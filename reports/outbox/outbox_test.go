@@ -397,7 +397,7 @@ func TestOutbox_alternate(t *testing.T) {
 		assert.Equal(t, "peer PACS does not accept 88.34; nor the alternate: peer PACS does not accept 88.22", q.get(neither).Reason)
 		assert.Equal(t, []Outcome{OutcomeAlternate, OutcomeParked, OutcomeParked}, outcomes)
 		cancel()
-		<-done
+		assert.ErrorIs(t, <-done, context.Canceled)
 	})
 }
 
@@ -436,7 +436,7 @@ func TestOutbox_givesUp(t *testing.T) {
 		assert.Equal(t, ledger.StateParked, got.State)
 		assert.Equal(t, "given up after 10 attempts; the last: peer PACS answered A700 out of resources", got.Reason)
 		cancel()
-		<-done
+		assert.ErrorIs(t, <-done, context.Canceled)
 	})
 }
 
