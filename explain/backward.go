@@ -10,6 +10,14 @@ type walk struct {
 	*builder
 	on    map[string]bool     // tensors between the targets and the logits, both included
 	grads map[string][]string // gradients that have arrived at a tensor, still to be added
+
+	// what is known of gradients, to save work
+	sparse map[string]bool   // has a column for each class, nearly all of them zero
+	flat   map[string]string // is the same all over a channel: the S×C×1×1 that it was expanded from
+}
+
+func newWalk(g *graph) *walk {
+	return &walk{builder: newBuilder(g), sparse: map[string]bool{}, flat: map[string]string{}}
 }
 
 // wants reports whether the gradient of a tensor is needed.

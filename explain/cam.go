@@ -7,18 +7,23 @@ type Method string
 // positive (Selvaraju et al. 2017, equations 1 and 2).
 const GradCAM Method = "gradcam"
 
-// methods is the table of post-processing: from activation and gradient, of shape dims, to a map N×H×W.
-func methods() map[Method]func(b *builder, activation, gradient string, dims []int64) string {
-	return map[Method]func(b *builder, activation, gradient string, dims []int64) string{
+// methods is the table of post-processing: from a layer's activation and gradient to a map S×H×W.
+func methods() map[Method]func(w *walk, activation, gradient string) string {
+	return map[Method]func(w *walk, activation, gradient string) string{
 		GradCAM: gradCAM,
 	}
 }
 
 // gradCAM does the weighted sum as a matrix product, so that one activation serves many seeds.
-func gradCAM(b *builder, activation, gradient string, dims []int64) string {
+func gradCAM(w *walk, activation, gradient string) string {
+	dims := w.shape(activation)
 	channels, cells := dims[1], size(dims[2:])
-	weights := b.reshape(b.op("GlobalAveragePool", []string{gradient}), -1, 1, channels)
-	flat := b.reshape(activation, -1, channels, cells)
-	sum := b.op("Relu", []string{b.op("MatMul", []string{weights, flat})})
-	return b.reshape(sum, append([]int64{-1}, dims[2:]...)...)
+	mean := w.flat[gradient]
+	if mean == "" {
+		mean = w.op("GlobalAveragePool", []string{gradient})
+	}
+	weights := w.reshape(mean, -1, 1, channels)
+	flat := w.reshape(activation, -1, channels, cells)
+	sum := w.op("Relu", []string{w.op("MatMul", []string{weights, flat})})
+	return w.reshape(sum, append([]int64{-1}, dims[2:]...)...)
 }

@@ -18,6 +18,8 @@ type Options struct {
 	Output string
 	// InputGradient asks for the gradient at the model's first input as well.
 	InputGradient bool
+	// MapOnly leaves activation and gradient out of the outputs, and what only they need out of the graph.
+	MapOnly bool
 	// InputShape closes axes of the first input that the model leaves open, batch included.
 	InputShape []int64
 	// Probe runs the model once to learn its shapes. It is needed.
@@ -41,8 +43,8 @@ type Compiled struct {
 	ManySeeds  bool
 
 	Layer             Layer
-	ActivationName    string // N×Channels×Height×Width
-	GradientName      string // S×Channels×Height×Width
+	ActivationName    string // N×Channels×Height×Width; "" with MapOnly
+	GradientName      string // S×Channels×Height×Width; "" with MapOnly
 	CAMName           string // S×Height×Width, not negative, not normalised
 	InputGradientName string // as the input, S for N; "" if not asked for
 }
@@ -75,7 +77,7 @@ func Compile(model []byte, o Options) (*Compiled, error) {
 	if o.InputGradient {
 		targets = append(targets, c.InputName)
 	}
-	w := &walk{builder: newBuilder(g)}
+	w := newWalk(g)
 	c.SeedName = w.name("seed")
 	seed, err := w.head(c, h)
 	if err != nil {
@@ -89,8 +91,10 @@ func Compile(model []byte, o Options) (*Compiled, error) {
 		c.InputGradientName = grads[len(grads)-1]
 	}
 	if o.Layer != NoLayer {
-		c.ActivationName, c.GradientName = c.Layer.Tensor, grads[0]
-		c.CAMName = post(w.builder, c.ActivationName, c.GradientName, g.shape(c.ActivationName))
+		c.CAMName = post(w, c.Layer.Tensor, grads[0])
+		if !o.MapOnly {
+			c.ActivationName, c.GradientName = c.Layer.Tensor, grads[0]
+		}
 	}
 	c.ManySeeds = w.manySeeds()
 	c.ONNX, err = w.assemble(c)
@@ -120,6 +124,7 @@ func (w *walk) head(c *Compiled, h head) (seed string, err error) {
 	c.Classes = int(size(dims[1:]))
 	c.LogitsName = h.logits
 	seed = c.SeedName
+	w.sparse[seed] = true
 	if len(dims) != 2 {
 		c.LogitsName = w.reshape(h.logits, -1, int64(c.Classes))
 		seed = w.reshape(seed, dims...)

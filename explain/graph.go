@@ -27,8 +27,8 @@ type graph struct {
 // parse reads a model, raises it to the operator set that the rules are written for and checks
 // that its nodes are in order.
 func parse(model []byte) (*graph, error) {
-	m := &onnxpb.ModelProto{}
-	if err := (proto.UnmarshalOptions{AllowPartial: true}).Unmarshal(model, m); err != nil {
+	m, err := unmarshal(model)
+	if err != nil {
 		return nil, fmt.Errorf("explain: not an ONNX model: %w", err)
 	}
 	if m.Graph == nil || len(m.Graph.Node) == 0 {

@@ -43,14 +43,18 @@ func TestCompile_lightModels(t *testing.T) {
 
 			in := onnx.Tensor{Shape: c.InputShape, Values: picture(c.InputShape)}
 			plain := run(t, r, model, onnx.SessionOptions{Inputs: []string{c.InputName}, Outputs: []string{c.OutputName}}, in)
-			seed := make([]float32, 2*c.Classes)
-			seed[1], seed[c.Classes] = 1, 1
+			seed := make([]float32, 3*c.Classes)
+			seed[1], seed[c.Classes] = 1, 1 // the third names no class
 			out := run(t, r, c.ONNX, onnx.SessionOptions{
 				Inputs: []string{c.InputName, c.SeedName}, Outputs: []string{c.OutputName, c.LogitsName, c.CAMName, c.InputGradientName},
-			}, in, onnx.Tensor{Shape: []int64{2, int64(c.Classes)}, Values: seed})
+			}, in, onnx.Tensor{Shape: []int64{3, int64(c.Classes)}, Values: seed})
 			require.InDeltaSlice(t, plain[0].Values, out[0].Values, 1e-6)
 			require.Len(t, out[1].Values, 1000)
-			require.Equal(t, []int64{2, int64(c.Layer.Height), int64(c.Layer.Width)}, out[2].Shape)
+			require.Equal(t, []int64{3, int64(c.Layer.Height), int64(c.Layer.Width)}, out[2].Shape)
+			none := make([]float32, c.Classes)
+			zero := run(t, r, c.ONNX, onnx.SessionOptions{Inputs: []string{c.InputName, c.SeedName}, Outputs: []string{c.CAMName}},
+				in, onnx.Tensor{Shape: []int64{1, int64(c.Classes)}, Values: none})
+			require.Equal(t, make([]float32, c.Layer.Height*c.Layer.Width), zero[0].Values)
 			for _, o := range out {
 				for _, v := range o.Values {
 					require.False(t, math.IsNaN(float64(v)))

@@ -20,7 +20,11 @@ func TestMain(m *testing.M) {
 	if f := flag.Lookup("rapid.checks"); f.Value.String() == f.DefValue {
 		_ = f.Value.Set("25") // each loads two models
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	if benchFolder != "" {
+		_ = os.RemoveAll(benchFolder)
+	}
+	os.Exit(code)
 }
 
 func openRuntime(t testing.TB) *onnx.Runtime {

@@ -11,7 +11,8 @@ func vjpGemm(w *walk, n *node, dy []string) ([]string, error) {
 	dx := make([]string, len(n.Input))
 	switch {
 	case w.wants(a) && transA == 0:
-		dx[0] = product(dy[0], b, 0, 1-transB)
+		rows, weights := w.named(dy[0], b, 1-transB)
+		dx[0] = product(rows, weights, 0, 1-transB)
 	case w.wants(a):
 		dx[0] = product(b, dy[0], transB, 1)
 	}
@@ -27,6 +28,20 @@ func vjpGemm(w *walk, n *node, dy []string) ([]string, error) {
 	return dx, nil
 }
 
+// manyClasses is the number of classes from which a seed's zeros are worth leaving out.
+const manyClasses = 64
+
+// named leaves out of a product with the seed the classes that no row of it names, so that of a large last layer
+// only those weights are read. Classes are the columns of the seed and the given axis of the weights.
+func (w *walk) named(seed, weights string, axis int64) (rows, kept string) {
+	if dims := w.shape(weights); !w.sparse[seed] || len(dims) != 2 || dims[axis] < manyClasses {
+		return seed, weights
+	}
+	most := w.reduceSum(w.op("Abs", []string{seed}), false, 0)
+	classes := w.op("Reshape", []string{w.op("NonZero", []string{most}), w.ints(-1)})
+	return w.op("Gather", []string{seed, classes}, intAttr("axis", 1)), w.op("Gather", []string{weights, classes}, intAttr("axis", axis))
+}
+
 func vjpMatMul(w *walk, n *node, dy []string) ([]string, error) {
 	a, b := w.shape(n.in(0)), w.shape(n.in(1))
 	if len(a) < 2 || len(b) < 2 {
@@ -37,7 +52,11 @@ func vjpMatMul(w *walk, n *node, dy []string) ([]string, error) {
 	dx := make([]string, 2)
 	if w.wants(n.in(0)) {
 		full := append(batch[:len(batch):len(batch)], a[len(a)-2:]...)
-		da := w.op("MatMul", []string{dy[0], w.transposeLast(n.in(1), len(b))})
+		rows, weights := dy[0], n.in(1)
+		if len(b) == 2 {
+			rows, weights = w.named(rows, weights, 1)
+		}
+		da := w.op("MatMul", []string{rows, w.transposeLast(weights, len(b))})
 		dx[0] = w.sumTo(da, full, a)
 	}
 	if w.wants(n.in(1)) {

@@ -54,7 +54,7 @@ func vjpAveragePool(w *walk, n *node, dy []string) ([]string, error) {
 		return unary(dy[0])
 	}
 	if v.plain() && size(y[2:]) == 1 {
-		return unary(w.expand(w.times(dy[0], 1/float32(size(kernel))), x))
+		return unary(w.spread(w.times(dy[0], 1/float32(size(kernel))), x))
 	}
 	shares, err := w.shares(n, v, x, y)
 	if err != nil {
@@ -107,7 +107,14 @@ func (w *walk) shares(n *node, v window, x, y []int64) (string, error) {
 
 func vjpGlobalAveragePool(w *walk, n *node, dy []string) ([]string, error) {
 	x := w.shape(n.in(0))
-	return unary(w.expand(w.times(dy[0], 1/float32(size(x[2:]))), x))
+	return unary(w.spread(w.times(dy[0], 1/float32(size(x[2:]))), x))
+}
+
+// spread expands S×C×1×1 over the places of x, and remembers that it did.
+func (w *walk) spread(dy string, x []int64) string {
+	dx := w.expand(dy, x)
+	w.flat[dx] = dy
+	return dx
 }
 
 // vjpGlobalMaxPool: of equal maxima the first one counts.
@@ -159,11 +166,15 @@ func (w *walk) reduction(n *node, dy string) (full string, count int64, axes []i
 }
 
 func vjpReduceMean(w *walk, n *node, dy []string) ([]string, error) {
-	full, count, _, err := w.reduction(n, dy[0])
+	full, count, axes, err := w.reduction(n, dy[0])
 	if err != nil {
 		return nil, err
 	}
-	return unary(w.expand(w.times(full, 1/float32(count)), w.shape(n.in(0))))
+	x, part := w.shape(n.in(0)), w.times(full, 1/float32(count))
+	if len(x) == 4 && slices.Equal(axes, []int64{2, 3}) {
+		return unary(w.spread(part, x))
+	}
+	return unary(w.expand(part, x))
 }
 
 func vjpReduceSum(w *walk, n *node, dy []string) ([]string, error) {

@@ -24,7 +24,7 @@ type Network struct {
 // OpenNetwork compiles a classifier and loads it. An operator that cannot be differentiated gives an
 // *explain.UnsupportedError. The caller closes the network.
 func (r *Runtime) OpenNetwork(model []byte, o NetworkOptions) (*Network, error) {
-	c, err := explain.Compile(model, explain.Options{Layer: o.Layer, Probe: r.Probe})
+	c, err := explain.Compile(model, explain.Options{Layer: o.Layer, MapOnly: true, Probe: r.Probe})
 	if err != nil {
 		return nil, err
 	}

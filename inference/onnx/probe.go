@@ -3,6 +3,7 @@ package onnx
 import (
 	"context"
 	"fmt"
+	"runtime"
 
 	"endogate/explain"
 
@@ -11,7 +12,7 @@ import (
 
 // Probe is an explain.Probe: it loads the model without optimising it and runs it once on zeros.
 func (r *Runtime) Probe(model []byte, inputs []explain.ProbeInput, outputs []string) ([][]int64, error) {
-	o := SessionOptions{Outputs: outputs, IntraOpThreads: 1}
+	o := SessionOptions{Outputs: outputs, IntraOpThreads: runtime.NumCPU()} // once, at start
 	in := make([]ort.Value, 0, len(inputs))
 	defer func() { destroy(in) }()
 	for _, v := range inputs {

@@ -1,0 +1,145 @@
+package explain_test
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"endogate/explain"
+	"endogate/inference/onnx"
+
+	"github.com/stretchr/testify/require"
+)
+
+// fullNetworks is a folder of VGG-19, ResNet-50 and MobileNetV2 at full size: ENDOGATE_BENCH_MODELS, or made anew
+// with random weights where python3-torch is there.
+var fullNetworks = sync.OnceValues(func() (string, error) {
+	if dir := os.Getenv("ENDOGATE_BENCH_MODELS"); dir != "" {
+		return dir, nil
+	}
+	dir, err := os.MkdirTemp("", "endogate-bench-")
+	if err != nil {
+		return "", err
+	}
+	if out, err := exec.Command("/usr/bin/python3", "testdata/reference.py", "full", dir).CombinedOutput(); err != nil {
+		_ = os.RemoveAll(dir)
+		return "", &benchError{string(out), err}
+	}
+	benchFolder = dir
+	return dir, nil
+})
+
+var benchFolder string // to be removed by TestMain
+
+type benchError struct {
+	out string
+	err error
+}
+
+func (e *benchError) Error() string { return e.err.Error() + ": " + e.out }
+
+// timed is a loaded model with its input.
+type timed struct {
+	session *onnx.Session
+	inputs  []onnx.Tensor
+	best    time.Duration
+}
+
+func load(b *testing.B, r *onnx.Runtime, model []byte, c *explain.Compiled, outputs ...string) *timed {
+	b.Helper()
+	seed := make([]float32, c.Classes)
+	seed[1] = 1
+	t := &timed{best: time.Hour}
+	o := onnx.SessionOptions{Inputs: []string{c.InputName}, Outputs: outputs}
+	shape := append([]int64{1}, c.InputShape[1:]...)
+	t.inputs = []onnx.Tensor{{Shape: shape, Values: picture(shape)}}
+	if len(outputs) > 1 {
+		o.Inputs = append(o.Inputs, c.SeedName)
+		t.inputs = append(t.inputs, onnx.Tensor{Shape: []int64{1, int64(c.Classes)}, Values: seed})
+	}
+	s, err := r.NewSession(model, o)
+	require.NoError(b, err)
+	b.Cleanup(func() { _ = s.Close() })
+	t.session = s
+	return t
+}
+
+func (t *timed) run(b *testing.B) {
+	start := time.Now()
+	if _, err := t.session.Run(context.Background(), t.inputs); err != nil {
+		b.Fatal(err)
+	}
+	t.best = min(t.best, time.Since(start))
+}
+
+// BenchmarkGradCAM runs the plain network, grad-CAM and the gradient at the input by turns on one thread and
+// reports the least time of each and the ratios.
+func BenchmarkGradCAM(b *testing.B) {
+	r := openRuntime(b)
+	dir, err := fullNetworks()
+	if err != nil {
+		b.Skip("no networks: set ENDOGATE_BENCH_MODELS to a folder of them, or install python3-torch and python3-torchvision: ", err)
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "*.onnx"))
+	require.NoError(b, err)
+	for _, file := range append(files, "../testdata/models/demo/model.onnx") {
+		b.Run(filepath.Base(file), func(b *testing.B) {
+			model, err := os.ReadFile(file)
+			require.NoError(b, err)
+			start := time.Now()
+			cam, err := explain.Compile(model, explain.Options{MapOnly: true, Probe: r.Probe})
+			require.NoError(b, err)
+			compile := time.Since(start)
+			plain := load(b, r, model, cam, cam.OutputName)
+			start = time.Now()
+			grad := load(b, r, cam.ONNX, cam, cam.LogitsName, cam.CAMName)
+			loading := time.Since(start)
+			cam.ONNX = nil
+			for b.Loop() {
+				plain.run(b)
+				grad.run(b)
+			}
+			ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+			b.ReportMetric(0, "ns/op")
+			b.ReportMetric(ms(compile), "compile-ms")
+			b.ReportMetric(ms(loading), "load-ms")
+			b.ReportMetric(ms(plain.best), "forward-ms")
+			b.ReportMetric(ms(grad.best), "gradcam-ms")
+			b.ReportMetric(float64(grad.best)/float64(plain.best), "ratio")
+		})
+	}
+}
+
+// BenchmarkInputGradient is the gradient at the input, against the plain network.
+func BenchmarkInputGradient(b *testing.B) {
+	r := openRuntime(b)
+	dir, err := fullNetworks()
+	if err != nil {
+		b.Skip("no networks: ", err)
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "*.onnx"))
+	require.NoError(b, err)
+	for _, file := range append(files, "../testdata/models/demo/model.onnx") {
+		b.Run(filepath.Base(file), func(b *testing.B) {
+			model, err := os.ReadFile(file)
+			require.NoError(b, err)
+			c, err := explain.Compile(model, explain.Options{Layer: explain.NoLayer, InputGradient: true, Probe: r.Probe})
+			require.NoError(b, err)
+			plain := load(b, r, model, c, c.OutputName)
+			grad := load(b, r, c.ONNX, c, c.LogitsName, c.InputGradientName)
+			c.ONNX = nil
+			for b.Loop() {
+				plain.run(b)
+				grad.run(b)
+			}
+			b.ReportMetric(0, "ns/op")
+			b.ReportMetric(float64(plain.best.Microseconds())/1000, "forward-ms")
+			b.ReportMetric(float64(grad.best.Microseconds())/1000, "gradient-ms")
+			b.ReportMetric(float64(grad.best)/float64(plain.best), "ratio")
+		})
+	}
+}
