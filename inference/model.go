@@ -214,12 +214,17 @@ func (m *BundleModel) probabilities(logits []float32) ([]float64, error) {
 	if len(logits) != len(m.bundle.Classes) {
 		return nil, fmt.Errorf("inference: the network gave %d values for %d classes", len(logits), len(m.bundle.Classes))
 	}
+	return m.bundle.Output.Activation.Apply(logits)
+}
+
+// Apply returns the probabilities, 0 to 1, of logits. It is an error when a logit is not a finite number.
+func (a Activation) Apply(logits []float32) ([]float64, error) {
 	for _, x := range logits {
 		if math.IsNaN(float64(x)) || math.IsInf(float64(x), 0) {
 			return nil, errNotANumber
 		}
 	}
-	if m.bundle.Output.Activation == Sigmoid {
+	if a == Sigmoid {
 		return sigmoid(logits), nil
 	}
 	return softmax(logits), nil
