@@ -59,8 +59,9 @@ type Peer struct {
 
 // HTTP describes the admin API and web page.
 type HTTP struct {
-	Listen      string `koanf:"listen"`
-	AllowRemote bool   `koanf:"allow_remote"`
+	Listen      string   `koanf:"listen"`
+	AllowRemote bool     `koanf:"allow_remote"`
+	Hosts       []string `koanf:"hosts"` // names it is reached by, besides localhost and addresses
 }
 
 // NATS names the broker; an empty URL means the embedded one.
@@ -166,7 +167,7 @@ func Default() Config {
 			IdleTimeout:     Duration(60 * time.Second),
 			PDUTimeout:      Duration(60 * time.Second),
 		},
-		HTTP:         HTTP{Listen: "127.0.0.1:8080"},
+		HTTP:         HTTP{Listen: "127.0.0.1:8080", Hosts: []string{}},
 		Spool:        Spool{Reserve: 2 << 30, InlineLimit: 1 << 20, SegmentSize: 64 << 20, Retention: Duration(72 * time.Hour)},
 		ONNXRuntime:  ONNXRuntime{Threads: 1},
 		Jobs:         Jobs{Workers: runtime.NumCPU(), MaxDeliver: 5, AckWait: Duration(60 * time.Second)},

@@ -26,6 +26,7 @@ var (
 	small  = flag.Int("small", 1000, "objects of 100 KB in a run")
 	large  = flag.Int("large", 24, "objects of 4 MB in a run, at least two an association")
 	frames = flag.Int("frames", 20, "frames whose way to a heatmap is measured")
+	binary = flag.String("binary", "", "the gateway to measure; default bin/endogate of the module")
 	limit  = flag.Duration("limit", 9*time.Minute, "begin no further round after this time")
 )
 

@@ -3,6 +3,7 @@
 package bench_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -59,8 +60,8 @@ const (
 // endogate starts bin/endogate serve; more is YAML below the listeners.
 func endogate(t *testing.T, dir, more string) receiver {
 	t.Helper()
-	binary := filepath.Join(peers.Root(t), "bin", "endogate")
-	if _, err := os.Stat(binary); err != nil {
+	gateway := cmp.Or(*binary, filepath.Join(peers.Root(t), "bin", "endogate"))
+	if _, err := os.Stat(gateway); err != nil {
 		t.Fatalf("%v; make build makes it", err)
 	}
 	mkdir(t, dir)
@@ -73,7 +74,7 @@ http: {listen: %q}
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(binary, "serve", "--config", config)
+	cmd := exec.Command(gateway, "serve", "--config", config)
 	cmd.Dir = peers.Root(t)
 	process := peers.Start(t, cmd)
 	peers.Wait(t, time.Minute, "endogate to be ready", func() bool {

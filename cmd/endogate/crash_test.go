@@ -1,0 +1,151 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"endogate/cmd/endogate/peers"
+	"endogate/dicomnode"
+	"endogate/dicomnode/dicom"
+	"endogate/dicomnode/dimse"
+)
+
+const (
+	crashStudies  = 50
+	crashInstance = 10 // in each study
+	crashKills    = 8
+)
+
+// TestGateway_killedWhileReceiving sends 500 instances to a gateway that is killed again and again,
+// sends anew what was not acknowledged, as a modality does, and counts what the PACS has at the end.
+func TestGateway_killedWhileReceiving(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes a minute or two")
+	}
+	scp := peers.StartStoreSCP(t)
+	g := newGateway(t, fmt.Sprintf(`routes: [{name: endoscopy, match: {modality: [ES]}, models: [demo], destinations: [pacs]}]
+destinations: [{name: pacs, kind: dicom, ae_title: STORESCP, address: %q}]
+exam: {quiet: 15s}
+log: {level: warn}
+`, scp.Addr))
+	g.binary = buildEndogate(t)
+	g.start()
+
+	ctx, cancel := context.WithTimeout(context.Background(), 8*time.Minute)
+	defer cancel()
+	sent := make(chan error, 1)
+	go func() { sent <- sendUntilAcknowledged(ctx, g.scp, crashInstances(t)) }()
+	random := rand.New(rand.NewPCG(1, 2))
+	kills := 0
+	for sending := true; sending || kills < crashKills; {
+		select {
+		case err := <-sent:
+			require.NoError(t, err)
+			sending = false
+		case <-time.After(time.Duration(100+random.IntN(900)) * time.Millisecond):
+		}
+		if kills < crashKills {
+			g.process.Kill()
+			g.start()
+			kills++
+		}
+	}
+	g.waitFor("every study to be delivered", func() bool {
+		var answer struct{ Total int }
+		g.get("/api/v1/studies?status=done&limit=1", &answer)
+		return answer.Total == crashStudies
+	})
+
+	classes := map[string]int{}
+	for uid, path := range scp.Files(t) {
+		classes[strings.SplitN(filepath.Base(path), ".", 2)[0]]++
+		assert.True(t, dicom.UID(uid).Valid())
+	}
+	assert.Equal(t, map[string]int{
+		"SC":  crashStudies * crashInstance, // a heatmap of each instance
+		"SR3": crashStudies,
+		"KO":  crashStudies,
+	}, classes, "distinct derived objects in the PACS, by storescp's abbreviation of the class")
+}
+
+// crashInstances makes 500 instances of one sample that shows a polyp: other UIDs of the same length.
+func crashInstances(t *testing.T) []dicomBytes {
+	t.Helper()
+	files, err := dicomFiles(sample(t, "study1-01*"))
+	require.NoError(t, err)
+	dataset, err := files[0].open()
+	require.NoError(t, err)
+	defer dataset.Close()
+	var original bytes.Buffer
+	_, err = original.ReadFrom(dataset)
+	require.NoError(t, err)
+	root := strings.TrimSuffix(string(sampleStudy), ".1")
+	var made []dicomBytes
+	for study := range crashStudies {
+		for instance := range crashInstance {
+			newRoot := fmt.Sprintf("%s%05d", root[:len(root)-5], 10000+study)
+			content := bytes.ReplaceAll(original.Bytes(), []byte(root), []byte(newRoot))
+			content = bytes.ReplaceAll(content, []byte(newRoot+".1.1.1"), fmt.Appendf(nil, "%s.1.1.%d", newRoot, instance))
+			made = append(made, dicomBytes{
+				classUID: files[0].meta.SOPClassUID, syntax: files[0].meta.TransferSyntaxUID,
+				uid: dicom.UID(fmt.Sprintf("%s.1.1.%d", newRoot, instance)), content: content,
+			})
+		}
+	}
+	return made
+}
+
+type dicomBytes struct {
+	classUID, uid, syntax dicom.UID
+	content               []byte
+}
+
+// sendUntilAcknowledged sends every instance until its status was success, over as many associations as it takes.
+func sendUntilAcknowledged(ctx context.Context, address string, instances []dicomBytes) error {
+	client := &dicomnode.Client{AETitle: "SCOPE1"}
+	contexts := dicomnode.ContextsFor(dicomnode.InstanceSyntax{SOPClassUID: instances[0].classUID, TransferSyntaxUID: instances[0].syntax})
+	for next := 0; next < len(instances); {
+		assoc, err := client.Associate(ctx, address, "ENDOGATE", contexts)
+		if err != nil {
+			if ctx.Err() != nil {
+				return err
+			}
+			time.Sleep(20 * time.Millisecond) // the gateway is being killed
+			continue
+		}
+		for next < len(instances) {
+			status, err := assoc.Store(ctx, &dicomnode.StoreRequest{
+				SOPClassUID: instances[next].classUID, SOPInstanceUID: instances[next].uid,
+				TransferSyntax: instances[next].syntax, Dataset: bytes.NewReader(instances[next].content),
+			})
+			if err != nil || status != dimse.Success {
+				break
+			}
+			next++
+		}
+		_ = assoc.Abort() // it may be gone already
+	}
+	return nil
+}
+
+// buildEndogate builds the binary as it is shipped: without the race detector, which would take minutes here.
+func buildEndogate(t *testing.T) string {
+	t.Helper()
+	binary := filepath.Join(t.TempDir(), "endogate")
+	build := exec.Command("go", "build", "-o", binary, "endogate/cmd/endogate")
+	build.Stderr = os.Stderr
+	require.NoError(t, build.Run())
+	require.NoError(t, os.Symlink(filepath.Join(peers.Root(t), "bin/lib"), filepath.Join(filepath.Dir(binary), "lib")))
+	return binary
+}

@@ -1,0 +1,336 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"image"
+	"image/png"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"endogate/cmd/endogate/admin"
+	"endogate/dicomnode/dicom"
+	"endogate/dicomnode/pixeldata"
+)
+
+type demoCmd struct {
+	Instances string        `help:"Instances to send." default:"testdata/instances" type:"path"`
+	Model     string        `help:"Model bundle." default:"testdata/models/demo" type:"path"`
+	Out       string        `help:"Folder for everything the demo leaves; emptied first." default:"out/demo" type:"path"`
+	Timeout   time.Duration `help:"Give up after this time." default:"5m"`
+}
+
+const demoConfig = `data_dir: %q
+log: {format: json}
+dicom: {listen: %q, peers: [{ae_title: DEMO, hosts: [127.0.0.0/8]}]}
+http: {listen: %q}
+models: [{dir: %q}]
+routes: [{name: endoscopy, match: {modality: [ES]}, models: [%q], destinations: [pacs]}]
+destinations: [{name: pacs, kind: dicom, ae_title: ARCHIVE, address: %q}]
+exam: {quiet: 3s}
+`
+
+func (c *demoCmd) Run(ctx context.Context, tty console) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
+	defer cancel()
+	files, err := dicomFiles([]string{c.Instances})
+	if err != nil {
+		return err
+	}
+	d := &demo{demoCmd: *c, tty: tty}
+	defer func() { err = errors.Join(err, d.stop()) }()
+	if err := d.start(ctx); err != nil {
+		return err
+	}
+	studies, err := d.send(ctx, files)
+	if err != nil {
+		return err
+	}
+	for _, uid := range studies {
+		study, err := d.wait(ctx, uid)
+		if err != nil {
+			return err
+		}
+		if err := d.show(ctx, study); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(tty.out, "\nDICOM objects as the PACS received them: %s\nheatmaps as PNG:                         %s\nthe gateway's log:                       %s\n",
+		d.path("pacs"), d.path("heatmaps"), d.path("gateway.log"))
+	return nil
+}
+
+// demo is a gateway and a stand-in PACS, each a process of its own.
+type demo struct {
+	demoCmd
+	tty            console
+	scp, web, pacs string // addresses
+	processes      []*exec.Cmd
+}
+
+func (d *demo) path(parts ...string) string {
+	return filepath.Join(append([]string{d.Out}, parts...)...)
+}
+
+func (d *demo) start(ctx context.Context) error {
+	for _, part := range []string{"data", "pacs", "heatmaps", "gateway.log", "pacs.log"} {
+		if err := os.RemoveAll(d.path(part)); err != nil {
+			return err
+		}
+	}
+	if err := os.MkdirAll(d.path("heatmaps"), 0o700); err != nil {
+		return err
+	}
+	for _, address := range []*string{&d.scp, &d.web, &d.pacs} {
+		var err error
+		if *address, err = freeAddress(); err != nil {
+			return err
+		}
+	}
+	config := fmt.Sprintf(demoConfig, d.path("data"), d.scp, d.web, d.Model, filepath.Base(d.Model), d.pacs)
+	if err := os.WriteFile(d.path("endogate.yaml"), []byte(config), 0o600); err != nil {
+		return err
+	}
+	d.say("starting the gateway (%s) and a stand-in PACS (%s)", d.scp, d.pacs)
+	if err := d.launch("pacs.log", "archive", "--listen", d.pacs, d.path("pacs")); err != nil {
+		return err
+	}
+	if err := d.launch("gateway.log", "serve", "--config", d.path("endogate.yaml")); err != nil {
+		return err
+	}
+	return d.poll(ctx, "the gateway to be ready", func() (bool, error) {
+		var answer struct{ Ready bool }
+		return d.get(ctx, "/readyz", &answer) == nil, nil
+	})
+}
+
+// launch starts this binary with args, logging to a file of the demo's folder.
+func (d *demo) launch(log string, args ...string) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	out, err := os.Create(d.path(log))
+	if err != nil {
+		return err
+	}
+	defer out.Close() // the child has its own descriptor
+	process := exec.Command(self, args...)
+	process.Stdout, process.Stderr = out, out
+	if err := process.Start(); err != nil {
+		return err
+	}
+	d.processes = append(d.processes, process)
+	return nil
+}
+
+// stop ends the processes, the gateway first.
+func (d *demo) stop() error {
+	var errs []error
+	for i := len(d.processes) - 1; i >= 0; i-- {
+		process := d.processes[i]
+		errs = append(errs, process.Process.Signal(syscall.SIGTERM), process.Wait())
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("demo: a process did not end well, see %s: %w", d.path("*.log"), err)
+	}
+	return nil
+}
+
+func (d *demo) send(ctx context.Context, files []dicomFile) ([]dicom.UID, error) {
+	d.say("sending %d VL Endoscopic instances by C-STORE", len(files))
+	var paths []string
+	for _, f := range files {
+		paths = append(paths, f.path)
+	}
+	send := sendCmd{peerFlags: peerFlags{To: d.scp, Called: "ENDOGATE", Calling: "DEMO", Timeout: time.Minute}, Files: paths, Quiet: true}
+	if err := send.Run(ctx, d.tty); err != nil {
+		return nil, err
+	}
+	var answer struct{ Studies []admin.StudySummary }
+	var studies []dicom.UID
+	err := d.poll(ctx, "the ledger to list them", func() (bool, error) {
+		err := d.get(ctx, "/api/v1/studies", &answer)
+		count := 0
+		for _, s := range answer.Studies {
+			count += s.InstanceCount
+		}
+		return count == len(files), err
+	})
+	for _, s := range answer.Studies {
+		studies = append(studies, s.StudyInstanceUID)
+	}
+	return studies, err
+}
+
+// wait returns the study once every object of it was delivered.
+func (d *demo) wait(ctx context.Context, uid dicom.UID) (admin.Study, error) {
+	var study admin.Study
+	last := ""
+	err := d.poll(ctx, "the study to be delivered", func() (bool, error) {
+		if err := d.get(ctx, "/api/v1/studies/"+string(uid), &study); err != nil {
+			return false, err
+		}
+		now := fmt.Sprintf("%s: %d of %d instances analysed, %d objects made, %d of %d delivered", study.Status,
+			analysed(study), study.InstanceCount, len(study.Objects), study.DeliveryCounts.Done, study.DeliveryCounts.Done+study.DeliveryCounts.Pending)
+		if now != last {
+			d.say("study %s  %s", study.AccessionNumber, now)
+			last = now
+		}
+		if study.Status == admin.StatusParked {
+			return false, fmt.Errorf("demo: work was parked; see %s", d.path("gateway.log"))
+		}
+		return study.Status == admin.StatusDone, nil
+	})
+	return study, err
+}
+
+func analysed(s admin.Study) int {
+	n := 0
+	for _, i := range s.Instances {
+		if i.State == admin.InstanceAnalysed {
+			n++
+		}
+	}
+	return n
+}
+
+func (d *demo) show(ctx context.Context, study admin.Study) error {
+	out := d.tty.out
+	fmt.Fprintf(out, "\n=== Study %s, %s, %s ===\n\nFindings (AI, not verified)\n", study.AccessionNumber, study.PatientName, study.StudyInstanceUID)
+	for _, instance := range study.Instances {
+		for _, analysis := range instance.Analyses {
+			for _, frame := range analysis.Frames {
+				fmt.Fprintf(out, "  instance %2d frame %d  %s\n", instance.InstanceNumber, frame.Frame, findingsText(frame))
+			}
+		}
+	}
+	if err := d.showArchived(ctx, study.StudyInstanceUID); err != nil {
+		return err
+	}
+	fmt.Fprintln(out, "\nTimeline (the ledger)")
+	for _, event := range study.Timeline {
+		fmt.Fprintf(out, "  %s\n", eventText(event))
+	}
+	return nil
+}
+
+// showArchived prints the SR and writes the heatmaps, both as the stand-in PACS received them.
+func (d *demo) showArchived(ctx context.Context, study dicom.UID) error {
+	heatmaps := 0
+	err := filepath.WalkDir(d.path("pacs", string(study)), func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		files, err := dicomFiles([]string{path})
+		if err != nil {
+			return err
+		}
+		switch f := files[0]; f.meta.SOPClassUID {
+		case dicom.Comprehensive3DSRStorage, dicom.ComprehensiveSRStorage:
+			return d.showReport(f)
+		case dicom.SecondaryCaptureImageStorage:
+			heatmaps++
+			return d.writeHeatmap(ctx, f)
+		}
+		return nil
+	})
+	fmt.Fprintf(d.tty.out, "\nHeatmaps: %d PNG files %s\n", heatmaps, d.path("heatmaps", string(study)+"-*.png"))
+	return err
+}
+
+func (d *demo) showReport(f dicomFile) error {
+	dataset, err := f.open()
+	if err != nil {
+		return err
+	}
+	defer dataset.Close()
+	fmt.Fprintf(d.tty.out, "\nStructured report (%s)\n", filepath.Base(f.path))
+	ts, _ := dicom.LookupTransferSyntax(f.meta.TransferSyntaxUID)
+	return writeReport(d.tty.out, dataset, ts)
+}
+
+func (d *demo) writeHeatmap(ctx context.Context, f dicomFile) error {
+	dataset, err := f.open()
+	if err != nil {
+		return err
+	}
+	defer dataset.Close()
+	ts, _ := dicom.LookupTransferSyntax(f.meta.TransferSyntaxUID)
+	for frame, err := range pixeldata.Frames(ctx, dataset, ts, pixeldata.Options{}) {
+		if err != nil {
+			return err
+		}
+		name := filepath.Base(filepath.Dir(f.path)) + "-" + strings.TrimSuffix(filepath.Base(f.path), ".dcm") + ".png"
+		if err := writePNG(d.path("heatmaps", name), frame.Image); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func writePNG(path string, picture *image.RGBA) error {
+	file, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	w := bufio.NewWriter(file)
+	return errors.Join(png.Encode(w, picture), w.Flush(), file.Close())
+}
+
+func (d *demo) say(format string, args ...any) {
+	fmt.Fprintf(d.tty.out, "%s  %s\n", time.Now().Format("15:04:05"), fmt.Sprintf(format, args...))
+}
+
+// poll calls done until it says so, fails, or the demo's time is over.
+func (d *demo) poll(ctx context.Context, what string, done func() (bool, error)) error {
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		ok, err := done()
+		if ok || err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("demo: waiting for %s: %w; see %s", what, ctx.Err(), d.path("gateway.log"))
+		case <-tick.C:
+		}
+	}
+}
+
+// get reads a page of the gateway's API.
+func (d *demo) get(ctx context.Context, path string, into any) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+d.web+path, nil)
+	if err != nil {
+		return err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("demo: %s answered %s", path, response.Status)
+	}
+	return json.NewDecoder(response.Body).Decode(into)
+}
+
+// freeAddress returns a loopback address that nobody listens on.
+func freeAddress() (string, error) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return ln.Addr().String(), ln.Close()
+}

@@ -1,0 +1,154 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"endogate/configs"
+	"endogate/dicomnode"
+	"endogate/dicomnode/dimse"
+	"endogate/inference"
+	"endogate/inference/onnx"
+)
+
+type doctorCmd struct {
+	Timeout time.Duration `help:"Longest wait for a peer." default:"5s"`
+}
+
+// check is one thing that a gateway needs. look returns what it found; its error says what to do.
+type check struct {
+	name string
+	look func(context.Context) (found string, err error)
+}
+
+func (d doctorCmd) Run(ctx context.Context, c *cli, tty console) error {
+	cfg, err := c.load()
+	if err != nil {
+		return err // without a configuration there is nothing to hold the machine against
+	}
+	faults := 0
+	for _, check := range d.checks(cfg) {
+		found, err := check.look(ctx)
+		if err != nil {
+			faults++
+			fmt.Fprintf(tty.out, "FAULT  %-28s %v\n", check.name, err)
+			continue
+		}
+		fmt.Fprintf(tty.out, "ok     %-28s %s\n", check.name, found)
+	}
+	if faults > 0 {
+		return fmt.Errorf("doctor: %d faults; the gateway needs them mended", faults)
+	}
+	return nil
+}
+
+func (d doctorCmd) checks(cfg configs.Config) []check {
+	checks := []check{
+		{"configuration", func(context.Context) (string, error) { return describeConfig(cfg) }},
+		{"ONNX Runtime", func(context.Context) (string, error) { return onnx.FindLibrary(cfg.ONNXRuntime.Library) }},
+		{"ffmpeg", func(context.Context) (string, error) { return findFFmpeg(cfg.FFmpeg) }},
+		{"data folder", func(context.Context) (string, error) { return checkDisk(cfg) }},
+		{"DICOM port", func(context.Context) (string, error) { return checkPort(cfg.DICOM.Listen) }},
+		{"HTTP port", func(context.Context) (string, error) { return checkPort(cfg.HTTP.Listen) }},
+	}
+	for _, m := range cfg.Models {
+		checks = append(checks, check{"model " + m.Dir, func(context.Context) (string, error) {
+			b, err := inference.LoadBundle(m.Dir)
+			if err != nil {
+				return "", err
+			}
+			return fmt.Sprintf("%s %s, %d classes, SHA-256 %.12s", b.Name, b.Version, len(b.Classes), b.Digest), nil
+		}})
+	}
+	for _, dest := range cfg.Destinations {
+		checks = append(checks, check{"destination " + dest.Name, func(ctx context.Context) (string, error) {
+			return d.echo(ctx, cfg.DICOM.AETitle, dest)
+		}})
+	}
+	return checks
+}
+
+func describeConfig(cfg configs.Config) (string, error) {
+	switch {
+	case len(cfg.DICOM.Peers) == 0:
+		return "", errors.New("dicom.peers is empty: nobody may send; list the modalities with their networks")
+	case len(cfg.Routes) == 0:
+		return "", errors.New("routes is empty: nothing would be analysed; add a route from modality to model and destination")
+	}
+	return fmt.Sprintf("%d peers, %d models, %d routes, %d destinations", len(cfg.DICOM.Peers), len(cfg.Models), len(cfg.Routes), len(cfg.Destinations)), nil
+}
+
+func findFFmpeg(name string) (string, error) {
+	path, err := exec.LookPath(name)
+	if err != nil {
+		return "", fmt.Errorf("%w; install it (Debian: apt-get install ffmpeg), or JPEG 2000, JPEG-LS and lossless JPEG stay unanalysed", err)
+	}
+	return path, nil
+}
+
+func checkDisk(cfg configs.Config) (string, error) {
+	dir := cfg.DataDir
+	if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
+		dir = filepath.Dir(filepath.Clean(dir)) // serve makes the folder itself
+	}
+	var fs syscall.Statfs_t
+	if err := syscall.Statfs(dir, &fs); err != nil {
+		return "", fmt.Errorf("%s: %w; make the folder or set data_dir", dir, err)
+	}
+	probe, err := os.CreateTemp(dir, ".doctor-*")
+	if err != nil {
+		return "", fmt.Errorf("%w; give the gateway's user the right to write there", err)
+	}
+	probe.Close()
+	os.Remove(probe.Name())
+	free := int64(fs.Bavail) * fs.Bsize
+	if free < int64(cfg.Spool.Reserve) {
+		return "", fmt.Errorf("%d MiB free in %s, below spool.reserve (%d MiB): every instance would be refused", free>>20, dir, cfg.Spool.Reserve>>20)
+	}
+	return fmt.Sprintf("%s, %.1f GiB free", cfg.DataDir, float64(free)/(1<<30)), nil
+}
+
+func checkPort(address string) (string, error) {
+	ln, err := net.Listen("tcp", address)
+	if err != nil {
+		return "", fmt.Errorf("%w; another program (a gateway that runs already?) has the port", err)
+	}
+	return address + " is free", ln.Close()
+}
+
+func (d doctorCmd) echo(ctx context.Context, calling string, dest configs.Destination) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, d.Timeout)
+	defer cancel()
+	status, took, err := cEcho(ctx, calling, dest)
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("%s at %s: %w; is it running, and does it know our AE title %s?", dest.AETitle, dest.Address, err, calling)
+	case status != dimse.Success:
+		return "", fmt.Errorf("%s at %s answered C-ECHO with %v", dest.AETitle, dest.Address, status)
+	}
+	return fmt.Sprintf("%s at %s answers in %v", dest.AETitle, dest.Address, took.Round(time.Microsecond)), nil
+}
+
+// cEcho asks a destination whether it answers, over an association of its own.
+func cEcho(ctx context.Context, calling string, dest configs.Destination) (dimse.Status, time.Duration, error) {
+	client := &dicomnode.Client{AETitle: dicomnode.AETitle(calling)}
+	started := time.Now()
+	assoc, err := client.Associate(ctx, dest.Address, dicomnode.AETitle(dest.AETitle), dicomnode.VerificationContexts())
+	if err != nil {
+		return 0, 0, err
+	}
+	status, err := assoc.Echo(ctx)
+	took := time.Since(started)
+	if err != nil {
+		assoc.Abort()
+		return 0, 0, err
+	}
+	return status, took, assoc.Release(ctx)
+}

@@ -1,0 +1,38 @@
+package main
+
+import (
+	"context"
+
+	"endogate/cmd/endogate/admin"
+	"endogate/dicomnode/ledger"
+)
+
+// gauges are the numbers of the moment for /metrics and the page.
+func (g *parts) gauges(ctx context.Context) (admin.Gauges, error) {
+	counts, err := g.ledger.Counts(ctx)
+	if err != nil {
+		return admin.Gauges{}, err
+	}
+	usage := g.spool.Usage()
+	out := admin.Gauges{
+		SpoolLag:      int(max(g.spool.Last(), counts.Position) - counts.Position),
+		PendingByPeer: map[string]int{},
+		SpoolEntries:  usage.Entries, SpoolBytes: usage.Bytes, DiskFree: usage.Free, DiskReserve: int64(g.cfg.Spool.Reserve),
+	}
+	for model, states := range counts.Jobs {
+		out.OpenJobs += int(states[ledger.StateOpen])
+		out.ParkedJobs += int(states[ledger.StateParked])
+		if lag, err := g.queue.Lag(ctx, model); err == nil { // the broker may be away; readyz says so
+			out.QueueLag += lag.Waiting
+		}
+	}
+	for _, states := range counts.Exams {
+		out.ParkedExams += int(states[ledger.StateParked])
+	}
+	for _, d := range g.cfg.Destinations {
+		states := counts.Deliveries[d.Name]
+		out.PendingByPeer[d.Name] = int(states[ledger.StatePending])
+		out.ParkedDeliveries += int(states[ledger.StateParked])
+	}
+	return out, nil
+}

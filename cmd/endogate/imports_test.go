@@ -1,0 +1,86 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// mayImport is the package table of the README: which of our packages each may import.
+var mayImport = map[string][]string{
+	"cmd/endogate":        {"*"},
+	"cmd/endogate/admin":  {"dicomnode/dicom"},
+	"configs":             {},
+	"dicomnode":           {"dicomnode/dicom", "dicomnode/pdu", "dicomnode/dimse"},
+	"dicomnode/dicom":     {},
+	"dicomnode/pdu":       {},
+	"dicomnode/dimse":     {"dicomnode/dicom"},
+	"dicomnode/pixeldata": {"dicomnode/dicom"},
+	"dicomnode/spool":     {"dicomnode/dicom"},
+	"dicomnode/ledger":    {"dicomnode/dicom"},
+	"inference":           {"dicomnode/dicom", "dicomnode/pixeldata", "inference/jobs", "explain"},
+	"inference/jobs":      {"dicomnode/dicom"},
+	"inference/onnx":      {"inference", "explain"},
+	"explain":             {"explain/onnxpb"},
+	"explain/onnxpb":      {},
+	"reports":             {"dicomnode/dicom", "inference", "dicomnode/ledger"},
+	"reports/outbox":      {"dicomnode", "dicomnode/dicom", "dicomnode/dimse", "dicomnode/ledger", "dicomnode/spool"},
+}
+
+// testOnly packages are imported by tests alone.
+var testOnly = []string{"dicomnode/dicomtest", "cmd/endogate/peers", "cmd/endogate/bench"}
+
+// oneImporter lists libraries with a view of the world: one package of ours imports each.
+var oneImporter = map[string]string{
+	"github.com/labstack/echo/v4":         "cmd/endogate/admin",
+	"github.com/prometheus/client_golang": "cmd/endogate/admin",
+	"github.com/nats-io/":                 "inference/jobs",
+	"github.com/yalue/onnxruntime_go":     "inference/onnx",
+	"github.com/mattn/go-sqlite3":         "dicomnode/ledger",
+	"github.com/knadh/koanf":              "configs",
+	"github.com/alecthomas/kong":          "cmd/endogate",
+	"go.yaml.in/yaml":                     "inference",
+	"github.com/suyashkumar/dicom":        "reports",
+}
+
+type listedPackage struct {
+	ImportPath string
+	Imports    []string
+}
+
+func TestImports_arrowsGoOneWay(t *testing.T) {
+	out, err := exec.Command("go", "list", "-json=ImportPath,Imports", "endogate/...").Output()
+	require.NoError(t, err)
+	decoder := json.NewDecoder(strings.NewReader(string(out)))
+	for {
+		var p listedPackage
+		if err := decoder.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else {
+			require.NoError(t, err)
+		}
+		name := strings.TrimPrefix(p.ImportPath, "endogate/")
+		if slices.Contains(testOnly, name) {
+			continue
+		}
+		allowed, known := mayImport[name]
+		assert.True(t, known, "%s is not in the table of packages", name)
+		for _, imported := range p.Imports {
+			ours, isOurs := strings.CutPrefix(imported, "endogate/")
+			if isOurs && !slices.Contains(allowed, "*") {
+				assert.Contains(t, allowed, ours, "%s imports %s", name, ours)
+			}
+			assert.False(t, isOurs && slices.Contains(testOnly, ours), "%s imports %s, which is for tests", name, ours)
+			for library, importer := range oneImporter {
+				assert.False(t, strings.HasPrefix(imported, library) && name != importer, "%s imports %s; only %s may", name, imported, importer)
+			}
+		}
+	}
+}

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// lifecycle starts the parts of the gateway and stops them in the reverse order:
+// first the listeners, which finish what they have begun, then the loops, then the stores.
+type lifecycle struct {
+	asked   context.Context // done when the gateway is asked to stop
+	running context.Context // the loops'; done after the listeners have ended, or when a part has failed
+	fail    context.CancelCauseFunc
+
+	loops     sync.WaitGroup
+	serving   sync.WaitGroup
+	shutdowns []func(context.Context) error
+	closers   []func() error
+}
+
+func newLifecycle(ctx context.Context) *lifecycle {
+	l := &lifecycle{asked: ctx}
+	l.running, l.fail = context.WithCancelCause(context.WithoutCancel(ctx))
+	return l
+}
+
+// closes says how a part is closed once everything started after it has ended.
+func (l *lifecycle) closes(f func() error) { l.closers = append(l.closers, f) }
+
+// loop runs a part until the gateway stops.
+func (l *lifecycle) loop(name string, run func(context.Context) error) {
+	l.loops.Go(func() {
+		if err := run(l.running); err != nil && l.running.Err() == nil {
+			l.fail(fmt.Errorf("%s: %w", name, err))
+		}
+	})
+}
+
+// serve runs a listener until it is shut down; an error other than closed stops the gateway.
+func (l *lifecycle) serve(name string, serve func() error, shutdown func(context.Context) error, closed error) {
+	l.shutdowns = append(l.shutdowns, shutdown)
+	l.serving.Go(func() {
+		if err := serve(); !errors.Is(err, closed) {
+			l.fail(fmt.Errorf("%s: %w", name, err))
+		}
+	})
+}
+
+// wait returns when the gateway has stopped: nil if it was asked to.
+func (l *lifecycle) wait(drain time.Duration) error {
+	select {
+	case <-l.asked.Done():
+	case <-l.running.Done():
+	}
+	return l.stop(drain)
+}
+
+// stop ends everything that was started, also after a start that failed half way.
+func (l *lifecycle) stop(drain time.Duration) error {
+	ctx, done := context.WithTimeout(context.WithoutCancel(l.asked), drain)
+	defer done()
+	errs := []error{context.Cause(l.running)} // nil unless a part has failed
+	for i := len(l.shutdowns) - 1; i >= 0; i-- {
+		errs = append(errs, l.shutdowns[i](ctx))
+	}
+	l.serving.Wait()
+	l.fail(nil)
+	l.loops.Wait()
+	for i := len(l.closers) - 1; i >= 0; i-- {
+		errs = append(errs, l.closers[i]())
+	}
+	return errors.Join(errs...)
+}

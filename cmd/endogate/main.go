@@ -1,0 +1,106 @@
+// Command endogate is the gateway and its tools: one binary.
+//
+// serve runs the gateway; [run] is the picture of the system in construction order.
+// The other commands speak to a gateway, a PACS or a model bundle by hand.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"endogate/configs"
+)
+
+type cli struct {
+	Config string `help:"Configuration file; without one, defaults and ENDOGATE_… variables hold." placeholder:"FILE" type:"path"`
+
+	Serve   serveCmd   `cmd:"" help:"Run the gateway."`
+	Send    sendCmd    `cmd:"" help:"Send DICOM files to an application entity (C-STORE)."`
+	Echo    echoCmd    `cmd:"" help:"Ask an application entity whether it answers (C-ECHO)."`
+	Archive archiveCmd `cmd:"" help:"Run a storage SCP that writes files: a stand-in PACS."`
+	Explain explainCmd `cmd:"" help:"Classify and explain files without a gateway."`
+	Trace   traceCmd   `cmd:"" help:"Print where a study or instance is, by UID or accession number."`
+	Model   modelCmd   `cmd:"" help:"Look at model bundles."`
+	Doctor  doctorCmd  `cmd:"" help:"Say what is missing or wrong on this machine, and how to mend it."`
+	Demo    demoCmd    `cmd:"" help:"Run gateway and stand-in PACS on the sample instances and show what comes back."`
+	Version versionCmd `cmd:"" help:"Print the version."`
+}
+
+// console is where a command writes for its user.
+type console struct{ out, err io.Writer }
+
+const (
+	exitFailure = 1
+	exitUsage   = 2
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := execute(ctx, os.Args[1:], console{os.Stdout, os.Stderr})
+	stop()
+	os.Exit(code)
+}
+
+// execute runs one command line and returns its exit status: 0 success, 1 failure, 2 usage.
+func execute(ctx context.Context, args []string, tty console) (code int) {
+	var c cli
+	exited := false
+	parser, err := kong.New(&c,
+		kong.Name("endogate"),
+		kong.Description("A gateway between endoscopy, neural networks and PACS. Not a medical device; every output is AI, not verified, until a person signs."),
+		kong.Writers(tty.out, tty.err),
+		kong.Exit(func(status int) { exited, code = true, status }),
+		kong.UsageOnError(),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.Bind(tty),
+	)
+	if err != nil {
+		panic(err) // the command table itself is wrong
+	}
+	command, err := parser.Parse(args)
+	if exited {
+		return code // --help
+	}
+	if err != nil {
+		fmt.Fprintf(tty.err, "endogate: %v\n", err)
+		return exitUsage
+	}
+	err = command.Run(&c)
+	var usage usageError
+	switch {
+	case errors.As(err, &usage):
+		fmt.Fprintf(tty.err, "endogate: %v\n", err)
+		return exitUsage
+	case err != nil:
+		fmt.Fprintf(tty.err, "endogate: %v\n", err)
+		return exitFailure
+	}
+	return 0
+}
+
+// usageError is a command line that parses but makes no sense.
+type usageError string
+
+func (e usageError) Error() string { return string(e) }
+
+func (c *cli) load() (configs.Config, error) { return configs.Load(c.Config) }
+
+func newLogger(w io.Writer, c configs.Log) *slog.Logger {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.Level)); err != nil {
+		level = slog.LevelInfo // Validate has checked it
+	}
+	options := &slog.HandlerOptions{Level: level}
+	if c.Format == "json" {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}

@@ -1,0 +1,159 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"endogate/cmd/endogate/admin"
+	"endogate/configs"
+	"endogate/dicomnode"
+	"endogate/dicomnode/dicom"
+	"endogate/dicomnode/pixeldata"
+	"endogate/inference"
+	"endogate/inference/onnx"
+	"endogate/reports"
+)
+
+// models are the configured bundles with their networks loaded, by the name of their manifest.
+type models struct {
+	bundles    []*inference.Bundle
+	folders    map[string]string // folder name to model name: routes may use either
+	models     map[string]inference.Model
+	algorithms map[string]reports.Algorithm
+	networks   []*onnx.Network
+}
+
+func openModels(ctx context.Context, cfg configs.Config) (*models, error) {
+	m := &models{folders: map[string]string{}, models: map[string]inference.Model{}, algorithms: map[string]reports.Algorithm{}}
+	if len(cfg.Models) == 0 {
+		return m, nil // a gateway that only forwards
+	}
+	library, err := onnx.FindLibrary(cfg.ONNXRuntime.Library)
+	if err != nil {
+		return nil, err
+	}
+	runtime, err := onnx.Open(library)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range cfg.Models {
+		if err := m.add(ctx, runtime, c.Dir, cfg); err != nil {
+			return nil, errors.Join(err, m.Close())
+		}
+	}
+	return m, nil
+}
+
+func (m *models) add(ctx context.Context, runtime *onnx.Runtime, dir string, cfg configs.Config) error {
+	bundle, err := inference.LoadBundle(dir)
+	if err != nil {
+		return err
+	}
+	if _, taken := m.models[bundle.Name]; taken {
+		return fmt.Errorf("models: %s: another bundle is called %s; give each its own name", dir, bundle.Name)
+	}
+	content, err := bundle.Network()
+	if err != nil {
+		return err
+	}
+	network, err := runtime.OpenNetwork(content, onnx.NetworkOptions{
+		Layer: bundle.Explain.Layer, IntraOpThreads: cfg.ONNXRuntime.Threads, Sessions: cfg.Jobs.Workers,
+	})
+	if err != nil {
+		return fmt.Errorf("model %s: %w", bundle.Name, err)
+	}
+	m.networks = append(m.networks, network)
+	model, err := inference.NewModel(ctx, bundle, network, inference.ModelOptions{})
+	if err != nil {
+		return err
+	}
+	algorithm := reports.AlgorithmOf(bundle, len(m.bundles)+1)
+	if err := algorithm.Validate(); err != nil {
+		return err
+	}
+	m.bundles = append(m.bundles, bundle)
+	m.folders[filepath.Base(filepath.Clean(dir))] = bundle.Name
+	m.models[bundle.Name], m.algorithms[bundle.Name] = model, algorithm
+	return nil
+}
+
+// Close frees the networks. No worker may be running.
+func (m *models) Close() error {
+	var errs []error
+	for _, n := range m.networks {
+		errs = append(errs, n.Close())
+	}
+	return errors.Join(errs...)
+}
+
+func (m *models) algorithm(name string) (reports.Algorithm, bool) {
+	a, ok := m.algorithms[name]
+	return a, ok
+}
+
+// resolve returns the routes with their models by the names of the manifests.
+func (m *models) resolve(routes []configs.Route) (router, error) {
+	resolved := slices.Clone(routes)
+	for i := range resolved {
+		resolved[i].Models = slices.Clone(resolved[i].Models)
+		for j, name := range resolved[i].Models {
+			if byFolder, ok := m.folders[name]; ok {
+				resolved[i].Models[j] = byFolder
+			} else if _, ok := m.models[name]; !ok {
+				return nil, fmt.Errorf("routes[%d].models: %q is none of the loaded models (%s)", i, name, strings.Join(m.names(), ", "))
+			}
+		}
+	}
+	return resolved, nil
+}
+
+func (m *models) names() []string {
+	var names []string
+	for _, b := range m.bundles {
+		names = append(names, b.Name)
+	}
+	return names
+}
+
+// views are the models as the admin page shows them.
+func (m *models) views() []admin.Model {
+	var all []admin.Model
+	for _, b := range m.bundles {
+		view := admin.Model{
+			Name: b.Name, Version: b.Version, Kind: string(b.Kind), Manufacturer: b.Manufacturer, IntendedUse: b.IntendedUse,
+			Digest: b.Digest, Rows: b.Input.Rows, Columns: b.Input.Columns, Method: b.Explain.Method, Layer: b.Explain.Layer,
+		}
+		for _, c := range b.Classes {
+			view.Classes = append(view.Classes, admin.Class{
+				Name: c.Name, Role: string(c.Role), Threshold: c.Threshold, Finding: admin.Code(c.Finding), Site: admin.Code(c.Site),
+			})
+		}
+		all = append(all, view)
+	}
+	return all
+}
+
+// acceptedContexts are the presentation contexts for the SOP classes and groups of a configuration.
+func acceptedContexts(names []string) ([]dicomnode.PresentationContext, error) {
+	var classes []dicom.SOPClass
+	for _, name := range names {
+		switch group := dicom.StorageGroup(name); {
+		case name == "any-storage":
+			classes = append(classes, dicom.StorageSOPClasses...)
+		case len(group) > 0:
+			classes = append(classes, group...)
+		case dicom.UID(name).Valid():
+			classes = append(classes, dicom.SOPClass{UID: dicom.UID(name), Name: name})
+		default:
+			return nil, fmt.Errorf("dicom.sop_classes: %q is neither a UID nor a group; write endoscopic, photographic, secondary-capture or any-storage", name)
+		}
+	}
+	return dicomnode.StorageContexts(classes), nil
+}
+
+// decoding says how pixel data is decoded.
+func (g *parts) decoding() pixeldata.Options { return pixeldata.Options{FFmpeg: g.cfg.FFmpeg} }

@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"endogate/dicomnode"
+	"endogate/dicomnode/dicom"
+	"endogate/dicomnode/dimse"
+	"endogate/dicomnode/spool"
+)
+
+// receiver takes instances off associations into the spool.
+type receiver struct {
+	spool  *spool.Spool
+	now    func() time.Time
+	stored func(callingAE string, size int64) // called for each instance that is durable
+	log    *slog.Logger
+}
+
+// Store returns nil once the instance is in the spool, synced.
+// What happens to it next is the follower's business: it reads the same spool.
+func (r *receiver) Store(_ context.Context, req *dicomnode.StoreRequest) error {
+	ts, ok := dicom.LookupTransferSyntax(req.TransferSyntax)
+	if !ok {
+		return &dimse.Error{Status: dimse.CannotUnderstand, Comment: "transfer syntax is unknown"}
+	}
+	w, err := r.spool.Create()
+	if err != nil {
+		return err
+	}
+	defer w.Abort() // nothing happens after Commit
+	received := io.TeeReader(req.Dataset, w)
+	header, err := readHeader(received, ts, req)
+	if err != nil {
+		return err
+	}
+	if _, err := io.Copy(io.Discard, received); err != nil {
+		return fmt.Errorf("receive: data set broke off: %w", err)
+	}
+	entry, err := w.Commit(spool.Entry{
+		Kind:              spool.Received,
+		Header:            header,
+		TransferSyntaxUID: req.TransferSyntax,
+		CallingAE:         string(req.CallingAE),
+		CalledAE:          string(req.CalledAE),
+		RemoteAddr:        req.RemoteAddr,
+		At:                r.now(),
+	})
+	if err != nil {
+		return err
+	}
+	r.stored(entry.CallingAE, entry.Size)
+	r.log.Info("instance received", "sop_instance_uid", header.SOPInstanceUID, "study_instance_uid", header.StudyInstanceUID,
+		"calling_ae", req.CallingAE, "bytes", entry.Size, "entry", entry.ID)
+	return nil
+}
+
+// readHeader reads the attributes that the instance is filed by and holds them against the command (PS3.4 B.2.3).
+func readHeader(r io.Reader, ts dicom.TransferSyntax, req *dicomnode.StoreRequest) (dicom.Header, error) {
+	attributes, err := dicom.ReadAttributes(r, ts)
+	if err != nil {
+		return dicom.Header{}, &dimse.Error{Status: dimse.CannotUnderstand, Comment: "data set cannot be read", Err: err}
+	}
+	header := attributes.Header()
+	if err := header.Validate(); err != nil {
+		return header, &dimse.Error{Status: dimse.CannotUnderstand, Comment: "UID missing or wrong in the data set", Err: err}
+	}
+	if header.SOPClassUID != req.SOPClassUID || header.SOPInstanceUID != req.SOPInstanceUID {
+		return header, &dimse.Error{Status: dimse.DataSetDoesNotMatchSOPClass, Comment: "command and data set name different instances",
+			Err: errors.New("receive: SOP class or instance of command and data set differ")}
+	}
+	return header, nil
+}

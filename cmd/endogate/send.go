@@ -1,0 +1,171 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"endogate/dicomnode"
+	"endogate/dicomnode/dicom"
+	"endogate/dicomnode/dimse"
+)
+
+// peerFlags name the application entity that a command speaks to.
+type peerFlags struct {
+	To      string        `help:"Address of the application entity, host:port." required:"" placeholder:"HOST:PORT"`
+	Called  string        `help:"Its AE title." default:"ANY-SCP"`
+	Calling string        `help:"Our AE title." default:"ENDOGATE"`
+	Timeout time.Duration `help:"Longest wait for one answer." default:"30s"`
+}
+
+func (p peerFlags) associate(ctx context.Context, contexts []dicomnode.PresentationContext) (*dicomnode.Association, error) {
+	client := &dicomnode.Client{AETitle: dicomnode.AETitle(p.Calling), ResponseTimeout: p.Timeout}
+	return client.Associate(ctx, p.To, dicomnode.AETitle(p.Called), contexts)
+}
+
+type echoCmd struct {
+	peerFlags `embed:""`
+}
+
+func (c *echoCmd) Run(ctx context.Context, tty console) error {
+	started := time.Now()
+	assoc, err := c.associate(ctx, dicomnode.VerificationContexts())
+	if err != nil {
+		return err
+	}
+	defer assoc.Abort() // nothing happens after Release
+	status, err := assoc.Echo(ctx)
+	if err != nil {
+		return err
+	}
+	if status != dimse.Success {
+		return fmt.Errorf("echo: %s answered %v", c.To, status)
+	}
+	fmt.Fprintf(tty.out, "%s at %s answers: %v in %v\n", c.Called, c.To, status, time.Since(started).Round(time.Microsecond))
+	return assoc.Release(ctx)
+}
+
+type sendCmd struct {
+	peerFlags `embed:""`
+	Files     []string `arg:"" help:"DICOM files, or folders of them." type:"path" name:"file"`
+	Quiet     bool     `help:"Print failures only." short:"q"`
+}
+
+func (c *sendCmd) Run(ctx context.Context, tty console) error {
+	files, err := dicomFiles(c.Files)
+	if err != nil {
+		return err
+	}
+	var syntaxes []dicomnode.InstanceSyntax
+	for _, f := range files {
+		syntaxes = append(syntaxes, dicomnode.InstanceSyntax{SOPClassUID: f.meta.SOPClassUID, TransferSyntaxUID: f.meta.TransferSyntaxUID})
+	}
+	assoc, err := c.associate(ctx, dicomnode.ContextsFor(syntaxes...))
+	if err != nil {
+		return err
+	}
+	defer assoc.Abort() // nothing happens after Release
+	failed := 0
+	for _, f := range files {
+		status, err := f.store(ctx, assoc)
+		var refused *dicomnode.ContextError
+		if err != nil && !errors.As(err, &refused) {
+			return fmt.Errorf("%s: %w", f.path, err) // the association is gone
+		}
+		ok := err == nil && (status == dimse.Success || status.Class() == dimse.ClassWarning)
+		switch {
+		case !ok && err != nil:
+			fmt.Fprintf(tty.err, "%s: %v\n", f.path, err)
+		case !ok:
+			fmt.Fprintf(tty.err, "%s: refused with %v\n", f.path, status)
+		case !c.Quiet:
+			fmt.Fprintf(tty.out, "%s: %v\n", f.path, status)
+		}
+		if !ok {
+			failed++
+		}
+	}
+	if err := assoc.Release(ctx); err != nil {
+		return err
+	}
+	if failed > 0 {
+		return fmt.Errorf("send: %d of %d instances were not stored", failed, len(files))
+	}
+	return nil
+}
+
+// dicomFile is a Part 10 file and what its file meta information says.
+type dicomFile struct {
+	path string
+	meta dicom.FileMeta
+}
+
+// dicomFiles reads the meta information of every file named, and of the .dcm files in every folder named.
+func dicomFiles(paths []string) ([]dicomFile, error) {
+	var files []dicomFile
+	add := func(path string) error {
+		f, err := os.Open(path)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		meta, err := dicom.ReadFileMeta(bufio.NewReader(f))
+		if err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+		files = append(files, dicomFile{path, meta})
+		return nil
+	}
+	for _, path := range paths {
+		err := filepath.WalkDir(path, func(p string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() || p != path && filepath.Ext(p) != ".dcm" {
+				return err
+			}
+			return add(p)
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	if len(files) == 0 {
+		return nil, errors.New("send: no DICOM file found")
+	}
+	return files, nil
+}
+
+// open returns a reader that stands at the data set.
+func (f dicomFile) open() (io.ReadCloser, error) {
+	file, err := os.Open(f.path)
+	if err != nil {
+		return nil, err
+	}
+	r := bufio.NewReaderSize(file, 1<<17)
+	if _, err := dicom.ReadFileMeta(r); err != nil {
+		file.Close()
+		return nil, fmt.Errorf("%s: %w", f.path, err)
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{r, file}, nil
+}
+
+func (f dicomFile) store(ctx context.Context, assoc *dicomnode.Association) (dimse.Status, error) {
+	dataset, err := f.open()
+	if err != nil {
+		return 0, err
+	}
+	defer dataset.Close()
+	return assoc.Store(ctx, &dicomnode.StoreRequest{
+		SOPClassUID:    f.meta.SOPClassUID,
+		SOPInstanceUID: f.meta.SOPInstanceUID,
+		TransferSyntax: f.meta.TransferSyntaxUID,
+		Dataset:        dataset,
+	})
+}

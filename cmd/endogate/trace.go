@@ -1,0 +1,49 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"endogate/dicomnode/ledger"
+)
+
+type traceCmd struct {
+	Name string `arg:"" help:"Study or SOP Instance UID, or accession number."`
+}
+
+// Run reads the ledger's file, beside a gateway that is running or without one.
+func (t *traceCmd) Run(ctx context.Context, c *cli, tty console) error {
+	cfg, err := c.load()
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stat(cfg.LedgerFile()); err != nil {
+		return fmt.Errorf("trace: %w; give --config, or data_dir in it", err)
+	}
+	l, err := ledger.Open(cfg.LedgerFile())
+	if err != nil {
+		return err
+	}
+	studies, err := l.Trace(ctx, t.Name)
+	for _, study := range studies {
+		writeTrace(tty.out, study)
+	}
+	return errors.Join(err, l.Close())
+}
+
+func writeTrace(w io.Writer, d ledger.StudyDetail) {
+	study := studyView(d)
+	fmt.Fprintf(w, "study %s  accession %s  %s\n", study.StudyInstanceUID, study.AccessionNumber, study.Status)
+	for _, i := range study.Instances {
+		fmt.Fprintf(w, "  instance  %s  %s %s\n", i.SOPInstanceUID, i.State, i.Reason)
+	}
+	for _, delivery := range study.Deliveries {
+		fmt.Fprintf(w, "  %-8s  %s  to %s: %s %s %s\n", delivery.Purpose, delivery.SOPInstanceUID, delivery.Destination, delivery.State, delivery.Status, delivery.Reason)
+	}
+	for _, e := range study.Timeline {
+		fmt.Fprintf(w, "  %s\n", eventText(e))
+	}
+}

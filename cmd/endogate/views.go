@@ -1,0 +1,287 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"strconv"
+	"time"
+
+	"endogate/cmd/endogate/admin"
+	"endogate/configs"
+	"endogate/dicomnode/dicom"
+	"endogate/dicomnode/dimse"
+	"endogate/dicomnode/ledger"
+	"endogate/dicomnode/pixeldata"
+	"endogate/dicomnode/spool"
+	"endogate/reports/outbox"
+)
+
+// views shows the ledger, the spool and the destinations to the admin page.
+type views struct {
+	ledger       *ledger.Ledger
+	spool        *spool.Spool
+	destinations []configs.Destination
+	callingAE    string
+	decode       pixeldata.Options
+	now          func() time.Time
+	jobs, queues func()                                            // called when a person has put work back
+	condition    func(destination string) (outbox.Condition, bool) // how a destination fares
+}
+
+// Studies implements admin.Studies.
+func (v *views) Studies(ctx context.Context, f admin.StudyFilter) ([]admin.StudySummary, int, error) {
+	page, total, err := v.ledger.Studies(ctx, ledger.StudyFilter{
+		PatientID: f.PatientID, Accession: f.AccessionNumber, StudyUID: f.StudyInstanceUID,
+		Status: ledger.StudyStatus(f.Status), Limit: f.Limit, Offset: f.Offset,
+	})
+	summaries := make([]admin.StudySummary, 0, len(page))
+	for _, s := range page {
+		summaries = append(summaries, summary(s))
+	}
+	return summaries, total, err
+}
+
+// Study implements admin.Studies.
+func (v *views) Study(ctx context.Context, uid dicom.UID) (admin.Study, error) {
+	detail, err := v.ledger.Study(ctx, uid)
+	if err != nil {
+		return admin.Study{}, notFound(err)
+	}
+	return studyView(detail), nil
+}
+
+func summary(s ledger.Study) admin.StudySummary {
+	return admin.StudySummary{
+		StudyInstanceUID: s.StudyInstanceUID, PatientID: s.PatientID, PatientName: s.PatientName,
+		AccessionNumber: s.AccessionNumber, StudyDate: s.StudyDate, StudyTime: s.StudyTime,
+		StudyDescription: s.StudyDescription, Modality: s.Modality, Status: admin.StudyStatus(s.Status),
+		FirstAt: s.FirstAt, LastAt: s.LastAt, InstanceCount: s.Instances, ConflictCount: s.Conflicts,
+		FrameCount: s.Frames, FindingCount: s.Findings, OpenCount: s.Open, ParkedCount: s.Parked,
+		DeliveryCounts: admin.DeliveryCounts(s.Deliveries),
+	}
+}
+
+func studyView(d ledger.StudyDetail) admin.Study {
+	study := admin.Study{StudySummary: summary(d.Study)}
+	for _, i := range d.InstanceViews {
+		study.Instances = append(study.Instances, instanceView(i))
+	}
+	for _, e := range d.Exams {
+		study.Exams = append(study.Exams, admin.Exam{
+			ID: strconv.FormatInt(e.ID, 10), Route: e.Route, Model: e.Model, State: admin.ExamState(e.State), Reason: e.Reason,
+			Revision: e.Revision, OpenJobs: e.OpenJobs, LastAt: e.LastAt, ReportedAt: e.ReportedAt,
+		})
+	}
+	for _, o := range d.Objects {
+		study.Objects = append(study.Objects, admin.Object{
+			SOPInstance: o.Instance, Entry: o.Entry, Purpose: o.Purpose, Model: o.Model, Source: o.Source, Frame: o.Frame,
+			Revision: o.Revision, TwinOf: o.TwinOf, MadeAt: o.MadeAt, Released: !o.ReleasedAt.IsZero(),
+		})
+	}
+	for _, delivery := range d.Deliveries {
+		study.Deliveries = append(study.Deliveries, deliveryView(delivery))
+	}
+	for _, e := range d.Events {
+		study.Timeline = append(study.Timeline, eventView(e))
+	}
+	return study
+}
+
+func instanceView(i ledger.InstanceView) admin.Instance {
+	out := admin.Instance{
+		SOPInstance: i.Instance, Entry: i.Entry, State: admin.InstanceState(i.State), Reason: i.Reason, Route: i.Route,
+		Modality: i.Header.Modality, StationName: i.Header.StationName,
+		InstanceNumber: i.Header.InstanceNumber, NumberOfFrames: i.Header.NumberOfFrames,
+		TransferSyntaxUID: i.TransferSyntaxUID, CallingAE: i.CallingAE, CalledAE: i.CalledAE, ReceivedAt: i.ReceivedAt,
+		Size: i.Size, Digest: i.Digest, Released: !i.ReleasedAt.IsZero(),
+	}
+	for _, job := range i.Jobs {
+		analysis := admin.Analysis{
+			Job: job.ID, Model: job.Model, State: admin.JobState(job.State), Attempts: job.Attempts,
+			InferredAt: job.InferredAt, Reason: job.Reason,
+		}
+		for _, f := range job.Frames {
+			analysis.Frames = append(analysis.Frames, frameView(f))
+		}
+		out.Analyses = append(out.Analyses, analysis)
+	}
+	return out
+}
+
+func frameView(f ledger.FrameResult) admin.FrameResult {
+	out := admin.FrameResult{Frame: f.Frame, Rows: f.Rows, Columns: f.Columns, Scores: f.Scores, Note: f.Note}
+	for _, finding := range f.Findings {
+		out.Findings = append(out.Findings, admin.Finding{
+			Class: finding.Class, Role: finding.Role, Probability: finding.Probability, Threshold: finding.Threshold,
+			Finding: admin.Code(finding.Finding), Site: admin.Code(finding.Site),
+			Heatmap: finding.Heatmap, Contours: finding.Contours,
+		})
+	}
+	return out
+}
+
+func deliveryView(d ledger.Delivery) admin.Delivery {
+	return admin.Delivery{
+		SOPInstance: d.Instance, ID: strconv.FormatInt(d.ID, 10), Destination: d.Destination, Purpose: d.Purpose,
+		State: admin.DeliveryState(d.State), Attempts: d.Attempts, NextAt: d.NextAt, EndedAt: d.EndedAt,
+		Alternate: d.Used != "" && d.Used == d.Alternate, Status: d.Status, Reason: d.Reason,
+	}
+}
+
+func eventView(e ledger.Event) admin.Event {
+	return admin.Event{
+		At: e.At, LastAt: e.LastAt, Count: e.Count, SOPInstanceUID: e.SOPInstanceUID, Step: string(e.What),
+		Destination: e.Destination, Status: e.Status, Detail: e.Detail,
+	}
+}
+
+// Outbox implements admin.Queue.
+func (v *views) Outbox(ctx context.Context, f admin.DeliveryFilter) ([]admin.Delivery, int, error) {
+	page, total, err := v.ledger.Outbox(ctx, ledger.OutboxFilter{
+		Destination: f.Destination, State: ledger.State(f.State), Limit: f.Limit, Offset: f.Offset,
+	})
+	deliveries := make([]admin.Delivery, 0, len(page))
+	for _, d := range page {
+		deliveries = append(deliveries, deliveryView(d))
+	}
+	return deliveries, total, err
+}
+
+// Parked implements admin.Queue.
+func (v *views) Parked(ctx context.Context) ([]admin.Parked, error) {
+	work, err := v.ledger.Parked(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var all []admin.Parked
+	for _, j := range work.Jobs {
+		all = append(all, admin.Parked{
+			Kind: admin.ParkedJob, ID: j.ID, StudyInstanceUID: j.Instance.StudyInstanceUID, SOPInstanceUID: j.Instance.SOPInstanceUID,
+			Model: j.Model, Attempts: j.Attempts, Reason: j.Reason, At: j.EndedAt,
+		})
+	}
+	for _, e := range work.Exams {
+		all = append(all, admin.Parked{
+			Kind: admin.ParkedExam, ID: strconv.FormatInt(e.ID, 10), StudyInstanceUID: e.StudyInstanceUID,
+			Model: e.Model, Reason: e.Reason, At: e.LastAt,
+		})
+	}
+	for _, d := range work.Deliveries {
+		all = append(all, admin.Parked{
+			Kind: admin.ParkedDelivery, ID: strconv.FormatInt(d.ID, 10), StudyInstanceUID: d.Instance.StudyInstanceUID,
+			SOPInstanceUID: d.Instance.SOPInstanceUID, Purpose: d.Purpose, Destination: d.Destination,
+			Attempts: d.Attempts, Status: d.Status, Reason: d.Reason, At: d.EndedAt,
+		})
+	}
+	return all, nil
+}
+
+// Retry implements admin.Queue.
+func (v *views) Retry(ctx context.Context, kind admin.ParkedKind, id string) error {
+	err := v.retry(ctx, kind, id)
+	v.jobs()
+	v.queues()
+	return notFound(err)
+}
+
+func (v *views) retry(ctx context.Context, kind admin.ParkedKind, id string) error {
+	if kind == admin.ParkedJob {
+		return v.ledger.RetryJob(ctx, id, v.now())
+	}
+	number, err := strconv.ParseInt(id, 10, 64)
+	if err != nil {
+		return admin.ErrNotFound
+	}
+	if kind == admin.ParkedExam {
+		return v.ledger.RetryExam(ctx, number, v.now())
+	}
+	return v.ledger.Unpark(ctx, number, v.now())
+}
+
+// Discard implements admin.Queue. A report is not discarded: its exam goes on with the next frame.
+func (v *views) Discard(ctx context.Context, kind admin.ParkedKind, id string) error {
+	if kind == admin.ParkedJob {
+		return notFound(v.ledger.DiscardJob(ctx, id, v.now()))
+	}
+	number, err := strconv.ParseInt(id, 10, 64)
+	if err != nil || kind != admin.ParkedDelivery {
+		return admin.ErrNotFound
+	}
+	return notFound(v.ledger.Discard(ctx, number, v.now()))
+}
+
+// notFound gives the ledger's answers the names that the API has for them.
+func notFound(err error) error {
+	switch {
+	case errors.Is(err, ledger.ErrNotFound):
+		return admin.ErrNotFound
+	case errors.Is(err, ledger.ErrState):
+		return fmt.Errorf("%w: %w", admin.ErrConflict, err)
+	}
+	return err
+}
+
+// Destinations implements admin.Destinations.
+func (v *views) Destinations(ctx context.Context) ([]admin.Destination, error) {
+	counts, err := v.ledger.Counts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var all []admin.Destination
+	for _, d := range v.destinations {
+		condition, _ := v.condition(d.Name)
+		states := counts.Deliveries[d.Name]
+		all = append(all, admin.Destination{
+			Name: d.Name, Kind: d.Kind, AETitle: d.AETitle, Address: d.Address,
+			Counts: admin.DeliveryCounts{
+				Pending: int(states[ledger.StatePending]), Done: int(states[ledger.StateDone]),
+				Parked: int(states[ledger.StateParked]), Discarded: int(states[ledger.StateDiscarded]),
+			},
+			LastError: condition.Reason,
+		})
+	}
+	return all, nil
+}
+
+// Echo implements admin.Destinations.
+func (v *views) Echo(ctx context.Context, name string) (admin.EchoResult, error) {
+	for _, d := range v.destinations {
+		if d.Name != name {
+			continue
+		}
+		status, took, err := cEcho(ctx, v.callingAE, d)
+		if err != nil {
+			return admin.EchoResult{Reason: err.Error(), Took: took}, nil
+		}
+		return admin.EchoResult{OK: status == dimse.Success, Status: fmt.Sprintf("%04X", uint16(status)), Took: took}, nil
+	}
+	return admin.EchoResult{}, admin.ErrNotFound
+}
+
+// Rendered implements admin.Frames.
+func (v *views) Rendered(ctx context.Context, instance string, frame int) (image.Image, error) {
+	id, err := v.ledger.EntryOf(ctx, instance)
+	if err != nil {
+		return nil, notFound(err)
+	}
+	entry, dataset, err := v.spool.Open(id)
+	if errors.Is(err, spool.ErrNotFound) {
+		return nil, admin.ErrGone
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer dataset.Close()
+	ts, _ := dicom.LookupTransferSyntax(entry.TransferSyntaxUID)
+	for f, err := range pixeldata.Frames(ctx, dataset, ts, v.decode) {
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", admin.ErrUnsupported, err)
+		}
+		if f.Number == frame {
+			return f.Image, nil
+		}
+	}
+	return nil, admin.ErrNotFound
+}

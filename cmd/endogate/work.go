@@ -1,0 +1,198 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"io"
+	"log/slog"
+	"time"
+
+	"endogate/dicomnode/dicom"
+	"endogate/dicomnode/ledger"
+	"endogate/dicomnode/spool"
+	"endogate/explain"
+	"endogate/inference"
+	"endogate/reports"
+)
+
+// keeper puts what the gateway makes into the spool, and reads what it is made from.
+type keeper struct {
+	spool *spool.Spool
+	now   func() time.Time
+}
+
+// Keep makes an object durable and returns its spool entry.
+func (k *keeper) Keep(_ context.Context, o reports.Object) (string, error) {
+	w, err := k.spool.Create()
+	if err != nil {
+		return "", err
+	}
+	defer w.Abort() // nothing happens after Commit
+	if _, err := io.Copy(w, bytes.NewReader(o.Dataset)); err != nil {
+		return "", err
+	}
+	entry, err := w.Commit(spool.Entry{Kind: spool.Derived, Header: o.Header, TransferSyntaxUID: o.TransferSyntaxUID, At: k.now()})
+	return entry.ID, err
+}
+
+// Source reads the attributes that derived objects copy from a spool entry.
+func (k *keeper) Source(_ context.Context, id string) (reports.Source, error) {
+	entry, dataset, err := k.spool.Open(id)
+	if err != nil {
+		return reports.Source{}, err
+	}
+	defer dataset.Close()
+	ts, _ := dicom.LookupTransferSyntax(entry.TransferSyntaxUID)
+	attributes, err := dicom.ReadAttributes(dataset, ts)
+	if err != nil {
+		return reports.Source{}, fmt.Errorf("spool entry %s: %w", id, err)
+	}
+	return reports.Source{Attributes: attributes, TransferSyntaxUID: entry.TransferSyntaxUID, Size: entry.Size}, nil
+}
+
+// Dataset opens the data set of a spool entry for a worker.
+func (k *keeper) Dataset(_ context.Context, id string) (io.ReadCloser, dicom.TransferSyntax, error) {
+	entry, dataset, err := k.spool.Open(id)
+	if errors.Is(err, spool.ErrNotFound) || errors.Is(err, spool.ErrCorrupt) {
+		return nil, dicom.TransferSyntax{}, inference.Permanent(err)
+	}
+	if err != nil {
+		return nil, dicom.TransferSyntax{}, err
+	}
+	ts, _ := dicom.LookupTransferSyntax(entry.TransferSyntaxUID)
+	return dataset, ts, nil
+}
+
+// workshop starts deliveries: it is what a worker hands its results to.
+type workshop struct {
+	ledger       *ledger.Ledger
+	keeper       *keeper
+	builder      *reports.Builder
+	algorithms   map[string]reports.Algorithm // by model
+	destinations func(route string) []string
+	colours      *explain.ColourMap
+	opacity      float64
+	maxAttempts  int
+	now          func() time.Time
+	finished     func() // called when there are results
+	log          *slog.Logger
+}
+
+// Start implements inference.Worker's Start: the attempt is counted before anything can go wrong,
+// so that a job that kills the process is parked too.
+func (w *workshop) Start(ctx context.Context, j inference.Job) (inference.Delivery, error) {
+	job, err := w.ledger.StartJob(ctx, j.ID, w.now())
+	if errors.Is(err, ledger.ErrNotFound) {
+		return nil, nil // of a data folder that is gone
+	}
+	if err != nil {
+		return nil, err
+	}
+	if job.State != ledger.StateOpen {
+		return nil, nil
+	}
+	if job.Attempts > w.maxAttempts {
+		return nil, inference.Permanent(fmt.Errorf("given up after %d attempts that ended the process or its time", job.Attempts-1))
+	}
+	source, err := w.keeper.Source(ctx, job.Entry)
+	if errors.Is(err, spool.ErrNotFound) {
+		return nil, inference.Permanent(err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &delivery{workshop: w, job: job, source: source}, nil
+}
+
+// delivery takes over the results of one job.
+type delivery struct {
+	*workshop
+	job     ledger.Job
+	source  reports.Source
+	objects []ledger.Object
+	frames  []ledger.FrameResult
+}
+
+// Frame implements inference.Delivery: the heatmap of every explained finding goes into the spool.
+func (d *delivery) Frame(ctx context.Context, a inference.FrameAnalysis, picture *image.RGBA) error {
+	result := ledger.FrameResult{Frame: a.Frame, Rows: a.Rows, Columns: a.Columns, Scores: map[string]float64{}}
+	for _, p := range a.Probabilities {
+		result.Scores[p.Class] = p.Value
+	}
+	for _, f := range a.Findings {
+		finding := ledger.Finding{
+			Frame: a.Frame, Class: f.Class.Name, Probability: f.Probability, Threshold: f.Class.Threshold,
+			Role: string(f.Class.Role), Contours: f.Contours,
+			Finding: ledger.Code(f.Class.Finding), Site: ledger.Code(f.Class.Site),
+		}
+		if f.Note != "" {
+			result.Note = f.Class.Name + ": " + f.Note
+		}
+		if f.Map.Width > 0 {
+			object, err := d.heatmap(ctx, a.Frame, f, picture)
+			if err != nil {
+				return err
+			}
+			finding.Heatmap = object.Instance.SOPInstanceUID
+			d.objects = append(d.objects, object)
+		}
+		result.Findings = append(result.Findings, finding)
+	}
+	d.frames = append(d.frames, result)
+	return nil
+}
+
+func (d *delivery) heatmap(ctx context.Context, frame int, f inference.Finding, picture *image.RGBA) (ledger.Object, error) {
+	o, err := d.builder.Heatmap(reports.Heatmap{
+		Source: d.source, Frame: frame, Pixels: picture,
+		Overlay: explain.Overlay(picture, f.Map, d.colours, d.opacity), Opacity: d.opacity,
+		Algorithm: d.algorithms[d.job.Model], Class: f.Class.Name, Probability: f.Probability,
+		At: d.job.InferredAt, Revision: d.job.Retries + 1,
+	})
+	if err != nil {
+		return ledger.Object{}, inference.Permanent(err)
+	}
+	entry, err := d.keeper.Keep(ctx, o)
+	if err != nil {
+		return ledger.Object{}, err
+	}
+	return ledger.Object{
+		Entry: entry, Instance: o.Header.SOPInstance, TransferSyntaxUID: o.TransferSyntaxUID, Purpose: "heatmap",
+		Model: d.job.Model, Source: d.job.Instance.SOPInstanceUID, Frame: frame,
+		Rank: ledger.RankHeatmap, Destinations: d.destinations(d.job.Route),
+	}, nil
+}
+
+// Finish implements inference.Delivery: results, objects and deliveries enter the ledger together.
+func (d *delivery) Finish(ctx context.Context, r inference.Result) error {
+	if r.NotAnalysed != "" && len(d.frames) == 0 {
+		if err := d.ledger.SkipJob(ctx, d.job.ID, r.NotAnalysed, d.now()); err != nil {
+			return err
+		}
+		d.log.Warn("instance not analysed", "sop_instance_uid", d.job.Instance.SOPInstanceUID, "model", d.job.Model, "why", r.NotAnalysed)
+		d.finished()
+		return nil
+	}
+	if last := len(d.frames) - 1; r.NotAnalysed != "" {
+		d.frames[last].Note = r.NotAnalysed
+	}
+	if err := d.ledger.FinishJob(ctx, d.job.ID, d.frames, d.objects, d.now()); err != nil {
+		return err
+	}
+	d.log.Info("instance analysed", "sop_instance_uid", d.job.Instance.SOPInstanceUID, "model", d.job.Model,
+		"frames", len(d.frames), "heatmaps", len(d.objects))
+	d.finished()
+	return nil
+}
+
+// Abort implements inference.Delivery: what is in the spool already has no row in the ledger, and is released.
+func (d *delivery) Abort() {
+	for _, o := range d.objects {
+		if err := d.keeper.spool.Release(o.Entry); err != nil {
+			d.log.Warn("entry not released", "entry", o.Entry, "err", err)
+		}
+	}
+}
