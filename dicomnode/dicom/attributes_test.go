@@ -134,12 +134,12 @@ func nest(e *encoder, depth int) {
 	e.Write(content)
 }
 
-// Hundreds of megabytes of values and items stay out of memory, and what comes after them is found.
+// Megabytes of values and a hundred thousand items stay out of memory, and what comes after them is found.
 func TestReadAttributes_bounded(t *testing.T) {
 	big := newEncoder(ExplicitVRLittleEndian, true)
 	big.text(SpecificCharacterSet, "CS", "ISO_IR 192")
-	big.head(0x00091010, "OB", 64<<20).Write(make([]byte, 64<<20))
-	items := make([]func(*encoder), 200_000)
+	big.head(0x00091010, "OB", 16<<20).Write(make([]byte, 16<<20))
+	items := make([]func(*encoder), 100_000)
 	for i := range items {
 		items[i] = func(*encoder) {}
 	}

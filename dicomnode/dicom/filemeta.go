@@ -12,8 +12,8 @@ import (
 
 // What endogate calls itself in the files it writes and the associations it makes (PS3.7 D.3.3.2).
 const (
-	ImplementationClassUID    UID = "2.25.147735434988143263086379472628021013885"
-	ImplementationVersionName     = "ENDOGATE_1" // at most 16 characters
+	ImplementationClassUID    UID    = "2.25.147735434988143263086379472628021013885"
+	ImplementationVersionName string = "ENDOGATE_1" // at most 16 characters
 )
 
 // Tags of the file meta information (PS3.10 table 7.1-1).

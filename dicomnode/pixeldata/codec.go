@@ -50,12 +50,24 @@ func (c codec) decode(ctx context.Context, data []byte) (*image.RGBA, error) {
 	case strings.HasPrefix(uid, "1.2.840.10008.1.2.4.9"):
 		return c.ffmpeg(ctx, data, "jpeg2000", "j2k_pipe")
 	case strings.HasPrefix(uid, "1.2.840.10008.1.2.4.20"):
-		// OpenJPEG 2.5 knows high throughput; ffmpeg's own decoder does so from version 6.1.
-		return c.ffmpeg(ctx, data, "libopenjpeg", "j2k_pipe")
+		return c.highThroughput(ctx, data)
 	case strings.HasPrefix(uid, "1.2.840.10008.1.2.4.11"):
 		return c.ffmpeg(ctx, data, "libjxl", "jpegxl_pipe")
 	}
 	return nil, fmt.Errorf("%w: no decoder for %s", ErrUnsupported, c.ts.Name)
+}
+
+// highThroughput decodes HTJ2K. ffmpeg's own decoder knows it from version 6.1; before that OpenJPEG 2.5 does it, but
+// ffmpeg takes only 8 bits a sample from there without mixing them up.
+func (c codec) highThroughput(ctx context.Context, data []byte) (*image.RGBA, error) {
+	s, err := inspect(data, c.ts)
+	if err != nil {
+		return nil, err
+	}
+	if s.precision <= 8 {
+		return c.ffmpeg(ctx, data, "libopenjpeg", "j2k_pipe")
+	}
+	return c.ffmpeg(ctx, data, "jpeg2000", "j2k_pipe")
 }
 
 // ffmpeg decodes a frame in a child process.
@@ -100,8 +112,10 @@ func (c codec) ffmpeg(ctx context.Context, data []byte, decoder, demuxer string)
 
 // toStored turns ffmpeg's 16-bit grey, in which the sample's top bit is bit 15, into stored values.
 func (s stream) toStored(raw []byte, px *pixels) error {
-	if s.precision == 0 { // JPEG XL: scaled to the whole range, by the Bits Stored of the instance
+	if s.precision == 0 && px.stored == px.allocated { // JPEG XL
 		s.precision = px.stored
+	} else if s.precision == 0 {
+		return fmt.Errorf("%w: JPEG XL with %d bits stored of %d", ErrUnsupported, px.stored, px.allocated)
 	} else if s.precision > px.allocated {
 		return fmt.Errorf("%w: samples of %d bits where %d are allocated", ErrCorrupt, s.precision, px.allocated)
 	}

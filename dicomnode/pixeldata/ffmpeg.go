@@ -42,7 +42,7 @@ func (j ffmpegJob) run(ctx context.Context, data []byte) ([]byte, error) {
 	limited, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	out, said := &limitedBuffer{limit: j.size + 1}, &limitedBuffer{limit: ffmpegWords}
-	cmd := exec.CommandContext(limited, program, j.arguments()...)
+	cmd := exec.CommandContext(limited, program, j.arguments(len(data))...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(data), out, said
 	cmd.Env = []string{"LC_ALL=C"}
 	cmd.WaitDelay = time.Second
@@ -54,36 +54,39 @@ func (j ffmpegJob) run(ctx context.Context, data []byte) ([]byte, error) {
 		return nil, fmt.Errorf("pixeldata: ffmpeg: %s: no frame within %v", j.syntax, timeout)
 	case errors.Is(err, exec.ErrNotFound), errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("%w: %s needs ffmpeg, which is not installed", ErrUnsupported, j.syntax)
-	case strings.Contains(said.String(), "Unknown decoder"), strings.Contains(said.String(), "Unknown input format"):
+	case strings.Contains(said.buffer.String(), "Unknown decoder"), strings.Contains(said.buffer.String(), "Unknown input format"):
 		return nil, fmt.Errorf("%w: %s needs an ffmpeg with the %s decoder", ErrUnsupported, j.syntax, j.decoder)
-	case err == nil && out.Len() == j.size:
-		return out.Bytes(), nil
+	case strings.Contains(said.buffer.String(), "unsupported marker 0xFF50"): // CAP: it is HTJ2K, and came out as garbage
+		return nil, fmt.Errorf("%w: %s of this kind needs ffmpeg 6.1 or later", ErrUnsupported, j.syntax)
+	case err == nil && out.buffer.Len() == j.size:
+		return out.buffer.Bytes(), nil
 	}
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) && !errors.Is(err, io.ErrShortWrite) {
 		return nil, fmt.Errorf("pixeldata: ffmpeg: %w", err)
 	}
-	return nil, fmt.Errorf("%w: %s: ffmpeg gave %d bytes of %d: %s", ErrCorrupt, j.syntax, out.Len(), j.size, said.lastLine())
+	return nil, fmt.Errorf("%w: %s: ffmpeg gave %d bytes of %d: %s", ErrCorrupt, j.syntax, out.buffer.Len(), j.size, said.lastLine())
 }
 
-func (j ffmpegJob) arguments() []string {
+// arguments give the demuxer the frame's length, so that it looks for no frame limits inside.
+func (j ffmpegJob) arguments(length int) []string {
 	return []string{
 		"-nostdin", "-hide_banner", "-loglevel", "error", "-xerror", "-max_alloc", strconv.Itoa(ffmpegMemory),
 		"-protocol_whitelist", "pipe", "-threads", "1", "-err_detect", "explode", "-max_pixels", strconv.Itoa(MaxPixels),
-		"-f", j.demuxer, "-c:v", j.decoder, "-i", "pipe:0",
+		"-f", j.demuxer, "-frame_size", strconv.Itoa(length), "-c:v", j.decoder, "-i", "pipe:0",
 		"-frames:v", "1", "-f", "rawvideo", "-pix_fmt", j.format, "pipe:1",
 	}
 }
 
-// limitedBuffer keeps limit bytes and refuses the rest.
+// limitedBuffer keeps limit bytes and refuses the rest. It hides the buffer's ReadFrom, which knows no limit.
 type limitedBuffer struct {
-	bytes.Buffer
-	limit int
+	buffer bytes.Buffer
+	limit  int
 }
 
 func (b *limitedBuffer) Write(p []byte) (int, error) {
-	n := min(len(p), b.limit-b.Len())
-	b.Buffer.Write(p[:n])
+	n := min(len(p), b.limit-b.buffer.Len())
+	b.buffer.Write(p[:n])
 	if n < len(p) {
 		return n, io.ErrShortWrite
 	}
@@ -91,7 +94,7 @@ func (b *limitedBuffer) Write(p []byte) (int, error) {
 }
 
 func (b *limitedBuffer) lastLine() string {
-	lines := strings.Split(strings.TrimSpace(b.String()), "\n")
+	lines := strings.Split(strings.TrimSpace(b.buffer.String()), "\n")
 	line := lines[len(lines)-1]
 	return line[:min(len(line), 200)]
 }

@@ -13,8 +13,9 @@ import (
 // maxTable bounds an offset table in bytes: a million frames.
 const maxTable = 8 << 20
 
-// fragments puts the fragments of encapsulated Pixel Data together to frames (PS3.5 A.4): by the Basic or Extended
-// Offset Table where it fits the fragments, else a frame begins where a codestream does.
+// fragments puts the fragments of encapsulated Pixel Data together to frames (PS3.5 A.4). A frame begins where a
+// codestream does: that holds whether the writer's offset table is right, wrong or missing. Where codestreams have no
+// telling first bytes the Basic or Extended Offset Table says, and without one each fragment is a frame, as in RLE.
 type fragments struct {
 	r      *dicom.Reader
 	single bool     // one frame: all fragments are its
@@ -23,7 +24,7 @@ type fragments struct {
 	limit  int64    // bytes of a frame
 	ahead  []byte   // a fragment that was read and belongs to the next frame
 	ended  bool
-	signed bool // the first fragment begins a codestream of a known kind, so every frame does
+	signed bool // the first frame begins with a signature, so every frame does
 }
 
 // newFragments reads the Basic Offset Table.
@@ -82,7 +83,10 @@ func (f *fragments) next() ([]byte, error) {
 		}
 		if frame == nil {
 			frame = fragment
-			f.signed = f.signed || begins == 0 && beginsCodestream(fragment)
+			if begins == 0 {
+				weak := bytes.HasPrefix(fragment, []byte(jpegXL)) && f.table != nil
+				f.signed = beginsCodestream(fragment) && !weak
+			}
 		} else {
 			frame = append(frame, fragment...)
 		}
@@ -123,29 +127,27 @@ func (f *fragments) isNew(offset uint64, fragment []byte) bool {
 	switch {
 	case f.single:
 		return false
-	case len(f.table) == 0:
-		return !f.signed || beginsCodestream(fragment)
-	case f.table[0] == offset:
-		return true
-	case f.table[0] < offset:
-		f.table = nil // the table points between fragments: it cannot be trusted
-		return !f.signed || beginsCodestream(fragment)
-	default:
+	case f.signed:
+		return beginsCodestream(fragment)
+	case len(f.table) > 0 && offset < f.table[0]:
 		return false
+	default:
+		return true
 	}
 }
+
+// jpegXL has two bytes only, which may stand anywhere: here an offset table goes first.
+const jpegXL = "\xff\x0a"
 
 // signatures are what a frame of each syntax begins with.
 var signatures = []string{
 	"\xff\xd8\xff",         // JPEG, JPEG-LS: SOI and a marker
 	"\xff\x4f\xff\x51",     // JPEG 2000, HTJ2K: SOC, SIZ
 	"\x00\x00\x00\x0cjP  ", // the same in a JP2 file, which should not be but is
-	"\xff\x0a",             // JPEG XL
+	jpegXL,                 //
 	"\x00\x00\x00\x0cJXL ", // JPEG XL in its container
 }
 
-// beginsCodestream is for Pixel Data without a table. Where nothing has a signature, as in RLE, each fragment
-// is a frame (PS3.5 A.4.2).
 func beginsCodestream(b []byte) bool {
 	for _, s := range signatures {
 		if bytes.HasPrefix(b, []byte(s)) {

@@ -19,6 +19,10 @@ func decodeJPEG(data []byte, px pixels) (*image.RGBA, error) {
 	if err := s.fits(px); err != nil {
 		return nil, err
 	}
+	if s.rows*s.columns > 512*len(data) {
+		// Every block of 8 x 8 takes a bit at least: memory is not spent on a header alone.
+		return nil, fmt.Errorf("%w: JPEG of %d bytes for %d x %d pixels", ErrCorrupt, len(data), s.columns, s.rows)
+	}
 	if s.precision != 8 {
 		return nil, fmt.Errorf("%w: JPEG with %d bits a sample", ErrUnsupported, s.precision)
 	}

@@ -30,8 +30,10 @@ type expectation struct {
 // where decoders round and enlarge chroma differently.
 func tolerance(file string) (sample int, mean float64) {
 	switch {
-	case slices.Contains([]string{"SC_rgb_dcmtk_+eb+cy+n1.dcm", "SC_rgb_dcmtk_+eb+cy+n2.dcm", "SC_rgb_dcmtk_+eb+cy+np.dcm",
-		"SC_rgb_dcmtk_+eb+cy+s2.dcm", "SC_rgb_jpeg_lossy_gdcm.dcm"}, file):
+	case slices.Contains([]string{
+		"SC_rgb_dcmtk_+eb+cy+n1.dcm", "SC_rgb_dcmtk_+eb+cy+n2.dcm", "SC_rgb_dcmtk_+eb+cy+np.dcm",
+		"SC_rgb_dcmtk_+eb+cy+s2.dcm", "SC_rgb_jpeg_lossy_gdcm.dcm",
+	}, file):
 		return 8, 1
 	default:
 		return 2, 0.5

@@ -1,0 +1,134 @@
+package pixeldata
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"endogate/dicomnode/dicom"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+const (
+	htj2k = "1.2.840.10008.1.2.4.201"
+	jxl   = "1.2.840.10008.1.2.4.110"
+)
+
+// codestream is a 64 x 48 picture of testdata/codestream.
+func codestream(t testing.TB, file string, syntax dicom.UID, samples, bits int) instance {
+	data, err := os.ReadFile(filepath.Join("testdata/codestream", file))
+	require.NoError(t, err)
+	in := instance{
+		syntax: syntax, rows: 48, columns: 64, samples: samples, photometric: "MONOCHROME2",
+		allocated: 16, stored: bits, high: bits - 1, fragments: [][]byte{{}, data},
+	}
+	if samples == 3 {
+		in.photometric, in.planar, in.allocated, in.stored, in.high = "RGB", "0", 8, 8, 7
+	}
+	return in
+}
+
+func TestFrames_highThroughputAndXL(t *testing.T) {
+	needFFmpeg(t)
+	for _, row := range []struct {
+		name string
+		in   instance
+		want func(x, y int) [3]int
+	}{
+		{"HTJ2K", codestream(t, "rgb.htj2k", htj2k, 3, 8), func(x, y int) [3]int { return [3]int{4 * x, 5 * y, x * y & 255} }},
+		{"JPEG XL", codestream(t, "rgb.jxl", jxl, 3, 8), func(x, y int) [3]int { return [3]int{4 * x, 5 * y, x * y & 255} }},
+		{"JPEG XL, grey of 16 bits", codestream(t, "gray16.jxl", jxl, 1, 16), func(x, y int) [3]int {
+			v := ((60*x+5*y)*16*255 + 65535/2) / 65535
+			return [3]int{v, v, v}
+		}},
+		{"HTJ2K, grey of 12 bits", codestream(t, "gray12.htj2k", htj2k, 1, 12), func(x, y int) [3]int {
+			v := ((60*x+5*y)*255 + 4095/2) / 4095
+			return [3]int{v, v, v}
+		}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			images, err := row.in.decode(t, Options{})
+			if err != nil && strings.Contains(err.Error(), "needs") {
+				require.ErrorIs(t, err, ErrUnsupported)
+				t.Skip(err)
+			}
+			require.NoError(t, err)
+			for y := range 48 {
+				for x := range 64 {
+					p, want := images[0].RGBAAt(x, y), row.want(x, y)
+					require.Equal(t, want, [3]int{int(p.R), int(p.G), int(p.B)}, "%d,%d", x, y)
+				}
+			}
+		})
+	}
+}
+
+// program writes a shell script that stands for an ffmpeg.
+func program(t testing.TB, script string) Options {
+	file := filepath.Join(t.TempDir(), "ffmpeg")
+	require.NoError(t, os.WriteFile(file, []byte("#!/bin/sh\n"+script), 0o755))
+	return Options{FFmpeg: file, Timeout: 20 * time.Second}
+}
+
+func TestFrames_ffmpegFails(t *testing.T) {
+	in := codestream(t, "rgb.htj2k", htj2k, 3, 8)
+	drain := "/bin/cat >/dev/null\n"
+	for _, row := range []struct {
+		name    string
+		options Options
+		want    error
+		says    string
+	}{
+		{"not installed", Options{FFmpeg: filepath.Join(t.TempDir(), "none")}, ErrUnsupported, "needs ffmpeg, which is not installed"},
+		{"without the decoder", program(t, drain+"echo \"Unknown decoder 'libopenjpeg'\" >&2; exit 1"), ErrUnsupported, "libopenjpeg decoder"},
+		{"exits 1", program(t, drain+"echo first >&2; echo 'no such thing' >&2; exit 1"), ErrCorrupt, "no such thing"},
+		{"too few pixels", program(t, drain+"echo pixels"), ErrCorrupt, "7 bytes of 9216"},
+		{"too many pixels", program(t, "/usr/bin/head -c 100000000 /dev/zero"), ErrCorrupt, "9217 bytes of 9216"},
+		{"garbage out of HTJ2K", program(t, drain+"/usr/bin/head -c 9216 /dev/zero; echo unsupported marker 0xFF50 >&2"), ErrUnsupported, "ffmpeg 6.1"},
+		{"never reads", program(t, "exit 1"), ErrCorrupt, "0 bytes"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			_, err := in.decode(t, row.options)
+			require.ErrorIs(t, err, row.want)
+			assert.Contains(t, err.Error(), row.says)
+		})
+	}
+}
+
+// A hanging ffmpeg is killed; that is the machine's fault, not the instance's.
+func TestFrames_ffmpegHangs(t *testing.T) {
+	in := codestream(t, "rgb.htj2k", htj2k, 3, 8)
+	o := program(t, "exec /bin/sleep 1000")
+	o.Timeout = 50 * time.Millisecond
+	_, err := in.decode(t, o)
+	require.Error(t, err)
+	assert.NotErrorIs(t, err, ErrCorrupt)
+	assert.NotErrorIs(t, err, ErrUnsupported)
+	assert.Contains(t, err.Error(), "no frame within 50ms")
+
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, err := range Frames(ctx, bytes.NewReader(in.bytes()), in.transferSyntax(), o) {
+		assert.ErrorIs(t, err, context.Canceled)
+	}
+}
+
+func TestInspect_refused(t *testing.T) {
+	ts, _ := dicom.LookupTransferSyntax(htj2k)
+	whole := codestream(t, "rgb.htj2k", htj2k, 3, 8).fragments[1]
+	for n := range 60 {
+		_, err := inspect(whole[:n], ts)
+		assert.ErrorIs(t, err, ErrCorrupt, "cut at %d", n)
+	}
+	in := codestream(t, "rgb.htj2k", htj2k, 3, 8)
+	in.columns = 65
+	_, err := in.decode(t, Options{FFmpeg: "/nonexistent"})
+	require.ErrorIs(t, err, ErrCorrupt)
+	assert.Contains(t, err.Error(), "64 x 48 pixels")
+}
