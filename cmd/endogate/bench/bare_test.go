@@ -51,7 +51,7 @@ func bare(t *testing.T, dir string) receiver {
 	})
 	return receiver{
 		name: bareName, durable: true, aeTitle: "BARE", addr: addr, pid: process.PID(),
-		received: func(dicom.UID) int {
+		received: func() int {
 			seen, _ := strconv.Atoi(lastLine(process.Log()))
 			return seen
 		},

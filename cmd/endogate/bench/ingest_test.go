@@ -59,15 +59,15 @@ type run struct {
 
 func measure(t *testing.T, r receiver, tpl template, count, associations int) run {
 	t.Helper()
-	study, objects := tpl.study(count)
-	before := r.received(study)
+	_, objects := tpl.study(count)
+	before := r.received()
 	stop := watchMemory(r.pid)
 	s, err := send(t.Context(), r, tpl, objects, associations)
 	memory := stop()
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.settle(t, study, before, count)
+	r.settle(t, before, count)
 	return run{s, memory}
 }
 

@@ -141,9 +141,9 @@ func (tpl template) request(o object) *dicomnode.StoreRequest {
 }
 
 // file writes one new instance as a Part 10 file, for senders that read files.
-func (tpl template) file(t *testing.T, dir string) (study dicom.UID, path string) {
+func (tpl template) file(t *testing.T, dir string) string {
 	t.Helper()
-	study, objects := tpl.study(1)
+	_, objects := tpl.study(1)
 	var b bytes.Buffer
 	err := dicom.WriteFileMeta(&b, dicom.FileMeta{
 		SOPClassUID: tpl.header.SOPClassUID, SOPInstanceUID: objects[0].uid, TransferSyntaxUID: tpl.transferSyntax,
@@ -153,9 +153,9 @@ func (tpl template) file(t *testing.T, dir string) (study dicom.UID, path string
 	}
 	b.Write(objects[0].head)
 	b.Write(objects[0].tail)
-	path = filepath.Join(dir, string(objects[0].uid)+".dcm")
+	path := filepath.Join(dir, string(objects[0].uid)+".dcm")
 	if err := os.WriteFile(path, b.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return study, path
+	return path
 }
