@@ -1,8 +1,10 @@
 package inference
 
 import (
+	"encoding/binary"
 	"fmt"
 	"image"
+	"math"
 )
 
 // Step is one step of preprocessing: exactly one of its fields is set.
@@ -87,13 +89,7 @@ func (v *view) row(y int) []uint8 {
 func (v *view) cropBorder(c CropBorder) {
 	rows, columns := make([]int, v.crop.Dy()), make([]int, v.crop.Dx())
 	for y := range rows {
-		row := v.row(v.crop.Min.Y + y)
-		for x := range columns {
-			if p := row[4*x : 4*x+3 : 4*x+3]; max(p[0], p[1], p[2]) > c.Threshold {
-				rows[y]++
-				columns[x]++
-			}
-		}
+		rows[y] = c.count(v.row(v.crop.Min.Y+y), columns)
 	}
 	top, bottom := extent(rows, c.MinFraction*float64(len(columns)))
 	left, right := extent(columns, c.MinFraction*float64(len(rows)))
@@ -101,6 +97,26 @@ func (v *view) cropBorder(c CropBorder) {
 		return
 	}
 	v.crop = image.Rect(left, top, right, bottom).Add(v.crop.Min)
+}
+
+// count adds one to columns for each bright pixel of a row of RGBA, and returns how many there are. It looks at the three
+// channels of a pixel at once and takes no branch: with one, it took longer than the resize.
+func (c CropBorder) count(row []uint8, columns []int) (bright int) {
+	const sevenBits, topBit = 0x7f7f7f, 0x808080
+	above := uint32(0x7f-c.Threshold&0x7f) * 0x010101 // carries into the top bit what is above the threshold's lower bits
+	low := uint32(0)                                  // top bits that suffice by themselves
+	if c.Threshold < 0x80 {
+		low = topBit
+	}
+	for x := range columns {
+		p := binary.LittleEndian.Uint32(row[4*x:])
+		carried := p&sevenBits + above
+		hits := (carried&p | (carried|p)&low) & topBit
+		one := int((hits + math.MaxInt32) >> 31)
+		columns[x] += one
+		bright += one
+	}
+	return bright
 }
 
 // extent returns the first index that has at least enough, and one past the last.

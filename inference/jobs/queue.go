@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"strconv"
 	"sync"
 	"time"
@@ -48,7 +49,9 @@ type Queue struct {
 	log      *slog.Logger
 	replicas int
 	maxStore int64
+	storeDir string
 	srv      *server.Server // nil with a server elsewhere
+	reviving sync.Mutex
 	nc       *nats.Conn
 	js       jetstream.JetStream
 
@@ -65,7 +68,11 @@ func Open(o Options) (*Queue, error) {
 		log:      cmp.Or(o.Log, slog.Default()),
 		replicas: max(o.Replicas, 1),
 		maxStore: cmp.Or(o.MaxStore, defaultMaxStore),
+		storeDir: o.StoreDir,
 		renewed:  make(chan struct{}),
+	}
+	if err := o.readable(); err != nil {
+		return nil, err
 	}
 	url, options := o.URL, o.connection(q.log)
 	if url == "" {
@@ -91,13 +98,29 @@ func (q *Queue) connect(url string, options []nats.Option) (err error) {
 	return err
 }
 
+// readable finds out now what the connection, tried again for ever, would only log.
+func (o Options) readable() error {
+	for _, path := range []string{o.CredentialsFile, o.CAFile, o.CertFile, o.KeyFile} {
+		if path == "" {
+			continue
+		}
+		file, err := os.Open(path)
+		if err != nil {
+			return fmt.Errorf("jobs: connect: %w", err)
+		}
+		file.Close()
+	}
+	return nil
+}
+
 func (o Options) connection(log *slog.Logger) []nats.Option {
 	options := []nats.Option{
 		nats.Name("endogate"),
 		nats.MaxReconnects(-1),
 		nats.RetryOnFailedConnect(true),
 		nats.ReconnectWait(time.Second),
-		nats.ReconnectBufSize(-1), // a call fails at once while there is no server, and is tried again by its caller
+		nats.IgnoreAuthErrorAbort(), // credentials may be put right while we run
+		nats.ReconnectBufSize(-1),   // a call fails at once while there is no server, and is tried again by its caller
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
 				log.Warn("lost the nats-server, reconnecting", "err", err)
@@ -177,6 +200,9 @@ func subjectOf(j Job) string { return subjectPrefix + token(j.Model) + "." + tok
 func (q *Queue) stream(ctx context.Context) (*jetstream.StreamInfo, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
+	if err := q.reviveJetStream(); err != nil {
+		return nil, err
+	}
 	s, err := q.js.Stream(ctx, Stream)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		s, err = q.js.CreateOrUpdateStream(ctx, q.streamConfig())

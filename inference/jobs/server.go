@@ -11,7 +11,10 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-const startTimeout = 10 * time.Second
+const (
+	startTimeout = 10 * time.Second
+	maxMemory    = 16 << 20 // the stream is on disk; memory is for nothing of ours
+)
 
 // startServer starts a nats-server that listens on no port and keeps its streams in dir.
 // A store that cannot be read is set aside: nothing lives only there.
@@ -41,8 +44,8 @@ func tryServer(dir string, maxStore int64, log *slog.Logger) (*server.Server, er
 		JetStream:          true,
 		StoreDir:           dir,
 		JetStreamMaxStore:  maxStore,
-		JetStreamMaxMemory: 16 << 20, // the stream is on disk; memory is for nothing of ours
-		NoSigs:             true,     // signals are the process's, not the server's
+		JetStreamMaxMemory: maxMemory,
+		NoSigs:             true, // signals are the process's, not the server's
 	})
 	if err != nil {
 		return nil, fmt.Errorf("jobs: embedded nats-server: %w", err)
@@ -70,6 +73,25 @@ func waitReady(srv *server.Server, fatal <-chan string) error {
 		}
 	}
 	return fmt.Errorf("not up within %s", startTimeout)
+}
+
+// reviveJetStream enables JetStream again where the server inside the process has given it up, as it does for good when
+// the disk is full.
+func (q *Queue) reviveJetStream() error {
+	if q.srv == nil || q.srv.JetStreamEnabled() {
+		return nil
+	}
+	q.reviving.Lock()
+	defer q.reviving.Unlock()
+	if q.srv.JetStreamEnabled() {
+		return nil
+	}
+	config := server.JetStreamConfig{StoreDir: q.storeDir, MaxStore: q.maxStore, MaxMemory: maxMemory}
+	if err := q.srv.EnableJetStream(&config); err != nil {
+		return fmt.Errorf("jobs: enable JetStream again: %w", err)
+	}
+	q.log.Info("job queue is up again", "store", q.storeDir)
+	return nil
 }
 
 func stopServer(srv *server.Server) {

@@ -1,0 +1,177 @@
+package jobs
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const patience = 30 * time.Second
+
+// eventually polls until holds; it fails the test when that takes too long.
+func eventually(t testing.TB, what string, holds func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(patience)
+	for !holds() {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: not within %s", what, patience)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+func openQueue(t testing.TB, o Options) *Queue {
+	t.Helper()
+	if o.Log == nil {
+		o.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
+	}
+	if o.URL == "" && o.StoreDir == "" {
+		o.StoreDir = t.TempDir()
+	}
+	q, err := Open(o)
+	require.NoError(t, err)
+	t.Cleanup(q.Close)
+	return q
+}
+
+// start runs a loop until the test ends, or until the function it returns is called.
+func start(t testing.TB, run func(ctx context.Context) error) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- run(ctx) }()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		assert.NoError(t, <-done)
+	})
+	t.Cleanup(stop)
+	return stop
+}
+
+// book is a ledger of the test: jobs are open until they are done or parked.
+type book struct {
+	mu     sync.Mutex
+	open   map[string]Job
+	runs   map[string]int
+	parked map[string]string
+	wake   chan struct{}
+}
+
+func newBook(jobs ...Job) *book {
+	b := &book{open: map[string]Job{}, runs: map[string]int{}, parked: map[string]string{}, wake: make(chan struct{}, 1)}
+	for _, j := range jobs {
+		b.open[j.ID] = j
+	}
+	return b
+}
+
+func (b *book) add(j Job) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.open[j.ID] = j
+	select {
+	case b.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (b *book) list(_ context.Context, after string, limit int) ([]Job, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var list []Job
+	for _, id := range slices.Sorted(maps.Keys(b.open)) {
+		if id > after && len(list) < limit {
+			list = append(list, b.open[id])
+		}
+	}
+	return list, nil
+}
+
+func (b *book) do(_ context.Context, j Job) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.runs[j.ID]++
+	delete(b.open, j.ID)
+	return nil
+}
+
+func (b *book) park(_ context.Context, j Job, reason string) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.parked[j.ID] = reason
+	delete(b.open, j.ID)
+	return nil
+}
+
+func (b *book) count() (open, parked int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.open), len(b.parked)
+}
+
+func (b *book) reasonOf(id string) string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.parked[id]
+}
+
+func (b *book) runsOf(id string) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.runs[id]
+}
+
+func (b *book) finished() bool { open, _ := b.count(); return open == 0 }
+
+func (b *book) consumer(slots int) Consumer {
+	return Consumer{Model: "demo", Slots: slots, Do: b.do, Park: b.park, AckWait: 2 * time.Second, Drain: patience}
+}
+
+func messages(t testing.TB, q *Queue) int {
+	t.Helper()
+	info, err := q.stream(t.Context())
+	require.NoError(t, err)
+	s, err := q.js.Stream(t.Context(), info.Config.Name)
+	require.NoError(t, err)
+	return int(s.CachedInfo().State.Msgs)
+}
+
+func jobList(n int) []Job {
+	list := make([]Job, n)
+	for i := range list {
+		list[i] = testJob(i)
+	}
+	return list
+}
+
+// external starts a server of its own on a loopback port.
+// selfSigned writes a certificate for 127.0.0.1 that signs itself, for server and client.
+// lines is a log that may be read while it is written.
+type lines struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}

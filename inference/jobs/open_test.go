@@ -1,0 +1,250 @@
+package jobs
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"log/slog"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestOpen_storeSurvivesRestart(t *testing.T) {
+	dir := t.TempDir()
+	q, err := Open(Options{StoreDir: dir, Log: slog.New(slog.DiscardHandler)})
+	require.NoError(t, err)
+	for _, j := range jobList(3) {
+		require.NoError(t, q.Publish(t.Context(), j))
+	}
+	q.Close()
+
+	q = openQueue(t, Options{StoreDir: dir})
+	assert.Equal(t, 3, messages(t, q))
+	b := newBook(jobList(3)...)
+	start(t, func(ctx context.Context) error { return q.Work(ctx, b.consumer(2)) })
+	eventually(t, "all done", b.finished)
+}
+
+func TestOpen_brokenStoreIsSetAside(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "nats")
+	require.NoError(t, os.MkdirAll(dir, 0o700))
+	// A file stands where the store's folder has to be: the server cannot come up.
+	require.NoError(t, os.WriteFile(filepath.Join(dir, server.JetStreamStoreDir), []byte("x"), 0o600))
+	var log lines
+	q := openQueue(t, Options{StoreDir: dir, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	b := newBook(jobList(3)...)
+	start(t, func(ctx context.Context) error { return q.Feed(ctx, Feed{Open: b.list}) })
+	start(t, func(ctx context.Context) error { return q.Work(ctx, b.consumer(1)) })
+	eventually(t, "all done", b.finished)
+	assert.Contains(t, log.String(), "job store is unreadable")
+	assert.DirExists(t, dir+".unreadable")
+}
+
+func TestOpen_garbageInTheStore(t *testing.T) {
+	dir := t.TempDir()
+	q, err := Open(Options{StoreDir: dir, Log: slog.New(slog.DiscardHandler)})
+	require.NoError(t, err)
+	for _, j := range jobList(3) {
+		require.NoError(t, q.Publish(t.Context(), j))
+	}
+	q.Close()
+	var spoilt int
+	require.NoError(t, filepath.WalkDir(dir, func(path string, entry os.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		spoilt++
+		return os.WriteFile(path, []byte("not what was here"), 0o600)
+	}))
+	require.NotZero(t, spoilt)
+
+	q = openQueue(t, Options{StoreDir: dir})
+	b := newBook(jobList(5)...)
+	start(t, func(ctx context.Context) error { return q.Feed(ctx, Feed{Open: b.list}) })
+	start(t, func(ctx context.Context) error { return q.Work(ctx, b.consumer(1)) })
+	eventually(t, "all done", b.finished)
+}
+
+func TestOpen_noStore(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
+	_, err := Open(Options{StoreDir: filepath.Join(file, "nats"), Log: slog.New(slog.DiscardHandler)})
+	require.Error(t, err)
+}
+
+func TestOpen_listensOnNoPort(t *testing.T) {
+	q := openQueue(t, Options{})
+	assert.Nil(t, q.srv.Addr())
+}
+
+func external(t testing.TB, dir string, port int) *server.Server {
+	t.Helper()
+	srv, err := server.NewServer(&server.Options{
+		Host: "127.0.0.1", Port: port, JetStream: true, StoreDir: dir, NoSigs: true, NoLog: true,
+		JetStreamMaxStore: 4 << 30, JetStreamMaxMemory: 16 << 20,
+	})
+	require.NoError(t, err)
+	go srv.Start()
+	require.True(t, srv.ReadyForConnections(patience))
+	return srv
+}
+
+func TestQueue_externalServerRestarted(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		keepData bool
+	}{{"with its store", true}, {"without its store", false}} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := t.TempDir()
+			srv := external(t, dir, server.RANDOM_PORT)
+			port := srv.Addr().(*net.TCPAddr).Port
+			q := openQueue(t, Options{URL: srv.ClientURL()})
+			b := newBook(jobList(40)...)
+			half, restarted := make(chan struct{}), make(chan struct{})
+			var once sync.Once
+			c := b.consumer(1)
+			c.Do = func(ctx context.Context, j Job) error {
+				if err := b.do(ctx, j); err != nil {
+					return err
+				}
+				if len(b.runs) == 20 { // a job whose ack was lost comes again
+					once.Do(func() { close(half); <-restarted })
+				}
+				return nil
+			}
+			start(t, func(ctx context.Context) error { return q.Feed(ctx, Feed{Open: b.list, Every: 100 * time.Millisecond}) })
+			start(t, func(ctx context.Context) error { return q.Work(ctx, c) })
+			<-half
+			stopServer(srv)
+			if !tt.keepData {
+				dir = t.TempDir()
+			}
+			srv = external(t, dir, port)
+			t.Cleanup(func() { stopServer(srv) })
+			close(restarted)
+			eventually(t, "all done", b.finished)
+			eventually(t, "queue empty", func() bool { return q.nc.IsConnected() && messages(t, q) == 0 })
+		})
+	}
+}
+
+func TestOpen_externalServerNotUpYet(t *testing.T) {
+	srv := external(t, t.TempDir(), server.RANDOM_PORT)
+	port := srv.Addr().(*net.TCPAddr).Port
+	url := srv.ClientURL()
+	stopServer(srv)
+
+	q := openQueue(t, Options{URL: url})
+	require.Error(t, q.Publish(t.Context(), testJob(1)))
+	_, err := q.Lag(t.Context(), "demo")
+	require.Error(t, err)
+	b := newBook(testJob(1))
+	start(t, func(ctx context.Context) error { return q.Feed(ctx, Feed{Open: b.list}) })
+	start(t, func(ctx context.Context) error { return q.Work(ctx, b.consumer(1)) })
+	srv = external(t, t.TempDir(), port)
+	t.Cleanup(func() { stopServer(srv) })
+	eventually(t, "done", b.finished)
+}
+
+func TestOpen_wrongOptions(t *testing.T) {
+	_, err := Open(Options{URL: "nats://127.0.0.1:1", CAFile: "missing.pem", Log: slog.New(slog.DiscardHandler)})
+	require.ErrorContains(t, err, "missing.pem")
+	_, err = Open(Options{URL: "nats://127.0.0.1:1", CertFile: "missing.pem", KeyFile: "missing.key", Log: slog.New(slog.DiscardHandler)})
+	require.ErrorContains(t, err, "missing.pem")
+	_, err = Open(Options{URL: "nats://127.0.0.1:1", CredentialsFile: "missing.creds", Log: slog.New(slog.DiscardHandler)})
+	require.ErrorContains(t, err, "missing.creds")
+	text := filepath.Join(t.TempDir(), "not.pem")
+	require.NoError(t, os.WriteFile(text, []byte("x"), 0o600))
+	_, err = Open(Options{URL: "nats://127.0.0.1:1", CAFile: text, Log: slog.New(slog.DiscardHandler)})
+	require.Error(t, err)
+}
+
+func TestQueue_comesBackWhenTheDiskWasFull(t *testing.T) {
+	// With no space left the server shuts JetStream down and leaves it so.
+	q := openQueue(t, Options{})
+	b := newBook(jobList(20)...)
+	c := b.consumer(1)
+	var once sync.Once
+	c.Do = func(ctx context.Context, j Job) error {
+		if len(b.runs) == 10 {
+			once.Do(func() { assert.NoError(t, q.srv.ShutdownJetStream()) })
+		}
+		return b.do(ctx, j)
+	}
+	start(t, func(ctx context.Context) error { return q.Feed(ctx, Feed{Open: b.list, Every: 100 * time.Millisecond}) })
+	start(t, func(ctx context.Context) error { return q.Work(ctx, c) })
+	eventually(t, "all done", b.finished)
+	eventually(t, "queue empty", func() bool { return messages(t, q) == 0 })
+}
+
+func TestQueue_serverWithTLS(t *testing.T) {
+	dir := t.TempDir()
+	certFile, keyFile := selfSigned(t, dir)
+	pair, err := tls.LoadX509KeyPair(certFile, keyFile)
+	require.NoError(t, err)
+	pool := x509.NewCertPool()
+	text, err := os.ReadFile(certFile)
+	require.NoError(t, err)
+	require.True(t, pool.AppendCertsFromPEM(text))
+	srv, err := server.NewServer(&server.Options{
+		Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: dir, NoSigs: true, NoLog: true,
+		TLS: true, TLSVerify: true, TLSTimeout: 10,
+		TLSConfig: &tls.Config{Certificates: []tls.Certificate{pair}, ClientCAs: pool, ClientAuth: tls.RequireAndVerifyClientCert, MinVersion: tls.VersionTLS12},
+	})
+	require.NoError(t, err)
+	go srv.Start()
+	require.True(t, srv.ReadyForConnections(patience))
+	t.Cleanup(func() { stopServer(srv) })
+
+	url := fmt.Sprintf("tls://127.0.0.1:%d", srv.Addr().(*net.TCPAddr).Port)
+	q := openQueue(t, Options{URL: url, CAFile: certFile, CertFile: certFile, KeyFile: keyFile})
+	require.NoError(t, q.Publish(t.Context(), testJob(1)))
+	stranger := openQueue(t, Options{URL: url, CAFile: certFile})
+	require.Error(t, stranger.Publish(t.Context(), testJob(2)))
+}
+
+func selfSigned(t *testing.T, dir string) (certFile, keyFile string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
+		KeyUsage:    x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	require.NoError(t, err)
+	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
+	require.NoError(t, err)
+	certFile, keyFile = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	require.NoError(t, os.WriteFile(certFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600))
+	require.NoError(t, os.WriteFile(keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}), 0o600))
+	return certFile, keyFile
+}
+
+func TestQueue_twoProcessesShareTheWork(t *testing.T) {
+	srv := external(t, t.TempDir(), server.RANDOM_PORT)
+	t.Cleanup(func() { stopServer(srv) })
+	b := newBook(jobList(100)...)
+	for range 2 {
+		q := openQueue(t, Options{URL: srv.ClientURL()})
+		start(t, func(ctx context.Context) error { return q.Feed(ctx, Feed{Open: b.list, Every: 50 * time.Millisecond}) })
+		start(t, func(ctx context.Context) error { return q.Work(ctx, b.consumer(2)) })
+	}
+	eventually(t, "all done", b.finished)
+}
