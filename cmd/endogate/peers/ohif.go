@@ -19,8 +19,8 @@ import (
 
 // A viewer on software rendering and a busy machine is slow; these bound what is waited for.
 const (
-	ohifLimit = 3 * time.Minute // for the whole visit
-	ohifStep  = time.Minute     // for one change of the page
+	ohifLimit = 6 * time.Minute // for the whole visit
+	ohifStep  = 2 * time.Minute // for one change of the page
 )
 
 // OHIFScreenshot opens a study of Orthanc's in the OHIF viewer and returns a PNG of the page that shows

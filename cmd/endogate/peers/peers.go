@@ -9,6 +9,7 @@ package peers
 
 import (
 	"errors"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -50,15 +51,21 @@ func lacking(t testing.TB, what string) {
 	t.Skipf("not installed: %s; make setup-test brings it", what)
 }
 
-// FreePort returns a loopback TCP port that nobody listened on a moment ago.
+// FreePort returns a loopback TCP port that nobody listened on a moment ago. It lies below the ports that the
+// kernel gives to clients (32768 up by default): a client that tries again and again to reach a peer that is down
+// could otherwise be given that very port, and the peer could not come back.
 func FreePort(t testing.TB) int {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatalf("peers: free port: %v", err)
+	for range 100 {
+		ln, err := net.Listen("tcp", loopback(16384+rand.IntN(16384)))
+		if err != nil {
+			continue // taken
+		}
+		defer ln.Close()
+		return ln.Addr().(*net.TCPAddr).Port
 	}
-	defer ln.Close()
-	return ln.Addr().(*net.TCPAddr).Port
+	t.Fatal("peers: free port: none of 100 was")
+	return 0
 }
 
 // Root returns the root folder of the module, found from the working folder upwards.

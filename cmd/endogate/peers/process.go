@@ -82,7 +82,7 @@ func (p *Process) Log() string {
 // waitListening waits until addr accepts connections and fails the test when the process ends first.
 func (p *Process) waitListening(t testing.TB, addr string) {
 	t.Helper()
-	Wait(t, 30*time.Second, filepath.Base(p.cmd.Path)+" to listen", func() bool {
+	Wait(t, time.Minute, filepath.Base(p.cmd.Path)+" to listen", func() bool {
 		if p.Exited() {
 			t.Fatalf("peers: %s ended at its start:\n%s", filepath.Base(p.cmd.Path), tail(p.Log()))
 		}
