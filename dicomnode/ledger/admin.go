@@ -22,8 +22,13 @@ func (l *Ledger) Outbox(ctx context.Context, f OutboxFilter) (page []Delivery, t
 	if f.Destination != "" {
 		conditions, args = append(conditions, "d.destination = ?"), append(args, f.Destination)
 	}
-	if f.State != "" {
-		conditions, args = append(conditions, "d.state = ?"), append(args, f.State)
+	switch f.State {
+	case "":
+	case StatePending, StateParked, StateDone, StateDiscarded:
+		// As a literal, so that the index of that state serves.
+		conditions = append(conditions, fmt.Sprintf("d.state = '%s'", f.State))
+	default:
+		return nil, 0, fmt.Errorf("ledger: outbox: state %q: not one of pending, parked, done, discarded", f.State)
 	}
 	where := ""
 	if len(conditions) > 0 {

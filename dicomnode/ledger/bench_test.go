@@ -77,22 +77,26 @@ func BenchmarkDelivered(b *testing.B) {
 	}
 }
 
-// BenchmarkDueDeliveries looks for work behind 50,000 deliveries that wait for a dead peer.
+// BenchmarkDueDeliveries looks for work among 50,000 deliveries that are due, or that all wait.
 func BenchmarkDueDeliveries(b *testing.B) {
 	l := openLedger(b)
 	for n := 1; n <= 50_000; n += 1000 {
 		var batch []Receipt
 		for i := n; i < n+1000; i++ {
 			r := benchReceipt(i)
-			r.At = at(1_000_000)
+			r.At = at(0)
 			batch = append(batch, r)
 		}
 		receive(b, l, batch...)
 	}
-	for b.Loop() {
-		ds, err := l.DueDeliveries(b.Context(), "archive", at(1), 10)
-		require.NoError(b, err)
-		require.Empty(b, ds)
+	for name, now := range map[string]int{"due": 1, "waiting": -1} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				ds, err := l.DueDeliveries(b.Context(), "archive", at(now), 10)
+				require.NoError(b, err)
+				require.Equal(b, now > 0, len(ds) == 10)
+			}
+		})
 	}
 }
 

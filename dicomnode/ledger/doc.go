@@ -21,14 +21,14 @@
 //
 //	instance   queued ──► analysed        every job done
 //	           queued ──► failed          a job parked or discarded, none open
-//	           not-analysed               Receipt.Skip
+//	           not-analysed               every job skipped
 //	           conflict                   same SOP Instance UID as another, other bytes
 //
 //	job        open ──FinishJob──► done
 //	           open ──ParkJob──► parked ──RetryJob──► open
 //	                             parked ──FinishJob──► done       a worker that was thought lost
 //	                             parked ──DiscardJob──► discarded
-//	           skipped                    counts in the exam, was never to be done
+//	           open ──SkipJob──► skipped  also at once, with Receipt.Skip: no use in trying
 //
 //	exam       open ──FinishReport──► reported ──arrival, result──► open
 //	           open ──ParkExam──► parked ──RetryExam, arrival, result──► open

@@ -128,7 +128,7 @@ func TestLifecycle(t *testing.T) {
 
 	jobs, err := l.OpenJobs(ctx, "", 10)
 	require.NoError(t, err)
-	require.Equal(t, []Job{{ID: "entry001.demo", Entry: "entry001", Model: "demo", Instance: r.Header.SOPInstance, State: StateOpen}}, jobs)
+	require.Equal(t, []Job{{ID: "entry001.demo", Entry: "entry001", Model: "demo", Instance: r.Header.SOPInstance, Route: "endoscopy", State: StateOpen}}, jobs)
 	j, err := l.StartJob(ctx, jobs[0].ID, at(2))
 	require.NoError(t, err)
 	require.Equal(t, 1, j.Attempts)

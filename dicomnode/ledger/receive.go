@@ -98,8 +98,10 @@ type known struct {
 	entry   string // the duplicate's
 }
 
+const lookUpInstances = "SELECT entry, study, digest, state FROM instance WHERE sop_instance_uid = ?"
+
 func (b *batch) lookUp(r Receipt) (known, error) {
-	rows, err := b.rows("SELECT entry, study, digest, state FROM instance WHERE sop_instance_uid = ?", r.Header.SOPInstanceUID)
+	rows, err := b.rows(lookUpInstances, r.Header.SOPInstanceUID)
 	if err != nil {
 		return known{}, err
 	}

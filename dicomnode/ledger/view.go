@@ -41,7 +41,7 @@ type Study struct {
 	StudyDate, StudyTime   string // DA and TM as received
 	StudyDescription       string
 	FirstAt, LastAt        time.Time // instances received
-	Modality               string // of one of its instances
+	Modality               string    // of one of its instances
 	Instances, Conflicts   int
 	Frames                 int // of the instances received
 	Findings               int // at or above threshold, of role finding

@@ -217,6 +217,7 @@ func TestOpen_faultWhileRewriting(t *testing.T) {
 	dir := t.TempDir()
 	s, err := Open(dir, Options{})
 	require.NoError(t, err)
+	s.o.SegmentSize = 8000
 	e := mustPut(t, s, randomBytes(100))
 	crash(t, s)
 	for _, step := range []string{"recover:written"} {

@@ -53,6 +53,18 @@ func (im image) write(t require.TestingT, dir string) {
 	}
 }
 
+// quickDir returns a folder where a sync costs nothing, for tests that open a spool a thousand
+// times and do not lose power.
+func quickDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "spool")
+	if err != nil {
+		return t.TempDir() // not on every system
+	}
+	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
+	return dir
+}
+
 // requireWhole checks that what s shows is exactly want, byte for byte.
 func requireWhole(t require.TestingT, s *Spool, want ...Entry) {
 	var got []Entry
@@ -80,7 +92,7 @@ func TestRecover_tornTail(t *testing.T) {
 	whole := takeImage(t, dir)
 	name := filepath.Join("log", segmentName(1))
 
-	torn := filepath.Join(t.TempDir(), "torn")
+	torn := filepath.Join(quickDir(t), "torn")
 	for _, tear := range []struct {
 		name string
 		do   func(b []byte, at int64) []byte
@@ -223,10 +235,10 @@ func TestRecover_largeFileGone(t *testing.T) {
 
 // TestModel runs the spool beside a map.
 func TestModel(t *testing.T) {
+	base := quickDir(t)
 	rapid.Check(t, func(t *rapid.T) {
-		dir, err := os.MkdirTemp("", "spool")
+		dir, err := os.MkdirTemp(base, "")
 		require.NoError(t, err)
-		defer func() { require.NoError(t, os.RemoveAll(dir)) }()
 		m := &model{dir: dir, data: map[string][]byte{}}
 		m.open(t)
 		defer func() { require.NoError(t, m.s.Close()) }()

@@ -1,0 +1,259 @@
+package ledger
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+var deliverySteps = map[string]func(l *Ledger, ctx context.Context) error{
+	"deliver": func(l *Ledger, ctx context.Context) error { return l.Delivered(ctx, 1, "entry001", 0xB007, at(10)) },
+	"defer": func(l *Ledger, ctx context.Context) error {
+		return l.Defer(ctx, 1, at(60), "A700", "peer is full", at(11))
+	},
+	"park":    func(l *Ledger, ctx context.Context) error { return l.Park(ctx, 1, "0122", "SOP class refused", at(12)) },
+	"unpark":  func(l *Ledger, ctx context.Context) error { return l.Unpark(ctx, 1, at(13)) },
+	"discard": func(l *Ledger, ctx context.Context) error { return l.Discard(ctx, 1, at(14)) },
+}
+
+func TestDelivery_states(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		before  []string
+		step    string
+		want    State
+		err     error
+		changes bool
+	}{
+		{"pending", nil, "deliver", StateDone, nil, true},
+		{"pending", nil, "defer", StatePending, nil, true},
+		{"pending", nil, "park", StateParked, nil, true},
+		{"pending", nil, "unpark", StatePending, nil, false},
+		{"pending", nil, "discard", StateDiscarded, nil, true},
+		{"done", []string{"deliver"}, "deliver", StateDone, nil, false},
+		{"done", []string{"deliver"}, "defer", StateDone, nil, false},
+		{"done", []string{"deliver"}, "park", StateDone, nil, false},
+		{"done", []string{"deliver"}, "unpark", StateDone, ErrState, false},
+		{"done", []string{"deliver"}, "discard", StateDone, ErrState, false},
+		{"parked", []string{"park"}, "deliver", StateDone, nil, true},
+		{"parked", []string{"park"}, "defer", StateParked, nil, false},
+		{"parked", []string{"park"}, "park", StateParked, nil, false},
+		{"parked", []string{"park"}, "unpark", StatePending, nil, true},
+		{"parked", []string{"park"}, "discard", StateDiscarded, nil, true},
+		{"discarded", []string{"discard"}, "deliver", StateDone, nil, true},
+		{"discarded", []string{"discard"}, "defer", StateDiscarded, nil, false},
+		{"discarded", []string{"discard"}, "park", StateDiscarded, nil, false},
+		{"discarded", []string{"discard"}, "unpark", StateDiscarded, ErrState, false},
+		{"discarded", []string{"discard"}, "discard", StateDiscarded, nil, false},
+	} {
+		t.Run(c.name+"/"+c.step, func(t *testing.T) {
+			l := openLedger(t)
+			r := receipt(1)
+			r.Forward = []string{"pacs"}
+			receive(t, l, r)
+			for _, step := range c.before {
+				require.NoError(t, deliverySteps[step](l, t.Context()))
+			}
+			before := study(t, l)
+			require.ErrorIs(t, deliverySteps[c.step](l, t.Context()), c.err)
+			after := study(t, l)
+			require.Equal(t, c.want, after.Deliveries[0].State)
+			require.Equal(t, c.changes, !equal(before, after))
+			requireTally(t, l)
+		})
+	}
+}
+
+func TestDelivery_unknown(t *testing.T) {
+	l := openLedger(t)
+	for name, step := range deliverySteps {
+		require.ErrorIs(t, step(l, t.Context()), ErrNotFound, name)
+	}
+}
+
+func TestDueDeliveries_order(t *testing.T) {
+	l := openLedger(t)
+	ctx := t.Context()
+	kos, sr, heatmap := object(1, "pacs", "dead"), object(2, "pacs", "dead"), object(3, "pacs", "dead")
+	kos.Rank, kos.Purpose = RankKOS, "kos"
+	sr.Rank, sr.Purpose = RankSR, "sr"
+	for n := 1; n <= 2; n++ {
+		r := receipt(n)
+		r.Forward = []string{"pacs"}
+		receive(t, l, r)
+	}
+	require.NoError(t, l.FinishJob(ctx, job1, nil, []Object{kos, sr, heatmap}, at(3)))
+	due, err := l.DueDeliveries(ctx, "pacs", at(3), 10)
+	require.NoError(t, err)
+	require.Equal(t, []string{"source", "source", "heatmap", "sr", "kos"}, purposes(due))
+	require.Equal(t, []string{"entry001", "entry002"}, []string{due[0].Entry, due[1].Entry})
+	due, err = l.DueDeliveries(ctx, "pacs", at(3), 3)
+	require.NoError(t, err)
+	require.Len(t, due, 3)
+	due, err = l.DueDeliveries(ctx, "pacs", at(1), 10)
+	require.NoError(t, err)
+	require.Len(t, due, 1, "what was made later is not due yet")
+
+	dead, err := l.DueDeliveries(ctx, "dead", at(3), 10)
+	require.NoError(t, err)
+	for _, d := range dead {
+		require.NoError(t, l.Park(ctx, d.ID, "", "nobody answers", at(4)))
+	}
+	due, err = l.DueDeliveries(ctx, "pacs", at(3), 10)
+	require.NoError(t, err)
+	require.Len(t, due, 5, "a dead destination holds up no other")
+	_, ok, err := l.NextDelivery(ctx, "dead")
+	require.NoError(t, err)
+	require.False(t, ok)
+}
+
+func TestDefer_countsInOneEvent(t *testing.T) {
+	l := openLedger(t)
+	ctx := t.Context()
+	r := receipt(1)
+	r.Forward = []string{"pacs"}
+	receive(t, l, r)
+	for n := range 1000 {
+		require.NoError(t, l.Defer(ctx, 1, at(100+n), "", "nobody answers", at(n)))
+	}
+	require.NoError(t, l.Defer(ctx, 1, at(2000), "A700", "peer is full", at(1500)))
+	next, ok, err := l.NextDelivery(ctx, "pacs")
+	require.NoError(t, err)
+	require.True(t, ok)
+	require.Equal(t, at(2000), next)
+	due, err := l.DueDeliveries(ctx, "pacs", at(1999), 10)
+	require.NoError(t, err)
+	require.Empty(t, due)
+
+	d := study(t, l)
+	require.Equal(t, []string{"received", "queued", "deferred x1000", "deferred"}, steps(d, "1.2.3.1"))
+	e := d.Events[2]
+	require.Equal(t, at(0), e.At)
+	require.Equal(t, at(999), e.LastAt)
+	require.Equal(t, "nobody answers", e.Detail)
+	require.Equal(t, "pacs", e.Destination)
+	require.Equal(t, "A700", d.Events[3].Status)
+	require.Equal(t, 1001, d.Deliveries[0].Attempts)
+	require.Equal(t, "peer is full", d.Deliveries[0].Reason)
+}
+
+func TestDelivered_byTheAlternate(t *testing.T) {
+	l := openLedger(t)
+	ctx := t.Context()
+	receive(t, l, receipt(1))
+	o, twin := object(1, "pacs"), object(2)
+	o.Alternate = &twin
+	require.NoError(t, l.FinishJob(ctx, job1, nil, []Object{o}, at(2)))
+	before, err := l.Releasable(ctx, at(100), 10)
+	require.NoError(t, err)
+	require.Empty(t, before, "the alternate may still be sent")
+	require.NoError(t, l.Delivered(ctx, 1, twin.Entry, 0, at(3)))
+	d := study(t, l)
+	require.Equal(t, twin.Entry, d.Deliveries[0].Used)
+	require.Equal(t, "0000", d.Deliveries[0].Status)
+	require.Len(t, d.Objects, 2)
+	require.Equal(t, o.Instance.SOPInstanceUID, d.Objects[1].TwinOf)
+	require.Equal(t, []string{"pacs"}, d.Objects[0].Destinations)
+	require.Equal(t, StateDone, d.Objects[0].State)
+	ids, err := l.Releasable(ctx, at(100), 10)
+	require.NoError(t, err)
+	require.Equal(t, []string{o.Entry, twin.Entry}, ids)
+}
+
+func TestReleasable(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		steps []string // of the job, then of the delivery
+		want  bool
+	}{
+		{"job open", []string{"deliver"}, false},
+		{"delivery pending", []string{"finish", "report"}, false},
+		{"delivery parked", []string{"finish", "report", "park delivery"}, false},
+		{"exam not reported", []string{"finish", "deliver"}, false},
+		{"all ended", []string{"finish", "report", "deliver"}, true},
+		{"delivery discarded", []string{"finish", "report", "discard delivery"}, true},
+		{"job parked", []string{"park", "report", "deliver"}, false},
+		{"job discarded", []string{"park", "discard", "report", "deliver"}, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			l := openLedger(t)
+			ctx := t.Context()
+			r := receipt(1)
+			r.Forward = []string{"pacs"}
+			receive(t, l, r)
+			do := map[string]func() error{
+				"finish":  func() error { return l.FinishJob(ctx, job1, frames(), nil, at(2)) },
+				"park":    func() error { return l.ParkJob(ctx, job1, "no", at(2)) },
+				"discard": func() error { return l.DiscardJob(ctx, job1, at(2)) },
+				"report": func() error {
+					exams, err := l.DueExams(ctx, at(100), time.Second, time.Hour)
+					require.NoError(t, err)
+					require.Len(t, exams, 1)
+					return l.FinishReport(ctx, exams[0], nil, at(100))
+				},
+				"deliver":          func() error { return l.Delivered(ctx, 1, "entry001", 0, at(3)) },
+				"park delivery":    func() error { return l.Park(ctx, 1, "", "no", at(3)) },
+				"discard delivery": func() error { return l.Discard(ctx, 1, at(3)) },
+			}
+			for _, step := range c.steps {
+				require.NoError(t, do[step]())
+			}
+			ids, err := l.Releasable(ctx, at(1), 10)
+			require.NoError(t, err)
+			require.Empty(t, ids, "not old enough")
+			ids, err = l.Releasable(ctx, at(2), 10)
+			require.NoError(t, err)
+			require.Equal(t, c.want, len(ids) == 1)
+		})
+	}
+}
+
+func TestOutbox_filters(t *testing.T) {
+	l := openLedger(t)
+	ctx := t.Context()
+	r := receipt(1)
+	r.Forward = []string{"a", "b", "c"}
+	receive(t, l, r)
+	require.NoError(t, l.Delivered(ctx, 1, "entry001", 0, at(2)))
+	require.NoError(t, l.Park(ctx, 2, "", "no", at(2)))
+	for _, c := range []struct {
+		name string
+		f    OutboxFilter
+		want []int64
+	}{
+		{"all", OutboxFilter{}, []int64{3, 2, 1}},
+		{"page", OutboxFilter{Limit: 1, Offset: 1}, []int64{2}},
+		{"destination", OutboxFilter{Destination: "b"}, []int64{2}},
+		{"pending", OutboxFilter{State: StatePending}, []int64{3}},
+		{"parked", OutboxFilter{State: StateParked}, []int64{2}},
+		{"done", OutboxFilter{State: StateDone}, []int64{1}},
+		{"none", OutboxFilter{Destination: "a", State: StateParked}, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			ds, total, err := l.Outbox(ctx, c.f)
+			require.NoError(t, err)
+			if c.f.Limit == 0 {
+				require.Len(t, ds, total)
+			} else {
+				require.Equal(t, 3, total)
+			}
+			var got []int64
+			for _, d := range ds {
+				got = append(got, d.ID)
+			}
+			require.Equal(t, c.want, got)
+		})
+	}
+	_, _, err := l.Outbox(ctx, OutboxFilter{State: "lost' OR 1 --"})
+	require.Error(t, err)
+	counts, err := l.Counts(ctx)
+	require.NoError(t, err)
+	require.Equal(t, Counts{
+		Position: 1, Instances: map[State]int64{StateQueued: 1},
+		Jobs:       map[string]map[State]int64{"demo": {StateOpen: 1}},
+		Exams:      map[string]map[State]int64{"demo": {StateOpen: 1}},
+		Deliveries: map[string]map[State]int64{"a": {StatePending: 0, StateDone: 1}, "b": {StatePending: 0, StateParked: 1}, "c": {StatePending: 1}},
+	}, counts)
+}

@@ -1,0 +1,102 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// TestSchema_golden shows in review what a change does to hospitals' databases.
+func TestSchema_golden(t *testing.T) {
+	l := openLedger(t)
+	all, err := query(t.Context(), l.readDB, scanString,
+		"SELECT sql || ';' FROM sqlite_master WHERE sql IS NOT NULL ORDER BY type, name")
+	require.NoError(t, err)
+	got := strings.Join(all, "\n") + "\n"
+	const path = "testdata/schema.sql"
+	if *update {
+		require.NoError(t, os.WriteFile(path, []byte(got), 0o644))
+	}
+	want, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.Equal(t, string(want), got)
+}
+
+func TestOpen_settings(t *testing.T) {
+	l := openLedger(t)
+	for pragma, want := range map[string]string{
+		"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1", "busy_timeout": "10000", "user_version": "1",
+	} {
+		var got string
+		require.NoError(t, l.writes.tx.conn.QueryRowContext(t.Context(), "PRAGMA "+pragma).Scan(&got))
+		require.Equal(t, want, got, pragma)
+	}
+	_, err := l.readDB.ExecContext(t.Context(), "DELETE FROM meta")
+	require.Error(t, err, "readers cannot write")
+}
+
+func TestOpen_keepsWhatIsThere(t *testing.T) {
+	for _, name := range []string{"ledger.db", "with space?#%41.db"} {
+		path := filepath.Join(t.TempDir(), name)
+		l := reopen(t, path)
+		receive(t, l, receipt(1))
+		before := study(t, l)
+		require.NoError(t, l.Close())
+		_, err := os.Stat(path)
+		require.NoError(t, err)
+		require.Equal(t, before, study(t, reopen(t, path)))
+	}
+}
+
+func TestOpen_errors(t *testing.T) {
+	_, err := Open(filepath.Join(t.TempDir(), "missing", "ledger.db"))
+	require.ErrorContains(t, err, "ledger: open")
+
+	path := filepath.Join(t.TempDir(), "ledger.db")
+	require.NoError(t, os.WriteFile(path, []byte(strings.Repeat("not a database ", 100)), 0o600))
+	_, err = Open(path)
+	require.ErrorContains(t, err, "not a database")
+}
+
+func TestMigrate_newerRelease(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "ledger.db")
+	l := reopen(t, path)
+	_, err := l.writes.tx.exec("PRAGMA user_version = 1000")
+	require.NoError(t, err)
+	require.NoError(t, l.Close())
+	_, err = Open(path)
+	require.ErrorContains(t, err, "schema version 1000 is from a newer release")
+}
+
+func TestMigrate_steps(t *testing.T) {
+	db, err := sql.Open("sqlite3", dsn(filepath.Join(t.TempDir(), "ledger.db")))
+	require.NoError(t, err)
+	defer func() { require.NoError(t, db.Close()) }()
+	conn, err := db.Conn(t.Context())
+	require.NoError(t, err)
+	defer func() { require.NoError(t, conn.Close()) }()
+	x := &tx{ctx: context.Background(), conn: conn}
+	value := func(query string) (n int) {
+		require.NoError(t, conn.QueryRowContext(t.Context(), query).Scan(&n))
+		return n
+	}
+	one, broken, two := "CREATE TABLE a (x); INSERT INTO a VALUES (1)", "CREATE TABLE b (x); INSERT INTO nowhere VALUES (1)", "UPDATE a SET x = x + 1"
+
+	require.NoError(t, migrateBy(x, []string{one}))
+	require.ErrorContains(t, migrateBy(x, []string{one, broken}), "schema version 2")
+	require.Equal(t, 1, value("PRAGMA user_version"))
+	require.Zero(t, value("SELECT count(*) FROM sqlite_master WHERE name = 'b'"), "a step is done in full or not at all")
+	for range 2 {
+		require.NoError(t, migrateBy(x, []string{one, two}))
+		require.Equal(t, 2, value("PRAGMA user_version"))
+		require.Equal(t, 2, value("SELECT x FROM a"), "each step is done once")
+	}
+}

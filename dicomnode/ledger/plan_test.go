@@ -1,0 +1,65 @@
+package ledger
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestPlans holds that what runs all the time never looks at every row of a table. A scan of
+// an index is good where the index has only the rows with work to do.
+func TestPlans(t *testing.T) {
+	l := openLedger(t)
+	small := regexp.MustCompile(`^SCAN (\w+ USING (COVERING )?INDEX (exam_open|exam_parked|job_open|job_parked|delivery_parked|study_parked|study_working|study_conflict|study_last)\b|json_each|ids|value|CONSTANT ROW)`)
+	for _, q := range []struct {
+		name, text string
+		args       int
+		sorted     bool // the index gives the order
+	}{
+		{"due deliveries", dueDeliveries, 3, true},
+		{"next delivery", nextDelivery, 1, true},
+		{"due exams", dueExams, 2, true},
+		{"exam results", examResults, 2, false},
+		{"open jobs", openJobs, 2, true},
+		{"releasable instances", releasableInstances, 2, true},
+		{"releasable objects", releasableObjects, 2, true},
+		{"needed", neededEntries, 1, false},
+		{"parked jobs", parkedJobs, 0, true},
+		{"parked exams", parkedExams, 0, true},
+		{"parked deliveries", parkedDeliveries, 0, true},
+		{"trace", tracedStudies, 1, false},
+		{"duplicates", lookUpInstances, 1, true},
+		{"entry of an instance", entryOf, 1, true},
+		{"studies", selectStudy + "ORDER BY last_at DESC, id DESC LIMIT ? OFFSET ?", 2, true},
+		{"studies of a patient", selectStudy + "WHERE patient_id = ? ORDER BY last_at DESC, id DESC LIMIT ? OFFSET ?", 3, true},
+		{"studies by accession", selectStudy + "WHERE accession_number = ? ORDER BY last_at DESC, id DESC LIMIT ? OFFSET ?", 3, true},
+		{"studies that wait", selectStudy + "WHERE parked > 0 ORDER BY last_at DESC, id DESC LIMIT ? OFFSET ?", 2, true},
+		{"instances of a study", selectInstance, 1, false},
+		{"objects of a study", selectObject + "WHERE o.study = ? ORDER BY o.id", 1, true},
+		{"events of a study", selectEvent, 1, true},
+	} {
+		t.Run(q.name, func(t *testing.T) {
+			args := make([]any, q.args)
+			for i := range args {
+				args[i] = 1
+			}
+			rows, err := l.readDB.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+q.text, args...)
+			require.NoError(t, err)
+			defer func() { require.NoError(t, rows.Close()) }()
+			for rows.Next() {
+				var id, parent, unused int
+				var step string
+				require.NoError(t, rows.Scan(&id, &parent, &unused, &step))
+				if strings.HasPrefix(step, "SCAN") {
+					require.Regexp(t, small, step)
+				}
+				if q.sorted {
+					require.NotContains(t, step, "TEMP B-TREE")
+				}
+			}
+			require.NoError(t, rows.Err())
+		})
+	}
+}

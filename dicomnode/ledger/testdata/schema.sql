@@ -1,0 +1,213 @@
+CREATE INDEX delivery_alternate ON delivery (alternate) WHERE alternate <> '';
+CREATE INDEX delivery_due ON delivery (destination, rank, id, next_at) WHERE state = 'pending';
+CREATE INDEX delivery_next ON delivery (destination, next_at) WHERE state = 'pending';
+CREATE INDEX delivery_parked ON delivery (id) WHERE state = 'parked';
+CREATE INDEX delivery_study ON delivery (study);
+CREATE INDEX event_study ON event (study);
+CREATE INDEX exam_open ON exam (id) WHERE state = 'open';
+CREATE INDEX exam_parked ON exam (id) WHERE state = 'parked';
+CREATE INDEX instance_held ON instance (received_at) WHERE released_at IS NULL;
+CREATE INDEX instance_sop ON instance (sop_instance_uid);
+CREATE INDEX instance_study ON instance (study);
+CREATE INDEX job_exam ON job (exam);
+CREATE INDEX job_instance ON job (instance);
+CREATE INDEX job_open ON job (name) WHERE state = 'open';
+CREATE INDEX job_parked ON job (id) WHERE state = 'parked';
+CREATE INDEX object_held ON object (made_at) WHERE released_at IS NULL;
+CREATE INDEX object_sop ON object (sop_instance_uid);
+CREATE INDEX object_study ON object (study);
+CREATE INDEX study_accession ON study (accession_number, last_at);
+CREATE INDEX study_conflict ON study (last_at, id) WHERE conflicts > 0;
+CREATE INDEX study_last ON study (last_at, id);
+CREATE INDEX study_parked ON study (last_at, id) WHERE parked > 0;
+CREATE INDEX study_patient ON study (patient_id, last_at);
+CREATE INDEX study_working ON study (last_at, id) WHERE open > 0;
+CREATE TABLE delivery (
+	id                  INTEGER PRIMARY KEY,
+	destination         TEXT NOT NULL,
+	entry               TEXT NOT NULL,
+	alternate           TEXT NOT NULL DEFAULT '', -- entry of the twin
+	study               INTEGER NOT NULL REFERENCES study (id),
+	series_instance_uid TEXT NOT NULL,
+	sop_class_uid       TEXT NOT NULL,
+	sop_instance_uid    TEXT NOT NULL,
+	transfer_syntax_uid TEXT NOT NULL,
+	purpose             TEXT NOT NULL,
+	rank                INTEGER NOT NULL,
+	state               TEXT NOT NULL CHECK (state IN ('pending', 'done', 'parked', 'discarded')),
+	attempts            INTEGER NOT NULL DEFAULT 0,
+	next_at             INTEGER NOT NULL,
+	ended_at            INTEGER,
+	used                TEXT NOT NULL DEFAULT '', -- entry that the peer took
+	status              TEXT NOT NULL DEFAULT '', -- (0000,0900) of the last answer, four hexadecimal digits
+	reason              TEXT NOT NULL DEFAULT '',
+	UNIQUE (entry, destination)
+);
+CREATE TABLE event (
+	id               INTEGER PRIMARY KEY,
+	study            INTEGER NOT NULL REFERENCES study (id),
+	sop_instance_uid TEXT NOT NULL, -- '' for the exam as a whole
+	entry            TEXT NOT NULL,
+	what             TEXT NOT NULL,
+	at               INTEGER NOT NULL,
+	last_at          INTEGER NOT NULL,
+	count            INTEGER NOT NULL DEFAULT 1, -- how often it happened between at and last_at
+	destination      TEXT NOT NULL,
+	status           TEXT NOT NULL,
+	detail           TEXT NOT NULL,
+	merge            TEXT UNIQUE -- events of the same key are one row
+);
+CREATE TABLE exam (
+	id          INTEGER PRIMARY KEY,
+	study       INTEGER NOT NULL REFERENCES study (id),
+	route       TEXT NOT NULL,
+	model       TEXT NOT NULL,
+	state       TEXT NOT NULL CHECK (state IN ('open', 'reported', 'parked')),
+	reason      TEXT NOT NULL DEFAULT '',
+	first_at    INTEGER NOT NULL,
+	last_at     INTEGER NOT NULL, -- of the last arrival
+	since       INTEGER NOT NULL, -- of the first arrival or result that no report has
+	version     INTEGER NOT NULL, -- rises with every arrival and result
+	covered     INTEGER NOT NULL DEFAULT 0, -- version that the last report has
+	results     INTEGER NOT NULL DEFAULT 0, -- version of the newest result
+	revision    INTEGER NOT NULL DEFAULT 0, -- reports made
+	reported_at INTEGER,
+	open_jobs   INTEGER NOT NULL DEFAULT 0,
+	UNIQUE (study, route, model)
+);
+CREATE TABLE frame (
+	job      INTEGER NOT NULL REFERENCES job (id),
+	frame    INTEGER NOT NULL, -- from 1
+	rows     INTEGER NOT NULL,
+	columns  INTEGER NOT NULL,
+	scores   TEXT NOT NULL, -- JSON: class to probability
+	findings TEXT NOT NULL, -- JSON
+	note     TEXT NOT NULL,
+	PRIMARY KEY (job, frame)
+) WITHOUT ROWID;
+CREATE TABLE instance (
+	id                  INTEGER PRIMARY KEY,
+	entry               TEXT NOT NULL UNIQUE, -- in the spool
+	seq                 INTEGER NOT NULL,
+	study               INTEGER NOT NULL REFERENCES study (id),
+	series_instance_uid TEXT NOT NULL,
+	sop_class_uid       TEXT NOT NULL,
+	sop_instance_uid    TEXT NOT NULL,
+	transfer_syntax_uid TEXT NOT NULL,
+	calling_ae          TEXT NOT NULL,
+	called_ae           TEXT NOT NULL,
+	received_at         INTEGER NOT NULL,
+	size                INTEGER NOT NULL,
+	digest              TEXT NOT NULL,
+	route               TEXT NOT NULL,
+	instance_number     INTEGER NOT NULL,
+	header              TEXT NOT NULL, -- JSON
+	state               TEXT NOT NULL CHECK (state IN ('queued', 'analysed', 'failed', 'not-analysed', 'conflict')),
+	reason              TEXT NOT NULL DEFAULT '',
+	released_at         INTEGER
+);
+CREATE TABLE job (
+	id          INTEGER PRIMARY KEY,
+	name        TEXT NOT NULL UNIQUE, -- entry.model
+	instance    INTEGER NOT NULL REFERENCES instance (id),
+	study       INTEGER NOT NULL REFERENCES study (id),
+	exam        INTEGER NOT NULL REFERENCES exam (id),
+	model       TEXT NOT NULL,
+	state       TEXT NOT NULL CHECK (state IN ('open', 'done', 'parked', 'discarded', 'skipped')),
+	attempts    INTEGER NOT NULL DEFAULT 0,
+	retries     INTEGER NOT NULL DEFAULT 0,
+	inferred_at INTEGER, -- start of the first attempt
+	ended_at    INTEGER,
+	version     INTEGER NOT NULL DEFAULT 0, -- of the exam when the job ended
+	reason      TEXT NOT NULL DEFAULT ''
+);
+CREATE TABLE meta (
+	id       INTEGER PRIMARY KEY CHECK (id = 1),
+	position INTEGER NOT NULL -- Seq of the last spool entry taken in
+);
+CREATE TABLE object (
+	id                  INTEGER PRIMARY KEY,
+	entry               TEXT NOT NULL UNIQUE,
+	study               INTEGER NOT NULL REFERENCES study (id),
+	series_instance_uid TEXT NOT NULL,
+	sop_class_uid       TEXT NOT NULL,
+	sop_instance_uid    TEXT NOT NULL,
+	transfer_syntax_uid TEXT NOT NULL,
+	purpose             TEXT NOT NULL,
+	model               TEXT NOT NULL,
+	source              TEXT NOT NULL, -- SOP Instance UID it was made from, or ''
+	frame               INTEGER NOT NULL,
+	revision            INTEGER NOT NULL,
+	twin_of             INTEGER REFERENCES object (id), -- sent in its place where the peer refuses it
+	made_at             INTEGER NOT NULL,
+	released_at         INTEGER
+);
+CREATE TABLE study (
+	id                 INTEGER PRIMARY KEY,
+	study_instance_uid TEXT NOT NULL UNIQUE,
+	patient_id         TEXT NOT NULL,
+	patient_name       TEXT NOT NULL,
+	accession_number   TEXT NOT NULL,
+	study_date         TEXT NOT NULL,
+	study_time         TEXT NOT NULL,
+	study_description  TEXT NOT NULL,
+	first_at           INTEGER NOT NULL,
+	last_at            INTEGER NOT NULL, -- of the last instance received
+	instances          INTEGER NOT NULL DEFAULT 0,
+	conflicts          INTEGER NOT NULL DEFAULT 0,
+	open               INTEGER NOT NULL DEFAULT 0, -- jobs, exams and deliveries with work to do
+	parked             INTEGER NOT NULL DEFAULT 0  -- jobs, exams and deliveries that wait for a person
+);
+CREATE TABLE tally (
+	kind  TEXT NOT NULL, -- instance, job, exam, delivery
+	name  TEXT NOT NULL, -- model or destination, '' for instances
+	state TEXT NOT NULL,
+	n     INTEGER NOT NULL,
+	PRIMARY KEY (kind, name, state)
+) WITHOUT ROWID;
+CREATE TRIGGER delivery_new AFTER INSERT ON delivery BEGIN
+	INSERT INTO tally VALUES ('delivery', NEW.destination, NEW.state, 1) ON CONFLICT DO UPDATE SET n = n + 1;
+	UPDATE study SET open = open + (NEW.state = 'pending'), parked = parked + (NEW.state = 'parked') WHERE id = NEW.study;
+END;
+CREATE TRIGGER delivery_state AFTER UPDATE OF state ON delivery WHEN OLD.state <> NEW.state BEGIN
+	UPDATE tally SET n = n - 1 WHERE kind = 'delivery' AND name = OLD.destination AND state = OLD.state;
+	INSERT INTO tally VALUES ('delivery', NEW.destination, NEW.state, 1) ON CONFLICT DO UPDATE SET n = n + 1;
+	UPDATE study SET open = open + (NEW.state = 'pending') - (OLD.state = 'pending'),
+		parked = parked + (NEW.state = 'parked') - (OLD.state = 'parked') WHERE id = NEW.study;
+END;
+CREATE TRIGGER exam_new AFTER INSERT ON exam BEGIN
+	INSERT INTO tally VALUES ('exam', NEW.model, NEW.state, 1) ON CONFLICT DO UPDATE SET n = n + 1;
+	UPDATE study SET open = open + (NEW.state = 'open'), parked = parked + (NEW.state = 'parked') WHERE id = NEW.study;
+END;
+CREATE TRIGGER exam_state AFTER UPDATE OF state ON exam WHEN OLD.state <> NEW.state BEGIN
+	UPDATE tally SET n = n - 1 WHERE kind = 'exam' AND name = OLD.model AND state = OLD.state;
+	INSERT INTO tally VALUES ('exam', NEW.model, NEW.state, 1) ON CONFLICT DO UPDATE SET n = n + 1;
+	UPDATE study SET open = open + (NEW.state = 'open') - (OLD.state = 'open'),
+		parked = parked + (NEW.state = 'parked') - (OLD.state = 'parked') WHERE id = NEW.study;
+END;
+CREATE TRIGGER instance_new AFTER INSERT ON instance BEGIN
+	INSERT INTO tally VALUES ('instance', '', NEW.state, 1) ON CONFLICT DO UPDATE SET n = n + 1;
+	UPDATE study SET instances = instances + 1, conflicts = conflicts + (NEW.state = 'conflict') WHERE id = NEW.study;
+END;
+CREATE TRIGGER instance_state AFTER UPDATE OF state ON instance WHEN OLD.state <> NEW.state BEGIN
+	UPDATE tally SET n = n - 1 WHERE kind = 'instance' AND name = '' AND state = OLD.state;
+	INSERT INTO tally VALUES ('instance', '', NEW.state, 1) ON CONFLICT DO UPDATE SET n = n + 1;
+END;
+CREATE TRIGGER job_new AFTER INSERT ON job BEGIN
+	INSERT INTO tally VALUES ('job', NEW.model, NEW.state, 1) ON CONFLICT DO UPDATE SET n = n + 1;
+	UPDATE study SET open = open + (NEW.state = 'open'), parked = parked + (NEW.state = 'parked') WHERE id = NEW.study;
+	UPDATE exam SET open_jobs = open_jobs + (NEW.state = 'open') WHERE id = NEW.exam;
+END;
+CREATE TRIGGER job_state AFTER UPDATE OF state ON job WHEN OLD.state <> NEW.state BEGIN
+	UPDATE tally SET n = n - 1 WHERE kind = 'job' AND name = OLD.model AND state = OLD.state;
+	INSERT INTO tally VALUES ('job', NEW.model, NEW.state, 1) ON CONFLICT DO UPDATE SET n = n + 1;
+	UPDATE study SET open = open + (NEW.state = 'open') - (OLD.state = 'open'),
+		parked = parked + (NEW.state = 'parked') - (OLD.state = 'parked') WHERE id = NEW.study;
+	UPDATE exam SET open_jobs = open_jobs + (NEW.state = 'open') - (OLD.state = 'open') WHERE id = NEW.exam;
+	UPDATE instance SET state = CASE
+		WHEN EXISTS (SELECT 1 FROM job WHERE instance = NEW.instance AND state = 'open') THEN 'queued'
+		WHEN EXISTS (SELECT 1 FROM job WHERE instance = NEW.instance AND state IN ('parked', 'discarded')) THEN 'failed'
+		WHEN EXISTS (SELECT 1 FROM job WHERE instance = NEW.instance AND state = 'done') THEN 'analysed'
+		ELSE 'not-analysed' END
+	WHERE id = NEW.instance;
+END;
