@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"syscall"
 
 	"endogate/dicomnode"
 	"endogate/dicomnode/dicom"
@@ -50,8 +51,9 @@ func (s *DICOM) Send(ctx context.Context, m Message) (dimse.Status, error) {
 	}
 	defer func() { _ = data.Close() }()
 	need := dicomnode.InstanceSyntax{SOPClassUID: entry.Header.SOPClassUID, TransferSyntaxUID: entry.TransferSyntaxUID}
+	reused := s.assoc != nil
 	status, err := s.store(ctx, need, entry, data)
-	if errors.Is(err, dicomnode.ErrEnded) { // the peer ended the association while it stood idle: nothing was sent
+	if reused && ctx.Err() == nil && lost(err) {
 		s.drop()
 		if _, err := data.Seek(0, io.SeekStart); err != nil {
 			return 0, unreadable(err)
@@ -64,6 +66,14 @@ func (s *DICOM) Send(ctx context.Context, m Message) (dimse.Status, error) {
 	default:
 		return status, answered(status, s.Called)
 	}
+}
+
+// lost reports whether an association ended while it stood idle, or just as it was used again. A new one finds out
+// whether the peer is there; sending an instance twice does no harm (PS3.4 B.3: it is known by its UID).
+func lost(err error) bool {
+	var aborted *dicomnode.AbortError
+	return errors.Is(err, dicomnode.ErrEnded) || errors.As(err, &aborted) || errors.Is(err, io.EOF) ||
+		errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
 // Rest releases the association.

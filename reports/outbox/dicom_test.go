@@ -141,6 +141,12 @@ func (p *peer) answers(s dimse.Status) {
 
 func startPeer(t *testing.T, classes ...dicom.UID) *peer {
 	t.Helper()
+	return startPeerIdle(t, time.Minute, classes...)
+}
+
+// startPeerIdle starts a peer that aborts an association after idle without a message.
+func startPeerIdle(t *testing.T, idle time.Duration, classes ...dicom.UID) *peer {
+	t.Helper()
 	p := &peer{ended: make(chan string, 100)}
 	var contexts []dicomnode.PresentationContext
 	for _, class := range classes {
@@ -148,7 +154,7 @@ func startPeer(t *testing.T, classes ...dicom.UID) *peer {
 	}
 	srv := &dicomnode.Server{
 		AETitle: "PACS", Contexts: contexts, Handler: p, Log: slog.New(slog.DiscardHandler),
-		Peers: []dicomnode.Peer{{Hosts: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}}}, IdleTimeout: 100 * time.Millisecond,
+		Peers: []dicomnode.Peer{{Hosts: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}}}, IdleTimeout: idle,
 		Observe: dicomnode.Observer{Aborted: func(cause string) { p.ended <- cause }},
 	}
 	p.abort = func() {
@@ -263,17 +269,17 @@ func TestDICOM_down(t *testing.T) {
 
 // TestDICOM_idle: a peer that ends the association between two messages costs nothing but a new one.
 func TestDICOM_idle(t *testing.T) {
-	s, p := newStores(t), startPeer(t, dicom.SecondaryCaptureImageStorage)
+	s, p := newStores(t), startPeerIdle(t, 20*time.Millisecond, dicom.SecondaryCaptureImageStorage)
 	made := 0
 	sender := s.sender(p.addr, "PACS", &made)
 	e := s.keep(dicom.SecondaryCaptureImageStorage, dicom.ExplicitVRLittleEndian)
-	for range 2 {
+	for range 3 {
 		_, err := sender.Send(t.Context(), Message{Entry: e.ID})
 		require.NoError(t, err)
 		assert.Equal(t, dicomnode.CauseTimeout, <-p.ended)
 	}
-	assert.Equal(t, 2, made)
-	assert.NoError(t, sender.Rest(t.Context()))
+	assert.Equal(t, 3, made)
+	sender.drop()
 }
 
 // TestDICOM_brokenOff: without an answer nobody knows whether the peer has it.
