@@ -1,10 +1,10 @@
 package dicomnode
 
 import (
-	"bufio"
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"endogate/dicomnode/dicom"
 )
@@ -13,7 +13,7 @@ import (
 // a conformance statement (PS3.2 annex A), taken from the same values that are negotiated with. The contexts of
 // Verification are added to both, as Server and its callers do.
 func Conformance(w io.Writer, scp, scu []PresentationContext) error {
-	b := bufio.NewWriter(w)
+	b := new(strings.Builder)
 	var sets [][]dicom.UID
 	for _, role := range []struct {
 		name     string
@@ -32,7 +32,8 @@ func Conformance(w io.Writer, scp, scu []PresentationContext) error {
 		}
 		fmt.Fprintln(b)
 	}
-	return b.Flush()
+	_, err := io.WriteString(w, b.String())
+	return err
 }
 
 // setOf returns the letter of the set of transfer syntaxes, a new one if it has not come up.

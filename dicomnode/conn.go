@@ -203,18 +203,26 @@ func (c *conn) abortFor(err error) {
 	}
 }
 
+// leftover is how much is read after the last answer, in bytes: more than the kernels of both sides buffer.
+const leftover = 8 << 20
+
 // awaitClose is Sta13 of PS3.8 table 9-10: the peer closes the connection, or ARTIM expires. What still comes is
-// thrown away, so that closing does not reset the connection under the answer just sent.
+// thrown away, so that closing does not reset the connection under the answer just sent, unless the peer goes on
+// sending regardless.
 func (c *conn) awaitClose() {
 	deadline := time.Now().Add(c.artim)
-	for !c.lost {
+	for thrown := 0; !c.lost && thrown < leftover; {
 		if c.wait(time.Until(deadline)) != nil || c.SetReadDeadline(deadline) != nil {
 			return
 		}
 		p, err := c.r.Next()
-		switch p.(type) {
+		switch p := p.(type) {
 		case *pdu.AssociateRQ: // AA-7
 			_ = c.abort(pdu.AbortServiceProvider, pdu.UnexpectedPDU)
+		case *pdu.Data: // AA-6
+			for _, v := range p.PDVs {
+				thrown += len(v.Data)
+			}
 		case *pdu.Abort: // AA-2
 			return
 		}
@@ -226,7 +234,7 @@ func (c *conn) awaitClose() {
 			c.abortFor(err)
 		}
 	}
-	if c.idle(time.Until(deadline)) == nil {
-		_, _ = io.Copy(io.Discard, c.transport)
+	if c.lost && c.idle(time.Until(deadline)) == nil {
+		_, _ = io.CopyN(io.Discard, c.transport, leftover)
 	}
 }

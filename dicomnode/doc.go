@@ -9,7 +9,7 @@
 // Whoever is not listed as a peer is refused.
 //
 // Left out, deliberately: transcoding and any reading of data sets (the caller has them as they are sent), the
-// query, retrieve, normalized and worklist services (answered with 0211, unrecognised operation), asynchronous
+// query, retrieve and worklist services and the N-services (answered with 0211, unrecognised operation), asynchronous
 // operations (one message at a time, PS3.7 D.3.3.3 default 1/1), extended negotiation, and user identity, which
 // is read and not acted upon: hosts and AE titles decide, and AE titles are not authentication.
 package dicomnode

@@ -140,4 +140,14 @@ const (
 	tick     = 5 * time.Millisecond
 )
 
+// eventually polls in the test's own goroutine, so that conditions about goroutines count right.
+func eventually(t testing.TB, condition func() bool, what string) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !condition(); time.Sleep(tick) {
+		if time.Now().After(deadline) {
+			t.Fatal(what)
+		}
+	}
+}
+
 var errTest = errors.New("the handler says no")

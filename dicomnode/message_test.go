@@ -105,11 +105,15 @@ func TestMessages(t *testing.T) {
 		{"response to nothing", []pdu.PDU{storeRSP(0, "")}, []pdu.PDU{unexpectedParameter}, ""},
 		{"other response to nothing", []pdu.PDU{command(&dimse.Other{CommandField: dimse.CFindRQ | dimse.ResponseBit})}, []pdu.PDU{unexpectedParameter}, ""},
 
-		{"SOP class of another context", []pdu.PDU{with(func(rq *dimse.StoreRQ) { rq.AffectedSOPClassUID = "1.2.840.10008.5.1.4.1.1.2" }), fragment(true, "X"), echoRQ},
+		{
+			"SOP class of another context",
+			[]pdu.PDU{with(func(rq *dimse.StoreRQ) { rq.AffectedSOPClassUID = "1.2.840.10008.5.1.4.1.1.2" }), fragment(true, "X"), echoRQ},
 			[]pdu.PDU{dicomtest.Command(endoscopicID, &dimse.StoreRSP{
 				MessageIDBeingRespondedTo: 9, AffectedSOPClassUID: "1.2.840.10008.5.1.4.1.1.2", AffectedSOPInstanceUID: "1.2.3",
 				Status: dimse.SOPClassNotSupported, ErrorComment: "SOP class is not that of the presentation context",
-			}), echoRSP}, ""},
+			}), echoRSP},
+			"",
+		},
 		{"storing on the context of Verification", []pdu.PDU{
 			dicomtest.Command(verificationID, &dimse.StoreRQ{MessageID: 2, AffectedSOPClassUID: dicom.Verification, AffectedSOPInstanceUID: "1.2"}),
 			dicomtest.Fragment(verificationID, true, []byte("X")),
@@ -118,17 +122,33 @@ func TestMessages(t *testing.T) {
 			Status: dimse.SOPClassNotSupported, ErrorComment: "SOP class is not that of the presentation context",
 		})}, ""},
 		{"no data set", []pdu.PDU{with(func(rq *dimse.StoreRQ) { rq.NoDataset = true }), echoRQ}, []pdu.PDU{storeRSP(dimse.CannotUnderstand, "no data set"), echoRSP}, ""},
-		{"path for a UID", []pdu.PDU{with(func(rq *dimse.StoreRQ) { rq.AffectedSOPInstanceUID = "../../etc/x" }), fragment(true, "X"), echoRQ},
+		{
+			"path for a UID",
+			[]pdu.PDU{with(func(rq *dimse.StoreRQ) { rq.AffectedSOPInstanceUID = "../../etc/x" }), fragment(true, "X"), echoRQ},
 			[]pdu.PDU{dicomtest.Command(endoscopicID, &dimse.StoreRSP{
 				MessageIDBeingRespondedTo: 9, AffectedSOPClassUID: dicom.VLEndoscopicImageStorage, AffectedSOPInstanceUID: "../../etc/x",
 				Status: dimse.InvalidSOPInstance, ErrorComment: "SOP Instance UID is missing or wrong",
-			}), echoRSP}, ""},
-		{"echo on the context of an image", []pdu.PDU{command(&dimse.EchoRQ{MessageID: 5, AffectedSOPClassUID: dicom.Verification})},
-			[]pdu.PDU{command(&dimse.EchoRSP{MessageIDBeingRespondedTo: 5, AffectedSOPClassUID: dicom.Verification, Status: dimse.SOPClassNotSupported})}, ""},
-		{"service that is not offered", []pdu.PDU{command(find), fragment(false, "X"), fragment(true, "Y"), echoRQ},
-			[]pdu.PDU{command(&dimse.Other{CommandField: 0x8020, MessageID: 4, AffectedSOPClassUID: "1.20", Status: dimse.UnrecognizedOperation}), echoRSP}, ""},
-		{"command nobody knows", []pdu.PDU{command(&dimse.Other{CommandField: 0x0777, MessageID: 4}), echoRQ},
-			[]pdu.PDU{command(&dimse.Other{CommandField: 0x8777, MessageID: 4, Status: dimse.UnrecognizedOperation}), echoRSP}, ""},
+			}), echoRSP},
+			"",
+		},
+		{
+			"echo on the context of an image",
+			[]pdu.PDU{command(&dimse.EchoRQ{MessageID: 5, AffectedSOPClassUID: dicom.Verification})},
+			[]pdu.PDU{command(&dimse.EchoRSP{MessageIDBeingRespondedTo: 5, AffectedSOPClassUID: dicom.Verification, Status: dimse.SOPClassNotSupported})},
+			"",
+		},
+		{
+			"service that is not offered",
+			[]pdu.PDU{command(find), fragment(false, "X"), fragment(true, "Y"), echoRQ},
+			[]pdu.PDU{command(&dimse.Other{CommandField: 0x8020, MessageID: 4, AffectedSOPClassUID: "1.20", Status: dimse.UnrecognizedOperation}), echoRSP},
+			"",
+		},
+		{
+			"command nobody knows",
+			[]pdu.PDU{command(&dimse.Other{CommandField: 0x0777, MessageID: 4}), echoRQ},
+			[]pdu.PDU{command(&dimse.Other{CommandField: 0x8777, MessageID: 4, Status: dimse.UnrecognizedOperation}), echoRSP},
+			"",
+		},
 		{"cancel of nothing", []pdu.PDU{command(&dimse.Other{CommandField: dimse.CCancelRQ, MessageID: 4}), echoRQ}, []pdu.PDU{echoRSP}, ""},
 
 		{"release in the middle of a data set", []pdu.PDU{command(storeRQ), fragment(false, "PIX"), &pdu.ReleaseRQ{}}, []pdu.PDU{&pdu.ReleaseRP{}}, ""},

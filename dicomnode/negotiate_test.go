@@ -30,10 +30,14 @@ func TestAssociate_rejects(t *testing.T) {
 		{"listed title and host", nil, nil, nil},
 		{"called AE title", nil, func(rq *pdu.AssociateRQ) { rq.CalledAE = "endogate" }, &pdu.AssociateRJ{Result: 1, Source: 1, Reason: 7}},
 		{"calling AE title", nil, func(rq *pdu.AssociateRQ) { rq.CallingAE = "STRANGER" }, &pdu.AssociateRJ{Result: 1, Source: 1, Reason: 3}},
-		{"no calling AE title", func(s *dicomnode.Server) { s.Peers = []dicomnode.Peer{{Hosts: loopback}} },
-			func(rq *pdu.AssociateRQ) { rq.CallingAE = "" }, &pdu.AssociateRJ{Result: 1, Source: 1, Reason: 3}},
-		{"calling AE title with a backslash", func(s *dicomnode.Server) { s.Peers = []dicomnode.Peer{{AETitle: "*", Hosts: loopback}} },
-			func(rq *pdu.AssociateRQ) { rq.CallingAE = `A\B` }, &pdu.AssociateRJ{Result: 1, Source: 1, Reason: 3}},
+		{
+			"no calling AE title", func(s *dicomnode.Server) { s.Peers = []dicomnode.Peer{{Hosts: loopback}} },
+			func(rq *pdu.AssociateRQ) { rq.CallingAE = "" }, &pdu.AssociateRJ{Result: 1, Source: 1, Reason: 3},
+		},
+		{
+			"calling AE title with a backslash", func(s *dicomnode.Server) { s.Peers = []dicomnode.Peer{{AETitle: "*", Hosts: loopback}} },
+			func(rq *pdu.AssociateRQ) { rq.CallingAE = `A\B` }, &pdu.AssociateRJ{Result: 1, Source: 1, Reason: 3},
+		},
 		{"no peers", func(s *dicomnode.Server) { s.Peers = nil }, nil, &pdu.AssociateRJ{Result: 1, Source: 1, Reason: 3}},
 		{"peer without hosts", func(s *dicomnode.Server) { s.Peers = []dicomnode.Peer{{AETitle: "SCOPE1"}} }, nil, &pdu.AssociateRJ{Result: 1, Source: 1, Reason: 3}},
 		{"title from another host", func(s *dicomnode.Server) {
@@ -45,8 +49,10 @@ func TestAssociate_rejects(t *testing.T) {
 		{"application context", nil, func(rq *pdu.AssociateRQ) { rq.ApplicationContext = "1.2.3" }, &pdu.AssociateRJ{Result: 1, Source: 1, Reason: 2}},
 		{"protocol version", nil, func(rq *pdu.AssociateRQ) { rq.ProtocolVersion = 2 }, &pdu.AssociateRJ{Result: 1, Source: 2, Reason: 2}},
 		{"more versions than ours", nil, func(rq *pdu.AssociateRQ) { rq.ProtocolVersion = 3 }, nil},
-		{"disk below the reserve", func(s *dicomnode.Server) { s.Admit = func() error { return errors.New("disk is low") } }, nil,
-			&pdu.AssociateRJ{Result: 2, Source: 3, Reason: 2}},
+		{
+			"disk below the reserve", func(s *dicomnode.Server) { s.Admit = func() error { return errors.New("disk is low") } }, nil,
+			&pdu.AssociateRJ{Result: 2, Source: 3, Reason: 2},
+		},
 		{"room on the disk", func(s *dicomnode.Server) { s.Admit = func() error { return nil } }, nil, nil},
 	} {
 		t.Run(row.name, func(t *testing.T) {

@@ -19,7 +19,7 @@ func TestStore_bytesArriveAsTheyWere(t *testing.T) {
 		dicom.ImplicitVRLittleEndian, dicom.ExplicitVRLittleEndian, dicom.ExplicitVRBigEndian,
 		dicom.DeflatedExplicitVRLittleEndian, dicom.JPEGBaseline8Bit, dicom.RLELossless,
 	} {
-		ds, req := instance(dicomtest.Options{TransferSyntax: ts, Series: string(ts), Rows: 400, Columns: 400, Frames: 2})
+		ds, req := instance(dicomtest.Options{TransferSyntax: ts, Series: string(ts), Rows: 200, Columns: 250, Frames: 2})
 		a := associate(t, addr, contextsFor(req))
 		require.True(t, a.Accepted(req.SOPClassUID, ts))
 		status, err := a.Store(t.Context(), req)

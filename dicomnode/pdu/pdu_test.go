@@ -124,8 +124,10 @@ var table = []struct {
 	`, &pdu.Data{PDVs: []pdu.PDV{
 		{ContextID: 1, Command: true, Last: true, Data: []byte{10, 11, 12}}, {ContextID: 1, Data: []byte{13}},
 	}}},
-	{"P-DATA-TF with an empty last fragment", `04 00 00 00 00 06  00 00 00 02  FF 02`,
-		&pdu.Data{PDVs: []pdu.PDV{{ContextID: 255, Last: true, Data: []byte{}}}}},
+	{
+		"P-DATA-TF with an empty last fragment", `04 00 00 00 00 06  00 00 00 02  FF 02`,
+		&pdu.Data{PDVs: []pdu.PDV{{ContextID: 255, Last: true, Data: []byte{}}}},
+	},
 	{"A-RELEASE-RQ", `05 00 00 00 00 04  00 00 00 00`, &pdu.ReleaseRQ{}},
 	{"A-RELEASE-RP", `06 00 00 00 00 04  00 00 00 00`, &pdu.ReleaseRP{}},
 	{"A-ABORT by the user", `07 00 00 00 00 04  00 00 00 00`, &pdu.Abort{}},

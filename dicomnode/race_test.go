@@ -1,0 +1,5 @@
+//go:build race
+
+package dicomnode_test
+
+const raceEnabled = true
