@@ -55,7 +55,8 @@ func ReadAttributes(r io.Reader, ts TransferSyntax) (*Attributes, error) {
 // fragments are next, or a zero Token where the data set has ended without.
 // It is called before any call of Next.
 func (r *Reader) Attributes() (*Attributes, Token, error) {
-	b := builder{r: r, left: maxKept, stack: []*Attributes{{order: r.top().order()}}}
+	top := &Attributes{order: r.top().order(), elements: make([]Element, 0, 64)}
+	b := builder{r: r, left: maxKept, stack: []*Attributes{top}}
 	for {
 		t, err := r.Next()
 		switch {

@@ -1,9 +1,6 @@
 package dicom
 
-import (
-	"fmt"
-	"sort"
-)
+import "sort"
 
 //go:generate go run dictgen.go /usr/share/libdcmtk17/dicom.dic
 
@@ -23,7 +20,11 @@ func VROf(t Tag) string {
 	case group&0xFF00 == 0x6000, group&0xFF00 == 0x5000:
 		group &= 0xFF00 // repeating groups, PS3.5 7.6
 	}
-	key := fmt.Sprintf("%04X%04X", group, element)
+	var digits [8]byte
+	for i := range digits {
+		digits[i] = "0123456789ABCDEF"[(uint32(group)<<16|uint32(element))>>(28-4*i)&0xF]
+	}
+	key := string(digits[:])
 	row := func(i int) string { return dictionary[i*dictionaryRow:][:dictionaryRow] }
 	n := len(dictionary) / dictionaryRow
 	i := sort.Search(n, func(i int) bool { return row(i)[:8] >= key })
