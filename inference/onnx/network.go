@@ -32,6 +32,7 @@ func (r *Runtime) OpenNetwork(model []byte, o NetworkOptions) (*Network, error) 
 		Inputs:  []string{c.InputName, c.SeedName},
 		Outputs: []string{c.LogitsName, c.CAMName},
 
+		Lean:           true,
 		IntraOpThreads: o.IntraOpThreads,
 		Runs:           o.Sessions,
 	})
@@ -67,6 +68,9 @@ func (n *Network) Explain(ctx context.Context, input []float32, shape []int64, c
 			return nil, nil, fmt.Errorf("onnx: no class %d: the network has %d", c, n.Classes())
 		}
 	}
+	if !n.compiled.ManySeeds && len(classes) > 1 {
+		return n.oneByOne(ctx, input, shape, classes)
+	}
 	logits, cams, err := n.run(ctx, Tensor{shape, input}, max(len(classes), 1), classes)
 	if err != nil {
 		return nil, nil, err
@@ -74,6 +78,18 @@ func (n *Network) Explain(ctx context.Context, input []float32, shape []int64, c
 	h, w := n.compiled.Layer.Height, n.compiled.Layer.Width
 	for i := range classes {
 		maps = append(maps, explain.Map{Width: w, Height: h, Values: cams[i*h*w : (i+1)*h*w : (i+1)*h*w]})
+	}
+	return logits, maps, nil
+}
+
+// oneByOne is Explain for a network that takes one seed for each frame.
+func (n *Network) oneByOne(ctx context.Context, input []float32, shape []int64, classes []int) (logits []float32, maps []explain.Map, err error) {
+	for i := range classes {
+		l, m, err := n.Explain(ctx, input, shape, classes[i:i+1])
+		if err != nil {
+			return nil, nil, err
+		}
+		logits, maps = l, append(maps, m...)
 	}
 	return logits, maps, nil
 }
