@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"sync"
 	"time"
 
@@ -208,7 +209,7 @@ func (a *Association) do(ctx context.Context, operation func() error) error {
 
 // stillStands finds out, before anything is sent, whether the peer has ended the association in the meantime.
 func (a *Association) stillStands() error {
-	if a.ended == nil && a.accepted != nil && a.conn.readable() {
+	if a.ended == nil && a.accepted != nil && a.conn.readable() && !a.silent() {
 		a.conn.credit = time.Second
 		_, err := a.conn.pdv()
 		if err == nil {
@@ -223,6 +224,11 @@ func (a *Association) stillStands() error {
 		return fmt.Errorf("%w: %w", ErrEnded, a.ended)
 	}
 	return nil
+}
+
+// silent reports that what can be read are no bytes of the association, but of the TLS beneath it.
+func (a *Association) silent() bool {
+	return errors.Is(a.conn.wait(20*time.Millisecond), os.ErrDeadlineExceeded)
 }
 
 // fail ends the association because of err, with the A-ABORT it calls for.

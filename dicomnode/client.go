@@ -35,6 +35,8 @@ func (c *Client) Associate(ctx context.Context, addr string, called AETitle, pro
 		return nil, fmt.Errorf("dicomnode: our AE title %q: want 1 to 16 characters without backslash", c.AETitle)
 	case !called.Valid():
 		return nil, fmt.Errorf("dicomnode: called AE title %q: want 1 to 16 characters without backslash", called)
+	case !saneMaxPDULength(c.MaxPDULength):
+		return nil, errMaxPDULength
 	case len(propose) == 0 || len(propose) > 128:
 		return nil, fmt.Errorf("dicomnode: %d presentation contexts to propose: want 1 to 128 (PS3.8 9.3.2.2)", len(propose))
 	}

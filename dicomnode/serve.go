@@ -30,13 +30,13 @@ func (s *Server) serve(ctx context.Context, c *conn) {
 		s.aborted(c, err, "remote", c.RemoteAddr().String(), "state", "before an association")
 		return
 	}
-	defer s.leave(a)
 	if s.Observe.Accepted != nil {
 		s.Observe.Accepted()
 	}
 	s.log().Info("dicomnode: association accepted", "calling_ae", a.callingAE, "called_ae", a.calledAE,
 		"remote", a.remote, "contexts", len(a.contexts))
 	err = s.messages(ctx, a)
+	s.leave(a) // before the peer hears of the end, so that it can come again at once
 	if errors.Is(err, errReleaseRequested) {
 		s.released(a)
 		return

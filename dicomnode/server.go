@@ -148,8 +148,8 @@ func (s *Server) prepare() error {
 		return fmt.Errorf("dicomnode: AE title %q: want 1 to 16 characters without backslash", s.AETitle)
 	case s.Handler == nil:
 		return errors.New("dicomnode: server without a handler")
-	case s.MaxPDULength != 0 && s.MaxPDULength < 4096:
-		return fmt.Errorf("dicomnode: maximum PDU length %d: want 4096 or more", s.MaxPDULength)
+	case !saneMaxPDULength(s.MaxPDULength):
+		return errMaxPDULength
 	}
 	s.MaxPDULength = orDefault(s.MaxPDULength, DefaultMaxPDULength)
 	s.MaxAssociations = orDefault(s.MaxAssociations, 64)
@@ -162,6 +162,11 @@ func (s *Server) prepare() error {
 	s.perPeer = make(map[string]int)
 	return nil
 }
+
+// errMaxPDULength: below 4096 some peers give up, and each association holds one PDU in memory.
+var errMaxPDULength = errors.New("dicomnode: maximum PDU length: want 4096 to 16777216 bytes, or 0 for the default")
+
+func saneMaxPDULength(n uint32) bool { return n == 0 || n >= 4096 && n <= 16<<20 }
 
 func orDefault[T int | uint32 | time.Duration](v, def T) T {
 	if v <= 0 {
