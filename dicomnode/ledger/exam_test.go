@@ -87,6 +87,19 @@ func TestDueExams_lateFrame(t *testing.T) {
 	require.Len(t, results(t, l, e), 2)
 }
 
+func TestDueExams_lateFramesWaitFromTheirArrival(t *testing.T) {
+	l := openLedger(t)
+	ctx := t.Context()
+	receive(t, l, receipt(1))
+	require.NoError(t, l.FinishJob(ctx, job1, frames(), nil, at(2)))
+	require.NoError(t, l.FinishReport(ctx, dueOne(t, l, 61), nil, at(61)))
+	receive(t, l, receipt(500))
+	receive(t, l, receipt(501))
+	require.NoError(t, l.FinishJob(ctx, "entry500.demo", frames(), nil, at(502)))
+	require.Empty(t, due(t, l, 1099))
+	require.Equal(t, 2, dueOne(t, l, 1100).Revision)
+}
+
 func TestDueExams_onlyFailures(t *testing.T) {
 	l := openLedger(t)
 	ctx := t.Context()

@@ -201,8 +201,7 @@ func purposes(ds []Delivery) []string {
 }
 
 // requireTally compares every counter that a trigger keeps with what it counts.
-func requireTally(t testing.TB, l *Ledger) {
-	t.Helper()
+func requireTally(t require.TestingT, l *Ledger) {
 	for _, check := range []string{
 		`SELECT count(*) FROM (
 			SELECT 'instance', '', state, count(*) FROM instance GROUP BY state

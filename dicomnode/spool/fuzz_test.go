@@ -78,6 +78,20 @@ func (r *countingReader) ReadAt(b []byte, off int64) (int, error) {
 	return n, err
 }
 
+func TestScan_seqMustRise(t *testing.T) {
+	b := segmentBytes(7, "one", "two")
+	b = append(b, b[segmentHeaderSize:]...)
+	sc, err := newScanner(bytes.NewReader(b), int64(len(b)), 1, 0)
+	require.NoError(t, err)
+	n := 0
+	for sc.next() {
+		n++
+	}
+	require.NoError(t, sc.err)
+	require.Equal(t, 2, n)
+	require.EqualValues(t, len(b)-segmentHeaderSize, 2*sc.tail)
+}
+
 func TestScan_finds(t *testing.T) {
 	b := segmentBytes(7, "one", "", "three")
 	sc, err := newScanner(bytes.NewReader(b), int64(len(b)), 1, 0)

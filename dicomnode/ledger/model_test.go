@@ -1,0 +1,445 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"endogate/dicomnode/dicom"
+)
+
+// TestModel runs the ledger beside plain lists that say the same in other words: an exam is a
+// list of news that no report has, an entry is releasable when nothing that names it is open.
+func TestModel(t *testing.T) {
+	base, err := os.MkdirTemp("/dev/shm", "ledger") // a sync costs nothing there
+	if err != nil {
+		base = t.TempDir()
+	}
+	defer func() { require.NoError(t, os.RemoveAll(base)) }()
+	rapid.Check(t, func(t *rapid.T) {
+		dir, err := os.MkdirTemp(base, "")
+		require.NoError(t, err)
+		m := &model{path: filepath.Join(dir, "ledger.db"), ctx: context.Background(), jobs: map[string]*modelJob{}, exams: map[string]*modelExam{}}
+		m.l, err = Open(m.path)
+		require.NoError(t, err)
+		defer func() { require.NoError(t, m.l.Close()) }()
+		t.Repeat(map[string]func(*rapid.T){
+			"receive": m.receive, "replay": m.replay, "finish": m.finish, "park": m.park, "retry": m.retry, "discard": m.discardJob,
+			"look": m.look, "report": m.report, "delivered": m.delivered, "defer": m.deferDelivery, "park delivery": m.parkDelivery,
+			"unpark": m.unpark, "discard delivery": m.discardDelivery, "release": m.release, "reopen": m.reopen, "": m.check,
+		})
+	})
+}
+
+type modelInstance struct {
+	r        Receipt
+	conflict bool
+	released bool
+}
+
+type modelJob struct {
+	id, entry, exam string
+	state           State
+}
+
+type news struct {
+	at     time.Time
+	result bool
+}
+
+type modelExam struct {
+	news     []news
+	last     time.Time
+	revision int
+	seen     *Exam // by look
+	seenNews int
+}
+
+type modelDelivery struct {
+	id          int64
+	destination string
+	entry       string
+	alternate   string
+	rank        int
+	state       State
+	next        time.Time
+}
+
+type model struct {
+	path       string
+	ctx        context.Context
+	l          *Ledger
+	now        int
+	receipts   []Receipt // all that were ever given
+	verdicts   []Verdict
+	instances  []*modelInstance
+	jobs       map[string]*modelJob
+	exams      map[string]*modelExam
+	deliveries []*modelDelivery
+	objects    map[string]bool // entry to whether it was released
+	made       int
+}
+
+func (m *model) tick() time.Time {
+	m.now += 20
+	return at(m.now)
+}
+
+func (m *model) position() uint64 { return uint64(len(m.receipts)) }
+
+func (m *model) receive(t *rapid.T) {
+	var batch []Receipt
+	var want []Verdict
+	for range rapid.IntRange(1, 3).Draw(t, "batch") {
+		n := len(m.receipts) + 1
+		r := receipt(n)
+		uid := rapid.IntRange(1, 8).Draw(t, "uid")
+		r.Header.SOPInstance = instance(fmt.Sprintf("1.2.3.%d", uid))
+		r.Header.StudyInstanceUID = dicom.UID(fmt.Sprintf("1.2.%d", uid%2))
+		r.Digest = fmt.Sprintf("%064d", uid*10+rapid.IntRange(0, 1).Draw(t, "bytes"))
+		r.Models = rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"demo", "other"}), 0, 2, rapid.ID).Draw(t, "models")
+		r.Forward = rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"a", "b"}), 0, 2, rapid.ID).Draw(t, "forward")
+		if rapid.IntRange(0, 4).Draw(t, "skip") == 0 {
+			r.Skip = "no frames"
+		}
+		r.At = m.tick()
+		batch = append(batch, r)
+		want = append(want, m.expect(r))
+	}
+	got, err := m.l.Receive(m.ctx, batch, m.position())
+	require.NoError(t, err)
+	require.Equal(t, want, got)
+}
+
+// expect notes what r does and returns its verdict.
+func (m *model) expect(r Receipt) Verdict {
+	v := New
+	for _, in := range m.instances {
+		if in.r.Header.SOPInstanceUID != r.Header.SOPInstanceUID {
+			continue
+		}
+		if in.r.Digest == r.Digest {
+			v = Duplicate
+			break
+		}
+		v = Conflict
+	}
+	m.receipts, m.verdicts = append(m.receipts, r), append(m.verdicts, v)
+	if v == Duplicate {
+		return v
+	}
+	m.instances = append(m.instances, &modelInstance{r: r, conflict: v == Conflict})
+	if v == New {
+		m.expectJobs(r)
+	}
+	for _, destination := range r.Forward {
+		d := &modelDelivery{destination: destination, entry: r.ID, state: StatePending, next: r.At}
+		if v == Conflict {
+			d.state = StateParked
+		}
+		m.addDelivery(d)
+	}
+	return v
+}
+
+func (m *model) expectJobs(r Receipt) {
+	for _, name := range r.Models {
+		key := string(r.Header.StudyInstanceUID) + "/" + name
+		e := m.exams[key]
+		if e == nil {
+			e = &modelExam{}
+			m.exams[key] = e
+		}
+		state := StateOpen
+		if r.Skip != "" {
+			state = StateSkipped
+		}
+		e.last = r.At
+		e.news = append(e.news, news{r.At, state == StateSkipped})
+		id := JobID(r.ID, name)
+		m.jobs[id] = &modelJob{id, r.ID, key, state}
+	}
+}
+
+func (m *model) addDelivery(d *modelDelivery) {
+	d.id = int64(len(m.deliveries) + 1)
+	m.deliveries = append(m.deliveries, d)
+}
+
+func (m *model) replay(t *rapid.T) {
+	n := len(m.receipts)
+	if n == 0 {
+		t.Skip("nothing received")
+	}
+	from := rapid.IntRange(0, n-1).Draw(t, "from")
+	got, err := m.l.Receive(m.ctx, m.receipts[from:], m.position())
+	require.NoError(t, err)
+	require.Equal(t, m.verdicts[from:], got)
+}
+
+// pick draws one of the jobs in state.
+func (m *model) pick(t *rapid.T, state State) *modelJob {
+	ids := slices.Sorted(maps.Keys(m.jobs))
+	ids = slices.DeleteFunc(ids, func(id string) bool { return m.jobs[id].state != state })
+	if len(ids) == 0 {
+		t.Skip("no such job")
+	}
+	return m.jobs[rapid.SampledFrom(ids).Draw(t, "job")]
+}
+
+func (m *model) end(j *modelJob, state State, when time.Time) {
+	j.state = state
+	e := m.exams[j.exam]
+	e.news = append(e.news, news{when, true})
+}
+
+func (m *model) finish(t *rapid.T) {
+	j, when := m.pick(t, StateOpen), m.tick()
+	objects := m.makeObjects(t, "heatmap", RankHeatmap, when)
+	for range 2 {
+		require.NoError(t, m.l.FinishJob(m.ctx, j.id, frames(), objects, when))
+	}
+	m.end(j, StateDone, when)
+}
+
+func (m *model) makeObjects(t *rapid.T, purpose string, rank int, when time.Time) []Object {
+	m.made++
+	o := object(m.made, rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"a", "b"}), 0, 2, rapid.ID).Draw(t, "destinations")...)
+	o.Purpose, o.Rank = purpose, rank
+	if m.objects == nil {
+		m.objects = map[string]bool{}
+	}
+	m.objects[o.Entry] = false
+	alternate := ""
+	if rapid.Bool().Draw(t, "alternate") {
+		m.made++
+		twin := object(m.made)
+		o.Alternate, alternate = &twin, twin.Entry
+		m.objects[twin.Entry] = false
+	}
+	for _, destination := range o.Destinations {
+		m.addDelivery(&modelDelivery{destination: destination, entry: o.Entry, alternate: alternate, rank: rank, state: StatePending, next: when})
+	}
+	return []Object{o}
+}
+
+func (m *model) park(t *rapid.T) {
+	j, when := m.pick(t, StateOpen), m.tick()
+	require.NoError(t, m.l.ParkJob(m.ctx, j.id, "no", when))
+	m.end(j, StateParked, when)
+}
+
+func (m *model) retry(t *rapid.T) {
+	j := m.pick(t, StateParked)
+	require.NoError(t, m.l.RetryJob(m.ctx, j.id, m.tick()))
+	j.state = StateOpen
+}
+
+func (m *model) discardJob(t *rapid.T) {
+	j := m.pick(t, StateParked)
+	require.NoError(t, m.l.DiscardJob(m.ctx, j.id, m.tick()))
+	j.state = StateDiscarded
+}
+
+func (m *model) openJobs(exam string) int {
+	n := 0
+	for _, j := range m.jobs {
+		if j.exam == exam && j.state == StateOpen {
+			n++
+		}
+	}
+	return n
+}
+
+func (m *model) due(key string, now time.Time) bool {
+	e := m.exams[key]
+	if len(e.news) == 0 {
+		return false
+	}
+	if m.openJobs(key) == 0 && !e.last.Add(quiet).After(now) {
+		return true
+	}
+	return slices.ContainsFunc(e.news, func(n news) bool { return n.result }) && !e.news[0].at.Add(maxWait).After(now)
+}
+
+// look asks what is due; the reports on it are made later, when more may have come.
+func (m *model) look(t *rapid.T) {
+	m.now += rapid.SampledFrom([]int{0, 60, 600}).Draw(t, "wait")
+	exams, err := m.l.DueExams(m.ctx, at(m.now), quiet, maxWait)
+	require.NoError(t, err)
+	var got, want []string
+	for _, e := range exams {
+		key := string(e.StudyInstanceUID) + "/" + e.Model
+		got = append(got, key)
+		require.Equal(t, m.exams[key].revision+1, e.Revision)
+		m.exams[key].seen, m.exams[key].seenNews = &e, len(m.exams[key].news)
+	}
+	for key := range m.exams {
+		if m.due(key, at(m.now)) {
+			want = append(want, key)
+		}
+	}
+	require.ElementsMatch(t, want, got)
+}
+
+func (m *model) report(t *rapid.T) {
+	keys := slices.Sorted(maps.Keys(m.exams))
+	keys = slices.DeleteFunc(keys, func(k string) bool { return m.exams[k].seen == nil })
+	if len(keys) == 0 {
+		t.Skip("no exam was seen to be due")
+	}
+	e := m.exams[rapid.SampledFrom(keys).Draw(t, "exam")]
+	when := m.tick()
+	objects := m.makeObjects(t, "sr", RankSR, when)
+	for range 2 {
+		require.NoError(t, m.l.FinishReport(m.ctx, *e.seen, objects, when))
+	}
+	e.news = e.news[e.seenNews:]
+	for i := range e.news {
+		e.news[i].at = when // what is left waits from now on
+	}
+	e.revision++
+	e.seen = nil
+}
+
+// pickDelivery draws one of the deliveries in one of states.
+func (m *model) pickDelivery(t *rapid.T, states ...State) *modelDelivery {
+	var all []*modelDelivery
+	for _, d := range m.deliveries {
+		if slices.Contains(states, d.state) {
+			all = append(all, d)
+		}
+	}
+	if len(all) == 0 {
+		t.Skip("no such delivery")
+	}
+	return rapid.SampledFrom(all).Draw(t, "delivery")
+}
+
+func (m *model) delivered(t *rapid.T) {
+	d := m.pickDelivery(t, StatePending, StateParked)
+	require.NoError(t, m.l.Delivered(m.ctx, d.id, d.entry, 0, m.tick()))
+	d.state = StateDone
+}
+
+func (m *model) deferDelivery(t *rapid.T) {
+	d := m.pickDelivery(t, StatePending)
+	now := m.tick()
+	d.next = now.Add(100 * time.Second)
+	require.NoError(t, m.l.Defer(m.ctx, d.id, d.next, "A700", "full", now))
+}
+
+func (m *model) parkDelivery(t *rapid.T) {
+	d := m.pickDelivery(t, StatePending)
+	require.NoError(t, m.l.Park(m.ctx, d.id, "0122", "refused", m.tick()))
+	d.state = StateParked
+}
+
+func (m *model) unpark(t *rapid.T) {
+	d := m.pickDelivery(t, StateParked)
+	d.next = m.tick()
+	require.NoError(t, m.l.Unpark(m.ctx, d.id, d.next))
+	d.state = StatePending
+}
+
+func (m *model) discardDelivery(t *rapid.T) {
+	d := m.pickDelivery(t, StatePending, StateParked)
+	require.NoError(t, m.l.Discard(m.ctx, d.id, m.tick()))
+	d.state = StateDiscarded
+}
+
+// releasable lists the entries that nothing needs.
+func (m *model) releasable() []string {
+	needed := map[string]bool{}
+	for _, d := range m.deliveries {
+		if d.state == StatePending || d.state == StateParked {
+			needed[d.entry], needed[d.alternate] = true, true
+		}
+	}
+	for _, j := range m.jobs {
+		if j.state == StateOpen || j.state == StateParked || len(m.exams[j.exam].news) > 0 || m.openJobs(j.exam) > 0 {
+			needed[j.entry] = true
+		}
+	}
+	var all []string
+	for _, in := range m.instances {
+		if !in.released && !needed[in.r.ID] {
+			all = append(all, in.r.ID)
+		}
+	}
+	for entry, released := range m.objects {
+		if !released && !needed[entry] {
+			all = append(all, entry)
+		}
+	}
+	return all
+}
+
+func (m *model) release(t *rapid.T) {
+	ids, err := m.l.Releasable(m.ctx, at(m.now+1), 1000)
+	require.NoError(t, err)
+	require.ElementsMatch(t, m.releasable(), ids)
+	require.NoError(t, m.l.MarkReleased(m.ctx, ids, m.tick()))
+	for _, in := range m.instances {
+		in.released = in.released || slices.Contains(ids, in.r.ID)
+	}
+	for entry, released := range m.objects {
+		m.objects[entry] = released || slices.Contains(ids, entry)
+	}
+}
+
+func (m *model) reopen(t *rapid.T) {
+	require.NoError(t, m.l.Close())
+	var err error
+	m.l, err = Open(m.path)
+	require.NoError(t, err)
+}
+
+func (m *model) check(t *rapid.T) {
+	jobs, err := m.l.OpenJobs(m.ctx, "", 1000)
+	require.NoError(t, err)
+	var got, want []string
+	for _, j := range jobs {
+		got = append(got, j.ID)
+	}
+	for id, j := range m.jobs {
+		if j.state == StateOpen {
+			want = append(want, id)
+		}
+	}
+	slices.Sort(want)
+	require.Equal(t, want, got)
+	for _, destination := range []string{"a", "b"} {
+		m.checkDue(t, destination)
+	}
+	requireTally(t, m.l)
+}
+
+func (m *model) checkDue(t *rapid.T, destination string) {
+	ds, err := m.l.DueDeliveries(m.ctx, destination, at(m.now), 1000)
+	require.NoError(t, err)
+	var got []int64
+	for _, d := range ds {
+		got = append(got, d.ID)
+	}
+	var due []*modelDelivery
+	for _, d := range m.deliveries {
+		if d.destination == destination && d.state == StatePending && !d.next.After(at(m.now)) {
+			due = append(due, d)
+		}
+	}
+	slices.SortStableFunc(due, func(a, b *modelDelivery) int { return a.rank - b.rank })
+	var want []int64
+	for _, d := range due {
+		want = append(want, d.id)
+	}
+	require.Equal(t, want, got)
+}
