@@ -59,7 +59,7 @@ type ContextError struct {
 func (e *ContextError) Error() string {
 	why := e.Result.String()
 	if e.Result == ContextAccepted {
-		why = "not proposed"
+		why = "not proposed, or accepted in another one"
 	}
 	return fmt.Sprintf("dicomnode: no presentation context for %s in %s: %s", e.SOPClassUID, e.TransferSyntaxUID, why)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/netip"
 	"sync"
@@ -120,14 +121,15 @@ func (s *Server) Serve(ln net.Listener) error {
 		nc, err := ln.Accept()
 		if err == nil {
 			pause = 0
-			s.start(nc)
+			if !s.start(nc) {
+				s.turnAway(nc)
+			}
 			continue
 		}
 		if s.isClosing() {
 			return ErrServerClosed
 		}
-		var t net.Error
-		if !errors.As(err, &t) || !temporary(err) {
+		if !temporary(err) {
 			return fmt.Errorf("dicomnode: accept: %w", err)
 		}
 		pause = min(max(2*pause, 5*time.Millisecond), time.Second)
@@ -199,13 +201,12 @@ func (s *Server) isClosing() bool {
 }
 
 // start serves nc in a goroutine that Shutdown waits for. Connections that have not associated count too: twice
-// what may associate, and some, is as many as are listened to.
-func (s *Server) start(nc net.Conn) {
+// what may associate, and some, is as many as are listened to. It reports whether there was room.
+func (s *Server) start(nc net.Conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closing || len(s.conns) >= 2*s.MaxAssociations+16 {
-		s.turnAway(nc)
-		return
+		return false
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	c := newConn(nc, s.ARTIM, s.PDUTimeout)
@@ -215,6 +216,7 @@ func (s *Server) start(nc net.Conn) {
 		defer s.forget(c)
 		s.serve(ctx, c)
 	})
+	return true
 }
 
 // turnAway rejects before the request is read. Ten bytes always fit a fresh connection, so it does not block.
@@ -263,13 +265,18 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	return context.Cause(ctx)
 }
 
-// cut ends what is still connected.
+// cut ends what is still connected. A handler is told after its connection is closed, so that nothing follows A-ABORT.
 func (s *Server) cut() {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	for c, cancel := range s.conns {
-		cancel()
-		_ = c.abort(pdu.AbortServiceUser, pdu.ReasonNotSpecified)
-		_ = c.Close()
+	left := maps.Clone(s.conns)
+	s.mu.Unlock()
+	var wg sync.WaitGroup
+	for c, cancel := range left {
+		wg.Go(func() {
+			_ = c.abort(pdu.AbortServiceUser, pdu.ReasonNotSpecified)
+			_ = c.Close()
+			cancel()
+		})
 	}
+	wg.Wait()
 }
