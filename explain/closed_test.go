@@ -132,3 +132,34 @@ func TestCompile_size(t *testing.T) {
 	require.NoError(t, err)
 	require.Less(t, len(c.ONNX), len(model)+50_000)
 }
+
+// A network in which frames and channels share an axis takes one seed for each frame; several classes of a frame
+// are then several runs, with the same result.
+func TestNetwork_mergedBatch(t *testing.T) {
+	r := openRuntime(t)
+	s := &small{shape: []int64{1, 1, 4, 4}, logits: true}
+	s.node("Conv", []string{"x", s.weight([]int64{2, 1, 2, 2}, 0, 1, -1, 0, 0.1, 0, 0, 0), s.weight([]int64{2}, 5, 0)}, []string{"a"})
+	s.node("Flatten", []string{"a"}, []string{"rows"}, attrInt("axis", 2))
+	s.node("Sigmoid", []string{"rows"}, []string{"gate"})
+	s.node("Reshape", []string{"gate", s.ints(-1, 18)}, []string{"flat"})
+	s.node("Gemm", []string{"flat", s.weight([]int64{18, 3}, arange(54)...)}, []string{"logits"})
+	model := s.bytes(t)
+	c, err := explain.Compile(model, explain.Options{Probe: r.Probe})
+	require.NoError(t, err)
+	require.False(t, c.ManySeeds)
+	n, err := r.OpenNetwork(model, onnx.NetworkOptions{})
+	require.NoError(t, err)
+	defer func() { _ = n.Close() }()
+	shape := []int64{1, 1, 4, 4}
+	logits, maps, err := n.Explain(t.Context(), arange(16), shape, []int{2, 0})
+	require.NoError(t, err)
+	require.Len(t, logits, 3)
+	require.Len(t, maps, 2)
+	for i, class := range []int{2, 0} {
+		_, alone, err := n.Explain(t.Context(), arange(16), shape, []int{class})
+		require.NoError(t, err)
+		require.Positive(t, alone[0].Values[0])
+		require.Equal(t, alone[0], maps[i])
+	}
+	require.NotEqual(t, maps[0], maps[1])
+}

@@ -34,7 +34,7 @@ func Example() {
 	if err != nil {
 		panic(err)
 	}
-	defer session.Close()
+	defer func() { _ = session.Close() }()
 	shape := []int64{1, 3, 160, 160}
 	out, err := session.Run(context.Background(), []onnx.Tensor{
 		{Shape: shape, Values: picture(shape)},

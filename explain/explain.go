@@ -104,10 +104,13 @@ func Compile(model []byte, o Options) (*Compiled, error) {
 // manySeeds reports whether everything the gradient reads of the forward pass has a batch axis of its own,
 // and so is broadcast over the seeds.
 func (w *walk) manySeeds() bool {
+	varying := w.g.varying()
 	for _, n := range w.nodes {
+		if typ := n.GetOpType(); typ == "CastLike" || typ == "Shape" {
+			continue // reads no values
+		}
 		for _, in := range n.Input {
-			dims, own := w.shape(in), w.g.producer[in] != nil
-			if own && !w.g.fixed(in) && len(dims) > 0 && dims[0] != 1 && n.GetOpType() != "CastLike" && n.GetOpType() != "Shape" {
+			if dims := w.shape(in); varying[in] && len(dims) > 0 && dims[0] != 1 {
 				return false
 			}
 		}
@@ -139,7 +142,7 @@ func (g *graph) addLayers(err error, h head) error {
 		return err
 	}
 	for _, l := range g.layers(h) {
-		if l.Err == nil {
+		if g.explainable(l.Tensor, h.logits) == nil {
 			u.Layers = append(u.Layers, l.Name)
 		}
 	}

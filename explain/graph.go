@@ -210,14 +210,20 @@ func size(dims []int64) int64 {
 	return n
 }
 
-// fixed reports whether a tensor is the same for every picture.
-func (g *graph) fixed(tensor string) bool {
-	for in := range g.upTo([]string{tensor}) {
-		if g.producer[in] == nil && g.weights[in] == nil {
-			return false
+// varying is the set of tensors that depend on the model's inputs.
+func (g *graph) varying() map[string]bool {
+	v := map[string]bool{}
+	for _, in := range g.inputs {
+		v[in.GetName()] = true
+	}
+	for _, n := range g.nodes {
+		if anyOf(v, n.uses()) {
+			for _, out := range n.Output {
+				v[out] = true
+			}
 		}
 	}
-	return true
+	return v
 }
 
 // oneFrame reports whether the model's batch is fixed at one.

@@ -44,11 +44,9 @@ func (g *graph) findHead(output string) (head, error) {
 }
 
 func layerNames(layers []Layer) string {
-	var names []string
-	for _, l := range layers {
-		if l.Err == nil {
-			names = append(names, l.Name)
-		}
+	names := make([]string, len(layers))
+	for i, l := range layers {
+		names[i] = l.Name
 	}
 	return strings.Join(names, ", ")
 }

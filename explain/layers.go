@@ -24,7 +24,11 @@ func Layers(model []byte, o Options) ([]Layer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return g.layers(h), nil
+	layers := g.layers(h)
+	for i, l := range layers {
+		layers[i].Err = g.explainable(l.Tensor, h.logits)
+	}
+	return layers, nil
 }
 
 // open parses a model, finds its head and learns the shapes of what leads to it.
@@ -59,16 +63,16 @@ func distinct(names []string) []string {
 	return once
 }
 
+// layers lists the convolutional layers; whether they can be explained is not looked at.
 func (g *graph) layers(h head) []Layer {
 	up := g.leadingTo(h.logits)
+	readers := g.readers(up)
 	var layers []Layer
 	for _, n := range g.nodes {
 		if n.GetOpType() != "Conv" || !up[n.out(0)] || !spatial(g.shape(n.out(0))) {
 			continue
 		}
-		l := g.layer(n, g.activation(n.out(0), up))
-		l.Err = g.explainable(l.Tensor, h.logits)
-		layers = append(layers, l)
+		layers = append(layers, g.layer(n, g.activation(n.out(0), up, readers)))
 	}
 	return layers
 }
@@ -88,8 +92,8 @@ func spatial(dims []int64) bool { return len(dims) >= 3 && size(dims[2:]) > 1 }
 
 // activation follows a convolution's output through the pointwise operators after it, to the last
 // tensor that everything it leads to has to pass.
-func (g *graph) activation(conv string, up map[string]bool) string {
-	open := map[string]int{conv: g.readers(conv, up)} // readers not yet seen to be pointwise
+func (g *graph) activation(conv string, up map[string]bool, readers map[string]int) string {
+	open := map[string]int{conv: readers[conv]} // readers not yet seen to be pointwise
 	last := conv
 	for _, n := range g.nodes[g.producer[conv].index+1:] {
 		op, ok := n.known()
@@ -108,7 +112,7 @@ func (g *graph) activation(conv string, up map[string]bool) string {
 		if !inside {
 			continue
 		}
-		open[n.out(0)] = g.readers(n.out(0), up)
+		open[n.out(0)] = readers[n.out(0)]
 		if len(open) == 1 {
 			last = n.out(0)
 		}
@@ -116,16 +120,13 @@ func (g *graph) activation(conv string, up map[string]bool) string {
 	return last
 }
 
-// readers counts how often a tensor is read on the way to the logits.
-func (g *graph) readers(tensor string, up map[string]bool) int {
-	count := 0
+// readers counts how often each tensor is read on the way to the logits.
+func (g *graph) readers(up map[string]bool) map[string]int {
+	count := map[string]int{}
 	for _, n := range g.nodes {
-		if !anyOf(up, n.Output) {
-			continue
-		}
-		for _, in := range n.uses() {
-			if in == tensor {
-				count++
+		if anyOf(up, n.Output) {
+			for _, in := range n.uses() {
+				count[in]++
 			}
 		}
 	}

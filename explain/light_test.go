@@ -68,7 +68,7 @@ func run(t testing.TB, r *onnx.Runtime, model []byte, o onnx.SessionOptions, in 
 	t.Helper()
 	s, err := r.NewSession(model, o)
 	require.NoError(t, err)
-	defer s.Close()
+	defer func() { _ = s.Close() }()
 	out, err := s.Run(context.Background(), in)
 	require.NoError(t, err)
 	return out

@@ -133,7 +133,7 @@ func checkGradient(t fatalf, r *onnx.Runtime, model []byte, shape []int64, x, se
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
-	defer s.Close()
+	defer func() { _ = s.Close() }()
 	n := shape[0]
 	run := func(n, rows int64, x, seed []float32) (logits, grad []float32) {
 		out, err := s.Run(context.Background(), []onnx.Tensor{

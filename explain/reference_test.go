@@ -78,7 +78,7 @@ func runCompiled(t *testing.T, r *onnx.Runtime, c *explain.Compiled, shape []int
 		Outputs: []string{c.LogitsName, c.CAMName, c.GradientName, c.InputGradientName},
 	})
 	require.NoError(t, err)
-	defer s.Close()
+	defer func() { _ = s.Close() }()
 	seed := make([]float32, c.Classes)
 	seed[class] = 1
 	out, err := s.Run(context.Background(), []onnx.Tensor{

@@ -41,7 +41,7 @@ func frame() []float32 {
 func TestNetwork_demo(t *testing.T) {
 	n, err := openRuntime(t).OpenNetwork(demoModel(t), onnx.NetworkOptions{Sessions: 2})
 	require.NoError(t, err)
-	defer n.Close()
+	defer func() { _ = n.Close() }()
 	require.Equal(t, 5, n.Classes())
 	require.Equal(t, "/layer4/layer4.1/relu2/Relu_output_0", n.Layer().Tensor)
 	require.Equal(t, []int64{-1, 3, 160, 160}, n.InputShape())

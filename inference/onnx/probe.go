@@ -27,7 +27,7 @@ func (r *Runtime) Probe(model []byte, inputs []explain.ProbeInput, outputs []str
 	if err != nil {
 		return nil, err
 	}
-	defer session.Destroy()
+	defer func() { _ = session.Destroy() }()
 	out := make([]ort.Value, len(outputs))
 	defer func() { destroy(out) }()
 	if err := runUntil(context.Background(), session, in, out); err != nil {

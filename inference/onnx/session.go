@@ -69,7 +69,7 @@ func load(model []byte, o SessionOptions, level ort.GraphOptimizationLevel) (*or
 	if err != nil {
 		return nil, &Error{"load", err}
 	}
-	defer so.Destroy()
+	defer func() { _ = so.Destroy() }()
 	err = errors.Join(
 		so.SetIntraOpNumThreads(o.IntraOpThreads),
 		so.SetInterOpNumThreads(1),

@@ -126,7 +126,7 @@ func TestNetwork_errors(t *testing.T) {
 	require.ErrorIs(t, err, explain.ErrNoLayer)
 	n, err := r.OpenNetwork(demoModel(t), onnx.NetworkOptions{})
 	require.NoError(t, err)
-	defer n.Close()
+	defer func() { _ = n.Close() }()
 	_, _, err = n.Explain(context.Background(), frame(), shape, []int{5})
 	require.ErrorContains(t, err, "no class 5")
 	_, _, err = n.Explain(context.Background(), append(frame(), frame()...), []int64{2, 3, 160, 160}, []int{0})
