@@ -71,8 +71,10 @@ func readHeader(r io.Reader, ts dicom.TransferSyntax, req *dicomnode.StoreReques
 		return header, &dimse.Error{Status: dimse.CannotUnderstand, Comment: "UID missing or wrong in the data set", Err: err}
 	}
 	if header.SOPClassUID != req.SOPClassUID || header.SOPInstanceUID != req.SOPInstanceUID {
-		return header, &dimse.Error{Status: dimse.DataSetDoesNotMatchSOPClass, Comment: "command and data set name different instances",
-			Err: errors.New("receive: SOP class or instance of command and data set differ")}
+		return header, &dimse.Error{
+			Status: dimse.DataSetDoesNotMatchSOPClass, Comment: "command and data set name different instances",
+			Err: errors.New("receive: SOP class or instance of command and data set differ"),
+		}
 	}
 	return header, nil
 }
