@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -58,7 +59,9 @@ func (c *archiveCmd) Run(ctx context.Context, tty console) error {
 	drain, done := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer done()
 	err = server.Shutdown(drain)
-	<-stopped
+	if served := <-stopped; !errors.Is(served, dicomnode.ErrServerClosed) {
+		err = errors.Join(err, served)
+	}
 	return err
 }
 
