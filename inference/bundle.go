@@ -17,7 +17,7 @@ const (
 )
 
 // maxManifest bounds what is parsed; a manifest with a thousand classes has 250 KiB.
-const maxManifest = 4 << 20
+const maxManifest = 1 << 20
 
 // maxNetwork is what protobuf can hold in one message.
 const maxNetwork = 2 << 30

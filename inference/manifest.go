@@ -9,7 +9,7 @@ import (
 
 const (
 	maxSide    = 4096
-	maxClasses = 10000
+	maxClasses = 4096
 	maxSteps   = 16
 )
 

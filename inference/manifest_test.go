@@ -105,7 +105,7 @@ func TestReadManifest_wholeDocument(t *testing.T) {
 		{"list", "- a\n", "inference: model.yaml:1: must be a mapping of keys to values"},
 		{"syntax", "a: [1\nb: 2\n", "inference: model.yaml: not readable as YAML: line 1: did not find expected ',' or ']'"},
 		{"two documents", "a: 1\n---\nb: 2\n", "inference: model.yaml:2: more than one YAML document; keep one"},
-		{"too large", "a: " + strings.Repeat("x", maxManifest), "inference: model.yaml: larger than 4194304 bytes"},
+		{"too large", "a: " + strings.Repeat("x", maxManifest), "inference: model.yaml: larger than 1048576 bytes"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

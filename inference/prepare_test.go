@@ -1,6 +1,7 @@
 package inference
 
 import (
+	"bytes"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -11,6 +12,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"endogate/explain"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -208,6 +211,41 @@ func TestPrepare_subImage(t *testing.T) {
 	_, err = b.Prepare(whole0, want)
 	require.NoError(t, err)
 	assert.Equal(t, want, got)
+}
+
+func TestPrepare_anyFrameAnySteps(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		b := &Bundle{Input: Input{
+			Rows: rapid.IntRange(1, 20).Draw(t, "inputRows"), Columns: rapid.IntRange(1, 20).Draw(t, "inputColumns"),
+			Resize: rapid.SampledFrom(filterNames()).Draw(t, "filter"), Scale: 1, Std: [3]float64{1, 1, 1},
+		}}
+		for range rapid.IntRange(0, 4).Draw(t, "steps") {
+			if rapid.Bool().Draw(t, "crop") {
+				b.Preprocess = append(b.Preprocess, Step{CropBorder: &CropBorder{
+					Threshold: rapid.Uint8().Draw(t, "threshold"), MinFraction: rapid.Float64Range(0.01, 1).Draw(t, "fraction"), MinSize: rapid.IntRange(1, 9).Draw(t, "size"),
+				}})
+				continue
+			}
+			edge := rapid.Float64Range(0, 1)
+			b.Preprocess = append(b.Preprocess, Step{MaskBox: &Box{Right: edge.Draw(t, "right"), Bottom: edge.Draw(t, "bottom")}})
+		}
+		img := noise(rapid.IntRange(1, 60).Draw(t, "columns"), rapid.IntRange(1, 60).Draw(t, "rows"))
+		before := append([]uint8(nil), img.Pix...)
+		dst := make([]float32, b.Input.Len())
+		g, err := b.Prepare(img, dst)
+		if err != nil || g.Crop().Empty() || !g.Crop().In(img.Rect) {
+			t.Fatalf("crop %v of %v, %v", g.Crop(), img.Rect, err)
+		}
+		for _, v := range dst {
+			if !(v >= 0 && v <= 255) {
+				t.Fatalf("%g is no pixel", v)
+			}
+		}
+		g.ToSource(explain.Map{Width: 2, Height: 2, Values: []float32{1, 2, 3, 4}})
+		if !bytes.Equal(before, img.Pix) {
+			t.Fatal("the frame was changed")
+		}
+	})
 }
 
 func TestPrepare_refuses(t *testing.T) {

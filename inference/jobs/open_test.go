@@ -39,6 +39,20 @@ func TestOpen_storeSurvivesRestart(t *testing.T) {
 	eventually(t, "all done", b.finished)
 }
 
+func TestOpen_streamOfOtherOptions(t *testing.T) {
+	dir := t.TempDir()
+	q, err := Open(Options{StoreDir: dir, MaxStore: 1 << 20, Log: slog.New(slog.DiscardHandler)})
+	require.NoError(t, err)
+	require.NoError(t, q.Publish(t.Context(), testJob(1)))
+	q.Close()
+
+	q = openQueue(t, Options{StoreDir: dir, MaxStore: 4 << 20})
+	info, err := q.stream(t.Context())
+	require.NoError(t, err)
+	assert.EqualValues(t, 2<<20, info.Config.MaxBytes)
+	assert.Equal(t, 1, messages(t, q))
+}
+
 func TestOpen_brokenStoreIsSetAside(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "nats")
 	require.NoError(t, os.MkdirAll(dir, 0o700))

@@ -51,7 +51,7 @@ type Queue struct {
 	maxStore int64
 	storeDir string
 	srv      *server.Server // nil with a server elsewhere
-	reviving sync.Mutex
+	finding  sync.Mutex     // held by stream
 	nc       *nats.Conn
 	js       jetstream.JetStream
 
@@ -196,31 +196,47 @@ func standsAlready(err error) bool {
 
 func subjectOf(j Job) string { return subjectPrefix + token(j.Model) + "." + token(j.ID) }
 
-// stream finds the stream or makes it, and notices when it is not the one seen before.
+// stream finds the stream or makes it, and notices when it is not the one seen before. One caller at a time:
+// nobody makes a consumer while the stream's configuration is written.
 func (q *Queue) stream(ctx context.Context) (*jetstream.StreamInfo, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
+	q.finding.Lock()
+	defer q.finding.Unlock()
 	if err := q.reviveJetStream(); err != nil {
 		return nil, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
 	s, err := q.js.Stream(ctx, Stream)
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		s, err = q.js.CreateOrUpdateStream(ctx, q.streamConfig())
+	switch {
+	case errors.Is(err, jetstream.ErrStreamNotFound):
+		s, err = q.js.CreateStream(ctx, q.streamConfig())
+	case err == nil && q.never():
+		s, err = q.js.UpdateStream(ctx, q.streamConfig()) // it may be of an older release, or of other options
 	}
 	if err != nil {
 		return nil, fmt.Errorf("jobs: stream %s: %w", Stream, err)
 	}
 	info := s.CachedInfo()
+	q.saw(info.Created)
+	return info, nil
+}
+
+// never reports that no stream has been seen yet.
+func (q *Queue) never() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if first := q.created.IsZero(); !info.Created.Equal(q.created) {
-		q.created = info.Created
-		if !first {
-			close(q.renewed)
-			q.renewed = make(chan struct{})
-		}
+	return q.created.IsZero()
+}
+
+// saw takes note of the stream, and wakes who waits for changed when it is another one.
+func (q *Queue) saw(created time.Time) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !created.Equal(q.created) && !q.created.IsZero() {
+		close(q.renewed)
+		q.renewed = make(chan struct{})
 	}
-	return info, nil
+	q.created = created
 }
 
 func (q *Queue) streamConfig() jetstream.StreamConfig {

@@ -76,14 +76,9 @@ func waitReady(srv *server.Server, fatal <-chan string) error {
 }
 
 // reviveJetStream enables JetStream again where the server inside the process has given it up, as it does for good when
-// the disk is full.
+// the disk is full. The caller holds q.finding.
 func (q *Queue) reviveJetStream() error {
 	if q.srv == nil || q.srv.JetStreamEnabled() {
-		return nil
-	}
-	q.reviving.Lock()
-	defer q.reviving.Unlock()
-	if q.srv.JetStreamEnabled() {
 		return nil
 	}
 	config := server.JetStreamConfig{StoreDir: q.storeDir, MaxStore: q.maxStore, MaxMemory: maxMemory}

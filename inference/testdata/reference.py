@@ -103,7 +103,7 @@ def main():
     for name in FRAMES:
         image = Image.open(f"{TESTDATA}/frames/{name}.jpg").convert("RGB")
         image = image.resize((image.width // 3, image.height // 3), Image.Resampling.BICUBIC)
-        image.save(f"frames/{name}.png", optimize=True)
+        image.save(f"frames/{name}.png")
         x, crop = prepare(image)
         with torch.no_grad():
             p = torch.softmax(forward(graph, x)[0], 0)
