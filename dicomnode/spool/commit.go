@@ -171,7 +171,7 @@ func (s *Spool) writeRecords(g *segment, group []*pending) (int64, error) {
 	if err := s.step("log:written"); err != nil {
 		return 0, err
 	}
-	if err := syncData(g.f); err != nil {
+	if err := s.o.disk.syncData(g.f); err != nil {
 		return 0, fmt.Errorf("sync %s: %w", g.f.Name(), err)
 	}
 	return end, s.step("log:synced")

@@ -168,7 +168,7 @@ func (s *Spool) rewrite(g *segment, f *os.File) error {
 	if err := copyRecords(out, g, f); err != nil {
 		return errors.Join(err, out.Close(), removeIfThere(temp))
 	}
-	if err := errors.Join(out.Sync(), out.Close()); err != nil {
+	if err := errors.Join(s.o.disk.sync(out), out.Close()); err != nil {
 		return errors.Join(err, removeIfThere(temp))
 	}
 	if err := s.step("recover:written"); err != nil {
@@ -177,7 +177,7 @@ func (s *Spool) rewrite(g *segment, f *os.File) error {
 	if err := os.Rename(temp, g.path); err != nil {
 		return err
 	}
-	return syncFolder(s.logDir())
+	return s.o.disk.syncFolder(s.logDir())
 }
 
 // copyRecords copies the records of g and moves its slots to where the copies are.

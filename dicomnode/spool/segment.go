@@ -85,7 +85,7 @@ func (s *Spool) place(f *os.File, g *segment) error {
 	if err := s.step("segment:written"); err != nil {
 		return err
 	}
-	if err := f.Sync(); err != nil {
+	if err := s.o.disk.sync(f); err != nil {
 		return err
 	}
 	if err := os.Rename(f.Name(), g.path); err != nil {
@@ -94,7 +94,7 @@ func (s *Spool) place(f *os.File, g *segment) error {
 	if err := s.step("segment:renamed"); err != nil {
 		return err
 	}
-	return syncFolder(s.logDir())
+	return s.o.disk.syncFolder(s.logDir())
 }
 
 // retire closes the segment being written and gives back what was preallocated and not used.

@@ -15,6 +15,8 @@ type Options struct {
 	InlineLimit int64  // data sets up to this many bytes stand in the log (1 MiB)
 	Reserve     int64  // bytes of the file system to leave free; below it nothing is taken in (0)
 	After       uint64 // the caller's position: Seqs start above it even where the folder is new (0)
+
+	disk disk
 }
 
 func (o Options) withDefaults() Options {
@@ -23,6 +25,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.SegmentSize <= 0 {
 		o.SegmentSize = 64 << 20
+	}
+	if o.disk.sync == nil {
+		o.disk = disk{sync: (*os.File).Sync, syncData: syncData, syncFolder: syncFolder}
 	}
 	o.SegmentSize = max(o.SegmentSize, 4*o.InlineLimit, 4*maxMetaSize)
 	return o
@@ -77,7 +82,7 @@ func (s *Spool) makeFolders() error {
 			return err
 		}
 	}
-	return errors.Join(syncFolder(s.dir), syncFolder(filepath.Dir(s.dir)))
+	return errors.Join(s.o.disk.syncFolder(s.dir), s.o.disk.syncFolder(filepath.Dir(s.dir)))
 }
 
 func (s *Spool) logDir() string   { return filepath.Join(s.dir, "log") }
@@ -167,7 +172,7 @@ func (s *Spool) seal() error {
 	if g == nil {
 		return nil
 	}
-	err := errors.Join(g.f.Truncate(g.end), g.f.Sync(), g.f.Close())
+	err := errors.Join(g.f.Truncate(g.end), s.o.disk.sync(g.f), g.f.Close())
 	g.f, s.commits.active = nil, nil
 	if err != nil {
 		return fmt.Errorf("spool: close: %w", err)

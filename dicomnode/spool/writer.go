@@ -192,7 +192,7 @@ func (w *Writer) Commit(e Entry) (Entry, error) {
 func (w *Writer) keepFile() error {
 	f := w.file
 	w.file = nil
-	if err := f.Sync(); err != nil {
+	if err := w.s.o.disk.sync(f); err != nil {
 		return errors.Join(err, f.Close(), removeIfThere(f.Name()))
 	}
 	if err := errors.Join(f.Close(), w.s.step("large:synced")); err != nil {
@@ -204,7 +204,7 @@ func (w *Writer) keepFile() error {
 	if err := w.s.step("large:renamed"); err != nil {
 		return err
 	}
-	if err := syncFolder(w.s.largeDir()); err != nil {
+	if err := w.s.o.disk.syncFolder(w.s.largeDir()); err != nil {
 		return err
 	}
 	return w.s.step("large:durable")

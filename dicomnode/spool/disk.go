@@ -37,6 +37,13 @@ func lockFolder(path string) (*os.File, error) {
 	return f, nil
 }
 
+// disk is how things are made durable; a test puts a disk that loses power in its place.
+type disk struct {
+	sync       func(*os.File) error    // bytes, length and all else of a file
+	syncData   func(*os.File) error    // bytes of a file
+	syncFolder func(path string) error // the names in a folder
+}
+
 // syncFolder makes the names in a folder durable.
 func syncFolder(path string) error {
 	d, err := os.Open(path)
