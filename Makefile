@@ -29,7 +29,7 @@ lint:
 	@test -z "$$($(GO) tool gofumpt -l cmd configs dicomnode explain inference reports)" || { $(GO) tool gofumpt -l cmd configs dicomnode explain inference reports; echo 'not gofumpt-ed'; exit 1; }
 	$(GO) tool staticcheck $(PKGS)
 	$(GO) tool errcheck -ignoretests -exclude .errcheck $(PKGS)
-	$(GO) tool misspell -error -locale UK README.md docs cmd configs dicomnode explain inference reports
+	$(GO) tool misspell -error README.md docs cmd configs dicomnode explain inference reports
 
 unit:             ## every test, with the race detector and the real peers
 	ENDOGATE_TEST_PEERS=1 $(GO) test -race -timeout 20m $(PKGS)

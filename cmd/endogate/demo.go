@@ -2,19 +2,20 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"image"
 	"image/png"
+	"io"
 	"io/fs"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
 
@@ -260,6 +261,7 @@ func (d *demo) showReport(f dicomFile) error {
 	return writeReport(d.tty.out, dataset, ts)
 }
 
+// writeHeatmap writes a heatmap as study-instance.png.
 func (d *demo) writeHeatmap(ctx context.Context, f dicomFile) error {
 	dataset, err := f.open()
 	if err != nil {
@@ -267,11 +269,16 @@ func (d *demo) writeHeatmap(ctx context.Context, f dicomFile) error {
 	}
 	defer dataset.Close()
 	ts, _ := dicom.LookupTransferSyntax(f.meta.TransferSyntaxUID)
-	for frame, err := range pixeldata.Frames(ctx, dataset, ts, pixeldata.Options{}) {
+	var head bytes.Buffer
+	attributes, err := dicom.ReadAttributes(io.TeeReader(dataset, &head), ts)
+	if err != nil {
+		return err
+	}
+	name := fmt.Sprintf("%s-%02d.png", attributes.Header().StudyInstanceUID, attributes.Header().InstanceNumber)
+	for frame, err := range pixeldata.Frames(ctx, io.MultiReader(&head, dataset), ts, pixeldata.Options{}) {
 		if err != nil {
 			return err
 		}
-		name := filepath.Base(filepath.Dir(f.path)) + "-" + strings.TrimSuffix(filepath.Base(f.path), ".dcm") + ".png"
 		if err := writePNG(d.path("heatmaps", name), frame.Image); err != nil {
 			return err
 		}

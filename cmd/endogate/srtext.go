@@ -10,7 +10,6 @@ import (
 
 // Elements of the SR document content (PS3.3 C.17.3).
 const (
-	tagRelationshipType  dicom.Tag = 0x0040A010
 	tagValueType         dicom.Tag = 0x0040A040
 	tagConceptName       dicom.Tag = 0x0040A043
 	tagUID               dicom.Tag = 0x0040A124
