@@ -306,7 +306,7 @@ var (
 func (a *Association) Abort() error {
 	if !a.mu.TryLock() {
 		err := a.conn.abort(pdu.AbortServiceUser, pdu.ReasonNotSpecified)
-		return errors.Join(err, a.conn.Close())
+		return errors.Join(unlessClosed(err), unlessClosed(a.conn.Close()))
 	}
 	defer a.mu.Unlock()
 	if a.ended != nil {
@@ -317,5 +317,13 @@ func (a *Association) Abort() error {
 	if err == nil {
 		a.conn.awaitClose()
 	}
-	return errors.Join(err, a.conn.Close())
+	return errors.Join(unlessClosed(err), unlessClosed(a.conn.Close()))
+}
+
+// unlessClosed drops the error of a connection that the goroutine of a request has closed in the meantime.
+func unlessClosed(err error) error {
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
 }
