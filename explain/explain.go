@@ -10,7 +10,7 @@ import (
 // Options says what to compile.
 type Options struct {
 	// Layer is the layer to explain at: LastLayer (the default), the name of a node or of a
-	// tensor, as Layers gives them; or NoLayer for the input gradient alone.
+	// tensor, as Layers gives them; or NoLayer for the input gradient alone, or for the logits alone.
 	Layer string
 	// Method makes the map; GradCAM is the default.
 	Method Method
@@ -58,9 +58,6 @@ func Compile(model []byte, o Options) (*Compiled, error) {
 	post, ok := methods()[o.Method]
 	if !ok {
 		return nil, fmt.Errorf("explain: unknown method %q", o.Method)
-	}
-	if o.Layer == NoLayer && !o.InputGradient {
-		return nil, errors.New("explain: nothing to compute: neither a layer nor the input gradient")
 	}
 	g, h, err := open(model, o)
 	if err != nil {

@@ -2,6 +2,7 @@ package onnx
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"endogate/explain"
@@ -9,7 +10,7 @@ import (
 
 // NetworkOptions say how a classifier is compiled and run.
 type NetworkOptions struct {
-	Layer          string // to explain at, as explain.Options.Layer; "" is the last convolutional one
+	Layer          string // to explain at, as explain.Options.Layer; "" is the last convolutional one, explain.NoLayer none
 	IntraOpThreads int    // threads of one run; 0 is 1
 	Sessions       int    // runs at once; 0 is the number of CPUs over IntraOpThreads
 }
@@ -21,17 +22,23 @@ type Network struct {
 	session  *Session
 }
 
+// ErrNotExplained says that a network was opened with explain.NoLayer.
+var ErrNotExplained = errors.New("onnx: the network was opened without a layer to explain")
+
 // OpenNetwork compiles a classifier and loads it. An operator that cannot be differentiated gives an
-// *explain.UnsupportedError. The caller closes the network.
+// *explain.UnsupportedError; with explain.NoLayer the network still classifies. The caller closes the network.
 func (r *Runtime) OpenNetwork(model []byte, o NetworkOptions) (*Network, error) {
 	c, err := explain.Compile(model, explain.Options{Layer: o.Layer, MapOnly: true, Probe: r.Probe})
 	if err != nil {
 		return nil, err
 	}
+	outputs := []string{c.LogitsName}
+	if c.CAMName != "" {
+		outputs = append(outputs, c.CAMName)
+	}
 	s, err := r.NewSession(c.ONNX, SessionOptions{
-		Inputs:  []string{c.InputName, c.SeedName},
-		Outputs: []string{c.LogitsName, c.CAMName},
-
+		Inputs:         []string{c.InputName, c.SeedName},
+		Outputs:        outputs,
 		Lean:           true,
 		IntraOpThreads: o.IntraOpThreads,
 		Runs:           o.Sessions,
@@ -67,6 +74,9 @@ func (n *Network) Explain(ctx context.Context, input []float32, shape []int64, c
 		if c < 0 || c >= n.Classes() {
 			return nil, nil, fmt.Errorf("onnx: no class %d: the network has %d", c, n.Classes())
 		}
+	}
+	if n.compiled.CAMName == "" && len(classes) > 0 {
+		return nil, nil, ErrNotExplained
 	}
 	if !n.compiled.ManySeeds && len(classes) > 1 {
 		return n.oneByOne(ctx, input, shape, classes)
@@ -107,10 +117,18 @@ func (n *Network) run(ctx context.Context, input Tensor, rows int, classes []int
 	if err != nil {
 		return nil, nil, err
 	}
-	if want := rows * n.compiled.Layer.Height * n.compiled.Layer.Width; len(out[0].Values) != n.Classes() || len(out[1].Values) != want {
-		return nil, nil, fmt.Errorf("onnx: the network gave %d logits and a map of shape %v", len(out[0].Values), out[1].Shape)
+	logits = out[0].Values
+	if len(logits) != n.Classes() {
+		return nil, nil, fmt.Errorf("onnx: the network gave %d logits for %d classes", len(logits), n.Classes())
 	}
-	return out[0].Values, out[1].Values, nil
+	if len(out) < 2 {
+		return logits, nil, nil
+	}
+	cams = out[1].Values
+	if want := rows * n.compiled.Layer.Height * n.compiled.Layer.Width; len(cams) != want {
+		return nil, nil, fmt.Errorf("onnx: the network gave maps of shape %v", out[1].Shape)
+	}
+	return logits, cams, nil
 }
 
 // Close waits for runs under way and frees the network.

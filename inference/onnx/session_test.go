@@ -120,6 +120,19 @@ func TestSession_errors(t *testing.T) {
 	require.ErrorIs(t, err, onnx.ErrClosed)
 }
 
+func TestNetwork_notExplained(t *testing.T) {
+	n, err := openRuntime(t).OpenNetwork(demoModel(t), onnx.NetworkOptions{Layer: explain.NoLayer})
+	require.NoError(t, err)
+	defer func() { _ = n.Close() }()
+	logits, err := n.Logits(context.Background(), frame(), shape)
+	require.NoError(t, err)
+	want, err := openDemo(t, 1).Run(context.Background(), []onnx.Tensor{{Shape: shape, Values: frame()}})
+	require.NoError(t, err)
+	require.InDeltaSlice(t, want[0].Values, logits, 1e-5)
+	_, _, err = n.Explain(context.Background(), frame(), shape, []int{0})
+	require.ErrorIs(t, err, onnx.ErrNotExplained)
+}
+
 func TestNetwork_errors(t *testing.T) {
 	r := openRuntime(t)
 	_, err := r.OpenNetwork(demoModel(t), onnx.NetworkOptions{Layer: "nowhere"})
