@@ -163,3 +163,22 @@ func TestNetwork_mergedBatch(t *testing.T) {
 	}
 	require.NotEqual(t, maps[0], maps[1])
 }
+
+// A model that leaves height and width open is compiled for one size.
+func TestNetwork_openSize(t *testing.T) {
+	r := openRuntime(t)
+	var m onnxpb.ModelProto
+	require.NoError(t, proto.Unmarshal(closedForm(t), &m))
+	dims := m.Graph.Input[0].Type.GetTensorType().Shape.Dim
+	dims[2].Value, dims[3].Value = nil, nil
+	model, err := proto.Marshal(&m)
+	require.NoError(t, err)
+	_, err = r.OpenNetwork(model, onnx.NetworkOptions{})
+	require.ErrorContains(t, err, "axis 2 is open")
+	n, err := r.OpenNetwork(model, onnx.NetworkOptions{InputShape: []int64{1, 1, 4, 4}})
+	require.NoError(t, err)
+	defer func() { _ = n.Close() }()
+	_, maps, err := n.Explain(t.Context(), arange(16), []int64{1, 1, 4, 4}, []int{0})
+	require.NoError(t, err)
+	require.InDelta(t, 2./3, maps[0].Values[4], 1e-6)
+}

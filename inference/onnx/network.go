@@ -10,9 +10,10 @@ import (
 
 // NetworkOptions say how a classifier is compiled and run.
 type NetworkOptions struct {
-	Layer          string // to explain at, as explain.Options.Layer; "" is the last convolutional one, explain.NoLayer none
-	IntraOpThreads int    // threads of one run; 0 is 1
-	Sessions       int    // runs at once; 0 is the number of CPUs over IntraOpThreads
+	Layer          string  // to explain at, as explain.Options.Layer; "" is the last convolutional one, explain.NoLayer none
+	InputShape     []int64 // of a frame, for a model that leaves its height and width open; it is then for this size only
+	IntraOpThreads int     // threads of one run; 0 is 1
+	Sessions       int     // runs at once; 0 is the number of CPUs over IntraOpThreads
 }
 
 // Network is an image classifier that explains itself: one loaded model with its gradient, so that the
@@ -28,7 +29,7 @@ var ErrNotExplained = errors.New("onnx: the network was opened without a layer t
 // OpenNetwork compiles a classifier and loads it. An operator that cannot be differentiated gives an
 // *explain.UnsupportedError; with explain.NoLayer the network still classifies. The caller closes the network.
 func (r *Runtime) OpenNetwork(model []byte, o NetworkOptions) (*Network, error) {
-	c, err := explain.Compile(model, explain.Options{Layer: o.Layer, MapOnly: true, Probe: r.Probe})
+	c, err := explain.Compile(model, explain.Options{Layer: o.Layer, InputShape: o.InputShape, MapOnly: true, Probe: r.Probe})
 	if err != nil {
 		return nil, err
 	}
