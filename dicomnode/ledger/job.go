@@ -24,7 +24,10 @@ func scanJob(rows *sql.Rows) (Job, error) {
 func jobFields(j *Job) []any {
 	return []any{
 		&j.ID, &j.Entry, &j.Model, &j.Instance.SOPClassUID, &j.Instance.SOPInstanceUID, &j.Instance.SeriesInstanceUID,
-		&j.Instance.StudyInstanceUID, &j.Route, &j.State, &j.Attempts, &j.Retries, timeColumn{&j.InferredAt}, timeColumn{&j.EndedAt}, &j.Reason,
+		&j.Instance.StudyInstanceUID, &j.Route, &j.State, &j.Attempts, &j.Retries,
+		timeColumn{&j.InferredAt},
+		timeColumn{&j.EndedAt},
+		&j.Reason,
 	}
 }
 

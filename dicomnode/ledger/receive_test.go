@@ -26,23 +26,34 @@ func TestReceive_verdicts(t *testing.T) {
 		{
 			"duplicate",
 			[]Receipt{receipt(1), again},
-			[]Verdict{New, Duplicate}, []State{StateQueued}, 1, []string{"received", "queued", "duplicate"},
+			[]Verdict{New, Duplicate},
+			[]State{StateQueued},
+			1,
+			[]string{"received", "queued", "duplicate"},
 		},
 		{
 			"conflict",
 			[]Receipt{receipt(1), other},
-			[]Verdict{New, Conflict}, []State{StateQueued, StateConflicting}, 1, []string{"received", "queued", "received", "conflict"},
+			[]Verdict{New, Conflict},
+			[]State{StateQueued, StateConflicting},
+			1,
+			[]string{"received", "queued", "received", "conflict"},
 		},
 		{
 			"duplicates of both",
 			[]Receipt{receipt(1), other, as(receipt(1), 3), as(other, 4), as(other, 5)},
-			[]Verdict{New, Conflict, Duplicate, Duplicate, Duplicate}, []State{StateQueued, StateConflicting}, 1,
+			[]Verdict{New, Conflict, Duplicate, Duplicate, Duplicate},
+			[]State{StateQueued, StateConflicting},
+			1,
 			[]string{"received", "queued", "received", "conflict", "duplicate", "duplicate x2"},
 		},
 		{
 			"not analysed",
 			[]Receipt{skipped(receipt(1))},
-			[]Verdict{New}, []State{StateNotAnalysed}, 0, []string{"received", "not-analysed"},
+			[]Verdict{New},
+			[]State{StateNotAnalysed},
+			0,
+			[]string{"received", "not-analysed"},
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
