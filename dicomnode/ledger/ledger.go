@@ -44,7 +44,10 @@ func Open(path string) (*Ledger, error) {
 
 func (l *Ledger) open(path string) error {
 	ctx := context.Background()
-	var err error
+	err := makePrivate(path)
+	if err != nil {
+		return err
+	}
 	if l.writeDB, err = sql.Open("sqlite3", dsn(path, "_journal_mode", "WAL", "_synchronous", "FULL", "_foreign_keys", "on")); err != nil {
 		return err
 	}
@@ -101,6 +104,16 @@ func (l *Ledger) closeDatabases() error {
 		errs = append(errs, l.writeDB.Close())
 	}
 	return errors.Join(errs...)
+}
+
+// makePrivate makes the file where it is not there, for its owner only: it has patient data.
+// SQLite gives the files that it puts beside it the same permissions.
+func makePrivate(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	return f.Close()
 }
 
 // syncFolder makes the names in a folder durable.

@@ -30,6 +30,19 @@ func TestSchema_golden(t *testing.T) {
 	require.Equal(t, string(want), got)
 }
 
+func TestOpen_filesArePrivate(t *testing.T) {
+	dir := t.TempDir()
+	receive(t, reopen(t, filepath.Join(dir, "ledger.db")), receipt(1))
+	files, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	require.Len(t, files, 3, "the database, its log and its index")
+	for _, f := range files {
+		info, err := f.Info()
+		require.NoError(t, err)
+		require.EqualValues(t, 0o600, info.Mode().Perm(), f.Name())
+	}
+}
+
 func TestOpen_settings(t *testing.T) {
 	l := openLedger(t)
 	for pragma, want := range map[string]string{
@@ -50,8 +63,9 @@ func TestOpen_keepsWhatIsThere(t *testing.T) {
 		receive(t, l, receipt(1))
 		before := study(t, l)
 		require.NoError(t, l.Close())
-		_, err := os.Stat(path)
+		info, err := os.Stat(path)
 		require.NoError(t, err)
+		require.EqualValues(t, 0o600, info.Mode().Perm(), "it has patient data")
 		require.Equal(t, before, study(t, reopen(t, path)))
 	}
 }
