@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -19,12 +20,18 @@ const maxContexts = 128
 
 // derived is what the gateway makes: proposed from the first association on, so that a report does not need another
 // one than its heatmaps.
-var derived = []dicomnode.InstanceSyntax{
-	{SOPClassUID: dicom.SecondaryCaptureImageStorage, TransferSyntaxUID: dicom.ExplicitVRLittleEndian},
-	{SOPClassUID: dicom.Comprehensive3DSRStorage, TransferSyntaxUID: dicom.ExplicitVRLittleEndian},
-	{SOPClassUID: dicom.ComprehensiveSRStorage, TransferSyntaxUID: dicom.ExplicitVRLittleEndian},
-	{SOPClassUID: dicom.KeyObjectSelectionDocumentStorage, TransferSyntaxUID: dicom.ExplicitVRLittleEndian},
-}
+var derived = func() []dicomnode.InstanceSyntax {
+	var all []dicomnode.InstanceSyntax
+	for _, class := range []dicom.UID{
+		dicom.SecondaryCaptureImageStorage, dicom.Comprehensive3DSRStorage, dicom.ComprehensiveSRStorage,
+		dicom.KeyObjectSelectionDocumentStorage,
+	} {
+		all = append(all,
+			dicomnode.InstanceSyntax{SOPClassUID: class, TransferSyntaxUID: dicom.ExplicitVRLittleEndian},
+			dicomnode.InstanceSyntax{SOPClassUID: class, TransferSyntaxUID: dicom.ImplicitVRLittleEndian})
+	}
+	return all
+}()
 
 // DICOM sends to an application entity with C-STORE. One association is used for many messages; a message that needs
 // a presentation context it does not have gets a new one. Its methods are not safe for use by several goroutines.
@@ -43,7 +50,8 @@ type Spool interface {
 	Open(id string) (spool.Entry, io.ReadSeekCloser, error)
 }
 
-// Send streams the entry of m to the peer as it is.
+// Send streams the entry of m to the peer as it is. What the gateway made itself goes in Implicit VR Little Endian to
+// a peer that takes nothing else.
 func (s *DICOM) Send(ctx context.Context, m Message) (dimse.Status, error) {
 	entry, data, err := s.Spool.Open(m.Entry)
 	if err != nil {
@@ -90,10 +98,25 @@ func (s *DICOM) store(ctx context.Context, need dicomnode.InstanceSyntax, entry 
 	if err := s.associate(ctx, need); err != nil {
 		return 0, err
 	}
-	return s.assoc.Store(ctx, &dicomnode.StoreRequest{
+	request := &dicomnode.StoreRequest{
 		SOPClassUID: entry.Header.SOPClassUID, SOPInstanceUID: entry.Header.SOPInstanceUID,
 		TransferSyntax: entry.TransferSyntaxUID, Dataset: data,
-	})
+	}
+	if s.wantsImplicit(entry) {
+		var implicit bytes.Buffer
+		if err := dicom.WriteImplicit(&implicit, data); err != nil {
+			return 0, unreadable(err)
+		}
+		request.TransferSyntax, request.Dataset = dicom.ImplicitVRLittleEndian, &implicit
+	}
+	return s.assoc.Store(ctx, request)
+}
+
+// wantsImplicit reports whether the peer takes an object of ours in the default transfer syntax only (PS3.5 10.1).
+func (s *DICOM) wantsImplicit(entry spool.Entry) bool {
+	class := entry.Header.SOPClassUID
+	return entry.Kind == spool.Derived && entry.TransferSyntaxUID == dicom.ExplicitVRLittleEndian &&
+		!s.assoc.Accepted(class, dicom.ExplicitVRLittleEndian) && s.assoc.Accepted(class, dicom.ImplicitVRLittleEndian)
 }
 
 // associate makes sure that there is an association that was offered need.

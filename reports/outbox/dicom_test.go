@@ -247,6 +247,20 @@ func TestDICOM_contexts(t *testing.T) {
 	require.NoError(t, sender.Rest(t.Context()))
 }
 
+func TestStoreSCP_implicitOnly(t *testing.T) {
+	s := newStores(t)
+	scp := peers.StartStoreSCP(t, peers.StoreSCPOptions{Args: []string{"+xi"}})
+	made := 0
+	sender := s.sender(scp.Addr, scp.AETitle, &made)
+	e := s.keep(dicom.SecondaryCaptureImageStorage, dicom.ExplicitVRLittleEndian)
+	status, err := sender.Send(t.Context(), Message{Entry: e.ID})
+	require.NoError(t, err)
+	assert.Equal(t, dimse.Success, status)
+	file := scp.Files(t)[string(e.Header.SOPInstanceUID)]
+	assert.Contains(t, peers.Run(t, "dcmdump", file), "Little Endian Implicit")
+	require.NoError(t, sender.Rest(t.Context()))
+}
+
 func TestDICOM_down(t *testing.T) {
 	s := newStores(t)
 	ln, err := net.Listen("tcp", "127.0.0.1:0")

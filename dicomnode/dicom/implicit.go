@@ -1,0 +1,56 @@
+package dicom
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+)
+
+// WriteImplicit reads the Explicit VR Little Endian data set in r and writes it in Implicit VR Little Endian, the
+// transfer syntax that every application entity has to know (PS3.5 10.1). Values stay byte for byte; sequences and
+// items get delimiters (PS3.5 7.5). Encapsulated Pixel Data is an error: no uncompressed syntax has it.
+func WriteImplicit(w io.Writer, r io.Reader) error {
+	ts, _ := LookupTransferSyntax(ExplicitVRLittleEndian)
+	in := NewReader(r, ts)
+	for {
+		token, err := in.Next()
+		if err == io.EOF {
+			return nil
+		}
+		if err == nil {
+			err = writeImplicit(w, in, token)
+		}
+		if err != nil {
+			return fmt.Errorf("dicom: to implicit VR: %w", err)
+		}
+	}
+}
+
+func writeImplicit(w io.Writer, value io.Reader, t Token) error {
+	switch t.Kind {
+	case ElementToken:
+		if err := writeImplicitHeader(w, t.Tag, t.Length); err != nil {
+			return err
+		}
+		_, err := io.Copy(w, value)
+		return err
+	case SequenceStart:
+		return writeImplicitHeader(w, t.Tag, UndefinedLength)
+	case ItemStart:
+		return writeImplicitHeader(w, itemTag, UndefinedLength)
+	case ItemEnd:
+		return writeImplicitHeader(w, itemEndTag, 0)
+	case SequenceEnd:
+		return writeImplicitHeader(w, sequenceEndTag, 0)
+	}
+	return fmt.Errorf("%v is encapsulated", t.Tag)
+}
+
+func writeImplicitHeader(w io.Writer, tag Tag, length uint32) error {
+	var header [8]byte
+	binary.LittleEndian.PutUint16(header[:], tag.Group())
+	binary.LittleEndian.PutUint16(header[2:], tag.Element())
+	binary.LittleEndian.PutUint32(header[4:], length)
+	_, err := w.Write(header[:])
+	return err
+}
