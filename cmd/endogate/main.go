@@ -22,16 +22,17 @@ import (
 type cli struct {
 	Config string `help:"Configuration file; without one, defaults and ENDOGATE_… variables hold." placeholder:"FILE" type:"path"`
 
-	Serve   serveCmd   `cmd:"" help:"Run the gateway."`
-	Send    sendCmd    `cmd:"" help:"Send DICOM files to an application entity (C-STORE)."`
-	Echo    echoCmd    `cmd:"" help:"Ask an application entity whether it answers (C-ECHO)."`
-	Archive archiveCmd `cmd:"" help:"Run a storage SCP that writes files: a stand-in PACS."`
-	Explain explainCmd `cmd:"" help:"Classify and explain files without a gateway."`
-	Trace   traceCmd   `cmd:"" help:"Print where a study or instance is, by UID or accession number."`
-	Model   modelCmd   `cmd:"" help:"Look at model bundles."`
-	Doctor  doctorCmd  `cmd:"" help:"Say what is missing or wrong on this machine, and how to mend it."`
-	Demo    demoCmd    `cmd:"" help:"Run gateway and stand-in PACS on the sample instances and show what comes back."`
-	Version versionCmd `cmd:"" help:"Print the version."`
+	Serve       serveCmd       `cmd:"" help:"Run the gateway."`
+	Send        sendCmd        `cmd:"" help:"Send DICOM files to an application entity (C-STORE)."`
+	Echo        echoCmd        `cmd:"" help:"Ask an application entity whether it answers (C-ECHO)."`
+	Archive     archiveCmd     `cmd:"" help:"Run a storage SCP that writes files: a stand-in PACS."`
+	Explain     explainCmd     `cmd:"" help:"Classify and explain files without a gateway."`
+	Trace       traceCmd       `cmd:"" help:"Print where a study or instance is, by UID or accession number."`
+	Model       modelCmd       `cmd:"" help:"Look at model bundles."`
+	Doctor      doctorCmd      `cmd:"" help:"Say what is missing or wrong on this machine, and how to mend it."`
+	Demo        demoCmd        `cmd:"" help:"Run gateway and stand-in PACS on the sample instances and show what comes back."`
+	Conformance conformanceCmd `cmd:"" help:"Print the DICOM conformance statement of the configuration."`
+	Version     versionCmd     `cmd:"" help:"Print the version."`
 }
 
 // console is where a command writes for its user.

@@ -18,9 +18,9 @@ import (
 // maxContexts is what one association can propose (PS3.8 9.3.2.2: odd IDs up to 255).
 const maxContexts = 128
 
-// derived is what the gateway makes: proposed from the first association on, so that a report does not need another
-// one than its heatmaps.
-var derived = func() []dicomnode.InstanceSyntax {
+// Derived lists what the gateway makes, in the transfer syntaxes it can be sent in. It is proposed from the first
+// association on, so that a report does not need another one than its heatmaps.
+func Derived() []dicomnode.InstanceSyntax {
 	var all []dicomnode.InstanceSyntax
 	for _, class := range []dicom.UID{
 		dicom.SecondaryCaptureImageStorage, dicom.Comprehensive3DSRStorage, dicom.ComprehensiveSRStorage,
@@ -31,7 +31,7 @@ var derived = func() []dicomnode.InstanceSyntax {
 			dicomnode.InstanceSyntax{SOPClassUID: class, TransferSyntaxUID: dicom.ImplicitVRLittleEndian})
 	}
 	return all
-}()
+}
 
 // DICOM sends to an application entity with C-STORE. One association is used for many messages; a message that needs
 // a presentation context it does not have gets a new one. Its methods are not safe for use by several goroutines.
@@ -128,11 +128,11 @@ func (s *DICOM) associate(ctx context.Context, need dicomnode.InstanceSyntax) er
 		return err
 	}
 	if s.proposed == nil {
-		s.proposed = slices.Clone(derived)
+		s.proposed = Derived()
 	}
 	if !slices.Contains(s.proposed, need) {
 		if len(s.proposed) == maxContexts { // the one that was asked for longest ago makes room
-			s.proposed = slices.Delete(s.proposed, len(derived), len(derived)+1)
+			s.proposed = slices.Delete(s.proposed, len(Derived()), len(Derived())+1)
 		}
 		s.proposed = append(s.proposed, need)
 	}

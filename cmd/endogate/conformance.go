@@ -1,0 +1,70 @@
+package main
+
+import (
+	"fmt"
+	"io"
+
+	"endogate/configs"
+	"endogate/dicomnode"
+	"endogate/dicomnode/dicom"
+	"endogate/reports/outbox"
+)
+
+type conformanceCmd struct{}
+
+func (conformanceCmd) Run(c *cli, tty console) error {
+	cfg, err := c.load()
+	if err != nil {
+		return err
+	}
+	return writeConformance(tty.out, cfg)
+}
+
+// writeConformance writes the conformance statement (PS3.2) of a configuration, out of what is negotiated with.
+func writeConformance(w io.Writer, cfg configs.Config) error {
+	scp, err := acceptedContexts(cfg.DICOM.SOPClasses)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(w, conformanceHead, cfg.DICOM.AETitle, dicom.ImplementationClassUID, dicom.ImplementationVersionName,
+		cfg.DICOM.MaxPDULength, cfg.DICOM.MaxAssociations, cfg.DICOM.MaxPerPeer,
+		cfg.DICOM.ARTIM.Std(), cfg.DICOM.IdleTimeout.Std(), cfg.DICOM.PDUTimeout.Std())
+	return dicomnode.Conformance(w, scp, dicomnode.ContextsFor(outbox.Derived()...))
+}
+
+const conformanceHead = `# DICOM conformance statement
+
+Written by ` + "`endogate conformance`" + ` from the tables that associations are negotiated with. Not a medical device.
+
+| | |
+|---|---|
+| AE title | %s |
+| Implementation Class UID | %s |
+| Implementation Version Name | %s |
+| Application context | 1.2.840.10008.3.1.1.1 |
+| Maximum PDU length received | %d bytes |
+| Associations at once | %d, of one calling AE title %d; beyond it A-ASSOCIATE-RJ 2/3/2 |
+| ARTIM, idle and PDU timeouts | %v, %v, %v |
+| Asynchronous operations | none: one message at a time |
+| Character sets of received text | ISO_IR 6, 13, 100, 101, 109, 110, 126, 127, 138, 144, 148, 149, 166, ISO 2022 with IR 58, 87, 149, 159, GB18030, GBK, ISO_IR 192 |
+| Character set of what is made here | ISO_IR 192 |
+| Security | called and calling AE title and source network are checked; whoever is not listed is refused |
+
+An instance is kept byte for byte and answered after it is on disk. Statuses of C-STORE:
+
+| Status | When |
+|---|---|
+| 0000 | the instance is durable; also when the same bytes are there already |
+| A700 | no room on the disk, or another fault that passes: send again later |
+| A900 | command and data set name different instances |
+| C000 | the data set cannot be read, or UIDs are missing |
+| 0117 | the SOP Instance UID of the command is no UID |
+| 0122 | the SOP class is not the one of the presentation context |
+| 0211 | an operation that is not offered |
+
+What is sent: instances as they were received (where a route forwards them, in their own transfer syntax), and objects made here in
+Explicit VR Little Endian, or in Implicit VR Little Endian to a peer that takes nothing else. A peer that refuses Comprehensive 3D SR
+gets the same report as Comprehensive SR. 0000, B000, B006, B007 and 0111 count as delivered; A7xx, 0110, 0213, aborts and broken
+connections are tried again; the rest is parked for a person.
+
+`
