@@ -54,7 +54,7 @@ func OHIFScreenshot(t testing.TB, o *Orthanc, studyInstanceUID, seriesDescriptio
 		v.activate("SR", s.Description)
 		v.shows(pictures, "the source of an SR", func(of string) bool { return !strings.Contains(of, seriesDescription) })
 		if hasRegion(t, o, s) {
-			v.wait("region of the SR in the viewport", `document.querySelector('svg.svg-layer > *:not(defs)') !== null`)
+			v.showsRegion()
 		}
 		v.screenshot("ohif-report.png")
 	}
@@ -157,6 +157,25 @@ func (v *ohif) shows(pictures map[image.Image]string, what string, wanted func(d
 	})
 }
 
+// showsRegion waits until a region is drawn over the viewport. A viewer that read the SR after it had drawn the image
+// draws the region with the image's next change, so the window changes its height by a pixel now and then.
+func (v *ohif) showsRegion() {
+	v.t.Helper()
+	const drawn = `document.querySelector('svg.svg-layer > *:not(defs)') !== null`
+	height, changed := int64(900), time.Now()
+	v.until(func() string {
+		holds, err := chromedp.Run(v.ctx, chromedp.Evaluate[bool](drawn))
+		if err == nil && holds {
+			return ""
+		}
+		if time.Since(changed) > 2*time.Second {
+			height, changed = 1799-height, time.Now()
+			err = chromedp.Do(v.ctx, chromedp.EmulateViewport(1440, height))
+		}
+		return fmt.Sprintf("the region of an SR is not drawn (%v)", err)
+	})
+}
+
 // canvas returns the pixels of the viewport, nil while there is none.
 func (v *ohif) canvas() image.Image {
 	v.t.Helper()
@@ -210,6 +229,10 @@ func (v *ohif) until(missing func() string) {
 		if what == "" {
 			return
 		}
+		if crash := v.crash(); crash != "" {
+			v.screenshot("ohif-failed.png")
+			v.t.Fatalf("peers: ohif: %s, as the viewer broke off: %s", what, crash)
+		}
 		if time.Now().After(deadline) || v.ctx.Err() != nil {
 			v.screenshot("ohif-failed.png")
 			v.t.Fatalf("peers: ohif: %s%s", what, v.said())
@@ -230,11 +253,19 @@ func (v *ohif) noErrors() {
 	if text != "" {
 		v.t.Errorf("peers: ohif: the viewer shows: %s", tail(text))
 	}
+	if crash := v.crash(); crash != "" {
+		v.t.Errorf("peers: ohif: the viewer broke off: %s", crash)
+	}
+}
+
+// crash returns the first exception that nobody caught, or that only the viewer's last resort did.
+func (v *ohif) crash() string {
 	for _, m := range v.messages() {
-		if m.IsException() {
-			v.t.Errorf("peers: ohif: the viewer threw: %s", m.Text)
+		if m.IsException() || strings.Contains(m.Text, "Error Boundary") {
+			return tail(m.Text)
 		}
 	}
+	return ""
 }
 
 // said returns the errors of the page's console, to stand behind a failure.
