@@ -13,7 +13,7 @@ import (
 type Options struct {
 	SegmentSize int64  // bytes of a segment file (64 MiB); at least four times InlineLimit is taken
 	InlineLimit int64  // data sets up to this many bytes stand in the log (1 MiB)
-	Reserve     int64  // bytes of the file system to leave free; below it nothing is taken in (0)
+	Reserve     int64  // bytes of the file system to leave free; below it nothing is taken in (0); sensible: some segments
 	After       uint64 // the caller's position: Seqs start above it even where the folder is new (0)
 
 	disk disk

@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -251,6 +252,23 @@ func TestWriter_reserveReachedWhileWriting(t *testing.T) {
 	require.ErrorIs(t, err, ErrFull)
 	requireEmpty(t, s.tmpDir())
 	requireEmpty(t, s.largeDir())
+}
+
+func TestWriter_memoryIsBounded(t *testing.T) {
+	s := openSpool(t, t.TempDir(), Options{})
+	part := randomBytes(128 << 10)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	w, err := s.Create()
+	require.NoError(t, err)
+	for range 512 { // 64 MiB
+		_, err := w.Write(part)
+		require.NoError(t, err)
+	}
+	_, err = w.Commit(sampleEntry())
+	require.NoError(t, err)
+	runtime.ReadMemStats(&after)
+	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(4<<20), "bytes allocated: the inline limit and little more")
 }
 
 func TestClose_refusesCommits(t *testing.T) {
