@@ -13,11 +13,18 @@ func (g *parts) gauges(ctx context.Context) (admin.Gauges, error) {
 	if err != nil {
 		return admin.Gauges{}, err
 	}
+	oldest, err := g.ledger.OldestOpenJob(ctx)
+	if err != nil {
+		return admin.Gauges{}, err
+	}
 	usage := g.spool.Usage()
 	out := admin.Gauges{
 		SpoolLag:      int(max(g.spool.Last(), counts.Position) - counts.Position),
 		PendingByPeer: map[string]int{},
 		SpoolEntries:  usage.Entries, SpoolBytes: usage.Bytes, DiskFree: usage.Free, DiskReserve: int64(g.cfg.Spool.Reserve),
+	}
+	if !oldest.IsZero() {
+		out.OldestJobSeconds = g.now().Sub(oldest).Seconds()
 	}
 	for model, states := range counts.Jobs {
 		out.OpenJobs += int(states[ledger.StateOpen])

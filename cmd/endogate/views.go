@@ -232,6 +232,10 @@ func (v *views) Destinations(ctx context.Context) ([]admin.Destination, error) {
 	var all []admin.Destination
 	for _, d := range v.destinations {
 		condition, _ := v.condition(d.Name)
+		last, err := v.ledger.LastDelivered(ctx, d.Name)
+		if err != nil {
+			return nil, err
+		}
 		states := counts.Deliveries[d.Name]
 		all = append(all, admin.Destination{
 			Name: d.Name, Kind: d.Kind, AETitle: d.AETitle, Address: d.Address,
@@ -239,7 +243,7 @@ func (v *views) Destinations(ctx context.Context) ([]admin.Destination, error) {
 				Pending: int(states[ledger.StatePending]), Done: int(states[ledger.StateDone]),
 				Parked: int(states[ledger.StateParked]), Discarded: int(states[ledger.StateDiscarded]),
 			},
-			LastError: condition.Reason,
+			LastAt: last, LastError: condition.Reason,
 		})
 	}
 	return all, nil

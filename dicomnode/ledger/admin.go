@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"strings"
+	"time"
 )
 
 // OutboxFilter picks deliveries. Empty fields pick all.
@@ -122,4 +123,35 @@ func scanTally(rows *sql.Rows) (tallyRow, error) {
 	var r tallyRow
 	err := rows.Scan(&r.kind, &r.name, &r.state, &r.n)
 	return r, err
+}
+
+const lastDelivered = "SELECT coalesce(max(ended_at), 0) FROM delivery WHERE destination = ? AND state = 'done'"
+
+// LastDelivered returns when destination confirmed something last, zero when it never did.
+func (l *Ledger) LastDelivered(ctx context.Context, destination string) (time.Time, error) {
+	at, err := l.moment(ctx, lastDelivered, destination)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("ledger: last delivered: %w", err)
+	}
+	return at, nil
+}
+
+const oldestOpenJob = `SELECT coalesce(min(i.received_at), 0) FROM job j JOIN instance i ON i.id = j.instance WHERE j.state = 'open'`
+
+// OldestOpenJob returns when the instance of the oldest open job was received, zero when no job is open.
+func (l *Ledger) OldestOpenJob(ctx context.Context) (time.Time, error) {
+	at, err := l.moment(ctx, oldestOpenJob)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("ledger: oldest open job: %w", err)
+	}
+	return at, nil
+}
+
+// moment returns the time that text selects, zero for 0.
+func (l *Ledger) moment(ctx context.Context, text string, args ...any) (time.Time, error) {
+	var us int64
+	if err := l.readDB.QueryRowContext(ctx, text, args...).Scan(&us); err != nil || us == 0 {
+		return time.Time{}, err
+	}
+	return time.UnixMicro(us).UTC(), nil
 }

@@ -29,6 +29,8 @@ func TestPlans(t *testing.T) {
 		{"parked jobs", parkedJobs, 0, true},
 		{"parked exams", parkedExams, 0, true},
 		{"parked deliveries", parkedDeliveries, 0, true},
+		{"last delivered", lastDelivered, 1, true},
+		{"oldest open job", oldestOpenJob, 0, true},
 		{"trace", tracedStudies, 1, false},
 		{"duplicates", lookUpInstances, 1, true},
 		{"entry of an instance", entryOf, 1, true},

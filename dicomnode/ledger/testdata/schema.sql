@@ -1,4 +1,5 @@
 CREATE INDEX delivery_alternate ON delivery (alternate) WHERE alternate <> '';
+CREATE INDEX delivery_done ON delivery (destination, ended_at) WHERE state = 'done';
 CREATE INDEX delivery_due ON delivery (destination, rank, id, next_at) WHERE state = 'pending';
 CREATE INDEX delivery_next ON delivery (destination, next_at) WHERE state = 'pending';
 CREATE INDEX delivery_parked ON delivery (id) WHERE state = 'parked';
