@@ -24,7 +24,6 @@ import (
 const (
 	crashStudies  = 50
 	crashInstance = 10 // in each study
-	crashKills    = 8
 )
 
 // TestGateway_killedWhileReceiving sends 500 instances to a gateway that is killed again and again,
@@ -45,9 +44,9 @@ log: {level: warn}
 	ctx, cancel := context.WithTimeout(context.Background(), 8*time.Minute)
 	defer cancel()
 	sent := make(chan error, 1)
-	go func() { sent <- sendUntilAcknowledged(ctx, g.scp, crashInstances(t)) }()
+	go func() { sent <- sendUntilAcknowledged(ctx, g.scp, polyps(t, 0, crashStudies, crashInstance)) }()
 	random := rand.New(rand.NewPCG(1, 2))
-	kills := 0
+	crashKills, kills := scaled(8, 30), 0
 	for sending := true; sending || kills < crashKills; {
 		select {
 		case err := <-sent:
@@ -79,8 +78,9 @@ log: {level: warn}
 	}, classes, "distinct derived objects in the PACS, by storescp's abbreviation of the class")
 }
 
-// crashInstances makes 500 instances of one sample that shows a polyp: other UIDs of the same length.
-func crashInstances(t *testing.T) []dicomBytes {
+// polyps makes instances of one sample that shows a polyp: other UIDs of the same length. Its studies are numbered
+// from first.
+func polyps(t *testing.T, first, studies, each int) []dicomBytes {
 	t.Helper()
 	files, err := dicomFiles(sample(t, "study1-01*"))
 	require.NoError(t, err)
@@ -92,14 +92,14 @@ func crashInstances(t *testing.T) []dicomBytes {
 	require.NoError(t, err)
 	root := strings.TrimSuffix(string(sampleStudy), ".1")
 	var made []dicomBytes
-	for study := range crashStudies {
-		for instance := range crashInstance {
-			newRoot := fmt.Sprintf("%s%05d", root[:len(root)-5], 10000+study)
-			content := bytes.ReplaceAll(original.Bytes(), []byte(root), []byte(newRoot))
-			content = bytes.ReplaceAll(content, []byte(newRoot+".1.1.1"), fmt.Appendf(nil, "%s.1.1.%d", newRoot, instance))
+	for study := first; study < first+studies; study++ {
+		newRoot := fmt.Sprintf("%s%05d", root[:len(root)-5], 10000+study)
+		inStudy := bytes.ReplaceAll(original.Bytes(), []byte(root), []byte(newRoot))
+		for instance := range each {
+			uid := fmt.Sprintf("%s.1.1.%d", newRoot, instance)
 			made = append(made, dicomBytes{
-				classUID: files[0].meta.SOPClassUID, syntax: files[0].meta.TransferSyntaxUID,
-				uid: dicom.UID(fmt.Sprintf("%s.1.1.%d", newRoot, instance)), content: content,
+				classUID: files[0].meta.SOPClassUID, syntax: files[0].meta.TransferSyntaxUID, uid: dicom.UID(uid),
+				content: bytes.ReplaceAll(inStudy, []byte(newRoot+".1.1.1"), []byte(uid)),
 			})
 		}
 	}

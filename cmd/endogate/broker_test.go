@@ -1,0 +1,142 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"endogate/cmd/endogate/admin"
+	"endogate/cmd/endogate/peers"
+	"endogate/dicomnode/ledger"
+)
+
+// broker is a nats-server with JetStream as a hospital runs one: in another process than the gateway's.
+type broker struct {
+	t     *testing.T
+	port  int
+	store string
+	srv   *server.Server
+}
+
+func startBroker(t *testing.T) *broker {
+	b := &broker{t: t, port: peers.FreePort(t), store: filepath.Join(t.TempDir(), "broker")}
+	b.start()
+	t.Cleanup(b.stop)
+	return b
+}
+
+func (b *broker) start() {
+	b.t.Helper()
+	srv, err := server.NewServer(&server.Options{
+		Host: "127.0.0.1", Port: b.port, JetStream: true, StoreDir: b.store, JetStreamMaxStore: 4 << 30, NoLog: true, NoSigs: true,
+	})
+	require.NoError(b.t, err)
+	b.srv = srv
+	go srv.Start() // ends with Shutdown
+	require.True(b.t, srv.ReadyForConnections(30*time.Second))
+}
+
+func (b *broker) stop() {
+	b.srv.Shutdown()
+	b.srv.WaitForShutdown()
+}
+
+func TestGateway_brokerRestartedAndWiped(t *testing.T) {
+	t.Parallel()
+	scp := peers.StartStoreSCP(t)
+	broker := startBroker(t)
+	g := newGateway(t, routeTo(scp.AETitle, scp.Addr, "")+fmt.Sprintf("nats: {url: \"nats://127.0.0.1:%d\"}\njobs: {ack_wait: 2s}\n", broker.port))
+	g.start()
+	const each = 10
+	studies := 0
+	send := func() {
+		t.Helper()
+		storeAll(t, g.scp, polyps(t, studies, 1, each)...)
+		studies++
+	}
+
+	send()
+	g.waitFor("work to begin", func() bool { done, _ := g.analysed(); return done > 0 })
+	broker.stop()
+	send() // instances are taken without a broker, and their jobs stay open
+	broker.start()
+	g.waitFor("work to go on", func() bool { done, _ := g.analysed(); return done > each })
+
+	broker.stop()
+	send()
+	require.NoError(t, os.RemoveAll(broker.store))
+	broker.start()
+	g.waitFor("all to be analysed", func() bool { done, received := g.analysed(); return done == received && received == studies*each })
+	g.waitDelivered(studies)
+	assertEachOnce(t, g, scp, studies*each)
+}
+
+// assertEachOnce holds that every instance was analysed by one job, and that the PACS has one heatmap of each
+// and every report that was made.
+func assertEachOnce(t *testing.T, g *gateway, scp *peers.StoreSCP, instances int) {
+	t.Helper()
+	received, jobs, reports := 0, 0, 0
+	for _, s := range g.studies() {
+		study := g.study(s.StudyInstanceUID)
+		for _, instance := range study.Instances {
+			received++
+			for _, a := range instance.Analyses {
+				jobs++
+				assert.Equal(t, admin.JobDone, a.State, a.Reason)
+				assert.Len(t, a.Frames, 1)
+			}
+		}
+		reports += len(reportsOf(study))
+	}
+	assert.Equal(t, instances, received)
+	assert.Equal(t, instances, jobs, "one job of each instance")
+	classes := classesOf(t, scp)
+	assert.Equal(t, instances, classes["SC"], "one heatmap of each instance in the PACS: %v", classes)
+	assert.Equal(t, reports, classes["SR3"], "every report in the PACS: %v", classes)
+	assert.Equal(t, reports, classes["KO"], "and its key images: %v", classes)
+}
+
+// classesOf counts what storescp has by its abbreviation of the SOP class.
+func classesOf(t *testing.T, scp *peers.StoreSCP) map[string]int {
+	t.Helper()
+	classes := map[string]int{}
+	for _, path := range scp.Files(t) {
+		class, _, _ := strings.Cut(filepath.Base(path), ".")
+		classes[class]++
+	}
+	return classes
+}
+
+// The stream lives in the data folder beside spool and ledger, but nothing lives only there.
+func TestGateway_streamDeletedWhileDown(t *testing.T) {
+	t.Parallel()
+	scp := peers.StartStoreSCP(t)
+	g := newGateway(t, routeTo(scp.AETitle, scp.Addr, ""))
+	g.start()
+	const studies, each = 3, 10
+	storeAll(t, g.scp, polyps(t, 0, studies, each)...)
+	g.process.Kill()
+
+	l, err := ledger.Open(filepath.Join(g.dir, "data", "ledger.db"))
+	require.NoError(t, err)
+	open, err := l.OpenJobs(t.Context(), "", studies*each)
+	require.NoError(t, err)
+	position, err := l.Position(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, l.Close())
+	require.True(t, len(open) > 0 || position < studies*each, "everything was done before the kill")
+	stream := filepath.Join(g.dir, "data", "nats")
+	require.DirExists(t, stream)
+	require.NoError(t, os.RemoveAll(stream))
+
+	g.start()
+	g.waitDelivered(studies)
+	assertEachOnce(t, g, scp, studies*each)
+}
