@@ -95,14 +95,15 @@ func (f *faults) document(ds dataset, frames sizes) {
 	f.evidence(ds, references)
 }
 
-var relationships = []RelationshipType{Contains, HasObsContext, HasAcqContext, HasConceptMod, SelectedFrom}
+var relationships = []RelationshipType{Contains, HasObsContext, HasAcqContext, HasConceptMod, SelectedFrom, InferredFrom}
 
 // items walks the content tree and gathers what it refers to.
 func (f *faults) items(parent dataset, frames sizes, references map[string]bool) {
 	for _, item := range parent.sequence(tag.ContentSequence) {
 		rel, kind := RelationshipType(item.text(tag.RelationshipType)), item.text(tag.ValueType)
-		if !slices.Contains(relationships, rel) || (rel == SelectedFrom) != (parent.text(tag.ValueType) == "SCOORD") {
-			f.add("%s below %s is related by %q", kind, parent.text(tag.ValueType), rel)
+		above := parent.text(tag.ValueType)
+		if !slices.Contains(relationships, rel) || (rel == SelectedFrom) != (above == "SCOORD") || rel == InferredFrom && above != "NUM" {
+			f.add("%s below %s is related by %q", kind, above, rel)
 		}
 		f.item(item, kind, frames)
 		for _, ref := range item.sequence(tag.ReferencedSOPSequence) {

@@ -17,6 +17,7 @@ const (
 	HasAcqContext RelationshipType = "HAS ACQ CONTEXT"
 	HasConceptMod RelationshipType = "HAS CONCEPT MOD"
 	SelectedFrom  RelationshipType = "SELECTED FROM"
+	InferredFrom  RelationshipType = "INFERRED FROM"
 )
 
 // ContentItem is a node of a structured report (PS3.3 C.17.3).

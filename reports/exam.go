@@ -35,6 +35,12 @@ type Frame struct {
 	Findings      []Finding
 }
 
+// outline runs along the border of the frame.
+func (f Frame) outline() [][2]float64 {
+	columns, rows := float64(f.Columns), float64(f.Rows)
+	return [][2]float64{{0, 0}, {columns, 0}, {columns, rows}, {0, rows}, {0, 0}}
+}
+
 // Finding is a class above its threshold.
 type Finding struct {
 	Class                  string

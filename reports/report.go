@@ -208,14 +208,17 @@ func (e Exam) planarROI(s seen, region [][2]float64) ContentItem {
 	return container(Contains, measurementGroupTitle, items...)
 }
 
-// measurementGroup is TID 1501: a result about the whole frame. Here TID 4019 hangs below the group.
+// measurementGroup is TID 1501: a result about the whole frame. Here TID 4019 hangs below the group. That the
+// probability was inferred from the whole frame (TID 320) is also said as a region: OHIF draws no group without one.
 func (e Exam) measurementGroup(s seen) ContentItem {
 	items := []ContentItem{codeItem(Contains, finding, s.finding.Finding)}
 	if s.finding.Site != (inference.Code{}) {
 		items = append(items, codeItem(HasConceptMod, findingSite, s.finding.Site))
 	}
 	items = append(items, e.algorithm(s.finding)...)
-	items = append(items, s.probability(), imageItem(Contains, sourceOfMeasurement, s.ref()))
+	items = append(items,
+		s.probability(polylineItem(InferredFrom, sourceOfMeasurement, s.frame.outline(), s.ref())),
+		imageItem(Contains, sourceOfMeasurement, s.ref()))
 	if heatmap := s.finding.Heatmap; heatmap.SOPInstanceUID != "" {
 		items = append(items, imageItem(Contains, visualExplanation, ImageRef{Instance: heatmap}))
 	}

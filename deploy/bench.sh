@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# Measures ingest, delivery and latency beside stock peers, then explanations beside the plain forward pass.
+# BENCH_DIR names a folder on the file system to measure; it should be a journaled one.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+go test -tags bench -count=1 -timeout 20m ./cmd/endogate/bench -v -args -binary "$PWD/bin/endogate" "$@"
+go test -run '^$' -bench 'Forward|GradCAM|Overlay' -timeout 15m ./explain ./inference/onnx
