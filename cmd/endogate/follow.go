@@ -22,7 +22,12 @@ type follower struct {
 	log    *slog.Logger
 }
 
-const followBatch = 512
+const (
+	followBatch = 512
+	// followPause lets entries gather under load, so that the ledger's syncs do not compete with the spool's.
+	// An entry that comes after a pause is taken at once.
+	followPause = 20 * time.Millisecond
+)
 
 // Run follows the spool until ctx is done.
 func (f *follower) Run(ctx context.Context) error {
@@ -30,6 +35,11 @@ func (f *follower) Run(ctx context.Context) error {
 		position, err := f.CatchUp(ctx)
 		if err != nil {
 			return err
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(followPause):
 		}
 		if err := f.spool.Wait(ctx, position); err != nil {
 			return nil // the context's end is the only reason
@@ -44,9 +54,9 @@ func (f *follower) CatchUp(ctx context.Context) (uint64, error) {
 		return 0, err
 	}
 	for {
-		receipts, last, err := f.next(position)
-		if err != nil || last == position {
-			return position, err
+		receipts, last := f.next(position)
+		if last == position {
+			return position, nil
 		}
 		verdicts, err := f.ledger.Receive(ctx, receipts, last)
 		if err != nil {
@@ -63,13 +73,14 @@ func (f *follower) CatchUp(ctx context.Context) (uint64, error) {
 
 // next collects the receipts of the entries after position. What the gateway made itself
 // is in the ledger through the work that made it, and is passed over.
-func (f *follower) next(position uint64) (receipts []ledger.Receipt, last uint64, err error) {
+func (f *follower) next(position uint64) (receipts []ledger.Receipt, last uint64) {
 	last = position
 	for entry, err := range f.spool.Entries(position) {
-		if err != nil {
-			return nil, last, err
-		}
 		last = entry.Seq
+		if err != nil {
+			f.log.Error("spool entry cannot be read: restore it from a backup or send its instance again", "entry", entry.ID, "err", err)
+			continue
+		}
 		if entry.Kind == spool.Received {
 			receipts = append(receipts, f.receipt(entry))
 		}
@@ -77,7 +88,7 @@ func (f *follower) next(position uint64) (receipts []ledger.Receipt, last uint64
 			break
 		}
 	}
-	return receipts, last, nil
+	return receipts, last
 }
 
 func (f *follower) receipt(e spool.Entry) ledger.Receipt {
@@ -146,10 +157,7 @@ func (r *reclaimer) Orphans(ctx context.Context) error {
 		ids = ids[:0]
 		return nil
 	}
-	for entry, err := range r.spool.Entries(0) {
-		if err != nil {
-			return fmt.Errorf("reclaim: %w", err)
-		}
+	for entry := range r.spool.Entries(0) { // one that cannot be read has its ID all the same
 		if ids = append(ids, entry.ID); len(ids) == reclaimBatch {
 			if err := flush(); err != nil {
 				return err
