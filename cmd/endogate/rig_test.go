@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
@@ -12,7 +13,6 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -204,7 +204,7 @@ func serveHandler(t *testing.T, aeTitle dicomnode.AETitle, address string, handl
 	require.NoError(t, err)
 	server := &dicomnode.Server{
 		AETitle: aeTitle, Contexts: dicomnode.StorageContexts(dicom.StorageSOPClasses), Handler: handler,
-		Peers: []dicomnode.Peer{{AETitle: "*", Hosts: loopbacks}},
+		Peers: []dicomnode.Peer{{AETitle: "*", Hosts: loopbacks}}, Log: slog.New(slog.DiscardHandler),
 	}
 	stopped := make(chan struct{})
 	go func() {
@@ -237,12 +237,4 @@ func (g *gateway) idle() int {
 	g.t.Helper()
 	require.NoError(g.t, os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", g.process.PID()), []byte("5"), 0))
 	return g.memory("VmRSS")
-}
-
-// terminate asks the gateway to stop and returns its exit status.
-func (g *gateway) terminate(serve *exec.Cmd) int {
-	g.t.Helper()
-	require.NoError(g.t, syscall.Kill(g.process.PID(), syscall.SIGTERM))
-	g.waitFor("the gateway to stop", g.process.Exited)
-	return serve.ProcessState.ExitCode()
 }
