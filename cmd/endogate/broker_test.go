@@ -25,9 +25,9 @@ type broker struct {
 	srv   *server.Server
 }
 
-func startBroker(t *testing.T) *broker {
+// newBroker returns a broker that is not up yet.
+func newBroker(t *testing.T) *broker {
 	b := &broker{t: t, port: peers.FreePort(t), store: filepath.Join(t.TempDir(), "broker")}
-	b.start()
 	t.Cleanup(b.stop)
 	return b
 }
@@ -44,16 +44,18 @@ func (b *broker) start() {
 }
 
 func (b *broker) stop() {
-	b.srv.Shutdown()
-	b.srv.WaitForShutdown()
+	if b.srv != nil {
+		b.srv.Shutdown()
+		b.srv.WaitForShutdown()
+	}
 }
 
 func TestGateway_brokerRestartedAndWiped(t *testing.T) {
 	t.Parallel()
 	scp := peers.StartStoreSCP(t)
-	broker := startBroker(t)
+	broker := newBroker(t)
 	g := newGateway(t, routeTo(scp.AETitle, scp.Addr, "")+fmt.Sprintf("nats: {url: \"nats://127.0.0.1:%d\"}\njobs: {ack_wait: 2s}\n", broker.port))
-	g.start()
+	g.launch()
 	const each = 10
 	studies := 0
 	send := func() {
@@ -62,10 +64,11 @@ func TestGateway_brokerRestartedAndWiped(t *testing.T) {
 		studies++
 	}
 
-	send()
+	send() // instances are taken without a broker, and their jobs stay open
+	broker.start()
 	g.waitFor("work to begin", func() bool { done, _ := g.analysed(); return done > 0 })
 	broker.stop()
-	send() // instances are taken without a broker, and their jobs stay open
+	send()
 	broker.start()
 	g.waitFor("work to go on", func() bool { done, _ := g.analysed(); return done > each })
 

@@ -1,0 +1,36 @@
+package main
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"endogate/cmd/endogate/admin"
+	"endogate/cmd/endogate/peers"
+	"endogate/dicomnode/dicom"
+	"endogate/dicomnode/dicomtest"
+)
+
+// A video is sound but no model of stills can see it: it is kept and passed on, not parked, and the report comes.
+func TestGateway_videoIsNotAnalysed(t *testing.T) {
+	t.Parallel()
+	scp := peers.StartStoreSCP(t)
+	g := newGateway(t, routeTo(scp.AETitle, scp.Addr, ", forward_source: true"))
+	g.start()
+	sound := drawn(dicomtest.Options{Instance: 1})
+	video := drawn(dicomtest.Options{
+		Instance: 2, TransferSyntax: "1.2.840.10008.1.2.4.102", JPEG: [][]byte{make([]byte, 256)},
+		More: []dicomtest.Element{dicomtest.Text(dicom.SOPClassUID, "UI", string(dicom.VideoEndoscopicImageStorage))},
+	})
+	storeAll(t, g.scp, sound, video)
+	uid := g.studyOf(sound)
+	g.waitFor("the report", func() bool { return deliveredReports(g.study(uid)) == 1 })
+	study := g.study(uid)
+	assert.Equal(t, map[dicom.UID]admin.InstanceState{
+		sound.uid: admin.InstanceAnalysed, video.uid: admin.InstanceNotAnalysed,
+	}, statesOf(study))
+	assert.Empty(t, g.parked())
+	files := scp.Files(t)
+	require.Contains(t, files, string(video.uid), "it is forwarded all the same")
+}
