@@ -32,6 +32,12 @@ func (s *Spool) Open(id string) (Entry, io.ReadSeekCloser, error) {
 	return e, r, nil
 }
 
+// Has reports whether the entry id is there: committed and not released. It does not look at the disk.
+func (s *Spool) Has(id string) bool {
+	_, _, ok := s.find(id)
+	return ok
+}
+
 // find returns the segment file and the slot of id.
 func (s *Spool) find(id string) (string, slot, bool) {
 	s.mu.Lock()

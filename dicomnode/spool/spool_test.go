@@ -436,3 +436,19 @@ const (
 	waitFor = 10 * time.Second
 	tick    = time.Millisecond
 )
+
+func TestHas(t *testing.T) {
+	dir := t.TempDir()
+	s := openSpool(t, dir, Options{InlineLimit: 10})
+	small, large := mustPut(t, s, randomBytes(5)), mustPut(t, s, randomBytes(100))
+	require.True(t, s.Has(small.ID))
+	require.True(t, s.Has(large.ID))
+	require.False(t, s.Has("nobody"))
+	require.NoError(t, s.Close())
+
+	s = openSpool(t, dir, Options{InlineLimit: 10})
+	require.True(t, s.Has(large.ID))
+	require.NoError(t, s.Release(large.ID))
+	require.False(t, s.Has(large.ID))
+	require.True(t, s.Has(small.ID))
+}
