@@ -114,6 +114,15 @@ func (l *Ledger) StartJob(ctx context.Context, id string, now time.Time) (Job, e
 	return job, nil
 }
 
+// UnstartJob takes back the attempt that StartJob counted, for an interruption that is no fault of the job, such as
+// an orderly stop. A job that is not open, or has no attempt counted, stays as it is.
+func (l *Ledger) UnstartJob(ctx context.Context, id string) error {
+	return l.stepJob(ctx, id, "take back", func(t *tx, _ jobRow) error {
+		_, err := t.exec("UPDATE job SET attempts = attempts - 1 WHERE name = ? AND state = 'open' AND attempts > 0", id)
+		return err
+	})
+}
+
 // FinishJob stores the results of a job with the objects made for it, puts these on the way to
 // their destinations and ends the job, all or nothing. For a job that is done it changes
 // nothing; a job that was discarded is ErrState.

@@ -170,3 +170,28 @@ func TestInstance_twoModels(t *testing.T) {
 	require.Equal(t, StateAnalysed, state())
 	require.Len(t, study(t, l).Exams, 2)
 }
+
+func TestUnstartJob(t *testing.T) {
+	l := openLedger(t)
+	ctx := t.Context()
+	receive(t, l, receipt(1))
+	attempts := func() int {
+		job, err := l.Job(ctx, "entry001.demo")
+		require.NoError(t, err)
+		return job.Attempts
+	}
+	for range 2 {
+		_, err := l.StartJob(ctx, "entry001.demo", at(2))
+		require.NoError(t, err)
+	}
+	for _, want := range []int{1, 0, 0} {
+		require.NoError(t, l.UnstartJob(ctx, "entry001.demo"))
+		require.Equal(t, want, attempts())
+	}
+	_, err := l.StartJob(ctx, "entry001.demo", at(3))
+	require.NoError(t, err)
+	require.NoError(t, l.ParkJob(ctx, "entry001.demo", "no", at(4)))
+	require.NoError(t, l.UnstartJob(ctx, "entry001.demo"))
+	require.Equal(t, 1, attempts(), "only while open")
+	require.ErrorIs(t, l.UnstartJob(ctx, "nobody"), ErrNotFound)
+}
