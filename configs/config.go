@@ -5,7 +5,6 @@
 package configs
 
 import (
-	"net/netip"
 	"path/filepath"
 	"runtime"
 	"time"
@@ -53,8 +52,8 @@ type DICOM struct {
 
 // Peer may associate: a calling AE title bound to source addresses.
 type Peer struct {
-	AETitle string         `koanf:"ae_title"`
-	Hosts   []netip.Prefix `koanf:"hosts"`
+	AETitle string `koanf:"ae_title"`
+	Hosts   []Host `koanf:"hosts"`
 }
 
 // HTTP describes the admin API and web page.

@@ -35,7 +35,7 @@ func TestParse_environmentWins(t *testing.T) {
 		"ENDOGATE_DICOM_AE_TITLE": "SCOPEGATE",
 		"ENDOGATE_EXAM_QUIET":     "5s",
 		"ENDOGATE_JOBS_WORKERS":   "3",
-		"ENDOGATE_DICOM_PEERS":    `[{"ae_title":"A","hosts":["10.0.0.0/8"]}]`,
+		"ENDOGATE_DICOM_PEERS":    `[{"ae_title":"A","hosts":["10.0.0.0/8","192.168.1.7"]}]`,
 	}
 	c, err := parse([]byte("dicom: {ae_title: FILE}\n"), func(name string) (string, bool) { v, ok := env[name]; return v, ok })
 	require.NoError(t, err)
@@ -43,18 +43,23 @@ func TestParse_environmentWins(t *testing.T) {
 	assert.Equal(t, 5*time.Second, c.Exam.Quiet.Std())
 	assert.Equal(t, 3, c.Jobs.Workers)
 	require.Len(t, c.DICOM.Peers, 1)
+	require.Len(t, c.DICOM.Peers[0].Hosts, 2)
 	assert.Equal(t, "10.0.0.0/8", c.DICOM.Peers[0].Hosts[0].String())
+	assert.Equal(t, "192.168.1.7/32", c.DICOM.Peers[0].Hosts[1].String(), "an address is the network of itself")
 }
 
 func TestLoad_badValues(t *testing.T) {
 	for _, row := range []struct{ name, in, want string }{
 		{"time span", "exam: {quiet: soon}", "no time span"},
 		{"size", "spool: {reserve: 2 GB}", "no size"},
-		{"network", "dicom: {peers: [{ae_title: A, hosts: [x]}]}", "x"},
+		{"network", "dicom: {peers: [{ae_title: A, hosts: [x]}]}", "no address or network"},
 		{"AE title", "dicom: {ae_title: \"12345678901234567\"}", "dicom.ae_title"},
 		{"no hosts", "dicom: {peers: [{ae_title: A}]}", "dicom.peers[0].hosts"},
 		{"remote page", "http: {listen: \":80\"}", "http.allow_remote"},
 		{"route to nowhere", "routes: [{name: r, models: [m], destinations: [x]}]", "not among the destinations"},
+		{"route without destinations", "routes: [{name: r, models: [m]}]", "routes[0].destinations"},
+		{"retention", "spool: {retention: -1h}", "spool.retention"},
+		{"give up", "delivery: {give_up: 0s}", "delivery.give_up"},
 		{"opacity", "reports: {opacity: 2}", "reports.opacity"},
 		{"not YAML", "dicom: [", "yaml"},
 	} {

@@ -21,6 +21,8 @@ func (c Config) Validate() error {
 	v.address("http.listen", c.HTTP.Listen)
 	v.check(c.HTTP.AllowRemote || loopback(c.HTTP.Listen),
 		"http.listen: %q is reachable from the network and the page has no login; listen on 127.0.0.1 or set http.allow_remote", c.HTTP.Listen)
+	v.check(c.Spool.Retention >= 0, "spool.retention: must not be negative")
+	v.check(c.Delivery.GiveUp > 0, "delivery.give_up: must be above zero")
 	v.check(c.Spool.InlineLimit > 0 && c.Spool.InlineLimit <= 16<<20, "spool.inline_limit: must be above zero and at most 16MiB")
 	v.check(c.Spool.SegmentSize >= 4*c.Spool.InlineLimit, "spool.segment_size: must be at least four times spool.inline_limit")
 	v.check(c.ONNXRuntime.Threads > 0, "onnxruntime.threads: must be above zero")
@@ -83,6 +85,7 @@ func (c Config) validateRoutes(v *faults) {
 		v.check(!slices.Contains(routes, r.Name), "%s.name: %q is there twice", key, r.Name)
 		routes = append(routes, r.Name)
 		v.check(len(r.Models) > 0 || r.ForwardSource, "%s.models: empty, and forward_source is off: the route would do nothing", key)
+		v.check(len(r.Destinations) > 0, "%s.destinations: empty; its results would go nowhere", key)
 		for _, d := range r.Destinations {
 			v.check(slices.Contains(destinations, d), "%s.destinations: %q is not among the destinations (%s)", key, d, strings.Join(destinations, ", "))
 		}

@@ -2,6 +2,7 @@ package configs
 
 import (
 	"fmt"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -46,4 +47,21 @@ func (s *Size) UnmarshalText(text []byte) error {
 		return nil
 	}
 	return fmt.Errorf("%q is no size; write 128KiB, 64MiB or 2GiB", text)
+}
+
+// Host is an address, or a network of them: 10.1.2.3, 10.1.2.0/24.
+type Host struct{ netip.Prefix }
+
+// UnmarshalText reads an address as the network of itself.
+func (h *Host) UnmarshalText(text []byte) error {
+	if address, err := netip.ParseAddr(string(text)); err == nil {
+		h.Prefix = netip.PrefixFrom(address, address.BitLen())
+		return nil
+	}
+	prefix, err := netip.ParsePrefix(string(text))
+	if err != nil {
+		return fmt.Errorf("%q is no address or network; write 10.1.2.3 or 10.1.2.0/24", text)
+	}
+	h.Prefix = prefix.Masked()
+	return nil
 }

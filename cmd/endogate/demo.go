@@ -16,6 +16,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -77,6 +79,7 @@ type demo struct {
 	tty            console
 	scp, web, pacs string // addresses
 	processes      []*exec.Cmd
+	ended          []chan error // of each process, how it ended
 }
 
 func (d *demo) path(parts ...string) string {
@@ -127,11 +130,15 @@ func (d *demo) launch(log string, args ...string) error {
 	}
 	defer out.Close() // the child has its own descriptor
 	process := exec.Command(self, args...)
+	process.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "ENDOGATE_") })
 	process.Stdout, process.Stderr = out, out
 	if err := process.Start(); err != nil {
 		return err
 	}
 	d.processes = append(d.processes, process)
+	ended := make(chan error, 1)
+	d.ended = append(d.ended, ended)
+	go func() { ended <- process.Wait() }()
 	return nil
 }
 
@@ -139,8 +146,10 @@ func (d *demo) launch(log string, args ...string) error {
 func (d *demo) stop() error {
 	var errs []error
 	for i := len(d.processes) - 1; i >= 0; i-- {
-		process := d.processes[i]
-		errs = append(errs, process.Process.Signal(syscall.SIGTERM), process.Wait())
+		if err := d.processes[i].Process.Signal(syscall.SIGTERM); !errors.Is(err, os.ErrProcessDone) {
+			errs = append(errs, err)
+		}
+		errs = append(errs, <-d.ended[i])
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("demo: a process did not end well, see %s: %w", d.path("*.log"), err)
@@ -311,9 +320,20 @@ func (d *demo) poll(ctx context.Context, what string, done func() (bool, error))
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("demo: waiting for %s: %w; see %s", what, ctx.Err(), d.path("gateway.log"))
+		case err := <-d.gatewayEnded():
+			d.ended[len(d.ended)-1] <- err // stop wants it too
+			return fmt.Errorf("demo: the gateway ended while waiting for %s; see %s", what, d.path("gateway.log"))
 		case <-tick.C:
 		}
 	}
+}
+
+// gatewayEnded receives once the gateway, which is started last, has ended.
+func (d *demo) gatewayEnded() <-chan error {
+	if len(d.ended) == 0 {
+		return nil
+	}
+	return d.ended[len(d.ended)-1]
 }
 
 // get reads a page of the gateway's API.

@@ -4,17 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
 	"endogate/configs"
 	"endogate/dicomnode"
 	"endogate/dicomnode/dimse"
-	"endogate/inference"
+	"endogate/inference/jobs"
 	"endogate/inference/onnx"
 )
 
@@ -58,14 +60,11 @@ func (d doctorCmd) checks(cfg configs.Config) []check {
 		{"DICOM port", func(context.Context) (string, error) { return checkPort(cfg.DICOM.Listen) }},
 		{"HTTP port", func(context.Context) (string, error) { return checkPort(cfg.HTTP.Listen) }},
 	}
-	for _, m := range cfg.Models {
-		checks = append(checks, check{"model " + m.Dir, func(context.Context) (string, error) {
-			b, err := inference.LoadBundle(m.Dir)
-			if err != nil {
-				return "", err
-			}
-			return fmt.Sprintf("%s %s, %d classes, SHA-256 %.12s", b.Name, b.Version, len(b.Classes), b.Digest), nil
-		}})
+	if len(cfg.Models)+len(cfg.Routes) > 0 {
+		checks = append(checks, check{"models and routes", func(ctx context.Context) (string, error) { return tryModels(ctx, cfg) }})
+	}
+	if cfg.NATS.URL != "" {
+		checks = append(checks, check{"NATS", func(ctx context.Context) (string, error) { return d.tryNATS(ctx, cfg) }})
 	}
 	for _, dest := range cfg.Destinations {
 		checks = append(checks, check{"destination " + dest.Name, func(ctx context.Context) (string, error) {
@@ -83,6 +82,32 @@ func describeConfig(cfg configs.Config) (string, error) {
 		return "", errors.New("routes is empty: nothing would be analysed; add a route from modality to model and destination")
 	}
 	return fmt.Sprintf("%d peers, %d models, %d routes, %d destinations", len(cfg.DICOM.Peers), len(cfg.Models), len(cfg.Routes), len(cfg.Destinations)), nil
+}
+
+// tryModels loads every model as the gateway does and finds the routes' models among them.
+func tryModels(ctx context.Context, cfg configs.Config) (string, error) {
+	loaded, err := openModels(ctx, cfg)
+	if err != nil {
+		return "", err
+	}
+	_, err = loaded.resolve(cfg.Routes)
+	return strings.Join(loaded.names(), ", ") + " loaded and tried", errors.Join(err, loaded.Close())
+}
+
+func (d doctorCmd) tryNATS(ctx context.Context, cfg configs.Config) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, d.Timeout)
+	defer cancel()
+	queue, err := jobs.Open(jobs.Options{
+		URL: cfg.NATS.URL, CredentialsFile: cfg.NATS.CredentialsFile, CAFile: cfg.NATS.CAFile, Log: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		return "", err
+	}
+	defer queue.Close()
+	if _, err := queue.Lag(ctx, "doctor"); err != nil {
+		return "", fmt.Errorf("%s: %w; is the server running, with JetStream?", cfg.NATS.URL, err)
+	}
+	return cfg.NATS.URL + " answers", nil
 }
 
 func findFFmpeg(name string) (string, error) {

@@ -98,15 +98,21 @@ func (m *models) algorithm(name string) (reports.Algorithm, bool) {
 // resolve returns the routes with their models by the names of the manifests.
 func (m *models) resolve(routes []configs.Route) (router, error) {
 	resolved := slices.Clone(routes)
-	for i := range resolved {
-		resolved[i].Models = slices.Clone(resolved[i].Models)
-		for j, name := range resolved[i].Models {
+	for i, route := range resolved {
+		var names []string
+		for _, name := range route.Models {
 			if byFolder, ok := m.folders[name]; ok {
-				resolved[i].Models[j] = byFolder
-			} else if _, ok := m.models[name]; !ok {
-				return nil, fmt.Errorf("routes[%d].models: %q is none of the loaded models (%s)", i, name, strings.Join(m.names(), ", "))
+				name = byFolder
 			}
+			switch _, ok := m.models[name]; {
+			case !ok:
+				return nil, fmt.Errorf("routes[%d].models: %q is none of the loaded models (%s)", i, name, strings.Join(m.names(), ", "))
+			case slices.Contains(names, name):
+				return nil, fmt.Errorf("routes[%d].models: %q is there twice", i, name)
+			}
+			names = append(names, name)
 		}
+		resolved[i].Models = names
 	}
 	return resolved, nil
 }

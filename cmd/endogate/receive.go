@@ -63,8 +63,11 @@ func (r *receiver) Store(_ context.Context, req *dicomnode.StoreRequest) error {
 // readHeader reads the attributes that the instance is filed by and holds them against the command (PS3.4 B.2.3).
 func readHeader(r io.Reader, ts dicom.TransferSyntax, req *dicomnode.StoreRequest) (dicom.Header, error) {
 	attributes, err := dicom.ReadAttributes(r, ts)
-	if err != nil {
+	switch {
+	case errors.Is(err, dicom.ErrCorrupt), errors.Is(err, dicom.ErrTooLarge), errors.Is(err, io.ErrUnexpectedEOF):
 		return dicom.Header{}, &dimse.Error{Status: dimse.CannotUnderstand, Comment: "data set cannot be read", Err: err}
+	case err != nil: // of the spool or the network: that may pass
+		return dicom.Header{}, err
 	}
 	header := attributes.Header()
 	if err := header.Validate(); err != nil {

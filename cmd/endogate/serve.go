@@ -270,7 +270,11 @@ func (g *parts) listenDICOM(_ context.Context, life *lifecycle) error {
 	g.scpAddr = ln.Addr()
 	var peers []dicomnode.Peer
 	for _, p := range g.cfg.DICOM.Peers {
-		peers = append(peers, dicomnode.Peer{AETitle: dicomnode.AETitle(p.AETitle), Hosts: p.Hosts})
+		peer := dicomnode.Peer{AETitle: dicomnode.AETitle(p.AETitle)}
+		for _, host := range p.Hosts {
+			peer.Hosts = append(peer.Hosts, host.Prefix)
+		}
+		peers = append(peers, peer)
 	}
 	if len(peers) == 0 {
 		g.log.Warn("dicom.peers is empty: nobody may associate")
@@ -308,7 +312,7 @@ func (g *parts) listenHTTP(_ context.Context, life *lifecycle) error {
 	g.webAddr = ln.Addr()
 	views := &views{
 		ledger: g.ledger, spool: g.spool, destinations: g.cfg.Destinations, callingAE: g.cfg.DICOM.AETitle, decode: g.decoding(),
-		now: g.now, jobs: g.wakeWork, queues: g.wakeOutbox, condition: g.outbox.Condition,
+		now: g.now, jobs: g.wakeWork, try: g.outbox.Retry, condition: g.outbox.Condition,
 	}
 	web := &admin.Server{
 		Studies: views, Queue: views, Destinations: views, Frames: views, Gauges: g.gauges, Models: g.models.views(),
@@ -327,7 +331,7 @@ func (g *parts) checks() []admin.Check {
 	return []admin.Check{
 		{Name: "disk above reserve", Probe: func(context.Context) error { return g.spool.Full() }},
 		{Name: "ledger readable", Probe: func(ctx context.Context) error { _, err := g.ledger.Position(ctx); return err }},
-		{Name: "JetStream up", Probe: func(ctx context.Context) error {
+		{Name: "JetStream up", Advisory: true, Probe: func(ctx context.Context) error {
 			for name := range g.models.models {
 				if _, err := g.queue.Lag(ctx, name); err != nil {
 					return err

@@ -26,7 +26,8 @@ type views struct {
 	callingAE    string
 	decode       pixeldata.Options
 	now          func() time.Time
-	jobs, queues func()                                            // called when a person has put work back
+	jobs         func()                                            // called when a person has put work back
+	try          func(destination string)                          // has a destination tried at once, even one that was down
 	condition    func(destination string) (outbox.Condition, bool) // how a destination fares
 }
 
@@ -182,7 +183,9 @@ func (v *views) Parked(ctx context.Context) ([]admin.Parked, error) {
 func (v *views) Retry(ctx context.Context, kind admin.ParkedKind, id string) error {
 	err := v.retry(ctx, kind, id)
 	v.jobs()
-	v.queues()
+	for _, d := range v.destinations {
+		v.try(d.Name)
+	}
 	return notFound(err)
 }
 
@@ -259,6 +262,7 @@ func (v *views) Echo(ctx context.Context, name string) (admin.EchoResult, error)
 		if err != nil {
 			return admin.EchoResult{Reason: err.Error(), Took: took}, nil
 		}
+		v.try(name) // it answers: what waits for it need not wait on
 		return admin.EchoResult{OK: status == dimse.Success, Status: fmt.Sprintf("%04X", uint16(status)), Took: took}, nil
 	}
 	return admin.EchoResult{}, admin.ErrNotFound

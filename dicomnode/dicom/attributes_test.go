@@ -177,7 +177,9 @@ func TestReadAttributes_sequencesLeaveRoom(t *testing.T) {
 func TestHeader_Validate(t *testing.T) {
 	good := Header{SOPInstance: SOPInstance{"1.2", "1.3", "1.4", "1.5"}}
 	assert.NoError(t, good.Validate())
-	for _, bad := range []UID{"", "1..2", "1.02", "hello", "1.2\x00\x01", UID(strings.Repeat("1", 65))} {
+	good.SOPInstanceUID = "1.02"
+	assert.NoError(t, good.Validate(), "devices send leading zeros")
+	for _, bad := range []UID{"", "1..2", "hello", "1.2\x00\x01", UID(strings.Repeat("1", 65))} {
 		h := good
 		h.StudyInstanceUID = bad
 		err := h.Validate()

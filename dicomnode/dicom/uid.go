@@ -11,14 +11,15 @@ import (
 // UID is a unique identifier (PS3.5 9.1): digits and dots, at most 64 characters.
 type UID string
 
-// Valid reports whether u keeps the rules of PS3.5 9.1: components of digits
-// without leading zeros, separated by single dots, 64 characters at most.
+// Valid reports whether u can name something: components of digits, separated by single dots, 64
+// characters at most (PS3.5 9.1). Leading zeros, which the standard forbids, are let through: devices
+// send them, and an instance is known by the UID it came with.
 func (u UID) Valid() bool {
 	if len(u) == 0 || len(u) > 64 {
 		return false
 	}
 	for component := range strings.SplitSeq(string(u), ".") {
-		if component == "" || len(component) > 1 && component[0] == '0' {
+		if component == "" {
 			return false
 		}
 		for _, c := range []byte(component) {

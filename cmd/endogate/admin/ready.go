@@ -42,7 +42,7 @@ func (p *prober) run(ctx context.Context) (results []CheckResult, ready bool) {
 		results[i] = CheckResult{Name: c.Name}
 		if err := await(ctx, answers[i]); err != nil {
 			results[i].Reason = err.Error()
-			ready = false
+			ready = ready && c.Advisory
 			continue
 		}
 		results[i].OK = true

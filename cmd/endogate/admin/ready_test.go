@@ -72,3 +72,15 @@ func TestProber_recovers(t *testing.T) {
 		require.True(t, ready)
 	})
 }
+
+func TestProber_advisoryCheckDoesNotGate(t *testing.T) {
+	p := &prober{timeout: time.Second, checks: []Check{
+		{Name: "broker", Advisory: true, Probe: func(context.Context) error { return errors.New("it is away") }},
+		{Name: "disk", Probe: func(context.Context) error { return nil }},
+	}}
+	results, ready := p.run(t.Context())
+	require.True(t, ready)
+	require.False(t, results[0].OK, "it is shown all the same")
+	require.Equal(t, "it is away", results[0].Reason)
+	require.NoError(t, p.close(t.Context()))
+}

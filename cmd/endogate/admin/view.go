@@ -57,9 +57,12 @@ type Frames interface {
 
 // Check is one condition for accepting work. Probe returns nil when it holds; the error's text is shown,
 // so it says what is wrong and what to do, without patient data. It may be called by several goroutines.
+//
+// An advisory check is shown and does not keep the gateway from being ready: work waits, nothing is refused.
 type Check struct {
-	Name  string
-	Probe func(ctx context.Context) error
+	Name     string
+	Advisory bool
+	Probe    func(ctx context.Context) error
 }
 
 // StudyStatus is where a study stands, as one word.
