@@ -40,7 +40,7 @@ func TestProber_hangingCheck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
 		var started atomic.Int32
-		p := &prober{timeout: probeTime, checks: []Check{{"disk", func(context.Context) error { started.Add(1); <-release; return nil }}}}
+		p := &prober{timeout: probeTime, checks: []Check{{Name: "disk", Probe: func(context.Context) error { started.Add(1); <-release; return nil }}}}
 		for range 3 {
 			begin := time.Now()
 			results, ready := p.run(t.Context())
@@ -63,7 +63,7 @@ func TestProber_hangingCheck(t *testing.T) {
 func TestProber_recovers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hang := make(chan struct{})
-		p := &prober{timeout: probeTime, checks: []Check{{"disk", func(context.Context) error { <-hang; return nil }}}}
+		p := &prober{timeout: probeTime, checks: []Check{{Name: "disk", Probe: func(context.Context) error { <-hang; return nil }}}}
 		_, ready := p.run(t.Context())
 		require.False(t, ready)
 		close(hang)

@@ -401,7 +401,7 @@ func newServer(t testing.TB, h *hospital) *Server {
 	v := Version{Version: "0.1.0", Commit: "036f2b7", Go: "go1.26", AETitle: "ENDOGATE", Started: sampleTime}
 	s := &Server{
 		Studies: h, Queue: h, Destinations: h, Frames: h, Gauges: h.Gauges, Models: []Model{sampleModel}, Version: v, Metrics: NewMetrics(v, h.Gauges),
-		Checks: []Check{{"disk above reserve", holds}, {"ledger writable", holds}, {"JetStream up", holds}, {"DICOM listener bound", holds}},
+		Checks: []Check{{Name: "disk above reserve", Probe: holds}, {Name: "ledger readable", Probe: holds}, {Name: "JetStream up", Advisory: true, Probe: holds}},
 		Log:    slog.New(slog.DiscardHandler),
 	}
 	t.Cleanup(func() { require.NoError(t, s.Shutdown(context.Background())) })
