@@ -26,7 +26,7 @@ func TestReadyz_namesWhatFails(t *testing.T) {
 	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &r))
 	require.False(t, r.Ready)
 	require.Equal(t, CheckResult{"disk above reserve", false, "9.1 GiB free, 10 GiB in reserve: free some space"}, r.Checks[0])
-	require.Equal(t, CheckResult{"ledger writable", true, ""}, r.Checks[1])
+	require.Equal(t, CheckResult{"ledger readable", true, ""}, r.Checks[1])
 	require.Equal(t, http.StatusServiceUnavailable, ask(s, "HEAD", "/readyz").Code)
 	require.Equal(t, http.StatusServiceUnavailable, ask(s, "GET", "/readyz", "Host", "balancer.example").Code, "probes may use any host name")
 }
