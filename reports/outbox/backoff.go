@@ -1,12 +1,15 @@
 package outbox
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // Backoff says how long to wait after a failed attempt.
 type Backoff struct {
 	First time.Duration // after the first attempt; 30 s by default
 	Last  time.Duration // at most; 30 min by default
-	Dead  time.Duration // spent waiting after which a delivery is parked; 7 days by default
+	Dead  time.Duration // spent waiting, after which a delivery is parked; 0 is never
 }
 
 func (b Backoff) defaults() Backoff {
@@ -17,9 +20,6 @@ func (b Backoff) defaults() Backoff {
 		b.Last = 30 * time.Minute
 	}
 	b.Last = max(b.Last, b.First)
-	if b.Dead <= 0 {
-		b.Dead = 7 * 24 * time.Hour
-	}
 	return b
 }
 
@@ -39,19 +39,26 @@ func (b Backoff) Delay(attempt int, jitter float64) time.Duration {
 	return step/2 + time.Duration(jitter*float64(step/2))
 }
 
-// Exhausted reports whether the waits after attempts would add up to more than Dead. It counts attempts rather than
-// time because they are what the ledger keeps, and what a person who retries sets back.
-func (b Backoff) Exhausted(attempts int) bool {
+// Spent is about how long attempts have taken, with the waits after them: with an even jitter three quarters of the
+// steps. It counts attempts rather than time because they are what the ledger keeps, and what a person who retries
+// sets back.
+func (b Backoff) Spent(attempts int) time.Duration {
 	b = b.defaults()
 	var spent time.Duration
 	for i := 1; i <= attempts; i++ {
 		step := b.step(i)
 		if step == b.Last { // from here on all are the same
-			return spent+time.Duration(min(int64(attempts-i+1), int64(b.Dead/step)+1))*step > b.Dead
+			rest := time.Duration(attempts - i + 1)
+			if rest > (math.MaxInt64-spent)/step {
+				return math.MaxInt64 / 4 * 3
+			}
+			spent += rest * step
+			break
 		}
-		if spent += step; spent > b.Dead {
-			return true
-		}
+		spent += step
 	}
-	return false
+	return spent/4*3 + spent%4*3/4
 }
+
+// Exhausted reports whether a delivery that has spent so long is to be given up.
+func (b Backoff) Exhausted(spent time.Duration) bool { return b.Dead > 0 && spent > b.Dead }

@@ -16,8 +16,11 @@ func TestBackoff_defaults(t *testing.T) {
 	}
 	second, minute := time.Second, time.Minute
 	assert.Equal(t, []time.Duration{30 * second, minute, 2 * minute, 4 * minute, 8 * minute, 16 * minute, 30 * minute, 30 * minute}, steps)
-	assert.False(t, b.Exhausted(300))
-	assert.True(t, b.Exhausted(400), "after seven days")
+	assert.Equal(t, 22*time.Second+500*time.Millisecond, b.Spent(1))
+	assert.False(t, b.Exhausted(b.Spent(100_000_000)), "without Dead nothing is given up")
+	b.Dead = 7 * 24 * time.Hour
+	assert.False(t, b.Exhausted(b.Spent(400)))
+	assert.True(t, b.Exhausted(b.Spent(500)), "after seven days")
 }
 
 func TestBackoff_bounds(t *testing.T) {
@@ -35,16 +38,16 @@ func TestBackoff_bounds(t *testing.T) {
 		if next := b.Delay(attempt+1, 0); next < b.Delay(attempt, 0) {
 			t.Fatalf("%v after %v", next, b.Delay(attempt, 0))
 		}
-		if b.Exhausted(attempt) && !b.Exhausted(attempt+1) {
-			t.Fatal("exhausted, and then not")
+		if b.Spent(attempt) > b.Spent(attempt+1) {
+			t.Fatal("spent, and then not")
 		}
 		n := min(attempt, 2000)
 		var spent time.Duration
-		for i := 1; i <= n && spent <= full.Dead; i++ {
+		for i := 1; i <= n; i++ {
 			spent += full.step(i)
 		}
-		if b.Exhausted(n) != (spent > full.Dead) {
-			t.Fatalf("after %d attempts %v of %v are spent", n, spent, full.Dead)
+		if got := b.Spent(n); got < spent/4*3 || got > spent/4*3+3 {
+			t.Fatalf("after %d attempts %v are said to be spent, steps are %v", n, got, spent)
 		}
 	})
 }

@@ -12,9 +12,9 @@ type Class int
 // The classes. The zero value is the careful one.
 const (
 	Temporary Class = iota // try this delivery again later; others go on
-	Down                   // the destination cannot be reached: all of its deliveries wait
+	Down                   // the destination cannot be reached, or takes nothing from us: all of its deliveries wait
 	Permanent              // trying again changes nothing: park
-	Refused                // the peer does not take this kind of object: send the alternate, or park
+	Refused                // the peer does not take this kind of object: send the alternate, or ask again in a day
 )
 
 // String names the class in lower case.
@@ -54,6 +54,8 @@ func classOf(s dimse.Status) (c Class, delivered bool) {
 		return 0, true
 	case s.Temporary(), s.Class() == dimse.ClassCancel, s == dimse.DuplicateInvocation:
 		return Temporary, false
+	case s == dimse.NotAuthorized: // we are not, whatever the object
+		return Down, false
 	case s == dimse.SOPClassNotSupported:
 		return Refused, false
 	}

@@ -3,6 +3,7 @@ package outbox
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"runtime/debug"
 	"time"
 
@@ -13,6 +14,8 @@ import (
 const (
 	// maxStrikes temporary failures in a row are the destination's, not the objects'.
 	maxStrikes = 3
+	// refusedPause is how long a kind of object that the peer does not take is held back: it may be configured to.
+	refusedPause = 24 * time.Hour
 	// settleTimeout bounds telling the ledger what came of an attempt, when we are to stop.
 	settleTimeout = 10 * time.Second
 )
@@ -57,7 +60,7 @@ func (w *worker) send(ctx context.Context, d ledger.Delivery) (used string, stat
 func (w *worker) try(ctx context.Context, m Message) (status dimse.Status, failure *Error) {
 	defer func() {
 		if p := recover(); p != nil {
-			w.log.ErrorContext(ctx, "sender panicked", "entry", m.Entry, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			w.log.ErrorContext(ctx, "sender panicked", "entry", m.Entry, "reason", panicReason(p), "stack", string(debug.Stack()))
 			failure = &Error{Class: Permanent, Reason: "internal fault while sending; the log has the stack"}
 		}
 	}()
@@ -66,6 +69,14 @@ func (w *worker) try(ctx context.Context, m Message) (status dimse.Status, failu
 		return status, asError(err)
 	}
 	return status, nil
+}
+
+// panicReason is what may be said of a panic: what other code panics with may hold patient data.
+func panicReason(reason any) string {
+	if err, ok := reason.(runtime.Error); ok {
+		return err.Error()
+	}
+	return fmt.Sprintf("%T", reason)
 }
 
 // settle tells the ledger what came of an attempt, and keeps the destination's condition.
@@ -78,31 +89,94 @@ func (w *worker) settle(ctx context.Context, d ledger.Delivery, used string, sta
 	answer := ""
 	if failure.Answered {
 		answer = fmt.Sprintf("%04X", uint16(failure.Status))
-		w.alive(now)
 	}
 	attempt := d.Attempts + 1
 	log := w.log.With("delivery", d.ID, "instance", d.Instance.SOPInstanceUID, "attempt", attempt, "status", answer,
 		"reason", failure.Reason, "err", failure.Err)
-	switch {
-	case failure.Class == Permanent, failure.Class == Refused:
-		w.strikes = 0
+	var next time.Time
+	outcome := OutcomeDeferred
+	switch failure.Class {
+	case Permanent:
+		w.answered(failure, now)
 		log.WarnContext(ctx, "delivery parked")
 		return OutcomeParked, w.o.Queue.Park(ctx, d.ID, answer, failure.Reason, now)
-	case failure.Class == Down:
-		next := w.down(now, failure.Reason)
-		log.WarnContext(ctx, "destination down", "next", next)
-		return OutcomeDown, w.o.Queue.Defer(ctx, d.ID, next, answer, failure.Reason, now)
-	case w.o.Backoff.Exhausted(attempt):
-		reason := fmt.Sprintf("given up after %d attempts; the last: %s", attempt, failure.Reason)
-		log.WarnContext(ctx, "delivery parked")
-		return OutcomeParked, w.o.Queue.Park(ctx, d.ID, answer, reason, now)
+	case Refused:
+		w.answered(failure, now)
+		next = now.Add(refusedPause)
+	case Down:
+		next, outcome = w.down(now, failure.Reason), OutcomeDown
+	default:
+		next = now.Add(w.o.Backoff.Delay(attempt, w.o.jitter()))
+		if w.strikes++; w.strikes >= maxStrikes {
+			w.down(now, failure.Reason)
+		} else if failure.Answered {
+			w.alive(now)
+		}
 	}
-	next := now.Add(w.o.Backoff.Delay(attempt, w.o.jitter()))
-	if w.strikes++; w.strikes >= maxStrikes {
-		w.down(now, failure.Reason)
+	if w.o.Backoff.Exhausted(w.spent(d, failure.Class, now)) {
+		log.WarnContext(ctx, "delivery given up")
+		return OutcomeParked, w.o.Queue.Park(ctx, d.ID, answer, givenUp(attempt, failure.Reason), now)
 	}
-	log.InfoContext(ctx, "delivery deferred", "next", next)
-	return OutcomeDeferred, w.o.Queue.Defer(ctx, d.ID, next, answer, failure.Reason, now)
+	log.InfoContext(ctx, "delivery deferred", "next", next, "outcome", outcome)
+	return outcome, w.o.Queue.Defer(ctx, d.ID, next, answer, failure.Reason, now)
+}
+
+// answered says that the peer is there, and that the object is at fault.
+func (w *worker) answered(failure *Error, now time.Time) {
+	w.strikes = 0
+	if failure.Answered {
+		w.alive(now)
+	}
+}
+
+// spent is about how long d has been on its way, when another attempt has just failed: its attempts with the waits
+// after them, and the time for which it was due and the destination known to be down. What it waited for behind others
+// before its first attempt is not counted any more once that is made, so that it may get up to twice its time.
+func (w *worker) spent(d ledger.Delivery, class Class, now time.Time) time.Duration {
+	if class == Refused {
+		return time.Duration(d.Attempts+1) * refusedPause
+	}
+	return w.o.Backoff.Spent(d.Attempts+1) + w.waited(d, now)
+}
+
+// waited is for how long d has been due while the destination was down. (For how long it has been due is not the same:
+// the gateway may have been off.)
+func (w *worker) waited(d ledger.Delivery, now time.Time) time.Duration {
+	c := w.state()
+	if c.Up {
+		return 0
+	}
+	return max(0, min(now.Sub(d.NextAt), now.Sub(c.Since)))
+}
+
+func givenUp(attempts int, last string) string {
+	return fmt.Sprintf("given up after %d attempts; the last: %s", attempts, last)
+}
+
+// giveUp parks what has waited too long behind the one that found the destination down.
+func (w *worker) giveUp(ctx context.Context) error {
+	for {
+		now, parked := w.o.now(), 0
+		due, err := w.o.Queue.DueDeliveries(ctx, w.name, now, batch)
+		if err != nil {
+			return err
+		}
+		for _, d := range due {
+			waited := w.waited(d, now)
+			if !w.o.Backoff.Exhausted(w.o.Backoff.Spent(d.Attempts) + waited) {
+				continue
+			}
+			reason := fmt.Sprintf("given up after %v for which the destination was down: %s", waited.Round(time.Second), w.state().Reason)
+			if err := w.o.Queue.Park(ctx, d.ID, "", reason, now); err != nil {
+				return err
+			}
+			w.log.WarnContext(ctx, "delivery given up", "delivery", d.ID, "instance", d.Instance.SOPInstanceUID)
+			parked++
+		}
+		if parked == 0 {
+			return nil
+		}
+	}
 }
 
 func (w *worker) delivered(ctx context.Context, d ledger.Delivery, used string, status dimse.Status, now time.Time) (Outcome, error) {

@@ -184,7 +184,7 @@ func TestDICOM_statuses(t *testing.T) {
 	e := s.keep(dicom.SecondaryCaptureImageStorage, dicom.ExplicitVRLittleEndian)
 	for status, class := range map[dimse.Status]Class{
 		dimse.OutOfResources: Temporary, 0xA7FF: Temporary, dimse.ProcessingFailure: Temporary, dimse.ResourceLimitation: Temporary,
-		dimse.DataSetDoesNotMatchSOPClass: Permanent, 0xC123: Permanent, dimse.NotAuthorized: Permanent,
+		dimse.DataSetDoesNotMatchSOPClass: Permanent, 0xC123: Permanent, dimse.NotAuthorized: Down,
 		dimse.SOPClassNotSupported: Refused,
 	} {
 		p.answers(status)
@@ -414,9 +414,13 @@ func TestStoreSCP_refuses3D(t *testing.T) {
 		senders[name] = s.sender(scp.Addr, scp.AETitle, new(int))
 	}
 	s.runOutbox(&Outbox{Senders: senders})
-	for name := range scps {
-		s.eventually(name)
-	}
+	s.eventually("new")
+	s.eventually("old")
+	inHalfADay := time.Now().Add(12 * time.Hour)
+	require.Eventually(t, func() bool {
+		next, pending, err := s.ledger.NextDelivery(t.Context(), "pictures")
+		return err == nil && pending && next.After(inHalfADay)
+	}, 30*time.Second, 5*time.Millisecond)
 	received := func(name string) (classes []dicom.UID) {
 		for uid := range scps[name].Files(t) {
 			for e, err := range s.spool.Entries(0) {
@@ -432,10 +436,10 @@ func TestStoreSCP_refuses3D(t *testing.T) {
 	assert.ElementsMatch(t, []dicom.UID{dicom.SecondaryCaptureImageStorage, dicom.ComprehensiveSRStorage}, received("old"))
 	assert.Equal(t, []dicom.UID{dicom.SecondaryCaptureImageStorage}, received("pictures"))
 
-	parked, err := s.ledger.Parked(t.Context())
+	held, err := s.ledger.DueDeliveries(t.Context(), "pictures", inHalfADay.Add(24*time.Hour), 10)
 	require.NoError(t, err)
 	var text bytes.Buffer
-	_, _ = fmt.Fprintf(&text, "%+v", parked)
+	_, _ = fmt.Fprintf(&text, "%+v", held)
 	assert.Contains(t, text.String(), "does not accept Comprehensive 3D SR Storage")
 	assert.Contains(t, text.String(), "nor the alternate: peer STORESCP does not accept Comprehensive SR Storage")
 }

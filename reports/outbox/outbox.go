@@ -12,9 +12,11 @@ import (
 )
 
 const (
-	batch       = 64               // deliveries read from the ledger at once
-	ledgerPause = 5 * time.Second  // after an error of the ledger
-	defaultIdle = 20 * time.Second // PACS drop an association that stands still for 30 s or more
+	batch       = 64                   // deliveries read from the ledger at once
+	batchAsked  = 10_000               // as many, when all are to be tried now
+	ahead       = 366 * 24 * time.Hour // further off than any delivery is deferred
+	ledgerPause = 5 * time.Second      // after an error of the ledger
+	defaultIdle = 20 * time.Second     // PACS drop an association that stands still for 30 s or more
 	defaultPoll = 5 * time.Second
 )
 
@@ -111,11 +113,12 @@ func (o *Outbox) Wake(destination string) {
 	}
 }
 
-// Retry makes the worker of destination look now even though the destination was down a moment ago.
+// Retry has everything that is pending for destination tried now, once: also what is deferred, and also when the
+// destination was down a moment ago. If it still is, the waits begin with the shortest again.
 func (o *Outbox) Retry(destination string) {
 	o.prepare()
 	if w, ok := o.workers[destination]; ok {
-		w.signal(w.retry)
+		w.ask()
 	}
 }
 

@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -153,9 +154,14 @@ func fails(class Class, reason string) func(Message) (dimse.Status, error) {
 // started runs an outbox on synthetic time until the test ends.
 func started(t *testing.T, q Queue, senders map[string]Sender) *Outbox {
 	t.Helper()
+	return startedWith(t, Backoff{}, 0, q, senders)
+}
+
+func startedWith(t *testing.T, b Backoff, jitter float64, q Queue, senders map[string]Sender) *Outbox {
+	t.Helper()
 	o := &Outbox{
-		Queue: q, Senders: senders, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
-		Jitter: func() float64 { return 0 },
+		Queue: q, Senders: senders, Backoff: b, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Jitter: func() float64 { return jitter },
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
@@ -197,8 +203,8 @@ func TestOutbox_status(t *testing.T) {
 		{0x0106, ledger.StateParked, false},
 		{0x0117, ledger.StateParked, false},
 		{0x0119, ledger.StateParked, false},
-		{0x0122, ledger.StateParked, false}, // without alternate
-		{0x0124, ledger.StateParked, false},
+		{0x0122, ledger.StatePending, true}, // without alternate; asked again in a day
+		{0x0124, ledger.StatePending, true}, // ours to be let in, not the object's
 		{0x0211, ledger.StateParked, false},
 		{0xFF00, ledger.StateParked, false},
 		{0xD000, ledger.StateParked, false},
@@ -308,13 +314,171 @@ func TestOutbox_retryNow(t *testing.T) {
 		o.Retry("pacs")
 		synctest.Wait()
 		assert.Equal(t, ledger.StateDone, q.get(late).State, "due, and somebody asked")
-		time.Sleep(15 * time.Second)
-		synctest.Wait()
-		assert.Equal(t, ledger.StateDone, q.get(d).State)
+		assert.Equal(t, ledger.StateDone, q.get(d).State, "deferred, and somebody asked")
+		assert.Len(t, s.tried(), 3)
 		o.Retry("nobody")
 		o.Wake("nobody")
 		_, ok := o.Condition("nobody")
 		assert.False(t, ok)
+	})
+}
+
+// TestOutbox_retryResets: after somebody asked, the waits begin with the shortest again.
+func TestOutbox_retryResets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q, s := &queue{}, &script{do: fails(Down, "gone")}
+		q.add("pacs", "e1", "")
+		o := started(t, q, map[string]Sender{"pacs": s})
+		time.Sleep(10 * time.Hour)
+		synctest.Wait()
+		n := len(s.tried())
+		o.Retry("pacs")
+		synctest.Wait()
+		assert.Len(t, s.tried(), n+1)
+		c, _ := o.Condition("pacs")
+		assert.Equal(t, 15*time.Second, time.Until(c.NextAt))
+	})
+}
+
+// TestOutbox_notAuthorised: a peer that does not let us in is not asked for each object.
+func TestOutbox_notAuthorised(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q, s := &queue{}, &script{do: status(dimse.NotAuthorized)}
+		for range 100 {
+			q.add("pacs", "e", "")
+		}
+		o := started(t, q, map[string]Sender{"pacs": s})
+		synctest.Wait()
+		assert.Len(t, s.tried(), 1)
+		begin := time.Now()
+		time.Sleep(2 * time.Hour)
+		synctest.Wait()
+		c, _ := o.Condition("pacs")
+		assert.False(t, c.Up)
+		assert.Equal(t, begin, c.Since)
+		assert.Equal(t, "peer PACS answered 0124 not authorised", c.Reason)
+		for _, d := range q.deliveries {
+			require.Equal(t, ledger.StatePending, d.State)
+		}
+	})
+}
+
+// TestOutbox_refused: a kind that the peer does not take is offered once a day, and when somebody asks for it.
+func TestOutbox_refused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q, s := &queue{}, &script{do: status(dimse.SOPClassNotSupported)}
+		d := q.add("pacs", "e1", "")
+		started(t, q, map[string]Sender{"pacs": s})
+		time.Sleep(23 * time.Hour)
+		synctest.Wait()
+		assert.Len(t, s.tried(), 1)
+		assert.Contains(t, q.get(d).Reason, "does not accept the SOP class")
+		time.Sleep(2 * time.Hour)
+		synctest.Wait()
+		assert.Len(t, s.tried(), 2)
+		s.now(nil)
+		time.Sleep(24 * time.Hour)
+		synctest.Wait()
+		assert.Equal(t, ledger.StateDone, q.get(d).State)
+	})
+	synctest.Test(t, func(t *testing.T) {
+		q, s := &queue{}, &script{do: status(dimse.SOPClassNotSupported)}
+		d := q.add("pacs", "e1", "")
+		o := started(t, q, map[string]Sender{"pacs": s})
+		synctest.Wait()
+		s.now(nil)
+		o.Retry("pacs")
+		synctest.Wait()
+		assert.Equal(t, ledger.StateDone, q.get(d).State)
+		assert.Len(t, s.rests, 1, "what the peer takes is negotiated anew")
+	})
+}
+
+// TestOutbox_givesUpRefused: not for ever, as the bytes are kept so long.
+func TestOutbox_givesUpRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q, s := &queue{}, &script{do: status(dimse.SOPClassNotSupported)}
+		d := q.add("pacs", "e1", "")
+		startedWith(t, Backoff{Dead: 7 * 24 * time.Hour}, 0.5, q, map[string]Sender{"pacs": s})
+		time.Sleep(6*24*time.Hour + time.Hour)
+		synctest.Wait()
+		assert.Equal(t, ledger.StatePending, q.get(d).State)
+		time.Sleep(2 * 24 * time.Hour)
+		synctest.Wait()
+		assert.Equal(t, ledger.StateParked, q.get(d).State)
+		assert.Contains(t, q.get(d).Reason, "given up after 8 attempts; the last: peer PACS does not accept")
+	})
+}
+
+// TestOutbox_givesUpDown: what a dead destination was to get is parked in the end, each delivery after its own time.
+func TestOutbox_givesUpDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q, s := &queue{}, &script{do: fails(Down, "peer PACS cannot be reached")}
+		var old []*ledger.Delivery
+		for range 200 {
+			old = append(old, q.add("pacs", "e", ""))
+		}
+		startedWith(t, Backoff{Dead: 24 * time.Hour}, 0.5, q, map[string]Sender{"pacs": s})
+		time.Sleep(20 * time.Hour)
+		young := q.add("pacs", "e", "")
+		for _, d := range old {
+			require.Equal(t, ledger.StatePending, q.get(d).State)
+		}
+		time.Sleep(6 * time.Hour)
+		synctest.Wait()
+		for _, d := range old {
+			require.Equal(t, ledger.StateParked, q.get(d).State)
+			require.Contains(t, q.get(d).Reason, "given up after ")
+			require.Contains(t, q.get(d).Reason, "peer PACS cannot be reached")
+		}
+		assert.Equal(t, ledger.StatePending, q.get(young).State)
+		time.Sleep(24 * time.Hour)
+		synctest.Wait()
+		assert.Equal(t, ledger.StateParked, q.get(young).State)
+	})
+}
+
+// TestOutbox_givesUpFull: nor does it matter that the destination answers, when it takes nothing.
+func TestOutbox_givesUpFull(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q, s := &queue{}, &script{do: status(dimse.OutOfResources)}
+		for range 200 {
+			q.add("pacs", "e", "")
+		}
+		startedWith(t, Backoff{Dead: 24 * time.Hour}, 0.5, q, map[string]Sender{"pacs": s})
+		time.Sleep(36 * time.Hour)
+		synctest.Wait()
+		for _, d := range q.deliveries {
+			require.Equal(t, ledger.StateParked, d.State)
+		}
+	})
+}
+
+// TestOutbox_wasOff: time in which the gateway was off is not held against a destination.
+func TestOutbox_wasOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q, s := &queue{}, &script{do: fails(Down, "gone")}
+		a, b := q.add("pacs", "e", ""), q.add("pacs", "e", "")
+		time.Sleep(8 * 24 * time.Hour)
+		startedWith(t, Backoff{Dead: 7 * 24 * time.Hour}, 0.5, q, map[string]Sender{"pacs": s})
+		time.Sleep(time.Hour)
+		s.now(nil)
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		assert.Equal(t, ledger.StateDone, q.get(a).State)
+		assert.Equal(t, ledger.StateDone, q.get(b).State)
+	})
+}
+
+// TestOutbox_neverGivesUp: Dead is 0.
+func TestOutbox_neverGivesUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q, s := &queue{}, &script{do: fails(Down, "gone")}
+		d := q.add("pacs", "e", "")
+		started(t, q, map[string]Sender{"pacs": s})
+		time.Sleep(60 * 24 * time.Hour)
+		synctest.Wait()
+		assert.Equal(t, ledger.StatePending, q.get(d).State)
 	})
 }
 
@@ -387,15 +551,15 @@ func TestOutbox_alternate(t *testing.T) {
 		synctest.Wait()
 		assert.Equal(t, ledger.StateDone, q.get(with).State)
 		assert.Equal(t, "88.33", q.get(with).Used)
-		assert.Equal(t, ledger.StateParked, q.get(without).State)
+		assert.Equal(t, ledger.StatePending, q.get(without).State)
 		assert.Equal(t, "peer PACS does not accept 88.34", q.get(without).Reason)
 
 		neither := q.add("pacs", "88.34", "88.22")
 		o.Wake("pacs")
 		synctest.Wait()
-		assert.Equal(t, ledger.StateParked, q.get(neither).State)
+		assert.Equal(t, ledger.StatePending, q.get(neither).State)
 		assert.Equal(t, "peer PACS does not accept 88.34; nor the alternate: peer PACS does not accept 88.22", q.get(neither).Reason)
-		assert.Equal(t, []Outcome{OutcomeAlternate, OutcomeParked, OutcomeParked}, outcomes)
+		assert.Equal(t, []Outcome{OutcomeAlternate, OutcomeDeferred, OutcomeDeferred}, outcomes)
 		cancel()
 		assert.ErrorIs(t, <-done, context.Canceled)
 	})
@@ -425,7 +589,7 @@ func TestOutbox_givesUp(t *testing.T) {
 		d := q.add("pacs", "e1", "")
 		o := &Outbox{
 			Queue: q, Senders: map[string]Sender{"pacs": s}, Log: slog.New(slog.DiscardHandler),
-			Backoff: Backoff{First: time.Second, Last: 8 * time.Second, Dead: time.Minute},
+			Backoff: Backoff{First: time.Second, Last: 8 * time.Second, Dead: time.Minute}, Jitter: func() float64 { return 0.5 },
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
@@ -434,7 +598,7 @@ func TestOutbox_givesUp(t *testing.T) {
 		synctest.Wait()
 		got := q.get(d)
 		assert.Equal(t, ledger.StateParked, got.State)
-		assert.Equal(t, "given up after 10 attempts; the last: peer PACS answered A700 out of resources", got.Reason)
+		assert.Equal(t, "given up after 13 attempts; the last: peer PACS answered A700 out of resources", got.Reason)
 		cancel()
 		assert.ErrorIs(t, <-done, context.Canceled)
 	})
@@ -480,15 +644,23 @@ func TestOutbox_panic(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := &queue{}
 		bad, good := q.add("pacs", "bad", ""), q.add("pacs", "good", "")
-		started(t, q, map[string]Sender{"pacs": &script{do: func(m Message) (dimse.Status, error) {
+		var log bytes.Buffer
+		o := &Outbox{Queue: q, Log: slog.New(slog.NewTextHandler(&log, nil)), Senders: map[string]Sender{"pacs": &script{do: func(m Message) (dimse.Status, error) {
 			if m.Entry == "bad" {
-				panic("broken")
+				panic("no such patient: Doe^Jane")
 			}
 			return dimse.Success, nil
-		}}})
+		}}}}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- o.Run(ctx) }()
 		synctest.Wait()
 		assert.Equal(t, ledger.StateParked, q.get(bad).State)
 		assert.Contains(t, q.get(bad).Reason, "internal fault")
+		assert.Contains(t, log.String(), "sender panicked")
+		assert.NotContains(t, log.String(), "Doe")
+		cancel()
+		assert.ErrorIs(t, <-done, context.Canceled)
 		assert.Equal(t, ledger.StateDone, q.get(good).State)
 	})
 }

@@ -27,7 +27,8 @@ type worker struct {
 
 	mu        sync.Mutex
 	condition Condition
-	failures  int // in a row, of the destination as a whole
+	failures  int  // in a row, of the destination as a whole
+	asked     bool // somebody wants everything tried now
 }
 
 func newWorker(o *Outbox, name string, sender Sender) *worker {
@@ -50,10 +51,38 @@ func (w *worker) state() Condition {
 	return w.condition
 }
 
+// ask has everything tried now, and what fails then waited for as if it were the first time.
+func (w *worker) ask() {
+	w.mu.Lock()
+	w.asked, w.failures = true, 0
+	w.mu.Unlock()
+	w.signal(w.retry)
+}
+
+// isAsked takes up what was asked for.
+func (w *worker) isAsked() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	asked := w.asked
+	if w.asked = false; asked {
+		select {
+		case <-w.retry:
+		default: // pause has seen it
+		}
+	}
+	return asked
+}
+
 func (w *worker) run(ctx context.Context) {
 	defer w.rest(context.WithoutCancel(ctx))
 	for ctx.Err() == nil {
-		due, err := w.o.Queue.DueDeliveries(ctx, w.name, w.o.now(), batch)
+		until, limit := w.o.now(), batch
+		if w.isAsked() {
+			w.rest(ctx) // a new association finds out what the peer takes by now
+			w.strikes = 0
+			until, limit = until.Add(ahead), batchAsked
+		}
+		due, err := w.o.Queue.DueDeliveries(ctx, w.name, until, limit)
 		switch {
 		case ctx.Err() != nil:
 			return
@@ -135,6 +164,9 @@ func (w *worker) pause(ctx context.Context, d time.Duration, signals ...<-chan s
 // pauseUntilUp waits until the destination may be tried again. Somebody who asks for it is not kept waiting.
 func (w *worker) pauseUntilUp(ctx context.Context) {
 	if c := w.state(); !c.Up && ctx.Err() == nil {
+		if err := w.giveUp(ctx); err != nil && ctx.Err() == nil {
+			w.log.ErrorContext(ctx, "deliveries to be given up", "err", err)
+		}
 		if wait := c.NextAt.Sub(w.o.now()); wait > 0 {
 			w.rest(ctx)
 			w.pause(ctx, wait, w.retry)
