@@ -37,6 +37,9 @@ unit:             ## every test, with the race detector and the real peers
 fuzz:             ## every fuzz target for FUZZFOR
 	@deploy/fuzz.sh $(FUZZFOR)
 
+drill: setup-test ## the proofs of the whole gateway at full size: a quarter of an hour at most
+	@deploy/drill.sh
+
 bench: setup-test build
 	@deploy/bench.sh
 
