@@ -5,7 +5,9 @@
 //	LOCK             flock, with the process ID of the holder
 //	log/<seq>.log    segments: preallocated files of records, named by the Seq of their first record
 //	large/<id>       data sets above Options.InlineLimit, one file each
+//	spare            the next segment, filled with zeros; removed at Open
 //	tmp/             what is being written; emptied at Open
+//	damaged/         segments that Open could not read whole, as they were found; there when there is one
 //
 // The log is the one ordered sequence of entries. A record is a fixed header, the entry as
 // JSON and, for a small data set, its bytes; a large data set stands in its own file, which
@@ -26,6 +28,11 @@
 // closed in order: a record that is only in the page cache of a process that died is not taken
 // on trust. Which entries are no longer needed is not stored here: after Open every entry of
 // every segment is there again, and the caller releases what its ledger does not need.
+//
+// Damage stops nothing: Open goes on without what it cannot read and says so in Recovered. A damaged segment is kept
+// for good, in its place or, when Open has to write it anew or cannot read its header, in damaged/; while one is kept,
+// large files without a record are kept too, because one of its records may name them. A disk that does not answer is
+// another matter, and stops Open; so does a segment of a newer release.
 //
 // Names on disk are made here; nothing that a peer sent becomes one. The spool does not look
 // into data sets, does not copy to other machines and does not encrypt.

@@ -45,6 +45,8 @@ var (
 	recordMagic  = []byte("EGRC")
 	castagnoli   = crc32.MakeTable(crc32.Castagnoli)
 
+	// errHeader says that a segment's header is damaged.
+	errHeader = errors.New("damaged")
 	// errNoRecord says that there is no whole record at a place.
 	errNoRecord = errors.New("no whole record")
 )
@@ -76,11 +78,11 @@ func decodeSegmentHeader(b []byte) (first, salt uint64, err error) {
 	case len(b) < segmentHeaderSize:
 		return 0, 0, io.ErrUnexpectedEOF
 	case string(b[:7]) != string(segmentMagic[:7]):
-		return 0, 0, errors.New("not a segment")
-	case b[7] != formatVersion:
+		return 0, 0, fmt.Errorf("%w: it is not that of a segment", errHeader)
+	case b[7] > formatVersion:
 		return 0, 0, fmt.Errorf("format version %d, this release reads %d", b[7], formatVersion)
 	case binary.BigEndian.Uint32(b[28:]) != crc32.Checksum(b[:28], castagnoli):
-		return 0, 0, errors.New("checksum differs")
+		return 0, 0, fmt.Errorf("%w: checksum differs", errHeader)
 	}
 	return binary.BigEndian.Uint64(b[8:]), binary.BigEndian.Uint64(b[16:]), nil
 }

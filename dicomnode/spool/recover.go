@@ -14,7 +14,7 @@ type Recovery struct {
 	Entries   int      // entries in the log
 	TornBytes int64    // bytes cut from the end of the last segment
 	Removed   int      // unfinished files, and large files without a record, that were removed
-	Damaged   []string // places in the log that cannot be read; their segments are kept for good
+	Damaged   []string // places that cannot be read; their segments are kept for good, in log/ or in damaged/
 }
 
 // recover builds the index from the folder.
@@ -30,17 +30,26 @@ func (s *Spool) recover() error {
 	if err != nil {
 		return err
 	}
+	damaged, err := s.listDamaged()
+	if err != nil {
+		return err
+	}
 	s.last = s.o.After
-	for i, first := range firsts {
+	bounds := append(damagedFirsts(damaged), firsts...)
+	slices.Sort(bounds)
+	for _, first := range firsts {
 		until := uint64(0) // no limit
-		if i+1 < len(firsts) {
-			until = firsts[i+1]
+		if next, _ := slices.BinarySearch(bounds, first+1); next < len(bounds) {
+			until = bounds[next]
 		}
 		if err := s.recoverSegment(first, until, large); err != nil {
 			return fmt.Errorf("segment %s: %w", segmentName(first), err)
 		}
-		s.last = max(s.last, first-1)
 	}
+	if len(bounds) > 0 {
+		s.last = max(s.last, bounds[len(bounds)-1]-1)
+	}
+	s.reportDamaged(damaged)
 	s.commits.next = s.last + 1
 	s.recovery.Entries = len(s.byID)
 	if len(s.recovery.Damaged) == 0 {
@@ -50,6 +59,9 @@ func (s *Spool) recover() error {
 }
 
 func (s *Spool) emptyTmp() error {
+	if err := removeIfThere(s.sparePath()); err != nil {
+		return err
+	}
 	names, err := os.ReadDir(s.tmpDir())
 	if err != nil {
 		return err
@@ -117,6 +129,11 @@ func (s *Spool) recoverSegment(first, until uint64, large map[string]bool) error
 		return err
 	}
 	sc, err := newScanner(f, st.Size(), first, until)
+	if errors.Is(err, errHeader) {
+		name, asideErr := s.setAside(g)
+		s.recovery.Damaged = append(s.recovery.Damaged, fmt.Sprintf("%s: %v; moved to damaged/%s", segmentName(first), err, name))
+		return asideErr
+	}
 	if err != nil {
 		return err
 	}
@@ -141,15 +158,24 @@ func (s *Spool) recoverSegment(first, until uint64, large map[string]bool) error
 	} else if sc.tail > 0 {
 		sc.gaps = append(sc.gaps, gap{sc.end, sc.tail})
 	}
-	for _, hole := range sc.gaps {
-		s.recovery.Damaged = append(s.recovery.Damaged, fmt.Sprintf("%s: %d bytes at %d", segmentName(first), hole.size, hole.off))
-	}
 	g.keep = len(sc.gaps) > 0
+	where := segmentName(first)
 	if until == 0 && sc.size != sc.end {
+		if g.keep {
+			// The writes of a group may reach the disk out of order: what is missing before a whole record may be of
+			// the last group, which nobody was told of.
+			name, err := s.keepDamaged(g)
+			if err != nil {
+				return err
+			}
+			where, g.keep = "may never have been acknowledged: damaged/"+name, false
+		}
 		if err := s.rewrite(g, f); err != nil {
 			return err
 		}
-		g.keep = false
+	}
+	for _, hole := range sc.gaps {
+		s.recovery.Damaged = append(s.recovery.Damaged, fmt.Sprintf("%s: %d bytes at %d", where, hole.size, hole.off))
 	}
 	s.segs = append(s.segs, g)
 	return nil

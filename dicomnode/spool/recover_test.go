@@ -208,12 +208,79 @@ func TestRecover_forgedRecord(t *testing.T) {
 func TestRecover_damagedSegmentHeader(t *testing.T) {
 	dir, g, all := sealedSegments(t, func(n int) []byte { return randomBytes(300 + n) })
 	overwrite(t, g.path, 9, []byte("damage"))
-	_, err := Open(dir, Options{})
-	require.ErrorContains(t, err, segmentName(1))
-	require.ErrorContains(t, err, "move the file away")
-	require.NoError(t, os.Remove(g.path))
+	whose := filepath.Join(dir, "large", "whose")
+	require.NoError(t, os.WriteFile(whose, nil, 0o600))
+	bytesOf := takeImage(t, dir)[filepath.Join("log", segmentName(1))]
+
 	s := openSpool(t, dir, Options{})
 	requireWhole(t, s, all[3])
+	aside := filepath.Join("damaged", segmentName(1))
+	require.Equal(t, []string{segmentName(1) + ": header: damaged: checksum differs; moved to " + aside}, s.Recovered().Damaged)
+	next := mustPut(t, s, randomBytes(30))
+	require.Equal(t, all[3].Seq+1, next.Seq)
+	require.NoError(t, s.Close())
+
+	s = openSpool(t, dir, Options{})
+	requireWhole(t, s, all[3], next)
+	require.Len(t, s.Recovered().Damaged, 1)
+	require.Contains(t, s.Recovered().Damaged[0], aside+": set aside earlier")
+	require.FileExists(t, whose, "a large file may belong to a record of it")
+	require.NoError(t, s.Close())
+
+	files := takeImage(t, dir)
+	require.Equal(t, bytesOf, files[aside])
+	delete(files, aside) // somebody has taken care of it
+	files.write(t, dir)
+	s = openSpool(t, dir, Options{})
+	require.Empty(t, s.Recovered().Damaged)
+	require.NoFileExists(t, whose)
+}
+
+// TestRecover_damagedLastHeader: the Seq goes on where the folder and the caller's position say.
+func TestRecover_damagedLastHeader(t *testing.T) {
+	dir, _, all := sealedSegments(t, func(n int) []byte { return randomBytes(300 + n) })
+	last := filepath.Join(dir, "log", segmentName(4))
+	overwrite(t, last, 0, []byte("damage"))
+	s := openSpool(t, dir, Options{After: 4})
+	requireWhole(t, s, all[:3]...)
+	next := mustPut(t, s, randomBytes(30))
+	require.EqualValues(t, 5, next.Seq)
+	require.NoError(t, s.Close())
+	overwrite(t, filepath.Join(dir, "log", segmentName(5)), 0, []byte("damage"))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "damaged", segmentName(5)), nil, 0o600))
+	s = openSpool(t, dir, Options{})
+	requireWhole(t, s, all[:3]...)
+	require.FileExists(t, filepath.Join(dir, "damaged", segmentName(5)+".1"), "none takes the place of another")
+	require.EqualValues(t, 4, s.Last())
+}
+
+// TestRecover_damagedUnsealed: recovery writes the last segment anew, and keeps what it could not read.
+func TestRecover_damagedUnsealed(t *testing.T) {
+	dir := t.TempDir()
+	s, err := Open(dir, Options{InlineLimit: 1000})
+	require.NoError(t, err)
+	var all []Entry
+	for _, n := range []int{300, 2000, 301} { // the second in a file of its own
+		all = append(all, mustPut(t, s, randomBytes(n)))
+	}
+	g := s.segs[0]
+	crash(t, s)
+	overwrite(t, g.path, g.slots[1].off+recordHeaderSize, []byte("damage"))
+	bytesOf := takeImage(t, dir)[filepath.Join("log", segmentName(1))]
+
+	for n := range 2 { // also when the gateway dies again
+		s, err = Open(dir, Options{InlineLimit: 1000})
+		require.NoError(t, err)
+		requireWhole(t, s, all[0], all[2])
+		require.Len(t, s.Recovered().Damaged, 1)
+		if n == 0 {
+			require.Equal(t, fmt.Sprintf("may never have been acknowledged: damaged/%s: %d bytes at %d",
+				segmentName(1), g.slots[1].size, g.slots[1].off), s.Recovered().Damaged[0])
+		}
+		require.FileExists(t, filepath.Join(dir, "large", all[1].ID))
+		require.True(t, bytes.Equal(bytesOf, takeImage(t, dir)[filepath.Join("damaged", segmentName(1))]))
+		crash(t, s)
+	}
 }
 
 func TestRecover_newerFormat(t *testing.T) {

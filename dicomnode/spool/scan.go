@@ -36,16 +36,21 @@ type scanner struct {
 
 func newScanner(r io.ReaderAt, size int64, first, until uint64) (*scanner, error) {
 	var header [segmentHeaderSize]byte
-	err := readFull(r, header[:], 0)
+	var err error
+	if size < segmentHeaderSize {
+		err = fmt.Errorf("%w: the file ends in it", errHeader)
+	} else {
+		err = readFull(r, header[:], 0)
+	}
 	var got, salt uint64
 	if err == nil {
 		got, salt, err = decodeSegmentHeader(header[:])
 	}
 	if err == nil && got != first {
-		err = fmt.Errorf("is of segment %s", segmentName(got))
+		err = fmt.Errorf("%w: it is of segment %s", errHeader, segmentName(got))
 	}
 	if err != nil {
-		return nil, fmt.Errorf("header: %w: restore it from a backup, or move the file away to go on without its entries", err)
+		return nil, fmt.Errorf("header: %w", err)
 	}
 	return &scanner{
 		r: r, salt: salt, until: until, size: size, end: segmentHeaderSize, seq: first - 1,

@@ -50,6 +50,7 @@ type Spool struct {
 	closed  bool
 
 	commits committer
+	spare   spare
 }
 
 // place points to a slot.
@@ -158,7 +159,7 @@ func (s *Spool) Close() error {
 	if !s.commits.stop() {
 		return nil
 	}
-	err := s.seal()
+	err := errors.Join(s.seal(), s.dropSpare())
 	s.mu.Lock()
 	s.closed = true
 	close(s.changed)
