@@ -5,7 +5,6 @@
 //	LOCK             flock, with the process ID of the holder
 //	log/<seq>.log    segments: preallocated files of records, named by the Seq of their first record
 //	large/<id>       data sets above Options.InlineLimit, one file each
-//	spare            the next segment, filled with zeros; removed at Open
 //	tmp/             what is being written; emptied at Open
 //	damaged/         segments that Open could not read whole, as they were found; there when there is one
 //

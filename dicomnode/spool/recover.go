@@ -59,9 +59,6 @@ func (s *Spool) recover() error {
 }
 
 func (s *Spool) emptyTmp() error {
-	if err := removeIfThere(s.sparePath()); err != nil {
-		return err
-	}
 	names, err := os.ReadDir(s.tmpDir())
 	if err != nil {
 		return err

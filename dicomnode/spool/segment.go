@@ -62,35 +62,23 @@ func (s *Spool) createSegment(first uint64) (*segment, error) {
 		end:   segmentHeaderSize,
 		size:  s.o.SegmentSize,
 	}
-	f, err := s.segmentFile(g)
+	temp := filepath.Join(s.tmpDir(), segmentName(first))
+	f, err := os.OpenFile(temp, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return nil, err
 	}
 	if err := s.place(f, g); err != nil {
-		return nil, errors.Join(err, f.Close(), removeIfThere(f.Name()))
+		return nil, errors.Join(err, f.Close(), removeIfThere(temp))
 	}
 	g.f = f
-	s.prepareSpare()
 	return g, nil
-}
-
-// segmentFile returns a file of g's size: the spare one, or one whose blocks are reserved.
-func (s *Spool) segmentFile(g *segment) (*os.File, error) {
-	if f := s.takeSpare(); f != nil {
-		return f, nil
-	}
-	f, err := os.OpenFile(filepath.Join(s.tmpDir(), segmentName(g.first)), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	if err := preallocate(f, g.size); err != nil {
-		return nil, errors.Join(err, f.Close(), removeIfThere(f.Name()))
-	}
-	return f, nil
 }
 
 // place fills a new segment file and gives it its name in the log.
 func (s *Spool) place(f *os.File, g *segment) error {
+	if err := preallocate(f, g.size); err != nil {
+		return err
+	}
 	if _, err := f.WriteAt(encodeSegmentHeader(g.first, g.salt), 0); err != nil {
 		return err
 	}

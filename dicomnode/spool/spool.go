@@ -50,7 +50,6 @@ type Spool struct {
 	closed  bool
 
 	commits committer
-	spare   spare
 }
 
 // place points to a slot.
@@ -159,7 +158,7 @@ func (s *Spool) Close() error {
 	if !s.commits.stop() {
 		return nil
 	}
-	err := errors.Join(s.seal(), s.dropSpare())
+	err := s.seal()
 	s.mu.Lock()
 	s.closed = true
 	close(s.changed)
