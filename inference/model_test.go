@@ -166,7 +166,7 @@ func TestInfer_logitsThatAreNoNumbers(t *testing.T) {
 		n.logits[4] = float32(bad)
 		_, err := m.Infer(t.Context(), bright(50, 50))
 		require.ErrorIs(t, err, errNotANumber)
-		assert.True(t, isPermanent(err))
+		assert.True(t, IsPermanent(err))
 	}
 }
 
@@ -176,7 +176,7 @@ func TestInfer_networkErrorMayPass(t *testing.T) {
 	n.err = errors.New("out of memory")
 	_, err := m.Infer(t.Context(), bright(50, 50))
 	require.ErrorIs(t, err, n.err)
-	assert.False(t, isPermanent(err))
+	assert.False(t, IsPermanent(err))
 }
 
 func TestInfer_manyFindingClassesAreExplainedWhenFound(t *testing.T) {

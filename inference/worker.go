@@ -28,8 +28,10 @@ type Delivery interface {
 	Frame(ctx context.Context, a FrameAnalysis, picture *image.RGBA) error
 	// Finish makes the results durable; nil means the job is done for good.
 	Finish(ctx context.Context, r Result) error
-	// Abort is called in place of Finish, and after a Finish that returned an error; what Frame has made is in vain.
-	Abort()
+	// Abort is called in place of Finish, and after a Finish that returned an error, with the reason; what Frame has made
+	// is in vain. It returns the error that decides about the job: err, or Permanent(err) when that was its last try.
+	// For a Postponed one the try is taken back. ctx may be done.
+	Abort(ctx context.Context, err error) error
 }
 
 // Result is what came of a job. Frames come without their maps, which Delivery.Frame had.
@@ -49,28 +51,39 @@ type Worker struct {
 	Start func(ctx context.Context, j Job) (Delivery, error)
 
 	Decode    pixeldata.Options
-	MaxFrames int // of an instance that are analysed; 0: 2000
+	MaxFrames int           // of an instance that are analysed; 0: 2000
+	Stall     time.Duration // longest time without a frame done; 0: 5 minutes
 
 	Observe func(model string, d time.Duration) // of each frame, preparation to findings; may be nil
 	Log     *slog.Logger                        // nil: slog.Default
 }
 
-const defaultMaxFrames = 2000
+const (
+	defaultMaxFrames = 2000
+	defaultStall     = 5 * time.Minute
+)
 
 // Do does a job; it returns nil once the results are durable. Every error has a Temporary method: false for what stays
-// so however often it is tried, such as corrupt pixel data, or a panic.
-func (w *Worker) Do(ctx context.Context, j Job) (err error) {
+// so however often it is tried, such as corrupt pixel data, or a panic; and a Postponed method: true for what is no
+// fault of the job, such as the end of ctx. A job may take as long as it has frames, but no longer than Stall for each.
+func (w *Worker) Do(ctx context.Context, j Job) error {
+	err := w.guard(j, func() error { return w.do(ctx, j) })
+	if err == nil {
+		return nil
+	}
+	return &taskError{fmt.Errorf("inference: job %s: %w", j.ID, err), jobs.DispositionOf(err)}
+}
+
+// guard runs a step of a job; a panic is an error of that job.
+func (w *Worker) guard(j Job, step func() error) (err error) {
 	defer func() {
 		if reason := recover(); reason != nil {
 			cmp.Or(w.Log, slog.Default()).Error("panic in a job", "job", j.ID, "model", j.Model,
 				"sop_instance_uid", j.Instance.SOPInstanceUID, "reason", panicReason(reason), "stack", string(debug.Stack()))
-			err = Permanent(fmt.Errorf("inference: job %s: panic; its stack is in the log", j.ID))
+			err = Permanent(errors.New("panic; its stack is in the log"))
 		}
 	}()
-	if err := w.do(ctx, j); err != nil {
-		return &taskError{fmt.Errorf("inference: job %s: %w", j.ID, err), !isPermanent(err)}
-	}
-	return nil
+	return step()
 }
 
 // panicReason is what may be said of a panic: what other code panics with may hold patient data.
@@ -81,31 +94,51 @@ func panicReason(reason any) string {
 	return fmt.Sprintf("%T", reason)
 }
 
-func (w *Worker) do(ctx context.Context, j Job) (err error) {
+func (w *Worker) do(ctx context.Context, j Job) error {
 	model, ok := w.Models[j.Model]
 	if !ok {
 		return Permanent(fmt.Errorf("model %q is not configured", j.Model))
 	}
 	delivery, err := w.Start(ctx, j)
-	if err != nil || delivery == nil {
-		return err
-	}
-	finished := false
-	defer func() {
-		if !finished {
-			delivery.Abort()
-		}
-	}()
-	result, err := w.analyse(ctx, j, model, delivery)
 	if err != nil {
-		return err
+		return stopped(ctx, err)
 	}
-	err = delivery.Finish(ctx, result)
-	finished = err == nil
+	if delivery == nil {
+		return nil
+	}
+	if err := w.guard(j, func() error { return w.deliver(ctx, j, model, delivery) }); err != nil {
+		return delivery.Abort(ctx, stopped(ctx, err))
+	}
+	return nil
+}
+
+// stopped marks what came of the end of ctx, which is the end of the process and no fault of the job.
+func stopped(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return Postponed(err) // whatever it says: a decoder that is killed calls its input corrupt
+	}
 	return err
 }
 
-func (w *Worker) analyse(ctx context.Context, j Job, model Model, delivery Delivery) (Result, error) {
+// deliver has the job done and its results made durable, as long as it gets on.
+func (w *Worker) deliver(ctx context.Context, j Job, model Model, delivery Delivery) error {
+	limit := cmp.Or(w.Stall, defaultStall)
+	stalled := fmt.Errorf("no frame was done within %s", limit)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	timer := time.AfterFunc(limit, func() { cancel(stalled) })
+	defer timer.Stop()
+	result, err := w.analyse(ctx, j, model, delivery, func() { timer.Reset(limit) })
+	if err == nil {
+		err = delivery.Finish(ctx, result)
+	}
+	if err != nil && context.Cause(ctx) == stalled {
+		return stalled // err only says what was cut short
+	}
+	return err
+}
+
+func (w *Worker) analyse(ctx context.Context, j Job, model Model, delivery Delivery, progress func()) (Result, error) {
 	dataset, ts, err := w.Open(ctx, j.Entry)
 	if err != nil {
 		return Result{}, err
@@ -130,6 +163,7 @@ func (w *Worker) analyse(ctx context.Context, j Job, model Model, delivery Deliv
 			return Result{}, fmt.Errorf("frame %d: %w", frame.Number, err)
 		}
 		r.Frames = append(r.Frames, a)
+		progress()
 	}
 	return r, nil
 }

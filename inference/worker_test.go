@@ -14,6 +14,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"endogate/dicomnode/dicom"
@@ -32,6 +33,8 @@ type delivery struct {
 	pictures []image.Rectangle
 	result   *Result
 	aborted  int
+	reason   error // of the last Abort
+	last     bool  // this is the job's last try
 
 	frameErr, finishErr error
 	onFrame             func(FrameAnalysis)
@@ -52,7 +55,14 @@ func (d *delivery) Finish(_ context.Context, r Result) error {
 	return d.finishErr
 }
 
-func (d *delivery) Abort() { d.aborted++ }
+func (d *delivery) Abort(_ context.Context, err error) error {
+	d.aborted++
+	d.reason = err
+	if d.last && !IsPostponed(err) {
+		return Permanent(err)
+	}
+	return err
+}
 
 // seer finds one thing in every frame.
 type seer struct {
@@ -225,40 +235,117 @@ func TestDo_errors(t *testing.T) {
 			if tt.temporary {
 				want = jobs.Nak
 			}
-			assert.Equal(t, want, jobs.DispositionOf(err, 1, 5))
+			assert.Equal(t, want, jobs.DispositionOf(err))
 		})
 	}
 }
 
 func TestDo_cancelled(t *testing.T) {
-	dataset, _ := dicomtest.Endoscopic(dicomtest.Options{Frames: 3})
-	ctx, cancel := context.WithCancel(t.Context())
-	d := &delivery{}
-	w := workerOn(dataset, "", d)
-	w.Models["seer"] = seer{func(ctx context.Context, f pixeldata.Frame) (FrameAnalysis, error) {
-		if f.Number == 2 {
-			cancel()
-		}
-		return FrameAnalysis{Frame: f.Number}, ctx.Err()
-	}}
-	err := w.Do(ctx, testJob)
+	for _, tt := range []struct {
+		name string
+		err  error
+	}{{"plain", context.Canceled}, {"a decoder cut short", Permanent(pixeldata.ErrCorrupt)}} {
+		t.Run(tt.name, func(t *testing.T) {
+			dataset, _ := dicomtest.Endoscopic(dicomtest.Options{Frames: 3})
+			ctx, cancel := context.WithCancel(t.Context())
+			d := &delivery{last: true}
+			w := workerOn(dataset, "", d)
+			w.Models["seer"] = seer{func(_ context.Context, f pixeldata.Frame) (FrameAnalysis, error) {
+				if f.Number == 2 {
+					cancel()
+					return FrameAnalysis{}, tt.err
+				}
+				return FrameAnalysis{Frame: f.Number}, nil
+			}}
+			err := w.Do(ctx, testJob)
+			assert.True(t, temporary(t, err))
+			assert.Equal(t, jobs.Postpone, jobs.DispositionOf(err), "the end of the process costs no try")
+			require.ErrorIs(t, err, tt.err)
+			assert.Equal(t, 1, d.aborted)
+			assert.True(t, IsPostponed(d.reason))
+		})
+	}
+}
+
+func TestDo_postponed(t *testing.T) {
+	dataset, _ := dicomtest.Endoscopic(dicomtest.Options{})
+	d := &delivery{last: true, frameErr: Postponed(syscall.ENOSPC)}
+	err := workerOn(dataset, "", d).Do(t.Context(), testJob)
+	assert.Equal(t, jobs.Postpone, jobs.DispositionOf(err))
+	require.ErrorIs(t, err, syscall.ENOSPC)
 	assert.True(t, temporary(t, err))
-	require.ErrorIs(t, err, context.Canceled)
-	assert.Equal(t, 1, d.aborted)
+	assert.NoError(t, Postponed(nil))
+	assert.NoError(t, Permanent(nil))
+}
+
+func TestDo_lastTry(t *testing.T) {
+	dataset, _ := dicomtest.Endoscopic(dicomtest.Options{})
+	d := &delivery{last: true, frameErr: errors.New("boom")}
+	err := workerOn(dataset, "", d).Do(t.Context(), testJob)
+	assert.Equal(t, jobs.Term, jobs.DispositionOf(err), "what Abort says holds")
+	assert.EqualError(t, err, "inference: job E1.seer: frame 1: boom")
+}
+
+// slowly analyses each frame in the time took says.
+func slowly(took func(frame int) time.Duration) seer {
+	return seer{func(ctx context.Context, f pixeldata.Frame) (FrameAnalysis, error) {
+		select {
+		case <-ctx.Done():
+			return FrameAnalysis{}, ctx.Err()
+		case <-time.After(took(f.Number)):
+			return FrameAnalysis{Frame: f.Number}, nil
+		}
+	}}
+}
+
+func TestDo_aLongJobThatGetsOn(t *testing.T) {
+	dataset, _ := dicomtest.Endoscopic(dicomtest.Options{Frames: 20})
+	synctest.Test(t, func(t *testing.T) {
+		d := &delivery{}
+		w := workerOn(dataset, "", d)
+		w.Models["seer"] = slowly(func(int) time.Duration { return 4 * time.Minute })
+		begun := time.Now()
+		require.NoError(t, w.Do(t.Context(), testJob))
+		assert.Equal(t, 80*time.Minute, time.Since(begun))
+		assert.Len(t, d.frames, 20)
+	})
+}
+
+func TestDo_stalled(t *testing.T) {
+	dataset, _ := dicomtest.Endoscopic(dicomtest.Options{Frames: 3})
+	synctest.Test(t, func(t *testing.T) {
+		d := &delivery{}
+		w := workerOn(dataset, "", d)
+		w.Models["seer"] = slowly(func(frame int) time.Duration { return time.Duration(frame*frame) * time.Minute })
+		begun := time.Now()
+		err := w.Do(t.Context(), testJob)
+		assert.Equal(t, 10*time.Minute, time.Since(begun), "1 and 4 minutes, then no more than 5")
+		assert.EqualError(t, err, "inference: job E1.seer: no frame was done within 5m0s")
+		assert.Equal(t, jobs.Nak, jobs.DispositionOf(err), "the try counts")
+		assert.Equal(t, 1, d.aborted)
+	})
 }
 
 func TestDo_panic(t *testing.T) {
-	var log strings.Builder
 	dataset, _ := dicomtest.Endoscopic(dicomtest.Options{PatientName: "Secret^Name"})
-	d := &delivery{}
-	w := workerOn(dataset, "", d)
-	w.Log = slog.New(slog.NewTextHandler(&log, nil))
-	w.Models["seer"] = seer{func(context.Context, pixeldata.Frame) (FrameAnalysis, error) { panic("Secret^Name") }}
-	err := w.Do(t.Context(), testJob)
-	assert.False(t, temporary(t, err))
-	assert.Equal(t, 1, d.aborted)
-	assert.Contains(t, log.String(), "worker_test.go", "the stack")
-	assert.NotContains(t, log.String()+err.Error(), "Secret", "what was panicked with may be patient data")
+	for name, value := range map[string]any{
+		"text": "Secret^Name", "error": errors.New("Secret^Name"), "attributes": []string{"Secret^Name"},
+		"wrapped": fmt.Errorf("decode: %w", Permanent(errors.New("Secret^Name"))),
+	} {
+		t.Run(name, func(t *testing.T) {
+			var log strings.Builder
+			d := &delivery{}
+			w := workerOn(dataset, "", d)
+			w.Log = slog.New(slog.NewTextHandler(&log, nil))
+			w.Models["seer"] = seer{func(context.Context, pixeldata.Frame) (FrameAnalysis, error) { panic(value) }}
+			err := w.Do(t.Context(), testJob)
+			assert.False(t, temporary(t, err))
+			assert.Equal(t, 1, d.aborted)
+			assert.Contains(t, log.String(), "worker_test.go", "the stack")
+			assert.Equal(t, "inference: job E1.seer: panic; its stack is in the log", err.Error(), "the reason of a parked job")
+			assert.NotContains(t, log.String()+d.reason.Error(), "Secret", "what was panicked with may be patient data")
+		})
+	}
 }
 
 func TestDo_memoryIsThatOfOneFrame(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"image"
 	"io"
 	"log/slog"
+	"syscall"
 	"time"
 
 	"endogate/dicomnode/dicom"
@@ -24,8 +25,13 @@ type keeper struct {
 	now   func() time.Time
 }
 
-// Keep makes an object durable and returns its spool entry.
+// Keep makes an object durable and returns its spool entry. A disk without room is a Postponed error.
 func (k *keeper) Keep(_ context.Context, o reports.Object) (string, error) {
+	id, err := k.keep(o)
+	return id, hindered(err)
+}
+
+func (k *keeper) keep(o reports.Object) (string, error) {
 	w, err := k.spool.Create()
 	if err != nil {
 		return "", err
@@ -38,11 +44,24 @@ func (k *keeper) Keep(_ context.Context, o reports.Object) (string, error) {
 	return entry.ID, err
 }
 
+// hindered marks errors of the system, such as a full disk or too many open files, for which no job is at fault.
+// Bytes that cannot be read are of their entry: they count, or the job would never come to an end.
+func hindered(err error) error {
+	var system syscall.Errno
+	if errors.As(err, &system) && system != syscall.EIO {
+		return inference.Postponed(err)
+	}
+	return err
+}
+
 // Source reads the attributes that derived objects copy from a spool entry.
 func (k *keeper) Source(_ context.Context, id string) (reports.Source, error) {
 	entry, dataset, err := k.spool.Open(id)
+	if errors.Is(err, spool.ErrNotFound) || errors.Is(err, spool.ErrCorrupt) {
+		return reports.Source{}, inference.Permanent(err)
+	}
 	if err != nil {
-		return reports.Source{}, err
+		return reports.Source{}, hindered(err)
 	}
 	defer dataset.Close()
 	ts, _ := dicom.LookupTransferSyntax(entry.TransferSyntaxUID)
@@ -60,7 +79,7 @@ func (k *keeper) Dataset(_ context.Context, id string) (io.ReadCloser, dicom.Tra
 		return nil, dicom.TransferSyntax{}, inference.Permanent(err)
 	}
 	if err != nil {
-		return nil, dicom.TransferSyntax{}, err
+		return nil, dicom.TransferSyntax{}, hindered(err)
 	}
 	ts, _ := dicom.LookupTransferSyntax(entry.TransferSyntaxUID)
 	return dataset, ts, nil
@@ -75,7 +94,7 @@ type workshop struct {
 	destinations func(route string) []string
 	colours      *explain.ColourMap
 	opacity      float64
-	maxAttempts  int
+	maxAttempts  int // of a job before it is parked, counted by the ledger
 	now          func() time.Time
 	finished     func() // called when there are results
 	log          *slog.Logger
@@ -86,10 +105,11 @@ type workshop struct {
 func (w *workshop) Start(ctx context.Context, j inference.Job) (inference.Delivery, error) {
 	job, err := w.ledger.StartJob(ctx, j.ID, w.now())
 	if errors.Is(err, ledger.ErrNotFound) {
-		return nil, nil // of a data folder that is gone
+		w.log.Warn("job is not in the ledger and is dropped from the queue", "job", j.ID, "model", j.Model)
+		return nil, nil // the ledger was begun anew: what it does not know, nobody waits for
 	}
 	if err != nil {
-		return nil, err
+		return nil, inference.Postponed(err)
 	}
 	if job.State != ledger.StateOpen {
 		return nil, nil
@@ -98,13 +118,33 @@ func (w *workshop) Start(ctx context.Context, j inference.Job) (inference.Delive
 		return nil, inference.Permanent(fmt.Errorf("given up after %d attempts that ended the process or its time", job.Attempts-1))
 	}
 	source, err := w.keeper.Source(ctx, job.Entry)
-	if errors.Is(err, spool.ErrNotFound) {
-		return nil, inference.Permanent(err)
-	}
 	if err != nil {
-		return nil, err
+		return nil, w.verdict(ctx, job, err)
 	}
 	return &delivery{workshop: w, job: job, source: source}, nil
+}
+
+// unstartTimeout bounds how long the end of the process waits for the ledger.
+const unstartTimeout = 5 * time.Second
+
+// verdict decides about a job whose attempt has failed. The ledger's count is the only one: an attempt that was no
+// fault of the job is taken back, and one that was is the last when there are as many as are allowed.
+func (w *workshop) verdict(ctx context.Context, job ledger.Job, err error) error {
+	if ctx.Err() != nil {
+		err = inference.Postponed(err) // the process is asked to stop
+	}
+	if !inference.IsPostponed(err) {
+		if job.Attempts >= w.maxAttempts {
+			return inference.Permanent(err)
+		}
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), unstartTimeout)
+	defer cancel()
+	if unstart := w.ledger.UnstartJob(ctx, job.ID); unstart != nil {
+		w.log.Warn("attempt not taken back", "job", job.ID, "err", unstart)
+	}
+	return err
 }
 
 // delivery takes over the results of one job.
@@ -168,6 +208,8 @@ func (d *delivery) heatmap(ctx context.Context, frame int, f inference.Finding, 
 
 // Finish implements inference.Delivery: results, objects and deliveries enter the ledger together.
 func (d *delivery) Finish(ctx context.Context, r inference.Result) error {
+	// An error of the ledger counts here, unlike in Start: results that it refuses, it would refuse for ever. While it is
+	// out of order for everything, Start does not get so far.
 	if r.NotAnalysed != "" && len(d.frames) == 0 {
 		if err := d.ledger.SkipJob(ctx, d.job.ID, r.NotAnalysed, d.now()); err != nil {
 			return err
@@ -189,10 +231,11 @@ func (d *delivery) Finish(ctx context.Context, r inference.Result) error {
 }
 
 // Abort implements inference.Delivery: what is in the spool already has no row in the ledger, and is released.
-func (d *delivery) Abort() {
+func (d *delivery) Abort(ctx context.Context, err error) error {
 	for _, o := range d.objects {
 		if err := d.keeper.spool.Release(o.Entry); err != nil {
 			d.log.Warn("entry not released", "entry", o.Entry, "err", err)
 		}
 	}
+	return d.verdict(ctx, d.job, err)
 }

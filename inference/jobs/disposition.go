@@ -11,25 +11,35 @@ type Disposition int
 
 // The dispositions.
 const (
-	Ack  Disposition = iota // done; the message is gone
-	Nak                     // to be tried again after a while
-	Term                    // never again: park the job, then let the message go
+	Ack      Disposition = iota // done; the message is gone
+	Nak                         // to be tried again after a while
+	Postpone                    // as Nak, for a hindrance that is not the job's and soon over
+	Term                        // never again: park the job, then let the message go
 )
 
-// String names the disposition as NATS does.
-func (d Disposition) String() string { return [...]string{"ack", "nak", "term"}[d] }
+// String names the disposition in logs.
+func (d Disposition) String() string { return [...]string{"ack", "nak", "postpone", "term"}[d] }
 
-// DispositionOf decides what becomes of a message that was delivered for the delivery-th
-// time, counted from 1, and whose job gave err. An error without a Temporary method is worth another try.
-func DispositionOf(err error, delivery, maxDeliver uint64) Disposition {
+// DispositionOf decides what becomes of a message whose job gave err. Tries are not counted here: whoever keeps
+// the jobs does, over restarts and new streams, and says of the last one that it is not Temporary. An error
+// that says nothing of itself is worth another try.
+func DispositionOf(err error) Disposition {
 	switch {
 	case err == nil:
 		return Ack
-	case permanent(err), delivery >= maxDeliver:
+	case postponed(err):
+		return Postpone
+	case permanent(err):
 		return Term
 	default:
 		return Nak
 	}
+}
+
+// postponed reports whether err is no fault of the job: a full disk, a stop of the process.
+func postponed(err error) bool {
+	var p interface{ Postponed() bool }
+	return errors.As(err, &p) && p.Postponed()
 }
 
 // permanent reports whether err says that another try is useless. Errors of the operating system and the network, which
@@ -46,16 +56,21 @@ func permanent(err error) bool {
 }
 
 const (
-	firstBackoff = time.Second
-	lastBackoff  = 5 * time.Minute
+	firstBackoff  = time.Second
+	lastBackoff   = 5 * time.Minute
+	lastPostponed = 30 * time.Second
 )
 
 // backoff is how long a job waits after its delivery-th try: a second, then four times
 // as long each time up to five minutes, and up to a fifth more so that jobs do not march in step.
-func backoff(delivery uint64) time.Duration {
+// One that was postponed waits half a minute at most.
+func backoff(d Disposition, delivery uint64) time.Duration {
 	wait := lastBackoff
 	if delivery < 6 { // 4^5 seconds are more than the last
 		wait = min(firstBackoff<<(2*(max(delivery, 1)-1)), lastBackoff)
+	}
+	if d == Postpone {
+		wait = min(wait, lastPostponed)
 	}
 	return wait + rand.N(wait/5)
 }

@@ -94,42 +94,44 @@ type jobError bool
 func (e jobError) Error() string   { return "boom" }
 func (e jobError) Temporary() bool { return !bool(e) }
 
+// postponedError says nothing of Temporary, or that it is not: being postponed comes first.
+type postponedError struct{ jobError }
+
+func (postponedError) Postponed() bool { return true }
+
 func TestDispositionOf(t *testing.T) {
 	boom := errors.New("boom")
 	tests := []struct {
-		name     string
-		err      error
-		delivery uint64
-		want     Disposition
+		name string
+		err  error
+		want Disposition
 	}{
-		{"done", nil, 1, Ack},
-		{"done at the last try", nil, 5, Ack},
-		{"done beyond it", nil, 9, Ack},
-		{"unknown", boom, 1, Nak},
-		{"unknown, last try", boom, 5, Term},
-		{"unknown, beyond", boom, 6, Term},
-		{"temporary", jobError(false), 4, Nak},
-		{"temporary, last try", jobError(false), 5, Term},
-		{"permanent", jobError(true), 1, Term},
-		{"full disk", &os.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC}, 1, Nak},
-		{"network", &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}, 1, Nak},
-		{"permanent around a full disk", fmt.Errorf("%w: %w", jobError(true), syscall.ENOSPC), 1, Term},
-		{"deadline", context.DeadlineExceeded, 1, Nak},
-		{"permanent inside", fmt.Errorf("worker: %w", jobError(true)), 1, Term},
+		{"done", nil, Ack},
+		{"unknown", boom, Nak},
+		{"temporary", jobError(false), Nak},
+		{"permanent", jobError(true), Term},
+		{"full disk", &os.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC}, Nak},
+		{"network", &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}, Nak},
+		{"permanent around a full disk", fmt.Errorf("%w: %w", jobError(true), syscall.ENOSPC), Term},
+		{"deadline", context.DeadlineExceeded, Nak},
+		{"permanent inside", fmt.Errorf("worker: %w", jobError(true)), Term},
+		{"no fault of the job", fmt.Errorf("worker: %w", postponedError{}), Postpone},
+		{"no fault of the job, not temporary", postponedError{jobError(true)}, Postpone},
 	}
 	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) { assert.Equal(t, tt.want, DispositionOf(tt.err, tt.delivery, 5)) })
+		t.Run(tt.name, func(t *testing.T) { assert.Equal(t, tt.want, DispositionOf(tt.err)) })
 	}
 }
 
 func TestBackoff(t *testing.T) {
 	for delivery, want := range []time.Duration{1, 1, 4, 16, 64, 256, 300, 300} {
-		want *= time.Second
-		got := backoff(uint64(delivery))
-		assert.GreaterOrEqual(t, got, want, "delivery %d", delivery)
-		assert.Less(t, got, want+want/5, "delivery %d", delivery)
+		for d, want := range map[Disposition]time.Duration{Nak: want * time.Second, Postpone: min(want, 30) * time.Second} {
+			got := backoff(d, uint64(delivery))
+			assert.GreaterOrEqual(t, got, want, "%s, delivery %d", d, delivery)
+			assert.Less(t, got, want+want/5, "%s, delivery %d", d, delivery)
+		}
 	}
-	assert.GreaterOrEqual(t, backoff(1<<60), lastBackoff)
+	assert.GreaterOrEqual(t, backoff(Nak, 1<<60), lastBackoff)
 }
 
 func FuzzDecodeJob(f *testing.F) {

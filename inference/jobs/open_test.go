@@ -14,6 +14,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -39,17 +40,22 @@ func TestOpen_storeSurvivesRestart(t *testing.T) {
 	eventually(t, "all done", b.finished)
 }
 
-func TestOpen_streamOfOtherOptions(t *testing.T) {
+func TestOpen_streamOfAnOlderRelease(t *testing.T) {
 	dir := t.TempDir()
-	q, err := Open(Options{StoreDir: dir, MaxStore: 1 << 20, Log: slog.New(slog.DiscardHandler)})
+	q, err := Open(Options{StoreDir: dir, Log: slog.New(slog.DiscardHandler)})
+	require.NoError(t, err)
+	older := q.streamConfig()
+	older.MaxBytes, older.MaxAge = 1<<20, 0
+	_, err = q.js.CreateStream(t.Context(), older)
 	require.NoError(t, err)
 	require.NoError(t, q.Publish(t.Context(), testJob(1)))
 	q.Close()
 
-	q = openQueue(t, Options{StoreDir: dir, MaxStore: 4 << 20})
+	q = openQueue(t, Options{StoreDir: dir})
 	info, err := q.stream(t.Context())
 	require.NoError(t, err)
-	assert.EqualValues(t, 2<<20, info.Config.MaxBytes)
+	assert.EqualValues(t, maxStore/2, info.Config.MaxBytes)
+	assert.Equal(t, abandoned, info.Config.MaxAge)
 	assert.Equal(t, 1, messages(t, q))
 }
 
@@ -177,8 +183,10 @@ func TestOpen_externalServerNotUpYet(t *testing.T) {
 func TestOpen_wrongOptions(t *testing.T) {
 	_, err := Open(Options{URL: "nats://127.0.0.1:1", CAFile: "missing.pem", Log: slog.New(slog.DiscardHandler)})
 	require.ErrorContains(t, err, "missing.pem")
-	_, err = Open(Options{URL: "nats://127.0.0.1:1", CertFile: "missing.pem", KeyFile: "missing.key", Log: slog.New(slog.DiscardHandler)})
-	require.ErrorContains(t, err, "missing.pem")
+	for _, node := range []string{"a.b", "*", "a b", strings.Repeat("x", 49)} {
+		_, err = Open(Options{StoreDir: t.TempDir(), Node: node, Log: slog.New(slog.DiscardHandler)})
+		require.ErrorContains(t, err, "jobs: node ")
+	}
 	_, err = Open(Options{URL: "nats://127.0.0.1:1", CredentialsFile: "missing.creds", Log: slog.New(slog.DiscardHandler)})
 	require.ErrorContains(t, err, "missing.creds")
 	text := filepath.Join(t.TempDir(), "not.pem")
@@ -210,14 +218,10 @@ func TestQueue_serverWithTLS(t *testing.T) {
 	certFile, keyFile := selfSigned(t, dir)
 	pair, err := tls.LoadX509KeyPair(certFile, keyFile)
 	require.NoError(t, err)
-	pool := x509.NewCertPool()
-	text, err := os.ReadFile(certFile)
-	require.NoError(t, err)
-	require.True(t, pool.AppendCertsFromPEM(text))
 	srv, err := server.NewServer(&server.Options{
 		Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: dir, NoSigs: true, NoLog: true,
-		TLS: true, TLSVerify: true, TLSTimeout: 10,
-		TLSConfig: &tls.Config{Certificates: []tls.Certificate{pair}, ClientCAs: pool, ClientAuth: tls.RequireAndVerifyClientCert, MinVersion: tls.VersionTLS12},
+		TLS: true, TLSTimeout: 10,
+		TLSConfig: &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12},
 	})
 	require.NoError(t, err)
 	go srv.Start()
@@ -225,10 +229,10 @@ func TestQueue_serverWithTLS(t *testing.T) {
 	t.Cleanup(func() { stopServer(srv) })
 
 	url := fmt.Sprintf("tls://127.0.0.1:%d", srv.Addr().(*net.TCPAddr).Port)
-	q := openQueue(t, Options{URL: url, CAFile: certFile, CertFile: certFile, KeyFile: keyFile})
+	q := openQueue(t, Options{URL: url, CAFile: certFile})
 	require.NoError(t, q.Publish(t.Context(), testJob(1)))
-	stranger := openQueue(t, Options{URL: url, CAFile: certFile})
-	require.Error(t, stranger.Publish(t.Context(), testJob(2)))
+	distrustful := openQueue(t, Options{URL: url})
+	require.Error(t, distrustful.Publish(t.Context(), testJob(2)), "signed by nobody the system knows")
 }
 
 func selfSigned(t *testing.T, dir string) (certFile, keyFile string) {
@@ -238,7 +242,7 @@ func selfSigned(t *testing.T, dir string) (certFile, keyFile string) {
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
 		KeyUsage:    x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
@@ -261,4 +265,33 @@ func TestQueue_twoProcessesShareTheWork(t *testing.T) {
 		start(t, func(ctx context.Context) error { return q.Work(ctx, b.consumer(2)) })
 	}
 	eventually(t, "all done", b.finished)
+}
+
+func TestQueue_gatewaysOnOneServer(t *testing.T) {
+	// Two data folders have the same model, and jobs that happen to have the same IDs.
+	srv := external(t, t.TempDir(), server.RANDOM_PORT)
+	t.Cleanup(func() { stopServer(srv) })
+	var books []*book
+	var queues []*Queue
+	for _, node := range []string{"one", "two"} {
+		b := newBook(jobList(10)...)
+		q := openQueue(t, Options{URL: srv.ClientURL(), Node: node})
+		start(t, func(ctx context.Context) error { return q.Feed(ctx, Feed{Open: b.list}) })
+		books, queues = append(books, b), append(queues, q)
+	}
+	eventually(t, "both have fed", func() bool { return messages(t, queues[0]) == 20 })
+	start(t, func(ctx context.Context) error { return queues[0].Work(ctx, books[0].consumer(2)) })
+	eventually(t, "one is done", books[0].finished)
+	eventually(t, "its queue is empty", func() bool { return messages(t, queues[0]) == 10 })
+	lag, err := queues[1].Lag(t.Context(), "demo")
+	require.NoError(t, err)
+	assert.Equal(t, Lag{Waiting: 10}, lag)
+	start(t, func(ctx context.Context) error { return queues[1].Work(ctx, books[1].consumer(2)) })
+	eventually(t, "the other is done", books[1].finished)
+	for _, b := range books {
+		assert.Len(t, b.runs, 10)
+		for id, runs := range b.runs {
+			assert.Equal(t, 1, runs, id)
+		}
+	}
 }

@@ -25,7 +25,12 @@ const (
 	// callTimeout bounds one request to the server.
 	callTimeout = 5 * time.Second
 
-	defaultMaxStore = 1 << 30
+	// maxStore bounds what the server inside the process keeps on disk, in bytes.
+	maxStore = 1 << 30
+
+	// abandoned is after how long messages and consumers that nobody cares for go from a server that is shared, such as
+	// those of a data folder that is no more. What is still wanted is put back by the next round of Feed.
+	abandoned = 7 * 24 * time.Hour
 )
 
 // Options say where the server is. With an empty URL it runs inside the process, listens on
@@ -34,12 +39,13 @@ type Options struct {
 	URL             string // nats://host:4222, tls://…; several are separated by commas
 	CredentialsFile string // a NATS credentials file
 	CAFile          string // PEM; empty: the system's
-	CertFile        string // PEM; client certificate
-	KeyFile         string // PEM; its key
-	Replicas        int    // of the stream in a cluster; 0: 1
+
+	// Node tells the jobs of one data folder from those of the others on the same server: up to 48 letters, digits, - and _.
+	Node string
+	// Slots is how many jobs are done at a time, all models together; 0: as many as the consumers' Slots allow.
+	Slots int
 
 	StoreDir string
-	MaxStore int64 // bytes; 0: 1 GiB
 
 	Log *slog.Logger // nil: slog.Default
 }
@@ -47,8 +53,8 @@ type Options struct {
 // Queue is the work queue. All its methods may be called from any goroutine.
 type Queue struct {
 	log      *slog.Logger
-	replicas int
-	maxStore int64
+	node     string
+	slots    chan struct{} // nil without a bound over all models
 	storeDir string
 	srv      *server.Server // nil with a server elsewhere
 	finding  sync.Mutex     // held by stream
@@ -66,17 +72,19 @@ type Queue struct {
 func Open(o Options) (*Queue, error) {
 	q := &Queue{
 		log:      cmp.Or(o.Log, slog.Default()),
-		replicas: max(o.Replicas, 1),
-		maxStore: cmp.Or(o.MaxStore, defaultMaxStore),
+		node:     cmp.Or(o.Node, "_"),
 		storeDir: o.StoreDir,
 		renewed:  make(chan struct{}),
 	}
-	if err := o.readable(); err != nil {
+	if o.Slots > 0 {
+		q.slots = make(chan struct{}, o.Slots)
+	}
+	if err := o.validate(); err != nil {
 		return nil, err
 	}
 	url, options := o.URL, o.connection(q.log)
 	if url == "" {
-		srv, err := startServer(o.StoreDir, q.maxStore, q.log)
+		srv, err := startServer(o.StoreDir, q.log)
 		if err != nil {
 			return nil, err
 		}
@@ -98,9 +106,12 @@ func (q *Queue) connect(url string, options []nats.Option) (err error) {
 	return err
 }
 
-// readable finds out now what the connection, tried again for ever, would only log.
-func (o Options) readable() error {
-	for _, path := range []string{o.CredentialsFile, o.CAFile, o.CertFile, o.KeyFile} {
+// validate finds out now what the connection, tried again for ever, would only log.
+func (o Options) validate() error {
+	if o.Node != "" && !safeToken.MatchString(o.Node) {
+		return fmt.Errorf("jobs: node %q: give 1 to 48 letters, digits, - or _", o.Node)
+	}
+	for _, path := range []string{o.CredentialsFile, o.CAFile} {
 		if path == "" {
 			continue
 		}
@@ -135,9 +146,6 @@ func (o Options) connection(log *slog.Logger) []nats.Option {
 	if o.CAFile != "" {
 		options = append(options, nats.RootCAs(o.CAFile))
 	}
-	if o.CertFile != "" || o.KeyFile != "" {
-		options = append(options, nats.ClientCert(o.CertFile, o.KeyFile))
-	}
 	return options
 }
 
@@ -162,10 +170,12 @@ func (q *Queue) Publish(ctx context.Context, j Job) error {
 	if err != nil {
 		return err
 	}
-	err = q.publish(ctx, subjectOf(j), message)
+	subject := q.subjectOf(j.Model, token(j.ID))
+	err = q.publish(ctx, subject, message)
 	if errors.Is(err, jetstream.ErrNoStreamResponse) || errors.Is(err, nats.ErrNoResponders) {
 		if _, err = q.stream(ctx); err == nil {
-			err = q.publish(ctx, subjectOf(j), message)
+			subject := q.subjectOf(j.Model, token(j.ID))
+			err = q.publish(ctx, subject, message)
 		}
 	}
 	if err != nil {
@@ -194,7 +204,10 @@ func standsAlready(err error) bool {
 		api.Description == server.ErrMaxMsgsPerSubject.Error()
 }
 
-func subjectOf(j Job) string { return subjectPrefix + token(j.Model) + "." + token(j.ID) }
+// subjectOf is the subject of a job of ours; job is its token, or * for all of the model.
+func (q *Queue) subjectOf(model, job string) string {
+	return subjectPrefix + q.node + "." + token(model) + "." + job
+}
 
 // stream finds the stream or makes it, and notices when it is not the one seen before. One caller at a time:
 // nobody makes a consumer while the stream's configuration is written.
@@ -242,12 +255,12 @@ func (q *Queue) saw(created time.Time) {
 func (q *Queue) streamConfig() jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name:        Stream,
-		Description: "endogate: references to instances that wait for inference; rebuilt from the ledger when deleted",
+		Description: "endogate: references to instances that wait for inference; rebuilt from the ledgers when deleted",
 		Subjects:    []string{subjectPrefix + ">"},
 		Retention:   jetstream.WorkQueuePolicy,
 		Storage:     jetstream.FileStorage,
-		Replicas:    q.replicas,
-		MaxBytes:    q.maxStore / 2, // the rest is for the server's own records
+		MaxBytes:    maxStore / 2, // the rest is for the server's own records
+		MaxAge:      abandoned,
 		MaxMsgSize:  maxJob,
 		// One message for a subject, and the second is refused: that is what keeps a job from standing in the queue twice.
 		MaxMsgsPerSubject:    1,
@@ -266,8 +279,8 @@ func (q *Queue) changed() <-chan struct{} {
 
 // consumerName differs for each incarnation of the stream: a late ack for a message of a
 // deleted stream must not hit the message that has its number in the new one.
-func consumerName(model string, created time.Time) string {
-	return token(model) + "-" + strconv.FormatInt(created.UnixNano(), 36)
+func (q *Queue) consumerName(model string, created time.Time) string {
+	return q.node + "-" + token(model) + "-" + strconv.FormatInt(created.UnixNano(), 36)
 }
 
 // Lag is how much work stands in the queue.
@@ -287,7 +300,7 @@ func (q *Queue) Lag(ctx context.Context, model string) (Lag, error) {
 	if err != nil {
 		return Lag{}, fmt.Errorf("jobs: lag: %w", err)
 	}
-	c, err := s.Consumer(ctx, consumerName(model, s.CachedInfo().Created))
+	c, err := s.Consumer(ctx, q.consumerName(model, s.CachedInfo().Created))
 	if errors.Is(err, jetstream.ErrConsumerNotFound) {
 		return q.subjectLag(ctx, s, model)
 	}
@@ -300,7 +313,7 @@ func (q *Queue) Lag(ctx context.Context, model string) (Lag, error) {
 
 // subjectLag counts the messages of a model that no worker has asked for yet.
 func (q *Queue) subjectLag(ctx context.Context, s jetstream.Stream, model string) (Lag, error) {
-	info, err := s.Info(ctx, jetstream.WithSubjectFilter(subjectPrefix+token(model)+".*"))
+	info, err := s.Info(ctx, jetstream.WithSubjectFilter(q.subjectOf(model, "*")))
 	if err != nil {
 		return Lag{}, fmt.Errorf("jobs: lag: %w", err)
 	}

@@ -18,8 +18,8 @@ const (
 
 // startServer starts a nats-server that listens on no port and keeps its streams in dir.
 // A store that cannot be read is set aside: nothing lives only there.
-func startServer(dir string, maxStore int64, log *slog.Logger) (*server.Server, error) {
-	srv, err := tryServer(dir, maxStore, log)
+func startServer(dir string, log *slog.Logger) (*server.Server, error) {
+	srv, err := tryServer(dir, log)
 	if err == nil {
 		return srv, nil
 	}
@@ -31,10 +31,10 @@ func startServer(dir string, maxStore int64, log *slog.Logger) (*server.Server, 
 	if err := errors.Join(os.RemoveAll(aside), os.Rename(dir, aside)); err != nil {
 		return nil, fmt.Errorf("jobs: set unreadable store aside: %w", err)
 	}
-	return tryServer(dir, maxStore, log)
+	return tryServer(dir, log)
 }
 
-func tryServer(dir string, maxStore int64, log *slog.Logger) (*server.Server, error) {
+func tryServer(dir string, log *slog.Logger) (*server.Server, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("jobs: store: %w", err)
 	}
@@ -81,7 +81,7 @@ func (q *Queue) reviveJetStream() error {
 	if q.srv == nil || q.srv.JetStreamEnabled() {
 		return nil
 	}
-	config := server.JetStreamConfig{StoreDir: q.storeDir, MaxStore: q.maxStore, MaxMemory: maxMemory}
+	config := server.JetStreamConfig{StoreDir: q.storeDir, MaxStore: maxStore, MaxMemory: maxMemory}
 	if err := q.srv.EnableJetStream(&config); err != nil {
 		return fmt.Errorf("jobs: enable JetStream again: %w", err)
 	}

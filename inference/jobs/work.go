@@ -16,16 +16,18 @@ import (
 // Consumer says how the jobs of a model are done.
 type Consumer struct {
 	Model string
-	Slots int // jobs at a time in this process
+	Slots int // jobs of the model at a time; 0: as many as Options.Slots
 
-	// Do does a job; nil once its results are durable. An error with Temporary() false parks the job at once.
+	// Do does a job; nil once its results are durable. What becomes of the job otherwise is for DispositionOf to say.
 	Do func(ctx context.Context, j Job) error
 	// Park keeps, durably, that a job is given up and why. Its message is let go only when Park returned nil.
 	Park func(ctx context.Context, j Job, reason string) error
+	// Ready says whether a job may be taken now; while it gives an error, none is. nil: always.
+	Ready func() error
 
-	MaxDeliver uint64        // tries; 0: 5
+	// MaxDeliver has no effect.
+	MaxDeliver uint64
 	AckWait    time.Duration // after which a silent worker is taken for dead; 0: 30s
-	Timeout    time.Duration // of one try; 0: 15 minutes
 	Drain      time.Duration // that a job under way has left when ctx ends; 0: 20s
 	// MaxAckPending bounds the jobs, over all processes, that are under way or wait for another try.
 	// 0: Slots and 8 more, so that a job in its back-off does not hold up the others.
@@ -38,13 +40,15 @@ const (
 	maxPause       = 5 * time.Second
 )
 
-func (c Consumer) withDefaults() (Consumer, error) {
+func (q *Queue) withDefaults(c Consumer) (Consumer, error) {
+	c.Slots = cmp.Or(c.Slots, cap(q.slots))
 	if c.Model == "" || c.Slots < 1 || c.Do == nil || c.Park == nil {
 		return c, errors.New("jobs: consumer: Model, Slots, Do and Park must be set")
 	}
-	c.MaxDeliver = cmp.Or(c.MaxDeliver, 5)
+	if c.Ready == nil {
+		c.Ready = func() error { return nil }
+	}
 	c.AckWait = cmp.Or(c.AckWait, 30*time.Second)
-	c.Timeout = cmp.Or(c.Timeout, 15*time.Minute)
 	c.Drain = cmp.Or(c.Drain, 20*time.Second)
 	c.MaxAckPending = cmp.Or(c.MaxAckPending, c.Slots+waitingRetries)
 	return c, nil
@@ -53,7 +57,7 @@ func (c Consumer) withDefaults() (Consumer, error) {
 // Work takes jobs of a model from the queue and does them until ctx is done; then jobs under way are
 // finished, or given back after c.Drain, before it returns nil. Lost servers and deleted streams are waited for.
 func (q *Queue) Work(ctx context.Context, c Consumer) error {
-	c, err := c.withDefaults()
+	c, err := q.withDefaults(c)
 	if err != nil {
 		return err
 	}
@@ -65,19 +69,47 @@ func (q *Queue) Work(ctx context.Context, c Consumer) error {
 		context.AfterFunc(working, func() { timer.Stop() })
 	})
 	defer stop()
+	gate := &gate{c: c, log: q.log}
 	var slots sync.WaitGroup
 	for range c.Slots {
-		slots.Go(func() { q.slot(ctx, working, c) })
+		slots.Go(func() { q.slot(ctx, working, c, gate) })
 	}
 	slots.Wait()
 	return nil
 }
 
+// gate asks Ready before a job is taken, and logs when the answer changes.
+type gate struct {
+	c   Consumer
+	log *slog.Logger
+
+	mu   sync.Mutex
+	shut bool
+}
+
+func (g *gate) open() bool {
+	err := g.c.Ready()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	switch shut := err != nil; {
+	case shut && !g.shut:
+		g.log.Warn("no jobs are taken until this is over", "model", g.c.Model, "err", err)
+	case !shut && g.shut:
+		g.log.Info("jobs are taken again", "model", g.c.Model)
+	}
+	g.shut = err != nil
+	return !g.shut
+}
+
 // slot does one job after the other.
-func (q *Queue) slot(ctx, working context.Context, c Consumer) {
+func (q *Queue) slot(ctx, working context.Context, c Consumer, gate *gate) {
 	var pause pause
 	var consumer jetstream.Consumer
 	for ctx.Err() == nil {
+		if !gate.open() {
+			pause.wait(ctx)
+			continue
+		}
 		var msg jetstream.Msg
 		var err error
 		if consumer == nil {
@@ -93,7 +125,7 @@ func (q *Queue) slot(ctx, working context.Context, c Consumer) {
 			pause.wait(ctx)
 		case msg != nil:
 			pause = 0
-			q.handle(working, c, msg)
+			q.handle(ctx, working, c, msg)
 		}
 	}
 }
@@ -119,14 +151,16 @@ func (q *Queue) consumer(ctx context.Context, c Consumer) (jetstream.Consumer, e
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	name := consumerName(c.Model, info.Created)
+	name := q.consumerName(c.Model, info.Created)
 	consumer, err := q.js.CreateOrUpdateConsumer(ctx, Stream, jetstream.ConsumerConfig{
 		Durable:       name,
-		FilterSubject: subjectPrefix + token(c.Model) + ".*",
+		FilterSubject: q.subjectOf(c.Model, "*"),
 		AckPolicy:     jetstream.AckExplicitPolicy,
 		AckWait:       c.AckWait,
-		MaxDeliver:    -1, // DispositionOf counts: a job must be parked before its message goes
+		MaxDeliver:    -1, // tries are counted where the jobs are kept: a job must be parked before its message goes
 		MaxAckPending: c.MaxAckPending,
+
+		InactiveThreshold: abandoned,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("jobs: consumer %s: %w", name, err)
@@ -135,7 +169,7 @@ func (q *Queue) consumer(ctx context.Context, c Consumer) (jetstream.Consumer, e
 }
 
 // handle does the job in msg and disposes of the message.
-func (q *Queue) handle(ctx context.Context, c Consumer, msg jetstream.Msg) {
+func (q *Queue) handle(ctx, working context.Context, c Consumer, msg jetstream.Msg) {
 	j, err := decodeJob(msg.Data())
 	if err != nil {
 		q.log.Error("message in the job queue dropped", "subject", msg.Subject(), "err", err)
@@ -152,18 +186,38 @@ func (q *Queue) handle(ctx context.Context, c Consumer, msg jetstream.Msg) {
 	}
 	defer q.running.Delete(j.ID)
 	stopProgress := keepAlive(msg, c.AckWait/3)
-	disposition := q.attempt(ctx, c, j, meta.NumDelivered)
+	disposition := Postpone
+	if q.acquire(ctx) {
+		disposition = q.attempt(working, c, j, meta.NumDelivered)
+		q.release()
+	}
 	stopProgress()
 	q.settle(ctx, j, msg, disposition, meta.NumDelivered)
 }
 
+// acquire waits for one of the slots that all models share; it reports false when ctx is done before.
+func (q *Queue) acquire(ctx context.Context) bool {
+	if q.slots == nil {
+		return true
+	}
+	select {
+	case <-ctx.Done():
+		return false
+	case q.slots <- struct{}{}:
+		return true
+	}
+}
+
+func (q *Queue) release() {
+	if q.slots != nil {
+		<-q.slots
+	}
+}
+
 // attempt does the job once and parks it where that is its end.
 func (q *Queue) attempt(ctx context.Context, c Consumer, j Job, delivery uint64) Disposition {
-	err := c.try(ctx, j, delivery)
-	disposition := DispositionOf(err, delivery, c.MaxDeliver)
-	if ctx.Err() != nil && err != nil {
-		return Nak // cut short by the end of the process; that is no fault of the job
-	}
+	err := c.Do(ctx, j)
+	disposition := DispositionOf(err)
 	if err != nil {
 		q.log.Log(ctx, levelOf(disposition), "job not done", "job", j.ID, "model", j.Model,
 			"sop_instance_uid", j.Instance.SOPInstanceUID, "delivery", delivery, "disposition", disposition.String(), "err", err)
@@ -171,28 +225,11 @@ func (q *Queue) attempt(ctx context.Context, c Consumer, j Job, delivery uint64)
 	if disposition != Term {
 		return disposition
 	}
-	if err := c.Park(ctx, j, err.Error()); err != nil {
+	if err := c.Park(context.WithoutCancel(ctx), j, err.Error()); err != nil {
 		q.log.Error("job not parked, trying again", "job", j.ID, "err", err)
-		return Nak
+		return Postpone
 	}
 	return Term
-}
-
-// errNoEnd is the reason of a job whose workers died over it.
-type errNoEnd struct{ tries uint64 }
-
-func (e errNoEnd) Error() string {
-	return fmt.Sprintf("jobs: job was begun %d times and never came to an end", e.tries)
-}
-func (errNoEnd) Temporary() bool { return false }
-
-func (c Consumer) try(ctx context.Context, j Job, delivery uint64) error {
-	if delivery > c.MaxDeliver {
-		return errNoEnd{delivery - 1}
-	}
-	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
-	defer cancel()
-	return c.Do(ctx, j)
 }
 
 func levelOf(d Disposition) slog.Level {
@@ -232,8 +269,8 @@ func (q *Queue) settle(ctx context.Context, j Job, msg jetstream.Msg, d Disposit
 		err = msg.DoubleAck(ctx)
 	case Term:
 		err = msg.Term()
-	case Nak:
-		err = msg.NakWithDelay(backoff(delivery))
+	default:
+		err = msg.NakWithDelay(backoff(d, delivery))
 	}
 	if err != nil {
 		q.log.Warn("job message not settled, it will be offered again", "job", j.ID, "disposition", d.String(), "err", err)

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -32,25 +34,94 @@ func TestWork_modelsHaveQueuesOfTheirOwn(t *testing.T) {
 }
 
 func TestWork_retriesThenParks(t *testing.T) {
+	// Whoever keeps the jobs counts, and says of the last try that it was the last.
 	q := openQueue(t, Options{})
 	poison := testJob(1)
 	b := newBook(poison, testJob(2))
 	var tries int
 	c := b.consumer(1)
-	c.MaxDeliver = 2
 	c.Do = func(ctx context.Context, j Job) error {
 		if j.ID != poison.ID {
 			return b.do(ctx, j)
 		}
 		tries++
-		return fmt.Errorf("try %d", tries)
+		return fmt.Errorf("try %d: %w", tries, jobError(tries == 2))
 	}
 	start(t, func(ctx context.Context) error { return q.Feed(ctx, Feed{Open: b.list}) })
 	start(t, func(ctx context.Context) error { return q.Work(ctx, c) })
 	eventually(t, "parked", b.finished)
-	assert.Equal(t, "try 2", b.reasonOf(poison.ID))
+	assert.Equal(t, "try 2: boom", b.reasonOf(poison.ID))
 	assert.Equal(t, 1, b.runsOf(testJob(2).ID))
 	eventually(t, "queue empty", func() bool { return messages(t, q) == 0 })
+}
+
+func TestWork_nothingTakenUntilReady(t *testing.T) {
+	var log lines
+	q := openQueue(t, Options{Log: slog.New(slog.NewTextHandler(&log, nil))})
+	b := newBook(jobList(3)...)
+	var ready atomic.Bool
+	var asked atomic.Int64
+	c := b.consumer(2)
+	c.Ready = func() error {
+		asked.Add(1)
+		if !ready.Load() {
+			return errors.New("disk is full")
+		}
+		return nil
+	}
+	start(t, func(ctx context.Context) error { return q.Feed(ctx, Feed{Open: b.list}) })
+	start(t, func(ctx context.Context) error { return q.Work(ctx, c) })
+	eventually(t, "fed", func() bool { return messages(t, q) == 3 })
+	eventually(t, "asked again and again", func() bool { return asked.Load() >= 6 })
+	assert.Empty(t, b.runsOf(testJob(1).ID))
+	lag, err := q.Lag(t.Context(), "demo")
+	require.NoError(t, err)
+	assert.Equal(t, Lag{Waiting: 3}, lag, "none was taken")
+	assert.Equal(t, 1, strings.Count(log.String(), "disk is full"), "said once")
+	ready.Store(true)
+	eventually(t, "all done", b.finished)
+	assert.Equal(t, 1, strings.Count(log.String(), "jobs are taken again"))
+}
+
+func TestWork_slotsAreSharedByTheModels(t *testing.T) {
+	q := openQueue(t, Options{Slots: 2})
+	var all []Job
+	models := []string{"demo", "second", "third"}
+	for _, model := range models {
+		for _, j := range jobList(8) {
+			j.ID, j.Model = j.Entry+"."+model, model
+			all = append(all, j)
+		}
+	}
+	b := newBook(all...)
+	var under, most atomic.Int64
+	gate := make(chan struct{})
+	start(t, func(ctx context.Context) error { return q.Feed(ctx, Feed{Open: b.list}) })
+	for _, model := range models {
+		c := b.consumer(0) // as many as there are
+		c.Model = model
+		c.Do = func(ctx context.Context, j Job) error {
+			n := under.Add(1)
+			defer under.Add(-1)
+			for seen := most.Load(); n > seen && !most.CompareAndSwap(seen, n); seen = most.Load() {
+			}
+			<-gate
+			return b.do(ctx, j)
+		}
+		start(t, func(ctx context.Context) error { return q.Work(ctx, c) })
+	}
+	eventually(t, "every model has taken what it may", func() bool {
+		taken := 0
+		for _, model := range models {
+			lag, err := q.Lag(t.Context(), model)
+			require.NoError(t, err)
+			taken += lag.Working
+		}
+		return taken == 2*len(models)
+	})
+	close(gate)
+	eventually(t, "all done", b.finished)
+	assert.EqualValues(t, 2, most.Load(), "jobs at a time")
 }
 
 func TestWork_permanentErrorParksAtOnce(t *testing.T) {
@@ -88,34 +159,12 @@ func TestWork_messageStaysUntilTheJobIsParked(t *testing.T) {
 	eventually(t, "queue empty", func() bool { return messages(t, q) == 0 })
 }
 
-func TestWork_jobThatKillsItsWorkers(t *testing.T) {
-	// A worker that dies leaves a delivered message and no word: fetch and never answer.
-	q := openQueue(t, Options{})
-	b := newBook(testJob(1))
-	c := b.consumer(1)
-	c.AckWait, c.MaxDeliver = 100*time.Millisecond, 2
-	c, err := c.withDefaults()
-	require.NoError(t, err)
-	require.NoError(t, q.Publish(t.Context(), testJob(1)))
-	consumer, err := q.consumer(t.Context(), c)
-	require.NoError(t, err)
-	for range c.MaxDeliver {
-		msg, err := consumer.Next()
-		require.NoError(t, err)
-		require.NotNil(t, msg)
-	}
-	c.Do = func(context.Context, Job) error { t.Error("begun once too often"); return nil }
-	start(t, func(ctx context.Context) error { return q.Work(ctx, c) })
-	eventually(t, "parked", b.finished)
-	assert.Equal(t, "jobs: job was begun 2 times and never came to an end", b.reasonOf(testJob(1).ID))
-}
-
 func TestWork_redeliversAfterDeath(t *testing.T) {
 	q := openQueue(t, Options{})
 	b := newBook(testJob(1))
 	c := b.consumer(1)
 	c.AckWait = 200 * time.Millisecond
-	c, err := c.withDefaults()
+	c, err := q.withDefaults(c)
 	require.NoError(t, err)
 	require.NoError(t, q.Publish(t.Context(), testJob(1)))
 	consumer, err := q.consumer(t.Context(), c)
@@ -132,7 +181,7 @@ func TestWork_longWorkIsNotGivenToAnother(t *testing.T) {
 	b := newBook(testJob(1))
 	c := b.consumer(2)
 	c.AckWait = 300 * time.Millisecond
-	c, err := c.withDefaults()
+	c, err := q.withDefaults(c)
 	require.NoError(t, err)
 	c.Do = func(ctx context.Context, j Job) error {
 		// Several AckWaits: the server has every reason to offer the message again but InProgress.
@@ -148,7 +197,7 @@ func TestWork_longWorkIsNotGivenToAnother(t *testing.T) {
 	assert.Equal(t, 1, b.runsOf(testJob(1).ID))
 	info, err := q.stream(t.Context())
 	require.NoError(t, err)
-	consumer, err := q.js.Consumer(t.Context(), Stream, consumerName("demo", info.Created))
+	consumer, err := q.js.Consumer(t.Context(), Stream, q.consumerName("demo", info.Created))
 	require.NoError(t, err)
 	assert.EqualValues(t, 1, consumer.CachedInfo().Delivered.Consumer, "deliveries")
 }
@@ -209,7 +258,7 @@ func TestWork_consumerDeletedInTheMiddle(t *testing.T) {
 		if len(b.runs) == 20 {
 			info, err := q.stream(ctx)
 			if assert.NoError(t, err) {
-				assert.NoError(t, q.js.DeleteConsumer(ctx, Stream, consumerName("demo", info.Created)))
+				assert.NoError(t, q.js.DeleteConsumer(ctx, Stream, q.consumerName("demo", info.Created)))
 			}
 		}
 		return b.do(ctx, j)
@@ -246,7 +295,7 @@ func TestWork_givesBackWhatDoesNotEndInTime(t *testing.T) {
 	b := newBook(testJob(1))
 	begun := make(chan Job, 1)
 	c := b.consumer(1)
-	c.Drain, c.MaxDeliver = time.Millisecond, 1
+	c.Drain = time.Millisecond
 	c.Do = func(ctx context.Context, j Job) error { begun <- j; <-ctx.Done(); return ctx.Err() }
 	require.NoError(t, q.Publish(t.Context(), testJob(1)))
 	ctx, cancel := context.WithCancel(t.Context())
@@ -256,20 +305,8 @@ func TestWork_givesBackWhatDoesNotEndInTime(t *testing.T) {
 	cancel()
 	require.NoError(t, <-done)
 	_, parked := b.count()
-	assert.Zero(t, parked, "a stop of the process is no fault of the job, even at its last try")
+	assert.Zero(t, parked, "a stop of the process is no fault of the job")
 	assert.Equal(t, 1, messages(t, q))
-}
-
-func TestWork_timeout(t *testing.T) {
-	q := openQueue(t, Options{})
-	b := newBook(testJob(1))
-	c := b.consumer(1)
-	c.Timeout, c.MaxDeliver = time.Millisecond, 1
-	c.Do = func(ctx context.Context, _ Job) error { <-ctx.Done(); return ctx.Err() }
-	require.NoError(t, q.Publish(t.Context(), testJob(1)))
-	start(t, func(ctx context.Context) error { return q.Work(ctx, c) })
-	eventually(t, "parked", b.finished)
-	assert.Equal(t, "context deadline exceeded", b.reasonOf(testJob(1).ID))
 }
 
 func TestWork_garbageIsDropped(t *testing.T) {
@@ -278,7 +315,7 @@ func TestWork_garbageIsDropped(t *testing.T) {
 	b := newBook(testJob(1))
 	_, err := q.stream(t.Context())
 	require.NoError(t, err)
-	_, err = q.js.Publish(t.Context(), subjectPrefix+"demo.x", []byte("{"))
+	_, err = q.js.Publish(t.Context(), q.subjectOf("demo", "x"), []byte("{"))
 	require.NoError(t, err)
 	require.NoError(t, q.Publish(t.Context(), testJob(1)))
 	start(t, func(ctx context.Context) error { return q.Work(ctx, b.consumer(1)) })
