@@ -18,9 +18,12 @@ const insertDelivery = `INSERT INTO delivery
 // deliver puts d on the way to each of destinations.
 func (t *tx) deliver(study int64, d Delivery, destinations []string) error {
 	for _, destination := range destinations {
-		in := d.Instance
+		in, state, reason := d.Instance, d.State, d.Reason
+		if state == StatePending && t.configured != nil && !t.configured[destination] {
+			state, reason = StateParked, notConfigured(destination)
+		}
 		_, err := t.exec(insertDelivery, destination, d.Entry, d.Alternate, study, in.SeriesInstanceUID, in.SOPClassUID,
-			in.SOPInstanceUID, d.TransferSyntaxUID, d.Purpose, d.Rank, d.State, micros(d.NextAt), d.Reason)
+			in.SOPInstanceUID, d.TransferSyntaxUID, d.Purpose, d.Rank, state, micros(d.NextAt), reason)
 		if err != nil {
 			return err
 		}

@@ -15,33 +15,49 @@
 //	object     one row per object made
 //	delivery   one row per destination and entry
 //	event      the timeline
+//	refused    spool entries that could not be taken in
 //	tally      how many rows are in which state, kept by triggers
 //
 // The states:
 //
 //	instance   queued ──► analysed        every job done
 //	           queued ──► failed          a job parked or discarded, none open
-//	           not-analysed               every job skipped
+//	           not-analysed ──► queued    received again when its route has models, or RetryJob
+//	                                      (not analysed: no job, or every job skipped)
 //	           conflict                   same SOP Instance UID as another, other bytes
 //
 //	job        open ──FinishJob──► done
 //	           open ──ParkJob──► parked ──RetryJob──► open
+//	           open ──ParkLost──► parked ──received again──► open
 //	                             parked ──FinishJob──► done       a worker that was thought lost
 //	                             parked ──DiscardJob──► discarded
 //	           open ──SkipJob──► skipped  also at once, with Receipt.Skip: no use in trying
+//	                             skipped ──RetryJob, received again──► open
 //
 //	exam       open ──FinishReport──► reported ──arrival, result──► open
 //	           open ──ParkExam──► parked ──RetryExam, arrival, result──► open
 //
 //	delivery   pending ──Delivered──► done
 //	           pending ──Defer──► pending, later
-//	           pending ──Park──► parked ──Unpark──► pending
+//	           pending ──Park──► parked ──Unpark, RetryDeliveries──► pending
+//	           pending ──ReconcileDestinations──► parked ──ReconcileDestinations──► pending
+//	           pending ──ParkLost──► parked ──received again──► pending
 //	           pending, parked ──Discard──► discarded
 //
 // An exam is due when something is in it that no report has, and either no job is open and
 // nothing arrived for the quiet time, or the oldest of it has waited for the maximum time and
 // there is a result to report. A parked, discarded or skipped job is a result: that of a
 // failure. So an exam always ends in a report.
+//
+// A data set that comes again is a duplicate while the bytes of the first are kept. When they are gone, released
+// or lost, the second is Restored: it takes the place of the first, whose jobs get the IDs of the new entry and
+// whose work that was parked for LostBytes opens again. Work that is done is not done twice.
+//
+// An instance in conflict, and one that no route gave a model or a destination, is held: nobody else has its bytes,
+// so they are not releasable before it is analysed or DiscardInstance. Entries that Refuse names are never released.
+//
+// Results go to the destinations that the exam's last arrival named, whatever the routes are today. Deliveries to a
+// destination that is configured no more are parked, not forgotten.
 //
 // Patient attributes are stored for the admin's views and for reports. No error has them.
 // The ledger has no data sets (the spool has), sends nothing and schedules nothing.

@@ -10,12 +10,12 @@ import (
 )
 
 const selectExam = `SELECT e.id, s.study_instance_uid, e.route, e.model, e.state, e.reason, e.revision, e.first_at, e.last_at,
-	e.reported_at, e.open_jobs, e.version FROM exam e JOIN study s ON s.id = e.study `
+	e.reported_at, e.open_jobs, e.version, e.destinations FROM exam e JOIN study s ON s.id = e.study `
 
 func scanExam(rows *sql.Rows) (Exam, error) {
 	var e Exam
 	err := rows.Scan(&e.ID, &e.StudyInstanceUID, &e.Route, &e.Model, &e.State, &e.Reason, &e.Revision, timeColumn{&e.FirstAt},
-		timeColumn{&e.LastAt}, timeColumn{&e.ReportedAt}, &e.OpenJobs, &e.Version)
+		timeColumn{&e.LastAt}, timeColumn{&e.ReportedAt}, &e.OpenJobs, &e.Version, namesColumn{&e.Destinations})
 	return e, err
 }
 

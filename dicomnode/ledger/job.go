@@ -12,8 +12,8 @@ import (
 )
 
 const selectJob = `SELECT j.name, i.entry, j.model, i.sop_class_uid, i.sop_instance_uid, i.series_instance_uid,
-	s.study_instance_uid, i.route, j.state, j.attempts, j.retries, j.inferred_at, j.ended_at, j.reason
-	FROM job j JOIN instance i ON i.id = j.instance JOIN study s ON s.id = j.study `
+	s.study_instance_uid, i.route, j.state, j.attempts, j.retries, j.inferred_at, j.ended_at, j.reason, e.destinations
+	FROM job j JOIN instance i ON i.id = j.instance JOIN study s ON s.id = j.study JOIN exam e ON e.id = j.exam `
 
 func scanJob(rows *sql.Rows) (Job, error) {
 	var j Job
@@ -28,12 +28,17 @@ func jobFields(j *Job) []any {
 		timeColumn{&j.InferredAt},
 		timeColumn{&j.EndedAt},
 		&j.Reason,
+		namesColumn{&j.Destinations},
 	}
 }
 
-const openJobs = selectJob + "WHERE j.state = 'open' AND j.name > ? ORDER BY j.name LIMIT ?"
+const openJobs = selectJob + `WHERE j.state = 'open' AND j.id > coalesce((SELECT id FROM job WHERE name = ?), 0)
+	ORDER BY j.id LIMIT ?`
 
-// OpenJobs returns at most limit open jobs with an ID above after, by ID.
+// OpenJobs returns at most limit open jobs in the order they were opened, from the one after the job with the ID
+// after; with "", or an ID that is no more, from the first. One that is opened again goes to the end, so a caller that
+// remembers the last ID it got gets what was opened since. It can miss some only when that very job was opened again:
+// look at all of them now and then.
 func (l *Ledger) OpenJobs(ctx context.Context, after string, limit int) ([]Job, error) {
 	jobs, err := query(ctx, l.readDB, scanJob, openJobs, after, limit)
 	if err != nil {
@@ -209,23 +214,34 @@ func (l *Ledger) SkipJob(ctx context.Context, id, reason string, at time.Time) e
 	})
 }
 
-// RetryJob opens a parked job again with its attempts counted anew. An open job stays as it
-// is; one that has ended is ErrState.
+// RetryJob opens a parked or skipped job again with its attempts counted anew. An open job stays as it
+// is; one that has ended otherwise is ErrState.
 func (l *Ledger) RetryJob(ctx context.Context, id string, at time.Time) error {
 	return l.stepJob(ctx, id, "retry", func(t *tx, j jobRow) error {
 		switch j.state {
 		case StateOpen:
 			return nil
-		case StateParked:
+		case StateParked, StateSkipped:
 		default:
 			return fmt.Errorf("%w: it is %s", ErrState, j.state)
 		}
-		_, err := t.exec("UPDATE job SET state = 'open', attempts = 0, retries = retries + 1, ended_at = NULL, reason = '' WHERE id = ?", j.id)
-		if err != nil {
+		if err := t.reopenJob(j.id, 1); err != nil {
 			return err
+		}
+		if j.state == StateSkipped {
+			if _, err := t.exec("UPDATE instance SET reason = '' WHERE entry = ?", j.entry); err != nil {
+				return err
+			}
 		}
 		return t.event(j.event(EventRetried, at, j.model))
 	})
+}
+
+// reopenJob opens a job again and puts it at the end of the order. It has no frames that would refer to it.
+func (t *tx) reopenJob(id int64, retries int) error {
+	_, err := t.exec(`UPDATE job SET id = (SELECT max(id) + 1 FROM job), state = 'open', attempts = 0, retries = retries + ?,
+		ended_at = NULL, reason = '' WHERE id = ?`, retries, id)
+	return err
 }
 
 // DiscardJob ends a parked job that a person has given up, so that its data set can be

@@ -47,7 +47,7 @@ func TestJob_states(t *testing.T) {
 		{"skipped", []string{"skip"}, "start", StateSkipped, StateNotAnalysed, nil, false},
 		{"skipped", []string{"skip"}, "finish", StateSkipped, StateNotAnalysed, ErrState, false},
 		{"skipped", []string{"skip"}, "park", StateSkipped, StateNotAnalysed, nil, false},
-		{"skipped", []string{"skip"}, "retry", StateSkipped, StateNotAnalysed, ErrState, false},
+		{"skipped", []string{"skip"}, "retry", StateOpen, StateQueued, nil, true},
 		{"parked", []string{"park"}, "skip", StateParked, StateFailed, nil, false},
 		{"done", []string{"finish"}, "start", StateDone, StateAnalysed, nil, false},
 		{"done", []string{"finish"}, "finish", StateDone, StateAnalysed, nil, false},

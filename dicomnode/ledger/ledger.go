@@ -20,6 +20,8 @@ var (
 	ErrState = errors.New("ledger: not possible in this state")
 	// ErrClosed says that the ledger was closed.
 	ErrClosed = errors.New("ledger: closed")
+	// ErrReadOnly says that the ledger was opened to be read only.
+	ErrReadOnly = errors.New("ledger: open for reading only")
 )
 
 const readers = 4
@@ -27,7 +29,7 @@ const readers = 4
 // Ledger is an open ledger. Its methods may be called from any goroutine.
 type Ledger struct {
 	readDB  *sql.DB
-	writeDB *sql.DB
+	writeDB *sql.DB // nil: read only
 	writes  writer
 }
 
@@ -63,12 +65,32 @@ func (l *Ledger) open(path string) error {
 	if err := syncFolder(filepath.Dir(path)); err != nil {
 		return err
 	}
-	if l.readDB, err = sql.Open("sqlite3", dsn(path, "_query_only", "on")); err != nil {
+	return l.openReaders(ctx, path)
+}
+
+func (l *Ledger) openReaders(ctx context.Context, path string, settings ...string) (err error) {
+	if l.readDB, err = sql.Open("sqlite3", dsn(path, append(settings, "_query_only", "on")...)); err != nil {
 		return err
 	}
 	l.readDB.SetMaxOpenConns(readers)
 	l.readDB.SetMaxIdleConns(readers)
 	return l.readDB.PingContext(ctx)
+}
+
+// OpenReadOnly opens the database file path, which has to be there, to be looked at: also beside a gateway that
+// writes it. It changes nothing, not the schema either: one of another release is an error. Methods that write
+// return ErrReadOnly.
+func OpenReadOnly(path string) (*Ledger, error) {
+	l := &Ledger{}
+	l.writes.idle.L = &l.writes.mu
+	err := l.openReaders(context.Background(), path, "mode", "ro")
+	if err == nil {
+		err = l.checkSchema(context.Background())
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("ledger: open %s: %w", path, err), l.closeDatabases())
+	}
+	return l, nil
 }
 
 // dsn returns the data source name of path with settings as pairs.

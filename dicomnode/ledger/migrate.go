@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"context"
 	"embed"
 	"fmt"
 	"io/fs"
@@ -41,7 +42,7 @@ func migrateBy(t *tx, steps []string) error {
 		return err
 	}
 	if version > len(steps) {
-		return fmt.Errorf("schema version %d is from a newer release, this one knows %d: start the newer release", version, len(steps))
+		return newerSchema(version, len(steps))
 	}
 	for ; version < len(steps); version++ {
 		script := fmt.Sprintf("BEGIN IMMEDIATE;\n%s;\nPRAGMA user_version = %d;\nCOMMIT", steps[version], version+1)
@@ -49,6 +50,29 @@ func migrateBy(t *tx, steps []string) error {
 			_, _ = t.conn.ExecContext(t.ctx, "ROLLBACK")
 			return fmt.Errorf("schema version %d: %w", version+1, err)
 		}
+	}
+	return nil
+}
+
+func newerSchema(version, known int) error {
+	return fmt.Errorf("schema version %d is from a newer release, this one knows %d: start the newer release", version, known)
+}
+
+// checkSchema returns an error for a database of another release.
+func (l *Ledger) checkSchema(ctx context.Context) error {
+	steps, err := migrations()
+	if err != nil {
+		return err
+	}
+	var version int
+	if err := l.readDB.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
+		return err
+	}
+	switch {
+	case version > len(steps):
+		return newerSchema(version, len(steps))
+	case version < len(steps):
+		return fmt.Errorf("schema version %d is from an older release, this one reads %d: start this release's gateway once", version, len(steps))
 	}
 	return nil
 }

@@ -3,7 +3,9 @@ package ledger
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -46,7 +48,7 @@ func TestOpen_filesArePrivate(t *testing.T) {
 func TestOpen_settings(t *testing.T) {
 	l := openLedger(t)
 	for pragma, want := range map[string]string{
-		"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1", "busy_timeout": "10000", "user_version": "1",
+		"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1", "busy_timeout": "10000", "user_version": "2",
 	} {
 		var got string
 		require.NoError(t, l.writes.tx.conn.QueryRowContext(t.Context(), "PRAGMA "+pragma).Scan(&got))
@@ -113,4 +115,63 @@ func TestMigrate_steps(t *testing.T) {
 		require.Equal(t, 2, value("PRAGMA user_version"))
 		require.Equal(t, 2, value("SELECT x FROM a"), "each step is done once")
 	}
+}
+
+func TestOpenReadOnly(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "ledger.db")
+	_, err := OpenReadOnly(path)
+	require.ErrorContains(t, err, "ledger: open")
+	_, err = os.Stat(path)
+	require.ErrorIs(t, err, os.ErrNotExist, "it makes none")
+
+	l := reopen(t, path)
+	receive(t, l, receipt(1))
+	for _, closed := range []bool{false, true} {
+		if closed {
+			require.NoError(t, l.Close())
+		}
+		r, err := OpenReadOnly(path)
+		require.NoError(t, err)
+		require.Equal(t, "1.2", string(study(t, r).StudyInstanceUID))
+		_, err = r.Receive(t.Context(), nil, 9)
+		require.ErrorIs(t, err, ErrReadOnly)
+		require.NoError(t, r.Close())
+		require.NoError(t, r.Close())
+	}
+	for version, want := range map[int]string{1: "older release", 1000: "newer release"} {
+		db, err := sql.Open("sqlite3", dsn(path))
+		require.NoError(t, err)
+		_, err = db.ExecContext(t.Context(), fmt.Sprintf("PRAGMA user_version = %d", version))
+		require.NoError(t, errors.Join(err, db.Close()))
+		_, err = OpenReadOnly(path)
+		require.ErrorContains(t, err, want)
+	}
+}
+
+// TestMigrate_first brings a database of the first schema up to date.
+func TestMigrate_first(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "ledger.db")
+	steps, err := migrations()
+	require.NoError(t, err)
+	db, err := sql.Open("sqlite3", dsn(path))
+	require.NoError(t, err)
+	_, err = db.ExecContext(t.Context(), steps[0]+`; PRAGMA user_version = 1;
+		INSERT INTO study VALUES (1, '1.2', '', '', '', '', '', '', 0, 0, 0, 0, 0, 0);
+		INSERT INTO instance (id, entry, seq, study, series_instance_uid, sop_class_uid, sop_instance_uid, transfer_syntax_uid,
+			calling_ae, called_ae, received_at, size, digest, route, instance_number, header, state, released_at)
+			VALUES (1, 'conflict', 1, 1, '', '', '1', '', '', '', 1, 0, '', '', 0, '{}', 'conflict', NULL),
+			(2, 'unrouted', 2, 1, '', '', '2', '', '', '', 2, 0, '', '', 0, '{}', 'not-analysed', NULL),
+			(3, 'released', 3, 1, '', '', '3', '', '', '', 3, 0, '', '', 0, '{}', 'not-analysed', 1),
+			(4, 'forwarded', 4, 1, '', '', '4', '', '', '', 4, 0, '', '', 0, '{}', 'not-analysed', NULL);
+		INSERT INTO delivery (destination, entry, study, series_instance_uid, sop_class_uid, sop_instance_uid, transfer_syntax_uid,
+			purpose, rank, state, next_at) VALUES ('pacs', 'forwarded', 1, '', '', '4', '', 'source', 0, 'done', 0)`)
+	require.NoError(t, errors.Join(err, db.Close()))
+	l := reopen(t, path)
+	ids, err := l.Releasable(t.Context(), at(0), 10)
+	require.NoError(t, err)
+	require.Equal(t, []string{"forwarded"}, ids)
+	require.NoError(t, l.DiscardInstance(t.Context(), "unrouted", at(0)))
+	ids, err = l.Releasable(t.Context(), at(0), 10)
+	require.NoError(t, err)
+	require.Equal(t, []string{"unrouted", "forwarded"}, ids)
 }

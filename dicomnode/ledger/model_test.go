@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -43,6 +44,7 @@ type modelInstance struct {
 	r        Receipt
 	conflict bool
 	released bool
+	held     bool
 }
 
 type modelJob struct {
@@ -79,9 +81,9 @@ type model struct {
 	l          *Ledger
 	now        int
 	receipts   []Receipt // all that were ever given
-	verdicts   []Verdict
 	instances  []*modelInstance
 	jobs       map[string]*modelJob
+	order      []string // of jobs, as they were opened
 	exams      map[string]*modelExam
 	deliveries []*modelDelivery
 	objects    map[string]bool // entry to whether it was released
@@ -122,21 +124,23 @@ func (m *model) receive(t *rapid.T) {
 // expect notes what r does and returns its verdict.
 func (m *model) expect(r Receipt) Verdict {
 	v := New
+	var same *modelInstance
 	for _, in := range m.instances {
 		if in.r.Header.SOPInstanceUID != r.Header.SOPInstanceUID {
 			continue
 		}
 		if in.r.Digest == r.Digest {
-			v = Duplicate
+			v, same = Duplicate, in
 			break
 		}
 		v = Conflict
 	}
-	m.receipts, m.verdicts = append(m.receipts, r), append(m.verdicts, v)
+	m.receipts = append(m.receipts, r)
 	if v == Duplicate {
-		return v
+		return m.expectAgain(r, same)
 	}
-	m.instances = append(m.instances, &modelInstance{r: r, conflict: v == Conflict})
+	held := v == Conflict || len(r.Models) == 0 && len(r.Forward) == 0
+	m.instances = append(m.instances, &modelInstance{r: r, conflict: v == Conflict, held: held})
 	if v == New {
 		m.expectJobs(r)
 	}
@@ -148,6 +152,60 @@ func (m *model) expect(r Receipt) Verdict {
 		m.addDelivery(d)
 	}
 	return v
+}
+
+// expectAgain notes what r does that has the bytes of in.
+func (m *model) expectAgain(r Receipt, in *modelInstance) Verdict {
+	v := Duplicate
+	if in.released {
+		v = Restored
+		m.expectRestored(r, in)
+	}
+	analysed := in.conflict
+	for _, j := range m.jobs {
+		analysed = analysed || j.entry == in.r.ID && j.state != StateSkipped
+	}
+	if analysed || r.Skip != "" || len(r.Models) == 0 {
+		return v
+	}
+	in.held = false
+	for _, name := range r.Models {
+		id := JobID(in.r.ID, name)
+		if j := m.jobs[id]; j != nil {
+			m.opened(j)
+			continue
+		}
+		late := r
+		late.ID, late.Models = in.r.ID, []string{name}
+		m.expectJobs(late)
+	}
+	return v
+}
+
+func (m *model) expectRestored(r Receipt, in *modelInstance) {
+	for _, d := range m.deliveries {
+		if d.entry == in.r.ID {
+			d.entry = r.ID
+		}
+	}
+	for id, j := range maps.Clone(m.jobs) {
+		if j.entry == in.r.ID {
+			delete(m.jobs, id)
+			j.id, j.entry = r.ID+strings.TrimPrefix(id, in.r.ID), r.ID
+			m.jobs[j.id] = j
+			m.order[slices.Index(m.order, id)] = j.id
+		}
+	}
+	any := func(d *modelDelivery) bool { return d.entry == r.ID }
+	job := func(id string) bool { return m.jobs[id].entry == r.ID }
+	in.held = in.conflict || !slices.ContainsFunc(m.deliveries, any) && !slices.ContainsFunc(m.order, job)
+	in.r.ID, in.released = r.ID, false
+}
+
+// opened puts a job at the end of the order.
+func (m *model) opened(j *modelJob) {
+	j.state = StateOpen
+	m.order = append(slices.DeleteFunc(m.order, func(id string) bool { return id == j.id }), j.id)
 }
 
 func (m *model) expectJobs(r Receipt) {
@@ -166,6 +224,7 @@ func (m *model) expectJobs(r Receipt) {
 		e.news = append(e.news, news{r.At, state == StateSkipped})
 		id := JobID(r.ID, name)
 		m.jobs[id] = &modelJob{id, r.ID, key, state}
+		m.order = append(m.order, id)
 	}
 }
 
@@ -182,7 +241,20 @@ func (m *model) replay(t *rapid.T) {
 	from := rapid.IntRange(0, n-1).Draw(t, "from")
 	got, err := m.l.Receive(m.ctx, m.receipts[from:], m.position())
 	require.NoError(t, err)
-	require.Equal(t, m.verdicts[from:], got)
+	var want []Verdict
+	for _, r := range m.receipts[from:] {
+		v := Duplicate
+		for _, in := range m.instances {
+			if in.r.ID == r.ID {
+				v = New
+				if in.conflict {
+					v = Conflict
+				}
+			}
+		}
+		want = append(want, v)
+	}
+	require.Equal(t, want, got)
 }
 
 // pick draws one of the jobs in state.
@@ -238,9 +310,9 @@ func (m *model) park(t *rapid.T) {
 }
 
 func (m *model) retry(t *rapid.T) {
-	j := m.pick(t, StateParked)
+	j := m.pick(t, rapid.SampledFrom([]State{StateParked, StateSkipped}).Draw(t, "state"))
 	require.NoError(t, m.l.RetryJob(m.ctx, j.id, m.tick()))
-	j.state = StateOpen
+	m.opened(j)
 }
 
 func (m *model) discardJob(t *rapid.T) {
@@ -371,7 +443,7 @@ func (m *model) releasable() []string {
 	}
 	var all []string
 	for _, in := range m.instances {
-		if !in.released && !needed[in.r.ID] {
+		if !in.released && !in.held && !needed[in.r.ID] {
 			all = append(all, in.r.ID)
 		}
 	}
@@ -410,12 +482,11 @@ func (m *model) check(t *rapid.T) {
 	for _, j := range jobs {
 		got = append(got, j.ID)
 	}
-	for id, j := range m.jobs {
-		if j.state == StateOpen {
+	for _, id := range m.order {
+		if m.jobs[id].state == StateOpen {
 			want = append(want, id)
 		}
 	}
-	slices.Sort(want)
 	require.Equal(t, want, got)
 	for _, destination := range []string{"a", "b"} {
 		m.checkDue(t, destination)

@@ -12,7 +12,7 @@ import (
 // an index is good where the index has only the rows with work to do.
 func TestPlans(t *testing.T) {
 	l := openLedger(t)
-	small := regexp.MustCompile(`^SCAN (\w+ USING (COVERING )?INDEX (exam_open|exam_parked|job_open|job_parked|delivery_parked|study_parked|study_working|study_conflict|study_last)\b|json_each|ids|value|CONSTANT ROW)`)
+	small := regexp.MustCompile(`^SCAN (\w+ USING (COVERING )?INDEX (exam_open|exam_parked|job_open|job_parked|delivery_next|delivery_parked|study_parked|study_working|study_conflict|study_last)\b|json_each|r VIRTUAL TABLE|ids|value|CONSTANT ROW)`)
 	for _, q := range []struct {
 		name, text string
 		args       int
@@ -31,6 +31,12 @@ func TestPlans(t *testing.T) {
 		{"parked deliveries", parkedDeliveries, 0, true},
 		{"last delivered", lastDelivered, 1, true},
 		{"oldest open job", oldestOpenJob, 0, true},
+		{"receive again", sameBytes, 1, false},
+		{"unreleased", heldEntries, 2, false},
+		{"nobody to send to", "SELECT d.id FROM delivery d WHERE " + unconfigured, 2, false},
+		{"somebody to send to again", "SELECT d.id FROM delivery d WHERE " + reconfigured, 2, false},
+		{"retry of a destination", "SELECT d.id FROM delivery d WHERE " + bulk, 2, false},
+		{"waits for bytes", "SELECT d.id FROM delivery d WHERE " + waitedForBytes, 2, false},
 		{"trace", tracedStudies, 1, false},
 		{"duplicates", lookUpInstances, 1, true},
 		{"entry of an instance", entryOf, 1, true},

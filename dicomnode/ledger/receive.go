@@ -21,11 +21,16 @@ func (l *Ledger) Position(ctx context.Context) (uint64, error) {
 // Receive takes in receipts, in the order of their Seq, and moves the position to position.
 // It returns a verdict for each. Receipts that are in already change nothing and get the
 // verdict they got before, so a batch that a crash cut short is simply given again. The entry
-// of a duplicate is not needed: the caller releases it.
+// of a duplicate is not needed: the caller releases it. A data set that comes again and was not
+// analysed gets its jobs when its receipt has models now; one whose bytes are gone is restored.
 func (l *Ledger) Receive(ctx context.Context, receipts []Receipt, position uint64) ([]Verdict, error) {
+	lost, err := l.lostDuplicates(ctx, receipts)
+	if err != nil {
+		return nil, fmt.Errorf("ledger: receive: %w", err)
+	}
 	var verdicts []Verdict
-	err := l.write(ctx, func(t *tx) error {
-		b := &batch{tx: t, studies: map[dicom.UID]*arrivals{}, exams: map[examKey]*arrivals{}}
+	err = l.write(ctx, func(t *tx) error {
+		b := &batch{tx: t, lost: lost, studies: map[dicom.UID]*arrivals{}, exams: map[examKey]*arrivals{}}
 		verdicts = make([]Verdict, len(receipts))
 		if err := t.row("SELECT position FROM meta", nil, &b.position); err != nil {
 			return err
@@ -49,6 +54,7 @@ func (l *Ledger) Receive(ctx context.Context, receipts []Receipt, position uint6
 type batch struct {
 	*tx
 	position int64
+	lost     map[string]bool // entries known before whose bytes are gone
 	studies  map[dicom.UID]*arrivals
 	exams    map[examKey]*arrivals
 }
@@ -79,13 +85,8 @@ func (b *batch) receive(r Receipt) (Verdict, error) {
 	switch {
 	case k.in:
 		return k.verdict, nil
-	case k.verdict == Duplicate && int64(r.Seq) <= b.position:
-		return Duplicate, nil // its event is there already
 	case k.verdict == Duplicate:
-		return Duplicate, b.event(event{
-			study: k.study, instance: r.Header.SOPInstanceUID, entry: k.entry, what: EventDuplicate, at: r.At,
-			detail: "from " + r.CallingAE, merge: "duplicate " + k.entry,
-		})
+		return b.again(r, k)
 	}
 	return k.verdict, b.record(r, k.verdict)
 }
@@ -94,11 +95,16 @@ func (b *batch) receive(r Receipt) (Verdict, error) {
 type known struct {
 	verdict Verdict
 	in      bool // this very entry
-	study   int64
-	entry   string // the duplicate's
+
+	// Of the duplicate:
+	id, study int64
+	entry     string
+	route     string
+	state     State
+	released  bool
 }
 
-const lookUpInstances = "SELECT entry, study, digest, state FROM instance WHERE sop_instance_uid = ?"
+const lookUpInstances = "SELECT id, study, entry, route, state, released_at IS NOT NULL, digest FROM instance WHERE sop_instance_uid = ?"
 
 func (b *batch) lookUp(r Receipt) (known, error) {
 	rows, err := b.rows(lookUpInstances, r.Header.SOPInstanceUID)
@@ -108,19 +114,18 @@ func (b *batch) lookUp(r Receipt) (known, error) {
 	defer func() { _ = rows.Close() }()
 	var k known
 	for rows.Next() {
-		var entry, digest string
-		var study int64
-		var state State
-		if err := rows.Scan(&entry, &study, &digest, &state); err != nil {
+		row := known{verdict: Duplicate}
+		var digest string
+		if err := rows.Scan(&row.id, &row.study, &row.entry, &row.route, &row.state, &row.released, &digest); err != nil {
 			return known{}, err
 		}
 		switch {
-		case entry == r.ID && state == StateConflicting:
+		case row.entry == r.ID && row.state == StateConflicting:
 			return known{verdict: Conflict, in: true}, nil
-		case entry == r.ID:
+		case row.entry == r.ID:
 			return known{verdict: New, in: true}, nil
 		case digest == r.Digest:
-			k = known{verdict: Duplicate, study: study, entry: entry}
+			k = row
 		case k.verdict == New:
 			k.verdict = Conflict
 		}
@@ -210,8 +215,8 @@ func (b *batch) study(r Receipt) (int64, error) {
 
 const insertInstance = `INSERT INTO instance
 	(entry, seq, study, series_instance_uid, sop_class_uid, sop_instance_uid, transfer_syntax_uid, calling_ae, called_ae,
-	 received_at, size, digest, route, instance_number, header, state, reason)
-	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+	 received_at, size, digest, route, instance_number, header, state, reason, held)
+	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 
 func (b *batch) insertInstance(in instanceRow) (int64, error) {
 	r, h := in.r, in.r.Header
@@ -223,7 +228,12 @@ func (b *batch) insertInstance(in instanceRow) (int64, error) {
 	at := r.Header.SOPInstance
 	return b.insert(insertInstance, r.ID, int64(r.Seq), in.study, at.SeriesInstanceUID, at.SOPClassUID, at.SOPInstanceUID,
 		r.TransferSyntaxUID, r.CallingAE, r.CalledAE, micros(r.At), r.Size, r.Digest, r.Route, h.InstanceNumber,
-		string(header), in.state, in.reason)
+		string(header), in.state, in.reason, in.held())
+}
+
+// held says whether the bytes are kept until a person decides: nobody else has them, or someone has others.
+func (in instanceRow) held() bool {
+	return in.state == StateConflicting || len(in.r.Models) == 0 && len(in.r.Forward) == 0
 }
 
 // makeJobs makes the jobs of an instance, or with Skip the rows that let its exams know of it.
@@ -247,15 +257,15 @@ func (b *batch) makeJobs(in instanceRow) error {
 func (b *batch) makeJob(in instanceRow, model string, state State, exam *arrivals) error {
 	id := JobID(in.r.ID, model)
 	if state == StateOpen {
-		_, err := b.exec("INSERT INTO job (name, instance, study, exam, model, state) VALUES (?, ?, ?, ?, ?, 'open')",
+		n, err := b.exec("INSERT INTO job (name, instance, study, exam, model, state) VALUES (?, ?, ?, ?, ?, 'open') ON CONFLICT (name) DO NOTHING",
 			id, in.id, in.study, exam.id, model)
-		if err != nil {
+		if err != nil || n == 0 {
 			return err
 		}
 		return b.event(in.event(EventQueued, "for "+model))
 	}
 	_, err := b.exec(`INSERT INTO job (name, instance, study, exam, model, state, ended_at, version, reason)
-		VALUES (?, ?, ?, ?, ?, 'skipped', ?, ?, ?)`,
+		VALUES (?, ?, ?, ?, ?, 'skipped', ?, ?, ?) ON CONFLICT (name) DO NOTHING`,
 		id, in.id, in.study, exam.id, model, micros(in.r.At), exam.version, in.reason)
 	if err != nil {
 		return err
@@ -264,9 +274,10 @@ func (b *batch) makeJob(in instanceRow, model string, state State, exam *arrival
 	return err
 }
 
-const upsertExam = `INSERT INTO exam (study, route, model, state, first_at, last_at, since, version)
-	VALUES (?1, ?2, ?3, 'open', ?4, ?4, ?4, 1)
+const upsertExam = `INSERT INTO exam (study, route, model, state, first_at, last_at, since, version, destinations)
+	VALUES (?1, ?2, ?3, 'open', ?4, ?4, ?4, 1, ?5)
 	ON CONFLICT (study, route, model) DO UPDATE SET
+		destinations = excluded.destinations,
 		last_at = max(last_at, excluded.last_at),
 		since = iif(state = 'open', since, excluded.since),
 		version = version + 1, state = 'open', reason = ''
@@ -278,7 +289,7 @@ func (b *batch) exam(in instanceRow, model string) (*arrivals, error) {
 	a, ok := b.exams[key]
 	if !ok {
 		a = &arrivals{first: in.r.At, last: in.r.At}
-		err := b.row(upsertExam, []any{in.study, in.r.Route, model, micros(in.r.At)}, &a.id, &a.version)
+		err := b.row(upsertExam, []any{in.study, in.r.Route, model, micros(in.r.At), namesText(in.r.Destinations)}, &a.id, &a.version)
 		if err != nil {
 			return nil, err
 		}

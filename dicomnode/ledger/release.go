@@ -10,7 +10,7 @@ import (
 )
 
 const releasableInstances = `SELECT i.entry FROM instance i
-	WHERE i.released_at IS NULL AND i.received_at < ?
+	WHERE i.released_at IS NULL AND i.held = 0 AND i.received_at < ?
 	AND NOT EXISTS (SELECT 1 FROM job j JOIN exam e ON e.id = j.exam WHERE j.instance = i.id
 		AND (j.state IN ('open', 'parked') OR e.state <> 'reported' OR e.open_jobs > 0))
 	AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.entry = i.entry AND d.state IN ('pending', 'parked'))
@@ -24,7 +24,8 @@ const releasableObjects = `SELECT o.entry FROM object o
 
 // Releasable returns at most limit spool entries, received or made before the given time, that
 // nothing needs any more: their jobs, exams and deliveries have ended. What is parked has not
-// ended. The caller calls MarkReleased and then releases them in the spool.
+// ended. Instances that differ from another one of the same UID, and those that no route gave work or destination,
+// are kept until DiscardInstance: nobody else has them. The caller calls MarkReleased and then releases them in the spool.
 func (l *Ledger) Releasable(ctx context.Context, before time.Time, limit int) ([]string, error) {
 	ids, err := query(ctx, l.readDB, scanString, releasableInstances, micros(before), limit)
 	if err != nil {
@@ -75,7 +76,8 @@ func (t *tx) markReleased(id string, at time.Time) error {
 
 const neededEntries = `WITH ids AS (SELECT value AS entry FROM json_each(?))
 	SELECT entry FROM ids WHERE entry IN (SELECT entry FROM instance WHERE entry IN ids AND released_at IS NULL)
-	OR entry IN (SELECT entry FROM object WHERE entry IN ids AND released_at IS NULL)`
+	OR entry IN (SELECT entry FROM object WHERE entry IN ids AND released_at IS NULL)
+	OR entry IN (SELECT entry FROM refused WHERE entry IN ids)`
 
 // Needed returns which of the spool entries ids the ledger still needs. At start, before any
 // worker runs and after the ledger has caught up, the others are leftovers of a crash or

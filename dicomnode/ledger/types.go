@@ -21,6 +21,11 @@ type Receipt struct {
 	Models  []string // one job each; with Skip, the exams in which it counts as not analysed
 	Forward []string // destinations that get the data set itself
 	Skip    string   // why it is not analysed; no job is made
+
+	// Destinations get what is made of it. The exam keeps those of its last arrival, whatever becomes of the route.
+	Destinations []string
+	// Kept says whether the spool still has the bytes of another entry, when that is asked; nil: it has.
+	Kept func(entry string) bool
 }
 
 // Verdict is what Receive found a receipt to be.
@@ -31,6 +36,7 @@ const (
 	New       Verdict = iota
 	Duplicate         // SOP Instance UID and digest of one that is kept: its entry is not needed
 	Conflict          // SOP Instance UID of one that is kept, other bytes: kept, flagged, not analysed
+	Restored          // SOP Instance UID and digest of one whose bytes are gone: kept in its place
 )
 
 // String returns the verdict in lower case.
@@ -42,6 +48,8 @@ func (v Verdict) String() string {
 		return "duplicate"
 	case Conflict:
 		return "conflict"
+	case Restored:
+		return "restored"
 	}
 	return "unknown"
 }
@@ -67,7 +75,7 @@ const (
 
 // Job is the analysis of one instance by one model.
 type Job struct {
-	ID         string // entry + "." + model
+	ID         string // JobID of Entry and Model: another one once the instance was restored as another entry
 	Entry      string // in the spool
 	Model      string
 	Route      string
@@ -78,6 +86,8 @@ type Job struct {
 	InferredAt time.Time // start of the first attempt, microseconds, UTC; zero before
 	EndedAt    time.Time
 	Reason     string // why it was parked or skipped
+
+	Destinations []string // of its exam; nil: not known, the exam is from an older release
 }
 
 // JobID returns the ID of the job of model on a spool entry.
@@ -153,7 +163,8 @@ type Exam struct {
 	FirstAt, LastAt  time.Time // arrivals
 	ReportedAt       time.Time // of the last revision
 	OpenJobs         int
-	Version          int64 // what ExamResults returns and FinishReport covers
+	Version          int64    // what ExamResults returns and FinishReport covers
+	Destinations     []string // where its results go; nil: not known, it is from an older release
 }
 
 // ExamResult is what became of one instance of an exam.
@@ -195,6 +206,7 @@ const (
 	EventReceived          What = "received"
 	EventDuplicate         What = "duplicate"
 	EventConflict          What = "conflict"
+	EventRestored          What = "restored"
 	EventQueued            What = "queued"
 	EventNotAnalysed       What = "not-analysed"
 	EventAnalysed          What = "analysed"

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"sync"
 )
 
@@ -16,6 +17,8 @@ type tx struct {
 	ctx   context.Context // never ends: a write that has begun is finished
 	conn  *sql.Conn
 	stmts map[string]*sql.Stmt
+
+	configured map[string]bool // destinations that something is sent to; nil: all
 }
 
 func (t *tx) stmt(query string) (*sql.Stmt, error) {
@@ -88,6 +91,16 @@ type pending struct {
 	turn chan bool // true: lead the next group; false: done
 }
 
+// run does the write. One that panics fails like any other, and holds up nobody else's.
+func (p *pending) run(t *tx) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("ledger: write panicked: %v\n%s", v, debug.Stack())
+		}
+	}()
+	return p.do(t)
+}
+
 // writer orders the writes. One caller leads at a time: it alone uses tx.
 type writer struct {
 	mu      sync.Mutex
@@ -104,6 +117,9 @@ type writer struct {
 func (l *Ledger) write(ctx context.Context, do func(*tx) error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
+	}
+	if l.writeDB == nil {
+		return ErrReadOnly
 	}
 	p := &pending{do: do, turn: make(chan bool, 1)}
 	if !l.writes.join(p) {
@@ -202,13 +218,13 @@ func (w *writer) transact(group []*pending) error {
 // isolate does the write of p so that its failure undoes p alone.
 func (w *writer) isolate(p *pending, shared bool) error {
 	if !shared {
-		p.err = p.do(w.tx)
+		p.err = p.run(w.tx)
 		return p.err
 	}
 	if _, err := w.tx.exec("SAVEPOINT caller"); err != nil {
 		return fmt.Errorf("ledger: savepoint: %w", err)
 	}
-	if p.err = p.do(w.tx); p.err != nil {
+	if p.err = p.run(w.tx); p.err != nil {
 		if _, err := w.tx.exec("ROLLBACK TO caller"); err != nil {
 			return fmt.Errorf("ledger: undo: %w", err)
 		}

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
@@ -131,4 +132,22 @@ func TestConcurrent(t *testing.T) {
 	requireTally(t, l)
 	require.Equal(t, fmt.Sprint(writers*each), text(t, l, "SELECT count(*) FROM instance WHERE state = 'analysed'"))
 	require.Equal(t, fmt.Sprint(2*writers*each), text(t, l, "SELECT count(*) FROM delivery"))
+}
+
+func TestWrite_panics(t *testing.T) {
+	l := openLedger(t)
+	write := func() error {
+		return l.write(t.Context(), func(*tx) error { panic("out of order") })
+	}
+	require.ErrorContains(t, write(), "out of order")
+	var wg sync.WaitGroup
+	for n := 1; n <= 50; n++ {
+		wg.Go(func() { assert.ErrorContains(t, write(), "out of order") })
+		wg.Go(func() {
+			_, err := l.Receive(t.Context(), []Receipt{receipt(n)}, uint64(n))
+			assert.NoError(t, err)
+		})
+	}
+	wg.Wait()
+	require.Equal(t, 50, study(t, l).Study.Instances, "the others of the group are written")
 }

@@ -7,12 +7,13 @@ CREATE INDEX delivery_study ON delivery (study);
 CREATE INDEX event_study ON event (study);
 CREATE INDEX exam_open ON exam (id) WHERE state = 'open';
 CREATE INDEX exam_parked ON exam (id) WHERE state = 'parked';
-CREATE INDEX instance_held ON instance (received_at) WHERE released_at IS NULL;
+CREATE INDEX instance_held ON instance (received_at) WHERE released_at IS NULL AND held = 0;
+CREATE INDEX instance_kept ON instance (id) WHERE held = 1;
 CREATE INDEX instance_sop ON instance (sop_instance_uid);
 CREATE INDEX instance_study ON instance (study);
 CREATE INDEX job_exam ON job (exam);
 CREATE INDEX job_instance ON job (instance);
-CREATE INDEX job_open ON job (name) WHERE state = 'open';
+CREATE INDEX job_open ON job (id) WHERE state = 'open';
 CREATE INDEX job_parked ON job (id) WHERE state = 'parked';
 CREATE INDEX object_held ON object (made_at) WHERE released_at IS NULL;
 CREATE INDEX object_sop ON object (sop_instance_uid);
@@ -73,7 +74,7 @@ CREATE TABLE exam (
 	results     INTEGER NOT NULL DEFAULT 0, -- version of the newest result
 	revision    INTEGER NOT NULL DEFAULT 0, -- reports made
 	reported_at INTEGER,
-	open_jobs   INTEGER NOT NULL DEFAULT 0,
+	open_jobs   INTEGER NOT NULL DEFAULT 0, destinations TEXT NOT NULL DEFAULT '',
 	UNIQUE (study, route, model)
 );
 CREATE TABLE frame (
@@ -106,7 +107,7 @@ CREATE TABLE instance (
 	state               TEXT NOT NULL CHECK (state IN ('queued', 'analysed', 'failed', 'not-analysed', 'conflict')),
 	reason              TEXT NOT NULL DEFAULT '',
 	released_at         INTEGER
-);
+, held INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE job (
 	id          INTEGER PRIMARY KEY,
 	name        TEXT NOT NULL UNIQUE, -- entry.model
@@ -143,6 +144,11 @@ CREATE TABLE object (
 	made_at             INTEGER NOT NULL,
 	released_at         INTEGER
 );
+CREATE TABLE refused (
+	entry  TEXT PRIMARY KEY, -- in the spool, and kept there
+	at     INTEGER NOT NULL,
+	reason TEXT NOT NULL
+) WITHOUT ROWID;
 CREATE TABLE study (
 	id                 INTEGER PRIMARY KEY,
 	study_instance_uid TEXT NOT NULL UNIQUE,

@@ -1,0 +1,221 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
+)
+
+// LostBytes is why work is parked whose data set is no longer in the spool. Receiving the data set again opens what
+// was parked with a reason that has these words.
+const LostBytes = "bytes lost: send the instance again"
+
+const sameBytes = `SELECT i.entry, r.key FROM json_each(?) r JOIN instance i ON i.sop_instance_uid = r.value ->> 0
+	WHERE i.digest = r.value ->> 1 AND i.released_at IS NULL`
+
+type duplicateOf struct {
+	entry   string
+	receipt int
+}
+
+func scanDuplicateOf(rows *sql.Rows) (duplicateOf, error) {
+	var d duplicateOf
+	err := rows.Scan(&d.entry, &d.receipt)
+	return d, err
+}
+
+// lostDuplicates returns the entries of which receipts are duplicates and whose bytes are gone. It asks outside of the
+// transaction: to see whether bytes are there takes reading them.
+func (l *Ledger) lostDuplicates(ctx context.Context, receipts []Receipt) (map[string]bool, error) {
+	if !slices.ContainsFunc(receipts, func(r Receipt) bool { return r.Kept != nil }) {
+		return nil, nil
+	}
+	keys := make([][2]string, len(receipts))
+	for i, r := range receipts {
+		keys[i] = [2]string{string(r.Header.SOPInstanceUID), r.Digest}
+	}
+	list, err := json.Marshal(keys)
+	if err != nil {
+		return nil, err
+	}
+	known, err := query(ctx, l.readDB, scanDuplicateOf, sameBytes, string(list))
+	if err != nil {
+		return nil, err
+	}
+	lost := map[string]bool{}
+	for _, d := range known {
+		r := receipts[d.receipt]
+		if _, asked := lost[d.entry]; !asked && d.entry != r.ID && r.Kept != nil {
+			lost[d.entry] = !r.Kept(d.entry)
+		}
+	}
+	return lost, nil
+}
+
+// again takes in a data set that was received before as another entry.
+func (b *batch) again(r Receipt, k known) (Verdict, error) {
+	if int64(r.Seq) <= b.position {
+		return Duplicate, nil // all of it is there already
+	}
+	verdict, err := Duplicate, error(nil)
+	if k.released || b.lost[k.entry] {
+		verdict, err = Restored, b.restore(r, k)
+	} else {
+		r.ID = k.entry // which is the one that is kept
+		err = b.event(event{
+			study: k.study, instance: r.Header.SOPInstanceUID, entry: k.entry, what: EventDuplicate, at: r.At,
+			detail: "from " + r.CallingAE, merge: "duplicate " + k.entry,
+		})
+	}
+	if err == nil && k.state == StateNotAnalysed {
+		err = b.takeUp(r, k)
+	}
+	return verdict, err
+}
+
+const restoreInstance = `UPDATE instance SET entry = ?1, seq = ?2, transfer_syntax_uid = ?3, calling_ae = ?4, called_ae = ?5,
+	received_at = ?6, released_at = NULL, held = state = 'conflict' OR state = 'not-analysed'
+		AND NOT EXISTS (SELECT 1 FROM job j WHERE j.instance = ?7)
+		AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.entry = ?8)
+	WHERE id = ?7`
+
+const restoreDeliveries = `UPDATE delivery SET entry = ?1, used = iif(used = ?2, ?1, used),
+	transfer_syntax_uid = iif(state IN ('pending', 'parked'), ?3, transfer_syntax_uid) WHERE entry = ?2`
+
+// restore puts the entry of r in the place of the one that is gone, and opens again what waited for it. Jobs get the
+// IDs of their new entry, so that no worker takes a job for one on the bytes that are gone.
+func (b *batch) restore(r Receipt, k known) error {
+	if _, err := b.study(r); err != nil {
+		return err
+	}
+	_, err := b.exec(restoreInstance, r.ID, int64(r.Seq), r.TransferSyntaxUID, r.CallingAE, r.CalledAE, micros(r.At), k.id, k.entry)
+	if err != nil {
+		return err
+	}
+	if _, err := b.exec(restoreDeliveries, r.ID, k.entry, r.TransferSyntaxUID); err != nil {
+		return err
+	}
+	err = b.event(event{
+		study: k.study, instance: r.Header.SOPInstanceUID, entry: r.ID, what: EventRestored, at: r.At,
+		detail: "from " + r.CallingAE + ", in place of " + k.entry,
+	})
+	if err != nil {
+		return err
+	}
+	if err := b.restoreJobs(r, k); err != nil {
+		return err
+	}
+	return b.restoreLostDeliveries(r)
+}
+
+const jobsOfInstance = "SELECT id, model, state, reason FROM job WHERE instance = ? ORDER BY id"
+
+func (b *batch) restoreJobs(r Receipt, k known) error {
+	type row struct {
+		id            int64
+		model, reason string
+		state         State
+	}
+	var jobs []row
+	rows, err := b.rows(jobsOfInstance, k.id)
+	if err != nil {
+		return err
+	}
+	for rows.Next() {
+		var j row
+		if err := rows.Scan(&j.id, &j.model, &j.state, &j.reason); err != nil {
+			return errors.Join(err, rows.Close())
+		}
+		jobs = append(jobs, j)
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		return err
+	}
+	for _, j := range jobs {
+		if _, err := b.exec("UPDATE job SET name = ? WHERE id = ?", JobID(r.ID, j.model), j.id); err != nil {
+			return err
+		}
+		waited := j.state == StateParked && strings.Contains(j.reason, LostBytes)
+		if j.state != StateOpen && !waited {
+			continue
+		}
+		if err := b.reopenJob(j.id, 0); err != nil {
+			return err
+		}
+		if !waited {
+			continue
+		}
+		retried := event{study: k.study, instance: r.Header.SOPInstanceUID, entry: r.ID, what: EventRetried, at: r.At, detail: j.model}
+		if err := b.event(retried); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// waitedForBytes picks deliveries d of entry ?2.
+const waitedForBytes = "d.entry = ?2 AND d.state = 'parked' AND instr(d.reason, '" + LostBytes + "') > 0"
+
+func (b *batch) restoreLostDeliveries(r Receipt) error {
+	_, err := b.stepDeliveries(EventDeliveryUnparked, waitedForBytes, "'its bytes are back'", setPending, r.At, r.ID)
+	if err != nil {
+		return err
+	}
+	_, err = b.parkUnconfigured(r.At)
+	return err
+}
+
+// takeUp gives a data set that was not analysed the work that its route has for it now. r has the ID of its entry.
+func (b *batch) takeUp(r Receipt, k known) error {
+	if k.route != "" && (r.Skip != "" || len(r.Models) == 0) {
+		return nil
+	}
+	in := instanceRow{r: r, id: k.id, study: k.study, state: StateQueued}
+	if k.route == "" && r.Route != "" {
+		if _, err := b.exec("UPDATE instance SET route = ? WHERE id = ?", r.Route, k.id); err != nil {
+			return err
+		}
+		if err := b.forward(in); err != nil {
+			return err
+		}
+	}
+	if r.Skip == "" {
+		if err := b.takeUpJobs(in); err != nil {
+			return err
+		}
+	}
+	_, err := b.exec("UPDATE instance SET held = held AND ? WHERE id = ?", in.held(), k.id)
+	return err
+}
+
+func (b *batch) takeUpJobs(in instanceRow) error {
+	for _, model := range in.r.Models {
+		var job int64
+		err := b.row("SELECT id FROM job WHERE name = ? AND state = 'skipped'", []any{JobID(in.r.ID, model)}, &job)
+		switch {
+		case err == nil:
+			if err = b.reopenJob(job, 1); err == nil {
+				err = b.event(in.event(EventRetried, model))
+			}
+		case errors.Is(err, sql.ErrNoRows):
+			var exam *arrivals
+			if exam, err = b.exam(in, model); err == nil {
+				err = b.makeJob(in, model, StateOpen, exam)
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if len(in.r.Models) == 0 {
+		return nil
+	}
+	if _, err := b.study(in.r); err != nil {
+		return err
+	}
+	_, err := b.exec("UPDATE instance SET state = 'queued', reason = '' WHERE id = ?", in.id)
+	return err
+}

@@ -1,0 +1,124 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+)
+
+const heldEntries = `SELECT entry FROM instance WHERE entry > ?1 AND released_at IS NULL
+	UNION ALL SELECT entry FROM object WHERE entry > ?1 AND released_at IS NULL ORDER BY entry LIMIT ?2`
+
+// Unreleased returns at most limit spool entries above after that are not released, in order: the spool should have
+// their bytes.
+func (l *Ledger) Unreleased(ctx context.Context, after string, limit int) ([]string, error) {
+	ids, err := query(ctx, l.readDB, scanString, heldEntries, after, limit)
+	if err != nil {
+		return nil, fmt.Errorf("ledger: unreleased: %w", err)
+	}
+	return ids, nil
+}
+
+// lostObject is why a delivery is parked of something made here; it is not made twice.
+const lostObject = "bytes lost: what was made here cannot be made again; discard"
+
+// ParkLost parks the open jobs and pending deliveries of entries, whose bytes are lost. To receive an instance again
+// opens them again. What is parked already stays as it is.
+func (l *Ledger) ParkLost(ctx context.Context, entries []string, at time.Time) error {
+	err := l.write(ctx, func(t *tx) error {
+		for _, entry := range entries {
+			if err := t.parkLost(entry, at); err != nil {
+				return fmt.Errorf("entry %s: %w", entry, err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("ledger: park what is lost: %w", err)
+	}
+	return nil
+}
+
+func (t *tx) parkLost(entry string, at time.Time) error {
+	reason := lostObject
+	var instance int64
+	err := t.row("SELECT id FROM instance WHERE entry = ?", []any{entry}, &instance)
+	switch {
+	case err == nil:
+		reason = LostBytes
+		if err := t.parkLostJobs(instance, at); err != nil {
+			return err
+		}
+	case !errors.Is(err, sql.ErrNoRows):
+		return err
+	}
+	_, err = t.stepDeliveries(EventDeliveryParked, "d.entry = ?2 AND d.state = 'pending'", "'"+reason+"'",
+		"state = 'parked', reason = '"+reason+"'", at, entry)
+	return err
+}
+
+func (t *tx) parkLostJobs(instance int64, at time.Time) error {
+	for {
+		var name string
+		err := t.row("SELECT name FROM job WHERE instance = ? AND state = 'open' LIMIT 1", []any{instance}, &name)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		j, err := t.job(name)
+		if err != nil {
+			return err
+		}
+		if err := t.endJob(j, StateParked, LostBytes, at); err != nil {
+			return err
+		}
+		if err := t.event(j.event(EventParked, at, j.model+": "+LostBytes)); err != nil {
+			return err
+		}
+	}
+}
+
+// Refuse notes a spool entry that cannot be taken in, so that its bytes are kept, and moves the position past it.
+func (l *Ledger) Refuse(ctx context.Context, entry, reason string, position uint64, at time.Time) error {
+	err := l.write(ctx, func(t *tx) error {
+		_, err := t.exec("INSERT INTO refused (entry, at, reason) VALUES (?, ?, ?) ON CONFLICT (entry) DO UPDATE SET reason = excluded.reason",
+			entry, micros(at), reason)
+		if err != nil {
+			return err
+		}
+		_, err = t.exec("UPDATE meta SET position = max(position, ?)", int64(position))
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("ledger: refuse entry %s: %w", entry, err)
+	}
+	return nil
+}
+
+// DiscardInstance ends the keeping of an instance in conflict, or without work and destination, that a person has
+// looked at: its bytes are released like those of any other. One that is not kept so stays as it is.
+func (l *Ledger) DiscardInstance(ctx context.Context, entry string, at time.Time) error {
+	err := l.write(ctx, func(t *tx) error {
+		e := event{entry: entry, what: EventDiscarded, at: at}
+		var held bool
+		err := t.row("SELECT study, sop_instance_uid, held FROM instance WHERE entry = ?", []any{entry}, &e.study, &e.instance, &held)
+		if errors.Is(err, sql.ErrNoRows) {
+			return ErrNotFound
+		}
+		if err != nil || !held {
+			return err
+		}
+		if _, err := t.exec("UPDATE instance SET held = 0 WHERE entry = ?", entry); err != nil {
+			return err
+		}
+		return t.event(e)
+	})
+	if err != nil {
+		return fmt.Errorf("ledger: discard instance %s: %w", entry, err)
+	}
+	return nil
+}
