@@ -23,9 +23,6 @@ func Postponed(err error) error { return marked(err, jobs.Postpone) }
 // IsPostponed reports whether err is no fault of the job.
 func IsPostponed(err error) bool { return jobs.DispositionOf(err) == jobs.Postpone }
 
-// IsPermanent reports whether err says that another try is useless.
-func IsPermanent(err error) bool { return jobs.DispositionOf(err) == jobs.Term }
-
 func marked(err error, d jobs.Disposition) error {
 	if err == nil {
 		return nil

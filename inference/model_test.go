@@ -10,6 +10,7 @@ import (
 
 	"endogate/dicomnode/pixeldata"
 	"endogate/explain"
+	"endogate/inference/jobs"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -166,7 +167,7 @@ func TestInfer_logitsThatAreNoNumbers(t *testing.T) {
 		n.logits[4] = float32(bad)
 		_, err := m.Infer(t.Context(), bright(50, 50))
 		require.ErrorIs(t, err, errNotANumber)
-		assert.True(t, IsPermanent(err))
+		assert.Equal(t, jobs.Term, jobs.DispositionOf(err))
 	}
 }
 
@@ -176,7 +177,7 @@ func TestInfer_networkErrorMayPass(t *testing.T) {
 	n.err = errors.New("out of memory")
 	_, err := m.Infer(t.Context(), bright(50, 50))
 	require.ErrorIs(t, err, n.err)
-	assert.False(t, IsPermanent(err))
+	assert.Equal(t, jobs.Nak, jobs.DispositionOf(err))
 }
 
 func TestInfer_manyFindingClassesAreExplainedWhenFound(t *testing.T) {
