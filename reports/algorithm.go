@@ -85,13 +85,15 @@ func (a Algorithm) contributing(at time.Time) dataset {
 	return ds
 }
 
-// Equipment is the gateway itself, the equipment that makes the objects (PS3.3 C.7.5.1, C.7.5.2). No field may be empty.
+// Equipment is the gateway itself, the equipment that makes the objects (PS3.3 C.7.5.1, C.7.5.2). No field but
+// InstitutionName may be empty.
 type Equipment struct {
 	Manufacturer    string
 	ModelName       string
 	SerialNumber    string
 	SoftwareVersion string
 	StationName     string // at most 16 characters
+	InstitutionName string // where it stands
 }
 
 func (q Equipment) set(ds dataset) {
@@ -100,4 +102,5 @@ func (q Equipment) set(ds dataset) {
 	ds.set(tag.DeviceSerialNumber, clip(q.SerialNumber, 64))
 	ds.set(tag.SoftwareVersions, clip(q.SoftwareVersion, 64))
 	ds.set(tag.StationName, clip(q.StationName, 16))
+	ds.optional(tag.InstitutionName, clip(q.InstitutionName, 64))
 }

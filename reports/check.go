@@ -75,7 +75,7 @@ var (
 		tag.PatientName, tag.PatientID, tag.PatientBirthDate, tag.PatientSex,
 	}
 	imageType1 = []tag.Tag{
-		tag.ImageType, tag.ConversionType, tag.BodyPartExamined, tag.SamplesPerPixel, tag.PhotometricInterpretation,
+		tag.ImageType, tag.ConversionType, tag.SamplesPerPixel, tag.PhotometricInterpretation,
 		tag.PlanarConfiguration, tag.Rows, tag.Columns, tag.BitsAllocated, tag.BitsStored, tag.HighBit,
 		tag.PixelRepresentation, tag.PixelData, tag.BurnedInAnnotation, tag.LossyImageCompression,
 		tag.SourceImageSequence, tag.ReferencedSeriesSequence, tag.DerivationDescription,
@@ -84,7 +84,7 @@ var (
 		tag.ValueType, tag.ConceptNameCodeSequence, tag.ContinuityOfContent, tag.ContentSequence, tag.ContentTemplateSequence,
 	}
 	reportType1 = []tag.Tag{tag.CompletionFlag, tag.VerificationFlag, tag.PreliminaryFlag, tag.AuthorObserverSequence}
-	imageTags   = []tag.Tag{tag.PixelSpacing, tag.PixelAspectRatio, tag.Laterality, tag.FrameOfReferenceUID, tag.PresentationLUTShape}
+	imageTags   = []tag.Tag{tag.PixelSpacing, tag.PixelAspectRatio, tag.FrameOfReferenceUID, tag.PresentationLUTShape}
 )
 
 func (f *faults) attributes(ds dataset) {
@@ -161,8 +161,11 @@ func (f *faults) image(ds dataset) {
 	if v := ds.strings(tag.ImageType); len(v) < 2 || v[0] != "DERIVED" || v[1] != "SECONDARY" {
 		f.add("ImageType %q does not begin with DERIVED and SECONDARY", v)
 	}
-	if !slices.Contains(unpaired, ds.text(tag.BodyPartExamined)) {
-		f.add("BodyPartExamined %q is not a part without laterality", ds.text(tag.BodyPartExamined))
+	if ds.has(tag.Laterality) && slices.Contains(unpaired, ds.text(tag.BodyPartExamined)) {
+		f.add("Laterality must be absent: BodyPartExamined %s is not paired", ds.text(tag.BodyPartExamined))
+	}
+	if ds.has(tag.BodyPartExamined) && ds.text(tag.BodyPartExamined) == "" {
+		f.add("BodyPartExamined has no value")
 	}
 	if v := ds.text(tag.BurnedInAnnotation); v != "YES" && v != "NO" {
 		f.add("BurnedInAnnotation %q is neither YES nor NO", v)

@@ -64,7 +64,7 @@ func TestCheck(t *testing.T) {
 		{"private in an item", heatmap, func(ds dataset) {
 			ds.sequence(tag.SourceImageSequence)[0].set(tag.Tag{Group: 0x0009, Element: 0x0010}, "X")
 		}, "private"},
-		{"UID with a leading zero", heatmap, func(ds dataset) { ds.set(tag.SeriesInstanceUID, "1.02.3") }, "is not a UID"},
+		{"UID with an empty component", heatmap, func(ds dataset) { ds.set(tag.SeriesInstanceUID, "1..3") }, "is not a UID"},
 		{"UID of a letter", heatmap, func(ds dataset) { ds.set(tag.StudyInstanceUID, "1.2.a") }, "StudyInstanceUID"},
 		{"LO too long", heatmap, func(ds dataset) { ds.set(tag.SeriesDescription, strings.Repeat("ä", 65)) }, "SeriesDescription has 65 characters, LO allows 64"},
 		{"CS in small letters", heatmap, func(ds dataset) { ds.set(tag.Modality, "es") }, `Modality "es" is no value of CS`},
@@ -75,7 +75,7 @@ func TestCheck(t *testing.T) {
 		{"line break", heatmap, func(ds dataset) { ds.set(tag.SeriesDescription, "a\nb") }, "control character"},
 		{"image type of one value", heatmap, func(ds dataset) { ds.set(tag.ImageType, "DERIVED") }, "ImageType"},
 		{"original", heatmap, func(ds dataset) { ds.set(tag.ImageType, "ORIGINAL", "PRIMARY") }, "ImageType"},
-		{"paired body part", heatmap, func(ds dataset) { ds.set(tag.BodyPartExamined, "CECUM") }, "BodyPartExamined"},
+		{"empty body part", heatmap, func(ds dataset) { ds.set(tag.BodyPartExamined) }, "BodyPartExamined has no value"},
 		{"laterality", heatmap, func(ds dataset) { ds.set(tag.Laterality, "") }, "Laterality must be absent"},
 		{"aspect ratio", heatmap, func(ds dataset) { ds.set(tag.PixelAspectRatio, "1", "1") }, "PixelAspectRatio must be absent"},
 		{"burned in Y", heatmap, func(ds dataset) { ds.set(tag.BurnedInAnnotation, "Y") }, "BurnedInAnnotation"},

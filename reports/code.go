@@ -77,7 +77,11 @@ var (
 
 // unpaired are the values of Body Part Examined (PS3.16 annex L) of parts without laterality: the attribute
 // Laterality must then be absent.
-var unpaired = []string{"COLON", "ESOPHAGUS", "STOMACH", "DUODENUM", "RECTUM", "LARYNX", "PHARYNX", "TRACHEA", "ABDOMEN"}
+var unpaired = []string{
+	"COLON", "ESOPHAGUS", "STOMACH", "DUODENUM", "RECTUM", "LARYNX", "PHARYNX", "TRACHEA", "ABDOMEN", "BLADDER", "CERVIX", "CHEST",
+	"GALLBLADDER", "HEAD", "HEART", "ILEUM", "JEJUNUM", "LIVER", "MEDIASTINUM", "MOUTH", "NECK", "NOSE", "PANCREAS", "PELVIS",
+	"PENIS", "PROSTATE", "SPLEEN", "THYMUS", "TONGUE", "URETHRA", "UTERUS", "VAGINA",
+}
 
 // coded returns the code sequence item of PS3.3 table 8.8-1.
 func coded(c inference.Code) dataset {

@@ -10,5 +10,9 @@
 // source instance and never writes into the series of a source. It makes no PDF, segmentation, parametric map or
 // presentation state.
 //
+// What a picture shows of the body is what its source says, or the site of the class that is explained: where neither
+// is known, Body Part Examined is left out. Laterality is then zero-length, as type 2C has it for what is unknown:
+// dciodvfy takes an absent one for an error unless it knows the part.
+//
 // The data sets are built with github.com/suyashkumar/dicom, which no other package imports.
 package reports

@@ -59,7 +59,11 @@ func (b *Builder) author(a Algorithm) dataset {
 	ds.set(tag.ManufacturerModelName, a.Name)
 	ds.set(tag.StationName, clip(b.Equipment.StationName, 16))
 	ds.set(tag.DeviceUID, string(a.DeviceUID()))
-	ds.set(tag.InstitutionName)
+	if name := clip(b.Equipment.InstitutionName, 64); name != "" {
+		ds.set(tag.InstitutionName, name)
+	} else {
+		ds.set(tag.InstitutionName) // type 2
+	}
 	ds.items(tag.InstitutionCodeSequence)
 	return ds
 }

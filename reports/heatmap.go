@@ -67,10 +67,7 @@ func (b *Builder) heatmap(h Heatmap) dataset {
 		ds.set(tag.BurnedInAnnotation, "NO")
 	}
 	ds.set(tag.RecognizableVisualFeatures, "NO")
-	ds.set(tag.ContentQualification, "RESEARCH")
-	if b.Product {
-		ds.set(tag.ContentQualification, "PRODUCT")
-	}
+	ds.set(tag.ContentQualification, "RESEARCH") // until somebody has it certified
 	return ds
 }
 
@@ -83,7 +80,6 @@ func (h Heatmap) validate() error {
 
 // describe sets General Series, SC Equipment and General Image.
 func (h Heatmap) describe(ds dataset) {
-	region := h.Algorithm.region()
 	modality := h.Source.text(tag.Modality)
 	if !codeString.MatchString(modality) {
 		modality = "ES"
@@ -95,18 +91,8 @@ func (h Heatmap) describe(ds dataset) {
 	ds.set(tag.SeriesNumber, number(seriesHeatmap+min(max(h.Algorithm.Number, 1), 9)))
 	ds.set(tag.InstanceNumber, number(h.instanceNumber()))
 	ds.set(tag.PatientOrientation)
-	ds.set(tag.BodyPartExamined, h.Source.bodyPart(region)) // with it, Laterality must be absent
-	if site := h.site(); site != (inference.Code{}) {
-		ds.items(tag.AnatomicRegionSequence, coded(site))
-	}
+	h.Source.anatomy(ds, h.site())
 	ds.set(tag.ImageComments, "AI generated - not for primary diagnosis")
-}
-
-func (h Heatmap) site() inference.Code {
-	if c, ok := h.Algorithm.class(h.Class); ok {
-		return c.Site
-	}
-	return h.Algorithm.region()
 }
 
 // instanceNumber keeps the order of the sources; frames of one source follow each other.
@@ -119,6 +105,12 @@ func (h Heatmap) instanceNumber() int {
 		return n*10_000 + h.Frame
 	}
 	return n
+}
+
+// site is where the class is found; a class without a site has none.
+func (h Heatmap) site() inference.Code {
+	c, _ := h.Algorithm.class(h.Class)
+	return c.Site
 }
 
 // derivation says what was done to which source.

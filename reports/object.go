@@ -27,7 +27,6 @@ type Object struct {
 type Builder struct {
 	Equipment Equipment
 	Location  *time.Location // for sources that state no time zone; nil is UTC
-	Product   bool           // false marks images as RESEARCH (Content Qualification), true as PRODUCT
 	KeyFrames int            // frames per class in the Key Object Selection; 0 is 5
 }
 

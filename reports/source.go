@@ -2,6 +2,7 @@ package reports
 
 import (
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -176,16 +177,56 @@ func (s Source) requestItem(r dataset, accession string) dataset {
 	return item
 }
 
-// bodyPart is the Body Part Examined of the source, or that of region, as far as it is a part without laterality.
-func (s Source) bodyPart(region inference.Code) string {
-	for _, part := range []string{strings.ToUpper(s.text(tag.BodyPartExamined)), bodyPartsOfSCT[region.Value]} {
-		for _, known := range unpaired {
-			if part == known {
-				return part
-			}
-		}
+// anatomy says what part of the body a picture shows (PS3.3 C.7.3.1, C.7.6.1): what its source says. Where that says
+// nothing, it is the site of the class that the picture explains, which has to be one that is known. Nothing else is
+// stated: a part that a network was not made for, or that is not known, has no Body Part Examined (type 3).
+//
+// Laterality (type 2C) must be absent for a part that is not paired. Of any other it is that of the source, and
+// zero-length, which is unknown, where the source has none.
+func (s Source) anatomy(ds dataset, site inference.Code) {
+	part := strings.ToUpper(s.text(tag.BodyPartExamined))
+	if !codeString.MatchString(part) {
+		part = ""
 	}
-	return "ABDOMEN"
+	region, stated := s.region()
+	known := bodyPartsOfSCT[site.Value]
+	switch {
+	case stated && part == "":
+		part = bodyPartsOfSCT[region.Value]
+	case !stated && part == "":
+		part, region = known, site
+	case !stated && part == known:
+		region = site
+	}
+	ds.optional(tag.BodyPartExamined, part)
+	if region != (inference.Code{}) {
+		ds.items(tag.AnatomicRegionSequence, coded(region))
+	}
+	if slices.Contains(unpaired, part) || stated && bodyPartsOfSCT[region.Value] != "" {
+		return
+	}
+	if laterality := s.text(tag.Laterality); laterality == "R" || laterality == "L" {
+		ds.set(tag.Laterality, laterality)
+	} else {
+		ds.set(tag.Laterality)
+	}
+}
+
+// region is the Anatomic Region Sequence of the source, as far as it is a whole code.
+func (s Source) region() (inference.Code, bool) {
+	item := s.Attributes.Item(tagOf(tag.AnatomicRegionSequence), 0)
+	if item == nil {
+		return inference.Code{}, false
+	}
+	c := inference.Code{
+		Value: textOf(item, tag.CodeValue), Scheme: textOf(item, tag.CodingSchemeDesignator), Meaning: textOf(item, tag.CodeMeaning),
+	}
+	whole := c.Value != "" && c.Scheme != "" && c.Meaning != "" && len(c.Value) <= 16 && len(c.Scheme) <= 16 &&
+		!strings.ContainsFunc(c.Value+c.Scheme+c.Meaning, forbidden)
+	if !whole {
+		return inference.Code{}, false
+	}
+	return c, true
 }
 
 func printable(s string) string {

@@ -6,6 +6,9 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"github.com/suyashkumar/dicom/pkg/tag"
+
+	"endogate/dicomnode/dicom"
+	"endogate/inference"
 )
 
 // TestSource_characterSets: names survive the way from the modality's character set to ours.
@@ -87,5 +90,80 @@ func TestSource_odd(t *testing.T) {
 		tag.AccessionNumber: "A-0123456789-0123456789", // the study's number: cut, it would be another one
 	} {
 		assert.Equal(t, want, textOf(a, tag), keyword(tag))
+	}
+}
+
+// TestSource_anatomy: the part of the body is what the source says, or the site of the class, never a guess.
+func TestSource_anatomy(t *testing.T) {
+	region := func(c inference.Code) func(dataset) {
+		return func(ds dataset) { delete(ds, tag.BodyPartExamined); ds.items(tag.AnatomicRegionSequence, coded(c)) }
+	}
+	part := func(part string) func(dataset) {
+		return func(ds dataset) { ds.set(tag.BodyPartExamined, part) }
+	}
+	const none, empty = "(none)", ""
+	for _, row := range []struct {
+		name   string
+		change func(dataset)
+		class  string
+
+		part, region, laterality string
+	}{
+		{"as the source has it", part("COLON"), "polyps", "COLON", "71854001", none},
+		{"in small letters", part("stomach"), "polyps", "STOMACH", none, none},
+		{"bronchoscopy", part("BRONCHUS"), "polyps", "BRONCHUS", none, empty},
+		{"unknown to the standard", part("AIRWAY"), "polyps", "AIRWAY", none, empty},
+		{"cystoscopy", part("BLADDER"), "polyps", "BLADDER", none, none},
+		{"paired", func(ds dataset) { part("KIDNEY")(ds); ds.set(tag.Laterality, "L") }, "polyps", "KIDNEY", none, "L"},
+		{"not paired, but said so", func(ds dataset) { part("COLON")(ds); ds.set(tag.Laterality, "L") }, "polyps", "COLON", "71854001", none},
+		{"no value of CS", part("the colon!"), "esophagitis", "ESOPHAGUS", "32849002", none},
+		{"nothing", func(ds dataset) { delete(ds, tag.BodyPartExamined) }, "normal-cecum", "COLON", "32713005", none},
+		{"a region that is known", region(sct("69695003", "Stomach")), "polyps", "STOMACH", "69695003", none},
+		{"a region that is not", region(sct("955009", "Bronchus")), "polyps", none, "955009", empty},
+		{"a region that is no code", region(inference.Code{Value: "955009"}), "polyps", "COLON", "71854001", none},
+		{"nothing, and a class without site", func(ds dataset) { delete(ds, tag.BodyPartExamined) }, "siteless", none, none, empty},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			source, a := endoscopic("1"), kvasir()
+			a.Classes = append(a.Classes, inference.Class{Name: "siteless", Role: inference.RoleFinding})
+			row.change(source)
+			o, err := testBuilder().Heatmap(testHeatmap(t, source, a, row.class, "polyp-0017b7c7.jpg"))
+			require.NoError(t, err)
+			got := attributesOf(t, o)
+			value := func(a *dicom.Attributes, t tag.Tag) string {
+				if a == nil {
+					return none
+				}
+				if _, ok := a.Get(tagOf(t)); !ok {
+					return none
+				}
+				return textOf(a, t)
+			}
+			assert.Equal(t, row.part, value(got, tag.BodyPartExamined))
+			assert.Equal(t, row.region, value(got.Item(tagOf(tag.AnatomicRegionSequence), 0), tag.CodeValue))
+			assert.Equal(t, row.laterality, value(got, tag.Laterality))
+			conforms(t, o)
+		})
+	}
+}
+
+func TestEquipment_institution(t *testing.T) {
+	b := testBuilder()
+	for _, name := range []string{"", "Klinikum Süd"} {
+		b.Equipment.InstitutionName = name
+		heatmap, err := b.Heatmap(testHeatmap(t, endoscopic("1"), kvasir(), "polyps", "polyp-0017b7c7.jpg"))
+		require.NoError(t, err)
+		report, _, err := b.Report(testExam(t, kvasir()))
+		require.NoError(t, err)
+		for _, o := range []Object{heatmap, report} {
+			_, there := attributesOf(t, o).Get(tagOf(tag.InstitutionName))
+			assert.Equal(t, name != "", there)
+			assert.Equal(t, name, textOf(attributesOf(t, o), tag.InstitutionName))
+			conforms(t, o)
+		}
+		author := attributesOf(t, report).Item(tagOf(tag.AuthorObserverSequence), 0)
+		_, there := author.Get(tagOf(tag.InstitutionName))
+		assert.True(t, there, "type 2")
+		assert.Equal(t, name, textOf(author, tag.InstitutionName))
 	}
 }
