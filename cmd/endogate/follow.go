@@ -1,9 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"slices"
+	"sync/atomic"
 	"time"
 
 	"endogate/dicomnode/ledger"
@@ -15,11 +20,20 @@ import (
 // so recovery after a crash is the ordinary path.
 type follower struct {
 	spool  *spool.Spool
-	ledger *ledger.Ledger
+	ledger arrivals
 	router router
 	jobs   func() // called when there may be new jobs
 	queues func() // called when there may be new deliveries
 	log    *slog.Logger
+
+	behind atomic.Pointer[error] // why the ledger cannot take in what the spool has; nil: it can
+}
+
+// arrivals is the ledger, as the follower needs it.
+type arrivals interface {
+	Position(ctx context.Context) (uint64, error)
+	Receive(ctx context.Context, receipts []ledger.Receipt, position uint64) ([]ledger.Verdict, error)
+	Refuse(ctx context.Context, entry, reason string, position uint64, at time.Time) error
 }
 
 const (
@@ -29,13 +43,30 @@ const (
 	followPause = 20 * time.Millisecond
 )
 
-// Run follows the spool until ctx is done.
+// Err returns nil while the follower follows, or why it cannot: what is received then is safe in the spool, and waits.
+func (f *follower) Err() error {
+	if err := f.behind.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// Run follows the spool until ctx is done. It waits for a ledger that fails.
 func (f *follower) Run(ctx context.Context) error {
+	var wait patience
 	for {
 		position, err := f.CatchUp(ctx)
-		if err != nil {
-			return err
+		if ctx.Err() != nil {
+			return nil
 		}
+		if err != nil {
+			f.behind.Store(&err)
+			f.log.Error("the ledger does not take in what was received, it stays in the spool: trying again", "err", err)
+			wait.wait(ctx)
+			continue
+		}
+		f.behind.Store(nil)
+		wait = 0
 		select {
 		case <-ctx.Done():
 			return nil
@@ -58,17 +89,39 @@ func (f *follower) CatchUp(ctx context.Context) (uint64, error) {
 		if last == position {
 			return position, nil
 		}
-		verdicts, err := f.ledger.Receive(ctx, receipts, last)
-		if err != nil {
-			return position, err
-		}
-		if err := f.release(receipts, verdicts); err != nil {
+		if err := f.take(ctx, receipts, last); err != nil {
 			return position, err
 		}
 		position = last
 		f.jobs()
 		f.queues()
 	}
+}
+
+// take puts receipts into the ledger. Where it does not take them together, it gets them in halves, so that one that
+// it cannot take does not keep out the others: that one is noted, and its entry stays in the spool.
+func (f *follower) take(ctx context.Context, receipts []ledger.Receipt, position uint64) error {
+	verdicts, err := f.ledger.Receive(ctx, receipts, position)
+	if err == nil {
+		f.settle(receipts, verdicts)
+		return nil
+	}
+	if ctx.Err() != nil || len(receipts) == 0 {
+		return err
+	}
+	if _, alone := f.ledger.Receive(ctx, nil, 0); alone != nil {
+		return err // it takes nothing at all
+	}
+	if half := len(receipts) / 2; half > 0 {
+		if err := f.take(ctx, receipts[:half], receipts[half-1].Seq); err != nil {
+			return err
+		}
+		return f.take(ctx, receipts[half:], position)
+	}
+	r := receipts[0]
+	f.log.Error("the ledger cannot take in a spool entry: it is kept, not analysed and not passed on; report this fault",
+		"entry", r.ID, "sop_instance_uid", r.Header.SOPInstanceUID, "calling_ae", r.CallingAE, "err", err)
+	return f.ledger.Refuse(ctx, r.ID, err.Error(), position, r.At)
 }
 
 // next collects the receipts of the entries after position. What the gateway made itself
@@ -95,6 +148,7 @@ func (f *follower) receipt(e spool.Entry) ledger.Receipt {
 	receipt := ledger.Receipt{
 		ID: e.ID, Seq: e.Seq, Header: e.Header, TransferSyntaxUID: e.TransferSyntaxUID,
 		CallingAE: e.CallingAE, CalledAE: e.CalledAE, At: e.At, Size: e.Size, Digest: e.Digest,
+		Kept: f.kept,
 	}
 	route, ok := f.router.route(e.Header, e.CallingAE)
 	if !ok {
@@ -103,6 +157,7 @@ func (f *follower) receipt(e spool.Entry) ledger.Receipt {
 	}
 	receipt.Route = route.Name
 	receipt.Models = route.Models
+	receipt.Destinations = append([]string{}, route.Destinations...)
 	if route.ForwardSource {
 		receipt.Forward = route.Destinations
 	}
@@ -112,20 +167,43 @@ func (f *follower) receipt(e spool.Entry) ledger.Receipt {
 	return receipt
 }
 
-// release gives back the room of what was there already.
-func (f *follower) release(receipts []ledger.Receipt, verdicts []ledger.Verdict) error {
+// kept says whether the spool has the bytes of an entry, all of them: they are read.
+func (f *follower) kept(id string) bool {
+	_, dataset, err := f.spool.Open(id)
+	if err != nil {
+		return false
+	}
+	defer dataset.Close()
+	_, err = io.Copy(io.Discard, dataset)
+	return err == nil
+}
+
+// settle gives back the room of what was there already, and tells of what is unusual.
+func (f *follower) settle(receipts []ledger.Receipt, verdicts []ledger.Verdict) {
 	for i, verdict := range verdicts {
+		log := f.log.With("sop_instance_uid", receipts[i].Header.SOPInstanceUID, "calling_ae", receipts[i].CallingAE, "entry", receipts[i].ID)
 		switch verdict {
 		case ledger.Duplicate:
 			if err := f.spool.Release(receipts[i].ID); err != nil {
-				return err
+				log.Warn("duplicate not released: the next start does it", "err", err)
 			}
 		case ledger.Conflict:
-			f.log.Warn("instance differs from an earlier one with the same UID: kept, not analysed",
-				"sop_instance_uid", receipts[i].Header.SOPInstanceUID, "calling_ae", receipts[i].CallingAE, "entry", receipts[i].ID)
+			log.Warn("instance differs from an earlier one with the same UID: kept, not analysed")
+		case ledger.Restored:
+			log.Info("instance received again, its earlier bytes were gone")
 		}
 	}
-	return nil
+}
+
+// patience is how long to wait before the next attempt: 1 s, and twice as long each time up to 1 min.
+type patience time.Duration
+
+func (p *patience) wait(ctx context.Context) {
+	*p = patience(min(max(time.Second, 2*time.Duration(*p)), time.Minute))
+	select {
+	case <-ctx.Done():
+	case <-time.After(time.Duration(*p)):
+	}
 }
 
 // reclaim releases what no work needs any more: entries whose work is done for longer than
@@ -135,12 +213,56 @@ type reclaimer struct {
 	ledger    *ledger.Ledger
 	retention time.Duration
 	now       func() time.Time
+	log       *slog.Logger // nil: the default one
 }
 
 const reclaimBatch = 1000
 
-// Orphans releases the entries that the ledger does not need. Call it once, after the follower has caught up.
+// Orphans brings spool and ledger together after a crash: it releases the entries that the ledger does not need, and
+// parks the work on those that the spool has lost. Call it once, after the follower has caught up.
 func (r *reclaimer) Orphans(ctx context.Context) error {
+	if err := r.unneeded(ctx); err != nil {
+		return err
+	}
+	return r.lost(ctx)
+}
+
+// lost parks the work whose bytes are gone, so that somebody sees it, and receiving them again brings it back.
+func (r *reclaimer) lost(ctx context.Context) error {
+	damaged := map[string]bool{}
+	for entry, err := range r.spool.Entries(0) {
+		if errors.Is(err, spool.ErrCorrupt) {
+			damaged[entry.ID] = true
+		}
+	}
+	count := 0
+	for after := ""; ; {
+		ids, err := r.ledger.Unreleased(ctx, after, reclaimBatch)
+		if err != nil {
+			return fmt.Errorf("reclaim: %w", err)
+		}
+		if len(ids) == 0 {
+			break
+		}
+		after = ids[len(ids)-1]
+		gone := slices.DeleteFunc(ids, func(id string) bool { return r.spool.Has(id) && !damaged[id] })
+		if count += len(gone); len(gone) == 0 {
+			continue
+		}
+		if err := r.ledger.ParkLost(ctx, gone, r.now()); err != nil {
+			return fmt.Errorf("reclaim: %w", err)
+		}
+	}
+	if count > 0 {
+		r.logger().Error("the spool has lost the bytes of entries: the work on them is parked; restore the data folder or send the instances again",
+			"entries", count)
+	}
+	return nil
+}
+
+func (r *reclaimer) logger() *slog.Logger { return cmp.Or(r.log, slog.Default()) }
+
+func (r *reclaimer) unneeded(ctx context.Context) error {
 	var ids []string
 	flush := func() error {
 		needed, err := r.ledger.Needed(ctx, ids)
@@ -167,20 +289,24 @@ func (r *reclaimer) Orphans(ctx context.Context) error {
 	return flush()
 }
 
-// Run releases every minute what has been done for longer than the retention.
+// Run releases every minute what has been done for longer than the retention, until ctx is done.
 func (r *reclaimer) Run(ctx context.Context) error {
 	tick := time.NewTicker(time.Minute)
 	defer tick.Stop()
-	for {
+	var wait patience
+	for ctx.Err() == nil {
 		if err := r.Expired(ctx); err != nil && ctx.Err() == nil {
-			return err
+			r.logger().Error("what is done with is not released from the spool: trying again", "err", err)
+			wait.wait(ctx)
+			continue
 		}
+		wait = 0
 		select {
 		case <-ctx.Done():
-			return nil
 		case <-tick.C:
 		}
 	}
+	return nil
 }
 
 // Expired releases what is done for longer than the retention.

@@ -29,6 +29,15 @@ func (r router) destinations(name string) []string {
 	return nil
 }
 
+// addressees returns where the results of an exam go: as its last arrival named them, or, for an exam that an older
+// release made, as its route has them today.
+func addressees(named []string, today func(route string) []string, route string) []string {
+	if named != nil {
+		return named
+	}
+	return today(route)
+}
+
 func matches(m configs.Match, h dicom.Header, callingAE string) bool {
 	return oneOf(m.Modality, h.Modality) &&
 		oneOf(m.SOPClass, string(h.SOPClassUID)) &&

@@ -23,7 +23,7 @@ func (t *traceCmd) Run(ctx context.Context, c *cli, tty console) error {
 	if _, err := os.Stat(cfg.LedgerFile()); err != nil {
 		return fmt.Errorf("trace: %w; give --config, or data_dir in it", err)
 	}
-	l, err := ledger.Open(cfg.LedgerFile())
+	l, err := ledger.OpenReadOnly(cfg.LedgerFile())
 	if err != nil {
 		return err
 	}

@@ -134,6 +134,9 @@ func (w *workshop) verdict(ctx context.Context, job ledger.Job, err error) error
 		err = inference.Postponed(err) // the process is asked to stop
 	}
 	if !inference.IsPostponed(err) {
+		if errors.Is(err, spool.ErrNotFound) || errors.Is(err, spool.ErrCorrupt) {
+			return inference.Permanent(fmt.Errorf("%s: %w", ledger.LostBytes, err))
+		}
 		if job.Attempts >= w.maxAttempts {
 			return inference.Permanent(err)
 		}
@@ -202,7 +205,7 @@ func (d *delivery) heatmap(ctx context.Context, frame int, f inference.Finding, 
 	return ledger.Object{
 		Entry: entry, Instance: o.Header.SOPInstance, TransferSyntaxUID: o.TransferSyntaxUID, Purpose: "heatmap",
 		Model: d.job.Model, Source: d.job.Instance.SOPInstanceUID, Frame: frame,
-		Rank: ledger.RankHeatmap, Destinations: d.destinations(d.job.Route),
+		Rank: ledger.RankHeatmap, Destinations: addressees(d.job.Destinations, d.destinations, d.job.Route),
 	}, nil
 }
 

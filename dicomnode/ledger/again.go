@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// LostBytes is why work is parked whose data set is no longer in the spool. Receiving the data set again opens what
-// was parked with a reason that has these words.
+// LostBytes is why work is parked whose data set is no longer in the spool. Receiving the data set again opens jobs
+// that were parked with a reason that has these words, and deliveries that were parked without an answer of the peer.
 const LostBytes = "bytes lost: send the instance again"
 
 const sameBytes = `SELECT i.entry, r.key FROM json_each(?) r JOIN instance i ON i.sop_instance_uid = r.value ->> 0
@@ -156,8 +156,9 @@ func (b *batch) restoreJobs(r Receipt, k known) error {
 	return nil
 }
 
-// waitedForBytes picks deliveries d of entry ?2.
-const waitedForBytes = "d.entry = ?2 AND d.state = 'parked' AND instr(d.reason, '" + LostBytes + "') > 0"
+// waitedForBytes picks deliveries d of entry ?2 that were parked without an answer of the peer.
+const waitedForBytes = `d.entry = ?2 AND d.state = 'parked' AND d.status = ''
+	AND NOT EXISTS (SELECT 1 FROM instance i WHERE i.entry = d.entry AND i.state = 'conflict')`
 
 func (b *batch) restoreLostDeliveries(r Receipt) error {
 	_, err := b.stepDeliveries(EventDeliveryUnparked, waitedForBytes, "'its bytes are back'", setPending, r.At, r.ID)

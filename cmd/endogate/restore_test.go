@@ -1,0 +1,295 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"endogate/configs"
+	"endogate/dicomnode/dicom"
+	"endogate/dicomnode/ledger"
+	"endogate/dicomnode/spool"
+)
+
+// stores are spool and ledger with what goes between them.
+type stores struct {
+	t      *testing.T
+	dir    string
+	log    bytes.Buffer
+	now    time.Time
+	spool  *spool.Spool
+	ledger *ledger.Ledger
+	follow *follower
+	clean  *reclaimer
+	routes router
+}
+
+func openStores(t *testing.T) *stores {
+	s := &stores{
+		t: t, dir: t.TempDir(), now: time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC),
+		routes: router{{Name: "endoscopy", Models: []string{"demo"}, Destinations: []string{"pacs"}, ForwardSource: true}},
+	}
+	s.open()
+	t.Cleanup(s.close)
+	return s
+}
+
+func (s *stores) open() {
+	s.t.Helper()
+	var err error
+	s.ledger, err = ledger.Open(filepath.Join(s.dir, "ledger.db"))
+	require.NoError(s.t, err)
+	position, err := s.ledger.Position(s.t.Context())
+	require.NoError(s.t, err)
+	s.spool, err = spool.Open(filepath.Join(s.dir, "spool"), spool.Options{After: position})
+	require.NoError(s.t, err)
+	log := slog.New(slog.NewTextHandler(&s.log, nil))
+	s.follow = &follower{spool: s.spool, ledger: s.ledger, router: s.routes, jobs: func() {}, queues: func() {}, log: log}
+	s.clean = &reclaimer{spool: s.spool, ledger: s.ledger, now: func() time.Time { return s.now }, log: log}
+}
+
+func (s *stores) close() {
+	require.NoError(s.t, errors.Join(s.spool.Close(), s.ledger.Close()))
+}
+
+// receive puts data sets into the spool, one instance for each name, and has the ledger follow.
+func (s *stores) receive(names ...string) (ids []string) {
+	s.t.Helper()
+	for _, name := range names {
+		w, err := s.spool.Create()
+		require.NoError(s.t, err)
+		_, err = w.Write([]byte("data set " + name))
+		require.NoError(s.t, err)
+		e, err := w.Commit(spool.Entry{
+			Kind: spool.Received, TransferSyntaxUID: dicom.ExplicitVRLittleEndian, CallingAE: "SCOPE1", At: s.now,
+			Header: dicom.Header{SOPInstance: dicom.SOPInstance{
+				SOPClassUID: "1.2.840.10008.5.1.4.1.1.77.1.1", SOPInstanceUID: dicom.UID("1.2.3." + name),
+				SeriesInstanceUID: "1.2.3", StudyInstanceUID: "1.2",
+			}},
+		})
+		require.NoError(s.t, err)
+		ids = append(ids, e.ID)
+	}
+	s.catchUp()
+	return ids
+}
+
+func (s *stores) catchUp() {
+	s.t.Helper()
+	_, err := s.follow.CatchUp(s.t.Context())
+	require.NoError(s.t, err)
+}
+
+func (s *stores) openJobs() []ledger.Job {
+	s.t.Helper()
+	jobs, err := s.ledger.OpenJobs(s.t.Context(), "", 1000)
+	require.NoError(s.t, err)
+	return jobs
+}
+
+func (s *stores) due() []ledger.Delivery {
+	s.t.Helper()
+	due, err := s.ledger.DueDeliveries(s.t.Context(), "pacs", s.now.Add(time.Hour), 1000)
+	require.NoError(s.t, err)
+	return due
+}
+
+// TestFollower_bytesLostAndSentAgain loses the log of the spool under a ledger that knows its entries.
+func TestFollower_bytesLostAndSentAgain(t *testing.T) {
+	s := openStores(t)
+	s.receive("1", "2", "3")
+	s.close()
+	require.NoError(t, os.RemoveAll(filepath.Join(s.dir, "spool")))
+	s.open()
+	s.catchUp()
+	require.NoError(t, s.clean.Orphans(t.Context()))
+	require.Contains(t, s.log.String(), "entries=3")
+	require.NotContains(t, s.log.String(), "1.2.3.1")
+	require.Empty(t, s.openJobs())
+	require.Empty(t, s.due())
+	work, err := s.ledger.Parked(t.Context())
+	require.NoError(t, err)
+	require.Len(t, work.Jobs, 3)
+	require.Len(t, work.Deliveries, 3)
+	require.Equal(t, ledger.LostBytes, work.Jobs[0].Reason)
+
+	ids := s.receive("2")
+	require.True(t, s.spool.Has(ids[0]), "it is not thrown away as a duplicate")
+	require.Len(t, s.openJobs(), 1)
+	require.Equal(t, ids[0], s.openJobs()[0].Entry)
+	require.Len(t, s.due(), 1)
+	require.Equal(t, ids[0], s.due()[0].Entry)
+
+	again := s.receive("2")
+	require.False(t, s.spool.Has(again[0]), "a duplicate now")
+	require.Len(t, s.openJobs(), 1)
+}
+
+// TestFollower_damagedBytesSentAgain: the index of the spool has the entry, its bytes are wrong.
+func TestFollower_damagedBytesSentAgain(t *testing.T) {
+	s := openStores(t)
+	s.receive("1")
+	logs, err := filepath.Glob(filepath.Join(s.dir, "spool/log/*.log"))
+	require.NoError(t, err)
+	require.Len(t, logs, 1)
+	content, err := os.ReadFile(logs[0])
+	require.NoError(t, err)
+	at := bytes.Index(content, []byte("data set 1"))
+	require.Positive(t, at)
+	content[at] ^= 1
+	f, err := os.OpenFile(logs[0], os.O_WRONLY, 0)
+	require.NoError(t, err)
+	_, err = f.WriteAt(content[at:at+1], int64(at))
+	require.NoError(t, errors.Join(err, f.Close()))
+
+	ids := s.receive("1")
+	require.True(t, s.spool.Has(ids[0]))
+	require.Equal(t, ids[0], s.openJobs()[0].Entry)
+}
+
+func TestFollower_routedLate(t *testing.T) {
+	s := openStores(t)
+	s.follow.router = router{{Name: "other", Match: configs.Match{Modality: []string{"XX"}}}}
+	first := s.receive("1")
+	require.Empty(t, s.openJobs())
+	ids, err := s.ledger.Releasable(t.Context(), s.now.Add(time.Hour), 10)
+	require.NoError(t, err)
+	require.Empty(t, ids, "nobody has seen it")
+	s.follow.router = s.routes
+	again := s.receive("1")
+	require.False(t, s.spool.Has(again[0]))
+	require.Len(t, s.openJobs(), 1)
+	require.Equal(t, first[0], s.openJobs()[0].Entry)
+	require.Equal(t, []string{"pacs"}, s.openJobs()[0].Destinations)
+	require.Len(t, s.due(), 1)
+}
+
+// picky is a ledger that fails as it is told.
+type picky struct {
+	arrivals
+	broken error  // of every call of Receive
+	refuse string // entry it cannot take
+}
+
+func (p *picky) Receive(ctx context.Context, receipts []ledger.Receipt, position uint64) ([]ledger.Verdict, error) {
+	for _, r := range receipts {
+		if r.ID == p.refuse {
+			return nil, errors.New("constraint failed")
+		}
+	}
+	if p.broken != nil {
+		return nil, p.broken
+	}
+	return p.arrivals.Receive(ctx, receipts, position)
+}
+
+func TestFollower_oneThatCannotBeTaken(t *testing.T) {
+	for _, bad := range []int{0, 3, 6} {
+		s := openStores(t)
+		p := &picky{arrivals: s.ledger, broken: errors.New("disk is full")}
+		var ids []string
+		s.follow.router = nil
+		for _, name := range []string{"1", "2", "3", "4", "5", "6", "7"} {
+			w, err := s.spool.Create()
+			require.NoError(t, err)
+			_, err = w.Write([]byte(name))
+			require.NoError(t, err)
+			e, err := w.Commit(spool.Entry{Kind: spool.Received, At: s.now, Header: dicom.Header{SOPInstance: dicom.SOPInstance{
+				SOPClassUID: "1.2", SOPInstanceUID: dicom.UID("1.2.3." + name), SeriesInstanceUID: "1.2.3", StudyInstanceUID: "1.2",
+			}}})
+			require.NoError(t, err)
+			ids = append(ids, e.ID)
+		}
+		s.follow.ledger, p.refuse = p, ids[bad]
+		_, err := s.follow.CatchUp(t.Context())
+		require.Error(t, err, "a ledger that takes nothing is no fault of a receipt")
+		p.broken = nil
+		s.catchUp()
+		d, err := s.ledger.Study(t.Context(), "1.2")
+		require.NoError(t, err)
+		require.Len(t, d.InstanceViews, 6)
+		require.Contains(t, s.log.String(), ids[bad])
+		require.NoError(t, s.clean.Orphans(t.Context()))
+		require.True(t, s.spool.Has(ids[bad]), "its bytes are kept")
+		position, err := s.ledger.Position(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, s.spool.Last(), position)
+	}
+}
+
+// flaky is a ledger that is not there for some calls.
+type flaky struct {
+	failures, calls int
+	at              []time.Time
+	refused         []string
+}
+
+func (f *flaky) Position(context.Context) (uint64, error) {
+	f.at = append(f.at, time.Now())
+	if f.calls++; f.calls <= f.failures {
+		return 0, errors.New("disk is away")
+	}
+	return 0, nil
+}
+
+func (f *flaky) Receive(context.Context, []ledger.Receipt, uint64) ([]ledger.Verdict, error) {
+	return nil, nil
+}
+
+func (f *flaky) Refuse(_ context.Context, entry, _ string, _ uint64, _ time.Time) error {
+	f.refused = append(f.refused, entry)
+	return nil
+}
+
+func TestFollower_waitsForTheLedger(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		sp, err := spool.Open(dir, spool.Options{})
+		require.NoError(t, err)
+		defer func() { require.NoError(t, sp.Close()) }()
+		l := &flaky{failures: 9}
+		f := &follower{spool: sp, ledger: l, log: slog.New(slog.DiscardHandler)}
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- f.Run(ctx) }()
+		synctest.Wait()
+		require.ErrorContains(t, f.Err(), "disk is away")
+		time.Sleep(10 * time.Minute)
+		require.NoError(t, f.Err())
+		var waits []int
+		for i := 1; i < len(l.at); i++ {
+			waits = append(waits, int(l.at[i].Sub(l.at[i-1]).Seconds()))
+		}
+		require.Equal(t, []int{1, 2, 4, 8, 16, 32, 60, 60, 60}, waits)
+		cancel()
+		require.NoError(t, <-ended)
+		require.Empty(t, l.refused)
+	})
+}
+
+func TestReclaimer_waitsForTheLedger(t *testing.T) {
+	s := openStores(t)
+	closed, err := ledger.Open(filepath.Join(t.TempDir(), "ledger.db"))
+	require.NoError(t, err)
+	require.NoError(t, closed.Close())
+	s.clean.ledger = closed
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	require.NoError(t, s.clean.Run(ctx), "it does not end the gateway")
+	require.Contains(t, s.log.String(), "trying again")
+}
+
+func TestAddressees(t *testing.T) {
+	today := router{{Name: "endoscopy", Destinations: []string{"pacs"}}}.destinations
+	require.Equal(t, []string{"old"}, addressees([]string{"old"}, today, "endoscopy"))
+	require.Empty(t, addressees([]string{}, today, "endoscopy"))
+	require.Equal(t, []string{"pacs"}, addressees(nil, today, "endoscopy"), "of an older release")
+}
