@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"image"
+	"slices"
 	"strconv"
 	"time"
 
@@ -266,6 +267,16 @@ func (v *views) Echo(ctx context.Context, name string) (admin.EchoResult, error)
 		return admin.EchoResult{OK: status == dimse.Success, Status: fmt.Sprintf("%04X", uint16(status)), Took: took}, nil
 	}
 	return admin.EchoResult{}, admin.ErrNotFound
+}
+
+// RetryParked implements admin.Destinations.
+func (v *views) RetryParked(ctx context.Context, name string) (int, error) {
+	if !slices.ContainsFunc(v.destinations, func(d configs.Destination) bool { return d.Name == name }) {
+		return 0, admin.ErrNotFound
+	}
+	n, err := v.ledger.RetryDeliveries(ctx, name, v.now())
+	v.try(name)
+	return n, err
 }
 
 // Rendered implements admin.Frames.

@@ -183,6 +183,13 @@ func TestEcho_saysMilliseconds(t *testing.T) {
 	require.Contains(t, w.Body.String(), "connection refused")
 }
 
+func TestRetryParked_saysHowMany(t *testing.T) {
+	s := newServer(t, newHospital(t)).Handler()
+	w := ask(s, "POST", "/api/v1/destinations/his/retry", ActionHeader, "1")
+	require.JSONEq(t, `{"retried":3}`, w.Body.String())
+	require.Equal(t, http.StatusForbidden, ask(s, "POST", "/api/v1/destinations/his/retry").Code, "not without being meant")
+}
+
 func TestFrame_formatsAndWidths(t *testing.T) {
 	s := newServer(t, newHospital(t)).Handler()
 	for _, tt := range []struct {

@@ -99,6 +99,8 @@ func TestOpenAPI_answers(t *testing.T) {
 		{"GET /api/v1/destinations", "/api/v1/destinations"},
 		{"POST /api/v1/destinations/{name}/echo", "/api/v1/destinations/pacs/echo"},
 		{"POST /api/v1/destinations/{name}/echo", "/api/v1/destinations/none/echo"},
+		{"POST /api/v1/destinations/{name}/retry", "/api/v1/destinations/his/retry"},
+		{"POST /api/v1/destinations/{name}/retry", "/api/v1/destinations/none/retry"},
 		{"GET /api/v1/instances/{instance}/frames/{file}", "/api/v1/instances/e-video/frames/1.png"},
 	} {
 		t.Run(tt.target, func(t *testing.T) {
@@ -141,7 +143,7 @@ func TestOpenAPI_fields(t *testing.T) {
 	for name, v := range map[string]any{
 		"StudySummary": StudySummary{}, "Study": Study{}, "Instance": Instance{}, "Analysis": Analysis{}, "FrameResult": FrameResult{}, "Finding": Finding{},
 		"Code": Code{}, "Exam": Exam{}, "Object": Object{}, "Delivery": Delivery{}, "DeliveryCounts": DeliveryCounts{}, "Event": Event{}, "Parked": parkedView{},
-		"Model": Model{}, "Class": Class{}, "Destination": Destination{}, "EchoResult": EchoResult{}, "Gauges": Gauges{}, "Version": Version{}, "Check": CheckResult{},
+		"Model": Model{}, "Class": Class{}, "Destination": Destination{}, "EchoResult": EchoResult{}, "RetryResult": RetryResult{}, "Gauges": Gauges{}, "Version": Version{}, "Check": CheckResult{},
 	} {
 		var described []string
 		for field := range d.Components.Schemas[name].Properties {

@@ -100,6 +100,19 @@ func (s *Server) destinations(c echo.Context) error {
 	return c.JSON(http.StatusOK, map[string][]Destination{"destinations": list(all)})
 }
 
+// retryParked sends everything again that is parked for a destination: after a fault of the peer was mended.
+func (s *Server) retryParked(c echo.Context) error {
+	name := param(c, "name")
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Request().Context()), requestTimeout)
+	defer cancel()
+	n, err := s.Destinations.RetryParked(ctx, name)
+	if err != nil {
+		return faultOf("the parked deliveries were not put back", err)
+	}
+	s.Log.Info("admin: parked deliveries retried", "destination", name, "count", n, "remote", c.RealIP(), "request_id", requestID(c))
+	return c.JSON(http.StatusOK, RetryResult{Retried: n})
+}
+
 // echo asks a destination by C-ECHO; a peer that says no is a successful answer to the question.
 func (s *Server) echo(c echo.Context) error {
 	result, err := s.Destinations.Echo(c.Request().Context(), param(c, "name"))

@@ -373,6 +373,13 @@ func (h *hospital) Echo(_ context.Context, name string) (EchoResult, error) {
 	return EchoResult{}, fmt.Errorf("destination: %w", ErrNotFound)
 }
 
+func (h *hospital) RetryParked(_ context.Context, name string) (int, error) {
+	if name != "his" {
+		return 0, fmt.Errorf("destination: %w", ErrNotFound)
+	}
+	return 3, h.err
+}
+
 func (h *hospital) Rendered(_ context.Context, instance string, frame int) (image.Image, error) {
 	render, ok := h.images[instance]
 	if !ok || frame != 1 {

@@ -105,6 +105,7 @@ func (s *Server) router() *echo.Echo {
 	e.GET("/api/v1/models", s.models)
 	e.GET("/api/v1/destinations", s.destinations)
 	e.POST("/api/v1/destinations/:name/echo", s.echo)
+	e.POST("/api/v1/destinations/:name/retry", s.retryParked)
 	e.GET("/api/v1/status", s.status)
 	e.GET("/api/v1/version", s.version)
 	e.GET("/api/v1/openapi.json", openAPI)

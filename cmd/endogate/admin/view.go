@@ -46,6 +46,9 @@ type Destinations interface {
 	// Echo asks the peer by C-ECHO. The error is ErrNotFound for an unknown name or ErrUnsupported for a peer
 	// that has no C-ECHO; a peer that does not answer is a result with OK false.
 	Echo(ctx context.Context, name string) (EchoResult, error)
+	// RetryParked puts all parked deliveries to the destination back in its queue and returns their number; durable
+	// on return. ErrNotFound for an unknown name.
+	RetryParked(ctx context.Context, name string) (int, error)
 }
 
 // Frames renders what the spool holds.
@@ -341,6 +344,11 @@ type EchoResult struct {
 	Reason       string        `json:"reason"` // why it is not OK, and what to do
 	Took         time.Duration `json:"-"`
 	Milliseconds float64       `json:"milliseconds"` // filled by this package from Took
+}
+
+// RetryResult says how many deliveries were put back in their queue.
+type RetryResult struct {
+	Retried int `json:"retried"`
 }
 
 // Model is a loaded model bundle.

@@ -22,6 +22,18 @@ export function destinationsView() {
     say(name, out);
     button.disabled = false;
   }
+  async function retry(name, out, button) {
+    button.disabled = true;
+    try {
+      const r = await post(`/api/v1/destinations/${encodeURIComponent(name)}/retry`);
+      answers.set(name, ["good", `✓ ${r.retried} put back in the queue`]);
+    } catch (e) {
+      if (!(e instanceof Fault)) throw e;
+      answers.set(name, ["bad", `! ${e.what}: ${e.why}`]);
+    }
+    say(name, out);
+    button.disabled = false;
+  }
   function say(name, out) {
     const [tone, text] = answers.get(name) || ["muted", ""];
     out.className = `wrap ${tone}`;
@@ -36,12 +48,13 @@ export function destinationsView() {
       grid.show(destinations, () => destinations.length ? destinations.map((d) => {
         const out = h("p", { role: "status", "aria-live": "polite" });
         const button = h("button", { class: "button", id: `echo-${d.name}`, onclick: () => echo(d.name, out, button) }, "Test with C-ECHO");
+        const again = d.counts.parked ? h("button", { class: "button", id: `retry-${d.name}`, onclick: () => retry(d.name, out, again) }, `Send ${d.counts.parked} parked again`) : null;
         say(d.name, out);
         return h("section", { class: "card" }, h("h2", null, d.name),
           h("dl", { class: "facts" }, fact("AE title", h("code", null, d.ae_title)), fact("Address", h("code", null, d.address)), fact("Kind", d.kind), fact("Last confirmed", time(d.last_at))),
           deliveries(d.counts),
           d.last_error ? h("div", { class: "notice warn wrap" }, h("strong", null, "Waiting. "), d.last_error) : null,
-          h("div", { class: "row" }, button, h("a", { class: "button quiet", href: `#/outbox?${new URLSearchParams({ destination: d.name, state: "pending" })}` }, `${d.counts.pending} waiting`)), out);
+          h("div", { class: "row" }, button, again, h("a", { class: "button quiet", href: `#/outbox?${new URLSearchParams({ destination: d.name, state: "pending" })}` }, `${d.counts.pending} waiting`)), out);
       }) : h("div", { class: "empty" }, h("h2", null, "No destination"), h("p", null, "Results stay here until destinations are configured.")));
     },
   };
