@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"runtime/debug"
 	"sync"
 	"time"
 
+	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/ledger"
 )
 
@@ -23,6 +25,7 @@ type Exams interface {
 	DueExams(ctx context.Context, now time.Time, quiet, maxWait time.Duration) ([]ledger.Exam, error)
 	ExamResults(ctx context.Context, e ledger.Exam) ([]ledger.ExamResult, error)
 	FinishReport(ctx context.Context, e ledger.Exam, objects []ledger.Object, at time.Time) error
+	Study(ctx context.Context, uid dicom.UID) (ledger.StudyDetail, error)
 	ParkExam(ctx context.Context, e ledger.Exam, reason string, at time.Time) error
 }
 
@@ -32,13 +35,13 @@ type Assembler struct {
 	Builder *Builder
 	Exams   Exams
 
-	// Open reads the attributes of a spool entry.
+	// Open reads the attributes of a spool entry. What cannot be read for good is an [ErrGone].
 	Open func(ctx context.Context, entry string) (Source, error)
 	// Keep stores an object and returns its spool entry; the object is durable when it returns.
 	Keep func(ctx context.Context, o Object) (entry string, err error)
 	// Algorithm returns the model of that name, false when it is configured no more.
 	Algorithm func(model string) (Algorithm, bool)
-	// Destinations returns where the reports of a route go.
+	// Destinations returns where the reports of a route go, for exams of an older release, which do not say so themselves.
 	Destinations func(route string) []string
 
 	Quiet   time.Duration // without arrivals, after which an exam is taken to be complete
@@ -169,8 +172,8 @@ func temporary(err error) bool {
 func (a *Assembler) report(ctx context.Context, e ledger.Exam) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			a.Log.ErrorContext(ctx, "report panicked", "study", e.StudyInstanceUID, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-			err = permanentError{fmt.Errorf("reports: exam: panic while building: %v", p)}
+			a.Log.ErrorContext(ctx, "report panicked", "study", e.StudyInstanceUID, "reason", panicReason(p), "stack", string(debug.Stack()))
+			err = permanentError{errors.New("reports: exam: panic while building; its stack is in the log")}
 		}
 	}()
 	exam, err := a.exam(ctx, e)
@@ -182,6 +185,14 @@ func (a *Assembler) report(ctx context.Context, e ledger.Exam) (err error) {
 		return err
 	}
 	return a.Exams.FinishReport(ctx, e, objects, a.now())
+}
+
+// panicReason is what may be said of a panic: what other code panics with may hold patient data.
+func panicReason(reason any) string {
+	if err, ok := reason.(runtime.Error); ok {
+		return err.Error()
+	}
+	return fmt.Sprintf("%T", reason)
 }
 
 // objects builds and keeps report, twin and key frames.
@@ -217,6 +228,14 @@ func (a *Assembler) keep(ctx context.Context, o Object, e ledger.Exam, purpose s
 	}
 	return ledger.Object{
 		Entry: entry, Instance: o.Header.SOPInstance, TransferSyntaxUID: o.TransferSyntaxUID, Purpose: purpose, Model: e.Model,
-		Revision: e.Revision, Rank: rank, Destinations: a.Destinations(e.Route),
+		Revision: e.Revision, Rank: rank, Destinations: a.destinations(e),
 	}, nil
+}
+
+// destinations returns where the report of e goes: as its last arrival named them, whatever became of the route since.
+func (a *Assembler) destinations(e ledger.Exam) []string {
+	if e.Destinations != nil {
+		return e.Destinations
+	}
+	return a.Destinations(e.Route)
 }

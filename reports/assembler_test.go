@@ -3,6 +3,7 @@ package reports
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"path/filepath"
 	"strings"
@@ -32,6 +33,8 @@ type workbench struct {
 	full    bool
 	now     time.Time
 	seq     uint64
+
+	revision int // of heatmaps
 }
 
 func newWorkbench(t *testing.T, path string) *workbench {
@@ -39,7 +42,7 @@ func newWorkbench(t *testing.T, path string) *workbench {
 	l, err := ledger.Open(path)
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, l.Close()) })
-	w := &workbench{t: t, ledger: l, sources: map[string]Source{}, now: inferred}
+	w := &workbench{t: t, ledger: l, sources: map[string]Source{}, now: inferred, revision: 1}
 	w.Assembler = &Assembler{
 		Builder: testBuilder(), Exams: l, Quiet: time.Minute, MaxWait: time.Hour, Poll: time.Millisecond,
 		Log:          slog.New(slog.NewTextHandler(&w.log, nil)),
@@ -98,7 +101,7 @@ func (w *workbench) receive(n, model string, finish func(ledger.Job) error) {
 // polyp finishes a job with a polyp, its region and its heatmap.
 func (w *workbench) polyp(job ledger.Job) error {
 	a := kvasir()
-	heatmap := HeatmapInstance(job.Instance, 1, a, "polyps", 0)
+	heatmap := HeatmapInstance(job.Instance, 1, a, "polyps", w.revision)
 	return w.ledger.FinishJob(context.Background(), job.ID, []ledger.FrameResult{{
 		Frame: 1, Rows: 529, Columns: 622,
 		Findings: []ledger.Finding{{
@@ -106,7 +109,10 @@ func (w *workbench) polyp(job ledger.Job) error {
 			Contours: [][][2]float64{circle(300, 200, 50)},
 			Finding:  ledger.Code(a.Classes[0].Finding), Site: ledger.Code(a.Classes[0].Site),
 		}},
-	}}, nil, w.now)
+	}}, []ledger.Object{{
+		Entry: "heatmap-" + string(heatmap.SOPInstanceUID), Instance: heatmap, Purpose: "heatmap", Model: job.Model,
+		Source: job.Instance.SOPInstanceUID, Frame: 1, Rank: ledger.RankHeatmap,
+	}}, w.now)
 }
 
 func (w *workbench) fail(reason string) func(ledger.Job) error {
@@ -211,7 +217,10 @@ func TestAssembler_parks(t *testing.T) {
 	}{
 		{"model gone", func(*workbench) {}, "gone", `model "gone" is not configured any more`},
 		{"bad object", func(w *workbench) { w.Builder.Equipment.SerialNumber = "" }, "kvasir", "DeviceSerialNumber (type 1) has no value"},
-		{"panic", func(w *workbench) { w.Algorithm = func(string) (Algorithm, bool) { panic("broken") } }, "kvasir", "panic while building: broken"},
+		{"panic", func(w *workbench) {
+			w.Algorithm = func(string) (Algorithm, bool) { panic("no such patient: Doe^Jane") }
+		}, "kvasir", "panic while building; its stack is in the log"},
+		{"gone", func(w *workbench) { w.Open = unreadable(fmt.Errorf("spool: no such entry: %w", ErrGone)) }, "kvasir", "none of its 1 instances can be read"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			w := newWorkbench(t, filepath.Join(t.TempDir(), "ledger.db"))
@@ -226,8 +235,51 @@ func TestAssembler_parks(t *testing.T) {
 			due, err := w.ledger.DueExams(t.Context(), w.now.Add(24*time.Hour), 0, 0)
 			require.NoError(t, err)
 			assert.Empty(t, due, "parked")
+			assert.NotContains(t, w.log.String(), "Doe")
 		})
 	}
+}
+
+func unreadable(err error) func(context.Context, string) (Source, error) {
+	return func(context.Context, string) (Source, error) { return Source{}, err }
+}
+
+// TestAssembler_someGone: one instance that can be read is enough; one that may be readable again is waited for.
+func TestAssembler_someGone(t *testing.T) {
+	w := newWorkbench(t, filepath.Join(t.TempDir(), "ledger.db"))
+	w.receive("1", "kvasir", w.polyp)
+	w.receive("2", "kvasir", w.polyp)
+	w.now = w.now.Add(2 * time.Minute)
+	second := errors.New("input/output error")
+	w.Open = func(ctx context.Context, entry string) (Source, error) {
+		if entry == "entry-1" {
+			return Source{}, fmt.Errorf("spool: bytes differ: %w", ErrGone)
+		}
+		if second != nil {
+			return Source{}, second
+		}
+		return w.open(ctx, entry)
+	}
+	require.NoError(t, w.round(t.Context()))
+	assert.Empty(t, w.kept)
+	assert.Len(t, w.retries, 1)
+	second = nil
+	w.now = w.now.Add(firstBackoff)
+	require.NoError(t, w.round(t.Context()))
+	assert.Len(t, w.kept, 3)
+}
+
+// TestAssembler_manyRetries: a heatmap that was made anew often is found as well.
+func TestAssembler_manyRetries(t *testing.T) {
+	w := newWorkbench(t, filepath.Join(t.TempDir(), "ledger.db"))
+	w.revision = 40
+	w.receive("1", "kvasir", w.polyp)
+	w.now = w.now.Add(2 * time.Minute)
+	require.NoError(t, w.round(t.Context()))
+	require.Len(t, w.kept, 3)
+	heatmap := HeatmapInstance(w.sources["entry-1"].instance(), 1, kvasir(), "polyps", 40)
+	assert.Contains(t, string(w.kept[0].Dataset), string(heatmap.SOPInstanceUID))
+	assert.Contains(t, string(w.kept[0].Dataset), string(heatmap.SeriesInstanceUID))
 }
 
 func TestAssembler_oneFailsOthersGo(t *testing.T) {
@@ -249,18 +301,35 @@ func TestAssembler_nothingAnalysed(t *testing.T) {
 	assert.Contains(t, string(w.kept[0].Dataset), "Analysis failed: no frame was analysed.")
 }
 
-// TestAssembler_otherVersion: the heatmap of another version of the model is in a series that is not known.
+// TestAssembler_otherVersion: the heatmap of another version of the model is in another series.
 func TestAssembler_otherVersion(t *testing.T) {
-	w := newWorkbench(t, filepath.Join(t.TempDir(), "ledger.db"))
-	w.receive("1", "kvasir", w.polyp)
-	updated := kvasir()
-	updated.Version = "1.0.1"
-	w.Algorithm = func(string) (Algorithm, bool) { return updated, true }
-	w.now = w.now.Add(2 * time.Minute)
-	require.NoError(t, w.round(t.Context()))
-	require.Len(t, w.kept, 3)
-	old := HeatmapInstance(w.sources["entry-1"].instance(), 1, kvasir(), "polyps", 0)
-	assert.NotContains(t, string(w.kept[0].Dataset), string(old.SOPInstanceUID))
+	for _, known := range []bool{true, false} {
+		w := newWorkbench(t, filepath.Join(t.TempDir(), "ledger.db"))
+		w.receive("1", "kvasir", w.polyp)
+		updated := kvasir()
+		updated.Version = "1.0.1"
+		w.Algorithm = func(string) (Algorithm, bool) { return updated, true }
+		if !known {
+			w.Exams = withoutObjects{w.Exams}
+		}
+		w.now = w.now.Add(2 * time.Minute)
+		require.NoError(t, w.round(t.Context()))
+		require.Len(t, w.kept, 3)
+		old := HeatmapInstance(w.sources["entry-1"].instance(), 1, kvasir(), "polyps", 1)
+		fresh := HeatmapInstance(w.sources["entry-1"].instance(), 1, updated, "polyps", 1)
+		report := string(w.kept[0].Dataset)
+		assert.Equal(t, known, strings.Contains(report, string(old.SOPInstanceUID)))
+		assert.Equal(t, known, strings.Contains(report, string(old.SeriesInstanceUID)))
+		assert.NotContains(t, report, string(fresh.SeriesInstanceUID))
+		conforms(t, w.kept[0])
+	}
+}
+
+// withoutObjects is a ledger that does not know the heatmaps.
+type withoutObjects struct{ Exams }
+
+func (withoutObjects) Study(context.Context, dicom.UID) (ledger.StudyDetail, error) {
+	return ledger.StudyDetail{}, nil
 }
 
 func TestAssembler_run(t *testing.T) {

@@ -11,8 +11,8 @@ import (
 	"endogate/inference"
 )
 
-// maxHeatmapRevision bounds the search for the revision of a heatmap, which the ledger knows by its UID alone.
-const maxHeatmapRevision = 16
+// ErrGone is what Assembler.Open wraps when the bytes of an entry cannot be read any more, however often it is tried.
+var ErrGone = errors.New("its bytes are gone")
 
 // exam gathers what the ledger knows of an exam.
 func (a *Assembler) exam(ctx context.Context, e ledger.Exam) (Exam, error) {
@@ -28,12 +28,17 @@ func (a *Assembler) exam(ctx context.Context, e ledger.Exam) (Exam, error) {
 	if exam.Source, err = a.source(ctx, results); err != nil {
 		return Exam{}, err
 	}
+	maps := heatmaps{assembler: a, study: e.StudyInstanceUID, algorithm: algorithm}
 	var latest time.Time
 	for _, r := range results {
 		if r.InferredAt.After(latest) {
 			latest = r.InferredAt
 		}
-		exam.Instances = append(exam.Instances, instanceFrom(r, algorithm))
+		i, err := instanceFrom(ctx, r, &maps)
+		if err != nil {
+			return Exam{}, err
+		}
+		exam.Instances = append(exam.Instances, i)
 	}
 	if !latest.IsZero() { // else nothing was ever analysed
 		exam.At = latest
@@ -52,15 +57,19 @@ func (a *Assembler) source(ctx context.Context, results []ledger.ExamResult) (So
 		if err == nil {
 			return source, nil
 		}
+		if errors.Is(err, ErrGone) {
+			a.Log.WarnContext(ctx, "source cannot be read", "entry", r.Entry, "sop_instance_uid", r.Instance.SOPInstanceUID, "err", err)
+			continue
+		}
 		errs = append(errs, fmt.Errorf("reports: exam: open entry %s: %w", r.Entry, err))
 	}
 	if len(errs) > 0 {
 		return Source{}, errors.Join(errs...)
 	}
-	return Source{}, permanentError{fmt.Errorf("reports: exam: none of its %d instances is in the spool any more; send one again", len(results))}
+	return Source{}, permanentError{fmt.Errorf("reports: exam: none of its %d instances can be read from the spool any more; send one again", len(results))}
 }
 
-func instanceFrom(r ledger.ExamResult, a Algorithm) Instance {
+func instanceFrom(ctx context.Context, r ledger.ExamResult, maps *heatmaps) (Instance, error) {
 	i := Instance{SOPInstance: r.Instance, Modality: r.Header.Modality, Frames: max(r.Header.NumberOfFrames, 1)}
 	switch {
 	case r.Failed != "" && r.InferredAt.IsZero():
@@ -73,18 +82,21 @@ func instanceFrom(r ledger.ExamResult, a Algorithm) Instance {
 	for _, f := range r.Frames {
 		frame := Frame{Number: f.Frame, Rows: f.Rows, Columns: f.Columns}
 		for _, finding := range f.Findings {
-			frame.Findings = append(frame.Findings, findingFrom(finding, r.Instance, f.Frame, a))
+			heatmap, err := maps.of(ctx, finding, r.Instance, f.Frame)
+			if err != nil {
+				return Instance{}, err
+			}
+			frame.Findings = append(frame.Findings, findingFrom(finding, heatmap, maps.algorithm))
 		}
 		i.Results = append(i.Results, frame)
 	}
-	return i
+	return i, nil
 }
 
-func findingFrom(f ledger.Finding, source dicom.SOPInstance, frame int, a Algorithm) Finding {
+func findingFrom(f ledger.Finding, heatmap dicom.SOPInstance, a Algorithm) Finding {
 	out := Finding{
 		Class: f.Class, Role: inference.Role(f.Role), Probability: f.Probability, Threshold: f.Threshold,
-		Finding: inference.Code(f.Finding), Site: inference.Code(f.Site), Regions: f.Contours,
-		Heatmap: heatmapOf(f, source, frame, a),
+		Finding: inference.Code(f.Finding), Site: inference.Code(f.Site), Regions: f.Contours, Heatmap: heatmap,
 	}
 	if out.Finding == (inference.Code{}) { // stored without codes: those of the model
 		if c, ok := a.class(f.Class); ok {
@@ -94,16 +106,33 @@ func findingFrom(f ledger.Finding, source dicom.SOPInstance, frame int, a Algori
 	return out
 }
 
-// heatmapOf returns the UIDs of a finding's heatmap. One that another version of the model made lies in a series that
-// is not known here, and is left out: a report must not point at the wrong place.
-func heatmapOf(f ledger.Finding, source dicom.SOPInstance, frame int, a Algorithm) dicom.SOPInstance {
+// heatmaps finds the UIDs of heatmaps, of which a finding has the SOP Instance UID alone.
+type heatmaps struct {
+	assembler *Assembler
+	study     dicom.UID
+	algorithm Algorithm
+	kept      map[dicom.UID]dicom.SOPInstance // of the study, by SOP Instance UID; nil: not asked for yet
+}
+
+// of returns the UIDs of the heatmap of f, zero when it has none or nobody knows its series: a report must not point at
+// the wrong place. They follow from frame and algorithm for one that was made at the first attempt; the ledger knows
+// one that was made anew, or by another version of the model, which lies in another series.
+func (h *heatmaps) of(ctx context.Context, f ledger.Finding, source dicom.SOPInstance, frame int) (dicom.SOPInstance, error) {
 	if f.Heatmap == "" {
-		return dicom.SOPInstance{}
+		return dicom.SOPInstance{}, nil
 	}
-	for revision := range maxHeatmapRevision {
-		if i := HeatmapInstance(source, frame, a, f.Class, revision); i.SOPInstanceUID == f.Heatmap {
-			return i
+	if i := HeatmapInstance(source, frame, h.algorithm, f.Class, 1); i.SOPInstanceUID == f.Heatmap {
+		return i, nil
+	}
+	if h.kept == nil {
+		study, err := h.assembler.Exams.Study(ctx, h.study)
+		if err != nil {
+			return dicom.SOPInstance{}, err
+		}
+		h.kept = map[dicom.UID]dicom.SOPInstance{}
+		for _, o := range study.Objects {
+			h.kept[o.Instance.SOPInstanceUID] = o.Instance
 		}
 	}
-	return dicom.SOPInstance{}
+	return h.kept[f.Heatmap], nil
 }
