@@ -85,7 +85,10 @@ func (f *follower) CatchUp(ctx context.Context) (uint64, error) {
 		return 0, err
 	}
 	for {
-		receipts, last := f.next(position)
+		receipts, last, err := f.next(ctx, position)
+		if err != nil {
+			return position, err
+		}
 		if last == position {
 			return position, nil
 		}
@@ -125,13 +128,17 @@ func (f *follower) take(ctx context.Context, receipts []ledger.Receipt, position
 }
 
 // next collects the receipts of the entries after position. What the gateway made itself
-// is in the ledger through the work that made it, and is passed over.
-func (f *follower) next(position uint64) (receipts []ledger.Receipt, last uint64) {
+// is in the ledger through the work that made it, and is passed over. An entry that cannot be read is noted, so that
+// what is left of it stays in the spool.
+func (f *follower) next(ctx context.Context, position uint64) (receipts []ledger.Receipt, last uint64, err error) {
 	last = position
 	for entry, err := range f.spool.Entries(position) {
 		last = entry.Seq
 		if err != nil {
 			f.log.Error("spool entry cannot be read: restore it from a backup or send its instance again", "entry", entry.ID, "err", err)
+			if err := f.ledger.Refuse(ctx, entry.ID, err.Error(), 0, time.Now()); err != nil {
+				return nil, position, err
+			}
 			continue
 		}
 		if entry.Kind == spool.Received {
@@ -141,7 +148,7 @@ func (f *follower) next(position uint64) (receipts []ledger.Receipt, last uint64
 			break
 		}
 	}
-	return receipts, last
+	return receipts, last, nil
 }
 
 func (f *follower) receipt(e spool.Entry) ledger.Receipt {

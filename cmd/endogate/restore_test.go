@@ -155,6 +155,33 @@ func TestFollower_damagedBytesSentAgain(t *testing.T) {
 	require.Equal(t, ids[0], s.openJobs()[0].Entry)
 }
 
+// TestFollower_unreadableEntry damages the record of an entry that the ledger has not seen.
+func TestFollower_unreadableEntry(t *testing.T) {
+	s := openStores(t)
+	w, err := s.spool.Create()
+	require.NoError(t, err)
+	e, err := w.Commit(spool.Entry{Kind: spool.Received, At: s.now, CallingAE: "MARK", Header: dicom.Header{
+		SOPInstance: dicom.SOPInstance{SOPClassUID: "1.2", SOPInstanceUID: "1.2.3", SeriesInstanceUID: "1.2", StudyInstanceUID: "1.2"},
+	}})
+	require.NoError(t, err)
+	logs, err := filepath.Glob(filepath.Join(s.dir, "spool/log/*.log"))
+	require.NoError(t, err)
+	content, err := os.ReadFile(logs[0])
+	require.NoError(t, err)
+	at := bytes.Index(content, []byte("MARK"))
+	require.Positive(t, at)
+	f, err := os.OpenFile(logs[0], os.O_WRONLY, 0)
+	require.NoError(t, err)
+	_, err = f.WriteAt([]byte("X"), int64(at))
+	require.NoError(t, errors.Join(err, f.Close()))
+
+	s.receive("2")
+	require.Contains(t, s.log.String(), e.ID)
+	require.Len(t, s.openJobs(), 1, "the next one is taken")
+	require.NoError(t, s.clean.Orphans(t.Context()))
+	require.True(t, s.spool.Has(e.ID), "what is left of it is kept")
+}
+
 func TestFollower_routedLate(t *testing.T) {
 	s := openStores(t)
 	s.follow.router = router{{Name: "other", Match: configs.Match{Modality: []string{"XX"}}}}

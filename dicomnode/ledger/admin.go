@@ -75,14 +75,18 @@ const (
 	parkedDeliveries = selectDelivery + "WHERE d.state = 'parked' ORDER BY d.id LIMIT 1000"
 )
 
-// Counts tells how many rows are in which state. It costs the same however many there are.
+// Counts tells how many rows are in which state. It costs the same however many there are, but for those held.
 type Counts struct {
 	Position   uint64
+	Held       int64 // instances kept until DiscardInstance, or until they are analysed
+	Refused    int64 // spool entries that could not be taken in
 	Instances  map[State]int64
 	Jobs       map[string]map[State]int64 // by model
 	Exams      map[string]map[State]int64 // by model
 	Deliveries map[string]map[State]int64 // by destination
 }
+
+const heldAndRefused = "SELECT (SELECT count(*) FROM instance WHERE held = 1), (SELECT count(*) FROM refused)"
 
 type tallyRow struct {
 	kind, name string
@@ -103,6 +107,9 @@ func (l *Ledger) Counts(ctx context.Context) (Counts, error) {
 	c := Counts{
 		Position: position, Instances: map[State]int64{}, Jobs: map[string]map[State]int64{},
 		Exams: map[string]map[State]int64{}, Deliveries: map[string]map[State]int64{},
+	}
+	if err := l.readDB.QueryRowContext(ctx, heldAndRefused).Scan(&c.Held, &c.Refused); err != nil {
+		return Counts{}, fmt.Errorf("ledger: counts: %w", err)
 	}
 	byKind := map[string]map[string]map[State]int64{"job": c.Jobs, "exam": c.Exams, "delivery": c.Deliveries}
 	for _, r := range rows {

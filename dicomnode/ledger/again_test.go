@@ -192,6 +192,9 @@ func TestReleasable_heldUntilDiscarded(t *testing.T) {
 		return ids
 	}
 	require.Equal(t, []string{"entry002"}, releasable())
+	counts, err := l.Counts(ctx)
+	require.NoError(t, err)
+	require.EqualValues(t, 2, counts.Held)
 	for _, entry := range []string{"entry001", "entry003", "entry001"} {
 		require.NoError(t, l.DiscardInstance(ctx, entry, at(5)))
 	}
@@ -211,6 +214,9 @@ func TestRefuse(t *testing.T) {
 	needed, err := l.Needed(t.Context(), []string{"entry007", "entry008"})
 	require.NoError(t, err)
 	require.Equal(t, map[string]bool{"entry007": true}, needed)
+	counts, err := l.Counts(t.Context())
+	require.NoError(t, err)
+	require.EqualValues(t, 1, counts.Refused)
 }
 
 func TestOpenJobs_order(t *testing.T) {

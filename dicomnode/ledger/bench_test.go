@@ -35,7 +35,8 @@ func benchReceipt(n int) Receipt {
 	r.ID = fmt.Sprintf("%026d", n)
 	r.Header.StudyInstanceUID = dicom.UID(fmt.Sprintf("1.2.840.113619.2.55.3.%d", n/100))
 	r.Header.SOPInstanceUID = dicom.UID(fmt.Sprintf("1.2.840.113619.2.55.3.604688119.%d", n))
-	r.Forward = []string{"archive"}
+	r.Forward, r.Destinations = []string{"archive"}, []string{"archive"}
+	r.Kept = func(string) bool { return true }
 	return r
 }
 
