@@ -26,7 +26,8 @@ type follower struct {
 	queues func() // called when there may be new deliveries
 	log    *slog.Logger
 
-	behind atomic.Pointer[error] // why the ledger cannot take in what the spool has; nil: it can
+	retaken bool                  // what was refused before the start was tried again
+	behind  atomic.Pointer[error] // why the ledger cannot take in what the spool has; nil: it can
 }
 
 // arrivals is the ledger, as the follower needs it.
@@ -34,6 +35,7 @@ type arrivals interface {
 	Position(ctx context.Context) (uint64, error)
 	Receive(ctx context.Context, receipts []ledger.Receipt, position uint64) ([]ledger.Verdict, error)
 	Refuse(ctx context.Context, entry, reason string, position uint64, at time.Time) error
+	Refused(ctx context.Context) ([]string, error)
 }
 
 const (
@@ -84,6 +86,9 @@ func (f *follower) CatchUp(ctx context.Context) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
+	if err := f.retake(ctx); err != nil {
+		return position, err
+	}
 	for {
 		receipts, last, err := f.next(ctx, position)
 		if err != nil {
@@ -99,6 +104,37 @@ func (f *follower) CatchUp(ctx context.Context) (uint64, error) {
 		f.jobs()
 		f.queues()
 	}
+}
+
+// retake tries once, at the start, what was refused before: this release may take it in.
+func (f *follower) retake(ctx context.Context) error {
+	if f.retaken {
+		return nil
+	}
+	refused, err := f.ledger.Refused(ctx)
+	if err != nil {
+		return err
+	}
+	f.retaken = true
+	for _, id := range refused {
+		entry, dataset, err := f.spool.Open(id)
+		if err == nil {
+			dataset.Close()
+			if entry.Kind != spool.Received {
+				continue // the work that made it looks after it
+			}
+			receipts := []ledger.Receipt{f.receipt(entry)}
+			var verdicts []ledger.Verdict
+			if verdicts, err = f.ledger.Receive(ctx, receipts, 0); err == nil {
+				f.settle(receipts, verdicts)
+				f.jobs()
+				f.queues()
+				continue
+			}
+		}
+		f.log.Error("spool entry still cannot be taken in: it is kept", "entry", id, "err", err)
+	}
+	return nil
 }
 
 // take puts receipts into the ledger. Where it does not take them together, it gets them in halves, so that one that

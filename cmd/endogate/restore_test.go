@@ -249,6 +249,12 @@ func TestFollower_oneThatCannotBeTaken(t *testing.T) {
 		position, err := s.ledger.Position(t.Context())
 		require.NoError(t, err)
 		require.Equal(t, s.spool.Last(), position)
+
+		s.follow.ledger, s.follow.retaken = s.ledger, false // a later release
+		s.catchUp()
+		d, err = s.ledger.Study(t.Context(), "1.2")
+		require.NoError(t, err)
+		require.Len(t, d.InstanceViews, 7)
 	}
 }
 
@@ -270,6 +276,8 @@ func (f *flaky) Position(context.Context) (uint64, error) {
 func (f *flaky) Receive(context.Context, []ledger.Receipt, uint64) ([]ledger.Verdict, error) {
 	return nil, nil
 }
+
+func (f *flaky) Refused(context.Context) ([]string, error) { return nil, nil }
 
 func (f *flaky) Refuse(_ context.Context, entry, _ string, _ uint64, _ time.Time) error {
 	f.refused = append(f.refused, entry)

@@ -217,6 +217,14 @@ func TestRefuse(t *testing.T) {
 	counts, err := l.Counts(t.Context())
 	require.NoError(t, err)
 	require.EqualValues(t, 1, counts.Refused)
+
+	refused, err := l.Refused(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, []string{"entry007"}, refused)
+	require.Equal(t, []Verdict{New}, receive(t, l, receipt(7)), "although the position is past it")
+	refused, err = l.Refused(t.Context())
+	require.NoError(t, err)
+	require.Empty(t, refused)
 }
 
 func TestOpenJobs_order(t *testing.T) {

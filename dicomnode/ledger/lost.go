@@ -99,6 +99,15 @@ func (l *Ledger) Refuse(ctx context.Context, entry, reason string, position uint
 	return nil
 }
 
+// Refused returns the spool entries that Refuse has noted and Receive has not taken in since.
+func (l *Ledger) Refused(ctx context.Context) ([]string, error) {
+	ids, err := query(ctx, l.readDB, scanString, "SELECT entry FROM refused ORDER BY entry")
+	if err != nil {
+		return nil, fmt.Errorf("ledger: refused: %w", err)
+	}
+	return ids, nil
+}
+
 // DiscardInstance ends the keeping of an instance in conflict, or without work and destination, that a person has
 // looked at: its bytes are released like those of any other. One that is not kept so stays as it is.
 func (l *Ledger) DiscardInstance(ctx context.Context, entry string, at time.Time) error {

@@ -40,6 +40,9 @@ func (l *Ledger) Receive(ctx context.Context, receipts []Receipt, position uint6
 			if verdicts[i], err = b.receive(r); err != nil {
 				return fmt.Errorf("entry %s: %w", r.ID, err)
 			}
+			if _, err := b.exec("DELETE FROM refused WHERE entry = ?", r.ID); err != nil {
+				return err
+			}
 		}
 		return b.finish(position)
 	})
