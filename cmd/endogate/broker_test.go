@@ -127,14 +127,7 @@ func TestGateway_streamDeletedWhileDown(t *testing.T) {
 	storeAll(t, g.scp, polyps(t, 0, studies, each)...)
 	g.process.Kill()
 
-	l, err := ledger.Open(filepath.Join(g.dir, "data", "ledger.db"))
-	require.NoError(t, err)
-	open, err := l.OpenJobs(t.Context(), "", studies*each)
-	require.NoError(t, err)
-	position, err := l.Position(t.Context())
-	require.NoError(t, err)
-	require.NoError(t, l.Close())
-	require.True(t, len(open) > 0 || position < studies*each, "everything was done before the kill")
+	requireOpenWork(t, g, studies*each)
 	stream := filepath.Join(g.dir, "data", "nats")
 	require.DirExists(t, stream)
 	require.NoError(t, os.RemoveAll(stream))
@@ -142,4 +135,17 @@ func TestGateway_streamDeletedWhileDown(t *testing.T) {
 	g.start()
 	g.waitDelivered(studies)
 	assertEachOnce(t, g, scp, studies*each)
+}
+
+// requireOpenWork holds that a gateway which is down has not done everything; so many instances were sent to it.
+func requireOpenWork(t *testing.T, g *gateway, sent int) {
+	t.Helper()
+	l, err := ledger.Open(filepath.Join(g.dir, "data", "ledger.db"))
+	require.NoError(t, err)
+	open, err := l.OpenJobs(t.Context(), "", sent)
+	require.NoError(t, err)
+	position, err := l.Position(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, l.Close())
+	require.True(t, len(open) > 0 || position < uint64(sent), "everything was done before the end")
 }
