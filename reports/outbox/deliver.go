@@ -133,7 +133,10 @@ func (w *worker) answered(failure *Error, now time.Time) {
 // after them, and the time for which it was due and the destination known to be down. What it waited for behind others
 // before its first attempt is not counted any more once that is made, so that it may get up to twice its time.
 func (w *worker) spent(d ledger.Delivery, class Class, now time.Time) time.Duration {
-	if class == Refused {
+	switch {
+	case class == Refused && now.Before(d.NextAt): // before its time, because somebody asked: that ends nothing
+		return 0
+	case class == Refused: // attempts are a day apart, but for those that somebody asked for
 		return time.Duration(d.Attempts+1) * refusedPause
 	}
 	return w.o.Backoff.Spent(d.Attempts+1) + w.waited(d, now)

@@ -410,6 +410,22 @@ func TestOutbox_givesUpRefused(t *testing.T) {
 	})
 }
 
+// TestOutbox_impatient: asking again and again does not end what is refused.
+func TestOutbox_impatient(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q, s := &queue{}, &script{do: status(dimse.SOPClassNotSupported)}
+		d := q.add("pacs", "e1", "")
+		o := startedWith(t, Backoff{Dead: 7 * 24 * time.Hour}, 0.5, q, map[string]Sender{"pacs": s})
+		for range 20 {
+			time.Sleep(time.Minute)
+			o.Retry("pacs")
+			synctest.Wait()
+		}
+		assert.Len(t, s.tried(), 21)
+		assert.Equal(t, ledger.StatePending, q.get(d).State)
+	})
+}
+
 // TestOutbox_givesUpDown: what a dead destination was to get is parked in the end, each delivery after its own time.
 func TestOutbox_givesUpDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
