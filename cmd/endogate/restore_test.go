@@ -32,9 +32,12 @@ type stores struct {
 	routes router
 }
 
-func openStores(t *testing.T) *stores {
+func openStores(t *testing.T) *stores { return openStoresAt(t, t.TempDir()) }
+
+func openStoresAt(t *testing.T, dir string) *stores {
+	require.NoError(t, os.MkdirAll(dir, 0o700))
 	s := &stores{
-		t: t, dir: t.TempDir(), now: time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC),
+		t: t, dir: dir, now: time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC),
 		routes: router{{Name: "endoscopy", Models: []string{"demo"}, Destinations: []string{"pacs"}, ForwardSource: true}},
 	}
 	s.open()
