@@ -98,7 +98,7 @@ func (d doctorCmd) tryNATS(ctx context.Context, cfg configs.Config) (string, err
 	ctx, cancel := context.WithTimeout(ctx, d.Timeout)
 	defer cancel()
 	queue, err := jobs.Open(jobs.Options{
-		URL: cfg.NATS.URL, CredentialsFile: cfg.NATS.CredentialsFile, CAFile: cfg.NATS.CAFile, Log: slog.New(slog.DiscardHandler),
+		URL: cfg.NATS.URL, CredentialsFile: cfg.NATS.CredentialsFile, CAFile: cfg.NATS.CAFile, Node: "doctor", Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		return "", err

@@ -14,7 +14,7 @@ import (
 func TestGateway_fullDiskParksNothing(t *testing.T) {
 	t.Parallel()
 	scp := peers.StartStoreSCP(t)
-	g := newGateway(t, routeTo(scp.AETitle, scp.Addr, "")+"jobs: {max_deliver: 1, ack_wait: 2s}\n")
+	g := newGateway(t, routeTo(scp.AETitle, scp.Addr, "")+"jobs: {max_deliver: 2, ack_wait: 2s}\n")
 	g.start()
 	const studies, each = 4, 10
 	storeAll(t, g.scp, polyps(t, 0, studies, each)...)

@@ -37,7 +37,7 @@ func (serveCmd) Run(ctx context.Context, c *cli, tty console) error {
 // system, in construction order: stores, models, broker, work, edges.
 func run(ctx context.Context, cfg configs.Config, log *slog.Logger) (err error) {
 	life := newLifecycle(ctx)
-	g := &parts{cfg: cfg, log: log, now: time.Now, wakeFeed: make(chan struct{}, 1)}
+	g := &parts{cfg: cfg, log: log, now: time.Now, wakeFeed: make(chan struct{}, 1), again: make(chan struct{}, 1)}
 	steps := []func(context.Context, *lifecycle) error{
 		g.openStores,  // 1 what is durable
 		g.openModels,  // 2 what work needs
@@ -64,7 +64,8 @@ type parts struct {
 	cfg      configs.Config
 	log      *slog.Logger
 	now      func() time.Time
-	wakeFeed chan struct{}
+	wakeFeed chan struct{} // there are new jobs
+	again    chan struct{} // jobs were opened again
 
 	ledger   *ledger.Ledger
 	spool    *spool.Spool
@@ -123,9 +124,13 @@ func (g *parts) openModels(ctx context.Context, life *lifecycle) (err error) {
 }
 
 func (g *parts) openBroker(_ context.Context, life *lifecycle) (err error) {
+	node, err := nodeID(g.cfg.DataDir)
+	if err != nil {
+		return err
+	}
 	g.queue, err = jobs.Open(jobs.Options{
 		URL: g.cfg.NATS.URL, CredentialsFile: g.cfg.NATS.CredentialsFile, CAFile: g.cfg.NATS.CAFile,
-		StoreDir: g.cfg.NATSDir(), Log: g.log,
+		Node: node, Slots: g.cfg.Jobs.Workers, StoreDir: g.cfg.NATSDir(), Log: g.log,
 	})
 	if err != nil {
 		return err
@@ -200,12 +205,12 @@ func (g *parts) startLoops(_ context.Context, life *lifecycle) error {
 	life.loop("ledger", g.follower.Run)
 	life.loop("spool", g.reclaim.Run)
 	life.loop("feed", func(ctx context.Context) error {
-		return g.queue.Feed(ctx, jobs.Feed{Open: g.openJobs, Wake: g.wakeFeed})
+		return g.queue.Feed(ctx, jobs.Feed{Open: g.openJobs, Wake: g.wakeFeed, Again: g.again})
 	})
 	for name := range g.models.models {
 		consumer := jobs.Consumer{
-			Model: name, Slots: g.cfg.Jobs.Workers, Do: g.do, Park: g.parkJob,
-			MaxDeliver: uint64(g.cfg.Jobs.MaxDeliver), AckWait: g.cfg.Jobs.AckWait.Std(), Drain: g.cfg.Drain.Std() / 2,
+			Model: name, Do: g.do, Park: g.parkJob, Ready: g.spool.Full,
+			AckWait: g.cfg.Jobs.AckWait.Std(), Drain: g.cfg.Drain.Std() / 2,
 		}
 		life.loop("worker", func(ctx context.Context) error { return g.queue.Work(ctx, consumer) })
 	}
@@ -247,6 +252,15 @@ func (g *parts) parkJob(ctx context.Context, j jobs.Job, reason string) error {
 func (g *parts) wakeWork() {
 	select {
 	case g.wakeFeed <- struct{}{}:
+	default: // it is about to look
+	}
+	g.exams.Wake()
+}
+
+// wakeAgain has the feed look at all open jobs.
+func (g *parts) wakeAgain() {
+	select {
+	case g.again <- struct{}{}:
 	default: // it is about to look
 	}
 	g.exams.Wake()
@@ -312,7 +326,7 @@ func (g *parts) listenHTTP(_ context.Context, life *lifecycle) error {
 	g.webAddr = ln.Addr()
 	views := &views{
 		ledger: g.ledger, spool: g.spool, destinations: g.cfg.Destinations, callingAE: g.cfg.DICOM.AETitle, decode: g.decoding(),
-		now: g.now, jobs: g.wakeWork, try: g.outbox.Retry, condition: g.outbox.Condition,
+		now: g.now, jobs: g.wakeAgain, try: g.outbox.Retry, condition: g.outbox.Condition,
 	}
 	web := &admin.Server{
 		Studies: views, Queue: views, Destinations: views, Frames: views, Gauges: g.gauges, Models: g.models.views(),

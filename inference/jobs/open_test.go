@@ -132,7 +132,7 @@ func TestQueue_externalServerRestarted(t *testing.T) {
 			dir := t.TempDir()
 			srv := external(t, dir, server.RANDOM_PORT)
 			port := srv.Addr().(*net.TCPAddr).Port
-			q := openQueue(t, Options{URL: srv.ClientURL()})
+			q := openQueue(t, Options{URL: srv.ClientURL(), Node: "n"})
 			b := newBook(jobList(40)...)
 			half, restarted := make(chan struct{}), make(chan struct{})
 			var once sync.Once
@@ -168,7 +168,7 @@ func TestOpen_externalServerNotUpYet(t *testing.T) {
 	url := srv.ClientURL()
 	stopServer(srv)
 
-	q := openQueue(t, Options{URL: url})
+	q := openQueue(t, Options{Node: "n", URL: url})
 	require.Error(t, q.Publish(t.Context(), testJob(1)))
 	_, err := q.Lag(t.Context(), "demo")
 	require.Error(t, err)
@@ -181,17 +181,19 @@ func TestOpen_externalServerNotUpYet(t *testing.T) {
 }
 
 func TestOpen_wrongOptions(t *testing.T) {
-	_, err := Open(Options{URL: "nats://127.0.0.1:1", CAFile: "missing.pem", Log: slog.New(slog.DiscardHandler)})
+	_, err := Open(Options{URL: "nats://127.0.0.1:1", Node: "n", CAFile: "missing.pem", Log: slog.New(slog.DiscardHandler)})
 	require.ErrorContains(t, err, "missing.pem")
+	_, err = Open(Options{URL: "nats://127.0.0.1:1", Log: slog.New(slog.DiscardHandler)})
+	require.ErrorContains(t, err, "jobs: node ")
 	for _, node := range []string{"a.b", "*", "a b", strings.Repeat("x", 49)} {
 		_, err = Open(Options{StoreDir: t.TempDir(), Node: node, Log: slog.New(slog.DiscardHandler)})
 		require.ErrorContains(t, err, "jobs: node ")
 	}
-	_, err = Open(Options{URL: "nats://127.0.0.1:1", CredentialsFile: "missing.creds", Log: slog.New(slog.DiscardHandler)})
+	_, err = Open(Options{URL: "nats://127.0.0.1:1", Node: "n", CredentialsFile: "missing.creds", Log: slog.New(slog.DiscardHandler)})
 	require.ErrorContains(t, err, "missing.creds")
 	text := filepath.Join(t.TempDir(), "not.pem")
 	require.NoError(t, os.WriteFile(text, []byte("x"), 0o600))
-	_, err = Open(Options{URL: "nats://127.0.0.1:1", CAFile: text, Log: slog.New(slog.DiscardHandler)})
+	_, err = Open(Options{URL: "nats://127.0.0.1:1", Node: "n", CAFile: text, Log: slog.New(slog.DiscardHandler)})
 	require.Error(t, err)
 }
 
@@ -229,9 +231,9 @@ func TestQueue_serverWithTLS(t *testing.T) {
 	t.Cleanup(func() { stopServer(srv) })
 
 	url := fmt.Sprintf("tls://127.0.0.1:%d", srv.Addr().(*net.TCPAddr).Port)
-	q := openQueue(t, Options{URL: url, CAFile: certFile})
+	q := openQueue(t, Options{Node: "n", URL: url, CAFile: certFile})
 	require.NoError(t, q.Publish(t.Context(), testJob(1)))
-	distrustful := openQueue(t, Options{URL: url})
+	distrustful := openQueue(t, Options{Node: "n", URL: url})
 	require.Error(t, distrustful.Publish(t.Context(), testJob(2)), "signed by nobody the system knows")
 }
 
@@ -260,7 +262,7 @@ func TestQueue_twoProcessesShareTheWork(t *testing.T) {
 	t.Cleanup(func() { stopServer(srv) })
 	b := newBook(jobList(100)...)
 	for range 2 {
-		q := openQueue(t, Options{URL: srv.ClientURL()})
+		q := openQueue(t, Options{URL: srv.ClientURL(), Node: "n"})
 		start(t, func(ctx context.Context) error { return q.Feed(ctx, Feed{Open: b.list, Every: 50 * time.Millisecond}) })
 		start(t, func(ctx context.Context) error { return q.Work(ctx, b.consumer(2)) })
 	}

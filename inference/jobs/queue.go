@@ -41,6 +41,7 @@ type Options struct {
 	CAFile          string // PEM; empty: the system's
 
 	// Node tells the jobs of one data folder from those of the others on the same server: up to 48 letters, digits, - and _.
+	// It must be set where URL is.
 	Node string
 	// Slots is how many jobs are done at a time, all models together; 0: as many as the consumers' Slots allow.
 	Slots int
@@ -108,7 +109,7 @@ func (q *Queue) connect(url string, options []nats.Option) (err error) {
 
 // validate finds out now what the connection, tried again for ever, would only log.
 func (o Options) validate() error {
-	if o.Node != "" && !safeToken.MatchString(o.Node) {
+	if (o.URL != "" || o.Node != "") && !safeToken.MatchString(o.Node) {
 		return fmt.Errorf("jobs: node %q: give 1 to 48 letters, digits, - or _", o.Node)
 	}
 	for _, path := range []string{o.CredentialsFile, o.CAFile} {

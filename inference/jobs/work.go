@@ -25,10 +25,8 @@ type Consumer struct {
 	// Ready says whether a job may be taken now; while it gives an error, none is. nil: always.
 	Ready func() error
 
-	// MaxDeliver has no effect.
-	MaxDeliver uint64
-	AckWait    time.Duration // after which a silent worker is taken for dead; 0: 30s
-	Drain      time.Duration // that a job under way has left when ctx ends; 0: 20s
+	AckWait time.Duration // after which a silent worker is taken for dead; 0: 30s
+	Drain   time.Duration // that a job under way has left when ctx ends; 0: 20s
 	// MaxAckPending bounds the jobs, over all processes, that are under way or wait for another try.
 	// 0: Slots and 8 more, so that a job in its back-off does not hold up the others.
 	MaxAckPending int
