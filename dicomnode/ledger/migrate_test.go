@@ -175,3 +175,19 @@ func TestMigrate_first(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []string{"unrouted", "forwarded"}, ids)
 }
+
+// TestOpenReadOnly_afterCrash opens what a process that was killed leaves: a log, and no index of it.
+func TestOpenReadOnly_afterCrash(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "ledger.db")
+	receive(t, reopen(t, path), receipt(1))
+	left := filepath.Join(t.TempDir(), "ledger.db")
+	for _, end := range []string{"", "-wal"} {
+		content, err := os.ReadFile(path + end)
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(left+end, content, 0o600))
+	}
+	r, err := OpenReadOnly(left)
+	require.NoError(t, err)
+	require.Len(t, study(t, r).InstanceViews, 1)
+	require.NoError(t, r.Close())
+}
