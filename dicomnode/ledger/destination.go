@@ -37,8 +37,8 @@ func (t *tx) stepDeliveries(what What, where, detail, set string, at time.Time, 
 }
 
 const (
-	setPending      = "state = 'pending', attempts = 0, next_at = ?1, reason = ''"
-	setUnconfigured = "state = 'parked', reason = " + sayUnconfigured
+	setPending      = "state = 'pending', attempts = 0, next_at = ?1, ended_at = NULL, reason = ''"
+	setUnconfigured = "state = 'parked', ended_at = ?1, reason = " + sayUnconfigured
 	sayUnconfigured = "'destination ' || d.destination || '" + notConfiguredEnd + "'"
 )
 

@@ -55,7 +55,7 @@ func (t *tx) parkLost(entry string, at time.Time) error {
 		return err
 	}
 	_, err = t.stepDeliveries(EventDeliveryParked, "d.entry = ?2 AND d.state = 'pending'", "'"+reason+"'",
-		"state = 'parked', reason = '"+reason+"'", at, entry)
+		"state = 'parked', ended_at = ?1, reason = '"+reason+"'", at, entry)
 	return err
 }
 

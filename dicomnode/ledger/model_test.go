@@ -188,12 +188,17 @@ func (m *model) expectRestored(r Receipt, in *modelInstance) {
 			d.entry = r.ID
 		}
 	}
-	for id, j := range maps.Clone(m.jobs) {
-		if j.entry == in.r.ID {
-			delete(m.jobs, id)
-			j.id, j.entry = r.ID+strings.TrimPrefix(id, in.r.ID), r.ID
-			m.jobs[j.id] = j
-			m.order[slices.Index(m.order, id)] = j.id
+	for _, id := range slices.Clone(m.order) {
+		j := m.jobs[id]
+		if j.entry != in.r.ID {
+			continue
+		}
+		delete(m.jobs, id)
+		j.id, j.entry = r.ID+strings.TrimPrefix(id, in.r.ID), r.ID
+		m.jobs[j.id] = j
+		m.order[slices.Index(m.order, id)] = j.id
+		if j.state == StateOpen {
+			m.opened(j) // again: it is new to who feeds the workers
 		}
 	}
 	any := func(d *modelDelivery) bool { return d.entry == r.ID }
