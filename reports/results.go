@@ -72,7 +72,7 @@ func (a *Assembler) source(ctx context.Context, results []ledger.ExamResult) (So
 func instanceFrom(ctx context.Context, r ledger.ExamResult, maps *heatmaps) (Instance, error) {
 	i := Instance{SOPInstance: r.Instance, Modality: r.Header.Modality, Frames: max(r.Header.NumberOfFrames, 1)}
 	switch {
-	case r.Failed != "" && r.InferredAt.IsZero():
+	case r.Failed != "" && (r.Skipped || r.InferredAt.IsZero()):
 		i.Skipped = r.Failed
 	case r.Failed != "":
 		i.Failed = r.Failed

@@ -65,6 +65,7 @@ An instance is kept byte for byte and answered after it is on disk. Statuses of 
 What is sent: instances as they were received (where a route forwards them, in their own transfer syntax), and objects made here in
 Explicit VR Little Endian, or in Implicit VR Little Endian to a peer that takes nothing else. A peer that refuses Comprehensive 3D SR
 gets the same report as Comprehensive SR. 0000, B000, B006, B007 and 0111 count as delivered; A7xx, 0110, 0213, aborts and broken
-connections are tried again; the rest is parked for a person.
+connections are tried again; 0124 holds back the whole destination; a SOP class that is refused (0122, or its context) is offered again once a day;
+the rest is parked for a person.
 
 `

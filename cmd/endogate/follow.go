@@ -352,10 +352,15 @@ func (r *reclaimer) Run(ctx context.Context) error {
 	return nil
 }
 
-// Expired releases what is done for longer than the retention.
+// Expired releases what is done for longer than the retention; while the disk is full, all that is done:
+// taking in what modalities have counts for more than pictures on the page.
 func (r *reclaimer) Expired(ctx context.Context) error {
+	before := r.now().Add(-r.retention)
+	if r.spool.Full() != nil {
+		before = r.now()
+	}
 	for {
-		ids, err := r.ledger.Releasable(ctx, r.now().Add(-r.retention), reclaimBatch)
+		ids, err := r.ledger.Releasable(ctx, before, reclaimBatch)
 		if err != nil || len(ids) == 0 {
 			return err
 		}

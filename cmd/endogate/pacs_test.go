@@ -195,6 +195,7 @@ func TestGateway_statusesOfPACS(t *testing.T) {
 	assert.Equal(t, "pacs", parked[0].Destination)
 	assert.Equal(t, "C000", parked[0].Status)
 	assert.Contains(t, parked[0].Reason, "PACS answered C000")
+	assert.False(t, parked[0].At.IsZero())
 
 	require.Equal(t, http.StatusOK, g.post("/api/v1/parked/"+parked[0].ID+"/retry"))
 	g.waitFor("it to be parked again", func() bool {

@@ -107,7 +107,7 @@ func (g *parts) openStores(ctx context.Context, life *lifecycle) (err error) {
 	recovered := g.spool.Recovered()
 	g.log.Info("spool is open", "entries", recovered.Entries, "torn_bytes", recovered.TornBytes, "removed", recovered.Removed)
 	for _, place := range recovered.Damaged {
-		g.log.Error("spool is damaged: restore the segment from a backup or send its instances again", "place", place)
+		g.log.Error("spool is damaged: restore the segment from a backup or send its instances again; what was set aside in damaged/ can be removed then", "place", place)
 	}
 	g.keeper = &keeper{spool: g.spool, now: g.now}
 	g.metrics = admin.NewMetrics(g.version(), g.gauges)
@@ -127,6 +127,12 @@ func (g *parts) openBroker(_ context.Context, life *lifecycle) (err error) {
 	node, err := nodeID(g.cfg.DataDir)
 	if err != nil {
 		return err
+	}
+	if g.cfg.NATS.URL == "" {
+		// The ledger has every open job. One that the last process had begun would else wait for its ack_wait.
+		if err := os.RemoveAll(g.cfg.NATSDir()); err != nil {
+			return err
+		}
 	}
 	g.queue, err = jobs.Open(jobs.Options{
 		URL: g.cfg.NATS.URL, CredentialsFile: g.cfg.NATS.CredentialsFile, CAFile: g.cfg.NATS.CAFile,
@@ -152,6 +158,7 @@ func (g *parts) assemble(context.Context, *lifecycle) error {
 		Equipment: reports.Equipment{
 			Manufacturer: "endogate", ModelName: "endogate", SoftwareVersion: buildVersion(),
 			SerialNumber: g.cfg.Reports.DeviceSerialNumber, StationName: g.cfg.Reports.StationName,
+			InstitutionName: g.cfg.Reports.InstitutionName,
 		},
 		Location: zone, KeyFrames: g.cfg.Reports.KeyImages,
 	}
@@ -178,7 +185,7 @@ func (g *parts) assemble(context.Context, *lifecycle) error {
 		Decode: g.decoding(), Observe: g.metrics.Inference, Log: g.log,
 	}
 	g.follower = &follower{spool: g.spool, ledger: g.ledger, router: g.router, jobs: g.wakeWork, queues: g.wakeOutbox, log: g.log}
-	g.reclaim = &reclaimer{spool: g.spool, ledger: g.ledger, retention: g.cfg.Spool.Retention.Std(), now: g.now}
+	g.reclaim = &reclaimer{spool: g.spool, ledger: g.ledger, retention: g.cfg.Spool.Retention.Std(), now: g.now, log: g.log}
 	return nil
 }
 
@@ -193,10 +200,22 @@ func (g *parts) senders() map[string]outbox.Sender {
 	return senders
 }
 
-// catchUp takes what the spool has into the ledger, then releases what no row speaks of.
+// catchUp takes what the spool has into the ledger, then releases what no row speaks of, and parks what
+// is to go to a destination that is configured no more.
 func (g *parts) catchUp(ctx context.Context, _ *lifecycle) error {
 	if _, err := g.follower.CatchUp(ctx); err != nil {
 		return err
+	}
+	var configured []string
+	for _, d := range g.cfg.Destinations {
+		configured = append(configured, d.Name)
+	}
+	parked, back, err := g.ledger.ReconcileDestinations(ctx, configured, g.now())
+	if err != nil {
+		return err
+	}
+	if parked+back > 0 {
+		g.log.Warn("destinations have changed: deliveries to those that are gone are parked", "parked", parked, "put_back", back)
 	}
 	return g.reclaim.Orphans(ctx)
 }
@@ -344,6 +363,7 @@ func (g *parts) version() admin.Version {
 func (g *parts) checks() []admin.Check {
 	return []admin.Check{
 		{Name: "disk above reserve", Probe: func(context.Context) error { return g.spool.Full() }},
+		{Name: "ledger follows the spool", Advisory: true, Probe: func(context.Context) error { return g.follower.Err() }},
 		{Name: "ledger readable", Probe: func(ctx context.Context) error { _, err := g.ledger.Position(ctx); return err }},
 		{Name: "JetStream up", Advisory: true, Probe: func(ctx context.Context) error {
 			for name := range g.models.models {

@@ -33,4 +33,7 @@ func TestGateway_videoIsNotAnalysed(t *testing.T) {
 	assert.Empty(t, g.parked())
 	files := scp.Files(t)
 	require.Contains(t, files, string(video.uid), "it is forwarded all the same")
+	text := reportText(t, files[string(reportsOf(study)[0].SOPInstanceUID)])
+	assert.Contains(t, text, "Instances analysed: 1 (1 frames); skipped: 1; failed: 0.")
+	assert.Contains(t, text, "Skipped: 1: ")
 }

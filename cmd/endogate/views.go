@@ -183,9 +183,8 @@ func (v *views) Parked(ctx context.Context) ([]admin.Parked, error) {
 // Retry implements admin.Queue.
 func (v *views) Retry(ctx context.Context, kind admin.ParkedKind, id string) error {
 	err := v.retry(ctx, kind, id)
-	v.jobs()
-	for _, d := range v.destinations {
-		v.try(d.Name)
+	if kind != admin.ParkedDelivery {
+		v.jobs()
 	}
 	return notFound(err)
 }
@@ -201,7 +200,19 @@ func (v *views) retry(ctx context.Context, kind admin.ParkedKind, id string) err
 	if kind == admin.ParkedExam {
 		return v.ledger.RetryExam(ctx, number, v.now())
 	}
-	return v.ledger.Unpark(ctx, number, v.now())
+	work, err := v.ledger.Parked(ctx)
+	if err != nil {
+		return err
+	}
+	if err := v.ledger.Unpark(ctx, number, v.now()); err != nil {
+		return err
+	}
+	for _, d := range work.Deliveries {
+		if d.ID == number {
+			v.try(d.Destination)
+		}
+	}
+	return nil
 }
 
 // Discard implements admin.Queue. A report is not discarded: its exam goes on with the next frame.
@@ -263,7 +274,9 @@ func (v *views) Echo(ctx context.Context, name string) (admin.EchoResult, error)
 		if err != nil {
 			return admin.EchoResult{Reason: err.Error(), Took: took}, nil
 		}
-		v.try(name) // it answers: what waits for it need not wait on
+		if status == dimse.Success {
+			v.try(name) // it answers: what waits for it need not wait on
+		}
 		return admin.EchoResult{OK: status == dimse.Success, Status: fmt.Sprintf("%04X", uint16(status)), Took: took}, nil
 	}
 	return admin.EchoResult{}, admin.ErrNotFound

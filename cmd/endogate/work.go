@@ -58,7 +58,7 @@ func hindered(err error) error {
 func (k *keeper) Source(_ context.Context, id string) (reports.Source, error) {
 	entry, dataset, err := k.spool.Open(id)
 	if errors.Is(err, spool.ErrNotFound) || errors.Is(err, spool.ErrCorrupt) {
-		return reports.Source{}, inference.Permanent(err)
+		return reports.Source{}, inference.Permanent(fmt.Errorf("%w: %w", err, reports.ErrGone))
 	}
 	if err != nil {
 		return reports.Source{}, hindered(err)
@@ -66,8 +66,12 @@ func (k *keeper) Source(_ context.Context, id string) (reports.Source, error) {
 	defer dataset.Close()
 	ts, _ := dicom.LookupTransferSyntax(entry.TransferSyntaxUID)
 	attributes, err := dicom.ReadAttributes(dataset, ts)
-	if err != nil {
-		return reports.Source{}, fmt.Errorf("spool entry %s: %w", id, err)
+	var system syscall.Errno
+	switch {
+	case errors.As(err, &system): // the disk, not the bytes
+		return reports.Source{}, hindered(err)
+	case err != nil:
+		return reports.Source{}, fmt.Errorf("spool entry %s: %w: %w", id, err, reports.ErrGone)
 	}
 	return reports.Source{Attributes: attributes, TransferSyntaxUID: entry.TransferSyntaxUID, Size: entry.Size}, nil
 }

@@ -158,8 +158,8 @@ func (l *Ledger) Park(ctx context.Context, id int64, status, reason string, at t
 		if d.state != StatePending {
 			return nil
 		}
-		_, err := t.exec("UPDATE delivery SET state = 'parked', attempts = attempts + 1, status = ?, reason = ? WHERE id = ?",
-			status, reason, id)
+		_, err := t.exec("UPDATE delivery SET state = 'parked', attempts = attempts + 1, ended_at = ?, status = ?, reason = ? WHERE id = ?",
+			micros(at), status, reason, id)
 		if err != nil {
 			return err
 		}
@@ -178,7 +178,7 @@ func (l *Ledger) Unpark(ctx context.Context, id int64, at time.Time) error {
 		default:
 			return fmt.Errorf("%w: it is %s", ErrState, d.state)
 		}
-		_, err := t.exec("UPDATE delivery SET state = 'pending', attempts = 0, next_at = ? WHERE id = ?", micros(at), id)
+		_, err := t.exec("UPDATE delivery SET state = 'pending', attempts = 0, next_at = ?, ended_at = NULL WHERE id = ?", micros(at), id)
 		if err != nil {
 			return err
 		}

@@ -81,6 +81,7 @@ func scanExamRow(rows *sql.Rows) (examRow, error) {
 	}
 	r.Header.SOPInstance = r.Instance
 	if r.state != StateDone {
+		r.Skipped = r.state == StateSkipped
 		r.Failed = reason
 		if reason == "" {
 			r.Failed = "not analysed"

@@ -176,6 +176,7 @@ type ExamResult struct {
 	InferredAt        time.Time
 	Frames            []FrameResult
 	Failed            string // why it has no result; empty: it has
+	Skipped           bool   // it has none because it cannot be analysed here
 	Released          bool   // its bytes are no longer in the spool
 }
 
