@@ -200,12 +200,9 @@ func (g *parts) senders() map[string]outbox.Sender {
 	return senders
 }
 
-// catchUp takes what the spool has into the ledger, then releases what no row speaks of, and parks what
-// is to go to a destination that is configured no more.
+// catchUp parks what is to go to a destination that is configured no more, takes what the spool has into
+// the ledger, and releases what no row speaks of.
 func (g *parts) catchUp(ctx context.Context, _ *lifecycle) error {
-	if _, err := g.follower.CatchUp(ctx); err != nil {
-		return err
-	}
 	var configured []string
 	for _, d := range g.cfg.Destinations {
 		configured = append(configured, d.Name)
@@ -216,6 +213,9 @@ func (g *parts) catchUp(ctx context.Context, _ *lifecycle) error {
 	}
 	if parked+back > 0 {
 		g.log.Warn("destinations have changed: deliveries to those that are gone are parked", "parked", parked, "put_back", back)
+	}
+	if _, err := g.follower.CatchUp(ctx); err != nil {
+		return err
 	}
 	return g.reclaim.Orphans(ctx)
 }
