@@ -322,7 +322,7 @@ func (r *reclaimer) unneeded(ctx context.Context) error {
 		ids = ids[:0]
 		return nil
 	}
-	for entry := range r.spool.Entries(0) { // one that cannot be read has its ID all the same
+	for entry, _ := range r.spool.Entries(0) { // one that cannot be read has its ID all the same
 		if ids = append(ids, entry.ID); len(ids) == reclaimBatch {
 			if err := flush(); err != nil {
 				return err

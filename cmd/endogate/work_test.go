@@ -108,8 +108,10 @@ func (b *bench) use(store *spool.Spool) {
 			Location:  time.UTC,
 			Equipment: reports.Equipment{Manufacturer: "endogate", ModelName: "endogate", SoftwareVersion: "1", SerialNumber: "1"},
 		},
-		algorithms: map[string]reports.Algorithm{"demo": {Manufacturer: "endogate", Name: "demo", Version: "1", Number: 1,
-			Classes: []inference.Class{{Name: "polyp"}}}},
+		algorithms: map[string]reports.Algorithm{"demo": {
+			Manufacturer: "endogate", Name: "demo", Version: "1", Number: 1,
+			Classes: []inference.Class{{Name: "polyp"}},
+		}},
 		destinations: func(string) []string { return nil }, colours: colours, opacity: 0.5,
 		maxAttempts: benchAttempts, now: time.Now, finished: func() {}, log: slog.New(slog.NewTextHandler(&b.log, nil)),
 	}
