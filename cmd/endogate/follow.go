@@ -322,7 +322,8 @@ func (r *reclaimer) unneeded(ctx context.Context) error {
 		ids = ids[:0]
 		return nil
 	}
-	for entry, _ := range r.spool.Entries(0) { // one that cannot be read has its ID all the same
+	for entry, err := range r.spool.Entries(0) {
+		_ = err // one that cannot be read has its ID all the same
 		if ids = append(ids, entry.ID); len(ids) == reclaimBatch {
 			if err := flush(); err != nil {
 				return err
