@@ -41,8 +41,6 @@ type Assembler struct {
 	Keep func(ctx context.Context, o Object) (entry string, err error)
 	// Algorithm returns the model of that name, false when it is configured no more.
 	Algorithm func(model string) (Algorithm, bool)
-	// Destinations returns where the reports of a route go, for exams of an older release, which do not say so themselves.
-	Destinations func(route string) []string
 
 	Quiet   time.Duration // without arrivals, after which an exam is taken to be complete
 	MaxWait time.Duration // after which it is reported on even so
@@ -228,14 +226,6 @@ func (a *Assembler) keep(ctx context.Context, o Object, e ledger.Exam, purpose s
 	}
 	return ledger.Object{
 		Entry: entry, Instance: o.Header.SOPInstance, TransferSyntaxUID: o.TransferSyntaxUID, Purpose: purpose, Model: e.Model,
-		Revision: e.Revision, Rank: rank, Destinations: a.destinations(e),
+		Revision: e.Revision, Rank: rank, Destinations: e.Destinations,
 	}, nil
-}
-
-// destinations returns where the report of e goes: as its last arrival named them, whatever became of the route since.
-func (a *Assembler) destinations(e ledger.Exam) []string {
-	if e.Destinations != nil {
-		return e.Destinations
-	}
-	return a.Destinations(e.Route)
 }

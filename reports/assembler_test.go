@@ -45,12 +45,11 @@ func newWorkbench(t *testing.T, path string) *workbench {
 	w := &workbench{t: t, ledger: l, sources: map[string]Source{}, now: inferred, revision: 1}
 	w.Assembler = &Assembler{
 		Builder: testBuilder(), Exams: l, Quiet: time.Minute, MaxWait: time.Hour, Poll: time.Millisecond,
-		Log:          slog.New(slog.NewTextHandler(&w.log, nil)),
-		Now:          w.clock,
-		Open:         w.open,
-		Keep:         w.keepObject,
-		Algorithm:    func(model string) (Algorithm, bool) { return kvasir(), model == "kvasir" },
-		Destinations: func(string) []string { return []string{"pacs"} },
+		Log:       slog.New(slog.NewTextHandler(&w.log, nil)),
+		Now:       w.clock,
+		Open:      w.open,
+		Keep:      w.keepObject,
+		Algorithm: func(model string) (Algorithm, bool) { return kvasir(), model == "kvasir" },
 	}
 	w.retries = map[int64]retry{}
 	return w
@@ -91,6 +90,7 @@ func (w *workbench) receive(n, model string, finish func(ledger.Job) error) {
 	_, err := w.ledger.Receive(ctx, []ledger.Receipt{{
 		ID: entry, Seq: w.seq, Header: source.Attributes.Header(), TransferSyntaxUID: source.TransferSyntaxUID,
 		At: w.now, Size: source.Size, Digest: strings.Repeat(n, 64)[:64], Route: "endoscopy", Models: []string{model},
+		Destinations: []string{"pacs"},
 	}}, w.seq)
 	require.NoError(w.t, err)
 	job, err := w.ledger.StartJob(ctx, ledger.JobID(entry, model), w.now)

@@ -200,7 +200,7 @@ func (f *follower) receipt(e spool.Entry) ledger.Receipt {
 	}
 	receipt.Route = route.Name
 	receipt.Models = route.Models
-	receipt.Destinations = append([]string{}, route.Destinations...)
+	receipt.Destinations = route.Destinations
 	if route.ForwardSource {
 		receipt.Forward = route.Destinations
 	}

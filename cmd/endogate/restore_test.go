@@ -324,10 +324,3 @@ func TestReclaimer_waitsForTheLedger(t *testing.T) {
 	require.NoError(t, s.clean.Run(ctx), "it does not end the gateway")
 	require.Contains(t, s.log.String(), "trying again")
 }
-
-func TestAddressees(t *testing.T) {
-	today := router{{Name: "endoscopy", Destinations: []string{"pacs"}}}.destinations
-	require.Equal(t, []string{"old"}, addressees([]string{"old"}, today, "endoscopy"))
-	require.Empty(t, addressees([]string{}, today, "endoscopy"))
-	require.Equal(t, []string{"pacs"}, addressees(nil, today, "endoscopy"), "of an older release")
-}

@@ -19,25 +19,6 @@ func (r router) route(h dicom.Header, callingAE string) (configs.Route, bool) {
 	return configs.Route{}, false
 }
 
-// destinations returns where the objects of a route go.
-func (r router) destinations(name string) []string {
-	for _, route := range r {
-		if route.Name == name {
-			return route.Destinations
-		}
-	}
-	return nil
-}
-
-// addressees returns where the results of an exam go: as its last arrival named them, or, for an exam that an older
-// release made, as its route has them today.
-func addressees(named []string, today func(route string) []string, route string) []string {
-	if named != nil {
-		return named
-	}
-	return today(route)
-}
-
 func matches(m configs.Match, h dicom.Header, callingAE string) bool {
 	return oneOf(m.Modality, h.Modality) &&
 		oneOf(m.SOPClass, string(h.SOPClassUID)) &&

@@ -170,13 +170,12 @@ func (g *parts) assemble(context.Context, *lifecycle) error {
 		},
 	}
 	g.exams = &reports.Assembler{
-		Builder: g.builder, Exams: g.ledger, Open: g.keeper.Source, Keep: g.keeper.Keep,
-		Algorithm: g.models.algorithm, Destinations: g.router.destinations,
+		Builder: g.builder, Exams: g.ledger, Open: g.keeper.Source, Keep: g.keeper.Keep, Algorithm: g.models.algorithm,
 		Quiet: g.cfg.Exam.Quiet.Std(), MaxWait: g.cfg.Exam.MaxWait.Std(), Log: g.log, Now: g.now,
 		Finished: func(ledger.Exam, error) { g.wakeOutbox() },
 	}
 	workshop := &workshop{
-		ledger: g.ledger, keeper: g.keeper, builder: g.builder, algorithms: g.models.algorithms, destinations: g.router.destinations,
+		ledger: g.ledger, keeper: g.keeper, builder: g.builder, algorithms: g.models.algorithms,
 		colours: colours, opacity: g.cfg.Reports.Opacity, maxAttempts: g.cfg.Jobs.MaxDeliver, now: g.now, log: g.log,
 		finished: func() { g.wakeOutbox(); g.exams.Wake() },
 	}

@@ -91,17 +91,16 @@ func (k *keeper) Dataset(_ context.Context, id string) (io.ReadCloser, dicom.Tra
 
 // workshop starts deliveries: it is what a worker hands its results to.
 type workshop struct {
-	ledger       *ledger.Ledger
-	keeper       *keeper
-	builder      *reports.Builder
-	algorithms   map[string]reports.Algorithm // by model
-	destinations func(route string) []string
-	colours      *explain.ColourMap
-	opacity      float64
-	maxAttempts  int // of a job before it is parked, counted by the ledger
-	now          func() time.Time
-	finished     func() // called when there are results
-	log          *slog.Logger
+	ledger      *ledger.Ledger
+	keeper      *keeper
+	builder     *reports.Builder
+	algorithms  map[string]reports.Algorithm // by model
+	colours     *explain.ColourMap
+	opacity     float64
+	maxAttempts int // of a job before it is parked, counted by the ledger
+	now         func() time.Time
+	finished    func() // called when there are results
+	log         *slog.Logger
 }
 
 // Start implements inference.Worker's Start: the attempt is counted before anything can go wrong,
@@ -209,7 +208,7 @@ func (d *delivery) heatmap(ctx context.Context, frame int, f inference.Finding, 
 	return ledger.Object{
 		Entry: entry, Instance: o.Header.SOPInstance, TransferSyntaxUID: o.TransferSyntaxUID, Purpose: "heatmap",
 		Model: d.job.Model, Source: d.job.Instance.SOPInstanceUID, Frame: frame,
-		Rank: ledger.RankHeatmap, Destinations: addressees(d.job.Destinations, d.destinations, d.job.Route),
+		Rank: ledger.RankHeatmap, Destinations: d.job.Destinations,
 	}, nil
 }
 

@@ -112,7 +112,7 @@ func (b *bench) use(store *spool.Spool) {
 			Manufacturer: "endogate", Name: "demo", Version: "1", Number: 1,
 			Classes: []inference.Class{{Name: "polyp"}},
 		}},
-		destinations: func(string) []string { return nil }, colours: colours, opacity: 0.5,
+		colours: colours, opacity: 0.5,
 		maxAttempts: benchAttempts, now: time.Now, finished: func() {}, log: slog.New(slog.NewTextHandler(&b.log, nil)),
 	}
 }

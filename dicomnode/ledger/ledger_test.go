@@ -120,7 +120,7 @@ func TestLifecycle(t *testing.T) {
 	l := openLedger(t)
 	ctx := t.Context()
 	r := receipt(1)
-	r.Forward = []string{"archive"}
+	r.Forward, r.Destinations = []string{"archive"}, []string{"archive", "pacs"}
 	require.Equal(t, []Verdict{New}, receive(t, l, r))
 	p, err := l.Position(ctx)
 	require.NoError(t, err)
@@ -128,7 +128,10 @@ func TestLifecycle(t *testing.T) {
 
 	jobs, err := l.OpenJobs(ctx, "", 10)
 	require.NoError(t, err)
-	require.Equal(t, []Job{{ID: "entry001.demo", Entry: "entry001", Model: "demo", Instance: r.Header.SOPInstance, Route: "endoscopy", State: StateOpen}}, jobs)
+	require.Equal(t, []Job{{
+		ID: "entry001.demo", Entry: "entry001", Model: "demo", Instance: r.Header.SOPInstance, Route: "endoscopy", State: StateOpen,
+		Destinations: r.Destinations,
+	}}, jobs)
 	j, err := l.StartJob(ctx, jobs[0].ID, at(2))
 	require.NoError(t, err)
 	require.Equal(t, 1, j.Attempts)

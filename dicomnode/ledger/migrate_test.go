@@ -48,7 +48,7 @@ func TestOpen_filesArePrivate(t *testing.T) {
 func TestOpen_settings(t *testing.T) {
 	l := openLedger(t)
 	for pragma, want := range map[string]string{
-		"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1", "busy_timeout": "10000", "user_version": "2",
+		"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1", "busy_timeout": "10000", "user_version": "1",
 	} {
 		var got string
 		require.NoError(t, l.writes.tx.conn.QueryRowContext(t.Context(), "PRAGMA "+pragma).Scan(&got))
@@ -138,7 +138,7 @@ func TestOpenReadOnly(t *testing.T) {
 		require.NoError(t, r.Close())
 		require.NoError(t, r.Close())
 	}
-	for version, want := range map[int]string{1: "older release", 1000: "newer release"} {
+	for version, want := range map[int]string{0: "older release", 1000: "newer release"} {
 		db, err := sql.Open("sqlite3", dsn(path))
 		require.NoError(t, err)
 		_, err = db.ExecContext(t.Context(), fmt.Sprintf("PRAGMA user_version = %d", version))
@@ -148,32 +148,23 @@ func TestOpenReadOnly(t *testing.T) {
 	}
 }
 
-// TestMigrate_first brings a database of the first schema up to date.
-func TestMigrate_first(t *testing.T) {
+// TestMigrate_next brings a database with work in it from this schema to one more.
+func TestMigrate_next(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "ledger.db")
+	l := reopen(t, path)
+	receive(t, l, receipt(1))
+	before := study(t, l)
 	steps, err := migrations()
 	require.NoError(t, err)
-	db, err := sql.Open("sqlite3", dsn(path))
-	require.NoError(t, err)
-	_, err = db.ExecContext(t.Context(), steps[0]+`; PRAGMA user_version = 1;
-		INSERT INTO study VALUES (1, '1.2', '', '', '', '', '', '', 0, 0, 0, 0, 0, 0);
-		INSERT INTO instance (id, entry, seq, study, series_instance_uid, sop_class_uid, sop_instance_uid, transfer_syntax_uid,
-			calling_ae, called_ae, received_at, size, digest, route, instance_number, header, state, released_at)
-			VALUES (1, 'conflict', 1, 1, '', '', '1', '', '', '', 1, 0, '', '', 0, '{}', 'conflict', NULL),
-			(2, 'unrouted', 2, 1, '', '', '2', '', '', '', 2, 0, '', '', 0, '{}', 'not-analysed', NULL),
-			(3, 'released', 3, 1, '', '', '3', '', '', '', 3, 0, '', '', 0, '{}', 'not-analysed', 1),
-			(4, 'forwarded', 4, 1, '', '', '4', '', '', '', 4, 0, '', '', 0, '{}', 'not-analysed', NULL);
-		INSERT INTO delivery (destination, entry, study, series_instance_uid, sop_class_uid, sop_instance_uid, transfer_syntax_uid,
-			purpose, rank, state, next_at) VALUES ('pacs', 'forwarded', 1, '', '', '4', '', 'source', 0, 'done', 0)`)
-	require.NoError(t, errors.Join(err, db.Close()))
-	l := reopen(t, path)
-	ids, err := l.Releasable(t.Context(), at(0), 10)
-	require.NoError(t, err)
-	require.Equal(t, []string{"forwarded"}, ids)
-	require.NoError(t, l.DiscardInstance(t.Context(), "unrouted", at(0)))
-	ids, err = l.Releasable(t.Context(), at(0), 10)
-	require.NoError(t, err)
-	require.Equal(t, []string{"unrouted", "forwarded"}, ids)
+	next := append(steps, "ALTER TABLE instance ADD COLUMN extra TEXT NOT NULL DEFAULT 'x'; UPDATE instance SET extra = entry")
+	require.NoError(t, migrateBy(l.writes.tx, next))
+	var extra string
+	require.NoError(t, l.readDB.QueryRowContext(t.Context(), "SELECT extra FROM instance").Scan(&extra))
+	require.Equal(t, receipt(1).ID, extra)
+	require.Equal(t, before, study(t, l), "what was there stays")
+	require.NoError(t, l.Close())
+	_, err = Open(path)
+	require.ErrorContains(t, err, fmt.Sprintf("schema version %d is from a newer release, this one knows %d", len(next), len(steps)))
 }
 
 // TestOpenReadOnly_afterCrash opens what a process that was killed leaves: a log, and no index of it.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"fmt"
 )
 
 // query returns the rows of text, each read by scan.
@@ -31,23 +32,20 @@ func scanString(rows *sql.Rows) (string, error) {
 	return s, err
 }
 
-// namesColumn scans a JSON list of names, or ” for one that is not known.
+// namesColumn scans a JSON list of names.
 type namesColumn struct{ names *[]string }
 
 // Scan takes the column's value.
 func (c namesColumn) Scan(v any) error {
-	var s sql.NullString
-	if err := s.Scan(v); err != nil || s.String == "" {
-		return err
+	text, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("names are %T, not text", v)
 	}
-	return json.Unmarshal([]byte(s.String), c.names)
+	return json.Unmarshal([]byte(text), c.names)
 }
 
-// namesText is the column's text for names; nil is not known.
+// namesText is the column's text for names.
 func namesText(names []string) string {
-	if names == nil {
-		return ""
-	}
-	b, _ := json.Marshal(names) // strings always can
+	b, _ := json.Marshal(append([]string{}, names...)) // strings always can
 	return string(b)
 }

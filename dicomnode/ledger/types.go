@@ -87,7 +87,7 @@ type Job struct {
 	EndedAt    time.Time
 	Reason     string // why it was parked or skipped
 
-	Destinations []string // of its exam; nil: not known, the exam is from an older release
+	Destinations []string // of its exam
 }
 
 // JobID returns the ID of the job of model on a spool entry.
@@ -164,7 +164,7 @@ type Exam struct {
 	ReportedAt       time.Time // of the last revision
 	OpenJobs         int
 	Version          int64    // what ExamResults returns and FinishReport covers
-	Destinations     []string // where its results go; nil: not known, it is from an older release
+	Destinations     []string // where its results go
 }
 
 // ExamResult is what became of one instance of an exam.

@@ -7,10 +7,10 @@ CREATE INDEX delivery_study ON delivery (study);
 CREATE INDEX event_study ON event (study);
 CREATE INDEX exam_open ON exam (id) WHERE state = 'open';
 CREATE INDEX exam_parked ON exam (id) WHERE state = 'parked';
-CREATE INDEX instance_held ON instance (received_at) WHERE released_at IS NULL AND held = 0;
-CREATE INDEX instance_kept ON instance (id) WHERE held = 1;
+CREATE INDEX instance_held ON instance (id) WHERE held = 1;
 CREATE INDEX instance_sop ON instance (sop_instance_uid);
 CREATE INDEX instance_study ON instance (study);
+CREATE INDEX instance_unreleased ON instance (received_at) WHERE released_at IS NULL AND held = 0;
 CREATE INDEX job_exam ON job (exam);
 CREATE INDEX job_instance ON job (instance);
 CREATE INDEX job_open ON job (id) WHERE state = 'open';
@@ -60,21 +60,22 @@ CREATE TABLE event (
 	merge            TEXT UNIQUE -- events of the same key are one row
 );
 CREATE TABLE exam (
-	id          INTEGER PRIMARY KEY,
-	study       INTEGER NOT NULL REFERENCES study (id),
-	route       TEXT NOT NULL,
-	model       TEXT NOT NULL,
-	state       TEXT NOT NULL CHECK (state IN ('open', 'reported', 'parked')),
-	reason      TEXT NOT NULL DEFAULT '',
-	first_at    INTEGER NOT NULL,
-	last_at     INTEGER NOT NULL, -- of the last arrival
-	since       INTEGER NOT NULL, -- of the first arrival or result that no report has
-	version     INTEGER NOT NULL, -- rises with every arrival and result
-	covered     INTEGER NOT NULL DEFAULT 0, -- version that the last report has
-	results     INTEGER NOT NULL DEFAULT 0, -- version of the newest result
-	revision    INTEGER NOT NULL DEFAULT 0, -- reports made
-	reported_at INTEGER,
-	open_jobs   INTEGER NOT NULL DEFAULT 0, destinations TEXT NOT NULL DEFAULT '',
+	id           INTEGER PRIMARY KEY,
+	study        INTEGER NOT NULL REFERENCES study (id),
+	route        TEXT NOT NULL,
+	model        TEXT NOT NULL,
+	state        TEXT NOT NULL CHECK (state IN ('open', 'reported', 'parked')),
+	reason       TEXT NOT NULL DEFAULT '',
+	first_at     INTEGER NOT NULL,
+	last_at      INTEGER NOT NULL, -- of the last arrival
+	since        INTEGER NOT NULL, -- of the first arrival or result that no report has
+	version      INTEGER NOT NULL, -- rises with every arrival and result
+	covered      INTEGER NOT NULL DEFAULT 0, -- version that the last report has
+	results      INTEGER NOT NULL DEFAULT 0, -- version of the newest result
+	revision     INTEGER NOT NULL DEFAULT 0, -- reports made
+	reported_at  INTEGER,
+	open_jobs    INTEGER NOT NULL DEFAULT 0,
+	destinations TEXT NOT NULL, -- JSON: where its results go, as the last arrival named them
 	UNIQUE (study, route, model)
 );
 CREATE TABLE frame (
@@ -106,8 +107,9 @@ CREATE TABLE instance (
 	header              TEXT NOT NULL, -- JSON
 	state               TEXT NOT NULL CHECK (state IN ('queued', 'analysed', 'failed', 'not-analysed', 'conflict')),
 	reason              TEXT NOT NULL DEFAULT '',
+	held                INTEGER NOT NULL, -- 1: not released before it is analysed or discarded
 	released_at         INTEGER
-, held INTEGER NOT NULL DEFAULT 0);
+);
 CREATE TABLE job (
 	id          INTEGER PRIMARY KEY,
 	name        TEXT NOT NULL UNIQUE, -- entry.model
