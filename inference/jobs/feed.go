@@ -9,12 +9,13 @@ import (
 
 // Feed says where open jobs come from.
 type Feed struct {
-	// Open lists open jobs with an ID above after, in order of ID, at most limit.
+	// Open lists at most limit open jobs in the order they were opened, from the one after the job with the ID after,
+	// or from the first with "". One that is opened again goes to the end.
 	Open func(ctx context.Context, after string, limit int) ([]Job, error)
-	// Wake receives when jobs were made: those with the highest IDs are looked at, some 500 at least, and not all that are
-	// open. One that is missed is found with Every.
+	// Wake receives when jobs were opened: only those after the last one seen are looked at. What is missed because that
+	// very job was opened again is found with Every.
 	Wake <-chan struct{}
-	// Again receives when jobs were opened again, whatever their IDs: all are looked at.
+	// Again receives when all open jobs are to be looked at, such as after one was opened again.
 	Again <-chan struct{}
 	// Every is how often all open jobs are put on the stream whatever is believed to be there; 0: a minute.
 	Every time.Duration
@@ -31,91 +32,62 @@ func (q *Queue) Feed(ctx context.Context, f Feed) error {
 	ticker := time.NewTicker(cmp.Or(f.Every, time.Minute))
 	defer ticker.Stop()
 	var pause pause
-	r := rounds{published: map[string]bool{}}
+	last := "" // ID of the last job seen; "": look at all
 	changed := q.changed()
 	for ctx.Err() == nil {
-		if err := q.feed(ctx, f, &r); err != nil {
+		var err error
+		if last, err = q.feed(ctx, f, last); err != nil {
 			if ctx.Err() == nil {
 				q.log.Warn("open jobs not all on the job queue, trying again", "err", err)
 			}
 			pause.wait(ctx)
-			r.startOver()
+			last = ""
 			continue
 		}
 		pause = 0
 		select {
 		case <-ctx.Done():
 		case <-f.Wake:
-			continue // from where the last round has left off
+			continue
 		case <-f.Again:
 		case <-ticker.C:
 		case <-changed:
 			changed = q.changed()
 		}
-		r.startOver()
+		last = ""
 	}
 	return nil
 }
 
-// rounds is what a round of Feed leaves to the next.
-type rounds struct {
-	// from is the ID that the next round begins after. It stays a page behind the end: IDs rise with the time an
-	// instance began to come in, and one that began later may be there first.
-	from      string
-	published map[string]bool // on this stream
-}
-
-// startOver has the next round look at all jobs, whatever is believed to be on the stream.
-func (r *rounds) startOver() {
-	r.from = ""
-	clear(r.published)
-}
-
-// feed publishes the open jobs after r.from that are not in r.published, and forgets those no longer open.
-func (q *Queue) feed(ctx context.Context, f Feed, r *rounds) error {
-	if len(r.published) == 0 {
+// feed publishes the open jobs after the one with the ID after, or all with "", and returns the ID of the last.
+// To publish what stands in the queue already changes nothing.
+func (q *Queue) feed(ctx context.Context, f Feed, after string) (last string, err error) {
+	if after == "" {
 		if _, err := q.stream(ctx); err != nil {
-			return err // also finds out that the stream is a new one when there is nothing to publish
+			return "", err // also finds out that the stream is a new one when there is nothing to publish
 		}
 	}
-	open := map[string]bool{}
-	after, last := r.from, r.from // where the page begins, and the one before
 	for {
 		list, err := f.Open(ctx, after, page)
 		if err != nil {
-			return err
+			return "", err
 		}
 		for _, j := range list {
-			open[j.ID] = true
-			if err := q.feedJob(ctx, j, r.published); err != nil {
-				return err
+			if err := q.feedJob(ctx, j); err != nil {
+				return "", err
 			}
+			after = j.ID
 		}
 		if len(list) < page {
-			break
-		}
-		last, after = after, list[len(list)-1].ID
-	}
-	for id := range r.published {
-		if id > r.from && !open[id] {
-			delete(r.published, id)
+			return after, nil
 		}
 	}
-	r.from = last
-	return nil
 }
 
-func (q *Queue) feedJob(ctx context.Context, j Job, published map[string]bool) error {
-	if published[j.ID] {
-		return nil
-	}
+func (q *Queue) feedJob(ctx context.Context, j Job) error {
 	if err := j.Validate(); err != nil {
 		q.log.Error("open job cannot be queued", "job", j.ID, "err", err)
 		return nil
 	}
-	if err := q.Publish(ctx, j); err != nil {
-		return err
-	}
-	published[j.ID] = true
-	return nil
+	return q.Publish(ctx, j)
 }

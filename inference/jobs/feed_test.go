@@ -3,12 +3,12 @@ package jobs
 import (
 	"context"
 	"errors"
-	"slices"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 func TestFeed_retriesItsSource(t *testing.T) {
@@ -37,12 +37,8 @@ func TestFeed_passesOverABadJob(t *testing.T) {
 
 func TestFeed_wokenLooksAtTheNewOnes(t *testing.T) {
 	q := openQueue(t, Options{})
-	const backlog = 5*page + 10
-	b := newBook()
-	for i := range backlog {
-		j := testJob(2 * i)
-		b.open[j.ID] = j
-	}
+	const backlog = 2*page + 10
+	b := newBook(jobList(backlog)...)
 	var mu sync.Mutex
 	var asked []string // after which jobs are listed
 	again := make(chan struct{}, 1)
@@ -52,28 +48,24 @@ func TestFeed_wokenLooksAtTheNewOnes(t *testing.T) {
 		asked = append(asked, after)
 		return b.list(ctx, after, limit)
 	}}
-	rounds := func() []string {
-		mu.Lock()
-		defer mu.Unlock()
-		return slices.Clone(asked)
-	}
 	start(t, func(ctx context.Context) error { return q.Feed(ctx, feed) })
 	eventually(t, "fed", func() bool { return messages(t, q) == backlog })
-	first := rounds()
-	b.add(testJob(2 * backlog))
+	fresh, old := testJob(backlog+1), testJob(backlog) // whose instance began to come in earlier
+	b.add(fresh)
 	eventually(t, "the new one fed", func() bool { return messages(t, q) == backlog+1 })
-	b.add(testJob(2*backlog - 101)) // its instance began to come in earlier, by 50 others
-	eventually(t, "one out of order fed", func() bool { return messages(t, q) == backlog+2 })
-	for _, after := range rounds()[len(first):] {
-		assert.Greater(t, after, testJob(2*3*page).ID, "the backlog is left alone")
-	}
-
-	old := testJob(1)
-	b.mu.Lock()
-	b.open[old.ID] = old // as a retry of a person brings it
-	b.mu.Unlock()
+	b.add(old)
+	eventually(t, "one out of the order of IDs fed", func() bool { return messages(t, q) == backlog+2 })
+	s, err := q.js.Stream(t.Context(), Stream)
+	require.NoError(t, err)
+	require.NoError(t, s.Purge(t.Context()))
+	b.add(testJob(7)) // opened again, it goes to the end
+	eventually(t, "the one opened again fed", func() bool { return messages(t, q) == 1 })
+	mu.Lock()
+	assert.Equal(t, []string{"", testJob(page - 1).ID, testJob(2*page - 1).ID, testJob(backlog - 1).ID, fresh.ID, old.ID}, asked,
+		"what was seen is left alone")
+	mu.Unlock()
 	again <- struct{}{}
-	eventually(t, "the old one fed", func() bool { return messages(t, q) == backlog+3 })
+	eventually(t, "all fed", func() bool { return messages(t, q) == backlog+2 })
 }
 
 func TestFeed_jobOpenedAgain(t *testing.T) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 	"log/slog"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -64,6 +63,7 @@ func start(t testing.TB, run func(ctx context.Context) error) (stop func()) {
 type book struct {
 	mu     sync.Mutex
 	open   map[string]Job
+	order  []string // IDs of all jobs as they were opened, those no longer open too
 	runs   map[string]int
 	parked map[string]string
 	wake   chan struct{}
@@ -72,15 +72,21 @@ type book struct {
 func newBook(jobs ...Job) *book {
 	b := &book{open: map[string]Job{}, runs: map[string]int{}, parked: map[string]string{}, wake: make(chan struct{}, 1)}
 	for _, j := range jobs {
-		b.open[j.ID] = j
+		b.put(j)
 	}
 	return b
 }
 
-func (b *book) add(j Job) {
+// put opens a job, or opens it again, at the end of the order.
+func (b *book) put(j Job) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.order = append(slices.DeleteFunc(b.order, func(id string) bool { return id == j.ID }), j.ID)
 	b.open[j.ID] = j
+}
+
+func (b *book) add(j Job) {
+	b.put(j)
 	select {
 	case b.wake <- struct{}{}:
 	default:
@@ -91,9 +97,9 @@ func (b *book) list(_ context.Context, after string, limit int) ([]Job, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var list []Job
-	for _, id := range slices.Sorted(maps.Keys(b.open)) {
-		if id > after && len(list) < limit {
-			list = append(list, b.open[id])
+	for _, id := range b.order[slices.Index(b.order, after)+1:] {
+		if j, open := b.open[id]; open && len(list) < limit {
+			list = append(list, j)
 		}
 	}
 	return list, nil
