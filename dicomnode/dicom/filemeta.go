@@ -59,7 +59,7 @@ func WriteFileMeta(w io.Writer, m FileMeta) error {
 	writeMeta(&group, transferSyntaxUID, "UI", string(m.TransferSyntaxUID))
 	writeMeta(&group, implementationClassUID, "UI", string(ImplementationClassUID))
 	writeMeta(&group, implementationVersionName, "SH", ImplementationVersionName)
-	if title := strings.TrimSpace(m.SourceApplicationEntityTitle); title != "" && len(title) <= 16 {
+	if title := strings.Trim(m.SourceApplicationEntityTitle, " "); title != "" && len(title) <= 16 {
 		writeMeta(&group, sourceApplicationEntityTitle, "AE", title)
 	}
 	var out bytes.Buffer
