@@ -2,7 +2,7 @@
 
 GO      ?= go
 PKGS    := ./...
-FUZZFOR ?= 5s
+FUZZFOR ?= 3s
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 .PHONY: setup setup-test build run demo test lint unit fuzz drill bench generate cover clean

@@ -2,11 +2,12 @@
 # Runs every fuzz target of the module for the given time (default 30s), one after the other.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
 time=${1:-30s}
 grep -rlE '^func Fuzz' --include='*_test.go' . | xargs -n1 dirname | sort -u | while read -r package; do
 	for target in $(grep -hoE '^func Fuzz[A-Za-z0-9_]*' "$package"/*_test.go | cut -d' ' -f2); do
 		echo "fuzz $package $target $time"
-		go test -run='^$' -fuzz="^$target\$" -fuzztime="$time" "$package" >/tmp/fuzz.$$ 2>&1 </dev/null || { cat /tmp/fuzz.$$; rm -f /tmp/fuzz.$$; exit 1; }
-		rm -f /tmp/fuzz.$$
+		go test -run='^$' -fuzz="^$target\$" -fuzztime="$time" -fuzzminimizetime=10x "$package" >"$log" 2>&1 </dev/null || { cat "$log"; exit 1; }
 	done
 done
