@@ -21,7 +21,8 @@ func (g *parts) gauges(ctx context.Context) (admin.Gauges, error) {
 	out := admin.Gauges{
 		SpoolLag:      int(max(g.spool.Last(), counts.Position) - counts.Position),
 		PendingByPeer: map[string]int{},
-		SpoolEntries:  usage.Entries, SpoolBytes: usage.Bytes, DiskFree: usage.Free, DiskReserve: int64(g.cfg.Spool.Reserve),
+		HeldInstances: int(counts.Held), RefusedEntries: int(counts.Refused),
+		SpoolEntries: usage.Entries, SpoolBytes: usage.Bytes, DiskFree: usage.Free, DiskReserve: int64(g.cfg.Spool.Reserve),
 	}
 	if !oldest.IsZero() {
 		out.OldestJobSeconds = g.now().Sub(oldest).Seconds()

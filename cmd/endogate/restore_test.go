@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"endogate/cmd/endogate/admin"
 	"endogate/configs"
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/ledger"
@@ -323,4 +324,29 @@ func TestReclaimer_waitsForTheLedger(t *testing.T) {
 	defer cancel()
 	require.NoError(t, s.clean.Run(ctx), "it does not end the gateway")
 	require.Contains(t, s.log.String(), "trying again")
+}
+
+// TestViews_heldInstances shows a person what is kept because nobody else has it, and lets it go.
+func TestViews_heldInstances(t *testing.T) {
+	s := openStores(t)
+	s.follow.router = nil
+	id := s.receive("1")[0]
+	v := &views{ledger: s.ledger, spool: s.spool, now: func() time.Time { return s.now }, jobs: func() {}}
+	parked, err := v.Parked(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, []admin.Parked{{
+		Kind: admin.ParkedInstance, ID: id, StudyInstanceUID: "1.2", SOPInstanceUID: "1.2.3.1", Reason: "no route matches", At: s.now,
+	}}, parked)
+	s.now = s.now.Add(time.Hour)
+	require.NoError(t, s.clean.Expired(t.Context()))
+	require.True(t, s.spool.Has(id), "kept beyond the retention")
+
+	require.ErrorIs(t, v.Retry(t.Context(), admin.ParkedInstance, id), admin.ErrConflict)
+	require.ErrorIs(t, v.Discard(t.Context(), admin.ParkedInstance, "unknown"), admin.ErrNotFound)
+	require.NoError(t, v.Discard(t.Context(), admin.ParkedInstance, id))
+	parked, err = v.Parked(t.Context())
+	require.NoError(t, err)
+	require.Empty(t, parked)
+	require.NoError(t, s.clean.Expired(t.Context()))
+	require.False(t, s.spool.Has(id))
 }

@@ -177,6 +177,12 @@ func (v *views) Parked(ctx context.Context) ([]admin.Parked, error) {
 			Attempts: d.Attempts, Status: d.Status, Reason: d.Reason, At: d.EndedAt,
 		})
 	}
+	for _, i := range work.Instances {
+		all = append(all, admin.Parked{
+			Kind: admin.ParkedInstance, ID: i.Entry, StudyInstanceUID: i.Instance.StudyInstanceUID, SOPInstanceUID: i.Instance.SOPInstanceUID,
+			Reason: i.Reason, At: i.ReceivedAt,
+		})
+	}
 	return all, nil
 }
 
@@ -190,8 +196,11 @@ func (v *views) Retry(ctx context.Context, kind admin.ParkedKind, id string) err
 }
 
 func (v *views) retry(ctx context.Context, kind admin.ParkedKind, id string) error {
-	if kind == admin.ParkedJob {
+	switch kind {
+	case admin.ParkedJob:
 		return v.ledger.RetryJob(ctx, id, v.now())
+	case admin.ParkedInstance:
+		return admin.ErrConflict
 	}
 	number, err := strconv.ParseInt(id, 10, 64)
 	if err != nil {
@@ -217,8 +226,11 @@ func (v *views) retry(ctx context.Context, kind admin.ParkedKind, id string) err
 
 // Discard implements admin.Queue. A report is not discarded: its exam goes on with the next frame.
 func (v *views) Discard(ctx context.Context, kind admin.ParkedKind, id string) error {
-	if kind == admin.ParkedJob {
+	switch kind {
+	case admin.ParkedJob:
 		return notFound(v.ledger.DiscardJob(ctx, id, v.now()))
+	case admin.ParkedInstance:
+		return notFound(v.ledger.DiscardInstance(ctx, id, v.now()))
 	}
 	number, err := strconv.ParseInt(id, 10, 64)
 	if err != nil || kind != admin.ParkedDelivery {

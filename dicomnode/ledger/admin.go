@@ -51,6 +51,7 @@ type ParkedWork struct {
 	Jobs       []Job
 	Exams      []Exam
 	Deliveries []Delivery
+	Instances  []InstanceView // kept until DiscardInstance, or until they are analysed; without their jobs
 }
 
 // Parked returns what waits for a person, the oldest first, at most 1000 of each.
@@ -66,6 +67,9 @@ func (l *Ledger) Parked(ctx context.Context) (ParkedWork, error) {
 	if p.Deliveries, err = query(ctx, l.readDB, scanDelivery, parkedDeliveries); err != nil {
 		return ParkedWork{}, fmt.Errorf("ledger: parked deliveries: %w", err)
 	}
+	if p.Instances, err = query(ctx, l.readDB, scanInstance, heldInstances); err != nil {
+		return ParkedWork{}, fmt.Errorf("ledger: held instances: %w", err)
+	}
 	return p, nil
 }
 
@@ -73,6 +77,7 @@ const (
 	parkedJobs       = selectJob + "WHERE j.state = 'parked' ORDER BY j.id LIMIT 1000"
 	parkedExams      = selectExam + "WHERE e.state = 'parked' ORDER BY e.id LIMIT 1000"
 	parkedDeliveries = selectDelivery + "WHERE d.state = 'parked' ORDER BY d.id LIMIT 1000"
+	heldInstances    = instanceColumns + "WHERE i.held = 1 ORDER BY i.id LIMIT 1000"
 )
 
 // Counts tells how many rows are in which state. It costs the same however many there are, but for those held.

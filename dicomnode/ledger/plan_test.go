@@ -12,7 +12,7 @@ import (
 // an index is good where the index has only the rows with work to do.
 func TestPlans(t *testing.T) {
 	l := openLedger(t)
-	small := regexp.MustCompile(`^SCAN (\w+ USING (COVERING )?INDEX (exam_open|exam_parked|job_open|job_parked|delivery_next|delivery_parked|study_parked|study_working|study_conflict|study_last)\b|json_each|r VIRTUAL TABLE|ids|value|CONSTANT ROW)`)
+	small := regexp.MustCompile(`^SCAN (\w+ USING (COVERING )?INDEX (exam_open|exam_parked|job_open|job_parked|delivery_next|delivery_parked|study_parked|study_working|study_conflict|study_last|instance_held)\b|json_each|r VIRTUAL TABLE|ids|value|refused|CONSTANT ROW)`)
 	for _, q := range []struct {
 		name, text string
 		args       int
@@ -29,6 +29,8 @@ func TestPlans(t *testing.T) {
 		{"parked jobs", parkedJobs, 0, true},
 		{"parked exams", parkedExams, 0, true},
 		{"parked deliveries", parkedDeliveries, 0, true},
+		{"held instances", heldInstances, 0, true},
+		{"held and refused", heldAndRefused, 0, true},
 		{"last delivered", lastDelivered, 1, true},
 		{"oldest open job", oldestOpenJob, 0, true},
 		{"receive again", sameBytes, 1, false},

@@ -235,9 +235,11 @@ func worse(a, b State) State {
 	return b
 }
 
-const selectInstance = `SELECT i.entry, i.sop_class_uid, i.sop_instance_uid, i.series_instance_uid, s.study_instance_uid,
+const instanceColumns = `SELECT i.entry, i.sop_class_uid, i.sop_instance_uid, i.series_instance_uid, s.study_instance_uid,
 	i.header, i.transfer_syntax_uid, i.calling_ae, i.called_ae, i.received_at, i.size, i.digest, i.route, i.state, i.reason,
-	i.released_at FROM instance i JOIN study s ON s.id = i.study WHERE i.study = ? ORDER BY i.instance_number, i.id`
+	i.released_at FROM instance i JOIN study s ON s.id = i.study `
+
+const selectInstance = instanceColumns + "WHERE i.study = ? ORDER BY i.instance_number, i.id"
 
 func scanInstance(rows *sql.Rows) (InstanceView, error) {
 	var v InstanceView

@@ -122,6 +122,7 @@ func TestRequest_refused(t *testing.T) {
 		{"POST", "/api/v1/parked/job-nope/retry", []string{ActionHeader, "1"}, 409, "conflict"},
 		{"POST", "/api/v1/parked/mail-1/retry", []string{ActionHeader, "1"}, 400, "job-"},
 		{"POST", "/api/v1/parked/exam-3/discard", []string{ActionHeader, "1"}, 409, "a report is owed"},
+		{"POST", "/api/v1/parked/instance-e9/retry", []string{ActionHeader, "1"}, 409, "fix the route and send it again"},
 		{"POST", "/api/v1/parked/delivery-42/retry", nil, 403, "does not say that it is meant"},
 		{"POST", "/api/v1/parked/delivery-42/retry", []string{"Content-Type", "text/plain"}, 403, "does not say that it is meant"},
 		{"POST", "/api/v1/parked/delivery-42/retry", []string{ActionHeader, "1", "Sec-Fetch-Site", "cross-site"}, 403, "another origin"},
@@ -156,7 +157,9 @@ func TestParked_retryAndDiscard(t *testing.T) {
 	require.JSONEq(t, `{"id":"delivery-42","result":"retried"}`, w.Body.String())
 	w = ask(s, "POST", "/api/v1/parked/job-e7.demo-colon/discard", "Content-Type", "application/json; charset=utf-8")
 	require.JSONEq(t, `{"id":"job-e7.demo-colon","result":"discarded"}`, w.Body.String())
-	require.Equal(t, []string{"retry delivery 42", "discard job e7.demo-colon"}, h.acted)
+	w = ask(s, "POST", "/api/v1/parked/instance-e9/discard", ActionHeader, "1")
+	require.JSONEq(t, `{"id":"instance-e9","result":"discarded"}`, w.Body.String())
+	require.Equal(t, []string{"retry delivery 42", "discard job e7.demo-colon", "discard instance e9"}, h.acted)
 
 	w = ask(s, "POST", "/api/v1/parked/delivery-42/retry", ActionHeader, "1")
 	require.Equal(t, http.StatusConflict, w.Code)

@@ -22,11 +22,13 @@ var (
 	descSpoolLag = desc("spool_lag_entries", "Spool entries that the ledger has not taken yet.")
 	descDepth    = desc("delivery_queue_depth", "Deliveries that wait for a destination.", "destination")
 	descParked   = desc("parked", "Work that waits for a person, by kind.", "kind")
+	descHeld     = desc("held_instances", "Instances kept until they are analysed or discarded: conflicts, and those without model or destination.")
+	descRefused  = desc("refused_entries", "Spool entries that the ledger cannot take in.")
 	descEntries  = desc("spool_entries", "Entries in the spool.")
 	descBytes    = desc("spool_bytes", "Bytes on disk that the spool uses.")
 	descFree     = desc("disk_free_bytes", "Bytes free where the spool lies.")
 	descReserve  = desc("disk_reserve_bytes", "Free bytes below which nothing is accepted.")
-	gaugeDescs   = []*prometheus.Desc{descReadable, descQueueLag, descOldest, descOpenJobs, descSpoolLag, descDepth, descParked, descEntries, descBytes, descFree, descReserve}
+	gaugeDescs   = []*prometheus.Desc{descReadable, descQueueLag, descOldest, descOpenJobs, descSpoolLag, descDepth, descParked, descHeld, descRefused, descEntries, descBytes, descFree, descReserve}
 )
 
 // state reads the gauges at each scrape, so that they are never older than the scrape.
@@ -64,6 +66,8 @@ func (s *state) Collect(ch chan<- prometheus.Metric) {
 	gauge(descParked, float64(g.ParkedJobs), string(ParkedJob))
 	gauge(descParked, float64(g.ParkedExams), string(ParkedExam))
 	gauge(descParked, float64(g.ParkedDeliveries), string(ParkedDelivery))
+	gauge(descHeld, float64(g.HeldInstances))
+	gauge(descRefused, float64(g.RefusedEntries))
 	gauge(descEntries, float64(g.SpoolEntries))
 	gauge(descBytes, float64(g.SpoolBytes))
 	gauge(descFree, float64(g.DiskFree))

@@ -50,6 +50,8 @@ func TestMetrics_names(t *testing.T) {
 		`endogate_parked{kind="delivery"} 1`,
 		`endogate_parked{kind="exam"} 1`,
 		`endogate_parked{kind="job"} 1`,
+		`endogate_held_instances 1`,
+		`endogate_refused_entries 2`,
 		`endogate_spool_entries 431`,
 		`endogate_disk_free_bytes 4.42381631488e+11`,
 		`endogate_disk_reserve_bytes 1.073741824e+10`,

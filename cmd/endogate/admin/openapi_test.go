@@ -96,6 +96,8 @@ func TestOpenAPI_answers(t *testing.T) {
 		{"POST /api/v1/parked/{id}/retry", "/api/v1/parked/delivery-42/retry"},
 		{"POST /api/v1/parked/{id}/retry", "/api/v1/parked/delivery-42/retry"},
 		{"POST /api/v1/parked/{id}/discard", "/api/v1/parked/job-e7.demo-colon/discard"},
+		{"POST /api/v1/parked/{id}/discard", "/api/v1/parked/instance-e9/discard"},
+		{"POST /api/v1/parked/{id}/retry", "/api/v1/parked/instance-e9/retry"},
 		{"GET /api/v1/destinations", "/api/v1/destinations"},
 		{"POST /api/v1/destinations/{name}/echo", "/api/v1/destinations/pacs/echo"},
 		{"POST /api/v1/destinations/{name}/echo", "/api/v1/destinations/none/echo"},

@@ -59,7 +59,12 @@ func (s *Server) parked(c echo.Context) error {
 }
 
 func (s *Server) retry(c echo.Context) error {
-	return s.act(c, "retried", s.Queue.Retry)
+	return s.act(c, "retried", func(ctx context.Context, kind ParkedKind, id string) error {
+		if kind == ParkedInstance {
+			return fmt.Errorf("%w: an instance is taken up when it is sent again: fix the route and send it again, or discard it", ErrConflict)
+		}
+		return s.Queue.Retry(ctx, kind, id)
+	})
 }
 
 func (s *Server) discard(c echo.Context) error {
@@ -75,7 +80,7 @@ func (s *Server) discard(c echo.Context) error {
 func (s *Server) act(c echo.Context, done string, do func(context.Context, ParkedKind, string) error) error {
 	kind, id, ok := splitParkedID(param(c, "id"))
 	if !ok {
-		return badRequest("parked work is named job-…, exam-… or delivery-…", "use an id from /api/v1/parked")
+		return badRequest("parked work is named job-…, exam-…, delivery-… or instance-…", "use an id from /api/v1/parked")
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Request().Context()), requestTimeout)
 	defer cancel()
@@ -88,7 +93,7 @@ func (s *Server) act(c echo.Context, done string, do func(context.Context, Parke
 
 func splitParkedID(s string) (ParkedKind, string, bool) {
 	kind, id, ok := strings.Cut(s, "-")
-	known := slices.Contains([]ParkedKind{ParkedJob, ParkedExam, ParkedDelivery}, ParkedKind(kind))
+	known := slices.Contains([]ParkedKind{ParkedJob, ParkedExam, ParkedDelivery, ParkedInstance}, ParkedKind(kind))
 	return ParkedKind(kind), id, ok && known && id != "" && len(id) <= 256
 }
 

@@ -60,6 +60,7 @@ func newHospital(t testing.TB) *hospital {
 			Reason: "pixeldata: JPEG stream ends early: the capture is damaged at its source " + evil, At: sampleTime,
 		},
 		{Kind: ParkedExam, ID: "3", StudyInstanceUID: "2.25.1001", Model: "demo-colon", Reason: "reports: SR would not keep to its IOD: Patient's Sex is no code string: correct it at the modality", At: sampleTime},
+		{Kind: ParkedInstance, ID: "e9", StudyInstanceUID: "2.25.1003", SOPInstanceUID: "2.25.1003.2", Reason: "no route matches", At: sampleTime},
 	}
 	return h
 }
@@ -397,6 +398,7 @@ func (h *hospital) Gauges(context.Context) (Gauges, error) {
 	}
 	return Gauges{
 		QueueLag: 2, OldestJobSeconds: 3.5, OpenJobs: 3, SpoolLag: 1, PendingByPeer: map[string]int{"pacs": 0, "his": 9}, ParkedJobs: parked[ParkedJob], ParkedExams: parked[ParkedExam], ParkedDeliveries: parked[ParkedDelivery],
+		HeldInstances: parked[ParkedInstance], RefusedEntries: 2,
 		SpoolEntries: 431, SpoolBytes: 1_932_735_283, DiskFree: 412 << 30, DiskReserve: 10 << 30,
 	}, h.err
 }

@@ -35,7 +35,7 @@ type Queue interface {
 	Parked(ctx context.Context) ([]Parked, error)
 	// Retry puts parked work back in its queue; durable on return. ErrNotFound, or ErrConflict when it is not parked.
 	Retry(ctx context.Context, kind ParkedKind, id string) error
-	// Discard gives a parked job or delivery up for good; durable on return. Errors as Retry.
+	// Discard gives a parked job, delivery or instance up for good; durable on return. Errors as Retry.
 	Discard(ctx context.Context, kind ParkedKind, id string) error
 }
 
@@ -309,6 +309,7 @@ const (
 	ParkedJob      ParkedKind = "job"
 	ParkedExam     ParkedKind = "exam" // its report; can be retried, not discarded
 	ParkedDelivery ParkedKind = "delivery"
+	ParkedInstance ParkedKind = "instance" // kept because nobody else has its bytes; can be discarded, not retried
 )
 
 // Parked is work that waits for a person. ID is unique within its kind; the API's id is kind-ID.
@@ -385,6 +386,8 @@ type Gauges struct {
 	ParkedJobs       int            `json:"parked_jobs"`
 	ParkedExams      int            `json:"parked_exams"`
 	ParkedDeliveries int            `json:"parked_deliveries"`
+	HeldInstances    int            `json:"held_instances"`  // kept until they are analysed or discarded
+	RefusedEntries   int            `json:"refused_entries"` // in the spool, and the ledger cannot take them in
 	SpoolEntries     int            `json:"spool_entries"`
 	SpoolBytes       int64          `json:"spool_bytes"`
 	DiskFree         int64          `json:"disk_free_bytes"`

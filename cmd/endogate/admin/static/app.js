@@ -75,7 +75,7 @@ function drawStrip(s) {
     h("span", { class: "stat" }, plural(g.open_jobs, "open job")),
     h("span", { class: `stat ${low ? "warn" : ""}` }, `${bytes(g.disk_free_bytes)} free`),
   ]);
-  badge("badge-parked", g.parked_jobs + g.parked_exams + g.parked_deliveries);
+  badge("badge-parked", g.parked_jobs + g.parked_exams + g.parked_deliveries + g.held_instances);
   badge("badge-outbox", Object.values(g.pending_by_destination).reduce((a, b) => a + b, 0));
 }
 

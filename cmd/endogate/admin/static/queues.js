@@ -44,6 +44,8 @@ function table(list) {
       h("td", { "data-label": "Study" }, study(d.study_instance_uid))))));
 }
 
+const retriable = (p) => p.kind !== "instance"; // nothing but sending it again takes it up
+
 export function parkedView() {
   const rows = slot("div"), said = h("div", { role: "status", "aria-live": "polite" });
   let items = [], again = () => {};
@@ -64,25 +66,28 @@ export function parkedView() {
   }
   const retry = (list) => act(list, "retry", "put back in the queue");
   const discard = async (p) => {
-    const text = p.kind === "job" ? "The frame will not be analysed by this model. This cannot be undone." : `The object will not be sent to ${p.destination}. This cannot be undone.`;
+    const text = {
+      job: "The frame will not be analysed by this model. This cannot be undone.",
+      instance: "The gateway will delete the instance as it was received; it may be the only copy. This cannot be undone.",
+    }[p.kind] || `The object will not be sent to ${p.destination}. This cannot be undone.`;
     if (await ask("Give up this work?", text, "Discard")) await act([p], "discard", "discarded");
   };
 
   return {
     title: () => "Parked", interval: () => 5000,
-    el: h("div", null, h("div", { class: "head" }, h("h1", null, "Parked"), h("p", { class: "muted" }, "Work that will not succeed by trying again as it is. Remove the cause, then retry; or discard it.")), said, rows.el),
+    el: h("div", null, h("div", { class: "head" }, h("h1", null, "Parked"), h("p", { class: "muted" }, "Work that will not succeed by trying again as it is. Remove the cause, then retry; or discard it. An instance that no route has work for is taken up when the route is fixed and it is sent again.")), said, rows.el),
     async read(signal, now) {
       again = now;
       items = (await get("/api/v1/parked", signal)).parked;
       rows.show(items, () => items.length ? [
-        h("div", { class: "row between above" }, h("span", { class: "muted" }, plural(items.length, "item")), h("button", { class: "button", id: "retry-all", onclick: () => retry(items) }, "Retry all")),
+        h("div", { class: "row between above" }, h("span", { class: "muted" }, plural(items.length, "item")), items.some(retriable) ? h("button", { class: "button", id: "retry-all", onclick: () => retry(items.filter(retriable)) }, "Retry all") : null),
         h("table", { class: "list" }, thead("What", "Why", "#Attempts", "Since", "Study", "Action"),
           h("tbody", null, items.map((p) => h("tr", null,
-            h("th", { scope: "row", "data-label": "What" }, h("div", null, { job: `Analysis by ${p.model}`, exam: `Report by ${p.model}` }[p.kind] || `${purpose(p.purpose)} → ${p.destination}`), shortUID(p.sop_instance_uid || p.study_instance_uid)),
+            h("th", { scope: "row", "data-label": "What" }, h("div", null, { job: `Analysis by ${p.model}`, exam: `Report by ${p.model}`, instance: "Received, kept" }[p.kind] || `${purpose(p.purpose)} → ${p.destination}`), shortUID(p.sop_instance_uid || p.study_instance_uid)),
             h("td", { class: "wrap", "data-label": "Why" }, p.status ? h("div", null, peerStatus(p.status)) : null, p.reason),
             h("td", { class: "num", "data-label": "Attempts" }, p.attempts), h("td", { "data-label": "Since" }, time(p.at)), h("td", { "data-label": "Study" }, study(p.study_instance_uid)),
             h("td", null, h("div", { class: "row tight" },
-              h("button", { class: "button", id: `retry-${p.id}`, onclick: () => retry([p]) }, "Retry"),
+              retriable(p) ? h("button", { class: "button", id: `retry-${p.id}`, onclick: () => retry([p]) }, "Retry") : null,
               p.kind === "exam" ? null : h("button", { class: "button quiet", id: `discard-${p.id}`, onclick: () => discard(p) }, "Discard"))))))),
       ] : h("div", { class: "empty" }, h("h2", null, "Nothing is parked"), h("p", null, "No work waits for a person.")));
     },
