@@ -1,6 +1,7 @@
 # Each target is also what CI runs; make test is the whole of it.
 
 GO      ?= go
+export PATH := $(CURDIR)/bin/go/bin:$(PATH)
 PKGS    := ./...
 FUZZFOR ?= 3s
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)

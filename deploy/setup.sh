@@ -33,10 +33,23 @@ if [ ${#packages[@]} -gt 0 ]; then
 		die "apt-get could not install ${packages[*]}; install them by hand and run make setup again"
 fi
 
+# Debian's Go is older than the module wants; it can fetch a newer one as it fetches modules.
 wanted=$(awk '$1 == "go" { print $2 }' go.mod)
-have=$(GOTOOLCHAIN=auto go env GOVERSION 2>/dev/null || true)
-[ -n "$have" ] || die "Go $wanted or newer is needed; install it and run make setup again"
-printf 'go%s\n%s\n' "$wanted" "$have" | sort -V -C || die "Go $wanted or newer is needed, found $have; install it and run make setup again"
+newer() { printf 'go%s\n%s\n' "$wanted" "$1" | sort -V -C; }
+export PATH="$PWD/bin/go/bin:$PATH"
+if ! newer "$(cd / && GOTOOLCHAIN=local go env GOVERSION)"; then
+	say "fetching Go $wanted"
+	tmp=$(mktemp -d)
+	(cd "$tmp" && GOTOOLCHAIN=local GOMODCACHE="$tmp" GOFLAGS=-modcacherw \
+		go mod download "golang.org/toolchain@v0.0.1-go$wanted.linux-amd64") ||
+		die "Go $wanted could not be fetched; install it and run make setup again"
+	mkdir -p bin
+	rm -rf bin/go
+	mv "$tmp/golang.org/toolchain@v0.0.1-go$wanted.linux-amd64" bin/go
+	chmod -R +x bin/go/bin bin/go/pkg/tool
+	rm -rf "$tmp"
+	newer "$(cd / && GOTOOLCHAIN=local go env GOVERSION)" || die "Go $wanted does not run here; install it and run make setup again"
+fi
 
 # from_npm NAME VERSION SHA512 PATH TARGET: PATH inside the package becomes TARGET, once its checksum is right
 from_npm() {
