@@ -225,7 +225,7 @@ func (q *Queue) stream(ctx context.Context) (*jetstream.StreamInfo, error) {
 	case errors.Is(err, jetstream.ErrStreamNotFound):
 		s, err = q.js.CreateStream(ctx, q.streamConfig())
 	case err == nil && q.never():
-		s, err = q.js.UpdateStream(ctx, q.streamConfig()) // it may be of an older release, or of other options
+		s, err = q.js.UpdateStream(ctx, q.streamConfig()) // it may be of another release, or of other options
 	}
 	if err != nil {
 		return nil, fmt.Errorf("jobs: stream %s: %w", Stream, err)
