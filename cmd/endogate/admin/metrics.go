@@ -23,7 +23,7 @@ type Metrics struct {
 
 	received, receivedBytes, refused, stored *prometheus.CounterVec
 	jobs, delivery                           *prometheus.CounterVec
-	inference, explain                       *prometheus.HistogramVec
+	inference                                *prometheus.HistogramVec
 
 	mu     sync.Mutex
 	titles map[string]struct{}
@@ -39,14 +39,13 @@ func NewMetrics(v Version, gauges func(context.Context) (Gauges, error)) *Metric
 		stored:        counter("stored_total", "C-STORE responses sent, by DIMSE status in hexadecimal.", "status"),
 		jobs:          counter("jobs_total", "Inference jobs ended, by model and outcome.", "model", "outcome"),
 		delivery:      counter("delivery_total", "Delivery attempts ended, by destination and outcome.", "destination", "outcome"),
-		inference:     seconds("inference_seconds", "Time of the network's forward pass for one frame.", "model"),
-		explain:       seconds("explain_seconds", "Time of the explanation of one class of one frame.", "model"),
+		inference:     seconds("inference_seconds", "Time of one frame: preparation, network, explanation, maps and contours.", "model"),
 		titles:        map[string]struct{}{},
 	}
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "endogate_build_info", Help: "Always 1; the labels name the build."}, []string{"version", "commit", "go"})
 	build.WithLabelValues(label(v.Version), label(v.Commit), label(v.Go)).Set(1)
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		build, m.received, m.receivedBytes, m.refused, m.stored, m.jobs, m.delivery, m.inference, m.explain, &state{read: gauges})
+		build, m.received, m.receivedBytes, m.refused, m.stored, m.jobs, m.delivery, m.inference, &state{read: gauges})
 	return m
 }
 
@@ -71,14 +70,9 @@ func (m *Metrics) Job(model, outcome string) {
 	m.jobs.WithLabelValues(label(model), label(outcome)).Inc()
 }
 
-// Inference records the forward pass of one frame.
+// Inference records the time of one frame, from its preparation to its findings.
 func (m *Metrics) Inference(model string, d time.Duration) {
 	m.inference.WithLabelValues(label(model)).Observe(d.Seconds())
-}
-
-// Explain records the explanation of one class of one frame.
-func (m *Metrics) Explain(model string, d time.Duration) {
-	m.explain.WithLabelValues(label(model)).Observe(d.Seconds())
 }
 
 // Delivery counts the end of an attempt to deliver: "done", "retry" or "parked".

@@ -28,7 +28,6 @@ func TestMetrics_names(t *testing.T) {
 	m.Stored(0xA700)
 	m.Job("demo-colon", "done")
 	m.Inference("demo-colon", 30*time.Millisecond)
-	m.Explain("demo-colon", 2*time.Millisecond)
 	m.Delivery("pacs", "done")
 	text := scrape(t, m)
 	for _, line := range []string{
@@ -39,7 +38,6 @@ func TestMetrics_names(t *testing.T) {
 		`endogate_stored_total{status="A700"} 1`,
 		`endogate_jobs_total{model="demo-colon",outcome="done"} 1`,
 		`endogate_inference_seconds_bucket{model="demo-colon",le="0.05"} 1`,
-		`endogate_explain_seconds_count{model="demo-colon"} 1`,
 		`endogate_delivery_total{destination="pacs",outcome="done"} 1`,
 		`endogate_state_readable 1`,
 		`endogate_queue_lag_jobs 2`,
