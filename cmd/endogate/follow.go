@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -40,8 +41,8 @@ type arrivals interface {
 
 const (
 	followBatch = 512
-	// followPause lets entries gather under load, so that the ledger's syncs do not compete with the spool's.
-	// An entry that comes after a pause is taken at once.
+	// followPause lets entries gather under load, so that the ledger's syncs do not compete with the spool's:
+	// a millisecond for each entry of the batch before. One that comes alone is taken at once.
 	followPause = 20 * time.Millisecond
 )
 
@@ -57,7 +58,7 @@ func (f *follower) Err() error {
 func (f *follower) Run(ctx context.Context) error {
 	var wait patience
 	for {
-		position, err := f.CatchUp(ctx)
+		position, taken, err := f.batch(ctx)
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -72,7 +73,7 @@ func (f *follower) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(followPause):
+		case <-time.After(min(followPause, time.Duration(taken)*time.Millisecond)):
 		}
 		if err := f.spool.Wait(ctx, position); err != nil {
 			return nil // the context's end is the only reason
@@ -80,30 +81,37 @@ func (f *follower) Run(ctx context.Context) error {
 	}
 }
 
-// CatchUp returns when the ledger has everything that the spool had, with the position it stands at.
-func (f *follower) CatchUp(ctx context.Context) (uint64, error) {
-	position, err := f.ledger.Position(ctx)
-	if err != nil {
-		return 0, err
-	}
+// CatchUp returns when the ledger has everything that the spool had.
+func (f *follower) CatchUp(ctx context.Context) error {
 	if err := f.retake(ctx); err != nil {
-		return position, err
+		return err
 	}
-	for {
-		receipts, last, err := f.next(ctx, position)
-		if err != nil {
-			return position, err
+	for before := uint64(math.MaxUint64); ; {
+		position, _, err := f.batch(ctx)
+		if err != nil || position == before {
+			return err
 		}
-		if last == position {
-			return position, nil
-		}
-		if err := f.take(ctx, receipts, last); err != nil {
-			return position, err
-		}
-		position = last
-		f.jobs()
-		f.queues()
+		before = position
 	}
+}
+
+// batch takes the next entries into the ledger. It returns the position that the ledger stands at then, and how many
+// data sets it was given.
+func (f *follower) batch(ctx context.Context) (position uint64, taken int, err error) {
+	position, err = f.ledger.Position(ctx)
+	if err != nil {
+		return 0, 0, err
+	}
+	receipts, last, err := f.next(ctx, position)
+	if err != nil || last == position {
+		return position, 0, err
+	}
+	if err := f.take(ctx, receipts, last); err != nil {
+		return position, 0, err
+	}
+	f.jobs()
+	f.queues()
+	return last, len(receipts), nil
 }
 
 // retake tries once, at the start, what was refused before: this release may take it in.

@@ -88,7 +88,7 @@ func (s *stores) receive(names ...string) (ids []string) {
 
 func (s *stores) catchUp() {
 	s.t.Helper()
-	_, err := s.follow.CatchUp(s.t.Context())
+	err := s.follow.CatchUp(s.t.Context())
 	require.NoError(s.t, err)
 }
 
@@ -240,7 +240,7 @@ func TestFollower_oneThatCannotBeTaken(t *testing.T) {
 			ids = append(ids, e.ID)
 		}
 		s.follow.ledger, p.refuse = p, ids[bad]
-		_, err := s.follow.CatchUp(t.Context())
+		err := s.follow.CatchUp(t.Context())
 		require.Error(t, err, "a ledger that takes nothing is no fault of a receipt")
 		p.broken = nil
 		s.catchUp()

@@ -213,7 +213,7 @@ func (g *parts) catchUp(ctx context.Context, _ *lifecycle) error {
 	if parked+back > 0 {
 		g.log.Warn("destinations have changed: deliveries to those that are gone are parked", "parked", parked, "put_back", back)
 	}
-	if _, err := g.follower.CatchUp(ctx); err != nil {
+	if err := g.follower.CatchUp(ctx); err != nil {
 		return err
 	}
 	return g.reclaim.Orphans(ctx)
