@@ -92,7 +92,7 @@ func (h Heatmap) describe(ds dataset) {
 	ds.set(tag.InstanceNumber, number(h.instanceNumber()))
 	ds.set(tag.PatientOrientation)
 	h.Source.anatomy(ds, h.site())
-	ds.set(tag.ImageComments, "AI generated - not for primary diagnosis")
+	ds.set(tag.ImageComments, "AI, not verified; not for primary diagnosis")
 }
 
 // instanceNumber keeps the order of the sources; frames of one source follow each other.
