@@ -160,6 +160,8 @@ type delivery struct {
 	source  reports.Source
 	objects []ledger.Object
 	frames  []ledger.FrameResult
+
+	offered bool // the ledger was given the objects: an error may hide that it has them
 }
 
 // Frame implements inference.Delivery: the heatmap of every explained finding goes into the spool.
@@ -227,6 +229,7 @@ func (d *delivery) Finish(ctx context.Context, r inference.Result) error {
 	if last := len(d.frames) - 1; r.NotAnalysed != "" {
 		d.frames[last].Note = r.NotAnalysed
 	}
+	d.offered = true
 	if err := d.ledger.FinishJob(ctx, d.job.ID, d.frames, d.objects, d.now()); err != nil {
 		return err
 	}
@@ -237,7 +240,11 @@ func (d *delivery) Finish(ctx context.Context, r inference.Result) error {
 }
 
 // Abort implements inference.Delivery: what is in the spool already has no row in the ledger, and is released.
+// Where the ledger may have it after all, it stays: what nothing needs, the next start releases.
 func (d *delivery) Abort(ctx context.Context, err error) error {
+	if d.offered {
+		return d.verdict(ctx, d.job, err)
+	}
 	for _, o := range d.objects {
 		if err := d.keeper.spool.Release(o.Entry); err != nil {
 			d.log.Warn("entry not released", "entry", o.Entry, "err", err)
