@@ -22,6 +22,9 @@ type graph struct {
 	shapes   map[string][]int64             // one frame, as the probe saw them
 	fresh    map[string]bool                // tensor names taken
 	named    map[string]bool                // node names taken
+
+	varies  map[string]bool // see varying
+	batched map[string]int  // see batch
 }
 
 // parse reads a model, raises it to the operator set that the rules are written for and checks
@@ -212,7 +215,11 @@ func size(dims []int64) int64 {
 
 // varying is the set of tensors that depend on the model's inputs.
 func (g *graph) varying() map[string]bool {
+	if g.varies != nil {
+		return g.varies
+	}
 	v := map[string]bool{}
+	g.varies = v
 	for _, in := range g.inputs {
 		v[in.GetName()] = true
 	}

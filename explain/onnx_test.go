@@ -123,12 +123,12 @@ type fatalf interface {
 // checkGradient compares the compiled gradient at x with central differences of step h, through ONNX
 // Runtime, and a run of several seeds on one frame with runs of one.
 func checkGradient(t fatalf, r *onnx.Runtime, model []byte, shape []int64, x, seed []float32, h float32) {
-	c, err := explain.Compile(model, explain.Options{Layer: explain.NoLayer, InputGradient: true, Probe: r.Probe})
+	c, err := explain.Compile(model, explain.Options{Targets: []explain.Target{{Method: explain.Gradient}}, Probe: r.Probe})
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
 	s, err := r.NewSession(c.ONNX, onnx.SessionOptions{
-		Inputs: []string{c.InputName, c.SeedName}, Outputs: []string{c.LogitsName, c.InputGradientName},
+		Inputs: []string{c.InputName, c.SeedName}, Outputs: []string{c.LogitsName, c.Maps[0].Name},
 	})
 	if err != nil {
 		t.Fatalf("%v", err)

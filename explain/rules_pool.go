@@ -16,7 +16,7 @@ func vjpMaxPool(w *walk, n *node, dy []string) ([]string, error) {
 	x, y := w.shape(n.in(0)), w.shape(n.out(0))
 	cells, maxima := size(x[1:]), size(y[1:])
 	flat := w.reshape(dy[0], -1, maxima)
-	at := w.frameIndices(w.reshape(n.out(1), -1, maxima), cells)
+	at := w.frameIndices(w.reshape(n.out(1), -1, maxima), x[0], cells)
 	zeros := w.zeros(flat, cells)
 	at = w.op("Expand", []string{at, w.op("Shape", []string{flat})})
 	dx := w.op("ScatterElements", []string{zeros, at, flat}, intAttr("axis", 1), stringAttr("reduction", "add"))
@@ -30,13 +30,13 @@ func (w *walk) zeros(like string, dims ...int64) string {
 }
 
 // frameIndices makes MaxPool's indices, which count through the batch, count within each frame.
-func (w *walk) frameIndices(indices string, cells int64) string {
-	if w.g.oneFrame() {
+func (w *walk) frameIndices(indices string, frames, cells int64) string {
+	if w.g.oneFrame() && frames == 1 {
 		return indices
 	}
-	frames := w.op("Squeeze", []string{w.op("Shape", []string{indices}, intAttr("start", 0), intAttr("end", 1))})
+	count := w.op("Squeeze", []string{w.op("Shape", []string{indices}, intAttr("start", 0), intAttr("end", 1))})
 	zero, one := w.intScalar(0), w.intScalar(1)
-	before := w.mul(w.op("Range", []string{zero, frames, one}), w.intScalar(cells))
+	before := w.mul(w.op("Range", []string{zero, count, one}), w.intScalar(cells))
 	return w.sub(indices, w.op("Unsqueeze", []string{before, w.ints(1)}))
 }
 
