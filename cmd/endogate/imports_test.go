@@ -30,6 +30,7 @@ var mayImport = map[string][]string{
 	"inference/onnx":      {"inference", "explain"},
 	"explain":             {"explain/onnxpb"},
 	"explain/onnxpb":      {},
+	"explain/sampling":    {"explain"},
 	"reports":             {"dicomnode/dicom", "inference", "dicomnode/ledger"},
 	"reports/outbox":      {"dicomnode", "dicomnode/dicom", "dicomnode/dimse", "dicomnode/ledger", "dicomnode/spool"},
 }
@@ -48,6 +49,7 @@ var oneImporter = map[string]string{
 	"github.com/alecthomas/kong":          "cmd/endogate",
 	"go.yaml.in/yaml":                     "inference",
 	"github.com/suyashkumar/dicom":        "reports",
+	"gonum.org/v1/gonum":                  "explain/sampling",
 }
 
 type listedPackage struct {
