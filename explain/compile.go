@@ -197,6 +197,13 @@ func timesInput(c *compiler, _ *target, grads []string) string {
 	return c.mul(grads[0], c.compiled.InputName)
 }
 
-func itself(_ *compiler, t *target, _ []string) string { return t.layer.Tensor }
+// itself is the layer's activation, asGrid whatever was read of it.
+func itself(c *compiler, t *target, _ []string) string {
+	return t.layer.onGrid(newWalk(c.builder), t.layer.Tensor)
+}
+
+func asGrid(c *compiler, t *target, grads []string) string {
+	return t.layer.onGrid(newWalk(c.builder), grads[0])
+}
 
 func nothing(*compiler, *target) ([]need, error) { return nil, nil }

@@ -50,7 +50,7 @@ func Compile(model []byte, o Options) (*Compiled, error) {
 	}
 	b := newBuilder(g)
 	c := &compiler{builder: b, head: h, compiled: &Compiled{
-		InputName: g.inputs[0].GetName(), InputShape: g.declared(), OutputName: h.output, SeedName: b.name("seed"),
+		InputName: g.inputs[0].GetName(), InputShape: declaredShape(g.inputs[0]), OutputName: h.output, SeedName: b.name("seed"),
 	}}
 	if err := c.seedLogits(); err != nil {
 		return nil, err
@@ -109,10 +109,10 @@ func (g *graph) addLayers(err error, h head) error {
 	return err
 }
 
-// declared is the shape of the first input, -1 where it is open.
-func (g *graph) declared() []int64 {
+// declaredShape is that of an input or output, -1 where it is open.
+func declaredShape(v *onnxpb.ValueInfoProto) []int64 {
 	var dims []int64
-	for _, d := range g.inputs[0].GetType().GetTensorType().GetShape().GetDim() {
+	for _, d := range v.GetType().GetTensorType().GetShape().GetDim() {
 		n := d.GetDimValue()
 		if n <= 0 {
 			n = -1

@@ -15,6 +15,7 @@ import (
 // graph is a model taken apart: nodes in topological order, constants by name.
 type graph struct {
 	model    *onnxpb.ModelProto
+	exported int64 // operator set before the upgrade
 	nodes    []*node
 	producer map[string]*node
 	weights  map[string]*onnxpb.TensorProto // initialisers, Constant nodes included
@@ -52,6 +53,7 @@ func parse(model []byte) (*graph, error) {
 	if len(g.inputs) == 0 {
 		return nil, errors.New("explain: the model has no input")
 	}
+	g.exported = g.opsets()[""]
 	if err := upgrade(g); err != nil {
 		return nil, err
 	}

@@ -19,6 +19,7 @@ type Layer struct {
 	Frames   int // maps for one input: 1 for stills
 	Height   int
 	Width    int
+	TimeAxis bool  // frames are an axis of the tensor, after the channels; otherwise they are pictures of their own
 	Err      error // why it cannot be explained; an *UnsupportedError
 
 	tokens bool // N×tokens×Channels, of which the first, before the grid's, are the class's
@@ -99,7 +100,7 @@ func (g *graph) layer(n *node, tensor string) Layer {
 		l.Height = int(dims[len(dims)-2])
 	}
 	if len(dims) > 4 {
-		l.Frames *= int(dims[2])
+		l.Frames, l.TimeAxis = int(dims[0]*dims[2]), true
 	}
 	return l
 }

@@ -111,7 +111,7 @@ func catalogue() []MethodInfo {
 		{Method: RISE, Title: "RISE", Kind: Saliency, Runs: true},
 		{Method: LIME, Title: "LIME", Kind: Saliency, Signed: true, Runs: true},
 		{Method: Activation, Title: "Activation", AtLayer: true, NoClass: true, Raw: true, needs: nothing, make: itself},
-		{Method: ActivationGradient, Title: "Gradient of the activation", AtLayer: true, Raw: true, needs: layerGradient, make: only},
+		{Method: ActivationGradient, Title: "Gradient of the activation", AtLayer: true, Raw: true, needs: layerGradient, make: asGrid},
 	}
 }
 

@@ -27,7 +27,7 @@ var mayImport = map[string][]string{
 	"dicomnode/ledger":    {"dicomnode/dicom"},
 	"inference":           {"dicomnode/dicom", "dicomnode/pixeldata", "inference/jobs", "explain"},
 	"inference/jobs":      {"dicomnode/dicom"},
-	"inference/onnx":      {"inference", "explain"},
+	"inference/onnx":      {"inference", "explain", "explain/sampling"},
 	"explain":             {"explain/onnxpb"},
 	"explain/onnxpb":      {},
 	"explain/sampling":    {"explain"},
@@ -49,7 +49,7 @@ var oneImporter = map[string]string{
 	"github.com/alecthomas/kong":          "cmd/endogate",
 	"go.yaml.in/yaml":                     "inference",
 	"github.com/suyashkumar/dicom":        "reports",
-	"gonum.org/v1/gonum":                  "explain/sampling",
+	"gonum.org/v1/gonum/mat":              "explain/sampling",
 }
 
 type listedPackage struct {
