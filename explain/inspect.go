@@ -4,16 +4,17 @@ import "endogate/explain/onnxpb"
 
 // Inspection is what can be told of a model without explaining anything.
 type Inspection struct {
-	Opset    int64 // of the standard's operators, as exported
-	Inputs   []Port
-	Outputs  []Port
-	Logits   string // where the gradient starts
-	Classes  int
-	Layers   []Layer             // Err says why one cannot be explained
-	Without  []*UnsupportedError // nodes on the way to the logits that have no rule
-	Weights  int64               // bytes
-	Tensors  int64               // bytes of everything that one input becomes on the way to the logits; a gradient keeps most of it
-	Multiply int64               // multiplications of convolutions and matrix products for one input
+	Opset     int64 // of the standard's operators, as exported
+	Inputs    []Port
+	Outputs   []Port
+	Attention bool   // over patches of the picture
+	Logits    string // where the gradient starts
+	Classes   int
+	Layers    []Layer             // Err says why one cannot be explained
+	Without   []*UnsupportedError // nodes on the way to the logits that have no rule
+	Weights   int64               // bytes
+	Tensors   int64               // bytes of everything that one input becomes on the way to the logits; a gradient keeps most of it
+	Multiply  int64               // multiplications of convolutions and matrix products for one input
 }
 
 // Port is an input or an output of a model. An open axis is -1.
@@ -45,6 +46,9 @@ func Inspect(model []byte, o Options) (*Inspection, error) {
 	for _, t := range g.weights {
 		in.Weights += size(t.Dims) * int64(elementSize(t.GetDataType()))
 	}
+	for _, a := range g.attentions(h, g.convLayers(h)) {
+		in.Attention = in.Attention || a.height > 0
+	}
 	up := g.leadingTo(h.logits)
 	for _, n := range g.nodes {
 		if !anyOf(up, n.Output) {
@@ -75,6 +79,19 @@ func (g *graph) multiplications(n *node) int64 {
 		return out * weight[len(weight)-2]
 	}
 	return 0
+}
+
+// Methods lists what the model can be asked for: methods of attention only where there is one over patches, methods of
+// layers only where there are layers.
+func (in *Inspection) Methods() []Method {
+	var all []Method
+	for _, m := range Methods() {
+		attention := m.Method == AttentionRollout || m.Method == GradientAttention
+		if (!attention || in.Attention) && (!m.AtLayer || len(in.Layers) > 0) {
+			all = append(all, m.Method)
+		}
+	}
+	return all
 }
 
 func portOf(v *onnxpb.ValueInfoProto) Port {

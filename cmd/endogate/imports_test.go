@@ -30,6 +30,7 @@ var mayImport = map[string][]string{
 	"inference/onnx":      {"inference", "explain", "explain/sampling"},
 	"explain":             {"explain/onnxpb"},
 	"explain/onnxpb":      {},
+	"explain/picture":     {"explain"},
 	"explain/sampling":    {"explain"},
 	"reports":             {"dicomnode/dicom", "inference", "dicomnode/ledger"},
 	"reports/outbox":      {"dicomnode", "dicomnode/dicom", "dicomnode/dimse", "dicomnode/ledger", "dicomnode/spool"},
