@@ -114,15 +114,19 @@ func TestRISE_directFormula(t *testing.T) {
 	require.NotEqual(t, masks[0], masks[1])
 }
 
-// The masks are smooth: neighbours differ by at most a cell's slope; and no place is seen more often than others.
+// The masks are smooth: neighbours differ by at most a cell's slope; no place is seen more often than others; and
+// the cells begin anywhere.
 func TestRISE_masks(t *testing.T) {
 	p := still(1, 56, 56)
-	seen, steepest := make([]float64, p.Size()), 0.0
+	seen, steepest, bends := make([]float64, p.Size()), 0.0, map[int]bool{}
 	net := linear(noise(4, p.Size())).network(p, 16, func(x []float32) {
 		for i, v := range x {
 			seen[i] += float64(v) / 1000
 			if i%56 > 0 {
 				steepest = max(steepest, math.Abs(float64(v-x[i-1])))
+			}
+			if column := i % 56; column > 0 && column < 55 && math.Abs(float64(x[i-1]+x[i+1]-2*v)) > 0.05 {
+				bends[column] = true
 			}
 		}
 	})
@@ -131,6 +135,7 @@ func TestRISE_masks(t *testing.T) {
 	require.InDelta(t, 7.0/64, steepest, 1e-4, "seven cells enlarged to 64 pixels")
 	require.Greater(t, slices.Min(seen), 0.43)
 	require.Less(t, slices.Max(seen), 0.57)
+	require.Greater(t, len(bends), 45, "columns where a cell ends in some mask; 14 were the grid not shifted")
 }
 
 func TestRISE_correlatesWithWhatMatters(t *testing.T) {
