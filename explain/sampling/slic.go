@@ -10,7 +10,8 @@ const slicIterations = 10
 // each pixel, H×W, from 0 to count-1. A greater compactness makes them rounder; 10 is usual.
 //
 // The paper works on CIELAB. An input has lost its colour space to normalisation, so distances are taken between
-// its values, brought to CIELAB's 0 to 100 and averaged over channels and, in a clip, frames.
+// its values, brought to CIELAB's 0 to 100 and averaged over channels and, in a clip, frames. The first centres
+// stay on their grid, without the paper's step off edges: the iterations move them anyway.
 func Superpixels(p Picture, values []float32, segments int, compactness float64) (labels []int, count int) {
 	segments = max(segments, 1)
 	s := newSLIC(p, values, segments, compactness)
@@ -47,7 +48,6 @@ func newSLIC(p Picture, values []float32, segments int, compactness float64) *sl
 	for j := range down {
 		for i := range across {
 			x, y := (2*i+1)*s.width/(2*across), (2*j+1)*s.height/(2*down)
-			x, y = s.calmest(x, y)
 			s.centres = append(s.centres, centre{float64(x), float64(y), append([]float32(nil), s.pixel(x, y)...)})
 		}
 	}
@@ -81,20 +81,6 @@ func slicPixels(p Picture, values []float32) []float32 {
 func (s *slic) pixel(x, y int) []float32 {
 	at := (y*s.width + x) * s.depth
 	return s.pixels[at : at+s.depth]
-}
-
-// calmest is the place with the lowest gradient around a seed, so that none lies on an edge.
-func (s *slic) calmest(x, y int) (int, int) {
-	bestX, bestY, least := x, y, math.Inf(1)
-	for v := max(y-1, 1); v <= min(y+1, s.height-2); v++ {
-		for u := max(x-1, 1); u <= min(x+1, s.width-2); u++ {
-			g := squared(s.pixel(u+1, v), s.pixel(u-1, v)) + squared(s.pixel(u, v+1), s.pixel(u, v-1))
-			if g < least {
-				bestX, bestY, least = u, v, g
-			}
-		}
-	}
-	return bestX, bestY
 }
 
 // assign gives each pixel to the nearest centre, looked for within a step of it.
