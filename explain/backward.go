@@ -8,16 +8,18 @@ import (
 // walk is one reverse-mode differentiation: from the logits down to the targets and no further.
 type walk struct {
 	*builder
-	on    map[string]bool     // tensors between the targets and the logits, both included
-	grads map[string][]string // gradients that have arrived at a tensor, still to be added
+	on      map[string]bool // tensors between the targets and the logits, both included
+	targets map[string]bool
+	grads   map[string][]string // gradients that have arrived at a tensor, still to be added
 
 	// what is known of gradients, to save work
 	sparse map[string]bool   // has a column for each class, nearly all of them zero
+	gated  map[string]bool   // is zero already where the Relu that it arrives at was zero
 	flat   map[string]string // is the same all over a channel: the S×C×1×1 that it was expanded from
 }
 
 func newWalk(g *graph) *walk {
-	return &walk{builder: newBuilder(g), sparse: map[string]bool{}, flat: map[string]string{}}
+	return &walk{builder: newBuilder(g), sparse: map[string]bool{}, gated: map[string]bool{}, flat: map[string]string{}}
 }
 
 // wants reports whether the gradient of a tensor is needed.
@@ -75,6 +77,10 @@ func (g *graph) region(on map[string]bool) []*node {
 // backward differentiates output, whose gradient is seed, and returns the targets' gradients.
 func (w *walk) backward(output, seed string, targets []string) ([]string, error) {
 	w.on = w.g.between(targets, output)
+	w.targets = map[string]bool{}
+	for _, t := range targets {
+		w.targets[t] = true
+	}
 	w.grads = map[string][]string{output: {seed}}
 	nodes := w.g.region(w.on)
 	for i := len(nodes) - 1; i >= 0; i-- {

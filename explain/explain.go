@@ -20,6 +20,9 @@ type Options struct {
 	InputGradient bool
 	// MapOnly leaves activation and gradient out of the outputs, and what only they need out of the graph.
 	MapOnly bool
+	// Single compiles for one frame and one seed a run. ONNX Runtime then knows all shapes and keeps its blocked
+	// layout through the gradient, which is faster (a fifth of the backward pass); ManySeeds is then false.
+	Single bool
 	// InputShape closes axes of the first input that the model leaves open, batch included.
 	InputShape []int64
 	// Probe runs the model once to learn its shapes. It is needed.
@@ -93,7 +96,7 @@ func Compile(model []byte, o Options) (*Compiled, error) {
 			c.ActivationName, c.GradientName = c.Layer.Tensor, grads[0]
 		}
 	}
-	c.ManySeeds = w.manySeeds()
+	c.ManySeeds = !o.Single && w.manySeeds()
 	c.ONNX, err = w.assemble(c)
 	return c, err
 }
@@ -175,7 +178,7 @@ func (w *walk) assemble(c *Compiled) ([]byte, error) {
 
 	gp := &onnxpb.GraphProto{Name: old.Name, DocString: old.DocString, Node: nodes, Input: g.inputs}
 	gp.Input = append(gp.Input[:len(gp.Input):len(gp.Input)],
-		valueInfo(c.SeedName, int32(onnxpb.TensorProto_FLOAT), []int64{-1, int64(c.Classes)}))
+		valueInfo(c.SeedName, int32(onnxpb.TensorProto_FLOAT), []int64{g.seeds(), int64(c.Classes)}))
 	for _, name := range sortedKeys(g.weights) {
 		if used[name] {
 			gp.Initializer = append(gp.Initializer, g.weights[name])

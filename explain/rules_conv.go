@@ -85,9 +85,10 @@ func vjpConv(w *walk, n *node, dy []string) ([]string, error) {
 			intsAttr("dilations", v.dilations...), intsAttr("pads", back...), intAttr("group", group)))
 	}
 	pads, outputPadding := v.transposed()
-	return unary(w.op("ConvTranspose", []string{dy[0], n.in(1)}, intsAttr("kernel_shape", v.kernel...),
+	dx := w.op("ConvTranspose", []string{dy[0], n.in(1)}, intsAttr("kernel_shape", v.kernel...),
 		intsAttr("strides", v.strides...), intsAttr("dilations", v.dilations...), intsAttr("pads", pads...),
-		intsAttr("output_padding", outputPadding...), intAttr("group", group)))
+		intsAttr("output_padding", outputPadding...), intAttr("group", group))
+	return unary(w.blocked(dx, w.shape(n.in(0))))
 }
 
 // mirrored gives the pads of the convolution that is the gradient; false where it is none.
