@@ -9,11 +9,13 @@ import (
 // walk is one reverse-mode differentiation: from the logits down to the targets and no further.
 type walk struct {
 	*builder
-	on    map[string]bool     // tensors between the targets and the logits, both included
-	grads map[string][]string // gradients that have arrived at a tensor, still to be added
+	on      map[string]bool // tensors between the targets and the logits, both included
+	targets map[string]bool
+	grads   map[string][]string // gradients that have arrived at a tensor, still to be added
 
 	// what is known of gradients, to save work
 	sparse map[string]bool   // has a column for each class, nearly all of them zero
+	gated  map[string]bool   // is zero already where the Relu that it arrives at was zero
 	flat   map[string]string // is the same all over a channel: the S×C×1×1 that it was expanded from
 
 	variant variant
@@ -25,7 +27,7 @@ type walk struct {
 
 func newWalk(b *builder) *walk {
 	return &walk{
-		builder: b, sparse: map[string]bool{}, flat: map[string]string{},
+		builder: b, sparse: map[string]bool{}, gated: map[string]bool{}, flat: map[string]string{},
 		variant: plain, alias: map[string]string{}, twins: map[string]string{},
 	}
 }
@@ -56,10 +58,8 @@ func (w *walk) rule(n *node) (rule, bool) {
 // reshapeLike gives a gradient the shape of a tensor of the model, whatever the batch.
 func (w *walk) reshapeLike(x, tensor string) string {
 	to := slices.Clone(w.shape(tensor))
-	if at, ok := w.g.batch()[tensor]; ok {
+	if at, ok := w.g.batch()[tensor]; ok && w.g.seeds() != 1 {
 		to[at] = -1
-	} else if len(to) > 0 {
-		to[0] = -1
 	}
 	return w.op("Reshape", []string{x, w.ints(to...)})
 }
@@ -67,10 +67,8 @@ func (w *walk) reshapeLike(x, tensor string) string {
 // expandLike broadcasts a gradient to the shape of a tensor of the model, whatever the batch.
 func (w *walk) expandLike(x, tensor string) string {
 	to := slices.Clone(w.shape(tensor))
-	if at, ok := w.g.batch()[tensor]; ok {
-		to[at] = 1
-	} else if len(to) > 0 {
-		to[0] = 1
+	if at, ok := w.g.batch()[tensor]; ok && w.g.seeds() != 1 {
+		to[at] = 1 // broadcast: whatever x has stays
 	}
 	return w.op("Expand", []string{x, w.ints(to...)})
 }
@@ -127,6 +125,10 @@ func (g *graph) region(on map[string]bool) []*node {
 // backward differentiates output, whose gradient is seed, and returns the targets' gradients.
 func (w *walk) backward(output, seed string, targets []string) ([]string, error) {
 	w.on = w.g.between(targets, output)
+	w.targets = map[string]bool{}
+	for _, t := range targets {
+		w.targets[t] = true
+	}
 	w.grads = map[string][]string{output: {seed}}
 	nodes := w.g.region(w.on)
 	for i := len(nodes) - 1; i >= 0; i-- {

@@ -140,24 +140,27 @@ func (c *compiler) walkAll(targets []*target) (map[string]string, error) {
 // variant is a set of rules: a walk under it looks up an operator here first and in the table then.
 type variant struct {
 	name  string
+	masks bool // a gradient is zero wherever a Relu's output was
 	rules map[string]rule
 	other func(w *walk, n *node, dy []string) ([]string, error)  // for what rules does not have; nil: the table
 	start func(w *walk, logits, seed string) (from, with string) // nil: the seed at the logits
 }
 
 // plain is the gradient.
-var plain = variant{name: "gradient"}
+var plain = variant{name: "gradient", masks: true}
 
 // guided lets only positive gradients pass active ReLUs; deconvnet asks only for the former.
 var (
-	guided    = variant{name: "guided", rules: map[string]rule{"Relu": positive(vjpRelu), "Clip": positive(vjpClip)}}
+	guided    = variant{name: "guided", masks: true, rules: map[string]rule{"Relu": positive(vjpRelu), "Clip": positive(vjpClip)}}
 	deconvnet = variant{name: "deconvnet", rules: map[string]rule{"Relu": positive(vjpIdentity), "Clip": positive(vjpIdentity)}}
 )
 
 // positive hands a rule what is positive of the gradient.
 func positive(r rule) rule {
 	return func(w *walk, n *node, dy []string) ([]string, error) {
-		return r(w, n, []string{w.op("Relu", dy[:1])})
+		up := w.op("Relu", dy[:1])
+		w.gated[up] = w.gated[dy[0]]
+		return r(w, n, []string{up})
 	}
 }
 
@@ -180,7 +183,7 @@ func layerMaximum(c *compiler, t *target) ([]need, error) {
 	if t.layer.Tensor == "" {
 		return nil, errors.New("explain: layer saliency needs a layer")
 	}
-	v := variant{name: "maximum of " + t.layer.Tensor, start: func(w *walk, _, _ string) (string, string) {
+	v := variant{name: "maximum of " + t.layer.Tensor, masks: true, start: func(w *walk, _, _ string) (string, string) {
 		a, axis := t.layer.Tensor, t.layer.channelAxis()
 		greatest := w.op("ReduceMax", []string{a}, intsAttr("axes", axis), intAttr("keepdims", 1))
 		hit := w.op("CastLike", []string{w.op("Equal", []string{a, greatest}), a})

@@ -15,6 +15,9 @@ type Options struct {
 	Output string
 	// FromOutput starts at the output itself, where the default is the logits before a final softmax or sigmoid.
 	FromOutput bool
+	// Single compiles for one frame and one seed a run. ONNX Runtime then knows all shapes and keeps its blocked
+	// layout through the gradient, which is faster (a fifth of the backward pass); ManySeeds is then false.
+	Single bool
 	// InputShape closes axes of the first input that the model leaves open, batch included.
 	InputShape []int64
 	// Probe runs the model once to learn its shapes. It is needed.
@@ -58,7 +61,7 @@ func Compile(model []byte, o Options) (*Compiled, error) {
 	if c.compiled.Maps, err = c.maps(o.Targets); err != nil {
 		return nil, err
 	}
-	c.compiled.ManySeeds = c.manySeeds()
+	c.compiled.ManySeeds = !o.Single && c.manySeeds()
 	c.compiled.ONNX, err = c.assemble()
 	return c.compiled, err
 }
@@ -141,7 +144,7 @@ func (c *compiler) assemble() ([]byte, error) {
 
 	gp := &onnxpb.GraphProto{Name: old.Name, DocString: old.DocString, Node: nodes, Input: g.inputs}
 	gp.Input = append(gp.Input[:len(gp.Input):len(gp.Input)],
-		valueInfo(c.compiled.SeedName, int32(onnxpb.TensorProto_FLOAT), []int64{-1, int64(c.compiled.Classes)}))
+		valueInfo(c.compiled.SeedName, int32(onnxpb.TensorProto_FLOAT), []int64{g.seeds(), int64(c.compiled.Classes)}))
 	for _, name := range []string{c.compiled.BaselineName, c.compiled.LowName, c.compiled.HighName} {
 		if name != "" {
 			gp.Input = append(gp.Input, valueInfo(name, int32(onnxpb.TensorProto_FLOAT), g.shape(c.compiled.InputName)))

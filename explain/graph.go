@@ -24,6 +24,8 @@ type graph struct {
 	fresh    map[string]bool                // tensor names taken
 	named    map[string]bool                // node names taken
 
+	single bool // one frame and one seed a run
+
 	varies  map[string]bool // see varying
 	batched map[string]int  // see batch
 }
@@ -239,6 +241,27 @@ func (g *graph) varying() map[string]bool {
 func (g *graph) oneFrame() bool {
 	dims := g.inputs[0].GetType().GetTensorType().GetShape().GetDim()
 	return len(dims) > 0 && dims[0].GetDimValue() == 1
+}
+
+// closeBatch fixes the open batch of every input at one.
+func (g *graph) closeBatch() {
+	g.single = true
+	for i, v := range g.inputs {
+		dims := v.GetType().GetTensorType().GetShape().GetDim()
+		if len(dims) > 0 && dims[0].GetDimValue() <= 0 {
+			g.inputs[i] = proto.CloneOf(v)
+			one := &onnxpb.TensorShapeProto_Dimension_DimValue{DimValue: 1}
+			g.inputs[i].GetType().GetTensorType().Shape.Dim[0] = &onnxpb.TensorShapeProto_Dimension{Value: one}
+		}
+	}
+}
+
+// seeds is the declared number of seeds; -1 where it is open.
+func (g *graph) seeds() int64 {
+	if g.single && g.oneFrame() {
+		return 1
+	}
+	return -1
 }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

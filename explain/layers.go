@@ -47,6 +47,9 @@ func open(model []byte, o Options) (*graph, head, error) {
 	if err != nil {
 		return nil, head{}, err
 	}
+	if o.Single {
+		g.closeBatch()
+	}
 	h, err := g.findHead(o.Output, o.FromOutput)
 	if err != nil {
 		return nil, head{}, err

@@ -107,10 +107,23 @@ func (g *graph) probeModel(inputs []ProbeInput, want []string) (model []byte, ou
 	shapes := b.nodes
 	b.nodes = nil
 	used := g.upTo(want)
+	for _, n := range g.nodes {
+		if anyOf(used, n.Output) && !g.thin(b, n) {
+			b.nodes = append(b.nodes, n.NodeProto)
+		}
+	}
+	body := b.nodes
+	b.nodes = nil
+	read := map[string]bool{}
+	for _, n := range body {
+		for _, in := range (&node{NodeProto: n}).uses() {
+			read[in] = true
+		}
+	}
 	var weights []*onnxpb.TensorProto
 	for _, name := range sortedKeys(g.weights) {
 		t := g.weights[name]
-		if !used[name] {
+		if !read[name] {
 			continue
 		}
 		if isFloat(t.GetDataType()) && size(t.Dims) >= largeWeight {
@@ -119,12 +132,7 @@ func (g *graph) probeModel(inputs []ProbeInput, want []string) (model []byte, ou
 		}
 		weights = append(weights, t)
 	}
-	nodes := b.nodes
-	for _, n := range g.nodes {
-		if used[n.out(0)] || anyOf(used, n.Output) {
-			nodes = append(nodes, n.NodeProto)
-		}
-	}
+	nodes := append(b.nodes, body...)
 	gp := &onnxpb.GraphProto{
 		Name: proto.String("probe"), Node: append(nodes, shapes...), Initializer: append(weights, b.inits...),
 	}
@@ -136,6 +144,50 @@ func (g *graph) probeModel(inputs []ProbeInput, want []string) (model []byte, ou
 	}
 	model, err = g.marshal(gp)
 	return model, outputs, err
+}
+
+// thin adds nodes that make a tensor of the shape that a costly node makes, and reports whether it did: of the
+// channels or terms that a convolution or product with a constant sums over, one is enough.
+func (g *graph) thin(b *builder, n *node) bool {
+	weight := g.weights[n.in(1)]
+	if weight == nil || !n.standard() || weight.GetDataType() != int32(onnxpb.TensorProto_FLOAT) || size(weight.Dims) < largeWeight {
+		return false
+	}
+	one := func(x string, axis int64) string {
+		return b.op("Slice", []string{x, b.ints(0), b.ints(1), b.ints(axis)})
+	}
+	zeros := func(dims ...int64) string { return b.op("ConstantOfShape", []string{b.ints(dims...)}) }
+	dims := weight.Dims
+	switch n.GetOpType() {
+	case "Conv":
+		if len(dims) < 3 {
+			return false
+		}
+		thin := b.op("Conv", []string{one(n.in(0), 1), zeros(append([]int64{1, 1}, dims[2:]...)...)})
+		last := b.nodes[len(b.nodes)-1]
+		for _, a := range n.Attribute {
+			if a.GetName() != "group" {
+				last.Attribute = append(last.Attribute, a)
+			}
+		}
+		to := slices.Repeat([]int64{1}, len(dims))
+		to[1] = dims[0]
+		b.add("Expand", []string{thin, b.ints(to...)}, n.Output)
+	case "Gemm":
+		if n.attrInt("transA", 0) != 0 || len(dims) != 2 {
+			return false
+		}
+		columns := dims[1-n.attrInt("transB", 0)]
+		b.add("MatMul", []string{one(n.in(0), 1), zeros(1, columns)}, n.Output)
+	case "MatMul":
+		if len(dims) != 2 {
+			return false
+		}
+		b.add("MatMul", []string{one(n.in(0), -1), zeros(1, dims[1])}, n.Output)
+	default:
+		return false
+	}
+	return true
 }
 
 // upTo is the set of tensors that the wanted ones are made from, themselves included.

@@ -79,15 +79,23 @@ func vjpConv(w *walk, n *node, dy []string) ([]string, error) {
 	if group < 1 || weight[0]%group != 0 {
 		return nil, unsupported(n, "its groups do not divide its channels")
 	}
+	if p, ok := w.phased(v, w.shape(n.in(0)), w.shape(n.out(0)), group); ok {
+		p.dy = dy[0]
+		p.weight, p.dims = w.swapped(n.in(1), weight, group)
+		if dx := w.joined(p); dx != "" {
+			return unary(w.blocked(dx, w.shape(n.in(0))))
+		}
+	}
 	if back, ok := v.mirrored(); ok {
 		kernel := w.rotated(n.in(1), weight, group)
 		return unary(w.op("Conv", []string{dy[0], kernel}, intsAttr("kernel_shape", v.kernel...),
 			intsAttr("dilations", v.dilations...), intsAttr("pads", back...), intAttr("group", group)))
 	}
 	pads, outputPadding := v.transposed()
-	return unary(w.op("ConvTranspose", []string{dy[0], n.in(1)}, intsAttr("kernel_shape", v.kernel...),
+	dx := w.op("ConvTranspose", []string{dy[0], n.in(1)}, intsAttr("kernel_shape", v.kernel...),
 		intsAttr("strides", v.strides...), intsAttr("dilations", v.dilations...), intsAttr("pads", pads...),
-		intsAttr("output_padding", outputPadding...), intAttr("group", group)))
+		intsAttr("output_padding", outputPadding...), intAttr("group", group))
+	return unary(w.blocked(dx, w.shape(n.in(0))))
 }
 
 // mirrored gives the pads of the convolution that is the gradient; false where it is none.
@@ -103,20 +111,27 @@ func (v window) mirrored() (pads []int64, ok bool) {
 	return append(pads, ends...), true
 }
 
-// rotated turns weights [M, C/group, ...] into [C, M/group, ...] with every kernel reversed.
-func (w *walk) rotated(weight string, dims []int64, group int64) string {
+// swapped turns weights [M, C/group, ...] into [C, M/group, ...].
+func (w *walk) swapped(weight string, dims []int64, group int64) (string, []int64) {
 	spatial := len(dims) - 2
-	if m, c := dims[0]/group, dims[1]; group == 1 {
-		weight = w.op("Transpose", []string{weight}, intsAttr("perm", swapped(0, spatial)...))
+	m, c := dims[0]/group, dims[1]
+	joined := append([]int64{group * c, m}, dims[2:]...)
+	if group == 1 {
+		weight = w.op("Transpose", []string{weight}, intsAttr("perm", exchanged(0, spatial)...))
 	} else if m != 1 || c != 1 {
 		grouped := append([]int64{group, m, c}, dims[2:]...)
-		joined := append([]int64{group * c, m}, dims[2:]...)
 		weight = w.op("Reshape", []string{weight, w.ints(grouped...)})
-		weight = w.op("Transpose", []string{weight}, intsAttr("perm", swapped(1, spatial)...))
+		weight = w.op("Transpose", []string{weight}, intsAttr("perm", exchanged(1, spatial)...))
 		weight = w.op("Reshape", []string{weight, w.ints(joined...)})
 	}
+	return weight, joined
+}
+
+// rotated swaps the channel axes of weights and reverses every kernel.
+func (w *walk) rotated(weight string, dims []int64, group int64) string {
+	weight, dims = w.swapped(weight, dims, group)
 	var axes, starts, ends, steps []int64
-	for i := range spatial {
+	for i := range dims[2:] {
 		if dims[i+2] > 1 {
 			axes, starts = append(axes, int64(i+2)), append(starts, -1)
 			ends, steps = append(ends, math.MinInt64), append(steps, -1)
@@ -128,8 +143,8 @@ func (w *walk) rotated(weight string, dims []int64, group int64) string {
 	return w.op("Slice", []string{weight, w.ints(starts...), w.ints(ends...), w.ints(axes...), w.ints(steps...)})
 }
 
-// swapped is the permutation that exchanges axes at and at+1 of at+2+spatial axes.
-func swapped(at, spatial int) []int64 {
+// exchanged is the permutation that exchanges axes at and at+1 of at+2+spatial axes.
+func exchanged(at, spatial int) []int64 {
 	perm := make([]int64, at+2+spatial)
 	for i := range perm {
 		perm[i] = int64(i)

@@ -15,7 +15,10 @@ func vjpCast(w *walk, n *node, dy []string) ([]string, error) {
 // with the convolution before it then need not keep the input.
 
 func vjpRelu(w *walk, n *node, dy []string) ([]string, error) {
-	return unary(w.mul(dy[0], w.op("Sign", []string{n.out(0)})))
+	if w.gated[dy[0]] {
+		return unary(dy[0])
+	}
+	return unary(w.mul(w.blocked(dy[0], w.shape(n.out(0))), w.positive(n.out(0))))
 }
 
 func vjpLeakyRelu(w *walk, n *node, dy []string) ([]string, error) {
