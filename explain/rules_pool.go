@@ -20,6 +20,7 @@ func vjpMaxPool(w *walk, n *node, dy []string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	v.spellOut(n)
 	if n.out(1) == "" {
 		n.Output = append(n.Output[:1:1], w.name("explain/Indices"))
 	}
@@ -36,6 +37,23 @@ func vjpMaxPool(w *walk, n *node, dy []string) ([]string, error) {
 	}
 	w.gated[dx] = after
 	return unary(dx)
+}
+
+// spellOut writes the pads that ceil_mode adds into the node: for the shapes that it makes, the runtime's inference errs by
+// windows that lie in the padding alone.
+func (v window) spellOut(n *node) {
+	ends := make([]int64, len(v.end))
+	for i, e := range v.end {
+		if ends[i] = max(e, 0); e >= v.kernel[i] {
+			return
+		}
+	}
+	if n.attrInt("ceil_mode", 0) == 0 || n.attrString("auto_pad", "NOTSET") != "NOTSET" {
+		return
+	}
+	dropAttribute(n.NodeProto, "ceil_mode")
+	dropAttribute(n.NodeProto, "pads")
+	n.Attribute = append(n.Attribute, intsAttr("pads", append(slices.Clone(v.begin), ends...)...))
 }
 
 // rectified reports whether a tensor comes from a Relu.

@@ -43,7 +43,7 @@ func (e *Explainer) sample(ctx context.Context, in Input, q Question) (answer []
 	case explain.ScoreCAM:
 		base = []explain.Target{{Method: explain.Activation, Layer: q.Target.Layer}}
 	}
-	s, err := e.open(base)
+	s, err := e.open(base, false)
 	if err != nil {
 		return nil, err
 	}

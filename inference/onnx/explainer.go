@@ -66,7 +66,7 @@ type Attribution struct {
 // Run makes the maps of targets that are compiled, for each seed (a weight for every class): the targets of the first
 // seed, then those of the next. Logits are the network's for the input.
 func (e *Explainer) Run(ctx context.Context, in Input, seeds [][]float32, targets []explain.Target) (logits []float32, maps []Attribution, err error) {
-	s, err := e.open(targets)
+	s, err := e.open(targets, len(seeds) == 1)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -89,9 +89,9 @@ func (e *Explainer) Run(ctx context.Context, in Input, seeds [][]float32, target
 	return logits, maps, nil
 }
 
-// Prepare compiles and loads what the targets need, so that the first use does not wait.
+// Prepare compiles and loads what the targets need for one seed, so that the first use does not wait.
 func (e *Explainer) Prepare(targets []explain.Target) ([]explain.Output, error) {
-	s, err := e.open(targets)
+	s, err := e.open(targets, true)
 	if err != nil {
 		return nil, err
 	}
@@ -106,9 +106,10 @@ func seedGroups(seeds [][]float32, many bool) [][][]float32 {
 	return slices.Collect(slices.Chunk(seeds, 1))
 }
 
-// open returns the session for targets, which the caller gives back.
-func (e *Explainer) open(targets []explain.Target) (*cached, error) {
-	key := fmt.Sprint(targets)
+// open returns the session for targets, which the caller gives back. A single one takes one input and one seed a run,
+// and is faster.
+func (e *Explainer) open(targets []explain.Target, single bool) (*cached, error) {
+	key := fmt.Sprint(targets, single)
 	if s := e.cache.take(e, key); s != nil {
 		return s, nil
 	}
@@ -122,7 +123,8 @@ func (e *Explainer) open(targets []explain.Target) (*cached, error) {
 		return nil, err
 	}
 	c, err := explain.Compile(model, explain.Options{
-		Targets: targets, InputShape: e.options.InputShape, FromOutput: e.options.FromOutput, Probe: e.runtime.Probe,
+		Targets: targets, InputShape: e.options.InputShape, FromOutput: e.options.FromOutput, Single: single,
+		Probe: e.runtime.Probe,
 	})
 	if err != nil {
 		return nil, err
