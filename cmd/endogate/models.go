@@ -13,6 +13,7 @@ import (
 	"endogate/dicomnode"
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/pixeldata"
+	"endogate/explain"
 	"endogate/inference"
 	"endogate/inference/onnx"
 	"endogate/reports"
@@ -61,7 +62,7 @@ func (m *models) add(ctx context.Context, runtime *onnx.Runtime, dir string, cfg
 		return err
 	}
 	network, err := runtime.OpenNetwork(content, onnx.NetworkOptions{
-		Layer: bundle.Explain.Layer, IntraOpThreads: cfg.ONNXRuntime.Threads, Sessions: cfg.Jobs.Workers,
+		Method: explain.Method(bundle.Explain.Method), Layer: bundle.Explain.Layer, IntraOpThreads: cfg.ONNXRuntime.Threads, Sessions: cfg.Jobs.Workers,
 	})
 	if err != nil {
 		return fmt.Errorf("model %s: %w", bundle.Name, err)
