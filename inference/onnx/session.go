@@ -35,8 +35,9 @@ type SessionOptions struct {
 	// Lean keeps one copy of the weights, where the library would otherwise pack them anew for each operator
 	// that reads them: a gradient reads those of dense layers a second time (VGG-19: 460 MB less). It costs
 	// batch-of-one networks nothing that could be measured.
-	Lean bool
-	Runs int // runs at once; more wait. 0 is the number of CPUs over IntraOpThreads, at least 1
+	Lean     bool
+	Provider string // CPU, the default, or CUDA
+	Runs     int    // runs at once; more wait. 0 is the number of CPUs over IntraOpThreads, at least 1
 }
 
 // Session is a loaded model. Its methods may be called from any goroutine.
@@ -82,6 +83,9 @@ func load(model []byte, o SessionOptions, level ort.GraphOptimizationLevel) (*or
 	}
 	if err != nil {
 		return nil, &Error{"load", err}
+	}
+	if err := provide(so, o.Provider); err != nil {
+		return nil, err
 	}
 	session, err := ort.NewDynamicAdvancedSessionWithONNXData(model, o.Inputs, o.Outputs, so)
 	if err != nil {
