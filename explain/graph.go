@@ -23,6 +23,7 @@ type graph struct {
 	fresh    map[string]bool                // tensor names taken
 	named    map[string]bool                // node names taken
 	single   bool                           // one frame and one seed a run
+	apart    bool                           // large weights are left out of what is written
 }
 
 // parse reads a model, raises it to the operator set that the rules are written for and checks

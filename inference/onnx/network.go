@@ -29,7 +29,17 @@ var ErrNotExplained = errors.New("onnx: the network was opened without a layer t
 // OpenNetwork compiles a classifier and loads it. An operator that cannot be differentiated gives an
 // *explain.UnsupportedError; with explain.NoLayer the network still classifies. The caller closes the network.
 func (r *Runtime) OpenNetwork(model []byte, o NetworkOptions) (*Network, error) {
-	c, err := explain.Compile(model, explain.Options{Layer: o.Layer, InputShape: o.InputShape, MapOnly: true, Probe: r.Probe})
+	n, err := r.openNetwork(model, o, true)
+	if errors.Is(err, ErrNoRoom) { // a second copy while it loads, then
+		return r.openNetwork(model, o, false)
+	}
+	return n, err
+}
+
+func (r *Runtime) openNetwork(model []byte, o NetworkOptions, apart bool) (*Network, error) {
+	c, err := explain.Compile(model, explain.Options{
+		Layer: o.Layer, InputShape: o.InputShape, MapOnly: true, WeightsApart: apart, Probe: r.Probe,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -41,13 +51,14 @@ func (r *Runtime) OpenNetwork(model []byte, o NetworkOptions) (*Network, error) 
 		Inputs:         []string{c.InputName, c.SeedName},
 		Outputs:        outputs,
 		Lean:           true,
+		Weights:        c.Weights,
 		IntraOpThreads: o.IntraOpThreads,
 		Runs:           o.Sessions,
 	})
 	if err != nil {
 		return nil, err
 	}
-	c.ONNX = nil // the session has its own
+	c.ONNX, c.Weights = nil, nil // the session has its own
 	return &Network{compiled: c, session: s}, nil
 }
 
