@@ -58,14 +58,18 @@ func TestCompile_againstPyTorch(t *testing.T) {
 			model, err := os.ReadFile(c.model)
 			require.NoError(t, err)
 			for _, e := range want.Explained {
-				compiled, err := explain.Compile(model, explain.Options{Layer: e.Layer, InputGradient: true, Probe: r.Probe})
-				require.NoError(t, err)
-				require.Equal(t, e.CAMShape, []int{compiled.Layer.Height, compiled.Layer.Width})
-				logits, cam, da, dx := runCompiled(t, r, compiled, want.Shape, e.Class)
-				requireClose(t, want.Logits, logits, nil, 0)
-				requireClose(t, e.CAM, cam, nil, 0)
-				requireClose(t, e.Gradient, da, e.GradientAt, e.GradientMax)
-				requireClose(t, e.Input, dx, e.InputAt, e.InputMax)
+				for _, single := range []bool{false, true} {
+					compiled, err := explain.Compile(model, explain.Options{
+						Layer: e.Layer, InputGradient: true, Single: single, Probe: r.Probe,
+					})
+					require.NoError(t, err)
+					require.Equal(t, e.CAMShape, []int{compiled.Layer.Height, compiled.Layer.Width})
+					logits, cam, da, dx := runCompiled(t, r, compiled, want.Shape, e.Class)
+					requireClose(t, want.Logits, logits, nil, 0)
+					requireClose(t, e.CAM, cam, nil, 0)
+					requireClose(t, e.Gradient, da, e.GradientAt, e.GradientMax)
+					requireClose(t, e.Input, dx, e.InputAt, e.InputMax)
+				}
 			}
 		})
 	}
