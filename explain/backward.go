@@ -3,6 +3,7 @@ package explain
 import (
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // walk is one reverse-mode differentiation: from the logits down to the targets and no further.
@@ -16,14 +17,61 @@ type walk struct {
 	sparse map[string]bool   // has a column for each class, nearly all of them zero
 	gated  map[string]bool   // is zero already where the Relu that it arrives at was zero
 	flat   map[string]string // is the same all over a channel: the S×C×1×1 that it was expanded from
+
+	variant variant
+	alias   map[string]string // tensors that stand for one of the model's
+	twins   map[string]string // the model's tensors for the baseline
+
+	compiled *Compiled // to be told of further inputs
 }
 
-func newWalk(g *graph) *walk {
-	return &walk{builder: newBuilder(g), sparse: map[string]bool{}, gated: map[string]bool{}, flat: map[string]string{}}
+func newWalk(b *builder) *walk {
+	return &walk{
+		builder: b, sparse: map[string]bool{}, gated: map[string]bool{}, flat: map[string]string{},
+		variant: plain, alias: map[string]string{}, twins: map[string]string{},
+	}
 }
 
 // wants reports whether the gradient of a tensor is needed.
-func (w *walk) wants(tensor string) bool { return tensor != "" && w.on[tensor] }
+func (w *walk) wants(tensor string) bool {
+	return tensor != "" && (w.on[tensor] || w.on[w.alias[tensor]])
+}
+
+// varying reports whether a tensor depends on the model's inputs.
+func (w *walk) varying(tensor string) bool { return w.g.varying()[tensor] }
+
+// rule finds the rule for a node: the variant's, or the table's.
+func (w *walk) rule(n *node) (rule, bool) {
+	op, ok := n.known()
+	if !ok || op.vjp == nil {
+		return nil, false
+	}
+	if r, ok := w.variant.rules[n.GetOpType()]; ok {
+		return r, true
+	}
+	if w.variant.other != nil {
+		return w.variant.other, true
+	}
+	return op.vjp, true
+}
+
+// reshapeLike gives a gradient the shape of a tensor of the model, whatever the batch.
+func (w *walk) reshapeLike(x, tensor string) string {
+	to := slices.Clone(w.shape(tensor))
+	if at, ok := w.g.batch()[tensor]; ok && w.g.seeds() != 1 {
+		to[at] = -1
+	}
+	return w.op("Reshape", []string{x, w.ints(to...)})
+}
+
+// expandLike broadcasts a gradient to the shape of a tensor of the model, whatever the batch.
+func (w *walk) expandLike(x, tensor string) string {
+	to := slices.Clone(w.shape(tensor))
+	if at, ok := w.g.batch()[tensor]; ok && w.g.seeds() != 1 {
+		to[at] = 1 // broadcast: whatever x has stays
+	}
+	return w.op("Expand", []string{x, w.ints(to...)})
+}
 
 // shape is that of a tensor of the model for one frame.
 func (w *walk) shape(tensor string) []int64 { return w.g.shape(tensor) }
@@ -100,8 +148,8 @@ func (w *walk) backward(output, seed string, targets []string) ([]string, error)
 
 // step passes the gradients of a node's outputs on to its inputs.
 func (w *walk) step(n *node) error {
-	op, ok := n.known()
-	if !ok || op.vjp == nil {
+	vjp, ok := w.rule(n)
+	if !ok {
 		return unsupported(n, "no rule to differentiate it")
 	}
 	if err := w.shapesKnown(n); err != nil {
@@ -116,7 +164,7 @@ func (w *walk) step(n *node) error {
 	if !arrived {
 		return nil
 	}
-	dx, err := apply(op.vjp, w, n, dy)
+	dx, err := apply(vjp, w, n, dy)
 	if err != nil {
 		return err
 	}

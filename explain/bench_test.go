@@ -105,12 +105,12 @@ func BenchmarkGradCAM(b *testing.B) {
 			model, err := os.ReadFile(file)
 			require.NoError(b, err)
 			start := time.Now()
-			cam, err := explain.Compile(model, explain.Options{MapOnly: true, Probe: r.Probe})
+			cam, err := explain.Compile(model, gradCAMAt(explain.LastLayer, r.Probe))
 			require.NoError(b, err)
 			compile := time.Since(start)
 			plain := load(b, r, model, cam, cam.OutputName)
 			start = time.Now()
-			grad := load(b, r, cam.ONNX, cam, cam.LogitsName, cam.CAMName)
+			grad := load(b, r, cam.ONNX, cam, cam.LogitsName, cam.Maps[0].Name)
 			loading := time.Since(start)
 			cam.ONNX = nil
 			for b.Loop() {
@@ -141,10 +141,10 @@ func BenchmarkInputGradient(b *testing.B) {
 		b.Run(filepath.Base(file), func(b *testing.B) {
 			model, err := os.ReadFile(file)
 			require.NoError(b, err)
-			c, err := explain.Compile(model, explain.Options{Layer: explain.NoLayer, InputGradient: true, Probe: r.Probe})
+			c, err := explain.Compile(model, explain.Options{Targets: []explain.Target{{Method: explain.Gradient}}, Probe: r.Probe})
 			require.NoError(b, err)
 			plain := load(b, r, model, c, c.OutputName)
-			grad := load(b, r, c.ONNX, c, c.LogitsName, c.InputGradientName)
+			grad := load(b, r, c.ONNX, c, c.LogitsName, c.Maps[0].Name)
 			c.ONNX = nil
 			for b.Loop() {
 				plain.run(b)

@@ -97,10 +97,8 @@ func (b *builder) constant(key string, make func(name string) *onnxpb.TensorProt
 // reshape gives x the given dimensions, the first of which is the batch and left open.
 func (b *builder) reshape(x string, dims ...int64) string {
 	to := append([]int64(nil), dims...)
-	if len(to) > 0 && b.g.seeds() != 1 {
+	if len(to) > 0 && b.g.seeds() != 1 { // else the runtime is to know it
 		to[0] = -1
-	} else if len(to) > 0 {
-		to[0] = max(to[0], 1) // so that the runtime knows it
 	}
 	return b.op("Reshape", []string{x, b.ints(to...)})
 }

@@ -1,29 +1,81 @@
 package explain
 
-// Method is a way to turn a layer's activation and gradient into a map.
-type Method string
+// camMap makes a map S×... of a layer's activation N×C×... and its gradient S×C×...
+type camMap func(w *walk, activation, gradient string) string
 
-// GradCAM weights each channel of the activation with the mean of its gradient and keeps what is
-// positive (Selvaraju et al. 2017, equations 1 and 2).
-const GradCAM Method = "gradcam"
-
-// methods is the table of post-processing: from a layer's activation and gradient to a map S×H×W.
-func methods() map[Method]func(w *walk, activation, gradient string) string {
-	return map[Method]func(w *walk, activation, gradient string) string{
-		GradCAM: gradCAM,
+// atLayer makes a method of a class activation map: tokens are laid back on their grid before.
+func atLayer(post camMap) func(c *compiler, t *target, grads []string) string {
+	return func(c *compiler, t *target, grads []string) string {
+		w := newWalk(c.builder)
+		return post(w, t.layer.onGrid(w, t.layer.Tensor), t.layer.onGrid(w, grads[0]))
 	}
 }
 
 // gradCAM does the weighted sum as a matrix product, so that one activation serves many seeds.
 func gradCAM(w *walk, activation, gradient string) string {
 	dims := w.shape(activation)
-	channels, cells := dims[1], size(dims[2:])
 	mean := w.flat[gradient]
 	if mean == "" {
 		mean = w.op("GlobalAveragePool", []string{gradient})
 	}
-	weights := w.reshape(mean, -1, 1, channels)
-	flat := w.reshape(activation, -1, channels, cells)
+	return w.weighted(activation, w.reshape(mean, -1, 1, dims[1]))
+}
+
+// gradCAMPlusPlus: α = g²/(2g² + g³ΣA) with the sum over a channel's places, 0 where that is 0/0; a channel's weight is Σ α·relu(g).
+func gradCAMPlusPlus(w *walk, activation, gradient string) string {
+	dims := w.shape(activation)
+	var places []int64
+	for i := range dims[2:] {
+		places = append(places, int64(i+2))
+	}
+	square := w.mul(gradient, gradient)
+	below := w.plus(w.times(square, 2), w.mul(w.mul(square, gradient), w.reduceSum(activation, true, places...)))
+	none := w.op("Equal", []string{below, w.scalar(0)})
+	alpha := w.where(none, w.scalar(0), w.div(square, w.where(none, w.scalar(1), below)))
+	weights := w.reduceSum(w.mul(alpha, w.op("Relu", []string{gradient})), true, places...)
+	return w.weighted(activation, w.reshape(weights, -1, 1, dims[1]))
+}
+
+func hiResCAM(w *walk, activation, gradient string) string {
+	return w.op("Relu", []string{w.reduceSum(w.mul(gradient, activation), false, 1)})
+}
+
+func layerCAM(w *walk, activation, gradient string) string {
+	return hiResCAM(w, activation, w.op("Relu", []string{gradient}))
+}
+
+// weighted is what is positive of the channels' sum with weights S×1×C.
+func (w *walk) weighted(activation, weights string) string {
+	dims := w.shape(activation)
+	flat := w.reshape(activation, -1, dims[1], size(dims[2:]))
 	sum := w.op("Relu", []string{w.op("MatMul", []string{weights, flat})})
 	return w.reshape(sum, append([]int64{-1}, dims[2:]...)...)
+}
+
+// guidedGradCAM is guided backpropagation times grad-CAM at the input's size.
+func guidedGradCAM(c *compiler, t *target, grads []string) string {
+	cam := atLayer(gradCAM)(c, t, grads[1:])
+	return c.mul(grads[0], c.stretched(cam, t.layer))
+}
+
+// stretched is a layer's map at the input's size, with a channel axis of one. Between the centres of its cells it is
+// linear (half_pixel is PyTorch's align_corners=False).
+func (c *compiler) stretched(cam string, l Layer) string {
+	shape := c.g.shape(c.compiled.InputName)
+	in, _ := LayoutOf(shape)
+	cells, extent := []int64{int64(l.Height), int64(l.Width)}, []int64{int64(in.Height), int64(in.Width)}
+	if in.Frames > 1 && !in.FramesFirst { // time is an axis like the others
+		cells, extent = append([]int64{int64(l.Frames)}, cells...), append([]int64{int64(in.Frames)}, extent...)
+	}
+	x := c.reshape(cam, append([]int64{-1, 1}, cells...)...)
+	rows := c.op("Shape", []string{x}, intAttr("start", 0), intAttr("end", 2))
+	sizes := c.op("Concat", []string{rows, c.ints(extent...)}, intAttr("axis", 0))
+	x = c.op("Resize", []string{x, "", "", sizes}, stringAttr("mode", "linear"))
+	switch {
+	case in.ChannelsLast:
+		return c.op("Transpose", []string{x}, intsAttr("perm", 0, 2, 3, 1))
+	case in.FramesFirst:
+		return c.reshape(x, -1, shape[1], 1, shape[3], shape[4])
+	}
+	return x
 }

@@ -37,15 +37,17 @@ func arange(n int) []float32 {
 
 func TestCompile_closedForm(t *testing.T) {
 	r := openRuntime(t)
-	c, err := explain.Compile(closedForm(t), explain.Options{InputGradient: true, Probe: r.Probe})
+	c, err := explain.Compile(closedForm(t), explain.Options{Probe: r.Probe, Targets: []explain.Target{
+		{Method: explain.Activation}, {Method: explain.ActivationGradient}, {Method: explain.GradCAM}, {Method: explain.Gradient},
+	}})
 	require.NoError(t, err)
-	require.Equal(t, explain.Layer{Name: "/c", Tensor: "a", Channels: 1, Height: 3, Width: 3}, c.Layer)
+	require.Equal(t, explain.Layer{Name: "/c", Tensor: "a", Channels: 1, Frames: 1, Height: 3, Width: 3}, c.Maps[0].Layer)
 	require.Equal(t, "scores", c.LogitsName) // before the softmax
 	require.Equal(t, "logits", c.OutputName)
 	require.True(t, c.ManySeeds)
 	out := run(t, r, c.ONNX, onnx.SessionOptions{
 		Inputs:  []string{c.InputName, c.SeedName},
-		Outputs: []string{c.LogitsName, c.ActivationName, c.GradientName, c.CAMName, c.InputGradientName},
+		Outputs: []string{c.LogitsName, c.Maps[0].Name, c.Maps[1].Name, c.Maps[2].Name, c.Maps[3].Name},
 	}, onnx.Tensor{Shape: []int64{1, 1, 4, 4}, Values: arange(16)},
 		onnx.Tensor{Shape: []int64{3, 2}, Values: []float32{1, 0, 0, 1, 1, -1}}) // the last is a contrast of both
 	require.InDeltaSlice(t, []float32{6, -8}, out[0].Values, 1e-6)
@@ -69,12 +71,16 @@ func TestCompile_closedForm(t *testing.T) {
 	}, out[4].Values[:16], 1e-6)
 }
 
+func gradCAMAt(layer string, probe explain.Probe) explain.Options {
+	return explain.Options{Targets: []explain.Target{{Method: explain.GradCAM, Layer: layer}}, Probe: probe}
+}
+
 func TestCompile_batch(t *testing.T) {
 	r := openRuntime(t)
-	c, err := explain.Compile(closedForm(t), explain.Options{Probe: r.Probe})
+	c, err := explain.Compile(closedForm(t), gradCAMAt(explain.LastLayer, r.Probe))
 	require.NoError(t, err)
 	frames := append(arange(16), make([]float32, 16)...) // of zeros: A = 5
-	out := run(t, r, c.ONNX, onnx.SessionOptions{Inputs: []string{c.InputName, c.SeedName}, Outputs: []string{c.CAMName}},
+	out := run(t, r, c.ONNX, onnx.SessionOptions{Inputs: []string{c.InputName, c.SeedName}, Outputs: []string{c.Maps[0].Name}},
 		onnx.Tensor{Shape: []int64{2, 1, 4, 4}, Values: frames}, onnx.Tensor{Shape: []int64{2, 2}, Values: []float32{1, 0, 1, 0}})
 	require.Equal(t, []int64{2, 3, 3}, out[0].Shape)
 	require.InDelta(t, 2./3, out[0].Values[0], 1e-6)
@@ -93,7 +99,7 @@ func TestCompile_unsupported(t *testing.T) {
 	s.node("Flatten", []string{"high"}, []string{"logits"})
 	model := s.bytes(t)
 
-	_, err := explain.Compile(model, explain.Options{Layer: "/low", Probe: r.Probe})
+	_, err := explain.Compile(model, gradCAMAt("/low", r.Probe))
 	var unsupported *explain.UnsupportedError
 	require.ErrorAs(t, err, &unsupported)
 	require.Equal(t, "/celu", unsupported.Node)
@@ -101,9 +107,9 @@ func TestCompile_unsupported(t *testing.T) {
 	require.EqualValues(t, 17, unsupported.Opset)
 	require.Equal(t, []string{"/high"}, unsupported.Layers)
 
-	c, err := explain.Compile(model, explain.Options{Probe: r.Probe})
+	c, err := explain.Compile(model, gradCAMAt(explain.LastLayer, r.Probe))
 	require.NoError(t, err)
-	require.Equal(t, "/high", c.Layer.Name)
+	require.Equal(t, "/high", c.Maps[0].Layer.Name)
 
 	layers, err := explain.Layers(model, explain.Options{Probe: r.Probe})
 	require.NoError(t, err)
@@ -111,7 +117,7 @@ func TestCompile_unsupported(t *testing.T) {
 	require.ErrorAs(t, layers[0].Err, &unsupported)
 	require.NoError(t, layers[1].Err)
 
-	_, err = explain.Compile(model, explain.Options{Layer: "/nowhere", Probe: r.Probe})
+	_, err = explain.Compile(model, gradCAMAt("/nowhere", r.Probe))
 	require.ErrorIs(t, err, explain.ErrNoLayer)
 	require.ErrorContains(t, err, "/high")
 }
@@ -121,14 +127,14 @@ func TestCompile_size(t *testing.T) {
 	r := openRuntime(t)
 	model := demoModel(t)
 	var before, after onnxpb.ModelProto
-	c, err := explain.Compile(model, explain.Options{Probe: r.Probe})
+	c, err := explain.Compile(model, gradCAMAt(explain.LastLayer, r.Probe))
 	require.NoError(t, err)
 	require.NoError(t, proto.Unmarshal(model, &before))
 	require.NoError(t, proto.Unmarshal(c.ONNX, &after))
 	require.Less(t, len(after.Graph.Node), len(before.Graph.Node)+15)
 	require.Less(t, len(c.ONNX), len(model)+10_000)
 
-	c, err = explain.Compile(model, explain.Options{InputGradient: true, Probe: r.Probe})
+	c, err = explain.Compile(model, explain.Options{Targets: []explain.Target{{Method: explain.Gradient}}, Probe: r.Probe})
 	require.NoError(t, err)
 	require.Less(t, len(c.ONNX), len(model)+50_000)
 }
@@ -144,7 +150,7 @@ func TestNetwork_mergedBatch(t *testing.T) {
 	s.node("Reshape", []string{"gate", s.ints(-1, 18)}, []string{"flat"})
 	s.node("Gemm", []string{"flat", s.weight([]int64{18, 3}, arange(54)...)}, []string{"logits"})
 	model := s.bytes(t)
-	c, err := explain.Compile(model, explain.Options{Probe: r.Probe})
+	c, err := explain.Compile(model, gradCAMAt(explain.LastLayer, r.Probe))
 	require.NoError(t, err)
 	require.False(t, c.ManySeeds)
 	n, err := r.OpenNetwork(model, onnx.NetworkOptions{})

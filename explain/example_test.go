@@ -23,13 +23,15 @@ func Example() {
 	if err != nil {
 		panic(err)
 	}
-	compiled, err := explain.Compile(model, explain.Options{Layer: explain.LastLayer, Probe: runtime.Probe})
+	compiled, err := explain.Compile(model, explain.Options{
+		Targets: []explain.Target{{Method: explain.GradCAM, Layer: explain.LastLayer}}, Probe: runtime.Probe,
+	})
 	if err != nil {
 		panic(err)
 	}
 	session, err := runtime.NewSession(compiled.ONNX, onnx.SessionOptions{
 		Inputs:  []string{compiled.InputName, compiled.SeedName},
-		Outputs: []string{compiled.LogitsName, compiled.CAMName},
+		Outputs: []string{compiled.LogitsName, compiled.Maps[0].Name},
 	})
 	if err != nil {
 		panic(err)
@@ -43,6 +45,6 @@ func Example() {
 	if err != nil {
 		panic(err)
 	}
-	fmt.Println(compiled.Layer.Name, len(out[0].Values), "logits, map", out[1].Shape)
+	fmt.Println(compiled.Maps[0].Layer.Name, len(out[0].Values), "logits, map", out[1].Shape)
 	// prints: /layer4/layer4.1/conv2/Conv 5 logits, map [1 10 10]
 }

@@ -34,8 +34,8 @@ func FuzzCompile(f *testing.F) {
 	}
 	f.Fuzz(func(_ *testing.T, model []byte, salt uint8) {
 		for _, o := range []explain.Options{
-			{Probe: guess(salt), InputGradient: true},
-			{Probe: guess(salt + 1), Layer: explain.NoLayer, InputGradient: true, InputShape: []int64{1, 3, 8, 8}},
+			{Probe: guess(salt), Targets: everything()},
+			{Probe: guess(salt + 1), Targets: []explain.Target{{Method: explain.Gradient}}, InputShape: []int64{1, 3, 8, 8}},
 			{Probe: func([]byte, []explain.ProbeInput, []string) ([][]int64, error) { return nil, errors.New("refused") }},
 		} {
 			c, err := explain.Compile(model, o)
@@ -44,6 +44,17 @@ func FuzzCompile(f *testing.F) {
 			}
 		}
 	})
+}
+
+// everything is every method at every layer, those that any model has first.
+func everything() []explain.Target {
+	all := []explain.Target{{Method: explain.Gradient}, {Method: explain.GradCAM}}
+	for _, m := range explain.Methods() {
+		if !m.Runs && m.Method != explain.AttentionRollout && m.Method != explain.GradientAttention {
+			all = append(all, explain.Target{Method: m.Method, Layer: explain.AllLayers})
+		}
+	}
+	return all
 }
 
 // fuzzModels has every operator once.
@@ -88,7 +99,7 @@ func TestCompile_mutated(t *testing.T) {
 		}
 		model, err := proto.Marshal(&m)
 		require.NoError(t, err)
-		c, err := explain.Compile(model, explain.Options{Probe: guess(uint8(random.Uint32())), InputGradient: i%2 == 0})
+		c, err := explain.Compile(model, explain.Options{Probe: guess(uint8(random.Uint32())), Targets: everything()[:1+i%4]})
 		require.NotEqual(t, c == nil, err == nil)
 		if err == nil {
 			compiled++

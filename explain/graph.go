@@ -15,6 +15,7 @@ import (
 // graph is a model taken apart: nodes in topological order, constants by name.
 type graph struct {
 	model    *onnxpb.ModelProto
+	exported int64 // operator set before the upgrade
 	nodes    []*node
 	producer map[string]*node
 	weights  map[string]*onnxpb.TensorProto // initialisers, Constant nodes included
@@ -22,8 +23,12 @@ type graph struct {
 	shapes   map[string][]int64             // one frame, as the probe saw them
 	fresh    map[string]bool                // tensor names taken
 	named    map[string]bool                // node names taken
-	single   bool                           // one frame and one seed a run
-	apart    bool                           // large weights are left out of what is written
+
+	single bool // one frame and one seed a run
+	apart  bool // large weights are left out of what is written
+
+	varies  map[string]bool // see varying
+	batched map[string]int  // see batch
 }
 
 // parse reads a model, raises it to the operator set that the rules are written for and checks
@@ -51,6 +56,7 @@ func parse(model []byte) (*graph, error) {
 	if len(g.inputs) == 0 {
 		return nil, errors.New("explain: the model has no input")
 	}
+	g.exported = g.opsets()[""]
 	if err := upgrade(g); err != nil {
 		return nil, err
 	}
@@ -214,7 +220,11 @@ func size(dims []int64) int64 {
 
 // varying is the set of tensors that depend on the model's inputs.
 func (g *graph) varying() map[string]bool {
+	if g.varies != nil {
+		return g.varies
+	}
 	v := map[string]bool{}
+	g.varies = v
 	for _, in := range g.inputs {
 		v[in.GetName()] = true
 	}

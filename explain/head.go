@@ -12,8 +12,8 @@ type head struct {
 }
 
 // findHead takes the named output, or the first one, and looks behind a final softmax or sigmoid,
-// also through operators that only rename axes.
-func (g *graph) findHead(output string) (head, error) {
+// also through operators that only rename axes; with itself, the output is taken as it is.
+func (g *graph) findHead(output string, itself bool) (head, error) {
 	outputs := g.model.Graph.Output
 	if len(outputs) == 0 {
 		return head{}, fmt.Errorf("explain: the model has no output")
@@ -26,6 +26,9 @@ func (g *graph) findHead(output string) (head, error) {
 		return head{}, fmt.Errorf("explain: the model has no output %q", h.output)
 	}
 	h.logits = h.output
+	if itself {
+		return h, nil
+	}
 	for t := h.output; ; {
 		n := g.producer[t]
 		if n == nil || !n.standard() || len(n.Input) == 0 {

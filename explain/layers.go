@@ -4,21 +4,31 @@ import (
 	"fmt"
 )
 
-// LastLayer is the last convolutional layer of a model.
-const LastLayer = "last"
+// Names of layers that a model need not spell out.
+const (
+	LastLayer   = "last"   // the last layer
+	AllLayers   = "all"    // every layer that can be explained
+	BlockLayers = "blocks" // the last layer of each size, from the input up: conv1 to conv5 of a VGG
+)
 
-// Layer is a convolutional layer of a model.
+// Layer is a layer of a model: a convolution's activation, or the tokens that an attention reads.
 type Layer struct {
-	Name     string // of its convolution: the node's name, or its output's where it has none
+	Name     string // of its convolution or normalisation: the node's name, or its output's where it has none
 	Tensor   string // the activation that stands for it
 	Channels int
+	Frames   int // maps for one input: 1 for stills
 	Height   int
 	Width    int
+	TimeAxis bool  // frames are an axis of the tensor, after the channels; otherwise they are pictures of their own
 	Err      error // why it cannot be explained; an *UnsupportedError
+
+	tokens bool // N×tokens×Channels, of which the first, before the grid's, are the class's
+	prefix int
+	batch  int // axis of N where there are tokens
 }
 
 // Layers lists the convolutional layers with a spatial extent that lead to the model's logits, from
-// the input up. Of the options Probe, Output and InputShape count.
+// the input up. Of the options all but Targets count.
 func Layers(model []byte, o Options) ([]Layer, error) {
 	g, h, err := open(model, o)
 	if err != nil {
@@ -41,7 +51,7 @@ func open(model []byte, o Options) (*graph, head, error) {
 	if o.Single {
 		g.closeBatch()
 	}
-	h, err := g.findHead(o.Output)
+	h, err := g.findHead(o.Output, o.FromOutput)
 	if err != nil {
 		return nil, head{}, err
 	}
@@ -67,8 +77,13 @@ func distinct(names []string) []string {
 	return once
 }
 
-// layers lists the convolutional layers; whether they can be explained is not looked at.
+// layers lists convolutions and tokens; whether they can be explained is not looked at.
 func (g *graph) layers(h head) []Layer {
+	convs := g.convLayers(h)
+	return append(convs, g.tokenLayers(h, convs)...)
+}
+
+func (g *graph) convLayers(h head) []Layer {
 	up := g.leadingTo(h.logits)
 	readers := g.readers(up)
 	var layers []Layer
@@ -84,9 +99,12 @@ func (g *graph) layers(h head) []Layer {
 // layer describes a tensor as the layer of a node.
 func (g *graph) layer(n *node, tensor string) Layer {
 	dims := g.shape(tensor)
-	l := Layer{Name: n.label(), Tensor: tensor, Channels: int(dims[1]), Height: 1, Width: int(dims[len(dims)-1])}
+	l := Layer{Name: n.label(), Tensor: tensor, Channels: int(dims[1]), Frames: int(dims[0]), Height: 1, Width: int(dims[len(dims)-1])}
 	if len(dims) > 3 {
 		l.Height = int(dims[len(dims)-2])
+	}
+	if len(dims) > 4 {
+		l.Frames, l.TimeAxis = int(dims[0]*dims[2]), true
 	}
 	return l
 }
@@ -161,7 +179,33 @@ func (g *graph) explainable(tensor, output string) error {
 	return nil
 }
 
-// findLayer resolves Options.Layer.
+// findLayers resolves the name of a layer, or of several.
+func (g *graph) findLayers(name string, h head) ([]Layer, error) {
+	if name != AllLayers && name != BlockLayers {
+		l, err := g.findLayer(name, h)
+		return []Layer{l}, err
+	}
+	var found []Layer
+	for _, l := range g.layers(h) {
+		if g.explainable(l.Tensor, h.logits) != nil {
+			continue
+		}
+		last := len(found) - 1
+		if name == BlockLayers && last >= 0 && found[last].Height == l.Height && found[last].Width == l.Width && !l.tokens {
+			found[last] = l
+			continue
+		}
+		if last < 0 || found[last].Tensor != l.Tensor {
+			found = append(found, l)
+		}
+	}
+	if len(found) == 0 {
+		return nil, fmt.Errorf("explain: %w that can be explained", ErrNoLayer)
+	}
+	return found, nil
+}
+
+// findLayer resolves the name of one layer.
 func (g *graph) findLayer(name string, h head) (Layer, error) {
 	layers := g.layers(h)
 	if name == "" || name == LastLayer {
@@ -171,7 +215,7 @@ func (g *graph) findLayer(name string, h head) (Layer, error) {
 		return layers[len(layers)-1], nil
 	}
 	for _, l := range layers {
-		if l.Name == name {
+		if l.Name == name || l.Tensor == name {
 			return l, nil
 		}
 	}

@@ -36,9 +36,12 @@ func TestCompile_lightModels(t *testing.T) {
 			for _, l := range layers {
 				require.NoError(t, l.Err, l.Name)
 			}
-			c, err := explain.Compile(model, explain.Options{InputGradient: true, Probe: r.Probe})
+			c, err := explain.Compile(model, explain.Options{
+				Targets: []explain.Target{{Method: explain.GradCAM}, {Method: explain.Gradient}}, Probe: r.Probe,
+			})
 			require.NoError(t, err)
-			require.Equal(t, layers[len(layers)-1], c.Layer)
+			cam := c.Maps[0]
+			require.Equal(t, layers[len(layers)-1], cam.Layer)
 			require.Less(t, len(c.ONNX), 2*len(model)+100_000)
 
 			in := onnx.Tensor{Shape: c.InputShape, Values: picture(c.InputShape)}
@@ -46,15 +49,15 @@ func TestCompile_lightModels(t *testing.T) {
 			seed := make([]float32, 3*c.Classes)
 			seed[1], seed[c.Classes] = 1, 1 // the third names no class
 			out := run(t, r, c.ONNX, onnx.SessionOptions{
-				Inputs: []string{c.InputName, c.SeedName}, Outputs: []string{c.OutputName, c.LogitsName, c.CAMName, c.InputGradientName},
+				Inputs: []string{c.InputName, c.SeedName}, Outputs: []string{c.OutputName, c.LogitsName, cam.Name, c.Maps[1].Name},
 			}, in, onnx.Tensor{Shape: []int64{3, int64(c.Classes)}, Values: seed})
 			require.InDeltaSlice(t, plain[0].Values, out[0].Values, 1e-6)
 			require.Len(t, out[1].Values, 1000)
-			require.Equal(t, []int64{3, int64(c.Layer.Height), int64(c.Layer.Width)}, out[2].Shape)
+			require.Equal(t, []int64{3, int64(cam.Layer.Height), int64(cam.Layer.Width)}, out[2].Shape)
 			none := make([]float32, c.Classes)
-			zero := run(t, r, c.ONNX, onnx.SessionOptions{Inputs: []string{c.InputName, c.SeedName}, Outputs: []string{c.CAMName}},
+			zero := run(t, r, c.ONNX, onnx.SessionOptions{Inputs: []string{c.InputName, c.SeedName}, Outputs: []string{cam.Name}},
 				in, onnx.Tensor{Shape: []int64{1, int64(c.Classes)}, Values: none})
-			require.Equal(t, make([]float32, c.Layer.Height*c.Layer.Width), zero[0].Values)
+			require.Equal(t, make([]float32, cam.Layer.Height*cam.Layer.Width), zero[0].Values)
 			for _, o := range out {
 				for _, v := range o.Values {
 					require.False(t, math.IsNaN(float64(v)))

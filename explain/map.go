@@ -33,6 +33,21 @@ func (m Map) Max() (float32, error) {
 	return greatest, nil
 }
 
+// Magnitude returns the greatest absolute value, or ErrNotFinite or ErrZeroMap when there is nothing to show.
+func (m Map) Magnitude() (float32, error) {
+	greatest := float32(0)
+	for _, v := range m.Values {
+		if v != v || math.IsInf(float64(v), 0) {
+			return 0, ErrNotFinite
+		}
+		greatest = max(greatest, v, -v)
+	}
+	if greatest == 0 {
+		return 0, ErrZeroMap
+	}
+	return greatest, nil
+}
+
 // Normalised returns the map divided by its maximum: values from 0 to 1. Errors as Max.
 func (m Map) Normalised() (Map, error) {
 	greatest, err := m.Max()

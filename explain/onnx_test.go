@@ -123,12 +123,12 @@ type fatalf interface {
 // checkGradient compares the compiled gradient at x with central differences of step h, through ONNX
 // Runtime, and a run of several seeds on one frame with runs of one.
 func checkGradient(t fatalf, r *onnx.Runtime, model []byte, shape []int64, x, seed []float32, h float32) {
-	c, err := explain.Compile(model, explain.Options{Layer: explain.NoLayer, InputGradient: true, Probe: r.Probe})
+	c, err := explain.Compile(model, explain.Options{Targets: []explain.Target{{Method: explain.Gradient}}, Probe: r.Probe})
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
 	s, err := r.NewSession(c.ONNX, onnx.SessionOptions{
-		Inputs: []string{c.InputName, c.SeedName}, Outputs: []string{c.LogitsName, c.InputGradientName},
+		Inputs: []string{c.InputName, c.SeedName}, Outputs: []string{c.LogitsName, c.Maps[0].Name},
 	})
 	if err != nil {
 		t.Fatalf("%v", err)
@@ -167,6 +167,7 @@ func checkGradient(t fatalf, r *onnx.Runtime, model []byte, shape []int64, x, se
 			t.Fatalf("element %d: gradient %g, by differences %g\nx %v\ngradient %v\nwant %v", i, grad[i], want[i], x, grad, want)
 		}
 	}
+	checkSingle(t, r, model, shape, x, seed[:c.Classes], grad, scale)
 	if !c.ManySeeds {
 		return
 	}
@@ -192,4 +193,29 @@ func demoModel(t testing.TB) []byte {
 	model, err := os.ReadFile("../testdata/models/demo/model.onnx")
 	require.NoError(t, err)
 	return model
+}
+
+// checkSingle holds the form for one frame and one seed against the first frame of the general one.
+func checkSingle(t fatalf, r *onnx.Runtime, model []byte, shape []int64, x, seed, want []float32, scale float64) {
+	c, err := explain.Compile(model, explain.Options{Targets: []explain.Target{{Method: explain.Gradient}}, Single: true, Probe: r.Probe})
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	s, err := r.NewSession(c.ONNX, onnx.SessionOptions{Inputs: []string{c.InputName, c.SeedName}, Outputs: []string{c.Maps[0].Name}})
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	defer func() { _ = s.Close() }()
+	one := append([]int64{1}, shape[1:]...)
+	out, err := s.Run(context.Background(), []onnx.Tensor{
+		{Shape: one, Values: x[:product(one)]}, {Shape: []int64{1, int64(c.Classes)}, Values: seed},
+	})
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	for i, g := range out[0].Values {
+		if d := math.Abs(float64(g - want[i])); !(d <= 1e-4*scale) {
+			t.Fatalf("element %d: for one frame %g, else %g", i, g, want[i])
+		}
+	}
 }

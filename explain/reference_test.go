@@ -59,11 +59,11 @@ func TestCompile_againstPyTorch(t *testing.T) {
 			require.NoError(t, err)
 			for _, e := range want.Explained {
 				for _, single := range []bool{false, true} {
-					compiled, err := explain.Compile(model, explain.Options{
-						Layer: e.Layer, InputGradient: true, Single: single, Probe: r.Probe,
-					})
+					compiled, err := explain.Compile(model, explain.Options{Single: single, Probe: r.Probe, Targets: []explain.Target{
+						{Method: explain.GradCAM, Layer: e.Layer}, {Method: explain.ActivationGradient, Layer: e.Layer}, {Method: explain.Gradient},
+					}})
 					require.NoError(t, err)
-					require.Equal(t, e.CAMShape, []int{compiled.Layer.Height, compiled.Layer.Width})
+					require.Equal(t, e.CAMShape, []int{compiled.Maps[0].Height, compiled.Maps[0].Width})
 					logits, cam, da, dx := runCompiled(t, r, compiled, want.Shape, e.Class)
 					requireClose(t, want.Logits, logits, nil, 0)
 					requireClose(t, e.CAM, cam, nil, 0)
@@ -79,7 +79,7 @@ func runCompiled(t *testing.T, r *onnx.Runtime, c *explain.Compiled, shape []int
 	t.Helper()
 	s, err := r.NewSession(c.ONNX, onnx.SessionOptions{
 		Inputs:  []string{c.InputName, c.SeedName},
-		Outputs: []string{c.LogitsName, c.CAMName, c.GradientName, c.InputGradientName},
+		Outputs: []string{c.LogitsName, c.Maps[0].Name, c.Maps[1].Name, c.Maps[2].Name},
 	})
 	require.NoError(t, err)
 	defer func() { _ = s.Close() }()

@@ -14,10 +14,12 @@ import (
 func gradientOf(t *testing.T, s *small, single bool, x, seed []float32) []float32 {
 	t.Helper()
 	r := openRuntime(t)
-	c, err := explain.Compile(s.bytes(t), explain.Options{Layer: explain.NoLayer, InputGradient: true, Single: single, Probe: r.Probe})
+	c, err := explain.Compile(s.bytes(t), explain.Options{
+		Targets: []explain.Target{{Method: explain.Gradient}}, Single: single, Probe: r.Probe,
+	})
 	require.NoError(t, err)
 	session, err := r.NewSession(c.ONNX, onnx.SessionOptions{
-		Inputs: []string{c.InputName, c.SeedName}, Outputs: []string{c.InputGradientName},
+		Inputs: []string{c.InputName, c.SeedName}, Outputs: []string{c.Maps[0].Name},
 	})
 	require.NoError(t, err)
 	defer func() { _ = session.Close() }()

@@ -20,10 +20,11 @@ func vjpMaxPool(w *walk, n *node, dy []string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	v.spellOut(n)
 	if n.out(1) == "" {
 		n.Output = append(n.Output[:1:1], w.name("explain/Indices"))
 	}
-	up, after := dy[0], w.rectified(n.in(0)) && !w.targets[n.in(0)]
+	up, after := dy[0], w.variant.masks && w.rectified(n.in(0)) && !w.targets[n.in(0)]
 	if after { // a maximum is positive where its window's output is: cheaper here than in the rule of Relu
 		up = w.mul(up, w.positive(n.out(0)))
 	}
@@ -31,11 +32,28 @@ func vjpMaxPool(w *walk, n *node, dy []string) ([]string, error) {
 	if v.disjoint() {
 		dx = w.unpool(n, up, x)
 	} else {
-		dx = w.scatter(n, up, size(x[1:]), size(y[1:]))
+		dx = w.scatter(n, up, x, size(y[1:]))
 		dx = w.reshape(dx, x...)
 	}
 	w.gated[dx] = after
 	return unary(dx)
+}
+
+// spellOut writes the pads that ceil_mode adds into the node: for the shapes that it makes, the runtime's inference errs by
+// windows that lie in the padding alone.
+func (v window) spellOut(n *node) {
+	ends := make([]int64, len(v.end))
+	for i, e := range v.end {
+		if ends[i] = max(e, 0); e >= v.kernel[i] {
+			return
+		}
+	}
+	if n.attrInt("ceil_mode", 0) == 0 || n.attrString("auto_pad", "NOTSET") != "NOTSET" {
+		return
+	}
+	dropAttribute(n.NodeProto, "ceil_mode")
+	dropAttribute(n.NodeProto, "pads")
+	n.Attribute = append(n.Attribute, intsAttr("pads", append(slices.Clone(v.begin), ends...)...))
 }
 
 // rectified reports whether a tensor comes from a Relu.
@@ -57,9 +75,9 @@ func (v window) disjoint() bool {
 // unpool writes each gradient into its own window.
 func (w *walk) unpool(n *node, dy string, x []int64) string {
 	cells := size(x[1:])
-	at := w.frameIndices(n.out(1), cells, len(x))
-	shape := w.ints(append([]int64{1}, x[1:]...)...)
-	if w.g.seeds() != 1 {
+	at := w.frameIndices(n.out(1), x[0], cells, len(x))
+	shape := w.ints(x...)
+	if w.g.seeds() != 1 || x[0] != 1 {
 		seeds := w.op("Shape", []string{dy}, intAttr("start", 0), intAttr("end", 1))
 		at = w.plus(at, w.offsets(seeds, cells, len(x)))
 		shape = w.op("Concat", []string{seeds, w.ints(x[1:]...)}, intAttr("axis", 0))
@@ -70,9 +88,10 @@ func (w *walk) unpool(n *node, dy string, x []int64) string {
 }
 
 // scatter adds each gradient to where its maximum was, for frames of so many cells and maxima.
-func (w *walk) scatter(n *node, dy string, cells, maxima int64) string {
+func (w *walk) scatter(n *node, dy string, x []int64, maxima int64) string {
+	cells := size(x[1:])
 	flat := w.reshape(dy, -1, maxima)
-	at := w.frameIndices(w.reshape(n.out(1), -1, maxima), cells, 2)
+	at := w.frameIndices(w.reshape(n.out(1), -1, maxima), x[0], cells, 2)
 	zeros := w.zeros(flat, cells)
 	at = w.op("Expand", []string{at, w.op("Shape", []string{flat})})
 	return w.op("ScatterElements", []string{zeros, at, flat}, intAttr("axis", 1), stringAttr("reduction", "add"))
@@ -85,12 +104,12 @@ func (w *walk) zeros(like string, dims ...int64) string {
 }
 
 // frameIndices makes MaxPool's indices, which count through the batch, count within each frame.
-func (w *walk) frameIndices(indices string, cells int64, rank int) string {
-	if w.g.oneFrame() {
+func (w *walk) frameIndices(indices string, frames, cells int64, rank int) string {
+	if w.g.oneFrame() && frames == 1 {
 		return indices
 	}
-	frames := w.op("Shape", []string{indices}, intAttr("start", 0), intAttr("end", 1))
-	return w.sub(indices, w.offsets(frames, cells, rank))
+	count := w.op("Shape", []string{indices}, intAttr("start", 0), intAttr("end", 1))
+	return w.sub(indices, w.offsets(count, cells, rank))
 }
 
 // offsets is where each of so many frames begins, along the first of rank axes.

@@ -4,7 +4,7 @@ import "slices"
 
 // vjpReshape serves every operator that only renames axes.
 func vjpReshape(w *walk, n *node, dy []string) ([]string, error) {
-	return unary(w.reshape(dy[0], w.shape(n.in(0))...))
+	return unary(w.reshapeLike(dy[0], n.in(0)))
 }
 
 func vjpTranspose(w *walk, n *node, dy []string) ([]string, error) {

@@ -122,8 +122,12 @@ func convTransposeCase(t *rapid.T, s *small) {
 
 func maxPoolCase(t *rapid.T, s *small) {
 	image(t, s, dim(t, 1, 2, "c"), 2)
-	attrs := windowAttrs(t, s, kernel(t, 2, 1), rapid.Bool().Draw(t, "dilated"))
-	s.node("MaxPool", []string{"x"}, []string{"y"}, append(attrs, attrInt("ceil_mode", dim(t, 0, 1, "ceil")))...)
+	dilated := rapid.Bool().Draw(t, "dilated")
+	attrs := windowAttrs(t, s, kernel(t, 2, 1), dilated)
+	if !dilated { // with both, the runtime's shape inference contradicts its own result
+		attrs = append(attrs, attrInt("ceil_mode", dim(t, 0, 1, "ceil")))
+	}
+	s.node("MaxPool", []string{"x"}, []string{"y"}, attrs...)
 }
 
 func averagePoolCase(t *rapid.T, s *small) {

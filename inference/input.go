@@ -3,6 +3,7 @@ package inference
 import (
 	"image"
 	"image/draw"
+	"slices"
 
 	"endogate/dicomnode/pixeldata"
 )
@@ -64,6 +65,13 @@ func (in Input) fill(pixels []uint8, dst []float32) {
 			dst[c*plane+i*step] = normalised[pixels[3*i+from]]
 		}
 	}
+}
+
+// Uniform is the input that a frame of one grey level, 0 to 255, becomes.
+func (in Input) Uniform(level uint8) []float32 {
+	dst := make([]float32, in.Len())
+	in.fill(slices.Repeat([]uint8{level}, in.Len()), dst)
+	return dst
 }
 
 // table has the normalised value of each of the 256 a channel can have.

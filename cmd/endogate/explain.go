@@ -1,33 +1,30 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"image"
-	"image/draw"
-	_ "image/jpeg" // a frame may be a JPEG file
-	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
-	"endogate/dicomnode/dicom"
+	"endogate/configs"
 	"endogate/dicomnode/pixeldata"
 	"endogate/explain"
 	"endogate/inference"
-	"endogate/inference/onnx"
 )
 
 type explainCmd struct {
-	Files  []string `arg:"" help:"DICOM, JPEG or PNG files." type:"existingfile" name:"file"`
-	Model  string   `help:"Model bundle." default:"testdata/models/demo" type:"existingdir"`
-	Class  string   `help:"Class to explain: its name, or top for the most probable." default:"top"`
-	Layer  string   `help:"Layer to explain at; the manifest's without one." default:""`
-	Out    string   `help:"Folder for the overlays." default:"." type:"path"`
-	Colour string   `help:"Colour map: jet, turbo, viridis, inferno." default:"jet"`
+	Files   []string `arg:"" help:"DICOM, JPEG or PNG files, or folders of them." type:"existing" name:"file"`
+	Model   string   `help:"Model bundle." default:"testdata/models/demo" type:"existingdir"`
+	Class   string   `help:"Class to explain: its name, or top for the most probable." default:"top"`
+	Against string   `help:"Class to contrast it with: why this and not that." default:""`
+	Layer   string   `help:"Layer to explain at: last, blocks, all, or its name (endogate model inspect lists them); the manifest's without one." default:""`
+	Method  []string `help:"Methods, separated by commas; all for every one. Without any: grad-CAM, gradient and guided grad-CAM."`
+	Out     string   `help:"Folder for what is made." default:"." type:"path"`
+	Colour  string   `help:"Colour map: jet (blue to red), turbo, viridis, inferno." default:"jet"`
+	Opacity float64  `help:"Of the map over the frame, 0 to 1; the configuration's without one." default:"-1"`
+	Output  bool     `help:"Start at the model's own output, after a softmax or sigmoid in it, rather than at the logits."`
 }
 
 func (e *explainCmd) Run(ctx context.Context, c *cli, tty console) (err error) {
@@ -35,127 +32,148 @@ func (e *explainCmd) Run(ctx context.Context, c *cli, tty console) (err error) {
 	if err != nil {
 		return err
 	}
-	x := &explainer{out: e.Out, opacity: cfg.Reports.Opacity, decode: pixeldata.Options{FFmpeg: cfg.FFmpeg}, class: e.Class, tty: tty}
-	if x.colours, err = explain.NamedColourMap(e.Colour); err != nil {
+	bundle, err := inference.LoadBundle(e.Model)
+	if err != nil {
+		return err
+	}
+	methods, err := e.methods(cfg, bundle)
+	if err != nil {
+		return err
+	}
+	x, err := openExplainer(cfg, bundle, methods, layerOr(e.Layer, bundle), e.Output)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, x.Close()) }()
+	p := &painter{opacity: e.Opacity, bundle: bundle}
+	if e.Opacity < 0 {
+		p.opacity = cfg.Reports.Opacity
+	}
+	if p.opacity > 1 {
+		return usageError(fmt.Sprintf("explain: opacity %g: write a number from 0 to 1", p.opacity))
+	}
+	if p.colours, err = explain.NamedColourMap(e.Colour); err != nil {
 		return usageError(err.Error())
 	}
-	if x.bundle, err = inference.LoadBundle(e.Model); err != nil {
-		return err
-	}
-	if e.Class != "top" && !slices.Contains(x.bundle.ClassNames(), e.Class) {
-		return usageError(fmt.Sprintf("explain: %s has no class %q; it has %s", x.bundle.Name, e.Class, strings.Join(x.bundle.ClassNames(), ", ")))
-	}
-	layer := x.bundle.Explain.Layer
-	if e.Layer != "" {
-		layer = e.Layer
-	}
-	runtime, content, err := openBundle(cfg, x.bundle)
-	if err != nil {
-		return err
-	}
-	x.network, err = runtime.OpenNetwork(content, onnx.NetworkOptions{Layer: layer, IntraOpThreads: cfg.ONNXRuntime.Threads})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, x.network.Close()) }()
 	if err := os.MkdirAll(e.Out, 0o755); err != nil {
 		return err
 	}
-	for _, path := range e.Files {
-		if err := x.file(ctx, path); err != nil {
-			return fmt.Errorf("%s: %w", path, err)
-		}
+	run := &explainRun{cmd: e, explainer: x, painter: p, tty: tty}
+	return eachFrame(ctx, e.Files, pixeldata.Options{FFmpeg: cfg.FFmpeg}, run.frame)
+}
+
+// layerOr is the layer asked for, or the manifest's.
+func layerOr(layer string, b *inference.Bundle) string {
+	if layer != "" {
+		return layer
 	}
-	return nil
+	return b.Explain.Layer
 }
 
-// explainer classifies frames one by one and writes why.
-type explainer struct {
-	bundle  *inference.Bundle
-	network *onnx.Network
-	class   string
-	colours *explain.ColourMap
-	opacity float64
-	decode  pixeldata.Options
-	out     string
-	tty     console
+// methods reads the flag: all is what the network can be asked for.
+func (e *explainCmd) methods(cfg configs.Config, b *inference.Bundle) ([]explain.Method, error) {
+	if len(e.Method) == 0 {
+		return []explain.Method{explain.GradCAM, explain.Gradient, explain.GuidedGradCAM}, nil
+	}
+	var chosen []explain.Method
+	for _, name := range e.Method {
+		if name == "all" {
+			return possibleMethods(cfg, b)
+		}
+		if info, ok := explain.LookupMethod(explain.Method(name)); !ok || info.Raw {
+			return nil, usageError(fmt.Sprintf("explain: method %q is unknown; there are %s", name, methodNames()))
+		}
+		chosen = append(chosen, explain.Method(name))
+	}
+	return chosen, nil
 }
 
-func (x *explainer) file(ctx context.Context, path string) error {
-	f, err := os.Open(path)
+func methodNames() string {
+	var names []string
+	for _, m := range explain.Methods() {
+		names = append(names, string(m.Method))
+	}
+	return strings.Join(names, ", ")
+}
+
+// possibleMethods are those that a network can be asked for.
+func possibleMethods(cfg configs.Config, b *inference.Bundle) ([]explain.Method, error) {
+	runtime, content, err := openBundle(cfg, b)
+	if err != nil {
+		return nil, err
+	}
+	in, err := explain.Inspect(content, explain.Options{InputShape: b.Input.Shape(), Probe: runtime.Probe})
+	if err != nil {
+		return nil, err
+	}
+	return in.Methods(), nil
+}
+
+// explainRun is one run of the command.
+type explainRun struct {
+	cmd       *explainCmd
+	explainer *bundleExplainer
+	painter   *painter
+	tty       console
+}
+
+// frame explains one frame and writes what came of it.
+func (r *explainRun) frame(ctx context.Context, f sourceFrame) error {
+	q, err := r.explainer.prepare(ctx, f.image)
 	if err != nil {
 		return err
 	}
-	defer f.Close()
-	name := strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
-	r := bufio.NewReader(f)
-	meta, err := dicom.ReadFileMeta(r)
-	if errors.Is(err, dicom.ErrNoFileMeta) {
-		picture, _, err := image.Decode(r)
-		if err != nil {
-			return fmt.Errorf("neither DICOM nor JPEG nor PNG: %w", err)
-		}
-		return x.frame(ctx, name, pixeldata.Frame{Number: 1, Image: toRGBA(picture)})
+	if err := q.choose(r.cmd.Class, r.cmd.Against); err != nil {
+		return err
 	}
+	for i, p := range q.probabilities {
+		fmt.Fprintf(r.tty.out, "%s  %-24s %.4f\n", f.name, q.bundle.Classes[i].Name, p)
+	}
+	answers, err := r.explainer.answer(ctx, q, progress(r.tty, f.name))
 	if err != nil {
 		return err
 	}
-	return x.instance(ctx, name, r, meta.TransferSyntaxUID)
-}
-
-func (x *explainer) instance(ctx context.Context, name string, dataset io.Reader, syntax dicom.UID) error {
-	ts, ok := dicom.LookupTransferSyntax(syntax)
-	if !ok {
-		return fmt.Errorf("transfer syntax %s is unknown", syntax)
-	}
-	for frame, err := range pixeldata.Frames(ctx, dataset, ts, x.decode) {
+	var painted []painting
+	for _, a := range answers {
+		p, err := r.painter.paint(f.image, q, a)
 		if err != nil {
 			return err
 		}
-		if err := x.frame(ctx, fmt.Sprintf("%s-%d", name, frame.Number), frame); err != nil {
+		if p.note != "" {
+			fmt.Fprintf(r.tty.out, "%s  %s: no picture: %s\n", f.name, p.title, p.note)
+		}
+		if err := r.write(f, q, a, p); err != nil {
 			return err
 		}
+		painted = append(painted, p)
 	}
-	return nil
+	sheet := filepath.Join(r.cmd.Out, f.name+"-"+fileName(q.className())+"-sheet.png")
+	fmt.Fprintf(r.tty.out, "%s  why %s (AI, not verified): %s\n", f.name, q.className(), sheet)
+	return writePNG(sheet, r.painter.sheet(f, q, painted))
 }
 
-func (x *explainer) frame(ctx context.Context, name string, f pixeldata.Frame) error {
-	input := make([]float32, x.bundle.Input.Len())
-	geometry, err := x.bundle.Prepare(f.Image, input)
-	if err != nil {
+// write puts the overlay and the raw map into the folder.
+func (r *explainRun) write(f sourceFrame, q *question, a answer, p painting) error {
+	base := filepath.Join(r.cmd.Out, f.name+"-"+fileName(q.className())+"-"+fileName(string(a.Method)))
+	if a.Layer.Name != "" {
+		base += "-" + fileName(a.Layer.Name)
+	}
+	if err := writeNPY(base+".npy", a.shape(q.shape), a.Values); err != nil {
 		return err
 	}
-	logits, err := x.network.Logits(ctx, input, x.bundle.Input.Shape())
-	if err != nil {
-		return err
+	if p.note != "" {
+		return nil // a picture would look like an explanation and be none
 	}
-	probabilities, err := x.bundle.Output.Activation.Apply(logits)
-	if err != nil {
-		return err
-	}
-	class := slices.Index(x.bundle.ClassNames(), x.class)
-	if class < 0 { // top
-		class = slices.Index(probabilities, slices.Max(probabilities))
-	}
-	_, maps, err := x.network.Explain(ctx, input, x.bundle.Input.Shape(), []int{class})
-	if err != nil {
-		return err
-	}
-	for i, p := range probabilities {
-		fmt.Fprintf(x.tty.out, "%s  %-24s %.4f\n", name, x.bundle.Classes[i].Name, p)
-	}
-	shown, err := geometry.ToSource(maps[0]).Normalised()
-	if err != nil {
-		fmt.Fprintf(x.tty.out, "%s  no overlay for %s: %v\n", name, x.bundle.Classes[class].Name, err)
-		return nil
-	}
-	path := filepath.Join(x.out, name+"-"+x.bundle.Classes[class].Name+".png")
-	fmt.Fprintf(x.tty.out, "%s  why %s (AI, not verified): %s\n", name, x.bundle.Classes[class].Name, path)
-	return writePNG(path, explain.Overlay(f.Image, shown, x.colours, x.opacity))
+	return writePNG(base+".png", p.picture)
 }
 
-func toRGBA(picture image.Image) *image.RGBA {
-	out := image.NewRGBA(image.Rect(0, 0, picture.Bounds().Dx(), picture.Bounds().Dy()))
-	draw.Draw(out, out.Rect, picture, picture.Bounds().Min, draw.Src)
-	return out
+// fileName makes a name for a file of a class, a method or a layer.
+func fileName(s string) string {
+	return strings.Trim(strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '.', r == '-', r == '+':
+			return r
+		}
+		return '_'
+	}, s), "_")
 }

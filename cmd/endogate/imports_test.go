@@ -27,9 +27,11 @@ var mayImport = map[string][]string{
 	"dicomnode/ledger":    {"dicomnode/dicom"},
 	"inference":           {"dicomnode/dicom", "dicomnode/pixeldata", "inference/jobs", "explain"},
 	"inference/jobs":      {"dicomnode/dicom"},
-	"inference/onnx":      {"inference", "explain"},
+	"inference/onnx":      {"inference", "explain", "explain/sampling"},
 	"explain":             {"explain/onnxpb"},
 	"explain/onnxpb":      {},
+	"explain/picture":     {"explain"},
+	"explain/sampling":    {"explain"},
 	"reports":             {"dicomnode/dicom", "inference", "dicomnode/ledger"},
 	"reports/outbox":      {"dicomnode", "dicomnode/dicom", "dicomnode/dimse", "dicomnode/ledger", "dicomnode/spool"},
 }
@@ -48,6 +50,7 @@ var oneImporter = map[string]string{
 	"github.com/alecthomas/kong":          "cmd/endogate",
 	"go.yaml.in/yaml":                     "inference",
 	"github.com/suyashkumar/dicom":        "reports",
+	"gonum.org/v1/gonum/mat":              "explain/sampling",
 }
 
 type listedPackage struct {

@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"image"
+	"io"
 	"text/tabwriter"
+	"time"
 
 	"endogate/configs"
 	"endogate/explain"
@@ -21,7 +24,7 @@ type inspectCmd struct {
 	Dir string `arg:"" help:"Model bundle." type:"existingdir"`
 }
 
-func (m *inspectCmd) Run(c *cli, tty console) error {
+func (m *inspectCmd) Run(ctx context.Context, c *cli, tty console) error {
 	cfg, err := c.load()
 	if err != nil {
 		return err
@@ -34,22 +37,103 @@ func (m *inspectCmd) Run(c *cli, tty console) error {
 	if err != nil {
 		return err
 	}
+	found, err := explain.Inspect(content, explain.Options{InputShape: bundle.Input.Shape(), Probe: runtime.Probe})
 	w := tabwriter.NewWriter(tty.out, 0, 4, 2, ' ', 0)
-	fmt.Fprintf(w, "name\t%s %s\nmanufacturer\t%s\nintended use\t%s\nSHA-256\t%s\ninput\t%d×%d %s\nONNX Runtime\t%s\n",
-		bundle.Name, bundle.Version, bundle.Manufacturer, bundle.IntendedUse, bundle.Digest,
-		bundle.Input.Rows, bundle.Input.Columns, bundle.Input.Layout, runtime.Version())
-	for i, class := range bundle.Classes {
+	printBundle(w, bundle, runtime.Version())
+	if err != nil {
+		return errors.Join(w.Flush(), err)
+	}
+	printNetwork(w, found)
+	if err := timings(ctx, w, cfg, bundle, found); err != nil {
+		return errors.Join(w.Flush(), err)
+	}
+	return w.Flush()
+}
+
+// printBundle prints what the manifest says.
+func printBundle(w io.Writer, b *inference.Bundle, runtime string) {
+	fmt.Fprintf(w, "name\t%s %s\nmanufacturer\t%s\nintended use\t%s\nSHA-256\t%s\ninput\t%d×%d %s\nexplained by\t%s at layer %s\nONNX Runtime\t%s\n",
+		b.Name, b.Version, b.Manufacturer, b.IntendedUse, b.Digest,
+		b.Input.Rows, b.Input.Columns, b.Input.Layout, b.Explain.Method, b.Explain.Layer, runtime)
+	for i, class := range b.Classes {
 		fmt.Fprintf(w, "class %d\t%s, %s above %.2f: %s (%s, %s)\n", i, class.Name, class.Role, class.Threshold,
 			class.Finding.Meaning, class.Finding.Value, class.Finding.Scheme)
 	}
-	layers, err := explain.Layers(content, explain.Options{Probe: runtime.Probe})
+}
+
+// printNetwork prints what the graph says.
+func printNetwork(w io.Writer, in *explain.Inspection) {
+	fmt.Fprintf(w, "opset\t%d\n", in.Opset)
+	for _, p := range in.Inputs {
+		fmt.Fprintf(w, "tensor in\t%s %v\n", p.Name, p.Shape)
+	}
+	for _, p := range in.Outputs {
+		fmt.Fprintf(w, "tensor out\t%s %v\n", p.Name, p.Shape)
+	}
+	fmt.Fprintf(w, "logits\t%s, %d classes\n", in.Logits, in.Classes)
+	for _, l := range in.Layers {
+		why := ""
+		if l.Err != nil {
+			why = ": cannot be explained"
+		}
+		frames := ""
+		if l.Frames > 1 {
+			frames = fmt.Sprintf("%d frames of ", l.Frames)
+		}
+		fmt.Fprintf(w, "layer\t%s, %d channels of %s%d×%d%s\n", l.Name, l.Channels, frames, l.Height, l.Width, why)
+	}
+	for _, u := range in.Without {
+		fmt.Fprintf(w, "without a rule\t%s (%s, opset %d): layers before it cannot be explained\n", u.Node, u.Operator, u.Opset)
+	}
+	const mib = 1 << 20
+	fmt.Fprintf(w, "weights\t%.1f MiB\n", float64(in.Weights)/mib)
+	fmt.Fprintf(w, "memory, estimated\t%.0f MiB to classify, up to %.0f MiB more while explaining at the input\n",
+		float64(in.Weights+in.Tensors/4)/mib, float64(2*in.Tensors)/mib)
+	fmt.Fprintf(w, "work\t%.2f thousand million multiplications a frame\n", float64(in.Multiply)/1e9)
+}
+
+// timings measures a black frame on this machine: the second run of each.
+func timings(ctx context.Context, w io.Writer, cfg configs.Config, b *inference.Bundle, in *explain.Inspection) error {
+	for _, m := range []explain.Method{"", explain.GradCAM, explain.Gradient, explain.GuidedGradCAM} {
+		if m != "" && (len(in.Layers) == 0 || in.Layers[len(in.Layers)-1].Err != nil) {
+			return nil
+		}
+		var methods []explain.Method
+		title := "classification alone"
+		if m != "" {
+			info, _ := explain.LookupMethod(m)
+			methods, title = []explain.Method{m}, "with "+info.Title
+		}
+		took, err := timeMethod(ctx, cfg, b, methods)
+		var unsupported *explain.UnsupportedError
+		if errors.As(err, &unsupported) {
+			fmt.Fprintf(w, "time\t%s: %v\n", title, unsupported)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(w, "time\t%s %.0f ms a frame on this machine, %d thread(s)\n", title, float64(took.Microseconds())/1000, max(cfg.ONNXRuntime.Threads, 1))
+	}
+	return nil
+}
+
+// timeMethod is how long one frame takes once everything is loaded.
+func timeMethod(ctx context.Context, cfg configs.Config, b *inference.Bundle, methods []explain.Method) (took time.Duration, err error) {
+	x, err := openExplainer(cfg, b, methods, explain.LastLayer, false)
 	if err != nil {
-		return errors.Join(err, w.Flush())
+		return 0, err
 	}
-	for _, layer := range layers {
-		fmt.Fprintf(w, "layer\t%s, %d channels of %d×%d\n", layer.Name, layer.Channels, layer.Height, layer.Width)
+	defer func() { err = errors.Join(err, x.Close()) }()
+	frame := image.NewRGBA(image.Rect(0, 0, b.Input.Columns, b.Input.Rows))
+	for range 2 {
+		start := time.Now()
+		if _, err := x.prepare(ctx, frame); err != nil {
+			return 0, err
+		}
+		took = time.Since(start)
 	}
-	return w.Flush()
+	return took, nil
 }
 
 // openBundle loads ONNX Runtime and a bundle's network file.

@@ -1,6 +1,7 @@
 package onnx
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,11 +11,15 @@ import (
 
 // NetworkOptions say how a classifier is compiled and run.
 type NetworkOptions struct {
-	Layer          string  // to explain at, as explain.Options.Layer; "" is the last convolutional one, explain.NoLayer none
-	InputShape     []int64 // of a frame, for a model that leaves its height and width open; it is then for this size only
-	IntraOpThreads int     // threads of one run; 0 is 1
-	Sessions       int     // runs at once; 0 is the number of CPUs over IntraOpThreads
+	Method         explain.Method // of the maps that Explain makes: one of a layer, in one run; "" is grad-CAM
+	Layer          string         // to explain at, as explain.Target.Layer; "" is the last one, NoLayer none
+	InputShape     []int64        // of a frame, for a model that leaves its height and width open; it is then for this size only
+	IntraOpThreads int            // threads of one run; 0 is 1
+	Sessions       int            // runs at once; 0 is the number of CPUs over IntraOpThreads
 }
+
+// NoLayer asks for no map.
+const NoLayer = "none"
 
 // Network is an image classifier that explains itself: one loaded model with its gradient, so that the
 // weights are in memory once. Its methods may be called from any goroutine.
@@ -23,11 +28,11 @@ type Network struct {
 	session  *Session
 }
 
-// ErrNotExplained says that a network was opened with explain.NoLayer.
+// ErrNotExplained says that a network was opened with NoLayer.
 var ErrNotExplained = errors.New("onnx: the network was opened without a layer to explain")
 
 // OpenNetwork compiles a classifier and loads it. An operator that cannot be differentiated gives an
-// *explain.UnsupportedError; with explain.NoLayer the network still classifies. The caller closes the network.
+// *explain.UnsupportedError; with NoLayer the network still classifies. The caller closes the network.
 func (r *Runtime) OpenNetwork(model []byte, o NetworkOptions) (*Network, error) {
 	n, err := r.openNetwork(model, o, true)
 	if errors.Is(err, ErrNoRoom) { // a second copy while it loads, then
@@ -37,15 +42,17 @@ func (r *Runtime) OpenNetwork(model []byte, o NetworkOptions) (*Network, error) 
 }
 
 func (r *Runtime) openNetwork(model []byte, o NetworkOptions, apart bool) (*Network, error) {
-	c, err := explain.Compile(model, explain.Options{
-		Layer: o.Layer, InputShape: o.InputShape, MapOnly: true, WeightsApart: apart, Probe: r.Probe,
-	})
+	var targets []explain.Target
+	if o.Layer != NoLayer {
+		targets = []explain.Target{{Method: cmp.Or(o.Method, explain.GradCAM), Layer: o.Layer}}
+	}
+	c, err := explain.Compile(model, explain.Options{Targets: targets, InputShape: o.InputShape, WeightsApart: apart, Probe: r.Probe})
 	if err != nil {
 		return nil, err
 	}
 	outputs := []string{c.LogitsName}
-	if c.CAMName != "" {
-		outputs = append(outputs, c.CAMName)
+	for _, m := range c.Maps {
+		outputs = append(outputs, m.Name)
 	}
 	s, err := r.NewSession(c.ONNX, SessionOptions{
 		Inputs:         []string{c.InputName, c.SeedName},
@@ -69,7 +76,7 @@ func (n *Network) Classes() int { return n.compiled.Classes }
 func (n *Network) InputShape() []int64 { return n.compiled.InputShape }
 
 // Layer is the layer that maps come from; Height and Width are those of the maps.
-func (n *Network) Layer() explain.Layer { return n.compiled.Layer }
+func (n *Network) Layer() explain.Layer { return n.compiled.Maps[0].Layer }
 
 // Logits classifies one frame: one value for each class, before softmax or sigmoid. The input is a batch
 // of one in the model's own layout, of the given shape; it is not kept.
@@ -87,7 +94,7 @@ func (n *Network) Explain(ctx context.Context, input []float32, shape []int64, c
 			return nil, nil, fmt.Errorf("onnx: no class %d: the network has %d", c, n.Classes())
 		}
 	}
-	if n.compiled.CAMName == "" && len(classes) > 0 {
+	if len(n.compiled.Maps) == 0 && len(classes) > 0 {
 		return nil, nil, ErrNotExplained
 	}
 	if !n.compiled.ManySeeds && len(classes) > 1 {
@@ -97,7 +104,7 @@ func (n *Network) Explain(ctx context.Context, input []float32, shape []int64, c
 	if err != nil {
 		return nil, nil, err
 	}
-	h, w := n.compiled.Layer.Height, n.compiled.Layer.Width
+	h, w := n.compiled.Maps[0].Height, n.compiled.Maps[0].Width
 	for i := range classes {
 		maps = append(maps, explain.Map{Width: w, Height: h, Values: cams[i*h*w : (i+1)*h*w : (i+1)*h*w]})
 	}
@@ -137,7 +144,7 @@ func (n *Network) run(ctx context.Context, input Tensor, rows int, classes []int
 		return logits, nil, nil
 	}
 	cams = out[1].Values
-	if want := rows * n.compiled.Layer.Height * n.compiled.Layer.Width; len(cams) != want {
+	if want := rows * n.compiled.Maps[0].Height * n.compiled.Maps[0].Width; len(cams) != want {
 		return nil, nil, fmt.Errorf("onnx: the network gave maps of shape %v", out[1].Shape)
 	}
 	return logits, cams, nil

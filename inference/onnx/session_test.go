@@ -121,7 +121,7 @@ func TestSession_errors(t *testing.T) {
 }
 
 func TestNetwork_notExplained(t *testing.T) {
-	n, err := openRuntime(t).OpenNetwork(demoModel(t), onnx.NetworkOptions{Layer: explain.NoLayer})
+	n, err := openRuntime(t).OpenNetwork(demoModel(t), onnx.NetworkOptions{Layer: onnx.NoLayer})
 	require.NoError(t, err)
 	defer func() { _ = n.Close() }()
 	logits, err := n.Logits(context.Background(), frame(), shape)

@@ -25,14 +25,16 @@ func TestNewSession_weightsApart(t *testing.T) {
 	var got [2][]onnx.Tensor
 	for i, apart := range []bool{false, true} {
 		model := demoModel(t)
-		c, err := explain.Compile(model, explain.Options{Layer: explain.NoLayer, InputGradient: true, WeightsApart: apart, Probe: r.Probe})
+		c, err := explain.Compile(model, explain.Options{
+			Targets: []explain.Target{{Method: explain.Gradient}}, WeightsApart: apart, Probe: r.Probe,
+		})
 		require.NoError(t, err)
 		require.Equal(t, apart, len(c.Weights) > 0)
 		if apart {
 			require.Less(t, len(c.ONNX), len(model)/4)
 		}
 		s, err := r.NewSession(c.ONNX, onnx.SessionOptions{
-			Inputs: []string{c.InputName, c.SeedName}, Outputs: []string{c.LogitsName, c.InputGradientName}, Weights: c.Weights,
+			Inputs: []string{c.InputName, c.SeedName}, Outputs: []string{c.LogitsName, c.Maps[0].Name}, Weights: c.Weights,
 		})
 		require.NoError(t, err)
 		defer func() { _ = s.Close() }()

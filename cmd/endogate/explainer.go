@@ -1,0 +1,186 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"slices"
+	"strings"
+
+	"endogate/configs"
+	"endogate/explain"
+	"endogate/inference"
+	"endogate/inference/onnx"
+)
+
+// bundleExplainer explains frames by several methods, outside a gateway.
+type bundleExplainer struct {
+	bundle  *inference.Bundle
+	graph   *onnx.Explainer // all methods of one run, in one graph
+	targets []explain.Target
+	runs    map[explain.Method]*onnx.Explainer // those of many runs
+	layer   string
+}
+
+// openExplainer compiles nothing yet.
+func openExplainer(cfg configs.Config, b *inference.Bundle, methods []explain.Method, layer string, fromOutput bool) (*bundleExplainer, error) {
+	runtime, _, err := openBundle(cfg, b)
+	if err != nil {
+		return nil, err
+	}
+	o := onnx.ExplainerOptions{InputShape: b.Input.Shape(), IntraOpThreads: cfg.ONNXRuntime.Threads, FromOutput: fromOutput, Cache: onnx.NewCache(0)}
+	x := &bundleExplainer{bundle: b, layer: layer, runs: map[explain.Method]*onnx.Explainer{}, graph: runtime.NewExplainer(b.Network, o)}
+	for _, m := range methods {
+		if info, _ := explain.LookupMethod(m); info.Runs {
+			x.runs[m] = runtime.NewExplainer(b.Network, o)
+		} else {
+			x.targets = append(x.targets, explain.Target{Method: m, Layer: layer})
+		}
+	}
+	return x, nil
+}
+
+// Close frees the networks.
+func (x *bundleExplainer) Close() error {
+	errs := []error{x.graph.Close()}
+	for _, e := range x.runs {
+		errs = append(errs, e.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// question is a frame as the network sees it, and what is asked about it.
+type question struct {
+	bundle        *inference.Bundle
+	geometry      inference.Geometry
+	input         onnx.Input
+	shape         []int64
+	probabilities []float64
+	class         int
+	against       int // -1 for none
+}
+
+// answer is what a method says, at one layer.
+type answer struct{ onnx.Attribution }
+
+// shape of the values, for a file.
+func (a answer) shape(input []int64) []int64 {
+	if a.AtInput {
+		return input
+	}
+	return []int64{int64(a.Frames), int64(a.Height), int64(a.Width)}
+}
+
+// prepare classifies a frame.
+func (x *bundleExplainer) prepare(ctx context.Context, frame *image.RGBA) (*question, error) {
+	b := x.bundle
+	q := &question{bundle: b, shape: b.Input.Shape(), against: -1}
+	values := make([]float32, b.Input.Len())
+	var err error
+	if q.geometry, err = b.Prepare(frame, values); err != nil {
+		return nil, err
+	}
+	q.input = onnx.Input{Shape: q.shape, Values: values, Baseline: b.Input.Uniform(0), Low: b.Input.Uniform(0), High: b.Input.Uniform(255)}
+	logits, _, err := x.graph.Run(ctx, q.input, [][]float32{make([]float32, len(b.Classes))}, x.targets)
+	if err != nil {
+		return nil, err
+	}
+	q.probabilities, err = b.Output.Activation.Apply(logits)
+	return q, err
+}
+
+// choose takes the class to explain: by name, or the most probable.
+func (q *question) choose(class, against string) error {
+	names := q.bundle.ClassNames()
+	find := func(name string) (int, error) {
+		i := slices.Index(names, name)
+		if i < 0 {
+			return 0, usageError(fmt.Sprintf("explain: %s has no class %q; it has %s", q.bundle.Name, name, strings.Join(names, ", ")))
+		}
+		return i, nil
+	}
+	var err error
+	if q.class = slices.Index(q.probabilities, slices.Max(q.probabilities)); class != "top" {
+		if q.class, err = find(class); err != nil {
+			return err
+		}
+	}
+	if q.against = -1; against != "" {
+		q.against, err = find(against)
+	}
+	return err
+}
+
+// className says what is asked.
+func (q *question) className() string {
+	name := q.bundle.Classes[q.class].Name
+	if q.against >= 0 {
+		name += " rather than " + q.bundle.Classes[q.against].Name
+	}
+	return name
+}
+
+// seed is the question as weights of the logits.
+func (q *question) seed() []float32 {
+	seed := make([]float32, len(q.bundle.Classes))
+	seed[q.class] = 1
+	if q.against >= 0 {
+		seed[q.against]--
+	}
+	return seed
+}
+
+// score is what methods of many runs explain: the probability, or for a contrast that of one less the other.
+func (q *question) score(logits []float32) float64 {
+	p, err := q.bundle.Output.Activation.Apply(logits)
+	if err != nil {
+		return 0
+	}
+	if q.against >= 0 {
+		return p[q.class] - p[q.against]
+	}
+	return p[q.class]
+}
+
+// answer asks every method: those of one run together, then the others.
+func (x *bundleExplainer) answer(ctx context.Context, q *question, progress func(m explain.Method, done, all int)) ([]answer, error) {
+	var answers []answer
+	if len(x.targets) > 0 {
+		_, maps, err := x.graph.Run(ctx, q.input, [][]float32{q.seed()}, x.targets)
+		if err != nil {
+			return nil, err
+		}
+		for _, m := range maps {
+			answers = append(answers, answer{m})
+		}
+	}
+	for _, info := range explain.Methods() {
+		e := x.runs[info.Method]
+		if e == nil {
+			continue
+		}
+		maps, err := e.Explain(ctx, q.input, onnx.Question{
+			Target: explain.Target{Method: info.Method, Layer: x.layer}, Seed: q.seed(), Score: q.score,
+			Progress: func(done, all int) { progress(info.Method, done, all) },
+		})
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", info.Title, err)
+		}
+		for _, m := range maps {
+			answers = append(answers, answer{m})
+		}
+	}
+	return answers, nil
+}
+
+// progress tells of long work every tenth of it.
+func progress(tty console, name string) func(m explain.Method, done, all int) {
+	tenth := 0
+	return func(m explain.Method, done, all int) {
+		if now := 10 * done / max(all, 1); now != tenth {
+			tenth = now
+			fmt.Fprintf(tty.err, "%s  %s: %d of %d runs\n", name, m, done, all)
+		}
+	}
+}

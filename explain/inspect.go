@@ -1,0 +1,100 @@
+package explain
+
+import "endogate/explain/onnxpb"
+
+// Inspection is what can be told of a model without explaining anything.
+type Inspection struct {
+	Opset     int64 // of the standard's operators, as exported
+	Inputs    []Port
+	Outputs   []Port
+	Attention bool   // over patches of the picture
+	Logits    string // where the gradient starts
+	Classes   int
+	Layers    []Layer             // Err says why one cannot be explained
+	Without   []*UnsupportedError // nodes on the way to the logits that have no rule
+	Weights   int64               // bytes
+	Tensors   int64               // bytes of everything that one input becomes on the way to the logits; a gradient keeps most of it
+	Multiply  int64               // multiplications of convolutions and matrix products for one input
+}
+
+// Port is an input or an output of a model. An open axis is -1.
+type Port struct {
+	Name  string
+	Type  int32 // an ONNX element type: 1 is float32, 10 float16
+	Shape []int64
+}
+
+// Inspect looks at a model. Of the options all but Targets count.
+func Inspect(model []byte, o Options) (*Inspection, error) {
+	g, h, err := open(model, o)
+	if err != nil {
+		return nil, err
+	}
+	in := &Inspection{Opset: g.exported, Logits: h.logits, Layers: g.layers(h)}
+	if dims := g.shape(h.logits); len(dims) > 0 {
+		in.Classes = int(size(dims[1:]))
+	}
+	for _, v := range g.inputs {
+		in.Inputs = append(in.Inputs, portOf(v))
+	}
+	for _, v := range g.model.Graph.Output {
+		in.Outputs = append(in.Outputs, portOf(v))
+	}
+	for i, l := range in.Layers {
+		in.Layers[i].Err = g.explainable(l.Tensor, h.logits)
+	}
+	for _, t := range g.weights {
+		in.Weights += size(t.Dims) * int64(elementSize(t.GetDataType()))
+	}
+	for _, a := range g.attentions(h, g.convLayers(h)) {
+		in.Attention = in.Attention || a.height > 0
+	}
+	up := g.leadingTo(h.logits)
+	for _, n := range g.nodes {
+		if !anyOf(up, n.Output) {
+			continue
+		}
+		if op, ok := n.known(); !ok || (op.vjp == nil && !op.stop) {
+			in.Without = append(in.Without, &UnsupportedError{Node: n.label(), Operator: n.GetOpType(), Opset: n.opset, Why: "no rule to differentiate it"})
+		}
+		for _, out := range n.Output {
+			in.Tensors += 4 * size(g.shape(out))
+		}
+		in.Multiply += g.multiplications(n)
+	}
+	return in, nil
+}
+
+// multiplications of a convolution or a matrix product: those of one element of the output, times its elements.
+func (g *graph) multiplications(n *node) int64 {
+	out, weight := size(g.shape(n.out(0))), g.shape(n.in(1))
+	switch {
+	case n.GetOpType() == "Conv" && len(weight) > 2:
+		return out * size(weight[1:])
+	case n.GetOpType() == "ConvTranspose" && len(weight) > 2:
+		return size(g.shape(n.in(0))) * size(weight[1:])
+	case n.GetOpType() == "Gemm" && len(weight) == 2:
+		return size(weight) * out / max(weight[n.attrInt("transB", 0)^1], 1)
+	case n.GetOpType() == "MatMul" && len(weight) > 1:
+		return out * weight[len(weight)-2]
+	}
+	return 0
+}
+
+// Methods lists what the model can be asked for: methods of attention only where there is one over patches, methods of
+// layers only where there are layers.
+func (in *Inspection) Methods() []Method {
+	var all []Method
+	for _, m := range Methods() {
+		attention := m.Method == AttentionRollout || m.Method == GradientAttention
+		if (!attention || in.Attention) && (!m.AtLayer || len(in.Layers) > 0) {
+			all = append(all, m.Method)
+		}
+	}
+	return all
+}
+
+func portOf(v *onnxpb.ValueInfoProto) Port {
+	t := v.GetType().GetTensorType()
+	return Port{Name: v.GetName(), Type: t.GetElemType(), Shape: declaredShape(v)}
+}

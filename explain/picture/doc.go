@@ -1,0 +1,6 @@
+// Package picture lays maps out for people: signed maps, guided pictures, legends, contact sheets, and NumPy files for
+// those who want the numbers.
+//
+// Every legend and sheet says "AI, not verified". A map that is zero everywhere or not finite never becomes a picture
+// of a map: [Refused] shows the frame and says why.
+package picture

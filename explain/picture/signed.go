@@ -1,0 +1,88 @@
+package picture
+
+import (
+	"image"
+	"math"
+	"slices"
+
+	"endogate/explain"
+)
+
+// Signed blends a map of both signs over a frame of its size: what speaks for the class is red, what speaks against it
+// blue, the more opaque the greater its magnitude; the greatest has the opacity given. The error is explain.ErrZeroMap
+// or explain.ErrNotFinite where there is nothing to show.
+func Signed(frame *image.RGBA, m explain.Map, opacity float64) (*image.RGBA, error) {
+	greatest, err := m.Magnitude()
+	if err != nil {
+		return nil, err
+	}
+	out := image.NewRGBA(image.Rectangle{Max: frame.Rect.Size()})
+	for y := range m.Height {
+		from, to := frame.Pix[y*frame.Stride:], out.Pix[y*out.Stride:]
+		for x := range m.Width {
+			v := float64(m.Values[y*m.Width+x]) / float64(greatest)
+			alpha, colour := opacity*math.Sqrt(math.Abs(v)), [3]float64{255, 40, 40}
+			if v < 0 {
+				colour = [3]float64{40, 80, 255}
+			}
+			for c := range 3 {
+				to[4*x+c] = uint8(float64(from[4*x+c])*(1-alpha) + colour[c]*alpha + 0.5)
+			}
+			to[4*x+3] = 255
+		}
+	}
+	return out, nil
+}
+
+// clipped is the share of values, the lowest first, at which Clip ends the scale: a gradient's few greatest values are far
+// above all others (Smilkov et al. 2017, section 3.1).
+const clipped = 0.99
+
+// Clip returns the map with magnitudes above the 99th percentile brought down to it, so that a few pixels do not
+// darken all others. A map that would become zero is returned as it is.
+func Clip(m explain.Map) explain.Map {
+	sizes := make([]float32, len(m.Values))
+	for i, v := range m.Values {
+		sizes[i] = max(v, -v)
+	}
+	slices.Sort(sizes)
+	if len(sizes) == 0 {
+		return m
+	}
+	limit := sizes[int(clipped*float64(len(sizes)-1))]
+	if !(limit > 0) {
+		return m
+	}
+	out := explain.Map{Width: m.Width, Height: m.Height, Values: make([]float32, len(m.Values))}
+	for i, v := range m.Values {
+		out.Values[i] = min(max(v, -limit), limit)
+	}
+	return out
+}
+
+// Guided draws an attribution of three channels as a colour picture: grey is zero, a deviation is a tenth of the
+// range, as Springenberg et al. and those after them show guided backpropagation. Values lie as layout says, of one frame.
+func Guided(values []float32, l explain.Layout) (*image.RGBA, error) {
+	if _, err := (explain.Map{Values: values}).Magnitude(); err != nil {
+		return nil, err
+	}
+	mean, square := 0.0, 0.0
+	for _, v := range values {
+		mean += float64(v) / float64(len(values))
+		square += float64(v) * float64(v) / float64(len(values))
+	}
+	deviation := math.Sqrt(max(square-mean*mean, 0))
+	out := image.NewRGBA(image.Rect(0, 0, l.Width, l.Height))
+	plane, step := l.Width*l.Height, 1
+	if l.ChannelsLast {
+		plane, step = 1, l.Channels
+	}
+	for i := range l.Width * l.Height {
+		for c := range 3 {
+			v := float64(values[min(c, l.Channels-1)*plane+i*step])
+			out.Pix[4*i+c] = uint8(255*min(max((v-mean)/(deviation+1e-12)*0.1+0.5, 0), 1) + 0.5)
+		}
+		out.Pix[4*i+3] = 255
+	}
+	return out, nil
+}

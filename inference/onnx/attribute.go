@@ -1,0 +1,218 @@
+package onnx
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"endogate/explain"
+	"endogate/explain/sampling"
+)
+
+// Question is what an [Explainer] is asked about an input.
+type Question struct {
+	Target explain.Target
+	Seed   []float32 // weights of the classes: one-hot for one, 1 and -1 for a contrast
+	// Score is what methods of many forward runs explain; nil is the logits weighted with Seed.
+	Score    sampling.Score
+	Progress sampling.Progress // of methods of many runs; may be nil
+}
+
+// batchSize is how many inputs methods of many runs hand over at once: more gain nothing on a processor.
+const batchSize = 4
+
+// Explain answers by any method: one attribution, or several where the target is several layers.
+func (e *Explainer) Explain(ctx context.Context, in Input, q Question) ([]Attribution, error) {
+	info, ok := explain.LookupMethod(q.Target.Method)
+	switch {
+	case !ok:
+		return nil, fmt.Errorf("onnx: unknown method %q", q.Target.Method)
+	case info.Runs:
+		return e.sample(ctx, in, q)
+	}
+	_, maps, err := e.Run(ctx, in, [][]float32{q.Seed}, []explain.Target{q.Target})
+	return maps, err
+}
+
+// sample runs the network many times, on one session.
+func (e *Explainer) sample(ctx context.Context, in Input, q Question) (answer []Attribution, err error) {
+	var base []explain.Target
+	switch q.Target.Method {
+	case explain.SmoothGrad, explain.IntegratedGradients:
+		base = []explain.Target{{Method: explain.Gradient}}
+	case explain.ScoreCAM:
+		base = []explain.Target{{Method: explain.Activation, Layer: q.Target.Layer}}
+	}
+	s, err := e.open(base, false)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, e.cache.giveBack(s)) }()
+	picture, err := pictureOf(in.Shape)
+	if err != nil {
+		return nil, err
+	}
+	r := &sampler{loaded: s.loaded, in: in, question: q, net: s.loaded.network(in, picture, q.Progress)}
+	r.in.Baseline = orConstant(in.Baseline, len(in.Values), 0)
+	if q.Score == nil {
+		r.question.Score = seeded(q.Seed)
+	}
+	return r.attributions(ctx)
+}
+
+// seeded is the score that a seed makes of logits.
+func seeded(seed []float32) sampling.Score {
+	return func(logits []float32) float64 {
+		sum := 0.0
+		for i, l := range logits {
+			if seed[i] != 0 {
+				sum += float64(seed[i]) * float64(l)
+			}
+		}
+		return sum
+	}
+}
+
+// pictureOf reads the layout of an input.
+func pictureOf(shape []int64) (sampling.Picture, error) {
+	l, ok := explain.LayoutOf(shape)
+	if !ok {
+		return sampling.Picture{}, fmt.Errorf("onnx: input shape %v: neither pictures nor clips", shape)
+	}
+	p := sampling.Picture{Frames: l.Frames, Channels: l.Channels, Height: l.Height, Width: l.Width}
+	switch {
+	case l.ChannelsLast:
+		p.Layout = sampling.ChannelsLast
+	case l.Frames > 1 && !l.FramesFirst:
+		p.Layout = sampling.FramesAfterChannels
+	}
+	return p, nil
+}
+
+// network is a loaded model as package sampling wants it.
+func (l *loaded) network(in Input, p sampling.Picture, progress sampling.Progress) sampling.Network {
+	batch := batchSize
+	if l.compiled.InputShape[0] >= 0 {
+		batch = int(max(l.compiled.InputShape[0], 1))
+	}
+	net := sampling.Network{Picture: p, Batch: batch, Progress: progress}
+	net.Logits = func(ctx context.Context, inputs []float32, n int) ([]float32, error) {
+		out, err := l.run(ctx, Input{Shape: in.Shape, Values: inputs}, n, nil)
+		if err != nil {
+			return nil, err
+		}
+		return out[0].Values, nil
+	}
+	net.Gradients = func(ctx context.Context, inputs []float32, n int, seed []float32) ([]float32, error) {
+		seeds := make([][]float32, n)
+		for i := range seeds {
+			seeds[i] = seed
+		}
+		out, err := l.run(ctx, Input{Shape: in.Shape, Values: inputs}, n, seeds)
+		if err != nil {
+			return nil, err
+		}
+		return out[1].Values, nil
+	}
+	return net
+}
+
+// sampler is one question to one network.
+type sampler struct {
+	loaded   *loaded
+	in       Input
+	question Question
+	net      sampling.Network
+}
+
+func (r *sampler) attributions(ctx context.Context) ([]Attribution, error) {
+	x, base, q := r.in.Values, r.in.Baseline, r.question
+	switch q.Target.Method {
+	case explain.SmoothGrad:
+		values, err := sampling.SmoothGrad(ctx, r.net, x, q.Seed, sampling.SmoothGradOptions{})
+		return r.atInput(values, err)
+	case explain.IntegratedGradients:
+		a, err := sampling.IntegratedGradients(ctx, r.net, x, base, q.Seed, sampling.IntegratedGradientsOptions{})
+		return r.atInput(a.Values, err)
+	case explain.Occlusion:
+		m, err := sampling.Occlusion(ctx, r.net, x, base, q.Score, sampling.OcclusionOptions{})
+		return r.asMap(m, explain.Layer{}, err)
+	case explain.RISE:
+		m, err := sampling.RISE(ctx, r.net, x, base, q.Score, sampling.RISEOptions{})
+		return r.asMap(m, explain.Layer{}, err)
+	case explain.LIME:
+		fit, err := sampling.LIME(ctx, r.net, x, base, q.Score, sampling.LIMEOptions{})
+		return r.asMap(fit.Map, explain.Layer{}, err)
+	}
+	return r.scoreCAM(ctx)
+}
+
+// scoreCAM masks the input with each channel of every layer asked for.
+func (r *sampler) scoreCAM(ctx context.Context) ([]Attribution, error) {
+	out, err := r.loaded.run(ctx, r.in, 1, nil)
+	if err != nil {
+		return nil, err
+	}
+	var all []Attribution
+	for i, o := range r.loaded.compiled.Maps {
+		m, err := sampling.ScoreCAM(ctx, r.net, r.in.Values, r.in.Baseline, r.question.Score, meanActivation(o, out[1+i].Values), sampling.ScoreCAMOptions{})
+		one, err := r.asMap(m, o.Layer, err)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, one...)
+	}
+	return all, nil
+}
+
+// meanActivation is a layer's activation, averaged over the frames of a clip.
+func meanActivation(o explain.Output, values []float32) sampling.Activation {
+	a := sampling.Activation{Channels: o.Layer.Channels, Height: o.Height, Width: o.Width}
+	cells := o.Height * o.Width
+	a.Values = make([]float32, a.Channels*cells)
+	for i, v := range values {
+		channel := i / cells % a.Channels // frames are pictures of their own
+		if o.Layer.TimeAxis {
+			channel = i / (o.Frames * cells)
+		}
+		a.Values[channel*cells+i%cells] += v / float32(o.Frames)
+	}
+	return a
+}
+
+func (r *sampler) atInput(values []float32, err error) ([]Attribution, error) {
+	if err != nil {
+		return nil, err
+	}
+	return []Attribution{{explain.Output{Method: r.question.Target.Method, AtInput: true, Frames: 1}, values}}, nil
+}
+
+func (r *sampler) asMap(m explain.Map, l explain.Layer, err error) ([]Attribution, error) {
+	if err != nil {
+		return nil, err
+	}
+	o := explain.Output{Method: r.question.Target.Method, Layer: l, Frames: 1, Height: m.Height, Width: m.Width}
+	return []Attribution{{o, m.Values}}, nil
+}
+
+// Maps are an attribution's values as maps, one for each frame: those at the input are put together over the channels,
+// as the greatest magnitude, or as the sum where signs mean something.
+func (a Attribution) Maps(shape []int64) ([]explain.Map, error) {
+	if !a.AtInput {
+		cells := a.Height * a.Width
+		var maps []explain.Map
+		for at := 0; at+cells <= len(a.Values) && cells > 0; at += cells {
+			maps = append(maps, explain.Map{Width: a.Width, Height: a.Height, Values: a.Values[at : at+cells : at+cells]})
+		}
+		return maps, nil
+	}
+	p, err := pictureOf(shape)
+	if err != nil {
+		return nil, err
+	}
+	how := sampling.MaxAbs
+	if info, _ := explain.LookupMethod(a.Method); info.Signed {
+		how = sampling.Sum
+	}
+	return sampling.Reduce(p, a.Values, how), nil
+}

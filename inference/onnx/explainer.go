@@ -1,0 +1,196 @@
+package onnx
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"endogate/explain"
+)
+
+// Explainer makes maps of one network by any method at any layer. What was asked for last stays loaded, in a [Cache] that
+// the explainers of all models share. Its methods may be called from any goroutine.
+type Explainer struct {
+	runtime *Runtime
+	load    func() ([]byte, error)
+	options ExplainerOptions
+	cache   *Cache
+	loading sync.Mutex // one session is compiled at a time
+}
+
+// ExplainerOptions say how sessions are made and run.
+type ExplainerOptions struct {
+	InputShape     []int64 // of a frame, for a model that leaves its height and width open
+	IntraOpThreads int     // threads of one run; 0 is 1
+	Sessions       int     // runs at once; 0 is the number of CPUs over IntraOpThreads
+	FromOutput     bool    // as explain.Options.FromOutput
+	Cache          *Cache  // nil: one of its own
+}
+
+// loaded is a compiled model in memory.
+type loaded struct {
+	compiled *explain.Compiled
+	session  *Session
+}
+
+// NewExplainer makes an explainer of the model that load returns. It is read anew whenever something else is to be compiled, so
+// that its bytes are not kept. Nothing is loaded yet.
+func (r *Runtime) NewExplainer(load func() ([]byte, error), o ExplainerOptions) *Explainer {
+	if o.Cache == nil {
+		o.Cache = NewCache(0)
+	}
+	return &Explainer{runtime: r, load: load, options: o, cache: o.Cache}
+}
+
+// Close frees what the explainer has in its cache.
+func (e *Explainer) Close() error { return e.cache.drop(e) }
+
+// Input is one picture, or one clip, as the network takes it: a batch of one.
+type Input struct {
+	Shape  []int64
+	Values []float32
+	// Baseline is what some methods compare with: a black or blurred picture; nil is zeros.
+	Baseline []float32
+	// Low and High are the least and greatest values of each pixel; nil: those of Values.
+	Low, High []float32
+}
+
+// Attribution is what a method says of one input and one seed.
+type Attribution struct {
+	explain.Output
+	Values []float32 // as the input with AtInput, else Frames×Height×Width
+}
+
+// Run makes the maps of targets that are compiled, for each seed (a weight for every class): the targets of the first
+// seed, then those of the next. Logits are the network's for the input.
+func (e *Explainer) Run(ctx context.Context, in Input, seeds [][]float32, targets []explain.Target) (logits []float32, maps []Attribution, err error) {
+	s, err := e.open(targets, len(seeds) == 1)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer func() { err = errors.Join(err, e.cache.giveBack(s)) }()
+	c := s.loaded.compiled
+	for _, group := range seedGroups(seeds, c.ManySeeds) {
+		out, err := s.loaded.run(ctx, in, 1, group)
+		if err != nil {
+			return nil, nil, err
+		}
+		logits = out[0].Values
+		for i := range group {
+			for k, m := range c.Maps {
+				all := out[1+k].Values
+				one := len(all) / len(group)
+				maps = append(maps, Attribution{m, all[i*one : (i+1)*one : (i+1)*one]})
+			}
+		}
+	}
+	return logits, maps, nil
+}
+
+// Prepare compiles and loads what the targets need for one seed, so that the first use does not wait.
+func (e *Explainer) Prepare(targets []explain.Target) ([]explain.Output, error) {
+	s, err := e.open(targets, true)
+	if err != nil {
+		return nil, err
+	}
+	return s.loaded.compiled.Maps, e.cache.giveBack(s)
+}
+
+// seedGroups says which seeds one run takes.
+func seedGroups(seeds [][]float32, many bool) [][][]float32 {
+	if many && len(seeds) > 0 {
+		return [][][]float32{seeds}
+	}
+	return slices.Collect(slices.Chunk(seeds, 1))
+}
+
+// open returns the session for targets, which the caller gives back. A single one takes one input and one seed a run,
+// and is faster.
+func (e *Explainer) open(targets []explain.Target, single bool) (*cached, error) {
+	key := fmt.Sprint(targets, single)
+	if s := e.cache.take(e, key); s != nil {
+		return s, nil
+	}
+	e.loading.Lock()
+	defer e.loading.Unlock()
+	if s := e.cache.take(e, key); s != nil { // someone else was first
+		return s, nil
+	}
+	model, err := e.load()
+	if err != nil {
+		return nil, err
+	}
+	c, err := explain.Compile(model, explain.Options{
+		Targets: targets, InputShape: e.options.InputShape, FromOutput: e.options.FromOutput, Single: single,
+		Probe: e.runtime.Probe,
+	})
+	if err != nil {
+		return nil, err
+	}
+	o := SessionOptions{
+		Inputs: []string{c.InputName, c.SeedName}, Outputs: []string{c.LogitsName},
+		Lean: true, IntraOpThreads: e.options.IntraOpThreads, Runs: e.options.Sessions,
+	}
+	for _, name := range []string{c.BaselineName, c.LowName, c.HighName} {
+		if name != "" {
+			o.Inputs = append(o.Inputs, name)
+		}
+	}
+	for _, m := range c.Maps {
+		o.Outputs = append(o.Outputs, m.Name)
+	}
+	session, err := e.runtime.NewSession(c.ONNX, o)
+	if err != nil {
+		return nil, err
+	}
+	s := &cached{owner: e, key: key, bytes: int64(len(c.ONNX)), loaded: &loaded{c, session}}
+	c.ONNX = nil // the session has its own
+	return s, e.cache.put(s)
+}
+
+// run gives the session n inputs, one after the other in in.Values, and seeds: as many, or many for one input.
+func (l *loaded) run(ctx context.Context, in Input, n int, seeds [][]float32) ([]Tensor, error) {
+	c := l.compiled
+	if len(in.Shape) == 0 || in.Shape[0] != 1 {
+		return nil, fmt.Errorf("onnx: input shape %v: one frame at a time", in.Shape)
+	}
+	for _, seed := range seeds {
+		if len(seed) != c.Classes {
+			return nil, fmt.Errorf("onnx: a seed of %d weights: the network has %d classes", len(seed), c.Classes)
+		}
+	}
+	rows := max(len(seeds), 1)
+	shape := append([]int64{int64(n)}, in.Shape[1:]...)
+	inputs := []Tensor{
+		{Shape: shape, Values: in.Values},
+		{Shape: []int64{int64(rows), int64(c.Classes)}, Values: append(slices.Concat(seeds...), make([]float32, (rows-len(seeds))*c.Classes)...)},
+	}
+	one := len(in.Values) / n
+	if c.BaselineName != "" {
+		inputs = append(inputs, Tensor{in.Shape, orConstant(in.Baseline, one, 0)})
+	}
+	if c.LowName != "" {
+		inputs = append(inputs, Tensor{in.Shape, orConstant(in.Low, one, slices.Min(in.Values))},
+			Tensor{in.Shape, orConstant(in.High, one, slices.Max(in.Values))})
+	}
+	return l.session.Run(ctx, inputs)
+}
+
+// orConstant is v, or n times a value where v is nil.
+func orConstant(v []float32, n int, value float32) []float32 {
+	if v != nil {
+		return v
+	}
+	return slices.Repeat([]float32{value}, n)
+}
+
+// Layers lists what the network can be explained at.
+func (e *Explainer) Layers() ([]explain.Layer, error) {
+	model, err := e.load()
+	if err != nil {
+		return nil, err
+	}
+	return explain.Layers(model, explain.Options{InputShape: e.options.InputShape, Probe: e.runtime.Probe})
+}
