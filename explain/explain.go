@@ -18,6 +18,9 @@ type Options struct {
 	// Single compiles for one frame and one seed a run. ONNX Runtime then knows all shapes and keeps its blocked
 	// layout through the gradient, which is faster (a fifth of the backward pass); ManySeeds is then false.
 	Single bool
+	// WeightsApart leaves large weights out of ONNX, which then refers to them as external data in WeightsFile: no
+	// second copy of them is made.
+	WeightsApart bool
 	// InputShape closes axes of the first input that the model leaves open, batch included.
 	InputShape []int64
 	// Probe runs the model once to learn its shapes. It is needed.
@@ -30,11 +33,12 @@ type Options struct {
 // many classes of a frame cost one forward pass.
 type Compiled struct {
 	ONNX       []byte
-	InputName  string  // the picture
-	InputShape []int64 // as declared; -1 where open
-	SeedName   string  // S×Classes, float32
-	OutputName string  // the model's own output
-	LogitsName string  // N×Classes, before a final softmax or sigmoid
+	Weights    []Weight // with WeightsApart: what ONNX lacks, by offset; their bytes are the model's
+	InputName  string   // the picture
+	InputShape []int64  // as declared; -1 where open
+	SeedName   string   // S×Classes, float32
+	OutputName string   // the model's own output
+	LogitsName string   // N×Classes, before a final softmax or sigmoid
 	Classes    int
 	ManySeeds  bool
 	Maps       []Output // of Options.Targets, in their order; several for a target of several layers
@@ -163,6 +167,7 @@ func (c *compiler) assemble() ([]byte, error) {
 	for _, out := range outputs {
 		gp.Output = append(gp.Output, &onnxpb.ValueInfoProto{Name: &out})
 	}
+	c.compiled.Weights = external(gp, g.apart)
 	return g.marshal(gp)
 }
 

@@ -25,6 +25,7 @@ type graph struct {
 	named    map[string]bool                // node names taken
 
 	single bool // one frame and one seed a run
+	apart  bool // large weights are left out of what is written
 
 	varies  map[string]bool // see varying
 	batched map[string]int  // see batch

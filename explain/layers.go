@@ -47,6 +47,7 @@ func open(model []byte, o Options) (*graph, head, error) {
 	if err != nil {
 		return nil, head{}, err
 	}
+	g.apart = o.WeightsApart
 	if o.Single {
 		g.closeBatch()
 	}

@@ -58,16 +58,18 @@ func TestCompile_againstPyTorch(t *testing.T) {
 			model, err := os.ReadFile(c.model)
 			require.NoError(t, err)
 			for _, e := range want.Explained {
-				compiled, err := explain.Compile(model, explain.Options{Probe: r.Probe, Targets: []explain.Target{
-					{Method: explain.GradCAM, Layer: e.Layer}, {Method: explain.ActivationGradient, Layer: e.Layer}, {Method: explain.Gradient},
-				}})
-				require.NoError(t, err)
-				require.Equal(t, e.CAMShape, []int{compiled.Maps[0].Height, compiled.Maps[0].Width})
-				logits, cam, da, dx := runCompiled(t, r, compiled, want.Shape, e.Class)
-				requireClose(t, want.Logits, logits, nil, 0)
-				requireClose(t, e.CAM, cam, nil, 0)
-				requireClose(t, e.Gradient, da, e.GradientAt, e.GradientMax)
-				requireClose(t, e.Input, dx, e.InputAt, e.InputMax)
+				for _, single := range []bool{false, true} {
+					compiled, err := explain.Compile(model, explain.Options{Single: single, Probe: r.Probe, Targets: []explain.Target{
+						{Method: explain.GradCAM, Layer: e.Layer}, {Method: explain.ActivationGradient, Layer: e.Layer}, {Method: explain.Gradient},
+					}})
+					require.NoError(t, err)
+					require.Equal(t, e.CAMShape, []int{compiled.Maps[0].Height, compiled.Maps[0].Width})
+					logits, cam, da, dx := runCompiled(t, r, compiled, want.Shape, e.Class)
+					requireClose(t, want.Logits, logits, nil, 0)
+					requireClose(t, e.CAM, cam, nil, 0)
+					requireClose(t, e.Gradient, da, e.GradientAt, e.GradientMax)
+					requireClose(t, e.Input, dx, e.InputAt, e.InputMax)
+				}
 			}
 		})
 	}

@@ -35,11 +35,19 @@ var ErrNotExplained = errors.New("onnx: the network was opened without a layer t
 // OpenNetwork compiles a classifier and loads it. An operator that cannot be differentiated gives an
 // *explain.UnsupportedError; with NoLayer the network still classifies. The caller closes the network.
 func (r *Runtime) OpenNetwork(model []byte, o NetworkOptions) (*Network, error) {
+	n, err := r.openNetwork(model, o, true)
+	if errors.Is(err, ErrNoRoom) { // a second copy while it loads, then
+		return r.openNetwork(model, o, false)
+	}
+	return n, err
+}
+
+func (r *Runtime) openNetwork(model []byte, o NetworkOptions, apart bool) (*Network, error) {
 	var targets []explain.Target
 	if o.Layer != NoLayer {
 		targets = []explain.Target{{Method: cmp.Or(o.Method, explain.GradCAM), Layer: o.Layer}}
 	}
-	c, err := explain.Compile(model, explain.Options{Targets: targets, InputShape: o.InputShape, Probe: r.Probe})
+	c, err := explain.Compile(model, explain.Options{Targets: targets, InputShape: o.InputShape, WeightsApart: apart, Probe: r.Probe})
 	if err != nil {
 		return nil, err
 	}
@@ -51,6 +59,7 @@ func (r *Runtime) OpenNetwork(model []byte, o NetworkOptions) (*Network, error) 
 		Inputs:         []string{c.InputName, c.SeedName},
 		Outputs:        outputs,
 		Lean:           true,
+		Weights:        c.Weights,
 		IntraOpThreads: o.IntraOpThreads,
 		Runs:           o.Sessions,
 		Provider:       o.Provider,
@@ -58,7 +67,7 @@ func (r *Runtime) OpenNetwork(model []byte, o NetworkOptions) (*Network, error) 
 	if err != nil {
 		return nil, err
 	}
-	c.ONNX = nil // the session has its own
+	c.ONNX, c.Weights = nil, nil // the session has its own
 	return &Network{compiled: c, session: s}, nil
 }
 

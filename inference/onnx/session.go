@@ -7,6 +7,8 @@ import (
 	"runtime"
 	"sync"
 
+	"endogate/explain"
+
 	ort "github.com/yalue/onnxruntime_go"
 )
 
@@ -37,7 +39,10 @@ type SessionOptions struct {
 	// batch-of-one networks nothing that could be measured.
 	Lean     bool
 	Provider string // CPU, the default, or CUDA
-	Runs     int    // runs at once; more wait. 0 is the number of CPUs over IntraOpThreads, at least 1
+	// Weights are those that explain.Compile left apart from the model. They are copied, so that nobody can change
+	// them under the session, and are then in memory once.
+	Weights []explain.Weight
+	Runs    int // runs at once; more wait. 0 is the number of CPUs over IntraOpThreads, at least 1
 }
 
 // Session is a loaded model. Its methods may be called from any goroutine.
@@ -80,6 +85,11 @@ func load(model []byte, o SessionOptions, level ort.GraphOptimizationLevel) (*or
 	)
 	if o.Lean {
 		err = errors.Join(err, so.AddSessionConfigEntry("session.disable_prepacking", "1"))
+	}
+	if len(o.Weights) > 0 {
+		folder, remove, writeErr := weightsFolder(o.Weights, places())
+		defer remove()
+		err = errors.Join(err, writeErr, so.AddSessionConfigEntry("session.model_external_initializers_file_folder_path", folder))
 	}
 	if err != nil {
 		return nil, &Error{"load", err}

@@ -1,0 +1,4 @@
+package onnx
+
+// WeightsFolder writes a file of weights.
+var WeightsFolder = weightsFolder
