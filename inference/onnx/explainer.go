@@ -211,3 +211,17 @@ func (e *Explainer) Layers() ([]explain.Layer, error) {
 	}
 	return explain.Layers(model, explain.Options{InputShape: e.options.InputShape, Probe: e.runtime.Probe})
 }
+
+// Logits classifies n inputs of one shape, one after the other in in.Values: n×classes.
+func (e *Explainer) Logits(ctx context.Context, in Input, n int) (logits []float32, err error) {
+	s, err := e.open(nil, false)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, e.cache.giveBack(s)) }()
+	out, err := s.loaded.run(ctx, in, n, nil)
+	if err != nil {
+		return nil, err
+	}
+	return out[0].Values, nil
+}
