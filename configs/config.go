@@ -82,6 +82,9 @@ type Spool struct {
 type ONNXRuntime struct {
 	Library string `koanf:"library"`
 	Threads int    `koanf:"threads"` // of one run
+	// Provider computes: cpu, or cuda where the library has it.
+	Provider string `koanf:"provider"`
+	Cache    Size   `koanf:"cache"` // of explanation sessions, all models together
 }
 
 // Jobs says how inference work is handed out.
@@ -103,6 +106,14 @@ type Route struct {
 	Models        []string `koanf:"models"`
 	Destinations  []string `koanf:"destinations"`
 	ForwardSource bool     `koanf:"forward_source"`
+	// Heatmaps are the series to make of a finding, in place of the one that the model's manifest names.
+	Heatmaps []Heatmap `koanf:"heatmaps"`
+}
+
+// Heatmap names a method of explanation and the layer it explains at; no layer is the last one.
+type Heatmap struct {
+	Method string `koanf:"method"`
+	Layer  string `koanf:"layer"`
 }
 
 // Match holds conditions on an instance: all that are given must hold, one value of each is enough.
@@ -168,7 +179,7 @@ func Default() Config {
 		},
 		HTTP:         HTTP{Listen: "127.0.0.1:8080", Hosts: []string{}},
 		Spool:        Spool{Reserve: 2 << 30, InlineLimit: 1 << 20, SegmentSize: 64 << 20, Retention: Duration(72 * time.Hour)},
-		ONNXRuntime:  ONNXRuntime{Threads: 1},
+		ONNXRuntime:  ONNXRuntime{Threads: 1, Provider: "cpu", Cache: 2 << 30},
 		Jobs:         Jobs{Workers: runtime.NumCPU(), MaxDeliver: 5, AckWait: Duration(60 * time.Second)},
 		Models:       []Model{},
 		Routes:       []Route{},

@@ -26,6 +26,8 @@ func (c Config) Validate() error {
 	v.check(c.Spool.InlineLimit > 0 && c.Spool.InlineLimit <= 16<<20, "spool.inline_limit: must be above zero and at most 16MiB")
 	v.check(c.Spool.SegmentSize >= 4*c.Spool.InlineLimit, "spool.segment_size: must be at least four times spool.inline_limit")
 	v.check(c.ONNXRuntime.Threads > 0, "onnxruntime.threads: must be above zero")
+	v.oneOf("onnxruntime.provider", c.ONNXRuntime.Provider, "cpu", "cuda")
+	v.check(c.ONNXRuntime.Cache > 0, "onnxruntime.cache: must be above zero")
 	v.check(c.Jobs.Workers > 0, "jobs.workers: must be above zero")
 	v.check(c.Jobs.MaxDeliver > 0, "jobs.max_deliver: must be above zero")
 	v.check(c.Jobs.AckWait.Std() >= time.Second, "jobs.ack_wait: must be 1s or more")
@@ -86,6 +88,10 @@ func (c Config) validateRoutes(v *faults) {
 		routes = append(routes, r.Name)
 		v.check(len(r.Models) > 0 || r.ForwardSource, "%s.models: empty, and forward_source is off: the route would do nothing", key)
 		v.check(len(r.Destinations) > 0, "%s.destinations: empty; its results would go nowhere", key)
+		for k, h := range r.Heatmaps {
+			v.check(h.Method != "", "%s.heatmaps[%d].method: empty; name a method, such as gradcam or guided-gradcam", key, k)
+			v.check(!slices.Contains(r.Heatmaps[:k], h), "%s.heatmaps[%d]: %s at %q is there twice", key, k, h.Method, h.Layer)
+		}
 		for _, d := range r.Destinations {
 			v.check(slices.Contains(destinations, d), "%s.destinations: %q is not among the destinations (%s)", key, d, strings.Join(destinations, ", "))
 		}

@@ -5,6 +5,8 @@ import (
 	"math"
 	"regexp"
 	"strings"
+
+	"endogate/explain"
 )
 
 const (
@@ -167,7 +169,7 @@ func (v value) explanation() Explanation {
 	f := v.fields()
 	defer f.done()
 	return Explanation{
-		Method: oneOf(f.required("method"), "gradcam"),
+		Method: oneOf(f.required("method"), quickMethods()...),
 		Layer:  f.required("layer").text(256),
 	}
 }
@@ -264,4 +266,15 @@ func dihedral(a, b int) int {
 	default:
 		return (a - b + 5) % 5
 	}
+}
+
+// quickMethods are those that a gateway makes of every frame along with the classification: maps of a layer, in one run.
+func quickMethods() []string {
+	var names []string
+	for _, m := range explain.Methods() {
+		if m.AtLayer && !m.AtInput && !m.Runs {
+			names = append(names, string(m.Method))
+		}
+	}
+	return names
 }

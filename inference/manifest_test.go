@@ -85,7 +85,7 @@ func TestLoadBundle_faults(t *testing.T) {
 		{"scheme", `code: "68496003", scheme: SCT`, `code: "68496003", scheme: snomed`, `26: classes[0].finding.scheme: is "snomed"; must be a Coding Scheme Designator such as SCT, DCM, LN or 99LOCAL`},
 		{"code missing", `code: "68496003", scheme: SCT, meaning: Polyp of colon`, `code: "68496003", scheme: SCT`, "26: classes[0].finding.meaning: missing"},
 		{"finding missing", `finding: {code: "68496003", scheme: SCT, meaning: Polyp of colon}, `, "", "26: classes[0].finding: missing"},
-		{"method", "method: gradcam", "method: tea-leaves", `32: explain.method: is "tea-leaves"; must be one of gradcam`},
+		{"method", "method: gradcam", "method: tea-leaves", `32: explain.method: is "tea-leaves"; must be one of gradcam, gradcam++, hirescam, layercam`},
 		{"alias", "version: 1.0.0\nkind: still", "version: &v 1.0.0\nkind: *v", "4: kind: is not a single value; must be one of still, video"},
 	}
 	for _, tt := range tests {

@@ -22,13 +22,14 @@ type Algorithm struct {
 	Digest       string // SHA-256 of the weights, hexadecimal
 	Number       int    // position in the configuration, from 1: gives the heatmap series its number
 	Classes      []inference.Class
+	Explain      inference.Explanation // how its heatmaps are made; zero is grad-CAM at the last layer
 }
 
 // AlgorithmOf names the model of a bundle that stands at number, from 1, in the configuration.
 func AlgorithmOf(b *inference.Bundle, number int) Algorithm {
 	return Algorithm{
 		Manufacturer: b.Manufacturer, Name: b.Name, Version: b.Version, Digest: b.Digest,
-		Number: number, Classes: b.Classes,
+		Number: number, Classes: b.Classes, Explain: b.Explain,
 	}
 }
 

@@ -59,7 +59,9 @@ var (
 
 	processingEquipment   = dcm("109102", "Processing Equipment")
 	acquisitionEquipment  = dcm("109101", "Acquisition Equipment")
-	gradCAM               = dcm("130403", "Gradient-weighted class activation")
+	classActivation       = dcm("130402", "Class activation") // CID 217, Visual Explanation
+	gradientWeighted      = dcm("130403", "Gradient-weighted class activation")
+	saliency              = dcm("130404", "Saliency")
 	imageProcessingSource = dcm("121322", "Source image for image processing operation")
 	english               = code("en", "RFC5646", "English")
 	colon                 = sct("71854001", "Colon")

@@ -28,13 +28,13 @@ type Heatmap struct {
 }
 
 // HeatmapInstance returns the UIDs that the heatmap of a frame has, before it is made. They follow from source, frame,
-// algorithm (with its weights), class and revision.
+// algorithm (with its weights and its way to explain), class and revision.
 func HeatmapInstance(source dicom.SOPInstance, frame int, a Algorithm, class string, revision int) dicom.SOPInstance {
 	return dicom.SOPInstance{
 		SOPClassUID: dicom.SecondaryCaptureImageStorage,
 		SOPInstanceUID: dicom.DerivedUID("inst", string(dicom.SecondaryCaptureImageStorage), string(source.SOPInstanceUID),
-			strconv.Itoa(frame), a.Name, a.Version, a.Digest, "gradcam-overlay", class, strconv.Itoa(revision)),
-		SeriesInstanceUID: seriesUID(source.StudyInstanceUID, dicom.SecondaryCaptureImageStorage, "gradcam-overlay", a),
+			strconv.Itoa(frame), a.Name, a.Version, a.Digest, purposeOf(a.Explain), class, strconv.Itoa(revision)),
+		SeriesInstanceUID: seriesUID(source.StudyInstanceUID, dicom.SecondaryCaptureImageStorage, purposeOf(a.Explain), a),
 		StudyInstanceUID:  source.StudyInstanceUID,
 	}
 }
@@ -86,9 +86,9 @@ func (h Heatmap) describe(ds dataset) {
 	}
 	ds.set(tag.Modality, modality) // that of the source: another one splits the series off the exam's hanging protocol
 	ds.set(tag.ConversionType, "WSD")
-	ds.set(tag.ImageType, "DERIVED", "SECONDARY", "OTHER", "GRADCAM")
-	ds.set(tag.SeriesDescription, clip("AI heatmap "+h.Algorithm.Name+" "+h.Algorithm.Version, 64))
-	ds.set(tag.SeriesNumber, number(seriesHeatmap+min(max(h.Algorithm.Number, 1), 9)))
+	ds.set(tag.ImageType, "DERIVED", "SECONDARY", "OTHER", imageFlavour(h.Algorithm.Explain))
+	ds.set(tag.SeriesDescription, clip(h.seriesDescription(), 64))
+	ds.set(tag.SeriesNumber, number(seriesHeatmap+methodNumber(h.Algorithm.Explain)+min(max(h.Algorithm.Number, 1), 9)))
 	ds.set(tag.InstanceNumber, number(h.instanceNumber()))
 	ds.set(tag.PatientOrientation)
 	h.Source.anatomy(ds, h.site())
@@ -119,9 +119,9 @@ func (h Heatmap) derivation(ds dataset) {
 	if h.Source.frames() > 1 {
 		frame = h.Frame
 	}
-	ds.set(tag.DerivationDescription, clip(fmt.Sprintf("Grad-CAM for class %q p=%s, alpha %s over source frame %d; %s %s",
-		h.Class, decimal(h.Probability, 2), decimal(h.Opacity, 2), h.Frame, h.Algorithm.Name, h.Algorithm.Version), 1024))
-	ds.items(tag.DerivationCodeSequence, coded(gradCAM))
+	ds.set(tag.DerivationDescription, clip(fmt.Sprintf("%s for class %q p=%s, alpha %s over source frame %d; %s %s",
+		describe(h.Algorithm.Explain), h.Class, decimal(h.Probability, 2), decimal(h.Opacity, 2), h.Frame, h.Algorithm.Name, h.Algorithm.Version), 1024))
+	ds.items(tag.DerivationCodeSequence, coded(derivationOf(h.Algorithm.Explain)))
 
 	image := reference(source, frame)
 	image.items(tag.PurposeOfReferenceCodeSequence, coded(imageProcessingSource))

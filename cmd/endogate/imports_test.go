@@ -32,7 +32,7 @@ var mayImport = map[string][]string{
 	"explain/onnxpb":      {},
 	"explain/picture":     {"explain"},
 	"explain/sampling":    {"explain"},
-	"reports":             {"dicomnode/dicom", "inference", "dicomnode/ledger"},
+	"reports":             {"dicomnode/dicom", "inference", "dicomnode/ledger", "explain"},
 	"reports/outbox":      {"dicomnode", "dicomnode/dicom", "dicomnode/dimse", "dicomnode/ledger", "dicomnode/spool"},
 }
 

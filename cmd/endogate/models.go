@@ -13,6 +13,7 @@ import (
 	"endogate/dicomnode"
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/pixeldata"
+	"endogate/explain"
 	"endogate/inference"
 	"endogate/inference/onnx"
 	"endogate/reports"
@@ -25,10 +26,15 @@ type models struct {
 	models     map[string]inference.Model
 	algorithms map[string]reports.Algorithm
 	networks   []*onnx.Network
+	explainers map[string]*onnx.Explainer // of further methods, by model
+	sessions   *onnx.Cache                // that they share
 }
 
 func openModels(ctx context.Context, cfg configs.Config) (*models, error) {
-	m := &models{folders: map[string]string{}, models: map[string]inference.Model{}, algorithms: map[string]reports.Algorithm{}}
+	m := &models{
+		folders: map[string]string{}, models: map[string]inference.Model{}, algorithms: map[string]reports.Algorithm{},
+		explainers: map[string]*onnx.Explainer{}, sessions: onnx.NewCache(int64(cfg.ONNXRuntime.Cache)),
+	}
 	if len(cfg.Models) == 0 {
 		return m, nil // a gateway that only forwards
 	}
@@ -61,12 +67,17 @@ func (m *models) add(ctx context.Context, runtime *onnx.Runtime, dir string, cfg
 		return err
 	}
 	network, err := runtime.OpenNetwork(content, onnx.NetworkOptions{
-		Layer: bundle.Explain.Layer, IntraOpThreads: cfg.ONNXRuntime.Threads, Sessions: cfg.Jobs.Workers,
+		Method: explain.Method(bundle.Explain.Method), Layer: bundle.Explain.Layer, IntraOpThreads: cfg.ONNXRuntime.Threads, Sessions: cfg.Jobs.Workers,
+		Provider: cfg.ONNXRuntime.Provider,
 	})
 	if err != nil {
 		return fmt.Errorf("model %s: %w", bundle.Name, err)
 	}
 	m.networks = append(m.networks, network)
+	m.explainers[bundle.Name] = runtime.NewExplainer(bundle.Network, onnx.ExplainerOptions{
+		InputShape: bundle.Input.Shape(), IntraOpThreads: cfg.ONNXRuntime.Threads, Sessions: cfg.Jobs.Workers,
+		Provider: cfg.ONNXRuntime.Provider, Cache: m.sessions,
+	})
 	model, err := inference.NewModel(ctx, bundle, network, inference.ModelOptions{})
 	if err != nil {
 		return err
@@ -86,6 +97,9 @@ func (m *models) Close() error {
 	var errs []error
 	for _, n := range m.networks {
 		errs = append(errs, n.Close())
+	}
+	for _, e := range m.explainers {
+		errs = append(errs, e.Close())
 	}
 	return errors.Join(errs...)
 }

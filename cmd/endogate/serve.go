@@ -174,8 +174,13 @@ func (g *parts) assemble(context.Context, *lifecycle) error {
 		Quiet: g.cfg.Exam.Quiet.Std(), MaxWait: g.cfg.Exam.MaxWait.Std(), Log: g.log, Now: g.now,
 		Finished: func(ledger.Exam, error) { g.wakeOutbox() },
 	}
+	heatmaps, err := newRouteHeatmaps(g.router, g.models)
+	if err != nil {
+		return err
+	}
 	workshop := &workshop{
-		ledger: g.ledger, keeper: g.keeper, builder: g.builder, algorithms: g.models.algorithms,
+		heatmaps: heatmaps,
+		ledger:   g.ledger, keeper: g.keeper, builder: g.builder, algorithms: g.models.algorithms,
 		colours: colours, opacity: g.cfg.Reports.Opacity, maxAttempts: g.cfg.Jobs.MaxDeliver, now: g.now, log: g.log,
 		finished: func() { g.wakeOutbox(); g.exams.Wake() },
 	}

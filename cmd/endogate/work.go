@@ -97,7 +97,8 @@ type workshop struct {
 	algorithms  map[string]reports.Algorithm // by model
 	colours     *explain.ColourMap
 	opacity     float64
-	maxAttempts int // of a job before it is parked, counted by the ledger
+	heatmaps    *routeHeatmaps // nil: no route names any
+	maxAttempts int            // of a job before it is parked, counted by the ledger
 	now         func() time.Time
 	finished    func() // called when there are results
 	log         *slog.Logger
@@ -179,13 +180,22 @@ func (d *delivery) Frame(ctx context.Context, a inference.FrameAnalysis, picture
 		if f.Note != "" {
 			result.Note = f.Class.Name + ": " + f.Note
 		}
-		if f.Map.Width > 0 {
-			object, err := d.heatmap(ctx, a.Frame, f, picture)
+		maps, notes, err := d.maps(ctx, f, picture)
+		if err != nil {
+			return err
+		}
+		for _, note := range notes {
+			result.Note = f.Class.Name + ": " + note
+		}
+		for i, m := range maps {
+			object, err := d.heatmap(ctx, a.Frame, f, m, picture)
 			if err != nil {
 				return err
 			}
-			finding.Heatmap = object.Instance.SOPInstanceUID
 			d.objects = append(d.objects, object)
+			if i == 0 { // the one that reports show
+				finding.Heatmap = object.Instance.SOPInstanceUID
+			}
 		}
 		result.Findings = append(result.Findings, finding)
 	}
@@ -193,11 +203,24 @@ func (d *delivery) Frame(ctx context.Context, a inference.FrameAnalysis, picture
 	return nil
 }
 
-func (d *delivery) heatmap(ctx context.Context, frame int, f inference.Finding, picture *image.RGBA) (ledger.Object, error) {
+// maps are what there is to show of a finding: what its route names, or the model's own.
+func (d *delivery) maps(ctx context.Context, f inference.Finding, picture *image.RGBA) (maps []classMap, notes []string, err error) {
+	switch {
+	case f.Class.Role == inference.RoleFinding && len(d.heatmaps.of(d.job.Route)) > 0:
+		return d.heatmaps.make(ctx, d.job.Route, d.job.Model, f.Class.Name, picture)
+	case f.Map.Width > 0:
+		return []classMap{{d.algorithms[d.job.Model].Explain, f.Map}}, nil, nil
+	}
+	return nil, nil, nil
+}
+
+func (d *delivery) heatmap(ctx context.Context, frame int, f inference.Finding, m classMap, picture *image.RGBA) (ledger.Object, error) {
+	algorithm := d.algorithms[d.job.Model]
+	algorithm.Explain = m.Explain
 	o, err := d.builder.Heatmap(reports.Heatmap{
 		Source: d.source, Frame: frame, Pixels: picture,
-		Overlay: explain.Overlay(picture, f.Map, d.colours, d.opacity), Opacity: d.opacity,
-		Algorithm: d.algorithms[d.job.Model], Class: f.Class.Name, Probability: f.Probability,
+		Overlay: explain.Overlay(picture, m.Map, d.colours, d.opacity), Opacity: d.opacity,
+		Algorithm: algorithm, Class: f.Class.Name, Probability: f.Probability,
 		At: d.job.InferredAt, Revision: d.job.Retries + 1,
 	})
 	if err != nil {

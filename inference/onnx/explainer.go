@@ -26,6 +26,7 @@ type ExplainerOptions struct {
 	IntraOpThreads int     // threads of one run; 0 is 1
 	Sessions       int     // runs at once; 0 is the number of CPUs over IntraOpThreads
 	FromOutput     bool    // as explain.Options.FromOutput
+	Provider       string  // as SessionOptions.Provider
 	Cache          *Cache  // nil: one of its own
 }
 
@@ -131,7 +132,7 @@ func (e *Explainer) open(targets []explain.Target, single bool) (*cached, error)
 	}
 	o := SessionOptions{
 		Inputs: []string{c.InputName, c.SeedName}, Outputs: []string{c.LogitsName},
-		Lean: true, IntraOpThreads: e.options.IntraOpThreads, Runs: e.options.Sessions,
+		Lean: true, IntraOpThreads: e.options.IntraOpThreads, Runs: e.options.Sessions, Provider: e.options.Provider,
 	}
 	for _, name := range []string{c.BaselineName, c.LowName, c.HighName} {
 		if name != "" {

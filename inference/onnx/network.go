@@ -16,6 +16,7 @@ type NetworkOptions struct {
 	InputShape     []int64        // of a frame, for a model that leaves its height and width open; it is then for this size only
 	IntraOpThreads int            // threads of one run; 0 is 1
 	Sessions       int            // runs at once; 0 is the number of CPUs over IntraOpThreads
+	Provider       string         // as SessionOptions.Provider
 }
 
 // NoLayer asks for no map.
@@ -61,6 +62,7 @@ func (r *Runtime) openNetwork(model []byte, o NetworkOptions, apart bool) (*Netw
 		Weights:        c.Weights,
 		IntraOpThreads: o.IntraOpThreads,
 		Runs:           o.Sessions,
+		Provider:       o.Provider,
 	})
 	if err != nil {
 		return nil, err

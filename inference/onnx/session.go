@@ -40,8 +40,9 @@ type SessionOptions struct {
 	Lean bool
 	// Weights are those that explain.Compile left apart from the model. They are copied, so that nobody can change
 	// them under the session, and are then in memory once.
-	Weights []explain.Weight
-	Runs    int // runs at once; more wait. 0 is the number of CPUs over IntraOpThreads, at least 1
+	Weights  []explain.Weight
+	Provider string // CPU, the default, or CUDA
+	Runs     int    // runs at once; more wait. 0 is the number of CPUs over IntraOpThreads, at least 1
 }
 
 // Session is a loaded model. Its methods may be called from any goroutine.
@@ -92,6 +93,9 @@ func load(model []byte, o SessionOptions, level ort.GraphOptimizationLevel) (*or
 	}
 	if err != nil {
 		return nil, &Error{"load", err}
+	}
+	if err := provide(so, o.Provider); err != nil {
+		return nil, err
 	}
 	session, err := ort.NewDynamicAdvancedSessionWithONNXData(model, o.Inputs, o.Outputs, so)
 	if err != nil {

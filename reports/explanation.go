@@ -1,0 +1,72 @@
+package reports
+
+import (
+	"slices"
+	"strings"
+
+	"endogate/explain"
+	"endogate/inference"
+)
+
+// methodOf is what is known of the method of an explanation; grad-CAM where none is named.
+func methodOf(e inference.Explanation) explain.MethodInfo {
+	if info, ok := explain.LookupMethod(explain.Method(e.Method)); ok {
+		return info
+	}
+	info, _ := explain.LookupMethod(explain.GradCAM)
+	return info
+}
+
+// atLast reports whether an explanation is at the layer that is taken where none is named.
+func atLast(e inference.Explanation) bool {
+	return e.Layer == "" || e.Layer == explain.LastLayer || !methodOf(e).AtLayer
+}
+
+// purposeOf tells the series of different explanations apart.
+func purposeOf(e inference.Explanation) string {
+	purpose := string(methodOf(e).Method) + "-overlay"
+	if !atLast(e) {
+		purpose += "@" + e.Layer
+	}
+	return purpose
+}
+
+// derivationOf is the code of what was done (PS3.16 CID 217).
+func derivationOf(e inference.Explanation) inference.Code {
+	switch methodOf(e).Kind {
+	case explain.ClassActivation:
+		return classActivation
+	case explain.Saliency:
+		return saliency
+	}
+	return gradientWeighted
+}
+
+// describe says in words what was done.
+func describe(e inference.Explanation) string {
+	title := methodOf(e).Title
+	if !atLast(e) {
+		title += " at " + e.Layer
+	}
+	return title
+}
+
+// imageFlavour is the method as a code string (PS3.5 6.2): upper case, at most 16 characters.
+func imageFlavour(e inference.Explanation) string {
+	name := strings.NewReplacer("+", "P", "-", "_").Replace(strings.ToUpper(string(methodOf(e).Method)))
+	return name[:min(len(name), 16)]
+}
+
+// methodNumber keeps the series numbers of different methods apart, in tens; 0 is grad-CAM.
+func methodNumber(e inference.Explanation) int {
+	return 10 * max(slices.IndexFunc(explain.Methods(), func(m explain.MethodInfo) bool { return m.Method == methodOf(e).Method }), 0)
+}
+
+// seriesDescription names the method where it is not the one that everybody expects.
+func (h Heatmap) seriesDescription() string {
+	what := "AI heatmap "
+	if e := h.Algorithm.Explain; methodOf(e).Method != explain.GradCAM || !atLast(e) {
+		what += describe(e) + " "
+	}
+	return what + h.Algorithm.Name + " " + h.Algorithm.Version
+}
