@@ -15,8 +15,7 @@ type walk struct {
 
 	// what is known of gradients, to save work
 	sparse map[string]bool   // has a column for each class, nearly all of them zero
-	gated  map[string]bool   // is zero already where the Relu that it arrives at was zero
-	flat   map[string]string // is the same all over a channel: the S×C×1×1 that it was expanded from
+	gated  map[string]string // the same gradient, zero already where the Relu that it arrives at was zero
 
 	variant variant
 	alias   map[string]string // tensors that stand for one of the model's
@@ -27,7 +26,7 @@ type walk struct {
 
 func newWalk(b *builder) *walk {
 	return &walk{
-		builder: b, sparse: map[string]bool{}, gated: map[string]bool{}, flat: map[string]string{},
+		builder: b, sparse: map[string]bool{}, gated: map[string]string{},
 		variant: plain, alias: map[string]string{}, twins: map[string]string{},
 	}
 }
@@ -208,6 +207,7 @@ func (w *walk) gradient(tensor string) string {
 		for _, g := range arrived[1:] {
 			sum = w.plus(sum, g)
 		}
+		w.sumMean(sum, arrived)
 		arrived = []string{sum}
 		w.grads[tensor] = arrived
 	}

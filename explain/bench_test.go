@@ -51,17 +51,20 @@ type timed struct {
 	best    time.Duration
 }
 
-func load(b *testing.B, r *onnx.Runtime, model []byte, c *explain.Compiled, outputs ...string) *timed {
+// load loads a model for one frame, and with maps for one seed.
+func load(b *testing.B, r *onnx.Runtime, model []byte, c *explain.Compiled, maps ...explain.Output) *timed {
 	b.Helper()
-	seed := make([]float32, c.Classes)
-	seed[1] = 1
-	t := &timed{best: time.Hour}
-	o := onnx.SessionOptions{Inputs: []string{c.InputName}, Outputs: outputs, Lean: len(outputs) > 1}
 	shape := append([]int64{1}, c.InputShape[1:]...)
-	t.inputs = []onnx.Tensor{{Shape: shape, Values: picture(shape)}}
-	if len(outputs) > 1 {
-		o.Inputs = append(o.Inputs, c.SeedName)
+	t := &timed{best: time.Hour, inputs: []onnx.Tensor{{Shape: shape, Values: picture(shape)}}}
+	o := onnx.SessionOptions{Inputs: []string{c.InputName}, Outputs: []string{c.OutputName}}
+	if len(maps) > 0 {
+		seed := make([]float32, c.Classes)
+		seed[1] = 1
+		o.Inputs, o.Lean, o.Weights = append(o.Inputs, c.SeedName), true, c.Weights
 		t.inputs = append(t.inputs, onnx.Tensor{Shape: []int64{1, int64(c.Classes)}, Values: seed})
+	}
+	for _, m := range maps {
+		o.Outputs = append(o.Outputs, m.Name)
 	}
 	s, err := r.NewSession(model, o)
 	require.NoError(b, err)
@@ -90,9 +93,29 @@ func threadTime(b *testing.B) time.Duration {
 	return time.Duration(ts.Nano())
 }
 
-// BenchmarkGradCAM runs the plain network and grad-CAM by turns on one thread and
-// reports the least processor time of each and the ratio.
+// BenchmarkGradCAM is grad-CAM at the last convolution.
 func BenchmarkGradCAM(b *testing.B) {
+	againstPlain(b, explain.Target{Method: explain.GradCAM})
+}
+
+// BenchmarkInputGradient is the gradient at the input.
+func BenchmarkInputGradient(b *testing.B) {
+	againstPlain(b, explain.Target{Method: explain.Gradient})
+}
+
+// BenchmarkGuidedBackprop is guided backpropagation to the input.
+func BenchmarkGuidedBackprop(b *testing.B) {
+	againstPlain(b, explain.Target{Method: explain.GuidedBackprop})
+}
+
+// BenchmarkBlocks is grad-CAM of every block and guided backpropagation in one run.
+func BenchmarkBlocks(b *testing.B) {
+	againstPlain(b, explain.Target{Method: explain.GradCAM, Layer: explain.BlockLayers}, explain.Target{Method: explain.GuidedBackprop})
+}
+
+// againstPlain runs each plain network and its explanation by turns on one thread and reports the least processor
+// time of each and the ratio.
+func againstPlain(b *testing.B, targets ...explain.Target) {
 	r := openRuntime(b)
 	dir, err := fullNetworks()
 	if err != nil {
@@ -105,55 +128,25 @@ func BenchmarkGradCAM(b *testing.B) {
 			model, err := os.ReadFile(file)
 			require.NoError(b, err)
 			start := time.Now()
-			cam, err := explain.Compile(model, gradCAMAt(explain.LastLayer, r.Probe))
+			c, err := explain.Compile(model, explain.Options{Targets: targets, Single: true, WeightsApart: true, Probe: r.Probe})
 			require.NoError(b, err)
 			compile := time.Since(start)
-			plain := load(b, r, model, cam, cam.OutputName)
+			plain := load(b, r, model, c)
 			start = time.Now()
-			grad := load(b, r, cam.ONNX, cam, cam.LogitsName, cam.Maps[0].Name)
+			explained := load(b, r, c.ONNX, c, c.Maps...)
 			loading := time.Since(start)
-			cam.ONNX = nil
+			c.ONNX, c.Weights = nil, nil
 			for b.Loop() {
 				plain.run(b)
-				grad.run(b)
+				explained.run(b)
 			}
 			ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 			b.ReportMetric(0, "ns/op")
 			b.ReportMetric(ms(compile), "compile-ms")
 			b.ReportMetric(ms(loading), "load-ms")
 			b.ReportMetric(ms(plain.best), "forward-ms")
-			b.ReportMetric(ms(grad.best), "gradcam-ms")
-			b.ReportMetric(float64(grad.best)/float64(plain.best), "ratio")
-		})
-	}
-}
-
-// BenchmarkInputGradient is the gradient at the input, against the plain network.
-func BenchmarkInputGradient(b *testing.B) {
-	r := openRuntime(b)
-	dir, err := fullNetworks()
-	if err != nil {
-		b.Skip("no networks: ", err)
-	}
-	files, err := filepath.Glob(filepath.Join(dir, "*.onnx"))
-	require.NoError(b, err)
-	for _, file := range append(files, "../testdata/models/demo/model.onnx") {
-		b.Run(filepath.Base(file), func(b *testing.B) {
-			model, err := os.ReadFile(file)
-			require.NoError(b, err)
-			c, err := explain.Compile(model, explain.Options{Targets: []explain.Target{{Method: explain.Gradient}}, Probe: r.Probe})
-			require.NoError(b, err)
-			plain := load(b, r, model, c, c.OutputName)
-			grad := load(b, r, c.ONNX, c, c.LogitsName, c.Maps[0].Name)
-			c.ONNX = nil
-			for b.Loop() {
-				plain.run(b)
-				grad.run(b)
-			}
-			b.ReportMetric(0, "ns/op")
-			b.ReportMetric(float64(plain.best.Microseconds())/1000, "forward-ms")
-			b.ReportMetric(float64(grad.best.Microseconds())/1000, "gradient-ms")
-			b.ReportMetric(float64(grad.best)/float64(plain.best), "ratio")
+			b.ReportMetric(ms(explained.best), "explained-ms")
+			b.ReportMetric(float64(explained.best)/float64(plain.best), "ratio")
 		})
 	}
 }

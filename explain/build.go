@@ -14,11 +14,17 @@ type builder struct {
 	g     *graph
 	nodes []*onnxpb.NodeProto
 	inits []*onnxpb.TensorProto
-	known map[string]string // constants made, by their content
+	known map[string]string        // constants made, by their content
+	means map[string]func() string // see mean
+	steps map[string]string        // see walk.positive
 	count int
 }
 
-func newBuilder(g *graph) *builder { return &builder{g: g, known: map[string]string{}} }
+func newBuilder(g *graph) *builder {
+	return &builder{
+		g: g, known: map[string]string{}, means: map[string]func() string{}, steps: map[string]string{},
+	}
+}
 
 // name makes a tensor name; the first free of want, want_1, ...
 func (b *builder) name(want string) string {

@@ -14,11 +14,7 @@ func atLayer(post camMap) func(c *compiler, t *target, grads []string) string {
 // gradCAM does the weighted sum as a matrix product, so that one activation serves many seeds.
 func gradCAM(w *walk, activation, gradient string) string {
 	dims := w.shape(activation)
-	mean := w.flat[gradient]
-	if mean == "" {
-		mean = w.op("GlobalAveragePool", []string{gradient})
-	}
-	return w.weighted(activation, w.reshape(mean, -1, 1, dims[1]))
+	return w.weighted(activation, w.reshape(w.mean(gradient), -1, 1, dims[1]))
 }
 
 // gradCAMPlusPlus: α = g²/(2g² + g³ΣA) with the sum over a channel's places, 0 where that is 0/0; a channel's weight is Σ α·relu(g).

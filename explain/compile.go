@@ -159,7 +159,11 @@ var (
 func positive(r rule) rule {
 	return func(w *walk, n *node, dy []string) ([]string, error) {
 		up := w.op("Relu", dy[:1])
-		w.gated[up] = w.gated[dy[0]]
+		if gated := w.gated[dy[0]]; gated == dy[0] {
+			w.gated[up] = up
+		} else if gated != "" {
+			w.gated[up] = w.op("Relu", []string{gated})
+		}
 		return r(w, n, []string{up})
 	}
 }

@@ -145,6 +145,7 @@ func (c *compiler) assemble() ([]byte, error) {
 		nodes = append(nodes, n.NodeProto)
 	}
 	nodes, used := needed(append(nodes, c.nodes...), outputs)
+	withoutIndices(nodes, used)
 
 	gp := &onnxpb.GraphProto{Name: old.Name, DocString: old.DocString, Node: nodes, Input: g.inputs}
 	gp.Input = append(gp.Input[:len(gp.Input):len(gp.Input)],

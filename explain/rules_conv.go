@@ -79,23 +79,31 @@ func vjpConv(w *walk, n *node, dy []string) ([]string, error) {
 	if group < 1 || weight[0]%group != 0 {
 		return nil, unsupported(n, "its groups do not divide its channels")
 	}
-	if p, ok := w.phased(v, w.shape(n.in(0)), w.shape(n.out(0)), group); ok {
-		p.dy = dy[0]
+	x, y := w.shape(n.in(0)), w.shape(n.out(0))
+	dx := w.convGradient(n, v, dy[0], x, y, group)
+	w.convMean(n, v, dx, dy[0], x, y)
+	return unary(dx)
+}
+
+func (w *walk) convGradient(n *node, v window, dy string, x, y []int64, group int64) string {
+	weight := w.shape(n.in(1))
+	if p, ok := w.phased(v, x, y, group); ok {
+		p.dy = dy
 		p.weight, p.dims = w.swapped(n.in(1), weight, group)
 		if dx := w.joined(p); dx != "" {
-			return unary(w.blocked(dx, w.shape(n.in(0))))
+			return w.blocked(dx, x)
 		}
 	}
 	if back, ok := v.mirrored(); ok {
 		kernel := w.rotated(n.in(1), weight, group)
-		return unary(w.op("Conv", []string{dy[0], kernel}, intsAttr("kernel_shape", v.kernel...),
-			intsAttr("dilations", v.dilations...), intsAttr("pads", back...), intAttr("group", group)))
+		return w.op("Conv", []string{dy, kernel}, intsAttr("kernel_shape", v.kernel...),
+			intsAttr("dilations", v.dilations...), intsAttr("pads", back...), intAttr("group", group))
 	}
 	pads, outputPadding := v.transposed()
-	dx := w.op("ConvTranspose", []string{dy[0], n.in(1)}, intsAttr("kernel_shape", v.kernel...),
+	dx := w.op("ConvTranspose", []string{dy, n.in(1)}, intsAttr("kernel_shape", v.kernel...),
 		intsAttr("strides", v.strides...), intsAttr("dilations", v.dilations...), intsAttr("pads", pads...),
 		intsAttr("output_padding", outputPadding...), intAttr("group", group))
-	return unary(w.blocked(dx, w.shape(n.in(0))))
+	return w.blocked(dx, x)
 }
 
 // mirrored gives the pads of the convolution that is the gradient; false where it is none.

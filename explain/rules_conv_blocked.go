@@ -52,9 +52,16 @@ func (w *walk) madeBy(tensor string) string {
 // y below 3e-39, where float32 loses its precision, comes between the two.
 func (w *walk) positive(y string) string {
 	const steep = math.MaxFloat32
-	dims := w.shape(y)
-	if !w.g.single || !blockable(dims) {
-		return w.op("HardSigmoid", []string{y}, floatAttr("alpha", steep), floatAttr("beta", 0))
+	if step := w.steps[y]; step != "" { // of another walk
+		return step
 	}
-	return w.op("Clip", []string{w.scaled(y, dims[1], steep), w.scalar(0), w.scalar(1)})
+	dims := w.shape(y)
+	step := ""
+	if !w.g.single || !blockable(dims) {
+		step = w.op("HardSigmoid", []string{y}, floatAttr("alpha", steep), floatAttr("beta", 0))
+	} else {
+		step = w.op("Clip", []string{w.scaled(y, dims[1], steep), w.scalar(0), w.scalar(1)})
+	}
+	w.steps[y] = step
+	return step
 }

@@ -15,8 +15,8 @@ func vjpCast(w *walk, n *node, dy []string) ([]string, error) {
 // with the convolution before it then need not keep the input.
 
 func vjpRelu(w *walk, n *node, dy []string) ([]string, error) {
-	if w.gated[dy[0]] {
-		return unary(dy[0])
+	if gated := w.gated[dy[0]]; gated != "" {
+		return unary(gated)
 	}
 	return unary(w.mul(w.blocked(dy[0], w.shape(n.out(0))), w.positive(n.out(0))))
 }

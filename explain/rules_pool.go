@@ -3,6 +3,8 @@ package explain
 import (
 	"slices"
 	"strings"
+
+	"endogate/explain/onnxpb"
 )
 
 // vjpMaxPool sends each gradient to where its maximum was; of equal maxima the first one counts. Windows that
@@ -24,18 +26,25 @@ func vjpMaxPool(w *walk, n *node, dy []string) ([]string, error) {
 	if n.out(1) == "" {
 		n.Output = append(n.Output[:1:1], w.name("explain/Indices"))
 	}
-	up, after := dy[0], w.variant.masks && w.rectified(n.in(0)) && !w.targets[n.in(0)]
-	if after { // a maximum is positive where its window's output is: cheaper here than in the rule of Relu
-		up = w.mul(up, w.positive(n.out(0)))
+	route := func(dy string) string {
+		if v.disjoint() {
+			return w.unpool(n, dy, x)
+		}
+		return w.reshape(w.scatter(n, dy, x, size(y[1:])), x...)
 	}
-	dx := ""
-	if v.disjoint() {
-		dx = w.unpool(n, up, x)
-	} else {
-		dx = w.scatter(n, up, x, size(y[1:]))
-		dx = w.reshape(dx, x...)
+	if !w.variant.masks || !w.rectified(n.in(0)) {
+		dx := route(dy[0])
+		w.poolMean(dx, dy[0], x, y)
+		return unary(dx)
 	}
-	w.gated[dx] = after
+	// a maximum is positive where its window's output is: cheaper here than in the rule of Relu
+	gated := route(w.mul(dy[0], w.positive(n.out(0))))
+	dx := gated
+	if w.targets[n.in(0)] {
+		dx = route(dy[0])
+		w.poolMean(dx, dy[0], x, y)
+	}
+	w.gated[dx] = gated
 	return unary(dx)
 }
 
@@ -54,6 +63,15 @@ func (v window) spellOut(n *node) {
 	dropAttribute(n.NodeProto, "ceil_mode")
 	dropAttribute(n.NodeProto, "pads")
 	n.Attribute = append(n.Attribute, intsAttr("pads", append(slices.Clone(v.begin), ends...)...))
+}
+
+// withoutIndices drops the indices of maxima that nothing reads: a pooling that gives none is several times as fast.
+func withoutIndices(nodes []*onnxpb.NodeProto, used map[string]bool) {
+	for _, n := range nodes {
+		if n.GetOpType() == "MaxPool" && len(n.Output) == 2 && !used[n.Output[1]] {
+			n.Output = n.Output[:1:1]
+		}
+	}
 }
 
 // rectified reports whether a tensor comes from a Relu.
@@ -193,7 +211,7 @@ func vjpGlobalAveragePool(w *walk, n *node, dy []string) ([]string, error) {
 // spread expands S×C×1×1 over the places of x, and remembers that it did.
 func (w *walk) spread(dy string, x []int64) string {
 	dx := w.expand(dy, x)
-	w.flat[dx] = dy
+	w.means[dx] = func() string { return dy }
 	return dx
 }
 
