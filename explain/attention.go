@@ -63,7 +63,7 @@ func (c *compiler) overHeads(a string) string {
 	dims := c.g.shape(c.attended[0].tensor)
 	t := dims[len(dims)-1]
 	heads := c.op("Reshape", []string{a, c.ints(1, -1, t, t)})
-	return c.op("ReduceMean", []string{heads}, intsAttr("axes", 1), intAttr("keepdims", 0))
+	return c.meanOver(heads, false, 1, size(dims)/(t*t))
 }
 
 func (c *compiler) identity(n int) string {
@@ -77,7 +77,7 @@ func (c *compiler) identity(n int) string {
 // toPatches is the class token's row on the grid; where there is no class token, the mean of all rows.
 func (c *compiler) toPatches(m string) string {
 	a := c.attended[0]
-	row := c.op("ReduceMean", []string{m}, intsAttr("axes", 1), intAttr("keepdims", 1))
+	row := c.meanOver(m, true, 1, int64(a.tokens))
 	if a.prefix > 0 {
 		row = c.op("Slice", []string{m, c.ints(0), c.ints(1), c.ints(1)})
 	}

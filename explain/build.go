@@ -127,6 +127,19 @@ func (b *builder) reduceSum(x string, keep bool, axes ...int64) string {
 	return b.op("ReduceSum", []string{x, b.ints(axes...)}, intAttr("keepdims", k))
 }
 
+// reduceMax is the greatest value over an axis, kept as one: from opset 18 on the axes are an input.
+func (b *builder) reduceMax(x string, axis int64) string {
+	if b.g.opsets()[""] >= 18 {
+		return b.op("ReduceMax", []string{x, b.ints(axis)}, intAttr("keepdims", 1))
+	}
+	return b.op("ReduceMax", []string{x}, intsAttr("axes", axis), intAttr("keepdims", 1))
+}
+
+// meanOver is the mean over an axis of so many elements.
+func (b *builder) meanOver(x string, keep bool, axis, count int64) string {
+	return b.times(b.reduceSum(x, keep, axis), 1/float32(count))
+}
+
 // sumTo undoes broadcasting: dy has the shape from, the result the shape to.
 func (b *builder) sumTo(dy string, from, to []int64) string {
 	extra := len(from) - len(to)

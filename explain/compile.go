@@ -189,7 +189,7 @@ func layerMaximum(c *compiler, t *target) ([]need, error) {
 	}
 	v := variant{name: "maximum of " + t.layer.Tensor, masks: true, start: func(w *walk, _, _ string) (string, string) {
 		a, axis := t.layer.Tensor, t.layer.channelAxis()
-		greatest := w.op("ReduceMax", []string{a}, intsAttr("axes", axis), intAttr("keepdims", 1))
+		greatest := w.reduceMax(a, axis)
 		hit := w.op("CastLike", []string{w.op("Equal", []string{a, greatest}), a})
 		return a, w.div(hit, w.reduceSum(hit, true, axis)) // equal maxima share it
 	}}

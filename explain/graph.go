@@ -41,6 +41,7 @@ func parse(model []byte) (*graph, error) {
 	if m.Graph == nil || len(m.Graph.Node) == 0 {
 		return nil, errors.New("explain: the model has no graph")
 	}
+	widen(m)
 	g := &graph{
 		model: m, producer: map[string]*node{}, weights: map[string]*onnxpb.TensorProto{},
 		shapes: map[string][]int64{}, fresh: map[string]bool{}, named: map[string]bool{},

@@ -93,7 +93,7 @@ func kernel(t *rapid.T, spatial int, low int64) []int64 {
 }
 
 func convCase(t *rapid.T, s *small) {
-	spatial := rapid.IntRange(1, 2).Draw(t, "spatial")
+	spatial := rapid.IntRange(1, 3).Draw(t, "spatial")
 	group := dim(t, 1, 3, "group")
 	in, out := dim(t, 1, 2, "in"), dim(t, 1, 2, "out")
 	image(t, s, group*in, spatial)
@@ -121,9 +121,10 @@ func convTransposeCase(t *rapid.T, s *small) {
 }
 
 func maxPoolCase(t *rapid.T, s *small) {
-	image(t, s, dim(t, 1, 2, "c"), 2)
-	dilated := rapid.Bool().Draw(t, "dilated")
-	attrs := windowAttrs(t, s, kernel(t, 2, 1), dilated)
+	spatial := rapid.IntRange(2, 3).Draw(t, "spatial")
+	image(t, s, dim(t, 1, 2, "c"), spatial)
+	dilated := spatial == 2 && rapid.Bool().Draw(t, "dilated")
+	attrs := windowAttrs(t, s, kernel(t, spatial, 1), dilated)
 	if !dilated { // with both, the runtime's shape inference contradicts its own result
 		attrs = append(attrs, attrInt("ceil_mode", dim(t, 0, 1, "ceil")))
 	}
@@ -131,7 +132,7 @@ func maxPoolCase(t *rapid.T, s *small) {
 }
 
 func averagePoolCase(t *rapid.T, s *small) {
-	image(t, s, dim(t, 1, 2, "c"), rapid.IntRange(1, 2).Draw(t, "spatial"))
+	image(t, s, dim(t, 1, 2, "c"), rapid.IntRange(1, 3).Draw(t, "spatial"))
 	attrs := windowAttrs(t, s, kernel(t, len(s.shape)-2, 1), false)
 	if rapid.IntRange(0, 3).Draw(t, "whole") == 0 {
 		attrs = []*onnxpb.AttributeProto{attrInts("kernel_shape", s.shape[2:]...)}
@@ -362,6 +363,20 @@ func ruleCases() []ruleCase {
 		{"Slice", sliceCase, 0},
 		{"Pad", padCase, 0},
 		{"Expand", expandCase, 0},
+		{"LayerNormalization", layerNormCase, 0},
+		{"InstanceNormalization", instanceNormCase, 0},
+		{"Gather", gatherCase, 0},
+		{"Where", whereCase, 0},
+		{"Max", extremeCase("Max"), 0},
+		{"Min", extremeCase("Min"), 0},
+		{"Resize", resizeCase, 0},
+		{"Einsum", einsumCase, 0},
+		{"DepthToSpace", depthCase, 0},
+		{"SpaceToDepth", spaceCase, 0},
+		reduceCase("ReduceL2"), reduceCase("ReduceSumSquare"),
+		laterCase("Gelu", 20), laterCase("Gelu", 20, attrString("approximate", "tanh")), laterCase("Mish", 18),
+		unaryCase("Selu", 0), unaryCase("Celu", 0, attrFloat("alpha", 1.5)), kinkCase("ThresholdedRelu", 1, attrFloat("alpha", 0.5)),
+		unaryCase("Softsign", 0), unaryCase("Sin", 0), unaryCase("Cos", 0),
 	}
 }
 

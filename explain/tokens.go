@@ -46,7 +46,7 @@ func (g *graph) tokenLayers(h head, convs []Layer) []Layer {
 		for _, n := range slices.Backward(g.nodes[:a.node.index]) {
 			t := n.out(0)
 			dims := g.shape(t)
-			if n.GetOpType() != "LayerNormalization" || !reads[t] || len(dims) != 3 {
+			if !g.normalises(n) || !reads[t] || len(dims) != 3 {
 				continue
 			}
 			at := batch[t]
@@ -83,4 +83,23 @@ func (l Layer) onGrid(w *walk, tensor string) string {
 	grid := w.reshape(w.op("Transpose", []string{patches}, intsAttr("perm", 0, 2, 1)), -1, int64(l.Channels), int64(l.Height), int64(l.Width))
 	w.g.shapes[grid] = []int64{int64(l.Frames), int64(l.Channels), int64(l.Height), int64(l.Width)}
 	return grid
+}
+
+// normalises reports whether a node ends a layer normalisation: the operator, or what it is written as before opset 17,
+// (x-mean)/deviation·scale + bias.
+func (g *graph) normalises(n *node) bool {
+	if n.GetOpType() == "LayerNormalization" {
+		return true
+	}
+	for _, typ := range []string{"Add", "Mul", "Div"} {
+		if n == nil || n.GetOpType() != typ {
+			return false
+		}
+		next := g.producer[n.in(0)]
+		if next == nil {
+			next = g.producer[n.in(1)]
+		}
+		n = next
+	}
+	return n != nil && n.GetOpType() == "Sub"
 }

@@ -1,0 +1,132 @@
+package explain
+
+import (
+	"slices"
+	"strings"
+)
+
+// vjpGather adds each gradient to where it was read, as a product with a matrix of ones.
+func vjpGather(w *walk, n *node, dy []string) ([]string, error) {
+	x, indices := w.shape(n.in(0)), w.shape(n.in(1))
+	at, err := axis(n, n.attrInt("axis", 0), len(x))
+	if err != nil {
+		return nil, err
+	}
+	flat := w.op("Reshape", []string{n.in(1), w.ints(-1)})
+	read := w.op("OneHot", []string{flat, w.intScalar(x[at]), w.floats([]int64{2}, 0, 1)}, intAttr("axis", 0)) // x[at]×indices
+	before, after := size(x[:at]), size(x[at+1:])
+	if batch, ok := w.g.batch()[n.in(0)]; ok && batch > at {
+		after = -1
+	} else {
+		before = -1
+	}
+	rows := w.op("Reshape", []string{dy[0], w.ints(before, size(indices), after)})
+	return unary(w.reshapeLike(w.op("MatMul", []string{read, rows}), n.in(0)))
+}
+
+// vjpWhere: the condition has no gradient.
+func vjpWhere(w *walk, n *node, dy []string) ([]string, error) {
+	dx, full, zero := make([]string, 3), w.shape(n.out(0)), w.scalar(0)
+	if w.wants(n.in(1)) {
+		dx[1] = w.sumTo(w.where(n.in(0), dy[0], zero), full, w.shape(n.in(1)))
+	}
+	if w.wants(n.in(2)) {
+		dx[2] = w.sumTo(w.where(n.in(0), zero, dy[0]), full, w.shape(n.in(2)))
+	}
+	return dx, nil
+}
+
+// vjpExtreme: equal ones share the gradient.
+func vjpExtreme(w *walk, n *node, dy []string) ([]string, error) {
+	hits, all := make([]string, len(n.Input)), ""
+	for i, x := range n.Input {
+		hits[i] = w.op("CastLike", []string{w.op("Equal", []string{x, n.out(0)}), dy[0]})
+		if all == "" {
+			all = hits[i]
+		} else {
+			all = w.plus(all, hits[i])
+		}
+	}
+	share := w.div(dy[0], all)
+	dx := make([]string, len(n.Input))
+	for i, x := range n.Input {
+		if w.wants(x) {
+			dx[i] = w.sumTo(w.mul(hits[i], share), w.shape(n.out(0)), w.shape(x))
+		}
+	}
+	return dx, nil
+}
+
+// vjpEinsum: each operand's gradient is the product of the other with dy, under the labels changed about.
+func vjpEinsum(w *walk, n *node, dy []string) ([]string, error) {
+	equation := strings.ReplaceAll(n.attrString("equation", ""), " ", "")
+	left, out, ok := strings.Cut(equation, "->")
+	labels := strings.Split(left, ",")
+	if !ok || len(labels) != 2 || len(n.Input) != 2 || strings.Contains(equation, ".") {
+		return nil, unsupported(n, "only products of two tensors with an explicit result can be differentiated, not "+equation)
+	}
+	dx := make([]string, 2)
+	for i, x := range n.Input {
+		if !w.wants(x) {
+			continue
+		}
+		own, other := labels[i], labels[1-i]
+		for k, label := range own {
+			if strings.ContainsRune(own[:k], label) || !strings.ContainsRune(out+other, label) {
+				return nil, unsupported(n, "a label that is repeated or summed in one operand cannot be differentiated: "+equation)
+			}
+		}
+		dx[i] = w.op("Einsum", []string{dy[0], n.Input[1-i]}, stringAttr("equation", out+","+other+"->"+own))
+	}
+	return dx, nil
+}
+
+// vjpDepthToSpace and vjpSpaceToDepth move blocks of places to channels and back.
+func vjpDepthToSpace(w *walk, n *node, dy []string) ([]string, error) {
+	x, b := w.shape(n.in(0)), n.attrInt("blocksize", 1)
+	if b < 1 || len(x) != 4 {
+		return nil, unsupported(n, "needs N×C×H×W and a block size")
+	}
+	blocks := w.op("Reshape", []string{dy[0], w.ints(-1, x[1]/(b*b), x[2], b, x[3], b)})
+	perm := []int64{0, 3, 5, 1, 2, 4}
+	if n.attrString("mode", "DCR") == "CRD" {
+		perm = []int64{0, 1, 3, 5, 2, 4}
+	}
+	return unary(w.reshapeLike(w.op("Transpose", []string{blocks}, intsAttr("perm", perm...)), n.in(0)))
+}
+
+func vjpSpaceToDepth(w *walk, n *node, dy []string) ([]string, error) {
+	return unary(w.op("DepthToSpace", dy[:1], intAttr("blocksize", n.attrInt("blocksize", 1)), stringAttr("mode", "DCR")))
+}
+
+func vjpReduceL2(w *walk, n *node, dy []string) ([]string, error) {
+	full, _, _, err := w.reduction(n, dy[0])
+	if err != nil {
+		return nil, err
+	}
+	length, _, _, err := w.reduction(n, n.out(0))
+	if err != nil {
+		return nil, err
+	}
+	return unary(w.mul(w.div(full, length), n.in(0)))
+}
+
+func vjpReduceSumSquare(w *walk, n *node, dy []string) ([]string, error) {
+	full, _, _, err := w.reduction(n, dy[0])
+	if err != nil {
+		return nil, err
+	}
+	return unary(w.mul(full, w.times(n.in(0), 2)))
+}
+
+// floats is the value of a constant tensor of float32.
+func (g *graph) floats(name string) ([]float32, bool) {
+	t := g.weights[name]
+	if t == nil || t.GetDataType() != 1 {
+		return nil, false
+	}
+	if len(t.RawData) == 0 {
+		return slices.Clone(t.FloatData), true
+	}
+	return float32s(t.RawData), true
+}

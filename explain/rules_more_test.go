@@ -1,0 +1,113 @@
+package explain_test
+
+import (
+	"endogate/explain/onnxpb"
+
+	"pgregory.net/rapid"
+)
+
+// laterCase is a unary operator of a newer operator set.
+func laterCase(typ string, opset int64, attrs ...*onnxpb.AttributeProto) ruleCase {
+	c := unaryCase(typ, 0, attrs...)
+	build := c.build
+	c.build = func(t *rapid.T, s *small) {
+		build(t, s)
+		s.opset = opset
+	}
+	return c
+}
+
+func layerNormCase(t *rapid.T, s *small) {
+	s.shape = []int64{dim(t, 1, 2, "n"), dim(t, 1, 3, "tokens"), dim(t, 2, 4, "c")}
+	at := rapid.SampledFrom([]int64{-1, 1, 2}).Draw(t, "axis")
+	dims := s.shape[2:]
+	if at == 1 {
+		dims = s.shape[1:]
+	}
+	n := product(dims)
+	inputs := []string{"x", s.weight(dims, positive(floats(t, n, "scale"))...)}
+	if rapid.Bool().Draw(t, "bias") {
+		inputs = append(inputs, s.weight(dims, floats(t, n, "bias")...))
+	}
+	s.node("LayerNormalization", inputs, []string{"y"}, attrInt("axis", at), attrFloat("epsilon", 0.1))
+}
+
+func instanceNormCase(t *rapid.T, s *small) {
+	c := dim(t, 1, 3, "c")
+	image(t, s, c, rapid.IntRange(1, 2).Draw(t, "spatial"))
+	s.node("InstanceNormalization", []string{
+		"x", s.weight([]int64{c}, positive(floats(t, c, "scale"))...), s.weight([]int64{c}, floats(t, c, "bias")...),
+	}, []string{"y"}, attrFloat("epsilon", 0.1))
+}
+
+func gatherCase(t *rapid.T, s *small) {
+	s.shape = []int64{dim(t, 1, 2, "n"), 3, 4}
+	at := rapid.SampledFrom([]int64{1, 2, -1}).Draw(t, "axis")
+	if rapid.Bool().Draw(t, "scalar") {
+		s.node("Gather", []string{"x", s.scalarInt(dim(t, -3, 2, "index"))}, []string{"y"}, attrInt("axis", at))
+		return
+	}
+	s.node("Gather", []string{"x", s.ints(dim(t, -3, 2, "index"), 1, 1, 0)}, []string{"y"}, attrInt("axis", at))
+}
+
+func (s *small) scalarInt(v int64) string {
+	name := s.ints(v)
+	s.graph.Initializer[len(s.graph.Initializer)-1].Dims = nil
+	return name
+}
+
+func whereCase(t *rapid.T, s *small) {
+	s.shape = []int64{dim(t, 1, 2, "n"), 3, 2}
+	s.node("Greater", []string{"x", s.weight(nil, 0)}, []string{"positive"})
+	s.node("Mul", []string{"x", "x"}, []string{"square"})
+	s.node("Where", []string{"positive", "square", rapid.SampledFrom([]string{"x", s.weight([]int64{2}, 1, 2)}).Draw(t, "else")}, []string{"y"})
+}
+
+func extremeCase(typ string) func(t *rapid.T, s *small) {
+	return func(t *rapid.T, s *small) {
+		s.shape = []int64{dim(t, 1, 2, "n"), 3, 2}
+		s.node("Neg", []string{"x"}, []string{"minus"})
+		s.node("Add", []string{"minus", s.weight(nil, 0.0137)}, []string{"other"}) // no ties at zero
+		s.node(typ, []string{"x", "other", s.weight([]int64{2}, 0.511, -0.513)}, []string{"y"})
+	}
+}
+
+func resizeCase(t *rapid.T, s *small) {
+	image(t, s, dim(t, 1, 2, "c"), 2)
+	mode := rapid.SampledFrom([]string{"nearest", "linear"}).Draw(t, "mode")
+	attrs := []*onnxpb.AttributeProto{
+		attrString("mode", mode),
+		attrString("coordinate_transformation_mode", rapid.SampledFrom([]string{"half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric"}).Draw(t, "coordinates")),
+	}
+	if mode == "nearest" {
+		attrs = append(attrs, attrString("nearest_mode", rapid.SampledFrom([]string{"round_prefer_floor", "round_prefer_ceil", "floor", "ceil"}).Draw(t, "nearest")))
+	}
+	if rapid.Bool().Draw(t, "scales") {
+		scale := rapid.SampledFrom([]float32{0.5, 2, 1.5, 3})
+		s.node("Resize", []string{"x", "", s.weight([]int64{4}, 1, 1, scale.Draw(t, "height"), scale.Draw(t, "width"))}, []string{"y"}, attrs...)
+		return
+	}
+	// the size of the batch is open: that of the others is put behind it
+	s.node("Shape", []string{"x"}, []string{"dims"}, attrInt("start", 0), attrInt("end", 2))
+	s.node("Concat", []string{"dims", s.ints(dim(t, 2, 9, "height"), dim(t, 2, 9, "width"))}, []string{"sizes"}, attrInt("axis", 0))
+	s.node("Resize", []string{"x", "", "", "sizes"}, []string{"y"}, attrs...)
+}
+
+func einsumCase(t *rapid.T, s *small) {
+	s.shape = []int64{dim(t, 1, 2, "n"), 2, 3}
+	if rapid.Bool().Draw(t, "self") {
+		s.node("Einsum", []string{"x", "x"}, []string{"y"}, attrString("equation", "bij, bkj -> bik"))
+		return
+	}
+	s.node("Einsum", []string{"x", s.weight([]int64{3, 2}, 1, 2, 3, -4, 5, -6)}, []string{"y"}, attrString("equation", "bij,jk->bik"))
+}
+
+func depthCase(t *rapid.T, s *small) {
+	s.shape = []int64{dim(t, 1, 2, "n"), 8, 2, 3}
+	s.node("DepthToSpace", []string{"x"}, []string{"y"}, attrInt("blocksize", 2), attrString("mode", rapid.SampledFrom([]string{"DCR", "CRD"}).Draw(t, "mode")))
+}
+
+func spaceCase(t *rapid.T, s *small) {
+	s.shape = []int64{dim(t, 1, 2, "n"), 2, 4, 2}
+	s.node("SpaceToDepth", []string{"x"}, []string{"y"}, attrInt("blocksize", 2))
+}
