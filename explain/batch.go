@@ -50,7 +50,16 @@ func (g *graph) batchAxis(n *node, at map[string]int) (axis int, ok bool) {
 			}
 		}
 		return axis, true
-	case "Reshape", "Flatten", "Squeeze":
+	case "Squeeze":
+		axes, _ := g.ints(n.in(1))
+		from := axis
+		for _, a := range axes {
+			if (int(a)+len(x))%len(x) < from {
+				axis--
+			}
+		}
+		return axis, true
+	case "Reshape", "Flatten":
 		return renamedAxis(n, axis, x, y), true
 	case "Gather":
 		if k := int(n.attrInt("axis", 0)); len(y) < len(x) && (k+len(x))%len(x) < axis {

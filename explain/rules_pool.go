@@ -234,7 +234,7 @@ func (w *walk) reduction(n *node, dy string) (full string, count int64, axes []i
 	if a := attribute(n.NodeProto, "axes"); a != nil {
 		axes = a.Ints
 	} else if n.in(1) != "" {
-		v, ok := w.g.ints(n.in(1))
+		v, ok := w.g.integers(n.in(1))
 		if !ok {
 			return "", 0, nil, unsupported(n, "its axes are not constant")
 		}

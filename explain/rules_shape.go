@@ -58,14 +58,16 @@ func vjpSplit(w *walk, n *node, dy []string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	if at == 0 {
+	if batch, ok := w.g.batch()[n.in(0)]; ok && batch == at {
 		return nil, unsupported(n, "splits the batch")
 	}
 	arrived := dy[slices.IndexFunc(dy, func(d string) bool { return d != "" })]
 	parts := slices.Clone(dy)
 	for i, d := range dy {
 		if d == "" { // a part that leads nowhere
-			parts[i] = w.zeros(arrived, w.shape(n.out(i))[1:]...)
+			if parts[i] = w.times(n.out(i), 0); w.g.batch()[n.in(0)] == 0 {
+				parts[i] = w.zeros(arrived, w.shape(n.out(i))[1:]...)
+			}
 		}
 	}
 	return unary(w.op("Concat", parts, intAttr("axis", int64(at))))
@@ -74,12 +76,12 @@ func vjpSplit(w *walk, n *node, dy []string) ([]string, error) {
 // vjpSlice: a slice of step one is undone by padding.
 func vjpSlice(w *walk, n *node, dy []string) ([]string, error) {
 	x, y := w.shape(n.in(0)), w.shape(n.out(0))
-	starts, ok := w.g.ints(n.in(1))
+	starts, ok := w.g.integers(n.in(1))
 	axes, err := optionalInts(w, n, 3, len(starts))
 	if err != nil || !ok {
 		return nil, unsupported(n, "starts and axes must be constants")
 	}
-	steps, ok := w.g.ints(n.in(4))
+	steps, ok := w.g.integers(n.in(4))
 	if n.in(4) != "" && (!ok || slices.ContainsFunc(steps, func(s int64) bool { return s != 1 })) {
 		return nil, unsupported(n, "only steps of one can be differentiated")
 	}
@@ -108,7 +110,7 @@ func optionalInts(w *walk, n *node, i, count int) ([]int64, error) {
 		}
 		return v, nil
 	}
-	v, ok := w.g.ints(n.in(i))
+	v, ok := w.g.integers(n.in(i))
 	if !ok || len(v) != count {
 		return nil, unsupported(n, "axes must be constant and as many as the rest")
 	}
@@ -120,7 +122,7 @@ func vjpPad(w *walk, n *node, dy []string) ([]string, error) {
 	if mode := n.attrString("mode", "constant"); mode != "constant" {
 		return nil, unsupported(n, "only constant padding can be differentiated, not "+mode)
 	}
-	pads, ok := w.g.ints(n.in(1))
+	pads, ok := w.g.integers(n.in(1))
 	rank := len(w.shape(n.in(0)))
 	axes, err := optionalInts(w, n, 3, len(pads)/2)
 	if err != nil || !ok || len(pads) != 2*len(axes) {
