@@ -40,7 +40,7 @@ func (e *explainCmd) Run(ctx context.Context, c *cli, tty console) (err error) {
 	if err != nil {
 		return err
 	}
-	x, err := openExplainer(cfg, bundle, methods, layerOr(e.Layer, bundle), e.Output)
+	x, err := openExplainer(cfg, bundle, bundle.Network, methods, layerOr(e.Layer, bundle), e.Output)
 	if err != nil {
 		return err
 	}

@@ -17,23 +17,24 @@ import (
 // bundleExplainer explains frames by several methods, outside a gateway.
 type bundleExplainer struct {
 	bundle  *inference.Bundle
+	plain   *onnx.Explainer // classifies
 	graph   *onnx.Explainer // all methods of one run, in one graph
 	targets []explain.Target
 	runs    map[explain.Method]*onnx.Explainer // those of many runs
 	layer   string
 }
 
-// openExplainer compiles nothing yet.
-func openExplainer(cfg configs.Config, b *inference.Bundle, methods []explain.Method, layer string, fromOutput bool) (*bundleExplainer, error) {
+// openExplainer takes the network of load, which is the bundle's or one made of it. It compiles nothing yet.
+func openExplainer(cfg configs.Config, b *inference.Bundle, load func() ([]byte, error), methods []explain.Method, layer string, fromOutput bool) (*bundleExplainer, error) {
 	runtime, _, err := openBundle(cfg, b)
 	if err != nil {
 		return nil, err
 	}
 	o := onnx.ExplainerOptions{InputShape: b.Input.Shape(), IntraOpThreads: cfg.ONNXRuntime.Threads, FromOutput: fromOutput, Cache: onnx.NewCache(0)}
-	x := &bundleExplainer{bundle: b, layer: layer, runs: map[explain.Method]*onnx.Explainer{}, graph: runtime.NewExplainer(b.Network, o)}
+	x := &bundleExplainer{bundle: b, layer: layer, runs: map[explain.Method]*onnx.Explainer{}, graph: runtime.NewExplainer(load, o), plain: runtime.NewExplainer(load, o)}
 	for _, m := range methods {
 		if info, _ := explain.LookupMethod(m); info.Runs {
-			x.runs[m] = runtime.NewExplainer(b.Network, o)
+			x.runs[m] = runtime.NewExplainer(load, o)
 		} else {
 			x.targets = append(x.targets, explain.Target{Method: m, Layer: layer})
 		}
@@ -43,7 +44,7 @@ func openExplainer(cfg configs.Config, b *inference.Bundle, methods []explain.Me
 
 // Close frees the networks.
 func (x *bundleExplainer) Close() error {
-	errs := []error{x.graph.Close()}
+	errs := []error{x.graph.Close(), x.plain.Close()}
 	for _, e := range x.runs {
 		errs = append(errs, e.Close())
 	}
@@ -82,7 +83,7 @@ func (x *bundleExplainer) prepare(ctx context.Context, frame *image.RGBA) (*ques
 		return nil, err
 	}
 	q.input = onnx.Input{Shape: q.shape, Values: values, Baseline: b.Input.Uniform(0), Low: b.Input.Uniform(0), High: b.Input.Uniform(255)}
-	logits, _, err := x.graph.Run(ctx, q.input, [][]float32{make([]float32, len(b.Classes))}, x.targets)
+	logits, err := x.plain.Logits(ctx, q.input, 1)
 	if err != nil {
 		return nil, err
 	}

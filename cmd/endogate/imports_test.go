@@ -15,25 +15,26 @@ import (
 
 // mayImport is the package table of the README: which of our packages each may import.
 var mayImport = map[string][]string{
-	"cmd/endogate":        {"*"},
-	"cmd/endogate/admin":  {"dicomnode/dicom"},
-	"configs":             {},
-	"dicomnode":           {"dicomnode/dicom", "dicomnode/pdu", "dicomnode/dimse"},
-	"dicomnode/dicom":     {},
-	"dicomnode/pdu":       {},
-	"dicomnode/dimse":     {"dicomnode/dicom"},
-	"dicomnode/pixeldata": {"dicomnode/dicom"},
-	"dicomnode/spool":     {"dicomnode/dicom"},
-	"dicomnode/ledger":    {"dicomnode/dicom"},
-	"inference":           {"dicomnode/dicom", "dicomnode/pixeldata", "inference/jobs", "explain"},
-	"inference/jobs":      {"dicomnode/dicom"},
-	"inference/onnx":      {"inference", "explain", "explain/sampling"},
-	"explain":             {"explain/onnxpb"},
-	"explain/onnxpb":      {},
-	"explain/picture":     {"explain"},
-	"explain/sampling":    {"explain"},
-	"reports":             {"dicomnode/dicom", "inference", "dicomnode/ledger", "explain"},
-	"reports/outbox":      {"dicomnode", "dicomnode/dicom", "dicomnode/dimse", "dicomnode/ledger", "dicomnode/spool"},
+	"cmd/endogate":         {"*"},
+	"cmd/endogate/admin":   {"dicomnode/dicom"},
+	"configs":              {},
+	"dicomnode":            {"dicomnode/dicom", "dicomnode/pdu", "dicomnode/dimse"},
+	"dicomnode/dicom":      {},
+	"dicomnode/pdu":        {},
+	"dicomnode/dimse":      {"dicomnode/dicom"},
+	"dicomnode/pixeldata":  {"dicomnode/dicom"},
+	"dicomnode/spool":      {"dicomnode/dicom"},
+	"dicomnode/ledger":     {"dicomnode/dicom"},
+	"inference":            {"dicomnode/dicom", "dicomnode/pixeldata", "inference/jobs", "explain"},
+	"inference/jobs":       {"dicomnode/dicom"},
+	"inference/onnx":       {"inference", "explain", "explain/sampling"},
+	"explain":              {"explain/onnxpb"},
+	"explain/onnxpb":       {},
+	"explain/faithfulness": {"explain"},
+	"explain/picture":      {"explain"},
+	"explain/sampling":     {"explain"},
+	"reports":              {"dicomnode/dicom", "inference", "dicomnode/ledger", "explain"},
+	"reports/outbox":       {"dicomnode", "dicomnode/dicom", "dicomnode/dimse", "dicomnode/ledger", "dicomnode/spool"},
 }
 
 // testOnly packages are imported by tests alone.
@@ -51,6 +52,7 @@ var oneImporter = map[string]string{
 	"go.yaml.in/yaml":                     "inference",
 	"github.com/suyashkumar/dicom":        "reports",
 	"gonum.org/v1/gonum/mat":              "explain/sampling",
+	"gonum.org/v1/plot":                   "explain/faithfulness",
 }
 
 type listedPackage struct {

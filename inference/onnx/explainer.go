@@ -119,19 +119,32 @@ func (e *Explainer) open(targets []explain.Target, single bool) (*cached, error)
 	if s := e.cache.take(e, key); s != nil { // someone else was first
 		return s, nil
 	}
-	model, err := e.load()
+	made, bytes, err := e.compile(targets, single, true)
+	if errors.Is(err, ErrNoRoom) { // a second copy of the weights while it loads, then
+		made, bytes, err = e.compile(targets, single, false)
+	}
 	if err != nil {
 		return nil, err
+	}
+	s := &cached{owner: e, key: key, bytes: bytes, loaded: made}
+	return s, e.cache.put(s)
+}
+
+// compile makes a session and tells the bytes of its model.
+func (e *Explainer) compile(targets []explain.Target, single, apart bool) (*loaded, int64, error) {
+	model, err := e.load()
+	if err != nil {
+		return nil, 0, err
 	}
 	c, err := explain.Compile(model, explain.Options{
 		Targets: targets, InputShape: e.options.InputShape, FromOutput: e.options.FromOutput, Single: single,
-		Probe: e.runtime.Probe,
+		WeightsApart: apart, Probe: e.runtime.Probe,
 	})
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	o := SessionOptions{
-		Inputs: []string{c.InputName, c.SeedName}, Outputs: []string{c.LogitsName},
+		Inputs: []string{c.InputName, c.SeedName}, Outputs: []string{c.LogitsName}, Weights: c.Weights,
 		Lean: true, IntraOpThreads: e.options.IntraOpThreads, Runs: e.options.Sessions, Provider: e.options.Provider,
 	}
 	for _, name := range []string{c.BaselineName, c.LowName, c.HighName} {
@@ -144,11 +157,14 @@ func (e *Explainer) open(targets []explain.Target, single bool) (*cached, error)
 	}
 	session, err := e.runtime.NewSession(c.ONNX, o)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	s := &cached{owner: e, key: key, bytes: int64(len(c.ONNX)), loaded: &loaded{c, session}}
-	c.ONNX = nil // the session has its own
-	return s, e.cache.put(s)
+	bytes := int64(len(c.ONNX))
+	for _, w := range c.Weights {
+		bytes += int64(len(w.Data))
+	}
+	c.ONNX, c.Weights = nil, nil // the session has its own
+	return &loaded{c, session}, bytes, nil
 }
 
 // run gives the session n inputs, one after the other in in.Values, and seeds: as many, or many for one input.
@@ -194,4 +210,18 @@ func (e *Explainer) Layers() ([]explain.Layer, error) {
 		return nil, err
 	}
 	return explain.Layers(model, explain.Options{InputShape: e.options.InputShape, Probe: e.runtime.Probe})
+}
+
+// Logits classifies n inputs of one shape, one after the other in in.Values: n×classes.
+func (e *Explainer) Logits(ctx context.Context, in Input, n int) (logits []float32, err error) {
+	s, err := e.open(nil, false)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, e.cache.giveBack(s)) }()
+	out, err := s.loaded.run(ctx, in, n, nil)
+	if err != nil {
+		return nil, err
+	}
+	return out[0].Values, nil
 }

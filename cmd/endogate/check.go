@@ -1,0 +1,259 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"endogate/configs"
+	"endogate/dicomnode/pixeldata"
+	"endogate/explain"
+	"endogate/explain/faithfulness"
+	"endogate/inference"
+	"endogate/inference/onnx"
+)
+
+type checkCmd struct {
+	Dir    string   `arg:"" help:"Model bundle." type:"existingdir"`
+	Frames []string `help:"Frames to measure the explanations on: JPEG, PNG or DICOM files, or folders." type:"existing"`
+	Masks  string   `help:"Folder of masks, PNG or JPEG, named as their frames: where the finding is." type:"existingdir"`
+	Class  string   `help:"Class to explain: its name, or top for the most probable." default:"top"`
+	Layer  []string `help:"Layers to explain at; the manifest's without one."`
+	Method []string `help:"Methods; without any, all that take one run of the network. all: every one."`
+	Limit  int      `help:"Frames at most; 0: all." default:"0"`
+	Out    string   `help:"Folder for the table (CSV) and the plot." default:"." type:"path"`
+	Margin float64  `help:"How far beside the mask the pointing game allows, in parts of the frame's width." default:"0.067"`
+}
+
+func (m *checkCmd) Run(ctx context.Context, c *cli, tty console) error {
+	cfg, err := c.load()
+	if err != nil {
+		return err
+	}
+	cfg.Models = []configs.Model{{Dir: m.Dir}}
+	loaded, err := openModels(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	b := loaded.bundles[0]
+	if err := loaded.Close(); err != nil {
+		return err
+	}
+	fmt.Fprintf(tty.out, "%s %s: manifest, network and gradient graph load, and a black frame gives finite results\n", b.Name, b.Version)
+	if len(m.Frames) == 0 {
+		if m.Masks != "" {
+			return usageError("model check: --masks needs --frames")
+		}
+		return nil
+	}
+	e := &explainCmd{Method: m.Method}
+	methods, err := e.methods(cfg, b)
+	if err == nil && len(m.Method) == 0 {
+		methods, err = possibleMethods(cfg, b)
+		methods = slices.DeleteFunc(methods, func(m explain.Method) bool { info, _ := explain.LookupMethod(m); return info.Runs })
+	}
+	if err != nil {
+		return err
+	}
+	trial := &trial{check: m, cfg: cfg, bundle: b, tty: tty, measured: map[string]*measurement{}}
+	layers := m.Layer
+	if len(layers) == 0 {
+		layers = []string{b.Explain.Layer}
+	}
+	for i, layer := range layers {
+		at := methods
+		if i > 0 { // the others are the same at every layer
+			at = slices.DeleteFunc(slices.Clone(methods), func(m explain.Method) bool { info, _ := explain.LookupMethod(m); return !info.AtLayer })
+		}
+		if err := trial.layer(ctx, layer, at); err != nil {
+			return err
+		}
+	}
+	return trial.report()
+}
+
+// trial measures the explanations of a model on frames.
+type trial struct {
+	check    *checkCmd
+	cfg      configs.Config
+	bundle   *inference.Bundle
+	tty      console
+	frames   int
+	masked   int
+	chance   []float64 // the masks' shares of their frames
+	order    []string
+	measured map[string]*measurement // by method and layer
+}
+
+// measurement is what was found of one method at one layer.
+type measurement struct {
+	method, layer                 string
+	deletion, insertion, gain     []float64
+	energy, similarity            []float64
+	hits, pointed, nothing        int
+	deletionCurve, insertionCurve []float64 // sums
+}
+
+// layer measures methods at one layer, on every frame.
+func (t *trial) layer(ctx context.Context, layer string, methods []explain.Method) (err error) {
+	x, err := openExplainer(t.cfg, t.bundle, t.bundle.Network, methods, layer, false)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, x.Close()) }()
+	random, err := openExplainer(t.cfg, t.bundle, func() ([]byte, error) {
+		model, err := t.bundle.Network()
+		if err != nil {
+			return nil, err
+		}
+		return explain.Randomise(model, 1, 0)
+	}, methods, layer, false)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, random.Close()) }()
+	t.frames, t.masked, t.chance = 0, 0, nil
+	began := time.Now()
+	err = eachFrame(ctx, t.check.Frames, pixeldata.Options{FFmpeg: t.cfg.FFmpeg}, func(ctx context.Context, f sourceFrame) error {
+		if t.check.Limit > 0 && t.frames >= t.check.Limit || t.check.Masks != "" && within(t.check.Masks, f.path) {
+			return nil
+		}
+		t.frames++
+		if t.frames%10 == 0 {
+			fmt.Fprintf(t.tty.err, "layer %s: %d frames in %s\n", layer, t.frames, time.Since(began).Round(time.Second))
+		}
+		return t.frame(ctx, x, random, f)
+	})
+	if err == nil && t.frames == 0 {
+		return fmt.Errorf("model check: no frame in %s", strings.Join(t.check.Frames, ", "))
+	}
+	return err
+}
+
+// frame measures all methods on one frame.
+func (t *trial) frame(ctx context.Context, x, random *bundleExplainer, f sourceFrame) error {
+	q, err := x.prepare(ctx, f.image)
+	if err != nil {
+		return err
+	}
+	if err := q.choose(t.check.Class, ""); err != nil {
+		return err
+	}
+	mask, hasMask, err := t.mask(f)
+	if err != nil {
+		return err
+	}
+	silent := func(explain.Method, int, int) {}
+	answers, err := x.answer(ctx, q, silent)
+	if err != nil {
+		return err
+	}
+	others, err := random.answer(ctx, q, silent)
+	if err != nil {
+		return err
+	}
+	l, _ := explain.LayoutOf(q.shape)
+	blurred := faithfulness.Blur(l, q.input.Values, float64(l.Width)/20)
+	for i, a := range answers {
+		m := t.of(a)
+		maps, err := a.Maps(q.shape)
+		if err != nil {
+			return err
+		}
+		if _, err := maps[0].Magnitude(); err != nil {
+			m.nothing++
+			continue
+		}
+		deletion, insertion, err := faithfulness.Curves(ctx, x.scorer(q), l, q.input.Values, q.input.Baseline, blurred, maps[0])
+		if err != nil {
+			return err
+		}
+		m.add(deletion, insertion)
+		if other, err := others[i].Maps(q.shape); err != nil {
+			return err
+		} else if _, err := other[0].Magnitude(); err == nil {
+			m.similarity = append(m.similarity, faithfulness.RankCorrelation(maps[0].Values, other[0].Values))
+		}
+		if hasMask {
+			m.hold(q.geometry.ToSource(maps[0]), mask, t.check.Margin)
+		}
+	}
+	return nil
+}
+
+// mask finds that of a frame, if there is one.
+func (t *trial) mask(f sourceFrame) (faithfulness.Mask, bool, error) {
+	if t.check.Masks == "" {
+		return faithfulness.Mask{}, false, nil
+	}
+	for _, ending := range []string{".png", ".jpg", ".jpeg", "-mask.png", "_mask.png", "-mask.jpg", "_mask.jpg"} {
+		path := filepath.Join(t.check.Masks, f.name+ending)
+		if _, err := os.Stat(path); err != nil {
+			continue
+		}
+		m, err := faithfulness.ReadMask(path)
+		if err == nil {
+			t.masked++
+			t.chance = append(t.chance, m.Share())
+		}
+		return m, err == nil, err
+	}
+	return faithfulness.Mask{}, false, nil
+}
+
+// of is the measurement that an answer belongs to.
+func (t *trial) of(a answer) *measurement {
+	key := string(a.Method) + "\n" + a.Layer.Name
+	m := t.measured[key]
+	if m == nil {
+		m = &measurement{method: string(a.Method), layer: a.Layer.Name}
+		t.measured[key] = m
+		t.order = append(t.order, key)
+	}
+	return m
+}
+
+func (m *measurement) add(deletion, insertion faithfulness.Curve) {
+	m.deletion, m.insertion = append(m.deletion, deletion.Area), append(m.insertion, insertion.Area)
+	m.gain = append(m.gain, insertion.Area-deletion.Area)
+}
+
+// hold takes down how a map of the source frame agrees with a mask.
+func (m *measurement) hold(shown explain.Map, mask faithfulness.Mask, margin float64) {
+	m.energy = append(m.energy, faithfulness.EnergyInside(shown, mask))
+	m.pointed++
+	if faithfulness.Pointing(shown, mask, margin) {
+		m.hits++
+	}
+}
+
+// scorer gives the probability of the class in question.
+func (x *bundleExplainer) scorer(q *question) faithfulness.Scorer {
+	return func(ctx context.Context, inputs []float32, n int) ([]float64, error) {
+		logits, err := x.plain.Logits(ctx, onnx.Input{Shape: q.shape, Values: inputs}, n)
+		if err != nil {
+			return nil, err
+		}
+		scores, classes := make([]float64, n), len(logits)/n
+		for i := range scores {
+			p, err := q.bundle.Output.Activation.Apply(logits[i*classes : (i+1)*classes])
+			if err != nil {
+				return nil, err
+			}
+			scores[i] = p[q.class]
+		}
+		return scores, nil
+	}
+}
+
+// within reports whether a file lies in a folder: masks may lie beside or below their frames.
+func within(folder, file string) bool {
+	a, errA := filepath.Abs(folder)
+	b, errB := filepath.Abs(filepath.Dir(file))
+	return errA == nil && errB == nil && a == b
+}
