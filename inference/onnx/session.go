@@ -37,12 +37,12 @@ type SessionOptions struct {
 	// Lean keeps one copy of the weights, where the library would otherwise pack them anew for each operator
 	// that reads them: a gradient reads those of dense layers a second time (VGG-19: 460 MB less). It costs
 	// batch-of-one networks nothing that could be measured.
-	Lean     bool
-	Provider string // CPU, the default, or CUDA
+	Lean bool
 	// Weights are those that explain.Compile left apart from the model. They are copied, so that nobody can change
 	// them under the session, and are then in memory once.
-	Weights []explain.Weight
-	Runs    int // runs at once; more wait. 0 is the number of CPUs over IntraOpThreads, at least 1
+	Weights  []explain.Weight
+	Provider string // CPU, the default, or CUDA
+	Runs     int    // runs at once; more wait. 0 is the number of CPUs over IntraOpThreads, at least 1
 }
 
 // Session is a loaded model. Its methods may be called from any goroutine.
