@@ -15,9 +15,9 @@ type phases struct {
 	low, high   [2][]int64 // u of the first and last tap by axis and phase; low > high where there is none
 	v           window     // of the convolution
 	x, y        []int64    // shapes of its input and output
-	group       int64      //
-	dy, weight  string     // the gradient; the weights with channel axes swapped
-	dims        []int64    // of the swapped weights
+	group       int64
+	dy, weight  string  // the gradient; the weights with channel axes swapped
+	dims        []int64 // of the swapped weights
 }
 
 // few is the number of channels up to which several phases share a convolution.
@@ -65,7 +65,7 @@ func (p *phases) reach(i int) (first, last int64) { return slices.Min(p.low[i]),
 // beyond is how many places after the end of dy the last place of a phase reads.
 func (p *phases) beyond(i int, high int64) int64 { return (p.places[i]-1)*p.step + high - p.y[i+2] + 1 }
 
-// kernel is the part of the weights that makes phase a, b, reversed; its taps are those of the phase.
+// phaseKernel is the part of the weights that makes phase a, b, reversed; its taps are those of the phase.
 func (w *walk) phaseKernel(p *phases, a, b int64) string {
 	var starts, ends, steps []int64
 	for i, phase := range []int64{a, b} {
@@ -86,7 +86,7 @@ func (p *phases) none(a, b int64) bool {
 	return p.low[0][a] > p.high[0][a] || p.low[1][b] > p.high[1][b]
 }
 
-// convolve makes phase a, b.
+// phase makes phase a, b.
 func (w *walk) phase(p *phases, a, b int64) string {
 	var begin, end, kernel []int64
 	for i, phase := range []int64{a, b} {
@@ -98,7 +98,7 @@ func (w *walk) phase(p *phases, a, b int64) string {
 		intsAttr("pads", append(begin, end...)...), intAttr("group", p.group))
 }
 
-// gradient joins the phases.
+// joined interleaves the phases; "" where only some of them have taps, but more than one.
 func (w *walk) joined(p *phases) string {
 	var taps [][2]int64
 	for a := range p.count {
