@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
@@ -202,6 +203,20 @@ func (g *graph) ints(name string) ([]int64, bool) {
 		}
 	}
 	return v, true
+}
+
+// float is the value of a constant tensor of one float32.
+func (g *graph) float(name string) (float32, bool) {
+	t := g.weights[name]
+	switch {
+	case t == nil || t.GetDataType() != int32(onnxpb.TensorProto_FLOAT) || size(t.Dims) != 1:
+		return 0, false
+	case len(t.RawData) == 4:
+		return math.Float32frombits(binary.LittleEndian.Uint32(t.RawData)), true
+	case len(t.FloatData) == 1:
+		return t.FloatData[0], true
+	}
+	return 0, false
 }
 
 // shape is that of a tensor for one frame; nil where it was not learnt.

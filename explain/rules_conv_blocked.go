@@ -1,6 +1,10 @@
 package explain
 
-import "math"
+import (
+	"fmt"
+	"math"
+	"slices"
+)
 
 // ONNX Runtime keeps tensors N×C×H×W in a blocked layout from convolution to convolution and through what it
 // knows to be pointwise (Add, Mul, Relu of equal shapes). Everything else costs two passes over the tensor. The
@@ -14,15 +18,14 @@ func blockable(dims []int64) bool {
 	return len(dims) == 4 && dims[1]%blockedChannels == 0 && size(dims[2:]) > 1
 }
 
-// scaled multiplies every element of a blockable tensor by a number, as a convolution of each channel with
-// itself.
-func (w *walk) scaled(x string, channels int64, by float32) string {
-	weights := make([]float32, channels)
-	for i := range weights {
-		weights[i] = by
+// scaled multiplies every element of a blockable tensor by a number and adds another, as a convolution of each
+// channel with itself.
+func (w *walk) scaled(x string, channels int64, by, plus float32) string {
+	inputs := []string{x, w.floats([]int64{channels, 1, 1, 1}, slices.Repeat([]float32{by}, int(channels))...)}
+	if plus != 0 {
+		inputs = append(inputs, w.floats([]int64{channels}, slices.Repeat([]float32{plus}, int(channels))...))
 	}
-	return w.op("Conv", []string{x, w.floats([]int64{channels, 1, 1, 1}, weights...)},
-		intsAttr("kernel_shape", 1, 1), intAttr("group", channels))
+	return w.op("Conv", inputs, intsAttr("kernel_shape", 1, 1), intAttr("group", channels))
 }
 
 // blocked is dy as a tensor in the blocked layout where it may not be in it, so that sums and products further
@@ -35,7 +38,7 @@ func (w *walk) blocked(dy string, dims []int64) string {
 	case "Conv", "Mul", "Add", "Clip", "Relu", "":
 		return dy
 	}
-	return w.scaled(dy, dims[1], 1)
+	return w.scaled(dy, dims[1], 1, 0)
 }
 
 // madeBy is the operator that makes a tensor of the gradient, "" where none does.
@@ -48,20 +51,26 @@ func (w *walk) madeBy(tensor string) string {
 	return ""
 }
 
-// positive is one where y, which is not negative, is positive, and zero elsewhere. Steepness is such that only
-// y below 3e-39, where float32 loses its precision, comes between the two.
-func (w *walk) positive(y string) string {
-	const steep = math.MaxFloat32
-	if step := w.steps[y]; step != "" { // of another walk
+// positive is one where y is positive and zero elsewhere.
+func (w *walk) positive(y string) string { return w.beyond(y, 0, 1) }
+
+// beyond is one where y > at, for side 1, or y < at, for side -1, and zero elsewhere: the distance, made so large that
+// only numbers of which float32 has lost sight come between. A factor of a power of two keeps it exact.
+func (w *walk) beyond(y string, at, side float32) string {
+	factor := side * 0x1p100
+	if at == 0 {
+		factor = side * math.MaxFloat32
+	}
+	key := fmt.Sprint(y, " ", at, " ", side)
+	if step := w.steps[key]; step != "" { // of another walk
 		return step
 	}
-	dims := w.shape(y)
-	step := ""
+	step, dims := "", w.shape(y)
 	if !w.g.single || !blockable(dims) {
-		step = w.op("HardSigmoid", []string{y}, floatAttr("alpha", steep), floatAttr("beta", 0))
+		step = w.op("HardSigmoid", []string{y}, floatAttr("alpha", factor), floatAttr("beta", -at*factor))
 	} else {
-		step = w.op("Clip", []string{w.scaled(y, dims[1], steep), w.scalar(0), w.scalar(1)})
+		step = w.op("Clip", []string{w.scaled(y, dims[1], factor, -at*factor), w.scalar(0), w.scalar(1)})
 	}
-	w.steps[y] = step
+	w.steps[key] = step
 	return step
 }

@@ -15,9 +15,9 @@ type phases struct {
 	low, high   [2][]int64 // u of the first and last tap by axis and phase; low > high where there is none
 	v           window     // of the convolution
 	x, y        []int64    // shapes of its input and output
-	group       int64      //
-	dy, weight  string     // the gradient; the weights with channel axes swapped
-	dims        []int64    // of the swapped weights
+	group       int64
+	dy, weight  string  // the gradient; the weights with channel axes swapped
+	dims        []int64 // of the swapped weights
 }
 
 // few is the number of channels up to which several phases share a convolution.
@@ -65,7 +65,7 @@ func (p *phases) reach(i int) (first, last int64) { return slices.Min(p.low[i]),
 // beyond is how many places after the end of dy the last place of a phase reads.
 func (p *phases) beyond(i int, high int64) int64 { return (p.places[i]-1)*p.step + high - p.y[i+2] + 1 }
 
-// kernel is the part of the weights that makes phase a, b, reversed; its taps are those of the phase.
+// phaseKernel is the part of the weights that makes phase a, b, reversed; its taps are those of the phase.
 func (w *walk) phaseKernel(p *phases, a, b int64) string {
 	var starts, ends, steps []int64
 	for i, phase := range []int64{a, b} {
@@ -86,7 +86,7 @@ func (p *phases) none(a, b int64) bool {
 	return p.low[0][a] > p.high[0][a] || p.low[1][b] > p.high[1][b]
 }
 
-// convolve makes phase a, b.
+// phase makes phase a, b.
 func (w *walk) phase(p *phases, a, b int64) string {
 	var begin, end, kernel []int64
 	for i, phase := range []int64{a, b} {
@@ -98,7 +98,7 @@ func (w *walk) phase(p *phases, a, b int64) string {
 		intsAttr("pads", append(begin, end...)...), intAttr("group", p.group))
 }
 
-// gradient joins the phases.
+// joined interleaves the phases; "" where only some of them have taps, but more than one.
 func (w *walk) joined(p *phases) string {
 	var taps [][2]int64
 	for a := range p.count {
@@ -110,7 +110,7 @@ func (w *walk) joined(p *phases) string {
 	}
 	switch {
 	case len(taps) == 1:
-		return w.cropped(p, w.spaced(p, w.phase(p, taps[0][0], taps[0][1]), taps[0]))
+		return w.cropped(p, w.spaced(w.phase(p, taps[0][0], taps[0][1]), p.x[1], p.places, p.count, taps[0]))
 	case p.together():
 		return w.cropped(p, w.interleaved(p, w.allPhases(p)))
 	case int64(len(taps)) < p.count*p.count:
@@ -152,14 +152,35 @@ func (w *walk) interleaved(p *phases, parts string) string {
 	return w.op("DepthToSpace", []string{parts}, intAttr("blocksize", p.count))
 }
 
-// spaced puts a phase to its places and zeros between, channels last so that whole runs are copied.
-func (w *walk) spaced(p *phases, part string, at [2]int64) string {
-	c, s := p.x[1], p.count
+// spaced puts what has the given channels and places at every step-th place from at on, with zeros between; channels last
+// while at it, so that whole runs are copied.
+func (w *walk) spaced(part string, channels int64, places [2]int64, step int64, at [2]int64) string {
 	last := w.op("Transpose", []string{part}, intsAttr("perm", 0, 2, 3, 1))
-	rows := w.reshape(last, 1, p.places[0], 1, p.places[1], c)
-	rows = w.op("Pad", []string{rows, w.ints(0, 0, at[0], 0, at[1]*c, 0, 0, s-1-at[0], 0, (s-1-at[1])*c)})
-	rows = w.reshape(rows, 1, p.places[0]*s, p.places[1]*s, c)
+	rows := w.reshape(last, 1, places[0], 1, places[1], channels)
+	rows = w.op("Pad", []string{rows, w.ints(0, 0, at[0], 0, at[1]*channels, 0, 0, step-1-at[0], 0, (step-1-at[1])*channels)})
+	rows = w.reshape(rows, 1, places[0]*step, places[1]*step, channels)
 	return w.op("Transpose", []string{rows}, intsAttr("perm", 0, 3, 1, 2))
+}
+
+// depthwise is the gradient of a strided convolution of each channel for itself: its arithmetic is little, so that zeros
+// between the places of dy cost less than phases; false where one convolution of that does not do.
+func (w *walk) depthwise(v window, dy, kernel string, x, y []int64, group int64) (string, bool) {
+	if len(x) != 4 || group != x[1] || v.strides[0] < 2 || v.strides[0] != v.strides[1] {
+		return "", false
+	}
+	stride := v.strides[0]
+	var begin, end []int64
+	for i := range v.kernel {
+		first := v.reach(i) - 1 - v.begin[i]
+		last := x[i+2] - y[i+2]*stride - first + v.reach(i) - 1
+		if first < 0 || last < 0 {
+			return "", false
+		}
+		begin, end = append(begin, first), append(end, last)
+	}
+	apart := w.spaced(dy, y[1], [2]int64{y[2], y[3]}, stride, [2]int64{})
+	return w.op("Conv", []string{apart, kernel}, intsAttr("kernel_shape", v.kernel...),
+		intsAttr("dilations", v.dilations...), intsAttr("pads", append(begin, end...)...), intAttr("group", group)), true
 }
 
 // cropped drops the places beyond the input, where phases do not divide it.

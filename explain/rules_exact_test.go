@@ -51,6 +51,27 @@ func TestRelu_exact(t *testing.T) {
 	}
 }
 
+// The gradient passes a Clip within its bounds, also next to them, and not at or beyond them.
+func TestClip_exact(t *testing.T) {
+	values := []float32{0, -1, 1e-30, 3, 6, 5.9999995, 7, -1e30, 1e30}
+	passes := []bool{false, false, true, true, false, true, false, false, false}
+	for _, single := range []bool{false, true} {
+		for _, channels := range []int64{1, 16} {
+			s := &small{shape: []int64{1, channels, 3, 3}}
+			s.node("Clip", []string{"x", s.weight(nil, 0), s.weight(nil, 6)}, []string{"y"})
+			x, seed := make([]float32, 9*channels), make([]float32, 9*channels)
+			want := make([]float32, 9*channels)
+			for i := range x {
+				x[i], seed[i] = values[i%9], float32(i+1)/3
+				if passes[i%9] {
+					want[i] = seed[i]
+				}
+			}
+			require.Equal(t, want, gradientOf(t, s, single, x, seed))
+		}
+	}
+}
+
 // Of equal maxima the first one in reading order gets the gradient, as in PyTorch; also after a Relu, and zeros get none.
 func TestMaxPool_ties(t *testing.T) {
 	for _, single := range []bool{false, true} {

@@ -40,13 +40,19 @@ func vjpElu(w *walk, n *node, dy []string) ([]string, error) {
 }
 
 func vjpClip(w *walk, n *node, dy []string) ([]string, error) {
-	y, zero := n.out(0), w.scalar(0)
-	dx := dy[0]
-	if low := n.in(1); low != "" {
-		dx = w.where(w.op("Greater", []string{y, low}), dx, zero)
-	}
-	if high := n.in(2); high != "" {
-		dx = w.where(w.op("Less", []string{y, high}), dx, zero)
+	y := n.out(0)
+	dx := w.blocked(dy[0], w.shape(y))
+	for i, side := range []float32{1, -1} {
+		bound := n.in(i + 1)
+		at, known := w.g.float(bound)
+		switch {
+		case bound == "":
+		case known:
+			dx = w.mul(dx, w.beyond(y, at, side))
+		default:
+			past := []string{"Greater", "Less"}[i]
+			dx = w.where(w.op(past, []string{y, bound}), dx, w.scalar(0))
+		}
 	}
 	return unary(dx)
 }

@@ -64,6 +64,7 @@ func (r *Runtime) NewSession(model []byte, o SessionOptions) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
+	o.Weights = nil // they would keep the model's memory
 	return &Session{options: o, slots: make(chan struct{}, o.Runs), session: session}, nil
 }
 

@@ -4,7 +4,9 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
+	"weak"
 
 	"endogate/explain"
 	"endogate/inference/onnx"
@@ -45,6 +47,28 @@ func TestNewSession_weightsApart(t *testing.T) {
 	require.NotZero(t, got[0][1].Values[1000])
 	require.Equal(t, got[0], got[1])
 	require.Equal(t, before, left())
+}
+
+// A session does not keep the memory of the model that it was made from.
+func TestNewSession_letsGo(t *testing.T) {
+	r := openRuntime(t)
+	var memory weak.Pointer[byte]
+	s := func() *onnx.Session {
+		model := demoModel(t)
+		memory = weak.Make(&model[0])
+		c, err := explain.Compile(model, explain.Options{WeightsApart: true, Probe: r.Probe})
+		require.NoError(t, err)
+		s, err := r.NewSession(c.ONNX, onnx.SessionOptions{
+			Inputs: []string{c.InputName}, Outputs: []string{c.LogitsName}, Weights: c.Weights,
+		})
+		require.NoError(t, err)
+		return s
+	}()
+	for range 10 {
+		runtime.GC()
+	}
+	require.Nil(t, memory.Value())
+	require.NoError(t, s.Close())
 }
 
 func TestNewSession_noRoomForWeights(t *testing.T) {
