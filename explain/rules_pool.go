@@ -139,7 +139,7 @@ func vjpReduceMean(w *walk, n *node, dy []string) ([]string, error) {
 	if len(x) == 4 && slices.Equal(axes, []int64{2, 3}) {
 		return unary(w.spread(part, x))
 	}
-	return unary(w.expand(part, x))
+	return unary(w.expandLike(part, n.in(0)))
 }
 
 func vjpReduceSum(w *walk, n *node, dy []string) ([]string, error) {
@@ -147,7 +147,7 @@ func vjpReduceSum(w *walk, n *node, dy []string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	return unary(w.expand(full, w.shape(n.in(0))))
+	return unary(w.expandLike(full, n.in(0)))
 }
 
 // vjpReduceExtreme: equal extremes share the gradient.

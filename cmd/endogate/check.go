@@ -92,11 +92,10 @@ type trial struct {
 
 // measurement is what was found of one method at one layer.
 type measurement struct {
-	method, layer                 string
-	deletion, insertion, gain     []float64
-	energy, similarity            []float64
-	hits, pointed, nothing        int
-	deletionCurve, insertionCurve []float64 // sums
+	method, layer             string
+	deletion, insertion, gain []float64
+	energy, similarity        []float64
+	hits, pointed, nothing    int
 }
 
 // layer measures methods at one layer, on every frame.

@@ -24,6 +24,7 @@ type explainCmd struct {
 	Out     string   `help:"Folder for what is made." default:"." type:"path"`
 	Colour  string   `help:"Colour map: jet (blue to red), turbo, viridis, inferno." default:"jet"`
 	Opacity float64  `help:"Of the map over the frame, 0 to 1; the configuration's without one." default:"-1"`
+	DICOM   bool     `help:"Write Secondary Captures too, of DICOM files." name:"dicom"`
 	Output  bool     `help:"Start at the model's own output, after a softmax or sigmoid in it, rather than at the logits."`
 }
 
@@ -55,10 +56,15 @@ func (e *explainCmd) Run(ctx context.Context, c *cli, tty console) (err error) {
 	if p.colours, err = explain.NamedColourMap(e.Colour); err != nil {
 		return usageError(err.Error())
 	}
+	run := &explainRun{cmd: e, explainer: x, painter: p, tty: tty}
+	if e.DICOM {
+		if run.captures, err = newCaptures(cfg, bundle, p, layerOr(e.Layer, bundle)); err != nil {
+			return err
+		}
+	}
 	if err := os.MkdirAll(e.Out, 0o755); err != nil {
 		return err
 	}
-	run := &explainRun{cmd: e, explainer: x, painter: p, tty: tty}
 	return eachFrame(ctx, e.Files, pixeldata.Options{FFmpeg: cfg.FFmpeg}, run.frame)
 }
 
@@ -114,6 +120,7 @@ type explainRun struct {
 	cmd       *explainCmd
 	explainer *bundleExplainer
 	painter   *painter
+	captures  *captures // nil without --dicom
 	tty       console
 }
 
@@ -152,7 +159,7 @@ func (r *explainRun) frame(ctx context.Context, f sourceFrame) error {
 	return writePNG(sheet, r.painter.sheet(f, q, painted))
 }
 
-// write puts the overlay and the raw map into the folder.
+// write puts the overlay, the raw map and, if asked for, the Secondary Capture into the folder.
 func (r *explainRun) write(f sourceFrame, q *question, a answer, p painting) error {
 	base := filepath.Join(r.cmd.Out, f.name+"-"+fileName(q.className())+"-"+fileName(string(a.Method)))
 	if a.Layer.Name != "" {
@@ -164,7 +171,14 @@ func (r *explainRun) write(f sourceFrame, q *question, a answer, p painting) err
 	if p.note != "" {
 		return nil // a picture would look like an explanation and be none
 	}
-	return writePNG(base+".png", p.picture)
+	if err := writePNG(base+".png", p.picture); err != nil || r.captures == nil {
+		return err
+	}
+	if f.source.Attributes == nil {
+		fmt.Fprintf(r.tty.err, "%s  is no DICOM file: no Secondary Capture of it\n", f.name)
+		return nil
+	}
+	return r.captures.write(base+".dcm", f, q, a)
 }
 
 // fileName makes a name for a file of a class, a method or a layer.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"image"
 	"os"
+	"slices"
 
 	"endogate/explain"
 	"endogate/explain/picture"
@@ -17,6 +18,7 @@ type painter struct {
 	bundle  *inference.Bundle
 	colours *explain.ColourMap
 	opacity float64
+	onFrame bool // guided pictures too are laid over the frame, as an object of its size needs it
 }
 
 // painting is an answer as a picture of the frame's size; of a note, where there is nothing to show.
@@ -77,17 +79,29 @@ func (p *painter) overlay(frame *image.RGBA, q *question, info explain.MethodInf
 	switch {
 	case info.Signed:
 		return picture.Signed(frame, q.geometry.ToSource(picture.Clip(m)), 2*p.opacity)
-	case guidedPicture(info.Method):
+	case guidedPicture(info.Method) && !p.onFrame:
 		layout, _ := explain.LayoutOf(q.shape)
 		return picture.Guided(a.Values, layout)
 	case info.AtInput:
 		m = picture.Clip(m)
+	case info.Method == explain.RISE: // every mask scores something: what counts is above the least
+		m = aboveLeast(m)
 	}
 	shown, err := q.geometry.ToSource(m).Normalised()
 	if err != nil {
 		return nil, err
 	}
 	return explain.Overlay(frame, shown, p.colours, p.opacity), nil
+}
+
+// aboveLeast is a map less its least value.
+func aboveLeast(m explain.Map) explain.Map {
+	out := explain.Map{Width: m.Width, Height: m.Height, Values: slices.Clone(m.Values)}
+	least := slices.Min(m.Values)
+	for i := range out.Values {
+		out.Values[i] -= least
+	}
+	return out
 }
 
 // guidedPicture says which methods are shown as a picture of their own rather than over the frame.

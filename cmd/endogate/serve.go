@@ -146,21 +146,12 @@ func (g *parts) openBroker(_ context.Context, life *lifecycle) (err error) {
 }
 
 func (g *parts) assemble(context.Context, *lifecycle) error {
-	zone, err := time.LoadLocation(g.cfg.Reports.TimeZone)
-	if err != nil {
-		return err
-	}
 	colours, err := explain.NamedColourMap(g.cfg.Reports.ColourMap)
 	if err != nil {
 		return err
 	}
-	g.builder = &reports.Builder{
-		Equipment: reports.Equipment{
-			Manufacturer: "endogate", ModelName: "endogate", SoftwareVersion: buildVersion(),
-			SerialNumber: g.cfg.Reports.DeviceSerialNumber, StationName: g.cfg.Reports.StationName,
-			InstitutionName: g.cfg.Reports.InstitutionName,
-		},
-		Location: zone, KeyFrames: g.cfg.Reports.KeyImages,
+	if g.builder, err = newBuilder(g.cfg); err != nil {
+		return err
 	}
 	g.outbox = &outbox.Outbox{
 		Queue: g.ledger, Senders: g.senders(), Log: g.log, Now: g.now,

@@ -8,7 +8,7 @@ import (
 	"endogate/explain"
 )
 
-// Signed blends a map of both signs over a frame of its size: what speaks for the class is red, what speaks against it
+// Signed blends a map of both signs over a frame of its size, in grey and darkened, since mucosa is red itself: what speaks for the class is red, what speaks against it
 // blue, the more opaque the greater its magnitude; the greatest has the opacity given. The error is explain.ErrZeroMap
 // or explain.ErrNotFinite where there is nothing to show.
 func Signed(frame *image.RGBA, m explain.Map, opacity float64) (*image.RGBA, error) {
@@ -20,13 +20,14 @@ func Signed(frame *image.RGBA, m explain.Map, opacity float64) (*image.RGBA, err
 	for y := range m.Height {
 		from, to := frame.Pix[y*frame.Stride:], out.Pix[y*out.Stride:]
 		for x := range m.Width {
+			grey := 0.6 * (0.299*float64(from[4*x]) + 0.587*float64(from[4*x+1]) + 0.114*float64(from[4*x+2]))
 			v := float64(m.Values[y*m.Width+x]) / float64(greatest)
 			alpha, colour := opacity*math.Sqrt(math.Abs(v)), [3]float64{255, 40, 40}
 			if v < 0 {
 				colour = [3]float64{40, 80, 255}
 			}
 			for c := range 3 {
-				to[4*x+c] = uint8(float64(from[4*x+c])*(1-alpha) + colour[c]*alpha + 0.5)
+				to[4*x+c] = uint8(grey*(1-alpha) + colour[c]*alpha + 0.5)
 			}
 			to[4*x+3] = 255
 		}

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"time"
+
+	"endogate/configs"
+	"endogate/dicomnode/dicom"
+	"endogate/explain"
+	"endogate/inference"
+	"endogate/reports"
+)
+
+// captures writes the Secondary Captures that the gateway would send.
+type captures struct {
+	builder   *reports.Builder
+	algorithm reports.Algorithm
+	painter   painter
+	layer     string
+	now       func() time.Time
+}
+
+func newCaptures(cfg configs.Config, b *inference.Bundle, p *painter, layer string) (*captures, error) {
+	builder, err := newBuilder(cfg)
+	if err != nil {
+		return nil, err
+	}
+	onFrame := *p
+	onFrame.onFrame = true
+	return &captures{builder, reports.AlgorithmOf(b, 1), onFrame, layer, time.Now}, nil
+}
+
+// newBuilder makes the builder of all objects, as configured.
+func newBuilder(cfg configs.Config) (*reports.Builder, error) {
+	zone, err := time.LoadLocation(cfg.Reports.TimeZone)
+	if err != nil {
+		return nil, err
+	}
+	return &reports.Builder{
+		Equipment: reports.Equipment{
+			Manufacturer: "endogate", ModelName: "endogate", SoftwareVersion: buildVersion(),
+			SerialNumber: cfg.Reports.DeviceSerialNumber, StationName: cfg.Reports.StationName,
+			InstitutionName: cfg.Reports.InstitutionName,
+		},
+		Location: zone, KeyFrames: cfg.Reports.KeyImages,
+	}, nil
+}
+
+// write makes the object of an answer; one without a map has none.
+func (c *captures) write(path string, f sourceFrame, q *question, a answer) error {
+	p, err := c.painter.paint(f.image, q, a)
+	if err != nil || p.note != "" {
+		return err
+	}
+	algorithm := c.algorithm
+	algorithm.Explain = inference.Explanation{Method: string(a.Method), Layer: a.Layer.Name}
+	if c.layer == explain.LastLayer || c.layer == "" {
+		algorithm.Explain.Layer = c.layer
+	}
+	o, err := c.builder.Heatmap(reports.Heatmap{
+		Source: f.source, Frame: f.number, Pixels: f.image, Overlay: p.overlay, Opacity: c.painter.opacity,
+		Algorithm: algorithm, Class: q.bundle.Classes[q.class].Name, Probability: q.probabilities[q.class], At: c.now(), Revision: 1,
+	})
+	if err != nil {
+		return err
+	}
+	var file bytes.Buffer
+	meta := dicom.FileMeta{SOPClassUID: o.Header.SOPClassUID, SOPInstanceUID: o.Header.SOPInstanceUID, TransferSyntaxUID: o.TransferSyntaxUID}
+	if err := dicom.WriteFileMeta(&file, meta); err != nil {
+		return err
+	}
+	file.Write(o.Dataset)
+	return os.WriteFile(path, file.Bytes(), 0o600)
+}
