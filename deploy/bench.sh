@@ -4,4 +4,4 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 go test -tags bench -count=1 -timeout 20m ./cmd/endogate/bench -v -args -binary "$PWD/bin/endogate" "$@"
-go test -run '^$' -bench 'Forward|GradCAM|Overlay' -timeout 15m ./explain ./inference/onnx
+go test -run '^$' -bench 'Forward|GradCAM|InputGradient|GuidedBackprop|Blocks|Overlay' -timeout 15m ./explain ./inference/onnx

@@ -2,12 +2,12 @@
 // computes its own gradient, and turns the result into maps, overlays and outlines.
 //
 // [Compile] takes a classifier as plain ONNX and returns another ONNX model with a further
-// input, the seed (a weight for each class), and further outputs: the activation of a chosen
-// layer, the gradient of the seeded logits with respect to it, the class activation map
-// (grad-CAM, Selvaraju et al. 2017) and, if asked, the gradient at the input. The gradient is
+// input, the seed (a weight for each class), and a further output for each method and layer asked
+// for: a class activation map, a gradient at the input, relevance, attention. The gradient is
 // reverse-mode differentiation written as more ONNX: one rule per operator, in one table
-// (rules.go), walked from the logits down to the chosen layer and no further. Weights are
-// referred to, never copied, and what no output needs is left out.
+// (rules.go), walked from the logits down to the deepest layer asked for and no further; guided
+// backpropagation, LRP and DeepLIFT are other rules of the same walk. The table of methods is in
+// method.go. Weights are referred to, never copied, and what no output needs is left out.
 //
 // [Map], [Overlay] and [Contours] make pictures and polygons of what the network says.
 //

@@ -24,6 +24,10 @@ func (g *parts) gauges(ctx context.Context) (admin.Gauges, error) {
 		HeldInstances: int(counts.Held), RefusedEntries: int(counts.Refused),
 		SpoolEntries: usage.Entries, SpoolBytes: usage.Bytes, DiskFree: usage.Free, DiskReserve: int64(g.cfg.Spool.Reserve),
 	}
+	if g.models != nil && g.models.sessions != nil {
+		s := g.models.sessions.Stats()
+		out.Sessions = admin.SessionGauges{Loaded: s.Sessions, Bytes: s.Bytes, Loads: s.Loads, Hits: s.Hits, Evictions: s.Evictions}
+	}
 	if !oldest.IsZero() {
 		out.OldestJobSeconds = g.now().Sub(oldest).Seconds()
 	}

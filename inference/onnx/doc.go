@@ -5,6 +5,6 @@
 // goroutines; a bound keeps runs × threads within the cores.
 //
 // Threads do not spin while they wait: with anything else running, spinning threads are slower than one.
-// The package leaves out training, execution providers other than the CPU's, and every element type but
+// The package leaves out training, execution providers other than the CPU's and CUDA, and every element type but
 // float32 at a session's inputs and outputs.
 package onnx

@@ -15,20 +15,23 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 }
 
 var (
-	descReadable = desc("state_readable", "1 when ledger, spool and broker could be read for this scrape.")
-	descQueueLag = desc("queue_lag_jobs", "Jobs on the stream that no worker has taken yet.")
-	descOldest   = desc("queue_oldest_seconds", "Age of the oldest open job.")
-	descOpenJobs = desc("open_jobs", "Jobs in the ledger that are not done.")
-	descSpoolLag = desc("spool_lag_entries", "Spool entries that the ledger has not taken yet.")
-	descDepth    = desc("delivery_queue_depth", "Deliveries that wait for a destination.", "destination")
-	descParked   = desc("parked", "Work that waits for a person, by kind.", "kind")
-	descHeld     = desc("held_instances", "Instances kept until they are analysed or discarded: conflicts, and those without model or destination.")
-	descRefused  = desc("refused_entries", "Spool entries that the ledger cannot take in.")
-	descEntries  = desc("spool_entries", "Entries in the spool.")
-	descBytes    = desc("spool_bytes", "Bytes on disk that the spool uses.")
-	descFree     = desc("disk_free_bytes", "Bytes free where the spool lies.")
-	descReserve  = desc("disk_reserve_bytes", "Free bytes below which nothing is accepted.")
-	gaugeDescs   = []*prometheus.Desc{descReadable, descQueueLag, descOldest, descOpenJobs, descSpoolLag, descDepth, descParked, descHeld, descRefused, descEntries, descBytes, descFree, descReserve}
+	descReadable  = desc("state_readable", "1 when ledger, spool and broker could be read for this scrape.")
+	descQueueLag  = desc("queue_lag_jobs", "Jobs on the stream that no worker has taken yet.")
+	descOldest    = desc("queue_oldest_seconds", "Age of the oldest open job.")
+	descOpenJobs  = desc("open_jobs", "Jobs in the ledger that are not done.")
+	descSpoolLag  = desc("spool_lag_entries", "Spool entries that the ledger has not taken yet.")
+	descDepth     = desc("delivery_queue_depth", "Deliveries that wait for a destination.", "destination")
+	descParked    = desc("parked", "Work that waits for a person, by kind.", "kind")
+	descHeld      = desc("held_instances", "Instances kept until they are analysed or discarded: conflicts, and those without model or destination.")
+	descRefused   = desc("refused_entries", "Spool entries that the ledger cannot take in.")
+	descEntries   = desc("spool_entries", "Entries in the spool.")
+	descBytes     = desc("spool_bytes", "Bytes on disk that the spool uses.")
+	descFree      = desc("disk_free_bytes", "Bytes free where the spool lies.")
+	descReserve   = desc("disk_reserve_bytes", "Free bytes below which nothing is accepted.")
+	descSessions  = desc("explain_sessions", "Explanation sessions in memory, besides those that classify.")
+	descSessByte  = desc("explain_session_bytes", "Bytes of the models in these sessions.")
+	descSessEvent = desc("explain_session_events_total", "Explanation sessions loaded, found in memory, and given up, since the start.", "event")
+	gaugeDescs    = []*prometheus.Desc{descReadable, descQueueLag, descOldest, descOpenJobs, descSpoolLag, descDepth, descParked, descHeld, descRefused, descEntries, descBytes, descFree, descReserve, descSessions, descSessByte, descSessEvent}
 )
 
 // state reads the gauges at each scrape, so that they are never older than the scrape.
@@ -72,4 +75,9 @@ func (s *state) Collect(ch chan<- prometheus.Metric) {
 	gauge(descBytes, float64(g.SpoolBytes))
 	gauge(descFree, float64(g.DiskFree))
 	gauge(descReserve, float64(g.DiskReserve))
+	gauge(descSessions, float64(g.Sessions.Loaded))
+	gauge(descSessByte, float64(g.Sessions.Bytes))
+	for event, n := range map[string]uint64{"load": g.Sessions.Loads, "hit": g.Sessions.Hits, "evict": g.Sessions.Evictions} {
+		ch <- prometheus.MustNewConstMetric(descSessEvent, prometheus.CounterValue, float64(n), event)
+	}
 }

@@ -392,6 +392,15 @@ type Gauges struct {
 	SpoolBytes       int64          `json:"spool_bytes"`
 	DiskFree         int64          `json:"disk_free_bytes"`
 	DiskReserve      int64          `json:"disk_reserve_bytes"` // below it nothing is accepted
+
+	Sessions SessionGauges `json:"-"` // on /metrics alone
+}
+
+// SessionGauges are the numbers of the explanation sessions that all models share.
+type SessionGauges struct {
+	Loaded                 int
+	Bytes                  int64
+	Loads, Hits, Evictions uint64 // since the start
 }
 
 // Version names the build and the node.

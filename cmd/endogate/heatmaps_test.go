@@ -1,0 +1,123 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"image"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"endogate/configs"
+	"endogate/inference/onnx"
+
+	"github.com/stretchr/testify/require"
+)
+
+func demoModels(t *testing.T) *models {
+	t.Helper()
+	if _, err := onnx.FindLibrary(""); err != nil {
+		t.Skip("ONNX Runtime's library is missing: make setup")
+	}
+	cfg := configs.Default()
+	cfg.Models = []configs.Model{{Dir: "../../testdata/models/demo"}}
+	m, err := openModels(context.Background(), cfg)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, m.Close()) })
+	return m
+}
+
+func polyp(t *testing.T) *image.RGBA {
+	t.Helper()
+	raw, err := os.ReadFile("../../testdata/frames/dyed-lifted-polyps-1.jpg")
+	require.NoError(t, err)
+	picture, _, err := image.Decode(bytes.NewReader(raw))
+	require.NoError(t, err)
+	return toRGBA(picture)
+}
+
+func TestRouteHeatmaps(t *testing.T) {
+	m := demoModels(t)
+	route := configs.Route{Name: "r", Models: []string{"demo-colon"}, Heatmaps: []configs.Heatmap{
+		{Method: "gradcam++", Layer: "/layer3/layer3.1/conv2/Conv"}, {Method: "guided-gradcam"}, {Method: "lrp-epsilon"},
+	}}
+	h, err := newRouteHeatmaps([]configs.Route{route, {Name: "other"}}, m)
+	require.NoError(t, err)
+	require.Empty(t, h.of("other"))
+	require.Len(t, h.of("r"), 3)
+	require.Equal(t, 1, m.sessions.Stats().Sessions, "compiled before the first frame")
+	frame := polyp(t)
+	maps, notes, err := h.make(context.Background(), "r", "demo-colon", "polyp", frame)
+	require.NoError(t, err)
+	require.Empty(t, notes)
+	require.Len(t, maps, 3)
+	for i, method := range []string{"gradcam++", "guided-gradcam", "lrp-epsilon"} {
+		require.Equal(t, method, maps[i].Explain.Method)
+		require.Equal(t, frame.Rect.Dx(), maps[i].Map.Width)
+		greatest, err := maps[i].Map.Max()
+		require.NoError(t, err)
+		require.InDelta(t, 1, greatest, 1e-6)
+	}
+	require.Equal(t, "/layer3/layer3.1/conv2/Conv", maps[0].Explain.Layer)
+	require.EqualValues(t, 1, m.sessions.Stats().Loads)
+
+	for _, c := range []struct {
+		heatmap configs.Heatmap
+		says    string
+	}{
+		{configs.Heatmap{Method: "tea-leaves"}, "is unknown; there are gradcam"},
+		{configs.Heatmap{Method: "rise"}, "endogate explain"},
+		{configs.Heatmap{Method: "gradcam", Layer: "all"}, "one entry for each layer"},
+		{configs.Heatmap{Method: "gradcam", Layer: "/nowhere"}, "no such layer"},
+		{configs.Heatmap{Method: "attention-rollout"}, "no attention"},
+	} {
+		route.Heatmaps = []configs.Heatmap{c.heatmap}
+		_, err := newRouteHeatmaps([]configs.Route{route}, m)
+		require.ErrorContains(t, err, c.says)
+	}
+}
+
+// The command writes an overlay, the raw map and an object for each method, and a contact sheet.
+func TestExplain_files(t *testing.T) {
+	demoModels(t)
+	out := t.TempDir()
+	instances, err := filepath.Glob("../../testdata/instances/*polyp*.dcm")
+	require.NoError(t, err)
+	require.NotEmpty(t, instances)
+	var text, complaints bytes.Buffer
+	code := execute(context.Background(), []string{
+		"explain", instances[0], "--model", "../../testdata/models/demo", "--class", "polyp", "--against", "normal-mucosa",
+		"--method", "gradcam,gradient", "--dicom", "--out", out,
+	}, console{&text, &complaints})
+	require.Zero(t, code, complaints.String())
+	require.Contains(t, text.String(), "polyp rather than normal-mucosa (AI, not verified)")
+	for ending, want := range map[string]int{"*.npy": 2, "*-sheet.png": 1, "*.dcm": 2, "*.png": 3} {
+		files, err := filepath.Glob(filepath.Join(out, ending))
+		require.NoError(t, err)
+		require.Len(t, files, want, ending)
+	}
+	for _, args := range [][]string{
+		{"explain", instances[0], "--model", "../../testdata/models/demo", "--method", "tea-leaves", "--out", out},
+		{"explain", instances[0], "--model", "../../testdata/models/demo", "--class", "tea", "--out", out},
+		{"explain", instances[0], "--model", "../../testdata/models/demo", "--opacity", "2", "--out", out},
+	} {
+		require.Equal(t, exitUsage, execute(context.Background(), args, console{&text, &complaints}))
+	}
+}
+
+func TestModelCheck_measures(t *testing.T) {
+	demoModels(t)
+	out := t.TempDir()
+	var text, complaints bytes.Buffer
+	code := execute(context.Background(), []string{
+		"model", "check", "../../testdata/models/demo", "--frames", "../../testdata/frames/dyed-lifted-polyps-1.jpg",
+		"--frames", "../../testdata/frames/dyed-lifted-polyps-2.jpg", "--class", "polyp", "--method", "gradcam,gradient", "--out", out,
+	}, console{&text, &complaints})
+	require.Zero(t, code, complaints.String())
+	require.Contains(t, text.String(), "2 frames, 0 with masks")
+	csv, err := os.ReadFile(filepath.Join(out, "demo-colon-faithfulness.csv"))
+	require.NoError(t, err)
+	require.Equal(t, 3, bytes.Count(csv, []byte("\n")))
+	require.FileExists(t, filepath.Join(out, "demo-colon-faithfulness.png"))
+	require.Equal(t, exitUsage, execute(context.Background(), []string{"model", "check", "../../testdata/models/demo", "--masks", out}, console{&text, &complaints}))
+}
