@@ -22,6 +22,7 @@ if [ "${1-}" = --test ]; then
 	need /usr/sbin/Orthanc orthanc
 	need /usr/share/orthanc/plugins/libOrthancDicomWeb.so orthanc-dicomweb
 	need chromium chromium
+	need /usr/share/libonnx-testdata libonnx-testdata
 fi
 
 if [ ${#packages[@]} -gt 0 ]; then
