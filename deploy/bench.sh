@@ -5,3 +5,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 go test -tags bench -count=1 -timeout 20m ./cmd/endogate/bench -v -args -binary "$PWD/bin/endogate" "$@"
 go test -run '^$' -bench 'Forward|GradCAM|InputGradient|GuidedBackprop|Blocks|Overlay' -timeout 15m ./explain ./inference/onnx
+if /usr/bin/python3 -c 'import torch, torchvision' 2>/dev/null; then # the same by PyTorch, beside it
+	/usr/bin/python3 explain/testdata/bench.py
+else
+	echo 'bench: no PyTorch beside it: python3-torch and python3-torchvision are not installed'
+fi
