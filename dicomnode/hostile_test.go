@@ -227,6 +227,11 @@ func TestHostile_manyConnections(t *testing.T) {
 		})
 	}
 	wg.Wait()
+	// Connections are accepted in order: once this one is served, no earlier one waits to be, and the limit of connections is no longer met.
+	eventually(t, func() bool {
+		a, err := (&dicomnode.Client{AETitle: "SCOPE1"}).Associate(t.Context(), addr, "ENDOGATE", dicomnode.VerificationContexts())
+		return err == nil && a.Release(t.Context()) == nil
+	}, "no association is accepted")
 	eventually(t, func() bool { return runtime.NumGoroutine() <= goroutines }, "goroutines are left")
 	stillServes(t, addr)
 }
