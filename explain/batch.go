@@ -60,7 +60,12 @@ func (g *graph) batchAxis(n *node, at map[string]int) (axis int, ok bool) {
 		}
 		return axis, true
 	case "Reshape", "Flatten":
-		return renamedAxis(n, axis, x, y), true
+		to, ok := g.ints(n.in(1))
+		at := renamedAxis(n, axis, x, y)
+		if open := slices.Index(to, -1); ok && open >= 0 && at >= 0 && at < len(to) && to[at] > 1 { // the batch went into the size that is left open
+			at = open
+		}
+		return at, true
 	case "Gather":
 		if k := int(n.attrInt("axis", 0)); len(y) < len(x) && (k+len(x))%len(x) < axis {
 			axis--

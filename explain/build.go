@@ -11,13 +11,14 @@ import (
 
 // builder adds nodes and constants to a graph under names that nothing else has.
 type builder struct {
-	g     *graph
-	nodes []*onnxpb.NodeProto
-	inits []*onnxpb.TensorProto
-	known map[string]string        // constants made, by their content
-	means map[string]func() string // see mean
-	steps map[string]string        // see walk.positive
-	count int
+	g      *graph
+	nodes  []*onnxpb.NodeProto
+	inits  []*onnxpb.TensorProto
+	known  map[string]string        // constants made, by their content
+	means  map[string]func() string // see mean
+	steps  map[string]string        // see walk.positive
+	framed bool                     // the gradient reads frames together: each seed needs one of its own
+	count  int
 }
 
 func newBuilder(g *graph) *builder {

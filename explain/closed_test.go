@@ -46,8 +46,9 @@ func TestCompile_closedForm(t *testing.T) {
 	require.Equal(t, "logits", c.OutputName)
 	require.True(t, c.ManySeeds)
 	out := run(t, r, c.ONNX, onnx.SessionOptions{
-		Inputs:  []string{c.InputName, c.SeedName},
-		Outputs: []string{c.LogitsName, c.Maps[0].Name, c.Maps[1].Name, c.Maps[2].Name, c.Maps[3].Name},
+		Provider: provider,
+		Inputs:   []string{c.InputName, c.SeedName},
+		Outputs:  []string{c.LogitsName, c.Maps[0].Name, c.Maps[1].Name, c.Maps[2].Name, c.Maps[3].Name},
 	}, onnx.Tensor{Shape: []int64{1, 1, 4, 4}, Values: arange(16)},
 		onnx.Tensor{Shape: []int64{3, 2}, Values: []float32{1, 0, 0, 1, 1, -1}}) // the last is a contrast of both
 	require.InDeltaSlice(t, []float32{6, -8}, out[0].Values, 1e-6)

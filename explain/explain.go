@@ -65,7 +65,7 @@ func Compile(model []byte, o Options) (*Compiled, error) {
 	if c.compiled.Maps, err = c.maps(o.Targets); err != nil {
 		return nil, err
 	}
-	c.compiled.ManySeeds = !o.Single && c.manySeeds()
+	c.compiled.ManySeeds = !o.Single && !c.framed && c.manySeeds()
 	c.compiled.ONNX, err = c.assemble()
 	return c.compiled, err
 }

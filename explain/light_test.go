@@ -49,7 +49,8 @@ func TestCompile_lightModels(t *testing.T) {
 			seed := make([]float32, 3*c.Classes)
 			seed[1], seed[c.Classes] = 1, 1 // the third names no class
 			out := run(t, r, c.ONNX, onnx.SessionOptions{
-				Inputs: []string{c.InputName, c.SeedName}, Outputs: []string{c.OutputName, c.LogitsName, cam.Name, c.Maps[1].Name},
+				Provider: provider,
+				Inputs:   []string{c.InputName, c.SeedName}, Outputs: []string{c.OutputName, c.LogitsName, cam.Name, c.Maps[1].Name},
 			}, in, onnx.Tensor{Shape: []int64{3, int64(c.Classes)}, Values: seed})
 			require.InDeltaSlice(t, plain[0].Values, out[0].Values, 1e-6)
 			require.Len(t, out[1].Values, 1000)

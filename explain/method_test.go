@@ -15,7 +15,7 @@ import (
 // explained runs one target on a picture and returns the logits and what the target became.
 func explained(t testing.TB, r *onnx.Runtime, model []byte, in onnx.Input, seed []float32, targets ...explain.Target) ([]float32, []onnx.Attribution) {
 	t.Helper()
-	e := r.NewExplainer(func() ([]byte, error) { return model, nil }, onnx.ExplainerOptions{})
+	e := r.NewExplainer(func() ([]byte, error) { return model, nil }, onnx.ExplainerOptions{Provider: provider})
 	defer func() { require.NoError(t, e.Close()) }()
 	logits, maps, err := e.Run(t.Context(), in, [][]float32{seed}, targets)
 	require.NoError(t, err)
@@ -101,7 +101,7 @@ func TestIntegratedGradients_complete(t *testing.T) {
 	r := openRuntime(t)
 	model, shape := plainNet(t)
 	in := onnx.Input{Shape: shape, Values: picture(shape)}
-	e := r.NewExplainer(func() ([]byte, error) { return model, nil }, onnx.ExplainerOptions{})
+	e := r.NewExplainer(func() ([]byte, error) { return model, nil }, onnx.ExplainerOptions{Provider: provider})
 	defer func() { require.NoError(t, e.Close()) }()
 	for class := range 3 {
 		seed := oneHot(class, 3)
@@ -118,7 +118,7 @@ func TestMethods_all(t *testing.T) {
 	r := openRuntime(t)
 	model, shape := demoModel(t), []int64{1, 3, 160, 160}
 	in := onnx.Input{Shape: shape, Values: blobs(shape)}
-	e := r.NewExplainer(func() ([]byte, error) { return model, nil }, onnx.ExplainerOptions{})
+	e := r.NewExplainer(func() ([]byte, error) { return model, nil }, onnx.ExplainerOptions{Provider: provider})
 	defer func() { require.NoError(t, e.Close()) }()
 	for _, m := range explain.Methods() {
 		t.Run(string(m.Method), func(t *testing.T) {

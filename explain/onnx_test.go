@@ -27,6 +27,10 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
+// provider is what sessions of these tests compute on: ENDOGATE_TEST_PROVIDER=cuda on a GPU, with a library for GPUs in lib
+// beside the test's binary.
+var provider = os.Getenv("ENDOGATE_TEST_PROVIDER")
+
 func openRuntime(t testing.TB) *onnx.Runtime {
 	t.Helper()
 	library, err := onnx.FindLibrary("")
@@ -128,7 +132,8 @@ func checkGradient(t fatalf, r *onnx.Runtime, model []byte, shape []int64, x, se
 		t.Fatalf("%v", err)
 	}
 	s, err := r.NewSession(c.ONNX, onnx.SessionOptions{
-		Inputs: []string{c.InputName, c.SeedName}, Outputs: []string{c.LogitsName, c.Maps[0].Name},
+		Provider: provider,
+		Inputs:   []string{c.InputName, c.SeedName}, Outputs: []string{c.LogitsName, c.Maps[0].Name},
 	})
 	if err != nil {
 		t.Fatalf("%v", err)

@@ -78,8 +78,9 @@ func TestCompile_againstPyTorch(t *testing.T) {
 func runCompiled(t *testing.T, r *onnx.Runtime, c *explain.Compiled, shape []int64, class int) (logits, cam, da, dx []float32) {
 	t.Helper()
 	s, err := r.NewSession(c.ONNX, onnx.SessionOptions{
-		Inputs:  []string{c.InputName, c.SeedName},
-		Outputs: []string{c.LogitsName, c.Maps[0].Name, c.Maps[1].Name, c.Maps[2].Name},
+		Provider: provider,
+		Inputs:   []string{c.InputName, c.SeedName},
+		Outputs:  []string{c.LogitsName, c.Maps[0].Name, c.Maps[1].Name, c.Maps[2].Name},
 	})
 	require.NoError(t, err)
 	defer func() { _ = s.Close() }()

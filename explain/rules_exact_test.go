@@ -19,7 +19,8 @@ func gradientOf(t *testing.T, s *small, single bool, x, seed []float32) []float3
 	})
 	require.NoError(t, err)
 	session, err := r.NewSession(c.ONNX, onnx.SessionOptions{
-		Inputs: []string{c.InputName, c.SeedName}, Outputs: []string{c.Maps[0].Name},
+		Provider: provider,
+		Inputs:   []string{c.InputName, c.SeedName}, Outputs: []string{c.Maps[0].Name},
 	})
 	require.NoError(t, err)
 	defer func() { _ = session.Close() }()

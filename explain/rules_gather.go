@@ -13,14 +13,18 @@ func vjpGather(w *walk, n *node, dy []string) ([]string, error) {
 		return nil, err
 	}
 	flat := w.op("Reshape", []string{n.in(1), w.ints(-1)})
-	read := w.op("OneHot", []string{flat, w.intScalar(x[at]), w.floats([]int64{2}, 0, 1)}, intAttr("axis", 0)) // x[at]×indices
-	before, after := size(x[:at]), size(x[at+1:])
-	if batch, ok := w.g.batch()[n.in(0)]; ok && batch > at {
+	depth, before, among, after := w.intScalar(x[at]), size(x[:at]), size(indices), size(x[at+1:])
+	switch batch, ok := w.g.batch()[n.in(0)]; {
+	case ok && batch > at:
 		after = -1
-	} else {
+	case ok && batch == at: // frames are picked from one row of all of them
+		among, w.framed = -1, true
+		depth = w.op("Gather", []string{w.op("Shape", []string{n.in(0)}), w.intScalar(int64(at))})
+	default:
 		before = -1
 	}
-	rows := w.op("Reshape", []string{dy[0], w.ints(before, size(indices), after)})
+	read := w.op("OneHot", []string{flat, depth, w.floats([]int64{2}, 0, 1)}, intAttr("axis", 0)) // x[at]×indices
+	rows := w.op("Reshape", []string{dy[0], w.ints(before, among, after)})
 	return unary(w.reshapeLike(w.op("MatMul", []string{read, rows}), n.in(0)))
 }
 

@@ -97,7 +97,8 @@ func TestZoo_batch(t *testing.T) {
 			c, err := explain.Compile(model, explain.Options{Targets: targets, Probe: r.Probe})
 			require.NoError(t, err)
 			s, err := r.NewSession(c.ONNX, onnx.SessionOptions{
-				Inputs: []string{c.InputName, c.SeedName}, Outputs: []string{c.Maps[0].Name, c.Maps[1].Name, c.Maps[2].Name},
+				Provider: provider,
+				Inputs:   []string{c.InputName, c.SeedName}, Outputs: []string{c.Maps[0].Name, c.Maps[1].Name, c.Maps[2].Name},
 			})
 			require.NoError(t, err)
 			defer func() { _ = s.Close() }()

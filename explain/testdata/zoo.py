@@ -1,9 +1,13 @@
 #!/usr/bin/python3
 """Narrow networks with random weights (zoo/*.onnx) and what PyTorch says of them (zoo/*.json), for package explain.
 
+    zoo.py          writes them with the exporter that traces, at opsets 11 to 17
+    zoo.py DIR      writes them into DIR with the exporter of torch.export at opset 18: names_export_18.onnx were made so, by PyTorch 2.11
+
 Needs Debian's python3-torch, python3-torchvision and python3-onnx. A vector is {method, layer, class, shape, max, at, values}: at are
 places of the flattened map, null where all values are there. The input is reference.py's picture.
 """
+import itertools
 import json
 import os
 import sys
@@ -193,6 +197,21 @@ def export(net, path, x, opset):
     net.double()
 
 
+def export_18(net, path, x):
+    """By torch.export, which takes a batch of one for a constant: hence two."""
+    net.float()
+    batch = {0: torch.export.Dim("batch", min=1, max=64)}
+    torch.onnx.export(net, (torch.cat([x, x]).float(),), path, dynamo=True, opset_version=18, input_names=["input"], output_names=["output"],
+                      dynamic_shapes=(batch,), external_data=False, verbose=False)
+    m = onnx.load(path)
+    for o in [m, m.graph, *m.graph.node, *m.graph.value_info, *m.graph.initializer, *m.graph.input, *m.graph.output, *m.functions]:
+        del o.metadata_props[:]  # traces through the exporter's own files
+        o.doc_string = ""
+    onnx.checker.check_model(m)
+    onnx.save(m, path)
+    net.double()
+
+
 def halve(path, to):
     """The network with weights of float16 that are cast before they are used."""
     m = onnx.load(path)
@@ -256,6 +275,16 @@ def jobs():
     yield "vgg11_sigmoid", Wrapped(vgg11, after=torch.sigmoid), p64, 16, vgg11[19], True
 
 
+def modern_jobs():
+    p64 = picture(1, 3, 64, 64)
+    bottleneck = small(tv.resnet.ResNet(tv.resnet.Bottleneck, [1, 2, 2, 1], num_classes=CLASSES))
+    narrow_resnet(bottleneck)
+    yield "resnet50", bottleneck, p64, 18, bottleneck.layer4[-1], False
+    mobile2 = small(tv.MobileNetV2(num_classes=CLASSES, width_mult=0.25, inverted_residual_setting=[[1, 16, 1, 1], [6, 24, 2, 2], [6, 32, 2, 2], [6, 64, 1, 2]]))
+    yield "mobilenetv2", mobile2, p64, 18, None, False
+    yield "vit_b_16", small(tv.VisionTransformer(64, 16, 2, 2, 24, 48, num_classes=CLASSES)), p64, 18, None, False
+
+
 def shrink(net, by):
     """Divides every channel but the picture's by a number."""
     for name, m in net.named_children():
@@ -298,20 +327,27 @@ def rounded(o):
 
 def main():
     torch.manual_seed(21)
-    os.makedirs(HERE, exist_ok=True)
-    for name, net, x, opset, last, full in jobs():
+    folder = sys.argv[1] if len(sys.argv) > 1 else HERE
+    modern = folder != HERE
+    os.makedirs(folder, exist_ok=True)
+    for name, net, x, opset, last, full in itertools.chain(jobs(), modern_jobs() if modern else []):
         try:
             net = net.double().eval()
-            path = os.path.join(HERE, "%s_%d.onnx" % (name, opset))
-            export(net, path, x, opset)
+            if modern:
+                name, opset = name + "_export", 18
+            path = os.path.join(folder, "%s_%d.onnx" % (name, opset))
+            if modern:
+                export_18(net, path, x)
+            else:
+                export(net, path, x, opset)
             after = net.after if isinstance(net, Wrapped) else None
             logits_net = Wrapped(inner(net), net.before) if isinstance(net, Wrapped) else net
             v = vectors(net, logits_net, x, last, full)
-            with open(os.path.join(HERE, name + ".json"), "w") as f:
+            with open(os.path.join(folder, name + ".json"), "w") as f:
                 json.dump(rounded(v), f, separators=(",", ":"))
                 f.write("\n")
             if name == "vgg11":
-                halve(path, os.path.join(HERE, "vgg11_half_11.onnx"))
+                halve(path, os.path.join(folder, "vgg11_half_11.onnx"))
             print(name, opset, os.path.getsize(path) // 1024, "KB")
         except Exception as e:  # one network's fault is told, the others are still made
             print(name, "FAILED", repr(e)[:300], file=sys.stderr)
