@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 
 	"endogate/explain"
 )
@@ -18,6 +19,9 @@ type LIMEOptions struct {
 	Kernel      float64 // width of the exponential kernel on the cosine distance, 0.25
 	Ridge       float64 // penalty on the squared weights, 1
 	Seed        uint64
+	// Labels are the segments, where something else than Superpixels made them: that of each pixel, H×W, numbered
+	// from 0 without gaps.
+	Labels []int
 }
 
 func (o LIMEOptions) withDefaults() (LIMEOptions, error) {
@@ -35,6 +39,30 @@ func (o LIMEOptions) withDefaults() (LIMEOptions, error) {
 		}
 	}
 	return o, nil
+}
+
+// segments are the labels of the pixels and how many there are.
+func (o LIMEOptions) segments(p Picture, input []float32) (labels []int, count int, err error) {
+	if o.Labels == nil {
+		labels, count = Superpixels(p, input, o.Segments, o.Compactness)
+	} else if labels, count = o.Labels, countLabels(o.Labels); len(labels) != p.cells() || count == 0 {
+		return nil, 0, fmt.Errorf("sampling: LIME: %d labels for %d pixels: each needs one, numbered from 0 without gaps", len(labels), p.cells())
+	}
+	if count < 2 {
+		return nil, 0, errors.New("sampling: LIME: the picture is a single superpixel: ask for more segments")
+	}
+	return labels, count, nil
+}
+
+// countLabels is the number of labels, or 0 where they are not numbered from 0 without gaps.
+func countLabels(labels []int) int {
+	sorted := slices.Compact(slices.Sorted(slices.Values(labels)))
+	for i, l := range sorted {
+		if l != i {
+			return 0
+		}
+	}
+	return len(sorted)
 }
 
 // Surrogate is the linear model that LIME puts in the network's place near one input.
@@ -58,9 +86,9 @@ func LIME(ctx context.Context, net Network, input, baseline []float32, score Sco
 		return Surrogate{}, err
 	}
 	p := net.Picture
-	labels, segments := Superpixels(p, input, o.Segments, o.Compactness)
-	if segments < 2 {
-		return Surrogate{}, errors.New("sampling: LIME: the picture is a single superpixel: ask for more segments")
+	labels, segments, err := o.segments(p, input)
+	if err != nil {
+		return Surrogate{}, err
 	}
 	samples := make([]sample, o.Samples)
 	rng := rand.New(rand.NewPCG(o.Seed, 0))

@@ -110,6 +110,10 @@ func TestLIME_refuses(t *testing.T) {
 		_, err := sampling.LIME(t.Context(), linear(x).network(p, 1, nil), x, x, sampling.Logit(0), o)
 		require.ErrorContains(t, err, why)
 	}
+	for _, labels := range [][]int{{0, 1}, append(make([]int, 63), 2), append(make([]int, 63), -1)} {
+		_, err := sampling.LIME(t.Context(), linear(x).network(p, 1, nil), x, x, sampling.Logit(0), sampling.LIMEOptions{Labels: labels})
+		require.ErrorContains(t, err, "labels for 64 pixels")
+	}
 	one := still(1, 1, 1)
 	_, err := sampling.LIME(t.Context(), linear(x).network(one, 1, nil), x[:1], x[:1], sampling.Logit(0), sampling.LIMEOptions{})
 	require.ErrorContains(t, err, "single superpixel")
