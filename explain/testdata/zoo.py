@@ -266,10 +266,10 @@ def jobs():
     yield "inceptionv3", inception, p96, 15, None, False
     unet, clip, vit, video = small(UNet()), small(Clip3D()), small(ViT()), small(CNNTransformer())
     yield "unet", unet, p64, 12, unet.last, False
-    yield "cnn3d", clip, picture(1, 3, 4, 32, 32), 13, clip.net[8], True
+    yield "cnn3d", clip, picture(1, 3, 4, 36, 36), 13, clip.net[8], True
     yield "vit", vit, p64, 14, None, False
     yield "vit", vit, p64, 17, None, False
-    yield "cnntransformer", video, picture(1, 4, 3, 32, 32), 15, video.frames[3], True
+    yield "cnntransformer", video, picture(1, 4, 3, 36, 36), 15, video.frames[3], True
     yield "vgg11_nhwc", Wrapped(vgg11, before=nhwc), p64.permute(0, 2, 3, 1).contiguous(), 13, vgg11[19], True
     yield "vgg11_softmax", Wrapped(vgg11, after=soft), p64, 12, vgg11[19], True
     yield "vgg11_sigmoid", Wrapped(vgg11, after=torch.sigmoid), p64, 16, vgg11[19], True
