@@ -127,7 +127,7 @@ func TestSuperpixels_regions(t *testing.T) {
 		values := noise(rapid.Uint64().Draw(t, "seed"), p.Size())
 		labels, count := sampling.Superpixels(p, values, segments, rapid.Float64Range(1, 40).Draw(t, "compactness"))
 		require.Len(t, labels, p.Height*p.Width)
-		sizes := pieces(labels, p.Width, p.Height)
+		_, sizes := pieces(labels, p.Width, p.Height)
 		require.Len(t, sizes, count, "as many pieces as labels")
 		for _, l := range labels {
 			require.True(t, l >= 0 && l < count)
@@ -166,8 +166,9 @@ func TestSuperpixels_asManyAsAskedForAndAlongEdges(t *testing.T) {
 	}
 }
 
-// pieces are the sizes of the connected pieces of equal labels.
-func pieces(labels []int, width, height int) (sizes []int) {
+// pieces are the connected pieces of equal labels: that of each pixel, and their sizes.
+func pieces(labels []int, width, height int) (of, sizes []int) {
+	of = make([]int, len(labels))
 	done := make([]bool, len(labels))
 	for start := range labels {
 		if done[start] {
@@ -178,6 +179,7 @@ func pieces(labels []int, width, height int) (sizes []int) {
 		for len(stack) > 0 {
 			at := stack[len(stack)-1]
 			stack = stack[:len(stack)-1]
+			of[at] = len(sizes)
 			size++
 			x, y := at%width, at/width
 			for _, n := range [][2]int{{x - 1, y}, {x + 1, y}, {x, y - 1}, {x, y + 1}} {
@@ -192,5 +194,5 @@ func pieces(labels []int, width, height int) (sizes []int) {
 		}
 		sizes = append(sizes, size)
 	}
-	return sizes
+	return of, sizes
 }
