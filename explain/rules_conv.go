@@ -99,6 +99,9 @@ func (w *walk) convGradient(n *node, v window, dy string, x, y []int64, group in
 			return w.blocked(dx, x)
 		}
 	}
+	if dx, ok := w.winograd(v, dy, n.in(1), x, y, group); ok {
+		return w.blocked(dx, x)
+	}
 	if back, ok := v.mirrored(); ok {
 		kernel := w.rotated(n.in(1), weight, group)
 		return w.op("Conv", []string{dy, kernel}, intsAttr("kernel_shape", v.kernel...),
