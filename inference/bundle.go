@@ -8,6 +8,9 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
+
+	"endogate/explain"
 )
 
 // Files of a model bundle.
@@ -153,4 +156,34 @@ func digestFile(path string) (string, error) {
 		return "", fmt.Errorf("inference: model bundle: %s is larger than an ONNX file can be (2 GiB)", path)
 	}
 	return hex.EncodeToString(hash.Sum(nil)), nil
+}
+
+// Fits compares the manifest with the network.
+func (b *Bundle) Fits(n *explain.Inspection) error {
+	fault := func(format string, args ...any) error {
+		return fmt.Errorf("inference: %s and the network of %s do not fit together: %s", ManifestFile, b.Name, fmt.Sprintf(format, args...))
+	}
+	names := func(ports []explain.Port) (names []string) {
+		for _, p := range ports {
+			names = append(names, p.Name)
+		}
+		return names
+	}
+	switch {
+	case b.Kind != Still:
+		return fault("kind %s: frames are taken one at a time, so that only %s is possible", b.Kind, Still)
+	case len(n.Inputs) != 1 || n.Inputs[0].Name != b.Input.Name:
+		return fault("input.name is %q, the network's inputs are %q; it must have one, of that name", b.Input.Name, names(n.Inputs))
+	case !slices.Contains(names(n.Outputs), b.Output.Name):
+		return fault("output.name is %q, the network's outputs are %q", b.Output.Name, names(n.Outputs))
+	case n.Classes != len(b.Classes):
+		return fault("it lists %d classes, output %q has %d", len(b.Classes), b.Output.Name, n.Classes)
+	}
+	want, got := b.Input.Shape(), n.Inputs[0].Shape
+	for i, size := range got {
+		if len(got) != len(want) || size > 0 && size != want[i] {
+			return fault("by size and layout its input is %v, the network's is %v (-1 is open)", want, got)
+		}
+	}
+	return nil
 }

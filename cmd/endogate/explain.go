@@ -108,7 +108,7 @@ func possibleMethods(cfg configs.Config, b *inference.Bundle) ([]explain.Method,
 	if err != nil {
 		return nil, err
 	}
-	in, err := explain.Inspect(content, explain.Options{InputShape: b.Input.Shape(), Probe: runtime.Probe})
+	in, err := inspect(runtime, b, content)
 	if err != nil {
 		return nil, err
 	}

@@ -26,15 +26,25 @@ type bundleExplainer struct {
 
 // openExplainer takes the network of load, which is the bundle's or one made of it. It compiles nothing yet.
 func openExplainer(cfg configs.Config, b *inference.Bundle, load func() ([]byte, error), methods []explain.Method, layer string, fromOutput bool) (*bundleExplainer, error) {
-	runtime, _, err := openBundle(cfg, b)
+	runtime, content, err := openBundle(cfg, b)
 	if err != nil {
 		return nil, err
 	}
-	o := onnx.ExplainerOptions{InputShape: b.Input.Shape(), IntraOpThreads: cfg.ONNXRuntime.Threads, FromOutput: fromOutput, Cache: onnx.NewCache(0)}
-	x := &bundleExplainer{bundle: b, layer: layer, runs: map[explain.Method]*onnx.Explainer{}, graph: runtime.NewExplainer(load, o), plain: runtime.NewExplainer(load, o)}
+	if _, err := inspect(runtime, b, content); err != nil {
+		return nil, err
+	}
+	logits := onnx.ExplainerOptions{
+		InputShape: b.Input.Shape(), Output: b.Output.Name, IntraOpThreads: cfg.ONNXRuntime.Threads, Provider: cfg.ONNXRuntime.Provider,
+		Cache: onnx.NewCache(int64(cfg.ONNXRuntime.Cache)),
+	}
+	output := logits
+	output.FromOutput = fromOutput
+	x := &bundleExplainer{bundle: b, layer: layer, runs: map[explain.Method]*onnx.Explainer{}, graph: runtime.NewExplainer(load, output), plain: runtime.NewExplainer(load, logits)}
 	for _, m := range methods {
-		if info, _ := explain.LookupMethod(m); info.Runs {
-			x.runs[m] = runtime.NewExplainer(load, o)
+		if info, _ := explain.LookupMethod(m); info.Runs && info.AtInput {
+			x.runs[m] = runtime.NewExplainer(load, output) // by gradients
+		} else if info.Runs {
+			x.runs[m] = runtime.NewExplainer(load, logits) // by probabilities, which the activation makes of logits
 		} else {
 			x.targets = append(x.targets, explain.Target{Method: m, Layer: layer})
 		}

@@ -66,16 +66,19 @@ func (m *models) add(ctx context.Context, runtime *onnx.Runtime, dir string, cfg
 	if err != nil {
 		return err
 	}
+	if _, err := inspect(runtime, bundle, content); err != nil {
+		return fmt.Errorf("model %s: %w", bundle.Name, err)
+	}
 	network, err := runtime.OpenNetwork(content, onnx.NetworkOptions{
 		Method: explain.Method(bundle.Explain.Method), Layer: bundle.Explain.Layer, IntraOpThreads: cfg.ONNXRuntime.Threads, Sessions: cfg.Jobs.Workers,
-		Provider: cfg.ONNXRuntime.Provider,
+		Provider: cfg.ONNXRuntime.Provider, InputShape: bundle.Input.Shape(), Output: bundle.Output.Name,
 	})
 	if err != nil {
 		return fmt.Errorf("model %s: %w", bundle.Name, err)
 	}
 	m.networks = append(m.networks, network)
 	m.explainers[bundle.Name] = runtime.NewExplainer(bundle.Network, onnx.ExplainerOptions{
-		InputShape: bundle.Input.Shape(), IntraOpThreads: cfg.ONNXRuntime.Threads, Sessions: cfg.Jobs.Workers,
+		InputShape: bundle.Input.Shape(), Output: bundle.Output.Name, IntraOpThreads: cfg.ONNXRuntime.Threads, Sessions: cfg.Jobs.Workers,
 		Provider: cfg.ONNXRuntime.Provider, Cache: m.sessions,
 	})
 	model, err := inference.NewModel(ctx, bundle, network, inference.ModelOptions{})
