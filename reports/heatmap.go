@@ -22,6 +22,8 @@ type Heatmap struct {
 	Opacity     float64     // of the map in the overlay, 0..1
 	Algorithm   Algorithm
 	Class       string // of Algorithm.Classes
+	Against     string // the class it is contrasted with, "" for none
+	Variant     string // what is not as the gateway makes it, such as other colours; part of the UID
 	Probability float64
 	At          time.Time // of inference, as stored
 	Revision    int       // of the content: higher when the same frame is explained anew with another outcome
@@ -56,7 +58,7 @@ func (b *Builder) Heatmap(h Heatmap) (Object, error) {
 func (b *Builder) heatmap(h Heatmap) dataset {
 	ds := dataset{}
 	source := h.Source.instance()
-	b.identify(ds, h.Source, HeatmapInstance(source, h.Frame, h.Algorithm, h.Class, h.Revision), h.Algorithm, h.At)
+	b.identify(ds, h.Source, HeatmapInstance(source, h.Frame, h.Algorithm, h.question(), h.Revision), h.Algorithm, h.At)
 	h.describe(ds)
 	h.derivation(ds)
 	labelled := h.pixels(ds)
@@ -76,6 +78,15 @@ func (h Heatmap) validate() error {
 		return fmt.Errorf("reports: heatmap: frame and overlay must be pictures of one size")
 	}
 	return h.Algorithm.Validate()
+}
+
+// question is what tells maps of one frame by one method apart.
+func (h Heatmap) question() string {
+	q := h.Class
+	if h.Against != "" || h.Variant != "" {
+		q += "\\" + h.Against + "\\" + h.Variant
+	}
+	return q
 }
 
 // describe sets General Series, SC Equipment and General Image.
@@ -119,8 +130,18 @@ func (h Heatmap) derivation(ds dataset) {
 	if h.Source.frames() > 1 {
 		frame = h.Frame
 	}
-	ds.set(tag.DerivationDescription, clip(fmt.Sprintf("%s for class %q p=%s, alpha %s over source frame %d; %s %s",
-		describe(h.Algorithm.Explain), h.Class, decimal(h.Probability, 2), decimal(h.Opacity, 2), h.Frame, h.Algorithm.Name, h.Algorithm.Version), 1024))
+	about := fmt.Sprintf(" for class %q p=%s", h.Class, decimal(h.Probability, 2))
+	switch {
+	case methodOf(h.Algorithm.Explain).NoClass:
+		about = ""
+	case h.Against != "":
+		about += fmt.Sprintf(" rather than %q", h.Against)
+	}
+	if h.Variant != "" {
+		about += "; " + h.Variant
+	}
+	ds.set(tag.DerivationDescription, clip(fmt.Sprintf("%s%s, alpha %s over source frame %d; %s %s",
+		describe(h.Algorithm.Explain), about, decimal(h.Opacity, 2), h.Frame, h.Algorithm.Name, h.Algorithm.Version), 1024))
 	ds.items(tag.DerivationCodeSequence, coded(derivationOf(h.Algorithm.Explain)))
 
 	image := reference(source, frame)

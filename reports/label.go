@@ -18,11 +18,17 @@ const (
 
 // labels are what is drawn, the fullest first; the first that fits is taken.
 func labels(h Heatmap) [][]string {
-	p := "p=" + decimal(h.Probability, 2)
+	p, class, by := "p="+decimal(h.Probability, 2), h.Class, h.Algorithm.Name+" "+h.Algorithm.Version
+	if methodOf(h.Algorithm.Explain).NoClass {
+		return [][]string{{"AI, not verified", by}, {"AI, not verified"}, {"AI"}}
+	}
+	if h.Against != "" {
+		class += " rather than " + h.Against
+	}
 	return [][]string{
-		{"AI, not verified", h.Class, p, h.Algorithm.Name + " " + h.Algorithm.Version},
-		{"AI, not verified", h.Class + " " + p},
-		{"AI", h.Class, p},
+		{"AI, not verified", class, p, by},
+		{"AI, not verified", class + " " + p},
+		{"AI", class, p},
 		{"AI", p},
 		{"AI"},
 	}

@@ -18,6 +18,7 @@ type captures struct {
 	algorithm reports.Algorithm
 	painter   painter
 	layer     string
+	variant   string // what is not as a gateway would have it
 	now       func() time.Time
 }
 
@@ -28,7 +29,7 @@ func newCaptures(cfg configs.Config, b *inference.Bundle, p *painter, layer stri
 	}
 	onFrame := *p
 	onFrame.onFrame = true
-	return &captures{builder, reports.AlgorithmOf(b, 1), onFrame, layer, time.Now}, nil
+	return &captures{builder: builder, algorithm: reports.AlgorithmOf(b, 1), painter: onFrame, layer: layer, now: time.Now}, nil
 }
 
 // newBuilder makes the builder of all objects, as configured.
@@ -58,7 +59,12 @@ func (c *captures) write(path string, f sourceFrame, q *question, a answer) erro
 	if c.layer == explain.LastLayer || c.layer == "" {
 		algorithm.Explain.Layer = c.layer
 	}
+	against := ""
+	if q.against >= 0 {
+		against = q.bundle.Classes[q.against].Name
+	}
 	o, err := c.builder.Heatmap(reports.Heatmap{
+		Against: against, Variant: c.variant,
 		Source: f.source, Frame: f.number, Pixels: f.image, Overlay: p.overlay, Opacity: c.painter.opacity,
 		Algorithm: algorithm, Class: q.bundle.Classes[q.class].Name, Probability: q.probabilities[q.class], At: c.now(), Revision: 1,
 	})

@@ -118,8 +118,9 @@ func (t *trial) layer(ctx context.Context, layer string, methods []explain.Metho
 	defer func() { err = errors.Join(err, random.Close()) }()
 	t.frames, t.masked, t.chance = 0, 0, nil
 	began := time.Now()
-	err = eachFrame(ctx, t.check.Frames, pixeldata.Options{FFmpeg: t.cfg.FFmpeg}, func(ctx context.Context, f sourceFrame) error {
-		if t.check.Limit > 0 && t.frames >= t.check.Limit || t.check.Masks != "" && within(t.check.Masks, f.path) {
+	files := frameFiles{paths: t.check.Frames, except: t.check.Masks, decoding: pixeldata.Options{FFmpeg: t.cfg.FFmpeg}, tty: t.tty}
+	err = files.each(ctx, func(ctx context.Context, f sourceFrame) error {
+		if t.check.Limit > 0 && t.frames >= t.check.Limit {
 			return nil
 		}
 		t.frames++
@@ -147,12 +148,11 @@ func (t *trial) frame(ctx context.Context, x, random *bundleExplainer, f sourceF
 	if err != nil {
 		return err
 	}
-	silent := func(explain.Method, int, int) {}
-	answers, err := x.answer(ctx, q, silent)
+	answers, err := x.answers(ctx, q)
 	if err != nil {
 		return err
 	}
-	others, err := random.answer(ctx, q, silent)
+	others, err := random.answers(ctx, q)
 	if err != nil {
 		return err
 	}
@@ -248,11 +248,4 @@ func (x *bundleExplainer) scorer(q *question) faithfulness.Scorer {
 		}
 		return scores, nil
 	}
-}
-
-// within reports whether a file lies in a folder: masks may lie beside or below their frames.
-func within(folder, file string) bool {
-	a, errA := filepath.Abs(folder)
-	b, errB := filepath.Abs(filepath.Dir(file))
-	return errA == nil && errB == nil && a == b
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,8 +22,8 @@ type explainCmd struct {
 	Against string   `help:"Class to contrast it with: why this and not that." default:""`
 	Layer   string   `help:"Layer to explain at: last, blocks, all, or its name (endogate model inspect lists them); the manifest's without one." default:""`
 	Method  []string `help:"Methods, separated by commas; all for every one. Without any: grad-CAM, gradient and guided grad-CAM."`
-	Out     string   `help:"Folder for what is made." default:"." type:"path"`
-	Colour  string   `help:"Colour map: jet (blue to red), turbo, viridis, inferno." default:"jet"`
+	Out     string   `help:"Folder for what is made." default:"out" type:"path"`
+	Colour  string   `help:"Colour map: jet (blue to red), turbo, viridis, inferno; the configuration's without one." default:""`
 	Opacity float64  `help:"Of the map over the frame, 0 to 1; the configuration's without one." default:"-1"`
 	DICOM   bool     `help:"Write Secondary Captures too, of DICOM files." name:"dicom"`
 	Output  bool     `help:"Start at the model's own output, after a softmax or sigmoid in it, rather than at the logits."`
@@ -53,19 +54,40 @@ func (e *explainCmd) Run(ctx context.Context, c *cli, tty console) (err error) {
 	if p.opacity > 1 {
 		return usageError(fmt.Sprintf("explain: opacity %g: write a number from 0 to 1", p.opacity))
 	}
-	if p.colours, err = explain.NamedColourMap(e.Colour); err != nil {
+	if p.colours, err = explain.NamedColourMap(cmp.Or(e.Colour, cfg.Reports.ColourMap)); err != nil {
 		return usageError(err.Error())
 	}
-	run := &explainRun{cmd: e, explainer: x, painter: p, tty: tty}
+	run := &explainRun{cmd: e, explainer: x, painter: p, tty: tty, names: map[string]string{}}
 	if e.DICOM {
 		if run.captures, err = newCaptures(cfg, bundle, p, layerOr(e.Layer, bundle)); err != nil {
 			return err
 		}
+		run.captures.variant = e.variant(cfg)
 	}
 	if err := os.MkdirAll(e.Out, 0o755); err != nil {
 		return err
 	}
-	return eachFrame(ctx, e.Files, pixeldata.Options{FFmpeg: cfg.FFmpeg}, run.frame)
+	files := frameFiles{paths: e.Files, except: e.Out, decoding: pixeldata.Options{FFmpeg: cfg.FFmpeg}, tty: tty}
+	err = files.each(ctx, run.frame)
+	if ctx.Err() != nil {
+		return fmt.Errorf("explain: stopped; what was finished before is in %s: %w", e.Out, ctx.Err())
+	}
+	return err
+}
+
+// variant names what of the flags makes another picture than a gateway of this configuration would.
+func (e *explainCmd) variant(cfg configs.Config) string {
+	var v []string
+	if e.Colour != "" && e.Colour != cfg.Reports.ColourMap {
+		v = append(v, "colours "+e.Colour)
+	}
+	if e.Opacity >= 0 && e.Opacity != cfg.Reports.Opacity {
+		v = append(v, fmt.Sprintf("opacity %g", e.Opacity))
+	}
+	if e.Output {
+		v = append(v, "from the output")
+	}
+	return strings.Join(v, ", ")
 }
 
 // layerOr is the layer asked for, or the manifest's.
@@ -122,10 +144,22 @@ type explainRun struct {
 	painter   *painter
 	captures  *captures // nil without --dicom
 	tty       console
+	names     map[string]string // of what is made, and the frame it is made of
+}
+
+// named gives a frame a name that no other one has: files of one name may lie in several folders.
+func (r *explainRun) named(f sourceFrame) string {
+	of, name := fmt.Sprintf("%s %d", f.path, f.number), f.name
+	for i := 2; r.names[name] != "" && r.names[name] != of; i++ {
+		name = fmt.Sprintf("%s_%d", f.name, i)
+	}
+	r.names[name] = of
+	return name
 }
 
 // frame explains one frame and writes what came of it.
 func (r *explainRun) frame(ctx context.Context, f sourceFrame) error {
+	f.name = r.named(f)
 	q, err := r.explainer.prepare(ctx, f.image)
 	if err != nil {
 		return err
@@ -136,12 +170,8 @@ func (r *explainRun) frame(ctx context.Context, f sourceFrame) error {
 	for i, p := range q.probabilities {
 		fmt.Fprintf(r.tty.out, "%s  %-24s %.4f\n", f.name, q.bundle.Classes[i].Name, p)
 	}
-	answers, err := r.explainer.answer(ctx, q, progress(r.tty, f.name))
-	if err != nil {
-		return err
-	}
 	var painted []painting
-	for _, a := range answers {
+	err = r.explainer.answer(ctx, q, progress(r.tty, f.name), func(a answer) error {
 		p, err := r.painter.paint(f.image, q, a)
 		if err != nil {
 			return err
@@ -149,10 +179,11 @@ func (r *explainRun) frame(ctx context.Context, f sourceFrame) error {
 		if p.note != "" {
 			fmt.Fprintf(r.tty.out, "%s  %s: no picture: %s\n", f.name, p.title, p.note)
 		}
-		if err := r.write(f, q, a, p); err != nil {
-			return err
-		}
 		painted = append(painted, p)
+		return r.write(f, q, a, p)
+	})
+	if err != nil {
+		return err
 	}
 	sheet := filepath.Join(r.cmd.Out, f.name+"-"+fileName(q.className())+"-sheet.png")
 	fmt.Fprintf(r.tty.out, "%s  why %s (AI, not verified): %s\n", f.name, q.className(), sheet)

@@ -31,27 +31,69 @@ type sourceFrame struct {
 // errNoPicture says that a file is none of the kinds that can be explained.
 var errNoPicture = errors.New("neither DICOM nor JPEG nor PNG")
 
-// eachFrame hands over the frames of files and of the files in folders. In a folder, what is no picture is passed over.
-func eachFrame(ctx context.Context, paths []string, o pixeldata.Options, do func(ctx context.Context, f sourceFrame) error) error {
-	for _, path := range paths {
+// frameFiles are files, and folders of them.
+type frameFiles struct {
+	paths    []string
+	except   string // a folder in them that is left out
+	decoding pixeldata.Options
+	tty      console
+
+	read, failed, passed int // files
+}
+
+// each hands over the frames of all files. In a folder, what is no picture is passed over. A file that cannot be read is told,
+// and the error comes when the others are done; an error of do ends it.
+func (l *frameFiles) each(ctx context.Context, do func(ctx context.Context, f sourceFrame) error) error {
+	for _, path := range l.paths {
+		if sameFolder(path, l.except) {
+			return usageError(fmt.Sprintf("%s: the frames need a folder of their own", path))
+		}
 		err := filepath.WalkDir(path, func(file string, entry fs.DirEntry, err error) error {
-			if err != nil || entry.IsDir() {
+			switch {
+			case err != nil:
 				return err
-			}
-			err = fileFrames(ctx, file, o, do)
-			if file != path && errors.Is(err, errNoPicture) {
+			case entry.IsDir() && sameFolder(file, l.except):
+				return fs.SkipDir
+			case entry.IsDir():
 				return nil
 			}
-			if err != nil {
-				return fmt.Errorf("%s: %w", file, err)
-			}
-			return nil
+			return l.file(ctx, file, file != path, do)
 		})
 		if err != nil {
 			return err
 		}
 	}
+	if l.failed > 0 {
+		return fmt.Errorf("%d of %d files could not be read; the lines above say why", l.failed, l.read+l.failed)
+	}
 	return nil
+}
+
+func (l *frameFiles) file(ctx context.Context, file string, inFolder bool, do func(ctx context.Context, f sourceFrame) error) error {
+	var stop error
+	err := fileFrames(ctx, file, l.decoding, func(ctx context.Context, f sourceFrame) error {
+		stop = do(ctx, f)
+		return stop
+	})
+	switch {
+	case err == nil:
+		l.read++
+	case stop != nil || ctx.Err() != nil || !inFolder && len(l.paths) == 1:
+		return fmt.Errorf("%s: %w", file, err)
+	case inFolder && (errors.Is(err, errNoPicture) || errors.Is(err, pixeldata.ErrUnsupported)): // reports, videos, notes
+		l.passed++
+		fmt.Fprintf(l.tty.err, "%s: passed over: %v\n", file, err)
+	default:
+		l.failed++
+		fmt.Fprintf(l.tty.err, "%s: %v\n", file, err)
+	}
+	return nil
+}
+
+func sameFolder(a, b string) bool {
+	x, errX := filepath.Abs(a)
+	y, errY := filepath.Abs(b)
+	return b != "" && errX == nil && errY == nil && x == y
 }
 
 // fileFrames hands over the frames of one file.
@@ -71,8 +113,11 @@ func fileFrames(ctx context.Context, path string, o pixeldata.Options, do func(c
 		return err
 	}
 	picture, _, err := image.Decode(r)
+	if errors.Is(err, image.ErrFormat) {
+		return errNoPicture
+	}
 	if err != nil {
-		return fmt.Errorf("%w: %w", errNoPicture, err)
+		return fmt.Errorf("cannot be decoded: %w", err)
 	}
 	return do(ctx, sourceFrame{name: name, path: path, number: 1, image: toRGBA(picture)})
 }

@@ -154,16 +154,20 @@ func (q *question) score(logits []float32) float64 {
 	return p[q.class]
 }
 
-// answer asks every method: those of one run together, then the others.
-func (x *bundleExplainer) answer(ctx context.Context, q *question, progress func(m explain.Method, done, all int)) ([]answer, error) {
-	var answers []answer
+// answer asks every method, those of one run together and then the others, and hands over each answer as soon as it is there.
+func (x *bundleExplainer) answer(ctx context.Context, q *question, progress func(m explain.Method, done, all int), do func(answer) error) error {
+	all := func(maps []onnx.Attribution) error {
+		for _, m := range maps {
+			if err := do(answer{m}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 	if len(x.targets) > 0 {
 		_, maps, err := x.graph.Run(ctx, q.input, [][]float32{q.seed()}, x.targets)
-		if err != nil {
-			return nil, err
-		}
-		for _, m := range maps {
-			answers = append(answers, answer{m})
+		if err := errors.Join(err, all(maps)); err != nil {
+			return err
 		}
 	}
 	for _, info := range explain.Methods() {
@@ -176,13 +180,19 @@ func (x *bundleExplainer) answer(ctx context.Context, q *question, progress func
 			Progress: func(done, all int) { progress(info.Method, done, all) },
 		})
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", info.Title, err)
+			return fmt.Errorf("%s: %w", info.Title, err)
 		}
-		for _, m := range maps {
-			answers = append(answers, answer{m})
+		if err := all(maps); err != nil {
+			return err
 		}
 	}
-	return answers, nil
+	return nil
+}
+
+// answers are all of them.
+func (x *bundleExplainer) answers(ctx context.Context, q *question) (all []answer, err error) {
+	err = x.answer(ctx, q, func(explain.Method, int, int) {}, func(a answer) error { all = append(all, a); return nil })
+	return all, err
 }
 
 // progress tells of long work every tenth of it.

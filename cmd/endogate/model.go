@@ -167,6 +167,6 @@ func (x *bundleExplainer) once(ctx context.Context, frame *image.RGBA) (time.Dur
 		return time.Since(start), err
 	}
 	start = time.Now()
-	_, err = x.answer(ctx, q, func(explain.Method, int, int) {})
+	_, err = x.answers(ctx, q)
 	return time.Since(start), err
 }

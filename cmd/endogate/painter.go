@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"image"
 	"os"
-	"slices"
 
 	"endogate/explain"
 	"endogate/explain/picture"
@@ -18,7 +17,7 @@ type painter struct {
 	bundle  *inference.Bundle
 	colours *explain.ColourMap
 	opacity float64
-	onFrame bool // guided pictures too are laid over the frame, as an object of its size needs it
+	onFrame bool // as the gateway does: every map over the frame, what speaks for the class alone
 }
 
 // painting is an answer as a picture of the frame's size; of a note, where there is nothing to show.
@@ -56,7 +55,7 @@ func (p *painter) paint(frame *image.RGBA, q *question, a answer) (painting, err
 		return out, nil
 	}
 	bar := p.colours
-	if info.Signed {
+	if info.Signed && !p.onFrame {
 		bar = nil
 		text += "; red for, blue against"
 	}
@@ -77,31 +76,17 @@ func (p *painter) overlay(frame *image.RGBA, q *question, info explain.MethodInf
 		return nil, err
 	}
 	switch {
-	case info.Signed:
-		return picture.Signed(frame, q.geometry.ToSource(picture.Clip(m)), 2*p.opacity)
+	case info.Signed && !p.onFrame: // over grey, which hides more of the map than colours do
+		return picture.Signed(frame, q.geometry.ToSource(picture.Clip(m)), min(2*p.opacity, 1))
 	case guidedPicture(info.Method) && !p.onFrame:
 		layout, _ := explain.LayoutOf(q.shape)
 		return picture.Guided(a.Values, layout)
-	case info.AtInput:
-		m = picture.Clip(m)
-	case info.Method == explain.RISE: // every mask scores something: what counts is above the least
-		m = aboveLeast(m)
 	}
-	shown, err := q.geometry.ToSource(m).Normalised()
+	shown, err := onFrame(q.geometry, q.shape, a.Attribution)
 	if err != nil {
 		return nil, err
 	}
 	return explain.Overlay(frame, shown, p.colours, p.opacity), nil
-}
-
-// aboveLeast is a map less its least value.
-func aboveLeast(m explain.Map) explain.Map {
-	out := explain.Map{Width: m.Width, Height: m.Height, Values: slices.Clone(m.Values)}
-	least := slices.Min(m.Values)
-	for i := range out.Values {
-		out.Values[i] -= least
-	}
-	return out
 }
 
 // guidedPicture says which methods are shown as a picture of their own rather than over the frame.

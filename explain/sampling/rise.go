@@ -14,6 +14,9 @@ type RISEOptions struct {
 	Grid  int     // cells along a side of a mask before it is enlarged, 7
 	Keep  float64 // probability that a cell is kept, 0.5
 	Seed  uint64
+	// Centred takes scores less their mean: what a pixel adds to the score to expect. The chance of which pixels are
+	// seen more often than others then hardly shows, and a network that does not answer to its input gives zero.
+	Centred bool
 }
 
 func (o RISEOptions) withDefaults(p Picture) (RISEOptions, error) {
@@ -51,17 +54,28 @@ func RISE(ctx context.Context, net Network, input, baseline []float32, score Sco
 		at := i % net.Batch * p.cells()
 		return masks[at : at+p.cells()]
 	}
-	sum := make([]float64, p.cells())
+	sum, seen := make([]float64, p.cells()), make([]float64, p.cells())
+	first, mean := 0.0, 0.0 // less the first score, equal ones are zero without rounding
 	err = net.start(o.Masks).scores(ctx, o.Masks, score, func(i int, into []float32) {
 		draw.next(maskOf(i))
 		p.hide(into, input, baseline, maskOf(i))
 	}, func(i int, s float64) {
+		if i == 0 && o.Centred {
+			first = s
+		}
+		mean += (s - first) / float64(o.Masks)
 		for at, keep := range maskOf(i) {
-			sum[at] += s * float64(keep)
+			sum[at] += (s - first) * float64(keep)
+			seen[at] += float64(keep)
 		}
 	})
 	if err != nil {
 		return explain.Map{}, err
+	}
+	if o.Centred {
+		for at := range sum {
+			sum[at] -= mean * seen[at]
+		}
 	}
 	return explain.Map{Width: p.Width, Height: p.Height, Values: scaled(sum, 1/(float64(o.Masks)*o.Keep))}, nil
 }

@@ -138,7 +138,7 @@ func (r *sampler) attributions(ctx context.Context) ([]Attribution, error) {
 		m, err := sampling.Occlusion(ctx, r.net, x, base, q.Score, sampling.OcclusionOptions{})
 		return r.asMap(m, explain.Layer{}, err)
 	case explain.RISE:
-		m, err := sampling.RISE(ctx, r.net, x, base, q.Score, sampling.RISEOptions{})
+		m, err := sampling.RISE(ctx, r.net, x, base, q.Score, sampling.RISEOptions{Centred: true})
 		return r.asMap(m, explain.Layer{}, err)
 	case explain.LIME:
 		fit, err := sampling.LIME(ctx, r.net, x, base, q.Score, sampling.LIMEOptions{})
