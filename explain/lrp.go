@@ -134,6 +134,9 @@ func relevanceGamma(w *walk, n *node, dy []string) ([]string, error) {
 	if !ok {
 		return relevanceEpsilon(w, n, dy)
 	}
+	if low, high := w.bounds(n.in(data)); low != "" { // the rule is for values that are not negative
+		return relevanceBox(w, n, data, low, high, dy)
+	}
 	favoured := func(t string) string {
 		if t == "" {
 			return ""

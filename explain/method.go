@@ -105,7 +105,7 @@ func catalogue() []MethodInfo {
 		{Method: LRPAlphaBeta, Title: "LRP-αβ", Kind: Saliency, AtInput: true, Signed: true, needs: inputGradient(lrpAlphaBeta()), make: only},
 		{Method: DeepLIFT, Title: "DeepLIFT", Kind: Saliency, AtInput: true, Signed: true, needs: inputGradient(rescale()), make: timesDifference},
 		{Method: LayerSaliency, Title: "Layer saliency", Kind: Saliency, AtLayer: true, AtInput: true, NoClass: true, needs: layerMaximum, make: only},
-		{Method: AttentionRollout, Title: "Attention rollout", Kind: ClassActivation, NoClass: true, needs: attentionOnly, make: attentionRollout},
+		{Method: AttentionRollout, Title: "Attention rollout", Kind: Saliency, NoClass: true, needs: attentionOnly, make: attentionRollout},
 		{Method: GradientAttention, Title: "Gradient-weighted attention", Kind: GradientWeighted, needs: attentionGradients, make: gradientAttention},
 		{Method: Occlusion, Title: "Occlusion", Kind: Saliency, Signed: true, Runs: true},
 		{Method: RISE, Title: "RISE", Kind: Saliency, Runs: true},

@@ -190,8 +190,8 @@ func (t *trial) mask(f sourceFrame) (faithfulness.Mask, bool, error) {
 	if t.check.Masks == "" {
 		return faithfulness.Mask{}, false, nil
 	}
-	for _, ending := range []string{".png", ".jpg", ".jpeg", "-mask.png", "_mask.png", "-mask.jpg", "_mask.jpg"} {
-		path := filepath.Join(t.check.Masks, f.name+ending)
+	for _, name := range maskNames(f) {
+		path := filepath.Join(t.check.Masks, name)
 		if _, err := os.Stat(path); err != nil {
 			continue
 		}
@@ -203,6 +203,20 @@ func (t *trial) mask(f sourceFrame) (faithfulness.Mask, bool, error) {
 		return m, err == nil, err
 	}
 	return faithfulness.Mask{}, false, nil
+}
+
+// maskNames are those a frame's mask may have; that of a first frame may be called as its file.
+func maskNames(f sourceFrame) (names []string) {
+	stems := []string{f.name}
+	if f.number == 1 {
+		stems = append(stems, strings.TrimSuffix(filepath.Base(f.path), filepath.Ext(f.path)))
+	}
+	for _, stem := range stems {
+		for _, ending := range []string{".png", ".jpg", ".jpeg", "-mask.png", "_mask.png", "-mask.jpg", "_mask.jpg"} {
+			names = append(names, stem+ending)
+		}
+	}
+	return names
 }
 
 // of is the measurement that an answer belongs to.

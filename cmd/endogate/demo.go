@@ -296,12 +296,17 @@ func (d *demo) writeHeatmap(ctx context.Context, f dicomFile) error {
 }
 
 func writePNG(path string, picture *image.RGBA) error {
-	file, err := os.Create(path)
+	file, err := createPrivate(path)
 	if err != nil {
 		return err
 	}
 	w := bufio.NewWriter(file)
 	return errors.Join(png.Encode(w, picture), w.Flush(), file.Close())
+}
+
+// createPrivate makes a file that only this user can read: pictures may show who the patient is.
+func createPrivate(path string) (*os.File, error) {
+	return os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 }
 
 func (d *demo) say(format string, args ...any) {

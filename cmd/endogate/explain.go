@@ -51,7 +51,7 @@ func (e *explainCmd) Run(ctx context.Context, c *cli, tty console) (err error) {
 	if e.Opacity < 0 {
 		p.opacity = cfg.Reports.Opacity
 	}
-	if p.opacity > 1 {
+	if !(p.opacity >= 0 && p.opacity <= 1) {
 		return usageError(fmt.Sprintf("explain: opacity %g: write a number from 0 to 1", p.opacity))
 	}
 	if p.colours, err = explain.NamedColourMap(cmp.Or(e.Colour, cfg.Reports.ColourMap)); err != nil {

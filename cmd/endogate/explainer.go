@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"image"
+	"math"
 	"slices"
 	"strings"
 
@@ -118,7 +119,9 @@ func (q *question) choose(class, against string) error {
 		}
 	}
 	if q.against = -1; against != "" {
-		q.against, err = find(against)
+		if q.against, err = find(against); err == nil && q.against == q.class {
+			err = usageError(fmt.Sprintf("explain: %s rather than itself: name another class with --against", against))
+		}
 	}
 	return err
 }
@@ -145,8 +148,8 @@ func (q *question) seed() []float32 {
 // score is what methods of many runs explain: the probability, or for a contrast that of one less the other.
 func (q *question) score(logits []float32) float64 {
 	p, err := q.bundle.Output.Activation.Apply(logits)
-	if err != nil {
-		return 0
+	if err != nil { // a logit is no number
+		return math.NaN()
 	}
 	if q.against >= 0 {
 		return p[q.class] - p[q.against]

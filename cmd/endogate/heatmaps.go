@@ -17,6 +17,7 @@ import (
 // routeHeatmaps makes the heatmaps that routes name, in place of those that a model makes by itself.
 type routeHeatmaps struct {
 	wanted     map[string][]explain.Target // by route
+	all        map[string][]explain.Target // by model: what any route wants of it, in one session
 	bundles    map[string]*inference.Bundle
 	explainers map[string]*onnx.Explainer // by model
 }
@@ -29,7 +30,7 @@ type classMap struct {
 
 // newRouteHeatmaps reads what the routes want. It compiles nothing: warmUp does.
 func newRouteHeatmaps(routes []configs.Route, m *models) (*routeHeatmaps, error) {
-	h := &routeHeatmaps{wanted: map[string][]explain.Target{}, bundles: map[string]*inference.Bundle{}, explainers: m.explainers}
+	h := &routeHeatmaps{wanted: map[string][]explain.Target{}, all: map[string][]explain.Target{}, bundles: map[string]*inference.Bundle{}, explainers: m.explainers}
 	for _, b := range m.bundles {
 		h.bundles[b.Name] = b
 	}
@@ -60,7 +61,19 @@ func (h *routeHeatmaps) warmUp(routes []configs.Route) error {
 			continue
 		}
 		for _, model := range r.Models {
-			if _, err := h.explainers[model].Prepare(h.wanted[r.Name]); err != nil {
+			for _, t := range h.wanted[r.Name] {
+				if !slices.Contains(h.all[model], t) {
+					h.all[model] = append(h.all[model], t)
+				}
+			}
+		}
+	}
+	for _, r := range routes {
+		if len(h.wanted[r.Name]) == 0 {
+			continue
+		}
+		for _, model := range r.Models {
+			if _, err := h.explainers[model].Prepare(h.all[model]); err != nil {
 				return fmt.Errorf("route %s: heatmaps of model %s: %w", r.Name, model, err)
 			}
 		}
@@ -87,12 +100,15 @@ func (h *routeHeatmaps) make(ctx context.Context, route, model, class string, fr
 	seed := make([]float32, len(b.Classes))
 	seed[slices.Index(b.ClassNames(), class)] = 1
 	in := onnx.Input{Shape: b.Input.Shape(), Values: values, Baseline: b.Input.Uniform(0), Low: b.Input.Uniform(0), High: b.Input.Uniform(255)}
-	targets := h.wanted[route]
+	targets := h.all[model]
 	_, answers, err := h.explainers[model].Run(ctx, in, [][]float32{seed}, targets)
 	if err != nil {
 		return nil, nil, err
 	}
 	for i, a := range answers {
+		if !slices.Contains(h.wanted[route], targets[i]) { // another route's
+			continue
+		}
 		explanation := inference.Explanation{Method: string(a.Method), Layer: targets[i].Layer}
 		shown, err := onFrame(geometry, in.Shape, a)
 		if errors.Is(err, explain.ErrZeroMap) || errors.Is(err, explain.ErrNotFinite) {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"image"
-	"os"
 
 	"endogate/explain"
 	"endogate/explain/picture"
@@ -45,6 +44,9 @@ func (p *painter) paint(frame *image.RGBA, q *question, a answer) (painting, err
 	switch {
 	case errors.Is(err, explain.ErrZeroMap):
 		out.note = fmt.Sprintf("zero everywhere: nothing here speaks for %s", q.className())
+		if info.NoClass {
+			out.note = "zero everywhere"
+		}
 	case errors.Is(err, explain.ErrNotFinite):
 		out.note = "it has values that are not numbers"
 	case err != nil:
@@ -146,7 +148,7 @@ func byLayer(source picture.Tile, paintings []painting, columns int) []picture.T
 
 // writeNPY writes values as a NumPy file.
 func writeNPY(path string, shape []int64, values []float32) error {
-	file, err := os.Create(path)
+	file, err := createPrivate(path)
 	if err != nil {
 		return err
 	}

@@ -8,14 +8,16 @@ import (
 	"endogate/explain"
 )
 
-// Signed blends a map of both signs over a frame of its size, in grey and darkened, since mucosa is red itself: what speaks for the class is red, what speaks against it
-// blue, the more opaque the greater its magnitude; the greatest has the opacity given. The error is explain.ErrZeroMap
+// Signed blends a map of both signs over a frame of its size, in grey and darkened, since mucosa is red itself: what
+// speaks for the class is red, what speaks against it blue, the more opaque the greater its magnitude; the greatest has
+// the opacity given, 0 to 1. The error is explain.ErrZeroMap
 // or explain.ErrNotFinite where there is nothing to show.
 func Signed(frame *image.RGBA, m explain.Map, opacity float64) (*image.RGBA, error) {
 	greatest, err := m.Magnitude()
 	if err != nil {
 		return nil, err
 	}
+	opacity = min(max(opacity, 0), 1)
 	out := image.NewRGBA(image.Rectangle{Max: frame.Rect.Size()})
 	for y := range m.Height {
 		from, to := frame.Pix[y*frame.Stride:], out.Pix[y*out.Stride:]

@@ -105,6 +105,9 @@ func LIME(ctx context.Context, net Network, input, baseline []float32, score Sco
 	if err != nil {
 		return Surrogate{}, err
 	}
+	for i, first := 0, samples[0].score; i < len(samples); i++ { // equal scores are then zero without rounding
+		samples[i].score -= first
+	}
 	weights, fit, err := fitRidge(samples, o.Ridge)
 	if err != nil {
 		return Surrogate{}, err

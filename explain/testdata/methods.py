@@ -109,7 +109,7 @@ def lrp_layer(m, x, r, rule, first):
     if not isinstance(m, (nn.Conv2d, nn.Linear)) or rule == "lrp-epsilon":
         return x * back(m, x, r / stable(m(x)))
     w, b = m.weight, m.bias
-    if rule == "lrp-gamma":
+    if rule == "lrp-gamma" and not first:
         f = with_weights(m, w + 0.25 * F.relu(w), b + 0.25 * F.relu(b))
         return x * back(f, x, r / stable(f(x)))
     wp, wn = F.relu(w), -F.relu(-w)

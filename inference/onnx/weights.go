@@ -15,8 +15,8 @@ var ErrNoRoom = errors.New("no room for a model's weights")
 // places are where weights are written: in memory where there is room for them, else among temporary files.
 func places() []string { return []string{"/dev/shm", os.TempDir()} }
 
-// weightsFolder writes weights into a folder at the first place that has room, which only this user can read. The library maps the file while it loads; then the folder is removed, and
-// the memory stays until the session ends.
+// weightsFolder writes weights into a folder at the first place that has room, which only this user can read. The
+// library maps the file while it loads; then the folder is removed, and the memory stays until the session ends.
 func weightsFolder(weights []explain.Weight, places []string) (folder string, remove func(), err error) {
 	var errs []error
 	for _, place := range places {
