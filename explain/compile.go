@@ -3,6 +3,7 @@ package explain
 import (
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // Target is one thing to compile: a method, at a layer where it depends on one.
@@ -22,6 +23,7 @@ type Output struct {
 	// seed together), or S×Frames×Height×Width where time is an axis of the layer.
 	AtInput               bool
 	Frames, Height, Width int
+	Note                  string // what a reader of the map has to know, "" for nothing
 }
 
 // need is a gradient that a method reads: of a tensor, under a set of rules.
@@ -66,10 +68,23 @@ func (c *compiler) maps(wanted []Target) ([]Output, error) {
 		if len(c.attended) > 0 && !t.AtInput && !t.AtLayer {
 			o.Height, o.Width = c.attended[0].height, c.attended[0].width
 		}
+		for _, n := range t.reads {
+			if (n.rules.name == guided.name || n.rules.name == deconvnet.name) && !c.rectified() {
+				o.Note = "the network has no ReLU: this is the plain gradient"
+			}
+		}
 		o.Name = c.op("Identity", []string{t.make(c, t, read)}) // an output of its own, whatever it is made of
 		outputs = append(outputs, o)
 	}
 	return outputs, nil
+}
+
+// rectified reports whether there is a rectifier between input and logits, which guided backpropagation and deconvnet need.
+func (c *compiler) rectified() bool {
+	on := c.g.between([]string{c.compiled.InputName}, c.head.logits)
+	return slices.ContainsFunc(c.g.nodes, func(n *node) bool {
+		return guided.rules[n.GetOpType()] != nil && n.standard() && on[n.out(0)]
+	})
 }
 
 // resolve turns the targets asked for into methods at layers, with the gradients they read.

@@ -121,6 +121,23 @@ func TestOverlay_zeroKeepsTheFrame(t *testing.T) {
 	assert.Panics(t, func() { Overlay(frame, Map{1, 1, []float32{0}}, colours, 0.5) })
 }
 
+// The colours are those of the published tables.
+func TestNamedColourMap_published(t *testing.T) {
+	for name, want := range map[string]map[int][3]uint8{
+		"turbo":   {0: {48, 18, 59}, 37: {71, 120, 240}, 64: {40, 188, 235}, 128: {164, 252, 60}, 201: {243, 99, 21}, 255: {122, 4, 3}},
+		"viridis": {0: {68, 1, 84}, 37: {70, 51, 127}, 64: {59, 82, 139}, 128: {33, 145, 140}, 201: {115, 208, 86}, 255: {253, 231, 37}},
+		"inferno": {0: {0, 0, 4}, 37: {41, 11, 85}, 64: {87, 16, 110}, 128: {188, 55, 84}, 201: {252, 159, 7}, 255: {252, 255, 164}},
+	} {
+		m, err := NamedColourMap(name)
+		require.NoError(t, err)
+		for at, c := range want {
+			require.InDelta(t, c[0], m[at].R, 1, "%s %d", name, at)
+			require.InDelta(t, c[1], m[at].G, 1, "%s %d", name, at)
+			require.InDelta(t, c[2], m[at].B, 1, "%s %d", name, at)
+		}
+	}
+}
+
 func TestNamedColourMap_ends(t *testing.T) {
 	for _, name := range ColourMapNames {
 		m, err := NamedColourMap(name)

@@ -153,3 +153,16 @@ func blobs(shape []int64) []float32 {
 	}
 	return v
 }
+
+// Without a rectifier guided backpropagation is the plain gradient, and says so.
+func TestGuided_withoutRectifier(t *testing.T) {
+	r := openRuntime(t)
+	for file, plain := range map[string]bool{"convnext_16": true, "vit_17": true, "vgg11_11": false, "mobilenetv3_14": false} {
+		targets := []explain.Target{{Method: explain.GuidedBackprop}, {Method: explain.Deconvnet}, {Method: explain.Gradient}}
+		c, err := explain.Compile(readFile(t, "testdata/zoo/"+file+".onnx"), explain.Options{Targets: targets, Probe: r.Probe})
+		require.NoError(t, err)
+		for _, m := range c.Maps {
+			require.Equal(t, plain && m.Method != explain.Gradient, m.Note != "", "%s %s", file, m.Method)
+		}
+	}
+}

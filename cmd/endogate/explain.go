@@ -176,6 +176,9 @@ func (r *explainRun) frame(ctx context.Context, f sourceFrame) error {
 		if err != nil {
 			return err
 		}
+		if a.Note != "" {
+			fmt.Fprintf(r.tty.out, "%s  %s: %s\n", f.name, p.title, a.Note)
+		}
 		if p.note != "" {
 			fmt.Fprintf(r.tty.out, "%s  %s: no picture: %s\n", f.name, p.title, p.note)
 		}

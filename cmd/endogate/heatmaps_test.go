@@ -1,14 +1,17 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"image"
 	"os"
 	"path/filepath"
 	"testing"
 
 	"endogate/configs"
+	"endogate/dicomnode/dicom"
 	"endogate/inference/onnx"
 
 	"github.com/stretchr/testify/require"
@@ -61,6 +64,19 @@ func TestRouteHeatmaps(t *testing.T) {
 	require.Equal(t, "/layer3/layer3.1/conv2/Conv", maps[0].Explain.Layer)
 	require.EqualValues(t, 1, m.sessions.Stats().Loads)
 
+	second := configs.Route{Name: "second", Models: []string{"demo-colon"}, Heatmaps: []configs.Heatmap{{Method: "lrp-epsilon"}, {Method: "gradient"}}}
+	both, err := newRouteHeatmaps([]configs.Route{route, second}, m)
+	require.NoError(t, err)
+	loads := m.sessions.Stats().Loads
+	for range 2 {
+		for name, want := range map[string]int{"r": 3, "second": 2} {
+			maps, _, err := both.make(context.Background(), name, "demo-colon", "polyp", frame)
+			require.NoError(t, err)
+			require.Len(t, maps, want)
+		}
+	}
+	require.Equal(t, loads, m.sessions.Stats().Loads, "routes do not push each other's session out")
+
 	for _, c := range []struct {
 		heatmap configs.Heatmap
 		says    string
@@ -102,6 +118,64 @@ func TestExplain_files(t *testing.T) {
 		{"explain", instances[0], "--model", "../../testdata/models/demo", "--opacity", "2", "--out", out},
 	} {
 		require.Equal(t, exitUsage, execute(context.Background(), args, console{&text, &complaints}))
+	}
+}
+
+// A file that cannot be read is told and the others are explained; files of one name do not overwrite each other, and what was made
+// before is not explained.
+func TestExplain_folder(t *testing.T) {
+	demoModels(t)
+	in := t.TempDir()
+	out := filepath.Join(in, "out")
+	raw, err := os.ReadFile("../../testdata/frames/dyed-lifted-polyps-1.jpg")
+	require.NoError(t, err)
+	for name, content := range map[string][]byte{"a/x.jpg": raw, "b/x.jpg": raw, "b/half.jpg": raw[:len(raw)/2], "notes.txt": []byte("no picture")} {
+		require.NoError(t, os.MkdirAll(filepath.Dir(filepath.Join(in, name)), 0o700))
+		require.NoError(t, os.WriteFile(filepath.Join(in, name), content, 0o600))
+	}
+	for range 2 {
+		var text, complaints bytes.Buffer
+		code := execute(context.Background(), []string{"explain", in, "--model", "../../testdata/models/demo", "--method", "gradcam", "--out", out}, console{&text, &complaints})
+		require.NotZero(t, code)
+		require.Contains(t, complaints.String(), "half.jpg: cannot be decoded")
+		require.Contains(t, complaints.String(), "notes.txt: passed over")
+		require.Contains(t, complaints.String(), "1 of 3 files could not be read")
+		sheets, err := filepath.Glob(filepath.Join(out, "*-sheet.png"))
+		require.NoError(t, err)
+		require.Len(t, sheets, 2)
+		info, err := os.Stat(sheets[0])
+		require.NoError(t, err)
+		require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
+	}
+	var text, complaints bytes.Buffer
+	require.Equal(t, exitUsage, execute(context.Background(), []string{"explain", out, "--model", "../../testdata/models/demo", "--out", out}, console{&text, &complaints}))
+}
+
+// Captures of one frame with other pixels are other instances, and say what is other.
+func TestExplain_captures(t *testing.T) {
+	demoModels(t)
+	instances, err := filepath.Glob("../../testdata/instances/*polyp*.dcm")
+	require.NoError(t, err)
+	seen := map[string]bool{}
+	for _, flags := range [][]string{{}, {"--against", "normal-mucosa"}, {"--opacity", "0.9"}, {"--colour", "turbo"}} {
+		out := t.TempDir()
+		var text, complaints bytes.Buffer
+		args := append([]string{"explain", instances[0], "--model", "../../testdata/models/demo", "--class", "polyp", "--method", "gradcam", "--dicom", "--out", out}, flags...)
+		require.Zero(t, execute(context.Background(), args, console{&text, &complaints}), complaints.String())
+		files, err := filepath.Glob(filepath.Join(out, "*.dcm"))
+		require.NoError(t, err)
+		require.Len(t, files, 1)
+		f, err := os.Open(files[0])
+		require.NoError(t, err)
+		meta, err := dicom.ReadFileMeta(bufio.NewReader(f))
+		require.NoError(t, errors.Join(err, f.Close()))
+		require.False(t, seen[string(meta.SOPInstanceUID)], flags)
+		seen[string(meta.SOPInstanceUID)] = true
+		raw, err := os.ReadFile(files[0])
+		require.NoError(t, err)
+		for i, flag := range flags {
+			require.True(t, i == 0 || bytes.Contains(raw, []byte(flag)), "the object says nothing of %s", flag)
+		}
 	}
 }
 

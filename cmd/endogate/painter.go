@@ -41,6 +41,9 @@ func (p *painter) paint(frame *image.RGBA, q *question, a answer) (painting, err
 	if info.NoClass {
 		text = fmt.Sprintf("%s%s; %s %s", info.Title, at(a.Layer.Name), p.bundle.Name, p.bundle.Version)
 	}
+	if a.Note != "" {
+		text += "; " + a.Note
+	}
 	switch {
 	case errors.Is(err, explain.ErrZeroMap):
 		out.note = fmt.Sprintf("zero everywhere: nothing here speaks for %s", q.className())

@@ -52,6 +52,9 @@ func TestSigned(t *testing.T) {
 	require.Equal(t, color.RGBA{255, 40, 40, 255}, out.RGBAAt(0, 0))
 	require.Equal(t, color.RGBA{60, 60, 60, 255}, out.RGBAAt(1, 0)) // what has no weight is grey
 	require.Equal(t, color.RGBA{40, 80, 255, 255}, out.RGBAAt(2, 0))
+	beyond, err := picture.Signed(grey(3, 1), m, 2)
+	require.NoError(t, err)
+	require.Equal(t, out, beyond)
 	_, err = picture.Signed(grey(3, 1), explain.Map{Width: 3, Height: 1, Values: make([]float32, 3)}, 1)
 	require.ErrorIs(t, err, explain.ErrZeroMap)
 	m.Values[1] = float32(math.NaN())

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"testing"
 
+	"endogate/explain"
+
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
@@ -148,6 +150,22 @@ func TestRISE_correlatesWithWhatMatters(t *testing.T) {
 	got, err := sampling.RISE(t.Context(), linear(importance).network(p, 32, nil), filled(p.Size(), 1), filled(p.Size(), 0), sampling.Logit(0), sampling.RISEOptions{Seed: 3})
 	require.NoError(t, err)
 	require.Greater(t, correlation(got.Values, importance[:42*42]), 0.7)
+}
+
+// A network that does not answer to its input gives nothing to show.
+func TestSampling_constantNetwork(t *testing.T) {
+	p := still(3, 16, 16)
+	net := linear(filled(p.Size(), 0)).network(p, 8, nil)
+	x, base := filled(p.Size(), 1), filled(p.Size(), 0)
+	constant := func([]float32) float64 { return 0.1 }
+	m, err := sampling.RISE(t.Context(), net, x, base, constant, sampling.RISEOptions{Masks: 50, Centred: true})
+	require.NoError(t, err)
+	_, err = m.Magnitude()
+	require.ErrorIs(t, err, explain.ErrZeroMap)
+	fit, err := sampling.LIME(t.Context(), net, x, base, constant, sampling.LIMEOptions{Samples: 60})
+	require.NoError(t, err)
+	_, err = fit.Map.Magnitude()
+	require.ErrorIs(t, err, explain.ErrZeroMap)
 }
 
 func TestRISE_refusesOptions(t *testing.T) {
