@@ -65,16 +65,20 @@ func (m *checkCmd) Run(ctx context.Context, c *cli, tty console) error {
 	if len(layers) == 0 {
 		layers = []string{b.Explain.Layer}
 	}
+	var unread error
 	for i, layer := range layers {
 		at := methods
 		if i > 0 { // the others are the same at every layer
 			at = slices.DeleteFunc(slices.Clone(methods), func(m explain.Method) bool { info, _ := explain.LookupMethod(m); return !info.AtLayer })
 		}
-		if err := trial.layer(ctx, layer, at); err != nil {
+		switch err := trial.layer(ctx, layer, at); {
+		case errors.Is(err, errUnread): // what was measured on the others is reported
+			unread = err
+		case err != nil:
 			return err
 		}
 	}
-	return trial.report()
+	return errors.Join(trial.report(), unread)
 }
 
 // trial measures the explanations of a model on frames.

@@ -31,6 +31,9 @@ type sourceFrame struct {
 // errNoPicture says that a file is none of the kinds that can be explained.
 var errNoPicture = errors.New("neither DICOM nor JPEG nor PNG")
 
+// errUnread says that the other files are done and some could not be read.
+var errUnread = errors.New("files that could not be read")
+
 // frameFiles are files, and folders of them.
 type frameFiles struct {
 	paths    []string
@@ -38,7 +41,7 @@ type frameFiles struct {
 	decoding pixeldata.Options
 	tty      console
 
-	read, failed, passed int // files
+	read, failed int // files
 }
 
 // each hands over the frames of all files. In a folder, what is no picture is passed over. A file that cannot be read is told,
@@ -64,7 +67,7 @@ func (l *frameFiles) each(ctx context.Context, do func(ctx context.Context, f so
 		}
 	}
 	if l.failed > 0 {
-		return fmt.Errorf("%d of %d files could not be read; the lines above say why", l.failed, l.read+l.failed)
+		return fmt.Errorf("%w: %d of %d; the lines above say why", errUnread, l.failed, l.read+l.failed)
 	}
 	return nil
 }
@@ -81,7 +84,6 @@ func (l *frameFiles) file(ctx context.Context, file string, inFolder bool, do fu
 	case stop != nil || ctx.Err() != nil || !inFolder && len(l.paths) == 1:
 		return fmt.Errorf("%s: %w", file, err)
 	case inFolder && (errors.Is(err, errNoPicture) || errors.Is(err, pixeldata.ErrUnsupported)): // reports, videos, notes
-		l.passed++
 		fmt.Fprintf(l.tty.err, "%s: passed over: %v\n", file, err)
 	default:
 		l.failed++

@@ -139,7 +139,7 @@ func TestExplain_folder(t *testing.T) {
 		require.NotZero(t, code)
 		require.Contains(t, complaints.String(), "half.jpg: cannot be decoded")
 		require.Contains(t, complaints.String(), "notes.txt: passed over")
-		require.Contains(t, complaints.String(), "1 of 3 files could not be read")
+		require.Contains(t, complaints.String(), "could not be read: 1 of 3")
 		sheets, err := filepath.Glob(filepath.Join(out, "*-sheet.png"))
 		require.NoError(t, err)
 		require.Len(t, sheets, 2)
