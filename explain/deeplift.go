@@ -2,6 +2,7 @@ package explain
 
 import (
 	"slices"
+	"strings"
 
 	"endogate/explain/onnxpb"
 )
@@ -9,11 +10,18 @@ import (
 // DeepLIFT's rescale rule against a baseline: what is passed down are multipliers, m·Δy = Σ mᵢ·Δxᵢ. Linear operators
 // have their gradient; an activation has its difference quotient; of a product, each factor counts half-way.
 
-const leastDifference = 1e-6 // below it the quotient is the gradient
+const (
+	leastDifference = 1e-6  // below it the quotient is the gradient
+	leastSum        = 1e-15 // what a sum of exponentials is at least
+)
 
 func rescale() variant {
 	v := variant{name: "deeplift", rules: map[string]rule{
-		"MaxPool": rescaleMaxPool, "Mul": rescaleProduct, "MatMul": rescaleProduct, "Div": rescaleDiv,
+		"MaxPool": rescaleExtreme, "GlobalMaxPool": rescaleExtreme, "ReduceMax": rescaleExtreme, "ReduceMin": rescaleExtreme,
+		"Max": rescaleChoice, "Min": rescaleChoice,
+		"Mul": rescaleProduct, "MatMul": rescaleProduct, "Einsum": rescaleProduct, "Div": rescaleDiv,
+		"Softmax": rescaleSoftmax, "LogSoftmax": rescaleLogSoftmax, "LayerNormalization": rescaleNorm, "InstanceNormalization": rescaleNorm, "LRN": rescaleLRN,
+		"ReduceL2": rescaleL2, "ReduceSumSquare": rescaleSumSquare,
 	}}
 	for typ := range activations {
 		if op, ok := operators()[typ]; ok {
@@ -57,7 +65,10 @@ func (w *walk) twin(tensor string) string {
 }
 
 // twinNode is a node for the baseline.
-func (w *walk) twinNode(n *node) *node {
+func (w *walk) twinNode(n *node) {
+	if n.GetOpType() == "MaxPool" {
+		_, _ = w.maxima(n) // both get the same shape; the rule tells the error
+	}
 	inputs := make([]string, len(n.Input))
 	for i, in := range n.Input {
 		if in != "" {
@@ -74,9 +85,7 @@ func (w *walk) twinNode(n *node) *node {
 		w.g.shapes[outputs[i]] = w.shape(out)
 	}
 	w.add(n.GetOpType(), inputs, outputs, n.Attribute...)
-	last := w.nodes[len(w.nodes)-1]
-	last.Domain = n.Domain
-	return &node{NodeProto: last, index: n.index, opset: n.opset}
+	w.nodes[len(w.nodes)-1].Domain = n.Domain
 }
 
 // quotient replaces the gradient of an activation by its difference quotient where there is one.
@@ -93,6 +102,11 @@ func quotient(gradient rule) rule {
 	}
 }
 
+// middle is half-way between two tensors.
+func (w *walk) middle(a, b string) string {
+	return w.mul(w.plus(a, b), w.op("CastLike", []string{w.scalar(0.5), a}))
+}
+
 // apart says where two tensors differ, and by how much, with ones where they do not.
 func (w *walk) apart(a, b string) (far, difference string) {
 	difference = w.sub(a, b)
@@ -100,18 +114,20 @@ func (w *walk) apart(a, b string) (far, difference string) {
 	return far, w.where(far, difference, w.scalar(1))
 }
 
-// rescaleMaxPool: the picture's greatest place accounts for what it has above both, the baseline's for the rest.
-func rescaleMaxPool(w *walk, n *node, dy []string) ([]string, error) {
+// rescaleExtreme: the picture's greatest place accounts for what it has above both, the baseline's for the rest; the same
+// below for the least.
+func rescaleExtreme(w *walk, n *node, dy []string) ([]string, error) {
+	op, _ := n.known()
 	x, y := n.in(0), n.out(0)
 	x0, y0 := w.twin(x), w.twin(y)
-	both := w.op("Max", []string{y, y0})
-	up, err := vjpMaxPool(w, n, []string{w.mul(dy[0], w.sub(both, y0))})
+	both := w.op(extreme(n), []string{y, y0})
+	up, err := op.vjp(w, n, []string{w.mul(dy[0], w.sub(both, y0))})
 	if err != nil {
 		return nil, err
 	}
-	pool := w.twinOf(n, x0)
-	w.g.shapes[pool.out(0)] = w.shape(y)
-	down, err := vjpMaxPool(w, pool, []string{w.mul(dy[0], w.sub(y, both))})
+	twin := w.twinOf(n, x0)
+	w.g.shapes[twin.out(0)] = w.shape(y)
+	down, err := op.vjp(w, twin, []string{w.mul(dy[0], w.sub(y, both))})
 	if err != nil {
 		return nil, err
 	}
@@ -119,9 +135,54 @@ func rescaleMaxPool(w *walk, n *node, dy []string) ([]string, error) {
 	return unary(w.where(far, w.div(w.plus(up[0], down[0]), run), w.scalar(0)))
 }
 
-// twinOf is a node of one input for another input.
+// extreme is the operator that chooses the greater or the lesser as the node does.
+func extreme(n *node) string {
+	if strings.Contains(n.GetOpType(), "Min") {
+		return "Min"
+	}
+	return "Max"
+}
+
+// rescaleChoice: max(a, b) is b + relu(a-b), min(a, b) is a - relu(a-b); of more inputs, one after the other.
+func rescaleChoice(w *walk, n *node, dy []string) ([]string, error) {
+	last := len(n.Input) - 1
+	so, so0 := make([]string, last+1), make([]string, last+1) // chosen of the inputs up to this one
+	so[0], so0[0] = n.in(0), w.twin(n.in(0))
+	for i := 1; i <= last; i++ {
+		so[i] = w.op(extreme(n), []string{so[i-1], n.in(i)})
+		so0[i] = w.op(extreme(n), []string{so0[i-1], w.twin(n.in(i))})
+	}
+	dx, g := make([]string, last+1), dy[0]
+	for i := last; i >= 0; i-- {
+		share := ""
+		if i > 0 {
+			share = w.shareOf(extreme(n), so[i-1], n.in(i), so0[i-1], w.twin(n.in(i)))
+			dx[i] = w.mul(g, w.sub(w.scalar(1), share))
+			g = w.mul(g, share)
+		} else {
+			dx[i] = g
+		}
+		if w.wants(n.in(i)) {
+			dx[i] = w.sumTo(dx[i], w.shape(n.out(0)), w.shape(n.in(i)))
+		}
+	}
+	return dx, nil
+}
+
+// shareOf is what the first of two tensors has in the choice between them, from 0 to 1.
+func (w *walk) shareOf(choice, a, b, a0, b0 string) string {
+	if choice == "Min" {
+		a, b, a0, b0 = b, a, b0, a0
+	}
+	d, d0 := w.sub(a, b), w.sub(a0, b0)
+	far, run := w.apart(d, d0)
+	positive := w.op("CastLike", []string{w.op("Greater", []string{d, w.scalar(0)}), d})
+	return w.where(far, w.div(w.sub(w.op("Relu", []string{d}), w.op("Relu", []string{d0})), run), positive)
+}
+
+// twinOf is a node with another first input.
 func (w *walk) twinOf(n *node, x string) *node {
-	w.add(n.GetOpType(), []string{x}, []string{w.name("explain/twin")}, n.Attribute...)
+	w.add(n.GetOpType(), append([]string{x}, n.Input[1:]...), []string{w.name("explain/twin")}, n.Attribute...)
 	w.g.shapes[x] = w.shape(n.in(0))
 	return &node{NodeProto: w.nodes[len(w.nodes)-1], index: n.index, opset: n.opset}
 }
@@ -134,7 +195,7 @@ func rescaleProduct(w *walk, n *node, dy []string) ([]string, error) {
 	}
 	middle := &node{NodeProto: cloneNode(n), index: n.index, opset: n.opset}
 	for i, in := range n.Input {
-		middle.Input[i] = w.times(w.plus(in, w.twin(in)), 0.5)
+		middle.Input[i] = w.middle(in, w.twin(in))
 		w.g.shapes[middle.Input[i]] = w.shape(in)
 		w.alias[middle.Input[i]] = in
 	}
@@ -151,12 +212,101 @@ func rescaleDiv(w *walk, n *node, dy []string) ([]string, error) {
 	dx := make([]string, 2)
 	full, b0 := w.shape(n.out(0)), w.twin(b)
 	if w.wants(a) {
-		inverse := w.times(w.plus(w.op("Reciprocal", []string{b}), w.op("Reciprocal", []string{b0})), 0.5)
+		inverse := w.middle(w.op("Reciprocal", []string{b}), w.op("Reciprocal", []string{b0}))
 		dx[0] = w.sumTo(w.mul(dy[0], inverse), full, w.shape(a))
 	}
-	middle := w.times(w.plus(a, w.twin(a)), 0.5)
+	middle := w.middle(a, w.twin(a))
 	dx[1] = w.sumTo(w.neg(w.div(w.mul(dy[0], middle), w.mul(b, b0))), full, w.shape(b))
 	return dx, nil
+}
+
+// exponentials are eˣ of a tensor and of its baseline, less the greatest of both, their sums over an axis and the
+// difference quotient.
+type exponentials struct{ e, e0, sum, sum0, quotient string }
+
+func (w *walk) exponentials(x string, axis int64) exponentials {
+	x0 := w.twin(x)
+	greatest := w.reduceMax(w.op("Max", []string{x, x0}), axis)
+	e, e0 := w.op("Exp", []string{w.sub(x, greatest)}), w.op("Exp", []string{w.sub(x0, greatest)})
+	sum := func(v string) string { return w.op("Max", []string{w.reduceSum(v, true, axis), w.scalar(leastSum)}) }
+	far, run := w.apart(x, x0)
+	return exponentials{e, e0, sum(e), sum(e0), w.where(far, w.div(w.sub(e, e0), run), e)}
+}
+
+// rescaleSoftmax: the exponentials over their sum, by the rule of products.
+func rescaleSoftmax(w *walk, n *node, dy []string) ([]string, error) {
+	axis := n.attrInt("axis", -1)
+	p := w.exponentials(n.in(0), axis)
+	above := w.mul(dy[0], w.middle(w.op("Reciprocal", []string{p.sum}), w.op("Reciprocal", []string{p.sum0})))
+	below := w.reduceSum(w.mul(dy[0], w.middle(p.e, p.e0)), true, axis)
+	return unary(w.mul(w.sub(above, w.div(below, w.mul(p.sum, p.sum0))), p.quotient))
+}
+
+// rescaleLogSoftmax: x less the logarithm of the sum.
+func rescaleLogSoftmax(w *walk, n *node, dy []string) ([]string, error) {
+	axis := n.attrInt("axis", -1)
+	p := w.exponentials(n.in(0), axis)
+	far, run := w.apart(p.sum, p.sum0)
+	logs := w.sub(w.op("Log", []string{p.sum}), w.op("Log", []string{p.sum0}))
+	slope := w.where(far, w.div(logs, run), w.op("Reciprocal", []string{p.sum}))
+	return unary(w.sub(dy[0], w.mul(w.mul(w.reduceSum(dy[0], true, axis), slope), p.quotient)))
+}
+
+// rescaleNorm: the norm is centred·inverse; the inverse deviation has its difference quotient over the variance, and that
+// is a sum of squares.
+func rescaleNorm(w *walk, n *node, dy []string) ([]string, error) {
+	m, err := w.norm(n)
+	if err != nil {
+		return nil, err
+	}
+	m0 := *m
+	m0.of(w.twin(n.in(0)))
+	g := w.mul(dy[0], m.scale)
+	centred := w.middle(m.centred, m0.centred)
+	ofInverse := w.times(m.mean(w.mul(g, centred)), float32(m.count))
+	// (r-r₀)/(v-v₀) with r = (v+ε)^-½ is -r²r₀²/(r+r₀)
+	both := w.mul(m.inverse, m0.inverse)
+	ofVariance := w.neg(w.mul(ofInverse, w.div(w.mul(both, both), w.plus(m.inverse, m0.inverse))))
+	ofCentred := w.plus(
+		w.mul(g, w.middle(m.inverse, m0.inverse)),
+		w.mul(ofVariance, w.times(centred, 2/float32(m.count))))
+	return unary(w.sub(ofCentred, m.mean(ofCentred)))
+}
+
+// rescaleLRN: the product of x and s^-beta, s a mean of squares.
+func rescaleLRN(w *walk, n *node, dy []string) ([]string, error) {
+	m := w.responses(n)
+	x, x0 := n.in(0), w.twin(n.in(0))
+	s, s0 := m.sum(x), m.sum(x0)
+	r, r0 := m.factor(s), m.factor(s0)
+	far, run := w.apart(s, s0)
+	slope := w.where(far, w.div(w.sub(r, r0), run), w.times(w.div(r, s), -m.beta))
+	middle := w.middle(x, x0)
+	seen := m.seen(w.mul(w.mul(dy[0], middle), slope))
+	return unary(w.plus(w.mul(dy[0], w.middle(r, r0)), w.times(w.mul(middle, seen), 2*m.alpha)))
+}
+
+// rescaleL2: of √Σx², (x+x₀)/(y+y₀).
+func rescaleL2(w *walk, n *node, dy []string) ([]string, error) {
+	full, _, _, err := w.reduction(n, dy[0])
+	if err != nil {
+		return nil, err
+	}
+	lengths, _, _, err := w.reduction(n, w.plus(n.out(0), w.twin(n.out(0))))
+	if err != nil {
+		return nil, err
+	}
+	lengths = w.op("Max", []string{lengths, w.scalar(leastSum)})
+	return unary(w.mul(w.div(full, lengths), w.plus(n.in(0), w.twin(n.in(0)))))
+}
+
+// rescaleSumSquare: of Σx², x+x₀.
+func rescaleSumSquare(w *walk, n *node, dy []string) ([]string, error) {
+	full, _, _, err := w.reduction(n, dy[0])
+	if err != nil {
+		return nil, err
+	}
+	return unary(w.mul(full, w.plus(n.in(0), w.twin(n.in(0)))))
 }
 
 func cloneNode(n *node) *onnxpb.NodeProto {

@@ -4,9 +4,11 @@ import "slices"
 
 // Layer-wise relevance propagation: what is passed down is relevance. A layer z = Wx + b gives its inputs
 // x ⊙ Wᵀ(R/z), which is the operator's own vector-Jacobian product between a division and a multiplication.
+// What only scales counts as constant, so that relevance is conserved: gates (Arras et al. 2019), the weights of attention and
+// the deviations of norms (Ali et al., XAI for Transformers, 2022).
 
 const (
-	lrpStabiliser = 1e-6
+	lrpStabiliser = 1e-9
 	lrpFavour     = 0.25 // γ
 	lrpPositive   = 2    // α
 	lrpNegative   = 1    // β
@@ -24,6 +26,13 @@ func lrp(name string, weighted rule) variant {
 	for _, typ := range []string{"Conv", "ConvTranspose", "Gemm", "MatMul"} {
 		v.rules[typ] = weighted
 	}
+	for _, typ := range []string{"Mul", "Div"} {
+		v.rules[typ] = relevanceScaling
+	}
+	for _, typ := range []string{"LayerNormalization", "InstanceNormalization"} {
+		v.rules[typ] = relevanceNorm
+	}
+	v.rules["LRN"] = vjpIdentity
 	for typ, op := range operators() {
 		switch {
 		case op.vjp == nil:
@@ -59,7 +68,8 @@ func (w *walk) stable(z string) string {
 	return w.plus(z, w.where(not, w.scalar(-lrpStabiliser), w.scalar(lrpStabiliser)))
 }
 
-// relevanceEpsilon serves whatever is linear in each of its inputs; two inputs that are multiplied share.
+// relevanceEpsilon serves whatever is linear in each of its inputs. Of two factors, the one that only scales the other
+// gets nothing; two that do not share.
 func relevanceEpsilon(w *walk, n *node, dy []string) ([]string, error) {
 	op, ok := n.known()
 	if !ok || op.vjp == nil {
@@ -75,16 +85,16 @@ func relevanceEpsilon(w *walk, n *node, dy []string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	share := float32(1)
-	if typ := n.GetOpType(); (typ == "Mul" || typ == "MatMul" || typ == "Div") && w.wants(n.in(0)) && w.wants(n.in(1)) {
-		share = 0.5
-	}
+	scale, share := w.factors(n)
 	for i := range dx {
-		if dx[i] == "" || !w.wants(n.in(i)) {
-			continue
-		}
-		if dx[i] = w.mul(dx[i], n.in(i)); share != 1 {
-			dx[i] = w.times(dx[i], share)
+		switch {
+		case dx[i] == "" || !w.wants(n.in(i)):
+		case i == scale:
+			dx[i] = ""
+		case share != 1:
+			dx[i] = w.times(w.mul(dx[i], n.in(i)), share)
+		default:
+			dx[i] = w.mul(dx[i], n.in(i))
 		}
 	}
 	return dx, nil

@@ -2,7 +2,6 @@ package explain_test
 
 import (
 	"math"
-	"os"
 	"testing"
 
 	"endogate/explain"
@@ -35,35 +34,6 @@ func total(v []float32) (sum float64) {
 	return sum
 }
 
-// DeepLIFT shares out the difference to the baseline, whatever pools, norms and residual sums the network has.
-func TestDeepLIFT_complete(t *testing.T) {
-	r := openRuntime(t)
-	for _, c := range []struct {
-		model string
-		shape []int64
-	}{
-		{"testdata/vgg19_17.onnx", []int64{1, 3, 224, 224}},
-		{"testdata/resnet50_16.onnx", []int64{1, 3, 96, 96}},
-		{"testdata/mobilenetv2_13.onnx", []int64{1, 3, 96, 96}},
-		{"../testdata/models/demo/model.onnx", []int64{1, 3, 160, 160}},
-	} {
-		t.Run(c.model, func(t *testing.T) {
-			model, err := os.ReadFile(c.model)
-			require.NoError(t, err)
-			in := onnx.Input{Shape: c.shape, Values: picture(c.shape)}
-			classes := 10
-			if c.shape[2] == 160 {
-				classes = 5
-			}
-			seed := oneHot(2, classes)
-			logits, maps := explained(t, r, model, in, seed, explain.Target{Method: explain.DeepLIFT})
-			atBase, _ := explained(t, r, model, onnx.Input{Shape: c.shape, Values: make([]float32, len(in.Values))}, seed)
-			want := float64(logits[2] - atBase[2])
-			require.InEpsilon(t, want, total(maps[0].Values), 0.01)
-		})
-	}
-}
-
 // plainNet has no bias: relevance cannot leak.
 func plainNet(t *testing.T) ([]byte, []int64) {
 	s := &small{shape: []int64{1, 2, 8, 8}}
@@ -85,16 +55,6 @@ func plainNet(t *testing.T) ([]byte, []int64) {
 	s.node("Gemm", []string{"h", s.weight([]int64{16, 3}, v(48, 7)...)}, []string{"logits"})
 	s.logits = true
 	return s.bytes(t), s.shape
-}
-
-func TestLRPEpsilon_complete(t *testing.T) {
-	r := openRuntime(t)
-	model, shape := plainNet(t)
-	in := onnx.Input{Shape: shape, Values: picture(shape)}
-	for class := range 3 {
-		logits, maps := explained(t, r, model, in, oneHot(class, 3), explain.Target{Method: explain.LRPEpsilon})
-		require.InEpsilon(t, logits[class], total(maps[0].Values), 0.01)
-	}
 }
 
 func TestIntegratedGradients_complete(t *testing.T) {

@@ -30,8 +30,8 @@ func init() {
 		"BatchNormalization": {vjp: vjpBatchNormalization, pointwise: true},
 		"LRN":                {vjp: vjpLRN, pointwise: true},
 
-		"LayerNormalization":    {vjp: vjpLayerNormalization, inputs: 1, pointwise: true},
-		"InstanceNormalization": {vjp: vjpInstanceNormalization, inputs: 1, pointwise: true},
+		"LayerNormalization":    {vjp: vjpNorm, inputs: 1, pointwise: true},
+		"InstanceNormalization": {vjp: vjpNorm, inputs: 1, pointwise: true},
 
 		"MaxPool":           {vjp: vjpMaxPool},
 		"AveragePool":       {vjp: vjpAveragePool},

@@ -13,15 +13,10 @@ func vjpMaxPool(w *walk, n *node, dy []string) ([]string, error) {
 		return nil, unsupported(n, "column-major indices cannot be differentiated")
 	}
 	x, y := w.shape(n.in(0)), w.shape(n.out(0))
-	kernel, err := n.attrInts("kernel_shape", len(x)-2, 1)
+	v, err := w.maxima(n)
 	if err != nil {
 		return nil, err
 	}
-	v, err := w.window(n, x, y, kernel)
-	if err != nil {
-		return nil, err
-	}
-	v.spellOut(n)
 	if n.out(1) == "" {
 		n.Output = append(n.Output[:1:1], w.name("explain/Indices"))
 	}
@@ -45,6 +40,20 @@ func vjpMaxPool(w *walk, n *node, dy []string) ([]string, error) {
 	}
 	w.gated[dx] = gated
 	return unary(dx)
+}
+
+// maxima is the window of a MaxPool, whose node then spells out the pads that ceil_mode adds.
+func (w *walk) maxima(n *node) (window, error) {
+	x := w.shape(n.in(0))
+	kernel, err := n.attrInts("kernel_shape", len(x)-2, 1)
+	if err != nil {
+		return window{}, err
+	}
+	v, err := w.window(n, x, w.shape(n.out(0)), kernel)
+	if err == nil {
+		v.spellOut(n)
+	}
+	return v, err
 }
 
 // spellOut writes the pads that ceil_mode adds into the node: for the shapes that it makes, the runtime's inference errs by

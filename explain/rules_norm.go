@@ -2,37 +2,102 @@ package explain
 
 import "slices"
 
-// normalised is the gradient of (x-mean)/√(variance+epsilon) over axes, for the gradient of its result.
-func (w *walk) normalised(x, dy string, epsilon float32, axes []int64, count int64) string {
-	share := 1 / float32(count)
-	mean := func(v string) string { return w.times(w.reduceSum(v, true, axes...), share) }
-	centred := w.sub(x, mean(x))
-	inverse := w.op("Reciprocal", []string{w.op("Sqrt", []string{w.plus(mean(w.mul(centred, centred)), w.scalar(epsilon))})})
-	unit := w.mul(centred, inverse)
-	return w.mul(inverse, w.sub(w.sub(dy, mean(dy)), w.mul(unit, mean(w.mul(dy, unit)))))
+// norm is y = scale·inverse·(x - mean(x)) + bias with inverse = 1/√(variance + epsilon), over some axes.
+type norm struct {
+	w        *walk
+	x        string
+	scale    string // broadcast to x
+	axes     []int64
+	count    int64 // elements over which is averaged
+	epsilon  float32
+	centred  string
+	variance string
+	inverse  string
 }
 
-func vjpLayerNormalization(w *walk, n *node, dy []string) ([]string, error) {
+func (m *norm) mean(v string) string {
+	return m.w.times(m.w.reduceSum(v, true, m.axes...), 1/float32(m.count))
+}
+
+// norm reads a LayerNormalization or an InstanceNormalization and computes its parts.
+func (w *walk) norm(n *node) (*norm, error) {
 	x := w.shape(n.in(0))
-	from, err := axis(n, n.attrInt("axis", -1), len(x))
+	from, scale := 2, n.in(1)
+	if n.GetOpType() == "LayerNormalization" {
+		at, err := axis(n, n.attrInt("axis", -1), len(x))
+		if err != nil {
+			return nil, err
+		}
+		from = at
+	} else {
+		perChannel := slices.Repeat([]int64{1}, len(x)-1)
+		perChannel[0] = -1
+		scale = w.op("Reshape", []string{scale, w.ints(perChannel...)})
+	}
+	m := &norm{w: w, scale: scale, count: size(x[from:]), epsilon: n.attrFloat("epsilon", 1e-5)}
+	for i := from; i < len(x); i++ {
+		m.axes = append(m.axes, int64(i))
+	}
+	m.of(n.in(0))
+	return m, nil
+}
+
+// of computes the parts for a tensor.
+func (m *norm) of(x string) {
+	w := m.w
+	m.x, m.centred = x, w.sub(x, m.mean(x))
+	m.variance = m.mean(w.mul(m.centred, m.centred))
+	m.inverse = w.op("Reciprocal", []string{w.op("Sqrt", []string{w.plus(m.variance, w.scalar(m.epsilon))})})
+}
+
+func vjpNorm(w *walk, n *node, dy []string) ([]string, error) {
+	m, err := w.norm(n)
 	if err != nil {
 		return nil, err
 	}
-	var axes []int64
-	for i := from; i < len(x); i++ {
-		axes = append(axes, int64(i))
-	}
-	return unary(w.normalised(n.in(0), w.mul(dy[0], n.in(1)), n.attrFloat("epsilon", 1e-5), axes, size(x[from:])))
+	g, unit := w.mul(dy[0], m.scale), w.mul(m.centred, m.inverse)
+	return unary(w.mul(m.inverse, w.sub(w.sub(g, m.mean(g)), w.mul(unit, m.mean(w.mul(g, unit))))))
 }
 
-func vjpInstanceNormalization(w *walk, n *node, dy []string) ([]string, error) {
-	x := w.shape(n.in(0))
-	scale := slices.Repeat([]int64{1}, len(x)-1)
-	scale[0] = -1
-	var axes []int64
-	for i := 2; i < len(x); i++ {
-		axes = append(axes, int64(i))
+// responses is what a LRN divides by: y = x·s^-beta with s = bias + alpha/size·Σx² over neighbouring channels.
+type responses struct {
+	w                 *walk
+	x                 []int64
+	span, before      int64
+	alpha, beta, bias float32
+}
+
+func (w *walk) responses(n *node) *responses {
+	span := n.attrInt("size", 1)
+	return &responses{
+		w: w, x: w.shape(n.in(0)), span: span, before: (span - 1) / 2,
+		alpha: n.attrFloat("alpha", 0.0001), beta: n.attrFloat("beta", 0.75), bias: n.attrFloat("bias", 1),
 	}
-	scaled := w.mul(dy[0], w.op("Reshape", []string{n.in(1), w.ints(scale...)}))
-	return unary(w.normalised(n.in(0), scaled, n.attrFloat("epsilon", 1e-5), axes, size(x[2:])))
+}
+
+func (m *responses) sum(x string) string {
+	w := m.w
+	return w.plus(w.times(m.across(w.mul(x, x), m.before), m.alpha), w.scalar(m.bias))
+}
+
+func (m *responses) factor(s string) string { return m.w.op("Pow", []string{s, m.w.scalar(-m.beta)}) }
+
+// seen is across the other way round: for each channel, over those that have it among their neighbours.
+func (m *responses) seen(v string) string { return m.across(v, m.span-1-m.before) }
+
+// across is the mean over span channels, zeros beyond the first and last.
+func (m *responses) across(v string, before int64) string {
+	w := m.w
+	flat := w.reshape(v, -1, 1, m.x[1], size(m.x[2:]))
+	mean := w.op("AveragePool", []string{flat}, intsAttr("kernel_shape", m.span, 1),
+		intsAttr("pads", before, 0, m.span-1-before, 0), intAttr("count_include_pad", 1))
+	return w.reshape(mean, m.x...)
+}
+
+func vjpLRN(w *walk, n *node, dy []string) ([]string, error) {
+	m, x := w.responses(n), n.in(0)
+	s := m.sum(x)
+	scaled := w.mul(dy[0], m.factor(s))
+	seen := m.seen(w.div(w.mul(scaled, x), s))
+	return unary(w.sub(scaled, w.mul(w.times(x, 2*m.alpha*m.beta), seen)))
 }

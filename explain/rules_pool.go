@@ -163,25 +163,3 @@ func vjpReduceExtreme(w *walk, n *node, dy []string) ([]string, error) {
 	hit := w.op("CastLike", []string{w.op("Equal", []string{n.in(0), y}), full})
 	return unary(w.mul(hit, w.div(full, w.reduceSum(hit, true, axes...))))
 }
-
-// vjpLRN: y = x·s^-beta with s = bias + alpha/size·Σx² over neighbouring channels.
-func vjpLRN(w *walk, n *node, dy []string) ([]string, error) {
-	x := w.shape(n.in(0))
-	span := n.attrInt("size", 1)
-	alpha, beta, bias := n.attrFloat("alpha", 0.0001), n.attrFloat("beta", 0.75), n.attrFloat("bias", 1)
-	before := (span - 1) / 2
-	squares := w.mul(n.in(0), n.in(0))
-	s := w.plus(w.times(w.acrossChannels(squares, x, span, before), alpha), w.scalar(bias))
-	scaled := w.mul(dy[0], w.op("Pow", []string{s, w.scalar(-beta)}))
-	// the channels that see a channel lie the other way round
-	seen := w.acrossChannels(w.div(w.mul(scaled, n.in(0)), s), x, span, span-1-before)
-	return unary(w.sub(scaled, w.mul(w.times(n.in(0), 2*alpha*beta), seen)))
-}
-
-// acrossChannels is the mean over span channels, zeros beyond the first and last.
-func (w *walk) acrossChannels(v string, x []int64, span, before int64) string {
-	flat := w.reshape(v, -1, 1, x[1], size(x[2:]))
-	mean := w.op("AveragePool", []string{flat}, intsAttr("kernel_shape", span, 1),
-		intsAttr("pads", before, 0, span-1-before, 0), intAttr("count_include_pad", 1))
-	return w.reshape(mean, x...)
-}

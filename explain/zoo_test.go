@@ -40,6 +40,38 @@ func channelsLast(shape []int64) []float32 {
 	return to
 }
 
+// network is a model in a file and what it is given.
+type network struct {
+	file    string
+	shape   []int64
+	classes int
+}
+
+func (n network) input() onnx.Input {
+	if n.shape[3] == 3 {
+		return onnx.Input{Shape: n.shape, Values: channelsLast(n.shape)}
+	}
+	return onnx.Input{Shape: n.shape, Values: picture(n.shape)}
+}
+
+// networks are the zoo and the models that are as large as real ones.
+func networks(t *testing.T) []network {
+	t.Helper()
+	all := []network{
+		{"testdata/vgg19_17.onnx", []int64{1, 3, 224, 224}, 10},
+		{"testdata/resnet50_16.onnx", []int64{1, 3, 96, 96}, 10},
+		{"testdata/mobilenetv2_13.onnx", []int64{1, 3, 96, 96}, 10},
+		{"../testdata/models/demo/model.onnx", []int64{1, 3, 160, 160}, 5},
+	}
+	files, err := filepath.Glob("testdata/zoo/*.onnx")
+	require.NoError(t, err)
+	for _, file := range files {
+		v := readZoo(t, opsetOf.ReplaceAllString(strings.Replace(file, "_half", "", 1), ".json"))
+		all = append(all, network{file, v.Shape, len(v.Logits)})
+	}
+	return all
+}
+
 var opsetOf = regexp.MustCompile(`_\d+\.onnx$`)
 
 // Every network of the zoo by every method against PyTorch, to 1e-4 of the greatest value.
