@@ -11,9 +11,14 @@ import (
 // have their gradient; an activation has its difference quotient; of a product, each factor counts half-way.
 
 const (
-	leastDifference = 1e-6  // below it the quotient is the gradient
-	leastSum        = 1e-15 // what a sum of exponentials is at least
+	// below these the quotient is the gradient: of what is straight but for kinks, and of what is smooth, where rounding
+	// outweighs the curvature sooner
+	leastStraight = 1e-6
+	leastSmooth   = 1e-4
+	leastSum      = 1e-15 // what a sum of exponentials is at least
 )
+
+var straight = setOf("Relu", "LeakyRelu", "PRelu", "ThresholdedRelu", "Clip", "HardSigmoid", "Abs")
 
 func rescale() variant {
 	v := variant{name: "deeplift", rules: map[string]rule{
@@ -25,7 +30,11 @@ func rescale() variant {
 	}}
 	for typ := range activations {
 		if op, ok := operators()[typ]; ok {
-			v.rules[typ] = quotient(op.vjp)
+			least := float32(leastSmooth)
+			if straight[typ] {
+				least = leastStraight
+			}
+			v.rules[typ] = quotient(op.vjp, least)
 		}
 	}
 	return v
@@ -89,14 +98,14 @@ func (w *walk) twinNode(n *node) {
 }
 
 // quotient replaces the gradient of an activation by its difference quotient where there is one.
-func quotient(gradient rule) rule {
+func quotient(gradient rule, least float32) rule {
 	return func(w *walk, n *node, dy []string) ([]string, error) {
 		dx, err := gradient(w, n, dy)
 		if err != nil {
 			return nil, err
 		}
 		x, y := n.in(0), n.out(0)
-		far, run := w.apart(x, w.twin(x))
+		far, run := w.apart(x, w.twin(x), least)
 		dx[0] = w.where(far, w.mul(dy[0], w.div(w.sub(y, w.twin(y)), run)), dx[0])
 		return dx, nil
 	}
@@ -108,9 +117,9 @@ func (w *walk) middle(a, b string) string {
 }
 
 // apart says where two tensors differ, and by how much, with ones where they do not.
-func (w *walk) apart(a, b string) (far, difference string) {
+func (w *walk) apart(a, b string, least float32) (far, difference string) {
 	difference = w.sub(a, b)
-	far = w.op("Greater", []string{w.op("Abs", []string{difference}), w.scalar(leastDifference)})
+	far = w.op("Greater", []string{w.op("Abs", []string{difference}), w.scalar(least)})
 	return far, w.where(far, difference, w.scalar(1))
 }
 
@@ -131,7 +140,7 @@ func rescaleExtreme(w *walk, n *node, dy []string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	far, run := w.apart(x, x0)
+	far, run := w.apart(x, x0, leastStraight)
 	return unary(w.where(far, w.div(w.plus(up[0], down[0]), run), w.scalar(0)))
 }
 
@@ -175,7 +184,7 @@ func (w *walk) shareOf(choice, a, b, a0, b0 string) string {
 		a, b, a0, b0 = b, a, b0, a0
 	}
 	d, d0 := w.sub(a, b), w.sub(a0, b0)
-	far, run := w.apart(d, d0)
+	far, run := w.apart(d, d0, leastStraight)
 	positive := w.op("CastLike", []string{w.op("Greater", []string{d, w.scalar(0)}), d})
 	return w.where(far, w.div(w.sub(w.op("Relu", []string{d}), w.op("Relu", []string{d0})), run), positive)
 }
@@ -229,7 +238,7 @@ func (w *walk) exponentials(x string, axis int64) exponentials {
 	greatest := w.reduceMax(w.op("Max", []string{x, x0}), axis)
 	e, e0 := w.op("Exp", []string{w.sub(x, greatest)}), w.op("Exp", []string{w.sub(x0, greatest)})
 	sum := func(v string) string { return w.op("Max", []string{w.reduceSum(v, true, axis), w.scalar(leastSum)}) }
-	far, run := w.apart(x, x0)
+	far, run := w.apart(x, x0, leastSmooth)
 	return exponentials{e, e0, sum(e), sum(e0), w.where(far, w.div(w.sub(e, e0), run), e)}
 }
 
@@ -246,7 +255,7 @@ func rescaleSoftmax(w *walk, n *node, dy []string) ([]string, error) {
 func rescaleLogSoftmax(w *walk, n *node, dy []string) ([]string, error) {
 	axis := n.attrInt("axis", -1)
 	p := w.exponentials(n.in(0), axis)
-	far, run := w.apart(p.sum, p.sum0)
+	far, run := w.apart(p.sum, p.sum0, leastSmooth)
 	logs := w.sub(w.op("Log", []string{p.sum}), w.op("Log", []string{p.sum0}))
 	slope := w.where(far, w.div(logs, run), w.op("Reciprocal", []string{p.sum}))
 	return unary(w.sub(dy[0], w.mul(w.mul(w.reduceSum(dy[0], true, axis), slope), p.quotient)))
@@ -279,7 +288,7 @@ func rescaleLRN(w *walk, n *node, dy []string) ([]string, error) {
 	x, x0 := n.in(0), w.twin(n.in(0))
 	s, s0 := m.sum(x), m.sum(x0)
 	r, r0 := m.factor(s), m.factor(s0)
-	far, run := w.apart(s, s0)
+	far, run := w.apart(s, s0, leastSmooth)
 	slope := w.where(far, w.div(w.sub(r, r0), run), w.times(w.div(r, s), -m.beta))
 	middle := w.middle(x, x0)
 	seen := m.seen(w.mul(w.mul(dy[0], middle), slope))

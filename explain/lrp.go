@@ -32,7 +32,7 @@ func lrp(name string, weighted rule) variant {
 	for _, typ := range []string{"LayerNormalization", "InstanceNormalization"} {
 		v.rules[typ] = relevanceNorm
 	}
-	v.rules["LRN"] = vjpIdentity
+	v.rules["LRN"], v.rules["Add"] = vjpIdentity, relevanceSum
 	for typ, op := range operators() {
 		switch {
 		case op.vjp == nil:
@@ -78,7 +78,7 @@ func relevanceEpsilon(w *walk, n *node, dy []string) ([]string, error) {
 	s := slices.Clone(dy)
 	for i := range dy {
 		if dy[i] != "" {
-			s[i] = w.div(dy[i], w.stable(n.out(i)))
+			s[i] = w.div(dy[i], w.stable(w.result(n, i)))
 		}
 	}
 	dx, err := apply(op.vjp, w, n, s)
@@ -111,13 +111,61 @@ func (w *walk) constantWeights(n *node) (data int, ok bool) {
 	return 0, false
 }
 
-// altered is the node with another picture, other weights and another bias ("" for none), and its output's name.
-func (w *walk) altered(n *node, data int, x, weights, bias string) *node {
+// bias is what a layer adds: "" for nothing, and with a MatMul the constant of the Add that follows it.
+func (w *walk) bias(n *node) string {
+	if sum := w.biased(n); sum != nil {
+		if sum.in(0) == n.out(0) {
+			return sum.in(1)
+		}
+		return sum.in(0)
+	}
+	return n.in(2)
+}
+
+// result is an output of a layer, its bias included.
+func (w *walk) result(n *node, i int) string {
+	if sum := w.biased(n); sum != nil {
+		return sum.out(0)
+	}
+	return n.out(i)
+}
+
+// biased is the Add of a constant that alone reads a MatMul: both are one layer, as Gemm is.
+func (w *walk) biased(n *node) (sum *node) {
+	if n.GetOpType() != "MatMul" {
+		return nil
+	}
+	for _, m := range w.g.nodes {
+		if !slices.Contains(m.Input, n.out(0)) {
+			continue
+		}
+		if sum != nil || m.GetOpType() != "Add" || w.varying(m.in(0)) && w.varying(m.in(1)) || !slices.Equal(w.shape(m.out(0)), w.shape(n.out(0))) {
+			return nil
+		}
+		sum = m
+	}
+	return sum
+}
+
+// relevanceSum leaves the bias to the layer that it belongs to.
+func relevanceSum(w *walk, n *node, dy []string) ([]string, error) {
+	for i, in := range n.Input {
+		if m := w.g.producer[in]; m != nil && w.biased(m) == n {
+			dx := make([]string, len(n.Input))
+			dx[i] = dy[0]
+			return dx, nil
+		}
+	}
+	return relevanceEpsilon(w, n, dy)
+}
+
+// altered is the node with another picture, other weights and another bias ("" for none), and its result's name.
+func (w *walk) altered(n *node, data int, x, weights, bias string) (m *node, z string) {
 	inputs := []string{x, weights}
 	if data == 1 {
 		inputs = []string{weights, x}
 	}
-	if bias != "" {
+	if bias != "" && n.GetOpType() != "MatMul" {
 		inputs = append(inputs, bias)
 	}
 	out := w.op(n.GetOpType(), inputs, n.Attribute...)
@@ -126,7 +174,11 @@ func (w *walk) altered(n *node, data int, x, weights, bias string) *node {
 	}
 	w.g.shapes[out] = w.shape(n.out(0))
 	w.alias[x] = n.in(data)
-	return &node{NodeProto: w.nodes[len(w.nodes)-1], index: n.index, opset: n.opset}
+	m = &node{NodeProto: w.nodes[len(w.nodes)-1], index: n.index, opset: n.opset}
+	if bias != "" && n.GetOpType() == "MatMul" {
+		out = w.plus(out, bias)
+	}
+	return m, out
 }
 
 // back is what a layer with these weights passes down of s: the walk wants it of whatever stands for the picture.
@@ -139,29 +191,36 @@ func (w *walk) back(n *node, data int, s string) (string, error) {
 	return dx[data], nil
 }
 
+// relevanceGamma favours what has the sign of the result (Andéol et al. 2021; for what is not negative it is the rule of
+// Montavon et al. 2019).
 func relevanceGamma(w *walk, n *node, dy []string) ([]string, error) {
-	data, ok := w.constantWeights(n)
-	if !ok {
-		return relevanceEpsilon(w, n, dy)
-	}
-	if low, high := w.bounds(n.in(data)); low != "" { // the rule is for values that are not negative
-		return relevanceBox(w, n, data, low, high, dy)
-	}
-	favoured := func(t string) string {
+	return relevanceSigned(w, n, dy, func(t string, against bool) string {
 		if t == "" {
 			return ""
 		}
-		return w.plus(t, w.times(w.op("Relu", []string{t}), lrpFavour))
-	}
-	x := n.in(data)
-	m := w.altered(n, data, x, favoured(n.in(1-data)), favoured(n.in(2)))
-	dx := make([]string, len(n.Input))
-	grad, err := w.back(m, data, w.div(dy[0], w.stable(m.out(0))))
-	dx[data] = w.mul(grad, x)
-	return dx, err
+		return w.plus(t, w.times(w.part(t, against), lrpFavour))
+	}, func(z string, against bool) string {
+		result := w.result(n, 0)
+		not, s := w.op("Less", []string{result, w.scalar(0)}), w.div(dy[0], w.stable(z))
+		if against {
+			return w.where(not, s, w.scalar(0))
+		}
+		return w.where(not, w.scalar(0), s)
+	})
 }
 
-// part is what is positive of a tensor, or negative.
+// relevanceAlphaBeta passes on α of what speaks for a value and -β of what speaks against it, each by its own shares.
+func relevanceAlphaBeta(w *walk, n *node, dy []string) ([]string, error) {
+	return relevanceSigned(w, n, dy, w.part, func(z string, against bool) string {
+		factor, stabiliser := float32(lrpPositive), float32(lrpStabiliser)
+		if against {
+			factor, stabiliser = -lrpNegative, -lrpStabiliser
+		}
+		return w.times(w.div(dy[0], w.plus(z, w.scalar(stabiliser))), factor)
+	})
+}
+
+// part is what is positive of a tensor, or negative; "" of nothing.
 func (w *walk) part(t string, negative bool) string {
 	switch {
 	case t == "":
@@ -172,8 +231,9 @@ func (w *walk) part(t string, negative bool) string {
 	return w.op("Relu", []string{t})
 }
 
-// relevanceAlphaBeta passes on α of what speaks for a value and -β of what speaks against it, each by its own shares.
-func relevanceAlphaBeta(w *walk, n *node, dy []string) ([]string, error) {
+// relevanceSigned passes on relevance by what speaks for a value and by what speaks against it: weights as they count where
+// the two signs agree or not, and the relevance over their result z.
+func relevanceSigned(w *walk, n *node, dy []string, weights, over func(t string, against bool) string) ([]string, error) {
 	data, ok := w.constantWeights(n)
 	if !ok {
 		return relevanceEpsilon(w, n, dy)
@@ -181,18 +241,17 @@ func relevanceAlphaBeta(w *walk, n *node, dy []string) ([]string, error) {
 	if low, high := w.bounds(n.in(data)); low != "" {
 		return relevanceBox(w, n, data, low, high, dy)
 	}
-	x, weights, bias := n.in(data), n.in(1-data), n.in(2)
-	sum := ""
+	x, kernel, sum := n.in(data), n.in(1-data), ""
 	for _, against := range []bool{false, true} {
-		up := w.altered(n, data, w.part(x, false), w.part(weights, against), w.part(bias, against))
-		down := w.altered(n, data, w.part(x, true), w.part(weights, !against), "")
-		z := w.plus(up.out(0), down.out(0))
-		factor, stabiliser := float32(lrpPositive), float32(lrpStabiliser)
-		if against {
-			factor, stabiliser = -lrpNegative, -lrpStabiliser
+		var layers []*node
+		m, z := w.altered(n, data, w.part(x, false), weights(kernel, against), weights(w.bias(n), against))
+		layers = append(layers, m)
+		if !w.rectified(x) {
+			negative, part := w.altered(n, data, w.part(x, true), weights(kernel, !against), "")
+			layers, z = append(layers, negative), w.plus(z, part)
 		}
-		s := w.times(w.div(dy[0], w.plus(z, w.scalar(stabiliser))), factor)
-		for _, m := range []*node{up, down} {
+		s := over(z, against)
+		for _, m := range layers {
 			grad, err := w.back(m, data, s)
 			if err != nil {
 				return nil, err
@@ -206,48 +265,4 @@ func relevanceAlphaBeta(w *walk, n *node, dy []string) ([]string, error) {
 	dx := make([]string, len(n.Input))
 	dx[data] = sum
 	return dx, nil
-}
-
-// relevanceBox is the z-box rule of the layer that reads the picture: pixels lie between low and high.
-func relevanceBox(w *walk, n *node, data int, low, high string, dy []string) ([]string, error) {
-	weights := n.in(1 - data)
-	parts := []*node{
-		w.altered(n, data, n.in(data), weights, ""),
-		w.altered(n, data, low, w.part(weights, false), ""),
-		w.altered(n, data, high, w.part(weights, true), ""),
-	}
-	z := w.sub(w.sub(parts[0].out(0), parts[1].out(0)), parts[2].out(0))
-	s := w.div(dy[0], w.stable(z))
-	sum := ""
-	for _, m := range parts {
-		grad, err := w.back(m, data, s)
-		if err != nil {
-			return nil, err
-		}
-		if grad = w.mul(grad, m.in(data)); sum != "" {
-			grad = w.sub(sum, grad)
-		}
-		sum = grad
-	}
-	dx := make([]string, len(n.Input))
-	dx[data] = sum
-	return dx, nil
-}
-
-// bounds are the least and greatest picture as the tensor shows it: the input itself, or the input moved about.
-func (w *walk) bounds(tensor string) (low, high string) {
-	if tensor == w.compiled.InputName {
-		if w.compiled.LowName == "" {
-			w.compiled.LowName, w.compiled.HighName = w.name("low"), w.name("high")
-		}
-		return w.compiled.LowName, w.compiled.HighName
-	}
-	n := w.g.producer[tensor]
-	if n == nil || !slices.Contains([]string{"Transpose", "Identity", "Cast"}, n.GetOpType()) {
-		return "", ""
-	}
-	if low, high = w.bounds(n.in(0)); low == "" {
-		return "", ""
-	}
-	return w.op(n.GetOpType(), []string{low}, n.Attribute...), w.op(n.GetOpType(), []string{high}, n.Attribute...)
 }

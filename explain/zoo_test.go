@@ -12,6 +12,7 @@ import (
 	"endogate/explain"
 	"endogate/inference/onnx"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
@@ -76,41 +77,59 @@ var opsetOf = regexp.MustCompile(`_\d+\.onnx$`)
 
 // Every network of the zoo by every method against PyTorch, to 1e-4 of the greatest value.
 func TestZoo_againstPyTorch(t *testing.T) {
-	r := openRuntime(t)
 	files, err := filepath.Glob("testdata/zoo/*.onnx")
 	require.NoError(t, err)
 	require.GreaterOrEqual(t, len(files), 20)
 	for _, file := range files {
 		t.Run(filepath.Base(file), func(t *testing.T) {
-			vectors := opsetOf.ReplaceAllString(file, ".json")
-			tolerance := 1e-4
+			vectors, tolerance := opsetOf.ReplaceAllString(file, ".json"), 1e-4
 			if strings.Contains(file, "half") { // its weights are rounded
 				vectors, tolerance = "testdata/zoo/vgg11.json", 0.02
 			}
-			want, model := readZoo(t, vectors), readFile(t, file)
-			in := onnx.Input{Shape: want.Shape, Values: picture(want.Shape)}
-			in.Low, in.High = constants(len(in.Values), -2.5), constants(len(in.Values), 2.5)
-			if want.Shape[3] == 3 {
-				in.Values = channelsLast(want.Shape)
-			}
-			targets := make([]explain.Target, len(want.Maps))
-			for i, m := range want.Maps {
-				targets[i] = explain.Target{Method: m.Method, Layer: m.Layer}
-			}
-			logits, maps := explained(t, r, model, in, oneHot(want.Maps[0].Class, len(want.Logits)), targets...)
-			requireWithin(t, tolerance, want.Logits, logits)
-			require.Len(t, maps, len(want.Maps))
-			for i, m := range want.Maps {
-				require.Len(t, maps[i].Values, m.Size, m.Method)
-				for k, v := range m.Values {
-					at := k
-					if m.At != nil {
-						at = m.At[k]
-					}
-					require.InDelta(t, v, maps[i].Values[at], tolerance*m.Max, "%s, element %d", m.Method, at)
-				}
-			}
+			requireVectors(t, file, vectors, tolerance)
 		})
+	}
+}
+
+// The same for LRP and DeepLIFT, which testdata/relevance.py computes on the graph of PyTorch's own operators.
+func TestRelevance_againstPyTorch(t *testing.T) {
+	files, err := filepath.Glob("testdata/relevance/*.json")
+	require.NoError(t, err)
+	require.GreaterOrEqual(t, len(files), 19)
+	for _, vectors := range files {
+		models, err := filepath.Glob("testdata/zoo/" + strings.TrimSuffix(filepath.Base(vectors), ".json") + "_[0-9]*.onnx")
+		require.NoError(t, err)
+		require.NotEmpty(t, models, vectors)
+		for _, model := range models {
+			t.Run(filepath.Base(model), func(t *testing.T) { requireVectors(t, model, vectors, 1e-4) })
+		}
+	}
+}
+
+// requireVectors holds a network's maps against those of a file.
+func requireVectors(t *testing.T, file, vectors string, tolerance float64) {
+	t.Helper()
+	want, model := readZoo(t, vectors), readFile(t, file)
+	in := network{shape: want.Shape}.input()
+	in.Low, in.High = constants(len(in.Values), -2.5), constants(len(in.Values), 2.5)
+	targets := make([]explain.Target, len(want.Maps))
+	for i, m := range want.Maps {
+		targets[i] = explain.Target{Method: m.Method, Layer: m.Layer}
+	}
+	logits, maps := explained(t, openRuntime(t), model, in, oneHot(want.Maps[0].Class, len(want.Logits)), targets...)
+	requireWithin(t, tolerance, want.Logits, logits)
+	require.Len(t, maps, len(want.Maps))
+	for i, m := range want.Maps {
+		require.Len(t, maps[i].Values, m.Size, m.Method)
+		for k, v := range m.Values {
+			at := k
+			if m.At != nil {
+				at = m.At[k]
+			}
+			if !assert.InDelta(t, v, maps[i].Values[at], tolerance*m.Max, "%s, element %d, of %g", m.Method, at, m.Max) {
+				break
+			}
+		}
 	}
 }
 
