@@ -35,7 +35,7 @@ const (
 	ScoreCAM Method = "scorecam"
 	// LRPEpsilon is layer-wise relevance propagation with a small stabiliser (Bach et al. 2015).
 	LRPEpsilon Method = "lrp-epsilon"
-	// LRPGamma favours positive weights by a quarter (Montavon et al. 2019).
+	// LRPGamma favours by a quarter what has the sign of the result (Montavon et al. 2019, Andéol et al. 2021), with a z-box at the input.
 	LRPGamma Method = "lrp-gamma"
 	// LRPAlphaBeta keeps positive and negative parts apart, α = 2 and β = 1, with a z-box at the input (Montavon et al. 2017).
 	LRPAlphaBeta Method = "lrp-alphabeta"
