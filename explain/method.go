@@ -1,6 +1,9 @@
 package explain
 
-import "slices"
+import (
+	"slices"
+	"sync"
+)
 
 // Method is a way to explain, by the name that manifests, routes and the command line use.
 type Method string
@@ -85,8 +88,8 @@ type MethodInfo struct {
 	make  func(c *compiler, t *target, grads []string) string // the output, of the gradients in the order of needs
 }
 
-// catalogue is every method: to add one, write its rules or its post-processing and a line here.
-func catalogue() []MethodInfo {
+// catalogue is every method, read only: to add one, write its rules or its post-processing and a line here.
+var catalogue = sync.OnceValue(func() []MethodInfo {
 	return []MethodInfo{
 		{Method: GradCAM, Title: "Grad-CAM", Kind: GradientWeighted, AtLayer: true, needs: layerGradient, make: atLayer(gradCAM)},
 		{Method: GradCAMPlusPlus, Title: "Grad-CAM++", Kind: GradientWeighted, AtLayer: true, needs: layerGradient, make: atLayer(gradCAMPlusPlus)},
@@ -113,11 +116,11 @@ func catalogue() []MethodInfo {
 		{Method: Activation, Title: "Activation", AtLayer: true, NoClass: true, Raw: true, needs: nothing, make: itself},
 		{Method: ActivationGradient, Title: "Gradient of the activation", AtLayer: true, Raw: true, needs: layerGradient, make: asGrid},
 	}
-}
+})
 
 // Methods lists the methods that make maps.
 func Methods() []MethodInfo {
-	return slices.DeleteFunc(catalogue(), func(m MethodInfo) bool { return m.Raw })
+	return slices.DeleteFunc(slices.Clone(catalogue()), func(m MethodInfo) bool { return m.Raw })
 }
 
 // LookupMethod finds a method by its name.

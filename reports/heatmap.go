@@ -3,7 +3,7 @@ package reports
 import (
 	"fmt"
 	"image"
-	"image/draw"
+	"image/color"
 	"strconv"
 	"time"
 
@@ -157,8 +157,7 @@ func (h Heatmap) derivation(ds dataset) {
 // pixels sets Image Pixel and reports whether a label was drawn.
 func (h Heatmap) pixels(ds dataset) bool {
 	size := h.Overlay.Rect.Size()
-	overlay := image.NewRGBA(image.Rectangle{Max: size})
-	draw.Draw(overlay, overlay.Rect, h.Overlay, h.Overlay.Rect.Min, draw.Src)
+	overlay := interleave(h.Overlay)
 	labelled := drawLabel(overlay, atOrigin(h.Pixels), labels(h))
 
 	ds.ints(tag.SamplesPerPixel, 3)
@@ -170,7 +169,7 @@ func (h Heatmap) pixels(ds dataset) bool {
 	ds.ints(tag.BitsStored, 8)
 	ds.ints(tag.HighBit, 7)
 	ds.ints(tag.PixelRepresentation, 0)
-	ds[tag.PixelData] = rgb(overlay)
+	ds[tag.PixelData] = overlay.samples
 	if profile, ok := h.Source.Attributes.Get(tagOf(tag.ICCProfile)); ok && len(profile.Value) > 0 {
 		ds[tag.ICCProfile] = profile.Value
 	}
@@ -185,11 +184,26 @@ func atOrigin(m *image.RGBA) *image.RGBA {
 	}
 }
 
-// rgb drops the fourth channel: three interleaved samples a pixel, row after row.
-func rgb(m *image.RGBA) []byte {
-	out := make([]byte, 0, 3*m.Rect.Dx()*m.Rect.Dy()+1)
-	for i := 0; i < len(m.Pix); i += 4 {
-		out = append(out, m.Pix[i], m.Pix[i+1], m.Pix[i+2])
+// interleaved is an image of three samples a pixel, row after row.
+type interleaved struct {
+	width   int
+	samples []byte
+}
+
+// interleave drops the fourth channel.
+func interleave(m *image.RGBA) interleaved {
+	size := m.Rect.Size()
+	out := interleaved{size.X, make([]byte, 3*size.X*size.Y, 3*size.X*size.Y+1)} // and a pad, where it is odd
+	for y := range size.Y {
+		from, to := m.Pix[y*m.Stride:][:4*size.X], out.samples[3*y*size.X:][:3*size.X]
+		for x := range size.X {
+			*(*[3]byte)(to[3*x:]) = [3]byte(from[4*x:])
+		}
 	}
 	return out
+}
+
+// SetRGBA sets a pixel, whatever its opacity.
+func (m interleaved) SetRGBA(x, y int, c color.RGBA) {
+	*(*[3]byte)(m.samples[3*(y*m.width+x):]) = [3]byte{c.R, c.G, c.B}
 }

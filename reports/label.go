@@ -36,7 +36,7 @@ func labels(h Heatmap) [][]string {
 
 // drawLabel writes the label into the first corner of the frame that lies outside the field of view and holds it, and
 // reports whether there was one. Mucosa is never covered: every pixel below the label is black in the frame.
-func drawLabel(overlay, frame *image.RGBA, texts [][]string) bool {
+func drawLabel(overlay canvas, frame *image.RGBA, texts [][]string) bool {
 	for _, lines := range texts {
 		for scale := max(1, frame.Rect.Dx()/labelWidth); scale >= 1; scale-- {
 			size := labelSize(lines, scale)
@@ -82,8 +82,11 @@ func dark(frame *image.RGBA, r image.Rectangle) bool {
 	return true
 }
 
+// canvas is what a label is drawn on; its top-left corner is (0,0).
+type canvas interface{ SetRGBA(x, y int, c color.RGBA) }
+
 // drawLines draws at the size of the bitmap font and enlarges by whole factors: the same pixels on every machine.
-func drawLines(dst *image.RGBA, r image.Rectangle, lines []string, scale int) {
+func drawLines(dst canvas, r image.Rectangle, lines []string, scale int) {
 	face := inconsolata.Bold8x16
 	small := image.NewRGBA(image.Rect(0, 0, r.Dx()/scale, r.Dy()/scale))
 	draw.Draw(small, small.Rect, image.Black, image.Point{}, draw.Src)
