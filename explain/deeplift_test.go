@@ -50,7 +50,8 @@ func TestDeepLIFT_everyRule(t *testing.T) {
 				defer func() { _ = session.Close() }()
 				run := func(x []float32) (logits, relevance []float32) {
 					out, err := session.Run(t.Context(), []onnx.Tensor{
-						{Shape: s.shape, Values: x}, {Shape: []int64{s.shape[0], int64(compiled.Classes)}, Values: seed},
+						{Shape: s.shape, Values: x},
+						{Shape: []int64{s.shape[0], int64(compiled.Classes)}, Values: seed},
 						{Shape: s.shape, Values: base},
 					})
 					require.NoError(rt, err)
