@@ -26,11 +26,15 @@ type checkCmd struct {
 	Layer  []string `help:"Layers to explain at; the manifest's without one."`
 	Method []string `help:"Methods; without any, all that take one run of the network. all: every one."`
 	Limit  int      `help:"Frames at most; 0: all." default:"0"`
+	Draws  int      `help:"Random weights the maps are compared with; the frames are gone over once for each." default:"3"`
 	Out    string   `help:"Folder for the table (CSV) and the plot." default:"." type:"path"`
 	Margin float64  `help:"How far beside the mask the pointing game allows, in parts of the frame's width." default:"0.067"`
 }
 
 func (m *checkCmd) Run(ctx context.Context, c *cli, tty console) error {
+	if m.Draws < 1 {
+		return usageError(fmt.Sprintf("model check: --draws %d: must be at least 1", m.Draws))
+	}
 	cfg, err := c.load()
 	if err != nil {
 		return err
@@ -60,7 +64,7 @@ func (m *checkCmd) Run(ctx context.Context, c *cli, tty console) error {
 	if err != nil {
 		return err
 	}
-	trial := &trial{check: m, cfg: cfg, bundle: b, tty: tty, measured: map[string]*measurement{}}
+	trial := newTrial(m, cfg, b, tty)
 	layers := m.Layer
 	if len(layers) == 0 {
 		layers = []string{b.Explain.Layer}
@@ -87,6 +91,7 @@ type trial struct {
 	cfg      configs.Config
 	bundle   *inference.Bundle
 	tty      console
+	files    frameFiles
 	frames   int
 	masked   int
 	chance   []float64 // the masks' shares of their frames
@@ -94,11 +99,20 @@ type trial struct {
 	measured map[string]*measurement // by method and layer
 }
 
+func newTrial(m *checkCmd, cfg configs.Config, b *inference.Bundle, tty console) *trial {
+	return &trial{
+		check: m, cfg: cfg, bundle: b, tty: tty, measured: map[string]*measurement{},
+		files: frameFiles{paths: m.Frames, except: m.Masks, decoding: pixeldata.Options{FFmpeg: cfg.FFmpeg}, tty: tty},
+	}
+}
+
 // measurement is what was found of one method at one layer.
 type measurement struct {
 	method, layer             string
+	frames                    []string // that have a map
 	deletion, insertion, gain []float64
-	energy, similarity        []float64
+	energy                    []float64
+	similarity                map[string][]float64 // by frame: to the map of each draw of random weights that has one
 	hits, pointed, nothing    int
 }
 
@@ -109,38 +123,55 @@ func (t *trial) layer(ctx context.Context, layer string, methods []explain.Metho
 		return err
 	}
 	defer func() { err = errors.Join(err, x.Close()) }()
+	t.frames, t.masked, t.chance = 0, 0, nil
+	var unread error
+	for draw := 1; draw <= t.check.Draws; draw++ {
+		switch err := t.pass(ctx, x, layer, methods, draw); {
+		case errors.Is(err, errUnread):
+			unread = err
+		case err != nil:
+			return err
+		}
+	}
+	return unread
+}
+
+// pass goes over the frames with one draw of random weights, which is in memory until it returns. The first pass measures
+// everything, the others what depends on the draw.
+func (t *trial) pass(ctx context.Context, x *bundleExplainer, layer string, methods []explain.Method, draw int) (err error) {
 	random, err := openExplainer(t.cfg, t.bundle, func() ([]byte, error) {
 		model, err := t.bundle.Network()
 		if err != nil {
 			return nil, err
 		}
-		return explain.Randomise(model, 1, 0)
+		return explain.Randomise(model, uint64(draw), 0)
 	}, methods, layer, false)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, random.Close()) }()
-	t.frames, t.masked, t.chance = 0, 0, nil
-	began := time.Now()
-	files := frameFiles{paths: t.check.Frames, except: t.check.Masks, decoding: pixeldata.Options{FFmpeg: t.cfg.FFmpeg}, tty: t.tty}
-	err = files.each(ctx, func(ctx context.Context, f sourceFrame) error {
-		if t.check.Limit > 0 && t.frames >= t.check.Limit {
+	began, frames := time.Now(), 0
+	err = t.files.each(ctx, func(ctx context.Context, f sourceFrame) error {
+		if t.check.Limit > 0 && frames >= t.check.Limit {
 			return nil
 		}
-		t.frames++
-		if t.frames%10 == 0 {
-			fmt.Fprintf(t.tty.err, "layer %s: %d frames in %s\n", layer, t.frames, time.Since(began).Round(time.Second))
+		frames++
+		if frames%10 == 0 {
+			fmt.Fprintf(t.tty.err, "layer %s, random weights %d of %d: %d frames in %s\n", layer, draw, t.check.Draws, frames, time.Since(began).Round(time.Second))
 		}
-		return t.frame(ctx, x, random, f)
+		if draw == 1 {
+			t.frames++
+		}
+		return t.frame(ctx, x, random, f, draw == 1)
 	})
-	if err == nil && t.frames == 0 {
+	if err == nil && frames == 0 {
 		return fmt.Errorf("model check: no frame in %s", strings.Join(t.check.Frames, ", "))
 	}
 	return err
 }
 
-// frame measures all methods on one frame.
-func (t *trial) frame(ctx context.Context, x, random *bundleExplainer, f sourceFrame) error {
+// frame measures all methods on one frame: everything, or only what depends on the random weights.
+func (t *trial) frame(ctx context.Context, x, random *bundleExplainer, f sourceFrame, everything bool) error {
 	q, err := x.prepare(ctx, f.image)
 	if err != nil {
 		return err
@@ -148,21 +179,36 @@ func (t *trial) frame(ctx context.Context, x, random *bundleExplainer, f sourceF
 	if err := q.choose(t.check.Class, ""); err != nil {
 		return err
 	}
-	mask, hasMask, err := t.mask(f)
-	if err != nil {
-		return err
-	}
 	answers, err := x.answers(ctx, q)
 	if err != nil {
 		return err
+	}
+	if everything {
+		if err := t.measure(ctx, x, f, q, answers); err != nil {
+			return err
+		}
 	}
 	others, err := random.answers(ctx, q)
 	if err != nil {
 		return err
 	}
+	for i, a := range answers {
+		if err := t.of(a).compare(f, q.shape, a, others[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// measure takes down what the maps of a frame are worth without another network.
+func (t *trial) measure(ctx context.Context, x *bundleExplainer, f sourceFrame, q *question, answers []answer) error {
+	mask, hasMask, err := t.mask(f)
+	if err != nil {
+		return err
+	}
 	l, _ := explain.LayoutOf(q.shape)
 	blurred := faithfulness.Blur(l, q.input.Values, float64(l.Width)/20)
-	for i, a := range answers {
+	for _, a := range answers {
 		m := t.of(a)
 		maps, err := a.Maps(q.shape)
 		if err != nil {
@@ -176,12 +222,7 @@ func (t *trial) frame(ctx context.Context, x, random *bundleExplainer, f sourceF
 		if err != nil {
 			return err
 		}
-		m.add(deletion, insertion)
-		if other, err := others[i].Maps(q.shape); err != nil {
-			return err
-		} else if _, err := other[0].Magnitude(); err == nil {
-			m.similarity = append(m.similarity, faithfulness.RankCorrelation(maps[0].Values, other[0].Values))
-		}
+		m.add(f, deletion, insertion)
 		if hasMask {
 			m.hold(q.geometry.ToSource(maps[0]), mask, t.check.Margin)
 		}
@@ -228,16 +269,44 @@ func (t *trial) of(a answer) *measurement {
 	key := string(a.Method) + "\n" + a.Layer.Name
 	m := t.measured[key]
 	if m == nil {
-		m = &measurement{method: string(a.Method), layer: a.Layer.Name}
+		m = &measurement{method: string(a.Method), layer: a.Layer.Name, similarity: map[string][]float64{}}
 		t.measured[key] = m
 		t.order = append(t.order, key)
 	}
 	return m
 }
 
-func (m *measurement) add(deletion, insertion faithfulness.Curve) {
+func (m *measurement) add(f sourceFrame, deletion, insertion faithfulness.Curve) {
+	m.frames = append(m.frames, f.id())
 	m.deletion, m.insertion = append(m.deletion, deletion.Area), append(m.insertion, insertion.Area)
 	m.gain = append(m.gain, insertion.Area-deletion.Area)
+}
+
+// compare takes down how like the map of random weights is to that of the network, where both are any.
+func (m *measurement) compare(f sourceFrame, shape []int64, a, other answer) error {
+	maps, err := a.Maps(shape)
+	if err != nil {
+		return err
+	}
+	others, err := other.Maps(shape)
+	if err != nil {
+		return err
+	}
+	_, nothing := maps[0].Magnitude()
+	_, nothingElse := others[0].Magnitude()
+	if nothing == nil && nothingElse == nil {
+		m.similarity[f.id()] = append(m.similarity[f.id()], faithfulness.RankCorrelation(maps[0].Values, others[0].Values))
+	}
+	return nil
+}
+
+// draws are the similarities of each frame.
+func (m *measurement) draws() [][]float64 {
+	all := make([][]float64, len(m.frames))
+	for i, f := range m.frames {
+		all[i] = m.similarity[f]
+	}
+	return all
 }
 
 // hold takes down how a map of the source frame agrees with a mask.

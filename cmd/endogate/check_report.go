@@ -26,7 +26,7 @@ func (t *trial) report() error {
 		m := t.measured[key]
 		rows = append(rows, row{
 			m, faithfulness.Mean(m.deletion), faithfulness.Mean(m.insertion), faithfulness.Mean(m.gain),
-			faithfulness.Share(m.hits, m.pointed), faithfulness.Mean(m.energy), faithfulness.Mean(m.similarity),
+			faithfulness.Share(m.hits, m.pointed), faithfulness.Mean(m.energy), faithfulness.MeanOfDraws(m.draws()),
 		})
 	}
 	w := tabwriter.NewWriter(t.tty.out, 0, 4, 2, ' ', 0)
@@ -50,7 +50,7 @@ func (t *trial) report() error {
 			bars[i].Name += " " + r.layer
 		}
 	}
-	if err := errors.Join(writeCSV(base+".csv", rows), faithfulness.Plot(base+".png", t.bundle.Name+" "+t.bundle.Version, bars)); err != nil {
+	if err := errors.Join(writeCSV(base+".csv", rows, t.check.Draws), faithfulness.Plot(base+".png", t.bundle.Name+" "+t.bundle.Version, bars)); err != nil {
 		return err
 	}
 	fmt.Fprintf(t.tty.out, "%s.csv, %s.png\n", base, base)
@@ -66,20 +66,20 @@ func shown(e faithfulness.Estimate) string {
 }
 
 // writeCSV writes one column for each number (RFC 4180).
-func writeCSV(path string, rows []row) error {
+func writeCSV(path string, rows []row, draws int) error {
 	file, err := os.Create(path)
 	if err != nil {
 		return err
 	}
 	b := bufio.NewWriter(file)
 	w := csv.NewWriter(b)
-	header := []string{"method", "layer", "frames", "without_map"}
+	header := []string{"method", "layer", "frames", "without_map", "draws"}
 	for _, name := range []string{"deletion", "insertion", "insertion_less_deletion", "pointing", "energy_inside", "random_weights"} {
 		header = append(header, name, name+"_low", name+"_high", name+"_n")
 	}
 	_ = w.Write(header) // Error has what goes wrong
 	for _, r := range rows {
-		line := []string{r.method, r.layer, strconv.Itoa(len(r.deletion)), strconv.Itoa(r.nothing)}
+		line := []string{r.method, r.layer, strconv.Itoa(len(r.deletion)), strconv.Itoa(r.nothing), strconv.Itoa(draws)}
 		for _, e := range []faithfulness.Estimate{r.Deletion, r.Insertion, r.Gain, r.Pointing, r.Energy, r.Similarity} {
 			for _, v := range []float64{e.Value, e.Low, e.High} {
 				cell := ""

@@ -149,7 +149,7 @@ type explainRun struct {
 
 // named gives a frame a name that no other one has: files of one name may lie in several folders.
 func (r *explainRun) named(f sourceFrame) string {
-	of, name := fmt.Sprintf("%s %d", f.path, f.number), f.name
+	of, name := f.id(), f.name
 	for i := 2; r.names[name] != "" && r.names[name] != of; i++ {
 		name = fmt.Sprintf("%s_%d", f.name, i)
 	}

@@ -28,6 +28,9 @@ type sourceFrame struct {
 	source reports.Source // of a DICOM file; without attributes otherwise
 }
 
+// id tells frames of all files apart.
+func (f sourceFrame) id() string { return fmt.Sprintf("%s %d", f.path, f.number) }
+
 // errNoPicture says that a file is none of the kinds that can be explained.
 var errNoPicture = errors.New("neither DICOM nor JPEG nor PNG")
 
@@ -41,12 +44,14 @@ type frameFiles struct {
 	decoding pixeldata.Options
 	tty      console
 
-	read, failed int // files
+	read, failed int             // files
+	told         map[string]bool // of them was said why they are not read
 }
 
 // each hands over the frames of all files. In a folder, what is no picture is passed over. A file that cannot be read is told,
-// and the error comes when the others are done; an error of do ends it.
+// and the error comes when the others are done; an error of do ends it. Whoever goes over them again is told nothing twice.
 func (l *frameFiles) each(ctx context.Context, do func(ctx context.Context, f sourceFrame) error) error {
+	l.read, l.failed = 0, 0
 	for _, path := range l.paths {
 		if sameFolder(path, l.except) {
 			return usageError(fmt.Sprintf("%s: the frames need a folder of their own", path))
@@ -84,12 +89,24 @@ func (l *frameFiles) file(ctx context.Context, file string, inFolder bool, do fu
 	case stop != nil || ctx.Err() != nil || !inFolder && len(l.paths) == 1:
 		return fmt.Errorf("%s: %w", file, err)
 	case inFolder && (errors.Is(err, errNoPicture) || errors.Is(err, pixeldata.ErrUnsupported)): // reports, videos, notes
-		fmt.Fprintf(l.tty.err, "%s: passed over: %v\n", file, err)
+		l.tell(file, fmt.Errorf("passed over: %w", err))
 	default:
 		l.failed++
-		fmt.Fprintf(l.tty.err, "%s: %v\n", file, err)
+		l.tell(file, err)
 	}
 	return nil
+}
+
+// tell says once why a file is not read.
+func (l *frameFiles) tell(file string, why error) {
+	if l.told[file] {
+		return
+	}
+	if l.told == nil {
+		l.told = map[string]bool{}
+	}
+	l.told[file] = true
+	fmt.Fprintf(l.tty.err, "%s: %v\n", file, why)
 }
 
 func sameFolder(a, b string) bool {

@@ -4,14 +4,19 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/csv"
 	"errors"
 	"image"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
 	"testing"
 
 	"endogate/configs"
 	"endogate/dicomnode/dicom"
+	"endogate/explain"
 	"endogate/inference/onnx"
 
 	"github.com/stretchr/testify/require"
@@ -189,9 +194,94 @@ func TestModelCheck_measures(t *testing.T) {
 	}, console{&text, &complaints})
 	require.Zero(t, code, complaints.String())
 	require.Contains(t, text.String(), "2 frames, 0 with masks")
-	csv, err := os.ReadFile(filepath.Join(out, "demo-colon-faithfulness.csv"))
+	table, err := os.ReadFile(filepath.Join(out, "demo-colon-faithfulness.csv"))
 	require.NoError(t, err)
-	require.Equal(t, 3, bytes.Count(csv, []byte("\n")))
+	require.Equal(t, 3, bytes.Count(table, []byte("\n")))
+	require.Equal(t, map[string]string{"gradcam": "3", "gradient": "3"}, checked(t, out, "draws"), "the default")
 	require.FileExists(t, filepath.Join(out, "demo-colon-faithfulness.png"))
 	require.Equal(t, exitUsage, execute(context.Background(), []string{"model", "check", "../../testdata/models/demo", "--masks", out}, console{&text, &complaints}))
+}
+
+// checked is a column of the table that model check writes, by method.
+func checked(t *testing.T, out, column string) map[string]string {
+	t.Helper()
+	f, err := os.Open(filepath.Join(out, "demo-colon-faithfulness.csv"))
+	require.NoError(t, err)
+	lines, err := csv.NewReader(f).ReadAll()
+	require.NoError(t, errors.Join(err, f.Close()))
+	at := slices.Index(lines[0], column)
+	require.GreaterOrEqual(t, at, 0, column)
+	cells := map[string]string{}
+	for _, l := range lines[1:] {
+		cells[l[0]] = l[at]
+	}
+	return cells
+}
+
+// Maps are compared with several draws of random weights; what does not depend on them is measured once.
+func TestModelCheck_draws(t *testing.T) {
+	m := demoModels(t)
+	methods := []explain.Method{explain.Gradient, explain.GradCAM}
+	check := &checkCmd{
+		Frames: []string{"../../testdata/frames/dyed-lifted-polyps-1.jpg", "../../testdata/frames/dyed-lifted-polyps-2.jpg", "../../testdata/frames/dyed-lifted-polyps-3.jpg"},
+		Class:  "polyp", Limit: 2, Draws: 3, Out: t.TempDir(),
+	}
+	var text, complaints bytes.Buffer
+	measure := func() map[string]*measurement {
+		trial := newTrial(check, configs.Default(), m.bundles[0], console{&text, &complaints})
+		require.NoError(t, trial.layer(t.Context(), "", methods))
+		require.NoError(t, trial.report())
+		require.Equal(t, 2, trial.frames)
+		by := map[string]*measurement{}
+		for _, one := range trial.measured {
+			by[one.method] = one
+		}
+		return by
+	}
+	three := measure()
+	require.Equal(t, "3", checked(t, check.Out, "draws")["gradient"])
+	require.Equal(t, "2", checked(t, check.Out, "random_weights_n")["gradient"], "frames are the sample")
+	written, err := strconv.ParseFloat(checked(t, check.Out, "random_weights")["gradient"], 64)
+	require.NoError(t, err)
+
+	gradient := three["gradient"]
+	require.Len(t, gradient.deletion, 2)
+	require.Len(t, gradient.draws(), 2)
+	sum := 0.0
+	for _, draws := range gradient.draws() {
+		require.Len(t, draws, 3)
+		for i, s := range draws {
+			sum += s / 6
+			require.NotContains(t, draws[:i], s, "each draw is another")
+		}
+	}
+	require.InDelta(t, sum, written, 1e-4)
+
+	check.Draws = 1
+	one := measure()
+	require.Equal(t, three["gradient"].deletion, one["gradient"].deletion)
+	for i, draws := range one["gradient"].draws() {
+		require.Equal(t, gradient.draws()[i][:1], draws)
+	}
+	require.Less(t, len(slices.Concat(three["gradcam"].draws()...)), 6, "grad-CAM has no map of some random weights")
+	require.Equal(t, exitUsage, execute(t.Context(), []string{"model", "check", "../../testdata/models/demo", "--draws", "0"}, console{&text, &complaints}))
+}
+
+// What cannot be read is told once, and the others are measured with every draw.
+func TestModelCheck_unread(t *testing.T) {
+	demoModels(t)
+	in, out := t.TempDir(), t.TempDir()
+	raw, err := os.ReadFile("../../testdata/frames/dyed-lifted-polyps-1.jpg")
+	require.NoError(t, err)
+	for name, content := range map[string][]byte{"a.jpg": raw, "half.jpg": raw[:len(raw)/2], "notes.txt": []byte("no picture"), "z.jpg": raw} {
+		require.NoError(t, os.WriteFile(filepath.Join(in, name), content, 0o600))
+	}
+	var text, complaints bytes.Buffer
+	args := []string{"model", "check", "../../testdata/models/demo", "--frames", in, "--method", "gradient", "--draws", "2", "--out", out}
+	require.NotZero(t, execute(t.Context(), args, console{&text, &complaints}))
+	for _, line := range []string{"half.jpg: cannot be decoded", "notes.txt: passed over", "could not be read: 1 of 3"} {
+		require.Equal(t, 1, strings.Count(complaints.String(), line), complaints.String())
+	}
+	require.Contains(t, text.String(), "2 frames, 0 with masks")
+	require.Equal(t, "2", checked(t, out, "random_weights_n")["gradient"])
 }

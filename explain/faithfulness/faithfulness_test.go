@@ -144,6 +144,16 @@ func TestEstimates(t *testing.T) {
 	require.True(t, math.IsNaN(faithfulness.Mean(nil).Value))
 }
 
+// Draws are averaged within their frame: they make no sample of their own.
+func TestMeanOfDraws(t *testing.T) {
+	e := faithfulness.MeanOfDraws([][]float64{{0, 1}, nil, {0.2, 0.5, 0.8}})
+	require.InDelta(t, 0.5, e.Value, 1e-9)
+	require.InDelta(t, 0, e.High-e.Low, 1e-9, "the frames are alike, whatever their draws")
+	require.Equal(t, 2, e.N)
+	require.InDelta(t, 2./3, faithfulness.MeanOfDraws([][]float64{{1, 1, 1}, {0}, {1}}).Value, 1e-9, "a frame of more draws does not count more")
+	require.Zero(t, faithfulness.MeanOfDraws([][]float64{nil, {}}).N)
+}
+
 func TestRankCorrelation(t *testing.T) {
 	a := []float32{1, 2, 3, 4, 5}
 	require.InDelta(t, 1, faithfulness.RankCorrelation(a, []float32{-10, 20, -30, 40, 50}), 1e-9)

@@ -34,6 +34,18 @@ func Mean(values []float64) Estimate {
 	return e
 }
 
+// MeanOfDraws estimates a mean over frames whose values come of several random draws: each frame's are averaged first, and
+// the interval is over frames, which are the sample. A frame without a value is left out.
+func MeanOfDraws(frames [][]float64) Estimate {
+	var means []float64
+	for _, draws := range frames {
+		if len(draws) > 0 {
+			means = append(means, mean(draws))
+		}
+	}
+	return Mean(means)
+}
+
 // Share estimates a proportion with Wilson's score interval (1927).
 func Share(hits, n int) Estimate {
 	if n == 0 {
