@@ -32,7 +32,7 @@ func lrp(name string, weighted rule) variant {
 	for _, typ := range []string{"LayerNormalization", "InstanceNormalization"} {
 		v.rules[typ] = relevanceNorm
 	}
-	v.rules["LRN"], v.rules["Add"] = vjpIdentity, relevanceSum
+	v.rules["LRN"], v.rules["Add"], v.rules["Sub"] = vjpIdentity, relevanceSum, relevanceSum
 	for typ, op := range operators() {
 		switch {
 		case op.vjp == nil:
@@ -147,14 +147,18 @@ func (w *walk) biased(n *node) (sum *node) {
 	return sum
 }
 
-// relevanceSum leaves the bias to the layer that it belongs to.
+// relevanceSum leaves a bias to the layer that it belongs to, and takes nothing off where the picture is normalised.
 func relevanceSum(w *walk, n *node, dy []string) ([]string, error) {
+	keeps := w.entry(n)
 	for i, in := range n.Input {
 		if m := w.g.producer[in]; m != nil && w.biased(m) == n {
-			dx := make([]string, len(n.Input))
-			dx[i] = dy[0]
-			return dx, nil
+			keeps = i
 		}
+	}
+	if keeps >= 0 {
+		dx := make([]string, len(n.Input))
+		dx[keeps] = w.sumTo(dy[0], w.shape(n.out(0)), w.shape(n.in(keeps)))
+		return dx, nil
 	}
 	return relevanceEpsilon(w, n, dy)
 }

@@ -25,21 +25,14 @@ func relevanceBox(w *walk, n *node, data int, low, high string, dy []string) ([]
 	return dx, nil
 }
 
-// bounds are the least and greatest picture as a tensor near the input shows it: moved about, and scaled or shifted by
-// constants, as where the network normalises its input itself.
-func (w *walk) bounds(tensor string) (low, high string) {
-	if tensor == w.compiled.InputName {
-		if w.compiled.LowName == "" {
-			w.compiled.LowName, w.compiled.HighName = w.name("low"), w.name("high")
-		}
-		return w.compiled.LowName, w.compiled.HighName
-	}
-	n := w.g.producer[tensor]
+// entry says which input of a node the picture comes in by, where the node only moves it about, or scales and shifts it by
+// constants as where the network normalises its input itself; -1 elsewhere.
+func (w *walk) entry(n *node) int {
 	if n == nil || len(n.Output) != 1 {
-		return "", ""
+		return -1
 	}
-	typ, data := n.GetOpType(), 0
-	switch {
+	data := 0
+	switch typ := n.GetOpType(); {
 	case slices.Contains([]string{
 		"Transpose", "Identity", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Slice", "Gather", "Pad", "SpaceToDepth",
 	}, typ):
@@ -48,18 +41,35 @@ func (w *walk) bounds(tensor string) (low, high string) {
 			data = 1
 		}
 	default:
-		return "", ""
+		return -1
 	}
-	if low, high = w.bounds(n.in(data)); low == "" {
+	if from := n.in(data); from != w.compiled.InputName && w.entry(w.g.producer[from]) < 0 {
+		return -1
+	}
+	return data
+}
+
+// bounds are the least and greatest picture as a tensor at the entry shows it, "" for others.
+func (w *walk) bounds(tensor string) (low, high string) {
+	if tensor == w.compiled.InputName {
+		if w.compiled.LowName == "" {
+			w.compiled.LowName, w.compiled.HighName = w.name("low"), w.name("high")
+		}
+		return w.compiled.LowName, w.compiled.HighName
+	}
+	n := w.g.producer[tensor]
+	data := w.entry(n)
+	if data < 0 {
 		return "", ""
 	}
 	at := func(bound string) string {
 		inputs := slices.Clone(n.Input)
 		inputs[data] = bound
-		return w.op(typ, inputs, n.Attribute...)
+		return w.op(n.GetOpType(), inputs, n.Attribute...)
 	}
+	low, high = w.bounds(n.in(data))
 	low, high = at(low), at(high)
-	if arranging[typ] {
+	if arranging[n.GetOpType()] {
 		low, high = w.op("Min", []string{low, high}), w.op("Max", []string{low, high})
 	}
 	return low, high

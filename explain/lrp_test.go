@@ -6,6 +6,7 @@ import (
 
 	"endogate/explain"
 	"endogate/explain/onnxpb"
+	"endogate/inference/onnx"
 
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/proto"
@@ -57,5 +58,45 @@ func TestLRPEpsilon_complete(t *testing.T) {
 			logits, maps := explained(t, r, model, n.input(), oneHot(2, n.classes), explain.Target{Method: explain.LRPEpsilon})
 			require.InEpsilon(t, logits[2], total(maps[0].Values), 0.01)
 		})
+	}
+}
+
+// A network that normalises its pixels itself gives the relevance that one does whose pixels come normalised.
+func TestLRP_normalisesItself(t *testing.T) {
+	r := openRuntime(t)
+	const mean, deviation = 120, -60 // a negative scale swaps the least and the greatest
+	net := func(itself bool) ([]byte, []int64) {
+		s := &small{shape: []int64{1, 2, 6, 6}, logits: true}
+		x := "x"
+		if itself {
+			s.node("Sub", []string{"x", s.weight([]int64{2, 1, 1}, mean, mean)}, []string{"centred"})
+			s.node("Div", []string{"centred", s.weight([]int64{1}, deviation)}, []string{"scaled"})
+			x = "scaled"
+		}
+		weights := make([]float32, 72)
+		for i := range weights {
+			weights[i] = float32(i*37%19)/10 - 0.85
+		}
+		s.node("Conv", []string{x, s.weight([]int64{4, 2, 3, 3}, weights...), s.weight([]int64{4}, 0.3, -0.2, 0.1, 0.2)}, []string{"a"})
+		s.node("Relu", []string{"a"}, []string{"b"})
+		s.node("Flatten", []string{"b"}, []string{"c"})
+		s.node("MatMul", []string{"c", s.weight([]int64{64, 1}, weights[:64]...)}, []string{"logits"})
+		return s.bytes(t), s.shape
+	}
+	targets := []explain.Target{{Method: explain.LRPEpsilon}, {Method: explain.LRPGamma}, {Method: explain.LRPAlphaBeta}}
+	raw, shape := net(true)
+	given, _ := net(false)
+	in := onnx.Input{Shape: shape, Values: picture(shape)}
+	bounds := func(a, b float32) { in.Low, in.High = constants(len(in.Values), a), constants(len(in.Values), b) }
+	bounds(-2.5, 2.5)
+	want, maps := explained(t, r, given, in, []float32{1}, targets...)
+	for i, v := range in.Values {
+		in.Values[i] = v*deviation + mean
+	}
+	bounds(2.5*deviation+mean, -2.5*deviation+mean)
+	logits, got := explained(t, r, raw, in, []float32{1}, targets...)
+	require.InDelta(t, want[0], logits[0], 1e-4)
+	for i := range maps {
+		requireWithin(t, 1e-4, wide(maps[i].Values), got[i].Values)
 	}
 }
