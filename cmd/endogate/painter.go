@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"image"
@@ -23,6 +24,7 @@ type painter struct {
 type painting struct {
 	title   string
 	layer   string
+	remark  string      // what a reader of the map has to know
 	overlay *image.RGBA // without a legend
 	picture *image.RGBA // with one
 	note    string
@@ -31,7 +33,7 @@ type painting struct {
 // paint lays an answer over its frame: a clip's first map, since a frame is one picture.
 func (p *painter) paint(frame *image.RGBA, q *question, a answer) (painting, error) {
 	info, _ := explain.LookupMethod(a.Method)
-	out := painting{title: info.Title, layer: a.Layer.Name}
+	out := painting{title: info.Title, layer: a.Layer.Name, remark: a.Note}
 	maps, err := a.Maps(q.shape)
 	if err != nil {
 		return out, err
@@ -40,9 +42,6 @@ func (p *painter) paint(frame *image.RGBA, q *question, a answer) (painting, err
 	text := fmt.Sprintf("%s%s for %s, p = %.2f; %s %s", info.Title, at(a.Layer.Name), q.className(), q.probabilities[q.class], p.bundle.Name, p.bundle.Version)
 	if info.NoClass {
 		text = fmt.Sprintf("%s%s; %s %s", info.Title, at(a.Layer.Name), p.bundle.Name, p.bundle.Version)
-	}
-	if a.Note != "" {
-		text += "; " + a.Note
 	}
 	switch {
 	case errors.Is(err, explain.ErrZeroMap):
@@ -63,6 +62,9 @@ func (p *painter) paint(frame *image.RGBA, q *question, a answer) (painting, err
 	if info.Signed && !p.onFrame {
 		bar = nil
 		text += "; red for, blue against"
+	}
+	if a.Note != "" {
+		text += "; " + a.Note // at the end, which a narrow frame keeps
 	}
 	out.picture = picture.Legend(out.overlay, bar, text)
 	return out, nil
@@ -122,7 +124,7 @@ func (p *painter) title(q *question) string {
 }
 
 func (p painting) tile() picture.Tile {
-	t := picture.Tile{Title: p.title, Caption: p.layer, Picture: p.picture}
+	t := picture.Tile{Title: p.title, Caption: cmp.Or(p.layer, p.remark), Picture: p.picture}
 	if p.note == "" {
 		t.Picture = p.overlay
 	}

@@ -50,7 +50,8 @@ type ScoreCAMOptions struct{ Weight ChannelWeight }
 // "Score-CAM: Score-Weighted Visual Explanations for Convolutional Neural Networks"): the mask is the channel,
 // enlarged to the picture and brought to 0 to 1. The map is what is positive in the weighted sum, at the
 // layer's resolution. A channel of one value only is no mask and is left out, so there are at most as many
-// runs as channels, and one more for IncreaseWeight.
+// runs as channels, and one more of the baseline for IncreaseWeight or a single channel. Where all of them score alike
+// no channel matters and the map is zero: it would be the mean activation, whatever the class.
 func ScoreCAM(ctx context.Context, net Network, input, baseline []float32, score Score, layer Activation, o ScoreCAMOptions) (explain.Map, error) {
 	if o.Weight < ScoreWeight || o.Weight > SoftmaxWeight {
 		return explain.Map{}, fmt.Errorf("sampling: channel weight %d is unknown", o.Weight)
@@ -69,7 +70,7 @@ func ScoreCAM(ctx context.Context, net Network, input, baseline []float32, score
 	}
 	p, weights := net.Picture, make([]float64, len(masks)+1) // the last is the baseline's
 	n := len(masks)
-	if o.Weight == IncreaseWeight {
+	if o.Weight == IncreaseWeight || n == 1 {
 		n++
 	}
 	err := net.start(n).scores(ctx, n, score, func(i int, into []float32) {
@@ -84,8 +85,20 @@ func ScoreCAM(ctx context.Context, net Network, input, baseline []float32, score
 	if err != nil {
 		return explain.Map{}, err
 	}
+	if alike(weights[:n]) {
+		return explain.Map{Width: layer.Width, Height: layer.Height, Values: make([]float32, layer.Height*layer.Width)}, nil
+	}
 	o.Weight.apply(weights[:len(masks)], weights[len(masks)])
 	return layer.positiveSum(masks, weights), nil
+}
+
+// alike reports whether scores differ by no more than the rounding of single precision, in which networks answer.
+func alike(scores []float64) bool {
+	if len(scores) == 0 {
+		return true
+	}
+	least, greatest := slices.Min(scores), slices.Max(scores)
+	return greatest-least <= 1e-6*max(math.Abs(least), math.Abs(greatest))
 }
 
 // apply makes weights of scores.

@@ -74,6 +74,30 @@ func TestScoreCAM_nothingToMaskWith(t *testing.T) {
 	}
 }
 
+// A network that answers every input alike is explained by no channel, not by their mean.
+func TestScoreCAM_constantNetwork(t *testing.T) {
+	p := still(1, 4, 4)
+	x, b := noise(1, 16), make([]float32, 16)
+	all := sampling.Activation{Channels: 3, Height: 2, Width: 2, Values: []float32{1, 2, 3, 4, 4, 3, 2, 1, 1, 0, 0, 1}}
+	one := sampling.Activation{Channels: 1, Height: 2, Width: 2, Values: all.Values[:4]}
+	for _, how := range []sampling.ChannelWeight{sampling.ScoreWeight, sampling.IncreaseWeight, sampling.SoftmaxWeight} {
+		for _, layer := range []sampling.Activation{all, one} {
+			rounded := 0 // a constant as single precision gives it: the last bit may differ
+			constant := func([]float32) float64 { rounded++; return 0.7 + 6e-8*float64(rounded%2) }
+			got, err := sampling.ScoreCAM(t.Context(), linear(x).network(p, 3, nil), x, b, constant, layer, sampling.ScoreCAMOptions{Weight: how})
+			require.NoError(t, err)
+			require.Equal(t, [2]int{2, 2}, [2]int{got.Width, got.Height})
+			_, err = got.Max()
+			require.ErrorIs(t, err, explain.ErrZeroMap, "weight %d, %d channels", how, layer.Channels)
+
+			got, err = sampling.ScoreCAM(t.Context(), linear(x).network(p, 3, nil), x, b, sampling.Probability(0), layer, sampling.ScoreCAMOptions{Weight: how})
+			require.NoError(t, err)
+			_, err = got.Max()
+			require.NoError(t, err, "a network that does answer: weight %d, %d channels", how, layer.Channels)
+		}
+	}
+}
+
 func TestScoreCAM_refuses(t *testing.T) {
 	p := still(1, 4, 4)
 	x := noise(1, 16)

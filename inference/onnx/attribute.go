@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 
 	"endogate/explain"
 	"endogate/explain/sampling"
@@ -130,19 +131,19 @@ func (r *sampler) attributions(ctx context.Context) ([]Attribution, error) {
 	switch q.Target.Method {
 	case explain.SmoothGrad:
 		values, err := sampling.SmoothGrad(ctx, r.net, x, q.Seed, sampling.SmoothGradOptions{})
-		return r.atInput(values, err)
+		return r.atInput(values, "", err)
 	case explain.IntegratedGradients:
 		a, err := sampling.IntegratedGradients(ctx, r.net, x, base, q.Seed, sampling.IntegratedGradientsOptions{})
-		return r.atInput(a.Values, err)
+		return r.atInput(a.Values, gapNote(a), err)
 	case explain.Occlusion:
 		m, err := sampling.Occlusion(ctx, r.net, x, base, q.Score, sampling.OcclusionOptions{})
-		return r.asMap(m, explain.Layer{}, err)
+		return r.asMap(m, explain.Layer{}, "", err)
 	case explain.RISE:
 		m, err := sampling.RISE(ctx, r.net, x, base, q.Score, sampling.RISEOptions{Centred: true})
-		return r.asMap(m, explain.Layer{}, err)
+		return r.asMap(m, explain.Layer{}, "", err)
 	case explain.LIME:
 		fit, err := sampling.LIME(ctx, r.net, x, base, q.Score, sampling.LIMEOptions{})
-		return r.asMap(fit.Map, explain.Layer{}, err)
+		return r.asMap(fit.Map, explain.Layer{}, fitNote(fit), err)
 	}
 	return r.scoreCAM(ctx)
 }
@@ -156,7 +157,7 @@ func (r *sampler) scoreCAM(ctx context.Context) ([]Attribution, error) {
 	var all []Attribution
 	for i, o := range r.loaded.compiled.Maps {
 		m, err := sampling.ScoreCAM(ctx, r.net, r.in.Values, r.in.Baseline, r.question.Score, meanActivation(o, out[1+i].Values), sampling.ScoreCAMOptions{})
-		one, err := r.asMap(m, o.Layer, err)
+		one, err := r.asMap(m, o.Layer, "", err)
 		if err != nil {
 			return nil, err
 		}
@@ -180,19 +181,48 @@ func meanActivation(o explain.Output, values []float32) sampling.Activation {
 	return a
 }
 
-func (r *sampler) atInput(values []float32, err error) ([]Attribution, error) {
+func (r *sampler) atInput(values []float32, note string, err error) ([]Attribution, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []Attribution{{explain.Output{Method: r.question.Target.Method, AtInput: true, Frames: 1}, values}}, nil
+	return []Attribution{{explain.Output{Method: r.question.Target.Method, AtInput: true, Frames: 1, Note: note}, values}}, nil
 }
 
-func (r *sampler) asMap(m explain.Map, l explain.Layer, err error) ([]Attribution, error) {
+func (r *sampler) asMap(m explain.Map, l explain.Layer, note string, err error) ([]Attribution, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := explain.Output{Method: r.question.Target.Method, Layer: l, Frames: 1, Height: m.Height, Width: m.Width}
+	o := explain.Output{Method: r.question.Target.Method, Layer: l, Frames: 1, Height: m.Height, Width: m.Width, Note: note}
 	return []Attribution{{o, m.Values}}, nil
+}
+
+// unreliable ends the note of a map that fits the network badly.
+const unreliable = ": do not rely on this map"
+
+// fitNote says how well LIME's linear model fits the scores; nothing where they are all the same.
+func fitNote(s sampling.Surrogate) string {
+	if _, err := s.Map.Magnitude(); err != nil {
+		return ""
+	}
+	note := fmt.Sprintf("linear fit R² %.2f", s.Fit)
+	if !(s.Fit >= 0.5) {
+		note += unreliable
+	}
+	return note
+}
+
+// gapNote says how far the shares of integrated gradients are from adding up to the change of the score; nothing where there is none.
+func gapNote(a sampling.Attribution) string {
+	switch gap := a.Gap / math.Abs(a.Change); {
+	case a.Gap == 0 && a.Change == 0:
+		return ""
+	case gap <= 0.01:
+		return fmt.Sprintf("shares add up to the score within %.1f %%", 100*gap)
+	case a.Change == 0:
+		return "shares of no change" + unreliable
+	default:
+		return fmt.Sprintf("shares off by %.1f %%", 100*gap) + unreliable
+	}
 }
 
 // Maps are an attribution's values as maps, one for each frame: those at the input are put together over the channels,

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"endogate/explain"
+	"endogate/explain/sampling"
 	"endogate/inference/onnx"
 
 	"github.com/stretchr/testify/assert"
@@ -129,6 +130,34 @@ func TestExplainer_cancelled(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 	require.Less(t, done, 20)
 	require.Positive(t, done)
+}
+
+// Integrated gradients say how far their shares are from adding up.
+func TestExplain_gap(t *testing.T) {
+	answer, err := explainer(t, nil).Explain(t.Context(), input(), onnx.Question{Target: explain.Target{Method: explain.IntegratedGradients}, Seed: seedOf(1)})
+	require.NoError(t, err)
+	require.Regexp(t, `^shares .* \d+\.\d %`, answer[0].Note)
+	for _, c := range []struct {
+		change, gap float64
+		want        string
+	}{
+		{8, 0.02, "shares add up to the score within 0.2 %"},
+		{-8, 0.08, "shares add up to the score within 1.0 %"},
+		{-8, 0.4, "shares off by 5.0 %: do not rely on this map"},
+		{0, 0.1, "shares of no change: do not rely on this map"},
+		{0, 0, ""},
+	} {
+		require.Equal(t, c.want, onnx.GapNote(sampling.Attribution{Change: c.change, Gap: c.gap}))
+	}
+}
+
+// LIME says how well its linear model fits, but for a constant score, of which there is no map.
+func TestExplain_fit(t *testing.T) {
+	some, none := explain.Map{Width: 2, Height: 1, Values: []float32{0, 1}}, explain.Map{Width: 2, Height: 1, Values: []float32{0, 0}}
+	require.Equal(t, "linear fit R² 0.87", onnx.FitNote(sampling.Surrogate{Map: some, Fit: 0.87}))
+	require.Equal(t, "linear fit R² 0.50", onnx.FitNote(sampling.Surrogate{Map: some, Fit: 0.5}))
+	require.Equal(t, "linear fit R² 0.42: do not rely on this map", onnx.FitNote(sampling.Surrogate{Map: some, Fit: 0.42}))
+	require.Empty(t, onnx.FitNote(sampling.Surrogate{Map: none, Fit: 1}))
 }
 
 // The library that tests use has no CUDA: the error says what to do.
