@@ -4,6 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"endogate/explain/onnxpb"
+
+	"google.golang.org/protobuf/proto"
 )
 
 // walk is one reverse-mode differentiation: from the logits down to the targets and no further.
@@ -147,6 +151,7 @@ func (w *walk) backward(output, seed string, targets []string) ([]string, error)
 
 // step passes the gradients of a node's outputs on to its inputs.
 func (w *walk) step(n *node) error {
+	n = w.clip(n)
 	vjp, ok := w.rule(n)
 	if !ok {
 		return unsupported(n, "no rule to differentiate it")
@@ -173,6 +178,25 @@ func (w *walk) step(n *node) error {
 		}
 	}
 	return nil
+}
+
+// clip reads a Min or a Max with a constant as the Clip that it is, so that the rules of activations hold.
+func (w *walk) clip(n *node) *node {
+	typ := n.GetOpType()
+	if !n.standard() || (typ != "Min" && typ != "Max") || len(n.Input) != 2 || len(n.Output) != 1 {
+		return n
+	}
+	for i, bound := range n.Input {
+		if _, ok := w.g.float(bound); !ok || w.varying(bound) {
+			continue
+		}
+		inputs := []string{n.Input[1-i], bound, ""}
+		if typ == "Min" {
+			inputs[1], inputs[2] = "", bound
+		}
+		return &node{NodeProto: &onnxpb.NodeProto{OpType: proto.String("Clip"), Name: n.Name, Input: inputs, Output: n.Output}, index: n.index, opset: n.opset}
+	}
+	return n
 }
 
 // apply runs a rule. A rule takes for granted that a node has the inputs, ranks and attributes of its

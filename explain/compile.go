@@ -166,13 +166,16 @@ var plain = variant{name: "gradient", masks: true}
 
 // guided lets only positive gradients pass active ReLUs; deconvnet asks only for the former.
 var (
-	guided    = variant{name: "guided", masks: true, rules: map[string]rule{"Relu": positive(vjpRelu), "Clip": positive(vjpClip)}}
-	deconvnet = variant{name: "deconvnet", rules: map[string]rule{"Relu": positive(vjpIdentity), "Clip": positive(vjpIdentity)}}
+	guided    = variant{name: "guided", masks: true, rules: map[string]rule{"Relu": positive(vjpRelu, vjpRelu), "Clip": positive(vjpClip, vjpClip)}}
+	deconvnet = variant{name: "deconvnet", rules: map[string]rule{"Relu": positive(vjpIdentity, vjpRelu), "Clip": positive(vjpIdentity, vjpClip)}}
 )
 
-// positive hands a rule what is positive of the gradient.
-func positive(r rule) rule {
+// positive hands a rule what is positive of the gradient; what belongs to a gate keeps its own rule.
+func positive(r, own rule) rule {
 	return func(w *walk, n *node, dy []string) ([]string, error) {
+		if w.gating(n) {
+			return own(w, n, dy)
+		}
 		up := w.op("Relu", dy[:1])
 		if gated := w.gated[dy[0]]; gated == dy[0] {
 			w.gated[up] = up

@@ -135,14 +135,10 @@ func (w *walk) biased(n *node) (sum *node) {
 	if n.GetOpType() != "MatMul" {
 		return nil
 	}
-	for _, m := range w.g.nodes {
-		if !slices.Contains(m.Input, n.out(0)) {
-			continue
-		}
-		if sum != nil || m.GetOpType() != "Add" || w.varying(m.in(0)) && w.varying(m.in(1)) || !slices.Equal(w.shape(m.out(0)), w.shape(n.out(0))) {
-			return nil
-		}
-		sum = m
+	sum = w.reader(n.out(0))
+	if sum == nil || sum.GetOpType() != "Add" || w.varying(sum.in(0)) && w.varying(sum.in(1)) ||
+		!slices.Equal(w.shape(sum.out(0)), w.shape(n.out(0))) {
+		return nil
 	}
 	return sum
 }

@@ -1,5 +1,7 @@
 package explain
 
+import "slices"
+
 // gates are the operators of a bounded result, by how surely it only scales what it is multiplied with.
 var gates = map[string]int{"Softmax": 3, "Sigmoid": 2, "HardSigmoid": 2, "Reciprocal": 2, "Erf": 1, "Tanh": 1, "Clip": 1}
 
@@ -9,16 +11,28 @@ var (
 )
 
 // gate says how surely a tensor only scales what it is multiplied with; 0 where nothing speaks for that.
-func (w *walk) gate(tensor string) int {
+func (w *walk) gate(tensor string) int { return w.bounded(tensor, false, false) }
+
+// bounded is gate of a tensor that is bounded below and above further on: a ReLU6 may be a Relu and a Min.
+func (w *walk) bounded(tensor string, below, above bool) int {
 	n := w.g.producer[tensor]
 	if n == nil {
 		return 0
 	}
-	if sure := gates[n.GetOpType()]; sure > 0 {
+	n = w.clip(n)
+	typ := n.GetOpType()
+	switch sure := gates[typ]; {
+	case typ == "Clip":
+		below, above = below || n.in(1) != "", above || n.in(2) != ""
+	case typ == "Relu":
+		below = true
+	case sure > 0:
 		return sure
-	}
-	if typ := n.GetOpType(); !moves[typ] && !arranging[typ] {
+	case !moves[typ] && !arranging[typ]:
 		return 0
+	}
+	if below && above {
+		return gates["Clip"]
 	}
 	varying := ""
 	for _, in := range n.Input {
@@ -30,7 +44,40 @@ func (w *walk) gate(tensor string) int {
 			varying = in
 		}
 	}
-	return w.gate(varying)
+	return w.bounded(varying, below, above)
+}
+
+// gating reports whether an activation's result, bounded and scaled by constants, only scales something else: it belongs to
+// a hard swish or a hard sigmoid taken apart.
+func (w *walk) gating(n *node) bool {
+	out := n.out(0)
+	for next := w.reader(out); next != nil; next = w.reader(out) {
+		next = w.clip(next)
+		typ := next.GetOpType()
+		switch {
+		case typ == "Mul" && w.varying(next.in(0)) && w.varying(next.in(1)):
+			a, b := w.gate(next.in(0)), w.gate(next.in(1))
+			return a > b && next.in(0) == out || a < b && next.in(1) == out
+		case typ != "Clip" && !arranging[typ] || w.varying(next.in(0)) && w.varying(next.in(1)):
+			return false
+		}
+		out = next.out(0)
+	}
+	return false
+}
+
+// reader is the node that alone reads a tensor.
+func (w *walk) reader(tensor string) (only *node) {
+	for _, n := range w.g.nodes {
+		if !slices.Contains(n.Input, tensor) {
+			continue
+		}
+		if only != nil {
+			return nil
+		}
+		only = n
+	}
+	return only
 }
 
 // factors says which input of a product only scales the other one, -1 where neither does, and what share of the

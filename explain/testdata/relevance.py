@@ -20,9 +20,9 @@ HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "relevance")
 STABILISER, NEAR, GAMMA = 1e-9, 1e-6, 0.25
 LOW, HIGH = -2.5, 2.5
 
-ACTIVATIONS = {"relu", "hardtanh", "clamp", "sigmoid", "hardsigmoid", "hardswish", "silu", "gelu", "tanh", "elu", "dropout"}
+ACTIVATIONS = {"relu", "hardtanh", "clamp", "sigmoid", "hardsigmoid", "hardswish", "silu", "gelu", "tanh", "elu", "dropout", "leaky_relu"}
 MOVES = {"view", "_unsafe_view", "_reshape_alias", "reshape", "permute", "transpose", "t", "expand", "slice", "select", "cat", "split", "split_with_sizes", "unbind",
-         "unsqueeze", "squeeze", "clone", "detach", "alias", "max_pool2d_with_indices", "max_pool3d_with_indices", "getitem"}
+         "unsqueeze", "squeeze", "constant_pad_nd", "clone", "detach", "alias", "max_pool2d_with_indices", "max_pool3d_with_indices", "getitem"}
 POOLS = {"max_pool2d_with_indices", "max_pool3d_with_indices"}
 WEIGHTED = {"convolution", "addmm", "mm", "bmm"}
 GATES = {"_softmax": 3, "sigmoid": 2, "hardsigmoid": 2}
@@ -178,7 +178,7 @@ class LRP:
                     parts[at] = v[inputs[at]] * g.pull(n, v, r / stable(v[n]), inputs[at])[0]
                 return parts
             return [0.5 * v[i] * d for i, d in zip(inputs, g.pull(n, v, r / stable(v[n])))]
-        if kind in ("mul", "div"):
+        if kind in ("mul", "div") or (kind == "add" and self.bounds(n)[0] is not None):
             return [fitted(r, v[inputs[0]])]
         if kind == "native_layer_norm":
             return [self.norm(n, first(r))]
@@ -231,15 +231,17 @@ class LRP:
         return p(x) * pull(p(w), x, sp) + m(x) * pull(m(w), x, sp) + p(x) * pull(m(w), x, sn) + m(x) * pull(p(w), x, sn)
 
     def bounds(self, n):
-        """The least and the greatest picture as a tensor that only rearranges the input shows it."""
+        """The least and the greatest picture as a tensor that only rearranges, scales or shifts the input shows it."""
         if n is self.g.input:
             return torch.full_like(self.v[n], LOW), torch.full_like(self.v[n], HIGH)
-        if self.g.kind(n) not in MOVES - POOLS or len(self.g.inputs(n)) != 1 or isinstance(self.v[n], (tuple, list)):
+        affine = self.g.kind(n) in ("mul", "add")
+        if not (affine or self.g.kind(n) in MOVES - POOLS) or len(self.g.inputs(n)) != 1 or isinstance(self.v[n], (tuple, list)):
             return None, None
-        low, high = self.bounds(self.g.inputs(n)[0])
-        if low is None:
+        bounds = self.bounds(self.g.inputs(n)[0])
+        if bounds[0] is None:
             return None, None
-        return tuple(self.g.call(n, {**self.v, self.g.inputs(n)[0]: bound}) for bound in (low, high))
+        low, high = (self.g.call(n, {**self.v, self.g.inputs(n)[0]: bound}) for bound in bounds)
+        return (torch.minimum(low, high), torch.maximum(low, high)) if affine else (low, high)
 
 
 class DeepLIFT:
@@ -304,7 +306,7 @@ class DeepLIFT:
 def main():
     torch.manual_seed(21)
     os.makedirs(HERE, exist_ok=True)
-    for name, net, x, _, _, _ in zoo.jobs():
+    for name, net, x, _, _, _ in zoo.all_jobs():
         net = net.double().eval()
         net.float().double()  # what the exporter wrote
         if isinstance(net, zoo.Wrapped):

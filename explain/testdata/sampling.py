@@ -290,7 +290,7 @@ def main():
     torch.manual_seed(21)
     os.makedirs(HERE, exist_ok=True)
     labels = {}
-    for name, net, example, _, last, _ in zoo.jobs():
+    for name, net, example, _, last, _ in zoo.all_jobs():
         net = net.double().eval()
         module, shaped = layer_of(name, net)
         logits_net = zoo.Wrapped(zoo.inner(net), net.before) if isinstance(net, zoo.Wrapped) else net

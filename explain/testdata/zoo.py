@@ -20,6 +20,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 import torchvision.models as tv
 
+import keras_like
 import methods
 from reference import not_inplace, picture, settle
 
@@ -189,6 +190,10 @@ def vectors(net, logits_net, x, last, full):
 
 def export(net, path, x, opset):
     net.float()
+    if hasattr(net, "write"):
+        net.write(path, opset)
+        net.double()
+        return
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(net, x.float(), path, opset_version=opset, input_names=["input"], output_names=["output"],
@@ -275,6 +280,16 @@ def jobs():
     yield "vgg11_sigmoid", Wrapped(vgg11, after=torch.sigmoid), p64, 16, vgg11[19], True
 
 
+def keras_jobs():
+    torch.manual_seed(22)
+    net = small(keras_like.Keras(CLASSES))
+    yield "keras", net, picture(1, 3, 64, 64).permute(0, 2, 3, 1).contiguous(), 13, net.at_last, True
+
+
+def all_jobs():
+    return itertools.chain(jobs(), keras_jobs())
+
+
 def modern_jobs():
     p64 = picture(1, 3, 64, 64)
     bottleneck = small(tv.resnet.ResNet(tv.resnet.Bottleneck, [1, 2, 2, 1], num_classes=CLASSES))
@@ -330,7 +345,7 @@ def main():
     folder = sys.argv[1] if len(sys.argv) > 1 else HERE
     modern = folder != HERE
     os.makedirs(folder, exist_ok=True)
-    for name, net, x, opset, last, full in itertools.chain(jobs(), modern_jobs() if modern else []):
+    for name, net, x, opset, last, full in itertools.chain(jobs(), modern_jobs()) if modern else all_jobs():
         try:
             net = net.double().eval()
             if modern:
