@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"encoding/binary"
 	"fmt"
 	"image"
 )
@@ -25,11 +26,11 @@ func Overlay(frame *image.RGBA, m Map, colours *ColourMap, opacity float64) *ima
 		values := m.Values[y*size.X:][:size.X]
 		for x, v := range values {
 			b := &blend[uint8(int32(v*255+0.5))] // a conversion by way of int32 is one instruction
-			p, q := (*[4]uint8)(from[4*x:]), (*[4]uint8)(to[4*x:])
-			q[0] = uint8((uint32(p[0])*b.keep + b.red) >> 16)
-			q[1] = uint8((uint32(p[1])*b.keep + b.green) >> 16)
-			q[2] = uint8((uint32(p[2])*b.keep + b.blue) >> 16)
-			q[3] = 255
+			p := binary.LittleEndian.Uint32(from[4*x:])
+			red := (p&255*b.keep + b.red) >> 16
+			green := (p>>8&255*b.keep + b.green) >> 16
+			blue := (p>>16&255*b.keep + b.blue) >> 16
+			binary.LittleEndian.PutUint32(to[4*x:], red|green<<8|blue<<16|255<<24)
 		}
 	}
 	return out

@@ -1,6 +1,7 @@
 package reports
 
 import (
+	"encoding/binary"
 	"fmt"
 	"image"
 	"image/color"
@@ -196,8 +197,16 @@ func interleave(m *image.RGBA) interleaved {
 	out := interleaved{size.X, make([]byte, 3*size.X*size.Y, 3*size.X*size.Y+1)} // and a pad, where it is odd
 	for y := range size.Y {
 		from, to := m.Pix[y*m.Stride:][:4*size.X], out.samples[3*y*size.X:][:3*size.X]
-		for x := range size.X {
-			*(*[3]byte)(to[3*x:]) = [3]byte(from[4*x:])
+		x := 0
+		for ; x+4 <= size.X; x += 4 { // four pixels of 32 bits are twelve samples
+			a, b := binary.LittleEndian.Uint64(from[4*x:]), binary.LittleEndian.Uint64(from[4*x+8:])
+			const sample3 = 1<<24 - 1
+			third := b & sample3
+			binary.LittleEndian.PutUint64(to[3*x:], a&sample3|a>>32&sample3<<24|third<<48)
+			binary.LittleEndian.PutUint32(to[3*x+8:], uint32(third>>16|b>>32<<8))
+		}
+		for ; x < size.X; x++ {
+			copy(to[3*x:], from[4*x:4*x+3])
 		}
 	}
 	return out
