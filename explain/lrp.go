@@ -100,9 +100,11 @@ func relevanceEpsilon(w *walk, n *node, dy []string) ([]string, error) {
 	return dx, nil
 }
 
-// constantWeights says which input of a layer is the picture's; false where both are, or neither.
+// constantWeights says which input of a layer is the picture's; false where both are, or neither, or where signs are turned
+// between the weights and the result.
 func (w *walk) constantWeights(n *node) (data int, ok bool) {
 	switch {
+	case n.attrFloat("alpha", 1) < 0, n.attrFloat("beta", 1) < 0: // of Gemm
 	case w.wants(n.in(0)) && !w.varying(n.in(1)):
 		return 0, true
 	case w.wants(n.in(1)) && !w.varying(n.in(0)):
@@ -192,48 +194,9 @@ func (w *walk) back(n *node, data int, s string) (string, error) {
 }
 
 // relevanceGamma favours what has the sign of the result (Andéol et al. 2021; for what is not negative it is the rule of
-// Montavon et al. 2019).
+// Montavon et al. 2019). What has it is half the sum of all products and of all their magnitudes, so that only |W| is
+// wanted besides W.
 func relevanceGamma(w *walk, n *node, dy []string) ([]string, error) {
-	return relevanceSigned(w, n, dy, func(t string, against bool) string {
-		if t == "" {
-			return ""
-		}
-		return w.plus(t, w.times(w.part(t, against), lrpFavour))
-	}, func(z string, against bool) string {
-		result := w.result(n, 0)
-		not, s := w.op("Less", []string{result, w.scalar(0)}), w.div(dy[0], w.stable(z))
-		if against {
-			return w.where(not, s, w.scalar(0))
-		}
-		return w.where(not, w.scalar(0), s)
-	})
-}
-
-// relevanceAlphaBeta passes on α of what speaks for a value and -β of what speaks against it, each by its own shares.
-func relevanceAlphaBeta(w *walk, n *node, dy []string) ([]string, error) {
-	return relevanceSigned(w, n, dy, w.part, func(z string, against bool) string {
-		factor, stabiliser := float32(lrpPositive), float32(lrpStabiliser)
-		if against {
-			factor, stabiliser = -lrpNegative, -lrpStabiliser
-		}
-		return w.times(w.div(dy[0], w.plus(z, w.scalar(stabiliser))), factor)
-	})
-}
-
-// part is what is positive of a tensor, or negative; "" of nothing.
-func (w *walk) part(t string, negative bool) string {
-	switch {
-	case t == "":
-		return ""
-	case negative:
-		return w.neg(w.op("Relu", []string{w.neg(t)}))
-	}
-	return w.op("Relu", []string{t})
-}
-
-// relevanceSigned passes on relevance by what speaks for a value and by what speaks against it: weights as they count where
-// the two signs agree or not, and the relevance over their result z.
-func relevanceSigned(w *walk, n *node, dy []string, weights, over func(t string, against bool) string) ([]string, error) {
 	data, ok := w.constantWeights(n)
 	if !ok {
 		return relevanceEpsilon(w, n, dy)
@@ -241,16 +204,54 @@ func relevanceSigned(w *walk, n *node, dy []string, weights, over func(t string,
 	if low, high := w.bounds(n.in(data)); low != "" {
 		return relevanceBox(w, n, data, low, high, dy)
 	}
-	x, kernel, sum := n.in(data), n.in(1-data), ""
+	x, z := n.in(data), w.result(n, 0)
+	sign := w.where(w.op("Less", []string{z, w.scalar(0)}), w.scalar(-1), w.scalar(1))
+	m, magnitude := w.altered(n, data, w.magnitude(x), w.magnitude(n.in(1-data)), w.magnitude(w.bias(n)))
+	favoured := w.plus(z, w.times(w.plus(z, w.mul(sign, magnitude)), lrpFavour/2))
+	s := w.div(dy[0], w.stable(favoured))
+	all, err := w.back(n, data, w.times(s, 1+lrpFavour/2))
+	if err != nil {
+		return nil, err
+	}
+	with, err := w.back(m, data, w.times(w.mul(s, sign), lrpFavour/2))
+	if err != nil {
+		return nil, err
+	}
+	dx := make([]string, len(n.Input))
+	dx[data] = w.plus(w.mul(all, x), w.mul(with, m.in(data)))
+	return dx, nil
+}
+
+// magnitude is a tensor without its signs; "" of nothing.
+func (w *walk) magnitude(t string) string {
+	if t == "" {
+		return ""
+	}
+	return w.op("Abs", []string{t})
+}
+
+// relevanceAlphaBeta passes on α of what speaks for a value and -β of what speaks against it, each by its own shares.
+func relevanceAlphaBeta(w *walk, n *node, dy []string) ([]string, error) {
+	data, ok := w.constantWeights(n)
+	if !ok {
+		return relevanceEpsilon(w, n, dy)
+	}
+	if low, high := w.bounds(n.in(data)); low != "" {
+		return relevanceBox(w, n, data, low, high, dy)
+	}
+	x, weights, sum := n.in(data), n.in(1-data), ""
 	for _, against := range []bool{false, true} {
-		var layers []*node
-		m, z := w.altered(n, data, w.part(x, false), weights(kernel, against), weights(w.bias(n), against))
-		layers = append(layers, m)
+		m, z := w.altered(n, data, w.part(x, false), w.part(weights, against), w.part(w.bias(n), against))
+		layers := []*node{m}
 		if !w.rectified(x) {
-			negative, part := w.altered(n, data, w.part(x, true), weights(kernel, !against), "")
+			negative, part := w.altered(n, data, w.part(x, true), w.part(weights, !against), "")
 			layers, z = append(layers, negative), w.plus(z, part)
 		}
-		s := over(z, against)
+		factor, stabiliser := float32(lrpPositive), float32(lrpStabiliser)
+		if against {
+			factor, stabiliser = -lrpNegative, -lrpStabiliser
+		}
+		s := w.times(w.div(dy[0], w.plus(z, w.scalar(stabiliser))), factor)
 		for _, m := range layers {
 			grad, err := w.back(m, data, s)
 			if err != nil {
@@ -265,4 +266,15 @@ func relevanceSigned(w *walk, n *node, dy []string, weights, over func(t string,
 	dx := make([]string, len(n.Input))
 	dx[data] = sum
 	return dx, nil
+}
+
+// part is what is positive of a tensor, or negative; "" of nothing.
+func (w *walk) part(t string, negative bool) string {
+	switch {
+	case t == "":
+		return ""
+	case negative:
+		return w.neg(w.op("Relu", []string{w.neg(t)}))
+	}
+	return w.op("Relu", []string{t})
 }

@@ -23,10 +23,11 @@ var (
 )
 
 // winograd is the gradient of a convolution by minimal filtering; false where the transforms would cost more than they save:
-// they are by channel and place, the products by pair of channels and place.
+// they are by channel and place, the products by pair of channels and place. Relevance does without: it has several
+// kernels of each layer, and their transforms would be in memory.
 func (w *walk) winograd(v window, dy, weight string, x, y []int64, group int64) (string, bool) {
 	const side = winogradReach * winogradReach
-	if !w.g.single || len(x) != 4 || group != 1 || x[2]%winogradTile != 0 || x[3]%winogradTile != 0 {
+	if !w.g.single || w.variant.other != nil || len(x) != 4 || group != 1 || x[2]%winogradTile != 0 || x[3]%winogradTile != 0 {
 		return "", false
 	}
 	for i := range v.kernel {
