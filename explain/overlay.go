@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"image"
+	"runtime"
+	"sync"
 )
 
 // rampShare is the part of the scale over which the overlay fades in. What has no weight keeps its own
@@ -20,7 +22,7 @@ func Overlay(frame *image.RGBA, m Map, colours *ColourMap, opacity float64) *ima
 	}
 	blend := blendTable(colours, opacity)
 	out := image.NewRGBA(image.Rect(0, 0, size.X, size.Y))
-	for y := range size.Y {
+	rows(size.Y, func(y int) {
 		from := frame.Pix[y*frame.Stride:][:4*size.X]
 		to := out.Pix[y*out.Stride:][:4*size.X]
 		values := m.Values[y*size.X:][:size.X]
@@ -32,8 +34,22 @@ func Overlay(frame *image.RGBA, m Map, colours *ColourMap, opacity float64) *ima
 			blue := (p>>16&255*b.keep + b.blue) >> 16
 			binary.LittleEndian.PutUint32(to[4*x:], red|green<<8|blue<<16|255<<24)
 		}
-	}
+	})
 	return out
+}
+
+// rows does every row of a picture, in as many bands as there are processors.
+func rows(height int, row func(y int)) {
+	bands := min(runtime.GOMAXPROCS(0), height)
+	var wg sync.WaitGroup
+	for band := range bands {
+		wg.Go(func() {
+			for y := band * height / bands; y < (band+1)*height/bands; y++ {
+				row(y)
+			}
+		})
+	}
+	wg.Wait()
 }
 
 // blended is a colour times its opacity and what the frame keeps, both times 1<<16.
