@@ -25,7 +25,8 @@ func rescale() variant {
 		"MaxPool": rescaleExtreme, "GlobalMaxPool": rescaleExtreme, "ReduceMax": rescaleExtreme, "ReduceMin": rescaleExtreme,
 		"Max": rescaleChoice, "Min": rescaleChoice,
 		"Mul": rescaleProduct, "MatMul": rescaleProduct, "Einsum": rescaleProduct, "Div": rescaleDiv,
-		"Softmax": rescaleSoftmax, "LogSoftmax": rescaleLogSoftmax, "LayerNormalization": rescaleNorm, "InstanceNormalization": rescaleNorm, "LRN": rescaleLRN,
+		"Softmax": rescaleSoftmax, "LogSoftmax": rescaleLogSoftmax, "LRN": rescaleLRN,
+		"LayerNormalization": rescaleNorm, "InstanceNormalization": rescaleNorm, "GroupNormalization": rescaleNorm,
 		"ReduceL2": rescaleL2, "ReduceSumSquare": rescaleSumSquare,
 	}}
 	for typ := range activations {
@@ -270,7 +271,7 @@ func rescaleNorm(w *walk, n *node, dy []string) ([]string, error) {
 	}
 	m0 := *m
 	m0.of(w.twin(n.in(0)))
-	g := w.mul(dy[0], m.scale)
+	g := w.mul(m.group(dy[0]), m.scale)
 	centred := w.middle(m.centred, m0.centred)
 	ofInverse := w.times(m.mean(w.mul(g, centred)), float32(m.count))
 	// (r-r₀)/(v-v₀) with r = (v+ε)^-½ is -r²r₀²/(r+r₀)
@@ -279,7 +280,7 @@ func rescaleNorm(w *walk, n *node, dy []string) ([]string, error) {
 	ofCentred := w.plus(
 		w.mul(g, w.middle(m.inverse, m0.inverse)),
 		w.mul(ofVariance, w.times(centred, 2/float32(m.count))))
-	return unary(w.sub(ofCentred, m.mean(ofCentred)))
+	return unary(m.ungroup(n, w.sub(ofCentred, m.mean(ofCentred))))
 }
 
 // rescaleLRN: the product of x and s^-beta, s a mean of squares.

@@ -29,7 +29,7 @@ func lrp(name string, weighted rule) variant {
 	for _, typ := range []string{"Mul", "Div"} {
 		v.rules[typ] = relevanceScaling
 	}
-	for _, typ := range []string{"LayerNormalization", "InstanceNormalization"} {
+	for _, typ := range []string{"LayerNormalization", "InstanceNormalization", "GroupNormalization"} {
 		v.rules[typ] = relevanceNorm
 	}
 	v.rules["LRN"], v.rules["Add"], v.rules["Sub"] = vjpIdentity, relevanceSum, relevanceSum

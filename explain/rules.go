@@ -32,6 +32,7 @@ func init() {
 
 		"LayerNormalization":    {vjp: vjpNorm, inputs: 1, pointwise: true},
 		"InstanceNormalization": {vjp: vjpNorm, inputs: 1, pointwise: true},
+		"GroupNormalization":    {vjp: vjpNorm, inputs: 1, pointwise: true},
 
 		"MaxPool":           {vjp: vjpMaxPool},
 		"AveragePool":       {vjp: vjpAveragePool},

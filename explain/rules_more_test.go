@@ -40,6 +40,21 @@ func instanceNormCase(t *rapid.T, s *small) {
 	}, []string{"y"}, attrFloat("epsilon", 0.1))
 }
 
+// groupNormCase scales each group before opset 21 and each channel from then on.
+func groupNormCase(opset int64) func(t *rapid.T, s *small) {
+	return func(t *rapid.T, s *small) {
+		groups := dim(t, 1, 3, "groups")
+		image(t, s, groups*dim(t, 1, 2, "channels of each"), rapid.IntRange(1, 2).Draw(t, "spatial"))
+		scales := s.shape[1]
+		if s.opset = opset; opset < 21 {
+			scales = groups
+		}
+		s.node("GroupNormalization", []string{
+			"x", s.weight([]int64{scales}, positive(floats(t, scales, "scale"))...), s.weight([]int64{scales}, floats(t, scales, "bias")...),
+		}, []string{"y"}, attrInt("num_groups", groups), attrFloat("epsilon", 0.1))
+	}
+}
+
 func gatherCase(t *rapid.T, s *small) {
 	s.shape = []int64{dim(t, 1, 2, "n"), 3, 4}
 	at := rapid.SampledFrom([]int64{1, 2, -1}).Draw(t, "axis")

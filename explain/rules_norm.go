@@ -10,6 +10,7 @@ type norm struct {
 	axes     []int64
 	count    int64 // elements over which is averaged
 	epsilon  float32
+	grouped  []int64 // the shape in which channels are taken by groups; nil where they are not
 	centred  string
 	variance string
 	inverse  string
@@ -19,22 +20,31 @@ func (m *norm) mean(v string) string {
 	return m.w.times(m.w.reduceSum(v, true, m.axes...), 1/float32(m.count))
 }
 
-// norm reads a LayerNormalization or an InstanceNormalization and computes its parts.
+// norm reads a LayerNormalization, an InstanceNormalization or a GroupNormalization and computes its parts.
 func (w *walk) norm(n *node) (*norm, error) {
-	x := w.shape(n.in(0))
-	from, scale := 2, n.in(1)
-	if n.GetOpType() == "LayerNormalization" {
+	m := &norm{w: w, scale: n.in(1), epsilon: n.attrFloat("epsilon", 1e-5)}
+	x, from := w.shape(n.in(0)), 2
+	switch n.GetOpType() {
+	case "LayerNormalization":
 		at, err := axis(n, n.attrInt("axis", -1), len(x))
 		if err != nil {
 			return nil, err
 		}
 		from = at
-	} else {
+	case "GroupNormalization":
+		groups, scales := n.attrInt("num_groups", 1), size(w.shape(n.in(1)))
+		if groups < 1 || x[1]%groups != 0 || scales%groups != 0 {
+			return nil, unsupported(n, "its groups do not divide its channels")
+		}
+		m.grouped = []int64{x[0], groups, x[1] / groups, size(x[2:])}
+		m.scale = w.op("Reshape", []string{n.in(1), w.ints(groups, scales/groups, 1)}) // per group before opset 21
+		x = m.grouped
+	default:
 		perChannel := slices.Repeat([]int64{1}, len(x)-1)
 		perChannel[0] = -1
-		scale = w.op("Reshape", []string{scale, w.ints(perChannel...)})
+		m.scale = w.op("Reshape", []string{n.in(1), w.ints(perChannel...)})
 	}
-	m := &norm{w: w, scale: scale, count: size(x[from:]), epsilon: n.attrFloat("epsilon", 1e-5)}
+	m.count = size(x[from:])
 	for i := from; i < len(x); i++ {
 		m.axes = append(m.axes, int64(i))
 	}
@@ -45,9 +55,26 @@ func (w *walk) norm(n *node) (*norm, error) {
 // of computes the parts for a tensor.
 func (m *norm) of(x string) {
 	w := m.w
-	m.x, m.centred = x, w.sub(x, m.mean(x))
+	m.x = m.group(x)
+	m.centred = w.sub(m.x, m.mean(m.x))
 	m.variance = m.mean(w.mul(m.centred, m.centred))
 	m.inverse = w.op("Reciprocal", []string{w.op("Sqrt", []string{w.plus(m.variance, w.scalar(m.epsilon))})})
+}
+
+// group gives a tensor the shape that the parts have.
+func (m *norm) group(v string) string {
+	if m.grouped == nil {
+		return v
+	}
+	return m.w.reshape(v, m.grouped...)
+}
+
+// ungroup gives a gradient the shape of the node's input.
+func (m *norm) ungroup(n *node, v string) string {
+	if m.grouped == nil {
+		return v
+	}
+	return m.w.reshapeLike(v, n.in(0))
 }
 
 func vjpNorm(w *walk, n *node, dy []string) ([]string, error) {
@@ -55,8 +82,8 @@ func vjpNorm(w *walk, n *node, dy []string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	g, unit := w.mul(dy[0], m.scale), w.mul(m.centred, m.inverse)
-	return unary(w.mul(m.inverse, w.sub(w.sub(g, m.mean(g)), w.mul(unit, m.mean(w.mul(g, unit))))))
+	g, unit := w.mul(m.group(dy[0]), m.scale), w.mul(m.centred, m.inverse)
+	return unary(m.ungroup(n, w.mul(m.inverse, w.sub(w.sub(g, m.mean(g)), w.mul(unit, m.mean(w.mul(g, unit)))))))
 }
 
 // responses is what a LRN divides by: y = x·s^-beta with s = bias + alpha/size·Σx² over neighbouring channels.

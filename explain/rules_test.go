@@ -365,6 +365,7 @@ func ruleCases() []ruleCase {
 		{"Expand", expandCase, 0},
 		{"LayerNormalization", layerNormCase, 0},
 		{"InstanceNormalization", instanceNormCase, 0},
+		{"GroupNormalization", groupNormCase(18), 0}, {"GroupNormalization", groupNormCase(21), 0},
 		{"Gather", gatherCase, 0},
 		{"Where", whereCase, 0},
 		{"Max", extremeCase("Max"), 0},
