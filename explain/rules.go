@@ -101,8 +101,11 @@ func init() {
 		"Slice":     {vjp: vjpSlice, inputs: 1},
 		"Pad":       {vjp: vjpPad, inputs: 1},
 		"Expand":    {vjp: vjpExpand, inputs: 1},
+		"Tile":      {vjp: vjpTile, inputs: 1},
 		"Gather":    {vjp: vjpGather, inputs: 1},
 		"Resize":    {vjp: vjpResize, inputs: 1},
+
+		"GatherElements": {vjp: vjpGatherElements, inputs: 1},
 
 		"DepthToSpace": {vjp: vjpDepthToSpace},
 		"SpaceToDepth": {vjp: vjpSpaceToDepth},

@@ -1,5 +1,7 @@
 package explain
 
+import "slices"
+
 // vjpGemm: Y = alpha·A'·B' + beta·C, where ' is a transposition if so asked.
 func vjpGemm(w *walk, n *node, dy []string) ([]string, error) {
 	transA, transB := n.attrInt("transA", 0), n.attrInt("transB", 0)
@@ -43,16 +45,26 @@ func (w *walk) named(seed, weights string, axis int64) (rows, kept string) {
 }
 
 func vjpMatMul(w *walk, n *node, dy []string) ([]string, error) {
-	a, b := w.shape(n.in(0)), w.shape(n.in(1))
-	if len(a) < 2 || len(b) < 2 {
-		return nil, unsupported(n, "a product with a vector cannot be differentiated")
+	a, b, y := w.shape(n.in(0)), w.shape(n.in(1)), w.shape(n.out(0))
+	left, right, above := n.in(0), n.in(1), dy[0]
+	if len(b) == 1 { // a vector is a matrix of one column, or of one row on the left
+		right, above = w.op("Unsqueeze", []string{right, w.ints(1)}), w.op("Unsqueeze", []string{above, w.ints(-1)})
+		b, y = []int64{b[0], 1}, append(y[:len(y):len(y)], 1)
 	}
-	y := w.shape(n.out(0))
+	if len(a) == 1 {
+		left, above = w.op("Unsqueeze", []string{left, w.ints(0)}), w.op("Unsqueeze", []string{above, w.ints(-2)})
+		a, y = []int64{1, a[0]}, slices.Insert(slices.Clone(y), len(y)-1, 1)
+	}
+	for _, in := range n.Input {
+		if w.wants(in) && len(w.shape(in)) == 1 {
+			return nil, unsupported(n, "a vector that depends on the picture cannot be differentiated")
+		}
+	}
 	batch := y[:len(y)-2]
 	dx := make([]string, 2)
 	if w.wants(n.in(0)) {
 		full := append(batch[:len(batch):len(batch)], a[len(a)-2:]...)
-		rows, weights := dy[0], n.in(1)
+		rows, weights := above, right
 		if len(b) == 2 {
 			rows, weights = w.named(rows, weights, 1)
 		}
@@ -61,7 +73,7 @@ func vjpMatMul(w *walk, n *node, dy []string) ([]string, error) {
 	}
 	if w.wants(n.in(1)) {
 		full := append(batch[:len(batch):len(batch)], b[len(b)-2:]...)
-		db := w.op("MatMul", []string{w.transposeLast(n.in(0), len(a)), dy[0]})
+		db := w.op("MatMul", []string{w.transposeLast(left, len(a)), above})
 		dx[1] = w.sumTo(db, full, b)
 	}
 	return dx, nil

@@ -28,6 +28,21 @@ func vjpGather(w *walk, n *node, dy []string) ([]string, error) {
 	return unary(w.reshapeLike(w.op("MatMul", []string{read, rows}), n.in(0)))
 }
 
+// vjpGatherElements adds each gradient to where it was read.
+func vjpGatherElements(w *walk, n *node, dy []string) ([]string, error) {
+	x := w.shape(n.in(0))
+	at, err := axis(n, n.attrInt("axis", 0), len(x))
+	if err != nil {
+		return nil, err
+	}
+	if batch, ok := w.g.batch()[n.in(0)]; !ok || batch != 0 || at == 0 {
+		return nil, unsupported(n, "it picks among frames")
+	}
+	indices := w.op("Expand", []string{n.in(1), w.op("Shape", dy[:1])}) // for each seed
+	return unary(w.op("ScatterElements", []string{w.zeros(dy[0], x[1:]...), indices, dy[0]},
+		intAttr("axis", int64(at)), stringAttr("reduction", "add")))
+}
+
 // vjpWhere: the condition has no gradient.
 func vjpWhere(w *walk, n *node, dy []string) ([]string, error) {
 	dx, full, zero := make([]string, 3), w.shape(n.out(0)), w.scalar(0)

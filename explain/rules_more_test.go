@@ -65,6 +65,26 @@ func gatherCase(t *rapid.T, s *small) {
 	s.node("Gather", []string{"x", s.ints(dim(t, -3, 2, "index"), 1, 1, 0)}, []string{"y"}, attrInt("axis", at))
 }
 
+func gatherElementsCase(t *rapid.T, s *small) {
+	s.shape = []int64{dim(t, 1, 2, "n"), 2, 3}
+	at := rapid.SampledFrom([]int64{1, 2, -1}).Draw(t, "axis")
+	extent := s.shape[(at+3)%3]
+	var indices []int64
+	for range 4 { // 2×2 of them, one place read twice
+		indices = append(indices, dim(t, -extent, extent-1, "index"))
+	}
+	s.node("Shape", []string{"x"}, []string{"frames"}, attrInt("start", 0), attrInt("end", 1))
+	s.node("Concat", []string{"frames", s.ints(2, 2)}, []string{"dims"}, attrInt("axis", 0))
+	s.node("Reshape", []string{s.ints(indices...), s.ints(1, 2, 2)}, []string{"indices"})
+	s.node("Expand", []string{"indices", "dims"}, []string{"at"})
+	s.node("GatherElements", []string{"x", "at"}, []string{"y"}, attrInt("axis", at))
+}
+
+func tileCase(t *rapid.T, s *small) {
+	s.shape = []int64{dim(t, 1, 2, "n"), dim(t, 1, 3, "c"), 2}
+	s.node("Tile", []string{"x", s.ints(1, dim(t, 1, 3, "repeats"), dim(t, 1, 3, "repeats"))}, []string{"y"})
+}
+
 func (s *small) scalarInt(v int64) string {
 	name := s.ints(v)
 	s.graph.Initializer[len(s.graph.Initializer)-1].Dims = nil

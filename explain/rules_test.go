@@ -1,6 +1,7 @@
 package explain_test
 
 import (
+	"math"
 	"testing"
 
 	"endogate/explain"
@@ -207,13 +208,17 @@ func gemmCase(t *rapid.T, s *small) {
 
 func matMulCase(t *rapid.T, s *small) {
 	s.shape = []int64{dim(t, 1, 2, "n"), dim(t, 1, 2, "heads"), dim(t, 1, 3, "rows"), dim(t, 1, 4, "k")}
-	switch rapid.SampledFrom([]string{"weight", "left weight", "attention"}).Draw(t, "kind") {
+	switch rapid.SampledFrom([]string{"weight", "left weight", "vector", "left vector", "attention"}).Draw(t, "kind") {
 	case "weight":
 		dims := []int64{s.shape[3], 3}
 		s.node("MatMul", []string{"x", s.weight(dims, floats(t, product(dims), "weight")...)}, []string{"y"})
 	case "left weight":
 		dims := []int64{2, s.shape[2]}
 		s.node("MatMul", []string{s.weight(dims, floats(t, product(dims), "weight")...), "x"}, []string{"y"})
+	case "vector":
+		s.node("MatMul", []string{"x", s.weight(s.shape[3:], floats(t, s.shape[3], "weight")...)}, []string{"y"})
+	case "left vector":
+		s.node("MatMul", []string{s.weight(s.shape[2:3], floats(t, s.shape[2], "weight")...), "x"}, []string{"y"})
 	default:
 		s.node("Transpose", []string{"x"}, []string{"k"}, attrInts("perm", 0, 1, 3, 2))
 		s.node("MatMul", []string{"x", "k"}, []string{"y"})
@@ -275,14 +280,27 @@ func splitCase(t *rapid.T, s *small) {
 func sliceCase(t *rapid.T, s *small) {
 	s.shape = []int64{dim(t, 1, 2, "n"), dim(t, 2, 4, "c"), dim(t, 3, 5, "h")}
 	inputs := []string{"x", s.ints(1, dim(t, -3, 2, "start")), s.ints(100, dim(t, 5, 9, "end")), s.ints(1, 2)}
-	if rapid.Bool().Draw(t, "steps") {
-		inputs = append(inputs, s.ints(1, 1))
+	switch rapid.SampledFrom([]string{"one", "steps", "backwards"}).Draw(t, "steps") {
+	case "steps":
+		inputs = append(inputs, s.ints(dim(t, 1, 3, "step"), dim(t, 1, 3, "step")))
+	case "backwards":
+		inputs = []string{
+			"x", s.ints(dim(t, -3, 9, "start"), rapid.SampledFrom([]int64{-1, 1, 9}).Draw(t, "start")),
+			s.ints(math.MinInt64, rapid.SampledFrom([]int64{-9, 0}).Draw(t, "end")), s.ints(-1, 1),
+			s.ints(dim(t, -3, -1, "step"), dim(t, -3, -1, "step")),
+		}
 	}
 	s.node("Slice", inputs, []string{"y"})
 }
 
 func padCase(t *rapid.T, s *small) {
 	s.shape = []int64{dim(t, 1, 2, "n"), dim(t, 1, 2, "c"), 3, 3}
+	if mode := rapid.SampledFrom([]string{"constant", "reflect", "edge", "wrap"}).Draw(t, "mode"); mode != "constant" {
+		s.opset = 19
+		s.node("Pad", []string{"x", s.ints(dim(t, 0, 2, "top"), dim(t, 0, 2, "left"), dim(t, 0, 2, "bottom"), dim(t, 0, 2, "right")), "", s.ints(2, -1)},
+			[]string{"y"}, attrString("mode", mode))
+		return
+	}
 	s.node("Pad", []string{"x", s.ints(0, 0, dim(t, -1, 2, "top"), 1, 0, dim(t, 0, 1, "channel"), 0, dim(t, -1, 2, "right"))}, []string{"y"})
 }
 
@@ -367,6 +385,8 @@ func ruleCases() []ruleCase {
 		{"InstanceNormalization", instanceNormCase, 0},
 		{"GroupNormalization", groupNormCase(18), 0}, {"GroupNormalization", groupNormCase(21), 0},
 		{"Gather", gatherCase, 0},
+		{"GatherElements", gatherElementsCase, 0},
+		{"Tile", tileCase, 0},
 		{"Where", whereCase, 0},
 		{"Max", extremeCase("Max"), 0},
 		{"Min", extremeCase("Min"), 0},
