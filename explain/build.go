@@ -128,12 +128,12 @@ func (b *builder) reduceSum(x string, keep bool, axes ...int64) string {
 	return b.op("ReduceSum", []string{x, b.ints(axes...)}, intAttr("keepdims", k))
 }
 
-// reduceMax is the greatest value over an axis, kept as one: from opset 18 on the axes are an input.
-func (b *builder) reduceMax(x string, axis int64) string {
+// reduceMax is the greatest value over axes, kept as ones: from opset 18 on the axes are an input.
+func (b *builder) reduceMax(x string, axes ...int64) string {
 	if b.g.opsets()[""] >= 18 {
-		return b.op("ReduceMax", []string{x, b.ints(axis)}, intAttr("keepdims", 1))
+		return b.op("ReduceMax", []string{x, b.ints(axes...)}, intAttr("keepdims", 1))
 	}
-	return b.op("ReduceMax", []string{x}, intsAttr("axes", axis), intAttr("keepdims", 1))
+	return b.op("ReduceMax", []string{x}, intsAttr("axes", axes...), intAttr("keepdims", 1))
 }
 
 // meanOver is the mean over an axis of so many elements.

@@ -18,7 +18,7 @@ const (
 	leastSum      = 1e-15 // what a sum of exponentials is at least
 )
 
-var straight = setOf("Relu", "LeakyRelu", "PRelu", "ThresholdedRelu", "Clip", "HardSigmoid", "Abs")
+var straight = setOf("Relu", "LeakyRelu", "PRelu", "ThresholdedRelu", "Clip", "HardSigmoid", "Abs", "Shrink")
 
 func rescale() variant {
 	v := variant{name: "deeplift", rules: map[string]rule{
@@ -26,9 +26,11 @@ func rescale() variant {
 		"Max": rescaleChoice, "Min": rescaleChoice,
 		"Mul": rescaleProduct, "MatMul": rescaleProduct, "Einsum": rescaleProduct, "Div": rescaleDiv,
 		"Softmax": rescaleSoftmax, "LogSoftmax": rescaleLogSoftmax, "LRN": rescaleLRN,
-		"LayerNormalization": rescaleNorm, "InstanceNormalization": rescaleNorm, "GroupNormalization": rescaleNorm,
-		"ReduceL2": rescaleL2, "ReduceSumSquare": rescaleSumSquare,
+		"ReduceL1": rescaleL1, "ReduceL2": rescaleL2, "ReduceSumSquare": rescaleSumSquare, "ReduceLogSumExp": rescaleLogSumExp,
 	}}
+	for _, typ := range norms {
+		v.rules[typ] = rescaleNorm
+	}
 	for typ := range activations {
 		if op, ok := operators()[typ]; ok {
 			least := float32(leastSmooth)
@@ -230,15 +232,15 @@ func rescaleDiv(w *walk, n *node, dy []string) ([]string, error) {
 	return dx, nil
 }
 
-// exponentials are eˣ of a tensor and of its baseline, less the greatest of both, their sums over an axis and the
+// exponentials are eˣ of a tensor and of its baseline, less the greatest of both, their sums over axes and the
 // difference quotient.
 type exponentials struct{ e, e0, sum, sum0, quotient string }
 
-func (w *walk) exponentials(x string, axis int64) exponentials {
+func (w *walk) exponentials(x string, axes ...int64) exponentials {
 	x0 := w.twin(x)
-	greatest := w.reduceMax(w.op("Max", []string{x, x0}), axis)
+	greatest := w.reduceMax(w.op("Max", []string{x, x0}), axes...)
 	e, e0 := w.op("Exp", []string{w.sub(x, greatest)}), w.op("Exp", []string{w.sub(x0, greatest)})
-	sum := func(v string) string { return w.op("Max", []string{w.reduceSum(v, true, axis), w.scalar(leastSum)}) }
+	sum := func(v string) string { return w.op("Max", []string{w.reduceSum(v, true, axes...), w.scalar(leastSum)}) }
 	far, run := w.apart(x, x0, leastSmooth)
 	return exponentials{e, e0, sum(e), sum(e0), w.where(far, w.div(w.sub(e, e0), run), e)}
 }
@@ -256,10 +258,23 @@ func rescaleSoftmax(w *walk, n *node, dy []string) ([]string, error) {
 func rescaleLogSoftmax(w *walk, n *node, dy []string) ([]string, error) {
 	axis := n.attrInt("axis", -1)
 	p := w.exponentials(n.in(0), axis)
+	return unary(w.sub(dy[0], w.mul(w.mul(w.reduceSum(dy[0], true, axis), w.logQuotient(p)), p.quotient)))
+}
+
+// logQuotient is the difference quotient of the logarithm of the sum.
+func (w *walk) logQuotient(p exponentials) string {
 	far, run := w.apart(p.sum, p.sum0, leastSmooth)
 	logs := w.sub(w.op("Log", []string{p.sum}), w.op("Log", []string{p.sum0}))
-	slope := w.where(far, w.div(logs, run), w.op("Reciprocal", []string{p.sum}))
-	return unary(w.sub(dy[0], w.mul(w.mul(w.reduceSum(dy[0], true, axis), slope), p.quotient)))
+	return w.where(far, w.div(logs, run), w.op("Reciprocal", []string{p.sum}))
+}
+
+func rescaleLogSumExp(w *walk, n *node, dy []string) ([]string, error) {
+	full, _, axes, err := w.reduction(n, dy[0])
+	if err != nil {
+		return nil, err
+	}
+	p := w.exponentials(n.in(0), axes...)
+	return unary(w.mul(w.mul(full, w.logQuotient(p)), p.quotient))
 }
 
 // rescaleNorm: the norm is centred·inverse; the inverse deviation has its difference quotient over the variance, and that
@@ -280,7 +295,7 @@ func rescaleNorm(w *walk, n *node, dy []string) ([]string, error) {
 	ofCentred := w.plus(
 		w.mul(g, w.middle(m.inverse, m0.inverse)),
 		w.mul(ofVariance, w.times(centred, 2/float32(m.count))))
-	return unary(m.ungroup(n, w.sub(ofCentred, m.mean(ofCentred))))
+	return unary(m.ungroup(n, m.centre(ofCentred)))
 }
 
 // rescaleLRN: the product of x and s^-beta, s a mean of squares.
@@ -294,6 +309,18 @@ func rescaleLRN(w *walk, n *node, dy []string) ([]string, error) {
 	middle := w.middle(x, x0)
 	seen := m.seen(w.mul(w.mul(dy[0], middle), slope))
 	return unary(w.plus(w.mul(dy[0], w.middle(r, r0)), w.times(w.mul(middle, seen), 2*m.alpha)))
+}
+
+// rescaleL1: of Σ|x|, the difference quotient of |x|.
+func rescaleL1(w *walk, n *node, dy []string) ([]string, error) {
+	full, _, _, err := w.reduction(n, dy[0])
+	if err != nil {
+		return nil, err
+	}
+	x, x0 := n.in(0), w.twin(n.in(0))
+	far, run := w.apart(x, x0, leastStraight)
+	risen := w.sub(w.op("Abs", []string{x}), w.op("Abs", []string{x0}))
+	return unary(w.mul(full, w.where(far, w.div(risen, run), w.op("Sign", []string{x}))))
 }
 
 // rescaleL2: of √Σx², (x+x₀)/(y+y₀).

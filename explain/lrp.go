@@ -29,7 +29,7 @@ func lrp(name string, weighted rule) variant {
 	for _, typ := range []string{"Mul", "Div"} {
 		v.rules[typ] = relevanceScaling
 	}
-	for _, typ := range []string{"LayerNormalization", "InstanceNormalization", "GroupNormalization"} {
+	for _, typ := range norms {
 		v.rules[typ] = relevanceNorm
 	}
 	v.rules["LRN"], v.rules["Add"], v.rules["Sub"] = vjpIdentity, relevanceSum, relevanceSum
@@ -47,12 +47,16 @@ func lrp(name string, weighted rule) variant {
 
 // activations are the operators of one input that act place by place.
 var activations = setOf("Relu", "LeakyRelu", "PRelu", "Elu", "Selu", "Celu", "ThresholdedRelu", "Clip", "Sigmoid", "HardSigmoid",
-	"HardSwish", "Tanh", "Softplus", "Softsign", "Mish", "Gelu", "Swish", "Exp", "Log", "Sqrt", "Erf", "Abs", "Reciprocal", "Pow", "Sin", "Cos")
+	"HardSwish", "Tanh", "Softplus", "Softsign", "Mish", "Gelu", "Swish", "Exp", "Log", "Sqrt", "Erf", "Abs", "Reciprocal", "Pow", "Sin", "Cos",
+	"Tan", "Sinh", "Cosh", "Asin", "Acos", "Atan", "Asinh", "Acosh", "Atanh", "Shrink")
+
+// norms are the normalisations that have a deviation or a length of their own.
+var norms = []string{"LayerNormalization", "InstanceNormalization", "GroupNormalization", "RMSNormalization", "LpNormalization", "MeanVarianceNormalization"}
 
 // moves are the operators that take values from one place to another, the greatest of a window included.
 var moves = setOf("MaxPool", "GlobalMaxPool", "ReduceMax", "ReduceMin", "Max", "Min", "Where", "Identity", "Dropout", "Cast", "Flatten", "Reshape", "Squeeze",
 	"Unsqueeze", "Transpose", "Concat", "Split", "Slice", "Pad", "Expand", "Tile", "Gather", "GatherElements", "GatherND", "DepthToSpace",
-	"SpaceToDepth", "Neg")
+	"SpaceToDepth", "Neg", "CastLike", "Trilu", "ScatterElements", "ScatterND")
 
 func setOf(names ...string) map[string]bool {
 	set := map[string]bool{}

@@ -122,5 +122,5 @@ func relevanceNorm(w *walk, n *node, dy []string) ([]string, error) {
 		return nil, err
 	}
 	s := w.mul(w.mul(m.group(w.div(dy[0], w.stable(n.out(0)))), m.scale), m.inverse)
-	return unary(m.ungroup(n, w.mul(m.x, w.sub(s, m.mean(s)))))
+	return unary(m.ungroup(n, w.mul(m.x, m.centre(s))))
 }

@@ -33,6 +33,10 @@ func init() {
 		"LayerNormalization":    {vjp: vjpNorm, inputs: 1, pointwise: true},
 		"InstanceNormalization": {vjp: vjpNorm, inputs: 1, pointwise: true},
 		"GroupNormalization":    {vjp: vjpNorm, inputs: 1, pointwise: true},
+		"RMSNormalization":      {vjp: vjpNorm, inputs: 1, pointwise: true},
+		"LpNormalization":       {vjp: vjpNorm, pointwise: true},
+
+		"MeanVarianceNormalization": {vjp: vjpNorm, pointwise: true},
 
 		"MaxPool":           {vjp: vjpMaxPool},
 		"AveragePool":       {vjp: vjpAveragePool},
@@ -42,8 +46,11 @@ func init() {
 		"ReduceSum":         {vjp: vjpReduceSum, inputs: 1},
 		"ReduceMax":         {vjp: vjpReduceExtreme, inputs: 1},
 		"ReduceMin":         {vjp: vjpReduceExtreme, inputs: 1},
+		"ReduceL1":          {vjp: vjpReduceL1, inputs: 1},
 		"ReduceL2":          {vjp: vjpReduceL2, inputs: 1},
 		"ReduceSumSquare":   {vjp: vjpReduceSumSquare, inputs: 1},
+		"ReduceLogSumExp":   {vjp: vjpReduceLogSumExp, inputs: 1},
+		"CumSum":            {vjp: vjpCumSum, inputs: 1},
 
 		"Gemm":   {vjp: vjpGemm},
 		"Einsum": {vjp: vjpEinsum},
@@ -55,6 +62,8 @@ func init() {
 		"Div": {vjp: vjpDiv, pointwise: true},
 		"Sum": {vjp: vjpSum, pointwise: true},
 		"Pow": {vjp: vjpPow, inputs: 1, pointwise: true},
+
+		"Mean": {vjp: vjpMean, pointwise: true},
 
 		"Relu":            {vjp: vjpRelu, pointwise: true},
 		"LeakyRelu":       {vjp: vjpLeakyRelu, pointwise: true},
@@ -78,9 +87,9 @@ func init() {
 		"Selu":            {vjp: vjpSelu, pointwise: true},
 		"Celu":            {vjp: vjpCelu, pointwise: true},
 		"ThresholdedRelu": {vjp: vjpThresholdedRelu, pointwise: true},
+		"Shrink":          {vjp: vjpShrink, pointwise: true},
+		"Swish":           {vjp: vjpSwish, pointwise: true},
 		"Softsign":        {vjp: vjpSoftsign, pointwise: true},
-		"Sin":             {vjp: vjpSin, pointwise: true},
-		"Cos":             {vjp: vjpCos, pointwise: true},
 		"Max":             {vjp: vjpExtreme, pointwise: true},
 		"Min":             {vjp: vjpExtreme, pointwise: true},
 		"Where":           {vjp: vjpWhere, pointwise: true},
@@ -91,6 +100,8 @@ func init() {
 		"Identity":  {vjp: vjpIdentity, pointwise: true},
 		"Dropout":   {vjp: vjpIdentity, inputs: 1, pointwise: true},
 		"Cast":      {vjp: vjpCast, pointwise: true},
+		"CastLike":  {vjp: vjpCast, inputs: 1, pointwise: true},
+		"Trilu":     {vjp: vjpTrilu, inputs: 1},
 		"Flatten":   {vjp: vjpReshape},
 		"Reshape":   {vjp: vjpReshape, inputs: 1},
 		"Squeeze":   {vjp: vjpReshape, inputs: 1},
@@ -105,14 +116,19 @@ func init() {
 		"Gather":    {vjp: vjpGather, inputs: 1},
 		"Resize":    {vjp: vjpResize, inputs: 1},
 
-		"GatherElements": {vjp: vjpGatherElements, inputs: 1},
+		"GatherElements":  {vjp: vjpGatherElements, inputs: 1},
+		"ScatterElements": {vjp: vjpScatter},
+		"ScatterND":       {vjp: vjpScatter},
 
 		"DepthToSpace": {vjp: vjpDepthToSpace},
 		"SpaceToDepth": {vjp: vjpSpaceToDepth},
 	}
+	for typ, slope := range slopes {
+		table[typ] = operator{vjp: bySlope(slope), pointwise: true}
+	}
 	for _, typ := range []string{
 		"Shape", "Size", "ArgMax", "ArgMin", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Equal", "Not",
-		"And", "Or", "Xor", "IsNaN", "IsInf", "Sign", "Floor", "Ceil", "Round", "NonZero", "ConstantOfShape", "Range",
+		"And", "Or", "Xor", "IsNaN", "IsInf", "Sign", "Floor", "Ceil", "Round", "NonZero", "ConstantOfShape", "Range", "Hardmax", "OneHot", "EyeLike",
 	} {
 		table[typ] = operator{stop: true}
 	}

@@ -47,11 +47,3 @@ func vjpSoftsign(w *walk, n *node, dy []string) ([]string, error) {
 	below := w.plus(w.op("Abs", []string{n.in(0)}), w.scalar(1))
 	return unary(w.div(dy[0], w.mul(below, below)))
 }
-
-func vjpSin(w *walk, n *node, dy []string) ([]string, error) {
-	return unary(w.mul(dy[0], w.op("Cos", []string{n.in(0)})))
-}
-
-func vjpCos(w *walk, n *node, dy []string) ([]string, error) {
-	return unary(w.neg(w.mul(dy[0], w.op("Sin", []string{n.in(0)}))))
-}

@@ -3,6 +3,8 @@ package explain
 import (
 	"slices"
 	"strings"
+
+	"endogate/explain/onnxpb"
 )
 
 // vjpGather adds each gradient to where it was read, as a product with a matrix of ones.
@@ -41,6 +43,29 @@ func vjpGatherElements(w *walk, n *node, dy []string) ([]string, error) {
 	indices := w.op("Expand", []string{n.in(1), w.op("Shape", dy[:1])}) // for each seed
 	return unary(w.op("ScatterElements", []string{w.zeros(dy[0], x[1:]...), indices, dy[0]},
 		intAttr("axis", int64(at)), stringAttr("reduction", "add")))
+}
+
+// vjpScatter: what was written over has no gradient, and what was written has that of its place. The indices count frames too.
+func vjpScatter(w *walk, n *node, dy []string) ([]string, error) {
+	gather, indices, updates := "GatherND", n.in(1), n.in(2)
+	var attrs []*onnxpb.AttributeProto
+	if n.GetOpType() == "ScatterElements" {
+		gather, attrs = "GatherElements", append(attrs, intAttr("axis", n.attrInt("axis", 0)))
+	}
+	w.framed = true
+	dx := []string{dy[0], "", ""}
+	switch reduction := n.attrString("reduction", "none"); reduction {
+	case "none":
+		zeros := w.op("ConstantOfShape", []string{w.op("Shape", []string{updates})})
+		dx[0] = w.op(n.GetOpType(), []string{dy[0], indices, zeros}, attrs...)
+	case "add":
+	default:
+		return nil, unsupported(n, "reduction "+reduction+" has no rule")
+	}
+	if w.wants(updates) {
+		dx[2] = w.op(gather, []string{dy[0], indices}, attrs...)
+	}
+	return dx, nil
 }
 
 // vjpWhere: the condition has no gradient.
@@ -116,26 +141,6 @@ func vjpDepthToSpace(w *walk, n *node, dy []string) ([]string, error) {
 
 func vjpSpaceToDepth(w *walk, n *node, dy []string) ([]string, error) {
 	return unary(w.op("DepthToSpace", dy[:1], intAttr("blocksize", n.attrInt("blocksize", 1)), stringAttr("mode", "DCR")))
-}
-
-func vjpReduceL2(w *walk, n *node, dy []string) ([]string, error) {
-	full, _, _, err := w.reduction(n, dy[0])
-	if err != nil {
-		return nil, err
-	}
-	length, _, _, err := w.reduction(n, n.out(0))
-	if err != nil {
-		return nil, err
-	}
-	return unary(w.mul(w.div(full, length), n.in(0)))
-}
-
-func vjpReduceSumSquare(w *walk, n *node, dy []string) ([]string, error) {
-	full, _, _, err := w.reduction(n, dy[0])
-	if err != nil {
-		return nil, err
-	}
-	return unary(w.mul(full, w.times(n.in(0), 2)))
 }
 
 // floats is the value of a constant tensor of float32.

@@ -3,6 +3,8 @@ package explain_test
 import (
 	"endogate/explain/onnxpb"
 
+	"google.golang.org/protobuf/proto"
+
 	"pgregory.net/rapid"
 )
 
@@ -145,4 +147,76 @@ func depthCase(t *rapid.T, s *small) {
 func spaceCase(t *rapid.T, s *small) {
 	s.shape = []int64{dim(t, 1, 2, "n"), 2, 4, 2}
 	s.node("SpaceToDepth", []string{"x"}, []string{"y"}, attrInt("blocksize", 2))
+}
+
+func rmsNormCase(t *rapid.T, s *small) {
+	layerNormCase(t, s)
+	n := s.graph.Node[0]
+	s.opset, n.OpType, n.Input = 23, proto.String("RMSNormalization"), n.Input[:2]
+}
+
+// offset keeps x away from the point where all is zero.
+func (s *small) offset(t *rapid.T) {
+	s.shape = []int64{dim(t, 1, 2, "n"), dim(t, 1, 3, "c"), 2, 3}
+	s.node("Add", []string{"x", s.weight([]int64{3}, 2, 3, -2.5)}, []string{"offset"})
+}
+
+func lpNormCase(t *rapid.T, s *small) {
+	s.offset(t)
+	s.node("LpNormalization", []string{"offset"}, []string{"y"}, attrInt("axis", rapid.SampledFrom([]int64{-1, 1, 2, 3}).Draw(t, "axis")))
+}
+
+func meanVarianceCase(t *rapid.T, s *small) {
+	s.offset(t)
+	s.node("MeanVarianceNormalization", []string{"offset"}, []string{"y"}, attrInts("axes", rapid.SampledFrom([][]int64{{3}, {2, 3}, {1, -1}}).Draw(t, "axes")...))
+}
+
+func meanCase(t *rapid.T, s *small) {
+	s.shape = []int64{dim(t, 1, 2, "n"), 3, 2}
+	s.node("Relu", []string{"x"}, []string{"a"})
+	s.node("Mean", []string{"x", s.weight([]int64{3, 1}, 1, 2, 3), "a"}, []string{"y"})
+}
+
+func cumSumCase(t *rapid.T, s *small) {
+	s.shape = []int64{dim(t, 1, 2, "n"), 3, 2}
+	s.node("CumSum", []string{"x", s.scalarInt(rapid.SampledFrom([]int64{1, 2, -1}).Draw(t, "axis"))}, []string{"y"},
+		attrInt("exclusive", dim(t, 0, 1, "exclusive")), attrInt("reverse", dim(t, 0, 1, "reverse")))
+}
+
+func triluCase(t *rapid.T, s *small) {
+	s.shape = []int64{dim(t, 1, 2, "n"), 3, 3}
+	inputs := []string{"x"}
+	if rapid.Bool().Draw(t, "diagonal") {
+		inputs = append(inputs, s.scalarInt(dim(t, -1, 1, "k")))
+	}
+	s.node("Trilu", inputs, []string{"y"}, attrInt("upper", dim(t, 0, 1, "upper")))
+}
+
+func castLikeCase(t *rapid.T, s *small) {
+	s.shape = []int64{dim(t, 1, 2, "n"), 3}
+	s.node("Mul", []string{"x", "x"}, []string{"square"})
+	s.node("CastLike", []string{"square", s.weight(nil, 1)}, []string{"y"})
+}
+
+// scatterCase writes rows over others, or adds them, with tokens before frames as an exporter of assigned slices does.
+func scatterCase(typ string) func(t *rapid.T, s *small) {
+	return func(t *rapid.T, s *small) {
+		s.shape = []int64{dim(t, 1, 2, "n"), 3, 2}
+		reduction := rapid.SampledFrom([]string{"none", "add"}).Draw(t, "reduction")
+		s.node("Transpose", []string{"x"}, []string{"rows"}, attrInts("perm", 1, 0, 2))
+		s.node("Slice", []string{"rows", s.ints(0), s.ints(2)}, []string{"some"})
+		s.node("Mul", []string{"some", "some"}, []string{"updates"})
+		indices := s.ints(2, 0)
+		attrs := []*onnxpb.AttributeProto{attrString("reduction", reduction)}
+		s.node("Reshape", []string{indices, s.ints(2, 1)}, []string{"pair"})
+		at := "pair"
+		if typ == "ScatterElements" {
+			s.node("Unsqueeze", []string{"pair", s.ints(2)}, []string{"column"})
+			s.node("Shape", []string{"some"}, []string{"dims"})
+			s.node("Expand", []string{"column", "dims"}, []string{"at"})
+			at, attrs = "at", append(attrs, attrInt("axis", 0))
+		}
+		s.node(typ, []string{"rows", at, "updates"}, []string{"scattered"}, attrs...)
+		s.node("Transpose", []string{"scattered"}, []string{"y"}, attrInts("perm", 1, 0, 2))
+	}
 }

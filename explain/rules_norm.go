@@ -1,36 +1,45 @@
 package explain
 
-import "slices"
+import (
+	"math"
+	"slices"
+)
 
 // norm is y = scale·inverse·(x - mean(x)) + bias with inverse = 1/√(variance + epsilon), over some axes.
 type norm struct {
-	w        *walk
-	x        string
-	scale    string // broadcast to x
-	axes     []int64
-	count    int64 // elements over which is averaged
-	epsilon  float32
-	grouped  []int64 // the shape in which channels are taken by groups; nil where they are not
-	centred  string
-	variance string
-	inverse  string
+	w         *walk
+	x         string
+	scale     string // broadcast to x
+	axes      []int64
+	count     int64 // elements over which is averaged
+	epsilon   float32
+	uncentred bool    // the mean stays
+	grouped   []int64 // the shape in which channels are taken by groups; nil where they are not
+	centred   string
+	variance  string
+	inverse   string
 }
 
 func (m *norm) mean(v string) string {
 	return m.w.times(m.w.reduceSum(v, true, m.axes...), 1/float32(m.count))
 }
 
-// norm reads a LayerNormalization, an InstanceNormalization or a GroupNormalization and computes its parts.
+// leastVariance is epsilon where an operator has none.
+const leastVariance = 1e-12
+
+// norm reads a normalisation and computes its parts.
 func (w *walk) norm(n *node) (*norm, error) {
 	m := &norm{w: w, scale: n.in(1), epsilon: n.attrFloat("epsilon", 1e-5)}
 	x, from := w.shape(n.in(0)), 2
 	switch n.GetOpType() {
-	case "LayerNormalization":
+	case "LayerNormalization", "RMSNormalization":
 		at, err := axis(n, n.attrInt("axis", -1), len(x))
 		if err != nil {
 			return nil, err
 		}
-		from = at
+		from, m.uncentred = at, n.GetOpType() == "RMSNormalization"
+	case "LpNormalization", "MeanVarianceNormalization":
+		return m.unscaled(n, x)
 	case "GroupNormalization":
 		groups, scales := n.attrInt("num_groups", 1), size(w.shape(n.in(1)))
 		if groups < 1 || x[1]%groups != 0 || scales%groups != 0 {
@@ -52,11 +61,49 @@ func (w *walk) norm(n *node) (*norm, error) {
 	return m, nil
 }
 
+// unscaled reads the normalisations that have no weights.
+func (m *norm) unscaled(n *node, x []int64) (*norm, error) {
+	m.axes, m.epsilon, m.count = []int64{0, 2, 3}, leastVariance, 1
+	if a := attribute(n.NodeProto, "axes"); a != nil {
+		m.axes = a.Ints
+	}
+	if m.uncentred = n.GetOpType() == "LpNormalization"; m.uncentred {
+		m.axes = []int64{n.attrInt("axis", -1)}
+		if n.attrInt("p", 2) != 2 {
+			return nil, unsupported(n, "only division by the root of the sum of squares can be differentiated")
+		}
+	}
+	for _, a := range m.axes {
+		at, err := axis(n, a, len(x))
+		if err != nil {
+			return nil, err
+		}
+		if batch, ok := m.w.g.batch()[n.in(0)]; ok && batch == at && m.w.g.seeds() != 1 {
+			return nil, unsupported(n, "it normalises over the batch")
+		}
+		m.count *= x[at]
+	}
+	m.scale = m.w.scalar(1)
+	if m.uncentred {
+		m.scale = m.w.scalar(float32(1 / math.Sqrt(float64(m.count))))
+	}
+	m.of(n.in(0))
+	return m, nil
+}
+
+// centre takes the mean off, where the normalisation does.
+func (m *norm) centre(v string) string {
+	if m.uncentred {
+		return v
+	}
+	return m.w.sub(v, m.mean(v))
+}
+
 // of computes the parts for a tensor.
 func (m *norm) of(x string) {
 	w := m.w
 	m.x = m.group(x)
-	m.centred = w.sub(m.x, m.mean(m.x))
+	m.centred = m.centre(m.x)
 	m.variance = m.mean(w.mul(m.centred, m.centred))
 	m.inverse = w.op("Reciprocal", []string{w.op("Sqrt", []string{w.plus(m.variance, w.scalar(m.epsilon))})})
 }
@@ -83,7 +130,7 @@ func vjpNorm(w *walk, n *node, dy []string) ([]string, error) {
 		return nil, err
 	}
 	g, unit := w.mul(m.group(dy[0]), m.scale), w.mul(m.centred, m.inverse)
-	return unary(m.ungroup(n, w.mul(m.inverse, w.sub(w.sub(g, m.mean(g)), w.mul(unit, m.mean(w.mul(g, unit)))))))
+	return unary(m.ungroup(n, w.mul(m.inverse, w.sub(m.centre(g), w.mul(unit, m.mean(w.mul(g, unit)))))))
 }
 
 // responses is what a LRN divides by: y = x·s^-beta with s = bias + alpha/size·Σx² over neighbouring channels.
