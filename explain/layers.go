@@ -62,7 +62,11 @@ func open(model []byte, o Options) (*graph, head, error) {
 			want = append(append(want, n.Input...), n.Output...)
 		}
 	}
-	return g, h, g.probeShapes(o.Probe, o.InputShape, distinct(append(want, h.logits)))
+	if err := g.probeShapes(o.Probe, o.InputShape, distinct(append(want, h.logits))); err != nil {
+		return nil, head{}, err
+	}
+	g.spellOut()
+	return g, h, nil
 }
 
 func distinct(names []string) []string {

@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"math"
 	"slices"
 
 	"endogate/explain/onnxpb"
@@ -42,35 +43,62 @@ func vjpMaxPool(w *walk, n *node, dy []string) ([]string, error) {
 	return unary(dx)
 }
 
-// maxima is the window of a MaxPool, whose node then spells out the pads that ceil_mode adds.
+// maxima is the window of a MaxPool.
 func (w *walk) maxima(n *node) (window, error) {
 	x := w.shape(n.in(0))
 	kernel, err := n.attrInts("kernel_shape", len(x)-2, 1)
 	if err != nil {
 		return window{}, err
 	}
-	v, err := w.window(n, x, w.shape(n.out(0)), kernel)
-	if err == nil {
-		v.spellOut(n)
-	}
-	return v, err
+	return w.window(n, x, w.shape(n.out(0)), kernel)
 }
 
-// spellOut writes the pads that ceil_mode adds into the node: for the shapes that it makes, the runtime's inference errs by
-// windows that lie in the padding alone.
-func (v window) spellOut(n *node) {
-	ends := make([]int64, len(v.end))
-	for i, e := range v.end {
-		if ends[i] = max(e, 0); e >= v.kernel[i] {
-			return
+// spellOut writes the pads that ceil_mode adds into each MaxPool: for the shapes that it makes, the runtime's inference errs by
+// windows that lie in the padding alone. Pads as large as the kernel, which dilations may need and the runtime refuses, become
+// a Pad of their own.
+func (g *graph) spellOut() {
+	b, nodes := newBuilder(g), []*node(nil)
+	for _, n := range g.nodes {
+		ceil := n.standard() && n.GetOpType() == "MaxPool" && n.attrInt("ceil_mode", 0) != 0 && n.attrString("auto_pad", "NOTSET") == "NOTSET"
+		if x := g.shape(n.in(0)); ceil && len(x) > 2 {
+			if v, err := newWalk(b).maxima(n); err == nil {
+				nodes = append(nodes, v.spellOut(b, n, x)...)
+			}
 		}
+		nodes = append(nodes, n)
 	}
-	if n.attrInt("ceil_mode", 0) == 0 || n.attrString("auto_pad", "NOTSET") != "NOTSET" {
-		return
+	g.nodes = nodes
+	for i, n := range nodes {
+		n.index = i
+	}
+	for _, t := range b.inits {
+		g.weights[t.GetName()], g.shapes[t.GetName()] = t, t.Dims
+	}
+}
+
+// spellOut gives a MaxPool the window's pads, and returns the Pad that has to come before it, if any.
+func (v window) spellOut(b *builder, n *node, x []int64) (before []*node) {
+	ends, apart := make([]int64, len(v.end)), false
+	for i, e := range v.end {
+		ends[i] = max(e, 0)
+		apart = apart || e >= v.kernel[i]
 	}
 	dropAttribute(n.NodeProto, "ceil_mode")
 	dropAttribute(n.NodeProto, "pads")
-	n.Attribute = append(n.Attribute, intsAttr("pads", append(slices.Clone(v.begin), ends...)...))
+	pads := append(slices.Clone(v.begin), ends...)
+	if !apart {
+		n.Attribute = append(n.Attribute, intsAttr("pads", pads...))
+		return nil
+	}
+	dims := slices.Clone(x)
+	for i := range ends {
+		dims[i+2] += v.begin[i] + ends[i]
+	}
+	around := slices.Concat([]int64{0, 0}, v.begin, []int64{0, 0}, ends)
+	padded := b.op("Pad", []string{n.in(0), b.ints(around...), b.scalar(-math.MaxFloat32)})
+	pad := &node{NodeProto: b.nodes[len(b.nodes)-1], opset: n.opset}
+	b.g.shapes[padded], b.g.producer[padded], n.Input[0] = dims, pad, padded
+	return []*node{pad}
 }
 
 // withoutIndices drops the indices of maxima that nothing reads: a pooling that gives none is several times as fast.
