@@ -93,8 +93,8 @@ func TestCompile_unsupported(t *testing.T) {
 	s := &small{shape: []int64{1, 1, 6, 6}, logits: true}
 	weight := s.weight([]int64{1, 1, 3, 3}, make([]float32, 9)...)
 	s.node("Conv", []string{"x", weight}, []string{"low"})
-	s.node("Round", []string{"low"}, []string{"rounded"})                     // a gradient of zero
-	s.node("Hardmax", []string{"low"}, []string{"hard"}, attrInt("axis", -1)) // no rule
+	s.node("Round", []string{"low"}, []string{"rounded"})                               // a gradient of zero
+	s.node("LpPool", []string{"low"}, []string{"hard"}, attrInts("kernel_shape", 1, 1)) // no rule
 	s.node("Add", []string{"rounded", "hard"}, []string{"sum"})
 	s.node("Conv", []string{"sum", weight}, []string{"high"})
 	s.node("Flatten", []string{"high"}, []string{"logits"})
@@ -104,7 +104,7 @@ func TestCompile_unsupported(t *testing.T) {
 	var unsupported *explain.UnsupportedError
 	require.ErrorAs(t, err, &unsupported)
 	require.Equal(t, "/hard", unsupported.Node)
-	require.Equal(t, "Hardmax", unsupported.Operator)
+	require.Equal(t, "LpPool", unsupported.Operator)
 	require.EqualValues(t, 17, unsupported.Opset)
 	require.Equal(t, []string{"/high"}, unsupported.Layers)
 
