@@ -36,7 +36,7 @@ func lrp(name string, weighted rule) variant {
 	for typ, op := range operators() {
 		switch {
 		case op.vjp == nil:
-		case activations[typ]:
+		case activations[typ] || typ == "Neg":
 			v.rules[typ] = vjpIdentity // keeps its relevance
 		case moves[typ]:
 			v.rules[typ] = op.vjp // only moves it
@@ -56,7 +56,7 @@ var norms = []string{"LayerNormalization", "InstanceNormalization", "GroupNormal
 // moves are the operators that take values from one place to another, the greatest of a window included.
 var moves = setOf("MaxPool", "GlobalMaxPool", "ReduceMax", "ReduceMin", "Max", "Min", "Where", "Identity", "Dropout", "Cast", "Flatten", "Reshape", "Squeeze",
 	"Unsqueeze", "Transpose", "Concat", "Split", "Slice", "Pad", "Expand", "Tile", "Gather", "GatherElements", "GatherND", "DepthToSpace",
-	"SpaceToDepth", "Neg", "CastLike", "Trilu", "ScatterElements", "ScatterND")
+	"SpaceToDepth", "Neg", "CastLike", "Trilu")
 
 func setOf(names ...string) map[string]bool {
 	set := map[string]bool{}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/proto"
+	"pgregory.net/rapid"
 )
 
 // unbiased is a model in which every constant that is added is zero.
@@ -47,6 +48,41 @@ func unbiased(t *testing.T, model []byte) []byte {
 	out, err := proto.Marshal(&m)
 	require.NoError(t, err)
 	return out
+}
+
+// Every operator passes on all the relevance that it gets, unless a constant or a sum of exponentials takes part of it.
+func TestLRPEpsilon_everyRule(t *testing.T) {
+	takes := []string{
+		"Conv", "Gemm", "BatchNormalization", "LayerNormalization", "InstanceNormalization", "GroupNormalization", "Sum", "Mean",
+		"Max", "Min", "Where", "Softmax", "LogSoftmax", "ReduceLogSumExp",
+		"Cast", // in float64 there is none
+	}
+	r := openRuntime(t)
+	for _, c := range ruleCases() {
+		if slices.Contains(takes, c.name) {
+			continue
+		}
+		t.Run(c.name, func(t *testing.T) {
+			rapid.Check(t, func(rt *rapid.T) {
+				s := &small{}
+				c.build(rt, s)
+				model := s.bytes(t)
+				s.shape[0] = 1
+				x := make([]float32, product(s.shape))
+				for i := range x {
+					x[i] = c.low + float32(i*37%23+1)/15
+					if c.low == 0 && i%2 == 1 {
+						x[i] = -x[i] / 2
+					}
+				}
+				compiled, err := explain.Compile(model, explain.Options{Targets: []explain.Target{{Method: explain.LRPEpsilon}}, Probe: r.Probe})
+				require.NoError(rt, err)
+				seed := slices.Repeat([]float32{1}, compiled.Classes)
+				logits, maps := explained(t, r, model, onnx.Input{Shape: s.shape, Values: x}, seed, explain.Target{Method: explain.LRPEpsilon})
+				require.InDelta(rt, total(logits), total(maps[0].Values), 1e-3*float64(1+compiled.Classes))
+			})
+		})
+	}
 }
 
 // Relevance is conserved where no bias takes any of it.

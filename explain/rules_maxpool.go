@@ -14,7 +14,7 @@ func vjpMaxPool(w *walk, n *node, dy []string) ([]string, error) {
 		return nil, unsupported(n, "column-major indices cannot be differentiated")
 	}
 	x, y := w.shape(n.in(0)), w.shape(n.out(0))
-	v, err := w.maxima(n)
+	v, err := w.pooled(n)
 	if err != nil {
 		return nil, err
 	}
@@ -43,8 +43,8 @@ func vjpMaxPool(w *walk, n *node, dy []string) ([]string, error) {
 	return unary(dx)
 }
 
-// maxima is the window of a MaxPool.
-func (w *walk) maxima(n *node) (window, error) {
+// pooled is the window of a pooling.
+func (w *walk) pooled(n *node) (window, error) {
 	x := w.shape(n.in(0))
 	kernel, err := n.attrInts("kernel_shape", len(x)-2, 1)
 	if err != nil {
@@ -53,15 +53,16 @@ func (w *walk) maxima(n *node) (window, error) {
 	return w.window(n, x, w.shape(n.out(0)), kernel)
 }
 
-// spellOut writes the pads that ceil_mode adds into each MaxPool: for the shapes that it makes, the runtime's inference errs by
+// spellOut writes the pads that ceil_mode adds into each pooling: for the shapes that it makes, the runtime's inference errs by
 // windows that lie in the padding alone. Pads as large as the kernel, which dilations may need and the runtime refuses, become
 // a Pad of their own.
 func (g *graph) spellOut() {
 	b, nodes := newBuilder(g), []*node(nil)
 	for _, n := range g.nodes {
-		ceil := n.standard() && n.GetOpType() == "MaxPool" && n.attrInt("ceil_mode", 0) != 0 && n.attrString("auto_pad", "NOTSET") == "NOTSET"
+		typ := n.GetOpType()
+		ceil := n.standard() && (typ == "MaxPool" || typ == "AveragePool") && n.attrInt("ceil_mode", 0) != 0 && n.attrString("auto_pad", "NOTSET") == "NOTSET"
 		if x := g.shape(n.in(0)); ceil && len(x) > 2 {
-			if v, err := newWalk(b).maxima(n); err == nil {
+			if v, err := newWalk(b).pooled(n); err == nil {
 				nodes = append(nodes, v.spellOut(b, n, x)...)
 			}
 		}
@@ -76,12 +77,18 @@ func (g *graph) spellOut() {
 	}
 }
 
-// spellOut gives a MaxPool the window's pads, and returns the Pad that has to come before it, if any.
+// spellOut gives a pooling the window's pads, and returns the Pad that has to come before it, if any. A mean that counts pads
+// keeps those it declares.
 func (v window) spellOut(b *builder, n *node, x []int64) (before []*node) {
-	ends, apart := make([]int64, len(v.end)), false
+	declared, _ := n.attrInts("pads", 2*len(v.end), 0) // as many as there are, else there were no window
+	ends, apart, added := make([]int64, len(v.end)), false, false
 	for i, e := range v.end {
 		ends[i] = max(e, 0)
 		apart = apart || e >= v.kernel[i]
+		added = added || e > declared[len(v.end)+i]
+	}
+	if n.GetOpType() == "AveragePool" && (apart || added && n.attrInt("count_include_pad", 0) != 0) {
+		return nil
 	}
 	dropAttribute(n.NodeProto, "ceil_mode")
 	dropAttribute(n.NodeProto, "pads")

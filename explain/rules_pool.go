@@ -7,14 +7,11 @@ import (
 
 func vjpAveragePool(w *walk, n *node, dy []string) ([]string, error) {
 	x, y := w.shape(n.in(0)), w.shape(n.out(0))
-	kernel, err := n.attrInts("kernel_shape", len(x)-2, 1)
+	v, err := w.pooled(n)
 	if err != nil {
 		return nil, err
 	}
-	v, err := w.window(n, x, y, kernel)
-	if err != nil {
-		return nil, err
-	}
+	kernel := v.kernel
 	if v.plain() && size(kernel) == 1 && slices.Equal(x, y) {
 		return unary(dy[0])
 	}
