@@ -187,7 +187,7 @@ func (w *walk) clip(n *node) *node {
 		return n
 	}
 	for i, bound := range n.Input {
-		if _, ok := w.g.float(bound); !ok || w.varying(bound) {
+		if _, ok := w.g.float(bound); !ok || !slices.Equal(w.shape(n.Input[1-i]), w.shape(n.Output[0])) {
 			continue
 		}
 		inputs := []string{n.Input[1-i], bound, ""}

@@ -386,7 +386,8 @@ func ruleCases() []ruleCase {
 		{"Expand", expandCase, 0},
 		{"LayerNormalization", layerNormCase, 0},
 		{"InstanceNormalization", instanceNormCase, 0},
-		{"GroupNormalization", groupNormCase(18), 0}, {"GroupNormalization", groupNormCase(21), 0},
+		{"GroupNormalization", groupNormCase(18), 0},
+		{"GroupNormalization", groupNormCase(21), 0},
 		{"Gather", gatherCase, 0},
 		{"GatherElements", gatherElementsCase, 0},
 		{"Tile", tileCase, 0},
@@ -404,9 +405,15 @@ func ruleCases() []ruleCase {
 		kinkCase("Tan", 0.5), unaryCase("Sinh", 0), unaryCase("Cosh", 0), kinkCase("Asin", 0.5), kinkCase("Acos", 0.5), unaryCase("Atan", 0),
 		unaryCase("Asinh", 0), unaryCase("Acosh", 1.5), kinkCase("Atanh", 0.5),
 		kinkCase("Shrink", 1, attrFloat("bias", 0.25)), laterCase("Swish", 24, attrFloat("alpha", 1.5)),
-		{"RMSNormalization", rmsNormCase, 0}, {"LpNormalization", lpNormCase, 0}, {"MeanVarianceNormalization", meanVarianceCase, 0},
-		{"Mean", meanCase, 0}, {"CumSum", cumSumCase, 0}, {"Trilu", triluCase, 0}, {"CastLike", castLikeCase, 0},
-		{"ScatterElements", scatterCase("ScatterElements"), 0}, {"ScatterND", scatterCase("ScatterND"), 0},
+		{"RMSNormalization", rmsNormCase, 0},
+		{"LpNormalization", lpNormCase, 0},
+		{"MeanVarianceNormalization", meanVarianceCase, 0},
+		{"Mean", meanCase, 0},
+		{"CumSum", cumSumCase, 0},
+		{"Trilu", triluCase, 0},
+		{"CastLike", castLikeCase, 0},
+		{"ScatterElements", scatterCase("ScatterElements"), 0},
+		{"ScatterND", scatterCase("ScatterND"), 0},
 	}
 }
 
