@@ -124,7 +124,7 @@ func (p *painter) title(q *question) string {
 }
 
 func (p painting) tile() picture.Tile {
-	t := picture.Tile{Title: p.title, Caption: cmp.Or(p.layer, p.remark), Picture: p.picture}
+	t := picture.Tile{Title: p.title, Caption: cmp.Or(p.remark, p.layer), Picture: p.picture}
 	if p.note == "" {
 		t.Picture = p.overlay
 	}
