@@ -67,13 +67,23 @@ func (w *walk) twin(tensor string) string {
 		if w.compiled.BaselineName == "" {
 			w.compiled.BaselineName = w.name("baseline")
 		}
-		w.twins[tensor] = w.compiled.BaselineName
+		w.twins[tensor] = w.forEach(w.compiled.BaselineName)
 	case n == nil || !w.varying(tensor):
 		w.twins[tensor] = tensor
 	default:
 		w.twinNode(n)
 	}
 	return w.twins[tensor]
+}
+
+// forEach repeats what is given of one frame for each frame of the picture.
+func (w *walk) forEach(input string) string {
+	if w.g.single {
+		return input
+	}
+	all := w.op("Expand", []string{input, w.op("Shape", []string{w.compiled.InputName})})
+	w.g.shapes[all] = w.shape(w.compiled.InputName)
+	return all
 }
 
 // twinNode is a node for the baseline.

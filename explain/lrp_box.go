@@ -55,7 +55,7 @@ func (w *walk) bounds(tensor string) (low, high string) {
 		if w.compiled.LowName == "" {
 			w.compiled.LowName, w.compiled.HighName = w.name("low"), w.name("high")
 		}
-		return w.compiled.LowName, w.compiled.HighName
+		return w.forEach(w.compiled.LowName), w.forEach(w.compiled.HighName)
 	}
 	n := w.g.producer[tensor]
 	data := w.entry(n)

@@ -68,9 +68,9 @@ func vjpSplit(w *walk, n *node, dy []string) ([]string, error) {
 	parts := slices.Clone(dy)
 	for i, d := range dy {
 		if d == "" { // a part that leads nowhere
-			if parts[i] = w.times(n.out(i), 0); w.g.batch()[n.in(0)] == 0 {
-				parts[i] = w.zeros(arrived, w.shape(n.out(i))[1:]...)
-			}
+			before, after := w.op("Shape", []string{arrived}, intAttr("end", int64(at))), w.op("Shape", []string{arrived}, intAttr("start", int64(at+1)))
+			dims := w.op("Concat", []string{before, w.ints(w.shape(n.out(i))[at]), after}, intAttr("axis", 0))
+			parts[i] = w.op("ConstantOfShape", []string{dims})
 		}
 	}
 	return unary(w.op("Concat", parts, intAttr("axis", int64(at))))

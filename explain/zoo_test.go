@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -211,5 +212,51 @@ func requireWithin(t *testing.T, tolerance float64, want []float64, got []float3
 	}
 	for i, v := range want {
 		require.InDelta(t, v, got[i], tolerance*max(largest, 1e-6), "element %d", i)
+	}
+}
+
+// Two classes of one frame in one run are what two runs give, and so are two frames: relevance too, whose bounds and baseline are
+// one frame's.
+func TestZoo_relevanceOfSeveral(t *testing.T) {
+	r := openRuntime(t)
+	for _, name := range []string{"cnntransformer_15", "convnext_16", "keras_13", "mobilenetv3_14", "resnet18_15", "unet_12", "vit_17"} {
+		file := "testdata/zoo/" + name + ".onnx"
+		t.Run(name, func(t *testing.T) {
+			want, model := readZoo(t, opsetOf.ReplaceAllString(file, ".json")), readFile(t, file)
+			targets := []explain.Target{{Method: explain.LRPGamma}, {Method: explain.LRPAlphaBeta}, {Method: explain.DeepLIFT}}
+			c, err := explain.Compile(model, explain.Options{Targets: targets, Probe: r.Probe})
+			require.NoError(t, err)
+			s, err := r.NewSession(c.ONNX, onnx.SessionOptions{
+				Provider: provider,
+				Inputs:   []string{c.InputName, c.SeedName, c.BaselineName, c.LowName, c.HighName},
+				Outputs:  []string{c.Maps[0].Name, c.Maps[1].Name, c.Maps[2].Name},
+			})
+			require.NoError(t, err)
+			defer func() { _ = s.Close() }()
+			one := int(product(want.Shape))
+			run := func(frames, seeds int64, x, seed []float32) []onnx.Tensor {
+				out, err := s.Run(t.Context(), []onnx.Tensor{
+					{Shape: append([]int64{frames}, want.Shape[1:]...), Values: x},
+					{Shape: []int64{seeds, int64(c.Classes)}, Values: seed},
+					{Shape: want.Shape, Values: make([]float32, one)},
+					{Shape: want.Shape, Values: constants(one, -2.5)},
+					{Shape: want.Shape, Values: constants(one, 2.5)},
+				})
+				require.NoError(t, err)
+				return out
+			}
+			a, b := oneHot(0, c.Classes), oneHot(2, c.Classes)
+			x := picture(append([]int64{2}, want.Shape[1:]...))
+			same := func(first, second, both []onnx.Tensor) {
+				for i := range both {
+					requireWithin(t, 1e-4, append(wide(first[i].Values), wide(second[i].Values)...), both[i].Values)
+				}
+			}
+			first := run(1, 1, x[:one], a)
+			same(first, run(1, 1, x[one:], b), run(2, 2, x, slices.Concat(a, b)))
+			if c.ManySeeds {
+				same(first, run(1, 1, x[:one], b), run(1, 2, x[:one], slices.Concat(a, b)))
+			}
+		})
 	}
 }
