@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 go test -tags bench -count=1 -timeout 20m ./cmd/endogate/bench -v -args -binary "$PWD/bin/endogate" "$@"
 go test -run '^$' -bench 'GradCAM|InputGradient|GuidedBackprop|Blocks' -benchtime 8x -timeout 15m ./explain # the least of eight runs
-go test -run '^$' -bench 'Forward|Overlay|Heatmap$' ./explain ./inference/onnx ./reports
+go test -run '^$' -bench 'Overlay|Heatmap$' ./explain ./reports
 if /usr/bin/python3 -c 'import torch, torchvision' 2>/dev/null; then # the same by PyTorch, beside it
 	/usr/bin/python3 explain/testdata/bench.py
 else
