@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -153,7 +154,7 @@ func (t *trial) pass(ctx context.Context, x *bundleExplainer, layer string, meth
 	began, frames := time.Now(), 0
 	err = t.files.each(ctx, func(ctx context.Context, f sourceFrame) error {
 		if t.check.Limit > 0 && frames >= t.check.Limit {
-			return nil
+			return fs.SkipAll
 		}
 		frames++
 		if frames%10 == 0 {
@@ -162,7 +163,10 @@ func (t *trial) pass(ctx context.Context, x *bundleExplainer, layer string, meth
 		if draw == 1 {
 			t.frames++
 		}
-		return t.frame(ctx, x, random, f, draw == 1)
+		if err := t.frame(ctx, x, random, f, draw == 1); err != nil || frames != t.check.Limit {
+			return err
+		}
+		return fs.SkipAll
 	})
 	if err == nil && frames == 0 {
 		return fmt.Errorf("model check: no frame in %s", strings.Join(t.check.Frames, ", "))

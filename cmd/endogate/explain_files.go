@@ -49,7 +49,8 @@ type frameFiles struct {
 }
 
 // each hands over the frames of all files. In a folder, what is no picture is passed over. A file that cannot be read is told,
-// and the error comes when the others are done; an error of do ends it. Whoever goes over them again is told nothing twice.
+// and the error comes when the others are done; an error of do ends it, [fs.SkipAll] without being one. Whoever goes
+// over them again is told nothing twice.
 func (l *frameFiles) each(ctx context.Context, do func(ctx context.Context, f sourceFrame) error) error {
 	l.read, l.failed = 0, 0
 	for _, path := range l.paths {
@@ -86,6 +87,9 @@ func (l *frameFiles) file(ctx context.Context, file string, inFolder bool, do fu
 	switch {
 	case err == nil:
 		l.read++
+	case errors.Is(stop, fs.SkipAll):
+		l.read++
+		return fs.SkipAll
 	case stop != nil || ctx.Err() != nil || !inFolder && len(l.paths) == 1:
 		return fmt.Errorf("%s: %w", file, err)
 	case inFolder && (errors.Is(err, errNoPicture) || errors.Is(err, pixeldata.ErrUnsupported)): // reports, videos, notes
