@@ -125,6 +125,7 @@ func FuzzText(f *testing.F) {
 	f.Add("GB18030", "\x81\x5c\\", "LO")
 	f.Add("ISO_IR 192", "\xff", "LT")
 	f.Add(`ISO 2022 IR 13\ISO 2022 IR 149`, esc+"$)C\xb1", "SH")
+	f.Add(`ISO 2022 IR 13\ISO 2022 IR 149`, esc+"$)C", "SH")
 	f.Fuzz(func(t *testing.T, charset, value, vr string) {
 		a := &Attributes{charset: parseCharacterSet(charset)}
 		a.elements = []Element{{Tag: PatientName, VR: vr, Value: []byte(value)}}

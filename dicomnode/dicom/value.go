@@ -28,6 +28,9 @@ func (a *Attributes) Texts(t Tag) []string {
 		return a.numbers(e, info)
 	}
 	values := a.decode(e, info)
+	if len(values) == 1 && values[0] == "" { // escape sequences alone, or zeros
+		return nil
+	}
 	for i := range values {
 		values[i] = trim(values[i], info)
 	}
