@@ -197,16 +197,17 @@ func interleave(m *image.RGBA) interleaved {
 	out := interleaved{size.X, make([]byte, 3*size.X*size.Y, 3*size.X*size.Y+1)} // and a pad, where it is odd
 	for y := range size.Y {
 		from, to := m.Pix[y*m.Stride:][:4*size.X], out.samples[3*y*size.X:][:3*size.X]
-		x := 0
-		for ; x+4 <= size.X; x += 4 { // four pixels of 32 bits are twelve samples
-			a, b := binary.LittleEndian.Uint64(from[4*x:]), binary.LittleEndian.Uint64(from[4*x+8:])
-			const sample3 = 1<<24 - 1
-			third := b & sample3
-			binary.LittleEndian.PutUint64(to[3*x:], a&sample3|a>>32&sample3<<24|third<<48)
-			binary.LittleEndian.PutUint32(to[3*x+8:], uint32(third>>16|b>>32<<8))
+		for len(from) >= 16 && len(to) >= 12 { // four pixels of 32 bits are twelve samples
+			pixels, samples := (*[16]byte)(from), (*[12]byte)(to)
+			a, b := binary.LittleEndian.Uint64(pixels[:8]), binary.LittleEndian.Uint64(pixels[8:])
+			const three = 1<<24 - 1
+			third := b & three
+			binary.LittleEndian.PutUint64(samples[:8], a&three|a>>32&three<<24|third<<48)
+			binary.LittleEndian.PutUint32(samples[8:], uint32(third>>16|b>>32<<8))
+			from, to = from[16:], to[12:]
 		}
-		for ; x < size.X; x++ {
-			copy(to[3*x:], from[4*x:4*x+3])
+		for ; len(to) > 0; from, to = from[4:], to[3:] {
+			copy(to, from[:3])
 		}
 	}
 	return out
