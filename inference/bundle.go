@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"endogate/dicomnode/dicom"
 	"endogate/explain"
 )
 
@@ -45,16 +46,13 @@ const (
 	RoleQuality  Role = "quality"
 )
 
-// Code is a coded concept (PS3.3 8.8).
-type Code struct{ Value, Scheme, Meaning string }
-
 // Class is an output of the network. Site is zero where the manifest has none.
 type Class struct {
 	Name      string
 	Threshold float64 // in (0,1]; a probability of at least this much is a finding
 	Role      Role
-	Finding   Code
-	Site      Code
+	Finding   dicom.Code
+	Site      dicom.Code
 }
 
 // Activation turns logits into probabilities.

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strings"
 
+	"endogate/dicomnode/dicom"
 	"endogate/explain"
 )
 
@@ -216,11 +217,11 @@ var (
 	codingSchemes = regexp.MustCompile(`^[A-Z0-9][A-Z0-9_.-]{0,15}$`)
 )
 
-func (v value) code() Code {
+func (v value) code() dicom.Code {
 	f := v.fields()
 	defer f.done()
 	value, scheme := f.required("code"), f.required("scheme")
-	c := Code{Value: value.text(16), Scheme: scheme.text(16), Meaning: f.required("meaning").text(64)}
+	c := dicom.Code{Value: value.text(16), Scheme: scheme.text(16), Meaning: f.required("meaning").text(64)}
 	if c.Value == "" || c.Scheme == "" {
 		return c
 	}

@@ -9,6 +9,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"endogate/dicomnode/dicom"
 )
 
 const demoDir = "../testdata/models/demo"
@@ -28,7 +30,7 @@ func TestLoadBundle_demo(t *testing.T) {
 	assert.Equal(t, []string{"polyp", "normal-cecum", "normal-mucosa", "inadequate-preparation", "esophagus"}, b.ClassNames())
 	assert.Equal(t, Class{
 		Name: "polyp", Threshold: 0.5, Role: RoleFinding,
-		Finding: Code{"68496003", "SCT", "Polyp of colon"}, Site: Code{"71854001", "SCT", "Colon"},
+		Finding: dicom.Code{Value: "68496003", Scheme: "SCT", Meaning: "Polyp of colon"}, Site: dicom.Code{Value: "71854001", Scheme: "SCT", Meaning: "Colon"},
 	}, b.Classes[0])
 	assert.Equal(t, Explanation{Method: "gradcam", Layer: "last"}, b.Explain)
 	network, err := b.Network()

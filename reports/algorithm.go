@@ -64,13 +64,13 @@ func (a Algorithm) class(name string) (inference.Class, bool) {
 }
 
 // region is where the network looks: the site of its first class that has one.
-func (a Algorithm) region() inference.Code {
+func (a Algorithm) region() dicom.Code {
 	for _, c := range a.Classes {
-		if c.Site != (inference.Code{}) {
+		if c.Site != (dicom.Code{}) {
 			return c.Site
 		}
 	}
-	return inference.Code{}
+	return dicom.Code{}
 }
 
 // contributing is the item of Contributing Equipment Sequence (PS3.3 C.12.1.1.5) for the network.

@@ -107,7 +107,7 @@ func (w *workbench) polyp(job ledger.Job) error {
 		Findings: []ledger.Finding{{
 			Frame: 1, Class: "polyps", Probability: 0.93, Threshold: 0.5, Role: "finding", Heatmap: heatmap.SOPInstanceUID,
 			Contours: [][][2]float64{circle(300, 200, 50)},
-			Finding:  ledger.Code(a.Classes[0].Finding), Site: ledger.Code(a.Classes[0].Site),
+			Finding:  a.Classes[0].Finding, Site: a.Classes[0].Site,
 		}},
 	}}, []ledger.Object{{
 		Entry: "heatmap-" + string(heatmap.SOPInstanceUID), Instance: heatmap, Purpose: "heatmap", Model: job.Model,

@@ -6,7 +6,6 @@ import (
 	"github.com/suyashkumar/dicom/pkg/tag"
 
 	"endogate/dicomnode/dicom"
-	"endogate/inference"
 )
 
 // report holds what is said about an SR: it is a draft, whatever else it is.
@@ -43,7 +42,7 @@ func (f *faults) keyObjects(ds dataset) {
 	f.template(ds, "2010")
 }
 
-func (f *faults) title(ds dataset, want inference.Code) {
+func (f *faults) title(ds dataset, want dicom.Code) {
 	for _, c := range ds.sequence(tag.ConceptNameCodeSequence) {
 		if c.text(tag.CodeValue) == want.Value && c.text(tag.CodingSchemeDesignator) == want.Scheme {
 			return

@@ -6,17 +6,16 @@ import (
 	"github.com/suyashkumar/dicom/pkg/tag"
 
 	"endogate/dicomnode/dicom"
-	"endogate/inference"
 )
 
 // localScheme is the coding scheme of concepts that no standard terminology has.
 const localScheme = "99ENDOGATE"
 
-func dcm(value, meaning string) inference.Code { return code(value, "DCM", meaning) }
-func sct(value, meaning string) inference.Code { return code(value, "SCT", meaning) }
+func dcm(value, meaning string) dicom.Code { return code(value, "DCM", meaning) }
+func sct(value, meaning string) dicom.Code { return code(value, "SCT", meaning) }
 
-func code(value, scheme, meaning string) inference.Code {
-	return inference.Code{Value: value, Scheme: scheme, Meaning: meaning}
+func code(value, scheme, meaning string) dicom.Code {
+	return dicom.Code{Value: value, Scheme: scheme, Meaning: meaning}
 }
 
 // Concepts of PS3.16, in the order of the trees they stand in.
@@ -86,7 +85,7 @@ var unpaired = []string{
 }
 
 // coded returns the code sequence item of PS3.3 table 8.8-1.
-func coded(c inference.Code) dataset {
+func coded(c dicom.Code) dataset {
 	ds := dataset{}
 	switch {
 	case len([]rune(c.Value)) > 16: // Code Value is SH

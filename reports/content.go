@@ -4,7 +4,6 @@ import (
 	"github.com/suyashkumar/dicom/pkg/tag"
 
 	"endogate/dicomnode/dicom"
-	"endogate/inference"
 )
 
 // RelationshipType relates a content item to the one it hangs below (PS3.3 C.17.3.2.4).
@@ -24,11 +23,11 @@ const (
 type ContentItem struct {
 	Relationship RelationshipType // empty at the root
 	ValueType    string           // CONTAINER, TEXT, CODE, NUM, UIDREF, IMAGE, SCOORD
-	ConceptName  inference.Code
-	Text         string         // TEXT, UIDREF, and the value of NUM
-	Code         inference.Code // CODE, and the units of NUM
-	Image        ImageRef       // IMAGE
-	Polyline     [][2]float64   // SCOORD: closed, (column, row) from the top-left corner of the top-left pixel
+	ConceptName  dicom.Code
+	Text         string       // TEXT, UIDREF, and the value of NUM
+	Code         dicom.Code   // CODE, and the units of NUM
+	Image        ImageRef     // IMAGE
+	Polyline     [][2]float64 // SCOORD: closed, (column, row) from the top-left corner of the top-left pixel
 	Items        []ContentItem
 }
 
@@ -38,31 +37,31 @@ type ImageRef struct {
 	Frame    int
 }
 
-func container(rel RelationshipType, name inference.Code, items ...ContentItem) ContentItem {
+func container(rel RelationshipType, name dicom.Code, items ...ContentItem) ContentItem {
 	return ContentItem{Relationship: rel, ValueType: "CONTAINER", ConceptName: name, Items: items}
 }
 
-func textItem(rel RelationshipType, name inference.Code, text string) ContentItem {
+func textItem(rel RelationshipType, name dicom.Code, text string) ContentItem {
 	return ContentItem{Relationship: rel, ValueType: "TEXT", ConceptName: name, Text: text}
 }
 
-func codeItem(rel RelationshipType, name, value inference.Code) ContentItem {
+func codeItem(rel RelationshipType, name, value dicom.Code) ContentItem {
 	return ContentItem{Relationship: rel, ValueType: "CODE", ConceptName: name, Code: value}
 }
 
-func uidItem(rel RelationshipType, name inference.Code, uid dicom.UID) ContentItem {
+func uidItem(rel RelationshipType, name dicom.Code, uid dicom.UID) ContentItem {
 	return ContentItem{Relationship: rel, ValueType: "UIDREF", ConceptName: name, Text: string(uid)}
 }
 
-func imageItem(rel RelationshipType, name inference.Code, ref ImageRef) ContentItem {
+func imageItem(rel RelationshipType, name dicom.Code, ref ImageRef) ContentItem {
 	return ContentItem{Relationship: rel, ValueType: "IMAGE", ConceptName: name, Image: ref}
 }
 
-func numItem(rel RelationshipType, name inference.Code, value string, units inference.Code, items ...ContentItem) ContentItem {
+func numItem(rel RelationshipType, name dicom.Code, value string, units dicom.Code, items ...ContentItem) ContentItem {
 	return ContentItem{Relationship: rel, ValueType: "NUM", ConceptName: name, Text: value, Code: units, Items: items}
 }
 
-func polylineItem(rel RelationshipType, name inference.Code, points [][2]float64, of ImageRef) ContentItem {
+func polylineItem(rel RelationshipType, name dicom.Code, points [][2]float64, of ImageRef) ContentItem {
 	return ContentItem{
 		Relationship: rel, ValueType: "SCOORD", ConceptName: name, Polyline: points,
 		Items: []ContentItem{imageItem(SelectedFrom, sourceImage, of)},
@@ -96,7 +95,7 @@ func (c ContentItem) set(ds dataset) {
 		ds.set(tag.RelationshipType, string(c.Relationship))
 	}
 	ds.set(tag.ValueType, c.ValueType)
-	if c.ConceptName != (inference.Code{}) {
+	if c.ConceptName != (dicom.Code{}) {
 		ds.items(tag.ConceptNameCodeSequence, coded(c.ConceptName))
 	}
 	c.value(ds)

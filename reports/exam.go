@@ -46,7 +46,7 @@ type Finding struct {
 	Class                  string
 	Role                   inference.Role
 	Probability, Threshold float64
-	Finding, Site          inference.Code
+	Finding, Site          dicom.Code
 	Heatmap                dicom.SOPInstance // zero where there is none
 	Regions                [][][2]float64    // closed polygons, (column, row) in pixels of the source frame
 }

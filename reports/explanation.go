@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"endogate/dicomnode/dicom"
 	"endogate/explain"
 	"endogate/inference"
 )
@@ -32,7 +33,7 @@ func purposeOf(e inference.Explanation) string {
 }
 
 // derivationOf is the code of what was done (PS3.16 CID 217).
-func derivationOf(e inference.Explanation) inference.Code {
+func derivationOf(e inference.Explanation) dicom.Code {
 	switch methodOf(e).Kind {
 	case explain.ClassActivation:
 		return classActivation

@@ -11,7 +11,6 @@ import (
 	"github.com/suyashkumar/dicom/pkg/tag"
 
 	"endogate/dicomnode/dicom"
-	"endogate/inference"
 )
 
 // Heatmap is what an overlay Secondary Capture is made of.
@@ -120,7 +119,7 @@ func (h Heatmap) instanceNumber() int {
 }
 
 // site is where the class is found; a class without a site has none.
-func (h Heatmap) site() inference.Code {
+func (h Heatmap) site() dicom.Code {
 	c, _ := h.Algorithm.class(h.Class)
 	return c.Site
 }

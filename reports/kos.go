@@ -73,7 +73,7 @@ func (b *Builder) keyObjectSelection(e Exam, frames []seen) ContentItem {
 				continue
 			}
 			done[ref] = true
-			items = append(items, imageItem(Contains, inference.Code{}, ref))
+			items = append(items, imageItem(Contains, dicom.Code{}, ref))
 		}
 	}
 	return container("", ofInterest, items...)

@@ -92,7 +92,7 @@ func (e Exam) imageLibrary() ContentItem {
 	library := container(Contains, imageLibraryTitle)
 	for _, m := range order {
 		items := []ContentItem{codeItem(HasAcqContext, modality, modalityCode(m))}
-		if region := e.Algorithm.region(); region != (inference.Code{}) {
+		if region := e.Algorithm.region(); region != (dicom.Code{}) {
 			items = append(items, codeItem(HasAcqContext, targetRegion, region))
 		}
 		library.Items = append(library.Items, container(Contains, imageLibraryGroup, append(items, groups[m]...)...))
@@ -100,7 +100,7 @@ func (e Exam) imageLibrary() ContentItem {
 	return library
 }
 
-func modalityCode(modality string) inference.Code {
+func modalityCode(modality string) dicom.Code {
 	if meaning, ok := modalityMeanings[modality]; ok {
 		return dcm(modality, meaning)
 	}
@@ -201,7 +201,7 @@ func (e Exam) planarROI(s seen, region [][2]float64) ContentItem {
 			imageItem(Contains, illustrationOfROI, ImageRef{Instance: heatmap}),
 			imageItem(Contains, visualExplanation, ImageRef{Instance: heatmap}))
 	}
-	if s.finding.Site != (inference.Code{}) {
+	if s.finding.Site != (dicom.Code{}) {
 		items = append(items, codeItem(HasConceptMod, findingSite, s.finding.Site))
 	}
 	items = append(items, s.probability(e.algorithm(s.finding)...))
@@ -212,7 +212,7 @@ func (e Exam) planarROI(s seen, region [][2]float64) ContentItem {
 // probability was inferred from the whole frame (TID 320) is also said as a region: OHIF draws no group without one.
 func (e Exam) measurementGroup(s seen) ContentItem {
 	items := []ContentItem{codeItem(Contains, finding, s.finding.Finding)}
-	if s.finding.Site != (inference.Code{}) {
+	if s.finding.Site != (dicom.Code{}) {
 		items = append(items, codeItem(HasConceptMod, findingSite, s.finding.Site))
 	}
 	items = append(items, e.algorithm(s.finding)...)

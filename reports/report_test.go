@@ -169,7 +169,7 @@ func TestReport_revision(t *testing.T) {
 // groups returns the measurement groups of the exam as content items.
 func groups(e Exam) []ContentItem { return e.imagingMeasurements().Items }
 
-func find(c ContentItem, concept inference.Code) []ContentItem {
+func find(c ContentItem, concept dicom.Code) []ContentItem {
 	var out []ContentItem
 	c.walk(func(item ContentItem) {
 		if item.ConceptName == concept {
@@ -326,7 +326,7 @@ func TestKeyObjects(t *testing.T) {
 	e := testExam(t, kvasir())
 	b := testBuilder()
 	b.KeyFrames = 1
-	keys := find(b.keyObjectSelection(e, e.keyFrames(1)), inference.Code{})
+	keys := find(b.keyObjectSelection(e, e.keyFrames(1)), dicom.Code{})
 	assert.Len(t, keys, 2*5, "best frame and heatmap of each of five classes")
 	best := keys[len(keys)-4] // classes in alphabetical order: polyps, then ulcerative-colitis
 	assert.Equal(t, e.Instances[1].SOPInstanceUID, best.Image.Instance.SOPInstanceUID, "the frame with the higher probability")

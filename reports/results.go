@@ -96,9 +96,9 @@ func instanceFrom(ctx context.Context, r ledger.ExamResult, maps *heatmaps) (Ins
 func findingFrom(f ledger.Finding, heatmap dicom.SOPInstance, a Algorithm) Finding {
 	out := Finding{
 		Class: f.Class, Role: inference.Role(f.Role), Probability: f.Probability, Threshold: f.Threshold,
-		Finding: inference.Code(f.Finding), Site: inference.Code(f.Site), Regions: f.Contours, Heatmap: heatmap,
+		Finding: f.Finding, Site: f.Site, Regions: f.Contours, Heatmap: heatmap,
 	}
-	if out.Finding == (inference.Code{}) { // stored without codes: those of the model
+	if out.Finding == (dicom.Code{}) { // stored without codes: those of the model
 		if c, ok := a.class(f.Class); ok {
 			out.Role, out.Finding, out.Site = c.Role, c.Finding, c.Site
 		}

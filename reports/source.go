@@ -11,7 +11,6 @@ import (
 	"github.com/suyashkumar/dicom/pkg/tag"
 
 	"endogate/dicomnode/dicom"
-	"endogate/inference"
 )
 
 // Source is an instance that the gateway received, as far as derived objects copy from it.
@@ -183,7 +182,7 @@ func (s Source) requestItem(r dataset, accession string) dataset {
 //
 // Laterality (type 2C) must be absent for a part that is not paired. Of any other it is that of the source, and
 // zero-length, which is unknown, where the source has none.
-func (s Source) anatomy(ds dataset, site inference.Code) {
+func (s Source) anatomy(ds dataset, site dicom.Code) {
 	part := strings.ToUpper(s.text(tag.BodyPartExamined))
 	if !codeString.MatchString(part) {
 		part = ""
@@ -199,7 +198,7 @@ func (s Source) anatomy(ds dataset, site inference.Code) {
 		region = site
 	}
 	ds.optional(tag.BodyPartExamined, part)
-	if region != (inference.Code{}) {
+	if region != (dicom.Code{}) {
 		ds.items(tag.AnatomicRegionSequence, coded(region))
 	}
 	if slices.Contains(unpaired, part) || stated && bodyPartsOfSCT[region.Value] != "" {
@@ -213,18 +212,18 @@ func (s Source) anatomy(ds dataset, site inference.Code) {
 }
 
 // region is the Anatomic Region Sequence of the source, as far as it is a whole code.
-func (s Source) region() (inference.Code, bool) {
+func (s Source) region() (dicom.Code, bool) {
 	item := s.Attributes.Item(tagOf(tag.AnatomicRegionSequence), 0)
 	if item == nil {
-		return inference.Code{}, false
+		return dicom.Code{}, false
 	}
-	c := inference.Code{
+	c := dicom.Code{
 		Value: textOf(item, tag.CodeValue), Scheme: textOf(item, tag.CodingSchemeDesignator), Meaning: textOf(item, tag.CodeMeaning),
 	}
 	whole := c.Value != "" && c.Scheme != "" && c.Meaning != "" && len(c.Value) <= 16 && len(c.Scheme) <= 16 &&
 		!strings.ContainsFunc(c.Value+c.Scheme+c.Meaning, forbidden)
 	if !whole {
-		return inference.Code{}, false
+		return dicom.Code{}, false
 	}
 	return c, true
 }

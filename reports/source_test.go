@@ -95,7 +95,7 @@ func TestSource_odd(t *testing.T) {
 
 // TestSource_anatomy: the part of the body is what the source says, or the site of the class, never a guess.
 func TestSource_anatomy(t *testing.T) {
-	region := func(c inference.Code) func(dataset) {
+	region := func(c dicom.Code) func(dataset) {
 		return func(ds dataset) { delete(ds, tag.BodyPartExamined); ds.items(tag.AnatomicRegionSequence, coded(c)) }
 	}
 	part := func(part string) func(dataset) {
@@ -120,7 +120,7 @@ func TestSource_anatomy(t *testing.T) {
 		{"nothing", func(ds dataset) { delete(ds, tag.BodyPartExamined) }, "normal-cecum", "COLON", "32713005", none},
 		{"a region that is known", region(sct("69695003", "Stomach")), "polyps", "STOMACH", "69695003", none},
 		{"a region that is not", region(sct("955009", "Bronchus")), "polyps", none, "955009", empty},
-		{"a region that is no code", region(inference.Code{Value: "955009"}), "polyps", "COLON", "71854001", none},
+		{"a region that is no code", region(dicom.Code{Value: "955009"}), "polyps", "COLON", "71854001", none},
 		{"nothing, and a class without site", func(ds dataset) { delete(ds, tag.BodyPartExamined) }, "siteless", none, none, empty},
 	} {
 		t.Run(row.name, func(t *testing.T) {

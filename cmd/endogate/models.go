@@ -152,7 +152,7 @@ func (m *models) views() []admin.Model {
 		}
 		for _, c := range b.Classes {
 			view.Classes = append(view.Classes, admin.Class{
-				Name: c.Name, Role: string(c.Role), Threshold: c.Threshold, Finding: admin.Code(c.Finding), Site: admin.Code(c.Site),
+				Name: c.Name, Role: string(c.Role), Threshold: c.Threshold, Finding: c.Finding, Site: c.Site,
 			})
 		}
 		all = append(all, view)

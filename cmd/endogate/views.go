@@ -117,7 +117,7 @@ func frameView(f ledger.FrameResult) admin.FrameResult {
 	for _, finding := range f.Findings {
 		out.Findings = append(out.Findings, admin.Finding{
 			Class: finding.Class, Role: finding.Role, Probability: finding.Probability, Threshold: finding.Threshold,
-			Finding: admin.Code(finding.Finding), Site: admin.Code(finding.Site),
+			Finding: finding.Finding, Site: finding.Site,
 			Heatmap: finding.Heatmap, Contours: finding.Contours,
 		})
 	}

@@ -175,7 +175,7 @@ func (d *delivery) Frame(ctx context.Context, a inference.FrameAnalysis, picture
 		finding := ledger.Finding{
 			Frame: a.Frame, Class: f.Class.Name, Probability: f.Probability, Threshold: f.Class.Threshold,
 			Role: string(f.Class.Role), Contours: f.Contours,
-			Finding: ledger.Code(f.Class.Finding), Site: ledger.Code(f.Class.Site),
+			Finding: f.Class.Finding, Site: f.Class.Site,
 		}
 		if f.Note != "" {
 			result.Note = f.Class.Name + ": " + f.Note

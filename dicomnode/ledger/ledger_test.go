@@ -76,7 +76,7 @@ func frames() []FrameResult {
 		Findings: []Finding{{
 			Frame: 1, Class: "polyp", Probability: 0.75, Threshold: 0.5, Role: "finding", Heatmap: "2.25.1",
 			Contours: [][][2]float64{{{0, 0}, {1.5, 0}, {1.5, 2.25}, {0, 0}}},
-			Finding:  Code{"41329004", "SCT", "Polyp"},
+			Finding:  dicom.Code{Value: "41329004", Scheme: "SCT", Meaning: "Polyp"},
 		}},
 	}}
 }

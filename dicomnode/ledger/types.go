@@ -93,13 +93,6 @@ type Job struct {
 // JobID returns the ID of the job of model on a spool entry.
 func JobID(entry, model string) string { return entry + "." + model }
 
-// Code is a coded concept (PS3.3 8).
-type Code struct {
-	Value   string `json:"value"`
-	Scheme  string `json:"scheme"`
-	Meaning string `json:"meaning"`
-}
-
 // Finding is one class that a model saw in a frame.
 type Finding struct {
 	Frame       int            `json:"frame"` // from 1
@@ -109,8 +102,8 @@ type Finding struct {
 	Role        string         `json:"role,omitempty"`
 	Heatmap     dicom.UID      `json:"heatmap,omitempty"`  // SOP Instance UID of its heatmap
 	Contours    [][][2]float64 `json:"contours,omitempty"` // closed polygons, source pixels (column, row)
-	Finding     Code           `json:"finding,omitzero"`
-	Site        Code           `json:"site,omitzero"`
+	Finding     dicom.Code     `json:"finding,omitzero"`
+	Site        dicom.Code     `json:"site,omitzero"`
 }
 
 // FrameResult is what a model saw in one frame.

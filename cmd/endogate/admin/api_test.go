@@ -14,6 +14,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"endogate/dicomnode/dicom"
 )
 
 // ask sends one request as a local client would.
@@ -80,7 +82,7 @@ func TestStudy_tellsEverything(t *testing.T) {
 	require.Len(t, study.Instances, 7)
 	require.Equal(t, "JPEG Baseline (Process 1)", study.Instances[0].TransferSyntaxName)
 	finding := study.Instances[0].Analyses[0].Frames[0].Findings[0]
-	require.Equal(t, Code{"68496003", "SCT", "Polyp of colon"}, finding.Finding)
+	require.Equal(t, dicom.Code{Value: "68496003", Scheme: "SCT", Meaning: "Polyp of colon"}, finding.Finding)
 	require.InDelta(t, 0.94, finding.Probability, 1e-9)
 	require.Len(t, study.Objects, 9)
 	require.Len(t, study.Deliveries, 18)

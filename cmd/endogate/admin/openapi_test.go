@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"endogate/dicomnode/dicom"
 )
 
 type document struct {
@@ -144,7 +146,7 @@ func TestOpenAPI_fields(t *testing.T) {
 	d := readDocument(t)
 	for name, v := range map[string]any{
 		"StudySummary": StudySummary{}, "Study": Study{}, "Instance": Instance{}, "Analysis": Analysis{}, "FrameResult": FrameResult{}, "Finding": Finding{},
-		"Code": Code{}, "Exam": Exam{}, "Object": Object{}, "Delivery": Delivery{}, "DeliveryCounts": DeliveryCounts{}, "Event": Event{}, "Parked": parkedView{},
+		"Code": dicom.Code{}, "Exam": Exam{}, "Object": Object{}, "Delivery": Delivery{}, "DeliveryCounts": DeliveryCounts{}, "Event": Event{}, "Parked": parkedView{},
 		"Model": Model{}, "Class": Class{}, "Destination": Destination{}, "EchoResult": EchoResult{}, "RetryResult": RetryResult{}, "Gauges": Gauges{}, "Version": Version{}, "Check": CheckResult{},
 	} {
 		var described []string

@@ -65,12 +65,12 @@ func newHospital(t testing.TB) *hospital {
 	return h
 }
 
-var sampleCodes = map[string]Code{
-	"polyp":  {"68496003", "SCT", "Polyp of colon"},
-	"normal": {"17621005", "SCT", "Normal"},
-	"colon":  {"71854001", "SCT", "Colon"},
-	"cecum":  {"32713005", "SCT", "Cecum"},
-	"bowel":  {"413261003", "SCT", "Inadequate bowel preparation"},
+var sampleCodes = map[string]dicom.Code{
+	"polyp":  {Value: "68496003", Scheme: "SCT", Meaning: "Polyp of colon"},
+	"normal": {Value: "17621005", Scheme: "SCT", Meaning: "Normal"},
+	"colon":  {Value: "71854001", Scheme: "SCT", Meaning: "Colon"},
+	"cecum":  {Value: "32713005", Scheme: "SCT", Meaning: "Cecum"},
+	"bowel":  {Value: "413261003", Scheme: "SCT", Meaning: "Inadequate bowel preparation"},
 }
 
 var sampleModel = Model{

@@ -227,17 +227,10 @@ type Finding struct {
 	Role        string         `json:"role"` // finding, landmark, normal or quality
 	Probability float64        `json:"probability"`
 	Threshold   float64        `json:"threshold"`
-	Finding     Code           `json:"finding"`
-	Site        Code           `json:"site"`
+	Finding     dicom.Code     `json:"finding"`
+	Site        dicom.Code     `json:"site"`
 	Heatmap     dicom.UID      `json:"heatmap"`  // SOP Instance UID of its heatmap, empty when there is none
 	Contours    [][][2]float64 `json:"contours"` // closed polygons of (column, row) in source pixels
-}
-
-// Code is a coded concept (PS3.3 8.8).
-type Code struct {
-	Value   string `json:"value"`
-	Scheme  string `json:"scheme"`
-	Meaning string `json:"meaning"`
 }
 
 // Object is a SOP Instance that was made here.
@@ -369,11 +362,11 @@ type Model struct {
 
 // Class is one output of a model.
 type Class struct {
-	Name      string  `json:"name"`
-	Role      string  `json:"role"`
-	Threshold float64 `json:"threshold"`
-	Finding   Code    `json:"finding"`
-	Site      Code    `json:"site"`
+	Name      string     `json:"name"`
+	Role      string     `json:"role"`
+	Threshold float64    `json:"threshold"`
+	Finding   dicom.Code `json:"finding"`
+	Site      dicom.Code `json:"site"`
 }
 
 // Gauges are the numbers that say how much is waiting and how much room is left.
