@@ -1,16 +1,20 @@
-// Package spool keeps data sets on disk until their work is done.
+// Package spool keeps data sets, and messages of other protocols, on disk until their work is done, and beside them what
+// was done with them: actions.
 //
 // A spool is one folder, held by one process:
 //
 //	LOCK             flock, with the process ID of the holder
 //	log/<seq>.log    segments: preallocated files of records, named by the Seq of their first record
-//	large/<id>       data sets above Options.InlineLimit, one file each
+//	large/<id>       what is above Options.InlineLimit, one file each
 //	tmp/             what is being written; emptied at Open
 //	damaged/         segments that Open could not read whole, as they were found; there when there is one
 //
 // The log is the one ordered sequence of entries. A record is a fixed header, the entry as
 // JSON and, for a small data set, its bytes; a large data set stands in its own file, which
 // is on disk before its record is. Seq rises along the log, by one as long as nothing breaks.
+//
+// What an entry is, its Kind says: a data set has a DICOM header, an action or message a JSON record that its maker
+// defines. Entries of releases that knew only data sets read the same.
 //
 // Commit returns once the entry is durable. Writers that commit at the same time share one
 // fdatasync: the first to come writes and syncs for all that wait, then hands over to the

@@ -2,6 +2,7 @@ package spool
 
 import (
 	"encoding/base32"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"syscall"
@@ -19,21 +20,51 @@ type Kind string
 const (
 	Received Kind = "received" // from a peer, by C-STORE
 	Derived  Kind = "derived"  // made here: heatmaps, structured reports, key object selections
+	Action   Kind = "action"   // what somebody did, or a peer was told: its Record says it, its bytes may have more
+	Message  Kind = "message"  // bytes of another protocol, such as HL7 or FHIR
 )
 
-// Entry is one data set in the spool with what was known when it was stored.
+// DataSet reports whether entries of the kind are DICOM data sets.
+func (k Kind) DataSet() bool { return k == Received || k == Derived }
+
+// MaxRecord is how many bytes an entry's Record may have. What is longer belongs into its bytes.
+const MaxRecord = 64 << 10
+
+// Entry is one data set, action or message in the spool with what was known when it was stored.
 type Entry struct {
-	ID                string       `json:"id"`            // 26 lower-case letters and digits; sorts by the time Create was called
-	Seq               uint64       `json:"seq,omitempty"` // place in the log, from 1
-	Kind              Kind         `json:"kind"`
-	Header            dicom.Header `json:"header"`
-	TransferSyntaxUID dicom.UID    `json:"transfer_syntax_uid"`
+	ID   string `json:"id"`            // 26 lower-case letters and digits; sorts by the time Create was called
+	Seq  uint64 `json:"seq,omitempty"` // place in the log, from 1
+	Kind Kind   `json:"kind"`
+
+	// Of a data set.
+	Header            dicom.Header `json:"header,omitzero"`
+	TransferSyntaxUID dicom.UID    `json:"transfer_syntax_uid,omitempty"`
 	CallingAE         string       `json:"calling_ae,omitempty"`
 	CalledAE          string       `json:"called_ae,omitempty"`
-	RemoteAddr        string       `json:"remote_addr,omitempty"`
-	At                time.Time    `json:"at"`
-	Size              int64        `json:"size"`   // bytes of the data set
-	Digest            string       `json:"digest"` // SHA-256 of the data set's bytes, 64 hex digits
+
+	// Of an action or message.
+	MediaType string          `json:"media_type,omitempty"` // of the bytes, such as x-application/hl7-v2+er7
+	Record    json.RawMessage `json:"record,omitempty"`     // the kind's own header: JSON, at most MaxRecord bytes
+
+	RemoteAddr string    `json:"remote_addr,omitempty"`
+	At         time.Time `json:"at"`
+	Size       int64     `json:"size"`   // bytes of the data set or message
+	Digest     string    `json:"digest"` // SHA-256 of these bytes, 64 hex digits
+}
+
+// check returns an error for an entry that has what its kind has not.
+func (e Entry) check() error {
+	switch {
+	case e.Kind == "":
+		return errors.New("entry has no kind")
+	case e.Kind.DataSet() && (e.Record != nil || e.MediaType != ""):
+		return fmt.Errorf("%s entry has a record or media type: those are of actions and messages", e.Kind)
+	case !e.Kind.DataSet() && (e.Header != dicom.Header{} || e.TransferSyntaxUID != ""):
+		return fmt.Errorf("%s entry has a header or transfer syntax: those are of data sets", e.Kind)
+	case len(e.Record) > MaxRecord:
+		return fmt.Errorf("record has %d bytes, at most %d fit: put them into the entry's bytes", len(e.Record), MaxRecord)
+	}
+	return nil
 }
 
 var (
@@ -52,7 +83,7 @@ var (
 // Usage tells how full a spool is.
 type Usage struct {
 	Entries int   // entries held
-	Bytes   int64 // bytes of their data sets
+	Bytes   int64 // bytes of their data sets and messages
 	Free    int64 // bytes the file system has left for us
 }
 

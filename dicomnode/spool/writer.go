@@ -21,7 +21,7 @@ const (
 
 var chunks = sync.Pool{New: func() any { return new([chunkSize]byte) }}
 
-// Writer takes the bytes of one data set. It belongs to one goroutine.
+// Writer takes the bytes of one entry, a data set in most. It belongs to one goroutine.
 // It holds at most Options.InlineLimit bytes in memory; a longer data set goes to a file.
 type Writer struct {
 	s     *Spool
@@ -43,11 +43,33 @@ func (s *Spool) Create() (*Writer, error) {
 	if err := s.Full(); err != nil {
 		return nil, err
 	}
+	return s.begin()
+}
+
+func (s *Spool) begin() (*Writer, error) {
 	id, err := newID()
 	if err != nil {
 		return nil, fmt.Errorf("spool: create: %w", err)
 	}
 	return &Writer{s: s, id: id, sum: sha256.New(), check: spaceEvery}, nil
+}
+
+// Append makes an entry with these bytes durable, also while the disk has less room than the reserve: what was done
+// must be said, and the reserve is for what gives room back. Small actions are meant; bytes above Options.InlineLimit
+// are refused.
+func (s *Spool) Append(e Entry, data []byte) (Entry, error) {
+	if int64(len(data)) > s.o.InlineLimit {
+		return Entry{}, fmt.Errorf("spool: append: %d bytes, at most %d are taken at once", len(data), s.o.InlineLimit)
+	}
+	w, err := s.begin()
+	if err != nil {
+		return Entry{}, err
+	}
+	defer w.Abort() // nothing happens after Commit
+	if _, err := w.Write(data); err != nil {
+		return Entry{}, err
+	}
+	return w.Commit(e)
 }
 
 // Write takes the next bytes of the data set. After an error the writer can only be aborted.
@@ -156,6 +178,9 @@ func (w *Writer) Commit(e Entry) (Entry, error) {
 	defer func() { _ = w.Abort() }()
 	if w.err != nil {
 		return Entry{}, w.err
+	}
+	if err := e.check(); err != nil {
+		return Entry{}, fmt.Errorf("spool: commit: %w", err)
 	}
 	e.ID, e.Seq, e.Size = w.id, 0, w.size
 	e.Digest = hex.EncodeToString(w.sum.Sum(nil))
