@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -38,6 +39,9 @@ type conn struct {
 	pdvs       []pdu.PDV     // of the last PDU, not yet taken; they lie in r's buffer
 	credit     time.Duration // how long we may still wait within the current message
 	lost       bool          // what still comes is not read as PDUs
+
+	host  netip.Addr
+	crowd *crowd // of a server's connection that has no association; under the server's mu
 
 	mu       sync.Mutex
 	waiting  bool // between messages

@@ -2,6 +2,7 @@ package dicomnode
 
 import (
 	"errors"
+	"log/slog"
 	"net"
 	"net/netip"
 	"slices"
@@ -45,7 +46,7 @@ func (s *Server) associate(c *conn) (*association, error) {
 		remote: c.RemoteAddr().String(), began: time.Now(),
 	}
 	if err := s.admit(a, rq); err != nil {
-		s.rejected(err, "called_ae", a.calledAE, "calling_ae", a.callingAE, "remote", a.remote)
+		s.rejected(a.host, err, append(s.hint(err, a), "called_ae", a.calledAE, "calling_ae", a.callingAE, "remote", a.remote)...)
 		if sendErr := c.send(err.pdu()); sendErr != nil {
 			return nil, sendErr
 		}
@@ -60,7 +61,10 @@ func (s *Server) associate(c *conn) (*association, error) {
 
 // readRequest reads the first PDU. Nothing but an A-ASSOCIATE-RQ is read beyond its header.
 func (c *conn) readRequest() (*pdu.AssociateRQ, error) {
-	deadline := time.Now().Add(c.artim) // ARTIM runs from the connection to the whole request
+	deadline := time.Now().Add(c.artim)                  // ARTIM runs from the connection to the whole request
+	if err := c.SetWriteDeadline(deadline); err != nil { // a TLS handshake writes
+		return nil, err
+	}
 	if err := c.wait(c.artim); err != nil {
 		return nil, err
 	}
@@ -108,18 +112,17 @@ func (s *Server) admit(a *association, rq *pdu.AssociateRQ) *RejectError {
 	case a.calledAE != s.AETitle:
 		return unknownCalled
 	}
-	addr := hostOf(a.RemoteAddr())
-	peer, ok := s.peer(a.callingAE, addr)
+	peer, ok := s.peer(a.callingAE, a.host)
 	if !ok {
 		return unknownCaller
 	}
 	a.slot = "ae " + string(a.callingAE)
 	if peer.anyTitle() {
-		a.slot = "host " + addr.String()
+		a.slot = "host " + a.host.String()
 	}
 	if s.Admit != nil {
 		if err := s.Admit(); err != nil {
-			s.log().Warn("dicomnode: not admitting associations", "error", err)
+			s.logThinned(slog.LevelWarn, "dicomnode: not admitting associations", "", "error", err)
 			return overLimit
 		}
 	}
@@ -130,10 +133,25 @@ func (s *Server) admit(a *association, rq *pdu.AssociateRQ) *RejectError {
 	}
 	s.active++
 	s.perPeer[a.slot]++
+	a.crowd.leave(a.host)
+	a.crowd = nil
 	return nil
 }
 
-// leave gives the place back.
+// hint says for the log what of an unknown caller is listed, so that the rest can be.
+func (s *Server) hint(err *RejectError, a *association) []any {
+	switch {
+	case err != unknownCaller:
+		return nil
+	case slices.ContainsFunc(s.Peers, func(p Peer) bool { return p.AETitle == a.callingAE }):
+		return []any{"hint", "the title is listed, but not with this address"}
+	case s.listed(a.host):
+		return []any{"hint", "the address is listed, but not with this title"}
+	}
+	return []any{"hint", "neither title nor address is listed"}
+}
+
+// leave gives the place back. Until its end the connection is one without an association again.
 func (s *Server) leave(a *association) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -141,20 +159,25 @@ func (s *Server) leave(a *association) {
 	if s.perPeer[a.slot]--; s.perPeer[a.slot] == 0 {
 		delete(s.perPeer, a.slot)
 	}
+	a.crowd = &s.waiting
+	a.crowd.enter(a.host)
 }
 
 func (p Peer) anyTitle() bool { return p.AETitle == "" || p.AETitle == "*" }
+
+func (p Peer) from(host netip.Addr) bool {
+	return slices.ContainsFunc(p.Hosts, func(prefix netip.Prefix) bool { return prefix.Contains(host) })
+}
 
 // peer finds who may call from addr under the title; an entry with the title itself goes first.
 func (s *Server) peer(title AETitle, addr netip.Addr) (Peer, bool) {
 	if !title.Valid() {
 		return Peer{}, false
 	}
-	from := func(prefix netip.Prefix) bool { return prefix.Contains(addr) }
 	for _, byTitle := range []bool{true, false} {
 		for _, p := range s.Peers {
 			named := byTitle && p.AETitle == title || !byTitle && p.anyTitle()
-			if named && slices.ContainsFunc(p.Hosts, from) {
+			if named && p.from(addr) {
 				return p, true
 			}
 		}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"runtime/debug"
 	"time"
 
@@ -188,7 +189,12 @@ func (s *Server) aborted(c *conn, err error, args ...any) {
 	if cause == CauseLost && c.maxSend == 0 && errors.Is(err, io.EOF) {
 		level = slog.LevelDebug // connected and left: a port check
 	}
-	s.log().Log(context.Background(), level, "dicomnode: association ended without release", append(args, "cause", cause, "error", err)...)
+	args = append(args, "cause", cause, "error", err)
+	if c.maxSend > 0 {
+		s.log().Log(context.Background(), level, "dicomnode: association ended without release", args...)
+	} else {
+		s.logThinned(level, "dicomnode: association ended without release", c.host.String(), args...)
+	}
 	if s.Observe.Aborted != nil {
 		s.Observe.Aborted(cause)
 	}
@@ -229,9 +235,21 @@ func (c *conn) isDraining() bool {
 	return c.draining
 }
 
-func (s *Server) rejected(err *RejectError, args ...any) {
-	s.log().Warn("dicomnode: association rejected", append(args, "reason", err.pdu().String())...)
+func (s *Server) rejected(host netip.Addr, err *RejectError, args ...any) {
+	s.logThinned(slog.LevelWarn, "dicomnode: association rejected", host.String(), append(args, "reason", err.pdu().String())...)
 	if s.Observe.Rejected != nil {
 		s.Observe.Rejected(err)
 	}
+}
+
+// logThinned writes a line about someone who may come again and again; lines that were left out are counted in a later one.
+func (s *Server) logThinned(level slog.Level, msg, about string, args ...any) {
+	left, ok := s.repeated.due(msg+about, time.Now())
+	if !ok {
+		return
+	}
+	if left > 0 {
+		args = append(args, "left_out", left)
+	}
+	s.log().Log(context.Background(), level, msg, args...)
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"maps"
 	"net"
 	"net/netip"
 	"sync"
@@ -104,7 +103,12 @@ type Server struct {
 	conns     map[*conn]context.CancelFunc
 	active    int            // associations accepted and not yet ended
 	perPeer   map[string]int // of those
-	wg        sync.WaitGroup
+
+	waiting, strangers crowd
+	turnedAway         int
+
+	repeated thinning
+	wg       sync.WaitGroup
 }
 
 // Serve accepts associations on ln until Shutdown, and then returns ErrServerClosed. It closes ln.
@@ -200,16 +204,16 @@ func (s *Server) isClosing() bool {
 	return s.closing
 }
 
-// start serves nc in a goroutine that Shutdown waits for. Connections that have not associated count too: twice
-// what may associate, and some, is as many as are listened to. It reports whether there was room.
+// start serves nc in a goroutine that Shutdown waits for. It reports whether there was room.
 func (s *Server) start(nc net.Conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closing || len(s.conns) >= 2*s.MaxAssociations+16 {
+	c := newConn(nc, s.ARTIM, s.PDUTimeout)
+	c.host = hostOf(nc.RemoteAddr())
+	if s.closing || !s.gather(c) {
 		return false
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	c := newConn(nc, s.ARTIM, s.PDUTimeout)
 	c.r.MaxDataLength = s.MaxPDULength
 	s.conns[c] = cancel
 	s.wg.Go(func() {
@@ -219,25 +223,17 @@ func (s *Server) start(nc net.Conn) bool {
 	return true
 }
 
-// turnAway rejects before the request is read. Ten bytes always fit a fresh connection, so it does not block.
-func (s *Server) turnAway(nc net.Conn) {
-	defer nc.Close()
-	if b, err := pdu.Append(nil, overLimit.pdu()); err == nil && nc.SetWriteDeadline(time.Now().Add(time.Second)) == nil {
-		_, _ = nc.Write(b)
-	}
-	s.rejected(overLimit, "remote", nc.RemoteAddr().String())
-}
-
 func (s *Server) forget(c *conn) {
 	_ = c.Close()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.conns[c]()
 	delete(s.conns, c)
+	c.crowd.leave(c.host)
 }
 
-// Shutdown closes the listeners and waits for the associations: a message under way is finished and answered,
-// an association that idles is aborted shortly after. When ctx ends first, what is left is aborted, the contexts of
+// Shutdown closes the listeners before anything else, and then waits for the associations: a message under way is finished
+// and answered, an association that idles is aborted shortly after. When ctx ends first, what is left is aborted, the contexts of
 // handlers are cancelled, and the error is that of ctx. No handler runs any more when Shutdown returns.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
@@ -268,15 +264,15 @@ func (s *Server) Shutdown(ctx context.Context) error {
 // cut ends what is still connected. A handler is told after its connection is closed, so that nothing follows A-ABORT.
 func (s *Server) cut() {
 	s.mu.Lock()
-	left := maps.Clone(s.conns)
-	s.mu.Unlock()
-	var wg sync.WaitGroup
-	for c, cancel := range left {
-		wg.Go(func() {
-			_ = c.abort(pdu.AbortServiceUser, pdu.ReasonNotSpecified)
+	defer s.mu.Unlock()
+	for c, cancel := range s.conns {
+		associated := c.crowd == nil // otherwise there is nothing to abort, and TLS may still wait for the peer's hello
+		s.wg.Go(func() {
+			if associated {
+				_ = c.abort(pdu.AbortServiceUser, pdu.ReasonNotSpecified)
+			}
 			_ = c.Close()
 			cancel()
 		})
 	}
-	wg.Wait()
 }

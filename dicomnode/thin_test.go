@@ -1,0 +1,27 @@
+package dicomnode
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// However many hosts there are, what is remembered of them is bounded, and nobody is forgotten while it matters.
+func TestThinning_manyKinds(t *testing.T) {
+	var th thinning
+	now := time.Unix(0, 0)
+	written := 0
+	for i := range 10 * thinKinds {
+		if _, ok := th.due(fmt.Sprint(i), now); ok {
+			written++
+		}
+	}
+	require.LessOrEqual(t, len(th.kinds), thinKinds+1)
+	require.Equal(t, thinKinds+thinAfter, written)
+	left, ok := th.due("another", now.Add(thinFor))
+	require.True(t, ok)
+	require.Zero(t, left)
+	require.Len(t, th.kinds, 1, "what is over is forgotten")
+}
