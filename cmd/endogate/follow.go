@@ -369,11 +369,8 @@ func (r *reclaimer) Expired(ctx context.Context) error {
 		before = r.now()
 	}
 	for {
-		ids, err := r.ledger.Releasable(ctx, before, reclaimBatch)
+		ids, err := r.ledger.Release(ctx, before, reclaimBatch, r.now())
 		if err != nil || len(ids) == 0 {
-			return err
-		}
-		if err := r.ledger.MarkReleased(ctx, ids, r.now()); err != nil {
 			return err
 		}
 		if err := r.spool.Release(ids...); err != nil { // what a crash leaves here, Orphans finds

@@ -191,7 +191,7 @@ func TestFollower_routedLate(t *testing.T) {
 	s.follow.router = router{{Name: "other", Match: configs.Match{Modality: []string{"XX"}}}}
 	first := s.receive("1")
 	require.Empty(t, s.openJobs())
-	ids, err := s.ledger.Releasable(t.Context(), s.now.Add(time.Hour), 10)
+	ids, err := s.ledger.Release(t.Context(), s.now.Add(time.Hour), 10, s.now)
 	require.NoError(t, err)
 	require.Empty(t, ids, "nobody has seen it")
 	s.follow.router = s.routes

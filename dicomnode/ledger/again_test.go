@@ -26,7 +26,7 @@ func TestReceive_restoredAfterRelease(t *testing.T) {
 	receive(t, l, first)
 	require.NoError(t, l.FinishJob(ctx, "entry001.demo", frames(), nil, at(2)))
 	require.NoError(t, l.Delivered(ctx, 1, "entry001", 0, at(3)))
-	require.NoError(t, l.MarkReleased(ctx, []string{"entry001"}, at(5)))
+	markReleased(t, l, 5, "entry001")
 
 	again := as(first, 2)
 	require.Equal(t, []Verdict{Restored}, receive(t, l, again))
@@ -144,12 +144,10 @@ func TestReceive_analysedLate(t *testing.T) {
 				receive(t, l, c.was)
 				again := as(c.was, 2)
 				require.Equal(t, []Verdict{Duplicate}, receive(t, l, again), "with nothing new")
-				ids, err := l.Releasable(ctx, at(1000), 10)
-				require.NoError(t, err)
-				require.Empty(t, ids)
+				require.Empty(t, releasable(t, l, 1000))
 				want, entry := Duplicate, "entry001"
 				if released {
-					require.NoError(t, l.MarkReleased(ctx, []string{"entry001"}, at(3)))
+					markReleased(t, l, 3, "entry001")
 					want, entry = Restored, "entry003"
 				}
 				routed := as(receipt(1), 3)
@@ -175,7 +173,7 @@ func TestReceive_analysedLate(t *testing.T) {
 	}
 }
 
-func TestReleasable_heldUntilDiscarded(t *testing.T) {
+func TestRelease_heldUntilDiscarded(t *testing.T) {
 	l := openLedger(t)
 	ctx := t.Context()
 	unrouted := receipt(1)
@@ -186,12 +184,7 @@ func TestReleasable_heldUntilDiscarded(t *testing.T) {
 	other.Digest, other.Forward = receipt(9).Digest, nil
 	receive(t, l, unrouted, one, other)
 	require.NoError(t, l.Delivered(ctx, 1, "entry002", 0, at(4)))
-	releasable := func() []string {
-		ids, err := l.Releasable(ctx, at(1000), 10)
-		require.NoError(t, err)
-		return ids
-	}
-	require.Equal(t, []string{"entry002"}, releasable())
+	require.Equal(t, []string{"entry002"}, releasable(t, l, 1000))
 	counts, err := l.Counts(ctx)
 	require.NoError(t, err)
 	require.EqualValues(t, 2, counts.Held)
@@ -209,7 +202,7 @@ func TestReleasable_heldUntilDiscarded(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, work.Instances)
 	require.ErrorIs(t, l.DiscardInstance(ctx, "unknown", at(5)), ErrNotFound)
-	require.Equal(t, []string{"entry001", "entry002", "entry003"}, releasable())
+	require.Equal(t, []string{"entry001", "entry002", "entry003"}, releasable(t, l, 1000))
 	require.Equal(t, []string{"received", "not-analysed", "discarded"}, steps(study(t, l), "1.2.3.1"))
 }
 

@@ -75,14 +75,15 @@ type deliveryRow struct {
 	id, study   int64
 	instance    dicom.UID
 	entry       string
+	alternate   string
 	destination string
 	state       State
 }
 
 func (t *tx) delivery(id int64) (deliveryRow, error) {
 	d := deliveryRow{id: id}
-	err := t.row("SELECT study, sop_instance_uid, entry, destination, state FROM delivery WHERE id = ?", []any{id},
-		&d.study, &d.instance, &d.entry, &d.destination, &d.state)
+	err := t.row("SELECT study, sop_instance_uid, entry, alternate, destination, state FROM delivery WHERE id = ?", []any{id},
+		&d.study, &d.instance, &d.entry, &d.alternate, &d.destination, &d.state)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = ErrNotFound
 	}
@@ -125,7 +126,7 @@ func (l *Ledger) Delivered(ctx context.Context, id int64, usedEntry string, stat
 			return err
 		}
 		detail := ""
-		if usedEntry != d.entry {
+		if usedEntry != "" && usedEntry == d.alternate {
 			detail = "the alternate, as the peer refuses the SOP class"
 		}
 		return t.event(d.event(EventDelivered, at, text, detail))

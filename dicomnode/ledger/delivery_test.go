@@ -146,9 +146,7 @@ func TestDelivered_byTheAlternate(t *testing.T) {
 	o, twin := object(1, "pacs"), object(2)
 	o.Alternate = &twin
 	require.NoError(t, l.FinishJob(ctx, job1, nil, []Object{o}, at(2)))
-	before, err := l.Releasable(ctx, at(100), 10)
-	require.NoError(t, err)
-	require.Empty(t, before, "the alternate may still be sent")
+	require.Empty(t, releasable(t, l, 100), "the alternate may still be sent")
 	require.NoError(t, l.Delivered(ctx, 1, twin.Entry, 0, at(3)))
 	d := study(t, l)
 	require.Equal(t, twin.Entry, d.Deliveries[0].Used)
@@ -157,12 +155,10 @@ func TestDelivered_byTheAlternate(t *testing.T) {
 	require.Equal(t, o.Instance.SOPInstanceUID, d.Objects[1].TwinOf)
 	require.Equal(t, []string{"pacs"}, d.Objects[0].Destinations)
 	require.Equal(t, StateDone, d.Objects[0].State)
-	ids, err := l.Releasable(ctx, at(100), 10)
-	require.NoError(t, err)
-	require.Equal(t, []string{o.Entry, twin.Entry}, ids)
+	require.Equal(t, []string{o.Entry, twin.Entry}, releasable(t, l, 100))
 }
 
-func TestReleasable(t *testing.T) {
+func TestRelease(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		steps []string // of the job, then of the delivery
@@ -200,12 +196,8 @@ func TestReleasable(t *testing.T) {
 			for _, step := range c.steps {
 				require.NoError(t, do[step]())
 			}
-			ids, err := l.Releasable(ctx, at(1), 10)
-			require.NoError(t, err)
-			require.Empty(t, ids, "not old enough")
-			ids, err = l.Releasable(ctx, at(2), 10)
-			require.NoError(t, err)
-			require.Equal(t, c.want, len(ids) == 1)
+			require.Empty(t, releasable(t, l, 1), "not old enough")
+			require.Equal(t, c.want, len(releasable(t, l, 2)) == 1)
 		})
 	}
 }

@@ -67,13 +67,14 @@ type jobRow struct {
 	state           State
 	instance        dicom.UID
 	entry           string
+	released        bool // its bytes
 }
 
 func (t *tx) job(name string) (jobRow, error) {
 	j := jobRow{name: name}
-	err := t.row(`SELECT j.id, j.study, j.exam, j.model, j.state, i.sop_instance_uid, i.entry
+	err := t.row(`SELECT j.id, j.study, j.exam, j.model, j.state, i.sop_instance_uid, i.entry, i.released_at IS NOT NULL
 		FROM job j JOIN instance i ON i.id = j.instance WHERE j.name = ?`, []any{name},
-		&j.id, &j.study, &j.exam, &j.model, &j.state, &j.instance, &j.entry)
+		&j.id, &j.study, &j.exam, &j.model, &j.state, &j.instance, &j.entry, &j.released)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = ErrNotFound
 	}
@@ -215,7 +216,7 @@ func (l *Ledger) SkipJob(ctx context.Context, id, reason string, at time.Time) e
 }
 
 // RetryJob opens a parked or skipped job again with its attempts counted anew. An open job stays as it
-// is; one that has ended otherwise is ErrState.
+// is; one that has ended otherwise, or whose bytes are released, is ErrState.
 func (l *Ledger) RetryJob(ctx context.Context, id string, at time.Time) error {
 	return l.stepJob(ctx, id, "retry", func(t *tx, j jobRow) error {
 		switch j.state {
@@ -224,6 +225,9 @@ func (l *Ledger) RetryJob(ctx context.Context, id string, at time.Time) error {
 		case StateParked, StateSkipped:
 		default:
 			return fmt.Errorf("%w: it is %s", ErrState, j.state)
+		}
+		if j.released {
+			return fmt.Errorf("%w: its bytes are released: send the instance again", ErrState)
 		}
 		if err := t.reopenJob(j.id, 1); err != nil {
 			return err

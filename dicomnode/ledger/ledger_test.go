@@ -179,20 +179,37 @@ func TestLifecycle(t *testing.T) {
 	require.Equal(t, frames(), d.InstanceViews[0].Jobs[0].Frames)
 	require.Equal(t, StateAnalysed, d.InstanceViews[0].State)
 
-	ids, err := l.Releasable(ctx, at(1000), 10)
-	require.NoError(t, err)
+	ids := releasable(t, l, 1000)
 	require.Equal(t, []string{"entry001", "made001", "made002", "made003"}, ids)
 	needed, err := l.Needed(ctx, append(ids, "unknown"))
 	require.NoError(t, err)
 	require.Len(t, needed, 4)
-	require.NoError(t, l.MarkReleased(ctx, ids, at(1001)))
+	released, err := l.Release(ctx, at(1000), 10, at(1001))
+	require.NoError(t, err)
+	require.Equal(t, ids, released)
 	needed, err = l.Needed(ctx, ids)
 	require.NoError(t, err)
 	require.Empty(t, needed)
-	ids, err = l.Releasable(ctx, at(1000), 10)
-	require.NoError(t, err)
-	require.Empty(t, ids)
+	require.Empty(t, releasable(t, l, 1000))
 	requireTally(t, l)
+}
+
+// releasable lists what Release would release of what was received or made before n seconds after the start.
+func releasable(t testing.TB, l *Ledger, n int) (ids []string) {
+	t.Helper()
+	require.NoError(t, l.write(t.Context(), func(t *tx) (err error) {
+		ids, err = t.releasable(at(n), 1000)
+		return err
+	}))
+	return ids
+}
+
+// markReleased has the entries ids released, whoever needs them.
+func markReleased(t testing.TB, l *Ledger, n int, ids ...string) {
+	t.Helper()
+	for _, id := range ids {
+		require.NoError(t, l.write(t.Context(), func(t *tx) error { return t.markReleased(id, at(n)) }))
+	}
 }
 
 func purposes(ds []Delivery) []string {

@@ -24,8 +24,10 @@ func (l *Ledger) Unreleased(ctx context.Context, after string, limit int) ([]str
 // lostObject is why a delivery is parked of something made here; it is not made twice.
 const lostObject = "bytes lost: what was made here cannot be made again; discard"
 
+const lostDeliveries = `d.entry = ?2 AND d.state = 'pending'`
+
 // ParkLost parks the open jobs and pending deliveries of entries, whose bytes are lost. To receive an instance again
-// opens them again. What is parked already stays as it is.
+// opens them again. What is parked already, or was released or restored since Unreleased returned it, stays as it is.
 func (l *Ledger) ParkLost(ctx context.Context, entries []string, at time.Time) error {
 	err := l.write(ctx, func(t *tx) error {
 		for _, entry := range entries {
@@ -44,7 +46,7 @@ func (l *Ledger) ParkLost(ctx context.Context, entries []string, at time.Time) e
 func (t *tx) parkLost(entry string, at time.Time) error {
 	reason := lostObject
 	var instance int64
-	err := t.row("SELECT id FROM instance WHERE entry = ?", []any{entry}, &instance)
+	err := t.row("SELECT id FROM instance WHERE entry = ? AND released_at IS NULL", []any{entry}, &instance)
 	switch {
 	case err == nil:
 		reason = LostBytes
@@ -54,7 +56,7 @@ func (t *tx) parkLost(entry string, at time.Time) error {
 	case !errors.Is(err, sql.ErrNoRows):
 		return err
 	}
-	_, err = t.stepDeliveries(EventDeliveryParked, "d.entry = ?2 AND d.state = 'pending'", "'"+reason+"'",
+	_, err = t.stepDeliveries(EventDeliveryParked, lostDeliveries, "'"+reason+"'",
 		"state = 'parked', ended_at = ?1, reason = '"+reason+"'", at, entry)
 	return err
 }

@@ -316,7 +316,12 @@ func (m *model) park(t *rapid.T) {
 
 func (m *model) retry(t *rapid.T) {
 	j := m.pick(t, rapid.SampledFrom([]State{StateParked, StateSkipped}).Draw(t, "state"))
-	require.NoError(t, m.l.RetryJob(m.ctx, j.id, m.tick()))
+	err := m.l.RetryJob(m.ctx, j.id, m.tick())
+	if slices.ContainsFunc(m.instances, func(in *modelInstance) bool { return in.r.ID == j.entry && in.released }) {
+		require.ErrorIs(t, err, ErrState)
+		return
+	}
+	require.NoError(t, err)
 	m.opened(j)
 }
 
@@ -461,10 +466,9 @@ func (m *model) releasable() []string {
 }
 
 func (m *model) release(t *rapid.T) {
-	ids, err := m.l.Releasable(m.ctx, at(m.now+1), 1000)
+	ids, err := m.l.Release(m.ctx, at(m.now+1), 1000, m.tick())
 	require.NoError(t, err)
 	require.ElementsMatch(t, m.releasable(), ids)
-	require.NoError(t, m.l.MarkReleased(m.ctx, ids, m.tick()))
 	for _, in := range m.instances {
 		in.released = in.released || slices.Contains(ids, in.r.ID)
 	}

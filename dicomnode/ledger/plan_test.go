@@ -39,6 +39,7 @@ func TestPlans(t *testing.T) {
 		{"somebody to send to again", "SELECT d.id FROM delivery d WHERE " + reconfigured, 2, false},
 		{"retry of a destination", "SELECT d.id FROM delivery d WHERE " + bulk, 2, false},
 		{"waits for bytes", "SELECT d.id FROM delivery d WHERE " + waitedForBytes, 2, false},
+		{"lost deliveries", "SELECT d.id FROM delivery d WHERE " + lostDeliveries, 2, false},
 		{"trace", tracedStudies, 1, false},
 		{"duplicates", lookUpInstances, 1, true},
 		{"entry of an instance", entryOf, 1, true},

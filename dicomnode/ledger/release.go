@@ -22,26 +22,15 @@ const releasableObjects = `SELECT o.entry FROM object o
 	AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.alternate = o.entry AND d.alternate <> '' AND d.state IN ('pending', 'parked'))
 	ORDER BY o.made_at LIMIT ?`
 
-// Releasable returns at most limit spool entries, received or made before the given time, that
-// nothing needs any more: their jobs, exams and deliveries have ended. What is parked has not
-// ended. Instances that differ from another one of the same UID, and those that no route gave work or destination,
-// are kept until DiscardInstance: nobody else has them. The caller calls MarkReleased and then releases them in the spool.
-func (l *Ledger) Releasable(ctx context.Context, before time.Time, limit int) ([]string, error) {
-	ids, err := query(ctx, l.readDB, scanString, releasableInstances, micros(before), limit)
-	if err != nil {
-		return nil, fmt.Errorf("ledger: releasable: %w", err)
-	}
-	more, err := query(ctx, l.readDB, scanString, releasableObjects, micros(before), limit-len(ids))
-	if err != nil {
-		return nil, fmt.Errorf("ledger: releasable: %w", err)
-	}
-	return append(ids, more...), nil
-}
-
-// MarkReleased notes that the bytes of the entries ids are to go from the spool. Entries that
-// are marked or unknown are passed over.
-func (l *Ledger) MarkReleased(ctx context.Context, ids []string, at time.Time) error {
-	err := l.write(ctx, func(t *tx) error {
+// Release marks at most limit spool entries as released, received or made before the given time, that nothing needs any
+// more: their jobs, exams and deliveries have ended. What is parked has not ended. Instances that differ from another
+// one of the same UID, and those that no route gave work or destination, are kept until DiscardInstance: nobody else
+// has them. The caller releases in the spool what Release returns: from then on no work opens on these bytes.
+func (l *Ledger) Release(ctx context.Context, before time.Time, limit int, at time.Time) (ids []string, err error) {
+	err = l.write(ctx, func(t *tx) error {
+		if ids, err = t.releasable(before, limit); err != nil {
+			return err
+		}
 		for _, id := range ids {
 			if err := t.markReleased(id, at); err != nil {
 				return err
@@ -50,9 +39,18 @@ func (l *Ledger) MarkReleased(ctx context.Context, ids []string, at time.Time) e
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("ledger: mark released: %w", err)
+		return nil, fmt.Errorf("ledger: release: %w", err)
 	}
-	return nil
+	return ids, nil
+}
+
+func (t *tx) releasable(before time.Time, limit int) ([]string, error) {
+	ids, err := t.strings(releasableInstances, micros(before), limit)
+	if err != nil {
+		return nil, err
+	}
+	more, err := t.strings(releasableObjects, micros(before), limit-len(ids))
+	return append(ids, more...), err
 }
 
 func (t *tx) markReleased(id string, at time.Time) error {

@@ -76,6 +76,15 @@ func (t *tx) rows(query string, args ...any) (*sql.Rows, error) {
 	return s.QueryContext(t.ctx, args...)
 }
 
+// strings returns the one column that query selects.
+func (t *tx) strings(query string, args ...any) ([]string, error) {
+	rows, err := t.rows(query, args...)
+	if err != nil {
+		return nil, err
+	}
+	return scanAll(rows, scanString)
+}
+
 func (t *tx) close() error {
 	var errs []error
 	for _, s := range t.stmts {
