@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"os"
 	"runtime"
+	"slices"
 	"time"
 
 	"endogate/cmd/endogate/admin"
@@ -136,7 +138,7 @@ func (g *parts) openBroker(_ context.Context, life *lifecycle) (err error) {
 	}
 	g.queue, err = jobs.Open(jobs.Options{
 		URL: g.cfg.NATS.URL, CredentialsFile: g.cfg.NATS.CredentialsFile, CAFile: g.cfg.NATS.CAFile,
-		Node: node, Slots: g.cfg.Jobs.Workers, StoreDir: g.cfg.NATSDir(), Log: g.log,
+		Node: node, StoreDir: g.cfg.NATSDir(), Log: g.log,
 	})
 	if err != nil {
 		return err
@@ -221,9 +223,9 @@ func (g *parts) startLoops(_ context.Context, life *lifecycle) error {
 	life.loop("feed", func(ctx context.Context) error {
 		return g.queue.Feed(ctx, jobs.Feed{Open: g.openJobs, Wake: g.wakeFeed, Again: g.again})
 	})
-	for name := range g.models.models {
+	if len(g.models.models) > 0 {
 		consumer := jobs.Consumer{
-			Model: name, Do: g.do, Park: g.parkJob, Ready: g.spool.Full,
+			Models: slices.Sorted(maps.Keys(g.models.models)), Slots: g.cfg.Jobs.Workers, Do: g.do, Park: g.parkJob, Ready: g.spool.Full,
 			AckWait: g.cfg.Jobs.AckWait.Std(), Drain: g.cfg.Drain.Std() / 2,
 		}
 		life.loop("worker", func(ctx context.Context) error { return g.queue.Work(ctx, consumer) })

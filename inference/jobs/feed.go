@@ -4,7 +4,10 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 // Feed says where open jobs come from.
@@ -59,12 +62,17 @@ func (q *Queue) Feed(ctx context.Context, f Feed) error {
 	return nil
 }
 
-// feed publishes the open jobs after the one with the ID after, or all with "", and returns the ID of the last.
-// To publish what stands in the queue already changes nothing.
+// feed publishes the open jobs after the one with the ID after, or all with "" but those that stand in the queue, and
+// returns the ID of the last.
 func (q *Queue) feed(ctx context.Context, f Feed, after string) (last string, err error) {
+	var standing map[string]uint64
 	if after == "" {
 		if _, err := q.stream(ctx); err != nil {
 			return "", err // also finds out that the stream is a new one when there is nothing to publish
+		}
+		// Asked before the ledger: what leaves the queue in the meantime is open no more.
+		if standing, err = q.standing(ctx); err != nil {
+			return "", err
 		}
 	}
 	for {
@@ -73,15 +81,33 @@ func (q *Queue) feed(ctx context.Context, f Feed, after string) (last string, er
 			return "", err
 		}
 		for _, j := range list {
+			after = j.ID
+			if standing[q.subjectOf(j.Model, token(j.ID))] > 0 {
+				continue
+			}
 			if err := q.feedJob(ctx, j); err != nil {
 				return "", err
 			}
-			after = j.ID
 		}
 		if len(list) < page {
 			return after, nil
 		}
 	}
+}
+
+// standing are the subjects of our jobs on the stream.
+func (q *Queue) standing(ctx context.Context) (map[string]uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	s, err := q.js.Stream(ctx, Stream)
+	if err != nil {
+		return nil, fmt.Errorf("jobs: stream %s: %w", Stream, err)
+	}
+	info, err := s.Info(ctx, jetstream.WithSubjectFilter(subjectPrefix+q.node+".>"))
+	if err != nil {
+		return nil, fmt.Errorf("jobs: stream %s: %w", Stream, err)
+	}
+	return info.State.Subjects, nil
 }
 
 func (q *Queue) feedJob(ctx context.Context, j Job) error {

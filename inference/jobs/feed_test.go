@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -83,4 +84,20 @@ func TestFeed_jobOpenedAgain(t *testing.T) {
 	})
 	again <- struct{}{}
 	eventually(t, "fed again", func() bool { return messages(t, q) == 1 })
+}
+
+// Every minute all open jobs are looked at: that must cost little where they stand in the queue.
+func TestFeed_publishesOnlyWhatIsMissing(t *testing.T) {
+	q := openQueue(t, Options{})
+	b := newBook(jobList(2*page + 10)...)
+	_, err := q.feed(t.Context(), Feed{Open: b.list}, "")
+	require.NoError(t, err)
+	s, err := q.js.Stream(t.Context(), Stream)
+	require.NoError(t, err)
+	require.NoError(t, s.Purge(t.Context(), jetstream.WithPurgeSubject(q.subjectOf("demo", token(testJob(3).ID)))))
+	before := q.nc.Stats().OutMsgs
+	_, err = q.feed(t.Context(), Feed{Open: b.list}, "")
+	require.NoError(t, err)
+	assert.Equal(t, 2*page+10, messages(t, q), "what was missing is back")
+	assert.Less(t, q.nc.Stats().OutMsgs-before, uint64(10), "messages sent to the server")
 }

@@ -142,7 +142,7 @@ func (b *book) runsOf(id string) int {
 func (b *book) finished() bool { open, _ := b.count(); return open == 0 }
 
 func (b *book) consumer(slots int) Consumer {
-	return Consumer{Model: "demo", Slots: slots, Do: b.do, Park: b.park, AckWait: 2 * time.Second, Drain: patience}
+	return Consumer{Models: []string{"demo"}, Slots: slots, Do: b.do, Park: b.park, AckWait: 2 * time.Second, Drain: patience}
 }
 
 func messages(t testing.TB, q *Queue) int {
@@ -162,8 +162,17 @@ func jobList(n int) []Job {
 	return list
 }
 
-// external starts a server of its own on a loopback port.
-// selfSigned writes a certificate for 127.0.0.1 that signs itself, for server and client.
+// jobsOf are n jobs of each model.
+func jobsOf(n int, models ...string) (list []Job) {
+	for _, model := range models {
+		for _, j := range jobList(n) {
+			j.ID, j.Model = j.Entry+"."+model, model
+			list = append(list, j)
+		}
+	}
+	return list
+}
+
 // lines is a log that may be read while it is written.
 type lines struct {
 	mu   sync.Mutex

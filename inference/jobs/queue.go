@@ -43,8 +43,6 @@ type Options struct {
 	// Node tells the jobs of one data folder from those of the others on the same server: up to 48 letters, digits, - and _.
 	// It must be set where URL is.
 	Node string
-	// Slots is how many jobs are done at a time, all models together; 0: as many as the consumers' Slots allow.
-	Slots int
 
 	StoreDir string
 
@@ -55,7 +53,6 @@ type Options struct {
 type Queue struct {
 	log      *slog.Logger
 	node     string
-	slots    chan struct{} // nil without a bound over all models
 	storeDir string
 	srv      *server.Server // nil with a server elsewhere
 	finding  sync.Mutex     // held by stream
@@ -76,9 +73,6 @@ func Open(o Options) (*Queue, error) {
 		node:     cmp.Or(o.Node, "_"),
 		storeDir: o.StoreDir,
 		renewed:  make(chan struct{}),
-	}
-	if o.Slots > 0 {
-		q.slots = make(chan struct{}, o.Slots)
 	}
 	if err := o.validate(); err != nil {
 		return nil, err

@@ -96,7 +96,7 @@ func BenchmarkQueue(b *testing.B) {
 	q := openQueue(b, Options{})
 	done := make(chan struct{}, 1024)
 	c := Consumer{
-		Model: "demo", Slots: 2,
+		Models: []string{"demo"}, Slots: 2,
 		Do:   func(context.Context, Job) error { done <- struct{}{}; return nil },
 		Park: func(context.Context, Job, string) error { return nil },
 	}

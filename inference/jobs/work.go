@@ -4,19 +4,17 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Consumer says how the jobs of a model are done.
+// Consumer says how jobs are done.
 type Consumer struct {
-	Model string
-	Slots int // jobs of the model at a time; 0: as many as Options.Slots
+	Models []string
+	Slots  int // jobs at a time, all models together
 
 	// Do does a job; nil once its results are durable. What becomes of the job otherwise is for DispositionOf to say.
 	Do func(ctx context.Context, j Job) error
@@ -27,35 +25,34 @@ type Consumer struct {
 
 	AckWait time.Duration // after which a silent worker is taken for dead; 0: 30s
 	Drain   time.Duration // that a job under way has left when ctx ends; 0: 20s
-	// MaxAckPending bounds the jobs, over all processes, that are under way or wait for another try.
-	// 0: Slots and 8 more, so that a job in its back-off does not hold up the others.
-	MaxAckPending int
 }
 
 const (
-	waitingRetries = 8
-	pullExpiry     = 5 * time.Second
-	maxPause       = 5 * time.Second
+	pullExpiry = 5 * time.Second
+	maxPause   = 5 * time.Second
+
+	// maxUnderWay bounds the jobs of a model, over all processes, that are under way or wait for another try: so many that
+	// those which wait hold nobody up.
+	maxUnderWay = 10_000
 )
 
-func (q *Queue) withDefaults(c Consumer) (Consumer, error) {
-	c.Slots = cmp.Or(c.Slots, cap(q.slots))
-	if c.Model == "" || c.Slots < 1 || c.Do == nil || c.Park == nil {
-		return c, errors.New("jobs: consumer: Model, Slots, Do and Park must be set")
+func (c Consumer) withDefaults() (Consumer, error) {
+	if len(c.Models) == 0 || c.Slots < 1 || c.Do == nil || c.Park == nil {
+		return c, errors.New("jobs: consumer: Models, Slots, Do and Park must be set")
 	}
 	if c.Ready == nil {
 		c.Ready = func() error { return nil }
 	}
 	c.AckWait = cmp.Or(c.AckWait, 30*time.Second)
 	c.Drain = cmp.Or(c.Drain, 20*time.Second)
-	c.MaxAckPending = cmp.Or(c.MaxAckPending, c.Slots+waitingRetries)
 	return c, nil
 }
 
-// Work takes jobs of a model from the queue and does them until ctx is done; then jobs under way are
-// finished, or given back after c.Drain, before it returns nil. Lost servers and deleted streams are waited for.
+// Work takes jobs from the queue, one whenever it has a slot for it and from every model in turn, and does them until ctx
+// is done; then jobs under way are finished, or given back after c.Drain, before it returns nil. Lost servers and deleted
+// streams are waited for.
 func (q *Queue) Work(ctx context.Context, c Consumer) error {
-	c, err := q.withDefaults(c)
+	c, err := c.withDefaults()
 	if err != nil {
 		return err
 	}
@@ -67,110 +64,102 @@ func (q *Queue) Work(ctx context.Context, c Consumer) error {
 		context.AfterFunc(working, func() { timer.Stop() })
 	})
 	defer stop()
-	gate := &gate{c: c, log: q.log}
-	var slots sync.WaitGroup
-	for range c.Slots {
-		slots.Go(func() { q.slot(ctx, working, c, gate) })
+	source, err := q.newSource(c)
+	if err != nil {
+		return err
 	}
-	slots.Wait()
+	var slots sync.WaitGroup
+	defer slots.Wait()
+	defer source.close() // before: a message that comes now is not kept waiting by jobs under way
+	q.dispatch(ctx, source, &gate{ready: c.Ready, log: q.log}, c.Slots, func(msg *nats.Msg, free chan<- struct{}) {
+		slots.Go(func() {
+			q.handle(ctx, working, c, msg)
+			free <- struct{}{}
+		})
+	})
 	return nil
+}
+
+// dispatch begins a job for every message, and asks for one only where there is a slot.
+func (q *Queue) dispatch(ctx context.Context, source *source, gate *gate, slots int, begin func(*nats.Msg, chan<- struct{})) {
+	free := make(chan struct{}, slots)
+	var pause pause
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	hold := time.Now() // when to ask again
+	changed := q.changed()
+	for ctx.Err() == nil {
+		now := time.Now()
+		next, err := source.overdue(now)
+		if err == nil && slots > 0 && !now.Before(hold) {
+			if gate.open() {
+				err = source.request(ctx)
+			} else {
+				hold = now.Add(pause.next())
+			}
+		}
+		if err != nil && ctx.Err() == nil {
+			q.log.Warn("job queue not available, trying again", "err", err)
+			hold = now.Add(pause.next())
+		}
+		if hold.After(now) && hold.Before(next) {
+			next = hold
+		}
+		timer.Reset(time.Until(next))
+		select {
+		case <-ctx.Done():
+		case <-timer.C:
+		case <-free:
+			slots++
+			source.freed()
+		case <-source.again:
+			source.forget()
+		case <-changed:
+			changed = q.changed()
+			source.forget()
+		case a := <-source.answers:
+			msg, err := source.read(a)
+			switch {
+			case err != nil:
+				q.log.Warn("job queue not available, trying again", "err", err)
+				hold = time.Now().Add(pause.next())
+			case msg == nil:
+			case slots == 0 || !gate.open():
+				giveBack(msg) // it was waited for before the last slot was taken
+			default:
+				pause = 0
+				slots--
+				begin(msg, free)
+			}
+		}
+	}
 }
 
 // gate asks Ready before a job is taken, and logs when the answer changes.
 type gate struct {
-	c   Consumer
-	log *slog.Logger
+	ready func() error
+	log   *slog.Logger
 
-	mu   sync.Mutex
 	shut bool
 }
 
 func (g *gate) open() bool {
-	err := g.c.Ready()
-	g.mu.Lock()
-	defer g.mu.Unlock()
+	err := g.ready()
 	switch shut := err != nil; {
 	case shut && !g.shut:
-		g.log.Warn("no jobs are taken until this is over", "model", g.c.Model, "err", err)
+		g.log.Warn("no jobs are taken until this is over", "err", err)
 	case !shut && g.shut:
-		g.log.Info("jobs are taken again", "model", g.c.Model)
+		g.log.Info("jobs are taken again")
 	}
 	g.shut = err != nil
 	return !g.shut
 }
 
-// slot does one job after the other.
-func (q *Queue) slot(ctx, working context.Context, c Consumer, gate *gate) {
-	var pause pause
-	var consumer jetstream.Consumer
-	for ctx.Err() == nil {
-		if !gate.open() {
-			pause.wait(ctx)
-			continue
-		}
-		var msg jetstream.Msg
-		var err error
-		if consumer == nil {
-			consumer, err = q.consumer(ctx, c)
-		}
-		if err == nil {
-			msg, err = next(ctx, consumer)
-		}
-		switch {
-		case err != nil && ctx.Err() == nil:
-			q.log.Warn("job queue not available, trying again", "model", c.Model, "err", err)
-			consumer = nil // it may be gone; find it or make it anew
-			pause.wait(ctx)
-		case msg != nil:
-			pause = 0
-			q.handle(ctx, working, c, msg)
-		}
-	}
-}
-
-// next waits a while for a message; nil without an error means there was none.
-func next(ctx context.Context, consumer jetstream.Consumer) (jetstream.Msg, error) {
-	ctx, cancel := context.WithTimeout(ctx, pullExpiry)
-	defer cancel()
-	msg, err := consumer.Next(jetstream.FetchContext(ctx))
-	switch {
-	case errors.Is(err, nats.ErrTimeout), errors.Is(err, context.DeadlineExceeded), errors.Is(err, jetstream.ErrNoMessages):
-		return nil, nil
-	case err != nil:
-		return nil, err
-	}
-	return msg, nil
-}
-
-func (q *Queue) consumer(ctx context.Context, c Consumer) (jetstream.Consumer, error) {
-	info, err := q.stream(ctx)
-	if err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	name := q.consumerName(c.Model, info.Created)
-	consumer, err := q.js.CreateOrUpdateConsumer(ctx, Stream, jetstream.ConsumerConfig{
-		Durable:       name,
-		FilterSubject: q.subjectOf(c.Model, "*"),
-		AckPolicy:     jetstream.AckExplicitPolicy,
-		AckWait:       c.AckWait,
-		MaxDeliver:    -1, // tries are counted where the jobs are kept: a job must be parked before its message goes
-		MaxAckPending: c.MaxAckPending,
-
-		InactiveThreshold: abandoned,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("jobs: consumer %s: %w", name, err)
-	}
-	return consumer, nil
-}
-
 // handle does the job in msg and disposes of the message.
-func (q *Queue) handle(ctx, working context.Context, c Consumer, msg jetstream.Msg) {
-	j, err := decodeJob(msg.Data())
+func (q *Queue) handle(ctx, working context.Context, c Consumer, msg *nats.Msg) {
+	j, err := decodeJob(msg.Data)
 	if err != nil {
-		q.log.Error("message in the job queue dropped", "subject", msg.Subject(), "err", err)
+		q.log.Error("message in the job queue dropped", "subject", msg.Subject, "err", err)
 		q.settle(ctx, j, msg, Term, 0)
 		return
 	}
@@ -184,32 +173,9 @@ func (q *Queue) handle(ctx, working context.Context, c Consumer, msg jetstream.M
 	}
 	defer q.running.Delete(j.ID)
 	stopProgress := keepAlive(msg, c.AckWait/3)
-	disposition := Postpone
-	if q.acquire(ctx) {
-		disposition = q.attempt(working, c, j, meta.NumDelivered)
-		q.release()
-	}
+	disposition := q.attempt(working, c, j, meta.NumDelivered)
 	stopProgress()
 	q.settle(ctx, j, msg, disposition, meta.NumDelivered)
-}
-
-// acquire waits for one of the slots that all models share; it reports false when ctx is done before.
-func (q *Queue) acquire(ctx context.Context) bool {
-	if q.slots == nil {
-		return true
-	}
-	select {
-	case <-ctx.Done():
-		return false
-	case q.slots <- struct{}{}:
-		return true
-	}
-}
-
-func (q *Queue) release() {
-	if q.slots != nil {
-		<-q.slots
-	}
 }
 
 // attempt does the job once and parks it where that is its end.
@@ -238,7 +204,7 @@ func levelOf(d Disposition) slog.Level {
 }
 
 // keepAlive tells the server that work goes on, until the function it returns has returned.
-func keepAlive(msg jetstream.Msg, every time.Duration) (stop func()) {
+func keepAlive(msg *nats.Msg, every time.Duration) (stop func()) {
 	done := make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -258,13 +224,13 @@ func keepAlive(msg jetstream.Msg, every time.Duration) (stop func()) {
 
 // settle tells the server what becomes of the message. Should that not arrive, the
 // message is offered again, which costs time and no more.
-func (q *Queue) settle(ctx context.Context, j Job, msg jetstream.Msg, d Disposition, delivery uint64) {
+func (q *Queue) settle(ctx context.Context, j Job, msg *nats.Msg, d Disposition, delivery uint64) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
 	defer cancel()
 	var err error
 	switch d {
 	case Ack:
-		err = msg.DoubleAck(ctx)
+		err = msg.AckSync(nats.Context(ctx))
 	case Term:
 		err = msg.Term()
 	default:
@@ -278,9 +244,13 @@ func (q *Queue) settle(ctx context.Context, j Job, msg jetstream.Msg, d Disposit
 // pause grows with each wait that follows another.
 type pause time.Duration
 
-func (p *pause) wait(ctx context.Context) {
+func (p *pause) next() time.Duration {
 	*p = min(max(2**p, pause(100*time.Millisecond)), pause(maxPause))
-	timer := time.NewTimer(time.Duration(*p))
+	return time.Duration(*p)
+}
+
+func (p *pause) wait(ctx context.Context) {
+	timer := time.NewTimer(p.next())
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -28,7 +29,7 @@ func TestWork_modelsHaveQueuesOfTheirOwn(t *testing.T) {
 		return err == nil && lag == Lag{Waiting: 1}
 	})
 	c := b.consumer(1)
-	c.Model = "other model"
+	c.Models = []string{"other model"}
 	start(t, func(ctx context.Context) error { return q.Work(ctx, c) })
 	eventually(t, "both done", b.finished)
 }
@@ -72,7 +73,7 @@ func TestWork_nothingTakenUntilReady(t *testing.T) {
 	start(t, func(ctx context.Context) error { return q.Feed(ctx, Feed{Open: b.list}) })
 	start(t, func(ctx context.Context) error { return q.Work(ctx, c) })
 	eventually(t, "fed", func() bool { return messages(t, q) == 3 })
-	eventually(t, "asked again and again", func() bool { return asked.Load() >= 6 })
+	eventually(t, "asked again and again", func() bool { return asked.Load() >= 3 })
 	assert.Empty(t, b.runsOf(testJob(1).ID))
 	lag, err := q.Lag(t.Context(), "demo")
 	require.NoError(t, err)
@@ -84,44 +85,108 @@ func TestWork_nothingTakenUntilReady(t *testing.T) {
 }
 
 func TestWork_slotsAreSharedByTheModels(t *testing.T) {
-	q := openQueue(t, Options{Slots: 2})
-	var all []Job
-	models := []string{"demo", "second", "third"}
-	for _, model := range models {
-		for _, j := range jobList(8) {
-			j.ID, j.Model = j.Entry+"."+model, model
-			all = append(all, j)
-		}
-	}
+	q := openQueue(t, Options{})
+	all := jobsOf(8, "demo", "second", "third")
 	b := newBook(all...)
 	var under, most atomic.Int64
 	gate := make(chan struct{})
 	start(t, func(ctx context.Context) error { return q.Feed(ctx, Feed{Open: b.list}) })
-	for _, model := range models {
-		c := b.consumer(0) // as many as there are
-		c.Model = model
-		c.Do = func(ctx context.Context, j Job) error {
-			n := under.Add(1)
-			defer under.Add(-1)
-			for seen := most.Load(); n > seen && !most.CompareAndSwap(seen, n); seen = most.Load() {
-			}
-			<-gate
-			return b.do(ctx, j)
+	c := b.consumer(2)
+	c.Models = []string{"demo", "second", "third"}
+	c.Do = func(ctx context.Context, j Job) error {
+		n := under.Add(1)
+		defer under.Add(-1)
+		for seen := most.Load(); n > seen && !most.CompareAndSwap(seen, n); seen = most.Load() {
 		}
-		start(t, func(ctx context.Context) error { return q.Work(ctx, c) })
+		<-gate
+		return b.do(ctx, j)
 	}
-	eventually(t, "every model has taken what it may", func() bool {
-		taken := 0
-		for _, model := range models {
-			lag, err := q.Lag(t.Context(), model)
-			require.NoError(t, err)
-			taken += lag.Working
-		}
-		return taken == 2*len(models)
-	})
+	eventually(t, "fed", func() bool { return messages(t, q) == len(all) })
+	start(t, func(ctx context.Context) error { return q.Work(ctx, c) })
+	eventually(t, "both slots are taken", func() bool { return under.Load() == 2 })
+	taken := 0
+	for _, model := range c.Models {
+		lag, err := q.Lag(t.Context(), model)
+		require.NoError(t, err)
+		taken += lag.Working
+	}
+	assert.Equal(t, 2, taken, "no message is taken without a slot")
 	close(gate)
 	eventually(t, "all done", b.finished)
 	assert.EqualValues(t, 2, most.Load(), "jobs at a time")
+}
+
+func TestWork_modelsTakeTurns(t *testing.T) {
+	q := openQueue(t, Options{})
+	models := []string{"demo", "second", "third"}
+	b := newBook(jobsOf(10, models...)...)
+	var order []string
+	c := b.consumer(1)
+	c.Models = models
+	c.Do = func(ctx context.Context, j Job) error { order = append(order, j.Model); return b.do(ctx, j) }
+	for _, j := range b.open {
+		require.NoError(t, q.Publish(t.Context(), j))
+	}
+	stop := start(t, func(ctx context.Context) error { return q.Work(ctx, c) })
+	eventually(t, "all done", b.finished)
+	stop()
+	for i := 0; i < len(order); i += 3 {
+		assert.ElementsMatch(t, models, order[i:i+3], "round %d", i/3)
+	}
+}
+
+// A process with one slot and three models leaves to the other what it has no slot for.
+func TestWork_takesNoMoreThanItHasSlots(t *testing.T) {
+	srv := external(t, t.TempDir(), server.RANDOM_PORT)
+	t.Cleanup(func() { stopServer(srv) })
+	models := []string{"demo", "second", "third"}
+	publisher := openQueue(t, Options{URL: srv.ClientURL(), Node: "n"})
+	for _, waiting := range []bool{false, true} { // whether the workers are there before the jobs
+		t.Run(fmt.Sprintf("waiting %t", waiting), func(t *testing.T) {
+			b := newBook(jobsOf(1, models...)...)
+			begun, release := make(chan Job, len(models)), make(chan struct{})
+			c := b.consumer(1)
+			c.Models, c.AckWait = models, time.Hour // what is hoarded stays so
+			c.Do = func(ctx context.Context, j Job) error { begun <- j; <-release; return b.do(ctx, j) }
+			publish := func() {
+				for _, j := range jobsOf(1, models...) {
+					require.NoError(t, publisher.Publish(t.Context(), j))
+				}
+			}
+			if !waiting {
+				publish()
+			}
+			for range len(models) - 1 {
+				q := openQueue(t, Options{URL: srv.ClientURL(), Node: "n"})
+				start(t, func(ctx context.Context) error { return q.Work(ctx, c) })
+			}
+			if waiting {
+				eventually(t, "everybody waits", func() bool { return waitingFor(t, publisher, models...) == 2*len(models) })
+				publish()
+			}
+			<-begun
+			<-begun
+			last := openQueue(t, Options{URL: srv.ClientURL(), Node: "n"})
+			start(t, func(ctx context.Context) error { return last.Work(ctx, c) })
+			<-begun // by the one that has a slot, though the others came first
+			close(release)
+			eventually(t, "all done", b.finished)
+			eventually(t, "queue empty", func() bool { return messages(t, publisher) == 0 })
+		})
+	}
+}
+
+// waitingFor counts the requests that wait for jobs of the models.
+func waitingFor(t *testing.T, q *Queue, models ...string) (n int) {
+	t.Helper()
+	created, err := q.stream(t.Context())
+	require.NoError(t, err)
+	for _, model := range models {
+		if consumer, err := q.js.Consumer(t.Context(), Stream, q.consumerName(model, created.Created)); err == nil {
+			n += consumer.CachedInfo().NumWaiting
+		}
+	}
+	return n
 }
 
 func TestWork_permanentErrorParksAtOnce(t *testing.T) {
@@ -164,10 +229,10 @@ func TestWork_redeliversAfterDeath(t *testing.T) {
 	b := newBook(testJob(1))
 	c := b.consumer(1)
 	c.AckWait = 200 * time.Millisecond
-	c, err := q.withDefaults(c)
-	require.NoError(t, err)
 	require.NoError(t, q.Publish(t.Context(), testJob(1)))
-	consumer, err := q.consumer(t.Context(), c)
+	name, err := q.consumer(t.Context(), "demo", c.AckWait)
+	require.NoError(t, err)
+	consumer, err := q.js.Consumer(t.Context(), Stream, name)
 	require.NoError(t, err)
 	_, err = consumer.Next() // taken, and never heard of again
 	require.NoError(t, err)
@@ -181,8 +246,6 @@ func TestWork_longWorkIsNotGivenToAnother(t *testing.T) {
 	b := newBook(testJob(1))
 	c := b.consumer(2)
 	c.AckWait = 300 * time.Millisecond
-	c, err := q.withDefaults(c)
-	require.NoError(t, err)
 	c.Do = func(ctx context.Context, j Job) error {
 		// Several AckWaits: the server has every reason to offer the message again but InProgress.
 		timer := time.NewTimer(5 * c.AckWait)
@@ -326,6 +389,6 @@ func TestWork_garbageIsDropped(t *testing.T) {
 
 func TestConsumer_refuses(t *testing.T) {
 	q := openQueue(t, Options{})
-	require.ErrorContains(t, q.Work(t.Context(), Consumer{Model: "demo"}), "must be set")
+	require.ErrorContains(t, q.Work(t.Context(), Consumer{Models: []string{"demo"}}), "must be set")
 	require.ErrorContains(t, q.Feed(t.Context(), Feed{}), "must be set")
 }

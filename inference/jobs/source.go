@@ -1,0 +1,224 @@
+package jobs
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// source asks the queues of several models for one message at a time. While there is work it asks one after the other, in
+// turn, and is answered at once; when none has any it waits at all of them, so that a new job begins without delay. A
+// message that it waited for and has no use for any more is given back as soon as it comes. It is used by one goroutine.
+type source struct {
+	q       *Queue
+	c       Consumer
+	asks    []*ask
+	turn    int // the model to begin with
+	answers chan answer
+	closed  chan struct{}    // receives once for each ask whose subscription has ended
+	again   chan nats.Status // receives when the server is there again
+}
+
+// ask is what is known of the queue of a model.
+type ask struct {
+	model    string
+	inbox    string
+	sub      *nats.Subscription
+	consumer string    // its name; "": to be found or made
+	until    time.Time // when the answer to an open request is overdue; zero: none is open
+	waits    bool      // the open request waits for a job to come
+	empty    bool      // it had none when asked last
+}
+
+type answer struct {
+	from *ask
+	msg  *nats.Msg
+}
+
+// grace is how long after its time an answer may come.
+const grace = 2 * time.Second
+
+func (q *Queue) newSource(c Consumer) (*source, error) {
+	s := &source{q: q, c: c, answers: make(chan answer, 4*len(c.Models)), closed: make(chan struct{}, len(c.Models))}
+	s.again = q.nc.StatusChanged(nats.CONNECTED)
+	for _, model := range c.Models {
+		a := &ask{model: model, inbox: q.nc.NewInbox()}
+		sub, err := q.nc.Subscribe(a.inbox, func(msg *nats.Msg) { s.answers <- answer{a, msg} })
+		if err != nil {
+			s.close()
+			return nil, fmt.Errorf("jobs: inbox: %w", err)
+		}
+		sub.SetClosedHandler(func(string) { s.closed <- struct{}{} })
+		a.sub = sub
+		s.asks = append(s.asks, a)
+	}
+	return s, nil
+}
+
+// request sees to it that a job of any model comes when there is one.
+func (s *source) request(ctx context.Context) error {
+	for range s.asks {
+		a := s.asks[s.turn%len(s.asks)]
+		switch {
+		case !a.until.IsZero() && !a.waits:
+			return nil // it will say in a moment
+		case a.until.IsZero() && !a.empty:
+			return s.ask(ctx, a, false)
+		}
+		s.turn++
+	}
+	for _, a := range s.asks {
+		if a.until.IsZero() {
+			if err := s.ask(ctx, a, true); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (s *source) ask(ctx context.Context, a *ask, wait bool) (err error) {
+	if a.consumer == "" {
+		if a.consumer, err = s.q.consumer(ctx, a.model, s.c.AckWait); err != nil {
+			return err
+		}
+	}
+	patience, request := callTimeout, pullRequest{Batch: 1, NoWait: true}
+	if wait {
+		patience, request = pullExpiry, pullRequest{Batch: 1, Expires: pullExpiry}
+	}
+	body, err := json.Marshal(request)
+	if err != nil {
+		return err
+	}
+	a.until, a.waits = time.Now().Add(patience+grace), wait
+	if err := s.q.nc.PublishRequest("$JS.API.CONSUMER.MSG.NEXT."+Stream+"."+a.consumer, a.inbox, body); err != nil {
+		a.until = time.Time{}
+		return fmt.Errorf("jobs: ask %s: %w", a.consumer, err)
+	}
+	return nil
+}
+
+// pullRequest is the body of a request for messages.
+type pullRequest struct {
+	Batch   int           `json:"batch"`
+	Expires time.Duration `json:"expires,omitempty"`
+	NoWait  bool          `json:"no_wait,omitempty"`
+}
+
+// read takes note of an answer and returns the job's message in it; nil without an error: there was none.
+func (s *source) read(a answer) (*nats.Msg, error) {
+	a.from.until = time.Time{}
+	status := a.msg.Header.Get("Status")
+	switch {
+	case status == "" || len(a.msg.Data) > 0:
+		a.from.empty = false
+		s.turn++ // the next model's turn
+		return a.msg, nil
+	case status == "404", status == "408": // no messages, request expired
+		a.from.empty = true
+		return nil, nil
+	default: // no responders, consumer deleted, leadership changed, …
+		a.from.consumer = ""
+		return nil, fmt.Errorf("jobs: queue of %s: %s", a.from.model, describe(a.msg.Header))
+	}
+}
+
+func describe(h nats.Header) string {
+	if text := h.Get("Description"); text != "" {
+		return text
+	}
+	return "status " + h.Get("Status")
+}
+
+// freed has models asked that had nothing when asked last.
+func (s *source) freed() {
+	for _, a := range s.asks {
+		a.empty = false
+	}
+}
+
+// forget takes open requests for lost: the server that had them is gone, or the stream.
+func (s *source) forget() {
+	for _, a := range s.asks {
+		a.until, a.consumer, a.empty = time.Time{}, "", false
+	}
+}
+
+// overdue returns when the next open request is overdue, and forgets those that are: their server is gone.
+func (s *source) overdue(now time.Time) (next time.Time, err error) {
+	next = now.Add(pullExpiry)
+	for _, a := range s.asks {
+		switch {
+		case a.until.IsZero():
+		case now.After(a.until):
+			a.until, a.consumer = time.Time{}, ""
+			err = errors.New("jobs: the server does not answer")
+		case a.until.Before(next):
+			next = a.until
+		}
+	}
+	return next, err
+}
+
+// close ends the requests that are open, and gives back what they have brought.
+func (s *source) close() {
+	s.q.nc.RemoveStatusListener(s.again)
+	timeout := time.NewTimer(grace)
+	defer timeout.Stop()
+	for _, a := range s.asks {
+		if a.sub.Drain() != nil { // there is no server
+			s.closed <- struct{}{}
+		}
+	}
+	for open := len(s.asks); open > 0; {
+		select {
+		case a := <-s.answers:
+			giveBack(a.msg)
+		case <-s.closed:
+			open--
+		case <-timeout.C:
+			return
+		}
+	}
+	for len(s.answers) > 0 {
+		giveBack((<-s.answers).msg)
+	}
+}
+
+// giveBack has a message offered to another worker at once.
+func giveBack(msg *nats.Msg) {
+	if msg.Reply != "" {
+		_ = msg.Nak() // without a server there is nobody to tell; it is offered again
+	}
+}
+
+// consumer finds or makes the consumer of a model's jobs, and returns its name.
+func (q *Queue) consumer(ctx context.Context, model string, ackWait time.Duration) (string, error) {
+	info, err := q.stream(ctx)
+	if err != nil {
+		return "", err
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	name := q.consumerName(model, info.Created)
+	_, err = q.js.CreateOrUpdateConsumer(ctx, Stream, jetstream.ConsumerConfig{
+		Durable:       name,
+		FilterSubject: q.subjectOf(model, "*"),
+		AckPolicy:     jetstream.AckExplicitPolicy,
+		AckWait:       ackWait,
+		MaxDeliver:    -1, // tries are counted where the jobs are kept: a job must be parked before its message goes
+		MaxAckPending: maxUnderWay,
+
+		InactiveThreshold: abandoned,
+	})
+	if err != nil {
+		return "", fmt.Errorf("jobs: consumer %s: %w", name, err)
+	}
+	return name, nil
+}
