@@ -2,6 +2,7 @@ package explain
 
 import (
 	"slices"
+	"strings"
 	"sync"
 )
 
@@ -121,6 +122,15 @@ var catalogue = sync.OnceValue(func() []MethodInfo {
 // Methods lists the methods that make maps.
 func Methods() []MethodInfo {
 	return slices.DeleteFunc(slices.Clone(catalogue()), func(m MethodInfo) bool { return m.Raw })
+}
+
+// MethodNames lists the methods that make maps, for people.
+func MethodNames() string {
+	var names []string
+	for _, m := range Methods() {
+		names = append(names, string(m.Method))
+	}
+	return strings.Join(names, ", ")
 }
 
 // LookupMethod finds a method by its name.

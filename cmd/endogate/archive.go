@@ -16,6 +16,8 @@ import (
 	"endogate/dicomnode"
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/dimse"
+	"endogate/dicomnode/durable"
+	"endogate/dicomnode/intake"
 )
 
 type archiveCmd struct {
@@ -92,7 +94,7 @@ func (a *archive) Store(_ context.Context, req *dicomnode.StoreRequest) error {
 		return err
 	}
 	received := io.TeeReader(req.Dataset, w)
-	header, err := readHeader(received, ts, req)
+	header, err := intake.ReadHeader(received, ts, req)
 	if err != nil {
 		return err
 	}
@@ -118,18 +120,9 @@ func (a *archive) keep(f *os.File, h dicom.Header) error {
 		return err
 	}
 	for _, dir := range []string{folder, a.dir} {
-		if err := syncFolder(dir); err != nil {
+		if err := durable.SyncFolder(dir); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-func syncFolder(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
 }

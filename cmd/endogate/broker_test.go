@@ -83,7 +83,7 @@ func TestGateway_brokerRestartedAndWiped(t *testing.T) {
 
 // assertEachOnce holds that every instance was analysed by one job, and that the PACS has one heatmap of each
 // and every report that was made.
-func assertEachOnce(t *testing.T, g *gateway, scp *peers.StoreSCP, instances int) {
+func assertEachOnce(t *testing.T, g *testGateway, scp *peers.StoreSCP, instances int) {
 	t.Helper()
 	received, jobs, reports := 0, 0, 0
 	for _, s := range g.studies() {
@@ -138,7 +138,7 @@ func TestGateway_streamDeletedWhileDown(t *testing.T) {
 }
 
 // requireOpenWork holds that a gateway which is down has not done everything; so many instances were sent to it.
-func requireOpenWork(t *testing.T, g *gateway, sent int) {
+func requireOpenWork(t *testing.T, g *testGateway, sent int) {
 	t.Helper()
 	l, err := ledger.Open(filepath.Join(g.dir, "data", "ledger.db"))
 	require.NoError(t, err)

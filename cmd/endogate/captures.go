@@ -5,6 +5,7 @@ import (
 	"os"
 	"time"
 
+	"endogate/cmd/endogate/gateway"
 	"endogate/configs"
 	"endogate/dicomnode/dicom"
 	"endogate/explain"
@@ -23,29 +24,13 @@ type captures struct {
 }
 
 func newCaptures(cfg configs.Config, b *inference.Bundle, p *painter, layer string) (*captures, error) {
-	builder, err := newBuilder(cfg)
+	builder, err := gateway.NewBuilder(cfg, build())
 	if err != nil {
 		return nil, err
 	}
 	onFrame := *p
 	onFrame.onFrame = true
 	return &captures{builder: builder, algorithm: reports.AlgorithmOf(b, 1), painter: onFrame, layer: layer, now: time.Now}, nil
-}
-
-// newBuilder makes the builder of all objects, as configured.
-func newBuilder(cfg configs.Config) (*reports.Builder, error) {
-	zone, err := time.LoadLocation(cfg.Reports.TimeZone)
-	if err != nil {
-		return nil, err
-	}
-	return &reports.Builder{
-		Equipment: reports.Equipment{
-			Manufacturer: "endogate", ModelName: "endogate", SoftwareVersion: buildVersion(),
-			SerialNumber: cfg.Reports.DeviceSerialNumber, StationName: cfg.Reports.StationName,
-			InstitutionName: cfg.Reports.InstitutionName,
-		},
-		Location: zone, KeyFrames: cfg.Reports.KeyImages,
-	}, nil
 }
 
 // write makes the object of an answer; one without a map has none.

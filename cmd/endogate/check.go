@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"endogate/cmd/endogate/gateway"
 	"endogate/configs"
 	"endogate/dicomnode/pixeldata"
 	"endogate/explain"
@@ -40,12 +41,12 @@ func (m *checkCmd) Run(ctx context.Context, c *cli, tty console) error {
 	if err != nil {
 		return err
 	}
-	cfg.Models = []configs.Model{{Dir: m.Dir}}
-	loaded, err := openModels(ctx, cfg)
+	cfg.Models, cfg.Routes = []configs.Model{{Dir: m.Dir}}, nil
+	loaded, err := gateway.OpenModels(ctx, cfg)
 	if err != nil {
 		return err
 	}
-	b := loaded.bundles[0]
+	b := loaded.Bundles[0]
 	if err := loaded.Close(); err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 
+	"endogate/cmd/endogate/gateway"
 	"endogate/configs"
 	"endogate/dicomnode"
 	"endogate/dicomnode/dicom"
@@ -22,7 +23,7 @@ func (conformanceCmd) Run(c *cli, tty console) error {
 
 // writeConformance writes the conformance statement (PS3.2) of a configuration, out of what is negotiated with.
 func writeConformance(w io.Writer, cfg configs.Config) error {
-	scp, err := acceptedContexts(cfg.DICOM.SOPClasses)
+	scp, err := gateway.AcceptedContexts(cfg.DICOM.SOPClasses)
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"endogate/cmd/endogate/gateway"
 	"endogate/configs"
 	"endogate/dicomnode"
 	"endogate/dicomnode/dimse"
@@ -84,14 +85,13 @@ func describeConfig(cfg configs.Config) (string, error) {
 	return fmt.Sprintf("%d peers, %d models, %d routes, %d destinations", len(cfg.DICOM.Peers), len(cfg.Models), len(cfg.Routes), len(cfg.Destinations)), nil
 }
 
-// tryModels loads every model as the gateway does and finds the routes' models among them.
+// tryModels loads every model as the gateway does, and compiles what the routes want of them.
 func tryModels(ctx context.Context, cfg configs.Config) (string, error) {
-	loaded, err := openModels(ctx, cfg)
+	loaded, err := gateway.OpenModels(ctx, cfg)
 	if err != nil {
 		return "", err
 	}
-	_, err = loaded.resolve(cfg.Routes)
-	return strings.Join(loaded.names(), ", ") + " loaded and tried", errors.Join(err, loaded.Close())
+	return strings.Join(loaded.Names(), ", ") + " loaded and tried", loaded.Close()
 }
 
 func (d doctorCmd) tryNATS(ctx context.Context, cfg configs.Config) (string, error) {
@@ -151,7 +151,8 @@ func checkPort(address string) (string, error) {
 func (d doctorCmd) echo(ctx context.Context, calling string, dest configs.Destination) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.Timeout)
 	defer cancel()
-	status, took, err := cEcho(ctx, calling, dest)
+	client := &dicomnode.Client{AETitle: dicomnode.AETitle(calling)}
+	status, took, err := client.Echo(ctx, dest.Address, dicomnode.AETitle(dest.AETitle))
 	switch {
 	case err != nil:
 		return "", fmt.Errorf("%s at %s: %w; is it running, and does it know our AE title %s?", dest.AETitle, dest.Address, err, calling)
@@ -159,21 +160,4 @@ func (d doctorCmd) echo(ctx context.Context, calling string, dest configs.Destin
 		return "", fmt.Errorf("%s at %s answered C-ECHO with %v", dest.AETitle, dest.Address, status)
 	}
 	return fmt.Sprintf("%s at %s answers in %v", dest.AETitle, dest.Address, took.Round(time.Microsecond)), nil
-}
-
-// cEcho asks a destination whether it answers, over an association of its own.
-func cEcho(ctx context.Context, calling string, dest configs.Destination) (dimse.Status, time.Duration, error) {
-	client := &dicomnode.Client{AETitle: dicomnode.AETitle(calling)}
-	started := time.Now()
-	assoc, err := client.Associate(ctx, dest.Address, dicomnode.AETitle(dest.AETitle), dicomnode.VerificationContexts())
-	if err != nil {
-		return 0, 0, err
-	}
-	status, err := assoc.Echo(ctx)
-	took := time.Since(started)
-	if err != nil {
-		assoc.Abort()
-		return 0, 0, err
-	}
-	return status, took, assoc.Release(ctx)
 }

@@ -13,6 +13,7 @@ import (
 	"endogate/dicomnode/pixeldata"
 	"endogate/explain"
 	"endogate/inference"
+	"endogate/inference/ask"
 )
 
 type explainCmd struct {
@@ -109,19 +110,11 @@ func (e *explainCmd) methods(cfg configs.Config, b *inference.Bundle) ([]explain
 			return possibleMethods(cfg, b)
 		}
 		if info, ok := explain.LookupMethod(explain.Method(name)); !ok || info.Raw {
-			return nil, usageError(fmt.Sprintf("explain: method %q is unknown; there are %s", name, methodNames()))
+			return nil, usageError(fmt.Sprintf("explain: method %q is unknown; there are %s", name, explain.MethodNames()))
 		}
 		chosen = append(chosen, explain.Method(name))
 	}
 	return chosen, nil
-}
-
-func methodNames() string {
-	var names []string
-	for _, m := range explain.Methods() {
-		names = append(names, string(m.Method))
-	}
-	return strings.Join(names, ", ")
 }
 
 // possibleMethods are those that a network can be asked for.
@@ -130,7 +123,7 @@ func possibleMethods(cfg configs.Config, b *inference.Bundle) ([]explain.Method,
 	if err != nil {
 		return nil, err
 	}
-	in, err := inspect(runtime, b, content)
+	in, err := ask.Inspect(runtime, b, content)
 	if err != nil {
 		return nil, err
 	}

@@ -12,6 +12,7 @@ import (
 	"endogate/configs"
 	"endogate/explain"
 	"endogate/inference"
+	"endogate/inference/ask"
 	"endogate/inference/onnx"
 )
 
@@ -31,7 +32,7 @@ func openExplainer(cfg configs.Config, b *inference.Bundle, load func() ([]byte,
 	if err != nil {
 		return nil, err
 	}
-	if _, err := inspect(runtime, b, content); err != nil {
+	if _, err := ask.Inspect(runtime, b, content); err != nil {
 		return nil, err
 	}
 	logits := onnx.ExplainerOptions{

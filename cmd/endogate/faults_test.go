@@ -86,7 +86,7 @@ func reportText(t *testing.T, path string) string {
 }
 
 // studyOf returns the study that an instance lies in.
-func (g *gateway) studyOf(instance dicomBytes) (study dicom.UID) {
+func (g *testGateway) studyOf(instance dicomBytes) (study dicom.UID) {
 	g.t.Helper()
 	g.waitFor("the ledger to know the instance", func() bool {
 		for _, s := range g.studies() {

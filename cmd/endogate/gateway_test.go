@@ -40,8 +40,8 @@ func endogate(t *testing.T, args ...string) *exec.Cmd {
 	return command
 }
 
-// gateway is endogate serve as a process of its own, with a data folder that outlives it.
-type gateway struct {
+// testGateway is endogate serve as a process of its own, with a data folder that outlives it.
+type testGateway struct {
 	t        *testing.T
 	dir      string
 	scp, web string
@@ -51,9 +51,9 @@ type gateway struct {
 }
 
 // newGateway writes a configuration; extra is YAML that is put below it.
-func newGateway(t *testing.T, extra string) *gateway {
+func newGateway(t *testing.T, extra string) *testGateway {
 	t.Helper()
-	g := &gateway{t: t, dir: t.TempDir()}
+	g := &testGateway{t: t, dir: t.TempDir()}
 	g.scp = fmt.Sprintf("127.0.0.1:%d", peers.FreePort(t))
 	g.web = fmt.Sprintf("127.0.0.1:%d", peers.FreePort(t))
 	g.config = filepath.Join(g.dir, "endogate.yaml")
@@ -68,7 +68,7 @@ delivery: {min_backoff: 200ms, max_backoff: 1s}
 	return g
 }
 
-func (g *gateway) start() {
+func (g *testGateway) start() {
 	g.t.Helper()
 	serve := endogate(g.t, "serve", "--config", g.config)
 	if g.binary != "" {
@@ -86,12 +86,12 @@ func (g *gateway) start() {
 	})
 }
 
-func (g *gateway) waitFor(what string, done func() bool) {
+func (g *testGateway) waitFor(what string, done func() bool) {
 	g.t.Helper()
 	peers.Wait(g.t, 2*time.Minute, what, done)
 }
 
-func (g *gateway) get(path string, into any) {
+func (g *testGateway) get(path string, into any) {
 	g.t.Helper()
 	response, err := http.Get("http://" + g.web + path)
 	require.NoError(g.t, err)
@@ -100,20 +100,20 @@ func (g *gateway) get(path string, into any) {
 	require.NoError(g.t, json.NewDecoder(response.Body).Decode(into))
 }
 
-func (g *gateway) studies() []admin.StudySummary {
+func (g *testGateway) studies() []admin.StudySummary {
 	var answer struct{ Studies []admin.StudySummary }
 	g.get("/api/v1/studies?limit=500", &answer)
 	return answer.Studies
 }
 
-func (g *gateway) study(uid dicom.UID) admin.Study {
+func (g *testGateway) study(uid dicom.UID) admin.Study {
 	var study admin.Study
 	g.get("/api/v1/studies/"+string(uid), &study)
 	return study
 }
 
 // waitDelivered waits until n studies are there and each is delivered in full.
-func (g *gateway) waitDelivered(n int) {
+func (g *testGateway) waitDelivered(n int) {
 	g.t.Helper()
 	g.waitFor(fmt.Sprintf("%d studies to be delivered", n), func() bool {
 		studies := g.studies()
@@ -127,7 +127,7 @@ func (g *gateway) waitDelivered(n int) {
 }
 
 // send sends files with our own SCU.
-func (g *gateway) send(files ...string) error {
+func (g *testGateway) send(files ...string) error {
 	g.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()

@@ -22,7 +22,7 @@ import (
 )
 
 // hostileGateway keeps what it is sent and does nothing with it. SLOW and SCOPE1 may come.
-func hostileGateway(t *testing.T) *gateway {
+func hostileGateway(t *testing.T) *testGateway {
 	t.Helper()
 	g := newGateway(t, "log: {level: warn}\n")
 	g.replace(`max_per_peer: 64, peers: [{ae_title: "*", hosts: [127.0.0.0/8]}]`,
@@ -34,7 +34,7 @@ func hostileGateway(t *testing.T) *gateway {
 }
 
 // assertServes sends an echo and an instance.
-func assertServes(t *testing.T, g *gateway) {
+func assertServes(t *testing.T, g *testGateway) {
 	t.Helper()
 	status, err := associationAs("SCOPE1", "ENDOGATE", g.scp)
 	require.NoError(t, err)
@@ -78,7 +78,7 @@ func TestGateway_hostileBytes(t *testing.T) {
 }
 
 // transcriptOf records what our SCU sends for one instance.
-func transcriptOf(t *testing.T, g *gateway) []byte {
+func transcriptOf(t *testing.T, g *testGateway) []byte {
 	t.Helper()
 	var sent recording
 	client := &dicomnode.Client{AETitle: "SCOPE1", Dial: func(ctx context.Context, network, address string) (net.Conn, error) {

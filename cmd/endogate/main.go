@@ -1,6 +1,6 @@
 // Command endogate is the gateway and its tools: one binary.
 //
-// serve runs the gateway; [run] is the picture of the system in construction order.
+// serve runs the gateway; [endogate/cmd/endogate/gateway.Run] is the picture of the system in construction order.
 // The other commands speak to a gateway, a PACS or a model bundle by hand.
 package main
 
@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
@@ -94,15 +93,3 @@ type usageError string
 func (e usageError) Error() string { return string(e) }
 
 func (c *cli) load() (configs.Config, error) { return configs.Load(c.Config) }
-
-func newLogger(w io.Writer, c configs.Log) *slog.Logger {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(c.Level)); err != nil {
-		level = slog.LevelInfo // Validate has checked it
-	}
-	options := &slog.HandlerOptions{Level: level}
-	if c.Format == "json" {
-		return slog.New(slog.NewJSONHandler(w, options))
-	}
-	return slog.New(slog.NewTextHandler(w, options))
-}

@@ -12,6 +12,7 @@ import (
 	"endogate/configs"
 	"endogate/explain"
 	"endogate/inference"
+	"endogate/inference/ask"
 	"endogate/inference/onnx"
 )
 
@@ -37,7 +38,7 @@ func (m *inspectCmd) Run(ctx context.Context, c *cli, tty console) error {
 	if err != nil {
 		return err
 	}
-	found, err := inspect(runtime, bundle, content)
+	found, err := ask.Inspect(runtime, bundle, content)
 	w := tabwriter.NewWriter(tty.out, 0, 4, 2, ' ', 0)
 	printBundle(w, bundle, runtime.Version())
 	if found != nil {
@@ -148,15 +149,6 @@ func openBundle(cfg configs.Config, b *inference.Bundle) (*onnx.Runtime, []byte,
 	}
 	content, err := b.Network()
 	return runtime, content, err
-}
-
-// inspect looks at a bundle's network. The error says where the manifest and the network do not fit together.
-func inspect(runtime *onnx.Runtime, b *inference.Bundle, content []byte) (*explain.Inspection, error) {
-	found, err := explain.Inspect(content, explain.Options{InputShape: b.Input.Shape(), Output: b.Output.Name, Probe: runtime.Probe})
-	if err != nil {
-		return nil, err
-	}
-	return found, b.Fits(found)
 }
 
 // once is how long a frame takes: with methods, classification is part of their run.

@@ -103,7 +103,7 @@ func TestGateway_pacsRejectsAssociation(t *testing.T) {
 }
 
 // onlyStudy returns the study once there is one.
-func onlyStudy(g *gateway) *admin.Study {
+func onlyStudy(g *testGateway) *admin.Study {
 	studies := g.studies()
 	if len(studies) != 1 {
 		return nil

@@ -10,6 +10,7 @@ import (
 	"endogate/explain"
 	"endogate/explain/picture"
 	"endogate/inference"
+	"endogate/inference/ask"
 )
 
 // painter makes pictures of answers.
@@ -89,7 +90,7 @@ func (p *painter) overlay(frame *image.RGBA, q *question, info explain.MethodInf
 		layout, _ := explain.LayoutOf(q.shape)
 		return picture.Guided(a.Values, layout)
 	}
-	shown, err := onFrame(q.geometry, q.shape, a.Attribution)
+	shown, err := ask.OnFrame(a.Attribution, q.geometry, q.shape)
 	if err != nil {
 		return nil, err
 	}

@@ -35,7 +35,7 @@ func scaled[T any](small, large T) T {
 }
 
 // replace changes the configuration before the start; old has to be in it.
-func (g *gateway) replace(old, new string) {
+func (g *testGateway) replace(old, new string) {
 	g.t.Helper()
 	text, err := os.ReadFile(g.config)
 	require.NoError(g.t, err)
@@ -44,7 +44,7 @@ func (g *gateway) replace(old, new string) {
 }
 
 // launch starts the gateway and waits until it answers, ready or not.
-func (g *gateway) launch() *exec.Cmd {
+func (g *testGateway) launch() *exec.Cmd {
 	g.t.Helper()
 	serve := endogate(g.t, "serve", "--config", g.config)
 	if g.binary != "" {
@@ -64,7 +64,7 @@ func (g *gateway) launch() *exec.Cmd {
 }
 
 // post does an action of the API and returns its HTTP status.
-func (g *gateway) post(path string) int {
+func (g *testGateway) post(path string) int {
 	g.t.Helper()
 	request, err := http.NewRequest(http.MethodPost, "http://"+g.web+path, nil)
 	require.NoError(g.t, err)
@@ -81,7 +81,7 @@ type readiness struct {
 }
 
 // ready asks /readyz, which answers 200 or 503.
-func (g *gateway) ready() (int, readiness) {
+func (g *testGateway) ready() (int, readiness) {
 	g.t.Helper()
 	response, err := http.Get("http://" + g.web + "/readyz")
 	require.NoError(g.t, err)
@@ -104,7 +104,7 @@ type parkedWork struct {
 	At             time.Time
 }
 
-func (g *gateway) parked() []parkedWork {
+func (g *testGateway) parked() []parkedWork {
 	g.t.Helper()
 	var answer struct{ Parked []parkedWork }
 	g.get("/api/v1/parked", &answer)
@@ -112,7 +112,7 @@ func (g *gateway) parked() []parkedWork {
 }
 
 // destination is an entry of /api/v1/destinations.
-func (g *gateway) destination(name string) admin.Destination {
+func (g *testGateway) destination(name string) admin.Destination {
 	g.t.Helper()
 	var answer struct{ Destinations []admin.Destination }
 	g.get("/api/v1/destinations", &answer)
@@ -126,7 +126,7 @@ func (g *gateway) destination(name string) admin.Destination {
 }
 
 // analysed counts the instances of all studies whose analysis has ended.
-func (g *gateway) analysed() (done, received int) {
+func (g *testGateway) analysed() (done, received int) {
 	g.t.Helper()
 	for _, s := range g.studies() {
 		for _, i := range g.study(s.StudyInstanceUID).Instances {
@@ -221,7 +221,7 @@ func serveHandler(t *testing.T, aeTitle dicomnode.AETitle, address string, handl
 }
 
 // memory reads a line such as VmRSS or VmHWM of /proc/PID/status, in KiB.
-func (g *gateway) memory(line string) int {
+func (g *testGateway) memory(line string) int {
 	g.t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", g.process.PID()))
 	require.NoError(g.t, err)
@@ -233,7 +233,7 @@ func (g *gateway) memory(line string) int {
 }
 
 // idle returns the resident memory, and lets its high-water mark begin there.
-func (g *gateway) idle() int {
+func (g *testGateway) idle() int {
 	g.t.Helper()
 	require.NoError(g.t, os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", g.process.PID()), []byte("5"), 0))
 	return g.memory("VmRSS")

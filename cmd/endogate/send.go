@@ -24,31 +24,8 @@ type peerFlags struct {
 	Timeout time.Duration `help:"Longest wait for one answer." default:"30s"`
 }
 
-func (p peerFlags) associate(ctx context.Context, contexts []dicomnode.PresentationContext) (*dicomnode.Association, error) {
-	client := &dicomnode.Client{AETitle: dicomnode.AETitle(p.Calling), ResponseTimeout: p.Timeout}
-	return client.Associate(ctx, p.To, dicomnode.AETitle(p.Called), contexts)
-}
-
-type echoCmd struct {
-	peerFlags `embed:""`
-}
-
-func (c *echoCmd) Run(ctx context.Context, tty console) error {
-	started := time.Now()
-	assoc, err := c.associate(ctx, dicomnode.VerificationContexts())
-	if err != nil {
-		return err
-	}
-	defer assoc.Abort() // nothing happens after Release
-	status, err := assoc.Echo(ctx)
-	if err != nil {
-		return err
-	}
-	if status != dimse.Success {
-		return fmt.Errorf("echo: %s answered %v", c.To, status)
-	}
-	fmt.Fprintf(tty.out, "%s at %s answers: %v in %v\n", c.Called, c.To, status, time.Since(started).Round(time.Microsecond))
-	return assoc.Release(ctx)
+func (p peerFlags) client() *dicomnode.Client {
+	return &dicomnode.Client{AETitle: dicomnode.AETitle(p.Calling), ResponseTimeout: p.Timeout}
 }
 
 type sendCmd struct {
@@ -66,7 +43,7 @@ func (c *sendCmd) Run(ctx context.Context, tty console) error {
 	for _, f := range files {
 		syntaxes = append(syntaxes, dicomnode.InstanceSyntax{SOPClassUID: f.meta.SOPClassUID, TransferSyntaxUID: f.meta.TransferSyntaxUID})
 	}
-	assoc, err := c.associate(ctx, dicomnode.ContextsFor(syntaxes...))
+	assoc, err := c.client().Associate(ctx, c.To, dicomnode.AETitle(c.Called), dicomnode.ContextsFor(syntaxes...))
 	if err != nil {
 		return err
 	}

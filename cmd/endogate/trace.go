@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 
+	"endogate/cmd/endogate/gateway"
 	"endogate/dicomnode/ledger"
 )
 
@@ -35,7 +36,7 @@ func (t *traceCmd) Run(ctx context.Context, c *cli, tty console) error {
 }
 
 func writeTrace(w io.Writer, d ledger.StudyDetail) {
-	study := studyView(d)
+	study := gateway.StudyView(d)
 	fmt.Fprintf(w, "study %s  accession %s  %s\n", study.StudyInstanceUID, study.AccessionNumber, study.Status)
 	for _, i := range study.Instances {
 		fmt.Fprintf(w, "  instance  %s  %s %s\n", i.SOPInstanceUID, i.State, i.Reason)

@@ -2,11 +2,16 @@ package main
 
 import (
 	"context"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"endogate/dicomnode/dicom"
+	"endogate/dicomnode/ledger"
 )
 
 // TestTrace_besideTheGateway reads a ledger that a gateway has open.
@@ -21,11 +26,19 @@ func TestTrace_besideTheGateway(t *testing.T) {
 	require.NotZero(t, code)
 	require.Contains(t, complaint, "ledger.db")
 
-	s := openStoresAt(t, filepath.Join(g.dir, "data"))
-	s.receive("1")
+	require.NoError(t, os.MkdirAll(filepath.Join(g.dir, "data"), 0o700))
+	l, err := ledger.Open(filepath.Join(g.dir, "data", "ledger.db"))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, l.Close()) })
+	_, err = l.Receive(t.Context(), []ledger.Receipt{{
+		ID: "e1", Seq: 1, At: time.Now(), Header: dicom.Header{SOPInstance: dicom.SOPInstance{
+			SOPClassUID: "1.2.840.10008.5.1.4.1.1.77.1.1", SOPInstanceUID: "1.2.3.1", SeriesInstanceUID: "1.2.3", StudyInstanceUID: "1.2",
+		}},
+	}}, 1)
+	require.NoError(t, err)
 	out, complaint, code := trace()
 	require.Zero(t, code, complaint)
 	require.Contains(t, out, "1.2.3.1")
-	_, err := s.ledger.Position(t.Context())
+	_, err = l.Position(t.Context())
 	require.NoError(t, err, "the gateway goes on")
 }

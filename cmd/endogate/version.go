@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"runtime/debug"
+
+	"endogate/cmd/endogate/gateway"
 )
 
 // version is the release, set by the linker; a build without it says which commit it is from.
@@ -11,15 +13,17 @@ var version = "dev"
 type versionCmd struct{}
 
 func (versionCmd) Run(tty console) error {
-	fmt.Fprintln(tty.out, "endogate", buildVersion())
+	fmt.Fprintln(tty.out, "endogate", build().Version)
 	return nil
 }
 
-func buildVersion() string {
-	if commit := buildCommit(); version == "dev" && len(commit) >= 12 {
-		return version + "-" + commit[:12]
+// build says what this binary is.
+func build() gateway.Build {
+	b := gateway.Build{Version: version, Commit: buildCommit()}
+	if version == "dev" && len(b.Commit) >= 12 {
+		b.Version += "-" + b.Commit[:12]
 	}
-	return version
+	return b
 }
 
 // buildCommit is the commit the binary was built from, empty where the build does not know.

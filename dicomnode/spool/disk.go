@@ -43,12 +43,3 @@ type disk struct {
 	syncData   func(*os.File) error    // bytes of a file
 	syncFolder func(path string) error // the names in a folder
 }
-
-// syncFolder makes the names in a folder durable.
-func syncFolder(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+
+	"endogate/dicomnode/durable"
 )
 
 // Options sets a spool's sizes. A zero field takes the value in parentheses.
@@ -27,7 +29,7 @@ func (o Options) withDefaults() Options {
 		o.SegmentSize = 64 << 20
 	}
 	if o.disk.sync == nil {
-		o.disk = disk{sync: (*os.File).Sync, syncData: syncData, syncFolder: syncFolder}
+		o.disk = disk{sync: (*os.File).Sync, syncData: syncData, syncFolder: durable.SyncFolder}
 	}
 	o.SegmentSize = max(o.SegmentSize, 4*o.InlineLimit, 4*maxMetaSize)
 	return o

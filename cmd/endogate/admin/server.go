@@ -41,6 +41,7 @@ type Server struct {
 
 	once   sync.Once
 	http   *http.Server
+	cancel context.CancelFunc // of all requests
 	probes *prober
 	render chan struct{} // a token per frame being rendered
 }
@@ -51,10 +52,12 @@ func (s *Server) Serve(ln net.Listener) error {
 	return s.http.Serve(ln)
 }
 
-// Shutdown takes no more requests and waits for those under way; when ctx ends it closes them.
+// Shutdown takes no more requests, cancels those under way and waits until they have ended; when ctx ends it closes them.
+// A request that has changed something has done so durably; a person who gets no answer asks again.
 // It may be called before Serve, which then returns at once.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.once.Do(s.build)
+	s.cancel()
 	err := s.http.Shutdown(ctx)
 	if err != nil {
 		err = errors.Join(err, s.http.Close())
@@ -71,8 +74,11 @@ func (s *Server) Handler() http.Handler {
 func (s *Server) build() {
 	s.probes = &prober{checks: s.Checks, timeout: probeTime}
 	s.render = make(chan struct{}, maxRenders)
+	requests, cancel := context.WithCancel(context.Background())
+	s.cancel = cancel
 	s.http = &http.Server{
 		Handler:           s.router(),
+		BaseContext:       func(net.Listener) context.Context { return requests },
 		ReadHeaderTimeout: readHeaderTimeout,
 		ReadTimeout:       readTimeout,
 		WriteTimeout:      writeTimeout,

@@ -1,4 +1,4 @@
-package main
+package gateway
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 
 	"endogate/cmd/endogate/admin"
 	"endogate/configs"
+	"endogate/dicomnode"
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/dimse"
 	"endogate/dicomnode/ledger"
@@ -24,7 +25,7 @@ type views struct {
 	ledger       *ledger.Ledger
 	spool        *spool.Spool
 	destinations []configs.Destination
-	callingAE    string
+	callingAE    dicomnode.AETitle
 	decode       pixeldata.Options
 	now          func() time.Time
 	jobs         func()                                            // called when a person has put work back
@@ -51,7 +52,7 @@ func (v *views) Study(ctx context.Context, uid dicom.UID) (admin.Study, error) {
 	if err != nil {
 		return admin.Study{}, notFound(err)
 	}
-	return studyView(detail), nil
+	return StudyView(detail), nil
 }
 
 func summary(s ledger.Study) admin.StudySummary {
@@ -65,7 +66,8 @@ func summary(s ledger.Study) admin.StudySummary {
 	}
 }
 
-func studyView(d ledger.StudyDetail) admin.Study {
+// StudyView is what the ledger knows of a study as API and page show it.
+func StudyView(d ledger.StudyDetail) admin.Study {
 	study := admin.Study{StudySummary: summary(d.Study)}
 	for _, i := range d.InstanceViews {
 		study.Instances = append(study.Instances, instanceView(i))
@@ -282,7 +284,8 @@ func (v *views) Echo(ctx context.Context, name string) (admin.EchoResult, error)
 		if d.Name != name {
 			continue
 		}
-		status, took, err := cEcho(ctx, v.callingAE, d)
+		client := &dicomnode.Client{AETitle: v.callingAE}
+		status, took, err := client.Echo(ctx, d.Address, dicomnode.AETitle(d.AETitle))
 		if err != nil {
 			return admin.EchoResult{Reason: err.Error(), Took: took}, nil
 		}

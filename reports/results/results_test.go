@@ -1,4 +1,4 @@
-package main
+package results
 
 import (
 	"context"
@@ -55,7 +55,7 @@ type bench struct {
 	t      *testing.T
 	dir    string
 	ledger *ledger.Ledger
-	shop   *workshop
+	shop   *Workshop
 	model  seer
 	job    inference.Job
 	log    strings.Builder
@@ -103,31 +103,31 @@ func (b *bench) open(reserve int64) *spool.Spool {
 func (b *bench) use(store *spool.Spool) {
 	colours, err := explain.NamedColourMap("jet")
 	require.NoError(b.t, err)
-	b.shop = &workshop{
-		ledger: b.ledger, keeper: &keeper{spool: store, now: time.Now}, builder: &reports.Builder{
+	b.shop = &Workshop{
+		Ledger: b.ledger, Keeper: &Keeper{Spool: store, Now: time.Now}, Builder: &reports.Builder{
 			Location:  time.UTC,
 			Equipment: reports.Equipment{Manufacturer: "endogate", ModelName: "endogate", SoftwareVersion: "1", SerialNumber: "1"},
 		},
-		algorithms: map[string]reports.Algorithm{"demo": {
+		Algorithms: map[string]reports.Algorithm{"demo": {
 			Manufacturer: "endogate", Name: "demo", Version: "1", Number: 1,
 			Classes: []inference.Class{{Name: "polyp"}},
 		}},
-		colours: colours, opacity: 0.5,
-		maxAttempts: benchAttempts, now: time.Now, finished: func() {}, log: slog.New(slog.NewTextHandler(&b.log, nil)),
+		Colours: colours, Opacity: 0.5,
+		MaxAttempts: benchAttempts, Now: time.Now, Finished: func() {}, Log: slog.New(slog.NewTextHandler(&b.log, nil)),
 	}
 }
 
 // fillDisk has the spool say that its disk is full.
 func (b *bench) fillDisk() {
 	b.t.Helper()
-	require.NoError(b.t, b.shop.keeper.spool.Close())
+	require.NoError(b.t, b.shop.Keeper.Spool.Close())
 	b.use(b.open(1 << 62))
-	require.ErrorIs(b.t, b.shop.keeper.spool.Full(), spool.ErrFull)
+	require.ErrorIs(b.t, b.shop.Keeper.Spool.Full(), spool.ErrFull)
 }
 
 func (b *bench) do(ctx context.Context) error {
 	w := &inference.Worker{
-		Models: map[string]inference.Model{"demo": b.model}, Open: b.shop.keeper.Dataset, Start: b.shop.Start,
+		Models: map[string]inference.Model{"demo": b.model}, Open: b.shop.Keeper.Dataset, Start: b.shop.Start,
 		Log: slog.New(slog.NewTextHandler(&b.log, nil)),
 	}
 	return w.Do(ctx, b.job)
@@ -173,7 +173,7 @@ func TestWorkshop_fullDiskCostsNoAttempt(t *testing.T) {
 		assert.Equal(t, jobs.Postpone, jobs.DispositionOf(err))
 		assert.Zero(t, b.attempts())
 	}
-	require.NoError(t, b.shop.keeper.spool.Close())
+	require.NoError(t, b.shop.Keeper.Spool.Close())
 	b.use(b.open(0))
 	require.NoError(t, b.do(t.Context()), "it is done as if nothing had been")
 	assert.Equal(t, 1, b.attempts())
@@ -201,7 +201,7 @@ func TestWorkshop_ledgerThatDoesNotAnswer(t *testing.T) {
 	other, err := ledger.Open(filepath.Join(b.dir, "closed.db"))
 	require.NoError(t, err)
 	require.NoError(t, other.Close())
-	b.shop.ledger = other
+	b.shop.Ledger = other
 	assert.Equal(t, jobs.Postpone, jobs.DispositionOf(b.do(t.Context())))
 	assert.Zero(t, b.attempts())
 }
@@ -216,13 +216,13 @@ func TestWorkshop_unknownJob(t *testing.T) {
 
 func TestWorkshop_entryIsGone(t *testing.T) {
 	b := newBench(t)
-	require.NoError(t, b.shop.keeper.spool.Release(b.job.Entry))
+	require.NoError(t, b.shop.Keeper.Spool.Release(b.job.Entry))
 	assert.Equal(t, jobs.Term, jobs.DispositionOf(b.do(t.Context())))
 }
 
 func TestWorkshop_abortReleasesWhatWasMade(t *testing.T) {
 	b := newBench(t)
-	store := b.shop.keeper.spool
+	store := b.shop.Keeper.Spool
 	before := store.Usage().Entries
 	d, err := b.shop.Start(t.Context(), b.job)
 	require.NoError(t, err)

@@ -1,4 +1,4 @@
-package main
+package intake
 
 import (
 	"bytes"
@@ -13,8 +13,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"endogate/cmd/endogate/admin"
-	"endogate/configs"
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/ledger"
 	"endogate/dicomnode/spool"
@@ -28,9 +26,9 @@ type stores struct {
 	now    time.Time
 	spool  *spool.Spool
 	ledger *ledger.Ledger
-	follow *follower
-	clean  *reclaimer
-	routes router
+	follow *Follower
+	clean  *Reclaimer
+	routes Router
 }
 
 func openStores(t *testing.T) *stores { return openStoresAt(t, t.TempDir()) }
@@ -39,7 +37,7 @@ func openStoresAt(t *testing.T, dir string) *stores {
 	require.NoError(t, os.MkdirAll(dir, 0o700))
 	s := &stores{
 		t: t, dir: dir, now: time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC),
-		routes: router{{Name: "endoscopy", Models: []string{"demo"}, Destinations: []string{"pacs"}, ForwardSource: true}},
+		routes: Router{{Name: "endoscopy", Models: []string{"demo"}, Destinations: []string{"pacs"}, ForwardSource: true}},
 	}
 	s.open()
 	t.Cleanup(s.close)
@@ -56,8 +54,8 @@ func (s *stores) open() {
 	s.spool, err = spool.Open(filepath.Join(s.dir, "spool"), spool.Options{After: position})
 	require.NoError(s.t, err)
 	log := slog.New(slog.NewTextHandler(&s.log, nil))
-	s.follow = &follower{spool: s.spool, ledger: s.ledger, router: s.routes, jobs: func() {}, queues: func() {}, log: log}
-	s.clean = &reclaimer{spool: s.spool, ledger: s.ledger, now: func() time.Time { return s.now }, log: log}
+	s.follow = &Follower{Spool: s.spool, Ledger: s.ledger, Router: s.routes, Jobs: func() {}, Deliveries: func() {}, Log: log}
+	s.clean = &Reclaimer{Spool: s.spool, Ledger: s.ledger, Now: func() time.Time { return s.now }, Log: log}
 }
 
 func (s *stores) close() {
@@ -188,13 +186,13 @@ func TestFollower_unreadableEntry(t *testing.T) {
 
 func TestFollower_routedLate(t *testing.T) {
 	s := openStores(t)
-	s.follow.router = router{{Name: "other", Match: configs.Match{Modality: []string{"XX"}}}}
+	s.follow.Router = Router{{Name: "other", Match: Match{Modality: []string{"XX"}}}}
 	first := s.receive("1")
 	require.Empty(t, s.openJobs())
 	ids, err := s.ledger.Release(t.Context(), s.now.Add(time.Hour), 10, s.now)
 	require.NoError(t, err)
 	require.Empty(t, ids, "nobody has seen it")
-	s.follow.router = s.routes
+	s.follow.Router = s.routes
 	again := s.receive("1")
 	require.False(t, s.spool.Has(again[0]))
 	require.Len(t, s.openJobs(), 1)
@@ -205,7 +203,7 @@ func TestFollower_routedLate(t *testing.T) {
 
 // picky is a ledger that fails as it is told.
 type picky struct {
-	arrivals
+	Arrivals
 	broken error  // of every call of Receive
 	refuse string // entry it cannot take
 }
@@ -219,15 +217,15 @@ func (p *picky) Receive(ctx context.Context, receipts []ledger.Receipt, position
 	if p.broken != nil {
 		return nil, p.broken
 	}
-	return p.arrivals.Receive(ctx, receipts, position)
+	return p.Arrivals.Receive(ctx, receipts, position)
 }
 
 func TestFollower_oneThatCannotBeTaken(t *testing.T) {
 	for _, bad := range []int{0, 3, 6} {
 		s := openStores(t)
-		p := &picky{arrivals: s.ledger, broken: errors.New("disk is full")}
+		p := &picky{Arrivals: s.ledger, broken: errors.New("disk is full")}
 		var ids []string
-		s.follow.router = nil
+		s.follow.Router = nil
 		for _, name := range []string{"1", "2", "3", "4", "5", "6", "7"} {
 			w, err := s.spool.Create()
 			require.NoError(t, err)
@@ -239,7 +237,7 @@ func TestFollower_oneThatCannotBeTaken(t *testing.T) {
 			require.NoError(t, err)
 			ids = append(ids, e.ID)
 		}
-		s.follow.ledger, p.refuse = p, ids[bad]
+		s.follow.Ledger, p.refuse = p, ids[bad]
 		err := s.follow.CatchUp(t.Context())
 		require.Error(t, err, "a ledger that takes nothing is no fault of a receipt")
 		p.broken = nil
@@ -254,7 +252,7 @@ func TestFollower_oneThatCannotBeTaken(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, s.spool.Last(), position)
 
-		s.follow.ledger, s.follow.retaken = s.ledger, false // a later release
+		s.follow.Ledger, s.follow.retaken = s.ledger, false // a later release
 		s.catchUp()
 		d, err = s.ledger.Study(t.Context(), "1.2")
 		require.NoError(t, err)
@@ -295,7 +293,7 @@ func TestFollower_waitsForTheLedger(t *testing.T) {
 		require.NoError(t, err)
 		defer func() { require.NoError(t, sp.Close()) }()
 		l := &flaky{failures: 9}
-		f := &follower{spool: sp, ledger: l, log: slog.New(slog.DiscardHandler)}
+		f := &Follower{Spool: sp, Ledger: l, Log: slog.New(slog.DiscardHandler)}
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		go func() { ended <- f.Run(ctx) }()
@@ -319,34 +317,9 @@ func TestReclaimer_waitsForTheLedger(t *testing.T) {
 	closed, err := ledger.Open(filepath.Join(t.TempDir(), "ledger.db"))
 	require.NoError(t, err)
 	require.NoError(t, closed.Close())
-	s.clean.ledger = closed
+	s.clean.Ledger = closed
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	require.NoError(t, s.clean.Run(ctx), "it does not end the gateway")
 	require.Contains(t, s.log.String(), "trying again")
-}
-
-// TestViews_heldInstances shows a person what is kept because nobody else has it, and lets it go.
-func TestViews_heldInstances(t *testing.T) {
-	s := openStores(t)
-	s.follow.router = nil
-	id := s.receive("1")[0]
-	v := &views{ledger: s.ledger, spool: s.spool, now: func() time.Time { return s.now }, jobs: func() {}}
-	parked, err := v.Parked(t.Context())
-	require.NoError(t, err)
-	require.Equal(t, []admin.Parked{{
-		Kind: admin.ParkedInstance, ID: id, StudyInstanceUID: "1.2", SOPInstanceUID: "1.2.3.1", Reason: "no route matches", At: s.now,
-	}}, parked)
-	s.now = s.now.Add(time.Hour)
-	require.NoError(t, s.clean.Expired(t.Context()))
-	require.True(t, s.spool.Has(id), "kept beyond the retention")
-
-	require.ErrorIs(t, v.Retry(t.Context(), admin.ParkedInstance, id), admin.ErrConflict)
-	require.ErrorIs(t, v.Discard(t.Context(), admin.ParkedInstance, "unknown"), admin.ErrNotFound)
-	require.NoError(t, v.Discard(t.Context(), admin.ParkedInstance, id))
-	parked, err = v.Parked(t.Context())
-	require.NoError(t, err)
-	require.Empty(t, parked)
-	require.NoError(t, s.clean.Expired(t.Context()))
-	require.False(t, s.spool.Has(id))
 }

@@ -1,4 +1,4 @@
-package main
+package intake
 
 import (
 	"context"
@@ -14,28 +14,28 @@ import (
 	"endogate/dicomnode/spool"
 )
 
-// receiver takes instances off associations into the spool.
-type receiver struct {
-	spool  *spool.Spool
-	now    func() time.Time
-	stored func(callingAE string, size int64) // called for each instance that is durable
-	log    *slog.Logger
+// Receiver takes instances off associations into the spool. Its fields are set before the first Store.
+type Receiver struct {
+	Spool  *spool.Spool
+	Now    func() time.Time
+	Stored func(callingAE string, size int64) // called for each instance that is durable
+	Log    *slog.Logger
 }
 
 // Store returns nil once the instance is in the spool, synced.
 // What happens to it next is the follower's business: it reads the same spool.
-func (r *receiver) Store(_ context.Context, req *dicomnode.StoreRequest) error {
+func (r *Receiver) Store(_ context.Context, req *dicomnode.StoreRequest) error {
 	ts, ok := dicom.LookupTransferSyntax(req.TransferSyntax)
 	if !ok {
 		return &dimse.Error{Status: dimse.CannotUnderstand, Comment: "transfer syntax is unknown"}
 	}
-	w, err := r.spool.Create()
+	w, err := r.Spool.Create()
 	if err != nil {
 		return err
 	}
 	defer w.Abort() // nothing happens after Commit
 	received := io.TeeReader(req.Dataset, w)
-	header, err := readHeader(received, ts, req)
+	header, err := ReadHeader(received, ts, req)
 	if err != nil {
 		return err
 	}
@@ -49,19 +49,19 @@ func (r *receiver) Store(_ context.Context, req *dicomnode.StoreRequest) error {
 		CallingAE:         string(req.CallingAE),
 		CalledAE:          string(req.CalledAE),
 		RemoteAddr:        req.RemoteAddr,
-		At:                r.now(),
+		At:                r.Now(),
 	})
 	if err != nil {
 		return err
 	}
-	r.stored(entry.CallingAE, entry.Size)
-	r.log.Info("instance received", "sop_instance_uid", header.SOPInstanceUID, "study_instance_uid", header.StudyInstanceUID,
+	r.Stored(entry.CallingAE, entry.Size)
+	r.Log.Info("instance received", "sop_instance_uid", header.SOPInstanceUID, "study_instance_uid", header.StudyInstanceUID,
 		"calling_ae", req.CallingAE, "bytes", entry.Size, "entry", entry.ID)
 	return nil
 }
 
-// readHeader reads the attributes that the instance is filed by and holds them against the command (PS3.4 B.2.3).
-func readHeader(r io.Reader, ts dicom.TransferSyntax, req *dicomnode.StoreRequest) (dicom.Header, error) {
+// ReadHeader reads the attributes that the instance is filed by and holds them against the command (PS3.4 B.2.3).
+func ReadHeader(r io.Reader, ts dicom.TransferSyntax, req *dicomnode.StoreRequest) (dicom.Header, error) {
 	attributes, err := dicom.ReadAttributes(r, ts)
 	switch {
 	case errors.Is(err, dicom.ErrCorrupt), errors.Is(err, dicom.ErrTooLarge), errors.Is(err, io.ErrUnexpectedEOF):

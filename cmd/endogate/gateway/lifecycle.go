@@ -1,4 +1,4 @@
-package main
+package gateway
 
 import (
 	"context"
@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// lifecycle starts the parts of the gateway and stops them in the reverse order:
-// first the listeners, which finish what they have begun, then the loops, then the stores.
+// lifecycle starts the parts of the gateway and stops them in the reverse order: first all listeners at once, which take no
+// more and finish what they have begun, then the loops, then the stores.
 type lifecycle struct {
 	asked   context.Context // done when the gateway is asked to stop
 	running context.Context // the loops'; done after the listeners have ended, or when a part has failed
@@ -63,8 +63,12 @@ func (l *lifecycle) stop(drain time.Duration) error {
 	ctx, done := context.WithTimeout(context.WithoutCancel(l.asked), drain)
 	defer done()
 	errs := []error{context.Cause(l.running)} // nil unless a part has failed
-	for i := len(l.shutdowns) - 1; i >= 0; i-- {
-		errs = append(errs, l.shutdowns[i](ctx))
+	ended := make(chan error, len(l.shutdowns))
+	for _, shutdown := range l.shutdowns { // together: none goes on while another drains
+		go func() { ended <- shutdown(ctx) }()
+	}
+	for range l.shutdowns {
+		errs = append(errs, <-ended)
 	}
 	l.serving.Wait()
 	l.fail(nil)

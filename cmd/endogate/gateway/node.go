@@ -1,4 +1,4 @@
-package main
+package gateway
 
 import (
 	"crypto/rand"
@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+
+	"endogate/dicomnode/durable"
 )
 
 const nodeFile = "node-id"
@@ -33,28 +35,10 @@ func nodeID(dataDir string) (string, error) {
 	return id, nil
 }
 
-// newNodeID makes the file under another name first: a crash leaves a whole one or none.
 func newNodeID(path string) (string, error) {
 	id := strings.ToLower(rand.Text())
-	temp := path + ".new"
-	err := writeSynced(temp, id+"\n")
-	if err == nil {
-		err = os.Rename(temp, path)
-	}
-	if err == nil {
-		err = syncFolder(filepath.Dir(path))
-	}
-	if err != nil {
+	if err := durable.WriteFile(path, []byte(id+"\n")); err != nil {
 		return "", fmt.Errorf("node: %w", err)
 	}
 	return id, nil
-}
-
-func writeSynced(path, text string) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteString(text)
-	return errors.Join(err, f.Sync(), f.Close())
 }

@@ -1,4 +1,4 @@
-package main
+package gateway
 
 import (
 	"context"
@@ -10,18 +10,21 @@ import (
 
 	"endogate/cmd/endogate/admin"
 	"endogate/configs"
-	"endogate/dicomnode"
-	"endogate/dicomnode/dicom"
-	"endogate/dicomnode/pixeldata"
+	"endogate/dicomnode/intake"
 	"endogate/explain"
 	"endogate/inference"
+	"endogate/inference/ask"
 	"endogate/inference/onnx"
 	"endogate/reports"
 )
 
-// models are the configured bundles with their networks loaded, by the name of their manifest.
-type models struct {
-	bundles    []*inference.Bundle
+// Models are the configured bundles with their networks loaded, by the name of their manifest, and what the routes want
+// of them.
+type Models struct {
+	Bundles []*inference.Bundle // in the order of the configuration
+
+	routes     []configs.Route // with their models by the names of the manifests
+	heatmaps   *routeHeatmaps
 	folders    map[string]string // folder name to model name: routes may use either
 	models     map[string]inference.Model
 	algorithms map[string]reports.Algorithm
@@ -30,8 +33,23 @@ type models struct {
 	sessions   *onnx.Cache                // that they share
 }
 
-func openModels(ctx context.Context, cfg configs.Config) (*models, error) {
-	m := &models{
+// OpenModels loads the models of a configuration, tries each on a black frame, and finds those that its routes name.
+func OpenModels(ctx context.Context, cfg configs.Config) (*Models, error) {
+	m, err := loadModels(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	if m.routes, err = m.resolve(cfg.Routes); err == nil {
+		m.heatmaps, err = newRouteHeatmaps(m.routes, m)
+	}
+	if err != nil {
+		return nil, errors.Join(err, m.Close())
+	}
+	return m, nil
+}
+
+func loadModels(ctx context.Context, cfg configs.Config) (*Models, error) {
+	m := &Models{
 		folders: map[string]string{}, models: map[string]inference.Model{}, algorithms: map[string]reports.Algorithm{},
 		explainers: map[string]*onnx.Explainer{}, sessions: onnx.NewCache(int64(cfg.ONNXRuntime.Cache)),
 	}
@@ -54,7 +72,7 @@ func openModels(ctx context.Context, cfg configs.Config) (*models, error) {
 	return m, nil
 }
 
-func (m *models) add(ctx context.Context, runtime *onnx.Runtime, dir string, cfg configs.Config) error {
+func (m *Models) add(ctx context.Context, runtime *onnx.Runtime, dir string, cfg configs.Config) error {
 	bundle, err := inference.LoadBundle(dir)
 	if err != nil {
 		return err
@@ -66,7 +84,7 @@ func (m *models) add(ctx context.Context, runtime *onnx.Runtime, dir string, cfg
 	if err != nil {
 		return err
 	}
-	if _, err := inspect(runtime, bundle, content); err != nil {
+	if _, err := ask.Inspect(runtime, bundle, content); err != nil {
 		return fmt.Errorf("model %s: %w", bundle.Name, err)
 	}
 	network, err := runtime.OpenNetwork(content, onnx.NetworkOptions{
@@ -85,18 +103,18 @@ func (m *models) add(ctx context.Context, runtime *onnx.Runtime, dir string, cfg
 	if err != nil {
 		return err
 	}
-	algorithm := reports.AlgorithmOf(bundle, len(m.bundles)+1)
+	algorithm := reports.AlgorithmOf(bundle, len(m.Bundles)+1)
 	if err := algorithm.Validate(); err != nil {
 		return err
 	}
-	m.bundles = append(m.bundles, bundle)
+	m.Bundles = append(m.Bundles, bundle)
 	m.folders[filepath.Base(filepath.Clean(dir))] = bundle.Name
 	m.models[bundle.Name], m.algorithms[bundle.Name] = model, algorithm
 	return nil
 }
 
 // Close frees the networks. No worker may be running.
-func (m *models) Close() error {
+func (m *Models) Close() error {
 	var errs []error
 	for _, n := range m.networks {
 		errs = append(errs, n.Close())
@@ -107,13 +125,13 @@ func (m *models) Close() error {
 	return errors.Join(errs...)
 }
 
-func (m *models) algorithm(name string) (reports.Algorithm, bool) {
+func (m *Models) algorithm(name string) (reports.Algorithm, bool) {
 	a, ok := m.algorithms[name]
 	return a, ok
 }
 
 // resolve returns the routes with their models by the names of the manifests.
-func (m *models) resolve(routes []configs.Route) (router, error) {
+func (m *Models) resolve(routes []configs.Route) ([]configs.Route, error) {
 	resolved := slices.Clone(routes)
 	for i, route := range resolved {
 		var names []string
@@ -123,7 +141,7 @@ func (m *models) resolve(routes []configs.Route) (router, error) {
 			}
 			switch _, ok := m.models[name]; {
 			case !ok:
-				return nil, fmt.Errorf("routes[%d].models: %q is none of the loaded models (%s)", i, name, strings.Join(m.names(), ", "))
+				return nil, fmt.Errorf("routes[%d].models: %q is none of the loaded models (%s)", i, name, strings.Join(m.Names(), ", "))
 			case slices.Contains(names, name):
 				return nil, fmt.Errorf("routes[%d].models: %q is there twice", i, name)
 			}
@@ -134,18 +152,19 @@ func (m *models) resolve(routes []configs.Route) (router, error) {
 	return resolved, nil
 }
 
-func (m *models) names() []string {
+// Names are those of the manifests.
+func (m *Models) Names() []string {
 	var names []string
-	for _, b := range m.bundles {
+	for _, b := range m.Bundles {
 		names = append(names, b.Name)
 	}
 	return names
 }
 
 // views are the models as the admin page shows them.
-func (m *models) views() []admin.Model {
+func (m *Models) views() []admin.Model {
 	var all []admin.Model
-	for _, b := range m.bundles {
+	for _, b := range m.Bundles {
 		view := admin.Model{
 			Name: b.Name, Version: b.Version, Kind: string(b.Kind), Manufacturer: b.Manufacturer, IntendedUse: b.IntendedUse,
 			Digest: b.Digest, Rows: b.Input.Rows, Columns: b.Input.Columns, Method: b.Explain.Method, Layer: b.Explain.Layer,
@@ -160,23 +179,13 @@ func (m *models) views() []admin.Model {
 	return all
 }
 
-// acceptedContexts are the presentation contexts for the SOP classes and groups of a configuration.
-func acceptedContexts(names []string) ([]dicomnode.PresentationContext, error) {
-	var classes []dicom.SOPClass
-	for _, name := range names {
-		switch group := dicom.StorageGroup(name); {
-		case name == "any-storage":
-			classes = append(classes, dicom.StorageSOPClasses...)
-		case len(group) > 0:
-			classes = append(classes, group...)
-		case dicom.UID(name).Valid():
-			classes = append(classes, dicom.SOPClass{UID: dicom.UID(name), Name: name})
-		default:
-			return nil, fmt.Errorf("dicom.sop_classes: %q is neither a UID nor a group; write endoscopic, photographic, secondary-capture or any-storage", name)
-		}
+// router leads instances to the routes of the configuration.
+func (m *Models) router() intake.Router {
+	var router intake.Router
+	for _, r := range m.routes {
+		router = append(router, intake.Route{
+			Name: r.Name, Match: intake.Match(r.Match), Models: r.Models, Destinations: r.Destinations, ForwardSource: r.ForwardSource,
+		})
 	}
-	return dicomnode.StorageContexts(classes), nil
+	return router
 }
-
-// decoding says how pixel data is decoded.
-func (g *parts) decoding() pixeldata.Options { return pixeldata.Options{FFmpeg: g.cfg.FFmpeg} }

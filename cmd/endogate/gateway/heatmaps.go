@@ -1,4 +1,4 @@
-package main
+package gateway
 
 import (
 	"context"
@@ -9,9 +9,10 @@ import (
 
 	"endogate/configs"
 	"endogate/explain"
-	"endogate/explain/picture"
 	"endogate/inference"
+	"endogate/inference/ask"
 	"endogate/inference/onnx"
+	"endogate/reports/results"
 )
 
 // routeHeatmaps makes the heatmaps that routes name, in place of those that a model makes by itself.
@@ -22,16 +23,10 @@ type routeHeatmaps struct {
 	explainers map[string]*onnx.Explainer // by model
 }
 
-// classMap is a map as large as its frame, from 0 to 1, and what made it.
-type classMap struct {
-	Explain inference.Explanation
-	Map     explain.Map
-}
-
 // newRouteHeatmaps reads what the routes want. It compiles nothing: warmUp does.
-func newRouteHeatmaps(routes []configs.Route, m *models) (*routeHeatmaps, error) {
+func newRouteHeatmaps(routes []configs.Route, m *Models) (*routeHeatmaps, error) {
 	h := &routeHeatmaps{wanted: map[string][]explain.Target{}, all: map[string][]explain.Target{}, bundles: map[string]*inference.Bundle{}, explainers: m.explainers}
-	for _, b := range m.bundles {
+	for _, b := range m.Bundles {
 		h.bundles[b.Name] = b
 	}
 	for i, r := range routes {
@@ -40,7 +35,7 @@ func newRouteHeatmaps(routes []configs.Route, m *models) (*routeHeatmaps, error)
 			key := fmt.Sprintf("routes[%d].heatmaps[%d].method", i, k)
 			switch {
 			case !ok || info.Raw:
-				return nil, fmt.Errorf("%s: %q is unknown; there are %s", key, wish.Method, methodNames())
+				return nil, fmt.Errorf("%s: %q is unknown; there are %s", key, wish.Method, explain.MethodNames())
 			case info.Runs:
 				return nil, fmt.Errorf("%s: %s runs the network up to a thousand times a frame and would hold up the queue; use it with endogate explain", key, wish.Method)
 			}
@@ -81,16 +76,11 @@ func (h *routeHeatmaps) warmUp(routes []configs.Route) error {
 	return nil
 }
 
-// of says what a route wants; nothing: the model's own heatmap.
-func (h *routeHeatmaps) of(route string) []explain.Target {
-	if h == nil {
-		return nil
-	}
-	return h.wanted[route]
-}
+// Wanted implements results.Heatmaps.
+func (h *routeHeatmaps) Wanted(route string) bool { return len(h.wanted[route]) > 0 }
 
-// make explains a finding by every method its route wants. Notes say of which there is nothing to show.
-func (h *routeHeatmaps) make(ctx context.Context, route, model, class string, frame *image.RGBA) (maps []classMap, notes []string, err error) {
+// Make implements results.Heatmaps.
+func (h *routeHeatmaps) Make(ctx context.Context, route, model, class string, frame *image.RGBA) (maps []results.Map, notes []string, err error) {
 	b := h.bundles[model]
 	values := make([]float32, b.Input.Len())
 	geometry, err := b.Prepare(frame, values)
@@ -110,7 +100,7 @@ func (h *routeHeatmaps) make(ctx context.Context, route, model, class string, fr
 			continue
 		}
 		explanation := inference.Explanation{Method: string(a.Method), Layer: targets[i].Layer}
-		shown, err := onFrame(geometry, in.Shape, a)
+		shown, err := ask.OnFrame(a, geometry, in.Shape)
 		if errors.Is(err, explain.ErrZeroMap) || errors.Is(err, explain.ErrNotFinite) {
 			notes = append(notes, fmt.Sprintf("%s: %v", a.Method, err))
 			continue
@@ -118,23 +108,7 @@ func (h *routeHeatmaps) make(ctx context.Context, route, model, class string, fr
 		if err != nil {
 			return nil, nil, err
 		}
-		maps = append(maps, classMap{explanation, shown})
+		maps = append(maps, results.Map{Explain: explanation, Map: shown})
 	}
 	return maps, notes, nil
-}
-
-// onFrame is an attribution as a map of the source frame, 0 to 1: what speaks for the class.
-func onFrame(g inference.Geometry, shape []int64, a onnx.Attribution) (explain.Map, error) {
-	maps, err := a.Maps(shape)
-	if err != nil {
-		return explain.Map{}, err
-	}
-	m := maps[0]
-	if _, err := m.Max(); err != nil {
-		return explain.Map{}, err
-	}
-	if a.AtInput {
-		m = picture.Clip(m)
-	}
-	return g.ToSource(m).Normalised()
 }

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"endogate/cmd/endogate/gateway"
 	"endogate/configs"
 	"endogate/dicomnode/dicom"
 	"endogate/explain"
@@ -22,14 +23,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func demoModels(t *testing.T) *models {
+func demoModels(t *testing.T) *gateway.Models {
 	t.Helper()
 	if _, err := onnx.FindLibrary(""); err != nil {
 		t.Skip("ONNX Runtime's library is missing: make setup")
 	}
 	cfg := configs.Default()
 	cfg.Models = []configs.Model{{Dir: "../../testdata/models/demo"}}
-	m, err := openModels(context.Background(), cfg)
+	m, err := gateway.OpenModels(context.Background(), cfg)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, m.Close()) })
 	return m
@@ -44,61 +45,6 @@ func polyp(t *testing.T) *image.RGBA {
 	return toRGBA(picture)
 }
 
-func TestRouteHeatmaps(t *testing.T) {
-	m := demoModels(t)
-	route := configs.Route{Name: "r", Models: []string{"demo-colon"}, Heatmaps: []configs.Heatmap{
-		{Method: "gradcam++", Layer: "/layer3/layer3.1/conv2/Conv"}, {Method: "guided-gradcam"}, {Method: "lrp-epsilon"},
-	}}
-	h, err := newRouteHeatmaps([]configs.Route{route, {Name: "other"}}, m)
-	require.NoError(t, err)
-	require.Empty(t, h.of("other"))
-	require.Len(t, h.of("r"), 3)
-	require.Equal(t, 1, m.sessions.Stats().Sessions, "compiled before the first frame")
-	frame := polyp(t)
-	maps, notes, err := h.make(context.Background(), "r", "demo-colon", "polyp", frame)
-	require.NoError(t, err)
-	require.Empty(t, notes)
-	require.Len(t, maps, 3)
-	for i, method := range []string{"gradcam++", "guided-gradcam", "lrp-epsilon"} {
-		require.Equal(t, method, maps[i].Explain.Method)
-		require.Equal(t, frame.Rect.Dx(), maps[i].Map.Width)
-		greatest, err := maps[i].Map.Max()
-		require.NoError(t, err)
-		require.InDelta(t, 1, greatest, 1e-6)
-	}
-	require.Equal(t, "/layer3/layer3.1/conv2/Conv", maps[0].Explain.Layer)
-	require.EqualValues(t, 1, m.sessions.Stats().Loads)
-
-	second := configs.Route{Name: "second", Models: []string{"demo-colon"}, Heatmaps: []configs.Heatmap{{Method: "lrp-epsilon"}, {Method: "gradient"}}}
-	both, err := newRouteHeatmaps([]configs.Route{route, second}, m)
-	require.NoError(t, err)
-	loads := m.sessions.Stats().Loads
-	for range 2 {
-		for name, want := range map[string]int{"r": 3, "second": 2} {
-			maps, _, err := both.make(context.Background(), name, "demo-colon", "polyp", frame)
-			require.NoError(t, err)
-			require.Len(t, maps, want)
-		}
-	}
-	require.Equal(t, loads, m.sessions.Stats().Loads, "routes do not push each other's session out")
-
-	for _, c := range []struct {
-		heatmap configs.Heatmap
-		says    string
-	}{
-		{configs.Heatmap{Method: "tea-leaves"}, "is unknown; there are gradcam"},
-		{configs.Heatmap{Method: "rise"}, "endogate explain"},
-		{configs.Heatmap{Method: "gradcam", Layer: "all"}, "one entry for each layer"},
-		{configs.Heatmap{Method: "gradcam", Layer: "/nowhere"}, "no such layer"},
-		{configs.Heatmap{Method: "attention-rollout"}, "no attention"},
-	} {
-		route.Heatmaps = []configs.Heatmap{c.heatmap}
-		_, err := newRouteHeatmaps([]configs.Route{route}, m)
-		require.ErrorContains(t, err, c.says)
-	}
-}
-
-// The command writes an overlay, the raw map and an object for each method, and a contact sheet.
 func TestExplain_files(t *testing.T) {
 	demoModels(t)
 	out := t.TempDir()
@@ -135,7 +81,7 @@ func TestExplain_notes(t *testing.T) {
 	require.Contains(t, text.String(), "polyp-2  Integrated gradients: shares add up to the score within 0.")
 	require.Regexp(t, `polyp-2  LIME: linear fit R² 0\.[0-4]\d: do not rely on this map\n`, text.String())
 
-	b, frame := m.bundles[0], polyp(t)
+	b, frame := m.Bundles[0], polyp(t)
 	p := &painter{bundle: b, opacity: 0.5}
 	q := &question{bundle: b, shape: b.Input.Shape(), probabilities: make([]float64, len(b.Classes)), against: -1}
 	var err error
@@ -249,7 +195,7 @@ func TestModelCheck_draws(t *testing.T) {
 	}
 	var text, complaints bytes.Buffer
 	measure := func() map[string]*measurement {
-		trial := newTrial(check, configs.Default(), m.bundles[0], console{&text, &complaints})
+		trial := newTrial(check, configs.Default(), m.Bundles[0], console{&text, &complaints})
 		require.NoError(t, trial.layer(t.Context(), "", methods))
 		require.NoError(t, trial.report())
 		require.Equal(t, 2, trial.frames)

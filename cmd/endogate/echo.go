@@ -1,0 +1,26 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"endogate/dicomnode"
+	"endogate/dicomnode/dimse"
+)
+
+type echoCmd struct {
+	peerFlags `embed:""`
+}
+
+func (c *echoCmd) Run(ctx context.Context, tty console) error {
+	status, took, err := c.client().Echo(ctx, c.To, dicomnode.AETitle(c.Called))
+	if err != nil {
+		return err
+	}
+	if status != dimse.Success {
+		return fmt.Errorf("echo: %s answered %v", c.To, status)
+	}
+	fmt.Fprintf(tty.out, "%s at %s answers: %v in %v\n", c.Called, c.To, status, took.Round(time.Microsecond))
+	return nil
+}

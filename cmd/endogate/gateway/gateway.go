@@ -1,0 +1,370 @@
+// Package gateway builds the whole system out of its parts and runs it: stores, models, broker, work, reports, delivery and
+// the edges that modalities and people come in by. [Run] is the picture of it, in construction order.
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"net/http"
+	"os"
+	"runtime"
+	"slices"
+	"time"
+
+	"endogate/cmd/endogate/admin"
+	"endogate/configs"
+	"endogate/dicomnode"
+	"endogate/dicomnode/intake"
+	"endogate/dicomnode/ledger"
+	"endogate/dicomnode/pixeldata"
+	"endogate/dicomnode/spool"
+	"endogate/explain"
+	"endogate/inference"
+	"endogate/inference/jobs"
+	"endogate/reports"
+	"endogate/reports/outbox"
+	"endogate/reports/results"
+)
+
+// Build says which release runs.
+type Build struct{ Version, Commit string }
+
+// Run builds the gateway and serves until ctx is done or a part of it fails. It is the picture of the
+// system, in construction order: stores, models, broker, work, edges.
+func Run(ctx context.Context, cfg configs.Config, build Build, log *slog.Logger) (err error) {
+	life := newLifecycle(ctx)
+	g := &parts{cfg: cfg, build: build, log: log, now: time.Now, wakeFeed: make(chan struct{}, 1), again: make(chan struct{}, 1)}
+	steps := []func(context.Context, *lifecycle) error{
+		g.openStores,  // 1 what is durable
+		g.openModels,  // 2 what work needs
+		g.openBroker,  // 3
+		g.assemble,    // 4 reports and their delivery
+		g.catchUp,     // 5 what a stop or a crash left
+		g.startLoops,  // 6 work
+		g.listenDICOM, // 7 the edges last
+		g.listenHTTP,  // 8
+	}
+	for _, step := range steps {
+		if err := step(ctx, life); err != nil {
+			return errors.Join(err, life.stop(cfg.Drain.Std()))
+		}
+	}
+	log.Info("gateway is up", "version", build.Version, "ae_title", cfg.DICOM.AETitle, "dicom", g.scpAddr, "http", g.webAddr)
+	err = life.wait(cfg.Drain.Std())
+	log.Info("gateway has stopped")
+	return err
+}
+
+// parts are the pieces of a running gateway.
+type parts struct {
+	cfg      configs.Config
+	build    Build
+	log      *slog.Logger
+	now      func() time.Time
+	wakeFeed chan struct{} // there are new jobs
+	again    chan struct{} // jobs were opened again
+
+	ledger   *ledger.Ledger
+	spool    *spool.Spool
+	models   *Models
+	queue    *jobs.Queue
+	keeper   *results.Keeper
+	builder  *reports.Builder
+	exams    *reports.Assembler
+	outbox   *outbox.Outbox
+	follower *intake.Follower
+	reclaim  *intake.Reclaimer
+	worker   *inference.Worker
+	metrics  *admin.Metrics
+
+	scpAddr, webAddr net.Addr
+}
+
+func (g *parts) openStores(ctx context.Context, life *lifecycle) (err error) {
+	if err := os.MkdirAll(g.cfg.DataDir, 0o700); err != nil {
+		return fmt.Errorf("data folder: %w; make it or set data_dir", err)
+	}
+	if g.ledger, err = ledger.Open(g.cfg.LedgerFile()); err != nil {
+		return err
+	}
+	life.closes(g.ledger.Close)
+	position, err := g.ledger.Position(ctx)
+	if err != nil {
+		return err
+	}
+	g.spool, err = spool.Open(g.cfg.SpoolDir(), spool.Options{
+		SegmentSize: int64(g.cfg.Spool.SegmentSize), InlineLimit: int64(g.cfg.Spool.InlineLimit),
+		Reserve: int64(g.cfg.Spool.Reserve), After: position,
+	})
+	if err != nil {
+		return err
+	}
+	life.closes(g.spool.Close)
+	recovered := g.spool.Recovered()
+	g.log.Info("spool is open", "entries", recovered.Entries, "torn_bytes", recovered.TornBytes, "removed", recovered.Removed)
+	for _, place := range recovered.Damaged {
+		g.log.Error("spool is damaged: restore the segment from a backup or send its instances again; what was set aside in damaged/ can be removed then", "place", place)
+	}
+	g.keeper = &results.Keeper{Spool: g.spool, Now: g.now}
+	g.metrics = admin.NewMetrics(g.version(), g.gauges)
+	return nil
+}
+
+func (g *parts) openModels(ctx context.Context, life *lifecycle) (err error) {
+	if g.models, err = OpenModels(ctx, g.cfg); err != nil {
+		return err
+	}
+	life.closes(g.models.Close)
+	return nil
+}
+
+func (g *parts) openBroker(_ context.Context, life *lifecycle) (err error) {
+	node, err := nodeID(g.cfg.DataDir)
+	if err != nil {
+		return err
+	}
+	if g.cfg.NATS.URL == "" {
+		// The ledger has every open job. One that the last process had begun would else wait for its ack_wait.
+		if err := os.RemoveAll(g.cfg.NATSDir()); err != nil {
+			return err
+		}
+	}
+	g.queue, err = jobs.Open(jobs.Options{
+		URL: g.cfg.NATS.URL, CredentialsFile: g.cfg.NATS.CredentialsFile, CAFile: g.cfg.NATS.CAFile,
+		Node: node, StoreDir: g.cfg.NATSDir(), Log: g.log,
+	})
+	if err != nil {
+		return err
+	}
+	life.closes(func() error { g.queue.Close(); return nil })
+	return nil
+}
+
+func (g *parts) assemble(context.Context, *lifecycle) error {
+	colours, err := explain.NamedColourMap(g.cfg.Reports.ColourMap)
+	if err != nil {
+		return err
+	}
+	if g.builder, err = NewBuilder(g.cfg, g.build); err != nil {
+		return err
+	}
+	g.outbox = &outbox.Outbox{
+		Queue: g.ledger, Senders: g.senders(), Log: g.log, Now: g.now,
+		Backoff: outbox.Backoff{First: g.cfg.Delivery.MinBackoff.Std(), Last: g.cfg.Delivery.MaxBackoff.Std(), Dead: g.cfg.Delivery.GiveUp.Std()},
+		Sent: func(destination string, o outbox.Outcome, _ time.Duration) {
+			g.metrics.Delivery(destination, string(o))
+		},
+	}
+	g.exams = &reports.Assembler{
+		Builder: g.builder, Exams: g.ledger, Open: g.keeper.Source, Keep: g.keeper.Keep, Algorithm: g.models.algorithm,
+		Quiet: g.cfg.Exam.Quiet.Std(), MaxWait: g.cfg.Exam.MaxWait.Std(), Log: g.log, Now: g.now,
+		Finished: func(ledger.Exam, error) { g.wakeOutbox() },
+	}
+	workshop := &results.Workshop{
+		Heatmaps: g.models.heatmaps,
+		Ledger:   g.ledger, Keeper: g.keeper, Builder: g.builder, Algorithms: g.models.algorithms,
+		Colours: colours, Opacity: g.cfg.Reports.Opacity, MaxAttempts: g.cfg.Jobs.MaxDeliver, Now: g.now, Log: g.log,
+		Finished: func() { g.wakeOutbox(); g.exams.Wake() },
+	}
+	g.worker = &inference.Worker{
+		Models: g.models.models, Open: g.keeper.Dataset, Start: workshop.Start,
+		Decode: g.decoding(), Observe: g.metrics.Inference, Log: g.log,
+	}
+	g.follower = &intake.Follower{Spool: g.spool, Ledger: g.ledger, Router: g.models.router(), Jobs: g.wakeWork, Deliveries: g.wakeOutbox, Log: g.log}
+	g.reclaim = &intake.Reclaimer{Spool: g.spool, Ledger: g.ledger, Retention: g.cfg.Spool.Retention.Std(), Now: g.now, Log: g.log}
+	return nil
+}
+
+func (g *parts) senders() map[string]outbox.Sender {
+	senders := map[string]outbox.Sender{}
+	for _, d := range g.cfg.Destinations {
+		senders[d.Name] = &outbox.DICOM{
+			Client:  &dicomnode.Client{AETitle: dicomnode.AETitle(g.cfg.DICOM.AETitle), ResponseTimeout: g.cfg.Delivery.Timeout.Std()},
+			Address: d.Address, Called: dicomnode.AETitle(d.AETitle), Spool: g.spool,
+		}
+	}
+	return senders
+}
+
+// catchUp parks what is to go to a destination that is configured no more, takes what the spool has into
+// the ledger, and releases what no row speaks of.
+func (g *parts) catchUp(ctx context.Context, _ *lifecycle) error {
+	var configured []string
+	for _, d := range g.cfg.Destinations {
+		configured = append(configured, d.Name)
+	}
+	parked, back, err := g.ledger.ReconcileDestinations(ctx, configured, g.now())
+	if err != nil {
+		return err
+	}
+	if parked+back > 0 {
+		g.log.Warn("destinations have changed: deliveries to those that are gone are parked", "parked", parked, "put_back", back)
+	}
+	if err := g.follower.CatchUp(ctx); err != nil {
+		return err
+	}
+	return g.reclaim.Orphans(ctx)
+}
+
+func (g *parts) startLoops(_ context.Context, life *lifecycle) error {
+	life.loop("ledger", g.follower.Run)
+	life.loop("spool", g.reclaim.Run)
+	life.loop("feed", func(ctx context.Context) error {
+		return g.queue.Feed(ctx, jobs.Feed{Open: g.openJobs, Wake: g.wakeFeed, Again: g.again})
+	})
+	if len(g.models.models) > 0 {
+		consumer := jobs.Consumer{
+			Models: slices.Sorted(maps.Keys(g.models.models)), Slots: g.cfg.Jobs.Workers, Do: g.do, Park: g.parkJob, Ready: g.spool.Full,
+			AckWait: g.cfg.Jobs.AckWait.Std(), Drain: g.cfg.Drain.Std() / 2,
+		}
+		life.loop("worker", func(ctx context.Context) error { return g.queue.Work(ctx, consumer) })
+	}
+	life.loop("exams", g.exams.Run)
+	life.loop("outbox", g.outbox.Run)
+	return nil
+}
+
+func (g *parts) openJobs(ctx context.Context, after string, limit int) ([]jobs.Job, error) {
+	open, err := g.ledger.OpenJobs(ctx, after, limit)
+	references := make([]jobs.Job, 0, len(open))
+	for _, j := range open {
+		references = append(references, jobs.Job{ID: j.ID, Entry: j.Entry, Instance: j.Instance, Model: j.Model})
+	}
+	return references, err
+}
+
+func (g *parts) do(ctx context.Context, j jobs.Job) error {
+	err := g.worker.Do(ctx, j)
+	outcome := "done"
+	if err != nil {
+		outcome = "failed"
+	}
+	g.metrics.Job(j.Model, outcome)
+	return err
+}
+
+func (g *parts) parkJob(ctx context.Context, j jobs.Job, reason string) error {
+	err := g.ledger.ParkJob(ctx, j.ID, reason, g.now())
+	if errors.Is(err, ledger.ErrNotFound) {
+		return nil // of a data folder that is gone
+	}
+	g.log.Error("job parked", "job", j.ID, "sop_instance_uid", j.Instance.SOPInstanceUID, "why", reason)
+	g.exams.Wake()
+	return err
+}
+
+// wakeWork has the feed look for new jobs, and the assembler for exams that need none.
+func (g *parts) wakeWork() {
+	select {
+	case g.wakeFeed <- struct{}{}:
+	default: // it is about to look
+	}
+	g.exams.Wake()
+}
+
+// wakeAgain has the feed look at all open jobs.
+func (g *parts) wakeAgain() {
+	select {
+	case g.again <- struct{}{}:
+	default: // it is about to look
+	}
+	g.exams.Wake()
+}
+
+func (g *parts) wakeOutbox() {
+	for _, d := range g.cfg.Destinations {
+		g.outbox.Wake(d.Name)
+	}
+}
+
+func (g *parts) listenDICOM(_ context.Context, life *lifecycle) error {
+	contexts, err := AcceptedContexts(g.cfg.DICOM.SOPClasses)
+	if err != nil {
+		return err
+	}
+	ln, err := net.Listen("tcp", g.cfg.DICOM.Listen)
+	if err != nil {
+		return fmt.Errorf("dicom.listen: %w", err)
+	}
+	g.scpAddr = ln.Addr()
+	var peers []dicomnode.Peer
+	for _, p := range g.cfg.DICOM.Peers {
+		peer := dicomnode.Peer{AETitle: dicomnode.AETitle(p.AETitle)}
+		for _, host := range p.Hosts {
+			peer.Hosts = append(peer.Hosts, host.Prefix)
+		}
+		peers = append(peers, peer)
+	}
+	if len(peers) == 0 {
+		g.log.Warn("dicom.peers is empty: nobody may associate")
+	}
+	d := g.cfg.DICOM
+	scp := &dicomnode.Server{
+		AETitle: dicomnode.AETitle(d.AETitle), Contexts: contexts, Peers: peers, Admit: g.spool.Full,
+		Handler:         &intake.Receiver{Spool: g.spool, Now: g.now, Stored: g.metrics.Received, Log: g.log},
+		MaxAssociations: d.MaxAssociations, MaxPerPeer: d.MaxPerPeer, MaxPDULength: uint32(d.MaxPDULength),
+		ARTIM: d.ARTIM.Std(), IdleTimeout: d.IdleTimeout.Std(), PDUTimeout: d.PDUTimeout.Std(), Log: g.log,
+		Observe: dicomnode.Observer{
+			Rejected: func(e *dicomnode.RejectError) {
+				g.metrics.Refused(fmt.Sprintf("reject-%d-%d-%d", e.Result, e.Source, e.Reason))
+			},
+			Stored:  func(r dicomnode.StoreResult) { g.metrics.Stored(uint16(r.Status)) },
+			Aborted: func(cause string) { g.metrics.Refused("abort-" + cause) },
+		},
+	}
+	life.serve("dicom", func() error { return scp.Serve(ln) }, scp.Shutdown, dicomnode.ErrServerClosed)
+	return nil
+}
+
+func (g *parts) listenHTTP(_ context.Context, life *lifecycle) error {
+	warning, err := admin.CheckListen(g.cfg.HTTP.Listen, g.cfg.HTTP.AllowRemote)
+	if err != nil {
+		return err
+	}
+	if warning != "" {
+		g.log.Warn(warning)
+	}
+	ln, err := net.Listen("tcp", g.cfg.HTTP.Listen)
+	if err != nil {
+		return fmt.Errorf("http.listen: %w", err)
+	}
+	g.webAddr = ln.Addr()
+	views := &views{
+		ledger: g.ledger, spool: g.spool, destinations: g.cfg.Destinations, callingAE: dicomnode.AETitle(g.cfg.DICOM.AETitle), decode: g.decoding(),
+		now: g.now, jobs: g.wakeAgain, try: g.outbox.Retry, condition: g.outbox.Condition,
+	}
+	web := &admin.Server{
+		Studies: views, Queue: views, Destinations: views, Frames: views, Gauges: g.gauges, Models: g.models.views(),
+		Checks: g.checks(), Metrics: g.metrics, Version: g.version(), Hosts: g.cfg.HTTP.Hosts, Log: g.log,
+	}
+	life.serve("http", func() error { return web.Serve(ln) }, web.Shutdown, http.ErrServerClosed)
+	return nil
+}
+
+func (g *parts) version() admin.Version {
+	return admin.Version{Version: g.build.Version, Commit: g.build.Commit, Go: runtime.Version(), AETitle: g.cfg.DICOM.AETitle, Started: g.now()}
+}
+
+// checks are what /readyz asks: can the gateway take over an instance now?
+func (g *parts) checks() []admin.Check {
+	return []admin.Check{
+		{Name: "disk above reserve", Probe: func(context.Context) error { return g.spool.Full() }},
+		{Name: "ledger follows the spool", Advisory: true, Probe: func(context.Context) error { return g.follower.Err() }},
+		{Name: "ledger readable", Probe: func(ctx context.Context) error { _, err := g.ledger.Position(ctx); return err }},
+		{Name: "JetStream up", Advisory: true, Probe: func(ctx context.Context) error {
+			for name := range g.models.models {
+				if _, err := g.queue.Lag(ctx, name); err != nil {
+					return err
+				}
+			}
+			return nil
+		}},
+	}
+}
+
+// decoding says how pixel data is decoded.
+func (g *parts) decoding() pixeldata.Options { return pixeldata.Options{FFmpeg: g.cfg.FFmpeg} }

@@ -1,0 +1,35 @@
+// Package durable makes files and the names in folders survive a power cut.
+package durable
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+)
+
+// SyncFolder makes the names in a folder durable.
+func SyncFolder(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// WriteFile writes a file, readable by its owner alone, that is on disk under its name when WriteFile returns. It is made
+// under another name first: a crash leaves a whole one or what was there before.
+func WriteFile(path string, content []byte) error {
+	temp := path + ".new"
+	f, err := os.OpenFile(temp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(content)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(temp, path); err != nil {
+		return err
+	}
+	return SyncFolder(filepath.Dir(path))
+}

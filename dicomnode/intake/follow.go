@@ -1,0 +1,243 @@
+package intake
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"math"
+	"sync/atomic"
+	"time"
+
+	"endogate/dicomnode/ledger"
+	"endogate/dicomnode/spool"
+)
+
+// Follower brings what the spool has into the ledger, in the spool's order.
+// It runs behind the receiver all the time; a restart takes it up where the ledger stands,
+// so recovery after a crash is the ordinary path. Its fields are set before the first call.
+type Follower struct {
+	Spool      *spool.Spool
+	Ledger     Arrivals
+	Router     Router
+	Jobs       func() // called when there may be new jobs
+	Deliveries func() // called when there may be new deliveries
+	Log        *slog.Logger
+
+	retaken bool                  // what was refused before the start was tried again
+	behind  atomic.Pointer[error] // why the ledger cannot take in what the spool has; nil: it can
+}
+
+// Arrivals is the ledger, as the follower needs it.
+type Arrivals interface {
+	Position(ctx context.Context) (uint64, error)
+	Receive(ctx context.Context, receipts []ledger.Receipt, position uint64) ([]ledger.Verdict, error)
+	Refuse(ctx context.Context, entry, reason string, position uint64, at time.Time) error
+	Refused(ctx context.Context) ([]string, error)
+}
+
+const (
+	followBatch = 512
+	// followPause lets entries gather under load, so that the ledger's syncs do not compete with the spool's:
+	// a millisecond for each entry of the batch before. One that comes alone is taken at once.
+	followPause = 20 * time.Millisecond
+)
+
+// Err returns nil while the follower follows, or why it cannot: what is received then is safe in the spool, and waits.
+func (f *Follower) Err() error {
+	if err := f.behind.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// Run follows the spool until ctx is done. It waits for a ledger that fails.
+func (f *Follower) Run(ctx context.Context) error {
+	var wait patience
+	for {
+		position, taken, err := f.batch(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			f.behind.Store(&err)
+			f.Log.Error("the ledger does not take in what was received, it stays in the spool: trying again", "err", err)
+			wait.wait(ctx)
+			continue
+		}
+		f.behind.Store(nil)
+		wait = 0
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(min(followPause, time.Duration(taken)*time.Millisecond)):
+		}
+		if err := f.Spool.Wait(ctx, position); err != nil {
+			return nil // the context's end is the only reason
+		}
+	}
+}
+
+// CatchUp returns when the ledger has everything that the spool had.
+func (f *Follower) CatchUp(ctx context.Context) error {
+	if err := f.retake(ctx); err != nil {
+		return err
+	}
+	for before := uint64(math.MaxUint64); ; {
+		position, _, err := f.batch(ctx)
+		if err != nil || position == before {
+			return err
+		}
+		before = position
+	}
+}
+
+// batch takes the next entries into the ledger. It returns the position that the ledger stands at then, and how many
+// data sets it was given.
+func (f *Follower) batch(ctx context.Context) (position uint64, taken int, err error) {
+	position, err = f.Ledger.Position(ctx)
+	if err != nil {
+		return 0, 0, err
+	}
+	receipts, last, err := f.next(ctx, position)
+	if err != nil || last == position {
+		return position, 0, err
+	}
+	if err := f.take(ctx, receipts, last); err != nil {
+		return position, 0, err
+	}
+	f.Jobs()
+	f.Deliveries()
+	return last, len(receipts), nil
+}
+
+// retake tries once, at the start, what was refused before: this release may take it in.
+func (f *Follower) retake(ctx context.Context) error {
+	if f.retaken {
+		return nil
+	}
+	refused, err := f.Ledger.Refused(ctx)
+	if err != nil {
+		return err
+	}
+	f.retaken = true
+	for _, id := range refused {
+		entry, dataset, err := f.Spool.Open(id)
+		if err == nil {
+			dataset.Close()
+			if entry.Kind != spool.Received {
+				continue // the work that made it looks after it
+			}
+			receipts := []ledger.Receipt{f.receipt(entry)}
+			var verdicts []ledger.Verdict
+			if verdicts, err = f.Ledger.Receive(ctx, receipts, 0); err == nil {
+				f.settle(receipts, verdicts)
+				f.Jobs()
+				f.Deliveries()
+				continue
+			}
+		}
+		f.Log.Error("spool entry still cannot be taken in: it is kept", "entry", id, "err", err)
+	}
+	return nil
+}
+
+// take puts receipts into the ledger. Where it does not take them together, it gets them in halves, so that one that
+// it cannot take does not keep out the others: that one is noted, and its entry stays in the spool.
+func (f *Follower) take(ctx context.Context, receipts []ledger.Receipt, position uint64) error {
+	verdicts, err := f.Ledger.Receive(ctx, receipts, position)
+	if err == nil {
+		f.settle(receipts, verdicts)
+		return nil
+	}
+	if ctx.Err() != nil || len(receipts) == 0 {
+		return err
+	}
+	if _, alone := f.Ledger.Receive(ctx, nil, 0); alone != nil {
+		return err // it takes nothing at all
+	}
+	if half := len(receipts) / 2; half > 0 {
+		if err := f.take(ctx, receipts[:half], receipts[half-1].Seq); err != nil {
+			return err
+		}
+		return f.take(ctx, receipts[half:], position)
+	}
+	r := receipts[0]
+	f.Log.Error("the ledger cannot take in a spool entry: it is kept, not analysed and not passed on; report this fault",
+		"entry", r.ID, "sop_instance_uid", r.Header.SOPInstanceUID, "calling_ae", r.CallingAE, "err", err)
+	return f.Ledger.Refuse(ctx, r.ID, err.Error(), position, r.At)
+}
+
+// next collects the receipts of the entries after position. What the gateway made itself
+// is in the ledger through the work that made it, and is passed over. An entry that cannot be read is noted, so that
+// what is left of it stays in the spool.
+func (f *Follower) next(ctx context.Context, position uint64) (receipts []ledger.Receipt, last uint64, err error) {
+	last = position
+	for entry, err := range f.Spool.Entries(position) {
+		last = entry.Seq
+		if err != nil {
+			f.Log.Error("spool entry cannot be read: restore it from a backup or send its instance again", "entry", entry.ID, "err", err)
+			if err := f.Ledger.Refuse(ctx, entry.ID, err.Error(), 0, time.Now()); err != nil {
+				return nil, position, err
+			}
+			continue
+		}
+		if entry.Kind == spool.Received {
+			receipts = append(receipts, f.receipt(entry))
+		}
+		if len(receipts) == followBatch {
+			break
+		}
+	}
+	return receipts, last, nil
+}
+
+func (f *Follower) receipt(e spool.Entry) ledger.Receipt {
+	receipt := ledger.Receipt{
+		ID: e.ID, Seq: e.Seq, Header: e.Header, TransferSyntaxUID: e.TransferSyntaxUID,
+		CallingAE: e.CallingAE, CalledAE: e.CalledAE, At: e.At, Size: e.Size, Digest: e.Digest,
+		Kept: f.kept,
+	}
+	route, ok := f.Router.Route(e.Header, e.CallingAE)
+	if !ok {
+		receipt.Skip = "no route matches"
+		return receipt
+	}
+	receipt.Route = route.Name
+	receipt.Models = route.Models
+	receipt.Destinations = route.Destinations
+	if route.ForwardSource {
+		receipt.Forward = route.Destinations
+	}
+	if len(route.Models) == 0 {
+		receipt.Skip = "the route names no model"
+	}
+	return receipt
+}
+
+// kept says whether the spool has the bytes of an entry, all of them: they are read.
+func (f *Follower) kept(id string) bool {
+	_, dataset, err := f.Spool.Open(id)
+	if err != nil {
+		return false
+	}
+	defer dataset.Close()
+	_, err = io.Copy(io.Discard, dataset)
+	return err == nil
+}
+
+// settle gives back the room of what was there already, and tells of what is unusual.
+func (f *Follower) settle(receipts []ledger.Receipt, verdicts []ledger.Verdict) {
+	for i, verdict := range verdicts {
+		log := f.Log.With("sop_instance_uid", receipts[i].Header.SOPInstanceUID, "calling_ae", receipts[i].CallingAE, "entry", receipts[i].ID)
+		switch verdict {
+		case ledger.Duplicate:
+			if err := f.Spool.Release(receipts[i].ID); err != nil {
+				log.Warn("duplicate not released: the next start does it", "err", err)
+			}
+		case ledger.Conflict:
+			log.Warn("instance differs from an earlier one with the same UID: kept, not analysed")
+		case ledger.Restored:
+			log.Info("instance received again, its earlier bytes were gone")
+		}
+	}
+}

@@ -1,0 +1,136 @@
+package intake
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"endogate/dicomnode/ledger"
+	"endogate/dicomnode/spool"
+)
+
+// Reclaimer releases what no work needs any more: entries whose work is done for longer than
+// Retention, and at start what a crash left without a row in the ledger.
+type Reclaimer struct {
+	Spool     *spool.Spool
+	Ledger    *ledger.Ledger
+	Retention time.Duration
+	Now       func() time.Time
+	Log       *slog.Logger // nil: the default one
+}
+
+const reclaimBatch = 1000
+
+// Orphans brings spool and ledger together after a crash: it releases the entries that the ledger does not need, and
+// parks the work on those that the spool has lost. Call it once, after the follower has caught up.
+func (r *Reclaimer) Orphans(ctx context.Context) error {
+	if err := r.unneeded(ctx); err != nil {
+		return err
+	}
+	return r.lost(ctx)
+}
+
+// lost parks the work whose bytes are gone, so that somebody sees it, and receiving them again brings it back.
+func (r *Reclaimer) lost(ctx context.Context) error {
+	damaged := map[string]bool{}
+	for entry, err := range r.Spool.Entries(0) {
+		if errors.Is(err, spool.ErrCorrupt) {
+			damaged[entry.ID] = true
+		}
+	}
+	count := 0
+	for after := ""; ; {
+		ids, err := r.Ledger.Unreleased(ctx, after, reclaimBatch)
+		if err != nil {
+			return fmt.Errorf("reclaim: %w", err)
+		}
+		if len(ids) == 0 {
+			break
+		}
+		after = ids[len(ids)-1]
+		gone := slices.DeleteFunc(ids, func(id string) bool { return r.Spool.Has(id) && !damaged[id] })
+		if count += len(gone); len(gone) == 0 {
+			continue
+		}
+		if err := r.Ledger.ParkLost(ctx, gone, r.Now()); err != nil {
+			return fmt.Errorf("reclaim: %w", err)
+		}
+	}
+	if count > 0 {
+		r.logger().Error("the spool has lost the bytes of entries: the work on them is parked; restore the data folder or send the instances again",
+			"entries", count)
+	}
+	return nil
+}
+
+func (r *Reclaimer) logger() *slog.Logger { return cmp.Or(r.Log, slog.Default()) }
+
+func (r *Reclaimer) unneeded(ctx context.Context) error {
+	var ids []string
+	flush := func() error {
+		needed, err := r.Ledger.Needed(ctx, ids)
+		if err != nil {
+			return fmt.Errorf("reclaim: %w", err)
+		}
+		for _, id := range ids {
+			if !needed[id] {
+				if err := r.Spool.Release(id); err != nil {
+					return fmt.Errorf("reclaim: %w", err)
+				}
+			}
+		}
+		ids = ids[:0]
+		return nil
+	}
+	for entry, err := range r.Spool.Entries(0) {
+		_ = err // one that cannot be read has its ID all the same
+		if ids = append(ids, entry.ID); len(ids) == reclaimBatch {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+	}
+	return flush()
+}
+
+// Run releases every minute what has been done for longer than the retention, until ctx is done.
+func (r *Reclaimer) Run(ctx context.Context) error {
+	tick := time.NewTicker(time.Minute)
+	defer tick.Stop()
+	var wait patience
+	for ctx.Err() == nil {
+		if err := r.Expired(ctx); err != nil && ctx.Err() == nil {
+			r.logger().Error("what is done with is not released from the spool: trying again", "err", err)
+			wait.wait(ctx)
+			continue
+		}
+		wait = 0
+		select {
+		case <-ctx.Done():
+		case <-tick.C:
+		}
+	}
+	return nil
+}
+
+// Expired releases what is done for longer than the retention; while the disk is full, all that is done:
+// taking in what modalities have counts for more than pictures on the page.
+func (r *Reclaimer) Expired(ctx context.Context) error {
+	before := r.Now().Add(-r.Retention)
+	if r.Spool.Full() != nil {
+		before = r.Now()
+	}
+	for {
+		ids, err := r.Ledger.Release(ctx, before, reclaimBatch, r.Now())
+		if err != nil || len(ids) == 0 {
+			return err
+		}
+		if err := r.Spool.Release(ids...); err != nil { // what a crash leaves here, Orphans finds
+			return fmt.Errorf("reclaim: %w", err)
+		}
+	}
+}
