@@ -27,13 +27,13 @@ test: setup-test build lint unit fuzz
 
 lint:
 	$(GO) vet $(PKGS)
-	@test -z "$$($(GO) tool gofumpt -l cmd configs dicomnode explain inference reports)" || { $(GO) tool gofumpt -l cmd configs dicomnode explain inference reports; echo 'not gofumpt-ed'; exit 1; }
+	@test -z "$$($(GO) tool gofumpt -l cmd configs deploy dicomnode explain inference reports)" || { $(GO) tool gofumpt -l cmd configs deploy dicomnode explain inference reports; echo 'not gofumpt-ed'; exit 1; }
 	$(GO) tool staticcheck $(PKGS)
 	$(GO) tool errcheck -ignoretests -exclude .errcheck $(PKGS)
-	$(GO) tool misspell -error README.md docs cmd configs dicomnode explain inference reports
+	$(GO) tool misspell -error README.md docs cmd configs deploy dicomnode explain inference reports
 
-unit:             ## every test, with the race detector and the real peers
-	ENDOGATE_TEST_PEERS=1 $(GO) test -race -timeout 20m $(PKGS)
+unit:             ## every test, with the race detector and the real peers; none may skip
+	@deploy/unit.sh
 
 fuzz:             ## every fuzz target for FUZZFOR
 	@deploy/fuzz.sh $(FUZZFOR)

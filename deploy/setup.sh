@@ -23,6 +23,8 @@ if [ "${1-}" = --test ]; then
 	need /usr/share/orthanc/plugins/libOrthancDicomWeb.so orthanc-dicomweb
 	need chromium chromium
 	need /usr/share/libonnx-testdata libonnx-testdata
+	need /usr/lib/python3/dist-packages/pydicom python3-pydicom
+	need /usr/lib/python3/dist-packages/numpy python3-numpy
 fi
 
 if [ ${#packages[@]} -gt 0 ]; then

@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"endogate/deploy/installed"
 	"endogate/dicomnode"
 	"endogate/dicomnode/dicomtest"
 	"endogate/dicomnode/dimse"
@@ -107,7 +108,7 @@ func BenchmarkStore_toStorescp(b *testing.B) {
 // BenchmarkStore_fromStorescu receives 500 stills of 92 KB from a storescu as Debian ships it; one operation is all of
 // them, with the start of the process and its parsing.
 func BenchmarkStore_fromStorescu(b *testing.B) {
-	need(b, "storescu")
+	installed.Require(b, "storescu")
 	const n = 500
 	dir := b.TempDir()
 	for i := range n {

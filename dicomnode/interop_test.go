@@ -18,21 +18,12 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"endogate/deploy/installed"
 	"endogate/dicomnode"
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/dicomtest"
 	"endogate/dicomnode/dimse"
 )
-
-// need skips the test unless the DCMTK tools are there.
-func need(t testing.TB, tools ...string) {
-	t.Helper()
-	for _, tool := range tools {
-		if _, err := exec.LookPath(tool); err != nil {
-			t.Skipf("%s is missing (Debian package dcmtk)", tool)
-		}
-	}
-}
 
 // dcmtk runs a DCMTK tool and returns what it printed. Tools run as Debian ships them, Nagle's algorithm on.
 func dcmtk(t testing.TB, tool string, args ...string) (string, error) {
@@ -106,14 +97,14 @@ func variants(t testing.TB) map[string]string {
 }
 
 func TestInterop_echoscu(t *testing.T) {
-	need(t, "echoscu")
+	installed.Require(t, "echoscu")
 	addr := serve(t, newServer(new(storing)))
 	out := run(t, "echoscu", append([]string{"-v", "--repeat", "3"}, aet(addr)...)...)
 	require.Equal(t, 3, strings.Count(out, "Received Echo Response (Success)"), out)
 }
 
 func TestInterop_echoscuIsRejected(t *testing.T) {
-	need(t, "echoscu")
+	installed.Require(t, "echoscu")
 	s := newServer(new(storing))
 	s.Peers = []dicomnode.Peer{{AETitle: "SCOPE1", Hosts: loopback}}
 	host, port, err := net.SplitHostPort(serve(t, s))
@@ -131,7 +122,7 @@ func TestInterop_echoscuIsRejected(t *testing.T) {
 
 // What storescu sends arrives byte for byte, whatever the transfer syntax.
 func TestInterop_storescu(t *testing.T) {
-	need(t, "storescu", "img2dcm", "dcmdjpeg", "dcmconv", "dcmcrle", "dcmcjpeg")
+	installed.Require(t, "storescu", "img2dcm", "dcmdjpeg", "dcmconv", "dcmcrle", "dcmcjpeg")
 	h := new(storing)
 	addr := serve(t, newServer(h))
 	for file, syntax := range variants(t) {
@@ -154,7 +145,7 @@ func TestInterop_storescu(t *testing.T) {
 
 // Sixteen storescu at once, with sixteen instances each.
 func TestInterop_storescuSixteenAssociations(t *testing.T) {
-	need(t, "storescu")
+	installed.Require(t, "storescu")
 	h := new(storing)
 	addr := serve(t, newServer(h))
 	const n = 16
@@ -184,7 +175,7 @@ func TestInterop_storescuSixteenAssociations(t *testing.T) {
 }
 
 func TestInterop_storescuHearsOfFailure(t *testing.T) {
-	need(t, "storescu")
+	installed.Require(t, "storescu")
 	h := &storing{fails: &dimse.Error{Status: dimse.OutOfResources, Comment: "try again later"}}
 	addr := serve(t, newServer(h))
 	ds, req := instance(dicomtest.Options{})
@@ -198,7 +189,7 @@ func TestInterop_storescuHearsOfFailure(t *testing.T) {
 // storescp starts a stock storescp as destination and returns its address and folder.
 func storescp(t testing.TB, options ...string) (addr, dir string) {
 	t.Helper()
-	need(t, "storescp")
+	installed.Require(t, "storescp")
 	dir = t.TempDir()
 	for range 5 { // the port may be taken between finding and using it
 		ln, err := net.Listen("tcp", "127.0.0.1:0")

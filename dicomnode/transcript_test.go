@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"endogate/deploy/installed"
 	"endogate/dicomnode"
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/dicomtest"
@@ -67,7 +68,7 @@ func TestTranscript_requestors(t *testing.T) {
 				files, want[req.SOPInstanceUID] = append(files, file), ds
 			}
 			if *update {
-				need(t, row.tool)
+				installed.Require(t, row.tool)
 				proxy, stop := dicomtest.Record(t, addr)
 				host, port, _ := strings.Cut(proxy, ":")
 				args := append(append([]string{"-aet", "SCOPE1", "-aec", row.called}, row.args...), host, port)

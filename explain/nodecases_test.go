@@ -9,6 +9,7 @@ import (
 	"slices"
 	"testing"
 
+	"endogate/deploy/installed"
 	"endogate/explain"
 	"endogate/explain/onnxpb"
 	"endogate/inference/onnx"
@@ -23,11 +24,9 @@ const nodeCases = "/usr/share/libonnx-testdata/data/node"
 // The standard's own cases of every operator with a rule compute the same once they went through the parser, the upgrade and
 // back: what is differentiated is what the model meant.
 func TestOperators_onnxNodeCases(t *testing.T) {
+	installed.Require(t, nodeCases)
 	folders, err := filepath.Glob(nodeCases + "/test_*")
 	require.NoError(t, err)
-	if len(folders) == 0 {
-		t.Skip("libonnx-testdata is not installed: make setup-test")
-	}
 	r := openRuntime(t)
 	rules := explain.DifferentiableOperators()
 	ran, operators := 0, map[string]bool{}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"testing"
 
+	"endogate/deploy/installed"
 	"endogate/explain"
 	"endogate/explain/onnxpb"
 	"endogate/inference/onnx"
@@ -35,7 +36,7 @@ func openRuntime(t testing.TB) *onnx.Runtime {
 	t.Helper()
 	library, err := onnx.FindLibrary("")
 	if err != nil {
-		t.Skip("ONNX Runtime's library is missing: make setup")
+		installed.Lacking(t, "%v; make setup brings it", err)
 	}
 	r, err := onnx.Open(library)
 	require.NoError(t, err)

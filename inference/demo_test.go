@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"endogate/deploy/installed"
 	"endogate/dicomnode/pixeldata"
 	"endogate/inference/onnx"
 
@@ -22,7 +23,7 @@ func demoModel(t testing.TB) *BundleModel {
 	t.Helper()
 	library, err := onnx.FindLibrary("")
 	if err != nil {
-		t.Skip("ONNX Runtime's library is missing: make setup")
+		installed.Lacking(t, "%v; make setup brings it", err)
 	}
 	runtime, err := onnx.Open(library)
 	require.NoError(t, err)

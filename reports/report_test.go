@@ -12,6 +12,7 @@ import (
 	sd "github.com/suyashkumar/dicom"
 	"github.com/suyashkumar/dicom/pkg/tag"
 
+	"endogate/deploy/installed"
 	"endogate/dicomnode/dicom"
 	"endogate/inference"
 )
@@ -100,10 +101,7 @@ func TestReport_readers(t *testing.T) {
 
 // TestReport_pydicom walks every element with warnings as errors.
 func TestReport_pydicom(t *testing.T) {
-	python, err := exec.LookPath("/usr/bin/python3")
-	if err != nil || exec.Command(python, "-c", "import pydicom").Run() != nil {
-		t.Skip("pydicom is not installed (Debian package python3-pydicom)")
-	}
+	installed.RequirePython(t, "pydicom")
 	const script = `
 import sys, warnings, pydicom
 warnings.simplefilter("error")
@@ -119,7 +117,7 @@ for path in sys.argv[1:]:
 	for _, o := range append(objects(t, testExam(t, kvasir())), heatmap) {
 		args = append(args, writeFile(t, o))
 	}
-	out, err := exec.Command(python, args...).CombinedOutput()
+	out, err := exec.Command(installed.Python, args...).CombinedOutput()
 	require.NoError(t, err, string(out))
 	assert.Contains(t, string(out), "Comprehensive 3D SR Storage")
 }

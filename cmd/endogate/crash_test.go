@@ -29,9 +29,6 @@ const (
 // TestGateway_killedWhileReceiving sends 500 instances to a gateway that is killed again and again,
 // sends anew what was not acknowledged, as a modality does, and counts what the PACS has at the end.
 func TestGateway_killedWhileReceiving(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes a minute or two")
-	}
 	scp := peers.StartStoreSCP(t)
 	g := newGateway(t, fmt.Sprintf(`routes: [{name: endoscopy, match: {modality: [ES]}, models: [demo], destinations: [pacs]}]
 destinations: [{name: pacs, kind: dicom, ae_title: STORESCP, address: %q}]

@@ -16,6 +16,7 @@ import (
 
 	"endogate/cmd/endogate/gateway"
 	"endogate/configs"
+	"endogate/deploy/installed"
 	"endogate/dicomnode/dicom"
 	"endogate/explain"
 	"endogate/inference/onnx"
@@ -26,7 +27,7 @@ import (
 func demoModels(t *testing.T) *gateway.Models {
 	t.Helper()
 	if _, err := onnx.FindLibrary(""); err != nil {
-		t.Skip("ONNX Runtime's library is missing: make setup")
+		installed.Lacking(t, "%v; make setup brings it", err)
 	}
 	cfg := configs.Default()
 	cfg.Models = []configs.Model{{Dir: "../../testdata/models/demo"}}

@@ -16,6 +16,7 @@ import (
 
 	"endogate/cmd/endogate/admin"
 	"endogate/cmd/endogate/peers"
+	"endogate/deploy/installed"
 	"endogate/dicomnode"
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/dicomtest"
@@ -164,7 +165,7 @@ func TestGateway_diskFillsUp(t *testing.T) {
 	g := newGateway(t, "")
 	free := freeDisk(t, g.dir)
 	if free < 4*margin {
-		t.Skipf("needs %d GiB of free disk", 4*margin>>30)
+		installed.Lacking(t, "needs %d GiB of free disk in %s", 4*margin>>30, g.dir)
 	}
 	g.replace("reserve: 64MiB", fmt.Sprintf("reserve: %dMiB", (free-margin)>>20))
 	g.start()
@@ -183,7 +184,7 @@ func TestGateway_diskFillsUp(t *testing.T) {
 	require.NoError(t, err)
 	defer f.Close()
 	if err := unix.Fallocate(int(f.Fd()), 0, 0, 2*margin); err != nil {
-		t.Skipf("no fallocate here: %v", err)
+		installed.Lacking(t, "needs a file system with fallocate in %s: %v", g.dir, err)
 	}
 	require.Equal(t, dimse.OutOfResources, store(instances[1]))
 	status, _ := g.ready()

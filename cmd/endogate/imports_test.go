@@ -19,6 +19,7 @@ var mayImport = map[string][]string{
 	"cmd/endogate/admin":   {"dicomnode/dicom"},
 	"cmd/endogate/gateway": {"*"},
 	"configs":              {},
+	"deploy/verdict":       {},
 	"dicomnode":            {"dicomnode/dicom", "dicomnode/pdu", "dicomnode/dimse"},
 	"dicomnode/dicom":      {},
 	"dicomnode/pdu":        {},
@@ -43,7 +44,7 @@ var mayImport = map[string][]string{
 }
 
 // testOnly packages are imported by tests alone.
-var testOnly = []string{"dicomnode/dicomtest", "cmd/endogate/peers", "cmd/endogate/bench"}
+var testOnly = []string{"deploy/installed", "dicomnode/dicomtest", "cmd/endogate/peers", "cmd/endogate/bench"}
 
 // oneImporter lists libraries with a view of the world: one package of ours imports each.
 var oneImporter = map[string]string{

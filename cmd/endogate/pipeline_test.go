@@ -14,6 +14,7 @@ import (
 
 	"endogate/cmd/endogate/admin"
 	"endogate/cmd/endogate/peers"
+	"endogate/deploy/installed"
 	"endogate/dicomnode/dicom"
 )
 
@@ -59,7 +60,7 @@ func TestGateway_orthancAndViewer(t *testing.T) {
 		assertPatientName(t, orthanc, sampleStudyJapanese, "Yamada^Hanako=山田^花子")
 	})
 	t.Run("no object has an error in its IOD", func(t *testing.T) {
-		peers.Require(t, "dciodvfy")
+		installed.Require(t, "dciodvfy")
 		for _, uid := range []dicom.UID{sampleStudy, sampleStudyJapanese} {
 			for _, s := range orthanc.Series(t, string(uid)) {
 				for _, instance := range s.Instances {

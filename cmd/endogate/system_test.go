@@ -22,6 +22,7 @@ import (
 
 	"endogate/cmd/endogate/admin"
 	"endogate/cmd/endogate/peers"
+	"endogate/deploy/installed"
 	"endogate/dicomnode"
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/dicomtest"
@@ -60,7 +61,7 @@ const framesOfMultiFrame = 3
 // and storescp gets the very bytes from the gateway.
 func TestGateway_storescu(t *testing.T) {
 	t.Parallel()
-	peers.Require(t, "storescu", "dcmconv", "dcmcrle", "dcmcjpeg", "dcmdjpeg", "dcmodify")
+	installed.Require(t, "storescu", "dcmconv", "dcmcrle", "dcmcjpeg", "dcmdjpeg", "dcmodify")
 	scp := peers.StartStoreSCP(t, peers.StoreSCPOptions{Args: []string{"+B"}})
 	g := newGateway(t, routeTo(scp.AETitle, scp.Addr, ", forward_source: true"))
 	g.start()
@@ -276,7 +277,7 @@ func TestGateway_memoryOfLargeObject(t *testing.T) {
 destinations: [{name: pacs, kind: dicom, ae_title: PACS, address: %q}]
 `, address))
 	if free := freeDisk(t, g.dir); free < size+(1<<30) {
-		t.Skipf("needs %d GiB of free disk", (size+1<<30)>>30)
+		installed.Lacking(t, "needs %d GiB of free disk in %s", (size+1<<30)>>30, g.dir)
 	}
 	g.binary = buildEndogate(t)
 	g.start()

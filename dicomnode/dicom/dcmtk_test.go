@@ -6,15 +6,15 @@ import (
 	"path/filepath"
 	"testing"
 
+	"endogate/deploy/installed"
+
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
 // DCMTK takes what WriteFileMeta writes for a DICOM file, in every encoding, and has nothing to say about it.
 func TestWriteFileMeta_readByDCMTK(t *testing.T) {
-	if _, err := exec.LookPath("dcmdump"); err != nil {
-		t.Skip("dcmdump of DCMTK is not installed")
-	}
+	installed.Require(t, "dcmdump")
 	everyEncoding(t, func(t *testing.T, uid UID, undefined bool) {
 		file := filepath.Join(t.TempDir(), "instance.dcm")
 		out, err := os.Create(file)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"endogate/deploy/installed"
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/dicomtest"
 )
@@ -35,11 +36,7 @@ func TestEndoscopic_sameOptionsSameBytes(t *testing.T) {
 
 // DCMTK reads what is built, and decodes its pixels, in every transfer syntax.
 func TestEndoscopic_readByDCMTK(t *testing.T) {
-	for _, tool := range []string{"dcmdump", "dcmconv", "dcmdjpeg", "dcmdrle"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			t.Skipf("%s is missing (Debian package dcmtk)", tool)
-		}
-	}
+	installed.Require(t, "dcmdump", "dcmconv", "dcmdjpeg", "dcmdrle")
 	decoder := map[dicom.UID]string{dicom.JPEGBaseline8Bit: "dcmdjpeg", dicom.RLELossless: "dcmdrle"}
 	for _, ts := range syntaxes {
 		ds, h := dicomtest.Endoscopic(dicomtest.Options{TransferSyntax: ts, Frames: 2})

@@ -5,17 +5,15 @@ import (
 	"path/filepath"
 	"testing"
 
+	"endogate/deploy/installed"
+
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
 // What DCMTK makes of a file in another syntax decodes to the same picture.
 func TestFrames_transcodedByDCMTK(t *testing.T) {
-	for _, tool := range []string{"dcmcjpeg", "dcmcjpls", "dcmcrle", "dcmconv"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			t.Skip(tool + " of DCMTK is not installed")
-		}
-	}
+	installed.Require(t, "dcmcjpeg", "dcmcjpls", "dcmcrle", "dcmconv")
 	for _, file := range []string{"ExplVR_BigEnd.dcm", "MR_small.dcm", "SC_rgb_small_odd.dcm", "image_dfl.dcm"} {
 		source := filepath.Join("testdata/pydicom", file)
 		want, err := decodeFile(t, source)

@@ -8,11 +8,11 @@ import (
 	"image"
 	"math"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"testing"
 
+	"endogate/deploy/installed"
 	"endogate/dicomnode/dicom"
 
 	"github.com/stretchr/testify/assert"
@@ -98,7 +98,7 @@ func compare(t *testing.T, want expectation, got *image.RGBA, tolerance int, mea
 	assert.LessOrEqual(t, worst, tolerance, where)
 }
 
-// decodeFile returns the frames of a Part 10 file; it skips the test where the file needs an ffmpeg that is not there.
+// decodeFile returns the frames of a Part 10 file; it requires ffmpeg where the file needs it.
 func decodeFile(t testing.TB, file string) ([]*image.RGBA, error) {
 	b, err := os.ReadFile(file)
 	require.NoError(t, err)
@@ -108,7 +108,7 @@ func decodeFile(t testing.TB, file string) ([]*image.RGBA, error) {
 	ts, ok := dicom.LookupTransferSyntax(meta.TransferSyntaxUID)
 	require.True(t, ok)
 	if ts.Encapsulated && ts.UID != dicom.RLELossless && ts.UID != dicom.JPEGBaseline8Bit {
-		needFFmpeg(t)
+		installed.Require(t, "ffmpeg")
 	}
 	var images []*image.RGBA
 	for frame, err := range Frames(t.Context(), r, ts, Options{}) {
@@ -119,12 +119,6 @@ func decodeFile(t testing.TB, file string) ([]*image.RGBA, error) {
 		assert.Equal(t, len(images), frame.Number)
 	}
 	return images, nil
-}
-
-func needFFmpeg(t testing.TB) {
-	if _, err := exec.LookPath("ffmpeg"); err != nil {
-		t.Skip("ffmpeg is not installed")
-	}
 }
 
 func TestFrames_oddFiles(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"testing"
 
+	"endogate/deploy/installed"
 	"endogate/explain"
 	"endogate/explain/picture"
 
@@ -26,15 +27,13 @@ func TestWriteNPY_bytes(t *testing.T) {
 }
 
 func TestWriteNPY_readByNumPy(t *testing.T) {
-	if exec.Command("/usr/bin/python3", "-c", "import numpy").Run() != nil {
-		t.Skip("python3-numpy is not installed")
-	}
+	installed.RequirePython(t, "numpy")
 	path := t.TempDir() + "/m.npy"
 	f, err := os.Create(path)
 	require.NoError(t, err)
 	require.NoError(t, picture.WriteNPY(f, []int64{1, 2, 3}, []float32{0, 1, 2, 3, 4, 5.5}))
 	require.NoError(t, f.Close())
-	out, err := exec.Command("/usr/bin/python3", "-c", "import numpy, sys; a = numpy.load(sys.argv[1]); print(a.shape, a.dtype, a[0, 1, 2])", path).CombinedOutput()
+	out, err := exec.Command(installed.Python, "-c", "import numpy, sys; a = numpy.load(sys.argv[1]); print(a.shape, a.dtype, a[0, 1, 2])", path).CombinedOutput()
 	require.NoError(t, err, string(out))
 	require.Equal(t, "(1, 2, 3) float32 5.5\n", string(out))
 }

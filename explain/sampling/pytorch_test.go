@@ -17,6 +17,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"endogate/deploy/installed"
 	"endogate/explain"
 	"endogate/explain/sampling"
 	"endogate/inference/onnx"
@@ -278,7 +279,7 @@ func openRuntime(t *testing.T) *onnx.Runtime {
 	t.Helper()
 	library, err := onnx.FindLibrary("")
 	if err != nil {
-		t.Skip("ONNX Runtime's library is missing: make setup")
+		installed.Lacking(t, "%v; make setup brings it", err)
 	}
 	r, err := onnx.Open(library)
 	require.NoError(t, err)

@@ -5,6 +5,7 @@ import (
 	"os"
 	"testing"
 
+	"endogate/deploy/installed"
 	"endogate/inference/onnx"
 
 	"github.com/stretchr/testify/require"
@@ -14,7 +15,7 @@ func openRuntime(t testing.TB) *onnx.Runtime {
 	t.Helper()
 	library, err := onnx.FindLibrary("")
 	if err != nil {
-		t.Skip("ONNX Runtime's library is missing: make setup")
+		installed.Lacking(t, "%v; make setup brings it", err)
 	}
 	r, err := onnx.Open(library)
 	require.NoError(t, err)

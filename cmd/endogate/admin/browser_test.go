@@ -5,11 +5,12 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"sync"
 	"testing"
 	"time"
+
+	"endogate/deploy/installed"
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
@@ -34,13 +35,10 @@ type browser struct {
 // open starts Chromium on h's page; the test fails when the page throws, or violates its own content policy.
 func open(t *testing.T, h *hospital) *browser {
 	t.Helper()
-	path, err := exec.LookPath("chromium")
-	if err != nil {
-		t.Skip("chromium is not installed: the page is not tested")
-	}
+	installed.Require(t, "chromium")
 	b := &browser{t: t, base: serve(t, newServer(t, h))}
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.Flag("disable-quic", true), chromedp.NoFirstRun,
+		chromedp.ExecPath("chromium"), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.Flag("disable-quic", true), chromedp.NoFirstRun,
 		chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true),
 		chromedp.WindowSize(1600, 1000))
 	ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
@@ -50,7 +48,7 @@ func open(t *testing.T, h *hospital) *browser {
 	b.ctx, _ = chromedp.NewContext(ctx) // with a profile of its own, which is removed with it
 	t.Cleanup(func() { require.NoError(t, chromedp.Cancel(b.ctx)) })
 	require.NoError(t, chromedp.Listen(b.ctx, b.hear))
-	_, err = chromedp.Call(b.ctx, log.Enable, cdp.Empty{})
+	_, err := chromedp.Call(b.ctx, log.Enable, cdp.Empty{})
 	require.NoError(t, err)
 	b.scheme("dark")
 	t.Cleanup(func() {

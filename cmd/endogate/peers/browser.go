@@ -6,6 +6,8 @@ import (
 	"sync"
 	"testing"
 
+	"endogate/deploy/installed"
+
 	"github.com/chromedp/chromedp"
 )
 
@@ -13,7 +15,7 @@ import (
 // it and all its children end with the test.
 func startBrowser(t testing.TB) context.Context {
 	t.Helper()
-	Require(t, "chromium")
+	installed.Require(t, "chromium")
 	options := []chromedp.ExecAllocatorOption{
 		chromedp.ExecPath("chromium"),
 		chromedp.WindowSize(1440, 900),

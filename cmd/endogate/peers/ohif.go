@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"endogate/deploy/installed"
+
 	"github.com/chromedp/chromedp"
 )
 
@@ -38,7 +40,7 @@ const ohifStale = "The stack viewport has been destroyed and is no longer usable
 // Pictures of the page go to the test's artefacts.
 func OHIFScreenshot(t testing.TB, o *Orthanc, studyInstanceUID, seriesDescription string) []byte {
 	t.Helper()
-	Require(t, "chromium")
+	installed.Require(t, "chromium")
 	site := startOHIF(t, o)
 	ctx, cancel := context.WithTimeout(startBrowser(t), ohifLimit)
 	defer cancel()

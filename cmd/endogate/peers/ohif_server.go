@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"endogate/deploy/installed"
 )
 
 // ohifConfig points the viewer at the DICOMweb service of the server it came from.
@@ -55,9 +57,7 @@ const ohifFolder = "bin/ohif"
 func startOHIF(t testing.TB, o *Orthanc) string {
 	t.Helper()
 	dir := filepath.Join(Root(t), ohifFolder)
-	if _, err := os.Stat(filepath.Join(dir, "index.html")); err != nil {
-		lacking(t, "the OHIF viewer in "+ohifFolder)
-	}
+	installed.Require(t, filepath.Join(dir, "index.html"))
 	pacs, err := url.Parse(o.URL)
 	if err != nil {
 		t.Fatalf("peers: ohif: %v", err)

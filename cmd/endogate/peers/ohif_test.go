@@ -17,6 +17,7 @@ import (
 	"golang.org/x/image/draw"
 
 	"endogate/cmd/endogate/peers"
+	"endogate/deploy/installed"
 	"endogate/dicomnode/dicom"
 	"endogate/inference"
 	"endogate/reports"
@@ -24,7 +25,7 @@ import (
 
 // TestOHIFScreenshot shows the viewer heatmaps, report and key objects as the gateway makes them, without a gateway.
 func TestOHIFScreenshot(t *testing.T) {
-	peers.Require(t, "chromium")
+	installed.Require(t, "chromium")
 	o := peers.StartOrthanc(t)
 	files := samples(t, "study1-0[1-3]*.dcm")
 	o.Upload(t, files...)

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"endogate/deploy/installed"
 )
 
 const (
@@ -36,7 +38,7 @@ type OrthancOptions struct {
 // StartOrthanc starts an Orthanc and waits until it answers on both ports.
 func StartOrthanc(t testing.TB, options ...OrthancOptions) *Orthanc {
 	t.Helper()
-	Require(t, orthancServer, orthancDICOMweb)
+	installed.Require(t, orthancServer, orthancDICOMweb)
 	var opt OrthancOptions
 	if len(options) > 0 {
 		opt = options[0]

@@ -2,9 +2,7 @@
 // storescp and storescu, and the OHIF viewer in a headless Chromium. Only tests import it.
 //
 // Every peer runs as a child process on free loopback ports with its files in the test's
-// temporary folder, and is killed by its process id when the test ends. A peer that is not
-// installed skips the test, and the reason names what is missing; with ENDOGATE_TEST_PEERS set
-// it fails the test.
+// temporary folder, and is killed by its process id when the test ends.
 package peers
 
 import (
@@ -15,41 +13,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
+
+	"endogate/deploy/installed"
 )
-
-// required names the environment variable under which a missing peer fails a test instead of skipping it:
-// where everything was set up, a test that does not run is a fault.
-const required = "ENDOGATE_TEST_PEERS"
-
-// Require skips the test unless every tool, a command or an absolute path, is there.
-func Require(t testing.TB, tools ...string) {
-	t.Helper()
-	var missing []string
-	for _, tool := range tools {
-		if _, err := exec.LookPath(tool); err == nil {
-			continue
-		}
-		if _, err := os.Stat(tool); filepath.IsAbs(tool) && err == nil {
-			continue
-		}
-		missing = append(missing, tool)
-	}
-	if len(missing) > 0 {
-		lacking(t, strings.Join(missing, ", "))
-	}
-}
-
-// lacking ends a test that cannot run on this machine.
-func lacking(t testing.TB, what string) {
-	t.Helper()
-	if os.Getenv(required) != "" {
-		t.Fatalf("not installed: %s; make setup-test brings it", what)
-	}
-	t.Skipf("not installed: %s; make setup-test brings it", what)
-}
 
 // FreePort returns a loopback TCP port that nobody listened on a moment ago. It lies below the ports that the
 // kernel gives to clients (32768 up by default): a client that tries again and again to reach a peer that is down
@@ -102,7 +70,7 @@ func Wait(t testing.TB, limit time.Duration, what string, done func() bool) {
 // Run runs a tool that must succeed and returns what it printed to both of its outputs.
 func Run(t testing.TB, tool string, args ...string) string {
 	t.Helper()
-	Require(t, tool)
+	installed.Require(t, tool)
 	out, err := exec.Command(tool, args...).CombinedOutput()
 	if err != nil {
 		t.Fatalf("peers: %s: %v\n%s", tool, err, tail(string(out)))

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"endogate/deploy/installed"
 	"endogate/dicomnode/dicom"
 )
 
@@ -37,7 +38,7 @@ type StoreSCP struct {
 // StartStoreSCP starts a storescp and waits until it listens.
 func StartStoreSCP(t testing.TB, options ...StoreSCPOptions) *StoreSCP {
 	t.Helper()
-	Require(t, "storescp")
+	installed.Require(t, "storescp")
 	var opt StoreSCPOptions
 	if len(options) > 0 {
 		opt = options[0]

@@ -5,6 +5,8 @@ import (
 	"os"
 	"os/exec"
 	"testing"
+
+	"endogate/deploy/installed"
 )
 
 // Called is the application entity a DCMTK SCU speaks to.
@@ -31,7 +33,7 @@ func Echoscu(t testing.TB, peer Called, args ...string) (status int, output stri
 
 func scu(t testing.TB, tool string, peer Called, args, files []string) (int, string) {
 	t.Helper()
-	Require(t, tool)
+	installed.Require(t, tool)
 	host, port, err := net.SplitHostPort(peer.Addr)
 	if err != nil {
 		t.Fatalf("peers: %s: %v", tool, err)

@@ -1,0 +1,84 @@
+// Command verdict reads what go test -json writes, prints a line for each package and the output of what failed, and
+// fails when a test failed or was skipped: a run that proves something has run everything.
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+)
+
+// event is one line of go test -json (go doc test2json).
+type event struct {
+	Action, Package, ImportPath, Test, Output string
+}
+
+// test names a test; without a name it stands for its package.
+type test struct{ pkg, name string }
+
+// judge reads events, writes what a person wants to read, and returns an error unless everything ran and passed.
+func judge(events io.Reader, w io.Writer) error {
+	outputs := make(map[test][]string) // of what runs
+	var order []test                   // in which they began
+	var skipped []string
+	passed, failed := 0, 0
+	decoder := json.NewDecoder(events)
+	for {
+		var e event
+		if err := decoder.Decode(&e); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			return fmt.Errorf("verdict: not what go test -json writes: %w", err)
+		}
+		t := test{e.Package, e.Test}
+		switch {
+		case e.Action == "build-output":
+			_, _ = io.WriteString(w, e.Output)
+		case e.Action == "output":
+			if _, known := outputs[t]; !known {
+				order = append(order, t)
+			}
+			outputs[t] = append(outputs[t], e.Output)
+		case e.Action == "skip" && e.Test != "":
+			skipped = append(skipped, fmt.Sprintf("skipped: %s %s\n%s", e.Package, e.Test, strings.Join(outputs[t], "")))
+			delete(outputs, t)
+		case e.Action == "pass" && e.Test != "":
+			delete(outputs, t)
+		case e.Test == "" && (e.Action == "pass" || e.Action == "skip" || e.Action == "fail"): // the package has ended
+			if e.Action == "fail" {
+				failed++
+			} else {
+				passed++
+			}
+			for _, o := range order {
+				if o.pkg == e.Package && (o.name != "" || e.Action == "fail") {
+					_, _ = io.WriteString(w, strings.Join(outputs[o], ""))
+				} else if o.pkg == e.Package {
+					_, _ = io.WriteString(w, outputs[o][len(outputs[o])-1]) // ok, and how long it took
+				}
+			}
+			order = slices.DeleteFunc(order, func(o test) bool { return o.pkg == e.Package })
+		}
+	}
+	_, _ = io.WriteString(w, strings.Join(skipped, ""))
+	switch {
+	case failed > 0:
+		return fmt.Errorf("verdict: %d packages failed", failed)
+	case len(skipped) > 0:
+		return fmt.Errorf("verdict: %d tests were skipped; what they lack must be installed (make setup-test)", len(skipped))
+	case passed == 0:
+		return errors.New("verdict: nothing ran")
+	}
+	return nil
+}
+
+func main() {
+	if err := judge(os.Stdin, os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}

@@ -1,0 +1,55 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+)
+
+// run is what go test -json writes of package p with one test of the given end.
+func run(end, ofPackage string) string {
+	return `{"Action":"start","Package":"p"}
+{"Action":"run","Package":"p","Test":"TestIt"}
+{"Action":"output","Package":"p","Test":"TestIt","Output":"    p_test.go:1: the log\n"}
+{"Action":"` + end + `","Package":"p","Test":"TestIt","Elapsed":0}
+{"Action":"output","Package":"p","Output":"a line of the package\n"}
+{"Action":"output","Package":"p","Output":"` + ofPackage + `\tp\t0.1s\n"}
+{"Action":"` + map[bool]string{true: "fail", false: "pass"}[ofPackage == "FAIL"] + `","Package":"p"}
+`
+}
+
+func TestJudge(t *testing.T) {
+	for _, tt := range []struct{ name, events, prints, wrong string }{
+		{"all pass", run("pass", "ok"), "ok\tp\t0.1s\n", ""},
+		{"a test fails", run("fail", "FAIL"), "    p_test.go:1: the log\na line of the package\nFAIL\tp\t0.1s\n", "1 packages failed"},
+		{"a test skips", run("skip", "ok"), "ok\tp\t0.1s\nskipped: p TestIt\n    p_test.go:1: the log\n", "1 tests were skipped"},
+		{
+			"a test never ends", strings.Replace(run("pass", "FAIL"), `{"Action":"pass","Package":"p","Test":"TestIt","Elapsed":0}`, "", 1),
+			"    p_test.go:1: the log\na line of the package\nFAIL\tp\t0.1s\n", "1 packages failed",
+		},
+		{
+			"no tests", `{"Action":"output","Package":"p","Output":"?   \tp\t[no test files]\n"}
+{"Action":"skip","Package":"p"}`, "?   \tp\t[no test files]\n", "",
+		},
+		{
+			"does not build", `{"ImportPath":"p [p.test]","Action":"build-output","Output":"p.go:3:32: wrong\n"}
+{"ImportPath":"p [p.test]","Action":"build-fail"}
+{"Action":"output","Package":"p","Output":"FAIL\tp [build failed]\n"}
+{"Action":"fail","Package":"p","FailedBuild":"p [p.test]"}`, "p.go:3:32: wrong\nFAIL\tp [build failed]\n", "1 packages failed",
+		},
+		{"nothing", "", "", "nothing ran"},
+		{"not JSON", "go: no such tool", "", "not what go test -json writes"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var b strings.Builder
+			err := judge(strings.NewReader(tt.events), &b)
+			assert.Equal(t, tt.prints, b.String())
+			if tt.wrong == "" {
+				assert.NoError(t, err)
+			} else {
+				assert.ErrorContains(t, err, tt.wrong)
+			}
+		})
+	}
+}
