@@ -25,6 +25,7 @@ const escape = 0x1B
 type graphic struct {
 	size   int
 	decode func(b []byte) rune // of size bytes; U+FFFD for those it does not have
+	encode encoding.Encoding   // with ASCII below it; nil where the set is only read
 }
 
 // characterSet is the meaning of a Specific Character Set (0008,0005). The zero value is the default repertoire.
@@ -71,7 +72,7 @@ var escapes = map[string]designation{
 }
 
 var (
-	ascii  = &graphic{1, func(b []byte) rune { return rune(b[0]) }}
+	ascii  = &graphic{1, func(b []byte) rune { return rune(b[0]) }, nil}
 	romaji = &graphic{1, func(b []byte) rune { // JIS X 0201, ISO-IR 14
 		switch b[0] {
 		case '\\':
@@ -80,23 +81,23 @@ var (
 			return '‾'
 		}
 		return rune(b[0])
-	}}
+	}, nil}
 	katakana = &graphic{1, func(b []byte) rune { // JIS X 0201, ISO-IR 13
 		if b[0] < 0xA1 || b[0] > 0xDF {
 			return utf8.RuneError
 		}
 		return '｡' + rune(b[0]) - 0xA1
-	}}
-	jisX0208 = &graphic{2, func(b []byte) rune { return one(japanese.EUCJP, b[0]|0x80, b[1]|0x80) }}
-	jisX0212 = &graphic{2, func(b []byte) rune { return one(japanese.EUCJP, 0x8F, b[0]|0x80, b[1]|0x80) }}
+	}, nil}
+	jisX0208 = &graphic{2, func(b []byte) rune { return one(japanese.EUCJP, b[0]|0x80, b[1]|0x80) }, nil}
+	jisX0212 = &graphic{2, func(b []byte) rune { return one(japanese.EUCJP, 0x8F, b[0]|0x80, b[1]|0x80) }, nil}
 )
 
 func latin(m *charmap.Charmap) *graphic {
-	return &graphic{1, func(b []byte) rune { return m.DecodeByte(b[0]) }}
+	return &graphic{1, func(b []byte) rune { return m.DecodeByte(b[0]) }, m}
 }
 
 func pair(e encoding.Encoding) *graphic {
-	return &graphic{2, func(b []byte) rune { return one(e, b[0], b[1]) }}
+	return &graphic{2, func(b []byte) rune { return one(e, b[0], b[1]) }, nil}
 }
 
 // one decodes the bytes of one character.
@@ -170,6 +171,30 @@ func (c characterSet) decode(value []byte, delimiters string) string {
 		value = value[d.step(value):]
 	}
 	return d.out.String()
+}
+
+// encode returns s in the set, and false where the set lacks a character or is only read, as those with code extensions
+// are.
+func (c characterSet) encode(s string) (string, bool) {
+	target := c.whole
+	switch {
+	case isASCII(s):
+		return s, c.g0 != romaji || !strings.ContainsAny(s, `\~`)
+	case c.utf8:
+		return s, utf8.ValidString(s)
+	case c.g1 != nil && c.g1.encode != nil && c.g0 == nil && c.spare == nil:
+		target = c.g1.encode
+	}
+	if target == nil {
+		return "", false
+	}
+	out, err := target.NewEncoder().String(s)
+	for i := range len(out) {
+		if c.whole == nil && out[i] >= 0x80 && out[i] < 0xA0 { // Windows 874 has more than TIS 620
+			return "", false
+		}
+	}
+	return out, err == nil
 }
 
 // textDecoder is the state of ISO/IEC 2022 code extension within one value.

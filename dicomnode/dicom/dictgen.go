@@ -1,6 +1,6 @@
 //go:build ignore
 
-// Command dictgen writes zdict.go from DCMTK's data dictionary (dicom.dic, a copy of PS3.6 tables 6-1 and 7-1).
+// Command dictgen writes zdict.go from DCMTK's data dictionary (dicom.dic, a copy of PS3.6 tables 6-1 and 7-1 and PS3.7 E).
 package main
 
 import (
@@ -57,7 +57,7 @@ func parse(line string) (string, bool) {
 	if v, ok := ambiguous[vr]; ok {
 		vr = v
 	}
-	if len(tag) != 8 || len(vr) != 2 || strings.ToUpper(vr) != vr || tag < "0008" || strings.HasPrefix(tag, "fffe") {
+	if len(tag) != 8 || len(vr) != 2 || strings.ToUpper(vr) != vr || strings.HasPrefix(tag, "fffe") {
 		return "", false
 	}
 	return strings.ToUpper(tag) + vr, true

@@ -2,8 +2,6 @@ package dicom
 
 import (
 	"bufio"
-	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -18,7 +16,6 @@ const (
 
 // Tags of the file meta information (PS3.10 table 7.1-1).
 const (
-	fileMetaGroupLength          Tag = 0x00020000
 	fileMetaVersion              Tag = 0x00020001
 	mediaStorageSOPClassUID      Tag = 0x00020002
 	mediaStorageSOPInstanceUID   Tag = 0x00020003
@@ -52,47 +49,22 @@ func WriteFileMeta(w io.Writer, m FileMeta) error {
 	if !m.SOPClassUID.Valid() || !m.SOPInstanceUID.Valid() || !m.TransferSyntaxUID.Valid() {
 		return errors.New("dicom: file meta information: SOP Class, SOP Instance or Transfer Syntax is not a UID")
 	}
-	var group bytes.Buffer
-	writeMeta(&group, fileMetaVersion, "OB", "\x00\x01")
-	writeMeta(&group, mediaStorageSOPClassUID, "UI", string(m.SOPClassUID))
-	writeMeta(&group, mediaStorageSOPInstanceUID, "UI", string(m.SOPInstanceUID))
-	writeMeta(&group, transferSyntaxUID, "UI", string(m.TransferSyntaxUID))
-	writeMeta(&group, implementationClassUID, "UI", string(ImplementationClassUID))
-	writeMeta(&group, implementationVersionName, "SH", ImplementationVersionName)
+	group := Dataset{
+		fileMetaVersion:            Bytes{0, 1},
+		mediaStorageSOPClassUID:    Text{string(m.SOPClassUID)},
+		mediaStorageSOPInstanceUID: Text{string(m.SOPInstanceUID)},
+		transferSyntaxUID:          Text{string(m.TransferSyntaxUID)},
+		implementationClassUID:     Text{string(ImplementationClassUID)},
+		implementationVersionName:  Text{ImplementationVersionName},
+	}
 	if title := strings.Trim(m.SourceApplicationEntityTitle, " "); title != "" && len(title) <= 16 {
-		writeMeta(&group, sourceApplicationEntityTitle, "AE", title)
+		group[sourceApplicationEntityTitle] = Bytes(title) // as the peer wrote it
 	}
-	var out bytes.Buffer
-	out.Write(make([]byte, preambleLength))
-	out.WriteString(filePrefix)
-	length := binary.LittleEndian.AppendUint32(nil, uint32(group.Len()))
-	writeMeta(&out, fileMetaGroupLength, "UL", string(length))
-	out.Write(group.Bytes())
-	_, err := w.Write(out.Bytes())
+	out, err := group.appendGroup(append(make([]byte, preambleLength, 512), filePrefix...), 0x0002, true)
+	if err == nil {
+		_, err = w.Write(out)
+	}
 	return err
-}
-
-// writeMeta writes one element in Explicit VR Little Endian, padded to even length.
-func writeMeta(b *bytes.Buffer, t Tag, vr, value string) {
-	info := vrOf(vr)
-	if len(value)%2 == 1 {
-		pad := " "
-		if vr == "UI" {
-			pad = "\x00"
-		}
-		value += pad
-	}
-	header := binary.LittleEndian.AppendUint16(nil, t.Group())
-	header = binary.LittleEndian.AppendUint16(header, t.Element())
-	header = append(header, vr...)
-	if info.long {
-		header = binary.LittleEndian.AppendUint16(header, 0)
-		header = binary.LittleEndian.AppendUint32(header, uint32(len(value)))
-	} else {
-		header = binary.LittleEndian.AppendUint16(header, uint16(len(value)))
-	}
-	b.Write(header)
-	b.WriteString(value)
 }
 
 // ReadFileMeta reads the file meta information and leaves r at the first byte of the data set. The group length is

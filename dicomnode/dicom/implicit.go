@@ -1,7 +1,6 @@
 package dicom
 
 import (
-	"encoding/binary"
 	"fmt"
 	"io"
 )
@@ -48,9 +47,8 @@ func writeImplicit(w io.Writer, value io.Reader, t Token) error {
 
 func writeImplicitHeader(w io.Writer, tag Tag, length uint32) error {
 	var header [8]byte
-	binary.LittleEndian.PutUint16(header[:], tag.Group())
-	binary.LittleEndian.PutUint16(header[2:], tag.Element())
-	binary.LittleEndian.PutUint32(header[4:], length)
-	_, err := w.Write(header[:])
+	e := appender{b: header[:0]}
+	e.item(tag, length)
+	_, err := w.Write(e.b)
 	return err
 }

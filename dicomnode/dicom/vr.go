@@ -50,10 +50,24 @@ var vrTable = map[[2]byte]vrInfo{
 
 // vrOf finds the row of a VR by name; unknown names behave like UN.
 func vrOf(name string) vrInfo {
-	if len(name) == 2 {
-		if info, ok := vrTable[[2]byte{name[0], name[1]}]; ok {
-			return info
-		}
+	if info, ok := lookupVR(name); ok {
+		return info
 	}
 	return vrTable[[2]byte{'U', 'N'}]
+}
+
+func lookupVR(name string) (vrInfo, bool) {
+	if len(name) != 2 {
+		return vrInfo{}, false
+	}
+	info, ok := vrTable[[2]byte{name[0], name[1]}]
+	return info, ok
+}
+
+// pad is what a value of odd length ends with (PS3.5 6.2).
+func (info vrInfo) pad() byte {
+	if info.text && info.name != "UI" {
+		return ' '
+	}
+	return 0
 }
