@@ -10,8 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 
-	"endogate/dicomnode/dicom"
 	"endogate/explain"
+	"endogate/inference/analysis"
 )
 
 // Files of a model bundle.
@@ -35,26 +35,6 @@ const (
 	Video Kind = "video"
 )
 
-// Role says what a class is good for in a report.
-type Role string
-
-// The roles of a class. Only a finding is explained by a map.
-const (
-	RoleFinding  Role = "finding"
-	RoleLandmark Role = "landmark"
-	RoleNormal   Role = "normal"
-	RoleQuality  Role = "quality"
-)
-
-// Class is an output of the network. Site is zero where the manifest has none.
-type Class struct {
-	Name      string
-	Threshold float64 // in (0,1]; a probability of at least this much is a finding
-	Role      Role
-	Finding   dicom.Code
-	Site      dicom.Code
-}
-
 // Activation turns logits into probabilities.
 type Activation string
 
@@ -68,12 +48,6 @@ const (
 type Output struct {
 	Name       string
 	Activation Activation
-}
-
-// Explanation says how findings are explained by default.
-type Explanation struct {
-	Method string
-	Layer  string // "last", or the name of a node or tensor
 }
 
 // Bundle is a folder with a network and the manifest that says how to use it.
@@ -90,8 +64,8 @@ type Bundle struct {
 	Input        Input
 	Preprocess   []Step // in this order, before the resize
 	Output       Output
-	Classes      []Class // in the order of the network's outputs
-	Explain      Explanation
+	Classes      []analysis.Class // in the order of the network's outputs
+	Explain      analysis.Explanation
 }
 
 // LoadBundle reads and checks the bundle in dir. The error names every fault of the manifest with its line and key.
@@ -103,6 +77,11 @@ func LoadBundle(dir string) (*Bundle, error) {
 	}
 	b.Dir, b.Digest = dir, digest
 	return b, nil
+}
+
+// Made names the model in what it says.
+func (b *Bundle) Made() analysis.Model {
+	return analysis.Model{Manufacturer: b.Manufacturer, Name: b.Name, Version: b.Version, Digest: b.Digest}
 }
 
 // Network returns the bytes of the network file. They are what Digest was made of, or there is an error.

@@ -12,6 +12,8 @@ import (
 
 	"endogate/deploy/installed"
 	"endogate/dicomnode/pixeldata"
+	"endogate/explain"
+	"endogate/inference/analysis"
 	"endogate/inference/onnx"
 
 	"github.com/stretchr/testify/assert"
@@ -46,9 +48,9 @@ func TestDemo_probabilitiesAsReference(t *testing.T) {
 		t.Run(ref.File, func(t *testing.T) {
 			a, err := m.Infer(t.Context(), pixeldata.Frame{Number: 1, Image: readPNG(t, filepath.Join("testdata", ref.File))})
 			require.NoError(t, err)
-			require.Len(t, a.Probabilities, len(ref.Probabilities))
-			for _, p := range a.Probabilities {
-				assert.InDelta(t, ref.Probabilities[p.Class], p.Value, 1e-3, p.Class)
+			require.Len(t, a.Scores, len(ref.Probabilities))
+			for class, p := range a.Scores {
+				assert.InDelta(t, ref.Probabilities[class], p, 1e-3, class)
 			}
 		})
 	}
@@ -61,27 +63,27 @@ func TestDemo_frames(t *testing.T) {
 		img := readJPEG(t, filepath.Join("../testdata", row[0]))
 		a, err := m.Infer(t.Context(), pixeldata.Frame{Number: 1, Image: img})
 		require.NoError(t, err)
-		best := a.Probabilities[0]
-		for _, p := range a.Probabilities {
-			if p.Value > best.Value {
-				best = p
+		best := ""
+		for class, p := range a.Scores {
+			if best == "" || p > a.Scores[best] {
+				best = class
 			}
 		}
 		if row[2] != "" {
 			known++
-			if best.Class == row[2] {
+			if best == row[2] {
 				right++
 			}
 		}
-		for _, f := range a.Findings {
-			if f.Class.Role != RoleFinding {
+		require.Empty(t, a.Notes, row[0])
+		for i, f := range a.Findings {
+			if f.Role != analysis.RoleFinding {
 				continue
 			}
-			require.Empty(t, f.Note, row[0])
-			requireDarkCorner(t, m.bundle, img, f)
+			requireDarkCorner(t, m.bundle, img, a.Maps[i])
 			if row[3] != "" {
 				findings++
-				if maximumInMask(t, f, filepath.Join("../testdata", row[3])) {
+				if maximumInMask(t, a.Maps[i], filepath.Join("../testdata", row[3])) {
 					inside++
 				}
 			}
@@ -94,7 +96,7 @@ func TestDemo_frames(t *testing.T) {
 }
 
 // requireDarkCorner holds the map to zero in the masked box and outside of the crop.
-func requireDarkCorner(t *testing.T, b *Bundle, img *image.RGBA, f Finding) {
+func requireDarkCorner(t *testing.T, b *Bundle, img *image.RGBA, m explain.Map) {
 	t.Helper()
 	g, err := b.Prepare(img, make([]float32, b.Input.Len()))
 	require.NoError(t, err)
@@ -102,7 +104,7 @@ func requireDarkCorner(t *testing.T, b *Bundle, img *image.RGBA, f Finding) {
 	for y := range g.Rows {
 		for x := range g.Columns {
 			at := image.Pt(x, y)
-			if (!at.In(g.crop) || at.In(g.masked[0])) && f.Map.Values[y*g.Columns+x] != 0 {
+			if (!at.In(g.crop) || at.In(g.masked[0])) && m.Values[y*g.Columns+x] != 0 {
 				lit++
 			}
 		}
@@ -110,11 +112,11 @@ func requireDarkCorner(t *testing.T, b *Bundle, img *image.RGBA, f Finding) {
 	require.Zero(t, lit)
 }
 
-func maximumInMask(t *testing.T, f Finding, path string) bool {
+func maximumInMask(t *testing.T, m explain.Map, path string) bool {
 	t.Helper()
 	mask := readPNG(t, path)
-	require.Equal(t, image.Pt(f.Map.Width, f.Map.Height), mask.Rect.Size())
-	x, y := centreOf(f.Map)
+	require.Equal(t, image.Pt(m.Width, m.Height), mask.Rect.Size())
+	x, y := centreOf(m)
 	return mask.RGBAAt(int(x), int(y)).R > 127
 }
 

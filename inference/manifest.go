@@ -8,6 +8,7 @@ import (
 
 	"endogate/dicomnode/dicom"
 	"endogate/explain"
+	"endogate/inference/analysis"
 )
 
 const (
@@ -166,16 +167,16 @@ func (v value) output() Output {
 	}
 }
 
-func (v value) explanation() Explanation {
+func (v value) explanation() analysis.Explanation {
 	f := v.fields()
 	defer f.done()
-	return Explanation{
+	return analysis.Explanation{
 		Method: oneOf(f.required("method"), quickMethods()...),
 		Layer:  f.required("layer").text(256),
 	}
 }
 
-func (v value) classes() []Class {
+func (v value) classes() []analysis.Class {
 	items := v.list()
 	switch {
 	case v.present() && len(items) == 0:
@@ -184,7 +185,7 @@ func (v value) classes() []Class {
 		v.fault("has %d classes; at most %d are allowed", len(items), maxClasses)
 		return nil
 	}
-	classes := make([]Class, len(items))
+	classes := make([]analysis.Class, len(items))
 	seen := map[string]int{}
 	for i, item := range items {
 		classes[i] = item.class()
@@ -198,13 +199,13 @@ func (v value) classes() []Class {
 	return classes
 }
 
-func (v value) class() Class {
+func (v value) class() analysis.Class {
 	f := v.fields()
 	defer f.done()
-	return Class{
+	return analysis.Class{
 		Name:      f.required("name").name(),
 		Threshold: f.required("threshold").above(0, 1),
-		Role:      oneOf(f.required("role"), RoleFinding, RoleLandmark, RoleNormal, RoleQuality),
+		Role:      oneOf(f.required("role"), analysis.RoleFinding, analysis.RoleLandmark, analysis.RoleNormal, analysis.RoleQuality),
 		Finding:   f.required("finding").code(),
 		Site:      f.optional("site").code(),
 	}

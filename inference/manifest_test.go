@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"endogate/dicomnode/dicom"
+	"endogate/inference/analysis"
 )
 
 const demoDir = "../testdata/models/demo"
@@ -28,11 +29,11 @@ func TestLoadBundle_demo(t *testing.T) {
 		{MaskBox: &Box{Left: 0, Top: 0.62, Right: 0.38, Bottom: 1}},
 	}, b.Preprocess)
 	assert.Equal(t, []string{"polyp", "normal-cecum", "normal-mucosa", "inadequate-preparation", "esophagus"}, b.ClassNames())
-	assert.Equal(t, Class{
-		Name: "polyp", Threshold: 0.5, Role: RoleFinding,
+	assert.Equal(t, analysis.Class{
+		Name: "polyp", Threshold: 0.5, Role: analysis.RoleFinding,
 		Finding: dicom.Code{Value: "68496003", Scheme: "SCT", Meaning: "Polyp of colon"}, Site: dicom.Code{Value: "71854001", Scheme: "SCT", Meaning: "Colon"},
 	}, b.Classes[0])
-	assert.Equal(t, Explanation{Method: "gradcam", Layer: "last"}, b.Explain)
+	assert.Equal(t, analysis.Explanation{Method: "gradcam", Layer: "last"}, b.Explain)
 	network, err := b.Network()
 	require.NoError(t, err)
 	assert.Len(t, network, 7773829)

@@ -10,6 +10,7 @@ import (
 
 	"endogate/dicomnode/pixeldata"
 	"endogate/explain"
+	"endogate/inference/analysis"
 )
 
 // Model finds things in a frame. Its methods may be called from any goroutine.
@@ -30,29 +31,10 @@ type Network interface {
 
 // FrameAnalysis is what a model says about a frame.
 type FrameAnalysis struct {
-	Frame         int // from 1
-	Rows, Columns int // of the source frame
-	Probabilities []Probability
-	Findings      []Finding
-}
-
-// Probability is that of a class, 0 to 1.
-type Probability struct {
-	Class string
-	Value float64
-}
-
-// Finding is a class that reached its threshold.
-type Finding struct {
-	Class       Class
-	Probability float64
-	// Map says why: as large as the source frame, from 0 to 1. It is empty, of width 0, for a class that is not
-	// of RoleFinding, and where there is nothing to show: Note says why then.
-	Map explain.Map
-	// Contours enclose the hot region of the map: closed polygons of (column, row) in the frame's pixel corners, from 0 to
-	// Columns and Rows.
-	Contours [][][2]float64
-	Note     string
+	analysis.Result
+	// Maps say why, one for each of the findings: as large as the source frame, from 0 to 1. A map is empty, of width 0,
+	// for a class that is not of RoleFinding, and where there is nothing to show: a note says why then.
+	Maps []explain.Map
 }
 
 // ModelOptions say how findings are explained. The zero value is good.
@@ -82,7 +64,7 @@ func NewModel(ctx context.Context, b *Bundle, n Network, o ModelOptions) (*Bundl
 	}
 	m.inputs.New = func() any { input := make([]float32, b.Input.Len()); return &input }
 	for i, class := range b.Classes {
-		if class.Role == RoleFinding {
+		if class.Role == analysis.RoleFinding {
 			m.explains = append(m.explains, i)
 		}
 	}
@@ -135,16 +117,23 @@ func (m *BundleModel) Infer(ctx context.Context, f pixeldata.Frame) (FrameAnalys
 		}
 		explanations = byClass(late, maps)
 	}
-	a := FrameAnalysis{Frame: f.Number, Rows: g.Rows, Columns: g.Columns, Probabilities: make([]Probability, len(p))}
+	a := FrameAnalysis{Result: analysis.Result{
+		Span: analysis.Still(f.Number), Rows: g.Rows, Columns: g.Columns, Scores: make(map[string]float64, len(p)),
+	}}
 	for i, class := range m.bundle.Classes {
-		a.Probabilities[i] = Probability{class.Name, p[i]}
+		a.Scores[class.Name] = p[i]
 	}
 	for _, i := range found {
-		finding := Finding{Class: m.bundle.Classes[i], Probability: p[i]}
-		if raw, ok := explanations[i]; ok && finding.Class.Role == RoleFinding {
-			finding.explain(g, raw, m.level)
+		finding, shown := m.bundle.Classes[i].Seen(p[i]), explain.Map{}
+		if raw, ok := explanations[i]; ok && finding.Role == analysis.RoleFinding {
+			var note string
+			if shown, note = onSource(g, raw); note != "" {
+				a.Notes = append(a.Notes, finding.Class+": "+note)
+			} else {
+				finding.Contours = explain.Contours(shown, m.level, minRegion*float64(g.Rows*g.Columns))
+			}
 		}
-		a.Findings = append(a.Findings, finding)
+		a.Findings, a.Maps = append(a.Findings, finding), append(a.Maps, shown)
 	}
 	return a, nil
 }
@@ -165,7 +154,7 @@ func (m *BundleModel) unexplained(found []int) (late []int) {
 		return nil
 	}
 	for _, i := range found {
-		if m.bundle.Classes[i].Role == RoleFinding {
+		if m.bundle.Classes[i].Role == analysis.RoleFinding {
 			late = append(late, i)
 		}
 	}
@@ -187,24 +176,22 @@ const (
 	NoteUnseen     = "The explanation lies only where the picture was masked; it is not shown."
 )
 
-// explain turns the layer's map into one of the source frame, or says why there is none.
-func (f *Finding) explain(g Geometry, raw explain.Map, level float32) {
+// onSource turns the layer's map into one of the source frame, or says why there is none.
+func onSource(g Geometry, raw explain.Map) (m explain.Map, note string) {
 	_, err := raw.Max()
 	if err == nil {
-		f.Map, err = g.ToSource(raw).Normalised()
+		m, err = g.ToSource(raw).Normalised()
 		if errors.Is(err, explain.ErrZeroMap) {
-			f.Note = NoteUnseen
-			return
+			return explain.Map{}, NoteUnseen
 		}
 	}
 	switch {
 	case errors.Is(err, explain.ErrZeroMap):
-		f.Note = NoteZero
+		return explain.Map{}, NoteZero
 	case err != nil:
-		f.Note = NoteNotANumber
-	default:
-		f.Contours = explain.Contours(f.Map, level, minRegion*float64(g.Rows*g.Columns))
+		return explain.Map{}, NoteNotANumber
 	}
+	return m, ""
 }
 
 var errNotANumber = errors.New("inference: the network gave values that are not numbers")

@@ -10,6 +10,7 @@ import (
 
 	"endogate/dicomnode/pixeldata"
 	"endogate/explain"
+	"endogate/inference/analysis"
 	"endogate/inference/jobs"
 
 	"github.com/stretchr/testify/assert"
@@ -68,30 +69,29 @@ func TestInfer_findingIsExplained(t *testing.T) {
 	n := &scripted{logits: []float32{5, 0, 0, 0, 0}, maps: map[int]explain.Map{0: hot(6, 2)}}
 	a, err := demoWith(t, n).Infer(t.Context(), bright(200, 100))
 	require.NoError(t, err)
-	assert.Equal(t, 3, a.Frame)
+	assert.Equal(t, analysis.Still(3), a.Span)
 	assert.Equal(t, 100, a.Rows)
 	assert.Equal(t, 200, a.Columns)
-	require.Len(t, a.Probabilities, 5)
+	require.Len(t, a.Scores, 5)
 	sum := 0.0
-	for _, p := range a.Probabilities {
-		sum += p.Value
+	for _, p := range a.Scores {
+		sum += p
 	}
 	assert.InDelta(t, 1, sum, 1e-12)
-	assert.Equal(t, "polyp", a.Probabilities[0].Class)
-	assert.InDelta(t, math.Exp(5)/(math.Exp(5)+4), a.Probabilities[0].Value, 1e-12)
+	assert.InDelta(t, math.Exp(5)/(math.Exp(5)+4), a.Scores["polyp"], 1e-12)
 
 	require.Len(t, a.Findings, 1)
-	f := a.Findings[0]
-	assert.Equal(t, "polyp", f.Class.Name)
-	assert.Equal(t, "68496003", f.Class.Finding.Value)
-	assert.Empty(t, f.Note)
-	assert.Equal(t, 200, f.Map.Width)
-	assert.Equal(t, 100, f.Map.Height)
-	x, y := centreOf(f.Map)
+	f, shown := a.Findings[0], a.Maps[0]
+	assert.Equal(t, "polyp", f.Class)
+	assert.Equal(t, "68496003", f.Finding.Value)
+	assert.Empty(t, a.Notes)
+	assert.Equal(t, 200, shown.Width)
+	assert.Equal(t, 100, shown.Height)
+	x, y := centreOf(shown)
 	assert.InDelta(t, 130, x, 1.5) // the middle of the seventh of ten cells of 20 columns
 	assert.InDelta(t, 25, y, 1.5)
-	assert.InDelta(t, 1, slices.Max(f.Map.Values), 1e-6)
-	assert.GreaterOrEqual(t, slices.Min(f.Map.Values), float32(0))
+	assert.InDelta(t, 1, slices.Max(shown.Values), 1e-6)
+	assert.GreaterOrEqual(t, slices.Min(shown.Values), float32(0))
 	require.Len(t, f.Contours, 1)
 	outline := f.Contours[0]
 	assert.Equal(t, outline[0], outline[len(outline)-1], "closed")
@@ -106,7 +106,7 @@ func TestInfer_belowThreshold(t *testing.T) {
 	a, err := demoWith(t, n).Infer(t.Context(), bright(50, 50))
 	require.NoError(t, err)
 	assert.Empty(t, a.Findings)
-	assert.InDelta(t, 0.2, a.Probabilities[4].Value, 1e-12)
+	assert.InDelta(t, 0.2, a.Scores[demoBundle(t).Classes[4].Name], 1e-12)
 }
 
 func TestInfer_thresholdIsReached(t *testing.T) {
@@ -128,9 +128,9 @@ func TestInfer_onlyFindingsAreExplained(t *testing.T) {
 		a, err := demoWith(t, n).Infer(t.Context(), bright(50, 50))
 		require.NoError(t, err)
 		require.Len(t, a.Findings, 1)
-		assert.Equal(t, name, a.Findings[0].Class.Name)
-		assert.Zero(t, a.Findings[0].Map.Width)
-		assert.Empty(t, a.Findings[0].Note)
+		assert.Equal(t, name, a.Findings[0].Class)
+		assert.Zero(t, a.Maps[0].Width)
+		assert.Empty(t, a.Notes)
 	}
 }
 
@@ -153,8 +153,8 @@ func TestInfer_mapsThatAreNotShown(t *testing.T) {
 			a, err := m.Infer(t.Context(), bright(50, 50))
 			require.NoError(t, err)
 			require.Len(t, a.Findings, 1)
-			assert.Equal(t, tt.want, a.Findings[0].Note)
-			assert.Zero(t, a.Findings[0].Map.Width)
+			assert.Equal(t, []string{"polyp: " + tt.want}, a.Notes)
+			assert.Zero(t, a.Maps[0].Width)
 			assert.Empty(t, a.Findings[0].Contours)
 		})
 	}
@@ -183,7 +183,7 @@ func TestInfer_networkErrorMayPass(t *testing.T) {
 func TestInfer_manyFindingClassesAreExplainedWhenFound(t *testing.T) {
 	b := demoBundle(t)
 	for i := range b.Classes {
-		b.Classes[i].Role = RoleFinding
+		b.Classes[i].Role = analysis.RoleFinding
 	}
 	b.Output.Activation = Sigmoid
 	n := &scripted{logits: []float32{-3, 2, -3, 0, -3}, maps: map[int]explain.Map{1: hot(1, 1), 3: hot(5, 5)}}
@@ -196,7 +196,7 @@ func TestInfer_manyFindingClassesAreExplainedWhenFound(t *testing.T) {
 	assert.Equal(t, [][]int{nil, {1, 3}}, n.asked)
 	assert.InDelta(t, 1/(1+math.Exp(-2)), a.Findings[0].Probability, 1e-12)
 	assert.InDelta(t, 0.5, a.Findings[1].Probability, 1e-12)
-	x, y := centreOf(a.Findings[1].Map)
+	x, y := centreOf(a.Maps[1])
 	assert.InDelta(t, 55, x, 1)
 	assert.InDelta(t, 55, y, 1)
 }

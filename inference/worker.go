@@ -14,7 +14,6 @@ import (
 
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/pixeldata"
-	"endogate/explain"
 	"endogate/inference/jobs"
 )
 
@@ -183,11 +182,6 @@ func (w *Worker) frame(ctx context.Context, j Job, model Model, delivery Deliver
 }
 
 func (a FrameAnalysis) withoutMaps() FrameAnalysis {
-	findings := make([]Finding, len(a.Findings))
-	for i, f := range a.Findings {
-		f.Map = explain.Map{}
-		findings[i] = f
-	}
-	a.Findings = findings
+	a.Maps = nil
 	return a
 }

@@ -21,6 +21,7 @@ import (
 	"endogate/dicomnode/dicomtest"
 	"endogate/dicomnode/pixeldata"
 	"endogate/explain"
+	"endogate/inference/analysis"
 	"endogate/inference/jobs"
 
 	"github.com/stretchr/testify/assert"
@@ -77,12 +78,13 @@ func (s seer) Infer(ctx context.Context, f pixeldata.Frame) (FrameAnalysis, erro
 	}
 	size := f.Image.Rect.Size()
 	return FrameAnalysis{
-		Frame: f.Number, Rows: size.Y, Columns: size.X,
-		Findings: []Finding{{
-			Class: Class{Name: "polyp"}, Probability: 0.9,
-			Map:      explain.Map{Width: size.X, Height: size.Y, Values: make([]float32, size.X*size.Y)},
-			Contours: [][][2]float64{{{0, 0}, {1, 0}, {1, 1}, {0, 0}}},
-		}},
+		Result: analysis.Result{
+			Span: analysis.Still(f.Number), Rows: size.Y, Columns: size.X,
+			Findings: []analysis.Finding{{
+				Class: "polyp", Probability: 0.9, Contours: [][][2]float64{{{0, 0}, {1, 0}, {1, 1}, {0, 0}}},
+			}},
+		},
+		Maps: []explain.Map{{Width: size.X, Height: size.Y, Values: make([]float32, size.X*size.Y)}},
 	}, nil
 }
 
@@ -136,11 +138,11 @@ func TestDo_everyFrame(t *testing.T) {
 			assert.Equal(t, []string{"seer", "seer", "seer"}, seen)
 			assert.Zero(t, d.aborted)
 			for i, a := range d.frames {
-				assert.Equal(t, i+1, a.Frame)
+				assert.Equal(t, analysis.Still(i+1), a.Span)
 				assert.Equal(t, image.Rect(0, 0, 40, 30), d.pictures[i])
-				assert.Equal(t, 40, a.Findings[0].Map.Width)
+				assert.Equal(t, 40, a.Maps[0].Width)
 				kept := d.result.Frames[i]
-				assert.Zero(t, kept.Findings[0].Map.Width, "maps are not kept")
+				assert.Empty(t, kept.Maps, "maps are not kept")
 				assert.Equal(t, a.Findings[0].Contours, kept.Findings[0].Contours)
 			}
 		})
@@ -255,7 +257,7 @@ func TestDo_cancelled(t *testing.T) {
 					cancel()
 					return FrameAnalysis{}, tt.err
 				}
-				return FrameAnalysis{Frame: f.Number}, nil
+				return FrameAnalysis{Result: analysis.Result{Span: analysis.Still(f.Number)}}, nil
 			}}
 			err := w.Do(ctx, testJob)
 			assert.True(t, temporary(t, err))
@@ -293,7 +295,7 @@ func slowly(took func(frame int) time.Duration) seer {
 		case <-ctx.Done():
 			return FrameAnalysis{}, ctx.Err()
 		case <-time.After(took(f.Number)):
-			return FrameAnalysis{Frame: f.Number}, nil
+			return FrameAnalysis{Result: analysis.Result{Span: analysis.Still(f.Number)}}, nil
 		}
 	}}
 }
@@ -358,7 +360,7 @@ func TestDo_memoryIsThatOfOneFrame(t *testing.T) {
 	runtime.ReadMemStats(&before)
 	var most uint64
 	d.onFrame = func(a FrameAnalysis) {
-		if a.Frame%25 != 0 {
+		if a.Span.First%25 != 0 {
 			return
 		}
 		var now runtime.MemStats

@@ -11,26 +11,21 @@ import (
 
 	"endogate/dicomnode/dicom"
 	"endogate/inference"
+	"endogate/inference/analysis"
 )
 
 // Algorithm names the network whose results an object shows. IHE AI Results wants the same values wherever an object
 // speaks of it (contributing equipment, observer context, algorithm identification): all are rendered from here.
 type Algorithm struct {
-	Manufacturer string
-	Name         string
-	Version      string // changes with every retraining and every change of a threshold
-	Digest       string // SHA-256 of the weights, hexadecimal
-	Number       int    // position in the configuration, from 1: gives the heatmap series its number
-	Classes      []inference.Class
-	Explain      inference.Explanation // how its heatmaps are made; zero is grad-CAM at the last layer
+	analysis.Model
+	Number  int // position in the configuration, from 1: gives the heatmap series its number
+	Classes []analysis.Class
+	Explain analysis.Explanation // how its heatmaps are made; zero is grad-CAM at the last layer
 }
 
 // AlgorithmOf names the model of a bundle that stands at number, from 1, in the configuration.
 func AlgorithmOf(b *inference.Bundle, number int) Algorithm {
-	return Algorithm{
-		Manufacturer: b.Manufacturer, Name: b.Name, Version: b.Version, Digest: b.Digest,
-		Number: number, Classes: b.Classes, Explain: b.Explain,
-	}
+	return Algorithm{Model: b.Made(), Number: number, Classes: b.Classes, Explain: b.Explain}
 }
 
 // Validate reports what would keep a from standing in a data set.
@@ -55,10 +50,10 @@ func (a Algorithm) DeviceUID() dicom.UID {
 }
 
 // class returns the class of that name.
-func (a Algorithm) class(name string) (inference.Class, bool) {
-	i := slices.IndexFunc(a.Classes, func(c inference.Class) bool { return c.Name == name })
+func (a Algorithm) class(name string) (analysis.Class, bool) {
+	i := slices.IndexFunc(a.Classes, func(c analysis.Class) bool { return c.Name == name })
 	if i < 0 {
-		return inference.Class{}, false
+		return analysis.Class{}, false
 	}
 	return a.Classes[i], true
 }

@@ -10,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/ledger"
 )
 
@@ -25,7 +24,6 @@ type Exams interface {
 	DueExams(ctx context.Context, now time.Time, quiet, maxWait time.Duration) ([]ledger.Exam, error)
 	ExamResults(ctx context.Context, e ledger.Exam) ([]ledger.ExamResult, error)
 	FinishReport(ctx context.Context, e ledger.Exam, objects []ledger.Object, at time.Time) error
-	Study(ctx context.Context, uid dicom.UID) (ledger.StudyDetail, error)
 	ParkExam(ctx context.Context, e ledger.Exam, reason string, at time.Time) error
 }
 

@@ -18,6 +18,7 @@ import (
 
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/ledger"
+	"endogate/inference/analysis"
 )
 
 // bench is an assembler on a real ledger, with a store in memory.
@@ -102,16 +103,16 @@ func (w *workbench) receive(n, model string, finish func(ledger.Job) error) {
 func (w *workbench) polyp(job ledger.Job) error {
 	a := kvasir()
 	heatmap := HeatmapInstance(job.Instance, 1, a, "polyps", w.revision)
-	return w.ledger.FinishJob(context.Background(), job.ID, []ledger.FrameResult{{
-		Frame: 1, Rows: 529, Columns: 622,
-		Findings: []ledger.Finding{{
-			Frame: 1, Class: "polyps", Probability: 0.93, Threshold: 0.5, Role: "finding", Heatmap: heatmap.SOPInstanceUID,
+	return w.ledger.FinishJob(context.Background(), job.ID, a.Model, []analysis.Result{{
+		Span: analysis.Still(1), Rows: 529, Columns: 622,
+		Findings: []analysis.Finding{{
+			Class: "polyps", Probability: 0.93, Threshold: 0.5, Role: "finding", Heatmap: heatmap.SOPInstanceUID,
 			Contours: [][][2]float64{circle(300, 200, 50)},
 			Finding:  a.Classes[0].Finding, Site: a.Classes[0].Site,
 		}},
 	}}, []ledger.Object{{
 		Entry: "heatmap-" + string(heatmap.SOPInstanceUID), Instance: heatmap, Purpose: "heatmap", Model: job.Model,
-		Source: job.Instance.SOPInstanceUID, Frame: 1, Rank: ledger.RankHeatmap,
+		Source: job.Instance.SOPInstanceUID, Span: analysis.Still(1), Rank: ledger.RankHeatmap,
 	}}, w.now)
 }
 
@@ -328,8 +329,12 @@ func TestAssembler_otherVersion(t *testing.T) {
 // withoutObjects is a ledger that does not know the heatmaps.
 type withoutObjects struct{ Exams }
 
-func (withoutObjects) Study(context.Context, dicom.UID) (ledger.StudyDetail, error) {
-	return ledger.StudyDetail{}, nil
+func (w withoutObjects) ExamResults(ctx context.Context, e ledger.Exam) ([]ledger.ExamResult, error) {
+	results, err := w.Exams.ExamResults(ctx, e)
+	for i := range results {
+		results[i].Heatmaps = nil
+	}
+	return results, err
 }
 
 func TestAssembler_run(t *testing.T) {

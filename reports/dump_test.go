@@ -49,7 +49,7 @@ func golden(t *testing.T, o Object, name string) {
 func goldenExam(t *testing.T) Exam {
 	e := testExam(t, kvasir())
 	polyp, cecum := e.Instances[0], e.Instances[6]
-	polyp.Results[0].Findings[0].Regions = [][][2]float64{{{10, 20}, {40, 20}, {40, 60}, {10, 60}, {10, 20}}}
+	polyp.Results[0].Findings[0].Contours = [][][2]float64{{{10, 20}, {40, 20}, {40, 60}, {10, 60}, {10, 20}}}
 	failed, skipped := e.Instances[2], e.Instances[3]
 	failed.Results, failed.Failed = nil, "decoder: frame 1 is cut off"
 	skipped.Results, skipped.Skipped = nil, "no model for this transfer syntax"

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"endogate/inference"
+	"endogate/inference/analysis"
 )
 
 // evaluations are the statements about the whole exam: what was looked at, what was not and why, and for each class
@@ -18,7 +18,7 @@ func (e Exam) evaluations() ContentItem {
 		for _, c := range e.Algorithm.Classes {
 			flagged := e.flagged(c.Name)
 			statements = append(statements, statement(c, flagged, frames))
-			if flagged > maxListed && c.Role != inference.RoleNormal {
+			if flagged > maxListed && c.Role != analysis.RoleNormal {
 				statements = append(statements, fmt.Sprintf("Only the %d frames with the highest probability of %s are listed.", maxListed, c.Name))
 			}
 		}
@@ -71,14 +71,14 @@ func reasons(what string, instances []Instance, reason func(Instance) string) []
 	return out
 }
 
-func statement(c inference.Class, flagged, frames int) string {
+func statement(c analysis.Class, flagged, frames int) string {
 	in := fmt.Sprintf("in %d of the %d analysed frames", flagged, frames)
 	switch {
-	case c.Role == inference.RoleLandmark && flagged > 0:
+	case c.Role == analysis.RoleLandmark && flagged > 0:
 		return fmt.Sprintf("AI saw the landmark %s %s. This says nothing about abnormality.", c.Name, in)
-	case c.Role == inference.RoleLandmark:
+	case c.Role == analysis.RoleLandmark:
 		return fmt.Sprintf("AI did not see the landmark %s in the %d analysed frames.", c.Name, frames)
-	case c.Role == inference.RoleNormal:
+	case c.Role == analysis.RoleNormal:
 		return fmt.Sprintf("AI took the class %s %s. This is no statement that the exam is normal.", c.Name, in)
 	case flagged > 0:
 		return fmt.Sprintf("AI flagged %s %s.", c.Name, in)

@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"endogate/dicomnode/dicom"
-	"endogate/inference"
+	"endogate/inference/analysis"
 )
 
 // Exam is what one algorithm saw in one study: what a report is made of.
@@ -22,47 +22,42 @@ type Exam struct {
 type Instance struct {
 	dicom.SOPInstance
 	Modality string
-	Frames   int     // number of frames of the instance
-	Results  []Frame // analysed frames, in order
-	Failed   string  // why nothing came of it, when its job failed
-	Skipped  string  // why it was never tried
+	Frames   int                 // number of frames of the instance
+	Results  []analysis.Result   // in the order of their spans
+	Heatmaps []dicom.SOPInstance // those that its findings name
+	Failed   string              // why nothing came of it, when its job failed
+	Skipped  string              // why it was never tried
 }
 
-// Frame is an analysed frame.
-type Frame struct {
-	Number        int // from 1
-	Rows, Columns int
-	Findings      []Finding
+// seen is a finding with the result it is in.
+type seen struct {
+	instance Instance
+	result   analysis.Result
+	finding  analysis.Finding
+}
+
+// heatmap returns the UIDs of the finding's heatmap, zero when it has none or nobody knows its series: a report must not
+// point at the wrong place.
+func (s seen) heatmap() dicom.SOPInstance {
+	for _, i := range s.instance.Heatmaps {
+		if i.SOPInstanceUID == s.finding.Heatmap {
+			return i
+		}
+	}
+	return dicom.SOPInstance{}
 }
 
 // outline runs along the border of the frame.
-func (f Frame) outline() [][2]float64 {
-	columns, rows := float64(f.Columns), float64(f.Rows)
+func (s seen) outline() [][2]float64 {
+	columns, rows := float64(s.result.Columns), float64(s.result.Rows)
 	return [][2]float64{{0, 0}, {columns, 0}, {columns, rows}, {0, rows}, {0, 0}}
 }
 
-// Finding is a class above its threshold.
-type Finding struct {
-	Class                  string
-	Role                   inference.Role
-	Probability, Threshold float64
-	Finding, Site          dicom.Code
-	Heatmap                dicom.SOPInstance // zero where there is none
-	Regions                [][][2]float64    // closed polygons, (column, row) in pixels of the source frame
-}
-
-// seen is a finding with the frame it is in.
-type seen struct {
-	instance Instance
-	frame    Frame
-	finding  Finding
-}
-
-// ref names the frame in its source.
+// ref names the frame in its source, or the whole source where the finding is of a span of several.
 func (s seen) ref() ImageRef {
 	ref := ImageRef{Instance: s.instance.SOPInstance}
 	if s.instance.Frames > 1 {
-		ref.Frame = s.frame.Number
+		ref.Frame = s.result.Span.Frame()
 	}
 	return ref
 }
@@ -71,9 +66,9 @@ func (s seen) ref() ImageRef {
 func (e Exam) findings() []seen {
 	var out []seen
 	for _, i := range e.Instances {
-		for _, f := range i.Results {
-			for _, finding := range f.Findings {
-				out = append(out, seen{i, f, finding})
+		for _, r := range i.Results {
+			for _, finding := range r.Findings {
+				out = append(out, seen{i, r, finding})
 			}
 		}
 	}
@@ -88,7 +83,9 @@ func (e Exam) analysed() []Instance {
 func (e Exam) frames() int {
 	n := 0
 	for _, i := range e.Instances {
-		n += len(i.Results)
+		for _, r := range i.Results {
+			n += r.Span.Count
+		}
 	}
 	return n
 }
@@ -97,9 +94,9 @@ func (e Exam) frames() int {
 func (e Exam) flagged(class string) int {
 	n := 0
 	for _, i := range e.Instances {
-		for _, f := range i.Results {
-			if slices.ContainsFunc(f.Findings, func(f Finding) bool { return f.Class == class }) {
-				n++
+		for _, r := range i.Results {
+			if slices.ContainsFunc(r.Findings, func(f analysis.Finding) bool { return f.Class == class }) {
+				n += r.Span.Count
 			}
 		}
 	}
@@ -111,7 +108,7 @@ func (e Exam) sizes() sizes {
 	out := sizes{}
 	for _, s := range e.findings() {
 		ref := s.ref()
-		out[frameKey{ref.Instance.SOPInstanceUID, ref.Frame}] = [2]int{s.frame.Columns, s.frame.Rows}
+		out[frameKey{ref.Instance.SOPInstanceUID, ref.Frame}] = [2]int{s.result.Columns, s.result.Rows}
 	}
 	return out
 }

@@ -6,11 +6,11 @@ import (
 
 	"endogate/dicomnode/dicom"
 	"endogate/explain"
-	"endogate/inference"
+	"endogate/inference/analysis"
 )
 
 // methodOf is what is known of the method of an explanation; grad-CAM where none is named.
-func methodOf(e inference.Explanation) explain.MethodInfo {
+func methodOf(e analysis.Explanation) explain.MethodInfo {
 	if info, ok := explain.LookupMethod(explain.Method(e.Method)); ok {
 		return info
 	}
@@ -19,12 +19,12 @@ func methodOf(e inference.Explanation) explain.MethodInfo {
 }
 
 // atLast reports whether an explanation is at the layer that is taken where none is named.
-func atLast(e inference.Explanation) bool {
+func atLast(e analysis.Explanation) bool {
 	return e.Layer == "" || e.Layer == explain.LastLayer || !methodOf(e).AtLayer
 }
 
 // purposeOf tells the series of different explanations apart.
-func purposeOf(e inference.Explanation) string {
+func purposeOf(e analysis.Explanation) string {
 	purpose := string(methodOf(e).Method) + "-overlay"
 	if !atLast(e) {
 		purpose += "@" + e.Layer
@@ -33,7 +33,7 @@ func purposeOf(e inference.Explanation) string {
 }
 
 // derivationOf is the code of what was done (PS3.16 CID 217).
-func derivationOf(e inference.Explanation) dicom.Code {
+func derivationOf(e analysis.Explanation) dicom.Code {
 	switch methodOf(e).Kind {
 	case explain.ClassActivation:
 		return classActivation
@@ -44,7 +44,7 @@ func derivationOf(e inference.Explanation) dicom.Code {
 }
 
 // describe says in words what was done.
-func describe(e inference.Explanation) string {
+func describe(e analysis.Explanation) string {
 	title := methodOf(e).Title
 	if !atLast(e) {
 		title += " at " + e.Layer
@@ -53,13 +53,13 @@ func describe(e inference.Explanation) string {
 }
 
 // imageFlavour is the method as a code string (PS3.5 6.2): upper case, at most 16 characters.
-func imageFlavour(e inference.Explanation) string {
+func imageFlavour(e analysis.Explanation) string {
 	name := strings.NewReplacer("+", "P", "-", "_").Replace(strings.ToUpper(string(methodOf(e).Method)))
 	return name[:min(len(name), 16)]
 }
 
 // methodNumber keeps the series numbers of different methods apart, in tens; 0 is grad-CAM.
-func methodNumber(e inference.Explanation) int {
+func methodNumber(e analysis.Explanation) int {
 	return 10 * max(slices.IndexFunc(explain.Methods(), func(m explain.MethodInfo) bool { return m.Method == methodOf(e).Method }), 0)
 }
 

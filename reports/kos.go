@@ -8,7 +8,7 @@ import (
 	"github.com/suyashkumar/dicom/pkg/tag"
 
 	"endogate/dicomnode/dicom"
-	"endogate/inference"
+	"endogate/inference/analysis"
 )
 
 const defaultKeyFrames = 5
@@ -40,7 +40,7 @@ func (e Exam) keyFrames(n int) []seen {
 	byClass := map[string][]seen{}
 	var classes []string
 	for _, s := range e.findings() {
-		if s.finding.Role != inference.RoleFinding {
+		if s.finding.Role != analysis.RoleFinding {
 			continue
 		}
 		if _, ok := byClass[s.finding.Class]; !ok {
@@ -68,7 +68,7 @@ func (b *Builder) keyObjectSelection(e Exam, frames []seen) ContentItem {
 		fmt.Sprintf("%s Frames with the highest probability per class, and their heatmaps.", draft)))
 	done := map[ImageRef]bool{}
 	for _, s := range frames {
-		for _, ref := range []ImageRef{s.ref(), {Instance: s.finding.Heatmap}} {
+		for _, ref := range []ImageRef{s.ref(), {Instance: s.heatmap()}} {
 			if ref.Instance.SOPInstanceUID == "" || done[ref] {
 				continue
 			}

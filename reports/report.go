@@ -10,7 +10,7 @@ import (
 	"github.com/suyashkumar/dicom/pkg/tag"
 
 	"endogate/dicomnode/dicom"
-	"endogate/inference"
+	"endogate/inference/analysis"
 )
 
 // maxListed bounds the findings of a class that a report lists one by one: nobody reads more, and a report of a video
@@ -148,7 +148,7 @@ func (e Exam) listed() []seen {
 	}
 	return slices.DeleteFunc(e.findings(), func(s seen) bool {
 		class, p := s.finding.Class, s.finding.Probability
-		if s.finding.Role == inference.RoleNormal || p < least[class] {
+		if s.finding.Role == analysis.RoleNormal || p < least[class] {
 			return true
 		}
 		if p > least[class] {
@@ -159,8 +159,8 @@ func (e Exam) listed() []seen {
 	})
 }
 
-func trackingText(f Finding) string {
-	if f.Role == inference.RoleLandmark {
+func trackingText(f analysis.Finding) string {
+	if f.Role == analysis.RoleLandmark {
 		return "landmark seen: " + f.Class
 	}
 	return f.Class
@@ -169,18 +169,18 @@ func trackingText(f Finding) string {
 // tracking is the Tracking Unique Identifier of a region: the same in every revision of the report.
 func (e Exam) tracking(s seen, region int) dicom.UID {
 	i := s.instance.SOPInstance
-	return dicom.DerivedUID("tracking", string(i.StudyInstanceUID), string(i.SOPInstanceUID), strconv.Itoa(s.frame.Number),
+	return dicom.DerivedUID("tracking", string(i.StudyInstanceUID), string(i.SOPInstanceUID), strconv.Itoa(s.result.Span.First),
 		e.Algorithm.Name, e.Algorithm.Version, s.finding.Class, strconv.Itoa(region))
 }
 
 // regions returns the contours of a finding to look at, thinned, the largest first.
 func (s seen) regions() [][][2]float64 {
-	if s.finding.Role != inference.RoleFinding {
+	if s.finding.Role != analysis.RoleFinding {
 		return nil
 	}
 	var out [][][2]float64
-	for _, r := range s.finding.Regions {
-		if thin := simplify(r, s.frame.Columns, s.frame.Rows); thin != nil {
+	for _, r := range s.finding.Contours {
+		if thin := simplify(r, s.result.Columns, s.result.Rows); thin != nil {
 			out = append(out, thin)
 		}
 	}
@@ -196,7 +196,7 @@ func (e Exam) planarROI(s seen, region [][2]float64) ContentItem {
 		codeItem(Contains, finding, s.finding.Finding),
 		polylineItem(Contains, imageRegion, region, s.ref()),
 	}
-	if heatmap := s.finding.Heatmap; heatmap.SOPInstanceUID != "" {
+	if heatmap := s.heatmap(); heatmap.SOPInstanceUID != "" {
 		items = append(items,
 			imageItem(Contains, illustrationOfROI, ImageRef{Instance: heatmap}),
 			imageItem(Contains, visualExplanation, ImageRef{Instance: heatmap}))
@@ -217,9 +217,9 @@ func (e Exam) measurementGroup(s seen) ContentItem {
 	}
 	items = append(items, e.algorithm(s.finding)...)
 	items = append(items,
-		s.probability(polylineItem(InferredFrom, sourceOfMeasurement, s.frame.outline(), s.ref())),
+		s.probability(polylineItem(InferredFrom, sourceOfMeasurement, s.outline(), s.ref())),
 		imageItem(Contains, sourceOfMeasurement, s.ref()))
-	if heatmap := s.finding.Heatmap; heatmap.SOPInstanceUID != "" {
+	if heatmap := s.heatmap(); heatmap.SOPInstanceUID != "" {
 		items = append(items, imageItem(Contains, visualExplanation, ImageRef{Instance: heatmap}))
 	}
 	return container(Contains, measurementGroupTitle, items...)
@@ -230,7 +230,7 @@ func (s seen) probability(items ...ContentItem) ContentItem {
 }
 
 // algorithm is TID 4019.
-func (e Exam) algorithm(f Finding) []ContentItem {
+func (e Exam) algorithm(f analysis.Finding) []ContentItem {
 	return []ContentItem{
 		textItem(HasConceptMod, algorithmName, e.Algorithm.Name),
 		textItem(HasConceptMod, algorithmVersion, e.Algorithm.Version),

@@ -14,7 +14,7 @@ import (
 
 	"endogate/deploy/installed"
 	"endogate/dicomnode/dicom"
-	"endogate/inference"
+	"endogate/inference/analysis"
 )
 
 // objects makes everything that an exam gives.
@@ -57,7 +57,7 @@ func TestReport_conforms(t *testing.T) {
 	multi := testExam(t, kvasir())
 	for i := range multi.Instances {
 		multi.Instances[i].SOPClassUID, multi.Instances[i].Frames = dicom.MultiFrameTrueColorSecondaryCapture, 9
-		multi.Instances[i].Results[0].Number = 4
+		multi.Instances[i].Results[0].Span = analysis.Still(4)
 	}
 
 	for name, e := range map[string]Exam{
@@ -199,7 +199,7 @@ func TestReport_viewers(t *testing.T) {
 func TestReport_groups(t *testing.T) {
 	e := testExam(t, kvasir())
 	for i := range e.Instances {
-		e.Instances[i].Results[0].Findings[0].Regions = append(e.Instances[i].Results[0].Findings[0].Regions,
+		e.Instances[i].Results[0].Findings[0].Contours = append(e.Instances[i].Results[0].Findings[0].Contours,
 			[][2]float64{{1, 1}, {1.2, 1}, {1.2, 1.2}, {1, 1}}) // nothing is left of it
 	}
 	all := groups(e)
@@ -272,7 +272,7 @@ func TestReport_many(t *testing.T) {
 	one.Results = nil
 	for n := 1; n <= 1000; n++ {
 		f.Probability = []float64{0.9, 0.8, 0.8, 0.7, 0.6, 0.8}[n%6]
-		one.Results = append(one.Results, Frame{Number: n, Rows: 529, Columns: 622, Findings: []Finding{f}})
+		one.Results = append(one.Results, analysis.Result{Span: analysis.Still(n), Rows: 529, Columns: 622, Findings: []analysis.Finding{f}})
 	}
 	e.Instances = []Instance{one}
 	listed := e.listed()
@@ -285,7 +285,7 @@ func TestReport_many(t *testing.T) {
 			assert.Equal(t, 0.8, s.finding.Probability)
 		}
 		if i > 0 {
-			assert.Less(t, listed[i-1].frame.Number, s.frame.Number, "in the order of the exam")
+			assert.Less(t, listed[i-1].result.Span.First, s.result.Span.First, "in the order of the exam")
 		}
 	}
 	assert.Equal(t, 166, best)
@@ -299,7 +299,7 @@ func TestReport_multiFrame(t *testing.T) {
 	e := testExam(t, kvasir())
 	e.Instances = e.Instances[:1]
 	e.Instances[0].Frames = 9
-	e.Instances[0].Results[0].Number = 4
+	e.Instances[0].Results[0].Span = analysis.Still(4)
 	region := find(groups(e)[0], imageRegion)[0]
 	assert.Equal(t, 4, region.Items[0].Image.Frame)
 	assert.Zero(t, find(e.imageLibrary(), sourceImage)[0].Image.Frame, "the library holds whole instances")
@@ -331,7 +331,7 @@ func TestKeyObjects(t *testing.T) {
 
 	for i := range e.Instances {
 		for j := range e.Instances[i].Results[0].Findings {
-			e.Instances[i].Results[0].Findings[j].Role = inference.RoleLandmark
+			e.Instances[i].Results[0].Findings[j].Role = analysis.RoleLandmark
 		}
 	}
 	_, ok, err := b.KeyObjects(e)

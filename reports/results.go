@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/ledger"
-	"endogate/inference"
 )
 
 // ErrGone is what Assembler.Open wraps when the bytes of an entry cannot be read any more, however often it is tried.
@@ -28,17 +26,12 @@ func (a *Assembler) exam(ctx context.Context, e ledger.Exam) (Exam, error) {
 	if exam.Source, err = a.source(ctx, results); err != nil {
 		return Exam{}, err
 	}
-	maps := heatmaps{assembler: a, study: e.StudyInstanceUID, algorithm: algorithm}
 	var latest time.Time
 	for _, r := range results {
 		if r.InferredAt.After(latest) {
 			latest = r.InferredAt
 		}
-		i, err := instanceFrom(ctx, r, &maps)
-		if err != nil {
-			return Exam{}, err
-		}
-		exam.Instances = append(exam.Instances, i)
+		exam.Instances = append(exam.Instances, instanceFrom(r))
 	}
 	if !latest.IsZero() { // else nothing was ever analysed
 		exam.At = latest
@@ -69,70 +62,18 @@ func (a *Assembler) source(ctx context.Context, results []ledger.ExamResult) (So
 	return Source{}, permanentError{fmt.Errorf("reports: exam: none of its %d instances can be read from the spool any more; send one again", len(results))}
 }
 
-func instanceFrom(ctx context.Context, r ledger.ExamResult, maps *heatmaps) (Instance, error) {
-	i := Instance{SOPInstance: r.Instance, Modality: r.Header.Modality, Frames: max(r.Header.NumberOfFrames, 1)}
+func instanceFrom(r ledger.ExamResult) Instance {
+	i := Instance{
+		SOPInstance: r.Instance, Modality: r.Header.Modality, Frames: max(r.Header.NumberOfFrames, 1),
+		Results: r.Results, Heatmaps: r.Heatmaps,
+	}
 	switch {
 	case r.Failed != "" && (r.Skipped || r.InferredAt.IsZero()):
 		i.Skipped = r.Failed
 	case r.Failed != "":
 		i.Failed = r.Failed
-	case len(r.Frames) == 0:
+	case len(r.Results) == 0:
 		i.Failed = "no frame in it"
 	}
-	for _, f := range r.Frames {
-		frame := Frame{Number: f.Frame, Rows: f.Rows, Columns: f.Columns}
-		for _, finding := range f.Findings {
-			heatmap, err := maps.of(ctx, finding, r.Instance, f.Frame)
-			if err != nil {
-				return Instance{}, err
-			}
-			frame.Findings = append(frame.Findings, findingFrom(finding, heatmap, maps.algorithm))
-		}
-		i.Results = append(i.Results, frame)
-	}
-	return i, nil
-}
-
-func findingFrom(f ledger.Finding, heatmap dicom.SOPInstance, a Algorithm) Finding {
-	out := Finding{
-		Class: f.Class, Role: inference.Role(f.Role), Probability: f.Probability, Threshold: f.Threshold,
-		Finding: f.Finding, Site: f.Site, Regions: f.Contours, Heatmap: heatmap,
-	}
-	if out.Finding == (dicom.Code{}) { // stored without codes: those of the model
-		if c, ok := a.class(f.Class); ok {
-			out.Role, out.Finding, out.Site = c.Role, c.Finding, c.Site
-		}
-	}
-	return out
-}
-
-// heatmaps finds the UIDs of heatmaps, of which a finding has the SOP Instance UID alone.
-type heatmaps struct {
-	assembler *Assembler
-	study     dicom.UID
-	algorithm Algorithm
-	kept      map[dicom.UID]dicom.SOPInstance // of the study, by SOP Instance UID; nil: not asked for yet
-}
-
-// of returns the UIDs of the heatmap of f, zero when it has none or nobody knows its series: a report must not point at
-// the wrong place. They follow from frame and algorithm for one that was made at the first attempt; the ledger knows
-// one that was made anew, or by another version of the model, which lies in another series.
-func (h *heatmaps) of(ctx context.Context, f ledger.Finding, source dicom.SOPInstance, frame int) (dicom.SOPInstance, error) {
-	if f.Heatmap == "" {
-		return dicom.SOPInstance{}, nil
-	}
-	if i := HeatmapInstance(source, frame, h.algorithm, f.Class, 1); i.SOPInstanceUID == f.Heatmap {
-		return i, nil
-	}
-	if h.kept == nil {
-		study, err := h.assembler.Exams.Study(ctx, h.study)
-		if err != nil {
-			return dicom.SOPInstance{}, err
-		}
-		h.kept = map[dicom.UID]dicom.SOPInstance{}
-		for _, o := range study.Objects {
-			h.kept[o.Instance.SOPInstanceUID] = o.Instance
-		}
-	}
-	return h.kept[f.Heatmap], nil
+	return i
 }

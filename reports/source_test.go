@@ -8,7 +8,7 @@ import (
 	"github.com/suyashkumar/dicom/pkg/tag"
 
 	"endogate/dicomnode/dicom"
-	"endogate/inference"
+	"endogate/inference/analysis"
 )
 
 // TestSource_characterSets: names survive the way from the modality's character set to ours.
@@ -125,7 +125,7 @@ func TestSource_anatomy(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			source, a := endoscopic("1"), kvasir()
-			a.Classes = append(a.Classes, inference.Class{Name: "siteless", Role: inference.RoleFinding})
+			a.Classes = append(a.Classes, analysis.Class{Name: "siteless", Role: analysis.RoleFinding})
 			row.change(source)
 			o, err := testBuilder().Heatmap(testHeatmap(t, source, a, row.class, "polyp-0017b7c7.jpg"))
 			require.NoError(t, err)

@@ -10,6 +10,7 @@ import (
 	"endogate/dicomnode/dicom"
 	"endogate/explain"
 	"endogate/inference"
+	"endogate/inference/analysis"
 	"endogate/reports"
 )
 
@@ -40,7 +41,7 @@ func (c *captures) write(path string, f sourceFrame, q *question, a answer) erro
 		return err
 	}
 	algorithm := c.algorithm
-	algorithm.Explain = inference.Explanation{Method: string(a.Method), Layer: a.Layer.Name}
+	algorithm.Explain = analysis.Explanation{Method: string(a.Method), Layer: a.Layer.Name}
 	if c.layer == explain.LastLayer || c.layer == "" {
 		algorithm.Explain.Layer = c.layer
 	}

@@ -16,7 +16,7 @@ import (
 // mayImport is the package table of the README: which of our packages each may import.
 var mayImport = map[string][]string{
 	"cmd/endogate":         {"*"},
-	"cmd/endogate/admin":   {"dicomnode/dicom"},
+	"cmd/endogate/admin":   {"dicomnode/dicom", "inference/analysis"},
 	"cmd/endogate/gateway": {"*"},
 	"configs":              {},
 	"deploy/verdict":       {},
@@ -28,8 +28,9 @@ var mayImport = map[string][]string{
 	"dicomnode/intake":     {"dicomnode", "dicomnode/dicom", "dicomnode/dimse", "dicomnode/ledger", "dicomnode/spool"},
 	"dicomnode/pixeldata":  {"dicomnode/dicom"},
 	"dicomnode/spool":      {"dicomnode/dicom", "dicomnode/durable"},
-	"dicomnode/ledger":     {"dicomnode/dicom"},
-	"inference":            {"dicomnode/dicom", "dicomnode/pixeldata", "inference/jobs", "explain"},
+	"dicomnode/ledger":     {"dicomnode/dicom", "inference/analysis"},
+	"inference":            {"dicomnode/dicom", "dicomnode/pixeldata", "inference/analysis", "inference/jobs", "explain"},
+	"inference/analysis":   {"dicomnode/dicom"},
 	"inference/ask":        {"inference", "inference/onnx", "explain", "explain/picture"},
 	"inference/jobs":       {"dicomnode/dicom"},
 	"inference/onnx":       {"explain", "explain/sampling"},
@@ -38,8 +39,8 @@ var mayImport = map[string][]string{
 	"explain/faithfulness": {"explain"},
 	"explain/picture":      {"explain"},
 	"explain/sampling":     {"explain"},
-	"reports":              {"dicomnode/dicom", "inference", "dicomnode/ledger", "explain"},
-	"reports/results":      {"dicomnode/dicom", "dicomnode/ledger", "dicomnode/spool", "explain", "inference", "reports"},
+	"reports":              {"dicomnode/dicom", "inference", "inference/analysis", "dicomnode/ledger", "explain"},
+	"reports/results":      {"dicomnode/dicom", "dicomnode/ledger", "dicomnode/spool", "explain", "inference", "inference/analysis", "reports"},
 	"reports/outbox":       {"dicomnode", "dicomnode/dicom", "dicomnode/dimse", "dicomnode/ledger", "dicomnode/spool"},
 }
 

@@ -6,12 +6,13 @@ import (
 	"strings"
 
 	"endogate/cmd/endogate/admin"
+	"endogate/inference/analysis"
 )
 
 // findingsText is what a model saw in one frame, most probable first.
 func findingsText(f admin.FrameResult) string {
 	findings := slices.Clone(f.Findings)
-	slices.SortFunc(findings, func(a, b admin.Finding) int { return int(1e6 * (b.Probability - a.Probability)) })
+	slices.SortFunc(findings, func(a, b analysis.Finding) int { return int(1e6 * (b.Probability - a.Probability)) })
 	var parts []string
 	for _, finding := range findings {
 		text := fmt.Sprintf("%s %.3f", finding.Class, finding.Probability)
@@ -23,10 +24,7 @@ func findingsText(f admin.FrameResult) string {
 	if len(parts) == 0 {
 		parts = append(parts, "nothing above its threshold")
 	}
-	if f.Note != "" {
-		parts = append(parts, f.Note)
-	}
-	return strings.Join(parts, ", ")
+	return strings.Join(append(parts, f.Notes...), ", ")
 }
 
 // eventText is one line of a timeline.

@@ -24,7 +24,7 @@ func TestReceive_restoredAfterRelease(t *testing.T) {
 	first := receipt(1)
 	first.Forward = []string{"pacs"}
 	receive(t, l, first)
-	require.NoError(t, l.FinishJob(ctx, "entry001.demo", frames(), nil, at(2)))
+	require.NoError(t, l.FinishJob(ctx, "entry001.demo", testModel, frames(), nil, at(2)))
 	require.NoError(t, l.Delivered(ctx, 1, "entry001", 0, at(3)))
 	markReleased(t, l, 5, "entry001")
 
@@ -35,7 +35,7 @@ func TestReceive_restoredAfterRelease(t *testing.T) {
 	require.Zero(t, in.ReleasedAt)
 	require.Equal(t, StateAnalysed, in.State, "the work is not done twice")
 	require.Equal(t, "entry002.demo", in.Jobs[0].ID)
-	require.Equal(t, frames(), in.Jobs[0].Frames)
+	require.Equal(t, frames(), in.Jobs[0].Results)
 	require.Equal(t, []string{"received", "queued", "analysed", "delivered", "released", "restored"}, steps(study(t, l), "1.2.3.1"))
 	due, err := l.DueDeliveries(ctx, "pacs", at(100), 10)
 	require.NoError(t, err)
@@ -55,7 +55,7 @@ func TestReceive_restoredAfterLoss(t *testing.T) {
 	first := receipt(1)
 	first.Forward, first.Models = []string{"pacs", "archive"}, []string{"demo", "done", "poison", "running"}
 	receive(t, l, first)
-	require.NoError(t, l.FinishJob(ctx, "entry001.done", frames(), nil, at(2)))
+	require.NoError(t, l.FinishJob(ctx, "entry001.done", testModel, frames(), nil, at(2)))
 	require.NoError(t, l.ParkJob(ctx, "entry001.poison", "ends the process", at(2)))
 	require.NoError(t, l.Park(ctx, 2, "0122", "refused", at(2)))
 	_, err := l.StartJob(ctx, "entry001.running", at(2))
@@ -101,7 +101,7 @@ func TestReceive_restoredBeforeAnyoneNoticed(t *testing.T) {
 func TestParkLost_object(t *testing.T) {
 	l := openLedger(t)
 	receive(t, l, receipt(1))
-	require.NoError(t, l.FinishJob(t.Context(), "entry001.demo", frames(), []Object{object(1, "pacs")}, at(2)))
+	require.NoError(t, l.FinishJob(t.Context(), "entry001.demo", testModel, frames(), []Object{object(1, "pacs")}, at(2)))
 	held, err := l.Unreleased(t.Context(), "", 10)
 	require.NoError(t, err)
 	require.Equal(t, []string{"entry001", "made001"}, held)
@@ -247,7 +247,7 @@ func TestOpenJobs_order(t *testing.T) {
 	require.Equal(t, []string{"entry003.demo", "entry001.demo", "entry002.demo"}, after(""))
 	require.Equal(t, []string{"entry002.demo"}, after("entry001.demo"))
 	require.Len(t, after("unknown"), 3)
-	require.NoError(t, l.FinishJob(ctx, "entry002.demo", nil, nil, at(5)))
+	require.NoError(t, l.FinishJob(ctx, "entry002.demo", testModel, nil, nil, at(5)))
 	require.Empty(t, after("entry002.demo"), "the cursor may be done")
 	require.NoError(t, l.ParkJob(ctx, "entry003.demo", "no", at(6)))
 	require.NoError(t, l.RetryJob(ctx, "entry003.demo", at(7)))

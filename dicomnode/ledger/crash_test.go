@@ -74,7 +74,7 @@ func childAnalyse(l *Ledger) error {
 		}
 		o := object(0, "pacs")
 		o.Entry = "heatmap of " + j.ID
-		if err := l.FinishJob(ctx, j.ID, frames(), []Object{o}, at(2)); err != nil {
+		if err := l.FinishJob(ctx, j.ID, testModel, frames(), []Object{o}, at(2)); err != nil {
 			return err
 		}
 		fmt.Printf("finished %s .\n", j.ID)
@@ -143,7 +143,7 @@ func requireAcknowledged(t *testing.T, l *Ledger, acknowledged map[string][]stri
 		}
 	}
 	for _, id := range acknowledged["finished"] {
-		require.Equal(t, "done 1", text(t, l, `SELECT state || ' ' || (SELECT count(*) FROM frame WHERE job = job.id)
+		require.Equal(t, "done 1", text(t, l, `SELECT state || ' ' || (SELECT count(*) FROM span WHERE job = job.id)
 			FROM job WHERE name = ?`, id))
 		require.Equal(t, "1", text(t, l, "SELECT count(*) FROM delivery WHERE entry = ?", "heatmap of "+id))
 	}

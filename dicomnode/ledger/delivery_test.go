@@ -84,7 +84,7 @@ func TestDueDeliveries_order(t *testing.T) {
 		r.Forward = []string{"pacs"}
 		receive(t, l, r)
 	}
-	require.NoError(t, l.FinishJob(ctx, job1, nil, []Object{kos, sr, heatmap}, at(3)))
+	require.NoError(t, l.FinishJob(ctx, job1, testModel, nil, []Object{kos, sr, heatmap}, at(3)))
 	due, err := l.DueDeliveries(ctx, "pacs", at(3), 10)
 	require.NoError(t, err)
 	require.Equal(t, []string{"source", "source", "heatmap", "sr", "kos"}, purposes(due))
@@ -145,7 +145,7 @@ func TestDelivered_byTheAlternate(t *testing.T) {
 	receive(t, l, receipt(1))
 	o, twin := object(1, "pacs"), object(2)
 	o.Alternate = &twin
-	require.NoError(t, l.FinishJob(ctx, job1, nil, []Object{o}, at(2)))
+	require.NoError(t, l.FinishJob(ctx, job1, testModel, nil, []Object{o}, at(2)))
 	require.Empty(t, releasable(t, l, 100), "the alternate may still be sent")
 	require.NoError(t, l.Delivered(ctx, 1, twin.Entry, 0, at(3)))
 	d := study(t, l)
@@ -180,7 +180,7 @@ func TestRelease(t *testing.T) {
 			r.Forward = []string{"pacs"}
 			receive(t, l, r)
 			do := map[string]func() error{
-				"finish":  func() error { return l.FinishJob(ctx, job1, frames(), nil, at(2)) },
+				"finish":  func() error { return l.FinishJob(ctx, job1, testModel, frames(), nil, at(2)) },
 				"park":    func() error { return l.ParkJob(ctx, job1, "no", at(2)) },
 				"discard": func() error { return l.DiscardJob(ctx, job1, at(2)) },
 				"report": func() error {

@@ -15,7 +15,7 @@ func TestDestinations_ofTheExam(t *testing.T) {
 	job, err := l.StartJob(ctx, "entry001.demo", at(2))
 	require.NoError(t, err)
 	require.Equal(t, r.Destinations, job.Destinations)
-	require.NoError(t, l.FinishJob(ctx, job.ID, nil, nil, at(3)))
+	require.NoError(t, l.FinishJob(ctx, job.ID, testModel, nil, nil, at(3)))
 	exams, err := l.DueExams(ctx, at(1000), quiet, maxWait)
 	require.NoError(t, err)
 	require.Equal(t, r.Destinations, exams[0].Destinations)
@@ -41,13 +41,13 @@ func TestReconcileDestinations(t *testing.T) {
 	r := receipt(1)
 	r.Forward = []string{"pacs", "pacs2"}
 	receive(t, l, r, as(receipt(2), 2))
-	require.NoError(t, l.FinishJob(ctx, "entry001.demo", nil, []Object{object(1, "pacs2")}, at(3)))
+	require.NoError(t, l.FinishJob(ctx, "entry001.demo", testModel, nil, []Object{object(1, "pacs2")}, at(3)))
 	require.NoError(t, l.Park(ctx, 2, "0122", "refused", at(3))) // entry001 to pacs2, by the peer
 
 	parked, back, err := l.ReconcileDestinations(ctx, []string{"pacs"}, at(4))
 	require.NoError(t, err)
 	require.Equal(t, []int{1, 0}, []int{parked, back})
-	require.NoError(t, l.FinishJob(ctx, "entry002.demo", nil, []Object{object(2, "pacs2", "pacs")}, at(5)))
+	require.NoError(t, l.FinishJob(ctx, "entry002.demo", testModel, nil, []Object{object(2, "pacs2", "pacs")}, at(5)))
 	want := map[string]State{
 		"entry001 pacs": StatePending, "entry001 pacs2": StateParked, "made001 pacs2": StateParked,
 		"made002 pacs2": StateParked, "made002 pacs": StatePending,

@@ -7,6 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"endogate/dicomnode/dicom"
+	"endogate/inference/analysis"
 )
 
 const selectExam = `SELECT e.id, s.study_instance_uid, e.route, e.model, e.state, e.reason, e.revision, e.first_at, e.last_at,
@@ -15,7 +18,7 @@ const selectExam = `SELECT e.id, s.study_instance_uid, e.route, e.model, e.state
 func scanExam(rows *sql.Rows) (Exam, error) {
 	var e Exam
 	err := rows.Scan(&e.ID, &e.StudyInstanceUID, &e.Route, &e.Model, &e.State, &e.Reason, &e.Revision, timeColumn{&e.FirstAt},
-		timeColumn{&e.LastAt}, timeColumn{&e.ReportedAt}, &e.OpenJobs, &e.Version, namesColumn{&e.Destinations})
+		timeColumn{&e.LastAt}, timeColumn{&e.ReportedAt}, &e.OpenJobs, &e.Version, jsonColumn{&e.Destinations})
 	return e, err
 }
 
@@ -37,7 +40,7 @@ func (l *Ledger) DueExams(ctx context.Context, now time.Time, quiet, maxWait tim
 }
 
 const examResults = `SELECT j.id, i.entry, i.sop_class_uid, i.sop_instance_uid, i.series_instance_uid, s.study_instance_uid,
-	i.header, i.transfer_syntax_uid, j.inferred_at, j.state, j.reason, i.released_at IS NOT NULL
+	i.header, i.transfer_syntax_uid, j.inferred_at, j.state, j.reason, j.made_by, i.released_at IS NOT NULL
 	FROM job j JOIN instance i ON i.id = j.instance JOIN study s ON s.id = j.study
 	WHERE j.exam = ? AND j.state <> 'open' AND j.version <= ? ORDER BY i.instance_number, i.id`
 
@@ -48,13 +51,18 @@ func (l *Ledger) ExamResults(ctx context.Context, e Exam) ([]ExamResult, error) 
 	if err != nil {
 		return nil, fmt.Errorf("ledger: exam %d: %w", e.ID, err)
 	}
+	heatmaps, err := l.heatmaps(ctx, e.ID)
+	if err != nil {
+		return nil, fmt.Errorf("ledger: exam %d: %w", e.ID, err)
+	}
 	results := make([]ExamResult, len(rows))
 	for i, r := range rows {
 		results[i] = r.ExamResult
+		results[i].Heatmaps = heatmaps[r.Instance.SOPInstanceUID]
 		if r.state != StateDone {
 			continue
 		}
-		if results[i].Frames, err = l.frames(ctx, r.job); err != nil {
+		if results[i].Results, err = l.results(ctx, r.job); err != nil {
 			return nil, fmt.Errorf("ledger: exam %d: %w", e.ID, err)
 		}
 	}
@@ -72,7 +80,7 @@ func scanExamRow(rows *sql.Rows) (examRow, error) {
 	var header, reason string
 	in := &r.Instance
 	err := rows.Scan(&r.job, &r.Entry, &in.SOPClassUID, &in.SOPInstanceUID, &in.SeriesInstanceUID, &in.StudyInstanceUID,
-		&header, &r.TransferSyntaxUID, timeColumn{&r.InferredAt}, &r.state, &reason, &r.Released)
+		&header, &r.TransferSyntaxUID, timeColumn{&r.InferredAt}, &r.state, &reason, jsonColumn{&r.MadeBy}, &r.Released)
 	if err != nil {
 		return examRow{}, err
 	}
@@ -90,29 +98,40 @@ func scanExamRow(rows *sql.Rows) (examRow, error) {
 	return r, nil
 }
 
-func (l *Ledger) frames(ctx context.Context, job int64) ([]FrameResult, error) {
-	return query(ctx, l.readDB, scanFrame,
-		"SELECT '', frame, rows, columns, scores, findings, note FROM frame WHERE job = ? ORDER BY frame", job)
+// heatmaps returns the heatmaps that were made for an exam, by the SOP Instance UID of their source.
+func (l *Ledger) heatmaps(ctx context.Context, exam int64) (map[dicom.UID][]dicom.SOPInstance, error) {
+	objects, err := query(ctx, l.readDB, scanObject, selectObject+`JOIN exam e ON e.study = o.study AND e.model = o.model
+		WHERE e.id = ? AND o.purpose = 'heatmap' ORDER BY o.id`, exam)
+	bySource := map[dicom.UID][]dicom.SOPInstance{}
+	for _, o := range objects {
+		bySource[o.Source] = append(bySource[o.Source], o.Instance)
+	}
+	return bySource, err
 }
 
-func scanFrame(rows *sql.Rows) (FrameResult, error) {
-	f, err := scanJobFrame(rows)
-	return f.FrameResult, err
+const selectResults = `SELECT j.name, r.first, r.count, r.start, r.duration, r.rows, r.columns, r.scores, r.findings, r.notes
+	FROM span r JOIN job j ON j.id = r.job `
+
+func (l *Ledger) results(ctx context.Context, job int64) ([]analysis.Result, error) {
+	return query(ctx, l.readDB, func(rows *sql.Rows) (analysis.Result, error) {
+		r, err := scanResult(rows)
+		return r.Result, err
+	}, selectResults+"WHERE r.job = ? ORDER BY r.first, r.count", job)
 }
 
-type jobFrame struct {
-	FrameResult
+// jobResult is a result with the name of its job.
+type jobResult struct {
+	analysis.Result
 	job string
 }
 
-func scanJobFrame(rows *sql.Rows) (jobFrame, error) {
-	var f jobFrame
-	var scores, findings string
-	if err := rows.Scan(&f.job, &f.Frame, &f.Rows, &f.Columns, &scores, &findings, &f.Note); err != nil {
-		return jobFrame{}, err
-	}
-	err := errors.Join(json.Unmarshal([]byte(scores), &f.Scores), json.Unmarshal([]byte(findings), &f.Findings))
-	return f, err
+func scanResult(rows *sql.Rows) (jobResult, error) {
+	var r jobResult
+	var start, duration int64
+	err := rows.Scan(&r.job, &r.Span.First, &r.Span.Count, &start, &duration, &r.Rows, &r.Columns,
+		jsonColumn{&r.Scores}, jsonColumn{&r.Findings}, jsonColumn{&r.Notes})
+	r.Span.Start, r.Span.Duration = time.Duration(start)*time.Microsecond, time.Duration(duration)*time.Microsecond
+	return r, err
 }
 
 // FinishReport stores the objects of e's report, puts them on the way and counts the revision,

@@ -9,10 +9,11 @@ import (
 	"time"
 
 	"endogate/dicomnode/dicom"
+	"endogate/inference/analysis"
 )
 
 const selectJob = `SELECT j.name, i.entry, j.model, i.sop_class_uid, i.sop_instance_uid, i.series_instance_uid,
-	s.study_instance_uid, i.route, j.state, j.attempts, j.retries, j.inferred_at, j.ended_at, j.reason, e.destinations
+	s.study_instance_uid, i.route, j.state, j.attempts, j.retries, j.inferred_at, j.ended_at, j.reason, j.made_by, e.destinations
 	FROM job j JOIN instance i ON i.id = j.instance JOIN study s ON s.id = j.study JOIN exam e ON e.id = j.exam `
 
 func scanJob(rows *sql.Rows) (Job, error) {
@@ -28,7 +29,8 @@ func jobFields(j *Job) []any {
 		timeColumn{&j.InferredAt},
 		timeColumn{&j.EndedAt},
 		&j.Reason,
-		namesColumn{&j.Destinations},
+		jsonColumn{&j.MadeBy},
+		jsonColumn{&j.Destinations},
 	}
 }
 
@@ -129,10 +131,10 @@ func (l *Ledger) UnstartJob(ctx context.Context, id string) error {
 	})
 }
 
-// FinishJob stores the results of a job with the objects made for it, puts these on the way to
+// FinishJob stores the results of a job, with the model that said so and the objects made for it, puts these on the way to
 // their destinations and ends the job, all or nothing. For a job that is done it changes
 // nothing; a job that was discarded is ErrState.
-func (l *Ledger) FinishJob(ctx context.Context, id string, frames []FrameResult, objects []Object, at time.Time) error {
+func (l *Ledger) FinishJob(ctx context.Context, id string, by analysis.Model, results []analysis.Result, objects []Object, at time.Time) error {
 	return l.stepJob(ctx, id, "finish", func(t *tx, j jobRow) error {
 		switch j.state {
 		case StateDone:
@@ -142,16 +144,23 @@ func (l *Ledger) FinishJob(ctx context.Context, id string, frames []FrameResult,
 			return fmt.Errorf("%w: it is %s", ErrState, j.state)
 		}
 		findings := 0
-		for _, f := range frames {
-			findings += len(f.Findings)
-			if err := t.insertFrame(j.id, f); err != nil {
+		for _, r := range results {
+			findings += len(r.Findings)
+			if err := t.insertResult(j.id, r); err != nil {
 				return err
 			}
 		}
 		if err := t.endJob(j, StateDone, "", at); err != nil {
 			return err
 		}
-		detail := fmt.Sprintf("by %s: %d frames, %d findings", j.model, len(frames), findings)
+		made, err := json.Marshal(by)
+		if err != nil {
+			return err
+		}
+		if _, err := t.exec("UPDATE job SET made_by = ? WHERE id = ?", string(made), j.id); err != nil {
+			return err
+		}
+		detail := fmt.Sprintf("by %s: %d frames, %d findings", j.model, len(results), findings)
 		if err := t.event(j.event(EventAnalysed, at, detail)); err != nil {
 			return err
 		}
@@ -159,17 +168,17 @@ func (l *Ledger) FinishJob(ctx context.Context, id string, frames []FrameResult,
 	})
 }
 
-func (t *tx) insertFrame(job int64, f FrameResult) error {
-	scores, err := json.Marshal(f.Scores)
-	if err != nil {
-		return fmt.Errorf("scores of frame %d: %w", f.Frame, err)
+func (t *tx) insertResult(job int64, r analysis.Result) error {
+	scores, scoresErr := json.Marshal(r.Scores)
+	findings, findingsErr := json.Marshal(r.Findings)
+	notes, notesErr := json.Marshal(r.Notes)
+	if err := errors.Join(scoresErr, findingsErr, notesErr); err != nil {
+		return fmt.Errorf("result of frame %d: %w", r.Span.First, err)
 	}
-	findings, err := json.Marshal(f.Findings)
-	if err != nil {
-		return fmt.Errorf("findings of frame %d: %w", f.Frame, err)
-	}
-	_, err = t.exec("INSERT INTO frame (job, frame, rows, columns, scores, findings, note) VALUES (?, ?, ?, ?, ?, ?, ?)",
-		job, f.Frame, f.Rows, f.Columns, string(scores), string(findings), f.Note)
+	_, err := t.exec(`INSERT INTO span (job, first, count, start, duration, rows, columns, scores, findings, notes)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		job, r.Span.First, r.Span.Count, r.Span.Start.Microseconds(), r.Span.Duration.Microseconds(),
+		r.Rows, r.Columns, string(scores), string(findings), string(notes))
 	return err
 }
 

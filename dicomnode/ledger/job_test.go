@@ -20,7 +20,7 @@ const job1 = "entry001.demo"
 var jobSteps = map[string]func(l *Ledger, ctx context.Context) error{
 	"start": func(l *Ledger, ctx context.Context) error { _, err := l.StartJob(ctx, job1, at(10)); return err },
 	"finish": func(l *Ledger, ctx context.Context) error {
-		return l.FinishJob(ctx, job1, frames(), []Object{object(1, "pacs")}, at(11))
+		return l.FinishJob(ctx, job1, testModel, frames(), []Object{object(1, "pacs")}, at(11))
 	},
 	"park":    func(l *Ledger, ctx context.Context) error { return l.ParkJob(ctx, job1, "cannot decode", at(12)) },
 	"skip":    func(l *Ledger, ctx context.Context) error { return l.SkipJob(ctx, job1, "no decoder", at(12)) },
@@ -121,7 +121,7 @@ func TestOpenJobs_pages(t *testing.T) {
 	for n := 1; n <= 5; n++ {
 		receive(t, l, receipt(n))
 	}
-	require.NoError(t, l.FinishJob(t.Context(), "entry003.demo", nil, nil, at(9)))
+	require.NoError(t, l.FinishJob(t.Context(), "entry003.demo", testModel, nil, nil, at(9)))
 	var got []string
 	for after := ""; ; {
 		jobs, err := l.OpenJobs(t.Context(), after, 2)
@@ -143,15 +143,15 @@ func TestFinishJob_allOrNothing(t *testing.T) {
 	receive(t, l, receipt(1))
 	bad := frames()
 	bad[0].Scores["polyp"] = math.NaN()
-	require.ErrorContains(t, l.FinishJob(ctx, job1, bad, nil, at(2)), "scores of frame 1")
+	require.ErrorContains(t, l.FinishJob(ctx, job1, testModel, bad, nil, at(2)), "result of frame 1")
 	same := []Object{object(1, "pacs"), object(1, "pacs")}
-	require.ErrorContains(t, l.FinishJob(ctx, job1, frames(), same, at(2)), "object 2.25.1")
+	require.ErrorContains(t, l.FinishJob(ctx, job1, testModel, frames(), same, at(2)), "object 2.25.1")
 	d := study(t, l)
 	require.Equal(t, StateOpen, d.InstanceViews[0].Jobs[0].State)
 	require.Empty(t, d.Objects)
 	require.Empty(t, d.Deliveries)
 	require.Equal(t, []string{"received", "queued"}, steps(d, "1.2.3.1"))
-	require.NoError(t, l.FinishJob(ctx, job1, frames(), same[:1], at(2)))
+	require.NoError(t, l.FinishJob(ctx, job1, testModel, frames(), same[:1], at(2)))
 }
 
 func TestInstance_twoModels(t *testing.T) {
@@ -161,12 +161,12 @@ func TestInstance_twoModels(t *testing.T) {
 	r.Models = []string{"demo", "other"}
 	receive(t, l, r)
 	state := func() State { return study(t, l).InstanceViews[0].State }
-	require.NoError(t, l.FinishJob(ctx, "entry001.demo", nil, nil, at(2)))
+	require.NoError(t, l.FinishJob(ctx, "entry001.demo", testModel, nil, nil, at(2)))
 	require.Equal(t, StateQueued, state())
 	require.NoError(t, l.ParkJob(ctx, "entry001.other", "no", at(3)))
 	require.Equal(t, StateFailed, state())
 	require.NoError(t, l.RetryJob(ctx, "entry001.other", at(4)))
-	require.NoError(t, l.FinishJob(ctx, "entry001.other", nil, nil, at(5)))
+	require.NoError(t, l.FinishJob(ctx, "entry001.other", testModel, nil, nil, at(5)))
 	require.Equal(t, StateAnalysed, state())
 	require.Len(t, study(t, l).Exams, 2)
 }

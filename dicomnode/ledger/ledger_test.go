@@ -12,6 +12,7 @@ import (
 	"go.uber.org/goleak"
 
 	"endogate/dicomnode/dicom"
+	"endogate/inference/analysis"
 )
 
 func TestMain(m *testing.M) {
@@ -65,16 +66,19 @@ func instance(uid string) dicom.SOPInstance {
 func object(n int, destinations ...string) Object {
 	return Object{
 		Entry: fmt.Sprintf("made%03d", n), Instance: instance(fmt.Sprintf("2.25.%d", n)), Purpose: "heatmap", Model: "demo",
-		Source: "1.2.3.1", Frame: 1, Rank: RankHeatmap, Destinations: destinations,
+		Source: "1.2.3.1", Span: analysis.Still(1), Rank: RankHeatmap, Destinations: destinations,
 	}
 }
 
-func frames() []FrameResult {
-	return []FrameResult{{
-		Frame: 1, Rows: 576, Columns: 720, Scores: map[string]float64{"polyp": 0.75, "normal": 0.1 + 0.2},
-		Note: "map has no maximum",
-		Findings: []Finding{{
-			Frame: 1, Class: "polyp", Probability: 0.75, Threshold: 0.5, Role: "finding", Heatmap: "2.25.1",
+// testModel made the results of these tests.
+var testModel = analysis.Model{Manufacturer: "Maker", Name: "demo", Version: "1.2", Digest: "abcd"}
+
+func frames() []analysis.Result {
+	return []analysis.Result{{
+		Span: analysis.Still(1), Rows: 576, Columns: 720, Scores: map[string]float64{"polyp": 0.75, "normal": 0.1 + 0.2},
+		Notes: []string{"polyp: map has no maximum", "only the first frame is analysed"},
+		Findings: []analysis.Finding{{
+			Class: "polyp", Probability: 0.75, Threshold: 0.5, Role: "finding", Heatmap: "2.25.1",
 			Contours: [][][2]float64{{{0, 0}, {1.5, 0}, {1.5, 2.25}, {0, 0}}},
 			Finding:  dicom.Code{Value: "41329004", Scheme: "SCT", Meaning: "Polyp"},
 		}},
@@ -136,7 +140,7 @@ func TestLifecycle(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 1, j.Attempts)
 	require.Equal(t, at(2), j.InferredAt)
-	require.NoError(t, l.FinishJob(ctx, j.ID, frames(), []Object{object(1, "pacs", "archive")}, at(3)))
+	require.NoError(t, l.FinishJob(ctx, j.ID, testModel, frames(), []Object{object(1, "pacs", "archive")}, at(3)))
 
 	exams, err := l.DueExams(ctx, at(60), 60*time.Second, time.Hour)
 	require.NoError(t, err)
@@ -149,10 +153,10 @@ func TestLifecycle(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []ExamResult{{
 		Entry: "entry001", Instance: r.Header.SOPInstance, Header: r.Header, TransferSyntaxUID: dicom.JPEGBaseline8Bit,
-		InferredAt: at(2), Frames: frames(),
+		InferredAt: at(2), MadeBy: testModel, Results: frames(), Heatmaps: []dicom.SOPInstance{instance("2.25.1")},
 	}}, results)
 	sr := object(2, "pacs")
-	sr.Purpose, sr.Rank, sr.Revision, sr.Source, sr.Frame = "sr", RankSR, 1, "", 0
+	sr.Purpose, sr.Rank, sr.Revision, sr.Source, sr.Span = "sr", RankSR, 1, "", analysis.Span{}
 	twin := object(3)
 	sr.Alternate = &twin
 	require.NoError(t, l.FinishReport(ctx, exams[0], []Object{sr}, at(62)))
@@ -176,7 +180,7 @@ func TestLifecycle(t *testing.T) {
 	require.Equal(t, []string{"made", "delivered", "delivered"}, steps(d, "2.25.1"))
 	require.Equal(t, []string{"made", "delivered"}, steps(d, "2.25.2"))
 	require.Equal(t, []string{"reported"}, steps(d, ""))
-	require.Equal(t, frames(), d.InstanceViews[0].Jobs[0].Frames)
+	require.Equal(t, frames(), d.InstanceViews[0].Jobs[0].Results)
 	require.Equal(t, StateAnalysed, d.InstanceViews[0].State)
 
 	ids := releasable(t, l, 1000)

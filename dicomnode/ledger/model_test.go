@@ -282,7 +282,7 @@ func (m *model) finish(t *rapid.T) {
 	j, when := m.pick(t, StateOpen), m.tick()
 	objects := m.makeObjects(t, "heatmap", RankHeatmap, when)
 	for range 2 {
-		require.NoError(t, m.l.FinishJob(m.ctx, j.id, frames(), objects, when))
+		require.NoError(t, m.l.FinishJob(m.ctx, j.id, testModel, frames(), objects, when))
 	}
 	m.end(j, StateDone, when)
 }

@@ -29,7 +29,7 @@ func (t *tx) insertObject(study int64, o Object, at time.Time) error {
 	if twin := o.Alternate; twin != nil {
 		d.Alternate = twin.Entry
 		like := *twin
-		like.Purpose, like.Model, like.Source, like.Frame, like.Revision = o.Purpose, o.Model, o.Source, o.Frame, o.Revision
+		like.Purpose, like.Model, like.Source, like.Span, like.Revision = o.Purpose, o.Model, o.Source, o.Span, o.Revision
 		if _, err := t.insertObjectRow(study, like, &id, at); err != nil {
 			return err
 		}
@@ -47,11 +47,11 @@ func (t *tx) insertObject(study int64, o Object, at time.Time) error {
 
 func (t *tx) insertObjectRow(study int64, o Object, twinOf *int64, at time.Time) (int64, error) {
 	return t.insert(`INSERT INTO object
-		(entry, study, series_instance_uid, sop_class_uid, sop_instance_uid, transfer_syntax_uid, purpose, model, source, frame,
-		 revision, twin_of, made_at)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		(entry, study, series_instance_uid, sop_class_uid, sop_instance_uid, transfer_syntax_uid, purpose, model, source, first,
+		 count, revision, twin_of, made_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		o.Entry, study, o.Instance.SeriesInstanceUID, o.Instance.SOPClassUID, o.Instance.SOPInstanceUID, transferSyntax(o),
-		o.Purpose, o.Model, o.Source, o.Frame, o.Revision, twinOf, micros(at))
+		o.Purpose, o.Model, o.Source, o.Span.First, o.Span.Count, o.Revision, twinOf, micros(at))
 }
 
 func transferSyntax(o Object) dicom.UID {

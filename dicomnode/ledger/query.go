@@ -37,16 +37,16 @@ func scanString(rows *sql.Rows) (string, error) {
 	return s, err
 }
 
-// namesColumn scans a JSON list of names.
-type namesColumn struct{ names *[]string }
+// jsonColumn scans a column of JSON into what it points to.
+type jsonColumn struct{ into any }
 
 // Scan takes the column's value.
-func (c namesColumn) Scan(v any) error {
+func (c jsonColumn) Scan(v any) error {
 	text, ok := v.(string)
 	if !ok {
-		return fmt.Errorf("names are %T, not text", v)
+		return fmt.Errorf("JSON is %T, not text", v)
 	}
-	return json.Unmarshal([]byte(text), c.names)
+	return json.Unmarshal([]byte(text), c.into)
 }
 
 // namesText is the column's text for names.

@@ -226,7 +226,7 @@ func TestTrace(t *testing.T) {
 	ctx := t.Context()
 	receive(t, l, receipt(1), receipt(2))
 	o := object(7, "pacs")
-	require.NoError(t, l.FinishJob(ctx, "entry001.demo", frames(), []Object{o}, at(3)))
+	require.NoError(t, l.FinishJob(ctx, "entry001.demo", testModel, frames(), []Object{o}, at(3)))
 	for _, c := range []struct {
 		name               string
 		instances, objects int

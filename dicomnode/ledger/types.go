@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"endogate/dicomnode/dicom"
+	"endogate/inference/analysis"
 )
 
 // Receipt is a data set that the spool has taken in, with what is to become of it.
@@ -85,36 +86,14 @@ type Job struct {
 	Retries    int       // how often RetryJob opened it again
 	InferredAt time.Time // start of the first attempt, microseconds, UTC; zero before
 	EndedAt    time.Time
-	Reason     string // why it was parked or skipped
+	Reason     string         // why it was parked or skipped
+	MadeBy     analysis.Model // of a job that is done; zero where it was not written down
 
 	Destinations []string // of its exam
 }
 
 // JobID returns the ID of the job of model on a spool entry.
 func JobID(entry, model string) string { return entry + "." + model }
-
-// Finding is one class that a model saw in a frame.
-type Finding struct {
-	Frame       int            `json:"frame"` // from 1
-	Class       string         `json:"class"`
-	Probability float64        `json:"probability"` // 0..1
-	Threshold   float64        `json:"threshold"`   // 0..1
-	Role        string         `json:"role,omitempty"`
-	Heatmap     dicom.UID      `json:"heatmap,omitempty"`  // SOP Instance UID of its heatmap
-	Contours    [][][2]float64 `json:"contours,omitempty"` // closed polygons, source pixels (column, row)
-	Finding     dicom.Code     `json:"finding,omitzero"`
-	Site        dicom.Code     `json:"site,omitzero"`
-}
-
-// FrameResult is what a model saw in one frame.
-type FrameResult struct {
-	Frame    int // from 1
-	Rows     int // of the source, pixels
-	Columns  int
-	Findings []Finding
-	Scores   map[string]float64 // class to probability
-	Note     string             // what a reader of the result should know
-}
 
 // Object is a SOP Instance that was made here and stands in the spool.
 type Object struct {
@@ -123,10 +102,10 @@ type Object struct {
 	TransferSyntaxUID dicom.UID // empty: Explicit VR Little Endian
 	Purpose           string    // heatmap, sr, kos
 	Model             string
-	Source            dicom.UID // SOP Instance UID it was made from
-	Frame             int       // of the source, from 1; 0 for none
-	Revision          int       // of the report, from 1; 0 for none
-	Rank              int       // order of delivery within a destination, low first
+	Source            dicom.UID     // SOP Instance UID it was made from
+	Span              analysis.Span // of the source; zero for none
+	Revision          int           // of the report, from 1; 0 for none
+	Rank              int           // order of delivery within a destination, low first
 	Destinations      []string
 	Alternate         *Object // to send where the peer refuses this one's SOP class
 
@@ -167,10 +146,12 @@ type ExamResult struct {
 	Header            dicom.Header
 	TransferSyntaxUID dicom.UID
 	InferredAt        time.Time
-	Frames            []FrameResult
-	Failed            string // why it has no result; empty: it has
-	Skipped           bool   // it has none because it cannot be analysed here
-	Released          bool   // its bytes are no longer in the spool
+	MadeBy            analysis.Model // zero where there is none
+	Results           []analysis.Result
+	Heatmaps          []dicom.SOPInstance // that were made of it
+	Failed            string              // why it has no result; empty: it has
+	Skipped           bool                // it has none because it cannot be analysed here
+	Released          bool                // its bytes are no longer in the spool
 }
 
 // Delivery is one entry on its way to one destination.

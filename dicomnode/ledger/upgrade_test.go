@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"endogate/inference/analysis"
 )
 
 // TestUpgrade brings the database of an earlier release, with work of every kind in it, to today's schema without loss.
@@ -52,9 +54,10 @@ func allViews(t *testing.T, l *Ledger) string {
 		}
 		b.WriteString("\n")
 	}
-	frame := func(f FrameResult) {
-		say("   frame", f.Frame, f.Rows, f.Columns, f.Scores, f.Note)
-		for _, x := range f.Findings {
+	frame := func(r analysis.Result) {
+		require.Equal(t, analysis.Still(r.Span.First), r.Span)
+		say("   frame", r.Span.First, r.Rows, r.Columns, r.Scores, strings.Join(r.Notes, "; "))
+		for _, x := range r.Findings {
 			say("    finding", x.Class, x.Probability, x.Threshold, x.Role, x.Heatmap, x.Contours,
 				x.Finding.Value, x.Finding.Scheme, x.Finding.Meaning, x.Site.Value, x.Site.Scheme, x.Site.Meaning)
 		}
@@ -91,7 +94,7 @@ func allViews(t *testing.T, l *Ledger) string {
 			received(v)
 			for _, j := range v.Jobs {
 				job(j.Job)
-				for _, f := range j.Frames {
+				for _, f := range j.Results {
 					frame(f)
 				}
 			}
@@ -102,13 +105,13 @@ func allViews(t *testing.T, l *Ledger) string {
 			require.NoError(t, err)
 			for _, r := range results {
 				say("  result", r.Entry, r.Instance, r.Header, r.TransferSyntaxUID, r.InferredAt, r.Failed, r.Skipped, r.Released)
-				for _, f := range r.Frames {
+				for _, f := range r.Results {
 					frame(f)
 				}
 			}
 		}
 		for _, o := range d.Objects {
-			say(" object", o.Entry, o.Instance, o.TransferSyntaxUID, o.Purpose, o.Model, o.Source, o.Frame, o.Revision, o.Rank,
+			say(" object", o.Entry, o.Instance, o.TransferSyntaxUID, o.Purpose, o.Model, o.Source, o.Span.Frame(), o.Revision, o.Rank,
 				o.Destinations, o.State, o.MadeAt, o.ReleasedAt, o.TwinOf)
 		}
 		for _, v := range d.Deliveries {

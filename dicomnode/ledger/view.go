@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"endogate/dicomnode/dicom"
+	"endogate/inference/analysis"
 )
 
 // StudyStatus is how a study stands as a whole.
@@ -75,7 +76,7 @@ type InstanceView struct {
 // JobView is a job with its results.
 type JobView struct {
 	Job
-	Frames []FrameResult
+	Results []analysis.Result
 }
 
 // StudyDetail is all that is known of a study. It has patient data.
@@ -92,7 +93,7 @@ const selectStudy = `SELECT id, study_instance_uid, patient_id, patient_name, ac
 	study_description, first_at, last_at, instances, conflicts, open, parked,
 	(SELECT coalesce(max(header ->> 'modality'), '') FROM instance WHERE study = study.id),
 	(SELECT coalesce(sum(header ->> 'number_of_frames'), 0) FROM instance WHERE study = study.id),
-	(SELECT count(*) FROM exam e JOIN job j ON j.exam = e.id JOIN frame f ON f.job = j.id, json_each(f.findings)
+	(SELECT count(*) FROM exam e JOIN job j ON j.exam = e.id JOIN span r ON r.job = j.id, json_each(r.findings)
 		WHERE e.study = study.id AND value ->> 'role' = 'finding'),
 	(SELECT count(*) FROM delivery WHERE study = study.id AND state = 'pending'),
 	(SELECT count(*) FROM delivery WHERE study = study.id AND state = 'done'),
@@ -268,19 +269,18 @@ func (l *Ledger) instances(ctx context.Context, study int64) ([]InstanceView, er
 	if err != nil {
 		return nil, err
 	}
-	frames, err := query(ctx, l.readDB, scanJobFrame, `SELECT j.name, f.frame, f.rows, f.columns, f.scores, f.findings, f.note
-		FROM frame f JOIN job j ON j.id = f.job
-		WHERE j.instance IN (SELECT id FROM instance WHERE study = ?) ORDER BY f.job, f.frame`, study)
+	results, err := query(ctx, l.readDB, scanResult,
+		selectResults+"WHERE j.instance IN (SELECT id FROM instance WHERE study = ?) ORDER BY r.job, r.first, r.count", study)
 	if err != nil {
 		return nil, err
 	}
-	framesOf := map[string][]FrameResult{}
-	for _, f := range frames {
-		framesOf[f.job] = append(framesOf[f.job], f.FrameResult)
+	resultsOf := map[string][]analysis.Result{}
+	for _, r := range results {
+		resultsOf[r.job] = append(resultsOf[r.job], r.Result)
 	}
 	jobsOf := map[string][]JobView{}
 	for _, j := range jobs {
-		jobsOf[j.Entry] = append(jobsOf[j.Entry], JobView{j, framesOf[j.ID]})
+		jobsOf[j.Entry] = append(jobsOf[j.Entry], JobView{j, resultsOf[j.ID]})
 	}
 	for i := range views {
 		views[i].Jobs = jobsOf[views[i].Entry]
@@ -289,7 +289,7 @@ func (l *Ledger) instances(ctx context.Context, study int64) ([]InstanceView, er
 }
 
 const selectObject = `SELECT o.entry, o.sop_class_uid, o.sop_instance_uid, o.series_instance_uid, s.study_instance_uid,
-	o.transfer_syntax_uid, o.purpose, o.model, o.source, o.frame, o.revision, o.made_at, o.released_at,
+	o.transfer_syntax_uid, o.purpose, o.model, o.source, o.first, o.count, o.revision, o.made_at, o.released_at,
 	coalesce((SELECT sop_instance_uid FROM object WHERE id = o.twin_of), '')
 	FROM object o JOIN study s ON s.id = o.study `
 
@@ -297,7 +297,7 @@ func scanObject(rows *sql.Rows) (Object, error) {
 	var o Object
 	in := &o.Instance
 	err := rows.Scan(&o.Entry, &in.SOPClassUID, &in.SOPInstanceUID, &in.SeriesInstanceUID, &in.StudyInstanceUID,
-		&o.TransferSyntaxUID, &o.Purpose, &o.Model, &o.Source, &o.Frame, &o.Revision, timeColumn{&o.MadeAt},
+		&o.TransferSyntaxUID, &o.Purpose, &o.Model, &o.Source, &o.Span.First, &o.Span.Count, &o.Revision, timeColumn{&o.MadeAt},
 		timeColumn{&o.ReleasedAt}, &o.TwinOf)
 	return o, err
 }

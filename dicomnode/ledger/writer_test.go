@@ -107,7 +107,7 @@ func TestConcurrent(t *testing.T) {
 				id := JobID(r.ID, "demo")
 				o := object(n, "pacs")
 				_, err := l.StartJob(ctx, id, at(n))
-				err = errors.Join(err, l.FinishJob(ctx, id, frames(), []Object{o}, at(n)))
+				err = errors.Join(err, l.FinishJob(ctx, id, testModel, frames(), []Object{o}, at(n)))
 				if err != nil {
 					t.Error(err)
 				}

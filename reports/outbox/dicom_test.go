@@ -24,6 +24,7 @@ import (
 	"endogate/dicomnode/dimse"
 	"endogate/dicomnode/ledger"
 	"endogate/dicomnode/spool"
+	"endogate/inference/analysis"
 )
 
 // stores are a real spool and a real ledger.
@@ -92,7 +93,7 @@ func (s *stores) outgoing(objects ...ledger.Object) {
 	job := ledger.JobID(source.ID, "m")
 	_, err = s.ledger.StartJob(ctx, job, time.Now())
 	require.NoError(s.t, err)
-	require.NoError(s.t, s.ledger.FinishJob(ctx, job, nil, objects, time.Now()))
+	require.NoError(s.t, s.ledger.FinishJob(ctx, job, analysis.Model{}, nil, objects, time.Now()))
 }
 
 // counting counts the connections that a client makes.

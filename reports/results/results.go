@@ -16,6 +16,7 @@ import (
 	"endogate/dicomnode/spool"
 	"endogate/explain"
 	"endogate/inference"
+	"endogate/inference/analysis"
 	"endogate/reports"
 )
 
@@ -44,7 +45,7 @@ type Heatmaps interface {
 
 // Map is a map as large as its frame, from 0 to 1, and what made it.
 type Map struct {
-	Explain inference.Explanation
+	Explain analysis.Explanation
 	Map     explain.Map
 }
 
@@ -104,67 +105,55 @@ type delivery struct {
 	job     ledger.Job
 	source  reports.Source
 	objects []ledger.Object
-	frames  []ledger.FrameResult
+	results []analysis.Result
 
 	offered bool // the ledger was given the objects: an error may hide that it has them
 }
 
 // Frame implements inference.Delivery: the heatmap of every explained finding goes into the spool.
 func (d *delivery) Frame(ctx context.Context, a inference.FrameAnalysis, picture *image.RGBA) error {
-	result := ledger.FrameResult{Frame: a.Frame, Rows: a.Rows, Columns: a.Columns, Scores: map[string]float64{}}
-	for _, p := range a.Probabilities {
-		result.Scores[p.Class] = p.Value
-	}
-	for _, f := range a.Findings {
-		finding := ledger.Finding{
-			Frame: a.Frame, Class: f.Class.Name, Probability: f.Probability, Threshold: f.Class.Threshold,
-			Role: string(f.Class.Role), Contours: f.Contours,
-			Finding: f.Class.Finding, Site: f.Class.Site,
-		}
-		if f.Note != "" {
-			result.Note = f.Class.Name + ": " + f.Note
-		}
-		maps, notes, err := d.maps(ctx, f, picture)
+	for i := range a.Findings {
+		f := &a.Findings[i]
+		maps, notes, err := d.maps(ctx, *f, a.Maps[i], picture)
 		if err != nil {
 			return err
 		}
 		for _, note := range notes {
-			result.Note = f.Class.Name + ": " + note
+			a.Notes = append(a.Notes, f.Class+": "+note)
 		}
-		for i, m := range maps {
-			object, err := d.heatmap(ctx, a.Frame, f, m, picture)
+		for k, m := range maps {
+			object, err := d.heatmap(ctx, a.Span, *f, m, picture)
 			if err != nil {
 				return err
 			}
 			d.objects = append(d.objects, object)
-			if i == 0 { // the one that reports show
-				finding.Heatmap = object.Instance.SOPInstanceUID
+			if k == 0 { // the one that reports show
+				f.Heatmap = object.Instance.SOPInstanceUID
 			}
 		}
-		result.Findings = append(result.Findings, finding)
 	}
-	d.frames = append(d.frames, result)
+	d.results = append(d.results, a.Result)
 	return nil
 }
 
 // maps are what there is to show of a finding: what its route names, or the model's own.
-func (d *delivery) maps(ctx context.Context, f inference.Finding, picture *image.RGBA) (maps []Map, notes []string, err error) {
+func (d *delivery) maps(ctx context.Context, f analysis.Finding, own explain.Map, picture *image.RGBA) (maps []Map, notes []string, err error) {
 	switch {
-	case f.Class.Role == inference.RoleFinding && d.Heatmaps != nil && d.Heatmaps.Wanted(d.job.Route):
-		return d.Heatmaps.Make(ctx, d.job.Route, d.job.Model, f.Class.Name, picture)
-	case f.Map.Width > 0:
-		return []Map{{d.Algorithms[d.job.Model].Explain, f.Map}}, nil, nil
+	case f.Role == analysis.RoleFinding && d.Heatmaps != nil && d.Heatmaps.Wanted(d.job.Route):
+		return d.Heatmaps.Make(ctx, d.job.Route, d.job.Model, f.Class, picture)
+	case own.Width > 0:
+		return []Map{{d.Algorithms[d.job.Model].Explain, own}}, nil, nil
 	}
 	return nil, nil, nil
 }
 
-func (d *delivery) heatmap(ctx context.Context, frame int, f inference.Finding, m Map, picture *image.RGBA) (ledger.Object, error) {
+func (d *delivery) heatmap(ctx context.Context, span analysis.Span, f analysis.Finding, m Map, picture *image.RGBA) (ledger.Object, error) {
 	algorithm := d.Algorithms[d.job.Model]
 	algorithm.Explain = m.Explain
 	o, err := d.Builder.Heatmap(reports.Heatmap{
-		Source: d.source, Frame: frame, Pixels: picture,
+		Source: d.source, Frame: span.First, Pixels: picture,
 		Overlay: explain.Overlay(picture, m.Map, d.Colours, d.Opacity), Opacity: d.Opacity,
-		Algorithm: algorithm, Class: f.Class.Name, Probability: f.Probability,
+		Algorithm: algorithm, Class: f.Class, Probability: f.Probability,
 		At: d.job.InferredAt, Revision: d.job.Retries + 1,
 	})
 	if err != nil {
@@ -176,7 +165,7 @@ func (d *delivery) heatmap(ctx context.Context, frame int, f inference.Finding, 
 	}
 	return ledger.Object{
 		Entry: entry, Instance: o.Header.SOPInstance, TransferSyntaxUID: o.TransferSyntaxUID, Purpose: "heatmap",
-		Model: d.job.Model, Source: d.job.Instance.SOPInstanceUID, Frame: frame,
+		Model: d.job.Model, Source: d.job.Instance.SOPInstanceUID, Span: span,
 		Rank: ledger.RankHeatmap, Destinations: d.job.Destinations,
 	}, nil
 }
@@ -185,7 +174,7 @@ func (d *delivery) heatmap(ctx context.Context, frame int, f inference.Finding, 
 func (d *delivery) Finish(ctx context.Context, r inference.Result) error {
 	// An error of the ledger counts here, unlike in Start: results that it refuses, it would refuse for ever. While it is
 	// out of order for everything, Start does not get so far.
-	if r.NotAnalysed != "" && len(d.frames) == 0 {
+	if r.NotAnalysed != "" && len(d.results) == 0 {
 		if err := d.Ledger.SkipJob(ctx, d.job.ID, r.NotAnalysed, d.Now()); err != nil {
 			return err
 		}
@@ -193,15 +182,15 @@ func (d *delivery) Finish(ctx context.Context, r inference.Result) error {
 		d.Finished()
 		return nil
 	}
-	if last := len(d.frames) - 1; r.NotAnalysed != "" {
-		d.frames[last].Note = r.NotAnalysed
+	if last := len(d.results) - 1; r.NotAnalysed != "" {
+		d.results[last].Notes = append(d.results[last].Notes, r.NotAnalysed)
 	}
 	d.offered = true
-	if err := d.Ledger.FinishJob(ctx, d.job.ID, d.frames, d.objects, d.Now()); err != nil {
+	if err := d.Ledger.FinishJob(ctx, d.job.ID, d.Algorithms[d.job.Model].Model, d.results, d.objects, d.Now()); err != nil {
 		return err
 	}
 	d.Log.Info("instance analysed", "sop_instance_uid", d.job.Instance.SOPInstanceUID, "model", d.job.Model,
-		"frames", len(d.frames), "heatmaps", len(d.objects))
+		"frames", len(d.results), "heatmaps", len(d.objects))
 	d.Finished()
 	return nil
 }

@@ -23,6 +23,7 @@ import (
 	"endogate/dicomnode/spool"
 	"endogate/explain"
 	"endogate/inference"
+	"endogate/inference/analysis"
 	"endogate/inference/jobs"
 	"endogate/reports"
 )
@@ -42,11 +43,11 @@ func (s seer) Infer(ctx context.Context, f pixeldata.Frame) (inference.FrameAnal
 	}
 	size := f.Image.Rect.Size()
 	return inference.FrameAnalysis{
-		Frame: f.Number, Rows: size.Y, Columns: size.X,
-		Findings: []inference.Finding{{
-			Class: inference.Class{Name: "polyp"}, Probability: 0.9,
-			Map: explain.Map{Width: size.X, Height: size.Y, Values: make([]float32, size.X*size.Y)},
-		}},
+		Result: analysis.Result{
+			Span: analysis.Still(f.Number), Rows: size.Y, Columns: size.X,
+			Findings: []analysis.Finding{{Class: "polyp", Probability: 0.9}},
+		},
+		Maps: []explain.Map{{Width: size.X, Height: size.Y, Values: make([]float32, size.X*size.Y)}},
 	}, nil
 }
 
@@ -109,8 +110,8 @@ func (b *bench) use(store *spool.Spool) {
 			Equipment: reports.Equipment{Manufacturer: "endogate", ModelName: "endogate", SoftwareVersion: "1", SerialNumber: "1"},
 		},
 		Algorithms: map[string]reports.Algorithm{"demo": {
-			Manufacturer: "endogate", Name: "demo", Version: "1", Number: 1,
-			Classes: []inference.Class{{Name: "polyp"}},
+			Model: analysis.Model{Manufacturer: "endogate", Name: "demo", Version: "1"}, Number: 1,
+			Classes: []analysis.Class{{Name: "polyp"}},
 		}},
 		Colours: colours, Opacity: 0.5,
 		MaxAttempts: benchAttempts, Now: time.Now, Finished: func() {}, Log: slog.New(slog.NewTextHandler(&b.log, nil)),

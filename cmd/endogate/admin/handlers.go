@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"endogate/dicomnode/dicom"
+	"endogate/inference/analysis"
 
 	"github.com/labstack/echo/v4"
 )
@@ -100,22 +101,25 @@ func complete(s *Study) {
 		}
 		in.Analyses = list(in.Analyses)
 		for j := range in.Analyses {
-			frames := list(in.Analyses[j].Frames)
-			in.Analyses[j].Frames = frames
-			for k := range frames {
-				completeFrame(&frames[k])
+			a := &in.Analyses[j]
+			a.Frames, a.Segments = list(a.Frames), list(a.Segments)
+			for k := range a.Frames {
+				completeResult(&a.Frames[k].Result)
+			}
+			for k := range a.Segments {
+				completeResult(&a.Segments[k])
 			}
 		}
 	}
 }
 
-func completeFrame(f *FrameResult) {
-	if f.Scores == nil {
-		f.Scores = map[string]float64{}
+func completeResult(r *analysis.Result) {
+	if r.Scores == nil {
+		r.Scores = map[string]float64{}
 	}
-	f.Findings = list(f.Findings)
-	for i := range f.Findings {
-		f.Findings[i].Contours = list(f.Findings[i].Contours)
+	r.Findings, r.Notes = list(r.Findings), list(r.Notes)
+	for i := range r.Findings {
+		r.Findings[i].Contours = list(r.Findings[i].Contours)
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"endogate/dicomnode/dicom"
+	"endogate/inference/analysis"
 
 	"github.com/stretchr/testify/require"
 )
@@ -77,11 +78,11 @@ var sampleModel = Model{
 	Name: "demo-colon", Version: "1.0.0", Kind: "still", Manufacturer: "endogate",
 	IntendedUse: "Demonstration of colonoscopy frame classification with explanations. Not for clinical use.",
 	Digest:      "9f8b0c6d8ad1c3ab3c0a8bf5a7b9a6d2a1be1e4a35c1c7f4d3c2b1a09f8e7d6c", Rows: 160, Columns: 160, Method: "gradcam", Layer: "last",
-	Classes: []Class{
-		{"polyp", "finding", 0.5, sampleCodes["polyp"], sampleCodes["colon"]},
-		{"normal-cecum", "landmark", 0.5, sampleCodes["normal"], sampleCodes["cecum"]},
-		{"normal-mucosa", "normal", 0.5, sampleCodes["normal"], sampleCodes["colon"]},
-		{"inadequate-preparation", "quality", 0.5, sampleCodes["bowel"], sampleCodes["colon"]},
+	Classes: []analysis.Class{
+		{Name: "polyp", Role: "finding", Threshold: 0.5, Finding: sampleCodes["polyp"], Site: sampleCodes["colon"]},
+		{Name: "normal-cecum", Role: "landmark", Threshold: 0.5, Finding: sampleCodes["normal"], Site: sampleCodes["cecum"]},
+		{Name: "normal-mucosa", Role: "normal", Threshold: 0.5, Finding: sampleCodes["normal"], Site: sampleCodes["colon"]},
+		{Name: "inadequate-preparation", Role: "quality", Threshold: 0.5, Finding: sampleCodes["bowel"], Site: sampleCodes["colon"]},
 	},
 }
 
@@ -131,7 +132,7 @@ func (h *hospital) capture(s *Study, n int, file string) {
 	}
 	source := func() (image.Image, error) { return readImage(framePath(file + ".jpg")) }
 	h.images[in.Entry], h.images[string(in.SOPInstanceUID)] = source, source
-	result := FrameResult{Frame: 1, Rows: 528, Columns: 622}
+	result := analysis.Result{Span: analysis.Still(1), Rows: 528, Columns: 622}
 	step := func(after time.Duration, uid dicom.UID, what, destination, status, detail string) {
 		s.Timeline = append(s.Timeline, Event{At: at.Add(after), Count: 1, SOPInstanceUID: uid, Step: what, Destination: destination, Status: status, Detail: detail})
 	}
@@ -144,7 +145,7 @@ func (h *hospital) capture(s *Study, n int, file string) {
 		if c.Name != class {
 			continue
 		}
-		f := Finding{Class: class, Role: c.Role, Probability: probability, Threshold: c.Threshold, Finding: c.Finding, Site: c.Site}
+		f := c.Seen(probability)
 		mask := framePath(filepath.Join("masks", file+".png"))
 		result.Rows, result.Columns = sizeOf(framePath(file + ".jpg"))
 		if class == "polyp" {
@@ -153,15 +154,17 @@ func (h *hospital) capture(s *Study, n int, file string) {
 		}
 		heat := Object{
 			SOPInstance: instance(s.StudyInstanceUID, 50+n, "1.2.840.10008.5.1.4.1.1.7"), Purpose: "heatmap", Model: "demo-colon",
-			Source: in.SOPInstanceUID, Frame: 1, Revision: 1, MadeAt: at.Add(2 * time.Second),
+			Source: in.SOPInstanceUID, Frame: 1, Span: analysis.Still(1), Revision: 1, MadeAt: at.Add(2 * time.Second),
 		}
 		f.Heatmap = heat.SOPInstanceUID
 		h.images[string(heat.SOPInstanceUID)] = func() (image.Image, error) { return heatmap(framePath(file+".jpg"), mask) }
-		result.Findings = []Finding{f}
+		result.Findings = []analysis.Finding{f}
 		step(1400*time.Millisecond, in.SOPInstanceUID, "analysed", "", "", fmt.Sprintf("demo-colon: 1 of 4 classes over threshold, %d ms", 310+n))
 		h.deliver(s, heat)
 	}
-	in.Analyses = []Analysis{{Job: in.Entry + ".demo-colon", Model: "demo-colon", State: JobDone, Attempts: 1, InferredAt: at.Add(time.Second), Frames: []FrameResult{result}}}
+	done := Analysis{Job: in.Entry + ".demo-colon", Model: "demo-colon", State: JobDone, Attempts: 1, InferredAt: at.Add(time.Second)}
+	done.Add([]analysis.Result{result})
+	in.Analyses = []Analysis{done}
 	s.Instances = append(s.Instances, in)
 }
 

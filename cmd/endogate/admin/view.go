@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"image"
+	"strings"
 	"time"
 
 	"endogate/dicomnode/dicom"
+	"endogate/inference/analysis"
 )
 
 // What a view or an action may answer besides a fault of its own. The text of an error that wraps
@@ -179,13 +181,15 @@ const (
 
 // Analysis is what one model made of one instance.
 type Analysis struct {
-	Job        string        `json:"job"`
-	Model      string        `json:"model"`
-	State      JobState      `json:"state"`
-	Attempts   int           `json:"attempts"`
-	InferredAt time.Time     `json:"inferred_at,omitzero"`
-	Reason     string        `json:"reason"` // why it is parked or skipped
-	Frames     []FrameResult `json:"frames"`
+	Job        string            `json:"job"`
+	Model      string            `json:"model"`
+	State      JobState          `json:"state"`
+	Attempts   int               `json:"attempts"`
+	InferredAt time.Time         `json:"inferred_at,omitzero"`
+	Reason     string            `json:"reason"`  // why it is parked or skipped
+	MadeBy     analysis.Model    `json:"made_by"` // the model as it was then; empty names before it has ended
+	Frames     []FrameResult     `json:"frames"`
+	Segments   []analysis.Result `json:"segments"` // about several frames at once
 }
 
 // ExamState is the state of the report of an exam.
@@ -213,38 +217,35 @@ type Exam struct {
 
 // FrameResult is what a model saw in one frame.
 type FrameResult struct {
-	Frame    int                `json:"frame"` // from 1
-	Rows     int                `json:"rows"`
-	Columns  int                `json:"columns"`
-	Scores   map[string]float64 `json:"scores"`   // probability by class, 0 to 1
-	Findings []Finding          `json:"findings"` // classes at or above their threshold
-	Note     string             `json:"note"`     // e.g. why there is no heatmap
+	Frame int `json:"frame"` // from 1
+	analysis.Result
+	Note string `json:"note"` // the notes as one text
 }
 
-// Finding is one class at or above its threshold.
-type Finding struct {
-	Class       string         `json:"class"`
-	Role        string         `json:"role"` // finding, landmark, normal or quality
-	Probability float64        `json:"probability"`
-	Threshold   float64        `json:"threshold"`
-	Finding     dicom.Code     `json:"finding"`
-	Site        dicom.Code     `json:"site"`
-	Heatmap     dicom.UID      `json:"heatmap"`  // SOP Instance UID of its heatmap, empty when there is none
-	Contours    [][][2]float64 `json:"contours"` // closed polygons of (column, row) in source pixels
+// Add sorts results into frames and segments.
+func (a *Analysis) Add(results []analysis.Result) {
+	for _, r := range results {
+		if frame := r.Span.Frame(); frame > 0 {
+			a.Frames = append(a.Frames, FrameResult{Frame: frame, Result: r, Note: strings.Join(r.Notes, "; ")})
+		} else {
+			a.Segments = append(a.Segments, r)
+		}
+	}
 }
 
 // Object is a SOP Instance that was made here.
 type Object struct {
 	dicom.SOPInstance
-	Entry    string    `json:"entry"`
-	Purpose  string    `json:"purpose"` // heatmap, sr or kos
-	Model    string    `json:"model"`
-	Source   dicom.UID `json:"source"` // SOP Instance UID of the source; empty for exam-wide objects
-	Frame    int       `json:"frame"`  // of the source, from 1; 0 for exam-wide objects
-	Revision int       `json:"revision"`
-	TwinOf   dicom.UID `json:"twin_of"` // SOP Instance UID of the object that this stands in for at a peer that refuses its SOP class
-	MadeAt   time.Time `json:"made_at,omitzero"`
-	Released bool      `json:"released"`
+	Entry    string        `json:"entry"`
+	Purpose  string        `json:"purpose"` // heatmap, sr or kos
+	Model    string        `json:"model"`
+	Source   dicom.UID     `json:"source"` // SOP Instance UID of the source; empty for exam-wide objects
+	Frame    int           `json:"frame"`  // of the source, from 1; 0 for exam-wide objects
+	Span     analysis.Span `json:"span"`   // of the source; of no frames for exam-wide objects
+	Revision int           `json:"revision"`
+	TwinOf   dicom.UID     `json:"twin_of"` // SOP Instance UID of the object that this stands in for at a peer that refuses its SOP class
+	MadeAt   time.Time     `json:"made_at,omitzero"`
+	Released bool          `json:"released"`
 }
 
 // DeliveryState is the state of one delivery.
@@ -347,26 +348,17 @@ type RetryResult struct {
 
 // Model is a loaded model bundle.
 type Model struct {
-	Name         string  `json:"name"`
-	Version      string  `json:"version"`
-	Kind         string  `json:"kind"`
-	Manufacturer string  `json:"manufacturer"`
-	IntendedUse  string  `json:"intended_use"`
-	Digest       string  `json:"digest"` // SHA-256 of the network, hexadecimal
-	Rows         int     `json:"rows"`
-	Columns      int     `json:"columns"`
-	Method       string  `json:"method"` // of explanation
-	Layer        string  `json:"layer"`
-	Classes      []Class `json:"classes"`
-}
-
-// Class is one output of a model.
-type Class struct {
-	Name      string     `json:"name"`
-	Role      string     `json:"role"`
-	Threshold float64    `json:"threshold"`
-	Finding   dicom.Code `json:"finding"`
-	Site      dicom.Code `json:"site"`
+	Name         string           `json:"name"`
+	Version      string           `json:"version"`
+	Kind         string           `json:"kind"`
+	Manufacturer string           `json:"manufacturer"`
+	IntendedUse  string           `json:"intended_use"`
+	Digest       string           `json:"digest"` // SHA-256 of the network, hexadecimal
+	Rows         int              `json:"rows"`
+	Columns      int              `json:"columns"`
+	Method       string           `json:"method"` // of explanation
+	Layer        string           `json:"layer"`
+	Classes      []analysis.Class `json:"classes"`
 }
 
 // Gauges are the numbers that say how much is waiting and how much room is left.

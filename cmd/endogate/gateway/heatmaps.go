@@ -10,6 +10,7 @@ import (
 	"endogate/configs"
 	"endogate/explain"
 	"endogate/inference"
+	"endogate/inference/analysis"
 	"endogate/inference/ask"
 	"endogate/inference/onnx"
 	"endogate/reports/results"
@@ -99,7 +100,7 @@ func (h *routeHeatmaps) Make(ctx context.Context, route, model, class string, fr
 		if !slices.Contains(h.wanted[route], targets[i]) { // another route's
 			continue
 		}
-		explanation := inference.Explanation{Method: string(a.Method), Layer: targets[i].Layer}
+		explanation := analysis.Explanation{Method: string(a.Method), Layer: targets[i].Layer}
 		shown, err := ask.OnFrame(a, geometry, in.Shape)
 		if errors.Is(err, explain.ErrZeroMap) || errors.Is(err, explain.ErrNotFinite) {
 			notes = append(notes, fmt.Sprintf("%s: %v", a.Method, err))

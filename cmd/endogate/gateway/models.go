@@ -165,16 +165,11 @@ func (m *Models) Names() []string {
 func (m *Models) views() []admin.Model {
 	var all []admin.Model
 	for _, b := range m.Bundles {
-		view := admin.Model{
+		all = append(all, admin.Model{
 			Name: b.Name, Version: b.Version, Kind: string(b.Kind), Manufacturer: b.Manufacturer, IntendedUse: b.IntendedUse,
 			Digest: b.Digest, Rows: b.Input.Rows, Columns: b.Input.Columns, Method: b.Explain.Method, Layer: b.Explain.Layer,
-		}
-		for _, c := range b.Classes {
-			view.Classes = append(view.Classes, admin.Class{
-				Name: c.Name, Role: string(c.Role), Threshold: c.Threshold, Finding: c.Finding, Site: c.Site,
-			})
-		}
-		all = append(all, view)
+			Classes: b.Classes,
+		})
 	}
 	return all
 }

@@ -80,7 +80,7 @@ func StudyView(d ledger.StudyDetail) admin.Study {
 	}
 	for _, o := range d.Objects {
 		study.Objects = append(study.Objects, admin.Object{
-			SOPInstance: o.Instance, Entry: o.Entry, Purpose: o.Purpose, Model: o.Model, Source: o.Source, Frame: o.Frame,
+			SOPInstance: o.Instance, Entry: o.Entry, Purpose: o.Purpose, Model: o.Model, Source: o.Source, Frame: o.Span.Frame(), Span: o.Span,
 			Revision: o.Revision, TwinOf: o.TwinOf, MadeAt: o.MadeAt, Released: !o.ReleasedAt.IsZero(),
 		})
 	}
@@ -102,26 +102,12 @@ func instanceView(i ledger.InstanceView) admin.Instance {
 		Size: i.Size, Digest: i.Digest, Released: !i.ReleasedAt.IsZero(),
 	}
 	for _, job := range i.Jobs {
-		analysis := admin.Analysis{
-			Job: job.ID, Model: job.Model, State: admin.JobState(job.State), Attempts: job.Attempts,
+		view := admin.Analysis{
+			Job: job.ID, Model: job.Model, MadeBy: job.MadeBy, State: admin.JobState(job.State), Attempts: job.Attempts,
 			InferredAt: job.InferredAt, Reason: job.Reason,
 		}
-		for _, f := range job.Frames {
-			analysis.Frames = append(analysis.Frames, frameView(f))
-		}
-		out.Analyses = append(out.Analyses, analysis)
-	}
-	return out
-}
-
-func frameView(f ledger.FrameResult) admin.FrameResult {
-	out := admin.FrameResult{Frame: f.Frame, Rows: f.Rows, Columns: f.Columns, Scores: f.Scores, Note: f.Note}
-	for _, finding := range f.Findings {
-		out.Findings = append(out.Findings, admin.Finding{
-			Class: finding.Class, Role: finding.Role, Probability: finding.Probability, Threshold: finding.Threshold,
-			Finding: finding.Finding, Site: finding.Site,
-			Heatmap: finding.Heatmap, Contours: finding.Contours,
-		})
+		view.Add(job.Results)
+		out.Analyses = append(out.Analyses, view)
 	}
 	return out
 }

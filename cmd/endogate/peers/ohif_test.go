@@ -20,6 +20,7 @@ import (
 	"endogate/deploy/installed"
 	"endogate/dicomnode/dicom"
 	"endogate/inference"
+	"endogate/inference/analysis"
 	"endogate/reports"
 )
 
@@ -70,11 +71,12 @@ func heatmap(t *testing.T, builder *reports.Builder, exam *reports.Exam, i int, 
 	x, y := float64(size.X), float64(size.Y)
 	exam.Instances = append(exam.Instances, reports.Instance{
 		SOPInstance: from.Attributes.Header().SOPInstance, Modality: "ES", Frames: 1,
-		Results: []reports.Frame{{Number: 1, Rows: size.Y, Columns: size.X, Findings: []reports.Finding{{
+		Results: []analysis.Result{{Span: analysis.Still(1), Rows: size.Y, Columns: size.X, Findings: []analysis.Finding{{
 			Class: class.Name, Role: class.Role, Probability: 0.9 - float64(i)/100, Threshold: class.Threshold,
-			Finding: class.Finding, Site: class.Site, Heatmap: made.Header.SOPInstance,
-			Regions: [][][2]float64{{{x * .4, y * .4}, {x * .6, y * .4}, {x * .6, y * .6}, {x * .4, y * .6}, {x * .4, y * .4}}},
+			Finding: class.Finding, Site: class.Site, Heatmap: made.Header.SOPInstanceUID,
+			Contours: [][][2]float64{{{x * .4, y * .4}, {x * .6, y * .4}, {x * .6, y * .6}, {x * .4, y * .6}, {x * .4, y * .4}}},
 		}}}},
+		Heatmaps: []dicom.SOPInstance{made.Header.SOPInstance},
 	})
 	return part10(t, made)
 }

@@ -78,16 +78,6 @@ CREATE TABLE exam (
 	destinations TEXT NOT NULL, -- JSON: where its results go, as the last arrival named them
 	UNIQUE (study, route, model)
 );
-CREATE TABLE frame (
-	job      INTEGER NOT NULL REFERENCES job (id),
-	frame    INTEGER NOT NULL, -- from 1
-	rows     INTEGER NOT NULL,
-	columns  INTEGER NOT NULL,
-	scores   TEXT NOT NULL, -- JSON: class to probability
-	findings TEXT NOT NULL, -- JSON
-	note     TEXT NOT NULL,
-	PRIMARY KEY (job, frame)
-) WITHOUT ROWID;
 CREATE TABLE instance (
 	id                  INTEGER PRIMARY KEY,
 	entry               TEXT NOT NULL UNIQUE, -- in the spool
@@ -124,7 +114,7 @@ CREATE TABLE job (
 	ended_at    INTEGER,
 	version     INTEGER NOT NULL DEFAULT 0, -- of the exam when the job ended
 	reason      TEXT NOT NULL DEFAULT ''
-);
+, made_by TEXT NOT NULL DEFAULT '{}');
 CREATE TABLE meta (
 	id       INTEGER PRIMARY KEY CHECK (id = 1),
 	position INTEGER NOT NULL -- Seq of the last spool entry taken in
@@ -140,16 +130,29 @@ CREATE TABLE object (
 	purpose             TEXT NOT NULL,
 	model               TEXT NOT NULL,
 	source              TEXT NOT NULL, -- SOP Instance UID it was made from, or ''
-	frame               INTEGER NOT NULL,
+	first               INTEGER NOT NULL,
 	revision            INTEGER NOT NULL,
 	twin_of             INTEGER REFERENCES object (id), -- sent in its place where the peer refuses it
 	made_at             INTEGER NOT NULL,
 	released_at         INTEGER
-);
+, count INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE refused (
 	entry  TEXT PRIMARY KEY, -- in the spool, and kept there
 	at     INTEGER NOT NULL,
 	reason TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE span (
+	job      INTEGER NOT NULL REFERENCES job (id),
+	first    INTEGER NOT NULL, -- frame, from 1
+	count    INTEGER NOT NULL, -- frames
+	start    INTEGER NOT NULL, -- microseconds since the first frame of the instance; 0 where frames have no time
+	duration INTEGER NOT NULL, -- microseconds
+	rows     INTEGER NOT NULL,
+	columns  INTEGER NOT NULL,
+	scores   TEXT NOT NULL, -- JSON: class to probability
+	findings TEXT NOT NULL, -- JSON
+	notes    TEXT NOT NULL, -- JSON
+	PRIMARY KEY (job, first, count)
 ) WITHOUT ROWID;
 CREATE TABLE study (
 	id                 INTEGER PRIMARY KEY,

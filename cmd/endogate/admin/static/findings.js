@@ -15,7 +15,7 @@ function analysis(a, model, viewer) {
     a.state === "parked" ? h("div", { class: "notice bad wrap" }, h("strong", null, "Not analysed."), " ", a.reason, " ", h("a", { href: "#/parked" }, "Parked work")) : null,
     a.state === "skipped" || a.state === "discarded" ? h("p", { class: "muted wrap" }, `Not analysed: ${a.reason || a.state}.`) : null,
     h("ul", { class: "bars" }, scores(a, model).map((s) => bar(s, viewer))),
-    a.note ? h("p", { class: "muted wrap" }, a.note) : null,
+    a.notes.map((note) => h("p", { class: "muted wrap" }, note)),
     identity(a, model));
 }
 

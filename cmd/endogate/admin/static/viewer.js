@@ -18,7 +18,7 @@ function frameOf(instance, at, number) {
   const analyses = instance.analyses.map((a) => {
     const result = a.frames.find((f) => f.frame === number);
     return { model: a.model, state: a.state, reason: a.reason, inferredAt: a.inferred_at, attempts: a.attempts,
-      scores: result?.scores || {}, findings: result?.findings || [], note: result?.note || "", rows: result?.rows, columns: result?.columns };
+      scores: result?.scores || {}, findings: result?.findings || [], notes: result?.notes || [], rows: result?.rows, columns: result?.columns };
   });
   const all = analyses.flatMap((a) => a.findings);
   const best = [...all].sort((a, b) => (b.role === "finding") - (a.role === "finding") || b.probability - a.probability)[0];

@@ -1,0 +1,92 @@
+package analysis
+
+import (
+	"time"
+
+	"endogate/dicomnode/dicom"
+)
+
+// Role says what a class is good for in a report.
+type Role string
+
+// The roles of a class. Only a finding is explained by a map.
+const (
+	RoleFinding  Role = "finding"
+	RoleLandmark Role = "landmark"
+	RoleNormal   Role = "normal"
+	RoleQuality  Role = "quality"
+)
+
+// Class is an output of a network. Site is zero where the manifest has none.
+type Class struct {
+	Name      string     `json:"name"`
+	Role      Role       `json:"role"`
+	Threshold float64    `json:"threshold"` // in (0,1]; a probability of at least this much is a finding
+	Finding   dicom.Code `json:"finding"`
+	Site      dicom.Code `json:"site"`
+}
+
+// Seen is the finding that c is with a probability.
+func (c Class) Seen(probability float64) Finding {
+	return Finding{
+		Class: c.Name, Role: c.Role, Probability: probability, Threshold: c.Threshold, Finding: c.Finding, Site: c.Site,
+	}
+}
+
+// Explanation says how a finding is explained.
+type Explanation struct {
+	Method string `json:"method"`
+	Layer  string `json:"layer"` // "last", or the name of a node or tensor
+}
+
+// Model names the network that said something, as it was then.
+type Model struct {
+	Manufacturer string `json:"manufacturer"`
+	Name         string `json:"name"`
+	Version      string `json:"version"` // changes with every retraining and every change of a threshold
+	Digest       string `json:"digest"`  // SHA-256 of the weights, hexadecimal
+}
+
+// Span is frames of an instance that follow one another.
+type Span struct {
+	First    int           `json:"first"` // from 1
+	Count    int           `json:"count"`
+	Start    time.Duration `json:"start_ns"` // since the first frame of the instance; 0 where frames have no time
+	Duration time.Duration `json:"duration_ns"`
+}
+
+// Still is the span of one frame, from 1.
+func Still(frame int) Span { return Span{First: frame, Count: 1} }
+
+// Frame is the number of the frame where s is one of a still; else 0.
+func (s Span) Frame() int {
+	if s.Count != 1 {
+		return 0
+	}
+	return s.First
+}
+
+// Finding is a class that reached its threshold.
+type Finding struct {
+	Class       string     `json:"class"`
+	Role        Role       `json:"role"`
+	Probability float64    `json:"probability"` // 0..1
+	Threshold   float64    `json:"threshold"`   // 0..1
+	Finding     dicom.Code `json:"finding"`
+	Site        dicom.Code `json:"site"`
+	// Heatmap is the SOP Instance UID of its heatmap; empty where there is none.
+	Heatmap dicom.UID `json:"heatmap"`
+	// Contours enclose the hot region of its map: closed polygons of (column, row) in the frame's pixel corners, from 0 to
+	// columns and rows.
+	Contours [][][2]float64 `json:"contours"`
+}
+
+// Result is what a model says about one span.
+type Result struct {
+	Span     Span               `json:"span"`
+	Rows     int                `json:"rows"` // of a source frame, pixels
+	Columns  int                `json:"columns"`
+	Scores   map[string]float64 `json:"scores"`   // probability by class, 0..1
+	Findings []Finding          `json:"findings"` // in the order of the model's classes
+	Notes    []string           `json:"notes"`    // what a reader should know, such as why there is no heatmap
+}
