@@ -204,11 +204,13 @@ func (s *Spool) publish(g *segment, group []*pending) {
 // insert adds a slot to the index.
 func (s *Spool) insert(g *segment, sl slot) {
 	g.slots = append(g.slots, sl)
+	g.used = max(g.used, sl.off+sl.size)
 	s.last = max(s.last, sl.seq)
 	if sl.released {
 		return
 	}
 	g.live++
+	g.needed += sl.size
 	s.bytes += sl.bytes
 	s.byID[sl.id] = place{g, len(g.slots) - 1}
 }

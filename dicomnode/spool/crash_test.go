@@ -2,12 +2,12 @@ package spool
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -16,7 +16,8 @@ import (
 
 const crashDirEnv = "ENDOGATE_SPOOL_CRASH_DIR"
 
-// crashChild commits entries, writing a line for each that was acknowledged, until it is killed.
+// crashChild commits entries and releases most of them, compacts beside it, and writes a line for each entry that was
+// acknowledged and is not to be released, until it is killed.
 func crashChild(dir string) {
 	s, err := Open(dir, Options{InlineLimit: 20_000})
 	if err != nil {
@@ -24,28 +25,39 @@ func crashChild(dir string) {
 		os.Exit(1)
 	}
 	s.o.SegmentSize = 300_000
-	var wg sync.WaitGroup
 	for range 4 {
-		wg.Go(func() {
+		go func() {
 			for {
 				e, err := put(s, randomBytes(rand.IntN(30_000)))
 				if err != nil {
 					fmt.Fprintln(os.Stderr, err)
 					os.Exit(1)
 				}
+				if e.Seq%4 > 0 {
+					if err := s.Release(e.ID); err != nil {
+						fmt.Fprintln(os.Stderr, err)
+						os.Exit(1)
+					}
+					continue
+				}
 				// One write call a line: it is out of the process when it returns.
 				fmt.Printf("%s %d %s\n", e.ID, e.Seq, e.Digest)
 			}
-		})
+		}()
 	}
-	wg.Wait()
+	for {
+		if _, err := s.Compact(context.Background()); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	}
 }
 
 func TestCrash_kill(t *testing.T) {
 	dir := t.TempDir()
 	acknowledged := map[string]string{}
 	for round := range 10 {
-		for line := range killedChild(t, dir, 1+rand.IntN(200)) {
+		for line := range killedChild(t, dir, 1+rand.IntN(100)) {
 			var id, digest string
 			var seq uint64
 			if n, _ := fmt.Sscanf(line, "%s %d %s", &id, &seq, &digest); n == 3 && len(digest) == 64 {

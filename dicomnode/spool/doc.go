@@ -32,10 +32,17 @@
 // on trust. Which entries are no longer needed is not stored here: after Open every entry of
 // every segment is there again, and the caller releases what its ledger does not need.
 //
+// Released entries leave their segment when all of it is released, or when Compact copies what is needed of it, and of
+// sparse or small neighbours, into one. The copy is synced, then takes the name of the first; its header says up to
+// which Seq it stands for the others, so that the one rename puts it in the place of all of them: what a crash leaves
+// of their files is void, and Open removes it. Records keep their ID and Seq.
+//
 // Damage stops nothing: Open goes on without what it cannot read and says so in Recovered. A damaged segment is kept
 // for good, in its place or, when Open has to write it anew or cannot read its header, in damaged/; while one is kept,
 // large files without a record are kept too, because one of its records may name them. A disk that does not answer is
 // another matter, and stops Open; so does a segment of a newer release.
+//
+// The reserve is for what gives room back: Append and Compact go below it, Create does not.
 //
 // Names on disk are made here; nothing that a peer sent becomes one. The spool does not look
 // into data sets, does not copy to other machines and does not encrypt.

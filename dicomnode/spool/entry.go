@@ -80,13 +80,6 @@ var (
 	ErrCorrupt = errors.New("spool: bytes on disk differ from those committed; restore the entry from a backup or its origin")
 )
 
-// Usage tells how full a spool is.
-type Usage struct {
-	Entries int   // entries held
-	Bytes   int64 // bytes of their data sets and messages
-	Free    int64 // bytes the file system has left for us
-}
-
 var idEncoding = base32.NewEncoding("0123456789abcdefghijklmnopqrstuv").WithPadding(base32.NoPadding)
 
 // newID returns a name that sorts by time, which keeps indexes built on it compact.

@@ -10,7 +10,7 @@ import (
 
 // segmentBytes is a segment of records with data.
 func segmentBytes(salt uint64, data ...string) []byte {
-	b := encodeSegmentHeader(1, salt)
+	b := encodeSegmentHeader(1, 1, salt)
 	for i, d := range data {
 		meta := []byte(`{"id":"e","kind":"received","header":{},"transfer_syntax_uid":"1.2","at":"2026-03-04T05:06:07Z","size":0,"digest":""}`)
 		meta[7] = byte('a' + i)

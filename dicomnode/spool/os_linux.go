@@ -65,11 +65,12 @@ func retry(call func() error) error {
 	}
 }
 
-// freeSpace returns the bytes that we may still write to the file system of path.
-func freeSpace(path string) (int64, error) {
+// freeSpace returns what the file system of path has left for us.
+func freeSpace(path string) (room, error) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(path, &st); err != nil {
-		return 0, &os.PathError{Op: "statfs", Path: path, Err: err}
+		return room{}, &os.PathError{Op: "statfs", Path: path, Err: err}
 	}
-	return int64(st.Bavail) * int64(st.Bsize), nil
+	inodes := int64(st.Ffree)
+	return room{bytes: int64(st.Bavail) * int64(st.Bsize), inodes: inodes, few: st.Files > 0 && inodes < minInodes}, nil
 }

@@ -17,15 +17,11 @@ import (
 // not there. Who reads from the start to the end without seeking gets ErrCorrupt in place of
 // io.EOF when the bytes do not have the Digest.
 func (s *Spool) Open(id string) (Entry, io.ReadSeekCloser, error) {
-	path, sl, ok := s.find(id)
-	if !ok {
-		return Entry{}, nil, ErrNotFound
-	}
-	f, err := os.Open(path)
+	f, sl, err := s.openSegment(id)
 	if err != nil {
 		return Entry{}, nil, s.readError(id, err)
 	}
-	e, r, err := s.openRecord(f, path, sl)
+	e, r, err := s.openRecord(f, sl)
 	if err != nil {
 		return Entry{}, nil, s.readError(id, err)
 	}
@@ -38,15 +34,27 @@ func (s *Spool) Has(id string) bool {
 	return ok
 }
 
-// find returns the segment file and the slot of id.
-func (s *Spool) find(id string) (string, slot, bool) {
+// openSegment opens the segment file of id, and returns its slot there.
+func (s *Spool) openSegment(id string) (*os.File, slot, error) {
+	s.files.RLock()
+	defer s.files.RUnlock()
+	g, sl, ok := s.find(id)
+	if !ok {
+		return nil, slot{}, ErrNotFound
+	}
+	f, err := os.Open(g.path)
+	return f, sl, err
+}
+
+// find returns the segment and the slot of id.
+func (s *Spool) find(id string) (*segment, slot, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p, ok := s.byID[id]
 	if !ok {
-		return "", slot{}, false
+		return nil, slot{}, false
 	}
-	return p.seg.path, p.seg.slots[p.index], true
+	return p.seg, p.seg.slots[p.index], true
 }
 
 // readError names the error of reading id, which may have been released meanwhile.
@@ -58,7 +66,7 @@ func (s *Spool) readError(id string, err error) error {
 }
 
 // openRecord reads the entry of sl from its segment file f, which it takes over.
-func (s *Spool) openRecord(f *os.File, path string, sl slot) (Entry, *reader, error) {
+func (s *Spool) openRecord(f *os.File, sl slot) (Entry, *reader, error) {
 	h, e, err := readSlot(f, sl)
 	if err != nil {
 		return Entry{}, nil, errors.Join(err, f.Close())
@@ -83,7 +91,7 @@ func readSlot(f io.ReaderAt, sl slot) (recordHeader, Entry, error) {
 	if err := readFull(f, header[:], 0); err != nil {
 		return recordHeader{}, Entry{}, corrupt(err)
 	}
-	_, salt, err := decodeSegmentHeader(header[:])
+	_, _, salt, err := decodeSegmentHeader(header[:])
 	if err != nil {
 		return recordHeader{}, Entry{}, corrupt(err)
 	}
@@ -149,12 +157,15 @@ func (s *Spool) Entries(after uint64) iter.Seq2[Entry, error] {
 		var log logFile
 		defer log.close()
 		for {
-			path, sl, ok := s.following(after)
+			sl, ok, err := s.openFollowing(after, &log)
 			if !ok {
 				return
 			}
 			after = sl.seq
-			e, err := log.entry(path, sl)
+			var e Entry
+			if err == nil {
+				_, e, err = readSlot(log.f, sl)
+			}
 			if err != nil {
 				e, err = Entry{ID: sl.id, Seq: sl.seq}, s.readError(sl.id, err)
 			}
@@ -170,21 +181,21 @@ func (s *Spool) Entries(after uint64) iter.Seq2[Entry, error] {
 
 // logFile keeps the segment that was read last open.
 type logFile struct {
-	path string
-	f    *os.File
+	seg *segment
+	f   *os.File
 }
 
-func (l *logFile) entry(path string, sl slot) (Entry, error) {
-	if l.path != path {
-		l.close()
-		f, err := os.Open(path)
-		if err != nil {
-			return Entry{}, err
-		}
-		l.path, l.f = path, f
+func (l *logFile) open(g *segment) error {
+	if l.seg == g {
+		return nil
 	}
-	_, e, err := readSlot(l.f, sl)
-	return e, err
+	l.close()
+	f, err := os.Open(g.path)
+	if err != nil {
+		return err
+	}
+	l.seg, l.f = g, f
+	return nil
 }
 
 func (l *logFile) close() {
@@ -194,8 +205,19 @@ func (l *logFile) close() {
 	*l = logFile{}
 }
 
+// openFollowing returns the first entry with a Seq above after, with its segment open in log.
+func (s *Spool) openFollowing(after uint64, log *logFile) (sl slot, ok bool, err error) {
+	s.files.RLock()
+	defer s.files.RUnlock()
+	g, sl, ok := s.following(after)
+	if ok {
+		err = log.open(g)
+	}
+	return sl, ok, err
+}
+
 // following returns the first entry with a Seq above after.
-func (s *Spool) following(after uint64) (string, slot, bool) {
+func (s *Spool) following(after uint64) (*segment, slot, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	i := sort.Search(len(s.segs), func(i int) bool {
@@ -207,9 +229,9 @@ func (s *Spool) following(after uint64) (string, slot, bool) {
 		j := sort.Search(len(g.slots), func(j int) bool { return g.slots[j].seq > after })
 		for ; j < len(g.slots); j++ {
 			if !g.slots[j].released {
-				return g.path, g.slots[j], true
+				return g, g.slots[j], true
 			}
 		}
 	}
-	return "", slot{}, false
+	return nil, slot{}, false
 }

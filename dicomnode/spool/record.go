@@ -14,7 +14,7 @@ import (
 //	0  8  "EGSPOOL" and the format version
 //	8  8  Seq of its first record
 //	16 8  salt: random, so that bytes a peer sent never pass for a record
-//	24 4  zero
+//	24 4  how far above it the Seq is up to which other segments are void: their records are in this one
 //	28 4  CRC32C of the above
 //
 // and a record is
@@ -64,27 +64,29 @@ type recordHeader struct {
 // size is the length of the whole record in the log.
 func (h recordHeader) size() int64 { return recordHeaderSize + int64(h.metaLen) + h.dataLen }
 
-func encodeSegmentHeader(first, salt uint64) []byte {
+func encodeSegmentHeader(first, through, salt uint64) []byte {
 	b := make([]byte, segmentHeaderSize)
 	copy(b, segmentMagic)
 	binary.BigEndian.PutUint64(b[8:], first)
 	binary.BigEndian.PutUint64(b[16:], salt)
+	binary.BigEndian.PutUint32(b[24:], uint32(through-first))
 	binary.BigEndian.PutUint32(b[28:], crc32.Checksum(b[:28], castagnoli))
 	return b
 }
 
-func decodeSegmentHeader(b []byte) (first, salt uint64, err error) {
+func decodeSegmentHeader(b []byte) (first, through, salt uint64, err error) {
 	switch {
 	case len(b) < segmentHeaderSize:
-		return 0, 0, io.ErrUnexpectedEOF
+		return 0, 0, 0, io.ErrUnexpectedEOF
 	case string(b[:7]) != string(segmentMagic[:7]):
-		return 0, 0, fmt.Errorf("%w: it is not that of a segment", errHeader)
+		return 0, 0, 0, fmt.Errorf("%w: it is not that of a segment", errHeader)
 	case b[7] > formatVersion:
-		return 0, 0, fmt.Errorf("format version %d, this release reads %d", b[7], formatVersion)
+		return 0, 0, 0, fmt.Errorf("format version %d, this release reads %d", b[7], formatVersion)
 	case binary.BigEndian.Uint32(b[28:]) != crc32.Checksum(b[:28], castagnoli):
-		return 0, 0, fmt.Errorf("%w: checksum differs", errHeader)
+		return 0, 0, 0, fmt.Errorf("%w: checksum differs", errHeader)
 	}
-	return binary.BigEndian.Uint64(b[8:]), binary.BigEndian.Uint64(b[16:]), nil
+	first = binary.BigEndian.Uint64(b[8:])
+	return first, first + uint64(binary.BigEndian.Uint32(b[24:])), binary.BigEndian.Uint64(b[16:]), nil
 }
 
 // encodeRecordHead returns the record up to its data: the fixed header and meta. It fills in

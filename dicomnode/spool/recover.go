@@ -37,12 +37,14 @@ func (s *Spool) recover() error {
 	s.last = s.o.After
 	bounds := append(damagedFirsts(damaged), firsts...)
 	slices.Sort(bounds)
+	var through uint64 // segments up to here are copied into one before
+	var void []*segment
 	for _, first := range firsts {
-		until := uint64(0) // no limit
-		if next, _ := slices.BinarySearch(bounds, first+1); next < len(bounds) {
-			until = bounds[next]
+		if first <= through {
+			void = append(void, &segment{path: filepath.Join(s.logDir(), segmentName(first))})
+			continue
 		}
-		if err := s.recoverSegment(first, until, large); err != nil {
+		if through, err = s.recoverSegment(first, bounds, large); err != nil {
 			return fmt.Errorf("segment %s: %w", segmentName(first), err)
 		}
 	}
@@ -52,10 +54,22 @@ func (s *Spool) recover() error {
 	s.reportDamaged(damaged)
 	s.commits.next = s.last + 1
 	s.recovery.Entries = len(s.byID)
-	if len(s.recovery.Damaged) == 0 {
-		return s.removeOrphans(large)
+	if len(s.recovery.Damaged) > 0 {
+		return nil // a large file may belong to a record that cannot be read, a record may be in the void segment too
 	}
-	return nil // a large file may belong to a record that cannot be read
+	return errors.Join(s.removeVoid(void), s.removeOrphans(large))
+}
+
+// removeVoid removes segments that a compaction has copied.
+func (s *Spool) removeVoid(void []*segment) error {
+	if len(void) == 0 {
+		return nil
+	}
+	if err := s.o.disk.syncFolder(s.logDir()); err != nil { // the name of the copy may be in the page cache only
+		return err
+	}
+	s.recovery.Removed += len(void)
+	return removeSegments(void)
 }
 
 func (s *Spool) emptyTmp() error {
@@ -113,28 +127,38 @@ func (s *Spool) removeOrphans(large map[string]bool) error {
 	return nil
 }
 
-// recoverSegment indexes the segment; until is the first of the one after it, 0 for the last.
-func (s *Spool) recoverSegment(first, until uint64, large map[string]bool) error {
+// recoverSegment indexes the segment, and returns the Seq up to which other segments are void. bounds has the firsts of
+// all segments.
+func (s *Spool) recoverSegment(first uint64, bounds []uint64, large map[string]bool) (through uint64, err error) {
 	g := &segment{path: filepath.Join(s.logDir(), segmentName(first)), first: first}
 	f, err := os.Open(g.path)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer func() { _ = f.Close() }()
 	st, err := f.Stat()
 	if err != nil {
-		return err
+		return 0, err
 	}
-	sc, err := newScanner(f, st.Size(), first, until)
+	sc, err := newScanner(f, st.Size(), first, 0)
 	if errors.Is(err, errHeader) {
 		name, asideErr := s.setAside(g)
 		s.recovery.Damaged = append(s.recovery.Damaged, fmt.Sprintf("%s: %v; moved to damaged/%s", segmentName(first), err, name))
-		return asideErr
+		return 0, asideErr
 	}
 	if err != nil {
-		return err
+		return 0, err
 	}
-	g.salt = sc.salt
+	if next, _ := slices.BinarySearch(bounds, sc.through+1); next < len(bounds) {
+		sc.until = bounds[next]
+	}
+	g.salt, g.through = sc.salt, sc.through
+	return g.through, s.indexSegment(g, f, sc, large)
+}
+
+// indexSegment indexes the records that sc finds in g, whose file is f.
+func (s *Spool) indexSegment(g *segment, f *os.File, sc *scanner, large map[string]bool) error {
+	first, until := g.first, sc.until // 0: the last one
 	for sc.next() {
 		sl := slot{id: sc.entry.ID, seq: sc.header.seq, off: sc.off, size: sc.header.size(), bytes: sc.entry.Size, large: sc.header.large}
 		if _, twice := s.byID[sl.id]; twice {
@@ -150,6 +174,7 @@ func (s *Spool) recoverSegment(first, until uint64, large map[string]bool) error
 	if sc.err != nil {
 		return sc.err
 	}
+	g.used = max(g.used, sc.size)
 	if until == 0 || sc.seq+1 >= until {
 		s.recovery.TornBytes += sc.tail // no record is missing: what is there was never committed
 	} else if sc.tail > 0 {
@@ -204,7 +229,7 @@ func (s *Spool) rewrite(g *segment, f *os.File) error {
 
 // copyRecords copies the records of g and moves its slots to where the copies are.
 func copyRecords(out io.Writer, g *segment, f io.ReaderAt) error {
-	if _, err := out.Write(encodeSegmentHeader(g.first, g.salt)); err != nil {
+	if _, err := out.Write(encodeSegmentHeader(g.first, g.through, g.salt)); err != nil {
 		return err
 	}
 	at := int64(segmentHeaderSize)
@@ -216,5 +241,6 @@ func copyRecords(out io.Writer, g *segment, f io.ReaderAt) error {
 		sl.off = at
 		at += sl.size
 	}
+	g.used = at
 	return nil
 }

@@ -310,7 +310,7 @@ func TestModel(t *testing.T) {
 		m.open(t)
 		defer func() { require.NoError(t, m.s.Close()) }()
 		t.Repeat(map[string]func(*rapid.T){
-			"commit": m.commit, "abort": m.abort, "release": m.release, "reopen": m.reopen, "crash": m.crash, "": m.check,
+			"commit": m.commit, "abort": m.abort, "release": m.release, "reopen": m.reopen, "crash": m.crash, "compact": m.compact, "": m.check,
 		})
 	})
 }
@@ -386,6 +386,12 @@ func (m *model) reopen(t *rapid.T) {
 func (m *model) crash(t *rapid.T) {
 	crash(t, m.s)
 	m.open(t)
+}
+
+func (m *model) compact(t *rapid.T) {
+	m.s.o.Reserve = int64(rapid.IntRange(0, 1).Draw(t, "full")) << 60
+	compact(t, m.s)
+	m.s.o.Reserve = 0
 }
 
 func (m *model) check(t *rapid.T) {

@@ -39,6 +39,7 @@ func (s *Spool) drop(id string) bool {
 	sl.released = true
 	s.bytes -= sl.bytes
 	p.seg.live--
+	p.seg.needed -= sl.size
 	return sl.large
 }
 

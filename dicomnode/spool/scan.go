@@ -12,15 +12,16 @@ type gap struct{ off, size int64 }
 
 // scanner walks over the whole records of a segment.
 type scanner struct {
-	r     io.ReaderAt
-	salt  uint64
-	until uint64 // records from this Seq on do not count; 0: all count and their data is checked
-	size  int64  // of the file
-	end   int64  // end of the last whole record
-	gaps  []gap  // between whole records
-	tail  int64  // bytes after the last whole record, up to the last that is not zero
-	seq   uint64 // of the last whole record that counts
-	err   error
+	r       io.ReaderAt
+	salt    uint64
+	through uint64 // of the segment
+	until   uint64 // records from this Seq on do not count; 0: all count and their data is checked
+	size    int64  // of the file
+	end     int64  // end of the last whole record
+	gaps    []gap  // between whole records
+	tail    int64  // bytes after the last whole record, up to the last that is not zero
+	seq     uint64 // of the last whole record that counts
+	err     error
 
 	scratch  []byte // for checkData
 	buf      []byte // for window
@@ -42,9 +43,9 @@ func newScanner(r io.ReaderAt, size int64, first, until uint64) (*scanner, error
 	} else {
 		err = readFull(r, header[:], 0)
 	}
-	var got, salt uint64
+	var got, through, salt uint64
 	if err == nil {
-		got, salt, err = decodeSegmentHeader(header[:])
+		got, through, salt, err = decodeSegmentHeader(header[:])
 	}
 	if err == nil && got != first {
 		err = fmt.Errorf("%w: it is of segment %s", errHeader, segmentName(got))
@@ -53,7 +54,7 @@ func newScanner(r io.ReaderAt, size int64, first, until uint64) (*scanner, error
 		return nil, fmt.Errorf("header: %w", err)
 	}
 	return &scanner{
-		r: r, salt: salt, until: until, size: size, end: segmentHeaderSize, seq: first - 1,
+		r: r, salt: salt, through: through, until: until, size: size, end: segmentHeaderSize, seq: first - 1,
 		buf: make([]byte, 256<<10), scratch: make([]byte, 256<<10),
 	}, nil
 }

@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// segment is one file of the log. The Spool's mutex guards slots, live and the fields of slots.
+// segment is one file of the log. The Spool's mutex guards all that changes but the last three fields.
 type segment struct {
 	path  string
 	first uint64 // Seq of the first record, also the name
@@ -19,6 +19,11 @@ type segment struct {
 	slots []slot // by Seq
 	live  int    // slots not released
 	keep  bool   // damaged: never removed by us
+	unfit bool   // has a record that cannot be copied
+
+	through uint64 // segments up to this Seq were copied into this one; first where there are none
+	used    int64  // bytes of the file, less what is preallocated and not written
+	needed  int64  // bytes of the records that are not released
 
 	// Only the committer that leads touches these.
 	f    *os.File // open while it is the segment being written
@@ -57,10 +62,10 @@ func (s *Spool) createSegment(first uint64) (*segment, error) {
 	}
 	g := &segment{
 		path:  filepath.Join(s.logDir(), segmentName(first)),
-		first: first,
-		salt:  binary.BigEndian.Uint64(random[:]),
-		end:   segmentHeaderSize,
-		size:  s.o.SegmentSize,
+		first: first, through: first,
+		salt: binary.BigEndian.Uint64(random[:]),
+		end:  segmentHeaderSize,
+		size: s.o.SegmentSize,
 	}
 	temp := filepath.Join(s.tmpDir(), segmentName(first))
 	f, err := os.OpenFile(temp, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
@@ -79,7 +84,7 @@ func (s *Spool) place(f *os.File, g *segment) error {
 	if err := preallocate(f, g.size); err != nil {
 		return err
 	}
-	if _, err := f.WriteAt(encodeSegmentHeader(g.first, g.salt), 0); err != nil {
+	if _, err := f.WriteAt(encodeSegmentHeader(g.first, g.through, g.salt), 0); err != nil {
 		return err
 	}
 	if err := s.step("segment:written"); err != nil {

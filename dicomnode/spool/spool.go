@@ -43,6 +43,9 @@ type Spool struct {
 	recovery Recovery
 	hook     func(step string) error // tests fail or kill a commit between two steps
 
+	compaction sync.Mutex   // held by Compact
+	files      sync.RWMutex // held while a place in the log is found and its file opened, and while Compact replaces files; before mu
+
 	mu      sync.Mutex
 	segs    []*segment // by first; the last one is never removed, it carries the Seq on
 	byID    map[string]place
@@ -103,29 +106,6 @@ func (s *Spool) step(name string) error {
 // Recovered tells what Open found.
 func (s *Spool) Recovered() Recovery { return s.recovery }
 
-// Full returns ErrFull while the file system has less than the reserve.
-func (s *Spool) Full() error {
-	free, err := freeSpace(s.dir)
-	if err != nil {
-		return fmt.Errorf("spool: %w", err)
-	}
-	if free < s.o.Reserve {
-		return fmt.Errorf("%w (%d bytes free, reserve %d)", ErrFull, free, s.o.Reserve)
-	}
-	return nil
-}
-
-// Usage returns what the spool holds now. Free is 0 when the file system does not tell.
-func (s *Spool) Usage() Usage {
-	free, err := freeSpace(s.dir)
-	if err != nil {
-		free = 0
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return Usage{Entries: len(s.byID), Bytes: s.bytes, Free: free}
-}
-
 // Last returns the Seq of the newest entry, or the Seq before the first one to come.
 func (s *Spool) Last() uint64 {
 	s.mu.Lock()
@@ -160,6 +140,8 @@ func (s *Spool) Close() error {
 	if !s.commits.stop() {
 		return nil
 	}
+	s.compaction.Lock() // what it has begun, it ends
+	defer s.compaction.Unlock()
 	err := s.seal()
 	s.mu.Lock()
 	s.closed = true

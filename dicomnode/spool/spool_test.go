@@ -167,9 +167,9 @@ func TestOpen_bytesChanged(t *testing.T) {
 	for _, size := range []int{900, 1100} {
 		data := randomBytes(size)
 		e := mustPut(t, s, data)
-		path, sl, ok := s.find(e.ID)
+		g, sl, ok := s.find(e.ID)
 		require.True(t, ok)
-		at := sl.off + sl.size - 1
+		path, at := g.path, sl.off+sl.size-1
 		if sl.large {
 			path, at = s.largePath(e.ID), int64(size-1)
 		}

@@ -1,0 +1,84 @@
+package spool
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"syscall"
+)
+
+// minInodes is how many files must be left for us to take something in: one for the data set, some for segments,
+// ledger and broker.
+const minInodes = 1000
+
+// Usage tells how full a spool is. What the file system does not tell is 0.
+type Usage struct {
+	Entries int   // entries held
+	Bytes   int64 // bytes of their data sets and messages
+	Disk    int64 // bytes that the folder takes on the disk: also entries' headers, what was released and not yet given back, what is preallocated
+	Free    int64 // bytes the file system has left for us
+	Inodes  int64 // files that we may still make
+}
+
+// Usage returns what the spool holds now. It looks at every file.
+func (s *Spool) Usage() Usage {
+	space, err := freeSpace(s.dir)
+	if err != nil {
+		space = room{}
+	}
+	onDisk, err := diskBytes(s.dir)
+	if err != nil {
+		onDisk = 0
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return Usage{Entries: len(s.byID), Bytes: s.bytes, Disk: onDisk, Free: space.bytes, Inodes: space.inodes}
+}
+
+// room is what a file system has left for us.
+type room struct {
+	bytes  int64
+	inodes int64 // 0: they are not counted
+	few    bool  // inodes are counted and nearly gone
+}
+
+// Full returns ErrFull while the file system has less than the reserve, or no files to make.
+func (s *Spool) Full() error {
+	space, err := freeSpace(s.dir)
+	switch {
+	case err != nil:
+		return fmt.Errorf("spool: %w", err)
+	case space.bytes < s.o.Reserve:
+		return fmt.Errorf("%w (%d bytes free, reserve %d)", ErrFull, space.bytes, s.o.Reserve)
+	case space.few:
+		return fmt.Errorf("%w (%d inodes free: remove files)", ErrFull, space.inodes)
+	}
+	return nil
+}
+
+// diskBytes returns the bytes that the files under dir take on the disk. Those with a second name count by their part.
+func diskBytes(dir string) (n int64, err error) {
+	err = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return ignoreGone(err)
+		}
+		info, err := d.Info()
+		if err != nil {
+			return ignoreGone(err)
+		}
+		if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Nlink > 0 {
+			n += st.Blocks * 512 / int64(st.Nlink)
+		}
+		return nil
+	})
+	return n, err
+}
+
+// ignoreGone takes away the error of a file that was removed while we looked.
+func ignoreGone(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
