@@ -2,7 +2,8 @@
 //
 // A Receiver takes data sets off associations into the spool and answers once they are durable (PS3.4 B.2.3). A Follower
 // reads the spool's log behind it, finds the Route of each instance and brings it into the ledger, which knows the work from
-// then on. A Reclaimer releases what no work needs any more, and brings spool and ledger together after a crash.
+// then on. A Reclaimer releases what no work needs any more, has the spool give its room back, and brings spool and ledger
+// together after a crash.
 //
 // The giver forgets only after the taker has made it durable: the modality after 0000, the follower's position in the log
 // moves with the rows it has led to, and an entry goes only when its row says so. What is done with an instance after that,

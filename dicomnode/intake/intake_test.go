@@ -323,3 +323,21 @@ func TestReclaimer_waitsForTheLedger(t *testing.T) {
 	require.NoError(t, s.clean.Run(ctx), "it does not end the gateway")
 	require.Contains(t, s.log.String(), "trying again")
 }
+
+// TestReclaimer_givesRoomBack has one of many entries held, in a segment that is full of released ones.
+func TestReclaimer_givesRoomBack(t *testing.T) {
+	s := openStores(t)
+	held := s.receive("1")
+	for range 40 {
+		s.receive("1") // duplicates are released
+	}
+	s.close()
+	s.open()
+	require.NoError(t, s.clean.Orphans(t.Context()))
+	s.receive("2") // begins a segment
+	before := s.spool.Usage().Disk
+	require.NoError(t, s.clean.reclaim(t.Context()))
+	require.Less(t, s.spool.Usage().Disk, before)
+	require.Contains(t, s.log.String(), "room of released entries given back")
+	require.True(t, s.spool.Has(held[0]))
+}

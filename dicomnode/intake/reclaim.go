@@ -86,8 +86,10 @@ func (r *Reclaimer) unneeded(ctx context.Context) error {
 		ids = ids[:0]
 		return nil
 	}
-	for entry, err := range r.Spool.Entries(0) {
-		_ = err // one that cannot be read has its ID all the same
+	for entry, err := range r.Spool.Entries(0) { // one that cannot be read has its ID all the same
+		if err == nil && !entry.Kind.DataSet() {
+			continue
+		}
 		if ids = append(ids, entry.ID); len(ids) == reclaimBatch {
 			if err := flush(); err != nil {
 				return err
@@ -97,24 +99,52 @@ func (r *Reclaimer) unneeded(ctx context.Context) error {
 	return flush()
 }
 
-// Run releases every minute what has been done for longer than the retention, until ctx is done.
+const (
+	reclaimEvery = time.Minute
+	fullEvery    = 5 * time.Second // how often to look whether the disk is full, and to do something about it
+)
+
+// Run releases every minute, and every few seconds while the disk is full, what has been done for longer than the
+// retention, and gives its room back, until ctx is done.
 func (r *Reclaimer) Run(ctx context.Context) error {
-	tick := time.NewTicker(time.Minute)
-	defer tick.Stop()
 	var wait patience
 	for ctx.Err() == nil {
-		if err := r.Expired(ctx); err != nil && ctx.Err() == nil {
+		if err := r.reclaim(ctx); err != nil && ctx.Err() == nil {
 			r.logger().Error("what is done with is not released from the spool: trying again", "err", err)
 			wait.wait(ctx)
 			continue
 		}
 		wait = 0
-		select {
-		case <-ctx.Done():
-		case <-tick.C:
-		}
+		r.rest(ctx)
 	}
 	return nil
+}
+
+// rest returns when there may be something to reclaim.
+func (r *Reclaimer) rest(ctx context.Context) {
+	tick := time.NewTicker(fullEvery)
+	defer tick.Stop()
+	for range reclaimEvery / fullEvery {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			if r.Spool.Full() != nil {
+				return
+			}
+		}
+	}
+}
+
+func (r *Reclaimer) reclaim(ctx context.Context) error {
+	if err := r.Expired(ctx); err != nil {
+		return err
+	}
+	freed, err := r.Spool.Compact(ctx)
+	if freed > 0 {
+		r.logger().Info("room of released entries given back", "bytes", freed)
+	}
+	return err
 }
 
 // Expired releases what is done for longer than the retention; while the disk is full, all that is done:

@@ -25,13 +25,15 @@ var (
 	descHeld      = desc("held_instances", "Instances kept until they are analysed or discarded: conflicts, and those without model or destination.")
 	descRefused   = desc("refused_entries", "Spool entries that the ledger cannot take in.")
 	descEntries   = desc("spool_entries", "Entries in the spool.")
-	descBytes     = desc("spool_bytes", "Bytes on disk that the spool uses.")
+	descBytes     = desc("spool_bytes", "Bytes of the data sets and messages in the spool.")
+	descDisk      = desc("spool_disk_bytes", "Bytes that the spool takes on the disk, with what is released and not yet given back.")
 	descFree      = desc("disk_free_bytes", "Bytes free where the spool lies.")
+	descInodes    = desc("inodes_free", "Files that can still be made where the spool lies; 0 where they are not counted.")
 	descReserve   = desc("disk_reserve_bytes", "Free bytes below which nothing is accepted.")
 	descSessions  = desc("explain_sessions", "Explanation sessions in memory, besides those that classify.")
 	descSessByte  = desc("explain_session_bytes", "Bytes of the models in these sessions.")
 	descSessEvent = desc("explain_session_events_total", "Explanation sessions loaded, found in memory, and given up, since the start.", "event")
-	gaugeDescs    = []*prometheus.Desc{descReadable, descQueueLag, descOldest, descOpenJobs, descSpoolLag, descDepth, descParked, descHeld, descRefused, descEntries, descBytes, descFree, descReserve, descSessions, descSessByte, descSessEvent}
+	gaugeDescs    = []*prometheus.Desc{descReadable, descQueueLag, descOldest, descOpenJobs, descSpoolLag, descDepth, descParked, descHeld, descRefused, descEntries, descBytes, descDisk, descFree, descInodes, descReserve, descSessions, descSessByte, descSessEvent}
 )
 
 // state reads the gauges at each scrape, so that they are never older than the scrape.
@@ -73,6 +75,8 @@ func (s *state) Collect(ch chan<- prometheus.Metric) {
 	gauge(descRefused, float64(g.RefusedEntries))
 	gauge(descEntries, float64(g.SpoolEntries))
 	gauge(descBytes, float64(g.SpoolBytes))
+	gauge(descDisk, float64(g.SpoolDisk))
+	gauge(descInodes, float64(g.InodesFree))
 	gauge(descFree, float64(g.DiskFree))
 	gauge(descReserve, float64(g.DiskReserve))
 	gauge(descSessions, float64(g.Sessions.Loaded))

@@ -374,8 +374,10 @@ type Gauges struct {
 	HeldInstances    int            `json:"held_instances"`  // kept until they are analysed or discarded
 	RefusedEntries   int            `json:"refused_entries"` // in the spool, and the ledger cannot take them in
 	SpoolEntries     int            `json:"spool_entries"`
-	SpoolBytes       int64          `json:"spool_bytes"`
+	SpoolBytes       int64          `json:"spool_bytes"`      // of the data sets and messages in it
+	SpoolDisk        int64          `json:"spool_disk_bytes"` // that its files take
 	DiskFree         int64          `json:"disk_free_bytes"`
+	InodesFree       int64          `json:"inodes_free"`        // 0 where the file system does not count them
 	DiskReserve      int64          `json:"disk_reserve_bytes"` // below it nothing is accepted
 
 	Sessions SessionGauges `json:"-"` // on /metrics alone

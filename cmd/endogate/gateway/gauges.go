@@ -22,7 +22,8 @@ func (g *parts) gauges(ctx context.Context) (admin.Gauges, error) {
 		SpoolLag:      int(max(g.spool.Last(), counts.Position) - counts.Position),
 		PendingByPeer: map[string]int{},
 		HeldInstances: int(counts.Held), RefusedEntries: int(counts.Refused),
-		SpoolEntries: usage.Entries, SpoolBytes: usage.Bytes, DiskFree: usage.Free, DiskReserve: int64(g.cfg.Spool.Reserve),
+		SpoolEntries: usage.Entries, SpoolBytes: usage.Bytes, SpoolDisk: usage.Disk,
+		DiskFree: usage.Free, InodesFree: usage.Inodes, DiskReserve: int64(g.cfg.Spool.Reserve),
 	}
 	if g.models != nil && g.models.sessions != nil {
 		s := g.models.sessions.Stats()
