@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -22,38 +23,40 @@ type Association struct {
 	Contexts            []PresentationContext // as negotiated
 
 	conn             *conn
-	accepted         contextTable
+	link             *link
 	associateTimeout time.Duration
-	responseTimeout  time.Duration
 
-	mu        sync.Mutex // one operation at a time
-	messageID uint16
-	comment   string
-	ended     error // why; nil while it stands
+	mu      sync.Mutex // one operation at a time
+	comment string
+	ended   error // why; nil while it stands
 }
 
 // Accepted reports whether instances of the abstract syntax can be sent in the transfer syntax.
 func (a *Association) Accepted(abstractSyntax, transferSyntax dicom.UID) bool {
-	_, err := a.context(abstractSyntax, transferSyntax)
-	return err == nil
+	return slices.ContainsFunc(a.Contexts, func(pc PresentationContext) bool {
+		return pc.Result == ContextAccepted && pc.AbstractSyntax == abstractSyntax && pc.TransferSyntaxes[0] == transferSyntax
+	})
 }
 
-func (a *Association) context(abstractSyntax, transferSyntax dicom.UID) (PresentationContext, error) {
-	missing := &ContextError{SOPClassUID: abstractSyntax, TransferSyntaxUID: transferSyntax}
+// TransferSyntax returns the transfer syntax in which data sets of the abstract syntax can be sent, the one of the
+// first context if there are several. The error is a *ContextError.
+func (a *Association) TransferSyntax(abstractSyntax dicom.UID) (dicom.UID, error) {
 	for _, pc := range a.Contexts {
-		if pc.AbstractSyntax != abstractSyntax {
-			continue
-		}
-		for _, ts := range pc.TransferSyntaxes {
-			if ts == transferSyntax && pc.Result == ContextAccepted {
-				return pc, nil
-			}
-			if ts == transferSyntax {
-				missing.Result = pc.Result
-			}
+		if pc.Result == ContextAccepted && pc.AbstractSyntax == abstractSyntax {
+			return pc.TransferSyntaxes[0], nil
 		}
 	}
-	return PresentationContext{}, missing
+	return "", a.answered(&ContextError{SOPClassUID: abstractSyntax})
+}
+
+// answered adds to the lack of a context what the peer has said of it.
+func (a *Association) answered(missing *ContextError) *ContextError {
+	for _, pc := range a.Contexts {
+		if pc.AbstractSyntax == missing.SOPClassUID && (missing.TransferSyntaxUID == "" || slices.Contains(pc.TransferSyntaxes, missing.TransferSyntaxUID)) {
+			missing.Result = pc.Result
+		}
+	}
+	return missing
 }
 
 // Err returns nil while the association stands, else why it ended.
@@ -73,23 +76,7 @@ func (a *Association) ErrorComment() string {
 // Echo sends C-ECHO (PS3.7 9.1.5) and returns the peer's status. It needs a context of VerificationContexts.
 // With an error the status is ProcessingFailure, and not the peer's.
 func (a *Association) Echo(ctx context.Context) (dimse.Status, error) {
-	for _, pc := range a.accepted {
-		if pc.AbstractSyntax == dicom.Verification {
-			return a.exchange(ctx, "echo", func(id uint16) error {
-				return a.conn.writeCommand(pc.ID, &dimse.EchoRQ{MessageID: id, AffectedSOPClassUID: dicom.Verification})
-			})
-		}
-	}
-	return dimse.ProcessingFailure, &ContextError{SOPClassUID: dicom.Verification, TransferSyntaxUID: dicom.ImplicitVRLittleEndian, Result: a.verificationResult()}
-}
-
-func (a *Association) verificationResult() ContextResult {
-	for _, pc := range a.Contexts {
-		if pc.AbstractSyntax == dicom.Verification {
-			return pc.Result
-		}
-	}
-	return ContextAccepted
+	return a.status(a.Send(ctx, &Request{Request: dimse.Request{CommandField: dimse.CEchoRQ, SOPClassUID: dicom.Verification}}, nil))
 }
 
 // Store sends req.Dataset with C-STORE (PS3.7 9.1.1), as it is, and returns the peer's status, whatever it is: the
@@ -97,92 +84,84 @@ func (a *Association) verificationResult() ContextResult {
 // The error is a *ContextError if nothing was sent because the pair of SOP class and transfer syntax was not accepted;
 // with it, or any other error, the status is ProcessingFailure, and not the peer's.
 func (a *Association) Store(ctx context.Context, req *StoreRequest) (dimse.Status, error) {
-	pc, err := a.context(req.SOPClassUID, req.TransferSyntax)
 	switch {
-	case err != nil:
-		return dimse.ProcessingFailure, err
 	case !digitsAndDots(req.SOPInstanceUID):
 		return dimse.ProcessingFailure, errors.New("dicomnode: store: SOP Instance UID is missing or not a UID")
 	case req.Dataset == nil:
 		return dimse.ProcessingFailure, errors.New("dicomnode: store: no data set")
 	}
-	return a.exchange(ctx, "store", func(id uint16) error {
-		return a.conn.writeMessage(pc.ID, &dimse.StoreRQ{
-			MessageID: id, Priority: req.Priority, AffectedSOPClassUID: req.SOPClassUID, AffectedSOPInstanceUID: req.SOPInstanceUID,
-			MoveOriginatorApplicationEntityTitle: string(req.MoveOriginatorAETitle), MoveOriginatorMessageID: req.MoveOriginatorMessageID,
-		}, req.Dataset)
-	})
+	return a.status(a.Send(ctx, req.request(), nil))
 }
 
-// exchange sends one request and reads its response.
-func (a *Association) exchange(ctx context.Context, what string, send func(id uint16) error) (dimse.Status, error) {
-	status := dimse.ProcessingFailure
-	err := a.do(ctx, func() error {
-		a.messageID++
-		if err := send(a.messageID); err != nil {
-			return a.whySendFailed(err)
+func (a *Association) status(rsp *Response, err error) (dimse.Status, error) {
+	if err != nil {
+		return dimse.ProcessingFailure, err
+	}
+	return rsp.Status, nil
+}
+
+// Send sends a request and returns the final response, whatever its status; pending, unless nil, is called with each
+// one before it. If pending returns an error, C-CANCEL-RQ is sent, further pending responses are dropped, and Send
+// returns the final response, which the peer may give when it likes, with that error; the association stands.
+// With a *ContextError or *RoleError nothing was sent. Requests that the peer makes meanwhile go to Client.Services.
+func (a *Association) Send(ctx context.Context, req *Request, pending func(*Response) error) (*Response, error) {
+	pc, err := a.link.contextOf(req)
+	if err != nil {
+		if missing, ok := err.(*ContextError); ok {
+			err = a.answered(missing)
 		}
+		return nil, err
+	}
+	var rsp *Response
+	var stopped errStopped
+	err = a.do(ctx, a.stillStands, func() error {
 		var err error
-		status, err = a.response(a.messageID)
+		rsp, err = a.link.invoke(ctx, pc, req, pending, nil)
+		if err == nil || errors.As(err, &stopped) {
+			a.comment = rsp.ErrorComment
+			err = a.link.goOn(ctx)
+		}
 		return err
 	})
 	if err != nil {
-		return dimse.ProcessingFailure, fmt.Errorf("dicomnode: %s to %s: %w", what, a.CalledAE, err)
+		return nil, fmt.Errorf("dicomnode: %s to %s: %w", req.CommandField, a.CalledAE, err)
 	}
-	return status, nil
+	return rsp, stopped.error
 }
 
-// response reads the response to message id.
-func (a *Association) response(id uint16) (dimse.Status, error) {
-	_, cmd, err := a.conn.readCommand(a.accepted, a.responseTimeout)
-	if errors.Is(err, errReleaseRequested) {
-		_ = a.conn.send(&pdu.ReleaseRP{}) // AR-2, AR-4
-	}
+// Cancel sends C-CANCEL-RQ for the C-FIND, C-GET or C-MOVE that another goroutine, or a service called by it, is in;
+// its Send then returns when the peer has answered. The error is that nothing is under way, or that of the connection.
+func (a *Association) Cancel() error { return a.link.cancel() }
+
+// Serve waits for a request of the peer, up to the time given, and answers it through Client.Services. It reports
+// whether one has come; if not, and there is no error, the association stands as it did.
+func (a *Association) Serve(ctx context.Context, wait time.Duration) (bool, error) {
+	served := false
+	err := a.do(ctx, a.hasEnded, func() error {
+		if !a.conn.arrived() {
+			if err := a.conn.wait(wait); errors.Is(err, os.ErrDeadlineExceeded) {
+				return nil
+			}
+		}
+		served = true
+		return a.serveNext(ctx)
+	})
 	if err != nil {
-		return 0, midMessage(err)
+		return false, fmt.Errorf("dicomnode: serving %s: %w", a.CalledAE, err)
 	}
-	var (
-		status   dimse.Status
-		answered uint16
-	)
-	switch rsp := cmd.(type) {
-	case *dimse.EchoRSP:
-		status, answered, a.comment = rsp.Status, rsp.MessageIDBeingRespondedTo, rsp.ErrorComment
-	case *dimse.StoreRSP:
-		status, answered, a.comment = rsp.Status, rsp.MessageIDBeingRespondedTo, rsp.ErrorComment
-	default:
-		return 0, violates(pdu.UnexpectedPDUParameter, "%s where a response is due", cmd.Field())
-	}
-	if answered != id {
-		return 0, violates(pdu.UnexpectedPDUParameter, "a response to message %d, not to %d", answered, id)
-	}
-	return status, nil
+	return served, nil
 }
 
-// whySendFailed looks for the A-ABORT that a peer sends before it closes under our writing.
-func (a *Association) whySendFailed(err error) error {
-	var dataset errDataset
-	if errors.As(err, &dataset) || errors.Is(err, net.ErrClosed) {
-		return err
-	}
-	a.conn.credit = time.Second
-	for {
-		_, readErr := a.conn.pdv()
-		var aborted *AbortError
-		if errors.As(readErr, &aborted) {
-			return aborted
-		}
-		if readErr != nil {
-			return err
-		}
-	}
+// serveNext answers a request that has begun to arrive.
+func (a *Association) serveNext(ctx context.Context) error {
+	return a.link.serveNext(ctx, a.conn.pduTimeout)
 }
 
-// do runs one operation. Whatever error it has ends the association.
-func (a *Association) do(ctx context.Context, operation func() error) error {
+// do runs one operation if check lets it. Whatever error it has ends the association.
+func (a *Association) do(ctx context.Context, check func(context.Context) error, operation func() error) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if err := a.stillStands(); err != nil {
+	if err := check(ctx); err != nil {
 		return err
 	}
 	if err := context.Cause(ctx); err != nil {
@@ -207,33 +186,30 @@ func (a *Association) do(ctx context.Context, operation func() error) error {
 	return err
 }
 
-// stillStands finds out, before anything is sent, whether the peer has ended the association in the meantime.
-func (a *Association) stillStands() error {
-	if a.ended == nil && a.accepted != nil && a.conn.readable() && !a.silent() {
-		a.conn.credit = time.Second
-		_, err := a.conn.pdv()
-		if err == nil {
-			err = violates(pdu.UnexpectedPDUParameter, "P-DATA-TF that answers nothing")
-		}
-		if errors.Is(err, errReleaseRequested) {
-			_ = a.conn.send(&pdu.ReleaseRP{}) // AR-2, AR-4
-		}
-		a.fail(err)
-	}
+func (a *Association) hasEnded(context.Context) error {
 	if a.ended != nil {
 		return fmt.Errorf("%w: %w", ErrEnded, a.ended)
 	}
 	return nil
 }
 
-// silent reports that what can be read are no bytes of the association, but of the TLS beneath it.
-func (a *Association) silent() bool {
-	return errors.Is(a.conn.wait(20*time.Millisecond), os.ErrDeadlineExceeded)
+// stillStands finds out, before anything is sent, whether the peer has ended the association in the meantime, and
+// answers what it has asked.
+func (a *Association) stillStands(ctx context.Context) error {
+	for a.ended == nil && a.conn.arrived() {
+		if err := a.serveNext(ctx); err != nil {
+			a.fail(err)
+		}
+	}
+	return a.hasEnded(ctx)
 }
 
 // fail ends the association because of err, with the A-ABORT it calls for.
 func (a *Association) fail(err error) {
 	a.ended = err
+	if errors.Is(err, errReleaseRequested) {
+		_ = a.conn.send(&pdu.ReleaseRP{}) // AR-2, AR-4
+	}
 	var reject *RejectError
 	if !errors.As(err, &reject) {
 		a.conn.abortFor(err)
@@ -247,7 +223,7 @@ func (a *Association) Release(ctx context.Context) error {
 	if a.Err() != nil {
 		return nil
 	}
-	err := a.do(ctx, a.release)
+	err := a.do(ctx, a.stillStands, a.release)
 	if errors.Is(err, ErrEnded) {
 		return nil
 	}
@@ -260,7 +236,7 @@ func (a *Association) Release(ctx context.Context) error {
 // release is Sta7, and Sta9 and Sta11 after a collision, of PS3.8 table 9-10, for the requestor of the association.
 func (a *Association) release() error {
 	if err := a.conn.send(&pdu.ReleaseRQ{}); err != nil {
-		return a.whySendFailed(err)
+		return a.conn.whySendFailed(err)
 	}
 	a.conn.credit = a.conn.pduTimeout
 	for collided := false; ; {

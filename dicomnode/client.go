@@ -3,6 +3,7 @@ package dicomnode
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net"
 	"slices"
 	"time"
@@ -21,6 +22,11 @@ type Client struct {
 	AssociateTimeout time.Duration // for the answers to A-ASSOCIATE-RQ and A-RELEASE-RQ; 30 s by default
 	ResponseTimeout  time.Duration // for a DIMSE response to begin; 120 s by default
 	PDUTimeout       time.Duration // for a PDU once begun, and for a write; 60 s by default
+
+	// Services answer what the peer asks on our associations, by abstract syntax: N-EVENT-REPORT to an SCU, or anything
+	// for which RequestorIsSCP or RequestorIsBoth is proposed. What no service is for is refused.
+	Services map[dicom.UID]Service
+	Log      *slog.Logger // of what is refused; slog.Default by default
 
 	// Dial makes the transport connection; a net.Dialer's by default.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
@@ -48,10 +54,16 @@ func (c *Client) Associate(ctx context.Context, addr string, called AETitle, pro
 		CallingAE: c.AETitle, CalledAE: called, Contexts: numbered(propose),
 		conn:             newConn(nc, time.Second, orDefault(c.PDUTimeout, time.Minute)),
 		associateTimeout: orDefault(c.AssociateTimeout, 30*time.Second),
-		responseTimeout:  orDefault(c.ResponseTimeout, 2*time.Minute),
+	}
+	a.link = &link{
+		conn: a.conn, callingAE: c.AETitle, calledAE: called, remote: addr, requestor: true, services: c.Services,
+		responseTimeout: orDefault(c.ResponseTimeout, 2*time.Minute), log: c.Log,
+	}
+	if c.Log == nil {
+		a.link.log = slog.Default()
 	}
 	own := orDefault(c.MaxPDULength, DefaultMaxPDULength)
-	if err := a.do(ctx, func() error { return a.negotiate(own) }); err != nil {
+	if err := a.do(ctx, a.hasEnded, func() error { return a.negotiate(own) }); err != nil {
 		return nil, fmt.Errorf("dicomnode: associate with %s: %w", called, err)
 	}
 	return a, nil
@@ -117,12 +129,43 @@ func (a *Association) request(own uint32) *pdu.AssociateRQ {
 		}
 		rq.Contexts = append(rq.Contexts, proposed)
 	}
+	rq.User.Roles = proposedRoles(a.Contexts)
 	return rq
+}
+
+// proposedRoles names the abstract syntaxes that are to have other roles than the default ones.
+func proposedRoles(contexts []PresentationContext) []pdu.RoleSelection {
+	var roles []pdu.RoleSelection
+	for _, pc := range contexts {
+		uid := string(pc.AbstractSyntax)
+		if pc.Roles == RequestorIsSCU || slices.ContainsFunc(roles, func(r pdu.RoleSelection) bool { return r.SOPClassUID == uid }) {
+			continue
+		}
+		scu, scp := rolesOf(contexts, pc.AbstractSyntax)
+		roles = append(roles, pdu.RoleSelection{SOPClassUID: uid, SCU: scu, SCP: scp})
+	}
+	return roles
+}
+
+// negotiated returns the context with the roles that were agreed on: the default ones where the peer says nothing.
+func negotiated(pc PresentationContext, proposed, answered []pdu.RoleSelection) PresentationContext {
+	for _, p := range proposed {
+		if p.SOPClassUID != string(pc.AbstractSyntax) {
+			continue
+		}
+		for _, r := range answered {
+			if r.SOPClassUID == p.SOPClassUID {
+				return pc.withRoles(p.SCU && r.SCU, p.SCP && r.SCP)
+			}
+		}
+	}
+	return pc.withRoles(true, false)
 }
 
 // established takes over what the acceptor answered. A context that is accepted in a syntax that was not proposed
 // is as good as refused; one that is left out of the answer is, too.
 func (a *Association) established(ac *pdu.AssociateAC, own uint32) error {
+	roles := proposedRoles(a.Contexts)
 	for i := range a.Contexts {
 		pc := &a.Contexts[i]
 		at := slices.IndexFunc(ac.Contexts, func(answer pdu.PresentationContextAC) bool { return answer.ID == pc.ID })
@@ -136,9 +179,10 @@ func (a *Association) established(ac *pdu.AssociateAC, own uint32) error {
 			pc.Result = ContextResult(answer.Result)
 		case slices.Contains(pc.TransferSyntaxes, ts):
 			pc.Result, pc.TransferSyntaxes = ContextAccepted, []dicom.UID{ts}
+			*pc = negotiated(*pc, roles, ac.User.Roles)
 		}
 	}
-	a.accepted = accepted(a.Contexts)
+	a.link.contexts = accepted(a.Contexts)
 	if err := a.conn.sendUpTo(ac.User.MaximumLength, own); err != nil {
 		return err
 	}

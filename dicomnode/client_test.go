@@ -234,9 +234,8 @@ func (c *countingReader) Read(p []byte) (int, error) {
 // A response that does not belong to the request is no answer.
 func TestAssociation_wrongResponses(t *testing.T) {
 	for name, rsp := range map[string]dimse.Command{
-		"another message": &dimse.StoreRSP{MessageIDBeingRespondedTo: 2},
-		"a request":       &dimse.EchoRQ{MessageID: 1, AffectedSOPClassUID: dicom.Verification},
-		"another service": &dimse.Other{CommandField: dimse.CFindRQ | dimse.ResponseBit, MessageID: 1},
+		"another message": &dimse.Response{CommandField: dimse.CStoreRQ | dimse.ResponseBit, MessageIDBeingRespondedTo: 2},
+		"another service": &dimse.Response{CommandField: dimse.CFindRQ | dimse.ResponseBit, MessageIDBeingRespondedTo: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a, req := withPeer(t, func(p *dicomtest.Peer) {
@@ -262,15 +261,16 @@ func TestAssociation_request(t *testing.T) {
 		for id := range uint16(2) {
 			pc, c := p.ReceiveCommand()
 			assert.Equal(t, uint8(1), pc)
-			assert.Equal(t, &dimse.StoreRQ{
-				MessageID: id + 1, Priority: dimse.PriorityLow, AffectedSOPClassUID: req.SOPClassUID, AffectedSOPInstanceUID: req.SOPInstanceUID,
+			assert.Equal(t, &dimse.Request{
+				CommandField: dimse.CStoreRQ, HasDataset: true,
+				MessageID: id + 1, Priority: dimse.PriorityLow, SOPClassUID: req.SOPClassUID, SOPInstanceUID: req.SOPInstanceUID,
 				MoveOriginatorApplicationEntityTitle: "MOVER", MoveOriginatorMessageID: 77,
 			}, c)
 			ds := p.ReceiveDataset()
 			if id == 0 {
 				assert.Equal(t, want, ds)
 			}
-			p.Send(dicomtest.Command(1, &dimse.StoreRSP{MessageIDBeingRespondedTo: id + 1, Status: dimse.CoercionOfDataElements, ErrorComment: "changed"}))
+			p.Send(dicomtest.Command(1, &dimse.Response{CommandField: dimse.CStoreRQ | dimse.ResponseBit, MessageIDBeingRespondedTo: id + 1, Status: dimse.CoercionOfDataElements, ErrorComment: "changed"}))
 		}
 	})
 	a, err := archive.Associate(t.Context(), addr, "ARCHIVE", contextsFor(req))

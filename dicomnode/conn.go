@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"sync"
 	"time"
 
@@ -42,6 +43,8 @@ type conn struct {
 
 	host  netip.Addr
 	crowd *crowd // of a server's connection that has no association; under the server's mu
+
+	writing sync.Mutex // a message is written whole
 
 	mu       sync.Mutex
 	waiting  bool // between messages
@@ -107,6 +110,35 @@ func (c *conn) drain() {
 	}
 }
 
+// arrived reports, without waiting, whether there is something to read: a message, a PDU, or the end.
+func (c *conn) arrived() bool {
+	return len(c.pdvs) > 0 || c.r.Buffered() > 0 || c.readable() && !c.silent()
+}
+
+// silent reports that what can be read are no bytes of the association, but of the TLS beneath it.
+func (c *conn) silent() bool {
+	return errors.Is(c.wait(20*time.Millisecond), os.ErrDeadlineExceeded)
+}
+
+// whySendFailed looks for the A-ABORT that a peer sends before it closes under our writing.
+func (c *conn) whySendFailed(err error) error {
+	var dataset errDataset
+	if errors.As(err, &dataset) || errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	c.credit = time.Second
+	for {
+		_, readErr := c.pdv()
+		var aborted *AbortError
+		if errors.As(readErr, &aborted) {
+			return aborted
+		}
+		if readErr != nil {
+			return err
+		}
+	}
+}
+
 // read returns the next PDU, which is valid until the following call. A peer that lets us wait longer than
 // pduTimeout for it, or on average sends less than minimumRate, gets no further.
 func (c *conn) read() (pdu.PDU, error) {
@@ -156,6 +188,8 @@ func (c *conn) pdv() (pdu.PDV, error) {
 
 // send writes p in one write.
 func (c *conn) send(p pdu.PDU) error {
+	c.writing.Lock()
+	defer c.writing.Unlock()
 	b, err := pdu.Append(c.out[:0], p)
 	if err != nil {
 		return err

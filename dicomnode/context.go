@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"endogate/dicomnode/dicom"
+	"endogate/dicomnode/dimse"
 	"endogate/dicomnode/pdu"
 )
 
@@ -36,6 +37,57 @@ type PresentationContext struct {
 	AbstractSyntax   dicom.UID
 	TransferSyntaxes []dicom.UID   // of an accepted context, the one that was agreed on
 	Result           ContextResult // of a negotiated context
+	Roles            Roles         // accepted at most, proposed, or negotiated; of all contexts of an abstract syntax
+}
+
+// Roles says which role the requestor of an association has; the acceptor has the other one (PS3.7 D.3.3.4).
+type Roles uint8
+
+// The zero value is what holds unless anything else is negotiated.
+const (
+	RequestorIsSCU Roles = iota
+	RequestorIsSCP
+	RequestorIsBoth
+)
+
+// String names the roles of the requestor.
+func (r Roles) String() string { return [...]string{"SCU", "SCP", "SCU and SCP"}[r] }
+
+func (r Roles) scu() bool { return r != RequestorIsSCP }
+func (r Roles) scp() bool { return r != RequestorIsSCU }
+
+// allows reports whether the requestor, or else the acceptor, may send a request: an N-EVENT-REPORT as the SCP,
+// any other as the SCU (PS3.7 10.1.1).
+func (r Roles) allows(field dimse.Field, byRequestor bool) bool {
+	if (field == dimse.NEventReportRQ) == byRequestor {
+		return r.scp()
+	}
+	return r.scu()
+}
+
+// rolesOf is what the contexts have together for an abstract syntax; the default if there is none.
+func rolesOf(contexts []PresentationContext, abstractSyntax dicom.UID) (scu, scp bool) {
+	for _, pc := range contexts {
+		if pc.AbstractSyntax == abstractSyntax {
+			scu, scp = scu || pc.Roles.scu(), scp || pc.Roles.scp()
+		}
+	}
+	return scu || !scp, scp
+}
+
+// withRoles returns the context as it is with the roles that the acceptor has agreed to; with none it is of no use.
+func (pc PresentationContext) withRoles(scu, scp bool) PresentationContext {
+	switch {
+	case scu && scp:
+		pc.Roles = RequestorIsBoth
+	case scp:
+		pc.Roles = RequestorIsSCP
+	case scu:
+		pc.Roles = RequestorIsSCU
+	case pc.Result == ContextAccepted:
+		pc.Result = ContextUserRejection
+	}
+	return pc
 }
 
 // uncompressed are the transfer syntaxes of the contexts that carry no pixels.
@@ -98,15 +150,18 @@ func answer(supported []PresentationContext, pc pdu.PresentationContextRQ) Prese
 	return out
 }
 
-// contextTable finds the accepted contexts of an association by their ID.
-type contextTable map[uint8]PresentationContext
+// contextTable is the accepted contexts of an association.
+type contextTable []PresentationContext
 
 func accepted(contexts []PresentationContext) contextTable {
-	t := make(contextTable)
-	for _, pc := range contexts {
-		if pc.Result == ContextAccepted {
-			t[pc.ID] = pc
+	return slices.DeleteFunc(slices.Clone(contexts), func(pc PresentationContext) bool { return pc.Result != ContextAccepted })
+}
+
+func (t contextTable) find(id uint8) (PresentationContext, bool) {
+	for _, pc := range t {
+		if pc.ID == id {
+			return pc, true
 		}
 	}
-	return t
+	return PresentationContext{}, false
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"endogate/dicomnode/dicom"
+	"endogate/dicomnode/dimse"
 	"endogate/dicomnode/pdu"
 )
 
@@ -66,6 +67,20 @@ func (e *ContextError) Error() string {
 
 // Temporary returns false: the peer will not take it on the next association either.
 func (e *ContextError) Temporary() bool { return false }
+
+// RoleError says that the role in which a request is sent was not accepted for a SOP class (PS3.7 D.3.3.4).
+type RoleError struct {
+	SOPClassUID dicom.UID
+	Request     dimse.Field
+}
+
+// Error names the SOP class and the request.
+func (e *RoleError) Error() string {
+	return fmt.Sprintf("dicomnode: %s of %s: the peer has not accepted us in the role for it", e.Request, e.SOPClassUID)
+}
+
+// Temporary returns false: the peer will not accept it on the next association either.
+func (e *RoleError) Temporary() bool { return false }
 
 // violation is something the peer sent that the protocol forbids, with the A-ABORT that answers it.
 type violation struct {

@@ -35,7 +35,7 @@ func (c *conn) commandBytes(contexts contextTable) (PresentationContext, []byte,
 	if err != nil {
 		return PresentationContext{}, nil, err
 	}
-	pc, ok := contexts[v.ContextID]
+	pc, ok := contexts.find(v.ContextID)
 	if !ok {
 		return pc, nil, violates(pdu.InvalidPDUParameterValue, "presentation context %d was not accepted", v.ContextID)
 	}
@@ -162,21 +162,32 @@ func (r *datasetReader) drain(limit int64) error {
 
 // writeCommand sends a message without a data set in one write.
 func (c *conn) writeCommand(id uint8, cmd dimse.Command) error {
-	c.out = c.appendCommand(c.out[:0], id, cmd)
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	c.out, c.command = c.appendCommand(c.out[:0], c.command, id, cmd)
 	return c.write(c.out)
 }
 
-// appendCommand appends the command set as P-DATA-TF PDUs; more than one only if the peer takes tiny ones.
-func (c *conn) appendCommand(b []byte, id uint8, cmd dimse.Command) []byte {
-	c.command = dimse.Append(c.command[:0], cmd)
+// writeAside sends a message without a data set between the messages of the association's own goroutine.
+func (c *conn) writeAside(id uint8, cmd dimse.Command) error {
+	b, _ := c.appendCommand(nil, nil, id, cmd)
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	return c.write(b)
+}
+
+// appendCommand appends the command set as P-DATA-TF PDUs; more than one only if the peer takes tiny ones. The command
+// set is put together in command, which is returned to be used again.
+func (c *conn) appendCommand(b, command []byte, id uint8, cmd dimse.Command) (pdus, whole []byte) {
+	whole = dimse.Append(command[:0], cmd)
 	fragment := c.maxSend - pdu.PDVHeaderLength
-	for rest := c.command; ; {
+	for rest := whole; ; {
 		n := min(len(rest), fragment)
 		b = append(b, make([]byte, pdu.DataHeaderLength)...)
 		pdu.PutDataHeader(b[len(b)-pdu.DataHeaderLength:], id, true, n == len(rest), n)
 		b = append(b, rest[:n]...)
 		if rest = rest[n:]; len(rest) == 0 {
-			return b
+			return b, whole
 		}
 	}
 }
@@ -192,7 +203,10 @@ const writeLength = 64 << 10
 // writeMessage sends a command set and the data set that follows it: the command with the first fragment, whole PDUs
 // in each write. One byte is read ahead, because the last fragment has to say that it is the last.
 func (c *conn) writeMessage(id uint8, cmd dimse.Command, dataset io.Reader) error {
-	b := c.appendCommand(c.out[:0], id, cmd)
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	var b []byte
+	b, c.command = c.appendCommand(c.out[:0], c.command, id, cmd)
 	fragment := c.maxSend - pdu.PDVHeaderLength
 	room := pdu.DataHeaderLength + fragment + 1
 	if need := max(len(b)+room, writeLength); cap(b) < need {

@@ -31,13 +31,14 @@ const (
 var (
 	storeRequest = dicomtest.Request("SCOPE1", "ENDOGATE", []string{string(dicom.ExplicitVRLittleEndian)},
 		string(dicom.Verification), string(dicom.VLEndoscopicImageStorage), "1.2.840.10008.5.1.4.1.1.2")
-	storeRQ = &dimse.StoreRQ{MessageID: 9, AffectedSOPClassUID: dicom.VLEndoscopicImageStorage, AffectedSOPInstanceUID: "1.2.3"}
+	storeRQ = &dimse.Request{CommandField: dimse.CStoreRQ, HasDataset: true, MessageID: 9, SOPClassUID: dicom.VLEndoscopicImageStorage, SOPInstanceUID: "1.2.3"}
 )
 
 // storeRSP is the response to storeRQ.
 func storeRSP(status dimse.Status, comment string) *pdu.Data {
-	return dicomtest.Command(endoscopicID, &dimse.StoreRSP{
-		MessageIDBeingRespondedTo: 9, AffectedSOPClassUID: storeRQ.AffectedSOPClassUID, AffectedSOPInstanceUID: storeRQ.AffectedSOPInstanceUID,
+	return dicomtest.Command(endoscopicID, &dimse.Response{
+		CommandField:              dimse.CStoreRQ | dimse.ResponseBit,
+		MessageIDBeingRespondedTo: 9, SOPClassUID: storeRQ.SOPClassUID, SOPInstanceUID: storeRQ.SOPInstanceUID,
 		Status: status, ErrorComment: comment,
 	})
 }
@@ -70,11 +71,11 @@ func in(n int, p *pdu.Data) []pdu.PDU {
 
 // What the server answers to messages, well and badly formed; "PIXELS" is what the handler must have got.
 func TestMessages(t *testing.T) {
-	find := &dimse.Other{CommandField: dimse.CFindRQ, MessageID: 4, AffectedSOPClassUID: "1.20", Dataset: true}
+	find := &dimse.Request{CommandField: dimse.CFindRQ, MessageID: 4, SOPClassUID: dicom.VLEndoscopicImageStorage, HasDataset: true}
 	unexpectedParameter := &pdu.Abort{Source: pdu.AbortServiceProvider, Reason: pdu.UnexpectedPDUParameter}
 	long := command(storeRQ)
 	long.PDVs[0].Data = append(long.PDVs[0].Data, make([]byte, dimse.MaxCommandLength)...)
-	with := func(change func(rq *dimse.StoreRQ)) *pdu.Data {
+	with := func(change func(rq *dimse.Request)) *pdu.Data {
 		rq := *storeRQ
 		change(&rq)
 		return command(&rq)
@@ -103,53 +104,56 @@ func TestMessages(t *testing.T) {
 		{"command set above 64 KiB in fragments", in(30000, long), []pdu.PDU{invalidValue}, ""},
 		{"garbage for a command", []pdu.PDU{&pdu.Data{PDVs: []pdu.PDV{{ContextID: endoscopicID, Command: true, Last: true, Data: []byte("garbage")}}}}, []pdu.PDU{userAbort}, ""},
 		{"response to nothing", []pdu.PDU{storeRSP(0, "")}, []pdu.PDU{unexpectedParameter}, ""},
-		{"other response to nothing", []pdu.PDU{command(&dimse.Other{CommandField: dimse.CFindRQ | dimse.ResponseBit})}, []pdu.PDU{unexpectedParameter}, ""},
+		{"other response to nothing", []pdu.PDU{command(&dimse.Response{CommandField: dimse.CFindRQ | dimse.ResponseBit})}, []pdu.PDU{unexpectedParameter}, ""},
 
 		{
 			"SOP class of another context",
-			[]pdu.PDU{with(func(rq *dimse.StoreRQ) { rq.AffectedSOPClassUID = "1.2.840.10008.5.1.4.1.1.2" }), fragment(true, "X"), echoRQ},
-			[]pdu.PDU{dicomtest.Command(endoscopicID, &dimse.StoreRSP{
-				MessageIDBeingRespondedTo: 9, AffectedSOPClassUID: "1.2.840.10008.5.1.4.1.1.2", AffectedSOPInstanceUID: "1.2.3",
+			[]pdu.PDU{with(func(rq *dimse.Request) { rq.SOPClassUID = "1.2.840.10008.5.1.4.1.1.2" }), fragment(true, "X"), echoRQ},
+			[]pdu.PDU{dicomtest.Command(endoscopicID, &dimse.Response{
+				CommandField:              dimse.CStoreRQ | dimse.ResponseBit,
+				MessageIDBeingRespondedTo: 9, SOPClassUID: "1.2.840.10008.5.1.4.1.1.2", SOPInstanceUID: "1.2.3",
 				Status: dimse.SOPClassNotSupported, ErrorComment: "SOP class is not that of the presentation context",
 			}), echoRSP},
 			"",
 		},
 		{"storing on the context of Verification", []pdu.PDU{
-			dicomtest.Command(verificationID, &dimse.StoreRQ{MessageID: 2, AffectedSOPClassUID: dicom.Verification, AffectedSOPInstanceUID: "1.2"}),
+			dicomtest.Command(verificationID, &dimse.Request{CommandField: dimse.CStoreRQ, HasDataset: true, MessageID: 2, SOPClassUID: dicom.Verification, SOPInstanceUID: "1.2"}),
 			dicomtest.Fragment(verificationID, true, []byte("X")),
-		}, []pdu.PDU{dicomtest.Command(verificationID, &dimse.StoreRSP{
-			MessageIDBeingRespondedTo: 2, AffectedSOPClassUID: dicom.Verification, AffectedSOPInstanceUID: "1.2",
-			Status: dimse.SOPClassNotSupported, ErrorComment: "SOP class is not that of the presentation context",
+		}, []pdu.PDU{dicomtest.Command(verificationID, &dimse.Response{
+			CommandField:              dimse.CStoreRQ | dimse.ResponseBit,
+			MessageIDBeingRespondedTo: 2, SOPClassUID: dicom.Verification, SOPInstanceUID: "1.2",
+			Status: dimse.UnrecognizedOperation,
 		})}, ""},
-		{"no data set", []pdu.PDU{with(func(rq *dimse.StoreRQ) { rq.NoDataset = true }), echoRQ}, []pdu.PDU{storeRSP(dimse.CannotUnderstand, "no data set"), echoRSP}, ""},
+		{"no data set", []pdu.PDU{with(func(rq *dimse.Request) { rq.HasDataset = false }), echoRQ}, []pdu.PDU{storeRSP(dimse.CannotUnderstand, "no data set"), echoRSP}, ""},
 		{
 			"path for a UID",
-			[]pdu.PDU{with(func(rq *dimse.StoreRQ) { rq.AffectedSOPInstanceUID = "../../etc/x" }), fragment(true, "X"), echoRQ},
-			[]pdu.PDU{dicomtest.Command(endoscopicID, &dimse.StoreRSP{
-				MessageIDBeingRespondedTo: 9, AffectedSOPClassUID: dicom.VLEndoscopicImageStorage, AffectedSOPInstanceUID: "../../etc/x",
+			[]pdu.PDU{with(func(rq *dimse.Request) { rq.SOPInstanceUID = "../../etc/x" }), fragment(true, "X"), echoRQ},
+			[]pdu.PDU{dicomtest.Command(endoscopicID, &dimse.Response{
+				CommandField:              dimse.CStoreRQ | dimse.ResponseBit,
+				MessageIDBeingRespondedTo: 9, SOPClassUID: dicom.VLEndoscopicImageStorage, SOPInstanceUID: "../../etc/x",
 				Status: dimse.InvalidSOPInstance, ErrorComment: "SOP Instance UID is missing or wrong",
 			}), echoRSP},
 			"",
 		},
 		{
 			"echo on the context of an image",
-			[]pdu.PDU{command(&dimse.EchoRQ{MessageID: 5, AffectedSOPClassUID: dicom.Verification})},
-			[]pdu.PDU{command(&dimse.EchoRSP{MessageIDBeingRespondedTo: 5, AffectedSOPClassUID: dicom.Verification, Status: dimse.SOPClassNotSupported})},
+			[]pdu.PDU{command(&dimse.Request{CommandField: dimse.CEchoRQ, MessageID: 5, SOPClassUID: dicom.Verification})},
+			[]pdu.PDU{command(&dimse.Response{CommandField: dimse.CEchoRQ | dimse.ResponseBit, MessageIDBeingRespondedTo: 5, SOPClassUID: dicom.Verification, Status: dimse.SOPClassNotSupported, ErrorComment: "SOP class is not that of the presentation context"})},
 			"",
 		},
 		{
 			"service that is not offered",
 			[]pdu.PDU{command(find), fragment(false, "X"), fragment(true, "Y"), echoRQ},
-			[]pdu.PDU{command(&dimse.Other{CommandField: 0x8020, MessageID: 4, AffectedSOPClassUID: "1.20", Status: dimse.UnrecognizedOperation}), echoRSP},
+			[]pdu.PDU{command(&dimse.Response{CommandField: 0x8020, MessageIDBeingRespondedTo: 4, SOPClassUID: dicom.VLEndoscopicImageStorage, Status: dimse.UnrecognizedOperation}), echoRSP},
 			"",
 		},
 		{
 			"command nobody knows",
-			[]pdu.PDU{command(&dimse.Other{CommandField: 0x0777, MessageID: 4}), echoRQ},
-			[]pdu.PDU{command(&dimse.Other{CommandField: 0x8777, MessageID: 4, Status: dimse.UnrecognizedOperation}), echoRSP},
+			[]pdu.PDU{command(&dimse.Request{CommandField: 0x0777, MessageID: 4}), echoRQ},
+			[]pdu.PDU{command(&dimse.Response{CommandField: 0x8777, MessageIDBeingRespondedTo: 4, Status: dimse.UnrecognizedOperation}), echoRSP},
 			"",
 		},
-		{"cancel of nothing", []pdu.PDU{command(&dimse.Other{CommandField: dimse.CCancelRQ, MessageID: 4}), echoRQ}, []pdu.PDU{echoRSP}, ""},
+		{"cancel of nothing", []pdu.PDU{command(&dimse.Request{CommandField: dimse.CCancelRQ, MessageID: 4}), echoRQ}, []pdu.PDU{echoRSP}, ""},
 
 		{"release in the middle of a data set", []pdu.PDU{command(storeRQ), fragment(false, "PIX"), &pdu.ReleaseRQ{}}, []pdu.PDU{&pdu.ReleaseRP{}}, ""},
 		{"abort in the middle of a data set", []pdu.PDU{command(storeRQ), fragment(false, "PIX"), userAbort}, nil, ""},
@@ -234,7 +238,7 @@ func TestStore_handlerPanics(t *testing.T) {
 	status, err = a.Echo(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, dimse.Success, status)
-	require.Contains(t, log.String(), "handler panicked")
+	require.Contains(t, log.String(), "service panicked")
 	require.NotContains(t, log.String(), "Doe")
 }
 

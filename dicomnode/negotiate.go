@@ -23,12 +23,9 @@ var (
 
 // association is an accepted association as the server sees it.
 type association struct {
-	*conn
-	callingAE, calledAE AETitle
-	remote              string
-	contexts            contextTable
-	slot                string // in Server.perPeer
-	began               time.Time
+	*link
+	slot  string // in Server.perPeer
+	began time.Time
 }
 
 // associate is Sta2 and Sta3 of PS3.8 table 9-10: it reads A-ASSOCIATE-RQ and answers it.
@@ -41,10 +38,10 @@ func (s *Server) associate(c *conn) (*association, error) {
 	if err := checkContextIDs(rq.Contexts); err != nil {
 		return nil, err
 	}
-	a := &association{
-		conn: c, callingAE: AETitle(rq.CallingAE), calledAE: AETitle(rq.CalledAE),
-		remote: c.RemoteAddr().String(), began: time.Now(),
-	}
+	a := &association{began: time.Now(), link: &link{
+		conn: c, callingAE: AETitle(rq.CallingAE), calledAE: AETitle(rq.CalledAE), remote: c.RemoteAddr().String(),
+		services: s.services, responseTimeout: s.IdleTimeout, log: s.log(), stored: s.Observe.Stored,
+	}}
 	if err := s.admit(a, rq); err != nil {
 		s.rejected(a.host, err, append(s.hint(err, a), "called_ae", a.calledAE, "calling_ae", a.callingAE, "remote", a.remote)...)
 		if sendErr := c.send(err.pdu()); sendErr != nil {
@@ -202,11 +199,16 @@ func (s *Server) accept(a *association, rq *pdu.AssociateRQ) error {
 	supported := append(slices.Clone(s.Contexts), VerificationContexts()...)
 	ac := &pdu.AssociateAC{
 		ProtocolVersion: pdu.ProtocolVersion, CalledAE: rq.CalledAE, CallingAE: rq.CallingAE,
-		ApplicationContext: pdu.ApplicationContext, User: s.userInformation(&rq.User),
+		ApplicationContext: pdu.ApplicationContext, User: s.userInformation(&rq.User, supported),
 	}
 	var contexts []PresentationContext
 	for _, proposed := range rq.Contexts {
 		pc := answer(supported, proposed)
+		for _, role := range ac.User.Roles {
+			if role.SOPClassUID == proposed.AbstractSyntax {
+				pc = pc.withRoles(role.SCU, role.SCP)
+			}
+		}
 		contexts = append(contexts, pc)
 		ac.Contexts = append(ac.Contexts, pdu.PresentationContextAC{
 			ID: pc.ID, Result: uint8(pc.Result), TransferSyntax: string(agreed(pc)),
@@ -226,9 +228,9 @@ func agreed(pc PresentationContext) dicom.UID {
 	return pc.TransferSyntaxes[0]
 }
 
-// userInformation answers the negotiation items: requestors are SCU and nothing else (PS3.7 D.3.3.4),
-// one operation at a time (PS3.7 D.3.3.3).
-func (s *Server) userInformation(rq *pdu.UserInformation) pdu.UserInformation {
+// userInformation answers the negotiation items: of the roles proposed those that are supported (PS3.7 D.3.3.4), one
+// operation at a time (PS3.7 D.3.3.3).
+func (s *Server) userInformation(rq *pdu.UserInformation, supported []PresentationContext) pdu.UserInformation {
 	u := pdu.UserInformation{
 		MaximumLength:             s.MaxPDULength,
 		ImplementationClassUID:    string(dicom.ImplementationClassUID),
@@ -238,7 +240,8 @@ func (s *Server) userInformation(rq *pdu.UserInformation) pdu.UserInformation {
 		u.AsynchronousOperations = &pdu.AsynchronousOperations{Invoked: 1, Performed: 1}
 	}
 	for _, role := range rq.Roles {
-		u.Roles = append(u.Roles, pdu.RoleSelection{SOPClassUID: role.SOPClassUID, SCU: role.SCU})
+		scu, scp := rolesOf(supported, dicom.UID(role.SOPClassUID))
+		u.Roles = append(u.Roles, pdu.RoleSelection{SOPClassUID: role.SOPClassUID, SCU: role.SCU && scu, SCP: role.SCP && scp})
 	}
 	return u
 }

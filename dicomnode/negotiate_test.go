@@ -231,7 +231,7 @@ func TestAssociate_maximumLength(t *testing.T) {
 			}
 			rsp, err := dimse.Decode(command)
 			require.NoError(t, err)
-			require.Equal(t, dimse.Success, rsp.(*dimse.EchoRSP).Status)
+			require.Equal(t, dimse.Success, rsp.(*dimse.Response).Status)
 			p.Send(&pdu.ReleaseRQ{})
 			p.Expect(&pdu.ReleaseRP{})
 		})

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -15,34 +14,6 @@ import (
 	"endogate/dicomnode/dimse"
 	"endogate/dicomnode/pdu"
 )
-
-// Handler takes the instances that a Server receives. It is called by one goroutine for each association.
-type Handler interface {
-	// Store returns nil once the instance is durable; the peer then gets Success and forgets it. An error is
-	// answered with dimse.StatusOf and dimse.CommentOf, and the association goes on. ctx ends with the association
-	// and when Shutdown gives up waiting; Store must return then.
-	Store(ctx context.Context, req *StoreRequest) error
-}
-
-// StoreRequest is a C-STORE request (PS3.7 9.1.1), received or to be sent.
-type StoreRequest struct {
-	SOPClassUID    dicom.UID
-	SOPInstanceUID dicom.UID // of a received request: 1 to 64 digits and dots, otherwise as the peer sent it
-	TransferSyntax dicom.UID
-	Priority       dimse.Priority
-
-	// Set on a received request only; Associate sets both titles of what is sent.
-	CallingAE, CalledAE AETitle
-	RemoteAddr          string // host:port
-
-	// MoveOriginator is set when the instance is part of a C-MOVE (PS3.7 9.1.1.1.5).
-	MoveOriginatorAETitle   AETitle
-	MoveOriginatorMessageID uint16
-
-	// Dataset is the bytes of the data set in TransferSyntax, without file meta information. Of a received request
-	// it is still on the wire: it is valid until Store returns, and gives io.EOF only after the last fragment.
-	Dataset io.Reader
-}
 
 // Peer is an application entity that may associate.
 type Peer struct {
@@ -76,12 +47,14 @@ const (
 	CauseShutdown = "shutdown"
 )
 
-// Server is a service class provider: C-ECHO, and C-STORE through Handler. Its fields are set before Serve.
+// Server takes associations and serves what is asked on them: Verification itself, storage through Handler, anything
+// else through a Service. Its fields are set before Serve.
 type Server struct {
 	AETitle  AETitle               // what peers must call
 	Contexts []PresentationContext // accepted besides Verification; ID and Result mean nothing
-	Handler  Handler
-	Peers    []Peer // who may associate; none listed is nobody
+	Services map[dicom.UID]Service // by abstract syntax of a context; those without one are of Storage
+	Handler  Handler               // of Storage
+	Peers    []Peer                // who may associate; none listed is nobody
 
 	// Admit is asked before an association is accepted; an error is a transient reject (disk below the reserve).
 	Admit func() error
@@ -96,6 +69,8 @@ type Server struct {
 
 	Log     *slog.Logger // slog.Default by default; gets UIDs and AE titles, never contents
 	Observe Observer
+
+	services map[dicom.UID]Service // of every context
 
 	mu        sync.Mutex
 	closing   bool
@@ -152,10 +127,11 @@ func (s *Server) prepare() error {
 	switch {
 	case !s.AETitle.Valid():
 		return fmt.Errorf("dicomnode: AE title %q: want 1 to 16 characters without backslash", s.AETitle)
-	case s.Handler == nil:
-		return errors.New("dicomnode: server without a handler")
 	case !saneMaxPDULength(s.MaxPDULength):
 		return errMaxPDULength
+	}
+	if err := s.prepareServices(); err != nil {
+		return err
 	}
 	s.MaxPDULength = orDefault(s.MaxPDULength, DefaultMaxPDULength)
 	s.MaxAssociations = orDefault(s.MaxAssociations, 64)
@@ -166,6 +142,28 @@ func (s *Server) prepare() error {
 	s.listeners = make(map[net.Listener]struct{})
 	s.conns = make(map[*conn]context.CancelFunc)
 	s.perPeer = make(map[string]int)
+	return nil
+}
+
+// prepareServices finds a service for every context.
+func (s *Server) prepareServices() error {
+	s.services = map[dicom.UID]Service{dicom.Verification: ServiceFunc(verification)}
+	for _, pc := range s.Contexts {
+		service, ok := s.Services[pc.AbstractSyntax]
+		switch {
+		case ok:
+			s.services[pc.AbstractSyntax] = service
+		case s.Handler == nil && pc.AbstractSyntax != dicom.Verification:
+			return fmt.Errorf("dicomnode: server without a service for %s, and without a handler to store it", pc.AbstractSyntax)
+		case pc.AbstractSyntax != dicom.Verification:
+			s.services[pc.AbstractSyntax] = Storage{s.Handler}
+		}
+	}
+	for uid := range s.Services {
+		if s.services[uid] == nil {
+			return fmt.Errorf("dicomnode: server with a service for %s, but without a presentation context", uid)
+		}
+	}
 	return nil
 }
 

@@ -17,8 +17,8 @@ import (
 
 var (
 	echoRequest  = dicomtest.Request("SCOPE1", "ENDOGATE", []string{string(dicom.ImplicitVRLittleEndian)}, string(dicom.Verification))
-	echoRQ       = dicomtest.Command(1, &dimse.EchoRQ{MessageID: 1, AffectedSOPClassUID: dicom.Verification})
-	echoRSP      = dicomtest.Command(1, &dimse.EchoRSP{MessageIDBeingRespondedTo: 1, AffectedSOPClassUID: dicom.Verification})
+	echoRQ       = dicomtest.Command(1, &dimse.Request{CommandField: dimse.CEchoRQ, MessageID: 1, SOPClassUID: dicom.Verification})
+	echoRSP      = dicomtest.Command(1, &dimse.Response{CommandField: dimse.CEchoRQ | dimse.ResponseBit, MessageIDBeingRespondedTo: 1, SOPClassUID: dicom.Verification})
 	rejection    = &pdu.AssociateRJ{Result: pdu.RejectedPermanent, Source: pdu.RejectServiceUser, Reason: pdu.CalledAETitleNotRecognized}
 	userAbort    = &pdu.Abort{}
 	unexpected   = &pdu.Abort{Source: pdu.AbortServiceProvider, Reason: pdu.UnexpectedPDU}

@@ -20,11 +20,22 @@ const (
 	tagCommandField              dicom.Tag = 0x00000100
 	tagMessageID                 dicom.Tag = 0x00000110
 	tagMessageIDBeingRespondedTo dicom.Tag = 0x00000120
+	tagMoveDestination           dicom.Tag = 0x00000600
 	tagPriority                  dicom.Tag = 0x00000700
 	tagCommandDataSetType        dicom.Tag = 0x00000800
 	tagStatus                    dicom.Tag = 0x00000900
+	tagOffendingElement          dicom.Tag = 0x00000901
 	tagErrorComment              dicom.Tag = 0x00000902
+	tagErrorID                   dicom.Tag = 0x00000903
 	tagAffectedSOPInstanceUID    dicom.Tag = 0x00001000
+	tagRequestedSOPInstanceUID   dicom.Tag = 0x00001001
+	tagEventTypeID               dicom.Tag = 0x00001002
+	tagAttributeIdentifierList   dicom.Tag = 0x00001005
+	tagActionTypeID              dicom.Tag = 0x00001008
+	tagRemainingSuboperations    dicom.Tag = 0x00001020
+	tagCompletedSuboperations    dicom.Tag = 0x00001021
+	tagFailedSuboperations       dicom.Tag = 0x00001022
+	tagWarningSuboperations      dicom.Tag = 0x00001023
 	tagMoveOriginatorAETitle     dicom.Tag = 0x00001030
 	tagMoveOriginatorMessageID   dicom.Tag = 0x00001031
 	noDataset                    uint16    = 0x0101 // Command Data Set Type (PS3.7 E.1); anything else is a data set
@@ -37,9 +48,10 @@ var ErrMalformed = errors.New("dimse: malformed command set")
 // Append appends the command set c in Implicit VR Little Endian, its group length first (PS3.7 6.3.1).
 func Append(b []byte, c Command) []byte {
 	e := encoder{b: b}
-	e.uint32(tagGroupLength, 0)
+	e.header(tagGroupLength, 4)
+	e.b = binary.LittleEndian.AppendUint32(e.b, 0)
 	start := len(e.b)
-	c.encode(&e)
+	c.elements(&e)
 	binary.LittleEndian.PutUint32(e.b[start-4:], uint32(len(e.b)-start))
 	return e.b
 }
@@ -50,51 +62,44 @@ func Decode(b []byte) (Command, error) {
 	if err != nil {
 		return nil, err
 	}
-	field, ok := s.uint16(tagCommandField)
+	field, ok := s.number(tagCommandField)
 	if !ok {
 		return nil, malformed("no Command Field")
 	}
 	id := tagMessageID
-	if Field(field)&ResponseBit != 0 || Field(field) == CCancelRQ {
+	if Field(field).isResponse() || Field(field) == CCancelRQ {
 		id = tagMessageIDBeingRespondedTo
 	}
-	messageID, ok := s.uint16(id)
-	if !ok {
+	if _, ok := s.number(id); !ok {
 		return nil, malformed("%s without its message ID %s", Field(field), id)
 	}
-	status, ok := s.uint16(tagStatus)
-	if !ok && Field(field)&ResponseBit != 0 {
+	if !Field(field).isResponse() {
+		return s.request(Field(field)), nil
+	}
+	status, ok := s.number(tagStatus)
+	if !ok {
 		return nil, malformed("%s without a status", Field(field))
 	}
-	return s.command(Field(field), messageID, Status(status)), nil
+	c := &Response{CommandField: Field(field), Status: Status(status)}
+	c.elements(s)
+	return c, nil
 }
 
-func (s set) command(field Field, messageID uint16, status Status) Command {
-	class, instance := s.uid(tagAffectedSOPClassUID), s.uid(tagAffectedSOPInstanceUID)
-	switch field {
-	case CEchoRQ:
-		return &EchoRQ{messageID, class}
-	case CEchoRSP:
-		return &EchoRSP{messageID, class, status, s.text(tagErrorComment)}
-	case CStoreRSP:
-		return &StoreRSP{messageID, class, instance, status, s.text(tagErrorComment)}
-	case CStoreRQ:
-		priority, _ := s.uint16(tagPriority)
-		moveID, _ := s.uint16(tagMoveOriginatorMessageID)
-		return &StoreRQ{
-			MessageID: messageID, Priority: Priority(priority), AffectedSOPClassUID: class, AffectedSOPInstanceUID: instance,
-			MoveOriginatorApplicationEntityTitle: s.text(tagMoveOriginatorAETitle), MoveOriginatorMessageID: moveID,
-			NoDataset: !s.dataset(),
+// request decodes a request. Peers confuse affected and requested UIDs.
+func (s set) request(field Field) *Request {
+	c := &Request{CommandField: field}
+	c.elements(s)
+	for _, tag := range []dicom.Tag{tagAffectedSOPClassUID, tagRequestedSOPClassUID} {
+		if c.SOPClassUID == "" && field != CCancelRQ {
+			s.uid(tag, &c.SOPClassUID)
 		}
 	}
-	if class == "" { // of N-GET, N-SET, N-ACTION and N-DELETE
-		class = s.uid(tagRequestedSOPClassUID)
+	for _, tag := range []dicom.Tag{tagAffectedSOPInstanceUID, tagRequestedSOPInstanceUID} {
+		if c.SOPInstanceUID == "" && field>>8 == 1 {
+			s.uid(tag, &c.SOPInstanceUID)
+		}
 	}
-	other := &Other{CommandField: field, MessageID: messageID, AffectedSOPClassUID: class, Dataset: s.dataset()}
-	if field&ResponseBit != 0 {
-		other.Status, other.ErrorComment = status, s.text(tagErrorComment)
-	}
-	return other
+	return c
 }
 
 func malformed(format string, args ...any) error {
@@ -118,7 +123,7 @@ func parse(b []byte) (set, error) {
 		if len(b) < 8 {
 			return nil, malformed("%d bytes after the last element", len(b))
 		}
-		tag := dicom.Tag(binary.LittleEndian.Uint16(b))<<16 | dicom.Tag(binary.LittleEndian.Uint16(b[2:]))
+		tag := tagAt(b)
 		n := binary.LittleEndian.Uint32(b[4:])
 		switch {
 		case tag.Group() != 0:
@@ -146,7 +151,7 @@ func (s set) find(tag dicom.Tag) ([]byte, bool) {
 	return nil, false
 }
 
-func (s set) uint16(tag dicom.Tag) (uint16, bool) {
+func (s set) number(tag dicom.Tag) (uint16, bool) {
 	v, ok := s.find(tag)
 	if !ok || len(v) != 2 {
 		return 0, false
@@ -154,39 +159,76 @@ func (s set) uint16(tag dicom.Tag) (uint16, bool) {
 	return binary.LittleEndian.Uint16(v), true
 }
 
-func (s set) text(tag dicom.Tag) string {
-	v, _ := s.find(tag)
-	return strings.Trim(string(v), " \x00")
+func (s set) uint16(tag dicom.Tag, v *uint16)   { *v, _ = s.number(tag) }
+func (s set) optional(tag dicom.Tag, v *uint16) { *v, _ = s.number(tag) }
+
+func (s set) text(tag dicom.Tag, v *string) {
+	b, _ := s.find(tag)
+	*v = strings.Trim(string(b), " \x00")
 }
 
-func (s set) uid(tag dicom.Tag) dicom.UID { return dicom.UID(s.text(tag)) }
+func (s set) uid(tag dicom.Tag, v *dicom.UID) { s.text(tag, (*string)(v)) }
 
-// dataset reports whether a data set follows. Without Command Data Set Type none does.
-func (s set) dataset() bool {
-	v, ok := s.uint16(tagCommandDataSetType)
-	return ok && v != noDataset
+func (s set) tags(tag dicom.Tag, v *[]dicom.Tag) {
+	for b, _ := s.find(tag); len(b) >= 4; b = b[4:] {
+		*v = append(*v, tagAt(b))
+	}
 }
 
+// dataset: without Command Data Set Type no data set follows.
+func (s set) dataset(follows *bool) {
+	v, ok := s.number(tagCommandDataSetType)
+	*follows = ok && v != noDataset
+}
+
+func (s set) subOperations(bool) bool {
+	for _, tag := range []dicom.Tag{tagRemainingSuboperations, tagCompletedSuboperations, tagFailedSuboperations, tagWarningSuboperations} {
+		if _, ok := s.find(tag); ok {
+			return true
+		}
+	}
+	return false
+}
+
+func tagAt(b []byte) dicom.Tag {
+	return dicom.Tag(binary.LittleEndian.Uint16(b))<<16 | dicom.Tag(binary.LittleEndian.Uint16(b[2:]))
+}
+
+// encoder appends elements.
 type encoder struct{ b []byte }
 
 func (e *encoder) header(tag dicom.Tag, n int) {
-	e.b = binary.LittleEndian.AppendUint16(e.b, tag.Group())
-	e.b = binary.LittleEndian.AppendUint16(e.b, tag.Element())
+	e.tag(tag)
 	e.b = binary.LittleEndian.AppendUint32(e.b, uint32(n))
 }
 
-func (e *encoder) uint32(tag dicom.Tag, v uint32) {
-	e.header(tag, 4)
-	e.b = binary.LittleEndian.AppendUint32(e.b, v)
+func (e *encoder) tag(tag dicom.Tag) {
+	e.b = binary.LittleEndian.AppendUint16(e.b, tag.Group())
+	e.b = binary.LittleEndian.AppendUint16(e.b, tag.Element())
 }
 
-func (e *encoder) uint16(tag dicom.Tag, v uint16) {
+func (e *encoder) uint16(tag dicom.Tag, v *uint16) {
 	e.header(tag, 2)
-	e.b = binary.LittleEndian.AppendUint16(e.b, v)
+	e.b = binary.LittleEndian.AppendUint16(e.b, *v)
 }
 
-// text appends v padded to even length with pad; an empty v is left out.
-func (e *encoder) text(tag dicom.Tag, v string, pad byte) {
+func (e *encoder) optional(tag dicom.Tag, v *uint16) {
+	if *v != 0 {
+		e.uint16(tag, v)
+	}
+}
+
+func (e *encoder) uid(tag dicom.Tag, v *dicom.UID) { e.padded(tag, string(*v), 0) }
+
+func (e *encoder) text(tag dicom.Tag, v *string) {
+	if tag == tagErrorComment {
+		e.padded(tag, comment(*v), ' ')
+		return
+	}
+	e.padded(tag, *v, ' ')
+}
+
+func (e *encoder) padded(tag dicom.Tag, v string, pad byte) {
 	if v == "" {
 		return
 	}
@@ -197,66 +239,22 @@ func (e *encoder) text(tag dicom.Tag, v string, pad byte) {
 	}
 }
 
-func (e *encoder) uid(tag dicom.Tag, v dicom.UID) { e.text(tag, string(v), 0) }
-
-func (e *encoder) datasetType(follows bool) {
-	if follows {
-		e.uint16(tagCommandDataSetType, withDataset)
+func (e *encoder) tags(tag dicom.Tag, v *[]dicom.Tag) {
+	if len(*v) == 0 {
 		return
 	}
-	e.uint16(tagCommandDataSetType, noDataset)
-}
-
-func (c *EchoRQ) encode(e *encoder) {
-	e.uid(tagAffectedSOPClassUID, c.AffectedSOPClassUID)
-	e.uint16(tagCommandField, uint16(CEchoRQ))
-	e.uint16(tagMessageID, c.MessageID)
-	e.datasetType(false)
-}
-
-func (c *EchoRSP) encode(e *encoder) {
-	e.uid(tagAffectedSOPClassUID, c.AffectedSOPClassUID)
-	e.uint16(tagCommandField, uint16(CEchoRSP))
-	e.uint16(tagMessageIDBeingRespondedTo, c.MessageIDBeingRespondedTo)
-	e.datasetType(false)
-	e.uint16(tagStatus, uint16(c.Status))
-	e.text(tagErrorComment, comment(c.ErrorComment), ' ')
-}
-
-func (c *StoreRQ) encode(e *encoder) {
-	e.uid(tagAffectedSOPClassUID, c.AffectedSOPClassUID)
-	e.uint16(tagCommandField, uint16(CStoreRQ))
-	e.uint16(tagMessageID, c.MessageID)
-	e.uint16(tagPriority, uint16(c.Priority))
-	e.datasetType(!c.NoDataset)
-	e.uid(tagAffectedSOPInstanceUID, c.AffectedSOPInstanceUID)
-	if c.MoveOriginatorApplicationEntityTitle != "" {
-		e.text(tagMoveOriginatorAETitle, c.MoveOriginatorApplicationEntityTitle, ' ')
-		e.uint16(tagMoveOriginatorMessageID, c.MoveOriginatorMessageID)
+	e.header(tag, 4*len(*v))
+	for _, t := range *v {
+		e.tag(t)
 	}
 }
 
-func (c *StoreRSP) encode(e *encoder) {
-	e.uid(tagAffectedSOPClassUID, c.AffectedSOPClassUID)
-	e.uint16(tagCommandField, uint16(CStoreRSP))
-	e.uint16(tagMessageIDBeingRespondedTo, c.MessageIDBeingRespondedTo)
-	e.datasetType(false)
-	e.uint16(tagStatus, uint16(c.Status))
-	e.text(tagErrorComment, comment(c.ErrorComment), ' ')
-	e.uid(tagAffectedSOPInstanceUID, c.AffectedSOPInstanceUID)
+func (e *encoder) dataset(follows *bool) {
+	v := noDataset
+	if *follows {
+		v = withDataset
+	}
+	e.uint16(tagCommandDataSetType, &v)
 }
 
-func (c *Other) encode(e *encoder) {
-	e.uid(tagAffectedSOPClassUID, c.AffectedSOPClassUID)
-	e.uint16(tagCommandField, uint16(c.CommandField))
-	if c.CommandField&ResponseBit != 0 || c.CommandField == CCancelRQ {
-		e.uint16(tagMessageIDBeingRespondedTo, c.MessageID)
-	} else {
-		e.uint16(tagMessageID, c.MessageID)
-	}
-	e.datasetType(c.Dataset)
-	if c.CommandField&ResponseBit != 0 {
-		e.uint16(tagStatus, uint16(c.Status))
-		e.text(tagErrorComment, comment(c.ErrorComment), ' ')
-	}
-}
+func (e *encoder) subOperations(there bool) bool { return there }

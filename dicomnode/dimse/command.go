@@ -2,6 +2,7 @@ package dimse
 
 import (
 	"fmt"
+	"slices"
 
 	"endogate/dicomnode/dicom"
 )
@@ -12,12 +13,10 @@ type Field uint16
 // Command fields of PS3.7 E.1.
 const (
 	CStoreRQ       Field = 0x0001
-	CStoreRSP      Field = 0x8001
 	CGetRQ         Field = 0x0010
 	CFindRQ        Field = 0x0020
 	CMoveRQ        Field = 0x0021
 	CEchoRQ        Field = 0x0030
-	CEchoRSP       Field = 0x8030
 	NEventReportRQ Field = 0x0100
 	NGetRQ         Field = 0x0110
 	NSetRQ         Field = 0x0120
@@ -47,6 +46,19 @@ func (f Field) String() string {
 	return name + "-RQ"
 }
 
+// Known reports whether PS3.7 E.1 defines the message.
+func (f Field) Known() bool {
+	_, ok := fieldNames[f&^ResponseBit]
+	return ok && f != CCancelRQ|ResponseBit
+}
+
+// Composite reports whether the message is of a C-service.
+func (f Field) Composite() bool { return f.is(CStoreRQ, CGetRQ, CFindRQ, CMoveRQ, CEchoRQ, CCancelRQ) }
+
+func (f Field) isResponse() bool { return f&ResponseBit != 0 }
+
+func (f Field) is(any ...Field) bool { return slices.Contains(any, f&^ResponseBit) }
+
 // Priority is the value of Priority (0000,0700).
 type Priority uint16
 
@@ -57,94 +69,157 @@ const (
 	PriorityLow    Priority = 0x0002
 )
 
-// Command is one of *EchoRQ, *EchoRSP, *StoreRQ, *StoreRSP and *Other.
+// Command is a command set: *Request or *Response.
 type Command interface {
 	Field() Field
-	HasDataset() bool // whether a data set follows
-	encode(e *encoder)
+	elements(w walker)
 }
 
-// EchoRQ is the C-ECHO-RQ command set (PS3.7 9.3.5.1).
-type EchoRQ struct {
-	MessageID           uint16
-	AffectedSOPClassUID dicom.UID
-}
+// Request is the command set of a request (PS3.7 9.3 and 10.3). Fields that its message does not have are ignored.
+type Request struct {
+	CommandField   Field
+	MessageID      uint16    // of C-CANCEL-RQ: of the request that is to be cancelled
+	SOPClassUID    dicom.UID // Affected SOP Class UID; Requested SOP Class UID of N-GET, N-SET, N-ACTION and N-DELETE
+	SOPInstanceUID dicom.UID // Affected, or Requested, SOP Instance UID
+	Priority       Priority  // of C-STORE, C-FIND, C-GET and C-MOVE
+	HasDataset     bool      // a data set follows
 
-// EchoRSP is the C-ECHO-RSP command set (PS3.7 9.3.5.2).
-type EchoRSP struct {
-	MessageIDBeingRespondedTo uint16
-	AffectedSOPClassUID       dicom.UID
-	Status                    Status
-	ErrorComment              string
-}
-
-// StoreRQ is the C-STORE-RQ command set (PS3.7 9.3.1.1). A data set follows it.
-type StoreRQ struct {
-	MessageID                            uint16
-	Priority                             Priority
-	AffectedSOPClassUID                  dicom.UID
-	AffectedSOPInstanceUID               dicom.UID
-	MoveOriginatorApplicationEntityTitle string // empty unless the C-STORE is part of a C-MOVE
+	MoveDestination                      string // of C-MOVE
+	MoveOriginatorApplicationEntityTitle string // of a C-STORE that is part of a C-MOVE
 	MoveOriginatorMessageID              uint16
-	NoDataset                            bool // a peer's mistake: the request announces no data set
+
+	EventTypeID             uint16      // of N-EVENT-REPORT
+	ActionTypeID            uint16      // of N-ACTION
+	AttributeIdentifierList []dicom.Tag // of N-GET; none asks for all
 }
 
-// StoreRSP is the C-STORE-RSP command set (PS3.7 9.3.1.2).
-type StoreRSP struct {
+// Response is the command set of a response (PS3.7 9.3 and 10.3). Fields that its message does not have are ignored.
+type Response struct {
+	CommandField              Field // of the request, with ResponseBit
 	MessageIDBeingRespondedTo uint16
-	AffectedSOPClassUID       dicom.UID
-	AffectedSOPInstanceUID    dicom.UID
+	SOPClassUID               dicom.UID // Affected SOP Class UID
+	SOPInstanceUID            dicom.UID // Affected SOP Instance UID
 	Status                    Status
-	ErrorComment              string
+	HasDataset                bool // a data set follows
+
+	ErrorComment            string
+	ErrorID                 uint16
+	OffendingElement        []dicom.Tag
+	AttributeIdentifierList []dicom.Tag // what status 0105 to 0107, 0120 or 0121 is about
+
+	EventTypeID   uint16         // of N-EVENT-REPORT
+	ActionTypeID  uint16         // of N-ACTION
+	SubOperations *SubOperations // of C-GET and C-MOVE
 }
 
-// Other is any other command set, with what is needed to refuse it.
-type Other struct {
-	CommandField        Field
-	MessageID           uint16 // of a request; of a response, Message ID Being Responded To
-	AffectedSOPClassUID dicom.UID
-	Dataset             bool
-	Status              Status // of a response
-	ErrorComment        string // of a response
-}
-
-// Field returns CEchoRQ.
-func (*EchoRQ) Field() Field { return CEchoRQ }
-
-// Field returns CEchoRSP.
-func (*EchoRSP) Field() Field { return CEchoRSP }
-
-// Field returns CStoreRQ.
-func (*StoreRQ) Field() Field { return CStoreRQ }
-
-// Field returns CStoreRSP.
-func (*StoreRSP) Field() Field { return CStoreRSP }
+// SubOperations counts the C-STORE sub-operations of a C-GET or C-MOVE. What remains is said while they go on, and
+// when they were cancelled (PS3.7 9.1.3.1.6, 9.1.4.1.7).
+type SubOperations struct{ Remaining, Completed, Failed, Warning uint16 }
 
 // Field returns the command field.
-func (c *Other) Field() Field { return c.CommandField }
+func (c *Request) Field() Field { return c.CommandField }
 
-// HasDataset returns false.
-func (*EchoRQ) HasDataset() bool { return false }
+// Field returns the command field.
+func (c *Response) Field() Field { return c.CommandField }
 
-// HasDataset returns false.
-func (*EchoRSP) HasDataset() bool { return false }
-
-// HasDataset returns true unless the peer left the data set out.
-func (c *StoreRQ) HasDataset() bool { return !c.NoDataset }
-
-// HasDataset returns false.
-func (*StoreRSP) HasDataset() bool { return false }
-
-// HasDataset reports whether a data set follows.
-func (c *Other) HasDataset() bool { return c.Dataset }
-
-// Refuse returns the response that refuses c, such as with UnrecognizedOperation. C-CANCEL-RQ and responses have none.
-func (c *Other) Refuse(s Status) (*Other, bool) {
-	if c.CommandField == CCancelRQ || c.CommandField&ResponseBit != 0 {
-		return nil, false
+// Answer returns the response to c with the status.
+func (c *Request) Answer(s Status) *Response {
+	return &Response{
+		CommandField: c.CommandField | ResponseBit, MessageIDBeingRespondedTo: c.MessageID,
+		SOPClassUID: c.SOPClassUID, SOPInstanceUID: c.SOPInstanceUID, Status: s,
 	}
-	return &Other{
-		CommandField: c.CommandField | ResponseBit, MessageID: c.MessageID,
-		AffectedSOPClassUID: c.AffectedSOPClassUID, Status: s,
-	}, true
+}
+
+// walker takes the elements of a command set in the order of their tags, to encode or to decode them: each message is
+// described once for both. An element that is empty, or 0 if it may be left out, is not sent.
+type walker interface {
+	uint16(tag dicom.Tag, v *uint16)
+	optional(tag dicom.Tag, v *uint16)
+	uid(tag dicom.Tag, v *dicom.UID)
+	text(tag dicom.Tag, v *string)
+	tags(tag dicom.Tag, v *[]dicom.Tag)
+	dataset(follows *bool)
+	subOperations(there bool) bool // whether their numbers are in the message; when it is encoded: there
+}
+
+func (c *Request) elements(w walker) {
+	f := c.CommandField
+	class, instance := tagAffectedSOPClassUID, tagAffectedSOPInstanceUID
+	if f.is(NGetRQ, NSetRQ, NActionRQ, NDeleteRQ) {
+		class, instance = tagRequestedSOPClassUID, tagRequestedSOPInstanceUID
+	}
+	messageID := tagMessageID
+	if f == CCancelRQ {
+		messageID = tagMessageIDBeingRespondedTo
+	} else {
+		w.uid(class, &c.SOPClassUID)
+	}
+	w.uint16(tagCommandField, (*uint16)(&c.CommandField))
+	w.uint16(messageID, &c.MessageID)
+	if f == CMoveRQ {
+		w.text(tagMoveDestination, &c.MoveDestination)
+	}
+	if f.is(CStoreRQ, CFindRQ, CGetRQ, CMoveRQ) {
+		w.uint16(tagPriority, (*uint16)(&c.Priority))
+	}
+	w.dataset(&c.HasDataset)
+	switch f {
+	case CStoreRQ:
+		w.uid(instance, &c.SOPInstanceUID)
+		w.text(tagMoveOriginatorAETitle, &c.MoveOriginatorApplicationEntityTitle)
+		if c.MoveOriginatorApplicationEntityTitle != "" {
+			w.uint16(tagMoveOriginatorMessageID, &c.MoveOriginatorMessageID)
+		}
+	case NEventReportRQ:
+		w.uid(instance, &c.SOPInstanceUID)
+		w.uint16(tagEventTypeID, &c.EventTypeID)
+	case NGetRQ:
+		w.uid(instance, &c.SOPInstanceUID)
+		w.tags(tagAttributeIdentifierList, &c.AttributeIdentifierList)
+	case NActionRQ:
+		w.uid(instance, &c.SOPInstanceUID)
+		w.uint16(tagActionTypeID, &c.ActionTypeID)
+	case NSetRQ, NCreateRQ, NDeleteRQ:
+		w.uid(instance, &c.SOPInstanceUID)
+	}
+}
+
+func (c *Response) elements(w walker) {
+	f := c.CommandField
+	w.uid(tagAffectedSOPClassUID, &c.SOPClassUID)
+	w.uint16(tagCommandField, (*uint16)(&c.CommandField))
+	w.uint16(tagMessageIDBeingRespondedTo, &c.MessageIDBeingRespondedTo)
+	w.dataset(&c.HasDataset)
+	w.uint16(tagStatus, (*uint16)(&c.Status))
+	w.tags(tagOffendingElement, &c.OffendingElement)
+	w.text(tagErrorComment, &c.ErrorComment)
+	w.optional(tagErrorID, &c.ErrorID)
+	if !f.is(CEchoRQ, CFindRQ, CGetRQ, CMoveRQ) {
+		w.uid(tagAffectedSOPInstanceUID, &c.SOPInstanceUID)
+	}
+	if f.is(NEventReportRQ) {
+		w.optional(tagEventTypeID, &c.EventTypeID)
+	}
+	w.tags(tagAttributeIdentifierList, &c.AttributeIdentifierList)
+	if f.is(NActionRQ) {
+		w.optional(tagActionTypeID, &c.ActionTypeID)
+	}
+	if f.is(CGetRQ, CMoveRQ) {
+		c.subOperations(w)
+	}
+}
+
+func (c *Response) subOperations(w walker) {
+	if !w.subOperations(c.SubOperations != nil) {
+		return
+	}
+	if c.SubOperations == nil {
+		c.SubOperations = new(SubOperations)
+	}
+	if s := c.Status.Class(); s == ClassPending || s == ClassCancel {
+		w.uint16(tagRemainingSuboperations, &c.SubOperations.Remaining)
+	}
+	w.uint16(tagCompletedSuboperations, &c.SubOperations.Completed)
+	w.uint16(tagFailedSuboperations, &c.SubOperations.Failed)
+	w.uint16(tagWarningSuboperations, &c.SubOperations.Warning)
 }

@@ -5,7 +5,7 @@ import "fmt"
 // Status is the value of Status (0000,0900).
 type Status uint16
 
-// Statuses of PS3.7 annex C and of the Storage Service Class (PS3.4 B.2.3).
+// Statuses of PS3.7 annex C, of the Storage Service Class (PS3.4 B.2.3) and of Query/Retrieve (PS3.4 C.4).
 const (
 	Success Status = 0x0000
 
@@ -36,6 +36,9 @@ const (
 	MistypedArgument            Status = 0x0212
 	ResourceLimitation          Status = 0x0213
 	OutOfResources              Status = 0xA700
+	CannotCountMatches          Status = 0xA701 // C-MOVE, C-GET
+	CannotPerformSubOperations  Status = 0xA702 // C-MOVE, C-GET
+	MoveDestinationUnknown      Status = 0xA801
 	DataSetDoesNotMatchSOPClass Status = 0xA900
 	CannotUnderstand            Status = 0xC000
 
@@ -72,6 +75,9 @@ var statusNames = map[Status]string{
 	MistypedArgument:                   "mistyped argument",
 	ResourceLimitation:                 "resource limitation",
 	OutOfResources:                     "out of resources",
+	CannotCountMatches:                 "out of resources: cannot count matches",
+	CannotPerformSubOperations:         "out of resources: cannot perform sub-operations",
+	MoveDestinationUnknown:             "move destination unknown",
 	DataSetDoesNotMatchSOPClass:        "data set does not match SOP class",
 	CannotUnderstand:                   "cannot understand",
 	Canceled:                           "cancelled",
