@@ -64,10 +64,10 @@ func TestCheck(t *testing.T) {
 		{"private in an item", heatmap, func(ds dataset) {
 			ds.sequence(tag.SourceImageSequence)[0].set(tag.Tag{Group: 0x0009, Element: 0x0010}, "X")
 		}, "private"},
-		{"UID with an empty component", heatmap, func(ds dataset) { ds.set(tag.SeriesInstanceUID, "1..3") }, "is not a UID"},
+		{"UID with an empty component", heatmap, func(ds dataset) { ds.set(tag.SeriesInstanceUID, "1..3") }, "SeriesInstanceUID: a value that is no UID"},
 		{"UID of a letter", heatmap, func(ds dataset) { ds.set(tag.StudyInstanceUID, "1.2.a") }, "StudyInstanceUID"},
-		{"LO too long", heatmap, func(ds dataset) { ds.set(tag.SeriesDescription, strings.Repeat("ä", 65)) }, "SeriesDescription has 65 characters, LO allows 64"},
-		{"CS in small letters", heatmap, func(ds dataset) { ds.set(tag.Modality, "es") }, `Modality "es" is no value of CS`},
+		{"LO too long", heatmap, func(ds dataset) { ds.set(tag.SeriesDescription, strings.Repeat("ä", 65)) }, "SeriesDescription: 65 characters, LO allows 64"},
+		{"CS in small letters", heatmap, func(ds dataset) { ds.set(tag.Modality, "es") }, "Modality: a value that is none of CS"},
 		{"TM with colons", heatmap, func(ds dataset) { ds.set(tag.ContentTime, "10:20:30") }, "ContentTime"},
 		{"DA with points", heatmap, func(ds dataset) { ds.set(tag.ContentDate, "2026.01.02") }, "ContentDate"},
 		{"IS with a fraction", heatmap, func(ds dataset) { ds.set(tag.InstanceNumber, "1.0") }, "InstanceNumber"},
@@ -134,7 +134,7 @@ func TestCheck(t *testing.T) {
 		}, "MeasurementUnitsCodeSequence"},
 		{"number with an exponent of words", report, func(ds dataset) {
 			item(ds, probability.Value).sequence(tag.MeasuredValueSequence)[0].set(tag.NumericValue, "NaN")
-		}, `NumericValue "NaN"`},
+		}, "NumericValue: a value that is none of DS"},
 		{"evidence lacks one", report, func(ds dataset) {
 			series := ds.sequence(tag.CurrentRequestedProcedureEvidenceSequence)[0].sequence(tag.ReferencedSeriesSequence)[0]
 			series.items(tag.ReferencedSOPSequence, series.sequence(tag.ReferencedSOPSequence)[1:]...)

@@ -1,7 +1,6 @@
 package reports
 
 import (
-	"regexp"
 	"strconv"
 	"strings"
 	"unicode"
@@ -11,21 +10,6 @@ import (
 
 	"endogate/dicomnode/dicom"
 )
-
-// limits are the most characters of a value (PS3.5 table 6.2-1). PN is limited by component group.
-var limits = map[string]int{
-	"AE": 16, "CS": 16, "DS": 16, "IS": 12, "LO": 64, "LT": 10240, "SH": 16, "ST": 1024, "UI": 64,
-}
-
-var patterns = map[string]*regexp.Regexp{
-	"AS": ageValue,
-	"CS": codeString,
-	"DA": dateValue,
-	"DS": decimalValue,
-	"DT": regexp.MustCompile(`^\d{4,14}(\.\d{1,6})?([+-]\d{4})?$`),
-	"IS": regexp.MustCompile(`^[+-]?\d+$`),
-	"TM": timeValue,
-}
 
 // copied are attributes that must equal those of the study's other instances: a value that breaks the limit of its VR
 // is the study's, and stays.
@@ -54,34 +38,17 @@ func (f *faults) values(ds dataset, strict bool) {
 }
 
 func (f *faults) value(t tag.Tag, v string, bounded bool) {
-	kind := vr(t)
-	switch {
+	switch kind := vr(t); {
 	case v == "":
-		return
 	case !utf8.ValidString(v):
 		f.add("%s is not UTF-8", keyword(t))
-	case kind == "UI" && !dicom.UID(v).Valid():
-		f.add("%s %q is not a UID", keyword(t), v)
-	case !bounded:
-		return
-	case len(v) > 65534 && kind != "UT" && kind != "UC":
-		f.add("%s has %d bytes, more than a 16-bit length holds", keyword(t), len(v))
-	case limits[kind] > 0 && utf8.RuneCountInString(v) > limits[kind]:
-		f.add("%s has %d characters, %s allows %d", keyword(t), utf8.RuneCountInString(v), kind, limits[kind])
-	case patterns[kind] != nil && !patterns[kind].MatchString(v):
-		f.add("%s %q is no value of %s", keyword(t), v, kind)
-	case strings.ContainsFunc(v, unicode.IsControl), multiValued(kind) && strings.Contains(v, `\`):
-		f.add("%s has a control character or a backslash in a value", keyword(t))
+	case bounded && strings.ContainsFunc(v, unicode.IsControl):
+		f.add("%s has a control character in a value", keyword(t))
+	case bounded || kind == "UI":
+		if err := dicom.CheckText(kind, v); err != nil {
+			f.add("%s: %v", keyword(t), err)
+		}
 	}
-}
-
-// multiValued VRs take the backslash as delimiter (PS3.5 6.4).
-func multiValued(vr string) bool {
-	switch vr {
-	case "LT", "ST", "UT", "UR":
-		return false
-	}
-	return true
 }
 
 // phi looks for the patient in the texts that we write. One word alone may be a coincidence (patients are called Frame

@@ -1,15 +1,13 @@
 package reports
 
 import (
-	"bytes"
-	"encoding/binary"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
-	sd "github.com/suyashkumar/dicom"
 	"github.com/suyashkumar/dicom/pkg/tag"
+
+	"endogate/dicomnode/dicom"
 )
 
 // dataset is a data set under construction. A value is []string, []int, []float64, []byte (bulk data) or []dataset
@@ -64,72 +62,48 @@ func (ds dataset) tags() []tag.Tag {
 
 // encode writes ds in Explicit VR Little Endian, without file meta information.
 func (ds dataset) encode() ([]byte, error) {
-	var buf bytes.Buffer
-	if pixels, ok := ds[tag.PixelData].([]byte); ok {
-		buf.Grow(len(pixels) + 16<<10)
-	}
-	w, err := sd.NewWriter(&buf)
+	ts, _ := dicom.LookupTransferSyntax(dicom.ExplicitVRLittleEndian)
+	encoded, err := ds.written().Append(nil, ts)
 	if err != nil {
-		return nil, fmt.Errorf("reports: encode: %w", err)
+		return nil, &InvalidError{SOPClassUID: dicom.UID(ds.text(tag.SOPClassUID)), Faults: []string{err.Error()}}
 	}
-	w.SetTransferSyntax(binary.LittleEndian, false)
-	elements, err := ds.elements()
-	if err != nil {
-		return nil, err
-	}
-	for _, e := range elements {
-		if err := w.WriteElement(e); err != nil {
-			return nil, fmt.Errorf("reports: encode %s: %w", e.Tag, err)
-		}
-	}
-	return buf.Bytes(), nil
+	return encoded, nil
 }
 
-func (ds dataset) elements() ([]*sd.Element, error) {
-	elements := make([]*sd.Element, 0, len(ds))
-	for _, t := range ds.tags() {
-		e, err := element(t, ds[t])
-		if err != nil {
-			return nil, fmt.Errorf("reports: encode %s: %w", t, err)
+// written is ds as the writer of data sets takes it.
+func (ds dataset) written() dicom.Dataset {
+	out := make(dicom.Dataset, len(ds))
+	for t, v := range ds {
+		value := written(v)
+		if t == tag.PixelData {
+			value = dicom.As{VR: "OB", Value: value} // 8 bits allocated, explicit VR (PS3.5 8.1.2)
 		}
-		elements = append(elements, e)
+		if copied[t] {
+			value = dicom.As{Verbatim: true, Value: value}
+		}
+		out[tagOf(t)] = value
 	}
-	return elements, nil
+	return out
 }
 
-func element(t tag.Tag, value any) (*sd.Element, error) {
+func written(value any) dicom.Value {
 	switch v := value.(type) {
-	case []dataset:
-		items := make([][]*sd.Element, len(v))
-		for i, item := range v {
-			elements, err := item.elements()
-			if err != nil {
-				return nil, err
-			}
-			items[i] = elements
-		}
-		return sd.NewElement(t, items)
+	case []string:
+		return dicom.Text(v)
+	case []int:
+		return dicom.Ints(v)
+	case []float64:
+		return dicom.Floats(v)
 	case []byte:
-		if t != tag.PixelData {
-			return sd.NewElement(t, v)
+		return dicom.Bytes(v)
+	case []dataset:
+		items := make(dicom.Items, len(v))
+		for i, item := range v {
+			items[i] = item.written()
 		}
-		// Handing the writer raw bytes keeps it from writing sample by sample.
-		e, err := sd.NewElement(t, sd.PixelDataInfo{IntentionallyUnprocessed: true, UnprocessedValueData: even(v)})
-		if err == nil {
-			e.RawValueRepresentation = "OB" // 8 bits allocated, explicit VR (PS3.5 8.1.2)
-		}
-		return e, err
-	default:
-		return sd.NewElement(t, value)
+		return items
 	}
-}
-
-// even pads bulk data to the even length of PS3.5 7.1.1.
-func even(b []byte) []byte {
-	if len(b)%2 != 0 {
-		return append(slices.Clip(b), 0)
-	}
-	return b
+	return nil
 }
 
 // vr returns the value representation that the dictionary gives t, or "" for a tag it does not know.

@@ -1,6 +1,7 @@
 package reports
 
 import (
+	"crypto/sha256"
 	"flag"
 	"fmt"
 	"os"
@@ -30,11 +31,12 @@ func dump(b *strings.Builder, a *dicom.Attributes, indent string) {
 	}
 }
 
-// golden compares o with the dump in testdata.
+// golden compares o with the dump in testdata, and its bytes with the digest there.
 func golden(t *testing.T, o Object, name string) {
 	t.Helper()
 	var b strings.Builder
 	dump(&b, attributesOf(t, o), "")
+	fmt.Fprintf(&b, "%d bytes, SHA-256 %x\n", len(o.Dataset), sha256.Sum256(o.Dataset))
 	path := filepath.Join("testdata", name)
 	if *update {
 		require.NoError(t, os.MkdirAll("testdata", 0o755))

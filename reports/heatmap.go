@@ -1,6 +1,7 @@
 package reports
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"image"
@@ -91,10 +92,7 @@ func (h Heatmap) question() string {
 
 // describe sets General Series, SC Equipment and General Image.
 func (h Heatmap) describe(ds dataset) {
-	modality := h.Source.text(tag.Modality)
-	if !codeString.MatchString(modality) {
-		modality = "ES"
-	}
+	modality := cmp.Or(h.Source.valid(tag.Modality), "ES")
 	ds.set(tag.Modality, modality) // that of the source: another one splits the series off the exam's hanging protocol
 	ds.set(tag.ConversionType, "WSD")
 	ds.set(tag.ImageType, "DERIVED", "SECONDARY", "OTHER", imageFlavour(h.Algorithm.Explain))

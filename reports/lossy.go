@@ -59,10 +59,7 @@ func (s Source) values(t tag.Tag) []string {
 	var values []string
 	for _, v := range s.Attributes.Texts(tagOf(t)) {
 		v = printable(v)
-		if vr(t) == "DS" && (len(v) > 16 || !decimalValue.MatchString(v)) {
-			return nil
-		}
-		if vr(t) == "CS" && !codeString.MatchString(v) {
+		if v == "" || dicom.CheckText(vr(t), v) != nil {
 			return nil
 		}
 		values = append(values, v)

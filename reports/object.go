@@ -109,7 +109,7 @@ func (s Source) acquisition() (dataset, bool) {
 	for _, t := range []tag.Tag{
 		tag.Manufacturer, tag.ManufacturerModelName, tag.DeviceSerialNumber, tag.SoftwareVersions, tag.StationName,
 	} {
-		ds.optional(t, clip(s.text(t), limits[vr(t)]))
+		ds.optional(t, clip(s.text(t), dicom.MaxCharacters(vr(t))))
 	}
 	return ds, true
 }

@@ -24,13 +24,8 @@ type Source struct {
 const maxCopyDepth = 4
 
 var (
-	dateValue    = regexp.MustCompile(`^\d{8}$`)
-	timeValue    = regexp.MustCompile(`^\d{2}(\d{2}(\d{2}(\.\d{1,6})?)?)?$`)
-	ageValue     = regexp.MustCompile(`^\d{3}[DWMY]$`)
-	sexValue     = regexp.MustCompile(`^[MFO]$`)
-	zoneValue    = regexp.MustCompile(`^[+-](0\d|1[0-4])[0-5]\d$`)
-	codeString   = regexp.MustCompile(`^[A-Z0-9_ ]{1,16}$`)
-	decimalValue = regexp.MustCompile(`^[+-]?\d+(\.\d+)?([eE][+-]?\d+)?$`)
+	sexValue  = regexp.MustCompile(`^[MFO]$`)
+	zoneValue = regexp.MustCompile(`^[+-](0\d|1[0-4])[0-5]\d$`)
 )
 
 func tagOf(t tag.Tag) dicom.Tag { return dicom.Tag(t.Uint32()) }
@@ -40,9 +35,17 @@ func (s Source) text(t tag.Tag) string { return textOf(s.Attributes, t) }
 
 func textOf(a *dicom.Attributes, t tag.Tag) string { return printable(a.Text(tagOf(t))) }
 
-// matching returns the value of t when it keeps the rules of its VR, else "".
+// matching returns the value of t when it matches, else "".
 func (s Source) matching(t tag.Tag, pattern *regexp.Regexp) string {
 	if v := s.text(t); pattern.MatchString(v) {
+		return v
+	}
+	return ""
+}
+
+// valid returns the value of t when it keeps the rules of its VR, else "".
+func (s Source) valid(t tag.Tag) string {
+	if v := s.text(t); dicom.CheckText(vr(t), v) == nil {
 		return v
 	}
 	return ""
@@ -86,11 +89,11 @@ func (s Source) patientAndStudy(ds dataset) {
 		ds.set(t, s.text(t))
 	}
 	ds.set(tag.StudyInstanceUID, string(s.instance().StudyInstanceUID))
-	ds.set(tag.PatientBirthDate, s.matching(tag.PatientBirthDate, dateValue))
+	ds.set(tag.PatientBirthDate, s.valid(tag.PatientBirthDate))
 	ds.set(tag.PatientSex, s.matching(tag.PatientSex, sexValue))
-	ds.set(tag.StudyDate, s.matching(tag.StudyDate, dateValue))
-	ds.set(tag.StudyTime, s.matching(tag.StudyTime, timeValue))
-	ds.optional(tag.PatientAge, s.matching(tag.PatientAge, ageValue))
+	ds.set(tag.StudyDate, s.valid(tag.StudyDate))
+	ds.set(tag.StudyTime, s.valid(tag.StudyTime))
+	ds.optional(tag.PatientAge, s.valid(tag.PatientAge))
 	ds.optional(tag.StudyDescription, s.text(tag.StudyDescription))
 	ds.optional(tag.IssuerOfPatientID, s.text(tag.IssuerOfPatientID))
 	for _, t := range []tag.Tag{
@@ -184,7 +187,7 @@ func (s Source) requestItem(r dataset, accession string) dataset {
 // zero-length, which is unknown, where the source has none.
 func (s Source) anatomy(ds dataset, site dicom.Code) {
 	part := strings.ToUpper(s.text(tag.BodyPartExamined))
-	if !codeString.MatchString(part) {
+	if dicom.CheckText("CS", part) != nil {
 		part = ""
 	}
 	region, stated := s.region()

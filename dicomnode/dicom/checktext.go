@@ -25,6 +25,10 @@ var textPatterns = map[string]*regexp.Regexp{
 	"UR": regexp.MustCompile(`^\S+$`),
 }
 
+// MaxCharacters is how many characters, not bytes, a value of the VR has at most; 0 for PN, whose component groups are
+// bounded, and for VRs without a bound of their own.
+func MaxCharacters(vr string) int { return maxCharacters[vr] }
+
 // CheckText says what PS3.5 6.2 does not allow in a value of a character VR, which is one of several where there are
 // several. An empty value is allowed. The error does not quote it.
 func CheckText(vr, value string) error {

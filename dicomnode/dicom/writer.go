@@ -183,11 +183,12 @@ func (e *appender) dataset(ds Dataset, verbatim bool) error {
 	defer func() { e.charset = outer }()
 	if value, ok := ds[SpecificCharacterSet]; ok {
 		value, _, _ := settle(SpecificCharacterSet, value)
-		terms, ok := value.(Text)
-		if !ok {
-			return fmt.Errorf("%v: a Text is wanted", SpecificCharacterSet)
+		switch v := value.(type) {
+		case Text:
+			e.charset = parseCharacterSet(strings.Join(v, string(valueSeparator)))
+		case Bytes:
+			e.charset = parseCharacterSet(string(v))
 		}
-		e.charset = parseCharacterSet(strings.Join(terms, string(valueSeparator)))
 	}
 	for _, t := range ds.Tags() {
 		if !standsInDataset(t) {

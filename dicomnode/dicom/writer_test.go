@@ -225,7 +225,7 @@ func TestAppend_refuses(t *testing.T) {
 		{"fragments", PixelData, Fragments{nil}, "fragments in a transfer syntax that does not encapsulate"},
 		{"fragments elsewhere", PatientID, Fragments{nil}, "only Pixel Data has fragments"},
 		{"item", ContentSequence, Items{{}, {Modality: Text{"es"}}}, "(0040,A730) item 2: (0008,0060): a value"},
-		{"character set", SpecificCharacterSet, Bytes("ISO_IR 100"), "a Text is wanted"},
+		{"character set", SpecificCharacterSet, Ints{100}, "(0008,0005): whole numbers for CS"},
 		{"depth", ContentSequence, deep[ContentSequence], "nested deeper"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
