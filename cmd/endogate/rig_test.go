@@ -145,13 +145,7 @@ func drawn(o dicomtest.Options) dicomBytes {
 		o.TransferSyntax = dicom.ExplicitVRLittleEndian
 	}
 	content, header := dicomtest.Endoscopic(o)
-	made := dicomBytes{classUID: header.SOPClassUID, uid: header.SOPInstanceUID, syntax: o.TransferSyntax, content: content}
-	for _, e := range o.More {
-		if e.Tag == 0x00080016 {
-			made.classUID = dicom.UID(strings.TrimRight(string(e.Value), "\x00"))
-		}
-	}
-	return made
+	return dicomBytes{classUID: header.SOPClassUID, uid: header.SOPInstanceUID, syntax: o.TransferSyntax, content: content}
 }
 
 // file writes an instance as a Part 10 file.

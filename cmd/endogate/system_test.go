@@ -159,7 +159,7 @@ func multiFrame(t *testing.T) dicomBytes {
 	}
 	return drawn(dicomtest.Options{
 		TransferSyntax: dicom.JPEGBaseline8Bit, JPEG: streams, Rows: rows, Columns: columns,
-		More: []dicomtest.Element{dicomtest.Text(dicom.SOPClassUID, "UI", string(dicom.MultiFrameTrueColorSecondaryCapture))},
+		More: dicom.Dataset{dicom.SOPClassUID: dicom.Text{string(dicom.MultiFrameTrueColorSecondaryCapture)}},
 	})
 }
 

@@ -21,7 +21,7 @@ func TestGateway_videoIsNotAnalysed(t *testing.T) {
 	sound := drawn(dicomtest.Options{Instance: 1})
 	video := drawn(dicomtest.Options{
 		Instance: 2, TransferSyntax: "1.2.840.10008.1.2.4.102", JPEG: [][]byte{make([]byte, 256)},
-		More: []dicomtest.Element{dicomtest.Text(dicom.SOPClassUID, "UI", string(dicom.VideoEndoscopicImageStorage))},
+		More: dicom.Dataset{dicom.SOPClassUID: dicom.Text{string(dicom.VideoEndoscopicImageStorage)}},
 	})
 	storeAll(t, g.scp, sound, video)
 	uid := g.studyOf(sound)

@@ -101,9 +101,7 @@ func (a *Attributes) value(e Element) Value {
 		return Text(a.decode(e, info))
 	case info.word > 1 && a.ByteOrder() == binary.BigEndian:
 		value := slices.Clone(e.Value)
-		for word := range slices.Chunk(value, info.word) {
-			slices.Reverse(word)
-		}
+		swap(value, info.word)
 		return Bytes(value)
 	}
 	return Bytes(e.Value)

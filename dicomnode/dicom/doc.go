@@ -7,6 +7,5 @@
 // allocated for it, nesting is a stack and not recursion, and a broken data set gives an error, never a panic.
 // Dataset is strict: what PS3.5 does not allow is not written.
 //
-// It leaves out writing Big Endian and character sets with code extensions, decoding pixel data (package pixeldata) and
-// DICOMDIR.
+// It leaves out writing character sets with code extensions, decoding pixel data (package pixeldata) and DICOMDIR.
 package dicom

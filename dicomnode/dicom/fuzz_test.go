@@ -55,7 +55,7 @@ func FuzzReadAttributes(f *testing.F) {
 		for tag := range a.Tags() {
 			a.Texts(tag)
 		}
-		for _, uid := range []UID{ExplicitVRLittleEndian, ImplicitVRLittleEndian, DeflatedExplicitVRLittleEndian} {
+		for _, uid := range encodings {
 			again := writtenAgain(t, a, uid)
 			if again != nil && again.Header() != a.Header() {
 				t.Errorf("written in %s the header is %+v, was %+v", uid, again.Header(), a.Header())

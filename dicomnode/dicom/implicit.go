@@ -47,7 +47,7 @@ func writeImplicit(w io.Writer, value io.Reader, t Token) error {
 
 func writeImplicitHeader(w io.Writer, tag Tag, length uint32) error {
 	var header [8]byte
-	e := appender{b: header[:0]}
+	e := appender{b: header[:0], order: little}
 	e.item(tag, length)
 	_, err := w.Write(e.b)
 	return err

@@ -18,17 +18,17 @@ const maxLength = math.MaxUint32 - 1
 
 const utf8Term = "ISO_IR 192"
 
-// Append appends ds in a Little Endian transfer syntax to b, without file meta information: sorted by tag, values padded,
+// Append appends ds in a transfer syntax to b, without file meta information: sorted by tag, values padded,
 // sequences and items with delimiters (PS3.5 7.5). Text is written in the Specific Character Set that ds or the item
 // states; where ds states none and has text beyond ASCII it is ISO_IR 192, which is then stated.
 //
 // What PS3.5 does not allow is an error that names tags and never values: a value outside its VR, a length that does not
 // fit, a character that its set lacks, a group length, a tag that no data set has.
 func (ds Dataset) Append(b []byte, ts TransferSyntax) ([]byte, error) {
+	e := appender{explicit: ts.ExplicitVR, encapsulated: ts.Encapsulated, order: little}
 	if ts.BigEndian {
-		return nil, fmt.Errorf("dicom: write: %s is retired and only read", ts.Name)
+		e.order = binary.BigEndian
 	}
-	e := appender{explicit: ts.ExplicitVR, encapsulated: ts.Encapsulated}
 	if _, stated := ds[SpecificCharacterSet]; !stated && ds.beyondASCII() {
 		ds = maps.Clone(ds)
 		ds[SpecificCharacterSet] = Text{utf8Term}
@@ -52,7 +52,7 @@ func (ds Dataset) AppendCommand(b []byte) ([]byte, error) { return ds.appendGrou
 
 // appendGroup appends elements of one group behind their group length.
 func (ds Dataset) appendGroup(b []byte, group uint16, explicit bool) ([]byte, error) {
-	e := appender{b: b, explicit: explicit}
+	e := appender{b: b, explicit: explicit, order: little}
 	e.header(Tag(group)<<16, vrOf("UL"), 4)
 	e.b = little.AppendUint32(e.b, 0)
 	start := len(e.b)
@@ -166,9 +166,10 @@ func settle(t Tag, value Value) (Value, string, bool) {
 	return value, vr, verbatim
 }
 
-// appender appends elements in Little Endian.
+// appender appends elements.
 type appender struct {
 	b            []byte
+	order        byteOrder
 	explicit     bool
 	encapsulated bool
 	charset      characterSet
@@ -229,24 +230,24 @@ func (e *appender) header(t Tag, info vrInfo, length uint32) {
 	e.tag(t)
 	switch {
 	case !e.explicit:
-		e.b = little.AppendUint32(e.b, length)
+		e.b = e.order.AppendUint32(e.b, length)
 	case info.long:
 		e.b = append(append(e.b, info.name...), 0, 0)
-		e.b = little.AppendUint32(e.b, length)
+		e.b = e.order.AppendUint32(e.b, length)
 	default:
-		e.b = little.AppendUint16(append(e.b, info.name...), uint16(length))
+		e.b = e.order.AppendUint16(append(e.b, info.name...), uint16(length))
 	}
 }
 
 func (e *appender) tag(t Tag) {
-	e.b = little.AppendUint16(e.b, t.Group())
-	e.b = little.AppendUint16(e.b, t.Element())
+	e.b = e.order.AppendUint16(e.b, t.Group())
+	e.b = e.order.AppendUint16(e.b, t.Element())
 }
 
 // item appends an item's or a delimiter's tag and length (PS3.5 7.5).
 func (e *appender) item(t Tag, length uint32) {
 	e.tag(t)
-	e.b = little.AppendUint32(e.b, length)
+	e.b = e.order.AppendUint32(e.b, length)
 }
 
 func (e *appender) sequence(t Tag, items Items, verbatim bool) error {
@@ -296,7 +297,7 @@ func (e *appender) bytes(t Tag, info vrInfo, v []byte, verbatim bool) error {
 		size = 1 // one byte may be left over where samples have eight bits
 	}
 	switch {
-	case info.name == "SQ":
+	case info.name == "SQ" && len(v) > 0:
 		return errors.New("a sequence has items")
 	case t == PixelData && e.encapsulated && e.depth == 0:
 		return errors.New("native Pixel Data in a transfer syntax that encapsulates them")
@@ -308,11 +309,22 @@ func (e *appender) bytes(t Tag, info vrInfo, v []byte, verbatim bool) error {
 		return err
 	}
 	e.header(t, info, length)
+	start := len(e.b)
 	e.b = append(e.b, v...)
 	if len(v)%2 == 1 {
 		e.b = append(e.b, info.pad())
 	}
+	if e.order != byteOrder(little) && info.word > 1 {
+		swap(e.b[start:], info.word)
+	}
 	return nil
+}
+
+// swap turns the byte order of numbers around.
+func swap(b []byte, word int) {
+	for number := range slices.Chunk(b, word) {
+		slices.Reverse(number)
+	}
 }
 
 // length is the even length of a value of n bytes, where the VR has one for it.
@@ -339,9 +351,9 @@ func (e *appender) encoded(t Tag, info vrInfo, value Value, verbatim bool) error
 		e.b = append(e.b, info.pad())
 	}
 	if e.explicit && !info.long {
-		little.PutUint16(e.b[start-2:], uint16(length))
+		e.order.PutUint16(e.b[start-2:], uint16(length))
 	} else {
-		little.PutUint32(e.b[start-4:], length)
+		e.order.PutUint32(e.b[start-4:], length)
 	}
 	return nil
 }
@@ -402,22 +414,22 @@ func (e *appender) ints(info vrInfo, values Ints) error {
 		switch info.name {
 		case "US":
 			high = math.MaxUint16
-			e.b = little.AppendUint16(e.b, uint16(v))
+			e.b = e.order.AppendUint16(e.b, uint16(v))
 		case "SS":
 			low, high = math.MinInt16, math.MaxInt16
-			e.b = little.AppendUint16(e.b, uint16(v))
+			e.b = e.order.AppendUint16(e.b, uint16(v))
 		case "UL":
 			high = math.MaxUint32
-			e.b = little.AppendUint32(e.b, uint32(v))
+			e.b = e.order.AppendUint32(e.b, uint32(v))
 		case "SL":
 			low, high = math.MinInt32, math.MaxInt32
-			e.b = little.AppendUint32(e.b, uint32(v))
+			e.b = e.order.AppendUint32(e.b, uint32(v))
 		case "UV":
 			high = math.MaxInt
-			e.b = little.AppendUint64(e.b, uint64(v))
+			e.b = e.order.AppendUint64(e.b, uint64(v))
 		case "SV":
 			low, high = math.MinInt, math.MaxInt
-			e.b = little.AppendUint64(e.b, uint64(v))
+			e.b = e.order.AppendUint64(e.b, uint64(v))
 		case "IS":
 			low, high = math.MinInt32, math.MaxInt32
 			if i > 0 {
@@ -441,14 +453,19 @@ func (e *appender) floats(info vrInfo, values Floats) error {
 			if math.Abs(v) > math.MaxFloat32 && !math.IsInf(v, 0) {
 				return fmt.Errorf("a number outside %s", info.name)
 			}
-			e.b = little.AppendUint32(e.b, math.Float32bits(float32(v)))
+			e.b = e.order.AppendUint32(e.b, math.Float32bits(float32(v)))
 		case "FD", "OD":
-			e.b = little.AppendUint64(e.b, math.Float64bits(v))
+			e.b = e.order.AppendUint64(e.b, math.Float64bits(v))
 		default:
 			return fmt.Errorf("floating point numbers for %s", info.name)
 		}
 	}
 	return nil
+}
+
+type byteOrder interface {
+	binary.ByteOrder
+	binary.AppendByteOrder
 }
 
 var little = binary.LittleEndian

@@ -7,6 +7,7 @@ import (
 	"image"
 	"image/color"
 	"image/jpeg"
+	"maps"
 	"math"
 	"strconv"
 
@@ -25,22 +26,20 @@ type Options struct {
 	Rows, Columns  int
 	Frames         int      // more than one adds Number of Frames, which the VL Endoscopic IOD does not have
 	JPEG           [][]byte // the frames as JPEG streams, in place of the drawn ones; Rows and Columns must fit
-	CharacterSet   string   // Specific Character Set, absent when empty; names are given encoded
+	CharacterSet   string   // Specific Character Set, absent when empty; the patient's name is given encoded
 	PatientID      string
 	PatientName    string
 	Accession      string
-	More           []Element // put in place of, or added to, what is built
+	More           dicom.Dataset // put in place of, or added to, what is built
 }
 
 // Endoscopic builds the data set of a VL Endoscopic Image (PS3.3 A.32.1) and the header that reading it gives.
 func Endoscopic(o Options) ([]byte, dicom.Header) {
 	o = o.withDefaults()
 	ds := o.dataset()
-	ds = append(ds, o.pixels()...)
-	for _, e := range o.More {
-		ds = ds.Set(e)
-	}
-	return ds.Encode(o.TransferSyntax), o.header()
+	maps.Copy(ds, o.pixels())
+	maps.Copy(ds, o.More)
+	return Encode(ds, o.TransferSyntax), o.header()
 }
 
 func (o Options) withDefaults() Options {
@@ -69,7 +68,7 @@ func (o Options) withDefaults() Options {
 
 func (o Options) header() dicom.Header {
 	study := dicom.DerivedUID("dicomtest.study", o.Study)
-	return dicom.Header{
+	h := dicom.Header{
 		SOPInstance: dicom.SOPInstance{
 			SOPClassUID:       VLEndoscopicImageStorage,
 			SOPInstanceUID:    dicom.DerivedUID("dicomtest.instance", o.Study, o.Series, strconv.Itoa(o.Instance)),
@@ -81,53 +80,59 @@ func (o Options) header() dicom.Header {
 		StudyDate: "20260102", StudyTime: "101500", StudyDescription: "Colonoscopy",
 		InstanceNumber: o.Instance, NumberOfFrames: o.Frames,
 	}
+	if class, ok := o.More[dicom.SOPClassUID].(dicom.Text); ok {
+		h.SOPClassUID = dicom.UID(class[0])
+	}
+	return h
 }
 
-func (o Options) dataset() Dataset {
+func (o Options) dataset() dicom.Dataset {
 	h := o.header()
-	ds := Dataset{
-		Text(0x00080008, "CS", `ORIGINAL\PRIMARY`),
-		Text(0x00080016, "UI", string(h.SOPClassUID)), Text(0x00080018, "UI", string(h.SOPInstanceUID)),
-		Text(0x00080020, "DA", h.StudyDate), Text(0x00080023, "DA", h.StudyDate), Text(0x0008002A, "DT", "20260102101501"),
-		Text(0x00080030, "TM", h.StudyTime), Text(0x00080033, "TM", "101501"),
-		Text(0x00080050, "SH", h.AccessionNumber), Text(0x00080060, "CS", h.Modality), Text(0x00080070, "LO", "Endogate Test"),
-		Text(0x00080090, "PN", ""), Text(0x00081010, "SH", h.StationName), Text(0x00081030, "LO", h.StudyDescription),
-		Text(0x00100010, "PN", h.PatientName), Text(0x00100020, "LO", h.PatientID),
-		Text(0x00100030, "DA", "19700101"), Text(0x00100040, "CS", "O"),
-		Text(0x0020000D, "UI", string(h.StudyInstanceUID)), Text(0x0020000E, "UI", string(h.SeriesInstanceUID)),
-		Text(0x00200010, "SH", "1"), Text(0x00200011, "IS", "1"), Text(0x00200013, "IS", strconv.Itoa(o.Instance)),
-		Text(0x00200020, "CS", ""), Sequence(0x00400555), // Acquisition Context, type 2
+	ds := dicom.Dataset{
+		dicom.ImageType:   dicom.Text{"ORIGINAL", "PRIMARY"},
+		dicom.SOPClassUID: dicom.Text{string(h.SOPClassUID)}, dicom.SOPInstanceUID: dicom.Text{string(h.SOPInstanceUID)},
+		dicom.StudyDate: dicom.Text{h.StudyDate}, dicom.ContentDate: dicom.Text{h.StudyDate},
+		dicom.AcquisitionDateTime: dicom.Text{"20260102101501"},
+		dicom.StudyTime:           dicom.Text{h.StudyTime}, dicom.ContentTime: dicom.Text{"101501"},
+		dicom.AccessionNumber: dicom.Text{h.AccessionNumber}, dicom.Modality: dicom.Text{h.Modality},
+		dicom.Manufacturer: dicom.Text{"Endogate Test"}, dicom.ReferringPhysicianName: dicom.Text{},
+		dicom.StationName: dicom.Text{h.StationName}, dicom.StudyDescription: dicom.Text{h.StudyDescription},
+		dicom.PatientName: dicom.Bytes(h.PatientName), dicom.PatientID: dicom.Text{h.PatientID},
+		dicom.PatientBirthDate: dicom.Text{"19700101"}, dicom.PatientSex: dicom.Text{"O"},
+		dicom.StudyInstanceUID: dicom.Text{string(h.StudyInstanceUID)}, dicom.SeriesInstanceUID: dicom.Text{string(h.SeriesInstanceUID)},
+		dicom.StudyID: dicom.Text{"1"}, dicom.SeriesNumber: dicom.Ints{1}, dicom.InstanceNumber: dicom.Ints{o.Instance},
+		dicom.PatientOrientation: dicom.Text{}, acquisitionContext: dicom.Bytes{}, // type 2
 	}
 	if o.CharacterSet != "" {
-		ds = append(ds, Text(0x00080005, "CS", o.CharacterSet))
+		ds[dicom.SpecificCharacterSet] = dicom.Bytes(o.CharacterSet)
 	}
 	if o.Frames > 1 {
-		ds = append(ds, Text(0x00280008, "IS", strconv.Itoa(o.Frames)))
+		ds[dicom.NumberOfFrames] = dicom.Ints{o.Frames}
 	}
 	return ds
 }
 
+const acquisitionContext dicom.Tag = 0x00400555
+
 // pixels returns the Image Pixel module (PS3.3 C.7.6.3) and pixel data as the transfer syntax asks.
-func (o Options) pixels() Dataset {
-	photometric, lossy := "RGB", "00"
-	element := Element{Tag: 0x7FE00010, VR: "OW"}
+func (o Options) pixels() dicom.Dataset {
+	ds := dicom.Dataset{
+		dicom.SamplesPerPixel: dicom.Ints{3}, dicom.PhotometricInterpretation: dicom.Text{"RGB"}, dicom.PlanarConfiguration: dicom.Ints{0},
+		dicom.Rows: dicom.Ints{o.Rows}, dicom.Columns: dicom.Ints{o.Columns},
+		dicom.BitsAllocated: dicom.Ints{8}, dicom.BitsStored: dicom.Ints{8}, dicom.HighBit: dicom.Ints{7}, dicom.PixelRepresentation: dicom.Ints{0},
+		dicom.LossyImageCompression: dicom.Text{"00"},
+	}
 	switch {
 	case o.TransferSyntax == dicom.JPEGBaseline8Bit || o.JPEG != nil:
-		photometric, lossy = "YBR_FULL_422", "01"
-		element.VR, element.Fragments = "OB", o.encapsulate(o.jpegFrame)
+		ds[dicom.PhotometricInterpretation] = dicom.Text{"YBR_FULL_422"}
+		ds[dicom.LossyImageCompression] = dicom.Text{"01"}
+		ds[dicom.LossyImageCompressionRatio] = dicom.Text{"10"}
+		ds[dicom.LossyImageCompressionMethod] = dicom.Text{"ISO_10918_1"}
+		ds[dicom.PixelData] = o.encapsulate(o.jpegFrame)
 	case o.TransferSyntax == dicom.RLELossless:
-		element.VR, element.Fragments = "OB", o.encapsulate(o.rleFrame)
+		ds[dicom.PixelData] = o.encapsulate(o.rleFrame)
 	default:
-		element.Value = o.native()
-	}
-	ds := Dataset{
-		US(0x00280002, 3), Text(0x00280004, "CS", photometric), US(0x00280006, 0),
-		US(0x00280010, uint16(o.Rows)), US(0x00280011, uint16(o.Columns)),
-		US(0x00280100, 8), US(0x00280101, 8), US(0x00280102, 7), US(0x00280103, 0),
-		Text(0x00282110, "CS", lossy), element,
-	}
-	if lossy == "01" {
-		ds = append(ds, Text(0x00282112, "DS", "10"), Text(0x00282114, "CS", "ISO_10918_1"))
+		ds[dicom.PixelData] = dicom.Bytes(o.native())
 	}
 	return ds
 }
@@ -171,28 +176,15 @@ func (o Options) native() []byte {
 			b = append(b, p[0][i], p[1][i], p[2][i])
 		}
 	}
-	if len(b)%2 != 0 {
-		b = append(b, 0)
-	}
 	return b
 }
 
-// encapsulate returns the basic offset table and one fragment for each frame (PS3.5 A.4).
-func (o Options) encapsulate(frame func(number int) []byte) [][]byte {
-	fragments := [][]byte{nil}
-	var table []byte
-	offset := 0
+func (o Options) encapsulate(frame func(number int) []byte) dicom.Fragments {
+	var frames [][]byte
 	for number := range o.Frames {
-		f := frame(number + 1)
-		if len(f)%2 != 0 {
-			f = append(f[:len(f):len(f)], 0)
-		}
-		table = binary.LittleEndian.AppendUint32(table, uint32(offset))
-		offset += 8 + len(f)
-		fragments = append(fragments, f)
+		frames = append(frames, frame(number+1))
 	}
-	fragments[0] = table
-	return fragments
+	return dicom.Encapsulate(frames...)
 }
 
 func (o Options) jpegFrame(number int) []byte {

@@ -53,15 +53,13 @@ func (s *stores) keep(class, syntax dicom.UID) spool.Entry {
 	s.t.Helper()
 	s.n++
 	uid := "2.25." + strconv.Itoa(1000+s.n)
-	ds := dicomtest.Dataset{
-		dicomtest.Text(dicom.SOPClassUID, "UI", string(class)),
-		dicomtest.Text(dicom.SOPInstanceUID, "UI", uid),
-		dicomtest.Text(dicom.StudyInstanceUID, "UI", "2.25.1"),
-		dicomtest.Text(dicom.SeriesInstanceUID, "UI", "2.25.2"),
+	ds := dicom.Dataset{
+		dicom.SOPClassUID: dicom.Text{string(class)}, dicom.SOPInstanceUID: dicom.Text{uid},
+		dicom.StudyInstanceUID: dicom.Text{"2.25.1"}, dicom.SeriesInstanceUID: dicom.Text{"2.25.2"},
 	}
 	w, err := s.spool.Create()
 	require.NoError(s.t, err)
-	_, err = w.Write(ds.Encode(dicom.ExplicitVRLittleEndian))
+	_, err = w.Write(dicomtest.Encode(ds, dicom.ExplicitVRLittleEndian))
 	require.NoError(s.t, err)
 	e, err := w.Commit(spool.Entry{
 		Kind: spool.Derived, TransferSyntaxUID: syntax, At: time.Now(),
