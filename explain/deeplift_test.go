@@ -20,13 +20,13 @@ func TestDeepLIFT_everyRule(t *testing.T) {
 			continue // a change of its condition is no one's share
 		}
 		t.Run(c.name, func(t *testing.T) {
-			rapid.Check(t, func(rt *rapid.T) {
+			rapid.Check(t, func(t *rapid.T) {
 				s := &small{}
-				c.build(rt, s)
+				c.build(t, s)
 				compiled, err := explain.Compile(s.bytes(t), explain.Options{
 					Targets: []explain.Target{{Method: explain.DeepLIFT}}, Probe: r.Probe,
 				})
-				require.NoError(rt, err)
+				require.NoError(t, err)
 				s.shape[0] = 1 // a baseline is one frame
 				n := int(product(s.shape))
 				x, base := make([]float32, n), make([]float32, n)
@@ -46,7 +46,7 @@ func TestDeepLIFT_everyRule(t *testing.T) {
 					Inputs:   []string{compiled.InputName, compiled.SeedName, compiled.BaselineName},
 					Outputs:  []string{compiled.LogitsName, compiled.Maps[0].Name},
 				})
-				require.NoError(rt, err)
+				require.NoError(t, err)
 				defer func() { _ = session.Close() }()
 				run := func(x []float32) (logits, relevance []float32) {
 					out, err := session.Run(t.Context(), []onnx.Tensor{
@@ -54,7 +54,7 @@ func TestDeepLIFT_everyRule(t *testing.T) {
 						{Shape: []int64{s.shape[0], int64(compiled.Classes)}, Values: seed},
 						{Shape: s.shape, Values: base},
 					})
-					require.NoError(rt, err)
+					require.NoError(t, err)
 					return out[0].Values, out[1].Values
 				}
 				logits, relevance := run(x)
@@ -64,7 +64,7 @@ func TestDeepLIFT_everyRule(t *testing.T) {
 					d := float64(seed[i]) * float64(v-atBase[i])
 					want, scale = want+d, scale+math.Abs(d)
 				}
-				require.InDelta(rt, want, total(relevance), 1e-4*scale)
+				require.InDelta(t, want, total(relevance), 1e-4*scale)
 			})
 		})
 	}

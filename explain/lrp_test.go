@@ -63,9 +63,9 @@ func TestLRPEpsilon_everyRule(t *testing.T) {
 			continue
 		}
 		t.Run(c.name, func(t *testing.T) {
-			rapid.Check(t, func(rt *rapid.T) {
+			rapid.Check(t, func(t *rapid.T) {
 				s := &small{}
-				c.build(rt, s)
+				c.build(t, s)
 				model := s.bytes(t)
 				s.shape[0] = 1
 				x := make([]float32, product(s.shape))
@@ -76,10 +76,10 @@ func TestLRPEpsilon_everyRule(t *testing.T) {
 					}
 				}
 				compiled, err := explain.Compile(model, explain.Options{Targets: []explain.Target{{Method: explain.LRPEpsilon}}, Probe: r.Probe})
-				require.NoError(rt, err)
+				require.NoError(t, err)
 				seed := slices.Repeat([]float32{1}, compiled.Classes)
 				logits, maps := explained(t, r, model, onnx.Input{Shape: s.shape, Values: x}, seed, explain.Target{Method: explain.LRPEpsilon})
-				require.InDelta(rt, total(logits), total(maps[0].Values), 1e-3*float64(1+compiled.Classes))
+				require.InDelta(t, total(logits), total(maps[0].Values), 1e-3*float64(1+compiled.Classes))
 			})
 		})
 	}

@@ -1,6 +1,7 @@
 package explain_test
 
 import (
+	"context"
 	"math"
 	"testing"
 
@@ -11,8 +12,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// check is what helpers need of a test, or of a check of a property: its own, so that it shrinks.
+type check interface {
+	require.TestingT
+	Helper()
+	Context() context.Context
+}
+
 // explained runs one target on a picture and returns the logits and what the target became.
-func explained(t testing.TB, r *onnx.Runtime, model []byte, in onnx.Input, seed []float32, targets ...explain.Target) ([]float32, []onnx.Attribution) {
+func explained(t check, r *onnx.Runtime, model []byte, in onnx.Input, seed []float32, targets ...explain.Target) ([]float32, []onnx.Attribution) {
 	t.Helper()
 	e := r.NewExplainer(func() ([]byte, error) { return model, nil }, onnx.ExplainerOptions{Provider: provider})
 	defer func() { require.NoError(t, e.Close()) }()

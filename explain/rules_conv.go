@@ -1,11 +1,14 @@
 package explain
 
-import "math"
+import (
+	"math"
+	"strings"
+)
 
 // window is a sliding window over the spatial axes: pads are those that the shapes bear out, so
-// an end pad is negative where the last elements of the input are in no window.
+// an end pad is negative where the last elements of the input are in no window; declared are the end pads that the model states.
 type window struct {
-	kernel, strides, dilations, begin, end []int64
+	kernel, strides, dilations, begin, end, declared []int64
 }
 
 // window reads the attributes of a convolution or a pooling from x to y (shapes with batch and channel).
@@ -14,7 +17,7 @@ func (w *walk) window(n *node, x, y, kernel []int64) (window, error) {
 	if spatial < 1 || len(y) != len(x) || len(kernel) != spatial {
 		return window{}, unsupported(n, "its shapes do not fit together")
 	}
-	v := window{kernel: kernel, begin: make([]int64, spatial), end: make([]int64, spatial)}
+	v := window{kernel: kernel, begin: make([]int64, spatial), end: make([]int64, spatial), declared: make([]int64, spatial)}
 	var err error
 	if v.strides, err = n.attrInts("strides", spatial, 1); err != nil {
 		return v, err
@@ -28,16 +31,21 @@ func (w *walk) window(n *node, x, y, kernel []int64) (window, error) {
 	}
 	auto := n.attrString("auto_pad", "NOTSET")
 	for i := range spatial {
-		total := (y[i+2]-1)*v.strides[i] + v.reach(i) - x[i+2]
+		// of a pooling the runtime forgets the dilations here, and it refuses those of a convolution
+		same := (ceilDiv(x[i+2], v.strides[i])-1)*v.strides[i] + v.kernel[i] - x[i+2]
+		if n.pools() && strings.HasPrefix(auto, "SAME") && (same < -1 || same < 0 && v.dilations[i] > 1) {
+			return v, unsupported(n, "auto_pad crops what its windows leave out")
+		}
+		same = max(same, 0)
 		switch auto {
 		case "NOTSET", "":
-			v.begin[i] = pads[i]
+			v.begin[i], v.declared[i] = pads[i], pads[spatial+i]
 		case "SAME_UPPER":
-			v.begin[i] = max(total, 0) / 2
+			v.begin[i], v.declared[i] = same/2, (same+1)/2
 		case "SAME_LOWER":
-			v.begin[i] = (max(total, 0) + 1) / 2
+			v.begin[i], v.declared[i] = (same+1)/2, same/2
 		}
-		v.end[i] = total - v.begin[i]
+		v.end[i] = (y[i+2]-1)*v.strides[i] + v.reach(i) - x[i+2] - v.begin[i]
 	}
 	return v, nil
 }

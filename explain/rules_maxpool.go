@@ -1,7 +1,6 @@
 package explain
 
 import (
-	"math"
 	"slices"
 
 	"endogate/explain/onnxpb"
@@ -41,71 +40,6 @@ func vjpMaxPool(w *walk, n *node, dy []string) ([]string, error) {
 	}
 	w.gated[dx] = gated
 	return unary(dx)
-}
-
-// pooled is the window of a pooling.
-func (w *walk) pooled(n *node) (window, error) {
-	x := w.shape(n.in(0))
-	kernel, err := n.attrInts("kernel_shape", len(x)-2, 1)
-	if err != nil {
-		return window{}, err
-	}
-	return w.window(n, x, w.shape(n.out(0)), kernel)
-}
-
-// spellOut writes the pads that ceil_mode adds into each pooling: for the shapes that it makes, the runtime's inference errs by
-// windows that lie in the padding alone. Pads as large as the kernel, which dilations may need and the runtime refuses, become
-// a Pad of their own.
-func (g *graph) spellOut() {
-	b, nodes := newBuilder(g), []*node(nil)
-	for _, n := range g.nodes {
-		typ := n.GetOpType()
-		ceil := n.standard() && (typ == "MaxPool" || typ == "AveragePool") && n.attrInt("ceil_mode", 0) != 0 && n.attrString("auto_pad", "NOTSET") == "NOTSET"
-		if x := g.shape(n.in(0)); ceil && len(x) > 2 {
-			if v, err := newWalk(b).pooled(n); err == nil {
-				nodes = append(nodes, v.spellOut(b, n, x)...)
-			}
-		}
-		nodes = append(nodes, n)
-	}
-	g.nodes = nodes
-	for i, n := range nodes {
-		n.index = i
-	}
-	for _, t := range b.inits {
-		g.weights[t.GetName()], g.shapes[t.GetName()] = t, t.Dims
-	}
-}
-
-// spellOut gives a pooling the window's pads, and returns the Pad that has to come before it, if any. A mean that counts pads
-// keeps those it declares.
-func (v window) spellOut(b *builder, n *node, x []int64) (before []*node) {
-	declared, _ := n.attrInts("pads", 2*len(v.end), 0) // as many as there are, else there were no window
-	ends, apart, added := make([]int64, len(v.end)), false, false
-	for i, e := range v.end {
-		ends[i] = max(e, 0)
-		apart = apart || e >= v.kernel[i]
-		added = added || e > declared[len(v.end)+i]
-	}
-	if n.GetOpType() == "AveragePool" && (apart || added && n.attrInt("count_include_pad", 0) != 0) {
-		return nil
-	}
-	dropAttribute(n.NodeProto, "ceil_mode")
-	dropAttribute(n.NodeProto, "pads")
-	pads := append(slices.Clone(v.begin), ends...)
-	if !apart {
-		n.Attribute = append(n.Attribute, intsAttr("pads", pads...))
-		return nil
-	}
-	dims := slices.Clone(x)
-	for i := range ends {
-		dims[i+2] += v.begin[i] + ends[i]
-	}
-	around := slices.Concat([]int64{0, 0}, v.begin, []int64{0, 0}, ends)
-	padded := b.op("Pad", []string{n.in(0), b.ints(around...), b.scalar(-math.MaxFloat32)})
-	pad := &node{NodeProto: b.nodes[len(b.nodes)-1], opset: n.opset}
-	b.g.shapes[padded], b.g.producer[padded], n.Input[0] = dims, pad, padded
-	return []*node{pad}
 }
 
 // withoutIndices drops the indices of maxima that nothing reads: a pooling that gives none is several times as fast.

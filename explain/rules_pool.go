@@ -1,9 +1,6 @@
 package explain
 
-import (
-	"slices"
-	"strings"
-)
+import "slices"
 
 func vjpAveragePool(w *walk, n *node, dy []string) ([]string, error) {
 	x, y := w.shape(n.in(0)), w.shape(n.out(0))
@@ -15,14 +12,10 @@ func vjpAveragePool(w *walk, n *node, dy []string) ([]string, error) {
 	if v.plain() && size(kernel) == 1 && slices.Equal(x, y) {
 		return unary(dy[0])
 	}
-	if v.plain() && size(y[2:]) == 1 {
+	if size(kernel) == size(x[2:]) && v.plain() {
 		return unary(w.spread(w.times(dy[0], 1/float32(size(kernel))), x))
 	}
-	shares, err := w.shares(n, v, x, y)
-	if err != nil {
-		return nil, err
-	}
-	share := w.reshape(w.mul(dy[0], shares), append([]int64{-1, 1}, y[2:]...)...)
+	share := w.reshape(w.mul(dy[0], w.shares(n, v, x, y)), append([]int64{-1, 1}, y[2:]...)...)
 	ones := w.op("ConstantOfShape", []string{w.ints(append([]int64{1, 1}, kernel...)...)}, oneValue())
 	pads, outputPadding := v.transposed()
 	dx := w.op("ConvTranspose", []string{share, ones}, intsAttr("kernel_shape", kernel...),
@@ -32,39 +25,20 @@ func vjpAveragePool(w *walk, n *node, dy []string) ([]string, error) {
 }
 
 // shares is the weight that each window gives to each of its elements, as a constant for one channel.
-func (w *walk) shares(n *node, v window, x, y []int64) (string, error) {
-	pads, err := n.attrInts("pads", 2*len(v.kernel), 0)
-	if err != nil {
-		return "", err
-	}
-	include := n.attrInt("count_include_pad", 0) != 0
+func (w *walk) shares(n *node, v window, x, y []int64) string {
 	share := ""
 	for i := range v.kernel {
-		first, last := int64(0), x[i+2]
-		if include { // what ceil_mode adds beyond the declared pads never counts
-			first, last = -v.begin[i], x[i+2]+pads[len(v.kernel)+i]
-			if strings.HasPrefix(n.attrString("auto_pad", ""), "SAME") {
-				last = x[i+2] + v.end[i]
-			}
-		}
-		parts := make([]float32, y[i+2])
+		parts := v.counted(i, n.attrInt("count_include_pad", 0) != 0, x, y)
 		for o := range parts {
-			for k := range v.kernel[i] {
-				if at := int64(o)*v.strides[i] - v.begin[i] + k*v.dilations[i]; at >= first && at < last {
-					parts[o]++
-				}
-			}
 			parts[o] = 1 / parts[o]
 		}
-		dims := slices.Repeat([]int64{1}, len(y))
-		dims[i+2] = y[i+2]
-		part := w.floats(dims, parts...)
+		part := w.floats(onAxis(i, y), parts...)
 		if share != "" {
 			part = w.mul(share, part)
 		}
 		share = part
 	}
-	return share, nil
+	return share
 }
 
 func vjpGlobalAveragePool(w *walk, n *node, dy []string) ([]string, error) {
