@@ -2,12 +2,12 @@ package intake
 
 import (
 	"context"
-	"io"
 	"log/slog"
 	"math"
 	"sync/atomic"
 	"time"
 
+	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/ledger"
 	"endogate/dicomnode/spool"
 )
@@ -23,6 +23,7 @@ type Follower struct {
 	Deliveries func() // called when there may be new deliveries
 	Log        *slog.Logger
 
+	spares  waiting
 	retaken bool                  // what was refused before the start was tried again
 	behind  atomic.Pointer[error] // why the ledger cannot take in what the spool has; nil: it can
 }
@@ -33,6 +34,7 @@ type Arrivals interface {
 	Receive(ctx context.Context, receipts []ledger.Receipt, position uint64) ([]ledger.Verdict, error)
 	Refuse(ctx context.Context, entry, reason string, position uint64, at time.Time) error
 	Refused(ctx context.Context) ([]string, error)
+	KeptAs(ctx context.Context, uid dicom.UID, digest string) (string, error)
 }
 
 const (
@@ -195,7 +197,7 @@ func (f *Follower) receipt(e spool.Entry) ledger.Receipt {
 	receipt := ledger.Receipt{
 		ID: e.ID, Seq: e.Seq, Header: e.Header, TransferSyntaxUID: e.TransferSyntaxUID,
 		CallingAE: e.CallingAE, CalledAE: e.CalledAE, At: e.At, Size: e.Size, Digest: e.Digest,
-		Kept: f.kept,
+		Kept: f.Spool.Has,
 	}
 	route, ok := f.Router.Route(e.Header, e.CallingAE)
 	if !ok {
@@ -214,26 +216,13 @@ func (f *Follower) receipt(e spool.Entry) ledger.Receipt {
 	return receipt
 }
 
-// kept says whether the spool has the bytes of an entry, all of them: they are read.
-func (f *Follower) kept(id string) bool {
-	_, dataset, err := f.Spool.Open(id)
-	if err != nil {
-		return false
-	}
-	defer dataset.Close()
-	_, err = io.Copy(io.Discard, dataset)
-	return err == nil
-}
-
-// settle gives back the room of what was there already, and tells of what is unusual.
+// settle has spares looked after, and tells of what is unusual.
 func (f *Follower) settle(receipts []ledger.Receipt, verdicts []ledger.Verdict) {
 	for i, verdict := range verdicts {
 		log := f.Log.With("sop_instance_uid", receipts[i].Header.SOPInstanceUID, "calling_ae", receipts[i].CallingAE, "entry", receipts[i].ID)
 		switch verdict {
 		case ledger.Duplicate:
-			if err := f.Spool.Release(receipts[i].ID); err != nil {
-				log.Warn("duplicate not released: the next start does it", "err", err)
-			}
+			f.Spare(receipts[i].ID)
 		case ledger.Conflict:
 			log.Warn("instance differs from an earlier one with the same UID: kept, not analysed")
 		case ledger.Restored:

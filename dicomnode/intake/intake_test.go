@@ -55,7 +55,7 @@ func (s *stores) open() {
 	require.NoError(s.t, err)
 	log := slog.New(slog.NewTextHandler(&s.log, nil))
 	s.follow = &Follower{Spool: s.spool, Ledger: s.ledger, Router: s.routes, Jobs: func() {}, Deliveries: func() {}, Log: log}
-	s.clean = &Reclaimer{Spool: s.spool, Ledger: s.ledger, Now: func() time.Time { return s.now }, Log: log}
+	s.clean = &Reclaimer{Spool: s.spool, Ledger: s.ledger, Now: func() time.Time { return s.now }, Spare: s.follow.Spare, Log: log}
 }
 
 func (s *stores) close() {
@@ -66,27 +66,43 @@ func (s *stores) close() {
 func (s *stores) receive(names ...string) (ids []string) {
 	s.t.Helper()
 	for _, name := range names {
-		w, err := s.spool.Create()
-		require.NoError(s.t, err)
-		_, err = w.Write([]byte("data set " + name))
-		require.NoError(s.t, err)
-		e, err := w.Commit(spool.Entry{
-			Kind: spool.Received, TransferSyntaxUID: dicom.ExplicitVRLittleEndian, CallingAE: "SCOPE1", At: s.now,
-			Header: dicom.Header{SOPInstance: dicom.SOPInstance{
-				SOPClassUID: "1.2.840.10008.5.1.4.1.1.77.1.1", SOPInstanceUID: dicom.UID("1.2.3." + name),
-				SeriesInstanceUID: "1.2.3", StudyInstanceUID: "1.2",
-			}},
-		})
-		require.NoError(s.t, err)
-		ids = append(ids, e.ID)
+		ids = append(ids, s.put(name))
 	}
 	s.catchUp()
 	return ids
 }
 
+// put puts a data set of the instance name into the spool.
+func (s *stores) put(name string) string {
+	s.t.Helper()
+	w, err := s.spool.Create()
+	require.NoError(s.t, err)
+	_, err = w.Write([]byte("data set " + name))
+	require.NoError(s.t, err)
+	e, err := w.Commit(spool.Entry{
+		Kind: spool.Received, TransferSyntaxUID: dicom.ExplicitVRLittleEndian, CallingAE: "SCOPE1", At: s.now,
+		Header: dicom.Header{SOPInstance: dicom.SOPInstance{
+			SOPClassUID: "1.2.840.10008.5.1.4.1.1.77.1.1", SOPInstanceUID: dicom.UID("1.2.3." + name),
+			SeriesInstanceUID: "1.2.3", StudyInstanceUID: "1.2",
+		}},
+	})
+	require.NoError(s.t, err)
+	return e.ID
+}
+
 func (s *stores) catchUp() {
 	s.t.Helper()
 	err := s.follow.CatchUp(s.t.Context())
+	require.NoError(s.t, err)
+	s.settleSpares()
+}
+
+// settleSpares does what RunSpares does with what waits.
+func (s *stores) settleSpares() {
+	s.t.Helper()
+	ctx, cancel := context.WithCancel(s.t.Context())
+	cancel()
+	_, err := s.follow.settleSpares(s.t.Context(), s.follow.spares.take(ctx))
 	require.NoError(s.t, err)
 }
 
@@ -139,19 +155,7 @@ func TestFollower_bytesLostAndSentAgain(t *testing.T) {
 func TestFollower_damagedBytesSentAgain(t *testing.T) {
 	s := openStores(t)
 	s.receive("1")
-	logs, err := filepath.Glob(filepath.Join(s.dir, "spool/log/*.log"))
-	require.NoError(t, err)
-	require.Len(t, logs, 1)
-	content, err := os.ReadFile(logs[0])
-	require.NoError(t, err)
-	at := bytes.Index(content, []byte("data set 1"))
-	require.Positive(t, at)
-	content[at] ^= 1
-	f, err := os.OpenFile(logs[0], os.O_WRONLY, 0)
-	require.NoError(t, err)
-	_, err = f.WriteAt(content[at:at+1], int64(at))
-	require.NoError(t, errors.Join(err, f.Close()))
-
+	s.damage("data set 1")
 	ids := s.receive("1")
 	require.True(t, s.spool.Has(ids[0]))
 	require.Equal(t, ids[0], s.openJobs()[0].Entry)
@@ -278,6 +282,8 @@ func (f *flaky) Position(context.Context) (uint64, error) {
 func (f *flaky) Receive(context.Context, []ledger.Receipt, uint64) ([]ledger.Verdict, error) {
 	return nil, nil
 }
+
+func (f *flaky) KeptAs(context.Context, dicom.UID, string) (string, error) { return "", nil }
 
 func (f *flaky) Refused(context.Context) ([]string, error) { return nil, nil }
 

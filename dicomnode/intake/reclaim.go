@@ -20,7 +20,8 @@ type Reclaimer struct {
 	Ledger    *ledger.Ledger
 	Retention time.Duration
 	Now       func() time.Time
-	Log       *slog.Logger // nil: the default one
+	Spare     func(id string) // takes an entry that was received and has the bytes of another one
+	Log       *slog.Logger    // nil: the default one
 }
 
 const reclaimBatch = 1000
@@ -71,18 +72,28 @@ func (r *Reclaimer) logger() *slog.Logger { return cmp.Or(r.Log, slog.Default())
 
 func (r *Reclaimer) unneeded(ctx context.Context) error {
 	var ids []string
+	received := map[string]bool{}
 	flush := func() error {
 		needed, err := r.Ledger.Needed(ctx, ids)
 		if err != nil {
 			return fmt.Errorf("reclaim: %w", err)
 		}
+		known, err := r.Ledger.Known(ctx, ids)
+		if err != nil {
+			return fmt.Errorf("reclaim: %w", err)
+		}
 		for _, id := range ids {
-			if !needed[id] {
+			switch {
+			case needed[id]:
+			case received[id] && !known[id]: // the process ended before anybody looked at the bytes of the other one
+				r.Spare(id)
+			default:
 				if err := r.Spool.Release(id); err != nil {
 					return fmt.Errorf("reclaim: %w", err)
 				}
 			}
 		}
+		clear(received)
 		ids = ids[:0]
 		return nil
 	}
@@ -90,6 +101,7 @@ func (r *Reclaimer) unneeded(ctx context.Context) error {
 		if err == nil && !entry.Kind.DataSet() {
 			continue
 		}
+		received[entry.ID] = entry.Kind == spool.Received
 		if ids = append(ids, entry.ID); len(ids) == reclaimBatch {
 			if err := flush(); err != nil {
 				return err

@@ -3,65 +3,40 @@ package ledger
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"errors"
-	"slices"
+	"fmt"
 	"strings"
+
+	"endogate/dicomnode/dicom"
 )
 
 // LostBytes is why work is parked whose data set is no longer in the spool. Receiving the data set again opens jobs
 // that were parked with a reason that has these words, and deliveries that were parked without an answer of the peer.
 const LostBytes = "bytes lost: send the instance again"
 
-const sameBytes = `SELECT i.entry, r.key FROM json_each(?) r JOIN instance i ON i.sop_instance_uid = r.value ->> 0
-	WHERE i.digest = r.value ->> 1 AND i.released_at IS NULL`
+const keptAs = "SELECT entry FROM instance WHERE sop_instance_uid = ? AND digest = ? AND released_at IS NULL"
 
-type duplicateOf struct {
-	entry   string
-	receipt int
-}
-
-func scanDuplicateOf(rows *sql.Rows) (duplicateOf, error) {
-	var d duplicateOf
-	err := rows.Scan(&d.entry, &d.receipt)
-	return d, err
-}
-
-// lostDuplicates returns the entries of which receipts are duplicates and whose bytes are gone. It asks outside of the
-// transaction: to see whether bytes are there takes reading them.
-func (l *Ledger) lostDuplicates(ctx context.Context, receipts []Receipt) (map[string]bool, error) {
-	if !slices.ContainsFunc(receipts, func(r Receipt) bool { return r.Kept != nil }) {
-		return nil, nil
-	}
-	keys := make([][2]string, len(receipts))
-	for i, r := range receipts {
-		keys[i] = [2]string{string(r.Header.SOPInstanceUID), r.Digest}
-	}
-	list, err := json.Marshal(keys)
+// KeptAs returns the spool entry that has the data set with this SOP Instance UID and digest, as far as the ledger
+// knows. It is empty where there is none, or its work is done and it is released.
+func (l *Ledger) KeptAs(ctx context.Context, uid dicom.UID, digest string) (string, error) {
+	entries, err := query(ctx, l.readDB, scanString, keptAs, uid, digest)
 	if err != nil {
-		return nil, err
+		return "", fmt.Errorf("ledger: kept as: %w", err)
 	}
-	known, err := query(ctx, l.readDB, scanDuplicateOf, sameBytes, string(list))
-	if err != nil {
-		return nil, err
+	if len(entries) == 0 {
+		return "", nil
 	}
-	lost := map[string]bool{}
-	for _, d := range known {
-		r := receipts[d.receipt]
-		if _, asked := lost[d.entry]; !asked && d.entry != r.ID && r.Kept != nil {
-			lost[d.entry] = !r.Kept(d.entry)
-		}
-	}
-	return lost, nil
+	return entries[0], nil
 }
 
 // again takes in a data set that was received before as another entry.
 func (b *batch) again(r Receipt, k known) (Verdict, error) {
-	if int64(r.Seq) <= b.position {
+	lost := r.Lost == k.entry
+	if int64(r.Seq) <= b.position && !lost {
 		return Duplicate, nil // all of it is there already
 	}
 	verdict, err := Duplicate, error(nil)
-	if k.released || b.lost[k.entry] {
+	if k.released || lost || r.Kept != nil && !r.Kept(k.entry) {
 		verdict, err = Restored, b.restore(r, k)
 	} else {
 		r.ID = k.entry // which is the one that is kept

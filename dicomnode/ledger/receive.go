@@ -21,16 +21,13 @@ func (l *Ledger) Position(ctx context.Context) (uint64, error) {
 // Receive takes in receipts, in the order of their Seq, and moves the position to position.
 // It returns a verdict for each. Receipts that are in already change nothing and get the
 // verdict they got before, so a batch that a crash cut short is simply given again. The entry
-// of a duplicate is not needed: the caller releases it. A data set that comes again and was not
+// of a duplicate is not needed once the caller has seen that the bytes of KeptAs are good: it releases it, or gives it
+// again as the one to take the place of what was lost. A data set that comes again and was not
 // analysed gets its jobs when its receipt has models now; one whose bytes are gone is restored.
 func (l *Ledger) Receive(ctx context.Context, receipts []Receipt, position uint64) ([]Verdict, error) {
-	lost, err := l.lostDuplicates(ctx, receipts)
-	if err != nil {
-		return nil, fmt.Errorf("ledger: receive: %w", err)
-	}
 	var verdicts []Verdict
-	err = l.write(ctx, func(t *tx) error {
-		b := &batch{tx: t, lost: lost, studies: map[dicom.UID]*arrivals{}, exams: map[examKey]*arrivals{}}
+	err := l.write(ctx, func(t *tx) error {
+		b := &batch{tx: t, studies: map[dicom.UID]*arrivals{}, exams: map[examKey]*arrivals{}}
 		verdicts = make([]Verdict, len(receipts))
 		if err := t.row("SELECT position FROM meta", nil, &b.position); err != nil {
 			return err
@@ -57,7 +54,6 @@ func (l *Ledger) Receive(ctx context.Context, receipts []Receipt, position uint6
 type batch struct {
 	*tx
 	position int64
-	lost     map[string]bool // entries known before whose bytes are gone
 	studies  map[dicom.UID]*arrivals
 	exams    map[examKey]*arrivals
 }

@@ -77,21 +77,35 @@ const neededEntries = `WITH ids AS (SELECT value AS entry FROM json_each(?))
 	OR entry IN (SELECT entry FROM object WHERE entry IN ids AND released_at IS NULL)
 	OR entry IN (SELECT entry FROM refused WHERE entry IN ids)`
 
+const knownEntries = `WITH ids AS (SELECT value AS entry FROM json_each(?))
+	SELECT entry FROM ids WHERE entry IN (SELECT entry FROM instance WHERE entry IN ids)
+	OR entry IN (SELECT entry FROM object WHERE entry IN ids)`
+
+// Known returns which of the spool entries ids have a row of their own, released or not. Of what was received the
+// others are duplicates.
+func (l *Ledger) Known(ctx context.Context, ids []string) (map[string]bool, error) {
+	return l.among(ctx, "known", knownEntries, ids)
+}
+
 // Needed returns which of the spool entries ids the ledger still needs. At start, before any
 // worker runs and after the ledger has caught up, the others are leftovers of a crash or
 // duplicates. Entries above Position are not known yet and must not be asked about.
 func (l *Ledger) Needed(ctx context.Context, ids []string) (map[string]bool, error) {
+	return l.among(ctx, "needed", neededEntries, ids)
+}
+
+func (l *Ledger) among(ctx context.Context, what, picked string, ids []string) (map[string]bool, error) {
 	list, err := json.Marshal(ids)
 	if err != nil {
-		return nil, fmt.Errorf("ledger: needed: %w", err)
+		return nil, fmt.Errorf("ledger: %s: %w", what, err)
 	}
-	found, err := query(ctx, l.readDB, scanString, neededEntries, string(list))
+	found, err := query(ctx, l.readDB, scanString, picked, string(list))
 	if err != nil {
-		return nil, fmt.Errorf("ledger: needed: %w", err)
+		return nil, fmt.Errorf("ledger: %s: %w", what, err)
 	}
-	needed := make(map[string]bool, len(found))
+	among := make(map[string]bool, len(found))
 	for _, id := range found {
-		needed[id] = true
+		among[id] = true
 	}
-	return needed, nil
+	return among, nil
 }

@@ -25,8 +25,10 @@ type Receipt struct {
 
 	// Destinations get what is made of it. The exam keeps those of its last arrival, whatever becomes of the route.
 	Destinations []string
-	// Kept says whether the spool still has the bytes of another entry, when that is asked; nil: it has.
+	// Kept says whether the spool still has another entry, when that is asked, and does so at once; nil: it has.
 	Kept func(entry string) bool
+	// Lost is the entry that was found to have other bytes than it should: this one takes its place.
+	Lost string
 }
 
 // Verdict is what Receive found a receipt to be.

@@ -175,7 +175,7 @@ func (g *parts) assemble(context.Context, *lifecycle) error {
 		Decode: g.decoding(), Observe: g.metrics.Inference, Log: g.log,
 	}
 	g.follower = &intake.Follower{Spool: g.spool, Ledger: g.ledger, Router: g.models.router(), Jobs: g.wakeWork, Deliveries: g.wakeOutbox, Log: g.log}
-	g.reclaim = &intake.Reclaimer{Spool: g.spool, Ledger: g.ledger, Retention: g.cfg.Spool.Retention.Std(), Now: g.now, Log: g.log}
+	g.reclaim = &intake.Reclaimer{Spool: g.spool, Ledger: g.ledger, Retention: g.cfg.Spool.Retention.Std(), Now: g.now, Spare: g.follower.Spare, Log: g.log}
 	return nil
 }
 
@@ -212,6 +212,7 @@ func (g *parts) catchUp(ctx context.Context, _ *lifecycle) error {
 
 func (g *parts) startLoops(_ context.Context, life *lifecycle) error {
 	life.loop("ledger", g.follower.Run)
+	life.loop("duplicates", g.follower.RunSpares)
 	life.loop("spool", g.reclaim.Run)
 	life.loop("feed", func(ctx context.Context) error {
 		return g.queue.Feed(ctx, jobs.Feed{Open: g.openJobs, Wake: g.wakeFeed, Again: g.again})
