@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,18 +17,20 @@ import (
 
 // TestTrace_besideTheGateway reads a ledger that a gateway has open.
 func TestTrace_besideTheGateway(t *testing.T) {
-	g := newGateway(t, "")
+	dir := t.TempDir()
+	config := filepath.Join(dir, "endogate.yaml")
+	require.NoError(t, os.WriteFile(config, fmt.Appendf(nil, "data_dir: %q\n", filepath.Join(dir, "data")), 0o600))
 	trace := func() (string, string, int) {
 		var out, errs strings.Builder
-		code := execute(context.Background(), []string{"trace", "--config", g.config, "1.2"}, console{&out, &errs})
+		code := execute(context.Background(), []string{"trace", "--config", config, "1.2"}, console{&out, &errs})
 		return out.String(), errs.String(), code
 	}
 	_, complaint, code := trace()
 	require.NotZero(t, code)
 	require.Contains(t, complaint, "ledger.db")
 
-	require.NoError(t, os.MkdirAll(filepath.Join(g.dir, "data"), 0o700))
-	l, err := ledger.Open(filepath.Join(g.dir, "data", "ledger.db"))
+	require.NoError(t, os.MkdirAll(filepath.Join(dir, "data"), 0o700))
+	l, err := ledger.Open(filepath.Join(dir, "data", "ledger.db"))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, l.Close()) })
 	_, err = l.Receive(t.Context(), []ledger.Receipt{{

@@ -73,6 +73,14 @@ func (p *Process) Exited() bool {
 	}
 }
 
+// ExitCode is what the process ended with; -1 after a signal, and before its end.
+func (p *Process) ExitCode() int {
+	if !p.Exited() {
+		return -1
+	}
+	return p.cmd.ProcessState.ExitCode()
+}
+
 // Log returns what the process has printed so far.
 func (p *Process) Log() string {
 	text, _ := os.ReadFile(p.log) // a log that is gone reads as empty

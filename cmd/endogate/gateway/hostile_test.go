@@ -1,4 +1,4 @@
-package main
+package gateway_test
 
 import (
 	"bytes"
@@ -28,7 +28,7 @@ func hostileGateway(t *testing.T) *testGateway {
 	g.replace(`max_per_peer: 64, peers: [{ae_title: "*", hosts: [127.0.0.0/8]}]`,
 		`artim: 1s, max_associations: 24, max_per_peer: 16, peers: [{ae_title: SLOW, hosts: [127.0.0.0/8]}, {ae_title: SCOPE1, hosts: [127.0.0.0/8]}]`)
 	g.replace("models: [", "# models: [")
-	g.binary = buildEndogate(t)
+	g.apart = true
 	g.start()
 	return g
 }
@@ -71,8 +71,8 @@ func TestGateway_hostileBytes(t *testing.T) {
 	before := g.idle()
 	attack(scaled(80, 800))
 	assertServes(t, g)
-	require.False(t, g.process.Exited(), g.process.Log())
-	assert.NotContains(t, g.process.Log(), "panic")
+	require.False(t, g.Exited(), g.Log())
+	assert.NotContains(t, g.Log(), "panic")
 	t.Logf("resident: %d KiB before, at most %d KiB more", before, g.memory("VmHWM")-before)
 	assert.LessOrEqual(t, g.memory("VmHWM")-before, maxGrowth, "KiB of resident memory above what it had after the first wave")
 }

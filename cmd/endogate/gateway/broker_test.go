@@ -1,4 +1,4 @@
-package main
+package gateway_test
 
 import (
 	"fmt"
@@ -122,6 +122,7 @@ func TestGateway_streamDeletedWhileDown(t *testing.T) {
 	t.Parallel()
 	scp := peers.StartStoreSCP(t)
 	g := newGateway(t, routeTo(scp.AETitle, scp.Addr, ""))
+	g.apart = true
 	g.start()
 	const studies, each = 3, 10
 	storeAll(t, g.scp, polyps(t, 0, studies, each)...)

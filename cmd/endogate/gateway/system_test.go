@@ -1,6 +1,7 @@
-package main
+package gateway_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/sha256"
@@ -109,13 +110,13 @@ func TestGateway_storescu(t *testing.T) {
 	}
 	for n, path := range sent {
 		k := kinds[n%len(kinds)]
-		uid, syntax, dataset := readPart10(t, path)
-		require.Equal(t, k.syntax, syntax, k.name)
-		require.Contains(t, forwarded, string(uid), k.name)
-		_, syntax, arrived := readPart10(t, forwarded[string(uid)])
-		assert.Equal(t, k.syntax, syntax, "%s arrives in the syntax it was sent in", k.name)
-		assert.True(t, bytes.Equal(dataset, arrived), "%s: %s arrives as other bytes", k.name, filepath.Base(path))
-		assertPolypInEveryFrame(t, instances[uid], k.name)
+		was := readPart10(t, path)
+		require.Equal(t, k.syntax, was.syntax, k.name)
+		require.Contains(t, forwarded, string(was.uid), k.name)
+		arrived := readPart10(t, forwarded[string(was.uid)])
+		assert.Equal(t, k.syntax, arrived.syntax, "%s arrives in the syntax it was sent in", k.name)
+		assert.True(t, bytes.Equal(was.content, arrived.content), "%s: %s arrives as other bytes", k.name, filepath.Base(path))
+		assertPolypInEveryFrame(t, instances[was.uid], k.name)
 	}
 }
 
@@ -148,8 +149,7 @@ func multiFrame(t *testing.T) dicomBytes {
 	t.Helper()
 	stream, err := os.ReadFile(filepath.Join(peers.Root(t), "testdata/frames/polyp-0dad158b.jpg"))
 	require.NoError(t, err)
-	_, _, dataset := readPart10(t, sample(t, "study1-01*")[0])
-	attributes, err := dicom.ReadAttributes(bytes.NewReader(dataset), dicom.TransferSyntax{UID: dicom.JPEGBaseline8Bit, ExplicitVR: true, Encapsulated: true})
+	attributes, err := dicom.ReadAttributes(bytes.NewReader(readPart10(t, sample(t, "study1-01*")[0]).content), dicom.TransferSyntax{UID: dicom.JPEGBaseline8Bit, ExplicitVR: true, Encapsulated: true})
 	require.NoError(t, err)
 	rows, _ := attributes.Int(0x00280010)
 	columns, _ := attributes.Int(0x00280011)
@@ -169,16 +169,17 @@ func renew(t *testing.T, path string) {
 	peers.Run(t, "dcmodify", "-nb", "-gin", path)
 }
 
-func readPart10(t *testing.T, path string) (uid, syntax dicom.UID, dataset []byte) {
+func readPart10(t *testing.T, path string) dicomBytes {
 	t.Helper()
-	files, err := dicomFiles([]string{path})
+	f, err := os.Open(path)
 	require.NoError(t, err)
-	r, err := files[0].open()
+	defer f.Close()
+	r := bufio.NewReader(f)
+	meta, err := dicom.ReadFileMeta(r)
 	require.NoError(t, err)
-	defer r.Close()
-	dataset, err = io.ReadAll(r)
+	content, err := io.ReadAll(r)
 	require.NoError(t, err)
-	return files[0].meta.SOPInstanceUID, files[0].meta.TransferSyntaxUID, dataset
+	return dicomBytes{classUID: meta.SOPClassUID, uid: meta.SOPInstanceUID, syntax: meta.TransferSyntaxUID, content: content}
 }
 
 // A stop in the middle of an instance and of work is orderly: the instance is taken over, and what was acknowledged
@@ -187,19 +188,19 @@ func TestGateway_stopsInOrder(t *testing.T) {
 	t.Parallel()
 	scp := peers.StartStoreSCP(t)
 	g := newGateway(t, routeTo(scp.AETitle, scp.Addr, ""))
-	serve := g.launch()
+	g.apart = true // a signal asks it to stop
+	g.launch()
 	const studies, each = 2, 10
 	instances := polyps(t, 0, studies, each)
 	native := filepath.Join(t.TempDir(), "native.dcm")
 	peers.Run(t, "dcmdjpeg", sample(t, "study1-01*")[0], native) // several PDUs long
-	uid, syntax, content := readPart10(t, native)
-	long := dicomBytes{classUID: instances[0].classUID, uid: uid, syntax: syntax, content: content}
+	long := readPart10(t, native)
 
 	storeAll(t, g.scp, instances...)
 	assoc := associateAs(t, "SCOPE1", g.scp, long)
 	half := &gate{reached: make(chan struct{}), open: make(chan struct{})}
 	request := long.request()
-	request.Dataset = io.MultiReader(bytes.NewReader(content[:len(content)/2]), half, bytes.NewReader(content[len(content)/2:]))
+	request.Dataset = io.MultiReader(bytes.NewReader(long.content[:len(long.content)/2]), half, bytes.NewReader(long.content[len(long.content)/2:]))
 	type answer struct {
 		status dimse.Status
 		err    error
@@ -216,9 +217,9 @@ func TestGateway_stopsInOrder(t *testing.T) {
 	assert.Equal(t, answer{dimse.Success, nil}, <-answered)
 	_, err := assoc.Store(t.Context(), instances[0].request())
 	require.Error(t, err, "there is no next one")
-	g.waitFor("the gateway to stop", g.process.Exited)
-	assert.Zero(t, serve.ProcessState.ExitCode(), g.process.Log())
-	assert.Contains(t, g.process.Log(), "gateway has stopped")
+	g.waitFor("the gateway to stop", g.Exited)
+	assert.Zero(t, g.process.ExitCode(), g.Log())
+	assert.Contains(t, g.Log(), "gateway has stopped")
 
 	g.start()
 	has := map[dicom.UID]bool{}
@@ -279,7 +280,7 @@ destinations: [{name: pacs, kind: dicom, ae_title: PACS, address: %q}]
 	if free := freeDisk(t, g.dir); free < size+(1<<30) {
 		installed.Lacking(t, "needs %d GiB of free disk in %s", (size+1<<30)>>30, g.dir)
 	}
-	g.binary = buildEndogate(t)
+	g.apart = true
 	g.start()
 	storeAll(t, g.scp, drawn(dicomtest.Options{Instance: 2})) // so that idle is after the first use
 	<-pacs.digest
@@ -299,7 +300,7 @@ destinations: [{name: pacs, kind: dicom, ae_title: PACS, address: %q}]
 	case got := <-pacs.digest:
 		assert.Equal(t, want, got, "the PACS got other bytes")
 	case <-time.After(scaled(time.Minute, 5*time.Minute)):
-		require.Fail(t, "the PACS got nothing", g.process.Log())
+		require.Fail(t, "the PACS got nothing", g.Log())
 	}
 	for _, i := range onlyStudy(g).Instances {
 		if i.SOPInstanceUID == instance.uid {

@@ -1,4 +1,4 @@
-package main
+package gateway_test
 
 import (
 	"net/http"
@@ -18,15 +18,15 @@ func TestGateway_fullDiskParksNothing(t *testing.T) {
 	g.start()
 	const studies, each = 4, 10
 	storeAll(t, g.scp, polyps(t, 0, studies, each)...)
-	g.process.Stop() // with most jobs open, and none begun and not ended: a try that was cut off would count
+	g.Stop() // with most jobs open, and none begun and not ended: a try that was cut off would count
 	requireOpenWork(t, g, studies*each)
 
 	g.replace("reserve: 64MiB", "reserve: 1048576GiB")
 	g.launch()
 	status, _ := g.ready()
 	assert.Equal(t, http.StatusServiceUnavailable, status)
-	g.waitFor("the work to meet the full disk", func() bool { return strings.Contains(g.process.Log(), "less room than the reserve") })
-	g.process.Stop()
+	g.waitFor("the work to meet the full disk", func() bool { return strings.Contains(g.Log(), "less room than the reserve") })
+	g.Stop()
 
 	g.replace("reserve: 1048576GiB", "reserve: 64MiB")
 	g.start()

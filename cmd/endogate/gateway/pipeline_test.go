@@ -1,4 +1,4 @@
-package main
+package gateway_test
 
 import (
 	"image"
@@ -27,10 +27,11 @@ const (
 const screenshotTo = "ENDOGATE_TEST_SCREENSHOT"
 
 func TestGateway_orthancAndViewer(t *testing.T) {
+	t.Parallel()
 	orthanc := peers.StartOrthanc(t)
 	g := newGateway(t, routeTo(orthanc.AETitle, orthanc.Addr, ", forward_source: true"))
 	g.start()
-	require.NoError(t, g.send(samples(t)))
+	g.send(sample(t, "*.dcm")...)
 	g.waitDelivered(2)
 
 	require.Len(t, orthanc.Studies(t), 2, "everything lies in the studies it came from")
@@ -76,7 +77,7 @@ func TestGateway_orthancAndViewer(t *testing.T) {
 		}
 	})
 	t.Run("the log names no patient", func(t *testing.T) {
-		log := g.process.Log()
+		log := g.Log()
 		assert.Contains(t, log, string(sampleStudy))
 		for _, secret := range []string{"Müller", "Jørgen", "Yamada", "EG0001", "EG0002", "A20260001", "19580412"} {
 			assert.NotContains(t, log, secret)
@@ -119,12 +120,13 @@ func assertConforms(t *testing.T, file []byte, what string) {
 }
 
 func TestGateway_peerWithoutComprehensive3DSR(t *testing.T) {
+	t.Parallel()
 	scp := peers.StartStoreSCP(t, peers.StoreSCPOptions{Accept: []dicom.UID{
 		dicom.SecondaryCaptureImageStorage, dicom.ComprehensiveSRStorage, dicom.KeyObjectSelectionDocumentStorage,
 	}})
 	g := newGateway(t, routeTo(scp.AETitle, scp.Addr, ""))
 	g.start()
-	require.NoError(t, g.send(sample(t, "study2-*")...))
+	g.send(sample(t, "study2-*")...)
 	g.waitDelivered(1)
 	reports := 0
 	for _, path := range scp.Files(t) {
@@ -136,12 +138,13 @@ func TestGateway_peerWithoutComprehensive3DSR(t *testing.T) {
 }
 
 func TestGateway_lateFrameMakesRevision(t *testing.T) {
+	t.Parallel()
 	scp := peers.StartStoreSCP(t)
 	g := newGateway(t, routeTo(scp.AETitle, scp.Addr, ""))
 	g.start()
-	require.NoError(t, g.send(sample(t, "study1-01*")...))
+	g.send(sample(t, "study1-01*")...)
 	g.waitDelivered(1)
-	require.NoError(t, g.send(sample(t, "study1-02*")...))
+	g.send(sample(t, "study1-02*")...)
 	g.waitFor("the second revision", func() bool {
 		study := g.study(sampleStudy)
 		return study.Status == admin.StatusDone && len(reportsOf(study)) == 2
@@ -167,17 +170,18 @@ func reportsOf(s admin.Study) []admin.Object {
 }
 
 func TestGateway_sameInstanceAgain(t *testing.T) {
+	t.Parallel()
 	scp := peers.StartStoreSCP(t)
 	g := newGateway(t, routeTo(scp.AETitle, scp.Addr, ""))
 	g.start()
 	file := sample(t, "study1-01*")[0]
-	require.NoError(t, g.send(file))
+	g.send(file)
 	g.waitDelivered(1)
-	require.NoError(t, g.send(file), "the same bytes again are a success")
+	g.send(file) // the same bytes again are a success
 	changed := filepath.Join(t.TempDir(), "changed.dcm")
 	copyFile(t, file, changed)
 	peers.Run(t, "dcmodify", "-nb", "-m", "StudyDescription=Other", changed)
-	require.NoError(t, g.send(changed), "other bytes under the same UID are kept")
+	g.send(changed) // other bytes under the same UID are kept
 
 	g.waitFor("the conflict to be flagged", func() bool { return len(g.study(sampleStudy).Instances) == 2 })
 	study := g.study(sampleStudy)
@@ -194,6 +198,7 @@ func TestGateway_sameInstanceAgain(t *testing.T) {
 }
 
 func TestGateway_deadDestinationDelaysNobody(t *testing.T) {
+	t.Parallel()
 	alive, dead := peers.StartStoreSCP(t), peers.StartStoreSCP(t)
 	dead.Kill()
 	g := newGateway(t, `routes: [{name: endoscopy, match: {modality: [ES]}, models: [demo], destinations: [dead, alive]}]
@@ -203,7 +208,7 @@ destinations:
 exam: {quiet: 1s}
 `)
 	g.start()
-	require.NoError(t, g.send(sample(t, "study1-0*")...))
+	g.send(sample(t, "study1-0*")...)
 	g.waitFor("the living destination to have everything", func() bool {
 		study := onlyStudy(g) // none before the ledger has followed the spool
 		return study != nil && len(reportsOf(*study)) == 1 && deliveredTo(*study, "alive") == expected(*study)
@@ -247,7 +252,7 @@ func deliveredTo(s admin.Study, destination string) int {
 // sample returns the sample instances that match a pattern.
 func sample(t *testing.T, pattern string) []string {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(samples(t), pattern))
+	files, err := filepath.Glob(filepath.Join(peers.Root(t), "testdata/instances", pattern))
 	require.NoError(t, err)
 	require.NotEmpty(t, files)
 	return files

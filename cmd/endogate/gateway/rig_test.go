@@ -1,4 +1,4 @@
-package main
+package gateway_test
 
 import (
 	"bytes"
@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
-	"os/exec"
 	"strconv"
 	"strings"
 	"testing"
@@ -19,7 +18,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"endogate/cmd/endogate/admin"
-	"endogate/cmd/endogate/peers"
 	"endogate/dicomnode"
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/dicomtest"
@@ -41,26 +39,6 @@ func (g *testGateway) replace(old, new string) {
 	require.NoError(g.t, err)
 	require.Contains(g.t, string(text), old)
 	require.NoError(g.t, os.WriteFile(g.config, []byte(strings.Replace(string(text), old, new, 1)), 0o600))
-}
-
-// launch starts the gateway and waits until it answers, ready or not.
-func (g *testGateway) launch() *exec.Cmd {
-	g.t.Helper()
-	serve := endogate(g.t, "serve", "--config", g.config)
-	if g.binary != "" {
-		serve = exec.Command(g.binary, "serve", "--config", g.config)
-	}
-	g.process = peers.Start(g.t, serve)
-	g.waitFor("the gateway to answer", func() bool {
-		require.False(g.t, g.process.Exited(), "the gateway ended: %s", g.process.Log())
-		response, err := http.Get("http://" + g.web + "/healthz")
-		if err != nil {
-			return false
-		}
-		response.Body.Close()
-		return response.StatusCode == http.StatusOK
-	})
-	return serve
 }
 
 // post does an action of the API and returns its HTTP status.

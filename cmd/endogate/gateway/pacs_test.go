@@ -1,4 +1,4 @@
-package main
+package gateway_test
 
 import (
 	"context"
@@ -96,7 +96,7 @@ func TestGateway_pacsRejectsAssociation(t *testing.T) {
 		assert.Equal(t, admin.DeliveryPending, d.State, "%s: %s", d.Purpose, d.Reason)
 	}
 
-	g.process.Kill()
+	g.Stop()
 	g.replace("ae_title: NOBODY", "ae_title: "+orthanc.AETitle)
 	g.start()
 	g.waitDelivered(1)

@@ -1,12 +1,10 @@
-package main
+package gateway_test
 
 import (
 	"bytes"
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -35,7 +33,7 @@ destinations: [{name: pacs, kind: dicom, ae_title: STORESCP, address: %q}]
 exam: {quiet: 15s}
 log: {level: warn}
 `, scp.Addr))
-	g.binary = buildEndogate(t)
+	g.apart = true
 	g.start()
 
 	ctx, cancel := context.WithTimeout(context.Background(), 8*time.Minute)
@@ -79,23 +77,16 @@ log: {level: warn}
 // from first.
 func polyps(t *testing.T, first, studies, each int) []dicomBytes {
 	t.Helper()
-	files, err := dicomFiles(sample(t, "study1-01*"))
-	require.NoError(t, err)
-	dataset, err := files[0].open()
-	require.NoError(t, err)
-	defer dataset.Close()
-	var original bytes.Buffer
-	_, err = original.ReadFrom(dataset)
-	require.NoError(t, err)
+	original := readPart10(t, sample(t, "study1-01*")[0])
 	root := strings.TrimSuffix(string(sampleStudy), ".1")
 	var made []dicomBytes
 	for study := first; study < first+studies; study++ {
 		newRoot := fmt.Sprintf("%s%05d", root[:len(root)-5], 10000+study)
-		inStudy := bytes.ReplaceAll(original.Bytes(), []byte(root), []byte(newRoot))
+		inStudy := bytes.ReplaceAll(original.content, []byte(root), []byte(newRoot))
 		for instance := range each {
 			uid := fmt.Sprintf("%s.1.1.%d", newRoot, instance)
 			made = append(made, dicomBytes{
-				classUID: files[0].meta.SOPClassUID, syntax: files[0].meta.TransferSyntaxUID, uid: dicom.UID(uid),
+				classUID: original.classUID, syntax: original.syntax, uid: dicom.UID(uid),
 				content: bytes.ReplaceAll(inStudy, []byte(newRoot+".1.1.1"), []byte(uid)),
 			})
 		}
@@ -134,15 +125,4 @@ func sendUntilAcknowledged(ctx context.Context, address string, instances []dico
 		_ = assoc.Abort() // it may be gone already
 	}
 	return nil
-}
-
-// buildEndogate builds the binary as it is shipped: without the race detector, which would take minutes here.
-func buildEndogate(t *testing.T) string {
-	t.Helper()
-	binary := filepath.Join(t.TempDir(), "endogate")
-	build := exec.Command("go", "build", "-o", binary, "endogate/cmd/endogate")
-	build.Stderr = os.Stderr
-	require.NoError(t, build.Run())
-	require.NoError(t, os.Symlink(filepath.Join(peers.Root(t), "bin/lib"), filepath.Join(filepath.Dir(binary), "lib")))
-	return binary
 }

@@ -1,0 +1,81 @@
+package gateway_test
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"endogate/cmd/endogate/admin"
+	"endogate/dicomnode/dicomtest"
+	"endogate/dicomnode/dimse"
+)
+
+// When the gateway is asked to stop, both edges take no more at once, whatever the other still does: a page's question that
+// hangs is given up, and an instance under way is taken over.
+func TestGateway_edgesStopTogether(t *testing.T) {
+	t.Parallel()
+	mute, err := net.Listen("tcp", "127.0.0.1:0") // a PACS that is connected to and says nothing
+	require.NoError(t, err)
+	defer mute.Close()
+	asked := make(chan net.Conn, 1)
+	go func() {
+		if conn, err := mute.Accept(); err == nil {
+			asked <- conn
+		}
+	}()
+	g := newGateway(t, routeTo("MUTE", mute.Addr().String(), ", forward_source: true")+"drain: 40s\n")
+	g.replace("models: [", "# models: [")
+	g.replace("models: [demo], ", "")
+	g.start()
+	here := g.running.(*inProcess)
+
+	answered := make(chan error, 1)
+	go func() {
+		request, err := http.NewRequest(http.MethodPost, "http://"+g.web+"/api/v1/destinations/pacs/echo", nil)
+		if err == nil {
+			request.Header.Set(admin.ActionHeader, "test")
+			var response *http.Response
+			if response, err = http.DefaultClient.Do(request); err == nil {
+				response.Body.Close()
+			}
+		}
+		answered <- err
+	}()
+	conn := <-asked // the request hangs from here on
+	defer conn.Close()
+
+	instance := drawn(dicomtest.Options{Rows: 400, Columns: 400})
+	assoc := associateAs(t, "SCOPE1", g.scp, instance)
+	half := &gate{reached: make(chan struct{}), open: make(chan struct{})}
+	request := instance.request()
+	middle := len(instance.content) / 2
+	request.Dataset = io.MultiReader(bytes.NewReader(instance.content[:middle]), half, bytes.NewReader(instance.content[middle:]))
+	var status dimse.Status
+	stored := make(chan error, 1)
+	go func() {
+		var err error
+		status, err = assoc.Store(context.Background(), request)
+		stored <- err
+	}()
+	<-half.reached
+
+	began := time.Now()
+	here.stop()
+	g.waitFor("both edges to take no more", func() bool { return !answers(g.scp) && !answers(g.web) })
+	assert.Less(t, time.Since(began), 10*time.Second)
+	<-answered
+	assert.Less(t, time.Since(began), 10*time.Second, "the page's question was not given up")
+	require.False(t, g.Exited(), "an instance is under way")
+	close(half.open)
+	require.NoError(t, <-stored)
+	assert.Equal(t, dimse.Success, status)
+	g.waitFor("the gateway to stop", g.Exited)
+	assert.Less(t, time.Since(began), 20*time.Second, "it did not wait for the end of drain")
+}
