@@ -98,6 +98,18 @@ func VerificationContexts() []PresentationContext {
 	return []PresentationContext{{AbstractSyntax: dicom.Verification, TransferSyntaxes: slices.Clone(uncompressed)}}
 }
 
+// ServiceContexts returns a context for each SOP class that has data sets without pixels, in the transfer syntaxes that
+// dicom.Dataset.Append writes.
+func ServiceContexts(classes ...dicom.UID) []PresentationContext {
+	var contexts []PresentationContext
+	for _, uid := range classes {
+		contexts = append(contexts, PresentationContext{
+			AbstractSyntax: uid, TransferSyntaxes: []dicom.UID{dicom.ExplicitVRLittleEndian, dicom.ImplicitVRLittleEndian},
+		})
+	}
+	return contexts
+}
+
 // StorageContexts returns a context for each class with every transfer syntax of dicom.TransferSyntaxes,
 // for a Server that keeps what it gets as it is.
 func StorageContexts(classes []dicom.SOPClass) []PresentationContext {
