@@ -96,5 +96,8 @@ func violates(reason pdu.AbortReason, format string, args ...any) error {
 	return &violation{pdu.AbortServiceProvider, reason, fmt.Sprintf(format, args...)}
 }
 
+// ErrWrongResponse says that a peer answered with the number of another message than it was sent.
+var ErrWrongResponse = errors.New("answer to another message")
+
 // errReleaseRequested: the peer sent A-RELEASE-RQ.
 var errReleaseRequested = errors.New("released by the peer")

@@ -314,7 +314,8 @@ func (l *link) response(pc PresentationContext, rq *dimse.Request, c *dimse.Resp
 	case c.CommandField != rq.CommandField|dimse.ResponseBit:
 		return nil, violates(pdu.UnexpectedPDUParameter, "%s in answer to %s", c.CommandField, rq.CommandField)
 	case c.MessageIDBeingRespondedTo != rq.MessageID:
-		return nil, violates(pdu.UnexpectedPDUParameter, "a response to message %d, not to %d", c.MessageIDBeingRespondedTo, rq.MessageID)
+		return nil, fmt.Errorf("%w: %w", ErrWrongResponse,
+			violates(pdu.UnexpectedPDUParameter, "a response to message %d, not to %d", c.MessageIDBeingRespondedTo, rq.MessageID))
 	case !c.HasDataset:
 		return &Response{Response: *c}, nil
 	}

@@ -122,7 +122,7 @@ func (w *workbench) fail(reason string) func(ledger.Job) error {
 
 func (w *workbench) deliveries() []ledger.Delivery {
 	w.t.Helper()
-	ds, err := w.ledger.DueDeliveries(context.Background(), "pacs", w.now.Add(24*time.Hour), 100)
+	ds, err := w.ledger.DueDeliveries(context.Background(), "pacs", w.now.Add(24*time.Hour), 24*time.Hour, 100)
 	require.NoError(w.t, err)
 	return ds
 }

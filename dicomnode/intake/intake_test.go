@@ -115,7 +115,7 @@ func (s *stores) openJobs() []ledger.Job {
 
 func (s *stores) due() []ledger.Delivery {
 	s.t.Helper()
-	due, err := s.ledger.DueDeliveries(s.t.Context(), "pacs", s.now.Add(time.Hour), 1000)
+	due, err := s.ledger.DueDeliveries(s.t.Context(), "pacs", s.now.Add(time.Hour), 24*time.Hour, 1000)
 	require.NoError(s.t, err)
 	return due
 }

@@ -25,11 +25,11 @@ func (l *Ledger) Outbox(ctx context.Context, f OutboxFilter) (page []Delivery, t
 	}
 	switch f.State {
 	case "":
-	case StatePending, StateParked, StateDone, StateDiscarded:
+	case StatePending, StateSent, StateParked, StateDone, StateDiscarded:
 		// As a literal, so that the index of that state serves.
 		conditions = append(conditions, fmt.Sprintf("d.state = '%s'", f.State))
 	default:
-		return nil, 0, fmt.Errorf("ledger: outbox: state %q: not one of pending, parked, done, discarded", f.State)
+		return nil, 0, fmt.Errorf("ledger: outbox: state %q: not one of pending, sent, parked, done, discarded", f.State)
 	}
 	where := ""
 	if len(conditions) > 0 {
@@ -91,7 +91,7 @@ type Counts struct {
 	Deliveries map[string]map[State]int64 // by destination
 }
 
-const heldAndRefused = "SELECT (SELECT count(*) FROM instance WHERE held = 1), (SELECT count(*) FROM refused)"
+const heldAndRefused = "SELECT (SELECT count(*) FROM instance WHERE held = 1), (SELECT count(*) FROM need WHERE by = 'refused')"
 
 type tallyRow struct {
 	kind, name string

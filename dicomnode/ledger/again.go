@@ -58,7 +58,7 @@ const restoreInstance = `UPDATE instance SET entry = ?1, seq = ?2, transfer_synt
 	WHERE id = ?7`
 
 const restoreDeliveries = `UPDATE delivery SET entry = ?1, used = iif(used = ?2, ?1, used),
-	transfer_syntax_uid = iif(state IN ('pending', 'parked'), ?3, transfer_syntax_uid) WHERE entry = ?2`
+	transfer_syntax_uid = iif(state IN ('pending', 'sent', 'parked'), ?3, transfer_syntax_uid) WHERE entry = ?2`
 
 // restore puts the entry of r in the place of the one that is gone, and opens again what waited for it. Jobs get the
 // IDs of their new entry, so that no worker takes a job for one on the bytes that are gone.
@@ -132,11 +132,11 @@ func (b *batch) restoreJobs(r Receipt, k known) error {
 }
 
 // waitedForBytes picks deliveries d of entry ?2 that were parked without an answer of the peer.
-const waitedForBytes = `d.entry = ?2 AND d.state = 'parked' AND d.status = ''
+const waitedForBytes = `d.entry = ?2 AND d.state = 'parked' AND d.protocol = ''
 	AND NOT EXISTS (SELECT 1 FROM instance i WHERE i.entry = d.entry AND i.state = 'conflict')`
 
 func (b *batch) restoreLostDeliveries(r Receipt) error {
-	_, err := b.stepDeliveries(EventDeliveryUnparked, waitedForBytes, "'its bytes are back'", setPending, r.At, r.ID)
+	_, err := b.stepDeliveries(EventDeliveryUnparked, waitedForBytes, "'its bytes are back'", setPending, micros(r.At), r.ID)
 	if err != nil {
 		return err
 	}

@@ -25,7 +25,7 @@ func TestReceive_restoredAfterRelease(t *testing.T) {
 	first.Forward = []string{"pacs"}
 	receive(t, l, first)
 	require.NoError(t, l.FinishJob(ctx, "entry001.demo", testModel, frames(), nil, at(2)))
-	require.NoError(t, l.Delivered(ctx, 1, "entry001", 0, at(3)))
+	require.NoError(t, l.Delivered(ctx, 1, "entry001", said("0000"), at(3)))
 	markReleased(t, l, 5, "entry001")
 
 	again := as(first, 2)
@@ -37,7 +37,7 @@ func TestReceive_restoredAfterRelease(t *testing.T) {
 	require.Equal(t, "entry002.demo", in.Jobs[0].ID)
 	require.Equal(t, frames(), in.Jobs[0].Results)
 	require.Equal(t, []string{"received", "queued", "analysed", "delivered", "released", "restored"}, steps(study(t, l), "1.2.3.1"))
-	due, err := l.DueDeliveries(ctx, "pacs", at(100), 10)
+	due, err := l.DueDeliveries(ctx, "pacs", at(100), longest, 10)
 	require.NoError(t, err)
 	require.Empty(t, due)
 	needed, err := l.Needed(ctx, []string{"entry001", "entry002"})
@@ -57,7 +57,7 @@ func TestReceive_restoredAfterLoss(t *testing.T) {
 	receive(t, l, first)
 	require.NoError(t, l.FinishJob(ctx, "entry001.done", testModel, frames(), nil, at(2)))
 	require.NoError(t, l.ParkJob(ctx, "entry001.poison", "ends the process", at(2)))
-	require.NoError(t, l.Park(ctx, 2, "0122", "refused", at(2)))
+	require.NoError(t, l.Park(ctx, 2, said("0122"), "refused", at(2)))
 	_, err := l.StartJob(ctx, "entry001.running", at(2))
 	require.NoError(t, err)
 	require.NoError(t, l.ParkLost(ctx, []string{"entry001", "unknown"}, at(3)))
@@ -78,7 +78,7 @@ func TestReceive_restoredAfterLoss(t *testing.T) {
 		require.Equal(t, JobID("entry002", j.Model), j.ID)
 		require.Equal(t, "entry002", j.Entry)
 	}
-	due, err := l.DueDeliveries(ctx, "pacs", at(100), 10)
+	due, err := l.DueDeliveries(ctx, "pacs", at(100), longest, 10)
 	require.NoError(t, err)
 	require.Len(t, due, 1)
 	require.Equal(t, "entry002", due[0].Entry)
@@ -161,7 +161,7 @@ func TestReceive_analysedLate(t *testing.T) {
 				require.NoError(t, err)
 				require.Len(t, jobs, 1)
 				require.Equal(t, entry, jobs[0].Entry)
-				due, err := l.DueDeliveries(ctx, "pacs", at(100), 10)
+				due, err := l.DueDeliveries(ctx, "pacs", at(100), longest, 10)
 				require.NoError(t, err)
 				if c.was.Route == "" {
 					require.Len(t, due, 1)
@@ -183,7 +183,7 @@ func TestRelease_heldUntilDiscarded(t *testing.T) {
 	other := as(one, 3)
 	other.Digest, other.Forward = receipt(9).Digest, nil
 	receive(t, l, unrouted, one, other)
-	require.NoError(t, l.Delivered(ctx, 1, "entry002", 0, at(4)))
+	require.NoError(t, l.Delivered(ctx, 1, "entry002", said("0000"), at(4)))
 	require.Equal(t, []string{"entry002"}, releasable(t, l, 1000))
 	counts, err := l.Counts(ctx)
 	require.NoError(t, err)

@@ -63,7 +63,7 @@ func BenchmarkDelivered(b *testing.B) {
 							done <- nil
 							return
 						}
-						if err := l.Delivered(b.Context(), id, "", 0, at(1)); err != nil {
+						if err := l.Delivered(b.Context(), id, "", said("0000"), at(1)); err != nil {
 							done <- err
 							return
 						}
@@ -93,7 +93,7 @@ func BenchmarkDueDeliveries(b *testing.B) {
 	for name, now := range map[string]int{"due": 1, "waiting": -1} {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
-				ds, err := l.DueDeliveries(b.Context(), "archive", at(now), 10)
+				ds, err := l.DueDeliveries(b.Context(), "archive", at(now), longest, 10)
 				require.NoError(b, err)
 				require.Equal(b, now > 0, len(ds) == 10)
 			}

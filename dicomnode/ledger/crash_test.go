@@ -100,10 +100,10 @@ func childDeliver(l *Ledger) error {
 	ctx := context.Background()
 	var errs []error
 	for _, destination := range []string{"archive", "pacs"} {
-		ds, err := l.DueDeliveries(ctx, destination, at(1<<30), 5)
+		ds, err := l.DueDeliveries(ctx, destination, at(1<<30), longest, 5)
 		errs = append(errs, err)
 		for _, d := range ds {
-			if err := l.Delivered(ctx, d.ID, d.Entry, 0, at(4)); err != nil {
+			if err := l.Delivered(ctx, d.ID, d.Entry, said("0000"), at(4)); err != nil {
 				return err
 			}
 			fmt.Printf("delivered %d .\n", d.ID)

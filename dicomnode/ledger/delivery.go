@@ -11,9 +11,9 @@ import (
 )
 
 const insertDelivery = `INSERT INTO delivery
-	(destination, entry, alternate, study, series_instance_uid, sop_class_uid, sop_instance_uid, transfer_syntax_uid,
+	(kind, destination, entry, alternate, study, series_instance_uid, sop_class_uid, sop_instance_uid, transfer_syntax_uid,
 	 purpose, rank, state, next_at, reason)
-	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (entry, destination) DO NOTHING`
+	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (entry, destination) DO NOTHING`
 
 // deliver puts d on the way to each of destinations.
 func (t *tx) deliver(study int64, d Delivery, destinations []string) error {
@@ -22,7 +22,7 @@ func (t *tx) deliver(study int64, d Delivery, destinations []string) error {
 		if state == StatePending && t.configured != nil && !t.configured[destination] {
 			state, reason = StateParked, notConfigured(destination)
 		}
-		_, err := t.exec(insertDelivery, destination, d.Entry, d.Alternate, study, in.SeriesInstanceUID, in.SOPClassUID,
+		_, err := t.exec(insertDelivery, d.Kind, destination, d.Entry, d.Alternate, study, in.SeriesInstanceUID, in.SOPClassUID,
 			in.SOPInstanceUID, d.TransferSyntaxUID, d.Purpose, d.Rank, state, micros(d.NextAt), reason)
 		if err != nil {
 			return err
@@ -31,27 +31,28 @@ func (t *tx) deliver(study int64, d Delivery, destinations []string) error {
 	return nil
 }
 
-const selectDelivery = `SELECT d.id, d.destination, d.entry, d.alternate, d.sop_class_uid, d.sop_instance_uid,
+const selectDelivery = `SELECT d.id, d.kind, d.destination, d.entry, d.alternate, d.sop_class_uid, d.sop_instance_uid,
 	d.series_instance_uid, s.study_instance_uid, d.transfer_syntax_uid, d.purpose, d.rank, d.state, d.attempts, d.next_at,
-	d.ended_at, d.used, d.status, d.reason
+	d.ended_at, d.used, d.protocol, d.code, d.text, d.reason
 	FROM delivery d JOIN study s ON s.id = d.study `
 
 func scanDelivery(rows *sql.Rows) (Delivery, error) {
 	var d Delivery
-	err := rows.Scan(&d.ID, &d.Destination, &d.Entry, &d.Alternate, &d.Instance.SOPClassUID, &d.Instance.SOPInstanceUID,
+	err := rows.Scan(&d.ID, &d.Kind, &d.Destination, &d.Entry, &d.Alternate, &d.Instance.SOPClassUID, &d.Instance.SOPInstanceUID,
 		&d.Instance.SeriesInstanceUID, &d.Instance.StudyInstanceUID, &d.TransferSyntaxUID, &d.Purpose, &d.Rank, &d.State,
-		&d.Attempts, timeColumn{&d.NextAt}, timeColumn{&d.EndedAt}, &d.Used, &d.Status, &d.Reason)
+		&d.Attempts, timeColumn{&d.NextAt}, timeColumn{&d.EndedAt}, &d.Used, &d.Answer.Protocol, &d.Answer.Code, &d.Answer.Text, &d.Reason)
 	return d, err
 }
 
 // The + keeps the planner from sorting all that is due by way of delivery_next.
-const dueDeliveries = selectDelivery + `WHERE d.state = 'pending' AND d.destination = ? AND +d.next_at <= ?
-	ORDER BY d.rank, d.id LIMIT ?`
+const dueDeliveries = selectDelivery + `WHERE d.state = 'pending' AND d.destination = ? AND (+d.next_at <= ? OR +d.next_at > ?)
+	ORDER BY d.behind, d.rank, d.id LIMIT ?`
 
-// DueDeliveries returns at most limit pending deliveries to destination whose time has come,
-// by rank and then in the order they were made.
-func (l *Ledger) DueDeliveries(ctx context.Context, destination string, now time.Time, limit int) ([]Delivery, error) {
-	ds, err := query(ctx, l.readDB, scanDelivery, dueDeliveries, destination, micros(now), limit)
+// DueDeliveries returns at most limit pending deliveries to destination whose time has come, by rank and then in the
+// order they were made; those that were deferred behind the others come last. What is to wait for more than longest was
+// deferred under a clock that has been set back since: it is due.
+func (l *Ledger) DueDeliveries(ctx context.Context, destination string, now time.Time, longest time.Duration, limit int) ([]Delivery, error) {
+	ds, err := query(ctx, l.readDB, scanDelivery, dueDeliveries, destination, micros(now), micros(now.Add(longest)), limit)
 	if err != nil {
 		return nil, fmt.Errorf("ledger: due deliveries: %w", err)
 	}
@@ -90,10 +91,10 @@ func (t *tx) delivery(id int64) (deliveryRow, error) {
 	return d, err
 }
 
-func (d deliveryRow) event(what What, at time.Time, status, detail string) event {
+func (d deliveryRow) event(what What, at time.Time, answer Answer, detail string) event {
 	return event{
 		study: d.study, instance: d.instance, entry: d.entry, what: what, at: at,
-		destination: d.destination, status: status, detail: detail,
+		destination: d.destination, answer: answer, detail: detail,
 	}
 }
 
@@ -112,78 +113,131 @@ func (l *Ledger) stepDelivery(ctx context.Context, id int64, what string, do fun
 	return nil
 }
 
-// Delivered ends a delivery: the peer has taken usedEntry, the entry itself or its alternate,
-// and answered with status. It holds whatever the state was, because the peer has it.
-func (l *Ledger) Delivered(ctx context.Context, id int64, usedEntry string, status uint16, at time.Time) error {
+// takenAs says which of the two the peer has taken.
+func (d deliveryRow) takenAs(used string) string {
+	if used != "" && used == d.alternate {
+		return "the alternate, as the peer refuses the SOP class"
+	}
+	return ""
+}
+
+// Delivered ends a delivery: the peer has usedEntry, the entry itself or its alternate, for good.
+// It holds whatever the state was, because the peer has it.
+func (l *Ledger) Delivered(ctx context.Context, id int64, usedEntry string, answer Answer, at time.Time) error {
 	return l.stepDelivery(ctx, id, "end", func(t *tx, d deliveryRow) error {
 		if d.state == StateDone {
 			return nil
 		}
-		text := fmt.Sprintf("%04X", status)
-		_, err := t.exec(`UPDATE delivery SET state = 'done', attempts = attempts + 1, ended_at = ?, used = ?, status = ?, reason = ''
-			WHERE id = ?`, micros(at), usedEntry, text, id)
+		_, err := t.exec(`UPDATE delivery SET state = 'done', attempts = attempts + 1, ended_at = ?, used = ?, protocol = ?, code = ?,
+			text = ?, reason = '' WHERE id = ?`, micros(at), usedEntry, answer.Protocol, answer.Code, answer.Text, id)
 		if err != nil {
 			return err
 		}
-		detail := ""
-		if usedEntry != "" && usedEntry == d.alternate {
-			detail = "the alternate, as the peer refuses the SOP class"
-		}
-		return t.event(d.event(EventDelivered, at, text, detail))
+		return t.event(d.event(EventDelivered, at, answer, d.takenAs(usedEntry)))
 	})
 }
 
-// Defer says that an attempt at time at did not work and when to try again. status is the
-// peer's answer as four hexadecimal digits, empty when there was none. A delivery that is no
-// longer pending stays as it is.
-func (l *Ledger) Defer(ctx context.Context, id int64, next time.Time, status, reason string, at time.Time) error {
-	return l.stepDelivery(ctx, id, "defer", func(t *tx, d deliveryRow) error {
+// Sent says that the peer has taken usedEntry and commits to it later: by Delivered. Uncommitted puts it back when
+// until has passed without. A delivery that is no longer pending stays as it is.
+func (l *Ledger) Sent(ctx context.Context, id int64, usedEntry string, until time.Time, answer Answer, at time.Time) error {
+	return l.stepDelivery(ctx, id, "note the sending of", func(t *tx, d deliveryRow) error {
 		if d.state != StatePending {
 			return nil
 		}
-		_, err := t.exec("UPDATE delivery SET attempts = attempts + 1, next_at = ?, status = ?, reason = ? WHERE id = ?",
-			micros(next), status, reason, id)
+		_, err := t.exec(`UPDATE delivery SET state = 'sent', attempts = attempts + 1, next_at = ?, used = ?, protocol = ?, code = ?,
+			text = ?, reason = '' WHERE id = ?`, micros(until), usedEntry, answer.Protocol, answer.Code, answer.Text, id)
 		if err != nil {
 			return err
 		}
-		e := d.event(EventDeferred, at, status, reason)
-		e.merge = fmt.Sprintf("deferred %d %s", id, status)
+		e := d.event(EventSent, at, answer, d.takenAs(usedEntry))
+		e.merge = fmt.Sprintf("sent %d", id)
 		return t.event(e)
 	})
 }
 
-// Park says that trying on is of no use until a person has looked at it. A delivery that is
-// no longer pending stays as it is.
-func (l *Ledger) Park(ctx context.Context, id int64, status, reason string, at time.Time) error {
-	return l.stepDelivery(ctx, id, "park", func(t *tx, d deliveryRow) error {
-		if d.state != StatePending {
+const (
+	overdue     = "d.state = 'sent' AND d.destination = ?2 AND (d.next_at <= ?1 OR d.next_at > ?3)"
+	uncommitted = "the peer took it and has not committed to it"
+)
+
+// Uncommitted puts deliveries to destination back that were sent and not committed in time, to be sent again, and
+// returns how many. What has more than longest to go was sent under a clock that has been set back since.
+func (l *Ledger) Uncommitted(ctx context.Context, destination string, now time.Time, longest time.Duration) (n int, err error) {
+	args := []any{micros(now), destination, micros(now.Add(longest))}
+	var some bool
+	err = l.readDB.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM delivery d WHERE "+overdue+")", args...).Scan(&some)
+	if err == nil && some {
+		err = l.write(ctx, func(t *tx) error {
+			n, err = t.stepDeliveries(EventDeferred, overdue, "'"+uncommitted+"'",
+				"state = 'pending', next_at = ?1, reason = '"+uncommitted+"'", args...)
+			return err
+		})
+	}
+	if err != nil {
+		return 0, fmt.Errorf("ledger: uncommitted deliveries: %w", err)
+	}
+	return n, nil
+}
+
+// Deferral is why and until when a delivery waits.
+type Deferral struct {
+	Next   time.Time
+	Behind bool // others go first from now on
+	Answer Answer
+	Reason string // no patient data
+}
+
+// Defer says that an attempt at time at did not work and when to try again. A delivery that has ended or is parked
+// stays as it is.
+func (l *Ledger) Defer(ctx context.Context, id int64, why Deferral, at time.Time) error {
+	return l.stepDelivery(ctx, id, "defer", func(t *tx, d deliveryRow) error {
+		if d.state != StatePending && d.state != StateSent {
 			return nil
 		}
-		_, err := t.exec("UPDATE delivery SET state = 'parked', attempts = attempts + 1, ended_at = ?, status = ?, reason = ? WHERE id = ?",
-			micros(at), status, reason, id)
+		answer := why.Answer
+		_, err := t.exec(`UPDATE delivery SET state = 'pending', attempts = attempts + 1, next_at = ?, behind = ?, protocol = ?, code = ?,
+			text = ?, reason = ? WHERE id = ?`, micros(why.Next), why.Behind, answer.Protocol, answer.Code, answer.Text, why.Reason, id)
 		if err != nil {
 			return err
 		}
-		return t.event(d.event(EventDeliveryParked, at, status, reason))
+		e := d.event(EventDeferred, at, answer, why.Reason)
+		e.merge = fmt.Sprintf("deferred %d %s", id, answer.Code)
+		return t.event(e)
 	})
 }
 
-// Unpark puts a parked delivery back, due at once, with its attempts counted anew. A pending
-// one stays as it is; one that has ended is ErrState.
+// Park says that trying on is of no use until a person has looked at it. A delivery that has ended or is parked stays
+// as it is.
+func (l *Ledger) Park(ctx context.Context, id int64, answer Answer, reason string, at time.Time) error {
+	return l.stepDelivery(ctx, id, "park", func(t *tx, d deliveryRow) error {
+		if d.state != StatePending && d.state != StateSent {
+			return nil
+		}
+		_, err := t.exec(`UPDATE delivery SET state = 'parked', attempts = attempts + 1, ended_at = ?, protocol = ?, code = ?, text = ?,
+			reason = ? WHERE id = ?`, micros(at), answer.Protocol, answer.Code, answer.Text, reason, id)
+		if err != nil {
+			return err
+		}
+		return t.event(d.event(EventDeliveryParked, at, answer, reason))
+	})
+}
+
+// Unpark puts a parked delivery back, due at once, with its attempts counted anew. One that is on its way
+// stays as it is; one that has ended is ErrState.
 func (l *Ledger) Unpark(ctx context.Context, id int64, at time.Time) error {
 	return l.stepDelivery(ctx, id, "unpark", func(t *tx, d deliveryRow) error {
 		switch d.state {
-		case StatePending:
+		case StatePending, StateSent:
 			return nil
 		case StateParked:
 		default:
 			return fmt.Errorf("%w: it is %s", ErrState, d.state)
 		}
-		_, err := t.exec("UPDATE delivery SET state = 'pending', attempts = 0, next_at = ?, ended_at = NULL WHERE id = ?", micros(at), id)
+		_, err := t.exec("UPDATE delivery SET state = 'pending', attempts = 0, behind = 0, next_at = ?, ended_at = NULL WHERE id = ?", micros(at), id)
 		if err != nil {
 			return err
 		}
-		return t.event(d.event(EventDeliveryUnparked, at, "", ""))
+		return t.event(d.event(EventDeliveryUnparked, at, Answer{}, ""))
 	})
 }
 
@@ -199,6 +253,6 @@ func (l *Ledger) Discard(ctx context.Context, id int64, at time.Time) error {
 		if _, err := t.exec("UPDATE delivery SET state = 'discarded', ended_at = ? WHERE id = ?", micros(at), id); err != nil {
 			return err
 		}
-		return t.event(d.event(EventDeliveryDiscarded, at, "", ""))
+		return t.event(d.event(EventDeliveryDiscarded, at, Answer{}, ""))
 	})
 }

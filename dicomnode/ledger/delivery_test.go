@@ -9,11 +9,15 @@ import (
 )
 
 var deliverySteps = map[string]func(l *Ledger, ctx context.Context) error{
-	"deliver": func(l *Ledger, ctx context.Context) error { return l.Delivered(ctx, 1, "entry001", 0xB007, at(10)) },
-	"defer": func(l *Ledger, ctx context.Context) error {
-		return l.Defer(ctx, 1, at(60), "A700", "peer is full", at(11))
+	"deliver": func(l *Ledger, ctx context.Context) error {
+		return l.Delivered(ctx, 1, "entry001", said("B007"), at(10))
 	},
-	"park":    func(l *Ledger, ctx context.Context) error { return l.Park(ctx, 1, "0122", "SOP class refused", at(12)) },
+	"defer": func(l *Ledger, ctx context.Context) error {
+		return l.Defer(ctx, 1, Deferral{Next: at(60), Answer: said("A700"), Reason: "peer is full"}, at(11))
+	},
+	"park": func(l *Ledger, ctx context.Context) error {
+		return l.Park(ctx, 1, said("0122"), "SOP class refused", at(12))
+	},
 	"unpark":  func(l *Ledger, ctx context.Context) error { return l.Unpark(ctx, 1, at(13)) },
 	"discard": func(l *Ledger, ctx context.Context) error { return l.Discard(ctx, 1, at(14)) },
 }
@@ -85,23 +89,23 @@ func TestDueDeliveries_order(t *testing.T) {
 		receive(t, l, r)
 	}
 	require.NoError(t, l.FinishJob(ctx, job1, testModel, nil, []Object{kos, sr, heatmap}, at(3)))
-	due, err := l.DueDeliveries(ctx, "pacs", at(3), 10)
+	due, err := l.DueDeliveries(ctx, "pacs", at(3), longest, 10)
 	require.NoError(t, err)
 	require.Equal(t, []string{"source", "source", "heatmap", "sr", "kos"}, purposes(due))
 	require.Equal(t, []string{"entry001", "entry002"}, []string{due[0].Entry, due[1].Entry})
-	due, err = l.DueDeliveries(ctx, "pacs", at(3), 3)
+	due, err = l.DueDeliveries(ctx, "pacs", at(3), longest, 3)
 	require.NoError(t, err)
 	require.Len(t, due, 3)
-	due, err = l.DueDeliveries(ctx, "pacs", at(1), 10)
+	due, err = l.DueDeliveries(ctx, "pacs", at(1), longest, 10)
 	require.NoError(t, err)
 	require.Len(t, due, 1, "what was made later is not due yet")
 
-	dead, err := l.DueDeliveries(ctx, "dead", at(3), 10)
+	dead, err := l.DueDeliveries(ctx, "dead", at(3), longest, 10)
 	require.NoError(t, err)
 	for _, d := range dead {
-		require.NoError(t, l.Park(ctx, d.ID, "", "nobody answers", at(4)))
+		require.NoError(t, l.Park(ctx, d.ID, Answer{}, "nobody answers", at(4)))
 	}
-	due, err = l.DueDeliveries(ctx, "pacs", at(3), 10)
+	due, err = l.DueDeliveries(ctx, "pacs", at(3), longest, 10)
 	require.NoError(t, err)
 	require.Len(t, due, 5, "a dead destination holds up no other")
 	_, ok, err := l.NextDelivery(ctx, "dead")
@@ -116,14 +120,14 @@ func TestDefer_countsInOneEvent(t *testing.T) {
 	r.Forward = []string{"pacs"}
 	receive(t, l, r)
 	for n := range 1000 {
-		require.NoError(t, l.Defer(ctx, 1, at(100+n), "", "nobody answers", at(n)))
+		require.NoError(t, l.Defer(ctx, 1, Deferral{Next: at(100 + n), Answer: Answer{}, Reason: "nobody answers"}, at(n)))
 	}
-	require.NoError(t, l.Defer(ctx, 1, at(2000), "A700", "peer is full", at(1500)))
+	require.NoError(t, l.Defer(ctx, 1, Deferral{Next: at(2000), Answer: said("A700"), Reason: "peer is full"}, at(1500)))
 	next, ok, err := l.NextDelivery(ctx, "pacs")
 	require.NoError(t, err)
 	require.True(t, ok)
 	require.Equal(t, at(2000), next)
-	due, err := l.DueDeliveries(ctx, "pacs", at(1999), 10)
+	due, err := l.DueDeliveries(ctx, "pacs", at(1999), longest, 10)
 	require.NoError(t, err)
 	require.Empty(t, due)
 
@@ -134,7 +138,7 @@ func TestDefer_countsInOneEvent(t *testing.T) {
 	require.Equal(t, at(999), e.LastAt)
 	require.Equal(t, "nobody answers", e.Detail)
 	require.Equal(t, "pacs", e.Destination)
-	require.Equal(t, "A700", d.Events[3].Status)
+	require.Equal(t, "A700", d.Events[3].Answer.Code)
 	require.Equal(t, 1001, d.Deliveries[0].Attempts)
 	require.Equal(t, "peer is full", d.Deliveries[0].Reason)
 }
@@ -147,10 +151,10 @@ func TestDelivered_byTheAlternate(t *testing.T) {
 	o.Alternate = &twin
 	require.NoError(t, l.FinishJob(ctx, job1, testModel, nil, []Object{o}, at(2)))
 	require.Empty(t, releasable(t, l, 100), "the alternate may still be sent")
-	require.NoError(t, l.Delivered(ctx, 1, twin.Entry, 0, at(3)))
+	require.NoError(t, l.Delivered(ctx, 1, twin.Entry, said("0000"), at(3)))
 	d := study(t, l)
 	require.Equal(t, twin.Entry, d.Deliveries[0].Used)
-	require.Equal(t, "0000", d.Deliveries[0].Status)
+	require.Equal(t, "0000", d.Deliveries[0].Answer.Code)
 	require.Len(t, d.Objects, 2)
 	require.Equal(t, o.Instance.SOPInstanceUID, d.Objects[1].TwinOf)
 	require.Equal(t, []string{"pacs"}, d.Objects[0].Destinations)
@@ -189,8 +193,8 @@ func TestRelease(t *testing.T) {
 					require.Len(t, exams, 1)
 					return l.FinishReport(ctx, exams[0], nil, at(100))
 				},
-				"deliver":          func() error { return l.Delivered(ctx, 1, "entry001", 0, at(3)) },
-				"park delivery":    func() error { return l.Park(ctx, 1, "", "no", at(3)) },
+				"deliver":          func() error { return l.Delivered(ctx, 1, "entry001", said("0000"), at(3)) },
+				"park delivery":    func() error { return l.Park(ctx, 1, Answer{}, "no", at(3)) },
 				"discard delivery": func() error { return l.Discard(ctx, 1, at(3)) },
 			}
 			for _, step := range c.steps {
@@ -208,8 +212,8 @@ func TestOutbox_filters(t *testing.T) {
 	r := receipt(1)
 	r.Forward = []string{"a", "b", "c"}
 	receive(t, l, r)
-	require.NoError(t, l.Delivered(ctx, 1, "entry001", 0, at(2)))
-	require.NoError(t, l.Park(ctx, 2, "", "no", at(2)))
+	require.NoError(t, l.Delivered(ctx, 1, "entry001", said("0000"), at(2)))
+	require.NoError(t, l.Park(ctx, 2, Answer{}, "no", at(2)))
 	for _, c := range []struct {
 		name string
 		f    OutboxFilter

@@ -15,7 +15,7 @@ const notConfiguredEnd = " is not configured any more; configure it again or dis
 
 // Conditions on delivery d; ?2 is the list of the destinations that are configured.
 const (
-	unconfigured = `d.state = 'pending' AND d.destination NOT IN (SELECT value FROM json_each(?2))`
+	unconfigured = `AND d.destination NOT IN (SELECT value FROM json_each(?2))`
 	reconfigured = `d.state = 'parked' AND d.reason = 'destination ' || d.destination || '` + notConfiguredEnd + `'
 		AND d.destination IN (SELECT value FROM json_each(?2))`
 	// bulk leaves alone what another decision is about.
@@ -23,21 +23,21 @@ const (
 		AND NOT EXISTS (SELECT 1 FROM instance i WHERE i.entry = d.entry AND i.state = 'conflict')`
 )
 
-// stepDeliveries writes the step what for the deliveries that where picks, and then sets them; ?1 is the time.
+// stepDeliveries writes the step what for the deliveries that where picks, and then sets them; args has the time first.
 // It returns how many they are.
-func (t *tx) stepDeliveries(what What, where, detail, set string, at time.Time, arg string) (int, error) {
-	_, err := t.exec(`INSERT INTO event (study, sop_instance_uid, entry, what, at, last_at, destination, status, detail)
+func (t *tx) stepDeliveries(what What, where, detail, set string, args ...any) (int, error) {
+	_, err := t.exec(`INSERT INTO event (study, sop_instance_uid, entry, what, at, last_at, destination, code, detail)
 		SELECT d.study, d.sop_instance_uid, d.entry, '`+string(what)+`', ?1, ?1, d.destination, '', `+detail+` FROM delivery d WHERE `+where,
-		micros(at), arg)
+		args...)
 	if err != nil {
 		return 0, err
 	}
-	n, err := t.exec("UPDATE delivery AS d SET "+set+" WHERE "+where, micros(at), arg)
+	n, err := t.exec("UPDATE delivery AS d SET "+set+" WHERE "+where, args...)
 	return int(n), err
 }
 
 const (
-	setPending      = "state = 'pending', attempts = 0, next_at = ?1, ended_at = NULL, reason = ''"
+	setPending      = "state = 'pending', attempts = 0, behind = 0, next_at = ?1, ended_at = NULL, reason = ''"
 	setUnconfigured = "state = 'parked', ended_at = ?1, reason = " + sayUnconfigured
 	sayUnconfigured = "'destination ' || d.destination || '" + notConfiguredEnd + "'"
 )
@@ -47,7 +47,16 @@ func (t *tx) parkUnconfigured(at time.Time) (int, error) {
 	if t.configured == nil {
 		return 0, nil
 	}
-	return t.stepDeliveries(EventDeliveryParked, unconfigured, sayUnconfigured, setUnconfigured, at, t.configuredText())
+	all := 0
+	for _, state := range []State{StatePending, StateSent} {
+		where := fmt.Sprintf("d.state = '%s' %s", state, unconfigured)
+		n, err := t.stepDeliveries(EventDeliveryParked, where, sayUnconfigured, setUnconfigured, micros(at), t.configuredText())
+		if err != nil {
+			return 0, err
+		}
+		all += n
+	}
+	return all, nil
 }
 
 func (t *tx) configuredText() string {
@@ -70,7 +79,7 @@ func (l *Ledger) ReconcileDestinations(ctx context.Context, configured []string,
 		if parked, err = t.parkUnconfigured(at); err != nil {
 			return err
 		}
-		back, err = t.stepDeliveries(EventDeliveryUnparked, reconfigured, "'configured again'", setPending, at, t.configuredText())
+		back, err = t.stepDeliveries(EventDeliveryUnparked, reconfigured, "'configured again'", setPending, micros(at), t.configuredText())
 		return err
 	})
 	if err != nil {
@@ -86,7 +95,7 @@ func (l *Ledger) RetryDeliveries(ctx context.Context, destination string, at tim
 		if t.configured != nil && !t.configured[destination] {
 			return fmt.Errorf("%w: %s", ErrState, notConfigured(destination))
 		}
-		n, err = t.stepDeliveries(EventDeliveryUnparked, bulk, "''", setPending, at, destination)
+		n, err = t.stepDeliveries(EventDeliveryUnparked, bulk, "''", setPending, micros(at), destination)
 		return err
 	})
 	if err != nil {

@@ -42,7 +42,7 @@ func TestReconcileDestinations(t *testing.T) {
 	r.Forward = []string{"pacs", "pacs2"}
 	receive(t, l, r, as(receipt(2), 2))
 	require.NoError(t, l.FinishJob(ctx, "entry001.demo", testModel, nil, []Object{object(1, "pacs2")}, at(3)))
-	require.NoError(t, l.Park(ctx, 2, "0122", "refused", at(3))) // entry001 to pacs2, by the peer
+	require.NoError(t, l.Park(ctx, 2, said("0122"), "refused", at(3))) // entry001 to pacs2, by the peer
 
 	parked, back, err := l.ReconcileDestinations(ctx, []string{"pacs"}, at(4))
 	require.NoError(t, err)
@@ -80,7 +80,7 @@ func TestRetryDeliveries(t *testing.T) {
 	one.Forward, other.Forward, lost.Forward = []string{"pacs", "archive"}, []string{"pacs"}, []string{"pacs"}
 	receive(t, l, one, other, lost)
 	for _, id := range []int64{1, 2} {
-		require.NoError(t, l.Park(ctx, id, "", "unreachable", at(4)))
+		require.NoError(t, l.Park(ctx, id, Answer{}, "unreachable", at(4)))
 	}
 	require.NoError(t, l.ParkLost(ctx, []string{"entry003"}, at(4)))
 	n, err := l.RetryDeliveries(ctx, "pacs", at(5))
@@ -89,7 +89,7 @@ func TestRetryDeliveries(t *testing.T) {
 	require.Equal(t, map[string]State{
 		"entry001 pacs": StatePending, "entry001 archive": StateParked, "entry002 pacs": StateParked, "entry003 pacs": StateParked,
 	}, deliveries(t, l))
-	due, err := l.DueDeliveries(ctx, "pacs", at(5), 10)
+	due, err := l.DueDeliveries(ctx, "pacs", at(5), longest, 10)
 	require.NoError(t, err)
 	require.Len(t, due, 1)
 	require.Zero(t, due[0].Attempts)

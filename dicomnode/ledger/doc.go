@@ -15,7 +15,8 @@
 //	object     one row per object made
 //	delivery   one row per destination and entry
 //	event      the timeline
-//	refused    spool entries that could not be taken in
+//	need       what else needs a spool entry; refused: it could not be taken in
+//	known      UID and digest of what was received or made, when the rest is forgotten
 //	tally      how many rows are in which state, kept by triggers
 //
 // The states:
@@ -38,11 +39,13 @@
 //	           open ──ParkExam──► parked ──RetryExam, arrival, result──► open
 //
 //	delivery   pending ──Delivered──► done
+//	           pending ──Sent──► sent ──Delivered──► done    a peer that commits later
+//	                             sent ──Uncommitted, Defer──► pending
 //	           pending ──Defer──► pending, later
-//	           pending ──Park──► parked ──Unpark, RetryDeliveries──► pending
-//	           pending ──ReconcileDestinations──► parked ──ReconcileDestinations──► pending
+//	           pending, sent ──Park──► parked ──Unpark, RetryDeliveries──► pending
+//	           pending, sent ──ReconcileDestinations──► parked ──ReconcileDestinations──► pending
 //	           pending ──ParkLost──► parked ──received again──► pending
-//	           pending, parked ──Discard──► discarded
+//	           pending, sent, parked ──Discard──► discarded
 //
 // An exam is due when something is in it that no report has, and either no job is open and
 // nothing arrived for the quiet time, or the oldest of it has waited for the maximum time and

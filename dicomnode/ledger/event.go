@@ -14,17 +14,18 @@ type event struct {
 	what        What
 	at          time.Time
 	destination string
-	status      string
+	answer      Answer
 	detail      string
 	merge       string // events of the same key become one row with a count
 }
 
 const insertEvent = `INSERT INTO event
-	(study, sop_instance_uid, entry, what, at, last_at, destination, status, detail, merge)
-	VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6, ?7, ?8, nullif(?9, ''))
-	ON CONFLICT (merge) DO UPDATE SET count = count + 1, last_at = excluded.last_at, detail = excluded.detail`
+	(study, sop_instance_uid, entry, what, at, last_at, destination, protocol, code, text, detail, merge)
+	VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6, ?7, ?8, ?9, ?10, nullif(?11, ''))
+	ON CONFLICT (merge) DO UPDATE SET count = count + 1, last_at = excluded.last_at, text = excluded.text, detail = excluded.detail`
 
 func (t *tx) event(e event) error {
-	_, err := t.exec(insertEvent, e.study, e.instance, e.entry, e.what, micros(e.at), e.destination, e.status, e.detail, e.merge)
+	_, err := t.exec(insertEvent, e.study, e.instance, e.entry, e.what, micros(e.at), e.destination,
+		e.answer.Protocol, e.answer.Code, e.answer.Text, e.detail, e.merge)
 	return err
 }

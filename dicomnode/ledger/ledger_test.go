@@ -28,6 +28,11 @@ var start = time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
 // at is n seconds after the start.
 func at(n int) time.Time { return start.Add(time.Duration(n) * time.Second) }
 
+// longest is further off than anything the tests defer.
+const longest = 365 * 24 * time.Hour
+
+func said(code string) Answer { return Answer{Protocol: "dicom", Code: code} }
+
 func openLedger(t testing.TB) *Ledger {
 	t.Helper()
 	return reopen(t, filepath.Join(t.TempDir(), "ledger.db"))
@@ -161,17 +166,17 @@ func TestLifecycle(t *testing.T) {
 	sr.Alternate = &twin
 	require.NoError(t, l.FinishReport(ctx, exams[0], []Object{sr}, at(62)))
 
-	due, err := l.DueDeliveries(ctx, "pacs", at(62), 10)
+	due, err := l.DueDeliveries(ctx, "pacs", at(62), longest, 10)
 	require.NoError(t, err)
 	require.Equal(t, []string{"heatmap", "sr"}, purposes(due))
 	require.Equal(t, "made003", due[1].Alternate)
-	require.NoError(t, l.Delivered(ctx, due[0].ID, "made001", 0, at(63)))
-	require.NoError(t, l.Delivered(ctx, due[1].ID, "made003", 0xB000, at(63)))
-	due, err = l.DueDeliveries(ctx, "archive", at(62), 10)
+	require.NoError(t, l.Delivered(ctx, due[0].ID, "made001", said("0000"), at(63)))
+	require.NoError(t, l.Delivered(ctx, due[1].ID, "made003", said("B000"), at(63)))
+	due, err = l.DueDeliveries(ctx, "archive", at(62), longest, 10)
 	require.NoError(t, err)
 	require.Equal(t, []string{"source", "heatmap"}, purposes(due))
 	for _, d := range due {
-		require.NoError(t, l.Delivered(ctx, d.ID, d.Entry, 0, at(64)))
+		require.NoError(t, l.Delivered(ctx, d.ID, d.Entry, said("0000"), at(64)))
 	}
 
 	d := study(t, l)
@@ -240,7 +245,7 @@ func requireTally(t require.TestingT, l *Ledger) {
 			OR conflicts <> (SELECT count(*) FROM instance WHERE study = s.id AND state = 'conflict')
 			OR open <> (SELECT count(*) FROM job WHERE study = s.id AND state = 'open')
 				+ (SELECT count(*) FROM exam WHERE study = s.id AND state = 'open')
-				+ (SELECT count(*) FROM delivery WHERE study = s.id AND state = 'pending')
+				+ (SELECT count(*) FROM delivery WHERE study = s.id AND state IN ('pending', 'sent'))
 			OR parked <> (SELECT count(*) FROM job WHERE study = s.id AND state = 'parked')
 				+ (SELECT count(*) FROM exam WHERE study = s.id AND state = 'parked')
 				+ (SELECT count(*) FROM delivery WHERE study = s.id AND state = 'parked')`,

@@ -9,7 +9,8 @@ import (
 )
 
 const heldEntries = `SELECT entry FROM instance WHERE entry > ?1 AND released_at IS NULL
-	UNION ALL SELECT entry FROM object WHERE entry > ?1 AND released_at IS NULL ORDER BY entry LIMIT ?2`
+	UNION ALL SELECT entry FROM object WHERE entry > ?1 AND released_at IS NULL
+	UNION SELECT entry FROM need WHERE entry > ?1 AND by <> 'refused' AND ended_at IS NULL ORDER BY entry LIMIT ?2`
 
 // Unreleased returns at most limit spool entries above after that are not released, in order: the spool should have
 // their bytes.
@@ -57,7 +58,7 @@ func (t *tx) parkLost(entry string, at time.Time) error {
 		return err
 	}
 	_, err = t.stepDeliveries(EventDeliveryParked, lostDeliveries, "'"+reason+"'",
-		"state = 'parked', ended_at = ?1, reason = '"+reason+"'", at, entry)
+		"state = 'parked', ended_at = ?1, reason = '"+reason+"'", micros(at), entry)
 	return err
 }
 
@@ -87,12 +88,10 @@ func (t *tx) parkLostJobs(instance int64, at time.Time) error {
 // Refuse notes a spool entry that cannot be taken in, so that its bytes are kept, and moves the position past it.
 func (l *Ledger) Refuse(ctx context.Context, entry, reason string, position uint64, at time.Time) error {
 	err := l.write(ctx, func(t *tx) error {
-		_, err := t.exec("INSERT INTO refused (entry, at, reason) VALUES (?, ?, ?) ON CONFLICT (entry) DO UPDATE SET reason = excluded.reason",
-			entry, micros(at), reason)
-		if err != nil {
+		if err := t.need(entry, refused, reason, at); err != nil {
 			return err
 		}
-		_, err = t.exec("UPDATE meta SET position = max(position, ?)", int64(position))
+		_, err := t.exec("UPDATE meta SET position = max(position, ?)", int64(position))
 		return err
 	})
 	if err != nil {
@@ -101,9 +100,11 @@ func (l *Ledger) Refuse(ctx context.Context, entry, reason string, position uint
 	return nil
 }
 
+const refusedEntries = "SELECT entry FROM need WHERE by = 'refused' ORDER BY entry"
+
 // Refused returns the spool entries that Refuse has noted and Receive has not taken in since.
 func (l *Ledger) Refused(ctx context.Context) ([]string, error) {
-	ids, err := query(ctx, l.readDB, scanString, "SELECT entry FROM refused ORDER BY entry")
+	ids, err := query(ctx, l.readDB, scanString, refusedEntries)
 	if err != nil {
 		return nil, fmt.Errorf("ledger: refused: %w", err)
 	}

@@ -73,6 +73,7 @@ type modelDelivery struct {
 	rank        int
 	state       State
 	next        time.Time
+	behind      bool
 }
 
 type model struct {
@@ -408,20 +409,20 @@ func (m *model) pickDelivery(t *rapid.T, states ...State) *modelDelivery {
 
 func (m *model) delivered(t *rapid.T) {
 	d := m.pickDelivery(t, StatePending, StateParked)
-	require.NoError(t, m.l.Delivered(m.ctx, d.id, d.entry, 0, m.tick()))
+	require.NoError(t, m.l.Delivered(m.ctx, d.id, d.entry, said("0000"), m.tick()))
 	d.state = StateDone
 }
 
 func (m *model) deferDelivery(t *rapid.T) {
 	d := m.pickDelivery(t, StatePending)
 	now := m.tick()
-	d.next = now.Add(100 * time.Second)
-	require.NoError(t, m.l.Defer(m.ctx, d.id, d.next, "A700", "full", now))
+	d.next, d.behind = now.Add(100*time.Second), rapid.Bool().Draw(t, "behind")
+	require.NoError(t, m.l.Defer(m.ctx, d.id, Deferral{Next: d.next, Behind: d.behind, Answer: said("A700"), Reason: "full"}, now))
 }
 
 func (m *model) parkDelivery(t *rapid.T) {
 	d := m.pickDelivery(t, StatePending)
-	require.NoError(t, m.l.Park(m.ctx, d.id, "0122", "refused", m.tick()))
+	require.NoError(t, m.l.Park(m.ctx, d.id, said("0122"), "refused", m.tick()))
 	d.state = StateParked
 }
 
@@ -429,7 +430,7 @@ func (m *model) unpark(t *rapid.T) {
 	d := m.pickDelivery(t, StateParked)
 	d.next = m.tick()
 	require.NoError(t, m.l.Unpark(m.ctx, d.id, d.next))
-	d.state = StatePending
+	d.state, d.behind = StatePending, false
 }
 
 func (m *model) discardDelivery(t *rapid.T) {
@@ -504,7 +505,7 @@ func (m *model) check(t *rapid.T) {
 }
 
 func (m *model) checkDue(t *rapid.T, destination string) {
-	ds, err := m.l.DueDeliveries(m.ctx, destination, at(m.now), 1000)
+	ds, err := m.l.DueDeliveries(m.ctx, destination, at(m.now), longest, 1000)
 	require.NoError(t, err)
 	var got []int64
 	for _, d := range ds {
@@ -516,7 +517,13 @@ func (m *model) checkDue(t *rapid.T, destination string) {
 			due = append(due, d)
 		}
 	}
-	slices.SortStableFunc(due, func(a, b *modelDelivery) int { return a.rank - b.rank })
+	order := func(d *modelDelivery) int {
+		if d.behind {
+			return 1000 + d.rank
+		}
+		return d.rank
+	}
+	slices.SortStableFunc(due, func(a, b *modelDelivery) int { return order(a) - order(b) })
 	var want []int64
 	for _, d := range due {
 		want = append(want, d.id)

@@ -23,7 +23,7 @@ func (t *tx) insertObject(study int64, o Object, at time.Time) error {
 		return err
 	}
 	d := Delivery{
-		Entry: o.Entry, Instance: o.Instance, TransferSyntaxUID: transferSyntax(o),
+		Kind: KindDICOM, Entry: o.Entry, Instance: o.Instance, TransferSyntaxUID: transferSyntax(o),
 		Purpose: o.Purpose, Rank: o.Rank, State: StatePending, NextAt: at,
 	}
 	if twin := o.Alternate; twin != nil {

@@ -12,19 +12,22 @@ import (
 // an index is good where the index has only the rows with work to do.
 func TestPlans(t *testing.T) {
 	l := openLedger(t)
-	small := regexp.MustCompile(`^SCAN (\w+ USING (COVERING )?INDEX (exam_open|exam_parked|job_open|job_parked|delivery_next|delivery_parked|study_parked|study_working|study_conflict|study_last|instance_held)\b|json_each|r VIRTUAL TABLE|ids|value|refused|CONSTANT ROW)`)
+	small := regexp.MustCompile(`^SCAN (\w+ USING (COVERING )?INDEX (exam_open|exam_parked|job_open|job_parked|delivery_next|delivery_parked|study_parked|study_working|study_conflict|study_last|instance_held|need_refused|need_ended)\b|json_each|r VIRTUAL TABLE|ids|value|CONSTANT ROW)`)
 	for _, q := range []struct {
 		name, text string
 		args       int
 		sorted     bool // the index gives the order
 	}{
-		{"due deliveries", dueDeliveries, 3, true},
+		{"due deliveries", dueDeliveries, 4, true},
 		{"next delivery", nextDelivery, 1, true},
 		{"due exams", dueExams, 2, true},
 		{"exam results", examResults, 2, false},
 		{"open jobs", openJobs, 2, true},
 		{"releasable instances", releasableInstances, 2, true},
 		{"releasable objects", releasableObjects, 2, true},
+		{"releasable others", releasableOthers, 2, false},
+		{"overdue commitments", "SELECT d.id FROM delivery d WHERE " + overdue, 3, false},
+		{"refused", refusedEntries, 0, true},
 		{"needed", neededEntries, 1, false},
 		{"parked jobs", parkedJobs, 0, true},
 		{"parked exams", parkedExams, 0, true},
@@ -36,7 +39,7 @@ func TestPlans(t *testing.T) {
 		{"receive again", keptAs, 2, true},
 		{"known", knownEntries, 1, false},
 		{"unreleased", heldEntries, 2, false},
-		{"nobody to send to", "SELECT d.id FROM delivery d WHERE " + unconfigured, 2, false},
+		{"nobody to send to", "SELECT d.id FROM delivery d WHERE d.state = 'pending' " + unconfigured, 2, false},
 		{"somebody to send to again", "SELECT d.id FROM delivery d WHERE " + reconfigured, 2, false},
 		{"retry of a destination", "SELECT d.id FROM delivery d WHERE " + bulk, 2, false},
 		{"waits for bytes", "SELECT d.id FROM delivery d WHERE " + waitedForBytes, 2, false},
@@ -44,10 +47,10 @@ func TestPlans(t *testing.T) {
 		{"trace", tracedStudies, 1, false},
 		{"duplicates", lookUpInstances, 1, true},
 		{"entry of an instance", entryOf, 1, true},
-		{"studies", selectStudy + "ORDER BY last_at DESC, id DESC LIMIT ? OFFSET ?", 2, true},
-		{"studies of a patient", selectStudy + "WHERE patient_id = ? ORDER BY last_at DESC, id DESC LIMIT ? OFFSET ?", 3, true},
-		{"studies by accession", selectStudy + "WHERE accession_number = ? ORDER BY last_at DESC, id DESC LIMIT ? OFFSET ?", 3, true},
-		{"studies that wait", selectStudy + "WHERE parked > 0 ORDER BY last_at DESC, id DESC LIMIT ? OFFSET ?", 2, true},
+		{"studies", selectStudy + "WHERE " + remembered + " ORDER BY last_at DESC, id DESC LIMIT ? OFFSET ?", 2, true},
+		{"studies of a patient", selectStudy + "WHERE " + remembered + " AND patient_id = ? ORDER BY last_at DESC, id DESC LIMIT ? OFFSET ?", 3, true},
+		{"studies by accession", selectStudy + "WHERE " + remembered + " AND accession_number = ? ORDER BY last_at DESC, id DESC LIMIT ? OFFSET ?", 3, true},
+		{"studies that wait", selectStudy + "WHERE " + remembered + " AND parked > 0 ORDER BY last_at DESC, id DESC LIMIT ? OFFSET ?", 2, true},
 		{"instances of a study", selectInstance, 1, false},
 		{"objects of a study", selectObject + "WHERE o.study = ? ORDER BY o.id", 1, true},
 		{"events of a study", selectEvent, 1, true},

@@ -37,7 +37,7 @@ func (l *Ledger) Receive(ctx context.Context, receipts []Receipt, position uint6
 			if verdicts[i], err = b.receive(r); err != nil {
 				return fmt.Errorf("entry %s: %w", r.ID, err)
 			}
-			if _, err := b.exec("DELETE FROM refused WHERE entry = ?", r.ID); err != nil {
+			if _, err := b.exec("DELETE FROM need WHERE entry = ? AND by = 'refused'", r.ID); err != nil {
 				return err
 			}
 		}
@@ -302,7 +302,7 @@ func (b *batch) exam(in instanceRow, model string) (*arrivals, error) {
 // the modality was told that we have it, but a PACS may take one of the two for the other.
 func (b *batch) forward(in instanceRow) error {
 	d := Delivery{
-		Entry: in.r.ID, Instance: in.r.Header.SOPInstance, TransferSyntaxUID: in.r.TransferSyntaxUID,
+		Kind: KindDICOM, Entry: in.r.ID, Instance: in.r.Header.SOPInstance, TransferSyntaxUID: in.r.TransferSyntaxUID,
 		Purpose: "source", Rank: RankSource, State: StatePending, NextAt: in.r.At,
 	}
 	if in.state == StateConflicting {

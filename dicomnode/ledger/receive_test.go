@@ -106,7 +106,7 @@ func TestReceive_conflictWaitsForAPerson(t *testing.T) {
 	second.Digest = receipt(2).Digest
 	first.Forward, second.Forward = []string{"pacs"}, []string{"pacs"}
 	receive(t, l, first, second)
-	due, err := l.DueDeliveries(t.Context(), "pacs", at(100), 10)
+	due, err := l.DueDeliveries(t.Context(), "pacs", at(100), longest, 10)
 	require.NoError(t, err)
 	require.Len(t, due, 1)
 	require.Equal(t, "entry001", due[0].Entry)

@@ -77,7 +77,7 @@ func TestDelivered_restoredMeanwhile(t *testing.T) {
 	r.Forward = []string{"pacs"}
 	receive(t, l, r)
 	receive(t, l, gone(as(r, 2), r.ID))
-	require.NoError(t, l.Delivered(t.Context(), 1, r.ID, 0, at(3)))
+	require.NoError(t, l.Delivered(t.Context(), 1, r.ID, said("0000"), at(3)))
 	e := study(t, l).Events
 	require.Equal(t, EventDelivered, e[len(e)-1].What)
 	require.Empty(t, e[len(e)-1].Detail, "it is not the alternate")

@@ -72,6 +72,7 @@ const (
 	StateSkipped     State = "skipped"      // job
 	StateReported    State = "reported"     // exam
 	StatePending     State = "pending"      // delivery
+	StateSent        State = "sent"         // delivery
 	StateParked      State = "parked"       // job, exam, delivery
 	StateDiscarded   State = "discarded"    // job, delivery
 )
@@ -156,24 +157,49 @@ type ExamResult struct {
 	Released          bool                // its bytes are no longer in the spool
 }
 
+// KindDICOM is the kind of a delivery that hands over a SOP Instance.
+const KindDICOM = "dicom"
+
+// Answer is what a peer said when something was handed over to it. The zero value is no answer.
+type Answer struct {
+	Protocol string // dicom
+	Code     string // as the protocol writes it: of dicom (0000,0900), four hexadecimal digits
+	Text     string // may quote what was sent: for those who may see that, and never for a log
+}
+
+// why returns reason with what the peer said.
+func (a Answer) why(reason string) string {
+	switch {
+	case a.Text == "":
+		return reason
+	case reason == "":
+		return a.Text
+	}
+	return reason + ": " + a.Text
+}
+
 // Delivery is one entry on its way to one destination.
 type Delivery struct {
 	ID                int64
+	Kind              string // of what is handed over; which protocol does it is up to the destination
 	Destination       string
-	Entry             string // in the spool
-	Alternate         string // entry to send where the peer refuses the SOP class; may be empty
-	Instance          dicom.SOPInstance
+	Entry             string            // in the spool
+	Alternate         string            // entry to send where the peer refuses this one; may be empty
+	Instance          dicom.SOPInstance // of other kinds the study alone
 	TransferSyntaxUID dicom.UID
 	Purpose           string // source, heatmap, sr, kos
 	Rank              int
 	State             State
 	Attempts          int
-	NextAt            time.Time
+	NextAt            time.Time // when it is tried; of one that is sent, until when the peer is to commit to it
 	EndedAt           time.Time
 	Used              string // entry that the peer took
-	Status            string // (0000,0900) of the last answer, four hexadecimal digits; empty: no answer
-	Reason            string
+	Answer            Answer // the last
+	Reason            string // no patient data
 }
+
+// Why is the reason with what the peer said: it may have patient data.
+func (d Delivery) Why() string { return d.Answer.why(d.Reason) }
 
 // What names a step in the timeline.
 type What string
@@ -194,6 +220,7 @@ const (
 	EventReported          What = "reported"
 	EventReportParked      What = "report-parked"
 	EventDelivered         What = "delivered"
+	EventSent              What = "sent"
 	EventDeferred          What = "deferred"
 	EventDeliveryParked    What = "delivery-parked"
 	EventDeliveryUnparked  What = "delivery-unparked"
@@ -210,6 +237,9 @@ type Event struct {
 	Entry          string
 	What           What
 	Destination    string
-	Status         string // four hexadecimal digits
+	Answer         Answer
 	Detail         string // no patient data
 }
+
+// Why is the detail with what the peer said: it may have patient data.
+func (e Event) Why() string { return e.Answer.why(e.Detail) }

@@ -54,7 +54,7 @@ type Study struct {
 }
 
 // DeliveryCounts says how many deliveries of a study are in which state.
-type DeliveryCounts struct{ Pending, Done, Parked, Discarded int }
+type DeliveryCounts struct{ Pending, Sent, Done, Parked, Discarded int }
 
 // InstanceView is a received instance with its jobs.
 type InstanceView struct {
@@ -96,6 +96,7 @@ const selectStudy = `SELECT id, study_instance_uid, patient_id, patient_name, ac
 	(SELECT count(*) FROM exam e JOIN job j ON j.exam = e.id JOIN span r ON r.job = j.id, json_each(r.findings)
 		WHERE e.study = study.id AND value ->> 'role' = 'finding'),
 	(SELECT count(*) FROM delivery WHERE study = study.id AND state = 'pending'),
+	(SELECT count(*) FROM delivery WHERE study = study.id AND state = 'sent'),
 	(SELECT count(*) FROM delivery WHERE study = study.id AND state = 'done'),
 	(SELECT count(*) FROM delivery WHERE study = study.id AND state = 'parked'),
 	(SELECT count(*) FROM delivery WHERE study = study.id AND state = 'discarded')
@@ -105,7 +106,7 @@ func scanStudy(rows *sql.Rows) (Study, error) {
 	var s Study
 	err := rows.Scan(&s.id, &s.StudyInstanceUID, &s.PatientID, &s.PatientName, &s.AccessionNumber, &s.StudyDate, &s.StudyTime,
 		&s.StudyDescription, timeColumn{&s.FirstAt}, timeColumn{&s.LastAt}, &s.Instances, &s.Conflicts, &s.Open, &s.Parked,
-		&s.Modality, &s.Frames, &s.Findings, &s.Deliveries.Pending, &s.Deliveries.Done, &s.Deliveries.Parked, &s.Deliveries.Discarded)
+		&s.Modality, &s.Frames, &s.Findings, &s.Deliveries.Pending, &s.Deliveries.Sent, &s.Deliveries.Done, &s.Deliveries.Parked, &s.Deliveries.Discarded)
 	switch {
 	case s.Parked > 0:
 		s.Status = StudyParked
@@ -117,9 +118,12 @@ func scanStudy(rows *sql.Rows) (Study, error) {
 	return s, err
 }
 
+// remembered are the studies whose history is not past its retention.
+const remembered = "forgotten_at IS NULL"
+
 // where returns the conditions of f with their arguments.
 func (f StudyFilter) where() (string, []any, error) {
-	var conditions []string
+	conditions := []string{remembered}
 	var args []any
 	for _, c := range []struct{ column, value string }{
 		{"study_instance_uid", string(f.StudyUID)},
@@ -143,9 +147,6 @@ func (f StudyFilter) where() (string, []any, error) {
 		conditions = append(conditions, "conflicts > 0")
 	default:
 		return "", nil, fmt.Errorf("status %q: not one of parked, working, done, conflict", f.Status)
-	}
-	if len(conditions) == 0 {
-		return "", nil, nil
 	}
 	return "WHERE " + strings.Join(conditions, " AND ") + " ", args, nil
 }
@@ -228,7 +229,7 @@ func (d *StudyDetail) addDestinations() {
 
 // worse returns the state that says more about what is still to be done.
 func worse(a, b State) State {
-	for _, s := range []State{StateParked, StatePending, StateDiscarded} {
+	for _, s := range []State{StateParked, StatePending, StateSent, StateDiscarded} {
 		if a == s || b == s {
 			return s
 		}
@@ -302,12 +303,12 @@ func scanObject(rows *sql.Rows) (Object, error) {
 	return o, err
 }
 
-const selectEvent = `SELECT at, last_at, count, sop_instance_uid, entry, what, destination, status, detail
+const selectEvent = `SELECT at, last_at, count, sop_instance_uid, entry, what, destination, protocol, code, text, detail
 	FROM event WHERE study = ? ORDER BY id`
 
 func scanEvent(rows *sql.Rows) (Event, error) {
 	var e Event
 	err := rows.Scan(timeColumn{&e.At}, timeColumn{&e.LastAt}, &e.Count, &e.SOPInstanceUID, &e.Entry, &e.What,
-		&e.Destination, &e.Status, &e.Detail)
+		&e.Destination, &e.Answer.Protocol, &e.Answer.Code, &e.Answer.Text, &e.Detail)
 	return e, err
 }

@@ -115,9 +115,9 @@ func TestConcurrent(t *testing.T) {
 		})
 		wg.Go(func() {
 			for range each {
-				ds, err := l.DueDeliveries(ctx, "pacs", at(1000), 3)
+				ds, err := l.DueDeliveries(ctx, "pacs", at(1000), longest, 3)
 				for _, d := range ds {
-					err = errors.Join(err, l.Delivered(ctx, d.ID, d.Entry, 0, at(1000)))
+					err = errors.Join(err, l.Delivered(ctx, d.ID, d.Entry, said("0000"), at(1000)))
 				}
 				if err != nil {
 					t.Error(err)

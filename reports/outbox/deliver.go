@@ -3,15 +3,18 @@ package outbox
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"runtime"
 	"runtime/debug"
 	"time"
 
-	"endogate/dicomnode/dimse"
 	"endogate/dicomnode/ledger"
 )
 
 const (
+	// maxSilent is how often something is sent to a peer that is there and does not answer to it: each time everything
+	// else waits until the answer is overdue.
+	maxSilent = 10
 	// maxStrikes temporary failures in a row are the destination's, not the objects'.
 	maxStrikes = 3
 	// refusedPause is how long a kind of object that the peer does not take is held back: it may be configured to.
@@ -24,51 +27,44 @@ const (
 func (w *worker) one(ctx context.Context, d ledger.Delivery) error {
 	start := w.o.now()
 	w.rested, w.worked = false, start
-	used, status, failure := w.send(ctx, d)
-	if failure != nil && ctx.Err() != nil {
+	used, outcome := w.send(ctx, d)
+	if !outcome.Class.delivered() && ctx.Err() != nil {
 		return ctx.Err() // cut off by us: no attempt of theirs
 	}
 	w.worked = w.o.now()
 	// The attempt is made; that it is known must not depend on our being asked to stop.
 	settle, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
 	defer cancel()
-	outcome, err := w.settle(settle, d, used, status, failure)
+	fate, err := w.settle(settle, d, used, outcome)
 	if err == nil && w.o.Sent != nil {
-		w.o.Sent(w.name, outcome, w.worked.Sub(start))
+		w.o.Sent(w.name, fate, w.worked.Sub(start))
 	}
 	return err
 }
 
-// send tries the entry, and the alternate if the peer refuses the kind of the first. It returns the entry tried last.
-func (w *worker) send(ctx context.Context, d ledger.Delivery) (used string, status dimse.Status, failure *Error) {
-	status, failure = w.try(ctx, Message{Entry: d.Entry, Purpose: d.Purpose})
-	if failure == nil || failure.Class != Refused || d.Alternate == "" {
-		return d.Entry, status, failure
+// send tries the entry, and the alternate if the peer does not take the first. It returns the entry tried last.
+func (w *worker) send(ctx context.Context, d ledger.Delivery) (used string, outcome Outcome) {
+	first := w.try(ctx, Message{Kind: d.Kind, Entry: d.Entry, Purpose: d.Purpose})
+	if d.Alternate == "" || first.Class != SendAlternate && first.Class != Never {
+		return d.Entry, first
 	}
-	first := failure
-	status, failure = w.try(ctx, Message{Entry: d.Alternate, Purpose: d.Purpose})
-	if failure != nil && failure.Class == Refused {
-		failure = &Error{
-			Class: Refused, Status: failure.Status, Answered: failure.Answered, Err: failure,
-			Reason: first.Reason + "; nor the alternate: " + failure.Reason,
-		}
+	outcome = w.try(ctx, Message{Kind: d.Kind, Entry: d.Alternate, Purpose: d.Purpose})
+	if outcome.Class == SendAlternate || outcome.Class == Never {
+		outcome.Class = max(first.Class, outcome.Class)
+		outcome.Reason = first.Reason + "; nor the alternate: " + outcome.Reason
 	}
-	return d.Alternate, status, failure
+	return d.Alternate, outcome
 }
 
 // try hands m over. A panic is the message's fault until a person has seen it.
-func (w *worker) try(ctx context.Context, m Message) (status dimse.Status, failure *Error) {
+func (w *worker) try(ctx context.Context, m Message) (outcome Outcome) {
 	defer func() {
 		if p := recover(); p != nil {
 			w.log.ErrorContext(ctx, "sender panicked", "entry", m.Entry, "reason", panicReason(p), "stack", string(debug.Stack()))
-			failure = &Error{Class: Permanent, Reason: "internal fault while sending; the log has the stack"}
+			outcome = Outcome{Class: Never, Reason: "internal fault while sending; the log has the stack"}
 		}
 	}()
-	status, err := w.sender.Send(ctx, m)
-	if err != nil {
-		return status, asError(err)
-	}
-	return status, nil
+	return w.sender.Send(ctx, m)
 }
 
 // panicReason is what may be said of a panic: what other code panics with may hold patient data.
@@ -80,51 +76,57 @@ func panicReason(reason any) string {
 }
 
 // settle tells the ledger what came of an attempt, and keeps the destination's condition.
-func (w *worker) settle(ctx context.Context, d ledger.Delivery, used string, status dimse.Status, failure *Error) (Outcome, error) {
-	now := w.o.now()
-	if failure == nil {
+func (w *worker) settle(ctx context.Context, d ledger.Delivery, used string, o Outcome) (Fate, error) {
+	now, attempt := w.o.now(), d.Attempts+1
+	log := w.log.With("delivery", d.ID, "instance", d.Instance.SOPInstanceUID, "attempt", attempt, "code", o.Code,
+		"reason", o.Reason, "err", o.Err)
+	if o.Class.delivered() {
 		w.up(now)
-		return w.delivered(ctx, d, used, status, now)
+		return w.delivered(ctx, log, d, used, o)
 	}
-	answer := ""
-	if failure.Answered {
-		answer = fmt.Sprintf("%04X", uint16(failure.Status))
-	}
-	attempt := d.Attempts + 1
-	log := w.log.With("delivery", d.ID, "instance", d.Instance.SOPInstanceUID, "attempt", attempt, "status", answer,
-		"reason", failure.Reason, "err", failure.Err)
 	var next time.Time
-	outcome := OutcomeDeferred
-	switch failure.Class {
-	case Permanent:
-		w.answered(failure, now)
+	fate := FateDeferred
+	switch o.Class {
+	case Never:
+		w.answered(o, now)
 		log.WarnContext(ctx, "delivery parked")
-		return OutcomeParked, w.o.Queue.Park(ctx, d.ID, answer, failure.Reason, now)
-	case Refused:
-		w.answered(failure, now)
+		return FateParked, w.o.Queue.Park(ctx, d.ID, o.answer(), o.Reason, now)
+	case SendAlternate:
+		w.answered(o, now)
 		next = now.Add(refusedPause)
-	case Down:
-		next, outcome = w.down(now, failure.Reason), OutcomeDown
+	case DestinationDown:
+		next, fate = w.down(now, o.Reason), FateDown
 	default:
 		next = now.Add(w.o.Backoff.Delay(attempt, w.o.jitter()))
-		if w.strikes++; w.strikes >= maxStrikes {
-			w.down(now, failure.Reason)
-		} else if failure.Answered {
-			w.alive(now)
-		}
+		w.strike(o, now)
 	}
-	if w.o.Backoff.Exhausted(w.spent(d, failure.Class, now)) {
+	if o.Silent && attempt >= maxSilent || w.o.Backoff.Exhausted(w.spent(d, o.Class, now)) {
 		log.WarnContext(ctx, "delivery given up")
-		return OutcomeParked, w.o.Queue.Park(ctx, d.ID, answer, givenUp(attempt, failure.Reason), now)
+		return FateParked, w.o.Queue.Park(ctx, d.ID, o.answer(), givenUp(attempt, o.Reason), now)
 	}
-	log.InfoContext(ctx, "delivery deferred", "next", next, "outcome", outcome)
-	return outcome, w.o.Queue.Defer(ctx, d.ID, next, answer, failure.Reason, now)
+	log.InfoContext(ctx, "delivery deferred", "next", next, "fate", fate)
+	return fate, w.o.Queue.Defer(ctx, d.ID, ledger.Deferral{Next: next, Behind: o.Silent, Answer: o.answer(), Reason: o.Reason}, now)
 }
 
-// answered says that the peer is there, and that the object is at fault.
-func (w *worker) answered(failure *Error, now time.Time) {
+// strike counts failures that are to be tried later: several in a row are the destination's, not the objects'. Silence
+// on an object is that object's.
+func (w *worker) strike(o Outcome, now time.Time) {
+	if o.Silent {
+		return
+	}
+	if w.strikes++; w.strikes >= maxStrikes {
+		w.down(now, o.Reason)
+		return
+	}
+	if o.Protocol != "" {
+		w.alive(now)
+	}
+}
+
+// answered says that the object is at fault, and, if the peer has answered, that it is there.
+func (w *worker) answered(o Outcome, now time.Time) {
 	w.strikes = 0
-	if failure.Answered {
+	if o.Protocol != "" {
 		w.alive(now)
 	}
 }
@@ -134,9 +136,9 @@ func (w *worker) answered(failure *Error, now time.Time) {
 // before its first attempt is not counted any more once that is made, so that it may get up to twice its time.
 func (w *worker) spent(d ledger.Delivery, class Class, now time.Time) time.Duration {
 	switch {
-	case class == Refused && now.Before(d.NextAt): // before its time, because somebody asked: that ends nothing
+	case class == SendAlternate && now.Before(d.NextAt): // before its time, because somebody asked: that ends nothing
 		return 0
-	case class == Refused: // attempts are a day apart, but for those that somebody asked for
+	case class == SendAlternate: // attempts are a day apart, but for those that somebody asked for
 		return time.Duration(d.Attempts+1) * refusedPause
 	}
 	return w.o.Backoff.Spent(d.Attempts+1) + w.waited(d, now)
@@ -160,7 +162,7 @@ func givenUp(attempts int, last string) string {
 func (w *worker) giveUp(ctx context.Context) error {
 	for {
 		now, parked := w.o.now(), 0
-		due, err := w.o.Queue.DueDeliveries(ctx, w.name, now, batch)
+		due, err := w.o.Queue.DueDeliveries(ctx, w.name, now, w.longest(), batch)
 		if err != nil {
 			return err
 		}
@@ -170,7 +172,7 @@ func (w *worker) giveUp(ctx context.Context) error {
 				continue
 			}
 			reason := fmt.Sprintf("given up after %v for which the destination was down: %s", waited.Round(time.Second), w.state().Reason)
-			if err := w.o.Queue.Park(ctx, d.ID, "", reason, now); err != nil {
+			if err := w.o.Queue.Park(ctx, d.ID, ledger.Answer{}, reason, now); err != nil {
 				return err
 			}
 			w.log.WarnContext(ctx, "delivery given up", "delivery", d.ID, "instance", d.Instance.SOPInstanceUID)
@@ -182,16 +184,26 @@ func (w *worker) giveUp(ctx context.Context) error {
 	}
 }
 
-func (w *worker) delivered(ctx context.Context, d ledger.Delivery, used string, status dimse.Status, now time.Time) (Outcome, error) {
-	outcome := OutcomeDelivered
-	if used != d.Entry {
-		outcome = OutcomeAlternate
+// delivered notes that the peer has the entry used, for good or until it commits.
+func (w *worker) delivered(ctx context.Context, log *slog.Logger, d ledger.Delivery, used string, o Outcome) (Fate, error) {
+	now := w.o.now()
+	if o.Class == Sent {
+		within := min(o.Within, longestHold)
+		if w.o.Backoff.Exhausted(time.Duration(d.Attempts) * within) { // all that went before
+			log.WarnContext(ctx, "delivery given up")
+			return FateParked, w.o.Queue.Park(ctx, d.ID, o.answer(), fmt.Sprintf("sent %d times, and never committed", d.Attempts+1), now)
+		}
+		return FateSent, w.o.Queue.Sent(ctx, d.ID, used, now.Add(within), o.answer(), now)
 	}
-	if status.Class() == dimse.ClassWarning {
-		outcome = OutcomeWarning
-		w.log.WarnContext(ctx, "delivered with a warning", "delivery", d.ID, "instance", d.Instance.SOPInstanceUID, "status", status.String())
+	fate := FateDelivered
+	switch {
+	case o.Class == DoneWithWarning:
+		fate = FateWarning
+		log.WarnContext(ctx, "delivered with a warning")
+	case used != d.Entry:
+		fate = FateAlternate
 	}
-	return outcome, w.o.Queue.Delivered(ctx, d.ID, used, uint16(status), now)
+	return fate, w.o.Queue.Delivered(ctx, d.ID, used, o.answer(), now)
 }
 
 // up says that the destination has taken something.

@@ -6,17 +6,19 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"syscall"
 
 	"endogate/dicomnode"
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/dimse"
+	"endogate/dicomnode/ledger"
 	"endogate/dicomnode/spool"
 )
 
-// maxContexts is what one association can propose (PS3.8 9.3.2.2: odd IDs up to 255).
-const maxContexts = 128
+// maxContexts is what one association can propose (PS3.8 9.3.2.2: odd IDs up to 255), beside Verification.
+const maxContexts = 127
 
 // Derived lists what the gateway makes, in the transfer syntaxes it can be sent in. It is proposed from the first
 // association on, so that a report does not need another one than its heatmaps.
@@ -52,28 +54,29 @@ type Spool interface {
 
 // Send streams the entry of m to the peer as it is. What the gateway made itself goes in Implicit VR Little Endian to
 // a peer that takes nothing else.
-func (s *DICOM) Send(ctx context.Context, m Message) (dimse.Status, error) {
+func (s *DICOM) Send(ctx context.Context, m Message) Outcome {
+	if m.Kind != ledger.KindDICOM {
+		return Outcome{Class: Never, Reason: fmt.Sprintf("peer %s speaks DICOM: it cannot be sent %q", s.Called, m.Kind)}
+	}
 	entry, data, err := s.Spool.Open(m.Entry)
 	if err != nil {
-		return 0, unreadable(err)
+		return unreadable(err)
 	}
 	defer func() { _ = data.Close() }()
 	need := dicomnode.InstanceSyntax{SOPClassUID: entry.Header.SOPClassUID, TransferSyntaxUID: entry.TransferSyntaxUID}
 	reused := s.assoc != nil
-	status, err := s.store(ctx, need, entry, data)
+	outcome, err := s.store(ctx, need, entry, data)
 	if reused && ctx.Err() == nil && lost(err) {
 		s.drop()
 		if _, err := data.Seek(0, io.SeekStart); err != nil {
-			return 0, unreadable(err)
+			return unreadable(err)
 		}
-		status, err = s.store(ctx, need, entry, data)
+		outcome, err = s.store(ctx, need, entry, data)
 	}
-	switch {
-	case err != nil:
-		return 0, s.failed(ctx, err, need)
-	default:
-		return status, answered(status, s.Called)
+	if err != nil {
+		return s.failed(ctx, err, need)
 	}
+	return outcome
 }
 
 // lost reports whether an association ended while it stood idle, or just as it was used again. A new one finds out
@@ -94,9 +97,9 @@ func (s *DICOM) Rest(ctx context.Context) error {
 	return assoc.Release(ctx)
 }
 
-func (s *DICOM) store(ctx context.Context, need dicomnode.InstanceSyntax, entry spool.Entry, data io.Reader) (dimse.Status, error) {
+func (s *DICOM) store(ctx context.Context, need dicomnode.InstanceSyntax, entry spool.Entry, data io.Reader) (Outcome, error) {
 	if err := s.associate(ctx, need); err != nil {
-		return 0, err
+		return Outcome{}, err
 	}
 	request := &dicomnode.StoreRequest{
 		SOPClassUID: entry.Header.SOPClassUID, SOPInstanceUID: entry.Header.SOPInstanceUID,
@@ -105,11 +108,15 @@ func (s *DICOM) store(ctx context.Context, need dicomnode.InstanceSyntax, entry 
 	if s.wantsImplicit(entry) {
 		var implicit bytes.Buffer
 		if err := dicom.WriteImplicit(&implicit, data); err != nil {
-			return 0, unreadable(err)
+			return unreadable(err), nil
 		}
 		request.TransferSyntax, request.Dataset = dicom.ImplicitVRLittleEndian, &implicit
 	}
-	return s.assoc.Store(ctx, request)
+	status, err := s.assoc.Store(ctx, request)
+	if err != nil {
+		return Outcome{}, err
+	}
+	return answered(status, s.assoc.ErrorComment(), s.Called), nil
 }
 
 // wantsImplicit reports whether the peer takes an object of ours in the default transfer syntax only (PS3.5 10.1).
@@ -138,10 +145,32 @@ func (s *DICOM) associate(ctx context.Context, need dicomnode.InstanceSyntax) er
 	}
 	assoc, err := s.Client.Associate(ctx, s.Address, s.Called, dicomnode.ContextsFor(s.proposed...))
 	if err != nil {
-		return &Error{Class: Down, Reason: unreachable(err, s.Called), Err: err}
+		return &noAssociation{err}
 	}
 	s.assoc = assoc
 	return nil
+}
+
+// noAssociation is why there is none.
+type noAssociation struct{ error }
+
+func (e *noAssociation) Unwrap() error { return e.error }
+
+// there reports whether the peer answers at all, after it has not answered to an object: a new association, and
+// C-ECHO on it. One that does not do C-ECHO is there when it associates.
+func (s *DICOM) there(ctx context.Context) bool {
+	contexts := append(dicomnode.ContextsFor(s.proposed...), dicomnode.VerificationContexts()...)
+	assoc, err := s.Client.Associate(ctx, s.Address, s.Called, contexts)
+	if err != nil {
+		return false
+	}
+	var refused *dicomnode.ContextError
+	if _, err := assoc.Echo(ctx); err != nil && !errors.As(err, &refused) {
+		_ = assoc.Abort()
+		return false
+	}
+	s.assoc = assoc
+	return true
 }
 
 // drop forgets an association that has ended.
@@ -152,48 +181,77 @@ func (s *DICOM) drop() {
 	}
 }
 
-// failed gives an error of the association its class.
-func (s *DICOM) failed(ctx context.Context, err error, need dicomnode.InstanceSyntax) error {
-	var e *Error
+// failed says what an error of the association means for the object that needed it.
+func (s *DICOM) failed(ctx context.Context, err error, need dicomnode.InstanceSyntax) Outcome {
 	var refused *dicomnode.ContextError
+	var none *noAssociation
 	switch {
-	case errors.As(err, &e):
-		return e
+	case errors.As(err, &none):
+		return Outcome{Class: DestinationDown, Reason: unreachable(err, s.Called), Err: err}
 	case errors.As(err, &refused): // the association stands
-		return &Error{Class: Refused, Err: err, Reason: fmt.Sprintf("peer %s does not accept %s in %s (%s)",
+		return Outcome{Class: SendAlternate, Err: err, Reason: fmt.Sprintf("peer %s does not accept %s in %s (%s)",
 			s.Called, className(need.SOPClassUID), syntaxName(need.TransferSyntaxUID), contextAnswer(refused.Result))}
 	}
 	s.drop()
 	switch {
 	case errors.Is(err, spool.ErrCorrupt), errors.Is(err, spool.ErrNotFound):
 		return unreadable(err)
+	case errors.Is(err, dicomnode.ErrWrongResponse):
+		return Outcome{Class: Never, Err: err, Reason: fmt.Sprintf(
+			"peer %s answers with the number of another message, a fault of the peer: whether it has the object is not known", s.Called)}
 	case ctx.Err() != nil:
-		return ctx.Err()
+		return Outcome{Err: err}
 	}
-	return &Error{Class: Temporary, Reason: fmt.Sprintf("association with %s broke off before the answer", s.Called), Err: err}
+	reason := fmt.Sprintf("association with %s broke off before the answer", s.Called)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		reason = fmt.Sprintf("peer %s gave no answer to the object", s.Called)
+	}
+	if !s.there(ctx) {
+		return Outcome{Class: DestinationDown, Reason: reason, Err: err}
+	}
+	return Outcome{Class: Later, Silent: true, Reason: reason + ", and answers otherwise", Err: err}
 }
 
-func unreadable(err error) *Error {
+func unreadable(err error) Outcome {
 	switch {
 	case errors.Is(err, spool.ErrNotFound):
-		return &Error{Class: Permanent, Reason: "its bytes are no longer in the spool", Err: err}
+		return Outcome{Class: Never, Reason: "its bytes are no longer in the spool", Err: err}
 	case errors.Is(err, spool.ErrCorrupt):
-		return &Error{Class: Permanent, Reason: "its bytes in the spool are damaged", Err: err}
+		return Outcome{Class: Never, Reason: "its bytes in the spool are damaged", Err: err}
 	}
-	return &Error{Class: Temporary, Reason: "the spool cannot be read", Err: err}
+	return Outcome{Class: Later, Reason: "the spool cannot be read", Err: err}
 }
 
-// answered gives a status of the peer its class; nil when the peer has the instance.
-func answered(status dimse.Status, peer dicomnode.AETitle) error {
-	class, delivered := classOf(status)
+// answered is the outcome of a peer's answer.
+func answered(status dimse.Status, comment string, peer dicomnode.AETitle) Outcome {
+	o := Outcome{Class: classOf(status), Protocol: ledger.KindDICOM, Code: fmt.Sprintf("%04X", uint16(status)), Text: comment}
 	switch {
-	case delivered:
-		return nil
-	case class == Refused:
-		return &Error{Class: Refused, Status: status, Answered: true, Reason: fmt.Sprintf("peer %s does not accept the SOP class (%s)", peer, status)}
+	case o.Class == SendAlternate:
+		o.Reason = fmt.Sprintf("peer %s does not accept the SOP class (%s)", peer, status)
+	case !o.Class.delivered():
+		o.Reason = fmt.Sprintf("peer %s answered %s", peer, status)
 	}
-	// The peer's Error Comment is left out: it may quote the data set.
-	return &Error{Class: class, Status: status, Answered: true, Reason: fmt.Sprintf("peer %s answered %s", peer, status)}
+	return o
+}
+
+// classOf is what a status of C-STORE means for the delivery. Warnings are successes (PS3.4 table B.2-1). So is a
+// duplicate: an earlier try has arrived, and its answer was lost.
+func classOf(s dimse.Status) Class {
+	switch {
+	case s.Class() == dimse.ClassWarning:
+		return DoneWithWarning
+	case s.Class() == dimse.ClassSuccess, s == dimse.DuplicateSOPInstance:
+		return Done
+	case s>>4 == 0xA77: // dcm4chee refuses an object so, for its patient ID or its retention: there is room
+		return Never
+	case s.Temporary(), s.Class() == dimse.ClassCancel, s == dimse.DuplicateInvocation:
+		return Later
+	case s == dimse.NotAuthorized: // we are not, whatever the object
+		return DestinationDown
+	case s == dimse.SOPClassNotSupported:
+		return SendAlternate
+	}
+	return Never
 }
 
 // unreachable says why there is no association. A permanent reject counts as down too: it is about our AE title or

@@ -78,6 +78,8 @@ func object(e spool.Entry, destinations ...string) ledger.Object {
 	}
 }
 
+func dicomMessage(e spool.Entry) Message { return Message{Kind: ledger.KindDICOM, Entry: e.ID} }
+
 // outgoing makes a source in the ledger whose job gives objects.
 func (s *stores) outgoing(objects ...ledger.Object) {
 	s.t.Helper()
@@ -113,6 +115,7 @@ type peer struct {
 	mu     sync.Mutex
 	status dimse.Status
 	breaks bool // abort instead of an answer
+	silent bool // no answer
 }
 
 func (p *peer) Store(ctx context.Context, req *dicomnode.StoreRequest) error {
@@ -124,6 +127,12 @@ func (p *peer) Store(ctx context.Context, req *dicomnode.StoreRequest) error {
 	if p.breaks {
 		go p.abort()
 		<-ctx.Done()
+		return ctx.Err()
+	}
+	if p.silent {
+		p.mu.Unlock() // another association may ask
+		<-ctx.Done()
+		p.mu.Lock()
 		return ctx.Err()
 	}
 	if p.status == dimse.Success {
@@ -182,24 +191,25 @@ func TestDICOM_statuses(t *testing.T) {
 	defer func() { assert.NoError(t, sender.Rest(context.Background())) }()
 	e := s.keep(dicom.SecondaryCaptureImageStorage, dicom.ExplicitVRLittleEndian)
 	for status, class := range map[dimse.Status]Class{
-		dimse.OutOfResources: Temporary, 0xA7FF: Temporary, dimse.ProcessingFailure: Temporary, dimse.ResourceLimitation: Temporary,
-		dimse.DataSetDoesNotMatchSOPClass: Permanent, 0xC123: Permanent, dimse.NotAuthorized: Down,
-		dimse.SOPClassNotSupported: Refused,
+		dimse.OutOfResources: Later, 0xA7FF: Later, dimse.ProcessingFailure: Later, dimse.ResourceLimitation: Later,
+		dimse.DataSetDoesNotMatchSOPClass: Never, 0xC123: Never, 0xA777: Never, dimse.NotAuthorized: DestinationDown,
+		dimse.SOPClassNotSupported: SendAlternate,
 	} {
 		p.answers(status)
-		_, err := sender.Send(t.Context(), Message{Entry: e.ID})
-		var failure *Error
-		require.ErrorAs(t, err, &failure)
-		assert.Equal(t, class, failure.Class, status)
-		assert.Equal(t, status, failure.Status)
-		assert.True(t, failure.Answered)
-		assert.NotContains(t, failure.Error(), "ller", "the peer's comment may name a patient")
+		o := sender.Send(t.Context(), dicomMessage(e))
+		assert.Equal(t, class, o.Class, status)
+		assert.Equal(t, ledger.Answer{Protocol: "dicom", Code: status.String()[:4], Text: "M?ller^J?rgen is not known here"}, o.answer())
+		assert.NotContains(t, o.Reason, "ller", "the peer's comment may name a patient")
 	}
-	for _, status := range []dimse.Status{dimse.Success, dimse.CoercionOfDataElements, dimse.ElementsDiscarded, dimse.DataSetDoesNotMatchSOPClassWarning, dimse.DuplicateSOPInstance} {
+	for status, class := range map[dimse.Status]Class{
+		dimse.Success: Done, dimse.DuplicateSOPInstance: Done, dimse.CoercionOfDataElements: DoneWithWarning,
+		dimse.ElementsDiscarded: DoneWithWarning, dimse.DataSetDoesNotMatchSOPClassWarning: DoneWithWarning,
+	} {
 		p.answers(status)
-		got, err := sender.Send(t.Context(), Message{Entry: e.ID})
-		require.NoError(t, err)
-		assert.Equal(t, status, got)
+		o := sender.Send(t.Context(), dicomMessage(e))
+		assert.Equal(t, class, o.Class, status)
+		assert.Equal(t, status.String()[:4], o.Code)
+		assert.Empty(t, o.Reason)
 	}
 	assert.Equal(t, 1, made, "one association for all")
 }
@@ -210,39 +220,40 @@ func TestDICOM_contexts(t *testing.T) {
 	p := startPeer(t, dicom.SecondaryCaptureImageStorage, dicom.ComprehensiveSRStorage, dicom.VLEndoscopicImageStorage)
 	made := 0
 	sender := s.sender(p.addr, "PACS", &made)
-	send := func(class, syntax dicom.UID) error {
-		_, err := sender.Send(t.Context(), Message{Entry: s.keep(class, syntax).ID})
-		return err
+	send := func(class, syntax dicom.UID) Outcome {
+		return sender.Send(t.Context(), dicomMessage(s.keep(class, syntax)))
+	}
+	sent := func(class, syntax dicom.UID) {
+		t.Helper()
+		require.Equal(t, Done, send(class, syntax).Class)
 	}
 	explicit := dicom.ExplicitVRLittleEndian
-	require.NoError(t, send(dicom.SecondaryCaptureImageStorage, explicit))
-	require.NoError(t, send(dicom.ComprehensiveSRStorage, explicit))
+	sent(dicom.SecondaryCaptureImageStorage, explicit)
+	sent(dicom.ComprehensiveSRStorage, explicit)
 	assert.Equal(t, 1, made, "what we make ourselves is proposed at once")
 
-	var failure *Error
-	require.ErrorAs(t, send(dicom.Comprehensive3DSRStorage, explicit), &failure)
-	assert.Equal(t, Refused, failure.Class)
+	failure := send(dicom.Comprehensive3DSRStorage, explicit)
+	assert.Equal(t, SendAlternate, failure.Class)
 	assert.Equal(t, "peer PACS does not accept Comprehensive 3D SR Storage in Explicit VR Little Endian (abstract syntax not supported)", failure.Reason)
-	require.NoError(t, send(dicom.SecondaryCaptureImageStorage, explicit))
+	sent(dicom.SecondaryCaptureImageStorage, explicit)
 	assert.Equal(t, 1, made, "a refusal leaves the association standing")
 
-	require.NoError(t, send(dicom.VLEndoscopicImageStorage, explicit))
+	sent(dicom.VLEndoscopicImageStorage, explicit)
 	assert.Equal(t, 2, made, "a class that was not proposed")
-	require.ErrorAs(t, send(dicom.VLEndoscopicImageStorage, dicom.JPEGBaseline8Bit), &failure)
-	assert.Contains(t, failure.Reason, "in JPEG Baseline (Process 1) (transfer syntaxes not supported)")
+	assert.Contains(t, send(dicom.VLEndoscopicImageStorage, dicom.JPEGBaseline8Bit).Reason, "in JPEG Baseline (Process 1) (transfer syntaxes not supported)")
 	assert.Equal(t, 3, made)
-	require.NoError(t, send(dicom.SecondaryCaptureImageStorage, explicit))
-	require.NoError(t, send(dicom.VLEndoscopicImageStorage, explicit))
+	sent(dicom.SecondaryCaptureImageStorage, explicit)
+	sent(dicom.VLEndoscopicImageStorage, explicit)
 	assert.Equal(t, 3, made, "it now has all of them")
 
 	require.NoError(t, sender.Rest(t.Context()))
-	require.NoError(t, send(dicom.SecondaryCaptureImageStorage, explicit))
+	sent(dicom.SecondaryCaptureImageStorage, explicit)
 	assert.Equal(t, 4, made)
 
 	for i := range 2 * maxContexts { // more kinds of objects than an association has room for
-		require.Error(t, send(dicom.UID(fmt.Sprintf("2.25.7.%d", i)), explicit))
+		require.Equal(t, SendAlternate, send(dicom.UID(fmt.Sprintf("2.25.7.%d", i)), explicit).Class)
 	}
-	require.NoError(t, send(dicom.SecondaryCaptureImageStorage, explicit))
+	sent(dicom.SecondaryCaptureImageStorage, explicit)
 	require.NoError(t, sender.Rest(t.Context()))
 }
 
@@ -252,9 +263,7 @@ func TestStoreSCP_implicitOnly(t *testing.T) {
 	made := 0
 	sender := s.sender(scp.Addr, scp.AETitle, &made)
 	e := s.keep(dicom.SecondaryCaptureImageStorage, dicom.ExplicitVRLittleEndian)
-	status, err := sender.Send(t.Context(), Message{Entry: e.ID})
-	require.NoError(t, err)
-	assert.Equal(t, dimse.Success, status)
+	assert.Equal(t, "0000", sender.Send(t.Context(), dicomMessage(e)).Code)
 	file := scp.Files(t)[string(e.Header.SOPInstanceUID)]
 	assert.Contains(t, peers.Run(t, "dcmdump", file), "Little Endian Implicit")
 	require.NoError(t, sender.Rest(t.Context()))
@@ -267,16 +276,13 @@ func TestDICOM_down(t *testing.T) {
 	require.NoError(t, ln.Close())
 	made := 0
 	e := s.keep(dicom.SecondaryCaptureImageStorage, dicom.ExplicitVRLittleEndian)
-	_, err = s.sender(ln.Addr().String(), "PACS", &made).Send(t.Context(), Message{Entry: e.ID})
-	var failure *Error
-	require.ErrorAs(t, err, &failure)
-	assert.Equal(t, Down, failure.Class)
+	failure := s.sender(ln.Addr().String(), "PACS", &made).Send(t.Context(), dicomMessage(e))
+	assert.Equal(t, DestinationDown, failure.Class)
 	assert.Contains(t, failure.Reason, "connection refused")
 
 	p := startPeer(t, dicom.SecondaryCaptureImageStorage)
-	_, err = s.sender(p.addr, "OTHER", &made).Send(t.Context(), Message{Entry: e.ID})
-	require.ErrorAs(t, err, &failure)
-	assert.Equal(t, Down, failure.Class, "our configuration or theirs, not the object")
+	failure = s.sender(p.addr, "OTHER", &made).Send(t.Context(), dicomMessage(e))
+	assert.Equal(t, DestinationDown, failure.Class, "our configuration or theirs, not the object")
 	assert.Contains(t, failure.Reason, "rejects the association")
 }
 
@@ -287,35 +293,77 @@ func TestDICOM_idle(t *testing.T) {
 	sender := s.sender(p.addr, "PACS", &made)
 	e := s.keep(dicom.SecondaryCaptureImageStorage, dicom.ExplicitVRLittleEndian)
 	for range 3 {
-		_, err := sender.Send(t.Context(), Message{Entry: e.ID})
-		require.NoError(t, err)
+		require.Equal(t, Done, sender.Send(t.Context(), dicomMessage(e)).Class)
 		assert.Equal(t, dicomnode.CauseTimeout, <-p.ended)
 	}
 	assert.Equal(t, 3, made)
 	sender.drop()
 }
 
-// TestDICOM_brokenOff: without an answer nobody knows whether the peer has it.
+// TestDICOM_brokenOff: without an answer nobody knows whether the peer has it, but it is there.
 func TestDICOM_brokenOff(t *testing.T) {
 	s, p := newStores(t), startPeer(t, dicom.SecondaryCaptureImageStorage)
 	p.breaks = true
 	made := 0
 	e := s.keep(dicom.SecondaryCaptureImageStorage, dicom.ExplicitVRLittleEndian)
-	_, err := s.sender(p.addr, "PACS", &made).Send(t.Context(), Message{Entry: e.ID})
-	var failure *Error
-	require.ErrorAs(t, err, &failure)
-	assert.Equal(t, Temporary, failure.Class)
-	assert.False(t, failure.Answered)
-	assert.Equal(t, "association with PACS broke off before the answer", failure.Reason)
+	sender := s.sender(p.addr, "PACS", &made)
+	o := sender.Send(t.Context(), dicomMessage(e))
+	assert.Equal(t, DestinationDown, o.Class, "it has ended")
+	assert.Empty(t, o.answer())
+	assert.Equal(t, "association with PACS broke off before the answer", o.Reason)
+}
+
+// TestDICOM_silent: a peer that gives no answer to an object is asked whether it is there.
+func TestDICOM_silent(t *testing.T) {
+	for name, classes := range map[string][]dicom.UID{
+		"answers C-ECHO":  {dicom.SecondaryCaptureImageStorage, dicom.Verification},
+		"only associates": {dicom.SecondaryCaptureImageStorage},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, p := newStores(t), startPeer(t, classes...)
+			p.silent = true
+			made := 0
+			sender := s.sender(p.addr, "PACS", &made)
+			sender.Client.ResponseTimeout = 100 * time.Millisecond
+			e := s.keep(dicom.SecondaryCaptureImageStorage, dicom.ExplicitVRLittleEndian)
+			o := sender.Send(t.Context(), dicomMessage(e))
+			assert.Equal(t, Later, o.Class)
+			assert.True(t, o.Silent)
+			assert.Equal(t, "peer PACS gave no answer to the object, and answers otherwise", o.Reason)
+			p.mu.Lock()
+			p.silent = false
+			p.mu.Unlock()
+			assert.Equal(t, Done, sender.Send(t.Context(), dicomMessage(e)).Class)
+			assert.Equal(t, 2, made, "the association that it answered on is used")
+			require.NoError(t, sender.Rest(t.Context()))
+		})
+	}
+}
+
+// TestDICOM_wrongMessage: a peer that answers to another message is at fault, and is not sent the object for ever.
+func TestDICOM_wrongMessage(t *testing.T) {
+	addr := dicomtest.Listen(t, func(p *dicomtest.Peer) {
+		p.Accept()
+		p.ReceiveCommand()
+		p.ReceiveDataset()
+		p.Send(dicomtest.Command(1, &dimse.Response{CommandField: dimse.CStoreRQ | dimse.ResponseBit, MessageIDBeingRespondedTo: 0, Status: dimse.Success}))
+		p.Rest()
+	})
+	s := newStores(t)
+	e := s.keep(dicom.SecondaryCaptureImageStorage, dicom.ExplicitVRLittleEndian)
+	o := s.sender(addr, "PACS", new(int)).Send(t.Context(), dicomMessage(e))
+	assert.Equal(t, Never, o.Class)
+	assert.Contains(t, o.Reason, "the number of another message, a fault of the peer")
 }
 
 func TestDICOM_unreadable(t *testing.T) {
 	s, p := newStores(t), startPeer(t, dicom.SecondaryCaptureImageStorage)
 	made := 0
-	_, err := s.sender(p.addr, "PACS", &made).Send(t.Context(), Message{Entry: "00000000000000000000000000"})
-	var failure *Error
-	require.ErrorAs(t, err, &failure)
-	assert.Equal(t, Permanent, failure.Class)
+	sender := s.sender(p.addr, "PACS", &made)
+	assert.Equal(t, Never, sender.Send(t.Context(), Message{Kind: ledger.KindDICOM, Entry: "00000000000000000000000000"}).Class)
+	o := sender.Send(t.Context(), Message{Kind: "hl7", Entry: "00000000000000000000000000"})
+	assert.Equal(t, Never, o.Class)
+	assert.Equal(t, `peer PACS speaks DICOM: it cannot be sent "hl7"`, o.Reason)
 	assert.Zero(t, made)
 }
 
@@ -363,10 +411,10 @@ func TestStoreSCP_killed(t *testing.T) {
 			"dead": s.sender("127.0.0.1:1", "DEAD", new(int)),
 		},
 		Backoff: Backoff{First: 50 * time.Millisecond, Last: 200 * time.Millisecond},
-		Sent: func(destination string, outcome Outcome, _ time.Duration) {
+		Sent: func(destination string, fate Fate, _ time.Duration) {
 			mu.Lock()
 			defer mu.Unlock()
-			if destination == "pacs" && outcome == OutcomeDelivered {
+			if destination == "pacs" && fate == FateDelivered {
 				if delivered++; delivered == 10 {
 					pacs.Kill() // between two objects, the association open
 				}
@@ -435,7 +483,7 @@ func TestStoreSCP_refuses3D(t *testing.T) {
 	assert.ElementsMatch(t, []dicom.UID{dicom.SecondaryCaptureImageStorage, dicom.ComprehensiveSRStorage}, received("old"))
 	assert.Equal(t, []dicom.UID{dicom.SecondaryCaptureImageStorage}, received("pictures"))
 
-	held, err := s.ledger.DueDeliveries(t.Context(), "pictures", inHalfADay.Add(24*time.Hour), 10)
+	held, err := s.ledger.DueDeliveries(t.Context(), "pictures", inHalfADay.Add(24*time.Hour), 24*time.Hour, 10)
 	require.NoError(t, err)
 	var text bytes.Buffer
 	_, _ = fmt.Fprintf(&text, "%+v", held)

@@ -1,12 +1,14 @@
 // Package outbox delivers what the ledger says is to be delivered: one worker for each destination takes its
 // deliveries in order, sends them and tells the ledger what came of each. A dead destination delays no other.
 //
-// What happens after a failure is decided by its class (see [Class]): the delivery is tried again later, parked for a
-// person to look at, or the alternate object is sent; when the destination itself cannot be reached, all of it waits,
-// so that everything goes at once when it is back. The same holds for one that does not let us in (0124 Not Authorised).
+// A [Sender] speaks one protocol and answers with an [Outcome], whose [Class] decides what is next: the delivery is done,
+// or taken and to be committed, is tried again later, parked for a person to look at, or the alternate is sent; when the
+// destination itself cannot be reached, all of it waits, so that everything goes at once when it is back. The same holds
+// for one that does not let us in (0124 Not Authorised). What a peer took and does not commit to in time is sent again.
 // A kind of object that a peer refuses, and its alternate too, stays pending and is offered once a day: it is a matter of
-// configuration over there, and [Outbox.Retry] tells it sooner. What is not delivered after about [Backoff].Dead is
-// parked with its last reason.
+// configuration over there, and [Outbox.Retry] tells it sooner. One that a peer gives no answer to, while it answers
+// otherwise, goes behind the others, and is parked after ten times. What is not delivered after about [Backoff].Dead is
+// parked with its last reason. What a peer says with its answer is stored and shown; no log has it.
 //
 // The ledger remembers attempts and when the next is due. Kept in memory alone is since when a destination is down.
 //

@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"endogate/dicomnode/dimse"
 	"endogate/dicomnode/ledger"
 )
 
@@ -15,6 +14,7 @@ const (
 	batch       = 64                   // deliveries read from the ledger at once
 	batchAsked  = 10_000               // as many, when all are to be tried now
 	ahead       = 366 * 24 * time.Hour // further off than any delivery is deferred
+	longestHold = 7 * 24 * time.Hour   // at most, until a peer is to commit to what it has taken
 	ledgerPause = 5 * time.Second      // after an error of the ledger
 	defaultIdle = 20 * time.Second     // PACS drop an association that stands still for 30 s or more
 	defaultPoll = 5 * time.Second
@@ -22,24 +22,27 @@ const (
 
 // Queue is what the outbox needs of the ledger.
 type Queue interface {
-	DueDeliveries(ctx context.Context, destination string, now time.Time, limit int) ([]ledger.Delivery, error)
+	DueDeliveries(ctx context.Context, destination string, now time.Time, longest time.Duration, limit int) ([]ledger.Delivery, error)
 	NextDelivery(ctx context.Context, destination string) (time.Time, bool, error)
-	Delivered(ctx context.Context, id int64, usedEntry string, status uint16, at time.Time) error
-	Defer(ctx context.Context, id int64, next time.Time, status, reason string, at time.Time) error
-	Park(ctx context.Context, id int64, status, reason string, at time.Time) error
+	Delivered(ctx context.Context, id int64, usedEntry string, answer ledger.Answer, at time.Time) error
+	Sent(ctx context.Context, id int64, usedEntry string, until time.Time, answer ledger.Answer, at time.Time) error
+	Uncommitted(ctx context.Context, destination string, now time.Time, longest time.Duration) (int, error)
+	Defer(ctx context.Context, id int64, why ledger.Deferral, at time.Time) error
+	Park(ctx context.Context, id int64, answer ledger.Answer, reason string, at time.Time) error
 }
 
-// Message is one object to hand over.
+// Message is what is to be handed over.
 type Message struct {
+	Kind    string // what it is: ledger.KindDICOM
 	Entry   string // in the spool
 	Purpose string // source, heatmap, sr, kos
 }
 
-// Sender hands messages to one destination. Its methods are called by one goroutine at a time.
+// Sender hands messages to one destination, in its protocol. Its methods are called by one goroutine at a time.
 type Sender interface {
-	// Send returns nil once the peer has confirmed that it has the message, with its status. An error is an *Error,
-	// or counts as temporary.
-	Send(ctx context.Context, m Message) (dimse.Status, error)
+	// Send hands m over and returns when the peer has answered, or will not. When ctx ends before, the outcome is
+	// no failure of the peer, and not counted.
+	Send(ctx context.Context, m Message) Outcome
 	// Rest gives up what is held open between messages. The next Send opens it again.
 	Rest(ctx context.Context) error
 }
@@ -55,24 +58,25 @@ type Outbox struct {
 	Now     func() time.Time // nil is time.Now
 	Jitter  func() float64   // in [0,1); nil is a random number
 
-	// Sent is told the outcome of every attempt; it may be nil.
-	Sent func(destination string, outcome Outcome, took time.Duration)
+	// Sent is told the fate of every attempt; it may be nil.
+	Sent func(destination string, fate Fate, took time.Duration)
 
 	once    sync.Once
 	workers map[string]*worker
 }
 
-// Outcome is what came of an attempt.
-type Outcome string
+// Fate is what an attempt has made of its delivery.
+type Fate string
 
-// The outcomes.
+// The fates.
 const (
-	OutcomeDelivered Outcome = "delivered"
-	OutcomeWarning   Outcome = "warning"   // delivered, and the peer had something to say
-	OutcomeAlternate Outcome = "alternate" // delivered as the alternate object
-	OutcomeDeferred  Outcome = "deferred"
-	OutcomeDown      Outcome = "down"
-	OutcomeParked    Outcome = "parked"
+	FateDelivered Fate = "delivered"
+	FateWarning   Fate = "warning"   // delivered, and the peer had something to say
+	FateAlternate Fate = "alternate" // delivered as the alternate object
+	FateSent      Fate = "sent"      // to be committed
+	FateDeferred  Fate = "deferred"
+	FateDown      Fate = "down"
+	FateParked    Fate = "parked"
 )
 
 // Condition is how a destination fares.

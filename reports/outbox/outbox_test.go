@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -27,14 +28,17 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type queue struct {
 	mu         sync.Mutex
 	deliveries []*ledger.Delivery
+	behind     map[int64]bool
 	broken     error // of every write
 }
+
+func newQueue() *queue { return &queue{behind: map[int64]bool{}} }
 
 func (q *queue) add(destination, entry, alternate string) *ledger.Delivery {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	d := &ledger.Delivery{
-		ID: int64(len(q.deliveries) + 1), Destination: destination, Entry: entry, Alternate: alternate,
+		ID: int64(len(q.deliveries) + 1), Kind: ledger.KindDICOM, Destination: destination, Entry: entry, Alternate: alternate,
 		State: ledger.StatePending, NextAt: time.Now(), Purpose: "heatmap",
 	}
 	q.deliveries = append(q.deliveries, d)
@@ -47,16 +51,22 @@ func (q *queue) get(d *ledger.Delivery) ledger.Delivery {
 	return *d
 }
 
-func (q *queue) DueDeliveries(_ context.Context, destination string, now time.Time, limit int) ([]ledger.Delivery, error) {
+func (q *queue) DueDeliveries(_ context.Context, destination string, now time.Time, longest time.Duration, limit int) ([]ledger.Delivery, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	var due []ledger.Delivery
 	for _, d := range q.deliveries {
-		if d.State == ledger.StatePending && d.Destination == destination && !d.NextAt.After(now) {
+		if d.State == ledger.StatePending && d.Destination == destination && (!d.NextAt.After(now) || d.NextAt.After(now.Add(longest))) {
 			due = append(due, *d)
 		}
 	}
-	slices.SortStableFunc(due, func(a, b ledger.Delivery) int { return cmp.Compare(a.Rank, b.Rank) })
+	order := func(d ledger.Delivery) int {
+		if q.behind[d.ID] {
+			return 1000 + d.Rank
+		}
+		return d.Rank
+	}
+	slices.SortStableFunc(due, func(a, b ledger.Delivery) int { return cmp.Compare(order(a), order(b)) })
 	return due[:min(limit, len(due))], nil
 }
 
@@ -83,19 +93,38 @@ func (q *queue) step(id int64, f func(*ledger.Delivery)) error {
 	return nil
 }
 
-func (q *queue) Delivered(_ context.Context, id int64, used string, status uint16, at time.Time) error {
+func (q *queue) Delivered(_ context.Context, id int64, used string, answer ledger.Answer, at time.Time) error {
 	return q.step(id, func(d *ledger.Delivery) {
-		d.State, d.Used, d.EndedAt, d.Status = ledger.StateDone, used, at, dimse.Status(status).String()[:4]
+		d.State, d.Used, d.EndedAt, d.Answer = ledger.StateDone, used, at, answer
 	})
 }
 
-func (q *queue) Defer(_ context.Context, id int64, next time.Time, status, reason string, _ time.Time) error {
-	return q.step(id, func(d *ledger.Delivery) { d.NextAt, d.Status, d.Reason = next, status, reason })
+func (q *queue) Sent(_ context.Context, id int64, used string, until time.Time, answer ledger.Answer, _ time.Time) error {
+	return q.step(id, func(d *ledger.Delivery) { d.State, d.Used, d.NextAt, d.Answer = ledger.StateSent, used, until, answer })
 }
 
-func (q *queue) Park(_ context.Context, id int64, status, reason string, at time.Time) error {
+func (q *queue) Uncommitted(_ context.Context, destination string, now time.Time, _ time.Duration) (n int, err error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, d := range q.deliveries {
+		if d.State == ledger.StateSent && d.Destination == destination && !d.NextAt.After(now) {
+			d.State = ledger.StatePending
+			n++
+		}
+	}
+	return n, nil
+}
+
+func (q *queue) Defer(_ context.Context, id int64, why ledger.Deferral, _ time.Time) error {
 	return q.step(id, func(d *ledger.Delivery) {
-		d.State, d.Status, d.Reason, d.EndedAt = ledger.StateParked, status, reason, at
+		d.NextAt, d.Answer, d.Reason = why.Next, why.Answer, why.Reason
+		q.behind[id] = why.Behind
+	})
+}
+
+func (q *queue) Park(_ context.Context, id int64, answer ledger.Answer, reason string, at time.Time) error {
+	return q.step(id, func(d *ledger.Delivery) {
+		d.State, d.Answer, d.Reason, d.EndedAt = ledger.StateParked, answer, reason, at
 	})
 }
 
@@ -108,18 +137,18 @@ func (q *queue) unpark(d *ledger.Delivery) {
 // script is a sender that does what it is told.
 type script struct {
 	mu    sync.Mutex
-	do    func(m Message) (dimse.Status, error)
+	do    func(m Message) Outcome
 	sent  []string
 	times []time.Time
 	rests []time.Time
 }
 
-func (s *script) Send(_ context.Context, m Message) (dimse.Status, error) {
+func (s *script) Send(_ context.Context, m Message) Outcome {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.sent, s.times = append(s.sent, m.Entry), append(s.times, time.Now())
 	if s.do == nil {
-		return dimse.Success, nil
+		return Outcome{Class: Done}
 	}
 	return s.do(m)
 }
@@ -137,18 +166,18 @@ func (s *script) tried() []string {
 	return slices.Clone(s.sent)
 }
 
-func (s *script) now(do func(m Message) (dimse.Status, error)) {
+func (s *script) now(do func(m Message) Outcome) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.do = do
 }
 
-func status(s dimse.Status) func(Message) (dimse.Status, error) {
-	return func(Message) (dimse.Status, error) { return s, answered(s, "PACS") }
+func status(s dimse.Status) func(Message) Outcome {
+	return func(Message) Outcome { return answered(s, "", "PACS") }
 }
 
-func fails(class Class, reason string) func(Message) (dimse.Status, error) {
-	return func(Message) (dimse.Status, error) { return 0, &Error{Class: class, Reason: reason} }
+func fails(class Class, reason string) func(Message) Outcome {
+	return func(Message) Outcome { return Outcome{Class: class, Reason: reason} }
 }
 
 // started runs an outbox on synthetic time until the test ends.
@@ -211,7 +240,7 @@ func TestOutbox_status(t *testing.T) {
 	} {
 		t.Run(row.status.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				q, s := &queue{}, &script{do: status(row.status)}
+				q, s := newQueue(), &script{do: status(row.status)}
 				d := q.add("pacs", "e1", "")
 				started(t, q, map[string]Sender{"pacs": s})
 				synctest.Wait()
@@ -219,7 +248,7 @@ func TestOutbox_status(t *testing.T) {
 				assert.Equal(t, row.state, got.State)
 				assert.Equal(t, 1, got.Attempts)
 				assert.Equal(t, row.later, got.NextAt.After(time.Now()))
-				assert.Equal(t, row.status.String()[:4], got.Status, "the peer's status is kept")
+				assert.Equal(t, row.status.String()[:4], got.Answer.Code, "the peer's status is kept")
 				if row.state != ledger.StateDone {
 					assert.Contains(t, got.Reason, row.status.String())
 				}
@@ -231,13 +260,13 @@ func TestOutbox_status(t *testing.T) {
 // TestOutbox_backoff: 15, 30, 60 s ... with the jitter at 0; others of the destination go on.
 func TestOutbox_backoff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q := &queue{}
+		q := newQueue()
 		bad, good := q.add("pacs", "bad", ""), q.add("pacs", "good", "")
-		s := &script{do: func(m Message) (dimse.Status, error) {
+		s := &script{do: func(m Message) Outcome {
 			if m.Entry == "bad" {
-				return 0, answered(dimse.OutOfResources, "PACS")
+				return answered(dimse.OutOfResources, "", "PACS")
 			}
-			return dimse.Success, nil
+			return Outcome{Class: Done}
 		}}
 		start := time.Now()
 		started(t, q, map[string]Sender{"pacs": s})
@@ -267,7 +296,7 @@ func TestOutbox_backoff(t *testing.T) {
 // TestOutbox_down: a destination that is down waits as a whole, and gets everything at once when it is back.
 func TestOutbox_down(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q, s := &queue{}, &script{do: fails(Down, "peer PACS cannot be reached")}
+		q, s := newQueue(), &script{do: fails(DestinationDown, "peer PACS cannot be reached")}
 		var ds []*ledger.Delivery
 		for range 500 {
 			ds = append(ds, q.add("pacs", "e", ""))
@@ -305,7 +334,7 @@ func TestOutbox_down(t *testing.T) {
 
 func TestOutbox_retryNow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q, s := &queue{}, &script{do: fails(Down, "gone")}
+		q, s := newQueue(), &script{do: fails(DestinationDown, "gone")}
 		d := q.add("pacs", "e1", "")
 		late := q.add("pacs", "e2", "")
 		o := started(t, q, map[string]Sender{"pacs": s})
@@ -326,7 +355,7 @@ func TestOutbox_retryNow(t *testing.T) {
 // TestOutbox_retryResets: after somebody asked, the waits begin with the shortest again.
 func TestOutbox_retryResets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q, s := &queue{}, &script{do: fails(Down, "gone")}
+		q, s := newQueue(), &script{do: fails(DestinationDown, "gone")}
 		q.add("pacs", "e1", "")
 		o := started(t, q, map[string]Sender{"pacs": s})
 		time.Sleep(10 * time.Hour)
@@ -343,7 +372,7 @@ func TestOutbox_retryResets(t *testing.T) {
 // TestOutbox_notAuthorised: a peer that does not let us in is not asked for each object.
 func TestOutbox_notAuthorised(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q, s := &queue{}, &script{do: status(dimse.NotAuthorized)}
+		q, s := newQueue(), &script{do: status(dimse.NotAuthorized)}
 		for range 100 {
 			q.add("pacs", "e", "")
 		}
@@ -366,7 +395,7 @@ func TestOutbox_notAuthorised(t *testing.T) {
 // TestOutbox_refused: a kind that the peer does not take is offered once a day, and when somebody asks for it.
 func TestOutbox_refused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q, s := &queue{}, &script{do: status(dimse.SOPClassNotSupported)}
+		q, s := newQueue(), &script{do: status(dimse.SOPClassNotSupported)}
 		d := q.add("pacs", "e1", "")
 		started(t, q, map[string]Sender{"pacs": s})
 		time.Sleep(23 * time.Hour)
@@ -382,7 +411,7 @@ func TestOutbox_refused(t *testing.T) {
 		assert.Equal(t, ledger.StateDone, q.get(d).State)
 	})
 	synctest.Test(t, func(t *testing.T) {
-		q, s := &queue{}, &script{do: status(dimse.SOPClassNotSupported)}
+		q, s := newQueue(), &script{do: status(dimse.SOPClassNotSupported)}
 		d := q.add("pacs", "e1", "")
 		o := started(t, q, map[string]Sender{"pacs": s})
 		synctest.Wait()
@@ -397,7 +426,7 @@ func TestOutbox_refused(t *testing.T) {
 // TestOutbox_givesUpRefused: not for ever, as the bytes are kept so long.
 func TestOutbox_givesUpRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q, s := &queue{}, &script{do: status(dimse.SOPClassNotSupported)}
+		q, s := newQueue(), &script{do: status(dimse.SOPClassNotSupported)}
 		d := q.add("pacs", "e1", "")
 		startedWith(t, Backoff{Dead: 7 * 24 * time.Hour}, 0.5, q, map[string]Sender{"pacs": s})
 		time.Sleep(6*24*time.Hour + time.Hour)
@@ -413,7 +442,7 @@ func TestOutbox_givesUpRefused(t *testing.T) {
 // TestOutbox_impatient: asking again and again does not end what is refused.
 func TestOutbox_impatient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q, s := &queue{}, &script{do: status(dimse.SOPClassNotSupported)}
+		q, s := newQueue(), &script{do: status(dimse.SOPClassNotSupported)}
 		d := q.add("pacs", "e1", "")
 		o := startedWith(t, Backoff{Dead: 7 * 24 * time.Hour}, 0.5, q, map[string]Sender{"pacs": s})
 		for range 20 {
@@ -429,7 +458,7 @@ func TestOutbox_impatient(t *testing.T) {
 // TestOutbox_givesUpDown: what a dead destination was to get is parked in the end, each delivery after its own time.
 func TestOutbox_givesUpDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q, s := &queue{}, &script{do: fails(Down, "peer PACS cannot be reached")}
+		q, s := newQueue(), &script{do: fails(DestinationDown, "peer PACS cannot be reached")}
 		var old []*ledger.Delivery
 		for range 200 {
 			old = append(old, q.add("pacs", "e", ""))
@@ -457,7 +486,7 @@ func TestOutbox_givesUpDown(t *testing.T) {
 // TestOutbox_givesUpFull: nor does it matter that the destination answers, when it takes nothing.
 func TestOutbox_givesUpFull(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q, s := &queue{}, &script{do: status(dimse.OutOfResources)}
+		q, s := newQueue(), &script{do: status(dimse.OutOfResources)}
 		for range 200 {
 			q.add("pacs", "e", "")
 		}
@@ -473,7 +502,7 @@ func TestOutbox_givesUpFull(t *testing.T) {
 // TestOutbox_wasOff: time in which the gateway was off is not held against a destination.
 func TestOutbox_wasOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q, s := &queue{}, &script{do: fails(Down, "gone")}
+		q, s := newQueue(), &script{do: fails(DestinationDown, "gone")}
 		a, b := q.add("pacs", "e", ""), q.add("pacs", "e", "")
 		time.Sleep(8 * 24 * time.Hour)
 		startedWith(t, Backoff{Dead: 7 * 24 * time.Hour}, 0.5, q, map[string]Sender{"pacs": s})
@@ -489,7 +518,7 @@ func TestOutbox_wasOff(t *testing.T) {
 // TestOutbox_neverGivesUp: Dead is 0.
 func TestOutbox_neverGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q, s := &queue{}, &script{do: fails(Down, "gone")}
+		q, s := newQueue(), &script{do: fails(DestinationDown, "gone")}
 		d := q.add("pacs", "e", "")
 		started(t, q, map[string]Sender{"pacs": s})
 		time.Sleep(60 * 24 * time.Hour)
@@ -501,11 +530,11 @@ func TestOutbox_neverGivesUp(t *testing.T) {
 // TestOutbox_deadDelaysNoOther: a sender that hangs and one that is down, beside one that works.
 func TestOutbox_deadDelaysNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q, alive := &queue{}, &script{}
+		q, alive := newQueue(), &script{}
 		hung := make(chan struct{})
-		hanging := &script{do: func(Message) (dimse.Status, error) {
+		hanging := &script{do: func(Message) Outcome {
 			<-hung
-			return 0, errors.New("after an hour")
+			return Outcome{Err: errors.New("after an hour")}
 		}}
 		var ds []*ledger.Delivery
 		for range 100 {
@@ -514,7 +543,7 @@ func TestOutbox_deadDelaysNoOther(t *testing.T) {
 			ds = append(ds, q.add("alive", "e", ""))
 		}
 		start := time.Now()
-		started(t, q, map[string]Sender{"alive": alive, "dead": &script{do: fails(Down, "gone")}, "hanging": hanging})
+		started(t, q, map[string]Sender{"alive": alive, "dead": &script{do: fails(DestinationDown, "gone")}, "hanging": hanging})
 		synctest.Wait()
 		for _, d := range ds {
 			require.Equal(t, ledger.StateDone, q.get(d).State)
@@ -528,7 +557,7 @@ func TestOutbox_deadDelaysNoOther(t *testing.T) {
 // TestOutbox_strikes: a peer that can take nothing is not asked for each of a thousand objects.
 func TestOutbox_strikes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q, s := &queue{}, &script{do: status(dimse.OutOfResources)}
+		q, s := newQueue(), &script{do: status(dimse.OutOfResources)}
 		for range 1000 {
 			q.add("pacs", "e", "")
 		}
@@ -545,21 +574,21 @@ func TestOutbox_strikes(t *testing.T) {
 }
 
 func TestOutbox_alternate(t *testing.T) {
-	only := func(accepted string) func(Message) (dimse.Status, error) {
-		return func(m Message) (dimse.Status, error) {
+	only := func(accepted string) func(Message) Outcome {
+		return func(m Message) Outcome {
 			if m.Entry == accepted {
-				return dimse.Success, nil
+				return Outcome{Class: Done}
 			}
-			return 0, &Error{Class: Refused, Reason: "peer PACS does not accept " + m.Entry}
+			return Outcome{Class: SendAlternate, Reason: "peer PACS does not accept " + m.Entry}
 		}
 	}
 	synctest.Test(t, func(t *testing.T) {
-		q, s := &queue{}, &script{do: only("88.33")}
+		q, s := newQueue(), &script{do: only("88.33")}
 		with, without := q.add("pacs", "88.34", "88.33"), q.add("pacs", "88.34", "")
-		var outcomes []Outcome
+		var fates []Fate
 		o := &Outbox{
 			Queue: q, Senders: map[string]Sender{"pacs": s}, Log: slog.New(slog.DiscardHandler),
-			Sent: func(_ string, outcome Outcome, _ time.Duration) { outcomes = append(outcomes, outcome) },
+			Sent: func(_ string, fate Fate, _ time.Duration) { fates = append(fates, fate) },
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
@@ -575,7 +604,7 @@ func TestOutbox_alternate(t *testing.T) {
 		synctest.Wait()
 		assert.Equal(t, ledger.StatePending, q.get(neither).State)
 		assert.Equal(t, "peer PACS does not accept 88.34; nor the alternate: peer PACS does not accept 88.22", q.get(neither).Reason)
-		assert.Equal(t, []Outcome{OutcomeAlternate, OutcomeDeferred, OutcomeDeferred}, outcomes)
+		assert.Equal(t, []Fate{FateAlternate, FateDeferred, FateDeferred}, fates)
 		cancel()
 		assert.ErrorIs(t, <-done, context.Canceled)
 	})
@@ -584,7 +613,7 @@ func TestOutbox_alternate(t *testing.T) {
 // TestOutbox_parked: what is parked keeps its reason, is not touched, and goes when it is put back.
 func TestOutbox_parked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q, s := &queue{}, &script{do: status(0xC001)}
+		q, s := newQueue(), &script{do: status(0xC001)}
 		d := q.add("pacs", "e1", "")
 		o := started(t, q, map[string]Sender{"pacs": s})
 		time.Sleep(24 * time.Hour)
@@ -601,7 +630,7 @@ func TestOutbox_parked(t *testing.T) {
 
 func TestOutbox_givesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q, s := &queue{}, &script{do: status(dimse.OutOfResources)}
+		q, s := newQueue(), &script{do: status(dimse.OutOfResources)}
 		d := q.add("pacs", "e1", "")
 		o := &Outbox{
 			Queue: q, Senders: map[string]Sender{"pacs": s}, Log: slog.New(slog.DiscardHandler),
@@ -623,7 +652,7 @@ func TestOutbox_givesUp(t *testing.T) {
 // TestOutbox_rests: an association is not kept open for nothing, nor given up between two messages.
 func TestOutbox_rests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q, s := &queue{}, &script{}
+		q, s := newQueue(), &script{}
 		q.add("pacs", "e1", "")
 		start := time.Now()
 		o := started(t, q, map[string]Sender{"pacs": s})
@@ -641,7 +670,8 @@ func TestOutbox_rests(t *testing.T) {
 // TestOutbox_ledgerFails: without its ledger the outbox neither spins nor loses anything.
 func TestOutbox_ledgerFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q, s := &queue{broken: errors.New("disk gone")}, &script{}
+		q, s := newQueue(), &script{}
+		q.broken = errors.New("disk gone")
 		d := q.add("pacs", "e1", "")
 		started(t, q, map[string]Sender{"pacs": s})
 		time.Sleep(time.Minute)
@@ -658,14 +688,14 @@ func TestOutbox_ledgerFails(t *testing.T) {
 
 func TestOutbox_panic(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q := &queue{}
+		q := newQueue()
 		bad, good := q.add("pacs", "bad", ""), q.add("pacs", "good", "")
 		var log bytes.Buffer
-		o := &Outbox{Queue: q, Log: slog.New(slog.NewTextHandler(&log, nil)), Senders: map[string]Sender{"pacs": &script{do: func(m Message) (dimse.Status, error) {
+		o := &Outbox{Queue: q, Log: slog.New(slog.NewTextHandler(&log, nil)), Senders: map[string]Sender{"pacs": &script{do: func(m Message) Outcome {
 			if m.Entry == "bad" {
 				panic("no such patient: Doe^Jane")
 			}
-			return dimse.Success, nil
+			return Outcome{Class: Done}
 		}}}}
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
@@ -684,16 +714,154 @@ func TestOutbox_panic(t *testing.T) {
 // TestOutbox_stopped: an attempt that our own stop cuts off is no failure of the peer.
 func TestOutbox_stopped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q := &queue{}
+		q := newQueue()
 		d := q.add("pacs", "e1", "")
 		ctx, cancel := context.WithCancel(t.Context())
-		s := &script{do: func(Message) (dimse.Status, error) {
+		s := &script{do: func(Message) Outcome {
 			cancel()
-			return 0, errors.New("connection closed")
+			return Outcome{Err: errors.New("connection closed")}
 		}}
 		o := &Outbox{Queue: q, Senders: map[string]Sender{"pacs": s}, Log: slog.New(slog.DiscardHandler)}
 		assert.ErrorIs(t, o.Run(ctx), context.Canceled)
 		assert.Zero(t, q.get(d).Attempts)
 		assert.Len(t, s.rests, 1, "what was open is closed")
 	})
+}
+
+// TestOutbox_silent: an object that the peer does not answer to delays the others by one attempt each time, goes behind
+// them, and is a person's after some. The peer is there, so the destination is not down.
+func TestOutbox_silent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const timeout = 10 * time.Second
+		q := newQueue()
+		s := &script{do: func(m Message) Outcome {
+			if m.Entry == "odd" {
+				time.Sleep(timeout)
+				return Outcome{Class: Later, Silent: true, Reason: "peer PACS gave no answer to the object"}
+			}
+			return Outcome{Class: Done}
+		}}
+		odd := []*ledger.Delivery{q.add("pacs", "odd", ""), q.add("pacs", "odd", ""), q.add("pacs", "odd", ""), q.add("pacs", "odd", "")}
+		o := started(t, q, map[string]Sender{"pacs": s})
+		for range 40 { // more than an hour, in which good ones come
+			good := q.add("pacs", "good", "")
+			o.Wake("pacs")
+			time.Sleep(2 * time.Minute)
+			synctest.Wait()
+			require.Equal(t, ledger.StateDone, q.get(good).State)
+			c, _ := o.Condition("pacs")
+			require.True(t, c.Up)
+		}
+		time.Sleep(4 * time.Hour)
+		synctest.Wait()
+		for _, d := range odd {
+			assert.Equal(t, ledger.StateParked, q.get(d).State)
+			assert.Equal(t, "given up after 10 attempts; the last: peer PACS gave no answer to the object", q.get(d).Reason)
+		}
+	})
+}
+
+// TestOutbox_never: what a peer refuses for good goes as the alternate too, before a person is asked.
+func TestOutbox_never(t *testing.T) {
+	for _, row := range []struct {
+		name      string
+		alternate Outcome
+		want      ledger.State
+		reason    string
+	}{
+		{"taken", Outcome{Class: Done}, ledger.StateDone, ""},
+		{"full", answered(dimse.OutOfResources, "", "PACS"), ledger.StatePending, "peer PACS answered A700 out of resources"},
+		{"refused", answered(0xC000, "", "PACS"), ledger.StateParked, "peer PACS answered C000 cannot understand; nor the alternate: peer PACS answered C000 cannot understand"},
+		{"unknown", answered(0x0122, "", "PACS"), ledger.StateParked, "peer PACS answered C000 cannot understand; nor the alternate: peer PACS does not accept the SOP class (0122 SOP class not supported)"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				q, s := newQueue(), &script{do: func(m Message) Outcome {
+					if m.Entry == "88.33" {
+						return row.alternate
+					}
+					return answered(0xC000, "", "PACS")
+				}}
+				d := q.add("pacs", "88.34", "88.33")
+				started(t, q, map[string]Sender{"pacs": s})
+				synctest.Wait()
+				assert.Equal(t, row.want, q.get(d).State)
+				assert.Equal(t, row.reason, q.get(d).Reason)
+			})
+		})
+	}
+}
+
+// TestOutbox_sent: a peer that commits later has its time, and is sent the object again when it does not.
+func TestOutbox_sent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q, s := newQueue(), &script{do: func(Message) Outcome { return Outcome{Class: Sent, Protocol: "dicom", Code: "0000", Within: time.Hour} }}
+		d := q.add("pacs", "e1", "")
+		var fates []Fate
+		o := &Outbox{
+			Queue: q, Senders: map[string]Sender{"pacs": s}, Log: slog.New(slog.DiscardHandler), Backoff: Backoff{Dead: 3 * time.Hour},
+			Sent: func(_ string, fate Fate, _ time.Duration) { fates = append(fates, fate) },
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- o.Run(ctx) }()
+		time.Sleep(59 * time.Minute)
+		synctest.Wait()
+		assert.Equal(t, ledger.StateSent, q.get(d).State)
+		assert.Len(t, s.tried(), 1)
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		assert.Equal(t, ledger.StateSent, q.get(d).State)
+		assert.Len(t, s.tried(), 2)
+		time.Sleep(12 * time.Hour)
+		synctest.Wait()
+		assert.Equal(t, ledger.StateParked, q.get(d).State)
+		assert.Equal(t, "sent 5 times, and never committed", q.get(d).Reason)
+		assert.Equal(t, []Fate{FateSent, FateSent, FateSent, FateSent, FateParked}, fates)
+		cancel()
+		assert.ErrorIs(t, <-done, context.Canceled)
+	})
+}
+
+// TestOutbox_clockSetBack: the clock was a year ahead when the destination was down.
+func TestOutbox_clockSetBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q, s := newQueue(), &script{}
+		d := q.add("pacs", "e1", "")
+		d.NextAt = time.Now().Add(365 * 24 * time.Hour)
+		refused := q.add("pacs", "e2", "")
+		refused.NextAt = time.Now().Add(refusedPause)
+		started(t, q, map[string]Sender{"pacs": s})
+		synctest.Wait()
+		assert.Equal(t, ledger.StateDone, q.get(d).State)
+		assert.Equal(t, ledger.StatePending, q.get(refused).State, "this one is to wait for a day")
+	})
+}
+
+// TestOutbox_text: what a peer says is kept, in a line of bounded length, and is in no log.
+func TestOutbox_text(t *testing.T) {
+	for _, class := range []Class{Never, Later, SendAlternate, DestinationDown, DoneWithWarning, Done} {
+		synctest.Test(t, func(t *testing.T) {
+			text := "no such\npatient:\x00 DOE^JANE \xff" + strings.Repeat(" x", maxText)
+			q, s := newQueue(), &script{do: func(Message) Outcome {
+				return Outcome{Class: class, Protocol: "dicom", Code: "C123", Text: text, Reason: "peer PACS answered C123"}
+			}}
+			d := q.add("pacs", "e1", "")
+			var log bytes.Buffer
+			o := &Outbox{
+				Queue: q, Senders: map[string]Sender{"pacs": s},
+				Log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			done := make(chan error, 1)
+			go func() { done <- o.Run(ctx) }()
+			synctest.Wait()
+			cancel()
+			assert.ErrorIs(t, <-done, context.Canceled)
+			got := q.get(d).Answer.Text
+			assert.True(t, strings.HasPrefix(got, "no such patient: DOE^JANE x x"), got)
+			assert.LessOrEqual(t, len(got), maxText)
+			assert.NotContains(t, log.String(), "DOE")
+		})
+	}
 }

@@ -82,7 +82,7 @@ func (w *worker) run(ctx context.Context) {
 			w.strikes = 0
 			until, limit = until.Add(ahead), batchAsked
 		}
-		due, err := w.o.Queue.DueDeliveries(ctx, w.name, until, limit)
+		due, err := w.due(ctx, until, limit)
 		switch {
 		case ctx.Err() != nil:
 			return
@@ -96,6 +96,21 @@ func (w *worker) run(ctx context.Context) {
 			w.pauseUntilUp(ctx)
 		}
 	}
+}
+
+// longest is the longest that a delivery is ever deferred.
+func (w *worker) longest() time.Duration { return max(w.o.Backoff.defaults().Last, refusedPause) }
+
+// due returns what is to be sent, with what was sent before and not committed in time.
+func (w *worker) due(ctx context.Context, until time.Time, limit int) ([]ledger.Delivery, error) {
+	n, err := w.o.Queue.Uncommitted(ctx, w.name, w.o.now(), longestHold)
+	if err != nil {
+		return nil, err
+	}
+	if n > 0 {
+		w.log.WarnContext(ctx, "deliveries were taken and not committed in time: they are sent again", "count", n)
+	}
+	return w.o.Queue.DueDeliveries(ctx, w.name, until, w.longest(), limit)
 }
 
 // all delivers due in order, until the rest has to wait for the destination.

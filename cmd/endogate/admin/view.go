@@ -118,6 +118,7 @@ type StudySummary struct {
 // DeliveryCounts says how many deliveries are in which state.
 type DeliveryCounts struct {
 	Pending   int `json:"pending"`
+	Sent      int `json:"sent"` // and not committed yet
 	Done      int `json:"done"`
 	Parked    int `json:"parked"`
 	Discarded int `json:"discarded"`
@@ -254,12 +255,13 @@ type DeliveryState string
 // The states of a delivery.
 const (
 	DeliveryPending   DeliveryState = "pending"
+	DeliverySent      DeliveryState = "sent" // the peer took it, and is to commit to it
 	DeliveryDone      DeliveryState = "done"
 	DeliveryParked    DeliveryState = "parked"
 	DeliveryDiscarded DeliveryState = "discarded"
 )
 
-var deliveryStates = []DeliveryState{DeliveryPending, DeliveryDone, DeliveryParked, DeliveryDiscarded}
+var deliveryStates = []DeliveryState{DeliveryPending, DeliverySent, DeliveryDone, DeliveryParked, DeliveryDiscarded}
 
 // DeliveryFilter narrows a list of deliveries; a zero field does not.
 type DeliveryFilter struct {
@@ -276,11 +278,11 @@ type Delivery struct {
 	Purpose     string        `json:"purpose"` // source, heatmap, sr or kos
 	State       DeliveryState `json:"state"`
 	Attempts    int           `json:"attempts"`
-	NextAt      time.Time     `json:"next_at,omitzero"`  // when it is tried again, while pending
+	NextAt      time.Time     `json:"next_at,omitzero"`  // when it is tried again, while pending or sent
 	EndedAt     time.Time     `json:"ended_at,omitzero"` // when it was done, parked or discarded
 	Alternate   bool          `json:"alternate"`         // the peer took the object's twin
-	Status      string        `json:"status"`            // the peer's last answer, four hexadecimal digits; empty before one
-	Reason      string        `json:"reason"`            // why it is not done
+	Status      string        `json:"status"`            // the peer's last answer, as its protocol writes it: of DICOM four hexadecimal digits; empty before one
+	Reason      string        `json:"reason"`            // why it is not done, with what the peer said
 }
 
 // Event is a step in the life of a SOP Instance. Steps that repeat are one event.

@@ -155,8 +155,8 @@ func (g *parts) assemble(context.Context, *lifecycle) error {
 	g.outbox = &outbox.Outbox{
 		Queue: g.ledger, Senders: g.senders(), Log: g.log, Now: g.now,
 		Backoff: outbox.Backoff{First: g.cfg.Delivery.MinBackoff.Std(), Last: g.cfg.Delivery.MaxBackoff.Std(), Dead: g.cfg.Delivery.GiveUp.Std()},
-		Sent: func(destination string, o outbox.Outcome, _ time.Duration) {
-			g.metrics.Delivery(destination, string(o))
+		Sent: func(destination string, fate outbox.Fate, _ time.Duration) {
+			g.metrics.Delivery(destination, string(fate))
 		},
 	}
 	g.exams = &reports.Assembler{

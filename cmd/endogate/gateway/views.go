@@ -116,14 +116,14 @@ func deliveryView(d ledger.Delivery) admin.Delivery {
 	return admin.Delivery{
 		SOPInstance: d.Instance, ID: strconv.FormatInt(d.ID, 10), Destination: d.Destination, Purpose: d.Purpose,
 		State: admin.DeliveryState(d.State), Attempts: d.Attempts, NextAt: d.NextAt, EndedAt: d.EndedAt,
-		Alternate: d.Used != "" && d.Used == d.Alternate, Status: d.Status, Reason: d.Reason,
+		Alternate: d.Used != "" && d.Used == d.Alternate, Status: d.Answer.Code, Reason: d.Why(),
 	}
 }
 
 func eventView(e ledger.Event) admin.Event {
 	return admin.Event{
 		At: e.At, LastAt: e.LastAt, Count: e.Count, SOPInstanceUID: e.SOPInstanceUID, Step: string(e.What),
-		Destination: e.Destination, Status: e.Status, Detail: e.Detail,
+		Destination: e.Destination, Status: e.Answer.Code, Detail: e.Why(),
 	}
 }
 
@@ -162,7 +162,7 @@ func (v *views) Parked(ctx context.Context) ([]admin.Parked, error) {
 		all = append(all, admin.Parked{
 			Kind: admin.ParkedDelivery, ID: strconv.FormatInt(d.ID, 10), StudyInstanceUID: d.Instance.StudyInstanceUID,
 			SOPInstanceUID: d.Instance.SOPInstanceUID, Purpose: d.Purpose, Destination: d.Destination,
-			Attempts: d.Attempts, Status: d.Status, Reason: d.Reason, At: d.EndedAt,
+			Attempts: d.Attempts, Status: d.Answer.Code, Reason: d.Why(), At: d.EndedAt,
 		})
 	}
 	for _, i := range work.Instances {
@@ -255,7 +255,7 @@ func (v *views) Destinations(ctx context.Context) ([]admin.Destination, error) {
 		all = append(all, admin.Destination{
 			Name: d.Name, Kind: d.Kind, AETitle: d.AETitle, Address: d.Address,
 			Counts: admin.DeliveryCounts{
-				Pending: int(states[ledger.StatePending]), Done: int(states[ledger.StateDone]),
+				Pending: int(states[ledger.StatePending]), Sent: int(states[ledger.StateSent]), Done: int(states[ledger.StateDone]),
 				Parked: int(states[ledger.StateParked]), Discarded: int(states[ledger.StateDiscarded]),
 			},
 			LastAt: last, LastError: condition.Reason,

@@ -1,8 +1,9 @@
 CREATE INDEX delivery_alternate ON delivery (alternate) WHERE alternate <> '';
 CREATE INDEX delivery_done ON delivery (destination, ended_at) WHERE state = 'done';
-CREATE INDEX delivery_due ON delivery (destination, rank, id, next_at) WHERE state = 'pending';
+CREATE INDEX delivery_due ON delivery (destination, behind, rank, id, next_at) WHERE state = 'pending';
 CREATE INDEX delivery_next ON delivery (destination, next_at) WHERE state = 'pending';
 CREATE INDEX delivery_parked ON delivery (id) WHERE state = 'parked';
+CREATE INDEX delivery_sent ON delivery (destination, next_at) WHERE state = 'sent';
 CREATE INDEX delivery_study ON delivery (study);
 CREATE INDEX event_study ON event (study);
 CREATE INDEX exam_open ON exam (id) WHERE state = 'open';
@@ -15,33 +16,39 @@ CREATE INDEX job_exam ON job (exam);
 CREATE INDEX job_instance ON job (instance);
 CREATE INDEX job_open ON job (id) WHERE state = 'open';
 CREATE INDEX job_parked ON job (id) WHERE state = 'parked';
+CREATE INDEX need_ended ON need (ended_at) WHERE ended_at IS NOT NULL;
+CREATE INDEX need_refused ON need (entry) WHERE by = 'refused';
 CREATE INDEX object_held ON object (made_at) WHERE released_at IS NULL;
 CREATE INDEX object_sop ON object (sop_instance_uid);
 CREATE INDEX object_study ON object (study);
 CREATE INDEX study_accession ON study (accession_number, last_at);
 CREATE INDEX study_conflict ON study (last_at, id) WHERE conflicts > 0;
-CREATE INDEX study_last ON study (last_at, id);
+CREATE INDEX study_last ON study (last_at, id) WHERE forgotten_at IS NULL;
 CREATE INDEX study_parked ON study (last_at, id) WHERE parked > 0;
 CREATE INDEX study_patient ON study (patient_id, last_at);
 CREATE INDEX study_working ON study (last_at, id) WHERE open > 0;
 CREATE TABLE delivery (
 	id                  INTEGER PRIMARY KEY,
+	kind                TEXT NOT NULL, -- of what is handed over: dicom
 	destination         TEXT NOT NULL,
-	entry               TEXT NOT NULL,
+	entry               TEXT NOT NULL, -- what is handed over, in the spool
 	alternate           TEXT NOT NULL DEFAULT '', -- entry of the twin
-	study               INTEGER NOT NULL REFERENCES study (id),
-	series_instance_uid TEXT NOT NULL,
-	sop_class_uid       TEXT NOT NULL,
-	sop_instance_uid    TEXT NOT NULL,
-	transfer_syntax_uid TEXT NOT NULL,
+	study               INTEGER NOT NULL REFERENCES study (id), -- which it is about
+	series_instance_uid TEXT NOT NULL DEFAULT '', -- these four of a SOP Instance only
+	sop_class_uid       TEXT NOT NULL DEFAULT '',
+	sop_instance_uid    TEXT NOT NULL DEFAULT '',
+	transfer_syntax_uid TEXT NOT NULL DEFAULT '',
 	purpose             TEXT NOT NULL,
 	rank                INTEGER NOT NULL,
-	state               TEXT NOT NULL CHECK (state IN ('pending', 'done', 'parked', 'discarded')),
+	behind              INTEGER NOT NULL DEFAULT 0, -- 1: others go first, as the peer gave no answer to this one
+	state               TEXT NOT NULL CHECK (state IN ('pending', 'sent', 'done', 'parked', 'discarded')),
 	attempts            INTEGER NOT NULL DEFAULT 0,
-	next_at             INTEGER NOT NULL,
+	next_at             INTEGER NOT NULL, -- when it is tried; of one that is sent, until when it is to be committed
 	ended_at            INTEGER,
 	used                TEXT NOT NULL DEFAULT '', -- entry that the peer took
-	status              TEXT NOT NULL DEFAULT '', -- (0000,0900) of the last answer, four hexadecimal digits
+	protocol            TEXT NOT NULL DEFAULT '', -- of the last answer, '' before there was one
+	code                TEXT NOT NULL DEFAULT '', -- of it, as the protocol writes it
+	text                TEXT NOT NULL DEFAULT '', -- what the peer said with it; may quote what was sent
 	reason              TEXT NOT NULL DEFAULT '',
 	UNIQUE (entry, destination)
 );
@@ -55,10 +62,10 @@ CREATE TABLE event (
 	last_at          INTEGER NOT NULL,
 	count            INTEGER NOT NULL DEFAULT 1, -- how often it happened between at and last_at
 	destination      TEXT NOT NULL,
-	status           TEXT NOT NULL,
+	code           TEXT NOT NULL,
 	detail           TEXT NOT NULL,
 	merge            TEXT UNIQUE -- events of the same key are one row
-);
+, protocol TEXT NOT NULL DEFAULT '', text TEXT NOT NULL DEFAULT '');
 CREATE TABLE exam (
 	id           INTEGER PRIMARY KEY,
 	study        INTEGER NOT NULL REFERENCES study (id),
@@ -115,10 +122,23 @@ CREATE TABLE job (
 	version     INTEGER NOT NULL DEFAULT 0, -- of the exam when the job ended
 	reason      TEXT NOT NULL DEFAULT ''
 , made_by TEXT NOT NULL DEFAULT '{}');
+CREATE TABLE known (
+	sop_instance_uid TEXT NOT NULL,
+	digest           TEXT NOT NULL, -- SHA-256 of the data set, hex; '' of objects made before digests were kept
+	PRIMARY KEY (sop_instance_uid, digest)
+) WITHOUT ROWID;
 CREATE TABLE meta (
 	id       INTEGER PRIMARY KEY CHECK (id = 1),
 	position INTEGER NOT NULL -- Seq of the last spool entry taken in
 );
+CREATE TABLE need (
+	entry    TEXT NOT NULL,
+	by       TEXT NOT NULL, -- refused: it could not be taken in
+	reason   TEXT NOT NULL,
+	at       INTEGER NOT NULL,
+	ended_at INTEGER,
+	PRIMARY KEY (entry, by)
+) WITHOUT ROWID;
 CREATE TABLE object (
 	id                  INTEGER PRIMARY KEY,
 	entry               TEXT NOT NULL UNIQUE,
@@ -135,12 +155,7 @@ CREATE TABLE object (
 	twin_of             INTEGER REFERENCES object (id), -- sent in its place where the peer refuses it
 	made_at             INTEGER NOT NULL,
 	released_at         INTEGER
-, count INTEGER NOT NULL DEFAULT 0);
-CREATE TABLE refused (
-	entry  TEXT PRIMARY KEY, -- in the spool, and kept there
-	at     INTEGER NOT NULL,
-	reason TEXT NOT NULL
-) WITHOUT ROWID;
+, count INTEGER NOT NULL DEFAULT 0, digest TEXT NOT NULL DEFAULT '');
 CREATE TABLE span (
 	job      INTEGER NOT NULL REFERENCES job (id),
 	first    INTEGER NOT NULL, -- frame, from 1
@@ -169,7 +184,7 @@ CREATE TABLE study (
 	conflicts          INTEGER NOT NULL DEFAULT 0,
 	open               INTEGER NOT NULL DEFAULT 0, -- jobs, exams and deliveries with work to do
 	parked             INTEGER NOT NULL DEFAULT 0  -- jobs, exams and deliveries that wait for a person
-);
+, forgotten_at INTEGER);
 CREATE TABLE tally (
 	kind  TEXT NOT NULL, -- instance, job, exam, delivery
 	name  TEXT NOT NULL, -- model or destination, '' for instances
@@ -177,14 +192,17 @@ CREATE TABLE tally (
 	n     INTEGER NOT NULL,
 	PRIMARY KEY (kind, name, state)
 ) WITHOUT ROWID;
+CREATE TRIGGER delivery_gone AFTER DELETE ON delivery BEGIN
+	UPDATE tally SET n = n - 1 WHERE kind = 'delivery' AND name = OLD.destination AND state = OLD.state;
+END;
 CREATE TRIGGER delivery_new AFTER INSERT ON delivery BEGIN
 	INSERT INTO tally VALUES ('delivery', NEW.destination, NEW.state, 1) ON CONFLICT DO UPDATE SET n = n + 1;
-	UPDATE study SET open = open + (NEW.state = 'pending'), parked = parked + (NEW.state = 'parked') WHERE id = NEW.study;
+	UPDATE study SET open = open + (NEW.state IN ('pending', 'sent')), parked = parked + (NEW.state = 'parked') WHERE id = NEW.study;
 END;
 CREATE TRIGGER delivery_state AFTER UPDATE OF state ON delivery WHEN OLD.state <> NEW.state BEGIN
 	UPDATE tally SET n = n - 1 WHERE kind = 'delivery' AND name = OLD.destination AND state = OLD.state;
 	INSERT INTO tally VALUES ('delivery', NEW.destination, NEW.state, 1) ON CONFLICT DO UPDATE SET n = n + 1;
-	UPDATE study SET open = open + (NEW.state = 'pending') - (OLD.state = 'pending'),
+	UPDATE study SET open = open + (NEW.state IN ('pending', 'sent')) - (OLD.state IN ('pending', 'sent')),
 		parked = parked + (NEW.state = 'parked') - (OLD.state = 'parked') WHERE id = NEW.study;
 END;
 CREATE TRIGGER exam_new AFTER INSERT ON exam BEGIN
@@ -197,6 +215,10 @@ CREATE TRIGGER exam_state AFTER UPDATE OF state ON exam WHEN OLD.state <> NEW.st
 	UPDATE study SET open = open + (NEW.state = 'open') - (OLD.state = 'open'),
 		parked = parked + (NEW.state = 'parked') - (OLD.state = 'parked') WHERE id = NEW.study;
 END;
+CREATE TRIGGER instance_gone AFTER DELETE ON instance BEGIN
+	UPDATE tally SET n = n - 1 WHERE kind = 'instance' AND name = '' AND state = OLD.state;
+	UPDATE study SET instances = instances - 1, conflicts = conflicts - (OLD.state = 'conflict') WHERE id = OLD.study;
+END;
 CREATE TRIGGER instance_new AFTER INSERT ON instance BEGIN
 	INSERT INTO tally VALUES ('instance', '', NEW.state, 1) ON CONFLICT DO UPDATE SET n = n + 1;
 	UPDATE study SET instances = instances + 1, conflicts = conflicts + (NEW.state = 'conflict') WHERE id = NEW.study;
@@ -204,6 +226,9 @@ END;
 CREATE TRIGGER instance_state AFTER UPDATE OF state ON instance WHEN OLD.state <> NEW.state BEGIN
 	UPDATE tally SET n = n - 1 WHERE kind = 'instance' AND name = '' AND state = OLD.state;
 	INSERT INTO tally VALUES ('instance', '', NEW.state, 1) ON CONFLICT DO UPDATE SET n = n + 1;
+END;
+CREATE TRIGGER job_gone AFTER DELETE ON job BEGIN
+	UPDATE tally SET n = n - 1 WHERE kind = 'job' AND name = OLD.model AND state = OLD.state;
 END;
 CREATE TRIGGER job_new AFTER INSERT ON job BEGIN
 	INSERT INTO tally VALUES ('job', NEW.model, NEW.state, 1) ON CONFLICT DO UPDATE SET n = n + 1;

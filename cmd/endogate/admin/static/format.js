@@ -44,7 +44,7 @@ export const studyStatuses = {
   parked: ["bad", "!", "Needs attention"], working: ["info", "◔", "In progress"], done: ["good", "✓", "Complete"], conflict: ["bad", "!", "UID conflict"],
 };
 export const deliveryStates = {
-  pending: ["warn", "→", "Waiting"], done: ["good", "✓", "Delivered"], parked: ["bad", "!", "Parked"], discarded: ["plain", "×", "Discarded"],
+  pending: ["warn", "→", "Waiting"], sent: ["info", "◔", "To be committed"], done: ["good", "✓", "Delivered"], parked: ["bad", "!", "Parked"], discarded: ["plain", "×", "Discarded"],
 };
 export const examStates = { open: ["info", "◔", "Exam open"], reported: ["good", "✓", "Reported"], parked: ["bad", "!", "Parked"] };
 export function chip(kinds, status) {

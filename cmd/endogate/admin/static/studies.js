@@ -68,12 +68,12 @@ function notes(s) {
 }
 
 export function deliveries(c) {
-  const all = c.pending + c.done + c.parked + c.discarded;
+  const all = c.pending + c.sent + c.done + c.parked + c.discarded;
   if (!all) return h("span", { class: "muted" }, "none");
   const part = (n, tone) => n ? h("span", { class: tone, style: { "flex-grow": n } }) : null;
   const text = [`${c.done} of ${all} delivered`, c.parked && `${c.parked} parked`, c.discarded && `${c.discarded} discarded`].filter(Boolean).join(", ");
   return h("div", { class: "meter" },
-    h("div", { class: "track", "aria-hidden": "true" }, part(c.done, "good"), part(c.parked, "bad"), part(c.discarded, "plain"), part(c.pending, "warn")),
+    h("div", { class: "track", "aria-hidden": "true" }, part(c.done, "good"), part(c.parked, "bad"), part(c.discarded, "plain"), part(c.sent, "info"), part(c.pending, "warn")),
     h("div", { class: "muted" }, text));
 }
 
