@@ -11,7 +11,6 @@ import (
 	"testing"
 
 	"endogate/deploy/installed"
-	"endogate/dicomnode/pixeldata"
 	"endogate/explain"
 	"endogate/inference/analysis"
 	"endogate/inference/onnx"
@@ -35,7 +34,7 @@ func demoModel(t testing.TB) *BundleModel {
 	network, err := runtime.OpenNetwork(bytes, onnx.NetworkOptions{Layer: b.Explain.Layer})
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, network.Close()) })
-	m, err := NewModel(t.Context(), b, network, ModelOptions{})
+	m, err := NewModel(t.Context(), b, network, nil)
 	require.NoError(t, err)
 	return m
 }
@@ -46,10 +45,10 @@ func TestDemo_probabilitiesAsReference(t *testing.T) {
 	readJSON(t, "testdata/demo.json", &references)
 	for _, ref := range references {
 		t.Run(ref.File, func(t *testing.T) {
-			a, err := m.Infer(t.Context(), pixeldata.Frame{Number: 1, Image: readPNG(t, filepath.Join("testdata", ref.File))})
+			a, err := m.Infer(t.Context(), still(1, readPNG(t, filepath.Join("testdata", ref.File))), nil)
 			require.NoError(t, err)
-			require.Len(t, a.Scores, len(ref.Probabilities))
-			for class, p := range a.Scores {
+			require.Len(t, a.Result.Scores, len(ref.Probabilities))
+			for class, p := range a.Result.Scores {
 				assert.InDelta(t, ref.Probabilities[class], p, 1e-3, class)
 			}
 		})
@@ -61,11 +60,11 @@ func TestDemo_frames(t *testing.T) {
 	known, right, findings, inside := 0, 0, 0, 0
 	for _, row := range frameIndex(t) {
 		img := readJPEG(t, filepath.Join("../testdata", row[0]))
-		a, err := m.Infer(t.Context(), pixeldata.Frame{Number: 1, Image: img})
+		a, err := m.Infer(t.Context(), still(1, img), nil)
 		require.NoError(t, err)
 		best := ""
-		for class, p := range a.Scores {
-			if best == "" || p > a.Scores[best] {
+		for class, p := range a.Result.Scores {
+			if best == "" || p > a.Result.Scores[best] {
 				best = class
 			}
 		}
@@ -75,15 +74,13 @@ func TestDemo_frames(t *testing.T) {
 				right++
 			}
 		}
-		require.Empty(t, a.Notes, row[0])
-		for i, f := range a.Findings {
-			if f.Role != analysis.RoleFinding {
-				continue
-			}
-			requireDarkCorner(t, m.bundle, img, a.Maps[i])
+		for _, m := range a.Maps {
+			shown, err := a.Geometry.Shown(m.Raw())
+			require.NoError(t, err, row[0])
+			requireDarkCorner(t, a.Geometry, shown)
 			if row[3] != "" {
 				findings++
-				if maximumInMask(t, a.Maps[i], filepath.Join("../testdata", row[3])) {
+				if maximumInMask(t, shown, filepath.Join("../testdata", row[3])) {
 					inside++
 				}
 			}
@@ -95,16 +92,19 @@ func TestDemo_frames(t *testing.T) {
 	assert.GreaterOrEqual(t, float64(inside), 0.65*float64(findings))
 }
 
+// still is a sample of one frame.
+func still(frame int, img *image.RGBA) analysis.Sample {
+	return analysis.Sample{Span: analysis.Still(frame), Frames: []*image.RGBA{img}}
+}
+
 // requireDarkCorner holds the map to zero in the masked box and outside of the crop.
-func requireDarkCorner(t *testing.T, b *Bundle, img *image.RGBA, m explain.Map) {
+func requireDarkCorner(t *testing.T, g analysis.Geometry, m explain.Map) {
 	t.Helper()
-	g, err := b.Prepare(img, make([]float32, b.Input.Len()))
-	require.NoError(t, err)
 	lit := 0
 	for y := range g.Rows {
 		for x := range g.Columns {
 			at := image.Pt(x, y)
-			if (!at.In(g.crop) || at.In(g.masked[0])) && m.Values[y*g.Columns+x] != 0 {
+			if (!at.In(g.Crop) || at.In(g.Masked[0])) && m.Values[y*g.Columns+x] != 0 {
 				lit++
 			}
 		}
@@ -148,7 +148,7 @@ func BenchmarkInfer(b *testing.B) {
 		b.Run(name+" "+img.Rect.Size().String(), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := m.Infer(b.Context(), pixeldata.Frame{Number: 1, Image: img}); err != nil {
+				if _, err := m.Infer(b.Context(), still(1, img), nil); err != nil {
 					b.Fatal(err)
 				}
 			}

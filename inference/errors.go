@@ -1,31 +1,36 @@
 package inference
 
-import "endogate/inference/jobs"
+import "errors"
 
-// taskError says of an error whether trying again may help, and whether the try counts.
-type taskError struct {
-	err         error
-	disposition jobs.Disposition
+// fault says of an error whether trying again may help, and whether the try counts. Whoever keeps the jobs decides what
+// becomes of one.
+type fault struct {
+	err       error
+	permanent bool
+	postponed bool
 }
 
-func (e *taskError) Error() string   { return e.err.Error() }
-func (e *taskError) Unwrap() error   { return e.err }
-func (e *taskError) Temporary() bool { return e.disposition != jobs.Term }
-func (e *taskError) Postponed() bool { return e.disposition == jobs.Postpone }
+func (e *fault) Error() string   { return e.err.Error() }
+func (e *fault) Unwrap() error   { return e.err }
+func (e *fault) Temporary() bool { return !e.permanent }
+func (e *fault) Postponed() bool { return e.postponed }
 
 // Permanent marks an error that stays however often the job is tried: the job is parked at once.
-func Permanent(err error) error { return marked(err, jobs.Term) }
+func Permanent(err error) error { return marked(fault{err: err, permanent: true}) }
 
 // Postponed marks an error that is no fault of the job, such as a full disk or a stop of the process: the job is
 // tried again until it goes well or fails by itself, and the try does not count.
-func Postponed(err error) error { return marked(err, jobs.Postpone) }
+func Postponed(err error) error { return marked(fault{err: err, postponed: true}) }
 
 // IsPostponed reports whether err is no fault of the job.
-func IsPostponed(err error) bool { return jobs.DispositionOf(err) == jobs.Postpone }
+func IsPostponed(err error) bool {
+	var p interface{ Postponed() bool }
+	return errors.As(err, &p) && p.Postponed()
+}
 
-func marked(err error, d jobs.Disposition) error {
-	if err == nil {
+func marked(f fault) error {
+	if f.err == nil {
 		return nil
 	}
-	return &taskError{err, d}
+	return &f
 }

@@ -5,7 +5,7 @@ import (
 	"image/draw"
 	"slices"
 
-	"endogate/dicomnode/pixeldata"
+	"endogate/inference/analysis"
 )
 
 // Layout is the order of the input tensor's axes.
@@ -85,8 +85,8 @@ func (in Input) table() (t [3][256]float32) {
 }
 
 // blackFrame is as large as the input.
-func blackFrame(in Input) pixeldata.Frame {
+func blackFrame(in Input) analysis.Sample {
 	img := image.NewRGBA(image.Rect(0, 0, in.Columns, in.Rows))
 	draw.Draw(img, img.Rect, image.Black, image.Point{}, draw.Src)
-	return pixeldata.Frame{Number: 1, Image: img}
+	return analysis.Sample{Span: analysis.Still(1), Frames: []*image.RGBA{img}}
 }

@@ -1,23 +1,22 @@
 package inference
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"math"
 	"sync"
 
-	"endogate/dicomnode/pixeldata"
 	"endogate/explain"
 	"endogate/inference/analysis"
 )
 
-// Model finds things in a frame. Its methods may be called from any goroutine.
+// Model says what there is in a sample. Its methods may be called from any goroutine.
 type Model interface {
-	Name() string
-	Digest() string // SHA-256 of the network file, quoted in every report
-	Infer(ctx context.Context, f pixeldata.Frame) (FrameAnalysis, error)
+	// Made names the model in what it says.
+	Made() analysis.Model
+	// Infer classifies a sample and explains what it finds: by the model's own method, and by those that are wished.
+	Infer(ctx context.Context, s analysis.Sample, wishes []explain.Target) (analysis.Part, error)
 }
 
 // Network runs a bundle's network on one prepared frame. Its methods may be called from any goroutine.
@@ -29,39 +28,30 @@ type Network interface {
 	Explain(ctx context.Context, input []float32, shape []int64, classes []int) ([]float32, []explain.Map, error)
 }
 
-// FrameAnalysis is what a model says about a frame.
-type FrameAnalysis struct {
-	analysis.Result
-	// Maps say why, one for each of the findings: as large as the source frame, from 0 to 1. A map is empty, of width 0,
-	// for a class that is not of RoleFinding, and where there is nothing to show: a note says why then.
-	Maps []explain.Map
-}
-
-// ModelOptions say how findings are explained. The zero value is good.
-type ModelOptions struct {
-	ContourLevel float32 // part of the map's maximum at which the hot region ends, between 0 and 1; 0: 0.5
+// Explainer explains by other methods, or at other layers, than the bundle's own.
+type Explainer interface {
+	// Explain returns for each of the targets a map of what speaks for a class in the input. Its methods may be called
+	// from any goroutine.
+	Explain(ctx context.Context, input []float32, class int, targets []explain.Target) ([]explain.Map, error)
 }
 
 // BundleModel is a bundle with its network.
 type BundleModel struct {
-	bundle   *Bundle
-	network  Network
-	level    float32
-	explains []int     // classes that are explained
-	ahead    []int     // those of them that are explained before it is known whether they are found
-	inputs   sync.Pool // *[]float32
+	bundle    *Bundle
+	network   Network
+	explainer Explainer // nil: no wishes
+	explains  []int     // classes that are explained
+	ahead     []int     // those of them that are explained before it is known whether they are found
+	inputs    sync.Pool // *[]float32
 }
 
 // NewModel puts bundle and network together and tries them on a black frame, so that what does not fit is
-// found now. The network stays the caller's to close.
-func NewModel(ctx context.Context, b *Bundle, n Network, o ModelOptions) (*BundleModel, error) {
+// found now. The network stays the caller's to close. Without an explainer there is the bundle's own explanation alone.
+func NewModel(ctx context.Context, b *Bundle, n Network, e Explainer) (*BundleModel, error) {
 	if n.Classes() != len(b.Classes) {
 		return nil, fmt.Errorf("inference: model %s: the network has %d classes, %s lists %d; make them agree", b.Name, n.Classes(), ManifestFile, len(b.Classes))
 	}
-	m := &BundleModel{bundle: b, network: n, level: cmp.Or(o.ContourLevel, 0.5)}
-	if !(m.level > 0 && m.level < 1) {
-		return nil, fmt.Errorf("inference: model %s: contour level %g is not between 0 and 1", b.Name, m.level)
-	}
+	m := &BundleModel{bundle: b, network: n, explainer: e}
 	m.inputs.New = func() any { input := make([]float32, b.Input.Len()); return &input }
 	for i, class := range b.Classes {
 		if class.Role == analysis.RoleFinding {
@@ -71,7 +61,7 @@ func NewModel(ctx context.Context, b *Bundle, n Network, o ModelOptions) (*Bundl
 	if len(m.explains) <= maxAhead {
 		m.ahead = m.explains
 	}
-	if _, err := m.Infer(ctx, blackFrame(b.Input)); err != nil {
+	if _, err := m.Infer(ctx, blackFrame(b.Input), nil); err != nil {
 		return nil, fmt.Errorf("inference: model %s: trial on a black frame: %w", b.Name, err)
 	}
 	return m, nil
@@ -81,61 +71,77 @@ func NewModel(ctx context.Context, b *Bundle, n Network, o ModelOptions) (*Bundl
 // network gives both, and its part up to the explained layer is most of the cost.
 const maxAhead = 4
 
-// minRegion is the part of the frame below which a hot region is not outlined.
-const minRegion = 0.001
+// Made is what the bundle is called.
+func (m *BundleModel) Made() analysis.Model { return m.bundle.Made() }
 
-// Name is that of the bundle.
-func (m *BundleModel) Name() string { return m.bundle.Name }
-
-// Digest is that of the bundle.
-func (m *BundleModel) Digest() string { return m.bundle.Digest }
-
-// Bundle is what the model was made of.
-func (m *BundleModel) Bundle() *Bundle { return m.bundle }
-
-// Infer classifies a frame and explains what it finds.
-func (m *BundleModel) Infer(ctx context.Context, f pixeldata.Frame) (FrameAnalysis, error) {
+// Infer implements Model, on the first frame of the sample.
+func (m *BundleModel) Infer(ctx context.Context, s analysis.Sample, wishes []explain.Target) (analysis.Part, error) {
 	input := m.inputs.Get().(*[]float32)
 	defer m.inputs.Put(input)
-	g, err := m.bundle.Prepare(f.Image, *input)
+	g, err := m.bundle.Prepare(s.Frames[0], *input)
 	if err != nil {
-		return FrameAnalysis{}, Permanent(err)
+		return analysis.Part{}, Permanent(err)
 	}
 	logits, maps, err := m.network.Explain(ctx, *input, m.bundle.Input.Shape(), m.ahead)
 	if err != nil {
-		return FrameAnalysis{}, err
+		return analysis.Part{}, err
 	}
 	p, err := m.probabilities(logits)
 	if err != nil {
-		return FrameAnalysis{}, Permanent(err)
+		return analysis.Part{}, Permanent(err)
 	}
 	found := m.above(p)
 	explanations := byClass(m.ahead, maps)
 	if late := m.unexplained(found); len(late) > 0 {
 		if _, maps, err = m.network.Explain(ctx, *input, m.bundle.Input.Shape(), late); err != nil {
-			return FrameAnalysis{}, err
+			return analysis.Part{}, err
 		}
 		explanations = byClass(late, maps)
 	}
-	a := FrameAnalysis{Result: analysis.Result{
-		Span: analysis.Still(f.Number), Rows: g.Rows, Columns: g.Columns, Scores: make(map[string]float64, len(p)),
+	part := analysis.Part{Geometry: g, Result: analysis.Result{
+		Span: s.Span, Rows: g.Rows, Columns: g.Columns, Scores: make(map[string]float64, len(p)),
 	}}
 	for i, class := range m.bundle.Classes {
-		a.Scores[class.Name] = p[i]
+		part.Result.Scores[class.Name] = p[i]
 	}
 	for _, i := range found {
-		finding, shown := m.bundle.Classes[i].Seen(p[i]), explain.Map{}
-		if raw, ok := explanations[i]; ok && finding.Role == analysis.RoleFinding {
-			var note string
-			if shown, note = onSource(g, raw); note != "" {
-				a.Notes = append(a.Notes, finding.Class+": "+note)
-			} else {
-				finding.Contours = explain.Contours(shown, m.level, minRegion*float64(g.Rows*g.Columns))
-			}
+		class := m.bundle.Classes[i]
+		part.Result.Findings = append(part.Result.Findings, class.Seen(p[i]))
+		if class.Role != analysis.RoleFinding {
+			continue
 		}
-		a.Findings, a.Maps = append(a.Findings, finding), append(a.Maps, shown)
+		part.Maps = append(part.Maps, mapOf(class, m.bundle.Explain, explanations[i]))
+		wished, err := m.wished(ctx, *input, i, wishes)
+		if err != nil {
+			return analysis.Part{}, err
+		}
+		part.Maps = append(part.Maps, wished...)
 	}
-	return a, nil
+	return part, nil
+}
+
+// wished explains a class as the wishes say.
+func (m *BundleModel) wished(ctx context.Context, input []float32, class int, wishes []explain.Target) ([]analysis.Map, error) {
+	if len(wishes) == 0 {
+		return nil, nil
+	}
+	if m.explainer == nil {
+		return nil, Permanent(fmt.Errorf("inference: model %s explains by its own method alone", m.bundle.Name))
+	}
+	maps, err := m.explainer.Explain(ctx, input, class, wishes)
+	if err != nil {
+		return nil, err
+	}
+	wished := make([]analysis.Map, len(maps))
+	for i, t := range wishes {
+		wished[i] = mapOf(m.bundle.Classes[class], analysis.Explanation{Method: string(t.Method), Layer: t.Layer}, maps[i])
+		wished[i].Wished = true
+	}
+	return wished, nil
+}
+
+func mapOf(class analysis.Class, e analysis.Explanation, m explain.Map) analysis.Map {
+	return analysis.Map{Class: class.Name, Explanation: e, Width: m.Width, Height: m.Height, Values: m.Values}
 }
 
 // above returns the classes that reach their thresholds.
@@ -167,31 +173,6 @@ func byClass(classes []int, maps []explain.Map) map[int]explain.Map {
 		explanations[classes[i]] = m
 	}
 	return explanations
-}
-
-// What a finding without a map says.
-const (
-	NoteNotANumber = "The explanation has values that are not numbers; it is not shown."
-	NoteZero       = "The explanation is zero everywhere: nothing in the explained layer speaks for this class."
-	NoteUnseen     = "The explanation lies only where the picture was masked; it is not shown."
-)
-
-// onSource turns the layer's map into one of the source frame, or says why there is none.
-func onSource(g Geometry, raw explain.Map) (m explain.Map, note string) {
-	_, err := raw.Max()
-	if err == nil {
-		m, err = g.ToSource(raw).Normalised()
-		if errors.Is(err, explain.ErrZeroMap) {
-			return explain.Map{}, NoteUnseen
-		}
-	}
-	switch {
-	case errors.Is(err, explain.ErrZeroMap):
-		return explain.Map{}, NoteZero
-	case err != nil:
-		return explain.Map{}, NoteNotANumber
-	}
-	return m, ""
 }
 
 var errNotANumber = errors.New("inference: the network gave values that are not numbers")

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"testing"
 
-	"endogate/dicomnode/pixeldata"
 	"endogate/explain"
 	"endogate/inference/analysis"
 	"endogate/inference/jobs"
@@ -51,40 +50,46 @@ func hot(x, y int) explain.Map {
 // demoWith is the demo bundle with a network of the test's.
 func demoWith(t *testing.T, n *scripted) *BundleModel {
 	t.Helper()
-	m, err := NewModel(t.Context(), demoBundle(t), n, ModelOptions{})
+	m, err := NewModel(t.Context(), demoBundle(t), n, nil)
 	require.NoError(t, err)
 	n.asked = nil
 	return m
 }
 
-func bright(columns, rows int) pixeldata.Frame {
+func bright(columns, rows int) analysis.Sample {
 	img := image.NewRGBA(image.Rect(0, 0, columns, rows))
 	for i := range img.Pix {
 		img.Pix[i] = 255
 	}
-	return pixeldata.Frame{Number: 3, Image: img}
+	return still(3, img)
 }
 
 func TestInfer_findingIsExplained(t *testing.T) {
 	n := &scripted{logits: []float32{5, 0, 0, 0, 0}, maps: map[int]explain.Map{0: hot(6, 2)}}
-	a, err := demoWith(t, n).Infer(t.Context(), bright(200, 100))
+	a, err := demoWith(t, n).Infer(t.Context(), bright(200, 100), nil)
 	require.NoError(t, err)
-	assert.Equal(t, analysis.Still(3), a.Span)
-	assert.Equal(t, 100, a.Rows)
-	assert.Equal(t, 200, a.Columns)
-	require.Len(t, a.Scores, 5)
+	assert.Equal(t, analysis.Still(3), a.Result.Span)
+	assert.Equal(t, 100, a.Result.Rows)
+	assert.Equal(t, 200, a.Result.Columns)
+	require.Len(t, a.Result.Scores, 5)
 	sum := 0.0
-	for _, p := range a.Scores {
+	for _, p := range a.Result.Scores {
 		sum += p
 	}
 	assert.InDelta(t, 1, sum, 1e-12)
-	assert.InDelta(t, math.Exp(5)/(math.Exp(5)+4), a.Scores["polyp"], 1e-12)
+	assert.InDelta(t, math.Exp(5)/(math.Exp(5)+4), a.Result.Scores["polyp"], 1e-12)
 
-	require.Len(t, a.Findings, 1)
-	f, shown := a.Findings[0], a.Maps[0]
+	require.Len(t, a.Result.Findings, 1)
+	f := a.Result.Findings[0]
+	require.Len(t, a.Maps, 1)
+	assert.Equal(t, analysis.Map{
+		Class: "polyp", Explanation: analysis.Explanation{Method: "gradcam", Layer: "last"}, Width: 10, Height: 10, Values: hot(6, 2).Values,
+	}, a.Maps[0])
+	shown, err := a.Geometry.Shown(a.Maps[0].Raw())
+	require.NoError(t, err)
 	assert.Equal(t, "polyp", f.Class)
 	assert.Equal(t, "68496003", f.Finding.Value)
-	assert.Empty(t, a.Notes)
+	assert.Empty(t, a.Result.Notes)
 	assert.Equal(t, 200, shown.Width)
 	assert.Equal(t, 100, shown.Height)
 	x, y := centreOf(shown)
@@ -92,21 +97,15 @@ func TestInfer_findingIsExplained(t *testing.T) {
 	assert.InDelta(t, 25, y, 1.5)
 	assert.InDelta(t, 1, slices.Max(shown.Values), 1e-6)
 	assert.GreaterOrEqual(t, slices.Min(shown.Values), float32(0))
-	require.Len(t, f.Contours, 1)
-	outline := f.Contours[0]
-	assert.Equal(t, outline[0], outline[len(outline)-1], "closed")
-	for _, p := range outline {
-		assert.True(t, p[0] > 110 && p[0] < 150 && p[1] > 15 && p[1] < 35, "%v lies around the hot cell", p)
-	}
 	assert.Equal(t, [][]int{{0}}, n.asked, "one pass for logits and map")
 }
 
 func TestInfer_belowThreshold(t *testing.T) {
 	n := &scripted{logits: []float32{0, 0, 0, 0, 0}, maps: map[int]explain.Map{0: hot(1, 1)}}
-	a, err := demoWith(t, n).Infer(t.Context(), bright(50, 50))
+	a, err := demoWith(t, n).Infer(t.Context(), bright(50, 50), nil)
 	require.NoError(t, err)
-	assert.Empty(t, a.Findings)
-	assert.InDelta(t, 0.2, a.Scores[demoBundle(t).Classes[4].Name], 1e-12)
+	assert.Empty(t, a.Result.Findings)
+	assert.InDelta(t, 0.2, a.Result.Scores[demoBundle(t).Classes[4].Name], 1e-12)
 }
 
 func TestInfer_thresholdIsReached(t *testing.T) {
@@ -114,49 +113,22 @@ func TestInfer_thresholdIsReached(t *testing.T) {
 	for i := range b.Classes {
 		b.Classes[i].Threshold = 0.2
 	}
-	m, err := NewModel(t.Context(), b, &scripted{logits: make([]float32, 5), maps: map[int]explain.Map{0: hot(1, 1)}}, ModelOptions{})
+	m, err := NewModel(t.Context(), b, &scripted{logits: make([]float32, 5), maps: map[int]explain.Map{0: hot(1, 1)}}, nil)
 	require.NoError(t, err)
-	a, err := m.Infer(t.Context(), bright(50, 50))
+	a, err := m.Infer(t.Context(), bright(50, 50), nil)
 	require.NoError(t, err)
-	assert.Len(t, a.Findings, 5, "a probability that equals the threshold is a finding")
+	assert.Len(t, a.Result.Findings, 5, "a probability that equals the threshold is a finding")
 }
 
 func TestInfer_onlyFindingsAreExplained(t *testing.T) {
 	for class, name := range map[int]string{1: "normal-cecum", 2: "normal-mucosa", 3: "inadequate-preparation"} {
 		n := &scripted{logits: make([]float32, 5), maps: map[int]explain.Map{0: hot(1, 1), class: hot(1, 1)}}
 		n.logits[class] = 9
-		a, err := demoWith(t, n).Infer(t.Context(), bright(50, 50))
+		a, err := demoWith(t, n).Infer(t.Context(), bright(50, 50), nil)
 		require.NoError(t, err)
-		require.Len(t, a.Findings, 1)
-		assert.Equal(t, name, a.Findings[0].Class)
-		assert.Zero(t, a.Maps[0].Width)
-		assert.Empty(t, a.Notes)
-	}
-}
-
-func TestInfer_mapsThatAreNotShown(t *testing.T) {
-	with := func(v float32) explain.Map { m := hot(6, 2); m.Values[3] = v; return m }
-	for _, tt := range []struct {
-		name string
-		m    explain.Map
-		want string
-	}{
-		{"zero", explain.Map{Width: 10, Height: 10, Values: make([]float32, 100)}, NoteZero},
-		{"nan", with(float32(math.NaN())), NoteNotANumber},
-		{"infinite", with(float32(math.Inf(1))), NoteNotANumber},
-		{"in the masked box", hot(1, 9), NoteUnseen},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			n := &scripted{logits: []float32{9, 0, 0, 0, 0}, maps: map[int]explain.Map{0: hot(1, 1)}}
-			m := demoWith(t, n)
-			n.maps[0] = tt.m
-			a, err := m.Infer(t.Context(), bright(50, 50))
-			require.NoError(t, err)
-			require.Len(t, a.Findings, 1)
-			assert.Equal(t, []string{"polyp: " + tt.want}, a.Notes)
-			assert.Zero(t, a.Maps[0].Width)
-			assert.Empty(t, a.Findings[0].Contours)
-		})
+		require.Len(t, a.Result.Findings, 1)
+		assert.Equal(t, name, a.Result.Findings[0].Class)
+		assert.Empty(t, a.Maps)
 	}
 }
 
@@ -165,7 +137,7 @@ func TestInfer_logitsThatAreNoNumbers(t *testing.T) {
 		n := &scripted{logits: make([]float32, 5), maps: map[int]explain.Map{0: hot(1, 1)}}
 		m := demoWith(t, n)
 		n.logits[4] = float32(bad)
-		_, err := m.Infer(t.Context(), bright(50, 50))
+		_, err := m.Infer(t.Context(), bright(50, 50), nil)
 		require.ErrorIs(t, err, errNotANumber)
 		assert.Equal(t, jobs.Term, jobs.DispositionOf(err))
 	}
@@ -175,7 +147,7 @@ func TestInfer_networkErrorMayPass(t *testing.T) {
 	n := &scripted{logits: make([]float32, 5), maps: map[int]explain.Map{0: hot(1, 1)}}
 	m := demoWith(t, n)
 	n.err = errors.New("out of memory")
-	_, err := m.Infer(t.Context(), bright(50, 50))
+	_, err := m.Infer(t.Context(), bright(50, 50), nil)
 	require.ErrorIs(t, err, n.err)
 	assert.Equal(t, jobs.Nak, jobs.DispositionOf(err))
 }
@@ -187,28 +159,68 @@ func TestInfer_manyFindingClassesAreExplainedWhenFound(t *testing.T) {
 	}
 	b.Output.Activation = Sigmoid
 	n := &scripted{logits: []float32{-3, 2, -3, 0, -3}, maps: map[int]explain.Map{1: hot(1, 1), 3: hot(5, 5)}}
-	m, err := NewModel(t.Context(), b, n, ModelOptions{})
+	m, err := NewModel(t.Context(), b, n, nil)
 	require.NoError(t, err)
 	n.asked = nil
-	a, err := m.Infer(t.Context(), bright(100, 100))
+	a, err := m.Infer(t.Context(), bright(100, 100), nil)
 	require.NoError(t, err)
-	require.Len(t, a.Findings, 2)
+	require.Len(t, a.Result.Findings, 2)
 	assert.Equal(t, [][]int{nil, {1, 3}}, n.asked)
-	assert.InDelta(t, 1/(1+math.Exp(-2)), a.Findings[0].Probability, 1e-12)
-	assert.InDelta(t, 0.5, a.Findings[1].Probability, 1e-12)
-	x, y := centreOf(a.Maps[1])
+	assert.InDelta(t, 1/(1+math.Exp(-2)), a.Result.Findings[0].Probability, 1e-12)
+	assert.InDelta(t, 0.5, a.Result.Findings[1].Probability, 1e-12)
+	shown, err := a.Geometry.Shown(a.Maps[1].Raw())
+	require.NoError(t, err)
+	x, y := centreOf(shown)
 	assert.InDelta(t, 55, x, 1)
 	assert.InDelta(t, 55, y, 1)
 }
 
+// wisher explains as it is asked.
+type wisher struct{ asked []explain.Target }
+
+func (w *wisher) Explain(_ context.Context, _ []float32, class int, targets []explain.Target) ([]explain.Map, error) {
+	w.asked = append(w.asked, targets...)
+	maps := make([]explain.Map, len(targets))
+	for i := range maps {
+		maps[i] = hot(class, i)
+	}
+	return maps, nil
+}
+
+func TestInfer_wishes(t *testing.T) {
+	n, w := &scripted{logits: []float32{5, 0, 0, 0, 0}, maps: map[int]explain.Map{0: hot(6, 2)}}, &wisher{}
+	m, err := NewModel(t.Context(), demoBundle(t), n, w)
+	require.NoError(t, err)
+	wishes := []explain.Target{{Method: explain.GuidedGradCAM, Layer: "a"}, {Method: explain.GradCAM, Layer: "b"}}
+	a, err := m.Infer(t.Context(), bright(50, 50), wishes)
+	require.NoError(t, err)
+	assert.Equal(t, wishes, w.asked)
+	require.Len(t, a.Maps, 3, "the model's own, then those that are wished")
+	assert.False(t, a.Maps[0].Wished)
+	for i, wish := range wishes {
+		assert.Equal(t, analysis.Map{
+			Class: "polyp", Explanation: analysis.Explanation{Method: string(wish.Method), Layer: wish.Layer}, Wished: true,
+			Width: 10, Height: 10, Values: hot(0, i).Values,
+		}, a.Maps[1+i])
+	}
+
+	n.logits = make([]float32, 5) // nothing is found
+	w.asked = nil
+	_, err = m.Infer(t.Context(), bright(50, 50), wishes)
+	require.NoError(t, err)
+	assert.Empty(t, w.asked, "and nothing explained")
+
+	n.logits = []float32{5, 0, 0, 0, 0}
+	_, err = demoWith(t, n).Infer(t.Context(), bright(50, 50), wishes)
+	require.ErrorContains(t, err, "explains by its own method alone")
+}
+
 func TestNewModel_refuses(t *testing.T) {
 	b := demoBundle(t)
-	_, err := NewModel(t.Context(), b, &scripted{logits: make([]float32, 3)}, ModelOptions{})
+	_, err := NewModel(t.Context(), b, &scripted{logits: make([]float32, 3)}, nil)
 	require.EqualError(t, err, "inference: model demo-colon: the network has 3 classes, model.yaml lists 5; make them agree")
-	_, err = NewModel(t.Context(), b, &scripted{logits: make([]float32, 5)}, ModelOptions{ContourLevel: 1})
-	require.ErrorContains(t, err, "contour level 1 is not between 0 and 1")
 	broken := errors.New("shape does not fit")
-	_, err = NewModel(t.Context(), b, &scripted{logits: make([]float32, 5), err: broken}, ModelOptions{})
+	_, err = NewModel(t.Context(), b, &scripted{logits: make([]float32, 5), err: broken}, nil)
 	require.ErrorIs(t, err, broken)
 	require.ErrorContains(t, err, "trial on a black frame")
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"image"
 	"math"
+
+	"endogate/inference/analysis"
 )
 
 // Step is one step of preprocessing: exactly one of its fields is set.
@@ -36,13 +38,13 @@ func (b Box) in(r image.Rectangle) image.Rectangle {
 
 // Prepare fills dst, of b.Input.Len() values, with img as the network wants it, and
 // returns where it comes from. Img is not changed.
-func (b *Bundle) Prepare(img *image.RGBA, dst []float32) (Geometry, error) {
+func (b *Bundle) Prepare(img *image.RGBA, dst []float32) (analysis.Geometry, error) {
 	bounds := img.Bounds()
 	switch {
 	case bounds.Empty():
-		return Geometry{}, fmt.Errorf("inference: prepare: frame has no pixels")
+		return analysis.Geometry{}, fmt.Errorf("inference: prepare: frame has no pixels")
 	case len(dst) != b.Input.Len():
-		return Geometry{}, fmt.Errorf("inference: prepare: tensor holds %d values, the input has %d", len(dst), b.Input.Len())
+		return analysis.Geometry{}, fmt.Errorf("inference: prepare: tensor holds %d values, the input has %d", len(dst), b.Input.Len())
 	}
 	v := &view{img: img, crop: bounds.Sub(bounds.Min)}
 	for _, step := range b.Preprocess {
@@ -54,7 +56,7 @@ func (b *Bundle) Prepare(img *image.RGBA, dst []float32) (Geometry, error) {
 		}
 	}
 	b.Input.fill(v.resize(b.Input.Resize, b.Input.Columns, b.Input.Rows), dst)
-	return Geometry{Rows: bounds.Dy(), Columns: bounds.Dx(), crop: v.crop, masked: v.masked}, nil
+	return analysis.Geometry{Rows: bounds.Dy(), Columns: bounds.Dx(), Crop: v.crop, Masked: v.masked}, nil
 }
 
 // view is the part of a frame that the network sees. Crop and masked count from the frame's

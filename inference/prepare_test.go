@@ -172,7 +172,7 @@ func TestPrepare_maskBeforeCrop(t *testing.T) {
 	}
 	g, err := b.Prepare(img, make([]float32, b.Input.Len()))
 	require.NoError(t, err)
-	assert.Equal(t, image.Rect(0, 40, 100, 100), g.Crop())
+	assert.Equal(t, image.Rect(0, 40, 100, 100), g.Crop)
 }
 
 func TestPrepare_layouts(t *testing.T) {
@@ -233,8 +233,8 @@ func TestPrepare_anyFrameAnySteps(t *testing.T) {
 		before := append([]uint8(nil), img.Pix...)
 		dst := make([]float32, b.Input.Len())
 		g, err := b.Prepare(img, dst)
-		if err != nil || g.Crop().Empty() || !g.Crop().In(img.Rect) {
-			t.Fatalf("crop %v of %v, %v", g.Crop(), img.Rect, err)
+		if err != nil || g.Crop.Empty() || !g.Crop.In(img.Rect) {
+			t.Fatalf("crop %v of %v, %v", g.Crop, img.Rect, err)
 		}
 		for _, v := range dst {
 			if !(v >= 0 && v <= 255) {
@@ -276,7 +276,7 @@ func TestPrepare_asReference(t *testing.T) {
 			dst := make([]float32, b.Input.Len())
 			g, err := b.Prepare(readPNG(t, filepath.Join("testdata", ref.File)), dst)
 			require.NoError(t, err)
-			assert.Equal(t, image.Rect(ref.Crop[0], ref.Crop[1], ref.Crop[2], ref.Crop[3]), g.Crop())
+			assert.Equal(t, image.Rect(ref.Crop[0], ref.Crop[1], ref.Crop[2], ref.Crop[3]), g.Crop)
 			const plane = 160 * 160
 			for c := range 3 {
 				mean := 0.0

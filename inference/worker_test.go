@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"image"
-	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -28,221 +27,191 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// delivery keeps what a worker hands over.
-type delivery struct {
-	frames   []FrameAnalysis
+// taker keeps what a worker hands over.
+type taker struct {
+	parts    []analysis.Part
 	pictures []image.Rectangle
-	result   *Result
-	aborted  int
-	reason   error // of the last Abort
-	last     bool  // this is the job's last try
 
-	frameErr, finishErr error
-	onFrame             func(FrameAnalysis)
+	err    error
+	onPart func(analysis.Part)
 }
 
-func (d *delivery) Frame(_ context.Context, a FrameAnalysis, picture *image.RGBA) error {
-	if d.onFrame != nil {
-		d.onFrame(a)
-		return d.frameErr
+func (k *taker) take(_ context.Context, p analysis.Part, frames []*image.RGBA) error {
+	if k.onPart != nil {
+		k.onPart(p)
+		return k.err
 	}
-	d.frames = append(d.frames, a)
-	d.pictures = append(d.pictures, picture.Rect)
-	return d.frameErr
-}
-
-func (d *delivery) Finish(_ context.Context, r Result) error {
-	d.result = &r
-	return d.finishErr
-}
-
-func (d *delivery) Abort(_ context.Context, err error) error {
-	d.aborted++
-	d.reason = err
-	if d.last && !IsPostponed(err) {
-		return Permanent(err)
-	}
-	return err
+	k.parts = append(k.parts, p)
+	k.pictures = append(k.pictures, frames[0].Rect)
+	return k.err
 }
 
 // seer finds one thing in every frame.
 type seer struct {
-	infer func(ctx context.Context, f pixeldata.Frame) (FrameAnalysis, error)
+	infer func(ctx context.Context, s analysis.Sample) (analysis.Part, error)
 }
 
-func (seer) Name() string   { return "seer" }
-func (seer) Digest() string { return "0" }
-func (s seer) Infer(ctx context.Context, f pixeldata.Frame) (FrameAnalysis, error) {
-	if s.infer != nil {
-		return s.infer(ctx, f)
+func (seer) Made() analysis.Model { return analysis.Model{Name: "seer", Digest: "0"} }
+func (m seer) Infer(ctx context.Context, s analysis.Sample, _ []explain.Target) (analysis.Part, error) {
+	if m.infer != nil {
+		return m.infer(ctx, s)
 	}
-	size := f.Image.Rect.Size()
-	return FrameAnalysis{
+	size := s.Frames[0].Rect.Size()
+	return analysis.Part{
+		Geometry: analysis.Geometry{Rows: size.Y, Columns: size.X, Crop: s.Frames[0].Rect},
 		Result: analysis.Result{
-			Span: analysis.Still(f.Number), Rows: size.Y, Columns: size.X,
-			Findings: []analysis.Finding{{
-				Class: "polyp", Probability: 0.9, Contours: [][][2]float64{{{0, 0}, {1, 0}, {1, 1}, {0, 0}}},
-			}},
+			Span: s.Span, Rows: size.Y, Columns: size.X, Scores: map[string]float64{"polyp": 0.9},
+			Findings: []analysis.Finding{{Class: "polyp", Probability: 0.9}},
 		},
-		Maps: []explain.Map{{Width: size.X, Height: size.Y, Values: make([]float32, size.X*size.Y)}},
+		Maps: []analysis.Map{{Class: "polyp", Width: 256, Height: 256, Values: make([]float32, 256*256)}},
 	}, nil
 }
 
-var testJob = Job{ID: "E1.seer", Entry: "E1", Model: "seer", Instance: dicom.SOPInstance{
-	SOPClassUID: "1.2.3", SOPInstanceUID: "1.2.4", SeriesInstanceUID: "1.2.5", StudyInstanceUID: "1.2.6",
-}}
+// nothing says that there is nothing in a sample.
+func nothing(s analysis.Sample) (analysis.Part, error) {
+	return analysis.Part{Result: analysis.Result{Span: s.Span}}, nil
+}
 
-// workerOn is a worker on one entry, in Explicit VR Little Endian unless ts says another syntax.
-func workerOn(dataset []byte, ts dicom.UID, d *delivery) *Worker {
-	return &Worker{
-		Models: map[string]Model{"seer": seer{}},
-		Open: func(_ context.Context, entry string) (io.ReadCloser, dicom.TransferSyntax, error) {
-			if entry != testJob.Entry {
-				return nil, dicom.TransferSyntax{}, fmt.Errorf("entry %q was asked for", entry)
-			}
-			if ts == "" {
-				ts = dicom.ExplicitVRLittleEndian
-			}
-			syntax, _ := dicom.LookupTransferSyntax(ts)
-			return io.NopCloser(bytes.NewReader(dataset)), syntax, nil
-		},
-		Start: func(context.Context, Job) (Delivery, error) { return d, nil },
-		Log:   slog.New(slog.DiscardHandler),
+// bench is a worker and a task for it.
+type bench struct {
+	Worker
+	Task
+}
+
+// workerOn is asked about a data set, in Explicit VR Little Endian unless ts says another syntax.
+func workerOn(t testing.TB, dataset []byte, ts dicom.UID) *bench {
+	t.Helper()
+	if ts == "" {
+		ts = dicom.ExplicitVRLittleEndian
+	}
+	syntax, _ := dicom.LookupTransferSyntax(ts)
+	instance, err := pixeldata.Open(bytes.NewReader(dataset), syntax, pixeldata.Options{})
+	require.NoError(t, err)
+	return &bench{
+		Worker{Models: map[string]Model{"seer": seer{}}, Log: slog.New(slog.DiscardHandler)},
+		Task{Job: "E1.seer", Model: "seer", Instance: instance},
 	}
 }
 
 func temporary(t *testing.T, err error) bool {
 	t.Helper()
 	require.Error(t, err)
-	e, ok := err.(interface{ Temporary() bool }) // the outermost: nothing inside may speak for it
-	require.True(t, ok, "%T has no Temporary", err)
-	return e.Temporary()
+	return jobs.DispositionOf(err) != jobs.Term
 }
 
-func TestDo_everyFrame(t *testing.T) {
+func TestEach_everyFrame(t *testing.T) {
 	for _, ts := range []dicom.UID{dicom.ExplicitVRLittleEndian, dicom.JPEGBaseline8Bit, dicom.RLELossless, dicom.DeflatedExplicitVRLittleEndian} {
 		t.Run(string(ts), func(t *testing.T) {
 			dataset, _ := dicomtest.Endoscopic(dicomtest.Options{TransferSyntax: ts, Rows: 30, Columns: 40, Frames: 3})
-			d := &delivery{}
-			w := workerOn(dataset, ts, d)
+			w, k := workerOn(t, dataset, ts), &taker{}
 			var seen []string
 			w.Observe = func(model string, took time.Duration) {
 				assert.GreaterOrEqual(t, took, time.Duration(0))
 				seen = append(seen, model)
 			}
-			require.NoError(t, w.Do(t.Context(), testJob))
-			require.Len(t, d.frames, 3)
-			require.NotNil(t, d.result)
-			require.Len(t, d.result.Frames, 3)
-			assert.Empty(t, d.result.NotAnalysed)
+			why, err := w.Each(t.Context(), w.Task, k.take)
+			require.NoError(t, err)
+			assert.Empty(t, why)
+			require.Len(t, k.parts, 3)
 			assert.Equal(t, []string{"seer", "seer", "seer"}, seen)
-			assert.Zero(t, d.aborted)
-			for i, a := range d.frames {
-				assert.Equal(t, analysis.Still(i+1), a.Span)
-				assert.Equal(t, image.Rect(0, 0, 40, 30), d.pictures[i])
-				assert.Equal(t, 40, a.Maps[0].Width)
-				kept := d.result.Frames[i]
-				assert.Empty(t, kept.Maps, "maps are not kept")
-				assert.Equal(t, a.Findings[0].Contours, kept.Findings[0].Contours)
+			for i, p := range k.parts {
+				assert.Equal(t, analysis.Still(i+1), p.Result.Span)
+				assert.Equal(t, image.Rect(0, 0, 40, 30), k.pictures[i])
 			}
 		})
 	}
 }
 
-func TestDo_nothingLeftToDo(t *testing.T) {
-	w := workerOn(nil, "", nil)
-	w.Start = func(context.Context, Job) (Delivery, error) { return nil, nil }
-	require.NoError(t, w.Do(t.Context(), testJob))
-}
-
-func TestDo_notAnalysed(t *testing.T) {
-	d := &delivery{}
-	dataset, _ := dicomtest.Endoscopic(dicomtest.Options{})
-	require.NoError(t, workerOn(dataset, "1.2.840.10008.1.2.4.102", d).Do(t.Context(), testJob)) // video: no retry will change that
-	require.NotNil(t, d.result)
-	assert.Empty(t, d.result.Frames)
-	assert.Contains(t, d.result.NotAnalysed, "video")
-	assert.Zero(t, d.aborted)
-}
-
-func TestDo_corruptPixelData(t *testing.T) {
+// What a worker says elsewhere comes over the wire as it was said.
+func TestAnalyse(t *testing.T) {
 	dataset, _ := dicomtest.Endoscopic(dicomtest.Options{Frames: 3})
-	d := &delivery{}
-	err := workerOn(dataset[:len(dataset)-100], "", d).Do(t.Context(), testJob)
+	w := workerOn(t, dataset, "")
+	w.MaxFrames = 2
+	a, err := w.Analyse(t.Context(), w.Task)
+	require.NoError(t, err)
+	assert.Equal(t, "seer", a.Model.Name)
+	assert.Len(t, a.Parts, 2)
+	assert.Equal(t, "only the first 2 frames are analysed", a.NotAnalysed)
+	var sent bytes.Buffer
+	require.NoError(t, a.Encode(&sent))
+	got, err := analysis.Decode(&sent)
+	require.NoError(t, err)
+	assert.Equal(t, a, got)
+}
+
+func TestAnalyse_error(t *testing.T) {
+	dataset, _ := dicomtest.Endoscopic(dicomtest.Options{Frames: 3})
+	w := workerOn(t, dataset[:len(dataset)-100], "")
+	a, err := w.Analyse(t.Context(), w.Task)
+	require.ErrorIs(t, err, pixeldata.ErrCorrupt)
+	assert.Zero(t, a, "a part of it is no analysis")
+}
+
+func TestEach_notAnalysed(t *testing.T) {
+	dataset, _ := dicomtest.Endoscopic(dicomtest.Options{})
+	w, k := workerOn(t, dataset, "1.2.840.10008.1.2.4.102"), &taker{} // video: no retry will change that
+	why, err := w.Each(t.Context(), w.Task, k.take)
+	require.NoError(t, err)
+	assert.Empty(t, k.parts)
+	assert.Contains(t, why, "video")
+}
+
+func TestEach_corruptPixelData(t *testing.T) {
+	dataset, _ := dicomtest.Endoscopic(dicomtest.Options{Frames: 3})
+	w, k := workerOn(t, dataset[:len(dataset)-100], ""), &taker{}
+	_, err := w.Each(t.Context(), w.Task, k.take)
 	assert.False(t, temporary(t, err))
 	require.ErrorIs(t, err, pixeldata.ErrCorrupt)
-	assert.Nil(t, d.result)
-	assert.Equal(t, 1, d.aborted)
 }
 
-func TestDo_frameLimit(t *testing.T) {
+func TestEach_frameLimit(t *testing.T) {
 	dataset, _ := dicomtest.Endoscopic(dicomtest.Options{Frames: 5})
 	for limit, want := range map[int]int{4: 4, 5: 5, 0: 5} {
-		d := &delivery{}
-		w := workerOn(dataset, "", d)
+		w, k := workerOn(t, dataset, ""), &taker{}
 		w.MaxFrames = limit
-		require.NoError(t, w.Do(t.Context(), testJob))
-		assert.Len(t, d.result.Frames, want)
+		why, err := w.Each(t.Context(), w.Task, k.take)
+		require.NoError(t, err)
+		assert.Len(t, k.parts, want)
 		if want < 5 {
-			assert.Equal(t, "only the first 4 frames are analysed", d.result.NotAnalysed)
+			assert.Equal(t, "only the first 4 frames are analysed", why)
 		} else {
-			assert.Empty(t, d.result.NotAnalysed)
+			assert.Empty(t, why)
 		}
 	}
 }
 
-func TestDo_errors(t *testing.T) {
+func TestEach_errors(t *testing.T) {
 	boom := errors.New("boom")
 	fullDisk := &os.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC}
 	tests := []struct {
-		name      string
-		change    func(*Worker, *delivery)
-		temporary bool
-		aborted   int
+		name   string
+		change func(*bench, *taker)
+		want   jobs.Disposition
 	}{
-		{"unknown model", func(w *Worker, _ *delivery) { w.Models = nil }, false, 0},
-		{"start", func(w *Worker, _ *delivery) {
-			w.Start = func(context.Context, Job) (Delivery, error) { return nil, boom }
-		}, true, 0},
-		{"open", func(w *Worker, _ *delivery) {
-			w.Open = func(context.Context, string) (io.ReadCloser, dicom.TransferSyntax, error) {
-				return nil, dicom.TransferSyntax{}, boom
-			}
-		}, true, 1},
-		{"entry is gone", func(w *Worker, _ *delivery) {
-			w.Open = func(context.Context, string) (io.ReadCloser, dicom.TransferSyntax, error) {
-				return nil, dicom.TransferSyntax{}, Permanent(boom)
-			}
-		}, false, 1},
-		{"infer", func(w *Worker, _ *delivery) {
-			w.Models["seer"] = seer{func(context.Context, pixeldata.Frame) (FrameAnalysis, error) { return FrameAnalysis{}, boom }}
-		}, true, 1},
-		{"frame", func(_ *Worker, d *delivery) { d.frameErr = boom }, true, 1},
-		{"frame, refused for good", func(_ *Worker, d *delivery) { d.frameErr = Permanent(boom) }, false, 1},
-		{"frame, disk full", func(_ *Worker, d *delivery) { d.frameErr = fullDisk }, true, 1},
-		{"finish", func(_ *Worker, d *delivery) { d.finishErr = boom }, true, 1},
-		{"finish, disk full", func(_ *Worker, d *delivery) { d.finishErr = fullDisk }, true, 1},
+		{"unknown model", func(w *bench, _ *taker) { w.Models = nil }, jobs.Term},
+		{"infer", func(w *bench, _ *taker) {
+			w.Models["seer"] = seer{func(context.Context, analysis.Sample) (analysis.Part, error) { return analysis.Part{}, boom }}
+		}, jobs.Nak},
+		{"take", func(_ *bench, k *taker) { k.err = boom }, jobs.Nak},
+		{"take, refused for good", func(_ *bench, k *taker) { k.err = Permanent(boom) }, jobs.Term},
+		{"take, disk full", func(_ *bench, k *taker) { k.err = fullDisk }, jobs.Nak},
+		{"take, disk full and said so", func(_ *bench, k *taker) { k.err = Postponed(fullDisk) }, jobs.Postpone},
 	}
 	dataset, _ := dicomtest.Endoscopic(dicomtest.Options{})
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			d := &delivery{}
-			w := workerOn(dataset, "", d)
-			tt.change(w, d)
-			err := w.Do(t.Context(), testJob)
-			assert.Equal(t, tt.temporary, temporary(t, err))
-			assert.ErrorContains(t, err, "inference: job E1.seer: ")
-			assert.Equal(t, tt.aborted, d.aborted)
-			want := jobs.Term
-			if tt.temporary {
-				want = jobs.Nak
-			}
-			assert.Equal(t, want, jobs.DispositionOf(err))
+			w, k := workerOn(t, dataset, ""), &taker{}
+			tt.change(w, k)
+			_, err := w.Each(t.Context(), w.Task, k.take)
+			require.Error(t, err)
+			assert.Equal(t, tt.want, jobs.DispositionOf(err))
 		})
 	}
+	assert.NoError(t, Postponed(nil))
+	assert.NoError(t, Permanent(nil))
 }
 
-func TestDo_cancelled(t *testing.T) {
+func TestEach_cancelled(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		err  error
@@ -250,85 +219,62 @@ func TestDo_cancelled(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			dataset, _ := dicomtest.Endoscopic(dicomtest.Options{Frames: 3})
 			ctx, cancel := context.WithCancel(t.Context())
-			d := &delivery{last: true}
-			w := workerOn(dataset, "", d)
-			w.Models["seer"] = seer{func(_ context.Context, f pixeldata.Frame) (FrameAnalysis, error) {
-				if f.Number == 2 {
+			w, k := workerOn(t, dataset, ""), &taker{}
+			w.Models["seer"] = seer{func(_ context.Context, s analysis.Sample) (analysis.Part, error) {
+				if s.Span.First == 2 {
 					cancel()
-					return FrameAnalysis{}, tt.err
+					return analysis.Part{}, tt.err
 				}
-				return FrameAnalysis{Result: analysis.Result{Span: analysis.Still(f.Number)}}, nil
+				return nothing(s)
 			}}
-			err := w.Do(ctx, testJob)
-			assert.True(t, temporary(t, err))
+			_, err := w.Each(ctx, w.Task, k.take)
 			assert.Equal(t, jobs.Postpone, jobs.DispositionOf(err), "the end of the process costs no try")
 			require.ErrorIs(t, err, tt.err)
-			assert.Equal(t, 1, d.aborted)
-			assert.True(t, IsPostponed(d.reason))
 		})
 	}
 }
 
-func TestDo_postponed(t *testing.T) {
-	dataset, _ := dicomtest.Endoscopic(dicomtest.Options{})
-	d := &delivery{last: true, frameErr: Postponed(syscall.ENOSPC)}
-	err := workerOn(dataset, "", d).Do(t.Context(), testJob)
-	assert.Equal(t, jobs.Postpone, jobs.DispositionOf(err))
-	require.ErrorIs(t, err, syscall.ENOSPC)
-	assert.True(t, temporary(t, err))
-	assert.NoError(t, Postponed(nil))
-	assert.NoError(t, Permanent(nil))
-}
-
-func TestDo_lastTry(t *testing.T) {
-	dataset, _ := dicomtest.Endoscopic(dicomtest.Options{})
-	d := &delivery{last: true, frameErr: errors.New("boom")}
-	err := workerOn(dataset, "", d).Do(t.Context(), testJob)
-	assert.Equal(t, jobs.Term, jobs.DispositionOf(err), "what Abort says holds")
-	assert.EqualError(t, err, "inference: job E1.seer: frame 1: boom")
-}
-
 // slowly analyses each frame in the time took says.
 func slowly(took func(frame int) time.Duration) seer {
-	return seer{func(ctx context.Context, f pixeldata.Frame) (FrameAnalysis, error) {
+	return seer{func(ctx context.Context, s analysis.Sample) (analysis.Part, error) {
 		select {
 		case <-ctx.Done():
-			return FrameAnalysis{}, ctx.Err()
-		case <-time.After(took(f.Number)):
-			return FrameAnalysis{Result: analysis.Result{Span: analysis.Still(f.Number)}}, nil
+			return analysis.Part{}, ctx.Err()
+		case <-time.After(took(s.Span.First)):
+			return nothing(s)
 		}
 	}}
 }
 
-func TestDo_aLongJobThatGetsOn(t *testing.T) {
+func TestEach_aLongJobThatGetsOn(t *testing.T) {
 	dataset, _ := dicomtest.Endoscopic(dicomtest.Options{Frames: 20})
 	synctest.Test(t, func(t *testing.T) {
-		d := &delivery{}
-		w := workerOn(dataset, "", d)
+		k := &taker{}
+		w := workerOn(t, dataset, "")
 		w.Models["seer"] = slowly(func(int) time.Duration { return 4 * time.Minute })
 		begun := time.Now()
-		require.NoError(t, w.Do(t.Context(), testJob))
+		_, err := w.Each(t.Context(), w.Task, k.take)
+		require.NoError(t, err)
 		assert.Equal(t, 80*time.Minute, time.Since(begun))
-		assert.Len(t, d.frames, 20)
+		assert.Len(t, k.parts, 20)
 	})
 }
 
-func TestDo_stalled(t *testing.T) {
+func TestEach_stalled(t *testing.T) {
 	dataset, _ := dicomtest.Endoscopic(dicomtest.Options{Frames: 3})
 	synctest.Test(t, func(t *testing.T) {
-		d := &delivery{}
-		w := workerOn(dataset, "", d)
+		k := &taker{}
+		w := workerOn(t, dataset, "")
 		w.Models["seer"] = slowly(func(frame int) time.Duration { return time.Duration(frame*frame) * time.Minute })
 		begun := time.Now()
-		err := w.Do(t.Context(), testJob)
+		_, err := w.Each(t.Context(), w.Task, k.take)
 		assert.Equal(t, 10*time.Minute, time.Since(begun), "1 and 4 minutes, then no more than 5")
-		assert.EqualError(t, err, "inference: job E1.seer: no frame was done within 5m0s")
+		assert.EqualError(t, err, "no frame was done within 5m0s")
 		assert.Equal(t, jobs.Nak, jobs.DispositionOf(err), "the try counts")
-		assert.Equal(t, 1, d.aborted)
 	})
 }
 
-func TestDo_panic(t *testing.T) {
+func TestEach_panic(t *testing.T) {
 	dataset, _ := dicomtest.Endoscopic(dicomtest.Options{PatientName: "Secret^Name"})
 	for name, value := range map[string]any{
 		"text": "Secret^Name", "error": errors.New("Secret^Name"), "attributes": []string{"Secret^Name"},
@@ -336,31 +282,30 @@ func TestDo_panic(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var log strings.Builder
-			d := &delivery{}
-			w := workerOn(dataset, "", d)
+			k := &taker{}
+			w := workerOn(t, dataset, "")
 			w.Log = slog.New(slog.NewTextHandler(&log, nil))
-			w.Models["seer"] = seer{func(context.Context, pixeldata.Frame) (FrameAnalysis, error) { panic(value) }}
-			err := w.Do(t.Context(), testJob)
+			w.Models["seer"] = seer{func(context.Context, analysis.Sample) (analysis.Part, error) { panic(value) }}
+			_, err := w.Each(t.Context(), w.Task, k.take)
 			assert.False(t, temporary(t, err))
-			assert.Equal(t, 1, d.aborted)
 			assert.Contains(t, log.String(), "worker_test.go", "the stack")
-			assert.Equal(t, "inference: job E1.seer: panic; its stack is in the log", err.Error(), "the reason of a parked job")
-			assert.NotContains(t, log.String()+d.reason.Error(), "Secret", "what was panicked with may be patient data")
+			assert.Equal(t, "panic; its stack is in the log", err.Error(), "the reason of a parked job")
+			assert.NotContains(t, log.String()+err.Error(), "Secret", "what was panicked with may be patient data")
 		})
 	}
 }
 
-func TestDo_memoryIsThatOfOneFrame(t *testing.T) {
+func TestEach_memoryIsThatOfOneFrame(t *testing.T) {
 	// 100 frames of 256x256, each with a picture and a map of 256 KiB: kept together they would be 50 MiB.
 	const frames = 100
 	dataset, _ := dicomtest.Endoscopic(dicomtest.Options{Rows: 256, Columns: 256, Frames: frames})
-	d := &delivery{}
+	k := &taker{}
 	var before runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
 	var most uint64
-	d.onFrame = func(a FrameAnalysis) {
-		if a.Span.First%25 != 0 {
+	k.onPart = func(p analysis.Part) {
+		if p.Result.Span.First%25 != 0 {
 			return
 		}
 		var now runtime.MemStats
@@ -368,12 +313,13 @@ func TestDo_memoryIsThatOfOneFrame(t *testing.T) {
 		runtime.ReadMemStats(&now)
 		most = max(most, now.HeapAlloc-min(now.HeapAlloc, before.HeapAlloc))
 	}
-	require.NoError(t, workerOn(dataset, "", d).Do(t.Context(), testJob))
-	require.Len(t, d.result.Frames, frames)
+	w := workerOn(t, dataset, "")
+	_, err := w.Each(t.Context(), w.Task, k.take)
+	require.NoError(t, err)
 	assert.Less(t, most, uint64(8<<20), "bytes live during the job")
 }
 
-// BenchmarkJob is a whole job, but for storing its results: decode, prepare, classify, explain, outline.
+// BenchmarkJob is a whole job, but for storing its results: decode, prepare, classify, explain.
 func BenchmarkJob(b *testing.B) {
 	m := demoModel(b)
 	for _, name := range []string{"polyp-1.jpg", "cecum-1.jpg"} {
@@ -384,11 +330,12 @@ func BenchmarkJob(b *testing.B) {
 			TransferSyntax: dicom.JPEGBaseline8Bit, Rows: size.Y, Columns: size.X, JPEG: [][]byte{stream},
 		})
 		b.Run(fmt.Sprintf("%s %dx%d", name, size.X, size.Y), func(b *testing.B) {
-			w := workerOn(dataset, dicom.JPEGBaseline8Bit, &delivery{onFrame: func(FrameAnalysis) {}})
-			w.Models = map[string]Model{"seer": m}
+			k := &taker{onPart: func(analysis.Part) {}}
 			b.ReportAllocs()
 			for b.Loop() {
-				if err := w.Do(b.Context(), testJob); err != nil {
+				w := workerOn(b, dataset, dicom.JPEGBaseline8Bit)
+				w.Models = map[string]Model{"seer": m}
+				if _, err := w.Each(b.Context(), w.Task, k.take); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -12,6 +12,7 @@ import (
 	"endogate/configs"
 	"endogate/explain"
 	"endogate/inference"
+	"endogate/inference/analysis"
 	"endogate/inference/ask"
 	"endogate/inference/onnx"
 )
@@ -66,7 +67,7 @@ func (x *bundleExplainer) Close() error {
 // question is a frame as the network sees it, and what is asked about it.
 type question struct {
 	bundle        *inference.Bundle
-	geometry      inference.Geometry
+	geometry      analysis.Geometry
 	input         onnx.Input
 	shape         []int64
 	probabilities []float64

@@ -29,9 +29,9 @@ var mayImport = map[string][]string{
 	"dicomnode/pixeldata":  {"dicomnode/dicom"},
 	"dicomnode/spool":      {"dicomnode/dicom", "dicomnode/durable"},
 	"dicomnode/ledger":     {"dicomnode/dicom", "inference/analysis"},
-	"inference":            {"dicomnode/dicom", "dicomnode/pixeldata", "inference/analysis", "inference/jobs", "explain"},
-	"inference/analysis":   {"dicomnode/dicom"},
-	"inference/ask":        {"inference", "inference/onnx", "explain", "explain/picture"},
+	"inference":            {"dicomnode/dicom", "dicomnode/pixeldata", "inference/analysis", "explain"},
+	"inference/analysis":   {"dicomnode/dicom", "explain"},
+	"inference/ask":        {"inference", "inference/analysis", "inference/onnx", "explain", "explain/picture"},
 	"inference/jobs":       {"dicomnode/dicom"},
 	"inference/onnx":       {"explain", "explain/sampling"},
 	"explain":              {"explain/onnxpb"},
@@ -40,7 +40,7 @@ var mayImport = map[string][]string{
 	"explain/picture":      {"explain"},
 	"explain/sampling":     {"explain"},
 	"reports":              {"dicomnode/dicom", "inference", "inference/analysis", "dicomnode/ledger", "explain"},
-	"reports/results":      {"dicomnode/dicom", "dicomnode/ledger", "dicomnode/spool", "explain", "inference", "inference/analysis", "reports"},
+	"reports/results":      {"dicomnode/dicom", "dicomnode/ledger", "dicomnode/pixeldata", "dicomnode/spool", "explain", "inference", "inference/analysis", "reports"},
 	"reports/outbox":       {"dicomnode", "dicomnode/dicom", "dicomnode/dimse", "dicomnode/ledger", "dicomnode/spool"},
 }
 

@@ -41,13 +41,42 @@ type Options struct {
 	Timeout time.Duration // for one frame in ffmpeg; 0 is 30 s
 }
 
-// Frames decodes the data set in r, whose bytes begin after any file meta information. It ends with the last frame, or
-// with one pair of a zero Frame and an error: one that wraps ErrUnsupported or ErrCorrupt stays however often it is
-// tried; others are r's, ctx's or the machine's. Frames that came before an error are good.
-// The sequence can be ranged over once.
+// Instance is a data set that is read up to its pixel data.
+type Instance struct {
+	Attributes *dicom.Attributes
+
+	reader  *dicom.Reader
+	token   dicom.Token // of the pixel data; zero: there are none
+	ts      dicom.TransferSyntax
+	options Options
+}
+
+// Open reads the data set in r, whose bytes begin after any file meta information, up to its pixel data. An error that
+// wraps ErrCorrupt stays however often it is tried; others are r's.
+func Open(r io.Reader, ts dicom.TransferSyntax, o Options) (*Instance, error) {
+	reader := dicom.NewReader(bufio.NewReaderSize(r, 64<<10), ts)
+	attributes, token, err := reader.Attributes()
+	if err != nil {
+		return nil, asCorrupt(err)
+	}
+	return &Instance{Attributes: attributes, reader: reader, token: token, ts: ts, options: o}, nil
+}
+
+// Frames opens the data set in r and decodes it. The error may be Open's.
 func Frames(ctx context.Context, r io.Reader, ts dicom.TransferSyntax, o Options) iter.Seq2[Frame, error] {
+	i, err := Open(r, ts, o)
+	if err != nil {
+		return func(yield func(Frame, error) bool) { yield(Frame{}, err) }
+	}
+	return i.Frames(ctx)
+}
+
+// Frames decodes the instance. It ends with the last frame, or with one pair of a zero Frame and an error: one that wraps
+// ErrUnsupported or ErrCorrupt stays however often it is tried; others are the reader's, ctx's or the machine's. Frames
+// that came before an error are good. The sequence can be ranged over once.
+func (i *Instance) Frames(ctx context.Context) iter.Seq2[Frame, error] {
 	return func(yield func(Frame, error) bool) {
-		d, err := open(bufio.NewReaderSize(r, 64<<10), ts, o)
+		d, err := i.open()
 		if err != nil {
 			yield(Frame{}, err)
 			return
@@ -71,13 +100,9 @@ type decoder struct {
 	next func(ctx context.Context) (*image.RGBA, error)
 }
 
-// open reads up to the pixel data and chooses how they are decoded.
-func open(r io.Reader, ts dicom.TransferSyntax, o Options) (*decoder, error) {
-	reader := dicom.NewReader(r, ts)
-	attributes, token, err := reader.Attributes()
-	if err != nil {
-		return nil, asCorrupt(err)
-	}
+// open chooses how the pixel data are decoded.
+func (i *Instance) open() (*decoder, error) {
+	reader, attributes, token, ts := i.reader, i.Attributes, i.token, i.ts
 	switch {
 	case token.Kind == 0:
 		return nil, fmt.Errorf("%w: the instance has no Pixel Data", ErrUnsupported)
@@ -106,7 +131,7 @@ func open(r io.Reader, ts dicom.TransferSyntax, o Options) (*decoder, error) {
 		if err != nil {
 			return nil, err
 		}
-		codec := codec{px: &d.px, ts: ts, options: o}
+		codec := codec{px: &d.px, ts: ts, options: i.options}
 		d.next = func(ctx context.Context) (*image.RGBA, error) {
 			data, err := frames.next()
 			if err != nil {

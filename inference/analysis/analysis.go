@@ -1,9 +1,11 @@
 package analysis
 
 import (
+	"image"
 	"time"
 
 	"endogate/dicomnode/dicom"
+	"endogate/explain"
 )
 
 // Role says what a class is good for in a report.
@@ -81,6 +83,12 @@ type Finding struct {
 	Contours [][][2]float64 `json:"contours"`
 }
 
+// Sample is what a model sees at once: the frames of a span, decoded.
+type Sample struct {
+	Span   Span
+	Frames []*image.RGBA // of one size
+}
+
 // Result is what a model says about one span.
 type Result struct {
 	Span     Span               `json:"span"`
@@ -89,4 +97,35 @@ type Result struct {
 	Scores   map[string]float64 `json:"scores"`   // probability by class, 0..1
 	Findings []Finding          `json:"findings"` // in the order of the model's classes
 	Notes    []string           `json:"notes"`    // what a reader should know, such as why there is no heatmap
+}
+
+// Map is what speaks for a class in a sample, in the values and the size of the layer that was explained.
+type Map struct {
+	Class string `json:"class"` // of one of the findings
+	Explanation
+	Wished bool      `json:"wished"` // to be shown in place of the model's own
+	Width  int       `json:"width"`
+	Height int       `json:"height"`
+	Values []float32 `json:"-"` // row by row
+}
+
+// Raw is m as maps are computed with.
+func (m Map) Raw() explain.Map {
+	return explain.Map{Width: m.Width, Height: m.Height, Values: m.Values}
+}
+
+// Part is a result with what a picture of it takes besides the source. Findings have no heatmap and no contours yet:
+// whoever has the source makes them of the maps.
+type Part struct {
+	Result   Result   `json:"result"`
+	Geometry Geometry `json:"geometry"`
+	Maps     []Map    `json:"maps"` // of each finding to explain: the model's own, then those that were wished
+}
+
+// Analysis is all that a model says about an instance, without a word of whose it is.
+type Analysis struct {
+	Model Model  `json:"model"`
+	Parts []Part `json:"parts"` // in the order of their spans
+	// NotAnalysed says why the instance, or what comes behind the last of Parts, was not analysed; or it is "".
+	NotAnalysed string `json:"not_analysed"`
 }

@@ -4,24 +4,29 @@ package ask
 import (
 	"endogate/explain"
 	"endogate/explain/picture"
-	"endogate/inference"
+	"endogate/inference/analysis"
 	"endogate/inference/onnx"
 )
 
 // OnFrame lays an attribution over the source frame: a map of the frame's size, 0 to 1, of what speaks for the class. Of a
-// clip it is the first map. shape is that of the network's input. The error is explain.ErrZeroMap or explain.ErrNotFinite
-// where there is nothing to show.
-func OnFrame(a onnx.Attribution, g inference.Geometry, shape []int64) (explain.Map, error) {
+// clip it is the first map. shape is that of the network's input. Errors as analysis.Geometry's Shown.
+func OnFrame(a onnx.Attribution, g analysis.Geometry, shape []int64) (explain.Map, error) {
+	m, err := raw(a, shape)
+	if err != nil {
+		return explain.Map{}, err
+	}
+	return g.Shown(m)
+}
+
+// raw is the first map of an attribution; one of pixels is clipped, so that a few do not darken all others.
+func raw(a onnx.Attribution, shape []int64) (explain.Map, error) {
 	maps, err := a.Maps(shape)
 	if err != nil {
 		return explain.Map{}, err
 	}
 	m := maps[0]
-	if _, err := m.Max(); err != nil {
-		return explain.Map{}, err
-	}
-	if a.AtInput {
+	if _, err := m.Max(); err == nil && a.AtInput {
 		m = picture.Clip(m)
 	}
-	return g.ToSource(m).Normalised()
+	return m, nil
 }

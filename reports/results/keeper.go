@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"endogate/dicomnode/dicom"
+	"endogate/dicomnode/pixeldata"
 	"endogate/dicomnode/spool"
 	"endogate/inference"
 	"endogate/reports"
@@ -17,8 +18,9 @@ import (
 
 // Keeper puts what the gateway makes into the spool, and reads what it is made from.
 type Keeper struct {
-	Spool *spool.Spool
-	Now   func() time.Time
+	Spool  *spool.Spool
+	Decode pixeldata.Options
+	Now    func() time.Time
 }
 
 // Keep makes an object durable and returns its spool entry. A disk without room is a Postponed error.
@@ -50,37 +52,41 @@ func hindered(err error) error {
 	return err
 }
 
-// Source reads the attributes that derived objects copy from a spool entry.
-func (k *Keeper) Source(_ context.Context, id string) (reports.Source, error) {
-	entry, dataset, err := k.Spool.Open(id)
-	if errors.Is(err, spool.ErrNotFound) || errors.Is(err, spool.ErrCorrupt) {
-		return reports.Source{}, inference.Permanent(fmt.Errorf("%w: %w", err, reports.ErrGone))
-	}
-	if err != nil {
-		return reports.Source{}, hindered(err)
-	}
-	defer dataset.Close()
-	ts, _ := dicom.LookupTransferSyntax(entry.TransferSyntaxUID)
-	attributes, err := dicom.ReadAttributes(dataset, ts)
-	var system syscall.Errno
-	switch {
-	case errors.As(err, &system): // the disk, not the bytes
-		return reports.Source{}, hindered(err)
-	case err != nil:
-		return reports.Source{}, fmt.Errorf("spool entry %s: %w: %w", id, err, reports.ErrGone)
-	}
-	return reports.Source{Attributes: attributes, TransferSyntaxUID: entry.TransferSyntaxUID, Size: entry.Size}, nil
+// Entry is an open spool entry: what derived objects copy from it, and its frames.
+type Entry struct {
+	reports.Source
+	Instance *pixeldata.Instance
+	io.Closer
 }
 
-// Dataset opens the data set of a spool entry for a worker.
-func (k *Keeper) Dataset(_ context.Context, id string) (io.ReadCloser, dicom.TransferSyntax, error) {
+// Open opens a spool entry and reads it up to its pixel data. An entry that is gone for good is a Permanent error that
+// wraps reports.ErrGone; so is, but for the former, one whose attributes cannot be read.
+func (k *Keeper) Open(_ context.Context, id string) (*Entry, error) {
 	entry, dataset, err := k.Spool.Open(id)
 	if errors.Is(err, spool.ErrNotFound) || errors.Is(err, spool.ErrCorrupt) {
-		return nil, dicom.TransferSyntax{}, inference.Permanent(err)
+		return nil, inference.Permanent(fmt.Errorf("%w: %w", err, reports.ErrGone))
 	}
 	if err != nil {
-		return nil, dicom.TransferSyntax{}, hindered(err)
+		return nil, hindered(err)
 	}
 	ts, _ := dicom.LookupTransferSyntax(entry.TransferSyntaxUID)
-	return dataset, ts, nil
+	instance, err := pixeldata.Open(dataset, ts, k.Decode)
+	if err == nil {
+		source := reports.Source{Attributes: instance.Attributes, TransferSyntaxUID: entry.TransferSyntaxUID, Size: entry.Size}
+		return &Entry{Source: source, Instance: instance, Closer: dataset}, nil
+	}
+	_ = dataset.Close()                                      // only read from
+	if system := syscall.Errno(0); errors.As(err, &system) { // the disk, not the bytes
+		return nil, hindered(err)
+	}
+	return nil, fmt.Errorf("spool entry %s: %w: %w", id, err, reports.ErrGone)
+}
+
+// Source reads the attributes that derived objects copy from a spool entry. Errors as Open.
+func (k *Keeper) Source(ctx context.Context, id string) (reports.Source, error) {
+	entry, err := k.Open(ctx, id)
+	if err != nil {
+		return reports.Source{}, err
+	}
+	return entry.Source, entry.Close()
 }

@@ -1,6 +1,8 @@
-// Package results turns what workers find into objects, spool entries and rows of the ledger.
+// Package results turns what models say into objects, spool entries and rows of the ledger, and decides what becomes of
+// a job.
 //
-// A job is acknowledged after its results are durable: heatmaps stand in the spool first, then one transaction of the ledger
+// A worker, here or elsewhere, gives findings and maps; where the instance is, they become heatmaps and contours. A job is
+// acknowledged after its results are durable: heatmaps stand in the spool first, then one transaction of the ledger
 // takes the findings, the objects and their deliveries. Whoever does a job twice makes the same bytes again.
 package results
 
@@ -8,7 +10,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"image"
 	"log/slog"
 	"time"
 
@@ -20,191 +21,158 @@ import (
 	"endogate/reports"
 )
 
-// Workshop is what a worker hands its results to. Its fields are set before the first job.
+// Workshop has jobs done and takes over their results. Its fields are set before the first job; its methods may be called
+// from any goroutine.
 type Workshop struct {
+	Worker      *inference.Worker // for jobs that are done here
 	Ledger      *ledger.Ledger
 	Keeper      *Keeper
 	Builder     *reports.Builder
 	Algorithms  map[string]reports.Algorithm // by model
 	Colours     *explain.ColourMap
-	Opacity     float64  // of a map over its frame, 0..1
-	Heatmaps    Heatmaps // nil: no route names any
-	MaxAttempts int      // of a job before it is parked, counted by the ledger
+	Opacity     float64                     // of a map over its frame, 0..1
+	Heatmaps    map[string][]explain.Target // that routes wish in place of the model's own, by route
+	MaxAttempts int                         // of a job before it is parked, counted by the ledger
 	Now         func() time.Time
 	Finished    func() // called when there are results
 	Log         *slog.Logger
 }
 
-// Heatmaps makes the maps that a route names, in place of those that a model makes by itself.
-type Heatmaps interface {
-	// Wanted says whether a route names any.
-	Wanted(route string) bool
-	// Make explains a class in a frame by every method that the route names. Notes say of which there is nothing to show.
-	Make(ctx context.Context, route, model, class string, frame *image.RGBA) (maps []Map, notes []string, err error)
+// Do does a job; it returns nil once the results are durable, or there is nothing left to do. Every other job ends with
+// an error that jobs.DispositionOf understands: Permanent where it is to be parked, Postponed where the try did not count.
+func (w *Workshop) Do(ctx context.Context, id string) error {
+	err := inference.Guard(w.Log, id, func() error { return w.do(ctx, id) })
+	return named(id, err)
 }
 
-// Map is a map as large as its frame, from 0 to 1, and what made it.
-type Map struct {
-	Explain analysis.Explanation
-	Map     explain.Map
+func (w *Workshop) do(ctx context.Context, id string) error {
+	job, ok, err := w.Begin(ctx, id)
+	if err != nil || !ok {
+		return err
+	}
+	err = inference.Guard(w.Log, id, func() error { return w.analyse(ctx, job) })
+	return w.verdict(ctx, job, err)
 }
 
-// Start implements inference.Worker's Start: the attempt is counted before anything can go wrong,
-// so that a job that kills the process is parked too.
-func (w *Workshop) Start(ctx context.Context, j inference.Job) (inference.Delivery, error) {
-	job, err := w.Ledger.StartJob(ctx, j.ID, w.Now())
-	if errors.Is(err, ledger.ErrNotFound) {
-		w.Log.Warn("job is not in the ledger and is dropped from the queue", "job", j.ID, "model", j.Model)
-		return nil, nil // the ledger was begun anew: what it does not know, nobody waits for
+// named says of which job an error is.
+func named(id string, err error) error {
+	if err == nil {
+		return nil
 	}
-	if err != nil {
-		return nil, inference.Postponed(err)
+	return fmt.Errorf("job %s: %w", id, err)
+}
+
+// Begin counts a try of a job before anything can go wrong, so that one that kills the process is parked too. ok is false
+// where there is nothing left to do.
+func (w *Workshop) Begin(ctx context.Context, id string) (job ledger.Job, ok bool, err error) {
+	job, err = w.Ledger.StartJob(ctx, id, w.Now())
+	switch {
+	case errors.Is(err, ledger.ErrNotFound):
+		w.Log.Warn("job is not in the ledger and is dropped from the queue", "job", id)
+		return job, false, nil // the ledger was begun anew: what it does not know, nobody waits for
+	case err != nil:
+		return job, false, inference.Postponed(err)
+	case job.State != ledger.StateOpen:
+		return job, false, nil
+	case job.Attempts > w.MaxAttempts:
+		return job, false, inference.Permanent(fmt.Errorf("given up after %d attempts that ended the process or its time", job.Attempts-1))
 	}
-	if job.State != ledger.StateOpen {
-		return nil, nil
+	return job, true, nil
+}
+
+// analyse has a job done by the worker here.
+func (w *Workshop) analyse(ctx context.Context, job ledger.Job) error {
+	return w.produce(ctx, job, w.Algorithms[job.Model].Model, func(m *making, entry *Entry) (string, error) {
+		task := inference.Task{Job: job.ID, Model: job.Model, Instance: entry.Instance, Heatmaps: w.Heatmaps[job.Route]}
+		return w.Worker.Each(ctx, task, m.part)
+	})
+}
+
+// Take makes durable what a worker elsewhere says of a job that was begun. A job that is not open any more has results, or
+// is wanted by nobody: these are dropped. Errors as Do.
+func (w *Workshop) Take(ctx context.Context, id string, a analysis.Analysis) error {
+	err := inference.Guard(w.Log, id, func() error { return w.take(ctx, id, a) })
+	return named(id, err)
+}
+
+func (w *Workshop) take(ctx context.Context, id string, a analysis.Analysis) error {
+	job, err := w.Ledger.Job(ctx, id)
+	switch {
+	case errors.Is(err, ledger.ErrNotFound) || err == nil && job.State != ledger.StateOpen:
+		return nil
+	case err != nil:
+		return inference.Postponed(err)
 	}
-	if job.Attempts > w.MaxAttempts {
-		return nil, inference.Permanent(fmt.Errorf("given up after %d attempts that ended the process or its time", job.Attempts-1))
+	err = inference.Guard(w.Log, id, func() error {
+		return w.produce(ctx, job, a.Model, func(m *making, entry *Entry) (string, error) {
+			return a.NotAnalysed, m.parts(ctx, a.Parts, entry.Instance)
+		})
+	})
+	switch {
+	case err == nil || inference.IsPostponed(err):
+		return err
+	case ctx.Err() != nil:
+		return inference.Postponed(err)
 	}
-	source, err := w.Keeper.Source(ctx, job.Entry)
-	if err != nil {
-		return nil, w.verdict(ctx, job, err)
+	// The worker's try was counted where it began; that its results cannot be taken is one more.
+	job, begin := w.Ledger.StartJob(ctx, id, w.Now())
+	if begin != nil {
+		return inference.Postponed(errors.Join(err, begin))
 	}
-	return &delivery{Workshop: w, job: job, source: source}, nil
+	return w.verdict(ctx, job, err)
+}
+
+// Failed decides about a job that a worker elsewhere has begun and not done, and why. Its error is as Do's.
+func (w *Workshop) Failed(ctx context.Context, id string, why error) error {
+	job, err := w.Ledger.Job(ctx, id)
+	switch {
+	case errors.Is(err, ledger.ErrNotFound):
+		return nil
+	case err != nil:
+		return inference.Postponed(err)
+	}
+	return named(id, w.verdict(ctx, job, why))
 }
 
 // unstartTimeout bounds how long the end of the process waits for the ledger.
 const unstartTimeout = 5 * time.Second
 
-// verdict decides about a job whose attempt has failed. The ledger's count is the only one: an attempt that was no
-// fault of the job is taken back, and one that was is the last when there are as many as are allowed.
+// verdict decides about a job whose try has ended. The ledger's count is the only one: a try that was no fault of the job
+// is taken back, and one that was is the last when there are as many as are allowed.
 func (w *Workshop) verdict(ctx context.Context, job ledger.Job, err error) error {
-	if ctx.Err() != nil {
-		err = inference.Postponed(err) // the process is asked to stop
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil: // the process is asked to stop
+		err = inference.Postponed(err)
+	case errors.Is(err, spool.ErrNotFound), errors.Is(err, spool.ErrCorrupt):
+		return inference.Permanent(fmt.Errorf("%s: %w", ledger.LostBytes, err))
+	case !inference.IsPostponed(err) && job.Attempts >= w.MaxAttempts:
+		return inference.Permanent(err)
 	}
-	if !inference.IsPostponed(err) {
-		if errors.Is(err, spool.ErrNotFound) || errors.Is(err, spool.ErrCorrupt) {
-			return inference.Permanent(fmt.Errorf("%s: %w", ledger.LostBytes, err))
+	if inference.IsPostponed(err) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), unstartTimeout)
+		defer cancel()
+		if unstart := w.Ledger.UnstartJob(ctx, job.ID); unstart != nil {
+			w.Log.Warn("attempt not taken back", "job", job.ID, "err", unstart)
 		}
-		if job.Attempts >= w.MaxAttempts {
-			return inference.Permanent(err)
-		}
-		return err
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), unstartTimeout)
-	defer cancel()
-	if unstart := w.Ledger.UnstartJob(ctx, job.ID); unstart != nil {
-		w.Log.Warn("attempt not taken back", "job", job.ID, "err", unstart)
 	}
 	return err
 }
 
-// delivery takes over the results of one job.
-type delivery struct {
-	*Workshop
-	job     ledger.Job
-	source  reports.Source
-	objects []ledger.Object
-	results []analysis.Result
-
-	offered bool // the ledger was given the objects: an error may hide that it has them
-}
-
-// Frame implements inference.Delivery: the heatmap of every explained finding goes into the spool.
-func (d *delivery) Frame(ctx context.Context, a inference.FrameAnalysis, picture *image.RGBA) error {
-	for i := range a.Findings {
-		f := &a.Findings[i]
-		maps, notes, err := d.maps(ctx, *f, a.Maps[i], picture)
-		if err != nil {
-			return err
-		}
-		for _, note := range notes {
-			a.Notes = append(a.Notes, f.Class+": "+note)
-		}
-		for k, m := range maps {
-			object, err := d.heatmap(ctx, a.Span, *f, m, picture)
-			if err != nil {
-				return err
-			}
-			d.objects = append(d.objects, object)
-			if k == 0 { // the one that reports show
-				f.Heatmap = object.Instance.SOPInstanceUID
-			}
-		}
-	}
-	d.results = append(d.results, a.Result)
-	return nil
-}
-
-// maps are what there is to show of a finding: what its route names, or the model's own.
-func (d *delivery) maps(ctx context.Context, f analysis.Finding, own explain.Map, picture *image.RGBA) (maps []Map, notes []string, err error) {
-	switch {
-	case f.Role == analysis.RoleFinding && d.Heatmaps != nil && d.Heatmaps.Wanted(d.job.Route):
-		return d.Heatmaps.Make(ctx, d.job.Route, d.job.Model, f.Class, picture)
-	case own.Width > 0:
-		return []Map{{d.Algorithms[d.job.Model].Explain, own}}, nil, nil
-	}
-	return nil, nil, nil
-}
-
-func (d *delivery) heatmap(ctx context.Context, span analysis.Span, f analysis.Finding, m Map, picture *image.RGBA) (ledger.Object, error) {
-	algorithm := d.Algorithms[d.job.Model]
-	algorithm.Explain = m.Explain
-	o, err := d.Builder.Heatmap(reports.Heatmap{
-		Source: d.source, Frame: span.First, Pixels: picture,
-		Overlay: explain.Overlay(picture, m.Map, d.Colours, d.Opacity), Opacity: d.Opacity,
-		Algorithm: algorithm, Class: f.Class, Probability: f.Probability,
-		At: d.job.InferredAt, Revision: d.job.Retries + 1,
-	})
+// produce turns what is said of an instance into results. What does not come to an end is taken out of the spool again.
+func (w *Workshop) produce(ctx context.Context, job ledger.Job, made analysis.Model, parts func(*making, *Entry) (notAnalysed string, err error)) error {
+	entry, err := w.Keeper.Open(ctx, job.Entry)
 	if err != nil {
-		return ledger.Object{}, inference.Permanent(err)
-	}
-	entry, err := d.Keeper.Keep(ctx, o)
-	if err != nil {
-		return ledger.Object{}, err
-	}
-	return ledger.Object{
-		Entry: entry, Instance: o.Header.SOPInstance, TransferSyntaxUID: o.TransferSyntaxUID, Purpose: "heatmap",
-		Model: d.job.Model, Source: d.job.Instance.SOPInstanceUID, Span: span,
-		Rank: ledger.RankHeatmap, Destinations: d.job.Destinations,
-	}, nil
-}
-
-// Finish implements inference.Delivery: results, objects and deliveries enter the ledger together.
-func (d *delivery) Finish(ctx context.Context, r inference.Result) error {
-	// An error of the ledger counts here, unlike in Start: results that it refuses, it would refuse for ever. While it is
-	// out of order for everything, Start does not get so far.
-	if r.NotAnalysed != "" && len(d.results) == 0 {
-		if err := d.Ledger.SkipJob(ctx, d.job.ID, r.NotAnalysed, d.Now()); err != nil {
-			return err
-		}
-		d.Log.Warn("instance not analysed", "sop_instance_uid", d.job.Instance.SOPInstanceUID, "model", d.job.Model, "why", r.NotAnalysed)
-		d.Finished()
-		return nil
-	}
-	if last := len(d.results) - 1; r.NotAnalysed != "" {
-		d.results[last].Notes = append(d.results[last].Notes, r.NotAnalysed)
-	}
-	d.offered = true
-	if err := d.Ledger.FinishJob(ctx, d.job.ID, d.Algorithms[d.job.Model].Model, d.results, d.objects, d.Now()); err != nil {
 		return err
 	}
-	d.Log.Info("instance analysed", "sop_instance_uid", d.job.Instance.SOPInstanceUID, "model", d.job.Model,
-		"frames", len(d.results), "heatmaps", len(d.objects))
-	d.Finished()
-	return nil
-}
-
-// Abort implements inference.Delivery: what is in the spool already has no row in the ledger, and is released.
-// Where the ledger may have it after all, it stays: what nothing needs, the next start releases.
-func (d *delivery) Abort(ctx context.Context, err error) error {
-	if d.offered {
-		return d.verdict(ctx, d.job, err)
+	defer entry.Close()
+	m := &making{Workshop: w, job: job, source: entry.Source, algorithm: w.Algorithms[job.Model]}
+	m.algorithm.Model = made // as it was there and then
+	defer m.undo()
+	notAnalysed, err := parts(m, entry)
+	if err != nil {
+		return err
 	}
-	for _, o := range d.objects {
-		if err := d.Keeper.Spool.Release(o.Entry); err != nil {
-			d.Log.Warn("entry not released", "entry", o.Entry, "err", err)
-		}
-	}
-	return d.verdict(ctx, d.job, err)
+	return m.finish(ctx, notAnalysed)
 }

@@ -1,11 +1,13 @@
 package results
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"image"
 	"io"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -28,27 +30,45 @@ import (
 	"endogate/reports"
 )
 
-// seer finds a polyp in every frame, or what infer says.
+// seer finds a polyp in every frame, or what infer says, and has maps of it.
 type seer struct {
 	infer func(ctx context.Context) error
+	maps  []analysis.Map // nil: a hot spot
 }
 
-func (seer) Name() string   { return "demo" }
-func (seer) Digest() string { return "0" }
-func (s seer) Infer(ctx context.Context, f pixeldata.Frame) (inference.FrameAnalysis, error) {
+func (seer) Made() analysis.Model { return testModel }
+func (s seer) Infer(ctx context.Context, sample analysis.Sample, wishes []explain.Target) (analysis.Part, error) {
 	if s.infer != nil {
 		if err := s.infer(ctx); err != nil {
-			return inference.FrameAnalysis{}, err
+			return analysis.Part{}, err
 		}
 	}
-	size := f.Image.Rect.Size()
-	return inference.FrameAnalysis{
+	maps := s.maps
+	if maps == nil {
+		maps = []analysis.Map{hot("gradcam")}
+		for _, wish := range wishes {
+			maps = append(maps, hot(string(wish.Method)))
+			maps[len(maps)-1].Wished = true
+		}
+	}
+	size := sample.Frames[0].Rect.Size()
+	return analysis.Part{
+		Geometry: analysis.Geometry{Rows: size.Y, Columns: size.X, Crop: sample.Frames[0].Rect},
 		Result: analysis.Result{
-			Span: analysis.Still(f.Number), Rows: size.Y, Columns: size.X,
-			Findings: []analysis.Finding{{Class: "polyp", Probability: 0.9}},
+			Span: sample.Span, Rows: size.Y, Columns: size.X,
+			Findings: []analysis.Finding{{Class: "polyp", Role: analysis.RoleFinding, Probability: 0.9}},
 		},
-		Maps: []explain.Map{{Width: size.X, Height: size.Y, Values: make([]float32, size.X*size.Y)}},
+		Maps: maps,
 	}, nil
+}
+
+var testModel = analysis.Model{Manufacturer: "endogate", Name: "demo", Version: "1"}
+
+// hot is a map of four cells, the lower right one hot.
+func hot(method string) analysis.Map {
+	return analysis.Map{
+		Class: "polyp", Explanation: analysis.Explanation{Method: method, Layer: "last"}, Width: 2, Height: 2, Values: []float32{0, 0, 0, 7},
+	}
 }
 
 // bench is a workshop with stores of its own and one job in the ledger.
@@ -58,12 +78,13 @@ type bench struct {
 	ledger *ledger.Ledger
 	shop   *Workshop
 	model  seer
-	job    inference.Job
+	job    ledger.Job
 	log    strings.Builder
 }
 
 const benchAttempts = 3
 
+// newBench has an instance of two frames.
 func newBench(t *testing.T) *bench {
 	t.Helper()
 	b := &bench{t: t, dir: t.TempDir()}
@@ -73,7 +94,7 @@ func newBench(t *testing.T) *bench {
 	t.Cleanup(func() { assert.NoError(t, b.ledger.Close()) })
 	store := b.open(0)
 
-	content, header := dicomtest.Endoscopic(dicomtest.Options{})
+	content, header := dicomtest.Endoscopic(dicomtest.Options{Frames: 2})
 	w, err := store.Create()
 	require.NoError(t, err)
 	_, err = w.Write(content)
@@ -88,7 +109,7 @@ func newBench(t *testing.T) *bench {
 	open, err := b.ledger.OpenJobs(t.Context(), "", 10)
 	require.NoError(t, err)
 	require.Len(t, open, 1)
-	b.job = inference.Job{ID: open[0].ID, Entry: entry.ID, Model: "demo", Instance: open[0].Instance}
+	b.job = open[0]
 	b.use(store)
 	return b
 }
@@ -110,8 +131,7 @@ func (b *bench) use(store *spool.Spool) {
 			Equipment: reports.Equipment{Manufacturer: "endogate", ModelName: "endogate", SoftwareVersion: "1", SerialNumber: "1"},
 		},
 		Algorithms: map[string]reports.Algorithm{"demo": {
-			Model: analysis.Model{Manufacturer: "endogate", Name: "demo", Version: "1"}, Number: 1,
-			Classes: []analysis.Class{{Name: "polyp"}},
+			Model: testModel, Number: 1, Classes: []analysis.Class{{Name: "polyp"}},
 		}},
 		Colours: colours, Opacity: 0.5,
 		MaxAttempts: benchAttempts, Now: time.Now, Finished: func() {}, Log: slog.New(slog.NewTextHandler(&b.log, nil)),
@@ -127,11 +147,8 @@ func (b *bench) fillDisk() {
 }
 
 func (b *bench) do(ctx context.Context) error {
-	w := &inference.Worker{
-		Models: map[string]inference.Model{"demo": b.model}, Open: b.shop.Keeper.Dataset, Start: b.shop.Start,
-		Log: slog.New(slog.NewTextHandler(&b.log, nil)),
-	}
-	return w.Do(ctx, b.job)
+	b.shop.Worker = &inference.Worker{Models: map[string]inference.Model{"demo": b.model}, Log: b.shop.Log}
+	return b.shop.Do(ctx, b.job.ID)
 }
 
 func (b *bench) attempts() int {
@@ -143,7 +160,7 @@ func (b *bench) attempts() int {
 
 func TestWorkshop_faultsOfTheJobCount(t *testing.T) {
 	b := newBench(t)
-	b.model = seer{func(context.Context) error { return errors.New("boom") }}
+	b.model = seer{infer: func(context.Context) error { return errors.New("boom") }}
 	for n := 1; n < benchAttempts; n++ {
 		assert.Equal(t, jobs.Nak, jobs.DispositionOf(b.do(t.Context())), "attempt %d", n)
 		assert.Equal(t, n, b.attempts())
@@ -156,9 +173,9 @@ func TestWorkshop_faultsOfTheJobCount(t *testing.T) {
 func TestWorkshop_jobThatEndsTheProcess(t *testing.T) {
 	b := newBench(t)
 	for range benchAttempts {
-		d, err := b.shop.Start(t.Context(), b.job) // and nothing more is heard
+		_, ok, err := b.shop.Begin(t.Context(), b.job.ID) // and nothing more is heard
 		require.NoError(t, err)
-		require.NotNil(t, d)
+		require.True(t, ok)
 	}
 	err := b.do(t.Context())
 	assert.Equal(t, jobs.Term, jobs.DispositionOf(err))
@@ -189,7 +206,7 @@ func TestWorkshop_stopCostsNoAttempt(t *testing.T) {
 			b := newBench(t)
 			for range benchAttempts + 1 {
 				ctx, cancel := context.WithCancel(t.Context())
-				b.model = seer{func(context.Context) error { cancel(); return tt.err }}
+				b.model = seer{infer: func(context.Context) error { cancel(); return tt.err }}
 				assert.Equal(t, jobs.Postpone, jobs.DispositionOf(b.do(ctx)))
 				assert.Zero(t, b.attempts())
 			}
@@ -221,19 +238,202 @@ func TestWorkshop_entryIsGone(t *testing.T) {
 	assert.Equal(t, jobs.Term, jobs.DispositionOf(b.do(t.Context())))
 }
 
-func TestWorkshop_abortReleasesWhatWasMade(t *testing.T) {
+func TestWorkshop_whatIsNotFinishedIsReleased(t *testing.T) {
 	b := newBench(t)
-	store := b.shop.Keeper.Spool
-	before := store.Usage().Entries
-	d, err := b.shop.Start(t.Context(), b.job)
+	before := b.shop.Keeper.Spool.Usage().Entries
+	calls := 0
+	b.model.infer = func(context.Context) error {
+		if calls++; calls == 2 {
+			require.Equal(t, before+1, b.shop.Keeper.Spool.Usage().Entries, "the heatmap of the first frame")
+			return errors.New("boom")
+		}
+		return nil
+	}
+	require.ErrorContains(t, b.do(t.Context()), "boom")
+	assert.Equal(t, before, b.shop.Keeper.Spool.Usage().Entries)
+}
+
+func TestWorkshop_panic(t *testing.T) {
+	b := newBench(t)
+	b.model.infer = func(context.Context) error { panic("Secret^Name") }
+	err := b.do(t.Context())
+	assert.Equal(t, jobs.Term, jobs.DispositionOf(err))
+	assert.NotContains(t, err.Error()+b.log.String(), "Secret")
+}
+
+// done returns the results of the job and the objects that were made of it.
+func (b *bench) done() ([]analysis.Result, []ledger.Object) {
+	b.t.Helper()
+	d, err := b.ledger.Study(b.t.Context(), b.job.Instance.StudyInstanceUID)
+	require.NoError(b.t, err)
+	job := d.InstanceViews[0].Jobs[0]
+	require.Equal(b.t, ledger.StateDone, job.State)
+	require.Equal(b.t, testModel, job.MadeBy)
+	return job.Results, d.Objects
+}
+
+func (b *bench) dataset(o ledger.Object) []byte {
+	b.t.Helper()
+	_, dataset, err := b.shop.Keeper.Spool.Open(o.Entry)
+	require.NoError(b.t, err)
+	defer dataset.Close()
+	content, err := io.ReadAll(dataset)
+	require.NoError(b.t, err)
+	return content
+}
+
+func TestWorkshop_heatmapsAndContours(t *testing.T) {
+	b := newBench(t)
+	require.NoError(t, b.do(t.Context()))
+	results, objects := b.done()
+	require.Len(t, results, 2)
+	require.Len(t, objects, 2)
+	for i, r := range results {
+		assert.Equal(t, analysis.Still(i+1), r.Span)
+		assert.Empty(t, r.Notes)
+		f := r.Findings[0]
+		assert.Equal(t, objects[i].Instance.SOPInstanceUID, f.Heatmap)
+		assert.Equal(t, r.Span, objects[i].Span)
+		require.Len(t, f.Contours, 1)
+		outline := f.Contours[0]
+		assert.Equal(t, outline[0], outline[len(outline)-1], "closed")
+		for _, p := range outline {
+			assert.True(t, p[0] >= float64(r.Columns)/4 && p[1] >= float64(r.Rows)/4, "%v lies at the hot cell", p)
+		}
+	}
+}
+
+// What a route wishes is shown in place of the model's own map, which still gives the contours.
+func TestWorkshop_wishes(t *testing.T) {
+	b := newBench(t)
+	b.shop.Heatmaps = map[string][]explain.Target{b.job.Route: {{Method: explain.GuidedGradCAM}, {Method: explain.LRPEpsilon}}}
+	require.NoError(t, b.do(t.Context()))
+	results, objects := b.done()
+	require.Len(t, objects, 4)
+	assert.Equal(t, objects[0].Instance.SOPInstanceUID, results[0].Findings[0].Heatmap, "reports show the first")
+	assert.NotEmpty(t, results[0].Findings[0].Contours)
+	assert.Contains(t, string(b.dataset(objects[0])), "GUIDED_GRADCAM")
+	assert.Contains(t, string(b.dataset(objects[1])), "LRP_EPSILON")
+}
+
+// Every note is kept.
+func TestWorkshop_mapsThatAreNotShown(t *testing.T) {
+	b := newBench(t)
+	zero, nan := hot("gradcam"), hot("lrp-epsilon")
+	zero.Values, nan.Values, nan.Wished = make([]float32, 4), []float32{1, float32(math.NaN()), 0, 0}, true
+	b.model.maps = []analysis.Map{zero, nan}
+	require.NoError(t, b.do(t.Context()))
+	results, objects := b.done()
+	assert.Empty(t, objects)
+	for _, r := range results {
+		assert.Equal(t, []string{"polyp: " + NoteZero, "polyp: lrp-epsilon: " + NoteNotANumber}, r.Notes)
+		assert.Empty(t, r.Findings[0].Contours)
+		assert.Empty(t, r.Findings[0].Heatmap)
+	}
+}
+
+// analysed is what a worker elsewhere says of the job.
+func (b *bench) analysed() analysis.Analysis {
+	b.t.Helper()
+	entry, err := b.shop.Keeper.Open(b.t.Context(), b.job.Entry)
+	require.NoError(b.t, err)
+	defer entry.Close()
+	w := &inference.Worker{Models: map[string]inference.Model{"demo": b.model}}
+	a, err := w.Analyse(b.t.Context(), inference.Task{Model: "demo", Instance: entry.Instance})
+	require.NoError(b.t, err)
+	var sent bytes.Buffer
+	require.NoError(b.t, a.Encode(&sent))
+	a, err = analysis.Decode(&sent)
+	require.NoError(b.t, err)
+	return a
+}
+
+// Results from elsewhere are those from here, to the byte.
+func TestTake_sameAsHere(t *testing.T) {
+	here, elsewhere := newBench(t), newBench(t)
+	at := time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
+	for _, b := range []*bench{here, elsewhere} {
+		b.shop.Now = func() time.Time { return at }
+	}
+	require.NoError(t, here.do(t.Context()))
+	_, ok, err := elsewhere.shop.Begin(t.Context(), elsewhere.job.ID)
 	require.NoError(t, err)
-	a, err := seer{}.Infer(t.Context(), pixeldata.Frame{Number: 1, Image: image.NewRGBA(image.Rect(0, 0, 64, 64))})
+	require.True(t, ok)
+	require.NoError(t, elsewhere.shop.Take(t.Context(), elsewhere.job.ID, elsewhere.analysed()))
+	want, wantObjects := here.done()
+	got, objects := elsewhere.done()
+	require.Equal(t, want, got)
+	require.Len(t, objects, len(wantObjects))
+	for i, o := range objects {
+		assert.Equal(t, wantObjects[i].Instance, o.Instance)
+		assert.Equal(t, here.dataset(wantObjects[i]), elsewhere.dataset(o))
+	}
+	require.NoError(t, elsewhere.shop.Take(t.Context(), elsewhere.job.ID, analysis.Analysis{}), "the first result counts")
+	again, _ := elsewhere.done()
+	require.Equal(t, got, again)
+}
+
+func TestTake_notAnalysed(t *testing.T) {
+	b := newBench(t)
+	require.NoError(t, b.shop.Take(t.Context(), b.job.ID, analysis.Analysis{NotAnalysed: "video"}))
+	job, err := b.ledger.Job(t.Context(), b.job.ID)
 	require.NoError(t, err)
-	require.NoError(t, d.Frame(t.Context(), a, image.NewRGBA(image.Rect(0, 0, 64, 64))))
-	require.Equal(t, before+1, store.Usage().Entries)
-	boom := errors.New("boom")
-	assert.Equal(t, boom, d.Abort(t.Context(), boom))
-	assert.Equal(t, before, store.Usage().Entries)
+	assert.Equal(t, ledger.StateSkipped, job.State)
+	require.NoError(t, b.shop.Take(t.Context(), "gone.demo", analysis.Analysis{}))
+}
+
+// What a worker says of frames that the instance does not have is never taken, and nothing of it stays.
+func TestTake_doesNotFitTheInstance(t *testing.T) {
+	b := newBench(t)
+	before := b.shop.Keeper.Spool.Usage().Entries
+	for name, change := range map[string]func(*analysis.Analysis){
+		"has 64 x 48 pixels, what is said of it is about 3 x 3": func(a *analysis.Analysis) {
+			a.Parts[1].Geometry = analysis.Geometry{Rows: 3, Columns: 3, Crop: image.Rect(0, 0, 3, 3)}
+		},
+		"frame 3, which the instance does not have": func(a *analysis.Analysis) { a.Parts[1].Result.Span.First = 3 },
+	} {
+		a := b.analysed()
+		change(&a)
+		err := b.shop.Take(t.Context(), b.job.ID, a)
+		require.ErrorContains(t, err, name)
+		assert.Equal(t, jobs.Term, jobs.DispositionOf(err))
+		assert.Equal(t, before, b.shop.Keeper.Spool.Usage().Entries)
+	}
+}
+
+// A result that cannot be taken counts as a try, unless the system is at fault.
+func TestTake_tries(t *testing.T) {
+	b := newBench(t)
+	a := b.analysed()
+	b.fillDisk()
+	err := b.shop.Take(t.Context(), b.job.ID, a)
+	assert.Equal(t, jobs.Postpone, jobs.DispositionOf(err))
+	assert.Zero(t, b.attempts())
+	require.NoError(t, b.shop.Keeper.Spool.Close())
+	b.use(b.open(0))
+	a.Parts[0].Result.Scores = map[string]float64{"polyp": math.NaN()} // which the ledger refuses
+	for n := 1; n <= benchAttempts; n++ {
+		err = b.shop.Take(t.Context(), b.job.ID, a)
+		assert.Equal(t, n == benchAttempts, jobs.DispositionOf(err) == jobs.Term, "%d: %v", n, err)
+		assert.Equal(t, n, b.attempts())
+	}
+}
+
+func TestFailed(t *testing.T) {
+	b := newBench(t)
+	for n := 1; n <= benchAttempts; n++ {
+		_, ok, err := b.shop.Begin(t.Context(), b.job.ID)
+		require.NoError(t, err)
+		require.True(t, ok)
+		assert.Equal(t, jobs.Postpone, jobs.DispositionOf(b.shop.Failed(t.Context(), b.job.ID, inference.Postponed(errors.New("worker stops")))))
+		assert.Equal(t, n-1, b.attempts(), "taken back")
+		_, _, err = b.shop.Begin(t.Context(), b.job.ID)
+		require.NoError(t, err)
+		err = b.shop.Failed(t.Context(), b.job.ID, errors.New("boom"))
+		require.ErrorContains(t, err, "boom")
+		assert.Equal(t, n == benchAttempts, jobs.DispositionOf(err) == jobs.Term)
+	}
+	assert.NoError(t, b.shop.Failed(t.Context(), "gone.demo", errors.New("boom")))
 }
 
 func TestHindered(t *testing.T) {

@@ -78,7 +78,7 @@ type parts struct {
 	outbox   *outbox.Outbox
 	follower *intake.Follower
 	reclaim  *intake.Reclaimer
-	worker   *inference.Worker
+	workshop *results.Workshop
 	metrics  *admin.Metrics
 
 	scpAddr, webAddr net.Addr
@@ -109,7 +109,7 @@ func (g *parts) openStores(ctx context.Context, life *lifecycle) (err error) {
 	for _, place := range recovered.Damaged {
 		g.log.Error("spool is damaged: restore the segment from a backup or send its instances again; what was set aside in damaged/ can be removed then", "place", place)
 	}
-	g.keeper = &results.Keeper{Spool: g.spool, Now: g.now}
+	g.keeper = &results.Keeper{Spool: g.spool, Decode: g.decoding(), Now: g.now}
 	g.metrics = admin.NewMetrics(g.version(), g.gauges)
 	return nil
 }
@@ -164,15 +164,12 @@ func (g *parts) assemble(context.Context, *lifecycle) error {
 		Quiet: g.cfg.Exam.Quiet.Std(), MaxWait: g.cfg.Exam.MaxWait.Std(), Log: g.log, Now: g.now,
 		Finished: func(ledger.Exam, error) { g.wakeOutbox() },
 	}
-	workshop := &results.Workshop{
+	g.workshop = &results.Workshop{
+		Worker:   &inference.Worker{Models: g.models.models, Observe: g.metrics.Inference, Log: g.log},
 		Heatmaps: g.models.heatmaps,
 		Ledger:   g.ledger, Keeper: g.keeper, Builder: g.builder, Algorithms: g.models.algorithms,
 		Colours: colours, Opacity: g.cfg.Reports.Opacity, MaxAttempts: g.cfg.Jobs.MaxDeliver, Now: g.now, Log: g.log,
 		Finished: func() { g.wakeOutbox(); g.exams.Wake() },
-	}
-	g.worker = &inference.Worker{
-		Models: g.models.models, Open: g.keeper.Dataset, Start: workshop.Start,
-		Decode: g.decoding(), Observe: g.metrics.Inference, Log: g.log,
 	}
 	g.follower = &intake.Follower{Spool: g.spool, Ledger: g.ledger, Router: g.models.router(), Jobs: g.wakeWork, Deliveries: g.wakeOutbox, Log: g.log}
 	g.reclaim = &intake.Reclaimer{Spool: g.spool, Ledger: g.ledger, Retention: g.cfg.Spool.Retention.Std(), Now: g.now, Spare: g.follower.Spare, Log: g.log}
@@ -239,7 +236,7 @@ func (g *parts) openJobs(ctx context.Context, after string, limit int) ([]jobs.J
 }
 
 func (g *parts) do(ctx context.Context, j jobs.Job) error {
-	err := g.worker.Do(ctx, j)
+	err := g.workshop.Do(ctx, j.ID)
 	outcome := "done"
 	if err != nil {
 		outcome = "failed"

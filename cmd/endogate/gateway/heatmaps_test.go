@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"endogate/configs"
+	"endogate/inference/analysis"
 	"endogate/inference/onnx"
 )
 
@@ -33,40 +34,44 @@ func TestRouteHeatmaps(t *testing.T) {
 	route := configs.Route{Name: "r", Models: []string{"demo-colon"}, Heatmaps: []configs.Heatmap{
 		{Method: "gradcam++", Layer: "/layer3/layer3.1/conv2/Conv"}, {Method: "guided-gradcam"}, {Method: "lrp-epsilon"},
 	}}
-	h, err := newRouteHeatmaps([]configs.Route{route, {Name: "other"}}, m)
+	routes := []configs.Route{route, {Name: "other", Models: []string{"demo-colon"}}}
+	wishes, err := wishesOf(routes, m.wishes)
 	require.NoError(t, err)
-	require.False(t, h.Wanted("other"))
-	require.True(t, h.Wanted("r"))
+	require.Empty(t, wishes["other"])
+	require.Len(t, wishes["r"], 3)
 	require.Equal(t, 1, m.sessions.Stats().Sessions, "compiled before the first frame")
-	raw, err := os.ReadFile("../../../testdata/frames/dyed-lifted-polyps-1.jpg")
+	raw, err := os.ReadFile("../../../testdata/frames/polyp-1.jpg")
 	require.NoError(t, err)
 	picture, err := jpeg.Decode(bytes.NewReader(raw))
 	require.NoError(t, err)
 	frame := image.NewRGBA(picture.Bounds())
 	draw.Draw(frame, frame.Rect, picture, image.Point{}, draw.Src)
-	maps, notes, err := h.Make(context.Background(), "r", "demo-colon", "polyp", frame)
+	sample := analysis.Sample{Span: analysis.Still(1), Frames: []*image.RGBA{frame}}
+	part, err := m.models["demo-colon"].Infer(t.Context(), sample, wishes["r"])
 	require.NoError(t, err)
-	require.Empty(t, notes)
-	require.Len(t, maps, 3)
-	for i, method := range []string{"gradcam++", "guided-gradcam", "lrp-epsilon"} {
-		require.Equal(t, method, maps[i].Explain.Method)
-		require.Equal(t, frame.Rect.Dx(), maps[i].Map.Width)
-		greatest, err := maps[i].Map.Max()
+	require.Len(t, part.Maps, 4)
+	for i, method := range []string{"gradcam", "gradcam++", "guided-gradcam", "lrp-epsilon"} {
+		require.Equal(t, method, part.Maps[i].Method)
+		require.Equal(t, i > 0, part.Maps[i].Wished)
+		shown, err := part.Geometry.Shown(part.Maps[i].Raw())
+		require.NoError(t, err)
+		require.Equal(t, frame.Rect.Dx(), shown.Width)
+		greatest, err := shown.Max()
 		require.NoError(t, err)
 		require.InDelta(t, 1, greatest, 1e-6)
 	}
-	require.Equal(t, "/layer3/layer3.1/conv2/Conv", maps[0].Explain.Layer)
+	require.Equal(t, "/layer3/layer3.1/conv2/Conv", part.Maps[1].Layer)
 	require.EqualValues(t, 1, m.sessions.Stats().Loads)
 
 	second := configs.Route{Name: "second", Models: []string{"demo-colon"}, Heatmaps: []configs.Heatmap{{Method: "lrp-epsilon"}, {Method: "gradient"}}}
-	both, err := newRouteHeatmaps([]configs.Route{route, second}, m)
+	both, err := wishesOf([]configs.Route{route, second}, m.wishes)
 	require.NoError(t, err)
 	loads := m.sessions.Stats().Loads
 	for range 2 {
-		for name, want := range map[string]int{"r": 3, "second": 2} {
-			maps, _, err := both.Make(context.Background(), name, "demo-colon", "polyp", frame)
+		for name, want := range map[string]int{"r": 4, "second": 3} {
+			part, err := m.models["demo-colon"].Infer(t.Context(), sample, both[name])
 			require.NoError(t, err)
-			require.Len(t, maps, want)
+			require.Len(t, part.Maps, want)
 		}
 	}
 	require.Equal(t, loads, m.sessions.Stats().Loads, "routes do not push each other's session out")
@@ -82,7 +87,7 @@ func TestRouteHeatmaps(t *testing.T) {
 		{configs.Heatmap{Method: "attention-rollout"}, "no attention"},
 	} {
 		route.Heatmaps = []configs.Heatmap{c.heatmap}
-		_, err := newRouteHeatmaps([]configs.Route{route}, m)
+		_, err := wishesOf([]configs.Route{route}, m.wishes)
 		require.ErrorContains(t, err, c.says)
 	}
 }

@@ -23,14 +23,14 @@ import (
 type Models struct {
 	Bundles []*inference.Bundle // in the order of the configuration
 
-	routes     []configs.Route // with their models by the names of the manifests
-	heatmaps   *routeHeatmaps
-	folders    map[string]string // folder name to model name: routes may use either
+	routes     []configs.Route             // with their models by the names of the manifests
+	heatmaps   map[string][]explain.Target // wished, by route
+	folders    map[string]string           // folder name to model name: routes may use either
 	models     map[string]inference.Model
 	algorithms map[string]reports.Algorithm
 	networks   []*onnx.Network
-	explainers map[string]*onnx.Explainer // of further methods, by model
-	sessions   *onnx.Cache                // that they share
+	wishes     map[string]*ask.Wishes // by model
+	sessions   *onnx.Cache            // that they share
 }
 
 // OpenModels loads the models of a configuration, tries each on a black frame, and finds those that its routes name.
@@ -40,7 +40,7 @@ func OpenModels(ctx context.Context, cfg configs.Config) (*Models, error) {
 		return nil, err
 	}
 	if m.routes, err = m.resolve(cfg.Routes); err == nil {
-		m.heatmaps, err = newRouteHeatmaps(m.routes, m)
+		m.heatmaps, err = wishesOf(m.routes, m.wishes)
 	}
 	if err != nil {
 		return nil, errors.Join(err, m.Close())
@@ -51,7 +51,7 @@ func OpenModels(ctx context.Context, cfg configs.Config) (*Models, error) {
 func loadModels(ctx context.Context, cfg configs.Config) (*Models, error) {
 	m := &Models{
 		folders: map[string]string{}, models: map[string]inference.Model{}, algorithms: map[string]reports.Algorithm{},
-		explainers: map[string]*onnx.Explainer{}, sessions: onnx.NewCache(int64(cfg.ONNXRuntime.Cache)),
+		wishes: map[string]*ask.Wishes{}, sessions: onnx.NewCache(int64(cfg.ONNXRuntime.Cache)),
 	}
 	if len(cfg.Models) == 0 {
 		return m, nil // a gateway that only forwards
@@ -95,11 +95,12 @@ func (m *Models) add(ctx context.Context, runtime *onnx.Runtime, dir string, cfg
 		return fmt.Errorf("model %s: %w", bundle.Name, err)
 	}
 	m.networks = append(m.networks, network)
-	m.explainers[bundle.Name] = runtime.NewExplainer(bundle.Network, onnx.ExplainerOptions{
+	wishes := &ask.Wishes{Bundle: bundle, Explainer: runtime.NewExplainer(bundle.Network, onnx.ExplainerOptions{
 		InputShape: bundle.Input.Shape(), Output: bundle.Output.Name, IntraOpThreads: cfg.ONNXRuntime.Threads, Sessions: cfg.Jobs.Workers,
 		Provider: cfg.ONNXRuntime.Provider, Cache: m.sessions,
-	})
-	model, err := inference.NewModel(ctx, bundle, network, inference.ModelOptions{})
+	})}
+	m.wishes[bundle.Name] = wishes
+	model, err := inference.NewModel(ctx, bundle, network, wishes)
 	if err != nil {
 		return err
 	}
@@ -119,8 +120,8 @@ func (m *Models) Close() error {
 	for _, n := range m.networks {
 		errs = append(errs, n.Close())
 	}
-	for _, e := range m.explainers {
-		errs = append(errs, e.Close())
+	for _, w := range m.wishes {
+		errs = append(errs, w.Explainer.Close())
 	}
 	return errors.Join(errs...)
 }

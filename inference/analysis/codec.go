@@ -1,0 +1,197 @@
+package analysis
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+)
+
+// An encoded analysis is eight bytes that say what it is, the length of a text in four bytes, the text in JSON, and the
+// values of all maps in their order, four bytes each. Numbers are little endian.
+const magic = "endoan1\n" // the digit is the version
+
+// Bounds of what is encoded and decoded.
+const (
+	maxText   = 64 << 20 // a thousand frames of a thousand classes
+	maxValues = 64 << 20 // of all maps: 256 MiB
+	maxSide   = 1<<16 - 1
+	maxPixels = 1 << 25
+	maxCount  = 1 << 30
+)
+
+// Encode writes a.
+func (a Analysis) Encode(w io.Writer) error {
+	if err := a.validate(); err != nil {
+		return fmt.Errorf("analysis: encode: %w", err)
+	}
+	text, err := json.Marshal(a)
+	switch {
+	case err != nil:
+		return fmt.Errorf("analysis: encode: %w", err)
+	case len(text) > maxText:
+		return fmt.Errorf("analysis: encode: %d bytes of text, at most %d fit", len(text), maxText)
+	}
+	head := binary.LittleEndian.AppendUint32([]byte(magic), uint32(len(text)))
+	if _, err := w.Write(append(head, text...)); err != nil {
+		return err
+	}
+	for _, p := range a.Parts {
+		for _, m := range p.Maps {
+			line := make([]byte, 0, 4*len(m.Values))
+			for _, v := range m.Values {
+				line = binary.LittleEndian.AppendUint32(line, math.Float32bits(v))
+			}
+			if _, err := w.Write(line); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// ErrFormat is what Decode's error wraps where the bytes are no analysis; else it is r's.
+var ErrFormat = errors.New("analysis: not an encoded analysis")
+
+// Decode reads what Encode wrote, to the end of r. Memory is of the size of what is there, not of what it says it is.
+func Decode(r io.Reader) (Analysis, error) {
+	a, err := decode(r)
+	switch {
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return Analysis{}, fmt.Errorf("%w: it is cut off", ErrFormat)
+	case err != nil:
+		return Analysis{}, err
+	}
+	return a, nil
+}
+
+func decode(r io.Reader) (Analysis, error) {
+	var head [len(magic) + 4]byte
+	if _, err := io.ReadFull(r, head[:]); err != nil {
+		return Analysis{}, unexpected(err)
+	}
+	length := binary.LittleEndian.Uint32(head[len(magic):])
+	switch {
+	case string(head[:len(magic)]) != magic:
+		return Analysis{}, fmt.Errorf("%w, or one of another version", ErrFormat)
+	case length > maxText:
+		return Analysis{}, fmt.Errorf("%w: %d bytes of text", ErrFormat, length)
+	}
+	text, err := io.ReadAll(io.LimitReader(r, int64(length)))
+	switch {
+	case err != nil:
+		return Analysis{}, err
+	case len(text) < int(length):
+		return Analysis{}, io.ErrUnexpectedEOF
+	}
+	var a Analysis
+	if err := json.Unmarshal(text, &a); err != nil {
+		return Analysis{}, fmt.Errorf("%w: %w", ErrFormat, err)
+	}
+	if err := a.validateText(); err != nil {
+		return Analysis{}, fmt.Errorf("%w: %w", ErrFormat, err)
+	}
+	for i := range a.Parts {
+		for k := range a.Parts[i].Maps {
+			if err := a.Parts[i].Maps[k].read(r); err != nil {
+				return Analysis{}, err
+			}
+		}
+	}
+	if n, err := io.ReadFull(r, head[:1]); n > 0 || err != io.EOF {
+		return Analysis{}, fmt.Errorf("%w: it goes on behind its end", ErrFormat)
+	}
+	return a, nil
+}
+
+// read fills m with its values, a piece at a time, so that a length alone takes no memory.
+func (m *Map) read(r io.Reader) error {
+	var piece [64 << 10]byte
+	m.Values = nil
+	for left := 4 * m.Width * m.Height; left > 0; {
+		b := piece[:min(left, len(piece))]
+		if _, err := io.ReadFull(r, b); err != nil {
+			return unexpected(err)
+		}
+		for ; len(b) > 0; b = b[4:] {
+			m.Values = append(m.Values, math.Float32frombits(binary.LittleEndian.Uint32(b)))
+		}
+		left -= min(left, len(piece))
+	}
+	return nil
+}
+
+func unexpected(err error) error {
+	if err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// validate says what is wrong with a.
+func (a Analysis) validate() error {
+	for _, p := range a.Parts {
+		for _, m := range p.Maps {
+			if len(m.Values) != m.Width*m.Height {
+				return fmt.Errorf("a map of %d x %d has %d values", m.Width, m.Height, len(m.Values))
+			}
+		}
+	}
+	return a.validateText()
+}
+
+// validateText does without the values of the maps.
+func (a Analysis) validateText() error {
+	next, values := 1, 0
+	for _, p := range a.Parts {
+		n, err := p.validate(next)
+		if err != nil {
+			return fmt.Errorf("part of frame %d: %w", p.Result.Span.First, err)
+		}
+		next = p.Result.Span.First + 1
+		if values += n; values > maxValues {
+			return fmt.Errorf("more than %d values in maps", maxValues)
+		}
+	}
+	return nil
+}
+
+// validate returns how many values the maps have.
+func (p Part) validate(next int) (values int, err error) {
+	r := p.Result
+	switch s := r.Span; {
+	case s.First < next || s.First > maxCount || s.Count < 1 || s.Count > maxCount || s.Start < 0 || s.Duration < 0:
+		return 0, fmt.Errorf("it is about %+v", s)
+	case r.Rows != p.Geometry.Rows || r.Columns != p.Geometry.Columns:
+		return 0, fmt.Errorf("it is of %d x %d pixels, its geometry of %d x %d", r.Columns, r.Rows, p.Geometry.Columns, p.Geometry.Rows)
+	}
+	if err := p.Geometry.validate(); err != nil {
+		return 0, err
+	}
+	for _, score := range r.Scores {
+		if !isProbability(score) {
+			return 0, fmt.Errorf("a score of %g", score)
+		}
+	}
+	found := map[string]bool{}
+	for _, f := range r.Findings {
+		if f.Class == "" || found[f.Class] || !isProbability(f.Probability) || f.Heatmap != "" || len(f.Contours) > 0 {
+			return 0, errors.New("a finding that is twice there, has no class, no probability, or a picture already")
+		}
+		found[f.Class] = true
+	}
+	for _, m := range p.Maps {
+		if !found[m.Class] {
+			return 0, errors.New("a map of a class that was not found")
+		}
+		if m.Width < 1 || m.Height < 1 || m.Width > maxSide || m.Height > maxSide || m.Width*m.Height > maxPixels {
+			return 0, fmt.Errorf("a map of %d x %d", m.Width, m.Height)
+		}
+		values += m.Width * m.Height
+	}
+	return values, nil
+}
+
+func isProbability(p float64) bool { return p >= 0 && p <= 1 }

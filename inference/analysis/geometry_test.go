@@ -1,0 +1,103 @@
+package analysis
+
+import (
+	"image"
+	"math"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"endogate/explain"
+)
+
+// drawGeometry draws a frame with a crop and a masked box somewhere in it.
+func drawGeometry(t *rapid.T) Geometry {
+	rows, columns := rapid.IntRange(8, 200).Draw(t, "rows"), rapid.IntRange(8, 200).Draw(t, "columns")
+	left, top := rapid.IntRange(0, columns-4).Draw(t, "left"), rapid.IntRange(0, rows-4).Draw(t, "top")
+	crop := image.Rect(left, top, rapid.IntRange(left+4, columns).Draw(t, "right"), rapid.IntRange(top+4, rows).Draw(t, "bottom"))
+	box := image.Rect(left, rapid.IntRange(crop.Min.Y, crop.Max.Y).Draw(t, "boxTop"), rapid.IntRange(left, crop.Max.X).Draw(t, "boxRight"), crop.Max.Y)
+	return Geometry{Rows: rows, Columns: columns, Crop: crop, Masked: []image.Rectangle{box}}
+}
+
+func TestToSource_nothingWhereTheNetworkSawNothing(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		g := drawGeometry(t)
+		w, h := rapid.IntRange(1, 14).Draw(t, "w"), rapid.IntRange(1, 14).Draw(t, "h")
+		ones := explain.Map{Width: w, Height: h, Values: make([]float32, w*h)}
+		for i := range ones.Values {
+			ones.Values[i] = 1
+		}
+		m := g.ToSource(ones)
+		if m.Width != g.Columns || m.Height != g.Rows || len(m.Values) != g.Columns*g.Rows {
+			t.Fatalf("map is %dx%d with %d values, frame %dx%d", m.Width, m.Height, len(m.Values), g.Columns, g.Rows)
+		}
+		for y := range g.Rows {
+			for x := range g.Columns {
+				at, want := image.Pt(x, y), float32(0)
+				if at.In(g.Crop) && !at.In(g.Masked[0]) {
+					want = 1
+				}
+				if got := m.Values[y*g.Columns+x]; got != want {
+					t.Fatalf("(%d,%d) is %g, want %g; crop %v, masked %v", x, y, got, want, g.Crop, g.Masked[0])
+				}
+			}
+		}
+	})
+}
+
+func TestToSource_hotCellLiesWhereItCameFrom(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		g := drawGeometry(t)
+		g.Masked = nil
+		side := rapid.IntRange(1, min(14, g.Crop.Dx(), g.Crop.Dy())).Draw(t, "side") // a layer is coarser than the frame
+		hot := image.Pt(rapid.IntRange(0, side-1).Draw(t, "x"), rapid.IntRange(0, side-1).Draw(t, "y"))
+		m := explain.Map{Width: side, Height: side, Values: make([]float32, side*side)}
+		m.Values[hot.Y*side+hot.X] = 1
+		x, y := centreOf(g.ToSource(m))
+		// The cell's own part of the crop; a plateau at the border leans outward.
+		cellX, cellY := float64(g.Crop.Dx())/float64(side), float64(g.Crop.Dy())/float64(side)
+		left, top := float64(g.Crop.Min.X)+float64(hot.X)*cellX, float64(g.Crop.Min.Y)+float64(hot.Y)*cellY
+		if x < left-1 || x > left+cellX+1 || y < top-1 || y > top+cellY+1 {
+			t.Fatalf("hot cell %v of %d lies at (%.1f,%.1f), want within (%.1f,%.1f) and %.1fx%.1f", hot, side, x, y, left, top, cellX, cellY)
+		}
+	})
+}
+
+// centreOf is the mean place, in pixel corners, of the pixels that have the map's maximum.
+func centreOf(m explain.Map) (x, y float64) {
+	top, n := float32(0), 0.0
+	for _, v := range m.Values {
+		top = max(top, v)
+	}
+	for i, v := range m.Values {
+		if v == top {
+			x, y, n = x+float64(i%m.Width)+0.5, y+float64(i/m.Width)+0.5, n+1
+		}
+	}
+	return x / n, y / n
+}
+
+func TestShown(t *testing.T) {
+	g := Geometry{Rows: 20, Columns: 20, Crop: image.Rect(5, 5, 15, 15), Masked: []image.Rectangle{image.Rect(5, 5, 10, 15)}}
+	with := func(values ...float32) explain.Map { return explain.Map{Width: 2, Height: 1, Values: values} }
+	m, err := g.Shown(with(0, 4))
+	require.NoError(t, err)
+	greatest, err := m.Max()
+	require.NoError(t, err)
+	require.EqualValues(t, 1, greatest)
+	for _, tt := range []struct {
+		m    explain.Map
+		want error
+	}{
+		{with(0, 0), explain.ErrZeroMap},
+		{with(1, float32(math.NaN())), explain.ErrNotFinite},
+		{with(float32(math.Inf(1)), 0), explain.ErrNotFinite},
+	} {
+		_, err := g.Shown(tt.m)
+		require.ErrorIs(t, err, tt.want)
+	}
+	g.Masked = []image.Rectangle{g.Crop}
+	_, err = g.Shown(with(4, 0))
+	require.ErrorIs(t, err, ErrUnseen)
+}

@@ -1,0 +1,206 @@
+package results
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"image"
+
+	"endogate/dicomnode/ledger"
+	"endogate/dicomnode/pixeldata"
+	"endogate/explain"
+	"endogate/inference"
+	"endogate/inference/analysis"
+	"endogate/reports"
+)
+
+// making is what comes of one job.
+type making struct {
+	*Workshop
+	job       ledger.Job
+	source    reports.Source
+	algorithm reports.Algorithm
+	objects   []ledger.Object // that stand in the spool
+	results   []analysis.Result
+
+	offered bool // the ledger was given the objects: an error may hide that it has them
+}
+
+const (
+	// contourLevel is the part of a map's maximum at which the hot region ends.
+	contourLevel = 0.5
+	// minRegion is the part of the frame below which a hot region is not outlined.
+	minRegion = 0.001
+)
+
+// What a finding without a map says.
+const (
+	NoteNotANumber = "The explanation has values that are not numbers; it is not shown."
+	NoteZero       = "The explanation is zero everywhere: nothing in the explained layer speaks for this class."
+	NoteUnseen     = "The explanation lies only where the picture was masked; it is not shown."
+)
+
+// noteOf says why there is nothing to show of a map; "" for an error of another kind.
+func noteOf(err error) string {
+	switch {
+	case errors.Is(err, explain.ErrZeroMap):
+		return NoteZero
+	case errors.Is(err, explain.ErrNotFinite):
+		return NoteNotANumber
+	case errors.Is(err, analysis.ErrUnseen):
+		return NoteUnseen
+	}
+	return ""
+}
+
+// part takes over what is said of one sample: the heatmaps of every explained finding go into the spool.
+func (m *making) part(ctx context.Context, p analysis.Part, frames []*image.RGBA) error {
+	if got := frames[0].Rect.Size(); got != image.Pt(p.Geometry.Columns, p.Geometry.Rows) {
+		return inference.Permanent(fmt.Errorf("frame %d has %d x %d pixels, what is said of it is about %d x %d",
+			p.Result.Span.First, got.X, got.Y, p.Geometry.Columns, p.Geometry.Rows))
+	}
+	for i := range p.Result.Findings {
+		if err := m.show(ctx, &p.Result, &p.Result.Findings[i], p, frames[0]); err != nil {
+			return err
+		}
+	}
+	m.results = append(m.results, p.Result)
+	return nil
+}
+
+// show makes contours and heatmaps of the maps of a finding.
+func (m *making) show(ctx context.Context, r *analysis.Result, f *analysis.Finding, p analysis.Part, frame *image.RGBA) error {
+	var own, wished []analysis.Map
+	for _, raw := range p.Maps {
+		switch {
+		case raw.Class == f.Class && raw.Wished:
+			wished = append(wished, raw)
+		case raw.Class == f.Class:
+			own = append(own, raw)
+		}
+	}
+	for _, raw := range append(own, wished...) {
+		shown, err := p.Geometry.Shown(raw.Raw())
+		if note := noteOf(err); note != "" {
+			if raw.Wished {
+				note = raw.Method + ": " + note
+			}
+			r.Notes = append(r.Notes, f.Class+": "+note)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if !raw.Wished {
+			f.Contours = explain.Contours(shown, contourLevel, minRegion*float64(r.Rows*r.Columns))
+			if len(wished) > 0 {
+				continue
+			}
+		}
+		object, err := m.heatmap(ctx, r.Span, *f, raw.Explanation, shown, frame)
+		if err != nil {
+			return err
+		}
+		m.objects = append(m.objects, object)
+		if f.Heatmap == "" { // the one that reports show
+			f.Heatmap = object.Instance.SOPInstanceUID
+		}
+	}
+	return nil
+}
+
+func (m *making) heatmap(ctx context.Context, span analysis.Span, f analysis.Finding, e analysis.Explanation, shown explain.Map, frame *image.RGBA) (ledger.Object, error) {
+	algorithm := m.algorithm
+	algorithm.Explain = e
+	o, err := m.Builder.Heatmap(reports.Heatmap{
+		Source: m.source, Frame: span.First, Pixels: frame,
+		Overlay: explain.Overlay(frame, shown, m.Colours, m.Opacity), Opacity: m.Opacity,
+		Algorithm: algorithm, Class: f.Class, Probability: f.Probability,
+		At: m.job.InferredAt, Revision: m.job.Retries + 1,
+	})
+	if err != nil {
+		return ledger.Object{}, inference.Permanent(err)
+	}
+	entry, err := m.Keeper.Keep(ctx, o)
+	if err != nil {
+		return ledger.Object{}, err
+	}
+	return ledger.Object{
+		Entry: entry, Instance: o.Header.SOPInstance, TransferSyntaxUID: o.TransferSyntaxUID, Purpose: "heatmap",
+		Model: m.job.Model, Source: m.job.Instance.SOPInstanceUID, Span: span,
+		Rank: ledger.RankHeatmap, Destinations: m.job.Destinations,
+	}, nil
+}
+
+// parts takes over what was said elsewhere; the frames that pictures are made of are decoded anew.
+func (m *making) parts(ctx context.Context, parts []analysis.Part, instance *pixeldata.Instance) error {
+	left := parts
+	take := func(frame int, picture *image.RGBA) error {
+		for len(left) > 0 && (len(left[0].Maps) == 0 || left[0].Result.Span.First == frame) {
+			p := left[0]
+			left = left[1:]
+			if len(p.Maps) == 0 {
+				m.results = append(m.results, p.Result)
+				continue
+			}
+			if err := m.part(ctx, p, []*image.RGBA{picture}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if err := take(0, nil); err != nil || len(left) == 0 {
+		return err
+	}
+	for frame, err := range instance.Frames(ctx) {
+		switch {
+		case errors.Is(err, pixeldata.ErrUnsupported), errors.Is(err, pixeldata.ErrCorrupt):
+			return inference.Permanent(err)
+		case err != nil:
+			return err
+		}
+		if err := take(frame.Number, frame.Image); err != nil || len(left) == 0 {
+			return err
+		}
+	}
+	return inference.Permanent(fmt.Errorf("something is said of frame %d, which the instance does not have", left[0].Result.Span.First))
+}
+
+// finish has results, objects and deliveries enter the ledger together.
+func (m *making) finish(ctx context.Context, notAnalysed string) error {
+	// An error of the ledger counts here, unlike in Begin: results that it refuses, it would refuse for ever. While it is
+	// out of order for everything, Begin does not get so far.
+	if notAnalysed != "" && len(m.results) == 0 {
+		if err := m.Ledger.SkipJob(ctx, m.job.ID, notAnalysed, m.Now()); err != nil {
+			return err
+		}
+		m.Log.Warn("instance not analysed", "sop_instance_uid", m.job.Instance.SOPInstanceUID, "model", m.job.Model, "why", notAnalysed)
+		m.Finished()
+		return nil
+	}
+	if notAnalysed != "" {
+		last := &m.results[len(m.results)-1]
+		last.Notes = append(last.Notes, notAnalysed)
+	}
+	m.offered = true
+	if err := m.Ledger.FinishJob(ctx, m.job.ID, m.algorithm.Model, m.results, m.objects, m.Now()); err != nil {
+		return err
+	}
+	m.Log.Info("instance analysed", "sop_instance_uid", m.job.Instance.SOPInstanceUID, "model", m.job.Model,
+		"frames", len(m.results), "heatmaps", len(m.objects))
+	m.Finished()
+	return nil
+}
+
+// undo releases what stands in the spool and has no row in the ledger. Where the ledger may have it after all, it stays:
+// what nothing needs, the next start releases.
+func (m *making) undo() {
+	if m.offered {
+		return
+	}
+	for _, o := range m.objects {
+		if err := m.Keeper.Spool.Release(o.Entry); err != nil {
+			m.Log.Warn("entry not released", "entry", o.Entry, "err", err)
+		}
+	}
+}
