@@ -180,3 +180,16 @@ func TestCheck_coincidence(t *testing.T) {
 	_, err := testBuilder().Heatmap(testHeatmap(t, source, kvasir(), "polyps", "polyp-0017b7c7.jpg"))
 	assert.NoError(t, err)
 }
+
+// What the other parser does not read as it was meant does not leave, however well it is built.
+func TestFinish_readBack(t *testing.T) {
+	e := testExam(t, kvasir())
+	ds := testBuilder().report(e, dicom.Comprehensive3DSRStorage, testBuilder().measurementReport(e))
+	_, err := finish(ds, e.sizes())
+	require.NoError(t, err)
+	ds.ints(tag.SelectorUVValue, 1) // a VR that is younger than that parser
+	_, err = finish(ds, e.sizes())
+	var invalid *InvalidError
+	require.ErrorAs(t, err, &invalid)
+	assert.ErrorContains(t, err, "unsupported by the other parser: (0072,0083) of VR UV")
+}

@@ -60,16 +60,6 @@ func (ds dataset) tags() []tag.Tag {
 	return slices.SortedFunc(maps.Keys(ds), tag.Tag.Compare)
 }
 
-// encode writes ds in Explicit VR Little Endian, without file meta information.
-func (ds dataset) encode() ([]byte, error) {
-	ts, _ := dicom.LookupTransferSyntax(dicom.ExplicitVRLittleEndian)
-	encoded, err := ds.written().Append(nil, ts)
-	if err != nil {
-		return nil, &InvalidError{SOPClassUID: dicom.UID(ds.text(tag.SOPClassUID)), Faults: []string{err.Error()}}
-	}
-	return encoded, nil
-}
-
 // written is ds as the writer of data sets takes it.
 func (ds dataset) written() dicom.Dataset {
 	out := make(dicom.Dataset, len(ds))

@@ -1,12 +1,14 @@
 package reports
 
 import (
+	"errors"
 	"strconv"
 	"time"
 
 	"github.com/suyashkumar/dicom/pkg/tag"
 
 	"endogate/dicomnode/dicom"
+	"endogate/reports/readback"
 )
 
 // Series numbers: hints for the order of a study's series in a viewer.
@@ -36,11 +38,26 @@ func finish(ds dataset, frames sizes) (Object, error) {
 	if err := check(ds, frames); err != nil {
 		return Object{}, err
 	}
-	encoded, err := ds.encode()
+	encoded, err := encode(ds)
 	if err != nil {
 		return Object{}, err
 	}
 	return Object{Header: headerOf(ds), TransferSyntaxUID: dicom.ExplicitVRLittleEndian, Dataset: encoded}, nil
+}
+
+// encode writes ds in Explicit VR Little Endian. A document, which people act upon, leaves only when a parser that did not
+// write it reads what was meant.
+func encode(ds dataset) ([]byte, error) {
+	ts, _ := dicom.LookupTransferSyntax(dicom.ExplicitVRLittleEndian)
+	written := ds.written()
+	encoded, err := written.Append(nil, ts)
+	if err == nil && ds.has(tag.ContentSequence) {
+		err = readback.Check(written, encoded, ts)
+	}
+	if err != nil && !errors.Is(err, readback.ErrNoTime) {
+		err = &InvalidError{SOPClassUID: dicom.UID(ds.text(tag.SOPClassUID)), Faults: []string{err.Error()}}
+	}
+	return encoded, err
 }
 
 func headerOf(ds dataset) dicom.Header {

@@ -39,7 +39,8 @@ var mayImport = map[string][]string{
 	"explain/faithfulness": {"explain"},
 	"explain/picture":      {"explain"},
 	"explain/sampling":     {"explain"},
-	"reports":              {"dicomnode/dicom", "inference", "inference/analysis", "dicomnode/ledger", "explain"},
+	"reports":              {"dicomnode/dicom", "inference", "inference/analysis", "dicomnode/ledger", "explain", "reports/readback"},
+	"reports/readback":     {"dicomnode/dicom"},
 	"reports/results":      {"dicomnode/dicom", "dicomnode/ledger", "dicomnode/pixeldata", "dicomnode/spool", "explain", "inference", "inference/analysis", "reports"},
 	"reports/outbox":       {"dicomnode", "dicomnode/dicom", "dicomnode/dimse", "dicomnode/ledger", "dicomnode/spool"},
 }
@@ -58,6 +59,7 @@ var oneImporter = map[string]string{
 	"github.com/alecthomas/kong":          "cmd/endogate",
 	"go.yaml.in/yaml":                     "inference",
 	"github.com/suyashkumar/dicom":        "reports",
+	"github.com/grailbio/go-dicom":        "reports/readback",
 	"gonum.org/v1/gonum/mat":              "explain/sampling",
 	"gonum.org/v1/plot":                   "explain/faithfulness",
 }

@@ -48,6 +48,12 @@ func (As) isValue()        {}
 // Tags returns the tags of ds in the order of a data set (PS3.5 7.1).
 func (ds Dataset) Tags() []Tag { return slices.Sorted(maps.Keys(ds)) }
 
+// Value returns the value of t without its As, and the VR that it is written with.
+func (ds Dataset) Value(t Tag) (Value, string) {
+	value, vr, _ := settle(t, ds[t])
+	return value, vr
+}
+
 // Encapsulate returns encapsulated Pixel Data of one fragment a frame and the offset table for it.
 func Encapsulate(frames ...[]byte) Fragments {
 	out := Fragments{nil}

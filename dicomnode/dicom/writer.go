@@ -160,8 +160,11 @@ func settle(t Tag, value Value) (Value, string, bool) {
 	if vr == "" {
 		vr = VROf(t)
 	}
-	if _, ok := value.(Items); ok {
+	switch value.(type) {
+	case Items:
 		vr = "SQ"
+	case Fragments:
+		vr = "OB"
 	}
 	return value, vr, verbatim
 }
