@@ -4,7 +4,8 @@
 // frames as Key Object Selection (A.35.4, TID 2010). An Assembler makes report and key frames once an exam is quiet.
 //
 // Everything is deterministic: UIDs are derived from what the object is about, dates come from the time of
-// inference, so that the same input gives the same bytes. No object leaves before Check has found nothing wrong with it.
+// inference, so that the same input gives the same bytes. No object leaves before it was checked and nothing was found
+// wrong with it, no document before another parser (package readback) has read from it what was meant.
 //
 // Reports are drafts: PARTIAL, UNVERIFIED, PRELIMINARY. The package never makes a verified document, never alters a
 // source instance and never writes into the series of a source. It makes no PDF, segmentation, parametric map or
@@ -14,5 +15,6 @@
 // is known, Body Part Examined is left out. Laterality is then zero-length, as type 2C has it for what is unknown:
 // dciodvfy takes an absent one for an error unless it knows the part.
 //
-// The data sets are built with github.com/suyashkumar/dicom, which no other package imports.
+// The names and VRs of attributes are those of github.com/suyashkumar/dicom's data dictionary, which no other package
+// imports.
 package reports

@@ -30,7 +30,7 @@ var drawnText = map[Tag]string{
 	PatientID:             `([a-zÄöß山田]([a-z äöü山]{0,20}[a-zŁ花])?)?`,    // LO
 	0x001021B0:            `[a-zé]([a-z\\ä,\n]{0,100}[a-z])?`,           // LT
 	PatientName:           `[A-Zä]{1,20}(\^[a-zö]{0,20})?(=[山田\^]{4})?`, // PN
-	StudyID:               `([a-zÄß]([a-zé (),.]{0,14}[a-z])?)?`,                  // SH
+	StudyID:               `([a-zÄß]([a-zé (),.]{0,14}[a-z])?)?`,        // SH
 	0x00080081:            `[a-z]([a-z \\]{0,100}[a-z])?`,               // ST
 	StudyTime:             `1\d[0-5]\d(0\d(\.\d{1,6})?)?`,               // TM
 	LongCodeValue:         `[a-z0-9ä]{0,100}`,                           // UC
