@@ -104,7 +104,7 @@ func (d doctorCmd) tryNATS(ctx context.Context, cfg configs.Config) (string, err
 		return "", err
 	}
 	defer queue.Close()
-	if _, err := queue.Lag(ctx, "doctor"); err != nil {
+	if err := queue.Check(ctx); err != nil {
 		return "", fmt.Errorf("%s: %w; is the server running, with JetStream?", cfg.NATS.URL, err)
 	}
 	return cfg.NATS.URL + " answers", nil

@@ -32,7 +32,7 @@ var mayImport = map[string][]string{
 	"inference":            {"dicomnode/dicom", "dicomnode/pixeldata", "inference/analysis", "explain"},
 	"inference/analysis":   {"dicomnode/dicom", "explain"},
 	"inference/ask":        {"inference", "inference/analysis", "inference/onnx", "explain", "explain/picture"},
-	"inference/jobs":       {"dicomnode/dicom"},
+	"inference/jobs":       {},
 	"inference/onnx":       {"explain", "explain/sampling"},
 	"explain":              {"explain/onnxpb"},
 	"explain/onnxpb":       {},

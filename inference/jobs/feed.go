@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -22,6 +23,10 @@ type Feed struct {
 	Again <-chan struct{}
 	// Every is how often all open jobs are put on the stream whatever is believed to be there; 0: a minute.
 	Every time.Duration
+	// Models are those that jobs may be for: each has a consumer on the stream, for workers elsewhere and for whoever
+	// watches the queue, before there is any worker. AckWait is as in Consumer.
+	Models  []Model
+	AckWait time.Duration
 }
 
 const page = 500
@@ -65,12 +70,16 @@ func (q *Queue) Feed(ctx context.Context, f Feed) error {
 // feed publishes the open jobs after the one with the ID after, or all with "" but those that stand in the queue, and
 // returns the ID of the last.
 func (q *Queue) feed(ctx context.Context, f Feed, after string) (last string, err error) {
-	var standing map[string]uint64
+	var standing map[string]bool
 	if after == "" {
 		if _, err := q.stream(ctx); err != nil {
 			return "", err // also finds out that the stream is a new one when there is nothing to publish
 		}
-		// Asked before the ledger: what leaves the queue in the meantime is open no more.
+		for _, model := range f.Models {
+			if _, _, err := q.consumer(ctx, model, cmp.Or(f.AckWait, defaultAckWait)); err != nil {
+				return "", err
+			}
+		}
 		if standing, err = q.standing(ctx); err != nil {
 			return "", err
 		}
@@ -82,7 +91,7 @@ func (q *Queue) feed(ctx context.Context, f Feed, after string) (last string, er
 		}
 		for _, j := range list {
 			after = j.ID
-			if standing[q.subjectOf(j.Model, token(j.ID))] > 0 {
+			if standing[token(j.ID)] {
 				continue
 			}
 			if err := q.feedJob(ctx, j); err != nil {
@@ -95,19 +104,32 @@ func (q *Queue) feed(ctx context.Context, f Feed, after string) (last string, er
 	}
 }
 
-// standing are the subjects of our jobs on the stream.
-func (q *Queue) standing(ctx context.Context) (map[string]uint64, error) {
+// standing are the tokens of our jobs that need not be published: they are on the stream, or their result waits to be
+// taken. They are asked for in the order that a job goes, and before the ledger: one that none of the two has any more when
+// it is asked is open no more.
+func (q *Queue) standing(ctx context.Context) (map[string]bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	s, err := q.js.Stream(ctx, Stream)
-	if err != nil {
-		return nil, fmt.Errorf("jobs: stream %s: %w", Stream, err)
+	standing := map[string]bool{}
+	for _, on := range []struct{ stream, subjects string }{
+		{Stream, subjectPrefix + "*." + q.node + ".*"}, {Results, resultsPrefix + q.node + ".*"},
+	} {
+		s, err := q.js.Stream(ctx, on.stream)
+		if errors.Is(err, jetstream.ErrStreamNotFound) && on.stream == Results {
+			continue // there are no workers elsewhere
+		}
+		if err != nil {
+			return nil, fmt.Errorf("jobs: stream %s: %w", on.stream, err)
+		}
+		info, err := s.Info(ctx, jetstream.WithSubjectFilter(on.subjects))
+		if err != nil {
+			return nil, fmt.Errorf("jobs: stream %s: %w", on.stream, err)
+		}
+		for subject := range info.State.Subjects {
+			standing[subject[strings.LastIndexByte(subject, '.')+1:]] = true
+		}
 	}
-	info, err := s.Info(ctx, jetstream.WithSubjectFilter(subjectPrefix+q.node+".>"))
-	if err != nil {
-		return nil, fmt.Errorf("jobs: stream %s: %w", Stream, err)
-	}
-	return info.State.Subjects, nil
+	return standing, nil
 }
 
 func (q *Queue) feedJob(ctx context.Context, j Job) error {

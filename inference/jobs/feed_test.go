@@ -30,7 +30,7 @@ func TestFeed_retriesItsSource(t *testing.T) {
 func TestFeed_passesOverABadJob(t *testing.T) {
 	q := openQueue(t, Options{})
 	bad := testJob(1)
-	bad.Instance.SOPInstanceUID = "not a uid"
+	bad.Model.Version = ""
 	b := newBook(bad, testJob(2))
 	start(t, func(ctx context.Context) error { return q.Feed(ctx, Feed{Open: b.list}) })
 	eventually(t, "the good one published", func() bool { return messages(t, q) == 1 })
@@ -94,7 +94,7 @@ func TestFeed_publishesOnlyWhatIsMissing(t *testing.T) {
 	require.NoError(t, err)
 	s, err := q.js.Stream(t.Context(), Stream)
 	require.NoError(t, err)
-	require.NoError(t, s.Purge(t.Context(), jetstream.WithPurgeSubject(q.subjectOf("demo", token(testJob(3).ID)))))
+	require.NoError(t, s.Purge(t.Context(), jetstream.WithPurgeSubject(q.subjectOf(testJob(3)))))
 	before := q.nc.Stats().OutMsgs
 	_, err = q.feed(t.Context(), Feed{Open: b.list}, "")
 	require.NoError(t, err)

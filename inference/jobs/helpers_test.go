@@ -2,7 +2,6 @@ package jobs
 
 import (
 	"context"
-	"io"
 	"log/slog"
 	"slices"
 	"strings"
@@ -34,7 +33,7 @@ func eventually(t testing.TB, what string, holds func() bool) {
 func openQueue(t testing.TB, o Options) *Queue {
 	t.Helper()
 	if o.Log == nil {
-		o.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
+		o.Log = slog.New(slog.DiscardHandler)
 	}
 	if o.URL == "" && o.StoreDir == "" {
 		o.StoreDir = t.TempDir()
@@ -142,7 +141,7 @@ func (b *book) runsOf(id string) int {
 func (b *book) finished() bool { open, _ := b.count(); return open == 0 }
 
 func (b *book) consumer(slots int) Consumer {
-	return Consumer{Models: []string{"demo"}, Slots: slots, Do: b.do, Park: b.park, AckWait: 2 * time.Second, Drain: patience}
+	return Consumer{Models: []Model{testModel("demo")}, Slots: slots, Do: b.do, Park: b.park, AckWait: 2 * time.Second, Drain: patience}
 }
 
 func messages(t testing.TB, q *Queue) int {
@@ -166,11 +165,18 @@ func jobList(n int) []Job {
 func jobsOf(n int, models ...string) (list []Job) {
 	for _, model := range models {
 		for _, j := range jobList(n) {
-			j.ID, j.Model = j.Entry+"."+model, model
+			j.ID, j.Model = strings.Replace(j.ID, "demo", model, 1), testModel(model)
 			list = append(list, j)
 		}
 	}
 	return list
+}
+
+func testModels(names ...string) (models []Model) {
+	for _, name := range names {
+		models = append(models, testModel(name))
+	}
+	return models
 }
 
 // lines is a log that may be read while it is written.

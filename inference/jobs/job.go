@@ -8,19 +8,16 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
-
-	"endogate/dicomnode/dicom"
 )
 
-// Job is a reference to work: run Model on the spool entry Entry. It holds no pixels and no patient data.
+// Job is a reference to work. It says nothing of the instance but an ID that only its owner can make something of.
 type Job struct {
-	ID       string            `json:"id"` // the same for the same entry and model
-	Entry    string            `json:"entry"`
-	Instance dicom.SOPInstance `json:"instance"`
-	Model    string            `json:"model"`
+	ID    string `json:"id"` // the same for the same spool entry and model
+	Model Model  `json:"model"`
+	Node  string `json:"node"` // that owns the job; set by Publish
 }
 
-// maxJob bounds a message; a job has some 500 bytes.
+// maxJob bounds a message; a job has some 300 bytes.
 const maxJob = 8 << 10
 
 const maxNameLength = 256
@@ -28,25 +25,14 @@ const maxNameLength = 256
 // Validate reports what is wrong with a job before it is published or done.
 func (j Job) Validate() error {
 	var errs []error
-	for _, name := range []struct{ field, value string }{{"id", j.ID}, {"entry", j.Entry}, {"model", j.Model}} {
+	for _, name := range []struct{ field, value string }{
+		{"id", j.ID}, {"model name", j.Model.Name}, {"model version", j.Model.Version}, {"model digest", j.Model.Digest},
+	} {
 		switch {
 		case name.value == "":
 			errs = append(errs, fmt.Errorf("jobs: job: %s is missing", name.field))
 		case len(name.value) > maxNameLength:
 			errs = append(errs, fmt.Errorf("jobs: job: %s has %d bytes, at most %d are allowed", name.field, len(name.value), maxNameLength))
-		}
-	}
-	for _, uid := range []struct {
-		field string
-		value dicom.UID
-	}{
-		{"sop_class_uid", j.Instance.SOPClassUID},
-		{"sop_instance_uid", j.Instance.SOPInstanceUID},
-		{"series_instance_uid", j.Instance.SeriesInstanceUID},
-		{"study_instance_uid", j.Instance.StudyInstanceUID},
-	} {
-		if !uid.value.Valid() {
-			errs = append(errs, fmt.Errorf("jobs: job: %s is not a UID", uid.field))
 		}
 	}
 	return errors.Join(errs...)
@@ -68,6 +54,9 @@ func decodeJob(message []byte) (Job, error) {
 	decoder := json.NewDecoder(bytes.NewReader(message))
 	if err := decoder.Decode(&j); err != nil {
 		return Job{}, fmt.Errorf("jobs: message is not a job: %w", err)
+	}
+	if !safeToken.MatchString(j.Node) {
+		return Job{}, errors.New("jobs: message is not a job: its node is no name")
 	}
 	return j, j.Validate()
 }

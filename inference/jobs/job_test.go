@@ -12,30 +12,21 @@ import (
 	"testing"
 	"time"
 
-	"endogate/dicomnode/dicom"
-
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
+func testModel(name string) Model { return Model{Name: name, Version: "1.0", Digest: "d16e57"} }
+
 func testJob(n int) Job {
-	entry := fmt.Sprintf("E%05d", n)
-	return Job{ID: entry + ".demo", Entry: entry, Model: "demo", Instance: dicom.SOPInstance{
-		SOPClassUID:       "1.2.840.10008.5.1.4.1.1.77.1.1",
-		SOPInstanceUID:    dicom.DerivedUID("test", entry),
-		SeriesInstanceUID: "1.2.3",
-		StudyInstanceUID:  "1.2.4",
-	}}
+	return Job{ID: fmt.Sprintf("E%05d.demo", n), Model: testModel("demo"), Node: "_"}
 }
 
 func TestJob_message(t *testing.T) {
-	message, err := Job{ID: "E1.demo", Entry: "E1", Model: "demo", Instance: dicom.SOPInstance{
-		SOPClassUID: "1.2.3", SOPInstanceUID: "1.2.4", SeriesInstanceUID: "1.2.5", StudyInstanceUID: "1.2.6",
-	}}.encode()
+	message, err := Job{ID: "E1.demo", Model: testModel("demo"), Node: "n"}.encode()
 	require.NoError(t, err)
-	// All that a message ever holds: no names, no patient's ID, no pixels.
-	assert.JSONEq(t, `{"id":"E1.demo","entry":"E1","model":"demo","instance":{"sop_class_uid":"1.2.3",
-		"sop_instance_uid":"1.2.4","series_instance_uid":"1.2.5","study_instance_uid":"1.2.6"}}`, string(message))
+	// All that a message ever holds: no names, no patient's ID, no UIDs, no pixels.
+	assert.JSONEq(t, `{"id":"E1.demo","model":{"name":"demo","version":"1.0","digest":"d16e57"},"node":"n"}`, string(message))
 }
 
 func TestJob_Validate(t *testing.T) {
@@ -46,12 +37,10 @@ func TestJob_Validate(t *testing.T) {
 	}{
 		{"good", func(*Job) {}, ""},
 		{"no id", func(j *Job) { j.ID = "" }, "jobs: job: id is missing"},
-		{"no entry", func(j *Job) { j.Entry = "" }, "jobs: job: entry is missing"},
-		{"no model", func(j *Job) { j.Model = "" }, "jobs: job: model is missing"},
-		{"long", func(j *Job) { j.Entry = strings.Repeat("x", 257) }, "jobs: job: entry has 257 bytes, at most 256 are allowed"},
-		{"class", func(j *Job) { j.Instance.SOPClassUID = "x" }, "jobs: job: sop_class_uid is not a UID"},
-		{"instance", func(j *Job) { j.Instance.SOPInstanceUID = "" }, "jobs: job: sop_instance_uid is not a UID"},
-		{"two at once", func(j *Job) { j.ID, j.Entry = "", "" }, "jobs: job: id is missing\njobs: job: entry is missing"},
+		{"no model", func(j *Job) { j.Model.Name = "" }, "jobs: job: model name is missing"},
+		{"no version", func(j *Job) { j.Model.Version = "" }, "jobs: job: model version is missing"},
+		{"long", func(j *Job) { j.ID = strings.Repeat("x", 257) }, "jobs: job: id has 257 bytes, at most 256 are allowed"},
+		{"two at once", func(j *Job) { j.ID, j.Model.Digest = "", "" }, "jobs: job: id is missing\njobs: job: model digest is missing"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -66,6 +55,20 @@ func TestJob_Validate(t *testing.T) {
 			require.Error(t, err)
 		})
 	}
+}
+
+func TestModel_Key(t *testing.T) {
+	m := Model{Name: "demo-colon", Version: "1.2.0", Digest: "ab"}
+	assert.Equal(t, "demo-colon-1_2_0-38c29b6dcdd6", m.Key())
+	for _, other := range []Model{
+		{Name: "demo_colon", Version: "1.2.0", Digest: "ab"},
+		{Name: "demo-colon", Version: "1.2_0", Digest: "ab"},
+		{Name: "demo-colon", Version: "1.2.0", Digest: "ac"},
+	} {
+		assert.NotEqual(t, m.Key(), other.Key())
+	}
+	strange := Model{Name: strings.Repeat("x.*>", 50) + "é", Version: "> \n", Digest: "ab"}
+	assert.Regexp(t, `^[A-Za-z0-9_-]{1,60}$`, strange.Key())
 }
 
 func TestToken(t *testing.T) {

@@ -170,7 +170,7 @@ func TestOpen_externalServerNotUpYet(t *testing.T) {
 
 	q := openQueue(t, Options{Node: "n", URL: url})
 	require.Error(t, q.Publish(t.Context(), testJob(1)))
-	_, err := q.Lag(t.Context(), "demo")
+	_, err := q.Lag(t.Context(), testModel("demo"))
 	require.Error(t, err)
 	b := newBook(testJob(1))
 	start(t, func(ctx context.Context) error { return q.Feed(ctx, Feed{Open: b.list}) })
@@ -267,33 +267,4 @@ func TestQueue_twoProcessesShareTheWork(t *testing.T) {
 		start(t, func(ctx context.Context) error { return q.Work(ctx, b.consumer(2)) })
 	}
 	eventually(t, "all done", b.finished)
-}
-
-func TestQueue_gatewaysOnOneServer(t *testing.T) {
-	// Two data folders have the same model, and jobs that happen to have the same IDs.
-	srv := external(t, t.TempDir(), server.RANDOM_PORT)
-	t.Cleanup(func() { stopServer(srv) })
-	var books []*book
-	var queues []*Queue
-	for _, node := range []string{"one", "two"} {
-		b := newBook(jobList(10)...)
-		q := openQueue(t, Options{URL: srv.ClientURL(), Node: node})
-		start(t, func(ctx context.Context) error { return q.Feed(ctx, Feed{Open: b.list}) })
-		books, queues = append(books, b), append(queues, q)
-	}
-	eventually(t, "both have fed", func() bool { return messages(t, queues[0]) == 20 })
-	start(t, func(ctx context.Context) error { return queues[0].Work(ctx, books[0].consumer(2)) })
-	eventually(t, "one is done", books[0].finished)
-	eventually(t, "its queue is empty", func() bool { return messages(t, queues[0]) == 10 })
-	lag, err := queues[1].Lag(t.Context(), "demo")
-	require.NoError(t, err)
-	assert.Equal(t, Lag{Waiting: 10}, lag)
-	start(t, func(ctx context.Context) error { return queues[1].Work(ctx, books[1].consumer(2)) })
-	eventually(t, "the other is done", books[1].finished)
-	for _, b := range books {
-		assert.Len(t, b.runs, 10)
-		for id, runs := range b.runs {
-			assert.Equal(t, 1, runs, id)
-		}
-	}
 }

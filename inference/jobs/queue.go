@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"strconv"
 	"sync"
 	"time"
 
@@ -21,6 +20,8 @@ const (
 	Stream = "ENDOGATE_INSTANCES"
 
 	subjectPrefix = "endogate.jobs."
+
+	pingInterval = 5 * time.Second
 
 	// callTimeout bounds one request to the server.
 	callTimeout = 5 * time.Second
@@ -41,8 +42,12 @@ type Options struct {
 	CAFile          string // PEM; empty: the system's
 
 	// Node tells the jobs of one data folder from those of the others on the same server: up to 48 letters, digits, - and _.
-	// It must be set where URL is.
+	// It must be set where URL is, but for a Guest.
 	Node string
+	// Guest owns no jobs and makes nothing on the server: it works for those who do.
+	Guest bool
+	// Replicas is on how many servers of a cluster each stream is kept; 0: 1.
+	Replicas int
 
 	StoreDir string
 
@@ -53,6 +58,8 @@ type Options struct {
 type Queue struct {
 	log      *slog.Logger
 	node     string
+	guest    bool
+	replicas int
 	storeDir string
 	srv      *server.Server // nil with a server elsewhere
 	finding  sync.Mutex     // held by stream
@@ -71,6 +78,8 @@ func Open(o Options) (*Queue, error) {
 	q := &Queue{
 		log:      cmp.Or(o.Log, slog.Default()),
 		node:     cmp.Or(o.Node, "_"),
+		guest:    o.Guest,
+		replicas: cmp.Or(o.Replicas, 1),
 		storeDir: o.StoreDir,
 		renewed:  make(chan struct{}),
 	}
@@ -103,7 +112,11 @@ func (q *Queue) connect(url string, options []nats.Option) (err error) {
 
 // validate finds out now what the connection, tried again for ever, would only log.
 func (o Options) validate() error {
-	if (o.URL != "" || o.Node != "") && !safeToken.MatchString(o.Node) {
+	if o.Guest {
+		if o.URL == "" || o.Node != "" {
+			return errors.New("jobs: a guest needs a URL, and no node")
+		}
+	} else if (o.URL != "" || o.Node != "") && !safeToken.MatchString(o.Node) {
 		return fmt.Errorf("jobs: node %q: give 1 to 48 letters, digits, - or _", o.Node)
 	}
 	for _, path := range []string{o.CredentialsFile, o.CAFile} {
@@ -125,8 +138,9 @@ func (o Options) connection(log *slog.Logger) []nats.Option {
 		nats.MaxReconnects(-1),
 		nats.RetryOnFailedConnect(true),
 		nats.ReconnectWait(time.Second),
-		nats.IgnoreAuthErrorAbort(), // credentials may be put right while we run
-		nats.ReconnectBufSize(-1),   // a call fails at once while there is no server, and is tried again by its caller
+		nats.PingInterval(pingInterval), // a network that is cut without a word is noticed with the third
+		nats.IgnoreAuthErrorAbort(),     // credentials may be put right while we run
+		nats.ReconnectBufSize(-1),       // a call fails at once while there is no server, and is tried again by its caller
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
 				log.Warn("lost the nats-server, reconnecting", "err", err)
@@ -161,15 +175,15 @@ func (q *Queue) Close() {
 // Publish puts a job into the queue; one that stands in it already stays as it is.
 // The stream is made where there is none.
 func (q *Queue) Publish(ctx context.Context, j Job) error {
+	j.Node = q.node
 	message, err := j.encode()
 	if err != nil {
 		return err
 	}
-	subject := q.subjectOf(j.Model, token(j.ID))
+	subject := q.subjectOf(j)
 	err = q.publish(ctx, subject, message)
 	if errors.Is(err, jetstream.ErrNoStreamResponse) || errors.Is(err, nats.ErrNoResponders) {
 		if _, err = q.stream(ctx); err == nil {
-			subject := q.subjectOf(j.Model, token(j.ID))
 			err = q.publish(ctx, subject, message)
 		}
 	}
@@ -199,10 +213,13 @@ func standsAlready(err error) bool {
 		api.Description == server.ErrMaxMsgsPerSubject.Error()
 }
 
-// subjectOf is the subject of a job of ours; job is its token, or * for all of the model.
-func (q *Queue) subjectOf(model, job string) string {
-	return subjectPrefix + q.node + "." + token(model) + "." + job
+// subjectOf is the subject of a job of ours.
+func (q *Queue) subjectOf(j Job) string {
+	return subjectPrefix + j.Model.Key() + "." + q.node + "." + token(j.ID)
 }
+
+// subjectsOf is the subject of all jobs of a model, whoever owns them.
+func subjectsOf(model Model) string { return subjectPrefix + model.Key() + ".*.*" }
 
 // stream finds the stream or makes it, and notices when it is not the one seen before. One caller at a time:
 // nobody makes a consumer while the stream's configuration is written.
@@ -216,9 +233,10 @@ func (q *Queue) stream(ctx context.Context) (*jetstream.StreamInfo, error) {
 	defer cancel()
 	s, err := q.js.Stream(ctx, Stream)
 	switch {
+	case q.guest: // it takes the stream as it is
 	case errors.Is(err, jetstream.ErrStreamNotFound):
 		s, err = q.js.CreateStream(ctx, q.streamConfig())
-	case err == nil && q.never():
+	case err == nil && q.seen().IsZero():
 		s, err = q.js.UpdateStream(ctx, q.streamConfig()) // it may be of another release, or of other options
 	}
 	if err != nil {
@@ -229,11 +247,11 @@ func (q *Queue) stream(ctx context.Context) (*jetstream.StreamInfo, error) {
 	return info, nil
 }
 
-// never reports that no stream has been seen yet.
-func (q *Queue) never() bool {
+// seen is when the stream was made that was seen last.
+func (q *Queue) seen() time.Time {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.created.IsZero()
+	return q.created
 }
 
 // saw takes note of the stream, and wakes who waits for changed when it is another one.
@@ -254,6 +272,7 @@ func (q *Queue) streamConfig() jetstream.StreamConfig {
 		Subjects:    []string{subjectPrefix + ">"},
 		Retention:   jetstream.WorkQueuePolicy,
 		Storage:     jetstream.FileStorage,
+		Replicas:    q.replicas,
 		MaxBytes:    maxStore / 2, // the rest is for the server's own records
 		MaxAge:      abandoned,
 		MaxMsgSize:  maxJob,
@@ -272,10 +291,14 @@ func (q *Queue) changed() <-chan struct{} {
 	return q.renewed
 }
 
-// consumerName differs for each incarnation of the stream: a late ack for a message of a
-// deleted stream must not hit the message that has its number in the new one.
-func (q *Queue) consumerName(model string, created time.Time) string {
-	return q.node + "-" + token(model) + "-" + strconv.FormatInt(created.UnixNano(), 36)
+// Check says what is wrong with the server, or nil.
+func (q *Queue) Check(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	if _, err := q.js.AccountInfo(ctx); err != nil {
+		return fmt.Errorf("jobs: JetStream: %w", err)
+	}
+	return nil
 }
 
 // Lag is how much work stands in the queue.
@@ -284,8 +307,8 @@ type Lag struct {
 	Working int // given to a worker, or waiting to be tried again
 }
 
-// Lag counts a model's jobs in the queue. There is none as long as there is no stream.
-func (q *Queue) Lag(ctx context.Context, model string) (Lag, error) {
+// Lag counts a model's jobs in the queue, whoever owns them. There is none as long as there is no stream.
+func (q *Queue) Lag(ctx context.Context, model Model) (Lag, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	s, err := q.js.Stream(ctx, Stream)
@@ -295,7 +318,7 @@ func (q *Queue) Lag(ctx context.Context, model string) (Lag, error) {
 	if err != nil {
 		return Lag{}, fmt.Errorf("jobs: lag: %w", err)
 	}
-	c, err := s.Consumer(ctx, q.consumerName(model, s.CachedInfo().Created))
+	c, err := s.Consumer(ctx, model.Key())
 	if errors.Is(err, jetstream.ErrConsumerNotFound) {
 		return q.subjectLag(ctx, s, model)
 	}
@@ -307,8 +330,8 @@ func (q *Queue) Lag(ctx context.Context, model string) (Lag, error) {
 }
 
 // subjectLag counts the messages of a model that no worker has asked for yet.
-func (q *Queue) subjectLag(ctx context.Context, s jetstream.Stream, model string) (Lag, error) {
-	info, err := s.Info(ctx, jetstream.WithSubjectFilter(q.subjectOf(model, "*")))
+func (q *Queue) subjectLag(ctx context.Context, s jetstream.Stream, model Model) (Lag, error) {
+	info, err := s.Info(ctx, jetstream.WithSubjectFilter(subjectsOf(model)))
 	if err != nil {
 		return Lag{}, fmt.Errorf("jobs: lag: %w", err)
 	}

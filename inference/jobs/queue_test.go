@@ -58,14 +58,14 @@ func TestPublish_refuses(t *testing.T) {
 
 func TestLag(t *testing.T) {
 	q := openQueue(t, Options{})
-	lag, err := q.Lag(t.Context(), "demo")
+	lag, err := q.Lag(t.Context(), testModel("demo"))
 	require.NoError(t, err)
 	assert.Equal(t, Lag{}, lag)
 
 	for _, j := range jobList(5) {
 		require.NoError(t, q.Publish(t.Context(), j))
 	}
-	lag, err = q.Lag(t.Context(), "demo")
+	lag, err = q.Lag(t.Context(), testModel("demo"))
 	require.NoError(t, err)
 	assert.Equal(t, Lag{Waiting: 5}, lag)
 
@@ -77,7 +77,7 @@ func TestLag(t *testing.T) {
 	<-begun
 	<-begun
 	eventually(t, "two under way", func() bool {
-		lag, err := q.Lag(t.Context(), "demo")
+		lag, err := q.Lag(t.Context(), testModel("demo"))
 		return err == nil && lag == Lag{Waiting: 3, Working: 2}
 	})
 	close(release)
@@ -96,7 +96,7 @@ func BenchmarkQueue(b *testing.B) {
 	q := openQueue(b, Options{})
 	done := make(chan struct{}, 1024)
 	c := Consumer{
-		Models: []string{"demo"}, Slots: 2,
+		Models: []Model{testModel("demo")}, Slots: 2,
 		Do:   func(context.Context, Job) error { done <- struct{}{}; return nil },
 		Park: func(context.Context, Job, string) error { return nil },
 	}

@@ -26,13 +26,15 @@ type source struct {
 
 // ask is what is known of the queue of a model.
 type ask struct {
-	model    string
+	model    Model
 	inbox    string
 	sub      *nats.Subscription
 	consumer string    // its name; "": to be found or made
 	until    time.Time // when the answer to an open request is overdue; zero: none is open
 	waits    bool      // the open request waits for a job to come
-	empty    bool      // it had none when asked last
+	nobody   bool      // no gateway has jobs of the model: none is open, and the consumer is looked for again then
+	ackWait  time.Duration
+	empty    bool // it had none when asked last
 }
 
 type answer struct {
@@ -84,9 +86,18 @@ func (s *source) request(ctx context.Context) error {
 
 func (s *source) ask(ctx context.Context, a *ask, wait bool) (err error) {
 	if a.consumer == "" {
-		if a.consumer, err = s.q.consumer(ctx, a.model, s.c.AckWait); err != nil {
+		a.consumer, a.ackWait, err = s.q.consumer(ctx, a.model, s.c.AckWait)
+		if errors.Is(err, errNobody) {
+			if !a.nobody {
+				s.q.log.Info("no gateway has jobs for a model, waiting for one", "model", a.model.String(), "consumer", a.model.Key())
+			}
+			a.until, a.waits, a.nobody = time.Now().Add(lookAgain), true, true
+			return nil
+		}
+		if err != nil {
 			return err
 		}
+		a.nobody = false
 	}
 	patience, request := callTimeout, pullRequest{Batch: 1, NoWait: true}
 	if wait {
@@ -150,20 +161,29 @@ func (s *source) forget() {
 	}
 }
 
-// overdue returns when the next open request is overdue, and forgets those that are: their server is gone.
-func (s *source) overdue(now time.Time) (next time.Time, err error) {
-	next = now.Add(pullExpiry)
+// expire forgets open requests whose answer is overdue: their server is gone.
+func (s *source) expire(now time.Time) (err error) {
 	for _, a := range s.asks {
-		switch {
-		case a.until.IsZero():
-		case now.After(a.until):
-			a.until, a.consumer = time.Time{}, ""
-			err = errors.New("jobs: the server does not answer")
-		case a.until.Before(next):
+		if a.until.IsZero() || now.Before(a.until) {
+			continue
+		}
+		a.until = time.Time{}
+		if !a.nobody {
+			a.consumer, err = "", errors.New("jobs: the server does not answer")
+		}
+	}
+	return err
+}
+
+// expires is when the next open request is overdue; at most a while from now.
+func (s *source) expires(now time.Time) time.Time {
+	next := now.Add(pullExpiry)
+	for _, a := range s.asks {
+		if !a.until.IsZero() && a.until.Before(next) {
 			next = a.until
 		}
 	}
-	return next, err
+	return next
 }
 
 // close ends the requests that are open, and gives back what they have brought.
@@ -198,18 +218,35 @@ func giveBack(msg *nats.Msg) {
 	}
 }
 
-// consumer finds or makes the consumer of a model's jobs, and returns its name.
-func (q *Queue) consumer(ctx context.Context, model string, ackWait time.Duration) (string, error) {
-	info, err := q.stream(ctx)
-	if err != nil {
-		return "", err
+// errNobody: no gateway has made a consumer for the model.
+var errNobody = errors.New("jobs: no gateway has jobs for the model")
+
+// consumer finds the consumer of a model's jobs, or makes it, and returns its name and how long it waits for a silent
+// worker. A guest takes what is there.
+func (q *Queue) consumer(ctx context.Context, model Model, ackWait time.Duration) (string, time.Duration, error) {
+	if _, err := q.stream(ctx); err != nil {
+		if q.guest && errors.Is(err, jetstream.ErrStreamNotFound) {
+			err = errNobody
+		}
+		return "", 0, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	name := q.consumerName(model, info.Created)
-	_, err = q.js.CreateOrUpdateConsumer(ctx, Stream, jetstream.ConsumerConfig{
+	name := model.Key()
+	if q.guest {
+		consumer, err := q.js.Consumer(ctx, Stream, name)
+		if errors.Is(err, jetstream.ErrConsumerNotFound) {
+			return "", 0, errNobody
+		}
+		if err != nil {
+			return "", 0, fmt.Errorf("jobs: consumer %s: %w", name, err)
+		}
+		return name, consumer.CachedInfo().Config.AckWait, nil
+	}
+	_, err := q.js.CreateOrUpdateConsumer(ctx, Stream, jetstream.ConsumerConfig{
 		Durable:       name,
-		FilterSubject: q.subjectOf(model, "*"),
+		Description:   model.String(),
+		FilterSubject: subjectsOf(model),
 		AckPolicy:     jetstream.AckExplicitPolicy,
 		AckWait:       ackWait,
 		MaxDeliver:    -1, // tries are counted where the jobs are kept: a job must be parked before its message goes
@@ -218,7 +255,7 @@ func (q *Queue) consumer(ctx context.Context, model string, ackWait time.Duratio
 		InactiveThreshold: abandoned,
 	})
 	if err != nil {
-		return "", fmt.Errorf("jobs: consumer %s: %w", name, err)
+		return "", 0, fmt.Errorf("jobs: consumer %s: %w", name, err)
 	}
-	return name, nil
+	return name, ackWait, nil
 }

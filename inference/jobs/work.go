@@ -13,23 +13,28 @@ import (
 
 // Consumer says how jobs are done.
 type Consumer struct {
-	Models []string
+	Models []Model
 	Slots  int // jobs at a time, all models together
 
-	// Do does a job; nil once its results are durable. What becomes of the job otherwise is for DispositionOf to say.
+	// Remote does a job that another process owns; nil: there are none, as in a server inside the process.
+	Remote Remote
+	// Do does a job of ours; nil once its results are durable. What becomes of the job otherwise is for DispositionOf to say.
 	Do func(ctx context.Context, j Job) error
-	// Park keeps, durably, that a job is given up and why. Its message is let go only when Park returned nil.
+	// Park keeps, durably, that a job of ours is given up and why. Its message is let go only when Park returned nil.
 	Park func(ctx context.Context, j Job, reason string) error
 	// Ready says whether a job may be taken now; while it gives an error, none is. nil: always.
 	Ready func() error
 
-	AckWait time.Duration // after which a silent worker is taken for dead; 0: 30s
+	AckWait time.Duration // after which a silent worker is taken for dead; 0: 30s; for a Guest it is as its gateways say
 	Drain   time.Duration // that a job under way has left when ctx ends; 0: 20s
 }
 
 const (
+	defaultAckWait = 30 * time.Second
+
 	pullExpiry = 5 * time.Second
 	maxPause   = 5 * time.Second
+	lookAgain  = time.Second // for a gateway that has jobs
 
 	// maxUnderWay bounds the jobs of a model, over all processes, that are under way or wait for another try: so many that
 	// those which wait hold nobody up.
@@ -37,13 +42,13 @@ const (
 )
 
 func (c Consumer) withDefaults() (Consumer, error) {
-	if len(c.Models) == 0 || c.Slots < 1 || c.Do == nil || c.Park == nil {
-		return c, errors.New("jobs: consumer: Models, Slots, Do and Park must be set")
+	if len(c.Models) == 0 || c.Slots < 1 || c.Remote == nil && (c.Do == nil || c.Park == nil) {
+		return c, errors.New("jobs: consumer: Models, Slots, and Remote or Do and Park must be set")
 	}
 	if c.Ready == nil {
 		c.Ready = func() error { return nil }
 	}
-	c.AckWait = cmp.Or(c.AckWait, 30*time.Second)
+	c.AckWait = cmp.Or(c.AckWait, defaultAckWait)
 	c.Drain = cmp.Or(c.Drain, 20*time.Second)
 	return c, nil
 }
@@ -64,6 +69,11 @@ func (q *Queue) Work(ctx context.Context, c Consumer) error {
 		context.AfterFunc(working, func() { timer.Stop() })
 	})
 	defer stop()
+	silent, err := q.announce(c)
+	if err != nil {
+		return err
+	}
+	defer silent()
 	source, err := q.newSource(c)
 	if err != nil {
 		return err
@@ -71,9 +81,9 @@ func (q *Queue) Work(ctx context.Context, c Consumer) error {
 	var slots sync.WaitGroup
 	defer slots.Wait()
 	defer source.close() // before: a message that comes now is not kept waiting by jobs under way
-	q.dispatch(ctx, source, &gate{ready: c.Ready, log: q.log}, c.Slots, func(msg *nats.Msg, free chan<- struct{}) {
+	q.dispatch(ctx, source, &gate{ready: c.Ready, log: q.log}, c.Slots, func(msg *nats.Msg, ackWait time.Duration, free chan<- struct{}) {
 		slots.Go(func() {
-			q.handle(ctx, working, c, msg)
+			q.handle(ctx, working, c, msg, ackWait)
 			free <- struct{}{}
 		})
 	})
@@ -81,7 +91,7 @@ func (q *Queue) Work(ctx context.Context, c Consumer) error {
 }
 
 // dispatch begins a job for every message, and asks for one only where there is a slot.
-func (q *Queue) dispatch(ctx context.Context, source *source, gate *gate, slots int, begin func(*nats.Msg, chan<- struct{})) {
+func (q *Queue) dispatch(ctx context.Context, source *source, gate *gate, slots int, begin func(*nats.Msg, time.Duration, chan<- struct{})) {
 	free := make(chan struct{}, slots)
 	var pause pause
 	timer := time.NewTimer(0)
@@ -90,7 +100,7 @@ func (q *Queue) dispatch(ctx context.Context, source *source, gate *gate, slots 
 	changed := q.changed()
 	for ctx.Err() == nil {
 		now := time.Now()
-		next, err := source.overdue(now)
+		err := source.expire(now)
 		if err == nil && slots > 0 && !now.Before(hold) {
 			if gate.open() {
 				err = source.request(ctx)
@@ -102,6 +112,7 @@ func (q *Queue) dispatch(ctx context.Context, source *source, gate *gate, slots 
 			q.log.Warn("job queue not available, trying again", "err", err)
 			hold = now.Add(pause.next())
 		}
+		next := source.expires(now)
 		if hold.After(now) && hold.Before(next) {
 			next = hold
 		}
@@ -129,7 +140,7 @@ func (q *Queue) dispatch(ctx context.Context, source *source, gate *gate, slots 
 			default:
 				pause = 0
 				slots--
-				begin(msg, free)
+				begin(msg, a.from.ackWait, free)
 			}
 		}
 	}
@@ -156,11 +167,11 @@ func (g *gate) open() bool {
 }
 
 // handle does the job in msg and disposes of the message.
-func (q *Queue) handle(ctx, working context.Context, c Consumer, msg *nats.Msg) {
+func (q *Queue) handle(ctx, working context.Context, c Consumer, msg *nats.Msg, ackWait time.Duration) {
 	j, err := decodeJob(msg.Data)
 	if err != nil {
 		q.log.Error("message in the job queue dropped", "subject", msg.Subject, "err", err)
-		q.settle(ctx, j, msg, Term, 0)
+		q.settle(ctx, j, msg, 0)
 		return
 	}
 	meta, err := msg.Metadata()
@@ -168,32 +179,49 @@ func (q *Queue) handle(ctx, working context.Context, c Consumer, msg *nats.Msg) 
 		q.log.Error("message in the job queue dropped", "job", j.ID, "err", err)
 		return
 	}
-	if _, twice := q.running.LoadOrStore(j.ID, true); twice {
+	if _, twice := q.running.LoadOrStore(j, true); twice {
 		return // a slot of ours is at it and will settle the message; it is offered again should that one fail
 	}
-	defer q.running.Delete(j.ID)
-	stopProgress := keepAlive(msg, c.AckWait/3)
-	disposition := q.attempt(working, c, j, meta.NumDelivered)
+	defer q.running.Delete(j)
+	stream := q.seen()
+	stopProgress := repeat(ackWait/3, func() {
+		_ = msg.InProgress() // without a server there is nobody to tell; the message is offered again
+	})
+	var again time.Duration
+	switch {
+	case j.Node != q.node && c.Remote != nil:
+		again = q.elsewhere(working, j, c.Remote, meta.NumDelivered)
+	case j.Node == q.node && c.Do != nil:
+		again = q.fate(working, j, c.Do(working, j), c.Park, meta.NumDelivered)
+	default: // somebody else can
+		again = backoff(Postpone, meta.NumDelivered)
+	}
 	stopProgress()
-	q.settle(ctx, j, msg, disposition, meta.NumDelivered)
+	if !stream.Equal(q.seen()) {
+		return // another message has this one's number on the new stream
+	}
+	q.settle(ctx, j, msg, again)
 }
 
-// attempt does the job once and parks it where that is its end.
-func (q *Queue) attempt(ctx context.Context, c Consumer, j Job, delivery uint64) Disposition {
-	err := c.Do(ctx, j)
+// fate carries out what was decided of a job whose try has ended with err: it is parked where that is its end. It returns
+// after how long it is offered again; 0: never.
+func (q *Queue) fate(ctx context.Context, j Job, err error, park func(context.Context, Job, string) error, delivery uint64) (again time.Duration) {
 	disposition := DispositionOf(err)
 	if err != nil {
-		q.log.Log(ctx, levelOf(disposition), "job not done", "job", j.ID, "model", j.Model,
-			"sop_instance_uid", j.Instance.SOPInstanceUID, "delivery", delivery, "disposition", disposition.String(), "err", err)
+		q.log.Log(ctx, levelOf(disposition), "job not done", "job", j.ID, "model", j.Model.Name,
+			"delivery", delivery, "disposition", disposition.String(), "err", err)
 	}
-	if disposition != Term {
-		return disposition
+	switch disposition {
+	case Ack:
+		return 0
+	case Term:
+		if err := park(context.WithoutCancel(ctx), j, err.Error()); err != nil {
+			q.log.Error("job not parked, trying again", "job", j.ID, "err", err)
+			return backoff(Postpone, delivery)
+		}
+		return 0
 	}
-	if err := c.Park(context.WithoutCancel(ctx), j, err.Error()); err != nil {
-		q.log.Error("job not parked, trying again", "job", j.ID, "err", err)
-		return Postpone
-	}
-	return Term
+	return backoff(disposition, delivery)
 }
 
 func levelOf(d Disposition) slog.Level {
@@ -203,41 +231,19 @@ func levelOf(d Disposition) slog.Level {
 	return slog.LevelWarn
 }
 
-// keepAlive tells the server that work goes on, until the function it returns has returned.
-func keepAlive(msg *nats.Msg, every time.Duration) (stop func()) {
-	done := make(chan struct{})
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		ticker := time.NewTicker(every)
-		defer ticker.Stop()
-		for {
-			select {
-			case <-done:
-				return
-			case <-ticker.C:
-				_ = msg.InProgress() // without a server there is nobody to tell; the message is offered again
-			}
-		}
-	})
-	return func() { close(done); wg.Wait() }
-}
-
-// settle tells the server what becomes of the message. Should that not arrive, the
-// message is offered again, which costs time and no more.
-func (q *Queue) settle(ctx context.Context, j Job, msg *nats.Msg, d Disposition, delivery uint64) {
+// settle tells the server what becomes of the message: it goes, or is offered again after a while. Should that not arrive,
+// it is offered again, which costs time and no more.
+func (q *Queue) settle(ctx context.Context, j Job, msg *nats.Msg, again time.Duration) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
 	defer cancel()
 	var err error
-	switch d {
-	case Ack:
+	if again > 0 {
+		err = msg.NakWithDelay(again)
+	} else {
 		err = msg.AckSync(nats.Context(ctx))
-	case Term:
-		err = msg.Term()
-	default:
-		err = msg.NakWithDelay(backoff(d, delivery))
 	}
 	if err != nil {
-		q.log.Warn("job message not settled, it will be offered again", "job", j.ID, "disposition", d.String(), "err", err)
+		q.log.Warn("job message not settled, it will be offered again", "job", j.ID, "err", err)
 	}
 }
 

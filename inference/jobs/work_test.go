@@ -19,17 +19,17 @@ import (
 func TestWork_modelsHaveQueuesOfTheirOwn(t *testing.T) {
 	q := openQueue(t, Options{})
 	other := testJob(1)
-	other.ID, other.Model = "E1.other model", "other model"
+	other.ID, other.Model = "E1.other model", testModel("other model")
 	b := newBook(testJob(1), other)
 	start(t, func(ctx context.Context) error { return q.Feed(ctx, Feed{Open: b.list}) })
 	start(t, func(ctx context.Context) error { return q.Work(ctx, b.consumer(1)) })
 	eventually(t, "the one model's job done", func() bool { return b.runsOf(testJob(1).ID) == 1 })
 	eventually(t, "the other's waits", func() bool {
-		lag, err := q.Lag(t.Context(), "other model")
+		lag, err := q.Lag(t.Context(), testModel("other model"))
 		return err == nil && lag == Lag{Waiting: 1}
 	})
 	c := b.consumer(1)
-	c.Models = []string{"other model"}
+	c.Models = []Model{testModel("other model")}
 	start(t, func(ctx context.Context) error { return q.Work(ctx, c) })
 	eventually(t, "both done", b.finished)
 }
@@ -75,7 +75,7 @@ func TestWork_nothingTakenUntilReady(t *testing.T) {
 	eventually(t, "fed", func() bool { return messages(t, q) == 3 })
 	eventually(t, "asked again and again", func() bool { return asked.Load() >= 3 })
 	assert.Empty(t, b.runsOf(testJob(1).ID))
-	lag, err := q.Lag(t.Context(), "demo")
+	lag, err := q.Lag(t.Context(), testModel("demo"))
 	require.NoError(t, err)
 	assert.Equal(t, Lag{Waiting: 3}, lag, "none was taken")
 	assert.Equal(t, 1, strings.Count(log.String(), "disk is full"), "said once")
@@ -92,7 +92,7 @@ func TestWork_slotsAreSharedByTheModels(t *testing.T) {
 	gate := make(chan struct{})
 	start(t, func(ctx context.Context) error { return q.Feed(ctx, Feed{Open: b.list}) })
 	c := b.consumer(2)
-	c.Models = []string{"demo", "second", "third"}
+	c.Models = []Model{testModel("demo"), testModel("second"), testModel("third")}
 	c.Do = func(ctx context.Context, j Job) error {
 		n := under.Add(1)
 		defer under.Add(-1)
@@ -122,8 +122,8 @@ func TestWork_modelsTakeTurns(t *testing.T) {
 	b := newBook(jobsOf(10, models...)...)
 	var order []string
 	c := b.consumer(1)
-	c.Models = models
-	c.Do = func(ctx context.Context, j Job) error { order = append(order, j.Model); return b.do(ctx, j) }
+	c.Models = testModels(models...)
+	c.Do = func(ctx context.Context, j Job) error { order = append(order, j.Model.Name); return b.do(ctx, j) }
 	for _, j := range b.open {
 		require.NoError(t, q.Publish(t.Context(), j))
 	}
@@ -146,7 +146,7 @@ func TestWork_takesNoMoreThanItHasSlots(t *testing.T) {
 			b := newBook(jobsOf(1, models...)...)
 			begun, release := make(chan Job, len(models)), make(chan struct{})
 			c := b.consumer(1)
-			c.Models, c.AckWait = models, time.Hour // what is hoarded stays so
+			c.Models, c.AckWait = testModels(models...), time.Hour // what is hoarded stays so
 			c.Do = func(ctx context.Context, j Job) error { begun <- j; <-release; return b.do(ctx, j) }
 			publish := func() {
 				for _, j := range jobsOf(1, models...) {
@@ -179,10 +179,8 @@ func TestWork_takesNoMoreThanItHasSlots(t *testing.T) {
 // waitingFor counts the requests that wait for jobs of the models.
 func waitingFor(t *testing.T, q *Queue, models ...string) (n int) {
 	t.Helper()
-	created, err := q.stream(t.Context())
-	require.NoError(t, err)
-	for _, model := range models {
-		if consumer, err := q.js.Consumer(t.Context(), Stream, q.consumerName(model, created.Created)); err == nil {
+	for _, model := range testModels(models...) {
+		if consumer, err := q.js.Consumer(t.Context(), Stream, model.Key()); err == nil {
 			n += consumer.CachedInfo().NumWaiting
 		}
 	}
@@ -230,7 +228,7 @@ func TestWork_redeliversAfterDeath(t *testing.T) {
 	c := b.consumer(1)
 	c.AckWait = 200 * time.Millisecond
 	require.NoError(t, q.Publish(t.Context(), testJob(1)))
-	name, err := q.consumer(t.Context(), "demo", c.AckWait)
+	name, _, err := q.consumer(t.Context(), testModel("demo"), c.AckWait)
 	require.NoError(t, err)
 	consumer, err := q.js.Consumer(t.Context(), Stream, name)
 	require.NoError(t, err)
@@ -258,9 +256,7 @@ func TestWork_longWorkIsNotGivenToAnother(t *testing.T) {
 	eventually(t, "done", b.finished)
 	eventually(t, "queue empty", func() bool { return messages(t, q) == 0 })
 	assert.Equal(t, 1, b.runsOf(testJob(1).ID))
-	info, err := q.stream(t.Context())
-	require.NoError(t, err)
-	consumer, err := q.js.Consumer(t.Context(), Stream, q.consumerName("demo", info.Created))
+	consumer, err := q.js.Consumer(t.Context(), Stream, testModel("demo").Key())
 	require.NoError(t, err)
 	assert.EqualValues(t, 1, consumer.CachedInfo().Delivered.Consumer, "deliveries")
 }
@@ -319,10 +315,7 @@ func TestWork_consumerDeletedInTheMiddle(t *testing.T) {
 	c := b.consumer(1)
 	c.Do = func(ctx context.Context, j Job) error {
 		if len(b.runs) == 20 {
-			info, err := q.stream(ctx)
-			if assert.NoError(t, err) {
-				assert.NoError(t, q.js.DeleteConsumer(ctx, Stream, q.consumerName("demo", info.Created)))
-			}
+			assert.NoError(t, q.js.DeleteConsumer(ctx, Stream, testModel("demo").Key()))
 		}
 		return b.do(ctx, j)
 	}
@@ -378,7 +371,7 @@ func TestWork_garbageIsDropped(t *testing.T) {
 	b := newBook(testJob(1))
 	_, err := q.stream(t.Context())
 	require.NoError(t, err)
-	_, err = q.js.Publish(t.Context(), q.subjectOf("demo", "x"), []byte("{"))
+	_, err = q.js.Publish(t.Context(), q.subjectOf(testJob(99)), []byte("{"))
 	require.NoError(t, err)
 	require.NoError(t, q.Publish(t.Context(), testJob(1)))
 	start(t, func(ctx context.Context) error { return q.Work(ctx, b.consumer(1)) })
@@ -389,6 +382,6 @@ func TestWork_garbageIsDropped(t *testing.T) {
 
 func TestConsumer_refuses(t *testing.T) {
 	q := openQueue(t, Options{})
-	require.ErrorContains(t, q.Work(t.Context(), Consumer{Models: []string{"demo"}}), "must be set")
+	require.ErrorContains(t, q.Work(t.Context(), Consumer{Models: testModels("demo")}), "must be set")
 	require.ErrorContains(t, q.Feed(t.Context(), Feed{}), "must be set")
 }

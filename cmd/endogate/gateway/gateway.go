@@ -7,12 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net"
 	"net/http"
 	"os"
 	"runtime"
-	"slices"
 	"time"
 
 	"endogate/cmd/endogate/admin"
@@ -212,11 +210,13 @@ func (g *parts) startLoops(_ context.Context, life *lifecycle) error {
 	life.loop("duplicates", g.follower.RunSpares)
 	life.loop("spool", g.reclaim.Run)
 	life.loop("feed", func(ctx context.Context) error {
-		return g.queue.Feed(ctx, jobs.Feed{Open: g.openJobs, Wake: g.wakeFeed, Again: g.again})
+		return g.queue.Feed(ctx, jobs.Feed{
+			Open: g.openJobs, Wake: g.wakeFeed, Again: g.again, Models: g.models.queues(), AckWait: g.cfg.Jobs.AckWait.Std(),
+		})
 	})
 	if len(g.models.models) > 0 {
 		consumer := jobs.Consumer{
-			Models: slices.Sorted(maps.Keys(g.models.models)), Slots: g.cfg.Jobs.Workers, Do: g.do, Park: g.parkJob, Ready: g.spool.Full,
+			Models: g.models.queues(), Slots: g.cfg.Jobs.Workers, Do: g.do, Park: g.parkJob, Ready: g.spool.Full,
 			AckWait: g.cfg.Jobs.AckWait.Std(), Drain: g.cfg.Drain.Std() / 2,
 		}
 		life.loop("worker", func(ctx context.Context) error { return g.queue.Work(ctx, consumer) })
@@ -230,7 +230,7 @@ func (g *parts) openJobs(ctx context.Context, after string, limit int) ([]jobs.J
 	open, err := g.ledger.OpenJobs(ctx, after, limit)
 	references := make([]jobs.Job, 0, len(open))
 	for _, j := range open {
-		references = append(references, jobs.Job{ID: j.ID, Entry: j.Entry, Instance: j.Instance, Model: j.Model})
+		references = append(references, jobs.Job{ID: j.ID, Model: g.models.queue(j.Model)})
 	}
 	return references, err
 }
@@ -241,7 +241,7 @@ func (g *parts) do(ctx context.Context, j jobs.Job) error {
 	if err != nil {
 		outcome = "failed"
 	}
-	g.metrics.Job(j.Model, outcome)
+	g.metrics.Job(j.Model.Name, outcome)
 	return err
 }
 
@@ -250,7 +250,7 @@ func (g *parts) parkJob(ctx context.Context, j jobs.Job, reason string) error {
 	if errors.Is(err, ledger.ErrNotFound) {
 		return nil // of a data folder that is gone
 	}
-	g.log.Error("job parked", "job", j.ID, "sop_instance_uid", j.Instance.SOPInstanceUID, "why", reason)
+	g.log.Error("job parked", "job", j.ID, "why", reason)
 	g.exams.Wake()
 	return err
 }
@@ -355,7 +355,7 @@ func (g *parts) checks() []admin.Check {
 		{Name: "ledger readable", Probe: func(ctx context.Context) error { _, err := g.ledger.Position(ctx); return err }},
 		{Name: "JetStream up", Advisory: true, Probe: func(ctx context.Context) error {
 			for name := range g.models.models {
-				if _, err := g.queue.Lag(ctx, name); err != nil {
+				if _, err := g.queue.Lag(ctx, g.models.queue(name)); err != nil {
 					return err
 				}
 			}

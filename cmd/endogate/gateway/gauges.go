@@ -35,7 +35,7 @@ func (g *parts) gauges(ctx context.Context) (admin.Gauges, error) {
 	for model, states := range counts.Jobs {
 		out.OpenJobs += int(states[ledger.StateOpen])
 		out.ParkedJobs += int(states[ledger.StateParked])
-		if lag, err := g.queue.Lag(ctx, model); err == nil { // the broker may be away; readyz says so
+		if lag, err := g.queue.Lag(ctx, g.models.queue(model)); err == nil { // the broker may be away; readyz says so
 			out.QueueLag += lag.Waiting
 		}
 	}

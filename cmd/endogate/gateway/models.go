@@ -14,6 +14,7 @@ import (
 	"endogate/explain"
 	"endogate/inference"
 	"endogate/inference/ask"
+	"endogate/inference/jobs"
 	"endogate/inference/onnx"
 	"endogate/reports"
 )
@@ -160,6 +161,22 @@ func (m *Models) Names() []string {
 		names = append(names, b.Name)
 	}
 	return names
+}
+
+// queue is the model as jobs call it. One that is not configured any more has a queue that nobody works on.
+func (m *Models) queue(name string) jobs.Model {
+	if a, ok := m.algorithms[name]; ok {
+		return jobs.Model{Name: name, Version: a.Model.Version, Digest: a.Model.Digest}
+	}
+	return jobs.Model{Name: name, Version: "none", Digest: "none"}
+}
+
+// queues are those of all models.
+func (m *Models) queues() (all []jobs.Model) {
+	for _, name := range m.Names() {
+		all = append(all, m.queue(name))
+	}
+	return all
 }
 
 // views are the models as the admin page shows them.

@@ -1,0 +1,165 @@
+package jobs
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Remote does a job that another process owns, with nothing of that process but the input, and writes its result. Its
+// error's methods say what DispositionOf asks; what becomes of the job the owner decides.
+type Remote func(ctx context.Context, j Job, header []byte, input io.Reader, result io.Writer) error
+
+// elsewhere does a job of another process, and returns after how long its message is to be offered again; 0: it goes.
+func (q *Queue) elsewhere(ctx context.Context, j Job, do Remote, delivery uint64) (again time.Duration) {
+	begun, err := q.ask(ctx, j.Node, opBegin, question{Job: j, Delivery: delivery})
+	if err != nil {
+		q.log.Warn("job not begun", "job", j.ID, "delivery", delivery, "err", err)
+		return backoff(Postpone, delivery)
+	}
+	if begun.Object == "" {
+		return begun.Again
+	}
+	result := &spill{most: maxInline, stream: func(r io.Reader) (object, error) {
+		return q.put(ctx, objectName(j.Node, resultBytes), j.ID, r)
+	}}
+	err = q.remote(ctx, j, begun, do, result)
+	if err = result.finish(err); err == nil {
+		err = q.deliver(ctx, j, result)
+	}
+	if err == nil {
+		return 0
+	}
+	q.log.Log(ctx, levelOf(DispositionOf(err)), "job not done", "job", j.ID, "model", j.Model.Name, "delivery", delivery, "err", err)
+	// Whoever stops this process still wants to hear of it.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
+	defer cancel()
+	failed, err := q.ask(ctx, j.Node, opFailed, question{
+		Job: j, Delivery: delivery, Object: begun.Object, Fault: err.Error(), Verdict: DispositionOf(err).String(),
+	})
+	if err != nil {
+		q.log.Warn("the end of a try not told", "job", j.ID, "err", err)
+		return backoff(Postpone, delivery)
+	}
+	return failed.Again
+}
+
+func (q *Queue) remote(ctx context.Context, j Job, begun reply, do Remote, result io.Writer) error {
+	input, err := q.get(ctx, begun.Object)
+	if err != nil {
+		return postpone{err}
+	}
+	return do(ctx, j, begun.Header, input, result)
+}
+
+// deliver makes a result durable. While there is no server it tries again; a job that was taken over by another worker
+// in the meantime has one result all the same.
+func (q *Queue) deliver(ctx context.Context, j Job, result *spill) error {
+	msg := nats.NewMsg(resultsPrefix + j.Node + "." + token(j.ID))
+	reference, err := j.encode()
+	if err != nil {
+		return err
+	}
+	msg.Header.Set(jobHeader, string(reference))
+	if result.into.name != "" {
+		msg.Header.Set(bytesHeader, result.into.name)
+	} else {
+		msg.Data = result.small.Bytes()
+	}
+	var pause pause
+	for deadline := time.Now().Add(maxDelivery); ; {
+		err := q.publishResult(ctx, msg)
+		switch {
+		case err == nil:
+			return nil
+		case standsAlready(err):
+			if result.into.name != "" {
+				return q.drop(ctx, result.into)
+			}
+			return nil
+		case ctx.Err() != nil || time.Now().After(deadline):
+			return postpone{fmt.Errorf("jobs: result of %s not delivered: %w", j.ID, err)}
+		}
+		q.log.Warn("result not delivered, trying again", "job", j.ID, "err", err)
+		pause.wait(ctx)
+	}
+}
+
+// maxDelivery is how long a worker holds on to a result that it cannot deliver.
+const maxDelivery = 5 * time.Minute
+
+func (q *Queue) publishResult(ctx context.Context, msg *nats.Msg) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	_, err := q.js.PublishMsg(ctx, msg, jetstream.WithRetryAttempts(0), jetstream.WithExpectStream(Results))
+	return err
+}
+
+// ask asks the owner of a job, and waits as long as it says that it is at it.
+func (q *Queue) ask(ctx context.Context, node, op string, asked question) (reply, error) {
+	body, err := json.Marshal(asked)
+	if err != nil {
+		return reply{}, err
+	}
+	inbox := q.nc.NewInbox()
+	sub, err := q.nc.SubscribeSync(inbox)
+	if err != nil {
+		return reply{}, fmt.Errorf("jobs: inbox: %w", err)
+	}
+	defer func() { _ = sub.Unsubscribe() }()
+	if err := q.nc.PublishRequest(ownerPrefix+node+"."+op, inbox, body); err != nil {
+		return reply{}, fmt.Errorf("jobs: ask the gateway of %s: %w", asked.Job.ID, err)
+	}
+	for {
+		msg, err := q.hear(ctx, sub)
+		switch {
+		case err != nil:
+			return reply{}, fmt.Errorf("jobs: the gateway that owns %s does not answer: %w", asked.Job.ID, err)
+		case msg.Header.Get(busyHeader) != "":
+			continue
+		}
+		var answer reply
+		return answer, json.Unmarshal(msg.Data, &answer)
+	}
+}
+
+func (q *Queue) hear(ctx context.Context, sub *nats.Subscription) (*nats.Msg, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	msg, err := sub.NextMsgWithContext(ctx)
+	if err == nil && msg.Header.Get("Status") == "503" {
+		err = nats.ErrNoResponders
+	}
+	return msg, err
+}
+
+// postpone marks what is no fault of the job.
+type postpone struct{ error }
+
+func (p postpone) Unwrap() error { return p.error }
+func (postpone) Temporary() bool { return true }
+func (postpone) Postponed() bool { return true }
+
+// repeat calls do again and again, until the function it returns has returned.
+func repeat(every time.Duration, do func()) (stop func()) {
+	done, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		ticker := time.NewTicker(every)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-ticker.C:
+				do()
+			}
+		}
+	}()
+	return func() { close(done); <-ended }
+}

@@ -1,0 +1,375 @@
+package jobs
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// house is a gateway of the test: a book whose jobs are done elsewhere.
+type house struct {
+	*book
+	q     *Queue
+	input []byte
+
+	mu      sync.Mutex
+	began   map[string]int
+	taken   map[string][]string // results by job
+	faults  []error
+	ackWait time.Duration
+}
+
+func newHouse(t testing.TB, o Options, jobs ...Job) *house {
+	t.Helper()
+	h := &house{
+		book: newBook(jobs...), q: openQueue(t, o), input: []byte("pixels"),
+		began: map[string]int{}, taken: map[string][]string{}, ackWait: time.Second,
+	}
+	return h
+}
+
+// run offers the jobs and takes results, until the test ends or stop is called.
+func (h *house) run(t testing.TB) (stop func()) {
+	t.Helper()
+	feed := start(t, func(ctx context.Context) error {
+		return h.q.Feed(ctx, Feed{Open: h.list, Wake: h.wake, Every: 100 * time.Millisecond, Models: testModels("demo"), AckWait: h.ackWait})
+	})
+	own := start(t, func(ctx context.Context) error { return h.q.Own(ctx, h.owner()) })
+	return func() { feed(); own() }
+}
+
+func (h *house) owner() Owner {
+	return Owner{
+		Begin: func(_ context.Context, j Job) (*Input, error) {
+			if !h.isOpen(j.ID) {
+				return nil, nil
+			}
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			h.began[j.ID]++
+			return &Input{Header: []byte("how " + j.ID), Bytes: io.NopCloser(bytes.NewReader(h.input))}, nil
+		},
+		Failed: func(_ context.Context, _ Job, why error) error {
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			h.faults = append(h.faults, why)
+			return why
+		},
+		Park: h.park,
+		Take: func(ctx context.Context, j Job, result io.Reader) error {
+			text, err := io.ReadAll(result)
+			if err != nil || !h.isOpen(j.ID) {
+				return err
+			}
+			h.mu.Lock()
+			h.taken[j.ID] = append(h.taken[j.ID], string(text))
+			h.mu.Unlock()
+			return h.do(ctx, j)
+		},
+		Open:  func(_ context.Context, id string) (bool, error) { return h.isOpen(id), nil },
+		Sweep: 50 * time.Millisecond,
+	}
+}
+
+func (b *book) isOpen(id string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	_, open := b.open[id]
+	return open
+}
+
+func (h *house) resultsOf(id string) []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.taken[id]
+}
+
+// requireNothingLeft holds that no message and no bytes are on the server, and that every job has one result.
+func (h *house) requireNothingLeft(t testing.TB) {
+	t.Helper()
+	eventually(t, "all done", h.finished)
+	eventually(t, "no messages and no bytes", func() bool {
+		for _, name := range []string{Stream, Results, bucketStream} {
+			s, err := h.q.js.Stream(t.Context(), name)
+			if err != nil || s.CachedInfo().State.Msgs > 0 {
+				return false
+			}
+		}
+		return true
+	})
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for id, results := range h.taken {
+		assert.Len(t, results, 1, id)
+	}
+}
+
+// guest is a worker alone; do is its Remote, nil: it repeats header and input.
+func guest(t testing.TB, url string, slots int, do Remote) *Queue {
+	t.Helper()
+	q := openQueue(t, Options{URL: url, Guest: true})
+	if do == nil {
+		do = repeatInput
+	}
+	start(t, func(ctx context.Context) error {
+		return q.Work(ctx, Consumer{Models: testModels("demo"), Slots: slots, Remote: do, Drain: patience})
+	})
+	return q
+}
+
+func repeatInput(_ context.Context, j Job, header []byte, input io.Reader, result io.Writer) error {
+	text, err := io.ReadAll(input)
+	if err == nil {
+		_, err = fmt.Fprintf(result, "%s: %s, %s", j.ID, header, text)
+	}
+	return err
+}
+
+func oneServer(t testing.TB) string {
+	t.Helper()
+	srv := external(t, t.TempDir(), server.RANDOM_PORT)
+	t.Cleanup(func() { stopServer(srv) })
+	return srv.ClientURL()
+}
+
+func TestElsewhere(t *testing.T) {
+	for _, size := range []int{0, 6, 400 << 10, 2 << 20} { // the last one's result goes through the object store
+		t.Run(fmt.Sprint(size), func(t *testing.T) {
+			url := oneServer(t)
+			h := newHouse(t, Options{URL: url, Node: "n"}, jobList(10)...)
+			h.input, h.ackWait = bytes.Repeat([]byte("p"), size), 10*time.Second
+			guest(t, url, 2, nil)
+			guest(t, url, 1, nil)
+			h.run(t)
+			h.requireNothingLeft(t)
+			for _, j := range jobList(10) {
+				want := fmt.Sprintf("%s: how %s, %s", j.ID, j.ID, h.input)
+				require.True(t, len(h.taken[j.ID]) == 1 && h.taken[j.ID][0] == want, "result of %s", j.ID)
+				assert.Equal(t, 1, h.began[j.ID], "tries of %s", j.ID)
+			}
+		})
+	}
+}
+
+// Gateways with workers of their own have the short way for theirs, and work for each other.
+func TestElsewhere_gatewaysWorkForEachOther(t *testing.T) {
+	url := oneServer(t)
+	one := newHouse(t, Options{URL: url, Node: "one"}, jobList(40)...)
+	two := newHouse(t, Options{URL: url, Node: "two"}) // has nothing to do
+	var mu sync.Mutex
+	ways := map[string]int{}
+	count := func(way string) { mu.Lock(); ways[way]++; mu.Unlock(); time.Sleep(5 * time.Millisecond) }
+	for _, h := range []*house{one, two} {
+		h.run(t)
+		c := h.consumer(1)
+		c.Do = func(ctx context.Context, j Job) error { count("short"); return h.do(ctx, j) }
+		c.Remote = func(ctx context.Context, j Job, header []byte, input io.Reader, result io.Writer) error {
+			count("long")
+			return repeatInput(ctx, j, header, input, result)
+		}
+		start(t, func(ctx context.Context) error { return h.q.Work(ctx, c) })
+	}
+	one.requireNothingLeft(t)
+	assert.NotZero(t, ways["short"])
+	assert.NotZero(t, ways["long"])
+	assert.Equal(t, ways["long"], len(one.taken))
+}
+
+func TestElsewhere_failures(t *testing.T) {
+	url := oneServer(t)
+	h := newHouse(t, Options{URL: url, Node: "n"}, jobList(4)...)
+	var mu sync.Mutex
+	tries := map[string]int{}
+	guest(t, url, 1, func(ctx context.Context, j Job, header []byte, input io.Reader, result io.Writer) error {
+		mu.Lock()
+		tries[j.ID]++
+		first := tries[j.ID] == 1
+		mu.Unlock()
+		_, _ = result.Write(bytes.Repeat([]byte("x"), 2*maxInline)) // what a failed try has written goes
+		switch {
+		case !first:
+			return nil
+		case j == jobIn("n", 0):
+			return errors.New("network is of two minds")
+		case j == jobIn("n", 1):
+			return jobError(true)
+		case j == jobIn("n", 2):
+			return postponedError{}
+		}
+		return nil
+	})
+	h.run(t)
+	h.requireNothingLeft(t)
+	assert.Equal(t, "boom", h.reasonOf(testJob(1).ID))
+	assert.Empty(t, h.resultsOf(testJob(1).ID))
+	var kinds []string
+	for _, err := range h.faults {
+		kinds = append(kinds, DispositionOf(err).String()+" "+err.Error())
+	}
+	assert.ElementsMatch(t, []string{"nak network is of two minds", "term boom", "postpone boom"}, kinds)
+	assert.Equal(t, map[string]int{testJob(0).ID: 2, testJob(1).ID: 1, testJob(2).ID: 2, testJob(3).ID: 1}, tries)
+}
+
+func jobIn(node string, n int) Job {
+	j := testJob(n)
+	j.Node = node
+	return j
+}
+
+// A worker that is silent, as one that was killed, loses its job to another; when it comes back with a result all the
+// same, that is dropped.
+func TestElsewhere_firstResultCounts(t *testing.T) {
+	url := oneServer(t)
+	h := newHouse(t, Options{URL: url, Node: "n"}, testJob(1))
+	h.run(t)
+	begun, release := make(chan struct{}), make(chan struct{})
+	silent := openQueue(t, Options{URL: url, Guest: true})
+	late := func(_ context.Context, _ Job, _ []byte, _ io.Reader, result io.Writer) error {
+		close(begun)
+		<-release
+		_, err := result.Write(bytes.Repeat([]byte("late"), maxInline))
+		return err
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for silent.elsewhere(t.Context(), jobIn("n", 1), late, 1) > 0 && t.Context().Err() == nil { // the gateway may not be up yet
+			time.Sleep(10 * time.Millisecond)
+		}
+	}()
+	<-begun
+	guest(t, url, 1, nil)
+	eventually(t, "done by the other", h.finished)
+	close(release)
+	<-ended
+	h.requireNothingLeft(t)
+	assert.Equal(t, []string{"E00001.demo: how E00001.demo, pixels"}, h.resultsOf(testJob(1).ID))
+}
+
+// Results wait for a gateway that is down, with their bytes; what it had put in for workers goes when it is back.
+func TestElsewhere_gatewayIsDown(t *testing.T) {
+	url := oneServer(t)
+	h := newHouse(t, Options{URL: url, Node: "n"}, jobList(2)...)
+	stop := h.run(t)
+	begun, release := make(chan struct{}, 2), make(chan struct{})
+	guest(t, url, 2, func(_ context.Context, j Job, _ []byte, _ io.Reader, result io.Writer) error {
+		begun <- struct{}{}
+		<-release
+		size := 10
+		if j == jobIn("n", 1) {
+			size = 2 * maxInline
+		}
+		_, err := io.WriteString(result, strings.Repeat("r", size))
+		return err
+	})
+	<-begun
+	<-begun
+	stop()
+	h.q.Close()
+	close(release)
+	later := newHouse(t, Options{URL: url, Node: "n"}, jobList(2)...)
+	eventually(t, "both results wait", func() bool {
+		s, err := later.q.js.Stream(t.Context(), Results)
+		return err == nil && s.CachedInfo().State.Msgs == 2
+	})
+	require.NotZero(t, len(objectsOf(t, later.q)), "inputs that were left")
+	later.run(t)
+	later.requireNothingLeft(t)
+	assert.Len(t, later.taken, 2)
+	assert.Empty(t, later.began, "nothing is done again")
+}
+
+func objectsOf(t testing.TB, q *Queue) []object {
+	t.Helper()
+	list, err := q.objects(t.Context(), q.node)
+	require.NoError(t, err)
+	return list
+}
+
+// As long as its gateway does not answer a job waits, and takes no slot from others.
+func TestElsewhere_gatewayDoesNotAnswer(t *testing.T) {
+	url := oneServer(t)
+	silent := openQueue(t, Options{URL: url, Node: "silent"})
+	for _, j := range jobList(5) {
+		require.NoError(t, silent.Publish(t.Context(), j))
+	}
+	h := newHouse(t, Options{URL: url, Node: "n"}, jobList(5)...)
+	h.run(t)
+	guest(t, url, 1, nil)
+	eventually(t, "done for the one that answers", h.finished)
+	awake := newHouse(t, Options{URL: url, Node: "silent"}, jobList(5)...)
+	awake.run(t)
+	awake.requireNothingLeft(t)
+}
+
+func TestElsewhere_anotherVersion(t *testing.T) {
+	url := oneServer(t)
+	other := testModel("demo")
+	other.Version = "2.0"
+	worker := openQueue(t, Options{URL: url, Guest: true})
+	start(t, func(ctx context.Context) error {
+		return worker.Work(ctx, Consumer{Models: []Model{other}, Slots: 3, Remote: repeatInput})
+	})
+	h := newHouse(t, Options{URL: url, Node: "n"}, testJob(1))
+	h.run(t)
+	eventually(t, "offered", func() bool { return messages(t, h.q) == 1 })
+	there, err := h.q.Workers(t.Context())
+	require.NoError(t, err)
+	require.Len(t, there, 1)
+	assert.Equal(t, []Model{other}, there[0].Models)
+	assert.Equal(t, 3, there[0].Slots)
+	missing, err := h.q.Unserved(t.Context(), append(testModels("demo"), other))
+	require.NoError(t, err)
+	assert.Equal(t, testModels("demo"), missing)
+	lag, err := h.q.Lag(t.Context(), testModel("demo"))
+	require.NoError(t, err)
+	assert.Equal(t, Lag{Waiting: 1}, lag)
+	guest(t, url, 1, nil) // of the right one
+	h.requireNothingLeft(t)
+	missing, err = h.q.Unserved(t.Context(), testModels("demo"))
+	require.NoError(t, err)
+	assert.Empty(t, missing)
+}
+
+func TestOwn_bytesThatNoJobNeedsGo(t *testing.T) {
+	url := oneServer(t)
+	h := newHouse(t, Options{URL: url, Node: "n"}, testJob(1), testJob(2))
+	ctx := t.Context()
+	for _, name := range []string{"n.in.left", "other.in.left", "n.out.done", "n.out.open"} {
+		job := testJob(3).ID // not open
+		if name != "n.out.done" {
+			job = testJob(1).ID
+		}
+		_, err := h.q.put(ctx, name, job, strings.NewReader("bytes"))
+		require.NoError(t, err)
+	}
+	start(t, func(ctx context.Context) error { return h.q.Own(ctx, h.owner()) })
+	eventually(t, "what no open job needs is gone", func() bool { return len(objectsOf(t, h.q)) == 1 })
+	assert.Equal(t, "n.out.open", objectsOf(t, h.q)[0].name, "a result may be on its way")
+	others, err := h.q.objects(ctx, "other")
+	require.NoError(t, err)
+	assert.Len(t, others, 1, "another gateway's are its own")
+	s, err := h.q.js.Stream(ctx, bucketStream)
+	require.NoError(t, err)
+	info, err := s.Info(ctx, jetstream.WithSubjectFilter(">"))
+	require.NoError(t, err)
+	assert.Len(t, info.State.Subjects, 4, "chunk and record of two objects, and nothing of the others")
+}
+
+func TestOwner_refuses(t *testing.T) {
+	q := openQueue(t, Options{})
+	require.ErrorContains(t, q.Own(t.Context(), Owner{}), "must be set")
+	_, err := Open(Options{Guest: true, StoreDir: t.TempDir()})
+	require.ErrorContains(t, err, "a guest needs a URL")
+}

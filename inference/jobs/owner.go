@@ -1,0 +1,403 @@
+package jobs
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+const (
+	// Results is the stream on which workers elsewhere return what came of a job, for its owner to take.
+	Results = "ENDOGATE_RESULTS"
+
+	resultsPrefix = "endogate.results."
+	ownerPrefix   = "endogate.owner."
+
+	// maxInline is the size of a result above which it goes through the object store.
+	maxInline = 512 << 10
+	// maxAnswers bounds the questions of workers that are answered at a time.
+	maxAnswers = 16
+
+	jobHeader   = "Endogate-Job"
+	bytesHeader = "Endogate-Bytes"
+	busyHeader  = "Endogate-Busy"
+)
+
+// Owner is what a gateway does for workers elsewhere that have taken one of its jobs. Its functions may be called from
+// any goroutine, and for one job at the same time: two workers may be at it when one was taken for dead. What becomes of a
+// job after an error is for DispositionOf to say, as after Consumer's Do.
+type Owner struct {
+	// Begin counts a try and returns what the job needs; nil without an error: there is nothing left to do.
+	Begin func(ctx context.Context, j Job) (*Input, error)
+	// Failed is told that a try has come to nothing, and why; its error decides about the job. nil: nobody waits for it.
+	Failed func(ctx context.Context, j Job, why error) error
+	// Take makes a result durable, the first one of a job; what comes for one that is not open it drops.
+	Take func(ctx context.Context, j Job, result io.Reader) error
+	// Park is as in Consumer.
+	Park func(ctx context.Context, j Job, reason string) error
+	// Open says whether a job still is.
+	Open func(ctx context.Context, id string) (bool, error)
+
+	Takers int           // results taken at a time; 0: 2
+	Sweep  time.Duration // how often bytes that no open job needs are looked for; 0: a minute
+}
+
+// Input is what a job needs where it is done.
+type Input struct {
+	Header []byte        // a few KiB at most: how the bytes are to be read, and what is wanted
+	Bytes  io.ReadCloser // closed by the queue
+}
+
+// Own answers workers elsewhere and takes their results until ctx is done. It waits for a lost server.
+func (q *Queue) Own(ctx context.Context, o Owner) error {
+	if o.Begin == nil || o.Failed == nil || o.Take == nil || o.Park == nil || o.Open == nil {
+		return errors.New("jobs: owner: Begin, Failed, Take, Park and Open must be set")
+	}
+	w := &owner{q: q, Owner: o, inputs: map[string]map[string]object{}, slots: make(chan struct{}, maxAnswers)}
+	sub, err := q.nc.Subscribe(ownerPrefix+q.node+".*", func(msg *nats.Msg) { w.ask(ctx, msg) })
+	if err != nil {
+		return fmt.Errorf("jobs: owner: %w", err)
+	}
+	var loops sync.WaitGroup
+	loops.Go(func() { w.sweep(ctx) })
+	takers := o.Takers
+	if takers == 0 {
+		takers = 2
+	}
+	for range takers {
+		loops.Go(func() { w.take(ctx) })
+	}
+	<-ctx.Done()
+	_ = sub.Unsubscribe() // the connection may be gone
+	loops.Wait()
+	w.answering.Wait()
+	return nil
+}
+
+// owner is an Owner at work.
+type owner struct {
+	Owner
+	q         *Queue
+	answering sync.WaitGroup
+	slots     chan struct{}
+
+	mu     sync.Mutex
+	inputs map[string]map[string]object // by job and name, what was put into the bucket for workers elsewhere
+}
+
+// question is what a worker asks about a job that it has taken.
+type question struct {
+	Job      Job    `json:"job"`
+	Delivery uint64 `json:"delivery"`          // how often its message was given to a worker
+	Object   string `json:"object,omitempty"`  // the input that it was given
+	Fault    string `json:"fault,omitempty"`   // why the try came to nothing
+	Verdict  string `json:"verdict,omitempty"` // what the worker's error says of itself
+}
+
+// reply is what the owner says to that.
+type reply struct {
+	Object string        `json:"object,omitempty"` // the input's name in the bucket
+	Header []byte        `json:"header,omitempty"`
+	Again  time.Duration `json:"again_ns,omitempty"` // else: after how long the job's message is to be offered again; 0: it goes
+}
+
+// ask answers a worker in a goroutine of its own.
+func (w *owner) ask(ctx context.Context, msg *nats.Msg) {
+	select {
+	case w.slots <- struct{}{}:
+	case <-ctx.Done():
+		return
+	}
+	w.answering.Go(func() {
+		defer func() { <-w.slots }()
+		stop := repeat(callTimeout/2, func() {
+			_ = msg.RespondMsg(&nats.Msg{Header: nats.Header{busyHeader: {"1"}}})
+		})
+		var asked question
+		answer := reply{}
+		err := json.Unmarshal(msg.Data, &asked)
+		if err = cmp.Or(err, asked.Job.Validate()); err != nil {
+			w.q.log.Warn("a worker's question is not understood", "err", err)
+		} else {
+			answer = w.answer(ctx, msg.Subject[strings.LastIndexByte(msg.Subject, '.')+1:], asked)
+		}
+		stop()
+		body, err := json.Marshal(answer)
+		if err == nil {
+			err = msg.Respond(body)
+		}
+		if err != nil {
+			w.q.log.Warn("worker not answered", "job", asked.Job.ID, "err", err)
+		}
+	})
+}
+
+func (w *owner) answer(ctx context.Context, op string, asked question) reply {
+	switch op {
+	case opBegin:
+		return w.begin(ctx, asked)
+	case opFailed:
+		err := w.Failed(ctx, asked.Job, &remoteError{asked.Fault, asked.Verdict})
+		w.forget(ctx, asked.Job.ID, asked.Object)
+		return reply{Again: w.q.fate(ctx, asked.Job, err, w.Park, asked.Delivery)}
+	}
+	w.q.log.Warn("a worker's question is not understood", "op", op)
+	return reply{Again: lastPostponed}
+}
+
+const (
+	opBegin  = "begin"
+	opFailed = "failed"
+)
+
+// begin puts the input where the worker can get it.
+func (w *owner) begin(ctx context.Context, asked question) reply {
+	in, err := w.Begin(ctx, asked.Job)
+	if in == nil {
+		return reply{Again: w.q.fate(ctx, asked.Job, err, w.Park, asked.Delivery)}
+	}
+	defer in.Bytes.Close()
+	job, name := asked.Job.ID, objectName(w.q.node, inputBytes)
+	w.offer(object{name: name, job: job}) // before it is there: sweep lets it be
+	o, err := w.q.put(ctx, name, job, in.Bytes)
+	if err != nil {
+		w.withdraw(job, name)
+		if !permanent(err) {
+			err = postpone{err} // the bytes are good, so it is the store
+		}
+		return reply{Again: w.q.fate(ctx, asked.Job, w.Failed(ctx, asked.Job, err), w.Park, asked.Delivery)}
+	}
+	w.offer(o)
+	return reply{Object: name, Header: in.Header}
+}
+
+// offer takes note of an input.
+func (w *owner) offer(o object) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.inputs[o.job] == nil {
+		w.inputs[o.job] = map[string]object{}
+	}
+	w.inputs[o.job][o.name] = o
+}
+
+// withdraw forgets an input of a job, or all of them, and returns them.
+func (w *owner) withdraw(job, name string) (inputs []object) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, o := range w.inputs[job] {
+		if name == "" || name == o.name {
+			inputs = append(inputs, o)
+			delete(w.inputs[job], o.name)
+		}
+	}
+	if len(w.inputs[job]) == 0 {
+		delete(w.inputs, job)
+	}
+	return inputs
+}
+
+// forget removes an input of a job that is needed no more, or with "" all of them.
+func (w *owner) forget(ctx context.Context, job, name string) {
+	for _, o := range w.withdraw(job, name) {
+		if o.nuid == "" {
+			continue // it is being put in; sweep finds it
+		}
+		if err := w.q.drop(context.WithoutCancel(ctx), o); err != nil {
+			w.q.log.Warn("input not removed, trying again later", "job", job, "err", err)
+		}
+	}
+}
+
+// take takes one result after the other.
+func (w *owner) take(ctx context.Context) {
+	var pause pause
+	var consumer jetstream.Consumer
+	for ctx.Err() == nil {
+		var msg jetstream.Msg
+		var err error
+		if consumer == nil {
+			consumer, err = w.q.results(ctx)
+		}
+		if err == nil {
+			msg, err = next(ctx, consumer)
+		}
+		switch {
+		case err != nil && ctx.Err() == nil:
+			w.q.log.Warn("results not available, trying again", "err", err)
+			consumer = nil
+			pause.wait(ctx)
+		case msg != nil:
+			pause = 0
+			w.takeOne(ctx, msg)
+		}
+	}
+}
+
+// next waits a while for a message; nil without an error means there was none.
+func next(ctx context.Context, consumer jetstream.Consumer) (jetstream.Msg, error) {
+	ctx, cancel := context.WithTimeout(ctx, pullExpiry)
+	defer cancel()
+	msg, err := consumer.Next(jetstream.FetchContext(ctx))
+	switch {
+	case errors.Is(err, nats.ErrTimeout), errors.Is(err, context.DeadlineExceeded), errors.Is(err, jetstream.ErrNoMessages):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	return msg, nil
+}
+
+// takeOne takes a result and lets its message go; its bytes go with the job's others.
+func (w *owner) takeOne(ctx context.Context, msg jetstream.Msg) {
+	ctx = context.WithoutCancel(ctx) // what is begun is ended
+	delivery := uint64(1)
+	if meta, err := msg.Metadata(); err == nil {
+		delivery = meta.NumDelivered
+	}
+	var again time.Duration
+	j, err := decodeJob([]byte(msg.Headers().Get(jobHeader)))
+	if err != nil {
+		w.q.log.Error("result dropped", "subject", msg.Subject(), "err", err)
+	} else {
+		stop := repeat(takeWait/3, func() { _ = msg.InProgress() })
+		again = w.q.fate(ctx, j, w.takeResult(ctx, j, msg), w.Park, delivery)
+		stop()
+	}
+	if again > 0 {
+		_ = msg.NakWithDelay(again) // without a server it is offered again
+		return
+	}
+	settled, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	if err := msg.DoubleAck(settled); err != nil {
+		w.q.log.Warn("result's message not settled, it will be offered again", "job", j.ID, "err", err)
+	}
+	w.forget(ctx, j.ID, "")
+}
+
+// takeResult has a result taken, and removes its bytes where it was a large one.
+func (w *owner) takeResult(ctx context.Context, j Job, msg jetstream.Msg) error {
+	large := msg.Headers().Get(bytesHeader)
+	if large == "" {
+		return w.Take(ctx, j, bytes.NewReader(msg.Data()))
+	}
+	r, err := w.q.get(ctx, large)
+	if errors.Is(err, jetstream.ErrObjectNotFound) {
+		w.q.log.Warn("result's bytes are gone, the job is offered again", "job", j.ID)
+		return nil // the job is open still, and its message is not on the stream
+	}
+	if err != nil {
+		return postpone{err}
+	}
+	if err := w.Take(ctx, j, r); err != nil {
+		return err
+	}
+	if err := w.q.drop(ctx, object{name: r.info.Name, nuid: r.info.NUID}); err != nil {
+		w.q.log.Warn("result's bytes not removed, trying again later", "job", j.ID, "err", err)
+	}
+	return nil
+}
+
+// takeWait is how long a result may be under way before it is offered again.
+const takeWait = 30 * time.Second
+
+// results finds or makes the stream of results and our consumer on it.
+func (q *Queue) results(ctx context.Context) (jetstream.Consumer, error) {
+	q.finding.Lock()
+	defer q.finding.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	if _, err := q.js.CreateOrUpdateStream(ctx, q.resultsConfig()); err != nil {
+		return nil, fmt.Errorf("jobs: stream %s: %w", Results, err)
+	}
+	consumer, err := q.js.CreateOrUpdateConsumer(ctx, Results, jetstream.ConsumerConfig{
+		Durable: q.node, FilterSubject: resultsPrefix + q.node + ".*",
+		AckPolicy: jetstream.AckExplicitPolicy, AckWait: takeWait, MaxDeliver: -1, InactiveThreshold: abandoned,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("jobs: consumer %s on %s: %w", q.node, Results, err)
+	}
+	return consumer, nil
+}
+
+func (q *Queue) resultsConfig() jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name:        Results,
+		Description: "endogate: what came of jobs, for the gateway that owns them; without patient data",
+		Subjects:    []string{resultsPrefix + ">"},
+		Retention:   jetstream.WorkQueuePolicy,
+		Storage:     jetstream.FileStorage,
+		Replicas:    q.replicas,
+		MaxBytes:    maxStore,
+		MaxAge:      abandoned,
+		// The first result of a job that is durable counts.
+		MaxMsgsPerSubject:    1,
+		Discard:              jetstream.DiscardNew,
+		DiscardNewPerSubject: true,
+	}
+}
+
+// sweep removes bytes that no open job needs, such as those of a process that was killed.
+func (w *owner) sweep(ctx context.Context) {
+	every := w.Sweep
+	if every == 0 {
+		every = time.Minute
+	}
+	ticker := time.NewTicker(every)
+	defer ticker.Stop()
+	for ctx.Err() == nil {
+		if err := w.sweepOnce(ctx); err != nil && ctx.Err() == nil {
+			w.q.log.Warn("bytes left in the object store, trying again later", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-ticker.C:
+		}
+	}
+}
+
+func (w *owner) sweepOnce(ctx context.Context) error {
+	list, err := w.q.objects(ctx, w.q.node)
+	if err != nil {
+		return err
+	}
+	for _, o := range list {
+		open, err := w.Open(ctx, o.job)
+		if err != nil {
+			return err
+		}
+		if open && (strings.HasPrefix(o.name, w.q.node+"."+resultBytes+".") || w.offered(o)) {
+			continue
+		}
+		if err := w.q.drop(ctx, o); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// offered reports whether this process gives the object to a worker.
+func (w *owner) offered(o object) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	_, ours := w.inputs[o.job][o.name]
+	return ours
+}
+
+// remoteError is a worker's error as its job's owner sees it.
+type remoteError struct{ text, verdict string }
+
+func (e *remoteError) Error() string   { return e.text }
+func (e *remoteError) Temporary() bool { return e.verdict != Term.String() }
+func (e *remoteError) Postponed() bool { return e.verdict == Postpone.String() }
