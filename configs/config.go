@@ -5,9 +5,14 @@
 package configs
 
 import (
+	"net"
+	"net/netip"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"time"
+
+	"endogate/dicomnode/dicom"
 )
 
 // Config is the whole configuration of a gateway.
@@ -38,22 +43,22 @@ type Log struct {
 
 // DICOM describes the application entity.
 type DICOM struct {
-	AETitle         string   `koanf:"ae_title"`
-	Listen          string   `koanf:"listen"`
-	SOPClasses      []string `koanf:"sop_classes"` // UIDs or names of groups
-	Peers           []Peer   `koanf:"peers"`
-	MaxAssociations int      `koanf:"max_associations"`
-	MaxPerPeer      int      `koanf:"max_per_peer"`
-	MaxPDULength    Size     `koanf:"max_pdu_length"`
-	ARTIM           Duration `koanf:"artim"`
-	IdleTimeout     Duration `koanf:"idle_timeout"`
-	PDUTimeout      Duration `koanf:"pdu_timeout"`
+	AETitle         dicom.AETitle `koanf:"ae_title"`
+	Listen          string        `koanf:"listen"`
+	SOPClasses      []string      `koanf:"sop_classes"` // UIDs or names of groups
+	Peers           []Peer        `koanf:"peers"`
+	MaxAssociations int           `koanf:"max_associations"`
+	MaxPerPeer      int           `koanf:"max_per_peer"`
+	MaxPDULength    Size          `koanf:"max_pdu_length"`
+	ARTIM           Duration      `koanf:"artim"`
+	IdleTimeout     Duration      `koanf:"idle_timeout"`
+	PDUTimeout      Duration      `koanf:"pdu_timeout"`
 }
 
 // Peer may associate: a calling AE title bound to source addresses.
 type Peer struct {
-	AETitle string `koanf:"ae_title"`
-	Hosts   []Host `koanf:"hosts"`
+	AETitle dicom.AETitle `koanf:"ae_title"` // * is any
+	Hosts   []Host        `koanf:"hosts"`
 }
 
 // HTTP describes the admin API and web page.
@@ -61,6 +66,20 @@ type HTTP struct {
 	Listen      string   `koanf:"listen"`
 	AllowRemote bool     `koanf:"allow_remote"`
 	Hosts       []string `koanf:"hosts"` // names it is reached by, besides localhost and addresses
+}
+
+// Remote reports whether the page may be reached from other machines: it listens on anything but a loopback address.
+// A name other than localhost may be anything.
+func (h HTTP) Remote() bool {
+	host, _, err := net.SplitHostPort(h.Listen)
+	address, notAddress := netip.ParseAddr(host)
+	switch {
+	case err != nil:
+		return true
+	case notAddress != nil:
+		return !strings.EqualFold(host, "localhost")
+	}
+	return !address.Unmap().IsLoopback()
 }
 
 // NATS names the broker; an empty URL means the embedded one.
@@ -118,19 +137,19 @@ type Heatmap struct {
 
 // Match holds conditions on an instance: all that are given must hold, one value of each is enough.
 type Match struct {
-	Modality      []string `koanf:"modality"`
-	SOPClass      []string `koanf:"sop_class"`
-	CallingAE     []string `koanf:"calling_ae"`
-	StationName   []string `koanf:"station_name"`
-	ProcedureCode []string `koanf:"procedure_code"`
+	Modality      []string        `koanf:"modality"`
+	SOPClass      []string        `koanf:"sop_class"`
+	CallingAE     []dicom.AETitle `koanf:"calling_ae"`
+	StationName   []string        `koanf:"station_name"`
+	ProcedureCode []string        `koanf:"procedure_code"`
 }
 
 // Destination receives what the gateway made.
 type Destination struct {
-	Name    string `koanf:"name"`
-	Kind    string `koanf:"kind"` // dicom
-	AETitle string `koanf:"ae_title"`
-	Address string `koanf:"address"`
+	Name    string        `koanf:"name"`
+	Kind    string        `koanf:"kind"` // dicom
+	AETitle dicom.AETitle `koanf:"ae_title"`
+	Address string        `koanf:"address"`
 }
 
 // Delivery bounds the retries towards a destination.

@@ -8,6 +8,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"endogate/dicomnode/dicom"
 )
 
 func noEnvironment(string) (string, bool) { return "", false }
@@ -39,7 +41,7 @@ func TestParse_environmentWins(t *testing.T) {
 	}
 	c, err := parse([]byte("dicom: {ae_title: FILE}\n"), func(name string) (string, bool) { v, ok := env[name]; return v, ok })
 	require.NoError(t, err)
-	assert.Equal(t, "SCOPEGATE", c.DICOM.AETitle)
+	assert.Equal(t, dicom.AETitle("SCOPEGATE"), c.DICOM.AETitle)
 	assert.Equal(t, 5*time.Second, c.Exam.Quiet.Std())
 	assert.Equal(t, 3, c.Jobs.Workers)
 	require.Len(t, c.DICOM.Peers, 1)
@@ -61,6 +63,14 @@ func TestLoad_badValues(t *testing.T) {
 		{"retention", "spool: {retention: -1h}", "spool.retention"},
 		{"give up", "delivery: {give_up: 0s}", "delivery.give_up"},
 		{"opacity", "reports: {opacity: 2}", "reports.opacity"},
+		{"no port", "dicom: {listen: \":DICOM3\"}", "dicom.listen"},
+		{"port too high", "destinations: [{name: pacs, kind: dicom, ae_title: A, address: \"x:70000\"}]", "destinations[0].address"},
+		{"SOP class", "dicom: {sop_classes: [endoscopy]}", "dicom.sop_classes: \"endoscopy\" is neither"},
+		{"PDU length", "dicom: {max_pdu_length: 2MiB}", "dicom.max_pdu_length: must be from 4KiB to 1024KiB"},
+		{"colour map", "reports: {colour_map: rainbow}", "reports.colour_map"},
+		{"station name", "reports: {station_name: 'ROOM\\2'}", "reports.station_name: \"ROOM\\\\2\" cannot stand in an object: a backslash"},
+		{"serial number", "reports: {device_serial_number: ''}", "reports.device_serial_number: empty"},
+		{"institution", "reports: {institution_name: \"A\\nB\"}", "reports.institution_name"},
 		{"not YAML", "dicom: [", "yaml"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -99,5 +109,5 @@ func TestLoad_localFile(t *testing.T) {
 	c, err := Load("local.yaml")
 	require.NoError(t, err)
 	assert.Equal(t, []string{"demo"}, c.Routes[0].Models)
-	assert.Equal(t, "ORTHANC", c.Destinations[0].AETitle)
+	assert.Equal(t, dicom.AETitle("ORTHANC"), c.Destinations[0].AETitle)
 }

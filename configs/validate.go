@@ -8,6 +8,10 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"endogate/dicomnode/dicom"
+	"endogate/dicomnode/pdu"
+	"endogate/explain"
 )
 
 // Validate reports every fault of the configuration at once, each with its key.
@@ -19,7 +23,7 @@ func (c Config) Validate() error {
 	v.check(c.Drain > 0, "drain: must be above zero")
 	c.DICOM.validate(&v)
 	v.address("http.listen", c.HTTP.Listen)
-	v.check(c.HTTP.AllowRemote || loopback(c.HTTP.Listen),
+	v.check(c.HTTP.AllowRemote || !c.HTTP.Remote(),
 		"http.listen: %q is reachable from the network and the page has no login; listen on 127.0.0.1 or set http.allow_remote", c.HTTP.Listen)
 	v.check(c.Spool.Retention >= 0, "spool.retention: must not be negative")
 	v.check(c.Delivery.GiveUp > 0, "delivery.give_up: must be above zero")
@@ -46,26 +50,30 @@ func (d DICOM) validate(v *faults) {
 	v.aeTitle("dicom.ae_title", d.AETitle)
 	v.address("dicom.listen", d.Listen)
 	v.check(len(d.SOPClasses) > 0, "dicom.sop_classes: empty; nothing could be received")
+	_, err := dicom.SelectStorage(d.SOPClasses)
+	v.check(err == nil, "dicom.sop_classes: %v", err)
 	v.check(d.MaxAssociations > 0, "dicom.max_associations: must be above zero")
 	v.check(d.MaxPerPeer > 0, "dicom.max_per_peer: must be above zero")
-	v.check(d.MaxPDULength >= 4<<10 && d.MaxPDULength <= 1<<20, "dicom.max_pdu_length: must be from 4KiB to 1MiB")
+	v.check(d.MaxPDULength >= pdu.LeastMaximumLength && d.MaxPDULength <= pdu.MostMaximumLength,
+		"dicom.max_pdu_length: must be from %dKiB to %dKiB", pdu.LeastMaximumLength>>10, pdu.MostMaximumLength>>10)
 	v.check(d.ARTIM > 0, "dicom.artim: must be above zero")
 	v.check(d.IdleTimeout > 0, "dicom.idle_timeout: must be above zero")
 	v.check(d.PDUTimeout > 0, "dicom.pdu_timeout: must be above zero")
 	for i, peer := range d.Peers {
-		if peer.AETitle != "*" {
-			v.aeTitle(fmt.Sprintf("dicom.peers[%d].ae_title", i), peer.AETitle)
-		}
+		v.aeTitle(fmt.Sprintf("dicom.peers[%d].ae_title", i), peer.AETitle)
 		v.check(len(peer.Hosts) > 0, "dicom.peers[%d].hosts: empty; list the networks the peer may come from, such as 10.1.2.0/24", i)
 	}
 }
 
 func (r Reports) validate(v *faults) {
-	v.oneOf("reports.colour_map", r.ColourMap, "jet", "turbo", "viridis", "inferno")
+	v.oneOf("reports.colour_map", r.ColourMap, explain.ColourMapNames...)
 	v.check(r.Opacity > 0 && r.Opacity <= 1, "reports.opacity: must be above 0 and at most 1")
 	v.check(r.KeyImages > 0, "reports.key_images: must be above zero")
-	v.check(r.StationName != "" && len(r.StationName) <= 16, "reports.station_name: must have 1 to 16 characters")
-	v.check(r.DeviceSerialNumber != "" && len(r.DeviceSerialNumber) <= 64, "reports.device_serial_number: must have 1 to 64 characters")
+	v.check(r.StationName != "", "reports.station_name: empty")
+	v.text("reports.station_name", r.StationName, "SH")
+	v.check(r.DeviceSerialNumber != "", "reports.device_serial_number: empty")
+	v.text("reports.device_serial_number", r.DeviceSerialNumber, "LO")
+	v.text("reports.institution_name", r.InstitutionName, "LO")
 	_, err := time.LoadLocation(r.TimeZone)
 	v.check(err == nil, "reports.time_zone: %q is unknown; write UTC or a name such as Europe/Oslo", r.TimeZone)
 }
@@ -83,6 +91,9 @@ func (c Config) validateRoutes(v *faults) {
 	}
 	for i, r := range c.Routes {
 		key := fmt.Sprintf("routes[%d]", i)
+		for k, title := range r.Match.CallingAE {
+			v.aeTitle(fmt.Sprintf("%s.match.calling_ae[%d]", key, k), title)
+		}
 		v.check(name.MatchString(r.Name), "%s.name: %q; use letters, digits, - and _", key, r.Name)
 		v.check(!slices.Contains(routes, r.Name), "%s.name: %q is there twice", key, r.Name)
 		routes = append(routes, r.Name)
@@ -111,23 +122,22 @@ func (v *faults) oneOf(key, value string, allowed ...string) {
 }
 
 func (v *faults) address(key, value string) {
-	_, _, err := net.SplitHostPort(value)
+	_, port, err := net.SplitHostPort(value)
 	v.check(err == nil, "%s: %q is no address; write host:port", key, value)
+	if err == nil {
+		_, err = net.LookupPort("tcp", port)
+		v.check(err == nil, "%s: %q is no port; write a number up to 65535", key, port)
+	}
 }
 
 var name = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$`)
 
-// aeTitle holds value to PS3.5 table 6.2-1: 1 to 16 characters, no backslash, no control characters.
-func (v *faults) aeTitle(key, value string) {
-	ok := len(strings.TrimSpace(value)) > 0 && len(value) <= 16
-	for _, c := range []byte(value) {
-		ok = ok && c >= ' ' && c <= '~' && c != '\\'
-	}
-	v.check(ok, "%s: %q is no AE title; 1 to 16 printable characters without backslash", key, value)
+func (v *faults) aeTitle(key string, title dicom.AETitle) {
+	v.check(title.Valid(), "%s: %q is no AE title; %s", key, title, dicom.AETitleRule)
 }
 
-func loopback(address string) bool {
-	host, _, _ := net.SplitHostPort(address)
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
+// text holds value to what an object may say in an element of the VR.
+func (v *faults) text(key, value, vr string) {
+	err := dicom.CheckText(vr, value)
+	v.check(err == nil, "%s: %q cannot stand in an object: %v", key, value, err)
 }

@@ -19,7 +19,7 @@ import (
 // after the other (PS3.7 D.3.3.3). Cancelling the context of a method ends the association. After an error other than
 // *ContextError the association has ended, and every further request gets ErrEnded.
 type Association struct {
-	CallingAE, CalledAE AETitle
+	CallingAE, CalledAE dicom.AETitle
 	Contexts            []PresentationContext // as negotiated
 
 	conn             *conn

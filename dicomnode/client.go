@@ -15,8 +15,8 @@ import (
 // Client makes associations as a service class user. The zero value of every field but AETitle is its default.
 // A Client may be used from any goroutine.
 type Client struct {
-	AETitle      AETitle // our own
-	MaxPDULength uint32  // advertised, and sent at most, in bytes; DefaultMaxPDULength by default
+	AETitle      dicom.AETitle // our own
+	MaxPDULength uint32        // advertised, and sent at most, in bytes; DefaultMaxPDULength by default
 
 	ConnectTimeout   time.Duration // 10 s by default
 	AssociateTimeout time.Duration // for the answers to A-ASSOCIATE-RQ and A-RELEASE-RQ; 30 s by default
@@ -35,12 +35,12 @@ type Client struct {
 // Associate connects to addr (host:port) and proposes the contexts to the application entity called.
 // The error is a *RejectError when the peer said no, an *AbortError when it broke off; that no context was accepted
 // is no error. Cancelling ctx ends the attempt. The caller ends the association with Release or Abort.
-func (c *Client) Associate(ctx context.Context, addr string, called AETitle, propose []PresentationContext) (*Association, error) {
+func (c *Client) Associate(ctx context.Context, addr string, called dicom.AETitle, propose []PresentationContext) (*Association, error) {
 	switch {
 	case !c.AETitle.Valid():
-		return nil, fmt.Errorf("dicomnode: our AE title %q: want 1 to 16 characters without backslash", c.AETitle)
+		return nil, fmt.Errorf("dicomnode: our AE title %q: %s", c.AETitle, dicom.AETitleRule)
 	case !called.Valid():
-		return nil, fmt.Errorf("dicomnode: called AE title %q: want 1 to 16 characters without backslash", called)
+		return nil, fmt.Errorf("dicomnode: called AE title %q: %s", called, dicom.AETitleRule)
 	case !saneMaxPDULength(c.MaxPDULength):
 		return nil, errMaxPDULength
 	case len(propose) == 0 || len(propose) > 128:

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"endogate/dicomnode"
+	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/dicomtest"
 	"endogate/dicomnode/dimse"
 	"endogate/dicomnode/pdu"
@@ -121,7 +122,7 @@ func TestServe_strangersAreAnswered(t *testing.T) {
 	s.Peers = []dicomnode.Peer{{AETitle: "SCOPE1", Hosts: []netip.Prefix{netip.MustParsePrefix("127.0.0.2/32")}}}
 	addr := serve(t, s)
 	for _, row := range []struct {
-		title     dicomnode.AETitle
+		title     dicom.AETitle
 		from, say string
 	}{
 		{"SCOPE1", "127.0.0.66", "the title is listed, but not with this address"},

@@ -156,7 +156,7 @@ func wlmscpfs(t testing.TB) (addr string) {
 
 // started runs an SCP until the end of the test and returns its address once it takes associations. Some
 // of DCMTK's crash after a connection without one.
-func started(t testing.TB, port int, title dicomnode.AETitle, cmd *exec.Cmd) (addr string) {
+func started(t testing.TB, port int, title dicom.AETitle, cmd *exec.Cmd) (addr string) {
 	p := peers.Start(t, cmd)
 	addr = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 	eventually(t, func() bool {
@@ -209,7 +209,7 @@ func TestInterop_wlmscpfs(t *testing.T) {
 // pacs is an archive with three instances of one study, and what it knows our server as.
 type pacs struct {
 	addr  string
-	title dicomnode.AETitle
+	title dicom.AETitle
 	study dicom.UID
 }
 
@@ -237,7 +237,7 @@ AETable END
 }
 
 // filled stores three instances.
-func filled(t testing.TB, addr string, title dicomnode.AETitle) pacs {
+func filled(t testing.TB, addr string, title dicom.AETitle) pacs {
 	var study dicom.UID
 	_, req := instance(dicomtest.Options{})
 	a, err := archive.Associate(t.Context(), addr, title, contextsFor(req))
@@ -260,7 +260,7 @@ func TestInterop_queryAndRetrieve(t *testing.T) {
 		"dcmqrscp": dcmqrscp,
 		"Orthanc": func(t testing.TB, destination string) pacs {
 			o := orthancFor(t, destination)
-			return filled(t, o.Addr, dicomnode.AETitle(o.AETitle))
+			return filled(t, o.Addr, dicom.AETitle(o.AETitle))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -300,7 +300,7 @@ func TestInterop_queryAndRetrieve(t *testing.T) {
 			require.Equal(t, uint16(3), rsp.SubOperations.Completed)
 			require.Equal(t, 3, moved.count())
 			require.Positive(t, pending)
-			require.Equal(t, dicomnode.AETitle("ENDOGATE"), moved.requests[0].MoveOriginatorAETitle)
+			require.Equal(t, dicom.AETitle("ENDOGATE"), moved.requests[0].MoveOriginatorAETitle)
 
 			req = query(t, a, studyGet, keys)
 			req.CommandField = dimse.CGetRQ
@@ -350,11 +350,11 @@ func TestInterop_storageCommitment(t *testing.T) {
 	s.Contexts[len(s.Contexts)-1].Roles = dicomnode.RequestorIsBoth
 	s.AETitle = "ENDOGATE"
 	o := orthancFor(t, serve(t, s))
-	filled(t, o.Addr, dicomnode.AETitle(o.AETitle))
+	filled(t, o.Addr, dicom.AETitle(o.AETitle))
 	client := &dicomnode.Client{AETitle: "ENDOGATE"}
 
 	// We ask: for what is there, and for what is not.
-	a, err := client.Associate(t.Context(), o.Addr, dicomnode.AETitle(o.AETitle), dicomnode.ServiceContexts(commitment))
+	a, err := client.Associate(t.Context(), o.Addr, dicom.AETitle(o.AETitle), dicomnode.ServiceContexts(commitment))
 	require.NoError(t, err)
 	defer a.Abort()
 	ask := func(transaction string, instance dicom.UID) {
@@ -387,7 +387,7 @@ func TestInterop_storageCommitment(t *testing.T) {
 	require.Equal(t, string(there.SOPInstanceUID), ds.Item(referencedSequence, 0).Text(referencedInstance))
 	contexts := dicomnode.ServiceContexts(commitment)
 	contexts[0].Roles = dicomnode.RequestorIsSCP
-	a, err = client.Associate(t.Context(), o.Addr, dicomnode.AETitle(o.AETitle), contexts)
+	a, err = client.Associate(t.Context(), o.Addr, dicom.AETitle(o.AETitle), contexts)
 	require.NoError(t, err)
 	defer a.Abort()
 	require.Equal(t, dicomnode.RequestorIsSCP, a.Contexts[0].Roles)

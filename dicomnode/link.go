@@ -23,7 +23,7 @@ const maxResponseDataset = 16 << 20
 // (PS3.7 D.3.3.3). Methods are for one goroutine, except cancel.
 type link struct {
 	*conn
-	callingAE, calledAE AETitle
+	callingAE, calledAE dicom.AETitle
 	remote              string
 	requestor           bool // the association is ours
 	contexts            contextTable

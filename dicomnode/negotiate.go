@@ -39,7 +39,7 @@ func (s *Server) associate(c *conn) (*association, error) {
 		return nil, err
 	}
 	a := &association{began: time.Now(), link: &link{
-		conn: c, callingAE: AETitle(rq.CallingAE), calledAE: AETitle(rq.CalledAE), remote: c.RemoteAddr().String(),
+		conn: c, callingAE: dicom.AETitle(rq.CallingAE), calledAE: dicom.AETitle(rq.CalledAE), remote: c.RemoteAddr().String(),
 		services: s.services, responseTimeout: s.IdleTimeout, log: s.log(), stored: s.Observe.Stored,
 	}}
 	if err := s.admit(a, rq); err != nil {
@@ -167,7 +167,7 @@ func (p Peer) from(host netip.Addr) bool {
 }
 
 // peer finds who may call from addr under the title; an entry with the title itself goes first.
-func (s *Server) peer(title AETitle, addr netip.Addr) (Peer, bool) {
+func (s *Server) peer(title dicom.AETitle, addr netip.Addr) (Peer, bool) {
 	if !title.Valid() {
 		return Peer{}, false
 	}

@@ -6,7 +6,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"endogate/dicomnode"
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/dicomtest"
 	"endogate/dicomnode/dimse"
@@ -32,8 +31,8 @@ func TestStore_bytesArriveAsTheyWere(t *testing.T) {
 		require.True(t, bytes.Equal(ds, h.get(req.SOPInstanceUID)), ts)
 
 		got := h.requests[len(h.requests)-1]
-		require.Equal(t, dicomnode.AETitle("SCOPE1"), got.CallingAE)
-		require.Equal(t, dicomnode.AETitle("ENDOGATE"), got.CalledAE)
+		require.Equal(t, dicom.AETitle("SCOPE1"), got.CallingAE)
+		require.Equal(t, dicom.AETitle("ENDOGATE"), got.CalledAE)
 		require.Equal(t, ts, got.TransferSyntax)
 		require.Contains(t, got.RemoteAddr, "127.0.0.1:")
 	}

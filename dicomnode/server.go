@@ -2,7 +2,6 @@ package dicomnode
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -17,7 +16,7 @@ import (
 
 // Peer is an application entity that may associate.
 type Peer struct {
-	AETitle AETitle        // "" or "*": any title from the hosts
+	AETitle dicom.AETitle  // "" or "*": any title from the hosts
 	Hosts   []netip.Prefix // none: no host
 }
 
@@ -50,7 +49,7 @@ const (
 // Server takes associations and serves what is asked on them: Verification itself, storage through Handler, anything
 // else through a Service. Its fields are set before Serve.
 type Server struct {
-	AETitle  AETitle               // what peers must call
+	AETitle  dicom.AETitle         // what peers must call
 	Contexts []PresentationContext // accepted besides Verification; ID and Result mean nothing
 	Services map[dicom.UID]Service // by abstract syntax of a context; those without one are of Storage
 	Handler  Handler               // of Storage
@@ -126,7 +125,7 @@ func (s *Server) prepare() error {
 	}
 	switch {
 	case !s.AETitle.Valid():
-		return fmt.Errorf("dicomnode: AE title %q: want 1 to 16 characters without backslash", s.AETitle)
+		return fmt.Errorf("dicomnode: AE title %q: %s", s.AETitle, dicom.AETitleRule)
 	case !saneMaxPDULength(s.MaxPDULength):
 		return errMaxPDULength
 	}
@@ -167,10 +166,11 @@ func (s *Server) prepareServices() error {
 	return nil
 }
 
-// errMaxPDULength: below 4096 some peers give up, and each association holds one PDU in memory.
-var errMaxPDULength = errors.New("dicomnode: maximum PDU length: want 4096 to 16777216 bytes, or 0 for the default")
+var errMaxPDULength = fmt.Errorf("dicomnode: maximum PDU length: want %d to %d bytes, or 0 for the default", pdu.LeastMaximumLength, pdu.MostMaximumLength)
 
-func saneMaxPDULength(n uint32) bool { return n == 0 || n >= 4096 && n <= 16<<20 }
+func saneMaxPDULength(n uint32) bool {
+	return n == 0 || n >= pdu.LeastMaximumLength && n <= pdu.MostMaximumLength
+}
 
 func orDefault[T int | uint32 | time.Duration](v, def T) T {
 	if v <= 0 {

@@ -47,8 +47,8 @@ type Request struct {
 	// if there is none, and gives io.EOF only after the last fragment. Of one to be sent, nil is none.
 	Dataset io.Reader
 
-	CallingAE, CalledAE AETitle // of the association
-	RemoteAddr          string  // host:port
+	CallingAE, CalledAE dicom.AETitle // of the association
+	RemoteAddr          string        // host:port
 
 	link     *link
 	context  PresentationContext

@@ -24,11 +24,11 @@ type StoreRequest struct {
 	Priority       dimse.Priority
 
 	// Set on a received request only; Associate sets both titles of what is sent.
-	CallingAE, CalledAE AETitle
+	CallingAE, CalledAE dicom.AETitle
 	RemoteAddr          string // host:port
 
 	// MoveOriginator is set when the instance is part of a C-MOVE (PS3.7 9.1.1.1.5).
-	MoveOriginatorAETitle   AETitle
+	MoveOriginatorAETitle   dicom.AETitle
 	MoveOriginatorMessageID uint16
 
 	// Dataset is the bytes of the data set in TransferSyntax, without file meta information. Of a received request
@@ -61,7 +61,7 @@ func (s Storage) Serve(ctx context.Context, req *Request) (*Response, error) {
 	return nil, s.Handler.Store(ctx, &StoreRequest{
 		SOPClassUID: req.SOPClassUID, SOPInstanceUID: req.SOPInstanceUID, TransferSyntax: req.TransferSyntax, Priority: req.Priority,
 		CallingAE: req.CallingAE, CalledAE: req.CalledAE, RemoteAddr: req.RemoteAddr,
-		MoveOriginatorAETitle: AETitle(req.MoveOriginatorApplicationEntityTitle), MoveOriginatorMessageID: req.MoveOriginatorMessageID,
+		MoveOriginatorAETitle: dicom.AETitle(req.MoveOriginatorApplicationEntityTitle), MoveOriginatorMessageID: req.MoveOriginatorMessageID,
 		Dataset: req.Dataset,
 	})
 }

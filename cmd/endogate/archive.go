@@ -21,20 +21,16 @@ import (
 )
 
 type archiveCmd struct {
-	Dir    string   `arg:"" help:"Folder for the files, one folder a study." type:"path"`
-	Listen string   `help:"Address to listen on." default:"127.0.0.1:4242"`
-	AE     string   `help:"Our AE title." default:"ARCHIVE" name:"ae"`
-	From   []string `help:"Networks that peers may come from." default:"127.0.0.0/8,::1/128"`
+	Dir    string         `arg:"" help:"Folder for the files, one folder a study." type:"path"`
+	Listen string         `help:"Address to listen on." default:"127.0.0.1:4242"`
+	AE     dicom.AETitle  `help:"Our AE title." default:"ARCHIVE" name:"ae"`
+	From   []configs.Host `help:"Networks that peers may come from." default:"127.0.0.0/8,::1/128"`
 }
 
 func (c *archiveCmd) Run(ctx context.Context, tty console) error {
 	var hosts []netip.Prefix
 	for _, from := range c.From {
-		prefix, err := netip.ParsePrefix(from)
-		if err != nil {
-			return usageError(fmt.Sprintf("archive: --from %s: write a network such as 10.1.2.0/24", from))
-		}
-		hosts = append(hosts, prefix)
+		hosts = append(hosts, from.Prefix)
 	}
 	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
 		return err
@@ -44,7 +40,7 @@ func (c *archiveCmd) Run(ctx context.Context, tty console) error {
 		return err
 	}
 	server := &dicomnode.Server{
-		AETitle:  dicomnode.AETitle(c.AE),
+		AETitle:  c.AE,
 		Contexts: dicomnode.StorageContexts(dicom.StorageSOPClasses),
 		Handler:  &archive{dir: c.Dir},
 		Peers:    []dicomnode.Peer{{AETitle: "*", Hosts: hosts}},

@@ -16,6 +16,7 @@ import (
 	"endogate/cmd/endogate/gateway"
 	"endogate/configs"
 	"endogate/dicomnode"
+	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/dimse"
 	"endogate/inference/jobs"
 	"endogate/inference/onnx"
@@ -148,11 +149,11 @@ func checkPort(address string) (string, error) {
 	return address + " is free", ln.Close()
 }
 
-func (d doctorCmd) echo(ctx context.Context, calling string, dest configs.Destination) (string, error) {
+func (d doctorCmd) echo(ctx context.Context, calling dicom.AETitle, dest configs.Destination) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.Timeout)
 	defer cancel()
-	client := &dicomnode.Client{AETitle: dicomnode.AETitle(calling)}
-	status, took, err := client.Echo(ctx, dest.Address, dicomnode.AETitle(dest.AETitle))
+	client := &dicomnode.Client{AETitle: calling}
+	status, took, err := client.Echo(ctx, dest.Address, dest.AETitle)
 	switch {
 	case err != nil:
 		return "", fmt.Errorf("%s at %s: %w; is it running, and does it know our AE title %s?", dest.AETitle, dest.Address, err, calling)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"endogate/dicomnode"
 	"endogate/dicomnode/dimse"
 )
 
@@ -14,7 +13,7 @@ type echoCmd struct {
 }
 
 func (c *echoCmd) Run(ctx context.Context, tty console) error {
-	status, took, err := c.client().Echo(ctx, c.To, dicomnode.AETitle(c.Called))
+	status, took, err := c.client().Echo(ctx, c.To, c.Called)
 	if err != nil {
 		return err
 	}

@@ -18,7 +18,7 @@ var mayImport = map[string][]string{
 	"cmd/endogate":         {"*"},
 	"cmd/endogate/admin":   {"dicomnode/dicom", "inference/analysis"},
 	"cmd/endogate/gateway": {"*"},
-	"configs":              {},
+	"configs":              {"dicomnode/dicom", "dicomnode/pdu", "explain"},
 	"deploy/verdict":       {},
 	"dicomnode":            {"dicomnode/dicom", "dicomnode/pdu", "dicomnode/dimse"},
 	"dicomnode/dicom":      {},

@@ -19,13 +19,13 @@ import (
 // peerFlags name the application entity that a command speaks to.
 type peerFlags struct {
 	To      string        `help:"Address of the application entity, host:port." required:"" placeholder:"HOST:PORT"`
-	Called  string        `help:"Its AE title." default:"ANY-SCP"`
-	Calling string        `help:"Our AE title." default:"ENDOGATE"`
+	Called  dicom.AETitle `help:"Its AE title." default:"ANY-SCP"`
+	Calling dicom.AETitle `help:"Our AE title." default:"ENDOGATE"`
 	Timeout time.Duration `help:"Longest wait for one answer." default:"30s"`
 }
 
 func (p peerFlags) client() *dicomnode.Client {
-	return &dicomnode.Client{AETitle: dicomnode.AETitle(p.Calling), ResponseTimeout: p.Timeout}
+	return &dicomnode.Client{AETitle: p.Calling, ResponseTimeout: p.Timeout}
 }
 
 type sendCmd struct {
@@ -43,7 +43,7 @@ func (c *sendCmd) Run(ctx context.Context, tty console) error {
 	for _, f := range files {
 		syntaxes = append(syntaxes, dicomnode.InstanceSyntax{SOPClassUID: f.meta.SOPClassUID, TransferSyntaxUID: f.meta.TransferSyntaxUID})
 	}
-	assoc, err := c.client().Associate(ctx, c.To, dicomnode.AETitle(c.Called), dicomnode.ContextsFor(syntaxes...))
+	assoc, err := c.client().Associate(ctx, c.To, c.Called, dicomnode.ContextsFor(syntaxes...))
 	if err != nil {
 		return err
 	}

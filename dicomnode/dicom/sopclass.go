@@ -1,5 +1,7 @@
 package dicom
 
+import "fmt"
+
 // SOPClass is a row of PS3.6 table A-1: what an instance is.
 type SOPClass struct {
 	UID   UID
@@ -23,6 +25,9 @@ const (
 
 // DefaultStorageGroups are the groups accepted where the configuration names none.
 var DefaultStorageGroups = []string{GroupEndoscopic, GroupPhotographic, GroupSecondaryCapture}
+
+// GroupAnyStorage is all of StorageSOPClasses.
+const GroupAnyStorage = "any-storage"
 
 // SOP classes that the code names.
 const (
@@ -109,4 +114,22 @@ func LookupSOPClass(uid UID) (SOPClass, bool) {
 		}
 	}
 	return SOPClass{}, false
+}
+
+// SelectStorage returns the SOP classes of a list of groups and UIDs, as a configuration names them.
+func SelectStorage(names []string) ([]SOPClass, error) {
+	var classes []SOPClass
+	for _, name := range names {
+		switch group := StorageGroup(name); {
+		case name == GroupAnyStorage:
+			classes = append(classes, StorageSOPClasses...)
+		case len(group) > 0:
+			classes = append(classes, group...)
+		case UID(name).Valid():
+			classes = append(classes, SOPClass{UID: UID(name), Name: name})
+		default:
+			return nil, fmt.Errorf("%q is neither a UID nor a group; write %s, %s, %s or %s", name, GroupEndoscopic, GroupPhotographic, GroupSecondaryCapture, GroupAnyStorage)
+		}
+	}
+	return classes, nil
 }

@@ -19,7 +19,7 @@ type Route struct {
 type Match struct {
 	Modality      []string
 	SOPClass      []string
-	CallingAE     []string
+	CallingAE     []dicom.AETitle
 	StationName   []string
 	ProcedureCode []string
 }
@@ -40,11 +40,11 @@ func (r Router) Route(h dicom.Header, callingAE string) (Route, bool) {
 func (m Match) matches(h dicom.Header, callingAE string) bool {
 	return oneOf(m.Modality, h.Modality) &&
 		oneOf(m.SOPClass, string(h.SOPClassUID)) &&
-		oneOf(m.CallingAE, callingAE) &&
+		oneOf(m.CallingAE, dicom.AETitle(callingAE)) &&
 		oneOf(m.StationName, h.StationName) &&
 		oneOf(m.ProcedureCode, h.ProcedureCode)
 }
 
-func oneOf(allowed []string, value string) bool {
+func oneOf[T comparable](allowed []T, value T) bool {
 	return len(allowed) == 0 || slices.Contains(allowed, value)
 }

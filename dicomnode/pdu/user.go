@@ -17,6 +17,12 @@ type UserInformation struct {
 	Unknown                   []Item
 }
 
+// What a maximum length (PS3.8 D.1) is set to: below it some peers give up, and an association holds one PDU in memory.
+const (
+	LeastMaximumLength = 4 << 10
+	MostMaximumLength  = 1 << 20
+)
+
 // AsynchronousOperations is the asynchronous operations window (PS3.7 D.3.3.3); 0 is no limit, absence is 1/1.
 type AsynchronousOperations struct{ Invoked, Performed uint16 }
 

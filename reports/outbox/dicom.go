@@ -40,7 +40,7 @@ func Derived() []dicomnode.InstanceSyntax {
 type DICOM struct {
 	Client  *dicomnode.Client
 	Address string // host:port
-	Called  dicomnode.AETitle
+	Called  dicom.AETitle
 	Spool   Spool
 
 	assoc    *dicomnode.Association
@@ -223,7 +223,7 @@ func unreadable(err error) Outcome {
 }
 
 // answered is the outcome of a peer's answer.
-func answered(status dimse.Status, comment string, peer dicomnode.AETitle) Outcome {
+func answered(status dimse.Status, comment string, peer dicom.AETitle) Outcome {
 	o := Outcome{Class: classOf(status), Protocol: ledger.KindDICOM, Code: fmt.Sprintf("%04X", uint16(status)), Text: comment}
 	switch {
 	case o.Class == SendAlternate:
@@ -256,7 +256,7 @@ func classOf(s dimse.Status) Class {
 
 // unreachable says why there is no association. A permanent reject counts as down too: it is about our AE title or
 // theirs, not about any one object.
-func unreachable(err error, peer dicomnode.AETitle) string {
+func unreachable(err error, peer dicom.AETitle) string {
 	var rejected *dicomnode.RejectError
 	if errors.As(err, &rejected) {
 		return fmt.Sprintf("peer %s rejects the association: %s", peer, rejected)

@@ -103,7 +103,7 @@ func (s *stores) sender(addr, called string, made *int) *DICOM {
 		*made++
 		return new(net.Dialer).DialContext(ctx, network, address)
 	}
-	return &DICOM{Client: client, Address: addr, Called: dicomnode.AETitle(called), Spool: s.spool}
+	return &DICOM{Client: client, Address: addr, Called: dicom.AETitle(called), Spool: s.spool}
 }
 
 // peer is a scripted application entity.

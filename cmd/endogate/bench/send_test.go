@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"endogate/dicomnode"
+	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/dimse"
 )
 
@@ -41,7 +42,7 @@ func send(ctx context.Context, r receiver, tpl template, objects []object, assoc
 		releases.Wait()
 	}()
 	for range associations {
-		a, err := client.Associate(ctx, r.addr, dicomnode.AETitle(r.aeTitle), contexts)
+		a, err := client.Associate(ctx, r.addr, dicom.AETitle(r.aeTitle), contexts)
 		if err != nil {
 			return sent{}, err
 		}

@@ -124,7 +124,7 @@ func TestGateway_diskBelowReserveAtStart(t *testing.T) {
 }
 
 // associationAs asks for Verification, and releases it when it gets it.
-func associationAs(calling, called dicomnode.AETitle, address string) (dimse.Status, error) {
+func associationAs(calling, called dicom.AETitle, address string) (dimse.Status, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	assoc, err := (&dicomnode.Client{AETitle: calling}).Associate(ctx, address, called, dicomnode.VerificationContexts())
@@ -192,7 +192,7 @@ func TestGateway_whoMayCome(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name, peers     string
-		calling, called dicomnode.AETitle
+		calling, called dicom.AETitle
 		reason          pdu.RejectReason // 0: it may
 	}{
 		{"listed", `[{ae_title: SCOPE1, hosts: [127.0.0.1/32]}]`, "SCOPE1", "ENDOGATE", 0},

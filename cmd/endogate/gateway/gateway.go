@@ -178,8 +178,8 @@ func (g *parts) senders() map[string]outbox.Sender {
 	senders := map[string]outbox.Sender{}
 	for _, d := range g.cfg.Destinations {
 		senders[d.Name] = &outbox.DICOM{
-			Client:  &dicomnode.Client{AETitle: dicomnode.AETitle(g.cfg.DICOM.AETitle), ResponseTimeout: g.cfg.Delivery.Timeout.Std()},
-			Address: d.Address, Called: dicomnode.AETitle(d.AETitle), Spool: g.spool,
+			Client:  &dicomnode.Client{AETitle: g.cfg.DICOM.AETitle, ResponseTimeout: g.cfg.Delivery.Timeout.Std()},
+			Address: d.Address, Called: d.AETitle, Spool: g.spool,
 		}
 	}
 	return senders
@@ -291,7 +291,7 @@ func (g *parts) listenDICOM(_ context.Context, life *lifecycle) error {
 	g.scpAddr = ln.Addr()
 	var peers []dicomnode.Peer
 	for _, p := range g.cfg.DICOM.Peers {
-		peer := dicomnode.Peer{AETitle: dicomnode.AETitle(p.AETitle)}
+		peer := dicomnode.Peer{AETitle: p.AETitle}
 		for _, host := range p.Hosts {
 			peer.Hosts = append(peer.Hosts, host.Prefix)
 		}
@@ -302,7 +302,7 @@ func (g *parts) listenDICOM(_ context.Context, life *lifecycle) error {
 	}
 	d := g.cfg.DICOM
 	scp := &dicomnode.Server{
-		AETitle: dicomnode.AETitle(d.AETitle), Contexts: contexts, Peers: peers, Admit: g.spool.Full,
+		AETitle: d.AETitle, Contexts: contexts, Peers: peers, Admit: g.spool.Full,
 		Handler:         &intake.Receiver{Spool: g.spool, Now: g.now, Stored: g.metrics.Received, Log: g.log},
 		MaxAssociations: d.MaxAssociations, MaxPerPeer: d.MaxPerPeer, MaxPDULength: uint32(d.MaxPDULength),
 		ARTIM: d.ARTIM.Std(), IdleTimeout: d.IdleTimeout.Std(), PDUTimeout: d.PDUTimeout.Std(), Log: g.log,
@@ -319,12 +319,9 @@ func (g *parts) listenDICOM(_ context.Context, life *lifecycle) error {
 }
 
 func (g *parts) listenHTTP(_ context.Context, life *lifecycle) error {
-	warning, err := admin.CheckListen(g.cfg.HTTP.Listen, g.cfg.HTTP.AllowRemote)
-	if err != nil {
-		return err
-	}
-	if warning != "" {
-		g.log.Warn(warning)
+	if g.cfg.HTTP.Remote() {
+		g.log.Warn("http.listen is reachable from other machines and has no log-in: whoever reaches it sees patient data; "+
+			"put an authenticating proxy in front of it or bind 127.0.0.1", "listen", g.cfg.HTTP.Listen)
 	}
 	ln, err := net.Listen("tcp", g.cfg.HTTP.Listen)
 	if err != nil {
@@ -332,7 +329,7 @@ func (g *parts) listenHTTP(_ context.Context, life *lifecycle) error {
 	}
 	g.webAddr = ln.Addr()
 	views := &views{
-		ledger: g.ledger, spool: g.spool, destinations: g.cfg.Destinations, callingAE: dicomnode.AETitle(g.cfg.DICOM.AETitle), decode: g.decoding(),
+		ledger: g.ledger, spool: g.spool, destinations: g.cfg.Destinations, callingAE: g.cfg.DICOM.AETitle, decode: g.decoding(),
 		now: g.now, jobs: g.wakeAgain, try: g.outbox.Retry, condition: g.outbox.Condition,
 	}
 	web := &admin.Server{
@@ -344,7 +341,7 @@ func (g *parts) listenHTTP(_ context.Context, life *lifecycle) error {
 }
 
 func (g *parts) version() admin.Version {
-	return admin.Version{Version: g.build.Version, Commit: g.build.Commit, Go: runtime.Version(), AETitle: g.cfg.DICOM.AETitle, Started: g.now()}
+	return admin.Version{Version: g.build.Version, Commit: g.build.Commit, Go: runtime.Version(), AETitle: string(g.cfg.DICOM.AETitle), Started: g.now()}
 }
 
 // checks are what /readyz asks: can the gateway take over an instance now?

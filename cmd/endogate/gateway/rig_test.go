@@ -154,7 +154,7 @@ func storeAll(t *testing.T, address string, instances ...dicomBytes) {
 	require.NoError(t, assoc.Release(t.Context()))
 }
 
-func associateAs(t *testing.T, calling dicomnode.AETitle, address string, instances ...dicomBytes) *dicomnode.Association {
+func associateAs(t *testing.T, calling dicom.AETitle, address string, instances ...dicomBytes) *dicomnode.Association {
 	t.Helper()
 	var syntaxes []dicomnode.InstanceSyntax
 	for _, i := range instances {
@@ -170,7 +170,7 @@ func associateAs(t *testing.T, calling dicomnode.AETitle, address string, instan
 var loopbacks = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 
 // serveHandler runs a storage SCP inside the test: a PACS that answers as handler says.
-func serveHandler(t *testing.T, aeTitle dicomnode.AETitle, address string, handler dicomnode.Handler) *dicomnode.Server {
+func serveHandler(t *testing.T, aeTitle dicom.AETitle, address string, handler dicomnode.Handler) *dicomnode.Server {
 	t.Helper()
 	ln, err := net.Listen("tcp", address)
 	require.NoError(t, err)

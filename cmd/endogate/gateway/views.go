@@ -25,7 +25,7 @@ type views struct {
 	ledger       *ledger.Ledger
 	spool        *spool.Spool
 	destinations []configs.Destination
-	callingAE    dicomnode.AETitle
+	callingAE    dicom.AETitle
 	decode       pixeldata.Options
 	now          func() time.Time
 	jobs         func()                                            // called when a person has put work back
@@ -253,7 +253,7 @@ func (v *views) Destinations(ctx context.Context) ([]admin.Destination, error) {
 		}
 		states := counts.Deliveries[d.Name]
 		all = append(all, admin.Destination{
-			Name: d.Name, Kind: d.Kind, AETitle: d.AETitle, Address: d.Address,
+			Name: d.Name, Kind: d.Kind, AETitle: string(d.AETitle), Address: d.Address,
 			Counts: admin.DeliveryCounts{
 				Pending: int(states[ledger.StatePending]), Sent: int(states[ledger.StateSent]), Done: int(states[ledger.StateDone]),
 				Parked: int(states[ledger.StateParked]), Discarded: int(states[ledger.StateDiscarded]),
@@ -271,7 +271,7 @@ func (v *views) Echo(ctx context.Context, name string) (admin.EchoResult, error)
 			continue
 		}
 		client := &dicomnode.Client{AETitle: v.callingAE}
-		status, took, err := client.Echo(ctx, d.Address, dicomnode.AETitle(d.AETitle))
+		status, took, err := client.Echo(ctx, d.Address, d.AETitle)
 		if err != nil {
 			return admin.EchoResult{Reason: err.Error(), Took: took}, nil
 		}
