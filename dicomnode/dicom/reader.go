@@ -127,12 +127,28 @@ func (r *Reader) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// Skip passes over n bytes of the value of the current element or fragment, or what is left of it. A source that has a
+// method Skip(int64) error is asked for it and not read.
+func (r *Reader) Skip(n int64) error {
+	n = min(n, r.value)
+	if r.err != nil || n <= 0 {
+		return r.err
+	}
+	source, ok := r.src.(interface{ Skip(n int64) error })
+	if !ok {
+		_, err := io.CopyN(io.Discard, r, n)
+		return err
+	}
+	r.pos += n
+	r.value -= n
+	r.err = source.Skip(n)
+	return r.err
+}
+
 // next returns the next token, or the zero Token for something to pass over.
 func (r *Reader) next() (Token, error) {
-	if r.value > 0 {
-		if _, err := io.Copy(io.Discard, struct{ io.Reader }{r}); err != nil {
-			return Token{}, fmt.Errorf("dicom: value: %w", err)
-		}
+	if err := r.Skip(r.value); err != nil {
+		return Token{}, fmt.Errorf("dicom: value: %w", err)
 	}
 	top := r.top()
 	if r.closed {

@@ -22,9 +22,16 @@ type fragments struct {
 	table  []uint64 // of the frames not yet begun: where they begin, counted from the first fragment's item
 	offset uint64   // where the next fragment's item begins
 	limit  int64    // bytes of a frame
-	ahead  []byte   // a fragment that was read and belongs to the next frame
+	begun  *fragment
 	ended  bool
 	signed bool // the first frame begins with a signature, so every frame does
+}
+
+// fragment is one whose first bytes have been read; the rest of it is next.
+type fragment struct {
+	offset uint64 // where its item begins
+	length int64
+	head   []byte
 }
 
 // newFragments reads the Basic Offset Table.
@@ -60,76 +67,91 @@ func newFragments(r *dicom.Reader, a *dicom.Attributes, px pixels) (*fragments, 
 
 // next returns the bytes of the next frame, which are the caller's.
 func (f *fragments) next() ([]byte, error) {
-	frame := f.ahead
-	f.ahead = nil
+	var frame bytes.Buffer
+	err := f.frame(func(part fragment) error {
+		// The buffer grows with what arrives, not with what the length claims.
+		frame.Grow(int(min(part.length, 64<<10)))
+		frame.Write(part.head)
+		if _, err := frame.ReadFrom(f.r); err != nil {
+			return asCorrupt(fmt.Errorf("fragment: %w", err))
+		}
+		return nil
+	})
+	return frame.Bytes(), err
+}
+
+// skip passes over the next frame; of its fragments only the first bytes are looked at.
+func (f *fragments) skip() error {
+	return f.frame(func(part fragment) error { return asCorrupt(f.r.Skip(part.length)) })
+}
+
+// frame calls take for each fragment of the next frame.
+func (f *fragments) frame(take func(part fragment) error) error {
 	if len(f.table) > 0 {
 		f.table = f.table[1:]
 	}
-	for !f.ended {
-		begins := f.offset
-		fragment, err := f.fragment()
-		if err != nil {
-			return nil, err
+	size := int64(0)
+	for first := true; ; first = false {
+		if err := f.begin(); err != nil {
+			return err
 		}
-		if fragment == nil {
-			break
+		switch {
+		case f.begun == nil && first:
+			return fmt.Errorf("%w: Pixel Data hold fewer frames than Number of Frames says", ErrCorrupt)
+		case f.begun == nil, !first && f.isNew(*f.begun):
+			return nil
 		}
-		if frame != nil && f.isNew(begins, fragment) {
-			f.ahead = fragment
-			return frame, nil
+		part := *f.begun
+		if size += part.length; size > f.limit {
+			return fmt.Errorf("%w: a compressed frame of more than %d bytes", ErrCorrupt, f.limit)
 		}
-		if int64(len(frame)+len(fragment)) > f.limit {
-			return nil, fmt.Errorf("%w: a compressed frame of more than %d bytes", ErrCorrupt, f.limit)
+		if part.offset == 0 {
+			weak := bytes.HasPrefix(part.head, []byte(jpegXL)) && f.table != nil
+			f.signed = beginsCodestream(part.head) && !weak
 		}
-		if frame == nil {
-			frame = fragment
-			if begins == 0 {
-				weak := bytes.HasPrefix(fragment, []byte(jpegXL)) && f.table != nil
-				f.signed = beginsCodestream(fragment) && !weak
-			}
-		} else {
-			frame = append(frame, fragment...)
+		if err := take(part); err != nil {
+			return err
 		}
+		f.begun = nil
 	}
-	if frame == nil {
-		return nil, fmt.Errorf("%w: Pixel Data hold fewer frames than Number of Frames says", ErrCorrupt)
-	}
-	return frame, nil
 }
 
-// fragment reads one fragment; nil at the end of the Pixel Data.
-func (f *fragments) fragment() ([]byte, error) {
+// begin reads the first bytes of the next fragment, where none is begun; begun stays nil at the end of the Pixel Data.
+func (f *fragments) begin() error {
+	if f.begun != nil || f.ended {
+		return nil
+	}
 	t, err := f.r.Next()
 	if err != nil {
 		if err == io.EOF {
 			err = io.ErrUnexpectedEOF
 		}
-		return nil, asCorrupt(err)
+		return asCorrupt(err)
 	}
 	if t.Kind != dicom.Fragment {
 		f.ended = true
-		return nil, nil
+		return nil
 	}
-	f.offset += 8 + uint64(t.Length)
 	if int64(t.Length) > f.limit {
-		return nil, fmt.Errorf("%w: a fragment of %d bytes", ErrCorrupt, t.Length)
+		return fmt.Errorf("%w: a fragment of %d bytes", ErrCorrupt, t.Length)
 	}
-	// The buffer grows with what arrives, not with what the length claims.
-	b := bytes.NewBuffer(make([]byte, 0, min(int(t.Length), 64<<10)))
-	if _, err := b.ReadFrom(f.r); err != nil {
-		return nil, asCorrupt(fmt.Errorf("fragment: %w", err))
+	part := &fragment{offset: f.offset, length: int64(t.Length), head: make([]byte, min(t.Length, longestSignature))}
+	f.offset += 8 + uint64(t.Length)
+	if _, err := io.ReadFull(f.r, part.head); err != nil {
+		return asCorrupt(fmt.Errorf("fragment: %w", err))
 	}
-	return b.Bytes(), nil
+	f.begun = part
+	return nil
 }
 
-// isNew reports whether the fragment whose item begins at offset begins a frame.
-func (f *fragments) isNew(offset uint64, fragment []byte) bool {
+// isNew reports whether a fragment begins a frame.
+func (f *fragments) isNew(part fragment) bool {
 	switch {
 	case f.single:
 		return false
 	case f.signed:
-		return beginsCodestream(fragment)
-	case len(f.table) > 0 && offset < f.table[0]:
+		return beginsCodestream(part.head)
+	case len(f.table) > 0 && part.offset < f.table[0]:
 		return false
 	default:
 		return true
@@ -147,6 +169,8 @@ var signatures = []string{
 	jpegXL,                 //
 	"\x00\x00\x00\x0cJXL ", // JPEG XL in its container
 }
+
+const longestSignature = 8
 
 func beginsCodestream(b []byte) bool {
 	for _, s := range signatures {

@@ -41,11 +41,24 @@ func FuzzFrames(f *testing.F) {
 			if err == nil && (len(frame.Image.Pix) != 4*frame.Image.Rect.Dx()*frame.Image.Rect.Dy() || frame.Image.Rect.Empty()) {
 				t.Errorf("picture %v with %d bytes", frame.Image.Rect, len(frame.Image.Pix))
 			}
+			if err == nil && !sameAlone(data, ts, frame) {
+				t.Errorf("frame %d is another one alone", frame.Number)
+			}
 			if count++; count > 20 {
 				break
 			}
 		}
 	})
+}
+
+// sameAlone reports whether a frame is the same one without those before it.
+func sameAlone(data []byte, ts dicom.TransferSyntax, want Frame) bool {
+	i, err := OpenSeekable(bytes.NewReader(data), ts, Options{FFmpeg: "/nonexistent/ffmpeg"})
+	if err != nil {
+		return false
+	}
+	got, err := i.Frame(context.Background(), want.Number)
+	return err == nil && got.Number == want.Number && bytes.Equal(got.Image.Pix, want.Image.Pix)
 }
 
 func FuzzDecodeRLE(f *testing.F) {

@@ -33,6 +33,18 @@ func newNative(r *dicom.Reader, t dicom.Token, px *pixels, ts dicom.TransferSynt
 	return n, nil
 }
 
+// skip passes over the next frames.
+func (n *native) skip(frames int) error {
+	var err error
+	length := int64(frames) * int64(len(n.buffer))
+	if r, ok := n.r.(*dicom.Reader); ok {
+		err = r.Skip(length)
+	} else {
+		_, err = io.CopyN(io.Discard, n.r, length)
+	}
+	return asCorrupt(err)
+}
+
 func (n *native) next() (*image.RGBA, error) {
 	if _, err := io.ReadFull(n.r, n.buffer); err != nil {
 		if err == io.EOF {

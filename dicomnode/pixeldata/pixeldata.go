@@ -24,6 +24,8 @@ var (
 	ErrUnsupported = errors.New("pixeldata: unsupported")
 	// ErrCorrupt: the pixel data are not what the attributes and the transfer syntax say.
 	ErrCorrupt = errors.New("pixeldata: corrupt")
+	// ErrNoFrame: the instance has fewer frames.
+	ErrNoFrame = errors.New("pixeldata: no such frame")
 )
 
 // MaxPixels bounds Rows x Columns of a frame: 8K UHD fits.
@@ -54,7 +56,20 @@ type Instance struct {
 // Open reads the data set in r, whose bytes begin after any file meta information, up to its pixel data. An error that
 // wraps ErrCorrupt stays however often it is tried; others are r's.
 func Open(r io.Reader, ts dicom.TransferSyntax, o Options) (*Instance, error) {
-	reader := dicom.NewReader(bufio.NewReaderSize(r, 64<<10), ts)
+	return open(bufio.NewReaderSize(r, 64<<10), ts, o)
+}
+
+// OpenSeekable is Open for who wants one frame: what nobody asks for is not read.
+func OpenSeekable(r io.ReadSeeker, ts dicom.TransferSyntax, o Options) (*Instance, error) {
+	source, err := newSeekable(r)
+	if err != nil {
+		return nil, err
+	}
+	return open(source, ts, o)
+}
+
+func open(r io.Reader, ts dicom.TransferSyntax, o Options) (*Instance, error) {
+	reader := dicom.NewReader(r, ts)
 	attributes, token, err := reader.Attributes()
 	if err != nil {
 		return nil, asCorrupt(err)
@@ -76,7 +91,7 @@ func Frames(ctx context.Context, r io.Reader, ts dicom.TransferSyntax, o Options
 // that came before an error are good. The sequence can be ranged over once.
 func (i *Instance) Frames(ctx context.Context) iter.Seq2[Frame, error] {
 	return func(yield func(Frame, error) bool) {
-		d, err := i.open()
+		d, err := i.decoder()
 		if err != nil {
 			yield(Frame{}, err)
 			return
@@ -94,14 +109,35 @@ func (i *Instance) Frames(ctx context.Context) iter.Seq2[Frame, error] {
 	}
 }
 
+// Frame decodes frame n alone, counted from 1. Those before it are passed over undecoded, and unread where the instance
+// was opened by OpenSeekable. Errors are those of Frames, and ErrNoFrame. It is called once.
+func (i *Instance) Frame(ctx context.Context, n int) (Frame, error) {
+	d, err := i.decoder()
+	if err != nil {
+		return Frame{}, err
+	}
+	if n < 1 || n > d.px.frames {
+		return Frame{}, fmt.Errorf("%w: %d of %d", ErrNoFrame, n, d.px.frames)
+	}
+	var img *image.RGBA
+	if err = d.skip(n - 1); err == nil {
+		img, err = d.next(ctx)
+	}
+	if err != nil {
+		return Frame{}, fmt.Errorf("frame %d of %d: %w", n, d.px.frames, err)
+	}
+	return Frame{Number: n, Image: img}, nil
+}
+
 // decoder stands before the next frame.
 type decoder struct {
 	px   pixels
 	next func(ctx context.Context) (*image.RGBA, error)
+	skip func(frames int) error
 }
 
-// open chooses how the pixel data are decoded.
-func (i *Instance) open() (*decoder, error) {
+// decoder chooses how the pixel data are decoded.
+func (i *Instance) decoder() (*decoder, error) {
 	reader, attributes, token, ts := i.reader, i.Attributes, i.token, i.ts
 	switch {
 	case token.Kind == 0:
@@ -124,6 +160,7 @@ func (i *Instance) open() (*decoder, error) {
 			return nil, err
 		}
 		d.next = func(context.Context) (*image.RGBA, error) { return source.next() }
+		d.skip = source.skip
 	case !ts.Encapsulated:
 		return nil, fmt.Errorf("%w: fragments in %s", ErrCorrupt, ts.Name)
 	default:
@@ -138,6 +175,14 @@ func (i *Instance) open() (*decoder, error) {
 				return nil, err
 			}
 			return codec.decode(ctx, data)
+		}
+		d.skip = func(n int) error {
+			for range n {
+				if err := frames.skip(); err != nil {
+					return err
+				}
+			}
+			return nil
 		}
 	}
 	return d, nil

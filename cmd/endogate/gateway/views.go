@@ -308,13 +308,16 @@ func (v *views) Rendered(ctx context.Context, instance string, frame int) (image
 	}
 	defer dataset.Close()
 	ts, _ := dicom.LookupTransferSyntax(entry.TransferSyntaxUID)
-	for f, err := range pixeldata.Frames(ctx, dataset, ts, v.decode) {
-		if err != nil {
-			return nil, fmt.Errorf("%w: %w", admin.ErrUnsupported, err)
-		}
-		if f.Number == frame {
-			return f.Image, nil
-		}
+	opened, err := pixeldata.OpenSeekable(dataset, ts, v.decode)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", admin.ErrUnsupported, err)
 	}
-	return nil, admin.ErrNotFound
+	f, err := opened.Frame(ctx, frame)
+	switch {
+	case errors.Is(err, pixeldata.ErrNoFrame):
+		return nil, admin.ErrNotFound
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", admin.ErrUnsupported, err)
+	}
+	return f.Image, nil
 }
