@@ -24,6 +24,7 @@ type Config struct {
 	HTTP         HTTP          `koanf:"http"`
 	NATS         NATS          `koanf:"nats"`
 	Spool        Spool         `koanf:"spool"`
+	Ledger       Ledger        `koanf:"ledger"`
 	ONNXRuntime  ONNXRuntime   `koanf:"onnxruntime"`
 	Jobs         Jobs          `koanf:"jobs"`
 	Models       []Model       `koanf:"models"`
@@ -95,6 +96,11 @@ type Spool struct {
 	InlineLimit Size     `koanf:"inline_limit"`
 	SegmentSize Size     `koanf:"segment_size"`
 	Retention   Duration `koanf:"retention"`
+}
+
+// Ledger bounds the store of what happened.
+type Ledger struct {
+	History Duration `koanf:"history"` // 0: for ever
 }
 
 // ONNXRuntime says where the library is and how many threads a network may use.
@@ -198,6 +204,7 @@ func Default() Config {
 		},
 		HTTP:         HTTP{Listen: "127.0.0.1:8080", Hosts: []string{}},
 		Spool:        Spool{Reserve: 2 << 30, InlineLimit: 1 << 20, SegmentSize: 64 << 20, Retention: Duration(72 * time.Hour)},
+		Ledger:       Ledger{History: Duration(2 * 365 * 24 * time.Hour)},
 		ONNXRuntime:  ONNXRuntime{Threads: 1, Provider: "cpu", Cache: 2 << 30},
 		Jobs:         Jobs{Workers: runtime.NumCPU(), MaxDeliver: 5, AckWait: Duration(60 * time.Second)},
 		Models:       []Model{},

@@ -26,6 +26,8 @@ func (c Config) Validate() error {
 	v.check(c.HTTP.AllowRemote || !c.HTTP.Remote(),
 		"http.listen: %q is reachable from the network and the page has no login; listen on 127.0.0.1 or set http.allow_remote", c.HTTP.Listen)
 	v.check(c.Spool.Retention >= 0, "spool.retention: must not be negative")
+	v.check(c.Ledger.History == 0 || c.Ledger.History >= c.Spool.Retention,
+		"ledger.history: must be 0, or not less than spool.retention (%v)", c.Spool.Retention.Std())
 	v.check(c.Delivery.GiveUp > 0, "delivery.give_up: must be above zero")
 	v.check(c.Spool.InlineLimit > 0 && c.Spool.InlineLimit <= 16<<20, "spool.inline_limit: must be above zero and at most 16MiB")
 	v.check(c.Spool.SegmentSize >= 4*c.Spool.InlineLimit, "spool.segment_size: must be at least four times spool.inline_limit")

@@ -223,7 +223,7 @@ func (a *Assembler) keep(ctx context.Context, o Object, e ledger.Exam, purpose s
 		return ledger.Object{}, fmt.Errorf("reports: keep %s: %w", purpose, err)
 	}
 	return ledger.Object{
-		Entry: entry, Instance: o.Header.SOPInstance, TransferSyntaxUID: o.TransferSyntaxUID, Purpose: purpose, Model: e.Model,
+		Entry: entry, Digest: o.Digest(), Instance: o.Header.SOPInstance, TransferSyntaxUID: o.TransferSyntaxUID, Purpose: purpose, Model: e.Model,
 		Revision: e.Revision, Rank: rank, Destinations: e.Destinations,
 	}, nil
 }

@@ -347,3 +347,26 @@ func TestReclaimer_givesRoomBack(t *testing.T) {
 	require.Contains(t, s.log.String(), "room of released entries given back")
 	require.True(t, s.spool.Has(held[0]))
 }
+
+func TestReclaimer_forgets(t *testing.T) {
+	s := openStores(t)
+	s.follow.Router = Router{{Name: "nothing"}} // held: nobody else has it
+	id := s.receive("1")[0]
+	require.NoError(t, s.ledger.DiscardInstance(t.Context(), id, s.now))
+	studies := func() int {
+		require.NoError(t, s.clean.reclaim(t.Context()))
+		_, total, err := s.ledger.Studies(t.Context(), ledger.StudyFilter{})
+		require.NoError(t, err)
+		return total
+	}
+	s.now = s.now.Add(time.Hour)
+	require.Equal(t, 1, studies(), "for ever, if nobody says for how long")
+	require.False(t, s.spool.Has(id))
+	s.clean.History = 24 * time.Hour
+	require.Equal(t, 1, studies())
+	s.now = s.now.Add(25 * time.Hour)
+	require.Zero(t, studies())
+	again := s.receive("1")[0]
+	require.False(t, s.spool.Has(again), "it is known")
+	require.Zero(t, studies())
+}

@@ -14,11 +14,12 @@ import (
 )
 
 // Reclaimer releases what no work needs any more: entries whose work is done for longer than
-// Retention, and at start what a crash left without a row in the ledger.
+// Retention, their history when it is older than History, and at start what a crash left without a row in the ledger.
 type Reclaimer struct {
 	Spool     *spool.Spool
 	Ledger    *ledger.Ledger
 	Retention time.Duration
+	History   time.Duration // after which the ledger forgets what is done; 0: never
 	Now       func() time.Time
 	Spare     func(id string) // takes an entry that was received and has the bytes of another one
 	Log       *slog.Logger    // nil: the default one
@@ -152,11 +153,37 @@ func (r *Reclaimer) reclaim(ctx context.Context) error {
 	if err := r.Expired(ctx); err != nil {
 		return err
 	}
+	if err := r.forget(ctx); err != nil {
+		return err
+	}
 	freed, err := r.Spool.Compact(ctx)
 	if freed > 0 {
 		r.logger().Info("room of released entries given back", "bytes", freed)
 	}
 	return err
+}
+
+const (
+	forgetBatch = 500 // rows of a table in one transaction, which others wait for
+	forgetPause = 50 * time.Millisecond
+)
+
+// forget has the ledger forget what is older than History, a little at a time.
+func (r *Reclaimer) forget(ctx context.Context) error {
+	if r.History <= 0 {
+		return nil
+	}
+	for {
+		more, err := r.Ledger.Forget(ctx, r.Now().Add(-r.History), forgetBatch, r.Now())
+		if err != nil || !more {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(forgetPause):
+		}
+	}
 }
 
 // Expired releases what is done for longer than the retention; while the disk is full, all that is done:

@@ -59,6 +59,10 @@
 // An instance in conflict, and one that no route gave a model or a destination, is held: nobody else has its bytes,
 // so they are not releasable before it is analysed or DiscardInstance. Entries that Refuse names are never released.
 //
+// Forget ends the history of a study that is long at rest. Its UID, the revisions of its reports, what persons did, and
+// UID and digest of what was received or made stay: what is sent again then is a duplicate or a conflict as before, and
+// a UID that was given here never gets a second content.
+//
 // Results go to the destinations that the exam's last arrival named, whatever the routes are today. Deliveries to a
 // destination that is configured no more are parked, not forgotten.
 //

@@ -46,11 +46,14 @@ func (t *tx) insertObject(study int64, o Object, at time.Time) error {
 }
 
 func (t *tx) insertObjectRow(study int64, o Object, twinOf *int64, at time.Time) (int64, error) {
+	if err := t.checkContent(o.Instance.SOPInstanceUID, o.Digest); err != nil {
+		return 0, err
+	}
 	return t.insert(`INSERT INTO object
-		(entry, study, series_instance_uid, sop_class_uid, sop_instance_uid, transfer_syntax_uid, purpose, model, source, first,
+		(entry, digest, study, series_instance_uid, sop_class_uid, sop_instance_uid, transfer_syntax_uid, purpose, model, source, first,
 		 count, revision, twin_of, made_at)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		o.Entry, study, o.Instance.SeriesInstanceUID, o.Instance.SOPClassUID, o.Instance.SOPInstanceUID, transferSyntax(o),
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		o.Entry, o.Digest, study, o.Instance.SeriesInstanceUID, o.Instance.SOPClassUID, o.Instance.SOPInstanceUID, transferSyntax(o),
 		o.Purpose, o.Model, o.Source, o.Span.First, o.Span.Count, o.Revision, twinOf, micros(at))
 }
 

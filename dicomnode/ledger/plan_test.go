@@ -20,7 +20,7 @@ func TestPlans(t *testing.T) {
 	}{
 		{"due deliveries", dueDeliveries, 4, true},
 		{"next delivery", nextDelivery, 1, true},
-		{"due exams", dueExams, 2, true},
+		{"due exams", dueExams, 3, true},
 		{"exam results", examResults, 2, false},
 		{"open jobs", openJobs, 2, true},
 		{"releasable instances", releasableInstances, 2, true},
@@ -44,6 +44,8 @@ func TestPlans(t *testing.T) {
 		{"retry of a destination", "SELECT d.id FROM delivery d WHERE " + bulk, 2, false},
 		{"waits for bytes", "SELECT d.id FROM delivery d WHERE " + waitedForBytes, 2, false},
 		{"lost deliveries", "SELECT d.id FROM delivery d WHERE " + lostDeliveries, 2, false},
+		{"forgettable", forgettable, 1, true},
+		{"other content", otherContent, 2, false},
 		{"trace", tracedStudies, 1, false},
 		{"duplicates", lookUpInstances, 1, true},
 		{"entry of an instance", entryOf, 1, true},

@@ -82,7 +82,7 @@ func (b *batch) receive(r Receipt) (Verdict, error) {
 		return 0, err
 	}
 	switch {
-	case k.in:
+	case k.in || k.verdict == Duplicate && k.id == 0: // the work on what is forgotten was done
 		return k.verdict, nil
 	case k.verdict == Duplicate:
 		return b.again(r, k)
@@ -95,7 +95,7 @@ type known struct {
 	verdict Verdict
 	in      bool // this very entry
 
-	// Of the duplicate:
+	// Of the duplicate, if its history is not forgotten:
 	id, study int64
 	entry     string
 	route     string
@@ -103,7 +103,8 @@ type known struct {
 	released  bool
 }
 
-const lookUpInstances = "SELECT id, study, entry, route, state, released_at IS NOT NULL, digest FROM instance WHERE sop_instance_uid = ?"
+const lookUpInstances = `SELECT id, study, entry, route, state, released_at IS NOT NULL, digest FROM instance WHERE sop_instance_uid = ?1
+	UNION ALL SELECT 0, 0, '', '', '', 0, digest FROM known WHERE sop_instance_uid = ?1 AND made = 0`
 
 func (b *batch) lookUp(r Receipt) (known, error) {
 	rows, err := b.rows(lookUpInstances, r.Header.SOPInstanceUID)
@@ -123,7 +124,7 @@ func (b *batch) lookUp(r Receipt) (known, error) {
 			return known{verdict: Conflict, in: true}, nil
 		case row.entry == r.ID:
 			return known{verdict: New, in: true}, nil
-		case digest == r.Digest:
+		case digest == r.Digest && k.id == 0: // what is not forgotten says more
 			k = row
 		case k.verdict == New:
 			k.verdict = Conflict
@@ -191,7 +192,7 @@ const upsertStudy = `INSERT INTO study
 		study_date = coalesce(nullif(study_date, ''), excluded.study_date),
 		study_time = coalesce(nullif(study_time, ''), excluded.study_time),
 		study_description = coalesce(nullif(study_description, ''), excluded.study_description),
-		last_at = max(last_at, excluded.last_at)
+		last_at = max(last_at, excluded.last_at), forgotten_at = NULL
 	RETURNING id`
 
 func (b *batch) study(r Receipt) (int64, error) {

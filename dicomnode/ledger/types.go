@@ -101,6 +101,7 @@ func JobID(entry, model string) string { return entry + "." + model }
 // Object is a SOP Instance that was made here and stands in the spool.
 type Object struct {
 	Entry             string
+	Digest            string // SHA-256 of the data set, hex
 	Instance          dicom.SOPInstance
 	TransferSyntaxUID dicom.UID // empty: Explicit VR Little Endian
 	Purpose           string    // heatmap, sr, kos
@@ -226,6 +227,7 @@ const (
 	EventDeliveryUnparked  What = "delivery-unparked"
 	EventDeliveryDiscarded What = "delivery-discarded"
 	EventReleased          What = "released"
+	EventForgotten         What = "forgotten"
 )
 
 // Event is a step of a SOP Instance, or of an exam as a whole. Steps that repeat are one event.

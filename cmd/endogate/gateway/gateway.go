@@ -170,7 +170,7 @@ func (g *parts) assemble(context.Context, *lifecycle) error {
 		Finished: func() { g.wakeOutbox(); g.exams.Wake() },
 	}
 	g.follower = &intake.Follower{Spool: g.spool, Ledger: g.ledger, Router: g.models.router(), Jobs: g.wakeWork, Deliveries: g.wakeOutbox, Log: g.log}
-	g.reclaim = &intake.Reclaimer{Spool: g.spool, Ledger: g.ledger, Retention: g.cfg.Spool.Retention.Std(), Now: g.now, Spare: g.follower.Spare, Log: g.log}
+	g.reclaim = &intake.Reclaimer{Spool: g.spool, Ledger: g.ledger, Retention: g.cfg.Spool.Retention.Std(), History: g.cfg.Ledger.History.Std(), Now: g.now, Spare: g.follower.Spare, Log: g.log}
 	return nil
 }
 

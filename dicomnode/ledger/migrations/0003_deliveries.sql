@@ -77,11 +77,13 @@ CREATE INDEX study_last ON study (last_at, id) WHERE forgotten_at IS NULL;
 -- What was received or made, and is forgotten otherwise.
 CREATE TABLE known (
 	sop_instance_uid TEXT NOT NULL,
+	made             INTEGER NOT NULL, -- 1: here
 	digest           TEXT NOT NULL, -- SHA-256 of the data set, hex; '' of objects made before digests were kept
-	PRIMARY KEY (sop_instance_uid, digest)
+	PRIMARY KEY (sop_instance_uid, made, digest)
 ) WITHOUT ROWID;
 
 ALTER TABLE object ADD COLUMN digest TEXT NOT NULL DEFAULT '';
+CREATE INDEX object_twin ON object (twin_of) WHERE twin_of IS NOT NULL;
 
 CREATE TRIGGER instance_gone AFTER DELETE ON instance BEGIN
 	UPDATE tally SET n = n - 1 WHERE kind = 'instance' AND name = '' AND state = OLD.state;

@@ -21,6 +21,7 @@ CREATE INDEX need_refused ON need (entry) WHERE by = 'refused';
 CREATE INDEX object_held ON object (made_at) WHERE released_at IS NULL;
 CREATE INDEX object_sop ON object (sop_instance_uid);
 CREATE INDEX object_study ON object (study);
+CREATE INDEX object_twin ON object (twin_of) WHERE twin_of IS NOT NULL;
 CREATE INDEX study_accession ON study (accession_number, last_at);
 CREATE INDEX study_conflict ON study (last_at, id) WHERE conflicts > 0;
 CREATE INDEX study_last ON study (last_at, id) WHERE forgotten_at IS NULL;
@@ -124,8 +125,9 @@ CREATE TABLE job (
 , made_by TEXT NOT NULL DEFAULT '{}');
 CREATE TABLE known (
 	sop_instance_uid TEXT NOT NULL,
+	made             INTEGER NOT NULL, -- 1: here
 	digest           TEXT NOT NULL, -- SHA-256 of the data set, hex; '' of objects made before digests were kept
-	PRIMARY KEY (sop_instance_uid, digest)
+	PRIMARY KEY (sop_instance_uid, made, digest)
 ) WITHOUT ROWID;
 CREATE TABLE meta (
 	id       INTEGER PRIMARY KEY CHECK (id = 1),

@@ -1,0 +1,194 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"endogate/dicomnode/dicom"
+)
+
+// doneStudy leaves a study with everything that an exam leaves, delivered, reported and released by 2000 s after the start.
+func doneStudy(t testing.TB, l *Ledger, n int) {
+	t.Helper()
+	ctx := context.Background()
+	r := receipt(n)
+	r.Header.StudyInstanceUID = dicom.UID(fmt.Sprintf("1.2.%d", n))
+	r.Forward, r.Destinations = []string{"pacs"}, []string{"pacs"}
+	_, err := l.Receive(ctx, []Receipt{r}, r.Seq)
+	require.NoError(t, err)
+	heatmap, report, twin := object(3*n, "pacs"), object(3*n+1, "pacs"), object(3*n+2)
+	heatmap.Digest, report.Digest, twin.Digest = receipt(3*n).Digest, receipt(3*n+1).Digest, receipt(3*n+2).Digest
+	report.Alternate = &twin
+	require.NoError(t, l.ParkJob(ctx, JobID(r.ID, "demo"), "no memory", at(n)))
+	require.NoError(t, l.RetryJob(ctx, JobID(r.ID, "demo"), at(n)))
+	require.NoError(t, l.FinishJob(ctx, JobID(r.ID, "demo"), testModel, frames(), []Object{heatmap}, at(n)))
+	exams, err := l.DueExams(ctx, at(1000), quiet, maxWait)
+	require.NoError(t, err)
+	for _, e := range exams {
+		require.NoError(t, l.FinishReport(ctx, e, []Object{report}, at(1000)))
+	}
+	ds, err := l.DueDeliveries(ctx, "pacs", at(1000), longest, 100)
+	require.NoError(t, err)
+	for _, d := range ds {
+		require.NoError(t, l.Delivered(ctx, d.ID, d.Entry, said("0000"), at(1001)))
+	}
+	ids, err := l.Release(ctx, at(2000), 100, at(2000))
+	require.NoError(t, err)
+	require.Len(t, ids, 4)
+}
+
+// forgetAll forgets, at most limit rows of a table at a time, what nothing has happened in since n seconds after the
+// start. It returns in how many transactions.
+func forgetAll(t testing.TB, l *Ledger, n, limit int) (times int) {
+	t.Helper()
+	for more := true; more; times++ {
+		var err error
+		more, err = l.Forget(context.Background(), at(n), limit, at(9000))
+		require.NoError(t, err)
+	}
+	return times - 1
+}
+
+func TestForget(t *testing.T) {
+	for _, limit := range []int{1, 3, 1000} {
+		l := openLedger(t)
+		ctx := t.Context()
+		doneStudy(t, l, 1)
+		require.Zero(t, forgetAll(t, l, 2000, limit), "the last step was then")
+		require.Positive(t, forgetAll(t, l, 2001, limit))
+		requireTally(t, l)
+		require.Zero(t, forgetAll(t, l, 99999, limit), "once")
+		for _, table := range []string{"instance", "job", "span", "object", "delivery"} {
+			var n int
+			require.NoError(t, l.readDB.QueryRowContext(ctx, "SELECT count(*) FROM "+table).Scan(&n))
+			require.Zero(t, n, table)
+		}
+		studies, total, err := l.Studies(ctx, StudyFilter{})
+		require.NoError(t, err)
+		require.Empty(t, studies)
+		require.Zero(t, total)
+
+		d, err := l.Study(ctx, "1.2.1")
+		require.NoError(t, err)
+		require.Empty(t, d.PatientID+d.PatientName+d.AccessionNumber+d.StudyDate+d.StudyTime+d.StudyDescription)
+		require.Equal(t, []string{"retried"}, steps(d, "1.2.3.1"), "what a person did stays")
+		require.Equal(t, []string{"forgotten"}, steps(d, ""))
+		require.Equal(t, 1, d.Exams[0].Revision)
+
+		again := receipt(7)
+		again.Header, again.Digest = receipt(1).Header, receipt(1).Digest
+		again.Header.StudyInstanceUID = "1.2.1"
+		require.Equal(t, []Verdict{Duplicate}, receive(t, l, again), "sent again years later")
+		require.Equal(t, []Verdict{Duplicate}, receive(t, l, again))
+		_, total, err = l.Studies(ctx, StudyFilter{})
+		require.NoError(t, err)
+		require.Zero(t, total)
+		other := again
+		other.ID, other.Seq, other.Digest = "entry008", 8, receipt(8).Digest
+		require.Equal(t, []Verdict{Conflict}, receive(t, l, other), "with other bytes")
+		requireTally(t, l)
+	}
+}
+
+// TestForget_comesBack: a late frame of a study that is forgotten starts its next revision, and no UID that was given
+// gets other content.
+func TestForget_comesBack(t *testing.T) {
+	l := openLedger(t)
+	ctx := t.Context()
+	doneStudy(t, l, 1)
+	forgetAll(t, l, 2001, 1000)
+	late := receipt(9)
+	late.Header.StudyInstanceUID = "1.2.1"
+	require.Equal(t, []Verdict{New}, receive(t, l, late))
+	studies, _, err := l.Studies(ctx, StudyFilter{PatientID: "P1"})
+	require.NoError(t, err)
+	require.Len(t, studies, 1)
+	require.Equal(t, 1, studies[0].Instances)
+	o := object(3) // its UID was a heatmap's
+	o.Digest = "other"
+	require.ErrorIs(t, l.FinishJob(ctx, "entry009.demo", testModel, frames(), []Object{o}, at(3000)), ErrOtherContent)
+	o.Digest = receipt(3).Digest
+	require.NoError(t, l.FinishJob(ctx, "entry009.demo", testModel, frames(), []Object{o}, at(3000)))
+	e := dueOne(t, l, 4000)
+	require.Equal(t, 2, e.Revision)
+	requireTally(t, l)
+}
+
+func TestForget_notBefore(t *testing.T) {
+	for name, keep := range map[string]func(l *Ledger) error{
+		"parked": func(l *Ledger) error {
+			r := receipt(9)
+			r.Header.StudyInstanceUID = "1.2.1"
+			_, err := l.Receive(t.Context(), []Receipt{r}, 9)
+			if err == nil {
+				err = l.ParkJob(t.Context(), "entry009.demo", "no", at(9))
+			}
+			return err
+		},
+		"held": func(l *Ledger) error {
+			r := receipt(9)
+			r.Header.StudyInstanceUID, r.Models = "1.2.1", nil
+			_, err := l.Receive(t.Context(), []Receipt{r}, 9)
+			return err
+		},
+		"a step since": func(l *Ledger) error {
+			return l.write(t.Context(), func(t *tx) error { return t.event(event{study: 1, what: EventDiscarded, at: at(4000)}) })
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := openLedger(t)
+			doneStudy(t, l, 1)
+			require.NoError(t, keep(l))
+			require.Zero(t, forgetAll(t, l, 3000, 1000))
+		})
+	}
+}
+
+// TestForget_room: the file has room again for as much as is forgotten. What stays of a study is small.
+func TestForget_room(t *testing.T) {
+	l := openLedger(t)
+	n := 0
+	grows := func(forget bool) int {
+		var before, after int
+		require.NoError(t, l.readDB.QueryRowContext(t.Context(), "PRAGMA page_count").Scan(&before))
+		for range 40 {
+			n++
+			doneStudy(t, l, n)
+		}
+		if forget {
+			forgetAll(t, l, 2001, 1000)
+		}
+		require.NoError(t, l.readDB.QueryRowContext(t.Context(), "PRAGMA page_count").Scan(&after))
+		return after - before
+	}
+	grows(true)
+	grows(true)
+	kept := grows(true)
+	grows(false) // into the room that there is
+	all := grows(false)
+	require.Less(t, kept*5, all, "%d pages stay of %d", kept, all)
+}
+
+// TestDueExams_clockSetBack: frames came while the clock was a year ahead.
+func TestDueExams_clockSetBack(t *testing.T) {
+	l := openLedger(t)
+	r := receipt(1)
+	r.At = at(0).Add(365 * 24 * time.Hour)
+	receive(t, l, r)
+	require.NoError(t, l.FinishJob(t.Context(), job1, testModel, frames(), nil, r.At))
+	e := dueOne(t, l, 10)
+	require.NoError(t, l.FinishReport(t.Context(), e, nil, at(11)))
+	require.Empty(t, due(t, l, 12))
+
+	open := receipt(2)
+	open.At = r.At
+	second := receipt(3)
+	second.At = r.At
+	receive(t, l, open, second)
+	require.NoError(t, l.FinishJob(t.Context(), "entry003.demo", testModel, frames(), nil, r.At))
+	dueOne(t, l, 20) // with a job open, after the maximum wait
+}
