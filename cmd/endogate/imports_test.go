@@ -19,6 +19,7 @@ var mayImport = map[string][]string{
 	"cmd/endogate/admin":   {"dicomnode/dicom", "inference/analysis"},
 	"cmd/endogate/gateway": {"*"},
 	"configs":              {"dicomnode/dicom", "dicomnode/pdu", "explain"},
+	"deploy":               {},
 	"deploy/verdict":       {},
 	"dicomnode":            {"dicomnode/dicom", "dicomnode/pdu", "dicomnode/dimse"},
 	"dicomnode/dicom":      {},

@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# Makes the container image endogate:VERSION of bin/endogate with buildah (Debian package buildah), tries it and writes it to
+# out/endogate.tar, an OCI archive. --ffmpeg adds ffmpeg, for JPEG 2000, JPEG-LS and lossless JPEG. --root=DIR only collects
+# in a new folder what is in it.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+dir=out/container ffmpeg=false only_root=false
+for option in "$@"; do
+	case $option in
+	--ffmpeg) ffmpeg=true ;;
+	--root=*) root=${option#--root=} only_root=true ;;
+	*) echo "container: $option: there are --ffmpeg and --root=DIR" >&2; exit 2 ;;
+	esac
+done
+if ! $only_root; then
+	root=$dir/root
+	rm -rf "$dir"
+fi
+mkdir -p "$root"/{usr/bin,usr/lib,usr/share,etc/ssl/certs,etc/endogate,var/lib/endogate,tmp}
+chmod 1777 "$root/tmp" "$root/var/lib/endogate" # any user may be given with run --user
+
+# libraries_of FILE...: what the loader finds for them, itself among it
+libraries_of() { ldd "$@" | awk '$2 == "=>" && $3 ~ /^\// { print $3 } $1 ~ /^\// && $2 ~ /^\(/ { print $1 }' | sort -u; }
+
+install -m 755 bin/endogate "$root/usr/bin/endogate"
+programs=(bin/endogate)
+if $ffmpeg; then
+	install -m 755 "$(command -v ffmpeg)" "$root/usr/bin/ffmpeg"
+	programs+=("$(command -v ffmpeg)")
+fi
+install -m 644 bin/lib/libonnxruntime.so.1 "$root/usr/lib/libonnxruntime.so.1"
+libraries_of "${programs[@]}" bin/lib/libonnxruntime.so.1 | while read -r library; do
+	install -D -m 755 "$library" "$root$library" # the place stays, and what a link leads to is copied
+done
+install -m 644 /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/"
+cp -r /usr/share/zoneinfo "$root/usr/share/zoneinfo" # for reports.time_zone
+if $only_root; then exit; fi
+
+export STORAGE_DRIVER=${STORAGE_DRIVER-vfs} BUILDAH_ISOLATION=${BUILDAH_ISOLATION-chroot} # which run in a container too
+version=$(bin/endogate version | awk '{ print $2; exit }')
+cp deploy/container/Containerfile "$dir/"
+buildah bud --quiet --tag "endogate:$version" "$dir" >/dev/null
+trial=$(buildah from "endogate:$version")
+trap 'buildah rm "$trial" >/dev/null' EXIT
+buildah copy --quiet "$trial" testdata/models/demo /models/demo >/dev/null
+buildah run "$trial" -- /usr/bin/endogate model check /models/demo
+if $ffmpeg; then buildah run "$trial" -- /usr/bin/ffmpeg -v error -version >/dev/null; fi
+rm -f out/endogate.tar
+buildah push --quiet "endogate:$version" "oci-archive:out/endogate.tar:endogate:$version"
+echo "container: endogate:$version is made, loads the demo model, and lies in out/endogate.tar ($(du -h out/endogate.tar | cut -f1))"
