@@ -18,6 +18,7 @@ import (
 
 	"endogate/configs"
 	"endogate/deploy/installed"
+	"endogate/inference"
 	"endogate/inference/jobs"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -239,6 +240,10 @@ func TestManifests_fitTogether(t *testing.T) {
 		case "ScaledObject":
 			trigger := at[[]any](t, o, "spec", "triggers")[0].(object)
 			assert.Equal(t, jobs.Stream, at[string](t, trigger, "metadata", "stream"))
+			demo, err := inference.LoadBundle("../testdata/models/demo")
+			require.NoError(t, err)
+			queue := jobs.Model{Name: demo.Name, Version: demo.Version, Digest: demo.Digest}
+			assert.Equal(t, queue.Key(), at[string](t, trigger, "metadata", "consumer"))
 		}
 	}
 }
