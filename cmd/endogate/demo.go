@@ -23,6 +23,7 @@ import (
 
 	"endogate/cmd/endogate/admin"
 	"endogate/dicomnode/dicom"
+	"endogate/dicomnode/ledger"
 	"endogate/dicomnode/pixeldata"
 )
 
@@ -197,10 +198,10 @@ func (d *demo) wait(ctx context.Context, uid dicom.UID) (admin.Study, error) {
 			d.say("study %s  %s", study.AccessionNumber, now)
 			last = now
 		}
-		if study.Status == admin.StatusParked {
+		if study.Status == ledger.StudyParked {
 			return false, fmt.Errorf("demo: work was parked; see %s", d.path("gateway.log"))
 		}
-		return study.Status == admin.StatusDone, nil
+		return study.Status == ledger.StudyDone, nil
 	})
 	return study, err
 }
@@ -208,7 +209,7 @@ func (d *demo) wait(ctx context.Context, uid dicom.UID) (admin.Study, error) {
 func analysed(s admin.Study) int {
 	n := 0
 	for _, i := range s.Instances {
-		if i.State == admin.InstanceAnalysed {
+		if i.State == ledger.InstanceAnalysed {
 			n++
 		}
 	}

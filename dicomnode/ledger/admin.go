@@ -11,7 +11,7 @@ import (
 // OutboxFilter picks deliveries. Empty fields pick all.
 type OutboxFilter struct {
 	Destination string
-	State       State
+	State       DeliveryState
 	Limit       int // 0: 100
 	Offset      int
 }
@@ -25,7 +25,7 @@ func (l *Ledger) Outbox(ctx context.Context, f OutboxFilter) (page []Delivery, t
 	}
 	switch f.State {
 	case "":
-	case StatePending, StateSent, StateParked, StateDone, StateDiscarded:
+	case DeliveryPending, DeliverySent, DeliveryParked, DeliveryDone, DeliveryDiscarded:
 		// As a literal, so that the index of that state serves.
 		conditions = append(conditions, fmt.Sprintf("d.state = '%s'", f.State))
 	default:
@@ -85,18 +85,17 @@ type Counts struct {
 	Position   uint64
 	Held       int64 // instances kept until DiscardInstance, or until they are analysed
 	Refused    int64 // spool entries that could not be taken in
-	Instances  map[State]int64
-	Jobs       map[string]map[State]int64 // by model
-	Exams      map[string]map[State]int64 // by model
-	Deliveries map[string]map[State]int64 // by destination
+	Instances  map[InstanceState]int64
+	Jobs       map[string]map[JobState]int64      // by model
+	Exams      map[string]map[ExamState]int64     // by model
+	Deliveries map[string]map[DeliveryState]int64 // by destination
 }
 
 const heldAndRefused = "SELECT (SELECT count(*) FROM instance WHERE held = 1), (SELECT count(*) FROM need WHERE by = 'refused')"
 
 type tallyRow struct {
-	kind, name string
-	state      State
-	n          int64
+	kind, name, state string
+	n                 int64
 }
 
 // Counts returns the numbers for metrics.
@@ -110,25 +109,32 @@ func (l *Ledger) Counts(ctx context.Context) (Counts, error) {
 		return Counts{}, fmt.Errorf("ledger: counts: %w", err)
 	}
 	c := Counts{
-		Position: position, Instances: map[State]int64{}, Jobs: map[string]map[State]int64{},
-		Exams: map[string]map[State]int64{}, Deliveries: map[string]map[State]int64{},
+		Position: position, Instances: map[InstanceState]int64{}, Jobs: map[string]map[JobState]int64{},
+		Exams: map[string]map[ExamState]int64{}, Deliveries: map[string]map[DeliveryState]int64{},
 	}
 	if err := l.readDB.QueryRowContext(ctx, heldAndRefused).Scan(&c.Held, &c.Refused); err != nil {
 		return Counts{}, fmt.Errorf("ledger: counts: %w", err)
 	}
-	byKind := map[string]map[string]map[State]int64{"job": c.Jobs, "exam": c.Exams, "delivery": c.Deliveries}
 	for _, r := range rows {
-		if r.kind == "instance" {
-			c.Instances[r.state] = r.n
-			continue
+		switch r.kind {
+		case "instance":
+			c.Instances[InstanceState(r.state)] = r.n
+		case "job":
+			count(c.Jobs, r)
+		case "exam":
+			count(c.Exams, r)
+		case "delivery":
+			count(c.Deliveries, r)
 		}
-		names := byKind[r.kind]
-		if names[r.name] == nil {
-			names[r.name] = map[State]int64{}
-		}
-		names[r.name][r.state] = r.n
 	}
 	return c, nil
+}
+
+func count[S ~string](counts map[string]map[S]int64, r tallyRow) {
+	if counts[r.name] == nil {
+		counts[r.name] = map[S]int64{}
+	}
+	counts[r.name][S(r.state)] = r.n
 }
 
 func scanTally(rows *sql.Rows) (tallyRow, error) {

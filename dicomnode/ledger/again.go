@@ -45,7 +45,7 @@ func (b *batch) again(r Receipt, k known) (Verdict, error) {
 			detail: "from " + r.CallingAE, merge: "duplicate " + k.entry,
 		})
 	}
-	if err == nil && k.state == StateNotAnalysed {
+	if err == nil && k.state == InstanceNotAnalysed {
 		err = b.takeUp(r, k)
 	}
 	return verdict, err
@@ -92,7 +92,7 @@ func (b *batch) restoreJobs(r Receipt, k known) error {
 	type row struct {
 		id            int64
 		model, reason string
-		state         State
+		state         JobState
 	}
 	var jobs []row
 	rows, err := b.rows(jobsOfInstance, k.id)
@@ -113,8 +113,8 @@ func (b *batch) restoreJobs(r Receipt, k known) error {
 		if _, err := b.exec("UPDATE job SET name = ? WHERE id = ?", JobID(r.ID, j.model), j.id); err != nil {
 			return err
 		}
-		waited := j.state == StateParked && strings.Contains(j.reason, LostBytes)
-		if j.state != StateOpen && !waited {
+		waited := j.state == JobParked && strings.Contains(j.reason, LostBytes)
+		if j.state != JobOpen && !waited {
 			continue
 		}
 		if err := b.reopenJob(j.id, 0); err != nil {
@@ -149,7 +149,7 @@ func (b *batch) takeUp(r Receipt, k known) error {
 	if k.route != "" && (r.Skip != "" || len(r.Models) == 0) {
 		return nil
 	}
-	in := instanceRow{r: r, id: k.id, study: k.study, state: StateQueued}
+	in := instanceRow{r: r, id: k.id, study: k.study, state: InstanceQueued}
 	if k.route == "" && r.Route != "" {
 		if _, err := b.exec("UPDATE instance SET route = ? WHERE id = ?", r.Route, k.id); err != nil {
 			return err
@@ -179,7 +179,7 @@ func (b *batch) takeUpJobs(in instanceRow) error {
 		case errors.Is(err, sql.ErrNoRows):
 			var exam *arrivals
 			if exam, err = b.exam(in, model); err == nil {
-				err = b.makeJob(in, model, StateOpen, exam)
+				err = b.makeJob(in, model, JobOpen, exam)
 			}
 		}
 		if err != nil {

@@ -33,7 +33,7 @@ func TestReceive_restoredAfterRelease(t *testing.T) {
 	in := study(t, l).InstanceViews[0]
 	require.Equal(t, "entry002", in.Entry)
 	require.Zero(t, in.ReleasedAt)
-	require.Equal(t, StateAnalysed, in.State, "the work is not done twice")
+	require.Equal(t, InstanceAnalysed, in.State, "the work is not done twice")
 	require.Equal(t, "entry002.demo", in.Jobs[0].ID)
 	require.Equal(t, frames(), in.Jobs[0].Results)
 	require.Equal(t, []string{"received", "queued", "analysed", "delivered", "released", "restored"}, steps(study(t, l), "1.2.3.1"))
@@ -63,17 +63,17 @@ func TestReceive_restoredAfterLoss(t *testing.T) {
 	require.NoError(t, l.ParkLost(ctx, []string{"entry001", "unknown"}, at(3)))
 	d := study(t, l)
 	for _, j := range d.InstanceViews[0].Jobs {
-		want := map[string]State{"demo": StateParked, "running": StateParked, "poison": StateParked, "done": StateDone}[j.Model]
+		want := map[string]JobState{"demo": JobParked, "running": JobParked, "poison": JobParked, "done": JobDone}[j.Model]
 		require.Equal(t, want, j.State, j.Model)
 	}
-	require.Equal(t, StateParked, d.Deliveries[0].State)
+	require.Equal(t, DeliveryParked, d.Deliveries[0].State)
 	require.Equal(t, LostBytes, d.Deliveries[0].Reason)
 	requireTally(t, l)
 
 	require.Equal(t, []Verdict{Restored}, receive(t, l, gone(as(first, 2), "entry001")))
 	d = study(t, l)
 	for _, j := range d.InstanceViews[0].Jobs {
-		want := map[string]State{"demo": StateOpen, "running": StateOpen, "poison": StateParked, "done": StateDone}[j.Model]
+		want := map[string]JobState{"demo": JobOpen, "running": JobOpen, "poison": JobParked, "done": JobDone}[j.Model]
 		require.Equal(t, want, j.State, j.Model)
 		require.Equal(t, JobID("entry002", j.Model), j.ID)
 		require.Equal(t, "entry002", j.Entry)
@@ -82,7 +82,7 @@ func TestReceive_restoredAfterLoss(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, due, 1)
 	require.Equal(t, "entry002", due[0].Entry)
-	require.Equal(t, StateParked, d.Deliveries[1].State, "the peer refused it: other bytes would not help")
+	require.Equal(t, DeliveryParked, d.Deliveries[1].State, "the peer refused it: other bytes would not help")
 	_, err = l.StartJob(ctx, "entry001.demo", at(9))
 	require.ErrorIs(t, err, ErrNotFound, "a message about the bytes that are gone starts nothing")
 	requireTally(t, l)
@@ -110,7 +110,7 @@ func TestParkLost_object(t *testing.T) {
 	require.Equal(t, []string{"made001"}, held)
 	require.NoError(t, l.ParkLost(t.Context(), []string{"made001"}, at(3)))
 	d := study(t, l).Deliveries[0]
-	require.Equal(t, StateParked, d.State)
+	require.Equal(t, DeliveryParked, d.State)
 	require.Equal(t, lostObject, d.Reason)
 	require.NotContains(t, d.Reason, LostBytes, "sending the source does not bring it back")
 }
@@ -154,7 +154,7 @@ func TestReceive_analysedLate(t *testing.T) {
 				routed.Forward = []string{"pacs"}
 				require.Equal(t, []Verdict{want}, receive(t, l, routed))
 				in := study(t, l).InstanceViews[0]
-				require.Equal(t, StateQueued, in.State)
+				require.Equal(t, InstanceQueued, in.State)
 				require.Equal(t, "endoscopy", in.Route)
 				require.Empty(t, in.Reason)
 				jobs, err := l.OpenJobs(ctx, "", 10)
@@ -193,7 +193,7 @@ func TestRelease_heldUntilDiscarded(t *testing.T) {
 	require.Len(t, work.Instances, 2)
 	require.Equal(t, "no route matches", work.Instances[0].Reason)
 	require.Equal(t, unrouted.Header, work.Instances[0].Header)
-	require.Equal(t, StateConflicting, work.Instances[1].State)
+	require.Equal(t, InstanceConflict, work.Instances[1].State)
 	require.Equal(t, "entry003", work.Instances[1].Entry)
 	for _, entry := range []string{"entry001", "entry003", "entry001"} {
 		require.NoError(t, l.DiscardInstance(ctx, entry, at(5)))

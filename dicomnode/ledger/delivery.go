@@ -19,8 +19,8 @@ const insertDelivery = `INSERT INTO delivery
 func (t *tx) deliver(study int64, d Delivery, destinations []string) error {
 	for _, destination := range destinations {
 		in, state, reason := d.Instance, d.State, d.Reason
-		if state == StatePending && t.configured != nil && !t.configured[destination] {
-			state, reason = StateParked, notConfigured(destination)
+		if state == DeliveryPending && t.configured != nil && !t.configured[destination] {
+			state, reason = DeliveryParked, notConfigured(destination)
 		}
 		_, err := t.exec(insertDelivery, d.Kind, destination, d.Entry, d.Alternate, study, in.SeriesInstanceUID, in.SOPClassUID,
 			in.SOPInstanceUID, d.TransferSyntaxUID, d.Purpose, d.Rank, state, micros(d.NextAt), reason)
@@ -78,7 +78,7 @@ type deliveryRow struct {
 	entry       string
 	alternate   string
 	destination string
-	state       State
+	state       DeliveryState
 }
 
 func (t *tx) delivery(id int64) (deliveryRow, error) {
@@ -125,7 +125,7 @@ func (d deliveryRow) takenAs(used string) string {
 // It holds whatever the state was, because the peer has it.
 func (l *Ledger) Delivered(ctx context.Context, id int64, usedEntry string, answer Answer, at time.Time) error {
 	return l.stepDelivery(ctx, id, "end", func(t *tx, d deliveryRow) error {
-		if d.state == StateDone {
+		if d.state == DeliveryDone {
 			return nil
 		}
 		_, err := t.exec(`UPDATE delivery SET state = 'done', attempts = attempts + 1, ended_at = ?, used = ?, protocol = ?, code = ?,
@@ -141,7 +141,7 @@ func (l *Ledger) Delivered(ctx context.Context, id int64, usedEntry string, answ
 // until has passed without. A delivery that is no longer pending stays as it is.
 func (l *Ledger) Sent(ctx context.Context, id int64, usedEntry string, until time.Time, answer Answer, at time.Time) error {
 	return l.stepDelivery(ctx, id, "note the sending of", func(t *tx, d deliveryRow) error {
-		if d.state != StatePending {
+		if d.state != DeliveryPending {
 			return nil
 		}
 		_, err := t.exec(`UPDATE delivery SET state = 'sent', attempts = attempts + 1, next_at = ?, used = ?, protocol = ?, code = ?,
@@ -191,7 +191,7 @@ type Deferral struct {
 // stays as it is.
 func (l *Ledger) Defer(ctx context.Context, id int64, why Deferral, at time.Time) error {
 	return l.stepDelivery(ctx, id, "defer", func(t *tx, d deliveryRow) error {
-		if d.state != StatePending && d.state != StateSent {
+		if d.state != DeliveryPending && d.state != DeliverySent {
 			return nil
 		}
 		answer := why.Answer
@@ -210,7 +210,7 @@ func (l *Ledger) Defer(ctx context.Context, id int64, why Deferral, at time.Time
 // as it is.
 func (l *Ledger) Park(ctx context.Context, id int64, answer Answer, reason string, at time.Time) error {
 	return l.stepDelivery(ctx, id, "park", func(t *tx, d deliveryRow) error {
-		if d.state != StatePending && d.state != StateSent {
+		if d.state != DeliveryPending && d.state != DeliverySent {
 			return nil
 		}
 		_, err := t.exec(`UPDATE delivery SET state = 'parked', attempts = attempts + 1, ended_at = ?, protocol = ?, code = ?, text = ?,
@@ -227,9 +227,9 @@ func (l *Ledger) Park(ctx context.Context, id int64, answer Answer, reason strin
 func (l *Ledger) Unpark(ctx context.Context, id int64, at time.Time) error {
 	return l.stepDelivery(ctx, id, "unpark", func(t *tx, d deliveryRow) error {
 		switch d.state {
-		case StatePending, StateSent:
+		case DeliveryPending, DeliverySent:
 			return nil
-		case StateParked:
+		case DeliveryParked:
 		default:
 			return fmt.Errorf("%w: it is %s", ErrState, d.state)
 		}
@@ -245,9 +245,9 @@ func (l *Ledger) Unpark(ctx context.Context, id int64, at time.Time) error {
 func (l *Ledger) Discard(ctx context.Context, id int64, at time.Time) error {
 	return l.stepDelivery(ctx, id, "discard", func(t *tx, d deliveryRow) error {
 		switch d.state {
-		case StateDiscarded:
+		case DeliveryDiscarded:
 			return nil
-		case StateDone:
+		case DeliveryDone:
 			return fmt.Errorf("%w: it is %s", ErrState, d.state)
 		}
 		if _, err := t.exec("UPDATE delivery SET state = 'discarded', ended_at = ? WHERE id = ?", micros(at), id); err != nil {

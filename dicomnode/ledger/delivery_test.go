@@ -27,30 +27,30 @@ func TestDelivery_states(t *testing.T) {
 		name    string
 		before  []string
 		step    string
-		want    State
+		want    DeliveryState
 		err     error
 		changes bool
 	}{
-		{"pending", nil, "deliver", StateDone, nil, true},
-		{"pending", nil, "defer", StatePending, nil, true},
-		{"pending", nil, "park", StateParked, nil, true},
-		{"pending", nil, "unpark", StatePending, nil, false},
-		{"pending", nil, "discard", StateDiscarded, nil, true},
-		{"done", []string{"deliver"}, "deliver", StateDone, nil, false},
-		{"done", []string{"deliver"}, "defer", StateDone, nil, false},
-		{"done", []string{"deliver"}, "park", StateDone, nil, false},
-		{"done", []string{"deliver"}, "unpark", StateDone, ErrState, false},
-		{"done", []string{"deliver"}, "discard", StateDone, ErrState, false},
-		{"parked", []string{"park"}, "deliver", StateDone, nil, true},
-		{"parked", []string{"park"}, "defer", StateParked, nil, false},
-		{"parked", []string{"park"}, "park", StateParked, nil, false},
-		{"parked", []string{"park"}, "unpark", StatePending, nil, true},
-		{"parked", []string{"park"}, "discard", StateDiscarded, nil, true},
-		{"discarded", []string{"discard"}, "deliver", StateDone, nil, true},
-		{"discarded", []string{"discard"}, "defer", StateDiscarded, nil, false},
-		{"discarded", []string{"discard"}, "park", StateDiscarded, nil, false},
-		{"discarded", []string{"discard"}, "unpark", StateDiscarded, ErrState, false},
-		{"discarded", []string{"discard"}, "discard", StateDiscarded, nil, false},
+		{"pending", nil, "deliver", DeliveryDone, nil, true},
+		{"pending", nil, "defer", DeliveryPending, nil, true},
+		{"pending", nil, "park", DeliveryParked, nil, true},
+		{"pending", nil, "unpark", DeliveryPending, nil, false},
+		{"pending", nil, "discard", DeliveryDiscarded, nil, true},
+		{"done", []string{"deliver"}, "deliver", DeliveryDone, nil, false},
+		{"done", []string{"deliver"}, "defer", DeliveryDone, nil, false},
+		{"done", []string{"deliver"}, "park", DeliveryDone, nil, false},
+		{"done", []string{"deliver"}, "unpark", DeliveryDone, ErrState, false},
+		{"done", []string{"deliver"}, "discard", DeliveryDone, ErrState, false},
+		{"parked", []string{"park"}, "deliver", DeliveryDone, nil, true},
+		{"parked", []string{"park"}, "defer", DeliveryParked, nil, false},
+		{"parked", []string{"park"}, "park", DeliveryParked, nil, false},
+		{"parked", []string{"park"}, "unpark", DeliveryPending, nil, true},
+		{"parked", []string{"park"}, "discard", DeliveryDiscarded, nil, true},
+		{"discarded", []string{"discard"}, "deliver", DeliveryDone, nil, true},
+		{"discarded", []string{"discard"}, "defer", DeliveryDiscarded, nil, false},
+		{"discarded", []string{"discard"}, "park", DeliveryDiscarded, nil, false},
+		{"discarded", []string{"discard"}, "unpark", DeliveryDiscarded, ErrState, false},
+		{"discarded", []string{"discard"}, "discard", DeliveryDiscarded, nil, false},
 	} {
 		t.Run(c.name+"/"+c.step, func(t *testing.T) {
 			l := openLedger(t)
@@ -158,7 +158,7 @@ func TestDelivered_byTheAlternate(t *testing.T) {
 	require.Len(t, d.Objects, 2)
 	require.Equal(t, o.Instance.SOPInstanceUID, d.Objects[1].TwinOf)
 	require.Equal(t, []string{"pacs"}, d.Objects[0].Destinations)
-	require.Equal(t, StateDone, d.Objects[0].State)
+	require.Equal(t, DeliveryDone, d.Objects[0].State)
 	require.Equal(t, []string{o.Entry, twin.Entry}, releasable(t, l, 100))
 }
 
@@ -222,10 +222,10 @@ func TestOutbox_filters(t *testing.T) {
 		{"all", OutboxFilter{}, []int64{3, 2, 1}},
 		{"page", OutboxFilter{Limit: 1, Offset: 1}, []int64{2}},
 		{"destination", OutboxFilter{Destination: "b"}, []int64{2}},
-		{"pending", OutboxFilter{State: StatePending}, []int64{3}},
-		{"parked", OutboxFilter{State: StateParked}, []int64{2}},
-		{"done", OutboxFilter{State: StateDone}, []int64{1}},
-		{"none", OutboxFilter{Destination: "a", State: StateParked}, nil},
+		{"pending", OutboxFilter{State: DeliveryPending}, []int64{3}},
+		{"parked", OutboxFilter{State: DeliveryParked}, []int64{2}},
+		{"done", OutboxFilter{State: DeliveryDone}, []int64{1}},
+		{"none", OutboxFilter{Destination: "a", State: DeliveryParked}, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			ds, total, err := l.Outbox(ctx, c.f)
@@ -247,9 +247,9 @@ func TestOutbox_filters(t *testing.T) {
 	counts, err := l.Counts(ctx)
 	require.NoError(t, err)
 	require.Equal(t, Counts{
-		Position: 1, Instances: map[State]int64{StateQueued: 1},
-		Jobs:       map[string]map[State]int64{"demo": {StateOpen: 1}},
-		Exams:      map[string]map[State]int64{"demo": {StateOpen: 1}},
-		Deliveries: map[string]map[State]int64{"a": {StatePending: 0, StateDone: 1}, "b": {StatePending: 0, StateParked: 1}, "c": {StatePending: 1}},
+		Position: 1, Instances: map[InstanceState]int64{InstanceQueued: 1},
+		Jobs:       map[string]map[JobState]int64{"demo": {JobOpen: 1}},
+		Exams:      map[string]map[ExamState]int64{"demo": {ExamOpen: 1}},
+		Deliveries: map[string]map[DeliveryState]int64{"a": {DeliveryPending: 0, DeliveryDone: 1}, "b": {DeliveryPending: 0, DeliveryParked: 1}, "c": {DeliveryPending: 1}},
 	}, counts)
 }

@@ -48,7 +48,7 @@ func (t *tx) parkUnconfigured(at time.Time) (int, error) {
 		return 0, nil
 	}
 	all := 0
-	for _, state := range []State{StatePending, StateSent} {
+	for _, state := range []DeliveryState{DeliveryPending, DeliverySent} {
 		where := fmt.Sprintf("d.state = '%s' %s", state, unconfigured)
 		n, err := t.stepDeliveries(EventDeliveryParked, where, sayUnconfigured, setUnconfigured, micros(at), t.configuredText())
 		if err != nil {

@@ -27,8 +27,8 @@ func TestDestinations_ofTheExam(t *testing.T) {
 	require.Empty(t, exams[0].Destinations, "the last arrival names none")
 }
 
-func deliveries(t *testing.T, l *Ledger) map[string]State {
-	states := map[string]State{}
+func deliveries(t *testing.T, l *Ledger) map[string]DeliveryState {
+	states := map[string]DeliveryState{}
 	for _, d := range study(t, l).Deliveries {
 		states[d.Entry+" "+d.Destination] = d.State
 	}
@@ -48,9 +48,9 @@ func TestReconcileDestinations(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []int{1, 0}, []int{parked, back})
 	require.NoError(t, l.FinishJob(ctx, "entry002.demo", testModel, nil, []Object{object(2, "pacs2", "pacs")}, at(5)))
-	want := map[string]State{
-		"entry001 pacs": StatePending, "entry001 pacs2": StateParked, "made001 pacs2": StateParked,
-		"made002 pacs2": StateParked, "made002 pacs": StatePending,
+	want := map[string]DeliveryState{
+		"entry001 pacs": DeliveryPending, "entry001 pacs2": DeliveryParked, "made001 pacs2": DeliveryParked,
+		"made002 pacs2": DeliveryParked, "made002 pacs": DeliveryPending,
 	}
 	require.Equal(t, want, deliveries(t, l))
 	p, err := l.Parked(ctx)
@@ -63,7 +63,7 @@ func TestReconcileDestinations(t *testing.T) {
 	parked, back, err = l.ReconcileDestinations(ctx, []string{"pacs", "pacs2"}, at(7))
 	require.NoError(t, err)
 	require.Equal(t, []int{0, 2}, []int{parked, back})
-	want["made001 pacs2"], want["made002 pacs2"] = StatePending, StatePending
+	want["made001 pacs2"], want["made002 pacs2"] = DeliveryPending, DeliveryPending
 	require.Equal(t, want, deliveries(t, l), "what the peer refused stays parked")
 	requireTally(t, l)
 
@@ -86,8 +86,8 @@ func TestRetryDeliveries(t *testing.T) {
 	n, err := l.RetryDeliveries(ctx, "pacs", at(5))
 	require.NoError(t, err)
 	require.Equal(t, 1, n)
-	require.Equal(t, map[string]State{
-		"entry001 pacs": StatePending, "entry001 archive": StateParked, "entry002 pacs": StateParked, "entry003 pacs": StateParked,
+	require.Equal(t, map[string]DeliveryState{
+		"entry001 pacs": DeliveryPending, "entry001 archive": DeliveryParked, "entry002 pacs": DeliveryParked, "entry003 pacs": DeliveryParked,
 	}, deliveries(t, l))
 	due, err := l.DueDeliveries(ctx, "pacs", at(5), longest, 10)
 	require.NoError(t, err)

@@ -60,7 +60,7 @@ func (l *Ledger) ExamResults(ctx context.Context, e Exam) ([]ExamResult, error) 
 	for i, r := range rows {
 		results[i] = r.ExamResult
 		results[i].Heatmaps = heatmaps[r.Instance.SOPInstanceUID]
-		if r.state != StateDone {
+		if r.state != JobDone {
 			continue
 		}
 		if results[i].Results, err = l.results(ctx, r.job); err != nil {
@@ -73,7 +73,7 @@ func (l *Ledger) ExamResults(ctx context.Context, e Exam) ([]ExamResult, error) 
 type examRow struct {
 	ExamResult
 	job   int64
-	state State
+	state JobState
 }
 
 func scanExamRow(rows *sql.Rows) (examRow, error) {
@@ -89,8 +89,8 @@ func scanExamRow(rows *sql.Rows) (examRow, error) {
 		return examRow{}, fmt.Errorf("header of entry %s: %w", r.Entry, err)
 	}
 	r.Header.SOPInstance = r.Instance
-	if r.state != StateDone {
-		r.Skipped = r.state == StateSkipped
+	if r.state != JobDone {
+		r.Skipped = r.state == JobSkipped
 		r.Failed = reason
 		if reason == "" {
 			r.Failed = "not analysed"
@@ -205,13 +205,13 @@ func (l *Ledger) ParkExam(ctx context.Context, e Exam, reason string, at time.Ti
 func (l *Ledger) RetryExam(ctx context.Context, id int64, at time.Time) error {
 	err := l.write(ctx, func(t *tx) error {
 		var study int64
-		var state State
+		var state ExamState
 		var model string
 		err := t.row("SELECT study, state, model FROM exam WHERE id = ?", []any{id}, &study, &state, &model)
 		switch {
 		case errors.Is(err, sql.ErrNoRows):
 			return ErrNotFound
-		case err != nil || state != StateParked:
+		case err != nil || state != ExamParked:
 			return err
 		}
 		if _, err := t.exec("UPDATE exam SET state = 'open', reason = '', since = ? WHERE id = ?", micros(at), id); err != nil {

@@ -66,7 +66,7 @@ type jobRow struct {
 	id, study, exam int64
 	name            string
 	model           string
-	state           State
+	state           JobState
 	instance        dicom.UID
 	entry           string
 	released        bool // its bytes
@@ -137,9 +137,9 @@ func (l *Ledger) UnstartJob(ctx context.Context, id string) error {
 func (l *Ledger) FinishJob(ctx context.Context, id string, by analysis.Model, results []analysis.Result, objects []Object, at time.Time) error {
 	return l.stepJob(ctx, id, "finish", func(t *tx, j jobRow) error {
 		switch j.state {
-		case StateDone:
+		case JobDone:
 			return nil
-		case StateOpen, StateParked:
+		case JobOpen, JobParked:
 		default:
 			return fmt.Errorf("%w: it is %s", ErrState, j.state)
 		}
@@ -150,7 +150,7 @@ func (l *Ledger) FinishJob(ctx context.Context, id string, by analysis.Model, re
 				return err
 			}
 		}
-		if err := t.endJob(j, StateDone, "", at); err != nil {
+		if err := t.endJob(j, JobDone, "", at); err != nil {
 			return err
 		}
 		made, err := json.Marshal(by)
@@ -183,7 +183,7 @@ func (t *tx) insertResult(job int64, r analysis.Result) error {
 }
 
 // endJob takes a job out of its exam's open ones; the exam has something to report from now on.
-func (t *tx) endJob(j jobRow, state State, reason string, at time.Time) error {
+func (t *tx) endJob(j jobRow, state JobState, reason string, at time.Time) error {
 	var version int64
 	err := t.row(`UPDATE exam SET version = version + 1, results = version + 1, reason = '',
 		since = iif(state = 'open', since, ?1), state = 'open' WHERE id = ?2 RETURNING version`,
@@ -200,10 +200,10 @@ func (t *tx) endJob(j jobRow, state State, reason string, at time.Time) error {
 // without it. A job that is not open stays as it is.
 func (l *Ledger) ParkJob(ctx context.Context, id, reason string, at time.Time) error {
 	return l.stepJob(ctx, id, "park", func(t *tx, j jobRow) error {
-		if j.state != StateOpen {
+		if j.state != JobOpen {
 			return nil
 		}
-		if err := t.endJob(j, StateParked, reason, at); err != nil {
+		if err := t.endJob(j, JobParked, reason, at); err != nil {
 			return err
 		}
 		return t.event(j.event(EventParked, at, j.model+": "+reason))
@@ -214,10 +214,10 @@ func (l *Ledger) ParkJob(ctx context.Context, id, reason string, at time.Time) e
 // compression that nothing here decodes. Its exam goes on without it. A job that is not open stays as it is.
 func (l *Ledger) SkipJob(ctx context.Context, id, reason string, at time.Time) error {
 	return l.stepJob(ctx, id, "skip", func(t *tx, j jobRow) error {
-		if j.state != StateOpen {
+		if j.state != JobOpen {
 			return nil
 		}
-		if err := t.endJob(j, StateSkipped, reason, at); err != nil {
+		if err := t.endJob(j, JobSkipped, reason, at); err != nil {
 			return err
 		}
 		return t.event(j.event(EventNotAnalysed, at, j.model+": "+reason))
@@ -229,9 +229,9 @@ func (l *Ledger) SkipJob(ctx context.Context, id, reason string, at time.Time) e
 func (l *Ledger) RetryJob(ctx context.Context, id string, at time.Time) error {
 	return l.stepJob(ctx, id, "retry", func(t *tx, j jobRow) error {
 		switch j.state {
-		case StateOpen:
+		case JobOpen:
 			return nil
-		case StateParked, StateSkipped:
+		case JobParked, JobSkipped:
 		default:
 			return fmt.Errorf("%w: it is %s", ErrState, j.state)
 		}
@@ -241,7 +241,7 @@ func (l *Ledger) RetryJob(ctx context.Context, id string, at time.Time) error {
 		if err := t.reopenJob(j.id, 1); err != nil {
 			return err
 		}
-		if j.state == StateSkipped {
+		if j.state == JobSkipped {
 			if _, err := t.exec("UPDATE instance SET reason = '' WHERE entry = ?", j.entry); err != nil {
 				return err
 			}
@@ -262,9 +262,9 @@ func (t *tx) reopenJob(id int64, retries int) error {
 func (l *Ledger) DiscardJob(ctx context.Context, id string, at time.Time) error {
 	return l.stepJob(ctx, id, "discard", func(t *tx, j jobRow) error {
 		switch j.state {
-		case StateDiscarded:
+		case JobDiscarded:
 			return nil
-		case StateParked:
+		case JobParked:
 		default:
 			return fmt.Errorf("%w: it is %s", ErrState, j.state)
 		}

@@ -33,37 +33,37 @@ func TestJob_states(t *testing.T) {
 		name     string
 		before   []string
 		step     string
-		want     State
-		instance State
+		want     JobState
+		instance InstanceState
 		err      error
 		changes  bool
 	}{
-		{"open", nil, "start", StateOpen, StateQueued, nil, true},
-		{"open", nil, "finish", StateDone, StateAnalysed, nil, true},
-		{"open", nil, "park", StateParked, StateFailed, nil, true},
-		{"open", nil, "retry", StateOpen, StateQueued, nil, false},
-		{"open", nil, "discard", StateOpen, StateQueued, ErrState, false},
-		{"open", nil, "skip", StateSkipped, StateNotAnalysed, nil, true},
-		{"skipped", []string{"skip"}, "start", StateSkipped, StateNotAnalysed, nil, false},
-		{"skipped", []string{"skip"}, "finish", StateSkipped, StateNotAnalysed, ErrState, false},
-		{"skipped", []string{"skip"}, "park", StateSkipped, StateNotAnalysed, nil, false},
-		{"skipped", []string{"skip"}, "retry", StateOpen, StateQueued, nil, true},
-		{"parked", []string{"park"}, "skip", StateParked, StateFailed, nil, false},
-		{"done", []string{"finish"}, "start", StateDone, StateAnalysed, nil, false},
-		{"done", []string{"finish"}, "finish", StateDone, StateAnalysed, nil, false},
-		{"done", []string{"finish"}, "park", StateDone, StateAnalysed, nil, false},
-		{"done", []string{"finish"}, "retry", StateDone, StateAnalysed, ErrState, false},
-		{"done", []string{"finish"}, "discard", StateDone, StateAnalysed, ErrState, false},
-		{"parked", []string{"park"}, "start", StateParked, StateFailed, nil, false},
-		{"parked", []string{"park"}, "finish", StateDone, StateAnalysed, nil, true},
-		{"parked", []string{"park"}, "park", StateParked, StateFailed, nil, false},
-		{"parked", []string{"park"}, "retry", StateOpen, StateQueued, nil, true},
-		{"parked", []string{"park"}, "discard", StateDiscarded, StateFailed, nil, true},
-		{"discarded", []string{"park", "discard"}, "start", StateDiscarded, StateFailed, nil, false},
-		{"discarded", []string{"park", "discard"}, "finish", StateDiscarded, StateFailed, ErrState, false},
-		{"discarded", []string{"park", "discard"}, "park", StateDiscarded, StateFailed, nil, false},
-		{"discarded", []string{"park", "discard"}, "retry", StateDiscarded, StateFailed, ErrState, false},
-		{"discarded", []string{"park", "discard"}, "discard", StateDiscarded, StateFailed, nil, false},
+		{"open", nil, "start", JobOpen, InstanceQueued, nil, true},
+		{"open", nil, "finish", JobDone, InstanceAnalysed, nil, true},
+		{"open", nil, "park", JobParked, InstanceFailed, nil, true},
+		{"open", nil, "retry", JobOpen, InstanceQueued, nil, false},
+		{"open", nil, "discard", JobOpen, InstanceQueued, ErrState, false},
+		{"open", nil, "skip", JobSkipped, InstanceNotAnalysed, nil, true},
+		{"skipped", []string{"skip"}, "start", JobSkipped, InstanceNotAnalysed, nil, false},
+		{"skipped", []string{"skip"}, "finish", JobSkipped, InstanceNotAnalysed, ErrState, false},
+		{"skipped", []string{"skip"}, "park", JobSkipped, InstanceNotAnalysed, nil, false},
+		{"skipped", []string{"skip"}, "retry", JobOpen, InstanceQueued, nil, true},
+		{"parked", []string{"park"}, "skip", JobParked, InstanceFailed, nil, false},
+		{"done", []string{"finish"}, "start", JobDone, InstanceAnalysed, nil, false},
+		{"done", []string{"finish"}, "finish", JobDone, InstanceAnalysed, nil, false},
+		{"done", []string{"finish"}, "park", JobDone, InstanceAnalysed, nil, false},
+		{"done", []string{"finish"}, "retry", JobDone, InstanceAnalysed, ErrState, false},
+		{"done", []string{"finish"}, "discard", JobDone, InstanceAnalysed, ErrState, false},
+		{"parked", []string{"park"}, "start", JobParked, InstanceFailed, nil, false},
+		{"parked", []string{"park"}, "finish", JobDone, InstanceAnalysed, nil, true},
+		{"parked", []string{"park"}, "park", JobParked, InstanceFailed, nil, false},
+		{"parked", []string{"park"}, "retry", JobOpen, InstanceQueued, nil, true},
+		{"parked", []string{"park"}, "discard", JobDiscarded, InstanceFailed, nil, true},
+		{"discarded", []string{"park", "discard"}, "start", JobDiscarded, InstanceFailed, nil, false},
+		{"discarded", []string{"park", "discard"}, "finish", JobDiscarded, InstanceFailed, ErrState, false},
+		{"discarded", []string{"park", "discard"}, "park", JobDiscarded, InstanceFailed, nil, false},
+		{"discarded", []string{"park", "discard"}, "retry", JobDiscarded, InstanceFailed, ErrState, false},
+		{"discarded", []string{"park", "discard"}, "discard", JobDiscarded, InstanceFailed, nil, false},
 	} {
 		t.Run(c.name+"/"+c.step, func(t *testing.T) {
 			l := openLedger(t)
@@ -147,7 +147,7 @@ func TestFinishJob_allOrNothing(t *testing.T) {
 	same := []Object{object(1, "pacs"), object(1, "pacs")}
 	require.ErrorContains(t, l.FinishJob(ctx, job1, testModel, frames(), same, at(2)), "object 2.25.1")
 	d := study(t, l)
-	require.Equal(t, StateOpen, d.InstanceViews[0].Jobs[0].State)
+	require.Equal(t, JobOpen, d.InstanceViews[0].Jobs[0].State)
 	require.Empty(t, d.Objects)
 	require.Empty(t, d.Deliveries)
 	require.Equal(t, []string{"received", "queued"}, steps(d, "1.2.3.1"))
@@ -160,14 +160,14 @@ func TestInstance_twoModels(t *testing.T) {
 	r := receipt(1)
 	r.Models = []string{"demo", "other"}
 	receive(t, l, r)
-	state := func() State { return study(t, l).InstanceViews[0].State }
+	state := func() InstanceState { return study(t, l).InstanceViews[0].State }
 	require.NoError(t, l.FinishJob(ctx, "entry001.demo", testModel, nil, nil, at(2)))
-	require.Equal(t, StateQueued, state())
+	require.Equal(t, InstanceQueued, state())
 	require.NoError(t, l.ParkJob(ctx, "entry001.other", "no", at(3)))
-	require.Equal(t, StateFailed, state())
+	require.Equal(t, InstanceFailed, state())
 	require.NoError(t, l.RetryJob(ctx, "entry001.other", at(4)))
 	require.NoError(t, l.FinishJob(ctx, "entry001.other", testModel, nil, nil, at(5)))
-	require.Equal(t, StateAnalysed, state())
+	require.Equal(t, InstanceAnalysed, state())
 	require.Len(t, study(t, l).Exams, 2)
 }
 

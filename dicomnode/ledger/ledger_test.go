@@ -138,7 +138,7 @@ func TestLifecycle(t *testing.T) {
 	jobs, err := l.OpenJobs(ctx, "", 10)
 	require.NoError(t, err)
 	require.Equal(t, []Job{{
-		ID: "entry001.demo", Entry: "entry001", Model: "demo", Instance: r.Header.SOPInstance, Route: "endoscopy", State: StateOpen,
+		ID: "entry001.demo", Entry: "entry001", Model: "demo", Instance: r.Header.SOPInstance, Route: "endoscopy", State: JobOpen,
 		Destinations: r.Destinations,
 	}}, jobs)
 	j, err := l.StartJob(ctx, jobs[0].ID, at(2))
@@ -186,7 +186,7 @@ func TestLifecycle(t *testing.T) {
 	require.Equal(t, []string{"made", "delivered"}, steps(d, "2.25.2"))
 	require.Equal(t, []string{"reported"}, steps(d, ""))
 	require.Equal(t, frames(), d.InstanceViews[0].Jobs[0].Results)
-	require.Equal(t, StateAnalysed, d.InstanceViews[0].State)
+	require.Equal(t, InstanceAnalysed, d.InstanceViews[0].State)
 
 	ids := releasable(t, l, 1000)
 	require.Equal(t, []string{"entry001", "made001", "made002", "made003"}, ids)

@@ -76,7 +76,7 @@ func (t *tx) parkLostJobs(instance int64, at time.Time) error {
 		if err != nil {
 			return err
 		}
-		if err := t.endJob(j, StateParked, LostBytes, at); err != nil {
+		if err := t.endJob(j, JobParked, LostBytes, at); err != nil {
 			return err
 		}
 		if err := t.event(j.event(EventParked, at, j.model+": "+LostBytes)); err != nil {

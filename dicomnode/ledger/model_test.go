@@ -49,7 +49,7 @@ type modelInstance struct {
 
 type modelJob struct {
 	id, entry, exam string
-	state           State
+	state           JobState
 }
 
 type news struct {
@@ -71,7 +71,7 @@ type modelDelivery struct {
 	entry       string
 	alternate   string
 	rank        int
-	state       State
+	state       DeliveryState
 	next        time.Time
 	behind      bool
 }
@@ -146,9 +146,9 @@ func (m *model) expect(r Receipt) Verdict {
 		m.expectJobs(r)
 	}
 	for _, destination := range r.Forward {
-		d := &modelDelivery{destination: destination, entry: r.ID, state: StatePending, next: r.At}
+		d := &modelDelivery{destination: destination, entry: r.ID, state: DeliveryPending, next: r.At}
 		if v == Conflict {
-			d.state = StateParked
+			d.state = DeliveryParked
 		}
 		m.addDelivery(d)
 	}
@@ -164,7 +164,7 @@ func (m *model) expectAgain(r Receipt, in *modelInstance) Verdict {
 	}
 	analysed := in.conflict
 	for _, j := range m.jobs {
-		analysed = analysed || j.entry == in.r.ID && j.state != StateSkipped
+		analysed = analysed || j.entry == in.r.ID && j.state != JobSkipped
 	}
 	if analysed || r.Skip != "" || len(r.Models) == 0 {
 		return v
@@ -198,7 +198,7 @@ func (m *model) expectRestored(r Receipt, in *modelInstance) {
 		j.id, j.entry = r.ID+strings.TrimPrefix(id, in.r.ID), r.ID
 		m.jobs[j.id] = j
 		m.order[slices.Index(m.order, id)] = j.id
-		if j.state == StateOpen {
+		if j.state == JobOpen {
 			m.opened(j) // again: it is new to who feeds the workers
 		}
 	}
@@ -210,7 +210,7 @@ func (m *model) expectRestored(r Receipt, in *modelInstance) {
 
 // opened puts a job at the end of the order.
 func (m *model) opened(j *modelJob) {
-	j.state = StateOpen
+	j.state = JobOpen
 	m.order = append(slices.DeleteFunc(m.order, func(id string) bool { return id == j.id }), j.id)
 }
 
@@ -222,12 +222,12 @@ func (m *model) expectJobs(r Receipt) {
 			e = &modelExam{}
 			m.exams[key] = e
 		}
-		state := StateOpen
+		state := JobOpen
 		if r.Skip != "" {
-			state = StateSkipped
+			state = JobSkipped
 		}
 		e.last = r.At
-		e.news = append(e.news, news{r.At, state == StateSkipped})
+		e.news = append(e.news, news{r.At, state == JobSkipped})
 		id := JobID(r.ID, name)
 		m.jobs[id] = &modelJob{id, r.ID, key, state}
 		m.order = append(m.order, id)
@@ -264,7 +264,7 @@ func (m *model) replay(t *rapid.T) {
 }
 
 // pick draws one of the jobs in state.
-func (m *model) pick(t *rapid.T, state State) *modelJob {
+func (m *model) pick(t *rapid.T, state JobState) *modelJob {
 	ids := slices.Sorted(maps.Keys(m.jobs))
 	ids = slices.DeleteFunc(ids, func(id string) bool { return m.jobs[id].state != state })
 	if len(ids) == 0 {
@@ -273,19 +273,19 @@ func (m *model) pick(t *rapid.T, state State) *modelJob {
 	return m.jobs[rapid.SampledFrom(ids).Draw(t, "job")]
 }
 
-func (m *model) end(j *modelJob, state State, when time.Time) {
+func (m *model) end(j *modelJob, state JobState, when time.Time) {
 	j.state = state
 	e := m.exams[j.exam]
 	e.news = append(e.news, news{when, true})
 }
 
 func (m *model) finish(t *rapid.T) {
-	j, when := m.pick(t, StateOpen), m.tick()
+	j, when := m.pick(t, JobOpen), m.tick()
 	objects := m.makeObjects(t, "heatmap", RankHeatmap, when)
 	for range 2 {
 		require.NoError(t, m.l.FinishJob(m.ctx, j.id, testModel, frames(), objects, when))
 	}
-	m.end(j, StateDone, when)
+	m.end(j, JobDone, when)
 }
 
 func (m *model) makeObjects(t *rapid.T, purpose string, rank int, when time.Time) []Object {
@@ -304,19 +304,19 @@ func (m *model) makeObjects(t *rapid.T, purpose string, rank int, when time.Time
 		m.objects[twin.Entry] = false
 	}
 	for _, destination := range o.Destinations {
-		m.addDelivery(&modelDelivery{destination: destination, entry: o.Entry, alternate: alternate, rank: rank, state: StatePending, next: when})
+		m.addDelivery(&modelDelivery{destination: destination, entry: o.Entry, alternate: alternate, rank: rank, state: DeliveryPending, next: when})
 	}
 	return []Object{o}
 }
 
 func (m *model) park(t *rapid.T) {
-	j, when := m.pick(t, StateOpen), m.tick()
+	j, when := m.pick(t, JobOpen), m.tick()
 	require.NoError(t, m.l.ParkJob(m.ctx, j.id, "no", when))
-	m.end(j, StateParked, when)
+	m.end(j, JobParked, when)
 }
 
 func (m *model) retry(t *rapid.T) {
-	j := m.pick(t, rapid.SampledFrom([]State{StateParked, StateSkipped}).Draw(t, "state"))
+	j := m.pick(t, rapid.SampledFrom([]JobState{JobParked, JobSkipped}).Draw(t, "state"))
 	err := m.l.RetryJob(m.ctx, j.id, m.tick())
 	if slices.ContainsFunc(m.instances, func(in *modelInstance) bool { return in.r.ID == j.entry && in.released }) {
 		require.ErrorIs(t, err, ErrState)
@@ -327,15 +327,15 @@ func (m *model) retry(t *rapid.T) {
 }
 
 func (m *model) discardJob(t *rapid.T) {
-	j := m.pick(t, StateParked)
+	j := m.pick(t, JobParked)
 	require.NoError(t, m.l.DiscardJob(m.ctx, j.id, m.tick()))
-	j.state = StateDiscarded
+	j.state = JobDiscarded
 }
 
 func (m *model) openJobs(exam string) int {
 	n := 0
 	for _, j := range m.jobs {
-		if j.exam == exam && j.state == StateOpen {
+		if j.exam == exam && j.state == JobOpen {
 			n++
 		}
 	}
@@ -394,7 +394,7 @@ func (m *model) report(t *rapid.T) {
 }
 
 // pickDelivery draws one of the deliveries in one of states.
-func (m *model) pickDelivery(t *rapid.T, states ...State) *modelDelivery {
+func (m *model) pickDelivery(t *rapid.T, states ...DeliveryState) *modelDelivery {
 	var all []*modelDelivery
 	for _, d := range m.deliveries {
 		if slices.Contains(states, d.state) {
@@ -408,47 +408,47 @@ func (m *model) pickDelivery(t *rapid.T, states ...State) *modelDelivery {
 }
 
 func (m *model) delivered(t *rapid.T) {
-	d := m.pickDelivery(t, StatePending, StateParked)
+	d := m.pickDelivery(t, DeliveryPending, DeliveryParked)
 	require.NoError(t, m.l.Delivered(m.ctx, d.id, d.entry, said("0000"), m.tick()))
-	d.state = StateDone
+	d.state = DeliveryDone
 }
 
 func (m *model) deferDelivery(t *rapid.T) {
-	d := m.pickDelivery(t, StatePending)
+	d := m.pickDelivery(t, DeliveryPending)
 	now := m.tick()
 	d.next, d.behind = now.Add(100*time.Second), rapid.Bool().Draw(t, "behind")
 	require.NoError(t, m.l.Defer(m.ctx, d.id, Deferral{Next: d.next, Behind: d.behind, Answer: said("A700"), Reason: "full"}, now))
 }
 
 func (m *model) parkDelivery(t *rapid.T) {
-	d := m.pickDelivery(t, StatePending)
+	d := m.pickDelivery(t, DeliveryPending)
 	require.NoError(t, m.l.Park(m.ctx, d.id, said("0122"), "refused", m.tick()))
-	d.state = StateParked
+	d.state = DeliveryParked
 }
 
 func (m *model) unpark(t *rapid.T) {
-	d := m.pickDelivery(t, StateParked)
+	d := m.pickDelivery(t, DeliveryParked)
 	d.next = m.tick()
 	require.NoError(t, m.l.Unpark(m.ctx, d.id, d.next))
-	d.state, d.behind = StatePending, false
+	d.state, d.behind = DeliveryPending, false
 }
 
 func (m *model) discardDelivery(t *rapid.T) {
-	d := m.pickDelivery(t, StatePending, StateParked)
+	d := m.pickDelivery(t, DeliveryPending, DeliveryParked)
 	require.NoError(t, m.l.Discard(m.ctx, d.id, m.tick()))
-	d.state = StateDiscarded
+	d.state = DeliveryDiscarded
 }
 
 // releasable lists the entries that nothing needs.
 func (m *model) releasable() []string {
 	needed := map[string]bool{}
 	for _, d := range m.deliveries {
-		if d.state == StatePending || d.state == StateParked {
+		if d.state == DeliveryPending || d.state == DeliveryParked {
 			needed[d.entry], needed[d.alternate] = true, true
 		}
 	}
 	for _, j := range m.jobs {
-		if j.state == StateOpen || j.state == StateParked || len(m.exams[j.exam].news) > 0 || m.openJobs(j.exam) > 0 {
+		if j.state == JobOpen || j.state == JobParked || len(m.exams[j.exam].news) > 0 || m.openJobs(j.exam) > 0 {
 			needed[j.entry] = true
 		}
 	}
@@ -493,7 +493,7 @@ func (m *model) check(t *rapid.T) {
 		got = append(got, j.ID)
 	}
 	for _, id := range m.order {
-		if m.jobs[id].state == StateOpen {
+		if m.jobs[id].state == JobOpen {
 			want = append(want, id)
 		}
 	}
@@ -513,7 +513,7 @@ func (m *model) checkDue(t *rapid.T, destination string) {
 	}
 	var due []*modelDelivery
 	for _, d := range m.deliveries {
-		if d.destination == destination && d.state == StatePending && !d.next.After(at(m.now)) {
+		if d.destination == destination && d.state == DeliveryPending && !d.next.After(at(m.now)) {
 			due = append(due, d)
 		}
 	}

@@ -24,7 +24,7 @@ func (t *tx) insertObject(study int64, o Object, at time.Time) error {
 	}
 	d := Delivery{
 		Kind: KindDICOM, Entry: o.Entry, Instance: o.Instance, TransferSyntaxUID: transferSyntax(o),
-		Purpose: o.Purpose, Rank: o.Rank, State: StatePending, NextAt: at,
+		Purpose: o.Purpose, Rank: o.Rank, State: DeliveryPending, NextAt: at,
 	}
 	if twin := o.Alternate; twin != nil {
 		d.Alternate = twin.Entry

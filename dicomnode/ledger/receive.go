@@ -99,7 +99,7 @@ type known struct {
 	id, study int64
 	entry     string
 	route     string
-	state     State
+	state     InstanceState
 	released  bool
 }
 
@@ -120,7 +120,7 @@ func (b *batch) lookUp(r Receipt) (known, error) {
 			return known{}, err
 		}
 		switch {
-		case row.entry == r.ID && row.state == StateConflicting:
+		case row.entry == r.ID && row.state == InstanceConflict:
 			return known{verdict: Conflict, in: true}, nil
 		case row.entry == r.ID:
 			return known{verdict: New, in: true}, nil
@@ -139,12 +139,12 @@ func (b *batch) record(r Receipt, v Verdict) error {
 	if err != nil {
 		return err
 	}
-	in := instanceRow{r: r, study: study, state: StateQueued}
+	in := instanceRow{r: r, study: study, state: InstanceQueued}
 	switch {
 	case v == Conflict:
-		in.state, in.reason = StateConflicting, "another data set of the same SOP Instance UID was received before"
+		in.state, in.reason = InstanceConflict, "another data set of the same SOP Instance UID was received before"
 	case r.Skip != "" || len(r.Models) == 0:
-		in.state, in.reason = StateNotAnalysed, r.Skip
+		in.state, in.reason = InstanceNotAnalysed, r.Skip
 	}
 	if in.id, err = b.insertInstance(in); err != nil {
 		return err
@@ -153,9 +153,9 @@ func (b *batch) record(r Receipt, v Verdict) error {
 		return err
 	}
 	switch in.state {
-	case StateConflicting:
+	case InstanceConflict:
 		err = b.event(in.event(EventConflict, in.reason))
-	case StateNotAnalysed:
+	case InstanceNotAnalysed:
 		err = b.event(in.event(EventNotAnalysed, in.reason))
 	}
 	if err != nil {
@@ -174,7 +174,7 @@ type instanceRow struct {
 	r      Receipt
 	id     int64
 	study  int64
-	state  State
+	state  InstanceState
 	reason string
 }
 
@@ -233,14 +233,14 @@ func (b *batch) insertInstance(in instanceRow) (int64, error) {
 
 // held says whether the bytes are kept until a person decides: nobody else has them, or someone has others.
 func (in instanceRow) held() bool {
-	return in.state == StateConflicting || len(in.r.Models) == 0 && len(in.r.Forward) == 0
+	return in.state == InstanceConflict || len(in.r.Models) == 0 && len(in.r.Forward) == 0
 }
 
 // makeJobs makes the jobs of an instance, or with Skip the rows that let its exams know of it.
 func (b *batch) makeJobs(in instanceRow) error {
-	state := StateOpen
-	if in.state == StateNotAnalysed {
-		state = StateSkipped
+	state := JobOpen
+	if in.state == InstanceNotAnalysed {
+		state = JobSkipped
 	}
 	for _, model := range in.r.Models {
 		exam, err := b.exam(in, model)
@@ -254,9 +254,9 @@ func (b *batch) makeJobs(in instanceRow) error {
 	return nil
 }
 
-func (b *batch) makeJob(in instanceRow, model string, state State, exam *arrivals) error {
+func (b *batch) makeJob(in instanceRow, model string, state JobState, exam *arrivals) error {
 	id := JobID(in.r.ID, model)
-	if state == StateOpen {
+	if state == JobOpen {
 		n, err := b.exec("INSERT INTO job (name, instance, study, exam, model, state) VALUES (?, ?, ?, ?, ?, 'open') ON CONFLICT (name) DO NOTHING",
 			id, in.id, in.study, exam.id, model)
 		if err != nil || n == 0 {
@@ -304,10 +304,10 @@ func (b *batch) exam(in instanceRow, model string) (*arrivals, error) {
 func (b *batch) forward(in instanceRow) error {
 	d := Delivery{
 		Kind: KindDICOM, Entry: in.r.ID, Instance: in.r.Header.SOPInstance, TransferSyntaxUID: in.r.TransferSyntaxUID,
-		Purpose: "source", Rank: RankSource, State: StatePending, NextAt: in.r.At,
+		Purpose: "source", Rank: RankSource, State: DeliveryPending, NextAt: in.r.At,
 	}
-	if in.state == StateConflicting {
-		d.State, d.Reason = StateParked, in.reason
+	if in.state == InstanceConflict {
+		d.State, d.Reason = DeliveryParked, in.reason
 	}
 	return b.deliver(in.study, d, in.r.Forward)
 }

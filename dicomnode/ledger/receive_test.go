@@ -18,16 +18,16 @@ func TestReceive_verdicts(t *testing.T) {
 		name     string
 		receipts []Receipt
 		want     []Verdict
-		states   []State // of the instances kept
+		states   []InstanceState // of the instances kept
 		jobs     int
 		steps    []string
 	}{
-		{"new", []Receipt{receipt(1)}, []Verdict{New}, []State{StateQueued}, 1, []string{"received", "queued"}},
+		{"new", []Receipt{receipt(1)}, []Verdict{New}, []InstanceState{InstanceQueued}, 1, []string{"received", "queued"}},
 		{
 			"duplicate",
 			[]Receipt{receipt(1), again},
 			[]Verdict{New, Duplicate},
-			[]State{StateQueued},
+			[]InstanceState{InstanceQueued},
 			1,
 			[]string{"received", "queued", "duplicate"},
 		},
@@ -35,7 +35,7 @@ func TestReceive_verdicts(t *testing.T) {
 			"conflict",
 			[]Receipt{receipt(1), other},
 			[]Verdict{New, Conflict},
-			[]State{StateQueued, StateConflicting},
+			[]InstanceState{InstanceQueued, InstanceConflict},
 			1,
 			[]string{"received", "queued", "received", "conflict"},
 		},
@@ -43,7 +43,7 @@ func TestReceive_verdicts(t *testing.T) {
 			"duplicates of both",
 			[]Receipt{receipt(1), other, as(receipt(1), 3), as(other, 4), as(other, 5)},
 			[]Verdict{New, Conflict, Duplicate, Duplicate, Duplicate},
-			[]State{StateQueued, StateConflicting},
+			[]InstanceState{InstanceQueued, InstanceConflict},
 			1,
 			[]string{"received", "queued", "received", "conflict", "duplicate", "duplicate x2"},
 		},
@@ -51,7 +51,7 @@ func TestReceive_verdicts(t *testing.T) {
 			"not analysed",
 			[]Receipt{skipped(receipt(1))},
 			[]Verdict{New},
-			[]State{StateNotAnalysed},
+			[]InstanceState{InstanceNotAnalysed},
 			0,
 			[]string{"received", "not-analysed"},
 		},
@@ -72,7 +72,7 @@ func TestReceive_verdicts(t *testing.T) {
 				require.Equal(t, c.want, receive(t, l, c.receipts...), "again")
 				require.Equal(t, before, study(t, l), "again changes nothing")
 
-				var states []State
+				var states []InstanceState
 				for _, v := range before.InstanceViews {
 					states = append(states, v.State)
 				}

@@ -39,7 +39,7 @@ func TestRelease_races(t *testing.T) {
 			require.Empty(t, ids)
 			j, err := l.Job(t.Context(), job1)
 			require.NoError(t, err)
-			require.Equal(t, StateOpen, j.State)
+			require.Equal(t, JobOpen, j.State)
 		})
 		t.Run(work.name+" after", func(t *testing.T) {
 			l, r := skippedAndReported(t)
@@ -48,7 +48,7 @@ func TestRelease_races(t *testing.T) {
 			require.Equal(t, []string{r.ID}, ids)
 			require.ErrorIs(t, work.open(t, l, r), work.afterward)
 			v := study(t, l).InstanceViews[0]
-			require.Equal(t, work.restored, v.Jobs[0].State == StateOpen)
+			require.Equal(t, work.restored, v.Jobs[0].State == JobOpen)
 			require.Equal(t, work.restored, v.ReleasedAt.IsZero())
 			require.Equal(t, work.restored, v.Entry == "entry002", "on the new bytes")
 			requireTally(t, l)

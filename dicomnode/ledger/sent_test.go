@@ -22,7 +22,7 @@ func TestSent_committed(t *testing.T) {
 	ctx := t.Context()
 	require.NoError(t, l.Sent(ctx, 1, "entry001", at(100), said("0000"), at(2)))
 	d := deliveryOf(t, l)
-	require.Equal(t, StateSent, d.State)
+	require.Equal(t, DeliverySent, d.State)
 	require.Equal(t, at(100), d.NextAt)
 	require.Equal(t, "entry001", d.Used)
 	require.Equal(t, StudyWorking, study(t, l).Status, "it is not done before the peer commits to it")
@@ -38,7 +38,7 @@ func TestSent_committed(t *testing.T) {
 	require.Equal(t, d, deliveryOf(t, l))
 
 	require.NoError(t, l.Delivered(ctx, 1, "entry001", Answer{Protocol: "dicom", Code: "0000", Text: "committed"}, at(90)))
-	require.Equal(t, StateDone, deliveryOf(t, l).State)
+	require.Equal(t, DeliveryDone, deliveryOf(t, l).State)
 	require.Equal(t, StudyDone, study(t, l).Status)
 	require.Equal(t, []string{"received", "not-analysed", "sent", "delivered"}, steps(study(t, l), "1.2.3.1"))
 	require.Equal(t, []string{"entry001"}, releasable(t, l, 1000))
@@ -77,7 +77,7 @@ func TestSent_discardedOrGone(t *testing.T) {
 			l := forwarded(t)
 			require.NoError(t, l.Sent(t.Context(), 1, "entry001", at(100), said("0000"), at(2)))
 			require.NoError(t, end(l))
-			want := map[string]State{"discarded": StateDiscarded, "parked": StateParked, "deferred": StatePending, "destination": StateParked}
+			want := map[string]DeliveryState{"discarded": DeliveryDiscarded, "parked": DeliveryParked, "deferred": DeliveryPending, "destination": DeliveryParked}
 			require.Equal(t, want[name], deliveryOf(t, l).State)
 			require.NoError(t, l.Sent(t.Context(), 1, "entry001", at(200), said("0000"), at(4)))
 			if name != "deferred" {
@@ -154,7 +154,7 @@ func TestNeed(t *testing.T) {
 	ctx := t.Context()
 	receive(t, l, receipt(1))
 	require.NoError(t, l.write(ctx, func(t *tx) error {
-		d := Delivery{Kind: "hl7", Entry: "message1", Purpose: "oru", State: StatePending, NextAt: at(2)}
+		d := Delivery{Kind: "hl7", Entry: "message1", Purpose: "oru", State: DeliveryPending, NextAt: at(2)}
 		return t.deliver(1, d, []string{"ris"})
 	}))
 	for _, by := range []string{"draft 7", "report 9"} {

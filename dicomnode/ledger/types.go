@@ -57,24 +57,50 @@ func (v Verdict) String() string {
 	return "unknown"
 }
 
-// State is where a row is in its life; the package comment has the diagrams.
-type State string
+// InstanceState is what has become of a received instance; the package comment has the diagrams of all states.
+type InstanceState string
 
-// The states.
+// The states of an instance.
 const (
-	StateQueued      State = "queued"       // instance
-	StateAnalysed    State = "analysed"     // instance
-	StateFailed      State = "failed"       // instance
-	StateNotAnalysed State = "not-analysed" // instance
-	StateConflicting State = "conflict"     // instance
-	StateOpen        State = "open"         // job, exam
-	StateDone        State = "done"         // job, delivery
-	StateSkipped     State = "skipped"      // job
-	StateReported    State = "reported"     // exam
-	StatePending     State = "pending"      // delivery
-	StateSent        State = "sent"         // delivery
-	StateParked      State = "parked"       // job, exam, delivery
-	StateDiscarded   State = "discarded"    // job, delivery
+	InstanceQueued      InstanceState = "queued"
+	InstanceAnalysed    InstanceState = "analysed"
+	InstanceFailed      InstanceState = "failed"
+	InstanceNotAnalysed InstanceState = "not-analysed" // no model applies, or can
+	InstanceConflict    InstanceState = "conflict"     // its UID was taken by other bytes
+)
+
+// JobState is the state of one analysis.
+type JobState string
+
+// The states of a job.
+const (
+	JobOpen      JobState = "open"
+	JobDone      JobState = "done"
+	JobSkipped   JobState = "skipped"
+	JobParked    JobState = "parked"
+	JobDiscarded JobState = "discarded"
+)
+
+// ExamState is the state of the report of an exam.
+type ExamState string
+
+// The states of an exam.
+const (
+	ExamOpen     ExamState = "open" // waits for frames, jobs or quiet
+	ExamReported ExamState = "reported"
+	ExamParked   ExamState = "parked"
+)
+
+// DeliveryState is the state of one delivery.
+type DeliveryState string
+
+// The states of a delivery.
+const (
+	DeliveryPending   DeliveryState = "pending"
+	DeliverySent      DeliveryState = "sent" // the peer has yet to say that it keeps it
+	DeliveryDone      DeliveryState = "done"
+	DeliveryParked    DeliveryState = "parked"
+	DeliveryDiscarded DeliveryState = "discarded"
 )
 
 // Job is the analysis of one instance by one model.
@@ -84,7 +110,7 @@ type Job struct {
 	Model      string
 	Route      string
 	Instance   dicom.SOPInstance
-	State      State
+	State      JobState
 	Attempts   int       // since the last retry
 	Retries    int       // how often RetryJob opened it again
 	InferredAt time.Time // start of the first attempt, microseconds, UTC; zero before
@@ -114,7 +140,7 @@ type Object struct {
 	Alternate         *Object // to send where the peer refuses this one's SOP class
 
 	// Only in views.
-	State      State // of its deliveries, the one that asks for most attention; empty: it has none
+	State      DeliveryState // of its deliveries, the one that asks for most attention; empty: it has none
 	MadeAt     time.Time
 	ReleasedAt time.Time // of its bytes; zero while they are kept
 	TwinOf     dicom.UID // SOP Instance UID of the object that this is the alternate of
@@ -133,7 +159,7 @@ type Exam struct {
 	ID               int64
 	StudyInstanceUID dicom.UID
 	Route, Model     string
-	State            State
+	State            ExamState
 	Reason           string    // why it was parked
 	Revision         int       // of the report to be made, from 1; in views: of the last one made
 	FirstAt, LastAt  time.Time // arrivals
@@ -190,7 +216,7 @@ type Delivery struct {
 	TransferSyntaxUID dicom.UID
 	Purpose           string // source, heatmap, sr, kos
 	Rank              int
-	State             State
+	State             DeliveryState
 	Attempts          int
 	NextAt            time.Time // when it is tried; of one that is sent, until when the peer is to commit to it
 	EndedAt           time.Time

@@ -53,8 +53,14 @@ type Study struct {
 	id                     int64
 }
 
-// DeliveryCounts says how many deliveries of a study are in which state.
-type DeliveryCounts struct{ Pending, Sent, Done, Parked, Discarded int }
+// DeliveryCounts says how many deliveries are in which state.
+type DeliveryCounts struct {
+	Pending   int `json:"pending"`
+	Sent      int `json:"sent"` // and not committed yet
+	Done      int `json:"done"`
+	Parked    int `json:"parked"`
+	Discarded int `json:"discarded"`
+}
 
 // InstanceView is a received instance with its jobs.
 type InstanceView struct {
@@ -67,7 +73,7 @@ type InstanceView struct {
 	Size                int64
 	Digest              string
 	Route               string
-	State               State
+	State               InstanceState
 	Reason              string
 	ReleasedAt          time.Time // zero while its bytes are kept
 	Jobs                []JobView
@@ -228,8 +234,8 @@ func (d *StudyDetail) addDestinations() {
 }
 
 // worse returns the state that says more about what is still to be done.
-func worse(a, b State) State {
-	for _, s := range []State{StateParked, StatePending, StateSent, StateDiscarded} {
+func worse(a, b DeliveryState) DeliveryState {
+	for _, s := range []DeliveryState{DeliveryParked, DeliveryPending, DeliverySent, DeliveryDiscarded} {
 		if a == s || b == s {
 			return s
 		}

@@ -39,7 +39,7 @@ func (q *queue) add(destination, entry, alternate string) *ledger.Delivery {
 	defer q.mu.Unlock()
 	d := &ledger.Delivery{
 		ID: int64(len(q.deliveries) + 1), Kind: ledger.KindDICOM, Destination: destination, Entry: entry, Alternate: alternate,
-		State: ledger.StatePending, NextAt: time.Now(), Purpose: "heatmap",
+		State: ledger.DeliveryPending, NextAt: time.Now(), Purpose: "heatmap",
 	}
 	q.deliveries = append(q.deliveries, d)
 	return d
@@ -56,7 +56,7 @@ func (q *queue) DueDeliveries(_ context.Context, destination string, now time.Ti
 	defer q.mu.Unlock()
 	var due []ledger.Delivery
 	for _, d := range q.deliveries {
-		if d.State == ledger.StatePending && d.Destination == destination && (!d.NextAt.After(now) || d.NextAt.After(now.Add(longest))) {
+		if d.State == ledger.DeliveryPending && d.Destination == destination && (!d.NextAt.After(now) || d.NextAt.After(now.Add(longest))) {
 			due = append(due, *d)
 		}
 	}
@@ -74,7 +74,7 @@ func (q *queue) NextDelivery(_ context.Context, destination string) (next time.T
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, d := range q.deliveries {
-		if d.State == ledger.StatePending && d.Destination == destination && (!ok || d.NextAt.Before(next)) {
+		if d.State == ledger.DeliveryPending && d.Destination == destination && (!ok || d.NextAt.Before(next)) {
 			next, ok = d.NextAt, true
 		}
 	}
@@ -95,20 +95,22 @@ func (q *queue) step(id int64, f func(*ledger.Delivery)) error {
 
 func (q *queue) Delivered(_ context.Context, id int64, used string, answer ledger.Answer, at time.Time) error {
 	return q.step(id, func(d *ledger.Delivery) {
-		d.State, d.Used, d.EndedAt, d.Answer = ledger.StateDone, used, at, answer
+		d.State, d.Used, d.EndedAt, d.Answer = ledger.DeliveryDone, used, at, answer
 	})
 }
 
 func (q *queue) Sent(_ context.Context, id int64, used string, until time.Time, answer ledger.Answer, _ time.Time) error {
-	return q.step(id, func(d *ledger.Delivery) { d.State, d.Used, d.NextAt, d.Answer = ledger.StateSent, used, until, answer })
+	return q.step(id, func(d *ledger.Delivery) {
+		d.State, d.Used, d.NextAt, d.Answer = ledger.DeliverySent, used, until, answer
+	})
 }
 
 func (q *queue) Uncommitted(_ context.Context, destination string, now time.Time, _ time.Duration) (n int, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, d := range q.deliveries {
-		if d.State == ledger.StateSent && d.Destination == destination && !d.NextAt.After(now) {
-			d.State = ledger.StatePending
+		if d.State == ledger.DeliverySent && d.Destination == destination && !d.NextAt.After(now) {
+			d.State = ledger.DeliveryPending
 			n++
 		}
 	}
@@ -124,14 +126,14 @@ func (q *queue) Defer(_ context.Context, id int64, why ledger.Deferral, _ time.T
 
 func (q *queue) Park(_ context.Context, id int64, answer ledger.Answer, reason string, at time.Time) error {
 	return q.step(id, func(d *ledger.Delivery) {
-		d.State, d.Answer, d.Reason, d.EndedAt = ledger.StateParked, answer, reason, at
+		d.State, d.Answer, d.Reason, d.EndedAt = ledger.DeliveryParked, answer, reason, at
 	})
 }
 
 func (q *queue) unpark(d *ledger.Delivery) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	d.State, d.Attempts, d.NextAt = ledger.StatePending, 0, time.Now()
+	d.State, d.Attempts, d.NextAt = ledger.DeliveryPending, 0, time.Now()
 }
 
 // script is a sender that does what it is told.
@@ -206,37 +208,37 @@ func startedWith(t *testing.T, b Backoff, jitter float64, q Queue, senders map[s
 func TestOutbox_status(t *testing.T) {
 	for _, row := range []struct {
 		status dimse.Status
-		state  ledger.State
+		state  ledger.DeliveryState
 		later  bool // pending, and not due
 	}{
-		{0x0000, ledger.StateDone, false},
-		{0x0001, ledger.StateDone, false},
-		{0x0107, ledger.StateDone, false},
-		{0x0116, ledger.StateDone, false},
-		{0xB000, ledger.StateDone, false},
-		{0xB006, ledger.StateDone, false},
-		{0xB007, ledger.StateDone, false},
-		{0x0111, ledger.StateDone, false}, // an earlier try has arrived
-		{0xA700, ledger.StatePending, true},
-		{0xA7FF, ledger.StatePending, true},
-		{0x0110, ledger.StatePending, true},
-		{0x0213, ledger.StatePending, true},
-		{0x0210, ledger.StatePending, true},
-		{0xFE00, ledger.StatePending, true},
-		{0xA900, ledger.StateParked, false},
-		{0xA9FF, ledger.StateParked, false},
-		{0xC000, ledger.StateParked, false},
-		{0xC123, ledger.StateParked, false},
-		{0xCFFF, ledger.StateParked, false},
-		{0x0105, ledger.StateParked, false},
-		{0x0106, ledger.StateParked, false},
-		{0x0117, ledger.StateParked, false},
-		{0x0119, ledger.StateParked, false},
-		{0x0122, ledger.StatePending, true}, // without alternate; asked again in a day
-		{0x0124, ledger.StatePending, true}, // ours to be let in, not the object's
-		{0x0211, ledger.StateParked, false},
-		{0xFF00, ledger.StateParked, false},
-		{0xD000, ledger.StateParked, false},
+		{0x0000, ledger.DeliveryDone, false},
+		{0x0001, ledger.DeliveryDone, false},
+		{0x0107, ledger.DeliveryDone, false},
+		{0x0116, ledger.DeliveryDone, false},
+		{0xB000, ledger.DeliveryDone, false},
+		{0xB006, ledger.DeliveryDone, false},
+		{0xB007, ledger.DeliveryDone, false},
+		{0x0111, ledger.DeliveryDone, false}, // an earlier try has arrived
+		{0xA700, ledger.DeliveryPending, true},
+		{0xA7FF, ledger.DeliveryPending, true},
+		{0x0110, ledger.DeliveryPending, true},
+		{0x0213, ledger.DeliveryPending, true},
+		{0x0210, ledger.DeliveryPending, true},
+		{0xFE00, ledger.DeliveryPending, true},
+		{0xA900, ledger.DeliveryParked, false},
+		{0xA9FF, ledger.DeliveryParked, false},
+		{0xC000, ledger.DeliveryParked, false},
+		{0xC123, ledger.DeliveryParked, false},
+		{0xCFFF, ledger.DeliveryParked, false},
+		{0x0105, ledger.DeliveryParked, false},
+		{0x0106, ledger.DeliveryParked, false},
+		{0x0117, ledger.DeliveryParked, false},
+		{0x0119, ledger.DeliveryParked, false},
+		{0x0122, ledger.DeliveryPending, true}, // without alternate; asked again in a day
+		{0x0124, ledger.DeliveryPending, true}, // ours to be let in, not the object's
+		{0x0211, ledger.DeliveryParked, false},
+		{0xFF00, ledger.DeliveryParked, false},
+		{0xD000, ledger.DeliveryParked, false},
 	} {
 		t.Run(row.status.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -249,7 +251,7 @@ func TestOutbox_status(t *testing.T) {
 				assert.Equal(t, 1, got.Attempts)
 				assert.Equal(t, row.later, got.NextAt.After(time.Now()))
 				assert.Equal(t, row.status.String()[:4], got.Answer.Code, "the peer's status is kept")
-				if row.state != ledger.StateDone {
+				if row.state != ledger.DeliveryDone {
 					assert.Contains(t, got.Reason, row.status.String())
 				}
 			})
@@ -271,8 +273,8 @@ func TestOutbox_backoff(t *testing.T) {
 		start := time.Now()
 		started(t, q, map[string]Sender{"pacs": s})
 		synctest.Wait()
-		assert.Equal(t, ledger.StateDone, q.get(good).State)
-		assert.Equal(t, ledger.StatePending, q.get(bad).State)
+		assert.Equal(t, ledger.DeliveryDone, q.get(good).State)
+		assert.Equal(t, ledger.DeliveryPending, q.get(bad).State)
 		time.Sleep(30 * time.Minute)
 		synctest.Wait()
 		var at []time.Duration
@@ -325,7 +327,7 @@ func TestOutbox_down(t *testing.T) {
 		synctest.Wait()
 		assert.Len(t, s.tried(), n+500, "everything at once")
 		for _, d := range ds {
-			require.Equal(t, ledger.StateDone, q.get(d).State)
+			require.Equal(t, ledger.DeliveryDone, q.get(d).State)
 		}
 		c, _ = o.Condition("pacs")
 		assert.True(t, c.Up)
@@ -342,8 +344,8 @@ func TestOutbox_retryNow(t *testing.T) {
 		s.now(nil)
 		o.Retry("pacs")
 		synctest.Wait()
-		assert.Equal(t, ledger.StateDone, q.get(late).State, "due, and somebody asked")
-		assert.Equal(t, ledger.StateDone, q.get(d).State, "deferred, and somebody asked")
+		assert.Equal(t, ledger.DeliveryDone, q.get(late).State, "due, and somebody asked")
+		assert.Equal(t, ledger.DeliveryDone, q.get(d).State, "deferred, and somebody asked")
 		assert.Len(t, s.tried(), 3)
 		o.Retry("nobody")
 		o.Wake("nobody")
@@ -387,7 +389,7 @@ func TestOutbox_notAuthorised(t *testing.T) {
 		assert.Equal(t, begin, c.Since)
 		assert.Equal(t, "peer PACS answered 0124 not authorised", c.Reason)
 		for _, d := range q.deliveries {
-			require.Equal(t, ledger.StatePending, d.State)
+			require.Equal(t, ledger.DeliveryPending, d.State)
 		}
 	})
 }
@@ -408,7 +410,7 @@ func TestOutbox_refused(t *testing.T) {
 		s.now(nil)
 		time.Sleep(24 * time.Hour)
 		synctest.Wait()
-		assert.Equal(t, ledger.StateDone, q.get(d).State)
+		assert.Equal(t, ledger.DeliveryDone, q.get(d).State)
 	})
 	synctest.Test(t, func(t *testing.T) {
 		q, s := newQueue(), &script{do: status(dimse.SOPClassNotSupported)}
@@ -418,7 +420,7 @@ func TestOutbox_refused(t *testing.T) {
 		s.now(nil)
 		o.Retry("pacs")
 		synctest.Wait()
-		assert.Equal(t, ledger.StateDone, q.get(d).State)
+		assert.Equal(t, ledger.DeliveryDone, q.get(d).State)
 		assert.Len(t, s.rests, 1, "what the peer takes is negotiated anew")
 	})
 }
@@ -431,10 +433,10 @@ func TestOutbox_givesUpRefused(t *testing.T) {
 		startedWith(t, Backoff{Dead: 7 * 24 * time.Hour}, 0.5, q, map[string]Sender{"pacs": s})
 		time.Sleep(6*24*time.Hour + time.Hour)
 		synctest.Wait()
-		assert.Equal(t, ledger.StatePending, q.get(d).State)
+		assert.Equal(t, ledger.DeliveryPending, q.get(d).State)
 		time.Sleep(2 * 24 * time.Hour)
 		synctest.Wait()
-		assert.Equal(t, ledger.StateParked, q.get(d).State)
+		assert.Equal(t, ledger.DeliveryParked, q.get(d).State)
 		assert.Contains(t, q.get(d).Reason, "given up after 8 attempts; the last: peer PACS does not accept")
 	})
 }
@@ -451,7 +453,7 @@ func TestOutbox_impatient(t *testing.T) {
 			synctest.Wait()
 		}
 		assert.Len(t, s.tried(), 21)
-		assert.Equal(t, ledger.StatePending, q.get(d).State)
+		assert.Equal(t, ledger.DeliveryPending, q.get(d).State)
 	})
 }
 
@@ -467,19 +469,19 @@ func TestOutbox_givesUpDown(t *testing.T) {
 		time.Sleep(20 * time.Hour)
 		young := q.add("pacs", "e", "")
 		for _, d := range old {
-			require.Equal(t, ledger.StatePending, q.get(d).State)
+			require.Equal(t, ledger.DeliveryPending, q.get(d).State)
 		}
 		time.Sleep(6 * time.Hour)
 		synctest.Wait()
 		for _, d := range old {
-			require.Equal(t, ledger.StateParked, q.get(d).State)
+			require.Equal(t, ledger.DeliveryParked, q.get(d).State)
 			require.Contains(t, q.get(d).Reason, "given up after ")
 			require.Contains(t, q.get(d).Reason, "peer PACS cannot be reached")
 		}
-		assert.Equal(t, ledger.StatePending, q.get(young).State)
+		assert.Equal(t, ledger.DeliveryPending, q.get(young).State)
 		time.Sleep(24 * time.Hour)
 		synctest.Wait()
-		assert.Equal(t, ledger.StateParked, q.get(young).State)
+		assert.Equal(t, ledger.DeliveryParked, q.get(young).State)
 	})
 }
 
@@ -494,7 +496,7 @@ func TestOutbox_givesUpFull(t *testing.T) {
 		time.Sleep(36 * time.Hour)
 		synctest.Wait()
 		for _, d := range q.deliveries {
-			require.Equal(t, ledger.StateParked, d.State)
+			require.Equal(t, ledger.DeliveryParked, d.State)
 		}
 	})
 }
@@ -510,8 +512,8 @@ func TestOutbox_wasOff(t *testing.T) {
 		s.now(nil)
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		assert.Equal(t, ledger.StateDone, q.get(a).State)
-		assert.Equal(t, ledger.StateDone, q.get(b).State)
+		assert.Equal(t, ledger.DeliveryDone, q.get(a).State)
+		assert.Equal(t, ledger.DeliveryDone, q.get(b).State)
 	})
 }
 
@@ -523,7 +525,7 @@ func TestOutbox_neverGivesUp(t *testing.T) {
 		started(t, q, map[string]Sender{"pacs": s})
 		time.Sleep(60 * 24 * time.Hour)
 		synctest.Wait()
-		assert.Equal(t, ledger.StatePending, q.get(d).State)
+		assert.Equal(t, ledger.DeliveryPending, q.get(d).State)
 	})
 }
 
@@ -546,7 +548,7 @@ func TestOutbox_deadDelaysNoOther(t *testing.T) {
 		started(t, q, map[string]Sender{"alive": alive, "dead": &script{do: fails(DestinationDown, "gone")}, "hanging": hanging})
 		synctest.Wait()
 		for _, d := range ds {
-			require.Equal(t, ledger.StateDone, q.get(d).State)
+			require.Equal(t, ledger.DeliveryDone, q.get(d).State)
 		}
 		assert.Equal(t, start, time.Now(), "no time has passed")
 		close(hung)
@@ -594,15 +596,15 @@ func TestOutbox_alternate(t *testing.T) {
 		done := make(chan error, 1)
 		go func() { done <- o.Run(ctx) }()
 		synctest.Wait()
-		assert.Equal(t, ledger.StateDone, q.get(with).State)
+		assert.Equal(t, ledger.DeliveryDone, q.get(with).State)
 		assert.Equal(t, "88.33", q.get(with).Used)
-		assert.Equal(t, ledger.StatePending, q.get(without).State)
+		assert.Equal(t, ledger.DeliveryPending, q.get(without).State)
 		assert.Equal(t, "peer PACS does not accept 88.34", q.get(without).Reason)
 
 		neither := q.add("pacs", "88.34", "88.22")
 		o.Wake("pacs")
 		synctest.Wait()
-		assert.Equal(t, ledger.StatePending, q.get(neither).State)
+		assert.Equal(t, ledger.DeliveryPending, q.get(neither).State)
 		assert.Equal(t, "peer PACS does not accept 88.34; nor the alternate: peer PACS does not accept 88.22", q.get(neither).Reason)
 		assert.Equal(t, []Fate{FateAlternate, FateDeferred, FateDeferred}, fates)
 		cancel()
@@ -624,7 +626,7 @@ func TestOutbox_parked(t *testing.T) {
 		q.unpark(d)
 		o.Wake("pacs")
 		synctest.Wait()
-		assert.Equal(t, ledger.StateDone, q.get(d).State)
+		assert.Equal(t, ledger.DeliveryDone, q.get(d).State)
 	})
 }
 
@@ -642,7 +644,7 @@ func TestOutbox_givesUp(t *testing.T) {
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		got := q.get(d)
-		assert.Equal(t, ledger.StateParked, got.State)
+		assert.Equal(t, ledger.DeliveryParked, got.State)
 		assert.Equal(t, "given up after 13 attempts; the last: peer PACS answered A700 out of resources", got.Reason)
 		cancel()
 		assert.ErrorIs(t, <-done, context.Canceled)
@@ -682,7 +684,7 @@ func TestOutbox_ledgerFails(t *testing.T) {
 		q.mu.Unlock()
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		assert.Equal(t, ledger.StateDone, q.get(d).State)
+		assert.Equal(t, ledger.DeliveryDone, q.get(d).State)
 	})
 }
 
@@ -701,13 +703,13 @@ func TestOutbox_panic(t *testing.T) {
 		done := make(chan error, 1)
 		go func() { done <- o.Run(ctx) }()
 		synctest.Wait()
-		assert.Equal(t, ledger.StateParked, q.get(bad).State)
+		assert.Equal(t, ledger.DeliveryParked, q.get(bad).State)
 		assert.Contains(t, q.get(bad).Reason, "internal fault")
 		assert.Contains(t, log.String(), "sender panicked")
 		assert.NotContains(t, log.String(), "Doe")
 		cancel()
 		assert.ErrorIs(t, <-done, context.Canceled)
-		assert.Equal(t, ledger.StateDone, q.get(good).State)
+		assert.Equal(t, ledger.DeliveryDone, q.get(good).State)
 	})
 }
 
@@ -748,14 +750,14 @@ func TestOutbox_silent(t *testing.T) {
 			o.Wake("pacs")
 			time.Sleep(2 * time.Minute)
 			synctest.Wait()
-			require.Equal(t, ledger.StateDone, q.get(good).State)
+			require.Equal(t, ledger.DeliveryDone, q.get(good).State)
 			c, _ := o.Condition("pacs")
 			require.True(t, c.Up)
 		}
 		time.Sleep(4 * time.Hour)
 		synctest.Wait()
 		for _, d := range odd {
-			assert.Equal(t, ledger.StateParked, q.get(d).State)
+			assert.Equal(t, ledger.DeliveryParked, q.get(d).State)
 			assert.Equal(t, "given up after 10 attempts; the last: peer PACS gave no answer to the object", q.get(d).Reason)
 		}
 	})
@@ -766,13 +768,13 @@ func TestOutbox_never(t *testing.T) {
 	for _, row := range []struct {
 		name      string
 		alternate Outcome
-		want      ledger.State
+		want      ledger.DeliveryState
 		reason    string
 	}{
-		{"taken", Outcome{Class: Done}, ledger.StateDone, ""},
-		{"full", answered(dimse.OutOfResources, "", "PACS"), ledger.StatePending, "peer PACS answered A700 out of resources"},
-		{"refused", answered(0xC000, "", "PACS"), ledger.StateParked, "peer PACS answered C000 cannot understand; nor the alternate: peer PACS answered C000 cannot understand"},
-		{"unknown", answered(0x0122, "", "PACS"), ledger.StateParked, "peer PACS answered C000 cannot understand; nor the alternate: peer PACS does not accept the SOP class (0122 SOP class not supported)"},
+		{"taken", Outcome{Class: Done}, ledger.DeliveryDone, ""},
+		{"full", answered(dimse.OutOfResources, "", "PACS"), ledger.DeliveryPending, "peer PACS answered A700 out of resources"},
+		{"refused", answered(0xC000, "", "PACS"), ledger.DeliveryParked, "peer PACS answered C000 cannot understand; nor the alternate: peer PACS answered C000 cannot understand"},
+		{"unknown", answered(0x0122, "", "PACS"), ledger.DeliveryParked, "peer PACS answered C000 cannot understand; nor the alternate: peer PACS does not accept the SOP class (0122 SOP class not supported)"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -807,15 +809,15 @@ func TestOutbox_sent(t *testing.T) {
 		go func() { done <- o.Run(ctx) }()
 		time.Sleep(59 * time.Minute)
 		synctest.Wait()
-		assert.Equal(t, ledger.StateSent, q.get(d).State)
+		assert.Equal(t, ledger.DeliverySent, q.get(d).State)
 		assert.Len(t, s.tried(), 1)
 		time.Sleep(2 * time.Minute)
 		synctest.Wait()
-		assert.Equal(t, ledger.StateSent, q.get(d).State)
+		assert.Equal(t, ledger.DeliverySent, q.get(d).State)
 		assert.Len(t, s.tried(), 2)
 		time.Sleep(12 * time.Hour)
 		synctest.Wait()
-		assert.Equal(t, ledger.StateParked, q.get(d).State)
+		assert.Equal(t, ledger.DeliveryParked, q.get(d).State)
 		assert.Equal(t, "sent 5 times, and never committed", q.get(d).Reason)
 		assert.Equal(t, []Fate{FateSent, FateSent, FateSent, FateSent, FateParked}, fates)
 		cancel()
@@ -833,8 +835,8 @@ func TestOutbox_clockSetBack(t *testing.T) {
 		refused.NextAt = time.Now().Add(refusedPause)
 		started(t, q, map[string]Sender{"pacs": s})
 		synctest.Wait()
-		assert.Equal(t, ledger.StateDone, q.get(d).State)
-		assert.Equal(t, ledger.StatePending, q.get(refused).State, "this one is to wait for a day")
+		assert.Equal(t, ledger.DeliveryDone, q.get(d).State)
+		assert.Equal(t, ledger.DeliveryPending, q.get(refused).State, "this one is to wait for a day")
 	})
 }
 

@@ -72,7 +72,7 @@ func (w *Workshop) Begin(ctx context.Context, id string) (job ledger.Job, ok boo
 		return job, false, nil // the ledger was begun anew: what it does not know, nobody waits for
 	case err != nil:
 		return job, false, inference.Postponed(err)
-	case job.State != ledger.StateOpen:
+	case job.State != ledger.JobOpen:
 		return job, false, nil
 	case job.Attempts > w.MaxAttempts:
 		return job, false, inference.Permanent(fmt.Errorf("given up after %d attempts that ended the process or its time", job.Attempts-1))
@@ -98,7 +98,7 @@ func (w *Workshop) Take(ctx context.Context, id string, a analysis.Analysis) err
 func (w *Workshop) take(ctx context.Context, id string, a analysis.Analysis) error {
 	job, err := w.Ledger.Job(ctx, id)
 	switch {
-	case errors.Is(err, ledger.ErrNotFound) || err == nil && job.State != ledger.StateOpen:
+	case errors.Is(err, ledger.ErrNotFound) || err == nil && job.State != ledger.JobOpen:
 		return nil
 	case err != nil:
 		return inference.Postponed(err)

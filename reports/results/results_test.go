@@ -267,7 +267,7 @@ func (b *bench) done() ([]analysis.Result, []ledger.Object) {
 	d, err := b.ledger.Study(b.t.Context(), b.job.Instance.StudyInstanceUID)
 	require.NoError(b.t, err)
 	job := d.InstanceViews[0].Jobs[0]
-	require.Equal(b.t, ledger.StateDone, job.State)
+	require.Equal(b.t, ledger.JobDone, job.State)
 	require.Equal(b.t, testModel, job.MadeBy)
 	return job.Results, d.Objects
 }
@@ -378,7 +378,7 @@ func TestTake_notAnalysed(t *testing.T) {
 	require.NoError(t, b.shop.Take(t.Context(), b.job.ID, analysis.Analysis{NotAnalysed: "video"}))
 	job, err := b.ledger.Job(t.Context(), b.job.ID)
 	require.NoError(t, err)
-	assert.Equal(t, ledger.StateSkipped, job.State)
+	assert.Equal(t, ledger.JobSkipped, job.State)
 	require.NoError(t, b.shop.Take(t.Context(), "gone.demo", analysis.Analysis{}))
 }
 

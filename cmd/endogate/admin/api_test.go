@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"endogate/dicomnode/dicom"
+	"endogate/dicomnode/ledger"
 )
 
 // ask sends one request as a local client would.
@@ -176,7 +177,7 @@ func TestOutbox_filters(t *testing.T) {
 	get(t, s, "/api/v1/outbox?destination=his&state=pending&limit=2", &list)
 	require.Equal(t, 9, list.Total)
 	require.Len(t, list.Deliveries, 2)
-	require.Equal(t, DeliveryPending, list.Deliveries[0].State)
+	require.Equal(t, ledger.DeliveryPending, list.Deliveries[0].State)
 }
 
 func TestEcho_saysMilliseconds(t *testing.T) {

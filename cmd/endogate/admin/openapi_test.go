@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"endogate/dicomnode/dicom"
+	"endogate/dicomnode/ledger"
 	"endogate/inference/analysis"
 )
 
@@ -147,7 +148,7 @@ func TestOpenAPI_fields(t *testing.T) {
 	d := readDocument(t)
 	for name, v := range map[string]any{
 		"StudySummary": StudySummary{}, "Study": Study{}, "Instance": Instance{}, "Analysis": Analysis{}, "FrameResult": FrameResult{}, "Result": analysis.Result{}, "Span": analysis.Span{}, "MadeBy": analysis.Model{}, "Finding": analysis.Finding{},
-		"Code": dicom.Code{}, "Exam": Exam{}, "Object": Object{}, "Delivery": Delivery{}, "DeliveryCounts": DeliveryCounts{}, "Event": Event{}, "Parked": parkedView{},
+		"Code": dicom.Code{}, "Exam": Exam{}, "Object": Object{}, "Delivery": Delivery{}, "DeliveryCounts": ledger.DeliveryCounts{}, "Event": Event{}, "Parked": parkedView{},
 		"Model": Model{}, "Class": analysis.Class{}, "Destination": Destination{}, "EchoResult": EchoResult{}, "RetryResult": RetryResult{}, "Gauges": Gauges{}, "Version": Version{}, "Check": CheckResult{},
 	} {
 		var described []string

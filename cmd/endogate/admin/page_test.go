@@ -10,6 +10,8 @@ import (
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 	"github.com/stretchr/testify/require"
+
+	"endogate/dicomnode/ledger"
 )
 
 func TestPage_listsStudies(t *testing.T) {
@@ -97,7 +99,7 @@ func TestPage_pollKeepsThePlace(t *testing.T) {
 	b.visit("/#/studies/2.25.1001?frame=2-1", ".stage img")
 	eval[chromedp.Void](b, `(() => { window.kept = document.querySelector(".stage img"); const s = document.querySelector("#opacity"); s.value = 33; s.dispatchEvent(new Event("input")); s.focus() })()`)
 	h.mu.Lock()
-	h.studies[0].Status = StatusDone
+	h.studies[0].Status = ledger.StudyDone
 	h.mu.Unlock()
 	b.eager()
 	b.until(`document.querySelector(".study-head .chip").innerText.includes("Complete")`)

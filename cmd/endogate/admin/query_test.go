@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"endogate/dicomnode/dicom"
+	"endogate/dicomnode/ledger"
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
@@ -45,7 +46,7 @@ func TestStudyFilter_everyAllowedValue(t *testing.T) {
 			PatientID:        rapid.StringMatching(`[A-Za-z0-9 ^=\\*&?%äöé山]{0,64}`).Draw(t, "patient"),
 			AccessionNumber:  rapid.StringMatching(`[A-Z0-9-]{0,16}`).Draw(t, "accession"),
 			StudyInstanceUID: dicom.UID(rapid.StringMatching(`(1\.2\.[1-9][0-9]{0,9})?`).Draw(t, "uid")),
-			Status:           rapid.SampledFrom(append([]StudyStatus{""}, studyStatuses...)).Draw(t, "status"),
+			Status:           rapid.SampledFrom(append([]ledger.StudyStatus{""}, studyStatuses...)).Draw(t, "status"),
 			Limit:            rapid.IntRange(1, maxLimit).Draw(t, "limit"),
 			Offset:           rapid.IntRange(0, maxOffset).Draw(t, "offset"),
 		}

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"endogate/dicomnode/dicom"
+	"endogate/dicomnode/ledger"
 	"endogate/inference/analysis"
 
 	"github.com/stretchr/testify/require"
@@ -47,8 +48,8 @@ func newHospital(t testing.TB) *hospital {
 	t.Helper()
 	h := &hospital{images: map[string]func() (image.Image, error){}}
 	h.studies = []Study{
-		h.colonoscopy("2.25.1001", "Nováková^Jana^^MUDr.=", "7405121234", "ACC-2026-004711", StatusWorking),
-		h.colonoscopy("2.25.1002", evil, evil, `"><script>alert(1)</script>`, StatusDone),
+		h.colonoscopy("2.25.1001", "Nováková^Jana^^MUDr.=", "7405121234", "ACC-2026-004711", ledger.StudyWorking),
+		h.colonoscopy("2.25.1002", evil, evil, `"><script>alert(1)</script>`, ledger.StudyDone),
 		h.unanalysed("2.25.1003"),
 	}
 	h.parked = []Parked{
@@ -87,7 +88,7 @@ var sampleModel = Model{
 }
 
 // colonoscopy is an exam of seven frames with heatmaps, an SR and a KOS, and two destinations.
-func (h *hospital) colonoscopy(uid dicom.UID, name, id, accession string, status StudyStatus) Study {
+func (h *hospital) colonoscopy(uid dicom.UID, name, id, accession string, status ledger.StudyStatus) Study {
 	s := Study{StudySummary: StudySummary{
 		StudyInstanceUID: uid, PatientName: name, PatientID: id, AccessionNumber: accession, StudyDate: "20261104", StudyTime: "093000.000",
 		StudyDescription: "Colonoscopy, screening", Modality: "ES", Status: status, FirstAt: sampleTime, LastAt: sampleTime.Add(11 * time.Minute),
@@ -102,13 +103,13 @@ func (h *hospital) colonoscopy(uid dicom.UID, name, id, accession string, status
 			Revision: 1, MadeAt: last.Add(time.Minute),
 		})
 	}
-	s.Exams = []Exam{{ID: "1", Route: "endoscopy", Model: "demo-colon", State: ExamReported, Revision: 1, LastAt: s.LastAt, ReportedAt: last.Add(time.Minute)}}
+	s.Exams = []Exam{{ID: "1", Route: "endoscopy", Model: "demo-colon", State: ledger.ExamReported, Revision: 1, LastAt: s.LastAt, ReportedAt: last.Add(time.Minute)}}
 	s.InstanceCount, s.FrameCount = len(s.Instances), len(s.Instances)
 	for _, d := range s.Deliveries {
 		switch d.State {
-		case DeliveryDone:
+		case ledger.DeliveryDone:
 			s.DeliveryCounts.Done++
-		case DeliveryPending:
+		case ledger.DeliveryPending:
 			s.DeliveryCounts.Pending++
 			s.OpenCount++
 		}
@@ -127,7 +128,7 @@ func (h *hospital) capture(s *Study, n int, file string) {
 	at := s.FirstAt.Add(time.Duration(n) * 40 * time.Second)
 	in := Instance{
 		SOPInstance: instance(s.StudyInstanceUID, n, "1.2.840.10008.5.1.4.1.1.77.1.1"), Entry: fmt.Sprintf("e%s-%d", s.StudyInstanceUID, n),
-		State: InstanceAnalysed, Route: "endoscopy", Modality: "ES", StationName: "ENDO-3", InstanceNumber: n, NumberOfFrames: 1, TransferSyntaxUID: dicom.JPEGBaseline8Bit,
+		State: ledger.InstanceAnalysed, Route: "endoscopy", Modality: "ES", StationName: "ENDO-3", InstanceNumber: n, NumberOfFrames: 1, TransferSyntaxUID: dicom.JPEGBaseline8Bit,
 		CallingAE: "SCOPE1", CalledAE: "ENDOGATE", ReceivedAt: at, Size: 154_233, Digest: strings.Repeat("ab", 32),
 	}
 	source := func() (image.Image, error) { return readImage(framePath(file + ".jpg")) }
@@ -162,7 +163,7 @@ func (h *hospital) capture(s *Study, n int, file string) {
 		step(1400*time.Millisecond, in.SOPInstanceUID, "analysed", "", "", fmt.Sprintf("demo-colon: 1 of 4 classes over threshold, %d ms", 310+n))
 		h.deliver(s, heat)
 	}
-	done := Analysis{Job: in.Entry + ".demo-colon", Model: "demo-colon", State: JobDone, Attempts: 1, InferredAt: at.Add(time.Second)}
+	done := Analysis{Job: in.Entry + ".demo-colon", Model: "demo-colon", State: ledger.JobDone, Attempts: 1, InferredAt: at.Add(time.Second)}
 	done.Add([]analysis.Result{result})
 	in.Analyses = []Analysis{done}
 	s.Instances = append(s.Instances, in)
@@ -184,12 +185,12 @@ func (h *hospital) deliver(s *Study, o Object) {
 	s.Objects = append(s.Objects, o)
 	s.Timeline = append(s.Timeline, Event{At: o.MadeAt, Count: 1, SOPInstanceUID: o.SOPInstanceUID, Step: "made", Detail: o.Purpose})
 	for _, destination := range []string{"pacs", "his"} {
-		d := Delivery{SOPInstance: o.SOPInstance, ID: fmt.Sprint(len(s.Deliveries) + 1), Destination: destination, Purpose: o.Purpose, State: DeliveryDone, Attempts: 1, EndedAt: o.MadeAt.Add(time.Second), Status: "0000"}
-		if destination == "his" && s.Status == StatusWorking {
-			d.State, d.Status, d.Attempts, d.NextAt, d.EndedAt = DeliveryPending, "A700", 3, o.MadeAt.Add(time.Minute), time.Time{}
+		d := Delivery{SOPInstance: o.SOPInstance, ID: fmt.Sprint(len(s.Deliveries) + 1), Destination: destination, Purpose: o.Purpose, State: ledger.DeliveryDone, Attempts: 1, EndedAt: o.MadeAt.Add(time.Second), Status: "0000"}
+		if destination == "his" && s.Status == ledger.StudyWorking {
+			d.State, d.Status, d.Attempts, d.NextAt, d.EndedAt = ledger.DeliveryPending, "A700", 3, o.MadeAt.Add(time.Minute), time.Time{}
 			d.Reason = "peer is out of resources: it is tried again by itself"
 		}
-		step := map[DeliveryState]string{DeliveryDone: "delivered", DeliveryPending: "deferred"}[d.State]
+		step := map[ledger.DeliveryState]string{ledger.DeliveryDone: "delivered", ledger.DeliveryPending: "deferred"}[d.State]
 		s.Timeline = append(s.Timeline, Event{At: o.MadeAt.Add(time.Second), Count: d.Attempts, LastAt: o.MadeAt.Add(time.Duration(d.Attempts*d.Attempts) * time.Second), SOPInstanceUID: o.SOPInstanceUID, Step: step, Destination: destination, Status: d.Status})
 		s.Deliveries = append(s.Deliveries, d)
 	}
@@ -199,11 +200,11 @@ func (h *hospital) deliver(s *Study, o Object) {
 func (h *hospital) unanalysed(uid dicom.UID) Study {
 	s := Study{StudySummary: StudySummary{
 		StudyInstanceUID: uid, PatientName: "Yamada^Tarou=山田^太郎=やまだ^たろう", PatientID: "P-0003", StudyDate: "20261103", Modality: "ES",
-		StudyDescription: "Gastroscopy", Status: StatusDone, FirstAt: sampleTime.Add(-24 * time.Hour), LastAt: sampleTime.Add(-23 * time.Hour), InstanceCount: 1, FrameCount: 1200,
+		StudyDescription: "Gastroscopy", Status: ledger.StudyDone, FirstAt: sampleTime.Add(-24 * time.Hour), LastAt: sampleTime.Add(-23 * time.Hour), InstanceCount: 1, FrameCount: 1200,
 	}}
 	s.Instances = []Instance{{
 		SOPInstance: instance(uid, 1, "1.2.840.10008.5.1.4.1.1.77.1.1.1"), Entry: "e-video", Modality: "ES", InstanceNumber: 1, NumberOfFrames: 1200,
-		TransferSyntaxUID: "1.2.840.10008.1.2.4.102", CallingAE: "SCOPE2", ReceivedAt: s.FirstAt, Size: 1 << 30, State: InstanceNotAnalysed, Reason: "video is not analysed by any model of route endoscopy",
+		TransferSyntaxUID: "1.2.840.10008.1.2.4.102", CallingAE: "SCOPE2", ReceivedAt: s.FirstAt, Size: 1 << 30, State: ledger.InstanceNotAnalysed, Reason: "video is not analysed by any model of route endoscopy",
 	}}
 	h.images["e-video"] = func() (image.Image, error) { return nil, fmt.Errorf("%w: video", ErrUnsupported) }
 	return s
@@ -362,8 +363,8 @@ func (h *hospital) act(what string, kind ParkedKind, id string) error {
 
 func (h *hospital) Destinations(context.Context) ([]Destination, error) {
 	return []Destination{
-		{Name: "pacs", Kind: "dicom", AETitle: "ORTHANC", Address: "10.20.0.15:4242", Counts: DeliveryCounts{Done: 42}, LastAt: sampleTime},
-		{Name: "his", Kind: "dicom", AETitle: "HISARCH", Address: "10.20.0.40:11112", Counts: DeliveryCounts{Pending: 9, Parked: 1}, LastError: "peer answered 0xA700 out of resources: tried again at 09:43:10"},
+		{Name: "pacs", Kind: "dicom", AETitle: "ORTHANC", Address: "10.20.0.15:4242", Counts: ledger.DeliveryCounts{Done: 42}, LastAt: sampleTime},
+		{Name: "his", Kind: "dicom", AETitle: "HISARCH", Address: "10.20.0.40:11112", Counts: ledger.DeliveryCounts{Pending: 9, Parked: 1}, LastError: "peer answered 0xA700 out of resources: tried again at 09:43:10"},
 	}, h.err
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"endogate/dicomnode/dicom"
+	"endogate/dicomnode/ledger"
 	"endogate/inference/analysis"
 )
 
@@ -70,58 +71,37 @@ type Check struct {
 	Probe    func(ctx context.Context) error
 }
 
-// StudyStatus is where a study stands, as one word.
-type StudyStatus string
-
-// The statuses, the first that applies.
-const (
-	StatusParked  StudyStatus = "parked"  // something waits for a person
-	StatusWorking StudyStatus = "working" // jobs, reports or deliveries are open
-	StatusDone    StudyStatus = "done"
-
-	StatusConflict StudyStatus = "conflict" // as a filter only: an instance came twice with different bytes
-)
-
-var studyStatuses = []StudyStatus{StatusParked, StatusWorking, StatusDone, StatusConflict}
+var studyStatuses = []ledger.StudyStatus{ledger.StudyParked, ledger.StudyWorking, ledger.StudyDone, ledger.StudyConflict}
 
 // StudyFilter narrows a list of studies; a zero field does not. PatientID and AccessionNumber match exactly.
 type StudyFilter struct {
 	PatientID, AccessionNumber string
 	StudyInstanceUID           dicom.UID
-	Status                     StudyStatus
+	Status                     ledger.StudyStatus
 	Limit, Offset              int
 }
 
 // StudySummary is a study as one row of a list. Text is UTF-8 as decoded, StudyDate and StudyTime
 // are the DICOM strings (PS3.5 6.2, DA and TM), PatientName is a PN value.
 type StudySummary struct {
-	StudyInstanceUID dicom.UID      `json:"study_instance_uid"`
-	PatientID        string         `json:"patient_id"`
-	PatientName      string         `json:"patient_name"`
-	AccessionNumber  string         `json:"accession_number"`
-	StudyDate        string         `json:"study_date"`
-	StudyTime        string         `json:"study_time"`
-	StudyDescription string         `json:"study_description"`
-	Modality         string         `json:"modality"`
-	Status           StudyStatus    `json:"status"`
-	FirstAt          time.Time      `json:"first_at"`       // first arrival
-	LastAt           time.Time      `json:"last_at"`        // last arrival
-	InstanceCount    int            `json:"instance_count"` // received, not made here
-	ConflictCount    int            `json:"conflict_count"` // of them, those whose UID was taken by other bytes
-	FrameCount       int            `json:"frame_count"`    // of the received instances
-	FindingCount     int            `json:"finding_count"`  // role finding, at or above threshold
-	OpenCount        int            `json:"open_count"`     // jobs, reports and deliveries with work to do
-	ParkedCount      int            `json:"parked_count"`   // jobs, reports and deliveries that wait for a person
-	DeliveryCounts   DeliveryCounts `json:"delivery_counts"`
-}
-
-// DeliveryCounts says how many deliveries are in which state.
-type DeliveryCounts struct {
-	Pending   int `json:"pending"`
-	Sent      int `json:"sent"` // and not committed yet
-	Done      int `json:"done"`
-	Parked    int `json:"parked"`
-	Discarded int `json:"discarded"`
+	StudyInstanceUID dicom.UID             `json:"study_instance_uid"`
+	PatientID        string                `json:"patient_id"`
+	PatientName      string                `json:"patient_name"`
+	AccessionNumber  string                `json:"accession_number"`
+	StudyDate        string                `json:"study_date"`
+	StudyTime        string                `json:"study_time"`
+	StudyDescription string                `json:"study_description"`
+	Modality         string                `json:"modality"`
+	Status           ledger.StudyStatus    `json:"status"`
+	FirstAt          time.Time             `json:"first_at"`       // first arrival
+	LastAt           time.Time             `json:"last_at"`        // last arrival
+	InstanceCount    int                   `json:"instance_count"` // received, not made here
+	ConflictCount    int                   `json:"conflict_count"` // of them, those whose UID was taken by other bytes
+	FrameCount       int                   `json:"frame_count"`    // of the received instances
+	FindingCount     int                   `json:"finding_count"`  // role finding, at or above threshold
+	OpenCount        int                   `json:"open_count"`     // jobs, reports and deliveries with work to do
+	ParkedCount      int                   `json:"parked_count"`   // jobs, reports and deliveries that wait for a person
+	DeliveryCounts   ledger.DeliveryCounts `json:"delivery_counts"`
 }
 
 // Study is everything the ledger knows about a study.
@@ -137,54 +117,30 @@ type Study struct {
 // Instance is a received SOP Instance and what the models saw in it.
 type Instance struct {
 	dicom.SOPInstance
-	Entry              string        `json:"entry"` // name in the spool
-	State              InstanceState `json:"state"`
-	Reason             string        `json:"reason"` // why it is not analysed, or failed
-	Route              string        `json:"route"`
-	Modality           string        `json:"modality"`
-	StationName        string        `json:"station_name"`
-	InstanceNumber     int           `json:"instance_number"`
-	NumberOfFrames     int           `json:"number_of_frames"`
-	TransferSyntaxUID  dicom.UID     `json:"transfer_syntax_uid"`
-	TransferSyntaxName string        `json:"transfer_syntax_name"` // filled by this package when empty
-	CallingAE          string        `json:"calling_ae"`
-	CalledAE           string        `json:"called_ae"`
-	ReceivedAt         time.Time     `json:"received_at"`
-	Size               int64         `json:"size"`     // bytes of the data set
-	Digest             string        `json:"digest"`   // SHA-256 of those bytes, hexadecimal
-	Released           bool          `json:"released"` // its bytes have left the spool: no frame can be shown
-	Analyses           []Analysis    `json:"analyses"` // one per model
+	Entry              string               `json:"entry"` // name in the spool
+	State              ledger.InstanceState `json:"state"`
+	Reason             string               `json:"reason"` // why it is not analysed, or failed
+	Route              string               `json:"route"`
+	Modality           string               `json:"modality"`
+	StationName        string               `json:"station_name"`
+	InstanceNumber     int                  `json:"instance_number"`
+	NumberOfFrames     int                  `json:"number_of_frames"`
+	TransferSyntaxUID  dicom.UID            `json:"transfer_syntax_uid"`
+	TransferSyntaxName string               `json:"transfer_syntax_name"` // filled by this package when empty
+	CallingAE          string               `json:"calling_ae"`
+	CalledAE           string               `json:"called_ae"`
+	ReceivedAt         time.Time            `json:"received_at"`
+	Size               int64                `json:"size"`     // bytes of the data set
+	Digest             string               `json:"digest"`   // SHA-256 of those bytes, hexadecimal
+	Released           bool                 `json:"released"` // its bytes have left the spool: no frame can be shown
+	Analyses           []Analysis           `json:"analyses"` // one per model
 }
-
-// InstanceState is what has become of a received instance.
-type InstanceState string
-
-// The states of an instance.
-const (
-	InstanceQueued      InstanceState = "queued"
-	InstanceAnalysed    InstanceState = "analysed"
-	InstanceFailed      InstanceState = "failed"
-	InstanceNotAnalysed InstanceState = "not-analysed" // no model applies
-	InstanceConflict    InstanceState = "conflict"     // its UID was taken by other bytes
-)
-
-// JobState is the state of one analysis.
-type JobState string
-
-// The states of a job.
-const (
-	JobOpen      JobState = "open"
-	JobDone      JobState = "done"
-	JobSkipped   JobState = "skipped"
-	JobParked    JobState = "parked"
-	JobDiscarded JobState = "discarded"
-)
 
 // Analysis is what one model made of one instance.
 type Analysis struct {
 	Job        string            `json:"job"`
 	Model      string            `json:"model"`
-	State      JobState          `json:"state"`
+	State      ledger.JobState   `json:"state"`
 	Attempts   int               `json:"attempts"`
 	InferredAt time.Time         `json:"inferred_at,omitzero"`
 	Reason     string            `json:"reason"`  // why it is parked or skipped
@@ -193,27 +149,17 @@ type Analysis struct {
 	Segments   []analysis.Result `json:"segments"` // about several frames at once
 }
 
-// ExamState is the state of the report of an exam.
-type ExamState string
-
-// The states of an exam.
-const (
-	ExamOpen     ExamState = "open" // waits for frames, jobs or quiet
-	ExamReported ExamState = "reported"
-	ExamParked   ExamState = "parked"
-)
-
 // Exam is what a report is about: the instances of a study on one route, seen by one model.
 type Exam struct {
-	ID         string    `json:"id"`
-	Route      string    `json:"route"`
-	Model      string    `json:"model"`
-	State      ExamState `json:"state"`
-	Reason     string    `json:"reason"`   // why it is parked
-	Revision   int       `json:"revision"` // of the last report made; 0 before one
-	OpenJobs   int       `json:"open_jobs"`
-	LastAt     time.Time `json:"last_at"` // last arrival
-	ReportedAt time.Time `json:"reported_at,omitzero"`
+	ID         string           `json:"id"`
+	Route      string           `json:"route"`
+	Model      string           `json:"model"`
+	State      ledger.ExamState `json:"state"`
+	Reason     string           `json:"reason"`   // why it is parked
+	Revision   int              `json:"revision"` // of the last report made; 0 before one
+	OpenJobs   int              `json:"open_jobs"`
+	LastAt     time.Time        `json:"last_at"` // last arrival
+	ReportedAt time.Time        `json:"reported_at,omitzero"`
 }
 
 // FrameResult is what a model saw in one frame.
@@ -249,40 +195,28 @@ type Object struct {
 	Released bool          `json:"released"`
 }
 
-// DeliveryState is the state of one delivery.
-type DeliveryState string
-
-// The states of a delivery.
-const (
-	DeliveryPending   DeliveryState = "pending"
-	DeliverySent      DeliveryState = "sent" // the peer took it, and is to commit to it
-	DeliveryDone      DeliveryState = "done"
-	DeliveryParked    DeliveryState = "parked"
-	DeliveryDiscarded DeliveryState = "discarded"
-)
-
-var deliveryStates = []DeliveryState{DeliveryPending, DeliverySent, DeliveryDone, DeliveryParked, DeliveryDiscarded}
+var deliveryStates = []ledger.DeliveryState{ledger.DeliveryPending, ledger.DeliverySent, ledger.DeliveryDone, ledger.DeliveryParked, ledger.DeliveryDiscarded}
 
 // DeliveryFilter narrows a list of deliveries; a zero field does not.
 type DeliveryFilter struct {
 	Destination   string
-	State         DeliveryState
+	State         ledger.DeliveryState
 	Limit, Offset int
 }
 
 // Delivery is one SOP Instance on its way to one destination.
 type Delivery struct {
 	dicom.SOPInstance
-	ID          string        `json:"id"`
-	Destination string        `json:"destination"`
-	Purpose     string        `json:"purpose"` // source, heatmap, sr or kos
-	State       DeliveryState `json:"state"`
-	Attempts    int           `json:"attempts"`
-	NextAt      time.Time     `json:"next_at,omitzero"`  // when it is tried again, while pending or sent
-	EndedAt     time.Time     `json:"ended_at,omitzero"` // when it was done, parked or discarded
-	Alternate   bool          `json:"alternate"`         // the peer took the object's twin
-	Status      string        `json:"status"`            // the peer's last answer, as its protocol writes it: of DICOM four hexadecimal digits; empty before one
-	Reason      string        `json:"reason"`            // why it is not done, with what the peer said
+	ID          string               `json:"id"`
+	Destination string               `json:"destination"`
+	Purpose     string               `json:"purpose"` // source, heatmap, sr or kos
+	State       ledger.DeliveryState `json:"state"`
+	Attempts    int                  `json:"attempts"`
+	NextAt      time.Time            `json:"next_at,omitzero"`  // when it is tried again, while pending or sent
+	EndedAt     time.Time            `json:"ended_at,omitzero"` // when it was done, parked or discarded
+	Alternate   bool                 `json:"alternate"`         // the peer took the object's twin
+	Status      string               `json:"status"`            // the peer's last answer, as its protocol writes it: of DICOM four hexadecimal digits; empty before one
+	Reason      string               `json:"reason"`            // why it is not done, with what the peer said
 }
 
 // Event is a step in the life of a SOP Instance. Steps that repeat are one event.
@@ -325,13 +259,13 @@ type Parked struct {
 
 // Destination is a peer that results go to.
 type Destination struct {
-	Name      string         `json:"name"`
-	Kind      string         `json:"kind"` // dicom
-	AETitle   string         `json:"ae_title"`
-	Address   string         `json:"address"`
-	Counts    DeliveryCounts `json:"counts"`
-	LastAt    time.Time      `json:"last_at,omitzero"` // last delivery it confirmed
-	LastError string         `json:"last_error"`       // why the next pending delivery waits; empty when it does not
+	Name      string                `json:"name"`
+	Kind      string                `json:"kind"` // dicom
+	AETitle   string                `json:"ae_title"`
+	Address   string                `json:"address"`
+	Counts    ledger.DeliveryCounts `json:"counts"`
+	LastAt    time.Time             `json:"last_at,omitzero"` // last delivery it confirmed
+	LastError string                `json:"last_error"`       // why the next pending delivery waits; empty when it does not
 }
 
 // EchoResult is a peer's answer to a C-ECHO.

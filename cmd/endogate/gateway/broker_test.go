@@ -12,7 +12,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"endogate/cmd/endogate/admin"
 	"endogate/cmd/endogate/peers"
 	"endogate/dicomnode/ledger"
 )
@@ -92,7 +91,7 @@ func assertEachOnce(t *testing.T, g *testGateway, scp *peers.StoreSCP, instances
 			received++
 			for _, a := range instance.Analyses {
 				jobs++
-				assert.Equal(t, admin.JobDone, a.State, a.Reason)
+				assert.Equal(t, ledger.JobDone, a.State, a.Reason)
 				assert.Len(t, a.Frames, 1)
 			}
 		}

@@ -20,6 +20,7 @@ import (
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/dicomtest"
 	"endogate/dicomnode/dimse"
+	"endogate/dicomnode/ledger"
 	"endogate/dicomnode/pdu"
 )
 
@@ -40,15 +41,15 @@ func TestGateway_poisonIsParkedAndReported(t *testing.T) {
 	report := reportsOf(g.study(uid))[0].SOPInstanceUID
 	assert.Contains(t, reportText(t, scp.Files(t)[string(report)]), "Instances analysed: 1 (1 frames); skipped: 0; failed: 1.")
 
-	assert.Equal(t, map[dicom.UID]admin.InstanceState{
-		sound.uid: admin.InstanceAnalysed, corrupt.uid: admin.InstanceFailed,
+	assert.Equal(t, map[dicom.UID]ledger.InstanceState{
+		sound.uid: ledger.InstanceAnalysed, corrupt.uid: ledger.InstanceFailed,
 	}, statesOf(g.study(uid)))
 	parked := g.parked()
 	require.Len(t, parked, 1)
 	assert.Equal(t, admin.ParkedJob, parked[0].Kind)
 	assert.Equal(t, corrupt.uid, parked[0].SOPInstanceUID)
 	assert.Contains(t, parked[0].Reason, "corrupt")
-	assert.Equal(t, admin.StatusParked, g.study(uid).Status)
+	assert.Equal(t, ledger.StudyParked, g.study(uid).Status)
 
 	first := parked[0]
 	require.Equal(t, http.StatusOK, g.post("/api/v1/parked/"+first.ID+"/retry"))
@@ -60,11 +61,11 @@ func TestGateway_poisonIsParkedAndReported(t *testing.T) {
 	require.Equal(t, http.StatusOK, g.post("/api/v1/parked/"+first.ID+"/discard"))
 	assert.Empty(t, g.parked())
 	assert.Equal(t, http.StatusConflict, g.post("/api/v1/parked/"+first.ID+"/retry"), "what is discarded stays so")
-	g.waitFor("the study to be done", func() bool { return g.study(uid).Status == admin.StatusDone })
+	g.waitFor("the study to be done", func() bool { return g.study(uid).Status == ledger.StudyDone })
 }
 
-func statesOf(s admin.Study) map[dicom.UID]admin.InstanceState {
-	states := map[dicom.UID]admin.InstanceState{}
+func statesOf(s admin.Study) map[dicom.UID]ledger.InstanceState {
+	states := map[dicom.UID]ledger.InstanceState{}
 	for _, i := range s.Instances {
 		states[i.SOPInstanceUID] = i.State
 	}
@@ -97,7 +98,7 @@ func (g *testGateway) studyOf(instance dicomBytes) (study dicom.UID) {
 func deliveredReports(s admin.Study) int {
 	n := 0
 	for _, d := range s.Deliveries {
-		if d.Purpose == "sr" && d.State == admin.DeliveryDone {
+		if d.Purpose == "sr" && d.State == ledger.DeliveryDone {
 			n++
 		}
 	}

@@ -23,6 +23,7 @@ import (
 	"endogate/cmd/endogate/peers"
 	"endogate/configs"
 	"endogate/dicomnode/dicom"
+	"endogate/dicomnode/ledger"
 )
 
 func TestMain(m *testing.M) {
@@ -228,7 +229,7 @@ func (g *testGateway) waitDelivered(n int) {
 	g.waitFor(fmt.Sprintf("%d studies to be delivered", n), func() bool {
 		studies := g.studies()
 		for _, s := range studies {
-			if s.Status != admin.StatusDone {
+			if s.Status != ledger.StudyDone {
 				return false
 			}
 		}

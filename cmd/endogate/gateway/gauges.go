@@ -33,19 +33,19 @@ func (g *parts) gauges(ctx context.Context) (admin.Gauges, error) {
 		out.OldestJobSeconds = g.now().Sub(oldest).Seconds()
 	}
 	for model, states := range counts.Jobs {
-		out.OpenJobs += int(states[ledger.StateOpen])
-		out.ParkedJobs += int(states[ledger.StateParked])
+		out.OpenJobs += int(states[ledger.JobOpen])
+		out.ParkedJobs += int(states[ledger.JobParked])
 		if lag, err := g.queue.Lag(ctx, g.models.queue(model)); err == nil { // the broker may be away; readyz says so
 			out.QueueLag += lag.Waiting
 		}
 	}
 	for _, states := range counts.Exams {
-		out.ParkedExams += int(states[ledger.StateParked])
+		out.ParkedExams += int(states[ledger.ExamParked])
 	}
 	for _, d := range g.cfg.Destinations {
 		states := counts.Deliveries[d.Name]
-		out.PendingByPeer[d.Name] = int(states[ledger.StatePending])
-		out.ParkedDeliveries += int(states[ledger.StateParked])
+		out.PendingByPeer[d.Name] = int(states[ledger.DeliveryPending])
+		out.ParkedDeliveries += int(states[ledger.DeliveryParked])
 	}
 	return out, nil
 }

@@ -19,6 +19,7 @@ import (
 	"endogate/dicomnode"
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/dimse"
+	"endogate/dicomnode/ledger"
 )
 
 func TestGateway_storescpKilledWhileDelivering(t *testing.T) {
@@ -75,7 +76,7 @@ func TestGateway_orthancKilledWhileDelivering(t *testing.T) {
 		study := g.study(s.StudyInstanceUID)
 		want += len(study.Instances) + expected(study)
 		for _, d := range study.Deliveries {
-			assert.Equal(t, admin.DeliveryDone, d.State, d.Reason)
+			assert.Equal(t, ledger.DeliveryDone, d.State, d.Reason)
 		}
 	}
 	assert.Equal(t, want, orthanc.Count(t), "what is acknowledged is there, and once")
@@ -93,7 +94,7 @@ func TestGateway_pacsRejectsAssociation(t *testing.T) {
 	assert.Contains(t, strings.ToLower(g.destination("pacs").LastError), "called ae title not recogni")
 	g.waitFor("all to be made", func() bool { study := onlyStudy(g); return study != nil && len(reportsOf(*study)) == 1 })
 	for _, d := range onlyStudy(g).Deliveries {
-		assert.Equal(t, admin.DeliveryPending, d.State, "%s: %s", d.Purpose, d.Reason)
+		assert.Equal(t, ledger.DeliveryPending, d.State, "%s: %s", d.Purpose, d.Reason)
 	}
 
 	g.Stop()
@@ -183,11 +184,11 @@ func TestGateway_statusesOfPACS(t *testing.T) {
 	}
 	g.waitFor("the heatmap to be refused twice", func() bool { return delivery("heatmap").Attempts >= 2 })
 	heatmap := delivery("heatmap")
-	assert.Equal(t, admin.DeliveryPending, heatmap.State)
+	assert.Equal(t, ledger.DeliveryPending, heatmap.State)
 	assert.Equal(t, "A700", heatmap.Status)
 	assert.Contains(t, heatmap.Reason, "PACS answered A700")
-	g.waitFor("the key images to be parked", func() bool { return delivery("kos").State == admin.DeliveryParked })
-	g.waitFor("the report to be delivered", func() bool { return delivery("sr").State == admin.DeliveryDone })
+	g.waitFor("the key images to be parked", func() bool { return delivery("kos").State == ledger.DeliveryParked })
+	g.waitFor("the report to be delivered", func() bool { return delivery("sr").State == ledger.DeliveryDone })
 	parked := g.parked()
 	require.Len(t, parked, 1)
 	assert.Equal(t, admin.ParkedDelivery, parked[0].Kind)

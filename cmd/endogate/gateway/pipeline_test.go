@@ -16,6 +16,7 @@ import (
 	"endogate/cmd/endogate/peers"
 	"endogate/deploy/installed"
 	"endogate/dicomnode/dicom"
+	"endogate/dicomnode/ledger"
 )
 
 const (
@@ -147,7 +148,7 @@ func TestGateway_lateFrameMakesRevision(t *testing.T) {
 	g.send(sample(t, "study1-02*")...)
 	g.waitFor("the second revision", func() bool {
 		study := g.study(sampleStudy)
-		return study.Status == admin.StatusDone && len(reportsOf(study)) == 2
+		return study.Status == ledger.StudyDone && len(reportsOf(study)) == 2
 	})
 	study := g.study(sampleStudy)
 	first, second := reportsOf(study)[0], reportsOf(study)[1]
@@ -188,7 +189,7 @@ func TestGateway_sameInstanceAgain(t *testing.T) {
 	jobs, conflicts := 0, 0
 	for _, instance := range study.Instances {
 		jobs += len(instance.Analyses)
-		if instance.State == admin.InstanceConflict {
+		if instance.State == ledger.InstanceConflict {
 			conflicts++
 		}
 	}
@@ -242,7 +243,7 @@ func expected(s admin.Study) int {
 func deliveredTo(s admin.Study, destination string) int {
 	n := 0
 	for _, d := range s.Deliveries {
-		if d.Destination == destination && d.State == admin.DeliveryDone {
+		if d.Destination == destination && d.State == ledger.DeliveryDone {
 			n++
 		}
 	}

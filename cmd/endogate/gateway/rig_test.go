@@ -22,6 +22,7 @@ import (
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/dicomtest"
 	"endogate/dicomnode/dimse"
+	"endogate/dicomnode/ledger"
 )
 
 // scaled returns the size of a proof: small in make test, large with ENDOGATE_DRILL set, as in make drill.
@@ -109,7 +110,7 @@ func (g *testGateway) analysed() (done, received int) {
 	for _, s := range g.studies() {
 		for _, i := range g.study(s.StudyInstanceUID).Instances {
 			received++
-			if i.State == admin.InstanceAnalysed {
+			if i.State == ledger.InstanceAnalysed {
 				done++
 			}
 		}

@@ -28,6 +28,7 @@ import (
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/dicomtest"
 	"endogate/dicomnode/dimse"
+	"endogate/dicomnode/ledger"
 )
 
 // kind is a way in which a modality may code its stills, and how storescu is told to send it.
@@ -122,7 +123,7 @@ func TestGateway_storescu(t *testing.T) {
 
 func allDone(studies []admin.StudySummary) bool {
 	for _, s := range studies {
-		if s.Status != admin.StatusDone {
+		if s.Status != ledger.StudyDone {
 			return false
 		}
 	}
@@ -133,7 +134,7 @@ func assertPolypInEveryFrame(t *testing.T, i admin.Instance, what string) {
 	t.Helper()
 	require.Len(t, i.Analyses, 1, what)
 	a := i.Analyses[0]
-	assert.Equal(t, admin.JobDone, a.State, "%s: %s", what, a.Reason)
+	assert.Equal(t, ledger.JobDone, a.State, "%s: %s", what, a.Reason)
 	assert.Len(t, a.Frames, max(i.NumberOfFrames, 1), what)
 	for _, f := range a.Frames {
 		classes := []string{}

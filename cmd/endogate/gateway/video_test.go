@@ -6,10 +6,10 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"endogate/cmd/endogate/admin"
 	"endogate/cmd/endogate/peers"
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/dicomtest"
+	"endogate/dicomnode/ledger"
 )
 
 // A video is sound but no model of stills can see it: it is kept and passed on, not parked, and the report comes.
@@ -27,8 +27,8 @@ func TestGateway_videoIsNotAnalysed(t *testing.T) {
 	uid := g.studyOf(sound)
 	g.waitFor("the report", func() bool { return deliveredReports(g.study(uid)) == 1 })
 	study := g.study(uid)
-	assert.Equal(t, map[dicom.UID]admin.InstanceState{
-		sound.uid: admin.InstanceAnalysed, video.uid: admin.InstanceNotAnalysed,
+	assert.Equal(t, map[dicom.UID]ledger.InstanceState{
+		sound.uid: ledger.InstanceAnalysed, video.uid: ledger.InstanceNotAnalysed,
 	}, statesOf(study))
 	assert.Empty(t, g.parked())
 	files := scp.Files(t)

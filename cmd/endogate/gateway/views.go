@@ -37,7 +37,7 @@ type views struct {
 func (v *views) Studies(ctx context.Context, f admin.StudyFilter) ([]admin.StudySummary, int, error) {
 	page, total, err := v.ledger.Studies(ctx, ledger.StudyFilter{
 		PatientID: f.PatientID, Accession: f.AccessionNumber, StudyUID: f.StudyInstanceUID,
-		Status: ledger.StudyStatus(f.Status), Limit: f.Limit, Offset: f.Offset,
+		Status: f.Status, Limit: f.Limit, Offset: f.Offset,
 	})
 	summaries := make([]admin.StudySummary, 0, len(page))
 	for _, s := range page {
@@ -59,10 +59,10 @@ func summary(s ledger.Study) admin.StudySummary {
 	return admin.StudySummary{
 		StudyInstanceUID: s.StudyInstanceUID, PatientID: s.PatientID, PatientName: s.PatientName,
 		AccessionNumber: s.AccessionNumber, StudyDate: s.StudyDate, StudyTime: s.StudyTime,
-		StudyDescription: s.StudyDescription, Modality: s.Modality, Status: admin.StudyStatus(s.Status),
+		StudyDescription: s.StudyDescription, Modality: s.Modality, Status: s.Status,
 		FirstAt: s.FirstAt, LastAt: s.LastAt, InstanceCount: s.Instances, ConflictCount: s.Conflicts,
 		FrameCount: s.Frames, FindingCount: s.Findings, OpenCount: s.Open, ParkedCount: s.Parked,
-		DeliveryCounts: admin.DeliveryCounts(s.Deliveries),
+		DeliveryCounts: s.Deliveries,
 	}
 }
 
@@ -74,7 +74,7 @@ func StudyView(d ledger.StudyDetail) admin.Study {
 	}
 	for _, e := range d.Exams {
 		study.Exams = append(study.Exams, admin.Exam{
-			ID: strconv.FormatInt(e.ID, 10), Route: e.Route, Model: e.Model, State: admin.ExamState(e.State), Reason: e.Reason,
+			ID: strconv.FormatInt(e.ID, 10), Route: e.Route, Model: e.Model, State: e.State, Reason: e.Reason,
 			Revision: e.Revision, OpenJobs: e.OpenJobs, LastAt: e.LastAt, ReportedAt: e.ReportedAt,
 		})
 	}
@@ -95,7 +95,7 @@ func StudyView(d ledger.StudyDetail) admin.Study {
 
 func instanceView(i ledger.InstanceView) admin.Instance {
 	out := admin.Instance{
-		SOPInstance: i.Instance, Entry: i.Entry, State: admin.InstanceState(i.State), Reason: i.Reason, Route: i.Route,
+		SOPInstance: i.Instance, Entry: i.Entry, State: i.State, Reason: i.Reason, Route: i.Route,
 		Modality: i.Header.Modality, StationName: i.Header.StationName,
 		InstanceNumber: i.Header.InstanceNumber, NumberOfFrames: i.Header.NumberOfFrames,
 		TransferSyntaxUID: i.TransferSyntaxUID, CallingAE: i.CallingAE, CalledAE: i.CalledAE, ReceivedAt: i.ReceivedAt,
@@ -103,7 +103,7 @@ func instanceView(i ledger.InstanceView) admin.Instance {
 	}
 	for _, job := range i.Jobs {
 		view := admin.Analysis{
-			Job: job.ID, Model: job.Model, MadeBy: job.MadeBy, State: admin.JobState(job.State), Attempts: job.Attempts,
+			Job: job.ID, Model: job.Model, MadeBy: job.MadeBy, State: job.State, Attempts: job.Attempts,
 			InferredAt: job.InferredAt, Reason: job.Reason,
 		}
 		view.Add(job.Results)
@@ -115,7 +115,7 @@ func instanceView(i ledger.InstanceView) admin.Instance {
 func deliveryView(d ledger.Delivery) admin.Delivery {
 	return admin.Delivery{
 		SOPInstance: d.Instance, ID: strconv.FormatInt(d.ID, 10), Destination: d.Destination, Purpose: d.Purpose,
-		State: admin.DeliveryState(d.State), Attempts: d.Attempts, NextAt: d.NextAt, EndedAt: d.EndedAt,
+		State: d.State, Attempts: d.Attempts, NextAt: d.NextAt, EndedAt: d.EndedAt,
 		Alternate: d.Used != "" && d.Used == d.Alternate, Status: d.Answer.Code, Reason: d.Why(),
 	}
 }
@@ -130,7 +130,7 @@ func eventView(e ledger.Event) admin.Event {
 // Outbox implements admin.Queue.
 func (v *views) Outbox(ctx context.Context, f admin.DeliveryFilter) ([]admin.Delivery, int, error) {
 	page, total, err := v.ledger.Outbox(ctx, ledger.OutboxFilter{
-		Destination: f.Destination, State: ledger.State(f.State), Limit: f.Limit, Offset: f.Offset,
+		Destination: f.Destination, State: f.State, Limit: f.Limit, Offset: f.Offset,
 	})
 	deliveries := make([]admin.Delivery, 0, len(page))
 	for _, d := range page {
@@ -254,9 +254,9 @@ func (v *views) Destinations(ctx context.Context) ([]admin.Destination, error) {
 		states := counts.Deliveries[d.Name]
 		all = append(all, admin.Destination{
 			Name: d.Name, Kind: d.Kind, AETitle: string(d.AETitle), Address: d.Address,
-			Counts: admin.DeliveryCounts{
-				Pending: int(states[ledger.StatePending]), Sent: int(states[ledger.StateSent]), Done: int(states[ledger.StateDone]),
-				Parked: int(states[ledger.StateParked]), Discarded: int(states[ledger.StateDiscarded]),
+			Counts: ledger.DeliveryCounts{
+				Pending: int(states[ledger.DeliveryPending]), Sent: int(states[ledger.DeliverySent]), Done: int(states[ledger.DeliveryDone]),
+				Parked: int(states[ledger.DeliveryParked]), Discarded: int(states[ledger.DeliveryDiscarded]),
 			},
 			LastAt: last, LastError: condition.Reason,
 		})
