@@ -3,7 +3,8 @@
 GO      ?= go
 export PATH := $(CURDIR)/bin/go/bin:$(PATH)
 PKGS    := ./...
-FUZZFOR ?= 3s
+FUZZFOR ?= 30s
+CHECKS  ?= 10000
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 .PHONY: setup setup-test build run demo test lint unit fuzz drill bench container generate cover clean
@@ -23,20 +24,21 @@ run: build        ## the gateway, for use on this machine
 demo: build       ## gateway and stand-in PACS on the sample instances
 	bin/endogate demo
 
-test: setup-test build lint unit fuzz
+test: setup-test build lint unit
 
 lint:
 	$(GO) vet $(PKGS)
 	@test -z "$$($(GO) tool gofumpt -l cmd configs deploy dicomnode explain inference reports)" || { $(GO) tool gofumpt -l cmd configs deploy dicomnode explain inference reports; echo 'not gofumpt-ed'; exit 1; }
 	$(GO) tool staticcheck $(PKGS)
 	$(GO) tool errcheck -ignoretests -exclude .errcheck $(PKGS)
+	@! grep -rnE --include='*_test.go' 'func\(([^t]\w*|t\w+) \*rapid\.T\)' . || { echo 'call it t: a check must not reach the test around it, whose failure cannot shrink'; exit 1; }
 	$(GO) tool misspell -error README.md docs cmd configs deploy dicomnode explain inference reports
 
-unit:             ## every test, with the race detector and the real peers; none may skip
+unit:             ## every test, with the race detector and the real peers; none may skip; properties with a fixed seed, of fuzz targets the seeds
 	@deploy/unit.sh
 
-fuzz:             ## every fuzz target for FUZZFOR
-	@deploy/fuzz.sh $(FUZZFOR)
+fuzz:             ## CHECKS of every property with fresh seeds, every fuzz target for FUZZFOR
+	@deploy/fuzz.sh $(FUZZFOR) $(CHECKS)
 
 drill: setup-test ## the proofs of the whole gateway at full size: a quarter of an hour at most
 	@deploy/drill.sh

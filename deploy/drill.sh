@@ -8,5 +8,5 @@ export ENDOGATE_DRILL=1 ENDOGATE_TEST_PEERS=1
 go test -count=1 -timeout 9m -v -run '^TestGateway_' -skip 'Viewer|whoMayCome' ./cmd/endogate/gateway | grep -v '^=== '
 
 targets=$(grep -rhoE '^func Fuzz' --include='*_test.go' . | wc -l)
-timeout 6m deploy/fuzz.sh "$((200 / targets))s"
+timeout 6m deploy/fuzz.sh "$((200 / targets))s" 0
 echo 'drill: everything held'
