@@ -9,8 +9,8 @@ import (
 // DefaultCacheBytes bounds what explanation sessions may hold in memory when nothing else is configured.
 const DefaultCacheBytes = 2 << 30
 
-// Cache keeps loaded explanation sessions of all models within a number of bytes: the one used longest ago goes first.
-// A model has at most one in it, beside the one of its [Network]. Its methods may be called from any goroutine.
+// Cache keeps loaded explanation sessions, one a question, of all models within a number of bytes: the one used longest ago
+// goes first. Those that must not go have a cache of their own. Its methods may be called from any goroutine.
 type Cache struct {
 	budget int64
 
@@ -66,7 +66,7 @@ func (c *Cache) take(owner *Explainer, key string) *cached {
 	return nil
 }
 
-// put adds a session in use; the owner's other one and those used longest ago go.
+// put adds a session in use; those used longest ago go.
 func (c *Cache) put(s *cached) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -76,12 +76,8 @@ func (c *Cache) put(s *cached) error {
 	c.stats.Bytes += s.bytes
 	c.entries.PushFront(s)
 	var errs []error
-	for e := c.entries.Back(); e != nil && e != c.entries.Front(); {
-		old, before := e.Value.(*cached), e.Prev()
-		if old.owner == s.owner || c.stats.Bytes > c.budget {
-			errs = append(errs, c.evict(e))
-		}
-		e = before
+	for e := c.entries.Back(); c.stats.Bytes > c.budget && e != c.entries.Front(); e = c.entries.Back() {
+		errs = append(errs, c.evict(e))
 	}
 	return errors.Join(errs...)
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // Explainer makes maps of one network by any method at any layer. What was asked for last stays loaded, in a [Cache] that
-// the explainers of all models share. Its methods may be called from any goroutine.
+// explainers share. Its methods may be called from any goroutine.
 type Explainer struct {
 	runtime *Runtime
 	load    func() ([]byte, error)
