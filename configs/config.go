@@ -109,7 +109,9 @@ type ONNXRuntime struct {
 	Threads int    `koanf:"threads"` // of one run
 	// Provider computes: cpu, or cuda where the library has it.
 	Provider string `koanf:"provider"`
-	Cache    Size   `koanf:"cache"` // of explanation sessions, all models together
+	Cache    Size   `koanf:"cache"` // of explanation sessions for routes, all models together
+	// LiveCache is the same for questions that somebody asks.
+	LiveCache Size `koanf:"live_cache"`
 }
 
 // Jobs says how inference work is handed out.
@@ -205,7 +207,7 @@ func Default() Config {
 		HTTP:         HTTP{Listen: "127.0.0.1:8080", Hosts: []string{}},
 		Spool:        Spool{Reserve: 2 << 30, InlineLimit: 1 << 20, SegmentSize: 64 << 20, Retention: Duration(72 * time.Hour)},
 		Ledger:       Ledger{History: Duration(2 * 365 * 24 * time.Hour)},
-		ONNXRuntime:  ONNXRuntime{Threads: 1, Provider: "cpu", Cache: 2 << 30},
+		ONNXRuntime:  ONNXRuntime{Threads: 1, Provider: "cpu", Cache: 2 << 30, LiveCache: 2 << 30},
 		Jobs:         Jobs{Workers: runtime.NumCPU(), MaxDeliver: 5, AckWait: Duration(60 * time.Second)},
 		Models:       []Model{},
 		Routes:       []Route{},

@@ -34,6 +34,7 @@ func (c Config) Validate() error {
 	v.check(c.ONNXRuntime.Threads > 0, "onnxruntime.threads: must be above zero")
 	v.oneOf("onnxruntime.provider", c.ONNXRuntime.Provider, "cpu", "cuda")
 	v.check(c.ONNXRuntime.Cache > 0, "onnxruntime.cache: must be above zero")
+	v.check(c.ONNXRuntime.LiveCache > 0, "onnxruntime.live_cache: must be above zero")
 	v.check(c.Jobs.Workers > 0, "jobs.workers: must be above zero")
 	v.check(c.Jobs.MaxDeliver > 0, "jobs.max_deliver: must be above zero")
 	v.check(c.Jobs.AckWait.Std() >= time.Second, "jobs.ack_wait: must be 1s or more")

@@ -11,6 +11,7 @@ import (
 	"endogate/explain"
 	"endogate/inference"
 	"endogate/inference/analysis"
+	"endogate/inference/ask"
 	"endogate/reports"
 )
 
@@ -18,26 +19,26 @@ import (
 type captures struct {
 	builder   *reports.Builder
 	algorithm reports.Algorithm
-	painter   painter
+	painter   ask.Painter
 	layer     string
 	variant   string // what is not as a gateway would have it
 	now       func() time.Time
 }
 
-func newCaptures(cfg configs.Config, b *inference.Bundle, p *painter, layer string) (*captures, error) {
+func newCaptures(cfg configs.Config, b *inference.Bundle, p *ask.Painter, layer string) (*captures, error) {
 	builder, err := gateway.NewBuilder(cfg, build())
 	if err != nil {
 		return nil, err
 	}
 	onFrame := *p
-	onFrame.onFrame = true
+	onFrame.OnFrame = true
 	return &captures{builder: builder, algorithm: reports.AlgorithmOf(b, 1), painter: onFrame, layer: layer, now: time.Now}, nil
 }
 
 // write makes the object of an answer; one without a map has none.
-func (c *captures) write(path string, f sourceFrame, q *question, a answer) error {
-	p, err := c.painter.paint(f.image, q, a)
-	if err != nil || p.note != "" {
+func (c *captures) write(path string, f sourceFrame, asked *ask.Asked, a ask.Answer) error {
+	p, err := c.painter.Paint(asked, a)
+	if err != nil || p.Note != "" {
 		return err
 	}
 	algorithm := c.algorithm
@@ -45,14 +46,10 @@ func (c *captures) write(path string, f sourceFrame, q *question, a answer) erro
 	if c.layer == explain.LastLayer || c.layer == "" {
 		algorithm.Explain.Layer = c.layer
 	}
-	against := ""
-	if q.against >= 0 {
-		against = q.bundle.Classes[q.against].Name
-	}
 	o, err := c.builder.Heatmap(reports.Heatmap{
-		Against: against, Variant: c.variant,
-		Source: f.source, Frame: f.number, Pixels: f.image, Overlay: p.overlay, Opacity: c.painter.opacity,
-		Algorithm: algorithm, Class: q.bundle.Classes[q.class].Name, Probability: q.probabilities[q.class], At: c.now(), Revision: 1,
+		Against: asked.AgainstName(), Variant: c.variant,
+		Source: f.source, Frame: f.number, Pixels: f.image, Overlay: p.Overlay, Opacity: c.painter.Opacity,
+		Algorithm: algorithm, Class: asked.ClassName(), Probability: asked.Probabilities[asked.Class], At: c.now(), Revision: 1,
 	})
 	if err != nil {
 		return err

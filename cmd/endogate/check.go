@@ -17,7 +17,7 @@ import (
 	"endogate/explain"
 	"endogate/explain/faithfulness"
 	"endogate/inference"
-	"endogate/inference/onnx"
+	"endogate/inference/ask"
 )
 
 type checkCmd struct {
@@ -57,12 +57,7 @@ func (m *checkCmd) Run(ctx context.Context, c *cli, tty console) error {
 		}
 		return nil
 	}
-	e := &explainCmd{Method: m.Method}
-	methods, err := e.methods(cfg, b)
-	if err == nil && len(m.Method) == 0 {
-		methods, err = possibleMethods(cfg, b)
-		methods = slices.DeleteFunc(methods, func(m explain.Method) bool { info, _ := explain.LookupMethod(m); return info.Runs })
-	}
+	methods, err := m.methods(cfg, b)
 	if err != nil {
 		return err
 	}
@@ -85,6 +80,19 @@ func (m *checkCmd) Run(ctx context.Context, c *cli, tty console) error {
 		}
 	}
 	return errors.Join(trial.report(), unread)
+}
+
+// methods reads the flag; without it, they are all that take one run of the network.
+func (m *checkCmd) methods(cfg configs.Config, b *inference.Bundle) ([]explain.Method, error) {
+	model, err := openModel(cfg, b, ask.Options{}) // nothing is loaded
+	if err != nil {
+		return nil, err
+	}
+	if len(m.Method) > 0 {
+		return readMethods(m.Method, model)
+	}
+	methods, err := readMethods([]string{"all"}, model)
+	return slices.DeleteFunc(methods, func(m explain.Method) bool { info, _ := explain.LookupMethod(m); return info.Runs }), err
 }
 
 // trial measures the explanations of a model on frames.
@@ -120,7 +128,7 @@ type measurement struct {
 
 // layer measures methods at one layer, on every frame.
 func (t *trial) layer(ctx context.Context, layer string, methods []explain.Method) (err error) {
-	x, err := openExplainer(t.cfg, t.bundle, t.bundle.Network, methods, layer, false)
+	x, err := openModel(t.cfg, t.bundle, ask.Options{})
 	if err != nil {
 		return err
 	}
@@ -140,18 +148,19 @@ func (t *trial) layer(ctx context.Context, layer string, methods []explain.Metho
 
 // pass goes over the frames with one draw of random weights, which is in memory until it returns. The first pass measures
 // everything, the others what depends on the draw.
-func (t *trial) pass(ctx context.Context, x *bundleExplainer, layer string, methods []explain.Method, draw int) (err error) {
-	random, err := openExplainer(t.cfg, t.bundle, func() ([]byte, error) {
+func (t *trial) pass(ctx context.Context, x *ask.Model, layer string, methods []explain.Method, draw int) (err error) {
+	random, err := openModel(t.cfg, t.bundle, ask.Options{Load: func() ([]byte, error) {
 		model, err := t.bundle.Network()
 		if err != nil {
 			return nil, err
 		}
 		return explain.Randomise(model, uint64(draw), 0)
-	}, methods, layer, false)
+	}})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, random.Close()) }()
+	q := ask.Question{Class: t.check.Class, Layer: layer, Methods: methods}
 	began, frames := time.Now(), 0
 	err = t.files.each(ctx, func(ctx context.Context, f sourceFrame) error {
 		if t.check.Limit > 0 && frames >= t.check.Limit {
@@ -164,7 +173,7 @@ func (t *trial) pass(ctx context.Context, x *bundleExplainer, layer string, meth
 		if draw == 1 {
 			t.frames++
 		}
-		if err := t.frame(ctx, x, random, f, draw == 1); err != nil || frames != t.check.Limit {
+		if err := t.frame(ctx, x, random, f, q, draw == 1); err != nil || frames != t.check.Limit {
 			return err
 		}
 		return fs.SkipAll
@@ -176,29 +185,26 @@ func (t *trial) pass(ctx context.Context, x *bundleExplainer, layer string, meth
 }
 
 // frame measures all methods on one frame: everything, or only what depends on the random weights.
-func (t *trial) frame(ctx context.Context, x, random *bundleExplainer, f sourceFrame, everything bool) error {
-	q, err := x.prepare(ctx, f.image)
+func (t *trial) frame(ctx context.Context, x, random *ask.Model, f sourceFrame, q ask.Question, everything bool) error {
+	asked, err := x.Ask(ctx, f.image, q)
 	if err != nil {
-		return err
+		return asUsage(err)
 	}
-	if err := q.choose(t.check.Class, ""); err != nil {
-		return err
-	}
-	answers, err := x.answers(ctx, q)
+	answers, err := x.Answers(ctx, asked)
 	if err != nil {
 		return err
 	}
 	if everything {
-		if err := t.measure(ctx, x, f, q, answers); err != nil {
+		if err := t.measure(ctx, x, f, asked, answers); err != nil {
 			return err
 		}
 	}
-	others, err := random.answers(ctx, q)
+	others, err := random.Answers(ctx, asked)
 	if err != nil {
 		return err
 	}
 	for i, a := range answers {
-		if err := t.of(a).compare(f, q.shape, a, others[i]); err != nil {
+		if err := t.of(a).compare(f, asked.Input.Shape, a, others[i]); err != nil {
 			return err
 		}
 	}
@@ -206,16 +212,16 @@ func (t *trial) frame(ctx context.Context, x, random *bundleExplainer, f sourceF
 }
 
 // measure takes down what the maps of a frame are worth without another network.
-func (t *trial) measure(ctx context.Context, x *bundleExplainer, f sourceFrame, q *question, answers []answer) error {
+func (t *trial) measure(ctx context.Context, x *ask.Model, f sourceFrame, asked *ask.Asked, answers []ask.Answer) error {
 	mask, hasMask, err := t.mask(f)
 	if err != nil {
 		return err
 	}
-	l, _ := explain.LayoutOf(q.shape)
-	blurred := faithfulness.Blur(l, q.input.Values, float64(l.Width)/20)
+	l, _ := explain.LayoutOf(asked.Input.Shape)
+	blurred := faithfulness.Blur(l, asked.Input.Values, float64(l.Width)/20)
 	for _, a := range answers {
 		m := t.of(a)
-		maps, err := a.Maps(q.shape)
+		maps, err := a.Maps(asked.Input.Shape)
 		if err != nil {
 			return err
 		}
@@ -223,13 +229,13 @@ func (t *trial) measure(ctx context.Context, x *bundleExplainer, f sourceFrame, 
 			m.nothing++
 			continue
 		}
-		deletion, insertion, err := faithfulness.Curves(ctx, x.scorer(q), l, q.input.Values, q.input.Baseline, blurred, maps[0])
+		deletion, insertion, err := faithfulness.Curves(ctx, scorer(x, asked.Class), l, asked.Input.Values, asked.Input.Baseline, blurred, maps[0])
 		if err != nil {
 			return err
 		}
 		m.add(f, deletion, insertion)
 		if hasMask {
-			m.hold(q.geometry.ToSource(maps[0]), mask, t.check.Margin)
+			m.hold(asked.Geometry.ToSource(maps[0]), mask, t.check.Margin)
 		}
 	}
 	return nil
@@ -270,7 +276,7 @@ func maskNames(f sourceFrame) (names []string) {
 }
 
 // of is the measurement that an answer belongs to.
-func (t *trial) of(a answer) *measurement {
+func (t *trial) of(a ask.Answer) *measurement {
 	key := string(a.Method) + "\n" + a.Layer.Name
 	m := t.measured[key]
 	if m == nil {
@@ -288,7 +294,7 @@ func (m *measurement) add(f sourceFrame, deletion, insertion faithfulness.Curve)
 }
 
 // compare takes down how like the map of random weights is to that of the network, where both are any.
-func (m *measurement) compare(f sourceFrame, shape []int64, a, other answer) error {
+func (m *measurement) compare(f sourceFrame, shape []int64, a, other ask.Answer) error {
 	maps, err := a.Maps(shape)
 	if err != nil {
 		return err
@@ -323,21 +329,14 @@ func (m *measurement) hold(shown explain.Map, mask faithfulness.Mask, margin flo
 	}
 }
 
-// scorer gives the probability of the class in question.
-func (x *bundleExplainer) scorer(q *question) faithfulness.Scorer {
+// scorer gives the probability of a class.
+func scorer(m *ask.Model, class int) faithfulness.Scorer {
 	return func(ctx context.Context, inputs []float32, n int) ([]float64, error) {
-		logits, err := x.plain.Logits(ctx, onnx.Input{Shape: q.shape, Values: inputs}, n)
-		if err != nil {
-			return nil, err
+		probabilities, err := m.Probabilities(ctx, inputs, n)
+		scores := make([]float64, len(probabilities))
+		for i, p := range probabilities {
+			scores[i] = p[class]
 		}
-		scores, classes := make([]float64, n), len(logits)/n
-		for i := range scores {
-			p, err := q.bundle.Output.Activation.Apply(logits[i*classes : (i+1)*classes])
-			if err != nil {
-				return nil, err
-			}
-			scores[i] = p[q.class]
-		}
-		return scores, nil
+		return scores, err
 	}
 }

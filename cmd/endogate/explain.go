@@ -1,19 +1,23 @@
 package main
 
 import (
+	"bufio"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"endogate/configs"
 	"endogate/dicomnode/pixeldata"
 	"endogate/explain"
+	"endogate/explain/picture"
 	"endogate/inference"
 	"endogate/inference/ask"
+	"endogate/inference/onnx"
 )
 
 type explainCmd struct {
@@ -39,28 +43,32 @@ func (e *explainCmd) Run(ctx context.Context, c *cli, tty console) (err error) {
 	if err != nil {
 		return err
 	}
-	methods, err := e.methods(cfg, bundle)
+	model, err := openModel(cfg, bundle, ask.Options{FromOutput: e.Output})
 	if err != nil {
 		return err
 	}
-	x, err := openExplainer(cfg, bundle, bundle.Network, methods, layerOr(e.Layer, bundle), e.Output)
+	defer func() { err = errors.Join(err, model.Close()) }()
+	methods, err := readMethods(e.Method, model)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, x.Close()) }()
-	p := &painter{opacity: e.Opacity, bundle: bundle}
+	if len(methods) == 0 {
+		methods = []explain.Method{explain.GradCAM, explain.Gradient, explain.GuidedGradCAM}
+	}
+	p := &ask.Painter{Opacity: e.Opacity}
 	if e.Opacity < 0 {
-		p.opacity = cfg.Reports.Opacity
+		p.Opacity = cfg.Reports.Opacity
 	}
-	if !(p.opacity >= 0 && p.opacity <= 1) {
-		return usageError(fmt.Sprintf("explain: opacity %g: write a number from 0 to 1", p.opacity))
+	if !(p.Opacity >= 0 && p.Opacity <= 1) {
+		return usageError(fmt.Sprintf("explain: opacity %g: write a number from 0 to 1", p.Opacity))
 	}
-	if p.colours, err = explain.NamedColourMap(cmp.Or(e.Colour, cfg.Reports.ColourMap)); err != nil {
+	if p.Colours, err = explain.NamedColourMap(cmp.Or(e.Colour, cfg.Reports.ColourMap)); err != nil {
 		return usageError(err.Error())
 	}
-	run := &explainRun{cmd: e, explainer: x, painter: p, tty: tty, names: map[string]string{}}
+	q := ask.Question{Class: e.Class, Against: e.Against, Layer: e.Layer, Methods: methods}
+	run := &explainRun{out: e.Out, question: q, model: model, painter: p, tty: tty, names: map[string]string{}}
 	if e.DICOM {
-		if run.captures, err = newCaptures(cfg, bundle, p, layerOr(e.Layer, bundle)); err != nil {
+		if run.captures, err = newCaptures(cfg, bundle, p, cmp.Or(e.Layer, bundle.Explain.Layer)); err != nil {
 			return err
 		}
 		run.captures.variant = e.variant(cfg)
@@ -91,53 +99,43 @@ func (e *explainCmd) variant(cfg configs.Config) string {
 	return strings.Join(v, ", ")
 }
 
-// layerOr is the layer asked for, or the manifest's.
-func layerOr(layer string, b *inference.Bundle) string {
-	if layer != "" {
-		return layer
-	}
-	return b.Explain.Layer
+// openModel opens a bundle to be asked, with what the configuration says of ONNX Runtime.
+func openModel(cfg configs.Config, b *inference.Bundle, o ask.Options) (*ask.Model, error) {
+	o.Threads, o.Provider, o.Cache = cfg.ONNXRuntime.Threads, cfg.ONNXRuntime.Provider, onnx.NewCache(int64(cfg.ONNXRuntime.LiveCache))
+	return ask.Open(cfg.ONNXRuntime.Library, b, o)
 }
 
-// methods reads the flag: all is what the network can be asked for.
-func (e *explainCmd) methods(cfg configs.Config, b *inference.Bundle) ([]explain.Method, error) {
-	if len(e.Method) == 0 {
-		return []explain.Method{explain.GradCAM, explain.Gradient, explain.GuidedGradCAM}, nil
-	}
-	var chosen []explain.Method
-	for _, name := range e.Method {
-		if name == "all" {
-			return possibleMethods(cfg, b)
+// readMethods reads a flag: all is what the network can be asked for.
+func readMethods(names []string, m *ask.Model) ([]explain.Method, error) {
+	if slices.Contains(names, "all") {
+		in, err := m.Inspect()
+		if err != nil {
+			return nil, err
 		}
-		if info, ok := explain.LookupMethod(explain.Method(name)); !ok || info.Raw {
-			return nil, usageError(fmt.Sprintf("explain: method %q is unknown; there are %s", name, explain.MethodNames()))
-		}
-		chosen = append(chosen, explain.Method(name))
+		return in.Methods(), nil
 	}
-	return chosen, nil
+	methods, err := ask.ReadMethods(names)
+	return methods, asUsage(err)
 }
 
-// possibleMethods are those that a network can be asked for.
-func possibleMethods(cfg configs.Config, b *inference.Bundle) ([]explain.Method, error) {
-	runtime, content, err := openBundle(cfg, b)
-	if err != nil {
-		return nil, err
+// asUsage makes what is wrong with a question a wrong use of the command.
+func asUsage(err error) error {
+	var wrong ask.Error
+	if errors.As(err, &wrong) {
+		return usageError("explain: " + wrong.Error())
 	}
-	in, err := ask.Inspect(runtime, b, content)
-	if err != nil {
-		return nil, err
-	}
-	return in.Methods(), nil
+	return err
 }
 
 // explainRun is one run of the command.
 type explainRun struct {
-	cmd       *explainCmd
-	explainer *bundleExplainer
-	painter   *painter
-	captures  *captures // nil without --dicom
-	tty       console
-	names     map[string]string // of what is made, and the frame it is made of
+	out      string
+	question ask.Question
+	model    *ask.Model
+	painter  *ask.Painter
+	captures *captures // nil without --dicom
+	tty      console
+	names    map[string]string // of what is made, and the frame it is made of
 }
 
 // named gives a frame a name that no other one has: files of one name may lie in several folders.
@@ -153,59 +151,73 @@ func (r *explainRun) named(f sourceFrame) string {
 // frame explains one frame and writes what came of it.
 func (r *explainRun) frame(ctx context.Context, f sourceFrame) error {
 	f.name = r.named(f)
-	q, err := r.explainer.prepare(ctx, f.image)
+	asked, err := r.model.Ask(ctx, f.image, r.question)
 	if err != nil {
-		return err
+		return asUsage(err)
 	}
-	if err := q.choose(r.cmd.Class, r.cmd.Against); err != nil {
-		return err
+	for i, p := range asked.Probabilities {
+		fmt.Fprintf(r.tty.out, "%s  %-24s %.4f\n", f.name, r.model.Bundle.Classes[i].Name, p)
 	}
-	for i, p := range q.probabilities {
-		fmt.Fprintf(r.tty.out, "%s  %-24s %.4f\n", f.name, q.bundle.Classes[i].Name, p)
-	}
-	var painted []painting
-	err = r.explainer.answer(ctx, q, progress(r.tty, f.name), func(a answer) error {
-		p, err := r.painter.paint(f.image, q, a)
-		if err != nil {
-			return err
-		}
+	var painted []ask.Painting
+	err = r.model.Paint(ctx, asked, r.painter, r.progress(f.name), func(a ask.Answer, p ask.Painting) error {
 		if a.Note != "" {
-			fmt.Fprintf(r.tty.out, "%s  %s: %s\n", f.name, p.title, a.Note)
+			fmt.Fprintf(r.tty.out, "%s  %s: %s\n", f.name, p.Title, a.Note)
 		}
-		if p.note != "" {
-			fmt.Fprintf(r.tty.out, "%s  %s: no picture: %s\n", f.name, p.title, p.note)
+		if p.Note != "" {
+			fmt.Fprintf(r.tty.out, "%s  %s: no picture: %s\n", f.name, p.Title, p.Note)
 		}
 		painted = append(painted, p)
-		return r.write(f, q, a, p)
+		return r.write(f, asked, a, p)
 	})
 	if err != nil {
 		return err
 	}
-	sheet := filepath.Join(r.cmd.Out, f.name+"-"+fileName(q.className())+"-sheet.png")
-	fmt.Fprintf(r.tty.out, "%s  why %s (AI, not verified): %s\n", f.name, q.className(), sheet)
-	return writePNG(sheet, r.painter.sheet(f, q, painted))
+	sheet := filepath.Join(r.out, f.name+"-"+fileName(asked.Subject())+"-sheet.png")
+	fmt.Fprintf(r.tty.out, "%s  why %s (AI, not verified): %s\n", f.name, asked.Subject(), sheet)
+	return writePNG(sheet, asked.Sheet(f.name, painted))
+}
+
+// progress tells of long work every tenth of it.
+func (r *explainRun) progress(name string) ask.Progress {
+	tenth := 0
+	return func(m explain.Method, done, all int) {
+		if now := 10 * done / max(all, 1); now != tenth {
+			tenth = now
+			fmt.Fprintf(r.tty.err, "%s  %s: %d of %d runs\n", name, m, done, all)
+		}
+	}
 }
 
 // write puts the overlay, the raw map and, if asked for, the Secondary Capture into the folder.
-func (r *explainRun) write(f sourceFrame, q *question, a answer, p painting) error {
-	base := filepath.Join(r.cmd.Out, f.name+"-"+fileName(q.className())+"-"+fileName(string(a.Method)))
+func (r *explainRun) write(f sourceFrame, asked *ask.Asked, a ask.Answer, p ask.Painting) error {
+	base := filepath.Join(r.out, f.name+"-"+fileName(asked.Subject())+"-"+fileName(string(a.Method)))
 	if a.Layer.Name != "" {
 		base += "-" + fileName(a.Layer.Name)
 	}
-	if err := writeNPY(base+".npy", a.shape(q.shape), a.Values); err != nil {
+	if err := writeNPY(base+".npy", a.Shape(asked), a.Values); err != nil {
 		return err
 	}
-	if p.note != "" {
+	if p.Note != "" {
 		return nil // a picture would look like an explanation and be none
 	}
-	if err := writePNG(base+".png", p.picture); err != nil || r.captures == nil {
+	if err := writePNG(base+".png", p.Picture); err != nil || r.captures == nil {
 		return err
 	}
 	if f.source.Attributes == nil {
 		fmt.Fprintf(r.tty.err, "%s  is no DICOM file: no Secondary Capture of it\n", f.name)
 		return nil
 	}
-	return r.captures.write(base+".dcm", f, q, a)
+	return r.captures.write(base+".dcm", f, asked, a)
+}
+
+// writeNPY writes values as a NumPy file.
+func writeNPY(path string, shape []int64, values []float32) error {
+	file, err := createPrivate(path)
+	if err != nil {
+		return err
+	}
+	w := bufio.NewWriter(file)
+	return errors.Join(picture.WriteNPY(w, shape, values), w.Flush(), file.Close())
 }
 
 // fileName makes a name for a file of a class, a method or a layer.

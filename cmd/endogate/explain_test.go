@@ -73,25 +73,14 @@ func TestExplain_files(t *testing.T) {
 	}
 }
 
-// How far LIME and integrated gradients can be relied on stands beside their names and under their pictures.
+// How far LIME and integrated gradients can be relied on stands beside their names.
 func TestExplain_notes(t *testing.T) {
-	m := demoModels(t)
+	demoModels(t)
 	var text, complaints bytes.Buffer
 	args := []string{"explain", "../../testdata/frames/polyp-2.jpg", "--model", "../../testdata/models/demo", "--method", "lime,integrated-gradients", "--out", t.TempDir()}
 	require.Zero(t, execute(t.Context(), args, console{&text, &complaints}), complaints.String())
 	require.Contains(t, text.String(), "polyp-2  Integrated gradients: shares add up to the score within 0.")
 	require.Regexp(t, `polyp-2  LIME: linear fit R² 0\.[0-4]\d: do not rely on this map\n`, text.String())
-
-	b, frame := m.Bundles[0], polyp(t)
-	p := &painter{bundle: b, opacity: 0.5}
-	q := &question{bundle: b, shape: b.Input.Shape(), probabilities: make([]float64, len(b.Classes)), against: -1}
-	var err error
-	q.geometry, err = b.Prepare(frame, make([]float32, b.Input.Len()))
-	require.NoError(t, err)
-	a := answer{onnx.Attribution{Output: explain.Output{Method: explain.LIME, Frames: 1, Height: 2, Width: 2, Note: "linear fit"}, Values: []float32{1, -1, 2, 0}}}
-	one, err := p.paint(frame, q, a)
-	require.NoError(t, err)
-	require.Equal(t, "linear fit", one.tile().Caption)
 }
 
 // A file that cannot be read is told and the others are explained; files of one name do not overwrite each other, and what was made

@@ -35,11 +35,11 @@ func (m *inspectCmd) Run(ctx context.Context, c *cli, tty console) error {
 	if err != nil {
 		return err
 	}
-	runtime, content, err := openBundle(cfg, bundle)
+	runtime, err := onnx.OpenConfigured(cfg.ONNXRuntime.Library)
 	if err != nil {
 		return err
 	}
-	found, err := ask.Inspect(runtime, bundle, content)
+	found, err := ask.New(runtime, bundle, ask.Options{}).Inspect()
 	w := tabwriter.NewWriter(tty.out, 0, 4, 2, ' ', 0)
 	printBundle(w, bundle, runtime.Version())
 	if found != nil {
@@ -124,42 +124,22 @@ func timings(ctx context.Context, w io.Writer, cfg configs.Config, b *inference.
 
 // timeMethod is how long one frame takes once everything is loaded.
 func timeMethod(ctx context.Context, cfg configs.Config, b *inference.Bundle, methods []explain.Method) (took time.Duration, err error) {
-	x, err := openExplainer(cfg, b, b.Network, methods, explain.LastLayer, false)
+	model, err := openModel(cfg, b, ask.Options{})
 	if err != nil {
 		return 0, err
 	}
-	defer func() { err = errors.Join(err, x.Close()) }()
+	defer func() { err = errors.Join(err, model.Close()) }()
 	frame := image.NewRGBA(image.Rect(0, 0, b.Input.Columns, b.Input.Rows))
 	for range 2 {
-		if took, err = x.once(ctx, frame); err != nil {
+		start := time.Now()
+		asked, err := model.Ask(ctx, frame, ask.Question{Layer: explain.LastLayer, Methods: methods})
+		if err == nil && len(methods) > 0 { // classification is part of their run
+			start = time.Now()
+			_, err = model.Answers(ctx, asked)
+		}
+		if took = time.Since(start); err != nil {
 			return 0, err
 		}
 	}
 	return took, nil
-}
-
-// openBundle loads ONNX Runtime and a bundle's network file.
-func openBundle(cfg configs.Config, b *inference.Bundle) (*onnx.Runtime, []byte, error) {
-	library, err := onnx.FindLibrary(cfg.ONNXRuntime.Library)
-	if err != nil {
-		return nil, nil, err
-	}
-	runtime, err := onnx.Open(library)
-	if err != nil {
-		return nil, nil, err
-	}
-	content, err := b.Network()
-	return runtime, content, err
-}
-
-// once is how long a frame takes: with methods, classification is part of their run.
-func (x *bundleExplainer) once(ctx context.Context, frame *image.RGBA) (time.Duration, error) {
-	start := time.Now()
-	q, err := x.prepare(ctx, frame)
-	if err != nil || len(x.targets) == 0 {
-		return time.Since(start), err
-	}
-	start = time.Now()
-	_, err = x.answers(ctx, q)
-	return time.Since(start), err
 }

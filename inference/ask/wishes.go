@@ -5,14 +5,11 @@ import (
 	"slices"
 
 	"endogate/explain"
-	"endogate/inference"
-	"endogate/inference/onnx"
 )
 
 // Wishes explains the findings of a model as routes wish. It implements inference.Explainer.
 type Wishes struct {
-	Bundle    *inference.Bundle
-	Explainer *onnx.Explainer
+	Model *Model
 
 	prepared []explain.Target // in one session, so that the wishes of one route do not push out those of another
 }
@@ -29,7 +26,7 @@ func (w *Wishes) Prepare(targets []explain.Target) error {
 	if len(all) == 0 {
 		return nil
 	}
-	_, err := w.Explainer.Prepare(all)
+	_, err := w.Model.output.Prepare(all)
 	if err == nil {
 		w.prepared = all
 	}
@@ -42,17 +39,14 @@ func (w *Wishes) Explain(ctx context.Context, input []float32, class int, target
 	if !slices.ContainsFunc(targets, func(t explain.Target) bool { return !slices.Contains(w.prepared, t) }) {
 		run = w.prepared
 	}
-	b := w.Bundle
-	seed := make([]float32, len(b.Classes))
-	seed[class] = 1
-	in := onnx.Input{Shape: b.Input.Shape(), Values: input, Baseline: b.Input.Uniform(0), Low: b.Input.Uniform(0), High: b.Input.Uniform(255)}
-	_, answers, err := w.Explainer.Run(ctx, in, [][]float32{seed}, run)
+	a := &Asked{Input: inputOf(w.Model.Bundle, input), Class: class, Against: -1, bundle: w.Model.Bundle}
+	answers, err := w.Model.run(ctx, a, run)
 	if err != nil {
 		return nil, err
 	}
 	maps := make([]explain.Map, len(targets))
 	for i, t := range targets {
-		if maps[i], err = raw(answers[slices.Index(run, t)], in.Shape); err != nil {
+		if maps[i], err = answers[slices.Index(run, t)].raw(a); err != nil {
 			return nil, err
 		}
 	}

@@ -86,6 +86,15 @@ func Open(library string) (*Runtime, error) {
 	return process.runtime, nil
 }
 
+// OpenConfigured finds the library as FindLibrary does and loads it.
+func OpenConfigured(configured string) (*Runtime, error) {
+	library, err := FindLibrary(configured)
+	if err != nil {
+		return nil, err
+	}
+	return Open(library)
+}
+
 // Version is that of the library, such as "1.30.0".
 func (r *Runtime) Version() string { return ort.GetVersion() }
 

@@ -25,9 +25,11 @@ func (g *parts) gauges(ctx context.Context) (admin.Gauges, error) {
 		SpoolEntries: usage.Entries, SpoolBytes: usage.Bytes, SpoolDisk: usage.Disk,
 		DiskFree: usage.Free, InodesFree: usage.Inodes, DiskReserve: int64(g.cfg.Spool.Reserve),
 	}
-	if g.models != nil && g.models.sessions != nil {
-		s := g.models.sessions.Stats()
-		out.Sessions = admin.SessionGauges{Loaded: s.Sessions, Bytes: s.Bytes, Loads: s.Loads, Hits: s.Hits, Evictions: s.Evictions}
+	if g.models != nil {
+		r, l := g.models.sessions.routes.Stats(), g.models.sessions.live.Stats()
+		out.Sessions = admin.SessionGauges{
+			Loaded: r.Sessions + l.Sessions, Bytes: r.Bytes + l.Bytes, Loads: r.Loads + l.Loads, Hits: r.Hits + l.Hits, Evictions: r.Evictions + l.Evictions,
+		}
 	}
 	if !oldest.IsZero() {
 		out.OldestJobSeconds = g.now().Sub(oldest).Seconds()

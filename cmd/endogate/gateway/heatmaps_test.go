@@ -12,7 +12,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"endogate/configs"
+	"endogate/explain"
 	"endogate/inference/analysis"
+	"endogate/inference/ask"
 	"endogate/inference/onnx"
 )
 
@@ -39,7 +41,7 @@ func TestRouteHeatmaps(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, wishes["other"])
 	require.Len(t, wishes["r"], 3)
-	require.Equal(t, 1, m.sessions.Stats().Sessions, "compiled before the first frame")
+	require.Equal(t, 1, m.sessions.routes.Stats().Sessions, "compiled before the first frame")
 	raw, err := os.ReadFile("../../../testdata/frames/polyp-1.jpg")
 	require.NoError(t, err)
 	picture, err := jpeg.Decode(bytes.NewReader(raw))
@@ -61,12 +63,12 @@ func TestRouteHeatmaps(t *testing.T) {
 		require.InDelta(t, 1, greatest, 1e-6)
 	}
 	require.Equal(t, "/layer3/layer3.1/conv2/Conv", part.Maps[1].Layer)
-	require.EqualValues(t, 1, m.sessions.Stats().Loads)
+	require.EqualValues(t, 1, m.sessions.routes.Stats().Loads)
 
 	second := configs.Route{Name: "second", Models: []string{"demo-colon"}, Heatmaps: []configs.Heatmap{{Method: "lrp-epsilon"}, {Method: "gradient"}}}
 	both, err := wishesOf([]configs.Route{route, second}, m.wishes)
 	require.NoError(t, err)
-	loads := m.sessions.Stats().Loads
+	loads := m.sessions.routes.Stats().Loads
 	for range 2 {
 		for name, want := range map[string]int{"r": 4, "second": 3} {
 			part, err := m.models["demo-colon"].Infer(t.Context(), sample, both[name])
@@ -74,7 +76,21 @@ func TestRouteHeatmaps(t *testing.T) {
 			require.Len(t, part.Maps, want)
 		}
 	}
-	require.Equal(t, loads, m.sessions.Stats().Loads, "routes do not push each other's session out")
+	require.Equal(t, loads, m.sessions.routes.Stats().Loads, "routes do not push each other's session out")
+
+	live, ok := m.Live("demo-colon")
+	require.True(t, ok)
+	for range 2 {
+		for _, method := range []explain.Method{explain.Gradient, explain.GuidedBackprop} {
+			asked, err := live.Ask(t.Context(), frame, ask.Question{Class: "polyp", Methods: []explain.Method{method}})
+			require.NoError(t, err)
+			answers, err := live.Answers(t.Context(), asked)
+			require.NoError(t, err)
+			require.Len(t, answers, 1)
+		}
+	}
+	require.Equal(t, loads, m.sessions.routes.Stats().Loads, "nor does what somebody asks")
+	require.EqualValues(t, 3, m.sessions.live.Stats().Loads, "classification and two questions")
 
 	for _, c := range []struct {
 		heatmap configs.Heatmap

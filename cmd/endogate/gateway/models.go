@@ -30,9 +30,13 @@ type Models struct {
 	models     map[string]inference.Model
 	algorithms map[string]reports.Algorithm
 	networks   []*onnx.Network
-	wishes     map[string]*ask.Wishes // by model
-	sessions   *onnx.Cache            // that they share
+	wishes     map[string]*ask.Wishes // of routes, by model
+	live       map[string]*ask.Model  // for what somebody asks
+	sessions   caches
 }
+
+// caches keep what is asked loaded: neither pushes out what the other holds.
+type caches struct{ routes, live *onnx.Cache }
 
 // OpenModels loads the models of a configuration, tries each on a black frame, and finds those that its routes name.
 func OpenModels(ctx context.Context, cfg configs.Config) (*Models, error) {
@@ -52,16 +56,13 @@ func OpenModels(ctx context.Context, cfg configs.Config) (*Models, error) {
 func loadModels(ctx context.Context, cfg configs.Config) (*Models, error) {
 	m := &Models{
 		folders: map[string]string{}, models: map[string]inference.Model{}, algorithms: map[string]reports.Algorithm{},
-		wishes: map[string]*ask.Wishes{}, sessions: onnx.NewCache(int64(cfg.ONNXRuntime.Cache)),
+		wishes: map[string]*ask.Wishes{}, live: map[string]*ask.Model{},
+		sessions: caches{onnx.NewCache(int64(cfg.ONNXRuntime.Cache)), onnx.NewCache(int64(cfg.ONNXRuntime.LiveCache))},
 	}
 	if len(cfg.Models) == 0 {
 		return m, nil // a gateway that only forwards
 	}
-	library, err := onnx.FindLibrary(cfg.ONNXRuntime.Library)
-	if err != nil {
-		return nil, err
-	}
-	runtime, err := onnx.Open(library)
+	runtime, err := onnx.OpenConfigured(cfg.ONNXRuntime.Library)
 	if err != nil {
 		return nil, err
 	}
@@ -81,12 +82,14 @@ func (m *Models) add(ctx context.Context, runtime *onnx.Runtime, dir string, cfg
 	if _, taken := m.models[bundle.Name]; taken {
 		return fmt.Errorf("models: %s: another bundle is called %s; give each its own name", dir, bundle.Name)
 	}
+	o := ask.Options{Threads: cfg.ONNXRuntime.Threads, Sessions: cfg.Jobs.Workers, Provider: cfg.ONNXRuntime.Provider, Cache: m.sessions.routes}
+	wishes := &ask.Wishes{Model: ask.New(runtime, bundle, o)}
+	if _, err := wishes.Model.Inspect(); err != nil {
+		return fmt.Errorf("model %s: %w", bundle.Name, err)
+	}
 	content, err := bundle.Network()
 	if err != nil {
 		return err
-	}
-	if _, err := ask.Inspect(runtime, bundle, content); err != nil {
-		return fmt.Errorf("model %s: %w", bundle.Name, err)
 	}
 	network, err := runtime.OpenNetwork(content, onnx.NetworkOptions{
 		Method: explain.Method(bundle.Explain.Method), Layer: bundle.Explain.Layer, IntraOpThreads: cfg.ONNXRuntime.Threads, Sessions: cfg.Jobs.Workers,
@@ -96,11 +99,8 @@ func (m *Models) add(ctx context.Context, runtime *onnx.Runtime, dir string, cfg
 		return fmt.Errorf("model %s: %w", bundle.Name, err)
 	}
 	m.networks = append(m.networks, network)
-	wishes := &ask.Wishes{Bundle: bundle, Explainer: runtime.NewExplainer(bundle.Network, onnx.ExplainerOptions{
-		InputShape: bundle.Input.Shape(), Output: bundle.Output.Name, IntraOpThreads: cfg.ONNXRuntime.Threads, Sessions: cfg.Jobs.Workers,
-		Provider: cfg.ONNXRuntime.Provider, Cache: m.sessions,
-	})}
-	m.wishes[bundle.Name] = wishes
+	o.Cache = m.sessions.live
+	m.wishes[bundle.Name], m.live[bundle.Name] = wishes, ask.New(runtime, bundle, o)
 	model, err := inference.NewModel(ctx, bundle, network, wishes)
 	if err != nil {
 		return err
@@ -121,10 +121,16 @@ func (m *Models) Close() error {
 	for _, n := range m.networks {
 		errs = append(errs, n.Close())
 	}
-	for _, w := range m.wishes {
-		errs = append(errs, w.Explainer.Close())
+	for name, w := range m.wishes {
+		errs = append(errs, w.Model.Close(), m.live[name].Close())
 	}
 	return errors.Join(errs...)
+}
+
+// Live is the model that somebody's questions are put to while the gateway works.
+func (m *Models) Live(name string) (*ask.Model, bool) {
+	model, ok := m.live[name]
+	return model, ok
 }
 
 func (m *Models) algorithm(name string) (reports.Algorithm, bool) {
