@@ -36,6 +36,22 @@ type Config struct {
 	FFmpeg       string        `koanf:"ffmpeg"`
 }
 
+// Worker is the configuration of a worker alone: it has no part in a gateway's data folder.
+type Worker struct {
+	DataDir     string      `koanf:"data_dir"` // as a gateway's; nothing is kept there
+	Log         Log         `koanf:"log"`
+	NATS        NATS        `koanf:"nats"`
+	ONNXRuntime ONNXRuntime `koanf:"onnxruntime"`
+	Jobs        Jobs        `koanf:"jobs"`
+	Models      []Model     `koanf:"models"`
+}
+
+// DefaultWorker is what Default says of a worker.
+func DefaultWorker() Worker {
+	c := Default()
+	return Worker{DataDir: c.DataDir, Log: c.Log, NATS: c.NATS, ONNXRuntime: c.ONNXRuntime, Jobs: c.Jobs, Models: c.Models}
+}
+
 // Log says how much is logged and in which form.
 type Log struct {
 	Level  string `koanf:"level"`  // debug, info, warn, error
@@ -88,6 +104,7 @@ type NATS struct {
 	URL             string `koanf:"url"`
 	CredentialsFile string `koanf:"credentials_file"`
 	CAFile          string `koanf:"ca_file"`
+	Replicas        int    `koanf:"replicas"` // of every stream, in a cluster
 }
 
 // Spool bounds the store of instances.
@@ -207,6 +224,7 @@ func Default() Config {
 		HTTP:         HTTP{Listen: "127.0.0.1:8080", Hosts: []string{}},
 		Spool:        Spool{Reserve: 2 << 30, InlineLimit: 1 << 20, SegmentSize: 64 << 20, Retention: Duration(72 * time.Hour)},
 		Ledger:       Ledger{History: Duration(2 * 365 * 24 * time.Hour)},
+		NATS:         NATS{Replicas: 1},
 		ONNXRuntime:  ONNXRuntime{Threads: 1, Provider: "cpu", Cache: 2 << 30, LiveCache: 2 << 30},
 		Jobs:         Jobs{Workers: runtime.NumCPU(), MaxDeliver: 5, AckWait: Duration(60 * time.Second)},
 		Models:       []Model{},

@@ -21,14 +21,14 @@ func TestLoad_commentedFileIsDefault(t *testing.T) {
 }
 
 func TestParse_unknownKeyHasLine(t *testing.T) {
-	_, err := parse([]byte("dicom:\n  ae_title: X\n  port: 104\nhttp:\n  tls: on\n"), noEnvironment)
+	_, err := parse([]byte("dicom:\n  ae_title: X\n  port: 104\nhttp:\n  tls: on\n"), noEnvironment, Default())
 	require.Error(t, err)
 	assert.ErrorContains(t, err, "line 3: unknown key dicom.port")
 	assert.ErrorContains(t, err, "line 5: unknown key http.tls")
 }
 
 func TestParse_unknownKeyInList(t *testing.T) {
-	_, err := parse([]byte("destinations:\n  - name: pacs\n    kind: dicom\n    host: x\n"), noEnvironment)
+	_, err := parse([]byte("destinations:\n  - name: pacs\n    kind: dicom\n    host: x\n"), noEnvironment, Default())
 	assert.ErrorContains(t, err, "line 4: unknown key destinations[0].host")
 }
 
@@ -39,7 +39,7 @@ func TestParse_environmentWins(t *testing.T) {
 		"ENDOGATE_JOBS_WORKERS":   "3",
 		"ENDOGATE_DICOM_PEERS":    `[{"ae_title":"A","hosts":["10.0.0.0/8","192.168.1.7"]}]`,
 	}
-	c, err := parse([]byte("dicom: {ae_title: FILE}\n"), func(name string) (string, bool) { v, ok := env[name]; return v, ok })
+	c, err := parse([]byte("dicom: {ae_title: FILE}\n"), func(name string) (string, bool) { v, ok := env[name]; return v, ok }, Default())
 	require.NoError(t, err)
 	assert.Equal(t, dicom.AETitle("SCOPEGATE"), c.DICOM.AETitle)
 	assert.Equal(t, 5*time.Second, c.Exam.Quiet.Std())
@@ -71,6 +71,8 @@ func TestLoad_badValues(t *testing.T) {
 		{"station name", "reports: {station_name: 'ROOM\\2'}", "reports.station_name: \"ROOM\\\\2\" cannot stand in an object: a backslash"},
 		{"serial number", "reports: {device_serial_number: ''}", "reports.device_serial_number: empty"},
 		{"institution", "reports: {institution_name: \"A\\nB\"}", "reports.institution_name"},
+		{"nobody works", "jobs: {workers: 0}", "jobs.workers: 0 leaves the work to workers elsewhere"},
+		{"replicas", "nats: {replicas: 6}", "nats.replicas"},
 		{"not YAML", "dicom: [", "yaml"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -110,4 +112,25 @@ func TestLoad_localFile(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, []string{"demo"}, c.Routes[0].Models)
 	assert.Equal(t, dicom.AETitle("ORTHANC"), c.Destinations[0].AETitle)
+}
+
+func TestLoadWorker(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "c.yaml")
+	write := func(text string) { require.NoError(t, os.WriteFile(path, []byte(text), 0o600)) }
+	write("data_dir: /var/lib/endogate\nnats: {url: nats://broker:4222}\nmodels: [{dir: /opt/models/polyp}]\njobs: {workers: 3}\n")
+	w, err := LoadWorker(path)
+	require.NoError(t, err)
+	assert.Equal(t, "nats://broker:4222", w.NATS.URL)
+	assert.Equal(t, 3, w.Jobs.Workers)
+	assert.Equal(t, Default().ONNXRuntime, w.ONNXRuntime)
+
+	write("nats: {url: nats://broker:4222}\nmodels: [{dir: m}]\ndicom: {ae_title: X}\n")
+	_, err = LoadWorker(path)
+	assert.ErrorContains(t, err, "line 3: unknown key dicom", "a worker has no DICOM side")
+
+	write("jobs: {workers: 0}\n")
+	_, err = LoadWorker(path)
+	for _, key := range []string{"nats.url", "jobs.workers", "models"} {
+		assert.ErrorContains(t, err, key)
+	}
 }

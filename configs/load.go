@@ -20,37 +20,42 @@ const envPrefix = "ENDOGATE_"
 
 // Load reads the file at path over the defaults, then the environment over both, and validates the whole.
 // An unknown key is an error with its line. An empty path means no file.
-func Load(path string) (Config, error) {
+func Load(path string) (Config, error) { return load(path, Default()) }
+
+// LoadWorker is Load for a worker alone.
+func LoadWorker(path string) (Worker, error) { return load(path, DefaultWorker()) }
+
+func load[T interface{ Validate() error }](path string, defaults T) (c T, err error) {
 	var text []byte
 	if path != "" {
-		var err error
 		if text, err = os.ReadFile(path); err != nil {
-			return Config{}, fmt.Errorf("configs: %w", err)
+			return c, fmt.Errorf("configs: %w", err)
 		}
 	}
-	c, err := parse(text, os.LookupEnv)
+	read, err := parse(text, os.LookupEnv, defaults)
 	if err == nil {
-		err = c.Validate()
+		err = read.Validate()
 	}
 	if err != nil {
-		return Config{}, fmt.Errorf("configs: %s: %w", path, err)
+		return c, fmt.Errorf("configs: %s: %w", path, err)
 	}
-	return c, nil
+	return read, nil
 }
 
-func parse(text []byte, lookup func(string) (string, bool)) (Config, error) {
+// parse reads text and the environment over the defaults.
+func parse[T any](text []byte, lookup func(string) (string, bool), defaults T) (none T, err error) {
 	k := koanf.New(".")
 	if err := k.Load(rawbytes.Provider(text), yaml.Parser()); err != nil {
-		return Config{}, err
+		return none, err
 	}
-	env, err := environment(lookup)
+	env, err := environment(lookup, reflect.TypeFor[T]())
 	if err != nil {
-		return Config{}, err
+		return none, err
 	}
 	if err := k.Load(confmap.Provider(env, "."), nil); err != nil {
-		return Config{}, err
+		return none, err
 	}
-	c := Default()
+	c := defaults
 	var met mapstructure.Metadata
 	err = k.UnmarshalWithConf("", &c, koanf.UnmarshalConf{DecoderConfig: &mapstructure.DecoderConfig{
 		Result:           &c,
@@ -63,7 +68,7 @@ func parse(text []byte, lookup func(string) (string, bool)) (Config, error) {
 		),
 	}})
 	if err != nil {
-		return Config{}, err
+		return none, err
 	}
 	var unknown []error
 	for _, key := range met.Unused {
@@ -74,10 +79,10 @@ func parse(text []byte, lookup func(string) (string, bool)) (Config, error) {
 
 // environment collects the variables that name a key: ENDOGATE_DICOM_AE_TITLE is dicom.ae_title.
 // A list is given as JSON.
-func environment(lookup func(string) (string, bool)) (map[string]any, error) {
+func environment(lookup func(string) (string, bool), config reflect.Type) (map[string]any, error) {
 	values := map[string]any{}
 	var errs []error
-	for key, kind := range keys(reflect.TypeFor[Config](), "") {
+	for key, kind := range keys(config, "") {
 		name := envPrefix + strings.ToUpper(strings.ReplaceAll(key, ".", "_"))
 		text, ok := lookup(name)
 		if !ok {

@@ -17,7 +17,7 @@ func TestParse_AETitlesAreTrimmed(t *testing.T) {
 dicom: {ae_title: "ENDOGATE ", peers: [{ae_title: " SCOPE1 ", hosts: [127.0.0.1]}, {ae_title: "*", hosts: [127.0.0.1]}]}
 routes: [{name: r, match: {calling_ae: ["SCOPE1 "]}, models: [m], destinations: [pacs]}]
 destinations: [{name: pacs, kind: dicom, ae_title: " PACS", address: "127.0.0.1:104"}]
-`), noEnvironment)
+`), noEnvironment, Default())
 	require.NoError(t, err)
 	require.NoError(t, c.Validate())
 	assert.Equal(t, dicom.AETitle("ENDOGATE"), c.DICOM.AETitle)
@@ -25,7 +25,7 @@ destinations: [{name: pacs, kind: dicom, ae_title: " PACS", address: "127.0.0.1:
 	assert.Equal(t, []dicom.AETitle{"SCOPE1"}, c.Routes[0].Match.CallingAE)
 	assert.Equal(t, dicom.AETitle("PACS"), c.Destinations[0].AETitle)
 
-	c, err = parse(nil, func(name string) (string, bool) { return " SCOPEGATE ", name == "ENDOGATE_DICOM_AE_TITLE" })
+	c, err = parse(nil, func(name string) (string, bool) { return " SCOPEGATE ", name == "ENDOGATE_DICOM_AE_TITLE" }, Default())
 	require.NoError(t, err)
 	assert.Equal(t, dicom.AETitle("SCOPEGATE"), c.DICOM.AETitle)
 }

@@ -18,8 +18,7 @@ import (
 func (c Config) Validate() error {
 	var v faults
 	v.check(c.DataDir != "", "data_dir: empty; name the folder that holds spool and ledger")
-	v.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
-	v.oneOf("log.format", c.Log.Format, "text", "json")
+	v.logging(c.Log)
 	v.check(c.Drain > 0, "drain: must be above zero")
 	c.DICOM.validate(&v)
 	v.address("http.listen", c.HTTP.Listen)
@@ -31,22 +30,49 @@ func (c Config) Validate() error {
 	v.check(c.Delivery.GiveUp > 0, "delivery.give_up: must be above zero")
 	v.check(c.Spool.InlineLimit > 0 && c.Spool.InlineLimit <= 16<<20, "spool.inline_limit: must be above zero and at most 16MiB")
 	v.check(c.Spool.SegmentSize >= 4*c.Spool.InlineLimit, "spool.segment_size: must be at least four times spool.inline_limit")
-	v.check(c.ONNXRuntime.Threads > 0, "onnxruntime.threads: must be above zero")
-	v.oneOf("onnxruntime.provider", c.ONNXRuntime.Provider, "cpu", "cuda")
-	v.check(c.ONNXRuntime.Cache > 0, "onnxruntime.cache: must be above zero")
-	v.check(c.ONNXRuntime.LiveCache > 0, "onnxruntime.live_cache: must be above zero")
-	v.check(c.Jobs.Workers > 0, "jobs.workers: must be above zero")
+	c.ONNXRuntime.validate(&v)
+	v.check(c.Jobs.Workers >= 0, "jobs.workers: must not be negative")
+	v.check(c.Jobs.Workers > 0 || c.NATS.URL != "", "jobs.workers: 0 leaves the work to workers elsewhere, who come by nats.url; set that too")
+	v.check(c.NATS.Replicas >= 1 && c.NATS.Replicas <= 5, "nats.replicas: must be from 1 to 5, and not more than the cluster has servers")
 	v.check(c.Jobs.MaxDeliver > 0, "jobs.max_deliver: must be above zero")
 	v.check(c.Jobs.AckWait.Std() >= time.Second, "jobs.ack_wait: must be 1s or more")
 	v.check(c.Delivery.MinBackoff > 0 && c.Delivery.MinBackoff <= c.Delivery.MaxBackoff, "delivery.min_backoff: must be above zero and at most delivery.max_backoff")
 	v.check(c.Delivery.Timeout > 0, "delivery.timeout: must be above zero")
 	v.check(c.Exam.Quiet > 0 && c.Exam.Quiet <= c.Exam.MaxWait, "exam.quiet: must be above zero and at most exam.max_wait")
 	c.Reports.validate(&v)
-	for i, m := range c.Models {
-		v.check(m.Dir != "", "models[%d].dir: empty; name the folder of a model bundle", i)
-	}
+	v.models(c.Models)
 	c.validateRoutes(&v)
 	return errors.Join(v...)
+}
+
+// Validate reports every fault at once, as Config's does.
+func (w Worker) Validate() error {
+	var v faults
+	v.logging(w.Log)
+	w.ONNXRuntime.validate(&v)
+	v.check(w.NATS.URL != "", "nats.url: empty; name the server that the gateways use")
+	v.check(w.Jobs.Workers > 0, "jobs.workers: must be above zero")
+	v.check(len(w.Models) > 0, "models: empty; a worker needs a model bundle")
+	v.models(w.Models)
+	return errors.Join(v...)
+}
+
+func (v *faults) logging(log Log) {
+	v.oneOf("log.level", log.Level, "debug", "info", "warn", "error")
+	v.oneOf("log.format", log.Format, "text", "json")
+}
+
+func (v *faults) models(models []Model) {
+	for i, m := range models {
+		v.check(m.Dir != "", "models[%d].dir: empty; name the folder of a model bundle", i)
+	}
+}
+
+func (o ONNXRuntime) validate(v *faults) {
+	v.check(o.Threads > 0, "onnxruntime.threads: must be above zero")
+	v.oneOf("onnxruntime.provider", o.Provider, "cpu", "cuda")
+	v.check(o.Cache > 0, "onnxruntime.cache: must be above zero")
+	v.check(o.LiveCache > 0, "onnxruntime.live_cache: must be above zero")
 }
 
 func (d DICOM) validate(v *faults) {

@@ -22,6 +22,7 @@ type cli struct {
 	Config string `help:"Configuration file; without one, defaults and ENDOGATE_… variables hold." placeholder:"FILE" type:"path"`
 
 	Serve       serveCmd       `cmd:"" help:"Run the gateway."`
+	Work        workCmd        `cmd:"" help:"Do jobs of gateways on other machines: needs their NATS and the model bundles."`
 	Send        sendCmd        `cmd:"" help:"Send DICOM files to an application entity (C-STORE)."`
 	Echo        echoCmd        `cmd:"" help:"Ask an application entity whether it answers (C-ECHO)."`
 	Archive     archiveCmd     `cmd:"" help:"Run a storage SCP that writes files: a stand-in PACS."`

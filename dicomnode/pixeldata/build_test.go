@@ -3,6 +3,7 @@ package pixeldata
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"image"
 	"io"
 	"strconv"
@@ -132,15 +133,53 @@ func (i instance) decode(t testing.TB, o Options) ([]*image.RGBA, error) {
 }
 
 func decodeAll(t testing.TB, r io.Reader, ts dicom.TransferSyntax, o Options) ([]*image.RGBA, error) {
+	data, err := io.ReadAll(r)
+	require.NoError(t, err)
+	images, err := framesOf(t, data, ts, o)
+	requireExtracted(t, data, ts, o, images, err)
+	return images, err
+}
+
+func framesOf(t testing.TB, data []byte, ts dicom.TransferSyntax, o Options) ([]*image.RGBA, error) {
 	var images []*image.RGBA
-	for frame, err := range Frames(t.Context(), r, ts, o) {
+	for frame, err := range Frames(t.Context(), bytes.NewReader(data), ts, o) {
 		if err != nil {
 			require.Nil(t, frame.Image)
 			return images, err
 		}
 		images = append(images, frame.Image)
+		require.Equal(t, len(images), frame.Number)
 	}
 	return images, nil
+}
+
+// requireExtracted holds that an extract decodes to the same frames as the instance, or fails as it does.
+func requireExtracted(t testing.TB, data []byte, ts dicom.TransferSyntax, o Options, want []*image.RGBA, wantErr error) {
+	t.Helper()
+	i, err := Open(bytes.NewReader(data), ts, o)
+	if err != nil {
+		return
+	}
+	var b bytes.Buffer
+	extract, err := i.Extract()
+	if err == nil {
+		ts = extract.TransferSyntax
+		var n int64
+		n, err = extract.WriteTo(&b)
+		require.EqualValues(t, b.Len(), n)
+	}
+	images := []*image.RGBA(nil)
+	if err == nil {
+		images, err = framesOf(t, b.Bytes(), ts, o)
+		require.Len(t, images, len(want))
+		for n := range want {
+			require.Equal(t, want[n].Pix, images[n].Pix, "frame %d of the extract", n+1)
+		}
+	}
+	for _, class := range []error{ErrUnsupported, ErrCorrupt} {
+		require.Equal(t, errors.Is(wantErr, class), errors.Is(err, class), "%v and, of the extract, %v", wantErr, err)
+	}
+	require.Equal(t, wantErr == nil, err == nil, "%v and, of the extract, %v", wantErr, err)
 }
 
 // colors lists the pixels of img as r, g, b.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"testing"
 
 	"endogate/dicomnode/dicom"
@@ -46,6 +47,11 @@ func FuzzFrames(f *testing.F) {
 			}
 			if count++; count > 20 {
 				break
+			}
+		}
+		if i, err := Open(bytes.NewReader(data), ts, Options{}); err == nil {
+			if e, err := i.Extract(); err == nil {
+				_, _ = e.WriteTo(io.Discard) // ends with the data
 			}
 		}
 	})

@@ -136,18 +136,25 @@ type decoder struct {
 	skip func(frames int) error
 }
 
+// describe says what there is to decode.
+func (i *Instance) describe() (pixels, error) {
+	switch {
+	case i.token.Kind == 0:
+		return pixels{}, fmt.Errorf("%w: the instance has no Pixel Data", ErrUnsupported)
+	case i.token.Tag != dicom.PixelData:
+		return pixels{}, fmt.Errorf("%w: float pixel data", ErrUnsupported)
+	case i.ts.Video:
+		return pixels{}, fmt.Errorf("%w: video (%s)", ErrUnsupported, i.ts.Name)
+	case i.token.Kind != dicom.ElementToken && !i.ts.Encapsulated:
+		return pixels{}, fmt.Errorf("%w: fragments in %s", ErrCorrupt, i.ts.Name)
+	}
+	return describe(i.Attributes)
+}
+
 // decoder chooses how the pixel data are decoded.
 func (i *Instance) decoder() (*decoder, error) {
 	reader, attributes, token, ts := i.reader, i.Attributes, i.token, i.ts
-	switch {
-	case token.Kind == 0:
-		return nil, fmt.Errorf("%w: the instance has no Pixel Data", ErrUnsupported)
-	case token.Tag != dicom.PixelData:
-		return nil, fmt.Errorf("%w: float pixel data", ErrUnsupported)
-	case ts.Video:
-		return nil, fmt.Errorf("%w: video (%s)", ErrUnsupported, ts.Name)
-	}
-	px, err := describe(attributes)
+	px, err := i.describe()
 	if err != nil {
 		return nil, err
 	}
@@ -161,8 +168,6 @@ func (i *Instance) decoder() (*decoder, error) {
 		}
 		d.next = func(context.Context) (*image.RGBA, error) { return source.next() }
 		d.skip = source.skip
-	case !ts.Encapsulated:
-		return nil, fmt.Errorf("%w: fragments in %s", ErrCorrupt, ts.Name)
 	default:
 		frames, err := newFragments(reader, attributes, d.px)
 		if err != nil {

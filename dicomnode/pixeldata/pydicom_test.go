@@ -110,15 +110,7 @@ func decodeFile(t testing.TB, file string) ([]*image.RGBA, error) {
 	if ts.Encapsulated && ts.UID != dicom.RLELossless && ts.UID != dicom.JPEGBaseline8Bit {
 		installed.Require(t, "ffmpeg")
 	}
-	var images []*image.RGBA
-	for frame, err := range Frames(t.Context(), r, ts, Options{}) {
-		if err != nil {
-			return images, err
-		}
-		images = append(images, frame.Image)
-		assert.Equal(t, len(images), frame.Number)
-	}
-	return images, nil
+	return decodeAll(t, r, ts, Options{})
 }
 
 func TestFrames_oddFiles(t *testing.T) {

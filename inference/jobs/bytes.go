@@ -103,7 +103,7 @@ func (c *chunks) Read(p []byte) (int, error) {
 			return 0, c.check()
 		}
 		if err := c.chunk(); err != nil {
-			return 0, fmt.Errorf("jobs: object %s: chunk %d of %d: %w", c.info.Name, c.had+1, c.info.Chunks, err)
+			return 0, postpone{fmt.Errorf("jobs: object %s: chunk %d of %d: %w", c.info.Name, c.had+1, c.info.Chunks, err)}
 		}
 	}
 	n := copy(p, c.rest)
@@ -126,7 +126,7 @@ func (c *chunks) chunk() error {
 // check is the end of an object that came as it was put.
 func (c *chunks) check() error {
 	if want, err := jetstream.DecodeObjectDigest(c.info.Digest); err != nil || !bytes.Equal(want, c.hash.Sum(nil)) {
-		return fmt.Errorf("jobs: object %s: its bytes are others than were put", c.info.Name)
+		return postpone{fmt.Errorf("jobs: object %s: its bytes are others than were put", c.info.Name)}
 	}
 	return io.EOF
 }

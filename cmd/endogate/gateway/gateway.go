@@ -133,7 +133,7 @@ func (g *parts) openBroker(_ context.Context, life *lifecycle) (err error) {
 	}
 	g.queue, err = jobs.Open(jobs.Options{
 		URL: g.cfg.NATS.URL, CredentialsFile: g.cfg.NATS.CredentialsFile, CAFile: g.cfg.NATS.CAFile,
-		Node: node, StoreDir: g.cfg.NATSDir(), Log: g.log,
+		Node: node, Replicas: g.cfg.NATS.Replicas, StoreDir: g.cfg.NATSDir(), Log: g.log,
 	})
 	if err != nil {
 		return err
@@ -214,10 +214,17 @@ func (g *parts) startLoops(_ context.Context, life *lifecycle) error {
 			Open: g.openJobs, Wake: g.wakeFeed, Again: g.again, Models: g.models.queues(), AckWait: g.cfg.Jobs.AckWait.Std(),
 		})
 	})
-	if len(g.models.models) > 0 {
+	elsewhere := g.cfg.NATS.URL != ""
+	if elsewhere {
+		life.loop("results", func(ctx context.Context) error { return g.queue.Own(ctx, g.owner()) })
+	}
+	if len(g.models.models) > 0 && g.cfg.Jobs.Workers > 0 {
 		consumer := jobs.Consumer{
 			Models: g.models.queues(), Slots: g.cfg.Jobs.Workers, Do: g.do, Park: g.parkJob, Ready: g.spool.Full,
 			AckWait: g.cfg.Jobs.AckWait.Std(), Drain: g.cfg.Drain.Std() / 2,
+		}
+		if elsewhere {
+			consumer.Remote = remote(g.workshop.Worker, g.decoding())
 		}
 		life.loop("worker", func(ctx context.Context) error { return g.queue.Work(ctx, consumer) })
 	}
@@ -236,7 +243,11 @@ func (g *parts) openJobs(ctx context.Context, after string, limit int) ([]jobs.J
 }
 
 func (g *parts) do(ctx context.Context, j jobs.Job) error {
-	err := g.workshop.Do(ctx, j.ID)
+	return g.counted(j, g.workshop.Do(ctx, j.ID))
+}
+
+// counted counts how a job has ended.
+func (g *parts) counted(j jobs.Job, err error) error {
 	outcome := "done"
 	if err != nil {
 		outcome = "failed"
@@ -350,6 +361,7 @@ func (g *parts) checks() []admin.Check {
 		{Name: "disk above reserve", Probe: func(context.Context) error { return g.spool.Full() }},
 		{Name: "ledger follows the spool", Advisory: true, Probe: func(context.Context) error { return g.follower.Err() }},
 		{Name: "ledger readable", Probe: func(ctx context.Context) error { _, err := g.ledger.Position(ctx); return err }},
+		{Name: "a worker for every model", Advisory: true, Probe: g.unserved},
 		{Name: "JetStream up", Advisory: true, Probe: func(ctx context.Context) error {
 			for name := range g.models.models {
 				if _, err := g.queue.Lag(ctx, g.models.queue(name)); err != nil {
@@ -363,3 +375,15 @@ func (g *parts) checks() []admin.Check {
 
 // decoding says how pixel data is decoded.
 func (g *parts) decoding() pixeldata.Options { return pixeldata.Options{FFmpeg: g.cfg.FFmpeg} }
+
+// unserved is an error where nobody has a model that jobs may be for: they wait until somebody has.
+func (g *parts) unserved(ctx context.Context) error {
+	if g.cfg.NATS.URL == "" || len(g.models.models) == 0 {
+		return nil // the worker in this process has them all
+	}
+	missing, err := g.queue.Unserved(ctx, g.models.queues())
+	for _, m := range missing {
+		err = errors.Join(err, fmt.Errorf("no worker has model %s", m))
+	}
+	return err
+}

@@ -82,7 +82,7 @@ func (m *Models) add(ctx context.Context, runtime *onnx.Runtime, dir string, cfg
 	if _, taken := m.models[bundle.Name]; taken {
 		return fmt.Errorf("models: %s: another bundle is called %s; give each its own name", dir, bundle.Name)
 	}
-	o := ask.Options{Threads: cfg.ONNXRuntime.Threads, Sessions: cfg.Jobs.Workers, Provider: cfg.ONNXRuntime.Provider, Cache: m.sessions.routes}
+	o := ask.Options{Threads: cfg.ONNXRuntime.Threads, Sessions: max(cfg.Jobs.Workers, 1), Provider: cfg.ONNXRuntime.Provider, Cache: m.sessions.routes}
 	wishes := &ask.Wishes{Model: ask.New(runtime, bundle, o)}
 	if _, err := wishes.Model.Inspect(); err != nil {
 		return fmt.Errorf("model %s: %w", bundle.Name, err)
@@ -92,7 +92,7 @@ func (m *Models) add(ctx context.Context, runtime *onnx.Runtime, dir string, cfg
 		return err
 	}
 	network, err := runtime.OpenNetwork(content, onnx.NetworkOptions{
-		Method: explain.Method(bundle.Explain.Method), Layer: bundle.Explain.Layer, IntraOpThreads: cfg.ONNXRuntime.Threads, Sessions: cfg.Jobs.Workers,
+		Method: explain.Method(bundle.Explain.Method), Layer: bundle.Explain.Layer, IntraOpThreads: cfg.ONNXRuntime.Threads, Sessions: max(cfg.Jobs.Workers, 1),
 		Provider: cfg.ONNXRuntime.Provider, InputShape: bundle.Input.Shape(), Output: bundle.Output.Name,
 	})
 	if err != nil {

@@ -1,0 +1,74 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"runtime"
+	"time"
+
+	"endogate/configs"
+	"endogate/dicomnode/pixeldata"
+	"endogate/inference"
+	"endogate/inference/jobs"
+)
+
+// workerDrain is how long a job under way has to end when a worker alone is asked to stop.
+const workerDrain = 20 * time.Second
+
+// Work is a worker alone: it does jobs of gateways elsewhere until ctx is done.
+func Work(ctx context.Context, cfg configs.Worker, build Build, log *slog.Logger) (err error) {
+	gateways := configs.Default()
+	gateways.NATS, gateways.ONNXRuntime, gateways.Jobs, gateways.Models = cfg.NATS, cfg.ONNXRuntime, cfg.Jobs, cfg.Models
+	models, err := OpenModels(ctx, gateways)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, models.Close()) }()
+	queue, err := jobs.Open(jobs.Options{
+		URL: cfg.NATS.URL, CredentialsFile: cfg.NATS.CredentialsFile, CAFile: cfg.NATS.CAFile, Guest: true, Log: log,
+	})
+	if err != nil {
+		return err
+	}
+	defer queue.Close()
+	worker := &inference.Worker{Models: models.models, Log: log}
+	log.Info("worker is up", "version", build.Version, "models", models.Names(), "workers", cfg.Jobs.Workers)
+	err = queue.Work(ctx, jobs.Consumer{
+		Models: models.queues(), Slots: cfg.Jobs.Workers, Remote: remote(worker, pixeldata.Options{}), Drain: workerDrain,
+	})
+	log.Info("worker has stopped")
+	return err
+}
+
+// remote has jobs of other gateways done by worker.
+func remote(worker *inference.Worker, decode pixeldata.Options) jobs.Remote {
+	return func(ctx context.Context, j jobs.Job, order []byte, input io.Reader, result io.Writer) error {
+		return worker.Fill(ctx, j.ID, j.Model.Name, order, input, result, decode)
+	}
+}
+
+// owner answers workers elsewhere that have taken a job of ours.
+func (g *parts) owner() jobs.Owner {
+	return jobs.Owner{
+		Begin: func(ctx context.Context, j jobs.Job) (*jobs.Input, error) {
+			if j.Model != g.models.queue(j.Model.Name) {
+				return nil, nil // it was offered for a model that has been replaced, and is offered again for its successor
+			}
+			parcel, err := g.workshop.Pack(ctx, j.ID)
+			if parcel == nil {
+				return nil, err
+			}
+			return &jobs.Input{Header: parcel.Order, Bytes: parcel.Bytes}, nil
+		},
+		Failed: func(ctx context.Context, j jobs.Job, why error) error {
+			g.metrics.Job(j.Model.Name, "failed")
+			return g.workshop.Failed(ctx, j.ID, why)
+		},
+		Take: func(ctx context.Context, j jobs.Job, result io.Reader) error {
+			return g.counted(j, g.workshop.Unpack(ctx, j.ID, result))
+		},
+		Park: g.parkJob, Open: g.workshop.Open, Takers: runtime.GOMAXPROCS(0),
+	}
+}

@@ -1,0 +1,185 @@
+package pixeldata
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"io"
+	"strings"
+
+	"endogate/dicomnode/dicom"
+)
+
+// Extract is a data set that has nothing of an instance but the pixels and what decoding them needs: neither a UID nor a
+// word about a patient, nor the comments and application segments of JPEG and JPEG 2000 streams, where cameras put them.
+type Extract struct {
+	TransferSyntax dicom.TransferSyntax // that of the instance; of a deflated one the same undeflated
+
+	head   []byte // the elements before Pixel Data
+	pixels func(w io.Writer) error
+}
+
+// Extract returns what there is to decode of the instance, in place of Frames. An error that wraps ErrUnsupported or
+// ErrCorrupt says that there is nothing.
+func (i *Instance) Extract() (*Extract, error) {
+	px, err := i.describe()
+	if err != nil {
+		return nil, err
+	}
+	e := &Extract{TransferSyntax: i.ts}
+	if i.ts.Deflated {
+		e.TransferSyntax, _ = dicom.LookupTransferSyntax(dicom.ExplicitVRLittleEndian)
+	}
+	if e.head, err = i.decoding(px).Append(nil, e.TransferSyntax); err != nil {
+		return nil, err
+	}
+	if i.token.Kind == dicom.ElementToken {
+		size := min(int64(i.token.Length), int64(px.size())*int64(px.frames))
+		size += size % 2
+		e.pixels = func(w io.Writer) error {
+			if err := e.header(w, i.token.VR, uint32(size)); err != nil {
+				return err
+			}
+			_, err := io.CopyN(w, i.reader, size)
+			if errors.Is(err, io.EOF) {
+				err = io.ErrUnexpectedEOF
+			}
+			return asCorrupt(err)
+		}
+		return e, nil
+	}
+	frames, err := newFragments(i.reader, i.Attributes, px)
+	if err != nil {
+		return nil, err
+	}
+	e.pixels = func(w io.Writer) error { return e.encapsulate(w, frames, px.frames) }
+	return e, nil
+}
+
+// WriteTo writes the data set, a frame of it in memory at a time. It can be called once.
+func (e *Extract) WriteTo(w io.Writer) (int64, error) {
+	counted := &counter{w: w}
+	if _, err := counted.Write(e.head); err != nil {
+		return counted.n, err
+	}
+	return counted.n, e.pixels(counted)
+}
+
+// decoding is what describe has read.
+func (i *Instance) decoding(px pixels) dicom.Dataset {
+	a := i.Attributes
+	ds := dicom.Dataset{
+		dicom.Rows: dicom.Ints{px.rows}, dicom.Columns: dicom.Ints{px.columns}, dicom.SamplesPerPixel: dicom.Ints{px.samples},
+		dicom.PhotometricInterpretation: dicom.Text{px.photometric}, dicom.NumberOfFrames: dicom.Ints{px.frames},
+		dicom.BitsAllocated: dicom.Ints{px.allocated}, dicom.BitsStored: dicom.Ints{px.stored}, dicom.HighBit: dicom.Ints{px.high},
+		dicom.PixelRepresentation: dicom.Ints{number(a, dicom.PixelRepresentation, 0)},
+	}
+	if px.samples > 1 {
+		ds[dicom.PlanarConfiguration] = dicom.Ints{number(a, dicom.PlanarConfiguration, 0)}
+	}
+	for _, t := range []dicom.Tag{dicom.RescaleSlope, dicom.RescaleIntercept, dicom.WindowCenter, dicom.WindowWidth} {
+		if _, ok := a.Float(t); ok { // the number as it stands there, and none but the first
+			first, _, _ := strings.Cut(a.Text(t), `\`)
+			ds[t] = dicom.As{Verbatim: true, Value: dicom.Text{first}}
+		}
+	}
+	if px.palette != nil {
+		for _, t := range []dicom.Tag{
+			dicom.RedPaletteColorLookupTableDescriptor, dicom.GreenPaletteColorLookupTableDescriptor, dicom.BluePaletteColorLookupTableDescriptor,
+			dicom.RedPaletteColorLookupTableData, dicom.GreenPaletteColorLookupTableData, dicom.BluePaletteColorLookupTableData,
+		} {
+			element, _ := a.Get(t)
+			ds[t] = dicom.As{VR: "OW", Verbatim: true, Value: littleEndian(element.Value, a.ByteOrder())}
+		}
+	}
+	return ds
+}
+
+// littleEndian is a value of 16-bit words as the writer wants it.
+func littleEndian(value []byte, order binary.ByteOrder) dicom.Bytes {
+	words := bytes.Clone(value)
+	for i := 0; i+1 < len(words); i += 2 {
+		binary.LittleEndian.PutUint16(words[i:], order.Uint16(value[i:]))
+	}
+	return words
+}
+
+// header writes that of Pixel Data (PS3.5 7.1).
+func (e *Extract) header(w io.Writer, vr string, length uint32) error {
+	var order binary.AppendByteOrder = binary.LittleEndian
+	if e.TransferSyntax.BigEndian {
+		order = binary.BigEndian
+	}
+	b := order.AppendUint16(order.AppendUint16(nil, dicom.PixelData.Group()), dicom.PixelData.Element())
+	if e.TransferSyntax.ExplicitVR {
+		b = append(append(b, vr...), 0, 0)
+	}
+	_, err := w.Write(order.AppendUint32(b, length))
+	return err
+}
+
+// encapsulate writes every frame as one fragment behind an empty offset table (PS3.5 A.4).
+func (e *Extract) encapsulate(w io.Writer, frames *fragments, count int) error {
+	if err := e.header(w, "OB", dicom.UndefinedLength); err != nil {
+		return err
+	}
+	item := func(element uint16, length uint32) error {
+		b := binary.LittleEndian.AppendUint16(binary.LittleEndian.AppendUint16(nil, 0xFFFE), element)
+		_, err := w.Write(binary.LittleEndian.AppendUint32(b, length))
+		return err
+	}
+	if err := item(0xE000, 0); err != nil {
+		return err
+	}
+	for range count {
+		frame, err := frames.next()
+		if err != nil {
+			return err
+		}
+		if frame = withoutWords(frame); len(frame)%2 == 1 {
+			frame = append(frame, 0)
+		}
+		if err := item(0xE000, uint32(len(frame))); err != nil {
+			return err
+		}
+		if _, err := w.Write(frame); err != nil {
+			return err
+		}
+	}
+	return item(0xE0DD, 0)
+}
+
+// withoutWords leaves out what a JPEG or JPEG 2000 stream says beside its pixels: comments, and of the application
+// segments all but JFIF's and Adobe's, which decoding asks for. A header that cannot be read stays for the decoder to judge.
+func withoutWords(data []byte) []byte {
+	jpeg, jpeg2000 := bytes.HasPrefix(data, []byte("\xff\xd8")), bytes.HasPrefix(data, []byte("\xff\x4f\xff\x51"))
+	if !jpeg && !jpeg2000 {
+		return data
+	}
+	out := append(make([]byte, 0, len(data)), data[:2]...)
+	for i := 2; ; {
+		marker, _, next := segment(data, i)
+		switch {
+		case next == 0:
+			return data
+		case marker == 0xDA && jpeg, marker == 0x90 && jpeg2000: // the pixels begin
+			return append(out, data[i:]...)
+		case jpeg && (marker == 0xFE || marker > 0xE0 && marker <= 0xEF && marker != 0xEE), jpeg2000 && marker == 0x64:
+		default:
+			out = append(out, data[i:next]...)
+		}
+		i = next
+	}
+}
+
+// counter counts what is written.
+type counter struct {
+	w io.Writer
+	n int64
+}
+
+func (c *counter) Write(p []byte) (int, error) {
+	n, err := c.w.Write(p)
+	c.n += int64(n)
+	return n, err
+}

@@ -1,0 +1,105 @@
+package results
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"endogate/dicomnode/ledger"
+	"endogate/dicomnode/pixeldata"
+	"endogate/inference"
+	"endogate/inference/analysis"
+)
+
+// Parcel is what a worker elsewhere needs of an instance: an encoded [inference.Order], and pixels without a word of whose
+// they are.
+type Parcel struct {
+	Order []byte
+	Bytes io.ReadCloser
+}
+
+// Pack begins a job for a worker elsewhere. A nil parcel without an error means that there is nothing left to do. Errors as
+// Do; those of the parcel's bytes are for Failed.
+func (w *Workshop) Pack(ctx context.Context, id string) (p *Parcel, err error) {
+	err = inference.Guard(w.Log, id, func() error {
+		job, ok, err := w.Begin(ctx, id)
+		if err != nil || !ok {
+			return err
+		}
+		p, err = w.pack(ctx, job)
+		return w.verdict(ctx, job, err)
+	})
+	return p, named(id, err)
+}
+
+func (w *Workshop) pack(ctx context.Context, job ledger.Job) (*Parcel, error) {
+	entry, err := w.Keeper.Open(ctx, job.Entry)
+	if err != nil {
+		return nil, err
+	}
+	extract, err := entry.Instance.Extract()
+	if err != nil {
+		err = errors.Join(w.unpacked(ctx, job, err), entry.Close())
+		return nil, err
+	}
+	order, err := inference.Order{TransferSyntaxUID: extract.TransferSyntax.UID, Heatmaps: w.Heatmaps[job.Route]}.Encode()
+	if err != nil {
+		return nil, errors.Join(err, entry.Close())
+	}
+	r, pipe := io.Pipe()
+	packed := make(chan struct{})
+	go func() { // ends with the extract, or when r is closed
+		defer close(packed)
+		err := inference.Guard(w.Log, job.ID, func() error { _, err := extract.WriteTo(pipe); return err })
+		if errors.Is(err, pixeldata.ErrCorrupt) {
+			err = inference.Permanent(err)
+		}
+		pipe.CloseWithError(err)
+	}()
+	return &Parcel{Order: order, Bytes: &parcelBytes{PipeReader: r, packed: packed, entry: entry}}, nil
+}
+
+// unpacked ends a job with nothing in it for a worker.
+func (w *Workshop) unpacked(ctx context.Context, job ledger.Job, why error) error {
+	switch {
+	case errors.Is(why, pixeldata.ErrUnsupported):
+		return w.produce(ctx, job, w.Algorithms[job.Model].Model, func(*making, *Entry) (string, error) { return why.Error(), nil })
+	case errors.Is(why, pixeldata.ErrCorrupt):
+		return inference.Permanent(why)
+	}
+	return why
+}
+
+type parcelBytes struct {
+	*io.PipeReader
+	packed <-chan struct{}
+	entry  *Entry
+}
+
+func (p *parcelBytes) Close() error {
+	_ = p.PipeReader.Close() // never fails
+	<-p.packed
+	return p.entry.Close()
+}
+
+// Unpack takes an encoded analysis, as Take.
+func (w *Workshop) Unpack(ctx context.Context, id string, result io.Reader) error {
+	a, err := analysis.Decode(result)
+	switch {
+	case errors.Is(err, analysis.ErrFormat): // a worker of another release; its try was counted
+		return w.Failed(ctx, id, fmt.Errorf("result: %w", err))
+	case err != nil:
+		return inference.Postponed(fmt.Errorf("job %s: result: %w", id, err))
+	}
+	return w.Take(ctx, id, a)
+}
+
+// Open says whether a job still is.
+func (w *Workshop) Open(ctx context.Context, id string) (bool, error) {
+	job, err := w.Ledger.Job(ctx, id)
+	if errors.Is(err, ledger.ErrNotFound) {
+		return false, nil
+	}
+	return job.State == ledger.JobOpen, err
+}
