@@ -77,11 +77,15 @@ func (d doctorCmd) checks(cfg configs.Config) []check {
 }
 
 func describeConfig(cfg configs.Config) (string, error) {
-	switch {
-	case len(cfg.DICOM.Peers) == 0:
-		return "", errors.New("dicom.peers is empty: nobody may send; list the modalities with their networks")
-	case len(cfg.Routes) == 0:
-		return "", errors.New("routes is empty: nothing would be analysed; add a route from modality to model and destination")
+	var faults []string
+	if len(cfg.DICOM.Peers) == 0 {
+		faults = append(faults, "dicom.peers is empty: nobody may send; list the modalities with their networks")
+	}
+	if len(cfg.Routes) == 0 {
+		faults = append(faults, "routes is empty: nothing would be analysed; add a route from modality to model and destination")
+	}
+	if len(faults) > 0 {
+		return "", errors.New(strings.Join(faults, "; "))
 	}
 	return fmt.Sprintf("%d peers, %d models, %d routes, %d destinations", len(cfg.DICOM.Peers), len(cfg.Models), len(cfg.Routes), len(cfg.Destinations)), nil
 }
@@ -121,8 +125,8 @@ func findFFmpeg(name string) (string, error) {
 
 func checkDisk(cfg configs.Config) (string, error) {
 	dir := cfg.DataDir
-	if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
-		dir = filepath.Dir(filepath.Clean(dir)) // serve makes the folder itself
+	for _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) && dir != filepath.Dir(dir); _, err = os.Stat(dir) {
+		dir = filepath.Dir(filepath.Clean(dir)) // serve makes the folder, and those above it
 	}
 	var fs syscall.Statfs_t
 	if err := syscall.Statfs(dir, &fs); err != nil {
