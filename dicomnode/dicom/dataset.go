@@ -2,7 +2,6 @@ package dicom
 
 import (
 	"encoding/binary"
-	"maps"
 	"slices"
 )
 
@@ -46,7 +45,14 @@ func (Fragments) isValue() {}
 func (As) isValue()        {}
 
 // Tags returns the tags of ds in the order of a data set (PS3.5 7.1).
-func (ds Dataset) Tags() []Tag { return slices.Sorted(maps.Keys(ds)) }
+func (ds Dataset) Tags() []Tag {
+	tags := make([]Tag, 0, len(ds))
+	for t := range ds {
+		tags = append(tags, t)
+	}
+	slices.Sort(tags)
+	return tags
+}
 
 // Value returns the value of t without its As, and the VR that it is written with.
 func (ds Dataset) Value(t Tag) (Value, string) {

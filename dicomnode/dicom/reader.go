@@ -348,7 +348,7 @@ func (r *Reader) vrAndLength(l *level, tag Tag) (string, uint32, error) {
 		}
 		return vr, length, nil
 	}
-	info, known := vrTable[[2]byte{b[0], b[1]}]
+	info, known := vrAt(b[0], b[1])
 	if !known {
 		info = vrInfo{name: "UN", long: true} // PS3.5 6.2: a VR of the future has the long form
 	}

@@ -48,20 +48,36 @@ var vrTable = map[[2]byte]vrInfo{
 	{'U', 'V'}: {name: "UV", long: true, word: 8},
 }
 
+// vrRows are the rows of vrTable by the first and second letter: an element costs no hashing.
+var vrRows = func() (rows [26][26]vrInfo) {
+	for vr, info := range vrTable {
+		rows[vr[0]-'A'][vr[1]-'A'] = info
+	}
+	return rows
+}()
+
+// vrAt finds the row of the VR of two letters.
+func vrAt(first, second byte) (info vrInfo, known bool) {
+	if i, j := first-'A', second-'A'; i < 26 && j < 26 {
+		info = vrRows[i][j]
+	}
+	return info, info.name != ""
+}
+
 // vrOf finds the row of a VR by name; unknown names behave like UN.
 func vrOf(name string) vrInfo {
 	if info, ok := lookupVR(name); ok {
 		return info
 	}
-	return vrTable[[2]byte{'U', 'N'}]
+	info, _ := vrAt('U', 'N')
+	return info
 }
 
 func lookupVR(name string) (vrInfo, bool) {
 	if len(name) != 2 {
 		return vrInfo{}, false
 	}
-	info, ok := vrTable[[2]byte{name[0], name[1]}]
-	return info, ok
+	return vrAt(name[0], name[1])
 }
 
 // pad is what a value of odd length ends with (PS3.5 6.2).

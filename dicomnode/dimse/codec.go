@@ -14,7 +14,6 @@ const MaxCommandLength = 64 << 10
 
 // Command elements of PS3.7 E.1 that are read or written.
 const (
-	tagGroupLength               dicom.Tag = 0x00000000
 	tagAffectedSOPClassUID       dicom.Tag = 0x00000002
 	tagRequestedSOPClassUID      dicom.Tag = 0x00000003
 	tagCommandField              dicom.Tag = 0x00000100
@@ -47,13 +46,13 @@ var ErrMalformed = errors.New("dimse: malformed command set")
 
 // Append appends the command set c in Implicit VR Little Endian, its group length first (PS3.7 6.3.1).
 func Append(b []byte, c Command) []byte {
-	e := encoder{b: b}
-	e.header(tagGroupLength, 4)
-	e.b = binary.LittleEndian.AppendUint32(e.b, 0)
-	start := len(e.b)
-	c.elements(&e)
-	binary.LittleEndian.PutUint32(e.b[start-4:], uint32(len(e.b)-start))
-	return e.b
+	e := encoder{}
+	c.elements(e)
+	b, err := dicom.Dataset(e).AppendCommand(b)
+	if err != nil {
+		panic(err) // every element is of group 0000 and given as bytes, which are taken as they are
+	}
+	return b
 }
 
 // Decode decodes a whole command set. Errors wrap ErrMalformed and quote tags and lengths, never values.
@@ -194,62 +193,38 @@ func tagAt(b []byte) dicom.Tag {
 	return dicom.Tag(binary.LittleEndian.Uint16(b))<<16 | dicom.Tag(binary.LittleEndian.Uint16(b[2:]))
 }
 
-// encoder appends elements.
-type encoder struct{ b []byte }
+// encoder collects elements. Text goes as bytes: a response repeats what the peer has sent for a UID.
+type encoder dicom.Dataset
 
-func (e *encoder) header(tag dicom.Tag, n int) {
-	e.tag(tag)
-	e.b = binary.LittleEndian.AppendUint32(e.b, uint32(n))
+func (e encoder) uint16(tag dicom.Tag, v *uint16) {
+	e[tag] = dicom.Bytes{byte(*v), byte(*v >> 8)}
 }
 
-func (e *encoder) tag(tag dicom.Tag) {
-	e.b = binary.LittleEndian.AppendUint16(e.b, tag.Group())
-	e.b = binary.LittleEndian.AppendUint16(e.b, tag.Element())
-}
-
-func (e *encoder) uint16(tag dicom.Tag, v *uint16) {
-	e.header(tag, 2)
-	e.b = binary.LittleEndian.AppendUint16(e.b, *v)
-}
-
-func (e *encoder) optional(tag dicom.Tag, v *uint16) {
+func (e encoder) optional(tag dicom.Tag, v *uint16) {
 	if *v != 0 {
 		e.uint16(tag, v)
 	}
 }
 
-func (e *encoder) uid(tag dicom.Tag, v *dicom.UID) { e.padded(tag, string(*v), 0) }
+func (e encoder) uid(tag dicom.Tag, v *dicom.UID) { e.text(tag, (*string)(v)) }
 
-func (e *encoder) text(tag dicom.Tag, v *string) {
+func (e encoder) text(tag dicom.Tag, v *string) {
+	text := *v
 	if tag == tagErrorComment {
-		e.padded(tag, comment(*v), ' ')
-		return
+		text = comment(text)
 	}
-	e.padded(tag, *v, ' ')
-}
-
-func (e *encoder) padded(tag dicom.Tag, v string, pad byte) {
-	if v == "" {
-		return
-	}
-	e.header(tag, len(v)+len(v)%2)
-	e.b = append(e.b, v...)
-	if len(v)%2 != 0 {
-		e.b = append(e.b, pad)
+	if text != "" {
+		e[tag] = dicom.Bytes(text)
 	}
 }
 
-func (e *encoder) tags(tag dicom.Tag, v *[]dicom.Tag) {
-	if len(*v) == 0 {
-		return
-	}
-	e.header(tag, 4*len(*v))
-	for _, t := range *v {
-		e.tag(t)
+func (e encoder) tags(tag dicom.Tag, v *[]dicom.Tag) {
+	if len(*v) > 0 {
+		e[tag] = dicom.Tags(*v)
 	}
 }
 
-func (e *encoder) dataset(follows *bool) {
+func (e encoder) dataset(follows *bool) {
 	v := noDataset
 	if *follows {
 		v = withDataset
@@ -257,4 +232,4 @@ func (e *encoder) dataset(follows *bool) {
 	e.uint16(tagCommandDataSetType, &v)
 }
 
-func (e *encoder) subOperations(there bool) bool { return there }
+func (e encoder) subOperations(there bool) bool { return there }

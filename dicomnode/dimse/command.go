@@ -130,8 +130,7 @@ func (c *Request) Answer(s Status) *Response {
 	}
 }
 
-// walker takes the elements of a command set in the order of their tags, to encode or to decode them: each message is
-// described once for both. An element that is empty, or 0 if it may be left out, is not sent.
+// walker takes the elements of a command set, to encode or to decode them: each message is described once for both. An element that is empty, or 0 if it may be left out, is not sent.
 type walker interface {
 	uint16(tag dicom.Tag, v *uint16)
 	optional(tag dicom.Tag, v *uint16)
