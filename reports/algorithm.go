@@ -29,7 +29,9 @@ func AlgorithmOf(b *inference.Bundle, number int) Algorithm {
 }
 
 // Validate reports what would keep a from standing in a data set.
-func (a Algorithm) Validate() error {
+func (a Algorithm) Validate() error { return validate(a.Model) }
+
+func validate(a analysis.Model) error {
 	for _, field := range []struct{ name, value string }{
 		{"manufacturer", a.Manufacturer},
 		{"name", a.Name},
@@ -44,8 +46,8 @@ func (a Algorithm) Validate() error {
 
 func forbidden(r rune) bool { return r == '\\' || unicode.IsControl(r) }
 
-// DeviceUID identifies name, version and weights: a retrained network is another device.
-func (a Algorithm) DeviceUID() dicom.UID {
+// deviceUIDOf identifies name, version and weights: a retrained network is another device.
+func deviceUIDOf(a analysis.Model) dicom.UID {
 	return dicom.DerivedUID("device", a.Name, a.Version, a.Digest)
 }
 
@@ -69,13 +71,13 @@ func (a Algorithm) region() dicom.Code {
 }
 
 // contributing is the item of Contributing Equipment Sequence (PS3.3 C.12.1.1.5) for the network.
-func (a Algorithm) contributing(at time.Time) dataset {
+func contributing(a analysis.Model, at time.Time) dataset {
 	ds := dataset{}
 	ds.items(tag.PurposeOfReferenceCodeSequence, coded(processingEquipment))
 	ds.set(tag.Manufacturer, a.Manufacturer)
 	ds.set(tag.ManufacturerModelName, a.Name)
 	ds.set(tag.SoftwareVersions, a.Version)
-	ds.set(tag.DeviceUID, string(a.DeviceUID()))
+	ds.set(tag.DeviceUID, string(deviceUIDOf(a)))
 	ds.set(tag.ContributionDateTime, at.Format("20060102150405-0700"))
 	ds.set(tag.ContributionDescription, "Classification and Grad-CAM")
 	return ds

@@ -35,7 +35,8 @@ type workbench struct {
 	now     time.Time
 	seq     uint64
 
-	revision int // of heatmaps
+	revision  int       // of heatmaps
+	algorithm Algorithm // that does the jobs
 }
 
 func newWorkbench(t *testing.T, path string) *workbench {
@@ -43,7 +44,7 @@ func newWorkbench(t *testing.T, path string) *workbench {
 	l, err := ledger.Open(path)
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, l.Close()) })
-	w := &workbench{t: t, ledger: l, sources: map[string]Source{}, now: inferred, revision: 1}
+	w := &workbench{t: t, ledger: l, sources: map[string]Source{}, now: inferred, revision: 1, algorithm: kvasir()}
 	w.Assembler = &Assembler{
 		Builder: testBuilder(), Exams: l, Quiet: time.Minute, MaxWait: time.Hour, Poll: time.Millisecond,
 		Log:       slog.New(slog.NewTextHandler(&w.log, nil)),
@@ -101,10 +102,14 @@ func (w *workbench) receive(n, model string, finish func(ledger.Job) error) {
 
 // polyp finishes a job with a polyp, its region and its heatmap.
 func (w *workbench) polyp(job ledger.Job) error {
-	a := kvasir()
+	a := w.algorithm
 	heatmap := HeatmapInstance(job.Instance, 1, a, "polyps", w.revision)
+	scores := map[string]float64{}
+	for _, c := range a.Classes {
+		scores[c.Name] = 0.01
+	}
 	return w.ledger.FinishJob(context.Background(), job.ID, a.Model, []analysis.Result{{
-		Span: analysis.Still(1), Rows: 529, Columns: 622,
+		Span: analysis.Still(1), Rows: 529, Columns: 622, Scores: scores,
 		Findings: []analysis.Finding{{
 			Class: "polyps", Probability: 0.93, Threshold: 0.5, Role: "finding", Heatmap: heatmap.SOPInstanceUID,
 			Contours: [][][2]float64{circle(300, 200, 50)},
@@ -302,28 +307,54 @@ func TestAssembler_nothingAnalysed(t *testing.T) {
 	assert.Contains(t, string(w.kept[0].Dataset), "Analysis failed: no frame was analysed.")
 }
 
-// TestAssembler_otherVersion: the heatmap of another version of the model is in another series.
-func TestAssembler_otherVersion(t *testing.T) {
-	for _, known := range []bool{true, false} {
-		w := newWorkbench(t, filepath.Join(t.TempDir(), "ledger.db"))
-		w.receive("1", "kvasir", w.polyp)
-		updated := kvasir()
-		updated.Version = "1.0.1"
-		w.Algorithm = func(string) (Algorithm, bool) { return updated, true }
-		if !known {
-			w.Exams = withoutObjects{w.Exams}
-		}
-		w.now = w.now.Add(2 * time.Minute)
-		require.NoError(t, w.round(t.Context()))
-		require.Len(t, w.kept, 3)
-		old := HeatmapInstance(w.sources["entry-1"].instance(), 1, kvasir(), "polyps", 1)
-		fresh := HeatmapInstance(w.sources["entry-1"].instance(), 1, updated, "polyps", 1)
-		report := string(w.kept[0].Dataset)
-		assert.Equal(t, known, strings.Contains(report, string(old.SOPInstanceUID)))
-		assert.Equal(t, known, strings.Contains(report, string(old.SeriesInstanceUID)))
-		assert.NotContains(t, report, string(fresh.SeriesInstanceUID))
-		conforms(t, w.kept[0])
+// An exam that is open while its model is replaced is reported under the version that made each result.
+func TestAssembler_modelReplaced(t *testing.T) {
+	w := newWorkbench(t, filepath.Join(t.TempDir(), "ledger.db"))
+	w.receive("1", "kvasir", w.polyp)
+	old, updated := kvasir(), kvasir()
+	updated.Version, updated.Digest = "1.0.1", strings.Repeat("cd", 32)
+	updated.Classes = append(updated.Classes, analysis.Class{Name: "new", Role: analysis.RoleFinding})
+	w.Algorithm = func(string) (Algorithm, bool) { return updated, true }
+	w.now = w.now.Add(2 * time.Minute)
+	require.NoError(t, w.round(t.Context()))
+	require.Len(t, w.kept, 3)
+	first := w.kept[0]
+	report := string(first.Dataset)
+	heatmap := HeatmapInstance(w.sources["entry-1"].instance(), 1, old, "polyps", 1)
+	assert.Contains(t, report, string(heatmap.SOPInstanceUID))
+	assert.Contains(t, report, string(heatmap.SeriesInstanceUID))
+	assert.Contains(t, report, "AI results kvasir-v2-cls 1.0.0")
+	assert.NotContains(t, report, "1.0.1")
+	conforms(t, first)
+
+	w.algorithm = updated
+	w.receive("2", "kvasir", w.polyp)
+	w.now = w.now.Add(2 * time.Minute)
+	require.NoError(t, w.round(t.Context()))
+	require.Len(t, w.kept, 6)
+	second := w.kept[3]
+	report = string(second.Dataset)
+	assert.Equal(t, first.Header.SeriesInstanceUID, second.Header.SeriesInstanceUID)
+	assert.Contains(t, report, string(first.Header.SOPInstanceUID), "its predecessor")
+	assert.Contains(t, report, "Versions of kvasir-v2-cls: 1.0.0 (1 frames), 1.0.1 (1 frames).")
+	assert.Contains(t, report, "AI flagged polyps in 2 of the 2 analysed frames.")
+	assert.Contains(t, report, "AI did not flag new in the 1 analysed frames.", "the older version does not know it")
+	for _, a := range []Algorithm{old, updated} {
+		assert.Contains(t, report, string(deviceUIDOf(a.Model)))
 	}
+	conforms(t, second)
+}
+
+// A heatmap whose series nobody knows is not referred to.
+func TestAssembler_heatmapUnknown(t *testing.T) {
+	w := newWorkbench(t, filepath.Join(t.TempDir(), "ledger.db"))
+	w.receive("1", "kvasir", w.polyp)
+	w.Exams = withoutObjects{w.Exams}
+	w.now = w.now.Add(2 * time.Minute)
+	require.NoError(t, w.round(t.Context()))
+	heatmap := HeatmapInstance(w.sources["entry-1"].instance(), 1, kvasir(), "polyps", 1)
+	assert.NotContains(t, string(w.kept[0].Dataset), string(heatmap.SOPInstanceUID))
+	conforms(t, w.kept[0])
 }
 
 // withoutObjects is a ledger that does not know the heatmaps.

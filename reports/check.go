@@ -93,28 +93,29 @@ func (f *faults) attributes(ds dataset) {
 	if ds.text(tag.SpecificCharacterSet) != "ISO_IR 192" {
 		f.add("SpecificCharacterSet is %q, texts are UTF-8", ds.text(tag.SpecificCharacterSet))
 	}
-	item := ds.contributor()
-	if item == nil {
+	contributors := ds.contributors()
+	if len(contributors) == 0 {
 		f.add("ContributingEquipmentSequence lacks the processing equipment")
-		return
 	}
-	for _, t := range []tag.Tag{tag.Manufacturer, tag.ManufacturerModelName, tag.SoftwareVersions, tag.DeviceUID} {
-		if item.text(t) == "" {
-			f.add("ContributingEquipmentSequence: %s has no value", keyword(t))
+	for _, item := range contributors {
+		for _, t := range []tag.Tag{tag.Manufacturer, tag.ManufacturerModelName, tag.SoftwareVersions, tag.DeviceUID} {
+			if item.text(t) == "" {
+				f.add("ContributingEquipmentSequence: %s has no value", keyword(t))
+			}
 		}
 	}
 }
 
-// contributor is the item that describes the algorithm.
-func (ds dataset) contributor() dataset {
+// contributors are the items that describe the algorithm, one for each version of it.
+func (ds dataset) contributors() (all []dataset) {
 	for _, item := range ds.sequence(tag.ContributingEquipmentSequence) {
 		for _, purpose := range item.sequence(tag.PurposeOfReferenceCodeSequence) {
 			if purpose.text(tag.CodeValue) == processingEquipment.Value {
-				return item
+				all = append(all, item)
 			}
 		}
 	}
-	return nil
+	return all
 }
 
 func (f *faults) need(ds dataset, tags ...tag.Tag) {

@@ -59,7 +59,7 @@ func TestCheck(t *testing.T) {
 		{"character set", heatmap, func(ds dataset) { ds.set(tag.SpecificCharacterSet, "ISO_IR 100") }, "SpecificCharacterSet"},
 		{"not UTF-8", heatmap, func(ds dataset) { ds.set(tag.PatientName, "M\xfcller") }, "PatientName is not UTF-8"},
 		{"no algorithm", heatmap, func(ds dataset) { ds.items(tag.ContributingEquipmentSequence, dataset{}) }, "lacks the processing equipment"},
-		{"algorithm without version", heatmap, func(ds dataset) { ds.contributor().set(tag.SoftwareVersions) }, "SoftwareVersions has no value"},
+		{"algorithm without version", heatmap, func(ds dataset) { ds.contributors()[0].set(tag.SoftwareVersions) }, "SoftwareVersions has no value"},
 		{"private attribute", heatmap, func(ds dataset) { ds.set(tag.Tag{Group: 0x0009, Element: 0x0010}, "X") }, "(0009,0010) is private"},
 		{"private in an item", heatmap, func(ds dataset) {
 			ds.sequence(tag.SourceImageSequence)[0].set(tag.Tag{Group: 0x0009, Element: 0x0010}, "X")

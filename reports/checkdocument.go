@@ -60,9 +60,10 @@ func (f *faults) template(ds dataset, want string) {
 	f.add("ContentTemplateSequence does not name TID %s", want)
 }
 
-// sameAlgorithm is the rule of IHE AI Results: an algorithm has the same names wherever the object speaks of it.
+// sameAlgorithm is the rule of IHE AI Results: an algorithm has the same names wherever the object speaks of it. Two
+// versions that share an exam are two contributors.
 func (f *faults) sameAlgorithm(ds dataset) {
-	contributor := ds.contributor()
+	contributors := ds.contributors()
 	same := map[string]tag.Tag{
 		deviceManufacturer.Value: tag.Manufacturer, deviceModel.Value: tag.ManufacturerModelName, deviceUID.Value: tag.DeviceUID,
 		algorithmName.Value: tag.ManufacturerModelName, algorithmVersion.Value: tag.SoftwareVersions,
@@ -72,8 +73,9 @@ func (f *faults) sameAlgorithm(ds dataset) {
 		if !ok {
 			return
 		}
-		if got := item.text(tag.TextValue) + item.text(tag.UID); got != contributor.text(t) {
-			f.add("concept %s is %q, ContributingEquipmentSequence has %q", conceptOf(item), got, contributor.text(t))
+		got := item.text(tag.TextValue) + item.text(tag.UID)
+		if !slices.ContainsFunc(contributors, func(c dataset) bool { return c.text(t) == got }) {
+			f.add("concept %s is %q, no algorithm in ContributingEquipmentSequence has it", conceptOf(item), got)
 		}
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"github.com/suyashkumar/dicom/pkg/tag"
 
 	"endogate/dicomnode/dicom"
+	"endogate/inference/analysis"
 )
 
 // documentHeader sets what SR and Key Object documents share: series, template, evidence, the order.
@@ -52,13 +53,13 @@ func addToSeries(series []dataset, i dicom.SOPInstance) []dataset {
 }
 
 // author is the item of Author Observer Sequence: a device, never a person (PS3.3 table C.17-3b).
-func (b *Builder) author(a Algorithm) dataset {
+func (b *Builder) author(a analysis.Model) dataset {
 	ds := dataset{}
 	ds.set(tag.ObserverType, "DEV")
 	ds.set(tag.Manufacturer, a.Manufacturer)
 	ds.set(tag.ManufacturerModelName, a.Name)
 	ds.set(tag.StationName, clip(b.Equipment.StationName, 16))
-	ds.set(tag.DeviceUID, string(a.DeviceUID()))
+	ds.set(tag.DeviceUID, string(deviceUIDOf(a)))
 	if name := clip(b.Equipment.InstitutionName, 64); name != "" {
 		ds.set(tag.InstitutionName, name)
 	} else {
@@ -69,10 +70,10 @@ func (b *Builder) author(a Algorithm) dataset {
 }
 
 // observer is TID 1002 with TID 1004: the device that observed.
-func (b *Builder) observer(a Algorithm) []ContentItem {
+func (b *Builder) observer(a analysis.Model) []ContentItem {
 	return []ContentItem{
 		codeItem(HasObsContext, observerType, deviceObserver),
-		uidItem(HasObsContext, deviceUID, a.DeviceUID()),
+		uidItem(HasObsContext, deviceUID, deviceUIDOf(a)),
 		textItem(HasObsContext, deviceName, clip(b.Equipment.StationName, 16)),
 		textItem(HasObsContext, deviceManufacturer, a.Manufacturer),
 		textItem(HasObsContext, deviceModel, a.Name),

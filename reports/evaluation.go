@@ -14,8 +14,9 @@ func (e Exam) evaluations() ContentItem {
 	statements := []string{draft, e.extent()}
 	statements = append(statements, reasons("Skipped", e.Instances, func(i Instance) string { return i.Skipped })...)
 	statements = append(statements, reasons("Failed", e.Instances, func(i Instance) string { return i.Failed })...)
-	if frames := e.frames(); frames > 0 {
-		for _, c := range e.Algorithm.Classes {
+	statements = append(statements, e.versions()...)
+	for _, c := range e.classes() {
+		if frames := e.asked(c.Name); frames > 0 {
 			flagged := e.flagged(c.Name)
 			statements = append(statements, statement(c, flagged, frames))
 			if flagged > maxListed && c.Role != analysis.RoleNormal {
@@ -28,6 +29,31 @@ func (e Exam) evaluations() ContentItem {
 		c.Items = append(c.Items, textItem(Contains, comment, s))
 	}
 	return c
+}
+
+// classes are those of the algorithm, then what other versions of it found besides.
+func (e Exam) classes() []analysis.Class {
+	classes := slices.Clone(e.Algorithm.Classes)
+	for _, s := range e.findings() {
+		if f := s.finding; !slices.ContainsFunc(classes, func(c analysis.Class) bool { return c.Name == f.Class }) {
+			classes = append(classes, analysis.Class{Name: f.Class, Role: f.Role})
+		}
+	}
+	return classes
+}
+
+// versions says which version of the algorithm analysed how much, where there are several.
+func (e Exam) versions() []string {
+	models := e.models()
+	if len(models) == 1 {
+		return nil
+	}
+	var parts []string
+	for _, m := range models {
+		frames := e.count(func(i Instance, _ analysis.Result) bool { return e.by(i) == m })
+		parts = append(parts, fmt.Sprintf("%s (%d frames)", m.Version, frames))
+	}
+	return []string{fmt.Sprintf("The algorithm was replaced during the exam. Versions of %s: %s.", e.Algorithm.Name, strings.Join(parts, ", "))}
 }
 
 // extent says how much of the exam was analysed.

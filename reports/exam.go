@@ -10,7 +10,7 @@ import (
 
 // Exam is what one algorithm saw in one study: what a report is made of.
 type Exam struct {
-	Algorithm Algorithm
+	Algorithm Algorithm // that the document is filed under: the same in every revision
 	Route     string    // that the exam came by: one study may have a report for each
 	Source    Source    // an instance of the study, to copy patient and study from
 	Revision  int       // of the report, from 1; from 2 on it names its predecessor
@@ -23,10 +23,39 @@ type Instance struct {
 	dicom.SOPInstance
 	Modality string
 	Frames   int                 // number of frames of the instance
+	MadeBy   analysis.Model      // version of the algorithm that analysed it; zero: the exam's
 	Results  []analysis.Result   // in the order of their spans
 	Heatmaps []dicom.SOPInstance // those that its findings name
 	Failed   string              // why nothing came of it, when its job failed
 	Skipped  string              // why it was never tried
+}
+
+// by names the model that analysed an instance.
+func (e Exam) by(i Instance) analysis.Model {
+	if i.MadeBy == (analysis.Model{}) {
+		return e.Algorithm.Model
+	}
+	return i.MadeBy
+}
+
+// models are the algorithm and its other versions that analysed an instance of the exam.
+func (e Exam) models() []analysis.Model {
+	models := []analysis.Model{e.Algorithm.Model}
+	for _, i := range e.analysed() {
+		if by := e.by(i); !slices.Contains(models, by) {
+			models = append(models, by)
+		}
+	}
+	return models
+}
+
+func (e Exam) validate() error {
+	for _, m := range e.models() {
+		if err := validate(m); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // seen is a finding with the result it is in.
@@ -81,10 +110,25 @@ func (e Exam) analysed() []Instance {
 }
 
 func (e Exam) frames() int {
+	return e.count(func(Instance, analysis.Result) bool { return true })
+}
+
+// asked counts the frames in which class was looked for: another version of the algorithm may not know it.
+func (e Exam) asked(class string) int {
+	return e.count(func(_ Instance, r analysis.Result) bool {
+		_, known := r.Scores[class]
+		return known || len(r.Scores) == 0
+	})
+}
+
+// count counts the frames of the results that are of a kind.
+func (e Exam) count(of func(Instance, analysis.Result) bool) int {
 	n := 0
 	for _, i := range e.Instances {
 		for _, r := range i.Results {
-			n += r.Span.Count
+			if of(i, r) {
+				n += r.Span.Count
+			}
 		}
 	}
 	return n
@@ -92,15 +136,9 @@ func (e Exam) frames() int {
 
 // flagged counts the frames in which class was found.
 func (e Exam) flagged(class string) int {
-	n := 0
-	for _, i := range e.Instances {
-		for _, r := range i.Results {
-			if slices.ContainsFunc(r.Findings, func(f analysis.Finding) bool { return f.Class == class }) {
-				n += r.Span.Count
-			}
-		}
-	}
-	return n
+	return e.count(func(_ Instance, r analysis.Result) bool {
+		return slices.ContainsFunc(r.Findings, func(f analysis.Finding) bool { return f.Class == class })
+	})
 }
 
 // sizes gives the size of every frame that a finding is in.

@@ -59,7 +59,7 @@ func (b *Builder) Heatmap(h Heatmap) (Object, error) {
 func (b *Builder) heatmap(h Heatmap) dataset {
 	ds := dataset{}
 	source := h.Source.instance()
-	b.identify(ds, h.Source, HeatmapInstance(source, h.Frame, h.Algorithm, h.question(), h.Revision), h.Algorithm, h.At)
+	b.identify(ds, h.Source, HeatmapInstance(source, h.Frame, h.Algorithm, h.question(), h.Revision), h.At, h.Algorithm.Model)
 	h.describe(ds)
 	h.derivation(ds)
 	labelled := h.pixels(ds)

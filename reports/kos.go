@@ -16,7 +16,7 @@ const defaultKeyFrames = 5
 // KeyObjects makes the Key Object Selection of an exam: the frames with the highest probability of each class to look
 // at, and their heatmaps. Without such a frame there is no object, and ok is false.
 func (b *Builder) KeyObjects(e Exam) (o Object, ok bool, err error) {
-	if err := e.Algorithm.Validate(); err != nil {
+	if err := e.validate(); err != nil {
 		return Object{}, false, err
 	}
 	frames := e.keyFrames(cmp.Or(b.KeyFrames, defaultKeyFrames))
@@ -29,7 +29,7 @@ func (b *Builder) KeyObjects(e Exam) (o Object, ok bool, err error) {
 
 func (b *Builder) keyObjects(e Exam, frames []seen) dataset {
 	ds := dataset{}
-	b.identify(ds, e.Source, e.documentInstance(dicom.KeyObjectSelectionDocumentStorage, "kos", e.Revision), e.Algorithm, e.At)
+	b.identify(ds, e.Source, e.documentInstance(dicom.KeyObjectSelectionDocumentStorage, "kos", e.Revision), e.At, e.models()...)
 	ds.set(tag.SeriesDescription, clip("AI key frames "+e.Algorithm.Name+" "+e.Algorithm.Version, 64))
 	documentHeader(ds, e.Source, "KO", "2010", seriesKOS, max(e.Revision, 1), b.keyObjectSelection(e, frames))
 	return ds
@@ -63,7 +63,7 @@ func (e Exam) keyFrames(n int) []seen {
 // keyObjectSelection is TID 2010. The title is always "Of Interest": others are orders to an archive to hide or delete.
 func (b *Builder) keyObjectSelection(e Exam, frames []seen) ContentItem {
 	items := []ContentItem{codeItem(HasConceptMod, language, english)}
-	items = append(items, b.observer(e.Algorithm)...)
+	items = append(items, b.observer(e.Algorithm.Model)...)
 	items = append(items, textItem(Contains, keyObjectDescription,
 		fmt.Sprintf("%s Frames with the highest probability per class, and their heatmaps.", draft)))
 	done := map[ImageRef]bool{}

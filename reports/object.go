@@ -10,6 +10,7 @@ import (
 	"github.com/suyashkumar/dicom/pkg/tag"
 
 	"endogate/dicomnode/dicom"
+	"endogate/inference/analysis"
 	"endogate/reports/readback"
 )
 
@@ -101,7 +102,7 @@ func instanceOf(ds dataset) dicom.SOPInstance {
 // identify sets what every derived object has: SOP Common, Patient, General Study, General Equipment and who made it
 // when. at is the stored time of inference, never the time of building.
 // Series Date and Time are left out: objects made at different times share a series, and they are of the series.
-func (b *Builder) identify(ds dataset, s Source, self dicom.SOPInstance, a Algorithm, at time.Time) {
+func (b *Builder) identify(ds dataset, s Source, self dicom.SOPInstance, at time.Time, by ...analysis.Model) {
 	ds.set(tag.SpecificCharacterSet, "ISO_IR 192")
 	ds.set(tag.SOPClassUID, string(self.SOPClassUID))
 	ds.set(tag.SOPInstanceUID, string(self.SOPInstanceUID))
@@ -117,7 +118,10 @@ func (b *Builder) identify(ds dataset, s Source, self dicom.SOPInstance, a Algor
 	ds.set(tag.ContentDate, date)
 	ds.set(tag.ContentTime, clock)
 
-	contributors := []dataset{a.contributing(at)}
+	var contributors []dataset
+	for _, model := range by {
+		contributors = append(contributors, contributing(model, at))
+	}
 	if item, ok := s.acquisition(); ok {
 		contributors = append(contributors, item)
 	}

@@ -23,7 +23,7 @@ const draft = "AI-generated draft. Not verified."
 // Report makes the structured report of an exam twice: as Comprehensive 3D SR, which IHE AI Results wants, and as
 // Comprehensive SR for peers that do not accept the first. The trees are the same, the UIDs are not.
 func (b *Builder) Report(e Exam) (comprehensive3D, comprehensive Object, err error) {
-	if err := e.Algorithm.Validate(); err != nil {
+	if err := e.validate(); err != nil {
 		return Object{}, Object{}, err
 	}
 	root, frames := b.measurementReport(e), e.sizes()
@@ -50,13 +50,13 @@ func (e Exam) documentInstance(sopClass dicom.UID, purpose string, revision int)
 
 func (b *Builder) report(e Exam, sopClass dicom.UID, root ContentItem) dataset {
 	ds := dataset{}
-	b.identify(ds, e.Source, e.documentInstance(sopClass, "sr", e.Revision), e.Algorithm, e.At)
+	b.identify(ds, e.Source, e.documentInstance(sopClass, "sr", e.Revision), e.At, e.models()...)
 	ds.set(tag.SeriesDescription, clip("AI results "+e.Algorithm.Name+" "+e.Algorithm.Version, 64))
 	ds.set(tag.CompletionFlag, "PARTIAL")
 	ds.set(tag.CompletionFlagDescription, "AI draft awaiting physician review")
 	ds.set(tag.VerificationFlag, "UNVERIFIED")
 	ds.set(tag.PreliminaryFlag, "PRELIMINARY")
-	ds.items(tag.AuthorObserverSequence, b.author(e.Algorithm))
+	ds.items(tag.AuthorObserverSequence, b.author(e.Algorithm.Model))
 	ds.items(tag.PerformedProcedureCodeSequence, ds.sequence(tag.ProcedureCodeSequence)...)
 	if e.Revision > 1 {
 		previous := e.documentInstance(sopClass, "sr", e.Revision-1)
@@ -69,7 +69,7 @@ func (b *Builder) report(e Exam, sopClass dicom.UID, root ContentItem) dataset {
 // measurementReport is TID 1500.
 func (b *Builder) measurementReport(e Exam) ContentItem {
 	items := []ContentItem{codeItem(HasConceptMod, language, english)} // TID 1204
-	items = append(items, b.observer(e.Algorithm)...)                  // TID 1001
+	items = append(items, b.observer(e.Algorithm.Model)...)            // TID 1001
 	items = append(items,
 		codeItem(HasConceptMod, procedureReported, imagingProcedure),
 		e.imageLibrary(),
@@ -168,9 +168,9 @@ func trackingText(f analysis.Finding) string {
 
 // tracking is the Tracking Unique Identifier of a region: the same in every revision of the report.
 func (e Exam) tracking(s seen, region int) dicom.UID {
-	i := s.instance.SOPInstance
+	i, by := s.instance.SOPInstance, e.by(s.instance)
 	return dicom.DerivedUID("tracking", string(i.StudyInstanceUID), string(i.SOPInstanceUID), strconv.Itoa(s.result.Span.First),
-		e.Algorithm.Name, e.Algorithm.Version, s.finding.Class, strconv.Itoa(region))
+		by.Name, by.Version, s.finding.Class, strconv.Itoa(region))
 }
 
 // regions returns the contours of a finding to look at, thinned, the largest first.
@@ -204,7 +204,7 @@ func (e Exam) planarROI(s seen, region [][2]float64) ContentItem {
 	if s.finding.Site != (dicom.Code{}) {
 		items = append(items, codeItem(HasConceptMod, findingSite, s.finding.Site))
 	}
-	items = append(items, s.probability(e.algorithm(s.finding)...))
+	items = append(items, s.probability(e.algorithm(s)...))
 	return container(Contains, measurementGroupTitle, items...)
 }
 
@@ -215,7 +215,7 @@ func (e Exam) measurementGroup(s seen) ContentItem {
 	if s.finding.Site != (dicom.Code{}) {
 		items = append(items, codeItem(HasConceptMod, findingSite, s.finding.Site))
 	}
-	items = append(items, e.algorithm(s.finding)...)
+	items = append(items, e.algorithm(s)...)
 	items = append(items,
 		s.probability(polylineItem(InferredFrom, sourceOfMeasurement, s.outline(), s.ref())),
 		imageItem(Contains, sourceOfMeasurement, s.ref()))
@@ -230,10 +230,11 @@ func (s seen) probability(items ...ContentItem) ContentItem {
 }
 
 // algorithm is TID 4019.
-func (e Exam) algorithm(f analysis.Finding) []ContentItem {
+func (e Exam) algorithm(s seen) []ContentItem {
+	by := e.by(s.instance)
 	return []ContentItem{
-		textItem(HasConceptMod, algorithmName, e.Algorithm.Name),
-		textItem(HasConceptMod, algorithmVersion, e.Algorithm.Version),
-		textItem(HasConceptMod, algorithmParameters, "threshold="+decimal(f.Threshold, 2)),
+		textItem(HasConceptMod, algorithmName, by.Name),
+		textItem(HasConceptMod, algorithmVersion, by.Version),
+		textItem(HasConceptMod, algorithmParameters, "threshold="+decimal(s.finding.Threshold, 2)),
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"endogate/dicomnode/ledger"
@@ -27,7 +28,11 @@ func (a *Assembler) exam(ctx context.Context, e ledger.Exam) (Exam, error) {
 		return Exam{}, err
 	}
 	var latest time.Time
+	first := int64(math.MaxInt64)
 	for _, r := range results {
+		if r.MadeBy.Name != "" && r.Order < first {
+			exam.Algorithm.Model, first = r.MadeBy, r.Order // what comes later changes nothing about it
+		}
 		if r.InferredAt.After(latest) {
 			latest = r.InferredAt
 		}
@@ -65,7 +70,7 @@ func (a *Assembler) source(ctx context.Context, results []ledger.ExamResult) (So
 func instanceFrom(r ledger.ExamResult) Instance {
 	i := Instance{
 		SOPInstance: r.Instance, Modality: r.Header.Modality, Frames: max(r.Header.NumberOfFrames, 1),
-		Results: r.Results, Heatmaps: r.Heatmaps,
+		MadeBy: r.MadeBy, Results: r.Results, Heatmaps: r.Heatmaps,
 	}
 	switch {
 	case r.Failed != "" && (r.Skipped || r.InferredAt.IsZero()):

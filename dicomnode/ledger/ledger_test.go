@@ -158,7 +158,7 @@ func TestLifecycle(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []ExamResult{{
 		Entry: "entry001", Instance: r.Header.SOPInstance, Header: r.Header, TransferSyntaxUID: dicom.JPEGBaseline8Bit,
-		InferredAt: at(2), MadeBy: testModel, Results: frames(), Heatmaps: []dicom.SOPInstance{instance("2.25.1")},
+		InferredAt: at(2), MadeBy: testModel, Order: 2, Results: frames(), Heatmaps: []dicom.SOPInstance{instance("2.25.1")},
 	}}, results)
 	sr := object(2, "pacs")
 	sr.Purpose, sr.Rank, sr.Revision, sr.Source, sr.Span = "sr", RankSR, 1, "", analysis.Span{}

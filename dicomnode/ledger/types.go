@@ -177,6 +177,7 @@ type ExamResult struct {
 	TransferSyntaxUID dicom.UID
 	InferredAt        time.Time
 	MadeBy            analysis.Model // zero where there is none
+	Order             int64          // among the results of the exam, as they came
 	Results           []analysis.Result
 	Heatmaps          []dicom.SOPInstance // that were made of it
 	Failed            string              // why it has no result; empty: it has
