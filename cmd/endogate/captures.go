@@ -12,6 +12,7 @@ import (
 	"endogate/inference"
 	"endogate/inference/analysis"
 	"endogate/inference/ask"
+	"endogate/inference/frames"
 	"endogate/reports"
 )
 
@@ -36,7 +37,7 @@ func newCaptures(cfg configs.Config, b *inference.Bundle, p *ask.Painter, layer 
 }
 
 // write makes the object of an answer; one without a map has none.
-func (c *captures) write(path string, f sourceFrame, asked *ask.Asked, a ask.Answer) error {
+func (c *captures) write(path string, f frames.Frame, asked *ask.Asked, a ask.Answer) error {
 	p, err := c.painter.Paint(asked, a)
 	if err != nil || p.Note != "" {
 		return err
@@ -48,7 +49,7 @@ func (c *captures) write(path string, f sourceFrame, asked *ask.Asked, a ask.Ans
 	}
 	o, err := c.builder.Heatmap(reports.Heatmap{
 		Against: asked.AgainstName(), Variant: c.variant,
-		Source: f.source, Frame: f.number, Pixels: f.image, Overlay: p.Overlay, Opacity: c.painter.Opacity,
+		Source: reports.Source{Attributes: f.Attributes, TransferSyntaxUID: f.TransferSyntax, Size: f.Size}, Frame: f.Number, Pixels: f.Image, Overlay: p.Overlay, Opacity: c.painter.Opacity,
 		Algorithm: algorithm, Class: asked.ClassName(), Probability: asked.Probabilities[asked.Class], At: c.now(), Revision: 1,
 	})
 	if err != nil {

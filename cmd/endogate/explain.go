@@ -17,6 +17,7 @@ import (
 	"endogate/explain/picture"
 	"endogate/inference"
 	"endogate/inference/ask"
+	"endogate/inference/frames"
 	"endogate/inference/onnx"
 )
 
@@ -76,12 +77,20 @@ func (e *explainCmd) Run(ctx context.Context, c *cli, tty console) (err error) {
 	if err := os.MkdirAll(e.Out, 0o755); err != nil {
 		return err
 	}
-	files := frameFiles{paths: e.Files, except: e.Out, decoding: pixeldata.Options{FFmpeg: cfg.FFmpeg}, tty: tty}
-	err = files.each(ctx, run.frame)
+	files := frameFiles(cfg, e.Files, e.Out, tty)
+	err = files.Each(ctx, run.frame)
 	if ctx.Err() != nil {
 		return fmt.Errorf("explain: stopped; what was finished before is in %s: %w", e.Out, ctx.Err())
 	}
-	return err
+	return asUsage(err)
+}
+
+// frameFiles are the files that a command names, but for a folder in them; why one is not read is told.
+func frameFiles(cfg configs.Config, paths []string, except string, tty console) frames.Files {
+	return frames.Files{
+		Paths: paths, Except: except, Decoding: pixeldata.Options{FFmpeg: cfg.FFmpeg},
+		Tell: func(file string, why error) { fmt.Fprintf(tty.err, "%s: %v\n", file, why) },
+	}
 }
 
 // variant names what of the flags makes another picture than a gateway of this configuration would.
@@ -118,11 +127,11 @@ func readMethods(names []string, m *ask.Model) ([]explain.Method, error) {
 	return methods, asUsage(err)
 }
 
-// asUsage makes what is wrong with a question a wrong use of the command.
+// asUsage makes a wrong use of the command of what is wrong with a question or its files.
 func asUsage(err error) error {
 	var wrong ask.Error
-	if errors.As(err, &wrong) {
-		return usageError("explain: " + wrong.Error())
+	if errors.As(err, &wrong) || errors.Is(err, frames.ErrFolder) {
+		return usageError(err.Error())
 	}
 	return err
 }
@@ -139,32 +148,32 @@ type explainRun struct {
 }
 
 // named gives a frame a name that no other one has: files of one name may lie in several folders.
-func (r *explainRun) named(f sourceFrame) string {
-	of, name := f.id(), f.name
+func (r *explainRun) named(f frames.Frame) string {
+	of, name := f.ID(), f.Name
 	for i := 2; r.names[name] != "" && r.names[name] != of; i++ {
-		name = fmt.Sprintf("%s_%d", f.name, i)
+		name = fmt.Sprintf("%s_%d", f.Name, i)
 	}
 	r.names[name] = of
 	return name
 }
 
 // frame explains one frame and writes what came of it.
-func (r *explainRun) frame(ctx context.Context, f sourceFrame) error {
-	f.name = r.named(f)
-	asked, err := r.model.Ask(ctx, f.image, r.question)
+func (r *explainRun) frame(ctx context.Context, f frames.Frame) error {
+	f.Name = r.named(f)
+	asked, err := r.model.Ask(ctx, f.Image, r.question)
 	if err != nil {
-		return asUsage(err)
+		return err
 	}
 	for i, p := range asked.Probabilities {
-		fmt.Fprintf(r.tty.out, "%s  %-24s %.4f\n", f.name, r.model.Bundle.Classes[i].Name, p)
+		fmt.Fprintf(r.tty.out, "%s  %-24s %.4f\n", f.Name, r.model.Bundle.Classes[i].Name, p)
 	}
 	var painted []ask.Painting
-	err = r.model.Paint(ctx, asked, r.painter, r.progress(f.name), func(a ask.Answer, p ask.Painting) error {
+	err = r.model.Paint(ctx, asked, r.painter, r.progress(f.Name), func(a ask.Answer, p ask.Painting) error {
 		if a.Note != "" {
-			fmt.Fprintf(r.tty.out, "%s  %s: %s\n", f.name, p.Title, a.Note)
+			fmt.Fprintf(r.tty.out, "%s  %s: %s\n", f.Name, p.Title, a.Note)
 		}
 		if p.Note != "" {
-			fmt.Fprintf(r.tty.out, "%s  %s: no picture: %s\n", f.name, p.Title, p.Note)
+			fmt.Fprintf(r.tty.out, "%s  %s: no picture: %s\n", f.Name, p.Title, p.Note)
 		}
 		painted = append(painted, p)
 		return r.write(f, asked, a, p)
@@ -172,9 +181,9 @@ func (r *explainRun) frame(ctx context.Context, f sourceFrame) error {
 	if err != nil {
 		return err
 	}
-	sheet := filepath.Join(r.out, f.name+"-"+fileName(asked.Subject())+"-sheet.png")
-	fmt.Fprintf(r.tty.out, "%s  why %s (AI, not verified): %s\n", f.name, asked.Subject(), sheet)
-	return writePNG(sheet, asked.Sheet(f.name, painted))
+	sheet := filepath.Join(r.out, f.Name+"-"+fileName(asked.Subject())+"-sheet.png")
+	fmt.Fprintf(r.tty.out, "%s  why %s (AI, not verified): %s\n", f.Name, asked.Subject(), sheet)
+	return writePNG(sheet, asked.Sheet(f.Name, painted))
 }
 
 // progress tells of long work every tenth of it.
@@ -189,8 +198,8 @@ func (r *explainRun) progress(name string) ask.Progress {
 }
 
 // write puts the overlay, the raw map and, if asked for, the Secondary Capture into the folder.
-func (r *explainRun) write(f sourceFrame, asked *ask.Asked, a ask.Answer, p ask.Painting) error {
-	base := filepath.Join(r.out, f.name+"-"+fileName(asked.Subject())+"-"+fileName(string(a.Method)))
+func (r *explainRun) write(f frames.Frame, asked *ask.Asked, a ask.Answer, p ask.Painting) error {
+	base := filepath.Join(r.out, f.Name+"-"+fileName(asked.Subject())+"-"+fileName(string(a.Method)))
 	if a.Layer.Name != "" {
 		base += "-" + fileName(a.Layer.Name)
 	}
@@ -203,8 +212,8 @@ func (r *explainRun) write(f sourceFrame, asked *ask.Asked, a ask.Answer, p ask.
 	if err := writePNG(base+".png", p.Picture); err != nil || r.captures == nil {
 		return err
 	}
-	if f.source.Attributes == nil {
-		fmt.Fprintf(r.tty.err, "%s  is no DICOM file: no Secondary Capture of it\n", f.name)
+	if f.Attributes == nil {
+		fmt.Fprintf(r.tty.err, "%s  is no DICOM file: no Secondary Capture of it\n", f.Name)
 		return nil
 	}
 	return r.captures.write(base+".dcm", f, asked, a)

@@ -6,48 +6,28 @@ import (
 	"context"
 	"encoding/csv"
 	"errors"
-	"image"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
-	"endogate/cmd/endogate/gateway"
-	"endogate/configs"
 	"endogate/deploy/installed"
 	"endogate/dicomnode/dicom"
-	"endogate/explain"
 	"endogate/inference/onnx"
 
 	"github.com/stretchr/testify/require"
 )
 
-func demoModels(t *testing.T) *gateway.Models {
+func needsRuntime(t *testing.T) {
 	t.Helper()
 	if _, err := onnx.FindLibrary(""); err != nil {
 		installed.Lacking(t, "%v; make setup brings it", err)
 	}
-	cfg := configs.Default()
-	cfg.Models = []configs.Model{{Dir: "../../testdata/models/demo"}}
-	m, err := gateway.OpenModels(context.Background(), cfg)
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, m.Close()) })
-	return m
-}
-
-func polyp(t *testing.T) *image.RGBA {
-	t.Helper()
-	raw, err := os.ReadFile("../../testdata/frames/dyed-lifted-polyps-1.jpg")
-	require.NoError(t, err)
-	picture, _, err := image.Decode(bytes.NewReader(raw))
-	require.NoError(t, err)
-	return toRGBA(picture)
 }
 
 func TestExplain_files(t *testing.T) {
-	demoModels(t)
+	needsRuntime(t)
 	out := t.TempDir()
 	instances, err := filepath.Glob("../../testdata/instances/*polyp*.dcm")
 	require.NoError(t, err)
@@ -75,7 +55,7 @@ func TestExplain_files(t *testing.T) {
 
 // How far LIME and integrated gradients can be relied on stands beside their names.
 func TestExplain_notes(t *testing.T) {
-	demoModels(t)
+	needsRuntime(t)
 	var text, complaints bytes.Buffer
 	args := []string{"explain", "../../testdata/frames/polyp-2.jpg", "--model", "../../testdata/models/demo", "--method", "lime,integrated-gradients", "--out", t.TempDir()}
 	require.Zero(t, execute(t.Context(), args, console{&text, &complaints}), complaints.String())
@@ -86,7 +66,7 @@ func TestExplain_notes(t *testing.T) {
 // A file that cannot be read is told and the others are explained; files of one name do not overwrite each other, and what was made
 // before is not explained.
 func TestExplain_folder(t *testing.T) {
-	demoModels(t)
+	needsRuntime(t)
 	in := t.TempDir()
 	out := filepath.Join(in, "out")
 	raw, err := os.ReadFile("../../testdata/frames/dyed-lifted-polyps-1.jpg")
@@ -115,7 +95,7 @@ func TestExplain_folder(t *testing.T) {
 
 // Captures of one frame with other pixels are other instances, and say what is other.
 func TestExplain_captures(t *testing.T) {
-	demoModels(t)
+	needsRuntime(t)
 	instances, err := filepath.Glob("../../testdata/instances/*polyp*.dcm")
 	require.NoError(t, err)
 	seen := map[string]bool{}
@@ -142,7 +122,7 @@ func TestExplain_captures(t *testing.T) {
 }
 
 func TestModelCheck_measures(t *testing.T) {
-	demoModels(t)
+	needsRuntime(t)
 	out := t.TempDir()
 	var text, complaints bytes.Buffer
 	code := execute(context.Background(), []string{
@@ -156,7 +136,9 @@ func TestModelCheck_measures(t *testing.T) {
 	require.Equal(t, 3, bytes.Count(table, []byte("\n")))
 	require.Equal(t, map[string]string{"gradcam": "3", "gradient": "3"}, checked(t, out, "draws"), "the default")
 	require.FileExists(t, filepath.Join(out, "demo-colon-faithfulness.png"))
-	require.Equal(t, exitUsage, execute(context.Background(), []string{"model", "check", "../../testdata/models/demo", "--masks", out}, console{&text, &complaints}))
+	for _, flag := range [][]string{{"--masks", out}, {"--draws", "0"}} {
+		require.Equal(t, exitUsage, execute(context.Background(), append([]string{"model", "check", "../../testdata/models/demo"}, flag...), console{&text, &complaints}))
+	}
 }
 
 // checked is a column of the table that model check writes, by method.
@@ -175,58 +157,9 @@ func checked(t *testing.T, out, column string) map[string]string {
 	return cells
 }
 
-// Maps are compared with several draws of random weights; what does not depend on them is measured once.
-func TestModelCheck_draws(t *testing.T) {
-	m := demoModels(t)
-	methods := []explain.Method{explain.Gradient, explain.GradCAM}
-	check := &checkCmd{
-		Frames: []string{"../../testdata/frames/dyed-lifted-polyps-1.jpg", "../../testdata/frames/dyed-lifted-polyps-2.jpg", "../../testdata/frames/dyed-lifted-polyps-3.jpg"},
-		Class:  "polyp", Limit: 2, Draws: 3, Out: t.TempDir(),
-	}
-	var text, complaints bytes.Buffer
-	measure := func() map[string]*measurement {
-		trial := newTrial(check, configs.Default(), m.Bundles[0], console{&text, &complaints})
-		require.NoError(t, trial.layer(t.Context(), "", methods))
-		require.NoError(t, trial.report())
-		require.Equal(t, 2, trial.frames)
-		by := map[string]*measurement{}
-		for _, one := range trial.measured {
-			by[one.method] = one
-		}
-		return by
-	}
-	three := measure()
-	require.Equal(t, "3", checked(t, check.Out, "draws")["gradient"])
-	require.Equal(t, "2", checked(t, check.Out, "random_weights_n")["gradient"], "frames are the sample")
-	written, err := strconv.ParseFloat(checked(t, check.Out, "random_weights")["gradient"], 64)
-	require.NoError(t, err)
-
-	gradient := three["gradient"]
-	require.Len(t, gradient.deletion, 2)
-	require.Len(t, gradient.draws(), 2)
-	sum := 0.0
-	for _, draws := range gradient.draws() {
-		require.Len(t, draws, 3)
-		for i, s := range draws {
-			sum += s / 6
-			require.NotContains(t, draws[:i], s, "each draw is another")
-		}
-	}
-	require.InDelta(t, sum, written, 1e-4)
-
-	check.Draws = 1
-	one := measure()
-	require.Equal(t, three["gradient"].deletion, one["gradient"].deletion)
-	for i, draws := range one["gradient"].draws() {
-		require.Equal(t, gradient.draws()[i][:1], draws)
-	}
-	require.Less(t, len(slices.Concat(three["gradcam"].draws()...)), 6, "grad-CAM has no map of some random weights")
-	require.Equal(t, exitUsage, execute(t.Context(), []string{"model", "check", "../../testdata/models/demo", "--draws", "0"}, console{&text, &complaints}))
-}
-
 // What cannot be read is told once, and the others are measured with every draw.
 func TestModelCheck_unread(t *testing.T) {
-	demoModels(t)
+	needsRuntime(t)
 	in, out := t.TempDir(), t.TempDir()
 	raw, err := os.ReadFile("../../testdata/frames/dyed-lifted-polyps-1.jpg")
 	require.NoError(t, err)

@@ -33,6 +33,8 @@ var mayImport = map[string][]string{
 	"inference":            {"dicomnode/dicom", "dicomnode/pixeldata", "inference/analysis", "explain"},
 	"inference/analysis":   {"dicomnode/dicom", "explain"},
 	"inference/ask":        {"inference", "inference/analysis", "inference/onnx", "explain", "explain/picture"},
+	"inference/frames":     {"dicomnode/dicom", "dicomnode/pixeldata"},
+	"inference/trial":      {"explain", "explain/faithfulness", "inference", "inference/ask", "inference/frames"},
 	"inference/jobs":       {},
 	"inference/onnx":       {"explain", "explain/sampling"},
 	"explain":              {"explain/onnxpb"},

@@ -1,10 +1,11 @@
-package main
+package trial
 
 import (
 	"bufio"
 	"encoding/csv"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -19,8 +20,8 @@ type row struct {
 	Deletion, Insertion, Gain, Pointing, Energy, Similarity faithfulness.Estimate
 }
 
-// report prints the table and writes it as CSV and as a plot.
-func (t *trial) report() error {
+// Report prints the table, and writes it as base.csv and as a plot, base.png.
+func (t *Trial) Report(out io.Writer, base string) error {
 	var rows []row
 	for _, key := range t.order {
 		m := t.measured[key]
@@ -29,7 +30,7 @@ func (t *trial) report() error {
 			faithfulness.Share(m.hits, m.pointed), faithfulness.Mean(m.energy), faithfulness.MeanOfDraws(m.draws()),
 		})
 	}
-	w := tabwriter.NewWriter(t.tty.out, 0, 4, 2, ' ', 0)
+	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
 	fmt.Fprintf(w, "method\tlayer\tdeletion ↓\tinsertion ↑\tinsertion − deletion ↑\tpointing ↑\tenergy inside ↑\tlike random weights ↓\tno map\n")
 	for _, r := range rows {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\n", r.method, r.layer, shown(r.Deletion), shown(r.Insertion), shown(r.Gain),
@@ -39,22 +40,21 @@ func (t *trial) report() error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(t.check.Out, 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(base), 0o755); err != nil {
 		return err
 	}
-	base := filepath.Join(t.check.Out, t.bundle.Name+"-faithfulness")
 	bars := make([]faithfulness.Bar, len(rows))
 	for i, r := range rows {
 		bars[i] = faithfulness.Bar{Name: r.method, Deletion: r.Deletion, Insertion: r.Insertion, Energy: r.Energy, Similarity: r.Similarity}
-		if len(t.check.Layer) > 1 && r.layer != "" {
+		if t.layers > 1 && r.layer != "" {
 			bars[i].Name += " " + r.layer
 		}
 	}
-	if err := errors.Join(writeCSV(base+".csv", rows, t.check.Draws), faithfulness.Plot(base+".png", t.bundle.Name+" "+t.bundle.Version, bars)); err != nil {
+	if err := errors.Join(writeCSV(base+".csv", rows, t.Draws), faithfulness.Plot(base+".png", t.Bundle.Name+" "+t.Bundle.Version, bars)); err != nil {
 		return err
 	}
-	fmt.Fprintf(t.tty.out, "%s.csv, %s.png\n", base, base)
-	return nil
+	_, err := fmt.Fprintf(out, "%s.csv, %s.png\n", base, base)
+	return err
 }
 
 // shown is an estimate for people; nothing where nothing was measured.
