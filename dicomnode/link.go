@@ -228,10 +228,11 @@ func (l *link) invoke(ctx context.Context, pc PresentationContext, req *Request,
 	l.messageID++
 	rq := req.Request
 	rq.MessageID, rq.HasDataset = l.messageID, req.Dataset != nil
-	if err := l.transmit(pc.ID, &rq, req.Dataset); err != nil {
+	before, err := l.begin(pc.ID, &rq, req.Dataset)
+	if err != nil {
 		return nil, l.whySendFailed(err)
 	}
-	defer l.underWay(l.underWay(sentRequest{pc.ID, rq.MessageID}))
+	defer l.underWay(before)
 	var stopped error
 	for {
 		rsp, err := l.nextResponse(ctx, &rq, outer)
@@ -265,13 +266,22 @@ func (l *link) transmit(contextID uint8, cmd dimse.Command, dataset io.Reader) e
 	return l.writeMessage(contextID, cmd, dataset)
 }
 
-// underWay sets the request that cancel is about and returns the one before.
-func (l *link) underWay(s sentRequest) sentRequest {
+// begin sends a request, for which cancel waits: the peer may be at work before the last byte is out. It returns the
+// request that was under way before.
+func (l *link) begin(contextID uint8, rq *dimse.Request, dataset io.Reader) (before sentRequest, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	before := l.sent
+	if err = l.transmit(contextID, rq, dataset); err == nil {
+		before, l.sent = l.sent, sentRequest{contextID, rq.MessageID}
+	}
+	return before, err
+}
+
+// underWay sets the request that cancel is about.
+func (l *link) underWay(s sentRequest) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.sent = s
-	return before
 }
 
 var errNothingToCancel = errors.New("dicomnode: no request is under way that could be cancelled")
