@@ -24,7 +24,8 @@ type Client struct {
 	PDUTimeout       time.Duration // for a PDU once begun, and for a write; 60 s by default
 
 	// Services answer what the peer asks on our associations, by abstract syntax: N-EVENT-REPORT to an SCU, or anything
-	// for which RequestorIsSCP or RequestorIsBoth is proposed. What no service is for is refused.
+	// for which RequestorIsSCP or RequestorIsBoth is proposed. What no service is for is refused. They are called under
+	// Send, Serve and the other methods of the association, of which they may call Cancel and Abort alone.
 	Services map[dicom.UID]Service
 	Log      *slog.Logger // of what is refused; slog.Default by default
 

@@ -89,6 +89,17 @@ func (c *conn) wait(timeout time.Duration) error {
 	return err
 }
 
+// expect returns once a PDU has begun to arrive that belongs to what is under way, so that drain lets it come.
+func (c *conn) expect(timeout time.Duration) error {
+	if c.r.Buffered() > 0 {
+		return nil
+	}
+	if err := c.SetReadDeadline(time.Now().Add(timeout)); err != nil {
+		return err
+	}
+	return c.r.Wait()
+}
+
 // idle sets the deadline of a wait between messages, which drain may bring forward.
 func (c *conn) idle(timeout time.Duration) error {
 	c.mu.Lock()

@@ -20,8 +20,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"endogate/dicomnode"
+	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/dicomtest"
 	"endogate/dicomnode/dimse"
+	"endogate/dicomnode/pdu"
 )
 
 // counting reads data sets and counts them.
@@ -61,6 +63,52 @@ func throw(t *testing.T, addr string, b []byte) {
 	<-done
 }
 
+// chatting is a service that does all that one can do: it reads, sends pending responses or asks the peer in turn.
+func chatting(ctx context.Context, req *dicomnode.Request) (*dicomnode.Response, error) {
+	b, err := io.ReadAll(io.LimitReader(req.Dataset, 1<<20))
+	if err != nil {
+		return nil, err
+	}
+	for i := 0; i < 3 && req.CommandField == dimse.CFindRQ; i++ {
+		if err := req.Pending(&dicomnode.Response{Dataset: b}); err != nil {
+			return nil, err
+		}
+	}
+	event := func(ctx context.Context, req *dicomnode.Request) error {
+		_, err := req.Send(ctx, &dicomnode.Request{
+			Request: dimse.Request{CommandField: dimse.NEventReportRQ, SOPClassUID: commitment, SOPInstanceUID: commitmentInstance},
+			Dataset: bytes.NewReader(b),
+		})
+		return err
+	}
+	if req.CommandField != dimse.NActionRQ {
+		return nil, nil
+	}
+	return &dicomnode.Response{Dataset: b, Then: event}, event(ctx, req)
+}
+
+// chat is a conversation with it: two requests, what it asks answered, one request cancelled.
+func chat(t *testing.T) [][]byte {
+	request := dicomtest.Request("SCOPE1", "ENDOGATE", []string{string(dicom.ImplicitVRLittleEndian)}, string(studyFind), string(commitment))
+	request.User.Roles = []pdu.RoleSelection{{SOPClassUID: string(commitment), SCU: true, SCP: true}}
+	keys := encode(t, dicom.Dataset{dicom.PatientID: dicom.Text{"P7"}}, dicom.ImplicitVRLittleEndian)
+	answer := func(id uint16) pdu.PDU {
+		return dicomtest.Command(3, &dimse.Response{CommandField: dimse.NEventReportRQ | dimse.ResponseBit, MessageIDBeingRespondedTo: id})
+	}
+	var b [][]byte
+	for _, p := range []pdu.PDU{
+		request,
+		dicomtest.Command(3, &dimse.Request{CommandField: dimse.NActionRQ, MessageID: 1, SOPClassUID: commitment, SOPInstanceUID: commitmentInstance, HasDataset: true}),
+		dicomtest.Fragment(3, true, keys), answer(1), answer(2),
+		dicomtest.Command(1, &dimse.Request{CommandField: dimse.CFindRQ, MessageID: 2, SOPClassUID: studyFind, HasDataset: true}),
+		dicomtest.Fragment(1, true, keys), dicomtest.Command(1, &dimse.Request{CommandField: dimse.CCancelRQ, MessageID: 2}),
+		&pdu.ReleaseRQ{},
+	} {
+		b = append(b, arrival(t, p))
+	}
+	return b
+}
+
 // stillServes: an echo and a store go through.
 func stillServes(t *testing.T, addr string) {
 	t.Helper()
@@ -87,6 +135,8 @@ func heap() int64 {
 func hostileServer(t *testing.T, log io.Writer) (addr string, ended *atomic.Int64) {
 	ended = new(atomic.Int64)
 	s := newServer(new(counting))
+	s.Contexts = append(s.Contexts, dicomnode.ServiceContexts(studyFind, commitment)...)
+	s.Services = map[dicom.UID]dicomnode.Service{studyFind: dicomnode.ServiceFunc(chatting), commitment: dicomnode.ServiceFunc(chatting)}
 	s.MaxAssociations, s.MaxPerPeer = 64, 64
 	s.Log = slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	s.Observe.Rejected = func(*dicomnode.RejectError) { ended.Add(1) }
@@ -134,6 +184,9 @@ func TestHostile_mutations(t *testing.T) {
 	for _, name := range []string{"storescu-explicit", "storescu-jpeg", "echoscu", "storescu-rle"} {
 		originals = append(originals, dicomtest.ReadTranscript(t, transcriptFile(name)).Requestor())
 	}
+	originals = append(originals, chat(t), chat(t))
+	throw(t, addr, slices.Concat(chat(t)...))
+	require.Zero(t, ended.Load(), "as it is, the conversation ends well")
 	stillServes(t, addr)
 	before, goroutines := heap(), runtime.NumGoroutine()
 	const rounds, workers = 1000, 8

@@ -52,7 +52,7 @@ func outOfTurn(cmd dimse.Command) error {
 
 // serveNext answers the peer's next request, if it begins within wait.
 func (l *link) serveNext(ctx context.Context, wait time.Duration) error {
-	pc, cmd, err := l.readCommand(l.contexts, wait)
+	pc, cmd, err := l.readCommand(l.contexts, l.wait, wait)
 	if err != nil {
 		return err
 	}
@@ -299,7 +299,7 @@ func (l *link) cancel() error {
 // nextResponse reads up to the next response to rq and answers requests that come before it.
 func (l *link) nextResponse(ctx context.Context, rq *dimse.Request, outer *Request) (*Response, error) {
 	for {
-		pc, cmd, err := l.readCommand(l.contexts, l.responseTimeout)
+		pc, cmd, err := l.readCommand(l.contexts, l.expect, l.responseTimeout)
 		if err != nil {
 			return nil, midMessage(err)
 		}

@@ -10,11 +10,12 @@ import (
 	"endogate/dicomnode/pdu"
 )
 
-// readCommand reads the next command set, waiting for it no longer than idle.
-func (c *conn) readCommand(contexts contextTable, idle time.Duration) (PresentationContext, dimse.Command, error) {
+// readCommand reads the next command set. It waits for it, which is wait between messages and expect within one, no
+// longer than timeout.
+func (c *conn) readCommand(contexts contextTable, wait func(time.Duration) error, timeout time.Duration) (PresentationContext, dimse.Command, error) {
 	c.credit = c.pduTimeout
 	if len(c.pdvs) == 0 {
-		if err := c.wait(idle); err != nil {
+		if err := wait(timeout); err != nil {
 			return PresentationContext{}, nil, err
 		}
 	}

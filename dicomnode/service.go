@@ -93,7 +93,7 @@ func (r *Request) Canceled() error {
 		r.broken = r.dataset.drain(drainLimit)
 	}
 	for r.broken == nil && !r.canceled && !r.answered && r.link.arrived() {
-		_, cmd, err := r.link.readCommand(r.link.contexts, r.link.pduTimeout)
+		_, cmd, err := r.link.readCommand(r.link.contexts, r.link.expect, r.link.pduTimeout)
 		if err == nil {
 			err = r.interrupt(cmd)
 		}

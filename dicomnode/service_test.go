@@ -389,6 +389,36 @@ func TestService_getOnTheSameAssociation(t *testing.T) {
 	require.Equal(t, dimse.ProcessingFailure, rsp.Status)
 }
 
+// Shutdown lets an operation end that waits for the peer in between.
+func TestShutdown_finishesSubOperations(t *testing.T) {
+	s := serving(studyGet, getting(2))
+	for i := range s.Contexts {
+		s.Contexts[i].Roles = dicomnode.RequestorIsBoth
+	}
+	addr := serve(t, s)
+	class := dicom.VLEndoscopicImageStorage
+	contexts := append(dicomnode.ServiceContexts(studyGet), dicomnode.ServiceContexts(class)...)
+	contexts[1].Roles = dicomnode.RequestorIsSCP
+	down := make(chan error, 1)
+	var once sync.Once
+	client := &dicomnode.Client{AETitle: "SCOPE1", Services: map[dicom.UID]dicomnode.Service{
+		class: dicomnode.ServiceFunc(func(context.Context, *dicomnode.Request) (*dicomnode.Response, error) {
+			once.Do(func() { go func() { down <- s.Shutdown(context.Background()) }() })
+			time.Sleep(700 * time.Millisecond) // longer than who idles may stay
+			return nil, nil
+		}),
+	}}
+	a, err := client.Associate(t.Context(), addr, "ENDOGATE", contexts)
+	require.NoError(t, err)
+	defer a.Abort()
+	rsp, err := a.Send(t.Context(), &dicomnode.Request{Request: commandOf(dimse.CGetRQ, studyGet), Dataset: strings.NewReader("ab")}, nil)
+	require.NoError(t, err)
+	require.Equal(t, dimse.Success, rsp.Status)
+	require.Equal(t, &dimse.SubOperations{Completed: 2}, rsp.SubOperations)
+	require.NoError(t, a.Release(t.Context()))
+	require.NoError(t, <-down)
+}
+
 // committing answers N-ACTION, and reports on the same association that all is safe.
 func committing(t testing.TB, told func(*dicomnode.Response, error)) dicomnode.ServiceFunc {
 	return func(_ context.Context, req *dicomnode.Request) (*dicomnode.Response, error) {
