@@ -173,15 +173,17 @@ func query(t testing.TB, a *dicomnode.Association, class dicom.UID, keys dicom.D
 	return &dicomnode.Request{Request: commandOf(dimse.CFindRQ, class), TransferSyntax: ts, Dataset: bytes.NewReader(encode(t, keys, ts))}
 }
 
-func TestInterop_wlmscpfs(t *testing.T) {
-	a, err := archive.Associate(t.Context(), wlmscpfs(t), "WORKLIST", dicomnode.ServiceContexts(worklist))
-	require.NoError(t, err)
-	defer a.Abort()
-	keys := dicom.Dataset{
-		dicom.PatientName: dicom.Text{}, dicom.PatientID: dicom.Text{"P7"}, dicom.AccessionNumber: dicom.Text{},
+// stepsOf are the keys for the endoscopies that are scheduled for a patient, or for all.
+func stepsOf(patient string) dicom.Dataset {
+	return dicom.Dataset{
+		dicom.PatientName: dicom.Text{}, dicom.PatientID: dicom.Text{patient}, dicom.AccessionNumber: dicom.Text{},
 		0x00400100: dicom.Items{{dicom.Modality: dicom.Text{"ES"}, 0x00400007: dicom.Text{}}},
 	}
-	req := query(t, a, worklist, keys)
+}
+
+// scheduled asks a worklist for the steps of a patient.
+func scheduled(t testing.TB, a *dicomnode.Association, patient string) (*dicomnode.Response, []string) {
+	req := query(t, a, worklist, stepsOf(patient))
 	var found []string
 	rsp, err := a.Send(t.Context(), req, func(rsp *dicomnode.Response) error {
 		match := decode(t, bytes.NewReader(rsp.Dataset), req.TransferSyntax)
@@ -189,12 +191,19 @@ func TestInterop_wlmscpfs(t *testing.T) {
 		return nil
 	})
 	require.NoError(t, err)
+	return rsp, found
+}
+
+func TestInterop_wlmscpfs(t *testing.T) {
+	a, err := archive.Associate(t.Context(), wlmscpfs(t), "WORKLIST", dicomnode.ServiceContexts(worklist))
+	require.NoError(t, err)
+	defer a.Abort()
+	rsp, found := scheduled(t, a, "P7")
 	require.Equal(t, dimse.Success, rsp.Status)
 	require.Equal(t, []string{"Alpha^Ann: Colonoscopy"}, found)
 
-	keys[dicom.PatientID] = dicom.Text{}
 	seen := 0
-	rsp, err = a.Send(t.Context(), query(t, a, worklist, keys), func(*dicomnode.Response) error {
+	rsp, err = a.Send(t.Context(), query(t, a, worklist, stepsOf("")), func(*dicomnode.Response) error {
 		if seen++; seen == 2 {
 			return dicomnode.ErrCanceled
 		}

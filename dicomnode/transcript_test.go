@@ -50,6 +50,7 @@ var scuTranscripts = []struct {
 	{"storescu-jpeg", "a still, JPEG Baseline", "storescu", []string{"-R", "-xy"}, []dicomtest.Options{{Rows: 16, Columns: 16, TransferSyntax: dicom.JPEGBaseline8Bit}}, "ENDOGATE"},
 	{"storescu-rle", "two frames, RLE Lossless", "storescu", []string{"-R", "-xr"}, []dicomtest.Options{{Rows: 12, Columns: 16, Frames: 2, TransferSyntax: dicom.RLELossless}}, "ENDOGATE"},
 	{"dcmsend", "a still, with dcmsend", "dcmsend", nil, []dicomtest.Options{{Rows: 12, Columns: 16}}, "ENDOGATE"},
+	{"findscu-study", "C-FIND with two matches", "findscu", []string{"-S", "-k", "QueryRetrieveLevel=STUDY", "-k", "PatientID=P7", "-k", "StudyInstanceUID"}, nil, "ENDOGATE"},
 	{"findscu", "no context is acceptable, and the association is accepted all the same", "findscu", []string{"-W", "-k", "PatientID"}, nil, "ENDOGATE"},
 }
 
@@ -58,7 +59,9 @@ func TestTranscript_requestors(t *testing.T) {
 	for _, row := range scuTranscripts {
 		t.Run(row.name, func(t *testing.T) {
 			h := new(storing)
-			addr := serve(t, newServer(h))
+			s := serving(studyFind, finding(t, 2))
+			s.Handler = h
+			addr := serve(t, s)
 			var files []string
 			want := make(map[dicom.UID][]byte)
 			for _, o := range row.options {
@@ -155,4 +158,27 @@ func converse(t testing.TB, addr string, instances []dicomtest.Options) error {
 		}
 	}
 	return a.Release(ctx)
+}
+
+// The client asks a recorded worklist as it asked the real one, and reads the same from it.
+func TestTranscript_worklist(t *testing.T) {
+	const name = "wlmscpfs"
+	ask := func(addr string) []string {
+		a, err := archive.Associate(t.Context(), addr, "WORKLIST", dicomnode.ServiceContexts(worklist))
+		require.NoError(t, err)
+		defer a.Abort()
+		rsp, found := scheduled(t, a, "P7")
+		require.Equal(t, dimse.Success, rsp.Status)
+		require.NoError(t, a.Release(t.Context()))
+		return found
+	}
+	want := []string{"Alpha^Ann: Colonoscopy"}
+	if *update {
+		proxy, stop := dicomtest.Record(t, wlmscpfs(t))
+		require.Equal(t, want, ask(proxy))
+		tr := stop()
+		tr.Title = title(t, name, "C-FIND with one match")
+		tr.WriteFile(t, transcriptFile(name))
+	}
+	require.Equal(t, want, ask(dicomtest.ReadTranscript(t, transcriptFile(name)).ListenAcceptor(t)))
 }
