@@ -1,0 +1,154 @@
+package peers
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// NATSCluster is a cluster of nats-servers with JetStream, each a process of its own, of the release that the gateway has
+// inside.
+type NATSCluster struct {
+	Dirs []string // the servers' stores
+
+	t       testing.TB
+	binary  string
+	configs []string
+	addrs   []string
+	servers []*Process
+}
+
+// StartNATSCluster builds nats-server and starts n of them.
+func StartNATSCluster(t testing.TB, n int) *NATSCluster {
+	t.Helper()
+	c := &NATSCluster{t: t, binary: filepath.Join(t.TempDir(), "nats-server"), servers: make([]*Process, n)}
+	if out, err := exec.Command("go", "build", "-o", c.binary, "github.com/nats-io/nats-server/v2").CombinedOutput(); err != nil {
+		t.Fatalf("peers: build nats-server: %v\n%s", err, out)
+	}
+	var routes []string
+	for range n {
+		routes = append(routes, fmt.Sprintf("nats://127.0.0.1:%d", FreePort(t)))
+	}
+	for i := range n {
+		dir := t.TempDir()
+		addr := loopback(FreePort(t))
+		config := filepath.Join(dir, "nats.conf")
+		text := fmt.Sprintf(`server_name: n%d
+listen: %q
+jetstream: {store_dir: %q, max_file_store: 8GB}
+cluster: {name: test, listen: %q, routes: [%s]}
+`, i, addr, filepath.Join(dir, "store"), strings.TrimPrefix(routes[i], "nats://"), strings.Join(routes, ", "))
+		if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c.Dirs, c.configs, c.addrs = append(c.Dirs, filepath.Join(dir, "store")), append(c.configs, config), append(c.addrs, addr)
+		c.Start(i)
+	}
+	return c
+}
+
+// Start starts server i, which is down.
+func (c *NATSCluster) Start(i int) {
+	c.t.Helper()
+	c.servers[i] = Start(c.t, exec.Command(c.binary, "-c", c.configs[i]))
+	c.servers[i].waitListening(c.t, c.addrs[i])
+}
+
+// Kill ends server i with SIGKILL.
+func (c *NATSCluster) Kill(i int) { c.servers[i].Kill() }
+
+// URL names all servers.
+func (c *NATSCluster) URL() string { return "nats://" + strings.Join(c.addrs, ",nats://") }
+
+// Addr is where server i listens.
+func (c *NATSCluster) Addr(i int) string { return c.addrs[i] }
+
+// Network is a way to a server that can be cut: then nothing passes, and nobody is told.
+type Network struct {
+	Addr string
+
+	mu    sync.Mutex
+	whole chan struct{} // closed while bytes pass
+}
+
+// StartNetwork leads connections to target, until the test ends.
+func StartNetwork(t testing.TB, target string) *Network {
+	t.Helper()
+	ln, err := net.Listen("tcp", loopback(FreePort(t)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := &Network{Addr: ln.Addr().String(), whole: make(chan struct{})}
+	close(n.whole)
+	var conns sync.WaitGroup
+	open := map[net.Conn]bool{}
+	var mu sync.Mutex
+	keep := func(c net.Conn) { mu.Lock(); defer mu.Unlock(); open[c] = true }
+	conns.Go(func() {
+		for {
+			near, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			far, err := net.Dial("tcp", target)
+			if err != nil {
+				near.Close()
+				continue
+			}
+			keep(near)
+			keep(far)
+			conns.Go(func() { n.pass(near, far) })
+			conns.Go(func() { n.pass(far, near) })
+		}
+	})
+	t.Cleanup(func() {
+		ln.Close()
+		n.Heal()
+		mu.Lock()
+		for c := range open {
+			c.Close()
+		}
+		mu.Unlock()
+		conns.Wait()
+	})
+	return n
+}
+
+// Cut holds every byte back from now on.
+func (n *Network) Cut() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.whole = make(chan struct{})
+}
+
+// Heal lets pass what was held back.
+func (n *Network) Heal() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	select {
+	case <-n.whole:
+	default:
+		close(n.whole)
+	}
+}
+
+func (n *Network) pass(from, to net.Conn) {
+	defer from.Close()
+	defer to.Close()
+	b := make([]byte, 32<<10)
+	for {
+		got, err := from.Read(b)
+		n.mu.Lock()
+		whole := n.whole
+		n.mu.Unlock()
+		<-whole
+		if _, failed := to.Write(b[:got]); err != nil || failed != nil {
+			return
+		}
+	}
+}
