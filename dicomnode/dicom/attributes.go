@@ -114,7 +114,7 @@ func (b *builder) parent() *Attributes { return b.stack[len(b.stack)-1] }
 func (b *builder) open() {
 	parent := b.parent()
 	var item *Attributes
-	if parent != nil && !parent.lost && b.pay(itemTag, costPerEntry) {
+	if parent != nil && !parent.lost && b.pay(Item, costPerEntry) {
 		item = &Attributes{order: b.r.top().order(), charset: parent.charset}
 		sequence := &parent.elements[len(parent.elements)-1]
 		sequence.Items = append(sequence.Items, item)
@@ -144,7 +144,7 @@ func (b *builder) element(t Token) error {
 // pay takes n bytes from what may still be kept.
 func (b *builder) pay(t Tag, n int) bool {
 	reserve := 0
-	if len(b.stack) > 1 || t == itemTag || t.Group()%2 == 1 {
+	if len(b.stack) > 1 || t == Item || t.Group()%2 == 1 {
 		reserve = keptForTop
 	}
 	if n > b.left-reserve {

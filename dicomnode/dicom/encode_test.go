@@ -78,15 +78,15 @@ func (e *encoder) sequence(t Tag, items ...func(*encoder)) *encoder {
 		content := &encoder{ts: e.ts, undefined: e.undefined}
 		item(content)
 		if e.undefined {
-			body.tag(itemTag).u32(UndefinedLength).Write(content.Bytes())
-			body.tag(itemEndTag).u32(0)
+			body.tag(Item).u32(UndefinedLength).Write(content.Bytes())
+			body.tag(ItemDelimitationItem).u32(0)
 		} else {
-			body.tag(itemTag).u32(uint32(content.Len())).Write(content.Bytes())
+			body.tag(Item).u32(uint32(content.Len())).Write(content.Bytes())
 		}
 	}
 	if e.undefined {
 		e.head(t, "SQ", UndefinedLength).Write(body.Bytes())
-		return e.tag(sequenceEndTag).u32(0)
+		return e.tag(SequenceDelimitationItem).u32(0)
 	}
 	e.head(t, "SQ", uint32(body.Len())).Write(body.Bytes())
 	return e
@@ -95,9 +95,9 @@ func (e *encoder) sequence(t Tag, items ...func(*encoder)) *encoder {
 func (e *encoder) fragments(parts ...string) *encoder {
 	e.head(PixelData, "OB", UndefinedLength)
 	for _, part := range parts {
-		e.tag(itemTag).u32(uint32(len(part))).WriteString(part)
+		e.tag(Item).u32(uint32(len(part))).WriteString(part)
 	}
-	return e.tag(sequenceEndTag).u32(0)
+	return e.tag(SequenceDelimitationItem).u32(0)
 }
 
 // dataset returns the bytes as they go over the wire.

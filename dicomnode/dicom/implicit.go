@@ -36,11 +36,11 @@ func writeImplicit(w io.Writer, value io.Reader, t Token) error {
 	case SequenceStart:
 		return writeImplicitHeader(w, t.Tag, UndefinedLength)
 	case ItemStart:
-		return writeImplicitHeader(w, itemTag, UndefinedLength)
+		return writeImplicitHeader(w, Item, UndefinedLength)
 	case ItemEnd:
-		return writeImplicitHeader(w, itemEndTag, 0)
+		return writeImplicitHeader(w, ItemDelimitationItem, 0)
 	case SequenceEnd:
-		return writeImplicitHeader(w, sequenceEndTag, 0)
+		return writeImplicitHeader(w, SequenceDelimitationItem, 0)
 	}
 	return fmt.Errorf("%v is encapsulated", t.Tag)
 }

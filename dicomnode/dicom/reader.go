@@ -254,16 +254,16 @@ func (r *Reader) delimiter(top *level, tag Tag) (Token, error) {
 		return Token{}, err
 	}
 	switch {
-	case tag == itemTag && (top.kind == SequenceStart || top.kind == FragmentsStart):
+	case tag == Item && (top.kind == SequenceStart || top.kind == FragmentsStart):
 		return r.item(top, length)
-	case tag == itemEndTag && top.kind == ItemStart && top.end < 0:
+	case tag == ItemDelimitationItem && top.kind == ItemStart && top.end < 0:
 		return r.pop(), nil
-	case tag == sequenceEndTag && top.end < 0 && (top.kind == SequenceStart || top.kind == FragmentsStart):
+	case tag == SequenceDelimitationItem && top.end < 0 && (top.kind == SequenceStart || top.kind == FragmentsStart):
 		return r.pop(), nil
-	case tag == sequenceEndTag && top.kind == ItemStart && top.end < 0 && r.levels[len(r.levels)-2].end < 0:
+	case tag == SequenceDelimitationItem && top.kind == ItemStart && top.end < 0 && r.levels[len(r.levels)-2].end < 0:
 		r.closed = true // some writers leave the item's delimiter out
 		return r.pop(), nil
-	case tag != itemTag && top.kind == 0 && length == 0:
+	case tag != Item && top.kind == 0 && length == 0:
 		return Token{}, nil // a stray delimiter between elements harms nobody
 	default:
 		return Token{}, fmt.Errorf("%w: %v out of place", ErrCorrupt, tag)
@@ -271,8 +271,8 @@ func (r *Reader) delimiter(top *level, tag Tag) (Token, error) {
 }
 
 func (r *Reader) item(top *level, length uint32) (Token, error) {
-	t := Token{Kind: ItemStart, Tag: itemTag, Length: length, Depth: r.depth()}
-	end, limit, err := r.span(top, itemTag, length)
+	t := Token{Kind: ItemStart, Tag: Item, Length: length, Depth: r.depth()}
+	end, limit, err := r.span(top, Item, length)
 	if err != nil {
 		return Token{}, err
 	}

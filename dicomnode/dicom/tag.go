@@ -16,9 +16,9 @@ func (t Tag) String() string { return fmt.Sprintf("(%04X,%04X)", t.Group(), t.El
 
 // Items and delimiters (PS3.5 7.5).
 const (
-	itemTag        Tag = 0xFFFEE000
-	itemEndTag     Tag = 0xFFFEE00D
-	sequenceEndTag Tag = 0xFFFEE0DD
+	Item                     Tag = 0xFFFEE000
+	ItemDelimitationItem     Tag = 0xFFFEE00D
+	SequenceDelimitationItem Tag = 0xFFFEE0DD
 )
 
 // Tags that the code names, by their keyword in PS3.6.

@@ -68,6 +68,21 @@ func (ds Dataset) appendGroup(b []byte, group uint16, explicit bool) ([]byte, er
 	return e.b, nil
 }
 
+// AppendHeader appends the tag, VR and length of an element whose value is written behind it, such as Pixel Data that
+// nobody holds in memory; of an item or a delimiter tag and length. It checks nothing.
+func AppendHeader(b []byte, ts TransferSyntax, t Tag, vr string, length uint32) []byte {
+	e := appender{b: b, explicit: ts.ExplicitVR, order: little}
+	if ts.BigEndian {
+		e.order = binary.BigEndian
+	}
+	if t.Group() == Item.Group() {
+		e.item(t, length)
+	} else {
+		e.header(t, vrOf(vr), length)
+	}
+	return e.b
+}
+
 // deflate appends data as an RFC 1951 stream of even length (PS3.5 A.5).
 func deflate(b, data []byte) ([]byte, error) {
 	out := bytes.NewBuffer(b)
@@ -257,14 +272,14 @@ func (e *appender) sequence(t Tag, items Items, verbatim bool) error {
 	e.header(t, vrOf("SQ"), UndefinedLength)
 	e.depth++
 	for i, item := range items {
-		e.item(itemTag, UndefinedLength)
+		e.item(Item, UndefinedLength)
 		if err := e.dataset(item, verbatim); err != nil {
 			return fmt.Errorf("%v item %d: %w", t, i+1, err)
 		}
-		e.item(itemEndTag, 0)
+		e.item(ItemDelimitationItem, 0)
 	}
 	e.depth--
-	e.item(sequenceEndTag, 0)
+	e.item(SequenceDelimitationItem, 0)
 	return nil
 }
 
@@ -283,13 +298,13 @@ func (e *appender) fragments(t Tag, fragments Fragments) error {
 		if length > maxLength {
 			return fmt.Errorf("%v: a fragment of %d bytes", t, length)
 		}
-		e.item(itemTag, uint32(length))
+		e.item(Item, uint32(length))
 		e.b = append(e.b, fragment...)
 		if len(fragment)%2 == 1 {
 			e.b = append(e.b, 0)
 		}
 	}
-	e.item(sequenceEndTag, 0)
+	e.item(SequenceDelimitationItem, 0)
 	return nil
 }
 

@@ -199,7 +199,7 @@ func TestAppend_refuses(t *testing.T) {
 		{"command", 0x00000100, Ints{1}, "(0000,0100) does not stand in a data set"},
 		{"file meta", transferSyntaxUID, Text{"1.2"}, "(0002,0010) does not stand"},
 		{"group length", 0x00080000, Ints{1}, "(0008,0000) does not stand"},
-		{"item", itemTag, Bytes{}, "does not stand"},
+		{"item", Item, Bytes{}, "does not stand"},
 		{"group FFFF", 0xFFFF0010, Bytes{}, "does not stand"},
 		{"private below its creators", 0x00090002, As{VR: "LO", Value: Text{}}, "does not stand"},
 		{"no VR", 0x00091001, Text{"x"}, "(0009,1001): text for UN"},

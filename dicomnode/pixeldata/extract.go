@@ -37,7 +37,7 @@ func (i *Instance) Extract() (*Extract, error) {
 		size := min(int64(i.token.Length), int64(px.size())*int64(px.frames))
 		size += size % 2
 		e.pixels = func(w io.Writer) error {
-			if err := e.header(w, i.token.VR, uint32(size)); err != nil {
+			if err := e.header(w, dicom.PixelData, i.token.VR, uint32(size)); err != nil {
 				return err
 			}
 			_, err := io.CopyN(w, i.reader, size)
@@ -104,31 +104,18 @@ func littleEndian(value []byte, order binary.ByteOrder) dicom.Bytes {
 	return words
 }
 
-// header writes that of Pixel Data (PS3.5 7.1).
-func (e *Extract) header(w io.Writer, vr string, length uint32) error {
-	var order binary.AppendByteOrder = binary.LittleEndian
-	if e.TransferSyntax.BigEndian {
-		order = binary.BigEndian
-	}
-	b := order.AppendUint16(order.AppendUint16(nil, dicom.PixelData.Group()), dicom.PixelData.Element())
-	if e.TransferSyntax.ExplicitVR {
-		b = append(append(b, vr...), 0, 0)
-	}
-	_, err := w.Write(order.AppendUint32(b, length))
+// header writes that of Pixel Data, or of an item.
+func (e *Extract) header(w io.Writer, t dicom.Tag, vr string, length uint32) error {
+	_, err := w.Write(dicom.AppendHeader(nil, e.TransferSyntax, t, vr, length))
 	return err
 }
 
 // encapsulate writes every frame as one fragment behind an empty offset table (PS3.5 A.4).
 func (e *Extract) encapsulate(w io.Writer, frames *fragments, count int) error {
-	if err := e.header(w, "OB", dicom.UndefinedLength); err != nil {
+	if err := e.header(w, dicom.PixelData, "OB", dicom.UndefinedLength); err != nil {
 		return err
 	}
-	item := func(element uint16, length uint32) error {
-		b := binary.LittleEndian.AppendUint16(binary.LittleEndian.AppendUint16(nil, 0xFFFE), element)
-		_, err := w.Write(binary.LittleEndian.AppendUint32(b, length))
-		return err
-	}
-	if err := item(0xE000, 0); err != nil {
+	if err := e.header(w, dicom.Item, "", 0); err != nil {
 		return err
 	}
 	for range count {
@@ -139,14 +126,14 @@ func (e *Extract) encapsulate(w io.Writer, frames *fragments, count int) error {
 		if frame = withoutWords(frame); len(frame)%2 == 1 {
 			frame = append(frame, 0)
 		}
-		if err := item(0xE000, uint32(len(frame))); err != nil {
+		if err := e.header(w, dicom.Item, "", uint32(len(frame))); err != nil {
 			return err
 		}
 		if _, err := w.Write(frame); err != nil {
 			return err
 		}
 	}
-	return item(0xE0DD, 0)
+	return e.header(w, dicom.SequenceDelimitationItem, "", 0)
 }
 
 // withoutWords leaves out what a JPEG or JPEG 2000 stream says beside its pixels: comments, and of the application
