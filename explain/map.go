@@ -3,6 +3,7 @@ package explain
 import (
 	"errors"
 	"math"
+	"slices"
 )
 
 // Map is a picture of weights, row by row. A class activation map has no negative values and is not
@@ -22,10 +23,12 @@ var (
 func (m Map) Max() (float32, error) {
 	greatest := float32(0)
 	for _, v := range m.Values {
-		if v != v || math.IsInf(float64(v), 0) {
+		if v-v != 0 { // of an infinity it is not a number either
 			return 0, ErrNotFinite
 		}
-		greatest = max(greatest, v)
+		if v > greatest {
+			greatest = v
+		}
 	}
 	if greatest == 0 {
 		return 0, ErrZeroMap
@@ -50,23 +53,45 @@ func (m Map) Magnitude() (float32, error) {
 
 // Normalised returns the map divided by its maximum: values from 0 to 1. Errors as Max.
 func (m Map) Normalised() (Map, error) {
-	greatest, err := m.Max()
-	if err != nil {
+	scaled := Map{m.Width, m.Height, slices.Clone(m.Values)}
+	if err := scaled.Normalise(); err != nil {
 		return Map{}, err
 	}
-	scaled := Map{m.Width, m.Height, make([]float32, len(m.Values))}
-	for i, v := range m.Values {
-		scaled.Values[i] = max(v, 0) / greatest
-	}
 	return scaled, nil
+}
+
+// Normalise divides the map by its maximum where it is: values from 0 to 1. Errors as Max.
+func (m Map) Normalise() error {
+	greatest, err := m.Max()
+	if err != nil {
+		return err
+	}
+	for i, v := range m.Values {
+		if v > 0 {
+			m.Values[i] = v / greatest
+		} else {
+			m.Values[i] = 0
+		}
+	}
+	return nil
 }
 
 // Resize returns the map at another size by bilinear interpolation between the centres of its cells,
 // which are held constant beyond the outermost (PyTorch's interpolate with align_corners=False).
 func (m Map) Resize(width, height int) Map {
 	out := Map{width, height, make([]float32, width*height)}
-	columns := taps(m.Width, width)
-	rows := taps(m.Height, height)
+	m.ResizeInto(out.Values, width, width, height)
+	return out
+}
+
+// ResizeInto does as Resize, into rows that begin stride values apart.
+func (m Map) ResizeInto(out []float32, stride, width, height int) {
+	columns, rows := taps(m.Width, width), taps(m.Height, height)
+	Bands(height, func(top, bottom int) { m.resizeRows(out[top*stride:], stride, columns, rows[top:bottom]) })
+}
+
+func (m Map) resizeRows(out []float32, stride int, columns, rows []tap) {
+	width := len(columns)
 	upper, lower := make([]float32, width), make([]float32, width)
 	have := [2]int{-1, -1} // which rows of m upper and lower hold
 	for y, row := range rows {
@@ -83,12 +108,11 @@ func (m Map) Resize(width, height int) Map {
 			m.stretchRow(lower, row.high, columns)
 			have[1] = row.high
 		}
-		line := out.Values[y*width : (y+1)*width]
+		line := out[y*stride:][:width]
 		for x, above := range upper {
 			line[x] = above + (lower[x]-above)*row.weight
 		}
 	}
-	return out
 }
 
 // stretchRow interpolates row y of m along the columns.

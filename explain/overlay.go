@@ -22,34 +22,42 @@ func Overlay(frame *image.RGBA, m Map, colours *ColourMap, opacity float64) *ima
 	}
 	blend := blendTable(colours, opacity)
 	out := image.NewRGBA(image.Rect(0, 0, size.X, size.Y))
-	rows(size.Y, func(y int) {
-		from := frame.Pix[y*frame.Stride:][:4*size.X]
-		to := out.Pix[y*out.Stride:][:4*size.X]
-		values := m.Values[y*size.X:][:size.X]
-		for x, v := range values {
-			b := &blend[uint8(int32(v*255+0.5))] // a conversion by way of int32 is one instruction
-			p := binary.LittleEndian.Uint32(from[4*x:])
-			red := (p&255*b.keep + b.red) >> 16
-			green := (p>>8&255*b.keep + b.green) >> 16
-			blue := (p>>16&255*b.keep + b.blue) >> 16
-			binary.LittleEndian.PutUint32(to[4*x:], red|green<<8|blue<<16|255<<24)
+	Bands(size.Y, func(top, bottom int) {
+		for y := top; y < bottom; y++ {
+			from := frame.Pix[y*frame.Stride:][:4*size.X]
+			to := out.Pix[y*out.Stride:][:4*size.X]
+			values := m.Values[y*size.X:][:size.X]
+			for x, v := range values {
+				b := &blend[uint8(int32(v*255+0.5))] // a conversion by way of int32 is one instruction
+				p := binary.LittleEndian.Uint32(from[4*x:])
+				red := (p&255*b.keep + b.red) >> 16
+				green := (p>>8&255*b.keep + b.green) >> 16
+				blue := (p>>16&255*b.keep + b.blue) >> 16
+				binary.LittleEndian.PutUint32(to[4*x:], red|green<<8|blue<<16|255<<24)
+			}
 		}
 	})
 	return out
 }
 
-// rows does every row of a picture, in as many bands as there are processors.
-func rows(height int, row func(y int)) {
+// Bands does the rows of a picture, 0 to height, in as many bands as there are processors, all at a time. A panic in a band
+// is one of the caller.
+func Bands(height int, do func(top, bottom int)) {
 	bands := min(runtime.GOMAXPROCS(0), height)
+	panics := make([]any, bands)
 	var wg sync.WaitGroup
 	for band := range bands {
 		wg.Go(func() {
-			for y := band * height / bands; y < (band+1)*height/bands; y++ {
-				row(y)
-			}
+			defer func() { panics[band] = recover() }()
+			do(band*height/bands, (band+1)*height/bands)
 		})
 	}
 	wg.Wait()
+	for _, reason := range panics {
+		if reason != nil {
+			panic(reason)
+		}
+	}
 }
 
 // blended is a colour times its opacity and what the frame keeps, both times 1<<16.

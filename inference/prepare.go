@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"image"
 	"math"
+	"sync"
 
+	"endogate/explain"
 	"endogate/inference/analysis"
 )
 
@@ -65,12 +67,11 @@ type view struct {
 	img    *image.RGBA
 	crop   image.Rectangle
 	masked []image.Rectangle
-	line   []uint8
 }
 
-// row returns the RGBA bytes of row y of the frame between the edges of the crop, black where masked.
-// They are valid until the next call and must not be written to.
-func (v *view) row(y int) []uint8 {
+// row returns the RGBA bytes of row y of the frame between the edges of the crop, black where masked. They are valid until
+// the next call with the same line and must not be written to.
+func (v *view) row(y int, line *[]uint8) []uint8 {
 	from := v.img.PixOffset(v.img.Rect.Min.X+v.crop.Min.X, v.img.Rect.Min.Y+y)
 	row := v.img.Pix[from : from+4*v.crop.Dx()]
 	copied := false
@@ -80,8 +81,8 @@ func (v *view) row(y int) []uint8 {
 			continue
 		}
 		if !copied {
-			v.line = append(v.line[:0], row...)
-			row, copied = v.line, true
+			*line = append((*line)[:0], row...)
+			row, copied = *line, true
 		}
 		clear(row[4*(box.Min.X-v.crop.Min.X) : 4*(box.Max.X-v.crop.Min.X)])
 	}
@@ -90,9 +91,19 @@ func (v *view) row(y int) []uint8 {
 
 func (v *view) cropBorder(c CropBorder) {
 	rows, columns := make([]int, v.crop.Dy()), make([]int, v.crop.Dx())
-	for y := range rows {
-		rows[y] = c.count(v.row(v.crop.Min.Y+y), columns)
-	}
+	var adding sync.Mutex
+	explain.Bands(len(rows), func(top, bottom int) {
+		var line []uint8
+		counts := make([]int, len(columns))
+		for y := top; y < bottom; y++ {
+			rows[y] = c.count(v.row(v.crop.Min.Y+y, &line), counts)
+		}
+		adding.Lock()
+		defer adding.Unlock()
+		for x, n := range counts {
+			columns[x] += n
+		}
+	})
 	top, bottom := extent(rows, c.MinFraction*float64(len(columns)))
 	left, right := extent(columns, c.MinFraction*float64(len(rows)))
 	if bottom-top < c.MinSize || right-left < c.MinSize {
@@ -141,9 +152,12 @@ func (v *view) resize(f Filter, columns, rows int) []uint8 {
 	height := v.crop.Dy()
 	narrow := make([]uint8, 3*columns*height)
 	across := f.spans(v.crop.Dx(), columns)
-	for y := range height {
-		resampleRow(v.row(v.crop.Min.Y+y), across, narrow[3*columns*y:3*columns*(y+1)])
-	}
+	explain.Bands(height, func(top, bottom int) {
+		var line []uint8
+		for y := top; y < bottom; y++ {
+			resampleRow(v.row(v.crop.Min.Y+y, &line), across, narrow[3*columns*y:3*columns*(y+1)])
+		}
+	})
 	resized := make([]uint8, 3*columns*rows)
 	sums := make([]int32, 3*columns)
 	for y, s := range f.spans(height, rows) {

@@ -21,11 +21,7 @@ type Geometry struct {
 // outside the crop and in masked boxes.
 func (g Geometry) ToSource(m explain.Map) explain.Map {
 	source := explain.Map{Width: g.Columns, Height: g.Rows, Values: make([]float32, g.Columns*g.Rows)}
-	resized := m.Resize(g.Crop.Dx(), g.Crop.Dy())
-	for y := range g.Crop.Dy() {
-		at := (g.Crop.Min.Y+y)*g.Columns + g.Crop.Min.X
-		copy(source.Values[at:at+g.Crop.Dx()], resized.Values[y*g.Crop.Dx():])
-	}
+	m.ResizeInto(source.Values[g.Crop.Min.Y*g.Columns+g.Crop.Min.X:], g.Columns, g.Crop.Dx(), g.Crop.Dy())
 	for _, box := range g.Masked {
 		for y := box.Min.Y; y < box.Max.Y; y++ {
 			clear(source.Values[y*g.Columns+box.Min.X : y*g.Columns+box.Max.X])
@@ -43,11 +39,15 @@ func (g Geometry) Shown(m explain.Map) (explain.Map, error) {
 	if _, err := m.Max(); err != nil {
 		return explain.Map{}, err
 	}
-	shown, err := g.ToSource(m).Normalised()
-	if errors.Is(err, explain.ErrZeroMap) {
-		err = ErrUnseen
+	shown := g.ToSource(m)
+	err := shown.Normalise()
+	switch {
+	case errors.Is(err, explain.ErrZeroMap):
+		return explain.Map{}, ErrUnseen
+	case err != nil:
+		return explain.Map{}, err
 	}
-	return shown, err
+	return shown, nil
 }
 
 func (g Geometry) validate() error {
