@@ -50,9 +50,12 @@ const dueDeliveries = selectDelivery + `WHERE d.state = 'pending' AND d.destinat
 
 // DueDeliveries returns at most limit pending deliveries to destination whose time has come, by rank and then in the
 // order they were made; those that were deferred behind the others come last. What is to wait for more than longest was
-// deferred under a clock that has been set back since: it is due.
+// deferred under a clock that has been set back since: it is due. The results that they are made from are durable.
 func (l *Ledger) DueDeliveries(ctx context.Context, destination string, now time.Time, longest time.Duration, limit int) ([]Delivery, error) {
 	ds, err := query(ctx, l.readDB, scanDelivery, dueDeliveries, destination, micros(now), micros(now.Add(longest)), limit)
+	if err == nil && len(ds) > 0 {
+		err = l.sync(ctx)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("ledger: due deliveries: %w", err)
 	}

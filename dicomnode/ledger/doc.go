@@ -1,9 +1,10 @@
 // Package ledger remembers what happened to every SOP Instance received and every object made,
-// and what is next. It is one SQLite database: WAL, synchronous FULL, one writer whose
+// and what is next. It is one SQLite database: WAL, one writer whose
 // concurrent transactions share a commit, readers beside it.
 //
-// Every exported method that writes is one transaction, durable when it returns, and may be
-// called again with the same arguments after a crash. Time comes in as an argument.
+// Every exported method that writes is one transaction, seen by all when it returns, and may be
+// called again with the same arguments after a crash. What nobody else could give back, or
+// somebody was told, is on the disk then too: see durability. Time comes in as an argument.
 //
 // The tables (migrations/ has them in full):
 //

@@ -139,7 +139,7 @@ func scanResult(rows *sql.Rows) (jobResult, error) {
 // all or nothing. What came after DueExams returned e is for the next revision. For a revision
 // that is made already it changes nothing.
 func (l *Ledger) FinishReport(ctx context.Context, e Exam, objects []Object, at time.Time) error {
-	err := l.write(ctx, func(t *tx) error {
+	err := l.writeAs(ctx, beforeSent, func(t *tx) error {
 		study, done, err := t.reporting(e)
 		if err != nil || done {
 			return err

@@ -26,7 +26,7 @@ func (l *Ledger) Position(ctx context.Context) (uint64, error) {
 // analysed gets its jobs when its receipt has models now; one whose bytes are gone is restored.
 func (l *Ledger) Receive(ctx context.Context, receipts []Receipt, position uint64) ([]Verdict, error) {
 	var verdicts []Verdict
-	err := l.write(ctx, func(t *tx) error {
+	err := l.writeAs(ctx, batched, func(t *tx) error {
 		b := &batch{tx: t, studies: map[dicom.UID]*arrivals{}, exams: map[examKey]*arrivals{}}
 		verdicts = make([]Verdict, len(receipts))
 		if err := t.row("SELECT position FROM meta", nil, &b.position); err != nil {

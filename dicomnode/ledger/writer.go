@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"sync"
+	"sync/atomic"
 )
 
 // maxGroup bounds how many callers' writes share a commit.
@@ -93,9 +95,32 @@ func (t *tx) close() error {
 	return errors.Join(append(errs, t.conn.Close())...)
 }
 
+// durability says what a power cut may take of a write that has returned. A process that is killed takes nothing.
+//
+// Transactions reach the disk in the order of their commits: one that is synced takes all before it along. So a write
+// need not be synced by itself where what is lost can be had again, and nobody was told of it:
+//
+//	Receive       batched  The spool has what was received, and its jobs and deliveries follow from it. The position
+//	                       goes back with it, and the follower takes it in again. Under load these are most writes,
+//	                       and their syncs would compete with the spool's.
+//	FinishJob,    before   The objects are in the spool, but a job done again may give other last bits under the same
+//	FinishReport  sent     UIDs. So they are synced before anything made of them is sent: DueDeliveries sees to it.
+//	Forget        batched  What is still there is forgotten again.
+//	all others    synced   What a person did is nowhere else. What a peer has, or was told, must not be told otherwise.
+//	                       The start of a job is what its dates are made from, and counts for jobs that take the
+//	                       machine down. What is released or parked is seen in the spool, and must agree with it.
+type durability int
+
+const (
+	synced durability = iota
+	batched
+	beforeSent
+)
+
 // pending is a caller's write that waits for a transaction.
 type pending struct {
 	do   func(*tx) error
+	how  durability
 	err  error
 	turn chan bool // true: lead the next group; false: done
 }
@@ -118,19 +143,28 @@ type writer struct {
 	leading bool
 	stopped bool
 	tx      *tx
+
+	unsynced bool                // PRAGMA synchronous is NORMAL
+	unsure   atomic.Bool         // there are results that a power cut could take
+	done     func(unsynced bool) // called after each commit; nil but in tests
 }
 
 // write runs do in a transaction that it may share with other callers' writes; an error of do
 // undoes what do did and nothing else. It returns once the outcome is durable. do must not
 // keep rows open and may run on another goroutine.
 func (l *Ledger) write(ctx context.Context, do func(*tx) error) error {
+	return l.writeAs(ctx, synced, do)
+}
+
+// writeAs is write with another durability.
+func (l *Ledger) writeAs(ctx context.Context, how durability, do func(*tx) error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
 	if l.writeDB == nil {
 		return ErrReadOnly
 	}
-	p := &pending{do: do, turn: make(chan bool, 1)}
+	p := &pending{do: do, how: how, turn: make(chan bool, 1)}
 	if !l.writes.join(p) {
 		return p.err
 	}
@@ -210,6 +244,16 @@ func (w *writer) run(group []*pending) {
 
 // transact returns an error when the transaction as a whole was not committed.
 func (w *writer) transact(group []*pending) error {
+	has := func(how durability) bool {
+		return slices.ContainsFunc(group, func(p *pending) bool { return p.how == how })
+	}
+	unsynced := !has(synced)
+	if err := w.setSync(unsynced); err != nil {
+		return fmt.Errorf("ledger: synchronous: %w", err)
+	}
+	if unsynced && has(beforeSent) {
+		w.unsure.Store(true) // before anybody can read them
+	}
 	if _, err := w.tx.exec("BEGIN IMMEDIATE"); err != nil {
 		return fmt.Errorf("ledger: begin: %w", err)
 	}
@@ -221,7 +265,41 @@ func (w *writer) transact(group []*pending) error {
 	if _, err := w.tx.exec("COMMIT"); err != nil {
 		return fmt.Errorf("ledger: commit: %w", err)
 	}
+	if !unsynced {
+		w.unsure.Store(false)
+	}
+	if w.done != nil {
+		w.done(unsynced)
+	}
 	return nil
+}
+
+// setSync says whether commits wait for the disk. SQLite takes it up when the statement is compiled, between
+// transactions.
+func (w *writer) setSync(unsynced bool) error {
+	if unsynced == w.unsynced {
+		return nil
+	}
+	mode := "FULL"
+	if unsynced {
+		mode = "NORMAL"
+	}
+	if _, err := w.tx.conn.ExecContext(w.tx.ctx, "PRAGMA synchronous = "+mode); err != nil {
+		return err
+	}
+	w.unsynced = unsynced
+	return nil
+}
+
+// sync returns when the results that can be read are durable.
+func (l *Ledger) sync(ctx context.Context) error {
+	if !l.writes.unsure.Load() {
+		return nil
+	}
+	return l.write(ctx, func(t *tx) error {
+		_, err := t.exec("UPDATE meta SET position = position") // a commit without a change would not be synced
+		return err
+	})
 }
 
 // isolate does the write of p so that its failure undoes p alone.
