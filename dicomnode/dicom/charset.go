@@ -1,6 +1,7 @@
 package dicom
 
 import (
+	"bytes"
 	"strings"
 	"unicode/utf8"
 
@@ -164,6 +165,8 @@ func (c characterSet) decode(value []byte, delimiters string) string {
 			return strings.Repeat("\uFFFD", len(value))
 		}
 		return string(out)
+	case c == (characterSet{}) && bytes.IndexByte(value, escape) < 0 && utf8.Valid(value):
+		return string(value) // what many writers mean who do not state a set
 	}
 	d := textDecoder{charset: c, delimiters: delimiters}
 	d.reset()

@@ -61,6 +61,9 @@ func TestText_characterSets(t *testing.T) {
 			"Latin 1 and Greek", `ISO 2022 IR 100\ISO 2022 IR 126`,
 			"M\xfcller^" + esc + "-F\xc4\xe9\xef=\xfc", "Müller^Διο=ü", // = brings value 1 back
 		},
+		{"UTF-8 without a set", "", "Müller^山田", "Müller^山田"},
+		{"UTF-8 where ASCII is stated", "ISO_IR 6", "Müller", "Müller"},
+		{"Latin 1 without a set", "", "M\xfcller", "M\uFFFDller"},
 		{"unknown escape", `\ISO 2022 IR 87`, "a" + esc + "%Gb", "a\uFFFD%Gb"},
 		{"escape at the end", `\ISO 2022 IR 87`, "a" + esc, "a\uFFFD"},
 		{"half a character", `\ISO 2022 IR 87`, esc + "$B;", "\uFFFD"},
@@ -83,6 +86,24 @@ func TestTexts_splitsAfterDecoding(t *testing.T) {
 	assert.Equal(t, []string{` a\b`}, a.Texts(0x00204000))
 	assert.Equal(t, []string{"ORIGINAL", "PRIMARY"}, a.Texts(ImageType))
 	assert.Empty(t, a.Texts(PatientID))
+}
+
+// PS3.5 table 6.2-1: dates and times of ACR-NEMA are to be understood.
+func TestTexts_acrNEMA(t *testing.T) {
+	for _, row := range []struct{ vr, in, want string }{
+		{"DA", "2024.01.02", "20240102"},
+		{"DA", "20240102", "20240102"},
+		{"DA", "2024-01-02", "2024-01-02"},
+		{"DA", "2024.1.2", "2024.1.2"},
+		{"TM", "10:15:00", "101500"},
+		{"TM", "10:15", "1015"},
+		{"TM", "10:15:00.25", "101500.25"},
+		{"TM", "10:1", "10:1"},
+		{"LO", "2024.01.02", "2024.01.02"},
+	} {
+		a := &Attributes{elements: []Element{{Tag: StudyDate, VR: row.vr, Value: []byte(row.in)}}}
+		assert.Equal(t, row.want, a.Text(StudyDate))
+	}
 }
 
 func TestText_itemHasItsOwnCharacterSet(t *testing.T) {

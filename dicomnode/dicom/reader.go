@@ -12,7 +12,7 @@ import (
 
 // Bounds of a data set. A real one stays far below them; what exceeds them is hostile or broken.
 const (
-	maxDepth    = 32      // nested sequences
+	maxDepth    = 64      // nested sequences
 	maxInflated = 8 << 30 // bytes out of a deflated data set: a bomb ends here
 )
 
@@ -78,10 +78,21 @@ type level struct {
 func NewReader(r io.Reader, ts TransferSyntax) *Reader {
 	if ts.Deflated {
 		// flate reads ahead of what it has handed out, by up to this buffer (PS3.5 A.5).
-		r = io.LimitReader(flate.NewReader(bufio.NewReaderSize(r, 4096)), maxInflated)
+		r = io.LimitReader(inflater{flate.NewReader(bufio.NewReaderSize(r, 4096))}, maxInflated)
 	}
 	top := level{end: -1, limit: math.MaxInt64, explicit: ts.ExplicitVR, bigEndian: ts.BigEndian}
 	return &Reader{src: r, levels: []level{top}}
+}
+
+// inflater tells a corrupt stream from a source that fails.
+type inflater struct{ io.Reader }
+
+func (i inflater) Read(p []byte) (int, error) {
+	n, err := i.Reader.Read(p)
+	if corrupt := flate.CorruptInputError(0); errors.As(err, &corrupt) {
+		err = fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	return n, err
 }
 
 // Next skips what is left of the current value and returns the next token; io.EOF at the end of the data set.
@@ -166,10 +177,25 @@ func (r *Reader) next() (Token, error) {
 	case tag.Group() == 0xFFFE:
 		return r.delimiter(top, tag)
 	case top.kind == SequenceStart, top.kind == FragmentsStart:
+		if tag == 0 && top.end < 0 {
+			return r.zeros(top)
+		}
 		return Token{}, fmt.Errorf("%w: %v where an item of %v is due", ErrCorrupt, tag, top.tag)
 	default:
 		return r.element(top, tag)
 	}
+}
+
+// zeros ends a sequence where some writers have eight zeros in place of its delimiter.
+func (r *Reader) zeros(top *level) (Token, error) {
+	length, err := r.length(top, 0)
+	if err != nil {
+		return Token{}, err
+	}
+	if length != 0 {
+		return Token{}, fmt.Errorf("%w: %v where an item of %v is due", ErrCorrupt, Tag(0), top.tag)
+	}
+	return r.pop(), nil
 }
 
 func (r *Reader) top() *level { return &r.levels[len(r.levels)-1] }
@@ -265,6 +291,8 @@ func (r *Reader) delimiter(top *level, tag Tag) (Token, error) {
 		return r.pop(), nil
 	case tag != Item && top.kind == 0 && length == 0:
 		return Token{}, nil // a stray delimiter between elements harms nobody
+	case tag == SequenceDelimitationItem && top.kind == SequenceStart && r.pos == top.end && length == 0:
+		return Token{}, nil // nor one at the end of a sequence of defined length
 	default:
 		return Token{}, fmt.Errorf("%w: %v out of place", ErrCorrupt, tag)
 	}
@@ -338,6 +366,9 @@ func (r *Reader) vrAndLength(l *level, tag Tag) (string, uint32, error) {
 	b, err := r.fill(4)
 	if err != nil {
 		return "", 0, cutHeader(tag, err)
+	}
+	if l.explicit && b[0] == '?' && b[1] == '?' {
+		return "UN", uint32(l.uint16(b[2:])), nil // what some toolkits write for a VR that they do not know
 	}
 	if !l.explicit || !letters(b) {
 		// Some writers drop into Implicit VR in the middle of an explicit data set.

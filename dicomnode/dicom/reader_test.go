@@ -90,6 +90,25 @@ func TestReader_bytes(t *testing.T) {
 			name: "fragments", in: pixels + undef + item + "\x00\x00\x00\x00" + item + "\x02\x00\x00\x00\xff\xd8" + seqEnd + id,
 			want: `0(7FE0,0010)[ 1(FFFE,E000)OB"" 1(FFFE,E000)OB"\xff\xd8" 0> 0(0010,0020)LO"ab"`, err: io.EOF,
 		},
+		{
+			name: "delimiter at the end of a sequence of defined length", in: seq + "\x1a\x00\x00\x00" + item + "\x0a\x00\x00\x00" + id + seqEnd + id,
+			want: `0(0008,1032)< { 1(0010,0020)LO"ab" } 0> 0(0010,0020)LO"ab"`, err: io.EOF,
+		},
+		{
+			name: "delimiter within a sequence of defined length", in: seq + "\x22\x00\x00\x00" + item + "\x0a\x00\x00\x00" + id + seqEnd + item + "\x00\x00\x00\x00",
+			want: `0(0008,1032)< { 1(0010,0020)LO"ab" }`, err: ErrCorrupt,
+		},
+		{
+			name: "zeros for the delimiter of fragments", in: pixels + undef + item + "\x00\x00\x00\x00" + "\x00\x00\x00\x00\x00\x00\x00\x00" + id,
+			want: `0(7FE0,0010)[ 1(FFFE,E000)OB"" 0> 0(0010,0020)LO"ab"`, err: io.EOF,
+		},
+		{
+			name: "zeros for the delimiter of a sequence", in: seq + undef + "\x00\x00\x00\x00\x00\x00\x00\x00" + id,
+			want: `0(0008,1032)< 0> 0(0010,0020)LO"ab"`, err: io.EOF,
+		},
+		{name: "zeros and a length", in: seq + undef + "\x00\x00\x00\x00\x02\x00\x00\x00", want: `0(0008,1032)<`, err: ErrCorrupt},
+		{name: "zeros cut", in: seq + undef + "\x00\x00\x00\x00\x00", want: `0(0008,1032)<`, err: io.ErrUnexpectedEOF},
+		{name: "VR of question marks", in: "\x09\x00\x01\x10??\x02\x00ab" + id, want: `0(0009,1001)UN"ab" 0(0010,0020)LO"ab"`, err: io.EOF},
 		{name: "native pixel data", in: pixels + "\x02\x00\x00\x00ab", want: `0(7FE0,0010)OB"ab"`, err: io.EOF},
 		{
 			name: "implicit pixel data of undefined length", in: "\xe0\x7f\x10\x00" + undef + item + "\x02\x00\x00\x00ab" + seqEnd,
@@ -106,7 +125,7 @@ func TestReader_bytes(t *testing.T) {
 		{name: "item where an element is due", in: item + "\x00\x00\x00\x00", err: ErrCorrupt},
 		{name: "text of undefined length", in: "\x10\x00\x20\x00UT\x00\x00" + undef, err: ErrCorrupt},
 		{name: "fragment of undefined length", in: pixels + undef + item + undef, want: `0(7FE0,0010)[`, err: ErrCorrupt},
-		{name: "not deflated", in: "\xff\xff\xff", syntax: DeflatedExplicitVRLittleEndian},
+		{name: "not deflated", in: "\xff\xff\xff", syntax: DeflatedExplicitVRLittleEndian, err: ErrCorrupt},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			if row.syntax == "" {

@@ -8,6 +8,7 @@ import (
 	"image/draw"
 	"image/jpeg"
 	"io"
+	"strings"
 )
 
 // decodeJPEG decodes sequential and progressive JPEG of 8 bits; other processes are ErrUnsupported.
@@ -30,6 +31,9 @@ func decodeJPEG(data []byte, px pixels) (*image.RGBA, error) {
 		return nil, err
 	}
 	img, err := jpeg.Decode(bytes.NewReader(data))
+	if errors.Is(err, io.ErrUnexpectedEOF) { // the end marker may be all that it lacks
+		img, err = jpeg.Decode(io.MultiReader(bytes.NewReader(data), strings.NewReader("\xff\xd9")))
+	}
 	if err != nil {
 		return nil, jpegError(err)
 	}

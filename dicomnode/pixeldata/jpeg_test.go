@@ -173,6 +173,18 @@ func TestFrames_jpegRefused(t *testing.T) {
 	}
 }
 
+// A stream that lacks its end marker, and nothing else, is shown.
+func TestFrames_jpegWithoutEnd(t *testing.T) {
+	whole := bytes.TrimRight(shade(t, 75), "\x00")
+	in := instance{syntax: dicom.JPEGBaseline8Bit, rows: 16, columns: 16, samples: 1, photometric: "MONOCHROME2", allocated: 8}
+	for _, pad := range []string{"", "\x00", "\xff"} {
+		in.fragments = [][]byte{{}, append(bytes.TrimSuffix(bytes.Clone(whole), []byte("\xff\xd9")), pad...)}
+		images, err := in.decode(t, Options{})
+		require.NoError(t, err)
+		assert.InDelta(t, 75, int(images[0].RGBAAt(3, 3).G), 1)
+	}
+}
+
 // Grey JPEG goes through the window like native pixels.
 func TestFrames_jpegWindow(t *testing.T) {
 	in := instance{
