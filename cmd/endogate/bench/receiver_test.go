@@ -25,6 +25,8 @@ type receiver struct {
 	pid     int
 	// received returns how many instances it shows.
 	received func() int
+	web      string         // of endogate: where its page and API are
+	process  *peers.Process // of endogate
 }
 
 // settle waits until the receiver shows n instances more, so that what it does after its responses is done
@@ -59,10 +61,6 @@ const (
 // endogate starts bin/endogate serve; more is YAML below the listeners.
 func endogate(t *testing.T, dir, more string) receiver {
 	t.Helper()
-	gateway := cmp.Or(*binary, filepath.Join(peers.Root(t), "bin", "endogate"))
-	if _, err := os.Stat(gateway); err != nil {
-		t.Fatalf("%v; make build makes it", err)
-	}
 	mkdir(t, dir)
 	scp, web := fmt.Sprintf("127.0.0.1:%d", peers.FreePort(t)), fmt.Sprintf("127.0.0.1:%d", peers.FreePort(t))
 	config := filepath.Join(dir, "endogate.yaml")
@@ -73,7 +71,7 @@ http: {listen: %q}
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(gateway, "serve", "--config", config)
+	cmd := exec.Command(program(t), "serve", "--config", config)
 	cmd.Dir = peers.Root(t)
 	process := peers.Start(t, cmd)
 	peers.Wait(t, time.Minute, "endogate to be ready", func() bool {
@@ -83,7 +81,7 @@ http: {listen: %q}
 		return getJSON("http://"+web+"/readyz", nil) == nil
 	})
 	return receiver{
-		name: endogateName, durable: true, aeTitle: "ENDOGATE", addr: scp, pid: process.PID(),
+		name: endogateName, durable: true, aeTitle: "ENDOGATE", addr: scp, pid: process.PID(), web: "http://" + web, process: process,
 		received: func() (n int) {
 			var answer struct {
 				Studies []struct {
@@ -99,6 +97,16 @@ http: {listen: %q}
 			return n
 		},
 	}
+}
+
+// program is the endogate that is measured.
+func program(t *testing.T) string {
+	t.Helper()
+	path := cmp.Or(*binary, filepath.Join(peers.Root(t), "bin", "endogate"))
+	if _, err := os.Stat(path); err != nil {
+		t.Fatalf("%v; make build makes it", err)
+	}
+	return path
 }
 
 // getJSON gets a URL that has to answer with 200; into may be nil.

@@ -59,16 +59,16 @@ func (c *cluster) work(url, bundle string) *peers.Process {
 	return p
 }
 
-// send sends a study of so many instances to each gateway, however often it is killed meanwhile.
-func (c *cluster) send(ctx context.Context, each int) {
+// send sends studies of so many instances to each gateway, however often it is killed meanwhile.
+func (c *cluster) send(ctx context.Context, studies, each int) {
 	c.t.Helper()
 	for i, g := range c.gateways {
-		instances, done := polyps(c.t, c.studies, 1, each), make(chan error, 1)
+		instances, done := polyps(c.t, c.studies, studies, each), make(chan error, 1)
 		go func() { done <- sendUntilAcknowledged(ctx, g.scp, instances) }()
 		c.sending = append(c.sending, done)
-		c.studies++
+		c.studies += studies
 		c.before[i] = c.sent[i]
-		c.sent[i] += each
+		c.sent[i] += studies * each
 	}
 }
 
@@ -92,12 +92,12 @@ func TestGateway_workersOnACluster(t *testing.T) {
 	for _, g := range c.gateways {
 		g.start()
 	}
-	each := scaled(4, 50)
-	c.send(ctx, each)
+	studies, each := scaled(1, 5), scaled(4, 10)
+	c.send(ctx, studies, each)
 	g := c.gateways[0]
 	g.waitFor("jobs to wait for somebody who has the model", func() bool {
 		done, received := g.analysed()
-		return received == each && done == 0
+		return received == studies*each && done == 0
 	})
 	_, ready := g.ready()
 	var said string
@@ -120,7 +120,7 @@ func TestGateway_workersOnACluster(t *testing.T) {
 		func() func() { c.brokers.Kill(0); return func() { c.brokers.Start(0) } },
 		func() func() { network.Cut(); return network.Heal },
 	} {
-		c.send(ctx, each)
+		c.send(ctx, studies, each)
 		g.waitFor("new work", func() bool { done, received := g.analysed(); return done < received })
 		repair := fault()
 		requireNowhere(t, c.brokers.Dirs, secrets)

@@ -41,8 +41,10 @@ func StartNATSCluster(t testing.TB, n int) *NATSCluster {
 		text := fmt.Sprintf(`server_name: n%d
 listen: %q
 jetstream: {store_dir: %q, max_file_store: 8GB}
-cluster: {name: test, listen: %q, routes: [%s]}
-`, i, addr, filepath.Join(dir, "store"), strings.TrimPrefix(routes[i], "nats://"), strings.Join(routes, ", "))
+`, i, addr, filepath.Join(dir, "store"))
+		if n > 1 {
+			text += fmt.Sprintf("cluster: {name: test, listen: %q, routes: [%s]}\n", strings.TrimPrefix(routes[i], "nats://"), strings.Join(routes, ", "))
+		}
 		if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -61,6 +63,9 @@ func (c *NATSCluster) Start(i int) {
 
 // Kill ends server i with SIGKILL.
 func (c *NATSCluster) Kill(i int) { c.servers[i].Kill() }
+
+// PID is the process id of server i.
+func (c *NATSCluster) PID(i int) int { return c.servers[i].PID() }
 
 // URL names all servers.
 func (c *NATSCluster) URL() string { return "nats://" + strings.Join(c.addrs, ",nats://") }
