@@ -112,7 +112,18 @@ func (d doctorCmd) tryNATS(ctx context.Context, cfg configs.Config) (string, err
 	if err := queue.Check(ctx); err != nil {
 		return "", fmt.Errorf("%s: %w; is the server running, with JetStream?", cfg.NATS.URL, err)
 	}
-	return cfg.NATS.URL + " answers", nil
+	if cfg.Jobs.Workers > 0 {
+		return cfg.NATS.URL + " answers", nil
+	}
+	models, err := gateway.Queues(cfg)
+	if err != nil {
+		return "", err
+	}
+	missing, err := queue.Unserved(ctx, models)
+	for _, m := range missing {
+		err = errors.Join(err, fmt.Errorf("no worker has model %s: jobs for it wait; run endogate work with that bundle, or set jobs.workers", m))
+	}
+	return cfg.NATS.URL + " answers, and workers have every model", err
 }
 
 func findFFmpeg(name string) (string, error) {

@@ -268,3 +268,42 @@ func TestQueue_twoProcessesShareTheWork(t *testing.T) {
 	}
 	eventually(t, "all done", b.finished)
 }
+
+// What a worker elsewhere must be allowed, and no more: it can offer no jobs, read no results, and touch no configuration.
+var guestPermissions = &server.Permissions{
+	Publish: &server.SubjectPermission{Allow: []string{
+		"endogate.owner.>", "endogate.results.>", "$O.ENDOGATE.>", "_INBOX.>",
+		"$JS.ACK.ENDOGATE_INSTANCES.>", "$JS.API.CONSUMER.MSG.NEXT.ENDOGATE_INSTANCES.*", "$JS.API.CONSUMER.INFO.ENDOGATE_INSTANCES.*",
+		"$JS.API.STREAM.INFO.ENDOGATE_INSTANCES", "$JS.API.STREAM.INFO.OBJ_ENDOGATE",
+		"$JS.API.DIRECT.GET.OBJ_ENDOGATE", "$JS.API.DIRECT.GET.OBJ_ENDOGATE.>", "$JS.API.STREAM.MSG.GET.OBJ_ENDOGATE", "$JS.API.STREAM.PURGE.OBJ_ENDOGATE",
+	}},
+	Subscribe: &server.SubjectPermission{Allow: []string{"_INBOX.>", "endogate.workers"}},
+}
+
+func TestElsewhere_permissions(t *testing.T) {
+	srv, err := server.NewServer(&server.Options{
+		Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(), NoSigs: true, NoLog: true,
+		JetStreamMaxStore: 4 << 30, JetStreamMaxMemory: 16 << 20,
+		Users: []*server.User{
+			{Username: "gateway", Password: "secret"},
+			{Username: "worker", Password: "secret", Permissions: guestPermissions},
+		},
+	})
+	require.NoError(t, err)
+	go srv.Start()
+	require.True(t, srv.ReadyForConnections(patience))
+	t.Cleanup(func() { stopServer(srv) })
+	url := func(user string) string { return fmt.Sprintf("nats://%s:secret@%s", user, srv.Addr()) }
+
+	h := newHouse(t, Options{URL: url("gateway"), Node: "n"}, jobList(5)...)
+	h.input = make([]byte, maxInline+1) // so that its result goes through the object store
+	h.run(t)
+	worker := guest(t, url("worker"), 2, nil)
+	h.requireNothingLeft(t)
+	there, err := h.q.Workers(t.Context())
+	require.NoError(t, err)
+	assert.Len(t, there, 1)
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	assert.Error(t, worker.js.DeleteStream(ctx, Stream))
+}

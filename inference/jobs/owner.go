@@ -113,16 +113,18 @@ type reply struct {
 
 // ask answers a worker in a goroutine of its own.
 func (w *owner) ask(ctx context.Context, msg *nats.Msg) {
-	select {
-	case w.slots <- struct{}{}:
-	case <-ctx.Done():
-		return
-	}
 	w.answering.Go(func() {
-		defer func() { <-w.slots }()
-		stop := repeat(callTimeout/2, func() {
+		// From now on, or the worker would give up, and a try would begin that nobody is at.
+		stop := repeat(callTimeout/3, func() {
 			_ = msg.RespondMsg(&nats.Msg{Header: nats.Header{busyHeader: {"1"}}})
 		})
+		defer stop()
+		select {
+		case w.slots <- struct{}{}:
+			defer func() { <-w.slots }()
+		case <-ctx.Done():
+			return
+		}
 		var asked question
 		answer := reply{}
 		err := json.Unmarshal(msg.Data, &asked)
@@ -131,7 +133,6 @@ func (w *owner) ask(ctx context.Context, msg *nats.Msg) {
 		} else {
 			answer = w.answer(ctx, msg.Subject[strings.LastIndexByte(msg.Subject, '.')+1:], asked)
 		}
-		stop()
 		body, err := json.Marshal(answer)
 		if err == nil {
 			err = msg.Respond(body)

@@ -126,8 +126,8 @@ func (w *Workshop) take(ctx context.Context, id string, a analysis.Analysis) err
 func (w *Workshop) Failed(ctx context.Context, id string, why error) error {
 	job, err := w.Ledger.Job(ctx, id)
 	switch {
-	case errors.Is(err, ledger.ErrNotFound):
-		return nil
+	case errors.Is(err, ledger.ErrNotFound) || err == nil && job.State != ledger.JobOpen:
+		return nil // another worker has done it
 	case err != nil:
 		return inference.Postponed(err)
 	}

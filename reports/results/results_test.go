@@ -434,6 +434,11 @@ func TestFailed(t *testing.T) {
 		assert.Equal(t, n == benchAttempts, jobs.DispositionOf(err) == jobs.Term)
 	}
 	assert.NoError(t, b.shop.Failed(t.Context(), "gone.demo", errors.New("boom")))
+
+	done := newBench(t)
+	require.NoError(t, done.do(t.Context()))
+	assert.NoError(t, done.shop.Failed(t.Context(), done.job.ID, errors.New("boom")), "another worker has done it")
+	assert.Equal(t, 1, done.attempts())
 }
 
 func TestHindered(t *testing.T) {

@@ -3,6 +3,7 @@ package admin
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"endogate/dicomnode/dicom"
@@ -52,7 +53,18 @@ func (s *Server) status(c echo.Context) error {
 func (s *Server) version(c echo.Context) error { return c.JSON(http.StatusOK, s.Version) }
 
 func (s *Server) models(c echo.Context) error {
-	return c.JSON(http.StatusOK, map[string][]Model{"models": list(s.Models)})
+	var unserved []string
+	if s.Unserved != nil {
+		var err error
+		if unserved, err = s.Unserved(c.Request().Context()); err != nil {
+			return faultOf("the workers were not asked", err)
+		}
+	}
+	models := slices.Clone(s.Models)
+	for i := range models {
+		models[i].Served = !slices.Contains(unserved, models[i].Name)
+	}
+	return c.JSON(http.StatusOK, map[string][]Model{"models": list(models)})
 }
 
 func (s *Server) studies(c echo.Context) error {

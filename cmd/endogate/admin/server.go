@@ -33,7 +33,8 @@ type Server struct {
 	Frames       Frames
 	Gauges       func(context.Context) (Gauges, error)
 	Models       []Model
-	Checks       []Check // what /readyz asks
+	Unserved     func(context.Context) ([]string, error) // names of the models that no worker has; nil: each has one
+	Checks       []Check                                 // what /readyz asks
 	Metrics      *Metrics
 	Version      Version
 	Hosts        []string // host names of this server besides localhost and addresses

@@ -294,6 +294,7 @@ type Model struct {
 	Columns      int              `json:"columns"`
 	Method       string           `json:"method"` // of explanation
 	Layer        string           `json:"layer"`
+	Served       bool             `json:"served"` // a worker has it; jobs for a model that nobody has wait
 	Classes      []analysis.Class `json:"classes"`
 }
 

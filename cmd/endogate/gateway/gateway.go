@@ -344,7 +344,7 @@ func (g *parts) listenHTTP(_ context.Context, life *lifecycle) error {
 		now: g.now, jobs: g.wakeAgain, try: g.outbox.Retry, condition: g.outbox.Condition,
 	}
 	web := &admin.Server{
-		Studies: views, Queue: views, Destinations: views, Frames: views, Gauges: g.gauges, Models: g.models.views(),
+		Studies: views, Queue: views, Destinations: views, Frames: views, Gauges: g.gauges, Models: g.models.views(), Unserved: g.unservedNames,
 		Checks: g.checks(), Metrics: g.metrics, Version: g.version(), Hosts: g.cfg.HTTP.Hosts, Log: g.log,
 	}
 	life.serve("http", func() error { return web.Serve(ln) }, web.Shutdown, http.ErrServerClosed)
@@ -361,7 +361,7 @@ func (g *parts) checks() []admin.Check {
 		{Name: "disk above reserve", Probe: func(context.Context) error { return g.spool.Full() }},
 		{Name: "ledger follows the spool", Advisory: true, Probe: func(context.Context) error { return g.follower.Err() }},
 		{Name: "ledger readable", Probe: func(ctx context.Context) error { _, err := g.ledger.Position(ctx); return err }},
-		{Name: "a worker for every model", Advisory: true, Probe: g.unserved},
+		{Name: "a worker for every model", Advisory: true, Probe: g.served},
 		{Name: "JetStream up", Advisory: true, Probe: func(ctx context.Context) error {
 			for name := range g.models.models {
 				if _, err := g.queue.Lag(ctx, g.models.queue(name)); err != nil {
@@ -376,14 +376,27 @@ func (g *parts) checks() []admin.Check {
 // decoding says how pixel data is decoded.
 func (g *parts) decoding() pixeldata.Options { return pixeldata.Options{FFmpeg: g.cfg.FFmpeg} }
 
-// unserved is an error where nobody has a model that jobs may be for: they wait until somebody has.
-func (g *parts) unserved(ctx context.Context) error {
-	if g.cfg.NATS.URL == "" || len(g.models.models) == 0 {
-		return nil // the worker in this process has them all
-	}
-	missing, err := g.queue.Unserved(ctx, g.models.queues())
+// served is an error where nobody has a model that jobs may be for: they wait until somebody has.
+func (g *parts) served(ctx context.Context) error {
+	missing, err := g.unserved(ctx)
 	for _, m := range missing {
 		err = errors.Join(err, fmt.Errorf("no worker has model %s", m))
 	}
 	return err
+}
+
+// unserved are the models that no worker has, here or elsewhere.
+func (g *parts) unserved(ctx context.Context) ([]jobs.Model, error) {
+	if g.cfg.Jobs.Workers > 0 || len(g.models.models) == 0 {
+		return nil, nil // the worker in this process has them all
+	}
+	return g.queue.Unserved(ctx, g.models.queues())
+}
+
+func (g *parts) unservedNames(ctx context.Context) (names []string, err error) {
+	missing, err := g.unserved(ctx)
+	for _, m := range missing {
+		names = append(names, m.Name)
+	}
+	return names, err
 }

@@ -42,6 +42,18 @@ func Work(ctx context.Context, cfg configs.Worker, build Build, log *slog.Logger
 	return err
 }
 
+// Queues are the models of a configuration as jobs call them.
+func Queues(cfg configs.Config) (queues []jobs.Model, err error) {
+	for _, m := range cfg.Models {
+		b, err := inference.LoadBundle(m.Dir)
+		if err != nil {
+			return nil, err
+		}
+		queues = append(queues, jobs.Model{Name: b.Name, Version: b.Version, Digest: b.Digest})
+	}
+	return queues, nil
+}
+
 // remote has jobs of other gateways done by worker.
 func remote(worker *inference.Worker, decode pixeldata.Options) jobs.Remote {
 	return func(ctx context.Context, j jobs.Job, order []byte, input io.Reader, result io.Writer) error {
