@@ -107,6 +107,20 @@ func TestPage_pollKeepsThePlace(t *testing.T) {
 	require.True(t, kept)
 }
 
+// Results are shown with every note, under the version of the model that gave them.
+func TestPage_modelReplaced(t *testing.T) {
+	h := newHospital(t)
+	a := &h.studies[0].Instances[0].Analyses[0]
+	a.MadeBy.Version = "0.9.1"
+	a.Frames[0].Notes = []string{"polyp: nothing to show", "only the first frame is analysed"}
+	b := open(t, h)
+	b.visit("/#/studies/2.25.1001?frame=1-1", ".stage img")
+	panel := b.text(".panel")
+	require.Contains(t, panel, "demo-colon 0.9.1 (no longer loaded)")
+	require.Contains(t, panel, "polyp: nothing to show")
+	require.Contains(t, panel, "only the first frame is analysed")
+}
+
 func TestPage_unanalysedVideo(t *testing.T) {
 	b := open(t, newHospital(t))
 	b.visit("/#/studies/2.25.1003", ".stage .broken")

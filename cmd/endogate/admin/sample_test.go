@@ -164,6 +164,7 @@ func (h *hospital) capture(s *Study, n int, file string) {
 		h.deliver(s, heat)
 	}
 	done := Analysis{Job: in.Entry + ".demo-colon", Model: "demo-colon", State: ledger.JobDone, Attempts: 1, InferredAt: at.Add(time.Second)}
+	done.MadeBy = analysis.Model{Manufacturer: sampleModel.Manufacturer, Name: sampleModel.Name, Version: sampleModel.Version, Digest: sampleModel.Digest}
 	done.Add([]analysis.Result{result})
 	in.Analyses = []Analysis{done}
 	s.Instances = append(s.Instances, in)

@@ -43,10 +43,13 @@ function bar(s, viewer) {
     over && s.found.heatmap && s.found.heatmap !== viewer.shownHeatmap() ? h("button", { class: "button small", onclick: () => viewer.showHeatmap(s.found.heatmap) }, "Show heatmap") : null);
 }
 
+// identity names the model that gave the results, which may be an earlier version of the one that is loaded.
 function identity(a, model) {
+  const by = a.madeBy?.name ? a.madeBy : model;
+  const loaded = model && by.version === model.version && by.digest === model.digest;
   const fact = (name, value) => value ? h("div", null, h("dt", null, name), h("dd", null, value)) : null;
   return h("dl", { class: "identity" },
-    fact("Model", model ? `${model.name} ${model.version}` : `${a.model} (no longer loaded)`), fact("Made by", model?.manufacturer),
-    fact("Explanation", model && `${model.method}, layer ${model.layer}`), fact("Computed", absolute(a.inferredAt)),
-    fact("Intended use", model?.intended_use), fact("Network SHA-256", model && h("code", { class: "uid", title: model.digest }, model.digest.slice(0, 16), "…")));
+    fact("Model", `${by ? `${by.name} ${by.version}` : a.model}${loaded ? "" : " (no longer loaded)"}`), fact("Made by", by?.manufacturer),
+    fact("Explanation", loaded && `${model.method}, layer ${model.layer}`), fact("Computed", absolute(a.inferredAt)),
+    fact("Intended use", loaded && model.intended_use), fact("Network SHA-256", by && h("code", { class: "uid", title: by.digest }, by.digest.slice(0, 16), "…")));
 }

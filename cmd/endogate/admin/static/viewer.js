@@ -17,7 +17,7 @@ export function framesOf(study) {
 function frameOf(instance, at, number) {
   const analyses = instance.analyses.map((a) => {
     const result = a.frames.find((f) => f.frame === number);
-    return { model: a.model, state: a.state, reason: a.reason, inferredAt: a.inferred_at, attempts: a.attempts,
+    return { model: a.model, state: a.state, reason: a.reason, inferredAt: a.inferred_at, madeBy: a.made_by, attempts: a.attempts,
       scores: result?.scores || {}, findings: result?.findings || [], notes: result?.notes || [], rows: result?.rows, columns: result?.columns };
   });
   const all = analyses.flatMap((a) => a.findings);
