@@ -35,8 +35,9 @@ type Assembler struct {
 
 	// Open reads the attributes of a spool entry. What cannot be read for good is an [ErrGone].
 	Open func(ctx context.Context, entry string) (Source, error)
-	// Keep stores an object and returns its spool entry; the object is durable when it returns.
-	Keep func(ctx context.Context, o Object) (entry string, err error)
+	// Keep stores an object and returns its spool entry and the digest of its data set; the object is durable when it
+	// returns.
+	Keep func(ctx context.Context, o Object) (entry, digest string, err error)
 	// Algorithm returns the model of that name, false when it is configured no more.
 	Algorithm func(model string) (Algorithm, bool)
 
@@ -218,12 +219,12 @@ func (a *Assembler) objects(ctx context.Context, exam Exam, e ledger.Exam) ([]le
 }
 
 func (a *Assembler) keep(ctx context.Context, o Object, e ledger.Exam, purpose string, rank int) (ledger.Object, error) {
-	entry, err := a.Keep(ctx, o)
+	entry, digest, err := a.Keep(ctx, o)
 	if err != nil {
 		return ledger.Object{}, fmt.Errorf("reports: keep %s: %w", purpose, err)
 	}
 	return ledger.Object{
-		Entry: entry, Digest: o.Digest(), Instance: o.Header.SOPInstance, TransferSyntaxUID: o.TransferSyntaxUID, Purpose: purpose, Model: e.Model,
+		Entry: entry, Digest: digest, Instance: o.Header.SOPInstance, TransferSyntaxUID: o.TransferSyntaxUID, Purpose: purpose, Model: e.Model,
 		Revision: e.Revision, Rank: rank, Destinations: e.Destinations,
 	}, nil
 }

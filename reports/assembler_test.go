@@ -2,6 +2,8 @@ package reports
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -71,14 +73,15 @@ func (w *workbench) open(_ context.Context, entry string) (Source, error) {
 	return s, nil
 }
 
-func (w *workbench) keepObject(_ context.Context, o Object) (string, error) {
+func (w *workbench) keepObject(_ context.Context, o Object) (id, digest string, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.full {
-		return "", syscall.ENOSPC
+		return "", "", syscall.ENOSPC
 	}
 	w.kept = append(w.kept, o)
-	return "kept-" + string(o.Header.SOPInstanceUID), nil
+	sum := sha256.Sum256(o.Dataset)
+	return "kept-" + string(o.Header.SOPInstanceUID), hex.EncodeToString(sum[:]), nil
 }
 
 // receive takes in instance n of the study for model, and analyses it with the given outcome.

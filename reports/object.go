@@ -1,8 +1,6 @@
 package reports
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"strconv"
 	"time"
@@ -26,12 +24,6 @@ type Object struct {
 	Header            dicom.Header
 	TransferSyntaxUID dicom.UID // always Explicit VR Little Endian
 	Dataset           []byte    // without file meta information
-}
-
-// Digest is the SHA-256 of the data set, hex, as the spool has it too.
-func (o Object) Digest() string {
-	sum := sha256.Sum256(o.Dataset)
-	return hex.EncodeToString(sum[:])
 }
 
 // Builder makes objects. It keeps no state and may be used from any goroutine.

@@ -23,23 +23,23 @@ type Keeper struct {
 	Now    func() time.Time
 }
 
-// Keep makes an object durable and returns its spool entry. A disk without room is a Postponed error.
-func (k *Keeper) Keep(_ context.Context, o reports.Object) (string, error) {
-	id, err := k.keep(o)
-	return id, hindered(err)
+// Keep makes an object durable and returns its spool entry and the digest of its data set. A disk without room is a
+// Postponed error.
+func (k *Keeper) Keep(_ context.Context, o reports.Object) (id, digest string, err error) {
+	entry, err := k.keep(o)
+	return entry.ID, entry.Digest, hindered(err)
 }
 
-func (k *Keeper) keep(o reports.Object) (string, error) {
+func (k *Keeper) keep(o reports.Object) (spool.Entry, error) {
 	w, err := k.Spool.Create()
 	if err != nil {
-		return "", err
+		return spool.Entry{}, err
 	}
 	defer w.Abort() // nothing happens after Commit
 	if _, err := io.Copy(w, bytes.NewReader(o.Dataset)); err != nil {
-		return "", err
+		return spool.Entry{}, err
 	}
-	entry, err := w.Commit(spool.Entry{Kind: spool.Derived, Header: o.Header, TransferSyntaxUID: o.TransferSyntaxUID, At: k.Now()})
-	return entry.ID, err
+	return w.Commit(spool.Entry{Kind: spool.Derived, Header: o.Header, TransferSyntaxUID: o.TransferSyntaxUID, At: k.Now()})
 }
 
 // hindered marks errors of the system, such as a full disk or too many open files, for which no job is at fault.

@@ -121,12 +121,12 @@ func (m *making) heatmap(ctx context.Context, span analysis.Span, f analysis.Fin
 	if err != nil {
 		return ledger.Object{}, inference.Permanent(err)
 	}
-	entry, err := m.Keeper.Keep(ctx, o)
+	entry, digest, err := m.Keeper.Keep(ctx, o)
 	if err != nil {
 		return ledger.Object{}, err
 	}
 	return ledger.Object{
-		Entry: entry, Digest: o.Digest(), Instance: o.Header.SOPInstance, TransferSyntaxUID: o.TransferSyntaxUID, Purpose: "heatmap",
+		Entry: entry, Digest: digest, Instance: o.Header.SOPInstance, TransferSyntaxUID: o.TransferSyntaxUID, Purpose: "heatmap",
 		Model: m.job.Model, Source: m.job.Instance.SOPInstanceUID, Span: span,
 		Rank: ledger.RankHeatmap, Destinations: m.job.Destinations,
 	}, nil
