@@ -3,8 +3,10 @@ package ledger
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"endogate/dicomnode/dicom"
@@ -29,19 +31,53 @@ func (l *Ledger) KeptAs(ctx context.Context, uid dicom.UID, digest string) (stri
 	return entries[0], nil
 }
 
+const sameBytes = `SELECT i.entry, r.key FROM json_each(?) r JOIN instance i ON i.sop_instance_uid = r.value ->> 0
+	WHERE i.digest = r.value ->> 1 AND i.released_at IS NULL`
+
+// findLost notes in receipts the entries that they are duplicates of and that are gone.
+func (t *tx) findLost(receipts []Receipt) error {
+	if !slices.ContainsFunc(receipts, func(r Receipt) bool { return r.Kept != nil }) {
+		return nil
+	}
+	keys := make([][2]string, len(receipts))
+	for i, r := range receipts {
+		keys[i] = [2]string{string(r.Header.SOPInstanceUID), r.Digest}
+	}
+	list, err := json.Marshal(keys)
+	if err != nil {
+		return err
+	}
+	rows, err := t.rows(sameBytes, string(list))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var entry string
+		var i int
+		if err := rows.Scan(&entry, &i); err != nil {
+			return err
+		}
+		if r := &receipts[i]; entry != r.ID && r.Kept != nil && !r.Kept(entry) {
+			r.Lost = entry
+		}
+	}
+	return rows.Err()
+}
+
 // again takes in a data set that was received before as another entry.
 func (b *batch) again(r Receipt, k known) (Verdict, error) {
-	lost := r.Lost == k.entry
+	lost := r.Lost == k.entry // as findLost or the caller has found
 	if int64(r.Seq) <= b.position && !lost {
 		return Duplicate, nil // all of it is there already
 	}
 	verdict, err := Duplicate, error(nil)
-	if k.released || lost || r.Kept != nil && !r.Kept(k.entry) {
+	if k.released || lost {
 		verdict, err = Restored, b.restore(r, k)
 	} else {
 		r.ID = k.entry // which is the one that is kept
 		err = b.event(event{
-			study: k.study, instance: r.Header.SOPInstanceUID, entry: k.entry, what: EventDuplicate, at: r.At,
+			study: k.study, instance: r.Header.SOPInstanceUID, entry: k.entry, what: EventDuplicate, at: r.At, by: r.sender(),
 			detail: "from " + r.CallingAE, merge: "duplicate " + k.entry,
 		})
 	}
@@ -74,7 +110,7 @@ func (b *batch) restore(r Receipt, k known) error {
 		return err
 	}
 	err = b.event(event{
-		study: k.study, instance: r.Header.SOPInstanceUID, entry: r.ID, what: EventRestored, at: r.At,
+		study: k.study, instance: r.Header.SOPInstanceUID, entry: r.ID, what: EventRestored, at: r.At, by: r.sender(),
 		detail: "from " + r.CallingAE + ", in place of " + k.entry,
 	})
 	if err != nil {

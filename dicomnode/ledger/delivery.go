@@ -101,9 +101,10 @@ func (d deliveryRow) event(what What, at time.Time, answer Answer, detail string
 	}
 }
 
-// stepDelivery runs do on the delivery id.
-func (l *Ledger) stepDelivery(ctx context.Context, id int64, what string, do func(*tx, deliveryRow) error) error {
-	err := l.write(ctx, func(t *tx) error {
+// stepDelivery runs do on the delivery id, which it names in a.
+func (l *Ledger) stepDelivery(ctx context.Context, id int64, what string, a *action, do func(*tx, deliveryRow) error) error {
+	a.Delivery = &deliveryName{id: id}
+	err := l.act(ctx, "outbox", a, func(t *tx) error {
 		d, err := t.delivery(id)
 		if err != nil {
 			return err
@@ -127,7 +128,7 @@ func (d deliveryRow) takenAs(used string) string {
 // Delivered ends a delivery: the peer has usedEntry, the entry itself or its alternate, for good.
 // It holds whatever the state was, because the peer has it.
 func (l *Ledger) Delivered(ctx context.Context, id int64, usedEntry string, answer Answer, at time.Time) error {
-	return l.stepDelivery(ctx, id, "end", func(t *tx, d deliveryRow) error {
+	return l.stepDelivery(ctx, id, "end", &action{Name: "delivered", Used: usedEntry, Answer: &answer, At: at}, func(t *tx, d deliveryRow) error {
 		if d.state == DeliveryDone {
 			return nil
 		}
@@ -143,7 +144,7 @@ func (l *Ledger) Delivered(ctx context.Context, id int64, usedEntry string, answ
 // Sent says that the peer has taken usedEntry and commits to it later: by Delivered. Uncommitted puts it back when
 // until has passed without. A delivery that is no longer pending stays as it is.
 func (l *Ledger) Sent(ctx context.Context, id int64, usedEntry string, until time.Time, answer Answer, at time.Time) error {
-	return l.stepDelivery(ctx, id, "note the sending of", func(t *tx, d deliveryRow) error {
+	return l.stepDelivery(ctx, id, "note the sending of", &action{Name: "sent", Used: usedEntry, Until: until, Answer: &answer, At: at}, func(t *tx, d deliveryRow) error {
 		if d.state != DeliveryPending {
 			return nil
 		}
@@ -167,10 +168,12 @@ const (
 // returns how many. What has more than longest to go was sent under a clock that has been set back since.
 func (l *Ledger) Uncommitted(ctx context.Context, destination string, now time.Time, longest time.Duration) (n int, err error) {
 	args := []any{micros(now), destination, micros(now.Add(longest))}
-	var some bool
-	err = l.readDB.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM delivery d WHERE "+overdue+")", args...).Scan(&some)
+	some := l.replaying != nil
+	if !some {
+		err = l.readDB.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM delivery d WHERE "+overdue+")", args...).Scan(&some)
+	}
 	if err == nil && some {
-		err = l.write(ctx, func(t *tx) error {
+		err = l.act(ctx, "outbox", &action{Name: "uncommitted", Names: []string{destination}, At: now, Longest: longest}, func(t *tx) error {
 			n, err = t.stepDeliveries(EventDeferred, overdue, "'"+uncommitted+"'",
 				"state = 'pending', next_at = ?1, reason = '"+uncommitted+"'", args...)
 			return err
@@ -193,7 +196,7 @@ type Deferral struct {
 // Defer says that an attempt at time at did not work and when to try again. A delivery that has ended or is parked
 // stays as it is.
 func (l *Ledger) Defer(ctx context.Context, id int64, why Deferral, at time.Time) error {
-	return l.stepDelivery(ctx, id, "defer", func(t *tx, d deliveryRow) error {
+	return l.stepDelivery(ctx, id, "defer", &action{Name: "defer", Deferral: &why, At: at}, func(t *tx, d deliveryRow) error {
 		if d.state != DeliveryPending && d.state != DeliverySent {
 			return nil
 		}
@@ -212,7 +215,7 @@ func (l *Ledger) Defer(ctx context.Context, id int64, why Deferral, at time.Time
 // Park says that trying on is of no use until a person has looked at it. A delivery that has ended or is parked stays
 // as it is.
 func (l *Ledger) Park(ctx context.Context, id int64, answer Answer, reason string, at time.Time) error {
-	return l.stepDelivery(ctx, id, "park", func(t *tx, d deliveryRow) error {
+	return l.stepDelivery(ctx, id, "park", &action{Name: "park", Answer: &answer, Reason: reason, At: at}, func(t *tx, d deliveryRow) error {
 		if d.state != DeliveryPending && d.state != DeliverySent {
 			return nil
 		}
@@ -228,7 +231,7 @@ func (l *Ledger) Park(ctx context.Context, id int64, answer Answer, reason strin
 // Unpark puts a parked delivery back, due at once, with its attempts counted anew. One that is on its way
 // stays as it is; one that has ended is ErrState.
 func (l *Ledger) Unpark(ctx context.Context, id int64, at time.Time) error {
-	return l.stepDelivery(ctx, id, "unpark", func(t *tx, d deliveryRow) error {
+	return l.stepDelivery(ctx, id, "unpark", &action{Name: "unpark", At: at}, func(t *tx, d deliveryRow) error {
 		switch d.state {
 		case DeliveryPending, DeliverySent:
 			return nil
@@ -246,7 +249,7 @@ func (l *Ledger) Unpark(ctx context.Context, id int64, at time.Time) error {
 
 // Discard ends a delivery that a person does not want. One that is done is ErrState.
 func (l *Ledger) Discard(ctx context.Context, id int64, at time.Time) error {
-	return l.stepDelivery(ctx, id, "discard", func(t *tx, d deliveryRow) error {
+	return l.stepDelivery(ctx, id, "discard", &action{Name: "discard", At: at}, func(t *tx, d deliveryRow) error {
 		switch d.state {
 		case DeliveryDiscarded:
 			return nil

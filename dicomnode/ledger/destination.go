@@ -26,9 +26,10 @@ const (
 // stepDeliveries writes the step what for the deliveries that where picks, and then sets them; args has the time first.
 // It returns how many they are.
 func (t *tx) stepDeliveries(what What, where, detail, set string, args ...any) (int, error) {
-	_, err := t.exec(`INSERT INTO event (study, sop_instance_uid, entry, what, at, last_at, destination, code, detail)
-		SELECT d.study, d.sop_instance_uid, d.entry, '`+string(what)+`', ?1, ?1, d.destination, '', `+detail+` FROM delivery d WHERE `+where,
-		args...)
+	by := len(args) + 1
+	_, err := t.exec(`INSERT INTO event (study, sop_instance_uid, entry, what, at, last_at, destination, code, detail, actor_kind, actor)
+		SELECT d.study, d.sop_instance_uid, d.entry, '`+string(what)+`', ?1, ?1, d.destination, '', `+detail+fmt.Sprintf(`, ?%d, ?%d FROM delivery d WHERE `, by, by+1)+where,
+		append(args, t.by.Kind, t.by.Name)...)
 	if err != nil {
 		return 0, err
 	}
@@ -71,7 +72,7 @@ func (t *tx) configuredText() string {
 // It parks the deliveries to others, those to come as well, and puts those back that were parked for this reason and
 // whose destination is configured again. It returns how many it parked and put back.
 func (l *Ledger) ReconcileDestinations(ctx context.Context, configured []string, at time.Time) (parked, back int, err error) {
-	err = l.write(ctx, func(t *tx) error {
+	err = l.act(ctx, "configuration", &action{Name: "reconcile-destinations", Names: configured, At: at}, func(t *tx) error {
 		t.configured = make(map[string]bool, len(configured))
 		for _, name := range configured {
 			t.configured[name] = true
@@ -91,7 +92,7 @@ func (l *Ledger) ReconcileDestinations(ctx context.Context, configured []string,
 // RetryDeliveries puts the parked deliveries of destination back, due at once, with their attempts counted anew, and
 // returns how many. Those of instances in conflict and of lost bytes stay: to send again does not settle them.
 func (l *Ledger) RetryDeliveries(ctx context.Context, destination string, at time.Time) (n int, err error) {
-	err = l.write(ctx, func(t *tx) error {
+	err = l.act(ctx, "outbox", &action{Name: "retry-deliveries", Names: []string{destination}, At: at}, func(t *tx) error {
 		if t.configured != nil && !t.configured[destination] {
 			return fmt.Errorf("%w: %s", ErrState, notConfigured(destination))
 		}

@@ -139,7 +139,7 @@ func scanResult(rows *sql.Rows) (jobResult, error) {
 // all or nothing. What came after DueExams returned e is for the next revision. For a revision
 // that is made already it changes nothing.
 func (l *Ledger) FinishReport(ctx context.Context, e Exam, objects []Object, at time.Time) error {
-	err := l.writeAs(ctx, beforeSent, func(t *tx) error {
+	err := l.act(ctx, "reports", &action{Name: "finish-report", how: beforeSent, Exam: nameOf(e), Objects: objects, At: at}, func(t *tx) error {
 		study, done, err := t.reporting(e)
 		if err != nil || done {
 			return err
@@ -183,7 +183,7 @@ func (t *tx) reporting(e Exam) (study int64, done bool, err error) {
 // ParkExam says that no report can be made of e until a person has looked at it, or something
 // new has come. It changes nothing when something has come already.
 func (l *Ledger) ParkExam(ctx context.Context, e Exam, reason string, at time.Time) error {
-	err := l.write(ctx, func(t *tx) error {
+	err := l.act(ctx, "reports", &action{Name: "park-exam", Exam: nameOf(e), Reason: reason, At: at}, func(t *tx) error {
 		study, done, err := t.reporting(e)
 		if err != nil || done {
 			return err
@@ -203,7 +203,7 @@ func (l *Ledger) ParkExam(ctx context.Context, e Exam, reason string, at time.Ti
 
 // RetryExam makes a parked exam due again. One that is not parked stays as it is.
 func (l *Ledger) RetryExam(ctx context.Context, id int64, at time.Time) error {
-	err := l.write(ctx, func(t *tx) error {
+	err := l.act(ctx, "reports", &action{Name: "retry-exam", Exam: &examName{id: id}, At: at}, func(t *tx) error {
 		var study int64
 		var state ExamState
 		var model string

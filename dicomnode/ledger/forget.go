@@ -44,7 +44,8 @@ const (
 // years later is still known, and no UID that was given here ever gets a second content. It deletes at most limit rows
 // of each table at a time, and reports whether there may be more to forget. SQLite uses the room again.
 func (l *Ledger) Forget(ctx context.Context, before time.Time, limit int, at time.Time) (more bool, err error) {
-	err = l.writeAs(ctx, batched, func(t *tx) error {
+	a := &action{Name: "forget", how: batched, Until: before, Limit: limit, At: at}
+	err = l.act(ctx, "reclaimer", a, func(t *tx) error {
 		more, err = t.forget(before, limit, at)
 		return err
 	})

@@ -87,17 +87,17 @@ func (j jobRow) event(what What, at time.Time, detail string) event {
 	return event{study: j.study, instance: j.instance, entry: j.entry, what: what, at: at, detail: detail}
 }
 
-// stepJob runs do on the job id.
-func (l *Ledger) stepJob(ctx context.Context, id, what string, how durability, do func(*tx, jobRow) error) error {
-	err := l.writeAs(ctx, how, func(t *tx) error {
-		j, err := t.job(id)
+// stepJob runs do on the job of a.
+func (l *Ledger) stepJob(ctx context.Context, what string, a *action, do func(*tx, jobRow) error) error {
+	err := l.act(ctx, "worker", a, func(t *tx) error {
+		j, err := t.job(a.Job)
 		if err != nil {
 			return err
 		}
 		return do(t, j)
 	})
 	if err != nil {
-		return fmt.Errorf("ledger: %s job %s: %w", what, id, err)
+		return fmt.Errorf("ledger: %s job %s: %w", what, a.Job, err)
 	}
 	return nil
 }
@@ -107,7 +107,7 @@ func (l *Ledger) stepJob(ctx context.Context, id, what string, how durability, d
 // unchanged: the caller looks at State.
 func (l *Ledger) StartJob(ctx context.Context, id string, now time.Time) (Job, error) {
 	var job Job
-	err := l.stepJob(ctx, id, "start", synced, func(t *tx, _ jobRow) error {
+	err := l.stepJob(ctx, "start", &action{Name: "start-job", Job: id, At: now}, func(t *tx, _ jobRow) error {
 		_, err := t.exec("UPDATE job SET attempts = attempts + 1, inferred_at = coalesce(inferred_at, ?) WHERE name = ? AND state = 'open'",
 			micros(now), id)
 		if err != nil {
@@ -125,7 +125,7 @@ func (l *Ledger) StartJob(ctx context.Context, id string, now time.Time) (Job, e
 // UnstartJob takes back the attempt that StartJob counted, for an interruption that is no fault of the job, such as
 // an orderly stop. A job that is not open, or has no attempt counted, stays as it is.
 func (l *Ledger) UnstartJob(ctx context.Context, id string) error {
-	return l.stepJob(ctx, id, "take back", synced, func(t *tx, _ jobRow) error {
+	return l.stepJob(ctx, "take back", &action{Name: "unstart-job", Job: id}, func(t *tx, _ jobRow) error {
 		_, err := t.exec("UPDATE job SET attempts = attempts - 1 WHERE name = ? AND state = 'open' AND attempts > 0", id)
 		return err
 	})
@@ -135,7 +135,7 @@ func (l *Ledger) UnstartJob(ctx context.Context, id string) error {
 // their destinations and ends the job, all or nothing. For a job that is done it changes
 // nothing; a job that was discarded is ErrState.
 func (l *Ledger) FinishJob(ctx context.Context, id string, by analysis.Model, results []analysis.Result, objects []Object, at time.Time) error {
-	return l.stepJob(ctx, id, "finish", beforeSent, func(t *tx, j jobRow) error {
+	return l.stepJob(ctx, "finish", &action{Name: "finish-job", how: beforeSent, Job: id, Model: &by, Results: results, Objects: objects, At: at}, func(t *tx, j jobRow) error {
 		switch j.state {
 		case JobDone:
 			return nil
@@ -199,7 +199,7 @@ func (t *tx) endJob(j jobRow, state JobState, reason string, at time.Time) error
 // ParkJob ends the attempts at a job until a person has looked at it. Its exam goes on
 // without it. A job that is not open stays as it is.
 func (l *Ledger) ParkJob(ctx context.Context, id, reason string, at time.Time) error {
-	return l.stepJob(ctx, id, "park", synced, func(t *tx, j jobRow) error {
+	return l.stepJob(ctx, "park", &action{Name: "park-job", Job: id, Reason: reason, At: at}, func(t *tx, j jobRow) error {
 		if j.state != JobOpen {
 			return nil
 		}
@@ -213,7 +213,7 @@ func (l *Ledger) ParkJob(ctx context.Context, id, reason string, at time.Time) e
 // SkipJob ends a job that cannot be done and that trying again would not change, such as a frame in a
 // compression that nothing here decodes. Its exam goes on without it. A job that is not open stays as it is.
 func (l *Ledger) SkipJob(ctx context.Context, id, reason string, at time.Time) error {
-	return l.stepJob(ctx, id, "skip", synced, func(t *tx, j jobRow) error {
+	return l.stepJob(ctx, "skip", &action{Name: "skip-job", Job: id, Reason: reason, At: at}, func(t *tx, j jobRow) error {
 		if j.state != JobOpen {
 			return nil
 		}
@@ -227,7 +227,7 @@ func (l *Ledger) SkipJob(ctx context.Context, id, reason string, at time.Time) e
 // RetryJob opens a parked or skipped job again with its attempts counted anew. An open job stays as it
 // is; one that has ended otherwise, or whose bytes are released, is ErrState.
 func (l *Ledger) RetryJob(ctx context.Context, id string, at time.Time) error {
-	return l.stepJob(ctx, id, "retry", synced, func(t *tx, j jobRow) error {
+	return l.stepJob(ctx, "retry", &action{Name: "retry-job", Job: id, At: at}, func(t *tx, j jobRow) error {
 		switch j.state {
 		case JobOpen:
 			return nil
@@ -260,7 +260,7 @@ func (t *tx) reopenJob(id int64, retries int) error {
 // DiscardJob ends a parked job that a person has given up, so that its data set can be
 // released. A job that is open or done is ErrState.
 func (l *Ledger) DiscardJob(ctx context.Context, id string, at time.Time) error {
-	return l.stepJob(ctx, id, "discard", synced, func(t *tx, j jobRow) error {
+	return l.stepJob(ctx, "discard", &action{Name: "discard-job", Job: id, At: at}, func(t *tx, j jobRow) error {
 		switch j.state {
 		case JobDiscarded:
 			return nil

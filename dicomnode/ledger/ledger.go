@@ -31,6 +31,8 @@ type Ledger struct {
 	readDB  *sql.DB
 	writeDB *sql.DB // nil: read only
 	writes  writer
+
+	replaying *writer // what is done is done again, in a transaction of the writer; nil: it is done
 }
 
 // Open opens the database file path, makes it where it is not there, and brings its schema up

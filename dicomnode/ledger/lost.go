@@ -30,7 +30,7 @@ const lostDeliveries = `d.entry = ?2 AND d.state = 'pending'`
 // ParkLost parks the open jobs and pending deliveries of entries, whose bytes are lost. To receive an instance again
 // opens them again. What is parked already, or was released or restored since Unreleased returned it, stays as it is.
 func (l *Ledger) ParkLost(ctx context.Context, entries []string, at time.Time) error {
-	err := l.write(ctx, func(t *tx) error {
+	err := l.act(ctx, "reclaimer", &action{Name: "park-lost", Entries: entries, At: at}, func(t *tx) error {
 		for _, entry := range entries {
 			if err := t.parkLost(entry, at); err != nil {
 				return fmt.Errorf("entry %s: %w", entry, err)
@@ -87,7 +87,8 @@ func (t *tx) parkLostJobs(instance int64, at time.Time) error {
 
 // Refuse notes a spool entry that cannot be taken in, so that its bytes are kept, and moves the position past it.
 func (l *Ledger) Refuse(ctx context.Context, entry, reason string, position uint64, at time.Time) error {
-	err := l.write(ctx, func(t *tx) error {
+	a := &action{Name: "refuse", Entries: []string{entry}, Reason: reason, Position: position, At: at}
+	err := l.act(ctx, "follower", a, func(t *tx) error {
 		if err := t.need(entry, refused, reason, at); err != nil {
 			return err
 		}
@@ -114,7 +115,7 @@ func (l *Ledger) Refused(ctx context.Context) ([]string, error) {
 // DiscardInstance ends the keeping of an instance in conflict, or without work and destination, that a person has
 // looked at: its bytes are released like those of any other. One that is not kept so stays as it is.
 func (l *Ledger) DiscardInstance(ctx context.Context, entry string, at time.Time) error {
-	err := l.write(ctx, func(t *tx) error {
+	err := l.act(ctx, "ledger", &action{Name: "discard-instance", Entries: []string{entry}, At: at}, func(t *tx) error {
 		e := event{entry: entry, what: EventDiscarded, at: at}
 		var held bool
 		err := t.row("SELECT study, sop_instance_uid, held FROM instance WHERE entry = ?", []any{entry}, &e.study, &e.instance, &held)

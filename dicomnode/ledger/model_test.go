@@ -29,13 +29,12 @@ func TestModel(t *testing.T) {
 		dir, err := os.MkdirTemp(base, "")
 		require.NoError(t, err)
 		m := &model{path: filepath.Join(dir, "ledger.db"), ctx: context.Background(), jobs: map[string]*modelJob{}, exams: map[string]*modelExam{}}
-		m.l, err = Open(m.path)
-		require.NoError(t, err)
+		m.open(t)
 		defer func() { require.NoError(t, m.l.Close()) }()
 		t.Repeat(map[string]func(*rapid.T){
 			"receive": m.receive, "replay": m.replay, "finish": m.finish, "park": m.park, "retry": m.retry, "discard": m.discardJob,
 			"look": m.look, "report": m.report, "delivered": m.delivered, "defer": m.deferDelivery, "park delivery": m.parkDelivery,
-			"unpark": m.unpark, "discard delivery": m.discardDelivery, "release": m.release, "reopen": m.reopen, "": m.check,
+			"unpark": m.unpark, "discard delivery": m.discardDelivery, "release": m.release, "reopen": m.reopen, "copy": m.copy, "": m.check,
 		})
 	})
 }
@@ -80,6 +79,7 @@ type model struct {
 	path       string
 	ctx        context.Context
 	l          *Ledger
+	journal    memoryJournal
 	now        int
 	receipts   []Receipt // all that were ever given
 	instances  []*modelInstance
@@ -478,11 +478,37 @@ func (m *model) release(t *rapid.T) {
 	}
 }
 
-func (m *model) reopen(t *rapid.T) {
-	require.NoError(t, m.l.Close())
+func (m *model) open(t *rapid.T) {
 	var err error
 	m.l, err = Open(m.path)
 	require.NoError(t, err)
+	_, err = m.l.Keep(m.ctx, &m.journal)
+	require.NoError(t, err)
+}
+
+// copy keeps the database as a power cut may leave it.
+func (m *model) copy(t *rapid.T) {
+	require.NoError(t, os.RemoveAll(m.path+".copy"))
+	_, err := m.l.writes.tx.conn.ExecContext(m.ctx, "VACUUM INTO ?", m.path+".copy")
+	require.NoError(t, err)
+}
+
+// reopen ends the process, and may lose the database, or what was last written to it.
+func (m *model) reopen(t *rapid.T) {
+	before := dump(t, m.l)
+	require.NoError(t, m.l.Close())
+	lost := rapid.SampledFrom([]string{"nothing", "all", "the last"}).Draw(t, "lost")
+	_, err := os.Stat(m.path + ".copy")
+	if copied := err == nil; lost == "all" || lost == "the last" && copied {
+		for _, end := range []string{"", "-wal", "-shm"} {
+			require.NoError(t, os.RemoveAll(m.path+end))
+		}
+		if lost == "the last" {
+			require.NoError(t, os.Rename(m.path+".copy", m.path))
+		}
+	}
+	m.open(t)
+	require.Equal(t, before, dump(t, m.l))
 }
 
 func (m *model) check(t *rapid.T) {

@@ -18,7 +18,8 @@ func (t *tx) need(entry, by, reason string, at time.Time) error {
 // Need says that by needs the spool entry, beside what instances, objects and deliveries do: its bytes are kept until
 // Unneed.
 func (l *Ledger) Need(ctx context.Context, entry, by string, at time.Time) error {
-	if err := l.write(ctx, func(t *tx) error { return t.need(entry, by, "", at) }); err != nil {
+	a := &action{Name: "need", Entries: []string{entry}, Reason: by, At: at}
+	if err := l.act(ctx, by, a, func(t *tx) error { return t.need(entry, by, "", at) }); err != nil {
 		return fmt.Errorf("ledger: need entry %s: %w", entry, err)
 	}
 	return nil
@@ -26,7 +27,7 @@ func (l *Ledger) Need(ctx context.Context, entry, by string, at time.Time) error
 
 // Unneed ends a Need. When nothing else needs the entry, Release returns it.
 func (l *Ledger) Unneed(ctx context.Context, entry, by string, at time.Time) error {
-	err := l.write(ctx, func(t *tx) error {
+	err := l.act(ctx, by, &action{Name: "unneed", Entries: []string{entry}, Reason: by, At: at}, func(t *tx) error {
 		_, err := t.exec("UPDATE need SET ended_at = ? WHERE entry = ? AND by = ? AND ended_at IS NULL", micros(at), entry, by)
 		return err
 	})

@@ -37,6 +37,7 @@ func TestPlans(t *testing.T) {
 		{"last delivered", lastDelivered, 1, true},
 		{"oldest open job", oldestOpenJob, 0, true},
 		{"receive again", keptAs, 2, true},
+		{"what was lost", sameBytes, 1, false},
 		{"known", knownEntries, 1, false},
 		{"unreleased", heldEntries, 2, false},
 		{"nobody to send to", "SELECT d.id FROM delivery d WHERE d.state = 'pending' " + unconfigured, 2, false},

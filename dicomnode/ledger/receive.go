@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"endogate/dicomnode/dicom"
@@ -26,7 +27,8 @@ func (l *Ledger) Position(ctx context.Context) (uint64, error) {
 // analysed gets its jobs when its receipt has models now; one whose bytes are gone is restored.
 func (l *Ledger) Receive(ctx context.Context, receipts []Receipt, position uint64) ([]Verdict, error) {
 	var verdicts []Verdict
-	err := l.writeAs(ctx, batched, func(t *tx) error {
+	receipts = slices.Clone(receipts) // what was lost is noted in them
+	err := l.act(ctx, "follower", &action{Name: "receive", how: batched, Receipts: receipts, Position: position}, func(t *tx) error {
 		b := &batch{tx: t, studies: map[dicom.UID]*arrivals{}, exams: map[examKey]*arrivals{}}
 		verdicts = make([]Verdict, len(receipts))
 		if err := t.row("SELECT position FROM meta", nil, &b.position); err != nil {
@@ -179,8 +181,18 @@ type instanceRow struct {
 }
 
 func (in instanceRow) event(what What, detail string) event {
-	return event{study: in.study, instance: in.r.Header.SOPInstanceUID, entry: in.r.ID, what: what, at: in.r.At, detail: detail}
+	e := event{study: in.study, instance: in.r.Header.SOPInstanceUID, entry: in.r.ID, what: what, at: in.r.At, detail: detail}
+	switch what {
+	case EventReceived:
+		e.by = in.r.sender()
+	case EventQueued, EventNotAnalysed, EventRetried:
+		e.by = Actor{Kind: ActorRoute, Name: in.r.Route}
+	}
+	return e
 }
+
+// sender is who sent the data set.
+func (r Receipt) sender() Actor { return Actor{Kind: ActorPeer, Name: r.CallingAE} }
 
 const upsertStudy = `INSERT INTO study
 	(study_instance_uid, patient_id, patient_name, accession_number, study_date, study_time, study_description, first_at, last_at)

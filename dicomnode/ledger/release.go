@@ -44,7 +44,7 @@ var (
 // DiscardInstance: nobody else has them. The caller releases in the spool what Release returns: from then on no work
 // opens on these bytes.
 func (l *Ledger) Release(ctx context.Context, before time.Time, limit int, at time.Time) (ids []string, err error) {
-	err = l.write(ctx, func(t *tx) error {
+	err = l.act(ctx, "reclaimer", &action{Name: "release", Until: before, Limit: limit, At: at}, func(t *tx) error {
 		if ids, err = t.releasable(before, limit); err != nil {
 			return err
 		}

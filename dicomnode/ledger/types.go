@@ -26,7 +26,7 @@ type Receipt struct {
 	// Destinations get what is made of it. The exam keeps those of its last arrival, whatever becomes of the route.
 	Destinations []string
 	// Kept says whether the spool still has another entry, when that is asked, and does so at once; nil: it has.
-	Kept func(entry string) bool
+	Kept func(entry string) bool `json:"-"`
 	// Lost is the entry that was found to have other bytes than it should: this one takes its place.
 	Lost string
 }
@@ -268,6 +268,7 @@ type Event struct {
 	Destination    string
 	Answer         Answer
 	Detail         string // no patient data
+	By             Actor  // zero: before actors were kept
 }
 
 // Why is the detail with what the peer said: it may have patient data.

@@ -309,12 +309,12 @@ func scanObject(rows *sql.Rows) (Object, error) {
 	return o, err
 }
 
-const selectEvent = `SELECT at, last_at, count, sop_instance_uid, entry, what, destination, protocol, code, text, detail
+const selectEvent = `SELECT at, last_at, count, sop_instance_uid, entry, what, destination, protocol, code, text, detail, actor_kind, actor
 	FROM event WHERE study = ? ORDER BY id`
 
 func scanEvent(rows *sql.Rows) (Event, error) {
 	var e Event
 	err := rows.Scan(timeColumn{&e.At}, timeColumn{&e.LastAt}, &e.Count, &e.SOPInstanceUID, &e.Entry, &e.What,
-		&e.Destination, &e.Answer.Protocol, &e.Answer.Code, &e.Answer.Text, &e.Detail)
+		&e.Destination, &e.Answer.Protocol, &e.Answer.Code, &e.Answer.Text, &e.Detail, &e.By.Kind, &e.By.Name)
 	return e, err
 }

@@ -20,6 +20,7 @@ type tx struct {
 	conn  *sql.Conn
 	stmts map[string]*sql.Stmt
 
+	by         Actor           // who does what is being done
 	configured map[string]bool // destinations that something is sent to; nil: all
 }
 
@@ -95,7 +96,8 @@ func (t *tx) close() error {
 	return errors.Join(append(errs, t.conn.Close())...)
 }
 
-// durability says what a power cut may take of a write that has returned. A process that is killed takes nothing.
+// durability says what a power cut may take of a write that has returned, where no journal has it: with one, no commit
+// waits for the disk. A process that is killed takes nothing.
 //
 // Transactions reach the disk in the order of their commits: one that is synced takes all before it along. So a write
 // need not be synced by itself where what is lost can be had again, and nobody was told of it:
@@ -119,10 +121,11 @@ const (
 
 // pending is a caller's write that waits for a transaction.
 type pending struct {
-	do   func(*tx) error
-	how  durability
-	err  error
-	turn chan bool // true: lead the next group; false: done
+	action *action // nil: nothing that the journal need know
+	do     func(*tx) error
+	how    durability
+	err    error
+	turn   chan bool // true: lead the next group; false: done
 }
 
 // run does the write. One that panics fails like any other, and holds up nobody else's.
@@ -147,6 +150,10 @@ type writer struct {
 	unsynced bool                // PRAGMA synchronous is NORMAL
 	unsure   atomic.Bool         // there are results that a power cut could take
 	done     func(unsynced bool) // called after each commit; nil but in tests
+
+	journal  Journal // nil: none
+	appended uint64  // seq of the last actions in it
+	acted    uint64  // of the last that the ledger has
 }
 
 // write runs do in a transaction that it may share with other callers' writes; an error of do
@@ -158,13 +165,16 @@ func (l *Ledger) write(ctx context.Context, do func(*tx) error) error {
 
 // writeAs is write with another durability.
 func (l *Ledger) writeAs(ctx context.Context, how durability, do func(*tx) error) error {
+	return l.submit(ctx, &pending{do: do, how: how, turn: make(chan bool, 1)})
+}
+
+func (l *Ledger) submit(ctx context.Context, p *pending) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
 	if l.writeDB == nil {
 		return ErrReadOnly
 	}
-	p := &pending{do: do, how: how, turn: make(chan bool, 1)}
 	if !l.writes.join(p) {
 		return p.err
 	}
@@ -231,7 +241,15 @@ func (w *writer) stop() bool {
 
 // run does the writes of group in one transaction and sets their errors.
 func (w *writer) run(group []*pending) {
-	if err := w.transact(group); err != nil {
+	var err error
+	if w.appended > w.acted { // a transaction failed after its actions were in the journal
+		_, err = w.catchUp(context.Background())
+	}
+	if err == nil {
+		group = w.record(group)
+		err = w.transact(group)
+	}
+	if err != nil {
 		// The rollback fails when SQLite has rolled back by itself; either way nothing is left.
 		_, _ = w.tx.exec("ROLLBACK")
 		for _, p := range group {
@@ -244,22 +262,30 @@ func (w *writer) run(group []*pending) {
 
 // transact returns an error when the transaction as a whole was not committed.
 func (w *writer) transact(group []*pending) error {
+	if len(group) == 0 {
+		return nil
+	}
 	has := func(how durability) bool {
 		return slices.ContainsFunc(group, func(p *pending) bool { return p.how == how })
 	}
-	unsynced := !has(synced)
+	unsynced := w.journal != nil || !has(synced)
 	if err := w.setSync(unsynced); err != nil {
 		return fmt.Errorf("ledger: synchronous: %w", err)
 	}
-	if unsynced && has(beforeSent) {
+	if w.journal == nil && unsynced && has(beforeSent) {
 		w.unsure.Store(true) // before anybody can read them
 	}
 	if _, err := w.tx.exec("BEGIN IMMEDIATE"); err != nil {
 		return fmt.Errorf("ledger: begin: %w", err)
 	}
 	for _, p := range group {
-		if err := w.isolate(p, len(group) > 1); err != nil {
+		if err := w.isolate(p, len(group) > 1 || w.journal != nil); err != nil {
 			return err
+		}
+	}
+	if w.appended > w.acted {
+		if _, err := w.tx.exec("UPDATE meta SET acted = ?", int64(w.appended)); err != nil {
+			return fmt.Errorf("ledger: acted: %w", err)
 		}
 	}
 	if _, err := w.tx.exec("COMMIT"); err != nil {
@@ -271,6 +297,7 @@ func (w *writer) transact(group []*pending) error {
 	if w.done != nil {
 		w.done(unsynced)
 	}
+	w.acted = w.appended
 	return nil
 }
 
@@ -312,6 +339,9 @@ func (w *writer) isolate(p *pending, shared bool) error {
 		return fmt.Errorf("ledger: savepoint: %w", err)
 	}
 	if p.err = p.run(w.tx); p.err != nil {
+		if w.journal != nil && disorder(p.err) {
+			return p.err // it is in the journal, so it is to be done
+		}
 		if _, err := w.tx.exec("ROLLBACK TO caller"); err != nil {
 			return fmt.Errorf("ledger: undo: %w", err)
 		}

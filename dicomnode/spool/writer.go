@@ -55,12 +55,8 @@ func (s *Spool) begin() (*Writer, error) {
 }
 
 // Append makes an entry with these bytes durable, also while the disk has less room than the reserve: what was done
-// must be said, and the reserve is for what gives room back. Small actions are meant; bytes above Options.InlineLimit
-// are refused.
+// must be said, and the reserve is for what gives room back. Small actions are meant.
 func (s *Spool) Append(e Entry, data []byte) (Entry, error) {
-	if int64(len(data)) > s.o.InlineLimit {
-		return Entry{}, fmt.Errorf("spool: append: %d bytes, at most %d are taken at once", len(data), s.o.InlineLimit)
-	}
 	w, err := s.begin()
 	if err != nil {
 		return Entry{}, err

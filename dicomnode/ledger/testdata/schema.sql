@@ -66,7 +66,7 @@ CREATE TABLE event (
 	code           TEXT NOT NULL,
 	detail           TEXT NOT NULL,
 	merge            TEXT UNIQUE -- events of the same key are one row
-, protocol TEXT NOT NULL DEFAULT '', text TEXT NOT NULL DEFAULT '');
+, protocol TEXT NOT NULL DEFAULT '', text TEXT NOT NULL DEFAULT '', actor_kind TEXT NOT NULL DEFAULT '', actor TEXT NOT NULL DEFAULT '');
 CREATE TABLE exam (
 	id           INTEGER PRIMARY KEY,
 	study        INTEGER NOT NULL REFERENCES study (id),
@@ -132,7 +132,7 @@ CREATE TABLE known (
 CREATE TABLE meta (
 	id       INTEGER PRIMARY KEY CHECK (id = 1),
 	position INTEGER NOT NULL -- Seq of the last spool entry taken in
-);
+, acted INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE need (
 	entry    TEXT NOT NULL,
 	by       TEXT NOT NULL, -- refused: it could not be taken in

@@ -1,0 +1,58 @@
+package intake
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"iter"
+	"log/slog"
+	"time"
+
+	"endogate/dicomnode/ledger"
+	"endogate/dicomnode/spool"
+)
+
+// Journal keeps the ledger's actions in the spool, among the data sets that they are about: what somebody did, or a peer
+// was told, is one record of the log before it is a row.
+type Journal struct {
+	Spool *spool.Spool
+	Now   func() time.Time
+	Log   *slog.Logger
+}
+
+// ofLedger is the record of the ledger's actions.
+var ofLedger = json.RawMessage(`{"journal":"ledger"}`)
+
+// Append implements ledger.Journal. It takes part in the sync of whatever is received at the same time.
+func (j Journal) Append(actions []byte) (uint64, error) {
+	e, err := j.Spool.Append(spool.Entry{Kind: spool.Action, Record: ofLedger, MediaType: "application/x-ndjson", At: j.Now()}, actions)
+	return e.Seq, err
+}
+
+// After implements ledger.Journal. Actions that the disk has lost are passed over: those behind them are worth having.
+func (j Journal) After(after uint64) iter.Seq2[ledger.Appended, error] {
+	return func(yield func(ledger.Appended, error) bool) {
+		for entry, err := range j.Spool.Entries(after) {
+			if err != nil || entry.Kind != spool.Action || string(entry.Record) != string(ofLedger) {
+				continue // one that cannot be read is the follower's to tell of
+			}
+			actions, err := j.read(entry.ID)
+			if errors.Is(err, spool.ErrCorrupt) {
+				j.Log.Error("actions cannot be read: the ledger has them, one that is rebuilt will not; restore the data folder", "entry", entry.ID, "err", err)
+				continue
+			}
+			if !yield(ledger.Appended{Seq: entry.Seq, Actions: actions}, err) {
+				return
+			}
+		}
+	}
+}
+
+func (j Journal) read(id string) ([]byte, error) {
+	_, r, err := j.Spool.Open(id)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	return io.ReadAll(r)
+}

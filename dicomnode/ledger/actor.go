@@ -1,0 +1,45 @@
+package ledger
+
+import "context"
+
+// ActorKind says what did a step.
+type ActorKind string
+
+// The kinds of actors.
+const (
+	ActorSystem ActorKind = "system" // a part of the gateway
+	ActorRoute  ActorKind = "route"  // as the configuration says
+	ActorPeer   ActorKind = "peer"   // an application entity
+	ActorPerson ActorKind = "person" // no name: nobody had to sign in
+	ActorToken  ActorKind = "token"  // a program with a token
+)
+
+// Actor is who did a step.
+type Actor struct {
+	Kind ActorKind `json:"kind,omitempty"`
+	Name string    `json:"name,omitempty"`
+}
+
+// String returns the actor as the page and trace show it.
+func (a Actor) String() string {
+	switch {
+	case a.Kind == ActorPerson && a.Name == "":
+		return "a person (no sign-in)"
+	case a.Kind == "" || a.Name == "":
+		return string(a.Kind)
+	}
+	return string(a.Kind) + " " + a.Name
+}
+
+type actorKey struct{}
+
+// By returns a context in which steps are done by a.
+func By(ctx context.Context, a Actor) context.Context { return context.WithValue(ctx, actorKey{}, a) }
+
+// actorOf returns who acts in ctx; without a name in it, the part of the gateway that does such steps.
+func actorOf(ctx context.Context, part string) Actor {
+	if a, ok := ctx.Value(actorKey{}).(Actor); ok {
+		return a
+	}
+	return Actor{Kind: ActorSystem, Name: part}
+}

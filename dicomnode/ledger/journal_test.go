@@ -1,0 +1,217 @@
+package ledger
+
+import (
+	"fmt"
+	"iter"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// memoryJournal is a journal that outlives the ledger of a test.
+type memoryJournal struct {
+	all    []Appended
+	broken error
+}
+
+func (j *memoryJournal) Append(actions []byte) (uint64, error) {
+	if j.broken != nil {
+		return 0, j.broken
+	}
+	seq := uint64(3 * (len(j.all) + 1)) // there are other entries between
+	j.all = append(j.all, Appended{seq, append([]byte(nil), actions...)})
+	return seq, nil
+}
+
+func (j *memoryJournal) After(after uint64) iter.Seq2[Appended, error] {
+	return func(yield func(Appended, error) bool) {
+		for _, a := range j.all {
+			if a.Seq > after && !yield(a, nil) {
+				return
+			}
+		}
+	}
+}
+
+// dump returns all rows of all tables.
+func dump(t require.TestingT, l *Ledger) string {
+	var out strings.Builder
+	rows, err := l.readDB.Query("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
+	require.NoError(t, err)
+	tables, err := scanAll(rows, scanString)
+	require.NoError(t, err)
+	for _, table := range tables {
+		rows, err := l.readDB.Query("SELECT * FROM " + table + " ORDER BY 1, 2")
+		require.NoError(t, err)
+		columns, err := rows.Columns()
+		require.NoError(t, err)
+		for rows.Next() {
+			values := make([]any, len(columns))
+			into := make([]any, len(columns))
+			for i := range values {
+				into[i] = &values[i]
+			}
+			require.NoError(t, rows.Scan(into...))
+			fmt.Fprintln(&out, table, values)
+		}
+		require.NoError(t, rows.Err())
+		require.NoError(t, rows.Close())
+	}
+	return out.String()
+}
+
+func keep(t testing.TB, path string, j Journal) (*Ledger, int) {
+	t.Helper()
+	l := reopen(t, path)
+	done, err := l.Keep(t.Context(), j)
+	require.NoError(t, err)
+	return l, done
+}
+
+// TestJournal_everyAction does each of the actions, and has them done again in a new ledger.
+func TestJournal_everyAction(t *testing.T) {
+	j := &memoryJournal{}
+	l, done := keep(t, filepath.Join(t.TempDir(), "ledger.db"), j)
+	require.Zero(t, done)
+	ctx := t.Context()
+	person := By(ctx, Actor{Kind: ActorPerson})
+	_, _, err := l.ReconcileDestinations(ctx, []string{"pacs", "archive"}, at(0))
+	require.NoError(t, err)
+	first, second, third := receipt(1), receipt(2), receipt(3)
+	first.Forward, second.Forward = []string{"pacs", "archive", "gone"}, []string{"pacs"}
+	third.Models, third.Skip = nil, "no route matches"
+	receive(t, l, first, second, third)
+	lost := as(first, 4)
+	lost.Kept = func(string) bool { return false }
+	require.Equal(t, []Verdict{Restored}, receive(t, l, lost))
+	require.NoError(t, l.Refuse(ctx, "entry005", "cannot be read", 5, at(5)))
+	require.NoError(t, l.Need(ctx, "entry006", "draft", at(5)))
+	require.NoError(t, l.Unneed(ctx, "entry006", "draft", at(5)))
+	_, err = l.StartJob(ctx, "entry004.demo", at(6))
+	require.NoError(t, err)
+	require.NoError(t, l.UnstartJob(ctx, "entry004.demo"))
+	require.NoError(t, l.FinishJob(ctx, "entry004.demo", testModel, frames(), []Object{object(1, "pacs")}, at(7)))
+	require.NoError(t, l.ParkJob(ctx, "entry002.demo", "it ends the process", at(8)))
+	require.NoError(t, l.RetryJob(person, "entry002.demo", at(9)))
+	require.NoError(t, l.ParkJob(ctx, "entry002.demo", "it ends the process", at(10)))
+	require.NoError(t, l.DiscardJob(person, "entry002.demo", at(11)))
+	require.ErrorIs(t, l.RetryJob(person, "entry002.demo", at(11)), ErrState)
+	require.NoError(t, l.DiscardInstance(person, "entry003", at(12)))
+	exams, err := l.DueExams(ctx, at(1000), 0, 0)
+	require.NoError(t, err)
+	require.Len(t, exams, 1)
+	require.NoError(t, l.ParkExam(ctx, exams[0], "no UID", at(13)))
+	require.NoError(t, l.RetryExam(person, exams[0].ID, at(14)))
+	require.NoError(t, l.FinishReport(ctx, exams[0], []Object{object(2, "pacs", "archive")}, at(15)))
+	due, err := l.DueDeliveries(ctx, "pacs", at(1000), longest, 10)
+	require.NoError(t, err)
+	require.Len(t, due, 4)
+	require.NoError(t, l.Delivered(ctx, due[0].ID, due[0].Entry, said("0000"), at(16)))
+	require.NoError(t, l.Defer(ctx, due[1].ID, Deferral{Next: at(20), Behind: true, Answer: said("a700"), Reason: "full"}, at(17)))
+	require.NoError(t, l.Park(ctx, due[2].ID, said("a900"), "refused", at(18)))
+	require.NoError(t, l.Unpark(person, due[2].ID, at(19)))
+	require.NoError(t, l.Sent(ctx, due[3].ID, due[3].Entry, at(20), said("0000"), at(19)))
+	n, err := l.Uncommitted(ctx, "pacs", at(21), longest)
+	require.NoError(t, err)
+	require.Equal(t, 1, n)
+	require.NoError(t, l.Discard(person, due[3].ID, at(22)))
+	_, err = l.RetryDeliveries(person, "archive", at(23))
+	require.NoError(t, err)
+	require.NoError(t, l.ParkLost(ctx, []string{due[1].Entry}, at(24)))
+	ids, err := l.Release(ctx, at(100), 100, at(101))
+	require.NoError(t, err)
+	require.NotEmpty(t, ids)
+
+	for more := true; more; {
+		more, err = l.Forget(ctx, at(1000), 100, at(1001))
+		require.NoError(t, err)
+	}
+	skipped := receipt(7)
+	receive(t, l, skipped)
+	require.NoError(t, l.SkipJob(ctx, "entry007.demo", "nothing here decodes it", at(102)))
+
+	var said strings.Builder
+	for _, a := range j.all {
+		said.Write(a.Actions)
+	}
+	source, err := os.ReadFile("journal.go")
+	require.NoError(t, err)
+	names := regexp.MustCompile(`case ("[a-z-]+"):`).FindAllSubmatch(source, -1)
+	require.Greater(t, len(names), 20)
+	for _, name := range names {
+		require.Contains(t, said.String(), `{"action":`+string(name[1]), "this test does all of them")
+	}
+	want := study(t, l)
+	again, done := keep(t, filepath.Join(t.TempDir(), "ledger.db"), j)
+	require.GreaterOrEqual(t, done, 30)
+	require.Equal(t, want, study(t, again))
+	require.Equal(t, dump(t, l), dump(t, again))
+	requireTally(t, again)
+}
+
+// TestJournal_refuses changes no row that is not in the journal.
+func TestJournal_refuses(t *testing.T) {
+	j := &memoryJournal{}
+	l, _ := keep(t, filepath.Join(t.TempDir(), "ledger.db"), j)
+	receive(t, l, receipt(1))
+	before := dump(t, l)
+	j.broken = fmt.Errorf("disk is full")
+	require.ErrorIs(t, l.ParkJob(t.Context(), "entry001.demo", "it ends the process", at(3)), j.broken)
+	require.Equal(t, before, dump(t, l))
+	j.broken = nil
+	require.NoError(t, l.ParkJob(t.Context(), "entry001.demo", "it ends the process", at(3)))
+	again, _ := keep(t, filepath.Join(t.TempDir(), "ledger.db"), j)
+	require.Equal(t, dump(t, l), dump(t, again))
+}
+
+// TestJournal_rowFails lets the database refuse what is in the journal already: it is done before anything else is.
+func TestJournal_rowFails(t *testing.T) {
+	j := &memoryJournal{}
+	l, _ := keep(t, filepath.Join(t.TempDir(), "ledger.db"), j)
+	receive(t, l, receipt(1))
+	full := func(pages int) {
+		_, err := l.writes.tx.conn.ExecContext(t.Context(), fmt.Sprintf("PRAGMA max_page_count = %d", pages))
+		require.NoError(t, err)
+	}
+	full(1)
+	long := strings.Repeat("a reason that takes pages ", 10_000)
+	before := dump(t, l)
+	require.ErrorContains(t, l.ParkJob(t.Context(), "entry001.demo", long, at(3)), "full")
+	require.ErrorContains(t, l.Refuse(t.Context(), "entry009", "not tried", 0, at(3)), "full")
+	require.Equal(t, before, dump(t, l))
+	require.Len(t, j.all, 2, "nothing goes behind what is not done")
+	full(1 << 20)
+	require.NoError(t, l.Refuse(t.Context(), "entry002", "cannot be read", 2, at(4)))
+	require.Equal(t, StateParked, study(t, l).InstanceViews[0].Jobs[0].State)
+	again, _ := keep(t, filepath.Join(t.TempDir(), "ledger.db"), j)
+	require.Equal(t, dump(t, l), dump(t, again))
+}
+
+func TestJournal_ofNewerRelease(t *testing.T) {
+	j := &memoryJournal{}
+	_, err := j.Append([]byte(`{"action":"fold","by":{}}`))
+	require.NoError(t, err)
+	l := openLedger(t)
+	_, err = l.Keep(t.Context(), j)
+	require.ErrorIs(t, err, errNewer)
+	require.ErrorContains(t, err, "fold")
+}
+
+// TestJournal_goesOnWithoutOne loses an action: what does not hang on it is there.
+func TestJournal_goesOnWithoutOne(t *testing.T) {
+	j := &memoryJournal{}
+	l, _ := keep(t, filepath.Join(t.TempDir(), "ledger.db"), j)
+	receive(t, l, receipt(1))
+	receive(t, l, receipt(2))
+	require.NoError(t, l.ParkJob(t.Context(), "entry001.demo", "it ends the process", at(3)))
+	require.NoError(t, l.ParkJob(t.Context(), "entry002.demo", "it ends the process", at(3)))
+	j.all = j.all[1:]
+	again, _ := keep(t, filepath.Join(t.TempDir(), "ledger.db"), j)
+	views := study(t, again).InstanceViews
+	require.Len(t, views, 1)
+	require.Equal(t, StateParked, views[0].Jobs[0].State)
+}
