@@ -28,6 +28,7 @@ type cli struct {
 	Archive     archiveCmd     `cmd:"" help:"Run a storage SCP that writes files: a stand-in PACS."`
 	Explain     explainCmd     `cmd:"" help:"Classify and explain files without a gateway."`
 	Trace       traceCmd       `cmd:"" help:"Print where a study or instance is, by UID or accession number."`
+	Ledger      ledgerCmd      `cmd:"" help:"Look after the gateway's ledger."`
 	Model       modelCmd       `cmd:"" help:"Look at model bundles."`
 	Doctor      doctorCmd      `cmd:"" help:"Say what is missing or wrong on this machine, and how to mend it."`
 	Demo        demoCmd        `cmd:"" help:"Run gateway and stand-in PACS on the sample instances and show what comes back."`

@@ -39,5 +39,8 @@ func eventText(e admin.Event) string {
 	if e.Detail != "" {
 		text += "  " + e.Detail
 	}
+	if e.By != "" {
+		text += "  (" + e.By + ")"
+	}
 	return text
 }

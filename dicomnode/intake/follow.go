@@ -24,6 +24,7 @@ type Follower struct {
 	Log        *slog.Logger
 
 	spares  waiting
+	seen    atomic.Uint64         // Seq of the last entry looked at
 	retaken bool                  // what was refused before the start was tried again
 	behind  atomic.Pointer[error] // why the ledger cannot take in what the spool has; nil: it can
 }
@@ -50,6 +51,12 @@ func (f *Follower) Err() error {
 		return *err
 	}
 	return nil
+}
+
+// Lag returns how many entries of the spool were not looked at yet.
+func (f *Follower) Lag() int {
+	last := f.Spool.Last()
+	return int(last - min(last, f.seen.Load()))
 }
 
 // Run follows the spool until ctx is done. It waits for a ledger that fails.
@@ -100,15 +107,19 @@ func (f *Follower) batch(ctx context.Context) (position uint64, taken int, err e
 	if err != nil {
 		return 0, 0, err
 	}
+	position = max(position, f.seen.Load())
 	receipts, last, err := f.next(ctx, position)
-	if err != nil || last == position {
+	if err != nil {
 		return position, 0, err
 	}
-	if err := f.take(ctx, receipts, last); err != nil {
-		return position, 0, err
+	if len(receipts) > 0 { // otherwise the ledger need not know: its own actions are entries too
+		if err := f.take(ctx, receipts, last); err != nil {
+			return position, 0, err
+		}
+		f.Jobs()
+		f.Deliveries()
 	}
-	f.Jobs()
-	f.Deliveries()
+	f.seen.Store(last)
 	return last, len(receipts), nil
 }
 

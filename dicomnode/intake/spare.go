@@ -102,7 +102,10 @@ func (f *Follower) settleSpare(ctx context.Context, id string, good map[string]b
 	if err != nil || first == id {
 		return err
 	}
-	if first != "" && !good[first] {
+	if first == "" { // it is released, or the ledger was begun anew and does not know it
+		return f.replace(ctx, "", entry)
+	}
+	if !good[first] {
 		if good[first], err = f.good(ctx, first); err != nil {
 			return err
 		}
@@ -110,13 +113,17 @@ func (f *Follower) settleSpare(ctx context.Context, id string, good map[string]b
 			return f.replace(ctx, first, entry)
 		}
 	}
-	if err := f.Spool.Release(id); err != nil {
-		f.Log.Warn("duplicate not released: the next start does it", "entry", id, "err", err)
-	}
+	f.release(id)
 	return nil
 }
 
-// replace puts entry into the place of the entry lost.
+func (f *Follower) release(id string) {
+	if err := f.Spool.Release(id); err != nil {
+		f.Log.Warn("duplicate not released: the next start does it", "entry", id, "err", err)
+	}
+}
+
+// replace puts entry into the place of the entry lost, or gives it up where the ledger has no need of it.
 func (f *Follower) replace(ctx context.Context, lost string, entry spool.Entry) error {
 	receipt := f.receipt(entry)
 	receipt.Lost = lost
@@ -124,16 +131,18 @@ func (f *Follower) replace(ctx context.Context, lost string, entry spool.Entry) 
 	if err != nil {
 		return fmt.Errorf("entry %s: %w", entry.ID, err)
 	}
-	if slices.Contains(verdicts, ledger.Duplicate) { // the first is another one by now
-		f.Spare(entry.ID)
+	if slices.Contains(verdicts, ledger.Duplicate) {
+		if lost == "" {
+			f.release(entry.ID)
+		} else { // the first is another one by now
+			f.Spare(entry.ID)
+		}
 		return nil
 	}
 	f.settle([]ledger.Receipt{receipt}, verdicts)
 	f.Jobs()
 	f.Deliveries()
-	if err := f.Spool.Release(lost); err != nil {
-		f.Log.Warn("entry with bad bytes not released: the next start does it", "entry", lost, "err", err)
-	}
+	f.release(lost)
 	return nil
 }
 

@@ -6,6 +6,14 @@
 // called again with the same arguments after a crash. What nobody else could give back, or
 // somebody was told, is on the disk then too: see durability. Time comes in as an argument.
 //
+// With a Journal (Keep), each of these methods is an action that is durable there before it is rows here: the call itself,
+// with names in place of row IDs, one append for all that share a commit. The ledger notes in the same transaction where
+// the last action stands that it has done, and does those behind it first: at start, after a commit that failed, and
+// from the beginning where its file is lost. So the journal alone holds what a person did, a peer was told and a model
+// said; the database is what follows from it, in the same order, and its own commits need not wait for the disk. An
+// action that was refused, such as a retry of what is done, is refused again. Times and decisions that hang on anything
+// but rows are in the action.
+//
 // The tables (migrations/ has them in full):
 //
 //	meta       spool position the ledger has taken in

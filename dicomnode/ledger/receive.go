@@ -19,6 +19,15 @@ func (l *Ledger) Position(ctx context.Context) (uint64, error) {
 	return uint64(n), nil
 }
 
+// Newest returns the highest Seq of the spool that the ledger knows of: of an entry taken in, or of actions.
+func (l *Ledger) Newest(ctx context.Context) (uint64, error) {
+	var n int64
+	if err := l.readDB.QueryRowContext(ctx, "SELECT max(position, acted) FROM meta").Scan(&n); err != nil {
+		return 0, fmt.Errorf("ledger: newest: %w", err)
+	}
+	return uint64(n), nil
+}
+
 // Receive takes in receipts, in the order of their Seq, and moves the position to position.
 // It returns a verdict for each. Receipts that are in already change nothing and get the
 // verdict they got before, so a batch that a crash cut short is simply given again. The entry

@@ -229,6 +229,8 @@ type Event struct {
 	Destination    string    `json:"destination"`
 	Status         string    `json:"status"` // the peer's, four hexadecimal digits
 	Detail         string    `json:"detail"`
+	By             string    `json:"by"`      // who did it, in words; empty before that was kept
+	ByKind         string    `json:"by_kind"` // system, route, peer, person or token
 }
 
 // ParkedKind says what kind of work is parked.

@@ -90,15 +90,11 @@ func (g *parts) openStores(ctx context.Context, life *lifecycle) (err error) {
 		return err
 	}
 	life.closes(g.ledger.Close)
-	position, err := g.ledger.Position(ctx)
+	newest, err := g.ledger.Newest(ctx)
 	if err != nil {
 		return err
 	}
-	g.spool, err = spool.Open(g.cfg.SpoolDir(), spool.Options{
-		SegmentSize: int64(g.cfg.Spool.SegmentSize), InlineLimit: int64(g.cfg.Spool.InlineLimit),
-		Reserve: int64(g.cfg.Spool.Reserve), After: position,
-	})
-	if err != nil {
+	if g.spool, err = openSpool(g.cfg, newest); err != nil {
 		return err
 	}
 	life.closes(g.spool.Close)
@@ -106,6 +102,13 @@ func (g *parts) openStores(ctx context.Context, life *lifecycle) (err error) {
 	g.log.Info("spool is open", "entries", recovered.Entries, "torn_bytes", recovered.TornBytes, "removed", recovered.Removed)
 	for _, place := range recovered.Damaged {
 		g.log.Error("spool is damaged: restore the segment from a backup or send its instances again; what was set aside in damaged/ can be removed then", "place", place)
+	}
+	done, err := g.ledger.Keep(ctx, intake.Journal{Spool: g.spool, Now: g.now, Log: g.log})
+	if err != nil {
+		return err
+	}
+	if done > 0 {
+		g.log.Info("ledger has caught up with what the spool says was done", "actions", done)
 	}
 	g.keeper = &results.Keeper{Spool: g.spool, Decode: g.decoding(), Now: g.now}
 	g.metrics = admin.NewMetrics(g.version(), g.gauges)

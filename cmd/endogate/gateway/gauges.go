@@ -19,7 +19,7 @@ func (g *parts) gauges(ctx context.Context) (admin.Gauges, error) {
 	}
 	usage := g.spool.Usage()
 	out := admin.Gauges{
-		SpoolLag:      int(max(g.spool.Last(), counts.Position) - counts.Position),
+		SpoolLag:      g.follower.Lag(),
 		PendingByPeer: map[string]int{},
 		HeldInstances: int(counts.Held), RefusedEntries: int(counts.Refused),
 		SpoolEntries: usage.Entries, SpoolBytes: usage.Bytes, SpoolDisk: usage.Disk,

@@ -124,6 +124,7 @@ func eventView(e ledger.Event) admin.Event {
 	return admin.Event{
 		At: e.At, LastAt: e.LastAt, Count: e.Count, SOPInstanceUID: e.SOPInstanceUID, Step: string(e.What),
 		Destination: e.Destination, Status: e.Answer.Code, Detail: e.Why(),
+		By: e.By.String(), ByKind: string(e.By.Kind),
 	}
 }
 
@@ -174,9 +175,12 @@ func (v *views) Parked(ctx context.Context) ([]admin.Parked, error) {
 	return all, nil
 }
 
+// unknownPerson is who asks by the page or the API: nobody has to sign in.
+var unknownPerson = ledger.Actor{Kind: ledger.ActorPerson}
+
 // Retry implements admin.Queue.
 func (v *views) Retry(ctx context.Context, kind admin.ParkedKind, id string) error {
-	err := v.retry(ctx, kind, id)
+	err := v.retry(ledger.By(ctx, unknownPerson), kind, id)
 	if kind != admin.ParkedDelivery {
 		v.jobs()
 	}
@@ -214,6 +218,7 @@ func (v *views) retry(ctx context.Context, kind admin.ParkedKind, id string) err
 
 // Discard implements admin.Queue. A report is not discarded: its exam goes on with the next frame.
 func (v *views) Discard(ctx context.Context, kind admin.ParkedKind, id string) error {
+	ctx = ledger.By(ctx, unknownPerson)
 	switch kind {
 	case admin.ParkedJob:
 		return notFound(v.ledger.DiscardJob(ctx, id, v.now()))
@@ -288,7 +293,7 @@ func (v *views) RetryParked(ctx context.Context, name string) (int, error) {
 	if !slices.ContainsFunc(v.destinations, func(d configs.Destination) bool { return d.Name == name }) {
 		return 0, admin.ErrNotFound
 	}
-	n, err := v.ledger.RetryDeliveries(ctx, name, v.now())
+	n, err := v.ledger.RetryDeliveries(ledger.By(ctx, unknownPerson), name, v.now())
 	v.try(name)
 	return n, err
 }

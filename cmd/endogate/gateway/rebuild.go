@@ -1,0 +1,94 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"endogate/configs"
+	"endogate/dicomnode/intake"
+	"endogate/dicomnode/ledger"
+	"endogate/dicomnode/spool"
+)
+
+// Rebuilt is what RebuildLedger has done.
+type Rebuilt struct {
+	Actions int
+	Damaged []string // places of the spool that cannot be read
+	Before  string   // where the ledger that was there is now; empty: there was none
+}
+
+// RebuildLedger makes the ledger anew from the spool's record of what was done. The gateway must not run. A ledger that
+// is there is put aside, and stays there until somebody removes it. What the spool has and no action speaks of, the
+// next start takes in as if it had just been received.
+func RebuildLedger(ctx context.Context, cfg configs.Config, log *slog.Logger) (done Rebuilt, err error) {
+	if _, err := os.Stat(cfg.SpoolDir()); err != nil {
+		return Rebuilt{}, fmt.Errorf("rebuild: %w; give --config, or data_dir in it", err)
+	}
+	store, err := openSpool(cfg, 0)
+	if err != nil {
+		return Rebuilt{}, err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	done.Damaged = store.Recovered().Damaged
+	temp := cfg.LedgerFile() + ".rebuilt"
+	if err := removeLedger(temp); err != nil {
+		return Rebuilt{}, err
+	}
+	if done.Actions, err = replay(ctx, temp, intake.Journal{Spool: store, Now: time.Now, Log: log}); err != nil {
+		return Rebuilt{}, errors.Join(err, removeLedger(temp))
+	}
+	if done.Before, err = putAside(cfg.LedgerFile()); err != nil {
+		return Rebuilt{}, err
+	}
+	return done, os.Rename(temp, cfg.LedgerFile())
+}
+
+func openSpool(cfg configs.Config, after uint64) (*spool.Spool, error) {
+	return spool.Open(cfg.SpoolDir(), spool.Options{
+		SegmentSize: int64(cfg.Spool.SegmentSize), InlineLimit: int64(cfg.Spool.InlineLimit),
+		Reserve: int64(cfg.Spool.Reserve), After: after,
+	})
+}
+
+// replay makes a ledger at path that has done what j says.
+func replay(ctx context.Context, path string, j ledger.Journal) (int, error) {
+	l, err := ledger.Open(path)
+	if err != nil {
+		return 0, err
+	}
+	done, err := l.Keep(ctx, j)
+	return done, errors.Join(err, l.Close())
+}
+
+// ledgerFiles are the ends of the names of SQLite's files, the database last: without it the others are nothing.
+var ledgerFiles = []string{"-shm", "-wal", ""}
+
+func removeLedger(path string) error {
+	for _, end := range ledgerFiles {
+		if err := os.Remove(path + end); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// putAside gives the ledger at path another name. An end in between leaves a folder without a ledger, or with the files
+// of one beside the new name: the next start makes it from the spool, as the rebuild does.
+func putAside(path string) (string, error) {
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return "", removeLedger(path)
+	}
+	aside := path + ".before-" + time.Now().UTC().Format("20060102T150405")
+	for _, end := range []string{"", "-wal", "-shm"} {
+		if err := os.Rename(path+end, aside+end); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return "", err
+		}
+	}
+	return filepath.Base(aside), nil
+}

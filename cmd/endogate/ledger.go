@@ -1,0 +1,35 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"endogate/cmd/endogate/gateway"
+)
+
+type ledgerCmd struct {
+	Rebuild rebuildCmd `cmd:"" help:"Make the ledger anew from what the spool says was done. The gateway must not run."`
+}
+
+type rebuildCmd struct{}
+
+// Run makes a ledger in the place of the one that is lost, or not to be trusted.
+func (*rebuildCmd) Run(ctx context.Context, c *cli, tty console) error {
+	cfg, err := c.load()
+	if err != nil {
+		return err
+	}
+	done, err := gateway.RebuildLedger(ctx, cfg, slog.New(slog.NewTextHandler(tty.err, nil)))
+	for _, place := range done.Damaged {
+		fmt.Fprintf(tty.err, "the spool is damaged, what it said there is lost: %s\n", place)
+	}
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(tty.out, "ledger rebuilt: %d actions done again\n", done.Actions)
+	if done.Before != "" {
+		fmt.Fprintf(tty.out, "the one that was there is %s now, beside it\n", done.Before)
+	}
+	return nil
+}
