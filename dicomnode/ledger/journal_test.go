@@ -186,7 +186,7 @@ func TestJournal_rowFails(t *testing.T) {
 	require.Len(t, j.all, 2, "nothing goes behind what is not done")
 	full(1 << 20)
 	require.NoError(t, l.Refuse(t.Context(), "entry002", "cannot be read", 2, at(4)))
-	require.Equal(t, StateParked, study(t, l).InstanceViews[0].Jobs[0].State)
+	require.Equal(t, JobParked, study(t, l).InstanceViews[0].Jobs[0].State)
 	again, _ := keep(t, filepath.Join(t.TempDir(), "ledger.db"), j)
 	require.Equal(t, dump(t, l), dump(t, again))
 }
@@ -213,5 +213,5 @@ func TestJournal_goesOnWithoutOne(t *testing.T) {
 	again, _ := keep(t, filepath.Join(t.TempDir(), "ledger.db"), j)
 	views := study(t, again).InstanceViews
 	require.Len(t, views, 1)
-	require.Equal(t, StateParked, views[0].Jobs[0].State)
+	require.Equal(t, JobParked, views[0].Jobs[0].State)
 }

@@ -79,9 +79,9 @@ func TestGateway_ledgerRebuilt(t *testing.T) {
 	want := g.books()
 	require.Len(t, want.Studies, 3)
 	require.Len(t, want.Parked.Deliveries, 1)
-	require.NotZero(t, want.Counts.Deliveries["pacs"][ledger.StatePending])
-	require.NotZero(t, want.Counts.Deliveries["pacs"][ledger.StateDone])
-	require.NotZero(t, want.Counts.Deliveries["pacs"][ledger.StateDiscarded])
+	require.NotZero(t, want.Counts.Deliveries["pacs"][ledger.DeliveryPending])
+	require.NotZero(t, want.Counts.Deliveries["pacs"][ledger.DeliveryDone])
+	require.NotZero(t, want.Counts.Deliveries["pacs"][ledger.DeliveryDiscarded])
 	by := map[ledger.ActorKind]bool{}
 	for _, s := range want.Studies {
 		for _, e := range s.Events {
