@@ -72,7 +72,8 @@ func TestSource_patientAndStudy(t *testing.T) {
 func TestSource_odd(t *testing.T) {
 	source := endoscopic("1")
 	source.set(tag.StudyDate, "2026.1.2")
-	source.set(tag.StudyTime, "10:15:00")
+	source.set(tag.StudyTime, "10h15")
+	source.set(tag.PatientBirthDate, "1958.04.12") // ACR-NEMA's, which PS3.5 has readers understand
 	source.set(tag.PatientSex, "U")
 	source.set(tag.PatientAge, "53")
 	source.set(tag.InstanceNumber, "1.0")
@@ -85,7 +86,7 @@ func TestSource_odd(t *testing.T) {
 	require.NoError(t, err)
 	a := attributesOf(t, o)
 	for tag, want := range map[tag.Tag]string{
-		tag.StudyDate: "", tag.StudyTime: "", tag.PatientSex: "", tag.PatientAge: "", tag.InstanceNumber: "1",
+		tag.StudyDate: "", tag.StudyTime: "", tag.PatientBirthDate: "19580412", tag.PatientSex: "", tag.PatientAge: "", tag.InstanceNumber: "1",
 		tag.TimezoneOffsetFromUTC: "+0000", tag.Modality: "ES", tag.StudyDescription: "ab",
 		tag.AccessionNumber: "A-0123456789-0123456789", // the study's number: cut, it would be another one
 	} {
