@@ -70,7 +70,7 @@ func (q *Queue) Feed(ctx context.Context, f Feed) error {
 // feed publishes the open jobs after the one with the ID after, or all with "" but those that stand in the queue, and
 // returns the ID of the last.
 func (q *Queue) feed(ctx context.Context, f Feed, after string) (last string, err error) {
-	var standing map[string]bool
+	var standing standing
 	if after == "" {
 		if _, err := q.stream(ctx); err != nil {
 			return "", err // also finds out that the stream is a new one when there is nothing to publish
@@ -91,10 +91,7 @@ func (q *Queue) feed(ctx context.Context, f Feed, after string) (last string, er
 		}
 		for _, j := range list {
 			after = j.ID
-			if standing[token(j.ID)] {
-				continue
-			}
-			if err := q.feedJob(ctx, j); err != nil {
+			if err := q.feedJob(ctx, j, standing[token(j.ID)]); err != nil {
 				return "", err
 			}
 		}
@@ -104,13 +101,15 @@ func (q *Queue) feed(ctx context.Context, f Feed, after string) (last string, er
 	}
 }
 
-// standing are the tokens of our jobs that need not be published: they are on the stream, or their result waits to be
-// taken. They are asked for in the order that a job goes, and before the ledger: one that none of the two has any more when
-// it is asked is open no more.
-func (q *Queue) standing(ctx context.Context) (map[string]bool, error) {
+// standing are subjects of our jobs, by the jobs' tokens: those of their messages, and of results that wait to be taken.
+type standing map[string][]string
+
+// standing lists what stands. It is asked for in the order that a job goes, and before the ledger: one that none of the two
+// streams has any more when it is asked is open no more.
+func (q *Queue) standing(ctx context.Context) (standing, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	standing := map[string]bool{}
+	there := standing{}
 	for _, on := range []struct{ stream, subjects string }{
 		{Stream, subjectPrefix + "*." + q.node + ".*"}, {Results, resultsPrefix + q.node + ".*"},
 	} {
@@ -126,16 +125,44 @@ func (q *Queue) standing(ctx context.Context) (map[string]bool, error) {
 			return nil, fmt.Errorf("jobs: stream %s: %w", on.stream, err)
 		}
 		for subject := range info.State.Subjects {
-			standing[subject[strings.LastIndexByte(subject, '.')+1:]] = true
+			job := subject[strings.LastIndexByte(subject, '.')+1:]
+			there[job] = append(there[job], subject)
 		}
 	}
-	return standing, nil
+	return there, nil
 }
 
-func (q *Queue) feedJob(ctx context.Context, j Job) error {
+// feedJob publishes a job where neither it nor its result stands. Its messages for other models go: the one that it was
+// for has been replaced, and perhaps nobody has that any more.
+func (q *Queue) feedJob(ctx context.Context, j Job, standing []string) error {
 	if err := j.Validate(); err != nil {
 		q.log.Error("open job cannot be queued", "job", j.ID, "err", err)
 		return nil
 	}
+	stands := false
+	for _, subject := range standing {
+		if subject == q.subjectOf(j) || strings.HasPrefix(subject, resultsPrefix) {
+			stands = true
+		} else if err := q.purge(ctx, subject); err != nil {
+			return err
+		}
+	}
+	if stands {
+		return nil
+	}
 	return q.Publish(ctx, j)
+}
+
+// purge removes a job's message.
+func (q *Queue) purge(ctx context.Context, subject string) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	s, err := q.js.Stream(ctx, Stream)
+	if err == nil {
+		err = s.Purge(ctx, jetstream.WithPurgeSubject(subject))
+	}
+	if err != nil {
+		return fmt.Errorf("jobs: stream %s: remove a message: %w", Stream, err)
+	}
+	return nil
 }

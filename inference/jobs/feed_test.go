@@ -3,6 +3,9 @@ package jobs
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -100,4 +103,27 @@ func TestFeed_publishesOnlyWhatIsMissing(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, 2*page+10, messages(t, q), "what was missing is back")
 	assert.Less(t, q.nc.Stats().OutMsgs-before, uint64(10), "messages sent to the server")
+}
+
+// The model was replaced while jobs for the old one stood in the queue, and nobody has the old one any more.
+func TestFeed_replacedModel(t *testing.T) {
+	q := openQueue(t, Options{})
+	old, other := testJob(1), testJob(2)
+	_, err := q.feed(t.Context(), Feed{Open: newBook(old, other).list}, "")
+	require.NoError(t, err)
+	elsewhere := strings.Replace(q.subjectOf(old), "._.", ".other.", 1)
+	require.NoError(t, q.publish(t.Context(), elsewhere, []byte("{}")))
+	fresh := old
+	fresh.Model.Version, fresh.Model.Digest = "2.0", "d16e58"
+	b := newBook(fresh, other)
+	for range 2 {
+		_, err = q.feed(t.Context(), Feed{Open: b.list}, "")
+		require.NoError(t, err)
+		s, err := q.js.Stream(t.Context(), Stream)
+		require.NoError(t, err)
+		info, err := s.Info(t.Context(), jetstream.WithSubjectFilter(">"))
+		require.NoError(t, err)
+		assert.ElementsMatch(t, []string{q.subjectOf(fresh), q.subjectOf(other), elsewhere}, slices.Collect(maps.Keys(info.State.Subjects)),
+			"the job is for its new model alone, and other gateways' are left alone")
+	}
 }
