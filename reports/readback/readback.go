@@ -29,8 +29,8 @@ import (
 const MaxSize = 256 << 20
 
 const (
-	deadline = 10 * time.Second
-	atOnce   = 4 // readings, those included that nobody waits for any more
+	deadline = time.Minute // a long report on a busy machine takes seconds
+	atOnce   = 4           // readings, those included that nobody waits for any more
 )
 
 var (
