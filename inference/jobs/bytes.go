@@ -174,14 +174,23 @@ func (q *Queue) bucket(ctx context.Context) (jetstream.ObjectStore, error) {
 	defer cancel()
 	store, err := q.js.ObjectStore(ctx, Bucket)
 	if errors.Is(err, jetstream.ErrBucketNotFound) && !q.guest {
-		store, err = q.js.CreateOrUpdateObjectStore(ctx, jetstream.ObjectStoreConfig{
-			Bucket:      Bucket,
-			Description: "endogate: pixels of jobs under way and large results, under opaque names; removed with the job",
-			TTL:         leftBehind,
-			Storage:     jetstream.FileStorage,
-			Replicas:    q.replicas,
-		})
+		return q.makeBucket(ctx)
 	}
+	if err != nil {
+		return nil, fmt.Errorf("jobs: object store: %w", err)
+	}
+	return store, nil
+}
+
+// makeBucket makes the object store, or has one of another release or with other options as it should be.
+func (q *Queue) makeBucket(ctx context.Context) (jetstream.ObjectStore, error) {
+	store, err := q.js.CreateOrUpdateObjectStore(ctx, jetstream.ObjectStoreConfig{
+		Bucket:      Bucket,
+		Description: "endogate: pixels of jobs under way and large results, under opaque names; removed with the job",
+		TTL:         leftBehind,
+		Storage:     jetstream.FileStorage,
+		Replicas:    q.replicas,
+	})
 	if err != nil {
 		return nil, fmt.Errorf("jobs: object store: %w", err)
 	}

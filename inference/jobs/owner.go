@@ -322,6 +322,9 @@ func (q *Queue) results(ctx context.Context) (jetstream.Consumer, error) {
 	if _, err := q.js.CreateOrUpdateStream(ctx, q.resultsConfig()); err != nil {
 		return nil, fmt.Errorf("jobs: stream %s: %w", Results, err)
 	}
+	if _, err := q.makeBucket(ctx); err != nil {
+		return nil, err
+	}
 	consumer, err := q.js.CreateOrUpdateConsumer(ctx, Results, jetstream.ConsumerConfig{
 		Durable: q.node, FilterSubject: resultsPrefix + q.node + ".*",
 		AckPolicy: jetstream.AckExplicitPolicy, AckWait: takeWait, MaxDeliver: -1, InactiveThreshold: abandoned,
