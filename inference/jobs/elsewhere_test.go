@@ -23,18 +23,17 @@ type house struct {
 	q     *Queue
 	input []byte
 
-	mu      sync.Mutex
-	began   map[string]int
-	taken   map[string][]string // results by job
-	faults  []error
-	ackWait time.Duration
+	mu     sync.Mutex
+	began  map[string]int
+	taken  map[string][]string // results by job
+	faults []error
 }
 
 func newHouse(t testing.TB, o Options, jobs ...Job) *house {
 	t.Helper()
 	h := &house{
 		book: newBook(jobs...), q: openQueue(t, o), input: []byte("pixels"),
-		began: map[string]int{}, taken: map[string][]string{}, ackWait: time.Second,
+		began: map[string]int{}, taken: map[string][]string{},
 	}
 	return h
 }
@@ -43,7 +42,7 @@ func newHouse(t testing.TB, o Options, jobs ...Job) *house {
 func (h *house) run(t testing.TB) (stop func()) {
 	t.Helper()
 	feed := start(t, func(ctx context.Context) error {
-		return h.q.Feed(ctx, Feed{Open: h.list, Wake: h.wake, Every: 100 * time.Millisecond, Models: testModels("demo"), AckWait: h.ackWait})
+		return h.q.Feed(ctx, Feed{Open: h.list, Wake: h.wake, Every: 100 * time.Millisecond, Models: testModels("demo"), AckWait: 10 * time.Second})
 	})
 	own := start(t, func(ctx context.Context) error { return h.q.Own(ctx, h.owner()) })
 	return func() { feed(); own() }
@@ -148,7 +147,7 @@ func TestElsewhere(t *testing.T) {
 		t.Run(fmt.Sprint(size), func(t *testing.T) {
 			url := oneServer(t)
 			h := newHouse(t, Options{URL: url, Node: "n"}, jobList(10)...)
-			h.input, h.ackWait = bytes.Repeat([]byte("p"), size), 10*time.Second
+			h.input = bytes.Repeat([]byte("p"), size)
 			guest(t, url, 2, nil)
 			guest(t, url, 1, nil)
 			h.run(t)

@@ -243,10 +243,10 @@ func TestWork_longWorkIsNotGivenToAnother(t *testing.T) {
 	q := openQueue(t, Options{})
 	b := newBook(testJob(1))
 	c := b.consumer(2)
-	c.AckWait = 300 * time.Millisecond
+	c.AckWait = time.Second
 	c.Do = func(ctx context.Context, j Job) error {
 		// Several AckWaits: the server has every reason to offer the message again but InProgress.
-		timer := time.NewTimer(5 * c.AckWait)
+		timer := time.NewTimer(5 * c.AckWait / 2)
 		defer timer.Stop()
 		<-timer.C
 		return b.do(ctx, j)
