@@ -16,7 +16,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // eventually polls until holds; it fails the test when that takes too long.
 func eventually(t testing.TB, what string, holds func() bool) {

@@ -121,7 +121,7 @@ func TestGateway_workersOnACluster(t *testing.T) {
 		func() func() { network.Cut(); return network.Heal },
 	} {
 		c.send(ctx, studies, each)
-		g.waitFor("new work", func() bool { done, received := g.analysed(); return done < received })
+		g.waitFor("new work", func() bool { _, received := g.analysed(); return received > c.before[0] })
 		repair := fault()
 		requireNowhere(t, c.brokers.Dirs, secrets)
 		time.Sleep(3 * time.Second) // longer than a silent worker is waited for
