@@ -23,6 +23,10 @@ type Journal struct {
 // ofLedger is the record of the ledger's actions.
 var ofLedger = json.RawMessage(`{"journal":"ledger"}`)
 
+func isOfLedger(e spool.Entry) bool {
+	return e.Kind == spool.Action && string(e.Record) == string(ofLedger)
+}
+
 // Append implements ledger.Journal. It takes part in the sync of whatever is received at the same time.
 func (j Journal) Append(actions []byte) (uint64, error) {
 	e, err := j.Spool.Append(spool.Entry{Kind: spool.Action, Record: ofLedger, MediaType: "application/x-ndjson", At: j.Now()}, actions)
@@ -33,7 +37,7 @@ func (j Journal) Append(actions []byte) (uint64, error) {
 func (j Journal) After(after uint64) iter.Seq2[ledger.Appended, error] {
 	return func(yield func(ledger.Appended, error) bool) {
 		for entry, err := range j.Spool.Entries(after) {
-			if err != nil || entry.Kind != spool.Action || string(entry.Record) != string(ofLedger) {
+			if err != nil || !isOfLedger(entry) {
 				continue // one that cannot be read is the follower's to tell of
 			}
 			actions, err := j.read(entry.ID)

@@ -156,6 +156,9 @@ func (r *Reclaimer) reclaim(ctx context.Context) error {
 	if err := r.forget(ctx); err != nil {
 		return err
 	}
+	if err := r.forgetActions(ctx); err != nil {
+		return err
+	}
 	freed, err := r.Spool.Compact(ctx)
 	if freed > 0 {
 		r.logger().Info("room of released entries given back", "bytes", freed)
@@ -167,6 +170,39 @@ const (
 	forgetBatch = 500 // rows of a table in one transaction, which others wait for
 	forgetPause = 50 * time.Millisecond
 )
+
+// actionMargin is how far a clock may have been set back without an action seeming older than what it is about.
+const actionMargin = 24 * time.Hour
+
+// forgetActions releases the actions that speak only of what is forgotten: they have patient data. A ledger that is
+// rebuilt does not know that there ever was such a study.
+func (r *Reclaimer) forgetActions(ctx context.Context) error {
+	if r.History <= 0 {
+		return nil
+	}
+	before := r.Now().Add(-r.History)
+	oldest, err := r.Ledger.Remembers(ctx)
+	if err != nil {
+		return err
+	}
+	if !oldest.IsZero() && oldest.Before(before) {
+		before = oldest
+	}
+	before = before.Add(-actionMargin)
+	var ids []string
+	for entry, err := range r.Spool.Entries(0) {
+		if err == nil && !entry.At.Before(before) {
+			break
+		}
+		if err == nil && isOfLedger(entry) {
+			ids = append(ids, entry.ID)
+		}
+	}
+	if err := r.Spool.Release(ids...); err != nil {
+		return fmt.Errorf("reclaim: %w", err)
+	}
+	return nil
+}
 
 // forget has the ledger forget what is older than History, a little at a time.
 func (r *Reclaimer) forget(ctx context.Context) error {

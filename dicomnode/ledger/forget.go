@@ -44,6 +44,15 @@ const (
 // years later is still known, and no UID that was given here ever gets a second content. It deletes at most limit rows
 // of each table at a time, and reports whether there may be more to forget. SQLite uses the room again.
 func (l *Ledger) Forget(ctx context.Context, before time.Time, limit int, at time.Time) (more bool, err error) {
+	if l.replaying == nil {
+		some, err := query(ctx, l.readDB, scanString, forgettable, micros(before))
+		if err != nil {
+			return false, fmt.Errorf("ledger: forget: %w", err)
+		}
+		if len(some) == 0 {
+			return false, nil // nothing that the journal need know
+		}
+	}
 	a := &action{Name: "forget", how: batched, Until: before, Limit: limit, At: at}
 	err = l.act(ctx, "reclaimer", a, func(t *tx) error {
 		more, err = t.forget(before, limit, at)
@@ -53,6 +62,19 @@ func (l *Ledger) Forget(ctx context.Context, before time.Time, limit int, at tim
 		return false, fmt.Errorf("ledger: forget: %w", err)
 	}
 	return more, nil
+}
+
+const oldestRemembered = `SELECT coalesce(min(at), 0) FROM (SELECT min(first_at) AS at FROM study WHERE forgotten_at IS NULL
+	UNION ALL SELECT min(at) FROM need WHERE ended_at IS NULL)`
+
+// Remembers returns when the oldest began of what is not forgotten, the zero time where all is. No action before it
+// speaks of anything else.
+func (l *Ledger) Remembers(ctx context.Context) (time.Time, error) {
+	at, err := l.moment(ctx, oldestRemembered)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("ledger: oldest remembered: %w", err)
+	}
+	return at, nil
 }
 
 func (t *tx) forget(before time.Time, limit int, at time.Time) (more bool, err error) {

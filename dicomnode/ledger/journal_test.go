@@ -126,13 +126,19 @@ func TestJournal_everyAction(t *testing.T) {
 	require.NoError(t, err)
 	require.NotEmpty(t, ids)
 
-	for more := true; more; {
-		more, err = l.Forget(ctx, at(1000), 100, at(1001))
-		require.NoError(t, err)
-	}
 	skipped := receipt(7)
 	receive(t, l, skipped)
 	require.NoError(t, l.SkipJob(ctx, "entry007.demo", "nothing here decodes it", at(102)))
+
+	forgotten := receipt(8)
+	forgotten.Header.StudyInstanceUID, forgotten.Models, forgotten.Skip = "1.9", nil, "no route matches"
+	receive(t, l, forgotten)
+	require.NoError(t, l.DiscardInstance(person, "entry008", at(103)))
+	_, err = l.Release(ctx, at(104), 100, at(104))
+	require.NoError(t, err)
+	more, err := l.Forget(ctx, at(1000), 100, at(1001))
+	require.NoError(t, err)
+	require.True(t, more)
 
 	var said strings.Builder
 	for _, a := range j.all {

@@ -201,6 +201,15 @@ func (s *Spool) publish(g *segment, group []*pending) {
 	s.changed = make(chan struct{})
 }
 
+// count adds an entry to what Usage tells, or with by -1 takes it away.
+func (s *Spool) count(sl slot, by int) {
+	if sl.action {
+		s.actions += by
+	} else {
+		s.bytes += int64(by) * sl.bytes
+	}
+}
+
 // insert adds a slot to the index.
 func (s *Spool) insert(g *segment, sl slot) {
 	g.slots = append(g.slots, sl)
@@ -211,6 +220,6 @@ func (s *Spool) insert(g *segment, sl slot) {
 	}
 	g.live++
 	g.needed += sl.size
-	s.bytes += sl.bytes
+	s.count(sl, 1)
 	s.byID[sl.id] = place{g, len(g.slots) - 1}
 }

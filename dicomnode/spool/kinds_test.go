@@ -47,10 +47,16 @@ func TestAppend_kinds(t *testing.T) {
 	received := mustPut(t, s, randomBytes(10))
 	require.Equal(t, []uint64{1, 2, 3}, []uint64{said.Seq, did.Seq, received.Seq})
 	require.EqualValues(t, 13, said.Size)
-	requireWhole(t, s, said, did, received)
-	require.NoError(t, s.Close())
-	s = openSpool(t, dir, Options{})
-	requireWhole(t, s, said, did, received)
+	for range 2 {
+		requireWhole(t, s, said, did, received)
+		u := s.Usage()
+		require.Equal(t, []int{2, 1, 23}, []int{u.Entries, u.Actions, int(u.Bytes)})
+		require.NoError(t, s.Close())
+		s = openSpool(t, dir, Options{})
+	}
+	require.NoError(t, s.Release(did.ID))
+	require.Zero(t, s.Usage().Actions)
+	require.Equal(t, 2, s.Usage().Entries)
 }
 
 // TestAppend_belowReserve says what was done although nothing more is taken in.

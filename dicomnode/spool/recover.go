@@ -160,7 +160,7 @@ func (s *Spool) recoverSegment(first uint64, bounds []uint64, large map[string]b
 func (s *Spool) indexSegment(g *segment, f *os.File, sc *scanner, large map[string]bool) error {
 	first, until := g.first, sc.until // 0: the last one
 	for sc.next() {
-		sl := slot{id: sc.entry.ID, seq: sc.header.seq, off: sc.off, size: sc.header.size(), bytes: sc.entry.Size, large: sc.header.large}
+		sl := slot{id: sc.entry.ID, seq: sc.header.seq, off: sc.off, size: sc.header.size(), bytes: sc.entry.Size, large: sc.header.large, action: sc.entry.Kind == Action}
 		if _, twice := s.byID[sl.id]; twice {
 			return fmt.Errorf("entry %s stands in the log twice", sl.id)
 		}

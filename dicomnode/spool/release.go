@@ -37,7 +37,7 @@ func (s *Spool) drop(id string) bool {
 	delete(s.byID, id)
 	sl := &p.seg.slots[p.index]
 	sl.released = true
-	s.bytes -= sl.bytes
+	s.count(*sl, -1)
 	p.seg.live--
 	p.seg.needed -= sl.size
 	return sl.large

@@ -39,6 +39,7 @@ type slot struct {
 	size     int64 // of the whole record
 	bytes    int64 // of the data set
 	large    bool
+	action   bool
 	released bool
 }
 

@@ -50,6 +50,7 @@ type Spool struct {
 	segs    []*segment // by first; the last one is never removed, it carries the Seq on
 	byID    map[string]place
 	bytes   int64
+	actions int
 	last    uint64        // highest Seq committed
 	changed chan struct{} // closed and replaced when last rises; closed for good by Close
 	closed  bool

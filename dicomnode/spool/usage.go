@@ -14,9 +14,10 @@ const minInodes = 1000
 
 // Usage tells how full a spool is. What the file system does not tell is 0.
 type Usage struct {
-	Entries int   // entries held
+	Entries int   // data sets and messages held
+	Actions int   // entries beside them that say what was done
 	Bytes   int64 // bytes of their data sets and messages
-	Disk    int64 // bytes that the folder takes on the disk: also entries' headers, what was released and not yet given back, what is preallocated
+	Disk    int64 // bytes that the folder takes on the disk: also headers, actions, what was released and not yet given back, what is preallocated
 	Free    int64 // bytes the file system has left for us
 	Inodes  int64 // files that we may still make
 }
@@ -33,7 +34,7 @@ func (s *Spool) Usage() Usage {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return Usage{Entries: len(s.byID), Bytes: s.bytes, Disk: onDisk, Free: space.bytes, Inodes: space.inodes}
+	return Usage{Entries: len(s.byID) - s.actions, Actions: s.actions, Bytes: s.bytes, Disk: onDisk, Free: space.bytes, Inodes: space.inodes}
 }
 
 // room is what a file system has left for us.

@@ -193,7 +193,7 @@ func (w *Writer) Commit(e Entry) (Entry, error) {
 			return Entry{}, errors.Join(fmt.Errorf("spool: commit: %w", full(err)), removeIfThere(w.s.largePath(w.id)))
 		}
 	}
-	p := &pending{meta: meta, slot: slot{id: w.id, bytes: w.size, large: large}}
+	p := &pending{meta: meta, slot: slot{id: w.id, bytes: w.size, large: large, action: e.Kind == Action}}
 	p.header = recordHeader{large: large, metaLen: len(meta)}
 	if !large {
 		p.header.dataLen, p.header.dataCRC = w.size, w.crc
