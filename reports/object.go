@@ -55,7 +55,7 @@ func encode(ds dataset) ([]byte, error) {
 	if err == nil && ds.has(tag.ContentSequence) {
 		err = readback.Check(written, encoded, ts)
 	}
-	if err != nil && !errors.Is(err, readback.ErrNoTime) {
+	if err != nil && !errors.Is(err, readback.ErrNoPlace) {
 		err = &InvalidError{SOPClassUID: dicom.UID(ds.text(tag.SOPClassUID)), Faults: []string{err.Error()}}
 	}
 	return encoded, err

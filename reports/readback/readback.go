@@ -36,16 +36,19 @@ const (
 var (
 	// ErrDiffers: the other parser reads something else than was meant. Writing the same again does not help.
 	ErrDiffers = errors.New("readback: read differently by another parser")
-	// ErrNoTime: the parser did not end in time, or earlier readings that did not end left no place for this one.
+	// ErrNoTime: the parser did not end in time. It would not the next time either.
 	ErrNoTime = errors.New("readback: the other parser did not end in time")
+	// ErrNoPlace: as many readings as may be have not ended. This one says nothing of the data set; it is worth another try.
+	ErrNoPlace = errors.New("readback: earlier readings by the other parser have not ended and leave no place: start the gateway again")
 	// ErrUnsupported: this is none of the data sets that the parser knows.
 	ErrUnsupported = errors.New("readback: unsupported by the other parser")
 )
 
 var places = make(chan struct{}, atOnce)
 
-// Check reads encoded, which ds became in the transfer syntax (with its character set stated), and reports the first difference from ds: in the elements
-// that are there, in their VR, number of values and values, in items too. Errors name tags, never values.
+// Check reads encoded, which ds became in the transfer syntax (with its character set stated), and reports the first
+// difference from ds: in the elements that are there, in their VR, number of values and values, in items too. Errors name
+// tags, never values.
 func Check(ds dicom.Dataset, encoded []byte, ts dicom.TransferSyntax) error {
 	if err := readable(encoded, ts); err != nil {
 		return err
@@ -89,8 +92,9 @@ func bounded(places chan struct{}, limit time.Duration, f func() error) error {
 	select {
 	case places <- struct{}{}:
 	case <-timer.C:
-		return ErrNoTime
+		return ErrNoPlace
 	}
+	timer.Reset(limit)
 	done := make(chan error, 1)
 	go func() {
 		defer func() { <-places }()

@@ -131,7 +131,7 @@ func TestBounded(t *testing.T) {
 		hangs := make(chan struct{})
 		start := time.Now()
 		assert.ErrorIs(t, bounded(places, time.Second, func() error { <-hangs; return nil }), ErrNoTime)
-		assert.ErrorIs(t, bounded(places, time.Second, func() error { t.Error("there was no place"); return nil }), ErrNoTime)
+		assert.ErrorIs(t, bounded(places, time.Second, func() error { t.Error("there was no place"); return nil }), ErrNoPlace)
 		assert.Equal(t, 2*time.Second, time.Since(start))
 		close(hangs)
 		synctest.Wait()

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"endogate/configs"
+	"endogate/deploy/installed"
 	"endogate/explain"
 	"endogate/inference/analysis"
 	"endogate/inference/ask"
@@ -21,7 +22,7 @@ import (
 func demoModels(t *testing.T) *Models {
 	t.Helper()
 	if _, err := onnx.FindLibrary(""); err != nil {
-		t.Skip("ONNX Runtime's library is missing: make setup")
+		installed.Lacking(t, "ONNX Runtime's library is missing: make setup")
 	}
 	cfg := configs.Default()
 	cfg.Models = []configs.Model{{Dir: "../../../testdata/models/demo"}}
