@@ -82,7 +82,7 @@ func TestServe_silentTLSPeers(t *testing.T) {
 	stopped := make(chan error, 1)
 	go func() { stopped <- s.Serve(tls.NewListener(inner, &tls.Config{Certificates: web.TLS.Certificates})) }()
 	var silent []net.Conn
-	const room, turnedAway = 2/2 + 16, 32
+	room, turnedAway := s.MaxAssociations/2+16, 32
 	for range room + turnedAway + 20 {
 		nc, err := net.Dial("tcp", inner.Addr().String())
 		require.NoError(t, err)

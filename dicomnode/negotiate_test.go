@@ -136,7 +136,7 @@ func TestServe_connectionsAreBounded(t *testing.T) {
 	s := newServer(new(storing))
 	s.MaxAssociations = 2
 	addr := serve(t, s)
-	const bound = 2/2 + 16
+	bound := s.MaxAssociations/2 + 16
 	for range bound {
 		dicomtest.Dial(t, addr)
 	}
