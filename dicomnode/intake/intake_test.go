@@ -133,7 +133,7 @@ func TestFollower_bytesLostAndSentAgain(t *testing.T) {
 	require.NotContains(t, s.log.String(), "1.2.3.1")
 	require.Empty(t, s.openJobs())
 	require.Empty(t, s.due())
-	work, err := s.ledger.Parked(t.Context())
+	work, _, err := s.ledger.Parked(t.Context(), ledger.ParkedFilter{})
 	require.NoError(t, err)
 	require.Len(t, work.Jobs, 3)
 	require.Len(t, work.Deliveries, 3)
@@ -246,7 +246,7 @@ func TestFollower_oneThatCannotBeTaken(t *testing.T) {
 		require.Error(t, err, "a ledger that takes nothing is no fault of a receipt")
 		p.broken = nil
 		s.catchUp()
-		d, err := s.ledger.Study(t.Context(), "1.2")
+		d, err := s.ledger.Study(t.Context(), "1.2", ledger.Page{})
 		require.NoError(t, err)
 		require.Len(t, d.InstanceViews, 6)
 		require.Contains(t, s.log.String(), ids[bad])
@@ -258,7 +258,7 @@ func TestFollower_oneThatCannotBeTaken(t *testing.T) {
 
 		s.follow.Ledger, s.follow.retaken = s.ledger, false // a later release
 		s.catchUp()
-		d, err = s.ledger.Study(t.Context(), "1.2")
+		d, err = s.ledger.Study(t.Context(), "1.2", ledger.Page{})
 		require.NoError(t, err)
 		require.Len(t, d.InstanceViews, 7)
 	}

@@ -37,7 +37,7 @@ func (s *stores) rebuilt() *ledger.Ledger {
 
 func studyOf(t *testing.T, l *ledger.Ledger) ledger.StudyDetail {
 	t.Helper()
-	d, err := l.Study(t.Context(), dicom.UID("1.2"))
+	d, err := l.Study(t.Context(), dicom.UID("1.2"), ledger.Page{})
 	require.NoError(t, err)
 	return d
 }

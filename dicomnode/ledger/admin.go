@@ -46,7 +46,24 @@ func (l *Ledger) Outbox(ctx context.Context, f OutboxFilter) (page []Delivery, t
 	return page, total, nil
 }
 
-// ParkedWork is all that waits for a person.
+// ParkedKind says what kind of work waits for a person.
+type ParkedKind string
+
+// The kinds, in the order in which they are listed.
+const (
+	ParkedJobs       ParkedKind = "job"
+	ParkedExams      ParkedKind = "exam"
+	ParkedDeliveries ParkedKind = "delivery"
+	HeldInstances    ParkedKind = "instance"
+)
+
+// ParkedFilter picks work that waits for a person. The zero value picks all.
+type ParkedFilter struct {
+	Kind ParkedKind // empty: all
+	Page
+}
+
+// ParkedWork is what waits for a person, or a page of it.
 type ParkedWork struct {
 	Jobs       []Job
 	Exams      []Exam
@@ -54,30 +71,56 @@ type ParkedWork struct {
 	Instances  []InstanceView // kept until DiscardInstance, or until they are analysed; without their jobs
 }
 
-// Parked returns what waits for a person, the oldest first, at most 1000 of each.
-func (l *Ledger) Parked(ctx context.Context) (ParkedWork, error) {
-	var p ParkedWork
-	var err error
-	if p.Jobs, err = query(ctx, l.readDB, scanJob, parkedJobs); err != nil {
-		return ParkedWork{}, fmt.Errorf("ledger: parked jobs: %w", err)
+// Parked returns a page of what waits for a person, kind by kind, the oldest first, and how much f picks in all.
+func (l *Ledger) Parked(ctx context.Context, f ParkedFilter) (p ParkedWork, total int, err error) {
+	limit, offset := f.bounds()
+	for _, k := range []struct {
+		kind  ParkedKind
+		count string
+		read  func(limit, offset int) (int, error)
+	}{
+		{ParkedJobs, "SELECT count(*) FROM job WHERE state = 'parked'", func(limit, offset int) (int, error) {
+			p.Jobs, err = query(ctx, l.readDB, scanJob, parkedJobs, limit, offset)
+			return len(p.Jobs), err
+		}},
+		{ParkedExams, "SELECT count(*) FROM exam WHERE state = 'parked'", func(limit, offset int) (int, error) {
+			p.Exams, err = query(ctx, l.readDB, scanExam, parkedExams, limit, offset)
+			return len(p.Exams), err
+		}},
+		{ParkedDeliveries, "SELECT count(*) FROM delivery WHERE state = 'parked'", func(limit, offset int) (int, error) {
+			p.Deliveries, err = query(ctx, l.readDB, scanDelivery, parkedDeliveries, limit, offset)
+			return len(p.Deliveries), err
+		}},
+		{HeldInstances, "SELECT count(*) FROM instance WHERE held = 1", func(limit, offset int) (int, error) {
+			p.Instances, err = query(ctx, l.readDB, scanInstance, heldInstances, limit, offset)
+			return len(p.Instances), err
+		}},
+	} {
+		if f.Kind != "" && f.Kind != k.kind {
+			continue
+		}
+		var n, got int
+		err := l.readDB.QueryRowContext(ctx, k.count).Scan(&n)
+		if err == nil && limit != 0 && offset < n {
+			got, err = k.read(limit, offset)
+		}
+		if err != nil {
+			return ParkedWork{}, 0, fmt.Errorf("ledger: parked: %w", err)
+		}
+		total += n
+		offset = max(0, offset-n)
+		if limit > 0 {
+			limit -= got
+		}
 	}
-	if p.Exams, err = query(ctx, l.readDB, scanExam, parkedExams); err != nil {
-		return ParkedWork{}, fmt.Errorf("ledger: parked exams: %w", err)
-	}
-	if p.Deliveries, err = query(ctx, l.readDB, scanDelivery, parkedDeliveries); err != nil {
-		return ParkedWork{}, fmt.Errorf("ledger: parked deliveries: %w", err)
-	}
-	if p.Instances, err = query(ctx, l.readDB, scanInstance, heldInstances); err != nil {
-		return ParkedWork{}, fmt.Errorf("ledger: held instances: %w", err)
-	}
-	return p, nil
+	return p, total, nil
 }
 
 const (
-	parkedJobs       = selectJob + "WHERE j.state = 'parked' ORDER BY j.id LIMIT 1000"
-	parkedExams      = selectExam + "WHERE e.state = 'parked' ORDER BY e.id LIMIT 1000"
-	parkedDeliveries = selectDelivery + "WHERE d.state = 'parked' ORDER BY d.id LIMIT 1000"
-	heldInstances    = instanceColumns + "WHERE i.held = 1 ORDER BY i.id LIMIT 1000"
+	parkedJobs       = selectJob + "WHERE j.state = 'parked' ORDER BY j.id LIMIT ? OFFSET ?"
+	parkedExams      = selectExam + "WHERE e.state = 'parked' ORDER BY e.id LIMIT ? OFFSET ?"
+	parkedDeliveries = selectDelivery + "WHERE d.state = 'parked' ORDER BY d.id LIMIT ? OFFSET ?"
+	heldInstances    = instanceColumns + "WHERE i.held = 1 ORDER BY i.id LIMIT ? OFFSET ?"
 )
 
 // Counts tells how many rows are in which state. It costs the same however many there are, but for those held.

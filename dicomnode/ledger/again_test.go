@@ -188,7 +188,7 @@ func TestRelease_heldUntilDiscarded(t *testing.T) {
 	counts, err := l.Counts(ctx)
 	require.NoError(t, err)
 	require.EqualValues(t, 2, counts.Held)
-	work, err := l.Parked(ctx)
+	work, _, err := l.Parked(ctx, ParkedFilter{})
 	require.NoError(t, err)
 	require.Len(t, work.Instances, 2)
 	require.Equal(t, "no route matches", work.Instances[0].Reason)
@@ -198,7 +198,7 @@ func TestRelease_heldUntilDiscarded(t *testing.T) {
 	for _, entry := range []string{"entry001", "entry003", "entry001"} {
 		require.NoError(t, l.DiscardInstance(ctx, entry, at(5)))
 	}
-	work, err = l.Parked(ctx)
+	work, _, err = l.Parked(ctx, ParkedFilter{})
 	require.NoError(t, err)
 	require.Empty(t, work.Instances)
 	require.ErrorIs(t, l.DiscardInstance(ctx, "unknown", at(5)), ErrNotFound)

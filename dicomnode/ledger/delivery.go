@@ -229,9 +229,10 @@ func (l *Ledger) Park(ctx context.Context, id int64, answer Answer, reason strin
 }
 
 // Unpark puts a parked delivery back, due at once, with its attempts counted anew. One that is on its way
-// stays as it is; one that has ended is ErrState.
-func (l *Ledger) Unpark(ctx context.Context, id int64, at time.Time) error {
-	return l.stepDelivery(ctx, id, "unpark", &action{Name: "unpark", At: at}, func(t *tx, d deliveryRow) error {
+// stays as it is; one that has ended is ErrState. It returns where the delivery goes.
+func (l *Ledger) Unpark(ctx context.Context, id int64, at time.Time) (destination string, err error) {
+	err = l.stepDelivery(ctx, id, "unpark", &action{Name: "unpark", At: at}, func(t *tx, d deliveryRow) error {
+		destination = d.destination
 		switch d.state {
 		case DeliveryPending, DeliverySent:
 			return nil
@@ -245,6 +246,7 @@ func (l *Ledger) Unpark(ctx context.Context, id int64, at time.Time) error {
 		}
 		return t.event(d.event(EventDeliveryUnparked, at, Answer{}, ""))
 	})
+	return destination, err
 }
 
 // Discard ends a delivery that a person does not want. One that is done is ErrState.

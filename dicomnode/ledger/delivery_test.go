@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -18,7 +19,7 @@ var deliverySteps = map[string]func(l *Ledger, ctx context.Context) error{
 	"park": func(l *Ledger, ctx context.Context) error {
 		return l.Park(ctx, 1, said("0122"), "SOP class refused", at(12))
 	},
-	"unpark":  func(l *Ledger, ctx context.Context) error { return l.Unpark(ctx, 1, at(13)) },
+	"unpark":  func(l *Ledger, ctx context.Context) error { _, err := l.Unpark(ctx, 1, at(13)); return err },
 	"discard": func(l *Ledger, ctx context.Context) error { return l.Discard(ctx, 1, at(14)) },
 }
 
@@ -252,4 +253,80 @@ func TestOutbox_filters(t *testing.T) {
 		Exams:      map[string]map[ExamState]int64{"demo": {ExamOpen: 1}},
 		Deliveries: map[string]map[DeliveryState]int64{"a": {DeliveryPending: 0, DeliveryDone: 1}, "b": {DeliveryPending: 0, DeliveryParked: 1}, "c": {DeliveryPending: 1}},
 	}, counts)
+}
+
+// TestParked_pages: kinds one after another, with the number there is of all of them.
+func TestParked_pages(t *testing.T) {
+	l := openLedger(t)
+	ctx := t.Context()
+	for n := 1; n <= 3; n++ {
+		r := receipt(n)
+		r.Forward = []string{"pacs"}
+		receive(t, l, r)
+		require.NoError(t, l.ParkJob(ctx, JobID(r.ID, "demo"), "no", at(n)))
+		require.NoError(t, l.Park(ctx, int64(n), Answer{}, "no", at(n)))
+	}
+	held := receipt(4)
+	held.Models = nil
+	receive(t, l, held)
+	require.NoError(t, l.ParkExam(ctx, dueOne(t, l, 1000), "no", at(1000)))
+	all := []string{"job entry001.demo", "job entry002.demo", "job entry003.demo", "exam 1", "delivery 1", "delivery 2", "delivery 3", "instance entry004"}
+	read := func(f ParkedFilter) (got []string, total int) {
+		p, total, err := l.Parked(ctx, f)
+		require.NoError(t, err)
+		for _, j := range p.Jobs {
+			got = append(got, "job "+j.ID)
+		}
+		for _, e := range p.Exams {
+			got = append(got, fmt.Sprint("exam ", e.ID))
+		}
+		for _, d := range p.Deliveries {
+			got = append(got, fmt.Sprint("delivery ", d.ID))
+		}
+		for _, v := range p.Instances {
+			got = append(got, "instance "+v.Entry)
+		}
+		return got, total
+	}
+	for limit := range 10 {
+		for offset := range 10 {
+			got, total := read(ParkedFilter{Page: Page{limit, offset}})
+			want := all[min(offset, len(all)):]
+			if limit > 0 {
+				want = want[:min(limit, len(want))]
+			}
+			require.Equal(t, append([]string(nil), want...), got, "%d from %d", limit, offset)
+			require.Equal(t, len(all), total)
+		}
+	}
+	got, total := read(ParkedFilter{Kind: ParkedDeliveries, Page: Page{Limit: 2, Offset: 1}})
+	require.Equal(t, []string{"delivery 2", "delivery 3"}, got)
+	require.Equal(t, 3, total)
+}
+
+// TestStudy_pages: the same part of each list, and how long each is.
+func TestStudy_pages(t *testing.T) {
+	l := openLedger(t)
+	ctx := t.Context()
+	for n := 1; n <= 5; n++ {
+		r := receipt(n)
+		r.Forward = []string{"pacs"}
+		receive(t, l, r)
+		require.NoError(t, l.FinishJob(ctx, JobID(r.ID, "demo"), testModel, frames(), []Object{object(n, "pacs", "archive")}, at(n)))
+	}
+	whole := study(t, l)
+	require.Equal(t, StudyTotals{5, 5, 15, len(whole.Events)}, whole.Totals)
+	var parts StudyDetail
+	for offset := 0; offset < len(whole.Events); offset += 2 {
+		d, err := l.Study(ctx, "1.2", Page{Limit: 2, Offset: offset})
+		require.NoError(t, err)
+		require.LessOrEqual(t, len(d.InstanceViews), 2)
+		require.LessOrEqual(t, len(d.Events), 2)
+		parts.Study, parts.Totals, parts.Exams = d.Study, d.Totals, d.Exams
+		parts.InstanceViews = append(parts.InstanceViews, d.InstanceViews...)
+		parts.Objects = append(parts.Objects, d.Objects...)
+		parts.Deliveries = append(parts.Deliveries, d.Deliveries...)
+		parts.Events = append(parts.Events, d.Events...)
+	}
+	require.Equal(t, whole, parts)
 }

@@ -53,7 +53,7 @@ func TestReconcileDestinations(t *testing.T) {
 		"made002 pacs2": DeliveryParked, "made002 pacs": DeliveryPending,
 	}
 	require.Equal(t, want, deliveries(t, l))
-	p, err := l.Parked(ctx)
+	p, _, err := l.Parked(ctx, ParkedFilter{})
 	require.NoError(t, err)
 	require.Equal(t, "destination pacs2 is not configured any more; configure it again or discard", p.Deliveries[1].Reason)
 	_, err = l.RetryDeliveries(ctx, "pacs2", at(6))

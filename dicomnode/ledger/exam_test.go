@@ -174,7 +174,7 @@ func TestParkExam(t *testing.T) {
 	e := dueOne(t, l, 61)
 	require.NoError(t, l.ParkExam(ctx, e, "the report breaks a rule", at(61)))
 	require.Empty(t, due(t, l, 5000))
-	p, err := l.Parked(ctx)
+	p, _, err := l.Parked(ctx, ParkedFilter{})
 	require.NoError(t, err)
 	require.Len(t, p.Exams, 1)
 	require.Equal(t, "the report breaks a rule", p.Exams[0].Reason)

@@ -72,7 +72,7 @@ func TestForget(t *testing.T) {
 		require.Empty(t, studies)
 		require.Zero(t, total)
 
-		d, err := l.Study(ctx, "1.2.1")
+		d, err := l.Study(ctx, "1.2.1", Page{})
 		require.NoError(t, err)
 		require.Empty(t, d.PatientID+d.PatientName+d.AccessionNumber+d.StudyDate+d.StudyTime+d.StudyDescription)
 		require.Equal(t, []string{"retried"}, steps(d, "1.2.3.1"), "what a person did stays")

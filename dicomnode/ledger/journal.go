@@ -163,7 +163,7 @@ func (a *action) do(ctx context.Context, l *Ledger) (err error) {
 	case "park":
 		err = l.Park(ctx, a.Delivery.id, *a.Answer, a.Reason, a.At)
 	case "unpark":
-		err = l.Unpark(ctx, a.Delivery.id, a.At)
+		_, err = l.Unpark(ctx, a.Delivery.id, a.At)
 	case "discard":
 		err = l.Discard(ctx, a.Delivery.id, a.At)
 	case "reconcile-destinations":

@@ -104,7 +104,7 @@ func receive(t testing.TB, l *Ledger, receipts ...Receipt) []Verdict {
 
 func study(t testing.TB, l *Ledger) StudyDetail {
 	t.Helper()
-	d, err := l.Study(t.Context(), "1.2")
+	d, err := l.Study(t.Context(), "1.2", Page{})
 	require.NoError(t, err)
 	return d
 }

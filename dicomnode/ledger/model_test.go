@@ -429,7 +429,8 @@ func (m *model) parkDelivery(t *rapid.T) {
 func (m *model) unpark(t *rapid.T) {
 	d := m.pickDelivery(t, DeliveryParked)
 	d.next = m.tick()
-	require.NoError(t, m.l.Unpark(m.ctx, d.id, d.next))
+	_, err := m.l.Unpark(m.ctx, d.id, d.next)
+	require.NoError(t, err)
 	d.state, d.behind = DeliveryPending, false
 }
 

@@ -29,10 +29,10 @@ func TestPlans(t *testing.T) {
 		{"overdue commitments", "SELECT d.id FROM delivery d WHERE " + overdue, 3, false},
 		{"refused", refusedEntries, 0, true},
 		{"needed", neededEntries, 1, false},
-		{"parked jobs", parkedJobs, 0, true},
-		{"parked exams", parkedExams, 0, true},
-		{"parked deliveries", parkedDeliveries, 0, true},
-		{"held instances", heldInstances, 0, true},
+		{"parked jobs", parkedJobs, 2, true},
+		{"parked exams", parkedExams, 2, true},
+		{"parked deliveries", parkedDeliveries, 2, true},
+		{"held instances", heldInstances, 2, true},
 		{"held and refused", heldAndRefused, 0, true},
 		{"last delivered", lastDelivered, 1, true},
 		{"oldest open job", oldestOpenJob, 0, true},
@@ -54,9 +54,11 @@ func TestPlans(t *testing.T) {
 		{"studies of a patient", selectStudy + "WHERE " + remembered + " AND patient_id = ? ORDER BY last_at DESC, id DESC LIMIT ? OFFSET ?", 3, true},
 		{"studies by accession", selectStudy + "WHERE " + remembered + " AND accession_number = ? ORDER BY last_at DESC, id DESC LIMIT ? OFFSET ?", 3, true},
 		{"studies that wait", selectStudy + "WHERE " + remembered + " AND parked > 0 ORDER BY last_at DESC, id DESC LIMIT ? OFFSET ?", 2, true},
-		{"instances of a study", selectInstance, 1, false},
+		{"instances of a study", selectInstance, 3, false},
+		{"deliveries of a study's objects", deliveriesOfObjects, 3, false},
+		{"totals of a study", studyTotals, 1, true},
 		{"objects of a study", selectObject + "WHERE o.study = ? ORDER BY o.id", 1, true},
-		{"events of a study", selectEvent, 1, true},
+		{"events of a study", selectEvent, 3, true},
 	} {
 		t.Run(q.name, func(t *testing.T) {
 			args := make([]any, q.args)

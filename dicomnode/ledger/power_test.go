@@ -84,7 +84,7 @@ func TestPowerCut(t *testing.T) {
 		{"sent", func() error { return l.Sent(ctx, 1, "entry001", at(50), said("0000"), at(7)) }},
 		{"delivered", func() error { return l.Delivered(ctx, 1, "entry001", said("0000"), at(8)) }},
 		{"park delivery", func() error { return l.Park(ctx, 2, said("C000"), "no", at(9)) }},
-		{"unpark", func() error { return l.Unpark(ctx, 2, at(10)) }},
+		{"unpark", func() error { _, err := l.Unpark(ctx, 2, at(10)); return err }},
 		{"discard delivery", func() error { return l.Discard(ctx, 2, at(11)) }},
 		{"finish, discard other", func() error {
 			require.NoError(t, l.FinishJob(ctx, job1, testModel, frames(), nil, at(12)))

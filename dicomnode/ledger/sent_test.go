@@ -34,7 +34,8 @@ func TestSent_committed(t *testing.T) {
 	n, err := l.Uncommitted(ctx, "pacs", at(99), longest)
 	require.NoError(t, err)
 	require.Zero(t, n)
-	require.NoError(t, l.Unpark(ctx, 1, at(50)))
+	_, err = l.Unpark(ctx, 1, at(50))
+	require.NoError(t, err)
 	require.Equal(t, d, deliveryOf(t, l))
 
 	require.NoError(t, l.Delivered(ctx, 1, "entry001", Answer{Protocol: "dicom", Code: "0000", Text: "committed"}, at(90)))
@@ -129,7 +130,8 @@ func TestDelivery_behind(t *testing.T) {
 	require.NoError(t, l.Defer(ctx, 2, Deferral{Next: at(9)}, at(4)))
 	require.Equal(t, []int64{2, 3, 1}, order())
 	require.NoError(t, l.Park(ctx, 1, Answer{}, "no answer", at(5)))
-	require.NoError(t, l.Unpark(ctx, 1, at(6)))
+	_, err := l.Unpark(ctx, 1, at(6))
+	require.NoError(t, err)
 	require.Equal(t, []int64{1, 2, 3}, order(), "a person has looked at it")
 }
 

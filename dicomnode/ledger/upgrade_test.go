@@ -89,7 +89,7 @@ func allViews(t *testing.T, l *Ledger) string {
 		say("study", s.StudyInstanceUID, s.PatientID, s.PatientName, s.AccessionNumber, s.StudyDate, s.StudyTime, s.StudyDescription,
 			s.FirstAt, s.LastAt, s.Modality, s.Instances, s.Conflicts, s.Frames, s.Findings, s.Open, s.Parked,
 			s.Deliveries.Pending, s.Deliveries.Done, s.Deliveries.Parked, s.Deliveries.Discarded, s.Status)
-		d, err := l.Study(ctx, s.StudyInstanceUID)
+		d, err := l.Study(ctx, s.StudyInstanceUID, Page{})
 		require.NoError(t, err)
 		for _, v := range d.InstanceViews {
 			received(v)
@@ -134,7 +134,7 @@ func allViews(t *testing.T, l *Ledger) string {
 	for _, e := range due {
 		exam(e)
 	}
-	parked, err := l.Parked(ctx)
+	parked, _, err := l.Parked(ctx, ParkedFilter{})
 	require.NoError(t, err)
 	say("parked")
 	for _, j := range parked.Jobs {

@@ -85,9 +85,24 @@ type JobView struct {
 	Results []analysis.Result
 }
 
-// StudyDetail is all that is known of a study. It has patient data.
+// Page picks some of a list: Limit from Offset on. The zero value picks all.
+type Page struct{ Limit, Offset int }
+
+// bounds are the arguments of LIMIT and OFFSET.
+func (p Page) bounds() (limit, offset int) {
+	if p.Limit <= 0 {
+		return -1, p.Offset
+	}
+	return p.Limit, p.Offset
+}
+
+// StudyTotals says how long the lists of a study are.
+type StudyTotals struct{ Instances, Objects, Deliveries, Events int }
+
+// StudyDetail is all that is known of a study, or a page of each of its lists. It has patient data.
 type StudyDetail struct {
 	Study
+	Totals        StudyTotals
 	InstanceViews []InstanceView
 	Exams         []Exam
 	Objects       []Object
@@ -181,8 +196,8 @@ func limit(n int) int {
 	return n
 }
 
-// Study returns all that is known of a study, or ErrNotFound.
-func (l *Ledger) Study(ctx context.Context, uid dicom.UID) (StudyDetail, error) {
+// Study returns what is known of a study, of each list that grows with its instances the page p; or ErrNotFound.
+func (l *Ledger) Study(ctx context.Context, uid dicom.UID, p Page) (StudyDetail, error) {
 	studies, err := query(ctx, l.readDB, scanStudy, selectStudy+"WHERE study_instance_uid = ?", uid)
 	if err == nil && len(studies) == 0 {
 		err = ErrNotFound
@@ -190,47 +205,65 @@ func (l *Ledger) Study(ctx context.Context, uid dicom.UID) (StudyDetail, error) 
 	if err != nil {
 		return StudyDetail{}, fmt.Errorf("ledger: study %s: %w", uid, err)
 	}
-	return l.detail(ctx, studies[0])
+	return l.detail(ctx, studies[0], p)
 }
 
-func (l *Ledger) detail(ctx context.Context, s Study) (StudyDetail, error) {
+func (l *Ledger) detail(ctx context.Context, s Study, p Page) (StudyDetail, error) {
+	limit, offset := p.bounds()
 	d := StudyDetail{Study: s}
 	var err error
-	if d.InstanceViews, err = l.instances(ctx, s.id); err != nil {
+	if err = l.readDB.QueryRowContext(ctx, studyTotals, s.id).Scan(&d.Totals.Instances, &d.Totals.Objects, &d.Totals.Deliveries, &d.Totals.Events); err != nil {
+		return StudyDetail{}, fmt.Errorf("ledger: study %s: %w", s.StudyInstanceUID, err)
+	}
+	if d.InstanceViews, err = l.instances(ctx, s.id, limit, offset); err != nil {
 		return StudyDetail{}, fmt.Errorf("ledger: study %s: instances: %w", s.StudyInstanceUID, err)
 	}
 	d.Exams, err = query(ctx, l.readDB, scanExam, selectExam+"WHERE e.study = ? ORDER BY e.id", s.id)
 	if err != nil {
 		return StudyDetail{}, fmt.Errorf("ledger: study %s: exams: %w", s.StudyInstanceUID, err)
 	}
-	d.Objects, err = query(ctx, l.readDB, scanObject, selectObject+"WHERE o.study = ? ORDER BY o.id", s.id)
-	if err != nil {
+	if d.Objects, err = l.objects(ctx, s.id, limit, offset); err != nil {
 		return StudyDetail{}, fmt.Errorf("ledger: study %s: objects: %w", s.StudyInstanceUID, err)
 	}
-	d.Deliveries, err = query(ctx, l.readDB, scanDelivery, selectDelivery+"WHERE d.study = ? ORDER BY d.rank, d.id", s.id)
+	d.Deliveries, err = query(ctx, l.readDB, scanDelivery, selectDelivery+"WHERE d.study = ? ORDER BY d.rank, d.id LIMIT ? OFFSET ?", s.id, limit, offset)
 	if err != nil {
 		return StudyDetail{}, fmt.Errorf("ledger: study %s: deliveries: %w", s.StudyInstanceUID, err)
 	}
-	d.Events, err = query(ctx, l.readDB, scanEvent, selectEvent, s.id)
+	d.Events, err = query(ctx, l.readDB, scanEvent, selectEvent, s.id, limit, offset)
 	if err != nil {
 		return StudyDetail{}, fmt.Errorf("ledger: study %s: events: %w", s.StudyInstanceUID, err)
 	}
-	d.addDestinations()
 	return d, nil
 }
 
-// addDestinations fills in where objects go and how that stands.
-func (d *StudyDetail) addDestinations() {
-	for i := range d.Objects {
-		o := &d.Objects[i]
-		for _, v := range d.Deliveries {
-			if v.Entry == o.Entry {
-				o.Destinations = append(o.Destinations, v.Destination)
-				o.State = worse(o.State, v.State)
-				o.Rank = v.Rank
-			}
+const studyTotals = `SELECT (SELECT count(*) FROM instance WHERE study = ?1), (SELECT count(*) FROM object WHERE study = ?1),
+	(SELECT count(*) FROM delivery WHERE study = ?1), (SELECT count(*) FROM event WHERE study = ?1)`
+
+const deliveriesOfObjects = selectDelivery + `WHERE d.entry IN (SELECT entry FROM object WHERE study = ? ORDER BY id LIMIT ? OFFSET ?)
+	ORDER BY d.rank, d.id`
+
+// objects returns the objects of a study, with where they go and how that stands.
+func (l *Ledger) objects(ctx context.Context, study int64, limit, offset int) ([]Object, error) {
+	objects, err := query(ctx, l.readDB, scanObject, selectObject+"WHERE o.study = ? ORDER BY o.id LIMIT ? OFFSET ?", study, limit, offset)
+	if err != nil {
+		return nil, err
+	}
+	deliveries, err := query(ctx, l.readDB, scanDelivery, deliveriesOfObjects, study, limit, offset)
+	if err != nil {
+		return nil, err
+	}
+	byEntry := make(map[string]*Object, len(objects))
+	for i := range objects {
+		byEntry[objects[i].Entry] = &objects[i]
+	}
+	for _, d := range deliveries {
+		if o := byEntry[d.Entry]; o != nil {
+			o.Destinations = append(o.Destinations, d.Destination)
+			o.State = worse(o.State, d.State)
+			o.Rank = d.Rank
 		}
 	}
+	return objects, nil
 }
 
 // worse returns the state that says more about what is still to be done.
@@ -247,7 +280,10 @@ const instanceColumns = `SELECT i.entry, i.sop_class_uid, i.sop_instance_uid, i.
 	i.header, i.transfer_syntax_uid, i.calling_ae, i.called_ae, i.received_at, i.size, i.digest, i.route, i.state, i.reason,
 	i.released_at FROM instance i JOIN study s ON s.id = i.study `
 
-const selectInstance = instanceColumns + "WHERE i.study = ? ORDER BY i.instance_number, i.id"
+const (
+	selectInstance  = instanceColumns + "WHERE i.study = ? ORDER BY i.instance_number, i.id LIMIT ? OFFSET ?"
+	instancesOnPage = "WHERE j.instance IN (SELECT id FROM instance WHERE study = ? ORDER BY instance_number, id LIMIT ? OFFSET ?) "
+)
 
 func scanInstance(rows *sql.Rows) (InstanceView, error) {
 	var v InstanceView
@@ -267,17 +303,16 @@ func scanInstance(rows *sql.Rows) (InstanceView, error) {
 }
 
 // instances returns the instances of a study with their jobs and results.
-func (l *Ledger) instances(ctx context.Context, study int64) ([]InstanceView, error) {
-	views, err := query(ctx, l.readDB, scanInstance, selectInstance, study)
+func (l *Ledger) instances(ctx context.Context, study int64, limit, offset int) ([]InstanceView, error) {
+	views, err := query(ctx, l.readDB, scanInstance, selectInstance, study, limit, offset)
 	if err != nil {
 		return nil, err
 	}
-	jobs, err := query(ctx, l.readDB, scanJob, selectJob+"WHERE j.instance IN (SELECT id FROM instance WHERE study = ?) ORDER BY j.id", study)
+	jobs, err := query(ctx, l.readDB, scanJob, selectJob+instancesOnPage+"ORDER BY j.id", study, limit, offset)
 	if err != nil {
 		return nil, err
 	}
-	results, err := query(ctx, l.readDB, scanResult,
-		selectResults+"WHERE j.instance IN (SELECT id FROM instance WHERE study = ?) ORDER BY r.job, r.first, r.count", study)
+	results, err := query(ctx, l.readDB, scanResult, selectResults+instancesOnPage+"ORDER BY r.job, r.first, r.count", study, limit, offset)
 	if err != nil {
 		return nil, err
 	}
@@ -310,7 +345,7 @@ func scanObject(rows *sql.Rows) (Object, error) {
 }
 
 const selectEvent = `SELECT at, last_at, count, sop_instance_uid, entry, what, destination, protocol, code, text, detail, actor_kind, actor
-	FROM event WHERE study = ? ORDER BY id`
+	FROM event WHERE study = ? ORDER BY id LIMIT ? OFFSET ?`
 
 func scanEvent(rows *sql.Rows) (Event, error) {
 	var e Event

@@ -264,7 +264,7 @@ func TestWorkshop_panic(t *testing.T) {
 // done returns the results of the job and the objects that were made of it.
 func (b *bench) done() ([]analysis.Result, []ledger.Object) {
 	b.t.Helper()
-	d, err := b.ledger.Study(b.t.Context(), b.job.Instance.StudyInstanceUID)
+	d, err := b.ledger.Study(b.t.Context(), b.job.Instance.StudyInstanceUID, ledger.Page{})
 	require.NoError(b.t, err)
 	job := d.InstanceViews[0].Jobs[0]
 	require.Equal(b.t, ledger.JobDone, job.State)

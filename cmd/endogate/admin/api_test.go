@@ -113,6 +113,9 @@ func TestRequest_refused(t *testing.T) {
 		{"GET", "/api/v1/studies/abc", nil, 400, "not named by a UID"},
 		{"GET", "/api/v1/studies/1.2.3", nil, 404, "study 1.2.3: not found"},
 		{"GET", "/api/v1/outbox?state=gone", nil, 400, "not one of"},
+		{"GET", "/api/v1/parked?kind=mail", nil, 400, "not one of"},
+		{"GET", "/api/v1/parked?limit=501", nil, 400, "1 to 500"},
+		{"GET", "/api/v1/studies/2.25.1001?limit=5001", nil, 400, "1 to 5000"},
 		{"GET", "/api/v1/nothing", nil, 404, "not found"},
 		{"DELETE", "/api/v1/studies/1.2.3", []string{ActionHeader, "1"}, 405, "method not allowed"},
 		{"GET", "/api/v1/instances/e2.25.1001-1/frames/0.png", nil, 400, "number from 1"},
@@ -166,6 +169,36 @@ func TestParked_retryAndDiscard(t *testing.T) {
 
 	w = ask(s, "POST", "/api/v1/parked/delivery-42/retry", ActionHeader, "1")
 	require.Equal(t, http.StatusConflict, w.Code)
+}
+
+func TestParked_pages(t *testing.T) {
+	s := newServer(t, newHospital(t)).Handler()
+	var list struct {
+		Parked               []parkedView
+		Total, Limit, Offset int
+	}
+	get(t, s, "/api/v1/parked?limit=1&offset=1", &list)
+	require.Len(t, list.Parked, 1)
+	require.Equal(t, "job-e7.demo-colon", list.Parked[0].ID)
+	require.Greater(t, list.Total, 2)
+	require.Equal(t, []int{1, 1}, []int{list.Limit, list.Offset})
+	get(t, s, "/api/v1/parked?kind=instance", &list)
+	require.Equal(t, 1, list.Total)
+	require.Equal(t, "instance-e9", list.Parked[0].ID)
+}
+
+func TestStudy_pages(t *testing.T) {
+	s := newServer(t, newHospital(t)).Handler()
+	var whole, part Study
+	get(t, s, "/api/v1/studies/2.25.1001", &whole)
+	require.Equal(t, StudyTotals{len(whole.Instances), len(whole.Objects), len(whole.Deliveries), len(whole.Timeline)}, whole.Totals)
+	require.Equal(t, Page{Limit: studyLimit}, whole.Page)
+	get(t, s, "/api/v1/studies/2.25.1001?limit=2&offset=3", &part)
+	require.Equal(t, whole.Totals, part.Totals)
+	require.Equal(t, whole.Instances[3:5], part.Instances)
+	require.Equal(t, whole.Objects[3:5], part.Objects)
+	require.Equal(t, whole.Deliveries[3:5], part.Deliveries)
+	require.Equal(t, whole.Timeline[3:5], part.Timeline)
 }
 
 func TestOutbox_filters(t *testing.T) {

@@ -94,10 +94,15 @@ func (s *Server) study(c echo.Context) error {
 	if !uid.Valid() {
 		return badRequest("the study is not named by a UID", "use a Study Instance UID from /api/v1/studies")
 	}
-	study, err := s.Studies.Study(c.Request().Context(), uid)
+	p, err := parseStudyPage(c.Request().URL.RawQuery)
+	if err != nil {
+		return err
+	}
+	study, err := s.Studies.Study(c.Request().Context(), uid, p)
 	if err != nil {
 		return faultOf("the study was not read", err)
 	}
+	study.Page = p
 	complete(&study)
 	return c.JSON(http.StatusOK, study)
 }

@@ -18,6 +18,9 @@ const (
 	maxLimit     = 500
 	maxOffset    = 10_000_000
 	maxText      = 64
+
+	studyLimit    = 1000 // of each list of a study
+	maxStudyLimit = 5000
 )
 
 // query reads parameters and keeps the first fault. A parameter it is never asked for is a fault too:
@@ -134,6 +137,29 @@ func parseDeliveryFilter(raw string) (DeliveryFilter, error) {
 		Offset:      q.number("offset", 0, 0, maxOffset),
 	}
 	return f, q.done()
+}
+
+func parseParkedFilter(raw string) (ParkedFilter, error) {
+	q, err := parse(raw)
+	if err != nil {
+		return ParkedFilter{}, err
+	}
+	f := ParkedFilter{Kind: oneOf(q, "kind", parkedKinds), Page: q.page(maxLimit, maxLimit)}
+	return f, q.done()
+}
+
+func parseStudyPage(raw string) (Page, error) {
+	q, err := parse(raw)
+	if err != nil {
+		return Page{}, err
+	}
+	p := q.page(studyLimit, maxStudyLimit)
+	return p, q.done()
+}
+
+// page reads the part of a list that is asked for.
+func (q *query) page(absent, high int) Page {
+	return Page{Limit: q.number("limit", absent, 1, high), Offset: q.number("offset", 0, 0, maxOffset)}
 }
 
 // parseWidth reads the query of a frame: the width to scale down to, 0 for the frame's own.

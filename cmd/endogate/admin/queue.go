@@ -44,7 +44,11 @@ type parkedView struct {
 }
 
 func (s *Server) parked(c echo.Context) error {
-	all, err := s.Queue.Parked(c.Request().Context())
+	f, err := parseParkedFilter(c.Request().URL.RawQuery)
+	if err != nil {
+		return err
+	}
+	all, total, err := s.Queue.Parked(c.Request().Context(), f)
 	if err != nil {
 		return faultOf("the parked work was not read", err)
 	}
@@ -55,7 +59,10 @@ func (s *Server) parked(c echo.Context) error {
 			Purpose: p.Purpose, Destination: p.Destination, Model: p.Model, Attempts: p.Attempts, Status: p.Status, Reason: p.Reason, At: p.At,
 		}
 	}
-	return c.JSON(http.StatusOK, map[string]any{"parked": views, "total": len(views)})
+	return c.JSON(http.StatusOK, struct {
+		Parked []parkedView `json:"parked"`
+		paging
+	}{views, paging{total, f.Limit, f.Offset}})
 }
 
 func (s *Server) retry(c echo.Context) error {
@@ -93,7 +100,7 @@ func (s *Server) act(c echo.Context, done string, do func(context.Context, Parke
 
 func splitParkedID(s string) (ParkedKind, string, bool) {
 	kind, id, ok := strings.Cut(s, "-")
-	known := slices.Contains([]ParkedKind{ParkedJob, ParkedExam, ParkedDelivery, ParkedInstance}, ParkedKind(kind))
+	known := slices.Contains(parkedKinds, ParkedKind(kind))
 	return ParkedKind(kind), id, ok && known && id != "" && len(id) <= 256
 }
 

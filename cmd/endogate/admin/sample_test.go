@@ -310,12 +310,14 @@ func page[T any](all []T, limit, offset int) []T {
 	return all[offset:min(offset+limit, len(all))]
 }
 
-func (h *hospital) Study(_ context.Context, uid dicom.UID) (Study, error) {
+func (h *hospital) Study(_ context.Context, uid dicom.UID, p Page) (Study, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, s := range h.studies {
 		if s.StudyInstanceUID == uid {
-			s.Instances = slices.Clone(s.Instances)
+			s.Totals = StudyTotals{len(s.Instances), len(s.Objects), len(s.Deliveries), len(s.Timeline)}
+			s.Instances = slices.Clone(page(s.Instances, p.Limit, p.Offset))
+			s.Objects, s.Deliveries, s.Timeline = page(s.Objects, p.Limit, p.Offset), page(s.Deliveries, p.Limit, p.Offset), page(s.Timeline, p.Limit, p.Offset)
 			return s, h.err
 		}
 	}
@@ -336,10 +338,11 @@ func (h *hospital) Outbox(_ context.Context, f DeliveryFilter) ([]Delivery, int,
 	return page(all, f.Limit, f.Offset), len(all), h.err
 }
 
-func (h *hospital) Parked(context.Context) ([]Parked, error) {
+func (h *hospital) Parked(_ context.Context, f ParkedFilter) ([]Parked, int, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return slices.Clone(h.parked), h.err
+	all := slices.DeleteFunc(slices.Clone(h.parked), func(p Parked) bool { return f.Kind != "" && p.Kind != f.Kind })
+	return page(all, f.Limit, f.Offset), len(all), h.err
 }
 
 func (h *hospital) Retry(_ context.Context, kind ParkedKind, id string) error {

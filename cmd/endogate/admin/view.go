@@ -26,16 +26,16 @@ var (
 type Studies interface {
 	// Studies returns one page of the studies that match f, latest arrival first, and how many match in all.
 	Studies(ctx context.Context, f StudyFilter) (page []StudySummary, total int, err error)
-	// Study returns everything about one study, or ErrNotFound.
-	Study(ctx context.Context, uid dicom.UID) (Study, error)
+	// Study returns everything about one study, of each of its lists a page, or ErrNotFound.
+	Study(ctx context.Context, uid dicom.UID, p Page) (Study, error)
 }
 
 // Queue is the work that is not finished, and what an admin may do with parked work.
 type Queue interface {
 	// Outbox returns one page of the deliveries that match f, newest first, and how many match in all.
 	Outbox(ctx context.Context, f DeliveryFilter) (page []Delivery, total int, err error)
-	// Parked returns all work that waits for a person, oldest first.
-	Parked(ctx context.Context) ([]Parked, error)
+	// Parked returns one page of the work that waits for a person, kind by kind, oldest first, and how much matches in all.
+	Parked(ctx context.Context, f ParkedFilter) (page []Parked, total int, err error)
 	// Retry puts parked work back in its queue; durable on return. ErrNotFound, or ErrConflict when it is not parked.
 	Retry(ctx context.Context, kind ParkedKind, id string) error
 	// Discard gives a parked job, delivery or instance up for good; durable on return. Errors as Retry.
@@ -112,6 +112,23 @@ type Study struct {
 	Objects    []Object   `json:"objects"`    // made here, newest revision last
 	Deliveries []Delivery `json:"deliveries"` // of objects and of forwarded instances
 	Timeline   []Event    `json:"timeline"`   // oldest first
+
+	Page
+	Totals StudyTotals `json:"totals"` // of the lists above that grow with the instances: of each, one page is given
+}
+
+// Page is the part of a list that is asked for.
+type Page struct {
+	Limit  int `json:"limit"`
+	Offset int `json:"offset"`
+}
+
+// StudyTotals says how long the lists of a study are.
+type StudyTotals struct {
+	Instances  int `json:"instances"`
+	Objects    int `json:"objects"`
+	Deliveries int `json:"deliveries"`
+	Timeline   int `json:"timeline"`
 }
 
 // Instance is a received SOP Instance and what the models saw in it.
@@ -243,6 +260,14 @@ const (
 	ParkedDelivery ParkedKind = "delivery"
 	ParkedInstance ParkedKind = "instance" // kept because nobody else has its bytes; can be discarded, not retried
 )
+
+var parkedKinds = []ParkedKind{ParkedJob, ParkedExam, ParkedDelivery, ParkedInstance}
+
+// ParkedFilter narrows the list of parked work; a zero Kind does not.
+type ParkedFilter struct {
+	Kind ParkedKind
+	Page
+}
 
 // Parked is work that waits for a person. ID is unique within its kind; the API's id is kind-ID.
 type Parked struct {

@@ -38,13 +38,13 @@ func (g *testGateway) books() books {
 	studies, _, err := l.Studies(ctx, ledger.StudyFilter{})
 	require.NoError(g.t, err)
 	for _, s := range studies {
-		detail, err := l.Study(ctx, s.StudyInstanceUID)
+		detail, err := l.Study(ctx, s.StudyInstanceUID, ledger.Page{})
 		require.NoError(g.t, err)
 		all.Studies = append(all.Studies, detail)
 	}
 	all.Outbox, _, err = l.Outbox(ctx, ledger.OutboxFilter{})
 	require.NoError(g.t, err)
-	all.Parked, err = l.Parked(ctx)
+	all.Parked, _, err = l.Parked(ctx, ledger.ParkedFilter{})
 	require.NoError(g.t, err)
 	all.Counts, err = l.Counts(ctx)
 	require.NoError(g.t, err)

@@ -47,8 +47,8 @@ func (v *views) Studies(ctx context.Context, f admin.StudyFilter) ([]admin.Study
 }
 
 // Study implements admin.Studies.
-func (v *views) Study(ctx context.Context, uid dicom.UID) (admin.Study, error) {
-	detail, err := v.ledger.Study(ctx, uid)
+func (v *views) Study(ctx context.Context, uid dicom.UID, p admin.Page) (admin.Study, error) {
+	detail, err := v.ledger.Study(ctx, uid, ledger.Page(p))
 	if err != nil {
 		return admin.Study{}, notFound(err)
 	}
@@ -68,7 +68,9 @@ func summary(s ledger.Study) admin.StudySummary {
 
 // StudyView is what the ledger knows of a study as API and page show it.
 func StudyView(d ledger.StudyDetail) admin.Study {
-	study := admin.Study{StudySummary: summary(d.Study)}
+	study := admin.Study{StudySummary: summary(d.Study), Totals: admin.StudyTotals{
+		Instances: d.Totals.Instances, Objects: d.Totals.Objects, Deliveries: d.Totals.Deliveries, Timeline: d.Totals.Events,
+	}}
 	for _, i := range d.InstanceViews {
 		study.Instances = append(study.Instances, instanceView(i))
 	}
@@ -141,10 +143,10 @@ func (v *views) Outbox(ctx context.Context, f admin.DeliveryFilter) ([]admin.Del
 }
 
 // Parked implements admin.Queue.
-func (v *views) Parked(ctx context.Context) ([]admin.Parked, error) {
-	work, err := v.ledger.Parked(ctx)
+func (v *views) Parked(ctx context.Context, f admin.ParkedFilter) ([]admin.Parked, int, error) {
+	work, total, err := v.ledger.Parked(ctx, ledger.ParkedFilter{Kind: ledger.ParkedKind(f.Kind), Page: ledger.Page(f.Page)})
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	var all []admin.Parked
 	for _, j := range work.Jobs {
@@ -172,7 +174,7 @@ func (v *views) Parked(ctx context.Context) ([]admin.Parked, error) {
 			Reason: i.Reason, At: i.ReceivedAt,
 		})
 	}
-	return all, nil
+	return all, total, nil
 }
 
 // unknownPerson is who asks by the page or the API: nobody has to sign in.
@@ -201,19 +203,11 @@ func (v *views) retry(ctx context.Context, kind admin.ParkedKind, id string) err
 	if kind == admin.ParkedExam {
 		return v.ledger.RetryExam(ctx, number, v.now())
 	}
-	work, err := v.ledger.Parked(ctx)
-	if err != nil {
-		return err
+	destination, err := v.ledger.Unpark(ctx, number, v.now())
+	if err == nil {
+		v.try(destination)
 	}
-	if err := v.ledger.Unpark(ctx, number, v.now()); err != nil {
-		return err
-	}
-	for _, d := range work.Deliveries {
-		if d.ID == number {
-			v.try(d.Destination)
-		}
-	}
-	return nil
+	return err
 }
 
 // Discard implements admin.Queue. A report is not discarded: its exam goes on with the next frame.

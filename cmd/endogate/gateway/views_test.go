@@ -35,11 +35,12 @@ func TestViews_heldInstances(t *testing.T) {
 	require.NoError(t, follow.CatchUp(t.Context()))
 	clean := &intake.Reclaimer{Spool: store, Ledger: l, Now: func() time.Time { return now }}
 	v := &views{ledger: l, spool: store, now: func() time.Time { return now }, jobs: func() {}}
-	parked, err := v.Parked(t.Context())
+	parked, total, err := v.Parked(t.Context(), admin.ParkedFilter{})
 	require.NoError(t, err)
 	require.Equal(t, []admin.Parked{{
 		Kind: admin.ParkedInstance, ID: id, StudyInstanceUID: "1.2", SOPInstanceUID: "1.2.3.1", Reason: "no route matches", At: now,
 	}}, parked)
+	require.Equal(t, 1, total)
 	now = now.Add(time.Hour)
 	require.NoError(t, clean.Expired(t.Context()))
 	require.True(t, store.Has(id), "kept beyond the retention")
@@ -47,9 +48,10 @@ func TestViews_heldInstances(t *testing.T) {
 	require.ErrorIs(t, v.Retry(t.Context(), admin.ParkedInstance, id), admin.ErrConflict)
 	require.ErrorIs(t, v.Discard(t.Context(), admin.ParkedInstance, "unknown"), admin.ErrNotFound)
 	require.NoError(t, v.Discard(t.Context(), admin.ParkedInstance, id))
-	parked, err = v.Parked(t.Context())
+	parked, total, err = v.Parked(t.Context(), admin.ParkedFilter{})
 	require.NoError(t, err)
 	require.Empty(t, parked)
+	require.Zero(t, total)
 	require.NoError(t, clean.Expired(t.Context()))
 	require.False(t, store.Has(id))
 }

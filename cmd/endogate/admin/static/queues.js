@@ -46,7 +46,7 @@ function table(list) {
 
 const retriable = (p) => p.kind !== "instance"; // nothing but sending it again takes it up
 
-export function parkedView() {
+export function parkedView({ params }) {
   const rows = slot("div"), said = h("div", { role: "status", "aria-live": "polite" });
   let items = [], again = () => {};
 
@@ -78,9 +78,11 @@ export function parkedView() {
     el: h("div", null, h("div", { class: "head" }, h("h1", null, "Parked"), h("p", { class: "muted" }, "Work that will not succeed by trying again as it is. Remove the cause, then retry; or discard it. An instance that no route has work for is taken up when the route is fixed and it is sent again.")), said, rows.el),
     async read(signal, now) {
       again = now;
-      items = (await get("/api/v1/parked", signal)).parked;
-      rows.show(items, () => items.length ? [
-        h("div", { class: "row between above" }, h("span", { class: "muted" }, plural(items.length, "item")), items.some(retriable) ? h("button", { class: "button", id: "retry-all", onclick: () => retry(items.filter(retriable)) }, "Retry all") : null),
+      const query = new URLSearchParams({ limit: pageSize, offset: Math.max(0, Number(params.get("offset")) || 0) });
+      const answer = await get(`/api/v1/parked?${query}`, signal);
+      items = answer.parked;
+      rows.show(answer, () => items.length ? [
+        h("div", { class: "row between above" }, h("span", { class: "muted" }, plural(answer.total, "item")), items.some(retriable) ? h("button", { class: "button", id: "retry-all", onclick: () => retry(items.filter(retriable)) }, "Retry all") : null),
         h("table", { class: "list" }, thead("What", "Why", "#Attempts", "Since", "Study", "Action"),
           h("tbody", null, items.map((p) => h("tr", null,
             h("th", { scope: "row", "data-label": "What" }, h("div", null, { job: `Analysis by ${p.model}`, exam: `Report by ${p.model}`, instance: "Received, kept" }[p.kind] || `${purpose(p.purpose)} → ${p.destination}`), shortUID(p.sop_instance_uid || p.study_instance_uid)),
@@ -89,6 +91,7 @@ export function parkedView() {
             h("td", null, h("div", { class: "row tight" },
               retriable(p) ? h("button", { class: "button", id: `retry-${p.id}`, onclick: () => retry([p]) }, "Retry") : null,
               p.kind === "exam" ? null : h("button", { class: "button quiet", id: `discard-${p.id}`, onclick: () => discard(p) }, "Discard"))))))),
+        answer.total > items.length ? pager(params, answer, "#/parked") : null,
       ] : h("div", { class: "empty" }, h("h2", null, "Nothing is parked"), h("p", null, "No work waits for a person.")));
     },
   };

@@ -4,8 +4,10 @@ import { h, slot } from "./dom.js";
 import { absolute, chip, clock, date, deliveryStates, examStates, peerStatus, personName, plural, purpose, shortUID, studyStatuses, thead, time, words } from "./format.js";
 import { framesOf, createViewer } from "./viewer.js";
 import { findings } from "./findings.js";
+import { pager } from "./studies.js";
 
 export function studyView({ uid, params }) {
+  const offset = Math.max(0, Number(params.get("offset")) || 0); // into each list of a study that is too long for one page
   let study, models = [], frames = [], selected = params.get("frame") || "";
   const head = slot("div"), strip = slot("div", { class: "filmstrip", role: "listbox", "aria-label": "Frames", "aria-orientation": "vertical" });
   const panel = slot("aside", { class: "panel", "aria-label": "AI results" });
@@ -18,7 +20,7 @@ export function studyView({ uid, params }) {
 
   function pick(key) {
     selected = key;
-    const q = new URLSearchParams({ frame: key });
+    const q = new URLSearchParams(offset ? { frame: key, offset } : { frame: key });
     history.replaceState(null, "", `#/studies/${encodeURIComponent(uid)}?${q}`);
     const inside = strip.el.contains(document.activeElement);
     draw();
@@ -35,7 +37,7 @@ export function studyView({ uid, params }) {
   function draw() {
     if (!study) return;
     const f = frame();
-    head.show([study.status, study.patient_name, study.patient_id, study.accession_number, study.study_description, study.conflict_count, analysed(study)], () => header(study));
+    head.show([study.status, study.patient_name, study.patient_id, study.accession_number, study.study_description, study.conflict_count, analysed(study), study.totals], () => header(study));
     strip.show([frames.map((x) => [x.key, x.top, x.state]), f?.key], () => frames.map((x) => thumbnail(x, x === f, pick, images)));
     viewer.show(f, frames.length, frames.indexOf(f));
     panel.show([f, models], () => findings(f, models, viewer));
@@ -65,7 +67,7 @@ export function studyView({ uid, params }) {
       h("div", { class: "columns" }, h("div", null, sent.el, made.el), line.el)),
     async read(signal) {
       if (!models.length) models = (await get("/api/v1/models", signal)).models;
-      study = await get(`/api/v1/studies/${encodeURIComponent(uid)}`, signal);
+      study = await get(`/api/v1/studies/${encodeURIComponent(uid)}?${new URLSearchParams({ offset })}`, signal);
       frames = framesOf(study);
       draw();
     },
@@ -81,7 +83,15 @@ function header(s) {
     h("dl", { class: "facts" },
       fact("Patient ID", s.patient_id), fact("Accession", s.accession_number), fact("Study", `${date(s.study_date)} ${clock(s.study_time)}`),
       fact("Description", s.study_description), fact("Study Instance UID", h("code", { class: "uid select" }, s.study_instance_uid))),
+    pages(s),
     analysed(s) ? h("div", { class: "notice ai", role: "note" }, h("strong", null, "AI – not verified."), " Made by software without a physician's review. Draft for the endoscopist; not a diagnosis.") : null);
+}
+
+// pages leads through a study that is too long for one page: the same part of each of its lists.
+function pages(s) {
+  const total = Math.max(...Object.values(s.totals));
+  return total > s.limit ? h("div", null, h("p", { class: "muted" }, `${plural(s.totals.instances, "instance")}, ${plural(s.totals.objects, "object")}: in parts.`),
+    pager(new URLSearchParams(), { total, limit: s.limit, offset: s.offset }, `#/studies/${encodeURIComponent(s.study_instance_uid)}`)) : null;
 }
 
 function thumbnail(f, chosen, pick, images) {
