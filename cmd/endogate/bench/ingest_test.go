@@ -32,7 +32,10 @@ func TestIngest(t *testing.T) {
 func largeCount(associations int) int { return max(*large, 2*associations) }
 
 func ingest(t *testing.T, dir string, tpl template, count func(associations int) int) {
-	candidates := receivers(t, dir, nodelay)
+	candidates := append(receivers(t, dir, nodelay), receiver{
+		name: plainName, durable: true,
+		alone: func(size, count, group int) sent { return plain(t, dir, size, count, group) },
+	})
 	cells := map[string]map[int]*cell{}
 	for _, r := range candidates {
 		cells[r.name] = map[int]*cell{}
@@ -60,6 +63,9 @@ type run struct {
 func measure(t *testing.T, r receiver, tpl template, count, associations int) run {
 	t.Helper()
 	_, objects := tpl.study(count)
+	if r.alone != nil {
+		return run{sent: r.alone(objects[0].size(), count, associations)}
+	}
 	before := r.received()
 	stop := watchMemory(r.pid)
 	s, err := send(t.Context(), r, tpl, objects, associations)
@@ -86,16 +92,18 @@ func printIngest(tpl template, candidates []receiver, cells map[string]map[int]*
 		}
 		return head
 	}
-	var rates, throughput, ratios [][]string
+	var rates, throughput, ratios, limits [][]string
 	for _, r := range candidates {
 		rate := []string{r.name, yesNo(r.durable)}
 		volume := []string{r.name, yesNo(r.durable)}
 		ratio := []string{"endogate ÷ " + r.name, yesNo(r.durable)}
+		limit := []string{bareName + " ÷ " + r.name, yesNo(r.durable)}
 		for _, n := range associations {
 			c := cells[r.name][n]
 			rate = append(rate, c.rate.String())
 			volume = append(volume, c.megabytes.String())
 			ratio = append(ratio, cells[endogateName][n].rate.over(c.rate).String())
+			limit = append(limit, cells[bareName][n].rate.over(c.rate).String())
 		}
 		eight, most := cells[r.name][8], cells[r.name][32]
 		rates = append(rates, append(rate, eight.p99.String(), most.memory.String()))
@@ -103,9 +111,12 @@ func printIngest(tpl template, candidates []receiver, cells map[string]map[int]*
 		if r.name != endogateName {
 			ratios = append(ratios, ratio)
 		}
+		if r.name != endogateName && r.name != bareName {
+			limits = append(limits, limit)
+		}
 	}
 	table("Ingest of "+tpl.name+" objects by associations, objects/s: median [lowest–highest]",
 		append(perAssociation("objects/s"), "p99 ms at 8", "peak RSS MB of its processes at 32"), rates)
 	table("The same in MB/s", perAssociation("MB/s"), throughput)
-	table("Ratios of "+tpl.name+" ingest, taken inside each round", perAssociation("ratio"), ratios)
+	table("Ratios of "+tpl.name+" ingest, taken inside each round", perAssociation("ratio"), append(ratios, limits...))
 }

@@ -25,8 +25,9 @@ type receiver struct {
 	pid     int
 	// received returns how many instances it shows.
 	received func() int
-	web      string         // of endogate: where its page and API are
-	process  *peers.Process // of endogate
+	web      string                            // of endogate: where its page and API are
+	process  *peers.Process                    // of endogate
+	alone    func(size, count, group int) sent // of what receives nothing: writes count objects in groups; nil for a receiver
 }
 
 // settle waits until the receiver shows n instances more, so that what it does after its responses is done
