@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 
@@ -11,7 +12,7 @@ import (
 )
 
 // Extract is a data set that has nothing of an instance but the pixels and what decoding them needs: neither a UID nor a
-// word about a patient, nor the comments and application segments of JPEG and JPEG 2000 streams, where cameras put them.
+// word about a patient, and of compressed frames what decoding needs, without the comments that cameras put there.
 type Extract struct {
 	TransferSyntax dicom.TransferSyntax // that of the instance; of a deflated one the same undeflated
 
@@ -52,11 +53,12 @@ func (i *Instance) Extract() (*Extract, error) {
 	if err != nil {
 		return nil, err
 	}
-	e.pixels = func(w io.Writer) error { return e.encapsulate(w, frames, px.frames) }
+	e.pixels = func(w io.Writer) error { return e.encapsulate(w, frames, px) }
 	return e, nil
 }
 
-// WriteTo writes the data set, a frame of it in memory at a time. It can be called once.
+// WriteTo writes the data set, a frame of it in memory at a time. It can be called once. An error that wraps ErrWords says
+// that the rest must stay where the instance is; what was written before is good.
 func (e *Extract) WriteTo(w io.Writer) (int64, error) {
 	counted := &counter{w: w}
 	if _, err := counted.Write(e.head); err != nil {
@@ -111,19 +113,22 @@ func (e *Extract) header(w io.Writer, t dicom.Tag, vr string, length uint32) err
 }
 
 // encapsulate writes every frame as one fragment behind an empty offset table (PS3.5 A.4).
-func (e *Extract) encapsulate(w io.Writer, frames *fragments, count int) error {
+func (e *Extract) encapsulate(w io.Writer, frames *fragments, px pixels) error {
 	if err := e.header(w, dicom.PixelData, "OB", dicom.UndefinedLength); err != nil {
 		return err
 	}
 	if err := e.header(w, dicom.Item, "", 0); err != nil {
 		return err
 	}
-	for range count {
+	for n := range px.frames {
 		frame, err := frames.next()
-		if err != nil {
-			return err
+		if err == nil {
+			frame, err = withoutWords(frame, px, e.TransferSyntax.UID == dicom.RLELossless)
 		}
-		if frame = withoutWords(frame); len(frame)%2 == 1 {
+		if err != nil {
+			return fmt.Errorf("frame %d of %d: %w", n+1, px.frames, err)
+		}
+		if len(frame)%2 == 1 {
 			frame = append(frame, 0)
 		}
 		if err := e.header(w, dicom.Item, "", uint32(len(frame))); err != nil {
@@ -134,29 +139,6 @@ func (e *Extract) encapsulate(w io.Writer, frames *fragments, count int) error {
 		}
 	}
 	return e.header(w, dicom.SequenceDelimitationItem, "", 0)
-}
-
-// withoutWords leaves out what a JPEG or JPEG 2000 stream says beside its pixels: comments, and of the application
-// segments all but JFIF's and Adobe's, which decoding asks for. A header that cannot be read stays for the decoder to judge.
-func withoutWords(data []byte) []byte {
-	jpeg, jpeg2000 := bytes.HasPrefix(data, []byte("\xff\xd8")), bytes.HasPrefix(data, []byte("\xff\x4f\xff\x51"))
-	if !jpeg && !jpeg2000 {
-		return data
-	}
-	out := append(make([]byte, 0, len(data)), data[:2]...)
-	for i := 2; ; {
-		marker, _, next := segment(data, i)
-		switch {
-		case next == 0:
-			return data
-		case marker == 0xDA && jpeg, marker == 0x90 && jpeg2000: // the pixels begin
-			return append(out, data[i:]...)
-		case jpeg && (marker == 0xFE || marker > 0xE0 && marker <= 0xEF && marker != 0xEE), jpeg2000 && marker == 0x64:
-		default:
-			out = append(out, data[i:next]...)
-		}
-		i = next
-	}
 }
 
 // counter counts what is written.

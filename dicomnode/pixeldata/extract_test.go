@@ -47,14 +47,3 @@ func TestExtract_leavesOutWhoseItIs(t *testing.T) {
 		})
 	}
 }
-
-func TestWithoutWords(t *testing.T) {
-	jfif, exif, adobe := "\xff\xe0\x00\x04JF", "\xff\xe1\x00\x08Yamada", "\xff\xee\x00\x04Ad"
-	comment, table, scan := "\xff\xfe\x00\x08Yamada", "\xff\xdb\x00\x04tt", "\xff\xda\x00\x04ss\x01\x02\xff\xd9"
-	assert.Equal(t, "\xff\xd8"+jfif+adobe+table+scan, string(withoutWords([]byte("\xff\xd8"+jfif+exif+adobe+comment+table+scan))))
-	size, tile := "\xff\x51\x00\x04zz", "\xff\x90\x00\x04tt\xff\x93data"
-	assert.Equal(t, "\xff\x4f"+size+tile, string(withoutWords([]byte("\xff\x4f"+size+"\xff\x64\x00\x08Yamada"+tile))))
-	for _, other := range []string{"", "\xff\xd8", "\xff\xd8\xff\xfe\x00\x40cut", "RLE and the like"} {
-		assert.Equal(t, other, string(withoutWords([]byte(other))), "left as it is")
-	}
-}

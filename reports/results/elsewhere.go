@@ -71,6 +71,18 @@ func (w *Workshop) unpacked(ctx context.Context, job ledger.Job, why error) erro
 	return why
 }
 
+// atHome does a job whose pixels must not leave, beside what the workers here do, one at a time.
+func (w *Workshop) atHome(ctx context.Context, job ledger.Job, why error) error {
+	if w.Worker == nil {
+		return w.produce(ctx, job, w.Algorithms[job.Model].Model, func(*making, *Entry) (string, error) {
+			return "no worker elsewhere is given it, and this gateway has none: " + why.Error(), nil
+		})
+	}
+	w.home.Lock()
+	defer w.home.Unlock()
+	return inference.Guard(w.Log, job.ID, func() error { return w.analyse(ctx, job) })
+}
+
 type parcelBytes struct {
 	*io.PipeReader
 	packed <-chan struct{}

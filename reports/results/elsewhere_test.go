@@ -2,7 +2,9 @@ package results
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -98,6 +100,32 @@ func TestPack_corrupt(t *testing.T) {
 	assert.Equal(t, jobs.Term, jobs.DispositionOf(err))
 }
 
+// Frames in which words cannot be told from pixels stay where the instance is: here they are done, or nowhere.
+func TestFailed_wordsAmongPixels(t *testing.T) {
+	overshooting := "\x81\x00" // 128 pixels where there are 6
+	segment := strings.Repeat("\x00", 52) + strings.Repeat(overshooting, 3)
+	rle := "\x03\x00\x00\x00\x40\x00\x00\x00\x42\x00\x00\x00\x44\x00\x00\x00" + segment[4:]
+	for _, here := range []bool{true, false} {
+		b := newBench(t)
+		b.replace(dicomtest.Options{TransferSyntax: dicom.RLELossless, Rows: 2, Columns: 3, More: dicom.Dataset{
+			dicom.PixelData: dicom.Fragments{nil, []byte(rle)},
+		}})
+		if here {
+			b.shop.Worker = &inference.Worker{Models: map[string]inference.Model{"demo": b.model}, Log: b.shop.Log}
+		}
+		parcel, err := b.shop.Pack(t.Context(), b.job.ID)
+		require.NoError(t, err)
+		_, why := io.ReadAll(parcel.Bytes)
+		require.ErrorIs(t, why, pixeldata.ErrWords)
+		require.NoError(t, parcel.Bytes.Close())
+		require.NoError(t, b.shop.Failed(t.Context(), b.job.ID, fmt.Errorf("put: %w", why)))
+		job, err := b.ledger.Job(t.Context(), b.job.ID)
+		require.NoError(t, err)
+		assert.Equal(t, map[bool]ledger.JobState{true: ledger.JobDone, false: ledger.JobSkipped}[here], job.State)
+		assert.Equal(t, here, !strings.Contains(b.log.String(), "this gateway has none"), b.log.String())
+	}
+}
+
 // replace has another instance in place of the bench's.
 func (b *bench) replace(o dicomtest.Options) {
 	b.t.Helper()
@@ -107,7 +135,8 @@ func (b *bench) replace(o dicomtest.Options) {
 	require.NoError(b.t, err)
 	_, err = w.Write(content)
 	require.NoError(b.t, err)
-	entry, err := w.Commit(spool.Entry{Kind: spool.Received, Header: header, TransferSyntaxUID: dicom.ExplicitVRLittleEndian, At: time.Now()})
+	syntax := cmp.Or(o.TransferSyntax, dicom.ExplicitVRLittleEndian)
+	entry, err := w.Commit(spool.Entry{Kind: spool.Received, Header: header, TransferSyntaxUID: syntax, At: time.Now()})
 	require.NoError(b.t, err)
 	_, err = b.ledger.Receive(b.t.Context(), []ledger.Receipt{{
 		ID: entry.ID, Seq: entry.Seq, Header: header, TransferSyntaxUID: entry.TransferSyntaxUID, At: entry.At,

@@ -11,9 +11,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"endogate/dicomnode/ledger"
+	"endogate/dicomnode/pixeldata"
 	"endogate/dicomnode/spool"
 	"endogate/explain"
 	"endogate/inference"
@@ -24,7 +26,7 @@ import (
 // Workshop has jobs done and takes over their results. Its fields are set before the first job; its methods may be called
 // from any goroutine.
 type Workshop struct {
-	Worker      *inference.Worker // for jobs that are done here
+	Worker      *inference.Worker // for jobs that are done here; nil: all are done elsewhere
 	Ledger      *ledger.Ledger
 	Keeper      *Keeper
 	Builder     *reports.Builder
@@ -36,6 +38,8 @@ type Workshop struct {
 	Now         func() time.Time
 	Finished    func() // called when there are results
 	Log         *slog.Logger
+
+	home sync.Mutex // held by atHome
 }
 
 // Do does a job; it returns nil once the results are durable, or there is nothing left to do. Every other job ends with
@@ -130,6 +134,9 @@ func (w *Workshop) Failed(ctx context.Context, id string, why error) error {
 		return nil // another worker has done it
 	case err != nil:
 		return inference.Postponed(err)
+	}
+	if errors.Is(why, pixeldata.ErrWords) {
+		why = w.atHome(ctx, job, why)
 	}
 	return named(id, w.verdict(ctx, job, why))
 }

@@ -3,8 +3,12 @@ package gateway_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"image/jpeg"
+	"io"
 	"io/fs"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,8 +19,14 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"endogate/cmd/endogate/gateway"
 	"endogate/cmd/endogate/peers"
+	"endogate/configs"
 	"endogate/dicomnode/dicom"
+	"endogate/dicomnode/dicomtest"
+	"endogate/dicomnode/ledger"
+	"endogate/inference"
+	"endogate/inference/jobs"
 )
 
 // cluster is two gateways without workers, and workers without a gateway, on a cluster of three brokers.
@@ -173,6 +183,10 @@ func secretsOf(t *testing.T) (secrets []string) {
 // requireNowhere holds that none of the texts stands in a file below the folders.
 func requireNowhere(t *testing.T, dirs, texts []string) {
 	t.Helper()
+	require.NoError(t, holdsNowhere(dirs, texts))
+}
+
+func holdsNowhere(dirs, texts []string) error {
 	files := 0
 	for _, dir := range dirs {
 		err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
@@ -185,11 +199,90 @@ func requireNowhere(t *testing.T, dirs, texts []string) {
 			}
 			files++
 			for _, text := range texts {
-				require.False(t, bytes.Contains(content, []byte(text)), "%s is in %s", text, path)
+				if bytes.Contains(content, []byte(text)) {
+					return fmt.Errorf("%s is in %s", text, path)
+				}
 			}
 			return nil
 		})
-		require.NoError(t, err)
+		if err != nil {
+			return err
+		}
 	}
-	require.NotZero(t, files)
+	if files == 0 {
+		return errors.New("there are no files to look at")
+	}
+	return nil
+}
+
+// Wherever a camera puts words into its pictures, none of them is given to a broker: neither while a worker is at them nor
+// thereafter.
+func TestGateway_wordsAmongPixels(t *testing.T) {
+	t.Parallel()
+	const secret = "Yamada seen by Dr. Who"
+	said := func(marker byte) string { return string([]byte{0xFF, marker, 0, byte(2 + len(secret))}) + secret }
+	var plain bytes.Buffer
+	require.NoError(t, jpeg.Encode(&plain, dicomtest.Picture(64, 48, 1), nil))
+	stream := plain.String()
+	begin, body, end := stream[:2], stream[2:len(stream)-2], stream[len(stream)-2:]
+	var instances []dicomBytes
+	for i, frame := range []string{
+		begin + said(0xFE) + said(0xE1) + body + end,
+		begin + body + said(0xFE) + end,
+		stream + secret,
+		stream + begin + said(0xE1) + body + end,
+		begin + "\xff" + said(0xED) + "\xff\xff" + body + end,
+		"\xff" + stream + secret, // these two stay with the gateway, which has no worker
+		begin + body + secret + secret,
+	} {
+		instances = append(instances, drawn(dicomtest.Options{
+			TransferSyntax: dicom.JPEGBaseline8Bit, Instance: i + 1, JPEG: [][]byte{append([]byte(frame), make([]byte, len(frame)%2)...)},
+		}))
+	}
+	const stay = 2
+
+	brokers := peers.StartNATSCluster(t, 1)
+	scp := peers.StartStoreSCP(t)
+	g := newGateway(t, routeTo(scp.AETitle, scp.Addr, "")+fmt.Sprintf("nats: {url: %q}\njobs: {workers: 0}\n", brokers.URL()))
+	g.launch()
+	demo := filepath.Join(peers.Root(t), "testdata/models/demo")
+	models, err := gateway.Queues(configs.Config{Models: []configs.Model{{Dir: demo}}})
+	require.NoError(t, err)
+	queue, err := jobs.Open(jobs.Options{URL: brokers.URL(), Guest: true, Log: slog.New(slog.DiscardHandler)})
+	require.NoError(t, err)
+	defer queue.Close()
+	given := make(chan string, len(instances))
+	ctx, stop := context.WithCancel(t.Context())
+	worked := make(chan error, 1)
+	go func() {
+		worked <- queue.Work(ctx, jobs.Consumer{Models: models, Slots: 1, Remote: func(_ context.Context, _ jobs.Job, header []byte, input io.Reader, _ io.Writer) error {
+			pixels, err := io.ReadAll(input)
+			if err != nil {
+				return err
+			}
+			assert.NoError(t, holdsNowhere(brokers.Dirs, []string{secret}))
+			given <- string(header) + string(pixels)
+			return inference.Permanent(errors.New("this worker only looks"))
+		}})
+	}()
+	storeAll(t, g.scp, instances...)
+	g.waitFor("all to be given up or kept", func() bool {
+		skipped := 0
+		for _, i := range g.study(g.studies()[0].StudyInstanceUID).Instances {
+			for _, a := range i.Analyses {
+				if a.State == ledger.JobSkipped {
+					assert.Contains(t, a.Reason, "words cannot be told from pixels")
+					skipped++
+				}
+			}
+		}
+		return len(g.parked()) == len(instances)-stay && skipped == stay
+	})
+	stop()
+	require.NoError(t, <-worked)
+	require.Len(t, given, len(instances)-stay)
+	for range len(given) {
+		assert.NotContains(t, <-given, secret)
+	}
+	requireNowhere(t, brokers.Dirs, []string{secret})
 }

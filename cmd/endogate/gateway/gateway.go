@@ -166,11 +166,13 @@ func (g *parts) assemble(context.Context, *lifecycle) error {
 		Finished: func(ledger.Exam, error) { g.wakeOutbox() },
 	}
 	g.workshop = &results.Workshop{
-		Worker:   &inference.Worker{Models: g.models.models, Observe: g.metrics.Inference, Log: g.log},
 		Heatmaps: g.models.heatmaps,
 		Ledger:   g.ledger, Keeper: g.keeper, Builder: g.builder, Algorithms: g.models.algorithms,
 		Colours: colours, Opacity: g.cfg.Reports.Opacity, MaxAttempts: g.cfg.Jobs.MaxDeliver, Now: g.now, Log: g.log,
 		Finished: func() { g.wakeOutbox(); g.exams.Wake() },
+	}
+	if g.cfg.Jobs.Workers > 0 {
+		g.workshop.Worker = &inference.Worker{Models: g.models.models, Observe: g.metrics.Inference, Log: g.log}
 	}
 	g.follower = &intake.Follower{Spool: g.spool, Ledger: g.ledger, Router: g.models.router(), Jobs: g.wakeWork, Deliveries: g.wakeOutbox, Log: g.log}
 	g.reclaim = &intake.Reclaimer{Spool: g.spool, Ledger: g.ledger, Retention: g.cfg.Spool.Retention.Std(), History: g.cfg.Ledger.History.Std(), Now: g.now, Spare: g.follower.Spare, Log: g.log}

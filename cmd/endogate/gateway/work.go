@@ -75,8 +75,7 @@ func (g *parts) owner() jobs.Owner {
 			return &jobs.Input{Header: parcel.Order, Bytes: parcel.Bytes}, nil
 		},
 		Failed: func(ctx context.Context, j jobs.Job, why error) error {
-			g.metrics.Job(j.Model.Name, "failed")
-			return g.workshop.Failed(ctx, j.ID, why)
+			return g.counted(j, g.workshop.Failed(ctx, j.ID, why))
 		},
 		Take: func(ctx context.Context, j jobs.Job, result io.Reader) error {
 			return g.counted(j, g.workshop.Unpack(ctx, j.ID, result))
