@@ -271,7 +271,7 @@ func (d digesting) Store(_ context.Context, req *dicomnode.StoreRequest) error {
 // An object far larger than the memory allowed is taken in, kept and passed on.
 func TestGateway_memoryOfLargeObject(t *testing.T) {
 	t.Parallel()
-	size := scaled[int64](512<<20, 2<<30)
+	size := scaled[int64](256<<20, 2<<30)
 	pacs := digesting{make(chan string, 1)}
 	address := fmt.Sprintf("127.0.0.1:%d", peers.FreePort(t))
 	serveHandler(t, "PACS", address, pacs)
