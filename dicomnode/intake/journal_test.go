@@ -2,6 +2,7 @@ package intake
 
 import (
 	"log/slog"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -95,4 +96,35 @@ func TestReclaimer_forgetsActions(t *testing.T) {
 	_, total, err := s.rebuilt().Studies(t.Context(), ledger.StudyFilter{})
 	require.NoError(t, err)
 	require.Zero(t, total)
+}
+
+// TestJournal_killedBetweenRecordAndRow starts with a ledger from before the last action, and one from before all.
+func TestJournal_killedBetweenRecordAndRow(t *testing.T) {
+	s := openStores(t)
+	s.keep()
+	s.receive("1", "2")
+	file := filepath.Join(s.dir, "ledger.db")
+	require.NoError(t, s.ledger.Close())
+	before, err := os.ReadFile(file)
+	require.NoError(t, err)
+	s.ledger, err = ledger.Open(file)
+	require.NoError(t, err)
+	require.Zero(t, s.keep())
+	delivery := s.due()[0]
+	answer := ledger.Answer{Protocol: "dicom", Code: "0000"}
+	require.NoError(t, s.ledger.Delivered(t.Context(), delivery.ID, delivery.Entry, answer, s.now))
+	want := studyOf(t, s.ledger)
+	for _, left := range [][]byte{before, nil} {
+		s.close()
+		require.NoError(t, os.WriteFile(file, left, 0o600))
+		s.open()
+		if left != nil {
+			require.Equal(t, 1, s.keep(), "what the peer was told")
+		} else {
+			require.Equal(t, 2, s.keep(), "with what was received")
+		}
+		s.catchUp()
+		require.Equal(t, want, studyOf(t, s.ledger))
+		require.Len(t, s.due(), 1, "it is not delivered again, the other is")
+	}
 }
