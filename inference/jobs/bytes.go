@@ -11,6 +11,7 @@ import (
 	"hash"
 	"io"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -38,11 +39,11 @@ func objectName(node, kind string) string { return node + "." + kind + "." + nui
 
 // put puts what r has into the bucket, for a job.
 func (q *Queue) put(ctx context.Context, name, job string, r io.Reader) (object, error) {
-	store, err := q.bucket(ctx)
+	h, err := q.bucket(ctx)
 	if err != nil {
 		return object{}, err
 	}
-	info, err := store.Put(ctx, jetstream.ObjectMeta{Name: name, Description: job}, r)
+	info, err := h.store.Put(ctx, jetstream.ObjectMeta{Name: name, Description: job}, r)
 	if err != nil {
 		return object{}, fmt.Errorf("jobs: object store: %w", err)
 	}
@@ -51,23 +52,19 @@ func (q *Queue) put(ctx context.Context, name, job string, r io.Reader) (object,
 
 // get opens an object. Its chunks are asked for one by one, which needs no consumer on the server.
 func (q *Queue) get(ctx context.Context, name string) (*chunks, error) {
-	store, err := q.bucket(ctx)
+	h, err := q.bucket(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var info *jetstream.ObjectInfo
 	err = patiently(ctx, jetstream.ErrObjectNotFound, func(ctx context.Context) error {
-		info, err = store.GetInfo(ctx, name)
+		info, err = h.store.GetInfo(ctx, name)
 		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("jobs: object %s: %w", name, err)
 	}
-	stream, err := q.js.Stream(ctx, bucketStream)
-	if err != nil {
-		return nil, fmt.Errorf("jobs: object store: %w", err)
-	}
-	return &chunks{ctx: ctx, stream: stream, info: info, next: 1, hash: sha256.New()}, nil
+	return &chunks{ctx: ctx, stream: h.stream, info: info, next: 1, hash: sha256.New()}, nil
 }
 
 // patiently calls ask again a few times when it gives missing: not every server of a cluster has at once what another has
@@ -137,12 +134,12 @@ func chunksOf(nuid string) string { return "$O." + Bucket + ".C." + nuid }
 func (q *Queue) drop(ctx context.Context, o object) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	s, err := q.js.Stream(ctx, bucketStream)
+	h, err := q.bucket(ctx)
 	if err != nil {
-		return fmt.Errorf("jobs: object store: %w", err)
+		return err
 	}
 	record := "$O." + Bucket + ".M." + base64.URLEncoding.EncodeToString([]byte(o.name))
-	err = errors.Join(s.Purge(ctx, jetstream.WithPurgeSubject(chunksOf(o.nuid))), s.Purge(ctx, jetstream.WithPurgeSubject(record)))
+	err = errors.Join(h.stream.Purge(ctx, jetstream.WithPurgeSubject(chunksOf(o.nuid))), h.stream.Purge(ctx, jetstream.WithPurgeSubject(record)))
 	if err != nil {
 		return fmt.Errorf("jobs: object store: remove %s: %w", o.name, err)
 	}
@@ -151,11 +148,11 @@ func (q *Queue) drop(ctx context.Context, o object) error {
 
 // objects lists what is in the bucket of a node.
 func (q *Queue) objects(ctx context.Context, node string) ([]object, error) {
-	store, err := q.bucket(ctx)
+	h, err := q.bucket(ctx)
 	if err != nil {
 		return nil, err
 	}
-	list, err := store.List(ctx)
+	list, err := h.store.List(ctx)
 	if err != nil && !errors.Is(err, jetstream.ErrNoObjectsFound) {
 		return nil, fmt.Errorf("jobs: object store: %w", err)
 	}
@@ -168,33 +165,45 @@ func (q *Queue) objects(ctx context.Context, node string) ([]object, error) {
 	return ours, nil
 }
 
+// held is the object store once it was found: names, by which it is found also after it was made anew.
+type held struct {
+	mu     sync.Mutex
+	store  jetstream.ObjectStore
+	stream jetstream.Stream // the one that it lies on
+}
+
 // bucket finds the object store, or makes it where this process owns jobs.
-func (q *Queue) bucket(ctx context.Context) (jetstream.ObjectStore, error) {
+func (q *Queue) bucket(ctx context.Context) (*held, error) {
+	q.held.mu.Lock()
+	defer q.held.mu.Unlock()
+	if q.held.store != nil {
+		return &q.held, nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	store, err := q.js.ObjectStore(ctx, Bucket)
 	if errors.Is(err, jetstream.ErrBucketNotFound) && !q.guest {
-		return q.makeBucket(ctx)
+		store, err = q.makeBucket(ctx)
+	}
+	if err == nil {
+		q.held.stream, err = q.js.Stream(ctx, bucketStream)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("jobs: object store: %w", err)
 	}
-	return store, nil
+	q.held.store = store
+	return &q.held, nil
 }
 
 // makeBucket makes the object store, or has one of another release or with other options as it should be.
 func (q *Queue) makeBucket(ctx context.Context) (jetstream.ObjectStore, error) {
-	store, err := q.js.CreateOrUpdateObjectStore(ctx, jetstream.ObjectStoreConfig{
+	return q.js.CreateOrUpdateObjectStore(ctx, jetstream.ObjectStoreConfig{
 		Bucket:      Bucket,
 		Description: "endogate: pixels of jobs under way and large results, under opaque names; removed with the job",
 		TTL:         leftBehind,
 		Storage:     jetstream.FileStorage,
 		Replicas:    q.replicas,
 	})
-	if err != nil {
-		return nil, fmt.Errorf("jobs: object store: %w", err)
-	}
-	return store, nil
 }
 
 // leftBehind is how long bytes stay that nobody removes, such as those of a gateway that is no more.

@@ -372,3 +372,20 @@ func TestOwner_refuses(t *testing.T) {
 	_, err := Open(Options{Guest: true, StoreDir: t.TempDir()})
 	require.ErrorContains(t, err, "a guest needs a URL")
 }
+
+func BenchmarkElsewhere(b *testing.B) {
+	url := oneServer(b)
+	h := newHouse(b, Options{URL: url, Node: "n"})
+	h.input = make([]byte, 100_000)
+	h.run(b)
+	guest(b, url, 1, nil)
+	b.ReportAllocs()
+	n := 0
+	for b.Loop() {
+		h.add(testJob(n))
+		for !h.finished() {
+			time.Sleep(100 * time.Microsecond)
+		}
+		n++
+	}
+}

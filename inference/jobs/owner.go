@@ -319,11 +319,13 @@ func (q *Queue) results(ctx context.Context) (jetstream.Consumer, error) {
 	defer q.finding.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	if _, err := q.js.CreateOrUpdateStream(ctx, q.resultsConfig()); err != nil {
+	if _, err := q.ensure(ctx, q.resultsConfig()); err != nil {
 		return nil, fmt.Errorf("jobs: stream %s: %w", Results, err)
 	}
-	if _, err := q.makeBucket(ctx); err != nil {
-		return nil, err
+	if s, err := q.js.Stream(ctx, bucketStream); err != nil || s.CachedInfo().Config.Replicas != q.replicas {
+		if _, err := q.makeBucket(ctx); err != nil {
+			return nil, fmt.Errorf("jobs: object store: %w", err)
+		}
 	}
 	consumer, err := q.js.CreateOrUpdateConsumer(ctx, Results, jetstream.ConsumerConfig{
 		Durable: q.node, FilterSubject: resultsPrefix + q.node + ".*",

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -65,6 +66,8 @@ type Queue struct {
 	finding  sync.Mutex     // held by stream
 	nc       *nats.Conn
 	js       jetstream.JetStream
+
+	held held // of the object store
 
 	mu      sync.Mutex
 	created time.Time     // of the stream as last seen
@@ -231,13 +234,14 @@ func (q *Queue) stream(ctx context.Context) (*jetstream.StreamInfo, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	s, err := q.js.Stream(ctx, Stream)
-	switch {
-	case q.guest: // it takes the stream as it is
-	case errors.Is(err, jetstream.ErrStreamNotFound):
-		s, err = q.js.CreateStream(ctx, q.streamConfig())
-	case err == nil && q.seen().IsZero():
-		s, err = q.js.UpdateStream(ctx, q.streamConfig()) // it may be of another release, or of other options
+	var s jetstream.Stream
+	var err error
+	first := !q.guest && q.seen().IsZero()
+	if !first {
+		s, err = q.js.Stream(ctx, Stream)
+	}
+	if first || !q.guest && errors.Is(err, jetstream.ErrStreamNotFound) {
+		s, err = q.ensure(ctx, q.streamConfig())
 	}
 	if err != nil {
 		return nil, fmt.Errorf("jobs: stream %s: %w", Stream, err)
@@ -245,6 +249,27 @@ func (q *Queue) stream(ctx context.Context) (*jetstream.StreamInfo, error) {
 	info := s.CachedInfo()
 	q.saw(info.Created)
 	return info, nil
+}
+
+// ensure finds a stream or makes it. One of another release or with other options is changed, one as it should be is not:
+// the server is not meant to change a stream while somebody makes a consumer on it.
+func (q *Queue) ensure(ctx context.Context, want jetstream.StreamConfig) (jetstream.Stream, error) {
+	s, err := q.js.Stream(ctx, want.Name)
+	switch {
+	case errors.Is(err, jetstream.ErrStreamNotFound):
+		return q.js.CreateStream(ctx, want)
+	case err == nil && !alike(s.CachedInfo().Config, want):
+		return q.js.UpdateStream(ctx, want)
+	}
+	return s, err
+}
+
+// alike compares what we set.
+func alike(is, want jetstream.StreamConfig) bool {
+	return is.Description == want.Description && slices.Equal(is.Subjects, want.Subjects) && is.Retention == want.Retention &&
+		is.Storage == want.Storage && is.Replicas == want.Replicas && is.MaxBytes == want.MaxBytes && is.MaxAge == want.MaxAge &&
+		is.MaxMsgSize == cmp.Or(want.MaxMsgSize, -1) && is.MaxMsgsPerSubject == want.MaxMsgsPerSubject &&
+		is.Discard == want.Discard && is.DiscardNewPerSubject == want.DiscardNewPerSubject && is.AllowDirect == want.AllowDirect
 }
 
 // seen is when the stream was made that was seen last.

@@ -90,6 +90,14 @@ func TestStreamConfig_isTakenOver(t *testing.T) {
 	assert.Equal(t, jetstream.WorkQueuePolicy, info.Config.Retention)
 	assert.True(t, info.Config.DiscardNewPerSubject)
 	assert.EqualValues(t, 1, info.Config.MaxMsgsPerSubject)
+	assert.True(t, alike(info.Config, q.streamConfig()), "nothing to change the next time")
+}
+
+func TestResultsConfig_isTakenOver(t *testing.T) {
+	q := openQueue(t, Options{URL: oneServer(t), Node: "n"})
+	results, err := q.ensure(t.Context(), q.resultsConfig())
+	require.NoError(t, err)
+	assert.True(t, alike(results.CachedInfo().Config, q.resultsConfig()), "nothing to change the next time")
 }
 
 func BenchmarkQueue(b *testing.B) {
