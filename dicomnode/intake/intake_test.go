@@ -16,6 +16,7 @@ import (
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/ledger"
 	"endogate/dicomnode/spool"
+	"endogate/inference/analysis"
 )
 
 // stores are spool and ledger with what goes between them.
@@ -367,6 +368,28 @@ func TestReclaimer_forgets(t *testing.T) {
 	s.now = s.now.Add(25 * time.Hour)
 	require.Zero(t, studies())
 	again := s.receive("1")[0]
-	require.False(t, s.spool.Has(again), "it is known")
-	require.Zero(t, studies())
+	require.True(t, s.spool.Has(again), "nobody else has it still")
+	require.Equal(t, 1, studies())
+}
+
+// TestReclaimer_forgetsWork: what was worked on is not worked on again, and whoever looks for it finds out why.
+func TestReclaimer_forgetsWork(t *testing.T) {
+	s := openStores(t)
+	s.receive("1")
+	require.NoError(t, s.ledger.FinishJob(t.Context(), s.openJobs()[0].ID, analysis.Model{}, nil, nil, s.now))
+	exams, err := s.ledger.DueExams(t.Context(), s.now.Add(time.Hour), 0, 0)
+	require.NoError(t, err)
+	require.NoError(t, s.ledger.FinishReport(t.Context(), exams[0], nil, s.now))
+	for _, d := range s.due() {
+		require.NoError(t, s.ledger.Delivered(t.Context(), d.ID, d.Entry, ledger.Answer{}, s.now))
+	}
+	s.clean.History = 24 * time.Hour
+	s.now = s.now.Add(25 * time.Hour)
+	require.NoError(t, s.clean.reclaim(t.Context())) // released
+	s.now = s.now.Add(25 * time.Hour)
+	require.NoError(t, s.clean.reclaim(t.Context())) // forgotten
+	again := s.receive("1")[0]
+	require.False(t, s.spool.Has(again))
+	require.Empty(t, s.openJobs())
+	require.Regexp(t, `received again whose work was done.* sop_instance_uid=1.2.3.1 .* entry=`+again, s.log.String())
 }

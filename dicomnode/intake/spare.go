@@ -133,6 +133,8 @@ func (f *Follower) replace(ctx context.Context, lost string, entry spool.Entry) 
 	}
 	if slices.Contains(verdicts, ledger.Duplicate) {
 		if lost == "" {
+			f.Log.Info("instance received again whose work was done and whose bytes are released: it is not kept",
+				"sop_instance_uid", entry.Header.SOPInstanceUID, "calling_ae", entry.CallingAE, "entry", entry.ID)
 			f.release(entry.ID)
 		} else { // the first is another one by now
 			f.Spare(entry.ID)

@@ -87,6 +87,22 @@ func (b *batch) again(r Receipt, k known) (Verdict, error) {
 	return verdict, err
 }
 
+// forgotten notes that a data set came again whose work was done, and whose history is forgotten.
+func (b *batch) forgotten(r Receipt) error {
+	if int64(r.Seq) <= b.position {
+		return nil // it is noted already
+	}
+	e := event{
+		instance: r.Header.SOPInstanceUID, entry: r.ID, what: EventDuplicate, at: r.At, by: r.sender(),
+		detail: "from " + r.CallingAE + ": its work was done, its history is forgotten", merge: "duplicate " + string(r.Header.SOPInstanceUID),
+	}
+	err := b.row("SELECT id FROM study WHERE study_instance_uid = ?", []any{r.Header.StudyInstanceUID}, &e.study)
+	if err != nil {
+		return err
+	}
+	return b.event(e)
+}
+
 const restoreInstance = `UPDATE instance SET entry = ?1, seq = ?2, transfer_syntax_uid = ?3, calling_ae = ?4, called_ae = ?5,
 	received_at = ?6, released_at = NULL, held = state = 'conflict' OR state = 'not-analysed'
 		AND NOT EXISTS (SELECT 1 FROM job j WHERE j.instance = ?7)

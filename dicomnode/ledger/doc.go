@@ -25,7 +25,7 @@
 //	delivery   one row per destination and entry
 //	event      the timeline
 //	need       what else needs a spool entry; refused: it could not be taken in
-//	known      UID and digest of what was received or made, when the rest is forgotten
+//	known      UID and digest of what was made, or received and worked on, when the rest is forgotten
 //	tally      how many rows are in which state, kept by triggers
 //
 // The states:
@@ -69,8 +69,8 @@
 // so they are not releasable before it is analysed or DiscardInstance. Entries that Refuse names are never released.
 //
 // Forget ends the history of a study that is long at rest. Its UID, the revisions of its reports, what persons did, and
-// UID and digest of what was received or made stay: what is sent again then is a duplicate or a conflict as before, and
-// a UID that was given here never gets a second content.
+// UID and digest of what was made, or received and analysed or passed on, stay: what is sent again then is a duplicate or
+// a conflict as before, and a UID that was given here never gets a second content. What nobody worked on is new again.
 //
 // Results go to the destinations that the exam's last arrival named, whatever the routes are today. Deliveries to a
 // destination that is configured no more are parked, not forgotten.

@@ -24,14 +24,18 @@ const audited = `'` + string(EventRetried) + `', '` + string(EventDiscarded) + `
 // forgetSteps delete rows of the study ?1, ?2 at most each, once their UIDs and digests are noted.
 var forgetSteps = []string{
 	`DELETE FROM event WHERE id IN (SELECT id FROM event WHERE study = ?1 AND what NOT IN (` + audited + `) LIMIT ?2)`,
-	`DELETE FROM delivery WHERE id IN (SELECT id FROM delivery WHERE study = ?1 LIMIT ?2)`,
 	`INSERT OR IGNORE INTO known SELECT sop_instance_uid, 1, digest FROM object WHERE id IN (` + someObjects + `)`,
 	`DELETE FROM object WHERE id IN (` + someObjects + `)`,
+	`INSERT OR IGNORE INTO known SELECT sop_instance_uid, 0, digest FROM instance i WHERE id IN (` + someInstances + `) AND ` + workedOn,
 	`DELETE FROM span WHERE job IN (SELECT id FROM job WHERE instance IN (` + someInstances + `))`,
 	`DELETE FROM job WHERE instance IN (` + someInstances + `)`,
-	`INSERT OR IGNORE INTO known SELECT sop_instance_uid, 0, digest FROM instance WHERE id IN (` + someInstances + `)`,
 	`DELETE FROM instance WHERE id IN (` + someInstances + `)`,
+	`DELETE FROM delivery WHERE id IN (SELECT id FROM delivery WHERE study = ?1 LIMIT ?2)`, // after the instances that ask for them
 }
+
+// workedOn says of an instance that somebody has had it: a model has analysed it, or a destination has it.
+const workedOn = `(EXISTS (SELECT 1 FROM job j WHERE j.instance = i.id AND j.state = 'done')
+	OR EXISTS (SELECT 1 FROM delivery d WHERE d.entry = i.entry AND d.state = 'done'))`
 
 const (
 	someObjects   = `SELECT id FROM object WHERE study = ?1 ORDER BY twin_of IS NULL, id LIMIT ?2` // twins before what they are of
@@ -40,9 +44,10 @@ const (
 
 // Forget ends the history of the study that has been at rest the longest, if nothing has happened in it since before:
 // its patient, instances, results, objects, deliveries and steps go. What stays is its UID, the revisions of its
-// reports, the steps that persons made, and UID and digest of all that was received or made: so what is sent again
-// years later is still known, and no UID that was given here ever gets a second content. It deletes at most limit rows
-// of each table at a time, and reports whether there may be more to forget. SQLite uses the room again.
+// reports, the steps that persons made, and UID and digest of all that was made, or received and analysed or passed on: so
+// what is sent again years later is still known, and no UID that was given here ever gets a second content. What nobody
+// has worked on, such as what no route matched, is new when it is sent again. It deletes at most limit rows of each table
+// at a time, and reports whether there may be more to forget. SQLite uses the room again.
 func (l *Ledger) Forget(ctx context.Context, before time.Time, limit int, at time.Time) (more bool, err error) {
 	if l.replaying == nil {
 		some, err := query(ctx, l.readDB, scanString, forgettable, micros(before))

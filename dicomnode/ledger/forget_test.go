@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -87,6 +88,10 @@ func TestForget(t *testing.T) {
 		_, total, err = l.Studies(ctx, StudyFilter{})
 		require.NoError(t, err)
 		require.Zero(t, total)
+		d, err = l.Study(ctx, "1.2.1", Page{})
+		require.NoError(t, err)
+		require.Equal(t, []string{"retried", "duplicate"}, steps(d, "1.2.3.1"), "it leaves a trace")
+		require.Equal(t, Actor{ActorPeer, "SCOPE1"}, d.Events[len(d.Events)-1].By)
 		other := again
 		other.ID, other.Seq, other.Digest = "entry008", 8, receipt(8).Digest
 		require.Equal(t, []Verdict{Conflict}, receive(t, l, other), "with other bytes")
@@ -116,6 +121,70 @@ func TestForget_comesBack(t *testing.T) {
 	e := dueOne(t, l, 4000)
 	require.Equal(t, 2, e.Revision)
 	requireTally(t, l)
+}
+
+// TestForget_nobodyWorkedOn: what is forgotten and nobody ever had is not taken for done when it is sent again.
+func TestForget_nobodyWorkedOn(t *testing.T) {
+	unrouted := receipt(1)
+	unrouted.Route, unrouted.Models, unrouted.Skip = "", nil, "no route matches"
+	forwarded := receipt(1)
+	forwarded.Models, forwarded.Forward = nil, []string{"pacs"}
+	discardJob := func(l *Ledger) error {
+		return errors.Join(l.ParkJob(t.Context(), job1, "no", at(2)), l.DiscardJob(t.Context(), job1, at(2)))
+	}
+	for _, c := range []struct {
+		name   string
+		first  Receipt
+		end    func(l *Ledger) error
+		worked bool
+	}{
+		{"matched no route", unrouted, func(l *Ledger) error { return l.DiscardInstance(t.Context(), "entry001", at(2)) }, false},
+		{"job discarded", receipt(1), discardJob, false},
+		{"not analysed", receipt(1), func(l *Ledger) error { return l.SkipJob(t.Context(), job1, "no decoder", at(2)) }, false},
+		{"delivery discarded", forwarded, func(l *Ledger) error { return l.Discard(t.Context(), 1, at(2)) }, false},
+		{"analysed", receipt(1), func(l *Ledger) error { return l.FinishJob(t.Context(), job1, testModel, frames(), nil, at(2)) }, true},
+		{"forwarded", forwarded, func(l *Ledger) error { return l.Delivered(t.Context(), 1, "entry001", said("0000"), at(2)) }, true},
+	} {
+		for _, limit := range []int{1, 1000} {
+			t.Run(c.name, func(t *testing.T) {
+				l := openLedger(t)
+				receive(t, l, c.first)
+				require.NoError(t, c.end(l))
+				for _, e := range due(t, l, 1000) {
+					require.NoError(t, l.FinishReport(t.Context(), e, nil, at(1000)))
+				}
+				require.Equal(t, []string{"entry001"}, releasable(t, l, 1000))
+				markReleased(t, l, 1001, "entry001")
+				require.Positive(t, forgetAll(t, l, 2000, limit))
+				want, jobs := New, 1
+				if c.worked {
+					want, jobs = Duplicate, 0
+				}
+				require.Equal(t, []Verdict{want}, receive(t, l, as(receipt(1), 2)))
+				open, err := l.OpenJobs(t.Context(), "", 10)
+				require.NoError(t, err)
+				require.Len(t, open, jobs)
+				requireTally(t, l)
+			})
+		}
+	}
+}
+
+// TestForget_conflict: of two data sets with one UID, only the one that was worked on is known.
+func TestForget_conflict(t *testing.T) {
+	l := openLedger(t)
+	other := as(receipt(1), 2)
+	other.Digest = receipt(9).Digest
+	require.Equal(t, []Verdict{New, Conflict}, receive(t, l, receipt(1), other))
+	require.NoError(t, l.FinishJob(t.Context(), job1, testModel, frames(), nil, at(3)))
+	require.NoError(t, l.DiscardInstance(t.Context(), "entry002", at(3)))
+	require.NoError(t, l.FinishReport(t.Context(), dueOne(t, l, 1000), nil, at(1000)))
+	markReleased(t, l, 1001, "entry001", "entry002")
+	require.Positive(t, forgetAll(t, l, 2000, 1000))
+	again := as(other, 3)
+	require.Equal(t, []Verdict{Conflict}, receive(t, l, again), "it waits for a person again")
+	require.Empty(t, releasable(t, l, 3000))
+	require.Equal(t, []Verdict{Duplicate}, receive(t, l, as(receipt(1), 4)))
 }
 
 func TestForget_notBefore(t *testing.T) {

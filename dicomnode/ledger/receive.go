@@ -93,8 +93,10 @@ func (b *batch) receive(r Receipt) (Verdict, error) {
 		return 0, err
 	}
 	switch {
-	case k.in || k.verdict == Duplicate && k.id == 0: // the work on what is forgotten was done
+	case k.in:
 		return k.verdict, nil
+	case k.verdict == Duplicate && k.id == 0:
+		return Duplicate, b.forgotten(r)
 	case k.verdict == Duplicate:
 		return b.again(r, k)
 	}
