@@ -228,11 +228,17 @@ func answered(status dimse.Status, comment string, peer dicom.AETitle) Outcome {
 	switch {
 	case o.Class == SendAlternate:
 		o.Reason = fmt.Sprintf("peer %s does not accept the SOP class (%s)", peer, status)
+	case refusedObject(status):
+		o.Reason = fmt.Sprintf("peer %s answered %s, and does not accept the object", peer, o.Code)
 	case !o.Class.delivered():
 		o.Reason = fmt.Sprintf("peer %s answered %s", peer, status)
 	}
 	return o
 }
+
+// refusedObject are dcm4chee's own codes, among those for a lack of room: it does not take an object for its patient ID
+// or its retention.
+func refusedObject(s dimse.Status) bool { return s>>4 == 0xA77 }
 
 // classOf is what a status of C-STORE means for the delivery. Warnings are successes (PS3.4 table B.2-1). So is a
 // duplicate: an earlier try has arrived, and its answer was lost.
@@ -242,7 +248,7 @@ func classOf(s dimse.Status) Class {
 		return DoneWithWarning
 	case s.Class() == dimse.ClassSuccess, s == dimse.DuplicateSOPInstance:
 		return Done
-	case s>>4 == 0xA77: // dcm4chee refuses an object so, for its patient ID or its retention: there is room
+	case refusedObject(s):
 		return Never
 	case s.Temporary(), s.Class() == dimse.ClassCancel, s == dimse.DuplicateInvocation:
 		return Later

@@ -201,6 +201,8 @@ func TestDICOM_statuses(t *testing.T) {
 		assert.Equal(t, ledger.Answer{Protocol: "dicom", Code: status.String()[:4], Text: "M?ller^J?rgen is not known here"}, o.answer())
 		assert.NotContains(t, o.Reason, "ller", "the peer's comment may name a patient")
 	}
+	p.answers(0xA777)
+	assert.Equal(t, "peer PACS answered A777, and does not accept the object", sender.Send(t.Context(), dicomMessage(e)).Reason, "there is room")
 	for status, class := range map[dimse.Status]Class{
 		dimse.Success: Done, dimse.DuplicateSOPInstance: Done, dimse.CoercionOfDataElements: DoneWithWarning,
 		dimse.ElementsDiscarded: DoneWithWarning, dimse.DataSetDoesNotMatchSOPClassWarning: DoneWithWarning,
