@@ -227,6 +227,7 @@ func TestManifests_fitTogether(t *testing.T) {
 					cfg, err := configs.Load(path)
 					require.NoError(t, err)
 					assert.Equal(t, "nats://endogate-nats:4222", cfg.NATS.URL)
+					assert.Equal(t, 3, cfg.NATS.Replicas, "a broker that is lost takes no job with it")
 				case "worker.yaml":
 					cfg, err := configs.LoadWorker(path)
 					require.NoError(t, err)

@@ -3,6 +3,7 @@ package jobs
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -388,4 +390,88 @@ func BenchmarkElsewhere(b *testing.B) {
 		}
 		n++
 	}
+}
+
+// A result that is being taken when the gateway is asked to stop has a while, and is taken by the next one.
+func TestOwn_drain(t *testing.T) {
+	url := oneServer(t)
+	h := newHouse(t, Options{URL: url, Node: "n"}, testJob(1))
+	owner := h.owner()
+	owner.Drain = 50 * time.Millisecond
+	taking := make(chan struct{})
+	owner.Take = func(ctx context.Context, _ Job, _ io.Reader) error {
+		close(taking)
+		<-ctx.Done()
+		return postpone{ctx.Err()}
+	}
+	stop := start(t, func(ctx context.Context) error { return h.q.Own(ctx, owner) })
+	start(t, func(ctx context.Context) error {
+		return h.q.Feed(ctx, Feed{Open: h.list, Models: testModels("demo"), AckWait: time.Second})
+	})
+	guest(t, url, 1, nil)
+	<-taking
+	stop()
+	start(t, func(ctx context.Context) error { return h.q.Own(ctx, h.owner()) })
+	h.requireNothingLeft(t)
+	assert.Len(t, h.resultsOf(testJob(1).ID), 1)
+	assert.Equal(t, 1, h.began[testJob(1).ID])
+}
+
+// A result that is of no use goes, and the job is done anew.
+func TestOwn_refusedResult(t *testing.T) {
+	for _, size := range []int{0, 2 * maxInline} {
+		url := oneServer(t)
+		h := newHouse(t, Options{URL: url, Node: "n"}, testJob(1))
+		h.input = make([]byte, size)
+		owner, first := h.owner(), true
+		owner.Takers = 1
+		take := owner.Take
+		owner.Take = func(ctx context.Context, j Job, result io.Reader) error {
+			if first {
+				first = false
+				return refusal{errors.New("of another model")}
+			}
+			return take(ctx, j, result)
+		}
+		start(t, func(ctx context.Context) error { return h.q.Own(ctx, owner) })
+		start(t, func(ctx context.Context) error {
+			return h.q.Feed(ctx, Feed{Open: h.list, Every: 50 * time.Millisecond, Models: testModels("demo"), AckWait: 10 * time.Second})
+		})
+		guest(t, url, 1, nil)
+		h.requireNothingLeft(t)
+		assert.Equal(t, 2, h.began[testJob(1).ID])
+	}
+}
+
+type refusal struct{ error }
+
+func (refusal) Refused() bool { return true }
+
+// What a worker of another release asks, and is not understood, costs no job.
+func TestOwn_questionNotUnderstood(t *testing.T) {
+	url := oneServer(t)
+	h := newHouse(t, Options{URL: url, Node: "n"})
+	h.run(t)
+	h.requireNothingLeft(t) // all is made that the owner makes
+	worker := openQueue(t, Options{URL: url, Guest: true})
+	var answer reply
+	eventually(t, "an answer", func() (answered bool) {
+		var err error
+		answer, err = worker.ask(t.Context(), "n", opBegin, question{}) // of no job
+		return err == nil
+	})
+	assert.NotZero(t, answer.Again)
+}
+
+func TestOwner_asksNothingAfterItsEnd(t *testing.T) {
+	q := openQueue(t, Options{})
+	w := &owner{q: q, slots: make(chan struct{}, 1), Owner: Owner{Begin: func(context.Context, Job) (*Input, error) {
+		assert.Fail(t, "the ledger may be closed")
+		return nil, nil
+	}}}
+	w.end()
+	body, err := json.Marshal(question{Job: testJob(1)})
+	require.NoError(t, err)
+	w.ask(t.Context(), &nats.Msg{Subject: ownerPrefix + "n." + opBegin, Data: body})
+	w.answering.Wait()
 }

@@ -42,6 +42,7 @@ type Owner struct {
 	// Failed is told that a try has come to nothing, and why; its error decides about the job. nil: nobody waits for it.
 	Failed func(ctx context.Context, j Job, why error) error
 	// Take makes a result durable, the first one of a job; what comes for one that is not open it drops.
+	// Where its error has a Refused method that says true the result is of no use, and the job is offered again.
 	Take func(ctx context.Context, j Job, result io.Reader) error
 	// Park is as in Consumer.
 	Park func(ctx context.Context, j Job, reason string) error
@@ -49,6 +50,7 @@ type Owner struct {
 	Open func(ctx context.Context, id string) (bool, error)
 
 	Takers int           // results taken at a time; 0: 2
+	Drain  time.Duration // that a result being taken has left when ctx ends; 0: 20s
 	Sweep  time.Duration // how often bytes that no open job needs are looked for; 0: a minute
 }
 
@@ -68,6 +70,8 @@ func (q *Queue) Own(ctx context.Context, o Owner) error {
 	if err != nil {
 		return fmt.Errorf("jobs: owner: %w", err)
 	}
+	working, stop := outliving(ctx, cmp.Or(o.Drain, defaultDrain))
+	defer stop()
 	var loops sync.WaitGroup
 	loops.Go(func() { w.sweep(ctx) })
 	takers := o.Takers
@@ -75,12 +79,12 @@ func (q *Queue) Own(ctx context.Context, o Owner) error {
 		takers = 2
 	}
 	for range takers {
-		loops.Go(func() { w.take(ctx) })
+		loops.Go(func() { w.take(ctx, working) })
 	}
 	<-ctx.Done()
 	_ = sub.Unsubscribe() // the connection may be gone
 	loops.Wait()
-	w.answering.Wait()
+	w.end()
 	return nil
 }
 
@@ -92,6 +96,7 @@ type owner struct {
 	slots     chan struct{}
 
 	mu     sync.Mutex
+	ended  bool
 	inputs map[string]map[string]object // by job and name, what was put into the bucket for workers elsewhere
 }
 
@@ -111,8 +116,21 @@ type reply struct {
 	Again  time.Duration `json:"again_ns,omitempty"` // else: after how long the job's message is to be offered again; 0: it goes
 }
 
+// end waits for answers under way. Questions that come now all the same, as Unsubscribe waits for none, are not answered.
+func (w *owner) end() {
+	w.mu.Lock()
+	w.ended = true
+	w.mu.Unlock()
+	w.answering.Wait()
+}
+
 // ask answers a worker in a goroutine of its own.
 func (w *owner) ask(ctx context.Context, msg *nats.Msg) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.ended {
+		return
+	}
 	w.answering.Go(func() {
 		// From now on, or the worker would give up, and a try would begin that nobody is at.
 		stop := repeat(callTimeout/3, func() {
@@ -126,7 +144,7 @@ func (w *owner) ask(ctx context.Context, msg *nats.Msg) {
 			return
 		}
 		var asked question
-		answer := reply{}
+		answer := reply{Again: lastPostponed} // another release may understand it
 		err := json.Unmarshal(msg.Data, &asked)
 		if err = cmp.Or(err, asked.Job.Validate()); err != nil {
 			w.q.log.Warn("a worker's question is not understood", "err", err)
@@ -221,7 +239,7 @@ func (w *owner) forget(ctx context.Context, job, name string) {
 }
 
 // take takes one result after the other.
-func (w *owner) take(ctx context.Context) {
+func (w *owner) take(ctx, working context.Context) {
 	var pause pause
 	var consumer jetstream.Consumer
 	for ctx.Err() == nil {
@@ -240,7 +258,7 @@ func (w *owner) take(ctx context.Context) {
 			pause.wait(ctx)
 		case msg != nil:
 			pause = 0
-			w.takeOne(ctx, msg)
+			w.takeOne(working, msg)
 		}
 	}
 }
@@ -261,7 +279,6 @@ func next(ctx context.Context, consumer jetstream.Consumer) (jetstream.Msg, erro
 
 // takeOne takes a result and lets its message go; its bytes go with the job's others.
 func (w *owner) takeOne(ctx context.Context, msg jetstream.Msg) {
-	ctx = context.WithoutCancel(ctx) // what is begun is ended
 	delivery := uint64(1)
 	if meta, err := msg.Metadata(); err == nil {
 		delivery = meta.NumDelivered
@@ -272,14 +289,17 @@ func (w *owner) takeOne(ctx context.Context, msg jetstream.Msg) {
 		w.q.log.Error("result dropped", "subject", msg.Subject(), "err", err)
 	} else {
 		stop := repeat(takeWait/3, func() { _ = msg.InProgress() })
-		again = w.q.fate(ctx, j, w.takeResult(ctx, j, msg), w.Park, delivery)
+		err := w.takeResult(ctx, j, msg)
+		if again = w.q.fate(ctx, j, err, w.Park, delivery); refused(err) {
+			again = 0 // the job is open still, and its message is not on the stream
+		}
 		stop()
 	}
 	if again > 0 {
 		_ = msg.NakWithDelay(again) // without a server it is offered again
 		return
 	}
-	settled, cancel := context.WithTimeout(ctx, callTimeout)
+	settled, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
 	defer cancel()
 	if err := msg.DoubleAck(settled); err != nil {
 		w.q.log.Warn("result's message not settled, it will be offered again", "job", j.ID, "err", err)
@@ -301,13 +321,20 @@ func (w *owner) takeResult(ctx context.Context, j Job, msg jetstream.Msg) error 
 	if err != nil {
 		return postpone{err}
 	}
-	if err := w.Take(ctx, j, r); err != nil {
-		return err
+	taken := w.Take(ctx, j, r)
+	if taken != nil && !refused(taken) {
+		return taken
 	}
 	if err := w.q.drop(ctx, object{name: r.info.Name, nuid: r.info.NUID}); err != nil {
 		w.q.log.Warn("result's bytes not removed, trying again later", "job", j.ID, "err", err)
 	}
-	return nil
+	return taken
+}
+
+// refused reports whether a result is of no use to anybody.
+func refused(err error) bool {
+	var r interface{ Refused() bool }
+	return errors.As(err, &r) && r.Refused()
 }
 
 // takeWait is how long a result may be under way before it is offered again.

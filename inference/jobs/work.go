@@ -31,6 +31,7 @@ type Consumer struct {
 
 const (
 	defaultAckWait = 30 * time.Second
+	defaultDrain   = 20 * time.Second
 
 	pullExpiry = 5 * time.Second
 	maxPause   = 5 * time.Second
@@ -49,7 +50,7 @@ func (c Consumer) withDefaults() (Consumer, error) {
 		c.Ready = func() error { return nil }
 	}
 	c.AckWait = cmp.Or(c.AckWait, defaultAckWait)
-	c.Drain = cmp.Or(c.Drain, 20*time.Second)
+	c.Drain = cmp.Or(c.Drain, defaultDrain)
 	return c, nil
 }
 
@@ -61,13 +62,7 @@ func (q *Queue) Work(ctx context.Context, c Consumer) error {
 	if err != nil {
 		return err
 	}
-	// Work under way outlives ctx by Drain.
-	working, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	defer cancel()
-	stop := context.AfterFunc(ctx, func() {
-		timer := time.AfterFunc(c.Drain, cancel)
-		context.AfterFunc(working, func() { timer.Stop() })
-	})
+	working, stop := outliving(ctx, c.Drain)
 	defer stop()
 	silent, err := q.announce(c)
 	if err != nil {
@@ -88,6 +83,16 @@ func (q *Queue) Work(ctx context.Context, c Consumer) error {
 		})
 	})
 	return nil
+}
+
+// outliving returns a context for work under way: it ends so long after ctx, or with stop.
+func outliving(ctx context.Context, drain time.Duration) (working context.Context, stop func()) {
+	working, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	forget := context.AfterFunc(ctx, func() {
+		timer := time.AfterFunc(drain, cancel)
+		context.AfterFunc(working, func() { timer.Stop() })
+	})
+	return working, func() { forget(); cancel() }
 }
 
 // dispatch begins a job for every message, and asks for one only where there is a slot.
@@ -175,8 +180,9 @@ func (q *Queue) handle(ctx, working context.Context, c Consumer, msg *nats.Msg, 
 		return
 	}
 	meta, err := msg.Metadata()
-	if err != nil {
+	if err != nil { // it says nothing that a stream's message does; its owner offers the job again
 		q.log.Error("message in the job queue dropped", "job", j.ID, "err", err)
+		q.settle(ctx, j, msg, 0)
 		return
 	}
 	if _, twice := q.running.LoadOrStore(j, true); twice {

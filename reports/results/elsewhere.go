@@ -95,12 +95,16 @@ func (p *parcelBytes) Close() error {
 	return p.entry.Close()
 }
 
-// Unpack takes an encoded analysis, as Take.
-func (w *Workshop) Unpack(ctx context.Context, id string, result io.Reader) error {
+// Unpack takes an encoded analysis, as Take, of the job that was offered for a model. Its error is Refused where the result
+// is of no use.
+func (w *Workshop) Unpack(ctx context.Context, id string, model analysis.Model, result io.Reader) error {
 	a, err := analysis.Decode(result)
+	if err == nil && (a.Model.Name != model.Name || a.Model.Version != model.Version || a.Model.Digest != model.Digest) {
+		err = fmt.Errorf("%w: another model than the job is for", analysis.ErrFormat)
+	}
 	switch {
-	case errors.Is(err, analysis.ErrFormat): // a worker of another release; its try was counted
-		return w.Failed(ctx, id, fmt.Errorf("result: %w", err))
+	case errors.Is(err, analysis.ErrFormat): // the worker's try was counted
+		return inference.Refused(w.Failed(ctx, id, fmt.Errorf("result: %w", err)))
 	case err != nil:
 		return inference.Postponed(fmt.Errorf("job %s: result: %w", id, err))
 	}

@@ -20,6 +20,7 @@ import (
 	"endogate/dicomnode/spool"
 	"endogate/explain"
 	"endogate/inference"
+	"endogate/inference/analysis"
 	"endogate/inference/jobs"
 )
 
@@ -49,7 +50,7 @@ func TestPack_sameAsHere(t *testing.T) {
 	sent, answer, err := there.elsewhere()
 	require.NoError(t, err)
 	assert.Equal(t, 1, there.attempts(), "counted where it began")
-	require.NoError(t, there.shop.Unpack(t.Context(), there.job.ID, strings.NewReader(answer)))
+	require.NoError(t, there.shop.Unpack(t.Context(), there.job.ID, testModel, strings.NewReader(answer)))
 	want, wantObjects := here.done()
 	got, objects := there.done()
 	require.Equal(t, want, got)
@@ -154,12 +155,30 @@ func TestUnpack_anotherRelease(t *testing.T) {
 	for n := 1; n <= benchAttempts; n++ {
 		_, _, err := b.elsewhere()
 		require.NoError(t, err)
-		err = b.shop.Unpack(t.Context(), b.job.ID, strings.NewReader("endoan9\n"))
+		err = b.shop.Unpack(t.Context(), b.job.ID, testModel, strings.NewReader("endoan9\n"))
 		require.ErrorContains(t, err, "result")
 		assert.Equal(t, n == benchAttempts, jobs.DispositionOf(err) == jobs.Term)
 	}
-	err := b.shop.Unpack(t.Context(), b.job.ID, io.MultiReader(strings.NewReader("endoan1\n"), errReader{}))
+	err := b.shop.Unpack(t.Context(), b.job.ID, testModel, io.MultiReader(strings.NewReader("endoan1\n"), errReader{}))
 	assert.Equal(t, jobs.Postpone, jobs.DispositionOf(err), "the store is at fault")
+}
+
+// A worker says of itself which model it has: neither report nor ledger name another than the job was for.
+func TestUnpack_anotherModel(t *testing.T) {
+	for _, other := range []analysis.Model{
+		{Name: "demo", Version: "2", Digest: testModel.Digest}, {Name: "demo", Version: testModel.Version, Digest: "other"}, {Name: "other", Version: testModel.Version},
+	} {
+		b := newBench(t)
+		_, answer, err := b.elsewhere()
+		require.NoError(t, err)
+		err = b.shop.Unpack(t.Context(), b.job.ID, other, strings.NewReader(answer))
+		require.ErrorContains(t, err, "another model than the job is for")
+		var refused interface{ Refused() bool }
+		require.True(t, errors.As(err, &refused) && refused.Refused())
+		job, err := b.ledger.Job(t.Context(), b.job.ID)
+		require.NoError(t, err)
+		assert.Equal(t, ledger.JobOpen, job.State)
+	}
 }
 
 type errReader struct{}

@@ -11,6 +11,7 @@ import (
 	"endogate/configs"
 	"endogate/dicomnode/pixeldata"
 	"endogate/inference"
+	"endogate/inference/analysis"
 	"endogate/inference/jobs"
 )
 
@@ -78,8 +79,8 @@ func (g *parts) owner() jobs.Owner {
 			return g.counted(j, g.workshop.Failed(ctx, j.ID, why))
 		},
 		Take: func(ctx context.Context, j jobs.Job, result io.Reader) error {
-			return g.counted(j, g.workshop.Unpack(ctx, j.ID, result))
+			return g.counted(j, g.workshop.Unpack(ctx, j.ID, analysis.Model{Name: j.Model.Name, Version: j.Model.Version, Digest: j.Model.Digest}, result))
 		},
-		Park: g.parkJob, Open: g.workshop.Open, Takers: runtime.GOMAXPROCS(0),
+		Park: g.parkJob, Open: g.workshop.Open, Takers: runtime.GOMAXPROCS(0), Drain: g.cfg.Drain.Std() / 2,
 	}
 }
