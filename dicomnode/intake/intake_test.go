@@ -52,7 +52,7 @@ func (s *stores) open() {
 	require.NoError(s.t, err)
 	position, err := s.ledger.Position(s.t.Context())
 	require.NoError(s.t, err)
-	s.spool, err = spool.Open(filepath.Join(s.dir, "spool"), spool.Options{After: position})
+	s.spool, err = spool.Open(filepath.Join(s.dir, "spool"), spool.Options{After: func() (uint64, error) { return position, nil }})
 	require.NoError(s.t, err)
 	log := slog.New(slog.NewTextHandler(&s.log, nil))
 	s.follow = &Follower{Spool: s.spool, Ledger: s.ledger, Router: s.routes, Jobs: func() {}, Deliveries: func() {}, Log: log}

@@ -34,7 +34,6 @@ func (s *Spool) recover() error {
 	if err != nil {
 		return err
 	}
-	s.last = s.o.After
 	bounds := append(damagedFirsts(damaged), firsts...)
 	slices.Sort(bounds)
 	var through uint64 // segments up to here are copied into one before

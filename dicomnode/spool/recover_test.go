@@ -241,7 +241,7 @@ func TestRecover_damagedLastHeader(t *testing.T) {
 	dir, _, all := sealedSegments(t, func(n int) []byte { return randomBytes(300 + n) })
 	last := filepath.Join(dir, "log", segmentName(4))
 	overwrite(t, last, 0, []byte("damage"))
-	s := openSpool(t, dir, Options{After: 4})
+	s := openSpool(t, dir, Options{After: at(4)})
 	requireWhole(t, s, all[:3]...)
 	next := mustPut(t, s, randomBytes(30))
 	require.EqualValues(t, 5, next.Seq)

@@ -13,10 +13,12 @@ import (
 
 // Options sets a spool's sizes. A zero field takes the value in parentheses.
 type Options struct {
-	SegmentSize int64  // bytes of a segment file (64 MiB); at least four times InlineLimit is taken
-	InlineLimit int64  // data sets up to this many bytes stand in the log (1 MiB)
-	Reserve     int64  // bytes of the file system to leave free; below it nothing is taken in (0); sensible: some segments
-	After       uint64 // the caller's position: Seqs start above it even where the folder is new (0)
+	SegmentSize int64 // bytes of a segment file (64 MiB); at least four times InlineLimit is taken
+	InlineLimit int64 // data sets up to this many bytes stand in the log (1 MiB)
+	Reserve     int64 // bytes of the file system to leave free; below it nothing is taken in (0); sensible: some segments
+	// After returns the caller's position: Seqs start above it even where the folder is new (nil: 0). It is called once the
+	// folder is locked, so what else one process alone may open can be opened in it.
+	After func() (uint64, error)
 
 	disk disk
 }
@@ -76,7 +78,13 @@ func Open(dir string, o Options) (*Spool, error) {
 	if s.lock, err = lockFolder(filepath.Join(dir, "LOCK")); err != nil {
 		return nil, fmt.Errorf("spool: open %s: %w", dir, err)
 	}
-	if err := s.recover(); err != nil {
+	if o.After != nil {
+		s.last, err = o.After()
+	}
+	if err == nil {
+		err = s.recover()
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("spool: open %s: %w", dir, err), s.lock.Close())
 	}
 	return s, nil

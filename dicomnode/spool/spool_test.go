@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -351,13 +352,13 @@ func TestRelease(t *testing.T) {
 
 func TestOpen_after(t *testing.T) {
 	dir := t.TempDir()
-	s := openSpool(t, dir, Options{After: 41})
+	s := openSpool(t, dir, Options{After: at(41)})
 	require.EqualValues(t, 42, mustPut(t, s, nil).Seq)
 	require.NoError(t, s.Close())
-	s = openSpool(t, dir, Options{After: 100})
+	s = openSpool(t, dir, Options{After: at(100)})
 	require.EqualValues(t, 101, mustPut(t, s, nil).Seq)
 	require.NoError(t, s.Close())
-	s = openSpool(t, dir, Options{After: 1})
+	s = openSpool(t, dir, Options{After: at(1)})
 	require.EqualValues(t, 102, mustPut(t, s, nil).Seq)
 	require.Len(t, entries(t, s, 0), 3)
 	require.Empty(t, s.Recovered().Damaged)
@@ -451,4 +452,19 @@ func TestHas(t *testing.T) {
 	require.NoError(t, s.Release(large.ID))
 	require.False(t, s.Has(large.ID))
 	require.True(t, s.Has(small.ID))
+}
+
+// at is a caller's position.
+func at(position uint64) func() (uint64, error) {
+	return func() (uint64, error) { return position, nil }
+}
+
+// What is opened in After is opened by the process that has the folder, and by no other.
+func TestOpen_afterTheLock(t *testing.T) {
+	dir := t.TempDir()
+	_, err := Open(dir, Options{After: func() (uint64, error) { return 0, errors.New("damaged") }})
+	require.ErrorContains(t, err, "damaged")
+	openSpool(t, dir, Options{})
+	_, err = Open(dir, Options{After: func() (uint64, error) { t.Error("another process has the folder"); return 0, nil }})
+	require.ErrorIs(t, err, ErrLocked)
 }

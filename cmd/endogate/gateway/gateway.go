@@ -86,15 +86,14 @@ func (g *parts) openStores(ctx context.Context, life *lifecycle) (err error) {
 	if err := os.MkdirAll(g.cfg.DataDir, 0o700); err != nil {
 		return fmt.Errorf("data folder: %w; make it or set data_dir", err)
 	}
-	if g.ledger, err = ledger.Open(g.cfg.LedgerFile()); err != nil {
-		return err
-	}
-	life.closes(g.ledger.Close)
-	newest, err := g.ledger.Newest(ctx)
+	g.spool, err = openSpool(g.cfg, func() (uint64, error) { // the folder is ours: a ledger of an older release is brought up to date
+		if g.ledger, err = ledger.Open(g.cfg.LedgerFile()); err != nil {
+			return 0, err
+		}
+		life.closes(g.ledger.Close)
+		return g.ledger.Newest(ctx)
+	})
 	if err != nil {
-		return err
-	}
-	if g.spool, err = openSpool(g.cfg, newest); err != nil {
 		return err
 	}
 	life.closes(g.spool.Close)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"endogate/configs"
+	"endogate/dicomnode/durable"
 	"endogate/dicomnode/intake"
 	"endogate/dicomnode/ledger"
 	"endogate/dicomnode/spool"
@@ -30,7 +31,7 @@ func RebuildLedger(ctx context.Context, cfg configs.Config, log *slog.Logger) (d
 	if _, err := os.Stat(cfg.SpoolDir()); err != nil {
 		return Rebuilt{}, fmt.Errorf("rebuild: %w; give --config, or data_dir in it", err)
 	}
-	store, err := openSpool(cfg, 0)
+	store, err := openSpool(cfg, nil)
 	if err != nil {
 		return Rebuilt{}, err
 	}
@@ -46,10 +47,13 @@ func RebuildLedger(ctx context.Context, cfg configs.Config, log *slog.Logger) (d
 	if done.Before, err = putAside(cfg.LedgerFile()); err != nil {
 		return Rebuilt{}, err
 	}
-	return done, os.Rename(temp, cfg.LedgerFile())
+	if err := os.Rename(temp, cfg.LedgerFile()); err != nil {
+		return done, err
+	}
+	return done, durable.SyncFolder(cfg.DataDir)
 }
 
-func openSpool(cfg configs.Config, after uint64) (*spool.Spool, error) {
+func openSpool(cfg configs.Config, after func() (uint64, error)) (*spool.Spool, error) {
 	return spool.Open(cfg.SpoolDir(), spool.Options{
 		SegmentSize: int64(cfg.Spool.SegmentSize), InlineLimit: int64(cfg.Spool.InlineLimit),
 		Reserve: int64(cfg.Spool.Reserve), After: after,
