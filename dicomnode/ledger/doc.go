@@ -3,7 +3,7 @@
 // concurrent transactions share a commit, readers beside it.
 //
 // Every exported method that writes is one transaction, seen by all when it returns, and may be
-// called again with the same arguments after a crash. What nobody else could give back, or
+// called again with the same arguments after a crash: what is done is not done twice. What nobody else could give back, or
 // somebody was told, is on the disk then too: see durability. Time comes in as an argument.
 //
 // With a Journal (Keep), each of these methods is an action that is durable there before it is rows here: the call itself,
@@ -39,7 +39,6 @@
 //	job        open ──FinishJob──► done
 //	           open ──ParkJob──► parked ──RetryJob──► open
 //	           open ──ParkLost──► parked ──received again──► open
-//	                             parked ──FinishJob──► done       a worker that was thought lost
 //	                             parked ──DiscardJob──► discarded
 //	           open ──SkipJob──► skipped  also at once, with Receipt.Skip: no use in trying
 //	                             skipped ──RetryJob, received again──► open
@@ -55,6 +54,9 @@
 //	           pending, sent ──ReconcileDestinations──► parked ──ReconcileDestinations──► pending
 //	           pending ──ParkLost──► parked ──received again──► pending
 //	           pending, sent, parked ──Discard──► discarded
+//
+// Results are taken of open jobs alone. A worker that was thought lost is late for a job that is parked or done: what it
+// says is refused, as is its failure. RetryJob has a parked one wait for results again.
 //
 // An exam is due when something is in it that no report has, and either no job is open and
 // nothing arrived for the quiet time, or the oldest of it has waited for the maximum time and

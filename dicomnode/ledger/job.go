@@ -102,6 +102,17 @@ func (l *Ledger) stepJob(ctx context.Context, what string, a *action, do func(*t
 	return nil
 }
 
+// endOpenJob is stepJob for the end of a job that somebody waits for: there is one while it is open. One that is not is
+// ErrState, so that whoever comes second knows it.
+func (l *Ledger) endOpenJob(ctx context.Context, what string, a *action, do func(*tx, jobRow) error) error {
+	return l.stepJob(ctx, what, a, func(t *tx, j jobRow) error {
+		if j.state != JobOpen {
+			return fmt.Errorf("%w: it is %s", ErrState, j.state)
+		}
+		return do(t, j)
+	})
+}
+
 // StartJob counts an attempt and returns the job. InferredAt is that of the first attempt
 // ever, so that a job done again gives the same bytes. A job that is not open is returned
 // unchanged: the caller looks at State.
@@ -132,17 +143,10 @@ func (l *Ledger) UnstartJob(ctx context.Context, id string) error {
 }
 
 // FinishJob stores the results of a job, with the model that said so and the objects made for it, puts these on the way to
-// their destinations and ends the job, all or nothing. For a job that is done it changes
-// nothing; a job that was discarded is ErrState.
+// their destinations and ends the job, all or nothing. A job that is not open is ErrState: it takes no second results.
 func (l *Ledger) FinishJob(ctx context.Context, id string, by analysis.Model, results []analysis.Result, objects []Object, at time.Time) error {
-	return l.stepJob(ctx, "finish", &action{Name: "finish-job", how: beforeSent, Job: id, Model: &by, Results: results, Objects: objects, At: at}, func(t *tx, j jobRow) error {
-		switch j.state {
-		case JobDone:
-			return nil
-		case JobOpen, JobParked:
-		default:
-			return fmt.Errorf("%w: it is %s", ErrState, j.state)
-		}
+	a := &action{Name: "finish-job", how: beforeSent, Job: id, Model: &by, Results: results, Objects: objects, At: at}
+	return l.endOpenJob(ctx, "finish", a, func(t *tx, j jobRow) error {
 		findings := 0
 		for _, r := range results {
 			findings += len(r.Findings)
@@ -197,12 +201,9 @@ func (t *tx) endJob(j jobRow, state JobState, reason string, at time.Time) error
 }
 
 // ParkJob ends the attempts at a job until a person has looked at it. Its exam goes on
-// without it. A job that is not open stays as it is.
+// without it. A job that is not open is ErrState.
 func (l *Ledger) ParkJob(ctx context.Context, id, reason string, at time.Time) error {
-	return l.stepJob(ctx, "park", &action{Name: "park-job", Job: id, Reason: reason, At: at}, func(t *tx, j jobRow) error {
-		if j.state != JobOpen {
-			return nil
-		}
+	return l.endOpenJob(ctx, "park", &action{Name: "park-job", Job: id, Reason: reason, At: at}, func(t *tx, j jobRow) error {
 		if err := t.endJob(j, JobParked, reason, at); err != nil {
 			return err
 		}
@@ -211,12 +212,9 @@ func (l *Ledger) ParkJob(ctx context.Context, id, reason string, at time.Time) e
 }
 
 // SkipJob ends a job that cannot be done and that trying again would not change, such as a frame in a
-// compression that nothing here decodes. Its exam goes on without it. A job that is not open stays as it is.
+// compression that nothing here decodes. Its exam goes on without it. A job that is not open is ErrState.
 func (l *Ledger) SkipJob(ctx context.Context, id, reason string, at time.Time) error {
-	return l.stepJob(ctx, "skip", &action{Name: "skip-job", Job: id, Reason: reason, At: at}, func(t *tx, j jobRow) error {
-		if j.state != JobOpen {
-			return nil
-		}
+	return l.endOpenJob(ctx, "skip", &action{Name: "skip-job", Job: id, Reason: reason, At: at}, func(t *tx, j jobRow) error {
 		if err := t.endJob(j, JobSkipped, reason, at); err != nil {
 			return err
 		}

@@ -282,9 +282,8 @@ func (m *model) end(j *modelJob, state JobState, when time.Time) {
 func (m *model) finish(t *rapid.T) {
 	j, when := m.pick(t, JobOpen), m.tick()
 	objects := m.makeObjects(t, "heatmap", RankHeatmap, when)
-	for range 2 {
-		require.NoError(t, m.l.FinishJob(m.ctx, j.id, testModel, frames(), objects, when))
-	}
+	require.NoError(t, m.l.FinishJob(m.ctx, j.id, testModel, frames(), objects, when))
+	require.ErrorIs(t, m.l.FinishJob(m.ctx, j.id, testModel, frames(), objects, when), ErrState)
 	m.end(j, JobDone, when)
 }
 

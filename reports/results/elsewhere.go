@@ -113,9 +113,6 @@ func (w *Workshop) Unpack(ctx context.Context, id string, model analysis.Model, 
 
 // Open says whether a job still is.
 func (w *Workshop) Open(ctx context.Context, id string) (bool, error) {
-	job, err := w.Ledger.Job(ctx, id)
-	if errors.Is(err, ledger.ErrNotFound) {
-		return false, nil
-	}
-	return job.State == ledger.JobOpen, err
+	_, ok, err := w.waiting(ctx, id)
+	return ok, err
 }

@@ -23,7 +23,7 @@ type making struct {
 	objects   []ledger.Object // that stand in the spool
 	results   []analysis.Result
 
-	offered bool // the ledger was given the objects: an error may hide that it has them
+	offered bool // the ledger was given the objects, and has not refused them: an error may hide that it has them
 }
 
 const (
@@ -166,21 +166,42 @@ func (m *making) parts(ctx context.Context, parts []analysis.Part, instance *pix
 	return inference.Permanent(fmt.Errorf("something is said of frame %d, which the instance does not have", left[0].Result.Span.First))
 }
 
-// finish has results, objects and deliveries enter the ledger together.
+// finish has results, objects and deliveries enter the ledger together. What comes second is dropped.
 func (m *making) finish(ctx context.Context, notAnalysed string) error {
+	end := m.enter
+	if notAnalysed != "" && len(m.results) == 0 {
+		end = m.skip
+	}
 	// An error of the ledger counts here, unlike in Begin: results that it refuses, it would refuse for ever. While it is
 	// out of order for everything, Begin does not get so far.
-	if notAnalysed != "" && len(m.results) == 0 {
-		if err := m.Ledger.SkipJob(ctx, m.job.ID, notAnalysed, m.Now()); err != nil {
-			return err
-		}
-		m.Log.Warn("instance not analysed", "sop_instance_uid", m.job.Instance.SOPInstanceUID, "model", m.job.Model, "why", notAnalysed)
-		m.Finished()
+	err := end(ctx, notAnalysed)
+	switch {
+	case errors.Is(err, ledger.ErrOtherContent):
+		m.offered = false
+		return err
+	case errors.Is(err, ledger.ErrState), errors.Is(err, ledger.ErrNotFound): // another worker was first, or it was ended
+		m.offered = false
+		m.Log.Info("results dropped: nobody waits for them any more", "job", m.job.ID, "err", err)
 		return nil
+	case err != nil:
+		return err
 	}
-	if notAnalysed != "" {
+	m.Finished(m.job.Model)
+	return nil
+}
+
+func (m *making) skip(ctx context.Context, why string) error {
+	if err := m.Ledger.SkipJob(ctx, m.job.ID, why, m.Now()); err != nil {
+		return err
+	}
+	m.Log.Warn("instance not analysed", "sop_instance_uid", m.job.Instance.SOPInstanceUID, "model", m.job.Model, "why", why)
+	return nil
+}
+
+func (m *making) enter(ctx context.Context, note string) error {
+	if note != "" {
 		last := &m.results[len(m.results)-1]
-		last.Notes = append(last.Notes, notAnalysed)
+		last.Notes = append(last.Notes, note)
 	}
 	m.offered = true
 	if err := m.Ledger.FinishJob(ctx, m.job.ID, m.algorithm.Model, m.results, m.objects, m.Now()); err != nil {
@@ -188,7 +209,6 @@ func (m *making) finish(ctx context.Context, notAnalysed string) error {
 	}
 	m.Log.Info("instance analysed", "sop_instance_uid", m.job.Instance.SOPInstanceUID, "model", m.job.Model,
 		"frames", len(m.results), "heatmaps", len(m.objects))
-	m.Finished()
 	return nil
 }
 

@@ -36,7 +36,7 @@ type Workshop struct {
 	Heatmaps    map[string][]explain.Target // that routes wish in place of the model's own, by route
 	MaxAttempts int                         // of a job before it is parked, counted by the ledger
 	Now         func() time.Time
-	Finished    func() // called when there are results
+	Finished    func(model string) // called when a job has ended with results, or was skipped
 	Log         *slog.Logger
 
 	home sync.Mutex // held by atHome
@@ -100,12 +100,9 @@ func (w *Workshop) Take(ctx context.Context, id string, a analysis.Analysis) err
 }
 
 func (w *Workshop) take(ctx context.Context, id string, a analysis.Analysis) error {
-	job, err := w.Ledger.Job(ctx, id)
-	switch {
-	case errors.Is(err, ledger.ErrNotFound) || err == nil && job.State != ledger.JobOpen:
-		return nil
-	case err != nil:
-		return inference.Postponed(err)
+	job, ok, err := w.waiting(ctx, id)
+	if err != nil || !ok {
+		return err
 	}
 	err = inference.Guard(w.Log, id, func() error {
 		return w.produce(ctx, job, a.Model, func(m *making, entry *Entry) (string, error) {
@@ -126,14 +123,23 @@ func (w *Workshop) take(ctx context.Context, id string, a analysis.Analysis) err
 	return w.verdict(ctx, job, err)
 }
 
+// waiting returns a job that somebody waits for; ok is false where it has ended, here or elsewhere.
+func (w *Workshop) waiting(ctx context.Context, id string) (job ledger.Job, ok bool, err error) {
+	job, err = w.Ledger.Job(ctx, id)
+	switch {
+	case errors.Is(err, ledger.ErrNotFound):
+		return job, false, nil
+	case err != nil:
+		return job, false, inference.Postponed(err)
+	}
+	return job, job.State == ledger.JobOpen, nil
+}
+
 // Failed decides about a job that a worker elsewhere has begun and not done, and why. Its error is as Do's.
 func (w *Workshop) Failed(ctx context.Context, id string, why error) error {
-	job, err := w.Ledger.Job(ctx, id)
-	switch {
-	case errors.Is(err, ledger.ErrNotFound) || err == nil && job.State != ledger.JobOpen:
-		return nil // another worker has done it
-	case err != nil:
-		return inference.Postponed(err)
+	job, ok, err := w.waiting(ctx, id)
+	if err != nil || !ok {
+		return err
 	}
 	if errors.Is(why, pixeldata.ErrWords) {
 		why = w.atHome(ctx, job, why)

@@ -80,6 +80,8 @@ type bench struct {
 	model  seer
 	job    ledger.Job
 	log    strings.Builder
+
+	finished int // times
 }
 
 const benchAttempts = 3
@@ -134,7 +136,7 @@ func (b *bench) use(store *spool.Spool) {
 			Model: testModel, Number: 1, Classes: []analysis.Class{{Name: "polyp"}},
 		}},
 		Colours: colours, Opacity: 0.5,
-		MaxAttempts: benchAttempts, Now: time.Now, Finished: func() {}, Log: slog.New(slog.NewTextHandler(&b.log, nil)),
+		MaxAttempts: benchAttempts, Now: time.Now, Finished: func(string) { b.finished++ }, Log: slog.New(slog.NewTextHandler(&b.log, nil)),
 	}
 }
 
@@ -371,6 +373,74 @@ func TestTake_sameAsHere(t *testing.T) {
 	require.NoError(t, elsewhere.shop.Take(t.Context(), elsewhere.job.ID, analysis.Analysis{}), "the first result counts")
 	again, _ := elsewhere.done()
 	require.Equal(t, got, again)
+}
+
+// TestWorkshop_twoAtOneJob: whoever comes second leaves nothing behind, and counts for nothing.
+func TestWorkshop_twoAtOneJob(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		first func(b *bench) error // while the second is at it
+		want  ledger.JobState
+	}{
+		{"done", func(b *bench) error { return b.shop.Take(t.Context(), b.job.ID, b.analysed()) }, ledger.JobDone},
+		{"skipped", func(b *bench) error {
+			return b.shop.Take(t.Context(), b.job.ID, analysis.Analysis{NotAnalysed: "no decoder"})
+		}, ledger.JobSkipped},
+		{"parked", func(b *bench) error { return b.ledger.ParkJob(t.Context(), b.job.ID, "no memory", time.Now()) }, ledger.JobParked},
+		{"discarded", func(b *bench) error {
+			return errors.Join(b.ledger.ParkJob(t.Context(), b.job.ID, "no memory", time.Now()),
+				b.ledger.DiscardJob(t.Context(), b.job.ID, time.Now()))
+		}, ledger.JobDiscarded},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := newBench(t)
+			var entries, finished int
+			var events []ledger.Event
+			b.model.infer = func(context.Context) error {
+				if events != nil {
+					return nil // the second frame
+				}
+				b.model.infer = nil // of whoever is first
+				require.NoError(t, tt.first(b))
+				entries, finished, events = b.shop.Keeper.Spool.Usage().Entries, b.finished, b.events()
+				return nil
+			}
+			require.NoError(t, b.do(t.Context()))
+			job, err := b.ledger.Job(t.Context(), b.job.ID)
+			require.NoError(t, err)
+			assert.Equal(t, tt.want, job.State)
+			assert.Equal(t, entries, b.shop.Keeper.Spool.Usage().Entries)
+			assert.Equal(t, finished, b.finished)
+			assert.Equal(t, events, b.events())
+			assert.LessOrEqual(t, strings.Count(b.log.String(), "instance analysed"), finished)
+			assert.Contains(t, b.log.String(), "nobody waits for them")
+		})
+	}
+}
+
+// TestWorkshop_otherContent: what the ledger refuses as its UID has other content leaves nothing behind either.
+func TestWorkshop_otherContent(t *testing.T) {
+	like, b := newBench(t), newBench(t)
+	first := b.job
+	like.replace(dicomtest.Options{})
+	b.replace(dicomtest.Options{})
+	require.NoError(t, like.do(t.Context()))
+	d, err := like.ledger.Study(t.Context(), like.job.Instance.StudyInstanceUID, ledger.Page{})
+	require.NoError(t, err)
+	taken := d.Objects[0]
+	taken.Entry, taken.Digest = "earlier", "other"
+	require.NoError(t, b.ledger.FinishJob(t.Context(), first.ID, testModel, nil, []ledger.Object{taken}, time.Now()))
+	before := b.shop.Keeper.Spool.Usage().Entries
+	require.ErrorIs(t, b.do(t.Context()), ledger.ErrOtherContent)
+	assert.Equal(t, before, b.shop.Keeper.Spool.Usage().Entries)
+}
+
+func (b *bench) events() []ledger.Event {
+	b.t.Helper()
+	d, err := b.ledger.Study(b.t.Context(), b.job.Instance.StudyInstanceUID, ledger.Page{})
+	require.NoError(b.t, err)
+	require.NotEmpty(b.t, d.Events)
+	return d.Events
 }
 
 func TestTake_notAnalysed(t *testing.T) {

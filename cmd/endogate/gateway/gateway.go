@@ -168,7 +168,11 @@ func (g *parts) assemble(context.Context, *lifecycle) error {
 		Heatmaps: g.models.heatmaps,
 		Ledger:   g.ledger, Keeper: g.keeper, Builder: g.builder, Algorithms: g.models.algorithms,
 		Colours: colours, Opacity: g.cfg.Reports.Opacity, MaxAttempts: g.cfg.Jobs.MaxDeliver, Now: g.now, Log: g.log,
-		Finished: func() { g.wakeOutbox(); g.exams.Wake() },
+		Finished: func(model string) {
+			g.metrics.Job(model, "done")
+			g.wakeOutbox()
+			g.exams.Wake()
+		},
 	}
 	if g.cfg.Jobs.Workers > 0 {
 		g.workshop.Worker = &inference.Worker{Models: g.models.models, Observe: g.metrics.Inference, Log: g.log}
@@ -250,24 +254,25 @@ func (g *parts) do(ctx context.Context, j jobs.Job) error {
 	return g.counted(j, g.workshop.Do(ctx, j.ID))
 }
 
-// counted counts how a job has ended.
+// counted counts a job's failure; the workshop tells of its end.
 func (g *parts) counted(j jobs.Job, err error) error {
-	outcome := "done"
 	if err != nil {
-		outcome = "failed"
+		g.metrics.Job(j.Model.Name, "failed")
 	}
-	g.metrics.Job(j.Model.Name, outcome)
 	return err
 }
 
 func (g *parts) parkJob(ctx context.Context, j jobs.Job, reason string) error {
 	err := g.ledger.ParkJob(ctx, j.ID, reason, g.now())
-	if errors.Is(err, ledger.ErrNotFound) {
-		return nil // of a data folder that is gone
+	switch {
+	case errors.Is(err, ledger.ErrNotFound), errors.Is(err, ledger.ErrState):
+		return nil // of a data folder that is gone, or ended by another worker
+	case err != nil:
+		return err
 	}
 	g.log.Error("job parked", "job", j.ID, "why", reason)
 	g.exams.Wake()
-	return err
+	return nil
 }
 
 // wakeWork has the feed look for new jobs, and the assembler for exams that need none.
