@@ -44,12 +44,13 @@ type Worker struct {
 	ONNXRuntime ONNXRuntime `koanf:"onnxruntime"`
 	Jobs        Jobs        `koanf:"jobs"`
 	Models      []Model     `koanf:"models"`
+	FFmpeg      string      `koanf:"ffmpeg"`
 }
 
 // DefaultWorker is what Default says of a worker.
 func DefaultWorker() Worker {
 	c := Default()
-	return Worker{DataDir: c.DataDir, Log: c.Log, NATS: c.NATS, ONNXRuntime: c.ONNXRuntime, Jobs: c.Jobs, Models: c.Models}
+	return Worker{DataDir: c.DataDir, Log: c.Log, NATS: c.NATS, ONNXRuntime: c.ONNXRuntime, Jobs: c.Jobs, Models: c.Models, FFmpeg: c.FFmpeg}
 }
 
 // Log says how much is logged and in which form.

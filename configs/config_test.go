@@ -117,11 +117,12 @@ func TestLoad_localFile(t *testing.T) {
 func TestLoadWorker(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "c.yaml")
 	write := func(text string) { require.NoError(t, os.WriteFile(path, []byte(text), 0o600)) }
-	write("data_dir: /var/lib/endogate\nnats: {url: nats://broker:4222}\nmodels: [{dir: /opt/models/polyp}]\njobs: {workers: 3}\n")
+	write("data_dir: /var/lib/endogate\nnats: {url: nats://broker:4222}\nmodels: [{dir: /opt/models/polyp}]\njobs: {workers: 3}\nffmpeg: /opt/ffmpeg\n")
 	w, err := LoadWorker(path)
 	require.NoError(t, err)
 	assert.Equal(t, "nats://broker:4222", w.NATS.URL)
 	assert.Equal(t, 3, w.Jobs.Workers)
+	assert.Equal(t, "/opt/ffmpeg", w.FFmpeg)
 	assert.Equal(t, Default().ONNXRuntime, w.ONNXRuntime)
 
 	write("nats: {url: nats://broker:4222}\nmodels: [{dir: m}]\ndicom: {ae_title: X}\n")

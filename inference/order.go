@@ -38,7 +38,7 @@ func (w *Worker) Fill(ctx context.Context, job, model string, order []byte, inpu
 	case err != nil:
 		return err
 	}
-	a, err := w.Analyse(ctx, Task{Job: job, Model: model, Instance: instance, Heatmaps: o.Heatmaps})
+	a, err := w.Analyse(ctx, Task{Job: job, Model: model, Instance: instance, Heatmaps: o.Heatmaps, Others: true})
 	if err != nil {
 		return err
 	}

@@ -22,6 +22,7 @@ type Task struct {
 	Model    string // of the worker's models
 	Instance *pixeldata.Instance
 	Heatmaps []explain.Target // wished in place of the model's own
+	Others   bool             // there may be workers that can decode what this machine cannot: such a task is for them
 }
 
 // Take takes over what a model says about a sample, and the frames of the sample; both are its own to keep or change.
@@ -108,6 +109,8 @@ func (w *Worker) each(ctx context.Context, t Task, model Model, take Take) (notA
 	defer timer.Stop()
 	for frame, err := range t.Instance.Frames(ctx) {
 		switch most := cmp.Or(w.MaxFrames, defaultMaxFrames); {
+		case errors.Is(err, pixeldata.ErrNoDecoder) && t.Others:
+			err = Postponed(err)
 		case errors.Is(err, pixeldata.ErrUnsupported):
 			return err.Error(), nil
 		case errors.Is(err, pixeldata.ErrCorrupt):

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"image"
+	"image/jpeg"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -341,4 +342,32 @@ func BenchmarkJob(b *testing.B) {
 			}
 		})
 	}
+}
+
+// What cannot be decoded on one machine another may be able to: elsewhere it is left to that one, here it is said.
+func TestWorker_noDecoder(t *testing.T) {
+	var picture bytes.Buffer
+	require.NoError(t, jpeg.Encode(&picture, dicomtest.Picture(64, 48, 1), nil))
+	const lossless = "1.2.840.10008.1.2.4.70"
+	if picture.Len()%2 == 1 {
+		picture.WriteByte(0)
+	}
+	dataset, _ := dicomtest.Endoscopic(dicomtest.Options{TransferSyntax: lossless, JPEG: [][]byte{picture.Bytes()}})
+	none := pixeldata.Options{FFmpeg: "/nonexistent/ffmpeg"}
+	w := workerOn(t, dataset, "")
+
+	order, err := Order{TransferSyntaxUID: lossless}.Encode()
+	require.NoError(t, err)
+	var result bytes.Buffer
+	err = w.Fill(t.Context(), "job", w.Task.Model, order, bytes.NewReader(dataset), &result, none)
+	require.ErrorIs(t, err, pixeldata.ErrNoDecoder)
+	assert.True(t, IsPostponed(err))
+	assert.Zero(t, result.Len())
+
+	ts, _ := dicom.LookupTransferSyntax(lossless)
+	w.Task.Instance, err = pixeldata.Open(bytes.NewReader(dataset), ts, none)
+	require.NoError(t, err)
+	a, err := w.Analyse(t.Context(), w.Task)
+	require.NoError(t, err)
+	assert.Contains(t, a.NotAnalysed, "needs ffmpeg, which is not installed")
 }

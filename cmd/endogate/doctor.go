@@ -24,6 +24,7 @@ import (
 
 type doctorCmd struct {
 	Timeout time.Duration `help:"Longest wait for a peer." default:"5s"`
+	Worker  bool          `help:"The configuration is that of a worker alone (endogate work)."`
 }
 
 // check is one thing that a gateway needs. look returns what it found; its error says what to do.
@@ -33,12 +34,12 @@ type check struct {
 }
 
 func (d doctorCmd) Run(ctx context.Context, c *cli, tty console) error {
-	cfg, err := c.load()
+	checks, err := d.load(c)
 	if err != nil {
 		return err // without a configuration there is nothing to hold the machine against
 	}
 	faults := 0
-	for _, check := range d.checks(cfg) {
+	for _, check := range checks {
 		found, err := check.look(ctx)
 		if err != nil {
 			faults++
@@ -48,9 +49,29 @@ func (d doctorCmd) Run(ctx context.Context, c *cli, tty console) error {
 		fmt.Fprintf(tty.out, "ok     %-28s %s\n", check.name, found)
 	}
 	if faults > 0 {
-		return fmt.Errorf("doctor: %d faults; the gateway needs them mended", faults)
+		return fmt.Errorf("doctor: %d faults that need to be mended", faults)
 	}
 	return nil
+}
+
+func (d doctorCmd) load(c *cli) ([]check, error) {
+	if d.Worker {
+		cfg, err := configs.LoadWorker(c.Config)
+		return d.workerChecks(cfg), err
+	}
+	cfg, err := c.load()
+	return d.checks(cfg), err
+}
+
+// workerChecks are what a worker alone needs.
+func (d doctorCmd) workerChecks(w configs.Worker) []check {
+	cfg := gateway.ConfigOf(w)
+	return []check{
+		{"ONNX Runtime", func(context.Context) (string, error) { return onnx.FindLibrary(cfg.ONNXRuntime.Library) }},
+		{"ffmpeg", func(context.Context) (string, error) { return findFFmpeg(cfg.FFmpeg) }},
+		{"models", func(ctx context.Context) (string, error) { return tryModels(ctx, cfg) }},
+		{"NATS", func(ctx context.Context) (string, error) { return d.tryNATSAsGuest(ctx, cfg) }},
+	}
 }
 
 func (d doctorCmd) checks(cfg configs.Config) []check {
@@ -124,6 +145,32 @@ func (d doctorCmd) tryNATS(ctx context.Context, cfg configs.Config) (string, err
 		err = errors.Join(err, fmt.Errorf("no worker has model %s: jobs for it wait; run endogate work with that bundle, or set jobs.workers", m))
 	}
 	return cfg.NATS.URL + " answers, and workers have every model", err
+}
+
+// tryNATSAsGuest asks no more of NATS than a worker may.
+func (d doctorCmd) tryNATSAsGuest(ctx context.Context, cfg configs.Config) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, d.Timeout)
+	defer cancel()
+	models, err := gateway.Queues(cfg)
+	if err != nil {
+		return "", err
+	}
+	queue, err := jobs.Open(jobs.Options{
+		URL: cfg.NATS.URL, CredentialsFile: cfg.NATS.CredentialsFile, CAFile: cfg.NATS.CAFile, Guest: true, Log: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		return "", err
+	}
+	defer queue.Close()
+	waiting := 0
+	for _, m := range models {
+		lag, err := queue.Lag(ctx, m)
+		if err != nil {
+			return "", fmt.Errorf("%s: %w; is the server running, with JetStream, and are the credentials right?", cfg.NATS.URL, err)
+		}
+		waiting += lag.Waiting
+	}
+	return fmt.Sprintf("%s answers, %d jobs wait", cfg.NATS.URL, waiting), nil
 }
 
 func findFFmpeg(name string) (string, error) {

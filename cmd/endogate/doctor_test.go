@@ -1,9 +1,13 @@
 package main
 
 import (
+	"fmt"
+	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -45,4 +49,37 @@ func TestDoctor_heatmapsOfRoutes(t *testing.T) {
 		_, err := tryModels(t.Context(), cfg)
 		assert.ErrorContains(t, err, name)
 	}
+}
+
+// A worker has no DICOM side, no data folder and no right to look around on NATS.
+func TestDoctor_worker(t *testing.T) {
+	srv, err := server.NewServer(&server.Options{
+		Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(), NoLog: true, NoSigs: true,
+		Users: []*server.User{{Username: "worker", Password: "secret", Permissions: &server.Permissions{Publish: &server.SubjectPermission{Allow: []string{
+			"$JS.API.STREAM.INFO.ENDOGATE_INSTANCES", "$JS.API.CONSUMER.INFO.ENDOGATE_INSTANCES.*",
+		}}}}},
+	})
+	require.NoError(t, err)
+	go srv.Start()
+	require.True(t, srv.ReadyForConnections(10*time.Second))
+	t.Cleanup(func() { srv.Shutdown(); srv.WaitForShutdown() })
+	config := filepath.Join(t.TempDir(), "worker.yaml")
+	text := fmt.Sprintf("nats: {url: \"nats://worker:secret@%s\"}\nmodels: [{dir: ../../testdata/models/demo}]\nffmpeg: none/such\n", srv.Addr())
+	require.NoError(t, os.WriteFile(config, []byte(text), 0o600))
+	checks, err := doctorCmd{Worker: true, Timeout: 5 * time.Second}.load(&cli{Config: config})
+	require.NoError(t, err)
+	var names []string
+	for _, check := range checks {
+		names = append(names, check.name)
+		switch check.name {
+		case "NATS":
+			found, err := check.look(t.Context())
+			require.NoError(t, err)
+			assert.Contains(t, found, "0 jobs wait")
+		case "ffmpeg":
+			_, err := check.look(t.Context())
+			assert.ErrorContains(t, err, "none/such")
+		}
+	}
+	assert.Equal(t, []string{"ONNX Runtime", "ffmpeg", "models", "NATS"}, names)
 }

@@ -2,6 +2,7 @@ package pixeldata
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,6 +21,14 @@ const (
 	ffmpegWords   = 4 << 10 // of what it says that is kept
 )
 
+// Missing is an error where the program is not there that decodes what this package does not decode by itself.
+func (o Options) Missing() error {
+	if _, err := exec.LookPath(cmp.Or(o.FFmpeg, "ffmpeg")); err != nil {
+		return fmt.Errorf("JPEG 2000, JPEG-LS and lossless JPEG cannot be decoded here, install ffmpeg: %w", err)
+	}
+	return nil
+}
+
 // ffmpegJob is the decoding of one frame.
 type ffmpegJob struct {
 	options          Options
@@ -31,10 +40,6 @@ type ffmpegJob struct {
 
 // run feeds data to ffmpeg and returns the raw pixels. No shell, no file, no network: two pipes.
 func (j ffmpegJob) run(ctx context.Context, data []byte) ([]byte, error) {
-	program := j.options.FFmpeg
-	if program == "" {
-		program = "ffmpeg"
-	}
 	timeout := j.options.Timeout
 	if timeout <= 0 {
 		timeout = ffmpegTimeout
@@ -42,7 +47,7 @@ func (j ffmpegJob) run(ctx context.Context, data []byte) ([]byte, error) {
 	limited, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	out, said := &limitedBuffer{limit: j.size + 1}, &limitedBuffer{limit: ffmpegWords}
-	cmd := exec.CommandContext(limited, program, j.arguments(len(data))...)
+	cmd := exec.CommandContext(limited, cmp.Or(j.options.FFmpeg, "ffmpeg"), j.arguments(len(data))...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(data), out, said
 	cmd.Env = []string{"LC_ALL=C"}
 	cmd.WaitDelay = time.Second
@@ -53,11 +58,11 @@ func (j ffmpegJob) run(ctx context.Context, data []byte) ([]byte, error) {
 	case limited.Err() != nil:
 		return nil, fmt.Errorf("pixeldata: ffmpeg: %s: no frame within %v", j.syntax, timeout)
 	case errors.Is(err, exec.ErrNotFound), errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("%w: %s needs ffmpeg, which is not installed", ErrUnsupported, j.syntax)
+		return nil, fmt.Errorf("%w: %s needs ffmpeg, which is not installed", ErrNoDecoder, j.syntax)
 	case strings.Contains(said.buffer.String(), "Unknown decoder"), strings.Contains(said.buffer.String(), "Unknown input format"):
-		return nil, fmt.Errorf("%w: %s needs an ffmpeg with the %s decoder", ErrUnsupported, j.syntax, j.decoder)
+		return nil, fmt.Errorf("%w: %s needs an ffmpeg with the %s decoder", ErrNoDecoder, j.syntax, j.decoder)
 	case strings.Contains(said.buffer.String(), "unsupported marker 0xFF50"): // CAP: it is HTJ2K, and came out as garbage
-		return nil, fmt.Errorf("%w: %s of this kind needs ffmpeg 6.1 or later", ErrUnsupported, j.syntax)
+		return nil, fmt.Errorf("%w: %s of this kind needs ffmpeg 6.1 or later", ErrNoDecoder, j.syntax)
 	case err == nil && out.buffer.Len() == j.size:
 		return out.buffer.Bytes(), nil
 	}

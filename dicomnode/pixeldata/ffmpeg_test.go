@@ -100,12 +100,12 @@ func TestFrames_ffmpegFails(t *testing.T) {
 		want    error
 		says    string
 	}{
-		{"not installed", Options{FFmpeg: filepath.Join(t.TempDir(), "none")}, ErrUnsupported, "needs ffmpeg, which is not installed"},
-		{"without the decoder", program(t, drain+"echo \"Unknown decoder 'libopenjpeg'\" >&2; exit 1"), ErrUnsupported, "libopenjpeg decoder"},
+		{"not installed", Options{FFmpeg: filepath.Join(t.TempDir(), "none")}, ErrNoDecoder, "needs ffmpeg, which is not installed"},
+		{"without the decoder", program(t, drain+"echo \"Unknown decoder 'libopenjpeg'\" >&2; exit 1"), ErrNoDecoder, "libopenjpeg decoder"},
 		{"exits 1", program(t, drain+"echo first >&2; echo 'no such thing' >&2; exit 1"), ErrCorrupt, "no such thing"},
 		{"too few pixels", program(t, drain+"echo pixels"), ErrCorrupt, "7 bytes of 9216"},
 		{"too many pixels", program(t, "/usr/bin/head -c 100000000 /dev/zero"), ErrCorrupt, "9217 bytes of 9216"},
-		{"garbage out of HTJ2K", program(t, drain+"/usr/bin/head -c 9216 /dev/zero; echo unsupported marker 0xFF50 >&2"), ErrUnsupported, "ffmpeg 6.1"},
+		{"garbage out of HTJ2K", program(t, drain+"/usr/bin/head -c 9216 /dev/zero; echo unsupported marker 0xFF50 >&2"), ErrNoDecoder, "ffmpeg 6.1"},
 		{"never reads", program(t, "exit 1"), ErrCorrupt, "0 bytes"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -146,4 +146,9 @@ func TestInspect_refused(t *testing.T) {
 	_, err := in.decode(t, Options{FFmpeg: "/nonexistent"})
 	require.ErrorIs(t, err, ErrCorrupt)
 	assert.Contains(t, err.Error(), "64 x 48 pixels")
+}
+
+func TestOptions_Missing(t *testing.T) {
+	assert.ErrorContains(t, Options{FFmpeg: filepath.Join(t.TempDir(), "none")}.Missing(), "install ffmpeg")
+	assert.NoError(t, program(t, "exit 0").Missing())
 }

@@ -22,6 +22,8 @@ import (
 var (
 	// ErrUnsupported: the instance is sound but cannot be decoded here. It is passed on and not analysed.
 	ErrUnsupported = errors.New("pixeldata: unsupported")
+	// ErrNoDecoder: an ErrUnsupported that another machine, or a program that is installed here, may be able to decode.
+	ErrNoDecoder = fmt.Errorf("%w here", ErrUnsupported)
 	// ErrCorrupt: the pixel data are not what the attributes and the transfer syntax say.
 	ErrCorrupt = errors.New("pixeldata: corrupt")
 	// ErrNoFrame: the instance has fewer frames.

@@ -145,6 +145,9 @@ func (g *parts) openBroker(_ context.Context, life *lifecycle) (err error) {
 }
 
 func (g *parts) assemble(context.Context, *lifecycle) error {
+	if err := g.decoding().Missing(); err != nil {
+		g.log.Warn("instances with such pixels are not analysed here", "err", err)
+	}
 	colours, err := explain.NamedColourMap(g.cfg.Reports.ColourMap)
 	if err != nil {
 		return err
@@ -370,6 +373,7 @@ func (g *parts) checks() []admin.Check {
 		{Name: "disk above reserve", Probe: func(context.Context) error { return g.spool.Full() }},
 		{Name: "ledger follows the spool", Advisory: true, Probe: func(context.Context) error { return g.follower.Err() }},
 		{Name: "ledger readable", Probe: func(ctx context.Context) error { _, err := g.ledger.Position(ctx); return err }},
+		{Name: "decoders installed", Advisory: true, Probe: func(context.Context) error { return g.decoding().Missing() }},
 		{Name: "a worker for every model", Advisory: true, Probe: g.served},
 		{Name: "JetStream up", Advisory: true, Probe: func(ctx context.Context) error {
 			for name := range g.models.models {

@@ -20,9 +20,7 @@ const workerDrain = 20 * time.Second
 
 // Work is a worker alone: it does jobs of gateways elsewhere until ctx is done.
 func Work(ctx context.Context, cfg configs.Worker, build Build, log *slog.Logger) (err error) {
-	gateways := configs.Default()
-	gateways.NATS, gateways.ONNXRuntime, gateways.Jobs, gateways.Models = cfg.NATS, cfg.ONNXRuntime, cfg.Jobs, cfg.Models
-	models, err := OpenModels(ctx, gateways)
+	models, err := OpenModels(ctx, ConfigOf(cfg))
 	if err != nil {
 		return err
 	}
@@ -35,9 +33,13 @@ func Work(ctx context.Context, cfg configs.Worker, build Build, log *slog.Logger
 	}
 	defer queue.Close()
 	worker := &inference.Worker{Models: models.models, Log: log}
+	decode := pixeldata.Options{FFmpeg: cfg.FFmpeg}
+	if err := decode.Missing(); err != nil {
+		log.Warn("jobs with such pixels are left to other workers", "err", err)
+	}
 	log.Info("worker is up", "version", build.Version, "models", models.Names(), "workers", cfg.Jobs.Workers)
 	err = queue.Work(ctx, jobs.Consumer{
-		Models: models.queues(), Slots: cfg.Jobs.Workers, Remote: remote(worker, pixeldata.Options{}), Drain: workerDrain,
+		Models: models.queues(), Slots: cfg.Jobs.Workers, Remote: remote(worker, decode), Drain: workerDrain,
 	})
 	log.Info("worker has stopped")
 	return err
@@ -53,6 +55,13 @@ func Queues(cfg configs.Config) (queues []jobs.Model, err error) {
 		queues = append(queues, jobs.Model{Name: b.Name, Version: b.Version, Digest: b.Digest})
 	}
 	return queues, nil
+}
+
+// ConfigOf is a worker's configuration as that of a gateway, as far as it goes.
+func ConfigOf(w configs.Worker) configs.Config {
+	c := configs.Default()
+	c.NATS, c.ONNXRuntime, c.Jobs, c.Models, c.FFmpeg = w.NATS, w.ONNXRuntime, w.Jobs, w.Models, w.FFmpeg
+	return c
 }
 
 // remote has jobs of other gateways done by worker.
