@@ -75,7 +75,7 @@ func TestDemo_frames(t *testing.T) {
 			}
 		}
 		for _, m := range a.Maps {
-			shown, err := a.Geometry.Shown(m.Raw())
+			shown, err := Shown(a.Geometry, Raw(m))
 			require.NoError(t, err, row[0])
 			requireDarkCorner(t, a.Geometry, shown)
 			if row[3] != "" {

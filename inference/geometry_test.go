@@ -1,17 +1,19 @@
 package inference
 
 import (
+	"bytes"
 	"image"
 	"image/color"
 	"image/draw"
 	"math"
 	"testing"
 
-	"endogate/explain"
-
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
+
+	"endogate/explain"
+	"endogate/inference/analysis"
 )
 
 // centreOf is the mean place, in pixel corners, of the pixels that have the map's maximum.
@@ -49,7 +51,7 @@ func TestPrepareThenToSource_brightSpotComesBack(t *testing.T) {
 		if err != nil || g.Crop != inner {
 			t.Fatalf("crop is %v, want %v (%v)", g.Crop, inner, err)
 		}
-		x, y := centreOf(g.ToSource(explain.Map{Width: b.Input.Columns, Height: b.Input.Rows, Values: input[:b.Input.Rows*b.Input.Columns]}))
+		x, y := centreOf(ToSource(g, explain.Map{Width: b.Input.Columns, Height: b.Input.Rows, Values: input[:b.Input.Rows*b.Input.Columns]}))
 		if math.Hypot(x-float64(spot.X)-0.5, y-float64(spot.Y)-0.5) > 2 {
 			t.Fatalf("spot at %v came back at (%.1f,%.1f)", spot, x, y)
 		}
@@ -61,4 +63,106 @@ func TestPrepare_maskedBoxOfTheDemo(t *testing.T) {
 	g, err := b.Prepare(noise(100, 200), make([]float32, b.Input.Len()))
 	require.NoError(t, err)
 	assert.Equal(t, []image.Rectangle{image.Rect(0, 124, 38, 200)}, g.Masked)
+}
+
+// drawGeometry draws a frame with a crop and a masked box somewhere in it.
+func drawGeometry(t *rapid.T) analysis.Geometry {
+	rows, columns := rapid.IntRange(8, 200).Draw(t, "rows"), rapid.IntRange(8, 200).Draw(t, "columns")
+	left, top := rapid.IntRange(0, columns-4).Draw(t, "left"), rapid.IntRange(0, rows-4).Draw(t, "top")
+	crop := image.Rect(left, top, rapid.IntRange(left+4, columns).Draw(t, "right"), rapid.IntRange(top+4, rows).Draw(t, "bottom"))
+	box := image.Rect(left, rapid.IntRange(crop.Min.Y, crop.Max.Y).Draw(t, "boxTop"), rapid.IntRange(left, crop.Max.X).Draw(t, "boxRight"), crop.Max.Y)
+	return analysis.Geometry{Rows: rows, Columns: columns, Crop: crop, Masked: []image.Rectangle{box}}
+}
+
+func TestToSource_nothingWhereTheNetworkSawNothing(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		g := drawGeometry(t)
+		w, h := rapid.IntRange(1, 14).Draw(t, "w"), rapid.IntRange(1, 14).Draw(t, "h")
+		ones := explain.Map{Width: w, Height: h, Values: make([]float32, w*h)}
+		for i := range ones.Values {
+			ones.Values[i] = 1
+		}
+		m := ToSource(g, ones)
+		if m.Width != g.Columns || m.Height != g.Rows || len(m.Values) != g.Columns*g.Rows {
+			t.Fatalf("map is %dx%d with %d values, frame %dx%d", m.Width, m.Height, len(m.Values), g.Columns, g.Rows)
+		}
+		for y := range g.Rows {
+			for x := range g.Columns {
+				at, want := image.Pt(x, y), float32(0)
+				if at.In(g.Crop) && !at.In(g.Masked[0]) {
+					want = 1
+				}
+				if got := m.Values[y*g.Columns+x]; got != want {
+					t.Fatalf("(%d,%d) is %g, want %g; crop %v, masked %v", x, y, got, want, g.Crop, g.Masked[0])
+				}
+			}
+		}
+	})
+}
+
+func TestToSource_hotCellLiesWhereItCameFrom(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		g := drawGeometry(t)
+		g.Masked = nil
+		side := rapid.IntRange(1, min(14, g.Crop.Dx(), g.Crop.Dy())).Draw(t, "side") // a layer is coarser than the frame
+		hot := image.Pt(rapid.IntRange(0, side-1).Draw(t, "x"), rapid.IntRange(0, side-1).Draw(t, "y"))
+		m := explain.Map{Width: side, Height: side, Values: make([]float32, side*side)}
+		m.Values[hot.Y*side+hot.X] = 1
+		x, y := centreOf(ToSource(g, m))
+		// The cell's own part of the crop; a plateau at the border leans outward.
+		cellX, cellY := float64(g.Crop.Dx())/float64(side), float64(g.Crop.Dy())/float64(side)
+		left, top := float64(g.Crop.Min.X)+float64(hot.X)*cellX, float64(g.Crop.Min.Y)+float64(hot.Y)*cellY
+		if x < left-1 || x > left+cellX+1 || y < top-1 || y > top+cellY+1 {
+			t.Fatalf("hot cell %v of %d lies at (%.1f,%.1f), want within (%.1f,%.1f) and %.1fx%.1f", hot, side, x, y, left, top, cellX, cellY)
+		}
+	})
+}
+
+func TestShown(t *testing.T) {
+	g := analysis.Geometry{Rows: 20, Columns: 20, Crop: image.Rect(5, 5, 15, 15), Masked: []image.Rectangle{image.Rect(5, 5, 10, 15)}}
+	with := func(values ...float32) explain.Map { return explain.Map{Width: 2, Height: 1, Values: values} }
+	m, err := Shown(g, with(0, 4))
+	require.NoError(t, err)
+	greatest, err := m.Max()
+	require.NoError(t, err)
+	require.EqualValues(t, 1, greatest)
+	for _, tt := range []struct {
+		m    explain.Map
+		want error
+	}{
+		{with(0, 0), explain.ErrZeroMap},
+		{with(1, float32(math.NaN())), explain.ErrNotFinite},
+		{with(float32(math.Inf(1)), 0), explain.ErrNotFinite},
+	} {
+		_, err := Shown(g, tt.m)
+		require.ErrorIs(t, err, tt.want)
+	}
+	g.Masked = []image.Rectangle{g.Crop}
+	_, err = Shown(g, with(4, 0))
+	require.ErrorIs(t, err, ErrUnseen)
+}
+
+// FuzzShown: whatever a worker elsewhere says, it lies within the frame.
+func FuzzShown(f *testing.F) {
+	g := analysis.Geometry{Rows: 20, Columns: 30, Crop: image.Rect(2, 3, 28, 19), Masked: []image.Rectangle{image.Rect(2, 10, 5, 19)}}
+	finding := analysis.Finding{Class: "polyp", Role: analysis.RoleFinding, Probability: 0.75, Threshold: 0.5}
+	var b bytes.Buffer
+	require.NoError(f, analysis.Analysis{Parts: []analysis.Part{{
+		Result:   analysis.Result{Span: analysis.Still(1), Rows: 20, Columns: 30, Findings: []analysis.Finding{finding}},
+		Geometry: g, Maps: []analysis.Map{{Class: "polyp", Width: 2, Height: 1, Values: []float32{0, 4}}},
+	}}}.Encode(&b))
+	f.Add(b.Bytes())
+	f.Fuzz(func(t *testing.T, b []byte) {
+		a, err := analysis.Decode(bytes.NewReader(b))
+		if err != nil {
+			return
+		}
+		for _, p := range a.Parts {
+			for _, m := range p.Maps {
+				if p.Geometry.Rows*p.Geometry.Columns < 1<<16 && m.Width*m.Height < 1<<16 {
+					_, _ = Shown(p.Geometry, Raw(m))
+				}
+			}
+		}
+	})
 }

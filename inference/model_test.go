@@ -85,7 +85,7 @@ func TestInfer_findingIsExplained(t *testing.T) {
 	assert.Equal(t, analysis.Map{
 		Class: "polyp", Explanation: analysis.Explanation{Method: "gradcam", Layer: "last"}, Width: 10, Height: 10, Values: hot(6, 2).Values,
 	}, a.Maps[0])
-	shown, err := a.Geometry.Shown(a.Maps[0].Raw())
+	shown, err := Shown(a.Geometry, Raw(a.Maps[0]))
 	require.NoError(t, err)
 	assert.Equal(t, "polyp", f.Class)
 	assert.Equal(t, "68496003", f.Finding.Value)
@@ -168,7 +168,7 @@ func TestInfer_manyFindingClassesAreExplainedWhenFound(t *testing.T) {
 	assert.Equal(t, [][]int{nil, {1, 3}}, n.asked)
 	assert.InDelta(t, 1/(1+math.Exp(-2)), a.Result.Findings[0].Probability, 1e-12)
 	assert.InDelta(t, 0.5, a.Result.Findings[1].Probability, 1e-12)
-	shown, err := a.Geometry.Shown(a.Maps[1].Raw())
+	shown, err := Shown(a.Geometry, Raw(a.Maps[1]))
 	require.NoError(t, err)
 	x, y := centreOf(shown)
 	assert.InDelta(t, 55, x, 1)

@@ -241,7 +241,7 @@ func TestPrepare_anyFrameAnySteps(t *testing.T) {
 				t.Fatalf("%g is no pixel", v)
 			}
 		}
-		g.ToSource(explain.Map{Width: 2, Height: 2, Values: []float32{1, 2, 3, 4}})
+		ToSource(g, explain.Map{Width: 2, Height: 2, Values: []float32{1, 2, 3, 4}})
 		if !bytes.Equal(before, img.Pix) {
 			t.Fatal("the frame was changed")
 		}

@@ -31,7 +31,7 @@ var mayImport = map[string][]string{
 	"dicomnode/spool":      {"dicomnode/dicom", "dicomnode/durable"},
 	"dicomnode/ledger":     {"dicomnode/dicom", "inference/analysis"},
 	"inference":            {"dicomnode/dicom", "dicomnode/pixeldata", "inference/analysis", "explain"},
-	"inference/analysis":   {"dicomnode/dicom", "explain"},
+	"inference/analysis":   {"dicomnode/dicom"},
 	"inference/ask":        {"inference", "inference/analysis", "inference/onnx", "explain", "explain/picture"},
 	"inference/frames":     {"dicomnode/dicom", "dicomnode/pixeldata"},
 	"inference/trial":      {"explain", "explain/faithfulness", "inference", "inference/ask", "inference/frames"},

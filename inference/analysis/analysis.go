@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"endogate/dicomnode/dicom"
-	"endogate/explain"
 )
 
 // Role says what a class is good for in a report.
@@ -107,11 +106,6 @@ type Map struct {
 	Width  int       `json:"width"`
 	Height int       `json:"height"`
 	Values []float32 `json:"-"` // row by row
-}
-
-// Raw is m as maps are computed with.
-func (m Map) Raw() explain.Map {
-	return explain.Map{Width: m.Width, Height: m.Height, Values: m.Values}
 }
 
 // Part is a result with what a picture of it takes besides the source. Findings have no heatmap and no contours yet:

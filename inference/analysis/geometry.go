@@ -1,11 +1,8 @@
 package analysis
 
 import (
-	"errors"
 	"fmt"
 	"image"
-
-	"endogate/explain"
 )
 
 // Geometry says which part of a source frame the network saw.
@@ -14,40 +11,6 @@ type Geometry struct {
 	Columns int               `json:"columns"`
 	Crop    image.Rectangle   `json:"crop"` // what was stretched to the network's input
 	Masked  []image.Rectangle `json:"masked"`
-}
-
-// ToSource lays a map of any size over the part of the frame that the network saw, as the input was laid
-// over it. The map returned is as large as the source frame and zero wherever the network saw nothing:
-// outside the crop and in masked boxes.
-func (g Geometry) ToSource(m explain.Map) explain.Map {
-	source := explain.Map{Width: g.Columns, Height: g.Rows, Values: make([]float32, g.Columns*g.Rows)}
-	m.ResizeInto(source.Values[g.Crop.Min.Y*g.Columns+g.Crop.Min.X:], g.Columns, g.Crop.Dx(), g.Crop.Dy())
-	for _, box := range g.Masked {
-		for y := box.Min.Y; y < box.Max.Y; y++ {
-			clear(source.Values[y*g.Columns+box.Min.X : y*g.Columns+box.Max.X])
-		}
-	}
-	return source
-}
-
-// ErrUnseen says of a map that there is nothing of it where the network saw something of the picture.
-var ErrUnseen = errors.New("analysis: the map lies only where the picture was masked")
-
-// Shown returns a map as it lies over the source frame, from 0 to 1. Where there is nothing to show, the error is
-// explain.ErrZeroMap, explain.ErrNotFinite or ErrUnseen.
-func (g Geometry) Shown(m explain.Map) (explain.Map, error) {
-	if _, err := m.Max(); err != nil {
-		return explain.Map{}, err
-	}
-	shown := g.ToSource(m)
-	err := shown.Normalise()
-	switch {
-	case errors.Is(err, explain.ErrZeroMap):
-		return explain.Map{}, ErrUnseen
-	case err != nil:
-		return explain.Map{}, err
-	}
-	return shown, nil
 }
 
 func (g Geometry) validate() error {

@@ -7,6 +7,7 @@ import (
 
 	"endogate/explain"
 	"endogate/explain/picture"
+	"endogate/inference"
 	"endogate/inference/onnx"
 )
 
@@ -22,13 +23,13 @@ func (one Answer) Shape(a *Asked) []int64 {
 }
 
 // OnFrame lays an answer over the frame: a map of the frame's size, 0 to 1, of what speaks for the class. Errors as
-// analysis.Geometry's Shown.
+// inference.Shown.
 func (one Answer) OnFrame(a *Asked) (explain.Map, error) {
 	m, err := one.raw(a)
 	if err != nil {
 		return explain.Map{}, err
 	}
-	return a.Geometry.Shown(m)
+	return inference.Shown(a.Geometry, m)
 }
 
 // raw is the first map of an answer; one of pixels is clipped, so that a few do not darken all others.

@@ -8,7 +8,7 @@ import (
 
 	"endogate/explain"
 	"endogate/explain/picture"
-	"endogate/inference/analysis"
+	"endogate/inference"
 )
 
 // Painter makes pictures of answers.
@@ -47,7 +47,7 @@ func (p *Painter) Paint(a *Asked, one Answer) (Painting, error) {
 		if info.NoClass {
 			out.Note = "zero everywhere"
 		}
-	case errors.Is(err, analysis.ErrUnseen):
+	case errors.Is(err, inference.ErrUnseen):
 		out.Note = "all of it lies where the frame is masked"
 	case errors.Is(err, explain.ErrNotFinite):
 		out.Note = "it has values that are not numbers"
@@ -84,7 +84,7 @@ func (p *Painter) overlay(a *Asked, info explain.MethodInfo, one Answer, m expla
 	}
 	switch {
 	case info.Signed && !p.OnFrame: // over grey, which hides more of the map than colours do
-		return picture.Signed(a.Frame, a.Geometry.ToSource(picture.Clip(m)), min(2*p.Opacity, 1))
+		return picture.Signed(a.Frame, inference.ToSource(a.Geometry, picture.Clip(m)), min(2*p.Opacity, 1))
 	case guidedPicture(info.Method) && !p.OnFrame:
 		layout, _ := explain.LayoutOf(a.Input.Shape)
 		return picture.Guided(one.Values, layout)

@@ -160,7 +160,7 @@ func (t *Trial) measure(ctx context.Context, x *ask.Model, f frames.Frame, asked
 		}
 		m.add(f, deletion, insertion)
 		if hasMask {
-			m.hold(asked.Geometry.ToSource(maps[0]), mask, t.Margin)
+			m.hold(inference.ToSource(asked.Geometry, maps[0]), mask, t.Margin)
 		}
 	}
 	return nil

@@ -47,7 +47,7 @@ func noteOf(err error) string {
 		return NoteZero
 	case errors.Is(err, explain.ErrNotFinite):
 		return NoteNotANumber
-	case errors.Is(err, analysis.ErrUnseen):
+	case errors.Is(err, inference.ErrUnseen):
 		return NoteUnseen
 	}
 	return ""
@@ -80,7 +80,7 @@ func (m *making) show(ctx context.Context, r *analysis.Result, f *analysis.Findi
 		}
 	}
 	for _, raw := range append(own, wished...) {
-		shown, err := p.Geometry.Shown(raw.Raw())
+		shown, err := inference.Shown(p.Geometry, inference.Raw(raw))
 		if note := noteOf(err); note != "" {
 			if raw.Wished {
 				note = raw.Method + ": " + note

@@ -14,6 +14,7 @@ import (
 	"endogate/configs"
 	"endogate/deploy/installed"
 	"endogate/explain"
+	"endogate/inference"
 	"endogate/inference/analysis"
 	"endogate/inference/ask"
 	"endogate/inference/onnx"
@@ -56,7 +57,7 @@ func TestRouteHeatmaps(t *testing.T) {
 	for i, method := range []string{"gradcam", "gradcam++", "guided-gradcam", "lrp-epsilon"} {
 		require.Equal(t, method, part.Maps[i].Method)
 		require.Equal(t, i > 0, part.Maps[i].Wished)
-		shown, err := part.Geometry.Shown(part.Maps[i].Raw())
+		shown, err := inference.Shown(part.Geometry, inference.Raw(part.Maps[i]))
 		require.NoError(t, err)
 		require.Equal(t, frame.Rect.Dx(), shown.Width)
 		greatest, err := shown.Max()
