@@ -105,7 +105,8 @@ func (w *worker) settle(ctx context.Context, d ledger.Delivery, used string, o O
 		return FateParked, w.o.Queue.Park(ctx, d.ID, o.answer(), givenUp(attempt, o.Reason), now)
 	}
 	log.InfoContext(ctx, "delivery deferred", "next", next, "fate", fate)
-	return fate, w.o.Queue.Defer(ctx, d.ID, ledger.Deferral{Next: next, Behind: o.Silent, Answer: o.answer(), Reason: o.Reason}, now)
+	behind := o.Class == Later // else the first of those that fail would be all that is tried after each wait
+	return fate, w.o.Queue.Defer(ctx, d.ID, ledger.Deferral{Next: next, Behind: behind, Answer: o.answer(), Reason: o.Reason}, now)
 }
 
 // strike counts failures that are to be tried later: several in a row are the destination's, not the objects'. Silence

@@ -493,7 +493,7 @@ func TestOutbox_givesUpFull(t *testing.T) {
 			q.add("pacs", "e", "")
 		}
 		startedWith(t, Backoff{Dead: 24 * time.Hour}, 0.5, q, map[string]Sender{"pacs": s})
-		time.Sleep(36 * time.Hour)
+		time.Sleep(49 * time.Hour) // one may get up to twice its time, see spent
 		synctest.Wait()
 		for _, d := range q.deliveries {
 			require.Equal(t, ledger.DeliveryParked, d.State)
@@ -572,6 +572,31 @@ func TestOutbox_strikes(t *testing.T) {
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		assert.Len(t, s.tried(), maxStrikes+1000)
+	})
+}
+
+// TestOutbox_strikesOfTheSame: objects that fail each time, as for a peer that is full, do not keep a destination down for
+// those that come behind them.
+func TestOutbox_strikesOfTheSame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q, s := newQueue(), &script{do: func(m Message) Outcome {
+			if m.Entry == "bad" {
+				return answered(dimse.OutOfResources, "", "PACS")
+			}
+			return Outcome{Class: Done}
+		}}
+		q.add("pacs", "bad", "")
+		q.add("pacs", "bad", "")
+		o := started(t, q, map[string]Sender{"pacs": s})
+		for range 20 {
+			time.Sleep(10 * time.Minute)
+			good := q.add("pacs", "good", "")
+			good.Rank = ledger.RankSR
+			o.Wake("pacs")
+			time.Sleep(30 * time.Minute) // the longest wait of a destination that is down
+			synctest.Wait()
+			require.Equal(t, ledger.DeliveryDone, q.get(good).State)
+		}
 	})
 }
 
