@@ -105,6 +105,8 @@ type NATS struct {
 	URL             string `koanf:"url"`
 	CredentialsFile string `koanf:"credentials_file"`
 	CAFile          string `koanf:"ca_file"`
+	CertFile        string `koanf:"cert_file"` // ours, for a server that asks for one
+	KeyFile         string `koanf:"key_file"`
 	Replicas        int    `koanf:"replicas"` // of every stream, in a cluster
 }
 

@@ -71,6 +71,8 @@ func TestLoad_badValues(t *testing.T) {
 		{"station name", "reports: {station_name: 'ROOM\\2'}", "reports.station_name: \"ROOM\\\\2\" cannot stand in an object: a backslash"},
 		{"serial number", "reports: {device_serial_number: ''}", "reports.device_serial_number: empty"},
 		{"institution", "reports: {institution_name: \"A\\nB\"}", "reports.institution_name"},
+		{"files for nobody", "nats: {ca_file: x.pem}", "nats.url: empty, and the embedded server asks for no files"},
+		{"half a certificate", "nats: {cert_file: x.pem}", "nats.cert_file, nats.key_file: one goes with the other"},
 		{"nobody works", "jobs: {workers: 0}", "jobs.workers: 0 leaves the work to workers elsewhere"},
 		{"replicas", "nats: {replicas: 6}", "nats.replicas"},
 		{"not YAML", "dicom: [", "yaml"},

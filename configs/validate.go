@@ -33,6 +33,7 @@ func (c Config) Validate() error {
 	c.ONNXRuntime.validate(&v)
 	v.check(c.Jobs.Workers >= 0, "jobs.workers: must not be negative")
 	v.check(c.Jobs.Workers > 0 || c.NATS.URL != "", "jobs.workers: 0 leaves the work to workers elsewhere, who come by nats.url; set that too")
+	c.NATS.validate(&v)
 	v.check(c.NATS.Replicas >= 1 && c.NATS.Replicas <= 5, "nats.replicas: must be from 1 to 5, and not more than the cluster has servers")
 	v.check(c.Jobs.MaxDeliver > 0, "jobs.max_deliver: must be above zero")
 	v.check(c.Jobs.AckWait.Std() >= time.Second, "jobs.ack_wait: must be 1s or more")
@@ -51,10 +52,16 @@ func (w Worker) Validate() error {
 	v.logging(w.Log)
 	w.ONNXRuntime.validate(&v)
 	v.check(w.NATS.URL != "", "nats.url: empty; name the server that the gateways use")
+	w.NATS.validate(&v)
 	v.check(w.Jobs.Workers > 0, "jobs.workers: must be above zero")
 	v.check(len(w.Models) > 0, "models: empty; a worker needs a model bundle")
 	v.models(w.Models)
 	return errors.Join(v...)
+}
+
+func (n NATS) validate(v *faults) {
+	v.check(n.URL != "" || n.CredentialsFile+n.CAFile+n.CertFile+n.KeyFile == "", "nats.url: empty, and the embedded server asks for no files; set it, or leave credentials_file, ca_file, cert_file and key_file empty")
+	v.check((n.CertFile == "") == (n.KeyFile == ""), "nats.cert_file, nats.key_file: one goes with the other; set both or none")
 }
 
 func (v *faults) logging(log Log) {

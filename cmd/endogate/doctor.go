@@ -123,9 +123,9 @@ func tryModels(ctx context.Context, cfg configs.Config) (string, error) {
 func (d doctorCmd) tryNATS(ctx context.Context, cfg configs.Config) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.Timeout)
 	defer cancel()
-	queue, err := jobs.Open(jobs.Options{
-		URL: cfg.NATS.URL, CredentialsFile: cfg.NATS.CredentialsFile, CAFile: cfg.NATS.CAFile, Node: "doctor", Log: slog.New(slog.DiscardHandler),
-	})
+	broker := gateway.Broker(cfg.NATS, slog.New(slog.DiscardHandler))
+	broker.Node = "doctor"
+	queue, err := jobs.Open(broker)
 	if err != nil {
 		return "", err
 	}
@@ -155,9 +155,9 @@ func (d doctorCmd) tryNATSAsGuest(ctx context.Context, cfg configs.Config) (stri
 	if err != nil {
 		return "", err
 	}
-	queue, err := jobs.Open(jobs.Options{
-		URL: cfg.NATS.URL, CredentialsFile: cfg.NATS.CredentialsFile, CAFile: cfg.NATS.CAFile, Guest: true, Log: slog.New(slog.DiscardHandler),
-	})
+	broker := gateway.Broker(cfg.NATS, slog.New(slog.DiscardHandler))
+	broker.Guest = true
+	queue, err := jobs.Open(broker)
 	if err != nil {
 		return "", err
 	}

@@ -195,6 +195,8 @@ func TestOpen_wrongOptions(t *testing.T) {
 	require.NoError(t, os.WriteFile(text, []byte("x"), 0o600))
 	_, err = Open(Options{URL: "nats://127.0.0.1:1", Node: "n", CAFile: text, Log: slog.New(slog.DiscardHandler)})
 	require.Error(t, err)
+	_, err = Open(Options{URL: "nats://127.0.0.1:1", Node: "n", CertFile: text, KeyFile: text, Log: slog.New(slog.DiscardHandler)})
+	require.ErrorContains(t, err, "certificate")
 }
 
 func TestQueue_comesBackWhenTheDiskWasFull(t *testing.T) {
@@ -237,6 +239,35 @@ func TestQueue_serverWithTLS(t *testing.T) {
 	require.Error(t, distrustful.Publish(t.Context(), testJob(2)), "signed by nobody the system knows")
 }
 
+// A server that asks who comes has a queue for who shows a certificate that it trusts.
+func TestQueue_serverAsksForACertificate(t *testing.T) {
+	dir := t.TempDir()
+	certFile, keyFile := selfSigned(t, dir)
+	pair, err := tls.LoadX509KeyPair(certFile, keyFile)
+	require.NoError(t, err)
+	trusted := x509.NewCertPool()
+	ours, err := os.ReadFile(certFile)
+	require.NoError(t, err)
+	require.True(t, trusted.AppendCertsFromPEM(ours))
+	srv, err := server.NewServer(&server.Options{
+		Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: dir, NoSigs: true, NoLog: true,
+		TLS: true, TLSVerify: true, TLSTimeout: 10,
+		TLSConfig: &tls.Config{
+			Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: trusted,
+		},
+	})
+	require.NoError(t, err)
+	go srv.Start()
+	require.True(t, srv.ReadyForConnections(patience))
+	t.Cleanup(func() { stopServer(srv) })
+
+	url := fmt.Sprintf("tls://127.0.0.1:%d", srv.Addr().(*net.TCPAddr).Port)
+	q := openQueue(t, Options{Node: "n", URL: url, CAFile: certFile, CertFile: certFile, KeyFile: keyFile})
+	require.NoError(t, q.Publish(t.Context(), testJob(1)))
+	nobody := openQueue(t, Options{Node: "n", URL: url, CAFile: certFile})
+	require.Error(t, nobody.Publish(t.Context(), testJob(2)), "shows none")
+}
+
 func selfSigned(t *testing.T, dir string) (certFile, keyFile string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -244,7 +275,7 @@ func selfSigned(t *testing.T, dir string) (certFile, keyFile string) {
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
 		KeyUsage:    x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)

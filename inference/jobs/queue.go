@@ -3,6 +3,7 @@ package jobs
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -41,6 +42,8 @@ type Options struct {
 	URL             string // nats://host:4222, tls://…; several are separated by commas
 	CredentialsFile string // a NATS credentials file
 	CAFile          string // PEM; empty: the system's
+	CertFile        string // PEM, with KeyFile: our certificate, for a server that asks for one
+	KeyFile         string
 
 	// Node tells the jobs of one data folder from those of the others on the same server: up to 48 letters, digits, - and _.
 	// It must be set where URL is, but for a Guest.
@@ -132,6 +135,11 @@ func (o Options) validate() error {
 		}
 		file.Close()
 	}
+	if o.CertFile != "" || o.KeyFile != "" {
+		if _, err := tls.LoadX509KeyPair(o.CertFile, o.KeyFile); err != nil {
+			return fmt.Errorf("jobs: connect: certificate: %w", err)
+		}
+	}
 	return nil
 }
 
@@ -157,6 +165,9 @@ func (o Options) connection(log *slog.Logger) []nats.Option {
 	}
 	if o.CAFile != "" {
 		options = append(options, nats.RootCAs(o.CAFile))
+	}
+	if o.CertFile != "" {
+		options = append(options, nats.ClientCert(o.CertFile, o.KeyFile))
 	}
 	return options
 }

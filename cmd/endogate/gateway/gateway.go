@@ -133,11 +133,9 @@ func (g *parts) openBroker(_ context.Context, life *lifecycle) (err error) {
 			return err
 		}
 	}
-	g.queue, err = jobs.Open(jobs.Options{
-		URL: g.cfg.NATS.URL, CredentialsFile: g.cfg.NATS.CredentialsFile, CAFile: g.cfg.NATS.CAFile,
-		Node: node, Replicas: g.cfg.NATS.Replicas, StoreDir: g.cfg.NATSDir(), Log: g.log,
-	})
-	if err != nil {
+	broker := Broker(g.cfg.NATS, g.log)
+	broker.Node, broker.StoreDir = node, g.cfg.NATSDir()
+	if g.queue, err = jobs.Open(broker); err != nil {
 		return err
 	}
 	life.closes(func() error { g.queue.Close(); return nil })

@@ -25,9 +25,9 @@ func Work(ctx context.Context, cfg configs.Worker, build Build, log *slog.Logger
 		return err
 	}
 	defer func() { err = errors.Join(err, models.Close()) }()
-	queue, err := jobs.Open(jobs.Options{
-		URL: cfg.NATS.URL, CredentialsFile: cfg.NATS.CredentialsFile, CAFile: cfg.NATS.CAFile, Guest: true, Log: log,
-	})
+	broker := Broker(cfg.NATS, log)
+	broker.Guest = true
+	queue, err := jobs.Open(broker)
 	if err != nil {
 		return err
 	}
@@ -55,6 +55,13 @@ func Queues(cfg configs.Config) (queues []jobs.Model, err error) {
 		queues = append(queues, jobs.Model{Name: b.Name, Version: b.Version, Digest: b.Digest})
 	}
 	return queues, nil
+}
+
+// Broker says how the broker of a configuration is reached.
+func Broker(n configs.NATS, log *slog.Logger) jobs.Options {
+	return jobs.Options{
+		URL: n.URL, CredentialsFile: n.CredentialsFile, CAFile: n.CAFile, CertFile: n.CertFile, KeyFile: n.KeyFile, Replicas: n.Replicas, Log: log,
+	}
 }
 
 // ConfigOf is a worker's configuration as that of a gateway, as far as it goes.
