@@ -29,7 +29,7 @@ var mayImport = map[string][]string{
 	"dicomnode/intake":     {"dicomnode", "dicomnode/dicom", "dicomnode/dimse", "dicomnode/ledger", "dicomnode/spool"},
 	"dicomnode/pixeldata":  {"dicomnode/dicom"},
 	"dicomnode/spool":      {"dicomnode/dicom", "dicomnode/durable"},
-	"dicomnode/ledger":     {"dicomnode/dicom", "inference/analysis"},
+	"dicomnode/ledger":     {"dicomnode/dicom", "dicomnode/durable", "inference/analysis"},
 	"inference":            {"dicomnode/dicom", "dicomnode/pixeldata", "inference/analysis", "explain"},
 	"inference/analysis":   {"dicomnode/dicom"},
 	"inference/ask":        {"inference", "inference/analysis", "inference/onnx", "explain", "explain/picture"},

@@ -1,4 +1,5 @@
-// Package durable makes files and the names in folders survive a power cut.
+// Package durable is what the durable stores share: files and names in folders that survive a power cut, and one sync for all
+// that commit at the same time.
 package durable
 
 import (

@@ -281,7 +281,7 @@ var errNewer = errors.New("it is of a newer release: start the newer release")
 // ctx names nobody.
 func (l *Ledger) act(ctx context.Context, part string, a *action, do func(*tx) error) error {
 	a.By = actorOf(ctx, part)
-	p := &pending{action: a, how: a.how, turn: make(chan bool, 1), do: func(t *tx) error {
+	p := &pending{action: a, how: a.how, do: func(t *tx) error {
 		t.by = a.By
 		return do(t)
 	}}

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	_ "github.com/mattn/go-sqlite3" // the driver
+
+	"endogate/dicomnode/durable"
 )
 
 var (
@@ -39,7 +41,6 @@ type Ledger struct {
 // to date. The folder must exist.
 func Open(path string) (*Ledger, error) {
 	l := &Ledger{}
-	l.writes.idle.L = &l.writes.mu
 	if err := l.open(path); err != nil {
 		return nil, errors.Join(fmt.Errorf("ledger: open %s: %w", path, err), l.closeDatabases())
 	}
@@ -64,7 +65,7 @@ func (l *Ledger) open(path string) error {
 	if err := migrate(l.writes.tx); err != nil {
 		return err
 	}
-	if err := syncFolder(filepath.Dir(path)); err != nil {
+	if err := durable.SyncFolder(filepath.Dir(path)); err != nil {
 		return err
 	}
 	return l.openReaders(ctx, path)
@@ -84,7 +85,6 @@ func (l *Ledger) openReaders(ctx context.Context, path string, settings ...strin
 // return ErrReadOnly.
 func OpenReadOnly(path string) (*Ledger, error) {
 	l := &Ledger{}
-	l.writes.idle.L = &l.writes.mu
 	err := l.openReaders(context.Background(), path, "mode", "ro")
 	if err == nil {
 		err = l.checkSchema(context.Background())
@@ -107,7 +107,7 @@ func dsn(path string, settings ...string) string {
 // Close waits for transactions under way, refuses new ones and closes the file.
 // Further calls return nil.
 func (l *Ledger) Close() error {
-	if !l.writes.stop() {
+	if !l.writes.Stop() {
 		return nil
 	}
 	if err := l.closeDatabases(); err != nil {
@@ -138,15 +138,6 @@ func makePrivate(path string) error {
 		return err
 	}
 	return f.Close()
-}
-
-// syncFolder makes the names in a folder durable.
-func syncFolder(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // micros is the form of a time in the database; it keeps microseconds.

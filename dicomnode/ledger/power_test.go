@@ -172,9 +172,7 @@ func TestPowerCut_group(t *testing.T) {
 	}
 	writes.Go(func() { assert.NoError(t, l.Discard(context.Background(), 1, at(2))) })
 	assert.Eventually(t, func() bool {
-		l.writes.mu.Lock()
-		defer l.writes.mu.Unlock()
-		return len(l.writes.queue) == 5
+		return l.writes.Waiting() == 5
 	}, 10*time.Second, time.Millisecond)
 	close(leave)
 	writes.Wait()

@@ -7,8 +7,9 @@ import (
 	"fmt"
 	"runtime/debug"
 	"slices"
-	"sync"
 	"sync/atomic"
+
+	"endogate/dicomnode/durable"
 )
 
 // maxGroup bounds how many callers' writes share a commit.
@@ -125,7 +126,6 @@ type pending struct {
 	do     func(*tx) error
 	how    durability
 	err    error
-	turn   chan bool // true: lead the next group; false: done
 }
 
 // run does the write. One that panics fails like any other, and holds up nobody else's.
@@ -138,14 +138,10 @@ func (p *pending) run(t *tx) (err error) {
 	return p.do(t)
 }
 
-// writer orders the writes. One caller leads at a time: it alone uses tx.
+// writer has the one connection that writes. Only the caller that leads a group uses tx.
 type writer struct {
-	mu      sync.Mutex
-	idle    sync.Cond
-	queue   []*pending
-	leading bool
-	stopped bool
-	tx      *tx
+	durable.Group[*pending]
+	tx *tx
 
 	unsynced bool                // PRAGMA synchronous is NORMAL
 	unsure   atomic.Bool         // there are results that a power cut could take
@@ -165,7 +161,7 @@ func (l *Ledger) write(ctx context.Context, do func(*tx) error) error {
 
 // writeAs is write with another durability.
 func (l *Ledger) writeAs(ctx context.Context, how durability, do func(*tx) error) error {
-	return l.submit(ctx, &pending{do: do, how: how, turn: make(chan bool, 1)})
+	return l.submit(ctx, &pending{do: do, how: how})
 }
 
 func (l *Ledger) submit(ctx context.Context, p *pending) error {
@@ -175,68 +171,13 @@ func (l *Ledger) submit(ctx context.Context, p *pending) error {
 	if l.writeDB == nil {
 		return ErrReadOnly
 	}
-	if !l.writes.join(p) {
-		return p.err
-	}
-	group := l.writes.take()
-	l.writes.run(group)
-	l.writes.handOver()
-	for _, q := range group[1:] {
-		q.turn <- false
+	ok := l.writes.Do(p, func(take durable.Take[*pending]) {
+		l.writes.run(take(func([]*pending) int { return maxGroup }))
+	})
+	if !ok {
+		return ErrClosed
 	}
 	return p.err
-}
-
-func (w *writer) join(p *pending) bool {
-	w.mu.Lock()
-	if w.stopped {
-		w.mu.Unlock()
-		p.err = ErrClosed
-		return false
-	}
-	w.queue = append(w.queue, p)
-	if !w.leading {
-		w.leading = true
-		w.mu.Unlock()
-		return true
-	}
-	w.mu.Unlock()
-	return <-p.turn
-}
-
-func (w *writer) take() []*pending {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	n := min(len(w.queue), maxGroup)
-	group := w.queue[:n:n]
-	w.queue = w.queue[n:]
-	return group
-}
-
-func (w *writer) handOver() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if len(w.queue) > 0 {
-		w.queue[0].turn <- true
-		return
-	}
-	w.queue = nil
-	w.leading = false
-	w.idle.Broadcast()
-}
-
-// stop refuses new writes and waits for those under way. It reports false if it was called before.
-func (w *writer) stop() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.stopped {
-		return false
-	}
-	w.stopped = true
-	for w.leading {
-		w.idle.Wait()
-	}
-	return true
 }
 
 // run does the writes of group in one transaction and sets their errors.

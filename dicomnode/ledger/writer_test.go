@@ -29,9 +29,7 @@ func writeGroup(t *testing.T, l *Ledger, writes ...func(*tx) error) []error {
 	for i, do := range writes {
 		wg.Go(func() { errs[i] = l.write(t.Context(), do) })
 		require.Eventually(t, func() bool {
-			l.writes.mu.Lock()
-			defer l.writes.mu.Unlock()
-			return len(l.writes.queue) == i+1
+			return l.writes.Waiting() == i+1
 		}, 10*time.Second, time.Millisecond)
 	}
 	close(leave)

@@ -2,7 +2,8 @@ package spool
 
 import (
 	"fmt"
-	"sync"
+
+	"endogate/dicomnode/durable"
 )
 
 // pending is a record that waits to be written.
@@ -12,104 +13,48 @@ type pending struct {
 	data   [][]byte
 	slot   slot
 
-	seq  uint64
-	err  error
-	turn chan bool // true: lead the next group; false: done
+	seq uint64
+	err error
 }
 
 func (p *pending) size() int64 { return recordHeaderSize + int64(len(p.meta)) + p.header.dataLen }
 
-// committer orders the writers of the log. One of them leads at a time: it alone
-// touches active and next.
+// committer is the end of the log. Only the one that leads a group touches active and next.
 type committer struct {
-	mu      sync.Mutex
-	idle    sync.Cond
-	queue   []*pending
-	leading bool
-	stopped bool
+	durable.Group[*pending]
 
 	active *segment // being written; nil: the next commit opens one
 	next   uint64   // Seq of the next record
 }
 
-// stop refuses new commits and waits for those under way. It reports false if it was called before.
-func (c *committer) stop() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.stopped {
-		return false
-	}
-	c.stopped = true
-	for c.leading {
-		c.idle.Wait()
-	}
-	return true
-}
-
-// join queues p and returns true when the caller must lead, false when p is done.
-func (c *committer) join(p *pending) bool {
-	c.mu.Lock()
-	if c.stopped {
-		c.mu.Unlock()
-		p.err = ErrClosed
-		return false
-	}
-	c.queue = append(c.queue, p)
-	if !c.leading {
-		c.leading = true
-		c.mu.Unlock()
-		return true
-	}
-	c.mu.Unlock()
-	return <-p.turn
-}
-
-// take removes from the queue the records that fit into room, at least one.
-func (c *committer) take(room int64) []*pending {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	n := 0
-	for n < len(c.queue) && (n == 0 || c.queue[n].size() <= room) {
-		room -= c.queue[n].size()
-		n++
-	}
-	group := c.queue[:n:n]
-	c.queue = c.queue[n:]
-	return group
-}
-
-// handOver lets the first that waits lead, or leaves the log idle.
-func (c *committer) handOver() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if len(c.queue) > 0 {
-		c.queue[0].turn <- true
-		return
-	}
-	c.queue = nil
-	c.leading = false
-	c.idle.Broadcast()
-}
-
 // append writes the record of p and returns once it is durable.
 func (s *Spool) append(p *pending) error {
-	p.turn = make(chan bool, 1)
-	if !s.commits.join(p) {
-		return p.err
+	ok := s.commits.Do(p, func(take durable.Take[*pending]) {
+		room := s.room(p.size())
+		group := take(func(waiting []*pending) int { return fitting(waiting, room) })
+		err := s.writeGroup(group)
+		if err == nil {
+			s.publish(s.commits.active, group)
+		}
+		for _, q := range group {
+			q.err = err
+		}
+	})
+	if !ok {
+		return ErrClosed
 	}
-	// p is the first in the queue: whoever leads was first to come or first to wait.
-	room := s.room(p.size())
-	group := s.commits.take(room)
-	err := s.writeGroup(group)
-	if err == nil {
-		s.publish(s.commits.active, group)
+	return p.err
+}
+
+// fitting is how many of the records fit into room.
+func fitting(waiting []*pending, room int64) (n int) {
+	for _, p := range waiting {
+		if room -= p.size(); room < 0 {
+			break
+		}
+		n++
 	}
-	s.commits.handOver()
-	for _, q := range group[1:] {
-		q.err = err
-		q.turn <- false
-	}
-	return err
+	return n
 }
 
 // room returns the bytes left in the segment being written, retiring it when n does not fit.

@@ -162,9 +162,7 @@ func TestFault_syncOfGroup(t *testing.T) {
 		go commit(20 + n)
 	}
 	require.Eventually(t, func() bool {
-		s.commits.mu.Lock()
-		defer s.commits.mu.Unlock()
-		return len(s.commits.queue) == group
+		return s.commits.Waiting() == group
 	}, waitFor, tick)
 	close(leave)
 	failed := 0

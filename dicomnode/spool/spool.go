@@ -70,7 +70,6 @@ type place struct {
 // It returns ErrLocked when another process has it.
 func Open(dir string, o Options) (*Spool, error) {
 	s := &Spool{dir: dir, o: o.withDefaults(), byID: map[string]place{}, changed: make(chan struct{})}
-	s.commits.idle.L = &s.commits.mu
 	err := s.makeFolders()
 	if err != nil {
 		return nil, fmt.Errorf("spool: open: %w", err)
@@ -146,7 +145,7 @@ func (s *Spool) Wait(ctx context.Context, after uint64) error {
 // Close waits for commits under way, refuses new ones and gives the folder back.
 // Readers that are open stay usable. Further calls return nil.
 func (s *Spool) Close() error {
-	if !s.commits.stop() {
+	if !s.commits.Stop() {
 		return nil
 	}
 	s.compaction.Lock() // what it has begun, it ends
