@@ -79,10 +79,10 @@ func TestServe_silentTLSPeers(t *testing.T) {
 	require.NoError(t, err)
 	s := newServer(new(storing))
 	s.MaxAssociations, s.ARTIM = 2, time.Minute
+	room, turnedAway := s.MaxAssociations/2+16, 32
 	stopped := make(chan error, 1)
 	go func() { stopped <- s.Serve(tls.NewListener(inner, &tls.Config{Certificates: web.TLS.Certificates})) }()
 	var silent []net.Conn
-	room, turnedAway := s.MaxAssociations/2+16, 32
 	for range room + turnedAway + 20 {
 		nc, err := net.Dial("tcp", inner.Addr().String())
 		require.NoError(t, err)

@@ -135,8 +135,8 @@ func TestAssociate_limits(t *testing.T) {
 func TestServe_connectionsAreBounded(t *testing.T) {
 	s := newServer(new(storing))
 	s.MaxAssociations = 2
-	addr := serve(t, s)
 	bound := s.MaxAssociations/2 + 16
+	addr := serve(t, s)
 	for range bound {
 		dicomtest.Dial(t, addr)
 	}

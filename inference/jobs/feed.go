@@ -118,7 +118,7 @@ func (q *Queue) standing(ctx context.Context) (standing, error) {
 			continue // there are no workers elsewhere
 		}
 		if err != nil {
-			return nil, fmt.Errorf("jobs: stream %s: %w", on.stream, err)
+			return nil, fmt.Errorf("jobs: stream %s: %w", on.stream, q.explained(err))
 		}
 		info, err := s.Info(ctx, jetstream.WithSubjectFilter(on.subjects))
 		if err != nil {

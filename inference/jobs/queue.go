@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -65,6 +67,7 @@ type Queue struct {
 	guest    bool
 	replicas int
 	storeDir string
+	url      string         // without its passwords
 	srv      *server.Server // nil with a server elsewhere
 	finding  sync.Mutex     // held by stream
 	nc       *nats.Conn
@@ -87,13 +90,14 @@ func Open(o Options) (*Queue, error) {
 		guest:    o.Guest,
 		replicas: cmp.Or(o.Replicas, 1),
 		storeDir: o.StoreDir,
+		url:      PublicURL(o.URL),
 		renewed:  make(chan struct{}),
 	}
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
-	url, options := o.URL, o.connection(q.log)
-	if url == "" {
+	options := o.connection(q.log)
+	if o.URL == "" {
 		srv, err := startServer(o.StoreDir, q.log)
 		if err != nil {
 			return nil, err
@@ -101,19 +105,38 @@ func Open(o Options) (*Queue, error) {
 		q.srv = srv
 		options = append(options, nats.InProcessServer(srv))
 	}
-	if err := q.connect(url, options); err != nil {
+	if err := q.connect(o.URL, options); err != nil {
 		q.Close()
 		return nil, fmt.Errorf("jobs: connect: %w", err)
 	}
 	return q, nil
 }
 
-func (q *Queue) connect(url string, options []nats.Option) (err error) {
-	if q.nc, err = nats.Connect(url, options...); err != nil {
+func (q *Queue) connect(servers string, options []nats.Option) (err error) {
+	if q.nc, err = nats.Connect(servers, options...); err != nil {
 		return err
 	}
 	q.js, err = jetstream.New(q.nc)
 	return err
+}
+
+// PublicURL is nats.url, which may be several, as it may be shown: without passwords and tokens.
+func PublicURL(servers string) string {
+	all := strings.Split(servers, ",")
+	for i, one := range all {
+		if u, err := url.Parse(strings.TrimSpace(one)); err == nil && u.User != nil {
+			all[i] = strings.Replace(one, u.User.String()+"@", "…@", 1)
+		}
+	}
+	return strings.Join(all, ",")
+}
+
+// explained says of an error that came of having no server that there is none.
+func (q *Queue) explained(err error) error {
+	if err == nil || q.srv != nil || q.nc.IsConnected() {
+		return err
+	}
+	return fmt.Errorf("no nats-server answers at %s, trying again; is it running, and is nats.url right? (%w)", q.url, err)
 }
 
 // validate finds out now what the connection, tried again for ever, would only log.
@@ -202,7 +225,7 @@ func (q *Queue) Publish(ctx context.Context, j Job) error {
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("jobs: publish %s: %w", j.ID, err)
+		return fmt.Errorf("jobs: publish %s: %w", j.ID, q.explained(err))
 	}
 	return nil
 }
@@ -255,7 +278,7 @@ func (q *Queue) stream(ctx context.Context) (*jetstream.StreamInfo, error) {
 		s, err = q.ensure(ctx, q.streamConfig())
 	}
 	if err != nil {
-		return nil, fmt.Errorf("jobs: stream %s: %w", Stream, err)
+		return nil, fmt.Errorf("jobs: stream %s: %w", Stream, q.explained(err))
 	}
 	info := s.CachedInfo()
 	q.saw(info.Created)
@@ -332,7 +355,7 @@ func (q *Queue) Check(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	if _, err := q.js.AccountInfo(ctx); err != nil {
-		return fmt.Errorf("jobs: JetStream: %w", err)
+		return fmt.Errorf("jobs: JetStream: %w", q.explained(err))
 	}
 	return nil
 }
@@ -352,7 +375,7 @@ func (q *Queue) Lag(ctx context.Context, model Model) (Lag, error) {
 		return Lag{}, nil
 	}
 	if err != nil {
-		return Lag{}, fmt.Errorf("jobs: lag: %w", err)
+		return Lag{}, fmt.Errorf("jobs: lag: %w", q.explained(err))
 	}
 	c, err := s.Consumer(ctx, model.Key())
 	if errors.Is(err, jetstream.ErrConsumerNotFound) {

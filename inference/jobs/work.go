@@ -114,7 +114,7 @@ func (q *Queue) dispatch(ctx context.Context, source *source, gate *gate, slots 
 			}
 		}
 		if err != nil && ctx.Err() == nil {
-			q.log.Warn("job queue not available, trying again", "err", err)
+			q.log.Warn("job queue not available, trying again", "err", q.explained(err))
 			hold = now.Add(pause.next())
 		}
 		next := source.expires(now)
@@ -137,7 +137,7 @@ func (q *Queue) dispatch(ctx context.Context, source *source, gate *gate, slots 
 			msg, err := source.read(a)
 			switch {
 			case err != nil:
-				q.log.Warn("job queue not available, trying again", "err", err)
+				q.log.Warn("job queue not available, trying again", "err", q.explained(err))
 				hold = time.Now().Add(pause.next())
 			case msg == nil:
 			case slots == 0 || !gate.open():

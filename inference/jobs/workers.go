@@ -44,11 +44,11 @@ func (q *Queue) Workers(ctx context.Context) ([]Presence, error) {
 	inbox := q.nc.NewInbox()
 	sub, err := q.nc.SubscribeSync(inbox)
 	if err != nil {
-		return nil, fmt.Errorf("jobs: workers: %w", err)
+		return nil, fmt.Errorf("jobs: workers: %w", q.explained(err))
 	}
 	defer func() { _ = sub.Unsubscribe() }()
 	if err := q.nc.PublishRequest(workersSubject, inbox, nil); err != nil {
-		return nil, fmt.Errorf("jobs: workers: %w", err)
+		return nil, fmt.Errorf("jobs: workers: %w", q.explained(err))
 	}
 	var there []Presence
 	for end := time.Now().Add(askWorkers); ; {
