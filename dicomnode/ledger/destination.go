@@ -23,6 +23,14 @@ const (
 		AND NOT EXISTS (SELECT 1 FROM instance i WHERE i.entry = d.entry AND i.state = 'conflict')`
 )
 
+// BulkRetriable returns how many deliveries to destination RetryDeliveries would put back.
+func (l *Ledger) BulkRetriable(ctx context.Context, destination string) (n int, err error) {
+	if err := l.readDB.QueryRowContext(ctx, "SELECT count(*) FROM delivery d WHERE "+bulk, nil, destination).Scan(&n); err != nil {
+		return 0, fmt.Errorf("ledger: deliveries to %s to retry: %w", destination, err)
+	}
+	return n, nil
+}
+
 // stepDeliveries writes the step what for the deliveries that where picks, and then sets them; args has the time first.
 // It returns how many they are.
 func (t *tx) stepDeliveries(what What, where, detail, set string, args ...any) (int, error) {

@@ -83,6 +83,17 @@ func TestRetryDeliveries(t *testing.T) {
 		require.NoError(t, l.Park(ctx, id, Answer{}, "unreachable", at(4)))
 	}
 	require.NoError(t, l.ParkLost(ctx, []string{"entry003"}, at(4)))
+	promised, err := l.BulkRetriable(ctx, "pacs")
+	require.NoError(t, err)
+	require.Equal(t, 1, promised)
+	bulk := map[string]bool{}
+	for _, d := range study(t, l).Deliveries {
+		bulk[d.Entry+" "+d.Destination] = d.Bulk()
+		if d.Conflict {
+			require.Equal(t, other.At, d.EndedAt, "parked since it was received")
+		}
+	}
+	require.Equal(t, map[string]bool{"entry001 pacs": true, "entry001 archive": true, "entry002 pacs": false, "entry003 pacs": false}, bulk)
 	n, err := l.RetryDeliveries(ctx, "pacs", at(5))
 	require.NoError(t, err)
 	require.Equal(t, 1, n)

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"strings"
 	"time"
 
 	"endogate/dicomnode/dicom"
@@ -224,10 +225,16 @@ type Delivery struct {
 	Used              string // entry that the peer took
 	Answer            Answer // the last
 	Reason            string // no patient data
+	Conflict          bool   // of an instance whose SOP Instance UID was taken by other bytes
 }
 
 // Why is the reason with what the peer said: it may have patient data.
 func (d Delivery) Why() string { return d.Answer.why(d.Reason) }
+
+// Bulk says whether RetryDeliveries puts d back.
+func (d Delivery) Bulk() bool {
+	return d.State == DeliveryParked && !d.Conflict && !strings.Contains(d.Reason, LostBytes)
+}
 
 // What names a step in the timeline.
 type What string

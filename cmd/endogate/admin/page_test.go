@@ -157,6 +157,31 @@ func TestPage_parked(t *testing.T) {
 	require.Equal(t, []string{"retry delivery 42", "discard job e7.demo-colon", "retry exam 3", "discard instance e9"}, h.acted)
 }
 
+// What was received under the UID of other bytes goes out when a person has said so, by itself.
+func TestPage_conflictIsNoBulkRetry(t *testing.T) {
+	h := newHospital(t)
+	h.parked = append(h.parked, Parked{
+		Kind: ParkedDelivery, ID: "43", StudyInstanceUID: "2.25.1002", SOPInstanceUID: "2.25.1002.1", Purpose: "source", Destination: "his",
+		Reason: "another data set of the same SOP Instance UID was received before", At: sampleTime, Conflict: true,
+	})
+	b := open(t, h)
+	b.visit("/#/parked", "#retry-delivery-43")
+	require.Equal(t, "Retry all 3", b.text("#retry-all"))
+	b.click("#retry-all")
+	b.until(`document.querySelectorAll("tbody tr").length === 2 && !document.querySelector("#retry-all")`)
+	require.Equal(t, []string{"retry delivery 42", "retry job e7.demo-colon", "retry exam 3"}, h.acted)
+	b.click("#retry-delivery-43")
+	b.see("dialog .danger")
+	require.Contains(t, b.text("dialog"), "Two data sets were received under one SOP Instance UID")
+	b.picture("parked-conflict", false)
+	require.Len(t, h.acted, 3, "asks first")
+	b.click("dialog .danger")
+	b.until(`document.querySelectorAll("tbody tr").length === 1`)
+	require.Equal(t, "retry delivery 43", h.acted[3])
+	b.visit("/#/destinations", "#retry-his")
+	require.Equal(t, "Send 1 parked again", b.text("#retry-his"), "of three")
+}
+
 func TestPage_destinationsAndSystem(t *testing.T) {
 	b := open(t, newHospital(t))
 	b.visit("/#/destinations", "#echo-pacs")

@@ -41,6 +41,8 @@ type parkedView struct {
 	Status           string     `json:"status"`
 	Reason           string     `json:"reason"`
 	At               time.Time  `json:"at,omitzero"`
+	Conflict         bool       `json:"conflict"`
+	Bulk             bool       `json:"bulk"`
 }
 
 func (s *Server) parked(c echo.Context) error {
@@ -57,6 +59,7 @@ func (s *Server) parked(c echo.Context) error {
 		views[i] = parkedView{
 			ID: string(p.Kind) + "-" + p.ID, Kind: p.Kind, StudyInstanceUID: p.StudyInstanceUID, SOPInstanceUID: p.SOPInstanceUID,
 			Purpose: p.Purpose, Destination: p.Destination, Model: p.Model, Attempts: p.Attempts, Status: p.Status, Reason: p.Reason, At: p.At,
+			Conflict: p.Conflict, Bulk: p.Bulk,
 		}
 	}
 	return c.JSON(http.StatusOK, struct {
@@ -112,7 +115,8 @@ func (s *Server) destinations(c echo.Context) error {
 	return c.JSON(http.StatusOK, map[string][]Destination{"destinations": list(all)})
 }
 
-// retryParked sends everything again that is parked for a destination: after a fault of the peer was mended.
+// retryParked sends again what is parked for a destination, after a fault of the peer was mended. What is a decision
+// of its own stays.
 func (s *Server) retryParked(c echo.Context) error {
 	name := param(c, "name")
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Request().Context()), requestTimeout)

@@ -55,13 +55,13 @@ func newHospital(t testing.TB) *hospital {
 	h.parked = []Parked{
 		{
 			Kind: ParkedDelivery, ID: "42", StudyInstanceUID: "2.25.1002", SOPInstanceUID: "2.25.1002.90", Purpose: "sr", Destination: "his",
-			Attempts: 4, Status: "0122", Reason: "peer does not take Comprehensive SR: ask its vendor for SOP class 1.2.840.10008.5.1.4.1.1.88.33", At: sampleTime,
+			Attempts: 4, Status: "0122", Reason: "peer does not take Comprehensive SR: ask its vendor for SOP class 1.2.840.10008.5.1.4.1.1.88.33", At: sampleTime, Bulk: true,
 		},
 		{
 			Kind: ParkedJob, ID: "e7.demo-colon", StudyInstanceUID: "2.25.1001", SOPInstanceUID: "2.25.1001.5", Model: "demo-colon", Attempts: 5,
-			Reason: "pixeldata: JPEG stream ends early: the capture is damaged at its source " + evil, At: sampleTime,
+			Reason: "pixeldata: JPEG stream ends early: the capture is damaged at its source " + evil, At: sampleTime, Bulk: true,
 		},
-		{Kind: ParkedExam, ID: "3", StudyInstanceUID: "2.25.1001", Model: "demo-colon", Reason: "reports: SR would not keep to its IOD: Patient's Sex is no code string: correct it at the modality", At: sampleTime},
+		{Kind: ParkedExam, ID: "3", StudyInstanceUID: "2.25.1001", Model: "demo-colon", Reason: "reports: SR would not keep to its IOD: Patient's Sex is no code string: correct it at the modality", At: sampleTime, Bulk: true},
 		{Kind: ParkedInstance, ID: "e9", StudyInstanceUID: "2.25.1003", SOPInstanceUID: "2.25.1003.2", Reason: "no route matches", At: sampleTime},
 	}
 	return h
@@ -368,7 +368,7 @@ func (h *hospital) act(what string, kind ParkedKind, id string) error {
 func (h *hospital) Destinations(context.Context) ([]Destination, error) {
 	return []Destination{
 		{Name: "pacs", Kind: "dicom", AETitle: "ORTHANC", Address: "10.20.0.15:4242", Counts: ledger.DeliveryCounts{Done: 42}, LastAt: sampleTime},
-		{Name: "his", Kind: "dicom", AETitle: "HISARCH", Address: "10.20.0.40:11112", Counts: ledger.DeliveryCounts{Pending: 9, Parked: 1}, LastError: "peer answered 0xA700 out of resources: tried again at 09:43:10"},
+		{Name: "his", Kind: "dicom", AETitle: "HISARCH", Address: "10.20.0.40:11112", Counts: ledger.DeliveryCounts{Pending: 9, Parked: 3}, Retriable: 1, LastError: "peer answered 0xA700 out of resources: tried again at 09:43:10"},
 	}, h.err
 }
 

@@ -49,8 +49,8 @@ type Destinations interface {
 	// Echo asks the peer by C-ECHO. The error is ErrNotFound for an unknown name or ErrUnsupported for a peer
 	// that has no C-ECHO; a peer that does not answer is a result with OK false.
 	Echo(ctx context.Context, name string) (EchoResult, error)
-	// RetryParked puts all parked deliveries to the destination back in its queue and returns their number; durable
-	// on return. ErrNotFound for an unknown name.
+	// RetryParked puts the parked deliveries to the destination back in its queue, but those that are not Bulk, and
+	// returns their number; durable on return. ErrNotFound for an unknown name.
 	RetryParked(ctx context.Context, name string) (int, error)
 }
 
@@ -282,6 +282,8 @@ type Parked struct {
 	Status           string // the peer's, four hexadecimal digits
 	Reason           string
 	At               time.Time // zero when unknown
+	Conflict         bool      // its SOP Instance UID was taken by other bytes: to send it is a decision of its own
+	Bulk             bool      // a retry of many may put it back
 }
 
 // Destination is a peer that results go to.
@@ -293,6 +295,7 @@ type Destination struct {
 	Counts    ledger.DeliveryCounts `json:"counts"`
 	LastAt    time.Time             `json:"last_at,omitzero"` // last delivery it confirmed
 	LastError string                `json:"last_error"`       // why the next pending delivery waits; empty when it does not
+	Retriable int                   `json:"retriable_count"`  // parked deliveries that RetryParked puts back
 }
 
 // EchoResult is a peer's answer to a C-ECHO.

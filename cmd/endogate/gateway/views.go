@@ -152,13 +152,13 @@ func (v *views) Parked(ctx context.Context, f admin.ParkedFilter) ([]admin.Parke
 	for _, j := range work.Jobs {
 		all = append(all, admin.Parked{
 			Kind: admin.ParkedJob, ID: j.ID, StudyInstanceUID: j.Instance.StudyInstanceUID, SOPInstanceUID: j.Instance.SOPInstanceUID,
-			Model: j.Model, Attempts: j.Attempts, Reason: j.Reason, At: j.EndedAt,
+			Model: j.Model, Attempts: j.Attempts, Reason: j.Reason, At: j.EndedAt, Bulk: true,
 		})
 	}
 	for _, e := range work.Exams {
 		all = append(all, admin.Parked{
 			Kind: admin.ParkedExam, ID: strconv.FormatInt(e.ID, 10), StudyInstanceUID: e.StudyInstanceUID,
-			Model: e.Model, Reason: e.Reason, At: e.LastAt,
+			Model: e.Model, Reason: e.Reason, At: e.LastAt, Bulk: true,
 		})
 	}
 	for _, d := range work.Deliveries {
@@ -166,12 +166,13 @@ func (v *views) Parked(ctx context.Context, f admin.ParkedFilter) ([]admin.Parke
 			Kind: admin.ParkedDelivery, ID: strconv.FormatInt(d.ID, 10), StudyInstanceUID: d.Instance.StudyInstanceUID,
 			SOPInstanceUID: d.Instance.SOPInstanceUID, Purpose: d.Purpose, Destination: d.Destination,
 			Attempts: d.Attempts, Status: d.Answer.Code, Reason: d.Why(), At: d.EndedAt,
+			Conflict: d.Conflict, Bulk: d.Bulk(),
 		})
 	}
 	for _, i := range work.Instances {
 		all = append(all, admin.Parked{
 			Kind: admin.ParkedInstance, ID: i.Entry, StudyInstanceUID: i.Instance.StudyInstanceUID, SOPInstanceUID: i.Instance.SOPInstanceUID,
-			Reason: i.Reason, At: i.ReceivedAt,
+			Reason: i.Reason, At: i.ReceivedAt, Conflict: i.State == ledger.InstanceConflict,
 		})
 	}
 	return all, total, nil
@@ -250,6 +251,10 @@ func (v *views) Destinations(ctx context.Context) ([]admin.Destination, error) {
 		if err != nil {
 			return nil, err
 		}
+		retriable, err := v.ledger.BulkRetriable(ctx, d.Name)
+		if err != nil {
+			return nil, err
+		}
 		states := counts.Deliveries[d.Name]
 		all = append(all, admin.Destination{
 			Name: d.Name, Kind: d.Kind, AETitle: string(d.AETitle), Address: d.Address,
@@ -257,7 +262,7 @@ func (v *views) Destinations(ctx context.Context) ([]admin.Destination, error) {
 				Pending: int(states[ledger.DeliveryPending]), Sent: int(states[ledger.DeliverySent]), Done: int(states[ledger.DeliveryDone]),
 				Parked: int(states[ledger.DeliveryParked]), Discarded: int(states[ledger.DeliveryDiscarded]),
 			},
-			LastAt: last, LastError: condition.Reason,
+			LastAt: last, LastError: condition.Reason, Retriable: retriable,
 		})
 	}
 	return all, nil

@@ -65,6 +65,10 @@ export function parkedView({ params }) {
     document.dispatchEvent(new Event("acted"));
   }
   const retry = (list) => act(list, "retry", "put back in the queue");
+  const retryOne = async (p) => {
+    const text = `Two data sets were received under one SOP Instance UID, and this is the second. ${p.destination} may replace the first by it, keep the first, or show one for the other. Send it only when ${p.destination} is to have this one.`;
+    if (!p.conflict || await ask("Send in spite of the UID conflict?", text, "Send")) await retry([p]);
+  };
   const discard = async (p) => {
     const text = {
       job: "The frame will not be analysed by this model. This cannot be undone.",
@@ -81,15 +85,16 @@ export function parkedView({ params }) {
       const query = new URLSearchParams({ limit: pageSize, offset: Math.max(0, Number(params.get("offset")) || 0) });
       const answer = await get(`/api/v1/parked?${query}`, signal);
       items = answer.parked;
+      const bulk = items.filter((p) => p.bulk); // each of the others is a decision of its own
       rows.show(answer, () => items.length ? [
-        h("div", { class: "row between above" }, h("span", { class: "muted" }, plural(answer.total, "item")), items.some(retriable) ? h("button", { class: "button", id: "retry-all", onclick: () => retry(items.filter(retriable)) }, "Retry all") : null),
+        h("div", { class: "row between above" }, h("span", { class: "muted" }, plural(answer.total, "item")), bulk.length ? h("button", { class: "button", id: "retry-all", onclick: () => retry(bulk) }, `Retry all ${bulk.length}`) : null),
         h("table", { class: "list" }, thead("What", "Why", "#Attempts", "Since", "Study", "Action"),
           h("tbody", null, items.map((p) => h("tr", null,
             h("th", { scope: "row", "data-label": "What" }, h("div", null, { job: `Analysis by ${p.model}`, exam: `Report by ${p.model}`, instance: "Received, kept" }[p.kind] || `${purpose(p.purpose)} → ${p.destination}`), shortUID(p.sop_instance_uid || p.study_instance_uid)),
             h("td", { class: "wrap", "data-label": "Why" }, p.status ? h("div", null, peerStatus(p.status)) : null, p.reason),
             h("td", { class: "num", "data-label": "Attempts" }, p.attempts), h("td", { "data-label": "Since" }, time(p.at)), h("td", { "data-label": "Study" }, study(p.study_instance_uid)),
             h("td", null, h("div", { class: "row tight" },
-              retriable(p) ? h("button", { class: "button", id: `retry-${p.id}`, onclick: () => retry([p]) }, "Retry") : null,
+              retriable(p) ? h("button", { class: "button", id: `retry-${p.id}`, onclick: () => retryOne(p) }, "Retry") : null,
               p.kind === "exam" ? null : h("button", { class: "button quiet", id: `discard-${p.id}`, onclick: () => discard(p) }, "Discard"))))))),
         answer.total > items.length ? pager(params, answer, "#/parked") : null,
       ] : h("div", { class: "empty" }, h("h2", null, "Nothing is parked"), h("p", null, "No work waits for a person.")));

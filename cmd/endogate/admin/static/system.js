@@ -48,7 +48,7 @@ export function destinationsView() {
       grid.show(destinations, () => destinations.length ? destinations.map((d) => {
         const out = h("p", { role: "status", "aria-live": "polite" });
         const button = h("button", { class: "button", id: `echo-${d.name}`, onclick: () => echo(d.name, out, button) }, "Test with C-ECHO");
-        const again = d.counts.parked ? h("button", { class: "button", id: `retry-${d.name}`, onclick: () => retry(d.name, out, again) }, `Send ${d.counts.parked} parked again`) : null;
+        const again = d.retriable_count ? h("button", { class: "button", id: `retry-${d.name}`, onclick: () => retry(d.name, out, again) }, `Send ${d.retriable_count} parked again`) : null;
         say(d.name, out);
         return h("section", { class: "card" }, h("h2", null, d.name),
           h("dl", { class: "facts" }, fact("AE title", h("code", null, d.ae_title)), fact("Address", h("code", null, d.address)), fact("Kind", d.kind), fact("Last confirmed", time(d.last_at))),
