@@ -13,6 +13,7 @@ import (
 
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/dimse"
+	"endogate/dicomnode/failure"
 	"endogate/dicomnode/pdu"
 )
 
@@ -163,7 +164,7 @@ func (l *link) guard(req *Request, f func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			l.log.Error("dicomnode: service panicked", "request", req.CommandField.String(), "sop_instance_uid", loggable(req.SOPInstanceUID),
-				"panic", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
+				"panic", failure.Reason(p), "stack", string(debug.Stack()))
 			err = &dimse.Error{Status: dimse.ProcessingFailure, Err: errors.New("service panicked")}
 		}
 	}()

@@ -7,10 +7,10 @@ import (
 	"fmt"
 	"image"
 	"log/slog"
-	"runtime"
 	"runtime/debug"
 	"time"
 
+	"endogate/dicomnode/failure"
 	"endogate/dicomnode/pixeldata"
 	"endogate/explain"
 	"endogate/inference/analysis"
@@ -84,19 +84,11 @@ func (w *Worker) Each(ctx context.Context, t Task, take Take) (notAnalysed strin
 func Guard(log *slog.Logger, job string, step func() error) (err error) {
 	defer func() {
 		if reason := recover(); reason != nil {
-			cmp.Or(log, slog.Default()).Error("panic in a job", "job", job, "reason", panicReason(reason), "stack", string(debug.Stack()))
+			cmp.Or(log, slog.Default()).Error("panic in a job", "job", job, "reason", failure.Reason(reason), "stack", string(debug.Stack()))
 			err = Permanent(errors.New("panic; its stack is in the log"))
 		}
 	}()
 	return step()
-}
-
-// panicReason is what may be said of a panic: what other code panics with may hold patient data.
-func panicReason(reason any) string {
-	if err, ok := reason.(runtime.Error); ok {
-		return err.Error()
-	}
-	return fmt.Sprintf("%T", reason)
 }
 
 // each does a task as long as it gets on.

@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime"
 	"runtime/debug"
 	"sync"
 	"time"
 
+	"endogate/dicomnode/failure"
 	"endogate/dicomnode/ledger"
 )
 
@@ -169,7 +169,7 @@ func temporary(err error) bool {
 func (a *Assembler) report(ctx context.Context, e ledger.Exam) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			a.Log.ErrorContext(ctx, "report panicked", "study", e.StudyInstanceUID, "reason", panicReason(p), "stack", string(debug.Stack()))
+			a.Log.ErrorContext(ctx, "report panicked", "study", e.StudyInstanceUID, "reason", failure.Reason(p), "stack", string(debug.Stack()))
 			err = permanentError{errors.New("reports: exam: panic while building; its stack is in the log")}
 		}
 	}()
@@ -182,14 +182,6 @@ func (a *Assembler) report(ctx context.Context, e ledger.Exam) (err error) {
 		return err
 	}
 	return a.Exams.FinishReport(ctx, e, objects, a.now())
-}
-
-// panicReason is what may be said of a panic: what other code panics with may hold patient data.
-func panicReason(reason any) string {
-	if err, ok := reason.(runtime.Error); ok {
-		return err.Error()
-	}
-	return fmt.Sprintf("%T", reason)
 }
 
 // objects builds and keeps report, twin and key frames.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"endogate/dicomnode/dicom"
+	"endogate/dicomnode/failure"
 	"endogate/dicomnode/ledger"
 	"endogate/dicomnode/spool"
 )
@@ -45,6 +46,9 @@ const (
 	followPause = 20 * time.Millisecond
 )
 
+// patience is how long to wait for spool or ledger after an error of theirs.
+var patience = failure.Backoff{First: time.Second, Last: time.Minute}
+
 // Err returns nil while the follower follows, or why it cannot: what is received then is safe in the spool, and waits.
 func (f *Follower) Err() error {
 	if err := f.behind.Load(); err != nil {
@@ -61,7 +65,7 @@ func (f *Follower) Lag() int {
 
 // Run follows the spool until ctx is done. It waits for a ledger that fails.
 func (f *Follower) Run(ctx context.Context) error {
-	var wait patience
+	wait := failure.Waits{Backoff: patience}
 	for {
 		position, taken, err := f.batch(ctx)
 		if ctx.Err() != nil {
@@ -70,11 +74,11 @@ func (f *Follower) Run(ctx context.Context) error {
 		if err != nil {
 			f.behind.Store(&err)
 			f.Log.Error("the ledger does not take in what was received, it stays in the spool: trying again", "err", err)
-			wait.wait(ctx)
+			wait.Wait(ctx)
 			continue
 		}
 		f.behind.Store(nil)
-		wait = 0
+		wait.Over()
 		select {
 		case <-ctx.Done():
 			return nil

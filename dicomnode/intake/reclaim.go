@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"endogate/dicomnode/failure"
 	"endogate/dicomnode/ledger"
 	"endogate/dicomnode/spool"
 )
@@ -120,14 +121,14 @@ const (
 // Run releases every minute, and every few seconds while the disk is full, what has been done for longer than the
 // retention, and gives its room back, until ctx is done.
 func (r *Reclaimer) Run(ctx context.Context) error {
-	var wait patience
+	wait := failure.Waits{Backoff: patience}
 	for ctx.Err() == nil {
 		if err := r.reclaim(ctx); err != nil && ctx.Err() == nil {
 			r.logger().Error("what is done with is not released from the spool: trying again", "err", err)
-			wait.wait(ctx)
+			wait.Wait(ctx)
 			continue
 		}
-		wait = 0
+		wait.Over()
 		r.rest(ctx)
 	}
 	return nil

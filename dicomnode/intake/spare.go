@@ -9,6 +9,7 @@ import (
 	"sync"
 	"syscall"
 
+	"endogate/dicomnode/failure"
 	"endogate/dicomnode/ledger"
 	"endogate/dicomnode/spool"
 )
@@ -59,7 +60,7 @@ func (f *Follower) Spare(id string) { f.spares.add(id) }
 // so it is not the follower that does it: one large instance sent again would hold up all others. What it leaves, the
 // next start finds.
 func (f *Follower) RunSpares(ctx context.Context) error {
-	var wait patience
+	wait := failure.Waits{Backoff: patience}
 	for {
 		ids := f.spares.take(ctx)
 		if len(ids) == 0 {
@@ -67,12 +68,12 @@ func (f *Follower) RunSpares(ctx context.Context) error {
 		}
 		left, err := f.settleSpares(ctx, ids)
 		if err == nil || ctx.Err() != nil {
-			wait = 0
+			wait.Over()
 			continue
 		}
 		f.spares.add(left...)
 		f.Log.Error("duplicates are kept, the ledger does not say of what: trying again", "entries", len(left), "err", err)
-		wait.wait(ctx)
+		wait.Wait(ctx)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 
 	"endogate/dicomnode/durable"
+	"endogate/dicomnode/failure"
 )
 
 // maxGroup bounds how many callers' writes share a commit.
@@ -132,7 +133,7 @@ type pending struct {
 func (p *pending) run(t *tx) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			err = fmt.Errorf("ledger: write panicked: %v\n%s", v, debug.Stack())
+			err = fmt.Errorf("ledger: write panicked: %s\n%s", failure.Reason(v), debug.Stack())
 		}
 	}()
 	return p.do(t)

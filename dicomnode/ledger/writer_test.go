@@ -137,10 +137,10 @@ func TestWrite_panics(t *testing.T) {
 	write := func() error {
 		return l.write(t.Context(), func(*tx) error { panic("out of order") })
 	}
-	require.ErrorContains(t, write(), "out of order")
+	require.ErrorContains(t, write(), "panicked: string")
 	var wg sync.WaitGroup
 	for n := 1; n <= 50; n++ {
-		wg.Go(func() { assert.ErrorContains(t, write(), "out of order") })
+		wg.Go(func() { assert.ErrorContains(t, write(), "panicked: string") })
 		wg.Go(func() {
 			_, err := l.Receive(t.Context(), []Receipt{receipt(n)}, uint64(n))
 			assert.NoError(t, err)

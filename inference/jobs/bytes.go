@@ -70,7 +70,7 @@ func (q *Queue) get(ctx context.Context, name string) (*chunks, error) {
 // patiently calls ask again a few times when it gives missing: not every server of a cluster has at once what another has
 // confirmed.
 func patiently(ctx context.Context, missing error, ask func(context.Context) error) (err error) {
-	var wait pause
+	wait := pauses()
 	for range 4 {
 		call, cancel := context.WithTimeout(ctx, callTimeout)
 		err = ask(call)
@@ -78,7 +78,7 @@ func patiently(ctx context.Context, missing error, ask func(context.Context) err
 		if !errors.Is(err, missing) || ctx.Err() != nil {
 			return err
 		}
-		wait.wait(ctx)
+		wait.Wait(ctx)
 	}
 	return err
 }

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"math/rand/v2"
 	"time"
+
+	"endogate/dicomnode/failure"
 )
 
 // Disposition is what becomes of a job's message after a try.
@@ -55,20 +57,15 @@ func permanent(err error) bool {
 	return !t.Temporary()
 }
 
-const (
-	firstBackoff  = time.Second
-	lastBackoff   = 5 * time.Minute
-	lastPostponed = 30 * time.Second
-)
+const lastPostponed = 30 * time.Second
+
+var retries = failure.Backoff{First: time.Second, Last: 5 * time.Minute, Factor: 4}
 
 // backoff is how long a job waits after its delivery-th try: a second, then four times
 // as long each time up to five minutes, and up to a fifth more so that jobs do not march in step.
 // One that was postponed waits half a minute at most.
 func backoff(d Disposition, delivery uint64) time.Duration {
-	wait := lastBackoff
-	if delivery < 6 { // 4^5 seconds are more than the last
-		wait = min(firstBackoff<<(2*(max(delivery, 1)-1)), lastBackoff)
-	}
+	wait := retries.After(int(min(delivery, 100))) // more is as much
 	if d == Postpone {
 		wait = min(wait, lastPostponed)
 	}

@@ -71,7 +71,7 @@ func (q *Queue) deliver(ctx context.Context, j Job, result *spill) error {
 	} else {
 		msg.Data = result.small.Bytes()
 	}
-	var pause pause
+	pause := pauses()
 	for deadline := time.Now().Add(maxDelivery); ; {
 		err := q.publishResult(ctx, msg)
 		switch {
@@ -86,7 +86,7 @@ func (q *Queue) deliver(ctx context.Context, j Job, result *spill) error {
 			return postpone{fmt.Errorf("jobs: result of %s not delivered: %w", j.ID, err)}
 		}
 		q.log.Warn("result not delivered, trying again", "job", j.ID, "err", err)
-		pause.wait(ctx)
+		pause.Wait(ctx)
 	}
 }
 

@@ -39,7 +39,7 @@ func (q *Queue) Feed(ctx context.Context, f Feed) error {
 	}
 	ticker := time.NewTicker(cmp.Or(f.Every, time.Minute))
 	defer ticker.Stop()
-	var pause pause
+	pause := pauses()
 	last := "" // ID of the last job seen; "": look at all
 	changed := q.changed()
 	for ctx.Err() == nil {
@@ -48,11 +48,11 @@ func (q *Queue) Feed(ctx context.Context, f Feed) error {
 			if ctx.Err() == nil {
 				q.log.Warn("open jobs not all on the job queue, trying again", "err", err)
 			}
-			pause.wait(ctx)
+			pause.Wait(ctx)
 			last = ""
 			continue
 		}
-		pause = 0
+		pause.Over()
 		select {
 		case <-ctx.Done():
 		case <-f.Wake:

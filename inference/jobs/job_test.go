@@ -134,7 +134,7 @@ func TestBackoff(t *testing.T) {
 			assert.Less(t, got, want+want/5, "%s, delivery %d", d, delivery)
 		}
 	}
-	assert.GreaterOrEqual(t, backoff(Nak, 1<<60), lastBackoff)
+	assert.GreaterOrEqual(t, backoff(Nak, 1<<60), retries.Last)
 }
 
 func FuzzDecodeJob(f *testing.F) {

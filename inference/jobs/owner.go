@@ -240,7 +240,7 @@ func (w *owner) forget(ctx context.Context, job, name string) {
 
 // take takes one result after the other.
 func (w *owner) take(ctx, working context.Context) {
-	var pause pause
+	pause := pauses()
 	var consumer jetstream.Consumer
 	for ctx.Err() == nil {
 		var msg jetstream.Msg
@@ -255,9 +255,9 @@ func (w *owner) take(ctx, working context.Context) {
 		case err != nil && ctx.Err() == nil:
 			w.q.log.Warn("results not available, trying again", "err", err)
 			consumer = nil
-			pause.wait(ctx)
+			pause.Wait(ctx)
 		case msg != nil:
-			pause = 0
+			pause.Over()
 			w.takeOne(working, msg)
 		}
 	}

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"endogate/dicomnode/failure"
 )
 
 // Consumer says how jobs are done.
@@ -98,7 +100,7 @@ func outliving(ctx context.Context, drain time.Duration) (working context.Contex
 // dispatch begins a job for every message, and asks for one only where there is a slot.
 func (q *Queue) dispatch(ctx context.Context, source *source, gate *gate, slots int, begin func(*nats.Msg, time.Duration, chan<- struct{})) {
 	free := make(chan struct{}, slots)
-	var pause pause
+	pause := pauses()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	hold := time.Now() // when to ask again
@@ -110,12 +112,12 @@ func (q *Queue) dispatch(ctx context.Context, source *source, gate *gate, slots 
 			if gate.open() {
 				err = source.request(ctx)
 			} else {
-				hold = now.Add(pause.next())
+				hold = now.Add(pause.Next())
 			}
 		}
 		if err != nil && ctx.Err() == nil {
 			q.log.Warn("job queue not available, trying again", "err", q.explained(err))
-			hold = now.Add(pause.next())
+			hold = now.Add(pause.Next())
 		}
 		next := source.expires(now)
 		if hold.After(now) && hold.Before(next) {
@@ -138,12 +140,12 @@ func (q *Queue) dispatch(ctx context.Context, source *source, gate *gate, slots 
 			switch {
 			case err != nil:
 				q.log.Warn("job queue not available, trying again", "err", q.explained(err))
-				hold = time.Now().Add(pause.next())
+				hold = time.Now().Add(pause.Next())
 			case msg == nil:
 			case slots == 0 || !gate.open():
 				giveBack(msg) // it was waited for before the last slot was taken
 			default:
-				pause = 0
+				pause.Over()
 				slots--
 				begin(msg, a.from.ackWait, free)
 			}
@@ -253,19 +255,7 @@ func (q *Queue) settle(ctx context.Context, j Job, msg *nats.Msg, again time.Dur
 	}
 }
 
-// pause grows with each wait that follows another.
-type pause time.Duration
-
-func (p *pause) next() time.Duration {
-	*p = min(max(2**p, pause(100*time.Millisecond)), pause(maxPause))
-	return time.Duration(*p)
-}
-
-func (p *pause) wait(ctx context.Context) {
-	timer := time.NewTimer(p.next())
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
-	}
+// pauses is how long to wait for the server after an error of its own.
+func pauses() failure.Waits {
+	return failure.Waits{Backoff: failure.Backoff{First: 100 * time.Millisecond, Last: maxPause}}
 }

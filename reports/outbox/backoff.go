@@ -3,6 +3,8 @@ package outbox
 import (
 	"math"
 	"time"
+
+	"endogate/dicomnode/failure"
 )
 
 // Backoff says how long to wait after a failed attempt.
@@ -25,11 +27,7 @@ func (b Backoff) defaults() Backoff {
 
 // step is the longest wait after attempt, counted from 1: it doubles up to Last.
 func (b Backoff) step(attempt int) time.Duration {
-	d := b.First
-	for i := 1; i < attempt && d < b.Last; i++ {
-		d *= 2
-	}
-	return min(d, b.Last)
+	return failure.Backoff{First: b.First, Last: b.Last}.After(attempt)
 }
 
 // Delay is the wait after attempt, counted from 1, with jitter in [0,1): between half the step and all of it, so that

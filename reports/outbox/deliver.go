@@ -4,10 +4,10 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"runtime"
 	"runtime/debug"
 	"time"
 
+	"endogate/dicomnode/failure"
 	"endogate/dicomnode/ledger"
 )
 
@@ -60,19 +60,11 @@ func (w *worker) send(ctx context.Context, d ledger.Delivery) (used string, outc
 func (w *worker) try(ctx context.Context, m Message) (outcome Outcome) {
 	defer func() {
 		if p := recover(); p != nil {
-			w.log.ErrorContext(ctx, "sender panicked", "entry", m.Entry, "reason", panicReason(p), "stack", string(debug.Stack()))
+			w.log.ErrorContext(ctx, "sender panicked", "entry", m.Entry, "reason", failure.Reason(p), "stack", string(debug.Stack()))
 			outcome = Outcome{Class: Never, Reason: "internal fault while sending; the log has the stack"}
 		}
 	}()
 	return w.sender.Send(ctx, m)
-}
-
-// panicReason is what may be said of a panic: what other code panics with may hold patient data.
-func panicReason(reason any) string {
-	if err, ok := reason.(runtime.Error); ok {
-		return err.Error()
-	}
-	return fmt.Sprintf("%T", reason)
 }
 
 // settle tells the ledger what came of an attempt, and keeps the destination's condition.

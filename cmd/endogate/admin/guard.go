@@ -2,7 +2,6 @@ package admin
 
 import (
 	"crypto/rand"
-	"fmt"
 	"log/slog"
 	"mime"
 	"net/http"
@@ -11,6 +10,8 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4"
+
+	"endogate/dicomnode/failure"
 )
 
 // ActionHeader, with any value, marks a POST as meant: a web page of another origin cannot set it.
@@ -68,7 +69,7 @@ func recovered(log *slog.Logger) echo.MiddlewareFunc {
 		return func(c echo.Context) (err error) {
 			defer func() {
 				if p := recover(); p != nil {
-					log.Error("admin: panic", "route", c.Path(), "request_id", requestID(c), "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+					log.Error("admin: panic", "route", c.Path(), "request_id", requestID(c), "panic", failure.Reason(p), "stack", string(debug.Stack()))
 					err = &fault{Code: http.StatusInternalServerError, What: "the request failed", Why: "the gateway met a fault", Next: "see the log under this answer's X-Request-Id"}
 				}
 			}()
