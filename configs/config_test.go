@@ -12,7 +12,7 @@ import (
 	"endogate/dicomnode/dicom"
 )
 
-func noEnvironment(string) (string, bool) { return "", false }
+var noEnvironment []string
 
 func TestLoad_commentedFileIsDefault(t *testing.T) {
 	c, err := Load("endogate.yaml")
@@ -33,13 +33,13 @@ func TestParse_unknownKeyInList(t *testing.T) {
 }
 
 func TestParse_environmentWins(t *testing.T) {
-	env := map[string]string{
-		"ENDOGATE_DICOM_AE_TITLE": "SCOPEGATE",
-		"ENDOGATE_EXAM_QUIET":     "5s",
-		"ENDOGATE_JOBS_WORKERS":   "3",
-		"ENDOGATE_DICOM_PEERS":    `[{"ae_title":"A","hosts":["10.0.0.0/8","192.168.1.7"]}]`,
+	env := []string{
+		"ENDOGATE_DICOM_AE_TITLE=SCOPEGATE",
+		"ENDOGATE_EXAM_QUIET=5s",
+		"ENDOGATE_JOBS_WORKERS=3",
+		`ENDOGATE_DICOM_PEERS=[{"ae_title":"A","hosts":["10.0.0.0/8","192.168.1.7"]}]`,
 	}
-	c, err := parse([]byte("dicom: {ae_title: FILE}\n"), func(name string) (string, bool) { v, ok := env[name]; return v, ok }, Default())
+	c, err := parse([]byte("dicom: {ae_title: FILE}\n"), env, Default())
 	require.NoError(t, err)
 	assert.Equal(t, dicom.AETitle("SCOPEGATE"), c.DICOM.AETitle)
 	assert.Equal(t, 5*time.Second, c.Exam.Quiet.Std())
@@ -99,12 +99,12 @@ func TestSize_text(t *testing.T) {
 	for _, row := range []struct {
 		in   string
 		want Size
-	}{{"0", 0}, {"12", 12}, {"12B", 12}, {"128KiB", 128 << 10}, {"2GiB", 2 << 30}} {
+	}{{"0", 0}, {"12B", 12}, {"128KiB", 128 << 10}, {"2GiB", 2 << 30}} {
 		var s Size
 		require.NoError(t, s.UnmarshalText([]byte(row.in)), row.in)
 		assert.Equal(t, row.want, s, row.in)
 	}
-	for _, in := range []string{"", "-1", "1.5GiB", "9999999TiB", "2GB"} {
+	for _, in := range []string{"", "-1", "12", "1.5", "1.5GiB", "9999999TiB", "2GB"} {
 		assert.Error(t, new(Size).UnmarshalText([]byte(in)), in)
 	}
 }

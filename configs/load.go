@@ -4,9 +4,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/go-viper/mapstructure/v2"
@@ -18,8 +20,12 @@ import (
 
 const envPrefix = "ENDOGATE_"
 
-// Load reads the file at path over the defaults, then the environment over both, and validates the whole.
-// An unknown key is an error with its line. An empty path means no file.
+// notOurs are variables under the prefix that name no key: those of the tests, and what Kubernetes says of a service
+// whose name begins alike.
+var notOurs = regexp.MustCompile(`^ENDOGATE_((TEST|BENCH)_\w+|DRILL|(\w+_)?SERVICE_(HOST|PORT)(_\w+)?|(\w+_)?PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)=|_PORT=(tcp|udp|sctp)://`)
+
+// Load reads the file at path over the defaults, then the environment over both, and validates the whole. All faults
+// are named at once, with the lines of those that stand in the file. An empty path means no file.
 func Load(path string) (Config, error) { return load(path, Default()) }
 
 // LoadWorker is Load for a worker alone.
@@ -32,63 +38,75 @@ func load[T interface{ Validate() error }](path string, defaults T) (c T, err er
 			return c, fmt.Errorf("configs: %w", err)
 		}
 	}
-	read, err := parse(text, os.LookupEnv, defaults)
-	if err == nil {
-		err = read.Validate()
+	read, err := parse(text, os.Environ(), defaults)
+	if err != nil && path != "" {
+		return c, fmt.Errorf("configs: %s: %w", path, err)
 	}
 	if err != nil {
-		return c, fmt.Errorf("configs: %s: %w", path, err)
+		return c, fmt.Errorf("configs: %w", err)
 	}
 	return read, nil
 }
 
-// parse reads text and the environment over the defaults.
-func parse[T any](text []byte, lookup func(string) (string, bool), defaults T) (none T, err error) {
+// parse reads text and the environment over the defaults, and validates what comes of it.
+func parse[T interface{ Validate() error }](text []byte, environ []string, defaults T) (none T, err error) {
 	k := koanf.New(".")
 	if err := k.Load(rawbytes.Provider(text), yaml.Parser()); err != nil {
-		return none, err
+		return none, errors.Join(tab(text), err)
 	}
-	env, err := environment(lookup, reflect.TypeFor[T]())
-	if err != nil {
-		return none, err
-	}
+	env, err := environment(environ, reflect.TypeFor[T]())
 	if err := k.Load(confmap.Provider(env, "."), nil); err != nil {
 		return none, err
 	}
-	c := defaults
-	var met mapstructure.Metadata
-	err = k.UnmarshalWithConf("", &c, koanf.UnmarshalConf{DecoderConfig: &mapstructure.DecoderConfig{
-		Result:           &c,
-		Metadata:         &met,
+	c, unknown := defaults, mapstructure.Metadata{}
+	found := leaves(decode(k, &c, nil, mapstructure.ComposeDecodeHookFunc(hook, mapstructure.TextUnmarshallerHookFunc())))
+	errs := []error{err, decode(k, new(T), &unknown, shape)} // on its own: where a value is wrong, its neighbours are not looked at
+	for _, key := range unknown.Unused {
+		found = append(found, fault{key, "unknown key"})
+	}
+	for _, f := range leaves(c.Validate()) {
+		if !slices.ContainsFunc(found, f.follows) {
+			found = append(found, f)
+		}
+	}
+	slices.SortStableFunc(found, func(a, b fault) int { return lineOf(text, a.key) - lineOf(text, b.key) })
+	for _, f := range found {
+		errs = append(errs, f.at(text))
+	}
+	return c, errors.Join(errs...)
+}
+
+func decode(k *koanf.Koanf, into any, met *mapstructure.Metadata, hook mapstructure.DecodeHookFunc) error {
+	return k.UnmarshalWithConf("", into, koanf.UnmarshalConf{DecoderConfig: &mapstructure.DecoderConfig{
+		Result:           into,
+		Metadata:         met,
 		WeaklyTypedInput: true, // the environment has text only
 		TagName:          "koanf",
 		ZeroFields:       true, // a list in the file replaces the default list
-		DecodeHook: mapstructure.ComposeDecodeHookFunc(
-			mapstructure.TextUnmarshallerHookFunc(),
-		),
+		DecodeHook:       hook,
 	}})
-	if err != nil {
-		return none, err
-	}
-	var unknown []error
-	for _, key := range met.Unused {
-		unknown = append(unknown, fmt.Errorf("line %d: unknown key %s", lineOf(text, key), key))
-	}
-	return c, errors.Join(unknown...)
 }
 
 // environment collects the variables that name a key: ENDOGATE_DICOM_AE_TITLE is dicom.ae_title.
 // A list is given as JSON.
-func environment(lookup func(string) (string, bool), config reflect.Type) (map[string]any, error) {
+func environment(environ []string, config reflect.Type) (map[string]any, error) {
+	byName := map[string]string{}
+	for key := range keys(config, "") {
+		byName[envPrefix+strings.ToUpper(strings.ReplaceAll(key, ".", "_"))] = key
+	}
 	values := map[string]any{}
 	var errs []error
-	for key, kind := range keys(config, "") {
-		name := envPrefix + strings.ToUpper(strings.ReplaceAll(key, ".", "_"))
-		text, ok := lookup(name)
-		if !ok {
+	for _, variable := range environ {
+		name, text, _ := strings.Cut(variable, "=")
+		if !strings.HasPrefix(name, envPrefix) || notOurs.MatchString(variable) {
 			continue
 		}
-		if kind != reflect.Slice {
+		key, ok := byName[name]
+		if !ok {
+			errs = append(errs, fmt.Errorf("%s: names no key; %s is the nearest name", name, nearest(name, slices.Sorted(maps.Keys(byName)))))
+			continue
+		}
+		if keys(config, "")[key] != reflect.Slice {
 			values[key] = text
 			continue
 		}
@@ -100,6 +118,31 @@ func environment(lookup func(string) (string, bool), config reflect.Type) (map[s
 		values[key] = list
 	}
 	return values, errors.Join(errs...)
+}
+
+// nearest returns the one of names that takes the fewest letters put in, left out or changed to make of name.
+func nearest(name string, names []string) string {
+	return slices.MinFunc(names, func(a, b string) int { return distance(name, a) - distance(name, b) })
+}
+
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for k := range row {
+		row[k] = k
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for k := range len(b) {
+			changed := diagonal
+			if a[i] != b[k] {
+				changed++
+			}
+			diagonal = row[k+1]
+			row[k+1] = min(changed, diagonal+1, row[k]+1)
+		}
+	}
+	return row[len(b)]
 }
 
 // keys returns the dotted path of every leaf and list of t with its kind.
@@ -116,23 +159,4 @@ func keys(t reflect.Type, prefix string) map[string]reflect.Kind {
 		}
 	}
 	return found
-}
-
-var index = regexp.MustCompile(`\[(\d+)\]`)
-
-// lineOf finds the line on which the dotted key stands, 0 where it is not in the text.
-// It looks for the key's parts one below the other, which suffices to point a reader at it.
-func lineOf(text []byte, key string) int {
-	lines := strings.Split(string(text), "\n")
-	at := 0
-	for part := range strings.SplitSeq(index.ReplaceAllString(key, ""), ".") {
-		pattern := regexp.MustCompile(`(^|[\s{,-])"?` + regexp.QuoteMeta(part) + `"?\s*:`)
-		for at < len(lines) && !pattern.MatchString(lines[at]) {
-			at++
-		}
-	}
-	if at == len(lines) {
-		return 0
-	}
-	return at + 1
 }

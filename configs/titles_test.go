@@ -25,7 +25,7 @@ destinations: [{name: pacs, kind: dicom, ae_title: " PACS", address: "127.0.0.1:
 	assert.Equal(t, []dicom.AETitle{"SCOPE1"}, c.Routes[0].Match.CallingAE)
 	assert.Equal(t, dicom.AETitle("PACS"), c.Destinations[0].AETitle)
 
-	c, err = parse(nil, func(name string) (string, bool) { return " SCOPEGATE ", name == "ENDOGATE_DICOM_AE_TITLE" }, Default())
+	c, err = parse(nil, []string{"ENDOGATE_DICOM_AE_TITLE= SCOPEGATE "}, Default())
 	require.NoError(t, err)
 	assert.Equal(t, dicom.AETitle("SCOPEGATE"), c.DICOM.AETitle)
 }

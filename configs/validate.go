@@ -149,7 +149,8 @@ type faults []error
 
 func (v *faults) check(ok bool, format string, args ...any) {
 	if !ok {
-		*v = append(*v, fmt.Errorf(format, args...))
+		key, what, _ := strings.Cut(fmt.Sprintf(format, args...), ": ")
+		*v = append(*v, fault{key, what})
 	}
 }
 

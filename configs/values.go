@@ -17,6 +17,9 @@ func (d Duration) Std() time.Duration { return time.Duration(d) }
 // UnmarshalText reads a span as [time.ParseDuration] does.
 func (d *Duration) UnmarshalText(text []byte) error {
 	v, err := time.ParseDuration(string(text))
+	if _, bare := strconv.ParseFloat(string(text), 64); err != nil && bare == nil {
+		return fmt.Errorf("%s: a unit is missing: write %[1]ss, %[1]sm or %[1]sh", text)
+	}
 	if err != nil {
 		return fmt.Errorf("%q is no time span; write 30s, 5m or 4h", text)
 	}
@@ -30,10 +33,17 @@ type Size int64
 var sizeUnits = []struct {
 	suffix string
 	bytes  int64
-}{{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"TiB", 1 << 40}, {"B", 1}, {"", 1}}
+}{{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"TiB", 1 << 40}, {"B", 1}}
 
-// UnmarshalText reads a size with an optional binary unit.
+// UnmarshalText reads a size with its binary unit, which only 0 can do without.
 func (s *Size) UnmarshalText(text []byte) error {
+	if n, err := strconv.ParseFloat(string(text), 64); err == nil && n > 0 {
+		return fmt.Errorf("%s: a unit is missing: write %[1]sMiB or %[1]sGiB", text)
+	}
+	if string(text) == "0" {
+		*s = 0
+		return nil
+	}
 	for _, unit := range sizeUnits {
 		digits, found := strings.CutSuffix(string(text), unit.suffix)
 		if !found {

@@ -1,0 +1,198 @@
+package configs
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/go-viper/mapstructure/v2"
+)
+
+// fault is what is wrong with the value of a key.
+type fault struct{ key, what string }
+
+// follows reports whether f is about a value that has not been read because of other.
+func (f fault) follows(other fault) bool {
+	return other.what != "unknown key" && (within(f.key, other.key) || within(other.key, f.key))
+}
+
+// within reports whether key is outer, or below it.
+func within(key, outer string) bool {
+	rest, found := strings.CutPrefix(key, outer)
+	return found && (rest == "" || rest[0] == '.' || rest[0] == '[')
+}
+
+// at is the fault with its line, where it stands in text.
+func (f fault) at(text []byte) error {
+	if f.key == "" {
+		return errors.New(f.what)
+	}
+	if f.what == "unknown key" {
+		return fmt.Errorf("line %d: unknown key %s", lineOf(text, f.key), f.key)
+	}
+	if line := lineOf(text, f.key); line > 0 {
+		return fmt.Errorf("line %d: %s: %s", line, f.key, f.what)
+	}
+	return fmt.Errorf("%s: %s", f.key, f.what)
+}
+
+// leaves takes the faults that decoding or validation joined apart.
+func leaves(err error) []fault {
+	var found []fault
+	switch e := err.(type) {
+	case nil:
+	case interface{ Unwrap() []error }:
+		for _, one := range e.Unwrap() {
+			found = append(found, leaves(one)...)
+		}
+	case *mapstructure.DecodeError:
+		if deeper := leaves(e.Unwrap()); len(deeper) > 0 && deeper[0].key != "" {
+			return deeper
+		}
+		found = []fault{{e.Name(), plain(e.Unwrap())}}
+	case fault:
+		found = []fault{e}
+	default:
+		if inner := errors.Unwrap(err); inner != nil {
+			return leaves(inner)
+		}
+		found = []fault{{"", err.Error()}}
+	}
+	return found
+}
+
+// Error is the fault without its line.
+func (f fault) Error() string { return f.key + ": " + f.what }
+
+// plain says what could not be read without the names of the library's types.
+func plain(err error) string {
+	var number *mapstructure.ParseError
+	var kind *mapstructure.UnconvertibleTypeError
+	switch {
+	case errors.As(err, &number):
+		return fmt.Sprintf("%q is no number that can stand here", fmt.Sprint(number.Value))
+	case errors.As(err, &kind):
+		return fmt.Sprintf("one value is expected, not %v", kind.Value)
+	}
+	return err.Error()
+}
+
+// examples show how a list of sections is written.
+var examples = map[reflect.Type]string{
+	reflect.TypeFor[Peer]():        "[{ae_title: SCOPE1, hosts: [10.1.2.0/24]}]",
+	reflect.TypeFor[Model]():       "[{dir: /opt/models/polyp}]",
+	reflect.TypeFor[Route]():       "[{name: endoscopy, match: {modality: [ES]}, models: [polyp], destinations: [pacs]}]",
+	reflect.TypeFor[Heatmap]():     "[{method: gradcam, layer: last}]",
+	reflect.TypeFor[Destination](): "[{name: pacs, kind: dicom, ae_title: PACS, address: \"10.1.2.9:104\"}]",
+}
+
+// shape passes sections and lists alone: what is left is the keys that nothing knows, whatever their values are.
+func shape(from, to reflect.Type, value any) (any, error) {
+	if to.Kind() == reflect.Struct && from.Kind() == reflect.Map || to.Kind() == reflect.Slice && from.Kind() == reflect.Slice {
+		return value, nil
+	}
+	return reflect.Zero(to).Interface(), nil
+}
+
+// hook refuses what would be read as something that nobody meant: a number without its unit, a word for a list.
+func hook(from, to reflect.Type, value any) (any, error) {
+	number := from.Kind() >= reflect.Int && from.Kind() <= reflect.Float64
+	switch {
+	case number && to == reflect.TypeFor[Duration](), number && to == reflect.TypeFor[Size]():
+		return fmt.Sprint(value), nil // as the same text is read
+	case from.Kind() == reflect.String && to.Kind() == reflect.Bool:
+		if _, err := strconv.ParseBool(value.(string)); err != nil {
+			return nil, fmt.Errorf("%q is neither true nor false; write one of them", value)
+		}
+	case to.Kind() == reflect.Slice && from.Kind() != reflect.Slice && examples[to.Elem()] != "":
+		return nil, fmt.Errorf("a list is expected; write %s", examples[to.Elem()])
+	case to.Kind() == reflect.Struct && from.Kind() != reflect.Map && !reflect.PointerTo(to).Implements(reflect.TypeFor[interface{ UnmarshalText([]byte) error }]()):
+		return nil, fmt.Errorf("%v stands where a section with keys of its own is expected", value)
+	}
+	return value, nil
+}
+
+var indented = regexp.MustCompile(`^ *\t`)
+
+// tab names the first line of a text that is no YAML that a tab indents: the parser says no more than that it cannot go on.
+func tab(text []byte) error {
+	for i, line := range strings.Split(string(text), "\n") {
+		if indented.MatchString(line) && strings.TrimSpace(line) != "" {
+			return fmt.Errorf("line %d: a tab; YAML is indented with spaces", i+1)
+		}
+	}
+	return nil
+}
+
+var index = regexp.MustCompile(`\[(\d+)\]`)
+
+// lineOf finds the line on which the dotted key stands, or else the nearest section above it; 0 where the text has none.
+func lineOf(text []byte, key string) int {
+	lines := strings.Split(string(text), "\n")
+	found, from, to := -1, 0, len(lines)
+	for part := range strings.SplitSeq(key, ".") {
+		name, _, _ := strings.Cut(part, "[")
+		before := `(^|[\s{,-])`
+		if found < 0 {
+			before = "^"
+		}
+		pattern := regexp.MustCompile(before + `"?` + regexp.QuoteMeta(name) + `"?\s*:`)
+		for from < to && (empty(lines[from]) || !pattern.MatchString(lines[from])) {
+			from++
+		}
+		if from == to {
+			break
+		}
+		found, to = from, end(lines, from, to)
+		for _, m := range index.FindAllStringSubmatch(part, -1) {
+			n, _ := strconv.Atoi(m[1])
+			from, to = item(lines, from, to, n)
+			found = from
+		}
+	}
+	return found + 1
+}
+
+func empty(line string) bool {
+	line = strings.TrimSpace(line)
+	return line == "" || line[0] == '#'
+}
+
+func depth(line string) int { return len(line) - len(strings.TrimLeft(line, " ")) }
+
+// end returns where the section that begins on line at ends.
+func end(lines []string, at, to int) int {
+	body := strings.TrimLeft(lines[at], " -")
+	for i := at + 1; i < to; i++ {
+		listed := strings.HasPrefix(strings.TrimLeft(lines[i], " "), "- ") && depth(lines[i]) == len(lines[at])-len(body)
+		if !empty(lines[i]) && !listed && depth(lines[i]) <= len(lines[at])-len(body) {
+			return i
+		}
+	}
+	return to
+}
+
+// item returns the lines of entry n of the list whose key stands on line at; a list on one line is that line.
+func item(lines []string, at, to, n int) (int, int) {
+	indent, start := -1, -1
+	for i := at + 1; i < to; i++ {
+		if !strings.HasPrefix(strings.TrimLeft(lines[i], " "), "-") || indent >= 0 && depth(lines[i]) != indent {
+			continue
+		}
+		indent = depth(lines[i])
+		if start >= 0 {
+			return start, i
+		}
+		if n == 0 {
+			start = i
+		}
+		n--
+	}
+	if start < 0 {
+		return at, to
+	}
+	return start, to
+}
