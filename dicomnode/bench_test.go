@@ -13,7 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"endogate/deploy/installed"
+	"endogate/cmd/endogate/installed"
 	"endogate/dicomnode"
 	"endogate/dicomnode/dicomtest"
 	"endogate/dicomnode/dimse"

@@ -9,7 +9,7 @@ import (
 	"slices"
 	"testing"
 
-	"endogate/deploy/installed"
+	"endogate/cmd/endogate/installed"
 	"endogate/explain"
 	"endogate/explain/onnxpb"
 	"endogate/inference/onnx"

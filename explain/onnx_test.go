@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"testing"
 
-	"endogate/deploy/installed"
+	"endogate/cmd/endogate/installed"
 	"endogate/explain"
 	"endogate/explain/onnxpb"
 	"endogate/inference/onnx"

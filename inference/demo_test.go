@@ -10,7 +10,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"endogate/deploy/installed"
+	"endogate/cmd/endogate/installed"
 	"endogate/explain"
 	"endogate/inference/analysis"
 	"endogate/inference/onnx"

@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"endogate/cmd/endogate/installed"
 	"endogate/cmd/endogate/peers"
-	"endogate/deploy/installed"
 	"endogate/dicomnode/dicom"
 	"endogate/inference/onnx"
 

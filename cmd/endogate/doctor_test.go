@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"endogate/cmd/endogate/installed"
 	"endogate/configs"
-	"endogate/deploy/installed"
 	"endogate/inference/onnx"
 )
 

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"testing"
 
-	"endogate/deploy/installed"
+	"endogate/cmd/endogate/installed"
 	"endogate/dicomnode/dicom"
 	"endogate/inference/onnx"
 

@@ -19,8 +19,7 @@ var mayImport = map[string][]string{
 	"cmd/endogate/admin":   {"dicomnode/dicom", "dicomnode/failure", "dicomnode/ledger", "inference/analysis"},
 	"cmd/endogate/gateway": {"*"},
 	"configs":              {"dicomnode/dicom", "dicomnode/pdu", "explain"},
-	"deploy":               {},
-	"deploy/verdict":       {},
+	"cmd/verdict":          {},
 	"dicomnode":            {"dicomnode/dicom", "dicomnode/dimse", "dicomnode/failure", "dicomnode/pdu"},
 	"dicomnode/dicom":      {},
 	"dicomnode/pdu":        {},
@@ -50,7 +49,7 @@ var mayImport = map[string][]string{
 }
 
 // testOnly packages are imported by tests alone.
-var testOnly = []string{"deploy/installed", "dicomnode/dicomtest", "cmd/endogate/peers", "cmd/endogate/bench"}
+var testOnly = []string{"cmd/endogate/installed", "dicomnode/dicomtest", "cmd/endogate/peers", "cmd/endogate/bench", "cmd/endogate/deployment"}
 
 // oneImporter lists libraries with a view of the world: one package of ours imports each.
 var oneImporter = map[string]string{

@@ -6,7 +6,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"endogate/deploy/installed"
+	"endogate/cmd/endogate/installed"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"

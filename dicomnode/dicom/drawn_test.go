@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
-	"endogate/deploy/installed"
+	"endogate/cmd/endogate/installed"
 )
 
 // drawnText has a pattern of good values for a tag of each character VR.

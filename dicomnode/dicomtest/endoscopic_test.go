@@ -10,7 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"endogate/deploy/installed"
+	"endogate/cmd/endogate/installed"
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/dicomtest"
 )

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"endogate/deploy/installed"
+	"endogate/cmd/endogate/installed"
 	"endogate/dicomnode/dicom"
 
 	"github.com/stretchr/testify/assert"

@@ -12,7 +12,7 @@ import (
 	"slices"
 	"testing"
 
-	"endogate/deploy/installed"
+	"endogate/cmd/endogate/installed"
 	"endogate/dicomnode/dicom"
 
 	"github.com/stretchr/testify/assert"

@@ -7,7 +7,7 @@ import (
 	"os"
 	"testing"
 
-	"endogate/deploy/installed"
+	"endogate/cmd/endogate/installed"
 	"endogate/dicomnode/dicom"
 
 	"github.com/stretchr/testify/assert"

@@ -10,7 +10,7 @@ import (
 	"os/exec"
 	"testing"
 
-	"endogate/deploy/installed"
+	"endogate/cmd/endogate/installed"
 	"endogate/explain"
 	"endogate/explain/picture"
 

@@ -7,7 +7,7 @@ import (
 	"os"
 	"testing"
 
-	"endogate/deploy/installed"
+	"endogate/cmd/endogate/installed"
 	"endogate/explain"
 	"endogate/inference"
 	"endogate/inference/onnx"

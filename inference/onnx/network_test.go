@@ -5,7 +5,7 @@ import (
 	"os"
 	"testing"
 
-	"endogate/deploy/installed"
+	"endogate/cmd/endogate/installed"
 	"endogate/inference/onnx"
 
 	"github.com/stretchr/testify/require"

@@ -10,7 +10,7 @@ import (
 	"strconv"
 	"testing"
 
-	"endogate/deploy/installed"
+	"endogate/cmd/endogate/installed"
 	"endogate/explain"
 	"endogate/inference"
 	"endogate/inference/ask"

@@ -591,7 +591,6 @@ func TestOutbox_strikesOfTheSame(t *testing.T) {
 		for range 20 {
 			time.Sleep(10 * time.Minute)
 			good := q.add("pacs", "good", "")
-			good.Rank = ledger.RankSR
 			o.Wake("pacs")
 			time.Sleep(30 * time.Minute) // the longest wait of a destination that is down
 			synctest.Wait()

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"endogate/deploy/installed"
+	"endogate/cmd/endogate/installed"
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"

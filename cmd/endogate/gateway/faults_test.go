@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"endogate/cmd/endogate/admin"
+	"endogate/cmd/endogate/installed"
 	"endogate/cmd/endogate/peers"
-	"endogate/deploy/installed"
 	"endogate/dicomnode"
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/dicomtest"

@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"endogate/cmd/endogate/admin"
+	"endogate/cmd/endogate/installed"
 	"endogate/cmd/endogate/peers"
-	"endogate/deploy/installed"
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/ledger"
 )

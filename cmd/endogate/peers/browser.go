@@ -6,7 +6,7 @@ import (
 	"sync"
 	"testing"
 
-	"endogate/deploy/installed"
+	"endogate/cmd/endogate/installed"
 
 	"github.com/chromedp/chromedp"
 )

@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"endogate/deploy/installed"
+	"endogate/cmd/endogate/installed"
 
 	"github.com/chromedp/chromedp"
 )

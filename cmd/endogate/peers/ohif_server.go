@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"endogate/deploy/installed"
+	"endogate/cmd/endogate/installed"
 )
 
 // ohifConfig points the viewer at the DICOMweb service of the server it came from.

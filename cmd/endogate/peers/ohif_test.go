@@ -16,8 +16,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/image/draw"
 
+	"endogate/cmd/endogate/installed"
 	"endogate/cmd/endogate/peers"
-	"endogate/deploy/installed"
 	"endogate/dicomnode/dicom"
 	"endogate/inference"
 	"endogate/inference/analysis"

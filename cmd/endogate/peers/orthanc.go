@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"endogate/deploy/installed"
+	"endogate/cmd/endogate/installed"
 )
 
 const (

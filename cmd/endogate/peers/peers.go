@@ -16,7 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"endogate/deploy/installed"
+	"endogate/cmd/endogate/installed"
 )
 
 // FreePort returns a loopback TCP port that nobody listened on a moment ago. It lies below the ports that the

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"endogate/deploy/installed"
+	"endogate/cmd/endogate/installed"
 	"endogate/dicomnode/dicom"
 )
 

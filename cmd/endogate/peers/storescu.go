@@ -6,7 +6,7 @@ import (
 	"os/exec"
 	"testing"
 
-	"endogate/deploy/installed"
+	"endogate/cmd/endogate/installed"
 )
 
 // Called is the application entity a DCMTK SCU speaks to.

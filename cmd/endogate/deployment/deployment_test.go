@@ -1,6 +1,6 @@
-// Package deploy has what runs endogate elsewhere: systemd units, a container, Kubernetes manifests. Its tests hold them
-// against the tools and schemas of those who take them.
-package deploy
+// Package deployment holds what is in deploy/ against the tools and schemas of those who take it: systemd units, a container,
+// Kubernetes manifests.
+package deployment
 
 import (
 	"bytes"
@@ -16,8 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"endogate/cmd/endogate/installed"
 	"endogate/configs"
-	"endogate/deploy/installed"
 	"endogate/inference"
 	"endogate/inference/jobs"
 
@@ -32,7 +32,7 @@ const maxExposure = "20"
 
 func TestUnits(t *testing.T) {
 	installed.Require(t, "systemd-analyze")
-	units, err := filepath.Glob("systemd/*.service")
+	units, err := filepath.Glob("../../../deploy/systemd/*.service")
 	require.NoError(t, err)
 	require.Len(t, units, 2)
 	for _, unit := range units {
@@ -59,7 +59,7 @@ func TestUnits(t *testing.T) {
 			}
 		})
 	}
-	users, err := filepath.Abs("systemd/endogate-sysusers.conf")
+	users, err := filepath.Abs("../../../deploy/systemd/endogate-sysusers.conf")
 	require.NoError(t, err)
 	out, err := exec.Command("systemd-sysusers", "--dry-run", users).CombinedOutput()
 	require.NoError(t, err, string(out))
@@ -77,13 +77,13 @@ func setting(t *testing.T, unit, key string) string {
 
 // What is in the container finds every library there.
 func TestContainer_librariesAreThere(t *testing.T) {
-	binary, err := filepath.Abs("../bin/endogate")
+	binary, err := filepath.Abs("../../../bin/endogate")
 	require.NoError(t, err)
-	library, err := filepath.Abs("../bin/lib/libonnxruntime.so.1")
+	library, err := filepath.Abs("../../../bin/lib/libonnxruntime.so.1")
 	require.NoError(t, err)
 	installed.Require(t, binary, library, "ffmpeg")
 	root := filepath.Join(t.TempDir(), "root")
-	out, err := exec.Command("./container.sh", "--ffmpeg", "--root="+root).CombinedOutput()
+	out, err := exec.Command("../../../deploy/container.sh", "--ffmpeg", "--root="+root).CombinedOutput()
 	require.NoError(t, err, string(out))
 	there := map[string]bool{}
 	var files []string
@@ -117,7 +117,7 @@ type object = map[string]any
 // manifests are the objects of all files.
 func manifests(t *testing.T) []object {
 	t.Helper()
-	files, err := filepath.Glob("kubernetes/*.yaml")
+	files, err := filepath.Glob("../../../deploy/kubernetes/*.yaml")
 	require.NoError(t, err)
 	var all []object
 	for _, file := range files {
@@ -155,7 +155,7 @@ func at[T any](t *testing.T, o object, keys ...string) T {
 // faults holds objects against the schemas.
 func faults(t *testing.T, objects []object) []string {
 	t.Helper()
-	const modules = "../bin/kubernetes/node_modules"
+	const modules = "../../../bin/kubernetes/node_modules"
 	absolute, err := filepath.Abs(modules)
 	require.NoError(t, err)
 	installed.Require(t, "node", filepath.Join(absolute, "kubernetes-models"), filepath.Join(absolute, "@kubernetes-models/keda"))
@@ -250,7 +250,7 @@ func TestManifests_fitTogether(t *testing.T) {
 		case "ScaledObject":
 			trigger := at[[]any](t, o, "spec", "triggers")[0].(object)
 			assert.Equal(t, jobs.Stream, at[string](t, trigger, "metadata", "stream"))
-			demo, err := inference.LoadBundle("../testdata/models/demo")
+			demo, err := inference.LoadBundle("../../../testdata/models/demo")
 			require.NoError(t, err)
 			queue := jobs.Model{Name: demo.Name, Version: demo.Version, Digest: demo.Digest}
 			assert.Equal(t, queue.Key(), at[string](t, trigger, "metadata", "consumer"))
