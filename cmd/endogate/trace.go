@@ -38,6 +38,9 @@ func (t *traceCmd) Run(ctx context.Context, c *cli, tty console) error {
 func writeTrace(w io.Writer, d ledger.StudyDetail) {
 	study := gateway.StudyView(d)
 	fmt.Fprintf(w, "study %s  accession %s  %s\n", study.StudyInstanceUID, study.AccessionNumber, study.Status)
+	if study.NotAnalysed > 0 {
+		fmt.Fprintf(w, "  %d of %d instances not analysed\n", study.NotAnalysed, study.InstanceCount)
+	}
 	for _, i := range study.Instances {
 		fmt.Fprintf(w, "  instance  %s  %s %s\n", i.SOPInstanceUID, i.State, i.Reason)
 	}

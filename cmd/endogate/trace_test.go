@@ -41,6 +41,7 @@ func TestTrace_besideTheGateway(t *testing.T) {
 	require.NoError(t, err)
 	out, complaint, code := trace()
 	require.Zero(t, code, complaint)
+	require.Contains(t, out, "parked\n  1 of 1 instances not analysed\n")
 	require.Contains(t, out, "1.2.3.1")
 	_, err = l.Position(t.Context())
 	require.NoError(t, err, "the gateway goes on")

@@ -195,12 +195,17 @@ func TestRelease_heldUntilDiscarded(t *testing.T) {
 	require.Equal(t, unrouted.Header, work.Instances[0].Header)
 	require.Equal(t, InstanceConflict, work.Instances[1].State)
 	require.Equal(t, "entry003", work.Instances[1].Entry)
+	s := study(t, l).Study
+	require.Equal(t, []any{StudyParked, 2, 2}, []any{s.Status, s.Parked, s.NotAnalysed}, "one was passed on, and is not analysed either")
 	for _, entry := range []string{"entry001", "entry003", "entry001"} {
 		require.NoError(t, l.DiscardInstance(ctx, entry, at(5)))
 	}
 	work, _, err = l.Parked(ctx, ParkedFilter{})
 	require.NoError(t, err)
 	require.Empty(t, work.Instances)
+	s = study(t, l).Study
+	require.Equal(t, []any{StudyDone, 0, 2}, []any{s.Status, s.Parked, s.NotAnalysed}, "done, and no model has seen it")
+	requireTally(t, l)
 	require.ErrorIs(t, l.DiscardInstance(ctx, "unknown", at(5)), ErrNotFound)
 	require.Equal(t, []string{"entry001", "entry002", "entry003"}, releasable(t, l, 1000))
 	require.Equal(t, []string{"received", "not-analysed", "discarded"}, steps(study(t, l), "1.2.3.1"))

@@ -248,7 +248,8 @@ func requireTally(t require.TestingT, l *Ledger) {
 				+ (SELECT count(*) FROM delivery WHERE study = s.id AND state IN ('pending', 'sent'))
 			OR parked <> (SELECT count(*) FROM job WHERE study = s.id AND state = 'parked')
 				+ (SELECT count(*) FROM exam WHERE study = s.id AND state = 'parked')
-				+ (SELECT count(*) FROM delivery WHERE study = s.id AND state = 'parked')`,
+				+ (SELECT count(*) FROM delivery WHERE study = s.id AND state = 'parked')
+				+ (SELECT count(*) FROM instance WHERE study = s.id AND held = 1)`,
 		`SELECT count(*) FROM exam e WHERE open_jobs <> (SELECT count(*) FROM job WHERE exam = e.id AND state = 'open')
 			OR covered > version OR results > version
 			OR (state = 'open' AND version = covered) OR (state = 'reported' AND version <> covered)`,

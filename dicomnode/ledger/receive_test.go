@@ -179,6 +179,9 @@ func TestStudies_filters(t *testing.T) {
 		}
 		receive(t, l, r)
 	}
+	for _, entry := range []string{"entry001", "entry003"} {
+		require.NoError(t, l.DiscardInstance(ctx, entry, at(5)))
+	}
 	parked := receipt(5)
 	parked.Header.StudyInstanceUID, parked.Header.PatientID, parked.Header.AccessionNumber = "1.2.5", "P9", "A9"
 	receive(t, l, parked)
@@ -195,8 +198,8 @@ func TestStudies_filters(t *testing.T) {
 		{"uid", StudyFilter{StudyUID: "1.2.3"}, []dicom.UID{"1.2.3"}},
 		{"both", StudyFilter{PatientID: "P1", Accession: "A4"}, nil},
 		{"working", StudyFilter{Status: StudyWorking}, []dicom.UID{"1.2.2"}},
-		{"parked", StudyFilter{Status: StudyParked}, []dicom.UID{"1.2.5"}},
-		{"done", StudyFilter{Status: StudyDone}, []dicom.UID{"1.2.4", "1.2.3", "1.2.1"}},
+		{"parked", StudyFilter{Status: StudyParked}, []dicom.UID{"1.2.5", "1.2.4"}},
+		{"done", StudyFilter{Status: StudyDone}, []dicom.UID{"1.2.3", "1.2.1"}},
 		{"conflict", StudyFilter{Status: StudyConflict}, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {

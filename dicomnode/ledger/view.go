@@ -44,10 +44,11 @@ type Study struct {
 	FirstAt, LastAt        time.Time // instances received
 	Modality               string    // of one of its instances
 	Instances, Conflicts   int
+	NotAnalysed            int // of the instances, those whose last word is that a model could not, or that none applies
 	Frames                 int // of the instances received
 	Findings               int // at or above threshold, of role finding
 	Open                   int // jobs, exams and deliveries with work to do
-	Parked                 int // jobs, exams and deliveries that wait for a person
+	Parked                 int // jobs, exams, deliveries and held instances that wait for a person
 	Deliveries             DeliveryCounts
 	Status                 StudyStatus
 	id                     int64
@@ -112,6 +113,7 @@ type StudyDetail struct {
 
 const selectStudy = `SELECT id, study_instance_uid, patient_id, patient_name, accession_number, study_date, study_time,
 	study_description, first_at, last_at, instances, conflicts, open, parked,
+	(SELECT count(*) FROM instance WHERE study = study.id AND state IN ('failed', 'not-analysed')),
 	(SELECT coalesce(max(header ->> 'modality'), '') FROM instance WHERE study = study.id),
 	(SELECT coalesce(sum(header ->> 'number_of_frames'), 0) FROM instance WHERE study = study.id),
 	(SELECT count(*) FROM exam e JOIN job j ON j.exam = e.id JOIN span r ON r.job = j.id, json_each(r.findings)
@@ -127,6 +129,7 @@ func scanStudy(rows *sql.Rows) (Study, error) {
 	var s Study
 	err := rows.Scan(&s.id, &s.StudyInstanceUID, &s.PatientID, &s.PatientName, &s.AccessionNumber, &s.StudyDate, &s.StudyTime,
 		&s.StudyDescription, timeColumn{&s.FirstAt}, timeColumn{&s.LastAt}, &s.Instances, &s.Conflicts, &s.Open, &s.Parked,
+		&s.NotAnalysed,
 		&s.Modality, &s.Frames, &s.Findings, &s.Deliveries.Pending, &s.Deliveries.Sent, &s.Deliveries.Done, &s.Deliveries.Parked, &s.Deliveries.Discarded)
 	switch {
 	case s.Parked > 0:

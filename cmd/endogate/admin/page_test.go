@@ -26,7 +26,9 @@ func TestPage_listsStudies(t *testing.T) {
 	require.Contains(t, rows[0][3], "In progress\n9 steps to do")
 	require.Equal(t, "4", rows[0][5])
 	require.Contains(t, rows[0][6], "9 of 18 delivered")
+	require.Contains(t, rows[1][3], "Complete")
 	require.Contains(t, rows[2][0], "Yamada, Tarou · 山田, 太郎")
+	require.Equal(t, []string{"!\nNot analysed\n1 of 1 instance not analysed", "1200", "–"}, rows[2][3:6], "no tick, and no nought of findings")
 	b.until(`document.querySelector("#strip").innerText.includes("Accepting")`)
 	require.Equal(t, "4", b.text("#badge-parked"))
 
@@ -124,6 +126,8 @@ func TestPage_modelReplaced(t *testing.T) {
 func TestPage_unanalysedVideo(t *testing.T) {
 	b := open(t, newHospital(t))
 	b.visit("/#/studies/2.25.1003", ".stage .broken")
+	require.Contains(t, b.text(".study-head"), "Not analysed")
+	require.NotContains(t, b.text(".study-head"), "Complete")
 	require.Contains(t, b.text(".stage"), "cannot be shown here")
 	require.Contains(t, b.text(".panel"), "video is not analysed by any model of route endoscopy")
 	b.picture("study-video", false)

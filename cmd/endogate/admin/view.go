@@ -93,14 +93,15 @@ type StudySummary struct {
 	StudyDescription string                `json:"study_description"`
 	Modality         string                `json:"modality"`
 	Status           ledger.StudyStatus    `json:"status"`
-	FirstAt          time.Time             `json:"first_at"`       // first arrival
-	LastAt           time.Time             `json:"last_at"`        // last arrival
-	InstanceCount    int                   `json:"instance_count"` // received, not made here
-	ConflictCount    int                   `json:"conflict_count"` // of them, those whose UID was taken by other bytes
-	FrameCount       int                   `json:"frame_count"`    // of the received instances
-	FindingCount     int                   `json:"finding_count"`  // role finding, at or above threshold
-	OpenCount        int                   `json:"open_count"`     // jobs, reports and deliveries with work to do
-	ParkedCount      int                   `json:"parked_count"`   // jobs, reports and deliveries that wait for a person
+	FirstAt          time.Time             `json:"first_at"`           // first arrival
+	LastAt           time.Time             `json:"last_at"`            // last arrival
+	InstanceCount    int                   `json:"instance_count"`     // received, not made here
+	ConflictCount    int                   `json:"conflict_count"`     // of them, those whose UID was taken by other bytes
+	NotAnalysed      int                   `json:"not_analysed_count"` // of them, those that no model applies to, or could read
+	FrameCount       int                   `json:"frame_count"`        // of the received instances
+	FindingCount     int                   `json:"finding_count"`      // role finding, at or above threshold
+	OpenCount        int                   `json:"open_count"`         // jobs, reports and deliveries with work to do
+	ParkedCount      int                   `json:"parked_count"`       // jobs, reports, deliveries and instances that wait for a person
 	DeliveryCounts   ledger.DeliveryCounts `json:"delivery_counts"`
 }
 

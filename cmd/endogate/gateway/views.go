@@ -60,7 +60,7 @@ func summary(s ledger.Study) admin.StudySummary {
 		StudyInstanceUID: s.StudyInstanceUID, PatientID: s.PatientID, PatientName: s.PatientName,
 		AccessionNumber: s.AccessionNumber, StudyDate: s.StudyDate, StudyTime: s.StudyTime,
 		StudyDescription: s.StudyDescription, Modality: s.Modality, Status: s.Status,
-		FirstAt: s.FirstAt, LastAt: s.LastAt, InstanceCount: s.Instances, ConflictCount: s.Conflicts,
+		FirstAt: s.FirstAt, LastAt: s.LastAt, InstanceCount: s.Instances, ConflictCount: s.Conflicts, NotAnalysed: s.NotAnalysed,
 		FrameCount: s.Frames, FindingCount: s.Findings, OpenCount: s.Open, ParkedCount: s.Parked,
 		DeliveryCounts: s.Deliveries,
 	}

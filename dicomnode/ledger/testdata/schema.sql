@@ -221,6 +221,12 @@ CREATE TRIGGER instance_gone AFTER DELETE ON instance BEGIN
 	UPDATE tally SET n = n - 1 WHERE kind = 'instance' AND name = '' AND state = OLD.state;
 	UPDATE study SET instances = instances - 1, conflicts = conflicts - (OLD.state = 'conflict') WHERE id = OLD.study;
 END;
+CREATE TRIGGER instance_held AFTER UPDATE OF held ON instance WHEN OLD.held <> NEW.held BEGIN
+	UPDATE study SET parked = parked + NEW.held - OLD.held WHERE id = NEW.study;
+END;
+CREATE TRIGGER instance_held_new AFTER INSERT ON instance WHEN NEW.held = 1 BEGIN
+	UPDATE study SET parked = parked + 1 WHERE id = NEW.study;
+END;
 CREATE TRIGGER instance_new AFTER INSERT ON instance BEGIN
 	INSERT INTO tally VALUES ('instance', '', NEW.state, 1) ON CONFLICT DO UPDATE SET n = n + 1;
 	UPDATE study SET instances = instances + 1, conflicts = conflicts + (NEW.state = 'conflict') WHERE id = NEW.study;

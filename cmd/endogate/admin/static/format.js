@@ -43,6 +43,13 @@ export function shortUID(uid) {
 export const studyStatuses = {
   parked: ["bad", "!", "Needs attention"], working: ["info", "◔", "In progress"], done: ["good", "✓", "Complete"], conflict: ["bad", "!", "UID conflict"],
 };
+const coverage = { none: ["warn", "!", "Not analysed"], some: ["warn", "!", "Partly analysed"] };
+// studyChip has no green tick for what no model has seen.
+export function studyChip(s) {
+  if (s.status !== "done" || !s.not_analysed_count) return chip(studyStatuses, s.status);
+  return chip(coverage, s.not_analysed_count + s.conflict_count < s.instance_count ? "some" : "none");
+}
+export const notAnalysed = (s) => s.not_analysed_count ? `${s.not_analysed_count} of ${plural(s.instance_count, "instance")} not analysed` : "";
 export const deliveryStates = {
   pending: ["warn", "→", "Waiting"], sent: ["info", "◔", "To be committed"], done: ["good", "✓", "Delivered"], parked: ["bad", "!", "Parked"], discarded: ["plain", "×", "Discarded"],
 };

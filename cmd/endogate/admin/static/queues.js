@@ -66,7 +66,7 @@ export function parkedView({ params }) {
   }
   const retry = (list) => act(list, "retry", "put back in the queue");
   const retryOne = async (p) => {
-    const text = `Two data sets were received under one SOP Instance UID, and this is the second. ${p.destination} may replace the first by it, keep the first, or show one for the other. Send it only when ${p.destination} is to have this one.`;
+    const text = `Two data sets were received under one SOP Instance UID, and this is the second. Destination ${p.destination} may replace the first by it, keep the first, or show one for the other. Send it only when that destination is to have this one.`;
     if (!p.conflict || await ask("Send in spite of the UID conflict?", text, "Send")) await retry([p]);
   };
   const discard = async (p) => {

@@ -1,7 +1,7 @@
 // The list of studies, with its filters in the address so that a search can be bookmarked.
 import { get } from "./api.js";
 import { h, slot } from "./dom.js";
-import { chip, clock, date, personName, plural, studyStatuses, thead, time } from "./format.js";
+import { clock, date, notAnalysed, personName, plural, studyChip, studyStatuses, thead, time } from "./format.js";
 
 const pageSize = 50;
 const fields = [["patient_id", "Patient ID"], ["accession", "Accession number"], ["study_uid", "Study Instance UID"]];
@@ -54,16 +54,16 @@ function row(s) {
     h("td", { "data-label": "Accession" }, s.accession_number || h("span", { class: "muted" }, "–")),
     h("td", { "data-label": "Study" }, h("div", null, `${date(s.study_date)} ${clock(s.study_time)}`),
       h("div", { class: "muted clip" }, [s.modality, s.study_description].filter(Boolean).join(" · "))),
-    h("td", { "data-label": "Status" }, chip(studyStatuses, s.status), notes(s)),
+    h("td", { "data-label": "Status" }, studyChip(s), notes(s)),
     h("td", { class: "num", "data-label": "Frames" }, s.frame_count),
-    h("td", { class: "num", "data-label": "AI findings" }, s.finding_count ? h("span", { class: "count" }, s.finding_count) : h("span", { class: "muted" }, "0")),
+    h("td", { class: "num", "data-label": "AI findings" }, s.finding_count ? h("span", { class: "count" }, s.finding_count) : h("span", { class: "muted" }, s.not_analysed_count + s.conflict_count < s.instance_count ? "0" : "–")),
     h("td", { "data-label": "Deliveries" }, deliveries(s.delivery_counts)),
     h("td", { "data-label": "Last arrival" }, time(s.last_at)));
 }
 
 // notes say what the status is about.
 function notes(s) {
-  const list = [s.parked_count && `${s.parked_count} parked`, s.open_count && `${plural(s.open_count, "step")} to do`, s.conflict_count && plural(s.conflict_count, "UID conflict")];
+  const list = [notAnalysed(s), s.parked_count && `${s.parked_count} parked`, s.open_count && `${plural(s.open_count, "step")} to do`, s.conflict_count && plural(s.conflict_count, "UID conflict")];
   return h("div", { class: "muted" }, list.filter(Boolean).join(", "));
 }
 

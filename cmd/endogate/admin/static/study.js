@@ -1,7 +1,7 @@
 // One study: its frames with what the models saw, the objects made of it, where they went and when.
 import { get } from "./api.js";
 import { h, slot } from "./dom.js";
-import { absolute, chip, clock, date, deliveryStates, examStates, peerStatus, personName, plural, purpose, shortUID, studyStatuses, thead, time, words } from "./format.js";
+import { absolute, chip, clock, date, deliveryStates, examStates, notAnalysed, peerStatus, personName, plural, purpose, shortUID, studyChip, studyStatuses, thead, time, words } from "./format.js";
 import { framesOf, createViewer } from "./viewer.js";
 import { findings } from "./findings.js";
 import { pager } from "./studies.js";
@@ -37,7 +37,7 @@ export function studyView({ uid, params }) {
   function draw() {
     if (!study) return;
     const f = frame();
-    head.show([study.status, study.patient_name, study.patient_id, study.accession_number, study.study_description, study.conflict_count, analysed(study), study.totals], () => header(study));
+    head.show([study.status, study.patient_name, study.patient_id, study.accession_number, study.study_description, study.conflict_count, study.not_analysed_count, study.instance_count, analysed(study), study.totals], () => header(study));
     strip.show([frames.map((x) => [x.key, x.top, x.state]), f?.key], () => frames.map((x) => thumbnail(x, x === f, pick, images)));
     viewer.show(f, frames.length, frames.indexOf(f));
     panel.show([f, models], () => findings(f, models, viewer));
@@ -79,7 +79,7 @@ const analysed = (s) => s.instances.some((i) => i.analyses.length);
 function header(s) {
   const fact = (name, value) => h("div", null, h("dt", null, name), h("dd", null, value || "–"));
   return h("div", { class: "study-head" },
-    h("div", { class: "row" }, h("h1", null, personName(s.patient_name)), chip(studyStatuses, s.status), s.conflict_count ? chip(studyStatuses, "conflict") : null),
+    h("div", { class: "row" }, h("h1", null, personName(s.patient_name)), studyChip(s), s.conflict_count ? chip(studyStatuses, "conflict") : null, notAnalysed(s) ? h("span", { class: "warn" }, notAnalysed(s)) : null),
     h("dl", { class: "facts" },
       fact("Patient ID", s.patient_id), fact("Accession", s.accession_number), fact("Study", `${date(s.study_date)} ${clock(s.study_time)}`),
       fact("Description", s.study_description), fact("Study Instance UID", h("code", { class: "uid select" }, s.study_instance_uid))),
