@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -55,7 +56,8 @@ func TestUnits(t *testing.T) {
 			require.NoError(t, err)
 			assert.GreaterOrEqual(t, seconds, 2*configs.Default().Drain.Std(), "a stop must have time to drain and to close")
 			if strings.Contains(string(text), "endogate serve") { // a worker keeps nothing
-				assert.Equal(t, "ENDOGATE_DATA_DIR=%S/"+setting(t, string(text), "StateDirectory"), setting(t, string(text), "Environment"))
+				assert.Equal(t, "/var/lib/"+setting(t, string(text), "StateDirectory"), installedConfig(t).DataDir)
+				assert.NotContains(t, string(text), "ENDOGATE_", "what is set in the unit alone is not so for the other commands")
 			}
 		})
 	}
@@ -63,6 +65,24 @@ func TestUnits(t *testing.T) {
 	require.NoError(t, err)
 	out, err := exec.Command("systemd-sysusers", "--dry-run", users).CombinedOutput()
 	require.NoError(t, err, string(out))
+}
+
+// installedConfig is the configuration as docs/deploy.md installs it.
+func installedConfig(t *testing.T) configs.Config {
+	t.Helper()
+	doc, err := os.ReadFile("../docs/deploy.md")
+	require.NoError(t, err)
+	edit := regexp.MustCompile(`sed -i ('[^']+') /etc/endogate/endogate.yaml`).FindSubmatch(doc)
+	require.NotNil(t, edit, "no step sets data_dir")
+	text, err := os.ReadFile("../configs/endogate.yaml")
+	require.NoError(t, err)
+	file := filepath.Join(t.TempDir(), "endogate.yaml")
+	require.NoError(t, os.WriteFile(file, text, 0o600))
+	out, err := exec.Command("sh", "-c", "sed -i "+string(edit[1])+" "+file).CombinedOutput()
+	require.NoError(t, err, string(out))
+	cfg, err := configs.Load(file)
+	require.NoError(t, err)
+	return cfg
 }
 
 // setting returns the only value of a key of a unit.

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"endogate/configs"
 	"endogate/dicomnode/durable"
 	"endogate/dicomnode/intake"
@@ -31,6 +33,7 @@ func RebuildLedger(ctx context.Context, cfg configs.Config, log *slog.Logger) (d
 	if _, err := os.Stat(cfg.SpoolDir()); err != nil {
 		return Rebuilt{}, fmt.Errorf("rebuild: %w; give --config, or data_dir in it", err)
 	}
+	defer func() { err = errors.Join(err, giveToOwner(cfg.DataDir)) }()
 	store, err := openSpool(cfg, nil)
 	if err != nil {
 		return Rebuilt{}, err
@@ -51,6 +54,25 @@ func RebuildLedger(ctx context.Context, cfg configs.Config, log *slog.Logger) (d
 		return done, err
 	}
 	return done, durable.SyncFolder(cfg.DataDir)
+}
+
+// giveToOwner gives what root has made in a folder to the folder's owner, as whom the gateway runs. A file with a second
+// name may be one of elsewhere, and stays whose it is.
+func giveToOwner(dir string) error {
+	var owner unix.Stat_t
+	if err := unix.Stat(dir, &owner); err != nil || os.Geteuid() != 0 || owner.Uid == 0 {
+		return err
+	}
+	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		var is unix.Stat_t
+		if err == nil {
+			err = unix.Lstat(path, &is)
+		}
+		if err != nil || is.Uid != 0 || !d.IsDir() && (!d.Type().IsRegular() || is.Nlink > 1) {
+			return err
+		}
+		return os.Lchown(path, int(owner.Uid), int(owner.Gid))
+	})
 }
 
 func openSpool(cfg configs.Config, after func() (uint64, error)) (*spool.Spool, error) {

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -119,4 +120,26 @@ func TestGateway_ledgerRebuilt(t *testing.T) {
 	stored, once := pacs.storedOnce()
 	assert.True(t, once, "what was delivered before is not delivered again")
 	assert.Equal(t, g.destination("pacs").Counts.Done, stored)
+}
+
+// A rebuild by root leaves nothing that the gateway's own user cannot write.
+func TestRebuildLedger_ownerOfTheFolder(t *testing.T) {
+	cfg := configs.Default()
+	cfg.DataDir = t.TempDir()
+	require.NoError(t, os.Mkdir(cfg.SpoolDir(), 0o700))
+	owner := os.Geteuid()
+	if owner == 0 {
+		owner = 65532
+		require.NoError(t, os.Chown(cfg.DataDir, owner, owner))
+	}
+	_, err := gateway.RebuildLedger(t.Context(), cfg, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	require.FileExists(t, cfg.LedgerFile())
+	require.NoError(t, filepath.WalkDir(cfg.DataDir, func(path string, _ os.DirEntry, err error) error {
+		require.NoError(t, err)
+		info, err := os.Lstat(path)
+		require.NoError(t, err)
+		assert.EqualValues(t, owner, info.Sys().(*syscall.Stat_t).Uid, path)
+		return nil
+	}))
 }
