@@ -18,6 +18,7 @@ import (
 	"endogate/dicomnode"
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/dimse"
+	"endogate/dicomnode/spool"
 	"endogate/inference/jobs"
 	"endogate/inference/onnx"
 )
@@ -80,8 +81,8 @@ func (d doctorCmd) checks(cfg configs.Config) []check {
 		{"ONNX Runtime", func(context.Context) (string, error) { return onnx.FindLibrary(cfg.ONNXRuntime.Library) }},
 		{"ffmpeg", func(context.Context) (string, error) { return findFFmpeg(cfg.FFmpeg) }},
 		{"data folder", func(context.Context) (string, error) { return checkDisk(cfg) }},
-		{"DICOM port", func(context.Context) (string, error) { return checkPort(cfg.DICOM.Listen) }},
-		{"HTTP port", func(context.Context) (string, error) { return checkPort(cfg.HTTP.Listen) }},
+		{"DICOM port", func(context.Context) (string, error) { return checkPort(cfg, cfg.DICOM.Listen) }},
+		{"HTTP port", func(context.Context) (string, error) { return checkPort(cfg, cfg.HTTP.Listen) }},
 	}
 	if len(cfg.Models)+len(cfg.Routes) > 0 {
 		checks = append(checks, check{"models and routes", func(ctx context.Context) (string, error) { return tryModels(ctx, cfg) }})
@@ -203,12 +204,17 @@ func checkDisk(cfg configs.Config) (string, error) {
 	return fmt.Sprintf("%s, %.1f GiB free", cfg.DataDir, float64(free)/(1<<30)), nil
 }
 
-func checkPort(address string) (string, error) {
+// checkPort takes the port for a moment. A gateway that has the data folder has its ports too.
+func checkPort(cfg configs.Config, address string) (string, error) {
 	ln, err := net.Listen("tcp", address)
-	if err != nil {
-		return "", fmt.Errorf("%w; another program (a gateway that runs already?) has the port", err)
+	if err == nil {
+		return address + " is free", ln.Close()
 	}
-	return address + " is free", ln.Close()
+	holder, lockErr := spool.Holder(cfg.SpoolDir())
+	if errors.Is(err, syscall.EADDRINUSE) && holder != "" {
+		return fmt.Sprintf("%s: a gateway runs here (process %s)", address, holder), nil
+	}
+	return "", fmt.Errorf("%w; another program (a gateway with another data folder?) has the port", errors.Join(err, lockErr))
 }
 
 func (d doctorCmd) echo(ctx context.Context, calling dicom.AETitle, dest configs.Destination) (string, error) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"testing"
@@ -13,6 +14,7 @@ import (
 
 	"endogate/cmd/endogate/installed"
 	"endogate/configs"
+	"endogate/dicomnode/spool"
 	"endogate/inference/onnx"
 )
 
@@ -30,6 +32,27 @@ func TestDoctor_dataFolder(t *testing.T) {
 	found, err := checkDisk(cfg)
 	require.NoError(t, err)
 	assert.Contains(t, found, "GiB free")
+}
+
+// The ports of the gateway that runs on the data folder are no fault, those of anybody else are.
+func TestDoctor_portsOfTheGatewayThatRuns(t *testing.T) {
+	cfg := configs.Default()
+	cfg.DataDir = t.TempDir()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer ln.Close()
+	_, err = checkPort(cfg, ln.Addr().String())
+	require.ErrorContains(t, err, "another program")
+
+	store, err := spool.Open(cfg.SpoolDir(), spool.Options{})
+	require.NoError(t, err)
+	found, err := checkPort(cfg, ln.Addr().String())
+	require.NoError(t, err)
+	assert.Contains(t, found, fmt.Sprintf("a gateway runs here (process %d)", os.Getpid()))
+	require.NoError(t, store.Close())
+
+	_, err = checkPort(cfg, ln.Addr().String())
+	require.ErrorContains(t, err, "another program", "a lock that nobody holds any more")
 }
 
 // What serve would refuse in a route, doctor refuses, because it takes the same step.

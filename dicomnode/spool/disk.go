@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -35,6 +37,23 @@ func lockFolder(path string) (*os.File, error) {
 		return nil, err
 	}
 	return f, nil
+}
+
+// Holder returns the ID of the process that has the spool in the folder dir, empty where none has it.
+func Holder(dir string) (string, error) {
+	f, err := os.Open(filepath.Join(dir, "LOCK"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB); !errors.Is(err, unix.EWOULDBLOCK) {
+		return "", err
+	}
+	holder, err := io.ReadAll(io.LimitReader(f, 32))
+	return strings.TrimSpace(string(holder)), err
 }
 
 // disk is how things are made durable; a test puts a disk that loses power in its place.
