@@ -70,11 +70,11 @@ func TestUnits(t *testing.T) {
 // installedConfig is the configuration as docs/deploy.md installs it.
 func installedConfig(t *testing.T) configs.Config {
 	t.Helper()
-	doc, err := os.ReadFile("../docs/deploy.md")
+	doc, err := os.ReadFile("../../../docs/deploy.md")
 	require.NoError(t, err)
 	edit := regexp.MustCompile(`sed -i ('[^']+') /etc/endogate/endogate.yaml`).FindSubmatch(doc)
 	require.NotNil(t, edit, "no step sets data_dir")
-	text, err := os.ReadFile("../configs/endogate.yaml")
+	text, err := os.ReadFile("../../../configs/endogate.yaml")
 	require.NoError(t, err)
 	file := filepath.Join(t.TempDir(), "endogate.yaml")
 	require.NoError(t, os.WriteFile(file, text, 0o600))
