@@ -25,7 +25,8 @@ const envPrefix = "ENDOGATE_"
 var notOurs = regexp.MustCompile(`^ENDOGATE_((TEST|BENCH)_\w+|DRILL|(\w+_)?SERVICE_(HOST|PORT)(_\w+)?|(\w+_)?PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)=|_PORT=(tcp|udp|sctp)://`)
 
 // Load reads the file at path over the defaults, then the environment over both, and validates the whole. All faults
-// are named at once, with the lines of those that stand in the file. An empty path means no file.
+// are named at once, with the lines of those that stand in the file, and what could be read is returned with them. An
+// empty path means no file.
 func Load(path string) (Config, error) { return load(path, Default()) }
 
 // LoadWorker is Load for a worker alone.
@@ -40,10 +41,10 @@ func load[T interface{ Validate() error }](path string, defaults T) (c T, err er
 	}
 	read, err := parse(text, os.Environ(), defaults)
 	if err != nil && path != "" {
-		return c, fmt.Errorf("configs: %s: %w", path, err)
+		return read, fmt.Errorf("configs: %s: %w", path, err)
 	}
 	if err != nil {
-		return c, fmt.Errorf("configs: %w", err)
+		return read, fmt.Errorf("configs: %w", err)
 	}
 	return read, nil
 }

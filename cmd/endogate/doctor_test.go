@@ -24,6 +24,21 @@ func TestDoctor_namesAllThatIsNotListed(t *testing.T) {
 	require.ErrorContains(t, err, "routes is empty")
 }
 
+// A title, a model, a kind and a span: whoever mends a file reads of all of them in one go.
+func TestDoctor_allFaultsOfAFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "c.yaml")
+	require.NoError(t, os.WriteFile(path, []byte(`dicom: {ae_title: ENDOGATE_GASTRO_LAB}
+models: [{dir: ../../testdata/models/demo}]
+routes: [{name: r, models: [demo-colonn], destinations: [pacs]}]
+destinations: [{name: pacs, kind: dicomweb, ae_title: PACS, address: "127.0.0.1:4242"}]
+exam: {quiet: x}
+`), 0o600))
+	_, err := doctorCmd{}.load(&cli{Config: path})
+	for _, want := range []string{"line 1: dicom.ae_title", `routes[0].models: "demo-colonn" is none of`, "line 4: destinations[0].kind", "line 5: exam.quiet"} {
+		assert.ErrorContains(t, err, want)
+	}
+}
+
 // A data folder that serve would make, however deep, is no fault.
 func TestDoctor_dataFolder(t *testing.T) {
 	cfg := configs.Default()

@@ -15,6 +15,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"endogate/cmd/endogate/gateway"
 	"endogate/configs"
 )
 
@@ -94,4 +95,11 @@ type usageError string
 
 func (e usageError) Error() string { return string(e) }
 
-func (c *cli) load() (configs.Config, error) { return configs.Load(c.Config) }
+// load reads the configuration. Where it has faults, models that routes name and no bundle has are named with them.
+func (c *cli) load() (configs.Config, error) {
+	cfg, err := configs.Load(c.Config)
+	if err != nil && len(cfg.Models) > 0 {
+		err = errors.Join(err, gateway.CheckRoutes(cfg))
+	}
+	return cfg, err
+}

@@ -138,6 +138,21 @@ func (m *Models) algorithm(name string) (reports.Algorithm, bool) {
 	return a, ok
 }
 
+// CheckRoutes looks up the models of routes in the manifests alone: no network is loaded.
+func CheckRoutes(cfg configs.Config) error {
+	m := &Models{folders: map[string]string{}, models: map[string]inference.Model{}}
+	for _, c := range cfg.Models {
+		b, err := inference.LoadBundle(c.Dir)
+		if err != nil {
+			return err
+		}
+		m.Bundles = append(m.Bundles, b)
+		m.folders[filepath.Base(filepath.Clean(c.Dir))], m.models[b.Name] = b.Name, nil
+	}
+	_, err := m.resolve(cfg.Routes)
+	return err
+}
+
 // resolve returns the routes with their models by the names of the manifests.
 func (m *Models) resolve(routes []configs.Route) ([]configs.Route, error) {
 	resolved := slices.Clone(routes)
