@@ -29,6 +29,7 @@ func TestReceive_restoredAfterRelease(t *testing.T) {
 	markReleased(t, l, 5, "entry001")
 
 	again := as(first, 2)
+	again.At = at(6)
 	require.Equal(t, []Verdict{Restored}, receive(t, l, again))
 	in := study(t, l).InstanceViews[0]
 	require.Equal(t, "entry002", in.Entry)

@@ -121,7 +121,7 @@ func TestDefer_countsInOneEvent(t *testing.T) {
 	r.Forward = []string{"pacs"}
 	receive(t, l, r)
 	for n := range 1000 {
-		require.NoError(t, l.Defer(ctx, 1, Deferral{Next: at(100 + n), Answer: Answer{}, Reason: "nobody answers"}, at(n)))
+		require.NoError(t, l.Defer(ctx, 1, Deferral{Next: at(100 + n), Answer: Answer{}, Reason: "nobody answers"}, at(2+n)))
 	}
 	require.NoError(t, l.Defer(ctx, 1, Deferral{Next: at(2000), Answer: said("A700"), Reason: "peer is full"}, at(1500)))
 	next, ok, err := l.NextDelivery(ctx, "pacs")
@@ -135,8 +135,8 @@ func TestDefer_countsInOneEvent(t *testing.T) {
 	d := study(t, l)
 	require.Equal(t, []string{"received", "queued", "deferred x1000", "deferred"}, steps(d, "1.2.3.1"))
 	e := d.Events[2]
-	require.Equal(t, at(0), e.At)
-	require.Equal(t, at(999), e.LastAt)
+	require.Equal(t, at(2), e.At)
+	require.Equal(t, at(1001), e.LastAt)
 	require.Equal(t, "nobody answers", e.Detail)
 	require.Equal(t, "pacs", e.Destination)
 	require.Equal(t, "A700", d.Events[3].Answer.Code)

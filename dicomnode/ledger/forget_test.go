@@ -81,7 +81,7 @@ func TestForget(t *testing.T) {
 		require.Equal(t, 1, d.Exams[0].Revision)
 
 		again := receipt(7)
-		again.Header, again.Digest = receipt(1).Header, receipt(1).Digest
+		again.Header, again.Digest, again.At = receipt(1).Header, receipt(1).Digest, at(100_000)
 		again.Header.StudyInstanceUID = "1.2.1"
 		require.Equal(t, []Verdict{Duplicate}, receive(t, l, again), "sent again years later")
 		require.Equal(t, []Verdict{Duplicate}, receive(t, l, again))

@@ -48,7 +48,7 @@ func TestOpen_filesArePrivate(t *testing.T) {
 func TestOpen_settings(t *testing.T) {
 	l := openLedger(t)
 	for pragma, want := range map[string]string{
-		"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1", "busy_timeout": "10000", "user_version": "5",
+		"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1", "busy_timeout": "10000", "user_version": "6",
 	} {
 		var got string
 		require.NoError(t, l.writes.tx.conn.QueryRowContext(t.Context(), "PRAGMA "+pragma).Scan(&got))

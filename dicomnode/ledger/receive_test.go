@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -164,6 +165,21 @@ func TestReceive_studyAttributesFillIn(t *testing.T) {
 	require.Equal(t, at(1), s.FirstAt)
 	require.Equal(t, at(3), s.LastAt)
 	require.Equal(t, 3, s.Instances)
+}
+
+// What is taken in late, after what came behind it, stands in the timeline where it belongs.
+func TestStudy_eventsInOrderOfTime(t *testing.T) {
+	l := openLedger(t)
+	late := receipt(1)
+	late.At = at(9)
+	receive(t, l, late)
+	receive(t, l, receipt(2))
+	d := study(t, l)
+	require.Equal(t, dicom.UID("1.2.3.2"), d.Events[0].SOPInstanceUID)
+	require.True(t, slices.IsSortedFunc(d.Events, func(a, b Event) int { return a.At.Compare(b.At) }))
+	page, err := l.Study(t.Context(), "1.2", Page{Limit: 1, Offset: 1})
+	require.NoError(t, err)
+	require.Equal(t, d.Events[1:2], page.Events, "of pages as well")
 }
 
 func TestStudies_filters(t *testing.T) {

@@ -108,7 +108,7 @@ type StudyDetail struct {
 	Exams         []Exam
 	Objects       []Object
 	Deliveries    []Delivery
-	Events        []Event // in the order they first happened
+	Events        []Event // by the time they first happened, however late they were noted
 }
 
 const selectStudy = `SELECT id, study_instance_uid, patient_id, patient_name, accession_number, study_date, study_time,
@@ -348,7 +348,7 @@ func scanObject(rows *sql.Rows) (Object, error) {
 }
 
 const selectEvent = `SELECT at, last_at, count, sop_instance_uid, entry, what, destination, protocol, code, text, detail, actor_kind, actor
-	FROM event WHERE study = ? ORDER BY id LIMIT ? OFFSET ?`
+	FROM event WHERE study = ? ORDER BY at, id LIMIT ? OFFSET ?`
 
 func scanEvent(rows *sql.Rows) (Event, error) {
 	var e Event

@@ -5,7 +5,7 @@ CREATE INDEX delivery_next ON delivery (destination, next_at) WHERE state = 'pen
 CREATE INDEX delivery_parked ON delivery (id) WHERE state = 'parked';
 CREATE INDEX delivery_sent ON delivery (destination, next_at) WHERE state = 'sent';
 CREATE INDEX delivery_study ON delivery (study);
-CREATE INDEX event_study ON event (study);
+CREATE INDEX event_study ON event (study, at);
 CREATE INDEX exam_open ON exam (id) WHERE state = 'open';
 CREATE INDEX exam_parked ON exam (id) WHERE state = 'parked';
 CREATE INDEX instance_held ON instance (id) WHERE held = 1;
