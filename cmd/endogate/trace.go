@@ -29,6 +29,10 @@ func (t *traceCmd) Run(ctx context.Context, c *cli, tty console) error {
 		return err
 	}
 	studies, err := l.Trace(ctx, t.Name)
+	if errors.Is(err, ledger.ErrNotFound) {
+		err = fmt.Errorf("trace: not found in %s: searched for it as Study Instance UID, SOP Instance UID and accession number, each in full; "+
+			"patients are not searched: the page's list of studies finds them by patient ID", cfg.LedgerFile())
+	}
 	for _, study := range studies {
 		writeTrace(tty.out, study)
 	}

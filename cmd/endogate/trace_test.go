@@ -20,12 +20,12 @@ func TestTrace_besideTheGateway(t *testing.T) {
 	dir := t.TempDir()
 	config := filepath.Join(dir, "endogate.yaml")
 	require.NoError(t, os.WriteFile(config, fmt.Appendf(nil, "data_dir: %q\n", filepath.Join(dir, "data")), 0o600))
-	trace := func() (string, string, int) {
+	trace := func(name string) (string, string, int) {
 		var out, errs strings.Builder
-		code := execute(context.Background(), []string{"trace", "--config", config, "1.2"}, console{&out, &errs})
+		code := execute(context.Background(), []string{"trace", "--config", config, name}, console{&out, &errs})
 		return out.String(), errs.String(), code
 	}
-	_, complaint, code := trace()
+	_, complaint, code := trace("1.2")
 	require.NotZero(t, code)
 	require.Contains(t, complaint, "ledger.db")
 
@@ -39,10 +39,16 @@ func TestTrace_besideTheGateway(t *testing.T) {
 		}},
 	}}, 1)
 	require.NoError(t, err)
-	out, complaint, code := trace()
+	out, complaint, code := trace("1.2")
 	require.Zero(t, code, complaint)
 	require.Contains(t, out, "parked\n  1 of 1 instances not analysed\n")
 	require.Contains(t, out, "1.2.3.1")
+	_, complaint, code = trace("Novak")
+	require.NotZero(t, code)
+	for _, said := range []string{"ledger.db", "Study Instance UID", "SOP Instance UID", "accession number", "patient ID"} {
+		require.Contains(t, complaint, said)
+	}
+	require.NotContains(t, complaint, "Novak", "it may be a patient")
 	_, err = l.Position(t.Context())
 	require.NoError(t, err, "the gateway goes on")
 }

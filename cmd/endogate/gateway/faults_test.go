@@ -62,6 +62,7 @@ func TestGateway_poisonIsParkedAndReported(t *testing.T) {
 	assert.Empty(t, g.parked())
 	assert.Equal(t, http.StatusConflict, g.post("/api/v1/parked/"+first.ID+"/retry"), "what is discarded stays so")
 	g.waitFor("the study to be done", func() bool { return g.study(uid).Status == ledger.StudyDone })
+	assert.Equal(t, 1, g.study(uid).NotAnalysed)
 }
 
 func statesOf(s admin.Study) map[dicom.UID]ledger.InstanceState {

@@ -30,6 +30,7 @@ func TestGateway_videoIsNotAnalysed(t *testing.T) {
 	assert.Equal(t, map[dicom.UID]ledger.InstanceState{
 		sound.uid: ledger.InstanceAnalysed, video.uid: ledger.InstanceNotAnalysed,
 	}, statesOf(study))
+	assert.Equal(t, 1, study.NotAnalysed)
 	assert.Empty(t, g.parked())
 	files := scp.Files(t)
 	require.Contains(t, files, string(video.uid), "it is forwarded all the same")
