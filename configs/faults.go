@@ -11,12 +11,14 @@ import (
 	"github.com/go-viper/mapstructure/v2"
 )
 
+const unknown = "unknown key"
+
 // fault is what is wrong with the value of a key.
 type fault struct{ key, what string }
 
 // follows reports whether f is about a value that has not been read because of other.
 func (f fault) follows(other fault) bool {
-	return other.what != "unknown key" && (within(f.key, other.key) || within(other.key, f.key))
+	return other.what != unknown && (within(f.key, other.key) || within(other.key, f.key))
 }
 
 // within reports whether key is outer, or below it.
@@ -25,18 +27,18 @@ func within(key, outer string) bool {
 	return found && (rest == "" || rest[0] == '.' || rest[0] == '[')
 }
 
-// at is the fault with its line, where it stands in text.
-func (f fault) at(text []byte) error {
-	if f.key == "" {
-		return errors.New(f.what)
-	}
-	if f.what == "unknown key" {
-		return fmt.Errorf("line %d: unknown key %s", lineOf(text, f.key), f.key)
+// at is the fault with the place where its value stands: a variable of the environment, or else a line of text.
+func (f fault) at(text []byte, env map[string]any) error {
+	what := f.Error()
+	for key := range env {
+		if within(f.key, key) {
+			return fmt.Errorf("%s: %s", variable(key), what)
+		}
 	}
 	if line := lineOf(text, f.key); line > 0 {
-		return fmt.Errorf("line %d: %s: %s", line, f.key, f.what)
+		return fmt.Errorf("line %d: %s", line, what)
 	}
-	return fmt.Errorf("%s: %s", f.key, f.what)
+	return errors.New(what)
 }
 
 // leaves takes the faults that decoding or validation joined apart.
@@ -64,8 +66,16 @@ func leaves(err error) []fault {
 	return found
 }
 
-// Error is the fault without its line.
-func (f fault) Error() string { return f.key + ": " + f.what }
+// Error is the fault without its place.
+func (f fault) Error() string {
+	switch {
+	case f.key == "":
+		return f.what
+	case f.what == unknown:
+		return f.what + " " + f.key
+	}
+	return f.key + ": " + f.what
+}
 
 // plain says what could not be read without the names of the library's types.
 func plain(err error) string {

@@ -21,8 +21,10 @@ func TestParse_unitIsMissing(t *testing.T) {
 		_, err := parse([]byte(text), nil, Default())
 		assert.ErrorContains(t, err, want, text)
 	}
-	_, err := parse(nil, []string{"ENDOGATE_EXAM_QUIET=60"}, Default())
-	assert.ErrorContains(t, err, "exam.quiet: 60: a unit is missing: write 60s")
+	_, err := parse([]byte("exam: {quiet: 5s}"), []string{"ENDOGATE_EXAM_QUIET=60"}, Default())
+	assert.EqualError(t, err, "ENDOGATE_EXAM_QUIET: exam.quiet: 60: a unit is missing: write 60s, 60m or 60h", "it stands in no line")
+	_, err = parse(nil, []string{`ENDOGATE_MODELS=[{"folder":"m"}]`}, Default())
+	assert.ErrorContains(t, err, "ENDOGATE_MODELS: unknown key models[0].folder")
 	c, err := parse([]byte("ledger: {history: 0}\nspool: {reserve: 0}"), nil, Default())
 	require.NoError(t, err)
 	assert.Zero(t, c.Ledger.History)

@@ -59,11 +59,11 @@ func parse[T interface{ Validate() error }](text []byte, environ []string, defau
 	if err := k.Load(confmap.Provider(env, "."), nil); err != nil {
 		return none, err
 	}
-	c, unknown := defaults, mapstructure.Metadata{}
+	c, met := defaults, mapstructure.Metadata{}
 	found := leaves(decode(k, &c, nil, mapstructure.ComposeDecodeHookFunc(hook, mapstructure.TextUnmarshallerHookFunc())))
-	errs := []error{err, decode(k, new(T), &unknown, shape)} // on its own: where a value is wrong, its neighbours are not looked at
-	for _, key := range unknown.Unused {
-		found = append(found, fault{key, "unknown key"})
+	errs := []error{err, decode(k, new(T), &met, shape)} // on its own: where a value is wrong, its neighbours are not looked at
+	for _, key := range met.Unused {
+		found = append(found, fault{key, unknown})
 	}
 	for _, f := range leaves(c.Validate()) {
 		if !slices.ContainsFunc(found, f.follows) {
@@ -72,7 +72,7 @@ func parse[T interface{ Validate() error }](text []byte, environ []string, defau
 	}
 	slices.SortStableFunc(found, func(a, b fault) int { return lineOf(text, a.key) - lineOf(text, b.key) })
 	for _, f := range found {
-		errs = append(errs, f.at(text))
+		errs = append(errs, f.at(text, env))
 	}
 	return c, errors.Join(errs...)
 }
@@ -93,13 +93,13 @@ func decode(k *koanf.Koanf, into any, met *mapstructure.Metadata, hook mapstruct
 func environment(environ []string, config reflect.Type) (map[string]any, error) {
 	byName := map[string]string{}
 	for key := range keys(config, "") {
-		byName[envPrefix+strings.ToUpper(strings.ReplaceAll(key, ".", "_"))] = key
+		byName[variable(key)] = key
 	}
 	values := map[string]any{}
 	var errs []error
-	for _, variable := range environ {
-		name, text, _ := strings.Cut(variable, "=")
-		if !strings.HasPrefix(name, envPrefix) || notOurs.MatchString(variable) {
+	for _, set := range environ {
+		name, text, _ := strings.Cut(set, "=")
+		if !strings.HasPrefix(name, envPrefix) || notOurs.MatchString(set) {
 			continue
 		}
 		key, ok := byName[name]
@@ -119,6 +119,11 @@ func environment(environ []string, config reflect.Type) (map[string]any, error) 
 		values[key] = list
 	}
 	return values, errors.Join(errs...)
+}
+
+// variable is the name of a key in the environment.
+func variable(key string) string {
+	return envPrefix + strings.ToUpper(strings.ReplaceAll(key, ".", "_"))
 }
 
 // nearest returns the one of names that takes the fewest letters put in, left out or changed to make of name.
