@@ -40,7 +40,7 @@ unit:             ## every test, with the race detector and the real peers; none
 fuzz:             ## CHECKS of every property with fresh seeds, every fuzz target for FUZZFOR
 	@deploy/fuzz.sh $(FUZZFOR) $(CHECKS)
 
-drill: setup-test ## the proofs of the whole gateway at full size: a quarter of an hour at most
+drill: setup-test ## the proofs of the whole gateway at full size: twenty minutes at most
 	@deploy/drill.sh
 
 bench: setup-test build
