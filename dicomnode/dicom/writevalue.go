@@ -31,12 +31,20 @@ func (e *appender) bytes(t Tag, info vrInfo, v []byte, verbatim bool) error {
 	start := len(e.b)
 	e.b = append(e.b, v...)
 	if len(v)%2 == 1 {
-		e.b = append(e.b, info.pad())
+		e.b = append(e.b, e.pad(t, info))
 	}
 	if e.order != byteOrder(little) && info.word > 1 {
 		swap(e.b[start:], info.word)
 	}
 	return nil
+}
+
+// pad is what makes an odd value even. Where the VR is not written, a reader takes an unknown one for that of the dictionary.
+func (e *appender) pad(t Tag, info vrInfo) byte {
+	if !e.explicit && info.name == "UN" {
+		info = vrOf(VROf(t))
+	}
+	return info.pad()
 }
 
 // swap turns the byte order of numbers around.
@@ -67,7 +75,7 @@ func (e *appender) encoded(t Tag, info vrInfo, value Value, verbatim bool) error
 		return err
 	}
 	if (len(e.b)-start)%2 == 1 {
-		e.b = append(e.b, info.pad())
+		e.b = append(e.b, e.pad(t, info))
 	}
 	if e.explicit && !info.long {
 		e.order.PutUint16(e.b[start-2:], uint16(length))
