@@ -7,7 +7,8 @@ import (
 
 // WriteImplicit reads the Explicit VR Little Endian data set in r and writes it in Implicit VR Little Endian, the
 // transfer syntax that every application entity has to know (PS3.5 10.1). Values stay byte for byte; sequences and
-// items get delimiters (PS3.5 7.5). Encapsulated Pixel Data is an error: no uncompressed syntax has it.
+// items get delimiters (PS3.5 7.5). Encapsulated Pixel Data is an error: no uncompressed syntax has it. So is a value in
+// the place of a sequence, which a reader would take for its items.
 func WriteImplicit(w io.Writer, r io.Reader) error {
 	ts, _ := LookupTransferSyntax(ExplicitVRLittleEndian)
 	in := NewReader(r, ts)
@@ -28,6 +29,9 @@ func WriteImplicit(w io.Writer, r io.Reader) error {
 func writeImplicit(w io.Writer, value io.Reader, t Token) error {
 	switch t.Kind {
 	case ElementToken:
+		if t.Length > 0 && VROf(t.Tag) == "SQ" {
+			return fmt.Errorf("%v: %w", t.Tag, untellable(t.VR))
+		}
 		if err := writeImplicitHeader(w, t.Tag, t.Length); err != nil {
 			return err
 		}

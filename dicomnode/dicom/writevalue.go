@@ -18,6 +18,8 @@ func (e *appender) bytes(t Tag, info vrInfo, v []byte, verbatim bool) error {
 	switch {
 	case info.name == "SQ" && len(v) > 0:
 		return errors.New("a sequence has items")
+	case !e.explicit && VROf(t) == "SQ" && len(v) > 0:
+		return untellable(info.name)
 	case t == PixelData && e.encapsulated && e.depth == 0:
 		return errors.New("native Pixel Data in a transfer syntax that encapsulates them")
 	case size > 1 && len(v)%size != 0:
@@ -47,6 +49,11 @@ func (e *appender) pad(t Tag, info vrInfo) byte {
 	return info.pad()
 }
 
+// untellable is the error of a value of vr where the VR is not written and every reader takes its tag for a sequence's.
+func untellable(vr string) error {
+	return fmt.Errorf("a value of %s in the place of a sequence, which Implicit VR cannot tell", vr)
+}
+
 // swap turns the byte order of numbers around.
 func swap(b []byte, word int) {
 	for number := range slices.Chunk(b, word) {
@@ -69,6 +76,9 @@ func (e *appender) encoded(t Tag, info vrInfo, value Value, verbatim bool) error
 	start := len(e.b)
 	if err := e.value(info, value, verbatim); err != nil {
 		return err
+	}
+	if !e.explicit && VROf(t) == "SQ" && len(e.b) > start {
+		return untellable(info.name)
 	}
 	length, err := e.length(info, uint64(len(e.b)-start))
 	if err != nil {
