@@ -43,6 +43,7 @@ var mayImport = map[string][]string{
 	"explain/picture":      {"explain"},
 	"explain/sampling":     {"explain"},
 	"reports":              {"dicomnode/dicom", "dicomnode/failure", "dicomnode/ledger", "explain", "inference", "inference/analysis", "reports/readback"},
+	"reports/draft":        {"dicomnode/dicom", "dicomnode/ledger", "explain", "inference/analysis"},
 	"reports/readback":     {"dicomnode/dicom"},
 	"reports/results":      {"dicomnode/dicom", "dicomnode/ledger", "dicomnode/pixeldata", "dicomnode/spool", "explain", "inference", "inference/analysis", "reports"},
 	"reports/outbox":       {"dicomnode", "dicomnode/dicom", "dicomnode/dimse", "dicomnode/failure", "dicomnode/ledger", "dicomnode/spool"},

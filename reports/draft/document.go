@@ -1,0 +1,217 @@
+// Package draft is the report draft on a study: what it says, how it is made of analyses and an order, and how a person
+// changes it.
+//
+// A [Document] is one version of it. The gateway makes the first of analyses; a person's [Edit]s and later analyses make the
+// next ones, and none overwrites another. What a network may not say is [ToBeCompleted], and nothing claims absence or
+// normality (CO-RADS, GIE 65:757; MST 3.0, Endoscopy 41:727).
+package draft
+
+import (
+	"time"
+
+	"endogate/dicomnode/dicom"
+	"endogate/inference/analysis"
+)
+
+// Schema names the form of a document; docs/draft.schema.json describes it.
+const Schema = "endogate.draft/1"
+
+// ToBeCompleted stands where a person has to write: what a network may not say (and no template may say for it).
+const ToBeCompleted = "[to be completed]"
+
+// Standing is how far a draft has come.
+type Standing string
+
+// The standings. What is signed is never changed: an amendment is a version that names it.
+const (
+	Drafted   Standing = "draft"
+	Signed    Standing = "signed"
+	Amending  Standing = "amending" // a signed one that a person is changing
+	Amended   Standing = "amended"  // signed again
+	Withdrawn Standing = "withdrawn"
+)
+
+// Document is one version of the report on a study. Times are UTC, probabilities 0..1, lengths in millimetres.
+type Document struct {
+	Schema   string    `json:"schema"`
+	Study    dicom.UID `json:"study"`
+	Number   int       `json:"number"`  // of the draft among those of its study, from 1: what comes after a signature begins the next
+	Version  int       `json:"version"` // of this draft, from 1
+	Standing Standing  `json:"standing"`
+	At       time.Time `json:"at"` // when this version was made
+	Author   Author    `json:"author"`
+	Language string    `json:"language"` // en, de, nb
+	Template string    `json:"template"` // colonoscopy, upper-gi
+	// Predecessor is the signed version that this one amends or withdraws, or the draft that was signed before it.
+	Predecessor *Reference `json:"predecessor,omitempty"`
+
+	Title       dicom.Code  `json:"title"` // LOINC
+	Patient     Patient     `json:"patient"`
+	Order       *Order      `json:"order,omitempty"`
+	Examination Examination `json:"examination"`
+	Sections    []Section   `json:"sections"`   // in the order of the template
+	Findings    []Finding   `json:"findings"`   // of all models, in the order in which they are shown
+	KeyImages   []KeyImage  `json:"key_images"` // those chosen, in the order in which they are shown
+	Disclosure  Disclosure  `json:"disclosure"`
+	Notices     []string    `json:"notices"` // what a reader has to know before anything else, such as images that came late
+	Signature   *Signature  `json:"signature,omitempty"`
+}
+
+// Author is who made a version: the gateway itself, a person who signed in, or whom a client named.
+type Author struct {
+	Name            string `json:"name"`
+	Unauthenticated bool   `json:"unauthenticated,omitempty"` // named by the client and checked by nobody
+	System          bool   `json:"system,omitempty"`          // the gateway
+}
+
+// Signature is a person's under a version.
+type Signature struct {
+	By       Author    `json:"by"`
+	At       time.Time `json:"at"`
+	Verified bool      `json:"verified"`         // by a person whom the reporting system knows; else the report stays unverified
+	Reason   string    `json:"reason,omitempty"` // of an amendment or a withdrawal
+}
+
+// Reference names a version of a draft.
+type Reference struct {
+	Number  int       `json:"number"`
+	Version int       `json:"version"`
+	Report  dicom.UID `json:"report,omitempty"` // SOP Instance UID of the structured report that it was signed as
+}
+
+// Patient is whom the report is on, as the order or else the images say.
+type Patient struct {
+	ID        string `json:"id"`
+	Issuer    string `json:"issuer"`     // assigning authority
+	Name      string `json:"name"`       // as PS3.5 6.2 PN writes it
+	BirthDate string `json:"birth_date"` // YYYYMMDD
+	Sex       string `json:"sex"`        // M, F, O or empty
+}
+
+// Order is what was asked for.
+type Order struct {
+	Accession            string     `json:"accession"`
+	Placer               string     `json:"placer"`
+	Filler               string     `json:"filler"`
+	RequestedProcedureID string     `json:"requested_procedure_id"`
+	Service              dicom.Code `json:"service"` // OBR-4
+	Reason               string     `json:"reason"`
+	Requester            string     `json:"requester"` // OBR-16, as PN
+	Referrer             string     `json:"referrer"`  // PV1-8, as PN
+}
+
+// Examination is what the images say about themselves.
+type Examination struct {
+	StartedAt   time.Time `json:"started_at"` // first image; zero where no image says when
+	EndedAt     time.Time `json:"ended_at"`   // last image
+	Description string    `json:"description"`
+	Station     string    `json:"station"`
+	Performer   string    `json:"performer"`
+	Images      int       `json:"images"` // instances received
+}
+
+// Section is a heading with its text.
+type Section struct {
+	Name string     `json:"name"` // in the template, such as indication: the same in all languages
+	Code dicom.Code `json:"code"` // LOINC; zero where there is none
+	Head string     `json:"heading"`
+	Text string     `json:"text"` // paragraphs; ToBeCompleted where nobody has written yet
+	By   Author     `json:"by"`   // of the text
+	Fill Fill       `json:"fill"`
+}
+
+// Fill says who may write a section.
+type Fill string
+
+// The fills of a section.
+const (
+	FillPerson Fill = "person" // a person alone
+	FillOrder  Fill = "order"  // copied from the order, where there is one
+	FillAI     Fill = "ai"     // the gateway proposes
+)
+
+// Decision is a person's on a finding.
+type Decision string
+
+// The decisions.
+const (
+	Proposed Decision = "proposed" // nobody has decided yet
+	Accepted Decision = "accepted"
+	Rejected Decision = "rejected" // stays in the document, and out of what is sent as findings
+	Changed  Decision = "changed"  // accepted with other words, site or code
+)
+
+// Finding is something seen: by a model (one for each model and class), or by the person who added it.
+type Finding struct {
+	ID          string         `json:"id"`              // the same in all versions: a UID
+	Model       analysis.Model `json:"model,omitzero"`  // zero of one that a person added
+	Route       string         `json:"route,omitempty"` // that the model was asked by
+	Class       string         `json:"class,omitempty"`
+	Role        analysis.Role  `json:"role"` // finding, landmark or quality
+	Code        dicom.Code     `json:"code"` // what it is now
+	Site        dicom.Code     `json:"site"` // where; zero: unknown
+	SiteText    string         `json:"site_text,omitempty"`
+	Decision    Decision       `json:"decision"`
+	By          Author         `json:"by"`                    // of the decision, or who added it
+	Proposal    *dicom.Code    `json:"proposal,omitempty"`    // the model's code, where a person changed it
+	Probability float64        `json:"probability,omitempty"` // the highest; 0 of one that a person added
+	Threshold   float64        `json:"threshold,omitempty"`
+	Frames      []Frame        `json:"frames"`   // in which it was flagged, the highest probability first
+	Flagged     int            `json:"flagged"`  // frames; Frames may hold fewer
+	Analysed    int            `json:"analysed"` // frames in which it was looked for
+	Why         string         `json:"why"`      // one sentence
+	SizeMM      float64        `json:"size_mm,omitempty"`
+	Paris       string         `json:"paris,omitempty"` // 0-Ip, 0-Is, …: a person's alone
+	Text        string         `json:"text,omitempty"`  // a person's
+}
+
+// Frame is where something was flagged.
+type Frame struct {
+	Instance    dicom.SOPInstance `json:"instance"`
+	Number      int               `json:"instance_number"`
+	Span        analysis.Span     `json:"span"`
+	Rows        int               `json:"rows"`
+	Columns     int               `json:"columns"`
+	Probability float64           `json:"probability"`
+	Heatmap     dicom.SOPInstance `json:"heatmap,omitzero"` // zero: it has none
+	Contours    [][][2]float64    `json:"contours,omitempty"`
+	Position    string            `json:"position,omitempty"` // of the hot region, such as "upper right, 2 o'clock"
+}
+
+// KeyImage is a frame that stands for a finding.
+type KeyImage struct {
+	Finding string `json:"finding"` // its ID; empty of one that stands for none
+	Frame   Frame  `json:"frame"`
+	Why     string `json:"why"`     // class, probability, where in the picture, what the map shows and what it does not
+	By      Author `json:"by"`      // a person's choice stays whatever comes later
+	Caption string `json:"caption"` // one line
+}
+
+// Disclosure is what has to be said about the machine's part (LOINC has no code).
+type Disclosure struct {
+	Models  []ModelUse `json:"models"`
+	Frames  Extent     `json:"frames"`
+	Masked  []string   `json:"masked"`  // regions left out of the analysis, in words
+	Skipped []string   `json:"skipped"` // reasons with their numbers
+	Failed  []string   `json:"failed"`
+	Text    string     `json:"text"`
+}
+
+// ModelUse is a model that looked at the study.
+type ModelUse struct {
+	analysis.Model
+	Route       string             `json:"route"`
+	IntendedUse string             `json:"intended_use"`
+	Thresholds  map[string]float64 `json:"thresholds"`       // by class
+	Analysed    int                `json:"analysed"`         // frames
+	Report      dicom.UID          `json:"report,omitempty"` // SOP Instance UID of its AI-result SR
+}
+
+// Extent counts instances, and frames of those analysed.
+type Extent struct {
+	Instances int `json:"instances"`
+	Analysed  int `json:"analysed"`
+	Skipped   int `json:"skipped"`
+	Failed    int `json:"failed"`
+	Frames    int `json:"frames"`
+}
