@@ -122,7 +122,7 @@ func (s *Server) rejected(host netip.Addr, err *RejectError, args ...any) {
 
 // logThinned writes a line about someone who may come again and again; lines that were left out are counted in a later one.
 func (s *Server) logThinned(level slog.Level, msg, about string, args ...any) {
-	left, ok := s.repeated.due(msg+about, time.Now())
+	left, ok := s.repeated.Due(msg+about, time.Now())
 	if !ok {
 		return
 	}

@@ -11,6 +11,7 @@ import (
 
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/dimse"
+	"endogate/dicomnode/failure"
 	"endogate/dicomnode/pdu"
 )
 
@@ -81,7 +82,7 @@ type Server struct {
 	waiting, strangers crowd
 	turnedAway         int
 
-	repeated thinning
+	repeated failure.Thinning
 	wg       sync.WaitGroup
 }
 

@@ -30,6 +30,7 @@ var mayImport = map[string][]string{
 	"dicomnode/pixeldata":  {"dicomnode/dicom"},
 	"dicomnode/spool":      {"dicomnode/dicom", "dicomnode/durable"},
 	"dicomnode/ledger":     {"dicomnode/dicom", "dicomnode/durable", "dicomnode/failure", "inference/analysis"},
+	"hl7/mllp":             {"dicomnode/failure"},
 	"inference":            {"dicomnode/dicom", "dicomnode/failure", "dicomnode/pixeldata", "explain", "inference/analysis"},
 	"inference/analysis":   {"dicomnode/dicom"},
 	"inference/ask":        {"inference", "inference/analysis", "inference/onnx", "explain", "explain/picture"},

@@ -1,5 +1,5 @@
-// Package failure is what goes on after something has failed: how long to wait before the next try, and what may be said of
-// a panic.
+// Package failure is what goes on after something has failed: how long to wait before the next try, what may be said of
+// a panic, and how often the log is told.
 package failure
 
 import (

@@ -1,4 +1,4 @@
-package dicomnode
+package failure
 
 import (
 	"sync"
@@ -11,8 +11,9 @@ const (
 	thinKinds = 1024        // kinds that are told apart
 )
 
-// thinning holds back log lines that repeat: who is refused a thousand times a second must not fill the disk.
-type thinning struct {
+// Thinning holds back log lines that repeat: who is refused a thousand times a second must not fill the disk. The zero value is ready;
+// Due may be called from any goroutine.
+type Thinning struct {
 	mu    sync.Mutex
 	kinds map[string]*repetition
 }
@@ -22,8 +23,8 @@ type repetition struct {
 	written, left int
 }
 
-// due reports whether a line of the kind is to be written, and the number of those that were not written before it.
-func (t *thinning) due(kind string, now time.Time) (left int, ok bool) {
+// Due reports whether a line of the kind is to be written, and the number of those that were not written before it.
+func (t *Thinning) Due(kind string, now time.Time) (left int, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	r := t.find(kind, now)
@@ -40,7 +41,7 @@ func (t *thinning) due(kind string, now time.Time) (left int, ok bool) {
 	return left, true
 }
 
-func (t *thinning) find(kind string, now time.Time) *repetition {
+func (t *Thinning) find(kind string, now time.Time) *repetition {
 	if t.kinds == nil {
 		t.kinds = make(map[string]*repetition)
 	}

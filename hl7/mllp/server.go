@@ -1,0 +1,270 @@
+package mllp
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"endogate/dicomnode/failure"
+)
+
+// ErrServerClosed is what Serve returns after Shutdown.
+var ErrServerClosed = errors.New("mllp: server closed")
+
+// Peer is who sent a message.
+type Peer struct {
+	Host    netip.Addr
+	Remote  string // address and port
+	Subject string // of its certificate, where mutual TLS has checked one
+}
+
+// Observer has functions that a Server calls as things happen, for metrics; nil ones are left out. They are called from
+// many goroutines and should return at once.
+type Observer struct {
+	Connected func()
+	Refused   func(cause string) // before anything was read: RefusedHost, RefusedLimit
+	Dropped   func(bytes int64)  // that were in no frame
+	Ended     func(cause string) // a connection has, by one of the Cause constants
+}
+
+// Causes for which a connection is refused, or ends.
+const (
+	RefusedHost  = "host"  // it is not listed
+	RefusedLimit = "limit" // there are too many
+
+	CauseClosed   = "closed"   // by the peer, between messages
+	CauseLost     = "lost"     // in the middle of one, or of its answer
+	CauseTimeout  = "timeout"  // it was silent or slow
+	CauseFrame    = "frame"    // what came is no frame, or too large
+	CauseHandler  = "handler"  // a message could not be taken, and is not answered
+	CauseTLS      = "tls"      // the handshake did not come about
+	CauseShutdown = "shutdown" // we end it
+)
+
+// Server takes connections and hands their messages to Handler, those of a connection one after the other. Its fields are
+// set before Serve.
+type Server struct {
+	// Handler returns what a message is answered, once it is durable: nothing, one message, or two (an accept and an
+	// application acknowledgement). With an error the connection is closed without an answer, and the peer sends again.
+	// It may keep message. ctx ends when Shutdown does not wait any longer.
+	Handler func(ctx context.Context, peer Peer, message []byte) (answers [][]byte, err error)
+	// TooLarge returns what a message of more than MaxSize is answered, of which it gets the beginning, before the connection
+	// is closed. It may be nil: there is no answer.
+	TooLarge func(peer Peer, beginning []byte) (answer []byte)
+
+	Allow []netip.Prefix // hosts that may connect; none listed is nobody
+	TLS   *tls.Config    // nil: none
+
+	MaxConnections int // 64 by default
+	MaxPerHost     int // 16 by default
+	MaxSize        int // of a message, in bytes; DefaultMaxSize by default
+	MaxHeld        int // of all messages that are being read or handled, in bytes; 256 MiB by default
+
+	IdleTimeout  time.Duration // between messages; an hour by default: an interface may have nothing to say for long
+	ReadTimeout  time.Duration // for a message once begun, and a second for each 16 KiB of it; 60 s by default
+	WriteTimeout time.Duration // for an answer; 60 s by default
+
+	Log     *slog.Logger // slog.Default by default; gets addresses, never contents
+	Observe Observer
+
+	mu        sync.Mutex
+	closing   bool
+	listeners map[net.Listener]struct{}
+	conns     map[*conn]context.CancelFunc
+	perHost   map[netip.Addr]int
+	held      int
+
+	repeated failure.Thinning
+	wg       sync.WaitGroup
+}
+
+// Serve takes connections on ln until Shutdown, and then returns ErrServerClosed. It closes ln. It may be called for
+// several listeners at once.
+func (s *Server) Serve(ln net.Listener) error {
+	defer ln.Close()
+	if !s.listen(ln) {
+		return ErrServerClosed
+	}
+	for pause := time.Duration(0); ; {
+		nc, err := ln.Accept()
+		switch {
+		case err == nil:
+			pause = 0
+			s.start(nc)
+			continue
+		case s.isClosing():
+			return ErrServerClosed
+		case errors.Is(err, net.ErrClosed):
+			return fmt.Errorf("mllp: accept: %w", err)
+		}
+		pause = min(max(2*pause, 5*time.Millisecond), time.Second) // out of file descriptors, or the like
+		s.Log.Error("mllp: accept; trying again", "error", err, "pause", pause)
+		time.Sleep(pause)
+	}
+}
+
+// listen fills in the defaults and counts ln among the listeners.
+func (s *Server) listen(ln net.Listener) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closing {
+		return false
+	}
+	if s.conns == nil {
+		s.MaxConnections = orDefault(s.MaxConnections, 64)
+		s.MaxPerHost = orDefault(s.MaxPerHost, 16)
+		s.MaxSize = orDefault(s.MaxSize, DefaultMaxSize)
+		s.MaxHeld = max(orDefault(s.MaxHeld, 256<<20), s.MaxSize)
+		s.IdleTimeout = orDefault(s.IdleTimeout, time.Hour)
+		s.ReadTimeout = orDefault(s.ReadTimeout, time.Minute)
+		s.WriteTimeout = orDefault(s.WriteTimeout, time.Minute)
+		if s.Log == nil {
+			s.Log = slog.Default()
+		}
+		s.listeners = make(map[net.Listener]struct{})
+		s.conns = make(map[*conn]context.CancelFunc)
+		s.perHost = make(map[netip.Addr]int)
+	}
+	s.listeners[ln] = struct{}{}
+	return true
+}
+
+func orDefault[T int | time.Duration](v, def T) T {
+	if v <= 0 {
+		return def
+	}
+	return v
+}
+
+func (s *Server) isClosing() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closing
+}
+
+// start serves nc in a goroutine that Shutdown waits for. Who is not listed costs neither a place nor memory.
+func (s *Server) start(nc net.Conn) {
+	host := hostOf(nc.RemoteAddr())
+	if !slices.ContainsFunc(s.Allow, func(p netip.Prefix) bool { return p.Contains(host) }) {
+		s.refuse(nc, host, RefusedHost)
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closing {
+		_ = nc.Close()
+		return
+	}
+	if len(s.conns) >= s.MaxConnections || s.perHost[host] >= s.MaxPerHost {
+		s.refuse(nc, host, RefusedLimit)
+		return
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	c := newConn(s, nc, host)
+	s.conns[c] = cancel
+	s.perHost[host]++
+	s.wg.Go(func() {
+		defer s.forget(c)
+		c.serve(ctx)
+	})
+}
+
+// refuse closes nc: there is nothing that could be said to it.
+func (s *Server) refuse(nc net.Conn, host netip.Addr, cause string) {
+	_ = nc.Close()
+	s.logThinned(slog.LevelWarn, "mllp: connection refused", host, "cause", cause)
+	if s.Observe.Refused != nil {
+		s.Observe.Refused(cause)
+	}
+}
+
+func (s *Server) forget(c *conn) {
+	_ = c.nc.Close()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.conns[c]()
+	delete(s.conns, c)
+	s.held -= c.held
+	if s.perHost[c.peer.Host]--; s.perHost[c.peer.Host] == 0 {
+		delete(s.perHost, c.peer.Host)
+	}
+}
+
+// hold counts n bytes as those that c holds, if there is room for them.
+func (s *Server) hold(c *conn, n int) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.held+n-c.held > s.MaxHeld {
+		return fmt.Errorf("mllp: %w: with those of others more than %d bytes", ErrTooLarge, s.MaxHeld)
+	}
+	s.held += n - c.held
+	c.held = n
+	return nil
+}
+
+// Connections is how many there are.
+func (s *Server) Connections() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.conns)
+}
+
+// Shutdown closes the listeners before anything else, and the connections on which no message is under way; one that is
+// comes to its end and is answered. When ctx ends first, what is left is closed, the contexts of handlers are cancelled, and
+// the error is that of ctx. No handler runs any more when Shutdown returns.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	s.closing = true
+	for ln := range s.listeners {
+		_ = ln.Close()
+	}
+	for c := range s.conns {
+		c.drain()
+	}
+	s.mu.Unlock()
+
+	idle := make(chan struct{})
+	go func() {
+		s.wg.Wait()
+		close(idle)
+	}()
+	select {
+	case <-idle:
+		return nil
+	case <-ctx.Done():
+	}
+	s.mu.Lock()
+	for c, cancel := range s.conns {
+		_ = c.nc.Close()
+		cancel()
+	}
+	s.mu.Unlock()
+	<-idle
+	return context.Cause(ctx)
+}
+
+// logThinned writes a line about a host that may come again and again; lines that were left out are counted in a later one.
+func (s *Server) logThinned(level slog.Level, msg string, host netip.Addr, args ...any) {
+	left, ok := s.repeated.Due(msg+host.String(), time.Now())
+	if !ok {
+		return
+	}
+	if left > 0 {
+		args = append(args, "left_out", left)
+	}
+	s.Log.Log(context.Background(), level, msg, append(args, "host", host.String())...)
+}
+
+func hostOf(addr net.Addr) netip.Addr {
+	if tcp, ok := addr.(*net.TCPAddr); ok {
+		return tcp.AddrPort().Addr().Unmap()
+	}
+	return netip.Addr{}
+}
