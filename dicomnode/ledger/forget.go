@@ -69,8 +69,52 @@ func (l *Ledger) Forget(ctx context.Context, before time.Time, limit int, at tim
 	return more, nil
 }
 
+// restingMessages and restingOrders are those that nothing has come of since ?1, but for orders of studies that are remembered.
+const (
+	restingMessages = `SELECT id FROM message WHERE at < ?1 AND released_at IS NOT NULL ORDER BY at LIMIT ?2`
+	restingOrders   = `SELECT o.id FROM imaging_order o WHERE o.changed_at < ?1
+	AND NOT EXISTS (SELECT 1 FROM study s WHERE s.study_instance_uid = o.study_instance_uid AND s.forgotten_at IS NULL)
+	AND NOT EXISTS (SELECT 1 FROM study s WHERE s.accession_number = o.accession AND s.forgotten_at IS NULL)
+	ORDER BY o.changed_at LIMIT ?2`
+)
+
+// ForgetMessages ends the history of at most limit messages and limit orders that nothing has happened to since before. A
+// message that comes again then is a new one. It reports whether there may be more to forget.
+func (l *Ledger) ForgetMessages(ctx context.Context, before time.Time, limit int, at time.Time) (more bool, err error) {
+	if l.replaying == nil {
+		for _, text := range []string{restingMessages, restingOrders} {
+			some, err := query(ctx, l.readDB, scanString, text, micros(before), 1)
+			if err != nil {
+				return false, fmt.Errorf("ledger: forget messages: %w", err)
+			}
+			more = more || len(some) > 0
+		}
+		if !more {
+			return false, nil // nothing that the journal need know
+		}
+	}
+	a := &action{Name: "forget-messages", how: batched, Until: before, Limit: limit, At: at}
+	err = l.act(ctx, "reclaimer", a, func(t *tx) error {
+		for _, step := range []string{
+			"DELETE FROM subject WHERE message IN (" + restingMessages + ")",
+			"DELETE FROM message WHERE id IN (" + restingMessages + ")",
+			"DELETE FROM imaging_order WHERE id IN (" + restingOrders + ")",
+		} {
+			if _, err := t.exec(step, micros(before), limit); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return false, fmt.Errorf("ledger: forget messages: %w", err)
+	}
+	return more, nil
+}
+
 const oldestRemembered = `SELECT coalesce(min(at), 0) FROM (SELECT min(first_at) AS at FROM study WHERE forgotten_at IS NULL
-	UNION ALL SELECT min(at) FROM need WHERE ended_at IS NULL)`
+	UNION ALL SELECT min(at) FROM need WHERE ended_at IS NULL
+	UNION ALL SELECT min(at) FROM message UNION ALL SELECT min(changed_at) FROM imaging_order)`
 
 // Remembers returns when the oldest began of what is not forgotten, the zero time where all is. No action before it
 // speaks of anything else.

@@ -56,6 +56,7 @@ type action struct {
 	Reason   string            `json:"reason,omitempty"`
 	Entries  []string          `json:"entries,omitempty"`
 	Names    []string          `json:"names,omitempty"` // of destinations
+	Inbound  *Inbound          `json:"inbound,omitempty"`
 }
 
 // deliveryName is the name of a delivery in all databases.
@@ -178,6 +179,12 @@ func (a *action) do(ctx context.Context, l *Ledger) (err error) {
 		_, err = l.Release(ctx, a.Until, a.Limit, a.At)
 	case "forget":
 		_, err = l.Forget(ctx, a.Until, a.Limit, a.At)
+	case "take-message":
+		_, err = l.TakeMessage(ctx, *a.Inbound)
+	case "release-messages":
+		_, err = l.ReleaseMessages(ctx, a.Until, a.Limit, a.At)
+	case "forget-messages":
+		_, err = l.ForgetMessages(ctx, a.Until, a.Limit, a.At)
 	default:
 		err = errNewer
 	}

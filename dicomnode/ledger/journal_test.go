@@ -131,13 +131,25 @@ func TestJournal_everyAction(t *testing.T) {
 	receive(t, l, skipped)
 	require.NoError(t, l.SkipJob(ctx, "entry007.demo", "nothing here decodes it", at(102)))
 
+	taken, err := l.TakeMessage(ctx, inbound("c1", OrderChange{Patch: patch(Order{Accession: "A9", StudyInstanceUID: "1.2"})}))
+	require.NoError(t, err)
+	require.Len(t, taken.Changed, 1)
+	entries, err := l.ReleaseMessages(ctx, at(1000), 10, at(1000))
+	require.NoError(t, err)
+	require.Len(t, entries, 1)
+	_, err = l.TakeMessage(ctx, inbound("c2", OrderChange{Patch: patch(Order{Accession: "A10"})}))
+	require.NoError(t, err)
+	more, err := l.ForgetMessages(ctx, at(1000), 10, at(1000))
+	require.NoError(t, err)
+	require.True(t, more)
+
 	forgotten := receipt(8)
 	forgotten.Header.StudyInstanceUID, forgotten.Models, forgotten.Skip = "1.9", nil, "no route matches"
 	receive(t, l, forgotten)
 	require.NoError(t, l.DiscardInstance(person, "entry008", at(103)))
 	_, err = l.Release(ctx, at(104), 100, at(104))
 	require.NoError(t, err)
-	more, err := l.Forget(ctx, at(1000), 100, at(1001))
+	more, err = l.Forget(ctx, at(1000), 100, at(1001))
 	require.NoError(t, err)
 	require.True(t, more)
 

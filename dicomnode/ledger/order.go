@@ -1,6 +1,13 @@
 package ledger
 
 import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"endogate/dicomnode/dicom"
@@ -13,6 +20,7 @@ type Priority string
 const (
 	Stat    Priority = "STAT"
 	High    Priority = "HIGH"
+	Medium  Priority = "MEDIUM"
 	Routine Priority = "ROUTINE"
 )
 
@@ -72,4 +80,316 @@ type Step struct {
 	StationAE   dicom.AETitle `json:"station_ae"`
 	Performer   string        `json:"performer"` // OBR-34, as PN
 	StartsAt    time.Time     `json:"starts_at,omitzero"`
+}
+
+// OrderChange is what a message says of one order.
+type OrderChange struct {
+	// Patch is what changes: a merge patch (RFC 7396) of the JSON of an Order. What it does not name stays, null takes away.
+	// It names the order, too: by placer, filler or accession number.
+	Patch json.RawMessage `json:"patch"`
+	State OrderState      `json:"state,omitempty"` // that the order takes on; empty: it stays, or is open where it is new
+	Known bool            `json:"known,omitempty"` // an order that is not there is not made, but refused
+}
+
+// changeOrder makes or changes the order that c names, and returns the studies in the ledger whose order it is or was.
+func (t *tx) changeOrder(c OrderChange, by Message) ([]dicom.UID, error) {
+	named, err := Order{}.patched(c.Patch)
+	if err != nil {
+		return nil, err
+	}
+	named.Sender = by.Application
+	row, err := t.findOrder(named)
+	if err != nil {
+		return nil, err
+	}
+	if row.id == 0 && c.Known {
+		return nil, &Refusal{"no order has this number; send the order first"}
+	}
+	if named.Patient.ID != "" && named.Patient.Identifier != row.Patient.Identifier {
+		row.Patient = Person{} // nothing of the other one stays
+	}
+	after, err := row.patched(c.Patch)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case after.Accession == "":
+		return nil, &Refusal{"the order has no accession number (OBR-18, IPC-1)"}
+	case c.State != "":
+		after.State = c.State
+	case row.id == 0:
+		after.State = OrderOpen
+	}
+	if after.Priority == "" {
+		after.Priority = Routine
+	}
+	after.Sender, after.Message, after.ChangedAt = by.Application, by.Entry, by.At.UTC().Truncate(time.Microsecond)
+	return t.putOrder(row, after)
+}
+
+// putOrder writes an order and has the reports of its studies tell of it.
+func (t *tx) putOrder(row orderRow, after Order) ([]dicom.UID, error) {
+	before := row.Order
+	if err := t.writeOrder(row.id, after); err != nil {
+		return nil, err
+	}
+	var changed []dicom.UID
+	for _, o := range []Order{before, after} {
+		studies, err := t.studiesOf(Subject{o.StudyInstanceUID, o.Accession})
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range studies {
+			if slices.Contains(changed, s.uid) {
+				continue
+			}
+			changed = append(changed, s.uid)
+			if row.id != 0 && before.reported() == after.reported() {
+				continue
+			}
+			if err := t.reportAgain(s.id, after.ChangedAt); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return changed, nil
+}
+
+// reported is what a report says of an order.
+func (o Order) reported() any {
+	return struct {
+		study                       dicom.UID
+		accession, procedure        string
+		placer, filler              Identifier
+		service                     dicom.Code
+		reason, requester, referrer string
+	}{o.StudyInstanceUID, o.Accession, o.RequestedProcedureID, o.Placer, o.Filler, o.Service, o.Reason, o.Requester, o.Referrer}
+}
+
+// reportAgain has the exams of a study reported once more, as far as the spool has what a report is made of: what a
+// report copies from elsewhere has changed. One that is being made now is made again.
+func (t *tx) reportAgain(study int64, at time.Time) error {
+	_, err := t.exec(`UPDATE exam SET version = version + 1, since = iif(state = 'open', since, ?2), state = 'open', reason = ''
+		WHERE study = ?1 AND EXISTS (SELECT 1 FROM job j JOIN instance i ON i.id = j.instance
+			WHERE j.exam = exam.id AND i.released_at IS NULL)`, study, micros(at))
+	return err
+}
+
+// orderRow is an order with its row; zero where there is none.
+type orderRow struct {
+	id int64
+	Order
+}
+
+const selectOrder = `SELECT id, patient, state, document FROM imaging_order o `
+
+func scanOrderRow(rows *sql.Rows) (orderRow, error) {
+	var r orderRow
+	var state OrderState
+	var patient Person
+	err := rows.Scan(&r.id, jsonColumn{&patient}, &state, jsonColumn{&r.Order})
+	r.Patient, r.State = patient, state
+	return r, err
+}
+
+func scanOrder(rows *sql.Rows) (Order, error) {
+	r, err := scanOrderRow(rows)
+	return r.Order, err
+}
+
+const namedOrders = selectOrder + `WHERE o.id IN (SELECT id FROM imaging_order WHERE placer = ?1 AND placer <> ''
+	UNION SELECT id FROM imaging_order WHERE filler = ?2 AND filler <> '' UNION SELECT id FROM imaging_order WHERE accession = ?3) ORDER BY o.id DESC`
+
+// findOrder returns the order that a message names: by placer number, else by filler number, else by accession number. What
+// only one of the two has decides nothing.
+func (t *tx) findOrder(named Order) (orderRow, error) {
+	rows, err := t.rows(namedOrders, named.Placer.ID, named.Filler.ID, named.Accession)
+	if err != nil {
+		return orderRow{}, err
+	}
+	all, err := scanAll(rows, scanOrderRow)
+	if err != nil {
+		return orderRow{}, err
+	}
+	for _, o := range all {
+		if o.is(named) {
+			return o, nil
+		}
+	}
+	return orderRow{}, nil
+}
+
+// is says whether a message that names an order so means o. Numbers without an authority are those of their sender, unless
+// the accession numbers agree.
+func (o Order) is(named Order) bool {
+	within := o.Sender == named.Sender || o.Accession == named.Accession
+	if o.Placer.ID != "" && named.Placer.ID != "" {
+		return o.Placer.is(named.Placer, within)
+	}
+	if o.Filler.ID != "" && named.Filler.ID != "" {
+		return o.Filler.is(named.Filler, within)
+	}
+	return o.Accession == named.Accession && named.Accession != ""
+}
+
+// is says whether i and j are the same. An authority that only one of them has decides nothing; where neither has one,
+// numbers are the same within one place only.
+func (i Identifier) is(j Identifier, within bool) bool {
+	if i.Authority == "" || j.Authority == "" {
+		return i.ID == j.ID && (within || i.Authority != j.Authority)
+	}
+	return i == j
+}
+
+// patched returns o with a merge patch applied.
+func (o Order) patched(patch json.RawMessage) (Order, error) {
+	var changes map[string]any
+	if err := json.Unmarshal(patch, &changes); err != nil {
+		return Order{}, fmt.Errorf("order: %w", err)
+	}
+	before, err := json.Marshal(o)
+	if err != nil {
+		return Order{}, err
+	}
+	var document map[string]any
+	if err := json.Unmarshal(before, &document); err != nil {
+		return Order{}, err
+	}
+	merge(document, changes)
+	text, err := json.Marshal(document)
+	if err != nil {
+		return Order{}, err
+	}
+	after := Order{}
+	if err := json.Unmarshal(text, &after); err != nil {
+		return Order{}, fmt.Errorf("order: %w", err)
+	}
+	return after, nil
+}
+
+// merge is RFC 7396.
+func merge(into, patch map[string]any) {
+	for name, value := range patch {
+		object, isObject := value.(map[string]any)
+		switch old, wasObject := into[name].(map[string]any); {
+		case value == nil:
+			delete(into, name)
+		case isObject && wasObject:
+			merge(old, object)
+		case isObject:
+			fresh := map[string]any{}
+			merge(fresh, object)
+			into[name] = fresh
+		default:
+			into[name] = value
+		}
+	}
+}
+
+func (t *tx) writeOrder(id int64, o Order) error {
+	patient, err := json.Marshal(o.Patient)
+	if err != nil {
+		return err
+	}
+	rest := o
+	rest.Patient = Person{}
+	document, err := json.Marshal(rest)
+	if err != nil {
+		return err
+	}
+	at := micros(o.ChangedAt)
+	values := []any{
+		o.Accession, o.StudyInstanceUID, o.Placer.ID, o.Placer.Authority, o.Filler.ID, o.Filler.Authority,
+		o.Patient.ID, o.Patient.Authority, string(patient), o.State, string(document), at,
+	}
+	if id == 0 {
+		_, err = t.insert(`INSERT INTO imaging_order (accession, study_instance_uid, placer, placer_authority, filler, filler_authority,
+			patient_id, patient_authority, patient, state, document, changed_at, made_at)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?12, ?12)`, values...)
+		return err
+	}
+	_, err = t.exec(`UPDATE imaging_order SET accession = ?, study_instance_uid = ?, placer = ?, placer_authority = ?, filler = ?,
+		filler_authority = ?, patient_id = ?, patient_authority = ?, patient = ?, state = ?, document = ?, changed_at = ? WHERE id = ?`,
+		append(values, id)...)
+	return err
+}
+
+const orderOfStudy = selectOrder + `WHERE o.id IN (SELECT id FROM imaging_order WHERE study_instance_uid = ?1 AND study_instance_uid <> ''
+	UNION SELECT i.id FROM study s JOIN imaging_order i ON i.accession = s.accession_number
+		WHERE s.study_instance_uid = ?1 AND s.accession_number <> '')
+	ORDER BY o.study_instance_uid = ?1 DESC, o.state = 'cancelled', o.changed_at DESC, o.id DESC LIMIT 1`
+
+// OrderOf returns the order of a study, false where there is none: one that names its Study Instance UID, else one that
+// has the accession number of its images, which may name another UID. Of several it is the last that was changed and is not
+// cancelled.
+func (l *Ledger) OrderOf(ctx context.Context, study dicom.UID) (Order, bool, error) {
+	found, err := query(ctx, l.readDB, scanOrder, orderOfStudy, study)
+	if err != nil || len(found) == 0 {
+		if err != nil {
+			err = fmt.Errorf("ledger: order of study %s: %w", study, err)
+		}
+		return Order{}, false, err
+	}
+	return found[0], true, nil
+}
+
+// orderOf is OrderOf inside a transaction.
+func (t *tx) orderOf(study dicom.UID) (Order, bool, error) {
+	rows, err := t.rows(orderOfStudy, study)
+	if err != nil {
+		return Order{}, false, err
+	}
+	found, err := scanAll(rows, scanOrder)
+	if err != nil || len(found) == 0 {
+		return Order{}, false, err
+	}
+	return found[0], true, nil
+}
+
+// OrderFilter picks orders. Empty fields pick all.
+type OrderFilter struct {
+	Accession, PatientID string
+	StudyUID             dicom.UID
+	Placer, Filler       string
+	State                OrderState
+	Limit                int // 0: 100
+	Offset               int
+}
+
+var errOrderState = errors.New("state is not one of open, in-progress, completed, cancelled")
+
+func (f OrderFilter) where() (string, []any, error) {
+	conditions, args := []string{"1"}, []any(nil)
+	for _, c := range []struct{ column, value string }{
+		{"accession", f.Accession},
+		{"patient_id", f.PatientID},
+		{"study_instance_uid", string(f.StudyUID)},
+		{"placer", f.Placer},
+		{"filler", f.Filler},
+		{"state", string(f.State)},
+	} {
+		if c.value != "" {
+			conditions, args = append(conditions, "o."+c.column+" = ?"), append(args, c.value)
+		}
+	}
+	if !slices.Contains([]OrderState{"", OrderOpen, OrderStarted, OrderCompleted, OrderCancelled}, f.State) {
+		return "", nil, errOrderState
+	}
+	return "WHERE " + strings.Join(conditions, " AND ") + " ", args, nil
+}
+
+// Orders returns a page of the orders that f picks, the one that was changed last first, and how many f picks in all.
+func (l *Ledger) Orders(ctx context.Context, f OrderFilter) (page []Order, total int, err error) {
+	where, args, err := f.where()
+	if err == nil {
+		err = l.readDB.QueryRowContext(ctx, "SELECT count(*) FROM imaging_order o "+where, args...).Scan(&total)
+	}
+	if err == nil {
+		args = append(args, limit(f.Limit), f.Offset)
+		page, err = query(ctx, l.readDB, scanOrder, selectOrder+where+"ORDER BY o.changed_at DESC, o.id DESC LIMIT ? OFFSET ?", args...)
+	}
+	if err != nil {
+		return nil, 0, fmt.Errorf("ledger: orders: %w", err)
+	}
+	return page, total, nil
 }

@@ -12,7 +12,7 @@ import (
 // an index is good where the index has only the rows with work to do.
 func TestPlans(t *testing.T) {
 	l := openLedger(t)
-	small := regexp.MustCompile(`^SCAN (\w+ USING (COVERING )?INDEX (exam_open|exam_parked|job_open|job_parked|delivery_next|delivery_parked|study_parked|study_working|study_conflict|study_last|instance_held|need_refused|need_ended)\b|json_each|r VIRTUAL TABLE|ids|value|CONSTANT ROW)`)
+	small := regexp.MustCompile(`^SCAN (\w+ USING (COVERING )?INDEX (exam_open|exam_parked|job_open|job_parked|delivery_next|delivery_parked|study_parked|study_working|study_conflict|study_last|imaging_order_changed|instance_held|need_refused|need_ended)\b|json_each|r VIRTUAL TABLE|ids|value|CONSTANT ROW)`)
 	for _, q := range []struct {
 		name, text string
 		args       int
@@ -59,6 +59,15 @@ func TestPlans(t *testing.T) {
 		{"totals of a study", studyTotals, 1, true},
 		{"objects of a study", selectObject + "WHERE o.study = ? ORDER BY o.id", 1, true},
 		{"events of a study", selectEvent, 3, true},
+		{"message again", messageAgain, 5, false},
+		{"studies by name", namedStudies, 2, false},
+		{"messages about a study", messagesAbout, 2, false},
+		{"releasable messages", releasableMessages, 2, true},
+		{"resting messages", restingMessages, 2, true},
+		{"resting orders", restingOrders, 2, true},
+		{"orders by name", namedOrders, 3, false},
+		{"order of a study", orderOfStudy, 1, false},
+		{"orders", selectOrder + "WHERE 1 ORDER BY o.changed_at DESC, o.id DESC LIMIT ? OFFSET ?", 2, true},
 	} {
 		t.Run(q.name, func(t *testing.T) {
 			args := make([]any, q.args)

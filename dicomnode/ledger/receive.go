@@ -216,18 +216,22 @@ const upsertStudy = `INSERT INTO study
 		study_time = coalesce(nullif(study_time, ''), excluded.study_time),
 		study_description = coalesce(nullif(study_description, ''), excluded.study_description),
 		last_at = max(last_at, excluded.last_at), forgotten_at = NULL
-	RETURNING id`
+	RETURNING id, accession_number`
 
 func (b *batch) study(r Receipt) (int64, error) {
 	h := r.Header
 	a, ok := b.studies[h.StudyInstanceUID]
 	if !ok {
 		a = &arrivals{first: r.At, last: r.At}
+		var accession string
 		err := b.row(upsertStudy, []any{
 			h.StudyInstanceUID, h.PatientID, h.PatientName, h.AccessionNumber,
 			h.StudyDate, h.StudyTime, h.StudyDescription, micros(r.At),
-		}, &a.id)
+		}, &a.id, &accession)
 		if err != nil {
+			return 0, err
+		}
+		if err := b.fileMessages(studyName{a.id, h.StudyInstanceUID}, accession); err != nil {
 			return 0, err
 		}
 		b.studies[h.StudyInstanceUID] = a

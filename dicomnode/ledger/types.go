@@ -262,6 +262,7 @@ const (
 	EventDeliveryDiscarded What = "delivery-discarded"
 	EventReleased          What = "released"
 	EventForgotten         What = "forgotten"
+	EventMessage           What = "message" // of another protocol, about the study
 )
 
 // Event is a step of a SOP Instance, or of an exam as a whole. Steps that repeat are one event.

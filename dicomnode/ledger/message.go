@@ -1,0 +1,305 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"endogate/dicomnode/dicom"
+)
+
+// Direction says who has sent a message.
+type Direction string
+
+// The directions.
+const (
+	In  Direction = "in"
+	Out Direction = "out"
+)
+
+// Message is a message of another protocol than DICOM, as it was received or sent. Its bytes are in the spool until
+// ReleaseMessages.
+type Message struct {
+	Entry       string    `json:"entry"` // in the spool
+	Direction   Direction `json:"direction"`
+	Application string    `json:"application"` // of the sender: MSH-3
+	Facility    string    `json:"facility"`    // MSH-4
+	ControlID   string    `json:"control_id"`  // MSH-10
+	Digest      string    `json:"digest"`      // SHA-256 of the bytes, hex
+	Size        int64     `json:"size"`
+	Type        string    `json:"type"`           // such as ORM^O01
+	Note        string    `json:"note,omitempty"` // what it is about; no patient data
+	Answer      Answer    `json:"answer"`
+	Subjects    []Subject `json:"subjects,omitempty"`
+	At          time.Time `json:"at"`
+
+	// Only in views.
+	LastAt   time.Time `json:"-"` // it came again
+	Count    int       `json:"-"`
+	Released bool      `json:"-"` // its bytes are gone
+}
+
+// Subject is a study that a message is about, as the message names it. Either may be empty.
+type Subject struct {
+	StudyInstanceUID dicom.UID `json:"study_uid"`
+	Accession        string    `json:"accession"`
+}
+
+// Inbound is a message that was received, with what it asks for.
+type Inbound struct {
+	Message
+	Orders []OrderChange `json:"orders,omitempty"`
+}
+
+// Refusal is why a message changes nothing: it asks for what cannot be done. Its text goes to the sender.
+type Refusal struct{ Why string }
+
+func (r *Refusal) Error() string { return "ledger: refused: " + r.Why }
+
+// refusedCode answers a message that is refused for what it asks: an application error (HL7 table 0008).
+const refusedCode = "AE"
+
+// Taken is what became of a message.
+type Taken struct {
+	Answer Answer
+	// Again is the entry that was received as the same message before, with the same answer: nothing was done, and the new
+	// entry is not needed.
+	Again string
+	// Changed are the studies in the ledger that an order was changed for.
+	Changed []dicom.UID
+}
+
+// TakeMessage does all that a message asks for and remembers it with its answer, or, where a part of it cannot be done,
+// does nothing and remembers why. A message of the same sender, control ID and bytes as one that was done is answered as
+// that one was, and done once; one that was refused is tried again.
+func (l *Ledger) TakeMessage(ctx context.Context, m Inbound) (Taken, error) {
+	var taken Taken
+	m.Direction = In
+	err := l.act(ctx, "hl7", &action{Name: "take-message", Inbound: &m, At: m.At}, func(t *tx) (err error) {
+		taken, err = t.takeMessage(m)
+		return err
+	})
+	if err != nil {
+		return Taken{}, fmt.Errorf("ledger: message: %w", err)
+	}
+	return taken, nil
+}
+
+func (t *tx) takeMessage(m Inbound) (Taken, error) {
+	taken, err := t.cameBefore(m.Message)
+	if err != nil || taken.Again != "" {
+		return taken, err
+	}
+	taken.Answer = m.Answer
+	var no *Refusal
+	err = t.tentative(func() (err error) {
+		taken.Changed, err = t.changes(m)
+		return err
+	})
+	switch {
+	case errors.As(err, &no):
+		taken.Answer.Code, taken.Answer.Text, taken.Changed = refusedCode, no.Why, nil
+	case err != nil:
+		return Taken{}, err
+	}
+	m.Answer = taken.Answer
+	return taken, t.insertMessage(m.Message)
+}
+
+// changes does what m asks for and returns the studies that have another order then.
+func (t *tx) changes(m Inbound) (changed []dicom.UID, err error) {
+	for _, c := range m.Orders {
+		studies, err := t.changeOrder(c, m.Message)
+		if err != nil {
+			return nil, err
+		}
+		changed = append(changed, studies...)
+	}
+	slices.Sort(changed)
+	return slices.Compact(changed), nil
+}
+
+// tentative undoes what do did when it is refused.
+func (t *tx) tentative(do func() error) error {
+	if _, err := t.exec("SAVEPOINT tentative"); err != nil {
+		return err
+	}
+	err := do()
+	var no *Refusal
+	if errors.As(err, &no) {
+		if _, err := t.exec("ROLLBACK TO tentative"); err != nil {
+			return err
+		}
+	} else if err != nil {
+		return err // all of the action is undone
+	}
+	if _, err := t.exec("RELEASE tentative"); err != nil {
+		return err
+	}
+	return err
+}
+
+const messageAgain = `SELECT entry, protocol, code, text FROM message
+	WHERE application = ? AND facility = ? AND control_id = ? AND direction = 'in' AND digest = ? AND code = ? ORDER BY id LIMIT 1`
+
+// cameBefore looks for the message among those that were done.
+func (t *tx) cameBefore(m Message) (Taken, error) {
+	var taken Taken
+	a := &taken.Answer
+	err := t.row(messageAgain, []any{m.Application, m.Facility, m.ControlID, m.Digest, m.Answer.Code}, &taken.Again, &a.Protocol, &a.Code, &a.Text)
+	if errors.Is(err, sql.ErrNoRows) {
+		return Taken{}, nil
+	}
+	if err != nil {
+		return Taken{}, err
+	}
+	_, err = t.exec("UPDATE message SET count = count + 1, last_at = max(last_at, ?) WHERE entry = ?", micros(m.At), taken.Again)
+	return taken, err
+}
+
+// insertMessage writes a message and files it to the studies in the ledger that it is about.
+func (t *tx) insertMessage(m Message) error {
+	id, err := t.insert(`INSERT INTO message
+		(entry, direction, application, facility, control_id, digest, size, type, note, protocol, code, text, at, last_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?13, ?13)`,
+		m.Entry, m.Direction, m.Application, m.Facility, m.ControlID, m.Digest, m.Size, m.Type, m.Note,
+		m.Answer.Protocol, m.Answer.Code, m.Answer.Text, micros(m.At))
+	if err != nil {
+		return err
+	}
+	for _, s := range m.Subjects {
+		if _, err := t.exec("INSERT INTO subject VALUES (?, ?, ?)", id, s.StudyInstanceUID, s.Accession); err != nil {
+			return err
+		}
+		studies, err := t.studiesOf(s)
+		if err != nil {
+			return err
+		}
+		for _, study := range studies {
+			if err := t.fileMessage(study.id, m); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// studyName is a row of study and the UID that it has in all databases.
+type studyName struct {
+	id  int64
+	uid dicom.UID
+}
+
+// namedStudies are those by UID, and those by accession number, that are not forgotten.
+const namedStudies = `SELECT id, study_instance_uid FROM study WHERE study_instance_uid = ?1 AND forgotten_at IS NULL
+	UNION SELECT id, study_instance_uid FROM study WHERE accession_number = ?2 AND ?2 <> '' AND forgotten_at IS NULL ORDER BY 1`
+
+// studiesOf returns the studies in the ledger that have the UID or the accession number.
+func (t *tx) studiesOf(s Subject) ([]studyName, error) {
+	rows, err := t.rows(namedStudies, s.StudyInstanceUID, s.Accession)
+	if err != nil {
+		return nil, err
+	}
+	return scanAll(rows, func(rows *sql.Rows) (n studyName, err error) {
+		return n, rows.Scan(&n.id, &n.uid)
+	})
+}
+
+// fileMessage puts a message that was received into the timeline of a study, once. What is sent has the steps of its
+// deliveries there.
+func (t *tx) fileMessage(study int64, m Message) error {
+	if m.Direction != In {
+		return nil
+	}
+	merge := fmt.Sprintf("message %s %d", m.Entry, study)
+	var there bool
+	if err := t.row("SELECT EXISTS (SELECT 1 FROM event WHERE merge = ?)", []any{merge}, &there); err != nil || there {
+		return err
+	}
+	detail := m.Type + " from " + m.Application
+	if m.Note != "" {
+		detail += ": " + m.Note
+	}
+	return t.event(event{
+		study: study, entry: m.Entry, what: EventMessage, at: m.At, answer: m.Answer, detail: detail, merge: merge,
+		by: Actor{Kind: ActorPeer, Name: m.Application},
+	})
+}
+
+const messagesAbout = selectMessage + `WHERE id IN (SELECT message FROM subject WHERE study_instance_uid = ?1 AND study_instance_uid <> ''
+	UNION SELECT message FROM subject WHERE accession = ?2 AND accession <> '') ORDER BY id`
+
+// fileMessages puts the messages that were received on a study before it was into its timeline.
+func (t *tx) fileMessages(study studyName, accession string) error {
+	rows, err := t.rows(messagesAbout, study.uid, accession)
+	if err != nil {
+		return err
+	}
+	messages, err := scanAll(rows, scanMessage)
+	if err != nil {
+		return err
+	}
+	for _, m := range messages {
+		if err := t.fileMessage(study.id, m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+const selectMessage = `SELECT entry, direction, application, facility, control_id, digest, size, type, note, protocol, code, text, at, last_at,
+	count, released_at IS NOT NULL FROM message `
+
+func scanMessage(rows *sql.Rows) (Message, error) {
+	var m Message
+	err := rows.Scan(&m.Entry, &m.Direction, &m.Application, &m.Facility, &m.ControlID, &m.Digest, &m.Size, &m.Type, &m.Note,
+		&m.Answer.Protocol, &m.Answer.Code, &m.Answer.Text, timeColumn{&m.At}, timeColumn{&m.LastAt}, &m.Count, &m.Released)
+	return m, err
+}
+
+// Message returns the message whose bytes are, or were, the spool entry.
+func (l *Ledger) Message(ctx context.Context, entry string) (Message, error) {
+	found, err := query(ctx, l.readDB, scanMessage, selectMessage+"WHERE entry = ?", entry)
+	if err == nil && len(found) == 0 {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return Message{}, fmt.Errorf("ledger: message %s: %w", entry, err)
+	}
+	return found[0], nil
+}
+
+var releasableMessages = `SELECT m.entry FROM message m WHERE m.released_at IS NULL AND m.at < ? ` + nothingNeeds("m") + ` ORDER BY m.at LIMIT ?`
+
+// ReleaseMessages marks at most limit messages as released that were received or made before the given time and that no
+// delivery needs. The caller releases their entries in the spool; that there was such a message stays known.
+func (l *Ledger) ReleaseMessages(ctx context.Context, before time.Time, limit int, at time.Time) (entries []string, err error) {
+	if l.replaying == nil {
+		some, err := query(ctx, l.readDB, scanString, releasableMessages, micros(before), 1)
+		if err != nil {
+			return nil, fmt.Errorf("ledger: release messages: %w", err)
+		}
+		if len(some) == 0 {
+			return nil, nil // nothing that the journal need know
+		}
+	}
+	a := &action{Name: "release-messages", Until: before, Limit: limit, At: at}
+	err = l.act(ctx, "reclaimer", a, func(t *tx) error {
+		if entries, err = t.strings(releasableMessages, micros(before), limit); err != nil {
+			return err
+		}
+		for _, entry := range entries {
+			if _, err := t.exec("UPDATE message SET released_at = ? WHERE entry = ?", micros(at), entry); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("ledger: release messages: %w", err)
+	}
+	return entries, nil
+}
