@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -25,6 +26,8 @@ func addFiles(f *testing.F, add func(b []byte)) {
 // Whatever the bytes: no panic, only errors of the kinds that are promised, and accessors that hold.
 func FuzzReadAttributes(f *testing.F) {
 	syntaxes := []UID{ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian}
+	// A UID under a tag that the dictionary has as LO, whose padding is another.
+	f.Add(byte(1), []byte("\x31\x00\x16\x00UI\x06\x001.2.3\x00"))
 	for i, uid := range syntaxes {
 		for _, undefined := range []bool{false, true} {
 			f.Add(byte(i), sample(uid, undefined).dataset(f))
@@ -65,7 +68,8 @@ func FuzzReadAttributes(f *testing.F) {
 }
 
 // writtenAgain writes a, reads that, and wants the same bytes when it is written once more. It is nil where a cannot be
-// written: a value of the Implicit VR may not fit into the length that its VR has in the explicit one.
+// written: a value of the Implicit VR may not fit into the length that its VR has in the explicit one. Where the VR is
+// not written, a value of another than the dictionary's may be padded otherwise once it is read: then it stays so.
 func writtenAgain(t *testing.T, a *Attributes, uid UID) *Attributes {
 	ts, _ := LookupTransferSyntax(uid)
 	first, err := a.Dataset().Append(nil, ts)
@@ -77,10 +81,25 @@ func writtenAgain(t *testing.T, a *Attributes, uid UID) *Attributes {
 		t.Fatalf("written, but not read: %v", err)
 	}
 	second, err := again.Dataset().Append(nil, ts)
+	if !ts.ExplicitVR && err == nil && !bytes.Equal(first, second) && otherVR(a) {
+		third, err := ReadAttributes(bytes.NewReader(second), ts)
+		if err != nil {
+			t.Fatalf("written twice, but not read: %v", err)
+		}
+		first = second
+		second, _ = third.Dataset().Append(nil, ts)
+	}
 	if err != nil || !bytes.Equal(first, second) {
 		t.Errorf("%s: %x became %x: %v", uid, first, second, err)
 	}
 	return again
+}
+
+// otherVR reports whether an element came with another VR than the dictionary has for its tag.
+func otherVR(a *Attributes) bool {
+	return a != nil && slices.ContainsFunc(a.elements, func(e Element) bool {
+		return e.VR != VROf(e.Tag) || slices.ContainsFunc(e.Items, otherVR)
+	})
 }
 
 // What is read as file meta information can be written and reads the same.
