@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -47,14 +48,16 @@ func TestOpen_filesArePrivate(t *testing.T) {
 
 func TestOpen_settings(t *testing.T) {
 	l := openLedger(t)
+	steps, err := migrations()
+	require.NoError(t, err)
 	for pragma, want := range map[string]string{
-		"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1", "busy_timeout": "10000", "user_version": "6",
+		"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1", "busy_timeout": "10000", "user_version": strconv.Itoa(len(steps)),
 	} {
 		var got string
 		require.NoError(t, l.writes.tx.conn.QueryRowContext(t.Context(), "PRAGMA "+pragma).Scan(&got))
 		require.Equal(t, want, got, pragma)
 	}
-	_, err := l.readDB.ExecContext(t.Context(), "DELETE FROM meta")
+	_, err = l.readDB.ExecContext(t.Context(), "DELETE FROM meta")
 	require.Error(t, err, "readers cannot write")
 }
 

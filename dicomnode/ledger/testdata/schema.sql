@@ -8,6 +8,12 @@ CREATE INDEX delivery_study ON delivery (study);
 CREATE INDEX event_study ON event (study, at);
 CREATE INDEX exam_open ON exam (id) WHERE state = 'open';
 CREATE INDEX exam_parked ON exam (id) WHERE state = 'parked';
+CREATE INDEX imaging_order_accession ON imaging_order (accession);
+CREATE INDEX imaging_order_changed ON imaging_order (changed_at, id);
+CREATE INDEX imaging_order_filler ON imaging_order (filler) WHERE filler <> '';
+CREATE INDEX imaging_order_patient ON imaging_order (patient_id, patient_authority);
+CREATE INDEX imaging_order_placer ON imaging_order (placer) WHERE placer <> '';
+CREATE INDEX imaging_order_study ON imaging_order (study_instance_uid) WHERE study_instance_uid <> '';
 CREATE INDEX instance_held ON instance (id) WHERE held = 1;
 CREATE INDEX instance_sop ON instance (sop_instance_uid);
 CREATE INDEX instance_study ON instance (study);
@@ -16,6 +22,9 @@ CREATE INDEX job_exam ON job (exam);
 CREATE INDEX job_instance ON job (instance);
 CREATE INDEX job_open ON job (id) WHERE state = 'open';
 CREATE INDEX job_parked ON job (id) WHERE state = 'parked';
+CREATE INDEX message_again ON message (application, facility, control_id);
+CREATE INDEX message_at ON message (at);
+CREATE INDEX message_held ON message (at) WHERE released_at IS NULL;
 CREATE INDEX need_ended ON need (ended_at) WHERE ended_at IS NOT NULL;
 CREATE INDEX need_refused ON need (entry) WHERE by = 'refused';
 CREATE INDEX object_held ON object (made_at) WHERE released_at IS NULL;
@@ -28,6 +37,9 @@ CREATE INDEX study_last ON study (last_at, id) WHERE forgotten_at IS NULL;
 CREATE INDEX study_parked ON study (last_at, id) WHERE parked > 0;
 CREATE INDEX study_patient ON study (patient_id, last_at);
 CREATE INDEX study_working ON study (last_at, id) WHERE open > 0;
+CREATE INDEX subject_accession ON subject (accession) WHERE accession <> '';
+CREATE INDEX subject_message ON subject (message);
+CREATE INDEX subject_study ON subject (study_instance_uid) WHERE study_instance_uid <> '';
 CREATE TABLE delivery (
 	id                  INTEGER PRIMARY KEY,
 	kind                TEXT NOT NULL, -- of what is handed over: dicom
@@ -86,6 +98,22 @@ CREATE TABLE exam (
 	destinations TEXT NOT NULL, -- JSON: where its results go, as the last arrival named them
 	UNIQUE (study, route, model)
 );
+CREATE TABLE imaging_order (
+	id                 INTEGER PRIMARY KEY,
+	accession          TEXT NOT NULL,
+	study_instance_uid TEXT NOT NULL,
+	placer             TEXT NOT NULL,
+	placer_authority   TEXT NOT NULL,
+	filler             TEXT NOT NULL,
+	filler_authority   TEXT NOT NULL,
+	patient_id         TEXT NOT NULL,
+	patient_authority  TEXT NOT NULL,
+	patient            TEXT NOT NULL, -- JSON
+	state              TEXT NOT NULL CHECK (state IN ('open', 'in-progress', 'completed', 'cancelled')),
+	document           TEXT NOT NULL, -- JSON: all of it but the patient
+	made_at            INTEGER NOT NULL,
+	changed_at         INTEGER NOT NULL
+);
 CREATE TABLE instance (
 	id                  INTEGER PRIMARY KEY,
 	entry               TEXT NOT NULL UNIQUE, -- in the spool
@@ -129,6 +157,25 @@ CREATE TABLE known (
 	digest           TEXT NOT NULL, -- SHA-256 of the data set, hex; '' of objects made before digests were kept
 	PRIMARY KEY (sop_instance_uid, made, digest)
 ) WITHOUT ROWID;
+CREATE TABLE message (
+	id          INTEGER PRIMARY KEY,
+	entry       TEXT NOT NULL UNIQUE, -- in the spool
+	direction   TEXT NOT NULL CHECK (direction IN ('in', 'out')),
+	application TEXT NOT NULL, -- of the sender
+	facility    TEXT NOT NULL,
+	control_id  TEXT NOT NULL,
+	digest      TEXT NOT NULL, -- SHA-256 of the bytes, hex
+	size        INTEGER NOT NULL,
+	type        TEXT NOT NULL,
+	note        TEXT NOT NULL, -- what it was about, without patient data
+	protocol    TEXT NOT NULL, -- of the answer
+	code        TEXT NOT NULL,
+	text        TEXT NOT NULL,
+	at          INTEGER NOT NULL,
+	last_at     INTEGER NOT NULL,
+	count       INTEGER NOT NULL DEFAULT 1, -- how often it came between at and last_at
+	released_at INTEGER
+);
 CREATE TABLE meta (
 	id       INTEGER PRIMARY KEY CHECK (id = 1),
 	position INTEGER NOT NULL -- Seq of the last spool entry taken in
@@ -187,6 +234,11 @@ CREATE TABLE study (
 	open               INTEGER NOT NULL DEFAULT 0, -- jobs, exams and deliveries with work to do
 	parked             INTEGER NOT NULL DEFAULT 0  -- jobs, exams and deliveries that wait for a person
 , forgotten_at INTEGER);
+CREATE TABLE subject (
+	message            INTEGER NOT NULL REFERENCES message (id),
+	study_instance_uid TEXT NOT NULL,
+	accession          TEXT NOT NULL
+);
 CREATE TABLE tally (
 	kind  TEXT NOT NULL, -- instance, job, exam, delivery
 	name  TEXT NOT NULL, -- model or destination, '' for instances
