@@ -7,6 +7,7 @@
 package draft
 
 import (
+	"strconv"
 	"time"
 
 	"endogate/dicomnode/dicom"
@@ -53,9 +54,30 @@ type Document struct {
 	Findings    []Finding   `json:"findings"`   // of all models, in the order in which they are shown
 	KeyImages   []KeyImage  `json:"key_images"` // those chosen, in the order in which they are shown
 	Disclosure  Disclosure  `json:"disclosure"`
-	Notices     []string    `json:"notices"` // what a reader has to know before anything else, such as images that came late
-	Signature   *Signature  `json:"signature,omitempty"`
+	// Notices are what a reader has to know before anything else, such as images that came late. Events are those of them
+	// that stay when the gateway makes the next version; the others are the gate's, of the moment.
+	Notices   []string   `json:"notices"`
+	Events    []string   `json:"events"`
+	Reason    string     `json:"reason,omitempty"` // why a person amends or withdraws
+	Signature *Signature `json:"signature,omitempty"`
 }
+
+// Reference names d.
+func (d Document) Reference() Reference {
+	r := Reference{Number: d.Number, Version: d.Version}
+	if d.Signature != nil {
+		r.Report = d.ReportUID(dicom.Comprehensive3DSRStorage)
+	}
+	return r
+}
+
+// ReportUID is the SOP Instance UID of the structured report of a class that d is signed as, the same whoever asks.
+func (d Document) ReportUID(sopClass dicom.UID) dicom.UID {
+	return dicom.DerivedUID("report", string(sopClass), string(d.Study), strconv.Itoa(d.Number), strconv.Itoa(d.Version))
+}
+
+// Editable reports whether a person may change d: it is not signed, nor withdrawn.
+func (d Document) Editable() bool { return d.Standing == Drafted || d.Standing == Amending }
 
 // Author is who made a version: the gateway itself, a person who signed in, or whom a client named.
 type Author struct {
@@ -108,6 +130,16 @@ type Examination struct {
 	Station     string    `json:"station"`
 	Performer   string    `json:"performer"`
 	Images      int       `json:"images"` // instances received
+	Instances   []Image   `json:"instances"`
+}
+
+// Image is an instance that was received: what a person may choose as a key image.
+type Image struct {
+	Instance dicom.SOPInstance `json:"instance"`
+	Number   int               `json:"instance_number"`
+	Frames   int               `json:"frames"`
+	Rows     int               `json:"rows"` // 0: nobody has decoded it
+	Columns  int               `json:"columns"`
 }
 
 // Section is a heading with its text.
@@ -138,31 +170,36 @@ const (
 	Proposed Decision = "proposed" // nobody has decided yet
 	Accepted Decision = "accepted"
 	Rejected Decision = "rejected" // stays in the document, and out of what is sent as findings
-	Changed  Decision = "changed"  // accepted with other words, site or code
+	Changed  Decision = "changed"  // accepted with another code or site
 )
 
 // Finding is something seen: by a model (one for each model and class), or by the person who added it.
 type Finding struct {
-	ID          string         `json:"id"`              // the same in all versions: a UID
-	Model       analysis.Model `json:"model,omitzero"`  // zero of one that a person added
-	Route       string         `json:"route,omitempty"` // that the model was asked by
-	Class       string         `json:"class,omitempty"`
-	Role        analysis.Role  `json:"role"` // finding, landmark or quality
-	Code        dicom.Code     `json:"code"` // what it is now
-	Site        dicom.Code     `json:"site"` // where; zero: unknown
-	SiteText    string         `json:"site_text,omitempty"`
-	Decision    Decision       `json:"decision"`
-	By          Author         `json:"by"`                    // of the decision, or who added it
-	Proposal    *dicom.Code    `json:"proposal,omitempty"`    // the model's code, where a person changed it
-	Probability float64        `json:"probability,omitempty"` // the highest; 0 of one that a person added
-	Threshold   float64        `json:"threshold,omitempty"`
-	Frames      []Frame        `json:"frames"`   // in which it was flagged, the highest probability first
-	Flagged     int            `json:"flagged"`  // frames; Frames may hold fewer
-	Analysed    int            `json:"analysed"` // frames in which it was looked for
-	Why         string         `json:"why"`      // one sentence
-	SizeMM      float64        `json:"size_mm,omitempty"`
-	Paris       string         `json:"paris,omitempty"` // 0-Ip, 0-Is, …: a person's alone
-	Text        string         `json:"text,omitempty"`  // a person's
+	ID    string         `json:"id"`              // the same in all versions: a UID
+	Model analysis.Model `json:"model,omitzero"`  // zero of one that a person added
+	Route string         `json:"route,omitempty"` // that the model was asked by
+	Class string         `json:"class,omitempty"`
+	Role  analysis.Role  `json:"role"` // finding, landmark or quality
+	// Code is what it is now. Of a landmark it is the site that was recorded: the "Normal" that manifests have for one is
+	// no finding of this study.
+	Code         dicom.Code  `json:"code"`
+	Site         dicom.Code  `json:"site"` // where; zero: unknown
+	SiteText     string      `json:"site_text,omitempty"`
+	SiteProposal *dicom.Code `json:"site_proposal,omitempty"` // the model's site, where a person changed it
+	Decision     Decision    `json:"decision"`
+	By           Author      `json:"by"`                    // of the decision, or who added it
+	Proposal     *dicom.Code `json:"proposal,omitempty"`    // the model's code, where a person changed it
+	Probability  float64     `json:"probability,omitempty"` // the highest; 0 of one that a person added
+	Threshold    float64     `json:"threshold,omitempty"`
+	Frames       []Frame     `json:"frames"`   // in which it was flagged, the highest probability first
+	Flagged      int         `json:"flagged"`  // frames; Frames may hold fewer
+	Analysed     int         `json:"analysed"` // frames in which it was looked for
+	Why          string      `json:"why"`      // one sentence
+	SizeMM       float64     `json:"size_mm,omitempty"`
+	Paris        string      `json:"paris,omitempty"`     // 0-Ip, 0-Is, …: a person's alone
+	Text         string      `json:"text,omitempty"`      // a person's
+	ImagesBy     *Author     `json:"images_by,omitempty"` // the person who chose its key images, or took one out; nil: they are the gateway's
+	Retracted    string      `json:"retracted,omitempty"` // why its result was taken back
 }
 
 // Frame is where something was flagged.
@@ -194,7 +231,9 @@ type Disclosure struct {
 	Masked  []string   `json:"masked"`  // regions left out of the analysis, in words
 	Skipped []string   `json:"skipped"` // reasons with their numbers
 	Failed  []string   `json:"failed"`
-	Text    string     `json:"text"`
+	// Contradicting are landmarks that were left out: two in one picture, or one of another organ.
+	Contradicting []string `json:"contradicting"`
+	Text          string   `json:"text"`
 }
 
 // ModelUse is a model that looked at the study.
@@ -202,9 +241,10 @@ type ModelUse struct {
 	analysis.Model
 	Route       string             `json:"route"`
 	IntendedUse string             `json:"intended_use"`
-	Thresholds  map[string]float64 `json:"thresholds"`       // by class
-	Analysed    int                `json:"analysed"`         // frames
-	Report      dicom.UID          `json:"report,omitempty"` // SOP Instance UID of its AI-result SR
+	Thresholds  map[string]float64 `json:"thresholds"`          // by class
+	Analysed    int                `json:"analysed"`            // frames
+	Report      dicom.UID          `json:"report,omitempty"`    // SOP Instance UID of its AI-result SR
+	Retracted   string             `json:"retracted,omitempty"` // why a person took its result back
 }
 
 // Extent counts instances, and frames of those analysed.

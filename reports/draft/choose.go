@@ -1,0 +1,5 @@
+package draft
+
+// keyImages proposes the frames that stand for the findings of d.
+func (t *Templates) keyImages(l *language, d *Document, in Input) {
+}

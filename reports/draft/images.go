@@ -1,0 +1,108 @@
+package draft
+
+import (
+	"fmt"
+	"slices"
+
+	"endogate/inference/analysis"
+)
+
+// ref names k among the key images.
+func (k KeyImage) ref() ImageRef {
+	return ImageRef{Finding: k.Finding, Instance: k.Frame.Instance.SOPInstanceUID, Frame: k.Frame.Span.First}
+}
+
+func (e Edit) image() ImageRef {
+	return ImageRef{Finding: e.Finding, Instance: e.Instance, Frame: max(e.Frame, 1)}
+}
+
+func (a *applying) imageAt(r ImageRef) int {
+	return slices.IndexFunc(a.d.KeyImages, func(k KeyImage) bool { return k.ref() == r })
+}
+
+// choose takes an image as a key image. For a finding, it stands in the place of those that the gateway chose: what a
+// person chose as well stays.
+func (a *applying) choose(e Edit) string {
+	ref := e.image()
+	frame, ok := a.d.frame(ref)
+	switch {
+	case !ok:
+		return "the study has no such frame"
+	case e.Finding != "" && a.at(e.Finding) < 0:
+		return "there is no finding with this ID in the report"
+	}
+	chosen := KeyImage{Finding: e.Finding, Frame: frame, By: a.author}
+	if i := a.imageAt(ref); i >= 0 {
+		chosen = a.d.KeyImages[i]
+		chosen.By = a.author
+	}
+	if e.Caption != nil {
+		chosen.Caption = *e.Caption
+	}
+	if e.Finding != "" {
+		a.d.Findings[a.at(e.Finding)].ImagesBy = &a.author
+		a.d.KeyImages = slices.DeleteFunc(a.d.KeyImages, func(k KeyImage) bool {
+			return k.Finding == e.Finding && k.By.System && k.ref() != ref
+		})
+	}
+	if i := a.imageAt(ref); i >= 0 {
+		a.d.KeyImages[i] = chosen
+		return ""
+	}
+	if len(a.d.KeyImages) >= maxImages {
+		return fmt.Sprintf("the report has %d key images already", maxImages)
+	}
+	a.d.KeyImages = append(a.d.KeyImages, chosen)
+	return ""
+}
+
+// frame finds a frame of the study: as a finding has it, or else as the images do.
+func (d Document) frame(r ImageRef) (Frame, bool) {
+	for _, f := range d.Findings {
+		for _, frame := range f.Frames {
+			if f.ID == r.Finding && frame.Instance.SOPInstanceUID == r.Instance && frame.Span.First == r.Frame {
+				return frame, true
+			}
+		}
+	}
+	for _, i := range d.Examination.Instances {
+		if i.Instance.SOPInstanceUID == r.Instance && r.Frame <= max(i.Frames, 1) {
+			return Frame{Instance: i.Instance, Number: i.Number, Span: analysis.Still(r.Frame), Rows: i.Rows, Columns: i.Columns}, true
+		}
+	}
+	return Frame{}, false
+}
+
+func (a *applying) drop(e Edit) string {
+	i := a.imageAt(e.image())
+	if i < 0 {
+		return "this frame is no key image of the report; its finding has to be named where it stands for one"
+	}
+	a.d.KeyImages = slices.Delete(a.d.KeyImages, i, i+1)
+	if at := a.at(e.Finding); at >= 0 {
+		a.d.Findings[at].ImagesBy = &a.author
+	}
+	return ""
+}
+
+func (a *applying) order(e Edit) string {
+	var ordered []KeyImage
+	for _, r := range e.Images {
+		r.Frame = max(r.Frame, 1)
+		i := a.imageAt(r)
+		if i < 0 || slices.ContainsFunc(ordered, func(k KeyImage) bool { return k.ref() == r }) {
+			return "images: one is no key image of the report, or is named twice"
+		}
+		ordered = append(ordered, a.d.KeyImages[i])
+	}
+	if len(ordered) != len(a.d.KeyImages) {
+		return fmt.Sprintf("images: names %d of %d key images; all are needed", len(ordered), len(a.d.KeyImages))
+	}
+	a.d.KeyImages = ordered
+	for i := range a.d.Findings {
+		if slices.ContainsFunc(ordered, func(k KeyImage) bool { return k.Finding == a.d.Findings[i].ID }) {
+			a.d.Findings[i].ImagesBy = &a.author
+		}
+	}
+	return ""
+}

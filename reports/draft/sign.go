@@ -1,0 +1,73 @@
+package draft
+
+import (
+	"time"
+)
+
+// Sign makes the signed version of d. Verified is of a person whom the reporting system knows (PS3.3 C.17.2, Verification
+// Flag): else the report stays unverified.
+func (t *Templates) Sign(d Document, author Author, at time.Time, verified bool) (Document, error) {
+	if !d.Editable() {
+		return Document{}, &StandingError{"sign", d.Standing, "amend it first"}
+	}
+	if err := person(author); err != nil {
+		return Document{}, err
+	}
+	next := d.next(author, at)
+	next.Standing = Signed
+	if d.Standing == Amending {
+		next.Standing = Amended
+	}
+	next.Signature = &Signature{By: author, At: next.At, Verified: verified, Reason: d.Reason}
+	next.Reason = ""
+	return next, next.Validate()
+}
+
+// Amend begins the correction of a signed report: a version that names what was signed, to be edited and signed again.
+func (t *Templates) Amend(d Document, author Author, at time.Time, reason string) (Document, error) {
+	if d.Standing != Signed && d.Standing != Amended {
+		return Document{}, &StandingError{"amend", d.Standing, "only a signed one is amended; edit a draft as it is"}
+	}
+	return d.after(Amending, author, at, reason)
+}
+
+// Withdraw takes a report back: a version that says so, and names what it withdraws.
+func (t *Templates) Withdraw(d Document, author Author, at time.Time, reason string) (Document, error) {
+	if d.Standing == Withdrawn {
+		return Document{}, &StandingError{"withdraw", d.Standing, "there is nothing left to do"}
+	}
+	next, err := d.after(Withdrawn, author, at, reason)
+	if err != nil {
+		return Document{}, err
+	}
+	if d.Standing == Amending { // what is withdrawn is what was signed, not its unfinished correction
+		next.Predecessor = d.Predecessor
+	}
+	next.Signature = &Signature{By: author, At: next.At, Reason: reason}
+	return next, next.Validate()
+}
+
+// after is a version that stands elsewhere, with the reason of a person.
+func (d Document) after(s Standing, author Author, at time.Time, reason string) (Document, error) {
+	if err := person(author); err != nil {
+		return Document{}, err
+	}
+	if reason == "" {
+		return Document{}, &EditError{What: "a reason is needed"}
+	}
+	if err := clean(reason, maxLine); err != nil {
+		return Document{}, &EditError{What: "reason: " + err.Error()}
+	}
+	next := d.next(author, at)
+	before := d.Reference()
+	next.Standing, next.Predecessor, next.Reason, next.Signature = s, &before, reason, nil
+	return next, next.Validate()
+}
+
+// person says whether author is one with a name.
+func person(author Author) error {
+	if author.System || author.Name == "" || clean(author.Name, maxLine) != nil {
+		return &EditError{What: "the name of a person is needed, one line without control characters"}
+	}
+	return nil
+}
