@@ -52,7 +52,7 @@ var mayImport = map[string][]string{
 }
 
 // testOnly packages are imported by tests alone.
-var testOnly = []string{"cmd/endogate/installed", "dicomnode/dicomtest", "cmd/endogate/peers", "cmd/endogate/bench", "cmd/endogate/deployment"}
+var testOnly = []string{"cmd/endogate/installed", "dicomnode/dicomtest", "hl7/mllp/mllptest", "cmd/endogate/peers", "cmd/endogate/bench", "cmd/endogate/deployment"}
 
 // oneImporter lists libraries with a view of the world: one package of ours imports each.
 var oneImporter = map[string]string{
