@@ -33,6 +33,8 @@ var mayImport = map[string][]string{
 	"dicomnode/ledger":     {"dicomnode/dicom", "dicomnode/durable", "dicomnode/failure", "inference/analysis"},
 	"hl7/mllp":             {"dicomnode/failure"},
 	"inference":            {"configs/strict", "dicomnode/dicom", "dicomnode/failure", "dicomnode/pixeldata", "explain", "inference/analysis"},
+	"hl7":                  {"dicomnode/dicom"},
+	"inference":            {"dicomnode/dicom", "dicomnode/failure", "dicomnode/pixeldata", "explain", "inference/analysis"},
 	"inference/analysis":   {"dicomnode/dicom"},
 	"inference/ask":        {"inference", "inference/analysis", "inference/onnx", "explain", "explain/picture"},
 	"inference/frames":     {"dicomnode/dicom", "dicomnode/pixeldata"},

@@ -273,3 +273,10 @@ func (d *textDecoder) character(g *graphic, b []byte) int {
 	d.out.WriteRune(g.decode(b[:g.size]))
 	return g.size
 }
+
+// DecodeText returns bytes of the character sets that a value of Specific Character Set (0008,0005) names as UTF-8, and
+// false where they are not of these sets. Delimiters mean nothing in it.
+func DecodeText(characterSet string, value []byte) (string, bool) {
+	s := parseCharacterSet(characterSet).decode(value, "")
+	return s, !strings.ContainsRune(s, utf8.RuneError)
+}

@@ -1,0 +1,226 @@
+package hl7
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// AckCode is what an acknowledgement says (table 0008).
+type AckCode string
+
+// The codes of table 0008: of the original mode and the application, then of the enhanced mode's accept acknowledgement.
+const (
+	AA AckCode = "AA"
+	AE AckCode = "AE"
+	AR AckCode = "AR"
+	CA AckCode = "CA"
+	CE AckCode = "CE"
+	CR AckCode = "CR"
+)
+
+// CodeOf returns what an answer to a message says that was taken, or not for err's reason: AA, AR where its kind is not
+// served, else AE.
+func CodeOf(err error) AckCode {
+	var e *Error
+	switch {
+	case err == nil:
+		return AA
+	case errors.Is(err, ErrNoMessage), errors.As(err, &e) && e.Code.Rejected():
+		return AR
+	}
+	return AE
+}
+
+// Answers returns the acknowledgements that are due for in, of which err says what became: none, one, or the accept and the
+// application acknowledgement, each to be framed by itself (HL7 2.5.1 2.9.2, 2.9.3; MSH-15 and MSH-16, table 0155).
+// An err that is no *Error is not shown to the sender.
+func Answers(in *Message, err error, at time.Time) []*Message {
+	code := CodeOf(err)
+	accept, application := in.Get("MSH-15"), in.Get("MSH-16")
+	if accept == "" && application == "" {
+		return []*Message{Ack(in, code, err, at)}
+	}
+	var out []*Message
+	if due(accept, err) {
+		commit := map[AckCode]AckCode{AA: CA, AE: CE, AR: CR}[code]
+		if out = append(out, Ack(in, commit, err, at)); commit != CA {
+			return out // what was not accepted is not processed
+		}
+	}
+	if due(application, err) {
+		out = append(out, Ack(in, code, err, at))
+	}
+	return out
+}
+
+// due reads a condition of table 0155.
+func due(condition string, err error) bool {
+	switch strings.ToUpper(condition) {
+	case "AL":
+		return true
+	case "ER":
+		return err != nil
+	case "SU":
+		return err == nil
+	}
+	return false
+}
+
+// Ack returns an acknowledgement of in: the parties swapped, MSA-2 its control ID, in its delimiters, version and character
+// set, and for a fault an ERR segment as its version has it. The same message gets the same control ID, so that an
+// answer given again is the same but for its time.
+func Ack(in *Message, code AckCode, err error, at time.Time) *Message {
+	m := &Message{Delimiters: in.Delimiters, charset: in.charset}
+	header := in.segments[0]
+	msh := &Segment{Name: "MSH", m: m, raw: []byte("MSH"), end: []byte{'\r'}}
+	m.segments = []*Segment{msh}
+	for _, n := range []int{2, 5, 6, 3, 4} {
+		b, _ := header.field(n)
+		msh.raw = append(append(msh.raw, m.Delimiters.Field), b...)
+	}
+	put := func(path, text string) {
+		if m.Set(path, text) != nil { // no escape character, or none of this set: all we say is ASCII
+			_ = m.Set(path, strings.Map(m.plain, text))
+		}
+	}
+	version := in.version()
+	put("MSH-7", FormatTime(at))
+	put("MSH-9.1", "ACK")
+	if event := in.Get("MSH-9.2"); event != "" {
+		put("MSH-9.2", event)
+		if version >= 23 {
+			put("MSH-9.3", "ACK")
+		}
+	}
+	id := sha256.Sum256(append(in.Bytes(), code...))
+	put("MSH-10", "E"+strings.ToUpper(hex.EncodeToString(id[:9]))) // 20 characters at most in version 2.5
+	m.copyField(msh, header, 11)
+	put("MSH-12", "2.5.1")
+	m.copyField(msh, header, 12)
+	if in.Get("MSH-15")+in.Get("MSH-16") != "" {
+		put("MSH-15", "NE")
+		put("MSH-16", "NE")
+	}
+	m.copyField(msh, header, 18)
+	msa := m.Add("MSA")
+	put("MSA-1", string(code))
+	_ = msa.set(Path{field: 2}, in.controlID())
+	if err == nil {
+		return m
+	}
+	fault := &Error{Code: ApplicationInternal, Text: "the gateway could not process the message: send it again later"}
+	errors.As(err, &fault)
+	put("MSA-3", fault.Text)
+	m.fault(put, fault, version)
+	return m
+}
+
+// fault adds the ERR segment (HL7 2.5.1 2.15.5; before 2.5 its field 1 alone).
+func (m *Message) fault(put func(path, text string), e *Error, version int) {
+	p, err := ParsePath(e.Path)
+	location := []string{p.segment, strconv.Itoa(max(p.occurrence, 1)), strconv.Itoa(p.field)}
+	if err != nil {
+		location = nil
+	}
+	code := []string{strconv.Itoa(int(e.Code)), e.Code.String(), "HL70357"}
+	if version < 25 {
+		for i, v := range location {
+			put(fmt.Sprintf("ERR-1.%d", i+1), v)
+		}
+		for i, v := range code {
+			put(fmt.Sprintf("ERR-1.4.%d", i+1), v)
+		}
+		return
+	}
+	for i, v := range location {
+		put(fmt.Sprintf("ERR-2.%d", i+1), v)
+	}
+	for i, v := range code {
+		put(fmt.Sprintf("ERR-3.%d", i+1), v)
+	}
+	put("ERR-4", "E")
+	put("ERR-8", e.Text)
+}
+
+// plain leaves out what a message without an escape character cannot say.
+func (m *Message) plain(r rune) rune {
+	d := m.Delimiters
+	for _, c := range []byte{d.Field, d.Component, d.Repetition, d.Subcomponent, d.Escape, d.Truncation} {
+		if c != 0 && r == rune(c) {
+			return ' '
+		}
+	}
+	return r
+}
+
+// copyField takes over a field as it stands, where there is one.
+func (m *Message) copyField(to, from *Segment, n int) {
+	if b, ok := from.field(n); ok && len(b) > 0 {
+		_ = to.set(Path{field: n}, b)
+	}
+}
+
+// controlID is what MSA-2 has to repeat: MSH-10, of a batch BHS-11 or FHS-11, as it stands.
+func (m *Message) controlID() []byte {
+	n := 10
+	if m.segments[0].Name != "MSH" {
+		n = 11
+	}
+	b, _ := m.segments[0].field(n)
+	return append([]byte{}, b...)
+}
+
+// version is MSH-12 as a number: 21 to 29; 25 where it is none.
+func (m *Message) version() int {
+	v := m.Get("MSH-12")
+	if len(v) >= 3 && v[0] == '2' && v[1] == '.' && isDigit(v[2]) {
+		return 20 + int(v[2]-'0')
+	}
+	return 25
+}
+
+// Verdict is what an acknowledgement means for the message that it answers.
+type Verdict int
+
+// The verdicts: Again is tried again under the same control ID, Never is for a person to see to.
+const (
+	Again Verdict = iota
+	Done
+	Never
+)
+
+// Judge says what ack means for the message that was sent under controlID: AA and CA are Done; AE, CE and CR are Never, as
+// is AR for a message of a kind, event, processing ID or version that the receiver does not serve (200 to 203); any other
+// AR, another control ID and what is no acknowledgement is Again. The text is the reason, without content of messages
+// other than what the receiver says of the fault.
+func Judge(controlID string, ack *Message) (Verdict, string) {
+	code, text := AckCode(strings.ToUpper(ack.Get("MSA-1"))), ack.Get("MSA-3")
+	if text == "" {
+		text = ack.Get("ERR-8")
+	}
+	fault := ""
+	for _, path := range []string{"ERR-3.1", "ERR-1.4.1", "MSA-6.1"} {
+		if fault == "" {
+			fault = ack.Get(path)
+		}
+	}
+	reason := strings.TrimSpace(fmt.Sprintf("%s %s %s", code, fault, text))
+	switch n, _ := strconv.Atoi(fault); {
+	case ack.Segment("MSA") == nil:
+		return Again, "the answer is no acknowledgement: it has no MSA"
+	case ack.Get("MSA-2") != controlID:
+		return Again, "the answer is to another message: MSA-2 is not what was sent as MSH-10"
+	case code == AA || code == CA:
+		return Done, reason
+	case code == AE, code == CE, code == CR, code == AR && ErrorCode(n).Rejected():
+		return Never, reason
+	case code == AR:
+		return Again, reason
+	}
+	return Again, "the answer has no acknowledgement code of table 0008 in MSA-1"
+}

@@ -1,0 +1,237 @@
+package hl7
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"golang.org/x/text/encoding"
+	"golang.org/x/text/encoding/charmap"
+	"golang.org/x/text/encoding/htmlindex"
+	"golang.org/x/text/encoding/korean"
+	"golang.org/x/text/encoding/simplifiedchinese"
+	"golang.org/x/text/encoding/traditionalchinese"
+
+	"endogate/dicomnode/dicom"
+)
+
+// charset is what the bytes of a message mean. The zero value is ASCII.
+type charset struct {
+	utf8     bool
+	encoding encoding.Encoding // of a set without code extensions
+	ir       string            // its number in the ISO registry, where it can be one of several
+	extended string            // with the code extensions of ISO 2022: all sets, as PS3.3 C.12.1.1.2 names them
+	length   func(b []byte) int
+}
+
+var (
+	utf8Charset = charset{utf8: true}
+	gb18030     = charset{encoding: simplifiedchinese.GB18030, length: gb18030Length}
+)
+
+// charsets are the sets of table 0211 (HL7 2.8 2.C.2) and what senders write in its place, as key spells them.
+// Others are looked for among the names of the WHATWG.
+var charsets = map[string]charset{
+	"": {}, "ASCII": {ir: "6"}, "USASCII": {ir: "6"}, "IR6": {ir: "6"}, "646": {ir: "6"},
+	"UNICODEUTF8": utf8Charset, "UTF8": utf8Charset, "UNICODE": utf8Charset, "IR192": utf8Charset,
+	"88591": latin(charmap.ISO8859_1, "100"), "IR100": latin(charmap.ISO8859_1, "100"), "LATIN1": latin(charmap.ISO8859_1, "100"),
+	"88592": latin(charmap.ISO8859_2, "101"), "IR101": latin(charmap.ISO8859_2, "101"),
+	"88593": latin(charmap.ISO8859_3, "109"), "IR109": latin(charmap.ISO8859_3, "109"),
+	"88594": latin(charmap.ISO8859_4, "110"), "IR110": latin(charmap.ISO8859_4, "110"),
+	"88595": latin(charmap.ISO8859_5, "144"), "IR144": latin(charmap.ISO8859_5, "144"),
+	"88596": latin(charmap.ISO8859_6, "127"), "IR127": latin(charmap.ISO8859_6, "127"),
+	"88597": latin(charmap.ISO8859_7, "126"), "IR126": latin(charmap.ISO8859_7, "126"),
+	"88598": latin(charmap.ISO8859_8, "138"), "IR138": latin(charmap.ISO8859_8, "138"),
+	"88599": latin(charmap.ISO8859_9, "148"), "IR148": latin(charmap.ISO8859_9, "148"),
+	"885910": latin(charmap.ISO8859_10, ""), "885913": latin(charmap.ISO8859_13, ""), "885914": latin(charmap.ISO8859_14, ""),
+	"885915": latin(charmap.ISO8859_15, "203"), "IR203": latin(charmap.ISO8859_15, "203"), "885916": latin(charmap.ISO8859_16, ""),
+	"GB180302000": gb18030, "GB18030": gb18030,
+	"BIG5":    {encoding: traditionalchinese.Big5, length: pairLength},
+	"KSX1001": {encoding: korean.EUCKR, ir: "149", length: pairLength},
+	"IR149":   {ir: "149"}, "IR58": {ir: "58"},
+	"IR13": {ir: "13"}, "IR14": {ir: "13"}, "JISX0201": {ir: "13"},
+	"IR87": {ir: "87"}, "JISX0202": {ir: "87"}, "JISX0208": {ir: "87"}, "2022JP": {ir: "87"},
+	"IR159": {ir: "159"}, "JISX0212": {ir: "159"},
+}
+
+func latin(m *charmap.Charmap, ir string) charset { return charset{encoding: m, ir: ir} }
+
+func pairLength([]byte) int { return 2 }
+
+func gb18030Length(b []byte) int {
+	if len(b) > 1 && b[1] >= '0' && b[1] <= '9' {
+		return 4
+	}
+	return 2
+}
+
+func shiftJISLength(b []byte) int {
+	if b[0] >= 0xA1 && b[0] <= 0xDF {
+		return 1
+	}
+	return 2
+}
+
+// KnownCharset reports whether name is one that Options.Charset or MSH-18 may have.
+func KnownCharset(name string) bool {
+	_, ok := charsetOf([]string{name})
+	return ok
+}
+
+// charsetOf returns the set that the repetitions of MSH-18 name: the first is what text begins with, the others what
+// escape sequences may bring.
+func charsetOf(names []string) (charset, bool) {
+	var all []charset
+	for _, name := range names {
+		c, ok := named(name)
+		if !ok {
+			return charset{}, false
+		}
+		if c.utf8 {
+			return c, true
+		}
+		all = append(all, c)
+	}
+	switch {
+	case len(all) == 0:
+		return charset{}, true
+	case len(all) == 1 && (all[0].encoding != nil || all[0].ir == "6" || all[0].ir == ""):
+		return all[0], true
+	}
+	var terms []string
+	for _, c := range all {
+		if c.ir == "" && c.encoding != nil {
+			return charset{}, false // no escape sequence leads to it
+		}
+		terms = append(terms, "ISO 2022 IR "+c.ir)
+	}
+	return charset{extended: strings.Join(terms, `\`)}, true
+}
+
+func named(name string) (charset, bool) {
+	name = strings.ToUpper(strings.TrimSpace(name))
+	key := strings.NewReplacer("-", "", "_", "", " ", "", "/", "", ".", "").Replace(name)
+	if c, ok := charsets[key]; ok {
+		return c, true
+	}
+	if c, ok := charsets[strings.TrimPrefix(key, "ISO")]; ok {
+		return c, true
+	}
+	for _, name := range []string{name, strings.Replace(name, "CP", "WINDOWS-", 1), "WINDOWS-" + name} {
+		e, err := htmlindex.Get(name)
+		if err != nil {
+			continue
+		}
+		switch canonical, _ := htmlindex.Name(e); canonical {
+		case "utf-16be", "utf-16le", "replacement", "x-user-defined", "iso-2022-jp":
+			return charset{}, false
+		case "gbk", "gb18030":
+			return charset{encoding: e, length: gb18030Length}, true
+		case "big5", "euc-kr", "euc-jp":
+			return charset{encoding: e, length: pairLength}, true
+		case "shift_jis":
+			return charset{encoding: e, length: shiftJISLength}, true
+		}
+		return charset{encoding: e}, true
+	}
+	return charset{}, false
+}
+
+// decode returns b as UTF-8, and false where b is not of the set.
+func (c charset) decode(b []byte) (string, bool) {
+	switch {
+	case c.extended != "":
+		return dicom.DecodeText(c.extended, b)
+	case isASCII(b):
+		return string(b), true
+	case c.utf8:
+		return string(b), utf8.Valid(b)
+	case c.encoding == nil:
+		return string(b), false
+	}
+	e := c.encoding
+	if e == charmap.ISO8859_1 { // who says so and sends 80 to 9F means its superset
+		e = charmap.Windows1252
+	}
+	out, err := e.NewDecoder().Bytes(b)
+	return string(out), err == nil && !bytes.ContainsFunc(out, lost)
+}
+
+// lost tells what no text has: the sign for what could not be decoded, and the controls that are letters in the set of
+// another maker.
+func lost(r rune) bool { return r == utf8.RuneError || r >= 0x80 && r < 0xA0 }
+
+// encode returns s in the set.
+func (c charset) encode(s string) ([]byte, error) {
+	switch {
+	case isASCII([]byte(s)):
+		return []byte(s), nil
+	case !utf8.ValidString(s):
+		return nil, fmt.Errorf("hl7: text is not UTF-8")
+	case c.utf8:
+		return []byte(s), nil
+	case c.encoding == nil:
+		return nil, fmt.Errorf("hl7: text has characters that the message's character set lacks: build the message in UNICODE UTF-8")
+	}
+	b, err := c.encoding.NewEncoder().Bytes([]byte(s))
+	if err != nil {
+		return nil, fmt.Errorf("hl7: text has characters that the message's character set lacks: build the message in UNICODE UTF-8")
+	}
+	return b, nil
+}
+
+// index returns where sep stands in b the first time, as a character of its own, or -1: in some sets a delimiter's byte
+// is half of a character.
+func (c charset) index(b []byte, sep byte) int {
+	switch {
+	case c.extended != "":
+		return indexExtended(b, sep)
+	case c.length == nil:
+		return bytes.IndexByte(b, sep)
+	}
+	for i := 0; i < len(b); {
+		switch {
+		case b[i] == sep:
+			return i
+		case b[i] > 0x80:
+			i += c.length(b[i:])
+		default:
+			i++
+		}
+	}
+	return -1
+}
+
+// indexExtended is index between the escape sequences of ISO 2022 that put a set of two bytes a character into G0 and
+// those that bring ASCII back.
+func indexExtended(b []byte, sep byte) int {
+	wide := false
+	for i := 0; i < len(b); i++ {
+		switch {
+		case b[i] == 0x1B && i+2 < len(b) && b[i+1] == '$' && b[i+2] != ')':
+			wide = true
+			if b[i+2] == '(' {
+				i++
+			}
+			i += 2
+		case b[i] == 0x1B && i+2 < len(b) && b[i+1] == '(':
+			wide = false
+			i += 2
+		case b[i] == sep && !wide:
+			return i
+		case wide && b[i] > ' ':
+			i++
+		}
+	}
+	return -1
+}
+
+func isASCII(b []byte) bool {
+	for _, c := range b {
+		if c >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
+}
