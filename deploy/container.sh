@@ -34,6 +34,7 @@ libraries_of "${programs[@]}" bin/lib/libonnxruntime.so.1 | while read -r librar
 done
 install -m 644 /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/"
 cp -r /usr/share/zoneinfo "$root/usr/share/zoneinfo" # for reports.time_zone
+install -D -m 644 {,"$root"}/usr/share/fonts/truetype/droid/DroidSansFallbackFull.ttf # for names in Chinese, Japanese and Korean
 if $only_root; then exit; fi
 
 export STORAGE_DRIVER=${STORAGE_DRIVER-vfs} BUILDAH_ISOLATION=${BUILDAH_ISOLATION-chroot} # which run in a container too

@@ -15,6 +15,7 @@ need /usr/include/stdlib.h libc6-dev
 need npm npm
 need openssl openssl
 need ffmpeg ffmpeg
+need /usr/share/fonts/truetype/droid/DroidSansFallbackFull.ttf fonts-droid-fallback
 need go golang-go
 if [ "${1-}" = --test ]; then
 	need storescp dcmtk
@@ -22,6 +23,7 @@ if [ "${1-}" = --test ]; then
 	need /usr/sbin/Orthanc orthanc
 	need /usr/share/orthanc/plugins/libOrthancDicomWeb.so orthanc-dicomweb
 	need chromium chromium
+	need pdftotext poppler-utils
 	need node nodejs
 	need systemd-analyze systemd
 	need /usr/share/libonnx-testdata libonnx-testdata

@@ -1,0 +1,86 @@
+package pdf
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"image"
+	"time"
+
+	"codeberg.org/go-pdf/fpdf"
+
+	"endogate/explain"
+	"endogate/reports/draft"
+)
+
+// maxPages bounds a document: nobody reads more.
+const maxPages = 200
+
+// ErrTooLong is returned for a document that would have more pages than anybody reads.
+var ErrTooLong = fmt.Errorf("pdf: more than %d pages; shorten the report's texts", maxPages)
+
+// Options are what a document does not say of itself.
+type Options struct {
+	Fonts       *Fonts                                // needed
+	Picture     func(draft.KeyImage) (Picture, error) // nil, or an error: the picture is not here any more
+	Colours     *explain.ColourMap                    // of the heatmaps, for their legend; nil: none
+	Location    *time.Location                        // of the times shown; nil is UTC
+	Institution string                                // above the title
+	Links       []Link                                // at the end
+}
+
+// Picture is a frame, and the same with a heatmap blended in.
+type Picture struct {
+	Frame   image.Image
+	Heatmap image.Image // nil: there is none
+}
+
+// Link is an address that a reader can open.
+type Link struct{ Text, URL string }
+
+// Render makes the PDF of doc. The same doc, pictures and options give the same bytes.
+func Render(doc draft.Document, o Options) (out []byte, err error) {
+	if o.Fonts == nil {
+		return nil, errors.New("pdf: no fonts; open them with OpenFonts")
+	}
+	defer func() {
+		if p := recover(); p == errTooLong {
+			out, err = nil, ErrTooLong
+		} else if p != nil {
+			panic(p)
+		}
+	}()
+	p := newPages(doc, o)
+	p.header()
+	p.notices()
+	p.sections()
+	p.disclosure()
+	p.signature()
+	p.footers()
+	var b bytes.Buffer
+	if err := p.Output(&b); err != nil {
+		return nil, fmt.Errorf("pdf: %w", err)
+	}
+	return b.Bytes(), nil
+}
+
+func newPages(doc draft.Document, o Options) *pages {
+	if o.Location == nil {
+		o.Location = time.UTC
+	}
+	f := fpdf.New("P", "mm", "A4", "")
+	f.SetCatalogSort(true)
+	f.SetCreationDate(doc.At.UTC())
+	f.SetModificationDate(doc.At.UTC())
+	f.SetProducer("endogate", true)
+	f.SetCreator("endogate", true)
+	p := &pages{Fpdf: f, doc: doc, Options: o, words: wordsOf(doc.Language), glyphs: map[glyphKey]glyph{}, added: map[*face]bool{}}
+	f.SetTitle(p.title()+" – "+p.patientName(), true)
+	f.SetSubject(p.standing(), true)
+	f.SetAuthor(p.author(doc.Author), true)
+	f.SetLang(cmpOr(doc.Language, "en"))
+	f.SetAutoPageBreak(false, 0)
+	f.SetMargins(left, top, left)
+	p.newPage()
+	return p
+}

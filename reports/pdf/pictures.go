@@ -1,0 +1,153 @@
+package pdf
+
+import (
+	"bytes"
+	"fmt"
+	"image"
+	"image/jpeg"
+
+	"codeberg.org/go-pdf/fpdf"
+	"golang.org/x/image/draw"
+
+	"endogate/reports/draft"
+)
+
+const (
+	maxPictures  = 60 // pairs in a document: more are in the archive
+	perMM        = 11 // pixels of a picture: about 280 to the inch
+	maxRatio     = 1.4
+	jpegQuality  = 85
+	legendHeight = 2.2
+)
+
+// drawing is a key image ready to be placed: a frame with its heatmap beside it, and what is said below them.
+type drawing struct {
+	frame, heatmap string // names of images, empty where there is none
+	w, h           float64
+	caption, why   []string
+	height         float64
+}
+
+// drawn prepares a key image whose two pictures are w wide each.
+func (p *pages) drawn(k draft.KeyImage, w float64, why bool) drawing {
+	d := drawing{w: w, h: w * 0.75}
+	if p.drawnCount++; p.drawnCount <= maxPictures && p.Picture != nil {
+		if picture, err := p.Picture(k); err == nil && picture.Frame != nil && !picture.Frame.Bounds().Empty() {
+			size := picture.Frame.Bounds().Size()
+			d.h = w * min(max(float64(size.Y)/float64(size.X), 0.3), maxRatio)
+			d.frame = p.embed(picture.Frame, w, d.h)
+			if picture.Heatmap != nil && !picture.Heatmap.Bounds().Empty() {
+				d.heatmap = p.embed(picture.Heatmap, w, d.h)
+			}
+		}
+	}
+	s := style{small, faint, false}
+	d.caption = p.lines(w, s, cmpOr(k.Caption, p.whichFrame(k.Frame)))
+	below := max(float64(len(d.caption))*s.line(), legendHeight+s.line()+1)
+	if why {
+		d.why = p.lines(2*w+pairGap, style{6.5, faint, false}, clip(k.Why, 600))
+		below += float64(len(d.why)) * style{size: 6.5}.line()
+	}
+	d.height = d.h + 1 + below
+	return d
+}
+
+func (p *pages) whichFrame(f draft.Frame) string {
+	s := fmt.Sprintf(p.instance, f.Number)
+	if n := f.Span.Frame(); n > 1 {
+		s += ", " + fmt.Sprintf(p.words.frame, n)
+	}
+	if f.Position != "" {
+		s += ": " + f.Position
+	}
+	return s
+}
+
+// embed scales a picture to what is worth printing and returns its name; the same pixels are embedded once.
+func (p *pages) embed(m image.Image, w, h float64) string {
+	size := m.Bounds().Size()
+	columns := min(size.X, int(w*perMM))
+	rows := max(columns*size.Y/size.X, 1)
+	scaled := image.NewRGBA(image.Rect(0, 0, columns, rows))
+	draw.CatmullRom.Scale(scaled, scaled.Rect, m, m.Bounds(), draw.Src, nil)
+	var b bytes.Buffer
+	if err := jpeg.Encode(&b, scaled, &jpeg.Options{Quality: jpegQuality}); err != nil {
+		p.SetError(err)
+	}
+	p.embedded++
+	name := fmt.Sprintf("picture-%03d", p.embedded)
+	p.RegisterImageOptionsReader(name, fpdf.ImageOptions{ImageType: "JPEG"}, &b)
+	return name
+}
+
+// draw places d with its top left corner at x, y.
+func (p *pages) draw(d drawing, x, y float64) {
+	p.one(d.frame, x, y, d, p.noPicture)
+	p.one(d.heatmap, x+d.w+pairGap, y, d, p.noHeatmap)
+	below := y + d.h + 1
+	s := style{small, faint, false}
+	for i, line := range d.caption {
+		p.at(x, below+float64(i)*s.line(), s, line)
+	}
+	if d.heatmap != "" {
+		p.legend(x+d.w+pairGap, below, d.w)
+	}
+	at := y + d.height - float64(len(d.why))*style{size: 6.5}.line()
+	for i, line := range d.why {
+		p.at(x, at+float64(i)*style{size: 6.5}.line(), style{6.5, faint, false}, line)
+	}
+}
+
+func (p *pages) one(name string, x, y float64, d drawing, missing string) {
+	if name == "" {
+		p.box(x, y, d.w, d.h, pale)
+		p.block(x+2, y+2, d.w-4, style{small, faint, false}, missing)
+		return
+	}
+	p.ImageOptions(name, x, y, d.w, d.h, false, fpdf.ImageOptions{ImageType: "JPEG"}, 0, "")
+}
+
+// legend is the colour bar of a heatmap, and what its colours mean.
+func (p *pages) legend(x, y, w float64) {
+	if p.Colours != nil {
+		const steps = 48
+		for i := range steps {
+			c := p.Colours[255*i/(steps-1)]
+			p.box(x+w*float64(i)/steps, y+0.2, w/steps+0.05, legendHeight-0.4, colour{int(c.R), int(c.G), int(c.B)})
+		}
+	}
+	s := style{6.5, faint, false}
+	high, measure := p.high, p.measure(s)
+	if measure(p.low+"  "+high) > w {
+		high = p.much
+	}
+	p.at(x, y+legendHeight, s, p.low)
+	p.at(x+w-measure(high), y+legendHeight, s, high)
+}
+
+// strip places key images beside each other, smaller, over as many rows as they need.
+func (p *pages) strip(images []draft.KeyImage) {
+	const each, gap, perRow = 27.3, 4.0, 3
+	for len(images) > 0 && p.drawnCount < maxPictures {
+		n := min(perRow, len(images))
+		var row []drawing
+		height := 0.0
+		for _, k := range images[:n] {
+			d := p.drawn(k, each, true)
+			row, height = append(row, d), max(height, d.height)
+		}
+		images = images[n:]
+		p.room(height + 1)
+		p.y += 1
+		for i, d := range row {
+			p.draw(d, left+float64(i)*(2*each+pairGap+gap), p.y)
+		}
+		p.y += height
+	}
+	if len(images) > 0 {
+		p.paragraph(left, width, style{small, faint, false}, fmt.Sprintf(p.more, len(images)))
+	}
+}
+
+// otherPictures are the key images that stand for no finding.
+func (p *pages) otherPictures() { p.strip(p.imagesOf("")) }
