@@ -12,8 +12,8 @@ import (
 
 const insertDelivery = `INSERT INTO delivery
 	(kind, destination, entry, alternate, study, series_instance_uid, sop_class_uid, sop_instance_uid, transfer_syntax_uid,
-	 purpose, rank, state, next_at, reason)
-	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (entry, destination) DO NOTHING`
+	 purpose, rank, state, next_at, reason, waits_for)
+	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (entry, destination) DO NOTHING`
 
 // deliver puts d on the way to each of destinations.
 func (t *tx) deliver(study int64, d Delivery, destinations []string) error {
@@ -23,7 +23,7 @@ func (t *tx) deliver(study int64, d Delivery, destinations []string) error {
 			state, reason = DeliveryParked, notConfigured(destination)
 		}
 		_, err := t.exec(insertDelivery, d.Kind, destination, d.Entry, d.Alternate, study, in.SeriesInstanceUID, in.SOPClassUID,
-			in.SOPInstanceUID, d.TransferSyntaxUID, d.Purpose, d.Rank, state, micros(d.NextAt), reason)
+			in.SOPInstanceUID, d.TransferSyntaxUID, d.Purpose, d.Rank, state, micros(d.NextAt), reason, d.After)
 		if err != nil {
 			return err
 		}
@@ -33,7 +33,7 @@ func (t *tx) deliver(study int64, d Delivery, destinations []string) error {
 
 const selectDelivery = `SELECT d.id, d.kind, d.destination, d.entry, d.alternate, d.sop_class_uid, d.sop_instance_uid,
 	d.series_instance_uid, s.study_instance_uid, d.transfer_syntax_uid, d.purpose, d.rank, d.state, d.attempts, d.next_at,
-	d.ended_at, d.used, d.protocol, d.code, d.text, d.reason,
+	d.ended_at, d.used, d.protocol, d.code, d.text, d.reason, d.waits_for,
 	EXISTS (SELECT 1 FROM instance i WHERE i.entry = d.entry AND i.state = 'conflict')
 	FROM delivery d JOIN study s ON s.id = d.study `
 
@@ -41,7 +41,7 @@ func scanDelivery(rows *sql.Rows) (Delivery, error) {
 	var d Delivery
 	err := rows.Scan(&d.ID, &d.Kind, &d.Destination, &d.Entry, &d.Alternate, &d.Instance.SOPClassUID, &d.Instance.SOPInstanceUID,
 		&d.Instance.SeriesInstanceUID, &d.Instance.StudyInstanceUID, &d.TransferSyntaxUID, &d.Purpose, &d.Rank, &d.State,
-		&d.Attempts, timeColumn{&d.NextAt}, timeColumn{&d.EndedAt}, &d.Used, &d.Answer.Protocol, &d.Answer.Code, &d.Answer.Text, &d.Reason, &d.Conflict)
+		&d.Attempts, timeColumn{&d.NextAt}, timeColumn{&d.EndedAt}, &d.Used, &d.Answer.Protocol, &d.Answer.Code, &d.Answer.Text, &d.Reason, &d.After, &d.Conflict)
 	if d.State == DeliveryParked && d.EndedAt.IsZero() {
 		d.EndedAt = d.NextAt // parked as it was made
 	}
@@ -49,12 +49,12 @@ func scanDelivery(rows *sql.Rows) (Delivery, error) {
 }
 
 // The + keeps the planner from sorting all that is due by way of delivery_next.
-const dueDeliveries = selectDelivery + `WHERE d.state = 'pending' AND d.destination = ? AND (+d.next_at <= ? OR +d.next_at > ?)
+const dueDeliveries = selectDelivery + `WHERE d.state = 'pending' AND d.destination = ? AND (+d.next_at <= ? OR +d.next_at > ? AND d.waits_for = '')
 	ORDER BY d.behind, d.rank, d.id LIMIT ?`
 
 // DueDeliveries returns at most limit pending deliveries to destination whose time has come, by rank and then in the
 // order they were made; those that were deferred behind the others come last. What is to wait for more than longest was
-// deferred under a clock that has been set back since: it is due. The results that they are made from are durable.
+// deferred under a clock that has been set back since: it is due, unless another one is to be delivered before. The results that they are made from are durable.
 func (l *Ledger) DueDeliveries(ctx context.Context, destination string, now time.Time, longest time.Duration, limit int) ([]Delivery, error) {
 	ds, err := query(ctx, l.readDB, scanDelivery, dueDeliveries, destination, micros(now), micros(now.Add(longest)), limit)
 	if err == nil && len(ds) > 0 {
@@ -76,6 +76,20 @@ func (l *Ledger) NextDelivery(ctx context.Context, destination string) (time.Tim
 		return time.Time{}, false, fmt.Errorf("ledger: next delivery: %w", err)
 	}
 	return fromMicros(n), n.Valid, nil
+}
+
+// undelivered says whether a delivery of entry has not ended: what waits for it waits on.
+func (t *tx) undelivered(entry string) (some bool, err error) {
+	return some, t.row("SELECT EXISTS (SELECT 1 FROM delivery WHERE entry = ? AND state IN ('pending', 'sent', 'parked'))", []any{entry}, &some)
+}
+
+// goOn makes due what has waited for the deliveries of entry, when all have ended.
+func (t *tx) goOn(entry string, at time.Time) error {
+	some, err := t.undelivered(entry)
+	if err == nil && !some {
+		_, err = t.exec("UPDATE delivery SET waits_for = '', next_at = ? WHERE waits_for = ? AND waits_for <> '' AND state = 'pending'", micros(at), entry)
+	}
+	return err
 }
 
 // deliveryRow is what a step needs to know of a delivery.
@@ -138,6 +152,9 @@ func (l *Ledger) Delivered(ctx context.Context, id int64, usedEntry string, answ
 		}
 		_, err := t.exec(`UPDATE delivery SET state = 'done', attempts = attempts + 1, ended_at = ?, used = ?, protocol = ?, code = ?,
 			text = ?, reason = '' WHERE id = ?`, micros(at), usedEntry, answer.Protocol, answer.Code, answer.Text, id)
+		if err == nil {
+			err = t.goOn(d.entry, at)
+		}
 		if err != nil {
 			return err
 		}
@@ -263,6 +280,9 @@ func (l *Ledger) Discard(ctx context.Context, id int64, at time.Time) error {
 			return fmt.Errorf("%w: it is %s", ErrState, d.state)
 		}
 		if _, err := t.exec("UPDATE delivery SET state = 'discarded', ended_at = ? WHERE id = ?", micros(at), id); err != nil {
+			return err
+		}
+		if err := t.goOn(d.entry, at); err != nil {
 			return err
 		}
 		return t.event(d.event(EventDeliveryDiscarded, at, Answer{}, ""))

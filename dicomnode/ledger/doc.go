@@ -26,6 +26,9 @@
 //	event      the timeline
 //	need       what else needs a spool entry; refused: it could not be taken in
 //	known      UID and digest of what was made, or received and worked on, when the rest is forgotten
+//	desk       one row per study that a draft was or is to be made on: what it is made of has this version
+//	draft      one row per version of a report draft
+//	agreement  what persons decided about what models said
 //	tally      how many rows are in which state, kept by triggers
 //
 // The states:
@@ -73,6 +76,9 @@
 // Forget ends the history of a study that is long at rest. Its UID, the revisions of its reports, what persons did, and
 // UID and digest of what was made, or received and analysed or passed on, stay: what is sent again then is a duplicate or
 // a conflict as before, and a UID that was given here never gets a second content. What nobody worked on is new again.
+//
+// A draft is due when all exams of its study are reported or parked, and anything in them, in its order or its patient is
+// in no draft yet. What is made of it may wait for the delivery of something else.
 //
 // Results go to the destinations that the exam's last arrival named, whatever the routes are today. Deliveries to a
 // destination that is configured no more are parked, not forgotten.

@@ -19,7 +19,8 @@ const forgettable = `SELECT s.id FROM study s WHERE s.forgotten_at IS NULL AND s
 
 // audited are the steps that persons make: they stay.
 const audited = `'` + string(EventRetried) + `', '` + string(EventDiscarded) + `', '` + string(EventDeliveryUnparked) + `', '` +
-	string(EventDeliveryDiscarded) + `', '` + string(EventForgotten) + `'`
+	string(EventDeliveryDiscarded) + `', '` + string(DraftEdited) + `', '` + string(DraftSigned) + `', '` + string(DraftAmended) + `', '` +
+	string(DraftWithdrawn) + `', '` + string(DraftRetracted) + `', '` + string(EventForgotten) + `'`
 
 // forgetSteps delete rows of the study ?1, ?2 at most each, once their UIDs and digests are noted.
 var forgetSteps = []string{
@@ -30,6 +31,7 @@ var forgetSteps = []string{
 	`DELETE FROM span WHERE job IN (SELECT id FROM job WHERE instance IN (` + someInstances + `))`,
 	`DELETE FROM job WHERE instance IN (` + someInstances + `)`,
 	`DELETE FROM instance WHERE id IN (` + someInstances + `)`,
+	`DELETE FROM draft WHERE id IN (SELECT id FROM draft WHERE study = ?1 LIMIT ?2)`,
 	`DELETE FROM delivery WHERE id IN (SELECT id FROM delivery WHERE study = ?1 LIMIT ?2)`, // after the instances that ask for them
 }
 
@@ -44,7 +46,7 @@ const (
 
 // Forget ends the history of the study that has been at rest the longest, if nothing has happened in it since before:
 // its patient, instances, results, objects, deliveries and steps go. What stays is its UID, the revisions of its
-// reports, the steps that persons made, and UID and digest of all that was made, or received and analysed or passed on: so
+// reports and the numbers of its drafts, the steps that persons made and what they decided about findings, and UID and digest of all that was made, or received and analysed or passed on: so
 // what is sent again years later is still known, and no UID that was given here ever gets a second content. What nobody
 // has worked on, such as what no route matched, is new when it is sent again. It deletes at most limit rows of each table
 // at a time, and reports whether there may be more to forget. SQLite uses the room again.

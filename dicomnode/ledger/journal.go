@@ -55,8 +55,13 @@ type action struct {
 	Limit    int               `json:"limit,omitempty"`
 	Reason   string            `json:"reason,omitempty"`
 	Entries  []string          `json:"entries,omitempty"`
-	Names    []string          `json:"names,omitempty"` // of destinations
+	Names    []string          `json:"names,omitempty"` // of destinations, or a study's UID
 	Inbound  *Inbound          `json:"inbound,omitempty"`
+
+	Draft     *Draft      `json:"draft,omitempty"`
+	Decisions []Agreement `json:"decisions,omitempty"`
+	Outgoing  []Outgoing  `json:"outgoing,omitempty"`
+	Desk      int64       `json:"desk,omitempty"` // version
 }
 
 // deliveryName is the name of a delivery in all databases.
@@ -175,6 +180,12 @@ func (a *action) do(ctx context.Context, l *Ledger) (err error) {
 		err = l.ParkLost(ctx, a.Entries, a.At)
 	case "discard-instance":
 		err = l.DiscardInstance(ctx, a.Entries[0], a.At)
+	case "put-draft":
+		err = l.PutDraft(ctx, *a.Draft, a.Decisions, a.Outgoing)
+	case "park-draft":
+		err = l.ParkDraft(ctx, dicom.UID(a.Names[0]), a.Desk, a.Reason, a.At)
+	case "retry-draft":
+		err = l.RetryDraft(ctx, dicom.UID(a.Names[0]), a.At)
 	case "release":
 		_, err = l.Release(ctx, a.Until, a.Limit, a.At)
 	case "forget":

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"encoding/json"
 	"fmt"
 	"iter"
 	"os"
@@ -127,6 +128,18 @@ func TestJournal_everyAction(t *testing.T) {
 	require.NoError(t, err)
 	require.NotEmpty(t, ids)
 
+	require.NoError(t, l.ParkDraft(ctx, "1.2", dueDraft(t, l).Version, "a template has no end", at(101)))
+	require.NoError(t, l.RetryDraft(person, "1.2", at(101)))
+	d := draft(1, 1)
+	d.Basis.Desk, d.Document, d.Edit = dueDraft(t, l).Version, json.RawMessage(` { "title" : "<polyp>" } `), json.RawMessage("[ 1 ]")
+	require.NoError(t, l.PutDraft(ctx, d, []Agreement{{Finding: "2.25.7", Model: "demo", Class: "polyp", Decision: Accept}}, []Outgoing{
+		{Kind: KindHL7, Entry: "oru001", Purpose: "oru", Destination: "archive", After: "sr001", Until: at(4000)},
+		{
+			Kind: KindDICOM, Entry: "sr001", Digest: "12", Purpose: "sr", Instance: instance("2.25.70"), Destination: "pacs",
+			Alternate: &Outgoing{Kind: KindDICOM, Entry: "sr002", Digest: "13", Instance: instance("2.25.71")},
+		},
+	}))
+
 	skipped := receipt(7)
 	receive(t, l, skipped)
 	require.NoError(t, l.SkipJob(ctx, "entry007.demo", "nothing here decodes it", at(102)))
@@ -166,7 +179,7 @@ func TestJournal_everyAction(t *testing.T) {
 	}
 	want := study(t, l)
 	again, done := keep(t, filepath.Join(t.TempDir(), "ledger.db"), j)
-	require.GreaterOrEqual(t, done, 30)
+	require.GreaterOrEqual(t, done, 33)
 	require.Equal(t, want, study(t, again))
 	require.Equal(t, dump(t, l), dump(t, again))
 	requireTally(t, again)

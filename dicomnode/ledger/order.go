@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -144,6 +145,12 @@ func (t *tx) putOrder(row orderRow, after Order) ([]dicom.UID, error) {
 				continue
 			}
 			changed = append(changed, s.uid)
+			if row.id != 0 && before.reported() == after.reported() && reflect.DeepEqual(before.Patient, after.Patient) {
+				continue
+			}
+			if err := t.draftDue(s.id); err != nil { // also where the images are gone, and none is reported once more
+				return nil, err
+			}
 			if row.id != 0 && before.reported() == after.reported() {
 				continue
 			}

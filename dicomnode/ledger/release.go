@@ -110,7 +110,7 @@ const neededEntries = `WITH ids AS (SELECT value AS entry FROM json_each(?))
 	SELECT entry FROM ids WHERE entry IN (SELECT entry FROM instance WHERE entry IN ids AND released_at IS NULL)
 	OR entry IN (SELECT entry FROM object WHERE entry IN ids AND released_at IS NULL)
 	OR entry IN (SELECT entry FROM message WHERE entry IN ids AND released_at IS NULL)
-	OR entry IN (SELECT entry FROM need WHERE entry IN ids AND ended_at IS NULL)
+	OR entry IN (SELECT entry FROM need WHERE entry IN ids)
 	OR entry IN (SELECT entry FROM delivery WHERE entry IN ids AND state IN ('pending', 'sent', 'parked'))`
 
 const knownEntries = `WITH ids AS (SELECT value AS entry FROM json_each(?))

@@ -186,8 +186,12 @@ type ExamResult struct {
 	Released          bool                // its bytes are no longer in the spool
 }
 
-// KindDICOM is the kind of a delivery that hands over a SOP Instance.
-const KindDICOM = "dicom"
+// The kinds of what is handed over.
+const (
+	KindDICOM = "dicom" // a SOP Instance
+	KindHL7   = "hl7"   // a message of HL7 v2
+	KindFHIR  = "fhir"  // a bundle of FHIR resources
+)
 
 // Answer is what a peer said when something was handed over to it. The zero value is no answer.
 type Answer struct {
@@ -225,6 +229,7 @@ type Delivery struct {
 	Used              string // entry that the peer took
 	Answer            Answer // the last
 	Reason            string // no patient data
+	After             string // entry that is to be delivered before, until NextAt at most; empty: it waits for none
 	Conflict          bool   // of an instance whose SOP Instance UID was taken by other bytes
 }
 
@@ -260,6 +265,7 @@ const (
 	EventDeliveryParked    What = "delivery-parked"
 	EventDeliveryUnparked  What = "delivery-unparked"
 	EventDeliveryDiscarded What = "delivery-discarded"
+	EventDraftParked       What = "draft-parked"
 	EventReleased          What = "released"
 	EventForgotten         What = "forgotten"
 	EventMessage           What = "message" // of another protocol, about the study

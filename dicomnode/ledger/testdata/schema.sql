@@ -1,3 +1,5 @@
+CREATE INDEX agreement_at ON agreement (at);
+CREATE INDEX agreement_finding ON agreement (study, finding, id);
 CREATE INDEX delivery_alternate ON delivery (alternate) WHERE alternate <> '';
 CREATE INDEX delivery_done ON delivery (destination, ended_at) WHERE state = 'done';
 CREATE INDEX delivery_due ON delivery (destination, behind, rank, id, next_at) WHERE state = 'pending';
@@ -5,6 +7,8 @@ CREATE INDEX delivery_next ON delivery (destination, next_at) WHERE state = 'pen
 CREATE INDEX delivery_parked ON delivery (id) WHERE state = 'parked';
 CREATE INDEX delivery_sent ON delivery (destination, next_at) WHERE state = 'sent';
 CREATE INDEX delivery_study ON delivery (study);
+CREATE INDEX delivery_waits ON delivery (waits_for) WHERE waits_for <> '' AND state = 'pending';
+CREATE INDEX desk_due ON desk (study) WHERE version > covered;
 CREATE INDEX event_study ON event (study, at);
 CREATE INDEX exam_open ON exam (id) WHERE state = 'open';
 CREATE INDEX exam_parked ON exam (id) WHERE state = 'parked';
@@ -40,6 +44,22 @@ CREATE INDEX study_working ON study (last_at, id) WHERE open > 0;
 CREATE INDEX subject_accession ON subject (accession) WHERE accession <> '';
 CREATE INDEX subject_message ON subject (message);
 CREATE INDEX subject_study ON subject (study_instance_uid) WHERE study_instance_uid <> '';
+CREATE TABLE agreement (
+	id              INTEGER PRIMARY KEY,
+	study           INTEGER NOT NULL REFERENCES study (id),
+	finding         TEXT NOT NULL, -- its UID
+	number          INTEGER NOT NULL, -- of the draft
+	version         INTEGER NOT NULL,
+	model           TEXT NOT NULL,
+	model_version   TEXT NOT NULL,
+	route           TEXT NOT NULL,
+	class           TEXT NOT NULL,
+	site            TEXT NOT NULL, -- JSON: code of where the model saw it
+	decision        TEXT NOT NULL, -- accept, reject, modify; '' where a decision was taken back
+	author          TEXT NOT NULL,
+	unauthenticated INTEGER NOT NULL,
+	at              INTEGER NOT NULL
+);
 CREATE TABLE delivery (
 	id                  INTEGER PRIMARY KEY,
 	kind                TEXT NOT NULL, -- of what is handed over: dicom
@@ -62,8 +82,31 @@ CREATE TABLE delivery (
 	protocol            TEXT NOT NULL DEFAULT '', -- of the last answer, '' before there was one
 	code                TEXT NOT NULL DEFAULT '', -- of it, as the protocol writes it
 	text                TEXT NOT NULL DEFAULT '', -- what the peer said with it; may quote what was sent
-	reason              TEXT NOT NULL DEFAULT '',
+	reason              TEXT NOT NULL DEFAULT '', waits_for TEXT NOT NULL DEFAULT '',
 	UNIQUE (entry, destination)
+);
+CREATE TABLE desk (
+	study   INTEGER PRIMARY KEY REFERENCES study (id),
+	version INTEGER NOT NULL, -- rises with every report of an exam, and every change of order or patient
+	covered INTEGER NOT NULL DEFAULT 0, -- version that the last draft is made of
+	number  INTEGER NOT NULL DEFAULT 0, -- of the last draft: never given twice, also when the drafts are forgotten
+	reason  TEXT NOT NULL DEFAULT '' -- why no draft can be made of version covered
+);
+CREATE TABLE draft (
+	id              INTEGER PRIMARY KEY,
+	study           INTEGER NOT NULL REFERENCES study (id),
+	number          INTEGER NOT NULL, -- of the draft among those of its study, from 1
+	version         INTEGER NOT NULL, -- of this draft, from 1
+	event           TEXT NOT NULL, -- what made it
+	standing        TEXT NOT NULL,
+	author          TEXT NOT NULL,
+	unauthenticated INTEGER NOT NULL, -- 1: named by the client, checked by nobody
+	system          INTEGER NOT NULL, -- 1: the gateway
+	at              INTEGER NOT NULL,
+	document        TEXT NOT NULL, -- JSON
+	edit            TEXT NOT NULL, -- JSON, as it was given; '' of those that nobody edited
+	basis           TEXT NOT NULL, -- JSON: what it is made of
+	UNIQUE (study, number, version)
 );
 CREATE TABLE event (
 	id               INTEGER PRIMARY KEY,
@@ -262,6 +305,10 @@ END;
 CREATE TRIGGER exam_new AFTER INSERT ON exam BEGIN
 	INSERT INTO tally VALUES ('exam', NEW.model, NEW.state, 1) ON CONFLICT DO UPDATE SET n = n + 1;
 	UPDATE study SET open = open + (NEW.state = 'open'), parked = parked + (NEW.state = 'parked') WHERE id = NEW.study;
+END;
+CREATE TRIGGER exam_settled AFTER UPDATE OF state, revision ON exam
+	WHEN NEW.state IN ('reported', 'parked') AND (OLD.state <> NEW.state OR OLD.revision <> NEW.revision) BEGIN
+	INSERT INTO desk (study, version) VALUES (NEW.study, 1) ON CONFLICT DO UPDATE SET version = version + 1;
 END;
 CREATE TRIGGER exam_state AFTER UPDATE OF state ON exam WHEN OLD.state <> NEW.state BEGIN
 	UPDATE tally SET n = n - 1 WHERE kind = 'exam' AND name = OLD.model AND state = OLD.state;
