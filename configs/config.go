@@ -6,10 +6,8 @@ package configs
 
 import (
 	"net"
-	"net/netip"
 	"path/filepath"
 	"runtime"
-	"strings"
 	"time"
 
 	"endogate/dicomnode/dicom"
@@ -87,17 +85,9 @@ type HTTP struct {
 }
 
 // Remote reports whether the page may be reached from other machines: it listens on anything but a loopback address.
-// A name other than localhost may be anything.
 func (h HTTP) Remote() bool {
 	host, _, err := net.SplitHostPort(h.Listen)
-	address, notAddress := netip.ParseAddr(host)
-	switch {
-	case err != nil:
-		return true
-	case notAddress != nil:
-		return !strings.EqualFold(host, "localhost")
-	}
-	return !address.Unmap().IsLoopback()
+	return err != nil || !loopback(host)
 }
 
 // NATS names the broker; an empty URL means the embedded one.
@@ -172,12 +162,74 @@ type Match struct {
 	ProcedureCode []string        `koanf:"procedure_code"`
 }
 
-// Destination receives what the gateway made.
+// Destination receives what the gateway made. Which keys it has depends on its kind.
 type Destination struct {
-	Name    string        `koanf:"name"`
-	Kind    string        `koanf:"kind"` // dicom
-	AETitle dicom.AETitle `koanf:"ae_title"`
-	Address string        `koanf:"address"`
+	Name string `koanf:"name"`
+	Kind Kind   `koanf:"kind"`
+
+	Address string `koanf:"address"` // host:port, of dicom and hl7
+
+	// Of dicom.
+	AETitle        dicom.AETitle `koanf:"ae_title"`
+	PDF            bool          `koanf:"pdf"`             // gets the report as Encapsulated PDF too
+	RejectionNotes bool          `koanf:"rejection_notes"` // gets a key object selection that rejects what a person has retracted
+
+	// Of hl7: how messages are written for this receiver.
+	Application string          `koanf:"application"` // MSH-5
+	Facility    string          `koanf:"facility"`    // MSH-6
+	Rows        []string        `koanf:"rows"`        // of OBX, in their order; none named: all
+	Statuses    Statuses        `koanf:"statuses"`    // OBR-25; one that is empty: as by default
+	Results     Statuses        `koanf:"results"`     // OBX-11; the same
+	Template    []TemplateField `koanf:"template"`    // fields that this receiver wants otherwise
+
+	// Of fhir.
+	URL       string `koanf:"url"`        // base of the server
+	TokenFile string `koanf:"token_file"` // a bearer token
+	OAuth     OAuth  `koanf:"oauth"`      // or where to get one
+
+	TLS ClientTLS `koanf:"tls"` // of hl7 and fhir
+}
+
+// Kind is the protocol of a destination.
+type Kind string
+
+// The kinds of destinations.
+const (
+	KindDICOM Kind = "dicom"
+	KindHL7   Kind = "hl7"
+	KindFHIR  Kind = "fhir"
+)
+
+// Statuses are the codes for the standings of a report.
+type Statuses struct {
+	Draft       string `koanf:"draft"`
+	Preliminary string `koanf:"preliminary"`
+	Final       string `koanf:"final"`
+	Correction  string `koanf:"correction"`
+	Withdrawn   string `koanf:"withdrawn"`
+}
+
+// TemplateField is a field of a message and what it is to hold: text with delimiters as they are to be, and names of
+// values in braces.
+type TemplateField struct {
+	Field string `koanf:"field"` // such as OBR-24, or pdf/OBX-5 of a row
+	Value string `koanf:"value"`
+}
+
+// OAuth says where a token is had for the gateway's own sake (RFC 6749 4.4).
+type OAuth struct {
+	TokenURL   string `koanf:"token_url"`
+	ClientID   string `koanf:"client_id"`
+	SecretFile string `koanf:"secret_file"`
+	Scope      string `koanf:"scope"`
+}
+
+// ClientTLS is how the gateway speaks TLS to a peer.
+type ClientTLS struct {
+	On       bool   `koanf:"on"`      // of hl7: speak TLS; fhir does by its URL
+	CAFile   string `koanf:"ca_file"` // PEM; empty: the system's authorities
+	CertFile string `koanf:"cert_file"`
+	KeyFile  string `koanf:"key_file"` // of ours, for a peer that asks for one
 }
 
 // Delivery bounds the retries towards a destination.
@@ -243,6 +295,19 @@ func Default() Config {
 		Reports: Reports{StationName: "ENDOGATE", DeviceSerialNumber: "1", TimeZone: "UTC", ColourMap: "jet", Opacity: 0.4, KeyImages: 5},
 		FFmpeg:  "ffmpeg",
 	}
+}
+
+// Of returns those of the destinations named that are of the kind, in the order they are named.
+func (c Config) Of(kind Kind, names []string) []Destination {
+	var of []Destination
+	for _, name := range names {
+		for _, d := range c.Destinations {
+			if d.Name == name && d.Kind == kind {
+				of = append(of, d)
+			}
+		}
+	}
+	return of
 }
 
 // SpoolDir, LedgerFile and NATSDir are the places inside the data folder.

@@ -65,6 +65,18 @@ func TestLoad_badValues(t *testing.T) {
 		{"opacity", "reports: {opacity: 2}", "reports.opacity"},
 		{"no port", "dicom: {listen: \":DICOM3\"}", "dicom.listen"},
 		{"port too high", "destinations: [{name: pacs, kind: dicom, ae_title: A, address: \"x:70000\"}]", "destinations[0].address"},
+		{"kind", "destinations: [{name: x, kind: stow}]", `destinations[0].kind: "stow"; write one of dicom, hl7, fhir`},
+		{"key of another kind", "destinations: [{name: ris, kind: hl7, address: \"a:1\", ae_title: A}]", "destinations[0].ae_title: kind hl7 has no such key"},
+		{"HL7 address", "destinations: [{name: ris, kind: hl7}]", "destinations[0].address"},
+		{"TLS off", "destinations: [{name: ris, kind: hl7, address: \"a:1\", tls: {ca_file: x}}]", "destinations[0].tls.on: false"},
+		{"half a TLS certificate", "destinations: [{name: emr, kind: fhir, url: \"https://a\", tls: {key_file: x}}]", "destinations[0].tls.cert_file"},
+		{"FHIR url", "destinations: [{name: emr, kind: fhir, url: emr}]", "destinations[0].url: not a URL"},
+		{"FHIR in the clear", "destinations: [{name: emr, kind: fhir, url: \"http://emr.example.org/fhir\"}]", "destinations[0].url: http to another machine"},
+		{"password in a url", "destinations: [{name: emr, kind: fhir, url: \"https://a:secret@emr.example.org\"}]", "destinations[0].url: holds a user or password"},
+		{"two ways in", "destinations: [{name: emr, kind: fhir, url: \"https://a\", token_file: x, oauth: {token_url: \"https://b\", client_id: c, secret_file: d}}]", "destinations[0].token_file"},
+		{"half of oauth", "destinations: [{name: emr, kind: fhir, url: \"https://a\", oauth: {token_url: \"http://b\"}}]", "destinations[0].oauth.client_id"},
+		{"forward to nobody", "destinations: [{name: emr, kind: fhir, url: \"https://a\"}]\nroutes: [{name: r, forward_source: true, destinations: [emr]}]", "routes[0].forward_source: true, and none"},
+		{"template", "destinations: [{name: ris, kind: hl7, address: \"a:1\", template: OBR-24}]", "destinations[0].template: a list is expected; write [{field: OBR-24, value: ES}]"},
 		{"SOP class", "dicom: {sop_classes: [endoscopy]}", "dicom.sop_classes: \"endoscopy\" is neither"},
 		{"PDU length", "dicom: {max_pdu_length: 2MiB}", "dicom.max_pdu_length: must be from 4KiB to 1024KiB"},
 		{"colour map", "reports: {colour_map: rainbow}", "reports.colour_map"},
@@ -136,4 +148,27 @@ func TestLoadWorker(t *testing.T) {
 	for _, key := range []string{"nats.url", "jobs.workers", "models"} {
 		assert.ErrorContains(t, err, key)
 	}
+}
+
+// Of finds destinations of a kind, in the order of the route that names them.
+func TestConfig_Of(t *testing.T) {
+	c, err := parse([]byte(`
+models: [{dir: m}]
+routes: [{name: r, models: [m], destinations: [ris, second, pacs, emr]}]
+destinations:
+  - {name: pacs, kind: dicom, ae_title: A, address: "127.0.0.1:104", pdf: true}
+  - {name: ris, kind: hl7, address: "127.0.0.1:2576", statuses: {draft: P}, template: [{field: OBR-24, value: GASTRO}]}
+  - {name: emr, kind: fhir, url: "http://127.0.0.1:8080/fhir", token_file: /etc/token}
+  - {name: second, kind: dicom, ae_title: B, address: "127.0.0.1:104"}
+`), noEnvironment, Default())
+	require.NoError(t, err)
+	var names []string
+	for _, d := range c.Of(KindDICOM, c.Routes[0].Destinations) {
+		names = append(names, d.Name)
+	}
+	assert.Equal(t, []string{"second", "pacs"}, names)
+	ris := c.Of(KindHL7, c.Routes[0].Destinations)
+	require.Len(t, ris, 1)
+	assert.Equal(t, []TemplateField{{"OBR-24", "GASTRO"}}, ris[0].Template)
+	assert.Equal(t, "P", ris[0].Statuses.Draft)
 }

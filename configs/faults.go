@@ -92,11 +92,12 @@ func plain(err error) string {
 
 // examples show how a list of sections is written.
 var examples = map[reflect.Type]string{
-	reflect.TypeFor[Peer]():        "[{ae_title: SCOPE1, hosts: [10.1.2.0/24]}]",
-	reflect.TypeFor[Model]():       "[{dir: /opt/models/polyp}]",
-	reflect.TypeFor[Route]():       "[{name: endoscopy, match: {modality: [ES]}, models: [polyp], destinations: [pacs]}]",
-	reflect.TypeFor[Heatmap]():     "[{method: gradcam, layer: last}]",
-	reflect.TypeFor[Destination](): "[{name: pacs, kind: dicom, ae_title: PACS, address: \"10.1.2.9:104\"}]",
+	reflect.TypeFor[Peer]():          "[{ae_title: SCOPE1, hosts: [10.1.2.0/24]}]",
+	reflect.TypeFor[Model]():         "[{dir: /opt/models/polyp}]",
+	reflect.TypeFor[Route]():         "[{name: endoscopy, match: {modality: [ES]}, models: [polyp], destinations: [pacs]}]",
+	reflect.TypeFor[Heatmap]():       "[{method: gradcam, layer: last}]",
+	reflect.TypeFor[Destination]():   "[{name: pacs, kind: dicom, ae_title: PACS, address: \"10.1.2.9:104\"}]",
+	reflect.TypeFor[TemplateField](): "[{field: OBR-24, value: ES}]",
 }
 
 // shape passes sections and lists alone: what is left is the keys that nothing knows, whatever their values are.

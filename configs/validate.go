@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"regexp"
 	"slices"
 	"strings"
@@ -121,9 +122,7 @@ func (c Config) validateRoutes(v *faults) {
 		v.check(name.MatchString(d.Name), "%s.name: %q; use letters, digits, - and _", key, d.Name)
 		v.check(!slices.Contains(destinations, d.Name), "%s.name: %q is there twice", key, d.Name)
 		destinations = append(destinations, d.Name)
-		v.oneOf(key+".kind", d.Kind, "dicom")
-		v.aeTitle(key+".ae_title", d.AETitle)
-		v.address(key+".address", d.Address)
+		d.validate(v, key)
 	}
 	for i, r := range c.Routes {
 		key := fmt.Sprintf("routes[%d]", i)
@@ -135,6 +134,7 @@ func (c Config) validateRoutes(v *faults) {
 		routes = append(routes, r.Name)
 		v.check(len(r.Models) > 0 || r.ForwardSource, "%s.models: empty, and forward_source is off: the route would do nothing", key)
 		v.check(len(r.Destinations) > 0, "%s.destinations: empty; its results would go nowhere", key)
+		v.check(!r.ForwardSource || len(c.Of(KindDICOM, r.Destinations)) > 0, "%s.forward_source: true, and none of its destinations is of kind dicom", key)
 		for k, h := range r.Heatmaps {
 			v.check(h.Method != "", "%s.heatmaps[%d].method: empty; name a method, such as gradcam or guided-gradcam", key, k)
 			v.check(!slices.Contains(r.Heatmaps[:k], h), "%s.heatmaps[%d]: %s at %q is there twice", key, k, h.Method, h.Layer)
@@ -165,6 +165,15 @@ func (v *faults) address(key, value string) {
 		_, err = net.LookupPort("tcp", port)
 		v.check(err == nil, "%s: %q is no port; write a number up to 65535", key, port)
 	}
+}
+
+// loopback reports whether host is this machine. A name other than localhost may be anything.
+func loopback(host string) bool {
+	address, err := netip.ParseAddr(host)
+	if err != nil {
+		return strings.EqualFold(host, "localhost")
+	}
+	return address.Unmap().IsLoopback()
 }
 
 var name = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$`)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,9 +16,7 @@ import (
 
 	"endogate/cmd/endogate/gateway"
 	"endogate/configs"
-	"endogate/dicomnode"
 	"endogate/dicomnode/dicom"
-	"endogate/dicomnode/dimse"
 	"endogate/dicomnode/spool"
 	"endogate/inference/jobs"
 	"endogate/inference/onnx"
@@ -220,13 +219,16 @@ func checkPort(cfg configs.Config, address string) (string, error) {
 func (d doctorCmd) echo(ctx context.Context, calling dicom.AETitle, dest configs.Destination) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.Timeout)
 	defer cancel()
-	client := &dicomnode.Client{AETitle: calling}
-	status, took, err := client.Echo(ctx, dest.Address, dest.AETitle)
+	peer, advice := cmp.Or(dest.Address, dest.URL), "is it running, and are its address and files in the configuration right?"
+	if dest.Kind == configs.KindDICOM {
+		peer, advice = fmt.Sprintf("%s at %s", dest.AETitle, dest.Address), fmt.Sprintf("is it running, and does it know our AE title %s?", calling)
+	}
+	r, err := gateway.Reach(ctx, calling, dest)
 	switch {
 	case err != nil:
-		return "", fmt.Errorf("%s at %s: %w; is it running, and does it know our AE title %s?", dest.AETitle, dest.Address, err, calling)
-	case status != dimse.Success:
-		return "", fmt.Errorf("%s at %s answered C-ECHO with %v", dest.AETitle, dest.Address, status)
+		return "", fmt.Errorf("%s: %w; %s", peer, err, advice)
+	case !r.OK:
+		return "", fmt.Errorf("%s answered C-ECHO with %s", peer, r.Said)
 	}
-	return fmt.Sprintf("%s at %s answers in %v", dest.AETitle, dest.Address, took.Round(time.Microsecond)), nil
+	return fmt.Sprintf("%s answers in %v: %s", peer, r.Took.Round(time.Microsecond), r.Said), nil
 }

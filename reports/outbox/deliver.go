@@ -89,7 +89,7 @@ func (w *worker) settle(ctx context.Context, d ledger.Delivery, used string, o O
 	case DestinationDown:
 		next, fate = w.down(now, o.Reason), FateDown
 	default:
-		next = now.Add(w.o.Backoff.Delay(attempt, w.o.jitter()))
+		next = now.Add(max(w.o.Backoff.Delay(attempt, w.o.jitter()), min(o.After, w.longest())))
 		w.strike(o, now)
 	}
 	if o.Silent && attempt >= maxSilent || w.o.Backoff.Exhausted(w.spent(d, o.Class, now)) {

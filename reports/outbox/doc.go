@@ -12,6 +12,7 @@
 //
 // The ledger remembers attempts and when the next is due. Kept in memory alone is since when a destination is down.
 //
-// [DICOM] is the sender for application entities: C-STORE as service class user (PS3.4 annex B, PS3.7 9.1.1).
+// [DICOM] is the sender for application entities: C-STORE as service class user (PS3.4 annex B, PS3.7 9.1.1). [FHIR] posts
+// transaction bundles to a server of FHIR R4, with a token where it asks for one.
 // Storage Commitment, STOW-RS and HL7 are not here.
 package outbox

@@ -33,13 +33,14 @@ func (c Class) delivered() bool { return c == Done || c == DoneWithWarning || c 
 // Outcome is what came of handing a message over, in whatever protocol.
 type Outcome struct {
 	Class    Class
-	Protocol string // of the peer's answer: dicom; empty: it gave none
+	Protocol string // of the peer's answer: dicom, hl7, fhir; empty: it gave none
 	Code     string // of the answer, as the protocol writes it
 	Text     string // what the peer said with it. It may quote what was sent: stored and shown, never logged
 	Reason   string // why it is not done, in our words: stored, shown and logged, so without patient data
 	Err      error  // for the log; may be nil
 
 	Within time.Duration // of Sent: time in which the peer is to commit, after which it is sent again
+	After  time.Duration // of Later: not sooner, if the peer has said so; 0: it has not
 	Silent bool          // of Later: the peer is there, and gave no answer to this one: others go first
 }
 

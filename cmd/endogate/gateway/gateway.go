@@ -153,8 +153,12 @@ func (g *parts) assemble(context.Context, *lifecycle) error {
 	if g.builder, err = NewBuilder(g.cfg, g.build); err != nil {
 		return err
 	}
+	senders, err := Senders(g.cfg, g.spool)
+	if err != nil {
+		return err
+	}
 	g.outbox = &outbox.Outbox{
-		Queue: g.ledger, Senders: g.senders(), Log: g.log, Now: g.now,
+		Queue: g.ledger, Senders: senders, Log: g.log, Now: g.now,
 		Backoff: outbox.Backoff{First: g.cfg.Delivery.MinBackoff.Std(), Last: g.cfg.Delivery.MaxBackoff.Std(), Dead: g.cfg.Delivery.GiveUp.Std()},
 		Sent: func(destination string, fate outbox.Fate, _ time.Duration) {
 			g.metrics.Delivery(destination, string(fate))
@@ -178,20 +182,9 @@ func (g *parts) assemble(context.Context, *lifecycle) error {
 	if g.cfg.Jobs.Workers > 0 {
 		g.workshop.Worker = &inference.Worker{Models: g.models.models, Observe: g.metrics.Inference, Log: g.log}
 	}
-	g.follower = &intake.Follower{Spool: g.spool, Ledger: g.ledger, Router: g.models.router(), Jobs: g.wakeWork, Deliveries: g.wakeOutbox, Log: g.log}
+	g.follower = &intake.Follower{Spool: g.spool, Ledger: g.ledger, Router: g.models.router(g.cfg), Jobs: g.wakeWork, Deliveries: g.wakeOutbox, Log: g.log}
 	g.reclaim = &intake.Reclaimer{Spool: g.spool, Ledger: g.ledger, Retention: g.cfg.Spool.Retention.Std(), History: g.cfg.Ledger.History.Std(), Now: g.now, Spare: g.follower.Spare, Log: g.log}
 	return nil
-}
-
-func (g *parts) senders() map[string]outbox.Sender {
-	senders := map[string]outbox.Sender{}
-	for _, d := range g.cfg.Destinations {
-		senders[d.Name] = &outbox.DICOM{
-			Client:  &dicomnode.Client{AETitle: g.cfg.DICOM.AETitle, ResponseTimeout: g.cfg.Delivery.Timeout.Std()},
-			Address: d.Address, Called: d.AETitle, Spool: g.spool,
-		}
-	}
-	return senders
 }
 
 // catchUp parks what is to go to a destination that is configured no more, takes what the spool has into

@@ -214,11 +214,15 @@ func (m *Models) views() []admin.Model {
 }
 
 // router leads instances to the routes of the configuration.
-func (m *Models) router() intake.Router {
+func (m *Models) router(cfg configs.Config) intake.Router {
 	var router intake.Router
 	for _, r := range m.routes {
+		var pacs []string // images and what is made of them go nowhere else
+		for _, d := range cfg.Of(configs.KindDICOM, r.Destinations) {
+			pacs = append(pacs, d.Name)
+		}
 		router = append(router, intake.Route{
-			Name: r.Name, Match: intake.Match(r.Match), Models: r.Models, Destinations: r.Destinations, ForwardSource: r.ForwardSource,
+			Name: r.Name, Match: intake.Match(r.Match), Models: r.Models, Destinations: pacs, ForwardSource: r.ForwardSource,
 		})
 	}
 	return router

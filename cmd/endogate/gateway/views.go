@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,9 +12,7 @@ import (
 
 	"endogate/cmd/endogate/admin"
 	"endogate/configs"
-	"endogate/dicomnode"
 	"endogate/dicomnode/dicom"
-	"endogate/dicomnode/dimse"
 	"endogate/dicomnode/ledger"
 	"endogate/dicomnode/pixeldata"
 	"endogate/dicomnode/spool"
@@ -257,7 +256,7 @@ func (v *views) Destinations(ctx context.Context) ([]admin.Destination, error) {
 		}
 		states := counts.Deliveries[d.Name]
 		all = append(all, admin.Destination{
-			Name: d.Name, Kind: d.Kind, AETitle: string(d.AETitle), Address: d.Address,
+			Name: d.Name, Kind: string(d.Kind), AETitle: string(d.AETitle), Address: cmp.Or(d.Address, d.URL),
 			Counts: ledger.DeliveryCounts{
 				Pending: int(states[ledger.DeliveryPending]), Sent: int(states[ledger.DeliverySent]), Done: int(states[ledger.DeliveryDone]),
 				Parked: int(states[ledger.DeliveryParked]), Discarded: int(states[ledger.DeliveryDiscarded]),
@@ -274,15 +273,14 @@ func (v *views) Echo(ctx context.Context, name string) (admin.EchoResult, error)
 		if d.Name != name {
 			continue
 		}
-		client := &dicomnode.Client{AETitle: v.callingAE}
-		status, took, err := client.Echo(ctx, d.Address, d.AETitle)
+		reached, err := Reach(ctx, v.callingAE, d)
 		if err != nil {
-			return admin.EchoResult{Reason: err.Error(), Took: took}, nil
+			return admin.EchoResult{Reason: err.Error(), Took: reached.Took}, nil
 		}
-		if status == dimse.Success {
+		if reached.OK {
 			v.try(name) // it answers: what waits for it need not wait on
 		}
-		return admin.EchoResult{OK: status == dimse.Success, Status: fmt.Sprintf("%04X", uint16(status)), Took: took}, nil
+		return admin.EchoResult{OK: reached.OK, Status: reached.Said, Took: reached.Took}, nil
 	}
 	return admin.EchoResult{}, admin.ErrNotFound
 }

@@ -1,0 +1,141 @@
+package gateway
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"endogate/configs"
+	"endogate/dicomnode"
+	"endogate/dicomnode/dicom"
+	"endogate/dicomnode/dimse"
+	"endogate/reports/outbox"
+)
+
+// Senders makes what hands over to each destination, in its protocol. Files that a destination names are read here.
+func Senders(cfg configs.Config, spool outbox.Spool) (map[string]outbox.Sender, error) {
+	senders := map[string]outbox.Sender{}
+	var errs []error
+	for _, d := range cfg.Destinations {
+		var err error
+		switch d.Kind {
+		case configs.KindDICOM:
+			senders[d.Name] = &outbox.DICOM{
+				Client:  &dicomnode.Client{AETitle: cfg.DICOM.AETitle, ResponseTimeout: cfg.Delivery.Timeout.Std()},
+				Address: d.Address, Called: d.AETitle, Spool: spool,
+			}
+		case configs.KindFHIR:
+			senders[d.Name], err = fhirSender(d, cfg.Delivery.Timeout.Std(), spool)
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("destination %s: %w", d.Name, err))
+		}
+	}
+	return senders, errors.Join(errs...)
+}
+
+func fhirSender(d configs.Destination, timeout time.Duration, spool outbox.Spool) (*outbox.FHIR, error) {
+	secured, err := clientTLS(d.TLS)
+	if err != nil {
+		return nil, err
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.TLSClientConfig, transport.DialContext = secured, (&net.Dialer{Timeout: 10 * time.Second}).DialContext
+	client := &http.Client{
+		Transport: transport, Timeout: timeout,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	sender := &outbox.FHIR{Base: strings.TrimRight(d.URL, "/"), Client: client, Spool: spool}
+	secret := ""
+	switch {
+	case d.TokenFile != "":
+		secret = d.TokenFile
+		sender.Token = func(context.Context, bool) (string, error) { return outbox.Secret(d.TokenFile) }
+	case d.OAuth.TokenURL != "":
+		secret = d.OAuth.SecretFile
+		sender.Token = (&outbox.ClientCredentials{
+			TokenURL: d.OAuth.TokenURL, ClientID: d.OAuth.ClientID, SecretFile: d.OAuth.SecretFile, Scope: d.OAuth.Scope, Client: client,
+		}).Token
+	}
+	if secret != "" {
+		_, err = outbox.Secret(secret)
+	}
+	return sender, err
+}
+
+// clientTLS reads the files of c.
+func clientTLS(c configs.ClientTLS) (*tls.Config, error) {
+	secured := &tls.Config{MinVersion: tls.VersionTLS12}
+	if c.CAFile != "" {
+		text, err := os.ReadFile(c.CAFile)
+		if err != nil {
+			return nil, err
+		}
+		secured.RootCAs = x509.NewCertPool()
+		if !secured.RootCAs.AppendCertsFromPEM(text) {
+			return nil, fmt.Errorf("tls.ca_file: %s holds no certificate in PEM", c.CAFile)
+		}
+	}
+	if c.CertFile != "" {
+		ours, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("tls.cert_file: %w", err)
+		}
+		secured.Certificates = []tls.Certificate{ours}
+	}
+	return secured, nil
+}
+
+// Reached is a destination's sign of life.
+type Reached struct {
+	OK   bool
+	Said string // as its protocol writes it
+	Took time.Duration
+}
+
+// Reach asks a destination whether it is there: C-ECHO of DICOM, a connection of HL7, which has no question for that, and
+// /metadata of FHIR.
+func Reach(ctx context.Context, calling dicom.AETitle, d configs.Destination) (r Reached, err error) {
+	start := time.Now()
+	defer func() { r.Took = max(r.Took, time.Since(start)) }()
+	switch d.Kind {
+	case configs.KindDICOM:
+		client := &dicomnode.Client{AETitle: calling}
+		status, took, err := client.Echo(ctx, d.Address, d.AETitle)
+		return Reached{OK: err == nil && status == dimse.Success, Said: fmt.Sprintf("%04X", uint16(status)), Took: took}, err
+	case configs.KindHL7:
+		return Reached{OK: true, Said: "connected"}, connect(ctx, d)
+	}
+	sender, err := fhirSender(d, 30*time.Second, nil)
+	if err != nil {
+		return Reached{}, err
+	}
+	defer func() { _ = sender.Rest(ctx) }()
+	said, err := sender.Probe(ctx)
+	return Reached{OK: err == nil, Said: said}, err
+}
+
+// connect opens a connection and closes it again.
+func connect(ctx context.Context, d configs.Destination) error {
+	secured, err := clientTLS(d.TLS)
+	if err != nil {
+		return err
+	}
+	var conn net.Conn
+	if d.TLS.On {
+		conn, err = (&tls.Dialer{Config: secured}).DialContext(ctx, "tcp", d.Address)
+	} else {
+		conn, err = (&net.Dialer{}).DialContext(ctx, "tcp", d.Address)
+	}
+	if err != nil {
+		return err
+	}
+	return conn.Close()
+}

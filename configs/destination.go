@@ -1,0 +1,72 @@
+package configs
+
+import (
+	"net/url"
+	"slices"
+)
+
+// ofKind lists the keys of a destination besides name and kind, and the kinds that have them.
+var ofKind = []struct {
+	key   string
+	kinds []Kind
+	set   func(Destination) bool
+}{
+	{"address", []Kind{KindDICOM, KindHL7}, func(d Destination) bool { return d.Address != "" }},
+	{"ae_title", []Kind{KindDICOM}, func(d Destination) bool { return d.AETitle != "" }},
+	{"pdf", []Kind{KindDICOM}, func(d Destination) bool { return d.PDF }},
+	{"rejection_notes", []Kind{KindDICOM}, func(d Destination) bool { return d.RejectionNotes }},
+	{"application", []Kind{KindHL7}, func(d Destination) bool { return d.Application != "" }},
+	{"facility", []Kind{KindHL7}, func(d Destination) bool { return d.Facility != "" }},
+	{"rows", []Kind{KindHL7}, func(d Destination) bool { return len(d.Rows) > 0 }},
+	{"statuses", []Kind{KindHL7}, func(d Destination) bool { return d.Statuses != Statuses{} }},
+	{"results", []Kind{KindHL7}, func(d Destination) bool { return d.Results != Statuses{} }},
+	{"template", []Kind{KindHL7}, func(d Destination) bool { return len(d.Template) > 0 }},
+	{"url", []Kind{KindFHIR}, func(d Destination) bool { return d.URL != "" }},
+	{"token_file", []Kind{KindFHIR}, func(d Destination) bool { return d.TokenFile != "" }},
+	{"oauth", []Kind{KindFHIR}, func(d Destination) bool { return d.OAuth != OAuth{} }},
+	{"tls", []Kind{KindHL7, KindFHIR}, func(d Destination) bool { return d.TLS != ClientTLS{} }},
+}
+
+func (d Destination) validate(v *faults, key string) {
+	v.oneOf(key+".kind", string(d.Kind), string(KindDICOM), string(KindHL7), string(KindFHIR))
+	switch d.Kind {
+	case KindDICOM:
+		v.aeTitle(key+".ae_title", d.AETitle)
+		v.address(key+".address", d.Address)
+	case KindHL7:
+		v.address(key+".address", d.Address)
+		v.check(d.TLS.On || d.TLS == ClientTLS{}, "%s.tls.on: false, and files are named that only TLS needs; write on: true", key)
+	case KindFHIR:
+		v.endpoint(key+".url", d.URL)
+		v.check(!d.TLS.On, "%s.tls.on: the url says whether TLS is spoken; leave it out", key)
+		d.OAuth.validate(v, key+".oauth")
+		v.check(d.TokenFile == "" || d.OAuth == OAuth{}, "%s.token_file: a token that never changes and oauth exclude each other; leave one out", key)
+	default:
+		return
+	}
+	v.check((d.TLS.CertFile == "") == (d.TLS.KeyFile == ""), "%s.tls.cert_file: goes with %[1]s.tls.key_file; set both or none", key)
+	for _, rule := range ofKind {
+		v.check(!rule.set(d) || slices.Contains(rule.kinds, d.Kind), "%s.%s: kind %s has no such key", key, rule.key, d.Kind)
+	}
+}
+
+func (o OAuth) validate(v *faults, key string) {
+	if o == (OAuth{}) {
+		return
+	}
+	v.endpoint(key+".token_url", o.TokenURL)
+	v.check(o.ClientID != "", "%s.client_id: empty; write the name under which the server knows the gateway", key)
+	v.check(o.SecretFile != "", "%s.secret_file: empty; name the file that holds the client's secret", key)
+}
+
+// endpoint holds value to a URL whose server is known by its certificate, or is on this machine.
+func (v *faults) endpoint(key, value string) {
+	u, err := url.Parse(value)
+	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+		v.check(false, "%s: not a URL; write https://host/path", key)
+		return
+	}
+	v.check(u.User == nil, "%s: holds a user or password; name a file with a token, or oauth", key)
+	v.check(u.RawQuery == "" && u.Fragment == "", "%s: ends in a query or fragment; write it without", key)
+	v.check(u.Scheme == "https" || loopback(u.Hostname()), "%s: http to another machine is readable on the way; write https", key)
+}
