@@ -186,7 +186,7 @@ func (s *Server) refuse(nc net.Conn, host netip.Addr, cause string) {
 }
 
 func (s *Server) forget(c *conn) {
-	_ = c.nc.Close()
+	defer func() { _ = c.nc.Close() }() // last, so that the peer can come again at once
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.conns[c]()

@@ -75,7 +75,6 @@ func Modes(wait time.Duration) map[string]Mode {
 		"ack-bytewise": func(c *Conversation) {
 			for _, b := range []byte("\x0b" + c.Ack("AA") + "\x1c\r") {
 				c.Raw(string(rune(b)))
-				time.Sleep(time.Millisecond)
 			}
 		},
 		"two-acks":              func(c *Conversation) { AA(c); AA(c) },
