@@ -50,7 +50,7 @@ var mayImport = map[string][]string{
 	"reports/pdf":          {"explain", "inference/analysis", "reports/draft"},
 	"reports/readback":     {"dicomnode/dicom"},
 	"reports/results":      {"dicomnode/dicom", "dicomnode/ledger", "dicomnode/pixeldata", "dicomnode/spool", "explain", "inference", "inference/analysis", "reports"},
-	"reports/outbox":       {"dicomnode", "dicomnode/dicom", "dicomnode/dimse", "dicomnode/failure", "dicomnode/ledger", "dicomnode/spool"},
+	"reports/outbox":       {"hl7", "hl7/mllp", "dicomnode", "dicomnode/dicom", "dicomnode/dimse", "dicomnode/failure", "dicomnode/ledger", "dicomnode/spool"},
 }
 
 // testOnly packages are imported by tests alone.

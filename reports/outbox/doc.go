@@ -12,7 +12,8 @@
 //
 // The ledger remembers attempts and when the next is due. Kept in memory alone is since when a destination is down.
 //
-// [DICOM] is the sender for application entities: C-STORE as service class user (PS3.4 annex B, PS3.7 9.1.1). [FHIR] posts
-// transaction bundles to a server of FHIR R4, with a token where it asks for one.
-// Storage Commitment, STOW-RS and HL7 are not here.
+// [DICOM] is the sender for application entities: C-STORE as service class user (PS3.4 annex B, PS3.7 9.1.1). [HL7] hands
+// over one message at a time by MLLP, until it is acknowledged (HL7 v2.5.1 2.9). [FHIR] posts transaction bundles to a server
+// of FHIR R4, with a token where it asks for one.
+// Storage Commitment and STOW-RS are not here.
 package outbox

@@ -1,0 +1,134 @@
+package outbox
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"endogate/dicomnode/ledger"
+	"endogate/hl7"
+	"endogate/hl7/mllp"
+)
+
+// HL7 sends messages of HL7 v2 over MLLP, one at a time on one connection, and each time with the same bytes, so that a
+// receiver knows by MSH-10 what it has already. Its methods are not safe for use by several goroutines.
+type HL7 struct {
+	Client *mllp.Client
+	Spool  Spool
+}
+
+// Send hands the entry of m over and returns when the receiver has acknowledged it, or will not.
+func (s *HL7) Send(ctx context.Context, m Message) Outcome {
+	if m.Kind != ledger.KindHL7 {
+		return Outcome{Class: Never, Reason: fmt.Sprintf("receiver %s speaks HL7: it cannot be sent %q", s.Client.Address, m.Kind)}
+	}
+	message, err := read(s.Spool, m.Entry)
+	if err != nil {
+		return unreadable(err)
+	}
+	answer, err := s.Client.Exchange(ctx, message)
+	if err != nil {
+		return s.failed(ctx, err)
+	}
+	return s.acknowledged(answer)
+}
+
+// read returns the bytes of an entry that is no data set.
+func read(from Spool, id string) ([]byte, error) {
+	_, data, err := from.Open(id)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = data.Close() }()
+	return io.ReadAll(data)
+}
+
+// Rest closes the connection.
+func (s *HL7) Rest(context.Context) error { return s.Client.Close() }
+
+// acknowledged is the outcome of an acknowledgement of the message (HL7 v2.5.1 2.9.2, table 0008).
+func (s *HL7) acknowledged(answer []byte) Outcome {
+	ack, err := hl7.Parse(answer, hl7.Options{MaxBytes: len(answer)})
+	if ack == nil {
+		return Outcome{Reason: fmt.Sprintf("receiver %s answered with what cannot be read", s.Client.Address), Err: err}
+	}
+	o := Outcome{Protocol: ledger.KindHL7, Code: code(ack), Text: said(ack)}
+	verdict, _ := hl7.Judge(ack.Get("MSA-2"), ack) // which message it acknowledges, the client has seen to
+	switch verdict {
+	case hl7.Done:
+		o.Class = Done
+		return o
+	case hl7.Never:
+		o.Class = Never
+	}
+	o.Reason = fmt.Sprintf("receiver %s answered %s", s.Client.Address, cmp.Or(o.Code, "with a code that is not of HL7"))
+	if fault := fault(ack); fault != "" {
+		o.Reason += " for fault " + fault
+	}
+	return o
+}
+
+// code is MSA-1, if it is of table 0008: a receiver may write anything.
+func code(ack *hl7.Message) string {
+	switch c := hl7.AckCode(strings.ToUpper(ack.Get("MSA-1"))); c {
+	case hl7.AA, hl7.AE, hl7.AR, hl7.CA, hl7.CE, hl7.CR:
+		return string(c)
+	}
+	return ""
+}
+
+// fault is a code of table 0357, if the receiver gives one.
+func fault(ack *hl7.Message) string {
+	for _, path := range []string{"ERR-3.1", "ERR-1.4.1", "MSA-6.1"} {
+		if n, err := strconv.Atoi(ack.Get(path)); err == nil && hl7.ErrorCode(n).String() != "" {
+			return fmt.Sprintf("%d (%s)", n, hl7.ErrorCode(n))
+		}
+	}
+	return ""
+}
+
+// said is what the receiver says in words.
+func said(ack *hl7.Message) string {
+	var words []string
+	for _, path := range []string{"MSA-3", "ERR-3.2", "ERR-7", "ERR-8"} {
+		for _, text := range ack.All(path) {
+			if text != "" {
+				words = append(words, text)
+			}
+		}
+	}
+	return strings.Join(words, "; ")
+}
+
+// failed says what it means that there was no acknowledgement. HL7 has no question whether a receiver is there: one that a
+// connection cannot be made to is not, and neither is one that fails several messages in a row.
+func (s *HL7) failed(ctx context.Context, err error) Outcome {
+	o := Outcome{Err: err}
+	switch {
+	case ctx.Err() != nil:
+		return o
+	case errors.Is(err, mllp.ErrNoConnection):
+		o.Class, o.Reason = DestinationDown, fmt.Sprintf("receiver %s cannot be reached", s.Client.Address)
+		return o
+	case errors.Is(err, mllp.ErrNoControlID), errors.Is(err, mllp.ErrFrameBytes):
+		o.Class, o.Reason = Never, fmt.Sprintf("it cannot be sent: %s", err)
+		return o
+	case errors.Is(err, mllp.ErrNoAnswer):
+		o.Reason = "gave no answer to the message in time"
+	case errors.Is(err, mllp.ErrWrongAnswer):
+		o.Reason = "acknowledged another message or none"
+	case errors.Is(err, mllp.ErrBrokenOff):
+		o.Reason = "closed the connection before it acknowledged the message"
+	default:
+		o.Reason = "gave no acknowledgement that could be read"
+	}
+	o.Reason = fmt.Sprintf("receiver %s %s", s.Client.Address, o.Reason)
+	if err := s.Client.Connect(ctx); err != nil {
+		o.Class = DestinationDown
+	}
+	return o
+}
