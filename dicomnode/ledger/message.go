@@ -96,7 +96,7 @@ func (t *tx) takeMessage(m Inbound) (Taken, error) {
 	taken.Answer = m.Answer
 	var no *Refusal
 	err = t.tentative(func() (err error) {
-		taken.Changed, err = t.changes(m)
+		taken.Changed, err = t.changes(&m)
 		return err
 	})
 	switch {
@@ -109,14 +109,17 @@ func (t *tx) takeMessage(m Inbound) (Taken, error) {
 	return taken, t.insertMessage(m.Message)
 }
 
-// changes does what m asks for and returns the studies that have another order then.
-func (t *tx) changes(m Inbound) (changed []dicom.UID, err error) {
+// changes does what m asks for and returns the studies that have another order then. The orders are subjects of m, too.
+func (t *tx) changes(m *Inbound) (changed []dicom.UID, err error) {
 	for _, c := range m.Orders {
-		studies, err := t.changeOrder(c, m.Message)
+		o, studies, err := t.changeOrder(c, m.Message)
 		if err != nil {
 			return nil, err
 		}
 		changed = append(changed, studies...)
+		if s := (Subject{o.StudyInstanceUID, o.Accession}); !slices.Contains(m.Subjects, s) {
+			m.Subjects = append(m.Subjects, s)
+		}
 	}
 	slices.Sort(changed)
 	return slices.Compact(changed), nil

@@ -66,6 +66,10 @@ type Order struct {
 	Referrer             string     `json:"referrer"`  // PV1-8, as PN
 	Priority             Priority   `json:"priority"`
 	Steps                []Step     `json:"steps"`
+	AdmissionID          string     `json:"admission_id,omitempty"`     // PV1-19
+	PregnancyStatus      int        `json:"pregnancy_status,omitempty"` // as PS3.3 C.2.3 writes it; 0: nobody says
+	PatientState         string     `json:"patient_state,omitempty"`    // OBR-12
+	MedicalAlerts        string     `json:"medical_alerts,omitempty"`   // OBR-13
 	State                OrderState `json:"state"`
 	Sender               string     `json:"sender"`  // MSH-3 of the last message
 	Message              string     `json:"message"` // its spool entry
@@ -92,30 +96,30 @@ type OrderChange struct {
 	Known bool            `json:"known,omitempty"` // an order that is not there is not made, but refused
 }
 
-// changeOrder makes or changes the order that c names, and returns the studies in the ledger whose order it is or was.
-func (t *tx) changeOrder(c OrderChange, by Message) ([]dicom.UID, error) {
+// changeOrder makes or changes the order that c names. It returns the order, and the studies in the ledger whose order it is or
+// was.
+func (t *tx) changeOrder(c OrderChange, by Message) (after Order, studies []dicom.UID, err error) {
 	named, err := Order{}.patched(c.Patch)
 	if err != nil {
-		return nil, err
+		return Order{}, nil, err
 	}
 	named.Sender = by.Application
 	row, err := t.findOrder(named)
 	if err != nil {
-		return nil, err
+		return Order{}, nil, err
 	}
 	if row.id == 0 && c.Known {
-		return nil, &Refusal{"no order has this number; send the order first"}
+		return Order{}, nil, &Refusal{"no order has this number; send the order first"}
 	}
 	if named.Patient.ID != "" && named.Patient.Identifier != row.Patient.Identifier {
 		row.Patient = Person{} // nothing of the other one stays
 	}
-	after, err := row.patched(c.Patch)
-	if err != nil {
-		return nil, err
+	if after, err = row.patched(c.Patch); err != nil {
+		return Order{}, nil, err
 	}
 	switch {
 	case after.Accession == "":
-		return nil, &Refusal{"the order has no accession number (OBR-18, IPC-1)"}
+		return Order{}, nil, &Refusal{"the order has no accession number (OBR-18, IPC-1)"}
 	case c.State != "":
 		after.State = c.State
 	case row.id == 0:
@@ -125,7 +129,8 @@ func (t *tx) changeOrder(c OrderChange, by Message) ([]dicom.UID, error) {
 		after.Priority = Routine
 	}
 	after.Sender, after.Message, after.ChangedAt = by.Application, by.Entry, by.At.UTC().Truncate(time.Microsecond)
-	return t.putOrder(row, after)
+	studies, err = t.putOrder(row, after)
+	return after, studies, err
 }
 
 // putOrder writes an order and has the reports of its studies tell of it.

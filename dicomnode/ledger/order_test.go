@@ -58,13 +58,6 @@ func inbound(control string, orders ...OrderChange) Inbound {
 		},
 		Orders: orders,
 	}
-	for _, c := range orders {
-		o, err := Order{}.patched(c.Patch)
-		if err != nil {
-			panic(err)
-		}
-		m.Subjects = append(m.Subjects, Subject{o.StudyInstanceUID, o.Accession})
-	}
 	return m
 }
 
