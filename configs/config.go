@@ -20,6 +20,7 @@ type Config struct {
 	Log          Log           `koanf:"log"`
 	DICOM        DICOM         `koanf:"dicom"`
 	HTTP         HTTP          `koanf:"http"`
+	HL7          HL7           `koanf:"hl7"`
 	NATS         NATS          `koanf:"nats"`
 	Spool        Spool         `koanf:"spool"`
 	Ledger       Ledger        `koanf:"ledger"`
@@ -75,6 +76,35 @@ type DICOM struct {
 type Peer struct {
 	AETitle dicom.AETitle `koanf:"ae_title"` // * is any
 	Hosts   []Host        `koanf:"hosts"`
+}
+
+// HL7 describes the listener for messages.
+type HL7 struct {
+	Listen         string   `koanf:"listen"` // empty: none
+	TLS            HL7TLS   `koanf:"tls"`
+	Senders        []Sender `koanf:"senders"`
+	ProcessingID   string   `koanf:"processing_id"`
+	MaxMessage     Size     `koanf:"max_message"`
+	MaxConnections int      `koanf:"max_connections"`
+	IdleTimeout    Duration `koanf:"idle_timeout"`
+	ReadTimeout    Duration `koanf:"read_timeout"`
+	Retention      Duration `koanf:"retention"` // of the messages' bytes
+}
+
+// HL7TLS names the files of the listener's TLS; none: it speaks without.
+type HL7TLS struct {
+	CertFile string `koanf:"cert_file"`
+	KeyFile  string `koanf:"key_file"`
+	CAFile   string `koanf:"ca_file"` // who connects needs a certificate from it
+}
+
+// Sender may send messages: an application bound to source addresses.
+type Sender struct {
+	Application       string `koanf:"application"` // MSH-3; * is any
+	Hosts             []Host `koanf:"hosts"`
+	Charset           string `koanf:"charset"`             // of its text, whatever MSH-18 says
+	Authority         string `koanf:"authority"`           // PID-3.4 of the identifier that counts
+	FillerIsAccession bool   `koanf:"filler_is_accession"` // where OBR-18 and IPC-1 are empty
 }
 
 // HTTP describes the admin API and web page.
@@ -276,7 +306,11 @@ func Default() Config {
 			IdleTimeout:     Duration(60 * time.Second),
 			PDUTimeout:      Duration(60 * time.Second),
 		},
-		HTTP:         HTTP{Listen: "127.0.0.1:8080", Hosts: []string{}},
+		HTTP: HTTP{Listen: "127.0.0.1:8080", Hosts: []string{}},
+		HL7: HL7{
+			Senders: []Sender{}, ProcessingID: "P", MaxMessage: 20 << 20, MaxConnections: 64,
+			IdleTimeout: Duration(time.Hour), ReadTimeout: Duration(time.Minute), Retention: Duration(30 * 24 * time.Hour),
+		},
 		Spool:        Spool{Reserve: 2 << 30, InlineLimit: 1 << 20, SegmentSize: 64 << 20, Retention: Duration(72 * time.Hour)},
 		Ledger:       Ledger{History: Duration(2 * 365 * 24 * time.Hour)},
 		NATS:         NATS{Replicas: 1},

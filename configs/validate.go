@@ -13,6 +13,7 @@ import (
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/pdu"
 	"endogate/explain"
+	"endogate/hl7"
 )
 
 // Validate reports every fault of the configuration at once, each with its key.
@@ -25,6 +26,9 @@ func (c Config) Validate() error {
 	v.address("http.listen", c.HTTP.Listen)
 	v.check(c.HTTP.AllowRemote || !c.HTTP.Remote(),
 		"http.listen: %q is reachable from the network and the page has no login; listen on 127.0.0.1 or set http.allow_remote", c.HTTP.Listen)
+	c.HL7.validate(&v)
+	v.check(c.Ledger.History == 0 || c.Ledger.History >= c.HL7.Retention,
+		"ledger.history: must be 0, or not less than hl7.retention (%v)", c.HL7.Retention.Std())
 	v.check(c.Spool.Retention >= 0, "spool.retention: must not be negative")
 	v.check(c.Ledger.History == 0 || c.Ledger.History >= c.Spool.Retention,
 		"ledger.history: must be 0, or not less than spool.retention (%v)", c.Spool.Retention.Std())
@@ -99,6 +103,25 @@ func (d DICOM) validate(v *faults) {
 	for i, peer := range d.Peers {
 		v.aeTitle(fmt.Sprintf("dicom.peers[%d].ae_title", i), peer.AETitle)
 		v.check(len(peer.Hosts) > 0, "dicom.peers[%d].hosts: empty; list the networks the peer may come from, such as 10.1.2.0/24", i)
+	}
+}
+
+func (h HL7) validate(v *faults) {
+	if h.Listen != "" {
+		v.address("hl7.listen", h.Listen)
+	}
+	v.check((h.TLS.CertFile == "") == (h.TLS.KeyFile == ""), "hl7.tls: cert_file and key_file go together; set both or none")
+	v.check(h.TLS.CAFile == "" || h.TLS.CertFile != "", "hl7.tls.ca_file: it is for TLS; set cert_file and key_file too")
+	v.oneOf("hl7.processing_id", h.ProcessingID, "P", "T", "D")
+	v.check(h.MaxMessage > 0 && h.MaxMessage <= 20<<20, "hl7.max_message: must be above zero and at most 20MiB")
+	v.check(h.MaxConnections > 0, "hl7.max_connections: must be above zero")
+	v.check(h.IdleTimeout > 0, "hl7.idle_timeout: must be above zero")
+	v.check(h.ReadTimeout > 0, "hl7.read_timeout: must be above zero")
+	v.check(h.Retention >= 0, "hl7.retention: must not be negative")
+	for i, s := range h.Senders {
+		v.check(s.Application != "", "hl7.senders[%d].application: empty; write what the sender has in MSH-3, or * for any", i)
+		v.check(len(s.Hosts) > 0, "hl7.senders[%d].hosts: empty; list the networks it may send from, such as 10.1.2.0/24", i)
+		v.check(s.Charset == "" || hl7.KnownCharset(s.Charset), "hl7.senders[%d].charset: %q is unknown; write a name of HL7 table 0211, such as 8859/1 or UNICODE UTF-8, or CP1252", i, s.Charset)
 	}
 }
 

@@ -20,6 +20,7 @@ type Reclaimer struct {
 	Spool     *spool.Spool
 	Ledger    *ledger.Ledger
 	Retention time.Duration
+	Messages  time.Duration // after which messages are released whose work is done
 	History   time.Duration // after which the ledger forgets what is done; 0: never
 	Now       func() time.Time
 	Spare     func(id string) // takes an entry that was received and has the bytes of another one
@@ -100,7 +101,7 @@ func (r *Reclaimer) unneeded(ctx context.Context) error {
 		return nil
 	}
 	for entry, err := range r.Spool.Entries(0) { // one that cannot be read has its ID all the same
-		if err == nil && !entry.Kind.DataSet() {
+		if err == nil && entry.Kind == spool.Action {
 			continue
 		}
 		received[entry.ID] = entry.Kind == spool.Received
@@ -210,8 +211,15 @@ func (r *Reclaimer) forget(ctx context.Context) error {
 	if r.History <= 0 {
 		return nil
 	}
+	if err := r.forgetBy(ctx, r.Ledger.Forget); err != nil {
+		return err
+	}
+	return r.forgetBy(ctx, r.Ledger.ForgetMessages)
+}
+
+func (r *Reclaimer) forgetBy(ctx context.Context, forget func(context.Context, time.Time, int, time.Time) (bool, error)) error {
 	for {
-		more, err := r.Ledger.Forget(ctx, r.Now().Add(-r.History), forgetBatch, r.Now())
+		more, err := forget(ctx, r.Now().Add(-r.History), forgetBatch, r.Now())
 		if err != nil || !more {
 			return err
 		}
@@ -226,12 +234,20 @@ func (r *Reclaimer) forget(ctx context.Context) error {
 // Expired releases what is done for longer than the retention; while the disk is full, all that is done:
 // taking in what modalities have counts for more than pictures on the page.
 func (r *Reclaimer) Expired(ctx context.Context) error {
-	before := r.Now().Add(-r.Retention)
+	before, messages := r.Now().Add(-r.Retention), r.Now().Add(-r.Messages)
 	if r.Spool.Full() != nil {
-		before = r.Now()
+		before, messages = r.Now(), r.Now()
 	}
+	if err := r.expire(ctx, r.Ledger.Release, before); err != nil {
+		return err
+	}
+	return r.expire(ctx, r.Ledger.ReleaseMessages, messages)
+}
+
+// expire releases in the spool what release marks in the ledger, until there is no more.
+func (r *Reclaimer) expire(ctx context.Context, release func(context.Context, time.Time, int, time.Time) ([]string, error), before time.Time) error {
 	for {
-		ids, err := r.Ledger.Release(ctx, before, reclaimBatch, r.Now())
+		ids, err := release(ctx, before, reclaimBatch, r.Now())
 		if err != nil || len(ids) == 0 {
 			return err
 		}

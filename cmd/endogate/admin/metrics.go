@@ -23,6 +23,8 @@ type Metrics struct {
 
 	received, receivedBytes, refused, stored *prometheus.CounterVec
 	jobs, delivery                           *prometheus.CounterVec
+	messages, messagePeers                   *prometheus.CounterVec
+	dropped                                  prometheus.Counter
 	inference                                *prometheus.HistogramVec
 
 	mu     sync.Mutex
@@ -39,13 +41,16 @@ func NewMetrics(v Version, gauges func(context.Context) (Gauges, error)) *Metric
 		stored:        counter("stored_total", "C-STORE responses sent, by DIMSE status in hexadecimal.", "status"),
 		jobs:          counter("jobs_total", "Inference jobs ended, by model and outcome.", "model", "outcome"),
 		delivery:      counter("delivery_total", "Delivery attempts ended, by destination and outcome.", "destination", "outcome"),
+		messages:      counter("hl7_messages_total", "Messages received, by type and what they were answered; no answer is of an acknowledgement.", "type", "answer"),
+		messagePeers:  counter("hl7_connections_total", "Connections of senders of messages: taken, refused or ended, by cause.", "outcome"),
+		dropped:       prometheus.NewCounter(prometheus.CounterOpts{Name: "endogate_hl7_dropped_bytes_total", Help: "Bytes received that were in no frame."}),
 		inference:     seconds("inference_seconds", "Time of one frame: preparation, network, explanation, maps and contours.", "model"),
 		titles:        map[string]struct{}{},
 	}
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "endogate_build_info", Help: "Always 1; the labels name the build."}, []string{"version", "commit", "go"})
 	build.WithLabelValues(label(v.Version), label(v.Commit), label(v.Go)).Set(1)
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		build, m.received, m.receivedBytes, m.refused, m.stored, m.jobs, m.delivery, m.inference, &state{read: gauges})
+		build, m.received, m.receivedBytes, m.refused, m.stored, m.jobs, m.delivery, m.messages, m.messagePeers, m.dropped, m.inference, &state{read: gauges})
 	return m
 }
 
@@ -79,6 +84,17 @@ func (m *Metrics) Inference(model string, d time.Duration) {
 func (m *Metrics) Delivery(destination, outcome string) {
 	m.delivery.WithLabelValues(label(destination), label(outcome)).Inc()
 }
+
+// Message counts a message of another protocol by its type, one of a fixed set, and what it was answered.
+func (m *Metrics) Message(kind, answer string) {
+	m.messages.WithLabelValues(label(kind), label(answer)).Inc()
+}
+
+// MessagePeer counts what became of a connection of a sender of messages.
+func (m *Metrics) MessagePeer(outcome string) { m.messagePeers.WithLabelValues(label(outcome)).Inc() }
+
+// Dropped counts bytes that came where a message was due and were none.
+func (m *Metrics) Dropped(bytes int64) { m.dropped.Add(float64(max(bytes, 0))) }
 
 // Handler serves the metrics in Prometheus' text format. What can be read is served even when the state cannot.
 func (m *Metrics) Handler() http.Handler {

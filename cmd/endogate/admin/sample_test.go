@@ -8,6 +8,7 @@ import (
 	"image/color"
 	_ "image/jpeg" // the sample frames
 	_ "image/png"  // their masks
+	"io"
 	"log/slog"
 	"math"
 	"os"
@@ -389,6 +390,29 @@ func (h *hospital) RetryParked(_ context.Context, name string) (int, error) {
 	return 3, h.err
 }
 
+func (h *hospital) Orders(_ context.Context, f OrderFilter) ([]ledger.Order, int, error) {
+	colonoscopy := ledger.Order{
+		Accession: "ACC-2026-004711", StudyInstanceUID: "2.25.1001", Placer: ledger.Identifier{ID: "P1", Authority: "HIS"}, Filler: ledger.Identifier{ID: "F1"},
+		Patient: ledger.Person{Identifier: ledger.Identifier{ID: "7405121234", Authority: "CZ"}, Name: "Nováková^Jana", BirthDate: "19740512", Sex: "F"},
+		Service: dicom.Code{Value: "73761001", Scheme: "SCT", Meaning: "Colonoscopy"}, Reason: evil, Priority: ledger.Stat,
+		Steps: []ledger.Step{{ID: "S1", Modality: "ES", StationAE: "SCOPE1", StartsAt: sampleTime}}, State: ledger.OrderOpen,
+		Sender: "RIS", Message: "m1", ChangedAt: sampleTime,
+	}
+	all := []ledger.Order{colonoscopy, {Accession: "A2", Priority: ledger.Routine, State: ledger.OrderCancelled, ChangedAt: sampleTime}}
+	all = slices.DeleteFunc(all, func(o ledger.Order) bool { return f.State != "" && o.State != f.State })
+	return page(all, f.Limit, f.Offset), len(all), h.err
+}
+
+func (h *hospital) Message(_ context.Context, id string) (io.ReadCloser, string, error) {
+	switch id {
+	case "m1":
+		return io.NopCloser(strings.NewReader("MSH|" + evil)), "x-application/hl7-v2+er7", h.err
+	case "gone":
+		return nil, "", ErrGone
+	}
+	return nil, "", ErrNotFound
+}
+
 func (h *hospital) Rendered(_ context.Context, instance string, frame int) (image.Image, error) {
 	render, ok := h.images[instance]
 	if !ok || frame != 1 {
@@ -417,7 +441,7 @@ func newServer(t testing.TB, h *hospital) *Server {
 	holds := func(context.Context) error { return nil }
 	v := Version{Version: "0.1.0", Commit: "036f2b7", Go: "go1.26", AETitle: "ENDOGATE", Started: sampleTime}
 	s := &Server{
-		Studies: h, Queue: h, Destinations: h, Frames: h, Gauges: h.Gauges, Models: []Model{sampleModel}, Version: v, Metrics: NewMetrics(v, h.Gauges),
+		Studies: h, Queue: h, Destinations: h, Frames: h, Orders: h, Gauges: h.Gauges, Models: []Model{sampleModel}, Version: v, Metrics: NewMetrics(v, h.Gauges),
 		Checks: []Check{{Name: "disk above reserve", Probe: holds}, {Name: "ledger readable", Probe: holds}, {Name: "JetStream up", Advisory: true, Probe: holds}},
 		Log:    slog.New(slog.DiscardHandler),
 	}

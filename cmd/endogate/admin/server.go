@@ -31,6 +31,7 @@ type Server struct {
 	Queue        Queue
 	Destinations Destinations
 	Frames       Frames
+	Orders       Orders
 	Gauges       func(context.Context) (Gauges, error)
 	Models       []Model
 	Unserved     func(context.Context) ([]string, error) // names of the models that no worker has; nil: each has one
@@ -105,6 +106,8 @@ func (s *Server) router() *echo.Echo {
 	e.GET("/api/v1/studies", s.studies)
 	e.GET("/api/v1/studies/:uid", s.study)
 	e.GET("/api/v1/instances/:instance/frames/:file", s.frame)
+	e.GET("/api/v1/orders", s.orders)
+	e.GET("/api/v1/messages/:id", s.message)
 	e.GET("/api/v1/outbox", s.outbox)
 	e.GET("/api/v1/parked", s.parked)
 	e.POST("/api/v1/parked/:id/retry", s.retry)

@@ -247,6 +247,7 @@ type Event struct {
 	Destination    string    `json:"destination"`
 	Status         string    `json:"status"` // the peer's, four hexadecimal digits
 	Detail         string    `json:"detail"`
+	Message        string    `json:"message"` // ID of the message of another protocol that it is about, in /api/v1/messages; empty for others
 	By             string    `json:"by"`      // who did it, in words; empty before that was kept
 	ByKind         string    `json:"by_kind"` // system, route, peer, person or token
 }

@@ -21,6 +21,7 @@ import (
 	"endogate/dicomnode/pixeldata"
 	"endogate/dicomnode/spool"
 	"endogate/explain"
+	"endogate/hl7/mllp"
 	"endogate/inference"
 	"endogate/inference/jobs"
 	"endogate/reports"
@@ -44,14 +45,15 @@ func Run(ctx context.Context, cfg configs.Config, build Build, log *slog.Logger)
 		g.catchUp,     // 5 what a stop or a crash left
 		g.startLoops,  // 6 work
 		g.listenDICOM, // 7 the edges last
-		g.listenHTTP,  // 8
+		g.listenHL7,   // 8
+		g.listenHTTP,  // 9
 	}
 	for _, step := range steps {
 		if err := step(ctx, life); err != nil {
 			return errors.Join(err, life.stop(cfg.Drain.Std()))
 		}
 	}
-	log.Info("gateway is up", "version", build.Version, "ae_title", cfg.DICOM.AETitle, "dicom", g.scpAddr, "http", g.webAddr)
+	log.Info("gateway is up", "version", build.Version, "ae_title", cfg.DICOM.AETitle, "dicom", g.scpAddr, "hl7", g.hl7Addr, "http", g.webAddr)
 	err = life.wait(cfg.Drain.Std())
 	log.Info("gateway has stopped")
 	return err
@@ -79,7 +81,9 @@ type parts struct {
 	workshop *results.Workshop
 	metrics  *admin.Metrics
 
-	scpAddr, webAddr net.Addr
+	messages *mllp.Server // nil: hl7.listen is empty
+
+	scpAddr, hl7Addr, webAddr net.Addr
 }
 
 func (g *parts) openStores(ctx context.Context, life *lifecycle) (err error) {
@@ -183,7 +187,7 @@ func (g *parts) assemble(context.Context, *lifecycle) error {
 		g.workshop.Worker = &inference.Worker{Models: g.models.models, Observe: g.metrics.Inference, Log: g.log}
 	}
 	g.follower = &intake.Follower{Spool: g.spool, Ledger: g.ledger, Router: g.models.router(g.cfg), Jobs: g.wakeWork, Deliveries: g.wakeOutbox, Log: g.log}
-	g.reclaim = &intake.Reclaimer{Spool: g.spool, Ledger: g.ledger, Retention: g.cfg.Spool.Retention.Std(), History: g.cfg.Ledger.History.Std(), Now: g.now, Spare: g.follower.Spare, Log: g.log}
+	g.reclaim = &intake.Reclaimer{Spool: g.spool, Ledger: g.ledger, Retention: g.cfg.Spool.Retention.Std(), Messages: g.cfg.HL7.Retention.Std(), History: g.cfg.Ledger.History.Std(), Now: g.now, Spare: g.follower.Spare, Log: g.log}
 	return nil
 }
 
@@ -348,7 +352,7 @@ func (g *parts) listenHTTP(_ context.Context, life *lifecycle) error {
 	}
 	web := &admin.Server{
 		Studies: views, Queue: views, Destinations: views, Frames: views, Gauges: g.gauges, Models: g.models.views(), Unserved: g.unservedNames,
-		Checks: g.checks(), Metrics: g.metrics, Version: g.version(), Hosts: g.cfg.HTTP.Hosts, Log: g.log,
+		Orders: views, Checks: g.checks(), Metrics: g.metrics, Version: g.version(), Hosts: g.cfg.HTTP.Hosts, Log: g.log,
 	}
 	life.serve("http", func() error { return web.Serve(ln) }, web.Shutdown, http.ErrServerClosed)
 	return nil
@@ -360,7 +364,7 @@ func (g *parts) version() admin.Version {
 
 // checks are what /readyz asks: can the gateway take over an instance now?
 func (g *parts) checks() []admin.Check {
-	return []admin.Check{
+	checks := []admin.Check{
 		{Name: "disk above reserve", Probe: func(context.Context) error { return g.spool.Full() }},
 		{Name: "ledger follows the spool", Advisory: true, Probe: func(context.Context) error { return g.follower.Err() }},
 		{Name: "ledger readable", Probe: func(ctx context.Context) error { _, err := g.ledger.Position(ctx); return err }},
@@ -375,6 +379,10 @@ func (g *parts) checks() []admin.Check {
 			return nil
 		}},
 	}
+	if g.messages != nil {
+		checks = append(checks, admin.Check{Name: "HL7 listener has room", Advisory: true, Probe: g.roomForMessages})
+	}
+	return checks
 }
 
 // decoding says how pixel data is decoded.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"image"
+	"io"
 	"slices"
 	"strconv"
 	"time"
@@ -125,8 +126,42 @@ func eventView(e ledger.Event) admin.Event {
 	return admin.Event{
 		At: e.At, LastAt: e.LastAt, Count: e.Count, SOPInstanceUID: e.SOPInstanceUID, Step: string(e.What),
 		Destination: e.Destination, Status: e.Answer.Code, Detail: e.Why(),
-		By: e.By.String(), ByKind: string(e.By.Kind),
+		Message: messageOf(e), By: e.By.String(), ByKind: string(e.By.Kind),
 	}
+}
+
+// messageOf names the message that a step is about: what has an entry and is of no SOP Instance.
+func messageOf(e ledger.Event) string {
+	if e.SOPInstanceUID != "" {
+		return ""
+	}
+	return e.Entry
+}
+
+// Orders implements admin.Orders.
+func (v *views) Orders(ctx context.Context, f admin.OrderFilter) ([]ledger.Order, int, error) {
+	return v.ledger.Orders(ctx, ledger.OrderFilter{
+		Accession: f.AccessionNumber, PatientID: f.PatientID, StudyUID: f.StudyInstanceUID, Placer: f.Placer, Filler: f.Filler,
+		State: f.State, Limit: f.Limit, Offset: f.Offset,
+	})
+}
+
+// Message implements admin.Orders.
+func (v *views) Message(ctx context.Context, id string) (io.ReadCloser, string, error) {
+	entry, bytes, err := v.spool.Open(id)
+	switch {
+	case errors.Is(err, spool.ErrNotFound):
+		if _, err := v.ledger.Message(ctx, id); err != nil {
+			return nil, "", notFound(err)
+		}
+		return nil, "", admin.ErrGone
+	case err != nil:
+		return nil, "", err
+	case entry.Kind != spool.Message:
+		bytes.Close()
+		return nil, "", admin.ErrNotFound
+	}
+	return bytes, entry.MediaType, nil
 }
 
 // Outbox implements admin.Queue.

@@ -62,6 +62,7 @@ export function chip(kinds, status) {
 // What a C-STORE response means (PS3.4 B.2.3, PS3.7 C).
 export function peerStatus(status) {
   if (!status) return "";
+  if (!/^[0-9a-f]{4}$/i.test(status)) return status; // of another protocol, such as AA
   const code = parseInt(status, 16);
   const match = [
     [0x0000, 0xffff, "success"], [0xb000, 0xffff, "coerced"], [0xb006, 0xffff, "elements discarded"], [0xb007, 0xffff, "does not match SOP class"],

@@ -159,6 +159,6 @@ function timeline(s, f, state, redraw) {
     h("ol", { class: "timeline" }, shown.map((e) => h("li", { class: /park|deferred|conflict|not-analysed/.test(e.step) ? "bad" : "" },
       h("span", { class: "when" }, time(e.at)),
       h("span", { class: "what" }, h("strong", null, words(e.step)), e.count > 1 ? h("span", { class: "muted" }, `${e.count}×, last ${absolute(e.last_at)}`) : null, e.destination ? ` → ${e.destination}` : "", e.status ? h("span", { class: "peer" }, peerStatus(e.status)) : null,
-        h("span", { class: "muted" }, names.get(e.sop_instance_uid) || "", " ", e.sop_instance_uid ? shortUID(e.sop_instance_uid) : ""), e.detail ? h("span", { class: "muted wrap" }, e.detail) : null, e.by ? h("span", { class: "muted" }, `by ${e.by}`) : null)))),
+        h("span", { class: "muted" }, names.get(e.sop_instance_uid) || "", " ", e.sop_instance_uid ? shortUID(e.sop_instance_uid) : ""), e.detail ? h("span", { class: "muted wrap" }, e.detail) : null, e.message ? h("a", { href: `/api/v1/messages/${encodeURIComponent(e.message)}` }, "message") : null, e.by ? h("span", { class: "muted" }, `by ${e.by}`) : null)))),
   ];
 }

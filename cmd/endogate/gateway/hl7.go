@@ -1,0 +1,87 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"endogate/configs"
+	"endogate/dicomnode/dicom"
+	"endogate/hl7"
+	"endogate/hl7/mllp"
+	"endogate/hl7/orders"
+)
+
+// listenHL7 takes messages, where the configuration says where.
+func (g *parts) listenHL7(_ context.Context, life *lifecycle) error {
+	h := g.cfg.HL7
+	if h.Listen == "" {
+		return nil
+	}
+	zone, err := time.LoadLocation(g.cfg.Reports.TimeZone)
+	if err != nil {
+		return err
+	}
+	receiver := &orders.Receiver{
+		Spool: g.spool, Ledger: g.ledger, Senders: applications(h, zone), ProcessingID: h.ProcessingID, Now: g.now, Log: g.log,
+		Changed: func([]dicom.UID) { g.exams.Wake() },
+		Observe: func(kind string, code hl7.AckCode) { g.metrics.Message(kind, string(code)) },
+	}
+	server := &mllp.Server{
+		Handler: func(ctx context.Context, peer mllp.Peer, message []byte) ([][]byte, error) {
+			return receiver.Handle(ctx, peer.Host, message)
+		},
+		TooLarge:       func(_ mllp.Peer, beginning []byte) []byte { return receiver.TooLarge(beginning) },
+		Allow:          receiver.Allow(),
+		MaxConnections: h.MaxConnections, MaxPerHost: h.MaxConnections, MaxSize: int(h.MaxMessage),
+		IdleTimeout: h.IdleTimeout.Std(), ReadTimeout: h.ReadTimeout.Std(), Log: g.log,
+		Observe: mllp.Observer{
+			Connected: func() { g.metrics.MessagePeer("connected") }, Refused: func(cause string) { g.metrics.MessagePeer("refused-" + cause) },
+			Ended: func(cause string) { g.metrics.MessagePeer("ended-" + cause) }, Dropped: g.metrics.Dropped,
+		},
+	}
+	if h.TLS.CertFile != "" {
+		if server.TLS, err = MessageTLS(h.TLS).Server(); err != nil {
+			return fmt.Errorf("hl7.tls: %w", err)
+		}
+	}
+	if len(h.Senders) == 0 {
+		g.log.Warn("hl7.senders is empty: nobody may send messages")
+	}
+	ln, err := net.Listen("tcp", h.Listen)
+	if err != nil {
+		return fmt.Errorf("hl7.listen: %w", err)
+	}
+	g.messages, g.hl7Addr = server, ln.Addr()
+	life.serve("hl7", func() error { return server.Serve(ln) }, server.Shutdown, mllp.ErrServerClosed)
+	return nil
+}
+
+// MessageTLS are the files of the listener's TLS.
+func MessageTLS(t configs.HL7TLS) mllp.Files {
+	return mllp.Files{CertFile: t.CertFile, KeyFile: t.KeyFile, CAFile: t.CAFile}
+}
+
+// applications are those that may send messages, as configured.
+func applications(h configs.HL7, zone *time.Location) (all []orders.Sender) {
+	for _, s := range h.Senders {
+		sender := orders.Sender{
+			Application: s.Application, Charset: s.Charset, Authority: s.Authority, FillerIsAccession: s.FillerIsAccession, Zone: zone,
+		}
+		for _, host := range s.Hosts {
+			sender.Hosts = append(sender.Hosts, host.Prefix)
+		}
+		all = append(all, sender)
+	}
+	return all
+}
+
+// roomForMessages is an error where further senders are turned away.
+func (g *parts) roomForMessages(context.Context) error {
+	if g.messages.Connections() >= g.cfg.HL7.MaxConnections {
+		return errors.New("all connections for messages are taken: further senders are turned away; raise hl7.max_connections, or see who holds them")
+	}
+	return nil
+}

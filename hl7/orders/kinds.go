@@ -1,0 +1,87 @@
+package orders
+
+import (
+	"slices"
+
+	"endogate/dicomnode/ledger"
+	"endogate/hl7"
+)
+
+// Kind is a kind of message that is read.
+type Kind struct {
+	Type    string   // MSH-9.1
+	Events  []string // MSH-9.2; the first is meant where a sender names none, as before version 2.2
+	Purpose string
+	read    func(m *hl7.Message, s Sender) (asked, error)
+}
+
+// asked is what a message asks for.
+type asked struct {
+	orders   []ledger.OrderChange
+	subjects []ledger.Subject
+	note     string // what it is about, in words without patient data
+}
+
+// Kinds are the messages that are read. Others are answered AR 200 or 201.
+var Kinds = []Kind{
+	{"ORM", []string{"O01"}, "orders: new, changed, cancelled, status", readOrders},
+	{"OMG", []string{"O19"}, "as ORM^O01", readOrders},
+	{"OMI", []string{"O23"}, "as ORM^O01, with the scheduled steps (IPC)", readOrders},
+	{"ORU", []string{"R01"}, "a report of another system: kept, and filed to its study", readReport},
+}
+
+// kindOf returns the kind of a message, or the fault of one that is not read (table 0357).
+func kindOf(m *hl7.Message) (Kind, error) {
+	event := m.Get("MSH-9.2")
+	i := slices.IndexFunc(Kinds, func(k Kind) bool { return k.Type == m.Get("MSH-9.1") })
+	switch {
+	case i < 0:
+		return Kind{}, &hl7.Error{Code: hl7.UnsupportedMessageType, Path: "MSH-9", Text: "this gateway does not read messages of this type"}
+	case event != "" && !slices.Contains(Kinds[i].Events, event):
+		return Kind{}, &hl7.Error{Code: hl7.UnsupportedEventCode, Path: "MSH-9", Text: "this gateway does not read this event of the message type"}
+	}
+	return Kinds[i], nil
+}
+
+// name is the kind as MSH-9 has it.
+func (k Kind) name(m *hl7.Message) string {
+	event := m.Get("MSH-9.2")
+	if event == "" {
+		event = k.Events[0]
+	}
+	return k.Type + "^" + event
+}
+
+// readReport finds the studies that a report is about: by the study's UID in an OBX, as IHE and DICOM's own codes name it, or by
+// accession number.
+func readReport(m *hl7.Message, s Sender) (asked, error) {
+	groups := groupsOf(m, "OBR")
+	if _, err := readPatient(groups[0].segments["PID"], s); err != nil {
+		return asked{}, err
+	}
+	out := asked{note: "report of another system"}
+	for _, g := range groups {
+		subject := ledger.Subject{Accession: g.accession(s)}
+		for _, obx := range g.all["OBX"] {
+			if slices.Contains(studyCodes, obx.Get("3.1")) {
+				if uid, err := studyUID(obx, 5); err == nil {
+					subject.StudyInstanceUID = uid
+				}
+			}
+		}
+		if subject != (ledger.Subject{}) && !slices.Contains(out.subjects, subject) {
+			out.subjects = append(out.subjects, subject)
+		}
+	}
+	if len(out.subjects) == 0 {
+		return asked{}, missing("OBR-18", "the report has neither accession number nor study UID: nobody can tell what it is about")
+	}
+	return out, nil
+}
+
+// studyCodes say in OBX-3 that OBX-5 is a Study Instance UID: (110180,DCM) and (113014,DCM).
+var studyCodes = []string{"110180", "113014"}
+
+func missing(path, text string) error {
+	return &hl7.Error{Code: hl7.RequiredFieldMissing, Path: path, Text: text}
+}

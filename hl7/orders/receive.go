@@ -1,0 +1,227 @@
+package orders
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"endogate/dicomnode/dicom"
+	"endogate/dicomnode/ledger"
+	"endogate/dicomnode/spool"
+	"endogate/hl7"
+)
+
+// Sender is an application that may send messages, and what is known of its ways.
+type Sender struct {
+	Application       string         // MSH-3.1; * is any
+	Hosts             []netip.Prefix // that it may send from
+	Charset           string         // of its text, in place of a MSH-18 that is missing or wrong (table 0211)
+	Authority         string         // assigning authority (PID-3.4) of the identifier to take of several; empty: the first
+	FillerIsAccession bool           // OBR-3 is the accession number where OBR-18 and IPC-1 are empty
+	Zone              *time.Location // of times that state none; nil: UTC
+}
+
+func (s Sender) zone() *time.Location {
+	if s.Zone == nil {
+		return time.UTC
+	}
+	return s.Zone
+}
+
+// Ledger is what the receiver needs of the ledger.
+type Ledger interface {
+	TakeMessage(ctx context.Context, m ledger.Inbound) (ledger.Taken, error)
+}
+
+// Receiver takes messages. Its fields are set before the first call of Handle, which may be called from any goroutine.
+type Receiver struct {
+	Spool        *spool.Spool
+	Ledger       Ledger
+	Senders      []Sender // none listed is nobody
+	ProcessingID string   // MSH-11 of the messages that are for this gateway: P, or T, D
+	Now          func() time.Time
+	Log          *slog.Logger
+	// Changed is called after a message has changed the orders of studies that are in the ledger. It may be nil.
+	Changed func(studies []dicom.UID)
+	// Observe is called for every message with its kind, or "other", and what it was answered. It may be nil.
+	Observe func(kind string, code hl7.AckCode)
+}
+
+// Allow returns the hosts that any of the senders may come from.
+func (r *Receiver) Allow() (hosts []netip.Prefix) {
+	for _, s := range r.Senders {
+		hosts = append(hosts, s.Hosts...)
+	}
+	return hosts
+}
+
+// Handle takes a message and returns what it is answered, once all that it does is durable. An error is one of this gateway:
+// there is no answer then, so that the sender sends again.
+func (r *Receiver) Handle(ctx context.Context, host netip.Addr, message []byte) (answers [][]byte, err error) {
+	m, parseErr := hl7.Parse(message, hl7.Options{})
+	if m == nil { // nobody can be answered by its content
+		m, _ = hl7.Parse([]byte(`MSH|^~\&|||||||||P|2.5.1`), hl7.Options{})
+		return r.answers(m, "other", parseErr), nil
+	}
+	if m.Get("MSH-9.1") == "ACK" || m.Segment("MSA") != nil {
+		r.observe("ACK", "")
+		r.Log.Warn("hl7: an acknowledgement came that nobody waits for", "host", host.String())
+		return nil, nil // it must not be acknowledged (HL7 2.5.1 2.9.2)
+	}
+	sender, err := r.sender(m, host)
+	if err != nil {
+		return r.answers(m, "other", err), nil
+	}
+	if sender.Charset != "" {
+		m, parseErr = hl7.Parse(message, hl7.Options{Charset: sender.Charset})
+	}
+	kind, err := r.check(m, parseErr)
+	if err != nil {
+		return r.answers(m, "other", err), nil
+	}
+	fault, err := r.take(ctx, m, message, kind, sender, host)
+	if err != nil {
+		return nil, err
+	}
+	return r.answers(m, kind.name(m), fault), nil
+}
+
+// TooLarge returns what a message is answered that has more bytes than are taken, of which this is the beginning.
+func (r *Receiver) TooLarge(beginning []byte) []byte {
+	m, _ := hl7.Parse(beginning, hl7.Options{})
+	if m == nil {
+		return nil
+	}
+	fault := &hl7.Error{Code: hl7.ApplicationInternal, Text: "the message is larger than this gateway takes (hl7.max_message)"}
+	for _, answer := range r.answers(m, "other", fault) {
+		return answer
+	}
+	return nil
+}
+
+// sender finds who has sent m among those that may.
+func (r *Receiver) sender(m *hl7.Message, host netip.Addr) (Sender, error) {
+	application := m.Get("MSH-3.1")
+	i := slices.IndexFunc(r.Senders, func(s Sender) bool {
+		return (s.Application == application || s.Application == "*") && slices.ContainsFunc(s.Hosts, func(p netip.Prefix) bool { return p.Contains(host) })
+	})
+	if i < 0 {
+		r.Log.Warn("hl7: a message was refused: hl7.senders does not list its application for this host", "host", host.String())
+		return Sender{}, &hl7.Error{Code: hl7.TableValueNotFound, Path: "MSH-3", Text: "this application may not send from this host: list it in hl7.senders"}
+	}
+	return r.Senders[i], nil
+}
+
+var version = regexp.MustCompile(`^2\.[1-9](\.[0-9])?$`)
+
+// check holds that m is a message for this gateway, of a kind that it reads.
+func (r *Receiver) check(m *hl7.Message, parseErr error) (Kind, error) {
+	id := m.Get("MSH-11.1")
+	switch {
+	case parseErr != nil:
+		return Kind{}, parseErr
+	case id != "" && !strings.EqualFold(id, r.ProcessingID):
+		return Kind{}, &hl7.Error{Code: hl7.UnsupportedProcessingID, Path: "MSH-11", Text: "this gateway takes messages of processing ID " + r.ProcessingID + " (hl7.processing_id)"}
+	case m.Get("MSH-12") != "" && !version.MatchString(m.Get("MSH-12.1")):
+		return Kind{}, &hl7.Error{Code: hl7.UnsupportedVersionID, Path: "MSH-12", Text: "this gateway reads versions 2.1 to 2.9"}
+	}
+	kind, err := kindOf(m)
+	if err == nil && strings.TrimSpace(m.Get("MSH-10")) == "" {
+		err = missing("MSH-10", "a message needs its control ID")
+	}
+	return kind, err
+}
+
+// take makes a message durable with all that it does. fault is why it was refused.
+func (r *Receiver) take(ctx context.Context, m *hl7.Message, message []byte, kind Kind, sender Sender, host netip.Addr) (fault, err error) {
+	asked, fault := kind.read(m, sender)
+	in := inbound(m, kind, asked, fault, message)
+	in.At = r.Now()
+	entry, err := r.keep(in, message, host)
+	if err != nil {
+		return nil, err
+	}
+	in.Entry = entry.ID
+	ctx = ledger.By(ctx, ledger.Actor{Kind: ledger.ActorPeer, Name: in.Application})
+	taken, err := r.Ledger.TakeMessage(ctx, in)
+	if err != nil {
+		return nil, err // the entry is released at the next start: the sender was told nothing
+	}
+	if taken.Again != "" {
+		if err := r.Spool.Release(entry.ID); err != nil {
+			r.Log.Error("hl7: the second copy of a message is not released from the spool", "entry", entry.ID, "err", err)
+		}
+	}
+	if taken.Answer.Code != string(hl7.AA) && fault == nil {
+		fault = &hl7.Error{Code: hl7.UnknownKeyIdentifier, Path: "ORC", Text: taken.Answer.Text}
+	}
+	r.Log.Info("hl7: message taken", "type", in.Type, "application", in.Application, "answer", taken.Answer.Code, "entry", entry.ID, "again", taken.Again != "")
+	if r.Changed != nil && len(taken.Changed) > 0 {
+		r.Changed(taken.Changed)
+	}
+	return fault, nil
+}
+
+// inbound is what the ledger is told of a message.
+func inbound(m *hl7.Message, kind Kind, asked asked, fault error, message []byte) ledger.Inbound {
+	digest := sha256.Sum256(message)
+	in := ledger.Inbound{
+		Message: ledger.Message{
+			Application: m.Get("MSH-3.1"), Facility: m.Get("MSH-4.1"), ControlID: m.Get("MSH-10"),
+			Digest: hex.EncodeToString(digest[:]), Size: int64(len(message)), Type: kind.name(m), Note: asked.note, Subjects: asked.subjects,
+			Answer: ledger.Answer{Protocol: "hl7", Code: string(hl7.CodeOf(fault))},
+		},
+		Orders: asked.orders,
+	}
+	var e *hl7.Error
+	if errors.As(fault, &e) {
+		in.Answer.Text = e.Path + ": " + e.Text
+	}
+	return in
+}
+
+// MediaType is that of the bytes of a message (HL7's own name for the encoding).
+const MediaType = "x-application/hl7-v2+er7"
+
+// keep makes the bytes of a message durable.
+func (r *Receiver) keep(in ledger.Inbound, message []byte, host netip.Addr) (spool.Entry, error) {
+	record, err := json.Marshal(map[string]string{
+		"protocol": "hl7", "sender": in.Application, "control_id": in.ControlID, "type": in.Type, "digest": in.Digest,
+	})
+	if err != nil {
+		return spool.Entry{}, err
+	}
+	w, err := r.Spool.Create()
+	if err != nil {
+		return spool.Entry{}, err
+	}
+	defer func() { _ = w.Abort() }() // nothing happens after Commit
+	if _, err := w.Write(message); err != nil {
+		return spool.Entry{}, err
+	}
+	return w.Commit(spool.Entry{Kind: spool.Message, MediaType: MediaType, Record: record, RemoteAddr: host.String(), At: in.At})
+}
+
+// answers are the acknowledgements that are due.
+func (r *Receiver) answers(m *hl7.Message, kind string, fault error) [][]byte {
+	r.observe(kind, hl7.CodeOf(fault))
+	var out [][]byte
+	for _, a := range hl7.Answers(m, fault, r.Now()) {
+		out = append(out, a.Bytes())
+	}
+	return out
+}
+
+func (r *Receiver) observe(kind string, code hl7.AckCode) {
+	if r.Observe != nil {
+		r.Observe(kind, code)
+	}
+}
