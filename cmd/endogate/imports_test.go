@@ -48,6 +48,7 @@ var mayImport = map[string][]string{
 	"explain/sampling":     {"explain"},
 	"reports":              {"dicomnode/dicom", "dicomnode/failure", "dicomnode/ledger", "explain", "inference", "inference/analysis", "reports/draft", "reports/readback"},
 	"reports/draft":        {"configs/strict", "dicomnode/dicom", "inference/analysis"},
+	"reports/desk":         {"dicomnode/dicom", "dicomnode/failure", "dicomnode/ledger", "inference/analysis", "reports", "reports/draft"},
 	"reports/pdf":          {"explain", "inference/analysis", "reports/draft"},
 	"reports/readback":     {"dicomnode/dicom"},
 	"reports/results":      {"dicomnode/dicom", "dicomnode/ledger", "dicomnode/pixeldata", "dicomnode/spool", "explain", "inference", "inference/analysis", "reports"},

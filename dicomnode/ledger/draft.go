@@ -20,8 +20,9 @@ type DraftEvent string
 const (
 	DraftDrafted   DraftEvent = "drafted"   // by the gateway, of new analyses, or of another order or patient
 	DraftEdited    DraftEvent = "edited"    // by a person
-	DraftSigned    DraftEvent = "signed"    // by a person; also what was amended
-	DraftAmended   DraftEvent = "amended"   // opened again by a person, to be changed and signed once more
+	DraftSigned    DraftEvent = "signed"    // by a person
+	DraftAmending  DraftEvent = "amending"  // opened again by a person, to be changed and signed once more
+	DraftAmended   DraftEvent = "amended"   // signed once more
 	DraftWithdrawn DraftEvent = "withdrawn" // by a person
 	DraftRetracted DraftEvent = "retracted" // by a person, with the results of a model
 )
@@ -279,23 +280,24 @@ func (o Outgoing) object(version int) Object {
 	}
 }
 
-// ParkDraft says that no draft can be made of what desk version of a study has, until there is something new or
-// RetryDraft. It changes nothing when there is already.
-func (l *Ledger) ParkDraft(ctx context.Context, study dicom.UID, version int64, reason string, at time.Time) error {
-	a := &action{Name: "park-draft", Names: []string{string(study)}, Desk: version, Reason: reason, At: at}
+// SettleDraft says that what version of a study's desk has makes no other draft: for a reason why none can be made, until
+// there is something new or RetryDraft, or because it says nothing new, without one. It changes nothing when there is
+// something new already.
+func (l *Ledger) SettleDraft(ctx context.Context, study dicom.UID, version int64, reason string, at time.Time) error {
+	a := &action{Name: "settle-draft", Names: []string{string(study)}, Desk: version, Reason: reason, At: at}
 	err := l.act(ctx, "desk", a, func(t *tx) error {
 		id, err := t.studyID(study)
 		if err != nil {
 			return err
 		}
 		n, err := t.exec("UPDATE desk SET covered = ?1, reason = ?2 WHERE study = ?3 AND version = ?1 AND covered < ?1", version, reason, id)
-		if err != nil || n == 0 {
+		if err != nil || n == 0 || reason == "" {
 			return err
 		}
 		return t.event(event{study: id, what: EventDraftParked, at: at, detail: reason})
 	})
 	if err != nil {
-		return fmt.Errorf("ledger: park draft of study %s: %w", study, err)
+		return fmt.Errorf("ledger: settle draft of study %s: %w", study, err)
 	}
 	return nil
 }
@@ -331,7 +333,7 @@ func (t *tx) draftDue(study int64) error {
 // DueDraft is a study whose draft is to be made, or made anew.
 type DueDraft struct {
 	Study   dicom.UID
-	Version int64 // of its desk, as Basis has it and ParkDraft takes it
+	Version int64 // of its desk, as Basis has it and SettleDraft takes it
 }
 
 // An exam that is reported on though jobs are open has waited for them as long as it may.
@@ -357,6 +359,21 @@ func (l *Ledger) ExamsOf(ctx context.Context, study dicom.UID) ([]Exam, error) {
 		return nil, fmt.Errorf("ledger: exams of study %s: %w", study, err)
 	}
 	return exams, nil
+}
+
+const reportOf = selectObject + `JOIN exam e ON e.study = o.study AND e.model = o.model AND e.revision = o.revision AND e.reported_at = o.made_at
+	WHERE e.id = ? AND o.purpose = 'sr' AND o.twin_of IS NULL`
+
+// ReportOf returns the structured report that was made last of an exam, false where there is none, or it is forgotten.
+func (l *Ledger) ReportOf(ctx context.Context, exam int64) (Object, bool, error) {
+	objects, err := query(ctx, l.readDB, scanObject, reportOf, exam)
+	if err != nil {
+		return Object{}, false, fmt.Errorf("ledger: report on exam %d: %w", exam, err)
+	}
+	if len(objects) == 0 {
+		return Object{}, false, nil
+	}
+	return objects[0], true, nil
 }
 
 const selectDraft = `SELECT s.study_instance_uid, d.number, d.version, d.event, d.standing, d.author, d.unauthenticated, d.system, d.at,

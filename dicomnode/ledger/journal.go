@@ -182,8 +182,8 @@ func (a *action) do(ctx context.Context, l *Ledger) (err error) {
 		err = l.DiscardInstance(ctx, a.Entries[0], a.At)
 	case "put-draft":
 		err = l.PutDraft(ctx, *a.Draft, a.Decisions, a.Outgoing)
-	case "park-draft":
-		err = l.ParkDraft(ctx, dicom.UID(a.Names[0]), a.Desk, a.Reason, a.At)
+	case "settle-draft":
+		err = l.SettleDraft(ctx, dicom.UID(a.Names[0]), a.Desk, a.Reason, a.At)
 	case "retry-draft":
 		err = l.RetryDraft(ctx, dicom.UID(a.Names[0]), a.At)
 	case "release":

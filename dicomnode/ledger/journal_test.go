@@ -128,7 +128,7 @@ func TestJournal_everyAction(t *testing.T) {
 	require.NoError(t, err)
 	require.NotEmpty(t, ids)
 
-	require.NoError(t, l.ParkDraft(ctx, "1.2", dueDraft(t, l).Version, "a template has no end", at(101)))
+	require.NoError(t, l.SettleDraft(ctx, "1.2", dueDraft(t, l).Version, "a template has no end", at(101)))
 	require.NoError(t, l.RetryDraft(person, "1.2", at(101)))
 	d := draft(1, 1)
 	d.Basis.Desk, d.Document, d.Edit = dueDraft(t, l).Version, json.RawMessage(` { "title" : "<polyp>" } `), json.RawMessage("[ 1 ]")

@@ -28,6 +28,7 @@ func TestPlans(t *testing.T) {
 		{"releasable others", releasableOthers, 2, false},
 		{"overdue commitments", "SELECT d.id FROM delivery d WHERE " + overdue, 3, false},
 		{"due drafts", dueDrafts, 1, true},
+		{"report of an exam", reportOf, 1, false},
 		{"newest draft", oneDraft, 3, true},
 		{"history of drafts", draftHistory, 3, true},
 		{"refused", refusedEntries, 0, true},

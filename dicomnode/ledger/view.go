@@ -356,3 +356,13 @@ func scanEvent(rows *sql.Rows) (Event, error) {
 		&e.Destination, &e.Answer.Protocol, &e.Answer.Code, &e.Answer.Text, &e.Detail, &e.By.Kind, &e.By.Name)
 	return e, err
 }
+
+// Received returns the instances of a study, but for those in conflict, by Instance Number and then arrival, without their
+// jobs.
+func (l *Ledger) Received(ctx context.Context, study dicom.UID) ([]InstanceView, error) {
+	views, err := query(ctx, l.readDB, scanInstance, instanceColumns+"WHERE s.study_instance_uid = ? AND i.state <> 'conflict' ORDER BY i.instance_number, i.id", study)
+	if err != nil {
+		return nil, fmt.Errorf("ledger: instances of study %s: %w", study, err)
+	}
+	return views, nil
+}

@@ -1,0 +1,320 @@
+package desk
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"endogate/dicomnode/dicom"
+	"endogate/dicomnode/failure"
+	"endogate/dicomnode/ledger"
+	"endogate/inference/analysis"
+	"endogate/reports"
+	"endogate/reports/draft"
+)
+
+const (
+	defaultPoll  = 5 * time.Second // when nobody calls Wake
+	batch        = 64              // studies read from the ledger at once
+	firstBackoff = 10 * time.Second
+	lastBackoff  = 10 * time.Minute
+)
+
+// Ledger is what the desk needs of the ledger.
+type Ledger interface {
+	DueDrafts(ctx context.Context, limit int) ([]ledger.DueDraft, error)
+	Desk(ctx context.Context, study dicom.UID) (ledger.DeskState, error)
+	ExamsOf(ctx context.Context, study dicom.UID) ([]ledger.Exam, error)
+	ExamResults(ctx context.Context, e ledger.Exam) ([]ledger.ExamResult, error)
+	ReportOf(ctx context.Context, exam int64) (ledger.Object, bool, error)
+	Received(ctx context.Context, study dicom.UID) ([]ledger.InstanceView, error)
+	OrderOf(ctx context.Context, study dicom.UID) (ledger.Order, bool, error)
+	Draft(ctx context.Context, study dicom.UID, number, version int) (ledger.Draft, error)
+	PutDraft(ctx context.Context, d ledger.Draft, decisions []ledger.Agreement, outgoing []ledger.Outgoing) error
+	SettleDraft(ctx context.Context, study dicom.UID, version int64, reason string, at time.Time) error
+}
+
+// Model is what a report says of a model beside its results.
+type Model struct {
+	analysis.Model
+	IntendedUse string
+	Classes     []analysis.Class
+	Masked      [][4]float64 // boxes left out: left, top, right, bottom, in fractions of the frame
+}
+
+// Desk makes and keeps report drafts. Its fields are set before use and not changed after; its methods may be called from
+// any goroutine.
+type Desk struct {
+	Ledger    Ledger
+	Templates *draft.Templates
+	Language  string // of new drafts; empty: English
+	KeyImages int    // for each finding, at most
+	Location  *time.Location
+
+	Publisher Publisher // nil: nothing is sent
+	// Model returns the model of that name, false where it is configured no more.
+	Model func(name string) (Model, bool)
+	// Source reads the attributes of a spool entry. What cannot be read for good is a reports.ErrGone.
+	Source func(ctx context.Context, entry string) (reports.Source, error)
+	// Quality measures a frame of a spool entry; an error: nobody can.
+	Quality func(ctx context.Context, entry string, frame int) (draft.Quality, error)
+	// Notices are what a reader of a study's report has to know beside it, of the moment; nil: nothing.
+	Notices func(ctx context.Context, study dicom.UID) ([]string, error)
+
+	UnauthenticatedSign bool // a person whom nobody knows may sign; the report is not verified then
+	ReportingSystem     bool // a person who has signed in verifies
+
+	Poll time.Duration // between looks at the ledger when nobody calls Wake; 5 s by default
+	Log  *slog.Logger
+	Now  func() time.Time // nil is time.Now
+	// Entered is called when the ledger has a version, with what it sends; it may be nil.
+	Entered func(study dicom.UID, sends bool)
+
+	retries map[dicom.UID]retry // of Run's goroutine
+	once    sync.Once
+	wake    chan struct{}
+	seed    maphash.Seed
+	studies [64]sync.Mutex // one that is held is of the study whose draft is being changed
+	memory  qualities
+}
+
+// retry holds back a study whose draft could not be made for a reason that may pass.
+type retry struct {
+	at    time.Time
+	delay time.Duration
+}
+
+func (d *Desk) prepare() {
+	d.once.Do(func() {
+		d.wake, d.seed = make(chan struct{}, 1), maphash.MakeSeed()
+		d.memory.of = map[frameKey]draft.Quality{}
+	})
+}
+
+// Wake makes Run look at the ledger now. It never waits.
+func (d *Desk) Wake() {
+	d.prepare()
+	select {
+	case d.wake <- struct{}{}:
+	default: // Run has not got round to the last one
+	}
+}
+
+// lock has the draft of a study for the caller alone, until unlock.
+func (d *Desk) lock(study dicom.UID) (unlock func()) {
+	d.prepare()
+	m := &d.studies[maphash.String(d.seed, string(study))%uint64(len(d.studies))]
+	m.Lock()
+	return m.Unlock
+}
+
+func (d *Desk) now() time.Time {
+	now := time.Now
+	if d.Now != nil {
+		now = d.Now
+	}
+	return now().UTC().Truncate(time.Microsecond) // as the ledger keeps it
+}
+
+// Run makes drafts until ctx is done, and then returns why it is. A study that fails holds up no other: for a reason that
+// passes (a full disk) it is tried again later, otherwise it is settled with the reason.
+func (d *Desk) Run(ctx context.Context) error {
+	d.prepare()
+	d.retries = map[dicom.UID]retry{}
+	poll := d.Poll
+	if poll <= 0 {
+		poll = defaultPoll
+	}
+	ticker := time.NewTicker(poll)
+	defer ticker.Stop()
+	for {
+		if err := d.round(ctx); err != nil && ctx.Err() == nil {
+			d.Log.ErrorContext(ctx, "drafts due", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-ticker.C:
+		case <-d.wake:
+		}
+	}
+}
+
+// round makes every draft that is due now.
+func (d *Desk) round(ctx context.Context) error {
+	due, err := d.Ledger.DueDrafts(ctx, batch+len(d.retries))
+	if err != nil {
+		return err
+	}
+	for _, study := range due {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if held, ok := d.retries[study.Study]; ok && d.now().Before(held.at) {
+			continue
+		}
+		d.make(ctx, study)
+	}
+	if len(due) >= batch {
+		d.Wake() // there may be more
+	}
+	return nil
+}
+
+// make makes one draft, and settles what became of the attempt.
+func (d *Desk) make(ctx context.Context, due ledger.DueDraft) {
+	log := d.Log.With("study", due.Study)
+	err := d.draft(ctx, due)
+	switch {
+	case ctx.Err() != nil:
+	case err == nil:
+		delete(d.retries, due.Study)
+	case temporary(err):
+		d.hold(due.Study)
+		log.WarnContext(ctx, "draft not made, will be tried again", "err", err)
+	default:
+		delete(d.retries, due.Study)
+		log.ErrorContext(ctx, "no draft can be made: mend what it says, then retry", "err", err)
+		if err := d.Ledger.SettleDraft(ctx, due.Study, due.Version, err.Error(), d.now()); err != nil {
+			d.hold(due.Study)
+			log.ErrorContext(ctx, "draft not settled", "err", err)
+		}
+	}
+}
+
+// hold waits longer each time.
+func (d *Desk) hold(study dicom.UID) {
+	delay := min(max(firstBackoff, 2*d.retries[study].delay), lastBackoff)
+	d.retries[study] = retry{at: d.now().Add(delay), delay: delay}
+}
+
+// temporary says whether trying again can help: yes, unless an error says no.
+func temporary(err error) bool {
+	var invalid *draft.InvalidError
+	var object *reports.InvalidError
+	var permanent interface{ Permanent() bool }
+	return !errors.As(err, &invalid) && !errors.As(err, &object) && (!errors.As(err, &permanent) || !permanent.Permanent()) &&
+		!errors.Is(err, ledger.ErrOtherContent)
+}
+
+// panicked is a permanent error.
+type panicked struct{}
+
+func (panicked) Error() string   { return "desk: panic while making a draft; its stack is in the log" }
+func (panicked) Permanent() bool { return true }
+
+// draft makes the version of a study's draft that is due, unless it would say nothing new.
+func (d *Desk) draft(ctx context.Context, due ledger.DueDraft) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			d.Log.ErrorContext(ctx, "draft panicked", "study", due.Study, "reason", failure.Reason(p), "stack", string(debug.Stack()))
+			err = panicked{}
+		}
+	}()
+	defer d.lock(due.Study)()
+	newest, err := d.version(ctx, due.Study, 0, 0)
+	if err != nil && !errors.Is(err, ledger.ErrNotFound) {
+		return err
+	}
+	first := err != nil
+	in, basis, err := d.input(ctx, due, newest)
+	if err != nil {
+		return err
+	}
+	var next draft.Document
+	if first {
+		next, err = d.first(ctx, in)
+	} else {
+		next, err = d.Templates.Refresh(newest, in)
+	}
+	if err != nil {
+		return err
+	}
+	if !first && saysTheSame(newest, next) {
+		return d.Ledger.SettleDraft(ctx, due.Study, due.Version, "", d.now())
+	}
+	event := ledger.DraftDrafted
+	if err := d.enter(ctx, next, event, basis, nil, nil); err != nil {
+		return err
+	}
+	d.Log.InfoContext(ctx, "draft made", "study", due.Study, "number", next.Number, "version", next.Version)
+	return nil
+}
+
+// first makes the first draft that is there, which may not be the first that there was.
+func (d *Desk) first(ctx context.Context, in draft.Input) (draft.Document, error) {
+	state, err := d.Ledger.Desk(ctx, in.Study)
+	if err != nil {
+		return draft.Document{}, err
+	}
+	doc, err := d.Templates.New(in)
+	doc.Number = state.Number + 1
+	return doc, err
+}
+
+// saysTheSame reports whether b, made of a by the gateway, has nothing in it that a reader of a does not have.
+func saysTheSame(a, b draft.Document) bool {
+	signed := !a.Editable()
+	ground := func(d draft.Document) string {
+		d.Number, d.Version, d.Standing, d.At, d.Author = 0, 0, "", time.Time{}, draft.Author{}
+		d.Predecessor, d.Signature, d.Reason = nil, nil, ""
+		if signed { // the moment's notices, and the number of a report that says the same, are no news of it
+			d.Notices, d.Events = nil, nil
+			d.Disclosure.Models = append([]draft.ModelUse{}, d.Disclosure.Models...)
+			for i := range d.Disclosure.Models {
+				d.Disclosure.Models[i].Report = ""
+			}
+		}
+		text, _ := json.Marshal(d) // documents always can
+		return string(text)
+	}
+	return ground(a) == ground(b)
+}
+
+// version reads a version of a draft: of number 0 of the newest draft, of version 0 the newest.
+func (d *Desk) version(ctx context.Context, study dicom.UID, number, version int) (draft.Document, error) {
+	row, err := d.Ledger.Draft(ctx, study, number, version)
+	if err != nil {
+		return draft.Document{}, err
+	}
+	var doc draft.Document
+	if err := json.Unmarshal(row.Document, &doc); err != nil {
+		return draft.Document{}, fmt.Errorf("desk: draft %d.%d of study %s: %w", row.Number, row.Version, study, err)
+	}
+	return doc, nil
+}
+
+// published are the events that something is sent of: what a person has not signed yet stays here.
+var published = map[ledger.DraftEvent]bool{
+	ledger.DraftDrafted: true, ledger.DraftSigned: true, ledger.DraftAmended: true, ledger.DraftWithdrawn: true, ledger.DraftRetracted: true,
+}
+
+// enter publishes a version and enters it with what that sends. Nothing is sent of the correction that a person is at,
+// before it is signed.
+func (d *Desk) enter(ctx context.Context, doc draft.Document, event ledger.DraftEvent, basis ledger.Basis, edits json.RawMessage, decisions []ledger.Agreement) error {
+	text, err := json.Marshal(doc)
+	if err != nil {
+		return fmt.Errorf("desk: %w", err)
+	}
+	var outgoing []ledger.Outgoing
+	if d.Publisher != nil && published[event] && doc.Standing != draft.Amending {
+		if outgoing, err = d.Publisher.Publish(ctx, doc, event); err != nil {
+			return err
+		}
+	}
+	err = d.Ledger.PutDraft(ctx, ledger.Draft{
+		Study: doc.Study, Number: doc.Number, Version: doc.Version, Event: event, Standing: string(doc.Standing),
+		Author: doc.Author.Name, Unauthenticated: doc.Author.Unauthenticated, System: doc.Author.System, At: doc.At,
+		Document: text, Edit: edits, Basis: basis,
+	}, decisions, outgoing)
+	if err == nil && d.Entered != nil {
+		d.Entered(doc.Study, len(outgoing) > 0)
+	}
+	return err
+}

@@ -1,0 +1,17 @@
+package desk
+
+import (
+	"context"
+
+	"endogate/dicomnode/ledger"
+	"endogate/reports/draft"
+)
+
+// Publisher makes what is sent of a version of a draft: messages, documents and objects, in the protocol of each
+// destination.
+type Publisher interface {
+	// Publish keeps in the spool what is to be sent of doc, which event has made, and returns what it is. It is called
+	// before the ledger has doc, once more after a crash between the two, and then makes the same bytes. It is not called
+	// for what a person has edited and not signed. An error that is a draft.InvalidError, or says Permanent, is for good.
+	Publish(ctx context.Context, doc draft.Document, event ledger.DraftEvent) ([]ledger.Outgoing, error)
+}
