@@ -43,10 +43,12 @@ func check(ds dataset, frames sizes) error {
 	var f faults
 	f.attributes(ds)
 	f.values(ds, true)
-	f.phi(ds)
 	switch class := dicom.UID(ds.text(tag.SOPClassUID)); class {
 	case dicom.SecondaryCaptureImageStorage:
+		f.phi(ds)
 		f.image(ds)
+	case dicom.EncapsulatedPDFStorage:
+		f.encapsulated(ds)
 	case dicom.Comprehensive3DSRStorage, dicom.ComprehensiveSRStorage:
 		f.report(ds)
 		f.document(ds, frames)

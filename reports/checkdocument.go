@@ -8,19 +8,30 @@ import (
 	"endogate/dicomnode/dicom"
 )
 
-// report holds what is said about an SR: it is a draft, whatever else it is.
+// report holds what is said about an SR: it is a draft, unless a person signed it.
 func (f *faults) report(ds dataset) {
 	f.need(ds, reportType1...)
 	f.need2(ds, tag.PerformedProcedureCodeSequence)
+	if got := ds.text(tag.Modality); got != "SR" {
+		f.add("Modality is %q, not SR", got)
+	}
+	if ds.text(tag.CompletionFlag) == "COMPLETE" {
+		f.signed(ds)
+	} else {
+		f.draft(ds)
+	}
+	f.title(ds, measurementReportTitle)
+	f.template(ds, "1500")
+	f.sameAlgorithm(ds)
+}
+
+// draft holds what nobody signed to its flags.
+func (f *faults) draft(ds dataset) {
+	f.phi(ds)
 	for _, flag := range []struct {
 		tag  tag.Tag
 		want string
-	}{
-		{tag.Modality, "SR"},
-		{tag.CompletionFlag, "PARTIAL"},
-		{tag.VerificationFlag, "UNVERIFIED"},
-		{tag.PreliminaryFlag, "PRELIMINARY"},
-	} {
+	}{{tag.CompletionFlag, "PARTIAL"}, {tag.VerificationFlag, "UNVERIFIED"}, {tag.PreliminaryFlag, "PRELIMINARY"}} {
 		if got := ds.text(flag.tag); got != flag.want {
 			f.add("%s is %q, a draft has %s", keyword(flag.tag), got, flag.want)
 		}
@@ -28,15 +39,35 @@ func (f *faults) report(ds dataset) {
 	if ds.has(tag.VerifyingObserverSequence) {
 		f.add("VerifyingObserverSequence must be absent from a draft")
 	}
-	f.title(ds, measurementReportTitle)
-	f.template(ds, "1500")
-	f.sameAlgorithm(ds)
+}
+
+// signed holds what is complete to a person: its first author is one, and it is VERIFIED, has an observer and is FINAL
+// together or not at all (PS3.3 C.17.2).
+func (f *faults) signed(ds dataset) {
+	if authors := ds.sequence(tag.AuthorObserverSequence); len(authors) == 0 || authors[0].text(tag.ObserverType) != "PSN" {
+		f.add("CompletionFlag is COMPLETE and no person is the author")
+	}
+	verification, preliminary := "UNVERIFIED", "PRELIMINARY"
+	if ds.has(tag.VerifyingObserverSequence) {
+		verification, preliminary = "VERIFIED", "FINAL"
+	}
+	if got := ds.text(tag.VerificationFlag); got != verification {
+		f.add("VerificationFlag is %q, its observers make it %s", got, verification)
+	}
+	if got := ds.text(tag.PreliminaryFlag); got != preliminary {
+		f.add("PreliminaryFlag is %q, its observers make it %s", got, preliminary)
+	}
+	for _, o := range ds.sequence(tag.VerifyingObserverSequence) {
+		f.need(o, tag.VerifyingObserverName, tag.VerifyingOrganization, tag.VerificationDateTime)
+		f.need2(o, tag.VerifyingObserverIdentificationCodeSequence)
+	}
 }
 
 func (f *faults) keyObjects(ds dataset) {
 	if ds.text(tag.Modality) != "KO" {
 		f.add("Modality is %q, not KO", ds.text(tag.Modality))
 	}
+	f.phi(ds)
 	f.need(ds, tag.CurrentRequestedProcedureEvidenceSequence)
 	f.title(ds, ofInterest) // other titles tell an archive to hide or delete (IHE IOCM)
 	f.template(ds, "2010")
@@ -116,7 +147,7 @@ func (f *faults) items(parent dataset, frames sizes, references map[string]bool)
 
 // valueOf says where the value of each type of content item stands.
 var valueOf = map[string]tag.Tag{
-	"CONTAINER": tag.ContinuityOfContent, "TEXT": tag.TextValue, "CODE": tag.ConceptCodeSequence, "UIDREF": tag.UID,
+	"CONTAINER": tag.ContinuityOfContent, "TEXT": tag.TextValue, "CODE": tag.ConceptCodeSequence, "UIDREF": tag.UID, "PNAME": tag.PersonName,
 	"NUM": tag.MeasuredValueSequence, "IMAGE": tag.ReferencedSOPSequence, "SCOORD": tag.GraphicData,
 }
 

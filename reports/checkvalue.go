@@ -42,7 +42,7 @@ func (f *faults) value(t tag.Tag, v string, bounded bool) {
 	case v == "":
 	case !utf8.ValidString(v):
 		f.add("%s is not UTF-8", keyword(t))
-	case bounded && strings.ContainsFunc(v, unicode.IsControl):
+	case bounded && strings.ContainsFunc(v, func(r rune) bool { return unicode.IsControl(r) && (kind != "UT" || r != '\r' && r != '\n') }):
 		f.add("%s has a control character in a value", keyword(t))
 	case bounded || kind == "UI":
 		if err := dicom.CheckText(kind, v); err != nil {
@@ -51,7 +51,7 @@ func (f *faults) value(t tag.Tag, v string, bounded bool) {
 	}
 }
 
-// phi looks for the patient in the texts that we write. One word alone may be a coincidence (patients are called Frame
+// phi looks for the patient in the texts that we write; what a person writes into a report is the person's. One word alone may be a coincidence (patients are called Frame
 // or Colon); the Patient ID, or family and given name together, are none.
 func (f *faults) phi(ds dataset) {
 	var names []string

@@ -22,9 +22,9 @@ const (
 // ContentItem is a node of a structured report (PS3.3 C.17.3).
 type ContentItem struct {
 	Relationship RelationshipType // empty at the root
-	ValueType    string           // CONTAINER, TEXT, CODE, NUM, UIDREF, IMAGE, SCOORD
+	ValueType    string           // CONTAINER, TEXT, CODE, NUM, PNAME, UIDREF, IMAGE, SCOORD
 	ConceptName  dicom.Code
-	Text         string       // TEXT, UIDREF, and the value of NUM
+	Text         string       // TEXT, PNAME, UIDREF, and the value of NUM
 	Code         dicom.Code   // CODE, and the units of NUM
 	Image        ImageRef     // IMAGE
 	Polyline     [][2]float64 // SCOORD: closed, (column, row) from the top-left corner of the top-left pixel
@@ -118,6 +118,8 @@ func (c ContentItem) value(ds dataset) {
 		ds.set(tag.TextValue, c.Text)
 	case "CODE":
 		ds.items(tag.ConceptCodeSequence, coded(c.Code))
+	case "PNAME":
+		ds.set(tag.PersonName, c.Text)
 	case "UIDREF":
 		ds.set(tag.UID, c.Text)
 	case "NUM":

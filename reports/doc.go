@@ -7,9 +7,10 @@
 // inference, so that the same input gives the same bytes. No object leaves before it was checked and nothing was found
 // wrong with it, no document before another parser (package readback) has read from it what was meant.
 //
-// Reports are drafts: PARTIAL, UNVERIFIED, PRELIMINARY. The package never makes a verified document, never alters a
-// source instance and never writes into the series of a source. It makes no PDF, segmentation, parametric map or
-// presentation state.
+// What a model saw is a draft: PARTIAL, UNVERIFIED, PRELIMINARY. A document (package draft) that a person signed is COMPLETE,
+// and VERIFIED and FINAL only where the signature is: [Builder.SignedReport]. The PDF of either is wrapped as Encapsulated PDF
+// (PS3.3 A.45.1). The package never alters a source instance and never writes into the series of a source. It makes no
+// segmentation, parametric map or presentation state.
 //
 // What a picture shows of the body is what its source says, or the site of the class that is explained: where neither
 // is known, Body Part Examined is left out. Laterality is then zero-length, as type 2C has it for what is unknown:

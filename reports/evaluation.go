@@ -11,7 +11,7 @@ import (
 // evaluations are the statements about the whole exam: what was looked at, what was not and why, and for each class
 // in how many frames it was flagged. They never say that something is absent, only that it was not flagged.
 func (e Exam) evaluations() ContentItem {
-	statements := []string{draft, e.extent()}
+	statements := []string{notVerified, e.extent()}
 	statements = append(statements, reasons("Skipped", e.Instances, func(i Instance) string { return i.Skipped })...)
 	statements = append(statements, reasons("Failed", e.Instances, func(i Instance) string { return i.Failed })...)
 	statements = append(statements, e.versions()...)

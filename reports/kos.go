@@ -65,7 +65,7 @@ func (b *Builder) keyObjectSelection(e Exam, frames []seen) ContentItem {
 	items := []ContentItem{codeItem(HasConceptMod, language, english)}
 	items = append(items, b.observer(e.Algorithm.Model)...)
 	items = append(items, textItem(Contains, keyObjectDescription,
-		fmt.Sprintf("%s Frames with the highest probability per class, and their heatmaps.", draft)))
+		fmt.Sprintf("%s Frames with the highest probability per class, and their heatmaps.", notVerified)))
 	done := map[ImageRef]bool{}
 	for _, s := range frames {
 		for _, ref := range []ImageRef{s.ref(), {Instance: s.heatmap()}} {

@@ -17,6 +17,8 @@ const (
 	seriesSR      = 9000
 	seriesHeatmap = 9000 // plus the number of the algorithm
 	seriesKOS     = 9030
+	seriesSigned  = 9040
+	seriesPDF     = 9050
 )
 
 // Object is a finished SOP Instance.
@@ -52,7 +54,7 @@ func encode(ds dataset) ([]byte, error) {
 	ts, _ := dicom.LookupTransferSyntax(dicom.ExplicitVRLittleEndian)
 	written := ds.written()
 	encoded, err := written.Append(nil, ts)
-	if err == nil && ds.has(tag.ContentSequence) {
+	if err == nil && (ds.has(tag.ContentSequence) || ds.has(tag.EncapsulatedDocument)) {
 		err = readback.Check(written, encoded, ts)
 	}
 	if err != nil && !errors.Is(err, readback.ErrNoPlace) {

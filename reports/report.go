@@ -17,8 +17,8 @@ import (
 // would have thousands.
 const maxListed = 200
 
-// draft is said in every report.
-const draft = "AI-generated draft. Not verified."
+// notVerified is said in every report.
+const notVerified = "AI-generated draft. Not verified."
 
 // Report makes the structured report of an exam twice: as Comprehensive 3D SR, which IHE AI Results wants, and as
 // Comprehensive SR for peers that do not accept the first. The trees are the same, the UIDs are not.

@@ -26,7 +26,7 @@ func Derived() []dicomnode.InstanceSyntax {
 	var all []dicomnode.InstanceSyntax
 	for _, class := range []dicom.UID{
 		dicom.SecondaryCaptureImageStorage, dicom.Comprehensive3DSRStorage, dicom.ComprehensiveSRStorage,
-		dicom.KeyObjectSelectionDocumentStorage,
+		dicom.KeyObjectSelectionDocumentStorage, dicom.EncapsulatedPDFStorage,
 	} {
 		all = append(all,
 			dicomnode.InstanceSyntax{SOPClassUID: class, TransferSyntaxUID: dicom.ExplicitVRLittleEndian},
