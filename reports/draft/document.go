@@ -232,8 +232,8 @@ type Disclosure struct {
 	Skipped []string   `json:"skipped"` // reasons with their numbers
 	Failed  []string   `json:"failed"`
 	// Contradicting are landmarks that were left out: two in one picture, or one of another organ.
-	Contradicting []string `json:"contradicting"`
-	Text          string   `json:"text"`
+	Contradicting []dicom.Code `json:"contradicting"`
+	Text          string       `json:"text"`
 }
 
 // ModelUse is a model that looked at the study.
@@ -242,6 +242,7 @@ type ModelUse struct {
 	Route       string             `json:"route"`
 	IntendedUse string             `json:"intended_use"`
 	Thresholds  map[string]float64 `json:"thresholds"`          // by class
+	NotFlagged  []dicom.Code       `json:"not_flagged"`         // findings that it looked for and flagged in none of them
 	Analysed    int                `json:"analysed"`            // frames
 	Report      dicom.UID          `json:"report,omitempty"`    // SOP Instance UID of its AI-result SR
 	Retracted   string             `json:"retracted,omitempty"` // why a person took its result back

@@ -83,7 +83,7 @@ func (s seen) code() dicom.Code {
 
 // findings are those of all models, one for each model, route and class, in the order in which they are shown. Classes
 // that are taken for normal are none. Landmarks that contradict each other are left out, and named.
-func (t *Templates) findings(exams []Exam, region string) (findings []Finding, contradicting []string) {
+func (t *Templates) findings(exams []Exam, region string) (findings []Finding, contradicting []dicom.Code) {
 	suppressed := t.contradictions(exams, region)
 	at := map[string]int{}
 	all(exams, func(s seen) {
@@ -91,8 +91,8 @@ func (t *Templates) findings(exams []Exam, region string) (findings []Finding, c
 			return
 		}
 		if s.finding.Role == analysis.RoleLandmark && suppressed[s.key()] {
-			if name := s.code().Meaning; !slices.Contains(contradicting, name) {
-				contradicting = append(contradicting, name)
+			if code := s.code(); !slices.Contains(contradicting, code) {
+				contradicting = append(contradicting, code)
 			}
 			return
 		}
@@ -115,10 +115,11 @@ func (t *Templates) findings(exams []Exam, region string) (findings []Finding, c
 		frames := findings[i].Frames
 		slices.SortStableFunc(frames, func(a, b Frame) int { return cmp.Compare(b.Probability, a.Probability) })
 		findings[i].Frames = frames[:min(len(frames), maxFrames)]
+		findings[i].Analysed = max(findings[i].Analysed, findings[i].Flagged)
 	}
 	slices.SortFunc(findings, order)
-	slices.Sort(contradicting)
-	return nonNil(findings), contradicting
+	slices.SortFunc(contradicting, func(a, b dicom.Code) int { return strings.Compare(a.Value, b.Value) })
+	return nonNil(findings), nonNil(contradicting)
 }
 
 // asked counts the frames in which a version of a model looked for class.
@@ -203,7 +204,7 @@ func (l *language) disclosure(exams []Exam) Disclosure {
 		for _, m := range models {
 			use := ModelUse{
 				Model: m, Route: e.Route, IntendedUse: printable(e.IntendedUse), Thresholds: map[string]float64{}, Analysed: analysed[m],
-				Report: e.Report, Retracted: printable(e.Retracted),
+				Report: e.Report, Retracted: printable(e.Retracted), NotFlagged: e.notFlagged(),
 			}
 			for _, c := range e.Classes {
 				use.Thresholds[c.Name] = c.Threshold

@@ -20,6 +20,18 @@ func (a *applying) imageAt(r ImageRef) int {
 	return slices.IndexFunc(a.d.KeyImages, func(k KeyImage) bool { return k.ref() == r })
 }
 
+// Shown are the findings that no person has rejected.
+func (d Document) Shown() []Finding {
+	return slices.DeleteFunc(slices.Clone(d.Findings), func(f Finding) bool { return f.Decision == Rejected })
+}
+
+// ShownImages are the key images without those of findings that a person has rejected.
+func (d Document) ShownImages() []KeyImage {
+	return slices.DeleteFunc(slices.Clone(d.KeyImages), func(k KeyImage) bool {
+		return slices.ContainsFunc(d.Findings, func(f Finding) bool { return f.ID == k.Finding && f.Decision == Rejected })
+	})
+}
+
 // choose takes an image as a key image. For a finding, it stands in the place of those that the gateway chose: what a
 // person chose as well stays.
 func (a *applying) choose(e Edit) string {
@@ -31,7 +43,14 @@ func (a *applying) choose(e Edit) string {
 	case e.Finding != "" && a.at(e.Finding) < 0:
 		return "there is no finding with this ID in the report"
 	}
-	chosen := KeyImage{Finding: e.Finding, Frame: frame, By: a.author}
+	l := a.t.language(a.d.Language)
+	chosen := KeyImage{Finding: e.Finding, Frame: frame, By: a.author, Why: l.say("chosen-by", "by", a.author.Name), Caption: l.say("caption-own", "image", frame.image())}
+	if at := a.at(e.Finding); at >= 0 && !a.d.Findings[at].Own() {
+		chosen.Why = a.t.keyWhy(l, a.d.Findings[at], candidate{frame: frame, by: a.author.Name})
+		if frame.Probability > 0 {
+			chosen.Caption = a.t.caption(l, a.d.Findings[at], frame)
+		}
+	}
 	if i := a.imageAt(ref); i >= 0 {
 		chosen = a.d.KeyImages[i]
 		chosen.By = a.author

@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"endogate/dicomnode/dicom"
 )
@@ -58,34 +60,45 @@ func (t *Templates) Refresh(old Document, in Input) (Document, error) {
 	}
 	language := t.language(d.Language)
 	fresh := d.added(old)
-	events := slices.Clone(old.Events)
-	for _, e := range d.Events {
-		if !slices.Contains(events, e) {
-			events = append(events, e)
-		}
-	}
-	d.Notices = slices.DeleteFunc(d.Notices, func(n string) bool { return slices.Contains(d.Events, n) })
-	d.Events = nil
-	d.Number, d.Version = old.Number, old.Version+1
+	events := d.Events
+	d.Notices, d.Events = printables(in.Notices), []string{}
 	d.takeFrom(old)
-	for _, e := range events {
-		d.say(e)
-	}
+	d.retract(in.Exams)
 	switch {
 	case old.Editable():
+		d.Number, d.Version = old.Number, old.Version+1
+		events = append(slices.Clone(old.Events), events...)
 		d.Standing, d.Predecessor, d.Reason = old.Standing, old.Predecessor, old.Reason
 		if fresh > 0 && old.touched() {
-			d.say(language.say("new-findings", "number", fmt.Sprint(fresh)))
+			events = append(events, language.say("new-findings", "number", strconv.Itoa(fresh)))
 		}
 	default:
 		before := old.Reference()
-		d.Number, d.Version, d.Predecessor, d.Events = old.Number+1, 1, &before, nil
-		d.Notices = printables(in.Notices)
-		d.say(language.say("after-signature", "version", fmt.Sprintf("%d.%d", old.Number, old.Version),
-			"date", old.At.Format("2006-01-02"), "number", fmt.Sprint(fresh)))
+		d.Number, d.Version, d.Predecessor = old.Number+1, 1, &before
+		phrase := "after-signature"
+		if old.Standing == Withdrawn {
+			phrase = "withdrawn-before"
+		}
+		d.say(language.say(phrase, "version", fmt.Sprintf("%d.%d", old.Number, old.Version),
+			"date", old.At.Format(time.DateOnly), "number", strconv.Itoa(fresh)))
+	}
+	for _, e := range events {
+		d.say(e)
 	}
 	t.compose(&d)
 	return d, d.Validate()
+}
+
+// retract marks the findings that a person has decided about and whose result was taken back since.
+func (d *Document) retract(exams []Exam) {
+	for i := range d.Findings {
+		f := &d.Findings[i]
+		for _, e := range exams {
+			if e.Retracted != "" && e.Route == f.Route && e.Model.Name == f.Model.Name {
+				f.Retracted = printable(e.Retracted)
+			}
+		}
+	}
 }
 
 // say adds a notice that stays.

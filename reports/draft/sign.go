@@ -28,7 +28,11 @@ func (t *Templates) Amend(d Document, author Author, at time.Time, reason string
 	if d.Standing != Signed && d.Standing != Amended {
 		return Document{}, &StandingError{"amend", d.Standing, "only a signed one is amended; edit a draft as it is"}
 	}
-	return d.after(Amending, author, at, reason)
+	next, err := d.after(Amending, author, at, reason)
+	if err != nil {
+		return Document{}, err
+	}
+	return next, next.Validate()
 }
 
 // Withdraw takes a report back: a version that says so, and names what it withdraws.
@@ -40,10 +44,10 @@ func (t *Templates) Withdraw(d Document, author Author, at time.Time, reason str
 	if err != nil {
 		return Document{}, err
 	}
+	next.Signature = &Signature{By: author, At: next.At, Reason: reason}
 	if d.Standing == Amending { // what is withdrawn is what was signed, not its unfinished correction
 		next.Predecessor = d.Predecessor
 	}
-	next.Signature = &Signature{By: author, At: next.At, Reason: reason}
 	return next, next.Validate()
 }
 
@@ -61,7 +65,7 @@ func (d Document) after(s Standing, author Author, at time.Time, reason string) 
 	next := d.next(author, at)
 	before := d.Reference()
 	next.Standing, next.Predecessor, next.Reason, next.Signature = s, &before, reason, nil
-	return next, next.Validate()
+	return next, nil
 }
 
 // person says whether author is one with a name.

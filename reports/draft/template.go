@@ -47,7 +47,9 @@ type term struct {
 	Code   dicom.Code
 	Region string
 	Group  string // heading of the minimal standard terminology
-	Text   map[string]string
+	// Intervention: where this is seen, something was done.
+	Intervention bool
+	Text         map[string]string
 }
 
 // choose is the first template that matches the study, or else the first that asks for nothing.
