@@ -194,32 +194,38 @@ const (
 	Never
 )
 
-// Judge says what ack means for the message that was sent under controlID: AA and CA are Done; AE, CE and CR are Never, as
-// is AR for a message of a kind, event, processing ID or version that the receiver does not serve (200 to 203); any other
-// AR, another control ID and what is no acknowledgement is Again. The text is the reason, without content of messages
-// other than what the receiver says of the fault.
+// Judge says what ack means for the message that was sent under controlID, and why, in our words: AA and CA are Done; AE, CE
+// and CR are Never, as is AR for a message of a kind, event, processing ID or version that the receiver does not serve (200
+// to 203); any other AR, another control ID and what is no acknowledgement is Again. What the receiver says of it is in
+// MSA-3 and ERR. An ack that Parse gave with an error, as for the character set of its text, is judged by its codes.
 func Judge(controlID string, ack *Message) (Verdict, string) {
-	code, text := AckCode(strings.ToUpper(ack.Get("MSA-1"))), ack.Get("MSA-3")
-	if text == "" {
-		text = ack.Get("ERR-8")
+	if ack == nil || ack.Segment("MSA") == nil {
+		return Again, "the answer is no acknowledgement: it has no MSA"
 	}
-	fault := ""
-	for _, path := range []string{"ERR-3.1", "ERR-1.4.1", "MSA-6.1"} {
-		if fault == "" {
-			fault = ack.Get(path)
+	if ack.Get("MSA-2") != controlID {
+		return Again, "the answer is to another message: MSA-2 is not what was sent as MSH-10"
+	}
+	code, fault := AckCode(strings.ToUpper(ack.Get("MSA-1"))), ErrorCode(0)
+	for _, path := range []string{"ERR[*]-3.1", "ERR[*]-1.4.1", "MSA-6.1"} { // since 2.5, before it, before 2.4
+		for _, text := range ack.All(path) {
+			if n, err := strconv.Atoi(text); err == nil && fault == 0 {
+				fault = ErrorCode(n)
+			}
 		}
 	}
-	reason := strings.TrimSpace(fmt.Sprintf("%s %s %s", code, fault, text))
-	switch n, _ := strconv.Atoi(fault); {
-	case ack.Segment("MSA") == nil:
-		return Again, "the answer is no acknowledgement: it has no MSA"
-	case ack.Get("MSA-2") != controlID:
-		return Again, "the answer is to another message: MSA-2 is not what was sent as MSH-10"
-	case code == AA || code == CA:
+	reason := string(code)
+	if name := fault.String(); name != "" {
+		reason = fmt.Sprintf("%s %d %s", code, fault, name)
+	}
+	switch code {
+	case AA, CA:
 		return Done, reason
-	case code == AE, code == CE, code == CR, code == AR && ErrorCode(n).Rejected():
+	case AE, CE, CR:
 		return Never, reason
-	case code == AR:
+	case AR:
+		if fault.Rejected() {
+			return Never, reason
+		}
 		return Again, reason
 	}
 	return Again, "the answer has no acknowledgement code of table 0008 in MSA-1"

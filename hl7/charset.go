@@ -2,7 +2,8 @@ package hl7
 
 import (
 	"bytes"
-	"fmt"
+	"errors"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -16,16 +17,19 @@ import (
 	"endogate/dicomnode/dicom"
 )
 
-// charset is what the bytes of a message mean. The zero value is ASCII.
+// charset is what the bytes of a message mean. The zero value has ASCII and nothing else.
 type charset struct {
 	utf8     bool
-	encoding encoding.Encoding // of a set without code extensions
-	ir       string            // its number in the ISO registry, where it can be one of several
-	extended string            // with the code extensions of ISO 2022: all sets, as PS3.3 C.12.1.1.2 names them
-	length   func(b []byte) int
+	encoding encoding.Encoding  // of a set without code extensions
+	ir       string             // its number in the ISO registry, where it can be one of several
+	extended string             // with the code extensions of ISO 2022: all sets, as PS3.3 C.12.1.1.2 names them
+	length   func(b []byte) int // of a character that does not begin with an ASCII byte; nil where no delimiter can be in one
 }
 
+func (c charset) isASCII() bool { return !c.utf8 && c.encoding == nil && c.extended == "" }
+
 var (
+	ascii       = charset{ir: "6"}
 	utf8Charset = charset{utf8: true}
 	gb18030     = charset{encoding: simplifiedchinese.GB18030, length: gb18030Length}
 )
@@ -33,7 +37,7 @@ var (
 // charsets are the sets of table 0211 (HL7 2.8 2.C.2) and what senders write in its place, as key spells them.
 // Others are looked for among the names of the WHATWG.
 var charsets = map[string]charset{
-	"": {}, "ASCII": {ir: "6"}, "USASCII": {ir: "6"}, "IR6": {ir: "6"}, "646": {ir: "6"},
+	"": ascii, "ASCII": ascii, "USASCII": ascii, "IR6": ascii, "646": ascii,
 	"UNICODEUTF8": utf8Charset, "UTF8": utf8Charset, "UNICODE": utf8Charset, "IR192": utf8Charset,
 	"88591": latin(charmap.ISO8859_1, "100"), "IR100": latin(charmap.ISO8859_1, "100"), "LATIN1": latin(charmap.ISO8859_1, "100"),
 	"88592": latin(charmap.ISO8859_2, "101"), "IR101": latin(charmap.ISO8859_2, "101"),
@@ -82,29 +86,27 @@ func KnownCharset(name string) bool {
 // charsetOf returns the set that the repetitions of MSH-18 name: the first is what text begins with, the others what
 // escape sequences may bring.
 func charsetOf(names []string) (charset, bool) {
-	var all []charset
+	var beyond []charset // ASCII
+	var terms []string
 	for _, name := range names {
 		c, ok := named(name)
-		if !ok {
+		switch {
+		case !ok:
 			return charset{}, false
-		}
-		if c.utf8 {
+		case c.utf8:
 			return c, true
-		}
-		all = append(all, c)
-	}
-	switch {
-	case len(all) == 0:
-		return charset{}, true
-	case len(all) == 1 && (all[0].encoding != nil || all[0].ir == "6" || all[0].ir == ""):
-		return all[0], true
-	}
-	var terms []string
-	for _, c := range all {
-		if c.ir == "" && c.encoding != nil {
-			return charset{}, false // no escape sequence leads to it
+		case c.ir != ascii.ir:
+			beyond = append(beyond, c)
 		}
 		terms = append(terms, "ISO 2022 IR "+c.ir)
+	}
+	switch {
+	case len(beyond) == 0:
+		return ascii, true
+	case len(beyond) == 1 && beyond[0].encoding != nil:
+		return beyond[0], true
+	case slices.ContainsFunc(beyond, func(c charset) bool { return c.ir == "" }):
+		return charset{}, false // no escape sequence leads to it
 	}
 	return charset{extended: strings.Join(terms, `\`)}, true
 }
@@ -118,7 +120,7 @@ func named(name string) (charset, bool) {
 	if c, ok := charsets[strings.TrimPrefix(key, "ISO")]; ok {
 		return c, true
 	}
-	for _, name := range []string{name, strings.Replace(name, "CP", "WINDOWS-", 1), "WINDOWS-" + name} {
+	for _, name := range []string{name, "WINDOWS-" + strings.TrimLeft(key, "CPWINDOS")} {
 		e, err := htmlindex.Get(name)
 		if err != nil {
 			continue
@@ -140,27 +142,32 @@ func named(name string) (charset, bool) {
 
 // decode returns b as UTF-8, and false where b is not of the set.
 func (c charset) decode(b []byte) (string, bool) {
+	if isASCII(b) && (c.extended == "" || bytes.IndexByte(b, asciiEscape) < 0) {
+		return string(b), true
+	}
+	var text string
+	ok := true
 	switch {
 	case c.extended != "":
-		return dicom.DecodeText(c.extended, b)
-	case isASCII(b):
-		return string(b), true
-	case c.utf8:
-		return string(b), utf8.Valid(b)
-	case c.encoding == nil:
-		return string(b), false
+		text, ok = dicom.DecodeText(c.extended, b)
+	case c.encoding == nil: // also of \X..\ in a message that is ASCII else
+		return strings.ToValidUTF8(string(b), "?"), utf8.Valid(b)
+	case c.encoding == charmap.ISO8859_1: // who says so and sends 80 to 9F means its superset
+		text, _ = charmap.Windows1252.NewDecoder().String(string(b))
+	default:
+		text, _ = c.encoding.NewDecoder().String(string(b))
 	}
-	e := c.encoding
-	if e == charmap.ISO8859_1 { // who says so and sends 80 to 9F means its superset
-		e = charmap.Windows1252
+	if !ok || strings.ContainsFunc(text, lost) {
+		return strings.ToValidUTF8(string(b), "?"), false
 	}
-	out, err := e.NewDecoder().Bytes(b)
-	return string(out), err == nil && !bytes.ContainsFunc(out, lost)
+	return text, true
 }
 
 // lost tells what no text has: the sign for what could not be decoded, and the controls that are letters in the set of
 // another maker.
 func lost(r rune) bool { return r == utf8.RuneError || r >= 0x80 && r < 0xA0 }
+
+var errCharacter = errors.New("hl7: the text has characters that the message's character set lacks: build the message in UNICODE UTF-8")
 
 // encode returns s in the set.
 func (c charset) encode(s string) ([]byte, error) {
@@ -168,15 +175,15 @@ func (c charset) encode(s string) ([]byte, error) {
 	case isASCII([]byte(s)):
 		return []byte(s), nil
 	case !utf8.ValidString(s):
-		return nil, fmt.Errorf("hl7: text is not UTF-8")
+		return nil, errors.New("hl7: the text is not UTF-8")
 	case c.utf8:
 		return []byte(s), nil
 	case c.encoding == nil:
-		return nil, fmt.Errorf("hl7: text has characters that the message's character set lacks: build the message in UNICODE UTF-8")
+		return nil, errCharacter
 	}
 	b, err := c.encoding.NewEncoder().Bytes([]byte(s))
-	if err != nil {
-		return nil, fmt.Errorf("hl7: text has characters that the message's character set lacks: build the message in UNICODE UTF-8")
+	if back, ok := c.decode(b); err != nil || !ok || back != s { // tables that lead to one letter from two
+		return nil, errCharacter
 	}
 	return b, nil
 }

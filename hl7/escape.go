@@ -49,13 +49,15 @@ func (m *Message) expand(b []byte, hexadecimal bool) []byte {
 
 // sequence returns what stands for the escape sequence s.
 func (m *Message) sequence(s string, hexadecimal bool) (string, bool) {
-	d := m.Delimiters
-	if c, ok := map[string]byte{"F": d.Field, "S": d.Component, "T": d.Subcomponent, "R": d.Repetition, "E": d.Escape, "P": d.Truncation}[s]; ok && c != 0 {
-		return string(rune(c)), true
+	if len(s) == 1 {
+		d := m.Delimiters
+		for i, c := range []byte{d.Field, d.Component, d.Subcomponent, d.Repetition, d.Escape, d.Truncation} {
+			if s[0] == "FSTREP"[i] && c != 0 {
+				return string(rune(c)), true
+			}
+		}
 	}
 	switch {
-	case s == "T":
-		return "&", true
 	case s == "H", s == "N", s == ".fi", s == ".nf":
 		return "", true
 	case s == ".br", s == ".ce":

@@ -51,7 +51,7 @@ func (m *Message) Bytes() []byte {
 
 // Parse reads a message. It keeps b, which must not be changed afterwards. Segment ends may be CR, LF or both, lines may
 // be blank and the last end may be missing. With an error the message is nil where no header could be read, else what
-// could be, for the answer; the error is ErrNoMessage or an *Error.
+// could be, for the answer, and text of it that cannot be decoded has ? for it; the error is ErrNoMessage or an *Error.
 func Parse(b []byte, o Options) (*Message, error) {
 	if limit := or(o.MaxBytes, 20<<20); len(b) > limit {
 		return nil, &Error{Code: ApplicationInternal, Text: fmt.Sprintf("the message has more than %d bytes", limit)}
@@ -137,7 +137,7 @@ func (m *Message) split(b []byte, limit int) error {
 }
 
 // lineLength returns where the segment at the beginning of b ends: before a CR, or before an LF that is followed by
-// another segment or nothing. Other LFs belong to the text of senders that do not escape them.
+// another segment's name and separator or by nothing. Other LFs belong to the text of senders that do not escape them.
 func (m *Message) lineLength(b []byte) int {
 	for i := 0; ; {
 		k := bytes.IndexAny(b[i:], "\r\n")
@@ -147,7 +147,7 @@ func (m *Message) lineLength(b []byte) int {
 		i += k
 		rest := bytes.TrimLeft(b[i:], "\r\n")
 		ends := b[i : len(b)-len(rest)]
-		if len(rest) == 0 || bytes.IndexByte(ends, '\r') >= 0 || m.beginsSegment(rest) {
+		if len(rest) == 0 || bytes.IndexByte(ends, '\r') >= 0 || m.beginsSegment(rest) && len(rest) > 3 && rest[3] == m.Delimiters.Field {
 			return i
 		}
 		i += len(ends)
@@ -195,29 +195,10 @@ func (m *Message) findCharset(configured string) error {
 	if !ok {
 		return &Error{Code: ApplicationInternal, Text: "the character set configured for the sender is none that this gateway knows"}
 	}
-	beyond := slices.ContainsFunc(m.segments, func(s *Segment) bool { return !isASCII(s.raw) })
-	escapes := slices.ContainsFunc(m.segments, func(s *Segment) bool { return bytes.IndexByte(s.raw, asciiEscape) >= 0 })
-	unsaid := known && declared.encoding == nil && !declared.utf8 && declared.extended == ""
-	var candidates []charset
-	if beyond && (unsaid || declared.utf8) {
-		candidates = append(candidates, utf8Charset)
-	}
-	switch {
-	case strings.TrimSpace(configured) != "":
-		candidates = append(candidates, own)
-	case known && !unsaid:
-		candidates = append(candidates, declared)
-	}
-	if unsaid && escapes {
-		candidates = append(candidates, charset{extended: "ISO 2022 IR 6"})
-	}
-	if !beyond && (unsaid || !known) {
-		candidates = append(candidates, charset{})
-	}
-	var place error
-	for _, c := range candidates {
+	var fault error
+	for _, c := range m.candidates(declared, known, own, strings.TrimSpace(configured) != "") {
 		m.charset = c
-		if place = m.decodable(); place == nil {
+		if fault = m.decodable(); fault == nil {
 			return nil
 		}
 	}
@@ -225,23 +206,55 @@ func (m *Message) findCharset(configured string) error {
 	if !known {
 		return &Error{Code: TableValueNotFound, Path: "MSH-18", Text: "a character set that this gateway does not know: send UNICODE UTF-8, or configure the sender's"}
 	}
-	return place
+	return fault
+}
+
+// candidates are the sets that a message may be of, the surest first: what is valid as UTF-8 beyond ASCII is UTF-8 where
+// nothing else is stated; then what a person has configured, what the sender states, and what the text shows by itself.
+func (m *Message) candidates(declared charset, known bool, own charset, configured bool) (all []charset) {
+	beyond, escapes := false, false
+	for _, s := range m.segments {
+		beyond = beyond || !isASCII(s.raw)
+		escapes = escapes || bytes.IndexByte(s.raw, asciiEscape) >= 0
+	}
+	unsaid := known && declared.isASCII()
+	if beyond && (unsaid || declared.utf8) {
+		all = append(all, utf8Charset)
+	}
+	switch {
+	case configured:
+		all = append(all, own)
+	case known && !unsaid:
+		all = append(all, declared)
+	}
+	if unsaid && escapes {
+		all = append(all, charset{extended: "ISO 2022 IR 6"})
+	}
+	if !beyond && (unsaid || !known) {
+		all = append(all, charset{})
+	}
+	return all
 }
 
 const asciiEscape = 0x1B
 
 // decodable finds the first text that is not of the message's character set.
 func (m *Message) decodable() error {
+	d := m.Delimiters
 	for _, s := range m.segments {
-		if isASCII(s.raw) && m.charset.extended == "" {
+		if isASCII(s.raw) && bytes.IndexByte(s.raw, asciiEscape) < 0 {
 			continue
 		}
-		for i := 1; i <= s.fields(); i++ {
-			for _, r := range s.Repetitions(i) {
-				for leaf := range r.leaves() {
-					if _, ok := m.charset.decode(leaf); !ok {
-						return &Error{Code: DataType, Path: fmt.Sprintf("%s-%d", s.Name, i), Text: "text of another character set than MSH-18 states (nothing there is ASCII): state UNICODE UTF-8 and send it, or configure the sender's character set"}
-					}
+		n := -1
+		if s.header() {
+			n++
+		}
+		for field := range m.parts(s.raw, d.Field) {
+			n++
+			for text := range m.leaves(field, d.Repetition, d.Component, d.Subcomponent) {
+				if _, ok := m.charset.decode(text); !ok {
+					return &Error{Code: DataType, Path: fmt.Sprintf("%s-%d", s.Name, max(n, 1)), Text: "text of another character set than MSH-18 states (nothing there is ASCII): " +
+						"state UNICODE UTF-8 and send it, or configure the sender's character set"}
 				}
 			}
 		}

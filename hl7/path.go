@@ -225,19 +225,6 @@ func (r Repetition) lookup(p Path) (string, State) {
 	return r.m.value(r.m.inRepetition(r.raw, p.leaf()))
 }
 
-// leaves goes through the subcomponents.
-func (r Repetition) leaves() iter.Seq[[]byte] {
-	return func(yield func([]byte) bool) {
-		for c := range r.m.parts(r.raw, r.m.Delimiters.Component) {
-			for sub := range r.m.parts(c, r.m.Delimiters.Subcomponent) {
-				if !yield(sub) {
-					return
-				}
-			}
-		}
-	}
-}
-
 func (s *Segment) all(p Path) []string {
 	if p.repetition != all {
 		v, state := s.lookup(p)
@@ -329,18 +316,6 @@ func (s *Segment) field(n int) ([]byte, bool) {
 	return s.m.part(s.raw, s.m.Delimiters.Field, n+1)
 }
 
-// fields counts them.
-func (s *Segment) fields() int {
-	n := -1
-	for range s.m.parts(s.raw, s.m.Delimiters.Field) {
-		n++
-	}
-	if s.header() {
-		n++
-	}
-	return n
-}
-
 // parts goes through what sep separates; sep 0 separates nothing.
 func (m *Message) parts(b []byte, sep byte) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
@@ -357,6 +332,25 @@ func (m *Message) parts(b []byte, sep byte) iter.Seq[[]byte] {
 				return
 			}
 			b = b[i+1:]
+		}
+	}
+}
+
+// leaves goes through what the separators, the outermost first, separate.
+func (m *Message) leaves(b []byte, seps ...byte) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		for p := range m.parts(b, seps[0]) {
+			if len(seps) == 1 {
+				if !yield(p) {
+					return
+				}
+				continue
+			}
+			for leaf := range m.leaves(p, seps[1:]...) {
+				if !yield(leaf) {
+					return
+				}
+			}
 		}
 	}
 }
