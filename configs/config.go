@@ -285,6 +285,8 @@ type Reports struct {
 	ColourMap          string  `koanf:"colour_map"`
 	Opacity            float64 `koanf:"opacity"`
 	KeyImages          int     `koanf:"key_images"` // per class
+	Templates          string  `koanf:"templates"`  // folder with templates of drafts, over those that come with the gateway
+	Language           string  `koanf:"language"`   // of drafts
 }
 
 // Default returns the configuration of a gateway that nobody configured:
@@ -326,7 +328,7 @@ func Default() Config {
 			Timeout:    Duration(120 * time.Second),
 		},
 		Exam:    Exam{Quiet: Duration(60 * time.Second), MaxWait: Duration(4 * time.Hour)},
-		Reports: Reports{StationName: "ENDOGATE", DeviceSerialNumber: "1", TimeZone: "UTC", ColourMap: "jet", Opacity: 0.4, KeyImages: 5},
+		Reports: Reports{StationName: "ENDOGATE", DeviceSerialNumber: "1", TimeZone: "UTC", ColourMap: "jet", Opacity: 0.4, KeyImages: 5, Language: "en"},
 		FFmpeg:  "ffmpeg",
 	}
 }

@@ -129,6 +129,7 @@ func (r Reports) validate(v *faults) {
 	v.oneOf("reports.colour_map", r.ColourMap, explain.ColourMapNames...)
 	v.check(r.Opacity > 0 && r.Opacity <= 1, "reports.opacity: must be above 0 and at most 1")
 	v.check(r.KeyImages > 0, "reports.key_images: must be above zero")
+	v.check(r.Language != "", "reports.language: empty; write en, de or nb")
 	v.check(r.StationName != "", "reports.station_name: empty")
 	v.text("reports.station_name", r.StationName, "SH")
 	v.check(r.DeviceSerialNumber != "", "reports.device_serial_number: empty")

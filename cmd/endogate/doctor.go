@@ -81,6 +81,7 @@ func (d doctorCmd) checks(cfg configs.Config) []check {
 		{"ffmpeg", func(context.Context) (string, error) { return findFFmpeg(cfg.FFmpeg) }},
 		{"data folder", func(context.Context) (string, error) { return checkDisk(cfg) }},
 		{"DICOM port", func(context.Context) (string, error) { return checkPort(cfg, cfg.DICOM.Listen) }},
+		{"report templates", func(context.Context) (string, error) { return checkTemplates(cfg) }},
 		{"HTTP port", func(context.Context) (string, error) { return checkPort(cfg, cfg.HTTP.Listen) }},
 	}
 	if len(cfg.Models)+len(cfg.Routes) > 0 {
@@ -109,6 +110,15 @@ func describeConfig(cfg configs.Config) (string, error) {
 		return "", errors.New(strings.Join(faults, "; "))
 	}
 	return fmt.Sprintf("%d peers, %d models, %d routes, %d destinations", len(cfg.DICOM.Peers), len(cfg.Models), len(cfg.Routes), len(cfg.Destinations)), nil
+}
+
+// checkTemplates loads what drafts are written with, as the gateway does.
+func checkTemplates(cfg configs.Config) (string, error) {
+	t, err := gateway.Templates(cfg)
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%s in %s", strings.Join(t.Names(), ", "), strings.Join(t.Languages(), ", ")), nil
 }
 
 // tryModels loads every model as the gateway does, and compiles what the routes want of them.

@@ -31,6 +31,7 @@ type cli struct {
 	Trace       traceCmd       `cmd:"" help:"Print where a study or instance is, by UID or accession number."`
 	Ledger      ledgerCmd      `cmd:"" help:"Look after the gateway's ledger."`
 	Model       modelCmd       `cmd:"" help:"Look at model bundles."`
+	Templates   templatesCmd   `cmd:"" help:"Write the sections, phrases and terms of report drafts, to be edited."`
 	Doctor      doctorCmd      `cmd:"" help:"Say what is missing or wrong on this machine, and how to mend it."`
 	Demo        demoCmd        `cmd:"" help:"Run gateway and stand-in PACS on the sample instances and show what comes back."`
 	Conformance conformanceCmd `cmd:"" help:"Print the DICOM conformance statement of the configuration."`

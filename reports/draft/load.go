@@ -9,6 +9,7 @@ import (
 	"maps"
 	"os"
 	"path"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -295,6 +296,51 @@ func (t *Templates) Languages() []string {
 		names = append(names, l.Name)
 	}
 	return names
+}
+
+// Names are those of the templates.
+func (t *Templates) Names() []string {
+	var names []string
+	for _, p := range t.templates {
+		names = append(names, p.Name)
+	}
+	return names
+}
+
+// Speaks says what is wrong with a language: drafts cannot be written in it.
+func (t *Templates) Speaks(language string) error {
+	if !slices.Contains(t.Languages(), language) {
+		return fmt.Errorf("draft: language %q: there are %s; a file %s.yaml in the folder of templates would add it", language, strings.Join(t.Languages(), ", "), language)
+	}
+	return nil
+}
+
+// Export writes the templates that come with the gateway into dir, to be edited. It overwrites nothing.
+func Export(dir string) (written []string, err error) {
+	ours, err := fs.Sub(embedded, "templates")
+	if err != nil {
+		return nil, err
+	}
+	files, err := read(ours)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		to := filepath.Join(dir, name)
+		f, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
+		if err != nil {
+			return written, err
+		}
+		_, err = f.Write(files[name])
+		if err = errors.Join(err, f.Close()); err != nil {
+			return written, err
+		}
+		written = append(written, to)
+	}
+	return written, nil
 }
 
 // Label is what something is called in a language, such as patient (the phrase label-patient); empty where nothing is

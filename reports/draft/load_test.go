@@ -50,6 +50,22 @@ func TestLoad_department(t *testing.T) {
 	require.ErrorContains(t, err, "template colonoscopy: section header: heading or text in language sv is missing")
 }
 
+// What is written out is read again as the same.
+func TestExport(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "words")
+	written, err := Export(dir)
+	require.NoError(t, err)
+	require.Len(t, written, 6)
+	templates, err := Load(dir)
+	require.NoError(t, err)
+	assert.Equal(t, Default(), templates)
+	assert.Equal(t, []string{"colonoscopy", "upper-gi"}, templates.Names())
+	require.NoError(t, templates.Speaks("nb"))
+	require.ErrorContains(t, templates.Speaks("fr"), "a file fr.yaml in the folder")
+	_, err = Export(dir)
+	require.ErrorIs(t, err, os.ErrExist)
+}
+
 func TestLoad_faults(t *testing.T) {
 	_, err := Load(folder(t, map[string]string{
 		"colonoscopy.yaml": strings.NewReplacer(

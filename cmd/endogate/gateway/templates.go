@@ -1,0 +1,20 @@
+package gateway
+
+import (
+	"errors"
+
+	"endogate/configs"
+	"endogate/reports/draft"
+)
+
+// Templates loads what drafts are written with. They can be written in the configured language.
+func Templates(cfg configs.Config) (*draft.Templates, error) {
+	t, err := draft.Load(cfg.Reports.Templates)
+	if err != nil {
+		return nil, err
+	}
+	if err := t.Speaks(cfg.Reports.Language); err != nil {
+		return nil, errors.Join(errors.New("reports.language"), err)
+	}
+	return t, nil
+}
