@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/failure"
 	"endogate/dicomnode/ledger"
 )
@@ -23,6 +24,7 @@ const (
 type Exams interface {
 	DueExams(ctx context.Context, now time.Time, quiet, maxWait time.Duration) ([]ledger.Exam, error)
 	ExamResults(ctx context.Context, e ledger.Exam) ([]ledger.ExamResult, error)
+	OrderOf(ctx context.Context, study dicom.UID) (ledger.Order, bool, error)
 	FinishReport(ctx context.Context, e ledger.Exam, objects []ledger.Object, at time.Time) error
 	ParkExam(ctx context.Context, e ledger.Exam, reason string, at time.Time) error
 }

@@ -27,6 +27,12 @@ func (a *Assembler) exam(ctx context.Context, e ledger.Exam) (Exam, error) {
 	if exam.Source, err = a.source(ctx, results); err != nil {
 		return Exam{}, err
 	}
+	switch order, ok, err := a.Exams.OrderOf(ctx, e.StudyInstanceUID); { // as it is now
+	case err != nil:
+		return Exam{}, err
+	case ok:
+		exam.Source.Order = &order
+	}
 	var latest time.Time
 	first := int64(math.MaxInt64)
 	for _, r := range results {

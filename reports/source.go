@@ -11,6 +11,7 @@ import (
 	"github.com/suyashkumar/dicom/pkg/tag"
 
 	"endogate/dicomnode/dicom"
+	"endogate/dicomnode/ledger"
 )
 
 // Source is an instance that the gateway received, as far as derived objects copy from it.
@@ -18,6 +19,10 @@ type Source struct {
 	Attributes        *dicom.Attributes
 	TransferSyntaxUID dicom.UID
 	Size              int64 // bytes of the data set; gives the compression ratio when the source states none
+
+	// Order is the one that the study was made for; nil where nobody says. It fills in what the source does not say of the
+	// request; patient and study are those of the source all the same, as the other instances of the study have them.
+	Order *ledger.Order
 }
 
 // maxCopyDepth bounds sequences copied from a source.
@@ -144,7 +149,7 @@ func copyElement(ds dataset, from *dicom.Attributes, t tag.Tag, depth int) {
 func (s Source) request(ds dataset) {
 	requests := copySequence(s.Attributes, tag.RequestAttributesSequence, maxCopyDepth)
 	accession := s.text(tag.AccessionNumber)
-	if len(requests) == 0 && accession == "" {
+	if len(requests) == 0 && accession == "" && s.Order == nil {
 		return
 	}
 	if len(requests) == 0 {
@@ -176,7 +181,34 @@ func (s Source) requestItem(r dataset, accession string) dataset {
 		item.set(t, value)
 	}
 	item.items(tag.RequestedProcedureCodeSequence, r.sequence(tag.RequestedProcedureCodeSequence)...)
+	if o := s.Order; o != nil && (accession == "" || accession == o.Accession) {
+		fill(item, *o)
+	}
 	return item
+}
+
+// fill gives a request what its order says and the source does not. What does not keep the rules of its VR is left out: it
+// must not be cut.
+func fill(item dataset, o ledger.Order) {
+	for t, v := range map[tag.Tag]string{
+		tag.AccessionNumber: o.Accession, tag.PlacerOrderNumberImagingServiceRequest: o.Placer.ID,
+		tag.FillerOrderNumberImagingServiceRequest: o.Filler.ID, tag.RequestedProcedureID: o.RequestedProcedureID,
+		tag.RequestedProcedureDescription: o.Service.Meaning, tag.ReasonForTheRequestedProcedure: o.Reason,
+	} {
+		if item.text(t) == "" && v != "" && dicom.CheckText(vr(t), v) == nil {
+			item.set(t, v)
+		}
+	}
+	authority := func(number, issuer tag.Tag, i ledger.Identifier) {
+		if i.Authority != "" && item.text(number) == i.ID && dicom.CheckText("UT", i.Authority) == nil {
+			item.items(issuer, dataset{tag.LocalNamespaceEntityID: []string{i.Authority}})
+		}
+	}
+	authority(tag.PlacerOrderNumberImagingServiceRequest, tag.OrderPlacerIdentifierSequence, o.Placer)
+	authority(tag.FillerOrderNumberImagingServiceRequest, tag.OrderFillerIdentifierSequence, o.Filler)
+	if len(item.sequence(tag.RequestedProcedureCodeSequence)) == 0 && whole(o.Service) {
+		item.items(tag.RequestedProcedureCodeSequence, coded(o.Service))
+	}
 }
 
 // anatomy says what part of the body a picture shows (PS3.3 C.7.3.1, C.7.6.1): what its source says. Where that says
@@ -223,12 +255,16 @@ func (s Source) region() (dicom.Code, bool) {
 	c := dicom.Code{
 		Value: textOf(item, tag.CodeValue), Scheme: textOf(item, tag.CodingSchemeDesignator), Meaning: textOf(item, tag.CodeMeaning),
 	}
-	whole := c.Value != "" && c.Scheme != "" && c.Meaning != "" && len(c.Value) <= 16 && len(c.Scheme) <= 16 &&
-		!strings.ContainsFunc(c.Value+c.Scheme+c.Meaning, forbidden)
-	if !whole {
+	if !whole(c) {
 		return dicom.Code{}, false
 	}
 	return c, true
+}
+
+// whole says whether a code is one that an object may have.
+func whole(c dicom.Code) bool {
+	return c.Value != "" && c.Scheme != "" && c.Meaning != "" && len(c.Value) <= 16 && len(c.Scheme) <= 16 &&
+		!strings.ContainsFunc(c.Value+c.Scheme+c.Meaning, forbidden)
 }
 
 func printable(s string) string {
