@@ -34,14 +34,14 @@ func (t *tx) deliver(study int64, d Delivery, destinations []string) error {
 const selectDelivery = `SELECT d.id, d.kind, d.destination, d.entry, d.alternate, d.sop_class_uid, d.sop_instance_uid,
 	d.series_instance_uid, s.study_instance_uid, d.transfer_syntax_uid, d.purpose, d.rank, d.state, d.attempts, d.next_at,
 	d.ended_at, d.used, d.protocol, d.code, d.text, d.reason, d.waits_for,
-	EXISTS (SELECT 1 FROM instance i WHERE i.entry = d.entry AND i.state = 'conflict')
+	EXISTS (SELECT 1 FROM instance i WHERE i.entry = d.entry AND i.state = 'conflict'), d.held
 	FROM delivery d JOIN study s ON s.id = d.study `
 
 func scanDelivery(rows *sql.Rows) (Delivery, error) {
 	var d Delivery
 	err := rows.Scan(&d.ID, &d.Kind, &d.Destination, &d.Entry, &d.Alternate, &d.Instance.SOPClassUID, &d.Instance.SOPInstanceUID,
 		&d.Instance.SeriesInstanceUID, &d.Instance.StudyInstanceUID, &d.TransferSyntaxUID, &d.Purpose, &d.Rank, &d.State,
-		&d.Attempts, timeColumn{&d.NextAt}, timeColumn{&d.EndedAt}, &d.Used, &d.Answer.Protocol, &d.Answer.Code, &d.Answer.Text, &d.Reason, &d.After, &d.Conflict)
+		&d.Attempts, timeColumn{&d.NextAt}, timeColumn{&d.EndedAt}, &d.Used, &d.Answer.Protocol, &d.Answer.Code, &d.Answer.Text, &d.Reason, &d.After, &d.Conflict, &d.Held)
 	if d.State == DeliveryParked && d.EndedAt.IsZero() {
 		d.EndedAt = d.NextAt // parked as it was made
 	}
@@ -49,12 +49,14 @@ func scanDelivery(rows *sql.Rows) (Delivery, error) {
 }
 
 // The + keeps the planner from sorting all that is due by way of delivery_next.
-const dueDeliveries = selectDelivery + `WHERE d.state = 'pending' AND d.destination = ? AND (+d.next_at <= ? OR +d.next_at > ? AND d.waits_for = '')
+const dueDeliveries = selectDelivery + `WHERE d.state = 'pending' AND d.held = 0 AND d.destination = ?
+	AND (+d.next_at <= ? OR +d.next_at > ? AND d.waits_for = '')
 	ORDER BY d.behind, d.rank, d.id LIMIT ?`
 
 // DueDeliveries returns at most limit pending deliveries to destination whose time has come, by rank and then in the
 // order they were made; those that were deferred behind the others come last. What is to wait for more than longest was
-// deferred under a clock that has been set back since: it is due, unless another one is to be delivered before. The results that they are made from are durable.
+// deferred under a clock that has been set back since: it is due, unless another one is to be delivered before. Results that
+// are held at the gate are not. The results that they are made from are durable.
 func (l *Ledger) DueDeliveries(ctx context.Context, destination string, now time.Time, longest time.Duration, limit int) ([]Delivery, error) {
 	ds, err := query(ctx, l.readDB, scanDelivery, dueDeliveries, destination, micros(now), micros(now.Add(longest)), limit)
 	if err == nil && len(ds) > 0 {
@@ -66,7 +68,7 @@ func (l *Ledger) DueDeliveries(ctx context.Context, destination string, now time
 	return ds, nil
 }
 
-const nextDelivery = "SELECT min(next_at) FROM delivery WHERE state = 'pending' AND destination = ?"
+const nextDelivery = "SELECT min(next_at) FROM delivery WHERE state = 'pending' AND held = 0 AND destination = ?"
 
 // NextDelivery returns when the next pending delivery to destination is due, and false when
 // there is none.

@@ -148,6 +148,11 @@ func (t *tx) forget(before time.Time, limit int, at time.Time) (more bool, err e
 	if full {
 		return true, nil
 	}
+	for _, table := range []string{"claim", "gate"} {
+		if _, err := t.exec("DELETE FROM "+table+" WHERE study = ?", study); err != nil {
+			return false, err
+		}
+	}
 	_, err = t.exec(`UPDATE study SET patient_id = '', patient_name = '', accession_number = '', study_date = '', study_time = '',
 		study_description = '', forgotten_at = ? WHERE id = ?`, micros(at), study)
 	if err != nil {

@@ -58,10 +58,12 @@ type action struct {
 	Names    []string          `json:"names,omitempty"` // of destinations, or a study's UID
 	Inbound  *Inbound          `json:"inbound,omitempty"`
 
-	Draft     *Draft      `json:"draft,omitempty"`
-	Decisions []Agreement `json:"decisions,omitempty"`
-	Outgoing  []Outgoing  `json:"outgoing,omitempty"`
-	Desk      int64       `json:"desk,omitempty"` // version
+	Draft      *Draft      `json:"draft,omitempty"`
+	Decisions  []Agreement `json:"decisions,omitempty"`
+	Outgoing   []Outgoing  `json:"outgoing,omitempty"`
+	Desk       int64       `json:"desk,omitempty"` // version
+	Study      dicom.UID   `json:"study,omitempty"`
+	Correction *Correction `json:"correction,omitempty"`
 }
 
 // deliveryName is the name of a delivery in all databases.
@@ -196,6 +198,10 @@ func (a *action) do(ctx context.Context, l *Ledger) (err error) {
 		_, err = l.ReleaseMessages(ctx, a.Until, a.Limit, a.At)
 	case "forget-messages":
 		_, err = l.ForgetMessages(ctx, a.Until, a.Limit, a.At)
+	case "release-gate":
+		err = l.ReleaseGate(ctx, a.Study, a.Reason, a.At)
+	case "correct-gate":
+		err = l.CorrectGate(ctx, a.Study, *a.Correction, a.At)
 	default:
 		err = errNewer
 	}

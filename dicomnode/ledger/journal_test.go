@@ -156,6 +156,14 @@ func TestJournal_everyAction(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, more)
 
+	change := PatientChange{Person: Person{Identifier: Identifier{"P9", "HOSP"}, Name: "Other^One"}, Prior: []Identifier{{"P8", "HOSP"}}}
+	adt := inbound("c3", OrderChange{Patch: patch(Order{Accession: "A9", StudyInstanceUID: "1.2", Patient: change.Person})})
+	adt.Patients = []PatientChange{change}
+	_, err = l.TakeMessage(ctx, adt)
+	require.NoError(t, err)
+	require.NoError(t, l.ReleaseGate(person, "1.2", "looked at", at(500)))
+	require.NoError(t, l.CorrectGate(person, "1.2", Correction{Patient: Person{Identifier: Identifier{"P8", "HOSP"}}, Reason: "wrong worklist entry"}, at(501)))
+
 	forgotten := receipt(8)
 	forgotten.Header.StudyInstanceUID, forgotten.Models, forgotten.Skip = "1.9", nil, "no route matches"
 	receive(t, l, forgotten)

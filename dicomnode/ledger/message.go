@@ -51,7 +51,8 @@ type Subject struct {
 // Inbound is a message that was received, with what it asks for.
 type Inbound struct {
 	Message
-	Orders []OrderChange `json:"orders,omitempty"`
+	Patients []PatientChange `json:"patients,omitempty"`
+	Orders   []OrderChange   `json:"orders,omitempty"`
 }
 
 // Refusal is why a message changes nothing: it asks for what cannot be done. Its text goes to the sender.
@@ -111,6 +112,11 @@ func (t *tx) takeMessage(m Inbound) (Taken, error) {
 
 // changes does what m asks for and returns the studies that have another order then. The orders are subjects of m, too.
 func (t *tx) changes(m *Inbound) (changed []dicom.UID, err error) {
+	for _, c := range m.Patients {
+		if _, err := t.changePatient(c, m.At); err != nil {
+			return nil, err
+		}
+	}
 	for _, c := range m.Orders {
 		o, studies, err := t.changeOrder(c, m.Message)
 		if err != nil {

@@ -128,6 +128,9 @@ func (t *tx) changeOrder(c OrderChange, by Message) (after Order, studies []dico
 	if after.Priority == "" {
 		after.Priority = Routine
 	}
+	if after.Patient, err = t.orderedFor(row.Patient, after.Patient, by.At); err != nil {
+		return Order{}, nil, err
+	}
 	after.Sender, after.Message, after.ChangedAt = by.Application, by.Entry, by.At.UTC().Truncate(time.Microsecond)
 	studies, err = t.putOrder(row, after)
 	return after, studies, err
@@ -140,8 +143,13 @@ func (t *tx) putOrder(row orderRow, after Order) ([]dicom.UID, error) {
 		return nil, err
 	}
 	var changed []dicom.UID
-	for _, o := range []Order{before, after} {
+	for i, o := range []Order{before, after} {
 		studies, err := t.studiesOf(Subject{o.StudyInstanceUID, o.Accession})
+		if err == nil && i == 0 && row.id != 0 {
+			var corrected []studyName
+			corrected, err = t.correctedTo(row.id)
+			studies = append(studies, corrected...)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -150,10 +158,13 @@ func (t *tx) putOrder(row orderRow, after Order) ([]dicom.UID, error) {
 				continue
 			}
 			changed = append(changed, s.uid)
+			if err := t.judge(s.id, newEvidence, after.ChangedAt); err != nil {
+				return nil, err
+			}
 			if row.id != 0 && before.reported() == after.reported() && reflect.DeepEqual(before.Patient, after.Patient) {
 				continue
 			}
-			if err := t.draftDue(s.id); err != nil { // also where the images are gone, and none is reported once more
+			if err := t.retarget(s.id, after.ChangedAt); err != nil { // also where the images are gone, and none is reported once more
 				return nil, err
 			}
 			if row.id != 0 && before.reported() == after.reported() {
@@ -328,12 +339,14 @@ func (t *tx) writeOrder(id int64, o Order) error {
 
 const orderOfStudy = selectOrder + `WHERE o.id IN (SELECT id FROM imaging_order WHERE study_instance_uid = ?1 AND study_instance_uid <> ''
 	UNION SELECT i.id FROM study s JOIN imaging_order i ON i.accession = s.accession_number
-		WHERE s.study_instance_uid = ?1 AND s.accession_number <> '')
-	ORDER BY o.study_instance_uid = ?1 DESC, o.state = 'cancelled', o.changed_at DESC, o.id DESC LIMIT 1`
+		WHERE s.study_instance_uid = ?1 AND s.accession_number <> ''
+	UNION SELECT g.correct_order FROM study s JOIN gate g ON g.study = s.id WHERE s.study_instance_uid = ?1)
+	ORDER BY o.id = (SELECT g.correct_order FROM study s JOIN gate g ON g.study = s.id WHERE s.study_instance_uid = ?1) DESC,
+	o.study_instance_uid = ?1 DESC, o.state = 'cancelled', o.changed_at DESC, o.id DESC LIMIT 1`
 
-// OrderOf returns the order of a study, false where there is none: one that names its Study Instance UID, else one that
-// has the accession number of its images, which may name another UID. Of several it is the last that was changed and is not
-// cancelled.
+// OrderOf returns the order of a study, false where there is none: the one that a person has said it belongs to, else one
+// that names its Study Instance UID, else one that has the accession number of its images, which may name another UID. Of
+// several it is the last that was changed and is not cancelled.
 func (l *Ledger) OrderOf(ctx context.Context, study dicom.UID) (Order, bool, error) {
 	found, err := query(ctx, l.readDB, scanOrder, orderOfStudy, study)
 	if err != nil || len(found) == 0 {

@@ -162,6 +162,9 @@ func (b *batch) record(r Receipt, v Verdict) error {
 	if in.id, err = b.insertInstance(in); err != nil {
 		return err
 	}
+	if err := b.claims(study, r); err != nil {
+		return err
+	}
 	if err := b.event(in.event(EventReceived, fmt.Sprintf("from %s, %d bytes", r.CallingAE, r.Size))); err != nil {
 		return err
 	}

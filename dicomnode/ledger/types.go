@@ -23,6 +23,7 @@ type Receipt struct {
 	Models  []string // one job each; with Skip, the exams in which it counts as not analysed
 	Forward []string // destinations that get the data set itself
 	Skip    string   // why it is not analysed; no job is made
+	Gate    Gate     // of its route, for the results of its study; empty: warn
 
 	// Destinations get what is made of it. The exam keeps those of its last arrival, whatever becomes of the route.
 	Destinations []string
@@ -231,6 +232,7 @@ type Delivery struct {
 	Reason            string // no patient data
 	After             string // entry that is to be delivered before, until NextAt at most; empty: it waits for none
 	Conflict          bool   // of an instance whose SOP Instance UID was taken by other bytes
+	Held              bool   // of a result of a study that waits at the gate: it is not due
 }
 
 // Why is the reason with what the peer said: it may have patient data.
@@ -268,7 +270,13 @@ const (
 	EventDraftParked       What = "draft-parked"
 	EventReleased          What = "released"
 	EventForgotten         What = "forgotten"
-	EventMessage           What = "message" // of another protocol, about the study
+	EventPatient           What = "patient"          // whose the study is has another name, or other data, than before
+	EventMismatch          What = "mismatch"         // images, order and patient do not agree, or do again
+	EventHeld              What = "results-held"     // until a person decides
+	EventUnheld            What = "results-unheld"   // as they agree again
+	EventGateReleased      What = "results-released" // by a person
+	EventCorrected         What = "corrected"        // a person has said whose the study is, or which order it belongs to
+	EventMessage           What = "message"          // of another protocol, about the study
 )
 
 // Event is a step of a SOP Instance, or of an exam as a whole. Steps that repeat are one event.

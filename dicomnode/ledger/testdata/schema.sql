@@ -1,9 +1,10 @@
 CREATE INDEX agreement_at ON agreement (at);
 CREATE INDEX agreement_finding ON agreement (study, finding, id);
+CREATE INDEX claim_patient ON claim (patient_id);
 CREATE INDEX delivery_alternate ON delivery (alternate) WHERE alternate <> '';
 CREATE INDEX delivery_done ON delivery (destination, ended_at) WHERE state = 'done';
-CREATE INDEX delivery_due ON delivery (destination, behind, rank, id, next_at) WHERE state = 'pending';
-CREATE INDEX delivery_next ON delivery (destination, next_at) WHERE state = 'pending';
+CREATE INDEX delivery_due ON delivery (destination, behind, rank, id, next_at) WHERE state = 'pending' AND held = 0;
+CREATE INDEX delivery_next ON delivery (destination, held, next_at) WHERE state = 'pending';
 CREATE INDEX delivery_parked ON delivery (id) WHERE state = 'parked';
 CREATE INDEX delivery_sent ON delivery (destination, next_at) WHERE state = 'sent';
 CREATE INDEX delivery_study ON delivery (study);
@@ -12,6 +13,11 @@ CREATE INDEX desk_due ON desk (study) WHERE version > covered;
 CREATE INDEX event_study ON event (study, at);
 CREATE INDEX exam_open ON exam (id) WHERE state = 'open';
 CREATE INDEX exam_parked ON exam (id) WHERE state = 'parked';
+CREATE INDEX gate_correct ON gate (correct_id) WHERE correct_id <> '';
+CREATE INDEX gate_held ON gate (since) WHERE held = 1;
+CREATE INDEX gate_mismatch ON gate (study) WHERE evidence <> '';
+CREATE INDEX gate_order ON gate (correct_order) WHERE correct_order IS NOT NULL;
+CREATE INDEX gate_patient ON gate (patient_id);
 CREATE INDEX imaging_order_accession ON imaging_order (accession);
 CREATE INDEX imaging_order_changed ON imaging_order (changed_at, id);
 CREATE INDEX imaging_order_filler ON imaging_order (filler) WHERE filler <> '';
@@ -35,6 +41,7 @@ CREATE INDEX object_held ON object (made_at) WHERE released_at IS NULL;
 CREATE INDEX object_sop ON object (sop_instance_uid);
 CREATE INDEX object_study ON object (study);
 CREATE INDEX object_twin ON object (twin_of) WHERE twin_of IS NOT NULL;
+CREATE INDEX patient_current ON patient (current);
 CREATE INDEX study_accession ON study (accession_number, last_at);
 CREATE INDEX study_conflict ON study (last_at, id) WHERE conflicts > 0;
 CREATE INDEX study_last ON study (last_at, id) WHERE forgotten_at IS NULL;
@@ -60,6 +67,13 @@ CREATE TABLE agreement (
 	unauthenticated INTEGER NOT NULL,
 	at              INTEGER NOT NULL
 );
+CREATE TABLE claim (
+	study      INTEGER NOT NULL REFERENCES study (id),
+	patient_id TEXT NOT NULL,
+	issuer     TEXT NOT NULL,
+	accession  TEXT NOT NULL,
+	PRIMARY KEY (study, patient_id, issuer, accession)
+) WITHOUT ROWID;
 CREATE TABLE delivery (
 	id                  INTEGER PRIMARY KEY,
 	kind                TEXT NOT NULL, -- of what is handed over: dicom
@@ -82,7 +96,7 @@ CREATE TABLE delivery (
 	protocol            TEXT NOT NULL DEFAULT '', -- of the last answer, '' before there was one
 	code                TEXT NOT NULL DEFAULT '', -- of it, as the protocol writes it
 	text                TEXT NOT NULL DEFAULT '', -- what the peer said with it; may quote what was sent
-	reason              TEXT NOT NULL DEFAULT '', waits_for TEXT NOT NULL DEFAULT '',
+	reason              TEXT NOT NULL DEFAULT '', waits_for TEXT NOT NULL DEFAULT '', held INTEGER NOT NULL DEFAULT 0,
 	UNIQUE (entry, destination)
 );
 CREATE TABLE desk (
@@ -140,6 +154,21 @@ CREATE TABLE exam (
 	open_jobs    INTEGER NOT NULL DEFAULT 0,
 	destinations TEXT NOT NULL, -- JSON: where its results go, as the last arrival named them
 	UNIQUE (study, route, model)
+);
+CREATE TABLE gate (
+	study             INTEGER PRIMARY KEY REFERENCES study (id),
+	policy            TEXT NOT NULL CHECK (policy IN ('off', 'warn', 'hold')), -- the strictest of its routes
+	patient_id        TEXT NOT NULL DEFAULT '',
+	patient           TEXT NOT NULL DEFAULT '{}', -- JSON: whom it is on
+	other             INTEGER NOT NULL DEFAULT 0, -- 1: its images name another one: they were merged since, or a person has said so
+	mismatches        TEXT NOT NULL DEFAULT '[]', -- JSON
+	evidence          TEXT NOT NULL DEFAULT '', -- digest of what they rest on; '' for none
+	released          TEXT NOT NULL DEFAULT '', -- evidence that a person has seen
+	held              INTEGER NOT NULL DEFAULT 0, -- 1: its results wait for a person
+	since             INTEGER,
+	correct_id        TEXT NOT NULL DEFAULT '', -- whom a person says that it is on
+	correct_authority TEXT NOT NULL DEFAULT '',
+	correct_order     INTEGER REFERENCES imaging_order (id) -- that a person says it belongs to
 );
 CREATE TABLE imaging_order (
 	id                 INTEGER PRIMARY KEY,
@@ -248,6 +277,19 @@ CREATE TABLE object (
 	made_at             INTEGER NOT NULL,
 	released_at         INTEGER
 , count INTEGER NOT NULL DEFAULT 0, digest TEXT NOT NULL DEFAULT '');
+CREATE TABLE patient (
+	id         INTEGER PRIMARY KEY,
+	identifier TEXT NOT NULL,
+	authority  TEXT NOT NULL, -- that assigned it; '' where nobody says
+	current    INTEGER NOT NULL REFERENCES patient (id), -- itself, or whom it was merged into, however many merges away
+	others     TEXT NOT NULL DEFAULT '[]', -- JSON: further identifiers
+	name       TEXT NOT NULL DEFAULT '',
+	birth_date TEXT NOT NULL DEFAULT '',
+	sex        TEXT NOT NULL DEFAULT '',
+	changed_at INTEGER NOT NULL,
+	merged_at  INTEGER,
+	UNIQUE (identifier, authority)
+);
 CREATE TABLE span (
 	job      INTEGER NOT NULL REFERENCES job (id),
 	first    INTEGER NOT NULL, -- frame, from 1
@@ -292,6 +334,10 @@ CREATE TABLE tally (
 CREATE TRIGGER delivery_gone AFTER DELETE ON delivery BEGIN
 	UPDATE tally SET n = n - 1 WHERE kind = 'delivery' AND name = OLD.destination AND state = OLD.state;
 END;
+CREATE TRIGGER delivery_held AFTER INSERT ON delivery
+	WHEN NEW.purpose <> 'source' AND EXISTS (SELECT 1 FROM gate WHERE study = NEW.study AND held = 1) BEGIN
+	UPDATE delivery SET held = 1 WHERE id = NEW.id;
+END;
 CREATE TRIGGER delivery_new AFTER INSERT ON delivery BEGIN
 	INSERT INTO tally VALUES ('delivery', NEW.destination, NEW.state, 1) ON CONFLICT DO UPDATE SET n = n + 1;
 	UPDATE study SET open = open + (NEW.state IN ('pending', 'sent')), parked = parked + (NEW.state = 'parked') WHERE id = NEW.study;
@@ -315,6 +361,10 @@ CREATE TRIGGER exam_state AFTER UPDATE OF state ON exam WHEN OLD.state <> NEW.st
 	INSERT INTO tally VALUES ('exam', NEW.model, NEW.state, 1) ON CONFLICT DO UPDATE SET n = n + 1;
 	UPDATE study SET open = open + (NEW.state = 'open') - (OLD.state = 'open'),
 		parked = parked + (NEW.state = 'parked') - (OLD.state = 'parked') WHERE id = NEW.study;
+END;
+CREATE TRIGGER gate_held AFTER UPDATE OF held ON gate WHEN OLD.held <> NEW.held BEGIN
+	UPDATE study SET parked = parked + NEW.held - OLD.held WHERE id = NEW.study;
+	UPDATE delivery SET held = NEW.held WHERE study = NEW.study AND purpose <> 'source' AND state IN ('pending', 'sent', 'parked');
 END;
 CREATE TRIGGER instance_gone AFTER DELETE ON instance BEGIN
 	UPDATE tally SET n = n - 1 WHERE kind = 'instance' AND name = '' AND state = OLD.state;

@@ -1,0 +1,213 @@
+package ledger
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// by is a receipt of instance n whose route has gate g.
+func by(n int, g Gate, change func(*Receipt)) Receipt {
+	r := receipt(n)
+	r.Gate, r.Forward, r.Destinations = g, []string{"pacs"}, []string{"pacs"}
+	if change != nil {
+		change(&r)
+	}
+	return r
+}
+
+func gateOf(t require.TestingT, l *Ledger) GateState {
+	g, err := l.GateOf(bg, "1.2")
+	require.NoError(t, err)
+	return g
+}
+
+// leaving are the purposes of what is due to pacs.
+func leaving(t require.TestingT, l *Ledger) []string {
+	ds, err := l.DueDeliveries(bg, "pacs", at(1000), longest, 100)
+	require.NoError(t, err)
+	_, some, err := l.NextDelivery(bg, "pacs")
+	require.NoError(t, err)
+	require.Equal(t, len(ds) > 0, some)
+	return purposes(ds)
+}
+
+func TestGate(t *testing.T) {
+	ordered := func(o Order) func(*testing.T, *Ledger) {
+		return func(t *testing.T, l *Ledger) {
+			take(t, l, inbound(o.Accession+o.Patient.ID, OrderChange{Patch: patch(o)}))
+		}
+	}
+	received := func(r Receipt) func(*testing.T, *Ledger) {
+		return func(t *testing.T, l *Ledger) { receive(t, l, r) }
+	}
+	another := func(n int, g Gate) Receipt {
+		return by(n, g, func(r *Receipt) { r.Header.PatientID = "P2" })
+	}
+	p1, p2 := named("P1", "Hébert^Zoë"), named("P2", "Other^One")
+	for _, row := range []struct {
+		name  string
+		steps []func(*testing.T, *Ledger)
+		want  []Mismatch
+		held  bool
+	}{
+		{"no order", []func(*testing.T, *Ledger){received(by(1, GateHold, nil))}, nil, false},
+		{"they agree", []func(*testing.T, *Ledger){received(by(1, GateHold, nil)), ordered(Order{Accession: "A1", StudyInstanceUID: "1.2", Patient: p1})}, nil, false},
+		{"another patient, hold", []func(*testing.T, *Ledger){received(by(1, GateHold, nil)), ordered(Order{Accession: "A1", Patient: p2})}, []Mismatch{MismatchPatient}, true},
+		{"another patient, the order first", []func(*testing.T, *Ledger){ordered(Order{Accession: "A1", Patient: p2}), received(by(1, GateHold, nil))}, []Mismatch{MismatchPatient}, true},
+		{"another patient, warn", []func(*testing.T, *Ledger){received(by(1, GateWarn, nil)), ordered(Order{Accession: "A1", Patient: p2})}, []Mismatch{MismatchPatient}, false},
+		{"another patient, as configured by default", []func(*testing.T, *Ledger){received(by(1, "", nil)), ordered(Order{Accession: "A1", Patient: p2})}, []Mismatch{MismatchPatient}, false},
+		{"another patient, off", []func(*testing.T, *Ledger){received(by(1, GateOff, nil)), ordered(Order{Accession: "A1", Patient: p2})}, nil, false},
+		{"the strictest of its routes counts", []func(*testing.T, *Ledger){received(by(1, GateOff, nil)), received(by(2, GateHold, nil)), received(by(3, GateWarn, nil)), ordered(Order{Accession: "A1", Patient: p2})}, []Mismatch{MismatchPatient}, true},
+		{"accession number of another study", []func(*testing.T, *Ledger){received(by(1, GateHold, nil)), ordered(Order{Accession: "A1", StudyInstanceUID: "1.9", Patient: p1})}, []Mismatch{MismatchStudy}, true},
+		{"study of another accession number", []func(*testing.T, *Ledger){received(by(1, GateHold, nil)), ordered(Order{Accession: "A7", StudyInstanceUID: "1.2", Patient: p1})}, []Mismatch{MismatchAccession}, true},
+		{"two orders, the UID counts", []func(*testing.T, *Ledger){
+			received(by(1, GateHold, nil)), ordered(Order{Accession: "A7", StudyInstanceUID: "1.2", Patient: p2}), ordered(Order{Accession: "A1", Patient: p1}),
+		}, []Mismatch{MismatchPatient, MismatchAccession}, true},
+		{"the order is corrected by a message", []func(*testing.T, *Ledger){
+			received(by(1, GateHold, nil)), ordered(Order{Accession: "A1", Patient: p2}), ordered(Order{Accession: "A1", Patient: p1}),
+		}, nil, false},
+		{"the patients turn out to be one", []func(*testing.T, *Ledger){
+			received(by(1, GateHold, nil)), ordered(Order{Accession: "A1", Patient: p2}),
+			func(t *testing.T, l *Ledger) { take(t, l, told("m", mergeInto(p2, "P1"))) },
+		}, nil, false},
+		{"one of the order's further identifiers", []func(*testing.T, *Ledger){
+			received(by(1, GateHold, nil)), ordered(Order{Accession: "A1", Patient: Person{Identifier: id("P2"), Others: []Identifier{{"P1", "NATIONAL"}}}}),
+		}, nil, false},
+		{"the same number of another authority", []func(*testing.T, *Ledger){
+			received(by(1, GateHold, func(r *Receipt) { r.Header.IssuerOfPatientID = "OTHER" })), ordered(Order{Accession: "A1", Patient: p1}),
+		}, []Mismatch{MismatchPatient}, true},
+		{"images without a patient", []func(*testing.T, *Ledger){
+			received(by(1, GateHold, func(r *Receipt) { r.Header.PatientID = "" })), ordered(Order{Accession: "A1", Patient: p2}),
+		}, nil, false},
+		{"two patients, off", []func(*testing.T, *Ledger){received(by(1, GateOff, nil)), received(another(2, GateOff))}, []Mismatch{MismatchPatients}, true},
+		{"two patients who turn out to be one", []func(*testing.T, *Ledger){
+			received(by(1, GateOff, nil)), received(another(2, GateOff)),
+			func(t *testing.T, l *Ledger) { take(t, l, told("m", mergeInto(p2, "P1"))) },
+		}, nil, false},
+		{"two patients in one batch", []func(*testing.T, *Ledger){func(t *testing.T, l *Ledger) { receive(t, l, by(1, GateOff, nil), another(2, GateOff)) }}, []Mismatch{MismatchPatients}, true},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			l := openLedger(t)
+			for _, step := range row.steps {
+				step(t, l)
+			}
+			require.NoError(t, l.FinishJob(t.Context(), "entry001.demo", testModel, frames(), []Object{object(1, "pacs")}, at(900)))
+			got := gateOf(t, l)
+			require.ElementsMatch(t, row.want, got.Mismatches)
+			require.Equal(t, row.held, got.Held)
+			require.Equal(t, row.held, !slices.Contains(leaving(t, l), "heatmap"), "results wait")
+			require.Contains(t, leaving(t, l), "source", "images never")
+			require.Equal(t, row.held, study(t, l).Parked == 1)
+		})
+	}
+}
+
+// TestGate_release lets go what a person has seen, and no more.
+func TestGate_release(t *testing.T) {
+	l := openLedger(t)
+	person := By(t.Context(), Actor{Kind: ActorPerson, Name: "an operator"})
+	receive(t, l, by(1, GateHold, nil))
+	require.NoError(t, l.FinishJob(t.Context(), "entry001.demo", testModel, frames(), []Object{object(1, "pacs")}, at(900)))
+	require.Equal(t, []string{"source", "heatmap"}, leaving(t, l))
+	require.ErrorIs(t, l.ReleaseGate(person, "1.2", "", at(10)), ErrState)
+	require.ErrorIs(t, l.ReleaseGate(person, "1.7", "", at(10)), ErrNotFound)
+
+	p2 := named("P2", "Other^One")
+	take(t, l, inbound("1", orderFor("A1", p2)))
+	require.Equal(t, []string{"source"}, leaving(t, l), "what was pending waits, too")
+	require.NoError(t, l.ReleaseGate(person, "1.2", "the sticker was wrong", at(11)))
+	require.Equal(t, []string{"source", "heatmap"}, leaving(t, l))
+	require.True(t, gateOf(t, l).Released)
+	require.Zero(t, study(t, l).Parked)
+	events := study(t, l).Events
+	last := events[len(events)-1]
+	require.Equal(t, EventGateReleased, find(events, EventGateReleased).What, last)
+	require.Equal(t, "an operator", find(events, EventGateReleased).By.Name)
+
+	receive(t, l, by(2, GateHold, nil))
+	require.True(t, gateOf(t, l).Released, "nothing new")
+	take(t, l, told("2", mergeInto(named("P3", ""), "P2")))
+	require.True(t, gateOf(t, l).Released, "another name of the same patient")
+	receive(t, l, by(3, GateHold, func(r *Receipt) { r.Header.PatientID = "P4" }))
+	g := gateOf(t, l)
+	require.True(t, g.Held, "that, nobody has seen")
+	require.ElementsMatch(t, []Mismatch{MismatchPatient, MismatchPatients}, g.Mismatches)
+}
+
+func find(events []Event, what What) Event {
+	for _, e := range events {
+		if e.What == what {
+			return e
+		}
+	}
+	return Event{}
+}
+
+// TestGate_correct files a study with the patient and order that a person names.
+func TestGate_correct(t *testing.T) {
+	l := openLedger(t)
+	person := By(t.Context(), Actor{Kind: ActorPerson, Name: "an operator"})
+	receive(t, l, by(1, GateHold, nil))
+	take(t, l, inbound("1", orderFor("A1", named("P2", "Other^One"))))
+	take(t, l, inbound("2", orderFor("A5", named("P5", "Right^One"))))
+	require.True(t, gateOf(t, l).Held)
+	whose := func() Whose {
+		w, err := l.PatientOf(bg, "1.2")
+		require.NoError(t, err)
+		return w
+	}
+	require.Equal(t, "P2", whose().ID, "as its order says")
+
+	var no *Refusal
+	require.ErrorAs(t, l.CorrectGate(person, "1.2", Correction{}, at(20)), &no)
+	require.ErrorAs(t, l.CorrectGate(person, "1.2", Correction{Accession: "A6"}, at(20)), &no)
+	require.ErrorAs(t, l.CorrectGate(person, "1.2", Correction{Patient: Person{Identifier: id("P9")}}, at(20)), &no)
+	require.True(t, gateOf(t, l).Held)
+
+	require.NoError(t, l.CorrectGate(person, "1.2", Correction{Accession: "A5", Reason: "wrong worklist entry"}, at(21)))
+	g := gateOf(t, l)
+	require.False(t, g.Held)
+	require.True(t, g.Corrected)
+	require.Equal(t, "P5", whose().ID)
+	order, ok, err := l.OrderOf(bg, "1.2")
+	require.NoError(t, err)
+	require.True(t, ok)
+	require.Equal(t, "A5", order.Accession)
+
+	require.NoError(t, l.CorrectGate(person, "1.2", Correction{Patient: named("P9", "Walk^In")}, at(22)))
+	require.Equal(t, Whose{named("P9", "Walk^In"), true}, whose())
+	take(t, l, told("3", mergeInto(named("P10", ""), "P9")))
+	require.Equal(t, Whose{named("P10", "Walk^In"), true}, whose(), "and follows merges")
+	require.False(t, gateOf(t, l).Held)
+}
+
+// TestGate_takesBack has what waits to be sent under another identity sent no more, and what is on its way stay.
+func TestGate_takesBack(t *testing.T) {
+	l := openLedger(t)
+	receive(t, l, by(1, GateWarn, nil))
+	deliver := func(entry, destination string, d Delivery) {
+		d.Entry, d.Kind, d.Purpose, d.State = entry, "hl7", "oru", DeliveryPending
+		require.NoError(t, l.write(bg, func(tx *tx) error { return tx.deliver(1, d, []string{destination}) }))
+	}
+	deliver("m1", "ris", Delivery{})
+	deliver("m2", "ris", Delivery{})
+	ds, err := l.DueDeliveries(bg, "ris", at(1), longest, 10)
+	require.NoError(t, err)
+	require.Len(t, ds, 2)
+	require.NoError(t, l.Delivered(bg, ds[0].ID, "m1", Answer{Protocol: "hl7", Code: "AA"}, at(2)))
+	take(t, l, told("1", mergeInto(named("P2", ""), "P1")))
+	ds, err = l.DueDeliveries(bg, "ris", at(1), longest, 10)
+	require.NoError(t, err)
+	require.Empty(t, ds)
+	var states []DeliveryState
+	for _, d := range study(t, l).Deliveries {
+		if d.Destination == "ris" {
+			states = append(states, d.State)
+		}
+	}
+	require.Equal(t, []DeliveryState{DeliveryDone, DeliveryDiscarded}, states)
+	require.NotContains(t, leaving(t, l), "oru")
+	require.Contains(t, leaving(t, l), "source")
+}
