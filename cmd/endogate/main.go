@@ -27,6 +27,7 @@ type cli struct {
 	Send        sendCmd        `cmd:"" help:"Send DICOM files to an application entity (C-STORE)."`
 	Echo        echoCmd        `cmd:"" help:"Ask an application entity whether it answers (C-ECHO)."`
 	Archive     archiveCmd     `cmd:"" help:"Run a storage SCP that writes files: a stand-in PACS."`
+	HL7         hl7Cmd         `cmd:"" name:"hl7" help:"Send, take and look at HL7 messages."`
 	Explain     explainCmd     `cmd:"" help:"Classify and explain files without a gateway."`
 	Trace       traceCmd       `cmd:"" help:"Print where a study or instance is, by UID or accession number."`
 	Ledger      ledgerCmd      `cmd:"" help:"Look after the gateway's ledger."`
