@@ -17,7 +17,14 @@ type Value struct {
 // repetition where there is one, no component of a field that has one.
 func (s *Segment) Values() iter.Seq[Value] {
 	return func(yield func(Value) bool) {
-		for n := 1; n <= s.fields(); n++ {
+		last := -1 // number of the last field: of a header the separator is one, too
+		for range s.m.parts(s.raw, s.m.Delimiters.Field) {
+			last++
+		}
+		if s.header() {
+			last++
+		}
+		for n := 1; n <= last; n++ {
 			repetitions := s.Repetitions(n)
 			for i, r := range repetitions {
 				path := fmt.Sprint(n)

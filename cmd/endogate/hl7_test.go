@@ -45,9 +45,9 @@ func TestHL7_sendAndListen(t *testing.T) {
 		assert.Equal(t, string(mllptest.Message(fmt.Sprint(i+1))), string(kept))
 	}
 	assert.Regexp(t, `PID-5\.1 +Patient Name +Grønvold`, heard.String())
-	code, _, complaints = endogate("hl7", "send", "--to", address, writeMessage(t, "3"))
+	code, out, _ = endogate("hl7", "send", "--to", address, writeMessage(t, "3"))
 	assert.Equal(t, exitFailure, code)
-	assert.Contains(t, complaints, "2 messages are kept", "what is kept is bounded")
+	assert.Contains(t, out, "2 messages are kept", "what is kept is bounded")
 
 	address, heard = listening(t, "--keep", folder, "--quiet")
 	code, _, complaints = endogate("hl7", "send", "--to", address, writeMessage(t, "4"))

@@ -1,12 +1,10 @@
 package outbox
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
 	"strings"
 
 	"endogate/dicomnode/ledger"
@@ -57,7 +55,7 @@ func (s *HL7) acknowledged(answer []byte) Outcome {
 		return Outcome{Reason: fmt.Sprintf("receiver %s answered with what cannot be read", s.Client.Address), Err: err}
 	}
 	o := Outcome{Protocol: ledger.KindHL7, Code: code(ack), Text: said(ack)}
-	verdict, _ := hl7.Judge(ack.Get("MSA-2"), ack) // which message it acknowledges, the client has seen to
+	verdict, reason := hl7.Judge(ack.Get("MSA-2"), ack) // which message it acknowledges, the client has seen to
 	switch verdict {
 	case hl7.Done:
 		o.Class = Done
@@ -65,10 +63,7 @@ func (s *HL7) acknowledged(answer []byte) Outcome {
 	case hl7.Never:
 		o.Class = Never
 	}
-	o.Reason = fmt.Sprintf("receiver %s answered %s", s.Client.Address, cmp.Or(o.Code, "with a code that is not of HL7"))
-	if fault := fault(ack); fault != "" {
-		o.Reason += " for fault " + fault
-	}
+	o.Reason = fmt.Sprintf("receiver %s: %s", s.Client.Address, reason)
 	return o
 }
 
@@ -77,16 +72,6 @@ func code(ack *hl7.Message) string {
 	switch c := hl7.AckCode(strings.ToUpper(ack.Get("MSA-1"))); c {
 	case hl7.AA, hl7.AE, hl7.AR, hl7.CA, hl7.CE, hl7.CR:
 		return string(c)
-	}
-	return ""
-}
-
-// fault is a code of table 0357, if the receiver gives one.
-func fault(ack *hl7.Message) string {
-	for _, path := range []string{"ERR-3.1", "ERR-1.4.1", "MSA-6.1"} {
-		if n, err := strconv.Atoi(ack.Get(path)); err == nil && hl7.ErrorCode(n).String() != "" {
-			return fmt.Sprintf("%d (%s)", n, hl7.ErrorCode(n))
-		}
 	}
 	return ""
 }

@@ -74,7 +74,7 @@ func TestHL7_receivers(t *testing.T) {
 				assert.Equal(t, tt.times, n)
 				assert.Equal(t, tt.state, d.State, d.Reason)
 				assert.Equal(t, ledger.Answer{Protocol: "hl7", Code: tt.code, Text: tt.text}, d.Answer)
-				assert.Equal(t, tt.state == ledger.DeliveryParked, strings.Contains(d.Reason, r.Addr+" answered "+tt.code))
+				assert.Equal(t, tt.state == ledger.DeliveryParked, strings.Contains(d.Reason, r.Addr+": "+tt.code))
 			}
 			assert.NotContains(t, log, "Grønvold")
 		})
@@ -124,14 +124,14 @@ func TestHL7_outcomes(t *testing.T) {
 		text   string
 		reason string // after the receiver's address
 	}{
-		{"AE with what is wrong", mllptest.Answer("AE|1|PID-5 Doe", "ERR|||101^Required field missing^HL70357|E||||no PID-3"), Never, "AE", "PID-5 Doe; Required field missing; no PID-3", "answered AE for fault 101 (Required field missing)"},
-		{"AR, an internal fault", mllptest.Answer("AR", "ERR|||207^Application internal error^HL70357|E"), Later, "AR", "Application internal error", "answered AR for fault 207 (Application internal error)"},
-		{"AR without a fault", mllptest.Answer("AR"), Later, "AR", "", "answered AR"},
-		{"AR of a version before 2.5", mllptest.Answer("AR", "ERR|PID^1^5^203&Unsupported version id&HL70357"), Never, "AR", "", "answered AR for fault 203 (Unsupported version id)"},
-		{"CE", mllptest.Answer("CE"), Never, "CE", "", "answered CE"},
+		{"AE with what is wrong", mllptest.Answer("AE|1|PID-5 Doe", "ERR|||101^Required field missing^HL70357|E||||no PID-3"), Never, "AE", "PID-5 Doe; Required field missing; no PID-3", "AE 101 Required field missing"},
+		{"AR, an internal fault", mllptest.Answer("AR", "ERR|||207^Application internal error^HL70357|E"), Later, "AR", "Application internal error", "AR 207 Application internal error"},
+		{"AR without a fault", mllptest.Answer("AR"), Later, "AR", "", "AR"},
+		{"AR of a version before 2.5", mllptest.Answer("AR", "ERR|PID^1^5^203&Unsupported version id&HL70357"), Never, "AR", "", "AR 203 Unsupported version id"},
+		{"CE", mllptest.Answer("CE"), Never, "CE", "", "CE"},
 		{"lower case", mllptest.Answer("aa"), Done, "AA", "", ""},
-		{"a code of nobody", mllptest.Answer("OK, Doe"), Later, "", "", "answered with a code that is not of HL7"},
-		{"a fault of nobody", mllptest.Answer("AE", "ERR|||Doe 999|E"), Never, "AE", "", "answered AE"},
+		{"a code of nobody", mllptest.Answer("OK, Doe"), Later, "", "", "the answer has no acknowledgement code of table 0008 in MSA-1"},
+		{"a fault of nobody", mllptest.Answer("AE", "ERR|||Doe 999|E"), Never, "AE", "", "AE"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -151,7 +151,7 @@ func TestHL7_outcomes(t *testing.T) {
 			if tt.reason == "" {
 				assert.Empty(t, o.Reason)
 			} else {
-				assert.Equal(t, "receiver "+r.Addr+" "+tt.reason, o.Reason)
+				assert.Equal(t, "receiver "+r.Addr+": "+tt.reason, o.Reason)
 			}
 		})
 	}

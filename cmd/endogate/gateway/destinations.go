@@ -3,12 +3,10 @@ package gateway
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
-	"os"
 	"strings"
 	"time"
 
@@ -16,6 +14,7 @@ import (
 	"endogate/dicomnode"
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/dimse"
+	"endogate/hl7/mllp"
 	"endogate/reports/outbox"
 )
 
@@ -31,6 +30,8 @@ func Senders(cfg configs.Config, spool outbox.Spool) (map[string]outbox.Sender, 
 				Client:  &dicomnode.Client{AETitle: cfg.DICOM.AETitle, ResponseTimeout: cfg.Delivery.Timeout.Std()},
 				Address: d.Address, Called: d.AETitle, Spool: spool,
 			}
+		case configs.KindHL7:
+			senders[d.Name], err = hl7Sender(d, cfg.Delivery.Timeout.Std(), spool)
 		case configs.KindFHIR:
 			senders[d.Name], err = fhirSender(d, cfg.Delivery.Timeout.Std(), spool)
 		}
@@ -39,6 +40,15 @@ func Senders(cfg configs.Config, spool outbox.Spool) (map[string]outbox.Sender, 
 		}
 	}
 	return senders, errors.Join(errs...)
+}
+
+func hl7Sender(d configs.Destination, timeout time.Duration, spool outbox.Spool) (*outbox.HL7, error) {
+	client := &mllp.Client{Address: d.Address, Timeout: timeout}
+	var err error
+	if d.TLS.On {
+		client.TLS, err = clientTLS(d.TLS)
+	}
+	return &outbox.HL7{Client: client, Spool: spool}, err
 }
 
 func fhirSender(d configs.Destination, timeout time.Duration, spool outbox.Spool) (*outbox.FHIR, error) {
@@ -72,25 +82,7 @@ func fhirSender(d configs.Destination, timeout time.Duration, spool outbox.Spool
 
 // clientTLS reads the files of c.
 func clientTLS(c configs.ClientTLS) (*tls.Config, error) {
-	secured := &tls.Config{MinVersion: tls.VersionTLS12}
-	if c.CAFile != "" {
-		text, err := os.ReadFile(c.CAFile)
-		if err != nil {
-			return nil, err
-		}
-		secured.RootCAs = x509.NewCertPool()
-		if !secured.RootCAs.AppendCertsFromPEM(text) {
-			return nil, fmt.Errorf("tls.ca_file: %s holds no certificate in PEM", c.CAFile)
-		}
-	}
-	if c.CertFile != "" {
-		ours, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile)
-		if err != nil {
-			return nil, fmt.Errorf("tls.cert_file: %w", err)
-		}
-		secured.Certificates = []tls.Certificate{ours}
-	}
-	return secured, nil
+	return mllp.Files{CertFile: c.CertFile, KeyFile: c.KeyFile, CAFile: c.CAFile}.Client()
 }
 
 // Reached is a destination's sign of life.
@@ -124,18 +116,12 @@ func Reach(ctx context.Context, calling dicom.AETitle, d configs.Destination) (r
 
 // connect opens a connection and closes it again.
 func connect(ctx context.Context, d configs.Destination) error {
-	secured, err := clientTLS(d.TLS)
+	sender, err := hl7Sender(d, 0, nil)
 	if err != nil {
 		return err
 	}
-	var conn net.Conn
-	if d.TLS.On {
-		conn, err = (&tls.Dialer{Config: secured}).DialContext(ctx, "tcp", d.Address)
-	} else {
-		conn, err = (&net.Dialer{}).DialContext(ctx, "tcp", d.Address)
-	}
-	if err != nil {
+	if err := sender.Client.Connect(ctx); err != nil {
 		return err
 	}
-	return conn.Close()
+	return sender.Client.Close()
 }

@@ -35,7 +35,8 @@ func (g *parts) listenHL7(_ context.Context, life *lifecycle) error {
 		},
 		TooLarge:       func(_ mllp.Peer, beginning []byte) []byte { return receiver.TooLarge(beginning) },
 		Allow:          receiver.Allow(),
-		MaxConnections: h.MaxConnections, MaxPerHost: h.MaxConnections, MaxSize: int(h.MaxMessage),
+		MaxConnections: h.MaxConnections, MaxPerHost: (h.MaxConnections + 1) / 2, // one host leaves room for others
+		MaxSize:     int(h.MaxMessage),
 		IdleTimeout: h.IdleTimeout.Std(), ReadTimeout: h.ReadTimeout.Std(), Log: g.log,
 		Observe: mllp.Observer{
 			Connected: func() { g.metrics.MessagePeer("connected") }, Refused: func(cause string) { g.metrics.MessagePeer("refused-" + cause) },
