@@ -3,6 +3,9 @@ package configs
 import (
 	"net/url"
 	"slices"
+	"time"
+
+	"endogate/hl7/oru"
 )
 
 // ofKind lists the keys of a destination besides name and kind, and the kinds that have them.
@@ -35,6 +38,10 @@ func (d Destination) validate(v *faults, key string) {
 		v.address(key+".address", d.Address)
 	case KindHL7:
 		v.address(key+".address", d.Address)
+		_, err := oru.NewWriter(d.ORU("", nil))
+		for _, f := range leaves(err) {
+			v.check(false, "%s.%s", key, f.what)
+		}
 		v.check(d.TLS.On || d.TLS == ClientTLS{}, "%s.tls.on: false, and files are named that only TLS needs; write on: true", key)
 	case KindFHIR:
 		v.endpoint(key+".url", d.URL)
@@ -48,6 +55,18 @@ func (d Destination) validate(v *faults, key string) {
 	for _, rule := range ofKind {
 		v.check(!rule.set(d) || slices.Contains(rule.kinds, d.Kind), "%s.%s: kind %s has no such key", key, rule.key, d.Kind)
 	}
+}
+
+// ORU is what the receiver d wants of messages from a gateway of an institution, whose times are those of a place.
+func (d Destination) ORU(institution string, at *time.Location) oru.Options {
+	o := oru.Options{
+		Destination: d.Name, Institution: institution, Application: d.Application, Facility: d.Facility, Location: at,
+		Rows: d.Rows, Statuses: oru.Codes(d.Statuses), Results: oru.Codes(d.Results),
+	}
+	for _, t := range d.Template {
+		o.Template = append(o.Template, oru.Override(t))
+	}
+	return o
 }
 
 func (o OAuth) validate(v *faults, key string) {

@@ -115,7 +115,10 @@ type Order struct {
 	Accession            string     `json:"accession"`
 	Placer               string     `json:"placer"`
 	Filler               string     `json:"filler"`
+	PlacerAuthority      string     `json:"placer_authority,omitempty"` // who assigned it, where the order says
+	FillerAuthority      string     `json:"filler_authority,omitempty"`
 	RequestedProcedureID string     `json:"requested_procedure_id"`
+	StepID               string     `json:"step_id,omitempty"` // scheduled procedure step, the first
 	Service              dicom.Code `json:"service"` // OBR-4
 	Reason               string     `json:"reason"`
 	Requester            string     `json:"requester"` // OBR-16, as PN

@@ -1,0 +1,220 @@
+package oru
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"endogate/dicomnode/dicom"
+	"endogate/hl7"
+	"endogate/reports/draft"
+)
+
+// maxMessage is what receivers are known to take at least, in bytes.
+const maxMessage = 20 << 20
+
+// ErrTooLong is of a message that receivers would not take.
+var ErrTooLong = fmt.Errorf("oru: the message has more than %d MiB; leave row pdf out", maxMessage>>20)
+
+// message is one that is being written.
+type message struct {
+	o       Options
+	doc     draft.Document
+	words   string // draft.Text
+	pdf     []byte
+	reports []dicom.UID
+	out     *hl7.Message
+	scratch *hl7.Segment
+	err     error
+}
+
+// Attachments are what was made of the report besides.
+type Attachments struct {
+	Report dicom.UID // SOP Instance UID of the structured report that a signed one was made into; empty: there is none
+	PDF    []byte    // none: row pdf is left out
+}
+
+// Render writes doc. One that is being amended is none to send: what was signed stands.
+func (w *Writer) Render(doc draft.Document, with Attachments) ([]byte, error) {
+	if doc.Standing == draft.Amending {
+		return nil, errors.New("oru: a report that is being amended is not sent; what was signed stands until it is signed again")
+	}
+	out, err := hl7.New(hl7.Delimiters{Field: '|', Component: '^', Repetition: '~', Escape: '\\', Subcomponent: '&'}, "UNICODE UTF-8")
+	if err != nil {
+		return nil, err
+	}
+	draftOf, err := hl7.New(out.Delimiters, "UNICODE UTF-8")
+	if err != nil {
+		return nil, err
+	}
+	m := &message{o: w.o, doc: doc, words: draft.Text(doc), pdf: with.PDF, out: out, scratch: draftOf.Add("ZZZ")}
+	if !m.verified() && !strings.HasPrefix(m.words, draft.Unverified) {
+		m.words = m.prefix() + m.words
+	}
+	for _, model := range doc.Disclosure.Models {
+		if model.Report != "" {
+			m.reports = append(m.reports, model.Report)
+		}
+	}
+	if with.Report != "" {
+		m.reports = append(m.reports, with.Report)
+	}
+	s := scope{message: m}
+	for _, segment := range w.segments {
+		if segment.name[0] == 'Z' {
+			continue
+		}
+		m.add(segment, s)
+	}
+	for n, one := range w.observations(s) {
+		one.about.n = n + 1
+		m.add(one.row, one.about)
+	}
+	for _, segment := range w.segments {
+		if segment.name[0] == 'Z' {
+			m.add(segment, s)
+		}
+	}
+	b := out.Bytes()
+	if len(b) > maxMessage {
+		m.err = errors.Join(m.err, ErrTooLong)
+	}
+	if m.err != nil {
+		return nil, fmt.Errorf("oru: report %d.%d: %w", doc.Number, doc.Version, m.err)
+	}
+	return b, nil
+}
+
+// observation is an OBX to write.
+type observation struct {
+	row   segment
+	about scope
+}
+
+// observations are those of the rows, in their order; what rows side by side say about a finding stays together.
+func (w *Writer) observations(s scope) (all []observation) {
+	first := 0 // of the findings' rows that stand side by side
+	for _, row := range w.rows {
+		if !slices.Contains(ofFinding, row.row) {
+			first = len(all)
+		}
+		for _, about := range row.each(&s) {
+			all = append(all, observation{row, about})
+		}
+		if !slices.Contains(ofFinding, row.row) {
+			first = len(all)
+		}
+		slices.SortStableFunc(all[first:], func(a, b observation) int { return a.about.group - b.about.group })
+	}
+	return all
+}
+
+// add writes a segment about s.
+func (m *message) add(segment segment, s scope) {
+	any := !segment.optional
+	texts := make([]string, len(segment.fields))
+	for i, f := range segment.fields {
+		text, known := f.value.render(s)
+		texts[i], any = text, any || known
+	}
+	if !any {
+		return
+	}
+	to := m.out.Segments()[0]
+	if segment.name != "MSH" {
+		to = m.out.Add(segment.name)
+	}
+	for i, f := range segment.fields {
+		if texts[i] != "" {
+			m.err = errors.Join(m.err, to.SetEncoded(f.number, texts[i]))
+		}
+	}
+}
+
+// control is the same for a version of a report and a receiver (HL7 2.5.1 2.15.9.10: at most 20 characters).
+func (m *message) control() string {
+	sum := sha256.Sum256([]byte(fmt.Sprintf("oru\x00%s\x00%d.%d\x00%s", m.doc.Study, m.doc.Number, m.doc.Version, m.o.Destination)))
+	return strings.ToUpper(hex.EncodeToString(sum[:10]))
+}
+
+func once(s *scope) []scope { return []scope{*s} }
+
+func reports(s *scope) (all []scope) {
+	for _, uid := range s.reports {
+		next := *s
+		next.report = uid
+		all = append(all, next)
+	}
+	return all
+}
+
+func predecessor(s *scope) []scope {
+	if s.doc.Predecessor == nil || s.doc.Predecessor.Report == "" {
+		return nil
+	}
+	return once(s)
+}
+
+func findings(s *scope) []scope {
+	return findingsIf(s, func(draft.Finding) bool { return true })
+}
+
+func sites(s *scope) []scope {
+	return findingsIf(s, func(f draft.Finding) bool { return f.Site != dicom.Code{} && f.Site != f.Code })
+}
+
+func probabilities(s *scope) []scope {
+	return findingsIf(s, func(f draft.Finding) bool { return f.Probability > 0 })
+}
+
+func sizes(s *scope) []scope {
+	return findingsIf(s, func(f draft.Finding) bool { return f.SizeMM > 0 })
+}
+
+// findingsIf are those that nobody rejected, numbered whether they are wanted or not.
+func findingsIf(s *scope, wanted func(draft.Finding) bool) (all []scope) {
+	group := 0
+	for i := range s.doc.Findings {
+		f := &s.doc.Findings[i]
+		if f.Decision == draft.Rejected {
+			continue
+		}
+		group++
+		if wanted(*f) {
+			next := *s
+			next.finding, next.group = f, group
+			all = append(all, next)
+		}
+	}
+	return all
+}
+
+func lines(s *scope) (all []scope) {
+	for line := range strings.SplitSeq(s.words, "\n") {
+		if line = strings.TrimSpace(line); line != "" {
+			next := *s
+			next.line = line
+			all = append(all, next)
+		}
+	}
+	return all
+}
+
+func sections(s *scope) (all []scope) {
+	for i := range s.doc.Sections {
+		next := *s
+		next.section = &s.doc.Sections[i]
+		all = append(all, next)
+	}
+	return all
+}
+
+func pdfs(s *scope) []scope {
+	if len(s.pdf) == 0 {
+		return nil
+	}
+	return once(s)
+}
