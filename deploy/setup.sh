@@ -29,6 +29,7 @@ if [ "${1-}" = --test ]; then
 	need /usr/share/libonnx-testdata libonnx-testdata
 	need /usr/lib/python3/dist-packages/pydicom python3-pydicom
 	need /usr/lib/python3/dist-packages/numpy python3-numpy
+	need /usr/lib/python3/dist-packages/hl7 python3-hl7
 fi
 
 if [ ${#packages[@]} -gt 0 ]; then

@@ -194,8 +194,14 @@ func TestWriter_template(t *testing.T) {
 	o.Rows = []string{"section", "line", "pdf"}
 	o.Statuses.Draft = "P"
 	o.Template = []Override{
-		{"MSH-3", "GATE^1.2.3^ISO"}, {"OBR-3", "{accession}"}, {"OBR-24", "GASTRO"}, {"OBR-18", ""}, {"OBR-44", "{service}"},
-		{"pdf/OBX-5", "^application^pdf^Base64^{pdf}"}, {"section/OBX-2", "FT"}, {"ZDS-1", "{study}^^Application^DICOM"},
+		{"MSH-3", "GATE^1.2.3^ISO"},
+		{"OBR-3", "{accession}"},
+		{"OBR-24", "GASTRO"},
+		{"OBR-18", ""},
+		{"OBR-44", "{service}"},
+		{"pdf/OBX-5", "^application^pdf^Base64^{pdf}"},
+		{"section/OBX-2", "FT"},
+		{"ZDS-1", "{study}^^Application^DICOM"},
 	}
 	m := write(t, o, sample(t), Attachments{PDF: []byte("x")})
 	assert.Equal(t, "GATE^1.2.3^ISO", m.Segments()[0].Encoded(3))

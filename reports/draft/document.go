@@ -119,7 +119,7 @@ type Order struct {
 	FillerAuthority      string     `json:"filler_authority,omitempty"`
 	RequestedProcedureID string     `json:"requested_procedure_id"`
 	StepID               string     `json:"step_id,omitempty"` // scheduled procedure step, the first
-	Service              dicom.Code `json:"service"` // OBR-4
+	Service              dicom.Code `json:"service"`           // OBR-4
 	Reason               string     `json:"reason"`
 	Requester            string     `json:"requester"` // OBR-16, as PN
 	Referrer             string     `json:"referrer"`  // PV1-8, as PN

@@ -293,8 +293,8 @@ func (o *Order) printable() *Order {
 		Accession: printable(o.Accession), Placer: printable(o.Placer), Filler: printable(o.Filler),
 		PlacerAuthority: printable(o.PlacerAuthority), FillerAuthority: printable(o.FillerAuthority),
 		RequestedProcedureID: printable(o.RequestedProcedureID), StepID: printable(o.StepID),
-		Service:              dicom.Code{Value: printable(o.Service.Value), Scheme: printable(o.Service.Scheme), Meaning: printable(o.Service.Meaning)},
-		Reason:               printable(o.Reason), Requester: printable(o.Requester), Referrer: printable(o.Referrer),
+		Service: dicom.Code{Value: printable(o.Service.Value), Scheme: printable(o.Service.Scheme), Meaning: printable(o.Service.Meaning)},
+		Reason:  printable(o.Reason), Requester: printable(o.Requester), Referrer: printable(o.Referrer),
 	}
 }
 
