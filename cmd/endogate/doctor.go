@@ -84,6 +84,11 @@ func (d doctorCmd) checks(cfg configs.Config) []check {
 		{"report templates", func(context.Context) (string, error) { return checkTemplates(cfg) }},
 		{"HTTP port", func(context.Context) (string, error) { return checkPort(cfg, cfg.HTTP.Listen) }},
 	}
+	if cfg.HL7.Listen != "" {
+		checks = append(checks,
+			check{"HL7 port", func(context.Context) (string, error) { return checkPort(cfg, cfg.HL7.Listen) }},
+			check{"HL7 senders", func(context.Context) (string, error) { return checkSenders(cfg.HL7) }})
+	}
 	if len(cfg.Models)+len(cfg.Routes) > 0 {
 		checks = append(checks, check{"models and routes", func(ctx context.Context) (string, error) { return tryModels(ctx, cfg) }})
 	}
@@ -224,6 +229,21 @@ func checkPort(cfg configs.Config, address string) (string, error) {
 		return fmt.Sprintf("%s: a gateway runs here (process %s)", address, holder), nil
 	}
 	return "", fmt.Errorf("%w; another program (a gateway with another data folder?) has the port", errors.Join(err, lockErr))
+}
+
+// checkSenders says who may send messages, and loads the files of TLS as the listener does.
+func checkSenders(h configs.HL7) (string, error) {
+	if len(h.Senders) == 0 {
+		return "", errors.New("hl7.senders is empty: nobody may send; list the applications with their networks")
+	}
+	how := "without TLS"
+	if h.TLS.CertFile != "" {
+		if _, err := gateway.MessageTLS(h.TLS).Server(); err != nil {
+			return "", fmt.Errorf("%w; hl7.tls names the files", err)
+		}
+		how = "by TLS"
+	}
+	return fmt.Sprintf("%d applications may send, %s", len(h.Senders), how), nil
 }
 
 func (d doctorCmd) echo(ctx context.Context, calling dicom.AETitle, dest configs.Destination) (string, error) {

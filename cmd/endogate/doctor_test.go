@@ -121,3 +121,23 @@ func TestDoctor_worker(t *testing.T) {
 	}
 	assert.Equal(t, []string{"ONNX Runtime", "ffmpeg", "models", "NATS"}, names)
 }
+
+// A listener for messages needs senders, and files of TLS that can be loaded.
+func TestDoctor_senders(t *testing.T) {
+	cfg := configs.Default()
+	cfg.HL7.Listen = "127.0.0.1:2575"
+	_, err := checkSenders(cfg.HL7)
+	require.ErrorContains(t, err, "hl7.senders is empty")
+	cfg.HL7.Senders = []configs.Sender{{Application: "RIS"}}
+	found, err := checkSenders(cfg.HL7)
+	require.NoError(t, err)
+	assert.Equal(t, "1 applications may send, without TLS", found)
+	cfg.HL7.TLS.CertFile = filepath.Join(t.TempDir(), "none.pem")
+	_, err = checkSenders(cfg.HL7)
+	require.ErrorContains(t, err, "hl7.tls names the files")
+	var names []string
+	for _, c := range (doctorCmd{}).checks(cfg) {
+		names = append(names, c.name)
+	}
+	assert.Contains(t, names, "HL7 port")
+}

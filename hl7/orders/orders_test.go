@@ -1,0 +1,334 @@
+package orders
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"endogate/dicomnode/dicom"
+	"endogate/dicomnode/ledger"
+	"endogate/hl7"
+)
+
+const tuva = "Sørli^Tuva^M"
+
+// replaced is a message with some of its text changed; all of it has to be there.
+func replaced(m []byte, pairs ...string) []byte {
+	for i := 0; i < len(pairs); i += 2 {
+		if !bytes.Contains(m, []byte(pairs[i])) {
+			panic("not there: " + pairs[i])
+		}
+	}
+	return []byte(strings.NewReplacer(pairs...).Replace(string(m)))
+}
+
+// TestReceiver is what comes of messages, through a real listener: what they are answered and which orders there are then.
+func TestReceiver(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		say     [][]byte
+		answers []string
+		orders  []string
+	}{
+		{"an order", [][]byte{order("NW", 1)}, []string{"AA NW1"}, []string{"ACC1 open PAT1 " + tuva}},
+		{"segments end in LF", [][]byte{bytes.ReplaceAll(order("NW", 1), []byte("\r"), []byte("\n"))}, []string{"AA NW1"}, []string{"ACC1 open PAT1 " + tuva}},
+		{"segments end in CR LF, with a blank line", [][]byte{bytes.ReplaceAll(order("NW", 1), []byte("\r"), []byte("\r\n\r\n"))}, []string{"AA NW1"}, []string{"ACC1 open PAT1 " + tuva}},
+		{"the last segment has no end", [][]byte{bytes.TrimRight(order("NW", 1), "\r")}, []string{"AA NW1"}, []string{"ACC1 open PAT1 " + tuva}},
+		{
+			"delimiters of its own",
+			[][]byte{[]byte(strings.NewReplacer("|", "$", "^", ":", "~", "*").Replace(string(order("NW", 1))))},
+			[]string{"AA NW1"},
+			[]string{"ACC1 open PAT1 " + tuva},
+		},
+		{"no escape character", [][]byte{replaced(order("NW", 1), `^~\&`, `^~&`)}, []string{"AA NW1"}, []string{"ACC1 open PAT1 " + tuva}},
+		{"escapes in a name", [][]byte{replaced(order("NW", 1), "Sørli", `Berg\T\Dal`)}, []string{"AA NW1"}, []string{"ACC1 open PAT1 Berg&Dal^Tuva^M"}},
+		{
+			"segments that nobody knows",
+			[][]byte{replaced(order("NW", 1, "ZZZ|1|end"), "PID|", "ZAA|before\rPID|", "OBR|", "ZBB|between\rOBR|")},
+			[]string{"AA NW1"},
+			[]string{"ACC1 open PAT1 " + tuva},
+		},
+		{"version 2.2 without event", [][]byte{replaced(order("NW", 1), "ORM^O01^ORM_O01", "ORM", "2.5.1", "2.2")}, []string{"AA NW1"}, []string{"ACC1 open PAT1 " + tuva}},
+		{"a version of a country", [][]byte{replaced(order("NW", 1), "2.5.1", "2.8.1^DEU&&ISO3166_1")}, []string{"AA NW1"}, []string{"ACC1 open PAT1 " + tuva}},
+		{"version 3", [][]byte{replaced(order("NW", 1), "2.5.1", "3.0"), order("NW", 2)}, []string{"AR NW1", "AA NW2"}, []string{"ACC2 open PAT2 " + tuva}},
+		{"another type", [][]byte{lines(header("MDM^T02^MDM_T02", "m1"), "EVN|T02"), order("NW", 2)}, []string{"AR m1", "AA NW2"}, []string{"ACC2 open PAT2 " + tuva}},
+		{"another event", [][]byte{replaced(order("NW", 1), "ORM^O01^ORM_O01", "ORM^O02^ORM_O02")}, []string{"AR NW1"}, nil},
+		{"a test message", [][]byte{replaced(order("NW", 1), "|P|2.5.1", "|T|2.5.1")}, []string{"AR NW1"}, nil},
+		{"no control ID", [][]byte{replaced(order("NW", 1), "|NW1|P", "||P"), order("NW", 2)}, []string{"AE", "AA NW2"}, []string{"ACC2 open PAT2 " + tuva}},
+		{"UTF-8 that is not stated", [][]byte{replaced(order("NW", 1), "||||||UNICODE UTF-8", "")}, []string{"AA NW1"}, []string{"ACC1 open PAT1 " + tuva}},
+		{"text of no set that is stated", [][]byte{replaced(order("NW", 1), "||||||UNICODE UTF-8", "", "ø", "\xF8"), order("NW", 2)}, []string{"AE NW1", "AA NW2"}, []string{"ACC2 open PAT2 " + tuva}},
+		{
+			"a name in two scripts",
+			[][]byte{replaced(order("NW", 1), "Sørli^Tuva^M", "Sato^Ken^^^^^L^A~佐藤^健^^^^^L^I")},
+			[]string{"AA NW1"},
+			[]string{"ACC1 open PAT1 Sato^Ken=佐藤^健"},
+		},
+		{"a batch", [][]byte{append([]byte("FHS|^~\\&|RIS\rBHS|^~\\&|RIS|||||||||b1\r"), order("NW", 1)...), order("NW", 2)}, []string{"AR", "AA NW2"}, []string{"ACC2 open PAT2 " + tuva}},
+		{"no message", [][]byte{[]byte("hello\r"), order("NW", 2)}, []string{"AR", "AA NW2"}, []string{"ACC2 open PAT2 " + tuva}},
+
+		{"changed, no status", [][]byte{order("NW", 1), replaced(order("XO", 1), "Tuva", "Tove")}, []string{"AA NW1", "AA XO1"}, []string{"ACC1 open PAT1 Sørli^Tove^M"}},
+		{"in progress, then complete", [][]byte{order("NW", 1), replaced(order("SC", 1), "FI1||", "FI1||IP"), replaced(order("SC", 1), "SC1|P", "SC1b|P", "FI1||", "FI1||CM")}, []string{"AA NW1", "AA SC1", "AA SC1b"}, []string{"ACC1 completed PAT1 " + tuva}},
+		{"cancelled, and ordered again", [][]byte{order("NW", 1), order("CA", 1), replaced(order("NW", 1), "|NW1|P", "|NW1b|P")}, []string{"AA NW1", "AA CA1", "AA NW1b"}, []string{"ACC1 open PAT1 " + tuva}},
+		{"discontinued", [][]byte{order("NW", 1), order("DC", 1)}, []string{"AA NW1", "AA DC1"}, []string{"ACC1 cancelled PAT1 " + tuva}},
+		{"a status does not undo a cancel code", [][]byte{order("NW", 1), replaced(order("CA", 1), "FI1||", "FI1||SC")}, []string{"AA NW1", "AA CA1"}, []string{"ACC1 cancelled PAT1 " + tuva}},
+		{"cancelled, and nobody knows it", [][]byte{order("CA", 1), order("NW", 2)}, []string{"AE CA1", "AA NW2"}, []string{"ACC2 open PAT2 " + tuva}},
+		{"a status of what nobody knows", [][]byte{order("SC", 1)}, []string{"AE SC1"}, nil},
+		{"cancelled by placer number alone", [][]byte{order("NW", 1), lines(header("ORM^O01", "c1"), "PID|1||PAT1^^^NORTH^MR", "ORC|CA|PL1", "OBR|1|PL1")}, []string{"AA NW1", "AA c1"}, []string{"ACC1 cancelled PAT1 " + tuva}},
+		{"a control code that is not done", [][]byte{order("QQ", 1), order("NW", 2)}, []string{"AE QQ1", "AA NW2"}, []string{"ACC2 open PAT2 " + tuva}},
+		{"no control code", [][]byte{order("", 1)}, []string{"AE 1"}, nil},
+		{"no patient", [][]byte{replaced(order("NW", 1), "PAT1^^^NORTH^MR", "^^^NORTH^MR")}, []string{"AE NW1"}, nil},
+		{"no accession number", [][]byte{replaced(order("NW", 1), "ACC1", "")}, []string{"AE NW1"}, nil},
+		{"a study UID that is none", [][]byte{replaced(order("NW", 1), "1.2.826.0.1.77.1", "study-1")}, []string{"AE NW1"}, nil},
+		{"empty components of authorities", [][]byte{replaced(order("NW", 1), "ACC1", "ACC1^^^", "NW|PL1", "NW|PL1^^^", "1|PL1", "1|PL1^^^")}, []string{"AA NW1"}, []string{"ACC1 open PAT1 " + tuva}},
+		{"a value of 9 kB", [][]byte{replaced(order("NW", 1), "SPS1", strings.Repeat("9", 9000))}, []string{"AE NW1"}, nil},
+
+		{"sent again", [][]byte{order("NW", 1), order("NW", 1), order("CA", 1), order("NW", 1)}, []string{"AA NW1", "AA NW1", "AA CA1", "AA NW1"}, []string{"ACC1 cancelled PAT1 " + tuva}},
+		{"another order under the same control ID", [][]byte{order("NW", 1), replaced(order("NW", 2), "|NW2|P", "|NW1|P")}, []string{"AA NW1", "AA NW1"}, []string{"ACC1 open PAT1 " + tuva, "ACC2 open PAT2 " + tuva}},
+		{
+			"two orders in a message",
+			[][]byte{order("NW", 1, "ORC|NW|PL9|FI9", "OBR|2|PL9|FI9|76009000^Gastroscopy^SCT||||||||||||||ACC9")},
+			[]string{"AA NW1"},
+			[]string{"ACC1 open PAT1 " + tuva, "ACC9 open PAT1 " + tuva},
+		},
+		{
+			"one of two cannot be done: neither is",
+			[][]byte{order("NW", 1, "ORC|CA|PL9|FI9", "OBR|2|PL9|FI9|76009000^Gastroscopy^SCT||||||||||||||ACC9")},
+			[]string{"AE NW1"},
+			nil,
+		},
+		{
+			"a report of another system",
+			[][]byte{lines(header("ORU^R01^ORU_R01", "r1"), "PID|1||PAT1^^^NORTH^MR", "OBR|1|PL1|FI1|73761001^Colonoscopy^SCT||||||||||||||ACC1||||||ES|F", "OBX|1|TX|59776-5^Findings^LN||no polyp||||||F")},
+			[]string{"AA r1"},
+			nil,
+		},
+		{"a report on nothing", [][]byte{lines(header("ORU^R01^ORU_R01", "r1"), "PID|1||PAT1^^^NORTH^MR", "OBR|1|PL1|FI1")}, []string{"AE r1"}, nil},
+		{"an acknowledgement is not acknowledged", [][]byte{append(lines(header("ACK", "a1"), "MSA|AA|x"), append([]byte{0x1C, 0x0D, 0x0B}, order("NW", 2)...)...)}, []string{"AA NW2"}, []string{"ACC2 open PAT2 " + tuva}},
+		{"commit acknowledgement alone", [][]byte{replaced(order("NW", 1), "2.5.1||||", "2.5.1|||AL|NE")}, []string{"CA NW1"}, []string{"ACC1 open PAT1 " + tuva}},
+		{"commit refused", [][]byte{replaced(order("QQ", 1), "2.5.1||||", "2.5.1|||AL|NE")}, []string{"CE QQ1"}, nil},
+		{"larger than is taken", [][]byte{append(order("NW", 1), bytes.Repeat([]byte("NTE|1\r"), 200_000)...)}, []string{"AE NW1"}, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newRig(t)
+			require.Equal(t, c.answers, r.say(c.say...))
+			require.Equal(t, c.orders, r.held())
+			require.NotContains(t, r.log.String(), "PAT", "no patient in a log")
+			require.NotContains(t, r.log.String(), "rli")
+			again := r.openLedger("rebuilt.db")
+			before, _, err := r.ledger.Orders(t.Context(), ledger.OrderFilter{})
+			require.NoError(t, err)
+			after, _, err := again.Orders(t.Context(), ledger.OrderFilter{})
+			require.NoError(t, err)
+			require.Equal(t, before, after, "the spool has all of it")
+			require.NoError(t, again.Close())
+		})
+	}
+}
+
+// TestReceiver_enhanced holds who is answered what (table 0155).
+func TestReceiver_enhanced(t *testing.T) {
+	for _, c := range []struct {
+		accept, application string
+		control             string
+		want                []string
+	}{
+		{"AL", "AL", "NW", []string{"CA NW1", "AA NW1"}},
+		{"NE", "NE", "NW", nil},
+		{"NE", "NE", "QQ", nil},
+		{"ER", "ER", "NW", nil},
+		{"ER", "NE", "QQ", []string{"CE QQ1"}},
+		{"SU", "NE", "NW", []string{"CA NW1"}},
+		{"NE", "AL", "NW", []string{"AA NW1"}},
+		{"NE", "ER", "QQ", []string{"AE QQ1"}},
+	} {
+		t.Run(fmt.Sprint(c.accept, c.application, c.control), func(t *testing.T) {
+			r := newRig(t)
+			p := r.connect()
+			p.write(framed(replaced(order(c.control, 1), "2.5.1||||", "2.5.1|||"+c.accept+"|"+c.application)))
+			for _, want := range c.want {
+				got, m := p.answer(5 * time.Second)
+				require.Equal(t, want, got)
+				require.Equal(t, "GATE", m.Get("MSH-3"))
+				require.Equal(t, "RIS", m.Get("MSH-5"))
+			}
+			p.write(framed(order("NW", 2))) // what comes next is the answer to this
+			got, _ := p.answer(5 * time.Second)
+			require.Equal(t, "AA NW2", got)
+			want := []string{"ACC2 open PAT2 " + tuva}
+			if c.control == "NW" {
+				want = append([]string{"ACC1 open PAT1 " + tuva}, want...)
+			}
+			require.Equal(t, want, r.held())
+		})
+	}
+}
+
+// TestReceiver_senders holds that only those who are listed are taken from, each in its ways.
+func TestReceiver_senders(t *testing.T) {
+	elsewhere := loopback[:0:0]
+	for _, c := range []struct {
+		name   string
+		sender Sender
+		say    []byte
+		answer string
+		orders []string
+	}{
+		{"another application", Sender{Application: "PACS", Hosts: loopback}, order("NW", 1), "AE NW1", nil},
+		{"another host", Sender{Application: "RIS", Hosts: elsewhere}, order("NW", 1), "AE NW1", nil},
+		{"any application", Sender{Application: "*", Hosts: loopback}, order("NW", 1), "AA NW1", []string{"ACC1 open PAT1 " + tuva}},
+		{
+			"a character set that is not stated",
+			Sender{Application: "RIS", Hosts: loopback, Charset: "CP1252"},
+			replaced(order("NW", 1), "||||||UNICODE UTF-8", "", "Sørli^Tuva", "\x8Aulc^Zdena \x80"),
+			"AA NW1",
+			[]string{"ACC1 open PAT1 Šulc^Zdena €^M"},
+		},
+		{
+			"an authority",
+			Sender{Application: "RIS", Hosts: loopback, Authority: "SOUTH"},
+			replaced(order("NW", 1), "PAT1^^^NORTH^MR", "PAT1^^^NORTH^MR~S77^^^SOUTH^MR"),
+			"AA NW1",
+			[]string{"ACC1 open S77 " + tuva},
+		},
+		{"an authority that the patient lacks", Sender{Application: "RIS", Hosts: loopback, Authority: "SOUTH"}, order("NW", 1), "AE NW1", nil},
+		{
+			"the filler number for the accession number",
+			Sender{Application: "RIS", Hosts: loopback, FillerIsAccession: true},
+			replaced(order("NW", 1), "ACC1", ""),
+			"AA NW1",
+			[]string{"FI1 open PAT1 " + tuva},
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newRig(t, c.sender)
+			require.Equal(t, []string{c.answer}, r.say(c.say))
+			require.Equal(t, c.orders, r.held())
+		})
+	}
+}
+
+// TestReceiver_fields reads every field of the tables, and the steps of several IPC.
+func TestReceiver_fields(t *testing.T) {
+	r := newRig(t)
+	require.Equal(t, []string{"AA i1"}, r.say(lines(
+		header("OMI^O23^OMI_O23", "i1"),
+		`PID|1||PAT1^^^NORTH&1.2.3&ISO^MR~N9^^^NATIONAL||Sørli^Tuva^Marie^Jr^Dr||197104051200|A`,
+		"PV1|1|O||||||77^Lie^Ola^^^Dr|||||||B6||||V5^^^NORTH",
+		"ORC|NW|PL1^HIS|FI1^RIS||SC",
+		"TQ1|1||||||20260301093000+0100||S^Stat^HL70485",
+		`OBR|1|PL0^HIS|FI0^RIS|73761001^Colonoscopy^SCT^ES17^Coloscopy long^99NORTH||||||||Isolation|Penicillin\.br\Latex|||12^Dahl^Per^^^Prof|||RP1|||||ES|||||||R19^Bleeding^I10|||34^Moe^Kari`,
+		"IPC|ACC1|RP0|1.2.826.0.1.77.1|SPS1|ES|P1^Colon^99NORTH|SCOPE ROOM 2||SCOPE2",
+		"IPC|ACC1|RP0|1.2.826.0.1.77.1|SPS2|US|P2^EUS^99NORTH|||EUS1",
+	)))
+	all, _, err := r.ledger.Orders(t.Context(), ledger.OrderFilter{})
+	require.NoError(t, err)
+	require.Len(t, all, 1)
+	starts := time.Date(2026, 3, 1, 8, 30, 0, 0, time.UTC)
+	got := all[0]
+	got.Message, got.ChangedAt = "", time.Time{}
+	require.Equal(t, ledger.Order{
+		Accession: "ACC1", StudyInstanceUID: "1.2.826.0.1.77.1", Placer: ledger.Identifier{ID: "PL1", Authority: "HIS"}, Filler: ledger.Identifier{ID: "FI1", Authority: "RIS"},
+		Patient: ledger.Person{
+			Identifier: ledger.Identifier{ID: "PAT1", Authority: "NORTH"}, Others: []ledger.Identifier{{ID: "N9", Authority: "NATIONAL"}},
+			Name: "Sørli^Tuva^Marie^Dr^Jr", BirthDate: "19710405", Sex: "O",
+		},
+		RequestedProcedureID: "RP1", Service: dicom.Code{Value: "73761001", Scheme: "SCT", Meaning: "Colonoscopy"}, Reason: "Bleeding",
+		Requester: "Dahl^Per^^Prof", Referrer: "Lie^Ola^^Dr", Priority: ledger.Stat, AdmissionID: "V5", PregnancyStatus: 3,
+		PatientState: "Isolation", MedicalAlerts: "Penicillin\nLatex", State: ledger.OrderOpen, Sender: "RIS",
+		Steps: []ledger.Step{
+			{ID: "SPS1", Modality: "ES", Protocol: dicom.Code{Value: "P1", Scheme: "99NORTH", Meaning: "Colon"}, StationName: "SCOPE ROOM 2", StationAE: "SCOPE2", Performer: "Moe^Kari", StartsAt: starts},
+			{ID: "SPS2", Modality: "US", Protocol: dicom.Code{Value: "P2", Scheme: "99NORTH", Meaning: "EUS"}, StationAE: "EUS1", Performer: "Moe^Kari", StartsAt: starts},
+		},
+	}, got)
+	require.Equal(t, []string{"AE i2"}, r.say(lines(
+		header("OMI^O23^OMI_O23", "i2"), "PID|1||PAT1^^^NORTH", "ORC|NW|PL5", "OBR|1|PL5",
+		"IPC|ACC5|RP5|1.2.826.0.1.77.5|S1|ES", "IPC|ACC5|RP5|1.2.826.0.1.77.6|S2|ES",
+	)), "the IPC of an order must agree on the study")
+	require.Equal(t, []string{"AA i3"}, r.say(lines(
+		header("OMG^O19^OMG_O19", "i3"), "PID|1||PAT1^^^NORTH", "ORC|XO|PL1^HIS|||||^^^20260302^^A", `OBR|1|PL1^HIS||||||||||""||||||||SPS9`,
+	)))
+	all, _, err = r.ledger.Orders(t.Context(), ledger.OrderFilter{})
+	require.NoError(t, err)
+	require.Len(t, all, 1)
+	require.Empty(t, all[0].PatientState, `"" takes a value away`)
+	require.Equal(t, "Penicillin\nLatex", all[0].MedicalAlerts, "what is not said stays")
+	require.Equal(t, ledger.High, all[0].Priority)
+	require.Equal(t, []ledger.Step{{ID: "SPS9", StartsAt: time.Date(2026, 3, 2, 0, 0, 0, 0, time.UTC)}}, all[0].Steps)
+}
+
+// TestTables holds that the tables name what there is: places that can be read, and fields of the ledger's types.
+func TestTables(t *testing.T) {
+	names := func(v any) map[string]any {
+		b, err := json.Marshal(v)
+		require.NoError(t, err)
+		var all map[string]any
+		require.NoError(t, json.Unmarshal(b, &all))
+		return all
+	}
+	order := ledger.Order{AdmissionID: "x", PregnancyStatus: 1, PatientState: "x", MedicalAlerts: "x"}
+	step := ledger.Step{StartsAt: time.Unix(1, 0)}
+	for _, c := range []struct {
+		fields []Field
+		in     any
+		other  []string // that come from elsewhere
+	}{
+		{OrderFields, order, []string{"patient", "steps", "state", "sender", "message", "changed_at"}},
+		{StepFields, step, nil},
+		{PatientFields, ledger.Person{}, nil},
+	} {
+		there := names(c.in)
+		for _, f := range c.fields {
+			require.Contains(t, there, f.Name)
+			delete(there, f.Name)
+			for _, from := range f.From {
+				_, err := hl7.ParsePath(from)
+				require.NoError(t, err)
+			}
+		}
+		for _, name := range c.other {
+			require.Contains(t, there, name)
+			delete(there, name)
+		}
+		delete(there, "others")
+		require.Empty(t, there, "no table says where it comes from")
+	}
+}
+
+// TestReceiver_full takes nothing that it cannot keep: the connection ends without an answer, and the sender sends again.
+func TestReceiver_full(t *testing.T) {
+	r := newRig(t)
+	require.NoError(t, r.ledger.Close())
+	p := r.connect()
+	p.write(framed(order("NW", 1)))
+	got, _ := p.answer(5 * time.Second)
+	require.Equal(t, "closed", got)
+}
+
+// FuzzHandle holds that whatever comes is answered to its own control ID, or not at all, and takes nothing down.
+func FuzzHandle(f *testing.F) {
+	f.Add(order("NW", 1))
+	f.Add(replaced(order("NW", 1), "2.5.1||||", "2.5.1|||AL|AL"))
+	f.Add(lines(header("OMI^O23", "i"), "PID|1||P", "ORC|NW|1", "OBR|1|1", "IPC|A|R|1.2|S|ES", "IPC|A|R|1.2|S|ES"))
+	f.Add(lines(header("ORU^R01", "r"), "PID|1||P", "OBR|1||||||||||||||||||A", "OBX|1|ST|110180^UID^DCM||1.2"))
+	f.Add(lines(header("ADT^A40", "m"), "PID|1||P", "MRG|Q"))
+	rig := fuzzRig(f)
+	f.Fuzz(func(t *testing.T, message []byte) {
+		answers, err := rig.Handle(t.Context(), loopback[0].Addr(), message)
+		require.NoError(t, err)
+		require.LessOrEqual(t, len(answers), 2)
+		in, _ := hl7.Parse(message, hl7.Options{})
+		for _, a := range answers {
+			m, _ := hl7.Parse(a, hl7.Options{}) // what it quotes may be of no character set
+			require.NotNil(t, m)
+			require.NotEmpty(t, m.Get("MSA-1"))
+			if in != nil && in.Segments()[0].Name == "MSH" {
+				require.Equal(t, in.Raw("MSH-10"), m.Raw("MSA-2"))
+			}
+		}
+	})
+}
