@@ -110,11 +110,16 @@ func (t *tx) takeMessage(m Inbound) (Taken, error) {
 	return taken, t.insertMessage(m.Message)
 }
 
-// changes does what m asks for and returns the studies that have another order then. The orders are subjects of m, too.
+// changes does what m asks for and returns the studies that have another order or patient then. They are subjects of m, too.
 func (t *tx) changes(m *Inbound) (changed []dicom.UID, err error) {
 	for _, c := range m.Patients {
-		if _, err := t.changePatient(c, m.At); err != nil {
+		_, followed, err := t.changePatient(c, m.At)
+		if err != nil {
 			return nil, err
+		}
+		changed = append(changed, followed...)
+		for _, study := range followed {
+			m.Subjects = append(m.Subjects, Subject{StudyInstanceUID: study})
 		}
 	}
 	for _, c := range m.Orders {

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"slices"
 	"time"
+
+	"endogate/dicomnode/dicom"
 )
 
 // PatientField names what a sender may take back of a patient.
@@ -101,18 +103,18 @@ func (t *tx) patientByRow(id int64) (patientRow, error) {
 }
 
 // changePatient does what c says, and has all that is about the patient follow: orders, studies, drafts and messages that
-// are on their way. It returns who the patient is then.
-func (t *tx) changePatient(c PatientChange, at time.Time) (Person, error) {
+// are on their way. It returns who the patient is then, and the studies that followed.
+func (t *tx) changePatient(c PatientChange, at time.Time) (Person, []dicom.UID, error) {
 	if c.ID == "" {
-		return Person{}, &Refusal{"the patient has no identifier (PID-3)"}
+		return Person{}, nil, &Refusal{"the patient has no identifier (PID-3)"}
 	}
 	named, err := t.patient(c.Identifier, at)
 	if err != nil {
-		return Person{}, err
+		return Person{}, nil, err
 	}
 	before, err := t.patientByRow(named.current)
 	if err != nil {
-		return Person{}, err
+		return Person{}, nil, err
 	}
 	after := before.Person
 	if named.merged() {
@@ -128,18 +130,19 @@ func (t *tx) changePatient(c PatientChange, at time.Time) (Person, error) {
 	for _, id := range c.Prior {
 		prior, did, err := t.mergePatient(id, named, at)
 		if err != nil {
-			return Person{}, err
+			return Person{}, nil, err
 		}
 		after, merged = after.filled(prior).without(c.Removed), merged || did
 	}
 	changed, err := t.writePatient(before, after, at)
 	if err != nil {
-		return Person{}, err
+		return Person{}, nil, err
 	}
-	if changed || merged {
-		err = t.followPatient(before.id, merged, at)
+	if !changed && !merged {
+		return after, nil, nil
 	}
-	return after, err
+	followed, err := t.followPatient(before.id, merged, at)
+	return after, followed, err
 }
 
 // filled returns p, with what is unknown of it as q has it.
@@ -227,29 +230,29 @@ func (t *tx) identifiersOf(row int64) ([]Identifier, error) {
 }
 
 // followPatient has the orders of a patient name it as it is now, and judges the studies anew that may be of it.
-func (t *tx) followPatient(row int64, merged bool, at time.Time) error {
+func (t *tx) followPatient(row int64, merged bool, at time.Time) (followed []dicom.UID, err error) {
 	p, err := t.patientByRow(row)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	person, err := json.Marshal(p.Person)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	ids, err := t.identifiersOf(row)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, id := range ids {
 		_, err := t.exec("UPDATE imaging_order SET patient_id = ?, patient_authority = ?, patient = ? WHERE patient_id = ? AND patient_authority = ?",
 			p.ID, p.Authority, string(person), id.ID, id.Authority)
 		if err != nil {
-			return err
+			return nil, err
 		}
 	}
 	studies, err := t.studiesOfPatient(p.Identifier, ids)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	detail := "what is known of the patient has changed"
 	if merged {
@@ -257,13 +260,18 @@ func (t *tx) followPatient(row int64, merged bool, at time.Time) error {
 	}
 	for _, study := range studies {
 		if err := t.event(event{study: study, what: EventPatient, at: at, detail: detail}); err != nil {
-			return err
+			return nil, err
 		}
+		var uid dicom.UID
+		if err := t.row("SELECT study_instance_uid FROM study WHERE id = ?", []any{study}, &uid); err != nil {
+			return nil, err
+		}
+		followed = append(followed, uid)
 		if err := t.judge(study, samePerson, at); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return nil
+	return followed, nil
 }
 
 const (
@@ -345,5 +353,6 @@ func (t *tx) orderedFor(before, after Person, at time.Time) (Person, error) {
 			}
 		}
 	}
-	return t.changePatient(c, at)
+	now, _, err := t.changePatient(c, at)
+	return now, err
 }

@@ -17,6 +17,7 @@ type Kind struct {
 
 // asked is what a message asks for.
 type asked struct {
+	patients []ledger.PatientChange
 	orders   []ledger.OrderChange
 	subjects []ledger.Subject
 	note     string // what it is about, in words without patient data
@@ -27,17 +28,21 @@ var Kinds = []Kind{
 	{"ORM", []string{"O01"}, "orders: new, changed, cancelled, status", readOrders},
 	{"OMG", []string{"O19"}, "as ORM^O01", readOrders},
 	{"OMI", []string{"O23"}, "as ORM^O01, with the scheduled steps (IPC)", readOrders},
+	{"ADT", []string{"A08", "A31", "A01", "A04"}, "patient: what is known of it", readPatientChange},
+	{"ADT", []string{"A40", "A34", "A18"}, "patients that are the same person: prior identifiers name the surviving one for ever", readMerges},
 	{"ORU", []string{"R01"}, "a report of another system: kept, and filed to its study", readReport},
 }
 
 // kindOf returns the kind of a message, or the fault of one that is not read (table 0357).
 func kindOf(m *hl7.Message) (Kind, error) {
 	event := m.Get("MSH-9.2")
-	i := slices.IndexFunc(Kinds, func(k Kind) bool { return k.Type == m.Get("MSH-9.1") })
+	i := slices.IndexFunc(Kinds, func(k Kind) bool {
+		return k.Type == m.Get("MSH-9.1") && (event == "" || slices.Contains(k.Events, event))
+	})
 	switch {
-	case i < 0:
+	case i < 0 && !slices.ContainsFunc(Kinds, func(k Kind) bool { return k.Type == m.Get("MSH-9.1") }):
 		return Kind{}, &hl7.Error{Code: hl7.UnsupportedMessageType, Path: "MSH-9", Text: "this gateway does not read messages of this type"}
-	case event != "" && !slices.Contains(Kinds[i].Events, event):
+	case i < 0:
 		return Kind{}, &hl7.Error{Code: hl7.UnsupportedEventCode, Path: "MSH-9", Text: "this gateway does not read this event of the message type"}
 	}
 	return Kinds[i], nil

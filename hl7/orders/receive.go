@@ -161,7 +161,11 @@ func (r *Receiver) take(ctx context.Context, m *hl7.Message, message []byte, kin
 		}
 	}
 	if taken.Answer.Code != string(hl7.AA) && fault == nil {
-		fault = &hl7.Error{Code: hl7.UnknownKeyIdentifier, Path: "ORC", Text: taken.Answer.Text}
+		path := "ORC"
+		if kind.Type == "ADT" {
+			path = "PID"
+		}
+		fault = &hl7.Error{Code: hl7.UnknownKeyIdentifier, Path: path, Text: taken.Answer.Text}
 	}
 	r.Log.Info("hl7: message taken", "type", in.Type, "application", in.Application, "answer", taken.Answer.Code, "entry", entry.ID, "again", taken.Again != "")
 	if r.Changed != nil && len(taken.Changed) > 0 {
@@ -179,7 +183,7 @@ func inbound(m *hl7.Message, kind Kind, asked asked, fault error, message []byte
 			Digest: hex.EncodeToString(digest[:]), Size: int64(len(message)), Type: kind.name(m), Note: asked.note, Subjects: asked.subjects,
 			Answer: ledger.Answer{Protocol: "hl7", Code: string(hl7.CodeOf(fault))},
 		},
-		Orders: asked.orders,
+		Patients: asked.patients, Orders: asked.orders,
 	}
 	var e *hl7.Error
 	if errors.As(fault, &e) {
