@@ -14,7 +14,7 @@ const (
 	// candidates are the most probable frames of a finding that are measured: each is decoded for it.
 	candidates = 12
 	// alike is the distance under which two frames show the same; different the one from which on it counts no more.
-	alike, different = 0.12, 0.4
+	alike, different = 0.17, 0.4
 	// outlined is how many frames of a finding keep their contours in the document.
 	outlined = 10
 )
