@@ -54,7 +54,7 @@ func TestText_golden(t *testing.T) {
 		in.Language = l
 		got := Text(made(t, in))
 		file := filepath.Join("testdata", "sample-"+l+".txt")
-		if os.Getenv("UPDATE") != "" {
+		if *update {
 			require.NoError(t, os.WriteFile(file, []byte(got), 0o600))
 		}
 		want, err := os.ReadFile(file)
@@ -471,6 +471,7 @@ func content(d Document) string {
 // Every sequence of edits and looks of the gateway gives documents that are valid; undoing goes back to what any earlier
 // version said, and going back from there to what was said before.
 func TestApply_anything(t *testing.T) {
+	s := schema(t)
 	rapid.Check(t, func(t *rapid.T) {
 		in := anyInput(t)
 		d, err := Default().New(in)
@@ -485,6 +486,7 @@ func TestApply_anything(t *testing.T) {
 			}
 			next, err := Default().Apply(d, edits, anna, noon)
 			require.NoError(t, err, edits)
+			require.NoError(t, conforms(s, next))
 			require.Equal(t, d.Version+1, next.Version)
 			if edits[0].Op == OpUndo {
 				require.Equal(t, content(*edits[0].Earlier), content(next), "as it was")
@@ -509,6 +511,7 @@ func TestApply_anything(t *testing.T) {
 
 // Whatever the gateway finds when it looks again, a person's decisions, texts and images stay.
 func TestRefresh_anything(t *testing.T) {
+	s := schema(t)
 	rapid.Check(t, func(t *rapid.T) {
 		in := anyInput(t)
 		d, err := Default().New(in)
@@ -526,6 +529,7 @@ func TestRefresh_anything(t *testing.T) {
 		}
 		next, err := Default().Refresh(d, anyInput(t))
 		require.NoError(t, err)
+		require.NoError(t, conforms(s, next))
 		of := map[string]Finding{}
 		for _, f := range next.Findings {
 			of[f.ID] = f
