@@ -95,4 +95,13 @@ if [ "${1-}" = --test ]; then
 	from_npm @kubernetes-models/apimachinery 3.0.2 \
 		6Vbzr/tinxPBGGdfYjXiV9WPj8PEhyiqGJiWhXrsihK7h6glPj4HKUxZ0YwYXH/5uucm/NVef/xY3vZ4Crj1Fg== \
 		'' bin/kubernetes/node_modules/@kubernetes-models/apimachinery
+	from_npm node-hl7-server 2.5.0 \
+		c8TmrWpdspTaotJDOqiKhl/+YxAJzI82PCO3spPwW/QktM70lKo23OQaVBQDQ2sv0IaNpcI22mTwAb5IYaY2AQ== \
+		'' bin/hl7/node_modules/node-hl7-server
+	from_npm node-hl7-client 2.3.1 \
+		VaFnCsQZ1Ayhz19RbziMKGz1LVPeZMTO0leL16zFprA6LP0v7FoNTuKweGjn4JG9eTExcpbA1PZO1Ei7DAB3Kw== \
+		'' bin/hl7/node_modules/node-hl7-client
+	from_npm hl7-standard 1.0.4 \
+		Dk8U0Q84HrQ5HCS3VXcay3ILrKOqQ1pprHHIxPaq/byi2zrTUwdP+tIv0sF+SI/l4bkET3EnN8yuGuQmOdHvuw== \
+		'' bin/hl7/node_modules/hl7-standard
 fi

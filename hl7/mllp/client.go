@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -34,8 +35,12 @@ type Client struct {
 
 	nc       net.Conn
 	r        *Reader
-	answered []byte // control ID of the message before this one
+	answered [][]byte // control IDs of the messages before this one, on this connection
 }
+
+// maxAnswered bounds what is remembered of a connection. There are receivers (node-hl7-server 2.5) that answer all the
+// messages before again with each.
+const maxAnswered = 256
 
 // Exchange sends message and returns what acknowledges it: its MSA-2 is the MSH-10 of message. An answer that comes after
 // Timeout is never read. Where a connection was idle and the peer has ended it meanwhile, message is sent on a new one;
@@ -114,7 +119,8 @@ func (c *Client) exchange(ctx context.Context, framed, id []byte) ([]byte, error
 	defer stop()
 	answer, err := c.converse(framed, id)
 	if err == nil {
-		c.answered = id
+		c.answered = append(c.answered, id)
+		c.answered = c.answered[max(0, len(c.answered)-maxAnswered):]
 		return answer, nil
 	}
 	_ = c.Close()
@@ -149,7 +155,7 @@ func (c *Client) converse(framed, id []byte) ([]byte, error) {
 		switch about := acknowledges(answer); {
 		case bytes.Equal(about, id):
 			return answer, nil
-		case len(about) == 0 || !bytes.Equal(about, c.answered): // but the answer before this one may come twice
+		case len(about) == 0 || !slices.ContainsFunc(c.answered, func(id []byte) bool { return bytes.Equal(id, about) }): // but those may come twice
 			return nil, fmt.Errorf("mllp: %w", ErrWrongAnswer)
 		}
 	}

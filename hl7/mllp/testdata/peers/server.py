@@ -1,0 +1,20 @@
+"""A receiver made of python3-hl7: answers every message, prints control ID and family name."""
+import asyncio, sys
+from hl7.mllp import start_hl7_server
+
+async def serve(reader, writer):
+    try:
+        while not writer.is_closing():
+            message = await reader.readmessage()
+            print(message["MSH.F10"], message["PID.F5.R1.C1"], flush=True)
+            writer.writemessage(message.create_ack("AA"))
+            await writer.drain()
+    except asyncio.IncompleteReadError:
+        writer.close()
+
+async def main():
+    server = await start_hl7_server(serve, "127.0.0.1", int(sys.argv[1]), limit=32 << 20, encoding="utf-8")
+    async with server:
+        await server.serve_forever()
+
+asyncio.run(main())
