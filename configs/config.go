@@ -287,6 +287,10 @@ type Reports struct {
 	KeyImages          int     `koanf:"key_images"` // per class
 	Templates          string  `koanf:"templates"`  // folder with templates of drafts, over those that come with the gateway
 	Language           string  `koanf:"language"`   // of drafts
+	Font               string  `koanf:"font"`       // of pages, for names beyond Latin, Greek and Cyrillic; empty: Debian's fonts-droid-fallback
+	// UnauthenticatedSign lets a person sign whom nobody knows, ReportingSystem makes what a known person signs verified.
+	UnauthenticatedSign bool `koanf:"unauthenticated_sign"`
+	ReportingSystem     bool `koanf:"reporting_system"`
 }
 
 // Default returns the configuration of a gateway that nobody configured:

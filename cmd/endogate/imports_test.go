@@ -16,7 +16,7 @@ import (
 // mayImport is the package table of the README: which of our packages each may import.
 var mayImport = map[string][]string{
 	"cmd/endogate":         {"*"},
-	"cmd/endogate/admin":   {"dicomnode/dicom", "dicomnode/failure", "dicomnode/ledger", "inference/analysis"},
+	"cmd/endogate/admin":   {"dicomnode/dicom", "dicomnode/failure", "dicomnode/ledger", "inference/analysis", "reports/draft"},
 	"cmd/endogate/gateway": {"*"},
 	"configs":              {"dicomnode/dicom", "dicomnode/pdu", "explain", "hl7", "hl7/oru"},
 	"configs/strict":       {"dicomnode/dicom"},

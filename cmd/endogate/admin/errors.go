@@ -34,6 +34,8 @@ func faultOf(what string, err error) *fault {
 	switch {
 	case errors.Is(err, ErrNotFound):
 		f.Code, f.Next = http.StatusNotFound, "check the identifier; what is finished long ago may have been removed"
+	case errors.Is(err, ErrForbidden):
+		f.Code, f.Next = http.StatusForbidden, "have somebody sign in who may, or have the configuration allow it"
 	case errors.Is(err, ErrConflict):
 		f.Code, f.Next = http.StatusConflict, "reload: its state has changed since it was shown"
 	case errors.Is(err, ErrGone):
@@ -67,7 +69,7 @@ func faultOfEcho(err error) *fault {
 	case http.StatusMethodNotAllowed:
 		f.Next = "see /api/v1/openapi.json for the methods of this path"
 	case http.StatusRequestEntityTooLarge:
-		f.Next = "send no body: none is needed"
+		f.Next = "send less: only what changes a draft needs a body, of 1 MiB at most"
 	default:
 		f.Next = "see the log under this answer's X-Request-Id"
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -75,6 +76,21 @@ func (q *query) uid(key string) dicom.UID {
 		return ""
 	}
 	return uid
+}
+
+// time returns a moment (RFC 3339), or the beginning of a day (UTC); zero when it is absent.
+func (q *query) time(key string) time.Time {
+	s := q.text(key)
+	if s == "" {
+		return time.Time{}
+	}
+	for _, layout := range []string{time.RFC3339, time.DateOnly} {
+		if at, err := time.Parse(layout, s); err == nil {
+			return at
+		}
+	}
+	q.fail(key, "neither a time such as 2026-11-29T08:00:00Z nor a date such as 2026-11-29")
+	return time.Time{}
 }
 
 // oneOf returns the parameter when it is one of the allowed values.

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -21,7 +22,8 @@ const (
 	idleTimeout       = 2 * time.Minute
 	requestTimeout    = 60 * time.Second // beyond a C-ECHO to a peer that does not answer
 	maxHeaderBytes    = 16 << 10
-	maxBody           = "4K" // no request needs one
+	maxBody           = "4K" // no request needs one,
+	maxDraftBody      = "1M" // but those that change a draft
 )
 
 // Server serves the API and the page. All fields are set (Hosts may be empty) before Serve and not changed after;
@@ -32,6 +34,7 @@ type Server struct {
 	Destinations Destinations
 	Frames       Frames
 	Orders       Orders
+	Drafts       Drafts
 	Gauges       func(context.Context) (Gauges, error)
 	Models       []Model
 	Unserved     func(context.Context) ([]string, error) // names of the models that no worker has; nil: each has one
@@ -97,7 +100,8 @@ func (s *Server) router() *echo.Echo {
 	e.IPExtractor = echo.ExtractIPDirect() // a forwarding header is a claim of whoever sent it
 	e.HTTPErrorHandler = answerFault(s.Log)
 	e.Use(secure, logged(s.Log), recovered(s.Log), known(s.Hosts), meant,
-		middleware.BodyLimit(maxBody), middleware.ContextTimeout(requestTimeout))
+		limit(maxBody, changesDraft), limit(maxDraftBody, func(c echo.Context) bool { return !changesDraft(c) }),
+		middleware.ContextTimeout(requestTimeout))
 
 	e.Match([]string{http.MethodGet, http.MethodHead}, "/healthz", s.healthz)
 	e.Match([]string{http.MethodGet, http.MethodHead}, "/readyz", s.readyz)
@@ -105,6 +109,15 @@ func (s *Server) router() *echo.Echo {
 
 	e.GET("/api/v1/studies", s.studies)
 	e.GET("/api/v1/studies/:uid", s.study)
+	e.GET("/api/v1/studies/:uid/draft", s.draft)
+	e.PATCH("/api/v1/studies/:uid/draft", s.editDraft)
+	e.GET("/api/v1/studies/:uid/draft/history", s.draftHistory)
+	e.GET("/api/v1/studies/:uid/draft.pdf", s.draftPDF)
+	e.POST("/api/v1/studies/:uid/draft/sign", s.signDraft)
+	e.POST("/api/v1/studies/:uid/draft/amend", s.amendDraft)
+	e.POST("/api/v1/studies/:uid/draft/withdraw", s.withdrawDraft)
+	e.POST("/api/v1/studies/:uid/draft/retry", s.retryDraft)
+	e.GET("/api/v1/agreement", s.agreement)
 	e.GET("/api/v1/instances/:instance/frames/:file", s.frame)
 	e.GET("/api/v1/orders", s.orders)
 	e.GET("/api/v1/messages/:id", s.message)
@@ -123,4 +136,14 @@ func (s *Server) router() *echo.Echo {
 	e.GET("/", asset)
 	e.GET("/assets/:file", asset)
 	return e
+}
+
+// limit refuses a body that is larger than size, but where skip says so.
+func limit(size string, skip middleware.Skipper) echo.MiddlewareFunc {
+	return middleware.BodyLimitWithConfig(middleware.BodyLimitConfig{Limit: size, Skipper: skip})
+}
+
+// changesDraft says whether c is about a draft: what a person writes is in its body.
+func changesDraft(c echo.Context) bool {
+	return strings.HasPrefix(c.Path(), "/api/v1/studies/:uid/draft")
 }

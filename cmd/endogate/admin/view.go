@@ -17,6 +17,7 @@ import (
 var (
 	ErrNotFound    = errors.New("not found")    // 404
 	ErrConflict    = errors.New("conflict")     // 409: the state does not allow it (any more)
+	ErrForbidden   = errors.New("forbidden")    // 403: not for whoever asks
 	ErrGone        = errors.New("gone")         // 410: the bytes have left the spool
 	ErrUnsupported = errors.New("unsupported")  // 422: the frame cannot be rendered
 	ErrBusy        = errors.New("out of slots") // 503: try again in a moment

@@ -25,6 +25,7 @@ import (
 	"endogate/inference"
 	"endogate/inference/jobs"
 	"endogate/reports"
+	"endogate/reports/desk"
 	"endogate/reports/outbox"
 	"endogate/reports/results"
 )
@@ -75,6 +76,8 @@ type parts struct {
 	keeper   *results.Keeper
 	builder  *reports.Builder
 	exams    *reports.Assembler
+	desk     *desk.Desk
+	pages    Pages
 	outbox   *outbox.Outbox
 	follower *intake.Follower
 	reclaim  *intake.Reclaimer
@@ -166,12 +169,26 @@ func (g *parts) assemble(context.Context, *lifecycle) error {
 		Backoff: outbox.Backoff{First: g.cfg.Delivery.MinBackoff.Std(), Last: g.cfg.Delivery.MaxBackoff.Std(), Dead: g.cfg.Delivery.GiveUp.Std()},
 		Sent: func(destination string, fate outbox.Fate, _ time.Duration) {
 			g.metrics.Delivery(destination, string(fate))
+			for _, other := range waitsForOthers(g.cfg.Destinations) { // what is there now, something else may have waited for
+				if other != destination && fate != outbox.FateDeferred && fate != outbox.FateDown {
+					g.outbox.Wake(other)
+				}
+			}
 		},
 	}
 	g.exams = &reports.Assembler{
 		Builder: g.builder, Exams: g.ledger, Open: g.keeper.Source, Keep: g.keeper.Keep, Algorithm: g.models.algorithm,
 		Quiet: g.cfg.Exam.Quiet.Std(), MaxWait: g.cfg.Exam.MaxWait.Std(), Log: g.log, Now: g.now,
-		Finished: func(ledger.Exam, error) { g.wakeOutbox() },
+		Finished: func(ledger.Exam, error) {
+			g.wakeOutbox()
+			g.desk.Wake()
+		},
+	}
+	if err := g.openDesk(); err != nil {
+		return err
+	}
+	if err := g.openPages(); err != nil {
+		return err
 	}
 	g.workshop = &results.Workshop{
 		Heatmaps: g.models.heatmaps,
@@ -235,6 +252,7 @@ func (g *parts) startLoops(_ context.Context, life *lifecycle) error {
 		life.loop("worker", func(ctx context.Context) error { return g.queue.Work(ctx, consumer) })
 	}
 	life.loop("exams", g.exams.Run)
+	life.loop("desk", g.desk.Run)
 	life.loop("outbox", g.outbox.Run)
 	return nil
 }
@@ -352,7 +370,7 @@ func (g *parts) listenHTTP(_ context.Context, life *lifecycle) error {
 	}
 	web := &admin.Server{
 		Studies: views, Queue: views, Destinations: views, Frames: views, Gauges: g.gauges, Models: g.models.views(), Unserved: g.unservedNames,
-		Orders: views, Checks: g.checks(), Metrics: g.metrics, Version: g.version(), Hosts: g.cfg.HTTP.Hosts, Log: g.log,
+		Orders: views, Drafts: drafts{g.desk, g.ledger, g.pages, g.now}, Checks: g.checks(), Metrics: g.metrics, Version: g.version(), Hosts: g.cfg.HTTP.Hosts, Log: g.log,
 	}
 	life.serve("http", func() error { return web.Serve(ln) }, web.Shutdown, http.ErrServerClosed)
 	return nil

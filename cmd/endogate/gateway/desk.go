@@ -1,0 +1,275 @@
+package gateway
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"time"
+
+	"endogate/cmd/endogate/admin"
+	"endogate/configs"
+	"endogate/dicomnode/dicom"
+	"endogate/dicomnode/ledger"
+	"endogate/dicomnode/pixeldata"
+	"endogate/dicomnode/spool"
+	"endogate/explain"
+	"endogate/inference"
+	"endogate/reports/desk"
+	"endogate/reports/draft"
+	"endogate/reports/pdf"
+)
+
+// openDesk makes what keeps the report drafts.
+func (g *parts) openDesk() error {
+	r := g.cfg.Reports
+	zone, err := time.LoadLocation(r.TimeZone)
+	if err != nil {
+		return err
+	}
+	templates, err := Templates(g.cfg)
+	if err != nil {
+		return err
+	}
+	g.desk = &desk.Desk{
+		Ledger: g.ledger, Templates: templates, Language: r.Language, Location: zone,
+		Model: g.models.described, Source: g.keeper.Source, Quality: g.quality,
+		UnauthenticatedSign: r.UnauthenticatedSign, ReportingSystem: r.ReportingSystem, Log: g.log, Now: g.now,
+		Entered: func(_ dicom.UID, sends bool) {
+			if sends {
+				g.wakeOutbox()
+			}
+		},
+	}
+	return nil
+}
+
+// described is what reports say of a model beside its results.
+func (m *Models) described(name string) (desk.Model, bool) {
+	for _, b := range m.Bundles {
+		if b.Name == name {
+			return desk.Model{Model: b.Made(), IntendedUse: b.IntendedUse, Classes: b.Classes, Masked: masked(b)}, true
+		}
+	}
+	return desk.Model{}, false
+}
+
+// masked are the boxes that a model does not look into.
+func masked(b *inference.Bundle) (boxes [][4]float64) {
+	for _, step := range b.Preprocess {
+		if m := step.MaskBox; m != nil {
+			boxes = append(boxes, [4]float64{m.Left, m.Top, m.Right, m.Bottom})
+		}
+	}
+	return boxes
+}
+
+// quality measures a frame for the choice of key images.
+func (g *parts) quality(ctx context.Context, entry string, frame int) (draft.Quality, error) {
+	img, err := frameOf(ctx, g.spool, g.decoding(), entry, frame)
+	if err != nil {
+		return draft.Quality{}, err
+	}
+	return draft.Measure(img), nil
+}
+
+// frameOf decodes one frame of a spool entry.
+func frameOf(ctx context.Context, from *spool.Spool, o pixeldata.Options, id string, frame int) (*image.RGBA, error) {
+	entry, dataset, err := from.Open(id)
+	if err != nil {
+		return nil, err
+	}
+	defer dataset.Close()
+	ts, _ := dicom.LookupTransferSyntax(entry.TransferSyntaxUID)
+	opened, err := pixeldata.OpenSeekable(dataset, ts, o)
+	if err != nil {
+		return nil, err
+	}
+	f, err := opened.Frame(ctx, frame)
+	return f.Image, err
+}
+
+// Pages makes pages of report drafts, with pictures out of the spool.
+type Pages struct {
+	Fonts       *pdf.Fonts
+	Colours     *explain.ColourMap
+	Location    *time.Location
+	Institution string
+	Frame       func(ctx context.Context, instance dicom.UID, frame int) (image.Image, error)
+}
+
+// Render makes the PDF of doc.
+func (p Pages) Render(ctx context.Context, doc draft.Document) ([]byte, error) {
+	return pdf.Render(doc, pdf.Options{
+		Fonts: p.Fonts, Colours: p.Colours, Location: p.Location, Institution: p.Institution,
+		Picture: func(k draft.KeyImage) (pdf.Picture, error) {
+			frame, err := p.Frame(ctx, k.Frame.Instance.SOPInstanceUID, k.Frame.Span.First+max(k.Frame.Span.Count-1, 0)/2)
+			if err != nil {
+				return pdf.Picture{}, err
+			}
+			picture := pdf.Picture{Frame: frame}
+			if heatmap := k.Frame.Heatmap.SOPInstanceUID; heatmap != "" {
+				if picture.Heatmap, err = p.Frame(ctx, heatmap, 1); err != nil {
+					picture.Heatmap = nil // it has left the spool: the frame is worth showing alone
+				}
+			}
+			return picture, nil
+		},
+	})
+}
+
+// openPages makes what draws pages of drafts.
+func (g *parts) openPages() error {
+	fonts, err := pdf.OpenFonts(g.cfg.Reports.Font)
+	if err != nil {
+		return err
+	}
+	colours, err := explain.NamedColourMap(g.cfg.Reports.ColourMap)
+	if err != nil {
+		return err
+	}
+	g.pages = Pages{
+		Fonts: fonts, Colours: colours, Location: g.desk.Location, Institution: g.cfg.Reports.InstitutionName,
+		Frame: func(ctx context.Context, instance dicom.UID, frame int) (image.Image, error) {
+			entry, err := g.ledger.EntryOf(ctx, string(instance))
+			if err != nil {
+				return nil, err
+			}
+			return frameOf(ctx, g.spool, g.decoding(), entry, frame)
+		},
+	}
+	return nil
+}
+
+// drafts shows the desk to the API.
+type drafts struct {
+	*desk.Desk
+	ledger *ledger.Ledger
+	pages  Pages
+	now    func() time.Time
+}
+
+// forAPI is an error as the API answers it.
+func forAPI(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, desk.ErrUnauthenticated):
+		return fmt.Errorf("%w: %w", admin.ErrForbidden, err)
+	case errors.Is(err, ledger.ErrNotFound):
+		return notFound(err)
+	}
+	return err
+}
+
+// Draft implements admin.Drafts.
+func (d drafts) Draft(ctx context.Context, study dicom.UID, number, version int) (draft.Document, error) {
+	v, err := d.Version(ctx, study, number, version)
+	if errors.Is(err, ledger.ErrNotFound) {
+		return draft.Document{}, d.missing(ctx, study)
+	}
+	return v.Content, err
+}
+
+// missing says why there is no draft.
+func (d drafts) missing(ctx context.Context, study dicom.UID) error {
+	state, err := d.ledger.Desk(ctx, study)
+	if err != nil {
+		return err
+	}
+	exams, err := d.ledger.ExamsOf(ctx, study)
+	if err != nil {
+		return err
+	}
+	open := 0
+	for _, e := range exams {
+		if e.State == ledger.ExamOpen {
+			open++
+		}
+	}
+	switch {
+	case len(exams) == 0:
+		return fmt.Errorf("%w: no model looks at this study, or it is not known", admin.ErrNotFound)
+	case state.Number > 0:
+		return fmt.Errorf("%w: no such version, or it is forgotten", admin.ErrNotFound)
+	case state.Reason != "":
+		return fmt.Errorf("%w: no draft can be made: %s; mend that, and POST …/draft/retry", admin.ErrNotFound, state.Reason)
+	case open > 0:
+		return fmt.Errorf("%w: the draft is made when the examination is assembled: %d of %d parts are open", admin.ErrNotFound, open, len(exams))
+	}
+	return fmt.Errorf("%w: the draft is not made yet; ask again in a moment", admin.ErrNotFound)
+}
+
+// History implements admin.Drafts.
+func (d drafts) History(ctx context.Context, study dicom.UID, p admin.Page) ([]ledger.Draft, error) {
+	all, err := d.ledger.Drafts(ctx, study, ledger.Page(p))
+	if err == nil && len(all) == 0 && p.Offset == 0 {
+		err = d.missing(ctx, study)
+	}
+	return all, err
+}
+
+// PDF implements admin.Drafts.
+func (d drafts) PDF(ctx context.Context, study dicom.UID, number, version int) ([]byte, error) {
+	v, err := d.Version(ctx, study, number, version)
+	if err != nil {
+		return nil, forAPI(err)
+	}
+	return d.pages.Render(ctx, v.Content)
+}
+
+// Edit implements admin.Drafts.
+func (d drafts) Edit(ctx context.Context, study dicom.UID, at draft.Reference, edits []draft.Edit, author draft.Author) (draft.Document, error) {
+	doc, err := d.Desk.Edit(ctx, study, at, edits, author)
+	return doc, forAPI(err)
+}
+
+// Sign implements admin.Drafts.
+func (d drafts) Sign(ctx context.Context, study dicom.UID, at draft.Reference, author draft.Author) (draft.Document, error) {
+	doc, err := d.Desk.Sign(ctx, study, at, author)
+	return doc, forAPI(err)
+}
+
+// Amend implements admin.Drafts.
+func (d drafts) Amend(ctx context.Context, study dicom.UID, at draft.Reference, author draft.Author, reason string) (draft.Document, error) {
+	doc, err := d.Desk.Amend(ctx, study, at, author, reason)
+	return doc, forAPI(err)
+}
+
+// Withdraw implements admin.Drafts.
+func (d drafts) Withdraw(ctx context.Context, study dicom.UID, at draft.Reference, author draft.Author, reason string) (draft.Document, error) {
+	doc, err := d.Desk.Withdraw(ctx, study, at, author, reason)
+	return doc, forAPI(err)
+}
+
+// RetryDraft implements admin.Drafts.
+func (d drafts) RetryDraft(ctx context.Context, study dicom.UID) error {
+	err := d.ledger.RetryDraft(ledger.By(ctx, ledger.Actor{Kind: ledger.ActorPerson}), study, d.now())
+	if err == nil {
+		d.Wake()
+	}
+	return forAPI(err)
+}
+
+// AgreementCounts implements admin.Drafts.
+func (d drafts) AgreementCounts(ctx context.Context, f admin.AgreementFilter) ([]ledger.AgreementCount, error) {
+	return d.ledger.AgreementCounts(ctx, f)
+}
+
+// Agreements implements admin.Drafts.
+func (d drafts) Agreements(ctx context.Context, f admin.AgreementFilter) ([]ledger.Agreement, int, error) {
+	return d.ledger.Agreements(ctx, f)
+}
+
+var _ admin.Drafts = drafts{}
+
+// waitsForOthers are the destinations that something may go to only when something else is delivered.
+func waitsForOthers(all []configs.Destination) (names []string) {
+	for _, d := range all {
+		if cmp.Or(d.Kind, configs.KindDICOM) != configs.KindDICOM {
+			names = append(names, d.Name)
+		}
+	}
+	return names
+}
