@@ -225,8 +225,6 @@ func decided(f draft.Finding) string {
 	by := printable(f.By.Name)
 	var text string
 	switch {
-	case f.Retracted != "":
-		text = "Retracted: " + described(f) + ": " + f.Retracted
 	case f.Model.Name == "":
 		text = fmt.Sprintf("Added by %s: %s.", by, described(f))
 	case f.Decision == draft.Accepted:
@@ -244,7 +242,7 @@ func decided(f draft.Finding) string {
 	default:
 		text = "AI finding, not decided by the person who signed: " + described(f) + "."
 	}
-	for _, more := range []struct{ name, text string }{{"Site", f.SiteText}, {"Paris", f.Paris}, {"Remark", f.Text}} {
+	for _, more := range []struct{ name, text string }{{"The AI result was retracted", f.Retracted}, {"Site", f.SiteText}, {"Paris", f.Paris}, {"Remark", f.Text}} {
 		if more.text != "" {
 			text += fmt.Sprintf(" %s: %s.", more.name, strings.TrimSuffix(more.text, "."))
 		}

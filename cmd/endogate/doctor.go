@@ -20,6 +20,7 @@ import (
 	"endogate/dicomnode/spool"
 	"endogate/inference/jobs"
 	"endogate/inference/onnx"
+	"endogate/reports/pdf"
 )
 
 type doctorCmd struct {
@@ -79,6 +80,7 @@ func (d doctorCmd) checks(cfg configs.Config) []check {
 		{"configuration", func(context.Context) (string, error) { return describeConfig(cfg) }},
 		{"ONNX Runtime", func(context.Context) (string, error) { return onnx.FindLibrary(cfg.ONNXRuntime.Library) }},
 		{"ffmpeg", func(context.Context) (string, error) { return findFFmpeg(cfg.FFmpeg) }},
+		{"fonts", func(context.Context) (string, error) { return findFonts(cfg.Reports.Font) }},
 		{"data folder", func(context.Context) (string, error) { return checkDisk(cfg) }},
 		{"DICOM port", func(context.Context) (string, error) { return checkPort(cfg, cfg.DICOM.Listen) }},
 		{"report templates", func(context.Context) (string, error) { return checkTemplates(cfg) }},
@@ -194,6 +196,18 @@ func findFFmpeg(name string) (string, error) {
 		return "", fmt.Errorf("%w; install it (Debian: apt-get install ffmpeg), or JPEG 2000, JPEG-LS and lossless JPEG stay unanalysed", err)
 	}
 	return path, nil
+}
+
+// findFonts tries the fonts of PDF reports.
+func findFonts(path string) (string, error) {
+	fonts, err := pdf.OpenFonts(path)
+	switch {
+	case err != nil:
+		return "", err
+	case !fonts.Wide():
+		return "", pdf.ErrNoWideFont
+	}
+	return cmp.Or(path, pdf.WideFont), nil
 }
 
 func checkDisk(cfg configs.Config) (string, error) {

@@ -11,19 +11,25 @@ import (
 
 const pairGap = 2.0 // between a frame and its heatmap
 
-// findingBlocks writes each finding that stands with its pictures beside it, and a line for each that a person rejected.
-func (p *pages) findingBlocks() {
+// findingBlocks writes each finding that stands with its pictures beside it, and a line for each that a person rejected. Landmarks and notes on quality stand in sections of their own: here they have their pictures alone. said: the
+// section has said in words what the models saw.
+func (p *pages) findingBlocks(said bool) {
 	n := 0
 	var rejected []string
 	for _, f := range p.doc.Findings {
-		if f.Decision == draft.Rejected {
-			rejected = append(rejected, fmt.Sprintf("%s (%s %s, p %s): %s", f.Code.Meaning, f.Model.Name, f.Model.Version, decimal(f.Probability), p.author(f.By)))
-			continue
+		switch {
+		case f.Decision == draft.Rejected:
+			rejected = append(rejected, p.brief(f)+" – "+p.author(f.By))
+		case f.Role == analysis.RoleFinding || f.Role == "" || len(p.imagesOf(f.ID)) > 0:
+			n++
+			p.finding(n, f, said)
 		}
-		n++
-		p.finding(n, f)
 	}
-	if n == 0 {
+	switch {
+	case n > 0 || said:
+	case p.doc.Disclosure.Frames.Frames == 0:
+		p.paragraph(left, width, style{body, ink, false}, p.noFrames)
+	default:
 		p.paragraph(left, width, style{body, ink, false}, p.noFindings)
 	}
 	if len(rejected) > 0 {
@@ -32,12 +38,31 @@ func (p *pages) findingBlocks() {
 	}
 }
 
-// imagesOf lists the key images of a finding; of none where id is empty, or names a finding that is not there.
+// brief is a finding in one line.
+func (p *pages) brief(f draft.Finding) string {
+	text := cmpOr(f.Code.Meaning, f.Class)
+	if f.Model.Name != "" {
+		text += fmt.Sprintf(" (%s %s, %s)", f.Model.Name, f.Model.Version, decimal(f.Probability))
+	}
+	return text
+}
+
+func (p *pages) retraction(reason string) string {
+	if reason == "" {
+		return ""
+	}
+	return p.words.retracted + ": " + reason
+}
+
+// stands reports whether a finding is part of the report.
+func stands(f draft.Finding) bool { return f.Decision != draft.Rejected }
+
+// imagesOf lists the key images of a finding; those of none, or of one that is not there, where id is empty.
 func (p *pages) imagesOf(id string) (out []draft.KeyImage) {
 	for _, k := range p.doc.KeyImages {
-		known := slices.ContainsFunc(p.doc.Findings, func(f draft.Finding) bool { return f.ID == k.Finding && f.Decision != draft.Rejected })
-		rejected := slices.ContainsFunc(p.doc.Findings, func(f draft.Finding) bool { return f.ID == k.Finding && f.Decision == draft.Rejected })
-		if id == k.Finding && known || id == "" && !known && !rejected {
+		i := slices.IndexFunc(p.doc.Findings, func(f draft.Finding) bool { return f.ID == k.Finding })
+		switch {
+		case i < 0 && id == "", i >= 0 && id == k.Finding && stands(p.doc.Findings[i]):
 			out = append(out, k)
 		}
 	}
@@ -45,14 +70,14 @@ func (p *pages) imagesOf(id string) (out []draft.KeyImage) {
 }
 
 // finding writes what is said of a finding at the left, its first key image at the right, the others below.
-func (p *pages) finding(n int, f draft.Finding) {
+func (p *pages) finding(n int, f draft.Finding, said bool) {
 	images := p.imagesOf(f.ID)
 	textWidth := width
 	const pair = 2*42 + pairGap
 	if len(images) > 0 {
 		textWidth = width - pair - 5
 	}
-	parts := p.says(n, f, images)
+	parts := p.says(n, f, images, said)
 	h := 0.0
 	for _, part := range parts {
 		h += float64(len(p.lines(textWidth, part.style, part.text))) * part.style.line()
@@ -87,7 +112,7 @@ type part struct {
 }
 
 // says is a finding in words: what and where, how the person decided, and what the model said.
-func (p *pages) says(n int, f draft.Finding, images []draft.KeyImage) []part {
+func (p *pages) says(n int, f draft.Finding, images []draft.KeyImage, said bool) []part {
 	plain, quiet := style{body, ink, false}, style{small, faint, false}
 	parts := []part{{style{medium, ink, true}, fmt.Sprintf("%d. %s", n, cmpOr(clean(f.Code.Meaning), f.Class))}}
 	add := func(s style, text string) {
@@ -114,15 +139,17 @@ func (p *pages) says(n int, f draft.Finding, images []draft.KeyImage) []part {
 	}
 	add(plain, strings.Join(facts, "  ·  "))
 	add(plain, f.Text)
+	add(style{body, red, false}, p.retraction(f.Retracted))
 	if f.Proposal != nil {
 		add(plain, fmt.Sprintf(p.proposal, f.Proposal.Meaning))
 	}
-	add(plain, f.Why)
-	if f.Model != (analysis.Model{}) {
+	switch {
+	case f.Model == (analysis.Model{}):
+		add(quiet, fmt.Sprintf(p.words.added, p.author(f.By)))
+	case !said:
+		add(plain, f.Why)
 		add(quiet, fmt.Sprintf("%s %s %s: %s %s, %s %s, "+p.flagged, p.model, f.Model.Name, f.Model.Version,
 			p.highest, decimal(f.Probability), p.threshold, decimal(f.Threshold), f.Flagged, f.Analysed))
-	} else {
-		add(quiet, fmt.Sprintf(p.words.added, p.author(f.By)))
 	}
 	if len(images) > 0 {
 		add(quiet, images[0].Why)

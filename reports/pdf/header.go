@@ -13,7 +13,7 @@ import (
 func (p *pages) verified() bool { return p.doc.Signature != nil && p.doc.Signature.Verified }
 
 // title is the document's as its template names it.
-func (p *pages) title() string { return clean(p.doc.Title.Meaning) }
+func (p *pages) title() string { return cmp.Or(clean(p.doc.Title.Meaning), p.report) }
 
 func (p *pages) patientName() string {
 	return cmp.Or(clip(clean(personName(p.doc.Patient.Name)), 300), p.noName)
@@ -88,8 +88,12 @@ func (p *pages) banner() {
 	if r := p.doc.Predecessor; r != nil {
 		text += " " + fmt.Sprintf(p.amends, r.Number, r.Version)
 	}
-	if s := p.doc.Signature; s != nil && s.Reason != "" {
-		text += "\n" + p.reason + ": " + clip(s.Reason, 2000)
+	reason := p.doc.Reason
+	if p.doc.Signature != nil {
+		reason = cmp.Or(p.doc.Signature.Reason, reason)
+	}
+	if reason != "" {
+		text += "\n" + p.reason + ": " + clip(reason, 2000)
 	}
 	p.boxed(text, paper, letters)
 }

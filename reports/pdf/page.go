@@ -48,11 +48,12 @@ type pages struct {
 	*fpdf.Fpdf
 	Options
 	words
-	doc                  draft.Document
-	y                    float64
-	drawnCount, embedded int // key images and pictures
-	glyphs               map[glyphKey]glyph
-	added                map[*face]bool // fonts of the document
+	doc        draft.Document
+	y          float64
+	drawnCount int          // key images
+	widths     map[int]bool // of pictures
+	glyphs     map[glyphKey]glyph
+	added      map[*face]bool // fonts of the document
 }
 
 var errTooLong = new(int) // what newPage panics with; Render recovers it
@@ -162,7 +163,7 @@ func (p *pages) watermark() {
 func (p *pages) footers() {
 	n := p.PageNo()
 	s := style{small, faint, false}
-	whose := p.patientName()
+	whose := p.fitted(width/2, s, p.patientName())
 	if p.doc.Patient.ID != "" {
 		whose += "  ·  " + p.id + " " + p.doc.Patient.ID
 	}

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"image"
+	"strings"
 	"time"
+	"unicode"
 
 	"codeberg.org/go-pdf/fpdf"
 
@@ -74,13 +76,23 @@ func newPages(doc draft.Document, o Options) *pages {
 	f.SetModificationDate(doc.At.UTC())
 	f.SetProducer("endogate", true)
 	f.SetCreator("endogate", true)
-	p := &pages{Fpdf: f, doc: doc, Options: o, words: wordsOf(doc.Language), glyphs: map[glyphKey]glyph{}, added: map[*face]bool{}}
+	p := &pages{Fpdf: f, doc: doc, Options: o, words: wordsOf(doc.Language), glyphs: map[glyphKey]glyph{}, added: map[*face]bool{}, widths: map[int]bool{}}
 	f.SetTitle(p.title()+" – "+p.patientName(), true)
 	f.SetSubject(p.standing(), true)
 	f.SetAuthor(p.author(doc.Author), true)
-	f.SetLang(cmpOr(doc.Language, "en"))
+	f.SetLang(languageTag(doc.Language))
 	f.SetAutoPageBreak(false, 0)
 	f.SetMargins(left, top, left)
 	p.newPage()
 	return p
+}
+
+// languageTag is the language of a document (RFC 5646); it stands in the catalog as it is.
+func languageTag(name string) string {
+	if name == "" || strings.ContainsFunc(name, func(r rune) bool {
+		return r != '-' && (r < '0' || r > 'z' || !unicode.IsLetter(r) && !unicode.IsDigit(r))
+	}) {
+		return "en"
+	}
+	return name
 }

@@ -6,6 +6,8 @@ import (
 	"image/color"
 	"math"
 	"os"
+	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -46,13 +48,21 @@ func fundus(columns, rows int, x, y float64, hot bool) image.Image {
 	return m
 }
 
-func pictures(k draft.KeyImage) (Picture, error) {
-	x := 0.3 + 0.05*float64(k.Frame.Number%8)
-	return Picture{Frame: fundus(720, 576, x, 0.4, false), Heatmap: fundus(720, 576, x, 0.4, true)}, nil
-}
+// drawn are pictures by place of the spot: they take long to make.
+var drawn = sync.OnceValue(func() (all [8]Picture) {
+	for i := range all {
+		x := 0.3 + 0.05*float64(i)
+		all[i] = Picture{Frame: fundus(720, 576, x, 0.4, false), Heatmap: fundus(720, 576, x, 0.4, true)}
+	}
+	return all
+})
+
+func pictures(k draft.KeyImage) (Picture, error) { return drawn()[k.Frame.Number%8], nil }
+
+var opened = sync.OnceValues(func() (*Fonts, error) { return OpenFonts("") })
 
 func options(t testing.TB) Options {
-	fonts, err := OpenFonts("")
+	fonts, err := opened()
 	require.NoError(t, err)
 	colours, err := explain.NamedColourMap("jet")
 	require.NoError(t, err)
@@ -143,13 +153,24 @@ func usual() draft.Document {
 	}
 }
 
+func samples(t testing.TB) map[string]draft.Document {
+	return map[string]draft.Document{
+		"usual": usual(), "verified": verified(), "withdrawn": withdrawn(), "crowded": crowded(), "bare": bare(),
+		"made-en": made(t, "en"), "made-de": made(t, "de"), "made-nb": made(t, "nb"),
+	}
+}
+
+// TestRender_look writes the documents where LOOK says, for people to look at.
 func TestRender_look(t *testing.T) {
 	dir := os.Getenv("LOOK")
-	if dir == "" {
-		dir = t.TempDir()
+	for name, doc := range samples(t) {
+		began := time.Now()
+		b, err := Render(doc, options(t))
+		require.NoError(t, err, name)
+		t.Log(name, len(b), "bytes", time.Since(began).Round(time.Millisecond))
+		if dir != "" {
+			require.NoError(t, os.WriteFile(filepath.Join(dir, name+".pdf"), b, 0o600))
+		}
+		require.True(t, bytes.HasPrefix(b, []byte("%PDF-")))
 	}
-	b, err := Render(usual(), options(t))
-	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(dir+"/usual.pdf", b, 0o600))
-	require.True(t, bytes.HasPrefix(b, []byte("%PDF-")))
 }

@@ -35,9 +35,9 @@ func (p *pages) drawn(k draft.KeyImage, w float64, why bool) drawing {
 		if picture, err := p.Picture(k); err == nil && picture.Frame != nil && !picture.Frame.Bounds().Empty() {
 			size := picture.Frame.Bounds().Size()
 			d.h = w * min(max(float64(size.Y)/float64(size.X), 0.3), maxRatio)
-			d.frame = p.embed(picture.Frame, w, d.h)
+			d.frame = p.embed(picture.Frame, w)
 			if picture.Heatmap != nil && !picture.Heatmap.Bounds().Empty() {
-				d.heatmap = p.embed(picture.Heatmap, w, d.h)
+				d.heatmap = p.embed(picture.Heatmap, w)
 			}
 		}
 	}
@@ -63,10 +63,15 @@ func (p *pages) whichFrame(f draft.Frame) string {
 	return s
 }
 
-// embed scales a picture to what is worth printing and returns its name; the same pixels are embedded once.
-func (p *pages) embed(m image.Image, w, h float64) string {
+// embed scales a picture to what is worth printing and returns its name. No two pictures of a document are of the same
+// width: the library writes them in that order, and in any order where it is the same.
+func (p *pages) embed(m image.Image, w float64) string {
 	size := m.Bounds().Size()
 	columns := min(size.X, int(w*perMM))
+	for p.widths[columns] {
+		columns++
+	}
+	p.widths[columns] = true
 	rows := max(columns*size.Y/size.X, 1)
 	scaled := image.NewRGBA(image.Rect(0, 0, columns, rows))
 	draw.CatmullRom.Scale(scaled, scaled.Rect, m, m.Bounds(), draw.Src, nil)
@@ -74,8 +79,7 @@ func (p *pages) embed(m image.Image, w, h float64) string {
 	if err := jpeg.Encode(&b, scaled, &jpeg.Options{Quality: jpegQuality}); err != nil {
 		p.SetError(err)
 	}
-	p.embedded++
-	name := fmt.Sprintf("picture-%03d", p.embedded)
+	name := fmt.Sprintf("picture-%d", columns)
 	p.RegisterImageOptionsReader(name, fpdf.ImageOptions{ImageType: "JPEG"}, &b)
 	return name
 }
@@ -148,6 +152,3 @@ func (p *pages) strip(images []draft.KeyImage) {
 		p.paragraph(left, width, style{small, faint, false}, fmt.Sprintf(p.more, len(images)))
 	}
 }
-
-// otherPictures are the key images that stand for no finding.
-func (p *pages) otherPictures() { p.strip(p.imagesOf("")) }

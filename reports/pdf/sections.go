@@ -19,70 +19,87 @@ const (
 
 func cmpOr(a, b string) string { return cmp.Or(a, b) }
 
-// sections writes what the document says, in the order of its template. The findings stand below the section of that
-// name, or behind the last one where the template has none.
+// sections writes what the document says, in the order of its template. The findings' pictures stand below the section of
+// that name, or behind the last one where the template has none. What the gateway wrote of patient and order stands in the
+// box above, and what it wrote of key images beside their findings: it is not said again.
 func (p *pages) sections() {
 	findings, pictures := false, false
 	for _, s := range p.doc.Sections {
-		p.section(s)
 		switch {
-		case (s.Code.Value == findingsCode || s.Name == "findings") && !findings:
-			p.findingBlocks()
+		case s.Name == "header" && s.By.System:
+		case s.Name == "disclosure":
+		case s.Code.Value == findingsCode || s.Name == "findings":
+			p.section(s)
+			p.findingBlocks(s.Text != draft.ToBeCompleted)
 			findings = true
-		case (s.Code.Value == keyImagesCode || s.Name == "key-images") && !pictures:
-			p.otherPictures()
+		case s.Code.Value == keyImagesCode || s.Name == "key-images":
+			if !s.By.System {
+				p.section(s)
+			} else if len(p.imagesOf("")) > 0 {
+				p.heading(s.Head, 30)
+			}
+			p.strip(p.imagesOf(""))
 			pictures = true
+		default:
+			p.section(s)
 		}
 	}
 	if !findings {
 		p.heading(p.findings, 10)
-		p.findingBlocks()
+		p.findingBlocks(false)
 	}
 	if !pictures && len(p.imagesOf("")) > 0 {
 		p.heading(p.keyImages, 30)
-		p.otherPictures()
+		p.strip(p.imagesOf(""))
 	}
 }
 
 // section writes a heading and its text; what nobody has written stands beside its heading.
 func (p *pages) section(s draft.Section) {
 	text := strings.TrimSpace(s.Text)
-	if text == "" || text == draft.ToBeCompleted {
-		h := style{medium, accent, true}
-		head := p.fitted(width-45, h, s.Head)
-		p.room(2 + h.line())
-		p.y += 2
-		p.at(left, p.y, h, head)
-		if text != "" {
-			p.at(left+p.measure(h)(head)+4, p.y+0.5, style{body, faint, false}, clean(text))
-		}
-		p.y += h.line()
+	if text != "" && text != draft.ToBeCompleted {
+		p.heading(s.Head, 2*style{size: body}.line())
+		p.paragraph(left, width, style{body, ink, false}, text)
 		return
 	}
-	p.heading(s.Head, 2*style{size: body}.line())
-	p.paragraph(left, width, style{body, ink, false}, text)
+	h := style{medium, accent, true}
+	head := p.fitted(width-45, h, s.Head)
+	p.room(2 + h.line())
+	p.y += 2
+	p.at(left, p.y, h, head)
+	p.at(left+p.measure(h)(head)+4, p.y+0.5, style{body, faint, false}, clean(text))
+	p.y += h.line()
 }
 
-// disclosure says what the machine did. It stands in every document (sheet: mandatory), whatever its sections are.
+// disclosure says what the machine did. It stands in every document: in the words of its section, or of the document where
+// the template has none.
 func (p *pages) disclosure() {
-	d := p.doc.Disclosure
-	p.heading(p.words.disclosure, 20)
-	if d.Text != "" {
-		p.paragraph(left, width, style{small, ink, false}, d.Text)
-		p.y += 1
+	d, s := p.doc.Disclosure, style{small, ink, false}
+	for _, section := range p.doc.Sections {
+		if section.Name == "disclosure" && section.Text != draft.ToBeCompleted {
+			p.heading(section.Head, 12)
+			p.paragraph(left, width, s, section.Text)
+			return
+		}
 	}
+	p.heading(p.words.disclosure, 20)
+	p.paragraph(left, width, s, d.Text)
+	p.y += 1
 	p.models(d.Models)
 	e := d.Frames
-	lines := []string{fmt.Sprintf(p.extent, e.Instances, e.Analysed, e.Frames, e.Skipped, e.Failed)}
+	p.paragraph(left, width, s, fmt.Sprintf(p.extent, e.Instances, e.Analysed, e.Frames, e.Skipped, e.Failed))
+	var contradicting []string
+	for _, c := range d.Contradicting {
+		contradicting = append(contradicting, c.Meaning)
+	}
 	for _, l := range []struct {
 		name  string
 		items []string
-	}{{p.masked, d.Masked}, {p.skipped, d.Skipped}, {p.failed, d.Failed}} {
+	}{{p.masked, d.Masked}, {p.skipped, d.Skipped}, {p.failed, d.Failed}, {p.contradicting, contradicting}} {
 		if len(l.items) > 0 {
-			lines = append(lines, l.name+": "+strings.Join(l.items, "; "))
+			p.paragraph(left, width, s, l.name+": "+strings.Join(l.items, "; "))
 		}
 	}
-	p.paragraph(left, width, style{small, ink, false}, strings.Join(lines, "\n"))
 }
 
 // models is a table: a row for each model.
@@ -99,7 +116,7 @@ func (p *pages) models(models []draft.ModelUse) {
 			thresholds = append(thresholds, class+" "+decimal(m.Thresholds[class]))
 		}
 		p.row(widths, style{small, ink, false}, []string{
-			m.Name + "\n" + m.Manufacturer, m.Version, m.Route, m.IntendedUse, strings.Join(thresholds, ", "), strconv.Itoa(m.Analysed),
+			m.Name + "\n" + m.Manufacturer + "\n" + p.retraction(m.Retracted), m.Version, m.Route, m.IntendedUse, strings.Join(thresholds, ", "), strconv.Itoa(m.Analysed),
 		})
 	}
 	p.y += 1

@@ -4,23 +4,23 @@ import "endogate/reports/draft"
 
 // words are what a page says of its own, in a language.
 type words struct {
-	patient, born, sex, id, noName                              string
-	order, accession, placer, service, reason, requester        string
-	referrer, noOrder                                           string
-	examination, date, station, performer, images               string
-	draftState, signedState, amendedState, amendingState        string
-	withdrawnState, unverified, verified, by, named             string
-	watermark, withdrawnMark                                    string
-	amends                                                      string // of a predecessor
-	findings, keyImages, noFindings, rejected                   string
-	decision                                                    map[draft.Decision]string
-	model, added, highest, threshold, flagged, size, site       string
-	proposal                                                    string
-	frame, image, instance, heatmap, low, much, high, noPicture string
-	noHeatmap, more                                             string
-	disclosure, version, route, use, frames, thresholds         string
-	extent, masked, skipped, failed                             string
-	page, signature, notSigned, notices, links                  string
+	patient, born, sex, id, noName                                         string
+	order, accession, placer, service, reason, requester                   string
+	referrer, noOrder                                                      string
+	examination, date, station, performer, images                          string
+	draftState, signedState, amendedState, amendingState                   string
+	withdrawnState, unverified, verified, by, named                        string
+	watermark, withdrawnMark                                               string
+	amends                                                                 string // of a predecessor
+	report, findings, keyImages, noFindings, noFrames, rejected, retracted string
+	decision                                                               map[draft.Decision]string
+	model, added, highest, threshold, flagged, size, site                  string
+	proposal                                                               string
+	frame, image, instance, heatmap, low, much, high, noPicture            string
+	noHeatmap, more                                                        string
+	disclosure, version, route, use, frames, thresholds                    string
+	extent, masked, skipped, failed, contradicting                         string
+	page, signature, notSigned, notices, links                             string
 }
 
 var languages = map[string]words{
@@ -35,8 +35,8 @@ var languages = map[string]words{
 		by: "by %s, %s", named: "%s (named by the client, not signed in)",
 		watermark: "AI DRAFT – NOT VERIFIED", withdrawnMark: "WITHDRAWN",
 		amends:   "Replaces version %d.%d of this report.",
-		findings: "Findings", keyImages: "Key images", noFindings: "The models flagged nothing in the frames analysed. That says nothing about what is there.",
-		rejected: "Proposed by AI and rejected by a person",
+		findings: "Findings", report: "Endoscopy report", noFrames: "No frame was analysed: AI says nothing about this examination.", keyImages: "Key images", noFindings: "The models flagged nothing in the frames analysed. That says nothing about what is there.",
+		rejected: "Proposed by AI and rejected by a person", retracted: "Retracted", contradicting: "Contradicting landmarks left out",
 		decision: map[draft.Decision]string{draft.Proposed: "not yet decided", draft.Accepted: "accepted", draft.Rejected: "rejected", draft.Changed: "changed"},
 		model:    "AI", added: "Added by %s", highest: "highest probability", threshold: "threshold", flagged: "flagged in %d of %d frames",
 		size: "Size", site: "Site", proposal: "The model said: %s",
@@ -57,8 +57,8 @@ var languages = map[string]words{
 		by: "von %s, %s", named: "%s (vom Client genannt, nicht angemeldet)",
 		watermark: "KI-ENTWURF – NICHT GEPRÜFT", withdrawnMark: "ZURÜCKGEZOGEN",
 		amends:   "Ersetzt Fassung %d.%d dieses Befundes.",
-		findings: "Befunde", keyImages: "Ausgewählte Bilder", noFindings: "Die Modelle haben in den ausgewerteten Bildern nichts markiert. Das sagt nichts darüber, was da ist.",
-		rejected: "Von der KI vorgeschlagen und von einem Menschen verworfen",
+		findings: "Befunde", report: "Endoskopischer Befund", noFrames: "Kein Bild wurde ausgewertet: Die KI sagt nichts über diese Untersuchung.", keyImages: "Ausgewählte Bilder", noFindings: "Die Modelle haben in den ausgewerteten Bildern nichts markiert. Das sagt nichts darüber, was da ist.",
+		rejected: "Von der KI vorgeschlagen und von einem Menschen verworfen", retracted: "Zurückgenommen", contradicting: "Widersprüchliche Landmarken weggelassen",
 		decision: map[draft.Decision]string{draft.Proposed: "noch nicht entschieden", draft.Accepted: "bestätigt", draft.Rejected: "verworfen", draft.Changed: "geändert"},
 		model:    "KI", added: "Ergänzt von %s", highest: "höchste Wahrscheinlichkeit", threshold: "Schwelle", flagged: "markiert in %d von %d Bildern",
 		size: "Größe", site: "Ort", proposal: "Das Modell sagte: %s",
@@ -79,8 +79,8 @@ var languages = map[string]words{
 		by: "av %s, %s", named: "%s (oppgitt av klienten, ikke innlogget)",
 		watermark: "KI-UTKAST – IKKE KONTROLLERT", withdrawnMark: "TRUKKET TILBAKE",
 		amends:   "Erstatter versjon %d.%d av dette svaret.",
-		findings: "Funn", keyImages: "Utvalgte bilder", noFindings: "Modellene markerte ingenting i bildene som ble analysert. Det sier ingenting om hva som finnes.",
-		rejected: "Foreslått av KI og forkastet av et menneske",
+		findings: "Funn", report: "Endoskopisvar", noFrames: "Ingen bilder ble analysert: KI sier ingenting om denne undersøkelsen.", keyImages: "Utvalgte bilder", noFindings: "Modellene markerte ingenting i bildene som ble analysert. Det sier ingenting om hva som finnes.",
+		rejected: "Foreslått av KI og forkastet av et menneske", retracted: "Trukket tilbake", contradicting: "Motstridende landemerker utelatt",
 		decision: map[draft.Decision]string{draft.Proposed: "ikke avgjort", draft.Accepted: "godtatt", draft.Rejected: "forkastet", draft.Changed: "endret"},
 		model:    "KI", added: "Lagt til av %s", highest: "høyeste sannsynlighet", threshold: "terskel", flagged: "markert i %d av %d bilder",
 		size: "Størrelse", site: "Sted", proposal: "Modellen sa: %s",
