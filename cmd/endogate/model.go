@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"image"
 	"io"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -56,8 +57,8 @@ func (m *inspectCmd) Run(ctx context.Context, c *cli, tty console) error {
 
 // printBundle prints what the manifest says.
 func printBundle(w io.Writer, b *inference.Bundle, runtime string) {
-	fmt.Fprintf(w, "name\t%s %s\nmanufacturer\t%s\nintended use\t%s\nSHA-256\t%s\nqueue\t%s\ninput\t%d×%d %s\nexplained by\t%s at layer %s\nONNX Runtime\t%s\n",
-		b.Name, b.Version, b.Manufacturer, b.IntendedUse, b.Digest, jobs.Model{Name: b.Name, Version: b.Version, Digest: b.Digest}.Key(),
+	fmt.Fprintf(w, "name\t%s %s\nmanufacturer\t%s\nintended use\t%s\nSHA-256\t%s\nqueues\t%s\ninput\t%d×%d %s\nexplained by\t%s at layer %s\nONNX Runtime\t%s\n",
+		b.Name, b.Version, b.Manufacturer, b.IntendedUse, b.Digest, strings.Join(jobs.Model{Name: b.Name, Version: b.Version, Digest: b.Digest}.Queues(), " "),
 		b.Input.Rows, b.Input.Columns, b.Input.Layout, b.Explain.Method, b.Explain.Layer, runtime)
 	for i, class := range b.Classes {
 		fmt.Fprintf(w, "class %d\t%s, %s above %.2f: %s (%s, %s)\n", i, class.Name, class.Role, class.Threshold,

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"endogate/dicomnode/dicom"
@@ -13,7 +14,7 @@ import (
 )
 
 const selectJob = `SELECT j.name, i.entry, j.model, i.sop_class_uid, i.sop_instance_uid, i.series_instance_uid,
-	s.study_instance_uid, i.route, j.state, j.attempts, j.retries, j.inferred_at, j.ended_at, j.reason, j.made_by, e.destinations
+	s.study_instance_uid, i.route, j.state, j.attempts, j.retries, j.inferred_at, j.ended_at, j.reason, j.made_by, j.priority, e.destinations
 	FROM job j JOIN instance i ON i.id = j.instance JOIN study s ON s.id = j.study JOIN exam e ON e.id = j.exam `
 
 func scanJob(rows *sql.Rows) (Job, error) {
@@ -30,6 +31,7 @@ func jobFields(j *Job) []any {
 		timeColumn{&j.EndedAt},
 		&j.Reason,
 		jsonColumn{&j.MadeBy},
+		&j.Priority,
 		jsonColumn{&j.Destinations},
 	}
 }
@@ -246,6 +248,28 @@ func (l *Ledger) RetryJob(ctx context.Context, id string, at time.Time) error {
 		}
 		return t.event(j.event(EventRetried, at, j.model))
 	})
+}
+
+const hurry = `UPDATE job SET priority = ?1 WHERE exam IN (SELECT id FROM exam WHERE study = ?2) AND priority <> ?1
+	AND (state = 'open' AND attempts = 0 OR state IN ('parked', 'skipped'))`
+
+// hurry gives the jobs of a study the priority of its order, but those that have begun: they are not taken from who does
+// them.
+func (t *tx) hurry(study studyName) error {
+	priority, err := t.priorityOf(study.uid)
+	if err == nil {
+		_, err = t.exec(hurry, priority, study.id)
+	}
+	return err
+}
+
+// priorityOf is that of the order of a study.
+func (t *tx) priorityOf(study dicom.UID) (Priority, error) {
+	o, _, err := t.orderOf(study)
+	if !slices.Contains([]Priority{Stat, High, Medium}, o.Priority) {
+		o.Priority = Routine
+	}
+	return o.Priority, err
 }
 
 // reopenJob opens a job again and puts it at the end of the order. It has no frames that would refer to it.

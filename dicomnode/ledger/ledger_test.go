@@ -138,7 +138,7 @@ func TestLifecycle(t *testing.T) {
 	jobs, err := l.OpenJobs(ctx, "", 10)
 	require.NoError(t, err)
 	require.Equal(t, []Job{{
-		ID: "entry001.demo", Entry: "entry001", Model: "demo", Instance: r.Header.SOPInstance, Route: "endoscopy", State: JobOpen,
+		ID: "entry001.demo", Entry: "entry001", Model: "demo", Instance: r.Header.SOPInstance, Route: "endoscopy", State: JobOpen, Priority: Routine,
 		Destinations: r.Destinations,
 	}}, jobs)
 	j, err := l.StartJob(ctx, jobs[0].ID, at(2))

@@ -343,3 +343,40 @@ func TestReleaseMessages(t *testing.T) {
 	require.NoError(t, err)
 	require.False(t, more)
 }
+
+// A job has the priority of the order of its study, whichever came first, until it has begun.
+func TestTakeMessage_priorityOfJobs(t *testing.T) {
+	l, ctx := openLedger(t), t.Context()
+	order := func(p Priority) OrderChange {
+		return OrderChange{Patch: patch(Order{
+			Accession: "A9", StudyInstanceUID: receipt(1).Header.StudyInstanceUID, Placer: Identifier{ID: "P9"},
+			Patient: Person{Identifier: Identifier{ID: "PAT9"}}, Priority: p,
+		})}
+	}
+	priorities := func() (all []Priority) {
+		jobs, err := l.OpenJobs(ctx, "", 10)
+		require.NoError(t, err)
+		for _, j := range jobs {
+			all = append(all, j.Priority)
+		}
+		return all
+	}
+	receive(t, l, receipt(1))
+	require.Equal(t, []Priority{Routine}, priorities(), "nobody has said more")
+	take(t, l, inbound("1", order(Stat)))
+	require.Equal(t, []Priority{Stat}, priorities(), "the order came later")
+	receive(t, l, receipt(2))
+	require.Equal(t, []Priority{Stat, Stat}, priorities(), "the order was there")
+	first, err := l.OpenJobs(ctx, "", 1)
+	require.NoError(t, err)
+	_, err = l.StartJob(ctx, first[0].ID, at(600))
+	require.NoError(t, err)
+	take(t, l, inbound("2", order(High)))
+	require.Equal(t, []Priority{Stat, High}, priorities(), "one has begun")
+	require.NoError(t, l.ParkJob(ctx, first[0].ID, "boom", at(601)))
+	take(t, l, inbound("3", order(Medium)))
+	require.NoError(t, l.RetryJob(ctx, first[0].ID, at(602)))
+	require.Equal(t, []Priority{Medium, Medium}, priorities())
+	take(t, l, inbound("4", order("SOON")))
+	require.Equal(t, []Priority{Routine, Routine}, priorities(), "no priority that is known")
+}

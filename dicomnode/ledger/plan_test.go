@@ -23,6 +23,7 @@ func TestPlans(t *testing.T) {
 		{"due exams", dueExams, 3, true},
 		{"exam results", examResults, 2, false},
 		{"open jobs", openJobs, 2, true},
+		{"jobs of an order", hurry, 2, false},
 		{"releasable instances", releasableInstances, 2, true},
 		{"releasable objects", releasableObjects, 2, true},
 		{"releasable others", releasableOthers, 2, false},

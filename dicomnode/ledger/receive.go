@@ -38,7 +38,7 @@ func (l *Ledger) Receive(ctx context.Context, receipts []Receipt, position uint6
 	var verdicts []Verdict
 	receipts = slices.Clone(receipts) // what was lost is noted in them
 	err := l.act(ctx, "follower", &action{Name: "receive", how: batched, Receipts: receipts, Position: position}, func(t *tx) error {
-		b := &batch{tx: t, studies: map[dicom.UID]*arrivals{}, exams: map[examKey]*arrivals{}}
+		b := &batch{tx: t, studies: map[dicom.UID]*arrivals{}, exams: map[examKey]*arrivals{}, urgency: map[dicom.UID]Priority{}}
 		verdicts = make([]Verdict, len(receipts))
 		if err := t.row("SELECT position FROM meta", nil, &b.position); err != nil {
 			return err
@@ -67,6 +67,7 @@ type batch struct {
 	position int64
 	studies  map[dicom.UID]*arrivals
 	exams    map[examKey]*arrivals
+	urgency  map[dicom.UID]Priority // of studies
 }
 
 type examKey struct {
@@ -287,8 +288,12 @@ func (b *batch) makeJobs(in instanceRow) error {
 func (b *batch) makeJob(in instanceRow, model string, state JobState, exam *arrivals) error {
 	id := JobID(in.r.ID, model)
 	if state == JobOpen {
-		n, err := b.exec("INSERT INTO job (name, instance, study, exam, model, state) VALUES (?, ?, ?, ?, ?, 'open') ON CONFLICT (name) DO NOTHING",
-			id, in.id, in.study, exam.id, model)
+		priority, err := b.priority(in.r.Header.StudyInstanceUID)
+		if err != nil {
+			return err
+		}
+		n, err := b.exec("INSERT INTO job (name, instance, study, exam, model, priority, state) VALUES (?, ?, ?, ?, ?, ?, 'open') ON CONFLICT (name) DO NOTHING",
+			id, in.id, in.study, exam.id, model, priority)
 		if err != nil || n == 0 {
 			return err
 		}
@@ -302,6 +307,16 @@ func (b *batch) makeJob(in instanceRow, model string, state JobState, exam *arri
 	}
 	_, err = b.exec("UPDATE exam SET results = version WHERE id = ?", exam.id)
 	return err
+}
+
+// priority is priorityOf, asked once for a study.
+func (b *batch) priority(study dicom.UID) (Priority, error) {
+	if p, known := b.urgency[study]; known {
+		return p, nil
+	}
+	p, err := b.priorityOf(study)
+	b.urgency[study] = p
+	return p, err
 }
 
 const upsertExam = `INSERT INTO exam (study, route, model, state, first_at, last_at, since, version, destinations)

@@ -6,6 +6,8 @@
 // deleted at any time. Every job has a subject of its own and the stream holds one message for a
 // subject, so a job cannot stand in the queue twice, however often it is published.
 //
+// The jobs of a model wait in lanes, and a worker takes the urgent ones first ([Lane]).
+//
 // Tries are not counted here either. What Do says of its error decides ([DispositionOf]), and whoever keeps the jobs
 // counts, so that the count outlives the stream and leaves out what was no fault of the job: a full disk, a stop.
 //

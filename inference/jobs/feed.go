@@ -19,11 +19,11 @@ type Feed struct {
 	// Wake receives when jobs were opened: only those after the last one seen are looked at. What is missed because that
 	// very job was opened again is found with Every.
 	Wake <-chan struct{}
-	// Again receives when all open jobs are to be looked at, such as after one was opened again.
+	// Again receives when all open jobs are to be looked at, such as after one was opened again or got another lane.
 	Again <-chan struct{}
 	// Every is how often all open jobs are put on the stream whatever is believed to be there; 0: a minute.
 	Every time.Duration
-	// Models are those that jobs may be for: each has a consumer on the stream, for workers elsewhere and for whoever
+	// Models are those that jobs may be for: each has a consumer for each lane on the stream, for workers elsewhere and for whoever
 	// watches the queue, before there is any worker. AckWait is as in Consumer.
 	Models  []Model
 	AckWait time.Duration
@@ -76,8 +76,10 @@ func (q *Queue) feed(ctx context.Context, f Feed, after string) (last string, er
 			return "", err // also finds out that the stream is a new one when there is nothing to publish
 		}
 		for _, model := range f.Models {
-			if _, _, err := q.consumer(ctx, model, cmp.Or(f.AckWait, defaultAckWait)); err != nil {
-				return "", err
+			for _, lane := range lanes {
+				if _, _, err := q.consumer(ctx, model, lane, cmp.Or(f.AckWait, defaultAckWait)); err != nil {
+					return "", err
+				}
 			}
 		}
 		if standing, err = q.standing(ctx); err != nil {
@@ -132,8 +134,8 @@ func (q *Queue) standing(ctx context.Context) (standing, error) {
 	return there, nil
 }
 
-// feedJob publishes a job where neither it nor its result stands. Its messages for other models go: the one that it was
-// for has been replaced, and perhaps nobody has that any more.
+// feedJob publishes a job where neither it nor its result stands. Its messages for other models and lanes go: the one that
+// it was for has been replaced, and perhaps nobody has that any more.
 func (q *Queue) feedJob(ctx context.Context, j Job, standing []string) error {
 	if err := j.Validate(); err != nil {
 		q.log.Error("open job cannot be queued", "job", j.ID, "err", err)

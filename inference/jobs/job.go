@@ -15,6 +15,7 @@ type Job struct {
 	ID    string `json:"id"` // the same for the same spool entry and model
 	Model Model  `json:"model"`
 	Node  string `json:"node"` // that owns the job; set by Publish
+	Lane  Lane   `json:"-"`    // where it waits: its owner's to say, and to change until it has begun
 }
 
 // maxJob bounds a message; a job has some 300 bytes.

@@ -13,7 +13,8 @@ type Model struct {
 	Digest  string `json:"digest"` // of the network's file
 }
 
-// Key names the model's queue: the token of its subjects, and the name of its consumer. It begins with the name and the
+// Key names the model's queue: the token of its subjects, and the name of its consumer, of routine jobs; the other lanes
+// have it with their name behind. It begins with the name and the
 // version as far as they can be read there, and ends with a hash of all three.
 func (m Model) Key() string {
 	sum := sha256.Sum256([]byte(m.Name + "\x00" + m.Version + "\x00" + m.Digest))

@@ -252,11 +252,11 @@ func standsAlready(err error) bool {
 
 // subjectOf is the subject of a job of ours.
 func (q *Queue) subjectOf(j Job) string {
-	return subjectPrefix + j.Model.Key() + "." + q.node + "." + token(j.ID)
+	return subjectPrefix + queueKey(j.Model, j.Lane) + "." + q.node + "." + token(j.ID)
 }
 
-// subjectsOf is the subject of all jobs of a model, whoever owns them.
-func subjectsOf(model Model) string { return subjectPrefix + model.Key() + ".*.*" }
+// subjectsOf is the subject of all jobs of a model in a lane, whoever owns them.
+func subjectsOf(model Model, lane Lane) string { return subjectPrefix + queueKey(model, lane) + ".*.*" }
 
 // stream finds the stream or makes it, and notices when it is not the one seen before. One caller at a time:
 // nobody makes a consumer while the stream's configuration is written.
@@ -366,7 +366,7 @@ type Lag struct {
 	Working int // given to a worker, or waiting to be tried again
 }
 
-// Lag counts a model's jobs in the queue, whoever owns them. There is none as long as there is no stream.
+// Lag counts a model's jobs in all lanes of the queue, whoever owns them. There is none as long as there is no stream.
 func (q *Queue) Lag(ctx context.Context, model Model) (Lag, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -377,9 +377,21 @@ func (q *Queue) Lag(ctx context.Context, model Model) (Lag, error) {
 	if err != nil {
 		return Lag{}, fmt.Errorf("jobs: lag: %w", q.explained(err))
 	}
-	c, err := s.Consumer(ctx, model.Key())
+	var all Lag
+	for _, lane := range lanes {
+		one, err := q.laneLag(ctx, s, model, lane)
+		if err != nil {
+			return Lag{}, err
+		}
+		all.Waiting, all.Working = all.Waiting+one.Waiting, all.Working+one.Working
+	}
+	return all, nil
+}
+
+func (q *Queue) laneLag(ctx context.Context, s jetstream.Stream, model Model, lane Lane) (Lag, error) {
+	c, err := s.Consumer(ctx, queueKey(model, lane))
 	if errors.Is(err, jetstream.ErrConsumerNotFound) {
-		return q.subjectLag(ctx, s, model)
+		return q.subjectLag(ctx, s, subjectsOf(model, lane))
 	}
 	if err != nil {
 		return Lag{}, fmt.Errorf("jobs: lag: %w", err)
@@ -388,9 +400,9 @@ func (q *Queue) Lag(ctx context.Context, model Model) (Lag, error) {
 	return Lag{Waiting: int(info.NumPending), Working: info.NumAckPending}, nil
 }
 
-// subjectLag counts the messages of a model that no worker has asked for yet.
-func (q *Queue) subjectLag(ctx context.Context, s jetstream.Stream, model Model) (Lag, error) {
-	info, err := s.Info(ctx, jetstream.WithSubjectFilter(subjectsOf(model)))
+// subjectLag counts messages that no worker has asked for yet.
+func (q *Queue) subjectLag(ctx context.Context, s jetstream.Stream, subjects string) (Lag, error) {
+	info, err := s.Info(ctx, jetstream.WithSubjectFilter(subjects))
 	if err != nil {
 		return Lag{}, fmt.Errorf("jobs: lag: %w", err)
 	}

@@ -11,22 +11,31 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// source asks the queues of several models for one message at a time. While there is work it asks one after the other, in
-// turn, and is answered at once; when none has any it waits at all of them, so that a new job begins without delay. A
+// source asks the queues of several models for one message at a time. While there is work it asks one after the other, lane
+// by lane and the models of a lane in turn, and is answered at once; when none has any it waits at all of them, so that a new
+// job begins without delay. A
 // message that it waited for and has no use for any more is given back as soon as it comes. It is used by one goroutine.
 type source struct {
 	q       *Queue
 	c       Consumer
 	asks    []*ask
-	turn    int // the model to begin with
+	lanes   []*lane // the most urgent first
 	answers chan answer
 	closed  chan struct{}    // receives once for each ask whose subscription has ended
 	again   chan nats.Status // receives when the server is there again
 }
 
+// lane are the queues whose models take turns.
+type lane struct {
+	asks []*ask
+	turn int // the model to begin with
+}
+
 // ask is what is known of the queue of a model.
 type ask struct {
 	model    Model
+	lane     Lane
+	peers    *lane
 	inbox    string
 	sub      *nats.Subscription
 	consumer string    // its name; "": to be found or made
@@ -46,33 +55,40 @@ type answer struct {
 const grace = 2 * time.Second
 
 func (q *Queue) newSource(c Consumer) (*source, error) {
-	s := &source{q: q, c: c, answers: make(chan answer, 4*len(c.Models)), closed: make(chan struct{}, len(c.Models))}
+	queues := len(lanes) * len(c.Models)
+	s := &source{q: q, c: c, answers: make(chan answer, 4*queues), closed: make(chan struct{}, queues)}
 	s.again = q.nc.StatusChanged(nats.CONNECTED)
-	for _, model := range c.Models {
-		a := &ask{model: model, inbox: q.nc.NewInbox()}
-		sub, err := q.nc.Subscribe(a.inbox, func(msg *nats.Msg) { s.answers <- answer{a, msg} })
-		if err != nil {
-			s.close()
-			return nil, fmt.Errorf("jobs: inbox: %w", err)
+	for _, l := range lanes {
+		peers := &lane{}
+		s.lanes = append(s.lanes, peers)
+		for _, model := range c.Models {
+			a := &ask{model: model, lane: l, peers: peers, inbox: q.nc.NewInbox()}
+			sub, err := q.nc.Subscribe(a.inbox, func(msg *nats.Msg) { s.answers <- answer{a, msg} })
+			if err != nil {
+				s.close()
+				return nil, fmt.Errorf("jobs: inbox: %w", err)
+			}
+			sub.SetClosedHandler(func(string) { s.closed <- struct{}{} })
+			a.sub = sub
+			s.asks, peers.asks = append(s.asks, a), append(peers.asks, a)
 		}
-		sub.SetClosedHandler(func(string) { s.closed <- struct{}{} })
-		a.sub = sub
-		s.asks = append(s.asks, a)
 	}
 	return s, nil
 }
 
 // request sees to it that a job of any model comes when there is one.
 func (s *source) request(ctx context.Context) error {
-	for range s.asks {
-		a := s.asks[s.turn%len(s.asks)]
-		switch {
-		case !a.until.IsZero() && !a.waits:
-			return nil // it will say in a moment
-		case a.until.IsZero() && !a.empty:
-			return s.ask(ctx, a, false)
+	for _, l := range s.lanes {
+		for range l.asks {
+			a := l.asks[l.turn%len(l.asks)]
+			switch {
+			case !a.until.IsZero() && !a.waits:
+				return nil // it will say in a moment
+			case a.until.IsZero() && !a.empty:
+				return s.ask(ctx, a, false)
+			}
+			l.turn++
 		}
-		s.turn++
 	}
 	for _, a := range s.asks {
 		if a.until.IsZero() {
@@ -86,9 +102,9 @@ func (s *source) request(ctx context.Context) error {
 
 func (s *source) ask(ctx context.Context, a *ask, wait bool) (err error) {
 	if a.consumer == "" {
-		a.consumer, a.ackWait, err = s.q.consumer(ctx, a.model, s.c.AckWait)
+		a.consumer, a.ackWait, err = s.q.consumer(ctx, a.model, a.lane, s.c.AckWait)
 		if errors.Is(err, errNobody) {
-			if !a.nobody {
+			if !a.nobody && a.lane == Routine {
 				s.q.log.Info("no gateway has jobs for a model, waiting for one", "model", a.model.String(), "consumer", a.model.Key())
 			}
 			a.until, a.waits, a.nobody = time.Now().Add(lookAgain), true, true
@@ -129,7 +145,7 @@ func (s *source) read(a answer) (*nats.Msg, error) {
 	switch {
 	case status == "" || len(a.msg.Data) > 0:
 		a.from.empty = false
-		s.turn++ // the next model's turn
+		a.from.peers.turn++ // the next model's turn
 		return a.msg, nil
 	case status == "404", status == "408": // no messages, request expired
 		a.from.empty = true
@@ -221,9 +237,9 @@ func giveBack(msg *nats.Msg) {
 // errNobody: no gateway has made a consumer for the model.
 var errNobody = errors.New("jobs: no gateway has jobs for the model")
 
-// consumer finds the consumer of a model's jobs, or makes it, and returns its name and how long it waits for a silent
+// consumer finds the consumer of a model's jobs in a lane, or makes it, and returns its name and how long it waits for a silent
 // worker. A guest takes what is there.
-func (q *Queue) consumer(ctx context.Context, model Model, ackWait time.Duration) (string, time.Duration, error) {
+func (q *Queue) consumer(ctx context.Context, model Model, lane Lane, ackWait time.Duration) (string, time.Duration, error) {
 	if _, err := q.stream(ctx); err != nil {
 		if q.guest && errors.Is(err, jetstream.ErrStreamNotFound) {
 			err = errNobody
@@ -232,7 +248,7 @@ func (q *Queue) consumer(ctx context.Context, model Model, ackWait time.Duration
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	name := model.Key()
+	name := queueKey(model, lane)
 	if q.guest {
 		consumer, err := q.js.Consumer(ctx, Stream, name)
 		if errors.Is(err, jetstream.ErrConsumerNotFound) {
@@ -246,7 +262,7 @@ func (q *Queue) consumer(ctx context.Context, model Model, ackWait time.Duration
 	_, err := q.js.CreateOrUpdateConsumer(ctx, Stream, jetstream.ConsumerConfig{
 		Durable:       name,
 		Description:   model.String(),
-		FilterSubject: subjectsOf(model),
+		FilterSubject: subjectsOf(model, lane),
 		AckPolicy:     jetstream.AckExplicitPolicy,
 		AckWait:       ackWait,
 		MaxDeliver:    -1, // tries are counted where the jobs are kept: a job must be parked before its message goes

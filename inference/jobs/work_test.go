@@ -228,7 +228,7 @@ func TestWork_redeliversAfterDeath(t *testing.T) {
 	c := b.consumer(1)
 	c.AckWait = 200 * time.Millisecond
 	require.NoError(t, q.Publish(t.Context(), testJob(1)))
-	name, _, err := q.consumer(t.Context(), testModel("demo"), c.AckWait)
+	name, _, err := q.consumer(t.Context(), testModel("demo"), Routine, c.AckWait)
 	require.NoError(t, err)
 	consumer, err := q.js.Consumer(t.Context(), Stream, name)
 	require.NoError(t, err)

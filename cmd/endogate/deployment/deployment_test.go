@@ -268,12 +268,15 @@ func TestManifests_fitTogether(t *testing.T) {
 			seconds := at[int](t, pod, "terminationGracePeriodSeconds")
 			assert.Greater(t, time.Duration(seconds)*time.Second, configs.Default().Drain.Std())
 		case "ScaledObject":
-			trigger := at[[]any](t, o, "spec", "triggers")[0].(object)
-			assert.Equal(t, jobs.Stream, at[string](t, trigger, "metadata", "stream"))
+			var consumers []string
+			for _, trigger := range at[[]any](t, o, "spec", "triggers") {
+				assert.Equal(t, jobs.Stream, at[string](t, trigger.(object), "metadata", "stream"))
+				consumers = append(consumers, at[string](t, trigger.(object), "metadata", "consumer"))
+			}
 			demo, err := inference.LoadBundle("../../../testdata/models/demo")
 			require.NoError(t, err)
 			queue := jobs.Model{Name: demo.Name, Version: demo.Version, Digest: demo.Digest}
-			assert.Equal(t, queue.Key(), at[string](t, trigger, "metadata", "consumer"))
+			assert.Equal(t, queue.Queues(), consumers)
 		}
 	}
 }

@@ -257,11 +257,14 @@ func (g *parts) startLoops(_ context.Context, life *lifecycle) error {
 	return nil
 }
 
+// lanes of the priorities that go before others.
+var lanes = map[ledger.Priority]jobs.Lane{ledger.Stat: jobs.Stat, ledger.High: jobs.High}
+
 func (g *parts) openJobs(ctx context.Context, after string, limit int) ([]jobs.Job, error) {
 	open, err := g.ledger.OpenJobs(ctx, after, limit)
 	references := make([]jobs.Job, 0, len(open))
 	for _, j := range open {
-		references = append(references, jobs.Job{ID: j.ID, Model: g.models.queue(j.Model)})
+		references = append(references, jobs.Job{ID: j.ID, Model: g.models.queue(j.Model), Lane: lanes[j.Priority]})
 	}
 	return references, err
 }
