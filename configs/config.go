@@ -213,9 +213,10 @@ type Destination struct {
 	Template    []TemplateField `koanf:"template"`    // fields that this receiver wants otherwise
 
 	// Of fhir.
-	URL       string `koanf:"url"`        // base of the server
-	TokenFile string `koanf:"token_file"` // a bearer token
-	OAuth     OAuth  `koanf:"oauth"`      // or where to get one
+	URL       string   `koanf:"url"`        // base of the server
+	TokenFile string   `koanf:"token_file"` // a bearer token
+	OAuth     OAuth    `koanf:"oauth"`      // or where to get one
+	Systems   []System `koanf:"systems"`    // of identifiers
 
 	TLS ClientTLS `koanf:"tls"` // of hl7 and fhir
 }
@@ -244,6 +245,12 @@ type Statuses struct {
 type TemplateField struct {
 	Field string `koanf:"field"` // such as OBR-24, or pdf/OBX-5 of a row
 	Value string `koanf:"value"`
+}
+
+// System is what a FHIR server calls an assigning authority.
+type System struct {
+	Authority string `koanf:"authority"` // as orders and images name it; empty: where they name none
+	URI       string `koanf:"uri"`
 }
 
 // OAuth says where a token is had for the gateway's own sake (RFC 6749 4.4).

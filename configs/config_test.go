@@ -74,6 +74,7 @@ func TestLoad_badValues(t *testing.T) {
 		{"FHIR in the clear", "destinations: [{name: emr, kind: fhir, url: \"http://emr.example.org/fhir\"}]", "destinations[0].url: http to another machine"},
 		{"password in a url", "destinations: [{name: emr, kind: fhir, url: \"https://a:secret@emr.example.org\"}]", "destinations[0].url: holds a user or password"},
 		{"two ways in", "destinations: [{name: emr, kind: fhir, url: \"https://a\", token_file: x, oauth: {token_url: \"https://b\", client_id: c, secret_file: d}}]", "destinations[0].token_file"},
+		{"system", "destinations: [{name: emr, kind: fhir, url: \"https://a\", systems: [{authority: HOSP, uri: 1.2.3}]}]", "destinations[0].systems[0].uri: \"1.2.3\" is no absolute URI"},
 		{"half of oauth", "destinations: [{name: emr, kind: fhir, url: \"https://a\", oauth: {token_url: \"http://b\"}}]", "destinations[0].oauth.client_id"},
 		{"forward to nobody", "destinations: [{name: emr, kind: fhir, url: \"https://a\"}]\nroutes: [{name: r, forward_source: true, destinations: [emr]}]", "routes[0].forward_source: true, and none"},
 		{"field of a template", "destinations: [{name: ris, kind: hl7, address: \"a:1\", template: [{field: OBR-25, value: F}]}]", "destinations[0].template[0].field: OBR-25 is not for a template: use statuses"},

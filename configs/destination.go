@@ -27,6 +27,7 @@ var ofKind = []struct {
 	{"url", []Kind{KindFHIR}, func(d Destination) bool { return d.URL != "" }},
 	{"token_file", []Kind{KindFHIR}, func(d Destination) bool { return d.TokenFile != "" }},
 	{"oauth", []Kind{KindFHIR}, func(d Destination) bool { return d.OAuth != OAuth{} }},
+	{"systems", []Kind{KindFHIR}, func(d Destination) bool { return len(d.Systems) > 0 }},
 	{"tls", []Kind{KindHL7, KindFHIR}, func(d Destination) bool { return d.TLS != ClientTLS{} }},
 }
 
@@ -47,6 +48,11 @@ func (d Destination) validate(v *faults, key string) {
 		v.endpoint(key+".url", d.URL)
 		v.check(!d.TLS.On, "%s.tls.on: the url says whether TLS is spoken; leave it out", key)
 		d.OAuth.validate(v, key+".oauth")
+		for i, s := range d.Systems {
+			uri, err := url.Parse(s.URI)
+			v.check(err == nil && uri.IsAbs(), "%s.systems[%d].uri: %q is no absolute URI; write urn:oid:1.2.3 or https://…", key, i, s.URI)
+			v.check(!slices.ContainsFunc(d.Systems[:i], func(o System) bool { return o.Authority == s.Authority }), "%s.systems[%d].authority: %q is there twice", key, i, s.Authority)
+		}
 		v.check(d.TokenFile == "" || d.OAuth == OAuth{}, "%s.token_file: a token that never changes and oauth exclude each other; leave one out", key)
 	default:
 		return

