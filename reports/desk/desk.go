@@ -34,6 +34,8 @@ type Ledger interface {
 	ExamResults(ctx context.Context, e ledger.Exam) ([]ledger.ExamResult, error)
 	ReportOf(ctx context.Context, exam int64) (ledger.Object, bool, error)
 	Received(ctx context.Context, study dicom.UID) ([]ledger.InstanceView, error)
+	PatientOf(ctx context.Context, study dicom.UID) (ledger.Whose, error)
+	GateOf(ctx context.Context, study dicom.UID) (ledger.GateState, error)
 	OrderOf(ctx context.Context, study dicom.UID) (ledger.Order, bool, error)
 	Draft(ctx context.Context, study dicom.UID, number, version int) (ledger.Draft, error)
 	PutDraft(ctx context.Context, d ledger.Draft, decisions []ledger.Agreement, outgoing []ledger.Outgoing) error
@@ -64,8 +66,6 @@ type Desk struct {
 	Source func(ctx context.Context, entry string) (reports.Source, error)
 	// Quality measures a frame of a spool entry; an error: nobody can.
 	Quality func(ctx context.Context, entry string, frame int) (draft.Quality, error)
-	// Notices are what a reader of a study's report has to know beside it, of the moment; nil: nothing.
-	Notices func(ctx context.Context, study dicom.UID) ([]string, error)
 
 	UnauthenticatedSign bool // a person whom nobody knows may sign; the report is not verified then
 	ReportingSystem     bool // a person who has signed in verifies
@@ -264,8 +264,8 @@ func saysTheSame(a, b draft.Document) bool {
 	ground := func(d draft.Document) string {
 		d.Number, d.Version, d.Standing, d.At, d.Author = 0, 0, "", time.Time{}, draft.Author{}
 		d.Predecessor, d.Signature, d.Reason = nil, nil, ""
-		if signed { // the moment's notices, and the number of a report that says the same, are no news of it
-			d.Notices, d.Events = nil, nil
+		if signed { // the moment's notices, the number of a report that says the same and another name of the patient are no news
+			d.Notices, d.Events, d.Patient = nil, nil, draft.Patient{}
 			d.Disclosure.Models = append([]draft.ModelUse{}, d.Disclosure.Models...)
 			for i := range d.Disclosure.Models {
 				d.Disclosure.Models[i].Report = ""

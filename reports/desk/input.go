@@ -22,6 +22,7 @@ func (d *Desk) input(ctx context.Context, due ledger.DueDraft, newest draft.Docu
 	fail := func(err error) (draft.Input, ledger.Basis, error) {
 		return draft.Input{}, ledger.Basis{}, fmt.Errorf("desk: study %s: %w", due.Study, err)
 	}
+	// What is due is known before what it is made of is read: what comes meanwhile makes it due again.
 	basis := ledger.Basis{Desk: due.Version}
 	in := draft.Input{Study: due.Study, At: newest.At, Language: d.Language, KeyImages: d.KeyImages}
 	if newest.Language != "" {
@@ -59,10 +60,8 @@ func (d *Desk) input(ctx context.Context, due ledger.DueDraft, newest draft.Docu
 		in.At = later(in.At, order.ChangedAt)
 		ordered(&in, order)
 	}
-	if d.Notices != nil {
-		if in.Notices, err = d.Notices(ctx, due.Study); err != nil {
-			return fail(err)
-		}
+	if err := d.whose(ctx, &in); err != nil {
+		return fail(err)
 	}
 	in.Quality = d.quality(ctx, received)
 	return in, basis, nil
@@ -193,11 +192,6 @@ func (d *Desk) taken(a *dicom.Attributes) time.Time {
 
 // ordered takes over what the order says.
 func ordered(in *draft.Input, o ledger.Order) {
-	if o.Patient.ID != "" {
-		in.Patient = draft.Patient{
-			ID: o.Patient.ID, Issuer: o.Patient.Authority, Name: o.Patient.Name, BirthDate: o.Patient.BirthDate, Sex: o.Patient.Sex,
-		}
-	}
 	in.Order = &draft.Order{
 		Accession: o.Accession, Placer: o.Placer.ID, Filler: o.Filler.ID, RequestedProcedureID: o.RequestedProcedureID,
 		Service: o.Service, Reason: o.Reason, Requester: o.Requester, Referrer: o.Referrer,
@@ -210,6 +204,24 @@ func ordered(in *draft.Input, o ledger.Order) {
 			in.Examination.Performer = cmp.Or(in.Examination.Performer, s.Performer)
 		}
 	}
+}
+
+// whose says whom the study is on by now, and what images, order and patient disagree in.
+func (d *Desk) whose(ctx context.Context, in *draft.Input) error {
+	patient, err := d.Ledger.PatientOf(ctx, in.Study)
+	switch {
+	case errors.Is(err, ledger.ErrNotFound):
+		return nil // of a release that had no patients
+	case err != nil:
+		return err
+	case patient.ID != "":
+		in.Patient = draft.Patient{
+			ID: patient.ID, Issuer: patient.Authority, Name: patient.Name, BirthDate: patient.BirthDate, Sex: patient.Sex,
+		}
+	}
+	gate, err := d.Ledger.GateOf(ctx, in.Study)
+	in.Notices = gate.Notices()
+	return err
 }
 
 type frameKey struct {
