@@ -105,44 +105,53 @@ func (t *tx) patientByRow(id int64) (patientRow, error) {
 // changePatient does what c says, and has all that is about the patient follow: orders, studies, drafts and messages that
 // are on their way. It returns who the patient is then, and the studies that followed.
 func (t *tx) changePatient(c PatientChange, at time.Time) (Person, []dicom.UID, error) {
+	k, err := t.knowPatient(c, at)
+	if err != nil || !k.changed && !k.merged {
+		return k.Person, nil, err
+	}
+	followed, err := t.followPatient(k.row, k.merged, at)
+	return k.Person, followed, err
+}
+
+// knownPatient is a patient as the ledger has it once it was told something.
+type knownPatient struct {
+	Person
+	row             int64
+	changed, merged bool
+}
+
+// knowPatient does what c says, and leaves what is about the patient as it is.
+func (t *tx) knowPatient(c PatientChange, at time.Time) (knownPatient, error) {
 	if c.ID == "" {
-		return Person{}, nil, &Refusal{"the patient has no identifier (PID-3)"}
+		return knownPatient{}, &Refusal{"the patient has no identifier (PID-3)"}
 	}
 	named, err := t.patient(c.Identifier, at)
 	if err != nil {
-		return Person{}, nil, err
+		return knownPatient{}, err
 	}
 	before, err := t.patientByRow(named.current)
 	if err != nil {
-		return Person{}, nil, err
+		return knownPatient{}, err
 	}
-	after := before.Person
+	k := knownPatient{Person: before.Person, row: before.id}
 	if named.merged() {
 		// An identifier that is used no more has nothing newer to say: so the order in which a merge and what was said before
 		// it arrive makes no difference.
-		after = after.filled(c.Person)
+		k.Person = k.filled(c.Person)
 	} else {
-		after = c.Person.filled(after)
-		after.Identifier = before.Identifier
-		after = after.without(c.Removed)
+		k.Person = c.filled(k.Person)
+		k.Identifier = before.Identifier
+		k.Person = k.without(c.Removed)
 	}
-	merged := false
 	for _, id := range c.Prior {
 		prior, did, err := t.mergePatient(id, named, at)
 		if err != nil {
-			return Person{}, nil, err
+			return knownPatient{}, err
 		}
-		after, merged = after.filled(prior).without(c.Removed), merged || did
+		k.Person, k.merged = k.filled(prior).without(c.Removed), k.merged || did
 	}
-	changed, err := t.writePatient(before, after, at)
-	if err != nil {
-		return Person{}, nil, err
-	}
-	if !changed && !merged {
-		return after, nil, nil
-	}
-	followed, err := t.followPatient(before.id, merged, at)
-	return after, followed, err
+	k.changed, err = t.writePatient(before, k.Person, at)
+	return k, err
 }
 
 // filled returns p, with what is unknown of it as q has it.
@@ -338,7 +347,8 @@ func (t *tx) same(a, b Identifier) (bool, error) {
 }
 
 // orderedFor returns the patient of an order as the ledger knows it, with what the order says of it: before is how the
-// order had it until now.
+// order had it until now. What an order says of a patient fills in what other orders do not know, and changes nothing that they
+// say: that is for ADT.
 func (t *tx) orderedFor(before, after Person, at time.Time) (Person, error) {
 	if after.ID == "" {
 		return after, nil
@@ -353,6 +363,37 @@ func (t *tx) orderedFor(before, after Person, at time.Time) (Person, error) {
 			}
 		}
 	}
-	now, _, err := t.changePatient(c, at)
-	return now, err
+	k, err := t.knowPatient(c, at)
+	if err == nil && k.changed {
+		err = t.fillOrders(k)
+	}
+	return k.Person, err
+}
+
+// fillOrders gives the orders of a patient what they did not know of it.
+func (t *tx) fillOrders(k knownPatient) error {
+	ids, err := t.identifiersOf(k.row)
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		rows, err := t.rows(selectOrder+"WHERE o.patient_id = ? AND o.patient_authority = ?", id.ID, id.Authority)
+		if err != nil {
+			return err
+		}
+		orders, err := scanAll(rows, scanOrderRow)
+		if err != nil {
+			return err
+		}
+		for _, o := range orders {
+			person, err := json.Marshal(o.Patient.filled(k.Person))
+			if err != nil {
+				return err
+			}
+			if _, err := t.exec("UPDATE imaging_order SET patient = ? WHERE id = ?", string(person), o.id); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }

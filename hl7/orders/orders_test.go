@@ -71,6 +71,12 @@ func TestReceiver(t *testing.T) {
 		{"a batch", [][]byte{append([]byte("FHS|^~\\&|RIS\rBHS|^~\\&|RIS|||||||||b1\r"), order("NW", 1)...), order("NW", 2)}, []string{"AR", "AA NW2"}, []string{"ACC2 open PAT2 " + tuva}},
 		{"no message", [][]byte{[]byte("hello\r"), order("NW", 2)}, []string{"AR", "AA NW2"}, []string{"ACC2 open PAT2 " + tuva}},
 
+		{
+			"two orders of a patient, each with the name that it was given",
+			[][]byte{order("NW", 1), replaced(order("NW", 2), "PAT2", "PAT1", "Tuva", "Tove")},
+			[]string{"AA NW1", "AA NW2"},
+			[]string{"ACC1 open PAT1 " + tuva, "ACC2 open PAT1 Sørli^Tove^M"},
+		},
 		{"changed, no status", [][]byte{order("NW", 1), replaced(order("XO", 1), "Tuva", "Tove")}, []string{"AA NW1", "AA XO1"}, []string{"ACC1 open PAT1 Sørli^Tove^M"}},
 		{"in progress, then complete", [][]byte{order("NW", 1), replaced(order("SC", 1), "FI1||", "FI1||IP"), replaced(order("SC", 1), "SC1|P", "SC1b|P", "FI1||", "FI1||CM")}, []string{"AA NW1", "AA SC1", "AA SC1b"}, []string{"ACC1 completed PAT1 " + tuva}},
 		{"cancelled, and ordered again", [][]byte{order("NW", 1), order("CA", 1), replaced(order("NW", 1), "|NW1|P", "|NW1b|P")}, []string{"AA NW1", "AA CA1", "AA NW1b"}, []string{"ACC1 open PAT1 " + tuva}},
