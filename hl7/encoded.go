@@ -22,5 +22,9 @@ func (s *Segment) SetEncoded(field int, text string) error {
 	if strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r == 0x7F }) || strings.IndexByte(text, s.m.Delimiters.Field) >= 0 {
 		return fmt.Errorf("hl7: %s-%d: what is to be set has a control character or ends the field", s.Name, field)
 	}
-	return s.set(Path{field: field}, []byte(text))
+	b, err := s.m.charset.encode(text)
+	if err != nil {
+		return fmt.Errorf("%w (%s-%d)", err, s.Name, field)
+	}
+	return s.set(Path{field: field}, b)
 }

@@ -245,15 +245,10 @@ func (m *Message) decodable() error {
 		if isASCII(s.raw) && bytes.IndexByte(s.raw, asciiEscape) < 0 {
 			continue
 		}
-		n := -1
-		if s.header() {
-			n++
-		}
-		for field := range m.parts(s.raw, d.Field) {
-			n++
+		for n, field := range s.fields() {
 			for text := range m.leaves(field, d.Repetition, d.Component, d.Subcomponent) {
 				if _, ok := m.charset.decode(text); !ok {
-					return &Error{Code: DataType, Path: fmt.Sprintf("%s-%d", s.Name, max(n, 1)), Text: "text of another character set than MSH-18 states (nothing there is ASCII): " +
+					return &Error{Code: DataType, Path: fmt.Sprintf("%s-%d", s.Name, n), Text: "text of another character set than MSH-18 states (nothing there is ASCII): " +
 						"state UNICODE UTF-8 and send it, or configure the sender's character set"}
 				}
 			}

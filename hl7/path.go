@@ -189,12 +189,17 @@ func (s *Segment) All(path string) []string { return s.all(must(parseIn(path))) 
 
 // Repetitions returns those of a field; an absent or empty field has none.
 func (s *Segment) Repetitions(field int) []Repetition {
-	b, ok := s.field(field)
-	if !ok || len(b) == 0 {
+	b, _ := s.field(field)
+	return s.split(field, b)
+}
+
+// split returns the repetitions in b, the field n.
+func (s *Segment) split(n int, b []byte) []Repetition {
+	if len(b) == 0 {
 		return nil
 	}
 	sep := s.m.Delimiters.Repetition
-	if s.header() && field <= 2 {
+	if s.header() && n <= 2 {
 		sep = 0
 	}
 	var out []Repetition
@@ -314,6 +319,25 @@ func (s *Segment) field(n int) ([]byte, bool) {
 		n--
 	}
 	return s.m.part(s.raw, s.m.Delimiters.Field, n+1)
+}
+
+// fields goes through the fields with their numbers; of a header the separator is the first.
+func (s *Segment) fields() iter.Seq2[int, []byte] {
+	return func(yield func(int, []byte) bool) {
+		n := 0
+		if s.header() {
+			n = 1
+		}
+		for b := range s.m.parts(s.raw, s.m.Delimiters.Field) {
+			if n == 1 && s.header() {
+				b = []byte{s.m.Delimiters.Field}
+			}
+			if n > 0 && !yield(n, b) {
+				return
+			}
+			n++
+		}
+	}
 }
 
 // parts goes through what sep separates; sep 0 separates nothing.

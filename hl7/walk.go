@@ -17,15 +17,8 @@ type Value struct {
 // repetition where there is one, no component of a field that has one.
 func (s *Segment) Values() iter.Seq[Value] {
 	return func(yield func(Value) bool) {
-		last := -1 // number of the last field: of a header the separator is one, too
-		for range s.m.parts(s.raw, s.m.Delimiters.Field) {
-			last++
-		}
-		if s.header() {
-			last++
-		}
-		for n := 1; n <= last; n++ {
-			repetitions := s.Repetitions(n)
+		for n, field := range s.fields() {
+			repetitions := s.split(n, field)
 			for i, r := range repetitions {
 				path := fmt.Sprint(n)
 				if len(repetitions) > 1 {
