@@ -93,6 +93,9 @@ func (t *Templates) keyImages(l *language, d *Document, in Input) {
 		case analysis.RoleQuality:
 			k = 0
 		}
+		if f.Retracted != "" {
+			k = 0
+		}
 		for _, c := range pick(from, k) {
 			d.KeyImages = append(d.KeyImages, KeyImage{Finding: f.ID, Frame: c.frame, By: gateway, Why: t.keyWhy(l, *f, c), Caption: t.caption(l, *f, c.frame)})
 		}

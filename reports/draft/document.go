@@ -202,7 +202,7 @@ type Finding struct {
 	Paris        string      `json:"paris,omitempty"`     // 0-Ip, 0-Is, …: a person's alone
 	Text         string      `json:"text,omitempty"`      // a person's
 	ImagesBy     *Author     `json:"images_by,omitempty"` // the person who chose its key images, or took one out; nil: they are the gateway's
-	Retracted    string      `json:"retracted,omitempty"` // why its result was taken back
+	Retracted    string      `json:"retracted,omitempty"` // why its result was taken back: see Stands
 }
 
 // Frame is where something was flagged.

@@ -346,8 +346,20 @@ func TestRefresh_retracted(t *testing.T) {
 	assert.Contains(t, next.Notices, "The result of demo-colon 1.0.0 was retracted: wrong threshold")
 	assert.Equal(t, "wrong threshold", ofModel(t, next, "demo-colon", "polyp").Retracted)
 	assert.Contains(t, section(t, next, "findings").Text, "The AI result it came from was retracted: wrong threshold")
-	assert.False(t, slices.ContainsFunc(next.Findings, func(f Finding) bool { return f.ID == gone }), "nobody had decided about it")
 	assert.Equal(t, 1, next.Disclosure.Frames.Frames)
+	i := slices.IndexFunc(next.Findings, func(f Finding) bool { return f.ID == gone })
+	assert.False(t, next.Findings[i].Stands(), "nobody had decided about it")
+	assert.Equal(t, "wrong threshold", next.Findings[i].Retracted)
+	assert.NotContains(t, section(t, next, "procedure").Text, "Cecum")
+
+	in = sample()
+	in.Exams[0].Instances[0].Retracted = "wrong patient"
+	next, err = Default().Refresh(edited, in)
+	require.NoError(t, err)
+	f := ofModel(t, next, "demo-colon", "polyp")
+	assert.Equal(t, []any{"", 1, 5, 0.77}, []any{f.Retracted, f.Flagged, f.Analysed, f.Probability}, "what stands stays")
+	assert.NotContains(t, strings.Join(next.Notices, " "), "retracted")
+	assert.Contains(t, next.Disclosure.Failed, "1 × The result of demo-colon was retracted: wrong patient")
 }
 
 // In all languages nothing of the gateway's claims that something is absent or normal, whatever was found, failed or
@@ -397,7 +409,7 @@ func anyInput(t *rapid.T) Input {
 	for e := range rapid.IntRange(0, 3).Draw(t, "exams") {
 		exam := Exam{
 			Model: rapid.SampledFrom([]analysis.Model{demo, second}).Draw(t, "model"), Route: fmt.Sprint("route", e), IntendedUse: "x", Classes: classes,
-			Retracted: rapid.SampledFrom([]string{"", "", "wrong"}).Draw(t, "retracted"),
+			Retracted: rapid.SampledFrom([]string{"", "", "", "wrong"}).Draw(t, "retracted"),
 		}
 		for n := range rapid.IntRange(0, 6).Draw(t, "instances") {
 			i := still(n+1, rapid.MapOf(rapid.SampledFrom([]string{"polyp", "dyed-lifted-polyps", "normal-cecum", "esophagus", "normal-mucosa", "inadequate-preparation"}), rapid.Float64Range(0, 1)).Draw(t, "found"))
@@ -409,6 +421,8 @@ func anyInput(t *rapid.T) Input {
 			case 2:
 				i.Heatmaps, i.MadeBy = nil, second
 				i.Results[0].Span.Count = 16
+			case 4:
+				i.Retracted = "wrong model"
 			case 3:
 				for k := range i.Results[0].Findings {
 					i.Results[0].Findings[k].Contours = nil

@@ -33,12 +33,21 @@ func (i Instance) by(e Exam) analysis.Model {
 	return i.MadeBy
 }
 
-// all calls f for everything that was found in exams that stand.
+// retracted says why a person took the result of i back.
+func (i Instance) retracted(e Exam) string { return printable(cmp.Or(e.Retracted, i.Retracted)) }
+
+// all calls f for everything that was found and stands.
 func all(exams []Exam, f func(seen)) {
-	for _, e := range exams {
-		if e.Retracted != "" {
-			continue
+	each(exams, func(s seen) {
+		if s.instance.retracted(s.exam) == "" {
+			f(s)
 		}
+	})
+}
+
+// each calls f for everything that was found.
+func each(exams []Exam, f func(seen)) {
+	for _, e := range exams {
 		for _, i := range e.Instances {
 			for _, r := range i.Results {
 				for _, found := range r.Findings {
@@ -86,12 +95,12 @@ func (s seen) code() dicom.Code {
 func (t *Templates) findings(exams []Exam, region string) (findings []Finding, contradicting []dicom.Code) {
 	suppressed := t.contradictions(exams, region)
 	at := map[string]int{}
-	all(exams, func(s seen) {
+	each(exams, func(s seen) {
 		if s.finding.Role == analysis.RoleNormal {
 			return
 		}
 		if s.finding.Role == analysis.RoleLandmark && suppressed[s.key()] {
-			if code := s.code(); !slices.Contains(contradicting, code) {
+			if code := s.code(); s.instance.retracted(s.exam) == "" && !slices.Contains(contradicting, code) {
 				contradicting = append(contradicting, code)
 			}
 			return
@@ -104,9 +113,16 @@ func (t *Templates) findings(exams []Exam, region string) (findings []Finding, c
 			findings = append(findings, Finding{
 				ID: id, Model: s.model, Route: s.exam.Route, Class: s.finding.Class, Role: s.finding.Role, Code: s.code(), Site: s.finding.Site,
 				Decision: Proposed, By: gateway, Threshold: s.finding.Threshold, Analysed: s.exam.asked(s.finding.Class, s.model),
+				Frames: []Frame{}, Retracted: s.instance.retracted(s.exam),
 			})
 		}
 		f := &findings[i]
+		switch reason := s.instance.retracted(s.exam); {
+		case reason == "" && f.Retracted != "": // what stands says more than what was taken back
+			f.Retracted, f.Frames, f.Flagged, f.Probability = "", []Frame{}, 0, 0
+		case reason != "" && f.Retracted == "":
+			return
+		}
 		f.Frames = append(f.Frames, s.frame())
 		f.Flagged += s.result.Span.Count
 		f.Probability = max(f.Probability, s.finding.Probability)
@@ -122,12 +138,27 @@ func (t *Templates) findings(exams []Exam, region string) (findings []Finding, c
 	return nonNil(findings), nonNil(contradicting)
 }
 
+// retracted says why nothing that a version of e's model said stands any more; empty where something does.
+func (e Exam) retracted(by analysis.Model) string {
+	reason := ""
+	for _, i := range e.Instances {
+		switch r := i.retracted(e); {
+		case len(i.Results) == 0 || i.by(e) != by:
+		case r == "":
+			return ""
+		default:
+			reason = r
+		}
+	}
+	return cmp.Or(reason, printable(e.Retracted))
+}
+
 // asked counts the frames in which a version of a model looked for class.
 func (e Exam) asked(class string, by analysis.Model) int {
 	n := 0
 	for _, i := range e.Instances {
 		for _, r := range i.Results {
-			if _, known := r.Scores[class]; i.by(e) == by && (known || len(r.Scores) == 0) {
+			if _, known := r.Scores[class]; i.retracted(e) == "" && i.by(e) == by && (known || len(r.Scores) == 0) {
 				n += r.Span.Count
 			}
 		}
@@ -187,7 +218,10 @@ func (l *language) disclosure(exams []Exam) Disclosure {
 			if !slices.Contains(models, by) {
 				models = append(models, by)
 			}
-			switch {
+			switch retracted := i.retracted(e); {
+			case retracted != "":
+				state[uid] = max(state[uid], 1)
+				failed[l.say("retracted", "model", e.Model.Name, "reason", retracted)]++
 			case len(i.Results) > 0:
 				state[uid] = 3
 				for _, r := range i.Results {
@@ -204,15 +238,13 @@ func (l *language) disclosure(exams []Exam) Disclosure {
 		for _, m := range models {
 			use := ModelUse{
 				Model: m, Route: e.Route, IntendedUse: printable(e.IntendedUse), Thresholds: map[string]float64{}, Analysed: analysed[m],
-				Report: e.Report, Retracted: printable(e.Retracted), NotFlagged: e.notFlagged(),
+				Report: e.Report, Retracted: e.retracted(m), NotFlagged: e.notFlagged(),
 			}
 			for _, c := range e.Classes {
 				use.Thresholds[c.Name] = c.Threshold
 			}
 			d.Models = append(d.Models, use)
-			if e.Retracted == "" {
-				d.Frames.Frames += analysed[m]
-			}
+			d.Frames.Frames += analysed[m]
 		}
 		for _, box := range e.Masked {
 			if what := l.masked(e.Model, box); !slices.Contains(d.Masked, what) {

@@ -20,15 +20,21 @@ func (a *applying) imageAt(r ImageRef) int {
 	return slices.IndexFunc(a.d.KeyImages, func(k KeyImage) bool { return k.ref() == r })
 }
 
-// Shown are the findings that no person has rejected.
-func (d Document) Shown() []Finding {
-	return slices.DeleteFunc(slices.Clone(d.Findings), func(f Finding) bool { return f.Decision == Rejected })
+// Stands reports whether f is a finding of the report: no person has rejected it, and its result was not taken back
+// before a person took it over.
+func (f Finding) Stands() bool {
+	return f.Decision != Rejected && (f.Retracted == "" || f.Decision != Proposed)
 }
 
-// ShownImages are the key images without those of findings that a person has rejected.
+// Shown are the findings that stand.
+func (d Document) Shown() []Finding {
+	return slices.DeleteFunc(slices.Clone(d.Findings), func(f Finding) bool { return !f.Stands() })
+}
+
+// ShownImages are the key images without those of findings that do not stand.
 func (d Document) ShownImages() []KeyImage {
 	return slices.DeleteFunc(slices.Clone(d.KeyImages), func(k KeyImage) bool {
-		return slices.ContainsFunc(d.Findings, func(f Finding) bool { return f.ID == k.Finding && f.Decision == Rejected })
+		return slices.ContainsFunc(d.Findings, func(f Finding) bool { return f.ID == k.Finding && !f.Stands() })
 	})
 }
 

@@ -42,11 +42,12 @@ type Exam struct {
 // Instance is a source instance and what came of it.
 type Instance struct {
 	dicom.SOPInstance
-	Number   int                 // Instance Number
-	Frames   int                 // number of frames
-	MadeBy   analysis.Model      // version of the model that analysed it; zero: the exam's
-	Results  []analysis.Result   // in the order of their spans
-	Heatmaps []dicom.SOPInstance // those that its findings name
-	Failed   string              // why nothing came of it, when its job failed
-	Skipped  string              // why it was never tried
+	Number    int                 // Instance Number
+	Frames    int                 // number of frames
+	MadeBy    analysis.Model      // version of the model that analysed it; zero: the exam's
+	Results   []analysis.Result   // in the order of their spans
+	Heatmaps  []dicom.SOPInstance // those that its findings name
+	Failed    string              // why nothing came of it, when its job failed
+	Skipped   string              // why it was never tried
+	Retracted string              // why a person took its result back; empty: it stands
 }

@@ -39,9 +39,9 @@ func (t *Templates) propose(in Input) (Document, error) {
 	d.Notices = printables(in.Notices)
 	d.Findings, d.Disclosure.Contradicting = t.findings(in.Exams, template.Region)
 	t.keyImages(language, &d, in)
-	for _, e := range in.Exams {
-		if e.Retracted != "" {
-			d.say(language.say("retracted", "model", e.Model.Name+" "+e.Model.Version, "reason", printable(e.Retracted)))
+	for _, m := range d.Disclosure.Models {
+		if m.Retracted != "" {
+			d.say(language.say("retracted", "model", m.called(), "reason", m.Retracted))
 		}
 	}
 	return d, nil
@@ -63,7 +63,6 @@ func (t *Templates) Refresh(old Document, in Input) (Document, error) {
 	events := d.Events
 	d.Notices, d.Events = printables(in.Notices), []string{}
 	d.takeFrom(old)
-	d.retract(in.Exams)
 	switch {
 	case old.Editable():
 		d.Number, d.Version = old.Number, old.Version+1
@@ -87,18 +86,6 @@ func (t *Templates) Refresh(old Document, in Input) (Document, error) {
 	}
 	t.compose(&d)
 	return d, d.Validate()
-}
-
-// retract marks the findings that a person has decided about and whose result was taken back since.
-func (d *Document) retract(exams []Exam) {
-	for i := range d.Findings {
-		f := &d.Findings[i]
-		for _, e := range exams {
-			if e.Retracted != "" && e.Route == f.Route && e.Model.Name == f.Model.Name {
-				f.Retracted = printable(e.Retracted)
-			}
-		}
-	}
 }
 
 // say adds a notice that stays.
