@@ -26,6 +26,7 @@ type Exams interface {
 	ExamResults(ctx context.Context, e ledger.Exam) ([]ledger.ExamResult, error)
 	OrderOf(ctx context.Context, study dicom.UID) (ledger.Order, bool, error)
 	FinishReport(ctx context.Context, e ledger.Exam, objects []ledger.Object, at time.Time) error
+	DeliveredTo(ctx context.Context, e ledger.Exam, destination string) ([]ledger.Object, error)
 	ParkExam(ctx context.Context, e ledger.Exam, reason string, at time.Time) error
 }
 
@@ -42,6 +43,9 @@ type Assembler struct {
 	Keep func(ctx context.Context, o Object) (entry, digest string, err error)
 	// Algorithm returns the model of that name, false when it is configured no more.
 	Algorithm func(model string) (Algorithm, bool)
+
+	// Rejects says whether a destination wants to be told by a rejection note what a person took back. Nil: none does.
+	Rejects func(destination string) bool
 
 	Quiet   time.Duration // without arrivals, after which an exam is taken to be complete
 	MaxWait time.Duration // after which it is reported on even so
@@ -205,11 +209,47 @@ func (a *Assembler) objects(ctx context.Context, exam Exam, e ledger.Exam) ([]le
 		return nil, err
 	}
 	report.Alternate = &twin
-	if !ok {
-		return []ledger.Object{report}, nil
+	objects := []ledger.Object{report}
+	if ok {
+		selection, err := a.keep(ctx, keys, e, "kos", ledger.RankKOS)
+		if err != nil {
+			return nil, err
+		}
+		objects = append(objects, selection)
 	}
-	selection, err := a.keep(ctx, keys, e, "kos", ledger.RankKOS)
-	return []ledger.Object{report, selection}, err
+	notes, err := a.rejections(ctx, exam, e)
+	return append(objects, notes...), err
+}
+
+// rejections are the notes of what was taken back, for each destination that wants one and has something of it.
+func (a *Assembler) rejections(ctx context.Context, exam Exam, e ledger.Exam) ([]ledger.Object, error) {
+	if a.Rejects == nil || !exam.retracted() {
+		return nil, nil
+	}
+	var notes []ledger.Object
+	for _, destination := range e.Destinations {
+		if !a.Rejects(destination) {
+			continue
+		}
+		made, err := a.Exams.DeliveredTo(ctx, e, destination)
+		if err != nil {
+			return nil, err
+		}
+		note, ok, err := a.Builder.RejectionNote(exam, destination, made)
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			continue
+		}
+		object, err := a.keep(ctx, note, e, "rejection", ledger.RankKOS)
+		if err != nil {
+			return nil, err
+		}
+		object.Destinations = []string{destination}
+		notes = append(notes, object)
+	}
+	return notes, nil
 }
 
 func (a *Assembler) keep(ctx context.Context, o Object, e ledger.Exam, purpose string, rank int) (ledger.Object, error) {

@@ -37,8 +37,9 @@ type workbench struct {
 	now     time.Time
 	seq     uint64
 
-	revision  int       // of heatmaps
-	algorithm Algorithm // that does the jobs
+	revision   int // of heatmaps
+	heatmapsTo []string
+	algorithm  Algorithm // that does the jobs
 }
 
 func newWorkbench(t *testing.T, path string) *workbench {
@@ -121,6 +122,7 @@ func (w *workbench) polyp(job ledger.Job) error {
 	}}, []ledger.Object{{
 		Entry: "heatmap-" + string(heatmap.SOPInstanceUID), Instance: heatmap, Purpose: "heatmap", Model: job.Model,
 		Source: job.Instance.SOPInstanceUID, Span: analysis.Still(1), Rank: ledger.RankHeatmap,
+		Destinations: w.heatmapsTo,
 	}}, w.now)
 }
 

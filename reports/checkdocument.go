@@ -69,8 +69,28 @@ func (f *faults) keyObjects(ds dataset) {
 	}
 	f.phi(ds)
 	f.need(ds, tag.CurrentRequestedProcedureEvidenceSequence)
-	f.title(ds, ofInterest) // other titles tell an archive to hide or delete (IHE IOCM)
+	// Other titles tell an archive to hide or delete (IHE IOCM): a person alone may want that, and of what is ours.
+	if ds.text(tag.SeriesNumber) == number(seriesRejection) {
+		f.title(ds, rejected)
+		f.derived(ds)
+	} else {
+		f.title(ds, ofInterest)
+	}
 	f.template(ds, "2010")
+}
+
+// derived wants every object that a document refers to to be of a class that this gateway makes.
+func (f *faults) derived(ds dataset) {
+	ours := []dicom.UID{
+		dicom.SecondaryCaptureImageStorage, dicom.Comprehensive3DSRStorage, dicom.ComprehensiveSRStorage, dicom.KeyObjectSelectionDocumentStorage,
+	}
+	for _, item := range ds.sequence(tag.ContentSequence) {
+		for _, ref := range item.sequence(tag.ReferencedSOPSequence) {
+			if class := dicom.UID(ref.text(tag.ReferencedSOPClassUID)); !slices.Contains(ours, class) {
+				f.add("a rejection note names an object of class %s, which this gateway does not make", class)
+			}
+		}
+	}
 }
 
 func (f *faults) title(ds dataset, want dicom.Code) {
@@ -148,7 +168,7 @@ func (f *faults) items(parent dataset, frames sizes, references map[string]bool)
 // valueOf says where the value of each type of content item stands.
 var valueOf = map[string]tag.Tag{
 	"CONTAINER": tag.ContinuityOfContent, "TEXT": tag.TextValue, "CODE": tag.ConceptCodeSequence, "UIDREF": tag.UID, "PNAME": tag.PersonName,
-	"NUM": tag.MeasuredValueSequence, "IMAGE": tag.ReferencedSOPSequence, "SCOORD": tag.GraphicData,
+	"NUM": tag.MeasuredValueSequence, "IMAGE": tag.ReferencedSOPSequence, "COMPOSITE": tag.ReferencedSOPSequence, "SCOORD": tag.GraphicData,
 }
 
 func (f *faults) item(item dataset, kind string, frames sizes) {
@@ -156,7 +176,7 @@ func (f *faults) item(item dataset, kind string, frames sizes) {
 	if !ok || empty(item[t]) {
 		f.add("content item %s %q has no value", kind, conceptOf(item))
 	}
-	if kind != "IMAGE" && conceptOf(item) == "" {
+	if kind != "IMAGE" && kind != "COMPOSITE" && conceptOf(item) == "" {
 		f.add("content item %s has no concept name", kind)
 	}
 	for _, c := range append(item.sequence(tag.ConceptNameCodeSequence), item.sequence(tag.ConceptCodeSequence)...) {

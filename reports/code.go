@@ -55,6 +55,7 @@ var (
 
 	ofInterest           = dcm("113000", "Of Interest")
 	keyObjectDescription = dcm("113012", "Key Object Description")
+	rejected             = dcm("113037", "Rejected for Patient Safety Reasons") // CID 7010: hide or delete what is named (IHE IOCM)
 
 	processingEquipment   = dcm("109102", "Processing Equipment")
 	acquisitionEquipment  = dcm("109101", "Acquisition Equipment")

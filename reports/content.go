@@ -22,11 +22,11 @@ const (
 // ContentItem is a node of a structured report (PS3.3 C.17.3).
 type ContentItem struct {
 	Relationship RelationshipType // empty at the root
-	ValueType    string           // CONTAINER, TEXT, CODE, NUM, PNAME, UIDREF, IMAGE, SCOORD
+	ValueType    string           // CONTAINER, TEXT, CODE, NUM, PNAME, UIDREF, IMAGE, COMPOSITE, SCOORD
 	ConceptName  dicom.Code
 	Text         string       // TEXT, PNAME, UIDREF, and the value of NUM
 	Code         dicom.Code   // CODE, and the units of NUM
-	Image        ImageRef     // IMAGE
+	Image        ImageRef     // IMAGE, COMPOSITE
 	Polyline     [][2]float64 // SCOORD: closed, (column, row) from the top-left corner of the top-left pixel
 	Items        []ContentItem
 }
@@ -57,6 +57,11 @@ func imageItem(rel RelationshipType, name dicom.Code, ref ImageRef) ContentItem 
 	return ContentItem{Relationship: rel, ValueType: "IMAGE", ConceptName: name, Image: ref}
 }
 
+// compositeItem names an object that is no image, such as a document.
+func compositeItem(rel RelationshipType, i dicom.SOPInstance) ContentItem {
+	return ContentItem{Relationship: rel, ValueType: "COMPOSITE", Image: ImageRef{Instance: i}}
+}
+
 func numItem(rel RelationshipType, name dicom.Code, value string, units dicom.Code, items ...ContentItem) ContentItem {
 	return ContentItem{Relationship: rel, ValueType: "NUM", ConceptName: name, Text: value, Code: units, Items: items}
 }
@@ -74,7 +79,7 @@ func (c ContentItem) images() []dicom.SOPInstance {
 	seen := map[dicom.UID]bool{}
 	c.walk(func(item ContentItem) {
 		i := item.Image.Instance
-		if item.ValueType == "IMAGE" && !seen[i.SOPInstanceUID] {
+		if (item.ValueType == "IMAGE" || item.ValueType == "COMPOSITE") && !seen[i.SOPInstanceUID] {
 			seen[i.SOPInstanceUID] = true
 			out = append(out, i)
 		}
@@ -127,7 +132,7 @@ func (c ContentItem) value(ds dataset) {
 		measured.set(tag.NumericValue, c.Text)
 		measured.items(tag.MeasurementUnitsCodeSequence, coded(c.Code))
 		ds.items(tag.MeasuredValueSequence, measured)
-	case "IMAGE":
+	case "IMAGE", "COMPOSITE":
 		ds.items(tag.ReferencedSOPSequence, reference(c.Image.Instance, c.Image.Frame))
 	case "SCOORD":
 		points := make([]float64, 0, 2*len(c.Polyline))

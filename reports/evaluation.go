@@ -12,6 +12,10 @@ import (
 // in how many frames it was flagged. They never say that something is absent, only that it was not flagged.
 func (e Exam) evaluations() ContentItem {
 	statements := []string{notVerified, e.extent()}
+	if why := e.withdrawn(); why != "" {
+		statements = []string{withdrawnReport, notVerified}
+	}
+	statements = append(statements, reasons("Retracted", e.Instances, func(i Instance) string { return i.Retracted })...)
 	statements = append(statements, reasons("Skipped", e.Instances, func(i Instance) string { return i.Skipped })...)
 	statements = append(statements, reasons("Failed", e.Instances, func(i Instance) string { return i.Failed })...)
 	statements = append(statements, e.versions()...)
@@ -58,18 +62,23 @@ func (e Exam) versions() []string {
 
 // extent says how much of the exam was analysed.
 func (e Exam) extent() string {
-	analysed, skipped, failed := 0, 0, 0
+	analysed, skipped, failed, retracted := 0, 0, 0, 0
 	for _, i := range e.Instances {
 		switch {
 		case len(i.Results) > 0:
 			analysed++
 		case i.Skipped != "":
 			skipped++
+		case i.Retracted != "":
+			retracted++
 		default:
 			failed++
 		}
 	}
 	counts := fmt.Sprintf("Instances analysed: %d (%d frames); skipped: %d; failed: %d.", analysed, e.frames(), skipped, failed)
+	if retracted > 0 {
+		counts += fmt.Sprintf(" Retracted: %d.", retracted)
+	}
 	if analysed == 0 {
 		return "Analysis failed: no frame was analysed. " + counts
 	}

@@ -28,6 +28,8 @@ type Instance struct {
 	Heatmaps []dicom.SOPInstance // those that its findings name
 	Failed   string              // why nothing came of it, when its job failed
 	Skipped  string              // why it was never tried
+	// Retracted is why a person took what came of it back; then it has no results.
+	Retracted string
 }
 
 // by names the model that analysed an instance.

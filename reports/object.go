@@ -14,11 +14,12 @@ import (
 
 // Series numbers: hints for the order of a study's series in a viewer.
 const (
-	seriesSR      = 9000
-	seriesHeatmap = 9000 // plus the number of the algorithm
-	seriesKOS     = 9030
-	seriesSigned  = 9040
-	seriesPDF     = 9050
+	seriesSR        = 9000
+	seriesHeatmap   = 9000 // plus the number of the algorithm
+	seriesKOS       = 9030
+	seriesRejection = 9031
+	seriesSigned    = 9040
+	seriesPDF       = 9050
 )
 
 // Object is a finished SOP Instance.

@@ -1,12 +1,16 @@
 package reports
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"math"
 	"time"
 
+	"github.com/suyashkumar/dicom/pkg/tag"
+
+	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/ledger"
 )
 
@@ -42,6 +46,9 @@ func (a *Assembler) exam(ctx context.Context, e ledger.Exam) (Exam, error) {
 		if r.InferredAt.After(latest) {
 			latest = r.InferredAt
 		}
+		if r.RetractedAt.After(latest) {
+			latest = r.RetractedAt
+		}
 		exam.Instances = append(exam.Instances, instanceFrom(r))
 	}
 	if !latest.IsZero() { // else nothing was ever analysed
@@ -70,7 +77,33 @@ func (a *Assembler) source(ctx context.Context, results []ledger.ExamResult) (So
 	if len(errs) > 0 {
 		return Source{}, errors.Join(errs...)
 	}
+	for _, r := range results {
+		if r.Retracted != "" { // what is taken back is said, however long ago the images have gone
+			return remembered(r)
+		}
+	}
 	return Source{}, permanentError{fmt.Errorf("reports: exam: none of its %d instances can be read from the spool any more; send one again", len(results))}
+}
+
+// remembered is as much of a source as the ledger has.
+func remembered(r ledger.ExamResult) (Source, error) {
+	h, ds := r.Header, dataset{}
+	for t, text := range map[tag.Tag]string{
+		tag.SpecificCharacterSet: "ISO_IR 192", tag.SOPClassUID: string(r.Instance.SOPClassUID), tag.SOPInstanceUID: string(r.Instance.SOPInstanceUID),
+		tag.SeriesInstanceUID: string(r.Instance.SeriesInstanceUID), tag.StudyInstanceUID: string(r.Instance.StudyInstanceUID),
+		tag.PatientID: h.PatientID, tag.PatientName: h.PatientName, tag.AccessionNumber: h.AccessionNumber, tag.Modality: h.Modality,
+		tag.IssuerOfPatientID: h.IssuerOfPatientID, tag.PatientBirthDate: h.PatientBirthDate, tag.PatientSex: h.PatientSex,
+		tag.StationName: h.StationName, tag.StudyDate: h.StudyDate, tag.StudyTime: h.StudyTime, tag.StudyDescription: h.StudyDescription,
+	} {
+		ds.optional(t, text)
+	}
+	ts, _ := dicom.LookupTransferSyntax(dicom.ExplicitVRLittleEndian)
+	text, err := ds.written().Append(nil, ts)
+	if err != nil {
+		return Source{}, permanentError{fmt.Errorf("reports: exam: entry %s: %w", r.Entry, err)}
+	}
+	attributes, err := dicom.ReadAttributes(bytes.NewReader(text), ts)
+	return Source{Attributes: attributes, TransferSyntaxUID: ts.UID, Size: int64(len(text))}, err
 }
 
 func instanceFrom(r ledger.ExamResult) Instance {
@@ -79,6 +112,8 @@ func instanceFrom(r ledger.ExamResult) Instance {
 		MadeBy: r.MadeBy, Results: r.Results, Heatmaps: r.Heatmaps,
 	}
 	switch {
+	case r.Retracted != "":
+		i.Retracted, i.Results, i.Heatmaps = r.Retracted, nil, nil
 	case r.Failed != "" && (r.Skipped || r.InferredAt.IsZero()):
 		i.Skipped = r.Failed
 	case r.Failed != "":

@@ -64,6 +64,7 @@ type action struct {
 	Desk       int64       `json:"desk,omitempty"` // version
 	Study      dicom.UID   `json:"study,omitempty"`
 	Correction *Correction `json:"correction,omitempty"`
+	Retraction *Retraction `json:"retraction,omitempty"`
 }
 
 // deliveryName is the name of a delivery in all databases.
@@ -200,6 +201,8 @@ func (a *action) do(ctx context.Context, l *Ledger) (err error) {
 		_, err = l.ForgetMessages(ctx, a.Until, a.Limit, a.At)
 	case "release-gate":
 		err = l.ReleaseGate(ctx, a.Study, a.Reason, a.At)
+	case "retract":
+		_, err = l.Retract(ctx, *a.Retraction, a.At)
 	case "correct-gate":
 		err = l.CorrectGate(ctx, a.Study, *a.Correction, a.At)
 	default:

@@ -163,6 +163,8 @@ func TestJournal_everyAction(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, l.ReleaseGate(person, "1.2", "looked at", at(500)))
 	require.NoError(t, l.CorrectGate(person, "1.2", Correction{Patient: Person{Identifier: Identifier{"P8", "HOSP"}}, Reason: "wrong worklist entry"}, at(501)))
+	_, err = l.Retract(person, Retraction{Study: "1.2", Model: "demo", Version: "1.2", Reason: "trained on the wrong labels"}, at(502))
+	require.NoError(t, err)
 
 	forgotten := receipt(8)
 	forgotten.Header.StudyInstanceUID, forgotten.Models, forgotten.Skip = "1.9", nil, "no route matches"

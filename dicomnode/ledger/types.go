@@ -186,6 +186,8 @@ type ExamResult struct {
 	Failed            string              // why it has no result; empty: it has
 	Skipped           bool                // it has none because it cannot be analysed here
 	Released          bool                // its bytes are no longer in the spool
+	Retracted         string              // why a person took its results back; empty: they stand
+	RetractedAt       time.Time
 }
 
 // The kinds of what is handed over.
@@ -268,6 +270,7 @@ const (
 	EventDeliveryParked    What = "delivery-parked"
 	EventDeliveryUnparked  What = "delivery-unparked"
 	EventDeliveryDiscarded What = "delivery-discarded"
+	EventRetracted         What = "results-retracted" // by a person
 	EventDraftParked       What = "draft-parked"
 	EventReleased          What = "released"
 	EventForgotten         What = "forgotten"

@@ -94,7 +94,7 @@ func (d *Desk) exam(ctx context.Context, e ledger.Exam) (draft.Exam, error) {
 		}
 		in := draft.Instance{
 			SOPInstance: r.Instance, Number: r.Header.InstanceNumber, Frames: max(r.Header.NumberOfFrames, 1),
-			MadeBy: r.MadeBy, Results: r.Results, Heatmaps: r.Heatmaps,
+			MadeBy: r.MadeBy, Results: r.Results, Heatmaps: r.Heatmaps, Retracted: r.Retracted,
 		}
 		if r.Skipped {
 			in.Skipped = r.Failed
