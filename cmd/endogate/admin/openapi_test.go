@@ -95,6 +95,15 @@ func TestOpenAPI_answers(t *testing.T) {
 		{"GET /api/v1/studies/{uid}", "/api/v1/studies/2.25.1001"},
 		{"GET /api/v1/studies/{uid}", "/api/v1/studies/2.25.1003"},
 		{"GET /api/v1/studies/{uid}", "/api/v1/studies/2.25.404"},
+		{"GET /api/v1/studies/{uid}/draft", "/api/v1/studies/2.25.1001/draft"},
+		{"GET /api/v1/studies/{uid}/draft", "/api/v1/studies/2.25.404/draft"},
+		{"GET /api/v1/studies/{uid}/draft/history", "/api/v1/studies/2.25.1001/draft/history"},
+		{"POST /api/v1/studies/{uid}/draft/retry", "/api/v1/studies/2.25.1001/draft/retry"},
+		{"PATCH /api/v1/studies/{uid}/draft", "/api/v1/studies/2.25.1001/draft"},
+		{"POST /api/v1/studies/{uid}/draft/sign", "/api/v1/studies/2.25.1001/draft/sign"},
+		{"GET /api/v1/agreement", "/api/v1/agreement?model=demo"},
+		{"GET /api/v1/agreement", "/api/v1/agreement?list=decisions&from=2026-03-01"},
+		{"GET /api/v1/agreement", "/api/v1/agreement?format=xml"},
 		{"GET /api/v1/orders", "/api/v1/orders"},
 		{"GET /api/v1/orders", "/api/v1/orders?state=lost"},
 		{"GET /api/v1/messages/{id}", "/api/v1/messages/none"},
@@ -132,8 +141,9 @@ func TestOpenAPI_answers(t *testing.T) {
 func TestOpenAPI_parameters(t *testing.T) {
 	d := readDocument(t)
 	s := newServer(t, newHospital(t)).Handler()
-	value := map[string]string{"limit": "1", "offset": "1", "width": "64", "study_uid": "1.2.3", "status": "done", "state": "done"}
+	value := map[string]string{"limit": "1", "offset": "1", "width": "64", "study_uid": "1.2.3", "status": "done", "state": "done", "number": "1", "version": "1", "from": "2026-03-01", "before": "2026-03-01", "list": "counts", "format": "csv"}
 	for path, target := range map[string]string{
+		"/api/v1/agreement": "/api/v1/agreement", "/api/v1/studies/{uid}/draft": draftPath, "/api/v1/studies/{uid}/draft/history": draftPath + "/history", "/api/v1/studies/{uid}/draft.pdf": draftPath + ".pdf",
 		"/api/v1/studies": "/api/v1/studies", "/api/v1/outbox": "/api/v1/outbox", "/api/v1/orders": "/api/v1/orders",
 		"/api/v1/instances/{instance}/frames/{file}": "/api/v1/instances/2.25.1001.1/frames/1.jpg",
 	} {
@@ -154,7 +164,7 @@ func TestOpenAPI_fields(t *testing.T) {
 	d := readDocument(t)
 	for name, v := range map[string]any{
 		"StudySummary": StudySummary{}, "Study": Study{}, "Instance": Instance{}, "Analysis": Analysis{}, "FrameResult": FrameResult{}, "Result": analysis.Result{}, "Span": analysis.Span{}, "MadeBy": analysis.Model{}, "Finding": analysis.Finding{},
-		"Code": dicom.Code{}, "Order": ledger.Order{}, "Step": ledger.Step{}, "Person": ledger.Person{}, "Identifier": ledger.Identifier{}, "Exam": Exam{}, "Object": Object{}, "Delivery": Delivery{}, "DeliveryCounts": ledger.DeliveryCounts{}, "Event": Event{}, "Parked": parkedView{},
+		"Code": dicom.Code{}, "Order": ledger.Order{}, "Step": ledger.Step{}, "Person": ledger.Person{}, "Identifier": ledger.Identifier{}, "Exam": Exam{}, "Object": Object{}, "Delivery": Delivery{}, "DeliveryCounts": ledger.DeliveryCounts{}, "Event": Event{}, "Parked": parkedView{}, "DraftVersion": DraftVersion{}, "AgreementCount": ledger.AgreementCount{}, "AgreementDecision": ledger.Agreement{},
 		"Model": Model{}, "Class": analysis.Class{}, "Destination": Destination{}, "EchoResult": EchoResult{}, "RetryResult": RetryResult{}, "Gauges": Gauges{}, "Version": Version{}, "Check": CheckResult{},
 	} {
 		var described []string
