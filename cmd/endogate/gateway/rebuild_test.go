@@ -23,10 +23,12 @@ import (
 
 // books is all that a ledger shows.
 type books struct {
-	Studies []ledger.StudyDetail
-	Outbox  []ledger.Delivery
-	Parked  ledger.ParkedWork
-	Counts  ledger.Counts
+	Studies    []ledger.StudyDetail
+	Drafts     []ledger.Draft
+	Agreements []ledger.Agreement
+	Outbox     []ledger.Delivery
+	Parked     ledger.ParkedWork
+	Counts     ledger.Counts
 }
 
 func (g *testGateway) books() books {
@@ -42,7 +44,16 @@ func (g *testGateway) books() books {
 		detail, err := l.Study(ctx, s.StudyInstanceUID, ledger.Page{})
 		require.NoError(g.t, err)
 		all.Studies = append(all.Studies, detail)
+		drafts, err := l.Drafts(ctx, s.StudyInstanceUID, ledger.Page{})
+		require.NoError(g.t, err)
+		for _, d := range drafts {
+			whole, err := l.Draft(ctx, s.StudyInstanceUID, d.Number, d.Version)
+			require.NoError(g.t, err)
+			all.Drafts = append(all.Drafts, whole)
+		}
 	}
+	all.Agreements, _, err = l.Agreements(ctx, ledger.AgreementFilter{})
+	require.NoError(g.t, err)
 	all.Outbox, _, err = l.Outbox(ctx, ledger.OutboxFilter{})
 	require.NoError(g.t, err)
 	all.Parked, _, err = l.Parked(ctx, ledger.ParkedFilter{})
