@@ -52,6 +52,7 @@ var mayImport = map[string][]string{
 	"reports/desk":         {"dicomnode/dicom", "dicomnode/failure", "dicomnode/ledger", "inference/analysis", "reports", "reports/draft"},
 	"reports/pdf":          {"explain", "inference/analysis", "reports/draft"},
 	"reports/fhir":         {"dicomnode/dicom", "inference/analysis", "reports/draft"},
+	"reports/publish":      {"dicomnode/dicom", "dicomnode/ledger", "dicomnode/spool", "hl7/oru", "reports", "reports/draft", "reports/fhir", "reports/pdf"},
 	"reports/readback":     {"dicomnode/dicom"},
 	"reports/results":      {"dicomnode/dicom", "dicomnode/ledger", "dicomnode/pixeldata", "dicomnode/spool", "explain", "inference", "inference/analysis", "reports"},
 	"reports/outbox":       {"hl7", "hl7/mllp", "dicomnode", "dicomnode/dicom", "dicomnode/dimse", "dicomnode/failure", "dicomnode/ledger", "dicomnode/spool"},

@@ -223,6 +223,14 @@ func (t *tx) send(study int64, d Draft, outgoing []Outgoing) error {
 	outgoing = slices.Clone(outgoing)
 	slices.SortStableFunc(outgoing, func(a, b Outgoing) int { return strings.Compare(a.After, b.After) }) // what waits for none comes first
 	for _, o := range outgoing {
+		if o.Kind == KindDICOM || o.Destination == "" {
+			continue
+		}
+		if err := t.supersede(study, d, o); err != nil {
+			return err
+		}
+	}
+	for _, o := range outgoing {
 		if !made[o.Entry] {
 			made[o.Entry] = true
 			if err := t.made(study, d, o); err != nil {
@@ -253,6 +261,16 @@ func (t *tx) send(study int64, d Draft, outgoing []Outgoing) error {
 		}
 	}
 	return nil
+}
+
+// supersede takes back what waits to be sent to the destination of o of earlier versions of the same draft: it would be the
+// last word there if it came later. What was signed before this draft began stays.
+func (t *tx) supersede(study int64, d Draft, o Outgoing) error {
+	why := fmt.Sprintf("'superseded by version %d.%d'", d.Number, d.Version)
+	_, err := t.stepDeliveries(EventDeliveryDiscarded, `d.study = ?2 AND d.kind = ?3 AND d.purpose = ?4 AND d.destination = ?5 AND d.state IN ('pending', 'parked')
+		AND EXISTS (SELECT 1 FROM need n WHERE n.entry = d.entry AND n.by = 'draft' AND n.at >= (SELECT min(at) FROM draft WHERE study = ?2 AND number = ?6))`,
+		why, "state = 'discarded', ended_at = ?1, reason = "+why, micros(d.At), study, o.Kind, o.Purpose, o.Destination, d.Number)
+	return err
 }
 
 // made enters what was made of a draft: a SOP Instance as an object, anything else as an entry that is kept as long as

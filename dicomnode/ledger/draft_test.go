@@ -220,6 +220,32 @@ func TestDraft_sends(t *testing.T) {
 	}
 }
 
+// What an older version was to say is not said after the newer one has; what was signed before the draft began is.
+func TestDraft_supersedes(t *testing.T) {
+	l, ctx := reported(t), t.Context()
+	put := func(number, version int, entry string) {
+		t.Helper()
+		d := draft(number, version)
+		require.NoError(t, l.PutDraft(ctx, d, nil, []Outgoing{
+			{Kind: KindHL7, Entry: "oru" + entry, Purpose: "oru", Destination: "ris"}, {Kind: KindFHIR, Entry: "fhir" + entry, Purpose: "bundle", Destination: "emr"},
+		}))
+	}
+	put(1, 1, "1.1")
+	due, err := l.DueDeliveries(ctx, "ris", at(101), longest, 10)
+	require.NoError(t, err)
+	require.NoError(t, l.Park(ctx, due[0].ID, Answer{}, "refused", at(101)))
+	put(1, 2, "1.2")
+	require.Equal(t, []string{"oru1.2"}, dueEntries(t, l, "ris", 9000), "a parked one too: a retry would send it last")
+	require.Equal(t, []string{"fhir1.2"}, dueEntries(t, l, "emr", 9000))
+	require.NoError(t, l.Defer(ctx, due[0].ID, Deferral{Next: at(104)}, at(103)), "one that was on its way just then is not sent again")
+	put(2, 1, "2.1")
+	require.Equal(t, []string{"oru1.2", "oru2.1"}, dueEntries(t, l, "ris", 9000))
+	put(2, 2, "2.2")
+	require.Equal(t, []string{"oru1.2", "oru2.2"}, dueEntries(t, l, "ris", 9000))
+	requireTally(t, l)
+	require.Len(t, eventsOf(t, l, string(EventDeliveryDiscarded)), 4)
+}
+
 func dueEntries(t *testing.T, l *Ledger, destination string, when int) (entries []string) {
 	t.Helper()
 	due, err := l.DueDeliveries(t.Context(), destination, at(when), longest, 10)

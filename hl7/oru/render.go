@@ -218,3 +218,8 @@ func pdfs(s *scope) []scope {
 	}
 	return once(s)
 }
+
+// Attaches reports whether the receiver wants the PDF.
+func (w *Writer) Attaches() bool {
+	return slices.ContainsFunc(w.rows, func(s segment) bool { return s.row == "pdf" })
+}

@@ -190,6 +190,11 @@ func (g *parts) assemble(context.Context, *lifecycle) error {
 	if err := g.openPages(); err != nil {
 		return err
 	}
+	publisher, err := g.newPublisher()
+	if err != nil {
+		return err
+	}
+	g.desk.Publisher = publisher
 	g.workshop = &results.Workshop{
 		Heatmaps: g.models.heatmaps,
 		Ledger:   g.ledger, Keeper: g.keeper, Builder: g.builder, Algorithms: g.models.algorithms,

@@ -1,0 +1,246 @@
+// Package publish makes what is sent of a report, for each destination in its protocol: objects for an archive, a message
+// for a RIS, a bundle for a FHIR server. It keeps them in the spool, and hands over what is to be delivered in which order:
+// who reads a message finds in the archive what it names.
+package publish
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"endogate/dicomnode/dicom"
+	"endogate/dicomnode/ledger"
+	"endogate/dicomnode/spool"
+	"endogate/hl7/oru"
+	"endogate/reports"
+	"endogate/reports/draft"
+	"endogate/reports/fhir"
+	"endogate/reports/pdf"
+)
+
+// Ranks of what a report is sent as: behind the objects that it speaks of.
+const (
+	rankPDF     = ledger.RankKOS + 10
+	rankMessage = ledger.RankKOS + 20
+)
+
+// Destination is where a report goes. Of Message and Bundle one at most is there; one that has neither is an archive.
+type Destination struct {
+	Name    string
+	PDF     bool          // an archive that gets the PDF too
+	Message *oru.Writer   // of a receiver of HL7
+	Bundle  *fhir.Options // of a FHIR server
+}
+
+func (d Destination) archive() bool { return d.Message == nil && d.Bundle == nil }
+
+// Publisher is a desk.Publisher. It keeps no state.
+type Publisher struct {
+	Destinations func(route string) []Destination
+	Builder      *reports.Builder
+	// Source returns an instance of the study, for objects to copy patient and study from; a reports.ErrGone: none is
+	// in the spool any more.
+	Source func(ctx context.Context, doc draft.Document) (reports.Source, error)
+	Pages  func(ctx context.Context, doc draft.Document) ([]byte, error) // the PDF
+	Keep   func(context.Context, reports.Object) (id, digest string, err error)
+	Create func() (*spool.Writer, error)
+	// EntryOf finds the spool entry of a SOP Instance; ledger.ErrNotFound: there is none.
+	EntryOf func(ctx context.Context, instance string) (string, error)
+	MaxWait time.Duration // for the archive to have what a message names
+	Log     *slog.Logger
+}
+
+// Publish implements desk.Publisher.
+func (p *Publisher) Publish(ctx context.Context, doc draft.Document, _ ledger.DraftEvent) ([]ledger.Outgoing, error) {
+	to := p.destinations(doc)
+	if len(to) == 0 {
+		return nil, nil
+	}
+	r := rendering{Publisher: p, ctx: ctx, doc: doc, to: to}
+	if err := r.pages(); err != nil {
+		return nil, err
+	}
+	if err := r.objects(); err != nil {
+		return nil, err
+	}
+	return r.out, r.messages()
+}
+
+// destinations are those of the routes by which the study was looked at, each once.
+func (p *Publisher) destinations(doc draft.Document) (all []Destination) {
+	for _, m := range doc.Disclosure.Models {
+		for _, d := range p.Destinations(m.Route) {
+			if !slices.ContainsFunc(all, func(o Destination) bool { return o.Name == d.Name }) {
+				all = append(all, d)
+			}
+		}
+	}
+	return all
+}
+
+// rendering is a report on its way to its destinations.
+type rendering struct {
+	*Publisher
+	ctx    context.Context
+	doc    draft.Document
+	to     []Destination
+	pdf    []byte
+	report dicom.UID // the structured report that a signed one was made into
+	after  string    // entry that messages wait for
+	out    []ledger.Outgoing
+}
+
+// pages makes the PDF, where somebody gets it. One that would have too many pages is left out.
+func (r *rendering) pages() (err error) {
+	if !slices.ContainsFunc(r.to, func(d Destination) bool {
+		return d.PDF || d.Bundle != nil || d.Message != nil && d.Message.Attaches()
+	}) {
+		return nil
+	}
+	r.pdf, err = r.Pages(r.ctx, r.doc)
+	if errors.Is(err, pdf.ErrTooLong) {
+		r.Log.WarnContext(r.ctx, "report is sent without its PDF", "study_instance_uid", r.doc.Study, "err", err)
+		return nil
+	}
+	return err
+}
+
+// objects makes the structured report of what is signed, and the PDF as an object, for the archives.
+func (r *rendering) objects() error {
+	archives := slices.DeleteFunc(slices.Clone(r.to), func(d Destination) bool { return !d.archive() })
+	papers := slices.DeleteFunc(slices.Clone(archives), func(d Destination) bool { return !d.PDF || len(r.pdf) == 0 })
+	signed := r.doc.Signature != nil && !r.doc.Editable() && len(archives) > 0
+	if signed || len(papers) > 0 {
+		source, err := r.Source(r.ctx, r.doc)
+		switch {
+		case errors.Is(err, reports.ErrGone): // a message that a report was withdrawn must go out all the same
+			r.Log.ErrorContext(r.ctx, "report is sent without objects for the archive: no instance of the study is in the spool any more; raise spool.retention",
+				"study_instance_uid", r.doc.Study)
+		case err != nil:
+			return err
+		default:
+			if err := r.makeObjects(source, signed, archives, papers); err != nil {
+				return err
+			}
+		}
+	}
+	if r.report == "" {
+		return r.waitFor()
+	}
+	return nil
+}
+
+func (r *rendering) makeObjects(source reports.Source, signed bool, archives, papers []Destination) error {
+	if signed {
+		first, second, err := r.Builder.SignedReport(source, r.doc)
+		if err != nil {
+			return err
+		}
+		out, err := r.keep(first, "sr", ledger.RankSR)
+		if err != nil {
+			return err
+		}
+		twin, err := r.keep(second, "sr", ledger.RankSR)
+		if err != nil {
+			return err
+		}
+		out.Alternate = &twin
+		r.report, r.after = out.Instance.SOPInstanceUID, out.Entry
+		r.send(out, archives)
+	}
+	if len(papers) == 0 {
+		return nil
+	}
+	paper, err := r.Builder.EncapsulatedPDF(source, r.doc, r.pdf)
+	if err != nil {
+		return err
+	}
+	out, err := r.keep(paper, "pdf", rankPDF)
+	if err == nil {
+		r.send(out, papers)
+	}
+	return err
+}
+
+// keep puts an object into the spool.
+func (r *rendering) keep(o reports.Object, purpose string, rank int) (ledger.Outgoing, error) {
+	entry, digest, err := r.Keep(r.ctx, o)
+	return ledger.Outgoing{
+		Kind: ledger.KindDICOM, Entry: entry, Digest: digest, Purpose: purpose, Instance: o.Header.SOPInstance,
+		TransferSyntaxUID: o.TransferSyntaxUID, Rank: rank,
+	}, err
+}
+
+func (r *rendering) send(o ledger.Outgoing, to []Destination) {
+	for _, d := range to {
+		o.Destination = d.Name
+		r.out = append(r.out, o)
+	}
+}
+
+// waitFor finds the last of the structured reports that a draft speaks of: an archive gets them in the order in which
+// they were made, and entries sort by that.
+func (r *rendering) waitFor() error {
+	for _, m := range r.doc.Disclosure.Models {
+		if m.Report == "" {
+			continue
+		}
+		entry, err := r.EntryOf(r.ctx, string(m.Report))
+		switch {
+		case errors.Is(err, ledger.ErrNotFound):
+			continue
+		case err != nil:
+			return err
+		}
+		r.after = max(r.after, entry)
+	}
+	return nil
+}
+
+// messages writes the report for those who get no objects.
+func (r *rendering) messages() error {
+	for _, d := range r.to {
+		if d.archive() {
+			continue
+		}
+		out := ledger.Outgoing{Kind: ledger.KindHL7, Purpose: "oru", Destination: d.Name, Rank: rankMessage}
+		mediaType := "x-application/hl7-v2+er7"
+		var data []byte
+		var err error
+		if d.Message != nil {
+			data, err = d.Message.Render(r.doc, oru.Attachments{Report: r.report, PDF: r.pdf})
+		} else {
+			out.Kind, out.Purpose, mediaType = ledger.KindFHIR, "bundle", fhir.MediaType
+			data, err = fhir.Render(r.doc, fhir.Attachments{Report: r.report, PDF: r.pdf}, *d.Bundle)
+		}
+		if err != nil {
+			return fmt.Errorf("publish: for %s: %w", d.Name, err)
+		}
+		entry, err := r.append(spool.Entry{Kind: spool.Message, MediaType: mediaType, At: r.doc.At}, data)
+		if err != nil {
+			return fmt.Errorf("publish: for %s: %w", d.Name, err)
+		}
+		out.Entry, out.Digest = entry.ID, entry.Digest
+		if r.after != "" {
+			out.After, out.Until = r.after, r.doc.At.Add(r.MaxWait)
+		}
+		r.out = append(r.out, out)
+	}
+	return nil
+}
+
+// append puts a message into the spool.
+func (r *rendering) append(e spool.Entry, data []byte) (spool.Entry, error) {
+	w, err := r.Create()
+	if err != nil {
+		return e, err
+	}
+	defer func() { _ = w.Abort() }() // nothing happens after Commit
+	if _, err := w.Write(data); err != nil {
+		return e, err
+	}
+	return w.Commit(e)
+}

@@ -1,0 +1,213 @@
+package publish
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"endogate/dicomnode/dicom"
+	"endogate/dicomnode/ledger"
+	"endogate/dicomnode/spool"
+	"endogate/hl7"
+	"endogate/hl7/oru"
+	"endogate/reports"
+	"endogate/reports/desk"
+	"endogate/reports/draft"
+	"endogate/reports/fhir"
+	"endogate/reports/pdf"
+)
+
+var _ desk.Publisher = (*Publisher)(nil)
+
+// rig is a publisher on a real spool, with an instance of the sample study for a source.
+type rig struct {
+	*Publisher
+	t     *testing.T
+	spool *spool.Spool
+	pages []byte
+	gone  bool
+	entry map[string]string // of instances
+	log   bytes.Buffer
+}
+
+func newRig(t *testing.T, to ...Destination) *rig {
+	t.Helper()
+	store, err := spool.Open(t.TempDir(), spool.Options{})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, store.Close()) })
+	file, err := os.Open("../../testdata/instances/study2-01-polyp-1c39f3c7.dcm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	in := bufio.NewReader(file)
+	meta, err := dicom.ReadFileMeta(in)
+	require.NoError(t, err)
+	ts, _ := dicom.LookupTransferSyntax(meta.TransferSyntaxUID)
+	attributes, err := dicom.ReadAttributes(in, ts)
+	require.NoError(t, err)
+	r := &rig{t: t, spool: store, pages: []byte("%PDF-1.4\n%%EOF\n"), entry: map[string]string{"2.25.9001": "0AI"}}
+	r.Publisher = &Publisher{
+		Destinations: func(route string) []Destination {
+			if route == "endoscopy" {
+				return to
+			}
+			return nil
+		},
+		Builder: &reports.Builder{Equipment: reports.Equipment{Manufacturer: "endogate", ModelName: "endogate", SoftwareVersion: "1", SerialNumber: "1", StationName: "ENDOGATE"}},
+		Source: func(context.Context, draft.Document) (reports.Source, error) {
+			if r.gone {
+				return reports.Source{}, fmt.Errorf("none: %w", reports.ErrGone)
+			}
+			return reports.Source{Attributes: attributes, TransferSyntaxUID: meta.TransferSyntaxUID}, nil
+		},
+		Pages: func(context.Context, draft.Document) ([]byte, error) {
+			if r.pages == nil {
+				return nil, pdf.ErrTooLong
+			}
+			return r.pages, nil
+		},
+		Keep: func(_ context.Context, o reports.Object) (string, string, error) {
+			w, err := store.Create()
+			require.NoError(t, err)
+			_, err = w.Write(o.Dataset)
+			require.NoError(t, err)
+			e, err := w.Commit(spool.Entry{Kind: spool.Derived, Header: o.Header, TransferSyntaxUID: o.TransferSyntaxUID, At: time.Unix(0, 0)})
+			return e.ID, e.Digest, err
+		},
+		Create: store.Create,
+		EntryOf: func(_ context.Context, instance string) (string, error) {
+			if id, ok := r.entry[instance]; ok {
+				return id, nil
+			}
+			return "", ledger.ErrNotFound
+		},
+		MaxWait: time.Hour, Log: slog.New(slog.NewTextHandler(&r.log, nil)),
+	}
+	return r
+}
+
+func sample(t testing.TB, standing draft.Standing) (doc draft.Document) {
+	text, err := os.ReadFile("../../testdata/drafts/colonoscopy.json")
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(text, &doc))
+	if standing != draft.Drafted {
+		doc.Standing, doc.Version = standing, 2
+		doc.Signature = &draft.Signature{By: draft.Author{Name: "Dr. Test", Unauthenticated: true}, At: doc.At}
+		doc.Author = doc.Signature.By
+	}
+	return doc
+}
+
+func (r *rig) publish(doc draft.Document) []ledger.Outgoing {
+	r.t.Helper()
+	out, err := r.Publish(r.t.Context(), doc, ledger.DraftDrafted)
+	require.NoError(r.t, err)
+	return out
+}
+
+// read is what an outgoing has in the spool.
+func (r *rig) read(o ledger.Outgoing) []byte {
+	r.t.Helper()
+	entry, data, err := r.spool.Open(o.Entry)
+	require.NoError(r.t, err)
+	defer data.Close()
+	assert.Equal(r.t, o.Digest, entry.Digest)
+	text, err := io.ReadAll(data)
+	require.NoError(r.t, err)
+	return text
+}
+
+// summary is a line for each outgoing.
+func summary(out []ledger.Outgoing) (all []string) {
+	for _, o := range out {
+		all = append(all, strings.TrimSpace(fmt.Sprintf("%s %s to %s, rank %d %v", o.Kind, o.Purpose, o.Destination, o.Rank, o.After != "")))
+	}
+	return all
+}
+
+func destinations(t *testing.T) []Destination {
+	t.Helper()
+	w, err := oru.NewWriter(oru.Options{Destination: "ris"})
+	require.NoError(t, err)
+	return []Destination{{Name: "pacs", PDF: true}, {Name: "old"}, {Name: "ris", Message: w}, {Name: "emr", Bundle: &fhir.Options{}}}
+}
+
+func TestPublish_draft(t *testing.T) {
+	r := newRig(t, destinations(t)...)
+	doc := sample(t, draft.Drafted)
+	out := r.publish(doc)
+	assert.Equal(t, []string{"dicom pdf to pacs, rank 40 false", "hl7 oru to ris, rank 50 true", "fhir bundle to emr, rank 50 true"}, summary(out))
+	assert.Equal(t, "0AI", out[1].After, "the structured report of the model has to be in the archive")
+	assert.Equal(t, doc.At.Add(time.Hour), out[1].Until)
+	m, err := hl7.Parse(r.read(out[1]), hl7.Options{})
+	require.NoError(t, err)
+	assert.Equal(t, "R", m.Get("OBR-25"))
+	assert.Contains(t, string(r.read(out[2])), `"status":"partial"`)
+
+	again := r.publish(doc)
+	for i := range out {
+		assert.Equal(t, out[i].Digest, again[i].Digest, "the same bytes after a crash")
+	}
+}
+
+func TestPublish_signed(t *testing.T) {
+	r := newRig(t, destinations(t)...)
+	out := r.publish(sample(t, draft.Signed))
+	assert.Equal(t, []string{
+		"dicom sr to pacs, rank 20 false", "dicom sr to old, rank 20 false", "dicom pdf to pacs, rank 40 false",
+		"hl7 oru to ris, rank 50 true", "fhir bundle to emr, rank 50 true",
+	}, summary(out))
+	assert.Equal(t, out[0].Entry, out[3].After, "now the signed one")
+	assert.Equal(t, dicom.ComprehensiveSRStorage, out[0].Alternate.Instance.SOPClassUID)
+	m, err := hl7.Parse(r.read(out[3]), hl7.Options{})
+	require.NoError(t, err)
+	assert.Equal(t, "P", m.Get("OBR-25"))
+	assert.Contains(t, string(m.Bytes()), string(out[0].Instance.SOPInstanceUID))
+	assert.Contains(t, string(r.read(out[4])), string(out[0].Instance.SOPInstanceUID))
+}
+
+// That a report was withdrawn is told those who can still be told.
+func TestPublish_sourceIsGone(t *testing.T) {
+	r := newRig(t, destinations(t)...)
+	r.gone = true
+	out := r.publish(sample(t, draft.Withdrawn))
+	assert.Equal(t, []string{"hl7 oru to ris, rank 50 true", "fhir bundle to emr, rank 50 true"}, summary(out))
+	assert.Contains(t, r.log.String(), "raise spool.retention")
+	assert.NotContains(t, r.log.String(), "PID001")
+}
+
+func TestPublish_noPages(t *testing.T) {
+	r := newRig(t, destinations(t)...)
+	r.pages = nil
+	out := r.publish(sample(t, draft.Drafted))
+	assert.Equal(t, []string{"hl7 oru to ris, rank 50 true", "fhir bundle to emr, rank 50 true"}, summary(out))
+	assert.NotContains(t, string(r.read(out[0])), "|ED|")
+}
+
+// Nothing is made for nobody, and nothing waits for what the archive will not get.
+func TestPublish_nobody(t *testing.T) {
+	r := newRig(t)
+	assert.Empty(t, r.publish(sample(t, draft.Signed)))
+	r = newRig(t, destinations(t)[2])
+	r.entry = nil
+	out := r.publish(sample(t, draft.Signed))
+	require.Len(t, out, 1)
+	assert.Empty(t, out[0].After)
+	n := 0
+	for range r.spool.Entries(0) {
+		n++
+	}
+	assert.Equal(t, 1, n, "no object is made where there is no archive")
+}
