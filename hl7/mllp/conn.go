@@ -32,7 +32,8 @@ var (
 // conn is one connection of a server.
 type conn struct {
 	s    *Server
-	nc   net.Conn
+	nc   net.Conn // its deadlines and its end
+	rw   net.Conn // what is read and written: nc, or TLS over it
 	peer Peer
 	r    *Reader
 	held int // bytes, under the server's mu
@@ -45,7 +46,7 @@ type conn struct {
 }
 
 func newConn(s *Server, nc net.Conn, host netip.Addr) *conn {
-	return &conn{s: s, nc: nc, peer: Peer{Host: host, Remote: nc.RemoteAddr().String()}}
+	return &conn{s: s, nc: nc, rw: nc, peer: Peer{Host: host, Remote: nc.RemoteAddr().String()}}
 }
 
 // serve is the connection from accept to close.
@@ -57,10 +58,10 @@ func (c *conn) serve(ctx context.Context) {
 	cause := CauseTLS
 	if err == nil {
 		err = c.messages(ctx)
-		cause = causeOf(err)
+		cause = c.causeOf(err)
 	}
 	level := slog.LevelWarn
-	if cause == CauseClosed || cause == CauseShutdown {
+	if cause == CauseClosed || cause == CauseIdle || cause == CauseShutdown {
 		level = slog.LevelDebug
 	}
 	c.s.logThinned(level, "mllp: connection ended", c.peer.Host, "cause", cause, "error", err)
@@ -69,7 +70,7 @@ func (c *conn) serve(ctx context.Context) {
 	}
 }
 
-func causeOf(err error) string {
+func (c *conn) causeOf(err error) string {
 	switch {
 	case errors.Is(err, io.EOF):
 		return CauseClosed
@@ -79,6 +80,8 @@ func causeOf(err error) string {
 		return CauseHandler
 	case errors.Is(err, ErrTooLarge), errors.Is(err, ErrDamaged), errors.Is(err, ErrNoFrame), errors.Is(err, ErrFrameBytes):
 		return CauseFrame
+	case errors.Is(err, os.ErrDeadlineExceeded) && !c.isBusy():
+		return CauseIdle
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return CauseTimeout
 	}
@@ -102,13 +105,13 @@ func (c *conn) handshake(ctx context.Context) error {
 	if chains := tc.ConnectionState().VerifiedChains; len(chains) > 0 {
 		c.peer.Subject = chains[0][0].Subject.String()
 	}
-	c.nc = tc
+	c.rw = tc
 	return nil
 }
 
 // messages takes messages until the connection ends, which is always an error.
 func (c *conn) messages(ctx context.Context) error {
-	c.r = NewReader(c.nc)
+	c.r = NewReader(c.rw)
 	c.r.MaxSize, c.r.progress, c.r.ending = c.s.MaxSize, c.progress, c.ending
 	for {
 		if err := c.idle(c.s.IdleTimeout); err != nil {
@@ -175,6 +178,12 @@ func (c *conn) isDraining() bool {
 	return c.draining
 }
 
+func (c *conn) isBusy() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.busy
+}
+
 // answer hands the message over and writes what it is answered.
 func (c *conn) answer(ctx context.Context, message []byte) error {
 	answers, err := c.handle(ctx, message)
@@ -208,7 +217,7 @@ func (c *conn) write(message []byte) error {
 	if err := c.nc.SetWriteDeadline(time.Now().Add(c.s.WriteTimeout)); err != nil {
 		return err
 	}
-	_, err = c.nc.Write(framed)
+	_, err = c.rw.Write(framed)
 	return err
 }
 
@@ -228,7 +237,7 @@ func (c *conn) refuse(beginning []byte) error {
 	if err := c.nc.SetReadDeadline(time.Now().Add(farewell)); err != nil {
 		return err
 	}
-	_, _ = io.Copy(io.Discard, c.nc)
+	_, _ = io.Copy(io.Discard, c.rw)
 	return nil
 }
 

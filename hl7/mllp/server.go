@@ -41,7 +41,8 @@ const (
 
 	CauseClosed   = "closed"   // by the peer, between messages
 	CauseLost     = "lost"     // in the middle of one, or of its answer
-	CauseTimeout  = "timeout"  // it was silent or slow
+	CauseIdle     = "idle"     // nothing came for IdleTimeout
+	CauseTimeout  = "timeout"  // it was silent or slow in the middle of a message, or did not read its answer
 	CauseFrame    = "frame"    // what came is no frame, or too large
 	CauseHandler  = "handler"  // a message could not be taken, and is not answered
 	CauseTLS      = "tls"      // the handshake did not come about
@@ -156,15 +157,21 @@ func (s *Server) start(nc net.Conn) {
 		s.refuse(nc, host, RefusedHost)
 		return
 	}
+	if !s.admit(nc, host) {
+		s.refuse(nc, host, RefusedLimit)
+	}
+}
+
+// admit reports whether there is room for nc. After Shutdown it is closed, and nothing said of it.
+func (s *Server) admit(nc net.Conn, host netip.Addr) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closing {
 		_ = nc.Close()
-		return
+		return true
 	}
 	if len(s.conns) >= s.MaxConnections || s.perHost[host] >= s.MaxPerHost {
-		s.refuse(nc, host, RefusedLimit)
-		return
+		return false
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	c := newConn(s, nc, host)
@@ -174,6 +181,7 @@ func (s *Server) start(nc net.Conn) {
 		defer s.forget(c)
 		c.serve(ctx)
 	})
+	return true
 }
 
 // refuse closes nc: there is nothing that could be said to it.
@@ -186,7 +194,7 @@ func (s *Server) refuse(nc net.Conn, host netip.Addr, cause string) {
 }
 
 func (s *Server) forget(c *conn) {
-	defer func() { _ = c.nc.Close() }() // last, so that the peer can come again at once
+	defer func() { _ = c.rw.Close() }() // last, so that the peer can come again at once
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.conns[c]()

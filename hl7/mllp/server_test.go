@@ -222,7 +222,7 @@ func TestServer_deadlines(t *testing.T) {
 	t.Run("idle", func(t *testing.T) {
 		s := dial(t, address, "127.0.0.1")
 		assert.Equal(t, "closed", s.answered())
-		assert.Equal(t, CauseTimeout, <-causes)
+		assert.Equal(t, CauseIdle, <-causes)
 	})
 	t.Run("bytes between frames are no message", func(t *testing.T) {
 		s := dial(t, address, "127.0.0.1")
@@ -234,7 +234,7 @@ func TestServer_deadlines(t *testing.T) {
 			time.Sleep(5 * time.Millisecond)
 		}
 		assert.Less(t, time.Since(began), 2*time.Second)
-		assert.Equal(t, CauseTimeout, <-causes)
+		assert.Equal(t, CauseIdle, <-causes)
 	})
 	t.Run("slow message", func(t *testing.T) {
 		s := dial(t, address, "127.0.0.1")
@@ -257,7 +257,7 @@ func TestServer_deadlines(t *testing.T) {
 		s.write("\x1c\r")
 		assert.Equal(t, "MSA|AA|1", s.answered())
 		assert.Equal(t, "closed", s.answered())
-		assert.Equal(t, CauseTimeout, <-causes)
+		assert.Equal(t, CauseIdle, <-causes)
 	})
 }
 
@@ -433,6 +433,28 @@ func TestTLS(t *testing.T) {
 		_, err := (&Client{Address: mutual}).Exchange(t.Context(), mllptest.Message("1"))
 		require.Error(t, err)
 	})
+}
+
+// A server that shuts down waits neither for who does not begin TLS nor for who is idle in it.
+func TestTLS_shutdown(t *testing.T) {
+	a := mllptest.NewAuthority(t)
+	var f Files
+	f.CertFile, f.KeyFile = a.Issue("gateway")
+	config, err := f.Server()
+	require.NoError(t, err)
+	server := &Server{TLS: config}
+	address := serve(t, server)
+	silent := dial(t, address, "127.0.0.1")
+	trusting, err := Files{CAFile: a.CAFile}.Client()
+	require.NoError(t, err)
+	client := &Client{Address: address, TLS: trusting}
+	defer client.Close()
+	_, err = client.Exchange(t.Context(), mllptest.Message("1"))
+	require.NoError(t, err)
+	began := time.Now()
+	require.NoError(t, server.Shutdown(context.Background()))
+	assert.Less(t, time.Since(began), 2*time.Second)
+	assert.Equal(t, "closed", silent.answered())
 }
 
 func TestFiles_faults(t *testing.T) {
