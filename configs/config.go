@@ -173,6 +173,7 @@ type Route struct {
 	Models        []string `koanf:"models"`
 	Destinations  []string `koanf:"destinations"`
 	ForwardSource bool     `koanf:"forward_source"`
+	Gate          string   `koanf:"gate"` // off, warn, hold; empty: warn
 	// Heatmaps are the series to make of a finding, in place of the one that the model's manifest names.
 	Heatmaps []Heatmap `koanf:"heatmaps"`
 }
@@ -201,6 +202,7 @@ type Destination struct {
 
 	// Of dicom.
 	AETitle        dicom.AETitle `koanf:"ae_title"`
+	FollowsMerge   bool          `koanf:"follows_merge"`   // its images follow merges of patients; what is made here does, too
 	PDF            bool          `koanf:"pdf"`             // gets the report as Encapsulated PDF too
 	RejectionNotes bool          `koanf:"rejection_notes"` // gets a key object selection that rejects what a person has retracted
 

@@ -16,6 +16,7 @@ var ofKind = []struct {
 }{
 	{"address", []Kind{KindDICOM, KindHL7}, func(d Destination) bool { return d.Address != "" }},
 	{"ae_title", []Kind{KindDICOM}, func(d Destination) bool { return d.AETitle != "" }},
+	{"follows_merge", []Kind{KindDICOM}, func(d Destination) bool { return d.FollowsMerge }},
 	{"pdf", []Kind{KindDICOM}, func(d Destination) bool { return d.PDF }},
 	{"rejection_notes", []Kind{KindDICOM}, func(d Destination) bool { return d.RejectionNotes }},
 	{"application", []Kind{KindHL7}, func(d Destination) bool { return d.Application != "" }},

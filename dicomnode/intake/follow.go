@@ -222,6 +222,7 @@ func (f *Follower) receipt(e spool.Entry) ledger.Receipt {
 	receipt.Route = route.Name
 	receipt.Models = route.Models
 	receipt.Destinations = route.Destinations
+	receipt.Gate = route.Gate
 	if route.ForwardSource {
 		receipt.Forward = route.Destinations
 	}

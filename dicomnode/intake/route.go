@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"endogate/dicomnode/dicom"
+	"endogate/dicomnode/ledger"
 )
 
 // Route says what becomes of the instances that it matches.
@@ -13,6 +14,7 @@ type Route struct {
 	Models        []string // that analyse them, by the names of their manifests
 	Destinations  []string // of what is made
 	ForwardSource bool     // to the destinations as well
+	Gate          ledger.Gate
 }
 
 // Match holds conditions on an instance: all that are given must hold, one value of each is enough.

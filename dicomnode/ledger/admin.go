@@ -55,6 +55,7 @@ const (
 	ParkedExams      ParkedKind = "exam"
 	ParkedDeliveries ParkedKind = "delivery"
 	HeldInstances    ParkedKind = "instance"
+	HeldResults      ParkedKind = "gate"
 )
 
 // ParkedFilter picks work that waits for a person. The zero value picks all.
@@ -69,6 +70,7 @@ type ParkedWork struct {
 	Exams      []Exam
 	Deliveries []Delivery
 	Instances  []InstanceView // kept until DiscardInstance, or until they are analysed; without their jobs
+	Gates      []GateState    // studies whose results wait until ReleaseGate or CorrectGate
 }
 
 // Parked returns a page of what waits for a person, kind by kind, the oldest first, and how much f picks in all.
@@ -95,6 +97,10 @@ func (l *Ledger) Parked(ctx context.Context, f ParkedFilter) (p ParkedWork, tota
 			p.Instances, err = query(ctx, l.readDB, scanInstance, heldInstances, limit, offset)
 			return len(p.Instances), err
 		}},
+		{HeldResults, "SELECT count(*) FROM gate WHERE held = 1", func(limit, offset int) (int, error) {
+			p.Gates, err = query(ctx, l.readDB, scanGate, heldGates, limit, offset)
+			return len(p.Gates), err
+		}},
 	} {
 		if f.Kind != "" && f.Kind != k.kind {
 			continue
@@ -120,21 +126,27 @@ const (
 	parkedJobs       = selectJob + "WHERE j.state = 'parked' ORDER BY j.id LIMIT ? OFFSET ?"
 	parkedExams      = selectExam + "WHERE e.state = 'parked' ORDER BY e.id LIMIT ? OFFSET ?"
 	parkedDeliveries = selectDelivery + "WHERE d.state = 'parked' ORDER BY d.id LIMIT ? OFFSET ?"
+	heldGates        = selectGate + "WHERE g.held = 1 ORDER BY g.since LIMIT ? OFFSET ?"
 	heldInstances    = instanceColumns + "WHERE i.held = 1 ORDER BY i.id LIMIT ? OFFSET ?"
 )
 
 // Counts tells how many rows are in which state. It costs the same however many there are, but for those held.
 type Counts struct {
-	Position   uint64
-	Held       int64 // instances kept until DiscardInstance, or until they are analysed
-	Refused    int64 // spool entries that could not be taken in
+	Position uint64
+	Held     int64 // instances kept until DiscardInstance, or until they are analysed
+	Refused  int64 // spool entries that could not be taken in
+
+	HeldStudies int64 // whose results wait at the gate
+	Mismatches  int64 // studies whose images, order and patient do not agree
+
 	Instances  map[InstanceState]int64
 	Jobs       map[string]map[JobState]int64      // by model
 	Exams      map[string]map[ExamState]int64     // by model
 	Deliveries map[string]map[DeliveryState]int64 // by destination
 }
 
-const heldAndRefused = "SELECT (SELECT count(*) FROM instance WHERE held = 1), (SELECT count(*) FROM need WHERE by = 'refused')"
+const heldAndRefused = `SELECT (SELECT count(*) FROM instance WHERE held = 1), (SELECT count(*) FROM need WHERE by = 'refused'),
+	(SELECT count(*) FROM gate WHERE held = 1), (SELECT count(*) FROM gate WHERE evidence <> '')`
 
 type tallyRow struct {
 	kind, name, state string
@@ -155,7 +167,7 @@ func (l *Ledger) Counts(ctx context.Context) (Counts, error) {
 		Position: position, Instances: map[InstanceState]int64{}, Jobs: map[string]map[JobState]int64{},
 		Exams: map[string]map[ExamState]int64{}, Deliveries: map[string]map[DeliveryState]int64{},
 	}
-	if err := l.readDB.QueryRowContext(ctx, heldAndRefused).Scan(&c.Held, &c.Refused); err != nil {
+	if err := l.readDB.QueryRowContext(ctx, heldAndRefused).Scan(&c.Held, &c.Refused, &c.HeldStudies, &c.Mismatches); err != nil {
 		return Counts{}, fmt.Errorf("ledger: counts: %w", err)
 	}
 	for _, r := range rows {

@@ -81,6 +81,9 @@ type GateState struct {
 	Corrected        bool      // a person has said whose the study is, or which order it belongs to
 }
 
+// Words say in what images, order and patient do not agree.
+func (g GateState) Words() string { return inWords(g.Mismatches) }
+
 // Notices say what a reader of a report on the study has to know of it.
 func (g GateState) Notices() []string {
 	var all []string
@@ -355,7 +358,7 @@ func (t *tx) whose(g gateRow, claims []claim, order Order, ordered bool) (Whose,
 		}
 		return Whose{p.Person, true}, err
 	case ordered && order.Patient.ID != "":
-		return Whose{order.Patient, image.Other}, nil
+		return Whose{order.Patient, image.Other && image.Identifier == order.Patient.Identifier}, nil
 	case known:
 		return image, nil
 	}

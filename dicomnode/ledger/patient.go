@@ -288,10 +288,10 @@ const (
 		WHERE o.patient_id = ?1 AND o.patient_authority = ?2 AND s.forgotten_at IS NULL
 		UNION SELECT s.id FROM imaging_order o JOIN study s ON s.accession_number = o.accession
 		WHERE o.patient_id = ?1 AND o.patient_authority = ?2 AND s.forgotten_at IS NULL
-		UNION SELECT study FROM gate WHERE correct_id = ?1 AND correct_authority = ?2 ORDER BY 1`
+		UNION SELECT study FROM gate WHERE correct_id = ?1 AND correct_id <> '' AND correct_authority = ?2 ORDER BY 1`
 	studiesByImage = `SELECT c.study FROM claim c JOIN study s ON s.id = c.study
 		WHERE c.patient_id = ?1 AND (c.issuer IN ('', ?2) OR ?2 = '') AND s.forgotten_at IS NULL
-		UNION SELECT study FROM gate WHERE correct_id = ?1 AND correct_authority = ?2 ORDER BY 1`
+		UNION SELECT study FROM gate WHERE correct_id = ?1 AND correct_id <> '' AND correct_authority = ?2 ORDER BY 1`
 )
 
 // studiesOfPatient returns the studies whose images or orders name a patient by one of ids.

@@ -12,7 +12,7 @@ import (
 // an index is good where the index has only the rows with work to do.
 func TestPlans(t *testing.T) {
 	l := openLedger(t)
-	small := regexp.MustCompile(`^SCAN (\w+ USING (COVERING )?INDEX (exam_open|exam_parked|job_open|job_parked|delivery_next|delivery_parked|study_parked|study_working|study_conflict|study_last|imaging_order_changed|instance_held|need_refused|need_ended|desk_due)\b|json_each|r VIRTUAL TABLE|ids|value|CONSTANT ROW)`)
+	small := regexp.MustCompile(`^SCAN (\w+ USING (COVERING )?INDEX (exam_open|exam_parked|job_open|job_parked|delivery_next|delivery_parked|study_parked|study_working|study_conflict|study_last|imaging_order_changed|instance_held|need_refused|need_ended|gate_held|gate_mismatch|desk_due)\b|json_each|r VIRTUAL TABLE|ids|value|CONSTANT ROW)`)
 	for _, q := range []struct {
 		name, text string
 		args       int
@@ -61,6 +61,11 @@ func TestPlans(t *testing.T) {
 		{"studies that wait", selectStudy + "WHERE " + remembered + " AND parked > 0 ORDER BY last_at DESC, id DESC LIMIT ? OFFSET ?", 2, true},
 		{"instances of a study", selectInstance, 3, false},
 		{"deliveries of a study's objects", deliveriesOfObjects, 3, false},
+		{"held results", heldGates, 2, true},
+		{"gate of a study", selectGate + "WHERE s.study_instance_uid = ?", 1, true},
+		{"studies of an order's patient", studiesByOrder, 2, false},
+		{"studies of an image's patient", studiesByImage, 2, false},
+		{"a patient", selectPatient + "WHERE identifier = ? ORDER BY id", 1, false},
 		{"totals of a study", studyTotals, 1, true},
 		{"objects of a study", selectObject + "WHERE o.study = ? ORDER BY o.id", 1, true},
 		{"events of a study", selectEvent, 3, true},

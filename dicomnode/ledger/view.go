@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -37,7 +38,7 @@ type StudyFilter struct {
 // Study is a study as a list shows it. It has patient data.
 type Study struct {
 	StudyInstanceUID       dicom.UID
-	PatientID, PatientName string
+	PatientID, PatientName string // of whom it is on: see PatientOf
 	AccessionNumber        string
 	StudyDate, StudyTime   string // DA and TM as received
 	StudyDescription       string
@@ -104,6 +105,7 @@ type StudyTotals struct{ Instances, Objects, Deliveries, Events int }
 type StudyDetail struct {
 	Study
 	Totals        StudyTotals
+	Gate          GateState
 	InstanceViews []InstanceView
 	Exams         []Exam
 	Objects       []Object
@@ -111,7 +113,8 @@ type StudyDetail struct {
 	Events        []Event // by the time they first happened, however late they were noted
 }
 
-const selectStudy = `SELECT id, study_instance_uid, patient_id, patient_name, accession_number, study_date, study_time,
+const selectStudy = `SELECT id, study_instance_uid, coalesce((SELECT patient_id FROM gate WHERE study = study.id), patient_id),
+	coalesce((SELECT patient ->> 'name' FROM gate WHERE study = study.id), patient_name), accession_number, study_date, study_time,
 	study_description, first_at, last_at, instances, conflicts, open, parked,
 	(SELECT count(*) FROM instance WHERE study = study.id AND state IN ('failed', 'not-analysed')),
 	(SELECT coalesce(max(header ->> 'modality'), '') FROM instance WHERE study = study.id),
@@ -151,13 +154,16 @@ func (f StudyFilter) where() (string, []any, error) {
 	var args []any
 	for _, c := range []struct{ column, value string }{
 		{"study_instance_uid", string(f.StudyUID)},
-		{"patient_id", f.PatientID},
 		{"accession_number", f.Accession},
 	} {
 		if c.value != "" {
 			conditions = append(conditions, c.column+" = ?")
 			args = append(args, c.value)
 		}
+	}
+	if f.PatientID != "" {
+		conditions = append(conditions, "id IN (SELECT id FROM study WHERE patient_id = ? UNION SELECT study FROM gate WHERE patient_id = ?)")
+		args = append(args, f.PatientID, f.PatientID)
 	}
 	switch f.Status {
 	case "":
@@ -217,6 +223,9 @@ func (l *Ledger) detail(ctx context.Context, s Study, p Page) (StudyDetail, erro
 	var err error
 	if err = l.readDB.QueryRowContext(ctx, studyTotals, s.id).Scan(&d.Totals.Instances, &d.Totals.Objects, &d.Totals.Deliveries, &d.Totals.Events); err != nil {
 		return StudyDetail{}, fmt.Errorf("ledger: study %s: %w", s.StudyInstanceUID, err)
+	}
+	if d.Gate, err = l.GateOf(ctx, s.StudyInstanceUID); err != nil && !errors.Is(err, ErrNotFound) {
+		return StudyDetail{}, err
 	}
 	if d.InstanceViews, err = l.instances(ctx, s.id, limit, offset); err != nil {
 		return StudyDetail{}, fmt.Errorf("ledger: study %s: instances: %w", s.StudyInstanceUID, err)

@@ -42,6 +42,9 @@ type DICOM struct {
 	Address string // host:port
 	Called  dicom.AETitle
 	Spool   Spool
+	// Whose says whose a study is by now, for a peer that follows merges of patients: what the gateway made carries that
+	// patient then. nil: objects are sent with the identity that their source has.
+	Whose func(ctx context.Context, study dicom.UID) (ledger.Whose, error)
 
 	assoc    *dicomnode.Association
 	proposed []dicomnode.InstanceSyntax // what the association offers, and the next one will
@@ -62,7 +65,14 @@ func (s *DICOM) Send(ctx context.Context, m Message) Outcome {
 	if err != nil {
 		return unreadable(err)
 	}
-	defer func() { _ = data.Close() }()
+	defer func(opened io.Closer) { _ = opened.Close() }(data)
+	if s.Whose != nil && entry.Kind == spool.Derived {
+		followed, err := s.follow(ctx, entry, data)
+		if err != nil {
+			return Outcome{Class: Later, Reason: "the patient whom its study is on by now cannot be told", Err: err}
+		}
+		data = followed
+	}
 	need := dicomnode.InstanceSyntax{SOPClassUID: entry.Header.SOPClassUID, TransferSyntaxUID: entry.TransferSyntaxUID}
 	reused := s.assoc != nil
 	outcome, err := s.store(ctx, need, entry, data)
@@ -78,6 +88,33 @@ func (s *DICOM) Send(ctx context.Context, m Message) Outcome {
 	}
 	return outcome
 }
+
+// follow returns the data set of an object that was made here with the patient whom its study is on by now, where its
+// source says another one (PS3.3 C.7.1.1). A value that DICOM does not take stays as it was made.
+func (s *DICOM) follow(ctx context.Context, entry spool.Entry, data io.ReadSeekCloser) (io.ReadSeekCloser, error) {
+	whose, err := s.Whose(ctx, entry.Header.StudyInstanceUID)
+	if err != nil || !whose.Other || entry.TransferSyntaxUID != dicom.ExplicitVRLittleEndian {
+		return data, err
+	}
+	patient := dicom.Dataset{dicom.IssuerOfPatientID: dicom.Text{}, dicom.IssuerOfPatientIDQualifiersSequence: dicom.Text{}}
+	for tag, value := range map[dicom.Tag]string{
+		dicom.PatientID: whose.ID, dicom.IssuerOfPatientID: whose.Authority, dicom.PatientName: whose.Name,
+		dicom.PatientBirthDate: whose.BirthDate, dicom.PatientSex: whose.Sex,
+	} {
+		if value != "" && dicom.CheckText(dicom.VROf(tag), value) == nil {
+			patient[tag] = dicom.Text{value}
+		}
+	}
+	var followed bytes.Buffer
+	if err := dicom.Replace(&followed, data, patient); err != nil {
+		return nil, err
+	}
+	return inMemory{bytes.NewReader(followed.Bytes())}, nil
+}
+
+type inMemory struct{ *bytes.Reader }
+
+func (inMemory) Close() error { return nil }
 
 // lost reports whether an association ended while it stood idle, or just as it was used again. A new one finds out
 // whether the peer is there; sending an instance twice does no harm (PS3.4 B.3: it is known by its UID).

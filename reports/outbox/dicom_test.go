@@ -114,16 +114,19 @@ type peer struct {
 
 	mu     sync.Mutex
 	status dimse.Status
-	breaks bool // abort instead of an answer
-	silent bool // no answer
+	last   []byte // data set
+	breaks bool   // abort instead of an answer
+	silent bool   // no answer
 }
 
 func (p *peer) Store(ctx context.Context, req *dicomnode.StoreRequest) error {
-	if _, err := io.Copy(io.Discard, req.Dataset); err != nil {
+	last, err := io.ReadAll(req.Dataset)
+	if err != nil {
 		return err
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.last = last
 	if p.breaks {
 		go p.abort()
 		<-ctx.Done()
@@ -505,4 +508,62 @@ func BenchmarkOutbox_storescp(b *testing.B) {
 	b.ResetTimer()
 	s.runOutbox(&Outbox{Senders: map[string]Sender{"pacs": s.sender(pacs.Addr, pacs.AETitle, new(int))}})
 	s.eventually("pacs")
+}
+
+// TestDICOM_followsMerge sends what was made here as the surviving patient's to a peer whose images are, too, and to no
+// other; and what was received as it is.
+func TestDICOM_followsMerge(t *testing.T) {
+	s := newStores(t)
+	p := startPeer(t, dicom.SecondaryCaptureImageStorage, dicom.VLEndoscopicImageStorage)
+	keep := func(kind spool.Kind, class dicom.UID) spool.Entry {
+		ds := dicom.Dataset{
+			dicom.SOPClassUID: dicom.Text{string(class)}, dicom.SOPInstanceUID: dicom.Text{"2.25.9"}, dicom.StudyInstanceUID: dicom.Text{"2.25.1"},
+			dicom.PatientID: dicom.Text{"X"}, dicom.IssuerOfPatientID: dicom.Text{"OLD"}, dicom.PatientName: dicom.Text{"Old^Name"},
+			dicom.PatientSex: dicom.Text{"F"}, dicom.PixelData: dicom.As{VR: "OB", Value: dicom.Bytes("pixels")},
+		}
+		w, err := s.spool.Create()
+		require.NoError(t, err)
+		_, err = w.Write(dicomtest.Encode(ds, dicom.ExplicitVRLittleEndian))
+		require.NoError(t, err)
+		e, err := w.Commit(spool.Entry{
+			Kind: kind, TransferSyntaxUID: dicom.ExplicitVRLittleEndian, At: time.Now(),
+			Header: dicom.Header{SOPInstance: dicom.SOPInstance{SOPClassUID: class, SOPInstanceUID: "2.25.9", StudyInstanceUID: "2.25.1", SeriesInstanceUID: "2.25.2"}},
+		})
+		require.NoError(t, err)
+		return e
+	}
+	made, received := keep(spool.Derived, dicom.SecondaryCaptureImageStorage), keep(spool.Received, dicom.VLEndoscopicImageStorage)
+	merged := ledger.Whose{Person: ledger.Person{Identifier: ledger.Identifier{ID: "W"}, Name: "Grønvold^Åse", BirthDate: "not a date"}, Other: true}
+	same := ledger.Whose{Person: ledger.Person{Identifier: ledger.Identifier{ID: "X", Authority: "OLD"}, Name: "Corrected^Name"}}
+	for _, row := range []struct {
+		name  string
+		whose *ledger.Whose
+		entry spool.Entry
+		want  []string // ID, issuer, name, sex
+	}{
+		{"it does not follow", nil, made, []string{"X", "OLD", "Old^Name", "F"}},
+		{"no merge", &same, made, []string{"X", "OLD", "Old^Name", "F"}},
+		{"merged", &merged, made, []string{"W", "", "Grønvold^Åse", "F"}},
+		{"received", &merged, received, []string{"X", "OLD", "Old^Name", "F"}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			var dials int
+			sender := s.sender(p.addr, "PACS", &dials)
+			defer func() { require.NoError(t, sender.Rest(t.Context())) }()
+			if row.whose != nil {
+				sender.Whose = func(_ context.Context, study dicom.UID) (ledger.Whose, error) {
+					require.Equal(t, dicom.UID("2.25.1"), study)
+					return *row.whose, nil
+				}
+			}
+			o := sender.Send(t.Context(), dicomMessage(row.entry))
+			require.Equal(t, Done, o.Class, o.Reason)
+			ts, _ := dicom.LookupTransferSyntax(dicom.ExplicitVRLittleEndian)
+			a, err := dicom.ReadAttributes(bytes.NewReader(p.last), ts)
+			require.NoError(t, err)
+			require.Equal(t, row.want, []string{a.Text(dicom.PatientID), a.Text(dicom.IssuerOfPatientID), a.Text(dicom.PatientName), a.Text(dicom.PatientSex)})
+			require.True(t, bytes.HasSuffix(p.last, []byte("pixels")))
+			require.Empty(t, a.Text(dicom.PatientBirthDate))
+		})
+	}
 }

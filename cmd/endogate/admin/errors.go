@@ -38,6 +38,8 @@ func faultOf(what string, err error) *fault {
 		f.Code, f.Next = http.StatusForbidden, "have somebody sign in who may, or have the configuration allow it"
 	case errors.Is(err, ErrConflict):
 		f.Code, f.Next = http.StatusConflict, "reload: its state has changed since it was shown"
+	case errors.Is(err, ErrRefused):
+		f.Code, f.Next = http.StatusUnprocessableEntity, "change what is asked for and ask again"
 	case errors.Is(err, ErrGone):
 		f.Code, f.Next = http.StatusGone, "look in the archive: the gateway keeps pixels only until its work is done"
 	case errors.Is(err, ErrUnsupported):

@@ -23,6 +23,8 @@ var (
 	descDepth     = desc("delivery_queue_depth", "Deliveries that wait for a destination.", "destination")
 	descParked    = desc("parked", "Work that waits for a person, by kind.", "kind")
 	descHeld      = desc("held_instances", "Instances kept until they are analysed or discarded: conflicts, and those without model or destination.")
+	descGate      = desc("held_studies", "Studies whose results wait until a person releases or corrects: images, order and patient do not agree.")
+	descMismatch  = desc("mismatched_studies", "Studies whose images, order and patient do not agree, held or not.")
 	descRefused   = desc("refused_entries", "Spool entries that the ledger cannot take in.")
 	descEntries   = desc("spool_entries", "Entries in the spool.")
 	descBytes     = desc("spool_bytes", "Bytes of the data sets and messages in the spool.")
@@ -33,7 +35,7 @@ var (
 	descSessions  = desc("explain_sessions", "Explanation sessions in memory, besides those that classify.")
 	descSessByte  = desc("explain_session_bytes", "Bytes of the models in these sessions.")
 	descSessEvent = desc("explain_session_events_total", "Explanation sessions loaded, found in memory, and given up, since the start.", "event")
-	gaugeDescs    = []*prometheus.Desc{descReadable, descQueueLag, descOldest, descOpenJobs, descSpoolLag, descDepth, descParked, descHeld, descRefused, descEntries, descBytes, descDisk, descFree, descInodes, descReserve, descSessions, descSessByte, descSessEvent}
+	gaugeDescs    = []*prometheus.Desc{descReadable, descQueueLag, descOldest, descOpenJobs, descSpoolLag, descDepth, descParked, descHeld, descGate, descMismatch, descRefused, descEntries, descBytes, descDisk, descFree, descInodes, descReserve, descSessions, descSessByte, descSessEvent}
 )
 
 // state reads the gauges at each scrape, so that they are never older than the scrape.
@@ -72,6 +74,8 @@ func (s *state) Collect(ch chan<- prometheus.Metric) {
 	gauge(descParked, float64(g.ParkedExams), string(ParkedExam))
 	gauge(descParked, float64(g.ParkedDeliveries), string(ParkedDelivery))
 	gauge(descHeld, float64(g.HeldInstances))
+	gauge(descGate, float64(g.HeldStudies))
+	gauge(descMismatch, float64(g.Mismatches))
 	gauge(descRefused, float64(g.RefusedEntries))
 	gauge(descEntries, float64(g.SpoolEntries))
 	gauge(descBytes, float64(g.SpoolBytes))

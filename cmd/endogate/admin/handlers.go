@@ -109,6 +109,7 @@ func (s *Server) study(c echo.Context) error {
 
 // complete fills what the JSON promises: lists that are lists, and names beside UIDs.
 func complete(s *Study) {
+	s.Gate.Mismatches = list(s.Gate.Mismatches)
 	s.Instances, s.Objects = list(s.Instances), list(s.Objects)
 	s.Deliveries, s.Timeline, s.Exams = list(s.Deliveries), list(s.Timeline), list(s.Exams)
 	for i := range s.Instances {

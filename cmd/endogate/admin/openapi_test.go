@@ -104,6 +104,8 @@ func TestOpenAPI_answers(t *testing.T) {
 		{"GET /api/v1/agreement", "/api/v1/agreement?model=demo"},
 		{"GET /api/v1/agreement", "/api/v1/agreement?list=decisions&from=2026-03-01"},
 		{"GET /api/v1/agreement", "/api/v1/agreement?format=xml"},
+		{"POST /api/v1/studies/{uid}/gate/release", "/api/v1/studies/2.25.1003/gate/release"},
+		{"POST /api/v1/studies/{uid}/gate/correct", "/api/v1/studies/2.25.1003/gate/correct"},
 		{"GET /api/v1/orders", "/api/v1/orders"},
 		{"GET /api/v1/orders", "/api/v1/orders?state=lost"},
 		{"GET /api/v1/messages/{id}", "/api/v1/messages/none"},
@@ -164,7 +166,7 @@ func TestOpenAPI_fields(t *testing.T) {
 	d := readDocument(t)
 	for name, v := range map[string]any{
 		"StudySummary": StudySummary{}, "Study": Study{}, "Instance": Instance{}, "Analysis": Analysis{}, "FrameResult": FrameResult{}, "Result": analysis.Result{}, "Span": analysis.Span{}, "MadeBy": analysis.Model{}, "Finding": analysis.Finding{},
-		"Code": dicom.Code{}, "Order": ledger.Order{}, "Step": ledger.Step{}, "Person": ledger.Person{}, "Identifier": ledger.Identifier{}, "Exam": Exam{}, "Object": Object{}, "Delivery": Delivery{}, "DeliveryCounts": ledger.DeliveryCounts{}, "Event": Event{}, "Parked": parkedView{}, "DraftVersion": DraftVersion{}, "AgreementCount": ledger.AgreementCount{}, "AgreementDecision": ledger.Agreement{},
+		"Code": dicom.Code{}, "Order": ledger.Order{}, "Step": ledger.Step{}, "Person": ledger.Person{}, "Identifier": ledger.Identifier{}, "Gate": Gate{}, "Mismatch": Mismatch{}, "Exam": Exam{}, "Object": Object{}, "Delivery": Delivery{}, "DeliveryCounts": ledger.DeliveryCounts{}, "Event": Event{}, "Parked": parkedView{}, "DraftVersion": DraftVersion{}, "AgreementCount": ledger.AgreementCount{}, "AgreementDecision": ledger.Agreement{},
 		"Model": Model{}, "Class": analysis.Class{}, "Destination": Destination{}, "EchoResult": EchoResult{}, "RetryResult": RetryResult{}, "Gauges": Gauges{}, "Version": Version{}, "Check": CheckResult{},
 	} {
 		var described []string

@@ -70,6 +70,9 @@ func (s *Server) parked(c echo.Context) error {
 
 func (s *Server) retry(c echo.Context) error {
 	return s.act(c, "retried", func(ctx context.Context, kind ParkedKind, id string) error {
+		if kind == ParkedGate {
+			return errAtGate
+		}
 		if kind == ParkedInstance {
 			return fmt.Errorf("%w: an instance is taken up when it is sent again: fix the route and send it again, or discard it", ErrConflict)
 		}
@@ -79,6 +82,9 @@ func (s *Server) retry(c echo.Context) error {
 
 func (s *Server) discard(c echo.Context) error {
 	return s.act(c, "discarded", func(ctx context.Context, kind ParkedKind, id string) error {
+		if kind == ParkedGate {
+			return errAtGate
+		}
 		if kind == ParkedExam {
 			return fmt.Errorf("%w: a report is owed for every exam that has results; retry it", ErrConflict)
 		}
@@ -90,7 +96,7 @@ func (s *Server) discard(c echo.Context) error {
 func (s *Server) act(c echo.Context, done string, do func(context.Context, ParkedKind, string) error) error {
 	kind, id, ok := splitParkedID(param(c, "id"))
 	if !ok {
-		return badRequest("parked work is named job-…, exam-…, delivery-… or instance-…", "use an id from /api/v1/parked")
+		return badRequest("parked work is named job-…, exam-…, delivery-…, instance-… or gate-…", "use an id from /api/v1/parked")
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Request().Context()), requestTimeout)
 	defer cancel()
@@ -100,6 +106,8 @@ func (s *Server) act(c echo.Context, done string, do func(context.Context, Parke
 	s.Log.Info("admin: parked work "+done, "kind", string(kind), "id", id, "remote", c.RealIP(), "request_id", requestID(c))
 	return c.JSON(http.StatusOK, map[string]string{"id": string(kind) + "-" + id, "result": done})
 }
+
+var errAtGate = fmt.Errorf("%w: results are released, or their study is corrected: POST /api/v1/studies/{uid}/gate/release or …/correct", ErrConflict)
 
 func splitParkedID(s string) (ParkedKind, string, bool) {
 	kind, id, ok := strings.Cut(s, "-")

@@ -35,6 +35,7 @@ type Server struct {
 	Frames       Frames
 	Orders       Orders
 	Drafts       Drafts
+	Gate         Gates
 	Gauges       func(context.Context) (Gauges, error)
 	Models       []Model
 	Unserved     func(context.Context) ([]string, error) // names of the models that no worker has; nil: each has one
@@ -118,6 +119,8 @@ func (s *Server) router() *echo.Echo {
 	e.POST("/api/v1/studies/:uid/draft/withdraw", s.withdrawDraft)
 	e.POST("/api/v1/studies/:uid/draft/retry", s.retryDraft)
 	e.GET("/api/v1/agreement", s.agreement)
+	e.POST("/api/v1/studies/:uid/gate/release", s.releaseGate)
+	e.POST("/api/v1/studies/:uid/gate/correct", s.correctGate)
 	e.GET("/api/v1/instances/:instance/frames/:file", s.frame)
 	e.GET("/api/v1/orders", s.orders)
 	e.GET("/api/v1/messages/:id", s.message)

@@ -86,7 +86,7 @@ type StudyFilter struct {
 // are the DICOM strings (PS3.5 6.2, DA and TM), PatientName is a PN value.
 type StudySummary struct {
 	StudyInstanceUID dicom.UID             `json:"study_instance_uid"`
-	PatientID        string                `json:"patient_id"`
+	PatientID        string                `json:"patient_id"` // of whom it is on: as the order says, or the images, after merges and corrections
 	PatientName      string                `json:"patient_name"`
 	AccessionNumber  string                `json:"accession_number"`
 	StudyDate        string                `json:"study_date"`
@@ -109,6 +109,7 @@ type StudySummary struct {
 // Study is everything the ledger knows about a study.
 type Study struct {
 	StudySummary
+	Gate       Gate       `json:"gate"`       // whether images, order and patient agree, and what becomes of the results
 	Instances  []Instance `json:"instances"`  // received, by instance number, then arrival
 	Exams      []Exam     `json:"exams"`      // reports made of it or to be made
 	Objects    []Object   `json:"objects"`    // made here, newest revision last
@@ -233,6 +234,7 @@ type Delivery struct {
 	Attempts    int                  `json:"attempts"`
 	NextAt      time.Time            `json:"next_at,omitzero"`  // when it is tried again, while pending or sent
 	EndedAt     time.Time            `json:"ended_at,omitzero"` // when it was done, parked or discarded
+	Held        bool                 `json:"held"`              // its study waits at the gate: it is not due
 	Alternate   bool                 `json:"alternate"`         // the peer took the object's twin
 	Status      string               `json:"status"`            // the peer's last answer, as its protocol writes it: of DICOM four hexadecimal digits; empty before one
 	Reason      string               `json:"reason"`            // why it is not done, with what the peer said
@@ -262,9 +264,10 @@ const (
 	ParkedExam     ParkedKind = "exam" // its report; can be retried, not discarded
 	ParkedDelivery ParkedKind = "delivery"
 	ParkedInstance ParkedKind = "instance" // kept because nobody else has its bytes; can be discarded, not retried
+	ParkedGate     ParkedKind = "gate"     // results of a study, until they are released or the study is corrected
 )
 
-var parkedKinds = []ParkedKind{ParkedJob, ParkedExam, ParkedDelivery, ParkedInstance}
+var parkedKinds = []ParkedKind{ParkedJob, ParkedExam, ParkedDelivery, ParkedInstance, ParkedGate}
 
 // ParkedFilter narrows the list of parked work; a zero Kind does not.
 type ParkedFilter struct {
@@ -341,6 +344,8 @@ type Gauges struct {
 	ParkedJobs       int            `json:"parked_jobs"`
 	ParkedExams      int            `json:"parked_exams"`
 	ParkedDeliveries int            `json:"parked_deliveries"`
+	HeldStudies      int            `json:"held_studies"`    // whose results wait at the gate
+	Mismatches       int            `json:"mismatches"`      // studies whose images, order and patient do not agree
 	HeldInstances    int            `json:"held_instances"`  // kept until they are analysed or discarded
 	RefusedEntries   int            `json:"refused_entries"` // in the spool, and the ledger cannot take them in
 	SpoolEntries     int            `json:"spool_entries"`

@@ -14,22 +14,28 @@ import (
 	"endogate/dicomnode"
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/dimse"
+	"endogate/dicomnode/ledger"
 	"endogate/hl7/mllp"
 	"endogate/reports/outbox"
 )
 
-// Senders makes what hands over to each destination, in its protocol. Files that a destination names are read here.
-func Senders(cfg configs.Config, spool outbox.Spool) (map[string]outbox.Sender, error) {
+// Senders makes what hands over to each destination, in its protocol. Files that a destination names are read here. whose
+// says whom studies are on, for destinations that follow merges; nil where nothing is sent.
+func Senders(cfg configs.Config, spool outbox.Spool, whose func(context.Context, dicom.UID) (ledger.Whose, error)) (map[string]outbox.Sender, error) {
 	senders := map[string]outbox.Sender{}
 	var errs []error
 	for _, d := range cfg.Destinations {
 		var err error
 		switch d.Kind {
 		case configs.KindDICOM:
-			senders[d.Name] = &outbox.DICOM{
+			sender := &outbox.DICOM{
 				Client:  &dicomnode.Client{AETitle: cfg.DICOM.AETitle, ResponseTimeout: cfg.Delivery.Timeout.Std()},
 				Address: d.Address, Called: d.AETitle, Spool: spool,
 			}
+			if d.FollowsMerge {
+				sender.Whose = whose
+			}
+			senders[d.Name] = sender
 		case configs.KindHL7:
 			senders[d.Name], err = hl7Sender(d, cfg.Delivery.Timeout.Std(), spool)
 		case configs.KindFHIR:

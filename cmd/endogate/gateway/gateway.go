@@ -160,7 +160,7 @@ func (g *parts) assemble(context.Context, *lifecycle) error {
 	if g.builder, err = NewBuilder(g.cfg, g.build); err != nil {
 		return err
 	}
-	senders, err := Senders(g.cfg, g.spool)
+	senders, err := Senders(g.cfg, g.spool, g.ledger.PatientOf)
 	if err != nil {
 		return err
 	}
@@ -378,7 +378,7 @@ func (g *parts) listenHTTP(_ context.Context, life *lifecycle) error {
 	}
 	web := &admin.Server{
 		Studies: views, Queue: views, Destinations: views, Frames: views, Gauges: g.gauges, Models: g.models.views(), Unserved: g.unservedNames,
-		Orders: views, Drafts: drafts{g.desk, g.ledger, g.pages, g.now}, Checks: g.checks(), Metrics: g.metrics, Version: g.version(), Hosts: g.cfg.HTTP.Hosts, Log: g.log,
+		Orders: views, Gate: views, Drafts: drafts{g.desk, g.ledger, g.pages, g.now}, Checks: g.checks(), Metrics: g.metrics, Version: g.version(), Hosts: g.cfg.HTTP.Hosts, Log: g.log,
 	}
 	life.serve("http", func() error { return web.Serve(ln) }, web.Shutdown, http.ErrServerClosed)
 	return nil

@@ -11,6 +11,7 @@ import (
 	"endogate/cmd/endogate/admin"
 	"endogate/configs"
 	"endogate/dicomnode/intake"
+	"endogate/dicomnode/ledger"
 	"endogate/explain"
 	"endogate/inference"
 	"endogate/inference/ask"
@@ -223,6 +224,7 @@ func (m *Models) router(cfg configs.Config) intake.Router {
 		}
 		router = append(router, intake.Route{
 			Name: r.Name, Match: intake.Match(r.Match), Models: r.Models, Destinations: pacs, ForwardSource: r.ForwardSource,
+			Gate: ledger.Gate(r.Gate),
 		})
 	}
 	return router

@@ -68,7 +68,7 @@ func summary(s ledger.Study) admin.StudySummary {
 
 // StudyView is what the ledger knows of a study as API and page show it.
 func StudyView(d ledger.StudyDetail) admin.Study {
-	study := admin.Study{StudySummary: summary(d.Study), Totals: admin.StudyTotals{
+	study := admin.Study{StudySummary: summary(d.Study), Gate: admin.GateView(d.Gate), Totals: admin.StudyTotals{
 		Instances: d.Totals.Instances, Objects: d.Totals.Objects, Deliveries: d.Totals.Deliveries, Timeline: d.Totals.Events,
 	}}
 	for _, i := range d.InstanceViews {
@@ -117,7 +117,7 @@ func instanceView(i ledger.InstanceView) admin.Instance {
 func deliveryView(d ledger.Delivery) admin.Delivery {
 	return admin.Delivery{
 		SOPInstance: d.Instance, ID: strconv.FormatInt(d.ID, 10), Destination: d.Destination, Purpose: d.Purpose,
-		State: d.State, Attempts: d.Attempts, NextAt: d.NextAt, EndedAt: d.EndedAt,
+		State: d.State, Held: d.Held, Attempts: d.Attempts, NextAt: d.NextAt, EndedAt: d.EndedAt,
 		Alternate: d.Used != "" && d.Used == d.Alternate, Status: d.Answer.Code, Reason: d.Why(),
 	}
 }
@@ -207,6 +207,11 @@ func (v *views) Parked(ctx context.Context, f admin.ParkedFilter) ([]admin.Parke
 		all = append(all, admin.Parked{
 			Kind: admin.ParkedInstance, ID: i.Entry, StudyInstanceUID: i.Instance.StudyInstanceUID, SOPInstanceUID: i.Instance.SOPInstanceUID,
 			Reason: i.Reason, At: i.ReceivedAt, Conflict: i.State == ledger.InstanceConflict,
+		})
+	}
+	for _, g := range work.Gates {
+		all = append(all, admin.Parked{
+			Kind: admin.ParkedGate, ID: string(g.StudyInstanceUID), StudyInstanceUID: g.StudyInstanceUID, Reason: g.Words(), At: g.Since,
 		})
 	}
 	return all, total, nil

@@ -44,7 +44,7 @@ function table(list) {
       h("td", { "data-label": "Study" }, study(d.study_instance_uid))))));
 }
 
-const retriable = (p) => p.kind !== "instance"; // nothing but sending it again takes it up
+const retriable = (p) => p.kind !== "instance" && p.kind !== "gate"; // sending it again takes the one up, a decision the other
 
 export function parkedView({ params }) {
   const rows = slot("div"), said = h("div", { role: "status", "aria-live": "polite" });
@@ -90,12 +90,12 @@ export function parkedView({ params }) {
         h("div", { class: "row between above" }, h("span", { class: "muted" }, plural(answer.total, "item")), bulk.length ? h("button", { class: "button", id: "retry-all", onclick: () => retry(bulk) }, `Retry all ${bulk.length}`) : null),
         h("table", { class: "list" }, thead("What", "Why", "#Attempts", "Since", "Study", "Action"),
           h("tbody", null, items.map((p) => h("tr", null,
-            h("th", { scope: "row", "data-label": "What" }, h("div", null, { job: `Analysis by ${p.model}`, exam: `Report by ${p.model}`, instance: "Received, kept" }[p.kind] || `${purpose(p.purpose)} → ${p.destination}`), shortUID(p.sop_instance_uid || p.study_instance_uid)),
+            h("th", { scope: "row", "data-label": "What" }, h("div", null, { job: `Analysis by ${p.model}`, exam: `Report by ${p.model}`, instance: "Received, kept", gate: "Results, held" }[p.kind] || `${purpose(p.purpose)} → ${p.destination}`), shortUID(p.sop_instance_uid || p.study_instance_uid)),
             h("td", { class: "wrap", "data-label": "Why" }, p.status ? h("div", null, peerStatus(p.status)) : null, p.reason),
             h("td", { class: "num", "data-label": "Attempts" }, p.attempts), h("td", { "data-label": "Since" }, time(p.at)), h("td", { "data-label": "Study" }, study(p.study_instance_uid)),
             h("td", null, h("div", { class: "row tight" },
               retriable(p) ? h("button", { class: "button", id: `retry-${p.id}`, onclick: () => retryOne(p) }, "Retry") : null,
-              p.kind === "exam" ? null : h("button", { class: "button quiet", id: `discard-${p.id}`, onclick: () => discard(p) }, "Discard"))))))),
+              p.kind === "exam" || p.kind === "gate" ? null : h("button", { class: "button quiet", id: `discard-${p.id}`, onclick: () => discard(p) }, "Discard"))))))),
         answer.total > items.length ? pager(params, answer, "#/parked") : null,
       ] : h("div", { class: "empty" }, h("h2", null, "Nothing is parked"), h("p", null, "No work waits for a person.")));
     },

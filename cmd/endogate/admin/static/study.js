@@ -37,7 +37,7 @@ export function studyView({ uid, params }) {
   function draw() {
     if (!study) return;
     const f = frame();
-    head.show([study.status, study.patient_name, study.patient_id, study.accession_number, study.study_description, study.conflict_count, study.not_analysed_count, study.instance_count, analysed(study), study.totals], () => header(study));
+    head.show([study.status, study.patient_name, study.patient_id, study.accession_number, study.study_description, study.conflict_count, study.not_analysed_count, study.instance_count, analysed(study), study.totals, study.gate], () => header(study));
     strip.show([frames.map((x) => [x.key, x.top, x.state]), f?.key], () => frames.map((x) => thumbnail(x, x === f, pick, images)));
     viewer.show(f, frames.length, frames.indexOf(f));
     panel.show([f, models], () => findings(f, models, viewer));
@@ -84,7 +84,15 @@ function header(s) {
       fact("Patient ID", s.patient_id), fact("Accession", s.accession_number), fact("Study", `${date(s.study_date)} ${clock(s.study_time)}`),
       fact("Description", s.study_description), fact("Study Instance UID", h("code", { class: "uid select" }, s.study_instance_uid))),
     pages(s),
+    gate(s.gate),
     analysed(s) ? h("div", { class: "notice ai", role: "note" }, h("strong", null, "AI – not verified."), " Made by software without a physician's review. Draft for the endoscopist; not a diagnosis.") : null);
+}
+
+// gate says in what images, order and patient do not agree.
+function gate(g) {
+  if (!g.mismatches.length) return null;
+  const then = g.held ? "Results are held until a person releases them or corrects the study." : g.corrected ? "A person has corrected the study." : g.released ? "A person has released the results." : "Results are sent all the same.";
+  return h("div", { class: g.held ? "notice bad" : "notice warn", role: "note" }, h("strong", null, g.held ? "Held: " : "Mismatch: "), `${g.mismatches.map((m) => m.text).join("; ")}. ${then}`);
 }
 
 // pages leads through a study that is too long for one page: the same part of each of its lists.

@@ -76,7 +76,7 @@ export function systemView() {
       load.show(g, () => [h("h2", null, "Queues and room"), h("dl", { class: "facts" },
         fact("Open jobs", g.open_jobs), fact("Not yet taken by a worker", g.queue_lag), fact("Oldest job", g.open_jobs ? `${Math.round(g.oldest_job_seconds)} s` : "–"),
         fact("Spool entries not in the ledger", g.spool_lag), fact("Spool", `${plural(g.spool_entries, "entry").replace("entrys", "entries")}, ${bytes(g.spool_bytes)}, ${bytes(g.spool_disk_bytes)} on disk`),
-        fact("Disk", `${bytes(g.disk_free_bytes)} free, ${bytes(g.disk_reserve_bytes)} in reserve`), fact("Parked", plural(g.parked_jobs + g.parked_exams + g.parked_deliveries + g.held_instances, "item")), fact("Not taken in", g.refused_entries ? `${plural(g.refused_entries, "received data set")}: see the log` : "none"))]);
+        fact("Disk", `${bytes(g.disk_free_bytes)} free, ${bytes(g.disk_reserve_bytes)} in reserve`), fact("Parked", plural(g.parked_jobs + g.parked_exams + g.parked_deliveries + g.held_instances + g.held_studies, "item")), fact("Not taken in", g.refused_entries ? `${plural(g.refused_entries, "received data set")}: see the log` : "none"))]);
       build.show(v, () => [h("h2", null, "This node"), h("dl", { class: "facts" }, fact("AE title", h("code", null, v.ae_title)), fact("Version", v.version), fact("Commit", h("code", null, v.commit)),
         fact("Go", v.go), fact("Started", time(v.started)), fact("API", h("a", { href: "/api/v1/openapi.json" }, "OpenAPI description")), fact("Metrics", h("a", { href: "/metrics" }, "Prometheus")))]);
       models.show(m, () => m.models.map(modelCard));

@@ -1,0 +1,44 @@
+package dicom
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestReplace(t *testing.T) {
+	ts := syntax(ExplicitVRLittleEndian)
+	item := Dataset{PatientID: Text{"inside"}, SOPInstanceUID: Text{"1.2.3"}}
+	source := Dataset{
+		SOPClassUID: Text{"1.2"}, PatientName: Text{"Old^Name"}, PatientID: Text{"X"}, IssuerOfPatientID: Text{"HOSP"},
+		IssuerOfPatientIDQualifiersSequence: Items{item}, PatientSex: Text{"F"}, ProcedureCodeSequence: Items{item, {}}, Rows: Ints{2},
+		PixelData: As{VR: "OB", Value: Bytes("pixels")},
+	}
+	encoded, err := source.Append(nil, ts)
+	require.NoError(t, err)
+	with := Dataset{PatientName: Text{"Grønvold^Åse"}, PatientID: Text{"Y"}, PatientBirthDate: Text{"19610203"}, IssuerOfPatientID: Text{}, IssuerOfPatientIDQualifiersSequence: Text{}}
+	want := Dataset{SpecificCharacterSet: Text{"ISO_IR 192"}}
+	for tag, v := range source {
+		want[tag] = v
+	}
+	for tag, v := range with {
+		want[tag] = v
+	}
+	delete(want, IssuerOfPatientID)
+	delete(want, IssuerOfPatientIDQualifiersSequence)
+	expected, err := want.Append(nil, ts)
+	require.NoError(t, err)
+	var got bytes.Buffer
+	require.NoError(t, Replace(&got, bytes.NewReader(encoded), with))
+	require.Equal(t, expected, got.Bytes())
+	require.Len(t, with, 5, "it stays the caller's")
+
+	got.Reset()
+	require.NoError(t, Replace(&got, bytes.NewReader(nil), Dataset{PatientID: Text{"Y"}}), "at the end, too")
+	a, err := ReadAttributes(&got, ts)
+	require.NoError(t, err)
+	require.Equal(t, "Y", a.Text(PatientID))
+	require.Error(t, Replace(&got, bytes.NewReader(encoded), Dataset{PatientBirthDate: Text{"no date"}}))
+	require.Error(t, Replace(&got, bytes.NewReader(encoded[:len(encoded)-3]), with))
+}
