@@ -122,10 +122,11 @@ func Ack(in *Message, code AckCode, err error, at time.Time) *Message {
 
 // fault adds the ERR segment (HL7 2.5.1 2.15.5; before 2.5 its field 1 alone).
 func (m *Message) fault(put func(path, text string), e *Error, version int) {
-	p, err := ParsePath(e.Path)
-	location := []string{p.segment, strconv.Itoa(max(p.occurrence, 1)), strconv.Itoa(p.field)}
-	if err != nil {
-		location = nil
+	var location []string
+	if p, err := ParsePath(e.Path); err == nil {
+		location = []string{p.segment, strconv.Itoa(max(p.occurrence, 1)), strconv.Itoa(p.field)}
+	} else if e.Path != "" {
+		location = []string{e.Path}
 	}
 	code := []string{strconv.Itoa(int(e.Code)), e.Code.String(), "HL70357"}
 	if version < 25 {

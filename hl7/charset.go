@@ -59,6 +59,14 @@ var charsets = map[string]charset{
 	"IR159": {ir: "159"}, "JISX0212": {ir: "159"},
 }
 
+// CharsetNames are the character sets that are read, as table 0211 and senders name them; the names may be spelt otherwise.
+var CharsetNames = []string{
+	"ASCII", "8859/1", "8859/2", "8859/3", "8859/4", "8859/5", "8859/6", "8859/7", "8859/8", "8859/9", "8859/10", "8859/13",
+	"8859/14", "8859/15", "8859/16", "UNICODE UTF-8", "ISO IR6", "ISO IR14", "ISO IR87", "ISO IR159", "JIS X 0202", "GB 18030-2000", "KS X 1001", "BIG-5",
+	"Windows-1250", "Windows-1251", "Windows-1252", "Windows-1253", "Windows-1254", "Windows-1255", "Windows-1256", "Windows-1257", "Windows-1258",
+	"Windows-874", "KOI8-R", "IBM866", "Shift_JIS", "EUC-JP", "EUC-KR", "GBK",
+}
+
 func latin(m *charmap.Charmap, ir string) charset { return charset{encoding: m, ir: ir} }
 
 func pairLength([]byte) int { return 2 }

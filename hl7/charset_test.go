@@ -144,7 +144,7 @@ func TestNew_characterSets(t *testing.T) {
 }
 
 func TestKnownCharset(t *testing.T) {
-	for _, name := range []string{"", "ASCII", "8859/1", "8859/8", "8859/15", "UNICODE UTF-8", "UTF-8", "Windows-1252", "windows1250", "cp1251", "ISO IR87", "GB 18030-2000", "latin1"} {
+	for _, name := range append(hl7.CharsetNames, "", "utf8", "windows1250", "cp1251", "1252", "latin1", "iso-8859-2") {
 		assert.True(t, hl7.KnownCharset(name), name)
 	}
 	for _, name := range []string{"EBCDIC", "UTF-16", "UNICODE UTF-32", "8859/99", "CNS 11643-1992", "replacement"} {

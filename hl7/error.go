@@ -3,6 +3,8 @@ package hl7
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 )
 
 // ErrorCode is a code of table 0357, message error condition codes.
@@ -33,6 +35,9 @@ var errorTexts = map[ErrorCode]string{
 	ApplicationInternal: "Application internal error",
 }
 
+// ErrorCodes are all, in order.
+func ErrorCodes() []ErrorCode { return slices.Sorted(maps.Keys(errorTexts)) }
+
 // String returns the code's text in table 0357.
 func (c ErrorCode) String() string { return errorTexts[c] }
 
@@ -42,7 +47,7 @@ func (c ErrorCode) Rejected() bool { return c >= UnsupportedMessageType && c <= 
 // Error is what is wrong with a message, as an answer may say it: it never has anything of the content.
 type Error struct {
 	Code ErrorCode
-	Path string // where, as Get takes it; empty where it is nowhere
+	Path string // where, as Get takes it, or a segment's name; empty where it is nowhere
 	Text string // what and what to do, for the engineer at the sender
 }
 

@@ -21,3 +21,12 @@ func TestConformance_documentIsWhatTheCodeSays(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, string(document), now.String())
 }
+
+// The document is what the code reads and sends: make it anew with bin/endogate hl7 tables > docs/hl7.md.
+func TestHL7_documentIsWhatTheCodeSays(t *testing.T) {
+	var now strings.Builder
+	require.NoError(t, writeHL7(&now))
+	document, err := os.ReadFile(filepath.Join(peers.Root(t), "docs/hl7.md"))
+	require.NoError(t, err)
+	assert.Equal(t, string(document), now.String())
+}

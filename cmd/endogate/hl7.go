@@ -21,6 +21,7 @@ type hl7Cmd struct {
 	Send   hl7SendCmd   `cmd:"" help:"Send messages in files to a receiver (MLLP) and print its answers; status 0 if it took them all."`
 	Listen hl7ListenCmd `cmd:"" help:"Take messages, print and answer them: a stand-in RIS."`
 	Show   hl7ShowCmd   `cmd:"" help:"Print the segments and fields of messages with their names, decoded."`
+	Tables hl7TablesCmd `cmd:"" help:"Print which messages and fields are read and written, as docs/hl7.md has it."`
 }
 
 // tlsFlags are those of either side of a connection.
@@ -52,7 +53,7 @@ func (c *hl7SendCmd) Run(ctx context.Context, tty console) error {
 			return err
 		}
 	}
-	defer client.Close()
+	defer func() { _ = client.Close() }()
 	refused := 0
 	for _, path := range c.Files {
 		message, err := readMessage(path)
