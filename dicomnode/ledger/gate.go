@@ -499,6 +499,9 @@ func (l *Ledger) CorrectGate(ctx context.Context, study dicom.UID, c Correction,
 		if err := t.judge(g.study, aPerson, at); err != nil {
 			return err
 		}
+		if err := t.follow(studyName{g.study, study}, aMessage, at); err != nil {
+			return err
+		}
 		return t.event(event{study: g.study, what: EventCorrected, at: at, answer: Answer{Text: c.Reason}})
 	})
 }

@@ -120,7 +120,10 @@ func (l *Ledger) endOpenJob(ctx context.Context, what string, a *action, do func
 // unchanged: the caller looks at State.
 func (l *Ledger) StartJob(ctx context.Context, id string, now time.Time) (Job, error) {
 	var job Job
-	err := l.stepJob(ctx, "start", &action{Name: "start-job", Job: id, At: now}, func(t *tx, _ jobRow) error {
+	err := l.stepJob(ctx, "start", &action{Name: "start-job", Job: id, At: now}, func(t *tx, j jobRow) error {
+		if err := t.followFirst(j, now); err != nil {
+			return err
+		}
 		_, err := t.exec("UPDATE job SET attempts = attempts + 1, inferred_at = coalesce(inferred_at, ?) WHERE name = ? AND state = 'open'",
 			micros(now), id)
 		if err != nil {

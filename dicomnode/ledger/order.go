@@ -164,6 +164,9 @@ func (t *tx) putOrder(row orderRow, after Order) ([]dicom.UID, error) {
 			if err := t.hurry(s); err != nil {
 				return nil, err
 			}
+			if err := t.follow(s, aMessage, after.ChangedAt); err != nil {
+				return nil, err
+			}
 			if row.id != 0 && before.reported() == after.reported() && reflect.DeepEqual(before.Patient, after.Patient) {
 				continue
 			}

@@ -280,6 +280,8 @@ const (
 	EventUnheld            What = "results-unheld"   // as they agree again
 	EventGateReleased      What = "results-released" // by a person
 	EventCorrected         What = "corrected"        // a person has said whose the study is, or which order it belongs to
+	EventOrderCancelled    What = "order-cancelled"  // work not begun is left out
+	EventOrderCompleted    What = "order-completed"  // the examination is over
 	EventMessage           What = "message"          // of another protocol, about the study
 )
 

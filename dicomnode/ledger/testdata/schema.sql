@@ -152,7 +152,7 @@ CREATE TABLE exam (
 	revision     INTEGER NOT NULL DEFAULT 0, -- reports made
 	reported_at  INTEGER,
 	open_jobs    INTEGER NOT NULL DEFAULT 0,
-	destinations TEXT NOT NULL, -- JSON: where its results go, as the last arrival named them
+	destinations TEXT NOT NULL, over_at INTEGER, -- JSON: where its results go, as the last arrival named them
 	UNIQUE (study, route, model)
 );
 CREATE TABLE gate (
