@@ -14,8 +14,8 @@ const OrderWasCancelled = "its order was cancelled before the analysis began"
 type followedFor int
 
 const (
-	aMessage  followedFor = iota // said so, or a person has said which order it is
-	newWork                      // is there, or is about to begin: what a person has retried stays
+	aMessage followedFor = iota // said so, or a person has said which order it is
+	newWork                     // is there, or is about to begin: what a person has retried stays
 )
 
 // follow has the work of a study follow the state of its order. A cancelled order's jobs are skipped as far as they have not
