@@ -54,7 +54,7 @@ func (c *Client) Exchange(ctx context.Context, message []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	reused := c.alive()
+	reused := c.nc != nil // by now the peer may have ended it, and have nothing against the message
 	answer, err := c.exchange(ctx, framed, id)
 	if reused && errors.Is(err, ErrBrokenOff) && ctx.Err() == nil {
 		answer, err = c.exchange(ctx, framed, id)
@@ -92,21 +92,6 @@ func (c *Client) Connect(ctx context.Context) error {
 	c.nc, c.r = nc, NewReader(nc)
 	c.r.MaxSize = orDefault(c.MaxSize, 1<<20)
 	return nil
-}
-
-// alive reports whether there is a connection that the peer has not ended.
-func (c *Client) alive() bool {
-	if c.nc == nil {
-		return false
-	}
-	err := c.nc.SetReadDeadline(time.Now().Add(time.Millisecond))
-	if err == nil {
-		_, err = c.r.br.Peek(1) // what may be there: the last answer a second time, or a line end after it
-	}
-	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
-		_ = c.Close()
-	}
-	return c.nc != nil
 }
 
 // exchange is one try. After an error there is no connection.

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"endogate/cmd/endogate/peers"
 	"endogate/dicomnode/ledger"
 	"endogate/dicomnode/spool"
 	"endogate/hl7/mllp"
@@ -79,6 +80,24 @@ func TestHL7_receivers(t *testing.T) {
 			assert.NotContains(t, log, "Grønvold")
 		})
 	}
+}
+
+// A receiver that is not there is tried again, and gets everything once and in order when it is.
+func TestHL7_receiverComesBack(t *testing.T) {
+	address := fmt.Sprintf("127.0.0.1:%d", peers.FreePort(t))
+	came := make(chan *mllptest.Receiver, 1)
+	later := time.AfterFunc(300*time.Millisecond, func() { came <- mllptest.StartAt(t, address, mllptest.AA) })
+	defer later.Stop()
+	deliveries, log := deliver(t, address, time.Minute, "1", "2", "3")
+	for _, d := range deliveries {
+		assert.Equal(t, ledger.DeliveryDone, d.State)
+	}
+	assert.Contains(t, log, "cannot be reached")
+	var ids []string
+	for _, m := range (<-came).Got() {
+		ids = append(ids, mllptest.ControlID(m))
+	}
+	assert.Equal(t, []string{"1", "2", "3"}, ids)
 }
 
 // deliver runs an outbox until the messages are delivered or parked.

@@ -88,7 +88,7 @@ func Modes(wait time.Duration) map[string]Mode {
 	}
 }
 
-// Receiver is one, on a port of its own, until the test ends.
+// Receiver is one, until the test ends.
 type Receiver struct {
 	Addr string
 	Each bool // closes after each answer, of later receipts too
@@ -102,10 +102,16 @@ type Receiver struct {
 	open  map[net.Conn]struct{}
 }
 
-// Start listens.
+// Start listens on a port of its own.
 func Start(t testing.TB, mode Mode) *Receiver {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	return StartAt(t, "127.0.0.1:0", mode)
+}
+
+// StartAt listens where it is told.
+func StartAt(t testing.TB, address string, mode Mode) *Receiver {
+	t.Helper()
+	ln, err := net.Listen("tcp", address)
 	require.NoError(t, err)
 	r := &Receiver{Addr: ln.Addr().String(), mode: mode, open: map[net.Conn]struct{}{}}
 	r.wg.Go(func() {
