@@ -25,6 +25,7 @@ type Exams interface {
 	DueExams(ctx context.Context, now time.Time, quiet, maxWait time.Duration) ([]ledger.Exam, error)
 	ExamResults(ctx context.Context, e ledger.Exam) ([]ledger.ExamResult, error)
 	OrderOf(ctx context.Context, study dicom.UID) (ledger.Order, bool, error)
+	GateOf(ctx context.Context, study dicom.UID) (ledger.GateState, error)
 	FinishReport(ctx context.Context, e ledger.Exam, objects []ledger.Object, at time.Time) error
 	DeliveredTo(ctx context.Context, e ledger.Exam, destination string) ([]ledger.Object, error)
 	ParkExam(ctx context.Context, e ledger.Exam, reason string, at time.Time) error

@@ -31,11 +31,8 @@ func (a *Assembler) exam(ctx context.Context, e ledger.Exam) (Exam, error) {
 	if exam.Source, err = a.source(ctx, results); err != nil {
 		return Exam{}, err
 	}
-	switch order, ok, err := a.Exams.OrderOf(ctx, e.StudyInstanceUID); { // as it is now
-	case err != nil:
+	if exam.Source.Order, err = a.order(ctx, e.StudyInstanceUID); err != nil {
 		return Exam{}, err
-	case ok:
-		exam.Source.Order = &order
 	}
 	var latest time.Time
 	first := int64(math.MaxInt64)
@@ -55,6 +52,23 @@ func (a *Assembler) exam(ctx context.Context, e ledger.Exam) (Exam, error) {
 		exam.At = latest
 	}
 	return exam, nil
+}
+
+// order returns the order of a study as it is now; nil where there is none, or it may be another patient's.
+func (a *Assembler) order(ctx context.Context, study dicom.UID) (*ledger.Order, error) {
+	order, ok, err := a.Exams.OrderOf(ctx, study)
+	if err != nil || !ok {
+		return nil, err
+	}
+	gate, err := a.Exams.GateOf(ctx, study)
+	switch {
+	case errors.Is(err, ledger.ErrNotFound): // nothing stands against it
+	case err != nil:
+		return nil, err
+	case gate.OrderInDoubt():
+		return nil, nil
+	}
+	return &order, nil
 }
 
 // source opens the first instance whose bytes can still be read.

@@ -84,6 +84,15 @@ type GateState struct {
 // Words say in what images, order and patient do not agree.
 func (g GateState) Words() string { return inWords(g.Mismatches) }
 
+// OrderInDoubt says that the order may be another patient's than the images: what it says has no place in their report, as
+// long as no person has said otherwise.
+func (g GateState) OrderInDoubt() bool { return !g.Corrected && ofOthers(g.Mismatches) }
+
+// ofOthers says whether there is more than one patient.
+func ofOthers(all []Mismatch) bool {
+	return slices.Contains(all, MismatchPatient) || slices.Contains(all, MismatchPatients)
+}
+
 // Notices say what a reader of a report on the study has to know of it.
 func (g GateState) Notices() []string {
 	var all []string
@@ -254,6 +263,11 @@ func (t *tx) judge(study int64, why judgedFor, at time.Time) error {
 	if before.patient != "{}" && before.patient != after.patient { // else it is new
 		if err := t.retarget(study, at); err != nil {
 			return err
+		}
+		if ofOthers(before.mismatches) != ofOthers(after.mismatches) {
+			if err := t.reportAgain(study, at); err != nil {
+				return err
+			}
 		}
 	}
 	return t.tellOfGate(before, after, at)
@@ -500,6 +514,9 @@ func (l *Ledger) CorrectGate(ctx context.Context, study dicom.UID, c Correction,
 			return err
 		}
 		if err := t.follow(studyName{g.study, study}, aMessage, at); err != nil {
+			return err
+		}
+		if err := t.reportAgain(g.study, at); err != nil {
 			return err
 		}
 		return t.event(event{study: g.study, what: EventCorrected, at: at, answer: Answer{Text: c.Reason}})

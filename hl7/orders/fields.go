@@ -1,7 +1,9 @@
 package orders
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -72,7 +74,12 @@ func (p place) get() string { return p.segment.Get(p.path) }
 
 // value reads f. It is nil where the message says nothing; null says that it is taken away.
 func (f Field) value(g group, zone *time.Location) (v any, null bool, err error) {
-	for _, from := range f.From {
+	places := f.From
+	if g.further { // its ORC is that of another one
+		places = slices.Clone(places)
+		slices.SortStableFunc(places, func(a, b string) int { return cmp.Compare(orc(a), orc(b)) })
+	}
+	for _, from := range places {
 		name, path, _ := strings.Cut(from, "-")
 		s := g.segments[name]
 		if s == nil {
@@ -92,6 +99,14 @@ func (f Field) value(g group, zone *time.Location) (v any, null bool, err error)
 		}
 	}
 	return nil, null, nil
+}
+
+// orc is 1 for a place in ORC, which then comes after the others.
+func orc(path string) int {
+	if strings.HasPrefix(path, "ORC-") {
+		return 1
+	}
+	return 0
 }
 
 // bounded is s, nothing where it is empty, or the fault of a value that is too long.

@@ -6,19 +6,25 @@ import "endogate/hl7"
 type group struct {
 	segments map[string]*hl7.Segment   // the first of each name
 	all      map[string][]*hl7.Segment // of the order
+	further  bool                      // it has the ORC of the order before it: an OBR that came without one
 }
 
-// groupsOf splits a message where a segment of the name first begins the next order. What stands before the first is of
-// all of them (PID, PV1). There is at least one.
+// groupsOf splits a message where a segment of the name first begins the next order, or a further OBR does. What stands
+// before the first is of all of them (PID, PV1). There is at least one.
 func groupsOf(m *hl7.Message, first string) []group {
 	common := map[string]*hl7.Segment{}
 	var groups []group
 	for _, s := range m.Segments() {
+		n := len(groups)
+		further := s.Name == "OBR" && n > 0 && len(groups[n-1].all["OBR"]) > 0
 		switch {
-		case s.Name == first:
-			g := group{segments: map[string]*hl7.Segment{}, all: map[string][]*hl7.Segment{}}
+		case s.Name == first, further:
+			g := group{segments: map[string]*hl7.Segment{}, all: map[string][]*hl7.Segment{}, further: further}
 			for name, c := range common {
 				g.segments[name] = c
+			}
+			if further {
+				g.segments[first] = groups[n-1].segments[first]
 			}
 			groups = append(groups, g)
 			fallthrough
@@ -43,7 +49,7 @@ func (g group) add(s *hl7.Segment) {
 
 // with is g, with another segment of a name.
 func (g group) with(s *hl7.Segment) group {
-	out := group{segments: map[string]*hl7.Segment{}, all: g.all}
+	out := group{segments: map[string]*hl7.Segment{}, all: g.all, further: g.further}
 	for name, c := range g.segments {
 		out.segments[name] = c
 	}

@@ -102,6 +102,12 @@ func TestReceiver(t *testing.T) {
 			[]string{"ACC1 open PAT1 " + tuva, "ACC9 open PAT1 " + tuva},
 		},
 		{
+			"two OBR of one ORC",
+			[][]byte{order("NW", 1, "OBR|2|PL9|FI9|76009000^Gastroscopy^SCT||||||||||||||ACC9")},
+			[]string{"AA NW1"},
+			[]string{"ACC1 open PAT1 " + tuva, "ACC9 open PAT1 " + tuva},
+		},
+		{
 			"one of two cannot be done: neither is",
 			[][]byte{order("NW", 1, "ORC|CA|PL9|FI9", "OBR|2|PL9|FI9|76009000^Gastroscopy^SCT||||||||||||||ACC9")},
 			[]string{"AE NW1"},
