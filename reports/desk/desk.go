@@ -8,6 +8,7 @@ import (
 	"hash/maphash"
 	"log/slog"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -240,6 +241,9 @@ func (d *Desk) draft(ctx context.Context, due ledger.DueDraft) (err error) {
 		return d.Ledger.SettleDraft(ctx, due.Study, due.Version, "", d.now())
 	}
 	event := ledger.DraftDrafted
+	if takesBack(newest, next) {
+		event = ledger.DraftRetracted
+	}
 	if err := d.enter(ctx, next, event, basis, nil, nil); err != nil {
 		return err
 	}
@@ -256,6 +260,20 @@ func (d *Desk) first(ctx context.Context, in draft.Input) (draft.Document, error
 	doc, err := d.Templates.New(in)
 	doc.Number = state.Number + 1
 	return doc, err
+}
+
+// takesBack reports whether b says of a finding or a model of a that its result was taken back, and a does not.
+func takesBack(a, b draft.Document) bool {
+	stood := map[string]bool{}
+	for _, f := range a.Findings {
+		stood[f.ID] = f.Retracted == ""
+	}
+	name := func(m draft.ModelUse) string { return m.Route + "\x00" + m.Name + "\x00" + m.Version }
+	for _, m := range a.Disclosure.Models {
+		stood[name(m)] = m.Retracted == ""
+	}
+	return slices.ContainsFunc(b.Findings, func(f draft.Finding) bool { return stood[f.ID] && f.Retracted != "" }) ||
+		slices.ContainsFunc(b.Disclosure.Models, func(m draft.ModelUse) bool { return stood[name(m)] && m.Retracted != "" })
 }
 
 // saysTheSame reports whether b, made of a by the gateway, has nothing in it that a reader of a does not have.

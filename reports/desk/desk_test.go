@@ -345,6 +345,37 @@ func TestDesk_amend(t *testing.T) {
 	require.Contains(t, steps, "drafted draft 1.1 (system desk)")
 }
 
+// TestDesk_retracted says in the draft that a person took results back, and begins the next draft where one is signed.
+func TestDesk_retracted(t *testing.T) {
+	for _, signed := range []bool{false, true} {
+		r := newRoom(t)
+		ctx := ledger.By(t.Context(), ledger.Actor{Kind: ledger.ActorPerson})
+		r.examined(0.9)
+		at := r.newest().Reference()
+		if signed {
+			doc, err := r.Sign(ctx, study, at, anna)
+			require.NoError(t, err)
+			at = doc.Reference()
+		}
+		done, err := r.ledger.Retract(ctx, ledger.Retraction{Model: "demo", Reason: "wrong weights"}, r.tick(time.Second))
+		require.NoError(t, err)
+		require.Len(t, done, 1)
+		r.assemble()
+		r.rounds()
+		doc := r.newest()
+		require.Equal(t, "wrong weights", doc.Findings[0].Retracted)
+		version, err := r.Version(ctx, study, 0, 0)
+		require.NoError(t, err)
+		require.Equal(t, ledger.DraftRetracted, version.Event)
+		if signed {
+			require.Equal(t, [2]int{2, 1}, [2]int{doc.Number, doc.Version})
+			require.Equal(t, at, *doc.Predecessor)
+		} else {
+			require.Equal(t, [2]int{1, 2}, [2]int{doc.Number, doc.Version})
+		}
+	}
+}
+
 // TestDesk_whoMaySign lets nobody sign or withdraw whom nobody knows, unless the configuration says so.
 func TestDesk_whoMaySign(t *testing.T) {
 	for _, c := range []struct {

@@ -33,12 +33,12 @@ func (d *Desk) input(ctx context.Context, due ledger.DueDraft, newest draft.Docu
 		return fail(err)
 	}
 	for _, e := range exams {
-		exam, err := d.exam(ctx, e)
+		exam, retracted, err := d.exam(ctx, e)
 		if err != nil {
 			return fail(err)
 		}
 		in.Exams = append(in.Exams, exam)
-		in.At = later(in.At, e.ReportedAt, e.LastAt)
+		in.At = later(in.At, e.ReportedAt, e.LastAt, retracted)
 		basis.Exams = append(basis.Exams, ledger.ExamBasis{Route: e.Route, Model: e.Model, State: e.State, Revision: e.Revision, Version: e.Version})
 	}
 	received, err := d.Ledger.Received(ctx, due.Study)
@@ -69,21 +69,21 @@ func (d *Desk) input(ctx context.Context, due ledger.DueDraft, newest draft.Docu
 
 func later(times ...time.Time) time.Time { return slices.MaxFunc(times, time.Time.Compare) }
 
-// exam is what one model said.
-func (d *Desk) exam(ctx context.Context, e ledger.Exam) (draft.Exam, error) {
+// exam is what one model said, and when any of it was last taken back.
+func (d *Desk) exam(ctx context.Context, e ledger.Exam) (exam draft.Exam, retracted time.Time, err error) {
 	results, err := d.Ledger.ExamResults(ctx, e)
 	if err != nil {
-		return draft.Exam{}, err
+		return draft.Exam{}, time.Time{}, err
 	}
 	report, _, err := d.Ledger.ReportOf(ctx, e.ID)
 	if err != nil {
-		return draft.Exam{}, err
+		return draft.Exam{}, time.Time{}, err
 	}
 	m, ok := d.Model(e.Model)
 	if !ok { // its results stay; what the configuration would say of it is not known any more
 		m.Model = analysis.Model{Name: e.Model}
 	}
-	exam := draft.Exam{
+	exam = draft.Exam{
 		Model: m.Model, Route: e.Route, IntendedUse: m.IntendedUse, Classes: m.Classes, Masked: m.Masked,
 		Report: report.Instance.SOPInstanceUID,
 	}
@@ -96,17 +96,21 @@ func (d *Desk) exam(ctx context.Context, e ledger.Exam) (draft.Exam, error) {
 			SOPInstance: r.Instance, Number: r.Header.InstanceNumber, Frames: max(r.Header.NumberOfFrames, 1),
 			MadeBy: r.MadeBy, Results: r.Results, Heatmaps: r.Heatmaps, Retracted: r.Retracted,
 		}
-		if r.Skipped {
+		switch { // as the exam's report has it
+		case r.Failed != "" && (r.Skipped || r.InferredAt.IsZero()):
 			in.Skipped = r.Failed
-		} else {
+		case r.Failed != "":
 			in.Failed = r.Failed
+		case len(r.Results) == 0:
+			in.Failed = "no frame in it"
 		}
+		retracted = later(retracted, r.RetractedAt)
 		exam.Instances = append(exam.Instances, in)
 	}
 	if first != nil { // as the exam's report has it: what comes later changes nothing about it
 		exam.Model = first.MadeBy
 	}
-	return exam, nil
+	return exam, retracted, nil
 }
 
 // The attributes of a source that say when and by whom an examination was made (PS3.3 C.7.3.1, C.12.1, C.7.6.1).
