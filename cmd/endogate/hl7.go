@@ -22,6 +22,7 @@ type hl7Cmd struct {
 	Listen hl7ListenCmd `cmd:"" help:"Take messages, print and answer them: a stand-in RIS."`
 	Show   hl7ShowCmd   `cmd:"" help:"Print the segments and fields of messages with their names, decoded."`
 	Tables hl7TablesCmd `cmd:"" help:"Print which messages and fields are read and written, as docs/hl7.md has it."`
+	Render hl7RenderCmd `cmd:"" help:"Print what a destination would get of a report, and send nothing."`
 }
 
 // tlsFlags are those of either side of a connection.
