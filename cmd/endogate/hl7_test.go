@@ -108,3 +108,34 @@ func TestHL7_show(t *testing.T) {
 	assert.Equal(t, exitUsage, code)
 	assert.Contains(t, complaints, "table 0211")
 }
+
+// A dry run prints what would be sent, from a draft in a file, and sends nothing; a destination that gets objects has no
+// message.
+func TestHL7_render(t *testing.T) {
+	config := filepath.Join(t.TempDir(), "c.yaml")
+	require.NoError(t, os.WriteFile(config, []byte(`data_dir: `+t.TempDir()+`
+destinations:
+  - {name: pacs, kind: dicom, ae_title: PACS, address: "127.0.0.1:104"}
+  - {name: ris, kind: hl7, address: "127.0.0.1:1", application: RIS, statuses: {draft: P}, template: [{field: OBR-24, value: GASTRO}, {field: pdf/OBX-5, value: "^application^pdf^Base64^{pdf}"}]}
+  - {name: emr, kind: fhir, url: "https://127.0.0.1:1"}
+`), 0o600))
+	const draft = "../../testdata/drafts/colonoscopy.json"
+	code, out, complaints := endogate("--config", config, "hl7", "render", draft, "--to", "ris")
+	require.Zero(t, code, complaints)
+	assert.Regexp(t, `(?m)^OBR\|1\|PL-7\^EMR\|FI-7\^RIS\|.*\|GASTRO\|P\|`, out)
+	assert.Contains(t, out, "|^application^pdf^Base64^KHRoZSBQREYp|")
+	_, raw, _ := endogate("--config", config, "hl7", "render", draft, "--to", "ris", "--raw")
+	assert.Equal(t, strings.Count(out, "\n"), strings.Count(raw, "\r"))
+	code, out, complaints = endogate("--config", config, "hl7", "render", draft, "--to", "emr")
+	require.Zero(t, code, complaints)
+	assert.Contains(t, out, `"status": "partial"`)
+
+	for name, want := range map[string]string{"pacs": "is no destination of kind hl7 or fhir (ris, emr)", "nobody": "is no destination"} {
+		code, _, complaints = endogate("--config", config, "hl7", "render", draft, "--to", name)
+		assert.Equal(t, exitUsage, code)
+		assert.Contains(t, complaints, want)
+	}
+	code, _, complaints = endogate("--config", config, "hl7", "render", "A1", "--to", "ris")
+	assert.Equal(t, exitFailure, code)
+	assert.Contains(t, complaints, "give --config, or data_dir in it")
+}
