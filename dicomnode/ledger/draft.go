@@ -148,6 +148,11 @@ func (t *tx) putDraft(d Draft, decisions []Agreement, outgoing []Outgoing) error
 	if err != nil || done {
 		return err
 	}
+	if len(outgoing) > 0 {
+		if err := t.checkPatient(study, d.Document); err != nil {
+			return err
+		}
+	}
 	basis, err := json.Marshal(d.Basis)
 	if err != nil {
 		return err

@@ -349,40 +349,37 @@ func evidence(all []Mismatch, claims []claim, order Order, correct Identifier) s
 
 // whose is the patient that a study is on.
 func (t *tx) whose(g gateRow, claims []claim, order Order, ordered bool) (Whose, error) {
-	var image Whose
-	var known bool
-	for _, c := range claims {
-		if c.Patient.ID == "" {
-			continue
-		}
-		p, ok, err := t.survivor(c.Patient)
-		if err != nil {
-			return Whose{}, err
-		}
-		if image.Identifier, known = c.Patient, ok; ok {
-			image = Whose{Person: p.Person, Other: p.ID != c.Patient.ID}
-		}
-		break
+	var named Identifier // by an image
+	if i := slices.IndexFunc(claims, func(c claim) bool { return c.Patient.ID != "" }); i >= 0 {
+		named = claims[i].Patient
 	}
+	image, known, err := t.survivor(named)
+	if err != nil {
+		return Whose{}, err
+	}
+	if !known {
+		image.Identifier = named
+	}
+	w := Whose{image.Person, image.ID != named.ID}
 	switch {
 	case g.correct.ID != "":
-		p, err := t.patient(g.correct, time.Time{})
-		if err == nil {
-			p, err = t.patientByRow(p.current)
-		}
+		p, _, err := t.survivor(g.correct)
 		return Whose{p.Person, true}, err
 	case ordered && order.Patient.ID != "":
-		return Whose{order.Patient, image.Other && image.Identifier == order.Patient.Identifier}, nil
-	case known:
-		return image, nil
+		w = Whose{order.Patient, w.Other && image.Identifier == order.Patient.Identifier}
+		if of, err := t.isOf(named, order.Patient); err != nil || !of {
+			return w, err
+		}
 	}
-	err := t.row(`SELECT header ->> 'patient_name', header ->> 'patient_birth_date', header ->> 'patient_sex' FROM instance
-		WHERE study = ? AND coalesce(header ->> 'patient_id', '') = ? ORDER BY id LIMIT 1`, []any{g.study, image.ID},
-		orEmpty{&image.Name}, orEmpty{&image.BirthDate}, orEmpty{&image.Sex})
-	if errors.Is(err, sql.ErrNoRows) {
-		err = t.row("SELECT patient_name FROM study WHERE id = ?", []any{g.study}, &image.Name)
+	if w.Name == "" && w.BirthDate == "" && w.Sex == "" { // nobody has told: what the image says is as good
+		err = t.row(`SELECT header ->> 'patient_name', header ->> 'patient_birth_date', header ->> 'patient_sex' FROM instance
+			WHERE study = ? AND coalesce(header ->> 'patient_id', '') = ? ORDER BY id LIMIT 1`, []any{g.study, named.ID},
+			orEmpty{&w.Name}, orEmpty{&w.BirthDate}, orEmpty{&w.Sex})
+		if errors.Is(err, sql.ErrNoRows) {
+			err = t.row("SELECT patient_name FROM study WHERE id = ?", []any{g.study}, &w.Name)
+		}
 	}
-	return image, err
+	return w, err
 }
 
 // orEmpty scans text, or NULL as "".
@@ -444,6 +441,33 @@ func (t *tx) retarget(study int64, at time.Time) error {
 		return err
 	}
 	return t.draftDue(study)
+}
+
+// ErrPatient says that something is to be sent on a study under another patient than it is on by now.
+var ErrPatient = errors.New("ledger: the patient of the study has another identity by now: make it again")
+
+// checkPatient holds that nothing is sent under an identity that has changed while it was made.
+func (t *tx) checkPatient(study int64, document json.RawMessage) error {
+	var is struct {
+		Patient struct {
+			ID, Issuer, Name, Sex string
+			BirthDate             string `json:"birth_date"`
+		}
+	}
+	if err := json.Unmarshal(document, &is); err != nil {
+		return err
+	}
+	var p Person
+	err := t.row("SELECT patient FROM gate WHERE study = ?", []any{study}, jsonColumn{&p})
+	switch {
+	case errors.Is(err, sql.ErrNoRows), err == nil && (p.ID == "" || is.Patient.ID == ""):
+		return nil
+	case err != nil:
+		return err
+	case p.Identifier != Identifier{is.Patient.ID, is.Patient.Issuer}, p.Name != is.Patient.Name, p.BirthDate != is.Patient.BirthDate, p.Sex != is.Patient.Sex:
+		return ErrPatient
+	}
+	return nil
 }
 
 // correctedTo returns the studies of which a person has said that they belong to the order.

@@ -212,19 +212,26 @@ func ordered(in *draft.Input, o ledger.Order) {
 
 // whose says whom the study is on by now, and what images, order and patient disagree in.
 func (d *Desk) whose(ctx context.Context, in *draft.Input) error {
-	patient, err := d.Ledger.PatientOf(ctx, in.Study)
+	if err := d.identify(ctx, in.Study, &in.Patient); err != nil {
+		return err
+	}
+	gate, err := d.Ledger.GateOf(ctx, in.Study)
+	if errors.Is(err, ledger.ErrNotFound) {
+		return nil // of a release that had none
+	}
+	in.Notices = gate.Notices()
+	return err
+}
+
+// identify says whom a study is on by now: what is sent of any version names that patient.
+func (d *Desk) identify(ctx context.Context, study dicom.UID, p *draft.Patient) error {
+	patient, err := d.Ledger.PatientOf(ctx, study)
 	switch {
 	case errors.Is(err, ledger.ErrNotFound):
 		return nil // of a release that had no patients
-	case err != nil:
-		return err
-	case patient.ID != "":
-		in.Patient = draft.Patient{
-			ID: patient.ID, Issuer: patient.Authority, Name: patient.Name, BirthDate: patient.BirthDate, Sex: patient.Sex,
-		}
+	case err == nil && patient.ID != "":
+		*p = draft.Patient{ID: patient.ID, Issuer: patient.Authority, Name: patient.Name, BirthDate: patient.BirthDate, Sex: patient.Sex}
 	}
-	gate, err := d.Ledger.GateOf(ctx, in.Study)
-	in.Notices = gate.Notices()
 	return err
 }
 

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/labstack/echo/v4"
+
+	"endogate/dicomnode/ledger"
 )
 
 // fault is an answer that is not a success: what happened, why, and what to do next.
@@ -36,7 +38,7 @@ func faultOf(what string, err error) *fault {
 		f.Code, f.Next = http.StatusNotFound, "check the identifier; what is finished long ago may have been removed"
 	case errors.Is(err, ErrForbidden):
 		f.Code, f.Next = http.StatusForbidden, "have somebody sign in who may, or have the configuration allow it"
-	case errors.Is(err, ErrConflict):
+	case errors.Is(err, ErrConflict), errors.Is(err, ledger.ErrPatient):
 		f.Code, f.Next = http.StatusConflict, "reload: its state has changed since it was shown"
 	case errors.Is(err, ErrRefused):
 		f.Code, f.Next = http.StatusUnprocessableEntity, "change what is asked for and ask again"
