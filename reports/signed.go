@@ -205,7 +205,7 @@ func (r signed) shown(f draft.Finding) []draft.Frame {
 }
 
 // standing reports whether a finding is part of what was signed.
-func standing(f draft.Finding) bool { return f.Decision != draft.Rejected }
+func standing(f draft.Finding) bool { return f.Stands() }
 
 func described(f draft.Finding) string {
 	text := cmp.Or(f.Code.Meaning, f.Class)

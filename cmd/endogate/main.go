@@ -32,6 +32,7 @@ type cli struct {
 	Trace       traceCmd       `cmd:"" help:"Print where a study or instance is, by UID or accession number."`
 	Ledger      ledgerCmd      `cmd:"" help:"Look after the gateway's ledger."`
 	Model       modelCmd       `cmd:"" help:"Look at model bundles."`
+	Retract     retractCmd     `cmd:"" help:"Take an AI result, or all results of a model version, back: reports and drafts say so."`
 	Templates   templatesCmd   `cmd:"" help:"Write the sections, phrases and terms of report drafts, to be edited."`
 	Doctor      doctorCmd      `cmd:"" help:"Say what is missing or wrong on this machine, and how to mend it."`
 	Demo        demoCmd        `cmd:"" help:"Run gateway and stand-in PACS on the sample instances and show what comes back."`

@@ -46,7 +46,8 @@ const retractable = `SELECT e.id, e.study, s.study_instance_uid, e.route, e.mode
 
 func (r Retraction) args() []any { return []any{r.Study, r.Route, r.Model, r.Version} }
 
-func (r Retraction) validate() error {
+// Validate says what is missing from r.
+func (r Retraction) Validate() error {
 	switch {
 	case r.Study == "" && r.Model == "":
 		return errors.New("a study or a model has to be named")
@@ -66,7 +67,7 @@ func scanRetracted(rows *sql.Rows) (Retracted, error) {
 
 // Retractable lists what Retract would take back.
 func (l *Ledger) Retractable(ctx context.Context, r Retraction) ([]Retracted, error) {
-	err := r.validate()
+	err := r.Validate()
 	if err != nil {
 		return nil, fmt.Errorf("ledger: retract: %w", err)
 	}
@@ -82,7 +83,7 @@ func (l *Ledger) Retractable(ctx context.Context, r Retraction) ([]Retracted, er
 // draft of its study another version. It is done by a person, or not at all: ErrNoPerson.
 func (l *Ledger) Retract(ctx context.Context, r Retraction, at time.Time) (done []Retracted, err error) {
 	by := actorOf(ctx, "")
-	switch err = r.validate(); {
+	switch err = r.Validate(); {
 	case err != nil:
 	case by.Kind != ActorPerson && by.Kind != ActorToken:
 		err = ErrNoPerson

@@ -29,13 +29,14 @@ import (
 // hospital is an in-memory gateway: two endoscopies with real frames, a hostile patient name, a destination that
 // is down and work that is parked.
 type hospital struct {
-	office  office
-	mu      sync.Mutex
-	studies []Study
-	parked  []Parked
-	images  map[string]func() (image.Image, error)
-	acted   []string
-	err     error // what every view answers, when set
+	office    office
+	mu        sync.Mutex
+	studies   []Study
+	parked    []Parked
+	images    map[string]func() (image.Image, error)
+	acted     []string
+	retracted []string
+	err       error // what every view answers, when set
 }
 
 const evil = `<img src=x onerror="document.title='owned'">`
@@ -442,7 +443,7 @@ func newServer(t testing.TB, h *hospital) *Server {
 	holds := func(context.Context) error { return nil }
 	v := Version{Version: "0.1.0", Commit: "036f2b7", Go: "go1.26", AETitle: "ENDOGATE", Started: sampleTime}
 	s := &Server{
-		Studies: h, Queue: h, Destinations: h, Frames: h, Orders: h, Gate: h, Drafts: &h.office, Gauges: h.Gauges, Models: []Model{sampleModel}, Version: v, Metrics: NewMetrics(v, h.Gauges),
+		Studies: h, Queue: h, Destinations: h, Frames: h, Orders: h, Gate: h, Retractions: h, Drafts: &h.office, Gauges: h.Gauges, Models: []Model{sampleModel}, Version: v, Metrics: NewMetrics(v, h.Gauges),
 		Checks: []Check{{Name: "disk above reserve", Probe: holds}, {Name: "ledger readable", Probe: holds}, {Name: "JetStream up", Advisory: true, Probe: holds}},
 		Log:    slog.New(slog.DiscardHandler),
 	}

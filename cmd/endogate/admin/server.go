@@ -34,6 +34,7 @@ type Server struct {
 	Destinations Destinations
 	Frames       Frames
 	Orders       Orders
+	Retractions  Retractions
 	Drafts       Drafts
 	Gate         Gates
 	Gauges       func(context.Context) (Gauges, error)
@@ -121,6 +122,7 @@ func (s *Server) router() *echo.Echo {
 	e.GET("/api/v1/agreement", s.agreement)
 	e.POST("/api/v1/studies/:uid/gate/release", s.releaseGate)
 	e.POST("/api/v1/studies/:uid/gate/correct", s.correctGate)
+	e.POST("/api/v1/retract", s.retract)
 	e.GET("/api/v1/instances/:instance/frames/:file", s.frame)
 	e.GET("/api/v1/orders", s.orders)
 	e.GET("/api/v1/messages/:id", s.message)

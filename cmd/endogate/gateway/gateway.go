@@ -179,6 +179,7 @@ func (g *parts) assemble(context.Context, *lifecycle) error {
 	g.exams = &reports.Assembler{
 		Builder: g.builder, Exams: g.ledger, Open: g.keeper.Source, Keep: g.keeper.Keep, Algorithm: g.models.algorithm,
 		Quiet: g.cfg.Exam.Quiet.Std(), MaxWait: g.cfg.Exam.MaxWait.Std(), Log: g.log, Now: g.now,
+		Rejects: g.rejects,
 		Finished: func(ledger.Exam, error) {
 			g.wakeOutbox()
 			g.desk.Wake()
@@ -378,7 +379,7 @@ func (g *parts) listenHTTP(_ context.Context, life *lifecycle) error {
 	}
 	web := &admin.Server{
 		Studies: views, Queue: views, Destinations: views, Frames: views, Gauges: g.gauges, Models: g.models.views(), Unserved: g.unservedNames,
-		Orders: views, Gate: views, Drafts: drafts{g.desk, g.ledger, g.pages, g.now}, Checks: g.checks(), Metrics: g.metrics, Version: g.version(), Hosts: g.cfg.HTTP.Hosts, Log: g.log,
+		Orders: views, Gate: views, Retractions: views, Drafts: drafts{g.desk, g.ledger, g.pages, g.now}, Checks: g.checks(), Metrics: g.metrics, Version: g.version(), Hosts: g.cfg.HTTP.Hosts, Log: g.log,
 	}
 	life.serve("http", func() error { return web.Serve(ln) }, web.Shutdown, http.ErrServerClosed)
 	return nil

@@ -1,0 +1,36 @@
+package gateway
+
+import (
+	"context"
+	"slices"
+
+	"endogate/cmd/endogate/admin"
+	"endogate/configs"
+	"endogate/dicomnode/ledger"
+	"endogate/reports/draft"
+)
+
+// Retractable implements admin.Retractions.
+func (v *views) Retractable(ctx context.Context, r ledger.Retraction) ([]ledger.Retracted, error) {
+	return v.ledger.Retractable(ctx, r)
+}
+
+// Retract implements admin.Retractions. The reports that say so are made at once.
+func (v *views) Retract(ctx context.Context, r ledger.Retraction, by draft.Author) ([]ledger.Retracted, error) {
+	person := unknownPerson
+	if !by.Unauthenticated {
+		person.Name = by.Name
+	}
+	done, err := v.ledger.Retract(ledger.By(ctx, person), r, v.now())
+	if err == nil {
+		v.jobs()
+	}
+	return done, err
+}
+
+var _ admin.Retractions = (*views)(nil)
+
+// rejects says whether a destination wants rejection notes.
+func (g *parts) rejects(destination string) bool {
+	return slices.ContainsFunc(g.cfg.Destinations, func(d configs.Destination) bool { return d.Name == destination && d.RejectionNotes })
+}

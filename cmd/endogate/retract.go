@@ -1,0 +1,103 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"time"
+)
+
+// answerLimit bounds what is read of a gateway's answer.
+const answerLimit = 4 << 20
+
+type retractCmd struct {
+	Study   string `help:"Study Instance UID; without it, all studies." placeholder:"UID"`
+	Route   string `help:"Route that the result came by." placeholder:"NAME"`
+	Model   string `help:"Model; without it, all of the study." placeholder:"NAME"`
+	Version string `help:"Version of the model; without it, all." placeholder:"VERSION"`
+	Reason  string `required:"" help:"Why: it stands in the reports." placeholder:"TEXT"`
+	Author  string `help:"Who takes the results back; without it, the user of this shell." placeholder:"NAME"`
+	DryRun  bool   `help:"Say what would be taken back, and do nothing."`
+	To      string `help:"Address of the running gateway's API; without it, as configured." placeholder:"HOST:PORT"`
+}
+
+// Run asks the gateway that is running: it alone writes its ledger.
+func (r retractCmd) Run(ctx context.Context, c *cli, tty console) error {
+	cfg, err := c.load()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	body, err := json.Marshal(map[string]any{
+		"author": cmp.Or(r.Author, os.Getenv("USER"), "endogate retract"), "study": r.Study, "route": r.Route, "model": r.Model, "version": r.Version,
+		"reason": r.Reason, "dry_run": r.DryRun,
+	})
+	if err != nil {
+		return err
+	}
+	to := cmp.Or(r.To, reachable(cfg.HTTP.Listen))
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+to+"/api/v1/retract", bytes.NewReader(body))
+	if err != nil {
+		return fmt.Errorf("retract: %w", err)
+	}
+	request.Header.Set("Content-Type", "application/json")
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return fmt.Errorf("retract: %w; is the gateway running?", err)
+	}
+	defer func() { _ = answer.Body.Close() }()
+	text, err := io.ReadAll(io.LimitReader(answer.Body, answerLimit))
+	if err != nil {
+		return fmt.Errorf("retract: %w", err)
+	}
+	if answer.StatusCode != http.StatusOK {
+		var fault struct{ What, Why, Next string }
+		if json.Unmarshal(text, &fault) != nil || fault.What == "" {
+			return fmt.Errorf("retract: %s answered %s", to, answer.Status)
+		}
+		return fmt.Errorf("retract: %s: %s; %s", fault.What, fault.Why, fault.Next)
+	}
+	return r.show(tty.out, text)
+}
+
+func (r retractCmd) show(w io.Writer, text []byte) error {
+	var done struct {
+		Reports, Results int
+		Retracted        []struct {
+			Study, Route, Model string
+			Results, Delivered  int
+		}
+	}
+	if err := json.Unmarshal(text, &done); err != nil {
+		return fmt.Errorf("retract: the answer: %w", err)
+	}
+	for _, e := range done.Retracted {
+		fmt.Fprintf(w, "%s  %s on %s: results of %d instances, %d objects delivered\n", e.Study, e.Model, e.Route, e.Results, e.Delivered)
+	}
+	verb := "retracted"
+	switch {
+	case done.Reports == 0:
+		return errors.New("retract: nothing stands that this names")
+	case r.DryRun:
+		verb = "would be retracted"
+	}
+	fmt.Fprintf(w, "%d reports, results of %d instances %s\n", done.Reports, done.Results, verb)
+	return nil
+}
+
+// reachable is an address to reach on this machine what listens at one.
+func reachable(listen string) string {
+	host, port, err := net.SplitHostPort(listen)
+	if ip := net.ParseIP(host); err == nil && (host == "" || ip != nil && ip.IsUnspecified()) {
+		return net.JoinHostPort("127.0.0.1", port)
+	}
+	return listen
+}
