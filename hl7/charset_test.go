@@ -48,6 +48,8 @@ func TestParse_characterSets(t *testing.T) {
 		{"ISO IR87 after nothing", "~ISO IR87", "", "\x1B$B;3ED\x1B(B^\x1B$BB@O:\x1B(B", "山田", "太郎"},
 		{"ISO IR87 alone", "ISO IR87", "", "\x1B$B;3ED\x1B(B^\x1B$BB@O:\x1B(B", "山田", "太郎"},
 		{"ISO IR87 not stated", "", "", "\x1B$B;3ED\x1B(B^\x1B$BB@O:\x1B(B", "山田", "太郎"},
+		{"ISO IR87 not stated, another configured", "", "Windows-1252", "\x1B$B;3ED\x1B(B^\x1B$BB@O:\x1B(B", "山田", "太郎"},
+		{"ISO IR87 stated, another configured", "ASCII~ISO IR87", "Windows-1252", "\x1B$B;3ED\x1B(B^\x1B$BB@O:\x1B(B", "山田", "太郎"},
 		{"delimiters within characters", "ASCII~ISO IR87", "", "\x1B$B4|7^5~\x1B(B^\x1B$B!\\!&\x1B(B", "期迎京", "＋・"},
 		{"Latin-1 and ISO IR87", "8859/1~ISO IR87", "", "\xD8deg\xE5rd^\x1B$BB@O:\x1B(B", "Ødegård", "太郎"},
 		{"ISO IR159", "ASCII~ISO IR87~ISO IR159", "", "\x1B$(D0!\x1B(B^A", "丂", "A"},

@@ -209,8 +209,8 @@ func (m *Message) findCharset(configured string) error {
 	return fault
 }
 
-// candidates are the sets that a message may be of, the surest first: what is valid as UTF-8 beyond ASCII is UTF-8 where
-// nothing else is stated; then what a person has configured, what the sender states, and what the text shows by itself.
+// candidates are the sets that a message may be of, the surest first: what the text shows by itself, as nothing but UTF-8 is
+// valid as such by chance, and escape sequences say their set; then what a person has configured, and what the sender states.
 func (m *Message) candidates(declared charset, known bool, own charset, configured bool) (all []charset) {
 	beyond, escapes := false, false
 	for _, s := range m.segments {
@@ -222,13 +222,16 @@ func (m *Message) candidates(declared charset, known bool, own charset, configur
 		all = append(all, utf8Charset)
 	}
 	switch {
+	case escapes && unsaid:
+		all = append(all, charset{extended: "ISO 2022 IR 6"})
+	case escapes && declared.extended != "":
+		all = append(all, declared)
+	}
+	switch {
 	case configured:
 		all = append(all, own)
 	case known && !unsaid:
 		all = append(all, declared)
-	}
-	if unsaid && escapes {
-		all = append(all, charset{extended: "ISO 2022 IR 6"})
 	}
 	if !beyond && (unsaid || !known) {
 		all = append(all, charset{})

@@ -230,7 +230,7 @@ const hl7Charsets = `
 
 MSH-18 says which one, with its repetitions those that escape sequences of ISO 2022 bring. Where it is empty or ASCII, text beyond ASCII is read as UTF-8 if
 it is valid as such, else as what is configured for the sender, else the message is refused (AE 102): no letter is guessed, none is replaced. What is
-configured also goes before an MSH-18 that says something else. Answers are in the set of the message, all that is sent is UTF-8. Read are: `
+configured also goes before an MSH-18 that says something else, unless the text is valid UTF-8 or has escape sequences, as MSH-18 says. Answers are in the set of the message, all that is sent is UTF-8. Read are: `
 
 const hl7Sending = `
 ## What is sent
