@@ -29,6 +29,7 @@ import (
 
 type demoCmd struct {
 	Instances string        `help:"Instances to send." default:"testdata/instances" type:"path"`
+	Orders    string        `help:"Folder of the orders that come first, a file each." default:"testdata/orders" type:"path"`
 	Model     string        `help:"Model bundle." default:"testdata/models/demo" type:"path"`
 	Out       string        `help:"Folder for everything the demo leaves; emptied first." default:"out/demo" type:"path"`
 	Timeout   time.Duration `help:"Give up after this time." default:"5m"`
@@ -38,10 +39,14 @@ const demoConfig = `data_dir: %q
 log: {format: json}
 dicom: {listen: %q, peers: [{ae_title: DEMO, hosts: [127.0.0.0/8]}]}
 http: {listen: %q}
+hl7: {listen: %q, senders: [{application: RIS, hosts: [127.0.0.0/8]}]}
 models: [{dir: %q}]
-routes: [{name: endoscopy, match: {modality: [ES]}, models: [%q], destinations: [pacs]}]
-destinations: [{name: pacs, kind: dicom, ae_title: ARCHIVE, address: %q}]
+routes: [{name: endoscopy, match: {modality: [ES]}, models: [%q], destinations: [pacs, ris]}]
+destinations:
+  - {name: pacs, kind: dicom, ae_title: ARCHIVE, address: %q}
+  - {name: ris, kind: hl7, address: %q}
 exam: {quiet: 3s}
+reports: {unauthenticated_sign: true}
 `
 
 func (c *demoCmd) Run(ctx context.Context, tty console) (err error) {
@@ -56,31 +61,65 @@ func (c *demoCmd) Run(ctx context.Context, tty console) (err error) {
 	if err := d.start(ctx); err != nil {
 		return err
 	}
+	if err := d.order(ctx); err != nil {
+		return err
+	}
 	studies, err := d.send(ctx, files)
 	if err != nil {
 		return err
 	}
-	for _, uid := range studies {
-		study, err := d.wait(ctx, uid)
-		if err != nil {
-			return err
-		}
-		if err := d.show(ctx, study); err != nil {
+	for i, uid := range studies {
+		if err := d.study(ctx, uid, i == len(studies)-1); err != nil {
 			return err
 		}
 	}
-	fmt.Fprintf(tty.out, "\nDICOM objects as the PACS received them: %s\nheatmaps as PNG:                         %s\nthe gateway's log:                       %s\n",
-		d.path("pacs"), d.path("heatmaps"), d.path("gateway.log"))
+	if err := d.results(); err != nil {
+		return err
+	}
+	fmt.Fprintf(tty.out, "\nDICOM objects as the PACS received them: %s\nheatmaps as PNG:                         %s\nreports as PDF:                          %s\nthe gateway's log:                       %s\n",
+		d.path("pacs"), d.path("heatmaps"), d.path("report-*.pdf"), d.path("gateway.log"))
 	return nil
 }
 
-// demo is a gateway and a stand-in PACS, each a process of its own.
+// study shows what became of a study; the draft of one is edited and signed as well.
+func (d *demo) study(ctx context.Context, uid dicom.UID, sign bool) error {
+	doc, err := d.draft(ctx, uid)
+	if err != nil {
+		return err
+	}
+	study, err := d.wait(ctx, uid)
+	if err != nil {
+		return err
+	}
+	if err := d.show(ctx, study); err != nil {
+		return err
+	}
+	d.showDraft(doc)
+	if err := d.keepPage(ctx, study, doc); err != nil || !sign {
+		return err
+	}
+	if doc, err = d.edit(ctx, uid, doc); err != nil {
+		return err
+	}
+	d.say("%s has edited the draft of study %s by API: %d.%d", demoAuthor, study.AccessionNumber, doc.Number, doc.Version)
+	if doc, err = d.sign(ctx, uid, doc); err != nil {
+		return err
+	}
+	d.say("%s has signed it: %d.%d, %s, not verified as nobody has checked who that is", demoAuthor, doc.Number, doc.Version, doc.Standing)
+	if study, err = d.wait(ctx, uid); err != nil {
+		return err
+	}
+	return d.keepPage(ctx, study, doc)
+}
+
+// demo is a gateway, a stand-in PACS and a stand-in RIS, each a process of its own.
 type demo struct {
 	demoCmd
-	tty            console
-	scp, web, pacs string // addresses
-	processes      []*exec.Cmd
-	ended          []chan error // of each process, how it ended
+	tty           console
+	scp, web, hl7 string // addresses of the gateway
+	pacs, ris     string
+	processes     []*exec.Cmd
+	ended         []chan error // of each process, how it ended
 }
 
 func (d *demo) path(parts ...string) string {
@@ -88,26 +127,33 @@ func (d *demo) path(parts ...string) string {
 }
 
 func (d *demo) start(ctx context.Context) error {
-	for _, part := range []string{"data", "pacs", "heatmaps", "gateway.log", "pacs.log"} {
-		if err := os.RemoveAll(d.path(part)); err != nil {
+	for _, part := range []string{"data", "pacs", "ris", "heatmaps", "*.log", "report-*.pdf"} {
+		old, err := filepath.Glob(d.path(part))
+		for _, path := range old {
+			err = errors.Join(err, os.RemoveAll(path))
+		}
+		if err != nil {
 			return err
 		}
 	}
 	if err := os.MkdirAll(d.path("heatmaps"), 0o700); err != nil {
 		return err
 	}
-	for _, address := range []*string{&d.scp, &d.web, &d.pacs} {
+	for _, address := range []*string{&d.scp, &d.web, &d.hl7, &d.pacs, &d.ris} {
 		var err error
 		if *address, err = freeAddress(); err != nil {
 			return err
 		}
 	}
-	config := fmt.Sprintf(demoConfig, d.path("data"), d.scp, d.web, d.Model, filepath.Base(d.Model), d.pacs)
+	config := fmt.Sprintf(demoConfig, d.path("data"), d.scp, d.web, d.hl7, d.Model, filepath.Base(d.Model), d.pacs, d.ris)
 	if err := os.WriteFile(d.path("endogate.yaml"), []byte(config), 0o600); err != nil {
 		return err
 	}
-	d.say("starting the gateway (%s) and a stand-in PACS (%s)", d.scp, d.pacs)
+	d.say("starting the gateway (DICOM %s, HL7 %s), a stand-in PACS (%s) and a stand-in RIS (%s)", d.scp, d.hl7, d.pacs, d.ris)
 	if err := d.launch("pacs.log", "archive", "--listen", d.pacs, d.path("pacs")); err != nil {
+		return err
+	}
+	if err := d.launch("ris.log", "hl7", "listen", "--address", d.ris, "--keep", d.path("ris"), "--quiet"); err != nil {
 		return err
 	}
 	if err := d.launch("gateway.log", "serve", "--config", d.path("endogate.yaml")); err != nil {
