@@ -86,6 +86,13 @@ func TestReceiver(t *testing.T) {
 		{"a status of what nobody knows", [][]byte{order("SC", 1)}, []string{"AE SC1"}, nil},
 		{"cancelled by placer number alone", [][]byte{order("NW", 1), lines(header("ORM^O01", "c1"), "PID|1||PAT1^^^NORTH^MR", "ORC|CA|PL1", "OBR|1|PL1")}, []string{"AA NW1", "AA c1"}, []string{"ACC1 cancelled PAT1 " + tuva}},
 		{"a control code that is not done", [][]byte{order("QQ", 1), order("NW", 2)}, []string{"AE QQ1", "AA NW2"}, []string{"ACC2 open PAT2 " + tuva}},
+		{
+			"replaced by another one",
+			[][]byte{order("NW", 1), order("RP", 1, "ORC|RO|PL9|FI9", "OBR|2|PL9|FI9|76009000^Gastroscopy^SCT||||||||||||||ACC9")},
+			[]string{"AA NW1", "AA RP1"},
+			[]string{"ACC1 cancelled PAT1 " + tuva, "ACC9 open PAT1 " + tuva},
+		},
+		{"a control code with blanks", [][]byte{replaced(order("NW", 1), "ORC|NW|", "ORC|nw |")}, []string{"AA NW1"}, []string{"ACC1 open PAT1 " + tuva}},
 		{"no control code", [][]byte{order("", 1)}, []string{"AE 1"}, nil},
 		{"no patient", [][]byte{replaced(order("NW", 1), "PAT1^^^NORTH^MR", "^^^NORTH^MR")}, []string{"AE NW1"}, nil},
 		{"no accession number", [][]byte{replaced(order("NW", 1), "ACC1", "")}, []string{"AE NW1"}, nil},

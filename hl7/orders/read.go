@@ -26,6 +26,10 @@ var Controls = []Control{
 	{"XX", "order changed", "", false},
 	{"SC", "order status", "", true},
 	{"NA", "order numbered", "", true},
+	{"HD", "order held", "", true},
+	{"RL", "order goes on", "", true},
+	{"RP", "order replaced", ledger.OrderCancelled, true},
+	{"RU", "order replaced", ledger.OrderCancelled, true},
 	{"CA", "order cancelled", ledger.OrderCancelled, true},
 	{"DC", "order discontinued", ledger.OrderCancelled, true},
 	{"OC", "order cancelled", ledger.OrderCancelled, true},
@@ -102,7 +106,7 @@ func readOrder(g group, s Sender) (change, error) {
 		return change{}, err
 	}
 	c := change{Control: control, values: map[string]any{}, state: control.State}
-	if state := Statuses[strings.ToUpper(g.segments["ORC"].Get("5"))]; state != "" && control.State != ledger.OrderCancelled {
+	if state := Statuses[strings.ToUpper(strings.TrimSpace(g.segments["ORC"].Get("5")))]; state != "" && control.State != ledger.OrderCancelled {
 		c.state = state
 	}
 	if c.values["patient"], err = readPatient(g.segments["PID"], s); err != nil {
@@ -129,10 +133,14 @@ func readOrder(g group, s Sender) (change, error) {
 
 // controlOf reads ORC-1.
 func controlOf(orc *hl7.Segment) (Control, error) {
-	if orc == nil || orc.Get("1") == "" {
+	code := ""
+	if orc != nil {
+		code = strings.ToUpper(strings.TrimSpace(orc.Get("1")))
+	}
+	if code == "" {
 		return Control{}, missing("ORC-1", "an order needs its control code, such as NW, XO or CA")
 	}
-	i := slices.IndexFunc(Controls, func(c Control) bool { return c.Code == strings.ToUpper(orc.Get("1")) })
+	i := slices.IndexFunc(Controls, func(c Control) bool { return c.Code == code })
 	if i < 0 {
 		return Control{}, &hl7.Error{Code: hl7.TableValueNotFound, Path: "ORC-1", Text: "this gateway does not do what this control code asks for"}
 	}
