@@ -61,9 +61,13 @@ func (s *HL7) acknowledged(answer []byte) Outcome {
 		o.Class = Done
 		return o
 	case hl7.Never:
-		o.Class = Never
+		o.Class, o.Reason = Never, fmt.Sprintf("receiver %s refuses the message: %s", s.Client.Address, reason)
+	default:
+		o.Reason = fmt.Sprintf("receiver %s does not take the message now: %s", s.Client.Address, reason)
 	}
-	o.Reason = fmt.Sprintf("receiver %s: %s", s.Client.Address, reason)
+	if o.Text == "" {
+		o.Reason += "; it does not say why, its log may"
+	}
 	return o
 }
 

@@ -75,7 +75,7 @@ func TestHL7_receivers(t *testing.T) {
 				assert.Equal(t, tt.times, n)
 				assert.Equal(t, tt.state, d.State, d.Reason)
 				assert.Equal(t, ledger.Answer{Protocol: "hl7", Code: tt.code, Text: tt.text}, d.Answer)
-				assert.Equal(t, tt.state == ledger.DeliveryParked, strings.Contains(d.Reason, r.Addr+": "+tt.code))
+				assert.Equal(t, tt.state == ledger.DeliveryParked, strings.Contains(d.Reason, r.Addr+" refuses the message: "+tt.code))
 			}
 			assert.NotContains(t, log, "Grønvold")
 		})
@@ -143,14 +143,14 @@ func TestHL7_outcomes(t *testing.T) {
 		text   string
 		reason string // after the receiver's address
 	}{
-		{"AE with what is wrong", mllptest.Answer("AE|1|PID-5 Doe", "ERR|||101^Required field missing^HL70357|E||||no PID-3"), Never, "AE", "PID-5 Doe; Required field missing; no PID-3", "AE 101 Required field missing"},
-		{"AR, an internal fault", mllptest.Answer("AR", "ERR|||207^Application internal error^HL70357|E"), Later, "AR", "Application internal error", "AR 207 Application internal error"},
-		{"AR without a fault", mllptest.Answer("AR"), Later, "AR", "", "AR"},
-		{"AR of a version before 2.5", mllptest.Answer("AR", "ERR|PID^1^5^203&Unsupported version id&HL70357"), Never, "AR", "", "AR 203 Unsupported version id"},
-		{"CE", mllptest.Answer("CE"), Never, "CE", "", "CE"},
+		{"AE with what is wrong", mllptest.Answer("AE|1|PID-5 Doe", "ERR|||101^Required field missing^HL70357|E||||no PID-3"), Never, "AE", "PID-5 Doe; Required field missing; no PID-3", "refuses the message: AE 101 Required field missing"},
+		{"AR, an internal fault", mllptest.Answer("AR", "ERR|||207^Application internal error^HL70357|E"), Later, "AR", "Application internal error", "does not take the message now: AR 207 Application internal error"},
+		{"AR without a fault", mllptest.Answer("AR"), Later, "AR", "", "does not take the message now: AR; it does not say why, its log may"},
+		{"AR of a version before 2.5", mllptest.Answer("AR", "ERR|PID^1^5^203&Unsupported version id&HL70357"), Never, "AR", "", "refuses the message: AR 203 Unsupported version id; it does not say why, its log may"},
+		{"CE", mllptest.Answer("CE"), Never, "CE", "", "refuses the message: CE; it does not say why, its log may"},
 		{"lower case", mllptest.Answer("aa"), Done, "AA", "", ""},
-		{"a code of nobody", mllptest.Answer("OK, Doe"), Later, "", "", "the answer has no acknowledgement code of table 0008 in MSA-1"},
-		{"a fault of nobody", mllptest.Answer("AE", "ERR|||Doe 999|E"), Never, "AE", "", "AE"},
+		{"a code of nobody", mllptest.Answer("OK, Doe"), Later, "", "", "does not take the message now: the answer has no acknowledgement code of table 0008 in MSA-1; it does not say why, its log may"},
+		{"a fault of nobody", mllptest.Answer("AE", "ERR|||Doe 999|E"), Never, "AE", "", "refuses the message: AE; it does not say why, its log may"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -170,7 +170,7 @@ func TestHL7_outcomes(t *testing.T) {
 			if tt.reason == "" {
 				assert.Empty(t, o.Reason)
 			} else {
-				assert.Equal(t, "receiver "+r.Addr+": "+tt.reason, o.Reason)
+				assert.Equal(t, "receiver "+r.Addr+" "+tt.reason, o.Reason)
 			}
 		})
 	}
