@@ -15,6 +15,7 @@ import (
 
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/ledger"
+	"endogate/inference/analysis"
 	"endogate/reports/draft"
 )
 
@@ -25,9 +26,17 @@ type office struct {
 }
 
 func sampleDraft(version int) draft.Document {
+	gateway := draft.Author{Name: "endogate", System: true}
 	return draft.Document{
-		Schema: draft.Schema, Study: "2.25.1001", Number: 1, Version: version, Standing: draft.Drafted, At: sampleTime,
-		Author: draft.Author{Name: "endogate", System: true}, Findings: []draft.Finding{}, Sections: []draft.Section{},
+		Schema: draft.Schema, Study: "2.25.1001", Number: 1, Version: version, Standing: draft.Drafted, At: sampleTime, Author: gateway,
+		Findings: []draft.Finding{
+			{ID: "2.25.7", Model: analysis.Model{Name: sampleModel.Name, Version: sampleModel.Version}, Class: "polyp", Role: analysis.RoleFinding, Code: sampleCodes["polyp"], Site: sampleCodes["colon"], Decision: draft.Proposed, By: gateway, Probability: 0.92, Threshold: 0.5, Flagged: 2, Analysed: 5},
+			{ID: "2.25.8", Role: analysis.RoleFinding, Code: dicom.Code{Value: "X", Scheme: "99X", Meaning: evil}, Decision: draft.Rejected, By: draft.Author{Name: evil, Unauthenticated: true}, Text: evil},
+		},
+		Sections: []draft.Section{
+			{Name: "history", Head: "History", Text: draft.ToBeCompleted, By: gateway, Fill: draft.FillPerson},
+			{Name: "impression", Head: evil, Text: "Polyp of colon: AI-detected, requires confirmation.\n" + evil, By: gateway, Fill: draft.FillAI},
+		},
 		KeyImages: []draft.KeyImage{}, Notices: []string{evil},
 	}
 }

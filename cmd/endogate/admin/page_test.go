@@ -81,6 +81,25 @@ func TestPage_showsHeatmap(t *testing.T) {
 	b.until(`!document.querySelector(".stage .heat")`)
 }
 
+// TestPage_draft shows the report draft as it is: what is decided, what is not, and never as markup.
+func TestPage_draft(t *testing.T) {
+	b := open(t, newHospital(t))
+	b.visit("/#/studies/2.25.1001", "#draft table")
+	text := b.text("#draft")
+	for _, want := range []string{
+		"AI draft – not verified", "version 1.3", "by the gateway", "Polyp of colon", "Not decided", "92.0 %, 2 of 5 frames", "Rejected",
+		"(named by the client, not signed in)", "[to be completed]", evil,
+	} {
+		require.Contains(t, text, want)
+	}
+	require.Equal(t, "/api/v1/studies/2.25.1001/draft.pdf?number=1&version=3", eval[string](b, `document.querySelector("#draft a.button").getAttribute("href")`))
+	require.Zero(t, eval[int](b, `document.querySelectorAll("#draft img, #draft script").length`))
+	require.NotEqual(t, "owned", eval[string](b, `document.title`))
+	b.picture("draft", true)
+	b.visit("/#/studies/2.25.1002", "#draft p")
+	require.Contains(t, b.text("#draft"), "no such draft")
+}
+
 func TestPage_keyboardAndDeepLink(t *testing.T) {
 	b := open(t, newHospital(t))
 	b.visit("/#/studies/2.25.1001?frame=3-1", ".thumb[aria-selected=true]")

@@ -3,14 +3,16 @@ import { get } from "./api.js";
 import { h, slot } from "./dom.js";
 import { absolute, chip, clock, date, deliveryStates, examStates, notAnalysed, peerStatus, personName, plural, purpose, shortUID, studyChip, studyStatuses, thead, time, words } from "./format.js";
 import { framesOf, createViewer } from "./viewer.js";
+import { draftCard } from "./draft.js";
 import { findings } from "./findings.js";
 import { pager } from "./studies.js";
 
 export function studyView({ uid, params }) {
   const offset = Math.max(0, Number(params.get("offset")) || 0); // into each list of a study that is too long for one page
-  let study, models = [], frames = [], selected = params.get("frame") || "";
+  let study, draft = {}, models = [], frames = [], selected = params.get("frame") || "";
   const head = slot("div"), strip = slot("div", { class: "filmstrip", role: "listbox", "aria-label": "Frames", "aria-orientation": "vertical" });
   const panel = slot("aside", { class: "panel", "aria-label": "AI results" });
+  const report = slot("section", { class: "card tall", id: "draft", tabindex: 0, "aria-label": "Report draft" });
   const sent = slot("section", { class: "card tall", tabindex: 0, "aria-label": "Deliveries" }), made = slot("section", { class: "card tall", tabindex: 0, "aria-label": "Objects" }), line = slot("section", { class: "card tall line", tabindex: 0, "aria-label": "Timeline" });
   const lineState = { only: false, all: false };
   const viewer = createViewer({ step });
@@ -41,6 +43,7 @@ export function studyView({ uid, params }) {
     strip.show([frames.map((x) => [x.key, x.top, x.state]), f?.key], () => frames.map((x) => thumbnail(x, x === f, pick, images)));
     viewer.show(f, frames.length, frames.indexOf(f));
     panel.show([f, models], () => findings(f, models, viewer));
+    report.show(draft, () => draftCard(uid, draft));
     sent.show(study.deliveries, () => deliveryCard(study));
     made.show([study.exams, study.objects], () => objectCard(study));
     drawLine();
@@ -64,14 +67,26 @@ export function studyView({ uid, params }) {
     el: h("div", { class: "study" },
       h("a", { class: "back", href: "#/studies" }, "← Studies"), head.el,
       h("div", { class: "workbench" }, strip.el, viewer.el, panel.el),
-      h("div", { class: "columns" }, h("div", null, sent.el, made.el), line.el)),
+      h("div", { class: "columns" }, h("div", null, report.el, sent.el, made.el), line.el)),
     async read(signal) {
       if (!models.length) models = (await get("/api/v1/models", signal)).models;
       study = await get(`/api/v1/studies/${encodeURIComponent(uid)}?${new URLSearchParams({ offset })}`, signal);
+      draft = await readDraft(uid, study, signal);
       frames = framesOf(study);
       draw();
     },
   };
+}
+
+// readDraft returns the newest draft, or why there is none.
+async function readDraft(uid, study, signal) {
+  if (!study.exams.length) return { why: "No model looks at this study." };
+  try {
+    return await get(`/api/v1/studies/${encodeURIComponent(uid)}/draft`, signal);
+  } catch (e) {
+    if (e.name === "AbortError") throw e;
+    return { why: e.why || e.what };
+  }
 }
 
 const analysed = (s) => s.instances.some((i) => i.analyses.length);
