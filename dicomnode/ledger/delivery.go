@@ -55,8 +55,8 @@ const dueDeliveries = selectDelivery + `WHERE d.state = 'pending' AND d.held = 0
 
 // DueDeliveries returns at most limit pending deliveries to destination whose time has come, by rank and then in the
 // order they were made; those that were deferred behind the others come last. What is to wait for more than longest was
-// deferred under a clock that has been set back since: it is due, unless another one is to be delivered before. Results that
-// are held at the gate are not. The results that they are made from are durable.
+// deferred under a clock that has been set back since: it is due, unless another one is to be delivered before; so with a
+// longest far below zero all is that was deferred. Results that are held at the gate are not. The results that they are made from are durable.
 func (l *Ledger) DueDeliveries(ctx context.Context, destination string, now time.Time, longest time.Duration, limit int) ([]Delivery, error) {
 	ds, err := query(ctx, l.readDB, scanDelivery, dueDeliveries, destination, micros(now), micros(now.Add(longest)), limit)
 	if err == nil && len(ds) > 0 {

@@ -493,6 +493,9 @@ func (l *Ledger) ReleaseGate(ctx context.Context, study dicom.UID, reason string
 		if err := t.judge(g.study, aPerson, at); err != nil {
 			return err
 		}
+		if err := t.draftDue(g.study); err != nil { // it says so
+			return err
+		}
 		return t.event(event{study: g.study, what: EventGateReleased, at: at, answer: Answer{Text: reason}})
 	})
 }

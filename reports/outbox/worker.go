@@ -76,13 +76,13 @@ func (w *worker) isAsked() bool {
 func (w *worker) run(ctx context.Context) {
 	defer w.rest(context.WithoutCancel(ctx))
 	for ctx.Err() == nil {
-		until, limit := w.o.now(), batch
+		longest, limit := w.longest(), batch
 		if w.isAsked() {
 			w.rest(ctx) // a new association finds out what the peer takes by now
 			w.strikes = 0
-			until, limit = until.Add(ahead), batchAsked
+			longest, limit = -ahead, batchAsked
 		}
-		due, err := w.due(ctx, until, limit)
+		due, err := w.due(ctx, longest, limit)
 		switch {
 		case ctx.Err() != nil:
 			return
@@ -102,7 +102,7 @@ func (w *worker) run(ctx context.Context) {
 func (w *worker) longest() time.Duration { return max(w.o.Backoff.defaults().Last, refusedPause) }
 
 // due returns what is to be sent, with what was sent before and not committed in time.
-func (w *worker) due(ctx context.Context, until time.Time, limit int) ([]ledger.Delivery, error) {
+func (w *worker) due(ctx context.Context, longest time.Duration, limit int) ([]ledger.Delivery, error) {
 	n, err := w.o.Queue.Uncommitted(ctx, w.name, w.o.now(), longestHold)
 	if err != nil {
 		return nil, err
@@ -110,7 +110,7 @@ func (w *worker) due(ctx context.Context, until time.Time, limit int) ([]ledger.
 	if n > 0 {
 		w.log.WarnContext(ctx, "deliveries were taken and not committed in time: they are sent again", "count", n)
 	}
-	return w.o.Queue.DueDeliveries(ctx, w.name, until, w.longest(), limit)
+	return w.o.Queue.DueDeliveries(ctx, w.name, w.o.now(), longest, limit)
 }
 
 // all delivers due in order, until the rest has to wait for the destination.

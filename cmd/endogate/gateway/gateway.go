@@ -316,6 +316,7 @@ func (g *parts) wakeAgain() {
 	default: // it is about to look
 	}
 	g.exams.Wake()
+	g.desk.Wake()
 }
 
 func (g *parts) wakeOutbox() {
