@@ -91,9 +91,15 @@ func KnownCharset(name string) bool {
 	return ok
 }
 
+// maxNames bounds the repetitions of MSH-18: every text is decoded by all of them.
+const maxNames = 16
+
 // charsetOf returns the set that the repetitions of MSH-18 name: the first is what text begins with, the others what
 // escape sequences may bring.
 func charsetOf(names []string) (charset, bool) {
+	if len(names) > maxNames {
+		return charset{}, false
+	}
 	var beyond []charset // ASCII
 	var terms []string
 	for _, name := range names {

@@ -87,6 +87,7 @@ func TestParse_textThatIsNotSure(t *testing.T) {
 		{"half a character", "GB 18030-2000", "", "a\x81\x30\x89", hl7.DataType, "PID-5"},
 		{"unknown escape sequence", "ASCII~ISO IR87", "", "\x1B%G\xE5", hl7.DataType, "PID-5"},
 		{"a set nobody knows", "EBCDIC", "", "\xD8deg\xE5rd", hl7.TableValueNotFound, "MSH-18"},
+		{"more sets than there are", strings.Repeat("ASCII~ISO IR87~", 20), "", "\xD8", hl7.TableValueNotFound, "MSH-18"},
 		{"UTF-16 stated", "UNICODE UTF-16", "", "\xD8deg\xE5rd", hl7.TableValueNotFound, "MSH-18"},
 		{"a set nobody knows configured", "", "EBCDIC", "Berg", hl7.ApplicationInternal, ""},
 		{"NUL", "", "", "B\x00e\x00", hl7.DataType, "PID"},

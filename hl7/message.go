@@ -118,13 +118,13 @@ func isHeader(name string) bool { return name == "MSH" || name == "BHS" || name 
 // split finds the segments.
 func (m *Message) split(b []byte, limit int) error {
 	for len(b) > 0 {
-		n := m.lineLength(b)
 		if !m.beginsSegment(b) {
 			return &Error{Code: SegmentSequence, Text: fmt.Sprintf("line %d is no segment: it has no name of three letters and digits", len(m.segments)+1)}
 		}
 		if len(m.segments) == limit {
 			return &Error{Code: ApplicationInternal, Text: fmt.Sprintf("the message has more than %d segments", limit)}
 		}
+		n := m.lineLength(b)
 		s := &Segment{Name: string(b[:3]), m: m, raw: b[:n:n]}
 		if s.Name == "MSH" && len(m.segments) > 0 && m.segments[0].Name == "MSH" {
 			return &Error{Code: SegmentSequence, Path: "MSH[2]", Text: "a second message in one frame: send each in a frame of its own"}
@@ -137,7 +137,7 @@ func (m *Message) split(b []byte, limit int) error {
 }
 
 // lineLength returns where the segment at the beginning of b ends: before a CR, or before an LF that is followed by
-// another segment's name and separator or by nothing. Other LFs belong to the text of senders that do not escape them.
+// another segment's name and separator or by nothing, or ends a header. Other LFs belong to the text of senders that do not escape them.
 func (m *Message) lineLength(b []byte) int {
 	for i := 0; ; {
 		k := bytes.IndexAny(b[i:], "\r\n")
@@ -147,7 +147,7 @@ func (m *Message) lineLength(b []byte) int {
 		i += k
 		rest := bytes.TrimLeft(b[i:], "\r\n")
 		ends := b[i : len(b)-len(rest)]
-		if len(rest) == 0 || bytes.IndexByte(ends, '\r') >= 0 || m.beginsSegment(rest) && len(rest) > 3 && rest[3] == m.Delimiters.Field {
+		if len(rest) == 0 || isHeader(string(b[:3])) || bytes.IndexByte(ends, '\r') >= 0 || m.beginsSegment(rest) && len(rest) > 3 && rest[3] == m.Delimiters.Field {
 			return i
 		}
 		i += len(ends)

@@ -68,7 +68,10 @@ func TestParse_faults(t *testing.T) {
 		{"UTF-16", "M\x00S\x00H\x00|\x00", 0, ""},
 		{"text of another protocol", "GET / HTTP/1.1\r\n\r\n", 0, ""},
 		{"a line that is no segment", msh + "two lines of text\r", hl7.SegmentSequence, ""},
+		{"a name cut at the end", msh + "A\n", hl7.SegmentSequence, ""},
 		{"a name of two letters", msh + "PI|1\r", hl7.SegmentSequence, ""},
+		{"text after the header", strings.TrimSuffix(msh, "\r") + "\ntwo lines of text\rPID|1\r", hl7.SegmentSequence, ""},
+		{"two messages, one without fields", strings.TrimSuffix(msh, "\r") + "\nMSH\r", hl7.SegmentSequence, "MSH[2]"},
 		{"two messages", msh + "PID|1\r" + msh, hl7.SegmentSequence, "MSH[2]"},
 		{"batch", `BHS|^~\&|RIS|HOSP|||||||b1` + "\r" + msh, hl7.UnsupportedMessageType, ""},
 		{"file", `FHS|^~\&|RIS` + "\r" + `BHS|^~\&|RIS` + "\r" + msh, hl7.UnsupportedMessageType, ""},
@@ -77,7 +80,8 @@ func TestParse_faults(t *testing.T) {
 		{"too many parts", msh + "NTE" + strings.Repeat("|~^&", 20), hl7.ApplicationInternal, ""},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			m, err := hl7.Parse([]byte(row.in), hl7.Options{MaxBytes: 1000, MaxSegments: 10, MaxParts: 80})
+			in := slices.Clip([]byte(row.in)) // whoever reads beyond the end panics
+			m, err := hl7.Parse(in, hl7.Options{MaxBytes: 1000, MaxSegments: 10, MaxParts: 80})
 			require.Error(t, err)
 			var e *hl7.Error
 			if row.code == 0 {
