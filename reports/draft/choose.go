@@ -97,12 +97,13 @@ func (t *Templates) keyImages(l *language, d *Document, in Input) {
 			k = 0
 		}
 		for _, c := range pick(from, k) {
-			d.KeyImages = append(d.KeyImages, KeyImage{Finding: f.ID, Frame: c.frame, By: gateway, Why: t.keyWhy(l, *f, c), Caption: t.caption(l, *f, c.frame)})
+			d.KeyImages = append(d.KeyImages, KeyImage{Finding: f.ID, Frame: c.frame.outlined(), By: gateway, Why: t.keyWhy(l, *f, c), Caption: t.caption(l, *f, c.frame)})
 		}
 		for k := range f.Frames {
 			if k >= outlined {
 				f.Frames[k].Contours = nil
 			}
+			f.Frames[k].Contours = outline(f.Frames[k].Contours)
 		}
 	}
 	d.KeyImages = d.KeyImages[:min(len(d.KeyImages), maxImages)]

@@ -93,14 +93,15 @@ func (s seen) code() dicom.Code {
 // findings are those of all models, one for each model, route and class, in the order in which they are shown. Classes
 // that are taken for normal are none. Landmarks that contradict each other are left out, and named.
 func (t *Templates) findings(exams []Exam, region string) (findings []Finding, contradicting []dicom.Code) {
-	suppressed := t.contradictions(exams, region)
+	standing, ever := t.contradictions(all, exams, region), t.contradictions(each, exams, region)
 	at := map[string]int{}
 	each(exams, func(s seen) {
 		if s.finding.Role == analysis.RoleNormal {
 			return
 		}
-		if s.finding.Role == analysis.RoleLandmark && suppressed[s.key()] {
-			if code := s.code(); s.instance.retracted(s.exam) == "" && !slices.Contains(contradicting, code) {
+		taken := s.instance.retracted(s.exam) != ""
+		if s.finding.Role == analysis.RoleLandmark && (!taken && standing[s.key()] || taken && ever[s.key()]) {
+			if code := s.code(); !taken && !slices.Contains(contradicting, code) {
 				contradicting = append(contradicting, code)
 			}
 			return
@@ -178,11 +179,11 @@ func (s seen) key() place {
 }
 
 // contradictions are the landmarks that cannot be so: two places in one picture, or one that the organ of this
-// examination has not.
-func (t *Templates) contradictions(exams []Exam, region string) map[place]bool {
+// examination has not. Of says of which results.
+func (t *Templates) contradictions(of func([]Exam, func(seen)), exams []Exam, region string) map[place]bool {
 	sites := map[place][]place{}
 	out := map[place]bool{}
-	all(exams, func(s seen) {
+	of(exams, func(s seen) {
 		if s.finding.Role != analysis.RoleLandmark {
 			return
 		}

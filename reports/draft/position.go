@@ -1,7 +1,9 @@
 package draft
 
 import (
+	"cmp"
 	"math"
+	"slices"
 	"strconv"
 )
 
@@ -42,6 +44,46 @@ func (l *language) position(f Frame) (where string, share float64) {
 		hour = 12
 	}
 	return l.say("position", "sector", l.say("sector-"+strconv.Itoa(sector)), "hour", strconv.Itoa(hour)), share
+}
+
+// Bounds of an outline: a map is no finer than its layer, and the heatmap itself has all of it.
+const (
+	maxRegions = 5
+	maxPoints  = 64
+)
+
+// outline is contours as a document has them: the largest, closed, with no more points than show where they are.
+func outline(contours [][][2]float64) [][][2]float64 {
+	contours = slices.Clone(contours)
+	slices.SortStableFunc(contours, func(a, b [][2]float64) int {
+		large, _, _ := centroid(a)
+		other, _, _ := centroid(b)
+		return cmp.Compare(other, large)
+	})
+	var out [][][2]float64
+	for _, c := range contours[:min(len(contours), maxRegions)] {
+		n := len(c)
+		if n > 1 && c[0] == c[n-1] {
+			n--
+		}
+		points := min(n, maxPoints)
+		thin := make([][2]float64, 0, points+1)
+		for i := range points {
+			p := c[i*n/points]
+			thin = append(thin, [2]float64{quarter(p[0]), quarter(p[1])})
+		}
+		if len(thin) > 2 {
+			out = append(out, append(thin, thin[0]))
+		}
+	}
+	return out
+}
+
+func quarter(v float64) float64 { return math.Round(4*v) / 4 }
+
+func (f Frame) outlined() Frame {
+	f.Contours = outline(f.Contours)
+	return f
 }
 
 // centroid is the area of a polygon and the centre of it.

@@ -5,6 +5,7 @@ import (
 	"image"
 	"image/draw"
 	"image/jpeg"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -181,6 +182,31 @@ func TestPosition(t *testing.T) {
 	degenerate, share := en.position(Frame{Rows: 1, Columns: 1, Contours: [][][2]float64{{}, {{1, 1}}, {{0, 0}, {0, 0}}}})
 	assert.Empty(t, degenerate)
 	assert.Zero(t, share)
+}
+
+// An outline is closed, small, and where the contour was.
+func TestOutline(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var contours [][][2]float64
+		for i := range rapid.IntRange(0, 8).Draw(t, "regions") {
+			x, y, r := rapid.Float64Range(50, 500).Draw(t, "x"), rapid.Float64Range(50, 400).Draw(t, "y"), rapid.Float64Range(5, 40).Draw(t, "r")
+			var c [][2]float64
+			for k := range rapid.IntRange(3, 600).Draw(t, fmt.Sprint("points ", i)) {
+				a := float64(k) / 600 * 2 * math.Pi * 600 / 601
+				c = append(c, [2]float64{x + r*math.Cos(a), y + r*math.Sin(a)})
+			}
+			contours = append(contours, append(c, c[0]))
+		}
+		thin := outline(contours)
+		require.LessOrEqual(t, len(thin), maxRegions)
+		for _, c := range thin {
+			require.LessOrEqual(t, len(c), maxPoints+1)
+			require.Equal(t, c[0], c[len(c)-1])
+			for _, p := range c {
+				require.Equal(t, p, [2]float64{quarter(p[0]), quarter(p[1])})
+			}
+		}
+	})
 }
 
 func BenchmarkMeasure(b *testing.B) {
