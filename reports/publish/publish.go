@@ -27,6 +27,9 @@ const (
 	rankMessage = ledger.RankKOS + 20
 )
 
+// maxAttached bounds a PDF within a message, in bytes: it grows by a third there, and receivers take 20 MiB.
+const maxAttached = 14 << 20
+
 // Destination is where a report goes. Of Message and Bundle one at most is there; one that has neither is an archive.
 type Destination struct {
 	Name    string
@@ -202,6 +205,11 @@ func (r *rendering) waitFor() error {
 
 // messages writes the report for those who get no objects.
 func (r *rendering) messages() error {
+	paper := r.pdf
+	if len(paper) > maxAttached {
+		r.Log.WarnContext(r.ctx, "messages are sent without the PDF: it is too large for them", "study_instance_uid", r.doc.Study, "bytes", len(paper))
+		paper = nil
+	}
 	for _, d := range r.to {
 		if d.archive() {
 			continue
@@ -211,10 +219,10 @@ func (r *rendering) messages() error {
 		var data []byte
 		var err error
 		if d.Message != nil {
-			data, err = d.Message.Render(r.doc, oru.Attachments{Report: r.report, PDF: r.pdf})
+			data, err = d.Message.Render(r.doc, oru.Attachments{Report: r.report, PDF: paper})
 		} else {
 			out.Kind, out.Purpose, mediaType = ledger.KindFHIR, "bundle", fhir.MediaType
-			data, err = fhir.Render(r.doc, fhir.Attachments{Report: r.report, PDF: r.pdf}, *d.Bundle)
+			data, err = fhir.Render(r.doc, fhir.Attachments{Report: r.report, PDF: paper}, *d.Bundle)
 		}
 		if err != nil {
 			return fmt.Errorf("publish: for %s: %w", d.Name, err)

@@ -189,11 +189,16 @@ func TestPublish_sourceIsGone(t *testing.T) {
 }
 
 func TestPublish_noPages(t *testing.T) {
-	r := newRig(t, destinations(t)...)
-	r.pages = nil
-	out := r.publish(sample(t, draft.Drafted))
-	assert.Equal(t, []string{"hl7 oru to ris, rank 50 true", "fhir bundle to emr, rank 50 true"}, summary(out))
-	assert.NotContains(t, string(r.read(out[0])), "|ED|")
+	for name, pages := range map[string][]byte{"too many": nil, "too large": append([]byte("%PDF-1.4"), make([]byte, maxAttached)...)} {
+		r := newRig(t, destinations(t)...)
+		r.pages = pages
+		out := r.publish(sample(t, draft.Drafted))
+		out = out[len(out)-2:]
+		assert.Equal(t, []string{"hl7 oru to ris, rank 50 true", "fhir bundle to emr, rank 50 true"}, summary(out), name)
+		assert.NotContains(t, string(r.read(out[0])), "|ED|")
+		assert.NotContains(t, string(r.read(out[1])), "application/pdf")
+		assert.Contains(t, r.log.String(), "without")
+	}
 }
 
 // Nothing is made for nobody, and nothing waits for what the archive will not get.
