@@ -87,6 +87,12 @@ func TestRender_echoes(t *testing.T) {
 		assert.Equal(t, want, got, path)
 	}
 	doc := sample(t)
+	order := *doc.Order
+	order.PlacerAuthority, doc.Order, doc.Patient.Issuer = "1.2.840.5", &order, "1.2.840.6"
+	m = write(t, options(), doc, Attachments{})
+	assert.Equal(t, "PL-7^^1.2.840.5^ISO", m.Segments()[4].Encoded(2), "an authority that is an OID")
+	assert.Equal(t, "PID001^^^&1.2.840.6&ISO^MR", m.Segments()[1].Encoded(3))
+	doc = sample(t)
 	doc.Order = nil
 	m = write(t, options(), doc, Attachments{})
 	assert.Equal(t, "18746-8", m.Get("OBR-4.1"), "the title stands for the service")

@@ -47,7 +47,11 @@ var Values = []Value{
 	{"title", "code of the report's title", nil, func(s scope) string { return s.code(s.doc.Title) }},
 
 	{"patient", "patient's identifier as CX, of type MR", nil, func(s scope) string {
-		return join(s.text(s.doc.Patient.ID), "", "", s.text(s.doc.Patient.Issuer), "MR")
+		issuer := s.text(s.doc.Patient.Issuer)
+		if isOID(issuer) {
+			issuer = "&" + issuer + "&ISO"
+		}
+		return join(s.text(s.doc.Patient.ID), "", "", issuer, "MR")
 	}},
 	{"patient.id", "patient's identifier alone", nil, func(s scope) string { return s.text(s.doc.Patient.ID) }},
 	{"patient.issuer", "its assigning authority", nil, func(s scope) string { return s.text(s.doc.Patient.Issuer) }},
@@ -55,8 +59,8 @@ var Values = []Value{
 	{"patient.born", "date of birth", nil, func(s scope) string { return s.text(s.doc.Patient.BirthDate) }},
 	{"patient.sex", "sex: M, F or O", nil, func(s scope) string { return s.text(s.doc.Patient.Sex) }},
 
-	{"placer", "placer order number as the order had it", nil, func(s scope) string { return join(s.text(s.order().Placer), s.text(s.order().PlacerAuthority)) }},
-	{"filler", "filler order number as the order had it", nil, func(s scope) string { return join(s.text(s.order().Filler), s.text(s.order().FillerAuthority)) }},
+	{"placer", "placer order number as the order had it", nil, func(s scope) string { return s.entity(s.order().Placer, s.order().PlacerAuthority) }},
+	{"filler", "filler order number as the order had it", nil, func(s scope) string { return s.entity(s.order().Filler, s.order().FillerAuthority) }},
 	{"accession", "accession number", nil, func(s scope) string { return s.text(s.order().Accession) }},
 	{"procedure", "requested procedure ID", nil, func(s scope) string { return s.text(s.order().RequestedProcedureID) }},
 	{"step", "scheduled procedure step ID", nil, func(s scope) string { return s.text(s.order().StepID) }},
@@ -114,6 +118,19 @@ func (m *message) text(s string) string {
 		m.err = err
 	}
 	return escaped
+}
+
+// isOID tells an OID from a name that is a number.
+func isOID(authority string) bool {
+	return strings.Contains(authority, ".") && dicom.UID(authority).Valid()
+}
+
+// entity is an identifier with who assigned it, by name or OID (EI, HL7 2.5.1 2.A.28).
+func (m *message) entity(id, authority string) string {
+	if isOID(authority) {
+		return join(m.text(id), "", authority, "ISO")
+	}
+	return join(m.text(id), m.text(authority))
 }
 
 func (m *message) code(c dicom.Code) string {

@@ -197,8 +197,12 @@ func (d *Desk) taken(a *dicom.Attributes) time.Time {
 // ordered takes over what the order says.
 func ordered(in *draft.Input, o ledger.Order) {
 	in.Order = &draft.Order{
-		Accession: o.Accession, Placer: o.Placer.ID, Filler: o.Filler.ID, RequestedProcedureID: o.RequestedProcedureID,
-		Service: o.Service, Reason: o.Reason, Requester: o.Requester, Referrer: o.Referrer,
+		Accession: o.Accession, Placer: o.Placer.ID, PlacerAuthority: o.Placer.Authority, Filler: o.Filler.ID, FillerAuthority: o.Filler.Authority,
+		RequestedProcedureID: o.RequestedProcedureID,
+		Service:              o.Service, Reason: o.Reason, Requester: o.Requester, Referrer: o.Referrer,
+	}
+	if len(o.Steps) > 0 {
+		in.Order.StepID = o.Steps[0].ID
 	}
 	if o.Service.Value != "" {
 		in.Procedures = append(in.Procedures, o.Service.Value)

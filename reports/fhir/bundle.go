@@ -114,7 +114,7 @@ func (w *writer) system(authority string) string {
 	switch {
 	case authority == "":
 		authority = w.o.Institution
-	case dicom.UID(authority).Valid():
+	case strings.Contains(authority, ".") && dicom.UID(authority).Valid():
 		return "urn:oid:" + authority
 	case strings.Contains(authority, "://"), strings.HasPrefix(authority, "urn:"):
 		return authority

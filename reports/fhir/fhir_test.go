@@ -121,6 +121,7 @@ func TestWriter_system(t *testing.T) {
 	}
 	assert.Regexp(t, `^urn:oid:2\.25\.\d+$`, w.system("OTHER"))
 	assert.NotEqual(t, w.system("OTHER"), w.system("ANOTHER"))
+	assert.Contains(t, w.system("7"), "urn:oid:2.25.", "a number is no OID")
 	assert.Equal(t, w.system("Sykehuset"), w.system(""), "the institution stands for an authority that nobody names")
 }
 
