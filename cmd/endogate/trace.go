@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"endogate/cmd/endogate/gateway"
+	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/ledger"
 )
 
@@ -28,8 +29,19 @@ func (t *traceCmd) Run(ctx context.Context, c *cli, tty console) error {
 	if err != nil {
 		return err
 	}
+	orders, err := ordersOf(ctx, l, t.Name)
+	if err != nil {
+		return errors.Join(err, l.Close())
+	}
+	for _, o := range orders {
+		fmt.Fprintf(tty.out, "order  accession %s  study %s  %s %s  from %s, %s\n", o.Accession, o.StudyInstanceUID, o.Priority, o.State, o.Sender, o.ChangedAt.Format("2006-01-02 15:04:05"))
+	}
 	studies, err := l.Trace(ctx, t.Name)
-	if errors.Is(err, ledger.ErrNotFound) {
+	switch {
+	case errors.Is(err, ledger.ErrNotFound) && len(orders) > 0:
+		fmt.Fprintln(tty.out, "no images of it yet")
+		err = nil
+	case errors.Is(err, ledger.ErrNotFound):
 		err = fmt.Errorf("trace: not found in %s: searched for it as Study Instance UID, SOP Instance UID and accession number, each in full; "+
 			"patients are not searched: the page's list of studies finds them by patient ID", cfg.LedgerFile())
 	}
@@ -37,6 +49,16 @@ func (t *traceCmd) Run(ctx context.Context, c *cli, tty console) error {
 		writeTrace(tty.out, study)
 	}
 	return errors.Join(err, l.Close())
+}
+
+// ordersOf returns the orders that have name as accession number or Study Instance UID.
+func ordersOf(ctx context.Context, l *ledger.Ledger, name string) ([]ledger.Order, error) {
+	orders, _, err := l.Orders(ctx, ledger.OrderFilter{Accession: name})
+	if err != nil || len(orders) > 0 || !dicom.UID(name).Valid() {
+		return orders, err
+	}
+	orders, _, err = l.Orders(ctx, ledger.OrderFilter{StudyUID: dicom.UID(name)})
+	return orders, err
 }
 
 func writeTrace(w io.Writer, d ledger.StudyDetail) {

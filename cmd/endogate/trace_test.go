@@ -49,6 +49,18 @@ func TestTrace_besideTheGateway(t *testing.T) {
 		require.Contains(t, complaint, said)
 	}
 	require.NotContains(t, complaint, "Novak", "it may be a patient")
+	_, err = l.TakeMessage(t.Context(), ledger.Inbound{
+		Message: ledger.Message{Entry: "m1", Application: "RIS", ControlID: "1", Digest: "d", Type: "ORM^O01", Answer: ledger.Answer{Protocol: "hl7", Code: "AA"}, At: time.Now()},
+		Orders:  []ledger.OrderChange{{Patch: []byte(`{"accession":"A77","study_uid":"1.77","priority":"STAT","patient":{"identifier":{"id":"Novak"}}}`)}},
+	})
+	require.NoError(t, err)
+	for _, name := range []string{"A77", "1.77"} {
+		out, complaint, code = trace(name)
+		require.Zero(t, code, complaint)
+		require.Contains(t, out, "order  accession A77  study 1.77  STAT open  from RIS")
+		require.Contains(t, out, "no images of it yet")
+		require.NotContains(t, out, "Novak")
+	}
 	_, err = l.Position(t.Context())
 	require.NoError(t, err, "the gateway goes on")
 }
