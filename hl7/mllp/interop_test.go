@@ -16,40 +16,18 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"endogate/cmd/endogate/installed"
 	"endogate/cmd/endogate/peers"
 	"endogate/hl7"
 	"endogate/hl7/mllp"
 	"endogate/hl7/mllp/mllptest"
 )
 
-// nodeModules is where setup puts the packages of npm.
-func nodeModules(t *testing.T) string {
-	t.Helper()
-	dir := filepath.Join(peers.Root(t), "bin/hl7/node_modules")
-	installed.Require(t, "node", filepath.Join(dir, "node-hl7-server"), filepath.Join(dir, "node-hl7-client"))
-	return dir
-}
-
-func node(t *testing.T, args ...string) *exec.Cmd {
-	t.Helper()
-	cmd := exec.Command("node", args...)
-	cmd.Env = append(os.Environ(), "NODE_PATH="+nodeModules(t))
-	return cmd
-}
-
-func python(t *testing.T, args ...string) *exec.Cmd {
-	t.Helper()
-	installed.RequirePython(t, "hl7")
-	return exec.Command(installed.Python, args...)
-}
-
 // The client sends to servers that nobody here wrote: they read what was sent, and their acknowledgements are taken.
 func TestClient_otherServers(t *testing.T) {
-	for name, command := range map[string]func(*testing.T, ...string) *exec.Cmd{"server.py": python, "server.js": node} {
+	for name, command := range map[string]func(testing.TB, string, ...string) *exec.Cmd{"server.py": peers.PythonHL7, "server.js": peers.NodeHL7} {
 		t.Run(name, func(t *testing.T) {
 			port := peers.FreePort(t)
-			p := peers.Start(t, command(t, filepath.Join("testdata/peers", name), strconv.Itoa(port)))
+			p := peers.Start(t, command(t, name, strconv.Itoa(port)))
 			client := &mllp.Client{Address: fmt.Sprintf("127.0.0.1:%d", port), Timeout: 20 * time.Second}
 			defer client.Close()
 			peers.Wait(t, time.Minute, name+" to listen", func() bool { return !p.Exited() && client.Connect(t.Context()) == nil })
@@ -99,9 +77,9 @@ func TestServer_otherClients(t *testing.T) {
 		files = append(files, path)
 	}
 	for name, cmd := range map[string]*exec.Cmd{
-		"python, blocking": python(t, append([]string{"testdata/peers/client.py", "blocking", port}, files...)...),
-		"python, stream":   python(t, append([]string{"testdata/peers/client.py", "stream", port}, files...)...),
-		"node":             node(t, append([]string{"testdata/peers/client.js", port}, files...)...),
+		"python, blocking": peers.PythonHL7(t, "client.py", append([]string{"blocking", port}, files...)...),
+		"python, stream":   peers.PythonHL7(t, "client.py", append([]string{"stream", port}, files...)...),
+		"node":             peers.NodeHL7(t, "client.js", append([]string{port}, files...)...),
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := peers.Start(t, cmd)

@@ -95,7 +95,7 @@ log: {level: warn}
 	for n := range senders * each {
 		assert.Equal(t, 1, accessions[fmt.Sprintf("A%d", 100_000+n)], "order %d", n)
 	}
-	assert.Len(t, accessions, senders*each)
+	assert.Equal(t, senders*each, len(accessions), "orders")
 }
 
 // sendOrders sends each order until it was acknowledged, and every tenth once more.

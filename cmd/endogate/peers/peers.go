@@ -1,5 +1,5 @@
-// Package peers starts the DICOM peers that endogate is tested against: Orthanc, DCMTK's
-// storescp and storescu, and the OHIF viewer in a headless Chromium. Only tests import it.
+// Package peers starts the peers that endogate is tested against: Orthanc, DCMTK's
+// storescp and storescu, senders and receivers of HL7, and the OHIF viewer in a headless Chromium. Only tests import it.
 //
 // Every peer runs as a child process on free loopback ports with its files in the test's
 // temporary folder, and is killed by its process id when the test ends.
