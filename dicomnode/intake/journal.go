@@ -23,6 +23,60 @@ type Journal struct {
 // ofLedger is the record of the ledger's actions.
 var ofLedger = json.RawMessage(`{"journal":"ledger"}`)
 
+// checkpoint is the record of a ledger as it was, in place of the actions before it.
+var checkpoint = json.RawMessage(`{"journal":"checkpoint"}`)
+
+func isCheckpoint(e spool.Entry) bool {
+	return e.Kind == spool.Action && string(e.Record) == string(checkpoint)
+}
+
+// Checkpoint puts the ledger as it is into the spool, from the file that Ledger.Snapshot has made, and releases the actions
+// before it: a ledger that is rebuilt begins there.
+func (j Journal) Checkpoint(file io.Reader) error {
+	w, err := j.Spool.Create()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = w.Abort() }() // nothing happens after Commit
+	if _, err := io.Copy(w, file); err != nil {
+		return err
+	}
+	e, err := w.Commit(spool.Entry{Kind: spool.Action, Record: checkpoint, MediaType: "application/vnd.sqlite3", At: j.Now()})
+	if err != nil {
+		return err
+	}
+	var before []string
+	for entry, err := range j.Spool.Entries(0) {
+		if entry.Seq >= e.Seq {
+			break
+		}
+		if err == nil && (isOfLedger(entry) || isCheckpoint(entry)) {
+			before = append(before, entry.ID)
+		}
+	}
+	return j.Spool.Release(before...)
+}
+
+// Restore writes the ledger of the last checkpoint to w, false where there is none.
+func (j Journal) Restore(w io.Writer) (bool, error) {
+	last := ""
+	for entry, err := range j.Spool.Entries(0) {
+		if err == nil && isCheckpoint(entry) {
+			last = entry.ID
+		}
+	}
+	if last == "" {
+		return false, nil
+	}
+	_, r, err := j.Spool.Open(last)
+	if err != nil {
+		return false, err
+	}
+	defer r.Close()
+	_, err = io.Copy(w, r)
+	return true, err
+}
+
 func isOfLedger(e spool.Entry) bool {
 	return e.Kind == spool.Action && string(e.Record) == string(ofLedger)
 }

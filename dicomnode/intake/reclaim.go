@@ -32,7 +32,7 @@ const reclaimBatch = 1000
 // Orphans brings spool and ledger together after a crash: it releases the entries that the ledger does not need, and
 // parks the work on those that the spool has lost. Call it once, after the follower has caught up.
 func (r *Reclaimer) Orphans(ctx context.Context) error {
-	if err := r.unneeded(ctx); err != nil {
+	if err := r.Unneeded(ctx); err != nil {
 		return err
 	}
 	return r.lost(ctx)
@@ -73,7 +73,8 @@ func (r *Reclaimer) lost(ctx context.Context) error {
 
 func (r *Reclaimer) logger() *slog.Logger { return cmp.Or(r.Log, slog.Default()) }
 
-func (r *Reclaimer) unneeded(ctx context.Context) error {
+// Unneeded releases the entries that the ledger does not need.
+func (r *Reclaimer) Unneeded(ctx context.Context) error {
 	var ids []string
 	received := map[string]bool{}
 	flush := func() error {
@@ -196,7 +197,7 @@ func (r *Reclaimer) forgetActions(ctx context.Context) error {
 		if err == nil && !entry.At.Before(before) {
 			break
 		}
-		if err == nil && isOfLedger(entry) {
+		if err == nil && (isOfLedger(entry) || isCheckpoint(entry)) {
 			ids = append(ids, entry.ID)
 		}
 	}

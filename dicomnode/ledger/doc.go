@@ -29,6 +29,9 @@
 //	desk       one row per study that a draft was or is to be made on: what it is made of has this version
 //	draft      one row per version of a report draft
 //	agreement  what persons decided about what models said
+//	patient    one row per identifier that a message has named, with whom it was merged into
+//	claim      what the images of a study say of patient and accession number, each once
+//	gate       one row per study: whose it is, and whether its results may leave
 //	tally      how many rows are in which state, kept by triggers
 //
 // The states:
@@ -82,6 +85,11 @@
 //
 // Results go to the destinations that the exam's last arrival named, whatever the routes are today. Deliveries to a
 // destination that is configured no more are parked, not forgotten.
+//
+// A study is on the patient whom a person has said, else its order, else its images, by the name that merges have left. What
+// changes that takes back the messages that wait to be sent, and has the draft made anew. Where images, order and patient
+// do not agree, its results are held as its routes ask for, or where its images are of two patients always, until
+// ReleaseGate, CorrectGate, or they agree: judged in the transaction that changes one of them. Images are never held.
 //
 // Patient attributes are stored for the admin's views and for reports. No error has them.
 // The ledger has no data sets (the spool has), sends nothing and schedules nothing.

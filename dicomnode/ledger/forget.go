@@ -20,7 +20,7 @@ const forgettable = `SELECT s.id FROM study s WHERE s.forgotten_at IS NULL AND s
 // audited are the steps that persons make: they stay.
 const audited = `'` + string(EventRetried) + `', '` + string(EventDiscarded) + `', '` + string(EventDeliveryUnparked) + `', '` +
 	string(EventDeliveryDiscarded) + `', '` + string(DraftEdited) + `', '` + string(DraftSigned) + `', '` + string(DraftAmending) + `', '` + string(DraftAmended) + `', '` +
-	string(DraftWithdrawn) + `', '` + string(DraftRetracted) + `', '` + string(EventForgotten) + `'`
+	string(DraftWithdrawn) + `', '` + string(DraftRetracted) + `', '` + string(EventForgotten) + `', '` + string(EventErased) + `', '` + string(EventGateReleased) + `', '` + string(EventCorrected) + `'`
 
 // forgetSteps delete rows of the study ?1, ?2 at most each, once their UIDs and digests are noted.
 var forgetSteps = []string{

@@ -64,6 +64,7 @@ type action struct {
 	Desk       int64       `json:"desk,omitempty"` // version
 	Study      dicom.UID   `json:"study,omitempty"`
 	Correction *Correction `json:"correction,omitempty"`
+	Patient    *Identifier `json:"patient,omitempty"`
 	Retraction *Retraction `json:"retraction,omitempty"`
 }
 
@@ -199,6 +200,8 @@ func (a *action) do(ctx context.Context, l *Ledger) (err error) {
 		_, err = l.ReleaseMessages(ctx, a.Until, a.Limit, a.At)
 	case "forget-messages":
 		_, err = l.ForgetMessages(ctx, a.Until, a.Limit, a.At)
+	case "erase-patient":
+		_, err = l.ErasePatient(ctx, *a.Patient, a.Entries, a.At)
 	case "release-gate":
 		err = l.ReleaseGate(ctx, a.Study, a.Reason, a.At)
 	case "retract":

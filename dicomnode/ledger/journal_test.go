@@ -176,6 +176,10 @@ func TestJournal_everyAction(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, more)
 
+	erased, err := l.ErasePatient(person, Identifier{ID: "P9"}, nil, at(1002))
+	require.NoError(t, err)
+	require.Len(t, erased.Kept, 1)
+
 	var said strings.Builder
 	for _, a := range j.all {
 		said.Write(a.Actions)

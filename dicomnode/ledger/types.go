@@ -274,6 +274,7 @@ const (
 	EventDraftParked       What = "draft-parked"
 	EventReleased          What = "released"
 	EventForgotten         What = "forgotten"
+	EventErased            What = "erased"           // the patient's data, as a person wanted
 	EventPatient           What = "patient"          // whose the study is has another name, or other data, than before
 	EventMismatch          What = "mismatch"         // images, order and patient do not agree, or do again
 	EventHeld              What = "results-held"     // until a person decides

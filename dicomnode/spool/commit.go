@@ -61,7 +61,7 @@ func fitting(waiting []*pending, room int64) (n int) {
 func (s *Spool) room(n int64) int64 {
 	c := &s.commits
 	if g := c.active; g != nil {
-		if g.end+n <= g.size {
+		if anew := s.anew.Swap(false); !anew && g.end+n <= g.size {
 			return g.size - g.end
 		}
 		// The unused end of the file is all that can be lost here.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 
 	"endogate/dicomnode/durable"
 )
@@ -58,6 +59,7 @@ type Spool struct {
 	closed  bool
 
 	commits committer
+	anew    atomic.Bool // the next commit begins a segment
 }
 
 // place points to a slot.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -93,6 +94,7 @@ func (g *parts) openStores(ctx context.Context, life *lifecycle) (err error) {
 	if err := os.MkdirAll(g.cfg.DataDir, 0o700); err != nil {
 		return fmt.Errorf("data folder: %w; make it or set data_dir", err)
 	}
+	_, missing := os.Stat(g.cfg.LedgerFile())
 	g.spool, err = openSpool(g.cfg, func() (uint64, error) { // the folder is ours: a ledger of an older release is brought up to date
 		if g.ledger, err = ledger.Open(g.cfg.LedgerFile()); err != nil {
 			return 0, err
@@ -109,6 +111,11 @@ func (g *parts) openStores(ctx context.Context, life *lifecycle) (err error) {
 	for _, place := range recovered.Damaged {
 		g.log.Error("spool is damaged: restore the segment from a backup or send its instances again; what was set aside in damaged/ can be removed then", "place", place)
 	}
+	if errors.Is(missing, fs.ErrNotExist) {
+		if err := g.restore(life); err != nil {
+			return err
+		}
+	}
 	done, err := g.ledger.Keep(ctx, intake.Journal{Spool: g.spool, Now: g.now, Log: g.log})
 	if err != nil {
 		return err
@@ -119,6 +126,20 @@ func (g *parts) openStores(ctx context.Context, life *lifecycle) (err error) {
 	g.keeper = &results.Keeper{Spool: g.spool, Decode: g.decoding(), Now: g.now}
 	g.metrics = admin.NewMetrics(g.version(), g.gauges)
 	return nil
+}
+
+// restore begins a ledger that is lost with the last checkpoint, where there is one.
+func (g *parts) restore(life *lifecycle) (err error) {
+	if err := errors.Join(g.ledger.Close(), removeLedger(g.cfg.LedgerFile())); err != nil {
+		return err
+	}
+	if err := restore(g.cfg.LedgerFile(), intake.Journal{Spool: g.spool, Now: g.now, Log: g.log}); err != nil {
+		return err
+	}
+	if g.ledger, err = ledger.Open(g.cfg.LedgerFile()); err == nil {
+		life.closes(g.ledger.Close)
+	}
+	return err
 }
 
 func (g *parts) openModels(ctx context.Context, life *lifecycle) (err error) {

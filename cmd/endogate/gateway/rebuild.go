@@ -44,7 +44,11 @@ func RebuildLedger(ctx context.Context, cfg configs.Config, log *slog.Logger) (d
 	if err := removeLedger(temp); err != nil {
 		return Rebuilt{}, err
 	}
-	if done.Actions, err = replay(ctx, temp, intake.Journal{Spool: store, Now: time.Now, Log: log}); err != nil {
+	j := intake.Journal{Spool: store, Now: time.Now, Log: log}
+	if err := restore(temp, j); err != nil {
+		return Rebuilt{}, err
+	}
+	if done.Actions, err = replay(ctx, temp, j); err != nil {
 		return Rebuilt{}, errors.Join(err, removeLedger(temp))
 	}
 	if done.Before, err = putAside(cfg.LedgerFile()); err != nil {
@@ -80,6 +84,22 @@ func openSpool(cfg configs.Config, after func() (uint64, error)) (*spool.Spool, 
 		SegmentSize: int64(cfg.Spool.SegmentSize), InlineLimit: int64(cfg.Spool.InlineLimit),
 		Reserve: int64(cfg.Spool.Reserve), After: after,
 	})
+}
+
+// restore makes the ledger of the last checkpoint at path, where there is one: actions before it are gone.
+func restore(path string, j intake.Journal) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	there, err := j.Restore(f)
+	if err == nil && there {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err == nil && there {
+		return durable.SyncFolder(filepath.Dir(path))
+	}
+	return errors.Join(err, os.Remove(path))
 }
 
 // replay makes a ledger at path that has done what j says.

@@ -1,0 +1,205 @@
+package gateway
+
+import (
+	"bytes"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"endogate/configs"
+	"endogate/dicomnode/dicom"
+	"endogate/dicomnode/intake"
+	"endogate/dicomnode/ledger"
+	"endogate/dicomnode/spool"
+	"endogate/inference/analysis"
+)
+
+// folder is a data folder of a gateway that does not run.
+type folder struct {
+	t      *testing.T
+	cfg    configs.Config
+	spool  *spool.Spool
+	ledger *ledger.Ledger
+	n      int
+}
+
+func (f *folder) open() {
+	f.t.Helper()
+	var err error
+	f.spool, err = openSpool(f.cfg, func() (_ uint64, err error) {
+		f.ledger, err = ledger.Open(f.cfg.LedgerFile())
+		require.NoError(f.t, err)
+		return f.ledger.Newest(f.t.Context())
+	})
+	require.NoError(f.t, err)
+	_, err = f.ledger.Keep(f.t.Context(), intake.Journal{Spool: f.spool, Now: time.Now, Log: slog.New(slog.DiscardHandler)})
+	require.NoError(f.t, err)
+}
+
+func (f *folder) close() {
+	f.t.Helper()
+	require.NoError(f.t, f.ledger.Close())
+	require.NoError(f.t, f.spool.Close())
+}
+
+func (f *folder) keep(e spool.Entry, data string) spool.Entry {
+	f.t.Helper()
+	w, err := f.spool.Create()
+	require.NoError(f.t, err)
+	_, err = w.Write([]byte(data))
+	require.NoError(f.t, err)
+	e.At = time.Now()
+	e, err = w.Commit(e)
+	require.NoError(f.t, err)
+	return e
+}
+
+// patient has an order, an image, its analysis and a heatmap of a patient come, all of them with words of the patient, and
+// the results go to pacs. What is left open is not delivered.
+func (f *folder) patient(id string, open bool) {
+	f.t.Helper()
+	ctx := f.t.Context()
+	f.n++
+	study := dicom.UID(fmt.Sprintf("2.25.%d", f.n))
+	text := "MSH|^~\\&|RIS|HOSP|||20260102||ORM^O01|" + fmt.Sprint("c", f.n) + "|P|2.5.1\rPID|1||" + id + "^^^HOSP||Name-" + id + "\r"
+	m := f.keep(spool.Entry{Kind: spool.Message, Record: []byte(`{"protocol":"hl7"}`)}, text)
+	_, err := f.ledger.TakeMessage(ctx, ledger.Inbound{
+		Message: ledger.Message{Entry: m.ID, Application: "RIS", ControlID: fmt.Sprint("c", f.n), Digest: m.Digest, Type: "ORM^O01", At: time.Now(), Answer: ledger.Answer{Protocol: "hl7", Code: "AA"}},
+		Orders:  []ledger.OrderChange{{Patch: []byte(`{"accession": "ACC-` + id + `", "patient": {"identifier": {"id": "` + id + `", "authority": "HOSP"}, "name": "Name-` + id + `"}}`)}},
+	})
+	require.NoError(f.t, err)
+	h := dicom.Header{
+		SOPInstance: dicom.SOPInstance{SOPClassUID: dicom.VLEndoscopicImageStorage, SOPInstanceUID: study + ".1", SeriesInstanceUID: study + ".2", StudyInstanceUID: study},
+		PatientID:   id, PatientName: "Name-" + id, AccessionNumber: "ACC-" + id,
+	}
+	in := f.keep(spool.Entry{Kind: spool.Received, Header: h, TransferSyntaxUID: dicom.ExplicitVRLittleEndian}, "pixels of "+id)
+	_, err = f.ledger.Receive(ctx, []ledger.Receipt{{
+		ID: in.ID, Seq: in.Seq, Header: h, TransferSyntaxUID: in.TransferSyntaxUID, At: in.At, Size: in.Size, Digest: in.Digest,
+		Route: "endoscopy", Models: []string{"m"}, Destinations: []string{"pacs"},
+	}}, in.Seq)
+	require.NoError(f.t, err)
+	made := h
+	made.SOPInstanceUID = study + ".3"
+	out := f.keep(spool.Entry{Kind: spool.Derived, Header: made, TransferSyntaxUID: dicom.ExplicitVRLittleEndian}, strings.Repeat("heatmap of "+id, 200_000))
+	job := ledger.JobID(in.ID, "m")
+	require.NoError(f.t, f.ledger.FinishJob(ctx, job, analysis.Model{Name: "m"}, nil, []ledger.Object{{
+		Entry: out.ID, Digest: out.Digest, Instance: made.SOPInstance, Purpose: "heatmap", Model: "m", Source: h.SOPInstanceUID, Destinations: []string{"pacs"},
+	}}, time.Now()))
+	exams, err := f.ledger.DueExams(ctx, time.Now().Add(time.Hour), 0, 0)
+	require.NoError(f.t, err)
+	for _, e := range exams {
+		require.NoError(f.t, f.ledger.FinishReport(ctx, e, nil, time.Now()))
+	}
+	due, err := f.ledger.DueDeliveries(ctx, "pacs", time.Now().Add(time.Hour), 365*24*time.Hour, 100)
+	require.NoError(f.t, err)
+	for _, d := range due {
+		if !open && d.Entry == out.ID {
+			require.NoError(f.t, f.ledger.Delivered(ctx, d.ID, d.Entry, ledger.Answer{Protocol: "dicom", Code: "0000"}, time.Now()))
+		}
+	}
+}
+
+// has says which files of the folder have the words.
+func (f *folder) has(words string) (files []string) {
+	f.t.Helper()
+	require.NoError(f.t, filepath.WalkDir(f.cfg.DataDir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		if bytes.Contains(b, []byte(words)) {
+			files = append(files, path)
+		}
+		return err
+	}))
+	return files
+}
+
+func (f *folder) studies() map[dicom.UID]ledger.Study {
+	f.t.Helper()
+	page, _, err := f.ledger.Studies(f.t.Context(), ledger.StudyFilter{})
+	require.NoError(f.t, err)
+	all := map[dicom.UID]ledger.Study{}
+	for _, s := range page {
+		all[s.StudyInstanceUID] = s
+	}
+	return all
+}
+
+// TestErasePatient leaves no byte of a patient in the data folder, also after a rebuild, and all of the others; and of one
+// whose results are not delivered it leaves all.
+func TestErasePatient(t *testing.T) {
+	ctx, log := t.Context(), slog.New(slog.DiscardHandler)
+	cfg := configs.Default()
+	cfg.DataDir, cfg.Spool.Reserve = t.TempDir(), 0
+	f := &folder{t: t, cfg: cfg}
+	f.open()
+	f.patient("PATIENT-A", false)
+	f.patient("PATIENT-B", false)
+	f.patient("PATIENT-D", true)
+	merged := f.keep(spool.Entry{Kind: spool.Message, Record: []byte(`{"protocol":"hl7"}`)}, "MSH|^~\\&|RIS|HOSP|||20260102||ADT^A40|m|P|2.5.1\rPID|1||PATIENT-C^^^HOSP\rMRG|PATIENT-A^^^HOSP\r")
+	_, err := f.ledger.TakeMessage(ctx, ledger.Inbound{
+		Message: ledger.Message{Entry: merged.ID, Application: "RIS", ControlID: "m", Digest: merged.Digest, Type: "ADT^A40", At: time.Now(), Answer: ledger.Answer{Protocol: "hl7", Code: "AA"}},
+		Patients: []ledger.PatientChange{{
+			Person: ledger.Person{Identifier: ledger.Identifier{ID: "PATIENT-C", Authority: "HOSP"}}, Prior: []ledger.Identifier{{ID: "PATIENT-A", Authority: "HOSP"}},
+		}},
+	})
+	require.NoError(t, err)
+
+	a := ledger.Identifier{ID: "PATIENT-A"}
+	_, err = ErasePatient(ctx, cfg, a, true, ledger.Actor{}, log)
+	require.ErrorIs(t, err, spool.ErrLocked, "the gateway runs")
+	f.close()
+
+	plan, err := ErasePatient(ctx, cfg, a, true, ledger.Actor{}, log)
+	require.NoError(t, err)
+	require.NotEmpty(t, f.has("PATIENT-A"), "a dry run removes nothing")
+	done, err := ErasePatient(ctx, cfg, a, false, ledger.Actor{Kind: ledger.ActorPerson}, log)
+	require.NoError(t, err)
+	require.Equal(t, plan, done)
+	require.Equal(t, []dicom.UID{"2.25.1"}, done.Studies)
+	require.Equal(t, map[string]int{"pacs": 1}, done.Delivered)
+	require.Len(t, done.Identifiers, 2, "and the one it was merged into")
+	require.Equal(t, []int{1, 1, 1, 2}, []int{done.Instances, done.Objects, done.Orders, done.Messages})
+
+	none := func() {
+		for _, words := range []string{"PATIENT-A", "PATIENT-C"} {
+			require.Empty(t, f.has(words))
+		}
+	}
+	none()
+	require.NotEmpty(t, f.has("heatmap of PATIENT-B"))
+	f.open()
+	require.Equal(t, "PATIENT-B", f.studies()["2.25.2"].PatientID)
+	require.NotContains(t, f.studies(), dicom.UID("2.25.1"))
+	before := f.studies()
+	f.close()
+
+	for range 2 { // of the checkpoint, and of the checkpoint with what came after it
+		_, err = RebuildLedger(ctx, cfg, log)
+		require.NoError(t, err)
+		none()
+		f.open()
+		require.Equal(t, before, f.studies())
+		f.patient(fmt.Sprint("PATIENT-E", f.n), false)
+		before = f.studies()
+		f.close()
+	}
+
+	kept, err := ErasePatient(ctx, cfg, ledger.Identifier{ID: "PATIENT-D"}, false, ledger.Actor{}, log)
+	require.NoError(t, err)
+	require.Len(t, kept.Kept, 1)
+	require.Contains(t, kept.Kept[0].Why, "let them end")
+	require.NotEmpty(t, kept.Left, "ledgers that were put aside")
+	require.NotEmpty(t, f.has("heatmap of PATIENT-D"))
+	again, err := ErasePatient(ctx, cfg, a, false, ledger.Actor{}, log)
+	require.NoError(t, err, "once more, as after an end in between")
+	require.Empty(t, again.Studies)
+}
