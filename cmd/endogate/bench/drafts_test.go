@@ -30,19 +30,26 @@ func TestDraft(t *testing.T) {
 			}
 		}
 	}()
-	gateway := endogate(t, filepath.Join(folder(t), "endogate"), fmt.Sprintf(`models: [{dir: %q}]
-routes: [{name: endoscopy, match: {modality: [ES]}, models: [demo], destinations: [sink]}]
-destinations: [{name: sink, kind: dicom, ae_title: SINK, address: %q}]
-exam: {quiet: 1s}
-`, filepath.Join(peers.Root(t), "testdata", "models", "demo"), to.addr))
-	for name, tpl := range map[string]template{
-		"480 × 640, JPEG": readTemplate(t, filepath.Join(peers.Root(t), "testdata", "instances", "study1-01-polyp-0dad158b.dcm")),
+	bundle := filepath.Join(peers.Root(t), "testdata", "models", "demo")
+	tpl := readTemplate(t, filepath.Join(peers.Root(t), "testdata", "instances", "study1-01-polyp-0dad158b.dcm"))
+	var rows [][]string
+	done := 0
+	for _, way := range []struct{ name, names, more string }{
+		{"nobody but the archive", "sink", ""},
+		{"a RIS, by HL7 with the PDF", "sink, ris", `, {name: ris, kind: hl7, address: "127.0.0.1:9"}`}, // that is down: the message is made all the same
 	} {
+		gateway := endogate(t, filepath.Join(folder(t), "endogate"), fmt.Sprintf(`models: [{dir: %q}]
+routes: [{name: endoscopy, match: {modality: [ES]}, models: [demo], destinations: [%s]}]
+destinations: [{name: sink, kind: dicom, ae_title: SINK, address: %q}%s]
+exam: {quiet: 1s}
+`, bundle, way.names, to.addr, way.more))
 		var took series
-		done := eachRound(t, func(int) { took = append(took, milliseconds(drafted(t, gateway, tpl))) })
-		table(fmt.Sprintf("From the last result of an examination of %d frames to its draft, %d rounds", examinationFrames, done),
-			[]string{"frames", "ms"}, [][]string{{name, took.String()}})
+		done = eachRound(t, func(int) { took = append(took, milliseconds(drafted(t, gateway, tpl))) })
+		rows = append(rows, []string{way.name, took.String()})
+		gateway.process.Kill()
 	}
+	table(fmt.Sprintf("From the last result of an examination of %d frames to its draft, %d rounds", examinationFrames, done),
+		[]string{"who gets it", "ms"}, rows)
 }
 
 // drafted returns how long the draft of an examination is behind its last result.

@@ -138,6 +138,10 @@ func TestGateway_draft(t *testing.T) {
 	require.Equal(t, signed.document(t).Reference(), *late.Predecessor)
 	require.NotEmpty(t, late.Notices)
 	require.JSONEq(t, string(signed.body), string(g.draft(sampleStudy, "?number=1&version=3").body), "what was signed stays")
+	rejected := g.desk(http.MethodPatch, sampleStudy, "", `"2.1"`, edited{weiss, []draft.Edit{{Op: draft.OpReject, Finding: doc.Findings[0].ID}}})
+	require.Equal(t, draft.Rejected, rejected.document(t).Findings[0].Decision)
+	undone := g.desk(http.MethodPatch, sampleStudy, "", `"2.2"`, edited{weiss, []draft.Edit{{Op: draft.OpUndo}}})
+	require.Equal(t, late.Findings, undone.document(t).Findings)
 	amending := g.desk(http.MethodPost, sampleStudy, "/amend", `"1.3"`, reasoned{weiss, "the site is wrong"})
 	require.Equal(t, `"1.4"`, amending.etag, string(amending.body))
 	require.Equal(t, http.StatusOK, g.desk(http.MethodPost, sampleStudy, "/withdraw", `"1.4"`, reasoned{weiss, "wrong patient"}).status)
@@ -157,7 +161,7 @@ func TestGateway_draft(t *testing.T) {
 	}
 	const person = "a person (no sign-in)"
 	require.Equal(t, []string{
-		"1.1 drafted by system desk", "1.2 edited by " + person, "1.3 signed by " + person, "2.1 drafted by system desk",
+		"1.1 drafted by system desk", "1.2 edited by " + person, "1.3 signed by " + person, "2.1 drafted by system desk", "2.2 edited by " + person, "2.3 edited by " + person,
 		"1.4 amending by " + person, "1.5 withdrawn by " + person,
 	}, steps)
 	g.waitDelivered(1)
@@ -166,7 +170,7 @@ func TestGateway_draft(t *testing.T) {
 
 	g.process.Stop()
 	before := g.books()
-	require.Len(t, before.Drafts, 6)
+	require.Len(t, before.Drafts, 8)
 	require.NotEmpty(t, before.Agreements)
 	cfg, err := configs.Load(g.config)
 	require.NoError(t, err)
