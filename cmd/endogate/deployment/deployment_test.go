@@ -114,7 +114,7 @@ func TestContainer_librariesAreThere(t *testing.T) {
 		}
 		return err
 	}))
-	for _, name := range []string{"endogate", "ffmpeg", "libonnxruntime.so.1", "ca-certificates.crt"} {
+	for _, name := range []string{"endogate", "ffmpeg", "libonnxruntime.so.1", "ca-certificates.crt", "DroidSansFallbackFull.ttf"} {
 		assert.True(t, there[name], name)
 	}
 	for _, path := range files {
