@@ -46,10 +46,29 @@ var phrases = map[string][]string{
 	"group-lumen": nil, "group-contents": nil, "group-mucosa": nil, "group-flat": nil, "group-protruding": nil, "group-excavated": nil,
 	"group-other": nil,
 
-	"label-patient": nil, "label-patient-id": nil, "label-birth-date": nil, "label-sex": nil, "label-accession": nil, "label-date": nil,
-	"label-requester": nil, "label-performer": nil, "label-station": nil, "label-notices": nil, "label-signed": nil, "label-amended": nil,
-	"label-withdrawn": nil, "label-unauthenticated": nil, "label-reason": nil, "label-source": nil, "label-heatmap": nil,
-	"label-legend": nil, "label-page": nil,
+	// What a page says of its own (reports/pdf).
+	"label-patient": nil, "label-born": nil, "label-sex": nil, "label-id": nil, "label-no-name": nil, "label-order": nil,
+	"label-accession": nil, "label-placer": nil, "label-service": nil, "label-reason": nil, "label-requester": nil, "label-referrer": nil,
+	"label-no-order": nil, "label-examination": nil, "label-date": nil, "label-station": nil, "label-performer": nil, "label-images": nil,
+	"label-draft-state": nil, "label-signed-state": nil, "label-amended-state": nil, "label-amending-state": nil, "label-withdrawn-state": nil, "label-unverified": nil,
+	"label-verified": nil, "label-watermark": nil, "label-withdrawn-mark": nil, "label-report": nil, "label-findings": nil, "label-key-images": nil,
+	"label-no-findings": nil, "label-no-frames": nil, "label-rejected": nil, "label-retracted": nil, "label-model": nil, "label-highest": nil,
+	"label-threshold": nil, "label-size": nil, "label-site": nil, "label-low": nil, "label-much": nil, "label-high": nil,
+	"label-no-picture": nil, "label-no-heatmap": nil, "label-disclosure": nil, "label-version": nil, "label-route": nil, "label-use": nil,
+	"label-frames": nil, "label-thresholds": nil, "label-masked": nil, "label-skipped": nil, "label-failed": nil, "label-contradicting": nil,
+	"label-signature": nil, "label-not-signed": nil, "label-notices": nil, "label-links": nil, "label-decision-proposed": nil, "label-decision-accepted": nil,
+	"label-decision-rejected": nil, "label-decision-changed": nil,
+	"label-by":       {"by", "at"},
+	"label-named":    {"name"},
+	"label-amends":   {"version"},
+	"label-added":    {"by"},
+	"label-flagged":  {"flagged", "analysed"},
+	"label-proposal": {"proposal"},
+	"label-frame":    {"number"},
+	"label-instance": {"number"},
+	"label-more":     {"number"},
+	"label-extent":   {"instances", "analysed", "frames", "skipped", "failed"},
+	"label-page":     {"page", "pages"},
 }
 
 // Blanks of the text of a section, by who may write it.

@@ -3,6 +3,7 @@ package pdf
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"endogate/inference/analysis"
@@ -28,13 +29,13 @@ func (p *pages) findingBlocks(said bool) {
 	switch {
 	case n > 0 || said:
 	case p.doc.Disclosure.Frames.Frames == 0:
-		p.paragraph(left, width, style{body, ink, false}, p.noFrames)
+		p.paragraph(left, width, style{body, ink, false}, p.say("no-frames"))
 	default:
-		p.paragraph(left, width, style{body, ink, false}, p.noFindings)
+		p.paragraph(left, width, style{body, ink, false}, p.say("no-findings"))
 	}
 	if len(rejected) > 0 {
 		p.y += 1
-		p.paragraph(left, width, style{small, faint, false}, p.words.rejected+": "+strings.Join(rejected, "; ")+".")
+		p.paragraph(left, width, style{small, faint, false}, p.say("rejected")+": "+strings.Join(rejected, "; ")+".")
 	}
 }
 
@@ -51,7 +52,7 @@ func (p *pages) retraction(reason string) string {
 	if reason == "" {
 		return ""
 	}
-	return p.words.retracted + ": " + reason
+	return p.say("retracted") + ": " + reason
 }
 
 // stands reports whether a finding is part of the report.
@@ -124,14 +125,14 @@ func (p *pages) says(n int, f draft.Finding, images []draft.KeyImage, said bool)
 	if f.Decision == draft.Proposed {
 		decision.colour = amber
 	}
-	by := p.words.decision[f.Decision]
+	by := p.say("decision-" + string(f.Decision))
 	if f.Decision != draft.Proposed && f.By.Name != "" {
 		by += " – " + p.author(f.By)
 	}
 	add(decision, by)
 	var facts []string
 	for _, v := range []struct{ label, value string }{
-		{p.site, cmpOr(f.SiteText, f.Site.Meaning)}, {p.size, millimetres(f.SizeMM)}, {"Paris", f.Paris},
+		{p.say("site"), cmpOr(f.SiteText, f.Site.Meaning)}, {p.say("size"), millimetres(f.SizeMM)}, {"Paris", f.Paris},
 	} {
 		if v.value != "" {
 			facts = append(facts, v.label+": "+v.value)
@@ -141,15 +142,15 @@ func (p *pages) says(n int, f draft.Finding, images []draft.KeyImage, said bool)
 	add(plain, f.Text)
 	add(style{body, red, false}, p.retraction(f.Retracted))
 	if f.Proposal != nil {
-		add(plain, fmt.Sprintf(p.proposal, f.Proposal.Meaning))
+		add(plain, p.say("proposal", "proposal", f.Proposal.Meaning))
 	}
 	switch {
 	case f.Model == (analysis.Model{}):
-		add(quiet, fmt.Sprintf(p.words.added, p.author(f.By)))
+		add(quiet, p.say("added", "by", p.author(f.By)))
 	case !said:
 		add(plain, f.Why)
-		add(quiet, fmt.Sprintf("%s %s %s: %s %s, %s %s, "+p.flagged, p.model, f.Model.Name, f.Model.Version,
-			p.highest, decimal(f.Probability), p.threshold, decimal(f.Threshold), f.Flagged, f.Analysed))
+		add(quiet, fmt.Sprintf("%s %s %s: %s %s, %s %s, %s", p.say("model"), f.Model.Name, f.Model.Version, p.say("highest"), decimal(f.Probability),
+			p.say("threshold"), decimal(f.Threshold), p.say("flagged", "flagged", strconv.Itoa(f.Flagged), "analysed", strconv.Itoa(f.Analysed))))
 	}
 	if len(images) > 0 {
 		add(quiet, images[0].Why)

@@ -13,10 +13,10 @@ import (
 func (p *pages) verified() bool { return p.doc.Signature != nil && p.doc.Signature.Verified }
 
 // title is the document's as its template names it.
-func (p *pages) title() string { return cmp.Or(clean(p.doc.Title.Meaning), p.report) }
+func (p *pages) title() string { return cmp.Or(clean(p.doc.Title.Meaning), p.say("report")) }
 
 func (p *pages) patientName() string {
-	return cmp.Or(clip(clean(personName(p.doc.Patient.Name)), 300), p.noName)
+	return cmp.Or(clip(clean(personName(p.doc.Patient.Name)), 300), p.say("no-name"))
 }
 
 // patientNames has every writing of the name on a line of its own.
@@ -27,13 +27,13 @@ func (p *pages) patientNames() string {
 			lines = append(lines, name)
 		}
 	}
-	return cmp.Or(strings.Join(lines, "\n"), p.noName)
+	return cmp.Or(strings.Join(lines, "\n"), p.say("no-name"))
 }
 
 func (p *pages) author(a draft.Author) string {
 	name := clip(clean(personName(a.Name)), 200)
 	if a.Unauthenticated {
-		return fmt.Sprintf(p.named, name)
+		return p.say("named", "name", name)
 	}
 	return name
 }
@@ -48,20 +48,20 @@ func (p *pages) time(t time.Time) string {
 // standing says in one sentence how far the document has come.
 func (p *pages) standing() string {
 	state := map[draft.Standing]string{
-		draft.Drafted: p.draftState, draft.Amending: p.amendingState, draft.Signed: p.signedState,
-		draft.Amended: p.amendedState, draft.Withdrawn: p.withdrawnState,
+		draft.Drafted: p.say("draft-state"), draft.Amending: p.say("amending-state"), draft.Signed: p.say("signed-state"),
+		draft.Amended: p.say("amended-state"), draft.Withdrawn: p.say("withdrawn-state"),
 	}[p.doc.Standing]
 	s := p.doc.Signature
 	if s == nil {
 		return state
 	}
-	state = strings.TrimSuffix(state, ".") + " " + fmt.Sprintf(p.by, p.author(s.By), p.time(s.At)) + "."
+	state = strings.TrimSuffix(state, ".") + " " + p.say("by", "by", p.author(s.By), "at", p.time(s.At)) + "."
 	switch {
 	case p.doc.Standing == draft.Withdrawn:
 	case s.Verified:
-		state += " " + p.words.verified
+		state += " " + p.say("verified")
 	default:
-		state += " " + p.unverified
+		state += " " + p.say("unverified")
 	}
 	return state
 }
@@ -86,14 +86,14 @@ func (p *pages) banner() {
 		paper, letters = pale, green
 	}
 	if r := p.doc.Predecessor; r != nil {
-		text += " " + fmt.Sprintf(p.amends, r.Number, r.Version)
+		text += " " + p.say("amends", "version", fmt.Sprintf("%d.%d", r.Number, r.Version))
 	}
 	reason := p.doc.Reason
 	if p.doc.Signature != nil {
 		reason = cmp.Or(p.doc.Signature.Reason, reason)
 	}
 	if reason != "" {
-		text += "\n" + p.reason + ": " + clip(reason, 2000)
+		text += "\n" + p.say("reason") + ": " + clip(reason, 2000)
 	}
 	p.boxed(text, paper, letters)
 }
@@ -119,14 +119,14 @@ func (p *pages) facts() {
 		id += " (" + d.Patient.Issuer + ")"
 	}
 	columns := [][]fact{
-		{{p.words.patient, p.patientNames()}, {p.id, id}, {p.born, date(d.Patient.BirthDate)}, {p.sex, d.Patient.Sex}},
+		{{p.say("patient"), p.patientNames()}, {p.say("id"), id}, {p.say("born"), date(d.Patient.BirthDate)}, {p.say("sex"), d.Patient.Sex}},
 		p.orderFacts(),
 		{
-			{p.examination, d.Examination.Description},
-			{p.words.date, p.span()},
-			{p.station, d.Examination.Station},
-			{p.performer, personName(d.Examination.Performer)},
-			{p.images, strconv.Itoa(d.Examination.Images)},
+			{p.say("examination"), d.Examination.Description},
+			{p.say("date"), p.span()},
+			{p.say("station"), d.Examination.Station},
+			{p.say("performer"), personName(d.Examination.Performer)},
+			{p.say("images"), strconv.Itoa(d.Examination.Images)},
 		},
 	}
 	const gap, pad = 4.0, 2.0
@@ -167,15 +167,15 @@ func (p *pages) height(c []fact, w float64) (h float64) {
 func (p *pages) orderFacts() []fact {
 	o := p.doc.Order
 	if o == nil {
-		return []fact{{p.order, p.noOrder}}
+		return []fact{{p.say("order"), p.say("no-order")}}
 	}
 	return []fact{
-		{p.service, o.Service.Meaning},
-		{p.accession, o.Accession},
-		{p.placer, o.Placer},
-		{p.reason, o.Reason},
-		{p.requester, personName(o.Requester)},
-		{p.referrer, personName(o.Referrer)},
+		{p.say("service"), o.Service.Meaning},
+		{p.say("accession"), o.Accession},
+		{p.say("placer"), o.Placer},
+		{p.say("reason"), o.Reason},
+		{p.say("requester"), personName(o.Requester)},
+		{p.say("referrer"), personName(o.Referrer)},
 	}
 }
 
@@ -192,7 +192,7 @@ func (p *pages) span() string {
 func (p *pages) notices() {
 	for _, n := range p.doc.Notices {
 		if n != "" {
-			p.boxed(p.words.notices+": "+clip(clean(n), 2000), cream, amber)
+			p.boxed(p.say("notices")+": "+clip(clean(n), 2000), cream, amber)
 		}
 	}
 }

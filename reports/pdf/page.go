@@ -2,6 +2,7 @@ package pdf
 
 import (
 	"fmt"
+	"strconv"
 
 	"codeberg.org/go-pdf/fpdf"
 
@@ -47,7 +48,6 @@ func (s style) line() float64 { return s.size * point * leading }
 type pages struct {
 	*fpdf.Fpdf
 	Options
-	words
 	doc        draft.Document
 	y          float64
 	drawnCount int          // key images
@@ -135,11 +135,11 @@ func (p *pages) fitted(w float64, s style, text string) string {
 func (p *pages) mark() string {
 	switch {
 	case p.doc.Standing == draft.Withdrawn:
-		return p.withdrawnMark
+		return p.say("withdrawn-mark")
 	case p.verified():
 		return ""
 	}
-	return p.words.watermark
+	return p.say("watermark")
 }
 
 // watermark lies below everything on a page, and stands once more above it: pictures may cover the large one.
@@ -165,15 +165,15 @@ func (p *pages) footers() {
 	s := style{small, faint, false}
 	whose := p.fitted(width/2, s, p.patientName())
 	if p.doc.Patient.ID != "" {
-		whose += "  ·  " + p.id + " " + p.doc.Patient.ID
+		whose += "  ·  " + p.say("id") + " " + p.doc.Patient.ID
 	}
 	if p.doc.Order != nil && p.doc.Order.Accession != "" {
-		whose += "  ·  " + p.accession + " " + p.doc.Order.Accession
+		whose += "  ·  " + p.say("accession") + " " + p.doc.Order.Accession
 	}
 	for i := 1; i <= n; i++ {
 		p.SetPage(i)
 		p.hline(281)
-		count := fmt.Sprintf(p.page, i, n)
+		count := p.say("page", "page", strconv.Itoa(i), "pages", strconv.Itoa(n))
 		w := p.measure(s)(count)
 		p.at(left, 282.5, s, p.fitted(width-w-6, s, whose))
 		p.at(right-w, 282.5, s, count)

@@ -24,6 +24,7 @@ var ErrTooLong = fmt.Errorf("pdf: more than %d pages; shorten the report's texts
 // Options are what a document does not say of itself.
 type Options struct {
 	Fonts       *Fonts                                // needed
+	Label       func(language, name string) string    // what a page says of its own (draft.Templates.Label); needed
 	Picture     func(draft.KeyImage) (Picture, error) // nil, or an error: the picture is not here any more
 	Colours     *explain.ColourMap                    // of the heatmaps, for their legend; nil: none
 	Location    *time.Location                        // of the times shown; nil is UTC
@@ -44,6 +45,9 @@ type Link struct{ Text, URL string }
 func Render(doc draft.Document, o Options) (out []byte, err error) {
 	if o.Fonts == nil {
 		return nil, errors.New("pdf: no fonts; open them with OpenFonts")
+	}
+	if o.Label == nil {
+		return nil, errors.New("pdf: no words; give it those of the templates")
 	}
 	defer func() {
 		if p := recover(); p == errTooLong {
@@ -76,7 +80,7 @@ func newPages(doc draft.Document, o Options) *pages {
 	f.SetModificationDate(doc.At.UTC())
 	f.SetProducer("endogate", true)
 	f.SetCreator("endogate", true)
-	p := &pages{Fpdf: f, doc: doc, Options: o, words: wordsOf(doc.Language), glyphs: map[glyphKey]glyph{}, added: map[*face]bool{}, widths: map[int]bool{}}
+	p := &pages{Fpdf: f, doc: doc, Options: o, glyphs: map[glyphKey]glyph{}, added: map[*face]bool{}, widths: map[int]bool{}}
 	f.SetTitle(p.title()+" – "+p.patientName(), true)
 	f.SetSubject(p.standing(), true)
 	f.SetAuthor(p.author(doc.Author), true)

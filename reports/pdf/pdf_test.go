@@ -59,6 +59,14 @@ var drawn = sync.OnceValue(func() (all [8]Picture) {
 
 func pictures(k draft.KeyImage) (Picture, error) { return drawn()[k.Frame.Number%8], nil }
 
+var templates = sync.OnceValue(func() *draft.Templates {
+	t, err := draft.Load("")
+	if err != nil {
+		panic(err)
+	}
+	return t
+})
+
 var opened = sync.OnceValues(func() (*Fonts, error) { return OpenFonts("") })
 
 func options(t testing.TB) Options {
@@ -67,7 +75,7 @@ func options(t testing.TB) Options {
 	colours, err := explain.NamedColourMap("jet")
 	require.NoError(t, err)
 	return Options{
-		Fonts: fonts, Picture: pictures, Colours: colours, Institution: "Department of Gastroenterology, St. Elsewhere Hospital",
+		Fonts: fonts, Label: templates().Label, Picture: pictures, Colours: colours, Institution: "Department of Gastroenterology, St. Elsewhere Hospital",
 		Location: time.FixedZone("", 3600),
 		Links:    []Link{{"Study in the viewer", "https://viewer.example/studies/2.25.1?x=ü"}},
 	}

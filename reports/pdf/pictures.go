@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"image"
 	"image/jpeg"
+	"strconv"
 
 	"codeberg.org/go-pdf/fpdf"
 	"golang.org/x/image/draw"
@@ -53,9 +54,9 @@ func (p *pages) drawn(k draft.KeyImage, w float64, why bool) drawing {
 }
 
 func (p *pages) whichFrame(f draft.Frame) string {
-	s := fmt.Sprintf(p.instance, f.Number)
+	s := p.say("instance", "number", strconv.Itoa(f.Number))
 	if n := f.Span.Frame(); n > 1 {
-		s += ", " + fmt.Sprintf(p.words.frame, n)
+		s += ", " + p.say("frame", "number", strconv.Itoa(n))
 	}
 	if f.Position != "" {
 		s += ": " + f.Position
@@ -86,8 +87,8 @@ func (p *pages) embed(m image.Image, w float64) string {
 
 // draw places d with its top left corner at x, y.
 func (p *pages) draw(d drawing, x, y float64) {
-	p.one(d.frame, x, y, d, p.noPicture)
-	p.one(d.heatmap, x+d.w+pairGap, y, d, p.noHeatmap)
+	p.one(d.frame, x, y, d, p.say("no-picture"))
+	p.one(d.heatmap, x+d.w+pairGap, y, d, p.say("no-heatmap"))
 	below := y + d.h + 1
 	s := style{small, faint, false}
 	for i, line := range d.caption {
@@ -121,11 +122,11 @@ func (p *pages) legend(x, y, w float64) {
 		}
 	}
 	s := style{6.5, faint, false}
-	high, measure := p.high, p.measure(s)
-	if measure(p.low+"  "+high) > w {
-		high = p.much
+	high, measure := p.say("high"), p.measure(s)
+	if measure(p.say("low")+"  "+high) > w {
+		high = p.say("much")
 	}
-	p.at(x, y+legendHeight, s, p.low)
+	p.at(x, y+legendHeight, s, p.say("low"))
 	p.at(x+w-measure(high), y+legendHeight, s, high)
 }
 
@@ -149,6 +150,6 @@ func (p *pages) strip(images []draft.KeyImage) {
 		p.y += height
 	}
 	if len(images) > 0 {
-		p.paragraph(left, width, style{small, faint, false}, fmt.Sprintf(p.more, len(images)))
+		p.paragraph(left, width, style{small, faint, false}, p.say("more", "number", strconv.Itoa(len(images))))
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -92,7 +93,7 @@ func TestRender_says(t *testing.T) {
 		"crowded":   {crowded(), []string{"Παπαδοπούλου-Αναγνωστοπούλου", "Щербатова-Преображенская", "歐陽上官司馬諸葛", "27. "}, nil},
 		"German":    {made(t, "de"), []string{"KI-ENTWURF – NICHT GEPRÜFT", "Seite 1 von", "noch nicht entschieden"}, nil},
 		"Norwegian": {made(t, "nb"), []string{"KI-UTKAST – IKKE KONTROLLERT", "Side 1 av", "Født"}, nil},
-		"bare":      {bare(), []string{"(no name)", "No order is known.", "No frame was analysed", "Page 1 of 1"}, []string{"flagged nothing"}},
+		"bare":      {bare(), []string{"(name not given)", "The order is not known.", "Analysis failed: 0 frames were analysed", "Page 1 of 1"}, []string{"flagged nothing"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			text := flat(run(t, render(t, c.doc), "pdftotext", "-enc", "UTF-8"))
@@ -140,9 +141,9 @@ func TestRender_margins(t *testing.T) {
 		require.NoError(t, xml.Unmarshal([]byte(out), &html))
 		require.NotEmpty(t, html.Pages)
 		mark := map[string]bool{}
-		for _, w := range languages {
-			for _, text := range []string{w.watermark, w.withdrawnMark} {
-				for _, word := range strings.Fields(text) {
+		for _, language := range []string{"en", "de", "nb"} {
+			for _, name := range []string{"watermark", "withdrawn-mark"} {
+				for _, word := range strings.Fields(templates().Label(language, name)) {
 					mark[word] = true // turned, and meant to be wide
 				}
 			}
@@ -327,4 +328,30 @@ func FuzzRender(f *testing.F) {
 		require.NoError(t, err)
 		require.NoError(t, api.Validate(bytes.NewReader(b), model.NewDefaultConfiguration()))
 	})
+}
+
+// TestSay: every word of a page is a phrase of the templates, in each language with the same blanks.
+func TestSay(t *testing.T) {
+	files, err := filepath.Glob("*.go")
+	require.NoError(t, err)
+	asked := map[string]bool{}
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		source, err := os.ReadFile(file)
+		require.NoError(t, err)
+		for _, m := range regexp.MustCompile(`\.say\("([a-z-]+)"[,)]`).FindAllSubmatch(source, -1) {
+			asked[string(m[1])] = true
+		}
+	}
+	require.Greater(t, len(asked), 60)
+	for _, d := range []draft.Decision{draft.Proposed, draft.Accepted, draft.Rejected, draft.Changed} {
+		asked["decision-"+string(d)] = true
+	}
+	for name := range asked {
+		for _, language := range templates().Languages() {
+			assert.NotEmpty(t, templates().Label(language, name), "%s: label-%s", language, name)
+		}
+	}
 }

@@ -85,9 +85,7 @@ func made(t testing.TB, language string) draft.Document {
 	for _, i := range instances {
 		in.Examination.Instances = append(in.Examination.Instances, draft.Image{Instance: i.SOPInstance, Number: i.Number, Frames: 1, Rows: 576, Columns: 720})
 	}
-	templates, err := draft.Load("")
-	require.NoError(t, err)
-	doc, err := templates.New(in)
+	doc, err := templates().New(in)
 	require.NoError(t, err)
 	return doc
 }

@@ -45,11 +45,11 @@ func (p *pages) sections() {
 		}
 	}
 	if !findings {
-		p.heading(p.findings, 10)
+		p.heading(p.say("findings"), 10)
 		p.findingBlocks(false)
 	}
 	if !pictures && len(p.imagesOf("")) > 0 {
-		p.heading(p.keyImages, 30)
+		p.heading(p.say("key-images"), 30)
 		p.strip(p.imagesOf(""))
 	}
 }
@@ -82,12 +82,13 @@ func (p *pages) disclosure() {
 			return
 		}
 	}
-	p.heading(p.words.disclosure, 20)
+	p.heading(p.say("disclosure"), 20)
 	p.paragraph(left, width, s, d.Text)
 	p.y += 1
 	p.models(d.Models)
 	e := d.Frames
-	p.paragraph(left, width, s, fmt.Sprintf(p.extent, e.Instances, e.Analysed, e.Frames, e.Skipped, e.Failed))
+	p.paragraph(left, width, s, p.say("extent", "instances", strconv.Itoa(e.Instances), "analysed", strconv.Itoa(e.Analysed),
+		"frames", strconv.Itoa(e.Frames), "skipped", strconv.Itoa(e.Skipped), "failed", strconv.Itoa(e.Failed)))
 	var contradicting []string
 	for _, c := range d.Contradicting {
 		contradicting = append(contradicting, c.Meaning)
@@ -95,7 +96,7 @@ func (p *pages) disclosure() {
 	for _, l := range []struct {
 		name  string
 		items []string
-	}{{p.masked, d.Masked}, {p.skipped, d.Skipped}, {p.failed, d.Failed}, {p.contradicting, contradicting}} {
+	}{{p.say("masked"), d.Masked}, {p.say("skipped"), d.Skipped}, {p.say("failed"), d.Failed}, {p.say("contradicting"), contradicting}} {
 		if len(l.items) > 0 {
 			p.paragraph(left, width, s, l.name+": "+strings.Join(l.items, "; "))
 		}
@@ -109,7 +110,7 @@ func (p *pages) models(models []draft.ModelUse) {
 	}
 	widths := []float64{34, 20, 24, 50, 38, 14}
 	head := style{6.5, faint, true}
-	p.row(widths, head, []string{p.model, p.version, p.route, p.words.use, p.thresholds, p.frames})
+	p.row(widths, head, []string{p.say("model"), p.say("version"), p.say("route"), p.say("use"), p.say("thresholds"), p.say("frames")})
 	for _, m := range models {
 		var thresholds []string
 		for _, class := range slices.Sorted(maps.Keys(m.Thresholds)) {
@@ -147,16 +148,16 @@ func (p *pages) row(widths []float64, s style, cells []string) {
 
 // signature ends the document: who signed, and where its images and data are.
 func (p *pages) signature() {
-	p.heading(p.words.signature, style{size: body}.line())
+	p.heading(p.say("signature"), style{size: body}.line())
 	if p.doc.Signature == nil {
-		p.paragraph(left, width, style{body, faint, false}, p.notSigned)
+		p.paragraph(left, width, style{body, faint, false}, p.say("not-signed"))
 	} else {
 		p.paragraph(left, width, style{body, ink, false}, p.standing())
 	}
 	if len(p.Links) == 0 {
 		return
 	}
-	p.heading(p.words.links, style{size: body}.line())
+	p.heading(p.say("links"), style{size: body}.line())
 	s := style{body, accent, false}
 	for _, l := range p.Links {
 		text := p.fitted(width, s, cmpOr(l.Text, l.URL))
