@@ -119,6 +119,7 @@ type Job struct {
 	EndedAt    time.Time
 	Reason     string         // why it was parked or skipped
 	MadeBy     analysis.Model // of a job that is done; zero where it was not written down
+	Retracted  string         // why a person took its results back; empty: they stand
 	Priority   Priority       // of the order of its study, as long as it has not begun; Routine where there is none
 
 	Destinations []string // of its exam

@@ -163,8 +163,9 @@ type Analysis struct {
 	State      ledger.JobState   `json:"state"`
 	Attempts   int               `json:"attempts"`
 	InferredAt time.Time         `json:"inferred_at,omitzero"`
-	Reason     string            `json:"reason"`  // why it is parked or skipped
-	MadeBy     analysis.Model    `json:"made_by"` // the model as it was then; empty names before it has ended
+	Reason     string            `json:"reason"`    // why it is parked or skipped
+	Retracted  string            `json:"retracted"` // why a person took its results back; empty: they stand
+	MadeBy     analysis.Model    `json:"made_by"`   // the model as it was then; empty names before it has ended
 	Frames     []FrameResult     `json:"frames"`
 	Segments   []analysis.Result `json:"segments"` // about several frames at once
 }

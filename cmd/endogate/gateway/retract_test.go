@@ -109,6 +109,9 @@ reports: {unauthenticated_sign: true}
 		require.NotContains(t, note, "["+string(i.Instance.SOPInstanceUID)+"]", "and no image of the modality")
 	}
 	require.NotContains(t, g.Log(), "Weiß")
+	for _, i := range g.study(sampleStudy).Instances {
+		require.Equal(t, "trained on the wrong labels", i.Analyses[0].Retracted)
+	}
 	var by []string
 	for _, e := range g.study(sampleStudy).Timeline {
 		if e.Step == "results-retracted" {

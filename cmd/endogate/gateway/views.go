@@ -106,7 +106,7 @@ func instanceView(i ledger.InstanceView) admin.Instance {
 	for _, job := range i.Jobs {
 		view := admin.Analysis{
 			Job: job.ID, Model: job.Model, MadeBy: job.MadeBy, State: job.State, Attempts: job.Attempts,
-			InferredAt: job.InferredAt, Reason: job.Reason,
+			InferredAt: job.InferredAt, Reason: job.Reason, Retracted: job.Retracted,
 		}
 		view.Add(job.Results)
 		out.Analyses = append(out.Analyses, view)

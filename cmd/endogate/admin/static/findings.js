@@ -14,6 +14,7 @@ function analysis(a, model, viewer) {
     a.state === "open" ? h("p", { class: "muted" }, a.attempts ? `Being analysed, attempt ${a.attempts}` : "Waits for a worker") : null,
     a.state === "parked" ? h("div", { class: "notice bad wrap" }, h("strong", null, "Not analysed."), " ", a.reason, " ", h("a", { href: "#/parked" }, "Parked work")) : null,
     a.state === "skipped" || a.state === "discarded" ? h("p", { class: "muted wrap" }, `Not analysed: ${a.reason || a.state}.`) : null,
+    a.retracted ? h("div", { class: "notice bad wrap" }, h("strong", null, "Retracted by a person."), " ", a.retracted) : null,
     h("ul", { class: "bars" }, scores(a, model).map((s) => bar(s, viewer))),
     a.notes.map((note) => h("p", { class: "muted wrap" }, note)),
     identity(a, model));

@@ -17,10 +17,10 @@ export function framesOf(study) {
 function frameOf(instance, at, number) {
   const analyses = instance.analyses.map((a) => {
     const result = a.frames.find((f) => f.frame === number);
-    return { model: a.model, state: a.state, reason: a.reason, inferredAt: a.inferred_at, madeBy: a.made_by, attempts: a.attempts,
+    return { model: a.model, state: a.state, reason: a.reason, retracted: a.retracted, inferredAt: a.inferred_at, madeBy: a.made_by, attempts: a.attempts,
       scores: result?.scores || {}, findings: result?.findings || [], notes: result?.notes || [], rows: result?.rows, columns: result?.columns };
   });
-  const all = analyses.flatMap((a) => a.findings);
+  const all = analyses.flatMap((a) => a.retracted ? [] : a.findings);
   const best = [...all].sort((a, b) => (b.role === "finding") - (a.role === "finding") || b.probability - a.probability)[0];
   return {
     key: `${at + 1}-${number}`, instance: instance.sop_instance_uid, entry: instance.entry, number, analyses, conflict: instance.state === "conflict",
