@@ -60,6 +60,9 @@ func (c *conn) serve(ctx context.Context) {
 		err = c.messages(ctx)
 		cause = c.causeOf(err)
 	}
+	if errors.Is(err, errDraining) && c.isBusy() { // the peer was answered just now, and may have sent more
+		c.leave()
+	}
 	level := slog.LevelWarn
 	if cause == CauseClosed || cause == CauseIdle || cause == CauseShutdown {
 		level = slog.LevelDebug
@@ -221,8 +224,7 @@ func (c *conn) write(message []byte) error {
 	return err
 }
 
-// refuse answers a message of which the rest is not read. What comes of it is thrown away for a moment, because closing
-// over it would reset the connection under the answer.
+// refuse answers a message of which the rest is not read.
 func (c *conn) refuse(beginning []byte) error {
 	if c.s.TooLarge == nil || len(beginning) == 0 {
 		return nil
@@ -231,14 +233,20 @@ func (c *conn) refuse(beginning []byte) error {
 	if answer == nil {
 		return nil
 	}
-	if err := c.write(answer); err != nil {
-		return err
+	err := c.write(answer)
+	c.leave()
+	return err
+}
+
+// leave says that no more is answered, and throws away for a moment what still comes: closing over it would reset the
+// connection, and a reset can take the last answer away from a peer that has not read it yet.
+func (c *conn) leave() {
+	if half, ok := c.rw.(interface{ CloseWrite() error }); ok {
+		_ = half.CloseWrite() // where it fails there is nobody to leave
 	}
-	if err := c.nc.SetReadDeadline(time.Now().Add(farewell)); err != nil {
-		return err
+	if c.nc.SetReadDeadline(time.Now().Add(farewell)) == nil {
+		_, _ = io.Copy(io.Discard, c.rw)
 	}
-	_, _ = io.Copy(io.Discard, c.rw)
-	return nil
 }
 
 // countDropped says what was between frames, or half of one.

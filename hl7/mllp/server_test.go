@@ -339,6 +339,29 @@ func TestServer_shutdown(t *testing.T) {
 	require.NoError(t, <-done)
 }
 
+// What a pipelining sender has sent beyond the message in hand does not cost it the answer to that.
+func TestServer_shutdownBeforeTheRestIsRead(t *testing.T) {
+	entered, leave := make(chan struct{}), make(chan struct{})
+	server := &Server{Handler: func(ctx context.Context, p Peer, m []byte) ([][]byte, error) {
+		entered <- struct{}{}
+		<-leave
+		return echoing(ctx, p, m)
+	}}
+	s := dial(t, serve(t, server), "127.0.0.1")
+	s.write(framed("1"))
+	<-entered
+	s.write(strings.Repeat(framed("2"), 500)) // it lies in the kernel
+	done := make(chan error, 1)
+	go func() { done <- server.Shutdown(context.Background()) }()
+	require.Eventually(t, func() bool { return server.isClosing() }, 5*time.Second, time.Millisecond)
+	close(leave)
+	assert.Equal(t, "MSA|AA|1", s.answered())
+	_, err := s.r.ReadByte()
+	require.ErrorIs(t, err, io.EOF, "a reset can take away an answer that is not read yet")
+	require.NoError(t, s.Close())
+	require.NoError(t, <-done)
+}
+
 // busy is on how many connections a message has begun.
 func busy(s *Server) (n int) {
 	s.mu.Lock()
