@@ -322,7 +322,7 @@ func TestStudy_pages(t *testing.T) {
 		require.NoError(t, err)
 		require.LessOrEqual(t, len(d.InstanceViews), 2)
 		require.LessOrEqual(t, len(d.Events), 2)
-		parts.Study, parts.Totals, parts.Exams = d.Study, d.Totals, d.Exams
+		parts.Study, parts.Totals, parts.Exams, parts.Gate = d.Study, d.Totals, d.Exams, d.Gate
 		parts.InstanceViews = append(parts.InstanceViews, d.InstanceViews...)
 		parts.Objects = append(parts.Objects, d.Objects...)
 		parts.Deliveries = append(parts.Deliveries, d.Deliveries...)

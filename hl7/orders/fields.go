@@ -86,7 +86,7 @@ func (f Field) value(g group, zone *time.Location) (v any, null bool, err error)
 			continue
 		}
 		p := place{segment: s, path: path, zone: zone}
-		fmt.Sscanf(path, "%d.%d", &p.field, &p.component)
+		_, _ = fmt.Sscanf(path, "%d.%d", &p.field, &p.component) // as ours have it: a component or none
 		v, err := f.read(p)
 		switch {
 		case err != nil:
