@@ -68,6 +68,17 @@ func (l *Ledger) DueDeliveries(ctx context.Context, destination string, now time
 	return ds, nil
 }
 
+const isDue = "SELECT EXISTS (SELECT 1 FROM delivery WHERE id = ? AND state = 'pending' AND held = 0)"
+
+// IsDue says whether a delivery that DueDeliveries has returned is to be sent still: it may have been held at the gate, taken
+// back for a patient who has another name now, or discarded meanwhile.
+func (l *Ledger) IsDue(ctx context.Context, id int64) (due bool, err error) {
+	if err := l.readDB.QueryRowContext(ctx, isDue, id).Scan(&due); err != nil {
+		return false, fmt.Errorf("ledger: is delivery %d due: %w", id, err)
+	}
+	return due, nil
+}
+
 const nextDelivery = "SELECT min(next_at) FROM delivery WHERE state = 'pending' AND held = 0 AND destination = ?"
 
 // NextDelivery returns when the next pending delivery to destination is due, and false when

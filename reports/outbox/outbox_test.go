@@ -81,6 +81,12 @@ func (q *queue) NextDelivery(_ context.Context, destination string) (next time.T
 	return next, ok, nil
 }
 
+func (q *queue) IsDue(_ context.Context, id int64) (bool, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.deliveries[id-1].State == ledger.DeliveryPending, nil
+}
+
 func (q *queue) step(id int64, f func(*ledger.Delivery)) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -637,6 +643,24 @@ func TestOutbox_alternate(t *testing.T) {
 }
 
 // TestOutbox_parked: what is parked keeps its reason, is not touched, and goes when it is put back.
+// TestOutbox_takenBack sends nothing that was taken back while what was due before it was sent.
+func TestOutbox_takenBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q, s := newQueue(), &script{}
+		q.add("pacs", "e1", "")
+		second := q.add("pacs", "e2", "")
+		s.do = func(Message) Outcome {
+			q.mu.Lock()
+			defer q.mu.Unlock()
+			second.State = ledger.DeliveryDiscarded
+			return Outcome{Class: Done}
+		}
+		started(t, q, map[string]Sender{"pacs": s})
+		synctest.Wait()
+		assert.Equal(t, []string{"e1"}, s.tried())
+	})
+}
+
 func TestOutbox_parked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q, s := newQueue(), &script{do: status(0xC001)}

@@ -119,7 +119,11 @@ func (w *worker) all(ctx context.Context, due []ledger.Delivery) {
 		if ctx.Err() != nil {
 			return
 		}
-		if err := w.one(ctx, d); err != nil {
+		due, err := w.o.Queue.IsDue(ctx, d.ID)
+		if err == nil && due {
+			err = w.one(ctx, d)
+		}
+		if err != nil {
 			if ctx.Err() == nil { // it will be sent again, which is harmless
 				w.log.ErrorContext(ctx, "delivery not settled", "delivery", d.ID, "err", err)
 				w.pause(ctx, ledgerPause)
