@@ -349,3 +349,55 @@ json.dump({
 		"reason": `Blood | in stool ^ & ~ \ (R104)`, "finding": "68496003", "pdf": "JVBERg==",
 	}, got)
 }
+
+// A template that is taken, whatever it is, breaks no message: it has the same segments, and no text or status of it is
+// other than without one.
+func TestNewWriter_anyTemplate(t *testing.T) {
+	doc := sample(t)
+	plain := write(t, options(), doc, Attachments{PDF: []byte("x")})
+	var paths []string
+	for _, s := range Segments {
+		for n := 1; n <= 50; n++ {
+			paths = append(paths, fmt.Sprintf("%s-%d", s.Name, n))
+		}
+	}
+	for _, r := range Rows {
+		for n := 1; n <= 20; n++ {
+			paths = append(paths, fmt.Sprintf("%s/OBX-%d", r.Name, n))
+		}
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		o := options()
+		for _, path := range rapid.SliceOfNDistinct(rapid.SampledFrom(paths), 1, 4, rapid.ID).Draw(t, "fields") {
+			value := rapid.StringOfN(rapid.SampledFrom([]rune(`aß^&~\|{}.`)), 0, 6, -1).Draw(t, "value")
+			if rapid.Bool().Draw(t, "named") {
+				value += "{" + rapid.SampledFrom(Values).Draw(t, "name").Name + "}"
+			}
+			o.Template = append(o.Template, Override{path, value})
+		}
+		w, err := NewWriter(o)
+		if err != nil {
+			return // refused, as it says
+		}
+		b, err := w.Render(doc, Attachments{PDF: []byte("x")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := hl7.Parse(b, hl7.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		optional := 0
+		if !bytes.Contains(b, []byte("\rPV1")) {
+			optional = 1
+		}
+		if len(m.Segments())+optional != len(plain.Segments()) {
+			t.Fatalf("%d segments, %d without a template", len(m.Segments()), len(plain.Segments()))
+		}
+		for _, path := range []string{"MSH-2", "MSH-9", "MSH-10", "MSH-18", "OBR-25", "OBR-32", "OBX[11]-5", "OBX[11]-11", "OBX[3]-16"} {
+			if m.Get(path) != plain.Get(path) {
+				t.Fatalf("%s is %q, and %q without a template", path, m.Get(path), plain.Get(path))
+			}
+		}
+	})
+}

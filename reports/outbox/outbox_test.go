@@ -301,6 +301,30 @@ func TestOutbox_backoff(t *testing.T) {
 	})
 }
 
+// A peer that says when it wants to be asked again is not asked sooner, nor later than anything is ever deferred.
+func TestOutbox_after(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newQueue()
+		id := q.add("emr", "bundle", "")
+		wish := 20 * time.Minute
+		s := &script{do: func(Message) Outcome {
+			return Outcome{Class: Later, Protocol: ledger.KindFHIR, Code: "429", After: wish}
+		}}
+		start := time.Now()
+		started(t, q, map[string]Sender{"emr": s})
+		synctest.Wait()
+		assert.Equal(t, start.Add(wish), q.get(id).NextAt)
+		time.Sleep(wish - time.Second)
+		synctest.Wait()
+		assert.Len(t, s.sent, 1)
+		wish = 1000 * time.Hour
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		assert.Len(t, s.sent, 2)
+		assert.LessOrEqual(t, q.get(id).NextAt.Sub(time.Now()), refusedPause)
+	})
+}
+
 // TestOutbox_down: a destination that is down waits as a whole, and gets everything at once when it is back.
 func TestOutbox_down(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -296,7 +296,7 @@ type Parked struct {
 // Destination is a peer that results go to.
 type Destination struct {
 	Name      string                `json:"name"`
-	Kind      string                `json:"kind"` // dicom
+	Kind      string                `json:"kind"` // dicom, hl7, fhir
 	AETitle   string                `json:"ae_title"`
 	Address   string                `json:"address"`
 	Counts    ledger.DeliveryCounts `json:"counts"`
@@ -305,10 +305,10 @@ type Destination struct {
 	Retriable int                   `json:"retriable_count"`  // parked deliveries that RetryParked puts back
 }
 
-// EchoResult is a peer's answer to a C-ECHO.
+// EchoResult is a peer's answer to C-ECHO, or to what its protocol has for that.
 type EchoResult struct {
 	OK           bool          `json:"ok"`
-	Status       string        `json:"status"` // four hexadecimal digits; empty without an answer
+	Status       string        `json:"status"` // as the peer's protocol writes it: of DICOM four hexadecimal digits; empty without an answer
 	Reason       string        `json:"reason"` // why it is not OK, and what to do
 	Took         time.Duration `json:"-"`
 	Milliseconds float64       `json:"milliseconds"` // filled by this package from Took

@@ -47,11 +47,11 @@ export function destinationsView() {
       const { destinations } = await get("/api/v1/destinations", signal);
       grid.show(destinations, () => destinations.length ? destinations.map((d) => {
         const out = h("p", { role: "status", "aria-live": "polite" });
-        const button = h("button", { class: "button", id: `echo-${d.name}`, onclick: () => echo(d.name, out, button) }, "Test with C-ECHO");
+        const button = h("button", { class: "button", id: `echo-${d.name}`, onclick: () => echo(d.name, out, button) }, d.kind === "dicom" ? "Test with C-ECHO" : "Test the connection");
         const again = d.retriable_count ? h("button", { class: "button", id: `retry-${d.name}`, onclick: () => retry(d.name, out, again) }, `Send ${d.retriable_count} parked again`) : null;
         say(d.name, out);
         return h("section", { class: "card" }, h("h2", null, d.name),
-          h("dl", { class: "facts" }, fact("AE title", h("code", null, d.ae_title)), fact("Address", h("code", null, d.address)), fact("Kind", d.kind), fact("Last confirmed", time(d.last_at))),
+          h("dl", { class: "facts" }, d.ae_title ? fact("AE title", h("code", null, d.ae_title)) : null, fact("Address", h("code", null, d.address)), fact("Kind", d.kind), fact("Last confirmed", time(d.last_at))),
           deliveries(d.counts),
           d.last_error ? h("div", { class: "notice warn wrap" }, h("strong", null, "Waiting. "), d.last_error) : null,
           h("div", { class: "row" }, button, again, h("a", { class: "button quiet", href: `#/outbox?${new URLSearchParams({ destination: d.name, state: "pending" })}` }, `${d.counts.pending} waiting`)), out);
