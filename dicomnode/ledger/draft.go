@@ -335,6 +335,9 @@ func (l *Ledger) RetryDraft(ctx context.Context, study dicom.UID, at time.Time) 
 		if err := t.draftDue(id); err != nil {
 			return err
 		}
+		if _, err := t.exec("UPDATE desk SET reason = '' WHERE study = ?", id); err != nil {
+			return err
+		}
 		return t.event(event{study: id, what: EventRetried, at: at, detail: "draft"})
 	})
 	if err != nil {
@@ -439,6 +442,21 @@ func (l *Ledger) Drafts(ctx context.Context, study dicom.UID, p Page) ([]Draft, 
 		return nil, fmt.Errorf("ledger: drafts of study %s: %w", study, err)
 	}
 	return drafts, nil
+}
+
+const parkedDrafts = `SELECT (SELECT count(*) FROM desk WHERE reason <> ''), s.study_instance_uid, d.reason FROM desk d JOIN study s ON s.id = d.study
+	WHERE d.reason <> '' ORDER BY d.study LIMIT 1`
+
+// ParkedDrafts returns of how many studies no draft can be made, and of one of them which it is and why.
+func (l *Ledger) ParkedDrafts(ctx context.Context) (n int, study dicom.UID, reason string, err error) {
+	err = l.readDB.QueryRowContext(ctx, parkedDrafts).Scan(&n, &study, &reason)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, "", "", nil
+	}
+	if err != nil {
+		return 0, "", "", fmt.Errorf("ledger: parked drafts: %w", err)
+	}
+	return n, study, reason, nil
 }
 
 // DeskState is how far the drafts of a study are.

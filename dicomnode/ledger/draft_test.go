@@ -83,7 +83,13 @@ func TestDraft_due(t *testing.T) {
 	state, err := l.Desk(ctx, "1.2")
 	require.NoError(t, err)
 	require.Equal(t, DeskState{Version: due.Version, Covered: due.Version, Number: 1, Reason: "a template has no end"}, state)
+	n, parked, why, err := l.ParkedDrafts(ctx)
+	require.NoError(t, err)
+	require.Equal(t, []any{1, due.Study, "a template has no end"}, []any{n, parked, why})
 	require.NoError(t, l.RetryDraft(ctx, due.Study, at(10)))
+	n, _, _, err = l.ParkedDrafts(ctx)
+	require.NoError(t, err)
+	require.Zero(t, n, "it is tried again")
 	require.Equal(t, due.Version+1, dueDraft(t, l).Version)
 	require.ErrorIs(t, l.RetryDraft(ctx, "1.9.9", at(10)), ErrNotFound)
 }

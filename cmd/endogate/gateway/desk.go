@@ -45,6 +45,15 @@ func (g *parts) openDesk() error {
 	return nil
 }
 
+// drafted is an error where no draft can be made of a study before somebody has mended something.
+func (g *parts) drafted(ctx context.Context) error {
+	n, study, reason, err := g.ledger.ParkedDrafts(ctx)
+	if err == nil && n > 0 {
+		err = fmt.Errorf("no draft can be made of %d studies, such as %s: %s; mend it, then POST /api/v1/studies/%s/draft/retry", n, study, reason, study)
+	}
+	return err
+}
+
 // described is what reports say of a model beside its results.
 func (m *Models) described(name string) (desk.Model, bool) {
 	for _, b := range m.Bundles {

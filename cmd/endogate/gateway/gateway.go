@@ -417,6 +417,7 @@ func (g *parts) checks() []admin.Check {
 		{Name: "disk above reserve", Probe: func(context.Context) error { return g.spool.Full() }},
 		{Name: "ledger follows the spool", Advisory: true, Probe: func(context.Context) error { return g.follower.Err() }},
 		{Name: "ledger readable", Probe: func(ctx context.Context) error { _, err := g.ledger.Position(ctx); return err }},
+		{Name: "a draft of every examination", Advisory: true, Probe: g.drafted},
 		{Name: "decoders installed", Advisory: true, Probe: func(context.Context) error { return g.decoding().Missing() }},
 		{Name: "a worker for every model", Advisory: true, Probe: g.served},
 		{Name: "JetStream up", Advisory: true, Probe: func(ctx context.Context) error {
