@@ -343,6 +343,11 @@ func Export(dir string) (written []string, err error) {
 	return written, nil
 }
 
+// Called is what a finding is called in a language.
+func (t *Templates) Called(language string, f Finding) string {
+	return t.called(t.language(language), f)
+}
+
 // Label is what something is called in a language, such as patient (the phrase label-patient); empty where nothing is
 // called so.
 func (t *Templates) Label(language, name string) string {

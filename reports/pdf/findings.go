@@ -39,9 +39,17 @@ func (p *pages) findingBlocks(said bool) {
 	}
 }
 
+// called is what the document's language calls a finding.
+func (p *pages) called(f draft.Finding) string {
+	if p.Called != nil {
+		return cmpOr(clean(p.Called(p.doc.Language, f)), f.Class)
+	}
+	return cmpOr(clean(f.Code.Meaning), f.Class)
+}
+
 // brief is a finding in one line.
 func (p *pages) brief(f draft.Finding) string {
-	text := cmpOr(f.Code.Meaning, f.Class)
+	text := p.called(f)
 	if f.Model.Name != "" {
 		text += fmt.Sprintf(" (%s %s, %s)", f.Model.Name, f.Model.Version, decimal(f.Probability))
 	}
@@ -100,7 +108,7 @@ func (p *pages) finding(n int, f draft.Finding, said bool) {
 		p.y = max(p.y, y+beside.height)
 	}
 	if len(images) > 1 {
-		p.strip(images[1:])
+		p.strip(images[1:], false)
 	}
 	p.y += 1
 	p.room(1)
@@ -115,7 +123,7 @@ type part struct {
 // says is a finding in words: what and where, how the person decided, and what the model said.
 func (p *pages) says(n int, f draft.Finding, images []draft.KeyImage, said bool) []part {
 	plain, quiet := style{body, ink, false}, style{small, faint, false}
-	parts := []part{{style{medium, ink, true}, fmt.Sprintf("%d. %s", n, cmpOr(clean(f.Code.Meaning), f.Class))}}
+	parts := []part{{style{medium, ink, true}, fmt.Sprintf("%d. %s", n, p.called(f))}}
 	add := func(s style, text string) {
 		if text = strings.TrimSpace(text); text != "" {
 			parts = append(parts, part{s, text})

@@ -23,13 +23,14 @@ var ErrTooLong = fmt.Errorf("pdf: more than %d pages; shorten the report's texts
 
 // Options are what a document does not say of itself.
 type Options struct {
-	Fonts       *Fonts                                // needed
-	Label       func(language, name string) string    // what a page says of its own (draft.Templates.Label); needed
-	Picture     func(draft.KeyImage) (Picture, error) // nil, or an error: the picture is not here any more
-	Colours     *explain.ColourMap                    // of the heatmaps, for their legend; nil: none
-	Location    *time.Location                        // of the times shown; nil is UTC
-	Institution string                                // above the title
-	Links       []Link                                // at the end
+	Fonts       *Fonts                                        // needed
+	Label       func(language, name string) string            // what a page says of its own (draft.Templates.Label); needed
+	Called      func(language string, f draft.Finding) string // nil: as its code is
+	Picture     func(draft.KeyImage) (Picture, error)         // nil, or an error: the picture is not here any more
+	Colours     *explain.ColourMap                            // of the heatmaps, for their legend; nil: none
+	Location    *time.Location                                // of the times shown; nil is UTC
+	Institution string                                        // above the title
+	Links       []Link                                        // at the end
 }
 
 // Picture is a frame, and the same with a heatmap blended in.

@@ -75,7 +75,7 @@ func options(t testing.TB) Options {
 	colours, err := explain.NamedColourMap("jet")
 	require.NoError(t, err)
 	return Options{
-		Fonts: fonts, Label: templates().Label, Picture: pictures, Colours: colours, Institution: "Department of Gastroenterology, St. Elsewhere Hospital",
+		Fonts: fonts, Label: templates().Label, Called: templates().Called, Picture: pictures, Colours: colours, Institution: "Department of Gastroenterology, St. Elsewhere Hospital",
 		Location: time.FixedZone("", 3600),
 		Links:    []Link{{"Study in the viewer", "https://viewer.example/studies/2.25.1?x=ü"}},
 	}

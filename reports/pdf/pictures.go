@@ -43,7 +43,11 @@ func (p *pages) drawn(k draft.KeyImage, w float64, why bool) drawing {
 		}
 	}
 	s := style{small, faint, false}
-	d.caption = p.lines(w, s, cmpOr(k.Caption, p.whichFrame(k.Frame)))
+	caption := cmpOr(k.Caption, p.whichFrame(k.Frame))
+	if k.Caption != "" && k.Frame.Position != "" {
+		caption += ": " + k.Frame.Position
+	}
+	d.caption = p.lines(w, s, caption)
 	below := max(float64(len(d.caption))*s.line(), legendHeight+s.line()+1)
 	if why {
 		d.why = p.lines(2*w+pairGap, style{6.5, faint, false}, clip(k.Why, 600))
@@ -130,15 +134,16 @@ func (p *pages) legend(x, y, w float64) {
 	p.at(x+w-measure(high), y+legendHeight, s, high)
 }
 
-// strip places key images beside each other, smaller, over as many rows as they need.
-func (p *pages) strip(images []draft.KeyImage) {
+// strip places key images beside each other, smaller, over as many rows as they need. why: with the whole of the reason, which
+// a finding has said with its first.
+func (p *pages) strip(images []draft.KeyImage, why bool) {
 	const each, gap, perRow = 27.3, 4.0, 3
 	for len(images) > 0 && p.drawnCount < maxPictures {
 		n := min(perRow, len(images))
 		var row []drawing
 		height := 0.0
 		for _, k := range images[:n] {
-			d := p.drawn(k, each, true)
+			d := p.drawn(k, each, why)
 			row, height = append(row, d), max(height, d.height)
 		}
 		images = images[n:]

@@ -38,7 +38,7 @@ func (p *pages) sections() {
 			} else if len(p.imagesOf("")) > 0 {
 				p.heading(s.Head, 30)
 			}
-			p.strip(p.imagesOf(""))
+			p.strip(p.imagesOf(""), true)
 			pictures = true
 		default:
 			p.section(s)
@@ -50,7 +50,7 @@ func (p *pages) sections() {
 	}
 	if !pictures && len(p.imagesOf("")) > 0 {
 		p.heading(p.say("key-images"), 30)
-		p.strip(p.imagesOf(""))
+		p.strip(p.imagesOf(""), true)
 	}
 }
 

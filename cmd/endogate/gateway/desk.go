@@ -102,7 +102,7 @@ func frameOf(ctx context.Context, from *spool.Spool, o pixeldata.Options, id str
 // Pages makes pages of report drafts, with pictures out of the spool.
 type Pages struct {
 	Fonts       *pdf.Fonts
-	Label       func(language, name string) string
+	Templates   *draft.Templates
 	Colours     *explain.ColourMap
 	Location    *time.Location
 	Institution string
@@ -112,7 +112,7 @@ type Pages struct {
 // Render makes the PDF of doc.
 func (p Pages) Render(ctx context.Context, doc draft.Document) ([]byte, error) {
 	return pdf.Render(doc, pdf.Options{
-		Fonts: p.Fonts, Label: p.Label, Colours: p.Colours, Location: p.Location, Institution: p.Institution,
+		Fonts: p.Fonts, Label: p.Templates.Label, Called: p.Templates.Called, Colours: p.Colours, Location: p.Location, Institution: p.Institution,
 		Picture: func(k draft.KeyImage) (pdf.Picture, error) {
 			frame, err := p.Frame(ctx, k.Frame.Instance.SOPInstanceUID, k.Frame.Span.First+max(k.Frame.Span.Count-1, 0)/2)
 			if err != nil {
@@ -140,7 +140,7 @@ func (g *parts) openPages() error {
 		return err
 	}
 	g.pages = Pages{
-		Fonts: fonts, Label: g.desk.Templates.Label, Colours: colours, Location: g.desk.Location, Institution: g.cfg.Reports.InstitutionName,
+		Fonts: fonts, Templates: g.desk.Templates, Colours: colours, Location: g.desk.Location, Institution: g.cfg.Reports.InstitutionName,
 		Frame: func(ctx context.Context, instance dicom.UID, frame int) (image.Image, error) {
 			entry, err := g.ledger.EntryOf(ctx, string(instance))
 			if err != nil {
