@@ -321,7 +321,7 @@ func TestOutbox_after(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
 		assert.Len(t, s.sent, 2)
-		assert.LessOrEqual(t, q.get(id).NextAt.Sub(time.Now()), refusedPause)
+		assert.LessOrEqual(t, time.Until(q.get(id).NextAt), refusedPause)
 	})
 }
 
