@@ -85,16 +85,18 @@ func TestHL7_receivers(t *testing.T) {
 // A receiver that is not there is tried again, and gets everything once and in order when it is.
 func TestHL7_receiverComesBack(t *testing.T) {
 	address := fmt.Sprintf("127.0.0.1:%d", peers.FreePort(t))
-	came := make(chan *mllptest.Receiver, 1)
-	later := time.AfterFunc(300*time.Millisecond, func() { came <- mllptest.StartAt(t, address, mllptest.AA) })
-	defer later.Stop()
-	deliveries, log := deliver(t, address, time.Minute, "1", "2", "3")
+	var came *mllptest.Receiver
+	deliveries, log := deliverTelling(t, address, time.Minute, func(fate Fate) {
+		if fate == FateDown && came == nil {
+			came = mllptest.StartAt(t, address, mllptest.AA)
+		}
+	}, "1", "2", "3")
 	for _, d := range deliveries {
 		assert.Equal(t, ledger.DeliveryDone, d.State)
 	}
 	assert.Contains(t, log, "cannot be reached")
 	var ids []string
-	for _, m := range (<-came).Got() {
+	for _, m := range came.Got() {
 		ids = append(ids, mllptest.ControlID(m))
 	}
 	assert.Equal(t, []string{"1", "2", "3"}, ids)
@@ -102,6 +104,12 @@ func TestHL7_receiverComesBack(t *testing.T) {
 
 // deliver runs an outbox until the messages are delivered or parked.
 func deliver(t *testing.T, address string, timeout time.Duration, ids ...string) (ended []ledger.Delivery, log string) {
+	t.Helper()
+	return deliverTelling(t, address, timeout, func(Fate) {}, ids...)
+}
+
+// deliverTelling is deliver; tried is told of each attempt, one after the other.
+func deliverTelling(t *testing.T, address string, timeout time.Duration, tried func(Fate), ids ...string) (ended []ledger.Delivery, log string) {
 	t.Helper()
 	s, q := newStores(t), newQueue()
 	var waiting []*ledger.Delivery
@@ -114,6 +122,7 @@ func deliver(t *testing.T, address string, timeout time.Duration, ids ...string)
 	o := &Outbox{
 		Queue: q, Senders: map[string]Sender{"ris": &HL7{Client: &mllp.Client{Address: address, Timeout: timeout}, Spool: s.spool}},
 		Backoff: Backoff{First: time.Millisecond, Last: 10 * time.Millisecond}, Poll: 5 * time.Millisecond, Log: slog.New(slog.NewTextHandler(&lines, nil)),
+		Sent: func(_ string, fate Fate, _ time.Duration) { tried(fate) },
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	stopped := make(chan error, 1)
