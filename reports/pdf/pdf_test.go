@@ -173,8 +173,7 @@ func TestRender_look(t *testing.T) {
 	dir := os.Getenv("LOOK")
 	for name, doc := range samples(t) {
 		began := time.Now()
-		b, err := Render(doc, options(t))
-		require.NoError(t, err, name)
+		b := render(t, doc)
 		t.Log(name, len(b), "bytes", time.Since(began).Round(time.Millisecond))
 		if dir != "" {
 			require.NoError(t, os.WriteFile(filepath.Join(dir, name+".pdf"), b, 0o600))

@@ -2,6 +2,7 @@ package pdf
 
 import (
 	"bytes"
+	"encoding/json"
 	"encoding/xml"
 	"errors"
 	"fmt"
@@ -42,10 +43,18 @@ func run(t testing.TB, b []byte, program string, args ...string) string {
 	return string(out)
 }
 
+var rendered sync.Map // by document: a crowded one takes long
+
 func render(t testing.TB, doc draft.Document) []byte {
 	t.Helper()
+	key, err := json.Marshal(doc)
+	require.NoError(t, err)
+	if b, ok := rendered.Load(string(key)); ok {
+		return b.([]byte)
+	}
 	b, err := Render(doc, options(t))
 	require.NoError(t, err)
+	rendered.Store(string(key), b)
 	return b
 }
 
