@@ -129,7 +129,7 @@ func (d *Desk) images(ctx context.Context, in *draft.Input, received []ledger.In
 	in.Patient = draft.Patient{
 		ID: head.PatientID, Issuer: head.IssuerOfPatientID, Name: head.PatientName, BirthDate: head.PatientBirthDate, Sex: head.PatientSex,
 	}
-	e := draft.Examination{Description: head.StudyDescription, Station: head.StationName, Images: len(received), Instances: []draft.Image{}}
+	e := draft.Examination{Accession: head.AccessionNumber, Description: head.StudyDescription, Station: head.StationName, Images: len(received), Instances: []draft.Image{}}
 	sizes := map[dicom.UID]analysis.Result{}
 	for _, exam := range in.Exams {
 		for _, i := range exam.Instances {

@@ -77,7 +77,7 @@ func (c composing) blanks() []string {
 	values := map[string]string{
 		"todo":         ToBeCompleted,
 		"patient-name": given(personName(d.Patient.Name)), "patient-id": given(d.Patient.ID), "birth-date": given(date(d.Patient.BirthDate)),
-		"sex": given(d.Patient.Sex), "accession": given(order.Accession), "placer": given(order.Placer), "filler": given(order.Filler),
+		"sex": given(d.Patient.Sex), "accession": given(cmp.Or(order.Accession, d.Examination.Accession)), "placer": given(order.Placer), "filler": given(order.Filler),
 		"procedure-id": given(order.RequestedProcedureID), "service": given(cmp.Or(order.Service.Meaning, order.Service.Value)),
 		"requester": given(personName(order.Requester)), "referrer": given(personName(order.Referrer)), "reason": given(order.Reason),
 		"date": given(moment(d.Examination.StartedAt)), "description": given(d.Examination.Description),

@@ -132,7 +132,8 @@ type Examination struct {
 	Description string    `json:"description"`
 	Station     string    `json:"station"`
 	Performer   string    `json:"performer"`
-	Images      int       `json:"images"` // instances received
+	Accession   string    `json:"accession,omitempty"` // as the images have it
+	Images      int       `json:"images"`              // instances received
 	Instances   []Image   `json:"instances"`
 }
 

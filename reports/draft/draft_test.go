@@ -124,6 +124,9 @@ func TestNew_nothingAnalysed(t *testing.T) {
 	}
 	d := made(t, none)
 	assert.Equal(t, "not provided", section(t, d, "indication").Text)
+	assert.Contains(t, section(t, d, "header").Text, "Accession: not provided.")
+	none.Examination.Accession = "A7"
+	assert.Contains(t, section(t, made(t, none), "header").Text, "Accession: A7.", "as the images have it")
 }
 
 // Two places cannot be in one picture: neither is said to have been seen.

@@ -334,6 +334,7 @@ func (o *Order) printable() *Order {
 func (e Examination) printable() Examination {
 	e.StartedAt, e.EndedAt = e.StartedAt.UTC(), e.EndedAt.UTC()
 	e.Description, e.Station, e.Performer = printable(e.Description), printable(e.Station), printable(e.Performer)
+	e.Accession = printable(e.Accession)
 	e.Instances = nonNil(slices.Clone(e.Instances))
 	return e
 }
