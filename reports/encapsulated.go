@@ -95,7 +95,7 @@ func titleOf(doc draft.Document) string {
 // sourceInstances are the frames and heatmaps shown, each instance once.
 func sourceInstances(doc draft.Document) (items []dataset) {
 	seen := map[dicom.UID]bool{}
-	for _, k := range doc.KeyImages {
+	for _, k := range doc.ShownImages() {
 		for _, i := range []dicom.SOPInstance{k.Frame.Instance, k.Frame.Heatmap} {
 			if i.SOPInstanceUID != "" && i.SOPClassUID != "" && !seen[i.SOPInstanceUID] {
 				seen[i.SOPInstanceUID] = true

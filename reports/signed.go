@@ -22,8 +22,8 @@ var errUnsigned = permanentError{errors.New("reports: only a signed, amended or 
 // COMPLETE, and VERIFIED with its observer and FINAL where the person's signature is verified; else it is UNVERIFIED and
 // PRELIMINARY (PS3.3 C.17.2). It names its predecessor. s is an instance of the study.
 //
-// It has groups for the findings that the person left standing, in the frames chosen as their key images; what was decided
-// about each is said in the evaluations, rejected ones among them.
+// It has groups for the findings that stand, in the frames chosen as their key images; what was decided about each is said
+// in the evaluations, of those that do not stand as well.
 func (b *Builder) SignedReport(s Source, doc draft.Document) (comprehensive3D, comprehensive Object, err error) {
 	r := signed{doc: doc, source: s, zone: s.zone(b.Location)}
 	if doc.Signature == nil || doc.Editable() {
@@ -170,7 +170,7 @@ func personName(name string) string {
 // sizes are of the frames that contours are drawn on.
 func (r signed) sizes() sizes {
 	out := sizes{}
-	for _, f := range r.doc.Findings {
+	for _, f := range r.doc.Shown() {
 		for _, frame := range r.shown(f) {
 			ref := r.ref(frame)
 			out[frameKey{ref.Instance.SOPInstanceUID, ref.Frame}] = [2]int{frame.Columns, frame.Rows}
@@ -203,9 +203,6 @@ func (r signed) shown(f draft.Finding) []draft.Frame {
 	}
 	return out
 }
-
-// standing reports whether a finding is part of what was signed.
-func standing(f draft.Finding) bool { return f.Stands() }
 
 func described(f draft.Finding) string {
 	text := cmp.Or(f.Code.Meaning, f.Class)

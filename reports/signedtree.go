@@ -55,12 +55,8 @@ func (r signed) imageLibrary() ContentItem {
 // groups are the findings that stand, in their key images.
 func (r signed) groups() ContentItem {
 	measurements := container(Contains, imagingMeasurements)
-	n := 0
-	for _, f := range r.doc.Findings {
-		if !standing(f) {
-			continue
-		}
-		n++
+	for i, f := range r.doc.Shown() {
+		n := i + 1
 		frames := r.shown(f)
 		if len(frames) == 0 {
 			measurements.Items = append(measurements.Items, r.group(f, n, dicom.UID(f.ID), r.whole(f, nil)))
@@ -93,7 +89,7 @@ func (r signed) group(f draft.Finding, n int, uid dicom.UID, items []ContentItem
 	if f.Model.Name != "" {
 		id = "AI-" + id
 	}
-	if f.Decision == draft.Proposed {
+	if !f.Decided() {
 		id += ", not decided"
 	}
 	return container(Contains, measurementGroupTitle, append([]ContentItem{

@@ -127,7 +127,7 @@ func TestRender_observations(t *testing.T) {
 	for n := 1; n <= 12; n++ {
 		assert.Equal(t, strconv.Itoa(n), m.Get(fmt.Sprintf("OBX[%d]-1", n)))
 	}
-	assert.Equal(t, "demo-colon 1.2.0", m.Get("OBX[3]-17.2"), "findings of several models stay apart")
+	assert.Equal(t, "demo-colon 1.2.0, proposed by AI, not decided by a person", m.Get("OBX[3]-17.2"), "findings of several models stay apart")
 	assert.Equal(t, "ISO", m.Get("OBX[3]-18.4"))
 	assert.Empty(t, m.Get("OBX[8]-18"), "a person is no device")
 	assert.Equal(t, base64.StdEncoding.EncodeToString([]byte{0, 1, 2}), m.Get("OBX[12]-5.5"))
@@ -155,8 +155,12 @@ func TestRender_statuses(t *testing.T) {
 			if s.Name != "OBX" {
 				continue
 			}
-			assert.Equal(t, row.result, s.Get("11"), row)
-			assert.Equal(t, row.verified, s.Get("16.2") != "", "OBX-16")
+			result, undecided := row.result, s.Get("4") == "1" || s.Get("4") == "2"
+			if undecided && row.verified {
+				result = "P"
+			}
+			assert.Equal(t, result, s.Get("11"), row)
+			assert.Equal(t, row.verified && !undecided, s.Get("16.2") != "", "OBX-16")
 			if s.Get("2") == "TX" {
 				text = s.Get("5")
 			}

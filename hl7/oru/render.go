@@ -174,12 +174,13 @@ func sizes(s *scope) []scope {
 	return findingsIf(s, func(f draft.Finding) bool { return f.SizeMM > 0 })
 }
 
-// findingsIf are those that nobody rejected, numbered whether they are wanted or not.
+// findingsIf are those that stand, and those that were taken back: a receiver is told so of what it was sent before. They
+// are numbered whether they are wanted or not.
 func findingsIf(s *scope, wanted func(draft.Finding) bool) (all []scope) {
 	group := 0
 	for i := range s.doc.Findings {
 		f := &s.doc.Findings[i]
-		if f.Decision == draft.Rejected {
+		if !f.Stands() && !f.TakenBack() {
 			continue
 		}
 		group++

@@ -81,7 +81,7 @@ var Rows = []Row{
 	{"study", "the study", obx("ST", "113014^DICOM Study^DCM", "{study}"), once},
 	{"report", "each structured report in the archive: those of the models, and the signed one", obx("ST", "^SOP Instance UID^", "{report}"), reports},
 	{"predecessor", "the signed report that this one takes the place of", obx("ST", "^SOP Instance UID of predecessor^", "{predecessor}"), predecessor},
-	{"finding", "each finding that nobody rejected", obx("CWE", "{question}", "{finding}", of("{group}"), producer("{method}", "{device}")), findings},
+	{"finding", "each finding that stands; as withdrawn, each that was retracted before a person decided about it", obx("CWE", "{question}", "{finding}", of("{group}"), producer("{method}", "{device}")), findings},
 	{"site", "each finding whose site is known", obx("CWE", "363698007^Finding Site^SCT", "{site}", of("{group}")), sites},
 	{"probability", "each finding of a model", obx("NM", "122157^Probability^DCM", "{probability}", of("{group}"), in("1^no units^UCUM"), producer("{method}", "{device}")), probabilities},
 	{"size", "each finding that a person measured", obx("NM", "410668003^Length^SCT", "{size}", of("{group}"), in("mm^millimeter^UCUM")), sizes},

@@ -42,7 +42,7 @@ var Values = []Value{
 	{"status", "code for the standing, of the destination's statuses", nil, func(s scope) string { return s.status(s.o.Statuses) }},
 	{"result", "code for the standing, of the destination's results", nil, func(s scope) string { return s.result() }},
 	{"interpreter", "who signed; empty unless as verified", nil, func(s scope) string { return s.signer("&") }},
-	{"observer", "who signed; empty unless as verified", nil, func(s scope) string { return s.signer("^") }},
+	{"observer", "who signed; empty unless as verified, and of a finding that nobody decided about", nil, func(s scope) string { return s.observer() }},
 	{"study", "Study Instance UID", nil, func(s scope) string { return s.text(string(s.doc.Study)) }},
 	{"title", "code of the report's title", nil, func(s scope) string { return s.code(s.doc.Title) }},
 
@@ -87,7 +87,7 @@ var Values = []Value{
 	{"probability", "the highest of its frames", ofFinding, func(s scope) string { return strconv.FormatFloat(s.finding.Probability, 'f', 4, 64) }},
 	{"size", "in millimetres", ofFinding, func(s scope) string { return strconv.FormatFloat(s.finding.SizeMM, 'f', -1, 64) }},
 	{"paris", "Paris class that a person gave it", ofFinding, func(s scope) string { return s.text(s.finding.Paris) }},
-	{"method", "model and version, as the text of a code", ofFinding, func(s scope) string { return join("", s.text(s.model())) }},
+	{"method", "model and version, and whether nobody decided about the finding, as the text of a code", ofFinding, func(s scope) string { return join("", s.text(s.method())) }},
 	{"device", "model and version, with the UID of the device as its universal ID", ofFinding, func(s scope) string { return s.device() }},
 	{"text", "the report as text, with line breaks", []string{"text"}, func(s scope) string { return s.text(strings.TrimSpace(s.words)) }},
 	{"line", "a line of it", []string{"line"}, func(s scope) string { return s.text(s.line) }},
@@ -185,12 +185,34 @@ func (m *message) status(c Codes) string {
 	return c.Draft
 }
 
-// result is the status of an observation. That of a result which was taken back is withdrawn, whatever the report is.
+// result is the status of an observation. That of a finding which was taken back is withdrawn, whatever the report is, and
+// that of one which nobody decided about preliminary, in a final report too.
 func (s scope) result() string {
-	if s.finding != nil && s.finding.Retracted != "" {
+	switch f := s.finding; {
+	case f != nil && f.TakenBack():
 		return s.o.Results.Withdrawn
+	case s.undecided() && s.verified():
+		return s.o.Results.Preliminary
 	}
 	return s.status(s.o.Results)
+}
+
+func (s scope) undecided() bool { return s.finding != nil && !s.finding.Decided() }
+
+// observer is who vouches for an observation; nobody for what is undecided.
+func (s scope) observer() string {
+	if s.undecided() {
+		return ""
+	}
+	return s.signer("^")
+}
+
+// method says how the finding was come by.
+func (s scope) method() string {
+	if model := s.model(); model != "" && s.undecided() {
+		return model + ", proposed by AI, not decided by a person"
+	}
+	return s.model()
 }
 
 // signer names who signed as verified, as the family name of CNN or XCN behind an identifier that nobody knows.

@@ -21,10 +21,16 @@ func (a *applying) imageAt(r ImageRef) int {
 }
 
 // Stands reports whether f is a finding of the report: no person has rejected it, and its result was not taken back
-// before a person took it over.
-func (f Finding) Stands() bool {
-	return f.Decision != Rejected && (f.Retracted == "" || f.Decision != Proposed)
-}
+// before a person took it over. Whatever is made of a document shows these findings as findings, and no other.
+func (f Finding) Stands() bool { return f.Decision != Rejected && !f.TakenBack() }
+
+// TakenBack reports whether f is nobody's any more: its result was retracted, and no person has decided about it. What
+// a person accepted or changed is the person's, and stays; that the result was retracted is said of it.
+func (f Finding) TakenBack() bool { return f.Retracted != "" && !f.Decided() }
+
+// Decided reports whether a person vouches for f, or has rejected it. What nobody decided is sent of a signed document
+// too: as what a model proposes, never as confirmed.
+func (f Finding) Decided() bool { return f.Decision != Proposed }
 
 // Shown are the findings that stand.
 func (d Document) Shown() []Finding {

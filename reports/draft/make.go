@@ -84,6 +84,11 @@ func (t *Templates) Refresh(old Document, in Input) (Document, error) {
 	for _, e := range events {
 		d.say(e)
 	}
+	for _, f := range d.Shown() {
+		if f.Retracted != "" {
+			d.say(t.called(language, f) + ": " + language.say("finding-retracted", "reason", f.Retracted))
+		}
+	}
 	t.compose(&d)
 	return d, d.Validate()
 }

@@ -204,18 +204,13 @@ func (w *writer) device(m analysis.Model) (reference, bool) {
 func (w *writer) observations() {
 	for _, f := range w.doc.Findings {
 		by := uidIdentifier(dicom.UID(f.ID))
-		status := w.status(observationStatuses)
-		stands := f.Decision != draft.Rejected && f.Retracted == ""
-		if !stands {
-			status = "entered-in-error"
-		}
 		o := observation{
-			ResourceType: "Observation", Identifier: []identifier{by}, BasedOn: w.basedOn, Status: status,
+			ResourceType: "Observation", Identifier: []identifier{by}, BasedOn: w.basedOn, Status: w.observed(f),
 			Category: []concept{imagingCategory}, Code: question(f.Role), Subject: w.subject,
 			EffectiveDateTime: instant(w.doc.Examination.StartedAt), Issued: instant(w.doc.At),
 			ValueCodeableConcept: coded(f.Code), BodySite: site(f), DerivedFrom: []reference{w.imaging}, Component: components(f),
 		}
-		for _, words := range []string{f.Why, f.Text, taken(f)} {
+		for _, words := range []string{f.Why, f.Text, undecided(f), retracted(f)} {
 			if words != "" {
 				o.Note = append(o.Note, annotation{words})
 			}
@@ -228,18 +223,37 @@ func (w *writer) observations() {
 		}
 		ref := w.put("Observation", by, o)
 		w.all = append(w.all, ref)
-		if stands {
+		if f.Stands() {
 			w.results = append(w.results, ref)
 		}
 	}
 }
 
-// taken says why a result was taken back.
-func taken(f draft.Finding) string {
+// observed is the status of a finding: one that nobody decided about is preliminary in a final report too.
+func (w *writer) observed(f draft.Finding) string {
+	switch status := w.status(observationStatuses); {
+	case !f.Stands():
+		return observationStatuses[4]
+	case !f.Decided() && w.verified():
+		return observationStatuses[1]
+	default:
+		return status
+	}
+}
+
+func undecided(f draft.Finding) string {
+	if f.Decided() {
+		return ""
+	}
+	return "Proposed by AI, not decided by a person."
+}
+
+// retracted says why a person took the result back.
+func retracted(f draft.Finding) string {
 	if f.Retracted == "" {
 		return ""
 	}
-	return "Taken back: " + f.Retracted
+	return "The AI result was retracted: " + f.Retracted
 }
 
 func question(role analysis.Role) concept {
@@ -309,8 +323,8 @@ func (w *writer) report() {
 	if w.verified() {
 		r.ResultsInterpreter = []reference{{Display: doc.Signature.By.Name}}
 	}
-	for _, f := range doc.Findings {
-		if c := coded(f.Code); c != nil && f.Decision != draft.Rejected && f.Retracted == "" && f.Role == analysis.RoleFinding {
+	for _, f := range doc.Shown() { // a conclusion is a person's
+		if c := coded(f.Code); c != nil && f.Decided() && f.Role == analysis.RoleFinding {
 			r.ConclusionCode = append(r.ConclusionCode, *c)
 		}
 	}

@@ -89,13 +89,16 @@ func TestRender_statuses(t *testing.T) {
 		{draft.Withdrawn, true, "entered-in-error", "entered-in-error"},
 	} {
 		doc := as(sample(t), 2, row.standing, row.verified)
-		doc.Findings[3].Retracted = "wrong"
+		doc.Findings[2].Retracted = "wrong"
 		bundle := parse(t, render(t, doc, Attachments{Report: "2.25.9002"}))
 		vouched := row.verified && row.standing != draft.Withdrawn
 		for i, r := range bundle.of("Observation") {
 			want := row.observation
-			if i == 1 || i == 3 { // rejected, taken back
+			switch {
+			case i == 1 || i == 2: // rejected, taken back
 				want = "entered-in-error"
+			case i == 0 && vouched: // nobody decided
+				want = "preliminary"
 			}
 			assert.Equal(t, want, r["status"], "%s %d", row.standing, i)
 		}

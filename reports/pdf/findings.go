@@ -12,14 +12,17 @@ import (
 
 const pairGap = 2.0 // between a frame and its heatmap
 
-// findingBlocks writes each finding that stands with its pictures beside it, and a line for each that a person rejected. Landmarks and notes on quality stand in sections of their own: here they have their pictures alone. said: the
-// section has said in words what the models saw.
+// findingBlocks writes each finding that stands with its pictures beside it, and in small print those that a person rejected
+// or that were taken back. Landmarks and notes on quality stand in sections of their own: here they have their pictures
+// alone. said: the section has said in words what the models saw.
 func (p *pages) findingBlocks(said bool) {
 	n := 0
-	var rejected []string
+	var rejected, taken []string
 	for _, f := range p.doc.Findings {
 		switch {
-		case f.Decision == draft.Rejected:
+		case f.TakenBack():
+			taken = append(taken, p.brief(f)+" – "+clean(f.Retracted))
+		case !f.Stands():
 			rejected = append(rejected, p.brief(f)+" – "+p.author(f.By))
 		case f.Role == analysis.RoleFinding || f.Role == "" || len(p.imagesOf(f.ID)) > 0:
 			n++
@@ -33,9 +36,14 @@ func (p *pages) findingBlocks(said bool) {
 	default:
 		p.paragraph(left, width, style{body, ink, false}, p.say("no-findings"))
 	}
-	if len(rejected) > 0 {
-		p.y += 1
-		p.paragraph(left, width, style{small, faint, false}, p.say("rejected")+": "+strings.Join(rejected, "; ")+".")
+	for _, out := range []struct {
+		name  string
+		lines []string
+	}{{"rejected", rejected}, {"retracted", taken}} {
+		if len(out.lines) > 0 {
+			p.y += 1
+			p.paragraph(left, width, style{small, faint, false}, p.say(out.name)+": "+strings.Join(out.lines, "; ")+".")
+		}
 	}
 }
 
@@ -63,15 +71,11 @@ func (p *pages) retraction(reason string) string {
 	return p.say("retracted") + ": " + reason
 }
 
-// stands reports whether a finding is part of the report.
-func stands(f draft.Finding) bool { return f.Decision != draft.Rejected }
-
 // imagesOf lists the key images of a finding; those of none, or of one that is not there, where id is empty.
 func (p *pages) imagesOf(id string) (out []draft.KeyImage) {
-	for _, k := range p.doc.KeyImages {
-		i := slices.IndexFunc(p.doc.Findings, func(f draft.Finding) bool { return f.ID == k.Finding })
-		switch {
-		case i < 0 && id == "", i >= 0 && id == k.Finding && stands(p.doc.Findings[i]):
+	for _, k := range p.doc.ShownImages() {
+		known := slices.ContainsFunc(p.doc.Findings, func(f draft.Finding) bool { return f.ID == k.Finding })
+		if known && id == k.Finding || !known && id == "" {
 			out = append(out, k)
 		}
 	}
@@ -130,11 +134,11 @@ func (p *pages) says(n int, f draft.Finding, images []draft.KeyImage, said bool)
 		}
 	}
 	decision := style{small, map[draft.Decision]colour{draft.Accepted: green, draft.Changed: accent}[f.Decision], true}
-	if f.Decision == draft.Proposed {
+	if !f.Decided() {
 		decision.colour = amber
 	}
 	by := p.say("decision-" + string(f.Decision))
-	if f.Decision != draft.Proposed && f.By.Name != "" {
+	if f.Decided() && f.By.Name != "" {
 		by += " – " + p.author(f.By)
 	}
 	add(decision, by)
