@@ -71,12 +71,14 @@ func (l *Ledger) Forget(ctx context.Context, before time.Time, limit int, at tim
 	return more, nil
 }
 
-// restingMessages and restingOrders are those that nothing has come of since ?1, but for orders of studies that are remembered.
+// restingMessages and restingOrders are those that nothing has come of since ?1, but for orders of studies that are
+// remembered, by what they say themselves or because a person has said so.
 const (
 	restingMessages = `SELECT id FROM message WHERE at < ?1 AND released_at IS NOT NULL ORDER BY at LIMIT ?2`
 	restingOrders   = `SELECT o.id FROM imaging_order o WHERE o.changed_at < ?1
 	AND NOT EXISTS (SELECT 1 FROM study s WHERE s.study_instance_uid = o.study_instance_uid AND s.forgotten_at IS NULL)
 	AND NOT EXISTS (SELECT 1 FROM study s WHERE s.accession_number = o.accession AND s.forgotten_at IS NULL)
+	AND NOT EXISTS (SELECT 1 FROM gate g WHERE g.correct_order = o.id)
 	ORDER BY o.changed_at LIMIT ?2`
 )
 

@@ -344,6 +344,25 @@ func TestReleaseMessages(t *testing.T) {
 	require.False(t, more)
 }
 
+// An order that a person has said a study belongs to is remembered as long as the study.
+func TestForgetMessages_correctedTo(t *testing.T) {
+	l, ctx := openLedger(t), t.Context()
+	take(t, l, inbound("c1", OrderChange{Patch: patch(Order{Accession: "ELSE", Patient: Person{Identifier: Identifier{ID: "P1"}}})}))
+	receive(t, l, by(1, GateHold, nil))
+	require.NoError(t, l.CorrectGate(ctx, "1.2", Correction{Accession: "ELSE", Reason: "entered twice"}, at(600)))
+	_, err := l.ReleaseMessages(ctx, at(700), 10, at(700))
+	require.NoError(t, err)
+	for _, want := range []bool{true, false} { // the message goes
+		more, err := l.ForgetMessages(ctx, at(650), 10, at(701))
+		require.NoError(t, err)
+		require.Equal(t, want, more)
+	}
+	require.Len(t, allOrders(t, l), 1)
+	_, corrected, err := l.OrderOf(ctx, "1.2")
+	require.NoError(t, err)
+	require.True(t, corrected)
+}
+
 // A job has the priority of the order of its study, whichever came first, until it has begun.
 func TestTakeMessage_priorityOfJobs(t *testing.T) {
 	l, ctx := openLedger(t), t.Context()
