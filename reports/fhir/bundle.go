@@ -8,6 +8,7 @@ import (
 	"html"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -203,9 +204,8 @@ func (w *writer) device(m analysis.Model) (reference, bool) {
 
 func (w *writer) observations() {
 	for _, f := range w.doc.Findings {
-		by := uidIdentifier(dicom.UID(f.ID))
 		o := observation{
-			ResourceType: "Observation", Identifier: []identifier{by}, BasedOn: w.basedOn, Status: w.observed(f),
+			ResourceType: "Observation", BasedOn: w.basedOn, Status: w.observed(f),
 			Category: []concept{imagingCategory}, Code: question(f.Role), Subject: w.subject,
 			EffectiveDateTime: instant(w.doc.Examination.StartedAt), Issued: instant(w.doc.At),
 			ValueCodeableConcept: coded(f.Code), BodySite: site(f), DerivedFrom: []reference{w.imaging}, Component: components(f),
@@ -221,12 +221,23 @@ func (w *writer) observations() {
 		if f.Model.Name != "" {
 			o.Method = &concept{Text: strings.TrimSpace(f.Model.Name + " " + f.Model.Version)}
 		}
-		ref := w.put("Observation", by, o)
-		w.all = append(w.all, ref)
+		ref := w.observe(f, w.doc.Number, o)
 		if f.Stands() {
 			w.results = append(w.results, ref)
 		}
+		for n := 1; n < w.doc.Number && f.TakenBack(); n++ { // what a person takes back does not stand in an earlier report either
+			w.observe(f, n, o)
+		}
 	}
+}
+
+// observe puts what the draft of a number says of a finding. Each has its own: a later draft never changes what was signed.
+func (w *writer) observe(f draft.Finding, number int, o observation) reference {
+	by := uidIdentifier(dicom.DerivedUID("observation", f.ID, strconv.Itoa(number)))
+	o.Identifier = []identifier{by, uidIdentifier(dicom.UID(f.ID))}
+	ref := w.put("Observation", by, o)
+	w.all = append(w.all, ref)
+	return ref
 }
 
 // observed is the status of a finding: one that nobody decided about is preliminary in a final report too.

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -113,6 +114,33 @@ func TestRender_statuses(t *testing.T) {
 	}
 	_, err := Render(as(sample(t), 2, draft.Amending, false), Attachments{}, options())
 	assert.ErrorContains(t, err, "being amended")
+}
+
+// What was signed stays as it is when a later draft comes, but for what a person takes back.
+func TestRender_laterDraft(t *testing.T) {
+	urls := func(doc draft.Document, kinds ...string) (all []string) {
+		for _, e := range parse(t, render(t, doc, Attachments{})).Entry {
+			if slices.Contains(kinds, e.Resource["resourceType"].(string)) && (len(kinds) > 1 || e.Resource["status"] == "entered-in-error") {
+				all = append(all, e.Request.URL)
+			}
+		}
+		return all
+	}
+	signed, late := as(sample(t), 2, draft.Signed, true), as(sample(t), 1, draft.Drafted, false)
+	late.Number = 2
+	of := urls(signed, "Observation", "DiagnosticReport")
+	assert.Equal(t, of, urls(as(sample(t), 4, draft.Amended, true), "Observation", "DiagnosticReport"), "a correction is in place of it")
+	for _, u := range urls(late, "Observation", "DiagnosticReport") {
+		assert.NotContains(t, of, u)
+	}
+	late.Findings[3].Decision, late.Findings[3].Retracted = draft.Proposed, "wrong weights"
+	var taken []string
+	for _, u := range urls(late, "Observation") {
+		if slices.Contains(of, u) {
+			taken = append(taken, u)
+		}
+	}
+	assert.Equal(t, []string{of[3]}, taken)
 }
 
 func TestWriter_system(t *testing.T) {
