@@ -131,6 +131,13 @@ const unsent = `d.state IN ('pending', 'parked') AND d.entry IN (SELECT o.entry 
 		o.purpose = 'heatmap' AND o.source IN (SELECT i.sop_instance_uid FROM job j JOIN instance i ON i.id = j.instance WHERE j.exam = e.id AND j.retracted <> '')
 		OR o.purpose IN ('sr', 'kos') AND (SELECT count(*) FROM exam x WHERE x.study = e.study AND x.model = e.model) = 1))`
 
+// unsaid picks the deliveries d of what drafts say of the study of exam ?2 and no person has signed, as messages and as
+// pages: the draft that says what was taken back is made anew.
+const unsaid = `d.state IN ('pending', 'parked') AND d.study = (SELECT study FROM exam WHERE id = ?2) AND EXISTS (
+	SELECT 1 FROM draft f WHERE f.study = d.study AND f.standing = 'draft' AND f.at = coalesce(
+		(SELECT n.at FROM need n WHERE n.entry = d.entry AND n.by = 'draft'),
+		(SELECT o.made_at FROM object o WHERE o.entry = d.entry AND o.purpose = 'pdf')))`
+
 func (t *tx) retract(exam Retracted, r Retraction, at time.Time) error {
 	_, err := t.exec(`UPDATE job AS j SET retracted = ?1, retracted_at = ?4 WHERE j.exam = ?2 AND j.state = 'done' AND j.retracted = ''
 		AND (?3 = '' OR j.made_by ->> 'version' = ?3)`, r.Reason, exam.exam, r.Version, micros(at))
@@ -152,9 +159,12 @@ func (t *tx) retract(exam Retracted, r Retraction, at time.Time) error {
 	if err := errors.Join(waiting.Err(), waiting.Close()); err != nil {
 		return err
 	}
-	_, err = t.stepDeliveries(EventDeliveryDiscarded, unsent, "'its result was retracted'", "state = 'discarded', ended_at = ?1", micros(at), exam.exam)
-	if err != nil {
-		return err
+	// Before what has waited for these goes on: it would say what is taken back.
+	for _, where := range []string{unsaid, unsent} {
+		_, err = t.stepDeliveries(EventDeliveryDiscarded, where, "'its result was retracted'", "state = 'discarded', ended_at = ?1", micros(at), exam.exam)
+		if err != nil {
+			return err
+		}
 	}
 	for _, entry := range entries {
 		if err := t.goOn(entry, at); err != nil {

@@ -1,0 +1,53 @@
+package ledger
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+var person = Actor{Kind: ActorPerson, Name: "anna"}
+
+// TestRetract_unsaid has a message that waits for its report, one that a receiver has not taken yet, one that it refused
+// and a page say nothing of what is taken back. What a person has signed is sent, and what comes later says so.
+func TestRetract_unsaid(t *testing.T) {
+	l, ctx := openLedger(t), t.Context()
+	receive(t, l, receipt(1))
+	require.NoError(t, l.FinishJob(ctx, "entry001.demo", testModel, frames(), nil, at(2)))
+	exams, err := l.DueExams(ctx, at(1000), 0, 0)
+	require.NoError(t, err)
+	report := object(1, "pacs")
+	report.Purpose, report.Entry = "sr", "sr1"
+	require.NoError(t, l.FinishReport(ctx, exams[0], []Object{report}, at(3)))
+	send := func(number, version int, standing, entry string) {
+		t.Helper()
+		d := draft(number, version)
+		d.Standing = standing
+		require.NoError(t, l.PutDraft(ctx, d, nil, []Outgoing{
+			{Kind: KindHL7, Entry: "oru" + entry, Purpose: "oru", Destination: "ris", After: "sr1", Until: at(9000)},
+			{Kind: KindHL7, Entry: "also" + entry, Purpose: "oru", Destination: "down"},
+			{Kind: KindFHIR, Entry: "fhir" + entry, Purpose: "bundle", Destination: "emr"},
+			{Kind: KindDICOM, Entry: "pdf" + entry, Digest: entry, Purpose: "pdf", Instance: instance("2.25.7" + entry), Destination: "pacs"},
+		}))
+	}
+	send(1, 1, "signed", "1")
+	send(2, 1, "draft", "2")
+	require.Empty(t, dueEntries(t, l, "ris", 300), "they wait for the report")
+	due, err := l.DueDeliveries(ctx, "emr", at(300), longest, 10)
+	require.NoError(t, err)
+	require.Len(t, due, 2)
+	require.NoError(t, l.Park(ctx, due[1].ID, Answer{}, "refused", at(301)))
+
+	done, err := l.Retract(By(ctx, person), Retraction{Study: "1.2", Reason: "a wrong result"}, at(302))
+	require.NoError(t, err)
+	require.Len(t, done, 1)
+	require.Equal(t, []string{"oru1"}, dueEntries(t, l, "ris", 303), "and waits no more")
+	require.Equal(t, []string{"also1"}, dueEntries(t, l, "down", 303))
+	require.Equal(t, []string{"pdf1"}, dueEntries(t, l, "pacs", 303))
+	for _, d := range study(t, l).Deliveries {
+		if d.Entry == "fhir2" {
+			require.Equal(t, DeliveryDiscarded, d.State, "a retry would say it")
+		}
+	}
+	requireTally(t, l)
+}
