@@ -65,7 +65,7 @@ func (a *Assembler) order(ctx context.Context, study dicom.UID) (*ledger.Order, 
 	case errors.Is(err, ledger.ErrNotFound): // nothing stands against it
 	case err != nil:
 		return nil, err
-	case gate.OrderInDoubt():
+	case gate.InDoubt(order):
 		return nil, nil
 	}
 	return &order, nil

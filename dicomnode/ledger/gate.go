@@ -74,6 +74,7 @@ func inWords(all []Mismatch) string {
 type GateState struct {
 	StudyInstanceUID dicom.UID
 	Gate             Gate
+	Patient          Identifier // whom it is on
 	Mismatches       []Mismatch
 	Held             bool      // its results
 	Since            time.Time // of Held
@@ -84,9 +85,11 @@ type GateState struct {
 // Words say in what images, order and patient do not agree.
 func (g GateState) Words() string { return inWords(g.Mismatches) }
 
-// OrderInDoubt says that the order may be another patient's than the images: what it says has no place in their report, as
-// long as no person has said otherwise.
-func (g GateState) OrderInDoubt() bool { return !g.Corrected && ofOthers(g.Mismatches) }
+// InDoubt says that the order of the study may be another patient's than its images, whether or not anybody looks at
+// mismatches: what it says has no place in their report, as long as no person has said otherwise.
+func (g GateState) InDoubt(o Order) bool {
+	return !g.Corrected && (ofOthers(g.Mismatches) || g.Patient.ID != "" && o.Patient.ID != "" && g.Patient != o.Patient.Identifier)
+}
 
 // ofOthers says whether there is more than one patient.
 func ofOthers(all []Mismatch) bool {
@@ -111,11 +114,13 @@ func (g GateState) Notices() []string {
 }
 
 const selectGate = `SELECT s.study_instance_uid, g.policy, g.mismatches, g.held, g.since, g.evidence <> '' AND g.released = g.evidence,
-	g.correct_id <> '' OR g.correct_order IS NOT NULL FROM gate g JOIN study s ON s.id = g.study `
+	g.correct_id <> '' OR g.correct_order IS NOT NULL, g.patient FROM gate g JOIN study s ON s.id = g.study `
 
 func scanGate(rows *sql.Rows) (GateState, error) {
 	var g GateState
-	err := rows.Scan(&g.StudyInstanceUID, &g.Gate, jsonColumn{&g.Mismatches}, &g.Held, timeColumn{&g.Since}, &g.Released, &g.Corrected)
+	var on Person
+	err := rows.Scan(&g.StudyInstanceUID, &g.Gate, jsonColumn{&g.Mismatches}, &g.Held, timeColumn{&g.Since}, &g.Released, &g.Corrected, jsonColumn{&on})
+	g.Patient = on.Identifier
 	return g, err
 }
 
@@ -138,8 +143,8 @@ type Whose struct {
 	Other bool
 }
 
-// PatientOf returns whom a study is on: whom a person has said, else whom its order names, else whom its images name, as
-// the last merges and demographic updates left them; or ErrNotFound.
+// PatientOf returns whom a study is on: whom a person has said, else whom its images name, as their order knows that
+// patient, else whom the order names; all as the last merges and demographic updates left them; or ErrNotFound.
 func (l *Ledger) PatientOf(ctx context.Context, study dicom.UID) (Whose, error) {
 	found, err := query(ctx, l.readDB, func(rows *sql.Rows) (w Whose, err error) {
 		return w, rows.Scan(jsonColumn{&w.Person}, &w.Other)
@@ -210,13 +215,14 @@ type gateRow struct {
 	evidence, released string
 	held               bool
 	correct            Identifier
+	ordered            bool // a person has said which order it belongs to
 }
 
 func (t *tx) gate(study int64) (gateRow, error) {
 	g := gateRow{study: study}
-	err := t.row(`SELECT s.study_instance_uid, g.policy, g.patient, g.mismatches, g.evidence, g.released, g.held, g.correct_id, g.correct_authority
-		FROM gate g JOIN study s ON s.id = g.study WHERE g.study = ?`, []any{study},
-		&g.uid, &g.policy, &g.patient, jsonColumn{&g.mismatches}, &g.evidence, &g.released, &g.held, &g.correct.ID, &g.correct.Authority)
+	err := t.row(`SELECT s.study_instance_uid, g.policy, g.patient, g.mismatches, g.evidence, g.released, g.held, g.correct_id, g.correct_authority,
+		g.correct_order IS NOT NULL FROM gate g JOIN study s ON s.id = g.study WHERE g.study = ?`, []any{study},
+		&g.uid, &g.policy, &g.patient, jsonColumn{&g.mismatches}, &g.evidence, &g.released, &g.held, &g.correct.ID, &g.correct.Authority, &g.ordered)
 	return g, notFound(err)
 }
 
@@ -264,10 +270,13 @@ func (t *tx) judge(study int64, why judgedFor, at time.Time) error {
 		if err := t.retarget(study, at); err != nil {
 			return err
 		}
-		if ofOthers(before.mismatches) != ofOthers(after.mismatches) {
-			if err := t.reportAgain(study, at); err != nil {
-				return err
-			}
+	}
+	if before.patient != "{}" && ofOthers(before.mismatches) != ofOthers(after.mismatches) { // the order's part of the reports
+		if err := t.reportAgain(study, at); err != nil {
+			return err
+		}
+		if err := t.draftDue(study); err != nil {
+			return err
 		}
 	}
 	return t.tellOfGate(before, after, at)
@@ -366,9 +375,15 @@ func (t *tx) whose(g gateRow, claims []claim, order Order, ordered bool) (Whose,
 		p, _, err := t.survivor(g.correct)
 		return Whose{p.Person, true}, err
 	case ordered && order.Patient.ID != "":
-		w = Whose{order.Patient, w.Other && image.Identifier == order.Patient.Identifier}
-		if of, err := t.isOf(named, order.Patient); err != nil || !of {
-			return w, err
+		of, err := t.isOf(named, order.Patient)
+		if err != nil {
+			return Whose{}, err
+		}
+		if of || g.ordered {
+			w = Whose{order.Patient, w.Other && image.Identifier == order.Patient.Identifier}
+		}
+		if !of && g.ordered {
+			return w, nil // the images know nothing of whom it is on
 		}
 	}
 	if w.Name == "" && w.BirthDate == "" && w.Sex == "" { // nobody has told: what the image says is as good

@@ -158,7 +158,7 @@ func TestGate_correct(t *testing.T) {
 		require.NoError(t, err)
 		return w
 	}
-	require.Equal(t, "P2", whose().ID, "as its order says")
+	require.Equal(t, "P1", whose().ID, "as its images say, whatever the order says")
 
 	var no *Refusal
 	require.ErrorAs(t, l.CorrectGate(person, "1.2", Correction{}, at(20)), &no)
@@ -210,4 +210,35 @@ func TestGate_takesBack(t *testing.T) {
 	require.Equal(t, []DeliveryState{DeliveryDone, DeliveryDiscarded}, states)
 	require.NotContains(t, leaving(t, l), "oru")
 	require.Contains(t, leaving(t, l), "source")
+}
+
+// TestGate_whose never puts the patient, or the words, of an order on images that name another patient, unless a person has
+// said so.
+func TestGate_whose(t *testing.T) {
+	for _, gate := range []Gate{GateOff, GateWarn, GateHold} {
+		t.Run(string(gate), func(t *testing.T) {
+			l := openLedger(t)
+			stands := func(patient string, doubt bool) {
+				t.Helper()
+				whose, err := l.PatientOf(bg, "1.2")
+				require.NoError(t, err)
+				require.Equal(t, patient, whose.ID)
+				order, _, err := l.OrderOf(bg, "1.2")
+				require.NoError(t, err)
+				require.Equal(t, doubt, gateOf(t, l).InDoubt(order))
+			}
+			receive(t, l, by(1, gate, nil))
+			stands("P1", false)
+			take(t, l, inbound("1", orderFor("A1", named("P2", "Other^One"))))
+			stands("P1", true)
+			take(t, l, told("2", mergeInto(named("P3", ""), "P2")))
+			stands("P1", true)
+			take(t, l, inbound("3", orderFor("A1", named("P1", "Hébert^Zoë"))))
+			stands("P1", false)
+			take(t, l, inbound("4", orderFor("A1", named("P2", "Other^One"))))
+			stands("P1", true)
+			require.NoError(t, l.CorrectGate(By(t.Context(), Actor{Kind: ActorPerson}), "1.2", Correction{Accession: "A1"}, at(30)))
+			stands("P3", false)
+		})
+	}
 }

@@ -236,6 +236,33 @@ func TestDesk_draft(t *testing.T) {
 	require.Equal(t, "oru 1.1 of try 1", due[0].Entry)
 }
 
+// TestDesk_orderInDoubt copies nothing of an order of another patient than the images'.
+func TestDesk_orderInDoubt(t *testing.T) {
+	r := newRoom(t)
+	r.examined(0.9)
+	_, err := r.ledger.TakeMessage(t.Context(), ledger.Inbound{
+		Message: ledger.Message{Entry: "message1", Application: "RIS", ControlID: "1", At: r.tick(time.Second), Answer: ledger.Answer{Protocol: "hl7", Code: "AA"}},
+		Orders: []ledger.OrderChange{{Patch: []byte(`{"accession": "A1", "placer": {"id": "PL1"}, "reason": "bleeding",
+			"patient": {"identifier": {"id": "P2"}, "name": "Other^One", "birth_date": "19500101"}}`)}},
+	})
+	require.NoError(t, err)
+	r.assemble()
+	r.rounds()
+	doc := r.newest()
+	require.Equal(t, "P1", doc.Patient.ID)
+	require.Equal(t, "Doe^Jane", doc.Patient.Name)
+	require.Nil(t, doc.Order)
+	require.Contains(t, doc.Notices, ledger.MismatchPatient.String())
+
+	person := ledger.By(t.Context(), ledger.Actor{Kind: ledger.ActorPerson, Name: "anna"})
+	require.NoError(t, r.ledger.CorrectGate(person, study, ledger.Correction{Accession: "A1"}, r.tick(time.Second)))
+	r.assemble()
+	r.rounds()
+	doc = r.newest()
+	require.Equal(t, "P2", doc.Patient.ID, "a person has said so")
+	require.Equal(t, "PL1", doc.Order.Placer)
+}
+
 // TestDesk_again keeps what a person has decided when there is more to say, and makes nothing of what says nothing new.
 func TestDesk_again(t *testing.T) {
 	r := newRoom(t)

@@ -55,13 +55,16 @@ func (d *Desk) input(ctx context.Context, due ledger.DueDraft, newest draft.Docu
 	if err != nil {
 		return fail(err)
 	}
+	gate, err := d.whose(ctx, &in)
+	if err != nil {
+		return fail(err)
+	}
 	if ok {
 		basis.Order = order.Message
 		in.At = later(in.At, order.ChangedAt)
-		ordered(&in, order)
-	}
-	if err := d.whose(ctx, &in); err != nil {
-		return fail(err)
+		if !gate.InDoubt(order) {
+			ordered(&in, order)
+		}
 	}
 	in.Quality = d.quality(ctx, received)
 	return in, basis, nil
@@ -215,16 +218,16 @@ func ordered(in *draft.Input, o ledger.Order) {
 }
 
 // whose says whom the study is on by now, and what images, order and patient disagree in.
-func (d *Desk) whose(ctx context.Context, in *draft.Input) error {
+func (d *Desk) whose(ctx context.Context, in *draft.Input) (ledger.GateState, error) {
 	if err := d.identify(ctx, in.Study, &in.Patient); err != nil {
-		return err
+		return ledger.GateState{}, err
 	}
 	gate, err := d.Ledger.GateOf(ctx, in.Study)
 	if errors.Is(err, ledger.ErrNotFound) {
-		return nil // of a release that had none
+		return gate, nil // of a release that had none
 	}
 	in.Notices = gate.Notices()
-	return err
+	return gate, err
 }
 
 // identify says whom a study is on by now: what is sent of any version names that patient.

@@ -73,6 +73,13 @@ func (g *parts) sourceOf(ctx context.Context, doc draft.Document) (reports.Sourc
 	if err != nil {
 		return reports.Source{}, err
 	}
+	if known {
+		gate, err := g.ledger.GateOf(ctx, doc.Study)
+		if err != nil && !errors.Is(err, ledger.ErrNotFound) {
+			return reports.Source{}, err
+		}
+		known = !gate.InDoubt(order)
+	}
 	for _, uid := range candidates {
 		entry, err := g.ledger.EntryOf(ctx, string(uid))
 		if err == nil {
