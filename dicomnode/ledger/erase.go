@@ -168,6 +168,11 @@ func (t *tx) countDelivered(study int64, by map[string]int) error {
 // namesStudy picks the subjects u that the study s is.
 const namesStudy = `s.id = ?1 AND (u.study_instance_uid = s.study_instance_uid OR u.accession <> '' AND u.accession = s.accession_number)`
 
+// unneedOfStudy ends what keeps entries of the study ?1, of which nothing is open: what was sent of its drafts, delivered or
+// superseded, has no row but its need.
+const unneedOfStudy = `DELETE FROM need WHERE entry IN (SELECT entry FROM delivery WHERE study = ?1 UNION SELECT alternate FROM delivery WHERE study = ?1
+	UNION SELECT entry FROM event WHERE study = ?1 UNION SELECT entry FROM instance WHERE study = ?1 UNION SELECT entry FROM object WHERE study = ?1)`
+
 func (t *tx) eraseStudy(study int64, at time.Time) error {
 	for _, step := range []string{
 		"UPDATE message SET released_at = coalesce(released_at, ?2) WHERE entry IN (SELECT entry FROM delivery WHERE study = ?1)",
@@ -176,6 +181,9 @@ func (t *tx) eraseStudy(study int64, at time.Time) error {
 		if _, err := t.exec(step, study, micros(at)); err != nil {
 			return err
 		}
+	}
+	if _, err := t.exec(unneedOfStudy, study); err != nil {
+		return err
 	}
 	for _, step := range forgetSteps {
 		if _, err := t.exec(step, study, int64(1)<<62); err != nil {
@@ -221,6 +229,9 @@ func (t *tx) eraseIdentity(ids []Identifier, messages []string, at time.Time) er
 	}
 	for _, entry := range messages {
 		if _, err := t.exec("UPDATE message SET released_at = coalesce(released_at, ?) WHERE entry = ?", micros(at), entry); err != nil {
+			return err
+		}
+		if _, err := t.exec("DELETE FROM need WHERE entry = ?", entry); err != nil {
 			return err
 		}
 	}

@@ -5,6 +5,7 @@ package publish
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -227,7 +228,7 @@ func (r *rendering) messages() error {
 		if err != nil {
 			return fmt.Errorf("publish: for %s: %w", d.Name, err)
 		}
-		entry, err := r.append(spool.Entry{Kind: spool.Message, MediaType: mediaType, At: r.doc.At}, data)
+		entry, err := r.append(spool.Entry{Kind: spool.Message, MediaType: mediaType, Record: Record(r.doc.Study, out.Kind, d.Name), At: r.doc.At}, data)
 		if err != nil {
 			return fmt.Errorf("publish: for %s: %w", d.Name, err)
 		}
@@ -238,6 +239,26 @@ func (r *rendering) messages() error {
 		r.out = append(r.out, out)
 	}
 	return nil
+}
+
+// record is a message's own header in the spool: without the ledger, it says what it is of.
+type record struct {
+	Protocol    string    `json:"protocol"`
+	Study       dicom.UID `json:"study"`
+	Destination string    `json:"destination"`
+}
+
+// Record is that of a message about a study.
+func Record(study dicom.UID, protocol, destination string) json.RawMessage {
+	text, _ := json.Marshal(record{protocol, study, destination}) // strings are no error
+	return text
+}
+
+// StudyOf returns the study that a message is about by its record; "" where that names none.
+func StudyOf(of json.RawMessage) dicom.UID {
+	var is record
+	_ = json.Unmarshal(of, &is) // another's names none
+	return is.Study
 }
 
 // append puts a message into the spool.

@@ -155,6 +155,12 @@ func TestPublish_draft(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, "R", m.Get("OBR-25"))
 	assert.Contains(t, string(r.read(out[2])), `"status":"partial"`)
+	for _, o := range out[1:] {
+		entry, data, err := r.spool.Open(o.Entry)
+		require.NoError(t, err)
+		require.NoError(t, data.Close())
+		assert.Equal(t, doc.Study, StudyOf(entry.Record))
+	}
 
 	again := r.publish(doc)
 	for i := range out {

@@ -13,10 +13,12 @@ import (
 	"time"
 
 	"endogate/configs"
+	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/intake"
 	"endogate/dicomnode/ledger"
 	"endogate/dicomnode/spool"
 	"endogate/hl7"
+	"endogate/reports/publish"
 )
 
 // Erased is what ErasePatient has removed, or would, and what it has not.
@@ -58,7 +60,11 @@ func ErasePatient(ctx context.Context, cfg configs.Config, patient ledger.Identi
 	if err != nil {
 		return Erased{}, err
 	}
-	messages, err := naming(store, ids)
+	plan, err := l.PlanErasure(ctx, patient, nil)
+	if err != nil {
+		return Erased{}, err
+	}
+	messages, err := naming(store, ids, plan.Studies)
 	if err != nil {
 		return Erased{}, err
 	}
@@ -91,13 +97,16 @@ func followed(ctx context.Context, l *ledger.Ledger, store *spool.Spool) error {
 	return nil
 }
 
-// naming returns the messages in the spool that name the patient.
-func naming(store *spool.Spool, ids []ledger.Identifier) (entries []string, err error) {
+// naming returns the messages in the spool that name the patient, or are about one of the studies.
+func naming(store *spool.Spool, ids []ledger.Identifier, studies []dicom.UID) (entries []string, err error) {
 	for entry, err := range store.Entries(0) {
 		if err != nil || entry.Kind != spool.Message {
 			continue // what cannot be read is the gateway's to tell of
 		}
-		names, err := messageNames(store, entry.ID, ids)
+		names := slices.Contains(studies, publish.StudyOf(entry.Record))
+		if !names {
+			names, err = messageNames(store, entry.ID, ids)
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -19,6 +19,7 @@ import (
 	"endogate/dicomnode/ledger"
 	"endogate/dicomnode/spool"
 	"endogate/inference/analysis"
+	"endogate/reports/publish"
 )
 
 // folder is a data folder of a gateway that does not run.
@@ -97,12 +98,40 @@ func (f *folder) patient(id string, open bool) {
 	for _, e := range exams {
 		require.NoError(f.t, f.ledger.FinishReport(ctx, e, nil, time.Now()))
 	}
+	if !open {
+		f.drafts(id, study)
+	}
 	due, err := f.ledger.DueDeliveries(ctx, "pacs", time.Now().Add(time.Hour), 365*24*time.Hour, 100)
 	require.NoError(f.t, err)
 	for _, d := range due {
 		if !open && d.Entry == out.ID {
 			require.NoError(f.t, f.ledger.Delivered(ctx, d.ID, d.Entry, ledger.Answer{Protocol: "dicom", Code: "0000"}, time.Now()))
 		}
+	}
+}
+
+// drafts has a draft made, and sent, and signed before that has left: one message to each receiver is superseded, one delivered.
+func (f *folder) drafts(id string, study dicom.UID) {
+	f.t.Helper()
+	ctx := f.t.Context()
+	for version := 1; version <= 2; version++ {
+		d := ledger.Draft{Study: study, Number: 1, Version: version, Event: ledger.DraftSigned, Standing: "signed", Author: "Dr. Test", At: time.Now()}
+		d.Document = fmt.Appendf(nil, `{"patient": {"ID": "%s", "Issuer": "HOSP", "Name": "Name-%[1]s"}, "accession": "ACC-%[1]s"}`, id)
+		var out []ledger.Outgoing
+		for _, to := range []struct{ kind, name, text string }{
+			{ledger.KindHL7, "ris", "MSH|^~\\&|ENDOGATE|HOSP|||20260102||ORU^R01|%s|P|2.5.1\rPID|1||%[2]s^^^HOSP||Name-%[2]s\rOBR|1|ACC-%[2]s\r"},
+			{ledger.KindFHIR, "emr", `{"resourceType": "Bundle", "id": "%s", "entry": [{"resource": {"identifier": [{"value": "%[2]s"}], "name": "Name-%[2]s", "accession": "ACC-%[2]s"}}]}`},
+		} {
+			m := f.keep(spool.Entry{Kind: spool.Message, Record: publish.Record(study, to.kind, to.name)}, fmt.Sprintf(to.text, fmt.Sprint(version), id))
+			out = append(out, ledger.Outgoing{Kind: to.kind, Entry: m.ID, Digest: m.Digest, Purpose: "oru", Destination: to.name})
+		}
+		require.NoError(f.t, f.ledger.PutDraft(ctx, d, nil, out))
+	}
+	for _, name := range []string{"ris", "emr"} {
+		due, err := f.ledger.DueDeliveries(ctx, name, time.Now().Add(time.Hour), 365*24*time.Hour, 100)
+		require.NoError(f.t, err)
+		require.Len(f.t, due, 1)
+		require.NoError(f.t, f.ledger.Delivered(ctx, due[0].ID, due[0].Entry, ledger.Answer{Protocol: "hl7", Code: "AA"}, time.Now()))
 	}
 }
 
@@ -165,12 +194,12 @@ func TestErasePatient(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, plan, done)
 	require.Equal(t, []dicom.UID{"2.25.1"}, done.Studies)
-	require.Equal(t, map[string]int{"pacs": 1}, done.Delivered)
+	require.Equal(t, map[string]int{"pacs": 1, "ris": 1, "emr": 1}, done.Delivered)
 	require.Len(t, done.Identifiers, 2, "and the one it was merged into")
-	require.Equal(t, []int{1, 1, 1, 2}, []int{done.Instances, done.Objects, done.Orders, done.Messages})
+	require.Equal(t, []int{1, 1, 1, 6}, []int{done.Instances, done.Objects, done.Orders, done.Messages})
 
 	none := func() {
-		for _, words := range []string{"PATIENT-A", "PATIENT-C"} {
+		for _, words := range []string{"PATIENT-A", "PATIENT-C"} { // ID, name and accession number
 			require.Empty(t, f.has(words))
 		}
 	}
@@ -202,4 +231,22 @@ func TestErasePatient(t *testing.T) {
 	again, err := ErasePatient(ctx, cfg, a, false, ledger.Actor{}, log)
 	require.NoError(t, err, "once more, as after an end in between")
 	require.Empty(t, again.Studies)
+}
+
+// TestErasePatient_endsInBetween goes on where the process ended after the ledger had forgotten a patient.
+func TestErasePatient_endsInBetween(t *testing.T) {
+	ctx, log := t.Context(), slog.New(slog.DiscardHandler)
+	cfg := configs.Default()
+	cfg.DataDir, cfg.Spool.Reserve = t.TempDir(), 0
+	f := &folder{t: t, cfg: cfg}
+	f.open()
+	f.patient("PATIENT-A", false)
+	a := ledger.Identifier{ID: "PATIENT-A"}
+	_, err := f.ledger.ErasePatient(ctx, a, nil, time.Now())
+	require.NoError(t, err)
+	f.close()
+	require.NotEmpty(t, f.has("PATIENT-A"))
+	_, err = ErasePatient(ctx, cfg, a, false, ledger.Actor{}, log)
+	require.NoError(t, err)
+	require.Empty(t, f.has("PATIENT-A"))
 }
