@@ -347,6 +347,9 @@ func (a *applying) section(e Edit) string {
 		return "the report has no such section; it has " + strings.Join(names, ", ")
 	}
 	s := &a.d.Sections[i]
+	if s.gatewayOnly() {
+		return "the gateway alone writes this section: whom the report is on comes from order and images, what the machine did from its analyses; write what you have to add into another section"
+	}
 	s.Text, s.By = strings.TrimRight(*e.Text, " \t\n"), a.author
 	if s.Text == "" { // an empty one says nothing, which is not the same as "nothing"
 		s.Text = ToBeCompleted

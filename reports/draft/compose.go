@@ -98,8 +98,6 @@ func (c composing) shown(role analysis.Role) []Finding {
 	return slices.DeleteFunc(c.d.Shown(), func(f Finding) bool { return f.Role != role })
 }
 
-func (c composing) failed() bool { return c.d.Disclosure.Frames.Frames == 0 }
-
 // list puts lines under one another, or says that a person has to write.
 func list(lines []string) string {
 	if len(lines) == 0 {
@@ -142,8 +140,8 @@ func (c composing) findings() string {
 		group := cmp.Or(k.Group, "other")
 		by[group] = append(by[group], f)
 	}
-	if c.failed() {
-		lines = append(lines, c.l.say("failed"))
+	if nothing := c.d.Disclosure.Nothing(); nothing != "" {
+		lines = append(lines, c.l.say(nothing))
 	}
 	for _, group := range groups {
 		if len(by[group]) == 0 && group == "other" {
@@ -252,9 +250,6 @@ func (c composing) interventions() string {
 }
 
 func (c composing) impression() string {
-	if c.failed() {
-		return c.l.say("failed") + "\n" + ToBeCompleted
-	}
 	var lines []string
 	for _, f := range c.shown(analysis.RoleFinding) {
 		line := c.decision(f, true)
@@ -264,6 +259,9 @@ func (c composing) impression() string {
 			}
 		}
 		lines = append(lines, line)
+	}
+	if nothing := c.d.Disclosure.Nothing(); nothing != "" {
+		return c.l.say(nothing) + "\n" + cmp.Or(strings.Join(lines, "\n"), ToBeCompleted)
 	}
 	return list(lines)
 }
@@ -289,8 +287,8 @@ func (c composing) keyImages() string {
 func (c composing) disclosure() string {
 	d := c.d.Disclosure
 	var lines []string
-	if c.failed() {
-		lines = append(lines, c.l.say("failed"))
+	if nothing := c.d.Disclosure.Nothing(); nothing != "" {
+		lines = append(lines, c.l.say(nothing))
 	}
 	for _, m := range d.Models {
 		var thresholds []string
@@ -308,12 +306,16 @@ func (c composing) disclosure() string {
 		}
 	}
 	lines = append(lines, c.l.say("extent", "instances", strconv.Itoa(d.Frames.Instances), "analysed", strconv.Itoa(d.Frames.Analysed),
-		"frames", strconv.Itoa(d.Frames.Frames), "skipped", strconv.Itoa(d.Frames.Skipped), "failed", strconv.Itoa(d.Frames.Failed)))
+		"frames", strconv.Itoa(d.Frames.Frames), "skipped", strconv.Itoa(d.Frames.Skipped), "failed", strconv.Itoa(d.Frames.Failed),
+		"retracted", strconv.Itoa(d.Frames.TakenBack)))
 	for _, r := range d.Skipped {
 		lines = append(lines, c.l.say("skipped", "reason", strings.TrimSuffix(r, ".")))
 	}
 	for _, r := range d.Failed {
 		lines = append(lines, c.l.say("failures", "reason", strings.TrimSuffix(r, ".")))
+	}
+	for _, r := range d.TakenBack {
+		lines = append(lines, c.l.say("taken-back", "reason", strings.TrimSuffix(r, ".")))
 	}
 	for _, r := range d.Masked {
 		lines = append(lines, c.l.say("masked-out", "region", r))

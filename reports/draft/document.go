@@ -164,6 +164,8 @@ const (
 	FillPerson Fill = "person" // a person alone
 	FillOrder  Fill = "order"  // copied from the order, where there is one
 	FillAI     Fill = "ai"     // the gateway proposes
+	// FillGateway is the gateway's alone: whom the report is on, and what the machine did. No person writes over it.
+	FillGateway Fill = "gateway"
 )
 
 // Decision is a person's on a finding.
@@ -235,6 +237,8 @@ type Disclosure struct {
 	Masked  []string   `json:"masked"`  // regions left out of the analysis, in words
 	Skipped []string   `json:"skipped"` // reasons with their numbers
 	Failed  []string   `json:"failed"`
+	// TakenBack are results that a person retracted: nothing failed there.
+	TakenBack []string `json:"taken_back,omitempty"`
 	// Contradicting are landmarks that were left out: two in one picture, or one of another organ.
 	Contradicting []dicom.Code `json:"contradicting"`
 	Text          string       `json:"text"`
@@ -252,11 +256,25 @@ type ModelUse struct {
 	Retracted   string             `json:"retracted,omitempty"` // why a person took its result back
 }
 
+// Nothing is why no frame's result stands: the phrase that says so. It is empty where one does.
+func (d Disclosure) Nothing() string {
+	switch {
+	case d.Frames.Frames > 0:
+		return ""
+	case d.Frames.TakenBack > 0:
+		return "all-retracted"
+	case d.Frames.Failed > 0:
+		return "failed"
+	}
+	return "not-analysed"
+}
+
 // Extent counts instances, and frames of those analysed.
 type Extent struct {
 	Instances int `json:"instances"`
 	Analysed  int `json:"analysed"`
 	Skipped   int `json:"skipped"`
 	Failed    int `json:"failed"`
+	TakenBack int `json:"taken_back,omitempty"` // analysed, and every result retracted
 	Frames    int `json:"frames"`
 }

@@ -115,13 +115,32 @@ func TestNew_nothingAnalysed(t *testing.T) {
 	}
 	none := sample()
 	none.Exams, none.Order = nil, nil
-	for _, in := range []Input{in, none} {
-		d := made(t, in)
-		for _, name := range []string{"findings", "impression", "disclosure"} {
-			assert.Contains(t, section(t, d, name).Text, "Analysis failed: 0 frames were analysed.")
+	cancelled, retracted := sample(), sample()
+	for e := range cancelled.Exams {
+		retracted.Exams[e].Retracted = "wrong patient"
+		for i := range cancelled.Exams[e].Instances {
+			cancelled.Exams[e].Instances[i].Results, cancelled.Exams[e].Instances[i].Failed = nil, ""
+			cancelled.Exams[e].Instances[i].Skipped = "the order was cancelled"
 		}
-		assert.NotContains(t, Text(d), "did not flag")
 	}
+	retracted.Exams[0].Instances = retracted.Exams[0].Instances[:6]
+	for language, say := range map[string][3]string{
+		"en": {"Analysis failed: 0 frames were analysed.", "Not analysed: 0 frames", "All results of the AI were retracted"},
+		"de": {"Analyse fehlgeschlagen: 0", "Nicht analysiert: 0 Einzelbilder", "Alle Ergebnisse der KI wurden"},
+		"nb": {"Analysen mislyktes: 0", "Ikke analysert: 0 enkeltbilder", "Alle resultater fra KI er trukket tilbake"},
+	} {
+		for i, in := range []Input{in, none, cancelled, retracted} {
+			in.Language = language
+			d := made(t, in)
+			for _, name := range []string{"findings", "impression", "disclosure"} {
+				assert.Contains(t, section(t, d, name).Text, say[[]int{0, 1, 1, 2}[i]])
+			}
+			assert.Equal(t, i == 0, strings.Contains(Text(d), say[0]), "what did not fail is not said to have failed")
+			assert.Equal(t, []int{7, 0, 0, 0}[i], d.Disclosure.Frames.Failed)
+			assert.NotContains(t, Text(d), "did not flag")
+		}
+	}
+	assert.Equal(t, []string{"1 × polyp-net: wrong patient", "6 × demo-colon: wrong patient"}, slices.Sorted(slices.Values(made(t, retracted).Disclosure.TakenBack)))
 	d := made(t, none)
 	assert.Equal(t, "not provided", section(t, d, "indication").Text)
 	assert.Contains(t, section(t, d, "header").Text, "Accession: not provided.")
@@ -227,6 +246,8 @@ func TestApply_refuses(t *testing.T) {
 		"code: value":                         {Op: OpAdd, Code: &dicom.Code{Scheme: "SCT", Meaning: "x"}},
 		"only a finding that a person":        {Op: OpRemove, Finding: id},
 		"the report has no such section":      {Op: OpSection, Section: "poetry", Text: new("x")},
+		"the gateway alone writes":            {Op: OpSection, Section: "header", Text: new("Patient: Somebody Else")},
+		"what the machine did from":           {Op: OpSection, Section: "disclosure", Text: new("no AI")},
 		"text: longer":                        {Op: OpSection, Section: "history", Text: &long},
 		"text: a control":                     {Op: OpSection, Section: "history", Text: new("a\x00")},
 		"the study has no such frame":         {Op: OpChoose, Finding: id, Instance: "1.2.3"},
@@ -362,7 +383,7 @@ func TestRefresh_retracted(t *testing.T) {
 	f := ofModel(t, next, "demo-colon", "polyp")
 	assert.Equal(t, []any{"", 1, 5, 0.77}, []any{f.Retracted, f.Flagged, f.Analysed, f.Probability}, "what stands stays")
 	assert.NotContains(t, strings.Join(next.Notices, " "), "retracted")
-	assert.Contains(t, next.Disclosure.Failed, "1 × The result of demo-colon was retracted: wrong patient")
+	assert.Equal(t, []string{"1 × demo-colon: wrong patient"}, next.Disclosure.TakenBack)
 }
 
 // In all languages nothing of the gateway's claims that something is absent or normal, whatever was found, failed or
@@ -447,7 +468,8 @@ func anyEdit(t *rapid.T, d Document) Edit {
 		return new(rapid.SampledFrom([]string{"", "a", "two\nlines", "{todo} ü|^&\\", "-"}).Draw(t, name))
 	}
 	line := func(name string) *string { return new(strings.ReplaceAll(*text(name), "\n", " ")) }
-	section := Edit{Op: OpSection, Section: rapid.SampledFrom(d.Sections).Draw(t, "section").Name, Text: text("text")}
+	theirs := slices.DeleteFunc(slices.Clone(d.Sections), Section.gatewayOnly)
+	section := Edit{Op: OpSection, Section: rapid.SampledFrom(theirs).Draw(t, "section").Name, Text: text("text")}
 	choose := Edit{Op: OpChoose, Instance: dicom.UID(fmt.Sprintf("%s.1.%d", study, rapid.IntRange(1, 8).Draw(t, "instance")))}
 	add := Edit{Op: OpAdd, Code: code("added"), Text: text("finding text"), SizeMM: new(rapid.Float64Range(0, 90).Draw(t, "size"))}
 	edits := []Edit{section, choose, add}

@@ -209,8 +209,8 @@ func (t *Templates) contradictions(of func([]Exam, func(seen)), exams []Exam, re
 // disclosure says what has to be said about the machine's part (sheet: mandatory whatever was found).
 func (l *language) disclosure(exams []Exam) Disclosure {
 	d := Disclosure{Models: []ModelUse{}, Masked: []string{}, Skipped: []string{}, Failed: []string{}}
-	state := map[dicom.UID]int{} // 0 unseen, 1 failed, 2 skipped, 3 analysed: the best that a model made of it
-	skipped, failed := map[string]int{}, map[string]int{}
+	state := map[dicom.UID]int{} // 0 unseen, 1 failed, 2 skipped, 3 retracted, 4 analysed: the best that a model made of it
+	skipped, failed, taken := map[string]int{}, map[string]int{}, map[string]int{}
 	for _, e := range exams {
 		models := []analysis.Model{e.Model}
 		analysed := map[analysis.Model]int{}
@@ -221,10 +221,10 @@ func (l *language) disclosure(exams []Exam) Disclosure {
 			}
 			switch retracted := i.retracted(e); {
 			case retracted != "":
-				state[uid] = max(state[uid], 1)
-				failed[l.say("retracted", "model", e.Model.Name, "reason", retracted)]++
+				state[uid] = max(state[uid], 3)
+				taken[e.Model.Name+": "+retracted]++
 			case len(i.Results) > 0:
-				state[uid] = 3
+				state[uid] = 4
 				for _, r := range i.Results {
 					analysed[by] += r.Span.Count
 				}
@@ -256,15 +256,17 @@ func (l *language) disclosure(exams []Exam) Disclosure {
 	for _, s := range state {
 		d.Frames.Instances++
 		switch s {
-		case 3:
+		case 4:
 			d.Frames.Analysed++
+		case 3:
+			d.Frames.TakenBack++
 		case 2:
 			d.Frames.Skipped++
 		default:
 			d.Frames.Failed++
 		}
 	}
-	d.Skipped, d.Failed = l.counted(skipped), l.counted(failed)
+	d.Skipped, d.Failed, d.TakenBack = l.counted(skipped), l.counted(failed), l.counted(taken)
 	return d
 }
 

@@ -160,14 +160,24 @@ func readMatch(v strict.Value) match {
 // would read as "none" (the report's template, CO-RADS: GIE 65:757).
 var personOnly = []string{"11329-0", "29549-3", "55109-3", "18783-1"}
 
+// gatewayNames are the sections that the gateway alone writes, whatever a template or an older draft says.
+var gatewayNames = []string{"header", "disclosure"}
+
+func (s Section) gatewayOnly() bool {
+	return s.Fill == FillGateway || slices.Contains(gatewayNames, s.Name)
+}
+
 func readPlan(v strict.Value) plan {
 	f := v.Fields()
 	defer f.Done()
 	p := plan{Name: name(f.Required("name")), Code: f.Optional("code").Code()}
 	fill := f.Required("fill")
-	p.Fill = strict.OneOf(fill, FillPerson, FillOrder, FillAI)
+	p.Fill = strict.OneOf(fill, FillPerson, FillOrder, FillAI, FillGateway)
 	if p.Code.Scheme == "LN" && slices.Contains(personOnly, p.Code.Value) && p.Fill != FillPerson && p.Fill != "" {
 		fill.Fault("must be person: the gateway knows nothing of what belongs into this section")
+	}
+	if slices.Contains(gatewayNames, p.Name) && p.Fill != FillGateway && p.Fill != "" {
+		fill.Fault("must be gateway: no person may write over whom the report is on, nor over what the machine did")
 	}
 	p.Head = texts(f.Required("heading"), func(v strict.Value, language string) string {
 		text := v.Text(200)

@@ -71,6 +71,7 @@ func TestLoad_faults(t *testing.T) {
 		"colonoscopy.yaml": strings.NewReplacer(
 			"Surveillance: {todo}", "Surveillance: none", "Überwachung: {todo}", "Unauffällig {findings}",
 			"    code: {code: 55109-3, scheme: LN, meaning: Complications}\n    fill: person", "    code: {code: 55109-3, scheme: LN, meaning: Complications}\n    fill: ai",
+			"name: disclosure\n    fill: gateway", "name: disclosure\n    fill: person",
 		).Replace(ours(t, "colonoscopy.yaml")),
 		"nb.yaml":    strings.NewReplacer("  no-result:", "  noresult:", "{flagged}", "{flaged}").Replace(ours(t, "nb.yaml")),
 		"other.yaml": "something: 1\n",
@@ -78,9 +79,9 @@ func TestLoad_faults(t *testing.T) {
 	}))
 	require.Error(t, err)
 	for _, want := range []string{
-		`colonoscopy.yaml:170: sections[10].text.en: "none" claims that something is absent or normal`,
+		`colonoscopy.yaml:171: sections[10].text.en: "none" claims that something is absent or normal`,
 		`"Unauffällig" claims that something`, `{findings} is no blank that is filled in here; known are {todo}`,
-		"sections[7].fill: must be person: the gateway knows nothing", "nb.yaml:4: phrases.no-result: missing", "phrases.noresult: unknown key",
+		"sections[7].fill: must be person: the gateway knows nothing", "sections[12].fill: must be gateway: no person may write over", "nb.yaml:4: phrases.no-result: missing", "phrases.noresult: unknown key",
 		"{flaged} is no blank", "other.yaml:1: is neither a template", "text.yaml: not readable as YAML",
 	} {
 		assert.ErrorContains(t, err, want)

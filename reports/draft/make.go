@@ -155,7 +155,7 @@ func (d *Document) takeFrom(other Document) {
 	for i := range d.Sections {
 		s := &d.Sections[i]
 		s.Text, s.By = ToBeCompleted, gateway
-		if k := slices.IndexFunc(other.Sections, func(o Section) bool { return o.Name == s.Name && !o.By.System }); k >= 0 {
+		if k := slices.IndexFunc(other.Sections, func(o Section) bool { return o.Name == s.Name && !o.By.System && !s.gatewayOnly() }); k >= 0 {
 			s.Text, s.By = other.Sections[k].Text, other.Sections[k].By
 		}
 	}

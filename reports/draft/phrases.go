@@ -1,9 +1,11 @@
 package draft
 
+import "slices"
+
 // phrases are what a language has to say, with the blanks that are filled in.
 var phrases = map[string][]string{
 	"not-provided": nil, "no-result": nil, "proposals": nil, "map": nil, "map-without-region": nil, "map-missing": nil, "chosen": nil,
-	"failed":           nil,
+	"failed": nil, "not-analysed": nil, "all-retracted": nil,
 	"retracted":        {"model", "reason"},
 	"new-findings":     {"number"},
 	"after-signature":  {"version", "date", "number"},
@@ -38,9 +40,10 @@ var phrases = map[string][]string{
 	"sector-1": nil, "sector-2": nil, "sector-3": nil, "sector-4": nil, "sector-5": nil, "sector-6": nil, "sector-7": nil, "sector-8": nil,
 
 	"use":        {"model", "manufacturer", "digest", "route", "analysed", "use", "thresholds"},
-	"extent":     {"instances", "analysed", "frames", "skipped", "failed"},
+	"extent":     {"instances", "analysed", "frames", "skipped", "failed", "retracted"},
 	"skipped":    {"reason"},
 	"failures":   {"reason"},
+	"taken-back": {"reason"},
 	"masked-out": {"region"},
 
 	"group-lumen": nil, "group-contents": nil, "group-mucosa": nil, "group-flat": nil, "group-protruding": nil, "group-excavated": nil,
@@ -52,7 +55,7 @@ var phrases = map[string][]string{
 	"label-no-order": nil, "label-examination": nil, "label-date": nil, "label-station": nil, "label-performer": nil, "label-images": nil,
 	"label-draft-state": nil, "label-signed-state": nil, "label-amended-state": nil, "label-amending-state": nil, "label-withdrawn-state": nil, "label-unverified": nil,
 	"label-verified": nil, "label-watermark": nil, "label-withdrawn-mark": nil, "label-report": nil, "label-findings": nil, "label-key-images": nil,
-	"label-no-findings": nil, "label-no-frames": nil, "label-rejected": nil, "label-retracted": nil, "label-model": nil, "label-highest": nil,
+	"label-no-findings": nil, "label-no-frames": nil, "label-not-analysed": nil, "label-all-retracted": nil, "label-rejected": nil, "label-retracted": nil, "label-model": nil, "label-highest": nil,
 	"label-threshold": nil, "label-size": nil, "label-site": nil, "label-low": nil, "label-much": nil, "label-high": nil,
 	"label-no-picture": nil, "label-no-heatmap": nil, "label-disclosure": nil, "label-version": nil, "label-route": nil, "label-use": nil,
 	"label-frames": nil, "label-thresholds": nil, "label-masked": nil, "label-skipped": nil, "label-failed": nil, "label-contradicting": nil,
@@ -67,22 +70,25 @@ var phrases = map[string][]string{
 	"label-frame":    {"number"},
 	"label-instance": {"number"},
 	"label-more":     {"number"},
-	"label-extent":   {"instances", "analysed", "frames", "skipped", "failed"},
+	"label-extent":   {"instances", "analysed", "frames", "skipped", "failed", "retracted"},
 	"label-page":     {"page", "pages"},
 }
 
 // Blanks of the text of a section, by who may write it.
 var (
 	orderBlanks = []string{
-		"patient-name", "patient-id", "birth-date", "sex", "accession", "placer", "filler", "procedure-id", "service", "requester", "referrer",
+		"accession", "placer", "filler", "procedure-id", "service", "requester", "referrer",
 		"reason", "date", "description", "performer", "station", "images", "duration",
 	}
-	aiBlanks = []string{"landmarks", "quality", "findings", "not-flagged", "interventions", "impression", "key-images", "disclosure"}
+	gatewayBlanks = []string{"patient-name", "patient-id", "birth-date", "sex", "disclosure"}
+	aiBlanks      = []string{"landmarks", "quality", "findings", "not-flagged", "interventions", "impression", "key-images"}
 )
 
 func blanksOf(f Fill) []string {
 	blanks := []string{"todo"}
 	switch f {
+	case FillGateway: // nobody else could complete it
+		return slices.Concat(gatewayBlanks, orderBlanks)
 	case FillAI:
 		return append(append(blanks, aiBlanks...), orderBlanks...)
 	case FillOrder:

@@ -28,7 +28,7 @@ const schemaFile = "../../docs/draft.schema.json"
 // enums are the values of types that have a few.
 var enums = map[reflect.Type][]string{
 	reflect.TypeFor[Standing]():      {string(Drafted), string(Signed), string(Amending), string(Amended), string(Withdrawn)},
-	reflect.TypeFor[Fill]():          {string(FillPerson), string(FillOrder), string(FillAI)},
+	reflect.TypeFor[Fill]():          {string(FillPerson), string(FillOrder), string(FillAI), string(FillGateway)},
 	reflect.TypeFor[Decision]():      {string(Proposed), string(Accepted), string(Rejected), string(Changed)},
 	reflect.TypeFor[analysis.Role](): {string(analysis.RoleFinding), string(analysis.RoleLandmark), string(analysis.RoleQuality)},
 }

@@ -59,9 +59,10 @@ func (v *validation) sections(sections []Section) {
 		place := fmt.Sprintf("sections[%d]", i)
 		v.check(s.Name != "" && !slices.Contains(names, s.Name), "%s: no name of its own", place)
 		names = append(names, s.Name)
-		v.check(slices.Contains([]Fill{FillPerson, FillOrder, FillAI}, s.Fill), "%s: fill: unknown", place)
+		v.check(slices.Contains([]Fill{FillPerson, FillOrder, FillAI, FillGateway}, s.Fill), "%s: fill: unknown", place)
 		v.check(s.Text != "" && cleanText(s.Text) == nil, "%s: text: empty, too long or with control characters", place)
 		v.author(place, s.By)
+		v.check(s.Fill != FillGateway || s.By.System, "%s: the gateway's, and not by it", place)
 	}
 }
 

@@ -31,8 +31,9 @@ func (p *pages) findingBlocks(said bool) {
 	}
 	switch {
 	case n > 0 || said:
-	case p.doc.Disclosure.Frames.Frames == 0:
-		p.paragraph(left, width, style{body, ink, false}, p.say("no-frames"))
+	case p.doc.Disclosure.Nothing() != "":
+		label := map[string]string{"failed": "no-frames"}[p.doc.Disclosure.Nothing()]
+		p.paragraph(left, width, style{body, ink, false}, p.say(cmpOr(label, p.doc.Disclosure.Nothing())))
 	default:
 		p.paragraph(left, width, style{body, ink, false}, p.say("no-findings"))
 	}

@@ -88,7 +88,7 @@ func (p *pages) disclosure() {
 	p.models(d.Models)
 	e := d.Frames
 	p.paragraph(left, width, s, p.say("extent", "instances", strconv.Itoa(e.Instances), "analysed", strconv.Itoa(e.Analysed),
-		"frames", strconv.Itoa(e.Frames), "skipped", strconv.Itoa(e.Skipped), "failed", strconv.Itoa(e.Failed)))
+		"frames", strconv.Itoa(e.Frames), "skipped", strconv.Itoa(e.Skipped), "failed", strconv.Itoa(e.Failed), "retracted", strconv.Itoa(e.TakenBack)))
 	var contradicting []string
 	for _, c := range d.Contradicting {
 		contradicting = append(contradicting, c.Meaning)
@@ -96,7 +96,7 @@ func (p *pages) disclosure() {
 	for _, l := range []struct {
 		name  string
 		items []string
-	}{{p.say("masked"), d.Masked}, {p.say("skipped"), d.Skipped}, {p.say("failed"), d.Failed}, {p.say("contradicting"), contradicting}} {
+	}{{p.say("masked"), d.Masked}, {p.say("skipped"), d.Skipped}, {p.say("failed"), d.Failed}, {p.say("retracted"), d.TakenBack}, {p.say("contradicting"), contradicting}} {
 		if len(l.items) > 0 {
 			p.paragraph(left, width, s, l.name+": "+strings.Join(l.items, "; "))
 		}
