@@ -149,10 +149,12 @@ func (d *Desk) Run(ctx context.Context) error {
 
 // round makes every draft that is due now.
 func (d *Desk) round(ctx context.Context) error {
-	due, err := d.Ledger.DueDrafts(ctx, batch+len(d.retries))
+	limit := batch + len(d.retries) // those that are held back keep no other from its turn
+	due, err := d.Ledger.DueDrafts(ctx, limit)
 	if err != nil {
 		return err
 	}
+	tried := false
 	for _, study := range due {
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -161,9 +163,10 @@ func (d *Desk) round(ctx context.Context) error {
 			continue
 		}
 		d.make(ctx, study)
+		tried = true
 	}
-	if len(due) >= batch {
-		d.Wake() // there may be more
+	if tried && len(due) == limit { // what was tried is due no more, or held back
+		d.Wake()
 	}
 	return nil
 }

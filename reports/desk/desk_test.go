@@ -8,10 +8,12 @@ import (
 	"image"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -565,4 +567,57 @@ func TestDesk_woken(t *testing.T) {
 	}
 	stop()
 	require.ErrorIs(t, <-done, context.Canceled)
+}
+
+// queue is a ledger of studies that are due; of none can a draft be made, and of some that may pass.
+type queue struct {
+	Ledger
+	looks, full int
+	due         []ledger.DueDraft
+	settled     map[dicom.UID]bool
+}
+
+func (q *queue) DueDrafts(_ context.Context, limit int) (all []ledger.DueDraft, _ error) {
+	q.looks++
+	for _, d := range q.due {
+		if !q.settled[d.Study] && len(all) < limit {
+			all = append(all, d)
+		}
+	}
+	if q.looks > 1000 {
+		return nil, nil
+	}
+	return all, nil
+}
+
+func (*queue) Draft(context.Context, dicom.UID, int, int) (ledger.Draft, error) {
+	return ledger.Draft{}, ledger.ErrNotFound
+}
+
+func (q *queue) ExamsOf(_ context.Context, study dicom.UID) ([]ledger.Exam, error) {
+	if slices.IndexFunc(q.due, func(d ledger.DueDraft) bool { return d.Study == study }) < q.full {
+		return nil, syscall.ENOSPC
+	}
+	return nil, &draft.InvalidError{Faults: []string{"a template has no end"}}
+}
+
+func (q *queue) SettleDraft(_ context.Context, study dicom.UID, _ int64, _ string, _ time.Time) error {
+	q.settled[study] = true
+	return nil
+}
+
+// TestDesk_manyFail looks at the ledger no more often for studies that are held back, and they keep no other from its turn.
+func TestDesk_manyFail(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := &queue{full: 3 * batch, settled: map[dicom.UID]bool{}}
+		for i := range 5 * batch {
+			q.due = append(q.due, ledger.DueDraft{Study: dicom.UID(fmt.Sprintf("1.2.%d", i)), Version: 1})
+		}
+		d := &Desk{Ledger: q, Log: slog.New(slog.DiscardHandler)}
+		ctx, stop := context.WithTimeout(t.Context(), time.Second)
+		defer stop()
+		require.ErrorIs(t, d.Run(ctx), context.DeadlineExceeded)
+		require.Len(t, q.settled, 2*batch)
+		require.LessOrEqual(t, q.looks, 6)
+	})
 }
