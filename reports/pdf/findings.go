@@ -86,9 +86,10 @@ func (p *pages) imagesOf(id string) (out []draft.KeyImage) {
 // finding writes what is said of a finding at the left, its first key image at the right, the others below.
 func (p *pages) finding(n int, f draft.Finding, said bool) {
 	images := p.imagesOf(f.ID)
+	first, more := len(images) > 0 && p.drawnCount < maxPictures, images
 	textWidth := width
 	const pair = 2*42 + pairGap
-	if len(images) > 0 {
+	if first {
 		textWidth = width - pair - 5
 	}
 	parts := p.says(n, f, images, said)
@@ -97,13 +98,13 @@ func (p *pages) finding(n int, f draft.Finding, said bool) {
 		h += float64(len(p.lines(textWidth, part.style, part.text))) * part.style.line()
 	}
 	var beside drawing
-	if len(images) > 0 {
-		beside = p.drawn(images[0], 42, false)
+	if first {
+		beside, more = p.drawn(images[0], 42, false), images[1:]
 	}
 	p.room(min(max(h, beside.height)+2, bottom-top))
 	p.y += 1.5
 	page, y := p.PageNo(), p.y
-	if len(images) > 0 {
+	if first {
 		p.draw(beside, right-pair, p.y)
 	}
 	for _, part := range parts {
@@ -112,8 +113,8 @@ func (p *pages) finding(n int, f draft.Finding, said bool) {
 	if p.PageNo() == page {
 		p.y = max(p.y, y+beside.height)
 	}
-	if len(images) > 1 {
-		p.strip(images[1:], false)
+	if len(more) > 0 {
+		p.strip(more, false)
 	}
 	p.y += 1
 	p.room(1)

@@ -165,7 +165,7 @@ func (p *pages) footers() {
 	s := style{small, faint, false}
 	whose := p.fitted(width/2, s, p.patientName())
 	if p.doc.Patient.ID != "" {
-		whose += "  ·  " + p.say("id") + " " + p.doc.Patient.ID
+		whose += "  ·  " + p.say("id") + " " + clip(p.doc.Patient.ID, 40) // fitted would leave out all of a long one
 	}
 	if p.doc.Order != nil && p.doc.Order.Accession != "" {
 		whose += "  ·  " + p.say("accession") + " " + p.doc.Order.Accession

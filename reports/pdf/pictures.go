@@ -32,7 +32,7 @@ type drawing struct {
 // drawn prepares a key image whose two pictures are w wide each.
 func (p *pages) drawn(k draft.KeyImage, w float64, why bool) drawing {
 	d := drawing{w: w, h: w * 0.75}
-	if p.drawnCount++; p.drawnCount <= maxPictures && p.Picture != nil {
+	if p.drawnCount++; p.Picture != nil {
 		if picture, err := p.Picture(k); err == nil && picture.Frame != nil && !picture.Frame.Bounds().Empty() {
 			size := picture.Frame.Bounds().Size()
 			d.h = w * min(max(float64(size.Y)/float64(size.X), 0.3), maxRatio)
@@ -139,7 +139,7 @@ func (p *pages) legend(x, y, w float64) {
 func (p *pages) strip(images []draft.KeyImage, why bool) {
 	const each, gap, perRow = 27.3, 4.0, 3
 	for len(images) > 0 && p.drawnCount < maxPictures {
-		n := min(perRow, len(images))
+		n := min(perRow, len(images), maxPictures-p.drawnCount)
 		var row []drawing
 		height := 0.0
 		for _, k := range images[:n] {
