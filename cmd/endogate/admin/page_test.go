@@ -1,9 +1,12 @@
 package admin
 
 import (
+	"encoding/json"
 	"fmt"
 	"image/color"
+	"os"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -12,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"endogate/dicomnode/ledger"
+	"endogate/reports/draft"
 )
 
 func TestPage_listsStudies(t *testing.T) {
@@ -79,6 +83,31 @@ func TestPage_showsHeatmap(t *testing.T) {
 	b.picture("study-side", false)
 	b.click("#mode-source")
 	b.until(`!document.querySelector(".stage .heat")`)
+}
+
+// TestPage_shown holds the page to the rule that all else made of a document is held to (TestShown of reports/publish).
+func TestPage_shown(t *testing.T) {
+	text, err := os.ReadFile("../../../testdata/drafts/decided.json")
+	require.NoError(t, err)
+	var doc draft.Document
+	require.NoError(t, json.Unmarshal(text, &doc))
+	hospital := newHospital(t)
+	hospital.office.doc = &doc
+	b := open(t, hospital)
+	b.visit("/#/studies/2.25.1001", "#draft table")
+	shown := func(label string) map[string]string {
+		return eval[map[string]string](b, `Object.fromEntries([...document.querySelectorAll("#draft table[aria-label='`+label+`'] tbody tr")].map((tr) =>
+			[tr.cells[0].querySelector("div").firstChild.textContent, tr.cells[1].innerText]))`)
+	}
+	stand, out := shown("Findings of the draft"), shown("Rejected and retracted")
+	require.Len(t, stand, len(doc.Shown()))
+	require.Len(t, out, len(doc.Findings)-len(doc.Shown()))
+	for _, f := range doc.Shown() {
+		require.Equal(t, !f.Decided(), strings.Contains(stand[f.Code.Meaning], "Not decided"), f.Code.Meaning)
+	}
+	require.Contains(t, stand["echo lesion"], "Retracted: wrong weights", "a person's, and the retraction is said")
+	require.Contains(t, out["foxtrot lesion"], "Retracted: wrong weights")
+	require.Contains(t, out["charlie lesion"], "Rejected")
 }
 
 // TestPage_draft shows the report draft as it is: what is decided, what is not, and never as markup.

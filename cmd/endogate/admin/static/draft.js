@@ -12,16 +12,21 @@ const todo = "[to be completed]";
 export function draftCard(uid, draft) {
   const title = h("h2", null, "Report draft");
   if (!draft.standing) return [title, h("p", { class: "muted wrap" }, draft.why || "There is none yet.")];
+  const shown = draft.findings.filter(stands);
   const pdf = `/api/v1/studies/${encodeURIComponent(uid)}/draft.pdf?${new URLSearchParams({ number: draft.number, version: draft.version })}`;
   return [
     h("div", { class: "row between" }, title, h("a", { class: "button", href: pdf, target: "_blank", rel: "noopener" }, "Open as PDF")),
     h("p", { class: "row" }, chip(standings, draft.standing), h("span", { class: "muted" }, `${draft.title.meaning || "Report"} · version ${draft.number}.${draft.version} · ${author(draft.author)}, ${absolute(draft.at)}`)),
     signature(draft),
     draft.notices.map((n) => h("div", { class: "notice warn wrap", role: "note" }, n)),
-    draft.findings.length ? findings(draft.findings) : h("p", { class: "muted" }, "No finding is proposed. That says nothing about what is there."),
+    shown.length ? findings("Findings of the draft", shown) : h("p", { class: "muted" }, "No finding is proposed. That says nothing about what is there."),
+    shown.length < draft.findings.length ? [h("h3", null, "Not part of the report"), findings("Rejected and retracted", draft.findings.filter((f) => !stands(f)))] : null,
     draft.sections.map(section),
   ];
 }
+
+// What draft.Finding's Stands says: rejected by nobody, and not retracted before a person decided about it.
+const stands = (f) => f.decision !== "rejected" && !(f.retracted && f.decision === "proposed");
 
 const author = (a) => a.system ? "by the gateway" : `by ${personName(a.name)}${a.unauthenticated ? " (named by the client, not signed in)" : ""}`;
 
@@ -33,8 +38,8 @@ function signature(draft) {
     h("strong", null, `${(standings[draft.standing] || ["", "", draft.standing])[2]} ${author(s.by)}, ${absolute(s.at)}. `), worth, s.reason ? ` Reason: ${s.reason}` : "");
 }
 
-function findings(list) {
-  return h("table", { class: "list small", "aria-label": "Findings of the draft" },
+function findings(label, list) {
+  return h("table", { class: "list small", "aria-label": label },
     h("thead", null, h("tr", null, ["Finding", "Decision", "Said by"].map((n) => h("th", { scope: "col" }, n)))),
     h("tbody", null, list.map((f) => h("tr", null,
       h("th", { scope: "row", "data-label": "Finding" }, h("div", null, f.code.meaning || words(f.class || ""), f.role ? h("span", { class: `tag ${f.role}` }, ` ${roles[f.role] || f.role}`) : null),
