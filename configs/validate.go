@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -130,6 +131,9 @@ func (r Reports) validate(v *faults) {
 	v.check(r.Opacity > 0 && r.Opacity <= 1, "reports.opacity: must be above 0 and at most 1")
 	v.check(r.KeyImages > 0, "reports.key_images: must be above zero")
 	v.check(r.Language != "", "reports.language: empty; write en, de or nb")
+	if r.Viewer != "" {
+		v.viewer("reports.viewer", r.Viewer)
+	}
 	v.check(r.StationName != "", "reports.station_name: empty")
 	v.text("reports.station_name", r.StationName, "SH")
 	v.check(r.DeviceSerialNumber != "", "reports.device_serial_number: empty")
@@ -137,6 +141,21 @@ func (r Reports) validate(v *faults) {
 	v.text("reports.institution_name", r.InstitutionName, "LO")
 	_, err := time.LoadLocation(r.TimeZone)
 	v.check(err == nil, "reports.time_zone: %q is unknown; write UTC or a name such as Europe/Oslo", r.TimeZone)
+}
+
+// viewer holds value to the URL of a page that a person opens, with blanks for what it is to show.
+func (v *faults) viewer(key, value string) {
+	u, err := url.Parse(value)
+	switch {
+	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
+		v.check(false, "%s: not a URL; write https://viewer.example/?study={study}", key)
+	case u.User != nil:
+		v.check(false, "%s: holds a user or password, and every report would show it; write it without", key)
+	case !strings.Contains(value, "{study}"):
+		v.check(false, "%s: {study} is missing; write it where the Study Instance UID belongs", key)
+	case strings.ContainsAny(strings.NewReplacer("{study}", "", "{instance}", "").Replace(value), "{} \\\"<>"):
+		v.check(false, "%s: a character that is in no URL, or a blank that is neither {study} nor {instance}", key)
+	}
 }
 
 func (c Config) validateRoutes(v *faults) {

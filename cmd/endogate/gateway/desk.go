@@ -6,6 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"image"
+	"net/url"
+	"slices"
+	"strings"
 	"time"
 
 	"endogate/cmd/endogate/admin"
@@ -106,13 +109,14 @@ type Pages struct {
 	Colours     *explain.ColourMap
 	Location    *time.Location
 	Institution string
+	Viewer      string // URL with {study}, and perhaps {instance}; empty: there is none
 	Frame       func(ctx context.Context, instance dicom.UID, frame int) (image.Image, error)
 }
 
 // Render makes the PDF of doc.
 func (p Pages) Render(ctx context.Context, doc draft.Document) ([]byte, error) {
 	return pdf.Render(doc, pdf.Options{
-		Fonts: p.Fonts, Label: p.Templates.Label, Called: p.Templates.Called, Colours: p.Colours, Location: p.Location, Institution: p.Institution,
+		Fonts: p.Fonts, Label: p.Templates.Label, Called: p.Templates.Called, Colours: p.Colours, Location: p.Location, Institution: p.Institution, Links: p.links(doc),
 		Picture: func(k draft.KeyImage) (pdf.Picture, error) {
 			frame, err := p.Frame(ctx, k.Frame.Instance.SOPInstanceUID, k.Frame.Span.First+max(k.Frame.Span.Count-1, 0)/2)
 			if err != nil {
@@ -129,6 +133,28 @@ func (p Pages) Render(ctx context.Context, doc draft.Document) ([]byte, error) {
 	})
 }
 
+// links are to the study in the viewer, or to each instance with a key image where it can show one; the addresses of many
+// would fill pages.
+func (p Pages) links(doc draft.Document) (links []pdf.Link) {
+	const most = 20
+	link := func(text string, instance dicom.UID) {
+		to := strings.NewReplacer("{study}", url.QueryEscape(string(doc.Study)), "{instance}", url.QueryEscape(string(instance))).Replace(p.Viewer)
+		if !slices.ContainsFunc(links, func(l pdf.Link) bool { return l.URL == to }) && len(links) < most {
+			links = append(links, pdf.Link{Text: text, URL: to})
+		}
+	}
+	switch {
+	case p.Viewer == "":
+	case !strings.Contains(p.Viewer, "{instance}"):
+		link("", "")
+	default:
+		for _, k := range doc.ShownImages() {
+			link(k.Caption, k.Frame.Instance.SOPInstanceUID)
+		}
+	}
+	return links
+}
+
 // openPages makes what draws pages of drafts.
 func (g *parts) openPages() error {
 	fonts, err := pdf.OpenFonts(g.cfg.Reports.Font)
@@ -141,6 +167,7 @@ func (g *parts) openPages() error {
 	}
 	g.pages = Pages{
 		Fonts: fonts, Templates: g.desk.Templates, Colours: colours, Location: g.desk.Location, Institution: g.cfg.Reports.InstitutionName,
+		Viewer: g.cfg.Reports.Viewer,
 		Frame: func(ctx context.Context, instance dicom.UID, frame int) (image.Image, error) {
 			entry, err := g.ledger.EntryOf(ctx, string(instance))
 			if err != nil {

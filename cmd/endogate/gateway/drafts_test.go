@@ -89,7 +89,7 @@ type (
 func TestGateway_draft(t *testing.T) {
 	t.Parallel()
 	scp := peers.StartStoreSCP(t)
-	g := newGateway(t, routeTo("STORESCP", scp.Addr, "")+"reports: {unauthenticated_sign: true}\n")
+	g := newGateway(t, routeTo("STORESCP", scp.Addr, "")+"reports: {unauthenticated_sign: true, viewer: \"https://viewer.example/{study}\"}\n")
 	g.apart = true
 	g.start()
 	files := sample(t, "study1-0*")
@@ -125,6 +125,7 @@ func TestGateway_draft(t *testing.T) {
 	page := g.draft(sampleStudy, ".pdf")
 	require.Equal(t, http.StatusOK, page.status, string(page.body))
 	require.True(t, bytes.HasPrefix(page.body, []byte("%PDF-")))
+	require.Contains(t, string(page.body), "(https://viewer.example/"+sampleStudy+")")
 	signed := g.desk(http.MethodPost, sampleStudy, "/sign", `"1.2"`, weiss)
 	require.Equal(t, draft.Signed, signed.document(t).Standing)
 	require.False(t, signed.document(t).Signature.Verified)
