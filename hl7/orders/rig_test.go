@@ -66,7 +66,7 @@ func newRig(t *testing.T, senders ...Sender) *rig {
 		_ = server.Serve(ln)
 	}()
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		require.NoError(t, server.Shutdown(ctx))
 		<-done

@@ -562,7 +562,7 @@ func TestDesk_woken(t *testing.T) {
 	select {
 	case sends := <-entered:
 		require.True(t, sends)
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("no draft")
 	}
 	stop()

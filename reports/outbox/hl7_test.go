@@ -36,7 +36,7 @@ func (s *stores) keepBytes(message []byte) Message {
 // Three messages are for a receiver that answers the first receipt of each in its own way, and a later one with AA: what is
 // delivered and what is parked, how often the receiver got it, and that its bytes were the same each time.
 func TestHL7_receivers(t *testing.T) {
-	const timeout = 1500 * time.Millisecond
+	const short = 3 * time.Second // for an answer that comes late, or never
 	tests := []struct {
 		mode  string
 		times int
@@ -67,7 +67,11 @@ func TestHL7_receivers(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.mode, func(t *testing.T) {
 			t.Parallel()
-			r := mllptest.Start(t, mllptest.Modes(timeout + time.Second)[tt.mode])
+			timeout := time.Minute
+			if tt.mode == "late" || tt.mode == "nothing" {
+				timeout = short
+			}
+			r := mllptest.Start(t, mllptest.Modes(short + time.Second)[tt.mode])
 			deliveries, log := deliver(t, r.Addr, timeout, "1", "2", "3")
 			for i, d := range deliveries {
 				n, err := r.Times(fmt.Sprint(i + 1))
