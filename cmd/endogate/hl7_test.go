@@ -82,7 +82,7 @@ func TestHL7_overTLS(t *testing.T) {
 	cert, key := authority.Issue("ris")
 	files := []string{"--tls-ca", authority.CAFile, "--tls-cert", cert, "--tls-key", key}
 	address, _ := listening(t, files...)
-	send := []string{"hl7", "send", "--to", address, "--timeout", "5s", writeMessage(t, "1")}
+	send := []string{"hl7", "send", "--to", address, "--timeout", "1m", writeMessage(t, "1")}
 	code, _, complaints := endogate(append(send, append(files, "--tls")...)...)
 	assert.Zero(t, code, complaints)
 	code, _, _ = endogate(append(send, "--tls", "--tls-ca", authority.CAFile)...)

@@ -47,7 +47,7 @@ hl7: {listen: %q, senders: [{application: RIS, hosts: [127.0.0.0/8]}], tls: {%s}
 	} {
 		config, err := tt.files.Client()
 		require.NoError(t, err)
-		client := &mllp.Client{Address: listen, TLS: config, Timeout: 10 * time.Second}
+		client := &mllp.Client{Address: listen, TLS: config, Timeout: time.Minute}
 		answer, err := client.Exchange(t.Context(), order(1))
 		assert.Equal(t, tt.taken, err == nil, tt.name)
 		if tt.taken {
@@ -59,7 +59,7 @@ hl7: {listen: %q, senders: [{application: RIS, hosts: [127.0.0.0/8]}], tls: {%s}
 	g.waitFor("the study to be in the ledger", func() bool { return len(g.studies()) == 1 })
 	study := g.studies()[0].StudyInstanceUID
 	g.Stop()
-	g.outgoing(study, "ris", 2)
+	g.outgoing(study, "ris", 1, 0, 2)
 	g.start()
 	for i := range 2 {
 		assert.Equal(t, controlID(i)+" of CN=gateway", <-came)
