@@ -107,7 +107,7 @@ func (p *peer) write(b []byte) {
 	require.NoError(p.t, err)
 }
 
-// answer is the next one, in short: its code and control ID, or "closed", or "none" after a while.
+// answer is the next one, in short: its code and control ID, or "closed".
 func (p *peer) answer(within time.Duration) (string, *hl7.Message) {
 	p.t.Helper()
 	require.NoError(p.t, p.nc.SetReadDeadline(time.Now().Add(within)))
@@ -132,7 +132,7 @@ func (r *rig) say(messages ...[]byte) (answers []string) {
 	p := r.connect()
 	for _, m := range messages {
 		p.write(framed(m))
-		a, _ := p.answer(5 * time.Second)
+		a, _ := p.answer(time.Minute)
 		answers = append(answers, a)
 	}
 	return answers
