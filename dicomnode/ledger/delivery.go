@@ -105,6 +105,16 @@ func (t *tx) goOn(entry string, at time.Time) error {
 	return err
 }
 
+// waitOn gives what waits for another delivery, and was held at the gate of a study with it, the time that it was held: the
+// other one could not go either. It is called before the gate lets go.
+func (t *tx) waitOn(study int64, at time.Time) error {
+	_, err := t.exec(`UPDATE delivery AS d SET next_at = next_at + max(0, ?2 - max(
+			(SELECT since FROM gate WHERE study = ?1), coalesce((SELECT n.at FROM need n WHERE n.entry = d.entry AND n.by = 'draft'), 0)))
+		WHERE study = ?1 AND state = 'pending' AND held = 1 AND waits_for <> '' AND (SELECT since FROM gate WHERE study = ?1) IS NOT NULL`,
+		study, micros(at))
+	return err
+}
+
 // deliveryRow is what a step needs to know of a delivery.
 type deliveryRow struct {
 	id, study   int64

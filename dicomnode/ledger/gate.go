@@ -413,6 +413,11 @@ func (t *tx) writeGate(g gateRow, w Whose, at time.Time) error {
 	if err != nil {
 		return err
 	}
+	if !g.held {
+		if err := t.waitOn(g.study, at); err != nil {
+			return err
+		}
+	}
 	_, err = t.exec(`UPDATE gate SET patient_id = ?, patient = ?, other = ?, mismatches = ?, evidence = ?, released = ?,
 		since = iif(?7, iif(held, since, ?8), NULL), held = ?7 WHERE study = ?9`,
 		w.ID, g.patient, w.Other, found, g.evidence, g.released, g.held, micros(at), g.study)

@@ -3,6 +3,7 @@ package ledger
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -134,6 +135,35 @@ func TestGate_release(t *testing.T) {
 	g := gateOf(t, l)
 	require.True(t, g.Held, "that, nobody has seen")
 	require.ElementsMatch(t, []Mismatch{MismatchPatient, MismatchPatients}, g.Mismatches)
+}
+
+// TestGate_waits has a message wait for its report as long as it would have without the time that both were held.
+func TestGate_waits(t *testing.T) {
+	l := openLedger(t)
+	receive(t, l, by(1, GateHold, nil))
+	send := func(number, when int, entry string) {
+		d := draft(number, 1)
+		d.At, d.Standing = at(when), "signed"
+		require.NoError(t, l.PutDraft(bg, d, nil, []Outgoing{
+			{Kind: KindDICOM, Entry: "sr" + entry, Digest: entry, Purpose: "sr", Instance: instance("2.25.7" + entry), Destination: "pacs"},
+			{Kind: KindHL7, Entry: "oru" + entry, Purpose: "oru", Destination: "ris", After: "sr" + entry, Until: at(when + 300)},
+		}))
+	}
+	send(1, 400, "1")
+	take(t, l, inbound("1", orderFor("A1", named("P2", "Other^One"))))
+	require.True(t, gateOf(t, l).Held)
+	require.Equal(t, at(500), gateOf(t, l).Since)
+	send(2, 600, "2")
+	released := at(4000)
+	require.NoError(t, l.ReleaseGate(By(bg, Actor{Kind: ActorPerson}), "1.2", "", released))
+	var next []time.Duration
+	for _, d := range study(t, l).Deliveries {
+		if d.Kind == KindHL7 {
+			next = append(next, d.NextAt.Sub(released))
+		}
+	}
+	require.Equal(t, []time.Duration{200 * time.Second, 300 * time.Second}, next)
+	require.Empty(t, dueEntries(t, l, "ris", 4001))
 }
 
 func find(events []Event, what What) Event {
