@@ -220,7 +220,9 @@ type Destination struct {
 	OAuth     OAuth    `koanf:"oauth"`      // or where to get one
 	Systems   []System `koanf:"systems"`    // of identifiers
 
-	TLS ClientTLS `koanf:"tls"` // of hl7 and fhir
+	// Of hl7 and fhir.
+	DraftsAfterSignature bool      `koanf:"drafts_after_signature"` // gets what is only a draft after something was signed too
+	TLS                  ClientTLS `koanf:"tls"`
 }
 
 // Kind is the protocol of a destination.

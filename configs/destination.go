@@ -29,6 +29,7 @@ var ofKind = []struct {
 	{"token_file", []Kind{KindFHIR}, func(d Destination) bool { return d.TokenFile != "" }},
 	{"oauth", []Kind{KindFHIR}, func(d Destination) bool { return d.OAuth != OAuth{} }},
 	{"systems", []Kind{KindFHIR}, func(d Destination) bool { return len(d.Systems) > 0 }},
+	{"drafts_after_signature", []Kind{KindHL7, KindFHIR}, func(d Destination) bool { return d.DraftsAfterSignature }},
 	{"tls", []Kind{KindHL7, KindFHIR}, func(d Destination) bool { return d.TLS != ClientTLS{} }},
 }
 

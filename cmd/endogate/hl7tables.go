@@ -201,6 +201,7 @@ Written by ` + "`endogate hl7 tables`" + ` from the tables that messages are rea
 | shows no line breaks in OBX-5 | ` + "`rows`" + ` with ` + "`line`" + ` in place of ` + "`text`" + ` |
 | takes no PDF, or takes it elsewhere | ` + "`rows`" + ` without ` + "`pdf`" + `, or ` + "`pdf/OBX-5`" + ` in ` + "`template`" + ` |
 | takes R for a deletion | ` + "`statuses: {draft: P}`" + `, after asking what P means there: a person has verified it |
+| wants to hear of images that came after a report was signed | ` + "`drafts_after_signature: true`" + `; else the new draft stays here until a person signs it as correction (C) of what was signed, as a receiver with one report for an order would lose that |
 `
 
 const hl7Reading = `

@@ -328,10 +328,16 @@ func TestDesk_lateFrame(t *testing.T) {
 		require.NotEmpty(t, next.Notices)
 		require.Contains(t, strings.Join(next.Notices, " "), "1.2")
 
+		amended, err := r.Sign(t.Context(), study, next.Reference(), anna)
+		require.NoError(t, err)
+		require.Equal(t, draft.Amended, amended.Standing, "it corrects what was signed")
+		require.Equal(t, signed.Reference(), *amended.Predecessor)
+		require.Equal(t, "2.2 amended", r.history()[3])
+
 		withdrawn, err := r.Withdraw(t.Context(), study, signed.Reference(), anna, "wrong patient")
 		require.NoError(t, err, "the first can still be taken back")
 		require.Equal(t, 3, withdrawn.Version)
-		require.Equal(t, next, r.newest())
+		require.Equal(t, amended, r.newest())
 	}
 }
 

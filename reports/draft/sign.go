@@ -15,7 +15,7 @@ func (t *Templates) Sign(d Document, author Author, at time.Time, verified bool)
 	}
 	next := d.next(author, at)
 	next.Standing = Signed
-	if d.Standing == Amending {
+	if d.Standing == Amending || d.Predecessor != nil { // what was signed before has the same order numbers
 		next.Standing = Amended
 	}
 	next.Signature = &Signature{By: author, At: next.At, Verified: verified, Reason: d.Reason}

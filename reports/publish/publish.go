@@ -37,6 +37,9 @@ type Destination struct {
 	PDF     bool          // an archive that gets the PDF too
 	Message *oru.Writer   // of a receiver of HL7
 	Bundle  *fhir.Options // of a FHIR server
+	// DraftsAfterSignature: a receiver of messages gets what is only a draft though a person has signed one before it. A
+	// receiver that has one report for an order would hold it for that, and those that delete on R lose what was signed.
+	DraftsAfterSignature bool
 }
 
 func (d Destination) archive() bool { return d.Message == nil && d.Bundle == nil }
@@ -73,11 +76,16 @@ func (p *Publisher) Publish(ctx context.Context, doc draft.Document, _ ledger.Dr
 	return r.out, r.messages()
 }
 
+// wants reports whether doc is one to send to d.
+func (d Destination) wants(doc draft.Document) bool {
+	return d.archive() || d.DraftsAfterSignature || doc.Number == 1 || doc.Standing != draft.Drafted
+}
+
 // destinations are those of the routes by which the study was looked at, each once.
 func (p *Publisher) destinations(doc draft.Document) (all []Destination) {
 	for _, m := range doc.Disclosure.Models {
 		for _, d := range p.Destinations(m.Route) {
-			if !slices.ContainsFunc(all, func(o Destination) bool { return o.Name == d.Name }) {
+			if d.wants(doc) && !slices.ContainsFunc(all, func(o Destination) bool { return o.Name == d.Name }) {
 				all = append(all, d)
 			}
 		}

@@ -184,6 +184,21 @@ func TestPublish_signed(t *testing.T) {
 	assert.Contains(t, string(r.read(out[4])), string(out[0].Instance.SOPInstanceUID))
 }
 
+// TestPublish_afterSignature tells no receiver of messages what is only a draft in the place of what a person has signed,
+// unless it wants to hear of that. The archive has both.
+func TestPublish_afterSignature(t *testing.T) {
+	to := destinations(t)
+	to = append(to, to[2])
+	to[4].Name, to[4].DraftsAfterSignature = "all", true
+	r := newRig(t, to...)
+	doc := sample(t, draft.Drafted)
+	doc.Number, doc.Version, doc.Predecessor = 2, 1, &draft.Reference{Number: 1, Version: 2, Report: "2.25.1"}
+	assert.Equal(t, []string{"dicom pdf to pacs, rank 40 false", "hl7 oru to all, rank 50 true"}, summary(r.publish(doc)))
+	doc = sample(t, draft.Amended)
+	doc.Number, doc.Predecessor = 2, &draft.Reference{Number: 1, Version: 2, Report: "2.25.1"}
+	assert.Len(t, r.publish(doc), 6, "all, when it is signed")
+}
+
 // That a report was withdrawn is told those who can still be told.
 func TestPublish_sourceIsGone(t *testing.T) {
 	r := newRig(t, destinations(t)...)

@@ -18,7 +18,7 @@ import (
 
 // Receiver is d as reports are written for it.
 func Receiver(cfg configs.Config, d configs.Destination) (publish.Destination, error) {
-	to := publish.Destination{Name: d.Name, PDF: d.PDF}
+	to := publish.Destination{Name: d.Name, PDF: d.PDF, DraftsAfterSignature: d.DraftsAfterSignature}
 	switch d.Kind {
 	case configs.KindHL7:
 		zone, err := time.LoadLocation(cfg.Reports.TimeZone)
