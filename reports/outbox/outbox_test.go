@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -306,21 +307,23 @@ func TestOutbox_after(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newQueue()
 		id := q.add("emr", "bundle", "")
-		wish := 20 * time.Minute
+		const first = 20 * time.Minute
+		var wish atomic.Int64
+		wish.Store(int64(first))
 		s := &script{do: func(Message) Outcome {
-			return Outcome{Class: Later, Protocol: ledger.KindFHIR, Code: "429", After: wish}
+			return Outcome{Class: Later, Protocol: ledger.KindFHIR, Code: "429", After: time.Duration(wish.Load())}
 		}}
 		start := time.Now()
 		started(t, q, map[string]Sender{"emr": s})
 		synctest.Wait()
-		assert.Equal(t, start.Add(wish), q.get(id).NextAt)
-		time.Sleep(wish - time.Second)
+		assert.Equal(t, start.Add(first), q.get(id).NextAt)
+		time.Sleep(first - time.Second)
 		synctest.Wait()
-		assert.Len(t, s.sent, 1)
-		wish = 1000 * time.Hour
+		assert.Len(t, s.tried(), 1)
+		wish.Store(int64(1000 * time.Hour))
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
-		assert.Len(t, s.sent, 2)
+		assert.Len(t, s.tried(), 2)
 		assert.LessOrEqual(t, time.Until(q.get(id).NextAt), refusedPause)
 	})
 }
