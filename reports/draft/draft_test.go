@@ -359,6 +359,23 @@ func TestRefresh(t *testing.T) {
 	assert.Equal(t, 6.0, ofModel(t, late, "demo-colon", "polyp").SizeMM)
 }
 
+// A draft keeps its template when what decided about it is not there any more.
+func TestRefresh_template(t *testing.T) {
+	in := sample()
+	in.Order, in.Procedures = nil, nil
+	general, err := Default().New(in)
+	require.NoError(t, err)
+	in.BodyParts = []string{"STOMACH"}
+	upper, err := Default().Refresh(general, in)
+	require.NoError(t, err)
+	require.Equal(t, "upper-gi", upper.Template, "nothing had decided about it")
+	in.BodyParts = nil
+	next, err := Default().Refresh(upper, in)
+	require.NoError(t, err)
+	assert.Equal(t, upper.Template, next.Template)
+	assert.Equal(t, upper.Title, next.Title)
+}
+
 func TestRefresh_retracted(t *testing.T) {
 	d := made(t, sample())
 	kept, gone := ofModel(t, d, "demo-colon", "polyp").ID, ofModel(t, d, "demo-colon", "normal-cecum").ID

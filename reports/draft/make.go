@@ -16,7 +16,7 @@ var gateway = Author{Name: "endogate", System: true}
 
 // New makes the first version of the first draft on a study. The same input gives the same document.
 func (t *Templates) New(in Input) (Document, error) {
-	d, err := t.propose(in)
+	d, err := t.propose(in, t.choose(in))
 	if err != nil {
 		return Document{}, err
 	}
@@ -25,11 +25,11 @@ func (t *Templates) New(in Input) (Document, error) {
 }
 
 // propose is what the gateway says, without the texts of sections.
-func (t *Templates) propose(in Input) (Document, error) {
+func (t *Templates) propose(in Input, template template) (Document, error) {
 	if in.At.IsZero() || !in.Study.Valid() {
 		return Document{}, &InvalidError{Faults: []string{"a draft needs a study and a time"}}
 	}
-	template, language := t.choose(in), t.language(in.Language)
+	language := t.language(in.Language)
 	d := Document{
 		Schema: Schema, Study: in.Study, Number: 1, Version: 1, Standing: Drafted, At: in.At.UTC(), Author: gateway,
 		Language: language.Name, Template: template.Name, Title: template.Title,
@@ -51,7 +51,7 @@ func (t *Templates) propose(in Input) (Document, error) {
 // person's stays as it is, and what is new is added undecided. What is signed stays as it is too: then the version is
 // the first of the next draft, and says so.
 func (t *Templates) Refresh(old Document, in Input) (Document, error) {
-	d, err := t.propose(in)
+	d, err := t.propose(in, t.keep(old.Template, in))
 	switch {
 	case err != nil:
 		return Document{}, err

@@ -71,6 +71,16 @@ func (t *Templates) choose(in Input) template {
 	return t.templates[slices.IndexFunc(t.templates, template.general)]
 }
 
+// keep is the template of that name: what decided about it may not be there any more. One that is gone is chosen anew, and so
+// is one that nothing had decided about yet.
+func (t *Templates) keep(name string, in Input) template {
+	i := slices.IndexFunc(t.templates, func(c template) bool { return c.Name == name && !c.general() })
+	if i < 0 {
+		return t.choose(in)
+	}
+	return t.templates[i]
+}
+
 // general reports whether t is for studies that no other template matches.
 func (t template) general() bool {
 	return len(t.Match.Routes)+len(t.Match.Procedures)+len(t.Match.BodyParts) == 0
