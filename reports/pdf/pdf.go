@@ -21,12 +21,18 @@ const maxPages = 200
 // ErrTooLong is returned for a document that would have more pages than anybody reads.
 var ErrTooLong = fmt.Errorf("pdf: more than %d pages; shorten the report's texts", maxPages)
 
+// ErrNoPicture is what Options.Picture wraps when the picture is not here any more, however often it is asked for.
+var ErrNoPicture = errors.New("pdf: the picture is not here any more")
+
+// failed is what a picture that cannot be read now panics with; Render recovers it.
+type failed struct{ error }
+
 // Options are what a document does not say of itself.
 type Options struct {
 	Fonts       *Fonts                                        // needed
 	Label       func(language, name string) string            // what a page says of its own (draft.Templates.Label); needed
 	Called      func(language string, f draft.Finding) string // nil: as its code is
-	Picture     func(draft.KeyImage) (Picture, error)         // nil, or an error: the picture is not here any more
+	Picture     func(draft.KeyImage) (Picture, error)         // nil, or an ErrNoPicture: left out; any other error ends it
 	Colours     *explain.ColourMap                            // of the heatmaps, for their legend; nil: none
 	Location    *time.Location                                // of the times shown; nil is UTC
 	Institution string                                        // above the title
@@ -51,7 +57,10 @@ func Render(doc draft.Document, o Options) (out []byte, err error) {
 		return nil, errors.New("pdf: no words; give it those of the templates")
 	}
 	defer func() {
-		if p := recover(); p == errTooLong {
+		p := recover()
+		if f, ok := p.(failed); ok {
+			out, err = nil, fmt.Errorf("pdf: picture: %w", f.error)
+		} else if p == errTooLong {
 			out, err = nil, ErrTooLong
 		} else if p != nil {
 			panic(p)

@@ -2,6 +2,7 @@ package pdf
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"image"
 	"image/jpeg"
@@ -33,7 +34,11 @@ type drawing struct {
 func (p *pages) drawn(k draft.KeyImage, w float64, why bool) drawing {
 	d := drawing{w: w, h: w * 0.75}
 	if p.drawnCount++; p.Picture != nil {
-		if picture, err := p.Picture(k); err == nil && picture.Frame != nil && !picture.Frame.Bounds().Empty() {
+		picture, err := p.Picture(k)
+		if err != nil && !errors.Is(err, ErrNoPicture) {
+			panic(failed{err})
+		}
+		if err == nil && picture.Frame != nil && !picture.Frame.Bounds().Empty() {
 			size := picture.Frame.Bounds().Size()
 			d.h = w * min(max(float64(size.Y)/float64(size.X), 0.3), maxRatio)
 			d.frame = p.embed(picture.Frame, w)

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/pdfcpu/pdfcpu/pkg/api"
@@ -205,7 +206,7 @@ func TestRender_same(t *testing.T) {
 // TestRender_withoutPictures: what cannot be read any more is said to be missing, and nothing else is lost.
 func TestRender_withoutPictures(t *testing.T) {
 	o := options(t)
-	o.Picture = func(k draft.KeyImage) (Picture, error) { return Picture{}, errors.New("gone") }
+	o.Picture = func(k draft.KeyImage) (Picture, error) { return Picture{}, fmt.Errorf("frame: %w", ErrNoPicture) }
 	o.Colours, o.Links = nil, nil
 	b, err := Render(usual(), o)
 	require.NoError(t, err)
@@ -215,6 +216,14 @@ func TestRender_withoutPictures(t *testing.T) {
 	o.Picture = nil
 	_, err = Render(usual(), o)
 	require.NoError(t, err)
+}
+
+// TestRender_hinderedPictures makes no document without a picture that is there and cannot be read now.
+func TestRender_hinderedPictures(t *testing.T) {
+	o := options(t)
+	o.Picture = func(draft.KeyImage) (Picture, error) { return Picture{}, syscall.EMFILE }
+	_, err := Render(usual(), o)
+	require.ErrorIs(t, err, syscall.EMFILE)
 }
 
 // TestRender_manyPictures: the document is bounded, and says what it leaves out.

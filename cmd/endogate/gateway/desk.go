@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"endogate/cmd/endogate/admin"
@@ -109,8 +110,8 @@ type Pages struct {
 	Colours     *explain.ColourMap
 	Location    *time.Location
 	Institution string
-	Viewer      string // URL with {study}, and perhaps {instance}; empty: there is none
-	Frame       func(ctx context.Context, instance dicom.UID, frame int) (image.Image, error)
+	Viewer      string                                                                        // URL with {study}, and perhaps {instance}; empty: there is none
+	Frame       func(ctx context.Context, instance dicom.UID, frame int) (image.Image, error) // a pdf.ErrNoPicture: it is gone
 }
 
 // Render makes the PDF of doc.
@@ -124,11 +125,12 @@ func (p Pages) Render(ctx context.Context, doc draft.Document) ([]byte, error) {
 			}
 			picture := pdf.Picture{Frame: frame}
 			if heatmap := k.Frame.Heatmap.SOPInstanceUID; heatmap != "" {
-				if picture.Heatmap, err = p.Frame(ctx, heatmap, 1); err != nil {
-					picture.Heatmap = nil // it has left the spool: the frame is worth showing alone
+				picture.Heatmap, err = p.Frame(ctx, heatmap, 1)
+				if errors.Is(err, pdf.ErrNoPicture) {
+					picture.Heatmap, err = nil, nil // it has left the spool: the frame is worth showing alone
 				}
 			}
-			return picture, nil
+			return picture, err
 		},
 	})
 }
@@ -171,12 +173,32 @@ func (g *parts) openPages() error {
 		Frame: func(ctx context.Context, instance dicom.UID, frame int) (image.Image, error) {
 			entry, err := g.ledger.EntryOf(ctx, string(instance))
 			if err != nil {
-				return nil, err
+				return nil, noPicture(ctx, err)
 			}
-			return frameOf(ctx, g.spool, g.decoding(), entry, frame)
+			img, err := frameOf(ctx, g.spool, g.decoding(), entry, frame)
+			if err != nil {
+				return nil, noPicture(ctx, err)
+			}
+			return img, nil
 		},
 	}
 	return nil
+}
+
+// noPicture marks errors of a picture that is gone, or that nobody here can decode, however often it is tried. Bytes that
+// cannot be read are as good as gone: a report would never be made.
+func noPicture(ctx context.Context, err error) error {
+	if ctx.Err() != nil { // a decoder that is killed calls its input corrupt
+		return context.Cause(ctx)
+	}
+	for _, gone := range []error{
+		ledger.ErrNotFound, spool.ErrNotFound, spool.ErrCorrupt, pixeldata.ErrCorrupt, pixeldata.ErrUnsupported, pixeldata.ErrNoFrame, syscall.EIO,
+	} {
+		if errors.Is(err, gone) {
+			return fmt.Errorf("%w: %w", pdf.ErrNoPicture, err)
+		}
+	}
+	return err
 }
 
 // drafts shows the desk to the API.
