@@ -69,6 +69,14 @@ func decided(t testing.TB, templates *draft.Templates) draft.Document {
 	return doc
 }
 
+// kinds are the findings of a document, without what a template says of them.
+func kinds(doc draft.Document) (all []string) {
+	for _, f := range doc.Findings {
+		all = append(all, fmt.Sprint(f.ID, f.Code, f.Decision, f.Retracted))
+	}
+	return all
+}
+
 func lesion(name string) dicom.Code {
 	return dicom.Code{Value: strings.ToUpper(name), Scheme: "99ENDOGATE", Meaning: name + " lesion"}
 }
@@ -81,14 +89,16 @@ func TestShown(t *testing.T) {
 	templates, err := draft.Load("")
 	require.NoError(t, err)
 	doc := decided(t, templates)
-	text, err := json.MarshalIndent(doc, "", " ")
-	require.NoError(t, err)
 	if os.Getenv("UPDATE") != "" {
+		text, err := json.MarshalIndent(doc, "", " ")
+		require.NoError(t, err)
 		require.NoError(t, os.WriteFile(decidedFile, append(text, '\n'), 0o600))
 	}
 	file, err := os.ReadFile(decidedFile)
 	require.NoError(t, err)
-	require.JSONEq(t, string(text), string(file), "UPDATE=1 makes it anew")
+	var kept draft.Document
+	require.NoError(t, json.Unmarshal(file, &kept))
+	require.Equal(t, kinds(doc), kinds(kept), "UPDATE=1 makes it anew")
 
 	unverified, err := templates.Sign(doc, draft.Author{Name: "Dr. Test"}, doc.At.Add(time.Minute), false)
 	require.NoError(t, err)
