@@ -12,8 +12,8 @@ import (
 
 const insertDelivery = `INSERT INTO delivery
 	(kind, destination, entry, alternate, study, series_instance_uid, sop_class_uid, sop_instance_uid, transfer_syntax_uid,
-	 purpose, rank, state, next_at, reason, waits_for)
-	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (entry, destination) DO NOTHING`
+	 purpose, rank, state, next_at, reason, waits_for, number, version)
+	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (entry, destination) DO NOTHING`
 
 // deliver puts d on the way to each of destinations.
 func (t *tx) deliver(study int64, d Delivery, destinations []string) error {
@@ -23,7 +23,7 @@ func (t *tx) deliver(study int64, d Delivery, destinations []string) error {
 			state, reason = DeliveryParked, notConfigured(destination)
 		}
 		_, err := t.exec(insertDelivery, d.Kind, destination, d.Entry, d.Alternate, study, in.SeriesInstanceUID, in.SOPClassUID,
-			in.SOPInstanceUID, d.TransferSyntaxUID, d.Purpose, d.Rank, state, micros(d.NextAt), reason, d.After)
+			in.SOPInstanceUID, d.TransferSyntaxUID, d.Purpose, d.Rank, state, micros(d.NextAt), reason, d.After, d.Number, d.Version)
 		if err != nil {
 			return err
 		}
@@ -34,14 +34,14 @@ func (t *tx) deliver(study int64, d Delivery, destinations []string) error {
 const selectDelivery = `SELECT d.id, d.kind, d.destination, d.entry, d.alternate, d.sop_class_uid, d.sop_instance_uid,
 	d.series_instance_uid, s.study_instance_uid, d.transfer_syntax_uid, d.purpose, d.rank, d.state, d.attempts, d.next_at,
 	d.ended_at, d.used, d.protocol, d.code, d.text, d.reason, d.waits_for,
-	EXISTS (SELECT 1 FROM instance i WHERE i.entry = d.entry AND i.state = 'conflict'), d.held
+	EXISTS (SELECT 1 FROM instance i WHERE i.entry = d.entry AND i.state = 'conflict'), d.held, d.number, d.version
 	FROM delivery d JOIN study s ON s.id = d.study `
 
 func scanDelivery(rows *sql.Rows) (Delivery, error) {
 	var d Delivery
 	err := rows.Scan(&d.ID, &d.Kind, &d.Destination, &d.Entry, &d.Alternate, &d.Instance.SOPClassUID, &d.Instance.SOPInstanceUID,
 		&d.Instance.SeriesInstanceUID, &d.Instance.StudyInstanceUID, &d.TransferSyntaxUID, &d.Purpose, &d.Rank, &d.State,
-		&d.Attempts, timeColumn{&d.NextAt}, timeColumn{&d.EndedAt}, &d.Used, &d.Answer.Protocol, &d.Answer.Code, &d.Answer.Text, &d.Reason, &d.After, &d.Conflict, &d.Held)
+		&d.Attempts, timeColumn{&d.NextAt}, timeColumn{&d.EndedAt}, &d.Used, &d.Answer.Protocol, &d.Answer.Code, &d.Answer.Text, &d.Reason, &d.After, &d.Conflict, &d.Held, &d.Number, &d.Version)
 	if d.State == DeliveryParked && d.EndedAt.IsZero() {
 		d.EndedAt = d.NextAt // parked as it was made
 	}
@@ -49,7 +49,7 @@ func scanDelivery(rows *sql.Rows) (Delivery, error) {
 }
 
 // The + keeps the planner from sorting all that is due by way of delivery_next.
-const dueDeliveries = selectDelivery + `WHERE d.state = 'pending' AND d.held = 0 AND d.destination = ?
+const dueDeliveries = selectDelivery + `WHERE d.state = 'pending' AND d.held = 0 AND d.stale = 0 AND d.destination = ?
 	AND (+d.next_at <= ? OR +d.next_at > ? AND d.waits_for = '')
 	ORDER BY d.behind, d.rank, d.id LIMIT ?`
 
@@ -68,7 +68,7 @@ func (l *Ledger) DueDeliveries(ctx context.Context, destination string, now time
 	return ds, nil
 }
 
-const isDue = "SELECT EXISTS (SELECT 1 FROM delivery WHERE id = ? AND state = 'pending' AND held = 0)"
+const isDue = "SELECT EXISTS (SELECT 1 FROM delivery WHERE id = ? AND state = 'pending' AND held = 0 AND stale = 0)"
 
 // IsDue says whether a delivery that DueDeliveries has returned is to be sent still: it may have been held at the gate, taken
 // back for a patient who has another name now, or discarded meanwhile.
@@ -79,7 +79,7 @@ func (l *Ledger) IsDue(ctx context.Context, id int64) (due bool, err error) {
 	return due, nil
 }
 
-const nextDelivery = "SELECT min(next_at) FROM delivery WHERE state = 'pending' AND held = 0 AND destination = ?"
+const nextDelivery = "SELECT min(next_at) FROM delivery WHERE state = 'pending' AND held = 0 AND stale = 0 AND destination = ?"
 
 // NextDelivery returns when the next pending delivery to destination is due, and false when
 // there is none.

@@ -247,7 +247,7 @@ func (t *tx) send(study int64, d Draft, outgoing []Outgoing) error {
 		}
 		out := Delivery{
 			Kind: o.Kind, Entry: o.Entry, Instance: o.Instance, TransferSyntaxUID: o.TransferSyntaxUID, Purpose: o.Purpose, Rank: o.Rank,
-			State: DeliveryPending, NextAt: d.At,
+			State: DeliveryPending, NextAt: d.At, Number: d.Number, Version: d.Version,
 		}
 		if o.Alternate != nil {
 			out.Alternate = o.Alternate.Entry
@@ -273,7 +273,7 @@ func (t *tx) send(study int64, d Draft, outgoing []Outgoing) error {
 func (t *tx) supersede(study int64, d Draft, o Outgoing) error {
 	why := fmt.Sprintf("'superseded by version %d.%d'", d.Number, d.Version)
 	_, err := t.stepDeliveries(EventDeliveryDiscarded, `d.study = ?2 AND d.kind = ?3 AND d.purpose = ?4 AND d.destination = ?5 AND d.state IN ('pending', 'parked')
-		AND EXISTS (SELECT 1 FROM need n WHERE n.entry = d.entry AND n.by = 'draft' AND n.at >= (SELECT min(at) FROM draft WHERE study = ?2 AND number = ?6))`,
+		AND d.number = ?6`,
 		why, "state = 'discarded', ended_at = ?1, reason = "+why, micros(d.At), study, o.Kind, o.Purpose, o.Destination, d.Number)
 	return err
 }

@@ -270,6 +270,9 @@ func (t *tx) judge(study int64, why judgedFor, at time.Time) error {
 		if err := t.retarget(study, at); err != nil {
 			return err
 		}
+		if err := t.staled(study); err != nil {
+			return err
+		}
 	}
 	if before.patient != "{}" && ofOthers(before.mismatches) != ofOthers(after.mismatches) { // the order's part of the reports
 		if err := t.reportAgain(study, at); err != nil {
@@ -450,12 +453,10 @@ func (t *tx) tellOfGate(before, after gateRow, at time.Time) error {
 // superseded is why a message is not sent any more.
 const superseded = "superseded: patient or order has changed since it was made"
 
-const unsigned = `coalesce((SELECT standing IN ('draft', 'amending') FROM draft WHERE study = ?2 ORDER BY number DESC, version DESC LIMIT 1), 1)`
-
 // retarget takes back what waits to be sent of a draft under another identity, or with another order, and has it made anew.
 // What a person has signed stays as it was signed.
 func (t *tx) retarget(study int64, at time.Time) error {
-	_, err := t.stepDeliveries(EventDeliveryDiscarded, "d.study = ?2 AND d.kind <> '"+KindDICOM+"' AND d.state IN ('pending', 'parked') AND "+unsigned,
+	_, err := t.stepDeliveries(EventDeliveryDiscarded, "d.study = ?2 AND d.kind <> '"+KindDICOM+"' AND d.state IN ('pending', 'parked') AND coalesce("+fmt.Sprintf(madeOf, "?2")+", 'draft') = 'draft'",
 		"'"+superseded+"'", "state = 'discarded', ended_at = ?1, reason = '"+superseded+"'", micros(at), study)
 	if err != nil {
 		return err
@@ -477,14 +478,19 @@ func (t *tx) checkPatient(study int64, document json.RawMessage) error {
 	if err := json.Unmarshal(document, &is); err != nil {
 		return err
 	}
+	return t.isOn(study, Person{Identifier: Identifier{is.Patient.ID, is.Patient.Issuer}, Name: is.Patient.Name, BirthDate: is.Patient.BirthDate, Sex: is.Patient.Sex})
+}
+
+// isOn is ErrPatient where a study is on another patient than is.
+func (t *tx) isOn(study int64, is Person) error {
 	var p Person
 	err := t.row("SELECT patient FROM gate WHERE study = ?", []any{study}, jsonColumn{&p})
 	switch {
-	case errors.Is(err, sql.ErrNoRows), err == nil && (p.ID == "" || is.Patient.ID == ""):
+	case errors.Is(err, sql.ErrNoRows), err == nil && (p.ID == "" || is.ID == ""):
 		return nil
 	case err != nil:
 		return err
-	case p.Identifier != Identifier{is.Patient.ID, is.Patient.Issuer}, p.Name != is.Patient.Name, p.BirthDate != is.Patient.BirthDate, p.Sex != is.Patient.Sex:
+	case p.Identifier != is.Identifier, p.Name != is.Name, p.BirthDate != is.BirthDate, p.Sex != is.Sex:
 		return ErrPatient
 	}
 	return nil

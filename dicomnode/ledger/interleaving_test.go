@@ -3,6 +3,7 @@ package ledger
 import (
 	"encoding/json"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -79,6 +80,72 @@ func TestInterleavings(t *testing.T) {
 	}
 }
 
+// TestInterleavings_signed does so with what a person signs: each signed version goes out once, and none under an identity
+// that the patient had before a merge or another name that came by then. What was signed stays as it is.
+func TestInterleavings_signed(t *testing.T) {
+	const (
+		merge   = iota
+		renamed // A08
+		drafted
+		signed   // what is drafted, if it is not signed
+		anew     // by the desk, what is stale
+		delivery // of what is due
+		steps
+	)
+	j := &memoryJournal{}
+	l, _ := keep(t, filepath.Join(t.TempDir(), "ledger.db"), j)
+	for n, permutation := range permutations(steps) {
+		if slices.Index(permutation, drafted) > slices.Index(permutation, signed) {
+			continue
+		}
+		w := &world{t: t, l: l, n: n + 1, study: dicom.UID(fmt.Sprintf("1.2.%d", n+1))}
+		w.receive()
+		require.NoError(t, l.FinishJob(bg, w.of("entry")+".demo", testModel, frames(), []Object{w.object("heatmap")}, at(30)))
+		order := func() {
+			m := w.message("o")
+			m.Orders = []OrderChange{orderFor(w.of("A"), w.person("X"))}
+			require.Equal(t, "AA", take(t, l, m).Answer.Code)
+		}
+		if n%4 < 2 {
+			order()
+		}
+		late := w.person("W")
+		late.Name = "Late^First"
+		for _, step := range permutation {
+			switch step {
+			case merge:
+				require.Equal(t, "AA", take(t, l, w.message("m", PatientChange{Person: Person{Identifier: late.Identifier}, Prior: []Identifier{w.person("X").Identifier}})).Answer.Code)
+				w.merged = true
+			case renamed:
+				require.Equal(t, "AA", take(t, l, w.message("r", PatientChange{Person: late})).Answer.Code)
+			case drafted:
+				w.report() // once more, where the order has come
+				w.draft()
+			case signed:
+				w.sign()
+			case anew:
+				w.anew()
+			case delivery:
+				w.deliver()
+			}
+		}
+		if n%4 == 2 {
+			order()
+		}
+		w.settle()
+		require.Len(t, slices.DeleteFunc(slices.Clone(w.versions), func(v string) bool { return !w.signed[v] }), 1, "%v", permutation)
+		require.Empty(t, w.wrong, "sent under the old identity after the merge: %v", permutation)
+		d, err := l.Draft(bg, w.study, 1, w.signedVersion)
+		require.NoError(t, err)
+		require.Equal(t, w.document, string(d.Document), "what was signed stays")
+		stale, err := l.Stale(bg, 10)
+		require.NoError(t, err)
+		require.Empty(t, stale)
+	}
+	again, _ := keep(t, filepath.Join(t.TempDir(), "ledger.db"), j)
+	require.Equal(t, dump(t, l), dump(t, again))
+}
+
 // world is a study, with whom it is of, among others in one ledger.
 type world struct {
 	t      *testing.T
@@ -89,6 +156,11 @@ type world struct {
 	sent   []string // patients that messages named
 	wrong  []string // of them, those of before a merge that had come by then
 	made   int
+
+	signed        map[string]bool // versions
+	versions      []string        // that messages were sent of
+	signedVersion int
+	document      string // that was signed
 }
 
 func (w *world) of(name string) string { return fmt.Sprintf("%s%d", name, w.n) }
@@ -133,7 +205,56 @@ func (w *world) report() {
 	}
 }
 
-// draft does what the desk does.
+// sign does what a person does.
+func (w *world) sign() {
+	newest, err := w.l.Draft(bg, w.study, 0, 0)
+	require.NoError(w.t, err)
+	put := w.version(newest.Number, newest.Version+1)
+	put.Event, put.Standing, put.System, put.Basis = DraftSigned, "signed", false, newest.Basis
+	w.signedVersion, w.document = put.Version, string(put.Document)
+	w.signed = map[string]bool{fmt.Sprintf("%d.%d", put.Number, put.Version): true}
+	w.put(put)
+}
+
+// anew does what the desk does about messages of signed versions; what it makes a second time after a crash changes nothing.
+func (w *world) anew() {
+	stale, err := w.l.Stale(bg, 1000)
+	require.NoError(w.t, err)
+	for _, d := range stale {
+		if d.Instance.StudyInstanceUID != w.study {
+			continue
+		}
+		require.True(w.t, w.signed[fmt.Sprintf("%d.%d", d.Number, d.Version)])
+		require.ErrorIs(w.t, w.l.Readdress(bg, d.ID, Outgoing{Entry: "of another"}, w.person("Y"), at(55)), ErrPatient)
+		whose, err := w.l.PatientOf(bg, w.study)
+		require.NoError(w.t, err)
+		for range 2 {
+			w.made++
+			message := Outgoing{Entry: fmt.Sprintf("oru-%s-%d.%d-%d", whose.ID, d.Number, d.Version, w.made)}
+			require.NoError(w.t, w.l.Readdress(bg, d.ID, message, whose.Person, at(55)))
+		}
+	}
+}
+
+// version is one that says whose the study is.
+func (w *world) version(number, version int) Draft {
+	whose, err := w.l.PatientOf(bg, w.study)
+	require.NoError(w.t, err)
+	document, err := json.Marshal(map[string]any{"version": version, "patient": map[string]string{
+		"id": whose.ID, "issuer": whose.Authority, "name": whose.Name, "birth_date": whose.BirthDate, "sex": whose.Sex,
+	}})
+	require.NoError(w.t, err)
+	return Draft{Study: w.study, Number: number, Version: version, Event: DraftDrafted, Standing: "draft", System: true, At: at(50), Document: document}
+}
+
+func (w *world) put(d Draft) {
+	whose, err := w.l.PatientOf(bg, w.study)
+	require.NoError(w.t, err)
+	message := Outgoing{Kind: "hl7", Purpose: "oru", Destination: "ris", Entry: fmt.Sprintf("oru-%s-%d.%d", whose.ID, d.Number, d.Version), Digest: "d"}
+	require.NoError(w.t, w.l.PutDraft(bg, d, nil, []Outgoing{message}))
+}
+
+// draft does what the desk does. Of every second study on which a draft is signed it begins the next.
 func (w *world) draft() (made bool) {
 	due, err := w.l.DueDrafts(bg, 1000)
 	require.NoError(w.t, err)
@@ -141,23 +262,24 @@ func (w *world) draft() (made bool) {
 		if d.Study != w.study {
 			continue
 		}
-		whose, err := w.l.PatientOf(bg, w.study)
-		require.NoError(w.t, err)
 		state, err := w.l.Desk(bg, w.study)
 		require.NoError(w.t, err)
-		version := 1
+		number, version := 1, 1
 		if state.Number > 0 {
 			newest, err := w.l.Draft(bg, w.study, 0, 0)
 			require.NoError(w.t, err)
-			version = newest.Version + 1
+			number, version = newest.Number, newest.Version+1
+			if newest.Standing == "signed" && w.n%2 == 0 {
+				require.NoError(w.t, w.l.SettleDraft(bg, w.study, d.Version, "", at(50)))
+				continue
+			}
+			if newest.Standing == "signed" {
+				number, version = newest.Number+1, 1
+			}
 		}
-		document, err := json.Marshal(map[string]any{"version": version, "patient": map[string]string{
-			"id": whose.ID, "issuer": whose.Authority, "name": whose.Name, "birth_date": whose.BirthDate, "sex": whose.Sex,
-		}})
-		require.NoError(w.t, err)
-		put := Draft{Study: w.study, Number: 1, Version: version, Event: DraftDrafted, Standing: "draft", System: true, At: at(50), Document: document, Basis: Basis{Desk: d.Version}}
-		message := Outgoing{Kind: "hl7", Purpose: "oru", Destination: "ris", Entry: fmt.Sprintf("oru-%s-%d", whose.ID, version), Digest: "d"}
-		require.NoError(w.t, w.l.PutDraft(bg, put, nil, []Outgoing{message}))
+		put := w.version(number, version)
+		put.Basis = Basis{Desk: d.Version}
+		w.put(put)
 		made = true
 	}
 	return made
@@ -176,6 +298,7 @@ func (w *world) deliver() {
 			if destination == "ris" {
 				named := strings.Split(d.Entry, "-")[1]
 				w.sent = append(w.sent, named)
+				w.versions = append(w.versions, strings.Split(d.Entry, "-")[2])
 				if w.merged && named != w.of("W") {
 					w.wrong = append(w.wrong, named)
 				}
@@ -188,6 +311,7 @@ func (w *world) deliver() {
 func (w *world) settle() {
 	for range 10 {
 		w.report()
+		w.anew()
 		made := w.draft()
 		w.deliver()
 		if !made {

@@ -66,6 +66,7 @@ type action struct {
 	Correction *Correction `json:"correction,omitempty"`
 	Patient    *Identifier `json:"patient,omitempty"`
 	Retraction *Retraction `json:"retraction,omitempty"`
+	Person     *Person     `json:"person,omitempty"`
 }
 
 // deliveryName is the name of a delivery in all databases.
@@ -186,6 +187,8 @@ func (a *action) do(ctx context.Context, l *Ledger) (err error) {
 		err = l.DiscardInstance(ctx, a.Entries[0], a.At)
 	case "put-draft":
 		err = l.PutDraft(ctx, *a.Draft, a.Decisions, a.Outgoing)
+	case "readdress":
+		err = l.Readdress(ctx, a.Delivery.id, a.Outgoing[0], *a.Person, a.At)
 	case "settle-draft":
 		err = l.SettleDraft(ctx, dicom.UID(a.Names[0]), a.Desk, a.Reason, a.At)
 	case "retry-draft":

@@ -140,6 +140,10 @@ func TestJournal_everyAction(t *testing.T) {
 		},
 	}))
 
+	signed := draft(1, 2)
+	signed.Event, signed.Standing = DraftSigned, "signed"
+	require.NoError(t, l.PutDraft(person, signed, nil, []Outgoing{{Kind: KindFHIR, Entry: "bundle2", Purpose: "bundle", Destination: "archive"}}))
+
 	skipped := receipt(7)
 	receive(t, l, skipped)
 	require.NoError(t, l.SkipJob(ctx, "entry007.demo", "nothing here decodes it", at(102)))
@@ -163,6 +167,10 @@ func TestJournal_everyAction(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, l.ReleaseGate(person, "1.2", "looked at", at(500)))
 	require.NoError(t, l.CorrectGate(person, "1.2", Correction{Patient: Person{Identifier: Identifier{"P8", "HOSP"}}, Reason: "wrong worklist entry"}, at(501)))
+	stale, err := l.Stale(ctx, 10)
+	require.NoError(t, err)
+	require.Len(t, stale, 1)
+	require.NoError(t, l.Readdress(ctx, stale[0].ID, Outgoing{Entry: "bundle3"}, change.Person, at(501)))
 	_, err = l.Retract(person, Retraction{Study: "1.2", Model: "demo", Version: "1.2", Reason: "trained on the wrong labels"}, at(502))
 	require.NoError(t, err)
 

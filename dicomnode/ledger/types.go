@@ -237,6 +237,7 @@ type Delivery struct {
 	After             string // entry that is to be delivered before, until NextAt at most; empty: it waits for none
 	Conflict          bool   // of an instance whose SOP Instance UID was taken by other bytes
 	Held              bool   // of a result of a study that waits at the gate: it is not due
+	Number, Version   int    // of the draft that a message was made of; 0: of none
 }
 
 // Why is the reason with what the peer said: it may have patient data.

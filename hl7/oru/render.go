@@ -26,6 +26,7 @@ type message struct {
 	words   string // draft.Text
 	pdf     []byte
 	reports []dicom.UID
+	former  draft.Patient // whom doc named when it was made, where it is another one now
 	out     *hl7.Message
 	scratch *hl7.Segment
 	err     error
@@ -35,6 +36,9 @@ type message struct {
 type Attachments struct {
 	Report dicom.UID // SOP Instance UID of the structured report that a signed one was made into; empty: there is none
 	PDF    []byte    // none: row pdf is left out
+	// Patient is whom the report is on by now, where that is another one than it was signed for: PID names it, and what was
+	// signed stays as it is. Nil: as the report says.
+	Patient *draft.Patient
 }
 
 // Render writes doc. One that is being amended is none to send: what was signed stands.
@@ -51,6 +55,9 @@ func (w *Writer) Render(doc draft.Document, with Attachments) ([]byte, error) {
 		return nil, err
 	}
 	m := &message{o: w.o, doc: doc, words: draft.Text(doc), pdf: with.PDF, out: out, scratch: draftOf.Add("ZZZ")}
+	if p := with.Patient; p != nil && *p != doc.Patient {
+		m.former, m.doc.Patient = doc.Patient, *p
+	}
 	if !m.verified() && !strings.HasPrefix(m.words, draft.Unverified) {
 		m.words = m.prefix() + m.words
 	}
@@ -134,9 +141,13 @@ func (m *message) add(segment segment, s scope) {
 	}
 }
 
-// control is the same for a version of a report and a receiver (HL7 2.5.1 2.15.9.10: at most 20 characters).
+// control is the same for a version of a report, who it is on, and a receiver (HL7 2.5.1 2.15.9.10: at most 20 characters).
 func (m *message) control() string {
-	sum := sha256.Sum256([]byte(fmt.Sprintf("oru\x00%s\x00%d.%d\x00%s", m.doc.Study, m.doc.Number, m.doc.Version, m.o.Destination)))
+	what := fmt.Sprintf("oru\x00%s\x00%d.%d\x00%s", m.doc.Study, m.doc.Number, m.doc.Version, m.o.Destination)
+	if m.former != (draft.Patient{}) { // a receiver that has the other one unacknowledged must not take this one for it
+		what += fmt.Sprintf("\x00%q", m.doc.Patient)
+	}
+	sum := sha256.Sum256([]byte(what))
 	return strings.ToUpper(hex.EncodeToString(sum[:10]))
 }
 

@@ -37,7 +37,7 @@ var Values = []Value{
 	{"institution", "reports.institution_name of the configuration", nil, func(s scope) string { return s.text(s.o.Institution) }},
 	{"application", "application of the destination", nil, func(s scope) string { return s.text(s.o.Application) }},
 	{"facility", "facility of the destination", nil, func(s scope) string { return s.text(s.o.Facility) }},
-	{"control", "20 hexadecimal digits, the same for a version of a report and a destination", nil, func(s scope) string { return s.control() }},
+	{"control", "20 hexadecimal digits, the same for a version of a report, its patient and a destination", nil, func(s scope) string { return s.control() }},
 	{"at", "when this version was made", nil, func(s scope) string { return s.time(s.doc.At) }},
 	{"status", "code for the standing, of the destination's statuses", nil, func(s scope) string { return s.status(s.o.Statuses) }},
 	{"result", "code for the standing, of the destination's results", nil, func(s scope) string { return s.result() }},
@@ -46,12 +46,12 @@ var Values = []Value{
 	{"study", "Study Instance UID", nil, func(s scope) string { return s.text(string(s.doc.Study)) }},
 	{"title", "code of the report's title", nil, func(s scope) string { return s.code(s.doc.Title) }},
 
-	{"patient", "patient's identifier as CX, of type MR", nil, func(s scope) string {
-		issuer := s.text(s.doc.Patient.Issuer)
-		if isOID(issuer) {
-			issuer = "&" + issuer + "&ISO"
+	{"patient", "patient's identifier as CX, of type MR; the one that the report was signed under behind it, where they were merged since", nil, func(s scope) string {
+		now, former := s.cx(s.doc.Patient), s.cx(s.former)
+		if s.former.ID == "" || former == now {
+			return now
 		}
-		return join(s.text(s.doc.Patient.ID), "", "", issuer, "MR")
+		return now + "~" + former
 	}},
 	{"patient.id", "patient's identifier alone", nil, func(s scope) string { return s.text(s.doc.Patient.ID) }},
 	{"patient.issuer", "its assigning authority", nil, func(s scope) string { return s.text(s.doc.Patient.Issuer) }},
@@ -123,6 +123,15 @@ func (m *message) text(s string) string {
 // isOID tells an OID from a name that is a number.
 func isOID(authority string) bool {
 	return strings.Contains(authority, ".") && dicom.UID(authority).Valid()
+}
+
+// cx is a patient's identifier (CX, HL7 2.5.1 2.A.14).
+func (m *message) cx(p draft.Patient) string {
+	issuer := m.text(p.Issuer)
+	if isOID(issuer) {
+		issuer = "&" + issuer + "&ISO"
+	}
+	return join(m.text(p.ID), "", "", issuer, "MR")
 }
 
 // entity is an identifier with who assigned it, by name or OID (EI, HL7 2.5.1 2.A.28).

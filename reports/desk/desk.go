@@ -40,6 +40,9 @@ type Ledger interface {
 	OrderOf(ctx context.Context, study dicom.UID) (ledger.Order, bool, error)
 	Draft(ctx context.Context, study dicom.UID, number, version int) (ledger.Draft, error)
 	PutDraft(ctx context.Context, d ledger.Draft, decisions []ledger.Agreement, outgoing []ledger.Outgoing) error
+	Stale(ctx context.Context, limit int) ([]ledger.Delivery, error)
+	Readdress(ctx context.Context, id int64, message ledger.Outgoing, patient ledger.Person, at time.Time) error
+	Park(ctx context.Context, id int64, answer ledger.Answer, reason string, at time.Time) error
 	SettleDraft(ctx context.Context, study dicom.UID, version int64, reason string, at time.Time) error
 }
 
@@ -149,6 +152,9 @@ func (d *Desk) Run(ctx context.Context) error {
 
 // round makes every draft that is due now.
 func (d *Desk) round(ctx context.Context) error {
+	if err := d.readdress(ctx); err != nil {
+		return err
+	}
 	limit := batch + len(d.retries) // those that are held back keep no other from its turn
 	due, err := d.Ledger.DueDrafts(ctx, limit)
 	if err != nil {
@@ -213,14 +219,17 @@ type panicked struct{}
 func (panicked) Error() string   { return "desk: panic while making a draft; its stack is in the log" }
 func (panicked) Permanent() bool { return true }
 
+// recovered is deferred: it makes a panic an error.
+func (d *Desk) recovered(ctx context.Context, study dicom.UID, err *error) {
+	if p := recover(); p != nil {
+		d.Log.ErrorContext(ctx, "draft panicked", "study", study, "reason", failure.Reason(p), "stack", string(debug.Stack()))
+		*err = panicked{}
+	}
+}
+
 // draft makes the version of a study's draft that is due, unless it would say nothing new.
 func (d *Desk) draft(ctx context.Context, due ledger.DueDraft) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			d.Log.ErrorContext(ctx, "draft panicked", "study", due.Study, "reason", failure.Reason(p), "stack", string(debug.Stack()))
-			err = panicked{}
-		}
-	}()
+	defer d.recovered(ctx, due.Study, &err)
 	defer d.lock(due.Study)()
 	newest, err := d.version(ctx, due.Study, 0, 0)
 	if err != nil && !errors.Is(err, ledger.ErrNotFound) {
@@ -240,7 +249,16 @@ func (d *Desk) draft(ctx context.Context, due ledger.DueDraft) (err error) {
 	if err != nil {
 		return err
 	}
-	if !first && saysTheSame(newest, next) {
+	same := !first && saysTheSame(newest, next)
+	if !first && !same && !newest.Editable() && in.Patient != newest.Patient { // another name of the patient is in the text, too, and no news
+		in.Patient = newest.Patient
+		as, err := d.Templates.Refresh(newest, in)
+		if err != nil {
+			return err
+		}
+		same = saysTheSame(newest, as)
+	}
+	if same {
 		return d.Ledger.SettleDraft(ctx, due.Study, due.Version, "", d.now())
 	}
 	event := ledger.DraftDrafted

@@ -59,6 +59,8 @@ type press struct {
 	made []string
 	err  error
 	then func() // called behind a publication
+
+	again int // messages made anew
 }
 
 func (p *press) Publish(_ context.Context, doc draft.Document, event ledger.DraftEvent) ([]ledger.Outgoing, error) {
@@ -74,6 +76,16 @@ func (p *press) Publish(_ context.Context, doc draft.Document, event ledger.Draf
 	}
 	entry := fmt.Sprintf("oru %d.%d of try %d", doc.Number, doc.Version, len(p.made))
 	return []ledger.Outgoing{{Kind: ledger.KindHL7, Entry: entry, Purpose: "oru", Destination: "ris"}}, err
+}
+
+func (p *press) Readdress(_ context.Context, doc draft.Document, patient draft.Patient, destination string) (ledger.Outgoing, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.err != nil {
+		return ledger.Outgoing{}, p.err
+	}
+	p.again++
+	return ledger.Outgoing{Entry: fmt.Sprintf("oru %d.%d for %s at %s, try %d", doc.Number, doc.Version, patient.ID, destination, p.again)}, nil
 }
 
 func newRoom(t *testing.T) *room {
@@ -409,6 +421,60 @@ func TestDesk_retracted(t *testing.T) {
 			require.Equal(t, [2]int{1, 2}, [2]int{doc.Number, doc.Version})
 		}
 	}
+}
+
+// TestDesk_readdress makes what waits of a signed report anew when the patient is merged, begins no draft for that, and parks what
+// cannot be made.
+func TestDesk_readdress(t *testing.T) {
+	r := newRoom(t)
+	ctx := t.Context()
+	r.examined(0.9)
+	signed, err := r.Sign(ctx, study, r.newest().Reference(), anna)
+	require.NoError(t, err)
+	merge := func(control string, into, prior string) {
+		t.Helper()
+		taken, err := r.ledger.TakeMessage(ctx, ledger.Inbound{
+			Message: ledger.Message{Entry: control, Application: "RIS", ControlID: control, Digest: control, Type: "ADT^A40", At: r.tick(time.Second), Answer: ledger.Answer{Code: "AA"}},
+			Patients: []ledger.PatientChange{{
+				Person: ledger.Person{Identifier: ledger.Identifier{ID: into}, Name: "Survivor"}, Prior: []ledger.Identifier{{ID: prior}},
+			}},
+		})
+		require.NoError(t, err)
+		require.Equal(t, "AA", taken.Answer.Code, taken.Answer.Text)
+	}
+	due := func() (entries []string) {
+		t.Helper()
+		ds, err := r.ledger.DueDeliveries(ctx, "ris", r.now(), time.Hour, 10)
+		require.NoError(t, err)
+		for _, d := range ds {
+			entries = append(entries, d.Entry)
+		}
+		return entries
+	}
+	merge("m1", "N1", signed.Patient.ID)
+	require.Empty(t, due(), "not under the old identity")
+	r.press.err = errors.New("the disk is full")
+	r.rounds()
+	require.Empty(t, due())
+	r.press.err = nil
+	r.tick(time.Minute)
+	r.rounds()
+	require.Equal(t, []string{"oru 1.2 for N1 at ris, try 1"}, due())
+	require.Equal(t, signed, r.newest(), "what was signed stays, and the merge is no news of it")
+
+	merge("m2", "N2", "N1")
+	r.press.err = panicked{}
+	r.rounds()
+	require.Empty(t, due())
+	parked, n, err := r.ledger.Parked(ctx, ledger.ParkedFilter{Kind: ledger.ParkedDeliveries})
+	require.NoError(t, err)
+	require.Equal(t, 1, n)
+	require.Contains(t, parked.Deliveries[0].Reason, "panic")
+	r.press.err = nil
+	_, err = r.ledger.Unpark(ctx, parked.Deliveries[0].ID, r.tick(time.Second))
+	require.NoError(t, err)
+	r.rounds()
+	require.Equal(t, []string{"oru 1.2 for N2 at ris, try 2"}, due())
 }
 
 // TestDesk_whoMaySign lets nobody sign or withdraw whom nobody knows, unless the configuration says so.

@@ -14,4 +14,7 @@ type Publisher interface {
 	// before the ledger has doc, once more after a crash between the two, and then makes the same bytes. It is not called
 	// for what a person has edited and not signed. An error that is a draft.InvalidError, or says Permanent, is for good.
 	Publish(ctx context.Context, doc draft.Document, event ledger.DraftEvent) ([]ledger.Outgoing, error)
+	// Readdress keeps in the spool the message to a destination about doc, which a person has signed, once more, naming
+	// patient, and returns it. It may be called again after a crash. Errors are as Publish's.
+	Readdress(ctx context.Context, doc draft.Document, patient draft.Patient, destination string) (ledger.Outgoing, error)
 }

@@ -32,6 +32,8 @@ type Options struct {
 type Attachments struct {
 	Report dicom.UID // SOP Instance UID of the structured report that a signed one was made into; empty: there is none
 	PDF    []byte    // none: left out
+	// Patient is whom the report is on by now, where that is another one than it was signed for. Nil: as the report says.
+	Patient *draft.Patient
 }
 
 // Render writes doc. One that is being amended is none to send: what was signed stands.
@@ -97,12 +99,23 @@ func token(system, value string) string {
 
 func (w *writer) patient() {
 	p := w.doc.Patient
+	if w.with.Patient != nil {
+		p = *w.with.Patient
+	}
 	if p.ID == "" {
 		return
 	}
-	by := identifier{Type: v2("0203", "MR", "Medical record number"), System: w.system(p.Issuer), Value: p.ID}
+	record := func(p draft.Patient) identifier {
+		return identifier{Type: v2("0203", "MR", "Medical record number"), System: w.system(p.Issuer), Value: p.ID}
+	}
+	by := record(p)
+	ids := []identifier{by}
+	if former := record(w.doc.Patient); former.Value != "" && (former.System != by.System || former.Value != by.Value) {
+		former.Use = "old" // it was merged since (valueset-identifier-use.html)
+		ids = append(ids, former)
+	}
 	w.subject = w.create("Patient", by, patient{
-		ResourceType: "Patient", Identifier: []identifier{by}, Name: names(p.Name),
+		ResourceType: "Patient", Identifier: ids, Name: names(p.Name),
 		Gender: map[string]string{"M": "male", "F": "female", "O": "other"}[p.Sex], BirthDate: date(p.BirthDate),
 	})
 }

@@ -36,6 +36,7 @@ type concept struct {
 }
 
 type identifier struct {
+	Use    string   `json:"use,omitempty"`
 	Type   *concept `json:"type,omitempty"`
 	System string   `json:"system"`
 	Value  string   `json:"value"`

@@ -81,6 +81,40 @@ func (d Destination) wants(doc draft.Document) bool {
 	return d.archive() || d.DraftsAfterSignature || doc.Number == 1 || doc.Standing != draft.Drafted
 }
 
+// Readdress implements desk.Publisher. What was signed, its PDF with it, stays as it is.
+func (p *Publisher) Readdress(ctx context.Context, doc draft.Document, patient draft.Patient, destination string) (ledger.Outgoing, error) {
+	r := rendering{Publisher: p, ctx: ctx, doc: doc, patient: &patient}
+	r.to = slices.DeleteFunc(p.destinations(doc), func(d Destination) bool { return d.Name != destination || d.archive() })
+	if len(r.to) == 0 {
+		return ledger.Outgoing{}, noRouteError(destination)
+	}
+	if err := r.pages(); err != nil {
+		return ledger.Outgoing{}, err
+	}
+	report := doc.ReportUID(dicom.Comprehensive3DSRStorage)
+	_, err := p.EntryOf(ctx, string(report))
+	switch {
+	case err == nil:
+		r.report = report
+	case !errors.Is(err, ledger.ErrNotFound): // there is none: no archive got it
+		return ledger.Outgoing{}, err
+	}
+	if err := r.messages(); err != nil {
+		return ledger.Outgoing{}, err
+	}
+	return r.out[0], nil
+}
+
+// noRouteError names a destination that no route of a report leads to any more.
+type noRouteError string
+
+func (e noRouteError) Error() string {
+	return fmt.Sprintf("publish: no route of the report leads to %s any more: the message that waits for it cannot be made anew for the patient's identity of today; list it in the route again and retry, or discard", string(e))
+}
+
+// Permanent says that trying again does not help.
+func (noRouteError) Permanent() bool { return true }
+
 // destinations are those of the routes by which the study was looked at, each once.
 func (p *Publisher) destinations(doc draft.Document) (all []Destination) {
 	for _, m := range doc.Disclosure.Models {
@@ -103,6 +137,8 @@ type rendering struct {
 	report dicom.UID // the structured report that a signed one was made into
 	after  string    // entry that messages wait for
 	out    []ledger.Outgoing
+
+	patient *draft.Patient // whom messages name, where that is another one than doc does
 }
 
 // pages makes the PDF, where somebody gets it. One that would have too many pages is left out.
@@ -228,10 +264,10 @@ func (r *rendering) messages() error {
 		var data []byte
 		var err error
 		if d.Message != nil {
-			data, err = d.Message.Render(r.doc, oru.Attachments{Report: r.report, PDF: paper})
+			data, err = d.Message.Render(r.doc, oru.Attachments{Report: r.report, PDF: paper, Patient: r.patient})
 		} else {
 			out.Kind, out.Purpose, mediaType = ledger.KindFHIR, "bundle", fhir.MediaType
-			data, err = fhir.Render(r.doc, fhir.Attachments{Report: r.report, PDF: paper}, *d.Bundle)
+			data, err = fhir.Render(r.doc, fhir.Attachments{Report: r.report, PDF: paper, Patient: r.patient}, *d.Bundle)
 		}
 		if err != nil {
 			return fmt.Errorf("publish: for %s: %w", d.Name, err)

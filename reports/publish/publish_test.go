@@ -199,6 +199,41 @@ func TestPublish_afterSignature(t *testing.T) {
 	assert.Len(t, r.publish(doc), 6, "all, when it is signed")
 }
 
+// What was signed is addressed to whom it is on by now, as often as it takes; all else of it stays.
+func TestReaddress(t *testing.T) {
+	r := newRig(t, destinations(t)...)
+	doc := sample(t, draft.Signed)
+	was := r.publish(doc)
+	r.entry[string(doc.ReportUID(dicom.Comprehensive3DSRStorage))] = was[0].Entry
+	now := draft.Patient{ID: "NEW1", Name: "Survivor^Anna", BirthDate: "19610203", Sex: "F"}
+	oru, err := r.Readdress(t.Context(), doc, now, "ris")
+	require.NoError(t, err)
+	again, err := r.Readdress(t.Context(), doc, now, "ris")
+	require.NoError(t, err)
+	assert.Equal(t, oru.Digest, again.Digest, "the same bytes after a crash")
+	before, err := hl7.Parse(r.read(was[3]), hl7.Options{})
+	require.NoError(t, err)
+	after, err := hl7.Parse(r.read(oru), hl7.Options{})
+	require.NoError(t, err)
+	assert.Equal(t, "NEW1", after.Get("PID-3.1"))
+	assert.Equal(t, before.Get("PID-3.1"), after.Get("PID-3[2].1"))
+	assert.Equal(t, "Survivor", after.Get("PID-5.1"))
+	assert.NotEqual(t, before.Get("MSH-10"), after.Get("MSH-10"), "a receiver that has the other one must not take it for that")
+	_, want, _ := strings.Cut(string(before.Bytes()), "\rORC")
+	_, got, _ := strings.Cut(string(after.Bytes()), "\rORC")
+	assert.Equal(t, want, got)
+
+	bundle, err := r.Readdress(t.Context(), doc, now, "emr")
+	require.NoError(t, err)
+	text := string(r.read(bundle))
+	assert.Contains(t, text, `"value":"NEW1"`)
+	assert.Contains(t, text, `"use":"old"`)
+	_, err = r.Readdress(t.Context(), doc, now, "gone")
+	var permanent interface{ Permanent() bool }
+	require.ErrorAs(t, err, &permanent)
+	assert.True(t, permanent.Permanent())
+}
+
 // That a report was withdrawn is told those who can still be told.
 func TestPublish_sourceIsGone(t *testing.T) {
 	r := newRig(t, destinations(t)...)
