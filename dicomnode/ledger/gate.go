@@ -590,7 +590,7 @@ func (t *tx) correctPatient(p Person, at time.Time) (Identifier, error) {
 	case p.Name == "":
 		return Identifier{}, &Refusal{"nobody has told of this patient: name, birth date and sex are needed, too"}
 	}
-	_, _, err = t.changePatient(PatientChange{Person: p}, at)
+	_, _, err = t.changePatient(PatientChange{Person: p}, "", at)
 	return p.Identifier, err
 }
 

@@ -28,7 +28,7 @@ type Message struct {
 	Application string    `json:"application"` // of the sender: MSH-3
 	Facility    string    `json:"facility"`    // MSH-4
 	ControlID   string    `json:"control_id"`  // MSH-10
-	Digest      string    `json:"digest"`      // SHA-256 of the bytes, hex
+	Digest      string    `json:"digest"`      // SHA-256, hex, of what makes it another one than those of the same control ID
 	Size        int64     `json:"size"`
 	Type        string    `json:"type"`           // such as ORM^O01
 	Note        string    `json:"note,omitempty"` // what it is about; no patient data
@@ -41,6 +41,9 @@ type Message struct {
 	Count    int       `json:"-"`
 	Released bool      `json:"-"` // its bytes are gone
 }
+
+// sender is who gave numbers that no authority is said of.
+func (m Message) sender() string { return m.Application + "|" + m.Facility }
 
 // Subject is a study that a message is about, as the message names it. Either may be empty.
 type Subject struct {
@@ -74,7 +77,7 @@ type Taken struct {
 }
 
 // TakeMessage does all that a message asks for and remembers it with its answer, or, where a part of it cannot be done,
-// does nothing and remembers why. A message of the same sender, control ID and bytes as one that was done is answered as
+// does nothing and remembers why. A message of the same sender, control ID and digest as one that was done is answered as
 // that one was, and done once; one that was refused is tried again.
 func (l *Ledger) TakeMessage(ctx context.Context, m Inbound) (Taken, error) {
 	var taken Taken
@@ -113,7 +116,7 @@ func (t *tx) takeMessage(m Inbound) (Taken, error) {
 // changes does what m asks for and returns the studies that have another order or patient then. They are subjects of m, too.
 func (t *tx) changes(m *Inbound) (changed []dicom.UID, err error) {
 	for _, c := range m.Patients {
-		_, followed, err := t.changePatient(c, m.At)
+		_, followed, err := t.changePatient(c, m.sender(), m.At)
 		if err != nil {
 			return nil, err
 		}

@@ -128,7 +128,7 @@ func (t *tx) changeOrder(c OrderChange, by Message) (after Order, studies []dico
 	if after.Priority == "" {
 		after.Priority = Routine
 	}
-	if after.Patient, err = t.orderedFor(row.Patient, after.Patient, by.At); err != nil {
+	if after.Patient, err = t.orderedFor(row.Patient, after.Patient, by.sender(), by.At); err != nil {
 		return Order{}, nil, err
 	}
 	after.Sender, after.Message, after.ChangedAt = by.Application, by.Entry, by.At.UTC().Truncate(time.Microsecond)
@@ -249,16 +249,20 @@ func (t *tx) findOrder(named Order) (orderRow, error) {
 }
 
 // is says whether a message that names an order so means o. Numbers without an authority are those of their sender, unless
-// the accession numbers agree.
+// the accession numbers agree. Placers give the orders of a group one number: the same placer number is the same order as
+// long as filler numbers, or else accession numbers, do not say otherwise.
 func (o Order) is(named Order) bool {
 	within := o.Sender == named.Sender || o.Accession == named.Accession
-	if o.Placer.ID != "" && named.Placer.ID != "" {
-		return o.Placer.is(named.Placer, within)
+	if o.Placer.ID != "" && named.Placer.ID != "" && !o.Placer.is(named.Placer, within) {
+		return false
 	}
 	if o.Filler.ID != "" && named.Filler.ID != "" {
 		return o.Filler.is(named.Filler, within)
 	}
-	return o.Accession == named.Accession && named.Accession != ""
+	if o.Accession != "" && named.Accession != "" {
+		return o.Accession == named.Accession
+	}
+	return o.Placer.ID != "" && named.Placer.ID != ""
 }
 
 // is says whether i and j are the same. An authority that only one of them has decides nothing; where neither has one,

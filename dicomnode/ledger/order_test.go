@@ -154,6 +154,30 @@ func TestTakeMessage_effects(t *testing.T) {
 			func(t *testing.T, all []Order) { require.Len(t, all, 2) },
 		},
 		{
+			"two orders of a group have one placer number",
+			[][]OrderChange{{{Patch: patch(colonoscopy)}}},
+			[]OrderChange{{Patch: json.RawMessage(`{"accession":"A2","placer":{"id":"P1","authority":"HIS"},"filler":{"id":"F2"}}`)}},
+			"AA",
+			func(t *testing.T, all []Order) { require.Len(t, all, 2) },
+		},
+		{
+			"two orders of a group that has no filler numbers",
+			nil,
+			[]OrderChange{{Patch: json.RawMessage(`{"accession":"A1","placer":{"id":"P1"}}`)}, {Patch: json.RawMessage(`{"accession":"A2","placer":{"id":"P1"}}`)}},
+			"AA",
+			func(t *testing.T, all []Order) { require.Len(t, all, 2) },
+		},
+		{
+			"another accession number of the same order",
+			[][]OrderChange{{{Patch: patch(colonoscopy)}}},
+			[]OrderChange{{Patch: json.RawMessage(`{"accession":"A2","placer":{"id":"P1","authority":"HIS"},"filler":{"id":"F1"}}`)}},
+			"AA",
+			func(t *testing.T, all []Order) {
+				require.Len(t, all, 1)
+				require.Equal(t, "A2", all[0].Accession)
+			},
+		},
+		{
 			"another patient: nothing of the first stays",
 			[][]OrderChange{{{Patch: patch(colonoscopy)}}},
 			[]OrderChange{{Patch: json.RawMessage(`{"accession":"A1","patient":{"identifier":{"id":"PAT2","authority":"HOSP"}}}`)}},

@@ -29,16 +29,17 @@ type PatientChange struct {
 // patientRow is a patient with its row. One that was merged into another is named by it for ever, and says nothing itself.
 type patientRow struct {
 	id, current int64
+	sender      string // who told of it first
 	Person
 }
 
 func (p patientRow) merged() bool { return p.id != p.current }
 
-const selectPatient = `SELECT id, current, identifier, authority, others, name, birth_date, sex FROM patient `
+const selectPatient = `SELECT id, current, sender, identifier, authority, others, name, birth_date, sex FROM patient `
 
 func scanPatient(rows *sql.Rows) (patientRow, error) {
 	var p patientRow
-	err := rows.Scan(&p.id, &p.current, &p.ID, &p.Authority, jsonColumn{&p.Others}, &p.Name, &p.BirthDate, &p.Sex)
+	err := rows.Scan(&p.id, &p.current, &p.sender, &p.ID, &p.Authority, jsonColumn{&p.Others}, &p.Name, &p.BirthDate, &p.Sex)
 	return p, err
 }
 
@@ -51,7 +52,7 @@ func (t *tx) patients(where string, args ...any) ([]patientRow, error) {
 }
 
 // findPatient returns the patient whom id names. An identifier that nobody's authority is said of names the only patient
-// who has it, under whatever authority; an authority that is said for the first time is that of the patient who had none.
+// who has it, under whatever authority, as does one with an authority the only patient whose authority nobody has said.
 func (t *tx) findPatient(id Identifier) (patientRow, bool, error) {
 	all, err := t.patients("WHERE identifier = ? ORDER BY id", id.ID)
 	if err != nil {
@@ -67,16 +68,19 @@ func (t *tx) findPatient(id Identifier) (patientRow, bool, error) {
 	return patientRow{}, false, nil
 }
 
-// patient returns the patient whom id names, who is new where there was none.
-func (t *tx) patient(id Identifier, at time.Time) (patientRow, error) {
+// patient returns the patient whom a sender means by id, who is new where there was none. Senders of two hospitals have the
+// same numbers for different patients: one that leaves the authority out means a patient whom it told of itself, and an
+// authority that it says for the first time is that of such a patient. A person, who is no sender, may leave it out, too.
+func (t *tx) patient(id Identifier, sender string, at time.Time) (patientRow, error) {
 	p, ok, err := t.findPatient(id)
 	if err != nil {
 		return patientRow{}, err
 	}
-	if !ok {
-		row, err := t.insert(`INSERT INTO patient (identifier, authority, current, changed_at)
-			VALUES (?, ?, (SELECT coalesce(max(id), 0) + 1 FROM patient), ?)`, id.ID, id.Authority, micros(at))
-		return patientRow{id: row, current: row, Person: Person{Identifier: id}}, err
+	own := sender != "" && sender == p.sender || sender == "" && id.Authority == ""
+	if !ok || p.Identifier != id && !own {
+		row, err := t.insert(`INSERT INTO patient (identifier, authority, sender, current, changed_at)
+			VALUES (?, ?, ?, (SELECT coalesce(max(id), 0) + 1 FROM patient), ?)`, id.ID, id.Authority, sender, micros(at))
+		return patientRow{id: row, current: row, sender: sender, Person: Person{Identifier: id}}, err
 	}
 	if p.Authority == "" && id.Authority != "" {
 		if _, err := t.exec("UPDATE patient SET authority = ? WHERE id = ?", id.Authority, p.id); err != nil {
@@ -102,10 +106,10 @@ func (t *tx) patientByRow(id int64) (patientRow, error) {
 	return all[0], nil
 }
 
-// changePatient does what c says, and has all that is about the patient follow: orders, studies, drafts and messages that
+// changePatient does what c of a sender says, and has all that is about the patient follow: orders, studies, drafts and messages that
 // are on their way. It returns who the patient is then, and the studies that followed.
-func (t *tx) changePatient(c PatientChange, at time.Time) (Person, []dicom.UID, error) {
-	k, err := t.knowPatient(c, at)
+func (t *tx) changePatient(c PatientChange, sender string, at time.Time) (Person, []dicom.UID, error) {
+	k, err := t.knowPatient(c, sender, at)
 	if err != nil || !k.changed && !k.merged {
 		return k.Person, nil, err
 	}
@@ -121,11 +125,11 @@ type knownPatient struct {
 }
 
 // knowPatient does what c says, and leaves what is about the patient as it is.
-func (t *tx) knowPatient(c PatientChange, at time.Time) (knownPatient, error) {
+func (t *tx) knowPatient(c PatientChange, sender string, at time.Time) (knownPatient, error) {
 	if c.ID == "" {
 		return knownPatient{}, &Refusal{"the patient has no identifier (PID-3)"}
 	}
-	named, err := t.patient(c.Identifier, at)
+	named, err := t.patient(c.Identifier, sender, at)
 	if err != nil {
 		return knownPatient{}, err
 	}
@@ -144,7 +148,7 @@ func (t *tx) knowPatient(c PatientChange, at time.Time) (knownPatient, error) {
 		k.Person = k.without(c.Removed)
 	}
 	for _, id := range c.Prior {
-		prior, did, err := t.mergePatient(id, named, at)
+		prior, did, err := t.mergePatient(id, named, sender, at)
 		if err != nil {
 			return knownPatient{}, err
 		}
@@ -198,7 +202,7 @@ func (t *tx) writePatient(before patientRow, after Person, at time.Time) (change
 
 // mergePatient has prior name the patient whom surviving names, and returns what was known of prior until now. The
 // identifiers that were merged into prior before name that patient, too.
-func (t *tx) mergePatient(prior Identifier, surviving patientRow, at time.Time) (known Person, merged bool, err error) {
+func (t *tx) mergePatient(prior Identifier, surviving patientRow, sender string, at time.Time) (known Person, merged bool, err error) {
 	if prior.ID == "" {
 		return Person{}, false, &Refusal{"the prior patient has no identifier (MRG-1)"}
 	}
@@ -208,7 +212,7 @@ func (t *tx) mergePatient(prior Identifier, surviving patientRow, at time.Time) 
 	if prior.Authority == "" {
 		prior.Authority = surviving.Authority
 	}
-	p, err := t.patient(prior, at)
+	p, err := t.patient(prior, sender, at)
 	switch {
 	case err != nil:
 		return Person{}, false, err
@@ -349,7 +353,7 @@ func (t *tx) same(a, b Identifier) (bool, error) {
 // orderedFor returns the patient of an order as the ledger knows it, with what the order says of it: before is how the
 // order had it until now. What an order says of a patient fills in what other orders do not know, and changes nothing that they
 // say: that is for ADT.
-func (t *tx) orderedFor(before, after Person, at time.Time) (Person, error) {
+func (t *tx) orderedFor(before, after Person, sender string, at time.Time) (Person, error) {
 	if after.ID == "" {
 		return after, nil
 	}
@@ -363,7 +367,7 @@ func (t *tx) orderedFor(before, after Person, at time.Time) (Person, error) {
 			}
 		}
 	}
-	k, err := t.knowPatient(c, at)
+	k, err := t.knowPatient(c, sender, at)
 	if err == nil && k.changed {
 		err = t.fillOrders(k)
 	}

@@ -55,6 +55,10 @@ func TestPatients_merge(t *testing.T) {
 		return p
 	}
 	anywhere := func(of string) Person { return Person{Identifier: Identifier{ID: of}} }
+	elsewhere := func(m Inbound) Inbound {
+		m.Application, m.Facility = "ELSEWHERE", "SOUTH"
+		return m
+	}
 	for _, row := range []struct {
 		name  string
 		steps []step
@@ -136,6 +140,16 @@ func TestPatients_merge(t *testing.T) {
 			{in: told("3", mergeInto(named("Y", ""), "X"))},
 			{in: inbound("4", orderFor("A3", anywhere("X")))},
 		}, map[string]Person{"A1": named("Y", ""), "A2": {Identifier: Identifier{"X", "OTHER"}}, "A3": anywhere("X")}},
+		{"a number of another sender without an authority", []step{
+			{in: inbound("1", orderFor("A1", anywhere("X")))},
+			{in: elsewhere(told("2", mergeInto(named("Y", "Of^B"), "X")))},
+			{in: elsewhere(inbound("3", orderFor("A2", named("X", ""))))},
+		}, map[string]Person{"A1": anywhere("X"), "A2": named("Y", "Of^B")}},
+		{"a number without an authority that another sender has told of", []step{
+			{in: elsewhere(told("1", PatientChange{Person: named("X", "Of^B")}))},
+			{in: inbound("2", orderFor("A1", anywhere("X")))},
+			{in: elsewhere(told("3", mergeInto(named("Y", ""), "X")))},
+		}, map[string]Person{"A1": anywhere("X")}},
 		{"no prior identifier", []step{
 			{in: told("3", PatientChange{Person: named("Y", ""), Prior: []Identifier{{Authority: "HOSP"}}}), code: "AE", why: "MRG-1"},
 		}, map[string]Person{}},

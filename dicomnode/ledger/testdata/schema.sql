@@ -288,7 +288,7 @@ CREATE TABLE patient (
 	birth_date TEXT NOT NULL DEFAULT '',
 	sex        TEXT NOT NULL DEFAULT '',
 	changed_at INTEGER NOT NULL,
-	merged_at  INTEGER,
+	merged_at  INTEGER, sender TEXT NOT NULL DEFAULT '',
 	UNIQUE (identifier, authority)
 );
 CREATE TABLE span (
