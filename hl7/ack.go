@@ -36,19 +36,28 @@ func CodeOf(err error) AckCode {
 	return AE
 }
 
-// Answers returns the acknowledgements that are due for in, of which err says what became: none, one, or the accept and the
-// application acknowledgement, each to be framed by itself (HL7 2.5.1 2.9.2, 2.9.3; MSH-15 and MSH-16, table 0155).
-// An err that is no *Error is not shown to the sender.
-func Answers(in *Message, err error, at time.Time) []*Message {
-	code := CodeOf(err)
+// Fate is what became of a message.
+type Fate struct {
+	Accepted bool  // it was read and is in safe storage, whether or not what it asks for could be done
+	Err      error // why it was not accepted, or else why nothing was done; nil: it was done
+}
+
+// Answers returns the acknowledgements that are due for in: none, one, or the accept and the application acknowledgement,
+// each to be framed by itself (HL7 2.5.1 2.9.2, 2.9.3; MSH-15 and MSH-16, table 0155).
+// An error that is no *Error is not shown to the sender.
+func Answers(in *Message, fate Fate, at time.Time) []*Message {
+	err, code := fate.Err, CodeOf(fate.Err)
 	accept, application := in.Get("MSH-15"), in.Get("MSH-16")
 	if accept == "" && application == "" {
 		return []*Message{Ack(in, code, err, at)}
 	}
 	var out []*Message
-	if due(accept, err) {
-		commit := map[AckCode]AckCode{AA: CA, AE: CE, AR: CR}[code]
-		if out = append(out, Ack(in, commit, err, at)); commit != CA {
+	refused, commit := err, map[AckCode]AckCode{AA: CA, AE: CE, AR: CR}[code]
+	if fate.Accepted {
+		refused, commit = nil, CA
+	}
+	if due(accept, refused) {
+		if out = append(out, Ack(in, commit, refused, at)); commit != CA {
 			return out // what was not accepted is not processed
 		}
 	}

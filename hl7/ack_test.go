@@ -48,7 +48,7 @@ func TestAnswers_whatIsDue(t *testing.T) {
 		t.Run(fmt.Sprint(row.accept, "/", row.application, " ", row.err), func(t *testing.T) {
 			in := parse(t, `MSH|^~\&|RIS|HOSP|ENDOGATE|ENDO|2026||ORM^O01^ORM_O01|m7|P|2.5.1|||`+row.accept+"|"+row.application+"\r")
 			var got []string
-			for _, m := range hl7.Answers(in, row.err, at) {
+			for _, m := range hl7.Answers(in, hl7.Fate{Err: row.err}, at) {
 				m = reparse(t, m)
 				got = append(got, m.Get("MSA-1"))
 				assert.Equal(t, "m7", m.Get("MSA-2"))
@@ -57,6 +57,21 @@ func TestAnswers_whatIsDue(t *testing.T) {
 			}
 			assert.Equal(t, row.want, strings.Join(got, " "))
 		})
+	}
+}
+
+// TestAnswers_kept are the answers to a message that is kept, of which nothing could be done.
+func TestAnswers_kept(t *testing.T) {
+	fault := &hl7.Error{Code: hl7.UnknownKeyIdentifier, Path: "ORC", Text: "no such order"}
+	for conditions, want := range map[string]string{"|": "AE", "AL|AL": "CA AE", "AL|NE": "CA", "ER|ER": "AE", "SU|SU": "CA", "NE|AL": "AE", "AL|SU": "CA"} {
+		in := parse(t, `MSH|^~\&|RIS|HOSP|ENDOGATE|ENDO|2026||ORM^O01^ORM_O01|m7|P|2.5.1|||`+conditions+"\r")
+		var got []string
+		for _, m := range hl7.Answers(in, hl7.Fate{Accepted: true, Err: fault}, at) {
+			m = reparse(t, m)
+			got = append(got, m.Get("MSA-1"))
+			assert.Equal(t, m.Get("MSA-1") == "AE", m.Segment("ERR") != nil)
+		}
+		assert.Equal(t, want, strings.Join(got, " "), conditions)
 	}
 }
 

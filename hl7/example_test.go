@@ -18,7 +18,7 @@ func Example() {
 	}
 	fmt.Println(m.Get("OBR-18.1"), m.All("PID-3[*].4"), hl7.PN(m.Segment("PID").Repetitions(5)))
 
-	ack := hl7.Answers(m, nil, time.Date(2026, 1, 2, 10, 15, 1, 0, time.UTC))[0]
+	ack := hl7.Answers(m, hl7.Fate{Accepted: true}, time.Date(2026, 1, 2, 10, 15, 1, 0, time.UTC))[0]
 	fmt.Println(strings.ReplaceAll(string(ack.Bytes()), "\r", "\n"))
 
 	if err := m.Set("OBR-4.2", "Colonoscopy & polypectomy"); err != nil {

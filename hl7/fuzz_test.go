@@ -28,7 +28,7 @@ func FuzzParse(f *testing.F) {
 			require.Error(t, err)
 			return
 		}
-		for _, ack := range hl7.Answers(m, err, time.Unix(0, 0)) {
+		for _, ack := range hl7.Answers(m, hl7.Fate{Err: err}, time.Unix(0, 0)) {
 			again, readable := hl7.Parse(ack.Bytes(), hl7.Options{Charset: charset})
 			require.NotNil(t, again)
 			if err == nil {

@@ -92,14 +92,14 @@ func TestParse_faults(t *testing.T) {
 			assert.Equal(t, row.code, e.Code)
 			assert.Equal(t, row.path, e.Path)
 			require.NotNil(t, m)
-			for _, ack := range hl7.Answers(m, err, time.Unix(0, 0)) {
+			for _, ack := range hl7.Answers(m, hl7.Fate{Err: err}, time.Unix(0, 0)) {
 				reparse(t, ack)
 			}
 		})
 	}
 	m, err := hl7.Parse([]byte(`BHS|^~\&|RIS|HOSP|||||||b1`+"\r"+msh), hl7.Options{})
 	require.ErrorIs(t, err, hl7.ErrBatch)
-	ack := hl7.Answers(m, err, time.Unix(0, 0))[0]
+	ack := hl7.Answers(m, hl7.Fate{Err: err}, time.Unix(0, 0))[0]
 	assert.Equal(t, "AR", ack.Get("MSA-1"))
 	assert.Equal(t, "b1", ack.Get("MSA-2"))
 	assert.Equal(t, "RIS", ack.Get("MSH-5"))

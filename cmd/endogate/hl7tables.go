@@ -196,6 +196,7 @@ Written by ` + "`endogate hl7 tables`" + ` from the tables that messages are rea
 |---|---|
 | sends Windows-1252 and says nothing of it, or says something else (AE 102, ERR-2 names the field) | ` + "`charset: CP1252`" + ` of the sender |
 | has several patient identifiers in PID-3 | ` + "`authority`" + ` of the sender: PID-3.4 of the one that the images have |
+| leaves PID-3.4 out | ` + "`authority`" + ` of the sender: without it its numbers are its own, and what other senders tell of them is not for them |
 | has the accession number in OBR-3 | ` + "`filler_is_accession: true`" + ` of the sender |
 | sends MSH-11 T (AR 202) | ` + "`hl7.processing_id: T`" + ` on a test gateway |
 | shows no line breaks in OBX-5 | ` + "`rows`" + ` with ` + "`line`" + ` in place of ` + "`text`" + ` |
@@ -209,7 +210,7 @@ const hl7Reading = `
 
 Segments end in CR; LF and CR LF are read, too, as are blank lines and a last segment without an end. The delimiters are those of MSH-1 and
 MSH-2. Unknown segments and fields are passed over. A message that came before, from the same application and facility (MSH-3, MSH-4) under the
-same MSH-10 and with the same bytes, is answered as it was then, and done once. Several orders (ORC, OBR), and several steps (IPC) of an order, may be
+same MSH-10 and with the same bytes but for MSH-7, is answered as it was then, and done once. Several orders (ORC, OBR), and several steps (IPC) of an order, may be
 in one message; batches (BHS, FHS) are answered AR 200.
 `
 

@@ -214,6 +214,13 @@ func TestReceiver_senders(t *testing.T) {
 			"AA NW1",
 			[]string{"ACC1 open S77 " + tuva},
 		},
+		{
+			"an authority that the sender leaves out",
+			Sender{Application: "RIS", Hosts: loopback, Authority: "SOUTH"},
+			replaced(order("NW", 1), "PAT1^^^NORTH^MR", "PAT1^^^NORTH^MR~S77"),
+			"AA NW1",
+			[]string{"ACC1 open S77 " + tuva},
+		},
 		{"an authority that the patient lacks", Sender{Application: "RIS", Hosts: loopback, Authority: "SOUTH"}, order("NW", 1), "AE NW1", nil},
 		{
 			"the filler number for the accession number",
@@ -229,6 +236,54 @@ func TestReceiver_senders(t *testing.T) {
 			require.Equal(t, c.orders, r.held())
 		})
 	}
+}
+
+// TestReceiver_status leaves the steps of an order as they were scheduled: a status names one modality at most.
+func TestReceiver_status(t *testing.T) {
+	r := newRig(t)
+	steps := func() []ledger.Step {
+		page, _, err := r.ledger.Orders(t.Context(), ledger.OrderFilter{})
+		require.NoError(t, err)
+		require.Len(t, page, 1)
+		return page[0].Steps
+	}
+	omi := func(control, id string, ipc ...string) []byte {
+		return lines(append([]string{
+			header("OMI^O23^OMI_O23", id), "PID|1||PAT1^^^NORTH^MR||Sørli^Tuva||19710405|F", "ORC|" + control + "|PL1|FI1||IP",
+			"OBR|1|PL1|FI1|73761001^Colonoscopy^SCT||||||||||||||ACC1|RP1|||||ES",
+		}, ipc...)...)
+	}
+	require.Equal(t, []string{"AA a"}, r.say(omi("NW", "a", "IPC|ACC1|RP1|1.2.3|S1|ES||ROOM1||AE1", "IPC|ACC1|RP1|1.2.3|S2|ES||ROOM2||AE2")))
+	scheduled := steps()
+	require.Len(t, scheduled, 2)
+	for _, control := range []string{"SC", "HD", "RL", "NA", "CA"} {
+		require.Equal(t, []string{"AA " + control}, r.say(omi(control, control)))
+		require.Equal(t, scheduled, steps(), control)
+	}
+}
+
+// TestReceiver_restamped does a message once whose sender gives it a new time each time it sends it.
+func TestReceiver_restamped(t *testing.T) {
+	r := newRig(t)
+	nw := order("NW", 1)
+	require.Equal(t, []string{"AA NW1", "AA CA1"}, r.say(nw, order("CA", 1)))
+	require.Equal(t, []string{"AA NW1"}, r.say(replaced(nw, "20260301080000", "20260301080100")))
+	require.Equal(t, []string{"ACC1 cancelled PAT1 " + tuva}, r.held(), "what was done is not done again")
+	require.Equal(t, []string{"AA NW1"}, r.say(replaced(nw, "RP1", "RP2")))
+	require.Equal(t, []string{"ACC1 open PAT1 " + tuva}, r.held(), "another message")
+}
+
+// TestReceiver_refusedEnhanced accepts what it keeps, and says then that it cannot be done.
+func TestReceiver_refusedEnhanced(t *testing.T) {
+	r := newRig(t)
+	p := r.connect()
+	p.write(framed(replaced(order("CA", 9), "|P|2.5.1||||||", "|P|2.5.1|||AL|AL||")))
+	accept, _ := p.answer(5 * time.Second)
+	application, _ := p.answer(5 * time.Second)
+	require.Equal(t, []string{"CA CA9", "AE CA9"}, []string{accept, application})
+	p.write(framed(replaced(order("CA", 9), "|P|2.5.1||||||", "|D|2.5.1|||AL|AL||")))
+	accept, _ = p.answer(5 * time.Second)
+	require.Equal(t, "CR CA9", accept, "what is not kept")
 }
 
 // TestReceiver_fields reads every field of the tables, and the steps of several IPC.

@@ -77,7 +77,7 @@ func readOrders(m *hl7.Message, s Sender) (asked, error) {
 	}
 	out := asked{note: strings.Join(notes, "; ")}
 	for _, c := range changes {
-		if len(c.steps) > 0 {
+		if len(c.steps) > 0 && !c.Known { // a status says nothing of how the order is scheduled
 			c.values["steps"] = c.steps
 		}
 		patch, err := json.Marshal(c.values)
@@ -262,8 +262,11 @@ func (s Sender) patient(pid *hl7.Segment) (id ledger.Identifier, others []ledger
 			chosen = len(all) - 1
 		}
 	}
-	if chosen < 0 {
-		return id, nil
+	if chosen < 0 { // else one of which the sender leaves out what its configuration says
+		if chosen = slices.IndexFunc(all, func(i ledger.Identifier) bool { return i.Authority == "" }); chosen < 0 {
+			return id, nil
+		}
+		all[chosen].Authority = s.Authority
 	}
 	return all[chosen], slices.Delete(slices.Clone(all), chosen, chosen+1)
 }

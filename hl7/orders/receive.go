@@ -1,6 +1,7 @@
 package orders
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -24,7 +25,7 @@ type Sender struct {
 	Application       string         // MSH-3.1; * is any
 	Hosts             []netip.Prefix // that it may send from
 	Charset           string         // of its text, in place of a MSH-18 that is missing or wrong (table 0211)
-	Authority         string         // assigning authority (PID-3.4) of the identifier to take of several; empty: the first
+	Authority         string         // assigning authority (PID-3.4) of the identifier to take of several, and of one that names none; empty: the first
 	FillerIsAccession bool           // OBR-3 is the accession number where OBR-18 and IPC-1 are empty
 	Zone              *time.Location // of times that state none; nil: UTC
 }
@@ -69,7 +70,7 @@ func (r *Receiver) Handle(ctx context.Context, host netip.Addr, message []byte) 
 	m, parseErr := hl7.Parse(message, hl7.Options{})
 	if m == nil { // nobody can be answered by its content
 		m, _ = hl7.Parse([]byte(`MSH|^~\&|||||||||P|2.5.1`), hl7.Options{})
-		return r.answers(m, "other", parseErr), nil
+		return r.answers(m, "other", hl7.Fate{Err: parseErr}), nil
 	}
 	if m.Get("MSH-9.1") == "ACK" || m.Segment("MSA") != nil {
 		r.observe("ACK", "")
@@ -78,20 +79,20 @@ func (r *Receiver) Handle(ctx context.Context, host netip.Addr, message []byte) 
 	}
 	sender, err := r.sender(m, host)
 	if err != nil {
-		return r.answers(m, "other", err), nil
+		return r.answers(m, "other", hl7.Fate{Err: err}), nil
 	}
 	if sender.Charset != "" {
 		m, parseErr = hl7.Parse(message, hl7.Options{Charset: sender.Charset})
 	}
 	kind, err := r.check(m, parseErr)
 	if err != nil {
-		return r.answers(m, "other", err), nil
+		return r.answers(m, "other", hl7.Fate{Err: err}), nil
 	}
-	fault, err := r.take(ctx, m, message, kind, sender, host)
+	fate, err := r.take(ctx, m, message, kind, sender, host)
 	if err != nil {
 		return nil, err
 	}
-	return r.answers(m, kind.name(m), fault), nil
+	return r.answers(m, kind.name(m), fate), nil
 }
 
 // TooLarge returns what a message is answered that has more bytes than are taken, of which this is the beginning.
@@ -101,7 +102,7 @@ func (r *Receiver) TooLarge(beginning []byte) []byte {
 		return nil
 	}
 	fault := &hl7.Error{Code: hl7.ApplicationInternal, Text: "the message is larger than this gateway takes (hl7.max_message)"}
-	for _, answer := range r.answers(m, "other", fault) {
+	for _, answer := range r.answers(m, "other", hl7.Fate{Err: fault}) {
 		return answer
 	}
 	return nil
@@ -140,20 +141,21 @@ func (r *Receiver) check(m *hl7.Message, parseErr error) (Kind, error) {
 	return kind, err
 }
 
-// take makes a message durable with all that it does. fault is why it was refused.
-func (r *Receiver) take(ctx context.Context, m *hl7.Message, message []byte, kind Kind, sender Sender, host netip.Addr) (fault, err error) {
+// take makes a message durable with all that it does. One that cannot be read is kept, too, to be looked at, but not accepted.
+func (r *Receiver) take(ctx context.Context, m *hl7.Message, message []byte, kind Kind, sender Sender, host netip.Addr) (hl7.Fate, error) {
 	asked, fault := kind.read(m, sender)
+	fate := hl7.Fate{Accepted: fault == nil, Err: fault}
 	in := inbound(m, kind, asked, fault, message)
 	in.At = r.Now()
 	entry, err := r.keep(in, message, host)
 	if err != nil {
-		return nil, err
+		return hl7.Fate{}, err
 	}
 	in.Entry = entry.ID
 	ctx = ledger.By(ctx, ledger.Actor{Kind: ledger.ActorPeer, Name: in.Application})
 	taken, err := r.Ledger.TakeMessage(ctx, in)
 	if err != nil {
-		return nil, err // the entry is released at the next start: the sender was told nothing
+		return hl7.Fate{}, err // the entry is released at the next start: the sender was told nothing
 	}
 	if taken.Again != "" {
 		if err := r.Spool.Release(entry.ID); err != nil {
@@ -165,22 +167,39 @@ func (r *Receiver) take(ctx context.Context, m *hl7.Message, message []byte, kin
 		if kind.Type == "ADT" {
 			path = "PID"
 		}
-		fault = &hl7.Error{Code: hl7.UnknownKeyIdentifier, Path: path, Text: taken.Answer.Text}
+		fate.Err = &hl7.Error{Code: hl7.UnknownKeyIdentifier, Path: path, Text: taken.Answer.Text}
 	}
 	r.Log.Info("hl7: message taken", "type", in.Type, "application", in.Application, "answer", taken.Answer.Code, "entry", entry.ID, "again", taken.Again != "")
 	if r.Changed != nil && len(taken.Changed) > 0 {
 		r.Changed(taken.Changed)
 	}
-	return fault, nil
+	return fate, nil
+}
+
+// identity is the digest of what makes a message another one than those of the same control ID: its bytes, but for the time
+// at which it was sent (MSH-7), which is another one when it is sent again.
+func identity(m *hl7.Message, message []byte) string {
+	header, rest := message, []byte(nil)
+	if end := bytes.IndexAny(message, "\r\n"); end >= 0 {
+		header, rest = message[:end], message[end:]
+	}
+	sum := sha256.New()
+	for i, field := range bytes.Split(header, []byte{m.Delimiters.Field}) {
+		if i != 6 { // MSH-1 is the delimiter itself
+			sum.Write(field)
+			sum.Write([]byte{m.Delimiters.Field})
+		}
+	}
+	sum.Write(rest)
+	return hex.EncodeToString(sum.Sum(nil))
 }
 
 // inbound is what the ledger is told of a message.
 func inbound(m *hl7.Message, kind Kind, asked asked, fault error, message []byte) ledger.Inbound {
-	digest := sha256.Sum256(message)
 	in := ledger.Inbound{
 		Message: ledger.Message{
 			Application: m.Get("MSH-3.1"), Facility: m.Get("MSH-4.1"), ControlID: m.Get("MSH-10"),
-			Digest: hex.EncodeToString(digest[:]), Size: int64(len(message)), Type: kind.name(m), Note: asked.note, Subjects: asked.subjects,
+			Digest: identity(m, message), Size: int64(len(message)), Type: kind.name(m), Note: asked.note, Subjects: asked.subjects,
 			Answer: ledger.Answer{Protocol: "hl7", Code: string(hl7.CodeOf(fault))},
 		},
 		Patients: asked.patients, Orders: asked.orders,
@@ -215,10 +234,10 @@ func (r *Receiver) keep(in ledger.Inbound, message []byte, host netip.Addr) (spo
 }
 
 // answers are the acknowledgements that are due.
-func (r *Receiver) answers(m *hl7.Message, kind string, fault error) [][]byte {
-	r.observe(kind, hl7.CodeOf(fault))
+func (r *Receiver) answers(m *hl7.Message, kind string, fate hl7.Fate) [][]byte {
+	r.observe(kind, hl7.CodeOf(fate.Err))
 	var out [][]byte
-	for _, a := range hl7.Answers(m, fault, r.Now()) {
+	for _, a := range hl7.Answers(m, fate, r.Now()) {
 		out = append(out, a.Bytes())
 	}
 	return out
