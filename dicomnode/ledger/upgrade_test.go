@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"compress/gzip"
+	"database/sql"
 	"encoding/json"
 	"io"
 	"os"
@@ -18,15 +19,7 @@ import (
 
 // TestUpgrade brings the database of an earlier release, with work of every kind in it, to today's schema without loss.
 func TestUpgrade(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "ledger.db")
-	packed, err := os.Open("testdata/0001.db.gz")
-	require.NoError(t, err)
-	defer func() { require.NoError(t, packed.Close()) }()
-	unpacked, err := gzip.NewReader(packed)
-	require.NoError(t, err)
-	old, err := io.ReadAll(unpacked)
-	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(path, old, 0o600))
+	path := unpacked(t)
 	want, err := os.ReadFile("testdata/0001.txt")
 	require.NoError(t, err)
 	for range 2 { // upgraded, and opened again
@@ -34,6 +27,38 @@ func TestUpgrade(t *testing.T) {
 		require.Equal(t, string(want), allViews(t, l))
 		requireTally(t, l)
 		require.NoError(t, l.Close())
+	}
+}
+
+// unpacked returns the path of the database of an earlier release.
+func unpacked(t *testing.T) string {
+	path := filepath.Join(t.TempDir(), "ledger.db")
+	packed, err := os.Open("testdata/0001.db.gz")
+	require.NoError(t, err)
+	defer func() { require.NoError(t, packed.Close()) }()
+	from, err := gzip.NewReader(packed)
+	require.NoError(t, err)
+	old, err := io.ReadAll(from)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(path, old, 0o600))
+	return path
+}
+
+// TestUpgrade_patient: whose a study is, is known as well as before.
+func TestUpgrade_patient(t *testing.T) {
+	path := unpacked(t)
+	db, err := sql.Open("sqlite3", dsn(path))
+	require.NoError(t, err)
+	_, err = db.ExecContext(t.Context(), "UPDATE instance SET header = json_set(header, '$.patient_birth_date', '19610203', '$.patient_sex', 'F')")
+	require.NoError(t, err)
+	require.NoError(t, db.Close())
+	l := reopen(t, path)
+	studies, _, err := l.Studies(t.Context(), StudyFilter{})
+	require.NoError(t, err)
+	for _, s := range studies {
+		w, err := l.PatientOf(t.Context(), s.StudyInstanceUID)
+		require.NoError(t, err)
+		require.Equal(t, Person{Identifier: Identifier{ID: s.PatientID}, Name: s.PatientName, BirthDate: "19610203", Sex: "F"}, w.Person)
 	}
 }
 

@@ -50,7 +50,9 @@ CREATE INDEX gate_order ON gate (correct_order) WHERE correct_order IS NOT NULL;
 
 INSERT INTO claim SELECT DISTINCT study, coalesce(header ->> 'patient_id', ''), '', coalesce(header ->> 'accession_number', '') FROM instance;
 INSERT INTO gate (study, policy, patient_id, patient) SELECT id, 'warn', patient_id,
-	json_object('identifier', json_object('id', patient_id), 'name', patient_name, 'birth_date', '', 'sex', '') FROM study;
+	json_object('identifier', json_object('id', patient_id), 'name', patient_name,
+		'birth_date', coalesce((SELECT header ->> 'patient_birth_date' FROM instance i WHERE i.study = s.id AND coalesce(header ->> 'patient_id', '') = s.patient_id ORDER BY i.id LIMIT 1), ''),
+		'sex', coalesce((SELECT header ->> 'patient_sex' FROM instance i WHERE i.study = s.id AND coalesce(header ->> 'patient_id', '') = s.patient_id ORDER BY i.id LIMIT 1), '')) FROM study s;
 
 ALTER TABLE delivery ADD COLUMN held INTEGER NOT NULL DEFAULT 0; -- 1: of a result of a study that is held
 DROP INDEX delivery_due;
