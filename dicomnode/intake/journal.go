@@ -1,11 +1,13 @@
 package intake
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
 	"iter"
 	"log/slog"
+	"os"
 	"time"
 
 	"endogate/dicomnode/ledger"
@@ -30,18 +32,15 @@ func isCheckpoint(e spool.Entry) bool {
 	return e.Kind == spool.Action && string(e.Record) == string(checkpoint)
 }
 
-// Checkpoint puts the ledger as it is into the spool, from the file that Ledger.Snapshot has made, and releases the actions
-// before it: a ledger that is rebuilt begins there.
-func (j Journal) Checkpoint(file io.Reader) error {
-	w, err := j.Spool.Create()
+// Checkpoint puts the ledger as it is into the spool, and then releases the actions that it comes from: a ledger that is
+// rebuilt begins there.
+func (j Journal) Checkpoint(ctx context.Context, l *ledger.Ledger) (err error) {
+	path, acted, err := l.Copy(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = w.Abort() }() // nothing happens after Commit
-	if _, err := io.Copy(w, file); err != nil {
-		return err
-	}
-	e, err := w.Commit(spool.Entry{Kind: spool.Action, Record: checkpoint, MediaType: "application/vnd.sqlite3", At: j.Now()})
+	defer func() { err = errors.Join(err, os.Remove(path)) }()
+	e, err := j.keep(path)
 	if err != nil {
 		return err
 	}
@@ -50,11 +49,28 @@ func (j Journal) Checkpoint(file io.Reader) error {
 		if entry.Seq >= e.Seq {
 			break
 		}
-		if err == nil && (isOfLedger(entry) || isCheckpoint(entry)) {
+		if err == nil && (isOfLedger(entry) && entry.Seq <= acted || isCheckpoint(entry)) {
 			before = append(before, entry.ID)
 		}
 	}
 	return j.Spool.Release(before...)
+}
+
+func (j Journal) keep(path string) (spool.Entry, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return spool.Entry{}, err
+	}
+	defer f.Close()
+	w, err := j.Spool.Create()
+	if err != nil {
+		return spool.Entry{}, err
+	}
+	defer func() { _ = w.Abort() }() // nothing happens after Commit
+	if _, err := io.Copy(w, f); err != nil {
+		return spool.Entry{}, err
+	}
+	return w.Commit(spool.Entry{Kind: spool.Action, Record: checkpoint, MediaType: "application/vnd.sqlite3", At: j.Now()})
 }
 
 // Restore writes the ledger of the last checkpoint to w, false where there is none.

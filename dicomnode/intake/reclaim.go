@@ -152,21 +152,14 @@ func (r *Reclaimer) rest(ctx context.Context) {
 	}
 }
 
+// reclaim does each of its steps also where another one fails: a full disk is no reason not to give room back.
 func (r *Reclaimer) reclaim(ctx context.Context) error {
-	if err := r.Expired(ctx); err != nil {
-		return err
-	}
-	if err := r.forget(ctx); err != nil {
-		return err
-	}
-	if err := r.forgetActions(ctx); err != nil {
-		return err
-	}
-	freed, err := r.Spool.Compact(ctx)
+	err := errors.Join(r.Expired(ctx), r.forget(ctx), r.forgetActions(ctx))
+	freed, compacted := r.Spool.Compact(ctx)
 	if freed > 0 {
 		r.logger().Info("room of released entries given back", "bytes", freed)
 	}
-	return err
+	return errors.Join(err, compacted)
 }
 
 const (
@@ -174,35 +167,29 @@ const (
 	forgetPause = 50 * time.Millisecond
 )
 
-// actionMargin is how far a clock may have been set back without an action seeming older than what it is about.
-const actionMargin = 24 * time.Hour
+// checkpoints is how many there are in the time of History: so much longer may what is forgotten stay in the spool.
+const checkpoints = 24
 
-// forgetActions releases the actions that speak only of what is forgotten: they have patient data. A ledger that is
-// rebuilt does not know that there ever was such a study.
+// forgetActions releases the actions that are older than History, and may speak of what is forgotten: they have patient
+// data. What the ledger keeps for longer than that, such as who was merged into whom and what persons did, is then in a
+// checkpoint, which is made anew from time to time, so that it does not remember what the ledger has forgotten.
 func (r *Reclaimer) forgetActions(ctx context.Context) error {
 	if r.History <= 0 {
 		return nil
 	}
-	before := r.Now().Add(-r.History)
-	oldest, err := r.Ledger.Remembers(ctx)
-	if err != nil {
-		return err
-	}
-	if !oldest.IsZero() && oldest.Before(before) {
-		before = oldest
-	}
-	before = before.Add(-actionMargin)
-	var ids []string
+	old, outdated := r.Now().Add(-r.History), r.Now().Add(-r.History/checkpoints)
+	due := false
 	for entry, err := range r.Spool.Entries(0) {
-		if err == nil && !entry.At.Before(before) {
+		if err == nil && !entry.At.Before(outdated) || due {
 			break
 		}
-		if err == nil && (isOfLedger(entry) || isCheckpoint(entry)) {
-			ids = append(ids, entry.ID)
-		}
+		due = err == nil && (isCheckpoint(entry) || isOfLedger(entry) && entry.At.Before(old))
 	}
-	if err := r.Spool.Release(ids...); err != nil {
-		return fmt.Errorf("reclaim: %w", err)
+	if !due {
+		return nil
+	}
+	if err := (Journal{Spool: r.Spool, Now: r.Now, Log: r.logger()}).Checkpoint(ctx, r.Ledger); err != nil {
+		return fmt.Errorf("reclaim: checkpoint: %w", err)
 	}
 	return nil
 }

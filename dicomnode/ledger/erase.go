@@ -2,7 +2,11 @@ package ledger
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"time"
 
 	"endogate/dicomnode/dicom"
@@ -238,19 +242,39 @@ func (t *tx) eraseIdentity(ids []Identifier, messages []string, at time.Time) er
 	return nil
 }
 
-// Snapshot writes the ledger as it is to the file path, which must not be there, and leaves nothing of what was deleted in
-// its own files. Nothing else may use the ledger meanwhile.
-func (l *Ledger) Snapshot(ctx context.Context, path string) error {
+// Scrub leaves nothing of what was deleted in the ledger's own files. Nothing else may use the ledger meanwhile.
+func (l *Ledger) Scrub(ctx context.Context) error {
 	if l.writeDB == nil {
 		return ErrReadOnly
 	}
 	for _, step := range []string{"VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"} {
 		if _, err := l.writes.tx.conn.ExecContext(ctx, step); err != nil {
-			return fmt.Errorf("ledger: snapshot: %w", err)
+			return fmt.Errorf("ledger: scrub: %w", err)
 		}
 	}
-	if _, err := l.writes.tx.conn.ExecContext(ctx, "VACUUM INTO ?", path); err != nil {
-		return fmt.Errorf("ledger: snapshot: %w", err)
-	}
 	return nil
+}
+
+// Copy writes the ledger as it is to a file beside its own, which the caller removes, and returns its path, and up to where
+// in the journal it has what was done, or further. Others may use the ledger meanwhile.
+func (l *Ledger) Copy(ctx context.Context) (path string, acted uint64, err error) {
+	path = l.path + ".checkpoint"
+	db, err := sql.Open("sqlite3", dsn(l.path, "mode", "ro"))
+	if err == nil {
+		defer func() { err = errors.Join(err, db.Close()) }()
+		err = db.QueryRowContext(ctx, "SELECT acted FROM meta").Scan(&acted)
+	}
+	if err == nil {
+		err = os.Remove(path) // of one that an end cut off
+	}
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		err = makePrivate(path)
+	}
+	if err == nil {
+		_, err = db.ExecContext(ctx, "VACUUM INTO ?", path)
+	}
+	if err != nil {
+		return "", 0, fmt.Errorf("ledger: copy: %w", errors.Join(err, os.RemoveAll(path)))
+	}
+	return path, acted, nil
 }

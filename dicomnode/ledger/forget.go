@@ -116,20 +116,6 @@ func (l *Ledger) ForgetMessages(ctx context.Context, before time.Time, limit int
 	return more, nil
 }
 
-const oldestRemembered = `SELECT coalesce(min(at), 0) FROM (SELECT min(first_at) AS at FROM study WHERE forgotten_at IS NULL
-	UNION ALL SELECT min(at) FROM need WHERE ended_at IS NULL
-	UNION ALL SELECT min(at) FROM message UNION ALL SELECT min(changed_at) FROM imaging_order)`
-
-// Remembers returns when the oldest began of what is not forgotten, the zero time where all is. No action before it
-// speaks of anything else.
-func (l *Ledger) Remembers(ctx context.Context) (time.Time, error) {
-	at, err := l.moment(ctx, oldestRemembered)
-	if err != nil {
-		return time.Time{}, fmt.Errorf("ledger: oldest remembered: %w", err)
-	}
-	return at, nil
-}
-
 func (t *tx) forget(before time.Time, limit int, at time.Time) (more bool, err error) {
 	var study int64
 	err = t.row(forgettable, []any{micros(before)}, &study)

@@ -30,6 +30,7 @@ const readers = 4
 
 // Ledger is an open ledger. Its methods may be called from any goroutine.
 type Ledger struct {
+	path    string
 	readDB  *sql.DB
 	writeDB *sql.DB // nil: read only
 	writes  writer
@@ -40,7 +41,7 @@ type Ledger struct {
 // Open opens the database file path, makes it where it is not there, and brings its schema up
 // to date. The folder must exist.
 func Open(path string) (*Ledger, error) {
-	l := &Ledger{}
+	l := &Ledger{path: path}
 	if err := l.open(path); err != nil {
 		return nil, errors.Join(fmt.Errorf("ledger: open %s: %w", path, err), l.closeDatabases())
 	}
@@ -84,7 +85,7 @@ func (l *Ledger) openReaders(ctx context.Context, path string, settings ...strin
 // writes it. It changes nothing, not the schema either: one of another release is an error. Methods that write
 // return ErrReadOnly.
 func OpenReadOnly(path string) (*Ledger, error) {
-	l := &Ledger{}
+	l := &Ledger{path: path}
 	err := l.openReaders(context.Background(), path, "mode", "ro")
 	if err == nil {
 		err = l.checkSchema(context.Background())

@@ -78,7 +78,7 @@ func ErasePatient(ctx context.Context, cfg configs.Config, patient ledger.Identi
 	if done.Erasure, err = l.ErasePatient(ledger.By(ctx, by), patient, messages, time.Now()); err != nil {
 		return Erased{}, err
 	}
-	left, err := forgetBytes(ctx, cfg, l, j)
+	left, err := forgetBytes(ctx, l, j)
 	done.Left = append(done.Left, left...)
 	return done, err
 }
@@ -152,22 +152,12 @@ func messageNames(store *spool.Spool, id string, ids []ledger.Identifier) (bool,
 }
 
 // forgetBytes puts the ledger as it is in the place of the actions that led to it, and takes what nothing needs off the disk.
-func forgetBytes(ctx context.Context, cfg configs.Config, l *ledger.Ledger, j intake.Journal) (left []string, err error) {
-	temp := cfg.LedgerFile() + ".checkpoint"
-	if err := removeLedger(temp); err != nil {
+func forgetBytes(ctx context.Context, l *ledger.Ledger, j intake.Journal) (left []string, err error) {
+	if err := l.Scrub(ctx); err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, removeLedger(temp)) }()
-	if err := l.Snapshot(ctx, temp); err != nil {
-		return nil, err
-	}
-	f, err := os.Open(temp)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = f.Close() }()
 	j.Spool.BeginSegment()
-	if err := j.Checkpoint(f); err != nil {
+	if err := j.Checkpoint(ctx, l); err != nil {
 		return nil, err
 	}
 	reclaim := &intake.Reclaimer{Spool: j.Spool, Ledger: l, Now: time.Now, Log: j.Log, Spare: func(id string) { err = errors.Join(err, j.Spool.Release(id)) }}
