@@ -90,17 +90,19 @@ func (s *DICOM) Send(ctx context.Context, m Message) Outcome {
 }
 
 // follow returns the data set of an object that was made here with the patient whom its study is on by now, where its
-// source says another one (PS3.3 C.7.1.1). A value that DICOM does not take stays as it was made.
+// source says another one (PS3.3 C.7.1.1). What is unknown of that patient, or DICOM does not take, is empty: nothing of the
+// other one stays beside its ID.
 func (s *DICOM) follow(ctx context.Context, entry spool.Entry, data io.ReadSeekCloser) (io.ReadSeekCloser, error) {
 	whose, err := s.Whose(ctx, entry.Header.StudyInstanceUID)
 	if err != nil || !whose.Other || entry.TransferSyntaxUID != dicom.ExplicitVRLittleEndian {
 		return data, err
 	}
-	patient := dicom.Dataset{dicom.IssuerOfPatientID: dicom.Text{}, dicom.IssuerOfPatientIDQualifiersSequence: dicom.Text{}}
+	patient := dicom.Dataset{dicom.IssuerOfPatientIDQualifiersSequence: dicom.Text{}}
 	for tag, value := range map[dicom.Tag]string{
 		dicom.PatientID: whose.ID, dicom.IssuerOfPatientID: whose.Authority, dicom.PatientName: whose.Name,
 		dicom.PatientBirthDate: whose.BirthDate, dicom.PatientSex: whose.Sex,
 	} {
+		patient[tag] = dicom.Text{}
 		if value != "" && dicom.CheckText(dicom.VROf(tag), value) == nil {
 			patient[tag] = dicom.Text{value}
 		}

@@ -519,7 +519,7 @@ func TestDICOM_followsMerge(t *testing.T) {
 		ds := dicom.Dataset{
 			dicom.SOPClassUID: dicom.Text{string(class)}, dicom.SOPInstanceUID: dicom.Text{"2.25.9"}, dicom.StudyInstanceUID: dicom.Text{"2.25.1"},
 			dicom.PatientID: dicom.Text{"X"}, dicom.IssuerOfPatientID: dicom.Text{"OLD"}, dicom.PatientName: dicom.Text{"Old^Name"},
-			dicom.PatientSex: dicom.Text{"F"}, dicom.PixelData: dicom.As{VR: "OB", Value: dicom.Bytes("pixels")},
+			dicom.PatientSex: dicom.Text{"F"}, dicom.PatientBirthDate: dicom.Text{"19400404"}, dicom.PixelData: dicom.As{VR: "OB", Value: dicom.Bytes("pixels")},
 		}
 		w, err := s.spool.Create()
 		require.NoError(t, err)
@@ -534,17 +534,19 @@ func TestDICOM_followsMerge(t *testing.T) {
 	}
 	made, received := keep(spool.Derived, dicom.SecondaryCaptureImageStorage), keep(spool.Received, dicom.VLEndoscopicImageStorage)
 	merged := ledger.Whose{Person: ledger.Person{Identifier: ledger.Identifier{ID: "W"}, Name: "Grønvold^Åse", BirthDate: "not a date"}, Other: true}
+	unknown := ledger.Whose{Person: ledger.Person{Identifier: ledger.Identifier{ID: "W", Authority: "HOSP"}}, Other: true}
 	same := ledger.Whose{Person: ledger.Person{Identifier: ledger.Identifier{ID: "X", Authority: "OLD"}, Name: "Corrected^Name"}}
 	for _, row := range []struct {
 		name  string
 		whose *ledger.Whose
 		entry spool.Entry
-		want  []string // ID, issuer, name, sex
+		want  []string // ID, issuer, name, sex, birth date
 	}{
-		{"it does not follow", nil, made, []string{"X", "OLD", "Old^Name", "F"}},
-		{"no merge", &same, made, []string{"X", "OLD", "Old^Name", "F"}},
-		{"merged", &merged, made, []string{"W", "", "Grønvold^Åse", "F"}},
-		{"received", &merged, received, []string{"X", "OLD", "Old^Name", "F"}},
+		{"it does not follow", nil, made, []string{"X", "OLD", "Old^Name", "F", "19400404"}},
+		{"no merge", &same, made, []string{"X", "OLD", "Old^Name", "F", "19400404"}},
+		{"merged", &merged, made, []string{"W", "", "Grønvold^Åse", "", ""}},
+		{"merged, and nothing is known", &unknown, made, []string{"W", "HOSP", "", "", ""}},
+		{"received", &merged, received, []string{"X", "OLD", "Old^Name", "F", "19400404"}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			var dials int
@@ -561,9 +563,8 @@ func TestDICOM_followsMerge(t *testing.T) {
 			ts, _ := dicom.LookupTransferSyntax(dicom.ExplicitVRLittleEndian)
 			a, err := dicom.ReadAttributes(bytes.NewReader(p.last), ts)
 			require.NoError(t, err)
-			require.Equal(t, row.want, []string{a.Text(dicom.PatientID), a.Text(dicom.IssuerOfPatientID), a.Text(dicom.PatientName), a.Text(dicom.PatientSex)})
+			require.Equal(t, row.want, []string{a.Text(dicom.PatientID), a.Text(dicom.IssuerOfPatientID), a.Text(dicom.PatientName), a.Text(dicom.PatientSex), a.Text(dicom.PatientBirthDate)})
 			require.True(t, bytes.HasSuffix(p.last, []byte("pixels")))
-			require.Empty(t, a.Text(dicom.PatientBirthDate))
 		})
 	}
 }
