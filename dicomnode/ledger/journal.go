@@ -67,6 +67,7 @@ type action struct {
 	Patient    *Identifier `json:"patient,omitempty"`
 	Retraction *Retraction `json:"retraction,omitempty"`
 	Person     *Person     `json:"person,omitempty"`
+	Exams      []examName  `json:"exams,omitempty"` // of the retraction; none: all
 }
 
 // deliveryName is the name of a delivery in all databases.
@@ -208,7 +209,7 @@ func (a *action) do(ctx context.Context, l *Ledger) (err error) {
 	case "release-gate":
 		err = l.ReleaseGate(ctx, a.Study, a.Reason, a.At)
 	case "retract":
-		_, err = l.Retract(ctx, *a.Retraction, a.At)
+		_, err = l.retractOf(ctx, *a.Retraction, a.Exams, a.At)
 	case "correct-gate":
 		err = l.CorrectGate(ctx, a.Study, *a.Correction, a.At)
 	default:

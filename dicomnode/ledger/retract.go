@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"endogate/dicomnode/dicom"
@@ -42,9 +43,12 @@ const retractable = `SELECT e.id, e.study, s.study_instance_uid, e.route, e.mode
 	(SELECT count(DISTINCT d.entry) FROM delivery d JOIN object o ON o.entry = d.entry WHERE o.study = e.study AND o.model = e.model AND d.state = 'done')
 	FROM exam e JOIN study s ON s.id = e.study
 	WHERE (?1 = '' OR s.study_instance_uid = ?1) AND (?2 = '' OR e.route = ?2) AND (?3 = '' OR e.model = ?3)
-	AND EXISTS (SELECT 1 FROM job j WHERE ` + standing + `) ORDER BY e.id`
+	AND EXISTS (SELECT 1 FROM job j WHERE ` + standing + `) AND (?5 IS NULL OR e.id IN (SELECT value FROM json_each(?5))) ORDER BY e.id`
 
-func (r Retraction) args() []any { return []any{r.Study, r.Route, r.Model, r.Version} }
+// retractBatch is how many exams are done in one transaction: what is received waits for it.
+const retractBatch = 20
+
+func (r Retraction) args() []any { return []any{r.Study, r.Route, r.Model, r.Version, nil} }
 
 // Validate says what is missing from r.
 func (r Retraction) Validate() error {
@@ -78,7 +82,8 @@ func (l *Ledger) Retractable(ctx context.Context, r Retraction) ([]Retracted, er
 	return found, nil
 }
 
-// Retract takes results of models back, all or nothing, and returns of which exams. What was made of them and has not
+// Retract takes results of models back and returns of which exams: those that Retractable lists, some at a time. When it
+// fails on the way, those that it returns are done, and asked again it does the others. What was made of them and has not
 // left yet does not leave any more; each exam gets another revision of its report, due at once, that says so, and the
 // draft of its study another version. It is done by a person, or not at all: ErrNoPerson.
 func (l *Ledger) Retract(ctx context.Context, r Retraction, at time.Time) (done []Retracted, err error) {
@@ -88,27 +93,71 @@ func (l *Ledger) Retract(ctx context.Context, r Retraction, at time.Time) (done 
 	case by.Kind != ActorPerson && by.Kind != ActorToken:
 		err = ErrNoPerson
 	default:
-		err = l.act(ctx, "", &action{Name: "retract", Retraction: &r, At: at}, func(t *tx) error {
-			done, err = t.retractable(r)
-			if err != nil {
-				return err
+		var all []Retracted
+		if all, err = query(ctx, l.readDB, scanRetracted, retractable, r.args()...); err != nil {
+			break
+		}
+		for some := range slices.Chunk(all, retractBatch) {
+			names := make([]examName, len(some))
+			for i, s := range some {
+				names[i] = examName{Study: s.StudyInstanceUID, Route: s.Route, Model: s.Model}
 			}
-			for _, exam := range done {
-				if err := t.retract(exam, r, at); err != nil {
-					return err
-				}
+			var of []Retracted
+			if of, err = l.retractOf(ctx, r, names, at); err != nil {
+				break
 			}
-			return nil
-		})
+			done = append(done, of...)
+		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("ledger: retract: %w", err)
+		return done, fmt.Errorf("ledger: retract: %d exams are done; ask again for what is left: %w", len(done), err)
 	}
 	return done, nil
 }
 
-func (t *tx) retractable(r Retraction) (found []Retracted, err error) {
-	rows, err := t.rows(retractable, r.args()...)
+// retractOf takes back the results of some exams, all or nothing; of none named, as the journal of earlier versions has it, of
+// all.
+func (l *Ledger) retractOf(ctx context.Context, r Retraction, some []examName, at time.Time) (done []Retracted, err error) {
+	a := &action{Name: "retract", Retraction: &r, Exams: some, At: at}
+	return done, l.act(ctx, "", a, func(t *tx) error {
+		done, err = t.retractable(r, some)
+		if err != nil {
+			return err
+		}
+		for _, exam := range done {
+			if err := t.retract(exam, r, at); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (t *tx) retractable(r Retraction, of []examName) (found []Retracted, err error) {
+	args := r.args()
+	if len(of) > 0 {
+		var ids []int64
+		for _, e := range of {
+			var id int64
+			err := t.row("SELECT e.id FROM exam e JOIN study s ON s.id = e.study WHERE s.study_instance_uid = ? AND e.route = ? AND e.model = ?", []any{e.Study, e.Route, e.Model}, &id)
+			switch {
+			case errors.Is(err, sql.ErrNoRows): // forgotten since
+			case err != nil:
+				return nil, err
+			default:
+				ids = append(ids, id)
+			}
+		}
+		list, err := jsonText(ids)
+		if err != nil {
+			return nil, err
+		}
+		if ids == nil {
+			list = "[]"
+		}
+		args[4] = list
+	}
+	rows, err := t.rows(retractable, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -180,13 +229,15 @@ func (t *tx) retract(exam Retracted, r Retraction, at time.Time) error {
 	return t.event(event{study: exam.study, what: EventRetracted, at: at, detail: detail})
 }
 
-const deliveredTo = selectObject + `WHERE s.study_instance_uid = ?1 AND o.model = ?2 AND o.purpose IN ('heatmap', 'sr', 'kos')
+const deliveredTo = selectObject + `WHERE s.study_instance_uid = ?1 AND (o.model = ?2 AND o.purpose IN ('heatmap', 'sr', 'kos')
+		OR o.model = '' AND o.purpose IN ('sr', 'pdf') AND o.made_at <= (SELECT max(j.retracted_at) FROM job j WHERE j.exam = ?4 AND j.retracted <> ''))
 	AND EXISTS (SELECT 1 FROM delivery d WHERE d.used = o.entry AND d.destination = ?3 AND d.state = 'done') ORDER BY o.id`
 
 // DeliveredTo lists the objects that were made of results of e's model in e's study, and that a destination has: those of
-// all routes.
+// all routes. Where results of e were retracted, the reports on the study, and their pages, that were made before are among
+// them: they rest on these.
 func (l *Ledger) DeliveredTo(ctx context.Context, e Exam, destination string) ([]Object, error) {
-	objects, err := query(ctx, l.readDB, scanObject, deliveredTo, e.StudyInstanceUID, e.Model, destination)
+	objects, err := query(ctx, l.readDB, scanObject, deliveredTo, e.StudyInstanceUID, e.Model, destination, e.ID)
 	if err != nil {
 		return nil, fmt.Errorf("ledger: exam %d: delivered: %w", e.ID, err)
 	}

@@ -1,9 +1,12 @@
 package ledger
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"endogate/dicomnode/dicom"
 )
 
 var person = Actor{Kind: ActorPerson, Name: "anna"}
@@ -50,4 +53,33 @@ func TestRetract_unsaid(t *testing.T) {
 		}
 	}
 	requireTally(t, l)
+}
+
+// TestRetract_batches takes back the results of many exams some at a time, each once, and so that what is rebuilt of the
+// journal is the same.
+func TestRetract_batches(t *testing.T) {
+	l, ctx := openLedger(t), By(t.Context(), person)
+	const exams = 2*retractBatch + 1
+	for n := range exams {
+		r := receipt(n + 1)
+		r.Header.StudyInstanceUID = dicom.UID(fmt.Sprintf("1.2.%d", n+1))
+		receive(t, l, r)
+		require.NoError(t, l.FinishJob(ctx, fmt.Sprintf("entry%03d.demo", n+1), testModel, frames(), nil, at(n+2)))
+	}
+	asked := Retraction{Model: "demo", Reason: "wrong weights"}
+	before, err := l.Retractable(ctx, asked)
+	require.NoError(t, err)
+	some, err := l.retractOf(ctx, asked, []examName{{Study: "1.2.1", Route: before[0].Route, Model: "demo"}, {Study: "1.9", Model: "demo"}}, at(499))
+	require.NoError(t, err)
+	require.Len(t, some, 1, "only what is named, of what is there")
+	some, err = l.retractOf(ctx, asked, []examName{{Study: "1.9", Model: "demo"}}, at(499))
+	require.NoError(t, err)
+	require.Empty(t, some)
+	done, err := l.Retract(ctx, asked, at(500))
+	require.NoError(t, err)
+	require.Len(t, before, exams)
+	require.Equal(t, before[1:], done)
+	done, err = l.Retract(ctx, asked, at(501))
+	require.NoError(t, err)
+	require.Empty(t, done)
 }
