@@ -31,11 +31,14 @@ func (e Exam) retracted() bool {
 	return slices.ContainsFunc(e.Instances, func(i Instance) bool { return i.Retracted != "" })
 }
 
-// disowned reports whether o, an object of this gateway, says what was taken back: a heatmap of such a source, or an
-// earlier revision of a document of the exam.
+// disowned reports whether o, an object of this gateway, says what was taken back: a heatmap of such a source, an
+// earlier revision of a document of the exam, or a report of the study that rests on it.
 func (e Exam) disowned(o ledger.Object) bool {
 	if o.Purpose == "heatmap" {
 		return slices.ContainsFunc(e.Instances, func(i Instance) bool { return i.Retracted != "" && i.SOPInstanceUID == o.Source })
+	}
+	if o.Instance.SeriesInstanceUID == signedSeries(o.Instance.StudyInstanceUID, o.Instance.SOPClassUID) { // a report on the study, of before that
+		return true
 	}
 	for revision := 1; revision < e.Revision; revision++ {
 		for _, document := range []dicom.SOPInstance{

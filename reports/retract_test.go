@@ -61,6 +61,21 @@ func TestAssembler_retracted(t *testing.T) {
 			w.now = w.now.Add(2 * time.Minute)
 			require.NoError(t, w.round(t.Context()))
 			w.deliver()
+			study := w.sources["entry-1"].instance().StudyInstanceUID
+			signed := func(number int, uid dicom.UID) { // that a person signed
+				o := ledger.Outgoing{Kind: ledger.KindDICOM, Entry: string(uid), Digest: "1", Purpose: "sr", Destination: "pacs", Instance: dicom.SOPInstance{
+					SOPClassUID: dicom.Comprehensive3DSRStorage, SOPInstanceUID: uid, SeriesInstanceUID: signedSeries(study, dicom.Comprehensive3DSRStorage), StudyInstanceUID: study,
+				}}
+				page := o
+				page.Entry, page.Purpose, page.Instance.SOPInstanceUID = string(uid)+"1", "pdf", uid+"1"
+				page.Instance.SOPClassUID = dicom.EncapsulatedPDFStorage
+				page.Instance.SeriesInstanceUID = signedSeries(study, dicom.EncapsulatedPDFStorage)
+				require.NoError(t, w.ledger.PutDraft(t.Context(), ledger.Draft{
+					Study: study, Number: number, Version: 1, Event: ledger.DraftSigned, Standing: "signed", At: w.now, Document: []byte("{}"),
+				}, nil, []ledger.Outgoing{o, page}))
+				w.deliver()
+			}
+			signed(1, "2.25.72")
 			w.receive("2", "kvasir", w.polyp) // its heatmap is still on the way
 			require.Len(t, w.deliveries(), 1)
 			first := w.kept
@@ -83,6 +98,9 @@ func TestAssembler_retracted(t *testing.T) {
 			require.NoError(t, err)
 			assert.Empty(t, again, "what is taken back is taken back once")
 
+			w.now = w.now.Add(time.Second)
+			signed(2, "2.25.73") // says what was taken back
+
 			if gone {
 				w.Open = unreadable(fmt.Errorf("spool: no such entry: %w", ErrGone))
 			}
@@ -100,8 +118,8 @@ func TestAssembler_retracted(t *testing.T) {
 			heatmap := HeatmapInstance(w.sources["entry-1"].instance(), 1, kvasir(), "polyps", 1)
 			assert.Equal(t, "113037", textOf(attributesOf(t, note).Item(tagOf(tag.ConceptNameCodeSequence), 0), tag.CodeValue))
 			assert.ElementsMatch(t, []string{
-				string(heatmap.SOPInstanceUID), string(first[1].Header.SOPInstanceUID), string(first[2].Header.SOPInstanceUID),
-			}, referred(t, note), "heatmap, the twin that was taken, key images: what the archive has, and no image of a modality")
+				string(heatmap.SOPInstanceUID), string(first[1].Header.SOPInstanceUID), string(first[2].Header.SOPInstanceUID), "2.25.72", "2.25.721",
+			}, referred(t, note), "heatmap, the twin that was taken, key images: what the archive has, what was signed before among it, and no image of a modality")
 			require.NoError(t, w.round(t.Context()))
 			require.Len(t, w.kept, 3, "once")
 

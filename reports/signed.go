@@ -95,7 +95,7 @@ func (b *Builder) signedReport(r signed, sopClass dicom.UID, root ContentItem) d
 	ds.set(tag.CompletionFlagDescription, clip(r.standing(), 64))
 	ds.set(tag.VerificationFlag, "UNVERIFIED")
 	ds.set(tag.PreliminaryFlag, "PRELIMINARY")
-	if by.Verified {
+	if by.Verified && !d.Author.System { // else it is not as the person signed it: a result was taken back since
 		ds.set(tag.VerificationFlag, "VERIFIED")
 		ds.set(tag.PreliminaryFlag, "FINAL")
 		ds.items(tag.VerifyingObserverSequence, b.verifyingObserver(r))

@@ -249,6 +249,20 @@ func (d *Desk) draft(ctx context.Context, due ledger.DueDraft) (err error) {
 	if err != nil {
 		return err
 	}
+	if signed, basis, ok, err := d.signedBefore(ctx, newest, next); err != nil {
+		return err
+	} else if ok {
+		if err := d.enter(ctx, signed, ledger.DraftRetracted, basis, nil, nil); err != nil {
+			return err
+		}
+		d.Log.InfoContext(ctx, "signed report says what was taken back", "study", due.Study, "number", signed.Number, "version", signed.Version)
+		if signed.Number == newest.Number {
+			newest = signed
+			if next, err = d.Templates.Refresh(newest, in); err != nil {
+				return err
+			}
+		}
+	}
 	same := !first && saysTheSame(newest, next)
 	if !first && !same && !newest.Editable() && in.Patient != newest.Patient { // another name of the patient is in the text, too, and no news
 		in.Patient = newest.Patient
@@ -270,6 +284,29 @@ func (d *Desk) draft(ctx context.Context, due ledger.DueDraft) (err error) {
 	}
 	d.Log.InfoContext(ctx, "draft made", "study", due.Study, "number", next.Number, "version", next.Version)
 	return nil
+}
+
+// signedBefore makes the version of the report that was signed last, newest or the draft before it, that says what of it was
+// taken back, as next does; false where there is nothing to say.
+func (d *Desk) signedBefore(ctx context.Context, newest, next draft.Document) (doc draft.Document, basis ledger.Basis, ok bool, err error) {
+	number := newest.Number
+	if newest.Standing == draft.Drafted {
+		number--
+	}
+	if number < 1 {
+		return doc, basis, false, nil
+	}
+	v, err := d.Version(ctx, newest.Study, number, 0)
+	if errors.Is(err, ledger.ErrNotFound) {
+		return doc, basis, false, nil
+	}
+	signed := v.Content.Standing == draft.Signed || v.Content.Standing == draft.Amended
+	if err != nil || !signed || !takesBack(v.Content, next) {
+		return doc, basis, false, err
+	}
+	next.At = later(next.At, v.Content.At)
+	doc, err = d.Templates.TakeBack(v.Content, next)
+	return doc, v.Basis, err == nil, err
 }
 
 // first makes the first draft that is there, which may not be the first that there was.

@@ -415,8 +415,19 @@ func TestDesk_retracted(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, ledger.DraftRetracted, version.Event)
 		if signed {
-			require.Equal(t, [2]int{2, 1}, [2]int{doc.Number, doc.Version})
+			require.Equal(t, [2]int{1, 3}, [2]int{doc.Number, doc.Version}, "the report that was signed says so")
 			require.Equal(t, at, *doc.Predecessor)
+			require.Equal(t, draft.Amended, doc.Standing)
+			require.Equal(t, anna, doc.Signature.By)
+			last := r.press.made[len(r.press.made)-1]
+			require.True(t, strings.HasPrefix(last, "retracted ") && strings.Contains(last, `"retracted":"wrong weights"`), "and is sent")
+			require.Contains(t, strings.Join(doc.Notices, " "), "wrong weights")
+			require.NoError(t, r.ledger.RetryDraft(ctx, study, r.now()))
+			r.rounds()
+			require.Len(t, r.history(), 3, "that is all there is to say")
+			r.examined(0.9, 0.8)
+			require.Equal(t, "2.1 drafted", r.history()[3])
+			require.Contains(t, r.newest().Predecessor.Report, "2.25.")
 		} else {
 			require.Equal(t, [2]int{1, 2}, [2]int{doc.Number, doc.Version})
 		}

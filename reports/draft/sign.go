@@ -1,6 +1,7 @@
 package draft
 
 import (
+	"slices"
 	"time"
 )
 
@@ -48,6 +49,35 @@ func (t *Templates) Withdraw(d Document, author Author, at time.Time, reason str
 	if d.Standing == Amending { // what is withdrawn is what was signed, not its unfinished correction
 		next.Predecessor = d.Predecessor
 	}
+	return next, next.Validate()
+}
+
+// TakeBack makes the version of a signed report that says which of its results a person has retracted since, as later says of
+// the same study. It names what was signed, corrects it in that alone, and is made by no person: what it says of the
+// signature is who signed, and not that it is verified as it stands now.
+func (t *Templates) TakeBack(signed, later Document) (Document, error) {
+	if signed.Standing != Signed && signed.Standing != Amended {
+		return Document{}, &StandingError{"take results back in", signed.Standing, "only a signed one has been sent as such"}
+	}
+	next, before := signed.next(gateway, later.At), signed.Reference()
+	next.Standing, next.Predecessor, next.Patient = Amended, &before, later.Patient // whoever the patient is called by now
+	for i, f := range next.Findings {
+		if k := slices.IndexFunc(later.Findings, func(l Finding) bool { return l.ID == f.ID }); k >= 0 {
+			next.Findings[i].Retracted = later.Findings[k].Retracted
+		}
+	}
+	next.KeyImages = slices.DeleteFunc(next.KeyImages, func(k KeyImage) bool { // those that the gateway chose go with their finding
+		return slices.ContainsFunc(next.Findings, func(f Finding) bool { return f.ID == k.Finding && f.Retracted != "" }) &&
+			!slices.ContainsFunc(later.KeyImages, func(l KeyImage) bool { return l.ref() == k.ref() })
+	})
+	language := t.language(next.Language)
+	next.Disclosure = later.Disclosure
+	for _, m := range next.Disclosure.Models {
+		if m.Retracted != "" {
+			next.say(language.say("retracted", "model", m.called(), "reason", m.Retracted))
+		}
+	}
+	t.compose(&next)
 	return next, next.Validate()
 }
 
