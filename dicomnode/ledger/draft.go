@@ -114,10 +114,14 @@ type DraftConflictError struct {
 	LatestAt              time.Time
 	LatestUnauthenticated bool
 	LatestAuthor          string
+	OtherPatient          bool // the version is the newest, and its study is on another patient by now, or on one of another name
 }
 
 // Error names both versions.
 func (e *DraftConflictError) Error() string {
+	if e.OtherPatient {
+		return fmt.Sprintf("ledger: the patient of draft %d.%d has changed since: read its next version", e.Number, e.Latest)
+	}
 	return fmt.Sprintf("ledger: draft %d is at version %d, not %d: read it and make the change again", e.Number, e.Latest, e.Expected)
 }
 

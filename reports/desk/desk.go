@@ -84,7 +84,7 @@ type Desk struct {
 	once    sync.Once
 	wake    chan struct{}
 	seed    maphash.Seed
-	studies [64]sync.Mutex // one that is held is of the study whose draft is being changed
+	studies [64]chan struct{} // one that is full is of the study whose draft is being changed
 	memory  qualities
 }
 
@@ -98,6 +98,9 @@ func (d *Desk) prepare() {
 	d.once.Do(func() {
 		d.wake, d.seed = make(chan struct{}, 1), maphash.MakeSeed()
 		d.memory.of = map[frameKey]draft.Quality{}
+		for i := range d.studies {
+			d.studies[i] = make(chan struct{}, 1)
+		}
 	})
 }
 
@@ -110,12 +113,16 @@ func (d *Desk) Wake() {
 	}
 }
 
-// lock has the draft of a study for the caller alone, until unlock.
-func (d *Desk) lock(study dicom.UID) (unlock func()) {
+// lock has the draft of a study for the caller alone, until unlock; or returns why ctx is done before that.
+func (d *Desk) lock(ctx context.Context, study dicom.UID) (unlock func(), err error) {
 	d.prepare()
-	m := &d.studies[maphash.String(d.seed, string(study))%uint64(len(d.studies))]
-	m.Lock()
-	return m.Unlock
+	held := d.studies[maphash.String(d.seed, string(study))%uint64(len(d.studies))]
+	select {
+	case held <- struct{}{}:
+		return func() { <-held }, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
 }
 
 func (d *Desk) now() time.Time {
@@ -230,7 +237,11 @@ func (d *Desk) recovered(ctx context.Context, study dicom.UID, err *error) {
 // draft makes the version of a study's draft that is due, unless it would say nothing new.
 func (d *Desk) draft(ctx context.Context, due ledger.DueDraft) (err error) {
 	defer d.recovered(ctx, due.Study, &err)
-	defer d.lock(due.Study)()
+	unlock, err := d.lock(ctx, due.Study)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	newest, err := d.version(ctx, due.Study, 0, 0)
 	if err != nil && !errors.Is(err, ledger.ErrNotFound) {
 		return err

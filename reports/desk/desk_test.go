@@ -704,3 +704,43 @@ func TestDesk_manyFail(t *testing.T) {
 		require.LessOrEqual(t, q.looks, 6)
 	})
 }
+
+// TestDesk_otherPatient lets nobody sign for one patient what they have read of another.
+func TestDesk_otherPatient(t *testing.T) {
+	r := newRoom(t)
+	r.examined(0.9)
+	doc := r.newest()
+	r.Ledger = otherPatient{r.ledger}
+	_, err := r.Sign(t.Context(), study, doc.Reference(), anna)
+	var conflict *ledger.DraftConflictError
+	require.ErrorAs(t, err, &conflict)
+	require.True(t, conflict.OtherPatient)
+	require.Equal(t, []string{"1.1 drafted"}, r.history())
+	doc = r.edit(draft.Edit{Op: draft.OpAccept, Finding: doc.Findings[0].ID})
+	require.Equal(t, "P2", doc.Patient.ID, "the next version can be read, and signed")
+}
+
+// otherPatient is a ledger that has the study on another patient by now.
+type otherPatient struct{ Ledger }
+
+func (otherPatient) PatientOf(context.Context, dicom.UID) (ledger.Whose, error) {
+	w := ledger.Whose{}
+	w.ID, w.Name = "P2", "Other^Jane"
+	return w, nil
+}
+
+// TestDesk_busy lets nobody wait for a draft longer than they want to.
+func TestDesk_busy(t *testing.T) {
+	r := newRoom(t)
+	r.examined(0.9)
+	unlock, err := r.lock(t.Context(), study)
+	require.NoError(t, err)
+	ctx, stop := context.WithCancelCause(t.Context())
+	gone := errors.New("the client has gone")
+	stop(gone)
+	_, err = r.Sign(ctx, study, r.newest().Reference(), anna)
+	require.ErrorIs(t, err, gone)
+	unlock()
+	_, err = r.Sign(t.Context(), study, r.newest().Reference(), anna)
+	require.NoError(t, err)
+}

@@ -64,6 +64,15 @@ func (d *Desk) Sign(ctx context.Context, study dicom.UID, at draft.Reference, au
 		return draft.Document{}, ErrUnauthenticated
 	}
 	return d.change(ctx, study, at, author, nil, func(doc draft.Document, now time.Time) (draft.Document, ledger.DraftEvent, error) {
+		read, err := d.version(ctx, study, at.Number, at.Version)
+		if err != nil {
+			return doc, "", err
+		}
+		if !read.Patient.Same(doc.Patient) { // who signs has read it of another
+			return doc, "", &ledger.DraftConflictError{
+				Number: doc.Number, Expected: doc.Version, Latest: doc.Version, LatestNumber: doc.Number, LatestAt: doc.At, OtherPatient: true,
+			}
+		}
 		next, err := d.Templates.Sign(doc, author, now, d.ReportingSystem && !author.Unauthenticated)
 		if next.Standing == draft.Amended {
 			return next, ledger.DraftAmended, err
@@ -95,7 +104,11 @@ func (d *Desk) Withdraw(ctx context.Context, study dicom.UID, at draft.Reference
 func (d *Desk) change(ctx context.Context, study dicom.UID, at draft.Reference, author draft.Author, edits json.RawMessage,
 	step func(draft.Document, time.Time) (draft.Document, ledger.DraftEvent, error),
 ) (draft.Document, error) {
-	defer d.lock(study)()
+	unlock, err := d.lock(ctx, study)
+	if err != nil {
+		return draft.Document{}, err
+	}
+	defer unlock()
 	row, err := d.Ledger.Draft(ctx, study, at.Number, 0)
 	if err != nil {
 		return draft.Document{}, err

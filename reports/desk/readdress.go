@@ -45,7 +45,11 @@ func (d *Desk) readdress(ctx context.Context) error {
 func (d *Desk) addressed(ctx context.Context, delivery ledger.Delivery) (err error) {
 	study := delivery.Instance.StudyInstanceUID
 	defer d.recovered(ctx, study, &err)
-	defer d.lock(study)()
+	unlock, err := d.lock(ctx, study)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	doc, err := d.version(ctx, study, delivery.Number, delivery.Version)
 	if err != nil {
 		return err

@@ -316,6 +316,9 @@ func printables(texts []string) []string {
 	return out
 }
 
+// Same reports whether a reader of p and other sees the same patient.
+func (p Patient) Same(other Patient) bool { return p.printable() == other.printable() }
+
 func (p Patient) printable() Patient {
 	return Patient{printable(p.ID), printable(p.Issuer), printable(p.Name), printable(p.BirthDate), printable(p.Sex)}
 }

@@ -322,6 +322,11 @@ func (s *Server) draftFault(c echo.Context, err error) error {
 	switch {
 	case errors.As(err, &conflict):
 		f := &fault{Code: http.StatusPreconditionFailed, What: what, Next: "read it, look at what has changed, and make the change again"}
+		if conflict.OtherPatient {
+			f.Why = fmt.Sprintf("whom version %d.%d is about, or what they are called, has changed since it was made", conflict.Number, conflict.Latest)
+			f.Next = "read it again when its next version is there: in a moment, or at once after an edit"
+			return f
+		}
 		if conflict.Latest == 0 {
 			f.Why = fmt.Sprintf("there is no draft %d; the newest is %d", conflict.Number, conflict.LatestNumber)
 			return f
