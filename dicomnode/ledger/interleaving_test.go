@@ -29,7 +29,7 @@ func TestInterleavings(t *testing.T) {
 		steps
 	)
 	follows := map[int]int{analysis: image, report: analysis}
-	l := openLedger(t)
+	l, _ := keep(t, filepath.Join(t.TempDir(), "ledger.db"), &memoryJournal{}) // its commits do not wait for the disk
 	for n, permutation := range permutations(steps) {
 		possible := true
 		for later, earlier := range follows {
