@@ -50,9 +50,6 @@ func (m *Message) Set(path, text string) error {
 	return m.set(path, b)
 }
 
-// SetNull makes the value at path the null value, which removes what the receiver knows (HL7 2.5.1 2.5.3).
-func (m *Message) SetNull(path string) error { return m.set(path, []byte(`""`)) }
-
 func (m *Message) set(path string, b []byte) error {
 	p, err := ParsePath(path)
 	if err != nil {

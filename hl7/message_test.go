@@ -71,12 +71,9 @@ func TestMessage_Set(t *testing.T) {
 	require.NoError(t, m.Set("PID-3[3].4.2", "9|9"))
 	require.NoError(t, m.Set("ZDS-1.1", "1.2.3"))
 	require.NoError(t, m.Set("OBX[3]-5", "a^b\nc"))
-	require.NoError(t, m.SetNull("PID-8"))
 	again := parse(t, string(m.Bytes()))
 	assert.Equal(t, "9|9", again.Get("PID-3[3].4.2"))
 	assert.Equal(t, "1.2.3", again.Get("ZDS-1"))
 	assert.Equal(t, "a^b\nc", again.Get("OBX[3]-5"))
-	_, state := again.Lookup("PID-8")
-	assert.Equal(t, hl7.Null, state)
 	assert.Contains(t, string(m.Bytes()), "PID|1||P1^^^HOSP&1.2.3&ISO^MR~N2^^^NAT^NI~^^^&9\\F\\9||Lund\\T\\Berg")
 }

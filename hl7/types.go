@@ -41,16 +41,6 @@ func (s *Segment) EI(field int) Identifier {
 	return Identifier{}
 }
 
-// SetCX writes the first repetition of a field. What is empty is left out.
-func (s *Segment) SetCX(field int, i Identifier) error {
-	return s.setParts(field, 1, "1", i.ID, "4.1", i.Namespace, "4.2", i.UniversalID, "4.3", i.UniversalIDType, "5", i.Type)
-}
-
-// SetEI writes the first repetition of a field. What is empty is left out.
-func (s *Segment) SetEI(field int, i Identifier) error {
-	return s.setParts(field, 1, "1", i.ID, "2", i.Namespace, "3", i.UniversalID, "4", i.UniversalIDType)
-}
-
 func (s *Segment) setParts(field, repetition int, pathsAndTexts ...string) error {
 	for i := 0; i < len(pathsAndTexts); i += 2 {
 		if pathsAndTexts[i+1] == "" {

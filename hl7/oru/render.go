@@ -46,7 +46,7 @@ func (w *Writer) Render(doc draft.Document, with Attachments) ([]byte, error) {
 	if doc.Standing == draft.Amending {
 		return nil, errors.New("oru: a report that is being amended is not sent; what was signed stands until it is signed again")
 	}
-	out, err := hl7.New(hl7.Delimiters{Field: '|', Component: '^', Repetition: '~', Escape: '\\', Subcomponent: '&'}, "UNICODE UTF-8")
+	out, err := hl7.New(hl7.Recommended, "UNICODE UTF-8")
 	if err != nil {
 		return nil, err
 	}
