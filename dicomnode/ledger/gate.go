@@ -41,10 +41,11 @@ type Mismatch string
 
 // The mismatches. An order is found by Study Instance UID, else by accession number.
 const (
-	MismatchPatients  Mismatch = "patients"  // the images are of two patients
-	MismatchPatient   Mismatch = "patient"   // images and order are of different patients
-	MismatchAccession Mismatch = "accession" // the order that has the Study Instance UID has another accession number
-	MismatchStudy     Mismatch = "study"     // the order that has the accession number has another Study Instance UID
+	MismatchPatients  Mismatch = "patients"   // the images are of two patients
+	MismatchPatient   Mismatch = "patient"    // images and order are of different patients
+	MismatchBirthDate Mismatch = "birth_date" // images and order have one patient, with two birth dates
+	MismatchAccession Mismatch = "accession"  // the order that has the Study Instance UID has another accession number
+	MismatchStudy     Mismatch = "study"      // the order that has the accession number has another Study Instance UID
 )
 
 // String returns the mismatch in words, without patient data.
@@ -54,6 +55,8 @@ func (m Mismatch) String() string {
 		return "images of two patients are in this study"
 	case MismatchPatient:
 		return "the images name another patient than the order"
+	case MismatchBirthDate:
+		return "the images have another birth date than the order's patient"
 	case MismatchAccession:
 		return "the order of this Study Instance UID has another accession number than the images"
 	case MismatchStudy:
@@ -256,7 +259,7 @@ func (t *tx) judge(study int64, why judgedFor, at time.Time) error {
 	}
 	after.held = len(after.mismatches) > 0 && after.released != after.evidence &&
 		(after.policy == GateHold || slices.Contains(after.mismatches, MismatchPatients))
-	whose, err := t.whose(before, claims, order, ordered)
+	whose, err := t.whose(after, claims, order, ordered)
 	if err != nil {
 		return err
 	}
@@ -331,11 +334,27 @@ func (t *tx) mismatches(g gateRow, claims []claim, order Order, ordered bool) ([
 		if err != nil {
 			return nil, err
 		}
-		add(MismatchPatient, !of)
+		born, err := t.bornAlike(g.study, c.Patient, order.Patient)
+		if err != nil {
+			return nil, err
+		}
+		add(MismatchPatient, !of || c.Patient.ID == "" && !born)
+		add(MismatchBirthDate, of && c.Patient.ID != "" && !born)
 		add(MismatchAccession, c.Accession != "" && order.Accession != "" && c.Accession != order.Accession)
 	}
 	add(MismatchStudy, order.StudyInstanceUID != "" && order.StudyInstanceUID != g.uid)
 	return all, nil
+}
+
+// bornAlike says whether the images that name a patient have the birth date of p, as far as both say one. It is all that can
+// be compared of images without a Patient ID; names are written in too many ways.
+func (t *tx) bornAlike(study int64, image Identifier, p Person) (bool, error) {
+	if p.BirthDate == "" {
+		return true, nil
+	}
+	dates, err := t.strings(`SELECT DISTINCT header ->> 'patient_birth_date' FROM instance WHERE study = ? AND coalesce(header ->> 'patient_id', '') = ?
+		AND coalesce(header ->> 'patient_birth_date', '') <> ''`, study, image.ID)
+	return !slices.ContainsFunc(dates, func(date string) bool { return date != p.BirthDate }), err
 }
 
 // isOf says whether an image's patient is p, by any of its identifiers.
@@ -382,6 +401,7 @@ func (t *tx) whose(g gateRow, claims []claim, order Order, ordered bool) (Whose,
 		if err != nil {
 			return Whose{}, err
 		}
+		of = of && (named.ID != "" || !slices.Contains(g.mismatches, MismatchPatient))
 		if of || g.ordered {
 			w = Whose{order.Patient, w.Other && image.Identifier == order.Patient.Identifier}
 		}

@@ -47,6 +47,10 @@ func TestGate(t *testing.T) {
 		return by(n, g, func(r *Receipt) { r.Header.PatientID = "P2" })
 	}
 	p1, p2 := named("P1", "Hébert^Zoë"), named("P2", "Other^One")
+	born := func(p Person) Person {
+		p.BirthDate = "19610203"
+		return p
+	}
 	for _, row := range []struct {
 		name  string
 		steps []func(*testing.T, *Ledger)
@@ -81,6 +85,15 @@ func TestGate(t *testing.T) {
 		}, []Mismatch{MismatchPatient}, true},
 		{"images without a patient", []func(*testing.T, *Ledger){
 			received(by(1, GateHold, func(r *Receipt) { r.Header.PatientID = "" })), ordered(Order{Accession: "A1", Patient: p2}),
+		}, nil, false},
+		{"images without a patient, born on another day", []func(*testing.T, *Ledger){
+			received(by(1, GateHold, func(r *Receipt) { r.Header.PatientID, r.Header.PatientBirthDate = "", "19400101" })), ordered(Order{Accession: "A1", Patient: born(p2)}),
+		}, []Mismatch{MismatchPatient}, true},
+		{"the patient, born on another day", []func(*testing.T, *Ledger){
+			received(by(1, GateHold, func(r *Receipt) { r.Header.PatientBirthDate = "19400101" })), ordered(Order{Accession: "A1", Patient: born(p1)}),
+		}, []Mismatch{MismatchBirthDate}, true},
+		{"the patient, born on the same day", []func(*testing.T, *Ledger){
+			received(by(1, GateHold, func(r *Receipt) { r.Header.PatientBirthDate = "19610203" })), ordered(Order{Accession: "A1", Patient: born(p1)}),
 		}, nil, false},
 		{"two patients, off", []func(*testing.T, *Ledger){received(by(1, GateOff, nil)), received(another(2, GateOff))}, []Mismatch{MismatchPatients}, true},
 		{"two patients who turn out to be one", []func(*testing.T, *Ledger){
