@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 
 	"endogate/cmd/endogate/gateway"
 	"endogate/dicomnode/ledger"
@@ -23,12 +25,18 @@ type eraseCmd struct {
 
 // Run removes a patient's data.
 func (e *eraseCmd) Run(ctx context.Context, c *cli, tty console) error {
+	if strings.TrimSpace(e.ID) == "" {
+		return usageError("patient erase: the patient ID is empty; give that of the patient whose data are to go")
+	}
 	cfg, err := c.load()
 	if err != nil {
 		return err
 	}
 	patient := ledger.Identifier{ID: e.ID, Authority: e.Authority}
 	done, err := gateway.ErasePatient(ctx, cfg, patient, e.DryRun, ledger.Actor{Kind: ledger.ActorPerson}, slog.New(slog.NewTextHandler(tty.err, nil)))
+	if errors.Is(err, ledger.ErrNoPatient) {
+		return errors.New("patient erase: no such patient: no study, order or message here names this ID; check it, and --authority")
+	}
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"errors"
@@ -31,7 +32,13 @@ type KeptStudy struct {
 	Why              string
 }
 
-// PlanErasure says what ErasePatient would do. Messages are those whose bytes a caller has found to name the patient.
+// ErrNoPatient says that nothing is known of a patient.
+var ErrNoPatient = errors.New("ledger: no such patient")
+
+// Erases says whether actions of a journal have a patient erased.
+func Erases(actions []byte) bool { return bytes.Contains(actions, []byte(`{"action":"erase-patient"`)) } // no text has such quotes
+
+// PlanErasure says what ErasePatient would do. Messages are those whose bytes a caller has found to name the patient. ErrNoPatient: there is nothing.
 func (l *Ledger) PlanErasure(ctx context.Context, patient Identifier, messages []string) (plan Erasure, err error) {
 	err = l.write(ctx, func(t *tx) (err error) { // it has the one connection with the transactions' words; it changes nothing
 		plan, _, err = t.planErasure(patient, messages)
@@ -46,7 +53,7 @@ func (l *Ledger) PlanErasure(ctx context.Context, patient Identifier, messages [
 // IdentifiersOf returns what names a patient: with those of whom was merged into it, or which it was merged into.
 func (l *Ledger) IdentifiersOf(ctx context.Context, patient Identifier) (ids []Identifier, err error) {
 	err = l.write(ctx, func(t *tx) (err error) {
-		ids, _, err = t.toErase(patient)
+		ids, _, _, err = t.toErase(patient)
 		return err
 	})
 	if err != nil {
@@ -85,17 +92,17 @@ func (l *Ledger) ErasePatient(ctx context.Context, patient Identifier, messages 
 }
 
 // toErase returns the identifiers of the patient whom id names; nobody need have told of it.
-func (t *tx) toErase(id Identifier) (ids []Identifier, current Identifier, err error) {
+func (t *tx) toErase(id Identifier) (ids []Identifier, current Identifier, known bool, err error) {
 	p, known, err := t.survivor(id)
 	if err != nil || !known {
-		return []Identifier{id}, id, err
+		return []Identifier{id}, id, false, err
 	}
 	ids, err = t.identifiersOf(p.id)
-	return ids, p.Identifier, err
+	return ids, p.Identifier, true, err
 }
 
 func (t *tx) planErasure(patient Identifier, messages []string) (Erasure, []int64, error) {
-	ids, current, err := t.toErase(patient)
+	ids, current, known, err := t.toErase(patient)
 	if err != nil {
 		return Erasure{}, nil, err
 	}
@@ -110,6 +117,9 @@ func (t *tx) planErasure(patient Identifier, messages []string) (Erasure, []int6
 			return Erasure{}, nil, err
 		}
 		plan.Orders += n
+	}
+	if !known && len(studies)+plan.Orders+len(messages) == 0 {
+		return Erasure{}, nil, ErrNoPatient
 	}
 	var rows []int64
 	for _, study := range studies {

@@ -61,7 +61,7 @@ func ErasePatient(ctx context.Context, cfg configs.Config, patient ledger.Identi
 		return Erased{}, err
 	}
 	plan, err := l.PlanErasure(ctx, patient, nil)
-	if err != nil {
+	if err != nil && !errors.Is(err, ledger.ErrNoPatient) { // messages may name the patient all the same
 		return Erased{}, err
 	}
 	messages, err := naming(store, ids, plan.Studies)
@@ -71,16 +71,29 @@ func ErasePatient(ctx context.Context, cfg configs.Config, patient ledger.Identi
 	if done.Left, err = putAsides(cfg); err != nil {
 		return Erased{}, err
 	}
+	done.Erasure, err = l.PlanErasure(ctx, patient, messages)
 	if dry {
-		done.Erasure, err = l.PlanErasure(ctx, patient, messages)
 		return done, err
 	}
-	if done.Erasure, err = l.ErasePatient(ledger.By(ctx, by), patient, messages, time.Now()); err != nil {
+	if err == nil {
+		done.Erasure, err = l.ErasePatient(ledger.By(ctx, by), patient, messages, time.Now())
+	}
+	if err != nil && !(errors.Is(err, ledger.ErrNoPatient) && unfinished(j)) {
 		return Erased{}, err
 	}
 	left, err := forgetBytes(ctx, l, j)
 	done.Left = append(done.Left, left...)
 	return done, err
+}
+
+// unfinished says whether the ledger has forgotten a patient of whom the spool still has everything.
+func unfinished(j intake.Journal) bool {
+	for appended, err := range j.After(0) {
+		if err == nil && ledger.Erases(appended.Actions) {
+			return true
+		}
+	}
+	return false
 }
 
 // followed is an error where the spool has what the ledger does not know yet: it could not be told whose it is.
