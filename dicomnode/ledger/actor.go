@@ -10,7 +10,7 @@ const (
 	ActorSystem ActorKind = "system" // a part of the gateway
 	ActorRoute  ActorKind = "route"  // as the configuration says
 	ActorPeer   ActorKind = "peer"   // an application entity
-	ActorPerson ActorKind = "person" // no name: nobody had to sign in
+	ActorPerson ActorKind = "person" // without a name where nobody said who it was
 	ActorToken  ActorKind = "token"  // a program with a token
 )
 

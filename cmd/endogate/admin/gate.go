@@ -12,15 +12,16 @@ import (
 
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/ledger"
+	"endogate/reports/draft"
 )
 
 // Gates lets results go that are held because images, order and patient of their study do not agree.
 type Gates interface {
 	// Release lets the results go as they are; durable on return. ErrNotFound, or ErrConflict when nothing is to be released.
-	Release(ctx context.Context, uid dicom.UID, reason string) (Gate, error)
+	Release(ctx context.Context, uid dicom.UID, reason string, by draft.Author) (Gate, error)
 	// Correct says whom the study is on, or which order it belongs to, and lets the results go; durable on return.
 	// ErrNotFound, or ErrRefused when there is no such patient or order.
-	Correct(ctx context.Context, uid dicom.UID, c ledger.Correction) (Gate, error)
+	Correct(ctx context.Context, uid dicom.UID, c ledger.Correction, by draft.Author) (Gate, error)
 }
 
 // Gate is how a study stands at the gate.
@@ -55,22 +56,26 @@ const maxReason = 1000
 
 func (s *Server) releaseGate(c echo.Context) error {
 	var body struct {
+		Author string `json:"author"`
 		Reason string `json:"reason"`
 	}
-	return s.atGate(c, "released", &body, &body.Reason, func(ctx context.Context, uid dicom.UID) (Gate, error) {
-		return s.Gate.Release(ctx, uid, body.Reason)
+	return s.atGate(c, "released", &body, &body.Author, &body.Reason, func(ctx context.Context, uid dicom.UID, by draft.Author) (Gate, error) {
+		return s.Gate.Release(ctx, uid, body.Reason, by)
 	})
 }
 
 func (s *Server) correctGate(c echo.Context) error {
-	var body ledger.Correction
-	return s.atGate(c, "corrected", &body, &body.Reason, func(ctx context.Context, uid dicom.UID) (Gate, error) {
-		return s.Gate.Correct(ctx, uid, body)
+	var body struct {
+		Author string `json:"author"`
+		ledger.Correction
+	}
+	return s.atGate(c, "corrected", &body, &body.Author, &body.Reason, func(ctx context.Context, uid dicom.UID, by draft.Author) (Gate, error) {
+		return s.Gate.Correct(ctx, uid, body.Correction, by)
 	})
 }
 
-// atGate reads a person's decision, with its reason, and does it. Past that the client may go away; it is done all the same.
-func (s *Server) atGate(c echo.Context, done string, body any, reason *string, do func(context.Context, dicom.UID) (Gate, error)) error {
+// atGate reads a person's decision, with who it is and the reason, and does it. Past that the client may go away; it is done all the same.
+func (s *Server) atGate(c echo.Context, done string, body any, author, reason *string, do func(context.Context, dicom.UID, draft.Author) (Gate, error)) error {
 	uid := dicom.UID(param(c, "uid"))
 	if !uid.Valid() {
 		return badRequest("the study is not named by a UID", "use a Study Instance UID from /api/v1/studies")
@@ -83,9 +88,13 @@ func (s *Server) atGate(c echo.Context, done string, body any, reason *string, d
 	if *reason == "" || len(*reason) > maxReason {
 		return badRequest(fmt.Sprintf("a decision needs its reason, of at most %d bytes", maxReason), `send {"reason": "…"}: it is kept with who decided`)
 	}
+	by, err := authorOf(c, *author)
+	if err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Request().Context()), requestTimeout)
 	defer cancel()
-	gate, err := do(ctx, uid)
+	gate, err := do(ctx, uid, by)
 	if err != nil {
 		return faultOf("the results were not "+done, err)
 	}

@@ -13,18 +13,19 @@ import (
 
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/ledger"
+	"endogate/reports/draft"
 )
 
 // Release implements Gates: 2.25.1003 is held.
-func (h *hospital) Release(_ context.Context, uid dicom.UID, reason string) (Gate, error) {
-	return h.decide(uid, "released for: "+reason, Gate{Policy: ledger.GateHold, Released: true})
+func (h *hospital) Release(_ context.Context, uid dicom.UID, reason string, by draft.Author) (Gate, error) {
+	return h.decide(uid, "released by "+by.Name+" for: "+reason, Gate{Policy: ledger.GateHold, Released: true})
 }
 
-func (h *hospital) Correct(_ context.Context, uid dicom.UID, c ledger.Correction) (Gate, error) {
+func (h *hospital) Correct(_ context.Context, uid dicom.UID, c ledger.Correction, by draft.Author) (Gate, error) {
 	if c.Accession == "none" {
 		return Gate{}, fmt.Errorf("%w: no order has this accession number", ErrRefused)
 	}
-	return h.decide(uid, "corrected to "+c.Patient.ID+c.Accession, Gate{Policy: ledger.GateHold, Corrected: true})
+	return h.decide(uid, "corrected by "+by.Name+" to "+c.Patient.ID+c.Accession, Gate{Policy: ledger.GateHold, Corrected: true})
 }
 
 func (h *hospital) decide(uid dicom.UID, what string, g Gate) (Gate, error) {
@@ -47,18 +48,19 @@ func TestGate(t *testing.T) {
 		code               int
 		acted              []string
 	}{
-		{"release", "2.25.1003/gate/release", `{"reason": "looked at"}`, http.StatusOK, []string{"released for: looked at"}},
-		{"correct", "2.25.1003/gate/correct", `{"reason": "wrong worklist entry", "patient": {"identifier": {"id": "P7", "authority": "HOSP"}, "name": "A^B"}}`, http.StatusOK, []string{"corrected to P7"}},
-		{"correct the order", "2.25.1003/gate/correct", `{"reason": "wrong worklist entry", "accession": "A7"}`, http.StatusOK, []string{"corrected to A7"}},
-		{"no such order", "2.25.1003/gate/correct", `{"reason": "x", "accession": "none"}`, http.StatusUnprocessableEntity, nil},
-		{"nothing to release", "2.25.1001/gate/release", `{"reason": "x"}`, http.StatusConflict, nil},
-		{"no such study", "2.25.404/gate/release", `{"reason": "x"}`, http.StatusNotFound, nil},
+		{"release", "2.25.1003/gate/release", `{"author": "Dr. A", "reason": "looked at"}`, http.StatusOK, []string{"released by Dr. A for: looked at"}},
+		{"correct", "2.25.1003/gate/correct", `{"author": "Dr. A", "reason": "wrong worklist entry", "patient": {"identifier": {"id": "P7", "authority": "HOSP"}, "name": "A^B"}}`, http.StatusOK, []string{"corrected by Dr. A to P7"}},
+		{"correct the order", "2.25.1003/gate/correct", `{"author": "Dr. A", "reason": "wrong worklist entry", "accession": "A7"}`, http.StatusOK, []string{"corrected by Dr. A to A7"}},
+		{"no such order", "2.25.1003/gate/correct", `{"author": "Dr. A", "reason": "x", "accession": "none"}`, http.StatusUnprocessableEntity, nil},
+		{"nothing to release", "2.25.1001/gate/release", `{"author": "Dr. A", "reason": "x"}`, http.StatusConflict, nil},
+		{"no such study", "2.25.404/gate/release", `{"author": "Dr. A", "reason": "x"}`, http.StatusNotFound, nil},
+		{"nobody", "2.25.1003/gate/release", `{"reason": "x"}`, http.StatusBadRequest, nil},
 		{"no reason", "2.25.1003/gate/release", `{}`, http.StatusBadRequest, nil},
-		{"a reason without end", "2.25.1003/gate/release", `{"reason": "` + strings.Repeat("x", maxReason+1) + `"}`, http.StatusBadRequest, nil},
+		{"a reason without end", "2.25.1003/gate/release", `{"author": "Dr. A", "reason": "` + strings.Repeat("x", maxReason+1) + `"}`, http.StatusBadRequest, nil},
 		{"no body", "2.25.1003/gate/release", ``, http.StatusBadRequest, nil},
-		{"another body", "2.25.1003/gate/release", `{"reason": "x", "why": "y"}`, http.StatusBadRequest, nil},
-		{"more than a body", "2.25.1003/gate/release", `{"reason": "x"} {}`, http.StatusBadRequest, nil},
-		{"no study", "x/gate/release", `{"reason": "x"}`, http.StatusBadRequest, nil},
+		{"another body", "2.25.1003/gate/release", `{"author": "Dr. A", "reason": "x", "why": "y"}`, http.StatusBadRequest, nil},
+		{"more than a body", "2.25.1003/gate/release", `{"author": "Dr. A", "reason": "x"} {}`, http.StatusBadRequest, nil},
+		{"no study", "x/gate/release", `{"author": "Dr. A", "reason": "x"}`, http.StatusBadRequest, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			h := newHospital(t)

@@ -8,16 +8,17 @@ import (
 	"endogate/cmd/endogate/admin"
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/ledger"
+	"endogate/reports/draft"
 )
 
 // Release implements admin.Gates.
-func (v *views) Release(ctx context.Context, uid dicom.UID, reason string) (admin.Gate, error) {
-	return v.decided(ctx, uid, v.ledger.ReleaseGate(ledger.By(ctx, unknownPerson), uid, reason, v.now()))
+func (v *views) Release(ctx context.Context, uid dicom.UID, reason string, by draft.Author) (admin.Gate, error) {
+	return v.decided(ctx, uid, v.ledger.ReleaseGate(ledger.By(ctx, person(by)), uid, reason, v.now()))
 }
 
 // Correct implements admin.Gates.
-func (v *views) Correct(ctx context.Context, uid dicom.UID, c ledger.Correction) (admin.Gate, error) {
-	return v.decided(ctx, uid, v.ledger.CorrectGate(ledger.By(ctx, unknownPerson), uid, c, v.now()))
+func (v *views) Correct(ctx context.Context, uid dicom.UID, c ledger.Correction, by draft.Author) (admin.Gate, error) {
+	return v.decided(ctx, uid, v.ledger.CorrectGate(ledger.By(ctx, person(by)), uid, c, v.now()))
 }
 
 // decided returns how the study stands at the gate after a decision, and has what is due by it sent.

@@ -17,11 +17,7 @@ func (v *views) Retractable(ctx context.Context, r ledger.Retraction) ([]ledger.
 
 // Retract implements admin.Retractions. The reports that say so are made at once.
 func (v *views) Retract(ctx context.Context, r ledger.Retraction, by draft.Author) ([]ledger.Retracted, error) {
-	person := unknownPerson
-	if !by.Unauthenticated {
-		person.Name = by.Name
-	}
-	done, err := v.ledger.Retract(ledger.By(ctx, person), r, v.now())
+	done, err := v.ledger.Retract(ledger.By(ctx, person(by)), r, v.now())
 	if err == nil {
 		v.jobs()
 	}

@@ -119,7 +119,7 @@ reports: {unauthenticated_sign: true}
 		}
 	}
 	require.Len(t, by, 1)
-	require.Contains(t, by[0], "a person (no sign-in): demo-colon on endoscopy")
+	require.Contains(t, by[0], "person Dr. Weiß (unauthenticated): demo-colon on endoscopy")
 
 	g.process.Stop()
 	books := g.books()

@@ -17,6 +17,7 @@ import (
 	"endogate/dicomnode/ledger"
 	"endogate/dicomnode/pixeldata"
 	"endogate/dicomnode/spool"
+	"endogate/reports/draft"
 	"endogate/reports/outbox"
 )
 
@@ -219,6 +220,15 @@ func (v *views) Parked(ctx context.Context, f admin.ParkedFilter) ([]admin.Parke
 
 // unknownPerson is who asks by the page or the API: nobody has to sign in.
 var unknownPerson = ledger.Actor{Kind: ledger.ActorPerson}
+
+// person is who decides: where nobody had to sign in, whom the client names, and the ledger says so.
+func person(by draft.Author) ledger.Actor {
+	who := ledger.Actor{Kind: ledger.ActorPerson, Name: by.Name}
+	if by.Unauthenticated && by.Name != "" {
+		who.Name += " (unauthenticated)"
+	}
+	return who
+}
 
 // Retry implements admin.Queue.
 func (v *views) Retry(ctx context.Context, kind admin.ParkedKind, id string) error {
