@@ -289,6 +289,45 @@ func (l *Ledger) Message(ctx context.Context, entry string) (Message, error) {
 	return found[0], nil
 }
 
+// MessageFilter picks messages. Empty fields pick all.
+type MessageFilter struct {
+	StudyUID  dicom.UID // that the message names
+	Accession string    // that it names
+	Type      string    // such as ORM^O01
+	Answer    string    // code that it was answered
+	Limit     int       // 0: 100
+	Offset    int
+}
+
+const (
+	pickMessages = `WHERE (?1 = '' OR id IN (SELECT message FROM subject WHERE study_instance_uid = ?1 AND study_instance_uid <> ''))
+	AND (?2 = '' OR id IN (SELECT message FROM subject WHERE accession = ?2 AND accession <> ''))
+	AND (?3 = '' OR type = ?3) AND (?4 = '' OR code = ?4) `
+	subjectsOf = `SELECT study_instance_uid, accession FROM subject s JOIN message m ON m.id = s.message WHERE m.entry = ? ORDER BY s.rowid`
+)
+
+// Messages returns a page of the messages that f picks, the last first, with what they are about, and how many f picks in all.
+func (l *Ledger) Messages(ctx context.Context, f MessageFilter) (page []Message, total int, err error) {
+	args := []any{f.StudyUID, f.Accession, f.Type, f.Answer}
+	err = l.readDB.QueryRowContext(ctx, "SELECT count(*) FROM message "+pickMessages, args...).Scan(&total)
+	if err == nil {
+		page, err = query(ctx, l.readDB, scanMessage, selectMessage+pickMessages+"ORDER BY id DESC LIMIT ?5 OFFSET ?6", append(args, limit(f.Limit), f.Offset)...)
+	}
+	for i := range page {
+		if err == nil {
+			page[i].Subjects, err = query(ctx, l.readDB, scanSubject, subjectsOf, page[i].Entry)
+		}
+	}
+	if err != nil {
+		return nil, 0, fmt.Errorf("ledger: messages: %w", err)
+	}
+	return page, total, nil
+}
+
+func scanSubject(rows *sql.Rows) (s Subject, err error) {
+	return s, rows.Scan(&s.StudyInstanceUID, &s.Accession)
+}
+
 var releasableMessages = `SELECT m.entry FROM message m WHERE m.released_at IS NULL AND m.at < ? ` + nothingNeeds("m") + ` ORDER BY m.at LIMIT ?`
 
 // ReleaseMessages marks at most limit messages as released that were received or made before the given time and that no

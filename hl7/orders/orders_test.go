@@ -286,6 +286,41 @@ func TestReceiver_refusedEnhanced(t *testing.T) {
 	require.Equal(t, "CR CA9", accept, "what is not kept")
 }
 
+// TestReceiver_refused holds that who looks for a refused message finds its code and field: in the list of messages, and in
+// the log, which has nothing of its content.
+func TestReceiver_refused(t *testing.T) {
+	r := newRig(t)
+	require.Equal(t, []string{"AA NW1", "AE NW2", "AR NW3"}, r.say(order("NW", 1), replaced(order("NW", 2), "PAT2^^^NORTH^MR", ""), replaced(order("NW", 3), "ORM^O01", "BAR^P01")))
+	for _, words := range []string{"code=101", "field=PID-3", "code=200", "field=MSH-9"} {
+		require.Contains(t, r.log.String(), words)
+	}
+	for _, words := range []string{"PAT", "ACC", "Tuva"} {
+		require.NotContains(t, r.log.String(), words)
+	}
+	for _, c := range []struct {
+		filter ledger.MessageFilter
+		want   []string
+	}{
+		{ledger.MessageFilter{}, []string{"NW2 AE", "NW1 AA"}},
+		{ledger.MessageFilter{Answer: "AE"}, []string{"NW2 AE"}},
+		{ledger.MessageFilter{Accession: "ACC1"}, []string{"NW1 AA"}},
+		{ledger.MessageFilter{Accession: "ACC9"}, nil},
+		{ledger.MessageFilter{Type: "ORM^O01", Limit: 1, Offset: 1}, []string{"NW1 AA"}},
+		{ledger.MessageFilter{Type: "ADT^A08"}, nil},
+	} {
+		page, _, err := r.ledger.Messages(t.Context(), c.filter)
+		require.NoError(t, err)
+		var got []string
+		for _, m := range page {
+			got = append(got, m.ControlID+" "+m.Answer.Code)
+			if m.Answer.Code == "AE" {
+				require.Contains(t, m.Answer.Text, "101 PID-3")
+			}
+		}
+		require.Equal(t, c.want, got)
+	}
+}
+
 // TestReceiver_fields reads every field of the tables, and the steps of several IPC.
 func TestReceiver_fields(t *testing.T) {
 	r := newRig(t)

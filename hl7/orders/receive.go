@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"regexp"
@@ -69,6 +70,7 @@ func (r *Receiver) Allow() (hosts []netip.Prefix) {
 func (r *Receiver) Handle(ctx context.Context, host netip.Addr, message []byte) (answers [][]byte, err error) {
 	m, parseErr := hl7.Parse(message, hl7.Options{})
 	if m == nil { // nobody can be answered by its content
+		r.refused(host, "other", parseErr)
 		m, _ = hl7.Parse([]byte(`MSH|^~\&|||||||||P|2.5.1`), hl7.Options{})
 		return r.answers(m, "other", hl7.Fate{Err: parseErr}), nil
 	}
@@ -86,6 +88,7 @@ func (r *Receiver) Handle(ctx context.Context, host netip.Addr, message []byte) 
 	}
 	kind, err := r.check(m, parseErr)
 	if err != nil {
+		r.refused(host, "other", err)
 		return r.answers(m, "other", hl7.Fate{Err: err}), nil
 	}
 	fate, err := r.take(ctx, m, message, kind, sender, host)
@@ -169,6 +172,9 @@ func (r *Receiver) take(ctx context.Context, m *hl7.Message, message []byte, kin
 		}
 		fate.Err = &hl7.Error{Code: hl7.UnknownKeyIdentifier, Path: path, Text: taken.Answer.Text}
 	}
+	if fate.Err != nil {
+		r.refused(host, in.Type, fate.Err)
+	}
 	r.Log.Info("hl7: message taken", "type", in.Type, "application", in.Application, "answer", taken.Answer.Code, "entry", entry.ID, "again", taken.Again != "")
 	if r.Changed != nil && len(taken.Changed) > 0 {
 		r.Changed(taken.Changed)
@@ -194,6 +200,16 @@ func identity(m *hl7.Message, message []byte) string {
 	return hex.EncodeToString(sum.Sum(nil))
 }
 
+// refused tells of a message that is answered with a fault: its code and where, and nothing of its content.
+func (r *Receiver) refused(host netip.Addr, kind string, fault error) {
+	code, path := hl7.ErrorCode(0), ""
+	var e *hl7.Error
+	if errors.As(fault, &e) {
+		code, path = e.Code, e.Path
+	}
+	r.Log.Warn("hl7: message refused", "type", kind, "host", host.String(), "code", int(code), "meaning", code.String(), "field", path)
+}
+
 // inbound is what the ledger is told of a message.
 func inbound(m *hl7.Message, kind Kind, asked asked, fault error, message []byte) ledger.Inbound {
 	in := ledger.Inbound{
@@ -206,7 +222,7 @@ func inbound(m *hl7.Message, kind Kind, asked asked, fault error, message []byte
 	}
 	var e *hl7.Error
 	if errors.As(fault, &e) {
-		in.Answer.Text = e.Path + ": " + e.Text
+		in.Answer.Text = fmt.Sprintf("%d %s: %s", e.Code, e.Path, e.Text)
 	}
 	return in
 }

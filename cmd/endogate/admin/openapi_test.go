@@ -109,6 +109,8 @@ func TestOpenAPI_answers(t *testing.T) {
 		{"POST /api/v1/studies/{uid}/gate/correct", "/api/v1/studies/2.25.1003/gate/correct"},
 		{"GET /api/v1/orders", "/api/v1/orders"},
 		{"GET /api/v1/orders", "/api/v1/orders?state=lost"},
+		{"GET /api/v1/messages", "/api/v1/messages?answer=AE"},
+		{"GET /api/v1/messages", "/api/v1/messages?answer=XX"},
 		{"GET /api/v1/messages/{id}", "/api/v1/messages/none"},
 		{"GET /api/v1/outbox", "/api/v1/outbox"},
 		{"GET /api/v1/parked", "/api/v1/parked"},
@@ -144,10 +146,10 @@ func TestOpenAPI_answers(t *testing.T) {
 func TestOpenAPI_parameters(t *testing.T) {
 	d := readDocument(t)
 	s := newServer(t, newHospital(t)).Handler()
-	value := map[string]string{"limit": "1", "offset": "1", "width": "64", "study_uid": "1.2.3", "status": "done", "state": "done", "number": "1", "version": "1", "from": "2026-03-01", "before": "2026-03-01", "list": "counts", "format": "csv"}
+	value := map[string]string{"limit": "1", "offset": "1", "width": "64", "study_uid": "1.2.3", "status": "done", "state": "done", "number": "1", "version": "1", "from": "2026-03-01", "before": "2026-03-01", "list": "counts", "answer": "AA", "format": "csv"}
 	for path, target := range map[string]string{
 		"/api/v1/agreement": "/api/v1/agreement", "/api/v1/studies/{uid}/draft": draftPath, "/api/v1/studies/{uid}/draft/history": draftPath + "/history", "/api/v1/studies/{uid}/draft.pdf": draftPath + ".pdf",
-		"/api/v1/studies": "/api/v1/studies", "/api/v1/outbox": "/api/v1/outbox", "/api/v1/orders": "/api/v1/orders",
+		"/api/v1/studies": "/api/v1/studies", "/api/v1/outbox": "/api/v1/outbox", "/api/v1/orders": "/api/v1/orders", "/api/v1/messages": "/api/v1/messages",
 		"/api/v1/instances/{instance}/frames/{file}": "/api/v1/instances/2.25.1001.1/frames/1.jpg",
 	} {
 		for _, p := range d.Paths[path]["get"].Parameters {
@@ -167,7 +169,7 @@ func TestOpenAPI_fields(t *testing.T) {
 	d := readDocument(t)
 	for name, v := range map[string]any{
 		"StudySummary": StudySummary{}, "Study": Study{}, "Instance": Instance{}, "Analysis": Analysis{}, "FrameResult": FrameResult{}, "Result": analysis.Result{}, "Span": analysis.Span{}, "MadeBy": analysis.Model{}, "Finding": analysis.Finding{},
-		"Code": dicom.Code{}, "Order": ledger.Order{}, "Step": ledger.Step{}, "Person": ledger.Person{}, "Identifier": ledger.Identifier{}, "Gate": Gate{}, "Mismatch": Mismatch{}, "Exam": Exam{}, "Object": Object{}, "Delivery": Delivery{}, "DeliveryCounts": ledger.DeliveryCounts{}, "Event": Event{}, "Parked": parkedView{}, "DraftVersion": DraftVersion{}, "DraftEdit": draft.Edit{}, "AgreementCount": ledger.AgreementCount{}, "AgreementDecision": ledger.Agreement{},
+		"Code": dicom.Code{}, "Order": ledger.Order{}, "Message": Message{}, "Step": ledger.Step{}, "Person": ledger.Person{}, "Identifier": ledger.Identifier{}, "Gate": Gate{}, "Mismatch": Mismatch{}, "Exam": Exam{}, "Object": Object{}, "Delivery": Delivery{}, "DeliveryCounts": ledger.DeliveryCounts{}, "Event": Event{}, "Parked": parkedView{}, "DraftVersion": DraftVersion{}, "DraftEdit": draft.Edit{}, "AgreementCount": ledger.AgreementCount{}, "AgreementDecision": ledger.Agreement{},
 		"Model": Model{}, "Class": analysis.Class{}, "Destination": Destination{}, "EchoResult": EchoResult{}, "RetryResult": RetryResult{}, "Gauges": Gauges{}, "Version": Version{}, "Check": CheckResult{},
 	} {
 		var described []string

@@ -42,6 +42,9 @@ func TestMessage(t *testing.T) {
 	require.Equal(t, "x-application/hl7-v2+er7", w.Header().Get("Content-Type"))
 	require.Equal(t, "attachment", w.Header().Get("Content-Disposition"))
 	require.Equal(t, "nosniff", w.Header().Get("X-Content-Type-Options"))
-	require.Equal(t, http.StatusGone, ask(s, "GET", "/api/v1/messages/gone").Code)
+	gone := ask(s, "GET", "/api/v1/messages/gone")
+	require.Equal(t, http.StatusGone, gone.Code)
+	require.Contains(t, gone.Body.String(), "hl7.retention", "and nothing of pixels and archives")
+	require.Contains(t, ask(s, "GET", "/api/v1/messages?answer=AE").Body.String(), `"error":"101 PID-3: a patient needs an identifier"`)
 	require.Equal(t, http.StatusNotFound, ask(s, "GET", "/api/v1/messages/m2").Code)
 }

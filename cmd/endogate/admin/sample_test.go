@@ -392,6 +392,16 @@ func (h *hospital) RetryParked(_ context.Context, name string) (int, error) {
 	return 3, h.err
 }
 
+// Messages implements Orders.
+func (h *hospital) Messages(_ context.Context, f MessageFilter) ([]Message, int, error) {
+	all := []Message{
+		{ID: "m1", Type: "ORM^O01", Application: "RIS", ControlID: "1", At: sampleTime, LastAt: sampleTime, Count: 1, Answer: "AA", About: []ledger.Subject{{StudyInstanceUID: "2.25.1001"}}, Kept: true},
+		{ID: "gone", Type: "ORM^O01", Application: "RIS", ControlID: "2", At: sampleTime, LastAt: sampleTime, Count: 1, Answer: "AE", Error: "101 PID-3: a patient needs an identifier"},
+	}
+	all = slices.DeleteFunc(all, func(m Message) bool { return f.Answer != "" && m.Answer != f.Answer })
+	return page(all, f.Limit, f.Offset), len(all), h.err
+}
+
 func (h *hospital) Orders(_ context.Context, f OrderFilter) ([]ledger.Order, int, error) {
 	colonoscopy := ledger.Order{
 		Accession: "ACC-2026-004711", StudyInstanceUID: "2.25.1001", Placer: ledger.Identifier{ID: "P1", Authority: "HIS"}, Filler: ledger.Identifier{ID: "F1"},

@@ -125,6 +125,7 @@ func (s *Server) router() *echo.Echo {
 	e.POST("/api/v1/retract", s.retract)
 	e.GET("/api/v1/instances/:instance/frames/:file", s.frame)
 	e.GET("/api/v1/orders", s.orders)
+	e.GET("/api/v1/messages", s.messages)
 	e.GET("/api/v1/messages/:id", s.message)
 	e.GET("/api/v1/outbox", s.outbox)
 	e.GET("/api/v1/parked", s.parked)

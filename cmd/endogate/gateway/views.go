@@ -147,6 +147,18 @@ func (v *views) Orders(ctx context.Context, f admin.OrderFilter) ([]ledger.Order
 	})
 }
 
+// Messages implements admin.Orders.
+func (v *views) Messages(ctx context.Context, f admin.MessageFilter) (all []admin.Message, total int, err error) {
+	page, total, err := v.ledger.Messages(ctx, f)
+	for _, m := range page {
+		all = append(all, admin.Message{
+			ID: m.Entry, Type: m.Type, Application: m.Application, Facility: m.Facility, ControlID: m.ControlID, At: m.At, LastAt: m.LastAt, Count: m.Count,
+			Answer: m.Answer.Code, Error: m.Answer.Text, Note: m.Note, About: m.Subjects, Size: m.Size, Kept: !m.Released,
+		})
+	}
+	return all, total, err
+}
+
 // Message implements admin.Orders.
 func (v *views) Message(ctx context.Context, id string) (io.ReadCloser, string, error) {
 	entry, bytes, err := v.spool.Open(id)
