@@ -203,6 +203,35 @@ Written by ` + "`endogate hl7 tables`" + ` from the tables that messages are rea
 | takes no PDF, or takes it elsewhere | ` + "`rows`" + ` without ` + "`pdf`" + `, or ` + "`pdf/OBX-5`" + ` in ` + "`template`" + ` |
 | takes R for a deletion | ` + "`statuses: {draft: P}`" + `, after asking what P means there: a person has verified it |
 | wants to hear of images that came after a report was signed | ` + "`drafts_after_signature: true`" + `; else the new draft stays here until a person signs it as correction (C) of what was signed, as a receiver with one report for an order would lose that |
+
+## Where images, order and patient do not agree
+
+` + "`gate`" + ` of a route says what becomes of the results then: ` + "`off`" + ` nothing, ` + "`warn`" + ` (the default) they go out and say so, ` + "`hold`" + ` they wait for a person. Of several routes the
+strictest counts. Images pass whatever the gate says. Results are all that the gateway makes: heatmaps, reports, key images, messages. Compared are
+
+| Mismatch | What does not agree |
+|---|---|
+| ` + "`patients`" + ` | the images of the study are of two patients: held whatever the gate says |
+| ` + "`patient`" + ` | the images name another patient than the order, by all identifiers that messages have told of and merges |
+| ` + "`accession`" + ` | the order of this Study Instance UID has another accession number than the images |
+| ` + "`study`" + ` | the order of this accession number is for another Study Instance UID |
+
+` + "`/api/v1/parked?kind=gate`" + ` lists what is held, the page of a study says why. A person looks, and either releases the results as they are, or says which
+order or patient the study belongs to; both need a reason, and are kept with who decided:
+
+    curl -H 'Content-Type: application/json' http://127.0.0.1:8080/api/v1/studies/UID/gate/release \
+      -d '{"author": "A. Lie", "reason": "same person, maiden name"}'
+    curl -H 'Content-Type: application/json' http://127.0.0.1:8080/api/v1/studies/UID/gate/correct \
+      -d '{"author": "A. Lie", "reason": "wrong worklist entry", "accession": "A20260002"}'
+    curl -H 'Content-Type: application/json' http://127.0.0.1:8080/api/v1/studies/UID/gate/correct \
+      -d '{"author": "A. Lie", "reason": "wrong patient picked", "patient": {"identifier": {"id": "7405121234", "authority": "HOSP"}}}'
+
+What is released is held again when there is another mismatch, or other images or another order. After a correction messages and reports
+are made anew for that patient and order; a patient that no message has told of needs a name, too. DICOM objects keep the identity of
+their images, but at destinations with ` + "`follows_merge: true`" + `.
+
+A message that is refused is answered with code and field (ERR-3, ERR-2). ` + "`/api/v1/messages?answer=AE`" + ` lists those that were read and refused, ` + "`study_uid`" + `,
+` + "`accession`" + ` and ` + "`type`" + ` narrow the list; what could not be read, is of another kind or of nobody who may send is not kept, and the log has its code and field.
 `
 
 const hl7Reading = `

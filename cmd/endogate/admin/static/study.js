@@ -106,7 +106,7 @@ function header(s) {
 // gate says in what images, order and patient do not agree.
 function gate(g) {
   if (!g.mismatches.length) return null;
-  const then = g.held ? "Results are held until a person releases them or corrects the study." : g.corrected ? "A person has corrected the study." : g.released ? "A person has released the results." : "Results are sent all the same.";
+  const then = g.held ? "Results are held until a person releases them, or says which order or patient the study belongs to: POST gate/release or gate/correct, see docs/hl7.md." : g.corrected ? "A person has corrected the study." : g.released ? "A person has released the results." : "Results are sent all the same.";
   return h("div", { class: g.held ? "notice bad" : "notice warn", role: "note" }, h("strong", null, g.held ? "Held: " : "Mismatch: "), `${g.mismatches.map((m) => m.text).join("; ")}. ${then}`);
 }
 
