@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -268,7 +269,10 @@ func (d doctorCmd) echo(ctx context.Context, calling dicom.AETitle, dest configs
 		peer, advice = fmt.Sprintf("%s at %s", dest.AETitle, dest.Address), fmt.Sprintf("is it running, and does it know our AE title %s?", calling)
 	}
 	r, err := gateway.Reach(ctx, calling, dest)
+	var file *fs.PathError
 	switch {
+	case errors.As(err, &file): // of a token, secret or certificate
+		return "", fmt.Errorf("%s was not asked: %w; put the file there, readable by the gateway's user, or correct its name in the configuration", peer, err)
 	case err != nil:
 		return "", fmt.Errorf("%s: %w; %s", peer, err, advice)
 	case !r.OK:

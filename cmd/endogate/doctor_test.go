@@ -141,3 +141,16 @@ func TestDoctor_senders(t *testing.T) {
 	}
 	assert.Contains(t, names, "HL7 port")
 }
+
+// What lies on this machine is not looked for at a peer, and is named.
+func TestDoctor_namesFilesThatAreNotThere(t *testing.T) {
+	gone := filepath.Join(t.TempDir(), "gone")
+	_, err := doctorCmd{Timeout: time.Second}.echo(t.Context(), "ENDOGATE", configs.Destination{Name: "emr", Kind: configs.KindFHIR, URL: "http://127.0.0.1:1/fhir", TokenFile: gone})
+	require.ErrorContains(t, err, gone)
+	require.NotContains(t, err.Error(), "is it running")
+	cfg := configs.Default()
+	cfg.Reports.Templates = gone
+	_, err = checkTemplates(cfg)
+	require.ErrorContains(t, err, gone)
+	require.NotContains(t, err.Error(), "stat .")
+}

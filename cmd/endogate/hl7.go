@@ -64,6 +64,9 @@ func (c *hl7SendCmd) Run(ctx context.Context, tty console) error {
 		if !c.Raw {
 			message = segmentEnds(message)
 		}
+		if m, err := hl7.Parse(message, hl7.Options{}); m == nil && !c.Raw {
+			return fmt.Errorf("%s: this is no HL7 message, and was not sent: %w", path, err)
+		}
 		answer, err := client.Exchange(ctx, message)
 		if err != nil {
 			return fmt.Errorf("%s: %w", path, err)

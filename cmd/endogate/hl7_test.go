@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"endogate/dicomnode/ledger"
 	"endogate/hl7/mllp/mllptest"
 )
 
@@ -63,12 +64,15 @@ func TestHL7_sendSaysWhatIsWrong(t *testing.T) {
 	require.NoError(t, ln.Close())
 	empty := filepath.Join(t.TempDir(), "empty")
 	require.NoError(t, os.WriteFile(empty, nil, 0o600))
+	letter := filepath.Join(t.TempDir(), "letter")
+	require.NoError(t, os.WriteFile(letter, []byte("Dear colleague,\n"), 0o600))
 	for _, tt := range []struct {
 		name, to, file, want string
 	}{
 		{"refused", refusing, writeMessage(t, "1"), "1 of 1 messages were not taken"},
 		{"nobody there", ln.Addr().String(), writeMessage(t, "1"), "no connection"},
-		{"no message", refusing, empty, "MSH-10"},
+		{"nothing", refusing, empty, "no HL7 message"},
+		{"no message", refusing, letter, "no HL7 message"},
 		{"no file", refusing, filepath.Join(t.TempDir(), "none"), "no such file"},
 	} {
 		code, _, complaints := endogate("hl7", "send", "--to", tt.to, tt.file)
@@ -138,4 +142,18 @@ destinations:
 	code, _, complaints = endogate("--config", config, "hl7", "render", "A1", "--to", "ris")
 	assert.Equal(t, exitFailure, code)
 	assert.Contains(t, complaints, "give --config, or data_dir in it")
+}
+
+// A study that is not there is said to be none, in words.
+func TestHL7_renderUnknown(t *testing.T) {
+	dir := t.TempDir()
+	config := filepath.Join(dir, "c.yaml")
+	require.NoError(t, os.WriteFile(config, []byte("data_dir: "+dir+"\ndestinations: [{name: ris, kind: hl7, address: \"127.0.0.1:1\", application: RIS}]\n"), 0o600))
+	l, err := ledger.Open(filepath.Join(dir, "ledger.db"))
+	require.NoError(t, err)
+	require.NoError(t, l.Close())
+	code, _, complaints := endogate("hl7", "render", "--config", config, "--to", "ris", "NOPE")
+	assert.Equal(t, exitFailure, code)
+	assert.Contains(t, complaints, `"NOPE"`)
+	assert.NotContains(t, complaints, "ledger:")
 }

@@ -103,15 +103,18 @@ func (c *hl7RenderCmd) document(ctx context.Context, cfg configs.Config) (doc dr
 	}
 	defer func() { err = errors.Join(err, l.Close()) }()
 	studies, err := l.Trace(ctx, c.Study)
+	if errors.Is(err, ledger.ErrNotFound) {
+		return doc, fmt.Errorf("hl7 render: no study here has the Study Instance UID or accession number %q, and no file has this name; /api/v1/studies lists the studies", c.Study)
+	}
 	if err != nil {
-		return doc, fmt.Errorf("hl7 render: %w; %q is searched for as Study Instance UID and accession number", err, c.Study)
+		return doc, fmt.Errorf("hl7 render: %w", err)
 	}
 	if len(studies) > 1 {
 		return doc, usageError(fmt.Sprintf("%q is the accession number of %d studies; give the Study Instance UID", c.Study, len(studies)))
 	}
 	newest, err := l.Draft(ctx, studies[0].StudyInstanceUID, 0, 0)
 	if errors.Is(err, ledger.ErrNotFound) {
-		return doc, fmt.Errorf("hl7 render: the study has no draft yet: %w", err)
+		return doc, errors.New("hl7 render: the study has no draft yet; endogate trace says how far it is")
 	}
 	if err != nil {
 		return doc, err

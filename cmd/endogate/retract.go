@@ -5,12 +5,12 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 )
 
@@ -59,11 +59,13 @@ func (r retractCmd) Run(ctx context.Context, c *cli, tty console) error {
 		return fmt.Errorf("retract: %w", err)
 	}
 	if answer.StatusCode != http.StatusOK {
-		var fault struct{ What, Why, Next string }
-		if json.Unmarshal(text, &fault) != nil || fault.What == "" {
-			return fmt.Errorf("retract: %s answered %s", to, answer.Status)
+		var fault struct {
+			Error struct{ What, Why, Next string }
 		}
-		return fmt.Errorf("retract: %s: %s; %s", fault.What, fault.Why, fault.Next)
+		if json.Unmarshal(text, &fault) != nil || fault.Error.What == "" {
+			return fmt.Errorf("retract: %s answered %s; is it the gateway's http.listen?", to, answer.Status)
+		}
+		return fmt.Errorf("retract: %s: %s; %s", fault.Error.What, fault.Error.Why, fault.Error.Next)
 	}
 	return r.show(tty.out, text)
 }
@@ -75,6 +77,7 @@ func (r retractCmd) show(w io.Writer, text []byte) error {
 			Study, Route, Model string
 			Results, Delivered  int
 		}
+		Standing []struct{ Model, Version string }
 	}
 	if err := json.Unmarshal(text, &done); err != nil {
 		return fmt.Errorf("retract: the answer: %w", err)
@@ -85,7 +88,11 @@ func (r retractCmd) show(w io.Writer, text []byte) error {
 	verb := "retracted"
 	switch {
 	case done.Reports == 0:
-		return errors.New("retract: nothing stands that this names")
+		var models []string
+		for _, m := range done.Standing {
+			models = append(models, m.Model+" "+m.Version)
+		}
+		return fmt.Errorf("retract: nothing stands that this names; models with results: %s", cmp.Or(strings.Join(models, ", "), "none"))
 	case r.DryRun:
 		verb = "would be retracted"
 	}

@@ -82,6 +82,24 @@ func (l *Ledger) Retractable(ctx context.Context, r Retraction) ([]Retracted, er
 	return found, nil
 }
 
+// ModelVersion is a version of a model.
+type ModelVersion struct {
+	Model   string `json:"model"`
+	Version string `json:"version"`
+}
+
+// Standing lists models and versions that have results that stand: the first 100.
+func (l *Ledger) Standing(ctx context.Context) ([]ModelVersion, error) {
+	found, err := query(ctx, l.readDB, func(rows *sql.Rows) (m ModelVersion, err error) {
+		return m, rows.Scan(&m.Model, &m.Version)
+	}, `SELECT DISTINCT e.model, coalesce(j.made_by ->> 'version', '') FROM job j JOIN exam e ON e.id = j.exam
+		WHERE j.state = 'done' AND j.retracted = '' ORDER BY 1, 2 LIMIT 100`)
+	if err != nil {
+		return nil, fmt.Errorf("ledger: models with results: %w", err)
+	}
+	return found, nil
+}
+
 // Retract takes results of models back and returns of which exams: those that Retractable lists, some at a time. When it
 // fails on the way, those that it returns are done, and asked again it does the others. What was made of them and has not
 // left yet does not leave any more; each exam gets another revision of its report, due at once, that says so, and the

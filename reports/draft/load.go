@@ -51,9 +51,12 @@ func Load(dir string) (*Templates, error) {
 		return nil, err
 	}
 	if dir != "" {
+		if _, err := os.Stat(dir); err != nil {
+			return nil, fmt.Errorf("draft: templates: %w; endogate templates DIR writes a folder to begin with", err)
+		}
 		theirs, err := read(os.DirFS(dir))
 		if err != nil {
-			return nil, fmt.Errorf("draft: templates: %w", err)
+			return nil, fmt.Errorf("draft: templates: in %s: %w", dir, err)
 		}
 		maps.Copy(files, theirs)
 	}

@@ -19,6 +19,8 @@ type Retractions interface {
 	// Retractable lists what Retract would take back.
 	Retractable(ctx context.Context, r ledger.Retraction) ([]ledger.Retracted, error)
 	Retract(ctx context.Context, r ledger.Retraction, by draft.Author) ([]ledger.Retracted, error)
+	// Standing lists models that have results that stand.
+	Standing(ctx context.Context) ([]ledger.ModelVersion, error)
 }
 
 // Bounds of a retraction.
@@ -41,6 +43,8 @@ type retractionResult struct {
 	Results   int                `json:"results"`   // instances
 	Delivered int                `json:"delivered"` // objects that a destination has
 	Retracted []ledger.Retracted `json:"retracted"`
+	// Standing are models that have results, where none was named.
+	Standing []ledger.ModelVersion `json:"standing,omitempty"`
 }
 
 // retract takes an AI result back, or all of a version of a model; of a dry run it says what would be. It is finished
@@ -78,6 +82,11 @@ func (s *Server) retract(c echo.Context) error {
 	for _, r := range done {
 		result.Results += r.Results
 		result.Delivered += r.Delivered
+	}
+	if len(done) == 0 {
+		if result.Standing, err = s.Retractions.Standing(ctx); err != nil {
+			return faultOf("the models that have results were not read", err)
+		}
 	}
 	if !asked.DryRun {
 		s.Log.Info("admin: results retracted", "model", asked.Model, "version", asked.Version, "study", asked.Study, "reports", result.Reports,

@@ -22,6 +22,11 @@ func (h *hospital) Retractable(_ context.Context, r ledger.Retraction) ([]ledger
 	return []ledger.Retracted{{StudyInstanceUID: "2.25.1001", Route: "endoscopy", Model: "demo-colon", Results: 3, Delivered: 5}, {StudyInstanceUID: "2.25.1002", Results: 1}}, nil
 }
 
+// Standing implements Retractions.
+func (h *hospital) Standing(context.Context) ([]ledger.ModelVersion, error) {
+	return []ledger.ModelVersion{{Model: "demo-colon", Version: "1.0.0"}}, nil
+}
+
 // Retract implements Retractions.
 func (h *hospital) Retract(ctx context.Context, r ledger.Retraction, by draft.Author) ([]ledger.Retracted, error) {
 	h.retracted = append(h.retracted, by.Name+": "+r.Model+" "+r.Version+": "+r.Reason)
@@ -40,7 +45,7 @@ func TestRetract(t *testing.T) {
 	}{
 		{"dry run", `{"author":"Dr. A","model":"demo-colon","version":"1.0.0","reason":"wrong labels","dry_run":true}`, 200, `"reports":2,"results":4,"delivered":5`, 0},
 		{"done", `{"author":"Dr. A","model":"demo-colon","version":"1.0.0","reason":"wrong labels"}`, 200, `"dry_run":false`, 1},
-		{"nothing", `{"author":"Dr. A","model":"unknown","reason":"wrong labels","dry_run":true}`, 200, `"retracted":[]`, 1},
+		{"nothing", `{"author":"Dr. A","model":"unknown","reason":"wrong labels","dry_run":true}`, 200, `"retracted":[],"standing":[{"model":"demo-colon","version":"1.0.0"}]`, 1},
 		{"nobody", `{"model":"demo-colon","reason":"wrong labels"}`, 400, "nobody says who acts", 1},
 		{"no reason", `{"author":"Dr. A","model":"demo-colon"}`, 400, "a reason is needed", 1},
 		{"everything", `{"author":"Dr. A","reason":"wrong"}`, 400, "a study or a model has to be named", 1},

@@ -15,6 +15,11 @@ func (v *views) Retractable(ctx context.Context, r ledger.Retraction) ([]ledger.
 	return v.ledger.Retractable(ctx, r)
 }
 
+// Standing implements admin.Retractions.
+func (v *views) Standing(ctx context.Context) ([]ledger.ModelVersion, error) {
+	return v.ledger.Standing(ctx)
+}
+
 // Retract implements admin.Retractions. The reports that say so are made at once.
 func (v *views) Retract(ctx context.Context, r ledger.Retraction, by draft.Author) ([]ledger.Retracted, error) {
 	done, err := v.ledger.Retract(ledger.By(ctx, person(by)), r, v.now())
