@@ -17,6 +17,7 @@ import (
 	"pgregory.net/rapid"
 
 	"endogate/cmd/endogate/installed"
+	"endogate/dicomnode/dicom"
 	"endogate/hl7"
 	"endogate/reports/draft"
 )
@@ -197,6 +198,26 @@ func TestRender_controlID(t *testing.T) {
 		}
 	}
 	assert.Len(t, seen, 6)
+	of := func(doc draft.Document, with Attachments) string { return write(t, options(), doc, with).Get("MSH-10") }
+	other := sample(t)
+	other.Order.Reason = "another"
+	assert.Equal(t, of(sample(t), Attachments{}), of(sample(t), Attachments{}))
+	assert.NotEqual(t, of(sample(t), Attachments{}), of(other, Attachments{}), "another content is another message")
+	assert.NotEqual(t, of(sample(t), Attachments{PDF: []byte{1}}), of(sample(t), Attachments{PDF: []byte{2}}))
+}
+
+// What images alone say, and what a person wrote of a site, is sent too.
+func TestRender_imagesAndWords(t *testing.T) {
+	doc := sample(t)
+	doc.Order, doc.Examination.Accession = nil, "IMG7"
+	doc.Findings[0].SiteText = "proximal; fold 3"
+	last := &doc.Findings[len(doc.Findings)-1]
+	last.Site, last.SiteText = dicom.Code{}, "behind the fold"
+	m := write(t, options(), doc, Attachments{})
+	assert.Equal(t, "IMG7", m.Get("OBR-18"))
+	text := string(m.Bytes())
+	assert.Contains(t, text, "^SCT^^^^^^proximal; fold 3|")
+	assert.Contains(t, text, "|^behind the fold|")
 }
 
 func TestWriter_template(t *testing.T) {
@@ -398,7 +419,7 @@ func TestNewWriter_anyTemplate(t *testing.T) {
 		if len(m.Segments())+optional != len(plain.Segments()) {
 			t.Fatalf("%d segments, %d without a template", len(m.Segments()), len(plain.Segments()))
 		}
-		for _, path := range []string{"MSH-2", "MSH-9", "MSH-10", "MSH-18", "OBR-25", "OBR-32", "OBX[11]-5", "OBX[11]-11", "OBX[3]-16"} {
+		for _, path := range []string{"MSH-2", "MSH-9", "MSH-18", "OBR-25", "OBR-32", "OBX[11]-5", "OBX[11]-11", "OBX[3]-16"} {
 			if m.Get(path) != plain.Get(path) {
 				t.Fatalf("%s is %q, and %q without a template", path, m.Get(path), plain.Get(path))
 			}

@@ -29,6 +29,7 @@ type message struct {
 	former  draft.Patient // whom doc named when it was made, where it is another one now
 	out     *hl7.Message
 	scratch *hl7.Segment
+	control string // MSH-10
 	err     error
 }
 
@@ -43,6 +44,14 @@ type Attachments struct {
 
 // Render writes doc. One that is being amended is none to send: what was signed stands.
 func (w *Writer) Render(doc draft.Document, with Attachments) ([]byte, error) {
+	without, err := w.render(doc, with, "")
+	if err != nil {
+		return nil, err
+	}
+	return w.render(doc, with, w.o.control(doc, without))
+}
+
+func (w *Writer) render(doc draft.Document, with Attachments, control string) ([]byte, error) {
 	if doc.Standing == draft.Amending {
 		return nil, errors.New("oru: a report that is being amended is not sent; what was signed stands until it is signed again")
 	}
@@ -54,7 +63,7 @@ func (w *Writer) Render(doc draft.Document, with Attachments) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &message{o: w.o, doc: doc, words: draft.Text(doc), pdf: with.PDF, out: out, scratch: draftOf.Add("ZZZ")}
+	m := &message{o: w.o, doc: doc, words: draft.Text(doc), pdf: with.PDF, control: control, out: out, scratch: draftOf.Add("ZZZ")}
 	if p := with.Patient; p != nil && *p != doc.Patient {
 		m.former, m.doc.Patient = doc.Patient, *p
 	}
@@ -141,14 +150,13 @@ func (m *message) add(segment segment, s scope) {
 	}
 }
 
-// control is the same for a version of a report, who it is on, and a receiver (HL7 2.5.1 2.15.9.10: at most 20 characters).
-func (m *message) control() string {
-	what := fmt.Sprintf("oru\x00%s\x00%d.%d\x00%s", m.doc.Study, m.doc.Number, m.doc.Version, m.o.Destination)
-	if m.former != (draft.Patient{}) { // a receiver that has the other one unacknowledged must not take this one for it
-		what += fmt.Sprintf("\x00%q", m.doc.Patient)
-	}
-	sum := sha256.Sum256([]byte(what))
-	return strings.ToUpper(hex.EncodeToString(sum[:10]))
+// control is the same for the same content of a version and a receiver (HL7 2.5.1 2.15.9.10: at most 20 characters): a
+// receiver may take another message with a control ID that it knows for one that comes again.
+func (o Options) control(doc draft.Document, content []byte) string {
+	sum := sha256.New()
+	fmt.Fprintf(sum, "oru\x00%s\x00%d.%d\x00%s\x00", doc.Study, doc.Number, doc.Version, o.Destination)
+	sum.Write(content)
+	return strings.ToUpper(hex.EncodeToString(sum.Sum(nil)[:10]))
 }
 
 func once(s *scope) []scope { return []scope{*s} }
@@ -174,7 +182,7 @@ func findings(s *scope) []scope {
 }
 
 func sites(s *scope) []scope {
-	return findingsIf(s, func(f draft.Finding) bool { return f.Site != dicom.Code{} && f.Site != f.Code })
+	return findingsIf(s, func(f draft.Finding) bool { return f.Site != dicom.Code{} && f.Site != f.Code || f.SiteText != "" })
 }
 
 func probabilities(s *scope) []scope {

@@ -1,6 +1,7 @@
 package oru
 
 import (
+	"cmp"
 	"encoding/base64"
 	"slices"
 	"strconv"
@@ -37,7 +38,7 @@ var Values = []Value{
 	{"institution", "reports.institution_name of the configuration", nil, func(s scope) string { return s.text(s.o.Institution) }},
 	{"application", "application of the destination", nil, func(s scope) string { return s.text(s.o.Application) }},
 	{"facility", "facility of the destination", nil, func(s scope) string { return s.text(s.o.Facility) }},
-	{"control", "20 hexadecimal digits, the same for a version of a report, its patient and a destination", nil, func(s scope) string { return s.control() }},
+	{"control", "20 hexadecimal digits, the same for the same content of a version of a report and a destination", nil, func(s scope) string { return s.control }},
 	{"at", "when this version was made", nil, func(s scope) string { return s.time(s.doc.At) }},
 	{"status", "code for the standing, of the destination's statuses", nil, func(s scope) string { return s.status(s.o.Statuses) }},
 	{"result", "code for the standing, of the destination's results", nil, func(s scope) string { return s.result() }},
@@ -61,7 +62,7 @@ var Values = []Value{
 
 	{"placer", "placer order number as the order had it", nil, func(s scope) string { return s.entity(s.order().Placer, s.order().PlacerAuthority) }},
 	{"filler", "filler order number as the order had it", nil, func(s scope) string { return s.entity(s.order().Filler, s.order().FillerAuthority) }},
-	{"accession", "accession number", nil, func(s scope) string { return s.text(s.order().Accession) }},
+	{"accession", "accession number, of the order or else as all images have it", nil, func(s scope) string { return s.text(cmp.Or(s.order().Accession, s.doc.Examination.Accession)) }},
 	{"procedure", "requested procedure ID", nil, func(s scope) string { return s.text(s.order().RequestedProcedureID) }},
 	{"step", "scheduled procedure step ID", nil, func(s scope) string { return s.text(s.order().StepID) }},
 	{"service", "ordered service; of a study without an order the code of the report's title", nil, func(s scope) string {
@@ -83,7 +84,7 @@ var Values = []Value{
 	{"question", "what the finding answers: 121071^Finding^DCM, or that an image of a landmark was recorded, or the quality of images", ofFinding, func(s scope) string { return s.question() }},
 	{"finding", "its code", ofFinding, func(s scope) string { return s.code(s.finding.Code) }},
 	{"finding.id", "its UID, the same in all versions", ofFinding, func(s scope) string { return s.text(s.finding.ID) }},
-	{"site", "code of its site", ofFinding, func(s scope) string { return s.code(s.finding.Site) }},
+	{"site", "code of its site, with what a person wrote of it as original text (CWE-9)", ofFinding, func(s scope) string { return s.site() }},
 	{"probability", "the highest of its frames", ofFinding, func(s scope) string { return strconv.FormatFloat(s.finding.Probability, 'f', 4, 64) }},
 	{"size", "in millimetres", ofFinding, func(s scope) string { return strconv.FormatFloat(s.finding.SizeMM, 'f', -1, 64) }},
 	{"paris", "Paris class that a person gave it", ofFinding, func(s scope) string { return s.text(s.finding.Paris) }},
@@ -140,6 +141,18 @@ func (m *message) entity(id, authority string) string {
 		return join(m.text(id), "", authority, "ISO")
 	}
 	return join(m.text(id), m.text(authority))
+}
+
+// site is code and words (CWE, HL7 2.5.1 2.A.13): words alone stand as the text of no code.
+func (s scope) site() string {
+	site, words := s.finding.Site, s.text(s.finding.SiteText)
+	switch {
+	case words == "":
+		return s.code(site)
+	case site == (dicom.Code{}):
+		return join("", words)
+	}
+	return join(s.text(site.Value), s.text(site.Meaning), s.text(site.Scheme), "", "", "", "", "", words)
 }
 
 func (m *message) code(c dicom.Code) string {

@@ -24,7 +24,7 @@ func (d *Desk) input(ctx context.Context, due ledger.DueDraft, newest draft.Docu
 	}
 	// What is due is known before what it is made of is read: what comes meanwhile makes it due again.
 	basis := ledger.Basis{Desk: due.Version}
-	in := draft.Input{Study: due.Study, At: newest.At, Language: d.Language, KeyImages: d.KeyImages}
+	in := draft.Input{Study: due.Study, At: newest.At, Language: d.Language, KeyImages: d.KeyImages, Zone: d.Location}
 	if newest.Language != "" {
 		in.Language = newest.Language
 	}
@@ -133,6 +133,7 @@ func (d *Desk) images(ctx context.Context, in *draft.Input, received []ledger.In
 		ID: head.PatientID, Issuer: head.IssuerOfPatientID, Name: head.PatientName, BirthDate: head.PatientBirthDate, Sex: head.PatientSex,
 	}
 	e := draft.Examination{Accession: head.AccessionNumber, Description: head.StudyDescription, Station: head.StationName, Images: len(received), Instances: []draft.Image{}}
+	disagree := false
 	sizes := map[dicom.UID]analysis.Result{}
 	for _, exam := range in.Exams {
 		for _, i := range exam.Instances {
@@ -142,6 +143,12 @@ func (d *Desk) images(ctx context.Context, in *draft.Input, received []ledger.In
 		}
 	}
 	for _, r := range received {
+		switch accession := r.Header.AccessionNumber; {
+		case e.Accession == "":
+			e.Accession = accession
+		case accession != "" && accession != e.Accession:
+			disagree = true
+		}
 		size := sizes[r.Instance.SOPInstanceUID]
 		e.Instances = append(e.Instances, draft.Image{
 			Instance: r.Instance, Number: r.Header.InstanceNumber, Frames: max(r.Header.NumberOfFrames, 1), Rows: size.Rows, Columns: size.Columns,
@@ -174,6 +181,9 @@ func (d *Desk) images(ctx context.Context, in *draft.Input, received []ledger.In
 		e.StartedAt, e.EndedAt = before.StartedAt, before.EndedAt
 	}
 	e.Performer = cmp.Or(e.Performer, before.Performer)
+	if disagree {
+		e.Accession = ""
+	}
 	in.Examination = e
 	return nil
 }

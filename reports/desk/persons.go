@@ -85,6 +85,9 @@ func (d *Desk) Sign(ctx context.Context, study dicom.UID, at draft.Reference, au
 func (d *Desk) Amend(ctx context.Context, study dicom.UID, at draft.Reference, author draft.Author, reason string) (draft.Document, error) {
 	return d.change(ctx, study, at, author, nil, func(doc draft.Document, now time.Time) (draft.Document, ledger.DraftEvent, error) {
 		next, err := d.Templates.Amend(doc, author, now, reason)
+		if next.Standing == draft.Drafted { // after a withdrawal
+			return next, ledger.DraftDrafted, err
+		}
 		return next, ledger.DraftAmending, err
 	})
 }

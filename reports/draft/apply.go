@@ -30,7 +30,7 @@ var parisForms = []string{"0-Ip", "0-Isp", "0-Is", "0-IIa", "0-IIb", "0-IIc", "0
 func (t *Templates) Apply(d Document, edits []Edit, author Author, at time.Time) (Document, error) {
 	switch {
 	case !d.Editable():
-		return Document{}, &StandingError{"edit", d.Standing, "amend it first"}
+		return Document{}, &StandingError{"edit", d.Standing, d.reopen()}
 	case len(edits) == 0 || len(edits) > maxEdits:
 		return Document{}, &EditError{What: fmt.Sprintf("%d edits; 1 to %d can be made at once", len(edits), maxEdits)}
 	case author.System || clean(author.Name, maxLine) != nil || author.Name == "":

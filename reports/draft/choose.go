@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"endogate/inference/analysis"
 )
@@ -123,7 +124,10 @@ func (in Input) measure(f Frame, known map[string]Quality) Quality {
 	return q
 }
 
-func probability(p float64) string { return strconv.FormatFloat(p, 'f', 2, 64) }
+// probability has two digits behind the language's mark.
+func (l *language) probability(p float64) string {
+	return strings.Replace(strconv.FormatFloat(p, 'f', 2, 64), ".", l.Phrases["decimal-mark"], 1)
+}
 
 // image names a frame as people do: the number of its instance, and of the frame in it where there are several.
 func (f Frame) image() string {
@@ -143,11 +147,11 @@ func (t *Templates) why(l *language, f Finding) string {
 	said.restore()
 	return l.say("why-"+string(f.Role), "model", f.Model.Name+" "+f.Model.Version, "term", t.called(l, said),
 		"flagged", strconv.Itoa(f.Flagged), "analysed", strconv.Itoa(f.Analysed),
-		"probability", probability(f.Probability), "threshold", probability(f.Threshold))
+		"probability", l.probability(f.Probability), "threshold", l.probability(f.Threshold))
 }
 
 func (t *Templates) caption(l *language, f Finding, frame Frame) string {
-	return l.say("caption", "term", t.called(l, f), "probability", probability(frame.Probability), "image", frame.image())
+	return l.say("caption", "term", t.called(l, f), "probability", l.probability(frame.Probability), "image", frame.image())
 }
 
 // keyWhy says why a frame stands for a finding: class, probability, where in the picture, and what the map shows and what
@@ -169,9 +173,9 @@ func (t *Templates) keyWhy(l *language, f Finding, c candidate) string {
 	if c.by != "" {
 		chosen = l.say("chosen-by", "by", c.by)
 	} else if c.quality.measured() {
-		chosen = l.say("chosen-measured", "sharpness", probability(c.quality.Sharpness), "exposure", probability(c.quality.Exposure))
+		chosen = l.say("chosen-measured", "sharpness", l.probability(c.quality.Sharpness), "exposure", l.probability(c.quality.Exposure))
 	}
-	text := l.say("key-why", "model", f.Model.Name+" "+f.Model.Version, "term", t.called(l, said), "probability", probability(c.frame.Probability),
-		"threshold", probability(f.Threshold), "image", c.frame.image(), "where", where, "map", shown, "chosen", chosen)
+	text := l.say("key-why", "model", f.Model.Name+" "+f.Model.Version, "term", t.called(l, said), "probability", l.probability(c.frame.Probability),
+		"threshold", l.probability(f.Threshold), "image", c.frame.image(), "where", where, "map", shown, "chosen", chosen)
 	return oneSpace(text)
 }

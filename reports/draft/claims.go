@@ -21,7 +21,7 @@ func words(alternatives string) *regexp.Regexp {
 }
 
 // quoted is the name of a class as a model's author wrote it, which claims nothing of this study.
-var quoted = regexp.MustCompile(`“[^”]*”`)
+var quoted = regexp.MustCompile(`„[^“]*“|“[^”]*”|«[^»]*»`)
 
 // claims lists what text says to be absent or normal; of a language that nobody knows, as English.
 func claims(language, text string) []string {

@@ -20,6 +20,7 @@ func (t *Templates) compose(d *Document) {
 		return
 	}
 	c := composing{t, t.language(d.Language), d}
+	d.Heading, d.Warning = t.call(c.l, d.Title), c.l.Phrases["label-watermark"]
 	d.Disclosure.Text = c.disclosure()
 	for i := range d.KeyImages { // a person may have changed what they show
 		if k := &d.KeyImages[i]; k.By.System {
@@ -80,7 +81,7 @@ func (c composing) blanks() []string {
 		"sex": given(d.Patient.Sex), "accession": given(cmp.Or(order.Accession, d.Examination.Accession)), "placer": given(order.Placer), "filler": given(order.Filler),
 		"procedure-id": given(order.RequestedProcedureID), "service": given(cmp.Or(order.Service.Meaning, order.Service.Value)),
 		"requester": given(personName(order.Requester)), "referrer": given(personName(order.Referrer)), "reason": given(order.Reason),
-		"date": given(moment(d.Examination.StartedAt)), "description": given(d.Examination.Description),
+		"date": given(moment(d.Examination.StartedAt, d.Location())), "description": given(d.Examination.Description),
 		"performer": given(personName(d.Examination.Performer)), "station": given(d.Examination.Station),
 		"images": strconv.Itoa(d.Examination.Images), "duration": given(d.Examination.duration()),
 		"landmarks": c.landmarks(), "quality": c.quality(), "findings": c.findings(), "not-flagged": c.notFlagged(),
@@ -165,7 +166,9 @@ func (c composing) finding(f Finding) string {
 	parts := []string{c.decision(f, false)}
 	if !f.Own() {
 		var images []string
-		for _, frame := range f.Frames[:min(len(f.Frames), 10)] {
+		shown := slices.Clone(f.Frames[:min(len(f.Frames), 10)])
+		slices.SortStableFunc(shown, func(a, b Frame) int { return cmp.Or(a.Number-b.Number, a.Span.First-b.Span.First) })
+		for _, frame := range shown {
 			images = append(images, frame.image())
 		}
 		if len(images) < f.Flagged {
@@ -293,17 +296,20 @@ func (c composing) disclosure() string {
 	for _, m := range d.Models {
 		var thresholds []string
 		for _, class := range slices.Sorted(maps.Keys(m.Thresholds)) {
-			thresholds = append(thresholds, "“"+printable(class)+"” "+probability(m.Thresholds[class]))
+			thresholds = append(thresholds, c.l.say("quoted", "text", printable(class))+" "+c.l.probability(m.Thresholds[class]))
 		}
 		use := m.IntendedUse
 		if use != "" && !strings.HasSuffix(use, ".") {
 			use += "."
 		}
 		lines = append(lines, oneSpace(c.l.say("use", "model", m.called(), "manufacturer", m.Manufacturer, "digest", m.Digest[:min(len(m.Digest), 16)],
-			"route", m.Route, "analysed", strconv.Itoa(m.Analysed), "use", "“"+cmp.Or(use, "-")+"”", "thresholds", cmp.Or(strings.Join(thresholds, ", "), "-"))))
+			"route", m.Route, "analysed", strconv.Itoa(m.Analysed), "use", c.l.say("quoted", "text", cmp.Or(use, "-")), "thresholds", cmp.Or(strings.Join(thresholds, ", "), "-"))))
 		if m.Retracted != "" {
 			lines = append(lines, c.l.say("retracted", "model", m.called(), "reason", m.Retracted))
 		}
+	}
+	if flagged := c.notFlagged(); flagged != "" {
+		lines = append(lines, flagged)
 	}
 	lines = append(lines, c.l.say("extent", "instances", strconv.Itoa(d.Frames.Instances), "analysed", strconv.Itoa(d.Frames.Analysed),
 		"frames", strconv.Itoa(d.Frames.Frames), "skipped", strconv.Itoa(d.Frames.Skipped), "failed", strconv.Itoa(d.Frames.Failed),
@@ -330,7 +336,8 @@ func (c composing) disclosure() string {
 	return strings.Join(append(lines, c.l.say("proposals")), "\n")
 }
 
-// personName writes a PN as people do: given names, family name (PS3.5 6.2.1). Of several representations the first.
+// personName writes a PN (PS3.5 6.2.1) as the pages of reports/pdf do: family name, then the others. Of several
+// representations the first.
 func personName(pn string) string {
 	first, _, _ := strings.Cut(pn, "=")
 	parts := append(strings.Split(first, "^"), "", "", "", "", "")
@@ -338,7 +345,11 @@ func personName(pn string) string {
 		_, pn, _ = strings.Cut(pn, "=")
 		parts = append(strings.Split(pn, "^"), "", "", "", "", "")
 	}
-	return oneSpace(strings.Join([]string{parts[3], parts[1], parts[2], parts[0], parts[4]}, " "))
+	family, others := oneSpace(parts[0]), oneSpace(strings.Join(parts[1:5], " "))
+	if family == "" || others == "" {
+		return family + others
+	}
+	return family + ", " + others
 }
 
 // date writes a DA as ISO 8601 does; what is none stands as it is.
@@ -350,11 +361,15 @@ func date(da string) string {
 	return t.Format(time.DateOnly)
 }
 
-func moment(t time.Time) string {
-	if t.IsZero() {
+// moment writes a time with its zone.
+func moment(t time.Time, zone *time.Location) string {
+	switch {
+	case t.IsZero():
 		return ""
+	case zone == time.UTC:
+		return t.UTC().Format("2006-01-02 15:04 UTC")
 	}
-	return t.Format("2006-01-02 15:04 MST")
+	return t.In(zone).Format("2006-01-02 15:04 -07:00")
 }
 
 // duration is the time from the first to the last image: how long the examination took at least.

@@ -8,6 +8,7 @@ package draft
 
 import (
 	"strconv"
+	"strings"
 	"time"
 
 	"endogate/dicomnode/dicom"
@@ -46,7 +47,10 @@ type Document struct {
 	// Predecessor is the signed version that this one amends or withdraws, or the draft that was signed before it.
 	Predecessor *Reference `json:"predecessor,omitempty"`
 
-	Title       dicom.Code  `json:"title"` // LOINC
+	Title       dicom.Code  `json:"title"`               // LOINC
+	Heading     string      `json:"heading,omitempty"`   // what the language calls it
+	Warning     string      `json:"warning,omitempty"`   // the language's own line beside Unverified
+	TimeZone    string      `json:"time_zone,omitempty"` // of the times in texts, as IANA names it; empty: UTC
 	Patient     Patient     `json:"patient"`
 	Order       *Order      `json:"order,omitempty"`
 	Examination Examination `json:"examination"`
@@ -76,6 +80,24 @@ func (d Document) ReportUID(sopClass dicom.UID) dicom.UID {
 	return dicom.DerivedUID("report", string(sopClass), string(d.Study), strconv.Itoa(d.Number), strconv.Itoa(d.Version))
 }
 
+// Location is where the times in d's texts are.
+func (d Document) Location() *time.Location {
+	if zone, err := time.LoadLocation(d.TimeZone); err == nil {
+		return zone
+	}
+	return time.UTC
+}
+
+// open counts the sections in which something is still to be completed.
+func (d Document) open() (n int) {
+	for _, s := range d.Sections {
+		if strings.Contains(s.Text, ToBeCompleted) {
+			n++
+		}
+	}
+	return n
+}
+
 // Editable reports whether a person may change d: it is not signed, nor withdrawn.
 func (d Document) Editable() bool { return d.Standing == Drafted || d.Standing == Amending }
 
@@ -90,8 +112,9 @@ type Author struct {
 type Signature struct {
 	By       Author    `json:"by"`
 	At       time.Time `json:"at"`
-	Verified bool      `json:"verified"`         // by a person whom the reporting system knows; else the report stays unverified
-	Reason   string    `json:"reason,omitempty"` // of an amendment or a withdrawal
+	Verified bool      `json:"verified"`                // by a person whom the reporting system knows; else the report stays unverified
+	Reason   string    `json:"reason,omitempty"`        // of an amendment or a withdrawal
+	Open     int       `json:"open_sections,omitempty"` // in which something was still to be completed
 }
 
 // Reference names a version of a draft.

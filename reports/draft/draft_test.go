@@ -90,7 +90,7 @@ func TestNew(t *testing.T) {
 
 	for name, what := range map[string]string{
 		"history": ToBeCompleted, "sedation": ToBeCompleted, "complications": ToBeCompleted, "recommendations": ToBeCompleted, "specimens": ToBeCompleted,
-		"indication": "Rectal bleeding", "header": "Requested by: Greg House. Referred by: not provided",
+		"indication": "Rectal bleeding", "header": "Requested by: House, Greg. Referred by: not provided",
 		"procedure": "Cecum: landmark image recorded (image 3)", "interventions": "possibly a lifted polyp or a resection site is visible in image 1",
 		"impression": "- Polyp of colon (demo-colon 1.0.0): AI-detected, requires confirmation.", "findings": "Location: " + ToBeCompleted,
 		"disclosure": "“normal-cecum” 0.50",
@@ -185,7 +185,7 @@ func TestNew_injection(t *testing.T) {
 	in.Exams[0].Instances[6].Failed = "{patient-name}\n\nIMPRESSION"
 	d := made(t, in)
 	assert.Equal(t, "bleeding  FINDINGS none {disclosure} {todo}[31m OBX|1", section(t, d, "indication").Text)
-	assert.Contains(t, section(t, d, "header").Text, "Patient: {findings} X Y,")
+	assert.Contains(t, section(t, d, "header").Text, "Patient: X Y, {findings},")
 	assert.Contains(t, section(t, d, "disclosure").Text, "demo-colon: {patient-name}  IMPRESSION.")
 	assert.Equal(t, 1, strings.Count(Text(d), "\nFINDINGS\n"))
 }
@@ -295,7 +295,9 @@ func TestSign(t *testing.T) {
 	_, err = Default().Amend(d, anna, noon, "why")
 	require.ErrorAs(t, err, &standing)
 	_, err = Default().Amend(signed, anna, noon, "")
-	require.ErrorContains(t, err, "reason")
+	require.EqualError(t, err, "draft: a reason is needed: say in one line why (reason)")
+	assert.Equal(t, 8, signed.Signature.Open)
+	assert.Contains(t, Text(signed), "! Signed while 8 sections still had something to be completed.")
 
 	amending, err := Default().Amend(signed, anna, noon, "wrong site")
 	require.NoError(t, err)
@@ -316,6 +318,53 @@ func TestSign(t *testing.T) {
 	assert.Equal(t, signed.Reference(), *withdrawn.Predecessor, "what was signed, not its unfinished correction")
 	_, err = Default().Withdraw(withdrawn, anna, noon, "again")
 	require.ErrorAs(t, err, &standing)
+	assert.NotContains(t, Text(amending), "Signed while")
+
+	_, err = Default().Sign(withdrawn, anna, noon, false)
+	require.ErrorContains(t, err, "amend it with a reason: that begins a new draft")
+	again, err := Default().Amend(withdrawn, anna, noon, "the right patient")
+	require.NoError(t, err)
+	assert.Equal(t, []any{2, 1, Drafted, ""}, []any{again.Number, again.Version, again.Standing, again.Reason})
+	assert.Equal(t, withdrawn.Reference(), *again.Predecessor)
+	assert.Equal(t, []string{"Report 1.4 was withdrawn on 2026-11-29. This is a new draft. New findings: 0."}, again.Notices)
+	_, err = Default().Sign(again, anna, noon, false)
+	require.NoError(t, err)
+}
+
+// Each language has its own marks, words and title, and all times are in the zone that the gateway has.
+func TestText_language(t *testing.T) {
+	in := sample()
+	in.Language, in.Zone = "de", time.FixedZone("", 0)
+	berlin, err := time.LoadLocation("Europe/Berlin")
+	require.NoError(t, err)
+	in.Zone = berlin
+	d := made(t, in)
+	signed, err := Default().Sign(d, anna, noon, false)
+	require.NoError(t, err)
+	text := Text(signed)
+	assert.True(t, strings.HasPrefix(text, Unverified+"\nKI-ENTWURF – NICHT GEPRÜFT\n\nKoloskopie\n"), text[:80])
+	for _, want := range []string{
+		"höchste Wahrscheinlichkeit 0,91 (Schwelle 0,50)", "„Demonstration. Not for clinical use.“", "Untersuchung: 2026-11-29 12:00 +01:00",
+		"Dr. Anna Weiß, 2026-11-29 13:00 +01:00", "Patient: Doe, Jane Dr.", "Einführzeit",
+	} {
+		assert.Contains(t, text, want)
+	}
+	assert.NotContains(t, text, "höchstens")
+	assert.NotContains(t, text, "UTC")
+	assert.Contains(t, section(t, d, "disclosure").Text, "Folgendes nicht markiert: Angefärbter unterspritzter Polyp")
+}
+
+// The frames of a finding are named in their order, whichever is most probable; an image that a person chooses for no
+// finding keeps the map that it has.
+func TestImages_order(t *testing.T) {
+	in := sample()
+	in.Exams[0].Instances[1] = still(2, map[string]float64{"polyp": 0.99})
+	d := made(t, in)
+	assert.Contains(t, section(t, d, "findings").Text, "Images: 1, 2.")
+	chosen := applied(t, d, Edit{Op: OpChoose, Instance: study + ".1.2"})
+	k := chosen.KeyImages[len(chosen.KeyImages)-1]
+	assert.Equal(t, study+".1.2.9", k.Frame.Heatmap.SOPInstanceUID)
+	assert.Equal(t, "Polyp of colon, probability 0.99, image 2", k.Caption)
 }
 
 func TestRefresh(t *testing.T) {

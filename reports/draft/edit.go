@@ -69,6 +69,9 @@ type EditError struct {
 }
 
 func (e *EditError) Error() string {
+	if e.Op == "" { // of no edit alone
+		return "draft: " + e.What
+	}
 	return fmt.Sprintf("draft: edit %d (%s): %s", e.Index+1, e.Op, e.What)
 }
 

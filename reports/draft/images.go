@@ -57,7 +57,11 @@ func (a *applying) choose(e Edit) string {
 	}
 	l := a.t.language(a.d.Language)
 	chosen := KeyImage{Finding: e.Finding, Frame: frame, By: a.author, Why: l.say("chosen-by", "by", a.author.Name), Caption: l.say("caption-own", "image", frame.image())}
-	if at := a.at(e.Finding); at >= 0 && !a.d.Findings[at].Own() {
+	at := a.at(e.Finding)
+	if e.Finding == "" { // its map is of what was flagged there
+		at = slices.IndexFunc(a.d.Findings, func(f Finding) bool { return f.has(frame) })
+	}
+	if at >= 0 && !a.d.Findings[at].Own() {
 		chosen.Why = a.t.keyWhy(l, a.d.Findings[at], candidate{frame: frame, by: a.author.Name})
 		if frame.Probability > 0 {
 			chosen.Caption = a.t.caption(l, a.d.Findings[at], frame)
@@ -96,12 +100,24 @@ func (d Document) frame(r ImageRef) (Frame, bool) {
 			}
 		}
 	}
+	for _, f := range d.Findings {
+		for _, frame := range f.Frames {
+			if r.Finding == "" && f.Stands() && frame.Heatmap.SOPInstanceUID != "" && frame.Instance.SOPInstanceUID == r.Instance && frame.Span.First == r.Frame {
+				return frame, true
+			}
+		}
+	}
 	for _, i := range d.Examination.Instances {
 		if i.Instance.SOPInstanceUID == r.Instance && r.Frame <= max(i.Frames, 1) {
 			return Frame{Instance: i.Instance, Number: i.Number, Span: analysis.Still(r.Frame), Rows: i.Rows, Columns: i.Columns}, true
 		}
 	}
 	return Frame{}, false
+}
+
+// has reports whether f stands and was flagged in frame, with this map.
+func (f Finding) has(frame Frame) bool {
+	return f.Stands() && frame.Heatmap.SOPInstanceUID != "" && slices.ContainsFunc(f.Frames, func(g Frame) bool { return g.Heatmap == frame.Heatmap })
 }
 
 func (a *applying) drop(e Edit) string {

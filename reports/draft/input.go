@@ -10,10 +10,11 @@ import (
 // Input is all that a draft is made of. Nothing in it is changed.
 type Input struct {
 	Study       dicom.UID
-	At          time.Time // of the version that is made
-	Language    string    // one of Templates.Languages; empty: en
-	Patient     Patient   // as the order, or else the images say
-	Order       *Order    // nil: there is none
+	At          time.Time      // of the version that is made
+	Zone        *time.Location // of the times in texts; nil: UTC
+	Language    string         // one of Templates.Languages; empty: en
+	Patient     Patient        // as the order, or else the images say
+	Order       *Order         // nil: there is none
 	Examination Examination
 	// BodyParts and Procedures of the images and the order (Body Part Examined; Code Value) choose the template, as do the
 	// routes of the exams.

@@ -36,6 +36,9 @@ func (t *Templates) propose(in Input, template template) (Document, error) {
 		Disclosure: language.disclosure(in.Exams), Patient: in.Patient.printable(), Order: in.Order.printable(), Examination: in.Examination.printable(),
 		Findings: []Finding{}, KeyImages: []KeyImage{}, Events: []string{}, Sections: template.sections(language),
 	}
+	if in.Zone != nil && in.Zone != time.UTC {
+		d.TimeZone = in.Zone.String()
+	}
 	d.Notices = printables(in.Notices)
 	d.Findings, d.Disclosure.Contradicting = t.findings(in.Exams, template.Region)
 	t.keyImages(language, &d, in)
@@ -79,7 +82,7 @@ func (t *Templates) Refresh(old Document, in Input) (Document, error) {
 			phrase = "withdrawn-before"
 		}
 		d.say(language.say(phrase, "version", fmt.Sprintf("%d.%d", old.Number, old.Version),
-			"date", old.At.Format(time.DateOnly), "number", strconv.Itoa(fresh)))
+			"date", old.At.In(d.Location()).Format(time.DateOnly), "number", strconv.Itoa(fresh)))
 	}
 	for _, e := range events {
 		d.say(e)

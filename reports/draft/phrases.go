@@ -5,6 +5,7 @@ import "slices"
 // phrases are what a language has to say, with the blanks that are filled in.
 var phrases = map[string][]string{
 	"not-provided": nil, "no-result": nil, "proposals": nil, "map": nil, "map-without-region": nil, "map-missing": nil, "chosen": nil,
+	"decimal-mark": nil, "quoted": {"text"}, "open-sections": {"number"}, "label-todo": nil,
 	"failed": nil, "not-analysed": nil, "all-retracted": nil,
 	"retracted":        {"model", "reason"},
 	"new-findings":     {"number"},

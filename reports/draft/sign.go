@@ -1,7 +1,9 @@
 package draft
 
 import (
+	"fmt"
 	"slices"
+	"strconv"
 	"time"
 )
 
@@ -9,7 +11,7 @@ import (
 // Flag): else the report stays unverified.
 func (t *Templates) Sign(d Document, author Author, at time.Time, verified bool) (Document, error) {
 	if !d.Editable() {
-		return Document{}, &StandingError{"sign", d.Standing, "amend it first"}
+		return Document{}, &StandingError{"sign", d.Standing, d.reopen()}
 	}
 	if err := person(author); err != nil {
 		return Document{}, err
@@ -19,13 +21,33 @@ func (t *Templates) Sign(d Document, author Author, at time.Time, verified bool)
 	if d.Standing == Amending || d.Predecessor != nil { // what was signed before has the same order numbers
 		next.Standing = Amended
 	}
-	next.Signature = &Signature{By: author, At: next.At, Verified: verified, Reason: d.Reason}
+	next.Signature = &Signature{By: author, At: next.At, Verified: verified, Reason: d.Reason, Open: next.open()}
 	next.Reason = ""
+	if n := next.Signature.Open; n > 0 {
+		next.say(t.openNotice(next, n))
+	}
 	return next, next.Validate()
 }
 
-// Amend begins the correction of a signed report: a version that names what was signed, to be edited and signed again.
+// openNotice says how many sections a person left open.
+func (t *Templates) openNotice(d Document, sections int) string {
+	return t.language(d.Language).say("open-sections", "number", strconv.Itoa(sections))
+}
+
+// reopen says how something can be done again to a report that is signed or withdrawn.
+func (d Document) reopen() string {
+	if d.Standing == Withdrawn {
+		return "amend it with a reason: that begins a new draft"
+	}
+	return "amend it first"
+}
+
+// Amend begins the correction of a signed report: a version that names what was signed, to be edited and signed again. Of a
+// withdrawn one, which stays withdrawn, it begins the next draft.
 func (t *Templates) Amend(d Document, author Author, at time.Time, reason string) (Document, error) {
+	if d.Standing == Withdrawn {
+		return t.anew(d, author, at, reason)
+	}
 	if d.Standing != Signed && d.Standing != Amended {
 		return Document{}, &StandingError{"amend", d.Standing, "only a signed one is amended; edit a draft as it is"}
 	}
@@ -33,7 +55,27 @@ func (t *Templates) Amend(d Document, author Author, at time.Time, reason string
 	if err != nil {
 		return Document{}, err
 	}
+	next.unsay(t.openNotice(d, d.Signature.Open))
 	return next, next.Validate()
+}
+
+// anew is the first version of the draft after a withdrawn one, with all that persons have decided and written in it.
+func (t *Templates) anew(d Document, author Author, at time.Time, reason string) (Document, error) {
+	next, err := d.after(Drafted, author, at, reason)
+	if err != nil {
+		return Document{}, err
+	}
+	next.Number, next.Version, next.Reason = d.Number+1, 1, ""
+	next.unsay(t.openNotice(d, d.Signature.Open))
+	next.say(t.language(d.Language).say("withdrawn-before", "version", fmt.Sprintf("%d.%d", d.Number, d.Version),
+		"date", d.At.In(d.Location()).Format(time.DateOnly), "number", "0"))
+	return next, next.Validate()
+}
+
+// unsay takes a notice away.
+func (d *Document) unsay(notice string) {
+	is := func(n string) bool { return n == notice }
+	d.Notices, d.Events = slices.DeleteFunc(d.Notices, is), slices.DeleteFunc(d.Events, is)
 }
 
 // Withdraw takes a report back: a version that says so, and names what it withdraws.
@@ -46,6 +88,10 @@ func (t *Templates) Withdraw(d Document, author Author, at time.Time, reason str
 		return Document{}, err
 	}
 	next.Signature = &Signature{By: author, At: next.At, Reason: reason}
+	if d.Signature != nil {
+		next.unsay(t.openNotice(d, d.Signature.Open))
+		next.Signature.Open = d.Signature.Open
+	}
 	if d.Standing == Amending { // what is withdrawn is what was signed, not its unfinished correction
 		next.Predecessor = d.Predecessor
 	}
@@ -87,7 +133,7 @@ func (d Document) after(s Standing, author Author, at time.Time, reason string) 
 		return Document{}, err
 	}
 	if reason == "" {
-		return Document{}, &EditError{What: "a reason is needed"}
+		return Document{}, &EditError{What: "a reason is needed: say in one line why (reason)"}
 	}
 	if err := clean(reason, maxLine); err != nil {
 		return Document{}, &EditError{What: "reason: " + err.Error()}

@@ -1,6 +1,7 @@
 package draft
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 )
@@ -12,12 +13,16 @@ const Unverified = "AI DRAFT - NOT VERIFIED"
 func Text(d Document) string {
 	var b strings.Builder
 	if d.Signature == nil || !d.Signature.Verified {
-		b.WriteString(Unverified + "\n\n")
+		b.WriteString(Unverified + "\n")
+		if d.Language != "en" && d.Warning != "" {
+			b.WriteString(d.Warning + "\n")
+		}
+		b.WriteByte('\n')
 	}
 	if d.Standing == Withdrawn {
 		fmt.Fprintf(&b, "WITHDRAWN: %s\n\n", d.Reason)
 	}
-	b.WriteString(d.Title.Meaning + "\n")
+	b.WriteString(cmp.Or(d.Heading, d.Title.Meaning) + "\n")
 	for _, n := range d.Notices {
 		b.WriteString("! " + n + "\n")
 	}
@@ -25,7 +30,7 @@ func Text(d Document) string {
 		fmt.Fprintf(&b, "\n%s\n%s\n", strings.ToUpper(s.Head), s.Text)
 	}
 	if d.Signature != nil && d.Standing != Withdrawn {
-		fmt.Fprintf(&b, "\n%s, %s\n", d.Signature.By.Name, d.Signature.At.UTC().Format("2006-01-02 15:04 UTC"))
+		fmt.Fprintf(&b, "\n%s, %s\n", d.Signature.By.Name, moment(d.Signature.At, d.Location()))
 	}
 	return b.String()
 }

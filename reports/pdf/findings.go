@@ -146,7 +146,7 @@ func (p *pages) says(n int, f draft.Finding, images []draft.KeyImage, said bool)
 	add(decision, by)
 	var facts []string
 	for _, v := range []struct{ label, value string }{
-		{p.say("site"), cmpOr(f.SiteText, f.Site.Meaning)}, {p.say("size"), millimetres(f.SizeMM)}, {"Paris", f.Paris},
+		{p.say("site"), cmpOr(f.SiteText, p.called(draft.Finding{Code: f.Site}))}, {p.say("size"), millimetres(f.SizeMM)}, {"Paris", f.Paris},
 	} {
 		if v.value != "" {
 			facts = append(facts, v.label+": "+v.value)
@@ -156,7 +156,7 @@ func (p *pages) says(n int, f draft.Finding, images []draft.KeyImage, said bool)
 	add(plain, f.Text)
 	add(style{body, red, false}, p.retraction(f.Retracted))
 	if f.Proposal != nil {
-		add(plain, p.say("proposal", "proposal", f.Proposal.Meaning))
+		add(plain, p.say("proposal", "proposal", p.called(draft.Finding{Code: *f.Proposal})))
 	}
 	switch {
 	case f.Model == (analysis.Model{}):

@@ -13,7 +13,9 @@ import (
 func (p *pages) verified() bool { return p.doc.Signature != nil && p.doc.Signature.Verified }
 
 // title is the document's as its template names it.
-func (p *pages) title() string { return cmp.Or(clean(p.doc.Title.Meaning), p.say("report")) }
+func (p *pages) title() string {
+	return cmp.Or(clean(p.doc.Heading), clean(p.doc.Title.Meaning), p.say("report"))
+}
 
 func (p *pages) patientName() string {
 	return cmp.Or(clip(clean(personName(p.doc.Patient.Name)), 300), p.say("no-name"))
@@ -55,15 +57,14 @@ func (p *pages) standing() string {
 	if s == nil {
 		return state
 	}
-	state = strings.TrimSuffix(state, ".") + " " + p.say("by", "by", p.author(s.By), "at", p.time(s.At)) + "."
-	switch {
-	case p.doc.Standing == draft.Withdrawn:
-	case s.Verified:
-		state += " " + p.say("verified")
-	default:
-		state += " " + p.say("unverified")
+	if p.doc.Standing == draft.Withdrawn { // by whom it was withdrawn, not by whom it is
+		return p.say("withdrawn-mark") + " " + p.say("by", "by", p.author(s.By), "at", p.time(s.At)) + ". " + state
 	}
-	return state
+	state = strings.TrimSuffix(state, ".") + " " + p.say("by", "by", p.author(s.By), "at", p.time(s.At)) + "."
+	if s.Verified {
+		return state + " " + p.say("verified")
+	}
+	return state + " " + p.say("unverified")
 }
 
 // header writes title, standing and the facts on patient, order and examination.
@@ -167,11 +168,11 @@ func (p *pages) height(c []fact, w float64) (h float64) {
 func (p *pages) orderFacts() []fact {
 	o := p.doc.Order
 	if o == nil {
-		return []fact{{p.say("order"), p.say("no-order")}}
+		return []fact{{p.say("order"), p.say("no-order")}, {p.say("accession"), p.doc.Examination.Accession}}
 	}
 	return []fact{
 		{p.say("service"), o.Service.Meaning},
-		{p.say("accession"), o.Accession},
+		{p.say("accession"), cmp.Or(o.Accession, p.doc.Examination.Accession)},
 		{p.say("placer"), o.Placer},
 		{p.say("reason"), o.Reason},
 		{p.say("requester"), personName(o.Requester)},

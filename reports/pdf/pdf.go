@@ -81,6 +81,9 @@ func Render(doc draft.Document, o Options) (out []byte, err error) {
 }
 
 func newPages(doc draft.Document, o Options) *pages {
+	if doc.TimeZone != "" { // as its texts have it
+		o.Location = doc.Location()
+	}
 	if o.Location == nil {
 		o.Location = time.UTC
 	}

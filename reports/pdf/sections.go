@@ -56,8 +56,8 @@ func (p *pages) sections() {
 
 // section writes a heading and its text; what nobody has written stands beside its heading.
 func (p *pages) section(s draft.Section) {
-	text := strings.TrimSpace(s.Text)
-	if text != "" && text != draft.ToBeCompleted {
+	text := strings.ReplaceAll(strings.TrimSpace(s.Text), draft.ToBeCompleted, p.say("todo"))
+	if text != "" && text != p.say("todo") {
 		p.heading(s.Head, 2*style{size: body}.line())
 		p.paragraph(left, width, style{body, ink, false}, text)
 		return
