@@ -364,17 +364,21 @@ func (t *tx) draftDue(study int64) error {
 type DueDraft struct {
 	Study   dicom.UID
 	Version int64 // of its desk, as Basis has it and SettleDraft takes it
+	Unsent  bool  // what was to be sent of the newest draft was taken back: another version has to go out, whatever it says
 }
 
 // An exam that is reported on though jobs are open has waited for them as long as it may.
-const dueDrafts = `SELECT s.study_instance_uid, d.version FROM desk d JOIN study s ON s.id = d.study
+const dueDrafts = `SELECT s.study_instance_uid, d.version, EXISTS (SELECT 1 FROM delivery x WHERE x.study = d.study AND x.number = d.number
+		AND x.state = 'discarded' AND x.reason = '` + superseded + `'
+		AND x.version = (SELECT max(v.version) FROM draft v WHERE v.study = d.study AND v.number = d.number))
+	FROM desk d JOIN study s ON s.id = d.study
 	WHERE d.version > d.covered AND EXISTS (SELECT 1 FROM exam e WHERE e.study = d.study)
 	AND NOT EXISTS (SELECT 1 FROM exam e WHERE e.study = d.study AND e.state = 'open') ORDER BY d.study LIMIT ?`
 
 // DueDrafts returns at most limit studies of which something is in no draft, and all exams are reported on or parked.
 func (l *Ledger) DueDrafts(ctx context.Context, limit int) ([]DueDraft, error) {
 	due, err := query(ctx, l.readDB, func(rows *sql.Rows) (d DueDraft, err error) {
-		return d, rows.Scan(&d.Study, &d.Version)
+		return d, rows.Scan(&d.Study, &d.Version, &d.Unsent)
 	}, dueDrafts, limit)
 	if err != nil {
 		return nil, fmt.Errorf("ledger: due drafts: %w", err)

@@ -476,7 +476,7 @@ const superseded = "superseded: patient or order has changed since it was made"
 // retarget takes back what waits to be sent of a draft under another identity, or with another order, and has it made anew.
 // What a person has signed stays as it was signed.
 func (t *tx) retarget(study int64, at time.Time) error {
-	_, err := t.stepDeliveries(EventDeliveryDiscarded, "d.study = ?2 AND d.kind <> '"+KindDICOM+"' AND d.state IN ('pending', 'parked') AND coalesce("+fmt.Sprintf(madeOf, "?2")+", 'draft') = 'draft'",
+	_, err := t.stepDeliveries(EventDeliveryDiscarded, "d.study = ?2 AND (d.kind <> '"+KindDICOM+"' OR d.number > 0) AND d.state IN ('pending', 'parked') AND coalesce("+fmt.Sprintf(madeOf, "?2")+", 'draft') = 'draft'",
 		"'"+superseded+"'", "state = 'discarded', ended_at = ?1, reason = '"+superseded+"'", micros(at), study)
 	if err != nil {
 		return err
@@ -539,7 +539,7 @@ func (l *Ledger) ReleaseGate(ctx context.Context, study dicom.UID, reason string
 		if err := t.judge(g.study, aPerson, at); err != nil {
 			return err
 		}
-		if err := t.draftDue(g.study); err != nil { // it says so
+		if err := t.retarget(g.study, at); err != nil { // what says that it is held is made anew
 			return err
 		}
 		return t.event(event{study: g.study, what: EventGateReleased, at: at, answer: Answer{Text: reason}})

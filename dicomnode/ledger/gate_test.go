@@ -255,6 +255,26 @@ func TestGate_takesBack(t *testing.T) {
 	require.Contains(t, leaving(t, l), "source")
 }
 
+// TestGate_takesBackPages takes back a page of an unsigned draft, too: it names who it is on, and why it is held.
+func TestGate_takesBackPages(t *testing.T) {
+	l := openLedger(t)
+	receive(t, l, by(1, GateWarn, nil))
+	page := Delivery{Kind: KindDICOM, Entry: "page", Purpose: "pdf", State: DeliveryPending, Number: 1, Version: 1}
+	require.NoError(t, l.write(bg, func(tx *tx) error {
+		if _, err := tx.exec("INSERT INTO desk (study, version, number) VALUES (1, 1, 1) ON CONFLICT DO UPDATE SET number = 1"); err != nil {
+			return err
+		}
+		if _, err := tx.exec(`INSERT INTO draft (study, number, version, event, standing, author, unauthenticated, system, at, document, edit, basis)
+			VALUES (1, 1, 1, 'drafted', 'draft', '', 0, 1, 1, '{}', '', '{}')`); err != nil {
+			return err
+		}
+		return tx.deliver(1, page, []string{"pacs"})
+	}))
+	take(t, l, told("1", mergeInto(named("P2", ""), "P1")))
+	require.NotContains(t, leaving(t, l), "pdf")
+	require.Contains(t, leaving(t, l), "source")
+}
+
 // TestGate_whose never puts the patient, or the words, of an order on images that name another patient, unless a person has
 // said so.
 func TestGate_whose(t *testing.T) {

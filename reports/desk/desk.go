@@ -283,7 +283,7 @@ func (d *Desk) draft(ctx context.Context, due ledger.DueDraft) (err error) {
 		}
 		same = saysTheSame(newest, as)
 	}
-	if same {
+	if same && (!due.Unsent || !newest.Editable()) {
 		return d.Ledger.SettleDraft(ctx, due.Study, due.Version, "", d.now())
 	}
 	event := ledger.DraftDrafted
