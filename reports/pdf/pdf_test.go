@@ -48,11 +48,11 @@ func fundus(columns, rows int, x, y float64, hot bool) image.Image {
 	return m
 }
 
-// drawn are pictures by place of the spot: they take long to make.
+// drawn are pictures by place of the spot, small: under the race detector large ones take minutes to scale.
 var drawn = sync.OnceValue(func() (all [8]Picture) {
 	for i := range all {
 		x := 0.3 + 0.05*float64(i)
-		all[i] = Picture{Frame: fundus(720, 576, x, 0.4, false), Heatmap: fundus(720, 576, x, 0.4, true)}
+		all[i] = Picture{Frame: fundus(240, 192, x, 0.4, false), Heatmap: fundus(240, 192, x, 0.4, true)}
 	}
 	return all
 })
