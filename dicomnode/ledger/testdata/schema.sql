@@ -7,6 +7,7 @@ CREATE INDEX delivery_due ON delivery (destination, behind, rank, id, next_at) W
 CREATE INDEX delivery_next ON delivery (destination, held, next_at) WHERE state = 'pending';
 CREATE INDEX delivery_parked ON delivery (id) WHERE state = 'parked';
 CREATE INDEX delivery_sent ON delivery (destination, next_at) WHERE state = 'sent';
+CREATE INDEX delivery_stale ON delivery (id) WHERE stale = 1 AND state = 'pending';
 CREATE INDEX delivery_study ON delivery (study);
 CREATE INDEX delivery_waits ON delivery (waits_for) WHERE waits_for <> '' AND state = 'pending';
 CREATE INDEX desk_due ON desk (study) WHERE version > covered;
@@ -97,7 +98,7 @@ CREATE TABLE delivery (
 	protocol            TEXT NOT NULL DEFAULT '', -- of the last answer, '' before there was one
 	code                TEXT NOT NULL DEFAULT '', -- of it, as the protocol writes it
 	text                TEXT NOT NULL DEFAULT '', -- what the peer said with it; may quote what was sent
-	reason              TEXT NOT NULL DEFAULT '', waits_for TEXT NOT NULL DEFAULT '', held INTEGER NOT NULL DEFAULT 0,
+	reason              TEXT NOT NULL DEFAULT '', waits_for TEXT NOT NULL DEFAULT '', held INTEGER NOT NULL DEFAULT 0, number INTEGER NOT NULL DEFAULT 0, version INTEGER NOT NULL DEFAULT 0, stale INTEGER NOT NULL DEFAULT 0,
 	UNIQUE (entry, destination)
 );
 CREATE TABLE desk (
