@@ -96,14 +96,14 @@ func TestRender_says(t *testing.T) {
 			"A20260002", "Positive faecal immunochemical test", "Ødegård, Åse", "2026-03-05 10:01–10:26 +01:00",
 			"1. Polyp of colon", "accepted – Nilsen, Kari", "Paris: 0-Is", "Size: 6 mm", "2. Ulcerative colitis", "not yet decided",
 			"much influence on the class", "[to be completed]", "Esophagitis (demo-colon 1.2.0, 0.55) – Nilsen, Kari", "Page 1 of 2", "Page 2 of 2",
-			"cecum 0.60, polyp 0.50", "60 images received; 58 analysed (58 frames), 1 skipped, 1 failed.", "Not signed.",
+			"cecum 0.60, polyp 0.50", "60 images received; 58 analysed (58 frames), 1 skipped, 1 failed, 0 retracted.", "Not signed.",
 		}, []string{"4. Esophagitis"}},
 		"verified":  {verified(), []string{"Signed by Nilsen, Kari, 2026-03-05 11:41 +01:00. Verified"}, []string{"NOT VERIFIED", "DRAFT"}},
 		"withdrawn": {withdrawn(), []string{"WITHDRAWN", "kari (named by the client, not signed in)", "Replaces version 1.3", "Images of another patient"}, nil},
 		"crowded":   {crowded(), []string{"Παπαδοπούλου-Αναγνωστοπούλου", "Щербатова-Преображенская", "歐陽上官司馬諸葛", "27. "}, nil},
 		"German":    {made(t, "de"), []string{"KI-ENTWURF – NICHT GEPRÜFT", "Seite 1 von", "noch nicht entschieden"}, nil},
 		"Norwegian": {made(t, "nb"), []string{"KI-UTKAST – IKKE KONTROLLERT", "Side 1 av", "Født"}, nil},
-		"bare":      {bare(), []string{"(name not given)", "The order is not known.", "Analysis failed: 0 frames were analysed", "Page 1 of 1"}, []string{"flagged nothing"}},
+		"bare":      {bare(), []string{"(name not given)", "The order is not known.", "Not analysed: 0 frames were given to a model", "Page 1 of 1"}, []string{"flagged nothing"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			text := flat(run(t, render(t, c.doc), "pdftotext", "-enc", "UTF-8"))
