@@ -153,10 +153,9 @@ func (m *message) add(segment segment, s scope) {
 // control is the same for the same content of a version and a receiver (HL7 2.5.1 2.15.9.10: at most 20 characters): a
 // receiver may take another message with a control ID that it knows for one that comes again.
 func (o Options) control(doc draft.Document, content []byte) string {
-	sum := sha256.New()
-	fmt.Fprintf(sum, "oru\x00%s\x00%d.%d\x00%s\x00", doc.Study, doc.Number, doc.Version, o.Destination)
-	sum.Write(content)
-	return strings.ToUpper(hex.EncodeToString(sum.Sum(nil)[:10]))
+	about := fmt.Appendf(nil, "oru\x00%s\x00%d.%d\x00%s\x00", doc.Study, doc.Number, doc.Version, o.Destination)
+	sum := sha256.Sum256(append(about, content...))
+	return strings.ToUpper(hex.EncodeToString(sum[:10]))
 }
 
 func once(s *scope) []scope { return []scope{*s} }
