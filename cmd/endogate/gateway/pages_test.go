@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"image"
 	"os"
 	"regexp"
@@ -34,7 +33,7 @@ func TestPages_viewer(t *testing.T) {
 		"http://pacs:8042/{study}#{instance}":   {"http://pacs:8042/" + study + "#" + instance}, // once: all key images are of one instance
 	} {
 		pages := Pages{Fonts: fonts, Templates: templates, Viewer: viewer, Frame: func(context.Context, dicom.UID, int) (image.Image, error) {
-			return nil, errors.New("gone")
+			return nil, pdf.ErrNoPicture
 		}}
 		b, err := pages.Render(t.Context(), doc)
 		require.NoError(t, err)
