@@ -69,25 +69,12 @@ func (g *parts) sourceOf(ctx context.Context, doc draft.Document) (reports.Sourc
 	for _, m := range doc.Disclosure.Models {
 		candidates = append(candidates, m.Report)
 	}
-	order, known, err := g.ledger.OrderOf(ctx, doc.Study)
-	if err != nil {
-		return reports.Source{}, err
-	}
-	if known {
-		gate, err := g.ledger.GateOf(ctx, doc.Study)
-		if err != nil && !errors.Is(err, ledger.ErrNotFound) {
-			return reports.Source{}, err
-		}
-		known = !gate.InDoubt(order)
-	}
 	for _, uid := range candidates {
 		entry, err := g.ledger.EntryOf(ctx, string(uid))
 		if err == nil {
 			var source reports.Source
 			if source, err = g.keeper.Source(ctx, entry); err == nil {
-				if known {
-					source.Order = &order
-				}
+				source.Order = orderIn(doc)
 				return source, nil
 			}
 		}
@@ -96,4 +83,21 @@ func (g *parts) sourceOf(ctx context.Context, doc draft.Document) (reports.Sourc
 		}
 	}
 	return reports.Source{}, reports.ErrGone
+}
+
+// orderIn is the order as doc has it: what was signed names that one, whatever has become of it since.
+func orderIn(doc draft.Document) *ledger.Order {
+	o := doc.Order
+	if o == nil {
+		return nil
+	}
+	order := &ledger.Order{
+		Accession: o.Accession, Placer: ledger.Identifier{ID: o.Placer, Authority: o.PlacerAuthority},
+		Filler: ledger.Identifier{ID: o.Filler, Authority: o.FillerAuthority}, RequestedProcedureID: o.RequestedProcedureID,
+		Service: o.Service, Reason: o.Reason, Requester: o.Requester, Referrer: o.Referrer,
+	}
+	if o.StepID != "" {
+		order.Steps = []ledger.Step{{ID: o.StepID}}
+	}
+	return order
 }

@@ -1,0 +1,26 @@
+package gateway
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+
+	"endogate/dicomnode/dicom"
+	"endogate/dicomnode/ledger"
+	"endogate/reports/draft"
+)
+
+// TestOrderIn: what is signed names the order that its document has, and none where that has none.
+func TestOrderIn(t *testing.T) {
+	assert.Nil(t, orderIn(draft.Document{}))
+	service := dicom.Code{Value: "73761001", Scheme: "SCT", Meaning: "Colonoscopy"}
+	got := orderIn(draft.Document{Order: &draft.Order{
+		Accession: "A1", Placer: "P1", PlacerAuthority: "RIS", Filler: "F1", FillerAuthority: "ENDO", RequestedProcedureID: "RP1",
+		Service: service, Reason: "why", Requester: "Weiß^Jürgen", Referrer: "Hansen^Åse", StepID: "SPS1",
+	}})
+	assert.Equal(t, &ledger.Order{
+		Accession: "A1", Placer: ledger.Identifier{ID: "P1", Authority: "RIS"}, Filler: ledger.Identifier{ID: "F1", Authority: "ENDO"},
+		RequestedProcedureID: "RP1", Service: service, Reason: "why", Requester: "Weiß^Jürgen", Referrer: "Hansen^Åse",
+		Steps: []ledger.Step{{ID: "SPS1"}},
+	}, got)
+}
