@@ -19,6 +19,9 @@ const (
 	maxStrikes = 3
 	// refusedPause is how long a kind of object that the peer does not take is held back: it may be configured to.
 	refusedPause = 24 * time.Hour
+	// lastAnswer is how long an attempt under way may still take when we are to stop: cut off before the answer, it would
+	// have to be made again, and what the peer took would arrive twice.
+	lastAnswer = 5 * time.Second
 	// settleTimeout bounds telling the ledger what came of an attempt, when we are to stop.
 	settleTimeout = 10 * time.Second
 )
@@ -27,9 +30,11 @@ const (
 func (w *worker) one(ctx context.Context, d ledger.Delivery) error {
 	start := w.o.now()
 	w.rested, w.worked = false, start
-	used, outcome := w.send(ctx, d)
-	if !outcome.Class.delivered() && ctx.Err() != nil {
-		return ctx.Err() // cut off by us: no attempt of theirs
+	sending, cancelSending := outlasting(ctx, lastAnswer)
+	defer cancelSending()
+	used, outcome := w.send(sending, d)
+	if !outcome.Class.delivered() && sending.Err() != nil {
+		return sending.Err() // cut off by us: no attempt of theirs
 	}
 	w.worked = w.o.now()
 	// The attempt is made; that it is known must not depend on our being asked to stop.
@@ -40,6 +45,19 @@ func (w *worker) one(ctx context.Context, d ledger.Delivery) error {
 		w.o.Sent(w.name, fate, w.worked.Sub(start))
 	}
 	return err
+}
+
+// outlasting returns a context that is done a while after ctx is.
+func outlasting(ctx context.Context, a time.Duration) (context.Context, context.CancelFunc) {
+	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		select {
+		case <-time.After(a):
+			cancel()
+		case <-longer.Done():
+		}
+	})
+	return longer, func() { stop(); cancel() }
 }
 
 // send tries the entry, and the alternate if the peer does not take the first. It returns the entry tried last.

@@ -796,6 +796,7 @@ func TestOutbox_stopped(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		s := &script{do: func(Message) Outcome {
 			cancel()
+			time.Sleep(lastAnswer + time.Second)
 			return Outcome{Err: errors.New("connection closed")}
 		}}
 		o := &Outbox{Queue: q, Senders: map[string]Sender{"pacs": s}, Log: slog.New(slog.DiscardHandler)}
@@ -804,6 +805,38 @@ func TestOutbox_stopped(t *testing.T) {
 		assert.Len(t, s.rests, 1, "what was open is closed")
 	})
 }
+
+// TestOutbox_stoppedBeforeTheAnswer: the answer to what is under way is waited for, or the peer would get it twice.
+func TestOutbox_stoppedBeforeTheAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newQueue()
+		taken, next := q.add("pacs", "e1", ""), q.add("pacs", "e2", "")
+		ctx, cancel := context.WithCancel(t.Context())
+		s := &slow{took: lastAnswer - time.Second, begun: cancel}
+		o := &Outbox{Queue: q, Senders: map[string]Sender{"pacs": s}, Log: slog.New(slog.DiscardHandler)}
+		assert.ErrorIs(t, o.Run(ctx), context.Canceled)
+		assert.Equal(t, ledger.DeliveryDone, q.get(taken).State)
+		assert.Equal(t, ledger.DeliveryPending, q.get(next).State, "nothing new is begun")
+	})
+}
+
+// slow answers after a while, unless it is cut off.
+type slow struct {
+	took  time.Duration
+	begun func()
+}
+
+func (s *slow) Send(ctx context.Context, _ Message) Outcome {
+	s.begun()
+	select {
+	case <-time.After(s.took):
+		return Outcome{Class: Done}
+	case <-ctx.Done():
+		return Outcome{Err: ctx.Err()}
+	}
+}
+
+func (s *slow) Rest(context.Context) error { return nil }
 
 // TestOutbox_silent: an object that the peer does not answer to delays the others by one attempt each time, goes behind
 // them, and is a person's after some. The peer is there, so the destination is not down.
