@@ -13,27 +13,58 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
 	"endogate/cmd/endogate/installed"
 )
 
-// FreePort returns a loopback TCP port that nobody listened on a moment ago. It lies below the ports that the
-// kernel gives to clients (32768 up by default): a client that tries again and again to reach a peer that is down
-// could otherwise be given that very port, and the peer could not come back.
+// usualClientPorts is where Linux begins to give ports to clients.
+const usualClientPorts = 32768
+
+// FreePort returns a loopback TCP port that nobody listens on, and that no other test is given before t ends, in whatever
+// process: the UDP port of the same number, which nobody here uses, is held for as long and says so. It lies below the
+// ports that the kernel gives to clients: a client that tries again and again to reach a peer that is down could otherwise
+// be given that very port, and the peer could not come back.
 func FreePort(t testing.TB) int {
 	t.Helper()
-	for range 100 {
-		ln, err := net.Listen("tcp", loopback(16384+rand.IntN(16384)))
+	const lowest = 10240
+	above := clientPorts()
+	if above <= lowest {
+		t.Fatalf("peers: free port: the kernel gives all from %d up to clients; raise net.ipv4.ip_local_port_range", above)
+	}
+	for range 1000 {
+		addr := loopback(lowest + rand.IntN(above-lowest))
+		reserved, err := net.ListenPacket("udp", addr)
 		if err != nil {
+			continue // another test has it
+		}
+		ln, err := net.Listen("tcp", addr)
+		if err != nil {
+			reserved.Close()
 			continue // taken
 		}
-		defer ln.Close()
+		ln.Close()
+		t.Cleanup(func() { reserved.Close() })
 		return ln.Addr().(*net.TCPAddr).Port
 	}
-	t.Fatal("peers: free port: none of 100 was")
+	t.Fatal("peers: free port: none of 1000 was")
 	return 0
+}
+
+// clientPorts returns the first of the ports that the kernel gives to clients (ip(7), ip_local_port_range).
+func clientPorts() int {
+	text, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range")
+	fields := strings.Fields(string(text))
+	if err != nil || len(fields) == 0 {
+		return usualClientPorts
+	}
+	first, err := strconv.Atoi(fields[0])
+	if err != nil {
+		return usualClientPorts
+	}
+	return first
 }
 
 // Root returns the root folder of the module, found from the working folder upwards.
