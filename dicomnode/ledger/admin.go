@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"endogate/dicomnode/dicom"
 )
 
 // OutboxFilter picks deliveries. Empty fields pick all.
@@ -55,6 +57,7 @@ const (
 	ParkedExams      ParkedKind = "exam"
 	ParkedDeliveries ParkedKind = "delivery"
 	HeldInstances    ParkedKind = "instance"
+	ParkedDesks      ParkedKind = "draft"
 	HeldResults      ParkedKind = "gate"
 )
 
@@ -70,7 +73,21 @@ type ParkedWork struct {
 	Exams      []Exam
 	Deliveries []Delivery
 	Instances  []InstanceView // kept until DiscardInstance, or until they are analysed; without their jobs
+	Drafts     []ParkedDraft  // studies of which no draft can be made, until RetryDraft
 	Gates      []GateState    // studies whose results wait until ReleaseGate or CorrectGate
+}
+
+// ParkedDraft is a study of which no draft can be made.
+type ParkedDraft struct {
+	StudyInstanceUID dicom.UID
+	Reason           string
+	At               time.Time
+}
+
+func scanParkedDraft(rows *sql.Rows) (ParkedDraft, error) {
+	var d ParkedDraft
+	err := rows.Scan(&d.StudyInstanceUID, &d.Reason, timeColumn{&d.At})
+	return d, err
 }
 
 // Parked returns a page of what waits for a person, kind by kind, the oldest first, and how much f picks in all.
@@ -96,6 +113,10 @@ func (l *Ledger) Parked(ctx context.Context, f ParkedFilter) (p ParkedWork, tota
 		{HeldInstances, "SELECT count(*) FROM instance WHERE held = 1", func(limit, offset int) (int, error) {
 			p.Instances, err = query(ctx, l.readDB, scanInstance, heldInstances, limit, offset)
 			return len(p.Instances), err
+		}},
+		{ParkedDesks, "SELECT count(*) FROM desk WHERE reason <> ''", func(limit, offset int) (int, error) {
+			p.Drafts, err = query(ctx, l.readDB, scanParkedDraft, listParkedDrafts, limit, offset)
+			return len(p.Drafts), err
 		}},
 		{HeldResults, "SELECT count(*) FROM gate WHERE held = 1", func(limit, offset int) (int, error) {
 			p.Gates, err = query(ctx, l.readDB, scanGate, heldGates, limit, offset)
@@ -126,8 +147,10 @@ const (
 	parkedJobs       = selectJob + "WHERE j.state = 'parked' ORDER BY j.id LIMIT ? OFFSET ?"
 	parkedExams      = selectExam + "WHERE e.state = 'parked' ORDER BY e.id LIMIT ? OFFSET ?"
 	parkedDeliveries = selectDelivery + "WHERE d.state = 'parked' ORDER BY d.id LIMIT ? OFFSET ?"
-	heldGates        = selectGate + "WHERE g.held = 1 ORDER BY g.since LIMIT ? OFFSET ?"
-	heldInstances    = instanceColumns + "WHERE i.held = 1 ORDER BY i.id LIMIT ? OFFSET ?"
+	listParkedDrafts = `SELECT s.study_instance_uid, d.reason, (SELECT max(e.at) FROM event e WHERE e.study = d.study AND e.what = '` + string(EventDraftParked) + `')
+	FROM desk d JOIN study s ON s.id = d.study WHERE d.reason <> '' ORDER BY d.study LIMIT ? OFFSET ?`
+	heldGates     = selectGate + "WHERE g.held = 1 ORDER BY g.since LIMIT ? OFFSET ?"
+	heldInstances = instanceColumns + "WHERE i.held = 1 ORDER BY i.id LIMIT ? OFFSET ?"
 )
 
 // Counts tells how many rows are in which state. It costs the same however many there are, but for those held.

@@ -128,6 +128,7 @@ func TestRequest_refused(t *testing.T) {
 		{"POST", "/api/v1/parked/job-nope/retry", []string{ActionHeader, "1"}, 409, "conflict"},
 		{"POST", "/api/v1/parked/mail-1/retry", []string{ActionHeader, "1"}, 400, "job-"},
 		{"POST", "/api/v1/parked/exam-3/discard", []string{ActionHeader, "1"}, 409, "a report is owed"},
+		{"POST", "/api/v1/parked/draft-1.2/discard", []string{ActionHeader, "1"}, 409, "a report is owed"},
 		{"POST", "/api/v1/parked/instance-e9/retry", []string{ActionHeader, "1"}, 409, "fix the route and send it again"},
 		{"POST", "/api/v1/parked/delivery-42/retry", nil, 403, "does not say that it is meant"},
 		{"POST", "/api/v1/parked/delivery-42/retry", []string{"Content-Type", "text/plain"}, 403, "does not say that it is meant"},

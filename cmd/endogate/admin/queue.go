@@ -85,7 +85,7 @@ func (s *Server) discard(c echo.Context) error {
 		if kind == ParkedGate {
 			return errAtGate
 		}
-		if kind == ParkedExam {
+		if kind == ParkedExam || kind == ParkedDraft {
 			return fmt.Errorf("%w: a report is owed for every exam that has results; retry it", ErrConflict)
 		}
 		return s.Queue.Discard(ctx, kind, id)
@@ -96,7 +96,7 @@ func (s *Server) discard(c echo.Context) error {
 func (s *Server) act(c echo.Context, done string, do func(context.Context, ParkedKind, string) error) error {
 	kind, id, ok := splitParkedID(param(c, "id"))
 	if !ok {
-		return badRequest("parked work is named job-…, exam-…, delivery-…, instance-… or gate-…", "use an id from /api/v1/parked")
+		return badRequest("parked work is named job-…, exam-…, delivery-…, instance-…, draft-… or gate-…", "use an id from /api/v1/parked")
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Request().Context()), requestTimeout)
 	defer cancel()

@@ -265,10 +265,11 @@ const (
 	ParkedExam     ParkedKind = "exam" // its report; can be retried, not discarded
 	ParkedDelivery ParkedKind = "delivery"
 	ParkedInstance ParkedKind = "instance" // kept because nobody else has its bytes; can be discarded, not retried
+	ParkedDraft    ParkedKind = "draft"    // of a study, that cannot be made; can be retried, not discarded
 	ParkedGate     ParkedKind = "gate"     // results of a study, until they are released or the study is corrected
 )
 
-var parkedKinds = []ParkedKind{ParkedJob, ParkedExam, ParkedDelivery, ParkedInstance, ParkedGate}
+var parkedKinds = []ParkedKind{ParkedJob, ParkedExam, ParkedDelivery, ParkedInstance, ParkedDraft, ParkedGate}
 
 // ParkedFilter narrows the list of parked work; a zero Kind does not.
 type ParkedFilter struct {

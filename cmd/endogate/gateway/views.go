@@ -222,6 +222,11 @@ func (v *views) Parked(ctx context.Context, f admin.ParkedFilter) ([]admin.Parke
 			Reason: i.Reason, At: i.ReceivedAt, Conflict: i.State == ledger.InstanceConflict,
 		})
 	}
+	for _, d := range work.Drafts {
+		all = append(all, admin.Parked{
+			Kind: admin.ParkedDraft, ID: string(d.StudyInstanceUID), StudyInstanceUID: d.StudyInstanceUID, Reason: d.Reason, At: d.At, Bulk: true,
+		})
+	}
 	for _, g := range work.Gates {
 		all = append(all, admin.Parked{
 			Kind: admin.ParkedGate, ID: string(g.StudyInstanceUID), StudyInstanceUID: g.StudyInstanceUID, Reason: g.Words(), At: g.Since,
@@ -257,6 +262,8 @@ func (v *views) retry(ctx context.Context, kind admin.ParkedKind, id string) err
 		return v.ledger.RetryJob(ctx, id, v.now())
 	case admin.ParkedInstance:
 		return admin.ErrConflict
+	case admin.ParkedDraft:
+		return v.ledger.RetryDraft(ctx, dicom.UID(id), v.now())
 	}
 	number, err := strconv.ParseInt(id, 10, 64)
 	if err != nil {

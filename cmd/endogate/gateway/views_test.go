@@ -55,3 +55,27 @@ func TestViews_heldInstances(t *testing.T) {
 	require.NoError(t, clean.Expired(t.Context()))
 	require.False(t, store.Has(id))
 }
+
+// TestViews_parkedDraft: a draft that cannot be made is listed with its reason, and made due by retrying it.
+func TestViews_parkedDraft(t *testing.T) {
+	now := time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
+	l, err := ledger.Open(filepath.Join(t.TempDir(), "ledger.db"))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, l.Close()) })
+	_, err = l.Receive(t.Context(), []ledger.Receipt{{ID: "entry001", Seq: 1, At: now, Header: dicom.Header{SOPInstance: dicom.SOPInstance{
+		SOPClassUID: "1.2.840.10008.5.1.4.1.1.77.1.1", SOPInstanceUID: "1.2.3.1", SeriesInstanceUID: "1.2.3", StudyInstanceUID: "1.2",
+	}}}}, 1)
+	require.NoError(t, err)
+	require.NoError(t, l.RetryDraft(t.Context(), "1.2", now))
+	require.NoError(t, l.SettleDraft(t.Context(), "1.2", 1, "a template has no end", now))
+	woken := 0
+	v := &views{ledger: l, now: func() time.Time { return now }, jobs: func() { woken++ }}
+	parked, _, err := v.Parked(t.Context(), admin.ParkedFilter{Kind: admin.ParkedDraft})
+	require.NoError(t, err)
+	require.Equal(t, []admin.Parked{{Kind: admin.ParkedDraft, ID: "1.2", StudyInstanceUID: "1.2", Reason: "a template has no end", At: now, Bulk: true}}, parked)
+	require.NoError(t, v.Retry(t.Context(), admin.ParkedDraft, "1.2"))
+	require.Equal(t, 1, woken)
+	parked, _, err = v.Parked(t.Context(), admin.ParkedFilter{Kind: admin.ParkedDraft})
+	require.NoError(t, err)
+	require.Empty(t, parked)
+}
