@@ -33,6 +33,7 @@ type Config struct {
 	Exam         Exam          `koanf:"exam"`
 	Reports      Reports       `koanf:"reports"`
 	FFmpeg       string        `koanf:"ffmpeg"`
+	Decode       Decode        `koanf:"decode"`
 }
 
 // Worker is the configuration of a worker alone: it has no part in a gateway's data folder.
@@ -44,12 +45,13 @@ type Worker struct {
 	Jobs        Jobs        `koanf:"jobs"`
 	Models      []Model     `koanf:"models"`
 	FFmpeg      string      `koanf:"ffmpeg"`
+	Decode      Decode      `koanf:"decode"`
 }
 
 // DefaultWorker is what Default says of a worker.
 func DefaultWorker() Worker {
 	c := Default()
-	return Worker{DataDir: c.DataDir, Log: c.Log, NATS: c.NATS, ONNXRuntime: c.ONNXRuntime, Jobs: c.Jobs, Models: c.Models, FFmpeg: c.FFmpeg}
+	return Worker{DataDir: c.DataDir, Log: c.Log, NATS: c.NATS, ONNXRuntime: c.ONNXRuntime, Jobs: c.Jobs, Models: c.Models, FFmpeg: c.FFmpeg, Decode: c.Decode}
 }
 
 // Log says how much is logged and in which form.
@@ -159,6 +161,24 @@ type Jobs struct {
 	Workers    int      `koanf:"workers"`
 	MaxDeliver int      `koanf:"max_deliver"`
 	AckWait    Duration `koanf:"ack_wait"`
+	// Limit and PerFrame bound the time of a job: so long, and so much longer for each of its frames.
+	Limit    Duration `koanf:"limit"`
+	PerFrame Duration `koanf:"limit_per_frame"`
+}
+
+// Decode bounds what the decoding of one frame may cost.
+type Decode struct {
+	Pixels int      `koanf:"pixels"`
+	Scans  int      `koanf:"scans"` // of a JPEG
+	CPU    Duration `koanf:"cpu"`
+	Memory Size     `koanf:"memory"`
+}
+
+func (d Decode) validate(v *faults) {
+	v.check(d.Pixels > 0, "decode.pixels: must be above zero")
+	v.check(d.Scans > 0, "decode.scans: must be above zero")
+	v.check(d.CPU.Std() >= time.Second, "decode.cpu: must be 1s or more")
+	v.check(d.Memory >= 64<<20, "decode.memory: must be 64MiB or more")
 }
 
 // Model names a model bundle.
@@ -333,7 +353,7 @@ func Default() Config {
 		Ledger:       Ledger{History: Duration(2 * 365 * 24 * time.Hour)},
 		NATS:         NATS{Replicas: 1},
 		ONNXRuntime:  ONNXRuntime{Threads: 1, Provider: "cpu", Cache: 2 << 30, LiveCache: 2 << 30},
-		Jobs:         Jobs{Workers: runtime.NumCPU(), MaxDeliver: 5, AckWait: Duration(60 * time.Second)},
+		Jobs:         Jobs{Workers: runtime.NumCPU(), MaxDeliver: 5, AckWait: Duration(60 * time.Second), Limit: Duration(5 * time.Minute), PerFrame: Duration(10 * time.Second)},
 		Models:       []Model{},
 		Routes:       []Route{},
 		Destinations: []Destination{},
@@ -346,6 +366,7 @@ func Default() Config {
 		Exam:    Exam{Quiet: Duration(60 * time.Second), MaxWait: Duration(4 * time.Hour)},
 		Reports: Reports{StationName: "ENDOGATE", DeviceSerialNumber: "1", TimeZone: "UTC", ColourMap: "jet", Opacity: 0.4, KeyImages: 5, Language: "en"},
 		FFmpeg:  "ffmpeg",
+		Decode:  Decode{Pixels: 100_000_000, Scans: 100, CPU: Duration(10 * time.Second), Memory: 512 << 20},
 	}
 }
 

@@ -43,6 +43,8 @@ func (c Config) Validate() error {
 	v.check(c.NATS.Replicas >= 1 && c.NATS.Replicas <= 5, "nats.replicas: must be from 1 to 5, and not more than the cluster has servers")
 	v.check(c.Jobs.MaxDeliver > 0, "jobs.max_deliver: must be above zero")
 	v.check(c.Jobs.AckWait.Std() >= time.Second, "jobs.ack_wait: must be 1s or more")
+	v.check(c.Jobs.Limit > 0 && c.Jobs.PerFrame >= 0, "jobs.limit: must be above zero, and jobs.limit_per_frame not below")
+	c.Decode.validate(&v)
 	v.check(c.Delivery.MinBackoff > 0 && c.Delivery.MinBackoff <= c.Delivery.MaxBackoff, "delivery.min_backoff: must be above zero and at most delivery.max_backoff")
 	v.check(c.Delivery.Timeout > 0, "delivery.timeout: must be above zero")
 	v.check(c.Exam.Quiet > 0 && c.Exam.Quiet <= c.Exam.MaxWait, "exam.quiet: must be above zero and at most exam.max_wait")

@@ -35,6 +35,8 @@ type Worker struct {
 
 	MaxFrames int           // of an instance that are analysed; 0: 2000
 	Stall     time.Duration // longest time without a frame done; 0: 5 minutes
+	Limit     time.Duration // longest time of a task, beside PerFrame for each of its frames; 0: 5 minutes
+	PerFrame  time.Duration // 0: 10 s
 
 	Observe func(model string, d time.Duration) // of each frame, preparation to maps; may be nil
 	Log     *slog.Logger                        // nil: slog.Default
@@ -43,6 +45,8 @@ type Worker struct {
 const (
 	defaultMaxFrames = 2000
 	defaultStall     = 5 * time.Minute
+	defaultLimit     = 5 * time.Minute
+	defaultPerFrame  = 10 * time.Second
 )
 
 // Analyse does a task and keeps all that comes of it in memory. Errors as Each.
@@ -64,7 +68,7 @@ func (w *Worker) Analyse(ctx context.Context, t Task) (analysis.Analysis, error)
 //
 // An error has a Temporary method that says false where it stays so however often the task is done, such as corrupt pixel
 // data or a panic, and a Postponed method that says true for what is no fault of the task, such as the end of ctx. A
-// task may take as long as it has frames, but no longer than Stall for each.
+// task may take as long as it has frames: no longer than Stall for each, and Limit and PerFrame for all.
 func (w *Worker) Each(ctx context.Context, t Task, take Take) (notAnalysed string, err error) {
 	model, ok := w.Models[t.Model]
 	if !ok {
@@ -99,13 +103,16 @@ func (w *Worker) each(ctx context.Context, t Task, model Model, take Take) (notA
 	defer cancel(nil)
 	timer := time.AfterFunc(limit, func() { cancel(stalled) })
 	defer timer.Stop()
+	whole := w.whole(t.Instance)
+	tooLong := fmt.Errorf("it was not done within %s, which is what its frames may take together", whole)
+	defer time.AfterFunc(whole, func() { cancel(tooLong) }).Stop()
 	for frame, err := range t.Instance.Frames(ctx) {
 		switch most := cmp.Or(w.MaxFrames, defaultMaxFrames); {
 		case errors.Is(err, pixeldata.ErrNoDecoder) && t.Others:
 			err = Postponed(err)
 		case errors.Is(err, pixeldata.ErrUnsupported):
 			return err.Error(), nil
-		case errors.Is(err, pixeldata.ErrCorrupt):
+		case errors.Is(err, pixeldata.ErrCorrupt), errors.Is(err, pixeldata.ErrTooMuch):
 			err = Permanent(err)
 		case err == nil && frame.Number > most:
 			return fmt.Sprintf("only the first %d frames are analysed", most), nil
@@ -115,12 +122,20 @@ func (w *Worker) each(ctx context.Context, t Task, model Model, take Take) (notA
 		switch {
 		case err != nil && context.Cause(ctx) == stalled:
 			return "", stalled // err only says what was cut short
+		case err != nil && context.Cause(ctx) == tooLong:
+			return "", Permanent(tooLong)
 		case err != nil:
 			return "", err
 		}
 		timer.Reset(limit)
 	}
 	return "", nil
+}
+
+// whole is how long all frames of an instance may take together.
+func (w *Worker) whole(i *pixeldata.Instance) time.Duration {
+	frames := min(i.Count(), cmp.Or(w.MaxFrames, defaultMaxFrames))
+	return cmp.Or(w.Limit, defaultLimit) + time.Duration(frames)*cmp.Or(w.PerFrame, defaultPerFrame)
 }
 
 // sample analyses and hands over one sample.

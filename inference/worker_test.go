@@ -252,7 +252,7 @@ func TestEach_aLongJobThatGetsOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := &taker{}
 		w := workerOn(t, dataset, "")
-		w.Models["seer"] = slowly(func(int) time.Duration { return 4 * time.Minute })
+		w.Models["seer"], w.PerFrame = slowly(func(int) time.Duration { return 4 * time.Minute }), 4*time.Minute
 		begun := time.Now()
 		_, err := w.Each(t.Context(), w.Task, k.take)
 		require.NoError(t, err)
@@ -266,12 +266,27 @@ func TestEach_stalled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := &taker{}
 		w := workerOn(t, dataset, "")
-		w.Models["seer"] = slowly(func(frame int) time.Duration { return time.Duration(frame*frame) * time.Minute })
+		w.Models["seer"], w.Limit = slowly(func(frame int) time.Duration { return time.Duration(frame*frame) * time.Minute }), time.Hour
 		begun := time.Now()
 		_, err := w.Each(t.Context(), w.Task, k.take)
 		assert.Equal(t, 10*time.Minute, time.Since(begun), "1 and 4 minutes, then no more than 5")
 		assert.EqualError(t, err, "no frame was done within 5m0s")
 		assert.Equal(t, jobs.Nak, jobs.DispositionOf(err), "the try counts")
+	})
+}
+
+// Every frame is done in time, and all of them together are not: that is no matter of another try.
+func TestEach_tooLongInAll(t *testing.T) {
+	dataset, _ := dicomtest.Endoscopic(dicomtest.Options{Frames: 20})
+	synctest.Test(t, func(t *testing.T) {
+		k := &taker{}
+		w := workerOn(t, dataset, "")
+		w.Models["seer"], w.Limit, w.PerFrame = slowly(func(int) time.Duration { return time.Minute }), 2*time.Minute, 15*time.Second
+		begun := time.Now()
+		_, err := w.Each(t.Context(), w.Task, k.take)
+		assert.Equal(t, 7*time.Minute, time.Since(begun))
+		assert.ErrorContains(t, err, "not done within 7m0s")
+		assert.Equal(t, jobs.Term, jobs.DispositionOf(err))
 	})
 }
 

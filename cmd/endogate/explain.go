@@ -11,8 +11,8 @@ import (
 	"slices"
 	"strings"
 
+	"endogate/cmd/endogate/gateway"
 	"endogate/configs"
-	"endogate/dicomnode/pixeldata"
 	"endogate/explain"
 	"endogate/explain/picture"
 	"endogate/inference"
@@ -88,7 +88,7 @@ func (e *explainCmd) Run(ctx context.Context, c *cli, tty console) (err error) {
 // frameFiles are the files that a command names, but for a folder in them; why one is not read is told.
 func frameFiles(cfg configs.Config, paths []string, except string, tty console) frames.Files {
 	return frames.Files{
-		Paths: paths, Except: except, Decoding: pixeldata.Options{FFmpeg: cfg.FFmpeg},
+		Paths: paths, Except: except, Decoding: gateway.Decoding(cfg),
 		Tell: func(file string, why error) { fmt.Fprintf(tty.err, "%s: %v\n", file, why) },
 	}
 }

@@ -34,7 +34,7 @@ func (c codec) decode(ctx context.Context, data []byte) (*image.RGBA, error) {
 		c.px.table = px.levels()
 		return px.picture(raw), nil
 	case c.ts.UID == dicom.JPEGBaseline8Bit, c.ts.UID == dicom.JPEGExtended12Bit:
-		img, err := decodeJPEG(data, px)
+		img, err := decodeJPEG(ctx, data, px, c.options.Bounds.withDefaults())
 		if !errors.Is(err, ErrUnsupported) {
 			return img, err
 		}
@@ -79,6 +79,9 @@ func (c codec) ffmpeg(ctx context.Context, data []byte, decoder, demuxer string)
 		return nil, err
 	}
 	if err := stream.fits(px); err != nil {
+		return nil, err
+	}
+	if err := c.options.Bounds.withDefaults().admitStream(stream); err != nil {
 		return nil, err
 	}
 	if decoder == "mjpeg" {

@@ -11,13 +11,13 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
 // Bounds of a child process.
 const (
 	ffmpegTimeout = 30 * time.Second
-	ffmpegMemory  = 1 << 30 // of one allocation; a frame of MaxPixels in 16-bit RGB is 200 MB
 	ffmpegWords   = 4 << 10 // of what it says that is kept
 )
 
@@ -48,13 +48,19 @@ func (j ffmpegJob) run(ctx context.Context, data []byte) ([]byte, error) {
 	defer cancel()
 	out, said := &limitedBuffer{limit: j.size + 1}, &limitedBuffer{limit: ffmpegWords}
 	cmd := exec.CommandContext(limited, cmp.Or(j.options.FFmpeg, "ffmpeg"), j.arguments(len(data))...)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(data), out, said
+	input := &held{Reader: bytes.NewReader(data), confined: make(chan struct{})}
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = input, out, said
 	cmd.Env = []string{"LC_ALL=C"}
 	cmd.WaitDelay = time.Second
-	err := cmd.Run()
+	bounds := j.options.Bounds.withDefaults()
+	err := runConfined(cmd, input, bounds)
 	switch {
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)
+	case killedBy(err, syscall.SIGXCPU):
+		return nil, fmt.Errorf("%s: %w", j.syntax, outOfTime(bounds.CPU))
+	case strings.Contains(said.buffer.String(), "Cannot allocate memory"):
+		return nil, fmt.Errorf("%s: %w: ffmpeg needs more than %d MiB of memory", j.syntax, ErrTooMuch, bounds.Memory>>20)
 	case limited.Err() != nil:
 		return nil, fmt.Errorf("pixeldata: ffmpeg: %s: no frame within %v", j.syntax, timeout)
 	case errors.Is(err, exec.ErrNotFound), errors.Is(err, fs.ErrNotExist):
@@ -70,14 +76,55 @@ func (j ffmpegJob) run(ctx context.Context, data []byte) ([]byte, error) {
 	if err != nil && !errors.As(err, &exit) && !errors.Is(err, io.ErrShortWrite) {
 		return nil, fmt.Errorf("pixeldata: ffmpeg: %w", err)
 	}
-	return nil, fmt.Errorf("%w: %s: ffmpeg gave %d bytes of %d: %s", ErrCorrupt, j.syntax, out.buffer.Len(), j.size, said.lastLine())
+	why := said.lastLine()
+	if why == "" {
+		why = fmt.Sprintf("it said nothing, as where it needs more than %d MiB of memory", bounds.Memory>>20)
+	}
+	return nil, fmt.Errorf("%w: %s: ffmpeg gave %d bytes of %d: %s", ErrCorrupt, j.syntax, out.buffer.Len(), j.size, why)
+}
+
+// held is the input of a child, which gets nothing before it is confined.
+type held struct {
+	io.Reader
+	confined chan struct{} // closed then
+}
+
+func (h *held) Read(b []byte) (int, error) {
+	<-h.confined
+	return h.Reader.Read(b)
+}
+
+// runConfined runs cmd within the bounds. What it decodes comes from elsewhere, and so may what it does then.
+func runConfined(cmd *exec.Cmd, input *held, b Bounds) error {
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	err := confine(cmd.Process.Pid, b)
+	if errors.Is(err, syscall.ESRCH) {
+		err = nil // it has ended
+	}
+	if err != nil {
+		_ = cmd.Process.Kill() // it is waited for below
+	}
+	close(input.confined)
+	return cmp.Or(err, cmd.Wait())
+}
+
+func killedBy(err error, by syscall.Signal) bool {
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) {
+		return false
+	}
+	status, ok := exit.Sys().(syscall.WaitStatus)
+	return ok && status.Signaled() && status.Signal() == by
 }
 
 // arguments give the demuxer the frame's length, so that it looks for no frame limits inside.
 func (j ffmpegJob) arguments(length int) []string {
+	b := j.options.Bounds.withDefaults()
 	return []string{
-		"-nostdin", "-hide_banner", "-loglevel", "error", "-xerror", "-max_alloc", strconv.Itoa(ffmpegMemory),
-		"-protocol_whitelist", "pipe", "-threads", "1", "-err_detect", "explode", "-max_pixels", strconv.Itoa(MaxPixels),
+		"-nostdin", "-hide_banner", "-loglevel", "error", "-xerror", "-max_alloc", strconv.FormatInt(b.Memory, 10),
+		"-protocol_whitelist", "pipe", "-threads", "1", "-err_detect", "explode", "-max_pixels", strconv.Itoa(b.Pixels),
 		"-f", j.demuxer, "-frame_size", strconv.Itoa(length), "-c:v", j.decoder, "-i", "pipe:0",
 		"-frames:v", "1", "-f", "rawvideo", "-pix_fmt", j.format, "pipe:1",
 	}

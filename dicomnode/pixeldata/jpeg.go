@@ -2,6 +2,7 @@ package pixeldata
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"image"
@@ -12,12 +13,15 @@ import (
 )
 
 // decodeJPEG decodes sequential and progressive JPEG of 8 bits; other processes are ErrUnsupported.
-func decodeJPEG(data []byte, px pixels) (*image.RGBA, error) {
+func decodeJPEG(ctx context.Context, data []byte, px pixels, b Bounds) (*image.RGBA, error) {
 	s, err := inspectJPEG(data)
 	if err != nil {
 		return nil, err
 	}
 	if err := s.fits(px); err != nil {
+		return nil, err
+	}
+	if err := b.admitStream(s); err != nil {
 		return nil, err
 	}
 	if s.rows*s.columns > 512*len(data) {
@@ -30,11 +34,19 @@ func decodeJPEG(data []byte, px pixels) (*image.RGBA, error) {
 	if data, err = markTransform(data, s.jpegIsYCC(px.photometric)); err != nil {
 		return nil, err
 	}
-	img, err := jpeg.Decode(bytes.NewReader(data))
+	used, end := ownTime()
+	defer end()
+	decode := func(r io.Reader) (image.Image, error) { return jpeg.Decode(paced{ctx, r, used, b.CPU}) }
+	img, err := decode(bytes.NewReader(data))
 	if errors.Is(err, io.ErrUnexpectedEOF) { // the end marker may be all that it lacks
-		img, err = jpeg.Decode(io.MultiReader(bytes.NewReader(data), strings.NewReader("\xff\xd9")))
+		img, err = decode(io.MultiReader(bytes.NewReader(data), strings.NewReader("\xff\xd9")))
 	}
-	if err != nil {
+	switch {
+	case ctx.Err() != nil:
+		return nil, context.Cause(ctx)
+	case errors.Is(err, ErrTooMuch):
+		return nil, err
+	case err != nil:
 		return nil, jpegError(err)
 	}
 	if gray, ok := img.(*image.Gray); ok && px.samples == 1 {

@@ -86,7 +86,7 @@ func TestFrames_refused(t *testing.T) {
 		says   string
 	}{
 		{"no rows", func(i *instance) { i.rows = 0 }, ErrCorrupt, "0 rows"},
-		{"more pixels than the bound", func(i *instance) { i.rows, i.columns = 65535, 65535 }, ErrUnsupported, "65535 x 65535"},
+		{"more pixels than the bound", func(i *instance) { i.rows, i.columns = 65535, 65535 }, ErrTooMuch, "65535 x 65535"},
 		{"length too short", func(i *instance) { i.rows = 3 }, ErrCorrupt, "12 bytes of Pixel Data for frames of 18"},
 		{"second frame missing", func(i *instance) { i.frames = 2 }, ErrCorrupt, "frame 2 of 2"},
 		{"32 bits", func(i *instance) { i.allocated = 32 }, ErrUnsupported, "32 bits"},

@@ -30,9 +30,6 @@ var (
 	ErrNoFrame = errors.New("pixeldata: no such frame")
 )
 
-// MaxPixels bounds Rows x Columns of a frame: 8K UHD fits.
-const MaxPixels = 1 << 25
-
 // Frame is one decoded frame.
 type Frame struct {
 	Number int         // from 1, as Referenced Frame Number counts
@@ -43,6 +40,7 @@ type Frame struct {
 type Options struct {
 	FFmpeg  string        // the program; "" is ffmpeg on the PATH
 	Timeout time.Duration // for one frame in ffmpeg; 0 is 30 s
+	Bounds  Bounds        // of one frame, whatever decodes it
 }
 
 // Instance is a data set that is read up to its pixel data.
@@ -89,7 +87,7 @@ func Frames(ctx context.Context, r io.Reader, ts dicom.TransferSyntax, o Options
 }
 
 // Frames decodes the instance. It ends with the last frame, or with one pair of a zero Frame and an error: one that wraps
-// ErrUnsupported or ErrCorrupt stays however often it is tried; others are the reader's, ctx's or the machine's. Frames
+// ErrUnsupported, ErrCorrupt or ErrTooMuch stays however often it is tried; others are the reader's, ctx's or the machine's. Frames
 // that came before an error are good. The sequence can be ranged over once.
 func (i *Instance) Frames(ctx context.Context) iter.Seq2[Frame, error] {
 	return func(yield func(Frame, error) bool) {
@@ -150,8 +148,15 @@ func (i *Instance) describe() (pixels, error) {
 	case i.token.Kind != dicom.ElementToken && !i.ts.Encapsulated:
 		return pixels{}, fmt.Errorf("%w: fragments in %s", ErrCorrupt, i.ts.Name)
 	}
-	return describe(i.Attributes)
+	px, err := describe(i.Attributes)
+	if err != nil {
+		return px, err
+	}
+	return px, i.options.Bounds.withDefaults().admit(px)
 }
+
+// Count is how many frames the instance says to have.
+func (i *Instance) Count() int { return max(1, number(i.Attributes, dicom.NumberOfFrames, 1)) }
 
 // decoder chooses how the pixel data are decoded.
 func (i *Instance) decoder() (*decoder, error) {

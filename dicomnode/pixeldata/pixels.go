@@ -10,7 +10,7 @@ import (
 
 // pixels is the Image Pixel Module (PS3.3 C.7.6.3) of an instance, checked.
 type pixels struct {
-	rows, columns    int // 1 to 65535, at most MaxPixels together
+	rows, columns    int // 1 to 65535
 	samples          int // 1 or 3
 	photometric      string
 	planar           bool // Planar Configuration 1: all of a sample before the next sample
@@ -70,8 +70,6 @@ func (p *pixels) check() error {
 	switch {
 	case p.rows < 1 || p.columns < 1 || p.rows > 65535 || p.columns > 65535:
 		return fmt.Errorf("%w: %d rows, %d columns", ErrCorrupt, p.rows, p.columns)
-	case p.rows*p.columns > MaxPixels:
-		return fmt.Errorf("%w: a frame of %d x %d pixels, more than %d", ErrUnsupported, p.columns, p.rows, MaxPixels)
 	case p.allocated != 8 && p.allocated != 16:
 		return fmt.Errorf("%w: %d bits allocated", ErrUnsupported, p.allocated)
 	case p.stored < 1 || p.stored > p.allocated || p.high >= p.allocated || p.high+1 < p.stored:

@@ -22,6 +22,9 @@ type stream struct {
 	letters    bool // component identifiers R, G, B
 	ls         bool // JPEG-LS
 	header     int  // length of the part before the first scan
+
+	progressive bool
+	scans       int // at most: what stands behind the first scan may hold the marker by chance
 }
 
 // fits compares the codestream with the attributes, before memory is spent on it.
@@ -61,7 +64,7 @@ func inspectJPEG(data []byte) (stream, error) {
 		case marker == 0xDA && s.samples == 0:
 			return s, fmt.Errorf("%w: JPEG scan before its frame header", ErrCorrupt)
 		case marker == 0xDA:
-			s.header = i
+			s.header, s.scans = i, bytes.Count(data[i:], []byte{0xFF, 0xDA})
 			return s, s.scan(body)
 		case marker == 0xE0 && bytes.HasPrefix(body, []byte("JFIF\x00")):
 			s.jfif = true
@@ -71,7 +74,7 @@ func inspectJPEG(data []byte) (stream, error) {
 			if err := s.frameHeader(body); err != nil {
 				return s, err
 			}
-			s.ls = marker == 0xF7
+			s.ls, s.progressive = marker == 0xF7, marker == 0xC2 || marker == 0xC6
 		}
 		i = next
 	}

@@ -228,7 +228,7 @@ func (g *parts) assemble(context.Context, *lifecycle) error {
 		},
 	}
 	if g.cfg.Jobs.Workers > 0 {
-		g.workshop.Worker = &inference.Worker{Models: g.models.models, Observe: g.metrics.Inference, Log: g.log}
+		g.workshop.Worker = &inference.Worker{Models: g.models.models, Observe: g.metrics.Inference, Limit: g.cfg.Jobs.Limit.Std(), PerFrame: g.cfg.Jobs.PerFrame.Std(), Log: g.log}
 	}
 	g.follower = &intake.Follower{Spool: g.spool, Ledger: g.ledger, Router: g.models.router(g.cfg), Jobs: g.wakeWork, Deliveries: g.wakeOutbox, Log: g.log}
 	g.reclaim = &intake.Reclaimer{Spool: g.spool, Ledger: g.ledger, Retention: g.cfg.Spool.Retention.Std(), Messages: g.cfg.HL7.Retention.Std(), History: g.cfg.Ledger.History.Std(), Now: g.now, Spare: g.follower.Spare, Log: g.log}
@@ -271,7 +271,7 @@ func (g *parts) startLoops(_ context.Context, life *lifecycle) error {
 	if len(g.models.models) > 0 && g.cfg.Jobs.Workers > 0 {
 		consumer := jobs.Consumer{
 			Models: g.models.queues(), Slots: g.cfg.Jobs.Workers, Do: g.do, Park: g.parkJob, Ready: g.spool.Full,
-			AckWait: g.cfg.Jobs.AckWait.Std(), Drain: g.cfg.Drain.Std() / 2,
+			AckWait: g.cfg.Jobs.AckWait.Std(), Drain: g.cfg.Drain.Std() / 3,
 		}
 		if elsewhere {
 			consumer.Remote = remote(g.workshop.Worker, g.decoding())
@@ -436,7 +436,13 @@ func (g *parts) checks() []admin.Check {
 }
 
 // decoding says how pixel data is decoded.
-func (g *parts) decoding() pixeldata.Options { return pixeldata.Options{FFmpeg: g.cfg.FFmpeg} }
+func (g *parts) decoding() pixeldata.Options { return Decoding(g.cfg) }
+
+// Decoding says how frames are decoded by a configuration.
+func Decoding(cfg configs.Config) pixeldata.Options {
+	d := cfg.Decode
+	return pixeldata.Options{FFmpeg: cfg.FFmpeg, Bounds: pixeldata.Bounds{Pixels: d.Pixels, Scans: d.Scans, CPU: d.CPU.Std(), Memory: int64(d.Memory)}}
+}
 
 // served is an error where nobody has a model that jobs may be for: they wait until somebody has.
 func (g *parts) served(ctx context.Context) error {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -16,6 +18,7 @@ type lifecycle struct {
 	fail    context.CancelCauseFunc
 
 	loops     sync.WaitGroup
+	under     sync.Map // names of the loops that run
 	serving   sync.WaitGroup
 	shutdowns []func(context.Context) error
 	closers   []func() error
@@ -32,7 +35,9 @@ func (l *lifecycle) closes(f func() error) { l.closers = append(l.closers, f) }
 
 // loop runs a part until the gateway stops.
 func (l *lifecycle) loop(name string, run func(context.Context) error) {
+	l.under.Store(name, true)
 	l.loops.Go(func() {
+		defer l.under.Delete(name)
 		if err := run(l.running); err != nil && l.running.Err() == nil {
 			l.fail(fmt.Errorf("%s: %w", name, err))
 		}
@@ -58,9 +63,15 @@ func (l *lifecycle) wait(drain time.Duration) error {
 	return l.stop(drain)
 }
 
-// stop ends everything that was started, also after a start that failed half way.
+// errHangs: what is open stays as a crash would leave it, which the next start knows how to take up.
+var errHangs = errors.New("stopped without waiting on: it did not end within drain")
+
+// stop ends everything that was started, also after a start that failed half way. Listeners have half of drain to end what
+// is under way, loops most of the rest; a part that hangs beyond it is left.
 func (l *lifecycle) stop(drain time.Duration) error {
-	ctx, done := context.WithTimeout(context.WithoutCancel(l.asked), drain)
+	until := time.NewTimer(drain)
+	defer until.Stop()
+	ctx, done := context.WithTimeout(context.WithoutCancel(l.asked), drain/2)
 	defer done()
 	errs := []error{context.Cause(l.running)} // nil unless a part has failed
 	ended := make(chan error, len(l.shutdowns))
@@ -68,11 +79,26 @@ func (l *lifecycle) stop(drain time.Duration) error {
 		go func() { ended <- shutdown(ctx) }()
 	}
 	for range l.shutdowns {
-		errs = append(errs, <-ended)
+		select {
+		case err := <-ended:
+			errs = append(errs, err)
+		case <-until.C:
+			l.fail(nil)
+			return errors.Join(append(errs, fmt.Errorf("%w: a listener", errHangs))...)
+		}
 	}
 	l.serving.Wait()
 	l.fail(nil)
-	l.loops.Wait()
+	ran := make(chan struct{})
+	go func() { l.loops.Wait(); close(ran) }()
+	select {
+	case <-ran:
+	case <-until.C:
+		var names []string
+		l.under.Range(func(name, _ any) bool { names = append(names, name.(string)); return true })
+		slices.Sort(names)
+		return errors.Join(append(errs, fmt.Errorf("%w: %s", errHangs, strings.Join(names, ", ")))...)
+	}
 	for i := len(l.closers) - 1; i >= 0; i-- {
 		errs = append(errs, l.closers[i]())
 	}

@@ -32,8 +32,8 @@ func Work(ctx context.Context, cfg configs.Worker, build Build, log *slog.Logger
 		return err
 	}
 	defer queue.Close()
-	worker := &inference.Worker{Models: models.models, Log: log}
-	decode := pixeldata.Options{FFmpeg: cfg.FFmpeg}
+	worker := &inference.Worker{Models: models.models, Limit: cfg.Jobs.Limit.Std(), PerFrame: cfg.Jobs.PerFrame.Std(), Log: log}
+	decode := Decoding(ConfigOf(cfg))
 	if err := decode.Missing(); err != nil {
 		log.Warn("jobs with such pixels are left to other workers", "err", err)
 	}
@@ -67,7 +67,7 @@ func Broker(n configs.NATS, log *slog.Logger) jobs.Options {
 // ConfigOf is a worker's configuration as that of a gateway, as far as it goes.
 func ConfigOf(w configs.Worker) configs.Config {
 	c := configs.Default()
-	c.NATS, c.ONNXRuntime, c.Jobs, c.Models, c.FFmpeg = w.NATS, w.ONNXRuntime, w.Jobs, w.Models, w.FFmpeg
+	c.NATS, c.ONNXRuntime, c.Jobs, c.Models, c.FFmpeg, c.Decode = w.NATS, w.ONNXRuntime, w.Jobs, w.Models, w.FFmpeg, w.Decode
 	return c
 }
 
@@ -97,6 +97,6 @@ func (g *parts) owner() jobs.Owner {
 		Take: func(ctx context.Context, j jobs.Job, result io.Reader) error {
 			return g.counted(j, g.workshop.Unpack(ctx, j.ID, analysis.Model{Name: j.Model.Name, Version: j.Model.Version, Digest: j.Model.Digest}, result))
 		},
-		Park: g.parkJob, Open: g.workshop.Open, Takers: runtime.GOMAXPROCS(0), Drain: g.cfg.Drain.Std() / 2,
+		Park: g.parkJob, Open: g.workshop.Open, Takers: runtime.GOMAXPROCS(0), Drain: g.cfg.Drain.Std() / 3,
 	}
 }

@@ -1,0 +1,79 @@
+package pixeldata
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+)
+
+// ErrTooMuch: to decode the frame would cost, or has cost, more than the Bounds. It stays however often it is tried.
+var ErrTooMuch = errors.New("pixeldata: beyond the bounds of one frame")
+
+// Bounds limit what the decoding of one frame may cost. A zero field takes the value in parentheses.
+type Bounds struct {
+	Pixels int           // Rows x Columns (100 million)
+	Scans  int           // of a JPEG, which are few but for one that is made to be slow (100)
+	CPU    time.Duration // (10 s)
+	Memory int64         // of the decoder, compressed data apart (512 MiB)
+}
+
+func (b Bounds) withDefaults() Bounds {
+	return Bounds{
+		Pixels: cmp.Or(b.Pixels, 100_000_000), Scans: cmp.Or(b.Scans, 100),
+		CPU: cmp.Or(b.CPU, 10*time.Second), Memory: cmp.Or(b.Memory, 512<<20),
+	}
+}
+
+// admit refuses a frame by what the attributes say, before memory is spent on it: samples and picture are held together.
+func (b Bounds) admit(px pixels) error {
+	if px.rows*px.columns > b.Pixels {
+		return fmt.Errorf("%w: %d x %d pixels, more than %d", ErrTooMuch, px.columns, px.rows, b.Pixels)
+	}
+	return b.holds(int64(px.size()) + 4*int64(px.rows*px.columns))
+}
+
+// admitStream refuses a codestream by what its header says. A progressive JPEG is held as coefficients of 32 bits until its last scan.
+func (b Bounds) admitStream(s stream) error {
+	if s.scans > b.Scans {
+		return fmt.Errorf("%w: a JPEG of %d scans, more than %d", ErrTooMuch, s.scans, b.Scans)
+	}
+	samples := int64(s.rows * s.columns * s.samples)
+	need := samples + 4*int64(s.rows*s.columns)
+	if s.progressive {
+		need += 4 * samples
+	}
+	return b.holds(need)
+}
+
+func (b Bounds) holds(need int64) error {
+	if need > b.Memory {
+		return fmt.Errorf("%w: it takes %d MiB of memory, more than %d", ErrTooMuch, need>>20, b.Memory>>20)
+	}
+	return nil
+}
+
+// paced is the input of a decoder that runs in this process: it ends where ctx does, or the time of its thread is used up.
+// The decoder reads a few KiB at a time.
+type paced struct {
+	ctx  context.Context
+	r    io.Reader
+	used func() time.Duration
+	most time.Duration
+}
+
+func (p paced) Read(b []byte) (int, error) {
+	if p.ctx.Err() != nil {
+		return 0, context.Cause(p.ctx)
+	}
+	if p.used() > p.most {
+		return 0, outOfTime(p.most)
+	}
+	return p.r.Read(b)
+}
+
+func outOfTime(most time.Duration) error {
+	return fmt.Errorf("%w: it is not decoded after %v of CPU time", ErrTooMuch, most)
+}
