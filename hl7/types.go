@@ -28,6 +28,11 @@ func (r Repetition) CX() Identifier {
 	return Identifier{ID: r.Get("1"), Namespace: r.Get("4.1"), UniversalID: r.Get("4.2"), UniversalIDType: r.Get("4.3"), Type: r.Get("5")}
 }
 
+// XCN reads the identifier in front of a person's name, such as in OBR-16 and PV1-8 (HL7 2.5.1 2.A.88).
+func (r Repetition) XCN() Identifier {
+	return Identifier{ID: r.Get("1"), Namespace: r.Get("9.1"), UniversalID: r.Get("9.2"), UniversalIDType: r.Get("9.3"), Type: r.Get("13")}
+}
+
 // EI reads an entity identifier such as ORC-2 and OBR-18.
 func (r Repetition) EI() Identifier {
 	return Identifier{ID: r.Get("1"), Namespace: r.Get("2"), UniversalID: r.Get("3"), UniversalIDType: r.Get("4")}

@@ -63,10 +63,14 @@ type Order struct {
 	Service              dicom.Code `json:"service"` // OBR-4, as Scheme writes it there
 	Reason               string     `json:"reason"`
 	Requester            string     `json:"requester"` // OBR-16, as PN
-	Referrer             string     `json:"referrer"`  // PV1-8, as PN
+	RequesterID          Identifier `json:"requester_id,omitzero"`
+	Referrer             string     `json:"referrer"` // PV1-8, as PN
+	ReferrerID           Identifier `json:"referrer_id,omitzero"`
 	Priority             Priority   `json:"priority"`
 	Steps                []Step     `json:"steps"`
-	AdmissionID          string     `json:"admission_id,omitempty"`     // PV1-19
+	PatientClass         string     `json:"patient_class,omitempty"` // PV1-2
+	AdmissionID          string     `json:"admission_id,omitempty"`  // PV1-19
+	AdmissionAuthority   string     `json:"admission_authority,omitempty"`
 	PregnancyStatus      int        `json:"pregnancy_status,omitempty"` // as PS3.3 C.2.3 writes it; 0: nobody says
 	PatientState         string     `json:"patient_state,omitempty"`    // OBR-12
 	MedicalAlerts        string     `json:"medical_alerts,omitempty"`   // OBR-13
@@ -192,7 +196,12 @@ func (o Order) reported() any {
 		placer, filler              Identifier
 		service                     dicom.Code
 		reason, requester, referrer string
-	}{o.StudyInstanceUID, o.Accession, o.RequestedProcedureID, o.Placer, o.Filler, o.Service, o.Reason, o.Requester, o.Referrer}
+		requesterID, referrerID     Identifier
+		class, visit, visitOf       string
+	}{
+		o.StudyInstanceUID, o.Accession, o.RequestedProcedureID, o.Placer, o.Filler, o.Service, o.Reason, o.Requester, o.Referrer,
+		o.RequesterID, o.ReferrerID, o.PatientClass, o.AdmissionID, o.AdmissionAuthority,
+	}
 }
 
 // reportAgain has the exams of a study reported once more, as far as the spool has what a report is made of: what a

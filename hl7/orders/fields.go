@@ -31,9 +31,13 @@ var OrderFields = []Field{
 	{"service", []string{"OBR-4", "OBR-44"}, "RequestedProcedureCodeSequence", "components 1 to 3", code(1)},
 	{"reason", []string{"OBR-31"}, "ReasonForTheRequestedProcedure", "text, else the code", reason},
 	{"requester", []string{"OBR-16", "ORC-12"}, "RequestingPhysician", "", clinician},
+	{"requester_id", []string{"OBR-16", "ORC-12"}, "RequestingPhysicianIdentificationSequence", "the identifier before the name, and who assigned it", clinicianID},
 	{"referrer", []string{"PV1-8"}, "ReferringPhysicianName", "", clinician},
+	{"referrer_id", []string{"PV1-8"}, "ReferringPhysicianIdentificationSequence", "as that of the requester", clinicianID},
+	{"patient_class", []string{"PV1-2"}, "", "table 0004", text},
 	{"priority", []string{"TQ1-9", "ORC-7.6", "OBR-27.6", "OBR-5"}, "RequestedProcedurePriority", "S: STAT; A, P, C: HIGH; T: MEDIUM; else ROUTINE", priority},
 	{"admission_id", []string{"PV1-19"}, "AdmissionID", "", text},
+	{"admission_authority", []string{"PV1-19.4"}, "IssuerOfAdmissionIDSequence", "namespace, else universal ID", authority},
 	{"pregnancy_status", []string{"PV1-15"}, "PregnancyStatus", "B6: 3 (definitely pregnant)", pregnancy},
 	{"patient_state", []string{"OBR-12"}, "PatientState", "", text},
 	{"medical_alerts", []string{"OBR-13"}, "MedicalAlerts", "", text},
@@ -181,6 +185,30 @@ func person(p place) (any, error) {
 
 func clinician(p place) (any, error) {
 	return p.bounded(hl7.PNOfXCN(p.segment.Repetitions(p.field)))
+}
+
+func clinicianID(p place) (any, error) {
+	for _, r := range p.segment.Repetitions(p.field) {
+		return bothBounded(p, r.XCN())
+	}
+	return nil, nil
+}
+
+func bothBounded(p place, i hl7.Identifier) (any, error) {
+	if v, err := p.bounded(i.ID); v == nil || err != nil {
+		return nil, err
+	}
+	if _, err := p.bounded(i.Authority()); err != nil {
+		return nil, err
+	}
+	return identifier(i), nil
+}
+
+func authority(p place) (any, error) {
+	for _, r := range p.segment.Repetitions(p.field) {
+		return p.bounded(r.CX().Authority())
+	}
+	return nil, nil
 }
 
 var priorities = map[string]ledger.Priority{

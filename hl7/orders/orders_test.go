@@ -327,10 +327,10 @@ func TestReceiver_fields(t *testing.T) {
 	require.Equal(t, []string{"AA i1"}, r.say(lines(
 		header("OMI^O23^OMI_O23", "i1"),
 		`PID|1||PAT1^^^NORTH&1.2.3&ISO^MR~N9^^^NATIONAL||Sørli^Tuva^Marie^Jr^Dr||197104051200|A`,
-		"PV1|1|O||||||77^Lie^Ola^^^Dr|||||||B6||||V5^^^NORTH",
+		"PV1|1|O||||||77^Lie^Ola^^^Dr^^^&1.2.9&ISO|||||||B6||||V5^^^NORTH",
 		"ORC|NW|PL1^HIS|FI1^RIS||SC",
 		"TQ1|1||||||20260301093000+0100||S^Stat^HL70485",
-		`OBR|1|PL0^HIS|FI0^RIS|73761001^Colonoscopy^SCT^ES17^Coloscopy long^99NORTH||||||||Isolation|Penicillin\.br\Latex|||12^Dahl^Per^^^Prof|||RP1|||||ES|||||||R19^Bleeding^I10|||34^Moe^Kari`,
+		`OBR|1|PL0^HIS|FI0^RIS|73761001^Colonoscopy^SCT^ES17^Coloscopy long^99NORTH||||||||Isolation|Penicillin\.br\Latex|||12^Dahl^Per^^^Prof^^^HPR|||RP1|||||ES|||||||R19^Bleeding^I10|||34^Moe^Kari`,
 		"IPC|ACC1|RP0|1.2.826.0.1.77.1|SPS1|ES|P1^Colon^99NORTH|SCOPE ROOM 2||SCOPE2",
 		"IPC|ACC1|RP0|1.2.826.0.1.77.1|SPS2|US|P2^EUS^99NORTH|||EUS1",
 	)))
@@ -347,7 +347,8 @@ func TestReceiver_fields(t *testing.T) {
 			Name: "Sørli^Tuva^Marie^Dr^Jr", BirthDate: "19710405", Sex: "O",
 		},
 		RequestedProcedureID: "RP1", Service: dicom.Code{Value: "73761001", Scheme: "SCT", Meaning: "Colonoscopy"}, Reason: "Bleeding",
-		Requester: "Dahl^Per^^Prof", Referrer: "Lie^Ola^^Dr", Priority: ledger.Stat, AdmissionID: "V5", PregnancyStatus: 3,
+		Requester: "Dahl^Per^^Prof", RequesterID: ledger.Identifier{ID: "12", Authority: "HPR"}, PatientClass: "O", AdmissionAuthority: "NORTH",
+		Referrer: "Lie^Ola^^Dr", ReferrerID: ledger.Identifier{ID: "77", Authority: "1.2.9"}, Priority: ledger.Stat, AdmissionID: "V5", PregnancyStatus: 3,
 		PatientState: "Isolation", MedicalAlerts: "Penicillin\nLatex", State: ledger.OrderOpen, Sender: "RIS",
 		Steps: []ledger.Step{
 			{ID: "SPS1", Modality: "ES", Protocol: dicom.Code{Value: "P1", Scheme: "99NORTH", Meaning: "Colon"}, StationName: "SCOPE ROOM 2", StationAE: "SCOPE2", Performer: "Moe^Kari", StartsAt: starts},
@@ -379,7 +380,9 @@ func TestTables(t *testing.T) {
 		require.NoError(t, json.Unmarshal(b, &all))
 		return all
 	}
-	order := ledger.Order{AdmissionID: "x", PregnancyStatus: 1, PatientState: "x", MedicalAlerts: "x"}
+	order := ledger.Order{
+		RequesterID: ledger.Identifier{ID: "x"}, ReferrerID: ledger.Identifier{ID: "x"}, PatientClass: "x", AdmissionAuthority: "x", AdmissionID: "x", PregnancyStatus: 1, PatientState: "x", MedicalAlerts: "x",
+	}
 	step := ledger.Step{StartsAt: time.Unix(1, 0)}
 	for _, c := range []struct {
 		fields []Field

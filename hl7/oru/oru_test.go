@@ -81,6 +81,8 @@ func TestRender_echoes(t *testing.T) {
 		"OBR-2.1": "PL-7", "OBR-2.2": "EMR", "OBR-3.1": "FI-7", "ORC-2.1": "PL-7", "ORC-3.2": "RIS", "OBR-18": "A20260002", "OBR-19": "RP7", "OBR-20": "SPS7",
 		"OBR-4.1": "73761001", "OBR-4.2": "Colonoscopy", "OBR-4.3": "SCT", "OBR-31.2": `Blood | in stool ^ & ~ \ (R104)`, "OBR-16.2": "Lund&Berg", "OBR-16.3": "Ida",
 		"OBR-32": "", "MSH-9.1": "ORU", "MSH-15": "NE", "MSH-16": "AL", "MSH-18": "UNICODE UTF-8", "MSH-4": "Sykehuset & Co", "PV1-8.2": "Berg",
+		"OBR-16.1": "4711", "OBR-16.9.2": "2.16.578.1.12.4.1.4.4", "OBR-16.9.3": "ISO", "ORC-12.1": "4711", "PV1-8.1": "77", "PV1-8.9.1": "HPR&NO",
+		"PV1-2": "I", "PV1-19.1": "V-5", "PV1-19.4.1": "NORTH", "PV1-19.5": "VN",
 		"PID-3.1": "PID001", "PID-3.4.1": "HOSP", "PID-3.5": "MR", "PID-5[1].1": "Grønvold", "PID-5[2].1": "山田", "PID-7": "19700101", "PID-8": "F",
 		"OBR-7": "20260102101500+0000", "OBR-22": "20260102101705+0000",
 	} {
@@ -93,6 +95,11 @@ func TestRender_echoes(t *testing.T) {
 	m = write(t, options(), doc, Attachments{})
 	assert.Equal(t, "PL-7^^1.2.840.5^ISO", m.Segments()[4].Encoded(2), "an authority that is an OID")
 	assert.Equal(t, "PID001^^^&1.2.840.6&ISO^MR", m.Segments()[1].Encoded(3))
+	doc = sample(t)
+	doc.Order = &draft.Order{ReferrerID: "77", ReferrerAuthority: "HPR"}
+	m = write(t, options(), doc, Attachments{})
+	assert.Equal(t, "77^^^^^^^^HPR", m.Segments()[2].Encoded(8), "a number without a name")
+	assert.Equal(t, "U", m.Get("PV1-2"), "required where there is a PV1")
 	doc = sample(t)
 	doc.Order = nil
 	m = write(t, options(), doc, Attachments{})

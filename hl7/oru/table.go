@@ -40,8 +40,9 @@ var Segments = []Segment{
 	}},
 	{Name: "PV1", Optional: true, Fields: []Field{
 		{1, "Set ID", "1", false},
-		{2, "Patient Class", "U", false},
+		{2, "Patient Class", "{class}", false},
 		{8, "Referring Doctor", "{referrer}", false},
+		{19, "Visit Number", "{visit}", false},
 	}},
 	{Name: "ORC", Fields: []Field{
 		{1, "Order Control", "RE", false},

@@ -3,6 +3,7 @@ package oru
 import (
 	"cmp"
 	"encoding/base64"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -72,8 +73,20 @@ var Values = []Value{
 		return s.code(s.doc.Title)
 	}},
 	{"reason", "reason for the study", nil, func(s scope) string { return s.text(s.order().Reason) }},
-	{"requester", "who ordered, as XCN", nil, func(s scope) string { return s.name(s.order().Requester, setXCN) }},
-	{"referrer", "who referred the patient, as XCN", nil, func(s scope) string { return s.name(s.order().Referrer, setXCN) }},
+	{"requester", "who ordered, as XCN with identifier and authority", nil, func(s scope) string {
+		return s.clinician(s.order().Requester, s.order().RequesterID, s.order().RequesterAuthority)
+	}},
+	{"referrer", "who referred the patient, as XCN with identifier and authority", nil, func(s scope) string {
+		return s.clinician(s.order().Referrer, s.order().ReferrerID, s.order().ReferrerAuthority)
+	}},
+	{"class", "patient class (table 0004) of the order; U of an order that does not say it but names referrer or visit", nil, func(s scope) string {
+		o := s.order()
+		if o.PatientClass == "" && o.Referrer+o.ReferrerID+o.VisitNumber != "" {
+			return "U" // PV1-2 is required (HL7 2.5.1 3.4.3)
+		}
+		return s.text(o.PatientClass)
+	}},
+	{"visit", "visit number as CX, of type VN", nil, func(s scope) string { return s.visit() }},
 	{"started", "when the first image was taken", nil, func(s scope) string { return s.time(s.doc.Examination.StartedAt) }},
 	{"ended", "when the last image was taken", nil, func(s scope) string { return s.time(s.doc.Examination.EndedAt) }},
 
@@ -128,11 +141,7 @@ func isOID(authority string) bool {
 
 // cx is a patient's identifier (CX, HL7 2.5.1 2.A.14).
 func (m *message) cx(p draft.Patient) string {
-	issuer := m.text(p.Issuer)
-	if isOID(issuer) {
-		issuer = "&" + issuer + "&ISO"
-	}
-	return join(m.text(p.ID), "", "", issuer, "MR")
+	return join(m.text(p.ID), "", "", m.authority(p.Issuer), "MR")
 }
 
 // entity is an identifier with who assigned it, by name or OID (EI, HL7 2.5.1 2.A.28).
@@ -167,7 +176,44 @@ func (m *message) time(t time.Time) string {
 	return t.In(m.o.location()).Format("20060102150405-0700")
 }
 
-func setXCN(s *hl7.Segment, field int, pn string) error { return s.SetXCN(field, "", pn) }
+// visit is the visit number (CX, HL7 2.5.1 2.A.14).
+func (m *message) visit() string {
+	o := m.order()
+	if o.VisitNumber == "" {
+		return ""
+	}
+	return join(m.text(o.VisitNumber), "", "", m.authority(o.VisitAuthority), "VN")
+}
+
+// authority is who assigned an identifier (HD as a component, HL7 2.5.1 2.A.36).
+func (m *message) authority(name string) string {
+	if isOID(name) {
+		return "&" + m.text(name) + "&ISO"
+	}
+	return m.text(name)
+}
+
+// clinician is a person behind an identifier (XCN, HL7 2.5.1 2.A.88). Either may be unknown.
+func (m *message) clinician(pn, id, authority string) string {
+	return m.name(pn, func(s *hl7.Segment, field int, pn string) error {
+		if err := s.SetXCN(field, id, pn); err != nil || id == "" || authority == "" {
+			return err
+		}
+		for n := range s.Repetitions(field) {
+			path := fmt.Sprintf("%d[%d].9.1", field, n+1)
+			if isOID(authority) {
+				if err := s.Set(fmt.Sprintf("%d[%d].9.3", field, n+1), "ISO"); err != nil {
+					return err
+				}
+				path = fmt.Sprintf("%d[%d].9.2", field, n+1)
+			}
+			if err := s.Set(path, authority); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
 
 // name writes a DICOM name as set does.
 func (m *message) name(pn string, set func(*hl7.Segment, int, string) error) string {

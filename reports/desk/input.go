@@ -213,6 +213,8 @@ func ordered(in *draft.Input, o ledger.Order) {
 		Accession: o.Accession, Placer: o.Placer.ID, PlacerAuthority: o.Placer.Authority, Filler: o.Filler.ID, FillerAuthority: o.Filler.Authority,
 		RequestedProcedureID: o.RequestedProcedureID,
 		Service:              o.Service, Reason: o.Reason, Requester: o.Requester, Referrer: o.Referrer,
+		RequesterID: o.RequesterID.ID, RequesterAuthority: o.RequesterID.Authority, ReferrerID: o.ReferrerID.ID, ReferrerAuthority: o.ReferrerID.Authority,
+		PatientClass: o.PatientClass, VisitNumber: o.AdmissionID, VisitAuthority: o.AdmissionAuthority,
 	}
 	if len(o.Steps) > 0 {
 		in.Order.StepID = o.Steps[0].ID

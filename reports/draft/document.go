@@ -146,6 +146,14 @@ type Order struct {
 	Reason               string     `json:"reason"`
 	Requester            string     `json:"requester"` // OBR-16, as PN
 	Referrer             string     `json:"referrer"`  // PV1-8, as PN
+
+	RequesterID        string `json:"requester_id,omitempty"` // OBR-16.1
+	RequesterAuthority string `json:"requester_authority,omitempty"`
+	ReferrerID         string `json:"referrer_id,omitempty"` // PV1-8.1
+	ReferrerAuthority  string `json:"referrer_authority,omitempty"`
+	PatientClass       string `json:"patient_class,omitempty"` // PV1-2
+	VisitNumber        string `json:"visit_number,omitempty"`  // PV1-19
+	VisitAuthority     string `json:"visit_authority,omitempty"`
 }
 
 // Examination is what the images say about themselves.

@@ -333,6 +333,9 @@ func (o *Order) printable() *Order {
 		RequestedProcedureID: printable(o.RequestedProcedureID), StepID: printable(o.StepID),
 		Service: dicom.Code{Value: printable(o.Service.Value), Scheme: printable(o.Service.Scheme), Meaning: printable(o.Service.Meaning)},
 		Reason:  printable(o.Reason), Requester: printable(o.Requester), Referrer: printable(o.Referrer),
+		RequesterID: printable(o.RequesterID), RequesterAuthority: printable(o.RequesterAuthority),
+		ReferrerID: printable(o.ReferrerID), ReferrerAuthority: printable(o.ReferrerAuthority),
+		PatientClass: printable(o.PatientClass), VisitNumber: printable(o.VisitNumber), VisitAuthority: printable(o.VisitAuthority),
 	}
 }
 

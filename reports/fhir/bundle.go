@@ -157,13 +157,29 @@ func (w *writer) order() {
 	request := serviceRequest{
 		ResourceType: "ServiceRequest", Identifier: ids, Status: "active", Intent: "order", Code: coded(o.Service), Subject: w.subject,
 	}
-	if o.Requester != "" {
-		request.Requester = &reference{Display: plain(o.Requester)}
+	request.Requester = w.clinician(o.Requester, o.RequesterID, o.RequesterAuthority)
+	if o.VisitNumber != "" {
+		// A logical reference (references.html#logical): the visit is not the gateway's to make.
+		request.Encounter = &reference{Type: "Encounter", Identifier: &identifier{
+			Type: v2("0203", "VN", "Visit number"), System: w.system(o.VisitAuthority), Value: o.VisitNumber,
+		}}
 	}
 	if o.Reason != "" {
 		request.ReasonCode = []concept{{Text: o.Reason}}
 	}
 	w.basedOn = []reference{w.create("ServiceRequest", ids[0], request)}
+}
+
+// clinician is a person whom others know (a logical reference, references.html#logical); nil where nobody says who.
+func (w *writer) clinician(pn, id, authority string) *reference {
+	if pn == "" && id == "" {
+		return nil
+	}
+	r := &reference{Display: plain(pn)}
+	if id != "" {
+		r.Type, r.Identifier = "Practitioner", &identifier{System: w.system(authority), Value: id}
+	}
+	return r
 }
 
 func (w *writer) study() {

@@ -238,3 +238,40 @@ func TestRender_anyText(t *testing.T) {
 }
 
 var searched = strings.NewReplacer(`\`, `\\`, `|`, `\|`, `,`, `\,`, `$`, `\$`)
+
+// TestRender_providers: who ordered, and the visit, are named by their identifiers, and are not made.
+func TestRender_providers(t *testing.T) {
+	type of struct {
+		Type, Display string
+		Identifier    *identifier
+	}
+	request := func(doc draft.Document) (requester, encounter *of) {
+		var b struct {
+			Entry []struct {
+				Resource struct {
+					ResourceType         string
+					Requester, Encounter *of
+				}
+			}
+		}
+		require.NoError(t, json.Unmarshal(render(t, doc, Attachments{}), &b))
+		for _, e := range b.Entry {
+			require.NotContains(t, []string{"Practitioner", "Encounter"}, e.Resource.ResourceType)
+			if e.Resource.ResourceType == "ServiceRequest" {
+				requester, encounter = e.Resource.Requester, e.Resource.Encounter
+			}
+		}
+		return requester, encounter
+	}
+	requester, encounter := request(sample(t))
+	assert.Equal(t, &identifier{System: "urn:oid:2.16.578.1.12.4.1.4.4", Value: "4711"}, requester.Identifier)
+	assert.Equal(t, "Practitioner", requester.Type)
+	assert.Equal(t, "V-5", encounter.Identifier.Value)
+	assert.Equal(t, "VN", encounter.Identifier.Type.Coding[0].Code)
+	doc := sample(t)
+	order := *doc.Order
+	order.RequesterID, order.VisitNumber, doc.Order = "", "", &order
+	requester, encounter = request(doc)
+	assert.Equal(t, &of{Display: requester.Display}, requester, "a name alone")
+	assert.Nil(t, encounter)
+}

@@ -44,6 +44,7 @@ type identifier struct {
 
 type reference struct {
 	Reference  string      `json:"reference,omitempty"`
+	Type       string      `json:"type,omitempty"` // of what an identifier names
 	Identifier *identifier `json:"identifier,omitempty"`
 	Display    string      `json:"display,omitempty"`
 }
@@ -96,6 +97,7 @@ type serviceRequest struct {
 	Intent       string       `json:"intent"`
 	Code         *concept     `json:"code,omitempty"`
 	Subject      reference    `json:"subject"`
+	Encounter    *reference   `json:"encounter,omitempty"`
 	Requester    *reference   `json:"requester,omitempty"`
 	ReasonCode   []concept    `json:"reasonCode,omitempty"`
 }

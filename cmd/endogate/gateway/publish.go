@@ -95,6 +95,9 @@ func orderIn(doc draft.Document) *ledger.Order {
 		Accession: o.Accession, Placer: ledger.Identifier{ID: o.Placer, Authority: o.PlacerAuthority},
 		Filler: ledger.Identifier{ID: o.Filler, Authority: o.FillerAuthority}, RequestedProcedureID: o.RequestedProcedureID,
 		Service: o.Service, Reason: o.Reason, Requester: o.Requester, Referrer: o.Referrer,
+		RequesterID: ledger.Identifier{ID: o.RequesterID, Authority: o.RequesterAuthority},
+		ReferrerID:  ledger.Identifier{ID: o.ReferrerID, Authority: o.ReferrerAuthority}, PatientClass: o.PatientClass,
+		AdmissionID: o.VisitNumber, AdmissionAuthority: o.VisitAuthority,
 	}
 	if o.StepID != "" {
 		order.Steps = []ledger.Step{{ID: o.StepID}}
