@@ -39,7 +39,7 @@ func (b *broker) start() {
 	require.NoError(b.t, err)
 	b.srv = srv
 	go srv.Start() // ends with Shutdown
-	require.True(b.t, srv.ReadyForConnections(30*time.Second))
+	require.True(b.t, srv.ReadyForConnections(2*time.Minute))
 }
 
 func (b *broker) stop() {

@@ -35,11 +35,12 @@ func (g *testGateway) order(address, accession string, study dicom.UID, priority
 // them or while they wait behind fifty others.
 func TestGateway_statIsNext(t *testing.T) {
 	t.Parallel()
-	hl7Address := fmt.Sprintf("127.0.0.1:%d", peers.FreePort(t))
+	hl7Address, broker := fmt.Sprintf("127.0.0.1:%d", peers.FreePort(t)), newBroker(t)
 	g := newGateway(t, routeTo("NOBODY", fmt.Sprintf("127.0.0.1:%d", peers.FreePort(t)), "")+fmt.Sprintf(`jobs: {workers: 1}
+nats: {url: "nats://127.0.0.1:%d"}
 hl7: {listen: %q, senders: [{application: RIS, hosts: [127.0.0.0/8]}]}
-`, hl7Address))
-	g.start()
+`, broker.port, hl7Address))
+	g.launch()
 	image := func(study string, n int) dicomBytes {
 		return drawn(dicomtest.Options{Study: study, Series: study, Instance: n, Accession: study, PatientID: "PAT001"})
 	}
@@ -53,6 +54,7 @@ hl7: {listen: %q, senders: [{application: RIS, hosts: [127.0.0.0/8]}]}
 	}
 	g.order(hl7Address, "before", uid("before"), "S")
 	storeAll(t, g.scp, append(routine, image("later", 1), image("before", 1))...)
+	broker.start() // not before: where storing is slow, the worker would have done the fifty by the time the last is there
 	g.order(hl7Address, "later", uid("later"), "S")
 	g.waitFor("all to be analysed", func() bool { done, all := g.analysed(); return all == 52 && done == 52 })
 	g.Stop()
