@@ -62,7 +62,7 @@ func (j Journal) keep(path string) (spool.Entry, error) {
 		return spool.Entry{}, err
 	}
 	defer f.Close()
-	w, err := j.Spool.Create()
+	w, err := j.Spool.CreateMade()
 	if err != nil {
 		return spool.Entry{}, err
 	}

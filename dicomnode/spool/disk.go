@@ -61,4 +61,5 @@ type disk struct {
 	sync       func(*os.File) error    // bytes, length and all else of a file
 	syncData   func(*os.File) error    // bytes of a file
 	syncFolder func(path string) error // the names in a folder
+	free       func(path string) (room, error)
 }

@@ -24,7 +24,7 @@ type Usage struct {
 
 // Usage returns what the spool holds now. It looks at every file.
 func (s *Spool) Usage() Usage {
-	space, err := freeSpace(s.dir)
+	space, err := s.o.disk.free(s.dir)
 	if err != nil {
 		space = room{}
 	}
@@ -44,14 +44,23 @@ type room struct {
 	few    bool  // inodes are counted and nearly gone
 }
 
-// Full returns ErrFull while the file system has less than the reserve, or no files to make.
-func (s *Spool) Full() error {
-	space, err := freeSpace(s.dir)
+// floorPart is the part of the reserve that work does not touch either: ledger, broker and actions need it.
+const floorPart = 8
+
+// Full returns ErrFull while the file system has less than the reserve, or no files to make: nothing is taken in then.
+func (s *Spool) Full() error { return s.above(s.o.Reserve) }
+
+// Exhausted returns ErrFull while the file system has less than an eighth of the reserve, or no files to make. The rest
+// of the reserve is there to finish what was taken in, which alone gives room back.
+func (s *Spool) Exhausted() error { return s.above(s.o.Reserve / floorPart) }
+
+func (s *Spool) above(least int64) error {
+	space, err := s.o.disk.free(s.dir)
 	switch {
 	case err != nil:
 		return fmt.Errorf("spool: %w", err)
-	case space.bytes < s.o.Reserve:
-		return fmt.Errorf("%w (%d bytes free, reserve %d)", ErrFull, space.bytes, s.o.Reserve)
+	case space.bytes < least:
+		return fmt.Errorf("%w (%d bytes free, reserve %d)", ErrFull, space.bytes, least)
 	case space.few:
 		return fmt.Errorf("%w (%d inodes free: remove files)", ErrFull, space.inodes)
 	}

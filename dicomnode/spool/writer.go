@@ -25,6 +25,7 @@ var chunks = sync.Pool{New: func() any { return new([chunkSize]byte) }}
 // It holds at most Options.InlineLimit bytes in memory; a longer data set goes to a file.
 type Writer struct {
 	s     *Spool
+	room  func() error // an error: there is none
 	id    string
 	sum   hash.Hash
 	size  int64
@@ -37,27 +38,33 @@ type Writer struct {
 	ended bool
 }
 
-// Create begins a new entry. It returns ErrFull while the disk has less room than the reserve.
+// Create begins a new entry of what comes in. It returns ErrFull while the disk has less room than the reserve.
 // The caller ends the writer with Commit or Abort.
-func (s *Spool) Create() (*Writer, error) {
-	if err := s.Full(); err != nil {
+func (s *Spool) Create() (*Writer, error) { return s.create(s.Full) }
+
+// CreateMade is Create for what is made of what came in. It goes on into the reserve, and returns ErrFull where that is
+// exhausted.
+func (s *Spool) CreateMade() (*Writer, error) { return s.create(s.Exhausted) }
+
+func (s *Spool) create(room func() error) (*Writer, error) {
+	if err := room(); err != nil {
 		return nil, err
 	}
-	return s.begin()
+	return s.begin(room)
 }
 
-func (s *Spool) begin() (*Writer, error) {
+func (s *Spool) begin(room func() error) (*Writer, error) {
 	id, err := newID()
 	if err != nil {
 		return nil, fmt.Errorf("spool: create: %w", err)
 	}
-	return &Writer{s: s, id: id, sum: sha256.New(), check: spaceEvery}, nil
+	return &Writer{s: s, room: room, id: id, sum: sha256.New(), check: spaceEvery}, nil
 }
 
 // Append makes an entry with these bytes durable, also while the disk has less room than the reserve: what was done
 // must be said, and the reserve is for what gives room back. Small actions are meant.
 func (s *Spool) Append(e Entry, data []byte) (Entry, error) {
-	w, err := s.begin()
+	w, err := s.begin(func() error { return nil })
 	if err != nil {
 		return Entry{}, err
 	}
@@ -124,7 +131,7 @@ func (w *Writer) writeFile(p []byte) error {
 		return nil
 	}
 	w.check = w.size + spaceEvery
-	return w.s.Full()
+	return w.room()
 }
 
 // spill moves what is in memory to a file of its own.

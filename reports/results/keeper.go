@@ -31,7 +31,7 @@ func (k *Keeper) Keep(_ context.Context, o reports.Object) (id, digest string, e
 }
 
 func (k *Keeper) keep(o reports.Object) (spool.Entry, error) {
-	w, err := k.Spool.Create()
+	w, err := k.Spool.CreateMade()
 	if err != nil {
 		return spool.Entry{}, err
 	}

@@ -270,7 +270,7 @@ func (g *parts) startLoops(_ context.Context, life *lifecycle) error {
 	}
 	if len(g.models.models) > 0 && g.cfg.Jobs.Workers > 0 {
 		consumer := jobs.Consumer{
-			Models: g.models.queues(), Slots: g.cfg.Jobs.Workers, Do: g.do, Park: g.parkJob, Ready: g.spool.Full,
+			Models: g.models.queues(), Slots: g.cfg.Jobs.Workers, Do: g.do, Park: g.parkJob, Ready: g.spool.Exhausted,
 			AckWait: g.cfg.Jobs.AckWait.Std(), Drain: g.cfg.Drain.Std() / 3,
 		}
 		if elsewhere {

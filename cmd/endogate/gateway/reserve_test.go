@@ -1,13 +1,16 @@
 package gateway_test
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 
+	"endogate/cmd/endogate/admin"
 	"endogate/cmd/endogate/peers"
+	"endogate/dicomnode/pdu"
 )
 
 // A full disk is no fault of the jobs that meet it: none is given up, and all are done once there is room.
@@ -31,5 +34,34 @@ func TestGateway_fullDiskParksNothing(t *testing.T) {
 	g.replace("reserve: 1048576GiB", "reserve: 64MiB")
 	g.start()
 	g.waitDelivered(studies)
+	assertEachOnce(t, g, scp, studies*each)
+}
+
+// Below the reserve nothing is taken in, and what was taken in before is analysed, delivered and released.
+func TestGateway_reserveIsForWork(t *testing.T) {
+	t.Parallel()
+	scp := peers.StartStoreSCP(t)
+	g := newGateway(t, routeTo(scp.AETitle, scp.Addr, ""))
+	g.start()
+	const studies, each = 4, 10
+	storeAll(t, g.scp, polyps(t, 0, studies, each)...)
+	g.Stop()
+	requireOpenWork(t, g, studies*each)
+
+	reserve := fmt.Sprintf("reserve: %dMiB", 2*freeDisk(t, g.dir)>>20) // what is free is four times the floor
+	g.replace("reserve: 64MiB", reserve)
+	g.launch()
+	_, err := associationAs("SCOPE1", "ENDOGATE", g.scp)
+	assertRejected(t, err, pdu.RejectedTransient, pdu.RejectProviderPresentation, pdu.LocalLimitExceeded)
+	g.waitDelivered(studies)
+	g.waitFor("what is done to be released", func() bool {
+		var answer struct{ Gauges admin.Gauges }
+		g.get("/api/v1/status", &answer)
+		return answer.Gauges.SpoolEntries == 0
+	})
+	g.Stop()
+
+	g.replace(reserve, "reserve: 64MiB")
+	g.start()
 	assertEachOnce(t, g, scp, studies*each)
 }
