@@ -18,7 +18,7 @@ import (
 	"github.com/nats-io/nuid"
 )
 
-// Bucket is the object store that holds what is too large for a message: inputs of jobs that are done elsewhere, and large
+// Bucket is the object store that holds what is too large for a message: inputs of jobs that are done elsewhere, and
 // results. A name there is the node that owns the job, what it is, and a random part.
 const Bucket = "ENDOGATE"
 

@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -17,12 +18,12 @@ type Remote func(ctx context.Context, j Job, header []byte, input io.Reader, res
 
 // elsewhere does a job of another process, and returns after how long its message is to be offered again; 0: it goes.
 func (q *Queue) elsewhere(ctx context.Context, j Job, do Remote, delivery uint64) (again time.Duration) {
-	begun, err := q.ask(ctx, j.Node, opBegin, question{Job: j, Delivery: delivery})
+	begun, err := q.ask(ctx, j.Node, opBegin, question{Job: j, Delivery: delivery, Inline: true})
 	if err != nil {
 		q.log.Warn("job not begun", "job", j.ID, "delivery", delivery, "err", err)
 		return backoff(Postpone, delivery)
 	}
-	if begun.Object == "" {
+	if begun.Object == "" && !begun.Inline {
 		return begun.Again
 	}
 	result := &spill{most: maxInline, stream: func(r io.Reader) (object, error) {
@@ -50,6 +51,9 @@ func (q *Queue) elsewhere(ctx context.Context, j Job, do Remote, delivery uint64
 }
 
 func (q *Queue) remote(ctx context.Context, j Job, begun reply, do Remote, result io.Writer) error {
+	if begun.Inline {
+		return do(ctx, j, begun.Header, bytes.NewReader(begun.input), result)
+	}
 	input, err := q.get(ctx, begun.Object)
 	if err != nil {
 		return postpone{err}
@@ -123,8 +127,7 @@ func (q *Queue) ask(ctx context.Context, node, op string, asked question) (reply
 		case msg.Header.Get(busyHeader) != "":
 			continue
 		}
-		var answer reply
-		return answer, json.Unmarshal(msg.Data, &answer)
+		return replyOf(msg)
 	}
 }
 

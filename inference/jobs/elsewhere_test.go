@@ -228,6 +228,57 @@ func jobIn(node string, n int) Job {
 	return j
 }
 
+// A small input comes with the answer and is not kept by the broker; a worker of an earlier release, which does not ask for
+// that, and whoever needs a large one, gets it by the object store.
+func TestElsewhere_wayOfTheInput(t *testing.T) {
+	url := oneServer(t)
+	h := newHouse(t, Options{URL: url, Node: "n"}, testJob(1))
+	start(t, func(ctx context.Context) error { return h.q.Own(ctx, h.owner()) })
+	worker := openQueue(t, Options{URL: url, Guest: true})
+	for _, row := range []struct {
+		size          int
+		asks, answers bool // inline
+	}{{6, true, true}, {0, true, true}, {maxInline, true, true}, {maxInline + 1, true, false}, {6, false, false}, {0, false, false}} {
+		h.input = bytes.Repeat([]byte("p"), row.size)
+		asked := question{Job: jobIn("n", 1), Delivery: 1, Inline: row.asks}
+		var begun reply
+		eventually(t, "an answer", func() (answered bool) {
+			var err error
+			begun, err = worker.ask(t.Context(), "n", opBegin, asked)
+			return err == nil
+		})
+		require.Equal(t, row.answers, begun.Inline, "%+v", row)
+		assert.Equal(t, row.answers, begun.Object == "", "%+v", row)
+		assert.Equal(t, row.answers, len(objectsOf(t, h.q)) == 0, "%+v", row)
+		var result bytes.Buffer
+		require.NoError(t, worker.remote(t.Context(), asked.Job, begun, repeatInput, &result))
+		assert.Equal(t, fmt.Sprintf("E00001.demo: how E00001.demo, %s", h.input), result.String())
+		asked.Object, asked.Verdict = begun.Object, Nak.String()
+		_, err := worker.ask(t.Context(), "n", opFailed, asked)
+		require.NoError(t, err)
+		assert.Empty(t, objectsOf(t, h.q), "what a worker gave up goes")
+	}
+}
+
+// A worker that gives up what came with the answer takes nothing from another that is at the same job.
+func TestElsewhere_givesUpItsOwnInput(t *testing.T) {
+	url := oneServer(t)
+	h := newHouse(t, Options{URL: url, Node: "n"}, testJob(1))
+	start(t, func(ctx context.Context) error { return h.q.Own(ctx, h.owner()) })
+	worker := openQueue(t, Options{URL: url, Guest: true})
+	var other reply
+	eventually(t, "an answer", func() (answered bool) {
+		var err error
+		other, err = worker.ask(t.Context(), "n", opBegin, question{Job: jobIn("n", 1), Delivery: 1}) // of an earlier release
+		return err == nil
+	})
+	_, err := worker.ask(t.Context(), "n", opFailed, question{Job: jobIn("n", 1), Delivery: 2, Verdict: Nak.String()})
+	require.NoError(t, err)
+	var result bytes.Buffer
+	require.NoError(t, worker.remote(t.Context(), jobIn("n", 1), other, repeatInput, &result))
+	assert.Contains(t, result.String(), "pixels")
+}
+
 // A worker that is silent, as one that was killed, loses its job to another; when it comes back with a result all the
 // same, that is dropped.
 func TestElsewhere_firstResultCounts(t *testing.T) {
@@ -262,6 +313,7 @@ func TestElsewhere_firstResultCounts(t *testing.T) {
 func TestElsewhere_gatewayIsDown(t *testing.T) {
 	url := oneServer(t)
 	h := newHouse(t, Options{URL: url, Node: "n"}, jobList(2)...)
+	h.input = make([]byte, 2*maxInline)
 	stop := h.run(t)
 	begun, release := make(chan struct{}, 2), make(chan struct{})
 	guest(t, url, 2, func(_ context.Context, j Job, _ []byte, _ io.Reader, result io.Writer) error {
@@ -284,7 +336,7 @@ func TestElsewhere_gatewayIsDown(t *testing.T) {
 		s, err := later.q.js.Stream(t.Context(), Results)
 		return err == nil && s.CachedInfo().State.Msgs == 2
 	})
-	require.NotZero(t, len(objectsOf(t, later.q)), "inputs that were left")
+	require.Len(t, objectsOf(t, later.q), 3, "a large result, and inputs that were left")
 	later.run(t)
 	later.requireNothingLeft(t)
 	assert.Len(t, later.taken, 2)

@@ -23,7 +23,7 @@ const (
 	resultsPrefix = "endogate.results."
 	ownerPrefix   = "endogate.owner."
 
-	// maxInline is the size of a result above which it goes through the object store.
+	// maxInline is the size of an input or a result above which it goes through the object store.
 	maxInline = 512 << 10
 	// maxAnswers bounds the questions of workers that are answered at a time.
 	maxAnswers = 16
@@ -31,6 +31,7 @@ const (
 	jobHeader   = "Endogate-Job"
 	bytesHeader = "Endogate-Bytes"
 	busyHeader  = "Endogate-Busy"
+	replyHeader = "Endogate-Reply" // of an answer whose body is the input
 )
 
 // Owner is what a gateway does for workers elsewhere that have taken one of its jobs. Its functions may be called from
@@ -104,7 +105,8 @@ type owner struct {
 type question struct {
 	Job      Job    `json:"job"`
 	Delivery uint64 `json:"delivery"`          // how often its message was given to a worker
-	Object   string `json:"object,omitempty"`  // the input that it was given
+	Inline   bool   `json:"inline,omitempty"`  // it takes a small input with the answer, as earlier releases do not
+	Object   string `json:"object,omitempty"`  // the input that it was given; "": it came with the answer
 	Fault    string `json:"fault,omitempty"`   // why the try came to nothing
 	Verdict  string `json:"verdict,omitempty"` // what the worker's error says of itself
 }
@@ -112,8 +114,33 @@ type question struct {
 // reply is what the owner says to that.
 type reply struct {
 	Object string        `json:"object,omitempty"` // the input's name in the bucket
+	Inline bool          `json:"inline,omitempty"` // the input is in the answer
 	Header []byte        `json:"header,omitempty"`
 	Again  time.Duration `json:"again_ns,omitempty"` // else: after how long the job's message is to be offered again; 0: it goes
+
+	input []byte // with Inline
+}
+
+// message is r as it travels. An input is the body, as it would be half as much again in JSON.
+func (r reply) message() (*nats.Msg, error) {
+	text, err := json.Marshal(r)
+	if err != nil {
+		return nil, err
+	}
+	if r.Inline {
+		return &nats.Msg{Header: nats.Header{replyHeader: {string(text)}}, Data: r.input}, nil
+	}
+	return &nats.Msg{Data: text}, nil
+}
+
+// replyOf reads what message made.
+func replyOf(msg *nats.Msg) (r reply, err error) {
+	text := msg.Header.Get(replyHeader)
+	if text == "" {
+		return r, json.Unmarshal(msg.Data, &r)
+	}
+	r.input = msg.Data
+	return r, json.Unmarshal([]byte(text), &r)
 }
 
 // end waits for answers under way. Questions that come now all the same, as Unsubscribe waits for none, are not answered.
@@ -151,9 +178,9 @@ func (w *owner) ask(ctx context.Context, msg *nats.Msg) {
 		} else {
 			answer = w.answer(ctx, msg.Subject[strings.LastIndexByte(msg.Subject, '.')+1:], asked)
 		}
-		body, err := json.Marshal(answer)
+		said, err := answer.message()
 		if err == nil {
-			err = msg.Respond(body)
+			err = msg.RespondMsg(said)
 		}
 		if err != nil {
 			w.q.log.Warn("worker not answered", "job", asked.Job.ID, "err", err)
@@ -167,7 +194,9 @@ func (w *owner) answer(ctx context.Context, op string, asked question) reply {
 		return w.begin(ctx, asked)
 	case opFailed:
 		err := w.Failed(ctx, asked.Job, &remoteError{asked.Fault, asked.Verdict})
-		w.forget(ctx, asked.Job.ID, asked.Object)
+		if asked.Object != "" { // else it would be those of another worker
+			w.forget(ctx, asked.Job.ID, asked.Object)
+		}
 		return reply{Again: w.q.fate(ctx, asked.Job, err, w.Park, asked.Delivery)}
 	}
 	w.q.log.Warn("a worker's question is not understood", "op", op)
@@ -179,26 +208,47 @@ const (
 	opFailed = "failed"
 )
 
-// begin puts the input where the worker can get it.
+// begin gives the worker the input: with the answer if it is small, which spares the broker a store of it, else by the bucket.
 func (w *owner) begin(ctx context.Context, asked question) reply {
 	in, err := w.Begin(ctx, asked.Job)
 	if in == nil {
 		return reply{Again: w.q.fate(ctx, asked.Job, err, w.Park, asked.Delivery)}
 	}
 	defer in.Bytes.Close()
-	job, name := asked.Job.ID, objectName(w.q.node, inputBytes)
-	w.offer(object{name: name, job: job}) // before it is there: sweep lets it be
-	o, err := w.q.put(ctx, name, job, in.Bytes)
+	answer, err := w.hand(ctx, asked, in)
 	if err != nil {
-		w.withdraw(job, name)
 		if !permanent(err) {
 			err = postpone{err} // the bytes are good, so it is the store
 		}
 		return reply{Again: w.q.fate(ctx, asked.Job, w.Failed(ctx, asked.Job, err), w.Park, asked.Delivery)}
 	}
-	w.offer(o)
-	return reply{Object: name, Header: in.Header}
+	return answer
 }
+
+func (w *owner) hand(ctx context.Context, asked question, in *Input) (reply, error) {
+	var start bytes.Buffer
+	if asked.Inline {
+		most := w.q.maxAnswer()
+		if _, err := start.ReadFrom(io.LimitReader(in.Bytes, most+1)); err != nil {
+			return reply{}, fmt.Errorf("jobs: input: %w", err)
+		}
+		if int64(start.Len()) <= most {
+			return reply{Inline: true, Header: in.Header, input: start.Bytes()}, nil
+		}
+	}
+	job, name := asked.Job.ID, objectName(w.q.node, inputBytes)
+	w.offer(object{name: name, job: job}) // before it is there: sweep lets it be
+	o, err := w.q.put(ctx, name, job, io.MultiReader(&start, in.Bytes))
+	if err != nil {
+		w.withdraw(job, name)
+		return reply{}, err
+	}
+	w.offer(o)
+	return reply{Object: name, Header: in.Header}, nil
+}
+
+// maxAnswer is the size of an input that goes with an answer; the rest of what the server allows is for the header.
+func (q *Queue) maxAnswer() int64 { return min(maxInline, q.nc.MaxPayload()/2) }
 
 // offer takes note of an input.
 func (w *owner) offer(o object) {
