@@ -71,6 +71,40 @@ func TestServe_associationsAreNotOfTheCrowd(t *testing.T) {
 	}
 }
 
+// Whoever has many associations leaves a place for each listed title that has none.
+func TestServe_aPlaceForEveryTitle(t *testing.T) {
+	s := newServer(new(storing))
+	s.MaxAssociations, s.MaxPerPeer = 6, 6
+	here := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	s.Peers = []dicomnode.Peer{{AETitle: "SCOPE1", Hosts: here}, {AETitle: "SCOPE2", Hosts: here}, {AETitle: "SCOPE3", Hosts: here}, {AETitle: "*", Hosts: here}}
+	addr := serve(t, s)
+	for _, row := range []struct {
+		title dicom.AETitle
+		may   bool
+	}{
+		{"SCOPE1", true},
+		{"SCOPE1", true},
+		{"ANY", true},
+		{"SCOPE1", true},
+		{"SCOPE1", false},
+		{"ANY", false},
+		{"SCOPE2", true},
+		{"SCOPE2", false},
+		{"SCOPE3", true},
+		{"SCOPE3", false},
+	} {
+		a, err := (&dicomnode.Client{AETitle: row.title}).Associate(t.Context(), addr, "ENDOGATE", dicomnode.VerificationContexts())
+		if !row.may {
+			var reject *dicomnode.RejectError
+			require.ErrorAs(t, err, &reject, row.title)
+			require.Equal(t, pdu.LocalLimitExceeded, reject.Reason)
+			continue
+		}
+		require.NoError(t, err, row.title)
+		defer a.Abort()
+	}
+}
+
 // A peer that never speaks, over TLS and beyond every bound, holds up nobody but itself.
 func TestServe_silentTLSPeers(t *testing.T) {
 	web := httptest.NewTLSServer(nil) // for its certificate

@@ -113,7 +113,7 @@ func (s *Server) admit(a *association, rq *pdu.AssociateRQ) *RejectError {
 	if !ok {
 		return unknownCaller
 	}
-	a.slot = "ae " + string(a.callingAE)
+	a.slot = titleSlot(a.callingAE)
 	if peer.anyTitle() {
 		a.slot = "host " + a.host.String()
 	}
@@ -125,7 +125,11 @@ func (s *Server) admit(a *association, rq *pdu.AssociateRQ) *RejectError {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closing || s.active >= s.MaxAssociations || s.perPeer[a.slot] >= s.MaxPerPeer {
+	room := s.MaxAssociations
+	if peer.anyTitle() || s.perPeer[a.slot] > 0 {
+		room -= s.kept()
+	}
+	if s.closing || s.active >= room || s.perPeer[a.slot] >= s.MaxPerPeer {
 		return overLimit
 	}
 	s.active++
@@ -134,6 +138,20 @@ func (s *Server) admit(a *association, rq *pdu.AssociateRQ) *RejectError {
 	a.crowd = nil
 	return nil
 }
+
+// kept is how many places are left for listed titles that have no association: one for each, half of all at most. The
+// caller holds mu.
+func (s *Server) kept() int {
+	titles := map[dicom.AETitle]bool{}
+	for _, p := range s.Peers {
+		if !p.anyTitle() && s.perPeer[titleSlot(p.AETitle)] == 0 {
+			titles[p.AETitle] = true
+		}
+	}
+	return min(len(titles), s.MaxAssociations/2)
+}
+
+func titleSlot(title dicom.AETitle) string { return "ae " + string(title) }
 
 // hint says for the log what of an unknown caller is listed, so that the rest can be.
 func (s *Server) hint(err *RejectError, a *association) []any {

@@ -59,7 +59,9 @@ type Server struct {
 	// Admit is asked before an association is accepted; an error is a transient reject (disk below the reserve).
 	Admit func() error
 
-	MaxAssociations int    // 64 by default; beyond it a transient reject
+	// MaxAssociations is 64 by default; beyond it is a transient reject. Of these places one is kept for each listed
+	// title that has none, half of them at most.
+	MaxAssociations int
 	MaxPerPeer      int    // with one calling AE title, or one host where any title will do; 16 by default
 	MaxPDULength    uint32 // advertised, in bytes; DefaultMaxPDULength by default
 
