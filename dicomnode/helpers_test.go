@@ -83,7 +83,7 @@ func serve(t testing.TB, s *dicomnode.Server) string {
 	stopped := make(chan error, 1)
 	go func() { stopped <- s.Serve(ln) }()
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		assert.NoError(t, s.Shutdown(ctx))
 		assert.ErrorIs(t, <-stopped, dicomnode.ErrServerClosed)
@@ -136,7 +136,7 @@ func (s *syncBuffer) String() string {
 
 // patience and tick are for what happens soon, and only if the test fails not at all.
 const (
-	patience = 20 * time.Second
+	patience = 2 * time.Minute
 	tick     = 5 * time.Millisecond
 )
 

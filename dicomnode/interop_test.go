@@ -217,7 +217,7 @@ func storescp(t testing.TB, options ...string) (addr, dir string) {
 
 // listens waits until somebody accepts connections on addr, or the process has exited.
 func listens(addr string, exited <-chan struct{}) bool {
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
 		if nc, err := net.Dial("tcp", addr); err == nil {
 			return nc.Close() == nil
 		}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -180,7 +181,10 @@ func TestService_interrupted(t *testing.T) {
 			arrived := make(chan struct{})
 			p := dicomtest.Dial(t, serve(t, serving(studyFind, func(_ context.Context, req *dicomnode.Request) (*dicomnode.Response, error) {
 				<-arrived
-				time.Sleep(5 * tick) // for the kernel to hand the bytes over
+				time.Sleep(5 * tick) // for the kernel to hand the bytes over; where they matter, however long that takes
+				for began := time.Now(); req.Canceled() == nil && !reflect.DeepEqual(row.want, final(dimse.Success)) && time.Since(began) < patience; {
+					time.Sleep(tick)
+				}
 				return nil, req.Canceled()
 			})))
 			p.Associate(request)

@@ -30,7 +30,7 @@ func listening(t *testing.T, args ...string) (address string, out *lockedBuffer)
 	t.Helper()
 	out = beside(t, append([]string{"hl7", "listen", "--address", "127.0.0.1:0"}, args...)...)
 	where := regexp.MustCompile(`on (127\.0\.0\.1:\d+) `)
-	require.Eventually(t, func() bool { return where.MatchString(out.String()) }, 10*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return where.MatchString(out.String()) }, 2*time.Minute, 10*time.Millisecond)
 	return where.FindStringSubmatch(out.String())[1], out
 }
 

@@ -35,7 +35,7 @@ func TestGroup_sharesACommit(t *testing.T) {
 	<-begun
 	for i := 1; i <= 5; i++ { // they come while the first is on its way
 		wg.Go(func() { assert.True(t, g.Do(i, commit(func([]int) int { return 3 }))) })
-		require.Eventually(t, func() bool { return g.Waiting() == i }, 10*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return g.Waiting() == i }, 2*time.Minute, time.Millisecond)
 	}
 	close(goOn)
 	wg.Wait()
@@ -57,7 +57,7 @@ func TestGroup_stop(t *testing.T) {
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		return g.stopped
-	}, 10*time.Second, time.Millisecond)
+	}, 2*time.Minute, time.Millisecond)
 	require.False(t, g.Do(2, func(Take[int]) { t.Error("committed after the stop") }))
 	select {
 	case <-stopped:

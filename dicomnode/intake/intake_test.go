@@ -319,14 +319,19 @@ func TestFollower_waitsForTheLedger(t *testing.T) {
 	})
 }
 
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
+
 func TestReclaimer_waitsForTheLedger(t *testing.T) {
 	s := openStores(t)
 	closed, err := ledger.Open(filepath.Join(t.TempDir(), "ledger.db"))
 	require.NoError(t, err)
 	require.NoError(t, closed.Close())
 	s.clean.Ledger = closed
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
+	s.clean.Log = slog.New(slog.NewTextHandler(writerFunc(func(b []byte) (int, error) { cancel(); return s.log.Write(b) }), nil))
 	require.NoError(t, s.clean.Run(ctx), "it does not end the gateway")
 	require.Contains(t, s.log.String(), "trying again")
 }

@@ -173,7 +173,7 @@ func TestPowerCut_group(t *testing.T) {
 	writes.Go(func() { assert.NoError(t, l.Discard(context.Background(), 1, at(2))) })
 	assert.Eventually(t, func() bool {
 		return l.writes.Waiting() == 5
-	}, 10*time.Second, time.Millisecond)
+	}, 2*time.Minute, time.Millisecond)
 	close(leave)
 	writes.Wait()
 	require.Equal(t, 1, p.syncs)

@@ -30,7 +30,7 @@ func writeGroup(t *testing.T, l *Ledger, writes ...func(*tx) error) []error {
 		wg.Go(func() { errs[i] = l.write(t.Context(), do) })
 		require.Eventually(t, func() bool {
 			return l.writes.Waiting() == i+1
-		}, 10*time.Second, time.Millisecond)
+		}, 2*time.Minute, time.Millisecond)
 	}
 	close(leave)
 	wg.Wait()

@@ -457,7 +457,7 @@ func TestConcurrent(t *testing.T) {
 
 // How long tests wait for another goroutine, and how often they look.
 const (
-	waitFor = 10 * time.Second
+	waitFor = 2 * time.Minute
 	tick    = time.Millisecond
 )
 

@@ -28,7 +28,7 @@ func TestClient_otherServers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			port := peers.FreePort(t)
 			p := peers.Start(t, command(t, name, strconv.Itoa(port)))
-			client := &mllp.Client{Address: fmt.Sprintf("127.0.0.1:%d", port), Timeout: 20 * time.Second}
+			client := &mllp.Client{Address: fmt.Sprintf("127.0.0.1:%d", port), Timeout: 2 * time.Minute}
 			defer client.Close()
 			peers.Wait(t, time.Minute, name+" to listen", func() bool { return !p.Exited() && client.Connect(t.Context()) == nil })
 			large := append(mllptest.Message("large"), "OBX|1|ED|PDF||^Application^PDF^Base64^"+strings.Repeat("A", 3<<20)+"\r"...)

@@ -392,7 +392,7 @@ func (s *stores) eventually(destination string) {
 	require.Eventually(s.t, func() bool {
 		_, pending, err := s.ledger.NextDelivery(context.Background(), destination)
 		return err == nil && !pending
-	}, 30*time.Second, 5*time.Millisecond)
+	}, 2*time.Minute, 5*time.Millisecond)
 }
 
 // TestStoreSCP_killed: a PACS that dies between two objects and comes back gets every one of them.
@@ -429,17 +429,24 @@ func TestStoreSCP_killed(t *testing.T) {
 	require.Eventually(t, func() bool {
 		c, _ := o.Condition("pacs")
 		return !c.Up
-	}, 20*time.Second, 5*time.Millisecond)
+	}, 2*time.Minute, 5*time.Millisecond)
 	batch(10)
 	assert.Len(t, pacs.Files(t), 10)
 	pacs.Start(t)
 	s.eventually("pacs")
 	assert.Len(t, pacs.Files(t), 50)
+	require.Eventually(t, func() bool { // the ledger knows before we are told
+		mu.Lock()
+		defer mu.Unlock()
+		return delivered >= 50
+	}, 2*time.Minute, 5*time.Millisecond)
 	mu.Lock()
 	assert.Equal(t, 50, delivered)
 	mu.Unlock()
-	c, _ := o.Condition("dead")
-	assert.False(t, c.Up)
+	require.Eventually(t, func() bool {
+		c, _ := o.Condition("dead")
+		return !c.Up
+	}, 2*time.Minute, 5*time.Millisecond)
 }
 
 // TestStoreSCP_refuses3D: a PACS that does not know Comprehensive 3D SR gets its Comprehensive SR; one that knows
@@ -472,7 +479,7 @@ func TestStoreSCP_refuses3D(t *testing.T) {
 	require.Eventually(t, func() bool {
 		next, pending, err := s.ledger.NextDelivery(t.Context(), "pictures")
 		return err == nil && pending && next.After(inHalfADay)
-	}, 30*time.Second, 5*time.Millisecond)
+	}, 2*time.Minute, 5*time.Millisecond)
 	received := func(name string) (classes []dicom.UID) {
 		for uid := range scps[name].Files(t) {
 			for e, err := range s.spool.Entries(0) {
