@@ -66,7 +66,7 @@ func dial(t *testing.T, address, from string) *sender {
 	nc, err := dialer.Dial("tcp", address)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = nc.Close() })
-	require.NoError(t, nc.SetDeadline(time.Now().Add(3 * time.Minute)))
+	require.NoError(t, nc.SetDeadline(time.Now().Add(3*time.Minute)))
 	return &sender{t, nc, bufio.NewReader(nc)}
 }
 

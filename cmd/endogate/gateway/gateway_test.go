@@ -80,7 +80,11 @@ func startHere(t *testing.T, config string) *inProcess {
 	}()
 	t.Cleanup(func() {
 		p.Stop()
-		assert.NoError(t, p.err, "the gateway ends\n%s", p.Log())
+		assert.NoError(t, p.err, "the gateway ends")
+		if t.Failed() {
+			log := p.Log()
+			t.Logf("the gateway's log:\n%s", log[max(0, len(log)-64<<10):])
+		}
 	})
 	return p
 }

@@ -122,7 +122,7 @@ func listens(addr string) bool {
 
 // tail returns the last lines of a log, enough to see why a peer gave up.
 func tail(log string) string {
-	const most = 4 << 10
+	const most = 16 << 10
 	if len(log) > most {
 		log = "…" + log[len(log)-most:]
 	}

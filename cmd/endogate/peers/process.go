@@ -17,7 +17,7 @@ type Process struct {
 }
 
 // Start starts a command in a process group of its own, so that what it forks ends with it,
-// and kills the group when the test ends.
+// and kills the group when the test ends; one that failed shows the end of what it printed.
 func Start(t testing.TB, cmd *exec.Cmd) *Process {
 	t.Helper()
 	log, err := os.CreateTemp(t.TempDir(), filepath.Base(cmd.Path)+"-*.log")
@@ -36,7 +36,12 @@ func Start(t testing.TB, cmd *exec.Cmd) *Process {
 		defer close(p.exited)
 		_ = cmd.Wait() // how it ended is in its log
 	}()
-	t.Cleanup(p.Kill)
+	t.Cleanup(func() {
+		p.Kill()
+		if t.Failed() {
+			t.Logf("peers: %s printed:\n%s", filepath.Base(cmd.Path), tail(p.Log()))
+		}
+	})
 	return p
 }
 
