@@ -46,6 +46,7 @@ const (
 	MismatchBirthDate Mismatch = "birth_date" // images and order have one patient, with two birth dates
 	MismatchAccession Mismatch = "accession"  // the order that has the Study Instance UID has another accession number
 	MismatchStudy     Mismatch = "study"      // the order that has the accession number has another Study Instance UID
+	MismatchContested Mismatch = "contested"  // orders of different patients have the accession number
 )
 
 // String returns the mismatch in words, without patient data.
@@ -61,6 +62,8 @@ func (m Mismatch) String() string {
 		return "the order of this Study Instance UID has another accession number than the images"
 	case MismatchStudy:
 		return "the order of this accession number is for another Study Instance UID"
+	case MismatchContested:
+		return "orders of different patients have this accession number"
 	}
 	return string(m)
 }
@@ -91,7 +94,8 @@ func (g GateState) Words() string { return inWords(g.Mismatches) }
 // InDoubt says that the order of the study may be another patient's than its images, whether or not anybody looks at
 // mismatches: what it says has no place in their report, as long as no person has said otherwise.
 func (g GateState) InDoubt(o Order) bool {
-	return !g.Corrected && (ofOthers(g.Mismatches) || g.Patient.ID != "" && o.Patient.ID != "" && g.Patient != o.Patient.Identifier)
+	contested := slices.Contains(g.Mismatches, MismatchContested) && g.Patient != o.Patient.Identifier
+	return !g.Corrected && (ofOthers(g.Mismatches) || contested || g.Patient.ID != "" && o.Patient.ID != "" && g.Patient != o.Patient.Identifier)
 }
 
 // ofOthers says whether there is more than one patient.
@@ -277,7 +281,8 @@ func (t *tx) judge(study int64, why judgedFor, at time.Time) error {
 			return err
 		}
 	}
-	if before.patient != "{}" && ofOthers(before.mismatches) != ofOthers(after.mismatches) { // the order's part of the reports
+	contested := func(g gateRow) bool { return slices.Contains(g.mismatches, MismatchContested) }
+	if before.patient != "{}" && (ofOthers(before.mismatches) != ofOthers(after.mismatches) || contested(before) != contested(after)) { // the order's part of the reports
 		if err := t.reportAgain(study, at); err != nil {
 			return err
 		}
@@ -342,8 +347,36 @@ func (t *tx) mismatches(g gateRow, claims []claim, order Order, ordered bool) ([
 		add(MismatchBirthDate, of && c.Patient.ID != "" && !born)
 		add(MismatchAccession, c.Accession != "" && order.Accession != "" && c.Accession != order.Accession)
 	}
+	if order.StudyInstanceUID != g.uid && !g.ordered {
+		contested, err := t.contested(order.Accession)
+		if err != nil {
+			return nil, err
+		}
+		add(MismatchContested, contested)
+	}
 	add(MismatchStudy, order.StudyInstanceUID != "" && order.StudyInstanceUID != g.uid)
 	return all, nil
+}
+
+// contested reports whether orders that stand are of different patients and have one accession number: what is found by it
+// alone may be the other one's.
+func (t *tx) contested(accession string) (bool, error) {
+	if accession == "" {
+		return false, nil
+	}
+	rows, err := t.rows(`SELECT DISTINCT patient_id, patient_authority FROM imaging_order WHERE accession = ? AND state <> 'cancelled'
+		AND patient_id <> '' ORDER BY 1, 2`, accession)
+	if err != nil {
+		return false, err
+	}
+	patients, err := scanAll(rows, func(rows *sql.Rows) (i Identifier, err error) { return i, rows.Scan(&i.ID, &i.Authority) })
+	for i := 1; i < len(patients) && err == nil; i++ {
+		var same bool
+		if same, err = t.same(patients[0], patients[i]); err == nil && !same {
+			return true, nil
+		}
+	}
+	return false, err
 }
 
 // bornAlike says whether the images that name a patient have the birth date of p, as far as both say one. It is all that can
@@ -401,7 +434,7 @@ func (t *tx) whose(g gateRow, claims []claim, order Order, ordered bool) (Whose,
 		if err != nil {
 			return Whose{}, err
 		}
-		of = of && (named.ID != "" || !slices.Contains(g.mismatches, MismatchPatient))
+		of = of && (named.ID != "" || !slices.Contains(g.mismatches, MismatchPatient) && !slices.Contains(g.mismatches, MismatchContested))
 		if of || g.ordered {
 			w = Whose{order.Patient, w.Other && image.Identifier == order.Patient.Identifier}
 		}

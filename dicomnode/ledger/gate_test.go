@@ -65,6 +65,18 @@ func TestGate(t *testing.T) {
 		{"another patient, as configured by default", []func(*testing.T, *Ledger){received(by(1, "", nil)), ordered(Order{Accession: "A1", Patient: p2})}, []Mismatch{MismatchPatient}, false},
 		{"another patient, off", []func(*testing.T, *Ledger){received(by(1, GateOff, nil)), ordered(Order{Accession: "A1", Patient: p2})}, nil, false},
 		{"the strictest of its routes counts", []func(*testing.T, *Ledger){received(by(1, GateOff, nil)), received(by(2, GateHold, nil)), received(by(3, GateWarn, nil)), ordered(Order{Accession: "A1", Patient: p2})}, []Mismatch{MismatchPatient}, true},
+		{"accession number of orders of two patients", []func(*testing.T, *Ledger){
+			ordered(Order{Accession: "A1", Patient: p2, Placer: Identifier{ID: "PL2"}}), ordered(Order{Accession: "A1", Patient: p1, Placer: Identifier{ID: "PL1"}}),
+			received(by(1, GateHold, nil)),
+		}, []Mismatch{MismatchContested}, true},
+		{"the second of them comes after the images", []func(*testing.T, *Ledger){
+			ordered(Order{Accession: "A1", Patient: p1, Placer: Identifier{ID: "PL1"}}), received(by(1, GateHold, nil)),
+			ordered(Order{Accession: "A1", Patient: p2, Placer: Identifier{ID: "PL2"}}),
+		}, []Mismatch{MismatchPatient, MismatchContested}, true},
+		{"one of them names the study", []func(*testing.T, *Ledger){
+			ordered(Order{Accession: "A1", Patient: p2, Placer: Identifier{ID: "PL2"}}),
+			ordered(Order{Accession: "A1", StudyInstanceUID: "1.2", Patient: p1, Placer: Identifier{ID: "PL1"}}), received(by(1, GateHold, nil)),
+		}, nil, false},
 		{"accession number of another study", []func(*testing.T, *Ledger){received(by(1, GateHold, nil)), ordered(Order{Accession: "A1", StudyInstanceUID: "1.9", Patient: p1})}, []Mismatch{MismatchStudy}, true},
 		{"study of another accession number", []func(*testing.T, *Ledger){received(by(1, GateHold, nil)), ordered(Order{Accession: "A7", StudyInstanceUID: "1.2", Patient: p1})}, []Mismatch{MismatchAccession}, true},
 		{"two orders, the UID counts", []func(*testing.T, *Ledger){
@@ -304,4 +316,34 @@ func TestGate_whose(t *testing.T) {
 			stands("P3", false)
 		})
 	}
+}
+
+// TestGate_contestedWithoutPatient: images that name nobody are filed to neither of the patients whose orders have their
+// accession number, and the order's words have no place in their report.
+func TestGate_contestedWithoutPatient(t *testing.T) {
+	l := openLedger(t)
+	for _, n := range []string{"1", "2"} {
+		taken, err := l.TakeMessage(bg, inbound("c"+n, OrderChange{Patch: patch(Order{
+			Accession: "A1", Patient: named("P"+n, "Some^One"), Placer: Identifier{ID: "PL" + n},
+		})}))
+		require.NoError(t, err)
+		require.Equal(t, n == "2", taken.Contested)
+	}
+	receive(t, l, by(1, GateWarn, func(r *Receipt) { r.Header.PatientID = "" }))
+	g := gateOf(t, l)
+	require.Contains(t, g.Mismatches, MismatchContested)
+	require.Empty(t, g.Patient.ID)
+	o, ok, err := l.OrderOf(bg, "1.2")
+	require.NoError(t, err)
+	require.True(t, ok)
+	require.True(t, g.InDoubt(o))
+	m, _, err := l.Messages(bg, MessageFilter{})
+	require.NoError(t, err)
+	require.Contains(t, m[0].Note, "orders of different patients have this accession number")
+
+	_, err = l.TakeMessage(bg, inbound("c3", OrderChange{State: OrderCancelled, Patch: patch(Order{
+		Accession: "A1", Patient: named("P2", "Some^One"), Placer: Identifier{ID: "PL2"},
+	})}))
+	require.NoError(t, err)
+	require.NotContains(t, gateOf(t, l).Mismatches, MismatchContested, "one of the two is cancelled")
 }

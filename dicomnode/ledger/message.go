@@ -1,11 +1,13 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"endogate/dicomnode/dicom"
@@ -45,10 +47,13 @@ type Message struct {
 // sender is who gave numbers that no authority is said of.
 func (m Message) sender() string { return m.Application + "|" + m.Facility }
 
-// Subject is a study that a message is about, as the message names it. Either may be empty.
+// Subject is a study that a message is about, as the message names it. Any may be empty.
 type Subject struct {
 	StudyInstanceUID dicom.UID `json:"study_uid"`
 	Accession        string    `json:"accession"`
+	// Numbers of its order. What that says takes the place of what is empty here.
+	Placer Identifier `json:"placer,omitzero"`
+	Filler Identifier `json:"filler,omitzero"`
 }
 
 // Inbound is a message that was received, with what it asks for.
@@ -74,6 +79,8 @@ type Taken struct {
 	Again string
 	// Changed are the studies in the ledger that an order was changed for.
 	Changed []dicom.UID
+	// Contested says that it leaves orders of different patients with one accession number.
+	Contested bool
 }
 
 // TakeMessage does all that a message asks for and remembers it with its answer, or, where a part of it cannot be done,
@@ -100,12 +107,12 @@ func (t *tx) takeMessage(m Inbound) (Taken, error) {
 	taken.Answer = m.Answer
 	var no *Refusal
 	err = t.tentative(func() (err error) {
-		taken.Changed, err = t.changes(&m)
+		taken.Changed, taken.Contested, err = t.changes(&m)
 		return err
 	})
 	switch {
 	case errors.As(err, &no):
-		taken.Answer.Code, taken.Answer.Text, taken.Changed = refusedCode, no.Why, nil
+		taken.Answer.Code, taken.Answer.Text, taken.Changed, taken.Contested = refusedCode, no.Why, nil, false
 	case err != nil:
 		return Taken{}, err
 	}
@@ -114,11 +121,14 @@ func (t *tx) takeMessage(m Inbound) (Taken, error) {
 }
 
 // changes does what m asks for and returns the studies that have another order or patient then. They are subjects of m, too.
-func (t *tx) changes(m *Inbound) (changed []dicom.UID, err error) {
+func (t *tx) changes(m *Inbound) (changed []dicom.UID, contested bool, err error) {
+	if err := t.byNumber(m); err != nil {
+		return nil, false, err
+	}
 	for _, c := range m.Patients {
 		_, followed, err := t.changePatient(c, m.sender(), m.At)
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		changed = append(changed, followed...)
 		for _, study := range followed {
@@ -128,15 +138,45 @@ func (t *tx) changes(m *Inbound) (changed []dicom.UID, err error) {
 	for _, c := range m.Orders {
 		o, studies, err := t.changeOrder(c, m.Message)
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		changed = append(changed, studies...)
-		if s := (Subject{o.StudyInstanceUID, o.Accession}); !slices.Contains(m.Subjects, s) {
+		of, err := t.contested(o.Accession)
+		if err != nil {
+			return nil, false, err
+		}
+		if of && !contested {
+			contested = true
+			m.Note = strings.TrimPrefix(m.Note+"; "+MismatchContested.String(), "; ")
+		}
+		if s := (Subject{StudyInstanceUID: o.StudyInstanceUID, Accession: o.Accession}); !slices.Contains(m.Subjects, s) {
 			m.Subjects = append(m.Subjects, s)
 		}
 	}
 	slices.Sort(changed)
-	return slices.Compact(changed), nil
+	return slices.Compact(changed), contested, nil
+}
+
+// byNumber finds the studies that m names by numbers of their orders alone. A number that no order has says nothing where the
+// study is named otherwise, too.
+func (t *tx) byNumber(m *Inbound) error {
+	for i := range m.Subjects {
+		s := &m.Subjects[i]
+		if s.Placer.ID+s.Filler.ID == "" {
+			continue
+		}
+		o, err := t.findOrder(Order{Accession: s.Accession, Placer: s.Placer, Filler: s.Filler, Sender: m.Application})
+		switch {
+		case err != nil:
+			return err
+		case o.id == 0 && *s == Subject{Placer: s.Placer, Filler: s.Filler}:
+			return &Refusal{"no order has this placer or filler number, and the message names neither accession number nor study"}
+		case o.id == 0:
+			continue
+		}
+		s.StudyInstanceUID, s.Accession = cmp.Or(s.StudyInstanceUID, o.StudyInstanceUID), cmp.Or(s.Accession, o.Accession)
+	}
+	return nil
 }
 
 // tentative undoes what do did when it is refused.

@@ -148,7 +148,7 @@ func (t *tx) putOrder(row orderRow, after Order) ([]dicom.UID, error) {
 	}
 	var changed []dicom.UID
 	for i, o := range []Order{before, after} {
-		studies, err := t.studiesOf(Subject{o.StudyInstanceUID, o.Accession})
+		studies, err := t.studiesOf(Subject{StudyInstanceUID: o.StudyInstanceUID, Accession: o.Accession})
 		if err == nil && i == 0 && row.id != 0 {
 			var corrected []studyName
 			corrected, err = t.correctedTo(row.id)

@@ -57,8 +57,8 @@ func (k Kind) name(m *hl7.Message) string {
 	return k.Type + "^" + event
 }
 
-// readReport finds the studies that a report is about: by the study's UID in an OBX, as IHE and DICOM's own codes name it, or by
-// accession number.
+// readReport finds the studies that a report is about: by the study's UID in an OBX, as IHE and DICOM's own codes name it, by
+// accession number, or by the numbers of its order.
 func readReport(m *hl7.Message, s Sender) (asked, error) {
 	groups := groupsOf(m, "OBR")
 	if _, err := readPatient(groups[0].segments["PID"], s); err != nil {
@@ -74,12 +74,22 @@ func readReport(m *hl7.Message, s Sender) (asked, error) {
 				}
 			}
 		}
+		for _, number := range []struct {
+			into  *ledger.Identifier
+			field string
+		}{{&subject.Placer, "placer"}, {&subject.Filler, "filler"}} {
+			v, err := g.named(number.field, s)
+			if err != nil {
+				return asked{}, err
+			}
+			*number.into, _ = v.(ledger.Identifier)
+		}
 		if subject != (ledger.Subject{}) && !slices.Contains(out.subjects, subject) {
 			out.subjects = append(out.subjects, subject)
 		}
 	}
 	if len(out.subjects) == 0 {
-		return asked{}, missing("OBR-18", "the report has neither accession number nor study UID: nobody can tell what it is about")
+		return asked{}, missing("OBR-18", "the report has neither accession number nor study UID, and no number of its order: nobody can tell what it is about")
 	}
 	return out, nil
 }

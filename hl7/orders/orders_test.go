@@ -371,6 +371,22 @@ func TestReceiver_fields(t *testing.T) {
 	require.Equal(t, []ledger.Step{{ID: "SPS9", StartsAt: time.Date(2026, 3, 2, 0, 0, 0, 0, time.UTC)}}, all[0].Steps)
 }
 
+// TestReceiver_reportByNumber files a report to the study of the order whose placer or filler number it names.
+func TestReceiver_reportByNumber(t *testing.T) {
+	for _, obr := range []string{"OBR|1|PL1||73761001^Colonoscopy^SCT", "OBR|1||FI1|73761001^Colonoscopy^SCT"} {
+		r := newRig(t)
+		require.Equal(t, []string{"AA NW1", "AA r1", "AE r2"}, r.say(order("NW", 1),
+			lines(header("ORU^R01^ORU_R01", "r1"), "PID|1||PAT1^^^NORTH^MR", obr),
+			lines(header("ORU^R01^ORU_R01", "r2"), "PID|1||PAT1^^^NORTH^MR", "OBR|1|PL2|FI2")))
+		for _, f := range []ledger.MessageFilter{{Accession: "ACC1"}, {StudyUID: "1.2.826.0.1.77.1"}} {
+			page, _, err := r.ledger.Messages(t.Context(), f)
+			require.NoError(t, err)
+			require.Len(t, page, 2)
+			require.Equal(t, "r1", page[0].ControlID)
+		}
+	}
+}
+
 // TestTables holds that the tables name what there is: places that can be read, and fields of the ledger's types.
 func TestTables(t *testing.T) {
 	names := func(v any) map[string]any {

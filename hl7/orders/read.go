@@ -164,15 +164,17 @@ func read(fields []Field, g group, s Sender, values map[string]any) error {
 	return nil
 }
 
+// named is the value of one of OrderFields; nil where the group has none.
+func (g group) named(field string, s Sender) (any, error) {
+	i := slices.IndexFunc(OrderFields, func(f Field) bool { return f.Name == field })
+	v, _, err := OrderFields[i].value(g, s.zone())
+	return v, err
+}
+
 // accession is the accession number of an order, or the filler number where the sender gives that in its place.
 func (g group) accession(s Sender) string {
-	for _, f := range OrderFields {
-		if f.Name != "accession" {
-			continue
-		}
-		if v, _, err := f.value(g, s.zone()); err == nil && v != nil {
-			return v.(string)
-		}
+	if v, err := g.named("accession", s); err == nil && v != nil {
+		return v.(string)
 	}
 	if obr := g.segments["OBR"]; obr != nil && s.FillerIsAccession {
 		return strings.TrimSpace(obr.EI(3).ID)

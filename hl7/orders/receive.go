@@ -167,8 +167,11 @@ func (r *Receiver) take(ctx context.Context, m *hl7.Message, message []byte, kin
 	}
 	if taken.Answer.Code != string(hl7.AA) && fault == nil {
 		path := "ORC"
-		if kind.Type == "ADT" {
+		switch kind.Type {
+		case "ADT":
 			path = "PID"
+		case "ORU":
+			path = "OBR"
 		}
 		fate.Err = &hl7.Error{Code: hl7.UnknownKeyIdentifier, Path: path, Text: taken.Answer.Text}
 	}
@@ -176,6 +179,9 @@ func (r *Receiver) take(ctx context.Context, m *hl7.Message, message []byte, kin
 		r.refused(host, in.Type, fate.Err)
 	}
 	r.Log.Info("hl7: message taken", "type", in.Type, "application", in.Application, "answer", taken.Answer.Code, "entry", entry.ID, "again", taken.Again != "")
+	if taken.Contested {
+		r.Log.Warn("hl7: orders of different patients have one accession number: see the messages of this type, correct one of the orders", "application", in.Application, "entry", entry.ID)
+	}
 	if r.Changed != nil && len(taken.Changed) > 0 {
 		r.Changed(taken.Changed)
 	}
