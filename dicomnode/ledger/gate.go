@@ -2,14 +2,11 @@ package ledger
 
 import (
 	"context"
-	"crypto/sha256"
 	"database/sql"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"endogate/dicomnode/dicom"
@@ -36,46 +33,6 @@ func (g Gate) stricter(h Gate) Gate {
 	return GateWarn
 }
 
-// Mismatch is in what images, order and patient of a study do not agree.
-type Mismatch string
-
-// The mismatches. An order is found by Study Instance UID, else by accession number.
-const (
-	MismatchPatients  Mismatch = "patients"   // the images are of two patients
-	MismatchPatient   Mismatch = "patient"    // images and order are of different patients
-	MismatchBirthDate Mismatch = "birth_date" // images and order have one patient, with two birth dates
-	MismatchAccession Mismatch = "accession"  // the order that has the Study Instance UID has another accession number
-	MismatchStudy     Mismatch = "study"      // the order that has the accession number has another Study Instance UID
-	MismatchContested Mismatch = "contested"  // orders of different patients have the accession number
-)
-
-// String returns the mismatch in words, without patient data.
-func (m Mismatch) String() string {
-	switch m {
-	case MismatchPatients:
-		return "images of two patients are in this study"
-	case MismatchPatient:
-		return "the images name another patient than the order"
-	case MismatchBirthDate:
-		return "the images have another birth date than the order's patient"
-	case MismatchAccession:
-		return "the order of this Study Instance UID has another accession number than the images"
-	case MismatchStudy:
-		return "the order of this accession number is for another Study Instance UID"
-	case MismatchContested:
-		return "orders of different patients have this accession number"
-	}
-	return string(m)
-}
-
-func inWords(all []Mismatch) string {
-	words := make([]string, len(all))
-	for i, m := range all {
-		words[i] = m.String()
-	}
-	return strings.Join(words, "; ")
-}
-
 // GateState is how a study stands at the gate.
 type GateState struct {
 	StudyInstanceUID dicom.UID
@@ -96,11 +53,6 @@ func (g GateState) Words() string { return inWords(g.Mismatches) }
 func (g GateState) InDoubt(o Order) bool {
 	contested := slices.Contains(g.Mismatches, MismatchContested) && g.Patient != o.Patient.Identifier
 	return !g.Corrected && (ofOthers(g.Mismatches) || contested || g.Patient.ID != "" && o.Patient.ID != "" && g.Patient != o.Patient.Identifier)
-}
-
-// ofOthers says whether there is more than one patient.
-func ofOthers(all []Mismatch) bool {
-	return slices.Contains(all, MismatchPatient) || slices.Contains(all, MismatchPatients)
 }
 
 // Notices say what a reader of a report on the study has to know of it.
@@ -143,40 +95,12 @@ func (l *Ledger) GateOf(ctx context.Context, study dicom.UID) (GateState, error)
 	return found[0], nil
 }
 
-// Whose is the patient that a study is on.
-type Whose struct {
-	Person
-	// Other says that its images name another patient: they were merged since, or a person has said so.
-	Other bool
-}
-
-// PatientOf returns whom a study is on: whom a person has said, else whom its images name, as their order knows that
-// patient, else whom the order names; all as the last merges and demographic updates left them; or ErrNotFound.
-func (l *Ledger) PatientOf(ctx context.Context, study dicom.UID) (Whose, error) {
-	found, err := query(ctx, l.readDB, func(rows *sql.Rows) (w Whose, err error) {
-		return w, rows.Scan(jsonColumn{&w.Person}, &w.Other)
-	}, "SELECT g.patient, g.other FROM gate g JOIN study s ON s.id = g.study WHERE s.study_instance_uid = ?", study)
-	if err == nil && len(found) == 0 {
-		err = ErrNotFound
-	}
-	if err != nil {
-		return Whose{}, fmt.Errorf("ledger: patient of study %s: %w", study, err)
-	}
-	return found[0], nil
-}
-
-// claim is what an image says of itself.
-type claim struct {
-	Patient   Identifier `json:"patient"`
-	Accession string     `json:"accession"`
-}
-
 // claims notes what an image says, and judges its study where no other image has said so, or its route is stricter than
 // those before.
 func (b *batch) claims(study int64, r Receipt) error {
 	h := r.Header
-	n, err := b.exec("INSERT INTO claim (study, patient_id, issuer, accession) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
-		study, h.PatientID, h.IssuerOfPatientID, h.AccessionNumber)
+	n, err := b.exec("INSERT INTO claim (study, patient_id, issuer, accession, name, birth_date, sex) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+		study, h.PatientID, h.IssuerOfPatientID, h.AccessionNumber, h.PatientName, h.PatientBirthDate, h.PatientSex)
 	if err != nil {
 		return err
 	}
@@ -252,7 +176,7 @@ func (t *tx) judge(study int64, why judgedFor, at time.Time) error {
 		return err
 	}
 	after := before
-	if after.mismatches, err = t.mismatches(before, claims, order, ordered); err != nil {
+	if after.mismatches, err = t.mismatches(before, claims, order, ordered, why); err != nil {
 		return err
 	}
 	after.evidence = evidence(after.mismatches, claims, order, before.correct)
@@ -298,172 +222,6 @@ func jsonText(v any) (string, error) {
 	return string(b), err
 }
 
-func (t *tx) claimsOf(study int64) ([]claim, error) {
-	rows, err := t.rows("SELECT patient_id, issuer, accession FROM claim WHERE study = ? ORDER BY patient_id, issuer, accession", study)
-	if err != nil {
-		return nil, err
-	}
-	return scanAll(rows, func(rows *sql.Rows) (c claim, err error) {
-		return c, rows.Scan(&c.Patient.ID, &c.Patient.Authority, &c.Accession)
-	})
-}
-
-// mismatches finds in what claims and order do not agree. What neither of two says decides nothing.
-func (t *tx) mismatches(g gateRow, claims []claim, order Order, ordered bool) ([]Mismatch, error) {
-	all := []Mismatch{}
-	add := func(m Mismatch, so bool) {
-		if so && !slices.Contains(all, m) {
-			all = append(all, m)
-		}
-	}
-	var first Identifier
-	for _, c := range claims {
-		if c.Patient.ID == "" {
-			continue
-		}
-		if first.ID == "" {
-			first = c.Patient
-			continue
-		}
-		same, err := t.same(first, c.Patient)
-		if err != nil {
-			return nil, err
-		}
-		add(MismatchPatients, !same)
-	}
-	if g.policy == GateOff || !ordered {
-		return all, nil
-	}
-	for _, c := range claims {
-		of, err := t.isOf(c.Patient, order.Patient)
-		if err != nil {
-			return nil, err
-		}
-		born, err := t.bornAlike(g.study, c.Patient, order.Patient)
-		if err != nil {
-			return nil, err
-		}
-		add(MismatchPatient, !of || c.Patient.ID == "" && !born)
-		add(MismatchBirthDate, of && c.Patient.ID != "" && !born)
-		add(MismatchAccession, c.Accession != "" && order.Accession != "" && c.Accession != order.Accession)
-	}
-	if order.StudyInstanceUID != g.uid && !g.ordered {
-		contested, err := t.contested(order.Accession)
-		if err != nil {
-			return nil, err
-		}
-		add(MismatchContested, contested)
-	}
-	add(MismatchStudy, order.StudyInstanceUID != "" && order.StudyInstanceUID != g.uid)
-	return all, nil
-}
-
-// contested reports whether orders that stand are of different patients and have one accession number: what is found by it
-// alone may be the other one's.
-func (t *tx) contested(accession string) (bool, error) {
-	if accession == "" {
-		return false, nil
-	}
-	rows, err := t.rows(`SELECT DISTINCT patient_id, patient_authority FROM imaging_order WHERE accession = ? AND state <> 'cancelled'
-		AND patient_id <> '' ORDER BY 1, 2`, accession)
-	if err != nil {
-		return false, err
-	}
-	patients, err := scanAll(rows, func(rows *sql.Rows) (i Identifier, err error) { return i, rows.Scan(&i.ID, &i.Authority) })
-	for i := 1; i < len(patients) && err == nil; i++ {
-		var same bool
-		if same, err = t.same(patients[0], patients[i]); err == nil && !same {
-			return true, nil
-		}
-	}
-	return false, err
-}
-
-// bornAlike says whether the images that name a patient have the birth date of p, as far as both say one. It is all that can
-// be compared of images without a Patient ID; names are written in too many ways.
-func (t *tx) bornAlike(study int64, image Identifier, p Person) (bool, error) {
-	if p.BirthDate == "" {
-		return true, nil
-	}
-	dates, err := t.strings(`SELECT DISTINCT header ->> 'patient_birth_date' FROM instance WHERE study = ? AND coalesce(header ->> 'patient_id', '') = ?
-		AND coalesce(header ->> 'patient_birth_date', '') <> ''`, study, image.ID)
-	return !slices.ContainsFunc(dates, func(date string) bool { return date != p.BirthDate }), err
-}
-
-// isOf says whether an image's patient is p, by any of its identifiers.
-func (t *tx) isOf(image Identifier, p Person) (bool, error) {
-	if image.ID == "" || p.ID == "" {
-		return true, nil
-	}
-	if slices.ContainsFunc(p.Others, func(o Identifier) bool { return image.is(o, true) }) {
-		return true, nil
-	}
-	return t.same(image, p.Identifier)
-}
-
-// evidence is what mismatches rest on: when it is another one, nobody has seen it yet.
-func evidence(all []Mismatch, claims []claim, order Order, correct Identifier) string {
-	if len(all) == 0 {
-		return ""
-	}
-	b, _ := json.Marshal([]any{all, claims, order.Accession, order.StudyInstanceUID, order.Patient.Identifier, correct}) // no value of these can fail
-	sum := sha256.Sum256(b)
-	return hex.EncodeToString(sum[:])
-}
-
-// whose is the patient that a study is on.
-func (t *tx) whose(g gateRow, claims []claim, order Order, ordered bool) (Whose, error) {
-	var named Identifier // by an image
-	if i := slices.IndexFunc(claims, func(c claim) bool { return c.Patient.ID != "" }); i >= 0 {
-		named = claims[i].Patient
-	}
-	image, known, err := t.survivor(named)
-	if err != nil {
-		return Whose{}, err
-	}
-	if !known {
-		image.Identifier = named
-	}
-	w := Whose{image.Person, image.ID != named.ID}
-	switch {
-	case g.correct.ID != "":
-		p, _, err := t.survivor(g.correct)
-		return Whose{p.Person, true}, err
-	case ordered && order.Patient.ID != "":
-		of, err := t.isOf(named, order.Patient)
-		if err != nil {
-			return Whose{}, err
-		}
-		of = of && (named.ID != "" || !slices.Contains(g.mismatches, MismatchPatient) && !slices.Contains(g.mismatches, MismatchContested))
-		if of || g.ordered {
-			w = Whose{order.Patient, w.Other && image.Identifier == order.Patient.Identifier}
-		}
-		if !of && g.ordered {
-			return w, nil // the images know nothing of whom it is on
-		}
-	}
-	if w.Name == "" && w.BirthDate == "" && w.Sex == "" { // nobody has told: what the image says is as good
-		err = t.row(`SELECT header ->> 'patient_name', header ->> 'patient_birth_date', header ->> 'patient_sex' FROM instance
-			WHERE study = ? AND coalesce(header ->> 'patient_id', '') = ? ORDER BY id LIMIT 1`, []any{g.study, named.ID},
-			orEmpty{&w.Name}, orEmpty{&w.BirthDate}, orEmpty{&w.Sex})
-		if errors.Is(err, sql.ErrNoRows) {
-			err = t.row("SELECT patient_name FROM study WHERE id = ?", []any{g.study}, &w.Name)
-		}
-	}
-	return w, err
-}
-
-// orEmpty scans text, or NULL as "".
-type orEmpty struct{ s *string }
-
-// Scan takes the column's value.
-func (e orEmpty) Scan(v any) error {
-	var s sql.NullString
-	err := s.Scan(v)
-	*e.s = s.String
-	return err
-}
-
 func (t *tx) writeGate(g gateRow, w Whose, at time.Time) error {
 	found, err := jsonText(g.mismatches)
 	if err != nil {
@@ -499,52 +257,6 @@ func (t *tx) tellOfGate(before, after gateRow, at time.Time) error {
 		return tell(EventHeld, "results wait until a person releases or corrects")
 	case before.held && !after.held && after.released != after.evidence:
 		return tell(EventUnheld, "")
-	}
-	return nil
-}
-
-// superseded is why a message is not sent any more.
-const superseded = "superseded: patient or order has changed since it was made"
-
-// retarget takes back what waits to be sent of a draft under another identity, or with another order, and has it made anew.
-// What a person has signed stays as it was signed.
-func (t *tx) retarget(study int64, at time.Time) error {
-	_, err := t.stepDeliveries(EventDeliveryDiscarded, "d.study = ?2 AND (d.kind <> '"+KindDICOM+"' OR d.number > 0) AND d.state IN ('pending', 'parked') AND coalesce("+fmt.Sprintf(madeOf, "?2")+", 'draft') = 'draft'",
-		"'"+superseded+"'", "state = 'discarded', ended_at = ?1, reason = '"+superseded+"'", micros(at), study)
-	if err != nil {
-		return err
-	}
-	return t.draftDue(study)
-}
-
-// ErrPatient says that something is to be sent on a study under another patient than it is on by now.
-var ErrPatient = errors.New("ledger: the patient of the study has another identity by now: make it again")
-
-// checkPatient holds that nothing is sent under an identity that has changed while it was made.
-func (t *tx) checkPatient(study int64, document json.RawMessage) error {
-	var is struct {
-		Patient struct {
-			ID, Issuer, Name, Sex string
-			BirthDate             string `json:"birth_date"`
-		}
-	}
-	if err := json.Unmarshal(document, &is); err != nil {
-		return err
-	}
-	return t.isOn(study, Person{Identifier: Identifier{is.Patient.ID, is.Patient.Issuer}, Name: is.Patient.Name, BirthDate: is.Patient.BirthDate, Sex: is.Patient.Sex})
-}
-
-// isOn is ErrPatient where a study is on another patient than is.
-func (t *tx) isOn(study int64, is Person) error {
-	var p Person
-	err := t.row("SELECT patient FROM gate WHERE study = ?", []any{study}, jsonColumn{&p})
-	switch {
-	case errors.Is(err, sql.ErrNoRows), err == nil && (p.ID == "" || is.ID == ""):
-		return nil
-	case err != nil:
-		return err
-	case p.Identifier != is.Identifier, p.Name != is.Name, p.BirthDate != is.BirthDate, p.Sex != is.Sex:
-		return ErrPatient
 	}
 	return nil
 }
@@ -627,24 +339,6 @@ func (l *Ledger) CorrectGate(ctx context.Context, study dicom.UID, c Correction,
 		}
 		return t.event(event{study: g.study, what: EventCorrected, at: at, answer: Answer{Text: c.Reason}})
 	})
-}
-
-// correctPatient finds, or enters, whom a person names.
-func (t *tx) correctPatient(p Person, at time.Time) (Identifier, error) {
-	if p.ID == "" {
-		return Identifier{}, nil
-	}
-	found, known, err := t.findPatient(p.Identifier)
-	switch {
-	case err != nil:
-		return Identifier{}, err
-	case known && p.Name == "":
-		return found.Identifier, nil
-	case p.Name == "":
-		return Identifier{}, &Refusal{"nobody has told of this patient: name, birth date and sex are needed, too"}
-	}
-	_, _, err = t.changePatient(PatientChange{Person: p}, "", at)
-	return p.Identifier, err
 }
 
 // atGate runs do on the gate of the study of a.

@@ -51,6 +51,10 @@ func TestGate(t *testing.T) {
 		p.BirthDate = "19610203"
 		return p
 	}
+	sexed := func(p Person, sex string) Person {
+		p.Sex = sex
+		return p
+	}
 	for _, row := range []struct {
 		name  string
 		steps []func(*testing.T, *Ledger)
@@ -96,7 +100,29 @@ func TestGate(t *testing.T) {
 			received(by(1, GateHold, func(r *Receipt) { r.Header.IssuerOfPatientID = "OTHER" })), ordered(Order{Accession: "A1", Patient: p1}),
 		}, []Mismatch{MismatchPatient}, true},
 		{"images without a patient", []func(*testing.T, *Ledger){
+			received(by(1, GateHold, func(r *Receipt) { r.Header.PatientID = "" })), ordered(Order{Accession: "A1", Patient: named("P2", "HEBERT^ZOE")}),
+		}, nil, false},
+		{"images without a patient, of another name", []func(*testing.T, *Ledger){
 			received(by(1, GateHold, func(r *Receipt) { r.Header.PatientID = "" })), ordered(Order{Accession: "A1", Patient: p2}),
+		}, []Mismatch{MismatchPatient}, true},
+		{"the patient, of another name", []func(*testing.T, *Ledger){received(by(1, GateHold, nil)), ordered(Order{Accession: "A1", Patient: named("P1", "Other^One")})}, []Mismatch{MismatchName}, true},
+		{"the patient, of another name in a later image", []func(*testing.T, *Ledger){
+			ordered(Order{Accession: "A1", Patient: p1}), received(by(1, GateHold, nil)),
+			received(by(2, GateHold, func(r *Receipt) { r.Header.PatientName = "Other^One" })),
+		}, []Mismatch{MismatchName}, true},
+		{"the patient, called otherwise since", []func(*testing.T, *Ledger){
+			received(by(1, GateHold, nil)), ordered(Order{Accession: "A1", Patient: p1}),
+			func(t *testing.T, l *Ledger) { take(t, l, told("m", PatientChange{Person: named("P1", "Other^One")})) },
+		}, nil, false},
+		{"the patient, written otherwise", []func(*testing.T, *Ledger){received(by(1, GateHold, nil)), ordered(Order{Accession: "A1", Patient: named("P1", "ZOE^HEBERT")})}, nil, false},
+		{"the patient, a placeholder for a name", []func(*testing.T, *Ledger){
+			received(by(1, GateHold, func(r *Receipt) { r.Header.PatientName = "?^?" })), ordered(Order{Accession: "A1", Patient: p1}),
+		}, nil, false},
+		{"the patient, of another sex", []func(*testing.T, *Ledger){
+			received(by(1, GateHold, func(r *Receipt) { r.Header.PatientSex = "M" })), ordered(Order{Accession: "A1", Patient: sexed(p1, "F")}),
+		}, []Mismatch{MismatchSex}, true},
+		{"the patient, of a sex that is not known", []func(*testing.T, *Ledger){
+			received(by(1, GateHold, func(r *Receipt) { r.Header.PatientSex = "O" })), ordered(Order{Accession: "A1", Patient: sexed(p1, "F")}),
 		}, nil, false},
 		{"images without a patient, born on another day", []func(*testing.T, *Ledger){
 			received(by(1, GateHold, func(r *Receipt) { r.Header.PatientID, r.Header.PatientBirthDate = "", "19400101" })), ordered(Order{Accession: "A1", Patient: born(p2)}),

@@ -74,7 +74,10 @@ CREATE TABLE claim (
 	patient_id TEXT NOT NULL,
 	issuer     TEXT NOT NULL,
 	accession  TEXT NOT NULL,
-	PRIMARY KEY (study, patient_id, issuer, accession)
+	name       TEXT NOT NULL,
+	birth_date TEXT NOT NULL,
+	sex        TEXT NOT NULL,
+	PRIMARY KEY (study, patient_id, issuer, accession, name, birth_date, sex)
 ) WITHOUT ROWID;
 CREATE TABLE delivery (
 	id                  INTEGER PRIMARY KEY,
