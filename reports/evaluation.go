@@ -79,10 +79,13 @@ func (e Exam) extent() string {
 	if retracted > 0 {
 		counts += fmt.Sprintf(" Retracted: %d.", retracted)
 	}
-	if analysed == 0 {
+	switch {
+	case analysed > 0:
+		return counts
+	case failed > 0:
 		return "Analysis failed: no frame was analysed. " + counts
 	}
-	return counts
+	return "No frame was analysed. " + counts
 }
 
 // reasons counts the instances for each reason, in alphabetical order.

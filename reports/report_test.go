@@ -258,6 +258,14 @@ func TestReport_statements(t *testing.T) {
 		"Failed: 5: decoder gave up.",
 		"Failed: 5: out of memory.",
 	}, text(failed))
+	for i := range failed.Instances {
+		failed.Instances[i].Failed, failed.Instances[i].Skipped = "", "no model"
+	}
+	assert.Equal(t, []string{
+		"AI-generated draft. Not verified.",
+		"No frame was analysed. Instances analysed: 0 (0 frames); skipped: 11; failed: 0.",
+		"Skipped: 11: no model.",
+	}, text(failed), "nothing has failed")
 	for _, s := range append(text(failed), text(testExam(t, kvasir()))...) {
 		assert.NotContains(t, strings.ToLower(s), "no abnormality")
 	}
