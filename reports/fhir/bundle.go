@@ -80,7 +80,8 @@ func (w *writer) create(kind string, by identifier, resource any) reference {
 	return w.add(kind, by, resource, Request{Method: "POST", URL: kind, IfNoneExist: "identifier=" + token(by.System, by.Value)})
 }
 
-// put adds a resource of the gateway's own: what the server has of that identifier is replaced.
+// put adds a resource of the gateway's own, or one that has to follow its patient: what the server has of that identifier is
+// replaced.
 func (w *writer) put(kind string, by identifier, resource any) reference {
 	return w.add(kind, by, resource, Request{Method: "PUT", URL: kind + "?identifier=" + token(by.System, by.Value)})
 }
@@ -167,7 +168,7 @@ func (w *writer) order() {
 	if o.Reason != "" {
 		request.ReasonCode = []concept{{Text: o.Reason}}
 	}
-	w.basedOn = []reference{w.create("ServiceRequest", ids[0], request)}
+	w.basedOn = []reference{w.put("ServiceRequest", ids[0], request)}
 }
 
 // clinician is a person whom others know (a logical reference, references.html#logical); nil where nobody says who.
@@ -186,7 +187,7 @@ func (w *writer) study() {
 	e, by := w.doc.Examination, uidIdentifier(w.doc.Study)
 	study := imagingStudy{
 		ResourceType: "ImagingStudy", Identifier: []identifier{by}, Status: "available", Subject: w.subject,
-		Started: instant(e.StartedAt), BasedOn: w.basedOn, NumberOfInstances: e.Images, Description: e.Description,
+		Started: instant(e.StartedAt), BasedOn: w.basedOn, NumberOfSeries: series(e), NumberOfInstances: e.Images, Description: e.Description,
 	}
 	if o := w.doc.Order; o != nil && o.Accession != "" {
 		study.Identifier = append(study.Identifier, identifier{Type: v2("0203", "ACSN", "Accession ID"), System: w.system(""), Value: o.Accession})
@@ -194,7 +195,16 @@ func (w *writer) study() {
 	if slices.ContainsFunc(e.Instances, func(i draft.Image) bool { return endoscopic[i.Instance.SOPClassUID] }) {
 		study.Modality = []coding{{dcmSystem, "ES", "Endoscopy"}}
 	}
-	w.imaging = w.create("ImagingStudy", by, study)
+	w.imaging = w.put("ImagingStudy", by, study)
+}
+
+// series counts those that the images are in.
+func series(e draft.Examination) int {
+	all := map[dicom.UID]bool{}
+	for _, i := range e.Instances {
+		all[i.Instance.SeriesInstanceUID] = true
+	}
+	return len(all)
 }
 
 var endoscopic = map[dicom.UID]bool{

@@ -133,9 +133,27 @@ func TestMedplum_life(t *testing.T) {
 	assert.Contains(t, string(text), "Grønvold", "a patient is the server's: created, and never changed")
 	assert.NotContains(t, string(text), "Other")
 
-	send(as(sample(t), 4, draft.Amended, true), Attachments{})
+	now := sample(t).Patient
+	now.ID, now.Name = now.ID+"9", "Survivor^Name"
+	send(renamed, Attachments{Report: "2.25.9003", Patient: &now})
+	once["Patient"] = 2
+	counts(with(3))
+	survivor := ""
+	for _, p := range all(t, server, "Patient") {
+		if text, err := json.Marshal(p); err == nil && strings.Contains(string(text), "Survivor") {
+			survivor = "Patient/" + p["id"].(string)
+		}
+	}
+	for _, kind := range []string{"ImagingStudy", "ServiceRequest", "DiagnosticReport"} {
+		assert.Equal(t, survivor, all(t, server, kind)[0]["subject"].(map[string]any)["reference"], "%s follows a merge", kind)
+	}
+	study := all(t, server, "ImagingStudy")[0]
+	assert.EqualValues(t, 1, study["numberOfSeries"])
+	assert.EqualValues(t, len(renamed.Examination.Instances), study["numberOfInstances"])
+
+	send(as(sample(t), 4, draft.Amended, true), Attachments{Patient: &now})
 	assert.Equal(t, []string{"corrected"}, statuses("DiagnosticReport"))
-	send(as(sample(t), 5, draft.Withdrawn, false), Attachments{})
+	send(as(sample(t), 5, draft.Withdrawn, false), Attachments{Patient: &now})
 	counts(with(5))
 	assert.Equal(t, []string{"entered-in-error"}, statuses("DiagnosticReport"))
 	assert.Equal(t, []string{"entered-in-error", "entered-in-error", "entered-in-error", "entered-in-error"}, statuses("Observation"))

@@ -110,6 +110,7 @@ type imagingStudy struct {
 	Subject           reference    `json:"subject"`
 	Started           string       `json:"started,omitempty"`
 	BasedOn           []reference  `json:"basedOn,omitempty"`
+	NumberOfSeries    int          `json:"numberOfSeries,omitempty"`
 	NumberOfInstances int          `json:"numberOfInstances,omitempty"`
 	Description       string       `json:"description,omitempty"`
 }
