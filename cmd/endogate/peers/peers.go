@@ -42,11 +42,11 @@ func FreePort(t testing.TB) int {
 		}
 		ln, err := net.Listen("tcp", addr)
 		if err != nil {
-			reserved.Close()
+			_ = reserved.Close()
 			continue // taken
 		}
 		ln.Close()
-		t.Cleanup(func() { reserved.Close() })
+		t.Cleanup(func() { _ = reserved.Close() })
 		return ln.Addr().(*net.TCPAddr).Port
 	}
 	t.Fatal("peers: free port: none of 1000 was")
