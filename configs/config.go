@@ -8,6 +8,7 @@ import (
 	"net"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"time"
 
 	"endogate/dicomnode/dicom"
@@ -381,6 +382,17 @@ func (c Config) Of(kind Kind, names []string) []Destination {
 		}
 	}
 	return of
+}
+
+// Unused returns the names of the destinations that no route names.
+func (c Config) Unused() []string {
+	var unused []string
+	for _, d := range c.Destinations {
+		if !slices.ContainsFunc(c.Routes, func(r Route) bool { return slices.Contains(r.Destinations, d.Name) }) {
+			unused = append(unused, d.Name)
+		}
+	}
+	return unused
 }
 
 // SpoolDir, LedgerFile and NATSDir are the places inside the data folder.

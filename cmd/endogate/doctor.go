@@ -117,7 +117,11 @@ func describeConfig(cfg configs.Config) (string, error) {
 	if len(faults) > 0 {
 		return "", errors.New(strings.Join(faults, "; "))
 	}
-	return fmt.Sprintf("%d peers, %d models, %d routes, %d destinations", len(cfg.DICOM.Peers), len(cfg.Models), len(cfg.Routes), len(cfg.Destinations)), nil
+	said := fmt.Sprintf("%d peers, %d models, %d routes, %d destinations", len(cfg.DICOM.Peers), len(cfg.Models), len(cfg.Routes), len(cfg.Destinations))
+	if unused := cfg.Unused(); len(unused) > 0 {
+		said += "; no route names " + strings.Join(unused, ", ") + ": nothing is sent there"
+	}
+	return said, nil
 }
 
 // checkTemplates loads what drafts are written with, as the gateway does.

@@ -24,6 +24,17 @@ func TestDoctor_namesAllThatIsNotListed(t *testing.T) {
 	require.ErrorContains(t, err, "routes is empty")
 }
 
+// A destination that nothing goes to is no fault of the file, and mostly one of the person who wrote it.
+func TestDoctor_unusedDestination(t *testing.T) {
+	cfg := configs.Default()
+	cfg.DICOM.Peers = []configs.Peer{{AETitle: "*"}}
+	cfg.Routes = []configs.Route{{Name: "r", Destinations: []string{"pacs"}}}
+	cfg.Destinations = []configs.Destination{{Name: "pacs"}, {Name: "ris"}}
+	said, err := describeConfig(cfg)
+	require.NoError(t, err)
+	assert.Contains(t, said, "no route names ris")
+}
+
 // A title, a model, a kind and a span: whoever mends a file reads of all of them in one go.
 func TestDoctor_allFaultsOfAFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "c.yaml")

@@ -266,6 +266,7 @@ func TestNewWriter_faults(t *testing.T) {
 	}{
 		{"row", Options{Rows: []string{"pdfs"}}, `rows[0]: "pdfs"; write some of study, report`},
 		{"row twice", Options{Rows: []string{"pdf", "pdf"}}, `rows[1]: "pdf" is there twice`},
+		{"no such code", Options{Statuses: Codes{Draft: "Q"}}, `statuses.draft: "Q"; write a code`},
 		{"code", Options{Statuses: Codes{Draft: "r"}}, `statuses.draft: "r"; write a code`},
 		{"a draft is not final", Options{Statuses: Codes{Draft: "F"}}, "statuses.draft: F says that the report is final"},
 		{"nor what nobody verified", Options{Results: Codes{Preliminary: "C"}}, "results.preliminary: C says"},

@@ -217,13 +217,16 @@ func rowNames() (names []string) {
 	return names
 }
 
+// resultStatuses are the codes of HL7 tables 0123 (of a report) and 0085 (of its results).
+const resultStatuses = "ABCDFINOPRSUVWXYZ"
+
 // check holds codes to their tables, and those of reports that nobody has verified to what does not say otherwise.
 func (c Codes) check(key string) error {
 	var errs []error
 	names := []string{"draft", "preliminary", "final", "correction", "withdrawn"}
 	for i, code := range c.all() {
 		switch {
-		case len(*code) != 1 || *code < "A" || *code > "Z":
+		case len(*code) != 1 || !strings.Contains(resultStatuses, *code):
 			errs = append(errs, Fault{key + "." + names[i], fmt.Sprintf("%q; write a code of HL7 table 0123 or 0085, such as R, P, F, C, X or W", *code)})
 		case names[i] != "final" && names[i] != "correction" && strings.Contains("FC", *code):
 			errs = append(errs, Fault{key + "." + names[i], *code + " says that the report is final; write another code"})

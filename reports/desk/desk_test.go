@@ -277,6 +277,29 @@ func TestDesk_orderInDoubt(t *testing.T) {
 	require.Equal(t, "PL1", doc.Order.Placer)
 }
 
+// TestDesk_orderCancelled: what was found stays, and whoever reads the draft learns that nobody waits for it any more.
+func TestDesk_orderCancelled(t *testing.T) {
+	r := newRoom(t)
+	r.examined(0.9)
+	message := func(id string, patch string) {
+		_, err := r.ledger.TakeMessage(t.Context(), ledger.Inbound{
+			Message: ledger.Message{Entry: "message" + id, Application: "RIS", ControlID: id, At: r.tick(time.Second), Answer: ledger.Answer{Protocol: "hl7", Code: "AA"}},
+			Orders:  []ledger.OrderChange{{Patch: []byte(patch)}},
+		})
+		require.NoError(t, err)
+	}
+	notice := "the order was cancelled: tell who ordered what was found all the same"
+	message("1", `{"accession": "A1", "placer": {"id": "PL1"}, "patient": {"identifier": {"id": "P1"}}}`)
+	r.assemble()
+	r.rounds()
+	require.NotNil(t, r.newest().Order)
+	require.NotContains(t, r.newest().Notices, notice)
+	message("2", `{"accession": "A1", "placer": {"id": "PL1"}, "state": "cancelled"}`)
+	r.rounds()
+	require.NotNil(t, r.newest().Order)
+	require.Contains(t, r.newest().Notices, notice)
+}
+
 // TestDesk_again keeps what a person has decided when there is more to say, and makes nothing of what says nothing new.
 func TestDesk_again(t *testing.T) {
 	r := newRoom(t)

@@ -65,6 +65,9 @@ func (d *Desk) input(ctx context.Context, due ledger.DueDraft, newest draft.Docu
 		if !gate.InDoubt(order) {
 			ordered(&in, order)
 		}
+		if order.State == ledger.OrderCancelled {
+			in.Notices = append(in.Notices, "the order was cancelled: tell who ordered what was found all the same")
+		}
 	}
 	in.Quality = d.quality(ctx, received)
 	return in, basis, nil
@@ -309,6 +312,8 @@ func (d *Desk) quality(ctx context.Context, received []ledger.InstanceView) func
 		q, err := d.Quality(ctx, entry, key.frame)
 		if err == nil {
 			d.memory.put(key, q)
+		} else {
+			d.Log.WarnContext(ctx, "a frame is chosen without its sharpness and exposure", "instance", key.instance, "frame", key.frame, "err", err)
 		}
 		return q, err
 	}
