@@ -80,8 +80,7 @@ func (w *writer) create(kind string, by identifier, resource any) reference {
 	return w.add(kind, by, resource, Request{Method: "POST", URL: kind, IfNoneExist: "identifier=" + token(by.System, by.Value)})
 }
 
-// put adds a resource of the gateway's own, or one that has to follow its patient: what the server has of that identifier is
-// replaced.
+// put adds a resource of the gateway's own: what the server has of that identifier is replaced.
 func (w *writer) put(kind string, by identifier, resource any) reference {
 	return w.add(kind, by, resource, Request{Method: "PUT", URL: kind + "?identifier=" + token(by.System, by.Value)})
 }
@@ -168,7 +167,7 @@ func (w *writer) order() {
 	if o.Reason != "" {
 		request.ReasonCode = []concept{{Text: o.Reason}}
 	}
-	w.basedOn = []reference{w.put("ServiceRequest", ids[0], request)}
+	w.basedOn = []reference{w.create("ServiceRequest", ids[0], request)}
 }
 
 // clinician is a person whom others know (a logical reference, references.html#logical); nil where nobody says who.
@@ -195,7 +194,7 @@ func (w *writer) study() {
 	if slices.ContainsFunc(e.Instances, func(i draft.Image) bool { return endoscopic[i.Instance.SOPClassUID] }) {
 		study.Modality = []coding{{dcmSystem, "ES", "Endoscopy"}}
 	}
-	w.imaging = w.put("ImagingStudy", by, study)
+	w.imaging = w.create("ImagingStudy", by, study)
 }
 
 // series counts those that the images are in.
