@@ -157,25 +157,26 @@ func (t *tx) changes(m *Inbound) (changed []dicom.UID, contested bool, err error
 	return slices.Compact(changed), contested, nil
 }
 
-// byNumber finds the studies that m names by numbers of their orders alone. A number that no order has says nothing where the
+// byNumber finds the studies that m names by numbers of their orders alone. A number that no order has says nothing where any
 // study is named otherwise, too.
 func (t *tx) byNumber(m *Inbound) error {
-	for i := range m.Subjects {
-		s := &m.Subjects[i]
-		if s.Placer.ID+s.Filler.ID == "" {
-			continue
+	var named []Subject
+	for _, s := range m.Subjects {
+		if s.Placer.ID+s.Filler.ID != "" {
+			o, err := t.findOrder(Order{Accession: s.Accession, Placer: s.Placer, Filler: s.Filler, Sender: m.Application})
+			if err != nil {
+				return err
+			}
+			s.StudyInstanceUID, s.Accession = cmp.Or(s.StudyInstanceUID, o.StudyInstanceUID), cmp.Or(s.Accession, o.Accession)
 		}
-		o, err := t.findOrder(Order{Accession: s.Accession, Placer: s.Placer, Filler: s.Filler, Sender: m.Application})
-		switch {
-		case err != nil:
-			return err
-		case o.id == 0 && *s == Subject{Placer: s.Placer, Filler: s.Filler}:
-			return &Refusal{"no order has this placer or filler number, and the message names neither accession number nor study"}
-		case o.id == 0:
-			continue
+		if s.StudyInstanceUID != "" || s.Accession != "" {
+			named = append(named, s)
 		}
-		s.StudyInstanceUID, s.Accession = cmp.Or(s.StudyInstanceUID, o.StudyInstanceUID), cmp.Or(s.Accession, o.Accession)
 	}
+	if len(named) == 0 && len(m.Subjects) > 0 {
+		return &Refusal{"no order has this placer or filler number, and the message names neither accession number nor study"}
+	}
+	m.Subjects = named
 	return nil
 }
 

@@ -376,7 +376,7 @@ func TestReceiver_reportByNumber(t *testing.T) {
 	for _, obr := range []string{"OBR|1|PL1||73761001^Colonoscopy^SCT", "OBR|1||FI1|73761001^Colonoscopy^SCT"} {
 		r := newRig(t)
 		require.Equal(t, []string{"AA NW1", "AA r1", "AE r2"}, r.say(order("NW", 1),
-			lines(header("ORU^R01^ORU_R01", "r1"), "PID|1||PAT1^^^NORTH^MR", obr),
+			lines(header("ORU^R01^ORU_R01", "r1"), "PID|1||PAT1^^^NORTH^MR", obr, "OBR|2||OF_OTHERS|73761001^Colonoscopy^SCT"),
 			lines(header("ORU^R01^ORU_R01", "r2"), "PID|1||PAT1^^^NORTH^MR", "OBR|1|PL2|FI2")))
 		for _, f := range []ledger.MessageFilter{{Accession: "ACC1"}, {StudyUID: "1.2.826.0.1.77.1"}} {
 			page, _, err := r.ledger.Messages(t.Context(), f)
