@@ -33,7 +33,7 @@ func (w *Worker) Fill(ctx context.Context, job, model string, order []byte, inpu
 	}
 	instance, err := pixeldata.Open(input, ts, decode)
 	switch {
-	case errors.Is(err, pixeldata.ErrCorrupt):
+	case errors.Is(err, pixeldata.ErrCorrupt), errors.Is(err, pixeldata.ErrTooMuch):
 		return Permanent(err)
 	case err != nil:
 		return err

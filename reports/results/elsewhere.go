@@ -52,7 +52,7 @@ func (w *Workshop) pack(ctx context.Context, job ledger.Job) (*Parcel, error) {
 	go func() { // ends with the extract, or when r is closed
 		defer close(packed)
 		err := inference.Guard(w.Log, job.ID, func() error { _, err := extract.WriteTo(pipe); return err })
-		if errors.Is(err, pixeldata.ErrCorrupt) {
+		if errors.Is(err, pixeldata.ErrCorrupt) || errors.Is(err, pixeldata.ErrTooMuch) {
 			err = inference.Permanent(err)
 		}
 		pipe.CloseWithError(err)
@@ -65,7 +65,7 @@ func (w *Workshop) unpacked(ctx context.Context, job ledger.Job, why error) erro
 	switch {
 	case errors.Is(why, pixeldata.ErrUnsupported):
 		return w.produce(ctx, job, w.Algorithms[job.Model].Model, func(*making, *Entry) (string, error) { return why.Error(), nil })
-	case errors.Is(why, pixeldata.ErrCorrupt):
+	case errors.Is(why, pixeldata.ErrCorrupt), errors.Is(why, pixeldata.ErrTooMuch):
 		return inference.Permanent(why)
 	}
 	return why

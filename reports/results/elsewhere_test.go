@@ -92,13 +92,19 @@ func TestPack_unsupported(t *testing.T) {
 	assert.Equal(t, ledger.JobSkipped, job.State)
 }
 
-func TestPack_corrupt(t *testing.T) {
-	b := newBench(t)
-	b.replace(dicomtest.Options{Frames: 2, More: dicom.Dataset{dicom.HighBit: dicom.Ints{40}}})
-	parcel, err := b.shop.Pack(t.Context(), b.job.ID)
-	assert.Nil(t, parcel)
-	require.ErrorIs(t, err, pixeldata.ErrCorrupt)
-	assert.Equal(t, jobs.Term, jobs.DispositionOf(err))
+// What no try makes better is not tried again.
+func TestPack_forGood(t *testing.T) {
+	for want, more := range map[error]dicom.Dataset{
+		pixeldata.ErrCorrupt: {dicom.HighBit: dicom.Ints{40}},
+		pixeldata.ErrTooMuch: {dicom.Rows: dicom.Ints{20_000}, dicom.Columns: dicom.Ints{20_000}},
+	} {
+		b := newBench(t)
+		b.replace(dicomtest.Options{Frames: 2, More: more})
+		parcel, err := b.shop.Pack(t.Context(), b.job.ID)
+		assert.Nil(t, parcel)
+		require.ErrorIs(t, err, want)
+		assert.Equal(t, jobs.Term, jobs.DispositionOf(err), want)
+	}
 }
 
 // Frames in which words cannot be told from pixels stay where the instance is: here they are done, or nowhere.

@@ -154,7 +154,7 @@ func (m *making) parts(ctx context.Context, parts []analysis.Part, instance *pix
 	}
 	for frame, err := range instance.Frames(ctx) {
 		switch {
-		case errors.Is(err, pixeldata.ErrUnsupported), errors.Is(err, pixeldata.ErrCorrupt):
+		case errors.Is(err, pixeldata.ErrUnsupported), errors.Is(err, pixeldata.ErrCorrupt), errors.Is(err, pixeldata.ErrTooMuch):
 			return inference.Permanent(err)
 		case err != nil:
 			return err

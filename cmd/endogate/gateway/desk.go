@@ -192,7 +192,7 @@ func noPicture(ctx context.Context, err error) error {
 		return context.Cause(ctx)
 	}
 	for _, gone := range []error{
-		ledger.ErrNotFound, spool.ErrNotFound, spool.ErrCorrupt, pixeldata.ErrCorrupt, pixeldata.ErrUnsupported, pixeldata.ErrNoFrame, syscall.EIO,
+		ledger.ErrNotFound, spool.ErrNotFound, spool.ErrCorrupt, pixeldata.ErrCorrupt, pixeldata.ErrUnsupported, pixeldata.ErrTooMuch, pixeldata.ErrNoFrame, syscall.EIO,
 	} {
 		if errors.Is(err, gone) {
 			return fmt.Errorf("%w: %w", pdf.ErrNoPicture, err)
