@@ -19,9 +19,6 @@ const (
 	maxStrikes = 3
 	// refusedPause is how long a kind of object that the peer does not take is held back: it may be configured to.
 	refusedPause = 24 * time.Hour
-	// lastAnswer is how long an attempt under way may still take when we are to stop: cut off before the answer, it would
-	// have to be made again, and what the peer took would arrive twice.
-	lastAnswer = 5 * time.Second
 	// settleTimeout bounds telling the ledger what came of an attempt, when we are to stop.
 	settleTimeout = 10 * time.Second
 )
@@ -30,7 +27,7 @@ const (
 func (w *worker) one(ctx context.Context, d ledger.Delivery) error {
 	start := w.o.now()
 	w.rested, w.worked = false, start
-	sending, cancelSending := outlasting(ctx, lastAnswer)
+	sending, cancelSending := outlasting(ctx, w.o.drain())
 	defer cancelSending()
 	used, outcome := w.send(sending, d)
 	if !outcome.Class.delivered() && sending.Err() != nil {

@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"math/rand/v2"
@@ -55,9 +56,12 @@ type Outbox struct {
 	Backoff Backoff
 	Idle    time.Duration // without work, after which a sender rests; 20 s by default
 	Poll    time.Duration // between looks at the ledger when nobody calls Wake; 5 s by default
-	Log     *slog.Logger
-	Now     func() time.Time // nil is time.Now
-	Jitter  func() float64   // in [0,1); nil is a random number
+	// Drain is how long an attempt under way may still take when Run is to end; 5 s by default. Cut off before the answer,
+	// it has to be made again, and what the peer took arrives twice.
+	Drain  time.Duration
+	Log    *slog.Logger
+	Now    func() time.Time // nil is time.Now
+	Jitter func() float64   // in [0,1); nil is a random number
 
 	// Sent is told the fate of every attempt; it may be nil.
 	Sent func(destination string, fate Fate, took time.Duration)
@@ -88,8 +92,8 @@ type Condition struct {
 	NextAt time.Time // when it is tried again
 }
 
-// Run delivers until ctx is done, and then returns why it is. What is on its way when ctx ends is sent again by the
-// next Run.
+// Run delivers until ctx is done, and then returns why it is. What is on its way then has Drain to be
+// answered; what is not is sent again by the next Run.
 func (o *Outbox) Run(ctx context.Context) error {
 	o.prepare()
 	var wg sync.WaitGroup
@@ -136,6 +140,11 @@ func (o *Outbox) Condition(destination string) (Condition, bool) {
 	}
 	return w.state(), true
 }
+
+// defaultDrain is a few times what an archive takes to answer.
+const defaultDrain = 5 * time.Second
+
+func (o *Outbox) drain() time.Duration { return cmp.Or(o.Drain, defaultDrain) }
 
 func (o *Outbox) now() time.Time {
 	if o.Now != nil {

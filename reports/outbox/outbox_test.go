@@ -796,7 +796,7 @@ func TestOutbox_stopped(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		s := &script{do: func(Message) Outcome {
 			cancel()
-			time.Sleep(lastAnswer + time.Second)
+			time.Sleep(defaultDrain + time.Second)
 			return Outcome{Err: errors.New("connection closed")}
 		}}
 		o := &Outbox{Queue: q, Senders: map[string]Sender{"pacs": s}, Log: slog.New(slog.DiscardHandler)}
@@ -812,7 +812,7 @@ func TestOutbox_stoppedBeforeTheAnswer(t *testing.T) {
 		q := newQueue()
 		taken, next := q.add("pacs", "e1", ""), q.add("pacs", "e2", "")
 		ctx, cancel := context.WithCancel(t.Context())
-		s := &slow{took: lastAnswer - time.Second, begun: cancel}
+		s := &slow{took: defaultDrain - time.Second, begun: cancel}
 		o := &Outbox{Queue: q, Senders: map[string]Sender{"pacs": s}, Log: slog.New(slog.DiscardHandler)}
 		assert.ErrorIs(t, o.Run(ctx), context.Canceled)
 		assert.Equal(t, ledger.DeliveryDone, q.get(taken).State)

@@ -64,7 +64,7 @@ func (l *lifecycle) wait(drain time.Duration) error {
 }
 
 // errHangs: what is open stays as a crash would leave it, which the next start knows how to take up.
-var errHangs = errors.New("stopped without waiting on: it did not end within drain")
+var errHangs = errors.New("stopped although a part did not end within drain")
 
 // stop ends everything that was started, also after a start that failed half way. Listeners have half of drain to end what
 // is under way, loops most of the rest; a part that hangs beyond it is left.
