@@ -288,7 +288,7 @@ func TestDesk_orderCancelled(t *testing.T) {
 		})
 		require.NoError(t, err)
 	}
-	notice := "the order was cancelled: tell who ordered what was found all the same"
+	notice := "the order of this examination was cancelled"
 	message("1", `{"accession": "A1", "placer": {"id": "PL1"}, "patient": {"identifier": {"id": "P1"}}}`)
 	r.assemble()
 	r.rounds()

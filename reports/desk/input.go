@@ -64,9 +64,9 @@ func (d *Desk) input(ctx context.Context, due ledger.DueDraft, newest draft.Docu
 		in.At = later(in.At, order.ChangedAt)
 		if !gate.InDoubt(order) {
 			ordered(&in, order)
-		}
-		if order.State == ledger.OrderCancelled {
-			in.Notices = append(in.Notices, "the order was cancelled: tell who ordered what was found all the same")
+			if order.State == ledger.OrderCancelled {
+				in.Notices = append(in.Notices, "the order of this examination was cancelled")
+			}
 		}
 	}
 	in.Quality = d.quality(ctx, received)
@@ -310,9 +310,10 @@ func (d *Desk) quality(ctx context.Context, received []ledger.InstanceView) func
 			return draft.Quality{}, errNoBytes
 		}
 		q, err := d.Quality(ctx, entry, key.frame)
-		if err == nil {
+		switch {
+		case err == nil:
 			d.memory.put(key, q)
-		} else {
+		case ctx.Err() == nil:
 			d.Log.WarnContext(ctx, "a frame is chosen without its sharpness and exposure", "instance", key.instance, "frame", key.frame, "err", err)
 		}
 		return q, err
