@@ -16,9 +16,31 @@ type InvalidError struct {
 	Faults      []string
 }
 
+// It names the first faults, each once: people read it.
 func (e *InvalidError) Error() string {
-	return fmt.Sprintf("reports: object of SOP class %s is not emitted: %s", e.SOPClassUID, strings.Join(e.Faults, "; "))
+	var said []string
+	more := 0
+	for i, fault := range e.Faults {
+		switch {
+		case slices.Contains(e.Faults[:i], fault):
+		case len(said) < maxFaults:
+			said = append(said, clip(fault, maxFault))
+		default:
+			more++
+		}
+	}
+	text := fmt.Sprintf("reports: object of SOP class %s is not emitted: %s", clip(string(e.SOPClassUID), 64), strings.Join(said, "; "))
+	if more > 0 {
+		text += fmt.Sprintf("; and %d more", more)
+	}
+	return text
 }
+
+// What is said of an object that is not let out.
+const (
+	maxFaults = 5
+	maxFault  = 160 // characters
+)
 
 // Temporary reports false: see [InvalidError].
 func (e *InvalidError) Temporary() bool { return false }
@@ -45,7 +67,6 @@ func check(ds dataset, frames sizes) error {
 	f.values(ds, true)
 	switch class := dicom.UID(ds.text(tag.SOPClassUID)); class {
 	case dicom.SecondaryCaptureImageStorage:
-		f.phi(ds)
 		f.image(ds)
 	case dicom.EncapsulatedPDFStorage:
 		f.encapsulated(ds)

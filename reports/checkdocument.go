@@ -27,7 +27,6 @@ func (f *faults) report(ds dataset) {
 
 // draft holds what nobody signed to its flags.
 func (f *faults) draft(ds dataset) {
-	f.phi(ds)
 	for _, flag := range []struct {
 		tag  tag.Tag
 		want string
@@ -67,7 +66,6 @@ func (f *faults) keyObjects(ds dataset) {
 	if ds.text(tag.Modality) != "KO" {
 		f.add("Modality is %q, not KO", ds.text(tag.Modality))
 	}
-	f.phi(ds)
 	f.need(ds, tag.CurrentRequestedProcedureEvidenceSequence)
 	// Other titles tell an archive to hide or delete (IHE IOCM): a person alone may want that, and of what is ours.
 	if ds.text(tag.SeriesNumber) == number(seriesRejection) {

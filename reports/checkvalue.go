@@ -51,40 +51,6 @@ func (f *faults) value(t tag.Tag, v string, bounded bool) {
 	}
 }
 
-// phi looks for the patient in the texts that we write; what a person writes into a report is the person's. One word alone may be a coincidence (patients are called Frame
-// or Colon); the Patient ID, or family and given name together, are none.
-func (f *faults) phi(ds dataset) {
-	var names []string
-	for _, group := range strings.Split(ds.text(tag.PatientName), "=") {
-		if parts := strings.Split(group, "^"); len(parts) > 1 && parts[0] != "" && parts[1] != "" {
-			names = append(names, parts[0], parts[1])
-		}
-	}
-	id := ds.text(tag.PatientID)
-	ds.walk(func(item dataset) {
-		for _, t := range []tag.Tag{
-			tag.DerivationDescription, tag.SeriesDescription, tag.ImageComments, tag.TextValue, tag.ContributionDescription,
-		} {
-			text := words(item.text(t))
-			if utf8.RuneCountInString(id) >= 6 && strings.Contains(text, words(id)) {
-				f.add("%s holds the Patient ID", keyword(t))
-			}
-			for i := 0; i < len(names); i += 2 {
-				if strings.Contains(text, words(names[i])) && strings.Contains(text, words(names[i+1])) {
-					f.add("%s holds the patient's name", keyword(t))
-				}
-			}
-		}
-	})
-}
-
-// words sets single spaces around and between the words of s, in lower case: whole words are then substrings.
-func words(s string) string {
-	return " " + strings.Join(strings.FieldsFunc(strings.ToLower(s), func(r rune) bool {
-		return !unicode.IsLetter(r) && !unicode.IsDigit(r)
-	}), " ") + " "
-}
-
 func integer(s string) int {
 	n, _ := strconv.Atoi(s)
 	return n

@@ -11,17 +11,22 @@ import (
 // evaluations are the statements about the whole exam: what was looked at, what was not and why, and for each class
 // in how many frames it was flagged. They never say that something is absent, only that it was not flagged.
 func (e Exam) evaluations() ContentItem {
+	patient := e.Source.discreet()
+	reasons := func(what string, reason func(Instance) string) []string {
+		return reasons(what, e.Instances, func(i Instance) string { return patient.text(reason(i)) })
+	}
 	statements := []string{notVerified, e.extent()}
 	if why := e.withdrawn(); why != "" {
 		statements = []string{withdrawnReport, notVerified}
 	}
-	statements = append(statements, reasons("Retracted", e.Instances, func(i Instance) string { return i.Retracted })...)
-	statements = append(statements, reasons("Skipped", e.Instances, func(i Instance) string { return i.Skipped })...)
-	statements = append(statements, reasons("Failed", e.Instances, func(i Instance) string { return i.Failed })...)
+	statements = append(statements, reasons("Retracted", func(i Instance) string { return i.Retracted })...)
+	statements = append(statements, reasons("Skipped", func(i Instance) string { return i.Skipped })...)
+	statements = append(statements, reasons("Failed", func(i Instance) string { return i.Failed })...)
 	statements = append(statements, e.versions()...)
 	for _, c := range e.classes() {
 		if frames := e.asked(c.Name); frames > 0 {
 			flagged := e.flagged(c.Name)
+			c.Name = patient.label(c.Name, c.Finding.Meaning)
 			statements = append(statements, statement(c, flagged, frames))
 			if flagged > maxListed && c.Role != analysis.RoleNormal {
 				statements = append(statements, fmt.Sprintf("Only the %d frames with the highest probability of %s are listed.", maxListed, c.Name))
@@ -40,7 +45,7 @@ func (e Exam) classes() []analysis.Class {
 	classes := slices.Clone(e.Algorithm.Classes)
 	for _, s := range e.findings() {
 		if f := s.finding; !slices.ContainsFunc(classes, func(c analysis.Class) bool { return c.Name == f.Class }) {
-			classes = append(classes, analysis.Class{Name: f.Class, Role: f.Role})
+			classes = append(classes, analysis.Class{Name: f.Class, Role: f.Role, Finding: f.Finding})
 		}
 	}
 	return classes

@@ -60,9 +60,11 @@ func (b *Builder) heatmap(h Heatmap) dataset {
 	ds := dataset{}
 	source := h.Source.instance()
 	b.identify(ds, h.Source, HeatmapInstance(source, h.Frame, h.Algorithm, h.question(), h.Revision), h.At, h.Algorithm.Model)
+	said := h.discreet()
 	h.describe(ds)
-	h.derivation(ds)
-	labelled := h.pixels(ds)
+	ds.set(tag.SeriesDescription, clip(said.seriesDescription(), 64))
+	said.derivation(ds)
+	labelled := said.pixels(ds)
 	h.Source.lossy(ds)
 
 	ds.set(tag.BurnedInAnnotation, "YES") // a source that does not say NO may have names in its pixels
@@ -90,13 +92,24 @@ func (h Heatmap) question() string {
 	return q
 }
 
+// discreet is h with what may be said of it.
+func (h Heatmap) discreet() Heatmap {
+	patient := h.Source.discreet()
+	label := func(class string) string {
+		c, _ := h.Algorithm.class(class)
+		return patient.label(class, c.Finding.Meaning)
+	}
+	h.Class, h.Against = label(h.Class), label(h.Against)
+	h.Variant, h.Algorithm.Explain.Layer = patient.text(h.Variant), patient.text(h.Algorithm.Explain.Layer)
+	return h
+}
+
 // describe sets General Series, SC Equipment and General Image.
 func (h Heatmap) describe(ds dataset) {
 	modality := cmp.Or(h.Source.valid(tag.Modality), "ES")
 	ds.set(tag.Modality, modality) // that of the source: another one splits the series off the exam's hanging protocol
 	ds.set(tag.ConversionType, "WSD")
 	ds.set(tag.ImageType, "DERIVED", "SECONDARY", "OTHER", imageFlavour(h.Algorithm.Explain))
-	ds.set(tag.SeriesDescription, clip(h.seriesDescription(), 64))
 	ds.set(tag.SeriesNumber, number(seriesHeatmap+methodNumber(h.Algorithm.Explain)+min(max(h.Algorithm.Number, 1), 9)))
 	ds.set(tag.InstanceNumber, number(h.instanceNumber()))
 	ds.set(tag.PatientOrientation)

@@ -110,10 +110,10 @@ func modalityCode(modality string) dicom.Code {
 // imagingMeasurements holds a measurement group for every region of a finding, and one for every finding without.
 // A normal frame gets none: "not flagged" is no measurement, the evaluations count it.
 func (e Exam) imagingMeasurements() ContentItem {
-	measurements := container(Contains, imagingMeasurements)
+	measurements, patient := container(Contains, imagingMeasurements), e.Source.discreet()
 	add := func(group func(s seen, index int) ContentItem, s seen, index int) {
 		item := group(s, index)
-		id := fmt.Sprintf("AI-%d %s", len(measurements.Items)+1, trackingText(s.finding))
+		id := fmt.Sprintf("AI-%d %s", len(measurements.Items)+1, patient.label(trackingText(s.finding), s.finding.Finding.Meaning))
 		item.Items = append([]ContentItem{
 			textItem(HasObsContext, trackingIdentifier, id),
 			uidItem(HasObsContext, trackingUID, e.tracking(s, index)),

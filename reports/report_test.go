@@ -18,7 +18,7 @@ import (
 )
 
 // objects makes everything that an exam gives.
-func objects(t *testing.T, e Exam) []Object {
+func objects(t testing.TB, e Exam) []Object {
 	t.Helper()
 	threeD, plain, err := testBuilder().Report(e)
 	require.NoError(t, err)
