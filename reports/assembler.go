@@ -27,6 +27,7 @@ type Exams interface {
 	OrderOf(ctx context.Context, study dicom.UID) (ledger.Order, bool, error)
 	GateOf(ctx context.Context, study dicom.UID) (ledger.GateState, error)
 	FinishReport(ctx context.Context, e ledger.Exam, objects []ledger.Object, at time.Time) error
+	Current(ctx context.Context, name dicom.UID) (ledger.Object, error)
 	DeliveredTo(ctx context.Context, e ledger.Exam, destination string) ([]ledger.Object, error)
 	ParkExam(ctx context.Context, e ledger.Exam, reason string, at time.Time) error
 }
@@ -259,7 +260,7 @@ func (a *Assembler) keep(ctx context.Context, o Object, e ledger.Exam, purpose s
 		return ledger.Object{}, fmt.Errorf("reports: keep %s: %w", purpose, err)
 	}
 	return ledger.Object{
-		Entry: entry, Digest: digest, Instance: o.Header.SOPInstance, TransferSyntaxUID: o.TransferSyntaxUID, Purpose: purpose, Model: e.Model,
+		Entry: entry, Digest: digest, Name: o.Name, Instance: o.Header.SOPInstance, TransferSyntaxUID: o.TransferSyntaxUID, Purpose: purpose, Model: e.Model,
 		Revision: e.Revision, Rank: rank, Destinations: e.Destinations,
 	}, nil
 }

@@ -10,11 +10,12 @@ import (
 
 // Exam is what one algorithm saw in one study: what a report is made of.
 type Exam struct {
-	Algorithm Algorithm // that the document is filed under: the same in every revision
-	Route     string    // that the exam came by: one study may have a report for each
-	Source    Source    // an instance of the study, to copy patient and study from
-	Revision  int       // of the report, from 1; from 2 on it names its predecessor
-	At        time.Time // of the latest inference
+	Algorithm Algorithm           // that the document is filed under: the same in every revision
+	Route     string              // that the exam came by: one study may have a report for each
+	Source    Source              // an instance of the study, to copy patient and study from
+	Revision  int                 // of the report, from 1
+	Previous  []dicom.SOPInstance // reports of the revision before, one of each SOP class: what this one takes the place of
+	At        time.Time           // of the latest inference
 	Instances []Instance
 }
 

@@ -30,8 +30,8 @@ type Heatmap struct {
 	Revision    int       // of the content: higher when the same frame is explained anew with another outcome
 }
 
-// HeatmapInstance returns the UIDs that the heatmap of a frame has, before it is made. They follow from source, frame,
-// algorithm (with its weights and its way to explain), class and revision.
+// HeatmapInstance is the heatmap of a frame as it is named before it is made: the name, which stands in the place of its SOP
+// Instance UID, follows from source, frame, algorithm (with its weights and its way to explain), class and revision.
 func HeatmapInstance(source dicom.SOPInstance, frame int, a Algorithm, class string, revision int) dicom.SOPInstance {
 	return dicom.SOPInstance{
 		SOPClassUID: dicom.SecondaryCaptureImageStorage,

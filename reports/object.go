@@ -1,6 +1,8 @@
 package reports
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"strconv"
 	"time"
@@ -22,8 +24,12 @@ const (
 	seriesPDF       = 9050
 )
 
-// Object is a finished SOP Instance.
+// Object is a finished SOP Instance. Its UID follows from its bytes: whoever makes it twice of the same makes the same, and
+// what is made of something else, by another release or with other options, is another SOP Instance.
 type Object struct {
+	// Name says what it is about, such as the report of an exam in its second revision: it is that of all objects that are
+	// made of this, and that stand in for each other.
+	Name              dicom.UID
 	Header            dicom.Header
 	TransferSyntaxUID dicom.UID // always Explicit VR Little Endian
 	Dataset           []byte    // without file meta information
@@ -36,17 +42,34 @@ type Builder struct {
 	KeyFrames int            // frames per class in the Key Object Selection; 0 is 5
 }
 
-// finish checks and encodes ds. frames are the sizes that contours are held to.
+// finish checks and encodes ds, whose SOP Instance UID is its name until then. frames are the sizes that contours are held to.
 func finish(ds dataset, frames sizes) (Object, error) {
 	codingSchemes(ds)
 	if err := check(ds, frames); err != nil {
 		return Object{}, err
 	}
+	name := dicom.UID(ds.text(tag.SOPInstanceUID))
+	uid, err := contentUID(ds)
+	if err != nil {
+		return Object{}, err
+	}
+	ds.set(tag.SOPInstanceUID, string(uid))
 	encoded, err := encode(ds)
 	if err != nil {
 		return Object{}, err
 	}
-	return Object{Header: headerOf(ds), TransferSyntaxUID: dicom.ExplicitVRLittleEndian, Dataset: encoded}, nil
+	return Object{Name: name, Header: headerOf(ds), TransferSyntaxUID: dicom.ExplicitVRLittleEndian, Dataset: encoded}, nil
+}
+
+// contentUID is the SOP Instance UID of a data set that has its name in the place of it: one for each content.
+func contentUID(ds dataset) (dicom.UID, error) {
+	ts, _ := dicom.LookupTransferSyntax(dicom.ExplicitVRLittleEndian)
+	named, err := ds.written().Append(nil, ts)
+	if err != nil {
+		return "", &InvalidError{SOPClassUID: dicom.UID(ds.text(tag.SOPClassUID)), Faults: []string{err.Error()}}
+	}
+	digest := sha256.Sum256(named)
+	return dicom.DerivedUID("content", hex.EncodeToString(digest[:])), nil
 }
 
 // encode writes ds in Explicit VR Little Endian. A document, which people act upon, leaves only when a parser that did not

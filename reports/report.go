@@ -36,7 +36,7 @@ func (b *Builder) Report(e Exam) (comprehensive3D, comprehensive Object, err err
 	return comprehensive3D, comprehensive, nil
 }
 
-// documentInstance returns the UIDs of revision of a document about an exam.
+// documentInstance is revision of a document about an exam, with its name in the place of the SOP Instance UID.
 func (e Exam) documentInstance(sopClass dicom.UID, purpose string, revision int) dicom.SOPInstance {
 	study := e.Source.instance().StudyInstanceUID
 	return dicom.SOPInstance{
@@ -58,12 +58,18 @@ func (b *Builder) report(e Exam, sopClass dicom.UID, root ContentItem) dataset {
 	ds.set(tag.PreliminaryFlag, "PRELIMINARY")
 	ds.items(tag.AuthorObserverSequence, b.author(e.Algorithm.Model))
 	ds.items(tag.PerformedProcedureCodeSequence, ds.sequence(tag.ProcedureCodeSequence)...)
-	if e.Revision > 1 {
-		previous := e.documentInstance(sopClass, "sr", e.Revision-1)
-		ds.items(tag.PredecessorDocumentsSequence, evidence([]dicom.SOPInstance{previous})...)
-	}
+	predecessor(ds, e.Previous, sopClass)
 	documentHeader(ds, e.Source, "SR", "1500", seriesSR, max(e.Revision, 1), root)
 	return ds
+}
+
+// predecessor names in a document what it takes the place of: that of its own SOP class, where there is one.
+func predecessor(ds dataset, previous []dicom.SOPInstance, sopClass dicom.UID) {
+	for _, p := range previous {
+		if p.SOPClassUID == sopClass {
+			ds.items(tag.PredecessorDocumentsSequence, evidence([]dicom.SOPInstance{p})...)
+		}
+	}
 }
 
 // measurementReport is TID 1500.

@@ -151,8 +151,9 @@ func TestReport_sameBytes(t *testing.T) {
 
 func TestReport_revision(t *testing.T) {
 	e := testExam(t, kvasir())
-	first := attributesOf(t, objects(t, e)[0])
-	e.Revision = 2
+	made := objects(t, e)
+	first := attributesOf(t, made[0])
+	e.Revision, e.Previous = 2, []dicom.SOPInstance{made[0].Header.SOPInstance, made[1].Header.SOPInstance}
 	second := attributesOf(t, objects(t, e)[0])
 	assert.Equal(t, "2", textOf(second, tag.InstanceNumber))
 	assert.NotEqual(t, textOf(first, tag.SOPInstanceUID), textOf(second, tag.SOPInstanceUID))

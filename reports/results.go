@@ -51,7 +51,22 @@ func (a *Assembler) exam(ctx context.Context, e ledger.Exam) (Exam, error) {
 	if !latest.IsZero() { // else nothing was ever analysed
 		exam.At = latest
 	}
-	return exam, nil
+	exam.Previous, err = a.previous(ctx, exam)
+	return exam, err
+}
+
+// previous are the reports of the revision before that of e, as they were made last; one that is forgotten is named no more.
+func (a *Assembler) previous(ctx context.Context, e Exam) (all []dicom.SOPInstance, err error) {
+	for _, class := range []dicom.UID{dicom.Comprehensive3DSRStorage, dicom.ComprehensiveSRStorage} {
+		before, err := a.Exams.Current(ctx, e.documentInstance(class, "sr", e.Revision-1).SOPInstanceUID)
+		switch {
+		case err == nil:
+			all = append(all, before.Instance)
+		case !errors.Is(err, ledger.ErrNotFound):
+			return nil, err
+		}
+	}
+	return all, nil
 }
 
 // order returns the order of a study as it is now; nil where there is none, or it may be another patient's.

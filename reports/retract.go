@@ -45,7 +45,7 @@ func (e Exam) disowned(o ledger.Object) bool {
 			e.documentInstance(dicom.Comprehensive3DSRStorage, "sr", revision), e.documentInstance(dicom.ComprehensiveSRStorage, "sr", revision),
 			e.documentInstance(dicom.KeyObjectSelectionDocumentStorage, "kos", revision),
 		} {
-			if document == o.Instance {
+			if document.SOPInstanceUID == o.Name {
 				return true
 			}
 		}

@@ -51,15 +51,28 @@ type signed struct {
 	zone   *time.Location
 }
 
-// instance names the report that a version of the document is signed as.
-func (r signed) instance(sopClass dicom.UID, number, version int) dicom.SOPInstance {
+// instance is the report that the document is signed as, with its name in the place of the SOP Instance UID.
+func (r signed) instance(sopClass dicom.UID) dicom.SOPInstance {
+	return r.report(sopClass, draft.ReportName(r.doc.Study, r.doc.Number, r.doc.Version, sopClass))
+}
+
+// report is a signed report on the study.
+func (r signed) report(sopClass, uid dicom.UID) dicom.SOPInstance {
 	study := r.doc.Study
 	return dicom.SOPInstance{
-		SOPClassUID:       sopClass,
-		SOPInstanceUID:    draft.Document{Study: study, Number: number, Version: version}.ReportUID(sopClass),
-		SeriesInstanceUID: signedSeries(study, sopClass),
-		StudyInstanceUID:  study,
+		SOPClassUID: sopClass, SOPInstanceUID: uid, SeriesInstanceUID: signedSeries(study, sopClass), StudyInstanceUID: study,
 	}
+}
+
+// reports are those that a version was signed as.
+func (r signed) reports(version draft.Reference) (all []dicom.SOPInstance) {
+	if version.Report != "" {
+		all = append(all, r.report(dicom.Comprehensive3DSRStorage, version.Report))
+	}
+	if version.Alternate != "" {
+		all = append(all, r.report(dicom.ComprehensiveSRStorage, version.Alternate))
+	}
+	return all
 }
 
 // signedSeries is the series of all signed reports, or PDFs, of a study.
@@ -88,7 +101,7 @@ func modelsOf(doc draft.Document) []analysis.Model {
 
 func (b *Builder) signedReport(r signed, sopClass dicom.UID, root ContentItem) dataset {
 	ds, d, by := dataset{}, r.doc, r.doc.Signature
-	b.identify(ds, r.source, r.instance(sopClass, d.Number, d.Version), by.At, r.models()...)
+	b.identify(ds, r.source, r.instance(sopClass), by.At, r.models()...)
 	undated(ds)
 	ds.set(tag.SeriesDescription, "Reports on the study")
 	ds.set(tag.CompletionFlag, "COMPLETE")
@@ -106,8 +119,8 @@ func (b *Builder) signedReport(r signed, sopClass dicom.UID, root ContentItem) d
 	}
 	ds.items(tag.AuthorObserverSequence, authors...)
 	ds.items(tag.PerformedProcedureCodeSequence, ds.sequence(tag.ProcedureCodeSequence)...)
-	if p := d.Predecessor; p != nil && p.Report != "" {
-		ds.items(tag.PredecessorDocumentsSequence, evidence([]dicom.SOPInstance{r.instance(sopClass, p.Number, p.Version)})...)
+	if p := d.Predecessor; p != nil {
+		predecessor(ds, r.reports(*p), sopClass)
 	}
 	documentHeader(ds, r.source, "SR", "1500", seriesSigned, instanceNumber(d), root)
 	return ds

@@ -72,7 +72,7 @@ func document(t testing.TB, standing draft.Standing, verified bool) draft.Docume
 	}
 	if standing != draft.Signed {
 		doc.Signature.Reason = "wrong patient side"
-		doc.Predecessor = &draft.Reference{Number: 1, Version: 4, Report: document(t, draft.Signed, verified).ReportUID(dicom.Comprehensive3DSRStorage)}
+		doc.Predecessor = &draft.Reference{Number: 1, Version: 4, Report: "2.25.14", Alternate: "2.25.15"}
 	}
 	return doc
 }
@@ -95,8 +95,8 @@ func TestSignedReport_conforms(t *testing.T) {
 			threeD, plain := signedObjects(t, doc)
 			conforms(t, threeD)
 			conforms(t, plain)
-			assert.Equal(t, doc.ReportUID(dicom.Comprehensive3DSRStorage), threeD.Header.SOPInstanceUID)
-			assert.Equal(t, doc.ReportUID(dicom.ComprehensiveSRStorage), plain.Header.SOPInstanceUID)
+			assert.Equal(t, draft.ReportName(doc.Study, doc.Number, doc.Version, dicom.Comprehensive3DSRStorage), threeD.Name)
+			assert.Equal(t, draft.ReportName(doc.Study, doc.Number, doc.Version, dicom.ComprehensiveSRStorage), plain.Name)
 			assert.NoError(t, threeD.Header.Validate())
 			again, _ := signedObjects(t, doc)
 			assert.Equal(t, threeD, again, "the same bytes for the same document")
@@ -138,7 +138,7 @@ func TestSignedReport_flags(t *testing.T) {
 			if c.standing == draft.Signed {
 				assert.Empty(t, before)
 			} else {
-				assert.Equal(t, []string{string(draft.Document{Study: testStudy, Number: 1, Version: 4}.ReportUID(class))}, before)
+				assert.Equal(t, []string{map[dicom.UID]string{dicom.Comprehensive3DSRStorage: "2.25.14", dicom.ComprehensiveSRStorage: "2.25.15"}[class]}, before)
 			}
 		}
 	}

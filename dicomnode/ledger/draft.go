@@ -66,6 +66,7 @@ type Outgoing struct {
 	Kind              string            `json:"kind"`  // dicom, hl7, fhir
 	Entry             string            `json:"entry"` // in the spool
 	Digest            string            `json:"digest"`
+	Name              dicom.UID         `json:"name,omitempty"`    // of a SOP Instance, as Object has it
 	Purpose           string            `json:"purpose"`           // oru, bundle, pdf, sr, kos
 	Instance          dicom.SOPInstance `json:"instance,omitzero"` // of a SOP Instance
 	TransferSyntaxUID dicom.UID         `json:"transfer_syntax_uid,omitempty"`
@@ -302,7 +303,7 @@ func (t *tx) made(study int64, d Draft, o Outgoing) error {
 
 func (o Outgoing) object(version int) Object {
 	return Object{
-		Entry: o.Entry, Digest: o.Digest, Instance: o.Instance, TransferSyntaxUID: o.TransferSyntaxUID, Purpose: o.Purpose,
+		Entry: o.Entry, Digest: o.Digest, Name: o.Name, Instance: o.Instance, TransferSyntaxUID: o.TransferSyntaxUID, Purpose: o.Purpose,
 		Revision: version, Rank: o.Rank,
 	}
 }

@@ -1,6 +1,8 @@
 package ledger
 
 import (
+	"cmp"
+	"context"
 	"fmt"
 	"time"
 
@@ -50,10 +52,10 @@ func (t *tx) insertObjectRow(study int64, o Object, twinOf *int64, at time.Time)
 		return 0, err
 	}
 	return t.insert(`INSERT INTO object
-		(entry, digest, study, series_instance_uid, sop_class_uid, sop_instance_uid, transfer_syntax_uid, purpose, model, source, first,
+		(entry, digest, name, study, series_instance_uid, sop_class_uid, sop_instance_uid, transfer_syntax_uid, purpose, model, source, first,
 		 count, revision, twin_of, made_at)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		o.Entry, o.Digest, study, o.Instance.SeriesInstanceUID, o.Instance.SOPClassUID, o.Instance.SOPInstanceUID, transferSyntax(o),
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		o.Entry, o.Digest, cmp.Or(o.Name, o.Instance.SOPInstanceUID), study, o.Instance.SeriesInstanceUID, o.Instance.SOPClassUID, o.Instance.SOPInstanceUID, transferSyntax(o),
 		o.Purpose, o.Model, o.Source, o.Span.First, o.Span.Count, o.Revision, twinOf, micros(at))
 }
 
@@ -62,4 +64,18 @@ func transferSyntax(o Object) dicom.UID {
 		return dicom.ExplicitVRLittleEndian
 	}
 	return o.TransferSyntaxUID
+}
+
+const current = selectObject + "WHERE o.name = ? ORDER BY o.id DESC LIMIT 1"
+
+// Current returns the object that was made last of those with a name; or ErrNotFound.
+func (l *Ledger) Current(ctx context.Context, name dicom.UID) (Object, error) {
+	objects, err := query(ctx, l.readDB, scanObject, current, name)
+	if err == nil && len(objects) == 0 {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return Object{}, fmt.Errorf("ledger: object %s: %w", name, err)
+	}
+	return objects[0], nil
 }

@@ -131,7 +131,8 @@ func JobID(entry, model string) string { return entry + "." + model }
 // Object is a SOP Instance that was made here and stands in the spool.
 type Object struct {
 	Entry             string
-	Digest            string // SHA-256 of the data set, hex
+	Digest            string    // SHA-256 of the data set, hex
+	Name              dicom.UID // the same of all objects that stand in for each other; empty: the SOP Instance UID
 	Instance          dicom.SOPInstance
 	TransferSyntaxUID dicom.UID // empty: Explicit VR Little Endian
 	Purpose           string    // heatmap, sr, kos

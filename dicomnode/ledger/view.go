@@ -343,7 +343,7 @@ func (l *Ledger) instances(ctx context.Context, study int64, limit, offset int) 
 }
 
 const selectObject = `SELECT o.entry, o.sop_class_uid, o.sop_instance_uid, o.series_instance_uid, s.study_instance_uid,
-	o.transfer_syntax_uid, o.purpose, o.model, o.source, o.first, o.count, o.revision, o.made_at, o.released_at,
+	o.digest, o.name, o.transfer_syntax_uid, o.purpose, o.model, o.source, o.first, o.count, o.revision, o.made_at, o.released_at,
 	coalesce((SELECT sop_instance_uid FROM object WHERE id = o.twin_of), '')
 	FROM object o JOIN study s ON s.id = o.study `
 
@@ -351,7 +351,7 @@ func scanObject(rows *sql.Rows) (Object, error) {
 	var o Object
 	in := &o.Instance
 	err := rows.Scan(&o.Entry, &in.SOPClassUID, &in.SOPInstanceUID, &in.SeriesInstanceUID, &in.StudyInstanceUID,
-		&o.TransferSyntaxUID, &o.Purpose, &o.Model, &o.Source, &o.Span.First, &o.Span.Count, &o.Revision, timeColumn{&o.MadeAt},
+		&o.Digest, &o.Name, &o.TransferSyntaxUID, &o.Purpose, &o.Model, &o.Source, &o.Span.First, &o.Span.Count, &o.Revision, timeColumn{&o.MadeAt},
 		timeColumn{&o.ReleasedAt}, &o.TwinOf)
 	return o, err
 }

@@ -39,6 +39,7 @@ type Ledger interface {
 	GateOf(ctx context.Context, study dicom.UID) (ledger.GateState, error)
 	OrderOf(ctx context.Context, study dicom.UID) (ledger.Order, bool, error)
 	Draft(ctx context.Context, study dicom.UID, number, version int) (ledger.Draft, error)
+	Current(ctx context.Context, name dicom.UID) (ledger.Object, error)
 	PutDraft(ctx context.Context, d ledger.Draft, decisions []ledger.Agreement, outgoing []ledger.Outgoing) error
 	Stale(ctx context.Context, limit int) ([]ledger.Delivery, error)
 	Readdress(ctx context.Context, id int64, message ledger.Outgoing, patient ledger.Person, at time.Time) error
@@ -385,6 +386,9 @@ var published = map[ledger.DraftEvent]bool{
 // enter publishes a version and enters it with what that sends. Nothing is sent of the correction that a person is at,
 // before it is signed.
 func (d *Desk) enter(ctx context.Context, doc draft.Document, event ledger.DraftEvent, basis ledger.Basis, edits json.RawMessage, decisions []ledger.Agreement) error {
+	if err := d.predecessor(ctx, doc); err != nil {
+		return err
+	}
 	text, err := json.Marshal(doc)
 	if err != nil {
 		return fmt.Errorf("desk: %w", err)
@@ -404,4 +408,22 @@ func (d *Desk) enter(ctx context.Context, doc draft.Document, event ledger.Draft
 		d.Entered(doc.Study, len(outgoing) > 0)
 	}
 	return err
+}
+
+// predecessor gives the reports that a version's predecessor was signed as their UIDs of today; none where no archive got any.
+func (d *Desk) predecessor(ctx context.Context, doc draft.Document) error {
+	before := doc.Predecessor
+	if before == nil {
+		return nil
+	}
+	for class, uid := range map[dicom.UID]*dicom.UID{dicom.Comprehensive3DSRStorage: &before.Report, dicom.ComprehensiveSRStorage: &before.Alternate} {
+		report, err := d.Ledger.Current(ctx, draft.ReportName(doc.Study, before.Number, before.Version, class))
+		switch {
+		case err == nil:
+			*uid = report.Instance.SOPInstanceUID
+		case !errors.Is(err, ledger.ErrNotFound):
+			return err
+		}
+	}
+	return nil
 }

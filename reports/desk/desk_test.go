@@ -450,7 +450,7 @@ func TestDesk_retracted(t *testing.T) {
 			require.Len(t, r.history(), 3, "that is all there is to say")
 			r.examined(0.9, 0.8)
 			require.Equal(t, "2.1 drafted", r.history()[3])
-			require.Contains(t, r.newest().Predecessor.Report, "2.25.")
+			require.Equal(t, 1, r.newest().Predecessor.Number)
 		} else {
 			require.Equal(t, [2]int{1, 2}, [2]int{doc.Number, doc.Version})
 		}

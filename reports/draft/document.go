@@ -66,18 +66,13 @@ type Document struct {
 	Signature *Signature `json:"signature,omitempty"`
 }
 
-// Reference names d.
-func (d Document) Reference() Reference {
-	r := Reference{Number: d.Number, Version: d.Version}
-	if d.Signature != nil {
-		r.Report = d.ReportUID(dicom.Comprehensive3DSRStorage)
-	}
-	return r
-}
+// Reference names d, but for the reports that it was signed as.
+func (d Document) Reference() Reference { return Reference{Number: d.Number, Version: d.Version} }
 
-// ReportUID is the SOP Instance UID of the structured report of a class that d is signed as, the same whoever asks.
-func (d Document) ReportUID(sopClass dicom.UID) dicom.UID {
-	return dicom.DerivedUID("report", string(sopClass), string(d.Study), strconv.Itoa(d.Number), strconv.Itoa(d.Version))
+// ReportName names the structured report of a class that a version is signed as, the same whoever asks: its SOP Instance UID
+// follows from all that is in it.
+func ReportName(study dicom.UID, number, version int, sopClass dicom.UID) dicom.UID {
+	return dicom.DerivedUID("report", string(sopClass), string(study), strconv.Itoa(number), strconv.Itoa(version))
 }
 
 // Location is where the times in d's texts are.
@@ -122,6 +117,8 @@ type Reference struct {
 	Number  int       `json:"number"`
 	Version int       `json:"version"`
 	Report  dicom.UID `json:"report,omitempty"` // SOP Instance UID of the structured report that it was signed as
+	// Alternate is that of the report of another SOP class that went in its place to whoever refuses it.
+	Alternate dicom.UID `json:"alternate,omitempty"`
 }
 
 // Patient is whom the report is on, as the order or else the images say.

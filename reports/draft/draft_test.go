@@ -301,7 +301,7 @@ func TestSign(t *testing.T) {
 
 	amending, err := Default().Amend(signed, anna, noon, "wrong site")
 	require.NoError(t, err)
-	assert.Equal(t, &Reference{1, 2, signed.ReportUID(dicom.Comprehensive3DSRStorage)}, amending.Predecessor)
+	assert.Equal(t, &Reference{Number: 1, Version: 2}, amending.Predecessor)
 	assert.Nil(t, amending.Signature)
 	amended, err := Default().Sign(applied(t, amending, Edit{Op: OpReject, Finding: d.Findings[0].ID}), anna, noon, true)
 	require.NoError(t, err)

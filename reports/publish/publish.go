@@ -56,6 +56,8 @@ type Publisher struct {
 	Create func() (*spool.Writer, error)
 	// EntryOf finds the spool entry of a SOP Instance; ledger.ErrNotFound: there is none.
 	EntryOf func(ctx context.Context, instance string) (string, error)
+	// Current finds the object that was made last of those with a name; ledger.ErrNotFound: there is none.
+	Current func(ctx context.Context, name dicom.UID) (ledger.Object, error)
 	MaxWait time.Duration // for the archive to have what a message names
 	Log     *slog.Logger
 }
@@ -91,11 +93,10 @@ func (p *Publisher) Readdress(ctx context.Context, doc draft.Document, patient d
 	if err := r.pages(); err != nil {
 		return ledger.Outgoing{}, err
 	}
-	report := doc.ReportUID(dicom.Comprehensive3DSRStorage)
-	_, err := p.EntryOf(ctx, string(report))
+	report, err := p.Current(ctx, draft.ReportName(doc.Study, doc.Number, doc.Version, dicom.Comprehensive3DSRStorage))
 	switch {
 	case err == nil:
-		r.report = report
+		r.report = report.Instance.SOPInstanceUID
 	case !errors.Is(err, ledger.ErrNotFound): // there is none: no archive got it
 		return ledger.Outgoing{}, err
 	}
@@ -217,7 +218,7 @@ func (r *rendering) makeObjects(source reports.Source, signed bool, archives, pa
 func (r *rendering) keep(o reports.Object, purpose string, rank int) (ledger.Outgoing, error) {
 	entry, digest, err := r.Keep(r.ctx, o)
 	return ledger.Outgoing{
-		Kind: ledger.KindDICOM, Entry: entry, Digest: digest, Purpose: purpose, Instance: o.Header.SOPInstance,
+		Kind: ledger.KindDICOM, Entry: entry, Digest: digest, Name: o.Name, Purpose: purpose, Instance: o.Header.SOPInstance,
 		TransferSyntaxUID: o.TransferSyntaxUID, Rank: rank,
 	}, err
 }

@@ -38,6 +38,8 @@ type rig struct {
 	pages []byte
 	gone  bool
 	entry map[string]string // of instances
+
+	current map[dicom.UID]ledger.Object
 	log   bytes.Buffer
 }
 
@@ -57,7 +59,7 @@ func newRig(t *testing.T, to ...Destination) *rig {
 	ts, _ := dicom.LookupTransferSyntax(meta.TransferSyntaxUID)
 	attributes, err := dicom.ReadAttributes(in, ts)
 	require.NoError(t, err)
-	r := &rig{t: t, spool: store, pages: []byte("%PDF-1.4\n%%EOF\n"), entry: map[string]string{"2.25.9001": "0AI"}}
+	r := &rig{t: t, spool: store, pages: []byte("%PDF-1.4\n%%EOF\n"), entry: map[string]string{"2.25.9001": "0AI"}, current: map[dicom.UID]ledger.Object{}}
 	r.Publisher = &Publisher{
 		Destinations: func(route string) []Destination {
 			if route == "endoscopy" {
@@ -92,6 +94,12 @@ func newRig(t *testing.T, to ...Destination) *rig {
 				return id, nil
 			}
 			return "", ledger.ErrNotFound
+		},
+		Current: func(_ context.Context, name dicom.UID) (ledger.Object, error) {
+			if o, ok := r.current[name]; ok {
+				return o, nil
+			}
+			return ledger.Object{}, ledger.ErrNotFound
 		},
 		MaxWait: time.Hour, Log: slog.New(slog.NewTextHandler(&r.log, nil)),
 	}
@@ -204,7 +212,7 @@ func TestReaddress(t *testing.T) {
 	r := newRig(t, destinations(t)...)
 	doc := sample(t, draft.Signed)
 	was := r.publish(doc)
-	r.entry[string(doc.ReportUID(dicom.Comprehensive3DSRStorage))] = was[0].Entry
+	r.current[was[0].Name] = ledger.Object{Entry: was[0].Entry, Instance: was[0].Instance}
 	now := draft.Patient{ID: "NEW1", Name: "Survivor^Anna", BirthDate: "19610203", Sex: "F"}
 	oru, err := r.Readdress(t.Context(), doc, now, "ris")
 	require.NoError(t, err)

@@ -126,7 +126,7 @@ func (m *making) heatmap(ctx context.Context, span analysis.Span, f analysis.Fin
 		return ledger.Object{}, err
 	}
 	return ledger.Object{
-		Entry: entry, Digest: digest, Instance: o.Header.SOPInstance, TransferSyntaxUID: o.TransferSyntaxUID, Purpose: "heatmap",
+		Entry: entry, Digest: digest, Name: o.Name, Instance: o.Header.SOPInstance, TransferSyntaxUID: o.TransferSyntaxUID, Purpose: "heatmap",
 		Model: m.job.Model, Source: m.job.Instance.SOPInstanceUID, Span: span,
 		Rank: ledger.RankHeatmap, Destinations: m.job.Destinations,
 	}, nil

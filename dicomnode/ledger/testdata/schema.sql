@@ -13,6 +13,7 @@ CREATE INDEX delivery_waits ON delivery (waits_for) WHERE waits_for <> '' AND st
 CREATE INDEX desk_due ON desk (study) WHERE version > covered;
 CREATE INDEX desk_parked ON desk (study) WHERE reason <> '';
 CREATE INDEX event_study ON event (study, at);
+CREATE INDEX exam_again ON exam (id) WHERE again = 1;
 CREATE INDEX exam_open ON exam (id) WHERE state = 'open';
 CREATE INDEX exam_parked ON exam (id) WHERE state = 'parked';
 CREATE INDEX gate_correct ON gate (correct_id) WHERE correct_id <> '';
@@ -30,6 +31,7 @@ CREATE INDEX instance_held ON instance (id) WHERE held = 1;
 CREATE INDEX instance_sop ON instance (sop_instance_uid);
 CREATE INDEX instance_study ON instance (study);
 CREATE INDEX instance_unreleased ON instance (received_at) WHERE released_at IS NULL AND held = 0;
+CREATE INDEX job_again ON job (id) WHERE again > 0;
 CREATE INDEX job_exam ON job (exam);
 CREATE INDEX job_instance ON job (instance);
 CREATE INDEX job_open ON job (id) WHERE state = 'open';
@@ -40,6 +42,8 @@ CREATE INDEX message_held ON message (at) WHERE released_at IS NULL;
 CREATE INDEX need_ended ON need (ended_at) WHERE ended_at IS NOT NULL;
 CREATE INDEX need_refused ON need (entry) WHERE by = 'refused';
 CREATE INDEX object_held ON object (made_at) WHERE released_at IS NULL;
+CREATE INDEX object_lost ON object (study) WHERE lost = 1;
+CREATE INDEX object_name ON object (name);
 CREATE INDEX object_sop ON object (sop_instance_uid);
 CREATE INDEX object_study ON object (study);
 CREATE INDEX object_twin ON object (twin_of) WHERE twin_of IS NOT NULL;
@@ -157,7 +161,7 @@ CREATE TABLE exam (
 	revision     INTEGER NOT NULL DEFAULT 0, -- reports made
 	reported_at  INTEGER,
 	open_jobs    INTEGER NOT NULL DEFAULT 0,
-	destinations TEXT NOT NULL, over_at INTEGER, -- JSON: where its results go, as the last arrival named them
+	destinations TEXT NOT NULL, over_at INTEGER, again INTEGER NOT NULL DEFAULT 0, -- JSON: where its results go, as the last arrival named them
 	UNIQUE (study, route, model)
 );
 CREATE TABLE gate (
@@ -227,7 +231,7 @@ CREATE TABLE job (
 	ended_at    INTEGER,
 	version     INTEGER NOT NULL DEFAULT 0, -- of the exam when the job ended
 	reason      TEXT NOT NULL DEFAULT ''
-, made_by TEXT NOT NULL DEFAULT '{}', priority TEXT NOT NULL DEFAULT 'ROUTINE' CHECK (priority IN ('STAT', 'HIGH', 'MEDIUM', 'ROUTINE')), retracted TEXT NOT NULL DEFAULT '', retracted_at INTEGER);
+, made_by TEXT NOT NULL DEFAULT '{}', priority TEXT NOT NULL DEFAULT 'ROUTINE' CHECK (priority IN ('STAT', 'HIGH', 'MEDIUM', 'ROUTINE')), retracted TEXT NOT NULL DEFAULT '', retracted_at INTEGER, again INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE known (
 	sop_instance_uid TEXT NOT NULL,
 	made             INTEGER NOT NULL, -- 1: here
@@ -281,7 +285,7 @@ CREATE TABLE object (
 	twin_of             INTEGER REFERENCES object (id), -- sent in its place where the peer refuses it
 	made_at             INTEGER NOT NULL,
 	released_at         INTEGER
-, count INTEGER NOT NULL DEFAULT 0, digest TEXT NOT NULL DEFAULT '');
+, count INTEGER NOT NULL DEFAULT 0, digest TEXT NOT NULL DEFAULT '', name TEXT NOT NULL DEFAULT '', lost INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE patient (
 	id         INTEGER PRIMARY KEY,
 	identifier TEXT NOT NULL,
