@@ -40,7 +40,7 @@ type rig struct {
 	entry map[string]string // of instances
 
 	current map[dicom.UID]ledger.Object
-	log   bytes.Buffer
+	log     bytes.Buffer
 }
 
 func newRig(t *testing.T, to ...Destination) *rig {
