@@ -136,7 +136,11 @@ func TestGateway_draft(t *testing.T) {
 
 	g.send(files[len(files)-1])
 	late := g.waitDraft(sampleStudy, `"2.1"`)
-	require.Equal(t, signed.document(t).Reference(), *late.Predecessor)
+	require.Equal(t, [2]int{1, 3}, [2]int{late.Predecessor.Number, late.Predecessor.Version})
+	var study json.RawMessage
+	g.get("/api/v1/studies/"+sampleStudy, &study)
+	require.Contains(t, string(study), `"`+string(late.Predecessor.Report)+`"`, "as it was made")
+	require.Contains(t, string(study), `"`+string(late.Predecessor.Alternate)+`"`)
 	require.NotEmpty(t, late.Notices)
 	require.JSONEq(t, string(signed.body), string(g.draft(sampleStudy, "?number=1&version=3").body), "what was signed stays")
 	rejected := g.desk(http.MethodPatch, sampleStudy, "", `"2.1"`, edited{weiss, []draft.Edit{{Op: draft.OpReject, Finding: doc.Findings[0].ID}}})
