@@ -138,7 +138,7 @@ func TestGateway_draft(t *testing.T) {
 	late := g.waitDraft(sampleStudy, `"2.1"`)
 	require.Equal(t, [2]int{1, 3}, [2]int{late.Predecessor.Number, late.Predecessor.Version})
 	var study json.RawMessage
-	g.get("/api/v1/studies/"+sampleStudy, &study)
+	g.get("/api/v1/studies/"+string(sampleStudy), &study)
 	require.Contains(t, string(study), `"`+string(late.Predecessor.Report)+`"`, "as it was made")
 	require.Contains(t, string(study), `"`+string(late.Predecessor.Alternate)+`"`)
 	require.NotEmpty(t, late.Notices)
