@@ -244,6 +244,11 @@ in one message; batches (BHS, FHS) are answered AR 200.
 `
 
 const hl7Lanes = `
+Of a cancelled order the images are taken and passed on as any others, and what has not begun is not analysed until a person retries it. Where nothing was
+analysed, the draft stays in the gateway and says so, as does the timeline: no ORU and no bundle goes to those who have cancelled, unless a person signs it. A
+cancel that comes too late takes nothing back: what was made stays and is sent, the next draft says that the order was cancelled, and so does the timeline
+with how much was done; ` + "`endogate_hl7_late_cancels_total`" + ` of ` + "`/metrics`" + ` counts these studies. An order that stands again has its analyses done after all.
+
 The priority of an order is the lane of the jobs of its study's images, whichever of the two comes first; jobs that have begun go on.
 `
 

@@ -41,6 +41,7 @@ type Draft struct {
 	Document        json.RawMessage `json:"document"`
 	Edit            json.RawMessage `json:"edit,omitempty"` // as it was given
 	Basis           Basis           `json:"basis"`
+	Note            string          `json:"note,omitempty"` // for the timeline, without patient data
 }
 
 // Basis is what a draft is made of.
@@ -186,6 +187,9 @@ func (d Draft) detail() string {
 	detail := fmt.Sprintf("draft %d.%d", d.Number, d.Version)
 	if d.Unauthenticated && d.Author != "" {
 		detail += ", by " + d.Author + " (not signed in)"
+	}
+	if d.Note != "" {
+		detail += ": " + d.Note
 	}
 	return detail
 }

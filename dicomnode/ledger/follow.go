@@ -22,25 +22,31 @@ const (
 // begun; what is done or under way stays, and is said in the timeline, as nothing takes it back (sheet 4.2: no retraction
 // by itself). They are opened again where the order stands again. A completed order ends the wait for images.
 //
-// An order that does not agree with images and patient decides nothing: it may be another study's.
-func (t *tx) follow(study studyName, why followedFor, at time.Time) error {
+// An order that does not agree with images and patient decides nothing: it may be another study's. Follow says whether the
+// order was cancelled too late for some of the work.
+func (t *tx) follow(study studyName, why followedFor, at time.Time) (late bool, err error) {
 	o, ordered, err := t.orderOf(study.uid)
 	if err != nil || !ordered {
-		return err
+		return false, err
 	}
 	doubtful, err := t.doubtful(study.id)
 	if err != nil || doubtful {
-		return err
+		return false, err
 	}
-	if o.State == OrderCancelled {
+	switch {
+	case o.State == OrderCancelled:
 		return t.stopWork(study, why, at)
-	}
-	if why != aMessage {
-		return nil
+	case why != aMessage:
+		return false, nil
 	}
 	if err := t.takeUpWork(study, at); err != nil || o.State != OrderCompleted {
-		return err
+		return false, err
 	}
+	return false, t.endWait(study, at)
+}
+
+// endWait has a study that is complete wait for no more images.
+func (t *tx) endWait(study studyName, at time.Time) error {
 	n, err := t.exec("UPDATE exam SET over_at = ? WHERE study = ? AND (over_at IS NULL OR over_at < last_at)", micros(at), study.id)
 	if err != nil || n == 0 {
 		return err
@@ -60,38 +66,38 @@ func (t *tx) doubtful(study int64) (doubtful bool, err error) {
 const jobsNotBegun = `SELECT name FROM job WHERE exam IN (SELECT id FROM exam WHERE study = ?) AND state = 'open' AND attempts = 0
 	AND (? OR retries = 0) ORDER BY id`
 
-// stopWork skips the jobs of a study that have not begun, and says what of it has.
-func (t *tx) stopWork(study studyName, why followedFor, at time.Time) error {
+// stopWork skips the jobs of a study that have not begun, and says what of it has, and whether any has.
+func (t *tx) stopWork(study studyName, why followedFor, at time.Time) (late bool, err error) {
 	names, err := t.strings(jobsNotBegun, study.id, why == aMessage)
 	if err != nil {
-		return err
+		return false, err
 	}
 	for _, name := range names {
 		j, err := t.job(name)
 		if err != nil {
-			return err
+			return false, err
 		}
 		if err := t.endJob(j, JobSkipped, OrderWasCancelled, at); err != nil {
-			return err
+			return false, err
 		}
 		if err := t.event(j.event(EventNotAnalysed, at, j.model+": "+OrderWasCancelled)); err != nil {
-			return err
+			return false, err
 		}
 	}
 	if why != aMessage {
-		return nil
+		return false, nil
 	}
 	var begun int
 	err = t.row(`SELECT count(*) FROM job WHERE exam IN (SELECT id FROM exam WHERE study = ?)
 		AND (state = 'done' OR state = 'open' AND attempts > 0)`, []any{study.id}, &begun)
 	if err != nil || begun+len(names) == 0 {
-		return err
+		return false, err
 	}
 	detail := fmt.Sprintf("%d analyses had not begun and are left out", len(names))
 	if begun > 0 {
 		detail += fmt.Sprintf("; %d are done or under way: what they make stays, tell who has it", begun)
 	}
-	return t.event(event{study: study.id, what: EventOrderCancelled, at: at, detail: detail})
+	return begun > 0, t.event(event{study: study.id, what: EventOrderCancelled, at: at, detail: detail})
 }
 
 const jobsLeftOut = `SELECT j.name FROM job j JOIN instance i ON i.id = j.instance WHERE j.exam IN (SELECT id FROM exam WHERE study = ?)
@@ -127,5 +133,6 @@ func (t *tx) followFirst(j jobRow, at time.Time) error {
 	if err := t.row("SELECT study_instance_uid FROM study WHERE id = ?", []any{j.study}, &study.uid); err != nil {
 		return err
 	}
-	return t.follow(study, newWork, at)
+	_, err := t.follow(study, newWork, at)
+	return err
 }

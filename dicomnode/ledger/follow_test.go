@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -56,7 +57,8 @@ func TestFollow_cancel(t *testing.T) {
 	}
 	reported := func(t *testing.T, l *Ledger) { report(t, l) }
 	order := func(t *testing.T, l *Ledger) { take(t, l, stated("new", "", 490)) }
-	cancel := func(t *testing.T, l *Ledger) { take(t, l, stated("cancel", OrderCancelled, 504)) }
+	late := 0
+	cancel := func(t *testing.T, l *Ledger) { late += take(t, l, stated("cancel", OrderCancelled, 504)).Late }
 	again := func(t *testing.T, l *Ledger) { take(t, l, stated("again", OrderOpen, 505)) }
 	retry := func(t *testing.T, l *Ledger) { require.NoError(t, l.RetryJob(t.Context(), job, at(506))) }
 	type step = func(*testing.T, *Ledger)
@@ -84,9 +86,15 @@ func TestFollow_cancel(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			l := openLedger(t)
+			late = 0
 			for _, step := range c.steps {
 				step(t, l)
 			}
+			tooLate := 0
+			if len(c.said) > 0 && strings.Contains(c.said[0], "done or under way") {
+				tooLate = 1
+			}
+			require.Equal(t, tooLate, late)
 			if c.want == "" {
 				return
 			}

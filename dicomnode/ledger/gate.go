@@ -331,7 +331,7 @@ func (l *Ledger) CorrectGate(ctx context.Context, study dicom.UID, c Correction,
 		if err := t.judge(g.study, aPerson, at); err != nil {
 			return err
 		}
-		if err := t.follow(studyName{g.study, study}, aMessage, at); err != nil {
+		if _, err := t.follow(studyName{g.study, study}, aMessage, at); err != nil {
 			return err
 		}
 		if err := t.reportAgain(g.study, at); err != nil {

@@ -79,6 +79,8 @@ type Taken struct {
 	Again string
 	// Changed are the studies in the ledger that an order was changed for.
 	Changed []dicom.UID
+	// Late is of how many studies an order was cancelled too late: work was done, or under way.
+	Late int
 	// Contested says that it leaves orders of different patients with one accession number.
 	Contested bool
 }
@@ -107,12 +109,11 @@ func (t *tx) takeMessage(m Inbound) (Taken, error) {
 	taken.Answer = m.Answer
 	var no *Refusal
 	err = t.tentative(func() (err error) {
-		taken.Changed, taken.Contested, err = t.changes(&m)
-		return err
+		return t.changes(&m, &taken)
 	})
 	switch {
 	case errors.As(err, &no):
-		taken.Answer.Code, taken.Answer.Text, taken.Changed, taken.Contested = refusedCode, no.Why, nil, false
+		taken = Taken{Answer: Answer{taken.Answer.Protocol, refusedCode, no.Why}}
 	case err != nil:
 		return Taken{}, err
 	}
@@ -120,41 +121,43 @@ func (t *tx) takeMessage(m Inbound) (Taken, error) {
 	return taken, t.insertMessage(m.Message)
 }
 
-// changes does what m asks for and returns the studies that have another order or patient then. They are subjects of m, too.
-func (t *tx) changes(m *Inbound) (changed []dicom.UID, contested bool, err error) {
+// changes does what m asks for and says in taken what has changed by it. The studies that have another order or patient then
+// are subjects of m, too.
+func (t *tx) changes(m *Inbound, taken *Taken) error {
 	if err := t.byNumber(m); err != nil {
-		return nil, false, err
+		return err
 	}
 	for _, c := range m.Patients {
 		_, followed, err := t.changePatient(c, m.sender(), m.At)
 		if err != nil {
-			return nil, false, err
+			return err
 		}
-		changed = append(changed, followed...)
+		taken.Changed = append(taken.Changed, followed...)
 		for _, study := range followed {
 			m.Subjects = append(m.Subjects, Subject{StudyInstanceUID: study})
 		}
 	}
 	for _, c := range m.Orders {
-		o, studies, err := t.changeOrder(c, m.Message)
+		o, followed, err := t.changeOrder(c, m.Message)
 		if err != nil {
-			return nil, false, err
+			return err
 		}
-		changed = append(changed, studies...)
+		taken.Changed, taken.Late = append(taken.Changed, followed.studies...), taken.Late+followed.late
 		of, err := t.contested(o.Accession)
 		if err != nil {
-			return nil, false, err
+			return err
 		}
-		if of && !contested {
-			contested = true
+		if of && !taken.Contested {
+			taken.Contested = true
 			m.Note = strings.TrimPrefix(m.Note+"; "+MismatchContested.String(), "; ")
 		}
 		if s := (Subject{StudyInstanceUID: o.StudyInstanceUID, Accession: o.Accession}); !slices.Contains(m.Subjects, s) {
 			m.Subjects = append(m.Subjects, s)
 		}
 	}
-	slices.Sort(changed)
-	return slices.Compact(changed), contested, nil
+	slices.Sort(taken.Changed)
+	taken.Changed = slices.Compact(taken.Changed)
+	return nil
 }
 
 // byNumber finds the studies that m names by numbers of their orders alone. A number that no order has says nothing where any

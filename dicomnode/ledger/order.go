@@ -100,30 +100,35 @@ type OrderChange struct {
 	Known bool            `json:"known,omitempty"` // an order that is not there is not made, but refused
 }
 
-// changeOrder makes or changes the order that c names. It returns the order, and the studies in the ledger whose order it is or
-// was.
-func (t *tx) changeOrder(c OrderChange, by Message) (after Order, studies []dicom.UID, err error) {
+// followed is what an order has changed.
+type followed struct {
+	studies []dicom.UID // in the ledger, whose order it is or was
+	late    int         // of them, in which work was done or under way when the order was cancelled
+}
+
+// changeOrder makes or changes the order that c names. It returns the order, and what follows it.
+func (t *tx) changeOrder(c OrderChange, by Message) (after Order, f followed, err error) {
 	named, err := Order{}.patched(c.Patch)
 	if err != nil {
-		return Order{}, nil, err
+		return Order{}, f, err
 	}
 	named.Sender = by.Application
 	row, err := t.findOrder(named)
 	if err != nil {
-		return Order{}, nil, err
+		return Order{}, f, err
 	}
 	if row.id == 0 && c.Known {
-		return Order{}, nil, &Refusal{"no order has this number; send the order first"}
+		return Order{}, f, &Refusal{"no order has this number; send the order first"}
 	}
 	if named.Patient.ID != "" && named.Patient.Identifier != row.Patient.Identifier {
 		row.Patient = Person{} // nothing of the other one stays
 	}
 	if after, err = row.patched(c.Patch); err != nil {
-		return Order{}, nil, err
+		return Order{}, f, err
 	}
 	switch {
 	case after.Accession == "":
-		return Order{}, nil, &Refusal{"the order has no accession number (OBR-18, IPC-1)"}
+		return Order{}, f, &Refusal{"the order has no accession number (OBR-18, IPC-1)"}
 	case c.State != "":
 		after.State = c.State
 	case row.id == 0:
@@ -133,20 +138,19 @@ func (t *tx) changeOrder(c OrderChange, by Message) (after Order, studies []dico
 		after.Priority = Routine
 	}
 	if after.Patient, err = t.orderedFor(row.Patient, after.Patient, by.sender(), by.At); err != nil {
-		return Order{}, nil, err
+		return Order{}, f, err
 	}
 	after.Sender, after.Message, after.ChangedAt = by.Application, by.Entry, by.At.UTC().Truncate(time.Microsecond)
-	studies, err = t.putOrder(row, after)
-	return after, studies, err
+	f, err = t.putOrder(row, after)
+	return after, f, err
 }
 
 // putOrder writes an order and has the reports of its studies tell of it.
-func (t *tx) putOrder(row orderRow, after Order) ([]dicom.UID, error) {
+func (t *tx) putOrder(row orderRow, after Order) (f followed, err error) {
 	before := row.Order
 	if err := t.writeOrder(row.id, after); err != nil {
-		return nil, err
+		return f, err
 	}
-	var changed []dicom.UID
 	for i, o := range []Order{before, after} {
 		studies, err := t.studiesOf(Subject{StudyInstanceUID: o.StudyInstanceUID, Accession: o.Accession})
 		if err == nil && i == 0 && row.id != 0 {
@@ -155,37 +159,41 @@ func (t *tx) putOrder(row orderRow, after Order) ([]dicom.UID, error) {
 			studies = append(studies, corrected...)
 		}
 		if err != nil {
-			return nil, err
+			return f, err
 		}
 		for _, s := range studies {
-			if slices.Contains(changed, s.uid) {
+			if slices.Contains(f.studies, s.uid) {
 				continue
 			}
-			changed = append(changed, s.uid)
+			f.studies = append(f.studies, s.uid)
 			if err := t.judge(s.id, newEvidence, after.ChangedAt); err != nil {
-				return nil, err
+				return f, err
 			}
 			if err := t.hurry(s); err != nil {
-				return nil, err
+				return f, err
 			}
-			if err := t.follow(s, aMessage, after.ChangedAt); err != nil {
-				return nil, err
+			late, err := t.follow(s, aMessage, after.ChangedAt)
+			if err != nil {
+				return f, err
+			}
+			if late {
+				f.late++
 			}
 			if row.id != 0 && before.reported() == after.reported() && reflect.DeepEqual(before.Patient, after.Patient) {
 				continue
 			}
 			if err := t.retarget(s.id, after.ChangedAt); err != nil { // also where the images are gone, and none is reported once more
-				return nil, err
+				return f, err
 			}
 			if row.id != 0 && before.reported() == after.reported() {
 				continue
 			}
 			if err := t.reportAgain(s.id, after.ChangedAt); err != nil {
-				return nil, err
+				return f, err
 			}
 		}
 	}
-	return changed, nil
+	return f, nil
 }
 
 // reported is what a report says of an order.

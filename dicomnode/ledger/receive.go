@@ -182,7 +182,7 @@ func (b *batch) record(r Receipt, v Verdict) error {
 		if err := b.makeJobs(in); err != nil {
 			return err
 		}
-		if err := b.follow(studyName{study, r.Header.StudyInstanceUID}, newWork, r.At); err != nil {
+		if _, err := b.follow(studyName{study, r.Header.StudyInstanceUID}, newWork, r.At); err != nil {
 			return err
 		}
 	}

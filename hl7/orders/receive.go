@@ -55,6 +55,9 @@ type Receiver struct {
 	Changed func(studies []dicom.UID)
 	// Observe is called for every message with its kind, or "other", and what it was answered. It may be nil.
 	Observe func(kind string, code hl7.AckCode)
+	// Late is called with the number of studies of which a message has cancelled the order too late: work was done, or under
+	// way. It may be nil.
+	Late func(studies int)
 }
 
 // Allow returns the hosts that any of the senders may come from.
@@ -181,6 +184,12 @@ func (r *Receiver) take(ctx context.Context, m *hl7.Message, message []byte, kin
 	r.Log.Info("hl7: message taken", "type", in.Type, "application", in.Application, "answer", taken.Answer.Code, "entry", entry.ID, "again", taken.Again != "")
 	if taken.Contested {
 		r.Log.Warn("hl7: orders of different patients have one accession number: see the messages of this type, correct one of the orders", "application", in.Application, "entry", entry.ID)
+	}
+	if taken.Late > 0 {
+		r.Log.Warn("hl7: an order was cancelled too late: what was made stays, tell who has it; the timeline of its study says what", "application", in.Application, "entry", entry.ID)
+		if r.Late != nil {
+			r.Late(taken.Late)
+		}
 	}
 	if r.Changed != nil && len(taken.Changed) > 0 {
 		r.Changed(taken.Changed)

@@ -399,10 +399,14 @@ func (d *Desk) enter(ctx context.Context, doc draft.Document, event ledger.Draft
 			return err
 		}
 	}
+	note := ""
+	if doc.Withheld() {
+		note = draft.NotSent
+	}
 	err = d.Ledger.PutDraft(ctx, ledger.Draft{
 		Study: doc.Study, Number: doc.Number, Version: doc.Version, Event: event, Standing: string(doc.Standing),
 		Author: doc.Author.Name, Unauthenticated: doc.Author.Unauthenticated, System: doc.Author.System, At: doc.At,
-		Document: text, Edit: edits, Basis: basis,
+		Document: text, Edit: edits, Basis: basis, Note: note,
 	}, decisions, outgoing)
 	if err == nil && d.Entered != nil {
 		d.Entered(doc.Study, len(outgoing) > 0)

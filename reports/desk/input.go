@@ -64,9 +64,6 @@ func (d *Desk) input(ctx context.Context, due ledger.DueDraft, newest draft.Docu
 		in.At = later(in.At, order.ChangedAt)
 		if !gate.InDoubt(order) {
 			ordered(&in, order)
-			if order.State == ledger.OrderCancelled {
-				in.Notices = append(in.Notices, "the order of this examination was cancelled")
-			}
 		}
 	}
 	in.Quality = d.quality(ctx, received)
@@ -218,6 +215,7 @@ func ordered(in *draft.Input, o ledger.Order) {
 		Service:              o.Service, Reason: o.Reason, Requester: o.Requester, Referrer: o.Referrer,
 		RequesterID: o.RequesterID.ID, RequesterAuthority: o.RequesterID.Authority, ReferrerID: o.ReferrerID.ID, ReferrerAuthority: o.ReferrerID.Authority,
 		PatientClass: o.PatientClass, VisitNumber: o.AdmissionID, VisitAuthority: o.AdmissionAuthority,
+		Cancelled: o.State == ledger.OrderCancelled,
 	}
 	if len(o.Steps) > 0 {
 		in.Order.StepID = o.Steps[0].ID

@@ -96,6 +96,18 @@ func (d Document) open() (n int) {
 // Editable reports whether a person may change d: it is not signed, nor withdrawn.
 func (d Document) Editable() bool { return d.Standing == Drafted || d.Standing == Amending }
 
+// OrderCancelled is what a reader of a draft is told of a cancelled order; NotSent, why nobody else gets it.
+const (
+	OrderCancelled = "the order of this examination was cancelled"
+	NotSent        = OrderCancelled + " before anything was analysed: the draft is not sent"
+)
+
+// Withheld reports whether d stays here though it is made: a draft for an order that was cancelled before anything was
+// analysed. What a person signs goes out.
+func (d Document) Withheld() bool {
+	return d.Standing == Drafted && d.Order != nil && d.Order.Cancelled && d.Disclosure.Frames.begun() == 0
+}
+
 // Author is who made a version: the gateway itself, a person who signed in, or whom a client named.
 type Author struct {
 	Name            string `json:"name"`
@@ -151,6 +163,8 @@ type Order struct {
 	PatientClass       string `json:"patient_class,omitempty"` // PV1-2
 	VisitNumber        string `json:"visit_number,omitempty"`  // PV1-19
 	VisitAuthority     string `json:"visit_authority,omitempty"`
+
+	Cancelled bool `json:"cancelled,omitempty"` // nobody waits for its report
 }
 
 // Examination is what the images say about themselves.
@@ -306,3 +320,6 @@ type Extent struct {
 	TakenBack int `json:"taken_back,omitempty"` // analysed, and every result retracted
 	Frames    int `json:"frames"`
 }
+
+// begun counts instances that work was done on.
+func (e Extent) begun() int { return e.Analysed + e.Failed + e.TakenBack }

@@ -336,6 +336,7 @@ func (o *Order) printable() *Order {
 		RequesterID: printable(o.RequesterID), RequesterAuthority: printable(o.RequesterAuthority),
 		ReferrerID: printable(o.ReferrerID), ReferrerAuthority: printable(o.ReferrerAuthority),
 		PatientClass: printable(o.PatientClass), VisitNumber: printable(o.VisitNumber), VisitAuthority: printable(o.VisitAuthority),
+		Cancelled: o.Cancelled,
 	}
 }
 

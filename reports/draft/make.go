@@ -39,7 +39,7 @@ func (t *Templates) propose(in Input, template template) (Document, error) {
 	if in.Zone != nil && in.Zone != time.UTC {
 		d.TimeZone = in.Zone.String()
 	}
-	d.Notices = printables(in.Notices)
+	d.Notices = d.moment(in)
 	d.Findings, d.Disclosure.Contradicting = t.findings(in.Exams, template.Region)
 	t.keyImages(language, &d, in)
 	for _, m := range d.Disclosure.Models {
@@ -64,7 +64,7 @@ func (t *Templates) Refresh(old Document, in Input) (Document, error) {
 	language := t.language(d.Language)
 	fresh := d.added(old)
 	events := d.Events
-	d.Notices, d.Events = printables(in.Notices), []string{}
+	d.Notices, d.Events = d.moment(in), []string{}
 	d.takeFrom(old)
 	switch {
 	case old.Editable():
@@ -94,6 +94,18 @@ func (t *Templates) Refresh(old Document, in Input) (Document, error) {
 	}
 	t.compose(&d)
 	return d, d.Validate()
+}
+
+// moment are the notices of the moment.
+func (d Document) moment(in Input) []string {
+	all := printables(in.Notices)
+	switch {
+	case d.Withheld():
+		all = append(all, NotSent)
+	case d.Order != nil && d.Order.Cancelled:
+		all = append(all, OrderCancelled)
+	}
+	return all
 }
 
 // say adds a notice that stays.

@@ -80,7 +80,7 @@ func (p *Publisher) Publish(ctx context.Context, doc draft.Document, _ ledger.Dr
 
 // wants reports whether doc is one to send to d.
 func (d Destination) wants(doc draft.Document) bool {
-	return d.archive() || d.DraftsAfterSignature || doc.Number == 1 || doc.Standing != draft.Drafted
+	return d.archive() || !doc.Withheld() && (d.DraftsAfterSignature || doc.Number == 1 || doc.Standing != draft.Drafted)
 }
 
 // Readdress implements desk.Publisher. What was signed, its PDF with it, stays as it is.

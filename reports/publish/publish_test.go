@@ -192,6 +192,37 @@ func TestPublish_signed(t *testing.T) {
 	assert.Contains(t, string(r.read(out[4])), string(out[0].Instance.SOPInstanceUID))
 }
 
+// TestPublish_cancelled: of a draft for a cancelled order of which nothing was analysed, nobody who waits for a report hears.
+func TestPublish_cancelled(t *testing.T) {
+	for _, c := range []struct {
+		name      string
+		standing  draft.Standing
+		cancelled bool
+		extent    draft.Extent
+		sent      int
+	}{
+		{"cancelled before the images", draft.Drafted, true, draft.Extent{Instances: 3, Skipped: 3}, 0},
+		{"the order stands", draft.Drafted, false, draft.Extent{Instances: 3, Skipped: 3}, 2},
+		{"cancelled too late", draft.Drafted, true, draft.Extent{Instances: 3, Analysed: 1, Skipped: 2, Frames: 1}, 2},
+		{"cancelled when work had failed", draft.Drafted, true, draft.Extent{Instances: 3, Failed: 3}, 2},
+		{"its results were taken back", draft.Drafted, true, draft.Extent{Instances: 3, TakenBack: 3}, 2},
+		{"a person signs it", draft.Signed, true, draft.Extent{Instances: 3, Skipped: 3}, 2},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newRig(t, destinations(t)...)
+			doc := sample(t, c.standing)
+			doc.Order, doc.Disclosure.Frames = &draft.Order{Accession: "A1", Cancelled: c.cancelled}, c.extent
+			sent := 0
+			for _, o := range r.publish(doc) {
+				if o.Kind == ledger.KindHL7 || o.Kind == ledger.KindFHIR {
+					sent++
+				}
+			}
+			assert.Equal(t, c.sent, sent)
+		})
+	}
+}
+
 // TestPublish_afterSignature tells no receiver of messages what is only a draft in the place of what a person has signed,
 // unless it wants to hear of that. The archive has both.
 func TestPublish_afterSignature(t *testing.T) {

@@ -24,7 +24,7 @@ type Metrics struct {
 	received, receivedBytes, refused, stored *prometheus.CounterVec
 	jobs, delivery                           *prometheus.CounterVec
 	messages, messagePeers                   *prometheus.CounterVec
-	dropped                                  prometheus.Counter
+	dropped, late                            prometheus.Counter
 	inference                                *prometheus.HistogramVec
 
 	mu     sync.Mutex
@@ -44,13 +44,14 @@ func NewMetrics(v Version, gauges func(context.Context) (Gauges, error)) *Metric
 		messages:      counter("hl7_messages_total", "Messages received, by type and what they were answered; no answer is of an acknowledgement.", "type", "answer"),
 		messagePeers:  counter("hl7_connections_total", "Connections of senders of messages: taken, refused or ended, by cause.", "outcome"),
 		dropped:       prometheus.NewCounter(prometheus.CounterOpts{Name: "endogate_hl7_dropped_bytes_total", Help: "Bytes received that were in no frame."}),
+		late:          prometheus.NewCounter(prometheus.CounterOpts{Name: "endogate_hl7_late_cancels_total", Help: "Studies whose order was cancelled when work was done or under way."}),
 		inference:     seconds("inference_seconds", "Time of one frame: preparation, network, explanation, maps and contours.", "model"),
 		titles:        map[string]struct{}{},
 	}
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "endogate_build_info", Help: "Always 1; the labels name the build."}, []string{"version", "commit", "go"})
 	build.WithLabelValues(label(v.Version), label(v.Commit), label(v.Go)).Set(1)
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		build, m.received, m.receivedBytes, m.refused, m.stored, m.jobs, m.delivery, m.messages, m.messagePeers, m.dropped, m.inference, &state{read: gauges})
+		build, m.received, m.receivedBytes, m.refused, m.stored, m.jobs, m.delivery, m.messages, m.messagePeers, m.dropped, m.late, m.inference, &state{read: gauges})
 	return m
 }
 
@@ -95,6 +96,9 @@ func (m *Metrics) MessagePeer(outcome string) { m.messagePeers.WithLabelValues(l
 
 // Dropped counts bytes that came where a message was due and were none.
 func (m *Metrics) Dropped(bytes int64) { m.dropped.Add(float64(max(bytes, 0))) }
+
+// LateCancel counts studies whose order was cancelled too late.
+func (m *Metrics) LateCancel(studies int) { m.late.Add(float64(max(studies, 0))) }
 
 // Handler serves the metrics in Prometheus' text format. What can be read is served even when the state cannot.
 func (m *Metrics) Handler() http.Handler {

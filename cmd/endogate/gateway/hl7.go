@@ -32,6 +32,7 @@ func (g *parts) listenHL7(_ context.Context, life *lifecycle) error {
 			g.desk.Wake()
 		},
 		Observe: func(kind string, code hl7.AckCode) { g.metrics.Message(kind, string(code)) },
+		Late:    g.metrics.LateCancel,
 	}
 	server := &mllp.Server{
 		Handler: func(ctx context.Context, peer mllp.Peer, message []byte) ([][]byte, error) {

@@ -23,6 +23,8 @@ import (
 	"endogate/dicomnode/ledger"
 	"endogate/hl7"
 	"endogate/hl7/mllp"
+	"endogate/hl7/mllp/mllptest"
+	"endogate/reports/draft"
 )
 
 // requests is a PACS that remembers what the reports of each study say of their request, the last last.
@@ -55,6 +57,63 @@ func (p *requests) last(study dicom.UID) string {
 		return said[len(said)-1]
 	}
 	return "no report"
+}
+
+// TestGateway_cancelled: of an order that is cancelled before its images the images are kept, nothing is analysed and the RIS
+// gets no draft; one that is cancelled too late is counted, and its draft went out.
+func TestGateway_cancelled(t *testing.T) {
+	t.Parallel()
+	pacs, ris := fmt.Sprintf("127.0.0.1:%d", peers.FreePort(t)), mllptest.Start(t, mllptest.AA)
+	kept := &requests{of: map[dicom.UID][]string{}}
+	serveHandler(t, "PACS", pacs, kept)
+	listener := fmt.Sprintf("127.0.0.1:%d", peers.FreePort(t))
+	g := newGateway(t, fmt.Sprintf(`routes: [{name: endoscopy, match: {modality: [ES]}, models: [demo], destinations: [pacs, ris]}]
+destinations: [{name: pacs, kind: dicom, ae_title: PACS, address: %q}, {name: ris, kind: hl7, address: %q}]
+hl7: {listen: %q, senders: [{application: RIS, hosts: [127.0.0.0/8]}]}
+exam: {quiet: 1s}
+`, pacs, ris.Addr, listener))
+	g.start()
+	client := &mllp.Client{Address: listener}
+	defer func() { _ = client.Close() }()
+	say := func(id, control, accession string) {
+		answer, err := client.Exchange(t.Context(), []byte(strings.Join([]string{
+			`MSH|^~\&|RIS|NORTH|GATE|ENDO|20260301080000||ORM^O01^ORM_O01|` + id + "|P|2.5.1", "PID|1||P1", "ORC|" + control + "|PL" + accession,
+			"OBR|1|PL" + accession + "||73761001^Colonoscopy^SCT||||||||||||||" + accession, "",
+		}, "\r")))
+		require.NoError(t, err)
+		require.Contains(t, string(answer), "MSA|AA")
+	}
+	early, late := dicomtest.Options{Study: "early", Accession: "E1", PatientID: "P1"}, dicomtest.Options{Study: "late", Accession: "L1", PatientID: "P1"}
+	_, earlyHeader := dicomtest.Endoscopic(early)
+	_, lateHeader := dicomtest.Endoscopic(late)
+	drafted := func(study dicom.UID) (all []string) {
+		for _, e := range g.study(study).Timeline {
+			if e.Step == string(ledger.DraftDrafted) {
+				all = append(all, e.Detail)
+			}
+		}
+		return all
+	}
+	say("m1", "NW", "E1")
+	say("m2", "CA", "E1")
+	say("m3", "NW", "L1")
+	storeAll(t, g.scp, drawn(early), drawn(late))
+	g.waitFor("both drafts", func() bool {
+		return len(drafted(earlyHeader.StudyInstanceUID)) > 0 && len(drafted(lateHeader.StudyInstanceUID)) > 0
+	})
+	require.Equal(t, []string{"draft 1.1: " + draft.NotSent}, drafted(earlyHeader.StudyInstanceUID))
+	require.Equal(t, []string{"draft 1.1"}, drafted(lateHeader.StudyInstanceUID))
+	require.Contains(t, g.text("/metrics"), "endogate_hl7_late_cancels_total 0")
+	say("m4", "CA", "L1")
+	require.Contains(t, g.text("/metrics"), "endogate_hl7_late_cancels_total 1")
+	g.waitFor("the draft to say so", func() bool {
+		return strings.Contains(g.text("/api/v1/studies/"+string(lateHeader.StudyInstanceUID)+"/draft"), draft.OrderCancelled)
+	})
+	g.waitFor("both drafts of it at the RIS", func() bool { return len(ris.Got()) == 2 })
+	for _, m := range ris.Got() {
+		require.Contains(t, string(m), lateHeader.StudyInstanceUID)
+	}
+	require.NotEqual(t, "no report", kept.last(earlyHeader.StudyInstanceUID), "the archive has what became of the images")
 }
 
 // TestGateway_orders has an order come before the images of one study and after the report of another: both reports say it,
