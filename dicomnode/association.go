@@ -85,7 +85,7 @@ func (a *Association) Echo(ctx context.Context) (dimse.Status, error) {
 // with it, or any other error, the status is ProcessingFailure, and not the peer's.
 func (a *Association) Store(ctx context.Context, req *StoreRequest) (dimse.Status, error) {
 	switch {
-	case !digitsAndDots(req.SOPInstanceUID):
+	case !req.SOPInstanceUID.Fileable():
 		return dimse.ProcessingFailure, errors.New("dicomnode: store: SOP Instance UID is missing or not a UID")
 	case req.Dataset == nil:
 		return dimse.ProcessingFailure, errors.New("dicomnode: store: no data set")

@@ -19,7 +19,7 @@ type Handler interface {
 // StoreRequest is a C-STORE request (PS3.7 9.1.1), received or to be sent.
 type StoreRequest struct {
 	SOPClassUID    dicom.UID
-	SOPInstanceUID dicom.UID // of a received request: 1 to 64 digits and dots, otherwise as the peer sent it
+	SOPInstanceUID dicom.UID // of a received request: one that is Fileable, otherwise as the peer sent it
 	TransferSyntax dicom.UID
 	Priority       dimse.Priority
 
@@ -47,15 +47,15 @@ func (s *StoreRequest) request() *Request {
 // Storage is the Storage service class (PS3.4 annex B): C-STORE through a Handler, the data set as a stream.
 type Storage struct{ Handler Handler }
 
-// Serve checks a C-STORE request (PS3.7 9.1.1.1.9) and hands it to the handler. UIDs with leading zeros exist and are
-// let through; anything but digits and dots is not.
+// Serve checks a C-STORE request (PS3.7 9.1.1.1.9) and hands it to the handler. UIDs that break PS3.5 9.1 exist and are let
+// through where an instance can be kept under them.
 func (s Storage) Serve(ctx context.Context, req *Request) (*Response, error) {
 	switch {
 	case req.CommandField != dimse.CStoreRQ:
 		return nil, ErrNotOffered
 	case !req.HasDataset:
 		return nil, &dimse.Error{Status: dimse.CannotUnderstand, Comment: "no data set"}
-	case !digitsAndDots(req.SOPInstanceUID):
+	case !req.SOPInstanceUID.Fileable():
 		return nil, &dimse.Error{Status: dimse.InvalidSOPInstance, Comment: "SOP Instance UID is missing or wrong"}
 	}
 	return nil, s.Handler.Store(ctx, &StoreRequest{

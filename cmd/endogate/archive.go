@@ -68,7 +68,7 @@ func (c *archiveCmd) Run(ctx context.Context, tty console) error {
 type archive struct{ dir string }
 
 func (a *archive) Store(_ context.Context, req *dicomnode.StoreRequest) error {
-	if !req.SOPInstanceUID.Valid() {
+	if !req.SOPInstanceUID.Fileable() {
 		return &dimse.Error{Status: dimse.CannotUnderstand, Comment: "SOP Instance UID is wrong"}
 	}
 	ts, ok := dicom.LookupTransferSyntax(req.TransferSyntax)

@@ -58,7 +58,7 @@ An instance is kept byte for byte and answered after it is on disk. Statuses of 
 | 0000 | the instance is durable; also when the same bytes are there already |
 | A700 | no room on the disk, or another fault that passes: send again later |
 | A900 | command and data set name different instances |
-| C000 | the data set cannot be read, or UIDs are missing |
+| C000 | the data set is cut off or cannot be read, or UIDs are missing or over 128 characters |
 | 0117 | the SOP Instance UID of the command is no UID |
 | 0122 | the SOP class is not the one of the presentation context |
 | 0211 | an operation that is not offered |

@@ -16,6 +16,7 @@ const (
 	keptForTop   = 1 << 20   // part of maxKept that private elements and those inside sequences may not take
 	costPerEntry = 96        // bytes an element or an item takes beside its value
 	chunk        = 4 << 10   // values are cut from blocks of this size
+	keptDepth    = 64        // nested sequences; also of what is written
 )
 
 // Element is one data element: a value, or the items of a sequence.
@@ -114,6 +115,10 @@ func (b *builder) parent() *Attributes { return b.stack[len(b.stack)-1] }
 func (b *builder) open() {
 	parent := b.parent()
 	var item *Attributes
+	if parent != nil && len(b.stack) > keptDepth {
+		b.r.remark(RemarkDepth)
+		parent.lost = true
+	}
 	if parent != nil && !parent.lost && b.pay(Item, costPerEntry) {
 		item = &Attributes{order: b.r.top().order(), charset: parent.charset}
 		sequence := &parent.elements[len(parent.elements)-1]
@@ -124,7 +129,7 @@ func (b *builder) open() {
 
 func (b *builder) element(t Token) error {
 	parent := b.parent()
-	if parent == nil || t.Length > maxValue || !b.pay(t.Tag, costPerEntry+int(t.Length)) {
+	if parent == nil || t.Length > maxValue || t.Depth == 0 && isPixelData(t.Tag) || !b.pay(t.Tag, costPerEntry+int(t.Length)) {
 		return nil
 	}
 	value := b.cut(int(t.Length))

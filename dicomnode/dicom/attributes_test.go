@@ -110,18 +110,31 @@ func TestReadAttributes_sourceError(t *testing.T) {
 func TestReadAttributes_nestedTooDeep(t *testing.T) {
 	for _, undefined := range []bool{true, false} {
 		e := newEncoder(ExplicitVRLittleEndian, undefined)
-		nest(e, 1060)
+		nest(e, maxDepth+1)
 		_, err := ReadAttributes(bytes.NewReader(e.Bytes()), e.ts)
 		assert.ErrorIs(t, err, ErrTooLarge)
 	}
 	e := newEncoder(ExplicitVRLittleEndian, true)
-	nest(e, maxDepth)
+	nest(e, keptDepth)
 	a, err := ReadAttributes(bytes.NewReader(e.Bytes()), e.ts)
 	require.NoError(t, err)
-	for range maxDepth {
+	for range keptDepth {
 		a = a.Item(ContentSequence, 0)
 	}
 	assert.Equal(t, "bottom", a.Text(CodeValue))
+
+	e = newEncoder(ExplicitVRLittleEndian, true)
+	nest(e, 40*keptDepth)
+	e.text(PatientID, "LO", "ID-1")
+	a, remarks, err := ReadWhole(bytes.NewReader(e.Bytes()), e.ts)
+	require.NoError(t, err)
+	assert.Equal(t, []string{RemarkDepth}, remarks)
+	assert.Equal(t, "ID-1", a.Text(PatientID), "what is behind the sequence is read")
+	for range keptDepth {
+		a = a.Item(ContentSequence, 0)
+		require.NotNil(t, a)
+	}
+	assert.Nil(t, a.Item(ContentSequence, 0))
 }
 
 func nest(e *encoder, depth int) {
@@ -179,12 +192,28 @@ func TestHeader_Validate(t *testing.T) {
 	assert.NoError(t, good.Validate())
 	good.SOPInstanceUID = "1.02"
 	assert.NoError(t, good.Validate(), "devices send leading zeros")
-	for _, bad := range []UID{"", "1..2", "hello", "1.2\x00\x01", UID(strings.Repeat("1", 65))} {
+	for _, bad := range []UID{"", "../2", ".2", "hello world", "1.2\x00\x01", UID(strings.Repeat("1", MaxFileable+1))} {
 		h := good
 		h.StudyInstanceUID = bad
 		err := h.Validate()
 		require.Error(t, err, "%q", bad)
 		assert.Contains(t, err.Error(), "Study Instance UID")
 		assert.NotContains(t, err.Error(), "hello", "no value of the data set in an error")
+		for _, fault := range err.(*UIDError).Faults {
+			assert.LessOrEqual(t, len(fault), 64, "it is an Error Comment")
+		}
+	}
+	for uid, want := range map[UID]string{
+		"1..2": "is not digits and dots", "1.2.x": "is not digits and dots", "1.2.": "is not digits and dots",
+		UID(strings.Repeat("1", MaxFileable)): "has 128 characters, 64 are allowed", "1.02": "", "1.2": "",
+	} {
+		h := good
+		h.SeriesInstanceUID = uid
+		require.NoError(t, h.Validate(), "devices send them, archives keep them")
+		if want == "" {
+			assert.Empty(t, h.BadUIDs())
+		} else {
+			assert.Equal(t, []string{"Series Instance UID " + want}, h.BadUIDs())
+		}
 	}
 }

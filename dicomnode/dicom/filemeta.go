@@ -46,13 +46,13 @@ type FileMeta struct {
 // WriteFileMeta writes preamble, prefix and group 0002, after which the data set follows. The preamble is zeros:
 // nothing a stranger sent gets to the start of a file, where other programs look for other formats.
 func WriteFileMeta(w io.Writer, m FileMeta) error {
-	if !m.SOPClassUID.Valid() || !m.SOPInstanceUID.Valid() || !m.TransferSyntaxUID.Valid() {
+	if !m.SOPClassUID.Fileable() || !m.SOPInstanceUID.Fileable() || !m.TransferSyntaxUID.Valid() {
 		return errors.New("dicom: file meta information: SOP Class, SOP Instance or Transfer Syntax is not a UID")
 	}
 	group := Dataset{
 		fileMetaVersion:            Bytes{0, 1},
-		mediaStorageSOPClassUID:    Text{string(m.SOPClassUID)},
-		mediaStorageSOPInstanceUID: Text{string(m.SOPInstanceUID)},
+		mediaStorageSOPClassUID:    As{Verbatim: true, Value: Text{string(m.SOPClassUID)}},
+		mediaStorageSOPInstanceUID: As{Verbatim: true, Value: Text{string(m.SOPInstanceUID)}}, // as the data set has them
 		transferSyntaxUID:          Text{string(m.TransferSyntaxUID)},
 		implementationClassUID:     Text{string(ImplementationClassUID)},
 		implementationVersionName:  Text{ImplementationVersionName},

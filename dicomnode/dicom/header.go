@@ -49,10 +49,47 @@ func codeValue(item *Attributes) string {
 	return ""
 }
 
-// Validate reports which of the four UIDs that an instance is filed by are missing or malformed.
+// Validate reports which of the four UIDs that an instance is filed by are missing or cannot be kept.
 // The error quotes no value: it may go to a log and to the peer.
 func (h Header) Validate() error {
-	var bad []string
+	bad := h.uids(func(u UID) string {
+		switch {
+		case u == "":
+			return "is missing"
+		case !u.Fileable():
+			return fmt.Sprintf("is over %d characters or no UID", MaxFileable)
+		}
+		return ""
+	})
+	if len(bad) > 0 {
+		return &UIDError{bad}
+	}
+	return nil
+}
+
+// UIDError says which UIDs of a data set it cannot be filed by, and why. It quotes no value.
+type UIDError struct{ Faults []string }
+
+// Error implements error.
+func (e *UIDError) Error() string {
+	return "dicom: data set cannot be filed: " + strings.Join(e.Faults, ", ")
+}
+
+// BadUIDs says which UIDs break PS3.5 9.1: the instance is kept under them, and nothing can be made that refers to them.
+func (h Header) BadUIDs() []string {
+	return h.uids(func(u UID) string {
+		switch {
+		case u == "" || u.Valid():
+			return ""
+		case len(u) > 64:
+			return fmt.Sprintf("has %d characters, 64 are allowed", len(u))
+		}
+		return "is not digits and dots"
+	})
+}
+
+// uids returns what wrong says of each UID, behind its name.
+func (h Header) uids(wrong func(UID) string) (bad []string) {
 	for _, u := range []struct {
 		name string
 		uid  UID
@@ -62,15 +99,9 @@ func (h Header) Validate() error {
 		{"Study Instance UID", h.StudyInstanceUID},
 		{"Series Instance UID", h.SeriesInstanceUID},
 	} {
-		switch {
-		case u.uid == "":
-			bad = append(bad, u.name+" is missing")
-		case !u.uid.Valid():
-			bad = append(bad, u.name+" is not a UID")
+		if what := wrong(u.uid); what != "" {
+			bad = append(bad, u.name+" "+what)
 		}
 	}
-	if len(bad) > 0 {
-		return fmt.Errorf("dicom: data set cannot be filed: %s", strings.Join(bad, ", "))
-	}
-	return nil
+	return bad
 }

@@ -26,4 +26,5 @@ type Header struct {
 	StudyDescription  string `json:"study_description,omitempty"`
 	InstanceNumber    int    `json:"instance_number,omitempty"`
 	NumberOfFrames    int    `json:"number_of_frames,omitempty"` // 1 where the attribute is absent
+	Remarks           string `json:"remarks,omitempty"`          // what is wrong with the data set, which is kept all the same; no patient data
 }

@@ -12,7 +12,7 @@ import (
 
 // Bounds of a data set. A real one stays far below them; what exceeds them is hostile or broken.
 const (
-	maxDepth    = 64      // nested sequences
+	maxDepth    = 4096    // nested sequences
 	maxInflated = 8 << 30 // bytes out of a deflated data set: a bomb ends here
 )
 
@@ -58,7 +58,10 @@ type Reader struct {
 	pos    int64 // bytes taken from src
 	value  int64 // bytes of the current value not yet read
 	levels []level
-	closed bool // a sequence delimiter stood where its item's was due: the sequence's end comes next
+	closed bool     // a sequence delimiter stood where its item's was due: the sequence's end comes next
+	early  Tag      // read where an item was due: the sequence had no delimiter; 0: none
+	begun  bool     // a header of an element, item or delimiter has begun, other than with the zeros that some writers pad with
+	says   []string // what is wrong with what was read and has cost nothing
 	err    error
 	buf    [8]byte
 }
@@ -71,6 +74,7 @@ type level struct {
 	limit     int64 // position that nothing inside may pass
 	explicit  bool
 	bigEndian bool
+	begun     bool // an element of it has been read
 }
 
 // NewReader returns a reader of the data set in r, which starts after any file meta information.
@@ -84,13 +88,19 @@ func NewReader(r io.Reader, ts TransferSyntax) *Reader {
 	return &Reader{src: r, levels: []level{top}}
 }
 
-// inflater tells a corrupt stream from a source that fails.
+// inflater tells a corrupt stream from a source that fails, and one that ends early from a data set that does.
 type inflater struct{ io.Reader }
+
+// errDeflate: the deflated stream does not go on, wherever the data set stands.
+var errDeflate = errors.New("deflated stream")
 
 func (i inflater) Read(p []byte) (int, error) {
 	n, err := i.Reader.Read(p)
-	if corrupt := flate.CorruptInputError(0); errors.As(err, &corrupt) {
-		err = fmt.Errorf("%w: %w", ErrCorrupt, err)
+	switch corrupt := flate.CorruptInputError(0); {
+	case errors.As(err, &corrupt):
+		err = fmt.Errorf("%w: %w: %w", ErrCorrupt, errDeflate, err)
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		err = fmt.Errorf("%w: %w", errDeflate, err)
 	}
 	return n, err
 }
@@ -103,6 +113,10 @@ func (r *Reader) Next() (Token, error) {
 	}
 	for {
 		t, err := r.next()
+		if errors.Is(err, io.ErrUnexpectedEOF) && len(r.levels) == 1 && r.value == 0 && !r.begun && !errors.Is(err, errDeflate) {
+			err = io.EOF // zeros behind the end, too few for an element
+			r.remark(RemarkPadded)
+		}
 		if err != nil {
 			r.err = err
 		}
@@ -180,6 +194,11 @@ func (r *Reader) next() (Token, error) {
 		if tag == 0 && top.end < 0 {
 			return r.zeros(top)
 		}
+		if top.end < 0 && tag > top.tag && r.levels[len(r.levels)-2].end < 0 {
+			r.early = tag // the next element: nothing but the delimiter before it is missing
+			r.remark(RemarkDelimiter)
+			return r.pop(), nil
+		}
 		return Token{}, fmt.Errorf("%w: %v where an item of %v is due", ErrCorrupt, tag, top.tag)
 	default:
 		return r.element(top, tag)
@@ -195,6 +214,7 @@ func (r *Reader) zeros(top *level) (Token, error) {
 	if length != 0 {
 		return Token{}, fmt.Errorf("%w: %v where an item of %v is due", ErrCorrupt, Tag(0), top.tag)
 	}
+	r.remark(RemarkDelimiter)
 	return r.pop(), nil
 }
 
@@ -229,11 +249,19 @@ func (r *Reader) fill(n int) ([]byte, error) {
 	}
 	got, err := io.ReadFull(r.src, r.buf[:n])
 	r.pos += int64(got)
+	for _, b := range r.buf[:got] {
+		r.begun = r.begun || b != 0
+	}
 	return r.buf[:n], err
 }
 
 // tag reads a tag; io.EOF only where the data set may end.
 func (r *Reader) tag(l *level) (Tag, error) {
+	if t := r.early; t != 0 {
+		r.early = 0
+		return t, nil
+	}
+	r.begun = false
 	b, err := r.fill(4)
 	if err == io.EOF && len(r.levels) > 1 {
 		err = io.ErrUnexpectedEOF
@@ -311,7 +339,7 @@ func (r *Reader) item(top *level, length uint32) (Token, error) {
 		t.Kind, t.VR, r.value = Fragment, "OB", int64(length)
 		return t, nil
 	}
-	return t, r.push(level{ItemStart, top.tag, end, limit, top.explicit, top.bigEndian})
+	return t, r.push(level{kind: ItemStart, tag: top.tag, end: end, limit: limit, explicit: top.explicit, bigEndian: top.bigEndian})
 }
 
 // span turns a length into the position where the value ends, checked against what is around it.
@@ -367,7 +395,11 @@ func (r *Reader) vrAndLength(l *level, tag Tag) (string, uint32, error) {
 	if err != nil {
 		return "", 0, cutHeader(tag, err)
 	}
-	if l.explicit && b[0] == '?' && b[1] == '?' {
+	if !l.explicit && !l.begun && !l.bigEndian && string(b[:2]) == VROf(tag) {
+		l.explicit = true // what some writers put into Implicit VR: as a length these letters would be many kilobytes
+	}
+	l.begun = true
+	if l.explicit && !letters(b) && tag != PixelData && (printable(b) || b[0] == 0 && b[1] == 0) {
 		return "UN", uint32(l.uint16(b[2:])), nil // what some toolkits write for a VR that they do not know
 	}
 	if !l.explicit || !letters(b) {
@@ -388,6 +420,10 @@ func (r *Reader) vrAndLength(l *level, tag Tag) (string, uint32, error) {
 	}
 	length, err := r.length(l, tag)
 	return info.name, length, err
+}
+
+func printable(b []byte) bool {
+	return b[0] >= ' ' && b[0] <= '~' && b[1] >= ' ' && b[1] <= '~'
 }
 
 func letters(b []byte) bool {

@@ -31,6 +31,21 @@ func (u UID) Valid() bool {
 	return true
 }
 
+// MaxFileable is how many characters a Fileable UID has at most.
+const MaxFileable = 128
+
+// Fileable reports whether an instance can be kept under u, valid or not: letters, digits, dots, hyphens and underscores,
+// the first of them a letter or digit. Devices send what is too long or no UID at all, and archives file it.
+func (u UID) Fileable() bool {
+	for i, c := range []byte(u) {
+		word := c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
+		if !word && (i == 0 || c != '.' && c != '-' && c != '_') {
+			return false
+		}
+	}
+	return len(u) > 0 && len(u) <= MaxFileable
+}
+
 // derivedNamespace is the name space of every UID that endogate derives. It never changes:
 // the same parts must give the same UID in every release.
 var derivedNamespace = uuid.MustParse("6f9b2a52-0d7c-5b7e-9d55-3f6d1d1c0a01")

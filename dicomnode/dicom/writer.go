@@ -193,8 +193,8 @@ type appender struct {
 }
 
 func (e *appender) dataset(ds Dataset, verbatim bool) error {
-	if e.depth > maxDepth {
-		return fmt.Errorf("sequences are nested deeper than %d", maxDepth)
+	if e.depth > keptDepth {
+		return fmt.Errorf("sequences are nested deeper than %d", keptDepth)
 	}
 	outer := e.charset
 	defer func() { e.charset = outer }()

@@ -187,7 +187,7 @@ func TestAppend_characterSetByDefault(t *testing.T) {
 
 func TestAppend_refuses(t *testing.T) {
 	deep := Dataset{}
-	for range maxDepth + 1 {
+	for range keptDepth + 1 {
 		deep = Dataset{ContentSequence: Items{deep}}
 	}
 	for _, row := range []struct {

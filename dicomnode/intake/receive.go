@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 	"time"
 
 	"endogate/dicomnode"
@@ -57,22 +58,38 @@ func (r *Receiver) Store(_ context.Context, req *dicomnode.StoreRequest) error {
 	r.Stored(entry.CallingAE, entry.Size)
 	r.Log.Info("instance received", "sop_instance_uid", header.SOPInstanceUID, "study_instance_uid", header.StudyInstanceUID,
 		"calling_ae", req.CallingAE, "bytes", entry.Size, "entry", entry.ID)
+	if header.Remarks != "" {
+		r.Log.Warn("instance is not as it should be: kept as it came", "sop_instance_uid", header.SOPInstanceUID, "calling_ae", req.CallingAE, "what", header.Remarks)
+	}
 	return nil
 }
 
-// ReadHeader reads the attributes that the instance is filed by and holds them against the command (PS3.4 B.2.3).
+// ReadHeader reads a data set to its end and returns the attributes that the instance is filed by, held against the command
+// (PS3.4 B.2.3). What is cut off is refused: whoever sent it may have it whole.
 func ReadHeader(r io.Reader, ts dicom.TransferSyntax, req *dicomnode.StoreRequest) (dicom.Header, error) {
-	attributes, err := dicom.ReadAttributes(r, ts)
+	attributes, remarks, err := dicom.ReadWhole(r, ts)
+	refused := func(comment string) (dicom.Header, error) {
+		return dicom.Header{}, &dimse.Error{Status: dimse.CannotUnderstand, Comment: comment, Err: err}
+	}
 	switch {
-	case errors.Is(err, dicom.ErrCorrupt), errors.Is(err, dicom.ErrTooLarge), errors.Is(err, io.ErrUnexpectedEOF):
-		return dicom.Header{}, &dimse.Error{Status: dimse.CannotUnderstand, Comment: "data set cannot be read", Err: err}
+	case errors.Is(err, dicom.ErrCutOff):
+		return refused("data set ends before its own lengths do")
+	case errors.Is(err, dicom.ErrTooLarge):
+		return refused("sequences are nested too deep")
+	case errors.Is(err, dicom.ErrCorrupt), errors.Is(err, io.ErrUnexpectedEOF):
+		return refused("data set cannot be read")
 	case err != nil: // of the spool or the network: that may pass
 		return dicom.Header{}, err
 	}
 	header := attributes.Header()
-	if err := header.Validate(); err != nil {
-		return header, &dimse.Error{Status: dimse.CannotUnderstand, Comment: "UID missing or wrong in the data set", Err: err}
+	if err = header.Validate(); err != nil {
+		comment := err.Error()
+		if bad := (*dicom.UIDError)(nil); errors.As(err, &bad) {
+			comment = bad.Faults[0]
+		}
+		return refused(comment)
 	}
+	header.Remarks = strings.Join(append(remarks, header.BadUIDs()...), "; ")
 	if header.SOPClassUID != req.SOPClassUID || header.SOPInstanceUID != req.SOPInstanceUID {
 		return header, &dimse.Error{
 			Status: dimse.DataSetDoesNotMatchSOPClass, Comment: "command and data set name different instances",

@@ -169,6 +169,11 @@ func (b *batch) record(r Receipt, v Verdict) error {
 	if err := b.event(in.event(EventReceived, fmt.Sprintf("from %s, %d bytes", r.CallingAE, r.Size))); err != nil {
 		return err
 	}
+	if h := r.Header; h.Remarks != "" {
+		if err := b.event(in.event(EventRemarked, h.Remarks)); err != nil {
+			return err
+		}
+	}
 	switch in.state {
 	case InstanceConflict:
 		err = b.event(in.event(EventConflict, in.reason))

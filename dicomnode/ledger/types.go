@@ -257,6 +257,7 @@ const (
 	EventReceived          What = "received"
 	EventDuplicate         What = "duplicate"
 	EventConflict          What = "conflict"
+	EventRemarked          What = "remarked"
 	EventRestored          What = "restored"
 	EventQueued            What = "queued"
 	EventNotAnalysed       What = "not-analysed"

@@ -65,7 +65,7 @@ var versionTag = regexp.MustCompile(`^"([1-9][0-9]{0,8})\.([1-9][0-9]{0,8})"$`)
 // studyOf returns the study of the path.
 func studyOf(c echo.Context) (dicom.UID, error) {
 	uid := dicom.UID(param(c, "uid"))
-	if !uid.Valid() {
+	if !uid.Fileable() {
 		return "", badRequest("the study is not named by a UID", "use a Study Instance UID from /api/v1/studies")
 	}
 	return uid, nil

@@ -77,7 +77,7 @@ func (s *Server) correctGate(c echo.Context) error {
 // atGate reads a person's decision, with who it is and the reason, and does it. Past that the client may go away; it is done all the same.
 func (s *Server) atGate(c echo.Context, done string, body any, author, reason *string, do func(context.Context, dicom.UID, draft.Author) (Gate, error)) error {
 	uid := dicom.UID(param(c, "uid"))
-	if !uid.Valid() {
+	if !uid.Fileable() {
 		return badRequest("the study is not named by a UID", "use a Study Instance UID from /api/v1/studies")
 	}
 	in := json.NewDecoder(c.Request().Body)

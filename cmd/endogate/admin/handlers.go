@@ -91,7 +91,7 @@ type paging struct {
 
 func (s *Server) study(c echo.Context) error {
 	uid := dicom.UID(param(c, "uid"))
-	if !uid.Valid() {
+	if !uid.Fileable() {
 		return badRequest("the study is not named by a UID", "use a Study Instance UID from /api/v1/studies")
 	}
 	p, err := parseStudyPage(c.Request().URL.RawQuery)

@@ -71,7 +71,7 @@ func (q *query) number(key string, absent, low, high int) int {
 
 func (q *query) uid(key string) dicom.UID {
 	uid := dicom.UID(q.text(key))
-	if uid != "" && !uid.Valid() {
+	if uid != "" && !uid.Fileable() {
 		q.fail(key, "not a UID")
 		return ""
 	}

@@ -139,7 +139,8 @@ type Instance struct {
 	dicom.SOPInstance
 	Entry              string               `json:"entry"` // name in the spool
 	State              ledger.InstanceState `json:"state"`
-	Reason             string               `json:"reason"` // why it is not analysed, or failed
+	Reason             string               `json:"reason"`  // why it is not analysed, or failed
+	Remarks            string               `json:"remarks"` // what is wrong with its data set, which is kept as it came
 	Route              string               `json:"route"`
 	Modality           string               `json:"modality"`
 	StationName        string               `json:"station_name"`
@@ -163,7 +164,7 @@ type Analysis struct {
 	State      ledger.JobState   `json:"state"`
 	Attempts   int               `json:"attempts"`
 	InferredAt time.Time         `json:"inferred_at,omitzero"`
-	Reason     string            `json:"reason"`    // why it is parked or skipped
+	Reason     string            `json:"reason"`    // why it is parked or skipped, or which frames of it were not analysed
 	Retracted  string            `json:"retracted"` // why a person took its results back; empty: they stand
 	MadeBy     analysis.Model    `json:"made_by"`   // the model as it was then; empty names before it has ended
 	Frames     []FrameResult     `json:"frames"`

@@ -98,7 +98,7 @@ func StudyView(d ledger.StudyDetail) admin.Study {
 
 func instanceView(i ledger.InstanceView) admin.Instance {
 	out := admin.Instance{
-		SOPInstance: i.Instance, Entry: i.Entry, State: i.State, Reason: i.Reason, Route: i.Route,
+		SOPInstance: i.Instance, Entry: i.Entry, State: i.State, Reason: i.Reason, Remarks: i.Header.Remarks, Route: i.Route,
 		Modality: i.Header.Modality, StationName: i.Header.StationName,
 		InstanceNumber: i.Header.InstanceNumber, NumberOfFrames: i.Header.NumberOfFrames,
 		TransferSyntaxUID: i.TransferSyntaxUID, CallingAE: i.CallingAE, CalledAE: i.CalledAE, ReceivedAt: i.ReceivedAt,

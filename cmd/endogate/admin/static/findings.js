@@ -5,7 +5,8 @@ import { absolute, code, percent, roles, words } from "./format.js";
 export function findings(frame, models, viewer) {
   if (!frame) return h("p", { class: "muted" }, "No frame has arrived yet.");
   if (!frame.analyses.length) return [h("h2", null, "AI results"), h("p", { class: "muted wrap" }, `Not analysed: ${frame.notAnalysed || "no model applies to it"}.`)];
-  return frame.analyses.map((a) => analysis(a, models.find((m) => m.name === a.model), viewer));
+  const remarks = frame.remarks ? h("p", { class: "muted wrap" }, `The data set is not as it should be: ${frame.remarks}.`) : null;
+  return [...frame.analyses.map((a) => analysis(a, models.find((m) => m.name === a.model), viewer)), remarks];
 }
 
 function analysis(a, model, viewer) {
@@ -14,6 +15,7 @@ function analysis(a, model, viewer) {
     a.state === "open" ? h("p", { class: "muted" }, a.attempts ? `Being analysed, attempt ${a.attempts}` : "Waits for a worker") : null,
     a.state === "parked" ? h("div", { class: "notice bad wrap" }, h("strong", null, "Not analysed."), " ", a.reason, " ", h("a", { href: "#/parked" }, "Parked work")) : null,
     a.state === "skipped" || a.state === "discarded" ? h("p", { class: "muted wrap" }, `Not analysed: ${a.reason || a.state}.`) : null,
+    a.state === "done" && a.reason ? h("div", { class: "notice bad wrap" }, h("strong", null, "Not all of it was analysed."), " ", a.reason) : null,
     a.retracted ? h("div", { class: "notice bad wrap" }, h("strong", null, "Retracted by a person."), " ", a.retracted) : null,
     h("ul", { class: "bars" }, scores(a, model).map((s) => bar(s, viewer))),
     a.notes.map((note) => h("p", { class: "muted wrap" }, note)),

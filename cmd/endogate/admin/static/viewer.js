@@ -26,7 +26,7 @@ function frameOf(instance, at, number) {
     key: `${at + 1}-${number}`, instance: instance.sop_instance_uid, entry: instance.entry, number, analyses, conflict: instance.state === "conflict",
     label: `Image ${instance.instance_number || at + 1}${instance.number_of_frames > 1 ? ` · frame ${number}` : ""}`,
     source: instance.released ? "" : `/api/v1/instances/${encodeURIComponent(instance.entry || instance.sop_instance_uid)}/frames/${number}`,
-    notAnalysed: instance.reason,
+    notAnalysed: instance.reason, remarks: instance.remarks,
     state: analyses.some((a) => a.state === "open") ? "analysing" : analyses.some((a) => a.state === "parked") ? "not analysed: parked"
       : instance.state === "conflict" ? "UID conflict" : analyses.some((a) => a.state === "done") ? "no class over threshold" : "not analysed",
     top: best && { text: `${words(best.class)} ${percent(best.probability)}`, role: best.role },
