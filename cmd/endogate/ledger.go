@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 
@@ -9,7 +10,30 @@ import (
 )
 
 type ledgerCmd struct {
-	Rebuild rebuildCmd `cmd:"" help:"Make the ledger anew from what the spool says was done. The gateway must not run."`
+	Check   checkLedgerCmd `cmd:"" help:"Look at all of the ledger, also beside a gateway that runs, and say what is wrong with it."`
+	Rebuild rebuildCmd     `cmd:"" help:"Make the ledger anew from what the spool says was done. The gateway must not run."`
+}
+
+type checkLedgerCmd struct{}
+
+// Run looks at all of the ledger. One that is damaged is a failure.
+func (*checkLedgerCmd) Run(ctx context.Context, c *cli, tty console) error {
+	cfg, err := c.load()
+	if err != nil {
+		return err
+	}
+	problems, err := gateway.CheckLedger(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	for _, p := range problems {
+		fmt.Fprintln(tty.out, p)
+	}
+	if len(problems) > 0 {
+		return errors.New("the ledger is damaged: stop the gateway, keep a copy of the data folder, and make the ledger anew with: endogate ledger rebuild")
+	}
+	fmt.Fprintln(tty.out, "the ledger is sound")
+	return nil
 }
 
 type rebuildCmd struct{}

@@ -36,6 +36,7 @@ type Arrivals interface {
 	Receive(ctx context.Context, receipts []ledger.Receipt, position uint64) ([]ledger.Verdict, error)
 	Refuse(ctx context.Context, entry, reason string, position uint64, at time.Time) error
 	Refused(ctx context.Context) ([]string, error)
+	Suspect(ctx context.Context, err error) error
 	KeptAs(ctx context.Context, uid dicom.UID, digest string) (string, error)
 }
 
@@ -73,7 +74,9 @@ func (f *Follower) Run(ctx context.Context) error {
 		}
 		if err != nil {
 			f.behind.Store(&err)
-			f.Log.Error("the ledger does not take in what was received, it stays in the spool: trying again", "err", err)
+			if !ledger.IsTrouble(err) { // which is told of once, by whoever looks after the ledger
+				f.Log.Error("the ledger does not take in what was received, it stays in the spool: trying again", "err", err)
+			}
 			wait.Wait(ctx)
 			continue
 		}
@@ -153,20 +156,24 @@ func (f *Follower) retake(ctx context.Context) error {
 				continue
 			}
 		}
+		if ledger.IsTrouble(err) {
+			return err
+		}
 		f.Log.Error("spool entry still cannot be taken in: it is kept", "entry", id, "err", err)
 	}
 	return nil
 }
 
 // take puts receipts into the ledger. Where it does not take them together, it gets them in halves, so that one that
-// it cannot take does not keep out the others: that one is noted, and its entry stays in the spool.
+// it cannot take does not keep out the others: that one is noted, and its entry stays in the spool. None is at fault for a
+// ledger in trouble.
 func (f *Follower) take(ctx context.Context, receipts []ledger.Receipt, position uint64) error {
 	verdicts, err := f.Ledger.Receive(ctx, receipts, position)
 	if err == nil {
 		f.settle(receipts, verdicts)
 		return nil
 	}
-	if ctx.Err() != nil || len(receipts) == 0 {
+	if ctx.Err() != nil || len(receipts) == 0 || ledger.IsTrouble(err) {
 		return err
 	}
 	if _, alone := f.Ledger.Receive(ctx, nil, 0); alone != nil {
@@ -177,6 +184,9 @@ func (f *Follower) take(ctx context.Context, receipts []ledger.Receipt, position
 			return err
 		}
 		return f.take(ctx, receipts[half:], position)
+	}
+	if trouble := f.Ledger.Suspect(ctx, err); trouble != nil {
+		return trouble
 	}
 	r := receipts[0]
 	f.Log.Error("the ledger cannot take in a spool entry: it is kept, not analysed and not passed on; report this fault",

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -211,7 +212,10 @@ type picky struct {
 	Arrivals
 	broken error  // of every call of Receive
 	refuse string // entry it cannot take
+	damage error  // what a look finds
 }
+
+func (p *picky) Suspect(context.Context, error) error { return p.damage }
 
 func (p *picky) Receive(ctx context.Context, receipts []ledger.Receipt, position uint64) ([]ledger.Verdict, error) {
 	for _, r := range receipts {
@@ -223,6 +227,49 @@ func (p *picky) Receive(ctx context.Context, receipts []ledger.Receipt, position
 		return nil, p.broken
 	}
 	return p.Arrivals.Receive(ctx, receipts, position)
+}
+
+// TestFollower_troubleIsNoEntrys: where the ledger is at fault, no entry is refused, and all are taken in later.
+func TestFollower_troubleIsNoEntrys(t *testing.T) {
+	s := openStores(t)
+	trouble := &ledger.Trouble{Damaged: true, Err: errors.New("database disk image is malformed")}
+	p := &picky{Arrivals: s.ledger, broken: fmt.Errorf("receive: %w", trouble)}
+	s.follow.Ledger = p
+	s.commit("1", "2", "3")
+	require.ErrorIs(t, s.follow.CatchUp(t.Context()), trouble)
+	p.broken, p.refuse, p.damage = nil, s.ids()[1], trouble // an odd error, of which a look finds that it is the ledger's
+	require.ErrorIs(t, s.follow.CatchUp(t.Context()), trouble)
+	refused, err := s.ledger.Refused(t.Context())
+	require.NoError(t, err)
+	require.Empty(t, refused)
+	p.damage, p.refuse = nil, ""
+	require.NoError(t, s.follow.CatchUp(t.Context()))
+	known, err := s.ledger.Known(t.Context(), s.ids())
+	require.NoError(t, err)
+	require.Len(t, known, 3)
+}
+
+// commit puts data sets into the spool.
+func (s *stores) commit(names ...string) {
+	for _, name := range names {
+		w, err := s.spool.Create()
+		require.NoError(s.t, err)
+		_, err = w.Write([]byte(name))
+		require.NoError(s.t, err)
+		_, err = w.Commit(spool.Entry{Kind: spool.Received, At: s.now, Header: dicom.Header{SOPInstance: dicom.SOPInstance{
+			SOPClassUID: "1.2", SOPInstanceUID: dicom.UID("1.2.3." + name), SeriesInstanceUID: "1.2.3", StudyInstanceUID: "1.2",
+		}}})
+		require.NoError(s.t, err)
+	}
+}
+
+// ids are the entries of data sets, in order.
+func (s *stores) ids() (ids []string) {
+	for e, err := range s.spool.Entries(0) {
+		require.NoError(s.t, err)
+		ids = append(ids, e.ID)
+	}
+	return ids
 }
 
 func TestFollower_oneThatCannotBeTaken(t *testing.T) {
@@ -285,6 +332,8 @@ func (f *flaky) Receive(context.Context, []ledger.Receipt, uint64) ([]ledger.Ver
 }
 
 func (f *flaky) KeptAs(context.Context, dicom.UID, string) (string, error) { return "", nil }
+
+func (f *flaky) Suspect(context.Context, error) error { return nil }
 
 func (f *flaky) Refused(context.Context) ([]string, error) { return nil, nil }
 

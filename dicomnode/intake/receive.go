@@ -18,6 +18,7 @@ import (
 // Receiver takes instances off associations into the spool. Its fields are set before the first Store.
 type Receiver struct {
 	Spool  *spool.Spool
+	Ready  func() error // an error: nothing is taken over now, as what follows could not go on; nil: always
 	Now    func() time.Time
 	Stored func(callingAE string, size int64) // called for each instance that is durable
 	Log    *slog.Logger
@@ -29,6 +30,11 @@ func (r *Receiver) Store(_ context.Context, req *dicomnode.StoreRequest) error {
 	ts, ok := dicom.LookupTransferSyntax(req.TransferSyntax)
 	if !ok {
 		return &dimse.Error{Status: dimse.CannotUnderstand, Comment: "transfer syntax is unknown"}
+	}
+	if r.Ready != nil {
+		if err := r.Ready(); err != nil {
+			return &dimse.Error{Status: dimse.OutOfResources, Comment: "gateway takes nothing over now, see its log", Err: err}
+		}
 	}
 	w, err := r.Spool.Create()
 	if err != nil {

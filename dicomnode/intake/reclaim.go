@@ -125,7 +125,10 @@ const (
 func (r *Reclaimer) Run(ctx context.Context) error {
 	wait := failure.Waits{Backoff: patience}
 	for ctx.Err() == nil {
-		if err := r.reclaim(ctx); err != nil && ctx.Err() == nil {
+		if err := r.reclaim(ctx); ledger.IsTrouble(err) {
+			wait.Wait(ctx) // it is told of by whoever looks after the ledger
+			continue
+		} else if err != nil && ctx.Err() == nil {
 			r.logger().Error("what is done with is not released from the spool: trying again", "err", err)
 			wait.Wait(ctx)
 			continue

@@ -58,6 +58,9 @@ const dueDeliveries = selectDelivery + `WHERE d.state = 'pending' AND d.held = 0
 // deferred under a clock that has been set back since: it is due, unless another one is to be delivered before; so with a
 // longest far below zero all is that was deferred. Results that are held at the gate are not. The results that they are made from are durable.
 func (l *Ledger) DueDeliveries(ctx context.Context, destination string, now time.Time, longest time.Duration, limit int) ([]Delivery, error) {
+	if err := l.usable(ctx); err != nil {
+		return nil, err
+	}
 	ds, err := query(ctx, l.readDB, scanDelivery, dueDeliveries, destination, micros(now), micros(now.Add(longest)), limit)
 	if err == nil && len(ds) > 0 {
 		err = l.sync(ctx)

@@ -382,6 +382,9 @@ const dueDrafts = `SELECT s.study_instance_uid, d.version, EXISTS (SELECT 1 FROM
 
 // DueDrafts returns at most limit studies of which something is in no draft, and all exams are reported on or parked.
 func (l *Ledger) DueDrafts(ctx context.Context, limit int) ([]DueDraft, error) {
+	if err := l.usable(ctx); err != nil {
+		return nil, err
+	}
 	due, err := query(ctx, l.readDB, func(rows *sql.Rows) (d DueDraft, err error) {
 		return d, rows.Scan(&d.Study, &d.Version, &d.Unsent)
 	}, dueDrafts, limit)

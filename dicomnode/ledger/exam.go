@@ -30,6 +30,9 @@ const dueExams = selectExam + `WHERE e.state = 'open' AND
 // is a result. What came more than maxWait from now came under a clock that has been set back since: it counts as long
 // ago. Revision is that of the report to be made.
 func (l *Ledger) DueExams(ctx context.Context, now time.Time, quiet, maxWait time.Duration) ([]Exam, error) {
+	if err := l.usable(ctx); err != nil {
+		return nil, err
+	}
 	exams, err := query(ctx, l.readDB, scanExam, dueExams, micros(now.Add(-quiet)), micros(now.Add(-maxWait)), micros(now.Add(maxWait)))
 	if err != nil {
 		return nil, fmt.Errorf("ledger: due exams: %w", err)

@@ -45,6 +45,9 @@ const openJobs = selectJob + `WHERE j.state = 'open' AND j.id > coalesce((SELECT
 // remembers the last ID it got gets what was opened since. It can miss some only when that very job was opened again:
 // look at all of them now and then.
 func (l *Ledger) OpenJobs(ctx context.Context, after string, limit int) ([]Job, error) {
+	if err := l.usable(ctx); err != nil {
+		return nil, err
+	}
 	jobs, err := query(ctx, l.readDB, scanJob, openJobs, after, limit)
 	if err != nil {
 		return nil, fmt.Errorf("ledger: open jobs: %w", err)

@@ -7,10 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"slices"
 	"time"
-
-	sqlite3 "github.com/mattn/go-sqlite3"
 
 	"endogate/dicomnode/dicom"
 	"endogate/inference/analysis"
@@ -299,15 +296,7 @@ func (l *Ledger) replay(ctx context.Context, all []byte) (done int, err error) {
 }
 
 // disorder says that the database did not work, rather than that an action was not possible.
-func disorder(err error) bool {
-	var of sqlite3.Error
-	return errors.Is(err, errNewer) || errors.As(err, &of) && slices.Contains(disorders, of.Code)
-}
-
-var disorders = []sqlite3.ErrNo{
-	sqlite3.ErrPerm, sqlite3.ErrBusy, sqlite3.ErrLocked, sqlite3.ErrNomem, sqlite3.ErrReadonly, sqlite3.ErrInterrupt, sqlite3.ErrIoErr,
-	sqlite3.ErrCorrupt, sqlite3.ErrFull, sqlite3.ErrCantOpen, sqlite3.ErrProtocol, sqlite3.ErrNotADB,
-}
+func disorder(err error) bool { return errors.Is(err, errNewer) || kindOf(err) > suspicious }
 
 var errNewer = errors.New("it is of a newer release: start the newer release")
 

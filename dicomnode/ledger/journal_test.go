@@ -239,6 +239,7 @@ func TestJournal_rowFails(t *testing.T) {
 	require.Equal(t, before, dump(t, l))
 	require.Len(t, j.all, 2, "nothing goes behind what is not done")
 	full(1 << 20)
+	l.Look(t.Context())
 	require.NoError(t, l.Refuse(t.Context(), "entry002", "cannot be read", 2, at(4)))
 	require.Equal(t, JobParked, study(t, l).InstanceViews[0].Jobs[0].State)
 	again, _ := keep(t, filepath.Join(t.TempDir(), "ledger.db"), j)

@@ -8,9 +8,8 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
-
-	_ "github.com/mattn/go-sqlite3" // the driver
 
 	"endogate/dicomnode/durable"
 )
@@ -35,17 +34,28 @@ type Ledger struct {
 	writeDB *sql.DB // nil: read only
 	writes  writer
 
+	health  *health
+	looking sync.Mutex // held by Suspect
+
 	replaying *writer // what is done is done again, in a transaction of the writer; nil: it is done
 }
 
 // Open opens the database file path, makes it where it is not there, and brings its schema up
 // to date. The folder must exist.
 func Open(path string) (*Ledger, error) {
-	l := &Ledger{path: path}
+	l := &Ledger{path: path, health: newHealth()}
 	if err := l.open(path); err != nil {
-		return nil, errors.Join(fmt.Errorf("ledger: open %s: %w", path, err), l.closeDatabases())
+		return nil, errors.Join(fmt.Errorf("ledger: open %s: %w", path, l.orTrouble(err)), l.closeDatabases())
 	}
 	return l, nil
+}
+
+// orTrouble is err, or the damage that it comes of.
+func (l *Ledger) orTrouble(err error) error {
+	if kindOf(err) == damaged {
+		return l.Trouble()
+	}
+	return err
 }
 
 func (l *Ledger) open(path string) error {
@@ -54,9 +64,7 @@ func (l *Ledger) open(path string) error {
 	if err != nil {
 		return err
 	}
-	if l.writeDB, err = sql.Open("sqlite3", dsn(path, "_journal_mode", "WAL", "_synchronous", "FULL", "_foreign_keys", "on")); err != nil {
-		return err
-	}
+	l.writeDB = openDatabase(dsn(path, "_journal_mode", "WAL", "_synchronous", "FULL", "_foreign_keys", "on"), l.health.see)
 	l.writeDB.SetMaxOpenConns(1)
 	conn, err := l.writeDB.Conn(ctx)
 	if err != nil {
@@ -72,10 +80,8 @@ func (l *Ledger) open(path string) error {
 	return l.openReaders(ctx, path)
 }
 
-func (l *Ledger) openReaders(ctx context.Context, path string, settings ...string) (err error) {
-	if l.readDB, err = sql.Open("sqlite3", dsn(path, append(settings, "_query_only", "on")...)); err != nil {
-		return err
-	}
+func (l *Ledger) openReaders(ctx context.Context, path string, settings ...string) error {
+	l.readDB = openDatabase(dsn(path, append(settings, "_query_only", "on")...), l.health.see)
 	l.readDB.SetMaxOpenConns(readers)
 	l.readDB.SetMaxIdleConns(readers)
 	return l.readDB.PingContext(ctx)
@@ -85,13 +91,13 @@ func (l *Ledger) openReaders(ctx context.Context, path string, settings ...strin
 // writes it. It changes nothing, not the schema either: one of another release is an error. Methods that write
 // return ErrReadOnly.
 func OpenReadOnly(path string) (*Ledger, error) {
-	l := &Ledger{path: path}
+	l := &Ledger{path: path, health: newHealth()}
 	err := l.openReaders(context.Background(), path, "mode", "ro")
 	if err == nil {
 		err = l.checkSchema(context.Background())
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("ledger: open %s: %w", path, err), l.closeDatabases())
+		return nil, errors.Join(fmt.Errorf("ledger: open %s: %w", path, l.orTrouble(err)), l.closeDatabases())
 	}
 	return l, nil
 }

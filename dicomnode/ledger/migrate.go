@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"embed"
+	"errors"
 	"fmt"
 	"io/fs"
 )
@@ -43,6 +44,15 @@ func migrateBy(t *tx, steps []string) error {
 	}
 	if version > len(steps) {
 		return newerSchema(version, len(steps))
+	}
+	if 0 < version && version < len(steps) { // what is damaged is not to be made into something else
+		var is string
+		if err := t.conn.QueryRowContext(t.ctx, "PRAGMA quick_check(1)").Scan(&is); err != nil {
+			return err
+		}
+		if is != "ok" {
+			return &Trouble{Damaged: true, Err: errors.New(is)}
+		}
 	}
 	for ; version < len(steps); version++ {
 		script := fmt.Sprintf("BEGIN IMMEDIATE;\n%s;\nPRAGMA user_version = %d;\nCOMMIT", steps[version], version+1)

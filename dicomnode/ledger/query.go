@@ -24,11 +24,26 @@ func scanAll[T any](rows *sql.Rows, scan func(*sql.Rows) (T, error)) ([]T, error
 	for rows.Next() {
 		v, err := scan(rows)
 		if err != nil {
-			return nil, err
+			return nil, content(err)
 		}
 		all = append(all, v)
 	}
 	return all, rows.Err()
+}
+
+// unreadable is an error of what a row holds, which no write of ours has put there.
+type unreadable struct{ err error }
+
+func (e *unreadable) Error() string { return "ledger: a row cannot be read: " + e.err.Error() }
+
+func (e *unreadable) Unwrap() error { return e.err }
+
+// content is err of scanning a row, as unreadable where it is the row's.
+func content(err error) error {
+	if err == nil || kindOf(err) != ordinary || errors.Is(err, sql.ErrNoRows) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return &unreadable{err}
 }
 
 // notFound is ErrNotFound where there is no row.

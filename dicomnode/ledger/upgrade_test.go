@@ -26,6 +26,9 @@ func TestUpgrade(t *testing.T) {
 		l := reopen(t, path)
 		require.Equal(t, string(want), allViews(t, l))
 		requireTally(t, l)
+		problems, err := l.Check(t.Context())
+		require.NoError(t, err)
+		require.Empty(t, problems)
 		require.NoError(t, l.Close())
 	}
 }

@@ -70,7 +70,7 @@ func (t *tx) row(query string, args []any, dest ...any) error {
 	if err != nil {
 		return err
 	}
-	return s.QueryRowContext(t.ctx, args...).Scan(dest...)
+	return content(s.QueryRowContext(t.ctx, args...).Scan(dest...))
 }
 
 func (t *tx) rows(query string, args ...any) (*sql.Rows, error) {
@@ -126,6 +126,7 @@ type pending struct {
 	action *action // nil: nothing that the journal need know
 	do     func(*tx) error
 	how    durability
+	probe  bool // done although there is trouble, to find out whether there is still
 	err    error
 }
 
@@ -172,14 +173,40 @@ func (l *Ledger) submit(ctx context.Context, p *pending) error {
 	if l.writeDB == nil {
 		return ErrReadOnly
 	}
+	if t := l.Trouble(); t != nil && !p.probe {
+		return t
+	}
 	ok := l.writes.Do(p, func(take durable.Take[*pending]) {
 		l.writes.run(take(func([]*pending) int { return maxGroup }))
 	})
 	if !ok {
 		return ErrClosed
 	}
-	return p.err
+	if p.err != nil {
+		return l.blame(p.err)
+	}
+	return nil
 }
+
+// blame is err of a write, or the trouble that it comes of. What no write should meet is looked into.
+func (l *Ledger) blame(err error) error {
+	for _, expected := range refusals {
+		if errors.Is(err, expected) {
+			return err
+		}
+	}
+	if t := l.Trouble(); t != nil {
+		return t
+	}
+	var unread *unreadable
+	if errors.As(err, &unread) {
+		l.health.doubts(err)
+	}
+	return err
+}
+
+// refusals are the errors by which a write says that it is not possible.
+var refusals = []error{ErrNotFound, ErrState, ErrClosed, ErrReadOnly, ErrNoPatient, ErrPatient, ErrOtherContent, ErrNoPerson, errOrderState, errNewer}
 
 // run does the writes of group in one transaction and sets their errors.
 func (w *writer) run(group []*pending) {

@@ -29,7 +29,11 @@ func (w *worker) one(ctx context.Context, d ledger.Delivery) error {
 	w.rested, w.worked = false, start
 	sending, cancelSending := outlasting(ctx, w.o.drain())
 	defer cancelSending()
-	used, outcome := w.send(sending, d)
+	a, made := w.unsettled[d.ID]
+	if !made {
+		a.used, a.outcome = w.send(sending, d)
+	}
+	used, outcome := a.used, a.outcome
 	if !outcome.Class.delivered() && sending.Err() != nil {
 		return sending.Err() // cut off by us: no attempt of theirs
 	}
@@ -38,10 +42,20 @@ func (w *worker) one(ctx context.Context, d ledger.Delivery) error {
 	settle, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
 	defer cancel()
 	fate, err := w.settle(settle, d, used, outcome)
+	delete(w.unsettled, d.ID)
+	if err != nil && outcome.Class.delivered() {
+		w.unsettled[d.ID] = a
+	}
 	if err == nil && w.o.Sent != nil {
 		w.o.Sent(w.name, fate, w.worked.Sub(start))
 	}
 	return err
+}
+
+// attempt is what came of sending something.
+type attempt struct {
+	used    string // entry
+	outcome Outcome
 }
 
 // outlasting returns a context that is done a while after ctx is.

@@ -25,6 +25,9 @@ type worker struct {
 	worked      time.Time     // when the sender was last used
 	strikes     int           // temporary failures in a row
 
+	// unsettled are what the peer has taken and the ledger has not noted, by delivery: they are not sent again while this runs.
+	unsettled map[int64]attempt
+
 	mu        sync.Mutex
 	condition Condition
 	failures  int  // in a row, of the destination as a whole
@@ -34,7 +37,7 @@ type worker struct {
 func newWorker(o *Outbox, name string, sender Sender) *worker {
 	return &worker{
 		o: o, name: name, sender: sender, log: o.Log.With("destination", name), rested: true,
-		wake: make(chan struct{}, 1), retry: make(chan struct{}, 1), condition: Condition{Up: true},
+		unsettled: map[int64]attempt{}, wake: make(chan struct{}, 1), retry: make(chan struct{}, 1), condition: Condition{Up: true},
 	}
 }
 
@@ -90,6 +93,7 @@ func (w *worker) run(ctx context.Context) {
 			w.log.ErrorContext(ctx, "deliveries due", "err", err)
 			w.pause(ctx, ledgerPause)
 		case len(due) == 0:
+			clear(w.unsettled)
 			w.idle(ctx)
 		default:
 			w.all(ctx, due)

@@ -46,6 +46,8 @@ func faultOf(what string, err error) *fault {
 		f.Code, f.Next = http.StatusGone, "look in the archive: the gateway keeps pixels only until its work is done"
 	case errors.Is(err, ErrUnsupported):
 		f.Code, f.Next = http.StatusUnprocessableEntity, "use a viewer at the archive"
+	case ledger.IsTrouble(err):
+		f.Code, f.Next = http.StatusServiceUnavailable, "see /readyz and the log; what was accepted is kept"
 	case errors.Is(err, ErrBusy):
 		f.Code, f.Next = http.StatusServiceUnavailable, "try again in a moment"
 	case errors.Is(err, context.DeadlineExceeded):

@@ -16,6 +16,7 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 
 var (
 	descReadable  = desc("state_readable", "1 when ledger, spool and broker could be read for this scrape.")
+	descSound     = desc("ledger_sound", "1 while the ledger can be used; 0: it is damaged or cannot be written, nothing is taken over, and readyz says why.")
 	descQueueLag  = desc("queue_lag_jobs", "Jobs on the stream that no worker has taken yet.")
 	descOldest    = desc("queue_oldest_seconds", "Age of the oldest open job.")
 	descOpenJobs  = desc("open_jobs", "Jobs in the ledger that are not done.")
@@ -35,7 +36,7 @@ var (
 	descSessions  = desc("explain_sessions", "Explanation sessions in memory, besides those that classify.")
 	descSessByte  = desc("explain_session_bytes", "Bytes of the models in these sessions.")
 	descSessEvent = desc("explain_session_events_total", "Explanation sessions loaded, found in memory, and given up, since the start.", "event")
-	gaugeDescs    = []*prometheus.Desc{descReadable, descQueueLag, descOldest, descOpenJobs, descSpoolLag, descDepth, descParked, descHeld, descGate, descMismatch, descRefused, descEntries, descBytes, descDisk, descFree, descInodes, descReserve, descSessions, descSessByte, descSessEvent}
+	gaugeDescs    = []*prometheus.Desc{descReadable, descSound, descQueueLag, descOldest, descOpenJobs, descSpoolLag, descDepth, descParked, descHeld, descGate, descMismatch, descRefused, descEntries, descBytes, descDisk, descFree, descInodes, descReserve, descSessions, descSessByte, descSessEvent}
 )
 
 // state reads the gauges at each scrape, so that they are never older than the scrape.
@@ -58,6 +59,11 @@ func (s *state) Collect(ch chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), gaugesTime)
 	defer cancel()
 	g, err := s.read(ctx)
+	sound := 0.0
+	if g.LedgerSound {
+		sound = 1
+	}
+	gauge(descSound, sound)
 	if err != nil {
 		gauge(descReadable, 0)
 		return

@@ -342,6 +342,7 @@ type Gauges struct {
 	QueueLag         int            `json:"queue_lag"`          // jobs on the stream that no worker has taken
 	OldestJobSeconds float64        `json:"oldest_job_seconds"` // age of the oldest open job, 0 without one
 	OpenJobs         int            `json:"open_jobs"`          // in the ledger
+	LedgerSound      bool           `json:"ledger_sound"`       // false: nothing is taken over, readyz says why
 	SpoolLag         int            `json:"spool_lag"`          // spool entries that the ledger has not taken yet
 	PendingByPeer    map[string]int `json:"pending_by_destination"`
 	ParkedJobs       int            `json:"parked_jobs"`

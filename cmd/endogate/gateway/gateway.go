@@ -3,6 +3,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -69,6 +70,7 @@ type parts struct {
 	now      func() time.Time
 	wakeFeed chan struct{} // there are new jobs
 	again    chan struct{} // jobs were opened again
+	checkOn  bool          // the check of the ledger at the start did not come to its end
 
 	ledger   *ledger.Ledger
 	spool    *spool.Spool
@@ -115,6 +117,9 @@ func (g *parts) openStores(ctx context.Context, life *lifecycle) (err error) {
 		if err := g.restore(life); err != nil {
 			return err
 		}
+	}
+	if err := g.soundAtStart(ctx); err != nil {
+		return err
 	}
 	done, err := g.ledger.Keep(ctx, intake.Journal{Spool: g.spool, Now: g.now, Log: g.log})
 	if err != nil {
@@ -257,6 +262,7 @@ func (g *parts) catchUp(ctx context.Context, _ *lifecycle) error {
 
 func (g *parts) startLoops(_ context.Context, life *lifecycle) error {
 	life.loop("ledger", g.follower.Run)
+	life.loop("watch", g.watchLedger)
 	life.loop("duplicates", g.follower.RunSpares)
 	life.loop("spool", g.reclaim.Run)
 	life.loop("feed", func(ctx context.Context) error {
@@ -270,7 +276,7 @@ func (g *parts) startLoops(_ context.Context, life *lifecycle) error {
 	}
 	if len(g.models.models) > 0 && g.cfg.Jobs.Workers > 0 {
 		consumer := jobs.Consumer{
-			Models: g.models.queues(), Slots: g.cfg.Jobs.Workers, Do: g.do, Park: g.parkJob, Ready: g.spool.Exhausted,
+			Models: g.models.queues(), Slots: g.cfg.Jobs.Workers, Do: g.do, Park: g.parkJob, Ready: func() error { return cmp.Or(g.spool.Exhausted(), g.ledger.Trouble()) },
 			AckWait: g.cfg.Jobs.AckWait.Std(), Drain: g.cfg.Drain.Std() / 3,
 		}
 		if elsewhere {
@@ -369,8 +375,8 @@ func (g *parts) listenDICOM(_ context.Context, life *lifecycle) error {
 	}
 	d := g.cfg.DICOM
 	scp := &dicomnode.Server{
-		AETitle: d.AETitle, Contexts: contexts, Peers: peers, Admit: g.spool.Full,
-		Handler:         &intake.Receiver{Spool: g.spool, Now: g.now, Stored: g.metrics.Received, Log: g.log},
+		AETitle: d.AETitle, Contexts: contexts, Peers: peers, Admit: func() error { return cmp.Or(g.spool.Full(), g.ledger.Trouble()) },
+		Handler:         &intake.Receiver{Spool: g.spool, Ready: g.ledger.Trouble, Now: g.now, Stored: g.metrics.Received, Log: g.log},
 		MaxAssociations: d.MaxAssociations, MaxPerPeer: d.MaxPerPeer, MaxPDULength: uint32(d.MaxPDULength),
 		ARTIM: d.ARTIM.Std(), IdleTimeout: d.IdleTimeout.Std(), PDUTimeout: d.PDUTimeout.Std(), Log: g.log,
 		Observe: dicomnode.Observer{
@@ -416,6 +422,7 @@ func (g *parts) checks() []admin.Check {
 	checks := []admin.Check{
 		{Name: "disk above reserve", Probe: func(context.Context) error { return g.spool.Full() }},
 		{Name: "ledger follows the spool", Advisory: true, Probe: func(context.Context) error { return g.follower.Err() }},
+		{Name: "ledger sound", Probe: func(context.Context) error { return g.ledger.Trouble() }},
 		{Name: "ledger readable", Probe: func(ctx context.Context) error { _, err := g.ledger.Position(ctx); return err }},
 		{Name: "a draft of every examination", Advisory: true, Probe: g.drafted},
 		{Name: "decoders installed", Advisory: true, Probe: func(context.Context) error { return g.decoding().Missing() }},

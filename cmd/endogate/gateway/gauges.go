@@ -11,14 +11,15 @@ import (
 func (g *parts) gauges(ctx context.Context) (admin.Gauges, error) {
 	counts, err := g.ledger.Counts(ctx)
 	if err != nil {
-		return admin.Gauges{}, err
+		return admin.Gauges{LedgerSound: g.ledger.Trouble() == nil}, err
 	}
 	oldest, err := g.ledger.OldestOpenJob(ctx)
 	if err != nil {
-		return admin.Gauges{}, err
+		return admin.Gauges{LedgerSound: g.ledger.Trouble() == nil}, err
 	}
 	usage := g.spool.Usage()
 	out := admin.Gauges{
+		LedgerSound:   g.ledger.Trouble() == nil,
 		SpoolLag:      g.follower.Lag(),
 		PendingByPeer: map[string]int{},
 		HeldStudies:   int(counts.HeldStudies), Mismatches: int(counts.Mismatches),

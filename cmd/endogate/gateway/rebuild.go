@@ -60,6 +60,14 @@ func RebuildLedger(ctx context.Context, cfg configs.Config, log *slog.Logger) (d
 	return done, durable.SyncFolder(cfg.DataDir)
 }
 
+// CheckLedger looks at all of the ledger, also beside a gateway that runs, and returns what is wrong with it.
+func CheckLedger(ctx context.Context, cfg configs.Config) (problems []string, err error) {
+	if _, err := os.Stat(cfg.LedgerFile()); err != nil {
+		return nil, fmt.Errorf("check: %w; give --config, or data_dir in it; a ledger that is lost is made by: endogate ledger rebuild", err)
+	}
+	return ledger.CheckFile(ctx, cfg.LedgerFile())
+}
+
 // giveToOwner gives what root has made in a folder to the folder's owner, as whom the gateway runs. A file with a second
 // name may be one of elsewhere, and stays whose it is.
 func giveToOwner(dir string) error {

@@ -157,15 +157,20 @@ func storeAll(t *testing.T, address string, instances ...dicomBytes) {
 
 func associateAs(t *testing.T, calling dicom.AETitle, address string, instances ...dicomBytes) *dicomnode.Association {
 	t.Helper()
+	assoc, err := tryAssociate(t, calling, address, instances...)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = assoc.Abort() })
+	return assoc
+}
+
+func tryAssociate(t *testing.T, calling dicom.AETitle, address string, instances ...dicomBytes) (*dicomnode.Association, error) {
+	t.Helper()
 	var syntaxes []dicomnode.InstanceSyntax
 	for _, i := range instances {
 		syntaxes = append(syntaxes, dicomnode.InstanceSyntax{SOPClassUID: i.classUID, TransferSyntaxUID: i.syntax})
 	}
 	client := &dicomnode.Client{AETitle: calling}
-	assoc, err := client.Associate(t.Context(), address, "ENDOGATE", dicomnode.ContextsFor(syntaxes...))
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = assoc.Abort() })
-	return assoc
+	return client.Associate(t.Context(), address, "ENDOGATE", dicomnode.ContextsFor(syntaxes...))
 }
 
 var loopbacks = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}

@@ -1,0 +1,199 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// thoroughness is how much a check looks at.
+type thoroughness int
+
+const (
+	quick thoroughness = iota // every page of the file
+	full                      // also that indexes, constraints, references and counters agree with the rows
+)
+
+// maxProblems is how many problems a check names.
+const maxProblems = 20
+
+// checks are run in their order, as long as nothing is found: what follows may not be readable else. No problem that they
+// name has patient data.
+var checks = map[thoroughness][]string{
+	quick: {fmt.Sprintf("PRAGMA quick_check(%d)", maxProblems)},
+	full: {
+		fmt.Sprintf("PRAGMA integrity_check(%d)", maxProblems),
+		`SELECT 'a row of ' || "table" || ' refers to one of ' || parent || ' that is not there' FROM pragma_foreign_key_check LIMIT 20`,
+		wrongTally,
+		wrongCounters,
+		wrongJSON,
+	},
+}
+
+const (
+	wrongTally = `WITH is_so (kind, name, state, n) AS (
+			SELECT 'instance', '', state, count(*) FROM instance GROUP BY state
+			UNION ALL SELECT 'job', model, state, count(*) FROM job GROUP BY model, state
+			UNION ALL SELECT 'exam', model, state, count(*) FROM exam GROUP BY model, state
+			UNION ALL SELECT 'delivery', destination, state, count(*) FROM delivery GROUP BY destination, state)
+		SELECT 'the count of ' || kind || ' rows in state ' || state || ' is wrong' FROM (
+			SELECT kind, name, state, sum(n) AS n FROM (
+				SELECT kind, name, state, n FROM is_so UNION ALL SELECT kind, name, state, -n FROM tally)
+			GROUP BY kind, name, state) WHERE n <> 0 LIMIT 20`
+	wrongCounters = `SELECT 'the counters of study ' || study_instance_uid || ' are wrong' FROM study s
+		WHERE instances <> (SELECT count(*) FROM instance WHERE study = s.id) LIMIT 20`
+	wrongJSON = `SELECT DISTINCT 'a row of ' || name || ' holds what is no JSON' FROM (
+		SELECT 'instance' AS name FROM instance WHERE NOT json_valid(header)
+		UNION ALL SELECT 'exam' FROM exam WHERE NOT json_valid(destinations)
+		UNION ALL SELECT 'job' FROM job WHERE NOT json_valid(made_by)
+		UNION ALL SELECT 'span' FROM span WHERE NOT (json_valid(scores) AND json_valid(findings) AND json_valid(notes))
+		UNION ALL SELECT 'draft' FROM draft WHERE NOT (json_valid(document) AND json_valid(basis))
+		UNION ALL SELECT 'gate' FROM gate WHERE NOT (json_valid(patient) AND json_valid(mismatches)))`
+)
+
+// CheckFile looks at all of the ledger at path, also beside a gateway that uses it, and returns what is wrong with it:
+// nothing where it is sound.
+func CheckFile(ctx context.Context, path string) (problems []string, err error) {
+	l := &Ledger{path: path, health: newHealth()}
+	if err = l.openReaders(ctx, path, "mode", "ro"); err == nil {
+		err = l.checkSchema(ctx)
+	}
+	if err == nil {
+		problems, err = l.check(ctx, full)
+	}
+	err = errors.Join(err, l.closeDatabases())
+	if kindOf(err) == damaged {
+		return append(problems, err.Error()), nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("ledger: check %s: %w", path, err)
+	}
+	return problems, nil
+}
+
+// CheckQuickly looks at every page of the file, as long as ctx lets it. It returns what is wrong, which is the trouble from
+// then on, and ctx's error where it did not come to the end.
+func (l *Ledger) CheckQuickly(ctx context.Context) (problems []string, err error) {
+	return l.checkAnd(ctx, quick)
+}
+
+// Check looks at all of the ledger while it is used, and returns what is wrong, which is the trouble from then on.
+func (l *Ledger) Check(ctx context.Context) (problems []string, err error) {
+	return l.checkAnd(ctx, full)
+}
+
+func (l *Ledger) checkAnd(ctx context.Context, how thoroughness) ([]string, error) {
+	began := time.Now()
+	problems, err := l.check(ctx, how)
+	if err != nil {
+		l.health.see(err)
+		return nil, fmt.Errorf("ledger: check: %w", err)
+	}
+	if err := l.found(problems); err == nil && how == full {
+		l.health.looked(began)
+	}
+	return problems, nil
+}
+
+// found makes what a check has found the trouble.
+func (l *Ledger) found(problems []string) error {
+	if len(problems) == 0 {
+		return nil
+	}
+	t := &Trouble{Damaged: true, Err: errors.New(strings.Join(problems[:min(3, len(problems))], "; "))}
+	l.health.mu.Lock()
+	defer l.health.mu.Unlock()
+	if l.health.trouble == nil || !l.health.trouble.Damaged {
+		l.health.trouble = t
+		l.health.change()
+	}
+	return t
+}
+
+// check has a connection of its own, which keeps none of what was read before: it looks at the disk.
+func (l *Ledger) check(ctx context.Context, how thoroughness) (problems []string, err error) {
+	db, err := sql.Open("sqlite3", dsn(l.path, "mode", "ro", "_query_only", "on"))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	db.SetMaxOpenConns(1)
+	if problems, err = wrongSchema(ctx, db); err != nil || len(problems) > 0 {
+		return problems, err
+	}
+	for _, text := range checks[how] {
+		found, err := query(ctx, db, scanString, text)
+		if err != nil {
+			return soDamaged(err)
+		}
+		for _, p := range found {
+			if p != "ok" {
+				problems = append(problems, strings.TrimPrefix(p, "*** in database main ***\n"))
+			}
+		}
+		if len(problems) > 0 {
+			return problems, nil
+		}
+	}
+	return nil, nil
+}
+
+// soDamaged is an error of a check: of a file that is so damaged that it cannot even be said, or of something else.
+func soDamaged(err error) ([]string, error) {
+	if kindOf(err) == damaged {
+		return []string{err.Error()}, nil
+	}
+	return nil, err
+}
+
+// wrongSchema holds the schema against that of a new database: SQLite believes whatever it reads there.
+func wrongSchema(ctx context.Context, db *sql.DB) ([]string, error) {
+	want, err := newSchema()
+	if err != nil {
+		return nil, err
+	}
+	is, err := schemaOf(ctx, db)
+	if err != nil {
+		if kindOf(err) == suspicious { // "malformed database schema"
+			return []string{err.Error()}, nil
+		}
+		return soDamaged(err)
+	}
+	if !slices.Equal(is, want) {
+		return []string{"the schema is not the one that this release has made"}, nil
+	}
+	return nil, nil
+}
+
+// newSchema is the schema of a database that is made now.
+var newSchema = sync.OnceValues(func() (schema []string, err error) {
+	ctx := context.Background()
+	db, err := sql.Open("sqlite3", ":memory:")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	db.SetMaxOpenConns(1)
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(migrate(&tx{ctx: ctx, conn: conn}), conn.Close()); err != nil {
+		return nil, err
+	}
+	return schemaOf(ctx, db)
+})
+
+// schemaOf returns what a database has of tables, indexes and triggers. How SQLite has written it is not looked at.
+func schemaOf(ctx context.Context, db *sql.DB) ([]string, error) {
+	return query(ctx, db, func(rows *sql.Rows) (string, error) {
+		var kind, name, table, text string
+		err := rows.Scan(&kind, &name, &table, &text)
+		return kind + " " + name + " " + table + " " + strings.Join(strings.Fields(strings.ReplaceAll(text, `"`, "")), " "), err
+	}, "SELECT type, name, tbl_name, coalesce(sql, '') FROM sqlite_schema WHERE name NOT LIKE 'sqlite_stat%' ORDER BY type, name")
+}
