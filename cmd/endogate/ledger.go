@@ -11,6 +11,7 @@ import (
 
 type ledgerCmd struct {
 	Check   checkLedgerCmd `cmd:"" help:"Look at all of the ledger, also beside a gateway that runs, and say what is wrong with it."`
+	Rejoin  rejoinCmd      `cmd:"" help:"Go on with this ledger and a spool that is older: what the spool lacks is parked. The gateway must not run."`
 	Rebuild rebuildCmd     `cmd:"" help:"Make the ledger anew from what the spool says was done. The gateway must not run."`
 }
 
@@ -33,6 +34,22 @@ func (*checkLedgerCmd) Run(ctx context.Context, c *cli, tty console) error {
 		return errors.New("the ledger is damaged: stop the gateway, keep a copy of the data folder, and make the ledger anew with: endogate ledger rebuild")
 	}
 	fmt.Fprintln(tty.out, "the ledger is sound")
+	return nil
+}
+
+type rejoinCmd struct{}
+
+// Run has the next start go on with an older spool.
+func (*rejoinCmd) Run(ctx context.Context, c *cli, tty console) error {
+	cfg, err := c.load()
+	if err != nil {
+		return err
+	}
+	missing, err := gateway.RejoinLedger(ctx, cfg, slog.New(slog.NewTextHandler(tty.err, nil)))
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(tty.out, "the spool lacks %d records: the next start parks the work on what is missing; send those instances again\n", missing)
 	return nil
 }
 

@@ -73,6 +73,16 @@ func (j Journal) keep(path string) (spool.Entry, error) {
 	return w.Commit(spool.Entry{Kind: spool.Action, Record: checkpoint, MediaType: "application/vnd.sqlite3", At: j.Now()})
 }
 
+// Checkpointed returns the Seq of the last checkpoint, 0 where there is none: the actions before it may be gone.
+func (j Journal) Checkpointed() (seq uint64) {
+	for entry, err := range j.Spool.Entries(0) {
+		if err == nil && isCheckpoint(entry) {
+			seq = entry.Seq
+		}
+	}
+	return seq
+}
+
 // Restore writes the ledger of the last checkpoint to w, false where there is none.
 func (j Journal) Restore(w io.Writer) (bool, error) {
 	last := ""

@@ -229,7 +229,7 @@ func (l *Ledger) Keep(ctx context.Context, j Journal) (done int, err error) {
 		done, err = l.writes.catchUp(ctx)
 	}
 	if err != nil {
-		return done, fmt.Errorf("ledger: journal: %w", err)
+		return done, fmt.Errorf("ledger: journal: %w", l.orTrouble(err))
 	}
 	return done, nil
 }

@@ -23,7 +23,7 @@ func (l *Ledger) Position(ctx context.Context) (uint64, error) {
 func (l *Ledger) Newest(ctx context.Context) (uint64, error) {
 	var n int64
 	if err := l.readDB.QueryRowContext(ctx, "SELECT max(position, acted) FROM meta").Scan(&n); err != nil {
-		return 0, fmt.Errorf("ledger: newest: %w", err)
+		return 0, fmt.Errorf("ledger: newest: %w", l.orTrouble(err))
 	}
 	return uint64(n), nil
 }

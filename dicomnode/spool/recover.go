@@ -12,6 +12,7 @@ import (
 // Recovery tells what Open found and did.
 type Recovery struct {
 	Entries   int      // entries in the log
+	Newest    uint64   // Seq of the newest entry that the log has, or had by what it tells; 0: it is empty
 	TornBytes int64    // bytes cut from the end of the last segment
 	Removed   int      // unfinished files, and large files without a record, that were removed
 	Damaged   []string // places that cannot be read; their segments are kept for good, in log/ or in damaged/
@@ -48,7 +49,13 @@ func (s *Spool) recover() error {
 		}
 	}
 	if len(bounds) > 0 {
-		s.last = max(s.last, bounds[len(bounds)-1]-1)
+		s.recovery.Newest = bounds[len(bounds)-1] - 1
+		s.last = max(s.last, s.recovery.Newest)
+	}
+	for _, g := range s.segs {
+		if n := len(g.slots); n > 0 {
+			s.recovery.Newest = max(s.recovery.Newest, g.slots[n-1].seq)
+		}
 	}
 	s.reportDamaged(damaged)
 	s.commits.next = s.last + 1

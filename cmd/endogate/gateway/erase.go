@@ -49,6 +49,14 @@ func ErasePatient(ctx context.Context, cfg configs.Config, patient ledger.Identi
 		return Erased{}, err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
+	var closers []func() error
+	l, err = paired(ctx, cfg, l, store, log, func(f func() error) { closers = append(closers, f) })
+	for _, f := range closers {
+		defer func() { err = errors.Join(err, f()) }()
+	}
+	if err != nil {
+		return Erased{}, err
+	}
 	j := intake.Journal{Spool: store, Now: time.Now, Log: log}
 	if _, err := l.Keep(ctx, j); err != nil {
 		return Erased{}, err

@@ -121,6 +121,9 @@ func (g *parts) openStores(ctx context.Context, life *lifecycle) (err error) {
 	if err := g.soundAtStart(ctx); err != nil {
 		return err
 	}
+	if g.ledger, err = paired(ctx, g.cfg, g.ledger, g.spool, g.log, life.closes); err != nil {
+		return err
+	}
 	done, err := g.ledger.Keep(ctx, intake.Journal{Spool: g.spool, Now: g.now, Log: g.log})
 	if err != nil {
 		return err

@@ -48,7 +48,7 @@ func RebuildLedger(ctx context.Context, cfg configs.Config, log *slog.Logger) (d
 	if err := restore(temp, j); err != nil {
 		return Rebuilt{}, err
 	}
-	if done.Actions, err = replay(ctx, temp, j); err != nil {
+	if done.Actions, err = replay(ctx, cfg, temp, j); err != nil {
 		return Rebuilt{}, errors.Join(err, removeLedger(temp))
 	}
 	if done.Before, err = putAside(cfg.LedgerFile()); err != nil {
@@ -110,13 +110,16 @@ func restore(path string, j intake.Journal) error {
 	return errors.Join(err, os.Remove(path))
 }
 
-// replay makes a ledger at path that has done what j says.
-func replay(ctx context.Context, path string, j ledger.Journal) (int, error) {
+// replay makes a ledger at path that has done what j says, and belongs to the spool.
+func replay(ctx context.Context, cfg configs.Config, path string, j ledger.Journal) (int, error) {
 	l, err := ledger.Open(path)
 	if err != nil {
 		return 0, err
 	}
 	done, err := l.Keep(ctx, j)
+	if err == nil {
+		err = belong(ctx, cfg, l)
+	}
 	return done, errors.Join(err, l.Close())
 }
 
