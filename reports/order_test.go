@@ -47,6 +47,18 @@ func TestReport_order(t *testing.T) {
 			tag.AccessionNumber: "A9", tag.PlacerOrderNumberImagingServiceRequest: "", tag.RequestedProcedureID: "",
 		}, ""},
 		{
+			"the images have the accession number cut to what DICOM holds", func(ds dataset) { ds.set(tag.AccessionNumber, "2026-ENDO-000012") },
+			func(o *ledger.Order) { o.Accession = "2026-ENDO-00001234" },
+			map[tag.Tag]string{tag.AccessionNumber: "2026-ENDO-000012", tag.PlacerOrderNumberImagingServiceRequest: "P1", tag.RequestedProcedureID: "RP2"},
+			"73761001",
+		},
+		{
+			"the images have none, and DICOM no room for the order's", func(ds dataset) { ds.set(tag.AccessionNumber) },
+			func(o *ledger.Order) { o.Accession = "2026-ENDO-00001234" },
+			map[tag.Tag]string{tag.AccessionNumber: "", tag.PlacerOrderNumberImagingServiceRequest: "P1"},
+			"73761001",
+		},
+		{
 			"what no element can hold is left out", func(dataset) {},
 			func(o *ledger.Order) {
 				o.RequestedProcedureID, o.Placer.ID = strings.Repeat("9", 17), `P\1`

@@ -181,7 +181,7 @@ func (s Source) requestItem(r dataset, accession string) dataset {
 		item.set(t, value)
 	}
 	item.items(tag.RequestedProcedureCodeSequence, r.sequence(tag.RequestedProcedureCodeSequence)...)
-	if o := s.Order; o != nil && (accession == "" || accession == o.Accession) {
+	if o := s.Order; o != nil && (accession == "" || o.Names(accession)) {
 		fill(item, *o)
 	}
 	return item

@@ -22,6 +22,14 @@ func (hl7TablesCmd) Run(tty console) error { return writeHL7(tty.out) }
 func writeHL7(w io.Writer) error {
 	b := &document{}
 	b.text(hl7Connect)
+	table(b, "Mismatch|What does not agree", ledger.Mismatches, func(m ledger.Mismatch) string {
+		words := m.String()
+		if m == ledger.MismatchPatients {
+			words += ": held whatever the gate says"
+		}
+		return "`" + string(m) + "`|" + words
+	})
+	b.text(hl7Gate)
 	b.text(hl7Reading)
 	table(b, "Message|Events|What it does", orders.Kinds, func(k orders.Kind) string {
 		return fmt.Sprintf("%s|%s|%s", k.Type, strings.Join(k.Events, ", "), k.Purpose)
@@ -179,7 +187,7 @@ Written by ` + "`endogate hl7 tables`" + ` from the tables that messages are rea
 2. Let the RIS send orders for endoscopy (ORM^O01, OMG^O19 or OMI^O23) and patient updates (ADT A01, A04, A08, A31, A40), with MSH-10
    of its own for each message and the same one when it sends again.
    Try it with a message in a file: ` + "`endogate hl7 send FILE --to HOST:2575`" + ` prints the answer, ` + "`endogate hl7 show FILE`" + ` what stands where.
-   ` + "`/api/v1/orders`" + ` has the orders, ` + "`/api/v1/messages`" + ` the messages, the page of a study those that are about it.
+   ` + "`/api/v1/orders`" + ` has the orders, with what does not agree of each (` + "`?mismatch=any`" + ` those alone), ` + "`/api/v1/messages`" + ` the messages, the page of a study those that are about it.
 3. Images find their order by Study Instance UID (IPC-3, ZDS-1), else by accession number (OBR-18, IPC-1). Let the worklist give the
    endoscopes the same ones.
 4. Results out. Name the receiver, and have a route send to it:
@@ -208,13 +216,12 @@ Written by ` + "`endogate hl7 tables`" + ` from the tables that messages are rea
 
 ` + "`gate`" + ` of a route says what becomes of the results then: ` + "`off`" + ` nothing, ` + "`warn`" + ` (the default) they go out and say so, ` + "`hold`" + ` they wait for a person. Of several routes the
 strictest counts. Images pass whatever the gate says. Results are all that the gateway makes: heatmaps, reports, key images, messages. Compared are
+`
 
-| Mismatch | What does not agree |
-|---|---|
-| ` + "`patients`" + ` | the images of the study are of two patients: held whatever the gate says |
-| ` + "`patient`" + ` | the images name another patient than the order, by all identifiers that messages have told of and merges |
-| ` + "`accession`" + ` | the order of this Study Instance UID has another accession number than the images |
-| ` + "`study`" + ` | the order of this accession number is for another Study Instance UID |
+const hl7Gate = `
+Names are held against each other without case, diacritics, order and what one of them leaves out; a name, a sex or a birth date that only one of the two has decides
+nothing, and neither does what a patient is called anew. Images find an order by an accession number that they have as a whole, or cut to the 16 characters that DICOM has
+room for: as long as only one order that stands begins so.
 
 ` + "`/api/v1/parked?kind=gate`" + ` lists what is held, the page of a study says why. A person looks, and either releases the results as they are, or says which
 order or patient the study belongs to; both need a reason, and are kept with who decided:
@@ -227,7 +234,8 @@ order or patient the study belongs to; both need a reason, and are kept with who
       -d '{"author": "A. Lie", "reason": "wrong patient picked", "patient": {"identifier": {"id": "7405121234", "authority": "HOSP"}}}'
 
 What is released is held again when there is another mismatch, or other images or another order. After a correction messages and reports
-are made anew for that patient and order; a patient that no message has told of needs a name, too. DICOM objects keep the identity of
+are made anew for that patient and order; a patient that no message has told of needs a name, too. The timeline has who said it, why, and what the study was on before;
+what the images claim stays as it was. DICOM objects keep the identity of
 their images, but at destinations with ` + "`follows_merge: true`" + `.
 
 A message that is refused is answered with code and field (ERR-3, ERR-2). ` + "`/api/v1/messages?answer=AE`" + ` lists those that were read and refused, ` + "`study_uid`" + `,

@@ -52,7 +52,7 @@ func (t *traceCmd) Run(ctx context.Context, c *cli, tty console) error {
 }
 
 // ordersOf returns the orders that have name as accession number or Study Instance UID.
-func ordersOf(ctx context.Context, l *ledger.Ledger, name string) ([]ledger.Order, error) {
+func ordersOf(ctx context.Context, l *ledger.Ledger, name string) ([]ledger.OrderView, error) {
 	orders, _, err := l.Orders(ctx, ledger.OrderFilter{Accession: name})
 	if err != nil || len(orders) > 0 || !dicom.UID(name).Fileable() {
 		return orders, err

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"endogate/dicomnode/dicom"
@@ -307,6 +308,10 @@ func (l *Ledger) CorrectGate(ctx context.Context, study dicom.UID, c Correction,
 		if c.Patient.ID == "" && c.Accession == "" {
 			return &Refusal{"a correction names the patient, the order, or both"}
 		}
+		was, err := t.standsOn(g)
+		if err != nil {
+			return err
+		}
 		correct, err := t.correctPatient(c.Patient, at)
 		if err != nil {
 			return err
@@ -337,8 +342,32 @@ func (l *Ledger) CorrectGate(ctx context.Context, study dicom.UID, c Correction,
 		if err := t.reportAgain(g.study, at); err != nil {
 			return err
 		}
-		return t.event(event{study: g.study, what: EventCorrected, at: at, answer: Answer{Text: c.Reason}})
+		if g, err = t.gate(g.study); err != nil {
+			return err
+		}
+		is, err := t.standsOn(g)
+		if err != nil {
+			return err
+		}
+		return t.event(event{study: g.study, what: EventCorrected, at: at, answer: Answer{Text: c.Reason + " (from " + was + " to " + is + ")"}})
 	})
+}
+
+// standsOn says which patient and order a study is on.
+func (t *tx) standsOn(g gateRow) (string, error) {
+	var p Person
+	if err := json.Unmarshal([]byte(g.patient), &p); err != nil {
+		return "", err
+	}
+	who := "no patient"
+	if p.ID != "" {
+		who = strings.TrimSuffix("patient "+p.ID+" of "+p.Authority, " of ")
+	}
+	o, ordered, err := t.orderOf(g.uid)
+	if err != nil || !ordered {
+		return who + ", no order", err
+	}
+	return who + ", order " + o.Accession, nil
 }
 
 // atGate runs do on the gate of the study of a.

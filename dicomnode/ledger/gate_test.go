@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -372,4 +373,133 @@ func TestGate_contestedWithoutPatient(t *testing.T) {
 	})}))
 	require.NoError(t, err)
 	require.NotContains(t, gateOf(t, l).Mismatches, MismatchContested, "one of the two is cancelled")
+}
+
+// TestGate_correctedFrom: the timeline says what a study was on, by whom it was corrected and why, and its images' claim stays.
+func TestGate_correctedFrom(t *testing.T) {
+	l := openLedger(t)
+	receive(t, l, by(1, GateHold, nil))
+	take(t, l, inbound("1", orderFor("A1", named("P2", "Other^One"))))
+	take(t, l, inbound("2", orderFor("A2", Person{Identifier: Identifier{ID: "P3", Authority: "HOSP"}, Name: "Third^One"})))
+	anna := By(t.Context(), Actor{Kind: ActorPerson, Name: "anna"})
+	require.NoError(t, l.CorrectGate(anna, "1.2", Correction{Accession: "A2", Reason: "wrong worklist entry"}, at(30)))
+	require.NoError(t, l.CorrectGate(anna, "1.2", Correction{Patient: named("P1", "Hébert^Zoë"), Reason: "no, only the order"}, at(31)))
+	d, err := l.Study(bg, "1.2", Page{})
+	require.NoError(t, err)
+	var said []string
+	for _, e := range d.Events {
+		if e.What == EventCorrected {
+			require.Equal(t, Actor{Kind: ActorPerson, Name: "anna"}, e.By)
+			require.Empty(t, e.Detail)
+			said = append(said, e.Answer.Text)
+		}
+	}
+	require.Equal(t, []string{
+		"wrong worklist entry (from patient P1, order A1 to patient P3 of HOSP, order A2)",
+		"no, only the order (from patient P3 of HOSP, order A2 to patient P1 of HOSP, order A2)",
+	}, said)
+	var claims []claim
+	require.NoError(t, l.write(bg, func(t *tx) (err error) {
+		claims, err = t.claimsOf(1)
+		return err
+	}))
+	require.Len(t, claims, 1)
+	require.Equal(t, Identifier{ID: "P1"}, claims[0].Patient)
+	require.Equal(t, "A1", claims[0].Accession)
+}
+
+// TestOrders_mismatches: the list of orders says which are contested, and what does not agree with their images.
+func TestOrders_mismatches(t *testing.T) {
+	l := openLedger(t)
+	receive(t, l, by(1, GateHold, nil))
+	take(t, l, inbound("1", OrderChange{Patch: patch(Order{Accession: "A1", Patient: named("P1", "Hébert^Zoë"), Placer: Identifier{ID: "PL1"}})}))
+	list := func(m Mismatch) (all []string) {
+		page, total, err := l.Orders(bg, OrderFilter{Mismatch: m})
+		require.NoError(t, err)
+		require.Len(t, page, total)
+		for _, o := range page {
+			all = append(all, fmt.Sprintf("%s of %s %v %v", o.Accession, o.Patient.ID, o.Contested, o.Studies))
+		}
+		return all
+	}
+	require.Equal(t, []string{"A1 of P1 false [{1.2 [] false}]"}, list(""))
+	require.Empty(t, list(AnyMismatch))
+	second := Order{Accession: "A1", Patient: named("P2", "Other^One"), Placer: Identifier{ID: "PL2"}}
+	take(t, l, inbound("2", OrderChange{Patch: patch(second)}))
+	require.Len(t, list(MismatchContested), 2)
+	require.Len(t, list(AnyMismatch), 2)
+	require.Equal(t, "A1 of P2 true [{1.2 ["+MismatchPatient.String()+" "+MismatchContested.String()+"] true}]", list("")[0])
+	require.Empty(t, list(MismatchCut))
+	for _, p := range []string{"P1", "P2"} { // before there are images
+		take(t, l, inbound("3"+p, OrderChange{Patch: patch(Order{Accession: "A7", Patient: named(p, ""), Placer: Identifier{ID: "PL3" + p}})}))
+	}
+	require.Len(t, list(MismatchContested), 4)
+	take(t, l, told("5", mergeInto(named("P1", ""), "P2")))
+	require.Empty(t, list(AnyMismatch), "they are one patient now")
+}
+
+// TestGate_cutAccession: images find the order of an accession number of which DICOM has no more than 16 characters, whichever of
+// the two comes first, as long as it can be no other's.
+func TestGate_cutAccession(t *testing.T) {
+	const cut = "2026-ENDO-000012" // 16
+	image := func(accession string) func(*Receipt) {
+		return func(r *Receipt) { r.Header.AccessionNumber = accession }
+	}
+	order := func(l *Ledger, accession, state string) {
+		take(t, l, inbound(accession+state, OrderChange{State: OrderState(state), Patch: patch(Order{
+			Accession: accession, Patient: named("P1", "Hébert^Zoë"), Placer: Identifier{ID: "PL" + accession},
+		})}))
+	}
+	for _, c := range []struct {
+		name   string
+		image  string
+		orders [][2]string
+		want   string // its order
+		found  []Mismatch
+	}{
+		{"cut", cut, [][2]string{{cut + "34", ""}}, cut + "34", nil},
+		{"cut, and others are near", cut, [][2]string{{cut + "34", ""}, {"2026-ENDO-00001", ""}, {"2026-ENDO-0000134", ""}}, cut + "34", nil},
+		{"two", cut, [][2]string{{cut + "34", ""}, {cut + "35", ""}}, "", []Mismatch{MismatchCut}},
+		{"one whole, one longer", cut, [][2]string{{cut, ""}, {cut + "35", ""}}, "", []Mismatch{MismatchCut}},
+		{"one was cancelled", cut, [][2]string{{cut + "34", "cancelled"}, {cut + "35", ""}}, cut + "35", nil},
+		{"the only one was cancelled", cut, [][2]string{{cut + "34", "cancelled"}}, cut + "34", nil},
+		{"not cut", cut + "34", [][2]string{{cut + "34", ""}, {cut + "35", ""}, {cut, ""}}, cut + "34", nil},
+		{"shorter", "2026-ENDO", [][2]string{{"2026-ENDO-000012345", ""}}, "", nil},
+		{"other characters", "ÆØÅ-6-ENDO-00001", [][2]string{{"ÆØÅ-6-ENDO-00001234", ""}}, "ÆØÅ-6-ENDO-00001234", nil},
+	} {
+		for _, first := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, the image first %v", c.name, first), func(t *testing.T) {
+				l := openLedger(t)
+				if first {
+					receive(t, l, by(1, GateWarn, image(c.image)))
+				}
+				for _, o := range c.orders {
+					order(l, o[0], o[1])
+				}
+				if !first {
+					receive(t, l, by(1, GateWarn, image(c.image)))
+				}
+				o, ok, err := l.OrderOf(bg, "1.2")
+				require.NoError(t, err)
+				require.Equal(t, c.want != "", ok)
+				require.Equal(t, c.want, o.Accession)
+				require.Equal(t, append([]Mismatch{}, c.found...), append([]Mismatch{}, gateOf(t, l).Mismatches...))
+				d, err := l.Study(bg, "1.2", Page{})
+				require.NoError(t, err)
+				filed := slices.ContainsFunc(d.Events, func(e Event) bool { return e.What == EventMessage })
+				require.Equal(t, c.want != "" || len(c.found) > 0, filed, "its messages are in its timeline")
+			})
+		}
+	}
+	l := openLedger(t)
+	receive(t, l, by(1, GateHold, image(cut)))
+	order(l, cut+"34", "")
+	order(l, cut+"35", "")
+	require.True(t, gateOf(t, l).Held)
+	require.NoError(t, l.CorrectGate(By(t.Context(), Actor{Kind: ActorPerson}), "1.2", Correction{Accession: cut + "35", Reason: "by its time"}, at(30)))
+	require.False(t, gateOf(t, l).Held)
+	require.Empty(t, gateOf(t, l).Mismatches)
+	o, _, err := l.OrderOf(bg, "1.2")
+	require.NoError(t, err)
+	require.Equal(t, cut+"35", o.Accession)
 }

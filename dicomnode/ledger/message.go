@@ -256,11 +256,11 @@ type studyName struct {
 
 // namedStudies are those by UID, and those by accession number, that are not forgotten.
 const namedStudies = `SELECT id, study_instance_uid FROM study WHERE study_instance_uid = ?1 AND forgotten_at IS NULL
-	UNION SELECT id, study_instance_uid FROM study WHERE accession_number = ?2 AND ?2 <> '' AND forgotten_at IS NULL ORDER BY 1`
+	UNION SELECT id, study_instance_uid FROM study WHERE accession_number IN (?2, ?3) AND ?2 <> '' AND forgotten_at IS NULL ORDER BY 1`
 
-// studiesOf returns the studies in the ledger that have the UID or the accession number.
+// studiesOf returns the studies in the ledger that have the UID or the accession number, which modalities may have cut.
 func (t *tx) studiesOf(s Subject) ([]studyName, error) {
-	rows, err := t.rows(namedStudies, s.StudyInstanceUID, s.Accession)
+	rows, err := t.rows(namedStudies, s.StudyInstanceUID, s.Accession, cutAccession(s.Accession))
 	if err != nil {
 		return nil, err
 	}
@@ -290,8 +290,9 @@ func (t *tx) fileMessage(study int64, m Message) error {
 	})
 }
 
-const messagesAbout = selectMessage + `WHERE id IN (SELECT message FROM subject WHERE study_instance_uid = ?1 AND study_instance_uid <> ''
-	UNION SELECT message FROM subject WHERE accession = ?2 AND accession <> '') ORDER BY id`
+var messagesAbout = selectMessage + `WHERE id IN (SELECT message FROM subject WHERE study_instance_uid = ?1 AND study_instance_uid <> ''
+	UNION SELECT message FROM subject WHERE accession = ?2 AND accession <> ''
+	UNION SELECT message FROM subject u WHERE u.accession <> '' AND ` + fmt.Sprintf(beginsAs, "u", "?2") + `) ORDER BY id`
 
 // fileMessages puts the messages that were received on a study before it was into its timeline.
 func (t *tx) fileMessages(study studyName, accession string) error {

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -24,7 +25,13 @@ const (
 	MismatchAccession Mismatch = "accession"  // the order that has the Study Instance UID has another accession number
 	MismatchStudy     Mismatch = "study"      // the order that has the accession number has another Study Instance UID
 	MismatchContested Mismatch = "contested"  // orders of different patients have the accession number
+	MismatchCut       Mismatch = "cut"        // orders of several accession numbers have these 16 characters in common
 )
+
+// Mismatches are all of them.
+var Mismatches = []Mismatch{
+	MismatchPatients, MismatchPatient, MismatchBirthDate, MismatchName, MismatchSex, MismatchAccession, MismatchStudy, MismatchContested, MismatchCut,
+}
 
 // String returns the mismatch in words, without patient data.
 func (m Mismatch) String() string {
@@ -45,6 +52,8 @@ func (m Mismatch) String() string {
 		return "the order of this accession number is for another Study Instance UID"
 	case MismatchContested:
 		return "orders of different patients have this accession number"
+	case MismatchCut:
+		return "the accession number of the images has 16 characters, as many as DICOM has room for, and those of several orders begin so"
 	}
 	return string(m)
 }
@@ -105,7 +114,18 @@ func (t *tx) mismatches(g gateRow, claims []claim, order Order, ordered bool, wh
 		}
 		add(MismatchPatients, !same)
 	}
-	if g.policy == GateOff || !ordered {
+	if g.policy == GateOff {
+		return all, nil
+	}
+	byNumber := order.StudyInstanceUID != g.uid && !g.ordered // the order was, or was to be, found by the images' accession number
+	for _, c := range claims {
+		several, err := t.ambiguous(c.Accession)
+		if err != nil {
+			return nil, err
+		}
+		add(MismatchCut, several && byNumber)
+	}
+	if !ordered {
 		return all, nil
 	}
 	for _, c := range claims {
@@ -124,9 +144,9 @@ func (t *tx) mismatches(g gateRow, claims []claim, order Order, ordered bool, wh
 			add(MismatchName, named && told(MismatchName) && c.calledElse(order.Patient))
 			add(MismatchSex, named && told(MismatchSex) && c.ofOtherSex(order.Patient))
 		}
-		add(MismatchAccession, c.Accession != "" && order.Accession != "" && c.Accession != order.Accession)
+		add(MismatchAccession, c.Accession != "" && order.Accession != "" && !order.Names(c.Accession))
 	}
-	if order.StudyInstanceUID != g.uid && !g.ordered {
+	if byNumber {
 		contested, err := t.contested(order.Accession)
 		if err != nil {
 			return nil, err
@@ -137,25 +157,16 @@ func (t *tx) mismatches(g gateRow, claims []claim, order Order, ordered bool, wh
 	return all, nil
 }
 
-// contested reports whether orders that stand are of different patients and have one accession number: what is found by it
-// alone may be the other one's.
-func (t *tx) contested(accession string) (bool, error) {
-	if accession == "" {
-		return false, nil
-	}
-	rows, err := t.rows(`SELECT DISTINCT patient_id, patient_authority FROM imaging_order WHERE accession = ? AND state <> 'cancelled'
-		AND patient_id <> '' ORDER BY 1, 2`, accession)
-	if err != nil {
-		return false, err
-	}
-	patients, err := scanAll(rows, func(rows *sql.Rows) (i Identifier, err error) { return i, rows.Scan(&i.ID, &i.Authority) })
-	for i := 1; i < len(patients) && err == nil; i++ {
-		var same bool
-		if same, err = t.same(patients[0], patients[i]); err == nil && !same {
-			return true, nil
-		}
-	}
-	return false, err
+// contestedBy names orders that stand, are of another patient than the order %[1]s and have its accession number: what is
+// found by it alone may be theirs. Orders of one patient have one identifier, whatever it was merged from.
+const contestedBy = `SELECT 1 FROM imaging_order x WHERE x.accession = %[1]s.accession AND x.accession <> '' AND x.state <> 'cancelled' AND x.patient_id <> ''
+	AND %[1]s.state <> 'cancelled' AND %[1]s.patient_id <> '' AND (x.patient_id <> %[1]s.patient_id
+		OR x.patient_authority <> %[1]s.patient_authority AND x.patient_authority <> '' AND %[1]s.patient_authority <> '')`
+
+// contested reports whether orders of different patients have one accession number.
+func (t *tx) contested(accession string) (contested bool, err error) {
+	return contested, t.row("SELECT EXISTS (SELECT 1 FROM imaging_order o WHERE o.accession = ? AND EXISTS ("+fmt.Sprintf(contestedBy, "o")+"))",
+		[]any{accession}, &contested)
 }
 
 // bornElse says that an image has another birth date than p.

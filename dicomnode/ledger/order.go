@@ -4,11 +4,9 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"reflect"
 	"slices"
-	"strings"
 	"time"
 
 	"endogate/dicomnode/dicom"
@@ -364,16 +362,19 @@ func (t *tx) writeOrder(id int64, o Order) error {
 	return err
 }
 
-const orderOfStudy = selectOrder + `WHERE o.id IN (SELECT id FROM imaging_order WHERE study_instance_uid = ?1 AND study_instance_uid <> ''
+var orderOfStudy = selectOrder + `WHERE o.id IN (SELECT id FROM imaging_order WHERE study_instance_uid = ?1 AND study_instance_uid <> ''
 	UNION SELECT i.id FROM study s JOIN imaging_order i ON i.accession = s.accession_number
-		WHERE s.study_instance_uid = ?1 AND s.accession_number <> ''
+		WHERE s.study_instance_uid = ?1 AND s.accession_number <> '' AND NOT (` + otherwise + `)
+	UNION SELECT i.id FROM study s JOIN imaging_order i ON ` + fmt.Sprintf(beginsAs, "i", "s.accession_number") + `
+		WHERE s.study_instance_uid = ?1 AND NOT (` + otherwise + `)
 	UNION SELECT g.correct_order FROM study s JOIN gate g ON g.study = s.id WHERE s.study_instance_uid = ?1)
 	ORDER BY o.id = (SELECT g.correct_order FROM study s JOIN gate g ON g.study = s.id WHERE s.study_instance_uid = ?1) DESC,
 	o.study_instance_uid = ?1 DESC, o.state = 'cancelled', o.changed_at DESC, o.id DESC LIMIT 1`
 
 // OrderOf returns the order of a study, false where there is none: the one that a person has said it belongs to, else one
 // that names its Study Instance UID, else one that has the accession number of its images, which may name another UID. Of
-// several it is the last that was changed and is not cancelled.
+// several it is the last that was changed and is not cancelled. An accession number that is cut, and could be that of several
+// orders, is that of none.
 func (l *Ledger) OrderOf(ctx context.Context, study dicom.UID) (Order, bool, error) {
 	found, err := query(ctx, l.readDB, scanOrder, orderOfStudy, study)
 	if err != nil || len(found) == 0 {
@@ -396,52 +397,4 @@ func (t *tx) orderOf(study dicom.UID) (Order, bool, error) {
 		return Order{}, false, err
 	}
 	return found[0], true, nil
-}
-
-// OrderFilter picks orders. Empty fields pick all.
-type OrderFilter struct {
-	Accession, PatientID string
-	StudyUID             dicom.UID
-	Placer, Filler       string
-	State                OrderState
-	Limit                int // 0: 100
-	Offset               int
-}
-
-var errOrderState = errors.New("state is not one of open, in-progress, completed, cancelled")
-
-func (f OrderFilter) where() (string, []any, error) {
-	conditions, args := []string{"1"}, []any(nil)
-	for _, c := range []struct{ column, value string }{
-		{"accession", f.Accession},
-		{"patient_id", f.PatientID},
-		{"study_instance_uid", string(f.StudyUID)},
-		{"placer", f.Placer},
-		{"filler", f.Filler},
-		{"state", string(f.State)},
-	} {
-		if c.value != "" {
-			conditions, args = append(conditions, "o."+c.column+" = ?"), append(args, c.value)
-		}
-	}
-	if !slices.Contains([]OrderState{"", OrderOpen, OrderStarted, OrderCompleted, OrderCancelled}, f.State) {
-		return "", nil, errOrderState
-	}
-	return "WHERE " + strings.Join(conditions, " AND ") + " ", args, nil
-}
-
-// Orders returns a page of the orders that f picks, the one that was changed last first, and how many f picks in all.
-func (l *Ledger) Orders(ctx context.Context, f OrderFilter) (page []Order, total int, err error) {
-	where, args, err := f.where()
-	if err == nil {
-		err = l.readDB.QueryRowContext(ctx, "SELECT count(*) FROM imaging_order o "+where, args...).Scan(&total)
-	}
-	if err == nil {
-		args = append(args, limit(f.Limit), f.Offset)
-		page, err = query(ctx, l.readDB, scanOrder, selectOrder+where+"ORDER BY o.changed_at DESC, o.id DESC LIMIT ? OFFSET ?", args...)
-	}
-	if err != nil {
-		return nil, 0, fmt.Errorf("ledger: orders: %w", err)
-	}
-	return page, total, nil
 }

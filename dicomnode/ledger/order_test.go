@@ -71,7 +71,11 @@ func allOrders(t require.TestingT, l *Ledger) []Order {
 	page, total, err := l.Orders(context.Background(), OrderFilter{})
 	require.NoError(t, err)
 	require.Len(t, page, total)
-	return page
+	all := make([]Order, len(page))
+	for i, v := range page {
+		all[i] = v.Order
+	}
+	return all
 }
 
 func TestTakeMessage_effects(t *testing.T) {

@@ -290,7 +290,7 @@ func (t *tx) followPatient(row int64, merged bool, at time.Time) (followed []dic
 const (
 	studiesByOrder = `SELECT s.id FROM imaging_order o JOIN study s ON s.study_instance_uid = o.study_instance_uid
 		WHERE o.patient_id = ?1 AND o.patient_authority = ?2 AND s.forgotten_at IS NULL
-		UNION SELECT s.id FROM imaging_order o JOIN study s ON s.accession_number = o.accession
+		UNION SELECT s.id FROM imaging_order o JOIN study s ON s.accession_number IN (o.accession, substr(o.accession, 1, 16))
 		WHERE o.patient_id = ?1 AND o.patient_authority = ?2 AND s.forgotten_at IS NULL
 		UNION SELECT study FROM gate WHERE correct_id = ?1 AND correct_id <> '' AND correct_authority = ?2 ORDER BY 1`
 	studiesByImage = `SELECT c.study FROM claim c JOIN study s ON s.id = c.study

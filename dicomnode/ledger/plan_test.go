@@ -72,7 +72,7 @@ func TestPlans(t *testing.T) {
 		{"objects of a study", selectObject + "WHERE o.study = ? ORDER BY o.id", 1, true},
 		{"events of a study", selectEvent, 3, true},
 		{"message again", messageAgain, 5, false},
-		{"studies by name", namedStudies, 2, false},
+		{"studies by name", namedStudies, 3, false},
 		{"messages about a study", messagesAbout, 2, false},
 		{"releasable messages", releasableMessages, 2, true},
 		{"resting messages", restingMessages, 2, true},

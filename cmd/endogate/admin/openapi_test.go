@@ -169,7 +169,7 @@ func TestOpenAPI_fields(t *testing.T) {
 	d := readDocument(t)
 	for name, v := range map[string]any{
 		"StudySummary": StudySummary{}, "Study": Study{}, "Instance": Instance{}, "Analysis": Analysis{}, "FrameResult": FrameResult{}, "Result": analysis.Result{}, "Span": analysis.Span{}, "MadeBy": analysis.Model{}, "Finding": analysis.Finding{},
-		"Code": dicom.Code{}, "Order": ledger.Order{}, "Message": Message{}, "Step": ledger.Step{}, "Person": ledger.Person{}, "Identifier": ledger.Identifier{}, "Gate": Gate{}, "Mismatch": Mismatch{}, "Exam": Exam{}, "Object": Object{}, "Delivery": Delivery{}, "DeliveryCounts": ledger.DeliveryCounts{}, "Event": Event{}, "Parked": parkedView{}, "DraftVersion": DraftVersion{}, "DraftEdit": draft.Edit{}, "AgreementCount": ledger.AgreementCount{}, "AgreementDecision": ledger.Agreement{},
+		"Code": dicom.Code{}, "Order": ledger.OrderView{}, "OrderStudy": ledger.OrderStudy{}, "Message": Message{}, "Step": ledger.Step{}, "Person": ledger.Person{}, "Identifier": ledger.Identifier{}, "Gate": Gate{}, "Mismatch": Mismatch{}, "Exam": Exam{}, "Object": Object{}, "Delivery": Delivery{}, "DeliveryCounts": ledger.DeliveryCounts{}, "Event": Event{}, "Parked": parkedView{}, "DraftVersion": DraftVersion{}, "DraftEdit": draft.Edit{}, "AgreementCount": ledger.AgreementCount{}, "AgreementDecision": ledger.Agreement{},
 		"Model": Model{}, "Class": analysis.Class{}, "Destination": Destination{}, "EchoResult": EchoResult{}, "RetryResult": RetryResult{}, "Gauges": Gauges{}, "Version": Version{}, "Check": CheckResult{},
 	} {
 		var described []string

@@ -15,7 +15,7 @@ import (
 // Orders are what other systems have asked for, and the messages that say so.
 type Orders interface {
 	// Orders returns one page of the orders that match f, the one that was changed last first, and how many match in all.
-	Orders(ctx context.Context, f OrderFilter) (page []ledger.Order, total int, err error)
+	Orders(ctx context.Context, f OrderFilter) (page []ledger.OrderView, total int, err error)
 	// Messages returns one page of the messages that were received and match f, the last first, and how many match in all.
 	Messages(ctx context.Context, f MessageFilter) (page []Message, total int, err error)
 	// Message returns the bytes of a message of another protocol as they were received or sent, and their media type.
@@ -29,6 +29,7 @@ type OrderFilter struct {
 	StudyInstanceUID           dicom.UID
 	Placer, Filler             string // order numbers
 	State                      ledger.OrderState
+	Mismatch                   ledger.Mismatch
 	Limit, Offset              int
 }
 
@@ -74,6 +75,7 @@ func parseOrderFilter(raw string) (OrderFilter, error) {
 		Placer:           q.text("placer"),
 		Filler:           q.text("filler"),
 		State:            oneOf(q, "state", orderStates),
+		Mismatch:         oneOf(q, "mismatch", append([]ledger.Mismatch{ledger.AnyMismatch}, ledger.Mismatches...)),
 		Limit:            q.number("limit", orderLimit, 1, maxOrderLimit),
 		Offset:           q.number("offset", 0, 0, maxOffset),
 	}
@@ -90,10 +92,10 @@ func (s *Server) orders(c echo.Context) error {
 		return faultOf("the orders were not read", err)
 	}
 	for i := range page {
-		page[i].Steps = list(page[i].Steps)
+		page[i].Steps, page[i].Studies = list(page[i].Steps), list(page[i].Studies)
 	}
 	return c.JSON(http.StatusOK, struct {
-		Orders []ledger.Order `json:"orders"`
+		Orders []ledger.OrderView `json:"orders"`
 		paging
 	}{list(page), paging{total, f.Limit, f.Offset}})
 }

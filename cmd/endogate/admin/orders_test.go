@@ -17,6 +17,8 @@ func TestOrders(t *testing.T) {
 		{"", []string{"ACC-2026-004711", "A2"}},
 		{"?state=cancelled", []string{"A2"}},
 		{"?limit=1&offset=1", []string{"A2"}},
+		{"?mismatch=any", []string{"ACC-2026-004711"}},
+		{"?mismatch=cut", []string{"ACC-2026-004711"}},
 	} {
 		w := ask(s, "GET", "/api/v1/orders"+c.query)
 		require.Equal(t, http.StatusOK, w.Code)
@@ -31,6 +33,8 @@ func TestOrders(t *testing.T) {
 		}
 		require.Equal(t, c.want, accessions)
 	}
+	require.Equal(t, http.StatusBadRequest, ask(s, "GET", "/api/v1/orders?mismatch=nonsense").Code)
+	require.Contains(t, ask(s, "GET", "/api/v1/orders").Body.String(), `"contested":true,"studies":[{"study_uid":"2.25.1001","mismatches":["contested"],"held":true}]`)
 }
 
 // TestMessage holds that a message is given as it is and never shown as what it may contain.

@@ -402,7 +402,7 @@ func (h *hospital) Messages(_ context.Context, f MessageFilter) ([]Message, int,
 	return page(all, f.Limit, f.Offset), len(all), h.err
 }
 
-func (h *hospital) Orders(_ context.Context, f OrderFilter) ([]ledger.Order, int, error) {
+func (h *hospital) Orders(_ context.Context, f OrderFilter) ([]ledger.OrderView, int, error) {
 	colonoscopy := ledger.Order{
 		Accession: "ACC-2026-004711", StudyInstanceUID: "2.25.1001", Placer: ledger.Identifier{ID: "P1", Authority: "HIS"}, Filler: ledger.Identifier{ID: "F1"},
 		Patient: ledger.Person{Identifier: ledger.Identifier{ID: "7405121234", Authority: "CZ"}, Name: "Nováková^Jana", BirthDate: "19740512", Sex: "F"},
@@ -410,8 +410,13 @@ func (h *hospital) Orders(_ context.Context, f OrderFilter) ([]ledger.Order, int
 		Steps: []ledger.Step{{ID: "S1", Modality: "ES", StationAE: "SCOPE1", StartsAt: sampleTime}}, State: ledger.OrderOpen,
 		Sender: "RIS", Message: "m1", ChangedAt: sampleTime,
 	}
-	all := []ledger.Order{colonoscopy, {Accession: "A2", Priority: ledger.Routine, State: ledger.OrderCancelled, ChangedAt: sampleTime}}
-	all = slices.DeleteFunc(all, func(o ledger.Order) bool { return f.State != "" && o.State != f.State })
+	all := []ledger.OrderView{
+		{Order: colonoscopy, Contested: true, Studies: []ledger.OrderStudy{{StudyInstanceUID: "2.25.1001", Mismatches: []ledger.Mismatch{ledger.MismatchContested}, Held: true}}},
+		{Order: ledger.Order{Accession: "A2", Priority: ledger.Routine, State: ledger.OrderCancelled, ChangedAt: sampleTime}},
+	}
+	all = slices.DeleteFunc(all, func(o ledger.OrderView) bool {
+		return f.State != "" && o.State != f.State || f.Mismatch != "" && len(o.Studies) == 0
+	})
 	return page(all, f.Limit, f.Offset), len(all), h.err
 }
 

@@ -140,10 +140,10 @@ func messageOf(e ledger.Event) string {
 }
 
 // Orders implements admin.Orders.
-func (v *views) Orders(ctx context.Context, f admin.OrderFilter) ([]ledger.Order, int, error) {
+func (v *views) Orders(ctx context.Context, f admin.OrderFilter) ([]ledger.OrderView, int, error) {
 	return v.ledger.Orders(ctx, ledger.OrderFilter{
 		Accession: f.AccessionNumber, PatientID: f.PatientID, StudyUID: f.StudyInstanceUID, Placer: f.Placer, Filler: f.Filler,
-		State: f.State, Limit: f.Limit, Offset: f.Offset,
+		State: f.State, Mismatch: f.Mismatch, Limit: f.Limit, Offset: f.Offset,
 	})
 }
 
