@@ -20,7 +20,6 @@ var mayImport = map[string][]string{
 	"cmd/endogate/gateway": {"*"},
 	"configs":              {"dicomnode/dicom", "dicomnode/pdu", "explain", "hl7", "hl7/oru"},
 	"configs/strict":       {"dicomnode/dicom"},
-	"cmd/verdict":          {},
 	"dicomnode":            {"dicomnode/dicom", "dicomnode/dimse", "dicomnode/failure", "dicomnode/pdu"},
 	"dicomnode/dicom":      {},
 	"dicomnode/pdu":        {},
@@ -58,8 +57,8 @@ var mayImport = map[string][]string{
 	"reports/outbox":       {"hl7", "hl7/mllp", "dicomnode", "dicomnode/dicom", "dicomnode/dimse", "dicomnode/failure", "dicomnode/ledger", "dicomnode/spool"},
 }
 
-// testOnly packages are imported by tests alone.
-var testOnly = []string{"cmd/endogate/installed", "dicomnode/dicomtest", "hl7/mllp/mllptest", "cmd/endogate/peers", "cmd/endogate/bench", "cmd/endogate/deployment"}
+// testOnly packages are imported by tests alone, or judge them.
+var testOnly = []string{"cmd/verdict", "cmd/endogate/installed", "dicomnode/dicomtest", "hl7/mllp/mllptest", "cmd/endogate/peers", "cmd/endogate/bench", "cmd/endogate/deployment"}
 
 // oneImporter lists libraries with a view of the world: one package of ours imports each.
 var oneImporter = map[string]string{

@@ -1,27 +1,34 @@
 // Command verdict reads what go test -json writes, prints a line for each package and the output of what failed, and
-// fails when a test failed or was skipped: a run that proves something has run everything.
+// fails when a test failed or was skipped: a run that proves something has run everything. With -drills it also writes what
+// the proofs of the run tried and saw.
 package main
 
 import (
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
 	"slices"
 	"strings"
+	"time"
+
+	"endogate/cmd/endogate/installed"
 )
 
 // event is one line of go test -json (go doc test2json).
 type event struct {
 	Action, Package, ImportPath, Test, Output string
+	Key, Value                                string // of an attribute
 }
 
 // test names a test; without a name it stands for its package.
 type test struct{ pkg, name string }
 
-// judge reads events, writes what a person wants to read, and returns an error unless everything ran and passed.
-func judge(events io.Reader, w io.Writer) error {
+// judge reads events, writes what a person wants to read, and returns the drills that were told of, and an error unless
+// everything ran and passed.
+func judge(events io.Reader, w io.Writer) (drills []drill, err error) {
 	outputs := make(map[test][]string) // of what runs
 	var order []test                   // in which they began
 	var skipped []string
@@ -32,7 +39,7 @@ func judge(events io.Reader, w io.Writer) error {
 		if err := decoder.Decode(&e); errors.Is(err, io.EOF) {
 			break
 		} else if err != nil {
-			return fmt.Errorf("verdict: not what go test -json writes: %w", err)
+			return drills, fmt.Errorf("verdict: not what go test -json writes: %w", err)
 		}
 		t := test{e.Package, e.Test}
 		switch {
@@ -43,6 +50,12 @@ func judge(events io.Reader, w io.Writer) error {
 				order = append(order, t)
 			}
 			outputs[t] = append(outputs[t], e.Output)
+		case e.Action == "attr" && e.Key == installed.AttrDrill:
+			d := drill{test: t}
+			if err := json.Unmarshal([]byte(e.Value), &d.Drill); err != nil {
+				return drills, fmt.Errorf("verdict: drill of %s: %w", e.Test, err)
+			}
+			drills = append(drills, d)
 		case e.Action == "skip" && e.Test != "":
 			skipped = append(skipped, fmt.Sprintf("skipped: %s %s\n%s", e.Package, e.Test, strings.Join(outputs[t], "")))
 			delete(outputs, t)
@@ -67,17 +80,25 @@ func judge(events io.Reader, w io.Writer) error {
 	_, _ = io.WriteString(w, strings.Join(skipped, ""))
 	switch {
 	case failed > 0:
-		return fmt.Errorf("verdict: %d packages failed", failed)
+		return drills, fmt.Errorf("verdict: %d packages failed", failed)
 	case len(skipped) > 0:
-		return fmt.Errorf("verdict: %d tests were skipped; what they lack must be installed (make setup-test)", len(skipped))
+		return drills, fmt.Errorf("verdict: %d tests were skipped; what they lack must be installed (make setup-test)", len(skipped))
 	case passed == 0:
-		return errors.New("verdict: nothing ran")
+		return drills, errors.New("verdict: nothing ran")
 	}
-	return nil
+	return drills, nil
 }
 
 func main() {
-	if err := judge(os.Stdin, os.Stdout); err != nil {
+	file := flag.String("drills", "", "write what the proofs tried and saw to this `file`, if all held")
+	of := flag.String("of", "", "what was tried, for its head")
+	flag.Parse()
+	began := time.Now()
+	drills, err := judge(os.Stdin, os.Stdout)
+	if err == nil && *file != "" {
+		err = os.WriteFile(*file, document(drills, *of, time.Since(began)), 0o644)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 )
@@ -43,7 +44,7 @@ func TestJudge(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var b strings.Builder
-			err := judge(strings.NewReader(tt.events), &b)
+			_, err := judge(strings.NewReader(tt.events), &b)
 			assert.Equal(t, tt.prints, b.String())
 			if tt.wrong == "" {
 				assert.NoError(t, err)
@@ -52,4 +53,24 @@ func TestJudge(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestDrills(t *testing.T) {
+	events := `{"Action":"run","Package":"endogate/q","Test":"TestB"}
+{"Action":"attr","Package":"endogate/q","Test":"TestB","Key":"drill","Value":"{\"tried\":\"9 kills\",\"kept\":500,\"idle\":2048,\"peak\":4096}"}
+{"Action":"attr","Package":"endogate/q","Test":"TestB","Key":"another","Value":"?"}
+{"Action":"pass","Package":"endogate/q","Test":"TestB"}
+{"Action":"pass","Package":"endogate/q"}
+` + strings.ReplaceAll(run("pass", "ok"), `{"Action":"output","Package":"p","Test"`, `{"Action":"attr","Package":"p","Test":"TestIt","Key":"drill","Value":"{\"tried\":\"a cut\",\"lost\":1}"}
+{"Action":"output","Package":"p","Test"`)
+	drills, err := judge(strings.NewReader(events), new(strings.Builder))
+	assert.NoError(t, err)
+	text := string(document(drills, "v1", 89*time.Second))
+	assert.Contains(t, text, "tried on v1, in 1m0s on ")
+	assert.True(t, strings.HasSuffix(text, `
+| 9 kills | 500 | 0 | 0 | 2 → 4 | `+"`q`"+` TestB |
+| a cut | 0 | 1 | 0 |  | `+"`p`"+` TestIt |
+`), text)
+	_, err = judge(strings.NewReader(`{"Action":"attr","Package":"p","Test":"TestIt","Key":"drill","Value":"?"}`), new(strings.Builder))
+	assert.ErrorContains(t, err, "drill of TestIt")
 }

@@ -8,22 +8,56 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
+	"github.com/mattn/go-sqlite3"
 	"github.com/stretchr/testify/require"
 
+	"endogate/cmd/endogate/installed"
 	"endogate/dicomnode/dicom"
 )
 
-const crashFileEnv = "ENDOGATE_LEDGER_CRASH_FILE"
+const (
+	crashFileEnv = "ENDOGATE_LEDGER_CRASH_FILE"
+	crashStepEnv = "ENDOGATE_LEDGER_CRASH_STEP" // kill at the so-manieth row or commit; 0: the parent kills
+)
+
+// stepReached begins the last line of a child that is killed at a step.
+const stepReached = "killed at "
+
+// killAt lets a process be killed at a step: amid a transaction, before its commit and behind it.
+func killAt(l *Ledger, at int64) error {
+	var steps atomic.Int64
+	step := func(name string) {
+		if steps.Add(1) == at {
+			fmt.Println(stepReached + name)
+			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+			select {}
+		}
+	}
+	l.writes.done = func(bool) { step("commit: done") }
+	return l.writes.tx.conn.Raw(func(driver any) error {
+		c := driver.(*sqlite3.SQLiteConn)
+		c.RegisterUpdateHook(func(int, string, string, int64) { step("row") })
+		c.RegisterCommitHook(func() int { step("commit: begun"); return 0 })
+		return nil
+	})
+}
 
 // crashChild does a gateway's work on the ledger, writing a line for each step that was
 // acknowledged, until it is killed.
 func crashChild(path string) {
-	l, err := Open(path)
+	step, err := strconv.ParseInt(os.Getenv(crashStepEnv), 10, 64)
+	l, openErr := Open(path)
+	if err = errors.Join(err, openErr); err == nil {
+		err = killAt(l, step)
+	}
 	if err == nil {
 		var wg sync.WaitGroup
 		failed := make(chan error, 4)
@@ -112,13 +146,26 @@ func childDeliver(l *Ledger) error {
 	return errors.Join(errs...)
 }
 
+// TestCrash_kill kills a process that works on the ledger, at any time, amid transactions, before commits and behind them.
 func TestCrash_kill(t *testing.T) {
 	path := t.TempDir() + "/ledger.db"
-	acknowledged := map[string][]string{}
-	for range 10 {
-		for _, line := range killedChild(t, path, 1+rand.IntN(150)) {
+	acknowledged, kept := map[string][]string{}, map[string]int{}
+	rounds, steps := installed.Scaled(20, 450), map[string]int{}
+	for round := range rounds {
+		if round%50 == 49 { // a ledger that grows for ever makes each round slower than the one before
+			path, acknowledged = t.TempDir()+"/ledger.db", map[string][]string{}
+		}
+		lines, step := 1+rand.IntN(150), 0
+		if round%2 == 1 {
+			lines, step = 0, 1+rand.IntN(1500)
+		}
+		for _, line := range killedChild(t, path, lines, step) {
+			if name, at := strings.CutPrefix(line, stepReached); at {
+				steps[name]++
+			}
 			if fields := strings.Fields(line); len(fields) > 2 && fields[len(fields)-1] == "." {
 				acknowledged[fields[0]] = append(acknowledged[fields[0]], strings.Join(fields[1:len(fields)-1], " "))
+				kept[fields[0]]++
 			}
 		}
 		l, err := Open(path)
@@ -126,9 +173,21 @@ func TestCrash_kill(t *testing.T) {
 		requireAcknowledged(t, l, acknowledged)
 		require.NoError(t, l.Close())
 	}
+	all := 0
 	for _, step := range []string{"received", "finished", "reported", "delivered"} {
-		require.NotEmpty(t, acknowledged[step], step)
+		require.NotZero(t, kept[step], step)
+		all += kept[step]
 	}
+	if rounds >= 450 {
+		for _, step := range []string{"row", "commit: begun", "commit: done"} {
+			require.NotZero(t, steps[step], "no kill at %s", step)
+		}
+	}
+	installed.Tried(t, installed.Drill{
+		Tried: fmt.Sprintf("kill -9 of a process that works on the ledger, %d times: half at any time, half amid a transaction (%d), before its commit (%d) or behind it (%d)",
+			rounds, steps["row"], steps["commit: begun"], steps["commit: done"]),
+		Kept: all,
+	})
 }
 
 func requireAcknowledged(t *testing.T, l *Ledger, acknowledged map[string][]string) {
@@ -163,17 +222,17 @@ func text(t testing.TB, l *Ledger, query string, args ...any) string {
 	return s
 }
 
-// killedChild runs crashChild, kills it after some lines, and returns the lines.
-func killedChild(t *testing.T, path string, lines int) []string {
+// killedChild runs crashChild, kills it after some lines, or lets it kill itself at a step, and returns the lines.
+func killedChild(t *testing.T, path string, lines, step int) []string {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run=^$")
-	cmd.Env = append(os.Environ(), crashFileEnv+"="+path)
+	cmd.Env = append(os.Environ(), crashFileEnv+"="+path, crashStepEnv+"="+strconv.Itoa(step))
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	out, err := cmd.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, cmd.Start())
-	deadline := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() })
+	deadline := time.AfterFunc(2*time.Minute, func() { _ = cmd.Process.Kill() })
 	defer deadline.Stop()
 	var got []string
 	for in := bufio.NewScanner(out); in.Scan(); {

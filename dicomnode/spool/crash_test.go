@@ -7,24 +7,47 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"slices"
+	"strconv"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"endogate/cmd/endogate/installed"
 )
 
-const crashDirEnv = "ENDOGATE_SPOOL_CRASH_DIR"
+const (
+	crashDirEnv  = "ENDOGATE_SPOOL_CRASH_DIR"
+	crashStepEnv = "ENDOGATE_SPOOL_CRASH_STEP" // kill at the so-manieth step between two durable points; 0: the parent kills
+)
 
 // crashChild commits entries and releases most of them, compacts beside it, and writes a line for each entry that was
 // acknowledged and is not to be released, until it is killed.
 func crashChild(dir string) {
+	at, err := strconv.ParseInt(os.Getenv(crashStepEnv), 10, 64)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	s, err := Open(dir, Options{InlineLimit: 20_000})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 	s.o.SegmentSize = 300_000
+	var steps atomic.Int64
+	s.hook = func(name string) error {
+		if steps.Add(1) == at {
+			fmt.Println(stepReached + name)
+			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+			select {}
+		}
+		return nil
+	}
 	for range 4 {
 		go func() {
 			for {
@@ -53,11 +76,24 @@ func crashChild(dir string) {
 	}
 }
 
+// stepReached begins the last line of a child that is killed at a step.
+const stepReached = "killed at "
+
+// TestCrash_kill kills a process that writes, at any time and at each step between two durable points.
 func TestCrash_kill(t *testing.T) {
 	dir := t.TempDir()
-	acknowledged := map[string]string{}
-	for round := range 10 {
-		for line := range killedChild(t, dir, 1+rand.IntN(100)) {
+	acknowledged, kept := map[string]string{}, 0
+	rounds := installed.Scaled(20, 450)
+	steps := map[string]int{}
+	for round := range rounds {
+		lines, step := 1+rand.IntN(100), 0
+		if round%2 == 1 {
+			lines, step = 0, 1+rand.IntN(400)
+		}
+		for line := range killedChild(t, dir, lines, step) {
+			if name, at := strings.CutPrefix(line, stepReached); at {
+				steps[name]++
+			}
 			var id, digest string
 			var seq uint64
 			if n, _ := fmt.Sscanf(line, "%s %d %s", &id, &seq, &digest); n == 3 && len(digest) == 64 {
@@ -85,22 +121,39 @@ func TestCrash_kill(t *testing.T) {
 		}
 		requireEmpty(t, s.tmpDir())
 		require.Empty(t, s.Recovered().Damaged)
+		if round%50 == 49 { // they have been held; what is kept for ever makes each round slower than the one before
+			for id := range found {
+				require.NoError(t, s.Release(id))
+			}
+			kept += len(acknowledged)
+			clear(acknowledged)
+		}
 		require.NoError(t, s.Close())
 	}
-	require.NotEmpty(t, acknowledged)
+	kept += len(acknowledged)
+	require.NotZero(t, kept)
+	if rounds >= 450 {
+		for _, step := range append(slices.Clone(largeSteps), "compact:written", "compact:renamed", "compact:synced") {
+			require.NotZero(t, steps[step], "no kill at %s", step)
+		}
+	}
+	installed.Tried(t, installed.Drill{
+		Tried: fmt.Sprintf("kill -9 of a process that fills and compacts the spool, %d times: half at any time, half at one of %d steps between two durable points", rounds, len(steps)),
+		Kept:  kept,
+	})
 }
 
-// killedChild runs crashChild, kills it after some lines, and returns the lines.
-func killedChild(t *testing.T, dir string, lines int) map[string]bool {
+// killedChild runs crashChild, kills it after some lines, or lets it kill itself at a step, and returns the lines.
+func killedChild(t *testing.T, dir string, lines, step int) map[string]bool {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run=^$")
-	cmd.Env = append(os.Environ(), crashDirEnv+"="+dir)
+	cmd.Env = append(os.Environ(), crashDirEnv+"="+dir, crashStepEnv+"="+strconv.Itoa(step))
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	out, err := cmd.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, cmd.Start())
-	deadline := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() })
+	deadline := time.AfterFunc(2*time.Minute, func() { _ = cmd.Process.Kill() })
 	defer deadline.Stop()
 	got := map[string]bool{}
 	for in := bufio.NewScanner(out); in.Scan(); {

@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"endogate/cmd/endogate/gateway"
+	"endogate/cmd/endogate/installed"
 	"endogate/cmd/endogate/peers"
 	"endogate/configs"
 	"endogate/dicomnode/dicom"
@@ -102,7 +103,7 @@ func TestGateway_workersOnACluster(t *testing.T) {
 	for _, g := range c.gateways {
 		g.start()
 	}
-	studies, each := scaled(1, 5), scaled(4, 10)
+	studies, each := installed.Scaled(1, 5), installed.Scaled(4, 10)
 	c.send(ctx, studies, each)
 	g := c.gateways[0]
 	g.waitFor("jobs to wait for somebody who has the model", func() bool {

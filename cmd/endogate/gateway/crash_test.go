@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"endogate/cmd/endogate/installed"
 	"endogate/cmd/endogate/peers"
 	"endogate/dicomnode"
 	"endogate/dicomnode/dicom"
@@ -41,7 +42,7 @@ log: {level: warn}
 	sent := make(chan error, 1)
 	go func() { sent <- sendUntilAcknowledged(ctx, g.scp, polyps(t, 0, crashStudies, crashInstance)) }()
 	random := rand.New(rand.NewPCG(1, 2))
-	crashKills, kills := scaled(8, 30), 0
+	crashKills, kills := installed.Scaled(8, 30), 0
 	for sending := true; sending || kills < crashKills; {
 		select {
 		case err := <-sent:

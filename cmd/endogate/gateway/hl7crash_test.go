@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"endogate/cmd/endogate/installed"
 	"endogate/cmd/endogate/peers"
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/dicomtest"
@@ -63,7 +64,7 @@ log: {level: warn}
 	g.apart = true
 	g.start()
 	const senders = 4
-	each := scaled(100, 1500)
+	each := installed.Scaled(100, 1500)
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
 	sent := make(chan error, 1)
@@ -76,7 +77,7 @@ log: {level: warn}
 		all.Wait()
 		sent <- errors.Join(errs...)
 	}()
-	g.killRepeatedly(scaled(6, 30), sent)
+	g.killRepeatedly(installed.Scaled(6, 30), sent)
 
 	accessions := map[string]int{}
 	for offset := 0; ; {
@@ -146,7 +147,7 @@ log: {level: warn}
 	g.waitFor("the study to be in the ledger", func() bool { return len(g.studies()) == 1 })
 	study := g.studies()[0].StudyInstanceUID
 	g.process.Stop()
-	n := scaled(300, 3000)
+	n := installed.Scaled(300, 3000)
 	g.outgoing(study, "ris", 1, 0, n)
 	g.start()
 	done := make(chan error, 1)
@@ -159,7 +160,7 @@ log: {level: warn}
 		}
 		done <- fmt.Errorf("%d of %d messages came", distinct(ris.Got()), n)
 	}()
-	g.killRepeatedly(scaled(6, 30), done)
+	g.killRepeatedly(installed.Scaled(6, 30), done)
 	g.waitFor("nothing to be left for the receiver", func() bool { return g.destination("ris").Counts.Pending == 0 })
 	came := len(ris.Got())
 	t.Logf("%d of %d messages came twice", came-n, n)
@@ -176,7 +177,7 @@ log: {level: warn}
 		require.NoError(t, err)
 		assert.Positive(t, times)
 	}
-	assert.LessOrEqual(t, came, n+scaled(6, 30), "a kill repeats one message at most: the one that was not acknowledged, or whose acknowledgement was not yet durable")
+	assert.LessOrEqual(t, came, n+installed.Scaled(6, 30), "a kill repeats one message at most: the one that was not acknowledged, or whose acknowledgement was not yet durable")
 }
 
 func controlID(i int) string { return fmt.Sprintf("oru%06d", i) }

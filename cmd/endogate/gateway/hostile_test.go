@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"endogate/cmd/endogate/installed"
 	"endogate/dicomnode"
 	"endogate/dicomnode/dicomtest"
 	"endogate/dicomnode/dimse"
@@ -69,7 +70,7 @@ func TestGateway_hostileBytes(t *testing.T) {
 	attack(20)
 	assertServes(t, g)
 	before := g.idle()
-	attack(scaled(80, 800))
+	attack(installed.Scaled(80, 800))
 	assertServes(t, g)
 	require.False(t, g.Exited(), g.Log())
 	assert.NotContains(t, g.Log(), "panic")

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"endogate/cmd/endogate/admin"
+	"endogate/cmd/endogate/installed"
 	"endogate/cmd/endogate/peers"
 	"endogate/dicomnode"
 	"endogate/dicomnode/dicom"
@@ -50,7 +51,7 @@ func TestGateway_storescpKilledWhileDelivering(t *testing.T) {
 func awaitOutage(t *testing.T) {
 	t.Helper()
 	select {
-	case <-time.After(scaled(time.Duration(0), time.Minute)):
+	case <-time.After(installed.Scaled(time.Duration(0), time.Minute)):
 	case <-t.Context().Done():
 	}
 }

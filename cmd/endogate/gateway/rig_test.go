@@ -25,14 +25,6 @@ import (
 	"endogate/dicomnode/ledger"
 )
 
-// scaled returns the size of a proof: small in make test, large with ENDOGATE_DRILL set, as in make drill.
-func scaled[T any](small, large T) T {
-	if os.Getenv("ENDOGATE_DRILL") != "" {
-		return large
-	}
-	return small
-}
-
 // replace changes the configuration before the start; old has to be in it.
 func (g *testGateway) replace(old, new string) {
 	g.t.Helper()

@@ -271,7 +271,7 @@ func (d digesting) Store(_ context.Context, req *dicomnode.StoreRequest) error {
 // An object far larger than the memory allowed is taken in, kept and passed on.
 func TestGateway_memoryOfLargeObject(t *testing.T) {
 	t.Parallel()
-	size := scaled[int64](256<<20, 2<<30)
+	size := installed.Scaled[int64](256<<20, 2<<30)
 	pacs := digesting{make(chan string, 1)}
 	address := fmt.Sprintf("127.0.0.1:%d", peers.FreePort(t))
 	serveHandler(t, "PACS", address, pacs)
@@ -300,7 +300,7 @@ destinations: [{name: pacs, kind: dicom, ae_title: PACS, address: %q}]
 	select {
 	case got := <-pacs.digest:
 		assert.Equal(t, want, got, "the PACS got other bytes")
-	case <-time.After(scaled(time.Minute, 5*time.Minute)):
+	case <-time.After(installed.Scaled(time.Minute, 5*time.Minute)):
 		require.Fail(t, "the PACS got nothing", g.Log())
 	}
 	for _, i := range onlyStudy(g).Instances {
