@@ -43,25 +43,7 @@ func (h *counting) Store(_ context.Context, req *dicomnode.StoreRequest) error {
 }
 
 // throw sends bytes to the server as they are, says that no more will come, and waits for the end of the connection.
-func throw(t *testing.T, addr string, b []byte) {
-	nc, err := net.Dial("tcp", addr)
-	if !assert.NoError(t, err) {
-		return
-	}
-	defer nc.Close()
-	done := make(chan struct{})
-	go func() { // the server may close before it has read everything
-		defer close(done)
-		_, _ = nc.Write(b)
-		_ = nc.(*net.TCPConn).CloseWrite()
-	}()
-	_ = nc.SetReadDeadline(time.Now().Add(patience))
-	_, err = io.Copy(io.Discard, nc)
-	if timeout, ok := err.(net.Error); ok && timeout.Timeout() {
-		t.Error("the server neither answers nor closes")
-	}
-	<-done
-}
+func throw(t *testing.T, addr string, b []byte) { throwFrom(t, nil, addr, b) }
 
 // chatting is a service that does all that one can do: it reads, sends pending responses or asks the peer in turn.
 func chatting(ctx context.Context, req *dicomnode.Request) (*dicomnode.Response, error) {
