@@ -174,7 +174,7 @@ func (r *rig) held() (all []string) {
 }
 
 // fuzzRig is a receiver on a spool and ledger in memory.
-func fuzzRig(f *testing.F) *Receiver {
+func fuzzRig(f testing.TB) *Receiver {
 	f.Helper()
 	dir, err := os.MkdirTemp("/dev/shm", "orders")
 	require.NoError(f, err)
