@@ -8,9 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
-	"strconv"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -22,26 +20,22 @@ import (
 
 const (
 	crashDirEnv  = "ENDOGATE_SPOOL_CRASH_DIR"
-	crashStepEnv = "ENDOGATE_SPOOL_CRASH_STEP" // kill at the so-manieth step between two durable points; 0: the parent kills
+	crashStepEnv = "ENDOGATE_SPOOL_CRASH_STEP" // between two durable points, where it is killed; "": the parent kills
 )
 
 // crashChild commits entries and releases most of them, compacts beside it, and writes a line for each entry that was
 // acknowledged and is not to be released, until it is killed.
 func crashChild(dir string) {
-	at, err := strconv.ParseInt(os.Getenv(crashStepEnv), 10, 64)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
 	s, err := Open(dir, Options{InlineLimit: 20_000})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 	s.o.SegmentSize = 300_000
-	var steps atomic.Int64
+	at, begun := os.Getenv(crashStepEnv), time.Now()
+	after := time.Duration(rand.IntN(150)) * time.Millisecond // once it has some work behind it
 	s.hook = func(name string) error {
-		if steps.Add(1) == at {
+		if name == at && time.Since(begun) > after {
 			fmt.Println(stepReached + name)
 			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 			select {}
@@ -76,19 +70,22 @@ func crashChild(dir string) {
 	}
 }
 
+// crashSteps are all that the child comes to.
+var crashSteps = append(slices.Clone(largeSteps), "compact:written", "compact:renamed", "compact:synced")
+
 // stepReached begins the last line of a child that is killed at a step.
 const stepReached = "killed at "
 
 // TestCrash_kill kills a process that writes, at any time and at each step between two durable points.
 func TestCrash_kill(t *testing.T) {
-	dir := t.TempDir()
+	dir := quickDir(t) // a kill takes nothing of what a file system was told
 	acknowledged, kept := map[string]string{}, 0
-	rounds := installed.Scaled(20, 450)
+	rounds := installed.Scaled(24, 450)
 	steps := map[string]int{}
 	for round := range rounds {
-		lines, step := 1+rand.IntN(100), 0
+		lines, step := 1+rand.IntN(60), ""
 		if round%2 == 1 {
-			lines, step = 0, 1+rand.IntN(400)
+			lines, step = 0, crashSteps[round/2%len(crashSteps)]
 		}
 		for line := range killedChild(t, dir, lines, step) {
 			if name, at := strings.CutPrefix(line, stepReached); at {
@@ -121,7 +118,7 @@ func TestCrash_kill(t *testing.T) {
 		}
 		requireEmpty(t, s.tmpDir())
 		require.Empty(t, s.Recovered().Damaged)
-		if round%50 == 49 { // they have been held; what is kept for ever makes each round slower than the one before
+		if round%25 == 24 { // they have been held; what is kept for ever makes each round slower than the one before
 			for id := range found {
 				require.NoError(t, s.Release(id))
 			}
@@ -132,11 +129,7 @@ func TestCrash_kill(t *testing.T) {
 	}
 	kept += len(acknowledged)
 	require.NotZero(t, kept)
-	if rounds >= 450 {
-		for _, step := range append(slices.Clone(largeSteps), "compact:written", "compact:renamed", "compact:synced") {
-			require.NotZero(t, steps[step], "no kill at %s", step)
-		}
-	}
+	require.Len(t, steps, min(len(crashSteps), rounds/2), "each step is come to")
 	installed.Tried(t, installed.Drill{
 		Tried: fmt.Sprintf("kill -9 of a process that fills and compacts the spool, %d times: half at any time, half at one of %d steps between two durable points", rounds, len(steps)),
 		Kept:  kept,
@@ -144,10 +137,10 @@ func TestCrash_kill(t *testing.T) {
 }
 
 // killedChild runs crashChild, kills it after some lines, or lets it kill itself at a step, and returns the lines.
-func killedChild(t *testing.T, dir string, lines, step int) map[string]bool {
+func killedChild(t *testing.T, dir string, lines int, step string) map[string]bool {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run=^$")
-	cmd.Env = append(os.Environ(), crashDirEnv+"="+dir, crashStepEnv+"="+strconv.Itoa(step))
+	cmd.Env = append(os.Environ(), crashDirEnv+"="+dir, crashStepEnv+"="+step)
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	out, err := cmd.StdoutPipe()
