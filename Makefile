@@ -5,9 +5,10 @@ export PATH := $(CURDIR)/bin/go/bin:$(PATH)
 PKGS    := ./...
 FUZZFOR ?= 30s
 CHECKS  ?= 10000
+SOAKFOR ?= 1h
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
-.PHONY: setup setup-test build run demo test lint unit fuzz drill bench container generate cover clean
+.PHONY: setup setup-test build run demo test lint unit fuzz drill soak bench container generate cover clean
 
 setup:            ## install what building and running needs; nothing to do the second time
 	@deploy/setup.sh
@@ -40,8 +41,11 @@ unit:             ## every test, with the race detector and the real peers; none
 fuzz:             ## CHECKS of every property with fresh seeds, every fuzz target for FUZZFOR
 	@deploy/fuzz.sh $(FUZZFOR) $(CHECKS)
 
-drill: setup-test ## the proofs of the whole gateway at full size: twenty minutes at most
+drill: setup-test ## every proof at full size, within an hour; writes docs/drills.md
 	@deploy/drill.sh
+
+soak: setup-test  ## examinations at full rate for SOAKFOR
+	ENDOGATE_SOAK=$(SOAKFOR) ENDOGATE_TEST_PEERS=1 $(GO) test -count=1 -v -timeout 0 -run '^TestGateway_soak$$' ./cmd/endogate/gateway
 
 bench: setup-test build
 	@deploy/bench.sh

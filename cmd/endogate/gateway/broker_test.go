@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"endogate/cmd/endogate/installed"
 	"endogate/cmd/endogate/peers"
 	"endogate/dicomnode/ledger"
 )
@@ -78,6 +79,7 @@ func TestGateway_brokerRestartedAndWiped(t *testing.T) {
 	g.waitFor("all to be analysed", func() bool { done, received := g.analysed(); return done == received && received == studies*each })
 	g.waitDelivered(studies)
 	assertEachOnce(t, g, scp, studies*each)
+	installed.Tried(t, installed.Drill{Tried: "the broker not there at the start, stopped twice amid work, its store emptied once", Kept: studies * each})
 }
 
 // assertEachOnce holds that every instance was analysed by one job, and that the PACS has one heatmap of each

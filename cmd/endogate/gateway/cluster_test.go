@@ -150,6 +150,10 @@ func TestGateway_workersOnACluster(t *testing.T) {
 	}
 	requireNowhere(t, c.brokers.Dirs, secrets)
 	assert.NotContains(t, stranger.Log(), "job=", "a worker with another version has nothing to do")
+	installed.Tried(t, installed.Drill{
+		Tried: "two gateways and three workers on a broker of three nodes; kill -9 of a worker, a gateway and a node, and a network cut, one after the other",
+		Kept:  c.sent[0] + c.sent[1],
+	})
 }
 
 // otherVersion is a model bundle that differs from another by its version alone.

@@ -42,7 +42,7 @@ log: {level: warn}
 	sent := make(chan error, 1)
 	go func() { sent <- sendUntilAcknowledged(ctx, g.scp, polyps(t, 0, crashStudies, crashInstance)) }()
 	random := rand.New(rand.NewPCG(1, 2))
-	crashKills, kills := installed.Scaled(8, 30), 0
+	crashKills, kills := installed.Scaled(8, 40), 0
 	for sending := true; sending || kills < crashKills; {
 		select {
 		case err := <-sent:
@@ -72,6 +72,10 @@ log: {level: warn}
 		"SR3": crashStudies,
 		"KO":  crashStudies,
 	}, classes, "distinct derived objects in the PACS, by storescp's abbreviation of the class")
+	installed.Tried(t, installed.Drill{
+		Tried: fmt.Sprintf("kill -9 of the gateway, %d times, while a modality sends to it; kept are the instances, each with its heatmap, report and key images in the PACS", kills),
+		Kept:  crashStudies * crashInstance,
+	})
 }
 
 // polyps makes instances of one sample that shows a polyp: other UIDs of the same length. Its studies are numbered

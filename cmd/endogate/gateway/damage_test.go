@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"endogate/cmd/endogate/gateway"
+	"endogate/cmd/endogate/installed"
 	"endogate/cmd/endogate/peers"
 	"endogate/configs"
 	"endogate/dicomnode/dicom"
@@ -56,7 +57,7 @@ func TestGateway_damagedLedgerAtStart(t *testing.T) {
 	require.NoError(t, err)
 	pageSize := int(sound[16])<<8 | int(sound[17])
 	pages := len(sound) / pageSize
-	every := scaled(pages/2, 1)
+	every := installed.Scaled(pages/2, 1)
 	refused := 0
 	for page := 2; page < pages; page += every {
 		broken := append([]byte(nil), sound...)
@@ -88,6 +89,9 @@ func TestGateway_damagedLedgerAtStart(t *testing.T) {
 	g.waitDelivered(1)
 	_, once := pacs.storedOnce()
 	assert.True(t, once, "what was delivered before is not delivered again")
+	installed.Tried(t, installed.Drill{
+		Tried: fmt.Sprintf("a page of the ledger zeroed while the gateway was down, %d times: it does not start, says what to do, and after that goes on where it stood", refused), Kept: 3,
+	})
 }
 
 func allReported(g *testGateway) bool {

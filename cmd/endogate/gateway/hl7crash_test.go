@@ -97,6 +97,9 @@ log: {level: warn}
 		assert.Equal(t, 1, accessions[fmt.Sprintf("A%d", 100_000+n)], "order %d", n)
 	}
 	assert.Equal(t, senders*each, len(accessions), "orders")
+	installed.Tried(t, installed.Drill{
+		Tried: fmt.Sprintf("kill -9 of the gateway, %d times, while orders come by HL7, every tenth of them twice", installed.Scaled(6, 30)), Kept: senders * each,
+	})
 }
 
 // sendOrders sends each order until it was acknowledged, and every tenth once more.
@@ -178,6 +181,10 @@ log: {level: warn}
 		assert.Positive(t, times)
 	}
 	assert.LessOrEqual(t, came, n+installed.Scaled(6, 30), "a kill repeats one message at most: the one that was not acknowledged, or whose acknowledgement was not yet durable")
+	installed.Tried(t, installed.Drill{
+		Tried: fmt.Sprintf("kill -9 of the gateway, %d times, while it sends HL7 messages; twice are those whose acknowledgement a kill took, under the same control ID", installed.Scaled(6, 30)),
+		Kept:  n, Twice: came - n,
+	})
 }
 
 func controlID(i int) string { return fmt.Sprintf("oru%06d", i) }

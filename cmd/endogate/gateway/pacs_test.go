@@ -45,6 +45,9 @@ func TestGateway_storescpKilledWhileDelivering(t *testing.T) {
 	g.waitDelivered(2 * studies)
 	assert.Empty(t, g.destination("pacs").LastError)
 	assertEachOnce(t, g, scp, studies*each+studies)
+	installed.Tried(t, installed.Drill{
+		Tried: fmt.Sprintf("the PACS (storescp) killed %d times amid deliveries and away for %v", studies, installed.Scaled(time.Duration(0), time.Minute)), Kept: studies*each + studies,
+	})
 }
 
 // awaitOutage is how long a destination stays away: as long as it takes to notice, or a minute in a drill.
@@ -81,6 +84,7 @@ func TestGateway_orthancKilledWhileDelivering(t *testing.T) {
 		}
 	}
 	assert.Equal(t, want, orthanc.Count(t), "what is acknowledged is there, and once")
+	installed.Tried(t, installed.Drill{Tried: "the PACS (Orthanc) killed amid deliveries; kept are sources and what was made of them", Kept: want})
 }
 
 // An AE title that the PACS does not know concerns the configuration, not the objects: they wait and name the reason.

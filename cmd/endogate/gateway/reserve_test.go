@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"endogate/cmd/endogate/admin"
+	"endogate/cmd/endogate/installed"
 	"endogate/cmd/endogate/peers"
 	"endogate/dicomnode/pdu"
 )
@@ -64,4 +65,5 @@ func TestGateway_reserveIsForWork(t *testing.T) {
 	g.replace(reserve, "reserve: 64MiB")
 	g.start()
 	assertEachOnce(t, g, scp, studies*each)
+	installed.Tried(t, installed.Drill{Tried: "a disk that is full up to the reserve while work is open: it is finished, then there is room again", Kept: studies * each})
 }
