@@ -15,7 +15,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mattn/go-sqlite3"
 	"github.com/stretchr/testify/require"
 
 	"endogate/cmd/endogate/installed"
@@ -42,7 +41,7 @@ func killAt(l *Ledger, at string) error {
 	}
 	l.writes.done = func(bool) { step("committed") }
 	return l.writes.tx.conn.Raw(func(driver any) error {
-		c := driver.(*sqlite3.SQLiteConn)
+		c := driver.(seenConn)
 		c.RegisterUpdateHook(func(int, string, string, int64) { step("row") })
 		c.RegisterCommitHook(func() int { step("commit"); return 0 })
 		return nil
