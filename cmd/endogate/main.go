@@ -31,6 +31,7 @@ type cli struct {
 	Explain     explainCmd     `cmd:"" help:"Classify and explain files without a gateway."`
 	Trace       traceCmd       `cmd:"" help:"Print where a study or instance is, by UID or accession number."`
 	Ledger      ledgerCmd      `cmd:"" help:"Look after the gateway's ledger."`
+	Backup      backupCmd      `cmd:"" help:"Back up the data folder, also while the gateway runs."`
 	Patient     patientCmd     `cmd:"" help:"Remove a patient's data."`
 	Model       modelCmd       `cmd:"" help:"Look at model bundles."`
 	Retract     retractCmd     `cmd:"" help:"Take an AI result, or all results of a model version, back: reports and drafts say so."`

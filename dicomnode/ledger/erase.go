@@ -3,7 +3,6 @@ package ledger
 import (
 	"bytes"
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -269,22 +268,39 @@ func (l *Ledger) Scrub(ctx context.Context) error {
 // in the journal it has what was done, or further. Others may use the ledger meanwhile.
 func (l *Ledger) Copy(ctx context.Context) (path string, acted uint64, err error) {
 	path = l.path + ".checkpoint"
-	db, err := sql.Open("sqlite3", dsn(l.path, "mode", "ro"))
-	if err == nil {
-		defer func() { err = errors.Join(err, db.Close()) }()
-		err = db.QueryRowContext(ctx, "SELECT acted FROM meta").Scan(&acted)
+	if acted, err = ActedIn(ctx, l.path); err == nil {
+		err = CopyFile(ctx, l.path, path)
+	}
+	return path, acted, err
+}
+
+// CopyFile writes the ledger at from, as it is at one moment, to a file in place of what is at to, and on the disk. Others may
+// use the ledger meanwhile.
+func CopyFile(ctx context.Context, from, to string) (err error) {
+	db := openDatabase(dsn(from, "mode", "ro"), func(error) {})
+	defer func() { err = errors.Join(err, db.Close()) }()
+	if err = os.Remove(to); err == nil || errors.Is(err, fs.ErrNotExist) { // of one that an end cut off
+		err = makePrivate(to)
 	}
 	if err == nil {
-		err = os.Remove(path) // of one that an end cut off
-	}
-	if err == nil || errors.Is(err, fs.ErrNotExist) {
-		err = makePrivate(path)
+		_, err = db.ExecContext(ctx, "VACUUM INTO ?", to)
 	}
 	if err == nil {
-		_, err = db.ExecContext(ctx, "VACUUM INTO ?", path)
+		err = syncFile(to)
 	}
+	switch {
+	case kindOf(err) == damaged:
+		return fmt.Errorf("ledger: copy: %w", errors.Join(&Trouble{Damaged: true, Err: err}, os.RemoveAll(to)))
+	case err != nil:
+		return fmt.Errorf("ledger: copy: %w", errors.Join(err, os.RemoveAll(to)))
+	}
+	return nil
+}
+
+func syncFile(path string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
 	if err != nil {
-		return "", 0, fmt.Errorf("ledger: copy: %w", errors.Join(err, os.RemoveAll(path)))
+		return err
 	}
-	return path, acted, nil
+	return errors.Join(f.Sync(), f.Close())
 }

@@ -1,0 +1,139 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"endogate/configs"
+	"endogate/dicomnode/durable"
+	"endogate/dicomnode/ledger"
+	"endogate/dicomnode/spool"
+	"endogate/inference"
+)
+
+// BackupFile is the name of what says what a backup is of. A folder without it is none: it is written at last.
+const BackupFile = "backup.json"
+
+// BackupOf says what a backup has, and what it needs besides.
+type BackupOf struct {
+	Release string         `json:"release"`
+	Begun   time.Time      `json:"begun"` // what was accepted before is in it
+	Ended   time.Time      `json:"ended"`
+	Node    string         `json:"node"`
+	AETitle string         `json:"ae_title"`
+	DataDir string         `json:"data_dir"`         // where the data folder was
+	Config  string         `json:"config,omitempty"` // the configuration file, a copy of which is beside this file
+	Models  []BackupModel  `json:"models"`           // the bundles, which are not in it
+	Ledger  bool           `json:"ledger"`           // false: it was damaged; the first start makes it from the spool
+	Spool   spool.BackedUp `json:"spool"`
+}
+
+// BackupModel names a model bundle.
+type BackupModel struct {
+	Dir     string `json:"dir"`
+	Name    string `json:"name,omitempty"`
+	Version string `json:"version,omitempty"`
+	Digest  string `json:"digest,omitempty"` // SHA-256 of the network file
+	Fault   string `json:"fault,omitempty"`  // why it could not be read
+}
+
+// Backup writes what the data folder has to the folder to, which must be empty or not there, also beside a gateway that
+// runs: the ledger first, then the spool, which so has all that the ledger knows of. To restore it, to/data is copied to where
+// the data folder is to be; the first start has the ledger catch up with the spool. config is the path of the
+// configuration file, "" where there is none.
+func Backup(ctx context.Context, cfg configs.Config, config, to string, build Build, log *slog.Logger) (done BackupOf, err error) {
+	done = BackupOf{Release: build.Version, Begun: time.Now().UTC(), AETitle: string(cfg.DICOM.AETitle), Config: config}
+	if done.DataDir, err = filepath.Abs(cfg.DataDir); err != nil {
+		return done, err
+	}
+	if done.Node, err = existingNode(cfg.DataDir); err != nil {
+		return done, fmt.Errorf("backup: %w; give --config, or data_dir in it", err)
+	}
+	if err := emptyFolder(to); err != nil {
+		return done, fmt.Errorf("backup: %w", err)
+	}
+	at := cfg
+	at.DataDir = filepath.Join(to, "data")
+	if err := os.Mkdir(at.DataDir, 0o700); err != nil {
+		return done, err
+	}
+	switch err := ledger.CopyFile(ctx, cfg.LedgerFile(), at.LedgerFile()); {
+	case err == nil:
+		done.Ledger = true
+	case ledger.IsTrouble(err), missing(cfg.LedgerFile()):
+		log.Error("the ledger is not in the backup, the first start makes it from the spool", "err", err)
+	default:
+		return done, err
+	}
+	if done.Spool, err = spool.Backup(ctx, cfg.SpoolDir(), at.SpoolDir()); err != nil {
+		return done, err
+	}
+	if id, err := storeID(cfg); err != nil || id != "" {
+		if err = errors.Join(err, durable.WriteFile(storeFile(at), []byte(id+"\n"))); err != nil {
+			return done, err
+		}
+	}
+	if err := durable.WriteFile(filepath.Join(at.DataDir, nodeFile), []byte(done.Node+"\n")); err != nil {
+		return done, err
+	}
+	if config != "" {
+		text, err := os.ReadFile(config)
+		if err = errors.Join(err, durable.WriteFile(filepath.Join(to, filepath.Base(config)), text)); err != nil {
+			return done, err
+		}
+	}
+	done.Models = bundlesOf(cfg)
+	done.Ended = time.Now().UTC()
+	text, err := json.MarshalIndent(done, "", "  ")
+	if err != nil {
+		return done, err
+	}
+	return done, durable.WriteFile(filepath.Join(to, BackupFile), append(text, '\n'))
+}
+
+func missing(path string) bool {
+	_, err := os.Stat(path)
+	return errors.Is(err, fs.ErrNotExist)
+}
+
+// existingNode is the name of the gateway of a data folder. A folder without one was never a gateway's.
+func existingNode(dataDir string) (string, error) {
+	if _, err := os.Stat(filepath.Join(dataDir, nodeFile)); err != nil {
+		return "", err
+	}
+	return nodeID(dataDir)
+}
+
+// emptyFolder makes a folder where it is not there.
+func emptyFolder(dir string) error {
+	names, err := os.ReadDir(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return os.MkdirAll(dir, 0o700)
+	case err != nil:
+		return err
+	case len(names) > 0:
+		return fmt.Errorf("folder %s is not empty: name a new one", dir)
+	}
+	return nil
+}
+
+func bundlesOf(cfg configs.Config) (models []BackupModel) {
+	for _, m := range cfg.Models {
+		model := BackupModel{Dir: m.Dir}
+		if b, err := inference.LoadBundle(m.Dir); err != nil {
+			model.Fault = err.Error()
+		} else {
+			model.Name, model.Version, model.Digest = b.Name, b.Version, b.Digest
+		}
+		models = append(models, model)
+	}
+	return models
+}
