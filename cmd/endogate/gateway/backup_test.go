@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"endogate/cmd/endogate/gateway"
+	"endogate/cmd/endogate/installed"
 	"endogate/configs"
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/dimse"
@@ -28,7 +29,7 @@ func TestGateway_backupUnderLoad(t *testing.T) {
 	_, address := newMoodyPACS(t)
 	g := newGateway(t, routeTo("PACS", address, ", forward_source: true"))
 	g.start()
-	studies, each := scaled(12, 100), 4
+	studies, each := installed.Scaled(12, 100), 4
 	var mu sync.Mutex
 	acknowledged := map[dicom.UID]bool{}
 	sent := make(chan struct{})
@@ -99,6 +100,9 @@ func TestGateway_backupUnderLoad(t *testing.T) {
 			}
 		})
 	}
+	installed.Tried(t, installed.Drill{
+		Tried: fmt.Sprintf("a backup under load, restored elsewhere with and without its ledger; %d instances were acknowledged before it began", len(before)), Kept: len(before),
+	})
 }
 
 // deliveredIn is what a data folder knows to be delivered, by its spool.
