@@ -1,6 +1,7 @@
 package reports
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"strings"
@@ -88,7 +89,7 @@ func check(ds dataset, frames sizes) error {
 // common are the attributes of every object: type 1 needs a value, type 2 has to be there.
 var (
 	type1 = []tag.Tag{
-		tag.SpecificCharacterSet, tag.SOPClassUID, tag.SOPInstanceUID, tag.StudyInstanceUID, tag.SeriesInstanceUID,
+		tag.SOPClassUID, tag.SOPInstanceUID, tag.StudyInstanceUID, tag.SeriesInstanceUID,
 		tag.Modality, tag.SeriesNumber, tag.InstanceNumber, tag.ContentDate, tag.ContentTime, tag.TimezoneOffsetFromUTC,
 		tag.Manufacturer, tag.ManufacturerModelName, tag.DeviceSerialNumber, tag.SoftwareVersions,
 		tag.ContributingEquipmentSequence,
@@ -110,12 +111,34 @@ var (
 	imageTags   = []tag.Tag{tag.PixelSpacing, tag.PixelAspectRatio, tag.FrameOfReferenceUID, tag.PresentationLUTShape}
 )
 
+// characterSet wants UTF-8, and where the source's set is kept nothing of ours that it may lack.
+func (f *faults) characterSet(ds dataset) {
+	switch {
+	case ds.text(tag.SpecificCharacterSet) == utf8Set:
+	case !ds.keeps():
+		f.add("SpecificCharacterSet is %q, texts are UTF-8", ds.text(tag.SpecificCharacterSet))
+	default:
+		f.ours(ds)
+	}
+}
+
+func (f *faults) ours(ds dataset) {
+	for _, t := range ds.tags() {
+		for _, item := range ds.sequence(t) {
+			if item.text(tag.SpecificCharacterSet) != utf8Set {
+				f.ours(item)
+			}
+		}
+		if dicom.ASCII(strings.Join(ds.strings(t), "")) != strings.Join(ds.strings(t), "") {
+			f.add("%s is not in the character set of the source", keyword(t))
+		}
+	}
+}
+
 func (f *faults) attributes(ds dataset) {
 	f.need(ds, type1...)
 	f.need2(ds, type2...)
-	if ds.text(tag.SpecificCharacterSet) != "ISO_IR 192" {
-		f.add("SpecificCharacterSet is %q, texts are UTF-8", ds.text(tag.SpecificCharacterSet))
-	}
+	f.characterSet(ds)
 	contributors := ds.contributors()
 	if len(contributors) == 0 {
 		f.add("ContributingEquipmentSequence lacks the processing equipment")
@@ -169,6 +192,8 @@ func empty(value any) bool {
 		return len(v) == 0
 	case []dataset:
 		return len(v) == 0
+	case kept:
+		return len(bytes.Trim(v.value, " \x00")) == 0
 	}
 	return true
 }

@@ -10,9 +10,15 @@ import (
 	"endogate/dicomnode/dicom"
 )
 
-// dataset is a data set under construction. A value is []string, []int, []float64, []byte (bulk data) or []dataset
-// (the items of a sequence); an empty slice is a zero-length element, as type 2 allows.
+// dataset is a data set under construction. A value is []string, []int, []float64, []byte (bulk data), []dataset (the items of
+// a sequence) or kept; an empty slice is a zero-length element, as type 2 allows.
 type dataset map[tag.Tag]any
+
+// kept is a text as its source has it, in the source's character set.
+type kept struct {
+	value []byte
+	text  string // what it says, as [dicom.Attributes.Reading] has it
+}
 
 func (ds dataset) set(t tag.Tag, values ...string)   { ds[t] = values }
 func (ds dataset) ints(t tag.Tag, values ...int)     { ds[t] = values }
@@ -27,8 +33,13 @@ func (ds dataset) optional(t tag.Tag, value string) {
 
 // text returns the first value of t, or "" where there is none.
 func (ds dataset) text(t tag.Tag) string {
-	if v, ok := ds[t].([]string); ok && len(v) > 0 {
-		return v[0]
+	switch v := ds[t].(type) {
+	case []string:
+		if len(v) > 0 {
+			return v[0]
+		}
+	case kept:
+		return v.text
 	}
 	return ""
 }
@@ -68,7 +79,7 @@ func (ds dataset) written() dicom.Dataset {
 		if t == tag.PixelData {
 			value = dicom.As{VR: "OB", Value: value} // 8 bits allocated, explicit VR (PS3.5 8.1.2)
 		}
-		if copied[t] {
+		if _, taken := v.(kept); taken || copied[t] {
 			value = dicom.As{Verbatim: true, Value: value}
 		}
 		out[tagOf(t)] = value
@@ -86,6 +97,8 @@ func written(value any) dicom.Value {
 		return dicom.Floats(v)
 	case []byte:
 		return dicom.Bytes(v)
+	case kept:
+		return dicom.Bytes(v.value)
 	case []dataset:
 		items := make(dicom.Items, len(v))
 		for i, item := range v {

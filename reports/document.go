@@ -13,7 +13,7 @@ func documentHeader(ds dataset, s Source, modality, template string, series, ins
 	ds.set(tag.SeriesNumber, number(series))
 	ds.set(tag.InstanceNumber, number(instance))
 	ds.items(tag.ReferencedPerformedProcedureStepSequence)
-	s.request(ds)
+	s.copier().request(ds)
 	if items := evidence(root.images()); len(items) > 0 {
 		ds.items(tag.CurrentRequestedProcedureEvidenceSequence, items...)
 	}

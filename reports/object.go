@@ -45,6 +45,9 @@ type Builder struct {
 // finish checks and encodes ds, whose SOP Instance UID is its name until then. frames are the sizes that contours are held to.
 func finish(ds dataset, frames sizes) (Object, error) {
 	codingSchemes(ds)
+	if ds.keeps() {
+		ds.settle()
+	}
 	if err := check(ds, frames); err != nil {
 		return Object{}, err
 	}
@@ -121,11 +124,12 @@ func instanceOf(ds dataset) dicom.SOPInstance {
 // when. at is the stored time of inference, never the time of building.
 // Series Date and Time are left out: objects made at different times share a series, and they are of the series.
 func (b *Builder) identify(ds dataset, s Source, self dicom.SOPInstance, at time.Time, by ...analysis.Model) {
-	ds.set(tag.SpecificCharacterSet, "ISO_IR 192")
+	from := s.copier()
+	from.characterSet(ds)
 	ds.set(tag.SOPClassUID, string(self.SOPClassUID))
 	ds.set(tag.SOPInstanceUID, string(self.SOPInstanceUID))
 	ds.set(tag.SeriesInstanceUID, string(self.SeriesInstanceUID))
-	s.patientAndStudy(ds)
+	from.patientAndStudy(ds)
 	b.Equipment.set(ds)
 
 	at = at.In(s.zone(b.Location))

@@ -118,12 +118,13 @@ func (a *Assembler) source(ctx context.Context, results []ledger.ExamResult) (So
 func remembered(r ledger.ExamResult) (Source, error) {
 	h, ds := r.Header, dataset{}
 	for t, text := range map[tag.Tag]string{
-		tag.SpecificCharacterSet: "ISO_IR 192", tag.SOPClassUID: string(r.Instance.SOPClassUID), tag.SOPInstanceUID: string(r.Instance.SOPInstanceUID),
+		tag.SpecificCharacterSet: utf8Set, tag.SOPClassUID: string(r.Instance.SOPClassUID), tag.SOPInstanceUID: string(r.Instance.SOPInstanceUID),
 		tag.SeriesInstanceUID: string(r.Instance.SeriesInstanceUID), tag.StudyInstanceUID: string(r.Instance.StudyInstanceUID),
 		tag.PatientID: h.PatientID, tag.PatientName: h.PatientName, tag.AccessionNumber: h.AccessionNumber, tag.Modality: h.Modality,
 		tag.IssuerOfPatientID: h.IssuerOfPatientID, tag.PatientBirthDate: h.PatientBirthDate, tag.PatientSex: h.PatientSex,
 		tag.StationName: h.StationName, tag.StudyDate: h.StudyDate, tag.StudyTime: h.StudyTime, tag.StudyDescription: h.StudyDescription,
 	} {
+		text, _ = dicom.Reading(text)
 		ds.optional(t, text)
 	}
 	ts, _ := dicom.LookupTransferSyntax(dicom.ExplicitVRLittleEndian)

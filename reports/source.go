@@ -35,10 +35,33 @@ var (
 
 func tagOf(t tag.Tag) dicom.Tag { return dicom.Tag(t.Uint32()) }
 
-// text returns the first value of t in UTF-8, without control characters.
+// text returns the first value of t in UTF-8, without control characters, as well as it can be read.
 func (s Source) text(t tag.Tag) string { return textOf(s.Attributes, t) }
 
-func textOf(a *dicom.Attributes, t tag.Tag) string { return printable(a.Text(tagOf(t))) }
+func textOf(a *dicom.Attributes, t tag.Tag) string {
+	text, _ := dicom.Reading(a.Reading(tagOf(t)))
+	return printable(text)
+}
+
+// copier copies from a source into one object.
+type copier struct {
+	Source
+	keeps bool // its bytes and its character set
+}
+
+func (s Source) copier() copier { return copier{s, s.keeps()} }
+
+// value returns the value of t as an object copies it.
+func (s copier) value(t tag.Tag) any {
+	e, ok := s.Attributes.Get(tagOf(t))
+	switch {
+	case ok && len(e.Value) > 0 && s.keeps:
+		return kept{e.Value, printable(s.Attributes.Reading(tagOf(t)))}
+	case s.text(t) == "":
+		return []string{}
+	}
+	return []string{s.text(t)}
+}
 
 // matching returns the value of t when it matches, else "".
 func (s Source) matching(t tag.Tag, pattern *regexp.Regexp) string {
@@ -87,11 +110,11 @@ func (s Source) zone(fallback *time.Location) *time.Location {
 // patientAndStudy copies the Patient and General Study modules (PS3.3 C.7.1.1, C.7.2.1). They must equal those of the
 // other instances of the study, so names and numbers are copied whole even where they break a limit of their VR.
 // Type 2 attributes that the source lacks become zero-length.
-func (s Source) patientAndStudy(ds dataset) {
+func (s copier) patientAndStudy(ds dataset) {
 	for _, t := range []tag.Tag{
 		tag.PatientName, tag.PatientID, tag.StudyID, tag.AccessionNumber, tag.ReferringPhysicianName,
 	} {
-		ds.set(t, s.text(t))
+		ds[t] = s.value(t)
 	}
 	ds.set(tag.StudyInstanceUID, string(s.instance().StudyInstanceUID))
 	ds.set(tag.PatientBirthDate, s.valid(tag.PatientBirthDate))
@@ -99,20 +122,23 @@ func (s Source) patientAndStudy(ds dataset) {
 	ds.set(tag.StudyDate, s.valid(tag.StudyDate))
 	ds.set(tag.StudyTime, s.valid(tag.StudyTime))
 	ds.optional(tag.PatientAge, s.valid(tag.PatientAge))
-	ds.optional(tag.StudyDescription, s.text(tag.StudyDescription))
-	ds.optional(tag.IssuerOfPatientID, s.text(tag.IssuerOfPatientID))
+	for _, t := range []tag.Tag{tag.StudyDescription, tag.IssuerOfPatientID} {
+		if v := s.value(t); !empty(v) {
+			ds[t] = v
+		}
+	}
 	for _, t := range []tag.Tag{
 		tag.IssuerOfPatientIDQualifiersSequence, tag.OtherPatientIDsSequence, tag.IssuerOfAccessionNumberSequence,
 		tag.ProcedureCodeSequence,
 	} {
-		if items := copySequence(s.Attributes, t, maxCopyDepth); len(items) > 0 {
+		if items := s.items(s.Attributes, t, maxCopyDepth); len(items) > 0 {
 			ds.items(t, items...)
 		}
 	}
 }
 
-// copySequence copies the text attributes of a sequence, decoded; private and binary ones stay behind.
-func copySequence(from *dicom.Attributes, t tag.Tag, depth int) []dataset {
+// items copies the text attributes of a sequence; private and binary ones stay behind.
+func (s copier) items(from *dicom.Attributes, t tag.Tag, depth int) []dataset {
 	e, ok := from.Get(tagOf(t))
 	if !ok || depth == 0 {
 		return nil
@@ -121,7 +147,7 @@ func copySequence(from *dicom.Attributes, t tag.Tag, depth int) []dataset {
 	for _, item := range e.Items {
 		ds := dataset{}
 		for it := range item.Tags() {
-			copyElement(ds, item, tag.Tag{Group: it.Group(), Element: it.Element()}, depth)
+			s.element(ds, item, tag.Tag{Group: it.Group(), Element: it.Element()}, depth)
 		}
 		if len(ds) > 0 {
 			items = append(items, ds)
@@ -130,26 +156,38 @@ func copySequence(from *dicom.Attributes, t tag.Tag, depth int) []dataset {
 	return items
 }
 
-func copyElement(ds dataset, from *dicom.Attributes, t tag.Tag, depth int) {
+func (s copier) element(ds dataset, from *dicom.Attributes, t tag.Tag, depth int) {
+	e, _ := from.Get(tagOf(t))
 	switch vr(t) {
 	case "SQ":
-		if items := copySequence(from, t, depth-1); len(items) > 0 {
+		if items := s.items(from, t, depth-1); len(items) > 0 {
 			ds.items(t, items...)
 		}
-	case "AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UI", "UR", "UT":
-		var values []string
-		for _, v := range from.Texts(tagOf(t)) {
-			values = append(values, printable(v))
+	case "LO", "LT", "PN", "SH", "ST", "UC", "UT":
+		if s.keeps && len(e.Value) > 0 {
+			ds[t] = kept{e.Value, printable(from.Reading(tagOf(t)))}
+			return
 		}
-		ds.set(t, values...)
+		fallthrough
+	case "AE", "AS", "CS", "DA", "DS", "DT", "IS", "TM", "UI", "UR":
+		switch {
+		case t != tag.SpecificCharacterSet:
+			var values []string
+			for _, v := range from.Texts(tagOf(t)) {
+				values = append(values, printable(v))
+			}
+			ds.set(t, values...)
+		case s.keeps: // an item may have one of its own (PS3.3 C.12.1.1.2)
+			ds[t] = kept{e.Value, printable(from.Reading(tagOf(t)))}
+		}
 	}
 }
 
 // request fills Referenced Request Sequence (PS3.3 table C.17-2) when the source knows the order it belongs to.
-func (s Source) request(ds dataset) {
-	requests := copySequence(s.Attributes, tag.RequestAttributesSequence, maxCopyDepth)
-	accession := s.text(tag.AccessionNumber)
-	if len(requests) == 0 && accession == "" && s.Order == nil {
+func (s copier) request(ds dataset) {
+	requests := s.items(s.Attributes, tag.RequestAttributesSequence, maxCopyDepth)
+	accession := s.value(tag.AccessionNumber)
+	if len(requests) == 0 && empty(accession) && s.Order == nil {
 		return
 	}
 	if len(requests) == 0 {
@@ -162,45 +200,49 @@ func (s Source) request(ds dataset) {
 	ds.items(tag.ReferencedRequestSequence, items...)
 }
 
-func (s Source) requestItem(r dataset, accession string) dataset {
+func (s copier) requestItem(r dataset, accession any) dataset {
 	item := dataset{}
+	if set, own := r[tag.SpecificCharacterSet]; own {
+		item[tag.SpecificCharacterSet] = set
+	}
+	take := func(t tag.Tag, otherwise any) {
+		if item[t] = r[t]; empty(r[t]) {
+			item[t] = otherwise
+		}
+	}
 	item.set(tag.StudyInstanceUID, string(s.instance().StudyInstanceUID))
 	item.items(tag.ReferencedStudySequence)
-	if own := r.text(tag.AccessionNumber); own != "" {
-		accession = own
-	}
-	item.set(tag.AccessionNumber, accession)
+	take(tag.AccessionNumber, accession)
 	for _, t := range []tag.Tag{
 		tag.PlacerOrderNumberImagingServiceRequest, tag.FillerOrderNumberImagingServiceRequest,
 		tag.RequestedProcedureID, tag.RequestedProcedureDescription,
 	} {
-		value := r.text(t)
-		if value == "" {
-			value = s.text(t)
-		}
-		item.set(t, value)
+		take(t, s.value(t))
 	}
 	item.items(tag.RequestedProcedureCodeSequence, r.sequence(tag.RequestedProcedureCodeSequence)...)
-	if o := s.Order; o != nil && (accession == "" || o.Names(accession)) {
-		fill(item, *o)
+	if number := item.text(tag.AccessionNumber); s.Order != nil && (number == "" || s.Order.Names(number)) {
+		s.fill(item, *s.Order)
 	}
 	return item
 }
 
 // fill gives a request what its order says and the source does not. What does not keep the rules of its VR is left out: it
-// must not be cut.
-func fill(item dataset, o ledger.Order) {
+// must not be cut, or written in letters that the item's character set may lack.
+func (s copier) fill(item dataset, o ledger.Order) {
+	says := func(t, v string) bool {
+		return v != "" && dicom.CheckText(t, v) == nil && (dicom.ASCII(v) == v || !s.keeps)
+	}
 	for t, v := range map[tag.Tag]string{
 		tag.AccessionNumber: o.Accession, tag.PlacerOrderNumberImagingServiceRequest: o.Placer.ID,
 		tag.FillerOrderNumberImagingServiceRequest: o.Filler.ID, tag.RequestedProcedureID: o.RequestedProcedureID,
 		tag.RequestedProcedureDescription: o.Service.Meaning, tag.ReasonForTheRequestedProcedure: o.Reason,
 	} {
-		if item.text(t) == "" && v != "" && dicom.CheckText(vr(t), v) == nil {
+		if item.text(t) == "" && says(vr(t), v) {
 			item.set(t, v)
 		}
 	}
 	authority := func(number, issuer tag.Tag, i ledger.Identifier) {
-		if i.Authority != "" && item.text(number) == i.ID && dicom.CheckText("UT", i.Authority) == nil {
+		if item.text(number) == i.ID && says("UT", i.Authority) {
 			item.items(issuer, dataset{tag.LocalNamespaceEntityID: []string{i.Authority}})
 		}
 	}
@@ -267,9 +309,10 @@ func whole(c dicom.Code) bool {
 		!strings.ContainsFunc(c.Value+c.Scheme+c.Meaning, forbidden)
 }
 
+// printable is s without what no text has.
 func printable(s string) string {
 	return strings.TrimSpace(strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || r == unicode.ReplacementChar {
+		if unicode.IsControl(r) {
 			return -1
 		}
 		return r

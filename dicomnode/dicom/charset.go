@@ -3,6 +3,7 @@ package dicom
 import (
 	"bytes"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"golang.org/x/text/encoding"
@@ -10,6 +11,7 @@ import (
 	"golang.org/x/text/encoding/japanese"
 	"golang.org/x/text/encoding/korean"
 	"golang.org/x/text/encoding/simplifiedchinese"
+	"golang.org/x/text/unicode/norm"
 )
 
 // At these the character set goes back to the first one of the data element (PS3.5 6.1.2.5.3).
@@ -138,7 +140,7 @@ func parseCharacterSet(value string) characterSet {
 // first takes value 1 and reports whether it is a set without code extensions.
 func (c *characterSet) first(term string) bool {
 	switch term {
-	case "192", "UTF 8":
+	case "192", "UTF 8", "UTF8":
 		c.utf8 = true
 	case "GB18030":
 		c.whole = simplifiedchinese.GB18030
@@ -273,6 +275,55 @@ func (d *textDecoder) character(g *graphic, b []byte) int {
 	d.out.WriteRune(g.decode(b[:g.size]))
 	return g.size
 }
+
+// doubt ends a text that is a reading only: its bytes are not of the character set that is stated.
+const doubt = " \uFFFD"
+
+// Reading is a text as [Attributes.Reading] gives it, without its mark, and whether it had one.
+func Reading(text string) (reading string, doubtful bool) {
+	return strings.CutSuffix(text, doubt)
+}
+
+// exact reports whether a decoded text says what its bytes say: no character was lost, and none is a control character of
+// the upper half, which the single-byte sets have in the place of another set's letters.
+func exact(decoded string) bool {
+	return !strings.ContainsFunc(decoded, func(r rune) bool { return r == utf8.RuneError || r >= 0x80 && r < 0xA0 })
+}
+
+// reading is what a value most likely says that is not of its character set: UTF-8 where it is valid; else, where the set is
+// none, one of Western Europe or UTF-8, Windows 1252, of which that of ISO_IR 100 is a part; else what the set makes of it.
+func (c characterSet) reading(value []byte, delimiters string) string {
+	switch western := c.utf8 || c == (characterSet{}) || c == parseCharacterSet("ISO_IR 100"); {
+	case bytes.IndexByte(value, escape) >= 0:
+	case utf8.Valid(value):
+		return string(value)
+	case western:
+		if s, err := charmap.Windows1252.NewDecoder().Bytes(value); err == nil && exact(string(s)) {
+			return string(s)
+		}
+	}
+	return c.decode(value, delimiters)
+}
+
+// ASCII writes s in the default repertoire: letters without diacritics, and ? for what is none.
+func ASCII(s string) string {
+	if isASCII(s) {
+		return s
+	}
+	return strings.Map(func(r rune) rune {
+		switch {
+		case unicode.Is(unicode.Mn, r):
+			return -1
+		case r >= utf8.RuneSelf:
+			return '?'
+		}
+		return r
+	}, norm.NFKD.String(likeASCII.Replace(s)))
+}
+
+// likeASCII are the letters and signs that no decomposition leads from.
+var likeASCII = strings.NewReplacer("ß", "ss", "æ", "ae", "Æ", "Ae", "œ", "oe", "Œ", "Oe", "ø", "o", "Ø", "O", "ł", "l", "Ł", "L", "đ", "d", "Đ", "D",
+	"ð", "d", "Ð", "D", "þ", "th", "Þ", "Th", "ı", "i", "–", "-", "—", "-", "‘", "'", "’", "'", "“", `"`, "”", `"`, "×", "x", "·", ".", "…", "...")
 
 // DecodeText returns bytes of the character sets that a value of Specific Character Set (0008,0005) names as UTF-8, and
 // false where they are not of these sets. Delimiters mean nothing in it.

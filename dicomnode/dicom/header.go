@@ -6,7 +6,7 @@ import (
 )
 
 // Header returns what the gateway files and routes the instance by. UIDs are as sent, less padding:
-// Validate says whether they can be used.
+// Validate says whether they can be used. Text that is not of its character set is a [Reading].
 func (a *Attributes) Header() Header {
 	h := Header{
 		SOPInstance: SOPInstance{
@@ -15,18 +15,18 @@ func (a *Attributes) Header() Header {
 			SeriesInstanceUID: a.UID(SeriesInstanceUID),
 			StudyInstanceUID:  a.UID(StudyInstanceUID),
 		},
-		PatientID:         a.Text(PatientID),
-		IssuerOfPatientID: a.Text(IssuerOfPatientID),
-		PatientName:       a.Text(PatientName),
+		PatientID:         a.Reading(PatientID),
+		IssuerOfPatientID: a.Reading(IssuerOfPatientID),
+		PatientName:       a.Reading(PatientName),
 		PatientBirthDate:  a.Text(PatientBirthDate),
 		PatientSex:        a.Text(PatientSex),
-		AccessionNumber:   a.Text(AccessionNumber),
+		AccessionNumber:   a.Reading(AccessionNumber),
 		Modality:          a.Text(Modality),
-		StationName:       a.Text(StationName),
+		StationName:       a.Reading(StationName),
 		ProcedureCode:     codeValue(a.Item(ProcedureCodeSequence, 0)),
 		StudyDate:         a.Text(StudyDate),
 		StudyTime:         a.Text(StudyTime),
-		StudyDescription:  a.Text(StudyDescription),
+		StudyDescription:  a.Reading(StudyDescription),
 		NumberOfFrames:    1,
 	}
 	h.InstanceNumber, _ = a.Int(InstanceNumber)

@@ -10,8 +10,12 @@ import (
 // NamesDiffer says that two names (PN, PS3.5 6.2) are wholly different: they are written in one script, and have no word in
 // common. Names are typed in too many ways to ask for more: case, diacritics and their transliterations (Müller, Mueller),
 // order, missing components, prefixes, further groups, one word for two (De la Cruz, Delacruz) decide nothing, and neither
-// does a name with a placeholder (?^?), an initial, or a character that was lost on the way.
+// does a name with a placeholder (?^?), an initial, or a character that was lost on the way, nor one of which there is a
+// [Reading] alone.
 func NamesDiffer(a, b string) bool {
+	if strings.HasSuffix(a, doubt) || strings.HasSuffix(b, doubt) {
+		return false
+	}
 	left, right := words(a), words(b)
 	differ := false
 	for script, of := range left {

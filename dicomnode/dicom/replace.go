@@ -1,14 +1,16 @@
 package dicom
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"maps"
+	"math"
 )
 
-// Replace reads the Explicit VR Little Endian data set in r, whose text is UTF-8, and writes it with the elements of with in
-// the place of its own: those without a value are left out. Nothing else changes but the form of sequences, which get
-// delimiters (PS3.5 7.5). Encapsulated Pixel Data is an error.
+// Replace reads the Explicit VR Little Endian data set in r and writes it with the elements of with in the place of its own:
+// those without a value are left out. Text of another character set becomes UTF-8, as well as it can be read. Nothing else
+// changes but the form of sequences, which get delimiters (PS3.5 7.5). Encapsulated Pixel Data is an error.
 func Replace(w io.Writer, r io.Reader, with Dataset) error {
 	ts, _ := LookupTransferSyntax(ExplicitVRLittleEndian)
 	with = maps.Clone(with)
@@ -17,7 +19,7 @@ func Replace(w io.Writer, r io.Reader, with Dataset) error {
 	if err != nil {
 		return err
 	}
-	in := NewReader(r, ts)
+	in := recoder{r: NewReader(r, ts), sets: make([]characterSet, 1)}
 	before := func(t Tag) error { // what stands before t
 		for len(left) > 0 && left[0].tag < t {
 			if _, err := w.Write(left[0].encoded); err != nil {
@@ -28,7 +30,7 @@ func Replace(w io.Writer, r io.Reader, with Dataset) error {
 		return nil
 	}
 	for drop := false; ; {
-		token, err := in.Next()
+		token, value, err := in.next()
 		if err == io.EOF {
 			if err := before(Tag(0xFFFFFFFF)); err != nil {
 				return fmt.Errorf("dicom: replace: %w", err)
@@ -43,12 +45,56 @@ func Replace(w io.Writer, r io.Reader, with Dataset) error {
 			drop = replaced
 		}
 		if err == nil && !drop {
-			err = copyToken(w, in, token, ts)
+			err = copyToken(w, value, token, ts)
 		}
 		if err != nil {
 			return fmt.Errorf("dicom: replace: %w", err)
 		}
 	}
+}
+
+// recoder reads tokens whose text is UTF-8.
+type recoder struct {
+	r    *Reader
+	sets []characterSet // of the data set and the items that are open
+}
+
+// next returns a token and its value. An item that states a character set states UTF-8.
+func (c *recoder) next() (Token, io.Reader, error) {
+	t, err := c.r.Next()
+	if err == nil && t.Kind == ItemStart {
+		c.sets = append(c.sets[:t.Depth], c.sets[t.Depth-1]) // inherited (PS3.3 C.12.1.1.2)
+	}
+	stated, info := t.Tag == SpecificCharacterSet, vrOf(t.VR)
+	if err != nil || t.Kind != ElementToken || t.Length > maxValue || !stated && (!info.charset || c.sets[t.Depth].utf8) {
+		return t, c.r, err
+	}
+	value := make([]byte, t.Length)
+	if _, err := io.ReadFull(c.r, value); err != nil {
+		return t, nil, err
+	}
+	if stated {
+		c.sets[t.Depth] = parseCharacterSet(string(value))
+		value = []byte(utf8Term)
+	} else {
+		value = c.sets[t.Depth].utf8Of(value, t.VR)
+	}
+	if len(value)%2 == 1 {
+		value = append(value, info.pad())
+	}
+	if t.Length = uint32(len(value)); !info.long && len(value) > math.MaxUint16 {
+		return t, nil, fmt.Errorf("%v: its text in UTF-8 does not fit into the length of %s", t.Tag, t.VR)
+	}
+	return t, bytes.NewReader(value), nil
+}
+
+// utf8Of is a value of a VR in UTF-8, as well as it can be read.
+func (c characterSet) utf8Of(value []byte, vr string) []byte {
+	delimiters := delimitersOf(vr)
+	if s := c.decode(value, delimiters); exact(s) {
+		return []byte(s)
+	}
+	return []byte(c.reading(value, delimiters))
 }
 
 type encodedElement struct {

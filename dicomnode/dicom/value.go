@@ -4,8 +4,10 @@ import (
 	"encoding/binary"
 	"math"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // Text returns the first value of t as UTF-8, without padding; "" where it is absent or empty.
@@ -38,24 +40,64 @@ func (a *Attributes) Texts(t Tag) []string {
 	return values
 }
 
+// Exact reports whether the values of t are text of the character set that is stated, or no text at all: then Texts has
+// all that their bytes say.
+func (a *Attributes) Exact(t Tag) bool {
+	e, ok := a.Get(t)
+	if !ok {
+		return true
+	}
+	info := vrOf(e.VR)
+	return !info.charset || !slices.ContainsFunc(a.decode(e, info), func(s string) bool { return !exact(s) })
+}
+
+// Reading returns the first value of t as Text does where its bytes are of the character set that is stated, and else what
+// they most likely say, with a mark that [Reading] takes off.
+func (a *Attributes) Reading(t Tag) string {
+	if a.Exact(t) {
+		return a.Text(t)
+	}
+	e, _ := a.Get(t)
+	info := vrOf(e.VR)
+	likely := a.values(e, info, a.charset.reading)
+	return trim(strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return -1
+		}
+		return r
+	}, likely[0]), info) + doubt
+}
+
 // decode splits and decodes a text value; padding stays.
 func (a *Attributes) decode(e Element, info vrInfo) []string {
-	value := e.Value
-	for len(value) > 0 && value[len(value)-1] == 0 {
-		value = value[:len(value)-1] // PS3.5 6.2 pads UI so, some writers everything
-	}
 	charset := a.charset
 	if !info.charset {
 		charset = characterSet{}
 	}
+	return a.values(e, info, charset.decode)
+}
+
+func (a *Attributes) values(e Element, info vrInfo, decode func(value []byte, delimiters string) string) []string {
+	value := e.Value
+	for len(value) > 0 && value[len(value)-1] == 0 {
+		value = value[:len(value)-1] // PS3.5 6.2 pads UI so, some writers everything
+	}
+	text := decode(value, delimitersOf(e.VR))
 	if info.single {
-		return []string{charset.decode(value, textDelimiters)}
+		return []string{text}
 	}
-	delimiters := valueDelimiters
-	if e.VR == "PN" {
-		delimiters = nameDelimiters
+	return strings.Split(text, string(valueSeparator))
+}
+
+// delimitersOf are those that bring the first character set back in a value of the VR.
+func delimitersOf(vr string) string {
+	switch {
+	case vr == "PN":
+		return nameDelimiters
+	case vrOf(vr).single:
+		return textDelimiters
 	}
-	return strings.Split(charset.decode(value, delimiters), string(valueSeparator))
+	return valueDelimiters
 }
 
 // trim takes off what PS3.5 table 6.2-1 calls insignificant.

@@ -184,6 +184,9 @@ func (d *Desk) images(ctx context.Context, in *draft.Input, received []ledger.In
 	if disagree {
 		e.Accession = ""
 	}
+	for _, text := range []*string{&e.Accession, &e.Description, &e.Station} {
+		*text, _ = dicom.Reading(*text)
+	}
 	in.Examination = e
 	return nil
 }
@@ -232,27 +235,37 @@ func ordered(in *draft.Input, o ledger.Order) {
 
 // whose says whom the study is on by now, and what images, order and patient disagree in.
 func (d *Desk) whose(ctx context.Context, in *draft.Input) (ledger.GateState, error) {
-	if err := d.identify(ctx, in.Study, &in.Patient); err != nil {
+	in.Notices = nil
+	doubtful, err := d.identify(ctx, in.Study, &in.Patient)
+	if err != nil {
 		return ledger.GateState{}, err
+	}
+	if doubtful {
+		in.Notices = append(in.Notices, "the images state another character set than their text is in: the patient's name and identifier are the likeliest reading of it, check them")
 	}
 	gate, err := d.Ledger.GateOf(ctx, in.Study)
 	if errors.Is(err, ledger.ErrNotFound) {
 		return gate, nil // of a release that had none
 	}
-	in.Notices = gate.Notices()
+	in.Notices = append(in.Notices, gate.Notices()...)
 	return gate, err
 }
 
-// identify says whom a study is on by now: what is sent of any version names that patient.
-func (d *Desk) identify(ctx context.Context, study dicom.UID, p *draft.Patient) error {
+// identify says whom a study is on by now: what is sent of any version names that patient. It is doubtful where there is no more
+// than a reading of the name or the identifier.
+func (d *Desk) identify(ctx context.Context, study dicom.UID, p *draft.Patient) (doubtful bool, err error) {
 	patient, err := d.Ledger.PatientOf(ctx, study)
 	switch {
 	case errors.Is(err, ledger.ErrNotFound):
-		return nil // of a release that had no patients
+		err = nil // of a release that had no patients
 	case err == nil && patient.ID != "":
 		*p = draft.Patient{ID: patient.ID, Issuer: patient.Authority, Name: patient.Name, BirthDate: patient.BirthDate, Sex: patient.Sex}
 	}
-	return err
+	for _, text := range []*string{&p.ID, &p.Issuer, &p.Name} {
+		reading, marked := dicom.Reading(*text)
+		*text, doubtful = reading, doubtful || marked
+	}
+	return doubtful, err
 }
 
 type frameKey struct {

@@ -130,7 +130,7 @@ func (d *Desk) change(ctx context.Context, study dicom.UID, at draft.Reference, 
 	if err := json.Unmarshal(row.Document, &doc); err != nil {
 		return draft.Document{}, fmt.Errorf("desk: draft %d.%d of study %s: %w", row.Number, row.Version, study, err)
 	}
-	if err := d.identify(ctx, study, &doc.Patient); err != nil {
+	if _, err := d.identify(ctx, study, &doc.Patient); err != nil {
 		return draft.Document{}, fmt.Errorf("desk: study %s: %w", study, err)
 	}
 	next, event, err := step(doc, later(d.now(), doc.At)) // a clock that was set back puts no version before the one it follows

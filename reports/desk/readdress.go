@@ -55,7 +55,7 @@ func (d *Desk) addressed(ctx context.Context, delivery ledger.Delivery) (err err
 		return err
 	}
 	patient := doc.Patient
-	if err := d.identify(ctx, study, &patient); err != nil {
+	if _, err := d.identify(ctx, study, &patient); err != nil {
 		return err
 	}
 	message, err := d.Publisher.Readdress(ctx, doc, patient, delivery.Destination)

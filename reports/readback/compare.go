@@ -15,7 +15,8 @@ import (
 
 // comparison holds what was read against what was meant.
 type comparison struct {
-	explicit bool
+	explicit  bool
+	undecoded bool // texts were read as bytes: of another character set than UTF-8 their ASCII is compared
 }
 
 func (c comparison) dataset(ds dicom.Dataset, elements []*godicom.Element) error {
@@ -48,7 +49,8 @@ func (c comparison) element(t dicom.Tag, ds dicom.Dataset, e *godicom.Element) e
 	case dicom.Bytes:
 		same = sameBytes(v, e)
 	default:
-		same = meant(vr, value) == read(e)
+		want, got := meant(vr, value), read(e)
+		same = want == got || c.undecoded && ascii(want) == ascii(got)
 	}
 	if !same && e.VR == vr { // in Implicit VR another dictionary may have another VR
 		return fmt.Errorf("%w: %v has other values than are meant", ErrDiffers, t)

@@ -54,11 +54,11 @@ func Check(ds dicom.Dataset, encoded []byte, ts dicom.TransferSyntax) error {
 		return err
 	}
 	return bounded(places, deadline, func() error {
-		elements, err := parse(encoded, ts)
+		c := comparison{explicit: ts.ExplicitVR, undecoded: takesOver(ds)}
+		elements, err := parse(encoded, ts, !c.undecoded)
 		if err != nil {
 			return err
 		}
-		c := comparison{explicit: ts.ExplicitVR}
 		return c.dataset(ds, elements)
 	})
 }
@@ -113,8 +113,26 @@ func bounded(places chan struct{}, limit time.Duration, f func() error) error {
 	}
 }
 
-// parse reads the elements of a data set.
-func parse(encoded []byte, ts dicom.TransferSyntax) ([]*godicom.Element, error) {
+// takesOver says whether ds takes texts over from elsewhere as they are encoded: its character set may then be any, and its
+// items may have another, which that parser does not know.
+func takesOver(ds dicom.Dataset) bool {
+	for t := range ds {
+		switch value, vr := ds.Value(t); v := value.(type) {
+		case dicom.Bytes:
+			if slices.Contains([]string{"LO", "LT", "PN", "SH", "ST", "UC", "UT"}, vr) {
+				return true
+			}
+		case dicom.Items:
+			if slices.ContainsFunc(v, takesOver) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// parse reads the elements of a data set, and decodes their texts if told to.
+func parse(encoded []byte, ts dicom.TransferSyntax, decode bool) ([]*godicom.Element, error) {
 	implicit := dicomio.ImplicitVR
 	if ts.ExplicitVR {
 		implicit = dicomio.ExplicitVR
@@ -128,7 +146,7 @@ func parse(encoded []byte, ts dicom.TransferSyntax) ([]*godicom.Element, error) 
 			return nil, fmt.Errorf("%w: it stops at element %d of the data set", ErrDiffers, len(elements)+1)
 		}
 		elements = append(elements, e)
-		if e.Tag != dicomtag.SpecificCharacterSet {
+		if e.Tag != dicomtag.SpecificCharacterSet || !decode {
 			continue
 		}
 		terms, err := e.GetStrings()

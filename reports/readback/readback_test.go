@@ -143,7 +143,7 @@ func TestBounded(t *testing.T) {
 func TestParse_believesNoLength(t *testing.T) {
 	data := binary.LittleEndian.AppendUint32([]byte("\x28\x00\x00\x20OB\x00\x00"), 0xFFFFFFF0)
 	allocated := testing.AllocsPerRun(1, func() {
-		_, err := parse(append(data, "four"...), syntax(t, dicom.ExplicitVRLittleEndian))
+		_, err := parse(append(data, "four"...), syntax(t, dicom.ExplicitVRLittleEndian), true)
 		assert.ErrorIs(t, err, ErrDiffers)
 	})
 	assert.Less(t, allocated, 200.0)
