@@ -143,6 +143,9 @@ func TestSource_everyCharacterSet(t *testing.T) {
 					}
 				}
 				if o.Header.SOPClassUID == dicom.Comprehensive3DSRStorage {
+					if row.want != keep && row.name != "over-long" { // what a source breaks stays broken
+						conforms(t, o)
+					}
 					assert.Contains(t, said, "AI flagged pölyp in ", "items say it in UTF-8")
 				}
 			}

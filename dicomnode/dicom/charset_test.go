@@ -153,3 +153,40 @@ func FuzzText(f *testing.F) {
 		}
 	})
 }
+
+// What is not of its character set is read as it is most likely meant, and says so; names of it differ from none.
+func TestReading(t *testing.T) {
+	for _, row := range []struct {
+		charset, in, want string
+		doubtful          bool
+	}{
+		{"", "M\xfcller", "Müller", true},
+		{"", "Müller", "Müller", false},
+		{"", "\x8cil", "Œil", true},
+		{"", "\x81\x8d", "\uFFFD\uFFFD", true}, // which Windows 1252 has not either
+		{"ISO_IR 100", "Stra\xc3\x9fe", "Straße", true},
+		{"ISO_IR 192", "M\xfcller", "Müller", true},
+		{"ISO_IR 144", "\xbb", "Л", false},
+		{"ISO_IR 999", "\xfc", "ü", true},
+		{"GB18030", "\xcd\xf5\xd0", "王\uFFFD", true},
+		{`\ISO 2022 IR 87`, "a\x1b$", "a\uFFFD$", true},
+		{"UTF8", "ü", "ü", false},
+		{"", "", "", false},
+	} {
+		a := &Attributes{elements: []Element{{Tag: PatientName, VR: "PN", Value: []byte(row.in)}}, charset: parseCharacterSet(row.charset)}
+		reading, doubtful := Reading(a.Reading(PatientName))
+		assert.Equal(t, row.want, reading, "%s %q", row.charset, row.in)
+		assert.Equal(t, row.doubtful, doubtful, "%s %q", row.charset, row.in)
+		assert.Equal(t, !row.doubtful, a.Exact(PatientName))
+	}
+	assert.False(t, NamesDiffer("Müller^J"+doubt, "Smith^A"))
+	assert.True(t, NamesDiffer("Müller^Jörg", "Smith^Anna"))
+}
+
+func TestASCII(t *testing.T) {
+	for in, want := range map[string]string{
+		"Müller": "Muller", "Straße": "Strasse", "Łódź": "Lodz", "Ørsted – 3×4": "Orsted - 3x4", "山田": "??", "plain": "plain", "": "",
+	} {
+		assert.Equal(t, want, ASCII(in))
+	}
+}

@@ -66,7 +66,7 @@ func (c *recoder) next() (Token, io.Reader, error) {
 		c.sets = append(c.sets[:t.Depth], c.sets[t.Depth-1]) // inherited (PS3.3 C.12.1.1.2)
 	}
 	stated, info := t.Tag == SpecificCharacterSet, vrOf(t.VR)
-	if err != nil || t.Kind != ElementToken || t.Length > maxValue || !stated && (!info.charset || c.sets[t.Depth].utf8) {
+	if err != nil || t.Kind != ElementToken || t.Length > maxValue || !stated && !info.charset {
 		return t, c.r, err
 	}
 	value := make([]byte, t.Length)
