@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"endogate/dicomnode/clock"
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/failure"
 	"endogate/dicomnode/ledger"
@@ -57,7 +58,7 @@ type Assembler struct {
 	// Finished is called for every report that is made or parked; err is nil for one made. It may be nil.
 	Finished func(e ledger.Exam, err error)
 
-	retries map[int64]retry // of Run's goroutine
+	retries map[int64]clock.Wait // of Run's goroutine: exams that could not be reported on for a reason that may pass
 	once    sync.Once
 	wake    chan struct{}
 }
@@ -75,16 +76,10 @@ func (a *Assembler) woken() chan struct{} {
 	return a.wake
 }
 
-// retry holds back an exam that could not be reported on for a reason that may pass.
-type retry struct {
-	at    time.Time
-	delay time.Duration
-}
-
 // Run makes reports until ctx is done, and then returns why it is. An exam that fails holds up no other: for a reason
 // that passes (a full disk) it is tried again later, otherwise it is parked.
 func (a *Assembler) Run(ctx context.Context) error {
-	a.retries = map[int64]retry{}
+	a.retries = map[int64]clock.Wait{}
 	poll := a.Poll
 	if poll <= 0 {
 		poll = defaultPoll
@@ -114,7 +109,7 @@ func (a *Assembler) round(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if held, ok := a.retries[e.ID]; ok && a.now().Before(held.at) {
+		if held, ok := a.retries[e.ID]; ok && !held.Over(a.now()) {
 			continue
 		}
 		a.assemble(ctx, e)
@@ -158,8 +153,8 @@ func (a *Assembler) assemble(ctx context.Context, e ledger.Exam) {
 
 // hold waits longer each time.
 func (a *Assembler) hold(exam int64) {
-	delay := min(max(firstBackoff, 2*a.retries[exam].delay), lastBackoff)
-	a.retries[exam] = retry{at: a.now().Add(delay), delay: delay}
+	delay := min(max(firstBackoff, 2*a.retries[exam].For), lastBackoff)
+	a.retries[exam] = clock.Wait{Began: a.now(), For: delay}
 }
 
 // permanentError is a failure that trying again does not change.

@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/suyashkumar/dicom/pkg/tag"
 
+	"endogate/dicomnode/clock"
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/ledger"
 	"endogate/inference/analysis"
@@ -56,7 +57,7 @@ func newWorkbench(t *testing.T, path string) *workbench {
 		Keep:      w.keepObject,
 		Algorithm: func(model string) (Algorithm, bool) { return kvasir(), model == "kvasir" },
 	}
-	w.retries = map[int64]retry{}
+	w.retries = map[int64]clock.Wait{}
 	return w
 }
 

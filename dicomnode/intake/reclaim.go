@@ -23,8 +23,9 @@ type Reclaimer struct {
 	Messages  time.Duration // after which messages are released whose work is done
 	History   time.Duration // after which the ledger forgets what is done; 0: never
 	Now       func() time.Time
-	Spare     func(id string) // takes an entry that was received and has the bytes of another one
-	Log       *slog.Logger    // nil: the default one
+	Proven    func() time.Time // a time that has come for sure: what is destroyed for its age is so old by it; nil: Now
+	Spare     func(id string)  // takes an entry that was received and has the bytes of another one
+	Log       *slog.Logger     // nil: the default one
 }
 
 const reclaimBatch = 1000
@@ -180,9 +181,13 @@ func (r *Reclaimer) forgetActions(ctx context.Context) error {
 	if r.History <= 0 {
 		return nil
 	}
-	old, outdated := r.Now().Add(-r.History), r.Now().Add(-r.History/checkpoints)
+	now := r.proven()
+	old, outdated := now.Add(-r.History), now.Add(-r.History/checkpoints)
 	due := false
 	for entry, err := range r.Spool.Entries(0) {
+		if err == nil && entry.At.After(r.Now()) {
+			continue // of a clock that has been set back since: it goes with the next that is old
+		}
 		if err == nil && !entry.At.Before(outdated) || due {
 			break
 		}
@@ -210,7 +215,7 @@ func (r *Reclaimer) forget(ctx context.Context) error {
 
 func (r *Reclaimer) forgetBy(ctx context.Context, forget func(context.Context, time.Time, int, time.Time) (bool, error)) error {
 	for {
-		more, err := forget(ctx, r.Now().Add(-r.History), forgetBatch, r.Now())
+		more, err := forget(ctx, r.proven().Add(-r.History), forgetBatch, r.Now())
 		if err != nil || !more {
 			return err
 		}
@@ -225,14 +230,24 @@ func (r *Reclaimer) forgetBy(ctx context.Context, forget func(context.Context, t
 // Expired releases what is done for longer than the retention; while the disk is full, all that is done:
 // taking in what modalities have counts for more than pictures on the page.
 func (r *Reclaimer) Expired(ctx context.Context) error {
-	before, messages := r.Now().Add(-r.Retention), r.Now().Add(-r.Messages)
+	before, messages := r.proven().Add(-r.Retention), r.proven().Add(-r.Messages)
 	if r.Spool.Full() != nil {
-		before, messages = r.Now(), r.Now()
+		before, messages = whenever, whenever
 	}
 	if err := r.expire(ctx, r.Ledger.Release, before); err != nil {
 		return err
 	}
 	return r.expire(ctx, r.Ledger.ReleaseMessages, messages)
+}
+
+// whenever is later than all that is kept, also under a clock that has been set back since.
+var whenever = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
+
+func (r *Reclaimer) proven() time.Time {
+	if r.Proven != nil {
+		return r.Proven()
+	}
+	return r.Now()
 }
 
 // expire releases in the spool what release marks in the ledger, until there is no more.

@@ -12,18 +12,18 @@ import (
 
 const insertDelivery = `INSERT INTO delivery
 	(kind, destination, entry, alternate, study, series_instance_uid, sop_class_uid, sop_instance_uid, transfer_syntax_uid,
-	 purpose, rank, state, next_at, reason, waits_for, number, version)
-	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (entry, destination) DO NOTHING`
+	 purpose, rank, state, next_at, reason, waits_for, number, version, asked_at, since)
+	VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?18) ON CONFLICT (entry, destination) DO NOTHING`
 
-// deliver puts d on the way to each of destinations.
-func (t *tx) deliver(study int64, d Delivery, destinations []string) error {
+// deliver puts d on the way to each of destinations, at that time.
+func (t *tx) deliver(study int64, d Delivery, destinations []string, at time.Time) error {
 	for _, destination := range destinations {
 		in, state, reason := d.Instance, d.State, d.Reason
 		if state == DeliveryPending && t.configured != nil && !t.configured[destination] {
 			state, reason = DeliveryParked, notConfigured(destination)
 		}
 		_, err := t.exec(insertDelivery, d.Kind, destination, d.Entry, d.Alternate, study, in.SeriesInstanceUID, in.SOPClassUID,
-			in.SOPInstanceUID, d.TransferSyntaxUID, d.Purpose, d.Rank, state, micros(d.NextAt), reason, d.After, d.Number, d.Version)
+			in.SOPInstanceUID, d.TransferSyntaxUID, d.Purpose, d.Rank, state, micros(d.NextAt), reason, d.After, d.Number, d.Version, micros(at))
 		if err != nil {
 			return err
 		}
@@ -103,18 +103,16 @@ func (t *tx) undelivered(entry string) (some bool, err error) {
 func (t *tx) goOn(entry string, at time.Time) error {
 	some, err := t.undelivered(entry)
 	if err == nil && !some {
-		_, err = t.exec("UPDATE delivery SET waits_for = '', next_at = ? WHERE waits_for = ? AND waits_for <> '' AND state = 'pending'", micros(at), entry)
+		_, err = t.exec("UPDATE delivery SET waits_for = '', next_at = ?1, since = ?1, asked_at = ?1 WHERE waits_for = ?2 AND waits_for <> '' AND state = 'pending'", micros(at), entry)
 	}
 	return err
 }
 
-// waitOn gives what waits for another delivery, and was held at the gate of a study with it, the time that it was held: the
-// other one could not go either. It is called before the gate lets go.
+// waitOn has what was held at the gate of a study be asked for only now. What waits for another delivery, which could not
+// go either, has what it had left of its time when the gate closed. It is called before the gate lets go.
 func (t *tx) waitOn(study int64, at time.Time) error {
-	_, err := t.exec(`UPDATE delivery AS d SET next_at = next_at + max(0, ?2 - max(
-			(SELECT since FROM gate WHERE study = ?1), coalesce((SELECT n.at FROM need n WHERE n.entry = d.entry AND n.by = 'draft'), 0)))
-		WHERE study = ?1 AND state = 'pending' AND held = 1 AND waits_for <> '' AND (SELECT since FROM gate WHERE study = ?1) IS NOT NULL`,
-		study, micros(at))
+	_, err := t.exec(`UPDATE delivery SET asked_at = ?2, next_at = iif(waits_for = '', next_at, ?2 + max(0, next_at - max(since, coalesce((SELECT since FROM gate WHERE study = ?1), 0)))),
+		since = iif(waits_for = '', since, ?2) WHERE study = ?1 AND state = 'pending' AND held = 1`, study, micros(at))
 	return err
 }
 
@@ -195,8 +193,8 @@ func (l *Ledger) Sent(ctx context.Context, id int64, usedEntry string, until tim
 		if d.state != DeliveryPending {
 			return nil
 		}
-		_, err := t.exec(`UPDATE delivery SET state = 'sent', attempts = attempts + 1, next_at = ?, used = ?, protocol = ?, code = ?,
-			text = ?, reason = '' WHERE id = ?`, micros(until), usedEntry, answer.Protocol, answer.Code, answer.Text, id)
+		_, err := t.exec(`UPDATE delivery SET state = 'sent', attempts = attempts + 1, next_at = ?, since = ?, used = ?, protocol = ?, code = ?,
+			text = ?, reason = '' WHERE id = ?`, micros(until), micros(at), usedEntry, answer.Protocol, answer.Code, answer.Text, id)
 		if err != nil {
 			return err
 		}
@@ -222,7 +220,7 @@ func (l *Ledger) Uncommitted(ctx context.Context, destination string, now time.T
 	if err == nil && some {
 		err = l.act(ctx, "outbox", &action{Name: "uncommitted", Names: []string{destination}, At: now, Longest: longest}, func(t *tx) error {
 			n, err = t.stepDeliveries(EventDeferred, overdue, "'"+uncommitted+"'",
-				"state = 'pending', next_at = ?1, reason = '"+uncommitted+"'", args...)
+				"state = 'pending', next_at = ?1, since = ?1, reason = '"+uncommitted+"'", args...)
 			return err
 		})
 	}
@@ -248,8 +246,8 @@ func (l *Ledger) Defer(ctx context.Context, id int64, why Deferral, at time.Time
 			return nil
 		}
 		answer := why.Answer
-		_, err := t.exec(`UPDATE delivery SET state = 'pending', attempts = attempts + 1, next_at = ?, behind = ?, protocol = ?, code = ?,
-			text = ?, reason = ? WHERE id = ?`, micros(why.Next), why.Behind, answer.Protocol, answer.Code, answer.Text, why.Reason, id)
+		_, err := t.exec(`UPDATE delivery SET state = 'pending', attempts = attempts + 1, next_at = ?, since = ?, behind = ?, protocol = ?, code = ?,
+			text = ?, reason = ? WHERE id = ?`, micros(why.Next), micros(at), why.Behind, answer.Protocol, answer.Code, answer.Text, why.Reason, id)
 		if err != nil {
 			return err
 		}
@@ -287,7 +285,7 @@ func (l *Ledger) Unpark(ctx context.Context, id int64, at time.Time) (destinatio
 		default:
 			return fmt.Errorf("%w: it is %s", ErrState, d.state)
 		}
-		_, err := t.exec("UPDATE delivery SET state = 'pending', attempts = 0, behind = 0, next_at = ?, ended_at = NULL WHERE id = ?", micros(at), id)
+		_, err := t.exec("UPDATE delivery SET state = 'pending', attempts = 0, behind = 0, next_at = ?1, since = ?1, asked_at = ?1, ended_at = NULL WHERE id = ?2", micros(at), id)
 		if err != nil {
 			return err
 		}

@@ -46,7 +46,7 @@ func (t *tx) stepDeliveries(what What, where, detail, set string, args ...any) (
 }
 
 const (
-	setPending      = "state = 'pending', attempts = 0, behind = 0, next_at = ?1, ended_at = NULL, reason = ''"
+	setPending      = "state = 'pending', attempts = 0, behind = 0, next_at = ?1, since = ?1, asked_at = ?1, ended_at = NULL, reason = ''"
 	setUnconfigured = "state = 'parked', ended_at = ?1, reason = " + sayUnconfigured
 	sayUnconfigured = "'destination ' || d.destination || '" + notConfiguredEnd + "'"
 )

@@ -270,7 +270,7 @@ func (t *tx) send(study int64, d Draft, outgoing []Outgoing) error {
 				out.After, out.NextAt = o.After, o.Until
 			}
 		}
-		if err := t.deliver(study, out, []string{o.Destination}); err != nil {
+		if err := t.deliver(study, out, []string{o.Destination}, d.At); err != nil {
 			return err
 		}
 	}

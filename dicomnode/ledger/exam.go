@@ -23,17 +23,16 @@ func scanExam(rows *sql.Rows) (Exam, error) {
 }
 
 const dueExams = selectExam + `WHERE e.state = 'open' AND
-	(e.open_jobs = 0 AND (e.last_at <= ?1 OR e.last_at > ?3 OR e.last_at <= e.over_at) OR e.results > e.covered AND (e.since <= ?2 OR e.since > ?3)) ORDER BY e.id`
+	(e.open_jobs = 0 AND (e.quiet_at <= ?1 OR e.quiet_at <= e.over_at) OR e.results > e.covered AND e.since <= ?2) ORDER BY e.id`
 
 // DueExams returns the exams to report on: they have something that no report has, and either
 // no job is open and the last arrival is quiet ago or of before their order was completed, or the first of it is maxWait ago and there
-// is a result. What came more than maxWait from now came under a clock that has been set back since: it counts as long
-// ago. Revision is that of the report to be made.
+// is a result. What came under a clock that has been set back since is for BringBack. Revision is that of the report to be made.
 func (l *Ledger) DueExams(ctx context.Context, now time.Time, quiet, maxWait time.Duration) ([]Exam, error) {
 	if err := l.usable(ctx); err != nil {
 		return nil, err
 	}
-	exams, err := query(ctx, l.readDB, scanExam, dueExams, micros(now.Add(-quiet)), micros(now.Add(-maxWait)), micros(now.Add(maxWait)))
+	exams, err := query(ctx, l.readDB, scanExam, dueExams, micros(now.Add(-quiet)), micros(now.Add(-maxWait)))
 	if err != nil {
 		return nil, fmt.Errorf("ledger: due exams: %w", err)
 	}

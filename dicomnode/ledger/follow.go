@@ -47,7 +47,7 @@ func (t *tx) follow(study studyName, why followedFor, at time.Time) (late bool, 
 
 // endWait has a study that is complete wait for no more images.
 func (t *tx) endWait(study studyName, at time.Time) error {
-	n, err := t.exec("UPDATE exam SET over_at = ? WHERE study = ? AND (over_at IS NULL OR over_at < last_at)", micros(at), study.id)
+	n, err := t.exec("UPDATE exam SET over_at = ? WHERE study = ? AND (over_at IS NULL OR over_at < quiet_at)", micros(at), study.id)
 	if err != nil || n == 0 {
 		return err
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -240,24 +239,4 @@ func TestForget_room(t *testing.T) {
 	grows(false) // into the room that there is
 	all := grows(false)
 	require.Less(t, kept*5, all, "%d pages stay of %d", kept, all)
-}
-
-// TestDueExams_clockSetBack: frames came while the clock was a year ahead.
-func TestDueExams_clockSetBack(t *testing.T) {
-	l := openLedger(t)
-	r := receipt(1)
-	r.At = at(0).Add(365 * 24 * time.Hour)
-	receive(t, l, r)
-	require.NoError(t, l.FinishJob(t.Context(), job1, testModel, frames(), nil, r.At))
-	e := dueOne(t, l, 10)
-	require.NoError(t, l.FinishReport(t.Context(), e, nil, at(11)))
-	require.Empty(t, due(t, l, 12))
-
-	open := receipt(2)
-	open.At = r.At
-	second := receipt(3)
-	second.At = r.At
-	receive(t, l, open, second)
-	require.NoError(t, l.FinishJob(t.Context(), "entry003.demo", testModel, frames(), nil, r.At))
-	dueOne(t, l, 20) // with a job open, after the maximum wait
 }

@@ -271,7 +271,7 @@ func TestGate_takesBack(t *testing.T) {
 	receive(t, l, by(1, GateWarn, nil))
 	deliver := func(entry, destination string, d Delivery) {
 		d.Entry, d.Kind, d.Purpose, d.State = entry, "hl7", "oru", DeliveryPending
-		require.NoError(t, l.write(bg, func(tx *tx) error { return tx.deliver(1, d, []string{destination}) }))
+		require.NoError(t, l.write(bg, func(tx *tx) error { return tx.deliver(1, d, []string{destination}, at(0)) }))
 	}
 	deliver("m1", "ris", Delivery{})
 	deliver("m2", "ris", Delivery{})
@@ -307,7 +307,7 @@ func TestGate_takesBackPages(t *testing.T) {
 			VALUES (1, 1, 1, 'drafted', 'draft', '', 0, 1, 1, '{}', '', '{}')`); err != nil {
 			return err
 		}
-		return tx.deliver(1, page, []string{"pacs"})
+		return tx.deliver(1, page, []string{"pacs"}, at(0))
 	}))
 	take(t, l, told("1", mergeInto(named("P2", ""), "P1")))
 	require.NotContains(t, leaving(t, l), "pdf")

@@ -191,6 +191,10 @@ func (a *action) do(ctx context.Context, l *Ledger) (err error) {
 		err = l.SettleDraft(ctx, dicom.UID(a.Names[0]), a.Desk, a.Reason, a.At)
 	case "retry-draft":
 		err = l.RetryDraft(ctx, dicom.UID(a.Names[0]), a.At)
+	case "bring-back":
+		_, err = l.BringBack(ctx, a.At)
+	case "bring-back-ages":
+		_, err = l.BringBackAges(ctx, a.At)
 	case "release":
 		_, err = l.Release(ctx, a.Until, a.Limit, a.At)
 	case "forget":

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"iter"
@@ -9,6 +10,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -124,6 +126,11 @@ func TestJournal_everyAction(t *testing.T) {
 	_, err = l.RetryDeliveries(person, "archive", at(23))
 	require.NoError(t, err)
 	require.NoError(t, l.ParkLost(ctx, []string{due[1].Entry}, at(24)))
+	for _, back := range []func(context.Context, time.Time) (bool, error){l.BringBack, l.BringBackAges} {
+		some, err := back(ctx, at(0))
+		require.NoError(t, err)
+		require.True(t, some)
+	}
 	ids, err := l.Release(ctx, at(100), 100, at(101))
 	require.NoError(t, err)
 	require.NotEmpty(t, ids)

@@ -44,7 +44,7 @@ func (t *tx) insertObject(study int64, o Object, at time.Time) error {
 	if err := t.event(made); err != nil {
 		return err
 	}
-	return t.deliver(study, d, o.Destinations)
+	return t.deliver(study, d, o.Destinations, at)
 }
 
 func (t *tx) insertObjectRow(study int64, o Object, twinOf *int64, at time.Time) (int64, error) {

@@ -12,7 +12,7 @@ import (
 // an index is good where the index has only the rows with work to do.
 func TestPlans(t *testing.T) {
 	l := openLedger(t)
-	small := regexp.MustCompile(`^SCAN (\w+ USING (COVERING )?INDEX (exam_open|exam_parked|job_open|job_parked|delivery_next|delivery_parked|study_parked|study_working|study_conflict|study_last|imaging_order_changed|instance_held|need_refused|need_ended|gate_held|gate_mismatch|desk_due|delivery_stale|desk_parked)\b|json_each|r VIRTUAL TABLE|ids|value|CONSTANT ROW)`)
+	small := regexp.MustCompile(`^SCAN (\w+ USING (COVERING )?INDEX (exam_open|exam_parked|job_open|job_parked|delivery_next|delivery_parked|study_parked|study_working|study_conflict|study_last|imaging_order_changed|instance_held|need_refused|need_ended|gate_held|gate_mismatch|desk_due|delivery_stale|delivery_sent|desk_parked)\b|json_each|r VIRTUAL TABLE|ids|value|CONSTANT ROW)`)
 	for _, q := range []struct {
 		name, text string
 		args       int
@@ -20,7 +20,14 @@ func TestPlans(t *testing.T) {
 	}{
 		{"due deliveries", dueDeliveries, 4, true},
 		{"next delivery", nextDelivery, 1, true},
-		{"due exams", dueExams, 3, true},
+		{"due exams", dueExams, 2, true},
+		{"oldest jobs", oldestJobs, 0, false},
+		{"oldest delivery", oldestDelivery, 1, true},
+		{"oldest exam", oldestExam, 0, true},
+		{"oldest held", oldestHeld, 0, true},
+		{"waiting", waiting, 1, false},
+		{"waits ahead of the clock", someWaitsAhead, 1, false},
+		{"ages ahead of the clock", someAgesAhead, 1, false},
 		{"exam results", examResults, 2, false},
 		{"open jobs", openJobs, 2, true},
 		{"jobs of an order", hurry, 2, false},

@@ -77,12 +77,13 @@ type examKey struct {
 
 // arrivals is a study or exam that a batch has touched.
 type arrivals struct {
-	id          int64
-	first, last time.Time
-	version     int64 // exam
+	id                  int64
+	first, last, newest time.Time // newest: of what came last, whatever the clock said
+	version             int64     // exam
 }
 
 func (a *arrivals) add(at time.Time) {
+	a.newest = at
 	if at.After(a.last) {
 		a.last = at
 	}
@@ -327,11 +328,11 @@ func (b *batch) priority(study dicom.UID) (Priority, error) {
 	return p, err
 }
 
-const upsertExam = `INSERT INTO exam (study, route, model, state, first_at, last_at, since, version, destinations)
-	VALUES (?1, ?2, ?3, 'open', ?4, ?4, ?4, 1, ?5)
+const upsertExam = `INSERT INTO exam (study, route, model, state, first_at, last_at, quiet_at, since, version, destinations)
+	VALUES (?1, ?2, ?3, 'open', ?4, ?4, ?4, ?4, 1, ?5)
 	ON CONFLICT (study, route, model) DO UPDATE SET
 		destinations = excluded.destinations,
-		last_at = max(last_at, excluded.last_at),
+		last_at = max(last_at, excluded.last_at), quiet_at = excluded.quiet_at,
 		since = iif(state = 'open', since, excluded.since),
 		version = version + 1, state = 'open', reason = ''
 	RETURNING id, version`
@@ -362,7 +363,7 @@ func (b *batch) forward(in instanceRow) error {
 	if in.state == InstanceConflict {
 		d.State, d.Reason = DeliveryParked, in.reason
 	}
-	return b.deliver(in.study, d, in.r.Forward)
+	return b.deliver(in.study, d, in.r.Forward, in.r.At)
 }
 
 // finish writes what the batch has gathered.
@@ -375,8 +376,8 @@ func (b *batch) finish(position uint64) error {
 		}
 	}
 	for _, a := range b.exams {
-		if a.last.After(a.first) {
-			if _, err := b.exec("UPDATE exam SET last_at = max(last_at, ?) WHERE id = ?", micros(a.last), a.id); err != nil {
+		if !a.newest.Equal(a.first) {
+			if _, err := b.exec("UPDATE exam SET last_at = max(last_at, ?), quiet_at = ? WHERE id = ?", micros(a.last), micros(a.newest), a.id); err != nil {
 				return err
 			}
 		}

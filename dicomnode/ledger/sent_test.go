@@ -157,7 +157,7 @@ func TestNeed(t *testing.T) {
 	receive(t, l, receipt(1))
 	require.NoError(t, l.write(ctx, func(t *tx) error {
 		d := Delivery{Kind: "hl7", Entry: "message1", Purpose: "oru", State: DeliveryPending, NextAt: at(2)}
-		return t.deliver(1, d, []string{"ris"})
+		return t.deliver(1, d, []string{"ris"}, at(2))
 	}))
 	for _, by := range []string{"draft 7", "report 9"} {
 		for range 2 {

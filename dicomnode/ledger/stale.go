@@ -56,7 +56,7 @@ func (l *Ledger) Readdress(ctx context.Context, id int64, message Outgoing, pati
 		if next.After == "" {
 			next.NextAt = at
 		}
-		if err := t.deliver(d.study, next, []string{d.destination}); err != nil {
+		if err := t.deliver(d.study, next, []string{d.destination}, at); err != nil {
 			return err
 		}
 		if _, err := t.exec("UPDATE delivery SET state = 'discarded', ended_at = ?, reason = ? WHERE id = ?", micros(at), superseded, id); err != nil {

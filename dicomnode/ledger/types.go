@@ -278,6 +278,7 @@ const (
 	EventDraftParked       What = "draft-parked"
 	EventReleased          What = "released"
 	EventForgotten         What = "forgotten"
+	EventClockBack         What = "clock-set-back"
 	EventErased            What = "erased"           // the patient's data, as a person wanted
 	EventPatient           What = "patient"          // whose the study is has another name, or other data, than before
 	EventMismatch          What = "mismatch"         // images, order and patient do not agree, or do again

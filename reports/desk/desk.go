@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"endogate/dicomnode/clock"
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/failure"
 	"endogate/dicomnode/ledger"
@@ -81,18 +82,12 @@ type Desk struct {
 	// Entered is called when the ledger has a version, with what it sends; it may be nil.
 	Entered func(study dicom.UID, sends bool)
 
-	retries map[dicom.UID]retry // of Run's goroutine
+	retries map[dicom.UID]clock.Wait // of Run's goroutine: studies whose draft could not be made for a reason that may pass
 	once    sync.Once
 	wake    chan struct{}
 	seed    maphash.Seed
 	studies [64]chan struct{} // one that is full is of the study whose draft is being changed
 	memory  qualities
-}
-
-// retry holds back a study whose draft could not be made for a reason that may pass.
-type retry struct {
-	at    time.Time
-	delay time.Duration
 }
 
 func (d *Desk) prepare() {
@@ -138,7 +133,7 @@ func (d *Desk) now() time.Time {
 // passes (a full disk) it is tried again later, otherwise it is settled with the reason.
 func (d *Desk) Run(ctx context.Context) error {
 	d.prepare()
-	d.retries = map[dicom.UID]retry{}
+	d.retries = map[dicom.UID]clock.Wait{}
 	poll := d.Poll
 	if poll <= 0 {
 		poll = defaultPoll
@@ -173,7 +168,7 @@ func (d *Desk) round(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if held, ok := d.retries[study.Study]; ok && d.now().Before(held.at) {
+		if held, ok := d.retries[study.Study]; ok && !held.Over(d.now()) {
 			continue
 		}
 		d.make(ctx, study)
@@ -208,8 +203,8 @@ func (d *Desk) make(ctx context.Context, due ledger.DueDraft) {
 
 // hold waits longer each time.
 func (d *Desk) hold(study dicom.UID) {
-	delay := min(max(firstBackoff, 2*d.retries[study].delay), lastBackoff)
-	d.retries[study] = retry{at: d.now().Add(delay), delay: delay}
+	delay := min(max(firstBackoff, 2*d.retries[study].For), lastBackoff)
+	d.retries[study] = clock.Wait{Began: d.now(), For: delay}
 }
 
 // temporary says whether trying again can help: yes, unless an error says no.

@@ -18,6 +18,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"endogate/dicomnode/clock"
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/ledger"
 	"endogate/inference/analysis"
@@ -112,7 +113,7 @@ func (r *room) open() {
 		Quality:             r.quality,
 		UnauthenticatedSign: true, Log: slog.New(slog.DiscardHandler), Now: r.now,
 	}
-	r.retries = map[dicom.UID]retry{}
+	r.retries = map[dicom.UID]clock.Wait{}
 }
 
 func (r *room) now() time.Time {

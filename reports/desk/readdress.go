@@ -18,7 +18,7 @@ func (d *Desk) readdress(ctx context.Context) error {
 	}
 	for _, delivery := range stale {
 		study := delivery.Instance.StudyInstanceUID
-		if held, ok := d.retries[study]; ctx.Err() != nil || ok && d.now().Before(held.at) {
+		if held, ok := d.retries[study]; ctx.Err() != nil || ok && !held.Over(d.now()) {
 			continue
 		}
 		log := d.Log.With("study", study, "destination", delivery.Destination)

@@ -21,6 +21,8 @@ const (
 	refusedPause = 24 * time.Hour
 	// settleTimeout bounds telling the ledger what came of an attempt, when we are to stop.
 	settleTimeout = 10 * time.Second
+	// countTimeout bounds asking the ledger for what is only said.
+	countTimeout = 2 * time.Second
 )
 
 // one makes one attempt at d and settles it in the ledger. The error is the ledger's, or that ctx is done.
@@ -240,22 +242,41 @@ func (w *worker) up(now time.Time) {
 // alive says that the destination has answered, whatever it was.
 func (w *worker) alive(now time.Time) {
 	w.mu.Lock()
-	defer w.mu.Unlock()
-	if !w.condition.Up || w.condition.Since.IsZero() {
+	was := w.condition
+	if !was.Up || was.Since.IsZero() {
 		w.condition = Condition{Up: true, Since: now}
 	}
+	w.mu.Unlock()
+	if !was.Up {
+		w.log.Info("destination is up again", "down_for", now.Sub(was.Since).Round(time.Second), "waiting", w.waiting())
+	}
+}
+
+// waiting is how many deliveries wait for the destination, for a person to read; -1: the ledger does not say.
+func (w *worker) waiting() int {
+	ctx, cancel := context.WithTimeout(context.Background(), countTimeout)
+	defer cancel()
+	n, err := w.o.Queue.Waiting(ctx, w.name)
+	if err != nil {
+		return -1
+	}
+	return n
 }
 
 // down holds back everything for the destination, longer each time, and returns until when.
 func (w *worker) down(now time.Time, reason string) time.Time {
 	w.mu.Lock()
-	defer w.mu.Unlock()
 	w.failures++
-	since := now
-	if !w.condition.Up {
-		since = w.condition.Since
+	was, since := w.condition, now
+	if !was.Up {
+		since = was.Since
 	}
 	next := now.Add(w.o.Backoff.Delay(w.failures, w.o.jitter()))
 	w.condition = Condition{Since: since, Reason: reason, NextAt: next}
+	w.mu.Unlock()
+	if was.Up {
+		w.log.Warn("destination is down: what is for it waits, and goes when it answers again; is it running and reachable?",
+			"reason", reason, "waiting", w.waiting())
+	}
 	return next
 }

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"endogate/dicomnode/clock"
 )
 
 const (
@@ -47,7 +49,7 @@ type ClientCredentials struct {
 
 	mu    sync.Mutex
 	token string
-	until time.Time
+	good  clock.Wait
 }
 
 // Token returns a token that is good for a while; fresh: not the one that it returned before.
@@ -58,7 +60,7 @@ func (c *ClientCredentials) Token(ctx context.Context, fresh bool) (string, erro
 	if c.Now != nil {
 		now = c.Now
 	}
-	if !fresh && c.token != "" && now().Before(c.until) {
+	if !fresh && c.token != "" && !c.good.Over(now()) {
 		return c.token, nil
 	}
 	c.token = ""
@@ -101,7 +103,7 @@ func (c *ClientCredentials) Token(ctx context.Context, fresh bool) (string, erro
 	if answer.Seconds > 0 {
 		lasts = time.Duration(min(answer.Seconds, 24*3600)) * time.Second
 	}
-	c.token, c.until = answer.Token, now().Add(lasts-min(tokenMargin, lasts/2))
+	c.token, c.good = answer.Token, clock.Wait{Began: now(), For: lasts - min(tokenMargin, lasts/2)}
 	return c.token, nil
 }
 

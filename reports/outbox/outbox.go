@@ -25,6 +25,7 @@ const (
 type Queue interface {
 	DueDeliveries(ctx context.Context, destination string, now time.Time, longest time.Duration, limit int) ([]ledger.Delivery, error)
 	NextDelivery(ctx context.Context, destination string) (time.Time, bool, error)
+	Waiting(ctx context.Context, destination string) (int, error)
 	IsDue(ctx context.Context, id int64) (bool, error)
 	Delivered(ctx context.Context, id int64, usedEntry string, answer ledger.Answer, at time.Time) error
 	Sent(ctx context.Context, id int64, usedEntry string, until time.Time, answer ledger.Answer, at time.Time) error

@@ -82,6 +82,17 @@ func (q *queue) NextDelivery(_ context.Context, destination string) (next time.T
 	return next, ok, nil
 }
 
+func (q *queue) Waiting(_ context.Context, destination string) (n int, err error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, d := range q.deliveries {
+		if d.Destination == destination && (d.State == ledger.DeliveryPending || d.State == ledger.DeliverySent) {
+			n++
+		}
+	}
+	return n, nil
+}
+
 func (q *queue) IsDue(_ context.Context, id int64) (bool, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -364,6 +375,36 @@ func TestOutbox_down(t *testing.T) {
 		}
 		c, _ = o.Condition("pacs")
 		assert.True(t, c.Up)
+	})
+}
+
+// TestOutbox_saysDownOnce: a change of the destination's state is said once, however many deliveries and attempts there are.
+func TestOutbox_saysDownOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		q, s := newQueue(), &script{do: fails(DestinationDown, "peer PACS cannot be reached")}
+		for range 500 {
+			q.add("pacs", "e", "")
+		}
+		o := &Outbox{
+			Queue: q, Senders: map[string]Sender{"pacs": s}, Log: slog.New(slog.NewTextHandler(&log, nil)), Jitter: func() float64 { return 0 },
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- o.Run(ctx) }()
+		time.Sleep(3 * time.Hour)
+		synctest.Wait()
+		s.now(nil)
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		cancel()
+		require.ErrorIs(t, <-done, context.Canceled)
+		said := log.String()
+		assert.Equal(t, 1, strings.Count(said, "level=WARN"), said)
+		assert.Equal(t, 1, strings.Count(said, `msg="destination is down`))
+		assert.Contains(t, said, `reason="peer PACS cannot be reached" waiting=500`)
+		assert.Equal(t, 1, strings.Count(said, `msg="destination is up again"`))
+		assert.Regexp(t, `up again" destination=pacs down_for=3h\S+ waiting=500`, said)
 	})
 }
 

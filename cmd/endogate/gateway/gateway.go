@@ -18,6 +18,7 @@ import (
 	"endogate/cmd/endogate/admin"
 	"endogate/configs"
 	"endogate/dicomnode"
+	"endogate/dicomnode/clock"
 	"endogate/dicomnode/intake"
 	"endogate/dicomnode/ledger"
 	"endogate/dicomnode/pixeldata"
@@ -39,7 +40,8 @@ type Build struct{ Version, Commit string }
 // system, in construction order: stores, models, broker, work, edges.
 func Run(ctx context.Context, cfg configs.Config, build Build, log *slog.Logger) (err error) {
 	life := newLifecycle(ctx)
-	g := &parts{cfg: cfg, build: build, log: log, now: time.Now, wakeFeed: make(chan struct{}, 1), again: make(chan struct{}, 1)}
+	g := &parts{cfg: cfg, build: build, log: log, clock: clock.System(), wakeFeed: make(chan struct{}, 1), again: make(chan struct{}, 1)}
+	g.now, g.time = g.clock.Now, &timekeeper{parts: g}
 	steps := []func(context.Context, *lifecycle) error{
 		g.openStores,  // 1 what is durable
 		g.openModels,  // 2 what work needs
@@ -67,7 +69,9 @@ type parts struct {
 	cfg      configs.Config
 	build    Build
 	log      *slog.Logger
-	now      func() time.Time
+	clock    *clock.Clock
+	now      func() time.Time // of clock
+	time     *timekeeper
 	wakeFeed chan struct{} // there are new jobs
 	again    chan struct{} // jobs were opened again
 	checkOn  bool          // the check of the ledger at the start did not come to its end
@@ -239,7 +243,7 @@ func (g *parts) assemble(context.Context, *lifecycle) error {
 		g.workshop.Worker = &inference.Worker{Models: g.models.models, Observe: g.metrics.Inference, Limit: g.cfg.Jobs.Limit.Std(), PerFrame: g.cfg.Jobs.PerFrame.Std(), Log: g.log}
 	}
 	g.follower = &intake.Follower{Spool: g.spool, Ledger: g.ledger, Router: g.models.router(g.cfg), Jobs: g.wakeWork, Deliveries: g.wakeOutbox, Log: g.log}
-	g.reclaim = &intake.Reclaimer{Spool: g.spool, Ledger: g.ledger, Retention: g.cfg.Spool.Retention.Std(), Messages: g.cfg.HL7.Retention.Std(), History: g.cfg.Ledger.History.Std(), Now: g.now, Spare: g.follower.Spare, Log: g.log}
+	g.reclaim = &intake.Reclaimer{Spool: g.spool, Ledger: g.ledger, Retention: g.cfg.Spool.Retention.Std(), Messages: g.cfg.HL7.Retention.Std(), History: g.cfg.Ledger.History.Std(), Now: g.now, Proven: g.clock.Proven, Spare: g.follower.Spare, Log: g.log}
 	return nil
 }
 
@@ -260,10 +264,14 @@ func (g *parts) catchUp(ctx context.Context, _ *lifecycle) error {
 	if err := g.follower.CatchUp(ctx); err != nil {
 		return err
 	}
+	if err := g.time.resume(ctx); err != nil {
+		return err
+	}
 	return g.reclaim.Orphans(ctx)
 }
 
 func (g *parts) startLoops(_ context.Context, life *lifecycle) error {
+	life.loop("clock", g.time.run)
 	life.loop("ledger", g.follower.Run)
 	life.loop("watch", g.watchLedger)
 	life.loop("duplicates", g.follower.RunSpares)
@@ -427,6 +435,7 @@ func (g *parts) checks() []admin.Check {
 		{Name: "ledger follows the spool", Advisory: true, Probe: func(context.Context) error { return g.follower.Err() }},
 		{Name: "ledger sound", Probe: func(context.Context) error { return g.ledger.Trouble() }},
 		{Name: "ledger readable", Probe: func(ctx context.Context) error { _, err := g.ledger.Position(ctx); return err }},
+		{Name: "clock", Advisory: true, Probe: g.time.check},
 		{Name: "a draft of every examination", Advisory: true, Probe: g.drafted},
 		{Name: "decoders installed", Advisory: true, Probe: func(context.Context) error { return g.decoding().Missing() }},
 		{Name: "a worker for every model", Advisory: true, Probe: g.served},

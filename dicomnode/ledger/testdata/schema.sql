@@ -1,6 +1,7 @@
 CREATE INDEX agreement_at ON agreement (at);
 CREATE INDEX agreement_finding ON agreement (study, finding, id);
 CREATE INDEX claim_patient ON claim (patient_id);
+CREATE INDEX delivery_age ON delivery (destination, asked_at) WHERE state IN ('pending', 'sent') AND held = 0 AND waits_for = '';
 CREATE INDEX delivery_alternate ON delivery (alternate) WHERE alternate <> '';
 CREATE INDEX delivery_done ON delivery (destination, ended_at) WHERE state = 'done';
 CREATE INDEX delivery_due ON delivery (destination, behind, rank, id, next_at) WHERE state = 'pending' AND held = 0;
@@ -105,7 +106,7 @@ CREATE TABLE delivery (
 	protocol            TEXT NOT NULL DEFAULT '', -- of the last answer, '' before there was one
 	code                TEXT NOT NULL DEFAULT '', -- of it, as the protocol writes it
 	text                TEXT NOT NULL DEFAULT '', -- what the peer said with it; may quote what was sent
-	reason              TEXT NOT NULL DEFAULT '', waits_for TEXT NOT NULL DEFAULT '', held INTEGER NOT NULL DEFAULT 0, number INTEGER NOT NULL DEFAULT 0, version INTEGER NOT NULL DEFAULT 0, stale INTEGER NOT NULL DEFAULT 0,
+	reason              TEXT NOT NULL DEFAULT '', waits_for TEXT NOT NULL DEFAULT '', held INTEGER NOT NULL DEFAULT 0, number INTEGER NOT NULL DEFAULT 0, version INTEGER NOT NULL DEFAULT 0, stale INTEGER NOT NULL DEFAULT 0, asked_at INTEGER NOT NULL DEFAULT 0, since INTEGER NOT NULL DEFAULT 0,
 	UNIQUE (entry, destination)
 );
 CREATE TABLE desk (
@@ -161,7 +162,7 @@ CREATE TABLE exam (
 	revision     INTEGER NOT NULL DEFAULT 0, -- reports made
 	reported_at  INTEGER,
 	open_jobs    INTEGER NOT NULL DEFAULT 0,
-	destinations TEXT NOT NULL, over_at INTEGER, again INTEGER NOT NULL DEFAULT 0, -- JSON: where its results go, as the last arrival named them
+	destinations TEXT NOT NULL, over_at INTEGER, again INTEGER NOT NULL DEFAULT 0, quiet_at INTEGER NOT NULL DEFAULT 0, -- JSON: where its results go, as the last arrival named them
 	UNIQUE (study, route, model)
 );
 CREATE TABLE gate (
@@ -260,7 +261,7 @@ CREATE TABLE message (
 CREATE TABLE meta (
 	id       INTEGER PRIMARY KEY CHECK (id = 1),
 	position INTEGER NOT NULL -- Seq of the last spool entry taken in
-, acted INTEGER NOT NULL DEFAULT 0);
+, acted INTEGER NOT NULL DEFAULT 0, store TEXT NOT NULL DEFAULT '', clock TEXT NOT NULL DEFAULT '');
 CREATE TABLE need (
 	entry    TEXT NOT NULL,
 	by       TEXT NOT NULL, -- refused: it could not be taken in

@@ -1,0 +1,45 @@
+package jobs
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// TestRenew: a job that was given to a worker which has died is offered at once, however long the server would wait for that
+// worker, and one that is being done meanwhile holds up nothing.
+func TestRenew(t *testing.T) {
+	q := openQueue(t, Options{})
+	b := newBook(testJob(1))
+	model := testModel("demo")
+	feed := Feed{Open: b.list, Wake: b.wake, Models: []Model{model}, AckWait: 24 * time.Hour}
+	start(t, func(ctx context.Context) error { return q.Feed(ctx, feed) })
+	eventually(t, "the job to stand in the queue", func() bool { lag, err := q.Lag(t.Context(), model); return err == nil && lag.Waiting == 1 })
+	c, err := q.js.Consumer(t.Context(), Stream, queueKey(model, testJob(1).Lane))
+	require.NoError(t, err)
+	message, err := c.Next()
+	require.NoError(t, err, "taken, and never answered")
+	require.NotNil(t, message)
+
+	begun, end := make(chan struct{}, 9), make(chan struct{})
+	consumer := b.consumer(1)
+	consumer.AckWait = 24 * time.Hour
+	consumer.Do = func(ctx context.Context, j Job) error {
+		begun <- struct{}{}
+		<-end
+		return b.do(ctx, j)
+	}
+	start(t, func(ctx context.Context) error { return q.Work(ctx, consumer) })
+	require.NoError(t, q.Renew(t.Context(), feed.Models))
+	<-begun
+	require.NoError(t, q.Renew(t.Context(), feed.Models), "also while it is being done")
+	close(end)
+	eventually(t, "the job to be done", b.finished)
+	b.add(testJob(2))
+	eventually(t, "a job after it to be done", func() bool { return b.runsOf(testJob(2).ID) == 1 })
+	eventually(t, "the queue to be empty", func() bool { return messages(t, q) == 0 })
+	assert.LessOrEqual(t, b.runsOf(testJob(1).ID), 2, "the ledger refuses the second")
+}
