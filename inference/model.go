@@ -78,7 +78,7 @@ func (m *BundleModel) Made() analysis.Model { return m.bundle.Made() }
 func (m *BundleModel) Infer(ctx context.Context, s analysis.Sample, wishes []explain.Target) (analysis.Part, error) {
 	input := m.inputs.Get().(*[]float32)
 	defer m.inputs.Put(input)
-	g, err := m.bundle.Prepare(s.Frames[0], *input)
+	g, err := m.prepare(s, *input)
 	if err != nil {
 		return analysis.Part{}, Permanent(err)
 	}
@@ -118,6 +118,14 @@ func (m *BundleModel) Infer(ctx context.Context, s analysis.Sample, wishes []exp
 		part.Maps = append(part.Maps, wished...)
 	}
 	return part, nil
+}
+
+// prepare fills the network's input, and returns where it comes from.
+func (m *BundleModel) prepare(s analysis.Sample, input []float32) (analysis.Geometry, error) {
+	if s.Prepared != nil {
+		return s.Prepared.Geometry, m.bundle.normalise(*s.Prepared, input)
+	}
+	return m.bundle.Prepare(s.Frames[0], input)
 }
 
 // wished explains a class as the wishes say.

@@ -1,7 +1,11 @@
 package inference
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"image"
 	"math"
@@ -41,12 +45,45 @@ func (b Box) in(r image.Rectangle) image.Rectangle {
 // Prepare fills dst, of b.Input.Len() values, with img as the network wants it, and
 // returns where it comes from. Img is not changed.
 func (b *Bundle) Prepare(img *image.RGBA, dst []float32) (analysis.Geometry, error) {
-	bounds := img.Bounds()
+	p, err := b.Reduce(img)
+	if err == nil {
+		err = b.normalise(p, dst)
+	}
+	return p.Geometry, err
+}
+
+// normalise fills dst, of b.Input.Len() values, with what Reduce made.
+func (b *Bundle) normalise(p analysis.Prepared, dst []float32) error {
 	switch {
-	case bounds.Empty():
-		return analysis.Geometry{}, fmt.Errorf("inference: prepare: frame has no pixels")
 	case len(dst) != b.Input.Len():
-		return analysis.Geometry{}, fmt.Errorf("inference: prepare: tensor holds %d values, the input has %d", len(dst), b.Input.Len())
+		return fmt.Errorf("inference: prepare: tensor holds %d values, the input has %d", len(dst), b.Input.Len())
+	case len(p.Pixels) != b.Input.Len():
+		return fmt.Errorf("inference: prepare: %d samples of a prepared frame, the input has %d", len(p.Pixels), b.Input.Len())
+	}
+	b.Input.fill(p.Pixels, dst)
+	return nil
+}
+
+// Preparation names what Reduce does: bundles of whatever process that say the same make the same of a frame.
+func (b *Bundle) Preparation() string {
+	const version = 1 // of what is written here
+	text, err := json.Marshal(struct {
+		Version, Rows, Columns int
+		Resize                 Filter
+		Steps                  []Step
+	}{version, b.Input.Rows, b.Input.Columns, b.Input.Resize, b.Preprocess})
+	if err != nil { // a number that is not finite
+		return ""
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:])
+}
+
+// Reduce does what the manifest says before normalisation, and says where what is left of img comes from. Img is not changed.
+func (b *Bundle) Reduce(img *image.RGBA) (analysis.Prepared, error) {
+	bounds := img.Bounds()
+	if bounds.Empty() {
+		return analysis.Prepared{}, errors.New("inference: prepare: frame has no pixels")
 	}
 	v := &view{img: img, crop: bounds.Sub(bounds.Min)}
 	for _, step := range b.Preprocess {
@@ -57,8 +94,10 @@ func (b *Bundle) Prepare(img *image.RGBA, dst []float32) (analysis.Geometry, err
 			v.masked = append(v.masked, step.MaskBox.in(v.crop))
 		}
 	}
-	b.Input.fill(v.resize(b.Input.Resize, b.Input.Columns, b.Input.Rows), dst)
-	return analysis.Geometry{Rows: bounds.Dy(), Columns: bounds.Dx(), Crop: v.crop, Masked: v.masked}, nil
+	return analysis.Prepared{
+		Geometry: analysis.Geometry{Rows: bounds.Dy(), Columns: bounds.Dx(), Crop: v.crop, Masked: v.masked},
+		Pixels:   v.resize(b.Input.Resize, b.Input.Columns, b.Input.Rows),
+	}, nil
 }
 
 // view is the part of a frame that the network sees. Crop and masked count from the frame's

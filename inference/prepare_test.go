@@ -248,6 +248,37 @@ func TestPrepare_anyFrameAnySteps(t *testing.T) {
 	})
 }
 
+// Two bundles that say the same of their preparation make the same of a frame, whatever else differs between them.
+func TestPreparation(t *testing.T) {
+	with := func(change func(*Bundle)) string {
+		b := Bundle{
+			Input:      Input{Rows: 20, Columns: 40, Resize: Area, Layout: NCHW, Channels: RGB, Scale: 1, Std: [3]float64{1, 1, 1}},
+			Preprocess: []Step{{CropBorder: &CropBorder{Threshold: 9, MinFraction: 0.1, MinSize: 4}}, {MaskBox: &Box{Right: 0.3, Bottom: 0.3}}},
+		}
+		change(&b)
+		return b.Preparation()
+	}
+	plain := with(func(*Bundle) {})
+	assert.Len(t, plain, 64)
+	for _, same := range []func(*Bundle){
+		func(*Bundle) {},
+		func(b *Bundle) { b.Name, b.Digest = "other", "other" },
+		func(b *Bundle) { b.Input.Layout, b.Input.Channels, b.Input.Scale, b.Input.Std[0] = NHWC, BGR, 2, 3 }, // comes behind
+	} {
+		assert.Equal(t, plain, with(same))
+	}
+	for i, other := range []func(*Bundle){
+		func(b *Bundle) { b.Input.Rows, b.Input.Columns = 40, 20 },
+		func(b *Bundle) { b.Input.Resize = Nearest },
+		func(b *Bundle) { b.Preprocess[0], b.Preprocess[1] = b.Preprocess[1], b.Preprocess[0] },
+		func(b *Bundle) { b.Preprocess = b.Preprocess[:1] },
+		func(b *Bundle) { b.Preprocess[0].CropBorder.MinFraction = 0.2 },
+		func(b *Bundle) { b.Preprocess[1].MaskBox.Right = 0.31 },
+	} {
+		assert.NotEqual(t, plain, with(other), i)
+	}
+}
+
 func TestPrepare_refuses(t *testing.T) {
 	b := demoBundle(t)
 	_, err := b.Prepare(image.NewRGBA(image.Rectangle{}), make([]float32, b.Input.Len()))

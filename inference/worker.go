@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"image"
+	"iter"
 	"log/slog"
 	"runtime/debug"
 	"time"
@@ -21,8 +22,9 @@ type Task struct {
 	Job      string // that it is asked for; named in the log
 	Model    string // of the worker's models
 	Instance *pixeldata.Instance
-	Heatmaps []explain.Target // wished in place of the model's own
-	Others   bool             // there may be workers that can decode what this machine cannot: such a task is for them
+	Prepared *analysis.Prepared // in place of Instance: its only frame
+	Heatmaps []explain.Target   // wished in place of the model's own
+	Others   bool               // there may be workers that can decode what this machine cannot: such a task is for them
 }
 
 // Take takes over what a model says about a sample, and the frames of the sample; both are its own to keep or change.
@@ -103,10 +105,10 @@ func (w *Worker) each(ctx context.Context, t Task, model Model, take Take) (notA
 	defer cancel(nil)
 	timer := time.AfterFunc(limit, func() { cancel(stalled) })
 	defer timer.Stop()
-	whole := w.whole(t.Instance)
+	whole := w.whole(t)
 	tooLong := fmt.Errorf("it was not done within %s, which is what its frames may take together", whole)
 	defer time.AfterFunc(whole, func() { cancel(tooLong) }).Stop()
-	for frame, err := range t.Instance.Frames(ctx) {
+	for sample, err := range t.samples(ctx) {
 		switch most := cmp.Or(w.MaxFrames, defaultMaxFrames); {
 		case errors.Is(err, pixeldata.ErrNoDecoder) && t.Others:
 			err = Postponed(err)
@@ -114,10 +116,10 @@ func (w *Worker) each(ctx context.Context, t Task, model Model, take Take) (notA
 			return err.Error(), nil
 		case errors.Is(err, pixeldata.ErrCorrupt), errors.Is(err, pixeldata.ErrTooMuch):
 			err = Permanent(err)
-		case err == nil && frame.Number > most:
+		case err == nil && sample.Span.First > most:
 			return fmt.Sprintf("only the first %d frames are analysed", most), nil
 		case err == nil:
-			err = w.sample(ctx, t, model, take, analysis.Sample{Span: analysis.Still(frame.Number), Frames: []*image.RGBA{frame.Image}})
+			err = w.sample(ctx, t, model, take, sample)
 		}
 		switch {
 		case err != nil && context.Cause(ctx) == stalled:
@@ -132,9 +134,27 @@ func (w *Worker) each(ctx context.Context, t Task, model Model, take Take) (notA
 	return "", nil
 }
 
-// whole is how long all frames of an instance may take together.
-func (w *Worker) whole(i *pixeldata.Instance) time.Duration {
-	frames := min(i.Count(), cmp.Or(w.MaxFrames, defaultMaxFrames))
+// samples are what there is to see, as [pixeldata.Instance.Frames].
+func (t Task) samples(ctx context.Context) iter.Seq2[analysis.Sample, error] {
+	return func(yield func(analysis.Sample, error) bool) {
+		if t.Prepared != nil {
+			yield(analysis.Sample{Span: analysis.Still(1), Prepared: t.Prepared}, nil)
+			return
+		}
+		for frame, err := range t.Instance.Frames(ctx) {
+			if !yield(analysis.Sample{Span: analysis.Still(frame.Number), Frames: []*image.RGBA{frame.Image}}, err) {
+				return
+			}
+		}
+	}
+}
+
+// whole is how long all frames of a task may take together.
+func (w *Worker) whole(t Task) time.Duration {
+	frames := 1
+	if t.Prepared == nil {
+		frames = min(t.Instance.Count(), cmp.Or(w.MaxFrames, defaultMaxFrames))
+	}
 	return cmp.Or(w.Limit, defaultLimit) + time.Duration(frames)*cmp.Or(w.PerFrame, defaultPerFrame)
 }
 

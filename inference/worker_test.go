@@ -359,6 +359,40 @@ func BenchmarkJob(b *testing.B) {
 	}
 }
 
+// A frame that its owner has prepared is seen as one that the worker prepares itself.
+func TestFill_prepared(t *testing.T) {
+	m := demoModel(t)
+	stream, err := os.ReadFile("../testdata/frames/polyp-1.jpg")
+	require.NoError(t, err)
+	img := readJPEG(t, "../testdata/frames/polyp-1.jpg")
+	dataset, _ := dicomtest.Endoscopic(dicomtest.Options{
+		TransferSyntax: dicom.JPEGBaseline8Bit, Rows: img.Rect.Dy(), Columns: img.Rect.Dx(), JPEG: [][]byte{stream},
+	})
+	w := &Worker{Models: map[string]Model{"demo": m}}
+	fill := func(o Order, input []byte) (string, error) {
+		order, err := o.Encode()
+		require.NoError(t, err)
+		var result bytes.Buffer
+		err = w.Fill(t.Context(), "job", "demo", order, bytes.NewReader(input), &result, pixeldata.Options{})
+		return result.String(), err
+	}
+	want, err := fill(Order{TransferSyntaxUID: dicom.JPEGBaseline8Bit}, dataset)
+	require.NoError(t, err)
+	p, err := demoBundle(t).Reduce(img)
+	require.NoError(t, err)
+	got, err := fill(Order{Prepared: &p.Geometry}, p.Pixels)
+	require.NoError(t, err)
+	require.NotEmpty(t, want)
+	require.Equal(t, want, got)
+	for _, pixels := range [][]byte{nil, p.Pixels[1:], append(p.Pixels, 0), make([]byte, MaxPrepared+10)} {
+		_, err = fill(Order{Prepared: &p.Geometry}, pixels)
+		require.ErrorContains(t, err, "samples of a prepared frame")
+		assert.False(t, temporary(t, err))
+	}
+	_, err = fill(Order{Prepared: &analysis.Geometry{Rows: 10, Columns: 10, Crop: image.Rect(0, 0, 20, 20)}}, p.Pixels)
+	require.Error(t, err, "a crop beyond the frame")
+}
+
 // What cannot be decoded on one machine another may be able to: elsewhere it is left to that one, here it is said.
 func TestWorker_noDecoder(t *testing.T) {
 	var picture bytes.Buffer

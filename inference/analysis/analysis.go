@@ -84,8 +84,15 @@ type Finding struct {
 
 // Sample is what a model sees at once: the frames of a span, decoded.
 type Sample struct {
-	Span   Span
-	Frames []*image.RGBA // of one size
+	Span     Span
+	Frames   []*image.RGBA // of one size
+	Prepared *Prepared     // in place of Frames: what the model's preparation made of the first
+}
+
+// Prepared is a frame as a network takes it, but for normalisation.
+type Prepared struct {
+	Geometry Geometry
+	Pixels   []uint8 // of the size of the input, row by row as RGB
 }
 
 // Result is what a model says about one span.

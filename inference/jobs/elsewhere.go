@@ -17,8 +17,8 @@ import (
 type Remote func(ctx context.Context, j Job, header []byte, input io.Reader, result io.Writer) error
 
 // elsewhere does a job of another process, and returns after how long its message is to be offered again; 0: it goes.
-func (q *Queue) elsewhere(ctx context.Context, j Job, do Remote, delivery uint64) (again time.Duration) {
-	begun, err := q.ask(ctx, j.Node, opBegin, question{Job: j, Delivery: delivery, Inline: true})
+func (q *Queue) elsewhere(ctx context.Context, j Job, c Consumer, delivery uint64) (again time.Duration) {
+	begun, err := q.ask(ctx, j.Node, opBegin, question{Job: j, Delivery: delivery, Inline: true, Prepares: c.Prepares(j)})
 	if err != nil {
 		q.log.Warn("job not begun", "job", j.ID, "delivery", delivery, "err", err)
 		return backoff(Postpone, delivery)
@@ -29,7 +29,7 @@ func (q *Queue) elsewhere(ctx context.Context, j Job, do Remote, delivery uint64
 	result := &spill{most: maxInline, stream: func(r io.Reader) (object, error) {
 		return q.put(ctx, objectName(j.Node, resultBytes), j.ID, r)
 	}}
-	err = q.remote(ctx, j, begun, do, result)
+	err = q.remote(ctx, j, begun, c.Remote, result)
 	if err = result.finish(err); err == nil {
 		err = q.deliver(ctx, j, result)
 	}

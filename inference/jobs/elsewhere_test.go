@@ -25,10 +25,11 @@ type house struct {
 	q     *Queue
 	input []byte
 
-	mu     sync.Mutex
-	began  map[string]int
-	taken  map[string][]string // results by job
-	faults []error
+	mu       sync.Mutex
+	began    map[string]int
+	prepares []string            // as workers said
+	taken    map[string][]string // results by job
+	faults   []error
 }
 
 func newHouse(t testing.TB, o Options, jobs ...Job) *house {
@@ -52,13 +53,14 @@ func (h *house) run(t testing.TB) (stop func()) {
 
 func (h *house) owner() Owner {
 	return Owner{
-		Begin: func(_ context.Context, j Job) (*Input, error) {
+		Begin: func(_ context.Context, j Job, prepares string) (*Input, error) {
 			if !h.isOpen(j.ID) {
 				return nil, nil
 			}
 			h.mu.Lock()
 			defer h.mu.Unlock()
 			h.began[j.ID]++
+			h.prepares = append(h.prepares, prepares)
 			return &Input{Header: []byte("how " + j.ID), Bytes: io.NopCloser(bytes.NewReader(h.input))}, nil
 		},
 		Failed: func(_ context.Context, _ Job, why error) error {
@@ -222,6 +224,27 @@ func TestElsewhere_failures(t *testing.T) {
 	assert.Equal(t, map[string]int{testJob(0).ID: 2, testJob(1).ID: 1, testJob(2).ID: 2, testJob(3).ID: 1}, tries)
 }
 
+// An owner hears how a worker prepares what it does; of one of an earlier release it hears nothing.
+func TestElsewhere_prepares(t *testing.T) {
+	for _, prepares := range []func(Job) string{nil, func(j Job) string { return "as " + j.Model.Name }} {
+		url := oneServer(t)
+		h := newHouse(t, Options{URL: url, Node: "n"}, testJob(1))
+		q := openQueue(t, Options{URL: url, Guest: true})
+		start(t, func(ctx context.Context) error {
+			return q.Work(ctx, Consumer{Models: testModels("demo"), Slots: 1, Remote: repeatInput, Prepares: prepares, Drain: patience})
+		})
+		h.run(t)
+		h.requireNothingLeft(t)
+		want := []string{""}
+		if prepares != nil {
+			want = []string{"as demo"}
+		}
+		h.mu.Lock()
+		assert.Equal(t, want, h.prepares)
+		h.mu.Unlock()
+	}
+}
+
 func jobIn(node string, n int) Job {
 	j := testJob(n)
 	j.Node = node
@@ -293,10 +316,11 @@ func TestElsewhere_firstResultCounts(t *testing.T) {
 		_, err := result.Write(bytes.Repeat([]byte("late"), maxInline))
 		return err
 	}
+	remote := Consumer{Remote: late, Prepares: func(Job) string { return "" }}
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		for silent.elsewhere(t.Context(), jobIn("n", 1), late, 1) > 0 && t.Context().Err() == nil { // the gateway may not be up yet
+		for silent.elsewhere(t.Context(), jobIn("n", 1), remote, 1) > 0 && t.Context().Err() == nil { // the gateway may not be up yet
 			time.Sleep(10 * time.Millisecond)
 		}
 	}()
@@ -517,7 +541,7 @@ func TestOwn_questionNotUnderstood(t *testing.T) {
 
 func TestOwner_asksNothingAfterItsEnd(t *testing.T) {
 	q := openQueue(t, Options{})
-	w := &owner{q: q, slots: make(chan struct{}, 1), Owner: Owner{Begin: func(context.Context, Job) (*Input, error) {
+	w := &owner{q: q, slots: make(chan struct{}, 1), Owner: Owner{Begin: func(context.Context, Job, string) (*Input, error) {
 		assert.Fail(t, "the ledger may be closed")
 		return nil, nil
 	}}}

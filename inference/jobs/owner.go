@@ -38,8 +38,9 @@ const (
 // any goroutine, and for one job at the same time: two workers may be at it when one was taken for dead. What becomes of a
 // job after an error is for DispositionOf to say, as after Consumer's Do.
 type Owner struct {
-	// Begin counts a try and returns what the job needs; nil without an error: there is nothing left to do.
-	Begin func(ctx context.Context, j Job) (*Input, error)
+	// Begin counts a try and returns what the job needs; nil without an error: there is nothing left to do. Prepares is what
+	// Consumer's says of the worker; "" of one of an earlier release.
+	Begin func(ctx context.Context, j Job, prepares string) (*Input, error)
 	// Failed is told that a try has come to nothing, and why; its error decides about the job. nil: nobody waits for it.
 	Failed func(ctx context.Context, j Job, why error) error
 	// Take makes a result durable, the first one of a job; what comes for one that is not open it drops.
@@ -104,11 +105,12 @@ type owner struct {
 // question is what a worker asks about a job that it has taken.
 type question struct {
 	Job      Job    `json:"job"`
-	Delivery uint64 `json:"delivery"`          // how often its message was given to a worker
-	Inline   bool   `json:"inline,omitempty"`  // it takes a small input with the answer, as earlier releases do not
-	Object   string `json:"object,omitempty"`  // the input that it was given; "": it came with the answer
-	Fault    string `json:"fault,omitempty"`   // why the try came to nothing
-	Verdict  string `json:"verdict,omitempty"` // what the worker's error says of itself
+	Delivery uint64 `json:"delivery"`           // how often its message was given to a worker
+	Inline   bool   `json:"inline,omitempty"`   // it takes a small input with the answer, as earlier releases do not
+	Prepares string `json:"prepares,omitempty"` // as Consumer says
+	Object   string `json:"object,omitempty"`   // the input that it was given; "": it came with the answer
+	Fault    string `json:"fault,omitempty"`    // why the try came to nothing
+	Verdict  string `json:"verdict,omitempty"`  // what the worker's error says of itself
 }
 
 // reply is what the owner says to that.
@@ -210,7 +212,7 @@ const (
 
 // begin gives the worker the input: with the answer if it is small, which spares the broker a store of it, else by the bucket.
 func (w *owner) begin(ctx context.Context, asked question) reply {
-	in, err := w.Begin(ctx, asked.Job)
+	in, err := w.Begin(ctx, asked.Job, asked.Prepares)
 	if in == nil {
 		return reply{Again: w.q.fate(ctx, asked.Job, err, w.Park, asked.Delivery)}
 	}

@@ -20,6 +20,9 @@ type Consumer struct {
 
 	// Remote does a job that another process owns; nil: there are none, as in a server inside the process.
 	Remote Remote
+	// Prepares names how the input of a job has to be prepared for Remote to take it so from an owner who prepares it alike;
+	// "": it takes none that is prepared. nil: none of any job.
+	Prepares func(j Job) string
 	// Do does a job of ours; nil once its results are durable. What becomes of the job otherwise is for DispositionOf to say.
 	Do func(ctx context.Context, j Job) error
 	// Park keeps, durably, that a job of ours is given up and why. Its message is let go only when Park returned nil.
@@ -47,6 +50,9 @@ const (
 func (c Consumer) withDefaults() (Consumer, error) {
 	if len(c.Models) == 0 || c.Slots < 1 || c.Remote == nil && (c.Do == nil || c.Park == nil) {
 		return c, errors.New("jobs: consumer: Models, Slots, and Remote or Do and Park must be set")
+	}
+	if c.Prepares == nil {
+		c.Prepares = func(Job) string { return "" }
 	}
 	if c.Ready == nil {
 		c.Ready = func() error { return nil }
@@ -198,7 +204,7 @@ func (q *Queue) handle(ctx, working context.Context, c Consumer, msg *nats.Msg, 
 	var again time.Duration
 	switch {
 	case j.Node != q.node && c.Remote != nil:
-		again = q.elsewhere(working, j, c.Remote, meta.NumDelivered)
+		again = q.elsewhere(working, j, c, meta.NumDelivered)
 	case j.Node == q.node && c.Do != nil:
 		again = q.fate(working, j, c.Do(working, j), c.Park, meta.NumDelivered)
 	default: // somebody else can

@@ -1,6 +1,7 @@
 package results
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -13,24 +14,65 @@ import (
 )
 
 // Parcel is what a worker elsewhere needs of an instance: an encoded [inference.Order], and pixels without a word of whose
-// they are.
+// they are: an extract, or the frame prepared for the model.
 type Parcel struct {
 	Order []byte
 	Bytes io.ReadCloser
 }
 
 // Pack begins a job for a worker elsewhere. A nil parcel without an error means that there is nothing left to do. Errors as
-// Do; those of the parcel's bytes are for Failed.
-func (w *Workshop) Pack(ctx context.Context, id string) (p *Parcel, err error) {
+// Do; those of the parcel's bytes are for Failed. Prepares is what the worker says of its bundle's Preparation.
+func (w *Workshop) Pack(ctx context.Context, id, prepares string) (p *Parcel, err error) {
 	err = inference.Guard(w.Log, id, func() error {
 		job, ok, err := w.Begin(ctx, id)
 		if err != nil || !ok {
 			return err
 		}
-		p, err = w.pack(ctx, job)
+		if b := w.Prepare[job.Model]; b != nil && b.Preparation() == prepares && b.Input.Len() <= inference.MaxPrepared {
+			p, err = w.packPrepared(ctx, job, b)
+		}
+		if p == nil && err == nil {
+			p, err = w.pack(ctx, job)
+		}
 		return w.verdict(ctx, job, err)
 	})
 	return p, named(id, err)
+}
+
+// packPrepared decodes a still, which it has to do once in any case to draw on it, and prepares it in the worker's place.
+// A nil parcel without an error: that is for the worker to do.
+func (w *Workshop) packPrepared(ctx context.Context, job ledger.Job, b *inference.Bundle) (*Parcel, error) {
+	entry, err := w.Keeper.Open(ctx, job.Entry)
+	if err != nil {
+		return nil, err
+	}
+	defer entry.Close()
+	if entry.Instance.Count() != 1 {
+		return nil, nil
+	}
+	var frame pixeldata.Frame
+	err = w.Pictures.decode(ctx, func() error {
+		frame, err = entry.Instance.Frame(ctx, 1)
+		return err
+	})
+	switch {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case errors.Is(err, pixeldata.ErrCorrupt), errors.Is(err, pixeldata.ErrTooMuch):
+		return nil, inference.Permanent(err)
+	case err != nil: // perhaps the worker can
+		return nil, nil
+	}
+	p, err := b.Reduce(frame.Image)
+	if err != nil {
+		return nil, inference.Permanent(err)
+	}
+	order, err := inference.Order{Prepared: &p.Geometry, Heatmaps: w.Heatmaps[job.Route]}.Encode()
+	if err != nil {
+		return nil, err
+	}
+	w.Pictures.keep(job.ID, frame.Image)
+	return &Parcel{Order: order, Bytes: io.NopCloser(bytes.NewReader(p.Pixels))}, nil
 }
 
 func (w *Workshop) pack(ctx context.Context, job ledger.Job) (*Parcel, error) {

@@ -3,15 +3,20 @@ package results
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
+	"image"
+	"image/jpeg"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
 
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/dicomtest"
@@ -22,18 +27,21 @@ import (
 	"endogate/inference"
 	"endogate/inference/analysis"
 	"endogate/inference/jobs"
+	"endogate/reports"
 )
 
-// elsewhere does a job as a worker on another machine does.
-func (b *bench) elsewhere() (sent, answer string, err error) {
+// elsewhere does a job as a worker on another machine does that takes no prepared input.
+func (b *bench) elsewhere() (sent, answer string, err error) { return b.elsewhereAs("") }
+
+func (b *bench) elsewhereAs(prepares string) (sent, answer string, err error) {
 	b.t.Helper()
-	parcel, err := b.shop.Pack(b.t.Context(), b.job.ID)
+	parcel, err := b.shop.Pack(b.t.Context(), b.job.ID, prepares)
 	require.NoError(b.t, err)
 	require.NotNil(b.t, parcel)
 	pixels, err := io.ReadAll(parcel.Bytes)
 	require.NoError(b.t, err)
 	require.NoError(b.t, parcel.Bytes.Close())
-	w := &inference.Worker{Models: map[string]inference.Model{"demo": b.model}, Log: b.shop.Log}
+	w := &inference.Worker{Models: b.models(), Log: b.shop.Log}
 	var result bytes.Buffer
 	err = w.Fill(b.t.Context(), b.job.ID, "demo", parcel.Order, bytes.NewReader(pixels), &result, pixeldata.Options{})
 	return string(parcel.Order) + string(pixels), result.String(), err
@@ -66,14 +74,208 @@ func TestPack_sameAsHere(t *testing.T) {
 		require.NotEmpty(t, secret)
 		assert.NotContains(t, sent+answer, secret)
 	}
-	parcel, err := there.shop.Pack(t.Context(), there.job.ID)
+	parcel, err := there.shop.Pack(t.Context(), there.job.ID, "")
 	require.NoError(t, err)
 	assert.Nil(t, parcel, "it is done")
 }
 
+// looker is a network that sees what its input is made of.
+type looker struct{}
+
+func (looker) Classes() int { return 3 }
+func (n looker) Logits(ctx context.Context, input []float32, shape []int64) ([]float32, error) {
+	logits, _, err := n.Explain(ctx, input, shape, nil)
+	return logits, err
+}
+
+func (looker) Explain(_ context.Context, input []float32, _ []int64, classes []int) ([]float32, []explain.Map, error) {
+	logits := make([]float32, 3)
+	for i, v := range input {
+		logits[i%3] += v / float32(len(input))
+	}
+	maps := make([]explain.Map, len(classes))
+	for i := range maps {
+		maps[i] = explain.Map{Width: 40, Height: 20, Values: slices.Clone(input[:800])}
+	}
+	return logits, maps, nil
+}
+
+// lookingBench has an instance of some frames, and a model whose preparation crops and masks.
+func lookingBench(t *testing.T, o dicomtest.Options) *bench {
+	t.Helper()
+	b := newBench(t)
+	bundle := &inference.Bundle{
+		Name: testModel.Name, Version: testModel.Version, Manufacturer: testModel.Manufacturer, Digest: testModel.Digest, Kind: inference.Still,
+		Input:      inference.Input{Name: "in", Layout: inference.NCHW, Rows: 20, Columns: 40, Channels: inference.BGR, Resize: inference.BicubicAntialias, Scale: 1, Std: [3]float64{3, 4, 5}},
+		Preprocess: []inference.Step{{MaskBox: &inference.Box{Right: 0.3, Bottom: 0.3}}, {CropBorder: &inference.CropBorder{Threshold: 90, MinFraction: 0.1, MinSize: 4}}},
+		Output:     inference.Output{Name: "out", Activation: inference.Softmax},
+	}
+	for _, class := range []string{"polyp", "ulcer", "other"} {
+		bundle.Classes = append(bundle.Classes, analysis.Class{Name: class, Role: analysis.RoleFinding, Threshold: 0.1})
+	}
+	model, err := inference.NewModel(t.Context(), bundle, looker{}, nil)
+	require.NoError(t, err)
+	b.other = model
+	b.shop.Algorithms = map[string]reports.Algorithm{"demo": {Model: bundle.Made(), Number: 1, Classes: bundle.Classes}}
+	b.shop.Prepare, b.shop.Pictures = map[string]*inference.Bundle{"demo": bundle}, NewPictures(1<<20)
+	at := time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
+	b.shop.Now = func() time.Time { return at }
+	b.replace(o)
+	return b
+}
+
+// Whether the gateway prepares a still for a worker, and what has become of the picture when the result is there, makes no
+// difference to what comes of the job, to the byte. No word of whose it is travels, and a frame of another kind is the
+// worker's to decode.
+func TestPack_prepared(t *testing.T) {
+	none := func(*bench, string) string { return "" }
+	alike := func(_ *bench, prepares string) string { return prepares }
+	kept := dicomtest.Options{TransferSyntax: dicom.JPEGBaseline8Bit, Rows: 60, Columns: 80}
+	for name, tt := range map[string]struct {
+		of       dicomtest.Options
+		prepares func(b *bench, ours string) string // as the worker says
+		prepared bool                               // it travels so
+	}{
+		"kept": {kept, alike, true},
+		"decoded again": {kept, func(b *bench, ours string) string {
+			b.shop.Pictures = NewPictures(100)
+			return ours
+		}, true},
+		"native":         {dicomtest.Options{Rows: 60, Columns: 80}, alike, true},
+		"older worker":   {kept, none, false},
+		"another worker": {kept, func(*bench, string) string { return strings.Repeat("0", 64) }, false},
+		"several frames": {dicomtest.Options{Rows: 60, Columns: 80, Frames: 2}, alike, false},
+		"without bundle": {kept, func(b *bench, ours string) string { b.shop.Prepare = nil; return ours }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			here, there := lookingBench(t, tt.of), lookingBench(t, tt.of)
+			require.NoError(t, here.do(t.Context()))
+			sent, answer, err := there.elsewhereAs(tt.prepares(there, there.shop.Prepare["demo"].Preparation()))
+			require.NoError(t, err)
+			assert.Equal(t, tt.prepared, strings.Contains(sent, `"prepared"`))
+			require.NoError(t, there.shop.Unpack(t.Context(), there.job.ID, testModel, strings.NewReader(answer)))
+			assert.Nil(t, there.shop.Pictures.take(there.job.ID), "it is not needed any more")
+			want, wantObjects := here.done()
+			got, objects := there.done()
+			require.Equal(t, want, got)
+			require.NotEmpty(t, objects)
+			require.Len(t, objects, len(wantObjects))
+			for i, o := range objects {
+				assert.Equal(t, here.dataset(wantObjects[i]), there.dataset(o))
+			}
+			_, header := dicomtest.Endoscopic(tt.of)
+			for _, secret := range []string{
+				header.PatientID, header.PatientName, header.AccessionNumber, string(header.StudyInstanceUID), string(header.SOPInstanceUID),
+			} {
+				require.NotEmpty(t, secret)
+				assert.NotContains(t, sent+answer, secret)
+			}
+		})
+	}
+}
+
+// What the worker would meet is met before: it is parked, skipped, or left to a worker that has the decoder.
+func TestPack_preparedFaults(t *testing.T) {
+	var picture bytes.Buffer
+	require.NoError(t, jpeg.Encode(&picture, dicomtest.Picture(64, 48, 1), nil))
+	picture.Write(make([]byte, picture.Len()%2))
+	lossless := dicomtest.Options{TransferSyntax: "1.2.840.10008.1.2.4.70", JPEG: [][]byte{picture.Bytes()}}
+	for name, tt := range map[string]struct {
+		of   dicomtest.Options
+		want error
+	}{
+		"corrupt":    {dicomtest.Options{TransferSyntax: dicom.JPEGBaseline8Bit, JPEG: [][]byte{[]byte("no JPEG.")}}, pixeldata.ErrCorrupt},
+		"too much":   {dicomtest.Options{More: dicom.Dataset{dicom.Rows: dicom.Ints{20_000}, dicom.Columns: dicom.Ints{20_000}}}, pixeldata.ErrTooMuch},
+		"no decoder": {lossless, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := lookingBench(t, tt.of)
+			b.shop.Keeper.Decode.FFmpeg = "/nonexistent/ffmpeg"
+			parcel, err := b.shop.Pack(t.Context(), b.job.ID, b.shop.Prepare["demo"].Preparation())
+			assert.Nil(t, b.shop.Pictures.take(b.job.ID))
+			if tt.want != nil {
+				require.ErrorIs(t, err, tt.want)
+				assert.Equal(t, jobs.Term, jobs.DispositionOf(err))
+				return
+			}
+			require.NoError(t, err)
+			require.NotContains(t, string(parcel.Order), `"prepared"`)
+			require.NoError(t, parcel.Bytes.Close())
+		})
+	}
+	b := lookingBench(t, dicomtest.Options{})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := b.shop.Pack(ctx, b.job.ID, b.shop.Prepare["demo"].Preparation())
+	assert.Equal(t, jobs.Postpone, jobs.DispositionOf(err), "a stop is no fault of the job")
+}
+
+// A worker that gives a job up leaves no picture behind.
+func TestFailed_picture(t *testing.T) {
+	b := lookingBench(t, dicomtest.Options{})
+	_, err := b.shop.Pack(t.Context(), b.job.ID, b.shop.Prepare["demo"].Preparation())
+	require.NoError(t, err)
+	require.NotZero(t, b.shop.Pictures.held)
+	require.Error(t, b.shop.Failed(t.Context(), b.job.ID, errors.New("boom")))
+	require.Zero(t, b.shop.Pictures.held)
+}
+
+func TestPictures(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		most := rapid.IntRange(0, 400).Draw(t, "most")
+		p := NewPictures(most)
+		type picture struct {
+			job string
+			img *image.RGBA
+		}
+		var want []picture // oldest first
+		held := func() (n int) {
+			for _, w := range want {
+				n += len(w.img.Pix)
+			}
+			return n
+		}
+		forget := func(job string) {
+			want = slices.DeleteFunc(want, func(w picture) bool { return w.job == job })
+		}
+		job := rapid.SampledFrom([]string{"a", "b", "c", "d", "e"})
+		t.Repeat(map[string]func(*rapid.T){
+			"keep": func(t *rapid.T) {
+				w := picture{job.Draw(t, "job"), image.NewRGBA(image.Rect(0, 0, rapid.IntRange(1, 40).Draw(t, "pixels"), 1))}
+				p.keep(w.job, w.img)
+				forget(w.job)
+				if len(w.img.Pix) > most {
+					return
+				}
+				for want = append(want, w); held() > most; {
+					want = want[1:]
+				}
+			},
+			"take": func(t *rapid.T) {
+				job := job.Draw(t, "job")
+				var img *image.RGBA
+				for _, w := range want {
+					if w.job == job {
+						img = w.img
+					}
+				}
+				if p.take(job) != img {
+					t.Fatalf("another picture of %s", job)
+				}
+				forget(job)
+			},
+			"": func(t *rapid.T) {
+				if p.held != held() || p.held > most || len(p.kept) != len(want) || len(p.order) != len(want) {
+					t.Fatalf("%d bytes of %d pictures in the order %v, want %d of %d", p.held, len(p.kept), p.order, held(), len(want))
+				}
+			},
+		})
+	})
+}
+
 func TestPack_givenUpHalfWay(t *testing.T) {
 	b := newBench(t)
-	parcel, err := b.shop.Pack(t.Context(), b.job.ID)
+	parcel, err := b.shop.Pack(t.Context(), b.job.ID, "")
 	require.NoError(t, err)
 	_, err = io.ReadFull(parcel.Bytes, make([]byte, 10))
 	require.NoError(t, err)
@@ -84,7 +286,7 @@ func TestPack_givenUpHalfWay(t *testing.T) {
 func TestPack_unsupported(t *testing.T) {
 	b := newBench(t)
 	b.replace(dicomtest.Options{Frames: 2, More: dicom.Dataset{dicom.BitsAllocated: dicom.Ints{32}}})
-	parcel, err := b.shop.Pack(t.Context(), b.job.ID)
+	parcel, err := b.shop.Pack(t.Context(), b.job.ID, "")
 	require.NoError(t, err)
 	assert.Nil(t, parcel)
 	job, err := b.ledger.Job(t.Context(), b.job.ID)
@@ -100,7 +302,7 @@ func TestPack_forGood(t *testing.T) {
 	} {
 		b := newBench(t)
 		b.replace(dicomtest.Options{Frames: 2, More: more})
-		parcel, err := b.shop.Pack(t.Context(), b.job.ID)
+		parcel, err := b.shop.Pack(t.Context(), b.job.ID, "")
 		assert.Nil(t, parcel)
 		require.ErrorIs(t, err, want)
 		assert.Equal(t, jobs.Term, jobs.DispositionOf(err), want)
@@ -118,9 +320,9 @@ func TestFailed_wordsAmongPixels(t *testing.T) {
 			dicom.PixelData: dicom.Fragments{nil, []byte(rle)},
 		}})
 		if here {
-			b.shop.Worker = &inference.Worker{Models: map[string]inference.Model{"demo": b.model}, Log: b.shop.Log}
+			b.shop.Worker = &inference.Worker{Models: b.models(), Log: b.shop.Log}
 		}
-		parcel, err := b.shop.Pack(t.Context(), b.job.ID)
+		parcel, err := b.shop.Pack(t.Context(), b.job.ID, "")
 		require.NoError(t, err)
 		_, why := io.ReadAll(parcel.Bytes)
 		require.ErrorIs(t, why, pixeldata.ErrWords)

@@ -132,8 +132,9 @@ func (m *making) heatmap(ctx context.Context, span analysis.Span, f analysis.Fin
 	}, nil
 }
 
-// parts takes over what was said elsewhere; the frames that pictures are made of are decoded anew.
-func (m *making) parts(ctx context.Context, parts []analysis.Part, instance *pixeldata.Instance) error {
+// parts takes over what was said elsewhere; the frames that pictures are made of are decoded anew, but for the only one of a
+// still that was kept.
+func (m *making) parts(ctx context.Context, parts []analysis.Part, kept *image.RGBA, instance *pixeldata.Instance) error {
 	left := parts
 	take := func(frame int, picture *image.RGBA) error {
 		for len(left) > 0 && (len(left[0].Maps) == 0 || left[0].Result.Span.First == frame) {
@@ -152,7 +153,11 @@ func (m *making) parts(ctx context.Context, parts []analysis.Part, instance *pix
 	if err := take(0, nil); err != nil || len(left) == 0 {
 		return err
 	}
-	for frame, err := range instance.Frames(ctx) {
+	frames := instance.Frames(ctx)
+	if kept != nil {
+		frames = func(yield func(pixeldata.Frame, error) bool) { yield(pixeldata.Frame{Number: 1, Image: kept}, nil) }
+	}
+	for frame, err := range frames {
 		switch {
 		case errors.Is(err, pixeldata.ErrUnsupported), errors.Is(err, pixeldata.ErrCorrupt), errors.Is(err, pixeldata.ErrTooMuch):
 			return inference.Permanent(err)

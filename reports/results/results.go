@@ -32,9 +32,11 @@ type Workshop struct {
 	Builder     *reports.Builder
 	Algorithms  map[string]reports.Algorithm // by model
 	Colours     *explain.ColourMap
-	Opacity     float64                     // of a map over its frame, 0..1
-	Heatmaps    map[string][]explain.Target // that routes wish in place of the model's own, by route
-	MaxAttempts int                         // of a job before it is parked, counted by the ledger
+	Opacity     float64                      // of a map over its frame, 0..1
+	Heatmaps    map[string][]explain.Target  // that routes wish in place of the model's own, by route
+	Prepare     map[string]*inference.Bundle // by model: with which inputs are prepared for workers elsewhere, and
+	Pictures    *Pictures                    // what was decoded for it
+	MaxAttempts int                          // of a job before it is parked, counted by the ledger
 	Now         func() time.Time
 	Finished    func(model string) // called when a job has ended with results, or was skipped
 	Log         *slog.Logger
@@ -100,13 +102,14 @@ func (w *Workshop) Take(ctx context.Context, id string, a analysis.Analysis) err
 }
 
 func (w *Workshop) take(ctx context.Context, id string, a analysis.Analysis) error {
+	picture := w.Pictures.take(id)
 	job, ok, err := w.waiting(ctx, id)
 	if err != nil || !ok {
 		return err
 	}
 	err = inference.Guard(w.Log, id, func() error {
 		return w.produce(ctx, job, a.Model, func(m *making, entry *Entry) (string, error) {
-			return a.NotAnalysed, m.parts(ctx, a.Parts, entry.Instance)
+			return a.NotAnalysed, m.parts(ctx, a.Parts, picture, entry.Instance)
 		})
 	})
 	switch {
@@ -137,6 +140,7 @@ func (w *Workshop) waiting(ctx context.Context, id string) (job ledger.Job, ok b
 
 // Failed decides about a job that a worker elsewhere has begun and not done, and why. Its error is as Do's.
 func (w *Workshop) Failed(ctx context.Context, id string, why error) error {
+	w.Pictures.take(id)
 	job, ok, err := w.waiting(ctx, id)
 	if err != nil || !ok {
 		return err

@@ -78,6 +78,7 @@ type bench struct {
 	ledger *ledger.Ledger
 	shop   *Workshop
 	model  seer
+	other  inference.Model // in place of model
 	job    ledger.Job
 	log    strings.Builder
 
@@ -149,8 +150,15 @@ func (b *bench) fillDisk() {
 }
 
 func (b *bench) do(ctx context.Context) error {
-	b.shop.Worker = &inference.Worker{Models: map[string]inference.Model{"demo": b.model}, Log: b.shop.Log}
+	b.shop.Worker = &inference.Worker{Models: b.models(), Log: b.shop.Log}
 	return b.shop.Do(ctx, b.job.ID)
+}
+
+func (b *bench) models() map[string]inference.Model {
+	if b.other != nil {
+		return map[string]inference.Model{"demo": b.other}
+	}
+	return map[string]inference.Model{"demo": b.model}
 }
 
 func (b *bench) attempts() int {
@@ -268,7 +276,12 @@ func (b *bench) done() ([]analysis.Result, []ledger.Object) {
 	b.t.Helper()
 	d, err := b.ledger.Study(b.t.Context(), b.job.Instance.StudyInstanceUID, ledger.Page{})
 	require.NoError(b.t, err)
-	job := d.InstanceViews[0].Jobs[0]
+	var job ledger.JobView
+	for _, i := range d.InstanceViews {
+		if i.Jobs[0].ID == b.job.ID {
+			job = i.Jobs[0]
+		}
+	}
 	require.Equal(b.t, ledger.JobDone, job.State)
 	require.Equal(b.t, testModel, job.MadeBy)
 	return job.Results, d.Objects
@@ -340,7 +353,7 @@ func (b *bench) analysed() analysis.Analysis {
 	entry, err := b.shop.Keeper.Open(b.t.Context(), b.job.Entry)
 	require.NoError(b.t, err)
 	defer entry.Close()
-	w := &inference.Worker{Models: map[string]inference.Model{"demo": b.model}}
+	w := &inference.Worker{Models: b.models()}
 	a, err := w.Analyse(b.t.Context(), inference.Task{Model: "demo", Instance: entry.Instance})
 	require.NoError(b.t, err)
 	var sent bytes.Buffer

@@ -19,10 +19,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"endogate/cmd/endogate/gateway"
 	"endogate/cmd/endogate/installed"
 	"endogate/cmd/endogate/peers"
-	"endogate/configs"
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/dicomtest"
 	"endogate/dicomnode/ledger"
@@ -224,6 +222,14 @@ func holdsNowhere(dirs, texts []string) error {
 // thereafter.
 func TestGateway_wordsAmongPixels(t *testing.T) {
 	t.Parallel()
+	bundle, err := inference.LoadBundle(filepath.Join(peers.Root(t), "testdata/models/demo"))
+	require.NoError(t, err)
+	t.Run("extract", func(t *testing.T) { wordsAmongPixels(t, bundle, "", 5, 2) })
+	t.Run("prepared", func(t *testing.T) { wordsAmongPixels(t, bundle, bundle.Preparation(), 6, 0) }) // one is no JPEG to who decodes it
+}
+
+// wordsAmongPixels has seven frames with words offered to a worker that takes them prepared so: some are given to it, some stay.
+func wordsAmongPixels(t *testing.T, bundle *inference.Bundle, prepares string, give, stay int) {
 	const secret = "Yamada seen by Dr. Who"
 	said := func(marker byte) string { return string([]byte{0xFF, marker, 0, byte(2 + len(secret))}) + secret }
 	var plain bytes.Buffer
@@ -237,22 +243,19 @@ func TestGateway_wordsAmongPixels(t *testing.T) {
 		stream + secret,
 		stream + begin + said(0xE1) + body + end,
 		begin + "\xff" + said(0xED) + "\xff\xff" + body + end,
-		"\xff" + stream + secret, // these two stay with the gateway, which has no worker
+		"\xff" + stream + secret, // words cannot be told from pixels here, and in the next
 		begin + body + secret + secret,
 	} {
 		instances = append(instances, drawn(dicomtest.Options{
 			TransferSyntax: dicom.JPEGBaseline8Bit, Instance: i + 1, JPEG: [][]byte{append([]byte(frame), make([]byte, len(frame)%2)...)},
 		}))
 	}
-	const stay = 2
 
 	brokers := peers.StartNATSCluster(t, 1)
 	scp := peers.StartStoreSCP(t)
 	g := newGateway(t, routeTo(scp.AETitle, scp.Addr, "")+fmt.Sprintf("nats: {url: %q}\njobs: {workers: 0}\n", brokers.URL()))
 	g.launch()
-	demo := filepath.Join(peers.Root(t), "testdata/models/demo")
-	models, err := gateway.Queues(configs.Config{Models: []configs.Model{{Dir: demo}}})
-	require.NoError(t, err)
+	models := []jobs.Model{{Name: bundle.Name, Version: bundle.Version, Digest: bundle.Digest}}
 	queue, err := jobs.Open(jobs.Options{URL: brokers.URL(), Guest: true, Log: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)
 	defer queue.Close()
@@ -260,7 +263,7 @@ func TestGateway_wordsAmongPixels(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	worked := make(chan error, 1)
 	go func() {
-		worked <- queue.Work(ctx, jobs.Consumer{Models: models, Slots: 1, Remote: func(_ context.Context, _ jobs.Job, header []byte, input io.Reader, _ io.Writer) error {
+		worked <- queue.Work(ctx, jobs.Consumer{Models: models, Slots: 1, Prepares: func(jobs.Job) string { return prepares }, Remote: func(_ context.Context, _ jobs.Job, header []byte, input io.Reader, _ io.Writer) error {
 			pixels, err := io.ReadAll(input)
 			if err != nil {
 				return err
@@ -285,9 +288,11 @@ func TestGateway_wordsAmongPixels(t *testing.T) {
 	})
 	stop()
 	require.NoError(t, <-worked)
-	require.Len(t, given, len(instances)-stay)
+	require.Len(t, given, give)
 	for range len(given) {
-		assert.NotContains(t, <-given, secret)
+		sent := <-given
+		assert.NotContains(t, sent, secret)
+		assert.Equal(t, prepares != "", strings.Contains(sent, `"prepared"`))
 	}
 	requireNowhere(t, brokers.Dirs, []string{secret})
 }

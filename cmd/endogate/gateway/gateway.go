@@ -230,8 +230,8 @@ func (g *parts) assemble(context.Context, *lifecycle) error {
 	}
 	g.desk.Publisher = publisher
 	g.workshop = &results.Workshop{
-		Heatmaps: g.models.heatmaps,
-		Ledger:   g.ledger, Keeper: g.keeper, Builder: g.builder, Algorithms: g.models.algorithms,
+		Heatmaps: g.models.heatmaps, Prepare: g.models.byName(), Pictures: results.NewPictures(picturesKept),
+		Ledger: g.ledger, Keeper: g.keeper, Builder: g.builder, Algorithms: g.models.algorithms,
 		Colours: colours, Opacity: g.cfg.Reports.Opacity, MaxAttempts: g.cfg.Jobs.MaxDeliver, Now: g.now, Log: g.log,
 		Finished: func(model string) {
 			g.metrics.Job(model, "done")
@@ -291,7 +291,7 @@ func (g *parts) startLoops(_ context.Context, life *lifecycle) error {
 			AckWait: g.cfg.Jobs.AckWait.Std(), Drain: g.cfg.Drain.Std() / 3,
 		}
 		if elsewhere {
-			consumer.Remote = remote(g.workshop.Worker, g.decoding())
+			consumer.Remote, consumer.Prepares = remote(g.workshop.Worker, g.decoding()), g.models.prepares
 		}
 		life.loop("worker", func(ctx context.Context) error { return g.queue.Work(ctx, consumer) })
 	}

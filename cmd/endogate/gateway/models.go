@@ -193,6 +193,22 @@ func (m *Models) queue(name string) jobs.Model {
 	return jobs.Model{Name: name, Version: "none", Digest: "none"}
 }
 
+// prepares is how the input of a job is prepared here.
+func (m *Models) prepares(j jobs.Job) string {
+	if b := m.byName()[j.Model.Name]; b != nil && m.queue(j.Model.Name) == j.Model {
+		return b.Preparation()
+	}
+	return ""
+}
+
+func (m *Models) byName() map[string]*inference.Bundle {
+	all := map[string]*inference.Bundle{}
+	for _, b := range m.Bundles {
+		all[b.Name] = b
+	}
+	return all
+}
+
 // queues are those of all models.
 func (m *Models) queues() (all []jobs.Model) {
 	for _, name := range m.Names() {

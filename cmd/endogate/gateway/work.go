@@ -18,6 +18,10 @@ import (
 // workerDrain is how long a job under way has to end when a worker alone is asked to stop.
 const workerDrain = 20 * time.Second
 
+// picturesKept bounds the pictures, in bytes, that wait for results of workers elsewhere: a hundred of 720 x 576 pixels, fifteen of
+// 1920 x 1080.
+const picturesKept = 128 << 20
+
 // Work is a worker alone: it does jobs of gateways elsewhere until ctx is done.
 func Work(ctx context.Context, cfg configs.Worker, build Build, log *slog.Logger) (err error) {
 	models, err := OpenModels(ctx, ConfigOf(cfg))
@@ -39,7 +43,7 @@ func Work(ctx context.Context, cfg configs.Worker, build Build, log *slog.Logger
 	}
 	log.Info("worker is up", "version", build.Version, "models", models.Names(), "workers", cfg.Jobs.Workers)
 	err = queue.Work(ctx, jobs.Consumer{
-		Models: models.queues(), Slots: cfg.Jobs.Workers, Remote: remote(worker, decode), Drain: workerDrain,
+		Models: models.queues(), Slots: cfg.Jobs.Workers, Remote: remote(worker, decode), Prepares: models.prepares, Drain: workerDrain,
 	})
 	log.Info("worker has stopped")
 	return err
@@ -81,11 +85,11 @@ func remote(worker *inference.Worker, decode pixeldata.Options) jobs.Remote {
 // owner answers workers elsewhere that have taken a job of ours.
 func (g *parts) owner() jobs.Owner {
 	return jobs.Owner{
-		Begin: func(ctx context.Context, j jobs.Job) (*jobs.Input, error) {
+		Begin: func(ctx context.Context, j jobs.Job, prepares string) (*jobs.Input, error) {
 			if j.Model != g.models.queue(j.Model.Name) {
 				return nil, nil // it was offered for a model that has been replaced, and is offered again for its successor
 			}
-			parcel, err := g.workshop.Pack(ctx, j.ID)
+			parcel, err := g.workshop.Pack(ctx, j.ID, prepares)
 			if parcel == nil {
 				return nil, err
 			}
