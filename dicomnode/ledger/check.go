@@ -173,10 +173,7 @@ func wrongSchema(ctx context.Context, db *sql.DB) ([]string, error) {
 // newSchema is the schema of a database that is made now.
 var newSchema = sync.OnceValues(func() (schema []string, err error) {
 	ctx := context.Background()
-	db, err := sql.Open("sqlite3", ":memory:")
-	if err != nil {
-		return nil, err
-	}
+	db := openDatabase(":memory:", func(error) {})
 	defer func() { err = errors.Join(err, db.Close()) }()
 	db.SetMaxOpenConns(1)
 	conn, err := db.Conn(ctx)

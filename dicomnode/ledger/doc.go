@@ -19,7 +19,7 @@
 //	meta       spool position the ledger has taken in
 //	study      what the admin looks for, with counters of open and parked work
 //	instance   one row per data set received and kept
-//	job        one row per instance and model; frame holds its results
+//	job        one row per instance and model; span holds its results, the contours of findings packed
 //	exam       one row per study, route and model: what a report is about
 //	object     one row per object made
 //	delivery   one row per destination and entry

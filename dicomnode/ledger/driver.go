@@ -17,7 +17,7 @@ type connector struct {
 }
 
 // Driver implements driver.Connector.
-func (c connector) Driver() driver.Driver { return &sqlite3.SQLiteDriver{} }
+func (c connector) Driver() driver.Driver { return &sqlite3.SQLiteDriver{ConnectHook: register} }
 
 // Connect implements driver.Connector.
 func (c connector) Connect(context.Context) (driver.Conn, error) {

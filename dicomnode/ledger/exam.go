@@ -112,7 +112,7 @@ func (l *Ledger) heatmaps(ctx context.Context, exam int64) (map[dicom.UID][]dico
 	return bySource, err
 }
 
-const selectResults = `SELECT j.name, r.first, r.count, r.start, r.duration, r.rows, r.columns, r.scores, r.findings, r.notes
+const selectResults = `SELECT j.name, r.first, r.count, r.start, r.duration, r.rows, r.columns, r.scores, r.findings, r.contours, r.notes
 	FROM span r JOIN job j ON j.id = r.job `
 
 func (l *Ledger) results(ctx context.Context, job int64) ([]analysis.Result, error) {
@@ -131,8 +131,12 @@ type jobResult struct {
 func scanResult(rows *sql.Rows) (jobResult, error) {
 	var r jobResult
 	var start, duration int64
+	var packed []byte
 	err := rows.Scan(&r.job, &r.Span.First, &r.Span.Count, &start, &duration, &r.Rows, &r.Columns,
-		jsonColumn{&r.Scores}, jsonColumn{&r.Findings}, jsonColumn{&r.Notes})
+		jsonColumn{&r.Scores}, jsonColumn{&r.Findings}, &packed, jsonColumn{&r.Notes})
+	if err == nil {
+		err = joinFindings(r.Findings, packed)
+	}
 	r.Span.Start, r.Span.Duration = time.Duration(start)*time.Microsecond, time.Duration(duration)*time.Microsecond
 	return r, err
 }

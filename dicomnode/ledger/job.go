@@ -183,15 +183,15 @@ func (l *Ledger) FinishJob(ctx context.Context, id string, by analysis.Model, re
 
 func (t *tx) insertResult(job int64, r analysis.Result) error {
 	scores, scoresErr := json.Marshal(r.Scores)
-	findings, findingsErr := json.Marshal(r.Findings)
+	findings, contours, findingsErr := splitFindings(r.Findings)
 	notes, notesErr := json.Marshal(r.Notes)
 	if err := errors.Join(scoresErr, findingsErr, notesErr); err != nil {
 		return fmt.Errorf("result of frame %d: %w", r.Span.First, err)
 	}
-	_, err := t.exec(`INSERT INTO span (job, first, count, start, duration, rows, columns, scores, findings, notes)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+	_, err := t.exec(`INSERT INTO span (job, first, count, start, duration, rows, columns, scores, findings, contours, notes)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		job, r.Span.First, r.Span.Count, r.Span.Start.Microseconds(), r.Span.Duration.Microseconds(),
-		r.Rows, r.Columns, string(scores), string(findings), string(notes))
+		r.Rows, r.Columns, string(scores), findings, contours, string(notes))
 	return err
 }
 
