@@ -2,10 +2,12 @@ package reports
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/suyashkumar/dicom/pkg/tag"
@@ -86,8 +88,15 @@ func (a *Assembler) order(ctx context.Context, study dicom.UID) (*ledger.Order, 
 	return &order, nil
 }
 
-// source opens the first instance whose bytes can still be read.
+// source opens the instance that says the most of patient and study, of several the first, whose bytes can still be read, and
+// completes it by the others.
 func (a *Assembler) source(ctx context.Context, results []ledger.ExamResult) (Source, error) {
+	headers := make([]dicom.Header, len(results))
+	for i, r := range results {
+		headers[i] = r.Header
+	}
+	results = slices.Clone(results)
+	slices.SortStableFunc(results, func(a, b ledger.ExamResult) int { return cmp.Compare(b.Header.Said(), a.Header.Said()) })
 	var errs []error
 	for _, r := range results {
 		if r.Released {
@@ -95,6 +104,7 @@ func (a *Assembler) source(ctx context.Context, results []ledger.ExamResult) (So
 		}
 		source, err := a.Open(ctx, r.Entry)
 		if err == nil {
+			source.Study = r.Header.Completed(headers)
 			return source, nil
 		}
 		if errors.Is(err, ErrGone) {

@@ -23,6 +23,10 @@ type Source struct {
 	// Order is the one that the study was made for; nil where nobody says. It fills in what the source does not say of the
 	// request; patient and study are those of the source all the same, as the other instances of the study have them.
 	Order *ledger.Order
+
+	// Study is what all instances of an examination together say of patient and study: it fills in what this one does not say in
+	// what is made of all of them.
+	Study dicom.Header
 }
 
 // maxCopyDepth bounds sequences copied from a source.
@@ -55,12 +59,29 @@ func (s Source) copier() copier { return copier{s, s.keeps()} }
 func (s copier) value(t tag.Tag) any {
 	e, ok := s.Attributes.Get(tagOf(t))
 	switch {
-	case ok && len(e.Value) > 0 && s.keeps:
+	case ok && s.keeps && len(e.Value) > 0 && (strings.Trim(s.text(t), "^= ") != "" || s.fromStudy(t) == ""):
 		return kept{e.Value, printable(s.Attributes.Reading(tagOf(t)))}
-	case s.text(t) == "":
-		return []string{}
+	case strings.Trim(s.text(t), "^= ") != "":
+		return []string{s.text(t)}
+	case s.fromStudy(t) != "":
+		return []string{s.fromStudy(t)}
+	case s.text(t) != "":
+		return []string{s.text(t)}
 	}
-	return []string{s.text(t)}
+	return []string{}
+}
+
+// fromStudy is what other instances of the examination say of t, and may be said in the object's character set.
+func (s copier) fromStudy(t tag.Tag) string {
+	v, doubtful := dicom.Reading(map[tag.Tag]string{
+		tag.PatientName: s.Study.PatientName, tag.PatientID: s.Study.PatientID, tag.IssuerOfPatientID: s.Study.IssuerOfPatientID,
+		tag.PatientBirthDate: s.Study.PatientBirthDate, tag.PatientSex: s.Study.PatientSex, tag.AccessionNumber: s.Study.AccessionNumber,
+		tag.StudyDate: s.Study.StudyDate, tag.StudyTime: s.Study.StudyTime, tag.StudyDescription: s.Study.StudyDescription,
+	}[t])
+	if doubtful || s.keeps && dicom.ASCII(v) != v {
+		return ""
+	}
+	return printable(v)
 }
 
 // matching returns the value of t when it matches, else "".
@@ -117,10 +138,18 @@ func (s copier) patientAndStudy(ds dataset) {
 		ds[t] = s.value(t)
 	}
 	ds.set(tag.StudyInstanceUID, string(s.instance().StudyInstanceUID))
-	ds.set(tag.PatientBirthDate, s.valid(tag.PatientBirthDate))
-	ds.set(tag.PatientSex, s.matching(tag.PatientSex, sexValue))
-	ds.set(tag.StudyDate, s.valid(tag.StudyDate))
-	ds.set(tag.StudyTime, s.valid(tag.StudyTime))
+	for _, t := range []tag.Tag{tag.PatientBirthDate, tag.StudyDate, tag.StudyTime} {
+		v := s.valid(t)
+		if other := s.fromStudy(t); v == "" && dicom.CheckText(vr(t), other) == nil {
+			v = other
+		}
+		ds.set(t, v)
+	}
+	sex := s.matching(tag.PatientSex, sexValue)
+	if sex == "" && sexValue.MatchString(s.fromStudy(tag.PatientSex)) {
+		sex = s.fromStudy(tag.PatientSex)
+	}
+	ds.set(tag.PatientSex, sex)
 	ds.optional(tag.PatientAge, s.valid(tag.PatientAge))
 	for _, t := range []tag.Tag{tag.StudyDescription, tag.IssuerOfPatientID} {
 		if v := s.value(t); !empty(v) {

@@ -168,3 +168,61 @@ func TestEquipment_institution(t *testing.T) {
 		assert.Equal(t, name, textOf(author, tag.InstitutionName))
 	}
 }
+
+// What the instance that is copied from does not say of patient and study, the others say, in the documents of an examination; a
+// heatmap has its own source's.
+func TestSource_completed(t *testing.T) {
+	type h = dicom.Header
+	full := h{PatientID: "7", IssuerOfPatientID: "H", PatientName: "Doe^Jane", PatientBirthDate: "19610203", PatientSex: "F", AccessionNumber: "A1", StudyDate: "20260102", StudyTime: "101500", StudyDescription: "Colonoscopy"}
+	for _, row := range []struct {
+		name   string
+		own    dicom.Header
+		others []dicom.Header
+		want   dicom.Header
+	}{
+		{"nothing", h{}, []h{full}, full},
+		{"a name of delimiters", h{PatientName: "^^^^"}, []h{{}, full}, full},
+		{"everything", full, []h{{PatientID: "8", PatientName: "X^Y"}}, full},
+		{"another patient says nothing", h{PatientID: "8"}, []h{full}, h{PatientID: "8"}},
+		{"another name says nothing", h{PatientName: "Alpha^Ann"}, []h{full}, h{PatientName: "Alpha^Ann"}},
+		{"another birth date says nothing", h{PatientBirthDate: "19400101"}, []h{full}, h{PatientBirthDate: "19400101"}},
+		{"part by part", h{PatientID: "7"}, []h{{PatientName: "Doe^Jane"}, {PatientID: "7", AccessionNumber: "A1"}}, h{PatientID: "7", PatientName: "Doe^Jane", AccessionNumber: "A1"}},
+		{"an issuer of no ID", h{PatientID: "7"}, []h{{IssuerOfPatientID: "H"}}, h{PatientID: "7"}},
+		{"two accession numbers", h{PatientID: "7"}, []h{{AccessionNumber: "A1"}, {AccessionNumber: "A2"}}, h{PatientID: "7"}},
+		{"an accession number of its own", h{AccessionNumber: "A3"}, []h{{AccessionNumber: "A1"}}, h{AccessionNumber: "A3"}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			got := row.own.Completed(row.others)
+			assert.Equal(t, row.want, got)
+			source := endoscopic("1")
+			for _, of := range []tag.Tag{tag.PatientBirthDate, tag.PatientSex, tag.StudyDate, tag.StudyTime, tag.StudyDescription} {
+				source.set(of)
+			}
+			source.set(tag.PatientID, row.own.PatientID)
+			source.set(tag.PatientName, row.own.PatientName)
+			source.set(tag.PatientBirthDate, row.own.PatientBirthDate)
+			source.set(tag.AccessionNumber, row.own.AccessionNumber)
+			if row.own == full {
+				return
+			}
+			e := testExam(t, kvasir())
+			e.Source = sourceOf(t, source)
+			e.Source.Study = got
+			for _, o := range objects(t, e) {
+				is := attributesOf(t, o).Header()
+				for i, pair := range [][2]string{
+					{row.want.PatientID, is.PatientID},
+					{row.want.PatientName, is.PatientName},
+					{row.want.PatientBirthDate, is.PatientBirthDate},
+					{row.want.PatientSex, is.PatientSex},
+					{row.want.AccessionNumber, is.AccessionNumber},
+					{row.want.IssuerOfPatientID, is.IssuerOfPatientID},
+					{row.want.StudyDate, is.StudyDate},
+					{row.want.StudyDescription, is.StudyDescription},
+				} {
+					assert.Equal(t, pair[0], pair[1], "%d", i)
+				}
+			}
+		})
+	}
+}

@@ -36,6 +36,59 @@ func (a *Attributes) Header() Header {
 	return h
 }
 
+// Completed returns h with what others say of patient and study, and h does not: a modality may send the first frame of an
+// examination before its operator has chosen the patient. An instance that may be of another patient says nothing, and several
+// accession numbers say none.
+func (h Header) Completed(others []Header) Header {
+	stated, several := h.AccessionNumber != "", false
+	for _, o := range others {
+		if h.ofAnother(o) {
+			continue
+		}
+		if h.PatientID != "" && o.PatientID == "" {
+			o.IssuerOfPatientID = "" // an issuer is that of an ID
+		}
+		for i, value := range h.shared() {
+			if from := *o.shared()[i]; blank(*value) && !blank(from) {
+				*value = from
+			}
+		}
+		several = several || o.AccessionNumber != "" && o.AccessionNumber != h.AccessionNumber
+	}
+	if several && !stated {
+		h.AccessionNumber = ""
+	}
+	return h
+}
+
+// Said counts what h says of what all instances of a study have alike.
+func (h Header) Said() (n int) {
+	for _, value := range h.shared() {
+		if !blank(*value) {
+			n++
+		}
+	}
+	return n
+}
+
+// blank says that an attribute says nothing: a name of delimiters alone does not (PS3.5 6.2).
+func blank(s string) bool { return strings.Trim(s, "^= ") == "" }
+
+// ofAnother says that o may be of another patient than h.
+func (h Header) ofAnother(o Header) bool {
+	other := func(a, b string) bool { return a != "" && b != "" && a != b }
+	return other(h.PatientID, o.PatientID) || h.PatientID == o.PatientID && other(h.IssuerOfPatientID, o.IssuerOfPatientID) ||
+		other(h.PatientBirthDate, o.PatientBirthDate) || h.PatientName != o.PatientName && NamesDiffer(h.PatientName, o.PatientName)
+}
+
+// shared are the attributes that all instances of a study have alike.
+func (h *Header) shared() []*string {
+	return []*string{
+		&h.PatientID, &h.IssuerOfPatientID, &h.PatientName, &h.PatientBirthDate, &h.PatientSex, &h.AccessionNumber, &h.StudyDate, &h.StudyTime,
+		&h.StudyDescription,
+	}
+}
+
 // UID returns the first value of t without padding; it may not be a valid UID.
 func (a *Attributes) UID(t Tag) UID { return UID(strings.Trim(a.Text(t), " \x00")) }
 

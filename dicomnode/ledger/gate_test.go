@@ -110,7 +110,7 @@ func TestGate(t *testing.T) {
 		{"the patient, of another name in a later image", []func(*testing.T, *Ledger){
 			ordered(Order{Accession: "A1", Patient: p1}), received(by(1, GateHold, nil)),
 			received(by(2, GateHold, func(r *Receipt) { r.Header.PatientName = "Other^One" })),
-		}, []Mismatch{MismatchName}, true},
+		}, []Mismatch{MismatchName, MismatchPatients}, true},
 		{"the patient, called otherwise since", []func(*testing.T, *Ledger){
 			received(by(1, GateHold, nil)), ordered(Order{Accession: "A1", Patient: p1}),
 			func(t *testing.T, l *Ledger) { take(t, l, told("m", PatientChange{Person: named("P1", "Other^One")})) },

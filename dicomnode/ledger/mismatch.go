@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"endogate/dicomnode/dicom"
 )
@@ -99,20 +100,14 @@ func (t *tx) mismatches(g gateRow, claims []claim, order Order, ordered bool, wh
 			all = append(all, m)
 		}
 	}
-	var first Identifier
-	for _, c := range claims {
-		if c.Patient.ID == "" {
-			continue
+	for i, c := range claims {
+		for _, before := range claims[:min(i, maxCompared)] {
+			other, err := t.otherPatient(before, c)
+			if err != nil {
+				return nil, err
+			}
+			add(MismatchPatients, other)
 		}
-		if first.ID == "" {
-			first = c.Patient
-			continue
-		}
-		same, err := t.same(first, c.Patient)
-		if err != nil {
-			return nil, err
-		}
-		add(MismatchPatients, !same)
 	}
 	if g.policy == GateOff {
 		return all, nil
@@ -169,9 +164,29 @@ func (t *tx) contested(accession string) (contested bool, err error) {
 		[]any{accession}, &contested)
 }
 
+// maxCompared bounds with how many of a study's claims each is compared: a modality repeats itself.
+const maxCompared = 16
+
+// otherPatient says whether two images name two patients: by identifiers that nobody has said are one's, or, where these are alike
+// or one has none, by birth date, sex or wholly different names. A number may be everybody's, as where a modality has none.
+func (t *tx) otherPatient(a, b claim) (bool, error) {
+	if a.Patient.ID != "" && b.Patient.ID != "" && !a.Patient.is(b.Patient, true) {
+		same, err := t.same(a.Patient, b.Patient)
+		return !same, err
+	}
+	p := Person{Name: b.Name, BirthDate: b.BirthDate, Sex: b.Sex}
+	return a.bornElse(p) || a.calledElse(p) || a.ofOtherSex(p), nil
+}
+
 // bornElse says that an image has another birth date than p.
 func (c claim) bornElse(p Person) bool {
-	return c.BirthDate != "" && p.BirthDate != "" && c.BirthDate != p.BirthDate
+	return birthDate(c.BirthDate) && birthDate(p.BirthDate) && c.BirthDate != p.BirthDate
+}
+
+// birthDate says whether s is one: 00000000 and the like say nothing.
+func birthDate(s string) bool {
+	at, err := time.Parse("20060102", s)
+	return err == nil && at.Year() > 1800
 }
 
 // calledElse says that an image has a wholly different name than p.
@@ -198,7 +213,9 @@ func evidence(all []Mismatch, claims []claim, order Order, correct Identifier) s
 	if len(all) == 0 {
 		return ""
 	}
-	who := slices.ContainsFunc(all, func(m Mismatch) bool { return m == MismatchBirthDate || m == MismatchName || m == MismatchSex })
+	who := slices.ContainsFunc(all, func(m Mismatch) bool {
+		return m == MismatchPatients || m == MismatchBirthDate || m == MismatchName || m == MismatchSex
+	})
 	claims = slices.Clone(claims)
 	for i, c := range claims {
 		if !who && c.Patient.ID != "" { // then it is no matter how the images write whom they name

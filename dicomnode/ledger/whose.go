@@ -66,14 +66,20 @@ func (t *tx) whose(g gateRow, claims []claim, order Order, ordered bool) (Whose,
 		}
 	}
 	if w.Name == "" && w.BirthDate == "" && w.Sex == "" { // nobody has told: what the image says is as good
-		err = t.row(`SELECT header ->> 'patient_name', header ->> 'patient_birth_date', header ->> 'patient_sex' FROM instance
-			WHERE study = ? AND coalesce(header ->> 'patient_id', '') = ? ORDER BY id LIMIT 1`, []any{g.study, named.ID},
-			orEmpty{&w.Name}, orEmpty{&w.BirthDate}, orEmpty{&w.Sex})
-		if errors.Is(err, sql.ErrNoRows) {
-			err = t.row("SELECT patient_name FROM study WHERE id = ?", []any{g.study}, &w.Name)
+		err = t.row(fmt.Sprintf("SELECT %s, %s, %s", firstSaid("patient_name"), firstSaid("patient_birth_date"), firstSaid("patient_sex")),
+			[]any{g.study, named.ID}, orEmpty{&w.Name}, orEmpty{&w.BirthDate}, orEmpty{&w.Sex})
+		if err == nil && w.Name == "" {
+			err = t.row("SELECT patient_name FROM study WHERE id = ?1", []any{g.study}, &w.Name)
 		}
 	}
 	return w, err
+}
+
+// firstSaid is what the first image of study ?1 that says it says of the patient ?2: one that names that patient before one that names
+// none.
+func firstSaid(of string) string {
+	return fmt.Sprintf(`(SELECT header ->> '%[1]s' FROM instance WHERE study = ?1 AND coalesce(header ->> 'patient_id', '') IN (?2, '')
+		AND trim(coalesce(header ->> '%[1]s', ''), '^= ') <> '' ORDER BY coalesce(header ->> 'patient_id', '') <> ?2, id LIMIT 1)`, of)
 }
 
 // orEmpty scans text, or NULL as "".

@@ -128,7 +128,11 @@ const (
 
 // images says what the instances say about themselves. Before is what an earlier draft had when their bytes were there.
 func (d *Desk) images(ctx context.Context, in *draft.Input, received []ledger.InstanceView, before draft.Examination) error {
-	head := received[0].Header
+	headers := make([]dicom.Header, len(received))
+	for i, r := range received {
+		headers[i] = r.Header
+	}
+	head := headers[0].Completed(headers)
 	in.Patient = draft.Patient{
 		ID: head.PatientID, Issuer: head.IssuerOfPatientID, Name: head.PatientName, BirthDate: head.PatientBirthDate, Sex: head.PatientSex,
 	}

@@ -74,7 +74,7 @@ func (g *parts) sourceOf(ctx context.Context, doc draft.Document) (reports.Sourc
 		if err == nil {
 			var source reports.Source
 			if source, err = g.keeper.Source(ctx, entry); err == nil {
-				source.Order = orderIn(doc)
+				source.Order, source.Study = orderIn(doc), studyIn(doc)
 				return source, nil
 			}
 		}
@@ -83,6 +83,15 @@ func (g *parts) sourceOf(ctx context.Context, doc draft.Document) (reports.Sourc
 		}
 	}
 	return reports.Source{}, reports.ErrGone
+}
+
+// studyIn is what the images say of patient and study, as doc has it.
+func studyIn(doc draft.Document) dicom.Header {
+	p, e := doc.Patient, doc.Examination
+	return dicom.Header{
+		PatientID: p.ID, IssuerOfPatientID: p.Issuer, PatientName: p.Name, PatientBirthDate: p.BirthDate, PatientSex: p.Sex,
+		AccessionNumber: e.Accession, StudyDescription: e.Description,
+	}
 }
 
 // orderIn is the order as doc has it: what was signed names that one, whatever has become of it since.
