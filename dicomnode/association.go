@@ -26,9 +26,9 @@ type Association struct {
 	link             *link
 	associateTimeout time.Duration
 
-	mu      sync.Mutex // one operation at a time
-	comment string
-	ended   error // why; nil while it stands
+	mu    sync.Mutex     // one operation at a time
+	last  dimse.Response // the last one
+	ended error          // why; nil while it stands
 }
 
 // Accepted reports whether instances of the abstract syntax can be sent in the transfer syntax.
@@ -70,7 +70,14 @@ func (a *Association) Err() error {
 func (a *Association) ErrorComment() string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.comment
+	return a.last.ErrorComment
+}
+
+// OffendingElement returns the Offending Element (0000,0901) of the last response: what the peer finds fault with.
+func (a *Association) OffendingElement() []dicom.Tag {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.last.OffendingElement
 }
 
 // Echo sends C-ECHO (PS3.7 9.1.5) and returns the peer's status. It needs a context of VerificationContexts.
@@ -118,7 +125,7 @@ func (a *Association) Send(ctx context.Context, req *Request, pending func(*Resp
 		var err error
 		rsp, err = a.link.invoke(ctx, pc, req, pending, nil)
 		if err == nil || errors.As(err, &stopped) {
-			a.comment = rsp.ErrorComment
+			a.last = rsp.Response
 			err = a.link.goOn(ctx)
 		}
 		return err

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"slices"
+	"sync"
 	"time"
 
 	"endogate/dicomnode/dicom"
@@ -31,6 +32,8 @@ type Client struct {
 
 	// Dial makes the transport connection; a net.Dialer's by default.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+
+	unnumbered sync.Once // it is said once of a peer that answers with message ID 0
 }
 
 // Associate connects to addr (host:port) and proposes the contexts to the application entity called.
@@ -62,6 +65,12 @@ func (c *Client) Associate(ctx context.Context, addr string, called dicom.AETitl
 	}
 	if c.Log == nil {
 		a.link.log = slog.Default()
+	}
+	a.link.unnumbered = func() {
+		c.unnumbered.Do(func() {
+			a.link.log.Warn("dicomnode: the peer answers with message ID 0, not with that of the request: it is taken for the one outstanding",
+				"called_ae", called, "remote", addr)
+		})
 	}
 	own := orDefault(c.MaxPDULength, DefaultMaxPDULength)
 	if err := a.do(ctx, a.hasEnded, func() error { return a.negotiate(own) }); err != nil {

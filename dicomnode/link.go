@@ -33,9 +33,11 @@ type link struct {
 	log                 *slog.Logger
 	stored              func(StoreResult) // nil, or told of every C-STORE that was answered
 
-	messageID uint16 // of the last request sent
-	answering bool
-	later     []func(context.Context) error // what services go on with once their response is sent
+	messageID  uint16 // of the last request sent
+	repeated   int    // answers that came once more since the last that was waited for
+	unnumbered func() // told once of a peer that answers with message ID 0; nil: nobody is
+	answering  bool
+	later      []func(context.Context) error // what services go on with once their response is sent
 
 	mu   sync.Mutex
 	sent sentRequest // under way, and can be cancelled
@@ -58,6 +60,9 @@ func (l *link) serveNext(ctx context.Context, wait time.Duration) error {
 		return err
 	}
 	rq, ok := cmd.(*dimse.Request)
+	if rsp, isResponse := cmd.(*dimse.Response); isResponse && l.isRepeated(l.messageID+1, "", rsp) {
+		return l.passOver(pc, rsp)
+	}
 	if !ok {
 		return violates(pdu.UnexpectedPDUParameter, "%s that answers nothing", cmd.Field())
 	}
@@ -235,8 +240,9 @@ func (l *link) invoke(ctx context.Context, pc PresentationContext, req *Request,
 	}
 	defer l.underWay(before)
 	var stopped error
+	timeout := orDefault(req.ResponseTimeout, l.responseTimeout)
 	for {
-		rsp, err := l.nextResponse(ctx, &rq, outer)
+		rsp, err := l.nextResponse(ctx, &rq, timeout, outer)
 		switch {
 		case err != nil:
 			return nil, err
@@ -297,16 +303,26 @@ func (l *link) cancel() error {
 	return l.writeAside(l.sent.contextID, &dimse.Request{CommandField: dimse.CCancelRQ, MessageID: l.sent.id})
 }
 
-// nextResponse reads up to the next response to rq and answers requests that come before it.
-func (l *link) nextResponse(ctx context.Context, rq *dimse.Request, outer *Request) (*Response, error) {
-	for {
-		pc, cmd, err := l.readCommand(l.contexts, l.expect, l.responseTimeout)
+// maxRepeated is how many answers to requests before are passed over while one is waited for.
+const maxRepeated = 16
+
+// nextResponse reads up to the next response to rq and answers requests that come before it. Answers that a peer gives
+// once more to requests before are passed over.
+func (l *link) nextResponse(ctx context.Context, rq *dimse.Request, timeout time.Duration, outer *Request) (*Response, error) {
+	for began := time.Now(); ; {
+		pc, cmd, err := l.readCommand(l.contexts, l.expect, timeout-time.Since(began))
 		if err != nil {
+			if l.repeated > 0 {
+				err = fmt.Errorf("%w: %w", ErrWrongResponse, err)
+			}
 			return nil, midMessage(err)
 		}
 		rsp, ok := cmd.(*dimse.Response)
 		switch {
+		case ok && l.isRepeated(rq.MessageID, rq.SOPInstanceUID, rsp):
+			err = l.passOver(pc, rsp)
 		case ok:
+			l.repeated = 0
 			return l.response(pc, rq, rsp)
 		case outer != nil:
 			err = outer.interrupt(cmd)
@@ -319,12 +335,37 @@ func (l *link) nextResponse(ctx context.Context, rq *dimse.Request, outer *Reque
 	}
 }
 
+// isRepeated says whether a response is to a request before the one of number next, which has had its own: its number is
+// lower, and it does not name the instance of that one.
+func (l *link) isRepeated(next uint16, instance dicom.UID, c *dimse.Response) bool {
+	id := c.MessageIDBeingRespondedTo
+	return l.repeated < maxRepeated && id > 0 && id < next && (c.SOPInstanceUID == "" || c.SOPInstanceUID != instance)
+}
+
+// passOver reads the rest of a response that has come before.
+func (l *link) passOver(pc PresentationContext, c *dimse.Response) error {
+	l.repeated++
+	return (&datasetReader{c: l.conn, id: pc.ID, last: !c.HasDataset}).drain(maxResponseDataset)
+}
+
+// answersTo says whether a response is to rq. One to message 0, which was never sent, is: one request alone is outstanding
+// (PS3.7 D.3.3.3), and there are peers that leave the number away.
+func (l *link) answersTo(rq *dimse.Request, c *dimse.Response) bool {
+	if c.MessageIDBeingRespondedTo != 0 || rq.MessageID == 0 || c.SOPInstanceUID != "" && c.SOPInstanceUID != rq.SOPInstanceUID {
+		return c.MessageIDBeingRespondedTo == rq.MessageID
+	}
+	if l.unnumbered != nil {
+		l.unnumbered()
+	}
+	return true
+}
+
 // response reads the rest of a response to rq.
 func (l *link) response(pc PresentationContext, rq *dimse.Request, c *dimse.Response) (*Response, error) {
 	switch {
 	case c.CommandField != rq.CommandField|dimse.ResponseBit:
 		return nil, violates(pdu.UnexpectedPDUParameter, "%s in answer to %s", c.CommandField, rq.CommandField)
-	case c.MessageIDBeingRespondedTo != rq.MessageID:
+	case !l.answersTo(rq, c):
 		return nil, fmt.Errorf("%w: %w", ErrWrongResponse,
 			violates(pdu.UnexpectedPDUParameter, "a response to message %d, not to %d", c.MessageIDBeingRespondedTo, rq.MessageID))
 	case !c.HasDataset:

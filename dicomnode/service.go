@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"time"
 
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/dimse"
@@ -46,6 +47,9 @@ type Request struct {
 	// Dataset is the bytes of the data set in TransferSyntax. Of a received request it is still on the wire, is empty
 	// if there is none, and gives io.EOF only after the last fragment. Of one to be sent, nil is none.
 	Dataset io.Reader
+
+	// ResponseTimeout, of a request to be sent, is how long a response may take to begin; the Client's by default.
+	ResponseTimeout time.Duration
 
 	CallingAE, CalledAE dicom.AETitle // of the association
 	RemoteAddr          string        // host:port

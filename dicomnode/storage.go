@@ -3,6 +3,7 @@ package dicomnode
 import (
 	"context"
 	"io"
+	"time"
 
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/dimse"
@@ -23,6 +24,9 @@ type StoreRequest struct {
 	TransferSyntax dicom.UID
 	Priority       dimse.Priority
 
+	// ResponseTimeout, of a request to be sent, is how long the response may take to begin; the Client's by default.
+	ResponseTimeout time.Duration
+
 	// Set on a received request only; Associate sets both titles of what is sent.
 	CallingAE, CalledAE dicom.AETitle
 	RemoteAddr          string // host:port
@@ -41,7 +45,7 @@ func (s *StoreRequest) request() *Request {
 	return &Request{Request: dimse.Request{
 		CommandField: dimse.CStoreRQ, Priority: s.Priority, SOPClassUID: s.SOPClassUID, SOPInstanceUID: s.SOPInstanceUID,
 		MoveOriginatorApplicationEntityTitle: string(s.MoveOriginatorAETitle), MoveOriginatorMessageID: s.MoveOriginatorMessageID,
-	}, TransferSyntax: s.TransferSyntax, Dataset: s.Dataset}
+	}, TransferSyntax: s.TransferSyntax, Dataset: s.Dataset, ResponseTimeout: s.ResponseTimeout}
 }
 
 // Storage is the Storage service class (PS3.4 annex B): C-STORE through a Handler, the data set as a stream.

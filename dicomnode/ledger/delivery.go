@@ -34,14 +34,16 @@ func (t *tx) deliver(study int64, d Delivery, destinations []string, at time.Tim
 const selectDelivery = `SELECT d.id, d.kind, d.destination, d.entry, d.alternate, d.sop_class_uid, d.sop_instance_uid,
 	d.series_instance_uid, s.study_instance_uid, d.transfer_syntax_uid, d.purpose, d.rank, d.state, d.attempts, d.next_at,
 	d.ended_at, d.used, d.protocol, d.code, d.text, d.reason, d.waits_for,
-	EXISTS (SELECT 1 FROM instance i WHERE i.entry = d.entry AND i.state = 'conflict'), d.held, d.number, d.version
+	EXISTS (SELECT 1 FROM instance i WHERE i.entry = d.entry AND i.state = 'conflict'), d.held, d.number, d.version,
+	d.behind
 	FROM delivery d JOIN study s ON s.id = d.study `
 
 func scanDelivery(rows *sql.Rows) (Delivery, error) {
 	var d Delivery
 	err := rows.Scan(&d.ID, &d.Kind, &d.Destination, &d.Entry, &d.Alternate, &d.Instance.SOPClassUID, &d.Instance.SOPInstanceUID,
 		&d.Instance.SeriesInstanceUID, &d.Instance.StudyInstanceUID, &d.TransferSyntaxUID, &d.Purpose, &d.Rank, &d.State,
-		&d.Attempts, timeColumn{&d.NextAt}, timeColumn{&d.EndedAt}, &d.Used, &d.Answer.Protocol, &d.Answer.Code, &d.Answer.Text, &d.Reason, &d.After, &d.Conflict, &d.Held, &d.Number, &d.Version)
+		&d.Attempts, timeColumn{&d.NextAt}, timeColumn{&d.EndedAt}, &d.Used, &d.Answer.Protocol, &d.Answer.Code, &d.Answer.Text, &d.Reason, &d.After, &d.Conflict, &d.Held, &d.Number, &d.Version,
+		&d.Behind)
 	if d.State == DeliveryParked && d.EndedAt.IsZero() {
 		d.EndedAt = d.NextAt // parked as it was made
 	}
@@ -49,24 +51,34 @@ func scanDelivery(rows *sql.Rows) (Delivery, error) {
 }
 
 // The + keeps the planner from sorting all that is due by way of delivery_next.
-const dueDeliveries = selectDelivery + `WHERE d.state = 'pending' AND d.held = 0 AND d.stale = 0 AND d.destination = ?
-	AND (+d.next_at <= ? OR +d.next_at > ? AND d.waits_for = '')
-	ORDER BY d.behind, d.rank, d.id LIMIT ?`
+const (
+	isTime = selectDelivery + `WHERE d.state = 'pending' AND d.held = 0 AND d.stale = 0 AND d.destination = ?
+	AND (+d.next_at <= ? OR +d.next_at > ? AND d.waits_for = '') `
+	dueDeliveries = isTime + "AND d.behind = 0 ORDER BY d.rank, d.id LIMIT ?"
+	dueBehind     = isTime + "AND d.behind = 1 ORDER BY d.next_at, d.id LIMIT ?"
+)
 
-// DueDeliveries returns at most limit pending deliveries to destination whose time has come, by rank and then in the
-// order they were made; those that were deferred behind the others come last. What is to wait for more than longest was
-// deferred under a clock that has been set back since: it is due, unless another one is to be delivered before; so with a
-// longest far below zero all is that was deferred. Results that are held at the gate are not. The results that they are made from are durable.
+// DueDeliveries returns pending deliveries to destination whose time has come: at most limit that nothing was deferred
+// behind others of, by rank and then in the order they were made, and after these at most limit that are behind, those
+// that have waited longest first. What is to wait for more than longest was deferred under a clock that has been set back
+// since: it is due, unless another one is to be delivered before; so with a longest far below zero all is that was
+// deferred. Results that are held at the gate are not. The results that they are made from are durable.
 func (l *Ledger) DueDeliveries(ctx context.Context, destination string, now time.Time, longest time.Duration, limit int) ([]Delivery, error) {
 	if err := l.usable(ctx); err != nil {
 		return nil, err
 	}
-	ds, err := query(ctx, l.readDB, scanDelivery, dueDeliveries, destination, micros(now), micros(now.Add(longest)), limit)
-	if err == nil && len(ds) > 0 {
-		err = l.sync(ctx)
+	var ds []Delivery
+	for _, q := range []string{dueDeliveries, dueBehind} {
+		some, err := query(ctx, l.readDB, scanDelivery, q, destination, micros(now), micros(now.Add(longest)), limit)
+		if err != nil {
+			return nil, fmt.Errorf("ledger: due deliveries: %w", err)
+		}
+		ds = append(ds, some...)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("ledger: due deliveries: %w", err)
+	if len(ds) > 0 {
+		if err := l.sync(ctx); err != nil {
+			return nil, fmt.Errorf("ledger: due deliveries: %w", err)
+		}
 	}
 	return ds, nil
 }
@@ -119,6 +131,7 @@ func (t *tx) waitOn(study int64, at time.Time) error {
 // deliveryRow is what a step needs to know of a delivery.
 type deliveryRow struct {
 	id, study   int64
+	series      dicom.UID
 	instance    dicom.UID
 	entry       string
 	alternate   string
@@ -128,8 +141,8 @@ type deliveryRow struct {
 
 func (t *tx) delivery(id int64) (deliveryRow, error) {
 	d := deliveryRow{id: id}
-	err := t.row("SELECT study, sop_instance_uid, entry, alternate, destination, state FROM delivery WHERE id = ?", []any{id},
-		&d.study, &d.instance, &d.entry, &d.alternate, &d.destination, &d.state)
+	err := t.row("SELECT study, series_instance_uid, sop_instance_uid, entry, alternate, destination, state FROM delivery WHERE id = ?", []any{id},
+		&d.study, &d.series, &d.instance, &d.entry, &d.alternate, &d.destination, &d.state)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = ErrNotFound
 	}
@@ -233,7 +246,7 @@ func (l *Ledger) Uncommitted(ctx context.Context, destination string, now time.T
 // Deferral is why and until when a delivery waits.
 type Deferral struct {
 	Next   time.Time
-	Behind bool // others go first from now on
+	Behind bool // others go first from now on, also before the rest of its series: it may be the same with them
 	Answer Answer
 	Reason string // no patient data
 }
@@ -246,8 +259,12 @@ func (l *Ledger) Defer(ctx context.Context, id int64, why Deferral, at time.Time
 			return nil
 		}
 		answer := why.Answer
-		_, err := t.exec(`UPDATE delivery SET state = 'pending', attempts = attempts + 1, next_at = ?, since = ?, behind = ?, protocol = ?, code = ?,
+		_, err := t.exec(`UPDATE delivery SET state = 'pending', attempts = attempts + 1, next_at = ?, since = ?, behind = max(behind, ?), protocol = ?, code = ?,
 			text = ?, reason = ? WHERE id = ?`, micros(why.Next), micros(at), why.Behind, answer.Protocol, answer.Code, answer.Text, why.Reason, id)
+		if err == nil && why.Behind {
+			_, err = t.exec(`UPDATE delivery SET behind = 1 WHERE study = ? AND destination = ? AND series_instance_uid = ?
+				AND state = 'pending' AND behind = 0`, d.study, d.destination, d.series)
+		}
 		if err != nil {
 			return err
 		}

@@ -415,8 +415,18 @@ func (m *model) delivered(t *rapid.T) {
 func (m *model) deferDelivery(t *rapid.T) {
 	d := m.pickDelivery(t, DeliveryPending)
 	now := m.tick()
-	d.next, d.behind = now.Add(100*time.Second), rapid.Bool().Draw(t, "behind")
-	require.NoError(t, m.l.Defer(m.ctx, d.id, Deferral{Next: d.next, Behind: d.behind, Answer: said("A700"), Reason: "full"}, now))
+	behind := rapid.Bool().Draw(t, "behind")
+	d.next = now.Add(100 * time.Second)
+	require.NoError(t, m.l.Defer(m.ctx, d.id, Deferral{Next: d.next, Behind: behind, Answer: said("A700"), Reason: "full"}, now))
+	study := func(d *modelDelivery) (study int64) {
+		require.NoError(t, m.l.readDB.QueryRow("SELECT study FROM delivery WHERE id = ?", d.id).Scan(&study))
+		return study
+	}
+	for _, other := range m.deliveries { // all of a study are of one series
+		if behind && other.state == DeliveryPending && other.destination == d.destination && study(other) == study(d) {
+			other.behind = true
+		}
+	}
 }
 
 func (m *model) parkDelivery(t *rapid.T) {
@@ -543,13 +553,17 @@ func (m *model) checkDue(t *rapid.T, destination string) {
 			due = append(due, d)
 		}
 	}
-	order := func(d *modelDelivery) int {
-		if d.behind {
-			return 1000 + d.rank
+	slices.SortStableFunc(due, func(a, b *modelDelivery) int {
+		switch {
+		case a.behind != b.behind && a.behind:
+			return 1
+		case a.behind != b.behind:
+			return -1
+		case a.behind:
+			return a.next.Compare(b.next)
 		}
-		return d.rank
-	}
-	slices.SortStableFunc(due, func(a, b *modelDelivery) int { return order(a) - order(b) })
+		return a.rank - b.rank
+	})
 	var want []int64
 	for _, d := range due {
 		want = append(want, d.id)

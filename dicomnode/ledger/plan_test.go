@@ -19,6 +19,7 @@ func TestPlans(t *testing.T) {
 		sorted     bool // the index gives the order
 	}{
 		{"due deliveries", dueDeliveries, 4, true},
+		{"due deliveries that are behind", dueBehind, 4, true},
 		{"next delivery", nextDelivery, 1, true},
 		{"due exams", dueExams, 2, true},
 		{"oldest jobs", oldestJobs, 0, false},

@@ -110,29 +110,51 @@ func TestDelivery_clockSetBack(t *testing.T) {
 	require.Equal(t, 1, n)
 }
 
+// TestDelivery_behind: what the peer did not take goes behind the others, and so does the rest of its series, which may be
+// like it; of what is behind, that goes first which has waited longest.
 func TestDelivery_behind(t *testing.T) {
 	l := openLedger(t)
 	ctx := t.Context()
-	for n := 1; n <= 3; n++ {
+	for n := 1; n <= 5; n++ {
 		r := receipt(n)
-		r.Forward = []string{"pacs"}
+		r.Forward = []string{"pacs", "archive"}
+		if n > 3 {
+			r.Header.SeriesInstanceUID = "1.2.4"
+		}
 		receive(t, l, r)
 	}
-	order := func() (ids []int64) {
-		due, err := l.DueDeliveries(ctx, "pacs", at(100), longest, 10)
+	ids := map[int64]int{} // to the number of the object
+	all, err := l.DueDeliveries(ctx, "pacs", at(100), longest, 10)
+	require.NoError(t, err)
+	for i, d := range all {
+		require.False(t, d.Behind)
+		ids[d.ID] = i + 1
+	}
+	order := func(destination string) (numbers []int) {
+		due, err := l.DueDeliveries(ctx, destination, at(100), longest, 10)
 		require.NoError(t, err)
 		for _, d := range due {
-			ids = append(ids, d.ID)
+			numbers = append(numbers, ids[d.ID])
 		}
-		return ids
+		return numbers
 	}
-	require.NoError(t, l.Defer(ctx, 1, Deferral{Next: at(9), Behind: true}, at(4)))
-	require.NoError(t, l.Defer(ctx, 2, Deferral{Next: at(9)}, at(4)))
-	require.Equal(t, []int64{2, 3, 1}, order())
-	require.NoError(t, l.Park(ctx, 1, Answer{}, "no answer", at(5)))
-	_, err := l.Unpark(ctx, 1, at(6))
+	require.NoError(t, l.Defer(ctx, all[0].ID, Deferral{Next: at(19), Behind: true}, at(6)))
+	require.Equal(t, []int{4, 5, 2, 3, 1}, order("pacs"), "the other series, then those that are like it, then it")
+	archive, err := l.DueDeliveries(ctx, "archive", at(100), longest, 10)
 	require.NoError(t, err)
-	require.Equal(t, []int64{1, 2, 3}, order(), "a person has looked at it")
+	for _, d := range archive {
+		require.False(t, d.Behind, "another destination says nothing of it")
+	}
+	require.NoError(t, l.Defer(ctx, all[1].ID, Deferral{Next: at(20)}, at(7)))
+	require.Equal(t, []int{4, 5, 3, 1, 2}, order("pacs"), "what was behind stays there, whatever it fails by")
+	some, err := l.DueDeliveries(ctx, "pacs", at(100), longest, 1)
+	require.NoError(t, err)
+	require.Len(t, some, 2, "some of both")
+
+	require.NoError(t, l.Park(ctx, all[0].ID, Answer{}, "no answer", at(8)))
+	_, err = l.Unpark(ctx, all[0].ID, at(9))
+	require.NoError(t, err)
+	require.Equal(t, []int{1, 4, 5, 3, 2}, order("pacs"), "a person has looked at it")
 }
 
 // TestAnswer_text: what a peer says is stored and shown beside our reason, which stays without it.

@@ -239,6 +239,7 @@ type Delivery struct {
 	Conflict          bool   // of an instance whose SOP Instance UID was taken by other bytes
 	Held              bool   // of a result of a study that waits at the gate: it is not due
 	Number, Version   int    // of the draft that a message was made of; 0: of none
+	Behind            bool   // others go first: it was deferred behind them, or one of its series was
 }
 
 // Why is the reason with what the peer said: it may have patient data.

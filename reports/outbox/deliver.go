@@ -12,9 +12,18 @@ import (
 )
 
 const (
-	// maxSilent is how often something is sent to a peer that is there and does not answer to it: each time everything
-	// else waits until the answer is overdue.
+	// maxSilent is how often something is sent to a peer that is there for others and does not answer to it.
 	maxSilent = 10
+	// maxCounted bounds for how many deliveries silences are counted.
+	maxCounted = 10_000
+	// firstPatience is how long the answer to something may take the first time, when it is not known how long the peer
+	// takes; leastPatience when it is.
+	firstPatience = 10 * time.Second
+	leastPatience = 5 * time.Second
+	// lately is for how long a destination that took something is not shown as failing, and recently for how long not being
+	// let in is about the object.
+	lately   = 10 * time.Minute
+	recently = time.Hour
 	// maxStrikes temporary failures in a row are the destination's, not the objects'.
 	maxStrikes = 3
 	// refusedPause is how long a kind of object that the peer does not take is held back: it may be configured to.
@@ -48,6 +57,7 @@ func (w *worker) one(ctx context.Context, d ledger.Delivery) error {
 	if err != nil && outcome.Class.delivered() {
 		w.unsettled[d.ID] = a
 	}
+	w.noteTime(d, outcome, w.worked.Sub(start))
 	if err == nil && w.o.Sent != nil {
 		w.o.Sent(w.name, fate, w.worked.Sub(start))
 	}
@@ -75,11 +85,12 @@ func outlasting(ctx context.Context, a time.Duration) (context.Context, context.
 
 // send tries the entry, and the alternate if the peer does not take the first. It returns the entry tried last.
 func (w *worker) send(ctx context.Context, d ledger.Delivery) (used string, outcome Outcome) {
-	first := w.try(ctx, Message{Kind: d.Kind, Entry: d.Entry, Purpose: d.Purpose})
+	patience := w.patience(d.ID)
+	first := w.try(ctx, Message{Kind: d.Kind, Entry: d.Entry, Purpose: d.Purpose, Patience: patience})
 	if d.Alternate == "" || first.Class != SendAlternate && first.Class != Never {
 		return d.Entry, first
 	}
-	outcome = w.try(ctx, Message{Kind: d.Kind, Entry: d.Alternate, Purpose: d.Purpose})
+	outcome = w.try(ctx, Message{Kind: d.Kind, Entry: d.Alternate, Purpose: d.Purpose, Patience: patience})
 	if outcome.Class == SendAlternate || outcome.Class == Never {
 		outcome.Class = max(first.Class, outcome.Class)
 		outcome.Reason = first.Reason + "; nor the alternate: " + outcome.Reason
@@ -105,10 +116,14 @@ func (w *worker) settle(ctx context.Context, d ledger.Delivery, used string, o O
 		"reason", o.Reason, "err", o.Err)
 	if o.Class.delivered() {
 		w.up(now)
+		delete(w.silences, d.ID)
 		return w.delivered(ctx, log, d, used, o)
 	}
 	var next time.Time
 	fate := FateDeferred
+	if o.Class == DestinationDown && o.Protocol != "" && now.Sub(w.took) < recently {
+		o.Class = Later // it has let in others: this is about the one
+	}
 	switch o.Class {
 	case Never:
 		w.answered(o, now)
@@ -119,27 +134,40 @@ func (w *worker) settle(ctx context.Context, d ledger.Delivery, used string, o O
 		next = now.Add(refusedPause)
 	case DestinationDown:
 		next, fate = w.down(now, o.Reason), FateDown
+		if o.Silent { // it may be that it broke down at this one: others tell
+			w.behindUntil = next
+			w.holdUntil = earlier(next, now.Add(w.o.Backoff.Delay(1, w.o.jitter())))
+		}
 	default:
 		next = now.Add(max(w.o.Backoff.Delay(attempt, w.o.jitter()), min(o.After, w.longest())))
-		w.strike(o, now)
+		w.strike(d, o, now)
 	}
-	if o.Silent && attempt >= maxSilent || w.o.Backoff.Exhausted(w.spent(d, o.Class, now)) {
+	if w.isSilent(d, o, now) || w.o.Backoff.Exhausted(w.spent(d, o.Class, now)) {
 		log.WarnContext(ctx, "delivery given up")
 		return FateParked, w.o.Queue.Park(ctx, d.ID, o.answer(), givenUp(attempt, o.Reason), now)
 	}
 	log.InfoContext(ctx, "delivery deferred", "next", next, "fate", fate)
-	behind := o.Class == Later // else the first of those that fail would be all that is tried after each wait
+	behind := o.Class == Later || o.Silent // else the first of those that fail would be all that is tried after each wait
 	return fate, w.o.Queue.Defer(ctx, d.ID, ledger.Deferral{Next: next, Behind: behind, Answer: o.answer(), Reason: o.Reason}, now)
 }
 
-// strike counts failures that are to be tried later: several in a row are the destination's, not the objects'. Silence
-// on an object is that object's.
-func (w *worker) strike(o Outcome, now time.Time) {
+// strike counts failures that are to be tried later: several in a row are the destination's, not the objects'. What was
+// never tried may still say otherwise, once in the shortest wait. Silence on an object is that object's, until objects of
+// several studies got no answer one after the other, and none did: that is shown and held against none of them, and as each
+// has its own wait, nothing else has to.
+func (w *worker) strike(d ledger.Delivery, o Outcome, now time.Time) {
 	if o.Silent {
+		if len(w.silentOn) < maxStrikes {
+			w.silentOn[d.Instance.StudyInstanceUID] = true
+		}
+		if w.isStuck(now) {
+			w.fails(now, now, o.Reason+", as to others before")
+		}
 		return
 	}
 	if w.strikes++; w.strikes >= maxStrikes {
-		w.down(now, o.Reason)
+		w.behindUntil = w.down(now, o.Reason)
+		w.holdUntil = earlier(w.holdUntil, now.Add(w.o.Backoff.Delay(1, w.o.jitter())))
 		return
 	}
 	if o.Protocol != "" {
@@ -147,10 +175,76 @@ func (w *worker) strike(o Outcome, now time.Time) {
 	}
 }
 
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// silences are the times that an object got no answer.
+type silences struct {
+	all  int
+	n    int // that are held against the object
+	last time.Time
+}
+
+// isSilent counts the silences on d, and says whether there were too many. One is held against the object where the
+// destination has taken others since the one before, or where objects of two other studies at most got no answer either.
+func (w *worker) isSilent(d ledger.Delivery, o Outcome, now time.Time) bool {
+	if !o.Silent {
+		return false
+	}
+	if len(w.silences) >= maxCounted {
+		clear(w.silences)
+	}
+	s := w.silences[d.ID]
+	if w.took.After(s.last) || o.Class == Later && len(w.silentOn) < maxStrikes {
+		s.n++
+	}
+	s.all, s.last = s.all+1, now
+	w.silences[d.ID] = s
+	return s.n >= maxSilent
+}
+
+// isStuck says whether the destination is there and answers to nothing, as far as can be told.
+func (w *worker) isStuck(now time.Time) bool {
+	return len(w.silentOn) >= maxStrikes && now.Sub(w.took) > lately
+}
+
+// patience is how long an answer may take while others wait behind it: some times as long as the slowest of a day, and
+// twice as long after each silence, up to a quarter of what is configured, and all of it before it is given up. So a peer
+// that does not answer to some objects has most of its time for others, and one that is slow has its time in the end.
+func (w *worker) patience(id int64) time.Duration {
+	first, limit, s := firstPatience, w.o.timeout(), w.silences[id]
+	longest := limit
+	if w.slowest > 0 {
+		first, longest = max(leastPatience, 4*w.slowest), limit/4
+	}
+	if s.n >= maxSilent-2 {
+		return limit
+	}
+	return min(max(first, min(first<<min(s.all, 8), longest)), limit)
+}
+
+// noteTime keeps how long answers take, and which of what was never tried and what was has had more time.
+func (w *worker) noteTime(d ledger.Delivery, o Outcome, took time.Duration) {
+	if d.Behind {
+		w.usedBehind += took
+	} else {
+		w.usedFresh += took
+		w.fromEnd = !o.Class.delivered() && (o.Protocol != "" || o.Silent || o.Class != DestinationDown)
+	}
+	if o.Protocol != "" && (took >= w.slowest || w.worked.Sub(w.slowestAt) > 24*time.Hour) {
+		w.slowest, w.slowestAt = took, w.worked
+	}
+}
+
 // answered says that the object is at fault, and, if the peer has answered, that it is there.
 func (w *worker) answered(o Outcome, now time.Time) {
 	w.strikes = 0
 	if o.Protocol != "" {
+		clear(w.silentOn)
 		w.alive(now)
 	}
 }
@@ -232,7 +326,8 @@ func (w *worker) delivered(ctx context.Context, log *slog.Logger, d ledger.Deliv
 
 // up says that the destination has taken something.
 func (w *worker) up(now time.Time) {
-	w.strikes = 0
+	w.strikes, w.took, w.holdUntil, w.behindUntil = 0, now, time.Time{}, time.Time{}
+	clear(w.silentOn)
 	w.alive(now)
 	w.mu.Lock()
 	w.failures = 0
@@ -267,16 +362,24 @@ func (w *worker) waiting() int {
 func (w *worker) down(now time.Time, reason string) time.Time {
 	w.mu.Lock()
 	w.failures++
+	failures := w.failures
+	w.mu.Unlock()
+	w.holdUntil = now.Add(w.o.Backoff.Delay(failures, w.o.jitter()))
+	w.fails(now, w.holdUntil, reason)
+	return w.holdUntil
+}
+
+// fails says that the destination does not take what it is sent, and when it is tried again.
+func (w *worker) fails(now, next time.Time, reason string) {
+	w.mu.Lock()
 	was, since := w.condition, now
 	if !was.Up {
 		since = was.Since
 	}
-	next := now.Add(w.o.Backoff.Delay(w.failures, w.o.jitter()))
 	w.condition = Condition{Since: since, Reason: reason, NextAt: next}
 	w.mu.Unlock()
 	if was.Up {
 		w.log.Warn("destination is down: what is for it waits, and goes when it answers again; is it running and reachable?",
 			"reason", reason, "waiting", w.waiting())
 	}
-	return next
 }

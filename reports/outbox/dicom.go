@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"syscall"
+	"time"
 
 	"endogate/dicomnode"
 	"endogate/dicomnode/dicom"
@@ -73,15 +74,16 @@ func (s *DICOM) Send(ctx context.Context, m Message) Outcome {
 		}
 		data = followed
 	}
+	patience := m.patience(entry.Size)
 	need := dicomnode.InstanceSyntax{SOPClassUID: entry.Header.SOPClassUID, TransferSyntaxUID: entry.TransferSyntaxUID}
 	reused := s.assoc != nil
-	outcome, err := s.store(ctx, need, entry, data)
+	outcome, err := s.store(ctx, need, entry, data, patience)
 	if reused && ctx.Err() == nil && lost(err) {
 		s.drop()
 		if _, err := data.Seek(0, io.SeekStart); err != nil {
 			return unreadable(err)
 		}
-		outcome, err = s.store(ctx, need, entry, data)
+		outcome, err = s.store(ctx, need, entry, data, patience)
 	}
 	if err != nil {
 		return s.failed(ctx, err, need)
@@ -136,13 +138,13 @@ func (s *DICOM) Rest(ctx context.Context) error {
 	return assoc.Release(ctx)
 }
 
-func (s *DICOM) store(ctx context.Context, need dicomnode.InstanceSyntax, entry spool.Entry, data io.Reader) (Outcome, error) {
+func (s *DICOM) store(ctx context.Context, need dicomnode.InstanceSyntax, entry spool.Entry, data io.Reader, patience time.Duration) (Outcome, error) {
 	if err := s.associate(ctx, need); err != nil {
 		return Outcome{}, err
 	}
 	request := &dicomnode.StoreRequest{
 		SOPClassUID: entry.Header.SOPClassUID, SOPInstanceUID: entry.Header.SOPInstanceUID,
-		TransferSyntax: entry.TransferSyntaxUID, Dataset: data,
+		TransferSyntax: entry.TransferSyntaxUID, Dataset: data, ResponseTimeout: patience,
 	}
 	if s.wantsImplicit(entry) {
 		var implicit bytes.Buffer
@@ -155,7 +157,7 @@ func (s *DICOM) store(ctx context.Context, need dicomnode.InstanceSyntax, entry 
 	if err != nil {
 		return Outcome{}, err
 	}
-	return answered(status, s.assoc.ErrorComment(), s.Called), nil
+	return answered(status, peerSays{s.assoc.ErrorComment(), s.assoc.OffendingElement()}, s.Called), nil
 }
 
 // wantsImplicit reports whether the peer takes an object of ours in the default transfer syntax only (PS3.5 10.1).
@@ -170,7 +172,10 @@ func (s *DICOM) associate(ctx context.Context, need dicomnode.InstanceSyntax) er
 	if s.assoc != nil && slices.Contains(s.proposed, need) {
 		return nil
 	}
-	if err := s.Rest(ctx); err != nil && ctx.Err() != nil {
+	releasing, cancel := context.WithTimeout(ctx, restTimeout) // a peer that hangs at the release is left
+	err := s.Rest(releasing)
+	cancel()
+	if err != nil && ctx.Err() != nil {
 		return err
 	}
 	if s.proposed == nil {
@@ -190,6 +195,9 @@ func (s *DICOM) associate(ctx context.Context, need dicomnode.InstanceSyntax) er
 	return nil
 }
 
+// thereTimeout bounds the question whether a peer is there: one that takes longer to say so has no time for objects.
+const thereTimeout = 10 * time.Second
+
 // noAssociation is why there is none.
 type noAssociation struct{ error }
 
@@ -198,6 +206,8 @@ func (e *noAssociation) Unwrap() error { return e.error }
 // there reports whether the peer answers at all, after it has not answered to an object: a new association, and
 // C-ECHO on it. One that does not do C-ECHO is there when it associates.
 func (s *DICOM) there(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, thereTimeout)
+	defer cancel()
 	contexts := append(dicomnode.ContextsFor(s.proposed...), dicomnode.VerificationContexts()...)
 	assoc, err := s.Client.Associate(ctx, s.Address, s.Called, contexts)
 	if err != nil {
@@ -227,6 +237,9 @@ func (s *DICOM) failed(ctx context.Context, err error, need dicomnode.InstanceSy
 	switch {
 	case errors.As(err, &none):
 		return Outcome{Class: DestinationDown, Reason: unreachable(err, s.Called), Err: err}
+	case errors.As(err, &refused) && !slices.ContainsFunc(s.assoc.Contexts, func(pc dicomnode.PresentationContext) bool { return pc.Result == dicomnode.ContextAccepted }):
+		return Outcome{Err: err, Reason: fmt.Sprintf("peer %s accepts the association and none of what it is offered (%s): look at what it lets %s send",
+			s.Called, contextAnswer(refused.Result), s.Client.AETitle)}
 	case errors.As(err, &refused): // the association stands
 		return Outcome{Class: SendAlternate, Err: err, Reason: fmt.Sprintf("peer %s does not accept %s in %s (%s)",
 			s.Called, className(need.SOPClassUID), syntaxName(need.TransferSyntaxUID), contextAnswer(refused.Result))}
@@ -246,7 +259,7 @@ func (s *DICOM) failed(ctx context.Context, err error, need dicomnode.InstanceSy
 		reason = fmt.Sprintf("peer %s gave no answer to the object", s.Called)
 	}
 	if !s.there(ctx) {
-		return Outcome{Class: DestinationDown, Reason: reason, Err: err}
+		return Outcome{Class: DestinationDown, Silent: true, Reason: reason, Err: err}
 	}
 	return Outcome{Class: Later, Silent: true, Reason: reason + ", and answers otherwise", Err: err}
 }
@@ -262,15 +275,20 @@ func unreadable(err error) Outcome {
 }
 
 // answered is the outcome of a peer's answer.
-func answered(status dimse.Status, comment string, peer dicom.AETitle) Outcome {
-	o := Outcome{Class: classOf(status), Protocol: ledger.KindDICOM, Code: fmt.Sprintf("%04X", uint16(status)), Text: comment}
+func answered(status dimse.Status, said peerSays, peer dicom.AETitle) Outcome {
+	o := Outcome{Class: meaning(status, said), Protocol: ledger.KindDICOM, Code: fmt.Sprintf("%04X", uint16(status)), Text: said.comment}
 	switch {
 	case o.Class == SendAlternate:
 		o.Reason = fmt.Sprintf("peer %s does not accept the SOP class (%s)", peer, status)
-	case refusedObject(status):
+	case o.Class == Never && (refusedObject(status) || status.Temporary()):
 		o.Reason = fmt.Sprintf("peer %s answered %s, and does not accept the object", peer, o.Code)
+	case o.Class == Later && classOf(status) == Never:
+		o.Reason = fmt.Sprintf("peer %s answered %s, and says that it passes", peer, status)
 	case !o.Class.delivered():
 		o.Reason = fmt.Sprintf("peer %s answered %s", peer, status)
+	}
+	if !o.Class.delivered() {
+		o.Reason += said.named()
 	}
 	return o
 }

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -345,20 +346,169 @@ func TestDICOM_silent(t *testing.T) {
 	}
 }
 
-// TestDICOM_wrongMessage: a peer that answers to another message is at fault, and is not sent the object for ever.
-func TestDICOM_wrongMessage(t *testing.T) {
-	addr := dicomtest.Listen(t, func(p *dicomtest.Peer) {
-		p.Accept()
-		p.ReceiveCommand()
-		p.ReceiveDataset()
-		p.Send(dicomtest.Command(1, &dimse.Response{CommandField: dimse.CStoreRQ | dimse.ResponseBit, MessageIDBeingRespondedTo: 0, Status: dimse.Success}))
-		p.Rest()
-	})
-	s := newStores(t)
+// TestDICOM_messageIDs: one request is outstanding at a time, so that an answer to message 0 is to it; one to a request
+// before is passed over. Any other is a fault of the peer, and the object is not sent for ever.
+func TestDICOM_messageIDs(t *testing.T) {
+	for _, row := range []struct {
+		name string
+		ids  []uint16 // of the answers to each request, from its own
+		uid  dicom.UID
+		want Class
+	}{
+		{"zero", []uint16{0}, "", Done},
+		{"zero, of another instance", []uint16{0}, "1.2.3", Never},
+		{"of a request to come", []uint16{7}, "", Never},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			addr := dicomtest.Listen(t, func(p *dicomtest.Peer) {
+				p.Accept()
+				for _, id := range row.ids {
+					p.ReceiveCommand()
+					p.ReceiveDataset()
+					p.Send(dicomtest.Command(1, &dimse.Response{
+						CommandField: dimse.CStoreRQ | dimse.ResponseBit, MessageIDBeingRespondedTo: id, Status: dimse.Success, SOPInstanceUID: row.uid,
+					}))
+				}
+				p.Rest()
+			})
+			s := newStores(t)
+			e := s.keep(dicom.SecondaryCaptureImageStorage, dicom.ExplicitVRLittleEndian)
+			sender := s.sender(addr, "PACS", new(int))
+			o := sender.Send(t.Context(), dicomMessage(e))
+			assert.Equal(t, row.want, o.Class)
+			if row.want == Never {
+				assert.Contains(t, o.Reason, "the number of another message, a fault of the peer")
+			}
+			sender.drop()
+		})
+	}
+}
+
+// A peer that gives each answer twice, or to message 0, is told of once, however many objects it gets.
+func TestDICOM_messageIDsAgain(t *testing.T) {
+	const objects = 4
+	for _, zero := range []bool{false, true} {
+		addr := dicomtest.Listen(t, func(p *dicomtest.Peer) {
+			p.Accept()
+			for range objects {
+				_, rq := p.ReceiveCommand()
+				p.ReceiveDataset()
+				id := rq.(*dimse.Request).MessageID
+				if zero {
+					id = 0
+				}
+				answer := dicomtest.Command(1, &dimse.Response{CommandField: dimse.CStoreRQ | dimse.ResponseBit, MessageIDBeingRespondedTo: id, Status: dimse.Success})
+				p.Send(answer)
+				if !zero {
+					p.Send(answer)
+				}
+			}
+			p.Rest()
+		})
+		s, made := newStores(t), 0
+		sender := s.sender(addr, "PACS", &made)
+		var log bytes.Buffer
+		sender.Client.Log = slog.New(slog.NewTextHandler(&log, nil))
+		for range objects {
+			e := s.keep(dicom.SecondaryCaptureImageStorage, dicom.ExplicitVRLittleEndian)
+			o := sender.Send(t.Context(), dicomMessage(e))
+			assert.Equal(t, Done, o.Class, o.Reason)
+		}
+		assert.Equal(t, 1, made)
+		if zero {
+			assert.Equal(t, 1, strings.Count(log.String(), "message ID 0"))
+		}
+		sender.drop()
+	}
+}
+
+// TestDICOM_noContext: a peer that accepts the association and nothing of what it is offered is asked again soon: that is
+// configured over there, and all objects wait for it.
+func TestDICOM_noContext(t *testing.T) {
+	s, p := newStores(t), startPeer(t, dicom.Verification)
 	e := s.keep(dicom.SecondaryCaptureImageStorage, dicom.ExplicitVRLittleEndian)
-	o := s.sender(addr, "PACS", new(int)).Send(t.Context(), dicomMessage(e))
-	assert.Equal(t, Never, o.Class)
-	assert.Contains(t, o.Reason, "the number of another message, a fault of the peer")
+	sender := s.sender(p.addr, "PACS", new(int))
+	o := sender.Send(t.Context(), dicomMessage(e))
+	assert.Equal(t, Later, o.Class)
+	assert.False(t, o.Silent)
+	assert.Contains(t, o.Reason, "accepts the association and none of what it is offered")
+	sender.drop()
+}
+
+// TestDICOM_patience: how long an answer may take is the object's own: what is waited for grows with its size.
+func TestDICOM_patience(t *testing.T) {
+	assert.Zero(t, Message{}.patience(1<<40))
+	assert.Equal(t, 10*time.Second, Message{Patience: 10 * time.Second}.patience(1<<20))
+	assert.Equal(t, 10*time.Second+512*time.Second, Message{Patience: 10 * time.Second}.patience(2<<30))
+
+	s, p := newStores(t), startPeer(t, dicom.SecondaryCaptureImageStorage)
+	p.silent = true
+	sender := s.sender(p.addr, "PACS", new(int))
+	m := dicomMessage(s.keep(dicom.SecondaryCaptureImageStorage, dicom.ExplicitVRLittleEndian))
+	m.Patience = 50 * time.Millisecond
+	o := sender.Send(t.Context(), m) // the client's own two minutes would be too long for the test
+	assert.True(t, o.Silent)
+	assert.Equal(t, "peer PACS gave no answer to the object, and answers otherwise", o.Reason)
+	sender.drop()
+}
+
+// TestMeaning: what is said beside a status counts where it speaks for the other alone.
+func TestMeaning(t *testing.T) {
+	patientID := []dicom.Tag{dicom.PatientID}
+	for _, row := range []struct {
+		status    dimse.Status
+		comment   string
+		offending []dicom.Tag
+		want      Class
+	}{
+		{0xA777, "No Patient ID (from trusted Assigning Authority) in object.", nil, Never},
+		{0xA777, "", nil, Never},
+		{0xA700, "", nil, Later},
+		{0xA700, "out of disk space", nil, Later},
+		{0xA700, "no space left for study", nil, Later},
+		{0xA700, "cannot store instance: database is locked", nil, Later},
+		{0xA700, "Patient ID missing", nil, Never},
+		{0xA701, "unknown patient", nil, Never},
+		{0xA7FF, "Refused: duplicate SOP Instance", nil, Never},
+		{0xA700, "", patientID, Never},
+		{0xA700, "Cannot process request", nil, Later},
+		{0x0110, "", nil, Later},
+		{0x0110, "Processing failure", nil, Later},
+		{0x0110, "Missing attribute", patientID, Never},
+		{0x0110, "Invalid character set", nil, Never},
+		{0x0213, "Quota of patient exceeded, retry later", nil, Later},
+		{0xC000, "", nil, Never},
+		{0xC000, "Unable to parse object", nil, Never},
+		{0xC001, "Disk full", nil, Later},
+		{0xC123, "Could not connect to database", nil, Later},
+		{0xC123, "duplicate key in database", nil, Never},
+		{0xC000, "Server is busy. Try again", nil, Later},
+		{0xA900, "Study is locked by another user", nil, Later},
+		{0xA900, "SOP class does not match", nil, Never},
+		{0xC000, "successfully rejected", nil, Never}, // "full" is no word here
+		{0x0122, "disk full", nil, SendAlternate},
+		{0x0124, "try again later", nil, DestinationDown},
+		{0x0111, "already there", nil, Done},
+		{0x0000, "disk nearly full", nil, Done},
+		{0xB000, "patient name changed", nil, DoneWithWarning},
+		{0xB006, "", nil, DoneWithWarning},
+		{0xB007, "", patientID, DoneWithWarning},
+		{0xD000, "", nil, Never},
+		{0xD000, "service temporarily unavailable", nil, Later},
+	} {
+		o := answered(row.status, peerSays{row.comment, row.offending}, "PACS")
+		assert.Equal(t, row.want, o.Class, "%s %q", row.status, row.comment)
+		assert.Equal(t, row.comment, o.Text, "shown as it is")
+		if row.comment != "" {
+			assert.NotContains(t, o.Reason, row.comment, "and not logged")
+		}
+		if !o.Class.delivered() {
+			assert.Contains(t, o.Reason, o.Code)
+			assert.Equal(t, len(row.offending) > 0, strings.Contains(o.Reason, "; it names (0010,0020)"), o.Reason)
+		}
+	}
+	many := peerSays{offending: make([]dicom.Tag, 1000)}
+	assert.Less(t, len(answered(0xC000, many, "PACS").Reason), 200)
 }
 
 func TestDICOM_unreadable(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -50,21 +51,36 @@ func (f *FHIR) Send(ctx context.Context, m Message) Outcome {
 	if err != nil {
 		return unreadable(err)
 	}
-	answer, err := f.ask(ctx, http.MethodPost, "", bundle)
-	var timeout interface{ Timeout() bool }
+	waiting, cancel := ctx, context.CancelFunc(func() {})
+	if patience := m.patience(entry.Size); patience > 0 {
+		waiting, cancel = context.WithTimeout(ctx, patience)
+	}
+	defer cancel()
+	answer, err := f.ask(waiting, http.MethodPost, "", bundle)
+	var dial *net.OpError
+	var none noToken
 	switch {
 	case err == nil:
 		return answer.outcome()
 	case ctx.Err() != nil:
 		return Outcome{Err: err}
-	case !errors.As(err, &timeout) || !timeout.Timeout():
+	case errors.As(err, &dial) && dial.Op == "dial", errors.As(err, &none):
 		return Outcome{Class: DestinationDown, Reason: "the server cannot be reached: " + reasonOf(err), Err: err}
 	}
-	if _, err := f.Probe(ctx); err != nil {
-		return Outcome{Class: DestinationDown, Reason: "the server gives no answer", Err: err}
+	reason := "the server broke off before it answered to the bundle"
+	if timeout := (interface{ Timeout() bool })(nil); errors.As(err, &timeout) && timeout.Timeout() {
+		reason = "the server gave no answer to the bundle"
 	}
-	return Outcome{Class: Later, Silent: true, Reason: "the server gave no answer to the bundle, and answers otherwise", Err: err}
+	if _, err := f.Probe(ctx); err != nil {
+		return Outcome{Class: DestinationDown, Silent: true, Reason: reason, Err: err}
+	}
+	return Outcome{Class: Later, Silent: true, Reason: reason + ", and answers otherwise", Err: err}
 }
+
+// noToken is why a request was not made.
+type noToken struct{ error }
+
+func (e noToken) Unwrap() error { return e.error }
 
 // Probe asks the server for what it can do (http.html#capabilities), and returns what it says it is.
 func (f *FHIR) Probe(ctx context.Context) (string, error) {
@@ -120,7 +136,7 @@ func (f *FHIR) once(ctx context.Context, method, path string, body []byte, fresh
 	if f.Token != nil {
 		token, err := f.Token(ctx, fresh)
 		if err != nil {
-			return none, err
+			return none, noToken{err}
 		}
 		request.Header.Set("Authorization", "Bearer "+token)
 	}

@@ -28,6 +28,9 @@ func (s *HL7) Send(ctx context.Context, m Message) Outcome {
 	if err != nil {
 		return unreadable(err)
 	}
+	if patience := m.patience(int64(len(message))); patience > 0 {
+		s.Client.Timeout = patience
+	}
 	answer, err := s.Client.Exchange(ctx, message)
 	if err != nil {
 		return s.failed(ctx, err)
@@ -94,17 +97,17 @@ func said(ack *hl7.Message) string {
 }
 
 // failed says what it means that there was no acknowledgement. HL7 has no question whether a receiver is there: one that a
-// connection cannot be made to is not, and neither is one that fails several messages in a row.
+// connection cannot be made to is not.
 func (s *HL7) failed(ctx context.Context, err error) Outcome {
-	o := Outcome{Err: err}
+	o := Outcome{Silent: true, Err: err}
 	switch {
 	case ctx.Err() != nil:
 		return o
 	case errors.Is(err, mllp.ErrNoConnection):
-		o.Class, o.Reason = DestinationDown, fmt.Sprintf("receiver %s cannot be reached", s.Client.Address)
+		o.Class, o.Silent, o.Reason = DestinationDown, false, fmt.Sprintf("receiver %s cannot be reached", s.Client.Address)
 		return o
 	case errors.Is(err, mllp.ErrNoControlID), errors.Is(err, mllp.ErrFrameBytes):
-		o.Class, o.Reason = Never, fmt.Sprintf("it cannot be sent: %s", err)
+		o.Class, o.Silent, o.Reason = Never, false, fmt.Sprintf("it cannot be sent: %s", err)
 		return o
 	case errors.Is(err, mllp.ErrNoAnswer):
 		o.Reason = "gave no answer to the message in time"

@@ -125,7 +125,7 @@ func deliverTelling(t *testing.T, address string, timeout time.Duration, tried f
 	var lines bytes.Buffer
 	o := &Outbox{
 		Queue: q, Senders: map[string]Sender{"ris": &HL7{Client: &mllp.Client{Address: address, Timeout: timeout}, Spool: s.spool}},
-		Backoff: Backoff{First: time.Millisecond, Last: 10 * time.Millisecond}, Poll: 5 * time.Millisecond, Log: slog.New(slog.NewTextHandler(&lines, nil)),
+		Backoff: Backoff{First: time.Millisecond, Last: 10 * time.Millisecond}, Timeout: timeout, Poll: 5 * time.Millisecond, Log: slog.New(slog.NewTextHandler(&lines, nil)),
 		Sent: func(_ string, fate Fate, _ time.Duration) { tried(fate) },
 	}
 	ctx, cancel := context.WithCancel(t.Context())

@@ -39,6 +39,21 @@ type Message struct {
 	Kind    string // what it is: ledger.KindDICOM
 	Entry   string // in the spool
 	Purpose string // source, heatmap, sr, kos
+
+	// Patience is how long the peer may be silent on it, and the sender adds what its size takes: others wait behind. 0: as
+	// long as the sender likes.
+	Patience time.Duration
+}
+
+// keepRate is what a peer keeps at least of what it was sent, in bytes a second, before it answers.
+const keepRate = 4 << 20
+
+// patience is how long the answer to m of size bytes may take.
+func (m Message) patience(size int64) time.Duration {
+	if m.Patience <= 0 {
+		return 0
+	}
+	return m.Patience + time.Duration(size/keepRate)*time.Second
 }
 
 // Sender hands messages to one destination, in its protocol. Its methods are called by one goroutine at a time.
@@ -59,10 +74,12 @@ type Outbox struct {
 	Poll    time.Duration // between looks at the ledger when nobody calls Wake; 5 s by default
 	// Drain is how long an attempt under way may still take when Run is to end; 5 s by default. Cut off before the answer,
 	// it has to be made again, and what the peer took arrives twice.
-	Drain  time.Duration
-	Log    *slog.Logger
-	Now    func() time.Time // nil is time.Now
-	Jitter func() float64   // in [0,1); nil is a random number
+	Drain time.Duration
+	// Timeout is how long an answer is waited for at most; 120 s by default. The first time it is less: see Message.Patience.
+	Timeout time.Duration
+	Log     *slog.Logger
+	Now     func() time.Time // nil is time.Now
+	Jitter  func() float64   // in [0,1); nil is a random number
 
 	// Sent is told the fate of every attempt; it may be nil.
 	Sent func(destination string, fate Fate, took time.Duration)
@@ -144,6 +161,11 @@ func (o *Outbox) Condition(destination string) (Condition, bool) {
 
 // defaultDrain is a few times what an archive takes to answer.
 const defaultDrain = 5 * time.Second
+
+// defaultTimeout is a little more than what the slowest archive was seen to take.
+const defaultTimeout = 120 * time.Second
+
+func (o *Outbox) timeout() time.Duration { return cmp.Or(o.Timeout, defaultTimeout) }
 
 func (o *Outbox) drain() time.Duration { return cmp.Or(o.Drain, defaultDrain) }
 

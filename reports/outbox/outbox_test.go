@@ -5,8 +5,10 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -18,7 +20,9 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+	"pgregory.net/rapid"
 
+	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/dimse"
 	"endogate/dicomnode/ledger"
 )
@@ -29,11 +33,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type queue struct {
 	mu         sync.Mutex
 	deliveries []*ledger.Delivery
-	behind     map[int64]bool
 	broken     error // of every write
 }
 
-func newQueue() *queue { return &queue{behind: map[int64]bool{}} }
+func newQueue() *queue { return new(queue) }
 
 func (q *queue) add(destination, entry, alternate string) *ledger.Delivery {
 	q.mu.Lock()
@@ -42,6 +45,8 @@ func (q *queue) add(destination, entry, alternate string) *ledger.Delivery {
 		ID: int64(len(q.deliveries) + 1), Kind: ledger.KindDICOM, Destination: destination, Entry: entry, Alternate: alternate,
 		State: ledger.DeliveryPending, NextAt: time.Now(), Purpose: "heatmap",
 	}
+	d.Instance.StudyInstanceUID = dicom.UID(fmt.Sprintf("1.2.%d", d.ID)) // each of its own study
+	d.Instance.SeriesInstanceUID = d.Instance.StudyInstanceUID + ".1"
 	q.deliveries = append(q.deliveries, d)
 	return d
 }
@@ -61,14 +66,23 @@ func (q *queue) DueDeliveries(_ context.Context, destination string, now time.Ti
 			due = append(due, *d)
 		}
 	}
-	order := func(d ledger.Delivery) int {
-		if q.behind[d.ID] {
-			return 1000 + d.Rank
+	slices.SortStableFunc(due, func(a, b ledger.Delivery) int {
+		if a.Behind && b.Behind {
+			return a.NextAt.Compare(b.NextAt)
 		}
-		return d.Rank
-	}
-	slices.SortStableFunc(due, func(a, b ledger.Delivery) int { return cmp.Compare(order(a), order(b)) })
-	return due[:min(limit, len(due))], nil
+		order := func(d ledger.Delivery) int {
+			if d.Behind {
+				return 1000
+			}
+			return d.Rank
+		}
+		return cmp.Compare(order(a), order(b))
+	})
+	some := map[bool]int{}
+	return slices.DeleteFunc(due, func(d ledger.Delivery) bool {
+		some[d.Behind]++
+		return some[d.Behind] > limit
+	}), nil
 }
 
 func (q *queue) NextDelivery(_ context.Context, destination string) (next time.Time, ok bool, err error) {
@@ -138,7 +152,12 @@ func (q *queue) Uncommitted(_ context.Context, destination string, now time.Time
 func (q *queue) Defer(_ context.Context, id int64, why ledger.Deferral, _ time.Time) error {
 	return q.step(id, func(d *ledger.Delivery) {
 		d.NextAt, d.Answer, d.Reason = why.Next, why.Answer, why.Reason
-		q.behind[id] = why.Behind
+		d.Behind = d.Behind || why.Behind
+		for _, other := range q.deliveries {
+			if why.Behind && other.State == ledger.DeliveryPending && other.Destination == d.Destination && other.Instance.SeriesInstanceUID == d.Instance.SeriesInstanceUID {
+				other.Behind = true
+			}
+		}
 	})
 }
 
@@ -151,7 +170,7 @@ func (q *queue) Park(_ context.Context, id int64, answer ledger.Answer, reason s
 func (q *queue) unpark(d *ledger.Delivery) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	d.State, d.Attempts, d.NextAt = ledger.DeliveryPending, 0, time.Now()
+	d.State, d.Attempts, d.NextAt, d.Behind = ledger.DeliveryPending, 0, time.Now(), false
 }
 
 // script is a sender that does what it is told.
@@ -193,7 +212,7 @@ func (s *script) now(do func(m Message) Outcome) {
 }
 
 func status(s dimse.Status) func(Message) Outcome {
-	return func(Message) Outcome { return answered(s, "", "PACS") }
+	return func(Message) Outcome { return answered(s, peerSays{}, "PACS") }
 }
 
 func fails(class Class, reason string) func(Message) Outcome {
@@ -284,7 +303,7 @@ func TestOutbox_backoff(t *testing.T) {
 		bad, good := q.add("pacs", "bad", ""), q.add("pacs", "good", "")
 		s := &script{do: func(m Message) Outcome {
 			if m.Entry == "bad" {
-				return answered(dimse.OutOfResources, "", "PACS")
+				return answered(dimse.OutOfResources, peerSays{}, "PACS")
 			}
 			return Outcome{Class: Done}
 		}}
@@ -655,7 +674,7 @@ func TestOutbox_strikesOfTheSame(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q, s := newQueue(), &script{do: func(m Message) Outcome {
 			if m.Entry == "bad" {
-				return answered(dimse.OutOfResources, "", "PACS")
+				return answered(dimse.OutOfResources, peerSays{}, "PACS")
 			}
 			return Outcome{Class: Done}
 		}}
@@ -913,6 +932,218 @@ func TestOutbox_silent(t *testing.T) {
 	})
 }
 
+// A peer that does one thing to some objects, of many studies and of one: the others are delivered soon all the same,
+// whether they were there before or come while the bad ones are tried, and the bad ones are tried all, each by its own wait.
+func TestOutbox_someAreBad(t *testing.T) {
+	const timeout = 2 * time.Minute
+	silence := func(m Message) Outcome {
+		time.Sleep(min(m.Patience, timeout))
+		return Outcome{Class: Later, Silent: true, Reason: "no answer to the object"}
+	}
+	kinds := map[string]struct {
+		bad  func(Message) Outcome
+		want ledger.DeliveryState // of the bad ones, after a day
+	}{
+		"silent":           {silence, ledger.DeliveryParked},
+		"aborts":           {func(Message) Outcome { return Outcome{Class: Later, Silent: true, Reason: "broke off"} }, ledger.DeliveryParked},
+		"breaks down":      {func(Message) Outcome { return Outcome{Class: DestinationDown, Silent: true, Reason: "broke off"} }, ledger.DeliveryParked},
+		"full for some":    {status(dimse.OutOfResources), ledger.DeliveryPending},
+		"fails for some":   {status(dimse.ProcessingFailure), ledger.DeliveryPending},
+		"lets some not in": {status(dimse.NotAuthorized), ledger.DeliveryPending},
+		"takes no class":   {status(dimse.SOPClassNotSupported), ledger.DeliveryPending},
+		"refuses":          {status(0xC000), ledger.DeliveryParked},
+		"does not read":    {func(Message) Outcome { return Outcome{Class: Later, Reason: "none of what it is offered"} }, ledger.DeliveryPending},
+	}
+	for name, kind := range kinds {
+		for _, oneStudy := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, of one study %v", name, oneStudy), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					q := newQueue()
+					tried := map[string]int{}
+					s := &script{do: func(m Message) Outcome {
+						if strings.HasPrefix(m.Entry, "bad") {
+							tried[m.Entry]++
+							return kind.bad(m)
+						}
+						time.Sleep(50 * time.Millisecond)
+						return Outcome{Class: Done, Protocol: "dicom", Code: "0000"}
+					}}
+					var bad []*ledger.Delivery
+					for i := range 16 {
+						d := q.add("pacs", fmt.Sprint("bad", i), "")
+						if oneStudy {
+							d.Instance.StudyInstanceUID, d.Instance.SeriesInstanceUID = "1.1", "1.1.1"
+						}
+						bad = append(bad, d)
+					}
+					o := startedWith(t, Backoff{Dead: 7 * 24 * time.Hour}, 0.5, q, map[string]Sender{"pacs": s})
+					soon := 0
+					for range 60 {
+						good := q.add("pacs", "good", "")
+						o.Wake("pacs")
+						came := time.Now()
+						for q.get(good).State != ledger.DeliveryDone {
+							time.Sleep(time.Second)
+							require.Less(t, time.Since(came), timeout+30*time.Second)
+						}
+						if time.Since(came) < time.Minute {
+							soon++
+						}
+						time.Sleep(time.Duration(rand.IntN(180)) * time.Second)
+					}
+					require.Greater(t, soon, 45)
+					require.Len(t, tried, len(bad), "all were tried")
+					for range 20 {
+						q.add("pacs", "good", "")
+						time.Sleep(time.Hour)
+					}
+					for _, d := range bad {
+						require.Equal(t, kind.want, q.get(d).State, q.get(d).Reason)
+					}
+				})
+			})
+		}
+	}
+}
+
+// TestOutbox_allHaveTheirTurn: of many that a peer does not answer to none is forgotten behind those that were tried first.
+func TestOutbox_allHaveTheirTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newQueue()
+		times := map[string][]time.Time{}
+		s := &script{do: func(m Message) Outcome {
+			times[m.Entry] = append(times[m.Entry], time.Now())
+			time.Sleep(m.Patience)
+			return Outcome{Class: Later, Silent: true, Reason: "no answer"}
+		}}
+		for i := range 16 {
+			d := q.add("pacs", fmt.Sprint(i), "")
+			d.Instance.StudyInstanceUID, d.Instance.SeriesInstanceUID = "1.1", "1.1.1"
+		}
+		startedWith(t, Backoff{First: 2500 * time.Millisecond, Last: 150 * time.Second}, 0.5, q, map[string]Sender{"pacs": s})
+		time.Sleep(16*firstPatience - time.Second)
+		synctest.Wait()
+		require.Len(t, times, 16)
+		for entry, at := range times {
+			require.Len(t, at, 1, entry)
+		}
+	})
+}
+
+// TestOutbox_stuck: a peer that is there and answers to nothing is shown as failing; that is held against no object,
+// and all go when it answers again.
+func TestOutbox_stuck(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newQueue()
+		s := &script{do: func(m Message) Outcome {
+			time.Sleep(m.Patience)
+			return Outcome{Class: Later, Silent: true, Reason: "peer PACS gave no answer to the object, and answers otherwise"}
+		}}
+		var ds []*ledger.Delivery
+		for range 5 {
+			ds = append(ds, q.add("pacs", "e", ""))
+		}
+		o := startedWith(t, Backoff{Dead: 7 * 24 * time.Hour}, 0.5, q, map[string]Sender{"pacs": s})
+		time.Sleep(24 * time.Hour)
+		c, _ := o.Condition("pacs")
+		assert.False(t, c.Up)
+		assert.Equal(t, "peer PACS gave no answer to the object, and answers otherwise, as to others before", c.Reason)
+		for _, d := range ds {
+			require.Equal(t, ledger.DeliveryPending, q.get(d).State)
+			require.Greater(t, q.get(d).Attempts, maxSilent)
+		}
+		s.now(func(Message) Outcome { return Outcome{Class: Done, Protocol: "dicom"} })
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		for _, d := range ds {
+			require.Equal(t, ledger.DeliveryDone, q.get(d).State)
+		}
+		c, _ = o.Condition("pacs")
+		assert.True(t, c.Up)
+	})
+}
+
+// TestOutbox_slow: a peer that takes long for each object is given its time, and then from the first try on.
+func TestOutbox_slow(t *testing.T) {
+	for _, answer := range []time.Duration{time.Second, 20 * time.Second, 100 * time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			q := newQueue()
+			cut := 0
+			s := &script{do: func(m Message) Outcome {
+				if m.Patience < answer {
+					cut++
+					time.Sleep(m.Patience)
+					return Outcome{Class: Later, Silent: true, Reason: "no answer"}
+				}
+				time.Sleep(answer)
+				return Outcome{Class: Done, Protocol: "dicom", Code: "0000"}
+			}}
+			for range 20 {
+				q.add("pacs", "e", "")
+			}
+			startedWith(t, Backoff{Dead: 7 * 24 * time.Hour}, 0.5, q, map[string]Sender{"pacs": s})
+			time.Sleep(6 * time.Hour)
+			synctest.Wait()
+			for _, d := range q.deliveries {
+				require.Equal(t, ledger.DeliveryDone, q.get(d).State)
+			}
+			assert.LessOrEqual(t, cut, 100)
+			before := cut
+			q.add("pacs", "e", "")
+			time.Sleep(time.Hour)
+			synctest.Wait()
+			assert.Equal(t, before, cut, "by now it is known")
+		})
+	}
+}
+
+// TestOutbox_fullAndFresh: while a peer takes nothing, one that was never tried is, once in the shortest wait.
+func TestOutbox_fullAndFresh(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q, s := newQueue(), &script{do: status(dimse.OutOfResources)}
+		for range 3 {
+			q.add("pacs", "e", "")
+		}
+		o := startedWith(t, Backoff{}, 0, q, map[string]Sender{"pacs": s})
+		time.Sleep(10 * time.Hour) // by now what failed waits for half an hour at least
+		s.now(nil)
+		fresh := q.add("pacs", "fresh", "")
+		o.Wake("pacs")
+		time.Sleep(30 * time.Second)
+		synctest.Wait()
+		require.Equal(t, ledger.DeliveryDone, q.get(fresh).State)
+	})
+}
+
+// TestOutbox_fairTurns: whatever is due and however long each takes, what was tried before and what was not have the same
+// time, and nothing is left.
+func TestOutbox_fairTurns(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := &worker{}
+		var due []ledger.Delivery
+		for i, behind := range rapid.SliceOfN(rapid.Bool(), 0, 40).Draw(t, "behind") {
+			due = append(due, ledger.Delivery{ID: int64(i), Behind: behind})
+		}
+		longest := time.Duration(0)
+		left := map[bool]int{}
+		for _, d := range due {
+			left[d.Behind]++
+		}
+		seen := 0
+		for d := range w.turns(due) {
+			if left[true] > 0 && left[false] > 0 {
+				require.LessOrEqual(t, (w.usedFresh - w.usedBehind).Abs(), longest)
+			}
+			took := time.Duration(rapid.IntRange(1, 100).Draw(t, "took")) * time.Second
+			longest = max(longest, took)
+			w.noteTime(d, Outcome{}, took)
+			left[d.Behind]--
+			seen++
+		}
+		require.Equal(t, len(due), seen)
+	})
+}
+
 // TestOutbox_never: what a peer refuses for good goes as the alternate too, before a person is asked.
 func TestOutbox_never(t *testing.T) {
 	for _, row := range []struct {
@@ -922,9 +1153,9 @@ func TestOutbox_never(t *testing.T) {
 		reason    string
 	}{
 		{"taken", Outcome{Class: Done}, ledger.DeliveryDone, ""},
-		{"full", answered(dimse.OutOfResources, "", "PACS"), ledger.DeliveryPending, "peer PACS answered A700 out of resources"},
-		{"refused", answered(0xC000, "", "PACS"), ledger.DeliveryParked, "peer PACS answered C000 cannot understand; nor the alternate: peer PACS answered C000 cannot understand"},
-		{"unknown", answered(0x0122, "", "PACS"), ledger.DeliveryParked, "peer PACS answered C000 cannot understand; nor the alternate: peer PACS does not accept the SOP class (0122 SOP class not supported)"},
+		{"full", answered(dimse.OutOfResources, peerSays{}, "PACS"), ledger.DeliveryPending, "peer PACS answered A700 out of resources"},
+		{"refused", answered(0xC000, peerSays{}, "PACS"), ledger.DeliveryParked, "peer PACS answered C000 cannot understand; nor the alternate: peer PACS answered C000 cannot understand"},
+		{"unknown", answered(0x0122, peerSays{}, "PACS"), ledger.DeliveryParked, "peer PACS answered C000 cannot understand; nor the alternate: peer PACS does not accept the SOP class (0122 SOP class not supported)"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -932,7 +1163,7 @@ func TestOutbox_never(t *testing.T) {
 					if m.Entry == "88.33" {
 						return row.alternate
 					}
-					return answered(0xC000, "", "PACS")
+					return answered(0xC000, peerSays{}, "PACS")
 				}}
 				d := q.add("pacs", "88.34", "88.33")
 				started(t, q, map[string]Sender{"pacs": s})

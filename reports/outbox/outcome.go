@@ -41,7 +41,7 @@ type Outcome struct {
 
 	Within time.Duration // of Sent: time in which the peer is to commit, after which it is sent again
 	After  time.Duration // of Later: not sooner, if the peer has said so; 0: it has not
-	Silent bool          // of Later: the peer is there, and gave no answer to this one: others go first
+	Silent bool          // of Later and DestinationDown: this one was sent, and there was no answer to it: others go first
 }
 
 // answer is what the ledger keeps of o.

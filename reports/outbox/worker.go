@@ -3,10 +3,13 @@ package outbox
 import (
 	"cmp"
 	"context"
+	"iter"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
+	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/ledger"
 )
 
@@ -26,7 +29,21 @@ type worker struct {
 	strikes     int           // temporary failures in a row
 
 	// unsettled are what the peer has taken and the ledger has not noted, by delivery: they are not sent again while this runs.
-	unsettled map[int64]attempt
+	unsettled   map[int64]attempt
+	took        time.Time          // when the destination took something last
+	holdUntil   time.Time          // nothing is tried before
+	behindUntil time.Time          // nor before what has failed already
+	silentOn    map[dicom.UID]bool // studies of which an object got no answer, since the last answer to any
+	silences    map[int64]silences // by delivery
+	slowest     time.Duration      // answer of the last day
+	slowestAt   time.Time
+	asking      []ledger.Delivery // what somebody asked for
+	untried     map[int64]bool    // of asking, by ID
+
+	// usedFresh and usedBehind are how long attempts at what was never tried and at what was have taken, as long as there
+	// is some of both.
+	usedFresh, usedBehind time.Duration
+	fromEnd               bool // the next of what was never tried is the newest: the oldest was not taken
 
 	mu        sync.Mutex
 	condition Condition
@@ -38,6 +55,7 @@ func newWorker(o *Outbox, name string, sender Sender) *worker {
 	return &worker{
 		o: o, name: name, sender: sender, log: o.Log.With("destination", name), rested: true,
 		unsettled: map[int64]attempt{}, wake: make(chan struct{}, 1), retry: make(chan struct{}, 1), condition: Condition{Up: true},
+		silentOn: map[dicom.UID]bool{}, silences: map[int64]silences{},
 	}
 }
 
@@ -80,12 +98,16 @@ func (w *worker) run(ctx context.Context) {
 	defer w.rest(context.WithoutCancel(ctx))
 	for ctx.Err() == nil {
 		longest, limit := w.longest(), batch
-		if w.isAsked() {
+		asked := w.isAsked()
+		if asked {
 			w.rest(ctx) // a new association finds out what the peer takes by now
-			w.strikes = 0
+			w.strikes, w.holdUntil, w.behindUntil = 0, time.Time{}, time.Time{}
 			longest, limit = -ahead, batchAsked
 		}
 		due, err := w.due(ctx, longest, limit)
+		if asked {
+			w.allAsked(due)
+		}
 		switch {
 		case ctx.Err() != nil:
 			return
@@ -97,7 +119,7 @@ func (w *worker) run(ctx context.Context) {
 			w.idle(ctx)
 		default:
 			w.all(ctx, due)
-			w.pauseUntilUp(ctx)
+			w.hold(ctx)
 		}
 	}
 }
@@ -114,15 +136,82 @@ func (w *worker) due(ctx context.Context, longest time.Duration, limit int) ([]l
 	if n > 0 {
 		w.log.WarnContext(ctx, "deliveries were taken and not committed in time: they are sent again", "count", n)
 	}
-	return w.o.Queue.DueDeliveries(ctx, w.name, w.o.now(), longest, limit)
+	due, err := w.o.Queue.DueDeliveries(ctx, w.name, w.o.now(), longest, limit)
+	if err != nil {
+		return nil, err
+	}
+	if w.behindUntil.After(w.o.now()) {
+		due = slices.DeleteFunc(due, func(d ledger.Delivery) bool { return d.Behind })
+	}
+	if len(w.untried) == 0 {
+		w.asking = nil
+		return due, nil
+	}
+	known := map[int64]bool{}
+	for _, d := range due {
+		known[d.ID] = true
+	}
+	for _, d := range w.asking {
+		if w.untried[d.ID] && !known[d.ID] {
+			due = append(due, d)
+		}
+	}
+	return due, nil
 }
 
-// all delivers due in order, until the rest has to wait for the destination.
-func (w *worker) all(ctx context.Context, due []ledger.Delivery) {
+// allAsked keeps what somebody asked for, so that it is tried once, whatever its time is.
+func (w *worker) allAsked(due []ledger.Delivery) {
+	w.asking, w.untried = due, make(map[int64]bool, len(due))
 	for _, d := range due {
+		w.untried[d.ID] = true
+	}
+}
+
+// turns yields what is due: what was never tried and what was, each in its order, so that both have the same time. Where the
+// oldest of what was never tried is not taken the newest is next: there may be more like the oldest behind it.
+func (w *worker) turns(due []ledger.Delivery) iter.Seq[ledger.Delivery] {
+	var fresh, behind []ledger.Delivery
+	for _, d := range due {
+		if d.Behind {
+			behind = append(behind, d)
+		} else {
+			fresh = append(fresh, d)
+		}
+	}
+	return func(yield func(ledger.Delivery) bool) {
+		for len(fresh)+len(behind) > 0 {
+			if len(fresh) == 0 || len(behind) == 0 {
+				w.usedFresh, w.usedBehind = 0, 0
+			}
+			from := &fresh
+			if len(fresh) == 0 || len(behind) > 0 && w.usedBehind < w.usedFresh {
+				from = &behind
+			}
+			at, end := 0, from == &fresh && w.fromEnd
+			if w.fromEnd = false; end {
+				at = len(fresh) - 1
+			}
+			d := (*from)[at]
+			*from = slices.Delete(*from, at, at+1)
+			if !yield(d) {
+				return
+			}
+			w.fromEnd = w.fromEnd && !end
+		}
+	}
+}
+
+// look is how long an attempt may take without others that have come meanwhile being looked at.
+const look = time.Second
+
+// all delivers due in turns, until the rest has to wait for the destination, or others may have come that go before it.
+func (w *worker) all(ctx context.Context, due []ledger.Delivery) {
+	for d := range w.turns(due) {
 		if ctx.Err() != nil {
 			return
 		}
+		began := w.o.now()
+		delete(w.untried, d.ID)
 		due, err := w.o.Queue.IsDue(ctx, d.ID)
 		if err == nil && due {
 			err = w.one(ctx, d)
@@ -134,7 +223,7 @@ func (w *worker) all(ctx context.Context, due []ledger.Delivery) {
 			}
 			return
 		}
-		if !w.state().Up {
+		if now := w.o.now(); w.holdUntil.After(now) || now.Sub(began) > look {
 			return
 		}
 	}
@@ -144,8 +233,8 @@ func (w *worker) all(ctx context.Context, due []ledger.Delivery) {
 func (w *worker) idle(ctx context.Context) {
 	now := w.o.now()
 	until := now.Add(cmp.Or(w.o.Poll, defaultPoll))
-	if next, ok, err := w.o.Queue.NextDelivery(ctx, w.name); err == nil && ok && next.Before(until) {
-		until = next
+	if next, ok, err := w.o.Queue.NextDelivery(ctx, w.name); err == nil && ok {
+		until = earlier(until, later(next, w.behindUntil))
 	}
 	restAt := w.worked.Add(cmp.Or(w.o.Idle, defaultIdle))
 	if !w.rested && restAt.Before(until) {
@@ -184,15 +273,25 @@ func (w *worker) pause(ctx context.Context, d time.Duration, signals ...<-chan s
 	}
 }
 
-// pauseUntilUp waits until the destination may be tried again. Somebody who asks for it is not kept waiting.
-func (w *worker) pauseUntilUp(ctx context.Context) {
-	if c := w.state(); !c.Up && ctx.Err() == nil {
-		if err := w.giveUp(ctx); err != nil && ctx.Err() == nil {
-			w.log.ErrorContext(ctx, "deliveries to be given up", "err", err)
-		}
-		if wait := c.NextAt.Sub(w.o.now()); wait > 0 {
-			w.rest(ctx)
-			w.pause(ctx, wait, w.retry)
-		}
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// hold waits until the destination may be tried again. Somebody who asks for it is not kept waiting.
+func (w *worker) hold(ctx context.Context) {
+	wait := w.holdUntil.Sub(w.o.now())
+	if wait <= 0 || ctx.Err() != nil {
+		return
+	}
+	w.asking, w.untried = nil, nil // it was tried
+	if err := w.giveUp(ctx); err != nil && ctx.Err() == nil {
+		w.log.ErrorContext(ctx, "deliveries to be given up", "err", err)
+	}
+	if wait = w.holdUntil.Sub(w.o.now()); wait > 0 {
+		w.rest(ctx)
+		w.pause(ctx, wait, w.retry)
 	}
 }

@@ -198,7 +198,7 @@ func (g *parts) assemble(context.Context, *lifecycle) error {
 		return err
 	}
 	g.outbox = &outbox.Outbox{
-		Queue: g.ledger, Senders: senders, Drain: g.cfg.Drain.Std() / 6, Log: g.log, Now: g.now,
+		Queue: g.ledger, Senders: senders, Drain: g.cfg.Drain.Std() / 6, Timeout: g.cfg.Delivery.Timeout.Std(), Log: g.log, Now: g.now,
 		Backoff: outbox.Backoff{First: g.cfg.Delivery.MinBackoff.Std(), Last: g.cfg.Delivery.MaxBackoff.Std(), Dead: g.cfg.Delivery.GiveUp.Std()},
 		Sent: func(destination string, fate outbox.Fate, _ time.Duration) {
 			g.metrics.Delivery(destination, string(fate))

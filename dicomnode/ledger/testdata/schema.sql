@@ -3,6 +3,7 @@ CREATE INDEX agreement_finding ON agreement (study, finding, id);
 CREATE INDEX claim_patient ON claim (patient_id);
 CREATE INDEX delivery_age ON delivery (destination, asked_at) WHERE state IN ('pending', 'sent') AND held = 0 AND waits_for = '';
 CREATE INDEX delivery_alternate ON delivery (alternate) WHERE alternate <> '';
+CREATE INDEX delivery_behind ON delivery (destination, next_at, id) WHERE state = 'pending' AND held = 0 AND stale = 0 AND behind = 1;
 CREATE INDEX delivery_done ON delivery (destination, ended_at) WHERE state = 'done';
 CREATE INDEX delivery_due ON delivery (destination, behind, rank, id, next_at) WHERE state = 'pending' AND held = 0;
 CREATE INDEX delivery_next ON delivery (destination, held, next_at) WHERE state = 'pending';
