@@ -140,7 +140,7 @@ func (w *worker) due(ctx context.Context, longest time.Duration, limit int) ([]l
 	if err != nil {
 		return nil, err
 	}
-	if w.behindUntil.After(w.o.now()) {
+	if w.until(w.behindUntil) > 0 {
 		due = slices.DeleteFunc(due, func(d ledger.Delivery) bool { return d.Behind })
 	}
 	if len(w.untried) == 0 {
@@ -223,7 +223,7 @@ func (w *worker) all(ctx context.Context, due []ledger.Delivery) {
 			}
 			return
 		}
-		if now := w.o.now(); w.holdUntil.After(now) || now.Sub(began) > look {
+		if w.until(w.holdUntil) > 0 || w.o.now().Sub(began) > look {
 			return
 		}
 	}
@@ -234,7 +234,7 @@ func (w *worker) idle(ctx context.Context) {
 	now := w.o.now()
 	until := now.Add(cmp.Or(w.o.Poll, defaultPoll))
 	if next, ok, err := w.o.Queue.NextDelivery(ctx, w.name); err == nil && ok {
-		until = earlier(until, later(next, w.behindUntil))
+		until = earlier(until, later(next, now.Add(w.until(w.behindUntil))))
 	}
 	restAt := w.worked.Add(cmp.Or(w.o.Idle, defaultIdle))
 	if !w.rested && restAt.Before(until) {
@@ -273,6 +273,15 @@ func (w *worker) pause(ctx context.Context, d time.Duration, signals ...<-chan s
 	}
 }
 
+// until is how long it is until at: not at all where that is further off than anything waits, by a clock that was set back.
+func (w *worker) until(at time.Time) time.Duration {
+	wait := at.Sub(w.o.now())
+	if wait > w.o.Backoff.defaults().Last {
+		return 0
+	}
+	return max(0, wait)
+}
+
 func later(a, b time.Time) time.Time {
 	if b.After(a) {
 		return b
@@ -282,15 +291,14 @@ func later(a, b time.Time) time.Time {
 
 // hold waits until the destination may be tried again. Somebody who asks for it is not kept waiting.
 func (w *worker) hold(ctx context.Context) {
-	wait := w.holdUntil.Sub(w.o.now())
-	if wait <= 0 || ctx.Err() != nil {
+	if w.until(w.holdUntil) == 0 || ctx.Err() != nil {
 		return
 	}
 	w.asking, w.untried = nil, nil // it was tried
 	if err := w.giveUp(ctx); err != nil && ctx.Err() == nil {
 		w.log.ErrorContext(ctx, "deliveries to be given up", "err", err)
 	}
-	if wait = w.holdUntil.Sub(w.o.now()); wait > 0 {
+	if wait := w.until(w.holdUntil); wait > 0 {
 		w.rest(ctx)
 		w.pause(ctx, wait, w.retry)
 	}
