@@ -42,6 +42,7 @@ type Draft struct {
 	Edit            json.RawMessage `json:"edit,omitempty"` // as it was given
 	Basis           Basis           `json:"basis"`
 	Note            string          `json:"note,omitempty"` // for the timeline, without patient data
+	Page            string          `json:"-"`              // entry of the PDF of a signed one; empty: none was kept
 }
 
 // Basis is what a draft is made of.
@@ -61,6 +62,9 @@ type ExamBasis struct {
 	Version  int64     `json:"version"`
 }
 
+// PurposePage is that of the PDF of a signed version: it goes nowhere, and is kept as long as the version is.
+const PurposePage = "page"
+
 // Outgoing is something made of a draft that is to be delivered, or kept: of kind KindDICOM it becomes an object of the
 // study.
 type Outgoing struct {
@@ -68,7 +72,7 @@ type Outgoing struct {
 	Entry             string            `json:"entry"` // in the spool
 	Digest            string            `json:"digest"`
 	Name              dicom.UID         `json:"name,omitempty"`    // of a SOP Instance, as Object has it
-	Purpose           string            `json:"purpose"`           // oru, bundle, pdf, sr, kos
+	Purpose           string            `json:"purpose"`           // oru, bundle, pdf, sr, kos, page
 	Instance          dicom.SOPInstance `json:"instance,omitzero"` // of a SOP Instance
 	TransferSyntaxUID dicom.UID         `json:"transfer_syntax_uid,omitempty"`
 	Alternate         *Outgoing         `json:"alternate,omitempty"` // to send where the peer refuses the SOP class
@@ -298,7 +302,11 @@ func (t *tx) made(study int64, d Draft, o Outgoing) error {
 		}
 		return t.insertObject(study, object, d.At)
 	}
-	_, err := t.exec("INSERT INTO need (entry, by, reason, at, ended_at) VALUES (?1, 'draft', '', ?2, ?2) ON CONFLICT DO NOTHING", o.Entry, micros(d.At))
+	ended := sql.NullInt64{Int64: micros(d.At), Valid: o.Purpose != PurposePage}
+	_, err := t.exec("INSERT INTO need (entry, by, reason, at, ended_at) VALUES (?1, 'draft', '', ?2, ?3) ON CONFLICT DO NOTHING", o.Entry, micros(d.At), ended)
+	if err == nil && o.Purpose == PurposePage {
+		_, err = t.exec("UPDATE draft SET page = ? WHERE study = ? AND number = ? AND version = ?", o.Entry, study, d.Number, d.Version)
+	}
 	if err != nil {
 		return err
 	}
@@ -419,13 +427,13 @@ func (l *Ledger) ReportOf(ctx context.Context, exam int64) (Object, bool, error)
 }
 
 const selectDraft = `SELECT s.study_instance_uid, d.number, d.version, d.event, d.standing, d.author, d.unauthenticated, d.system, d.at,
-	d.document, d.edit, d.basis FROM draft d JOIN study s ON s.id = d.study `
+	d.document, d.edit, d.basis, d.page FROM draft d JOIN study s ON s.id = d.study `
 
 func scanDraft(rows *sql.Rows) (Draft, error) {
 	var d Draft
 	var document, edit string
 	err := rows.Scan(&d.Study, &d.Number, &d.Version, &d.Event, &d.Standing, &d.Author, &d.Unauthenticated, &d.System, timeColumn{&d.At},
-		&document, &edit, jsonColumn{&d.Basis})
+		&document, &edit, jsonColumn{&d.Basis}, &d.Page)
 	if d.Document = json.RawMessage(document); edit != "" {
 		d.Edit = json.RawMessage(edit)
 	}
@@ -448,7 +456,7 @@ func (l *Ledger) Draft(ctx context.Context, study dicom.UID, number, version int
 }
 
 const draftHistory = `SELECT s.study_instance_uid, d.number, d.version, d.event, d.standing, d.author, d.unauthenticated, d.system, d.at,
-	'', d.edit, d.basis FROM draft d JOIN study s ON s.id = d.study WHERE s.study_instance_uid = ? ORDER BY d.number, d.version LIMIT ? OFFSET ?`
+	'', d.edit, d.basis, d.page FROM draft d JOIN study s ON s.id = d.study WHERE s.study_instance_uid = ? ORDER BY d.number, d.version LIMIT ? OFFSET ?`
 
 // Drafts returns the versions of the drafts of a study in the order in which they were made, without their documents.
 func (l *Ledger) Drafts(ctx context.Context, study dicom.UID, p Page) ([]Draft, error) {

@@ -184,7 +184,7 @@ const namesStudy = `s.id = ?1 AND (u.study_instance_uid = s.study_instance_uid O
 // unneedOfStudy ends what keeps entries of the study ?1, of which nothing is open: what was sent of its drafts, delivered or
 // superseded, has no row but its need.
 const unneedOfStudy = `DELETE FROM need WHERE entry IN (SELECT entry FROM delivery WHERE study = ?1 UNION SELECT alternate FROM delivery WHERE study = ?1
-	UNION SELECT entry FROM event WHERE study = ?1 UNION SELECT entry FROM instance WHERE study = ?1 UNION SELECT entry FROM object WHERE study = ?1)`
+	UNION SELECT page FROM draft WHERE study = ?1 UNION SELECT entry FROM event WHERE study = ?1 UNION SELECT entry FROM instance WHERE study = ?1 UNION SELECT entry FROM object WHERE study = ?1)`
 
 func (t *tx) eraseStudy(study int64, at time.Time) error {
 	for _, step := range []string{

@@ -31,6 +31,7 @@ var forgetSteps = []string{
 	`DELETE FROM span WHERE job IN (SELECT id FROM job WHERE instance IN (` + someInstances + `))`,
 	`DELETE FROM job WHERE instance IN (` + someInstances + `)`,
 	`DELETE FROM instance WHERE id IN (` + someInstances + `)`,
+	`UPDATE need SET ended_at = coalesce(ended_at, 0) WHERE entry IN (SELECT page FROM draft WHERE id IN (SELECT id FROM draft WHERE study = ?1 LIMIT ?2))`,
 	`DELETE FROM draft WHERE id IN (SELECT id FROM draft WHERE study = ?1 LIMIT ?2)`,
 	`DELETE FROM delivery WHERE id IN (SELECT id FROM delivery WHERE study = ?1 LIMIT ?2)`, // after the instances that ask for them
 }

@@ -240,3 +240,32 @@ func TestForget_room(t *testing.T) {
 	all := grows(false)
 	require.Less(t, kept*5, all, "%d pages stay of %d", kept, all)
 }
+
+// TestForget_page: the page of what was signed is kept, however short the retention of bytes is, until the study is forgotten.
+func TestForget_page(t *testing.T) {
+	for _, limit := range []int{1, 1000} {
+		l, ctx := openLedger(t), t.Context()
+		doneStudy(t, l, 1)
+		signed := draft(1, 1)
+		signed.Study, signed.Standing = "1.2.1", "signed"
+		require.NoError(t, l.PutDraft(ctx, signed, nil, []Outgoing{{Kind: "pdf", Entry: "page", Purpose: PurposePage}}))
+		other := draft(1, 2)
+		other.Study = "1.2.1"
+		require.NoError(t, l.PutDraft(ctx, other, nil, nil))
+		d, err := l.Draft(ctx, "1.2.1", 1, 1)
+		require.NoError(t, err)
+		require.Equal(t, "page", d.Page)
+		entries := func() []string {
+			ids, err := l.Release(ctx, at(50_000), 100, at(50_000))
+			require.NoError(t, err)
+			return ids
+		}
+		require.Empty(t, entries())
+		needed, err := l.Needed(ctx, []string{"page"})
+		require.NoError(t, err)
+		require.True(t, needed["page"], "at the next start, too")
+		require.Positive(t, forgetAll(t, l, 99_999, limit))
+		require.Equal(t, []string{"page"}, entries())
+		requireTally(t, l)
+	}
+}

@@ -403,10 +403,19 @@ func (d *Desk) enter(ctx context.Context, doc draft.Document, event ledger.Draft
 		Author: doc.Author.Name, Unauthenticated: doc.Author.Unauthenticated, System: doc.Author.System, At: doc.At,
 		Document: text, Edit: edits, Basis: basis, Note: note,
 	}, decisions, outgoing)
-	if err == nil && d.Entered != nil {
+	if d.drop(ctx, err, outgoing); err == nil && d.Entered != nil {
 		d.Entered(doc.Study, len(outgoing) > 0)
 	}
 	return err
+}
+
+// drop releases what was made in vain: the ledger has refused it with err, as another patient or version came in between.
+// What another error leaves, of which nobody knows how far it came, the next start finds.
+func (d *Desk) drop(ctx context.Context, err error, made []ledger.Outgoing) {
+	var conflict *ledger.DraftConflictError
+	if len(made) > 0 && (errors.Is(err, ledger.ErrPatient) || errors.As(err, &conflict)) {
+		d.Publisher.Drop(ctx, made)
+	}
 }
 
 // predecessor gives the reports that a version's predecessor was signed as their UIDs of today; none where no archive got any.

@@ -62,6 +62,16 @@ type press struct {
 	then func() // called behind a publication
 
 	again int // messages made anew
+
+	dropped []string // entries
+}
+
+func (p *press) Drop(_ context.Context, made []ledger.Outgoing) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, o := range made {
+		p.dropped = append(p.dropped, o.Entry)
+	}
 }
 
 func (p *press) Publish(_ context.Context, doc draft.Document, event ledger.DraftEvent) ([]ledger.Outgoing, error) {
@@ -620,6 +630,29 @@ func TestDesk_crash(t *testing.T) {
 	require.Equal(t, []string{"1.1 drafted"}, r.history())
 	require.Len(t, r.press.made, 2)
 	require.Equal(t, r.press.made[0], r.press.made[1])
+}
+
+// TestDesk_dropsWhatItMadeInVain: what the ledger does not take, as the patient has another name by then, is released at once.
+func TestDesk_dropsWhatItMadeInVain(t *testing.T) {
+	r := newRoom(t)
+	r.examined(0.9)
+	r.press.then = func() {
+		r.press.then = nil
+		_, err := r.ledger.TakeMessage(t.Context(), ledger.Inbound{
+			Message:  ledger.Message{Entry: "message1", Application: "RIS", ControlID: "1", At: r.tick(time.Second), Answer: ledger.Answer{Protocol: "hl7", Code: "AA"}},
+			Patients: []ledger.PatientChange{{Person: ledger.Person{Identifier: ledger.Identifier{ID: "P1"}, Name: "Roe^Jane"}}},
+		})
+		require.NoError(t, err)
+	}
+	_, err := r.Sign(t.Context(), study, draft.Reference{Number: 1, Version: 1}, anna)
+	require.ErrorIs(t, err, ledger.ErrPatient)
+	require.Equal(t, []string{"oru 1.2 of try 2"}, r.press.dropped)
+	r.rounds()
+	doc := r.newest()
+	require.Equal(t, "Roe^Jane", doc.Patient.Name)
+	_, err = r.Sign(t.Context(), study, doc.Reference(), anna)
+	require.NoError(t, err)
+	require.Len(t, r.press.dropped, 1, "what is sent stays")
 }
 
 // TestDesk_fails tries again what may pass, and settles what does not, until somebody has mended it.

@@ -17,4 +17,6 @@ type Publisher interface {
 	// Readdress keeps in the spool the message to a destination about doc, which a person has signed, once more, naming
 	// patient, and returns it. It may be called again after a crash. Errors are as Publish's.
 	Readdress(ctx context.Context, doc draft.Document, patient draft.Patient, destination string) (ledger.Outgoing, error)
+	// Drop releases what Publish or Readdress has made and the ledger did not take: nobody will ask for it.
+	Drop(ctx context.Context, made []ledger.Outgoing)
 }

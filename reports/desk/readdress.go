@@ -63,7 +63,8 @@ func (d *Desk) addressed(ctx context.Context, delivery ledger.Delivery) (err err
 		return err
 	}
 	named := ledger.Person{Identifier: ledger.Identifier{ID: patient.ID, Authority: patient.Issuer}, Name: patient.Name, BirthDate: patient.BirthDate, Sex: patient.Sex}
-	if err := d.Ledger.Readdress(ctx, delivery.ID, message, named, later(d.now(), doc.At)); err != nil {
+	err = d.Ledger.Readdress(ctx, delivery.ID, message, named, later(d.now(), doc.At))
+	if d.drop(ctx, err, []ledger.Outgoing{message}); err != nil {
 		return err
 	}
 	if d.Entered != nil {

@@ -54,6 +54,8 @@ type Publisher struct {
 	Pages  func(ctx context.Context, doc draft.Document) ([]byte, error) // the PDF
 	Keep   func(context.Context, reports.Object) (id, digest string, err error)
 	Create func() (*spool.Writer, error)
+	// Release takes entries out of the spool that nothing needs.
+	Release func(entries ...string) error
 	// EntryOf finds the spool entry of a SOP Instance; ledger.ErrNotFound: there is none.
 	EntryOf func(ctx context.Context, instance string) (string, error)
 	// Current finds the object that was made last of those with a name; ledger.ErrNotFound: there is none.
@@ -65,17 +67,33 @@ type Publisher struct {
 // Publish implements desk.Publisher.
 func (p *Publisher) Publish(ctx context.Context, doc draft.Document, _ ledger.DraftEvent) ([]ledger.Outgoing, error) {
 	to := p.destinations(doc)
-	if len(to) == 0 {
+	if len(to) == 0 && doc.Editable() {
 		return nil, nil
 	}
 	r := rendering{Publisher: p, ctx: ctx, doc: doc, to: to}
 	if err := r.pages(); err != nil {
 		return nil, err
 	}
-	if err := r.objects(); err != nil {
-		return nil, err
+	for _, make := range []func() error{r.objects, r.messages, r.keepPage} {
+		if err := make(); err != nil {
+			return nil, err
+		}
 	}
-	return r.out, r.messages()
+	return r.out, nil
+}
+
+// Drop implements desk.Publisher.
+func (p *Publisher) Drop(ctx context.Context, made []ledger.Outgoing) {
+	var entries []string
+	for _, o := range made {
+		entries = append(entries, o.Entry)
+		if o.Alternate != nil {
+			entries = append(entries, o.Alternate.Entry)
+		}
+	}
+	if err := p.Release(entries...); err != nil { // the next start does it
+		p.Log.ErrorContext(ctx, "what was made in vain of a report is not released from the spool", "err", err)
+	}
 }
 
 // wants reports whether doc is one to send to d.
@@ -142,9 +160,20 @@ type rendering struct {
 	patient *draft.Patient // whom messages name, where that is another one than doc does
 }
 
-// pages makes the PDF, where somebody gets it. One that would have too many pages is left out.
+// keepPage keeps the PDF of what is signed: whoever asks for it later gets these bytes, whatever has become of templates,
+// pictures and fonts.
+func (r *rendering) keepPage() error {
+	if r.doc.Editable() || len(r.pdf) == 0 {
+		return nil
+	}
+	entry, err := r.append(spool.Entry{Kind: spool.Message, MediaType: "application/pdf", Record: Record(r.doc.Study, "pdf", ""), At: r.doc.At}, r.pdf)
+	r.out = append(r.out, ledger.Outgoing{Kind: "pdf", Entry: entry.ID, Digest: entry.Digest, Purpose: ledger.PurposePage})
+	return err
+}
+
+// pages makes the PDF, where somebody gets it, or it is kept. One that would have too many pages is left out.
 func (r *rendering) pages() (err error) {
-	if !slices.ContainsFunc(r.to, func(d Destination) bool {
+	if r.doc.Editable() && !slices.ContainsFunc(r.to, func(d Destination) bool {
 		return d.PDF || d.Bundle != nil || d.Message != nil && d.Message.Attaches()
 	}) {
 		return nil

@@ -88,7 +88,7 @@ func newRig(t *testing.T, to ...Destination) *rig {
 			e, err := w.Commit(spool.Entry{Kind: spool.Derived, Header: o.Header, TransferSyntaxUID: o.TransferSyntaxUID, At: time.Unix(0, 0)})
 			return e.ID, e.Digest, err
 		},
-		Create: store.Create,
+		Create: store.Create, Release: store.Release,
 		EntryOf: func(_ context.Context, instance string) (string, error) {
 			if id, ok := r.entry[instance]; ok {
 				return id, nil
@@ -181,8 +181,9 @@ func TestPublish_signed(t *testing.T) {
 	out := r.publish(sample(t, draft.Signed))
 	assert.Equal(t, []string{
 		"dicom sr to pacs, rank 20 false", "dicom sr to old, rank 20 false", "dicom pdf to pacs, rank 40 false",
-		"hl7 oru to ris, rank 50 true", "fhir bundle to emr, rank 50 true",
+		"hl7 oru to ris, rank 50 true", "fhir bundle to emr, rank 50 true", "pdf page to , rank 0 false",
 	}, summary(out))
+	assert.Equal(t, r.pages, r.read(out[5]))
 	assert.Equal(t, out[0].Entry, out[3].After, "now the signed one")
 	assert.Equal(t, dicom.ComprehensiveSRStorage, out[0].Alternate.Instance.SOPClassUID)
 	m, err := hl7.Parse(r.read(out[3]), hl7.Options{})
@@ -235,7 +236,7 @@ func TestPublish_afterSignature(t *testing.T) {
 	assert.Equal(t, []string{"dicom pdf to pacs, rank 40 false", "hl7 oru to all, rank 50 true"}, summary(r.publish(doc)))
 	doc = sample(t, draft.Amended)
 	doc.Number, doc.Predecessor = 2, &draft.Reference{Number: 1, Version: 2, Report: "2.25.1"}
-	assert.Len(t, r.publish(doc), 6, "all, when it is signed")
+	assert.Len(t, r.publish(doc), 7, "all, when it is signed, and the page")
 }
 
 // What was signed is addressed to whom it is on by now, as often as it takes; all else of it stays.
@@ -278,7 +279,7 @@ func TestPublish_sourceIsGone(t *testing.T) {
 	r := newRig(t, destinations(t)...)
 	r.gone = true
 	out := r.publish(sample(t, draft.Withdrawn))
-	assert.Equal(t, []string{"hl7 oru to ris, rank 50 true", "fhir bundle to emr, rank 50 true"}, summary(out))
+	assert.Equal(t, []string{"hl7 oru to ris, rank 50 true", "fhir bundle to emr, rank 50 true", "pdf page to , rank 0 false"}, summary(out))
 	assert.Contains(t, r.log.String(), "raise spool.retention")
 	assert.NotContains(t, r.log.String(), "PID001")
 }
@@ -299,15 +300,34 @@ func TestPublish_noPages(t *testing.T) {
 // Nothing is made for nobody, and nothing waits for what the archive will not get.
 func TestPublish_nobody(t *testing.T) {
 	r := newRig(t)
-	assert.Empty(t, r.publish(sample(t, draft.Signed)))
+	assert.Empty(t, r.publish(sample(t, draft.Drafted)))
 	r = newRig(t, destinations(t)[2])
 	r.entry = nil
 	out := r.publish(sample(t, draft.Signed))
-	require.Len(t, out, 1)
+	require.Len(t, out, 2)
 	assert.Empty(t, out[0].After)
 	n := 0
 	for range r.spool.Entries(0) {
 		n++
 	}
-	assert.Equal(t, 1, n, "no object is made where there is no archive")
+	assert.Equal(t, 2, n, "no object is made where there is no archive")
+}
+
+// TestPublish_keepsThePage of what is signed, and of nothing else, though nobody gets it.
+func TestPublish_keepsThePage(t *testing.T) {
+	for standing, kept := range map[draft.Standing]bool{draft.Drafted: false, draft.Signed: true, draft.Amended: true, draft.Withdrawn: true} {
+		r := newRig(t)
+		out := r.publish(sample(t, standing))
+		require.Equal(t, kept, len(out) == 1, standing)
+		if !kept {
+			continue
+		}
+		assert.Equal(t, ledger.PurposePage, out[0].Purpose)
+		assert.Equal(t, r.pages, r.read(out[0]))
+		r.Drop(t.Context(), out)
+		_, _, err := r.spool.Open(out[0].Entry)
+		require.ErrorIs(t, err, spool.ErrNotFound)
+		r.pages = nil // too long
+		assert.Empty(t, r.publish(sample(t, standing)))
+	}
 }

@@ -3,6 +3,7 @@ package admin
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/csv"
 	"encoding/json"
 	"errors"
@@ -40,7 +41,7 @@ type Drafts interface {
 	Draft(ctx context.Context, study dicom.UID, number, version int) (draft.Document, error)
 	// History returns a page of all versions, the oldest first, without their documents.
 	History(ctx context.Context, study dicom.UID, p Page) ([]ledger.Draft, error)
-	// PDF is a version as a page to be read and printed.
+	// PDF is a version as a page to be read and printed: of a signed one always the same bytes.
 	PDF(ctx context.Context, study dicom.UID, number, version int) ([]byte, error)
 	Edit(ctx context.Context, study dicom.UID, at draft.Reference, edits []draft.Edit, author draft.Author) (draft.Document, error)
 	Sign(ctx context.Context, study dicom.UID, at draft.Reference, author draft.Author) (draft.Document, error)
@@ -167,9 +168,6 @@ func (s *Server) draftPDF(c echo.Context) error {
 	if err != nil {
 		return faultOf("the draft was not read", err)
 	}
-	if unchanged(c, etag(doc)) {
-		return c.NoContent(http.StatusNotModified)
-	}
 	select {
 	case s.render <- struct{}{}:
 		defer func() { <-s.render }()
@@ -179,6 +177,9 @@ func (s *Server) draftPDF(c echo.Context) error {
 	page, err := s.Drafts.PDF(ctx, study, doc.Number, doc.Version)
 	if err != nil {
 		return faultOf("the page was not made", err)
+	}
+	if unchanged(c, fmt.Sprintf(`"%x"`, sha256.Sum256(page))) { // that of a draft is drawn anew, and may show less by now
+		return c.NoContent(http.StatusNotModified)
 	}
 	c.Response().Header().Set(echo.HeaderContentDisposition, fmt.Sprintf(`inline; filename="report-%d.%d.pdf"`, doc.Number, doc.Version))
 	return c.Blob(http.StatusOK, "application/pdf", page)

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
@@ -136,6 +137,7 @@ const draftPath = "/api/v1/studies/2.25.1001/draft"
 // TestDraft_reads has versions, and says nothing twice to who has it.
 func TestDraft_reads(t *testing.T) {
 	s := newServer(t, newHospital(t)).Handler()
+	page := fmt.Sprintf(`"%x"`, sha256.Sum256(ask(s, "GET", draftPath+".pdf").Body.Bytes()))
 	for _, tt := range []struct {
 		target, have string
 		status       int
@@ -148,9 +150,9 @@ func TestDraft_reads(t *testing.T) {
 		{"", `"1.1", "1.3"`, 304, `"1.3"`},
 		{"", "*", 304, `"1.3"`},
 		{"", `"1.2"`, 200, `"1.3"`},
-		{".pdf", "", 200, `"1.3"`},
-		{".pdf", `"1.3"`, 304, `"1.3"`},
-		{".pdf?version=1", `"1.3"`, 200, `"1.1"`},
+		{".pdf", "", 200, page},
+		{".pdf", page, 304, page},
+		{".pdf", `"1.3"`, 200, page},
 		{"?number=2", "", 404, ""},
 		{"?number=0", "", 400, ""},
 		{"?other=1", "", 400, ""},

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"image"
+	"io"
 	"net/url"
 	"slices"
 	"strings"
@@ -185,6 +186,41 @@ func (g *parts) openPages() error {
 	return nil
 }
 
+// lostPageError is of a signed version whose page is gone from the spool: none is drawn in its place.
+type lostPageError struct{ err error }
+
+func (e *lostPageError) Error() string {
+	return "the page that was signed is not in the spool any more: take it from where it was sent, or amend the report: " + e.err.Error()
+}
+
+func (e *lostPageError) Unwrap() error { return e.err }
+
+// Permanent says that trying again does not help.
+func (*lostPageError) Permanent() bool { return true }
+
+// page is the PDF of a version: of what was signed that which was made then.
+func (g *parts) page(ctx context.Context, doc draft.Document) ([]byte, error) {
+	if doc.Editable() {
+		return g.pages.Render(ctx, doc)
+	}
+	row, err := g.ledger.Draft(ctx, doc.Study, doc.Number, doc.Version)
+	switch {
+	case err != nil && !errors.Is(err, ledger.ErrNotFound):
+		return nil, err
+	case row.Page == "": // it is being signed; or it was signed by an earlier release, or was too large to keep
+		return g.pages.Render(ctx, doc)
+	}
+	_, data, err := g.spool.Open(row.Page)
+	if errors.Is(err, spool.ErrNotFound) || errors.Is(err, spool.ErrCorrupt) {
+		return nil, &lostPageError{err}
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = data.Close() }() // only read from
+	return io.ReadAll(data)
+}
+
 // noPicture marks errors of a picture that is gone, or that nobody here can decode, however often it is tried. Bytes that
 // cannot be read are as good as gone: a report would never be made.
 func noPicture(ctx context.Context, err error) error {
@@ -205,7 +241,7 @@ func noPicture(ctx context.Context, err error) error {
 type drafts struct {
 	*desk.Desk
 	ledger *ledger.Ledger
-	pages  Pages
+	page   func(context.Context, draft.Document) ([]byte, error)
 	now    func() time.Time
 }
 
@@ -275,7 +311,12 @@ func (d drafts) PDF(ctx context.Context, study dicom.UID, number, version int) (
 	if err != nil {
 		return nil, forAPI(err)
 	}
-	return d.pages.Render(ctx, v.Content)
+	page, err := d.page(ctx, v.Content)
+	var lost *lostPageError
+	if errors.As(err, &lost) {
+		err = fmt.Errorf("%w: %w", admin.ErrGone, err)
+	}
+	return page, err
 }
 
 // Edit implements admin.Drafts.

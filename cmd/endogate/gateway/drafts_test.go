@@ -133,6 +133,8 @@ func TestGateway_draft(t *testing.T) {
 	g.process.Kill()
 	g.start()
 	require.Equal(t, signed.document(t), g.waitDraft(sampleStudy, `"1.3"`))
+	signedPage := g.draft(sampleStudy, ".pdf?number=1&version=3")
+	require.Equal(t, http.StatusOK, signedPage.status, string(signedPage.body))
 
 	g.send(files[len(files)-1])
 	late := g.waitDraft(sampleStudy, `"2.1"`)
@@ -182,4 +184,12 @@ func TestGateway_draft(t *testing.T) {
 	_, err = gateway.RebuildLedger(t.Context(), cfg, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	require.Equal(t, before, g.books())
+
+	g.replace("viewer.example", "elsewhere.example") // what pages say is another thing now
+	g.start()
+	require.Contains(t, string(g.draft(sampleStudy, ".pdf?number=2&version=1").body), "elsewhere.example")
+	again := g.draft(sampleStudy, ".pdf?number=1&version=3")
+	require.Equal(t, http.StatusOK, again.status)
+	require.Equal(t, signedPage.etag, again.etag)
+	require.True(t, bytes.Equal(signedPage.body, again.body), "what was signed has the same bytes for ever")
 }

@@ -418,7 +418,7 @@ func (g *parts) listenHTTP(_ context.Context, life *lifecycle) error {
 	}
 	web := &admin.Server{
 		Studies: views, Queue: views, Destinations: views, Frames: views, Gauges: g.gauges, Models: g.models.views(), Unserved: g.unservedNames,
-		Orders: views, Gate: views, Retractions: views, Drafts: drafts{g.desk, g.ledger, g.pages, g.now}, Checks: g.checks(), Metrics: g.metrics, Version: g.version(), Hosts: g.cfg.HTTP.Hosts, Log: g.log,
+		Orders: views, Gate: views, Retractions: views, Drafts: drafts{g.desk, g.ledger, g.page, g.now}, Checks: g.checks(), Metrics: g.metrics, Version: g.version(), Hosts: g.cfg.HTTP.Hosts, Log: g.log,
 	}
 	life.serve("http", func() error { return web.Serve(ln) }, web.Shutdown, http.ErrServerClosed)
 	return nil

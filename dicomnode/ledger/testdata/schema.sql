@@ -130,7 +130,7 @@ CREATE TABLE draft (
 	at              INTEGER NOT NULL,
 	document        TEXT NOT NULL, -- JSON
 	edit            TEXT NOT NULL, -- JSON, as it was given; '' of those that nobody edited
-	basis           TEXT NOT NULL, -- JSON: what it is made of
+	basis           TEXT NOT NULL, page TEXT NOT NULL DEFAULT '', -- JSON: what it is made of
 	UNIQUE (study, number, version)
 );
 CREATE TABLE event (
