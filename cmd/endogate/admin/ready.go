@@ -3,12 +3,17 @@ package admin
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"sync"
 	"time"
 )
 
-// probeTime is how long one check may take before it counts as failed.
-const probeTime = 2 * time.Second
+const (
+	// probeTime is how long one check may take before it counts as failed.
+	probeTime = 2 * time.Second
+	// watchEvery is how often the checks are made for the log where nobody asks.
+	watchEvery = 10 * time.Second
+)
 
 // CheckResult is the outcome of one Check.
 type CheckResult struct {
@@ -17,30 +22,43 @@ type CheckResult struct {
 	Reason string `json:"reason"` // empty when OK
 }
 
-// prober runs checks. A check that hangs (a dead network disk) is reported and not started a second time.
+// prober runs checks. One is made once at a time, however many ask, and no more often than it wants to be. A check that
+// hangs (a dead network disk) is reported and not started a second time.
 type prober struct {
 	checks  []Check
 	timeout time.Duration
 	wg      sync.WaitGroup
 
 	mu     sync.Mutex
-	since  map[string]time.Time // start of the probes under way
+	probes map[string]*probe // the last of each check, or the one under way
 	closed bool
 }
+
+// probe is one call of a check.
+type probe struct {
+	began time.Time
+	done  chan struct{} // closed when it has ended, with err
+	err   error
+}
+
+var (
+	errStopping = errors.New("shutting down")
+	errSlow     = errors.New("no answer in time: what it asks hangs or the machine is overloaded")
+)
 
 // run asks all checks at once and returns their results in order, at the latest after the timeout.
 func (p *prober) run(ctx context.Context) (results []CheckResult, ready bool) {
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
-	answers := make([]<-chan error, len(p.checks))
+	under := make([]*probe, len(p.checks))
 	for i, c := range p.checks {
-		answers[i] = p.start(ctx, c)
+		under[i] = p.start(ctx, c)
 	}
 	ready = true
 	results = make([]CheckResult, len(p.checks))
 	for i, c := range p.checks {
 		results[i] = CheckResult{Name: c.Name}
-		if err := await(ctx, answers[i]); err != nil {
+		if err := p.await(ctx, under[i]); err != nil {
 			results[i].Reason = err.Error()
 			ready = ready && c.Advisory
 			continue
@@ -50,47 +68,94 @@ func (p *prober) run(ctx context.Context) (results []CheckResult, ready bool) {
 	return results, ready
 }
 
-func await(ctx context.Context, answer <-chan error) error {
+func (p *prober) await(ctx context.Context, under *probe) error {
 	select {
-	case err := <-answer:
-		return err
+	case <-under.done:
+		return under.err
 	default:
 	}
+	if time.Since(under.began) > p.timeout {
+		return errors.New("an earlier probe still hangs since " + under.began.UTC().Format(time.RFC3339))
+	}
 	select {
-	case err := <-answer:
-		return err
+	case <-under.done:
+		return under.err
 	case <-ctx.Done():
-		return errors.New("no answer in time: what it asks hangs or the machine is overloaded")
+		return errSlow
 	}
 }
 
-// start probes c in a goroutine of its own; the channel receives exactly one error.
-func (p *prober) start(ctx context.Context, c Check) <-chan error {
-	answer := make(chan error, 1)
+// start returns the probe of c that is under way, or the last one while it counts, or begins one in a goroutine of its own.
+func (p *prober) start(ctx context.Context, c Check) *probe {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	last := p.probes[c.Name]
+	if last != nil {
+		select {
+		case <-last.done:
+		default:
+			return last
+		}
+		if time.Since(last.began) < c.Every {
+			return last
+		}
+	}
+	now := &probe{began: time.Now(), done: make(chan struct{})}
 	if p.closed {
-		answer <- errors.New("shutting down")
-		return answer
+		now.err = errStopping
+		close(now.done)
+		return now
 	}
-	if since, busy := p.since[c.Name]; busy && time.Since(since) > p.timeout {
-		answer <- errors.New("an earlier probe still hangs since " + since.UTC().Format(time.RFC3339))
-		return answer
+	if p.probes == nil {
+		p.probes = map[string]*probe{}
 	}
-	if p.since == nil {
-		p.since = map[string]time.Time{}
-	}
-	if _, busy := p.since[c.Name]; !busy {
-		p.since[c.Name] = time.Now()
-	}
+	p.probes[c.Name] = now
 	p.wg.Go(func() {
-		err := c.Probe(ctx)
-		p.mu.Lock()
-		delete(p.since, c.Name)
-		p.mu.Unlock()
-		answer <- err
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.timeout) // whoever asked first may be gone
+		defer cancel()
+		now.err = c.Probe(ctx)
+		close(now.done)
 	})
-	return answer
+	return now
+}
+
+// watch makes the checks until ctx is done, and has the log say once when the outcome of one changes. Reasons that have
+// changed (a number in them) are no change.
+func (p *prober) watch(ctx context.Context, log *slog.Logger) {
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	failed := map[string]time.Time{}
+	for {
+		results, _ := p.run(ctx)
+		if ctx.Err() != nil || p.stopping() {
+			return
+		}
+		for i, r := range results {
+			since, was := failed[r.Name]
+			switch {
+			case !r.OK && !was && p.checks[i].Advisory:
+				failed[r.Name] = time.Now()
+				log.Warn("check fails: what depends on it waits", "check", r.Name, "reason", r.Reason)
+			case !r.OK && !was:
+				failed[r.Name] = time.Now()
+				log.Error("not ready: nothing can be taken over", "check", r.Name, "reason", r.Reason)
+			case r.OK && was:
+				delete(failed, r.Name)
+				log.Info("check holds again", "check", r.Name, "failed_for", time.Since(since).Round(time.Second))
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+func (p *prober) stopping() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.closed
 }
 
 // close starts no further probe and waits for those under way, or for ctx.

@@ -1,10 +1,15 @@
 package admin
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"log/slog"
 	"net/http"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -83,4 +88,79 @@ func TestProber_advisoryCheckDoesNotGate(t *testing.T) {
 	require.False(t, results[0].OK, "it is shown all the same")
 	require.Equal(t, "it is away", results[0].Reason)
 	require.NoError(t, p.close(t.Context()))
+}
+
+// TestProber_sharesAnswers: however many ask at once or one after the other, a check is made as often as it wants to be.
+func TestProber_sharesAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var made atomic.Int32
+		p := &prober{timeout: probeTime, checks: []Check{{Name: "disk", Every: 3 * time.Second, Probe: func(ctx context.Context) error {
+			made.Add(1)
+			time.Sleep(time.Second)
+			return ctx.Err()
+		}}}}
+		gone, cancel := context.WithCancel(t.Context())
+		var all sync.WaitGroup
+		for range 100 {
+			all.Go(func() {
+				_, ready := p.run(t.Context())
+				require.True(t, ready)
+			})
+		}
+		all.Go(func() { p.run(gone) })
+		time.Sleep(500 * time.Millisecond)
+		cancel() // whoever leaves takes nobody else's answer along
+		all.Wait()
+		require.EqualValues(t, 1, made.Load())
+		began := time.Now()
+		for range 30 {
+			p.run(t.Context())
+			time.Sleep(time.Second)
+		}
+		require.LessOrEqual(t, made.Load(), int32(time.Since(began)/(3*time.Second))+2)
+		require.NoError(t, p.close(t.Context()))
+	})
+}
+
+// TestProber_logsChanges: each change is one line, however long it lasts and whatever numbers the reason has.
+func TestProber_logsChanges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		var disk, broker atomic.Bool
+		n := 0
+		p := &prober{timeout: probeTime, checks: []Check{
+			{Name: "disk", Probe: func(context.Context) error {
+				if n++; disk.Load() {
+					return fmt.Errorf("read-only, %d", n)
+				}
+				return nil
+			}},
+			{Name: "broker", Advisory: true, Probe: func(context.Context) error {
+				if broker.Load() {
+					return errors.New("down")
+				}
+				return nil
+			}},
+		}}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { p.watch(ctx, slog.New(slog.NewTextHandler(&log, nil))); close(done) }()
+		for range 2 {
+			time.Sleep(time.Minute)
+			disk.Store(true)
+			broker.Store(true)
+			time.Sleep(time.Hour)
+			disk.Store(false)
+			broker.Store(false)
+		}
+		time.Sleep(time.Minute)
+		cancel()
+		<-done
+		require.NoError(t, p.close(t.Context()))
+		said := log.String()
+		require.Equal(t, 2, strings.Count(said, `level=ERROR msg="not ready: nothing can be taken over" check=disk reason="read-only, `), said)
+		require.Equal(t, 2, strings.Count(said, `level=WARN msg="check fails: what depends on it waits" check=broker reason=down`), said)
+		require.Equal(t, 4, strings.Count(said, "level=INFO msg=\"check holds again\""), said)
+		require.Equal(t, 8, strings.Count(said, "\n"), said)
+	})
 }

@@ -72,6 +72,14 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	return errors.Join(err, s.probes.close(ctx))
 }
 
+// Watch makes the checks every few seconds until ctx is done or Shutdown is called, and has the log say once when one fails
+// and when it holds again.
+func (s *Server) Watch(ctx context.Context) error {
+	s.once.Do(s.build)
+	s.probes.watch(ctx, s.Log)
+	return nil
+}
+
 // Handler returns what Serve serves.
 func (s *Server) Handler() http.Handler {
 	s.once.Do(s.build)

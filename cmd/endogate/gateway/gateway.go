@@ -91,6 +91,7 @@ type parts struct {
 	workshop *results.Workshop
 	metrics  *admin.Metrics
 
+	scp      *dicomnode.Server
 	messages *mllp.Server // nil: hl7.listen is empty
 
 	scpAddr, hl7Addr, webAddr net.Addr
@@ -385,7 +386,7 @@ func (g *parts) listenDICOM(_ context.Context, life *lifecycle) error {
 		g.log.Warn("dicom.peers is empty: nobody may associate")
 	}
 	d := g.cfg.DICOM
-	scp := &dicomnode.Server{
+	g.scp = &dicomnode.Server{
 		AETitle: d.AETitle, Contexts: contexts, Peers: peers, Admit: func() error { return cmp.Or(g.spool.Full(), g.ledger.Trouble()) },
 		Handler:         &intake.Receiver{Spool: g.spool, Ready: g.ledger.Trouble, Now: g.now, Stored: g.metrics.Received, Log: g.log},
 		MaxAssociations: d.MaxAssociations, MaxPerPeer: d.MaxPerPeer, MaxPDULength: uint32(d.MaxPDULength),
@@ -398,7 +399,7 @@ func (g *parts) listenDICOM(_ context.Context, life *lifecycle) error {
 			Aborted: func(cause string) { g.metrics.Refused("abort-" + cause) },
 		},
 	}
-	life.serve("dicom", func() error { return scp.Serve(ln) }, scp.Shutdown, dicomnode.ErrServerClosed)
+	life.serve("dicom", func() error { return g.scp.Serve(ln) }, g.scp.Shutdown, dicomnode.ErrServerClosed)
 	return nil
 }
 
@@ -420,6 +421,7 @@ func (g *parts) listenHTTP(_ context.Context, life *lifecycle) error {
 		Studies: views, Queue: views, Destinations: views, Frames: views, Gauges: g.gauges, Models: g.models.views(), Unserved: g.unservedNames,
 		Orders: views, Gate: views, Retractions: views, Drafts: drafts{g.desk, g.ledger, g.page, g.now}, Checks: g.checks(), Metrics: g.metrics, Version: g.version(), Hosts: g.cfg.HTTP.Hosts, Log: g.log,
 	}
+	life.loop("readiness", web.Watch)
 	life.serve("http", func() error { return web.Serve(ln) }, web.Shutdown, http.ErrServerClosed)
 	return nil
 }
@@ -428,10 +430,16 @@ func (g *parts) version() admin.Version {
 	return admin.Version{Version: g.build.Version, Commit: g.build.Commit, Go: runtime.Version(), AETitle: string(g.cfg.DICOM.AETitle), Started: g.now()}
 }
 
-// checks are what /readyz asks: can the gateway take over an instance now?
+// probeEvery is how often /readyz may have something written.
+const probeEvery = 3 * time.Second
+
+// checks are what /readyz asks: can the gateway take over an instance now? It finds out by doing what a C-STORE needs.
 func (g *parts) checks() []admin.Check {
 	checks := []admin.Check{
 		{Name: "disk above reserve", Probe: func(context.Context) error { return g.spool.Full() }},
+		{Name: "spool can be written", Every: probeEvery, Probe: func(context.Context) error { return g.spool.Probe() }},
+		{Name: "ledger can be written", Every: probeEvery, Probe: func(ctx context.Context) error { return g.ledger.KeepClock(ctx, g.clock.Mark()) }},
+		{Name: "room for an association", Probe: func(context.Context) error { return g.scp.Room() }},
 		{Name: "ledger follows the spool", Advisory: true, Probe: func(context.Context) error { return g.follower.Err() }},
 		{Name: "ledger sound", Probe: func(context.Context) error { return g.ledger.Trouble() }},
 		{Name: "ledger readable", Probe: func(ctx context.Context) error { _, err := g.ledger.Position(ctx); return err }},

@@ -1,0 +1,19 @@
+package dicomnode
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Room returns nil while an association would find a place, whoever is listed, and a listener that accepts it.
+func (s *Server) Room() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.closing || len(s.listeners) == 0:
+		return errors.New("nobody listens for associations")
+	case s.active >= s.MaxAssociations:
+		return fmt.Errorf("all %d associations are taken: see who holds them, or raise dicom.max_associations", s.MaxAssociations)
+	}
+	return nil
+}

@@ -1,0 +1,75 @@
+package spool
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestProbe finds each fault of the file system that a commit would meet, and leaves nothing behind.
+func TestProbe(t *testing.T) {
+	for _, row := range []struct {
+		name  string
+		spoil func(s *Spool)
+		want  error
+	}{
+		{"sound", func(*Spool) {}, nil},
+		{"sync fails", func(s *Spool) { s.o.disk.sync = func(*os.File) error { return syscall.EIO } }, syscall.EIO},
+		{"full when synced", func(s *Spool) { s.o.disk.sync = func(*os.File) error { return syscall.EDQUOT } }, ErrFull},
+		{"folder's sync fails", func(s *Spool) { s.o.disk.syncFolder = func(string) error { return syscall.EROFS } }, syscall.EROFS},
+		{"folder gone", func(s *Spool) { _ = os.RemoveAll(s.tmpDir()) }, syscall.ENOENT},
+		{"name taken by a folder", func(s *Spool) { _ = os.MkdirAll(filepath.Join(s.tmpDir(), "probe", "x"), 0o700) }, syscall.EISDIR},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			s := openSpool(t, t.TempDir(), Options{})
+			row.spoil(s)
+			err := s.Probe()
+			if row.want == nil {
+				require.NoError(t, err)
+				requireEmpty(t, s.tmpDir())
+				return
+			}
+			require.ErrorIs(t, err, row.want)
+			require.ErrorContains(t, err, "nothing can be written")
+		})
+	}
+}
+
+// TestProbe_mounts probes real file systems: one that turns read-only, and one that has bytes and no inodes.
+func TestProbe_mounts(t *testing.T) {
+	dir := t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=64m,nr_inodes=64"); err != nil {
+		t.Log("nobody may mount here, so that TestProbe's faults have to do: ", err)
+		return
+	}
+	t.Cleanup(func() { require.NoError(t, syscall.Unmount(dir, syscall.MNT_DETACH)) })
+	s := openSpool(t, filepath.Join(dir, "spool"), Options{})
+	require.NoError(t, s.Probe())
+
+	var full []string
+	for i := 0; ; i++ {
+		name := filepath.Join(dir, string(rune('a'+i%26))+string(rune('a'+i/26)))
+		f, err := os.Create(name)
+		if errors.Is(err, syscall.ENOSPC) {
+			break
+		}
+		require.NoError(t, err)
+		require.NoError(t, f.Close())
+		full = append(full, name)
+	}
+	require.ErrorIs(t, s.Probe(), ErrFull)
+	for _, name := range full {
+		require.NoError(t, os.Remove(name))
+	}
+	require.NoError(t, s.Probe())
+
+	if err := syscall.Mount("", dir, "", syscall.MS_REMOUNT|syscall.MS_RDONLY, ""); err == nil {
+		require.ErrorIs(t, s.Probe(), syscall.EROFS)
+		require.NoError(t, syscall.Mount("", dir, "", syscall.MS_REMOUNT, ""))
+		require.NoError(t, s.Probe())
+	}
+}
