@@ -243,6 +243,10 @@ func (d *Desk) draft(ctx context.Context, due ledger.DueDraft) (err error) {
 		return err
 	}
 	first := err != nil
+	newest, resumed, err := d.amendedOn(ctx, newest)
+	if err != nil {
+		return err
+	}
 	in, basis, err := d.input(ctx, due, newest)
 	if err != nil {
 		return err
@@ -264,13 +268,17 @@ func (d *Desk) draft(ctx context.Context, due ledger.DueDraft) (err error) {
 		}
 		d.Log.InfoContext(ctx, "signed report says what was taken back", "study", due.Study, "number", signed.Number, "version", signed.Version)
 		if signed.Number == newest.Number {
-			newest = signed
+			if newest.Standing == draft.Amending {
+				newest = behind(newest, signed)
+			} else {
+				newest = signed
+			}
 			if next, err = d.Templates.Refresh(newest, in); err != nil {
 				return err
 			}
 		}
 	}
-	same := !first && saysTheSame(newest, next)
+	same := !first && !resumed && saysTheSame(newest, next)
 	if !first && !same && !newest.Editable() && in.Patient != newest.Patient { // another name of the patient is in the text, too, and no news
 		in.Patient = newest.Patient
 		as, err := d.Templates.Refresh(newest, in)
@@ -293,8 +301,28 @@ func (d *Desk) draft(ctx context.Context, due ledger.DueDraft) (err error) {
 	return nil
 }
 
-// signedBefore makes the version of the report that was signed last, newest or the draft before it, that says what of it was
-// taken back, as next does; false where there is nothing to say.
+// behind is a correction that a person is at as it goes on behind another version of what it corrects.
+func behind(amending, signed draft.Document) draft.Document {
+	ref := signed.Reference()
+	amending.Version, amending.Predecessor = signed.Version, &ref
+	return amending
+}
+
+// amendedOn returns the correction that a person was at when what it corrects was taken back, where newest is the version that
+// says so and an end came before the correction went on behind it.
+func (d *Desk) amendedOn(ctx context.Context, newest draft.Document) (doc draft.Document, resumed bool, err error) {
+	if newest.Standing != draft.Amended || !newest.Author.System || newest.Version < 2 {
+		return newest, false, nil
+	}
+	before, err := d.version(ctx, newest.Study, newest.Number, newest.Version-1)
+	if errors.Is(err, ledger.ErrNotFound) || err == nil && before.Standing != draft.Amending {
+		return newest, false, nil
+	}
+	return behind(before, newest), true, err
+}
+
+// signedBefore makes the version of the report that was signed last, newest, what it corrects or the draft before it, that says
+// what of it was taken back, as next does; false where there is nothing to say.
 func (d *Desk) signedBefore(ctx context.Context, newest, next draft.Document) (doc draft.Document, basis ledger.Basis, ok bool, err error) {
 	number := newest.Number
 	if newest.Standing == draft.Drafted {
@@ -303,7 +331,11 @@ func (d *Desk) signedBefore(ctx context.Context, newest, next draft.Document) (d
 	if number < 1 {
 		return doc, basis, false, nil
 	}
-	v, err := d.Version(ctx, newest.Study, number, 0)
+	version := 0
+	if newest.Standing == draft.Amending { // what was signed stands until its correction is
+		number, version = newest.Predecessor.Number, newest.Predecessor.Version
+	}
+	v, err := d.Version(ctx, newest.Study, number, version)
 	if errors.Is(err, ledger.ErrNotFound) {
 		return doc, basis, false, nil
 	}
@@ -311,8 +343,11 @@ func (d *Desk) signedBefore(ctx context.Context, newest, next draft.Document) (d
 	if err != nil || !signed || !takesBack(v.Content, next) {
 		return doc, basis, false, err
 	}
-	next.At = later(next.At, v.Content.At)
+	next.At = later(next.At, v.Content.At, newest.At)
 	doc, err = d.Templates.TakeBack(v.Content, next)
+	if newest.Number == doc.Number {
+		doc.Version = newest.Version + 1
+	}
 	return doc, v.Basis, err == nil, err
 }
 

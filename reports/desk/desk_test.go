@@ -468,6 +468,60 @@ func TestDesk_retracted(t *testing.T) {
 	}
 }
 
+// TestDesk_retractedAmidCorrection: who has what was signed hears at once what of it was taken back, though a person is at a
+// correction of it. That goes on behind it with all that it had, after an end in between, too.
+func TestDesk_retractedAmidCorrection(t *testing.T) {
+	for _, killed := range []bool{false, true} {
+		r := newRoom(t)
+		ctx := ledger.By(t.Context(), ledger.Actor{Kind: ledger.ActorPerson})
+		r.examined(0.9)
+		signed, err := r.Sign(ctx, study, r.newest().Reference(), anna)
+		require.NoError(t, err)
+		amending, err := r.Amend(ctx, study, signed.Reference(), anna, "the site")
+		require.NoError(t, err)
+		r.edit(draft.Edit{Op: draft.OpChange, Finding: amending.Findings[0].ID, Site: &sigmoid}, draft.Edit{Op: draft.OpSection, Section: "impression", Text: new("A polyp.")})
+		require.Equal(t, []string{"1.1 drafted", "1.2 signed", "1.3 amending", "1.4 edited"}, r.history())
+		made := len(r.press.made)
+		_, err = r.ledger.Retract(ctx, ledger.Retraction{Model: "demo", Reason: "wrong weights"}, r.tick(time.Second))
+		require.NoError(t, err)
+		r.assemble()
+		if killed {
+			r.Entered = func(dicom.UID, bool) { panic("the end comes here") }
+			r.rounds()
+			require.Equal(t, "1.5 retracted", r.history()[4])
+			r.Entered = nil
+			state, err := r.ledger.Desk(ctx, study)
+			require.NoError(t, err)
+			if state.Covered == state.Version { // a panic is settled, an end would not be
+				require.NoError(t, r.ledger.RetryDraft(ctx, study, r.now()))
+			}
+		}
+		r.rounds()
+		require.Equal(t, []string{"1.5 retracted", "1.6 retracted"}, r.history()[4:])
+		require.Len(t, r.press.made, made+1, "at once, and once")
+		said, err := r.version(ctx, study, 1, 5)
+		require.NoError(t, err)
+		require.Equal(t, draft.Amended, said.Standing)
+		require.Equal(t, signed.Reference(), *said.Predecessor)
+		require.Equal(t, "wrong weights", said.Findings[0].Retracted)
+		require.NotEqual(t, sigmoid, said.Findings[0].Site, "nothing that nobody has signed")
+		require.True(t, strings.HasPrefix(r.press.made[made], "retracted ") && strings.Contains(r.press.made[made], `"version":5`))
+		doc := r.newest()
+		require.Equal(t, draft.Amending, doc.Standing)
+		require.Equal(t, said.Reference(), *doc.Predecessor)
+		require.Equal(t, sigmoid, doc.Findings[0].Site, "what the person has done stays")
+		require.Equal(t, "wrong weights", doc.Findings[0].Retracted)
+		require.Equal(t, "the site", doc.Reason)
+		again, err := r.Sign(ctx, study, doc.Reference(), anna)
+		require.NoError(t, err)
+		require.Equal(t, [2]int{1, 7}, [2]int{again.Number, again.Version})
+		require.Equal(t, said.Reference(), *again.Predecessor)
+		require.NoError(t, r.ledger.RetryDraft(ctx, study, r.now()))
+		r.rounds()
+		require.Len(t, r.history(), 7, "that is all there is to say")
+	}
+}
+
 // TestDesk_readdress makes what waits of a signed report anew when the patient is merged, begins no draft for that, and parks what
 // cannot be made.
 func TestDesk_readdress(t *testing.T) {
