@@ -31,7 +31,7 @@ var checks = map[thoroughness][]string{
 		`SELECT 'a row of ' || "table" || ' refers to one of ' || parent || ' that is not there' FROM pragma_foreign_key_check LIMIT 20`,
 		wrongTally,
 		wrongCounters,
-		wrongJSON,
+		unreadableRows,
 	},
 }
 
@@ -47,11 +47,11 @@ const (
 			GROUP BY kind, name, state) WHERE n <> 0 LIMIT 20`
 	wrongCounters = `SELECT 'the counters of study ' || study_instance_uid || ' are wrong' FROM study s
 		WHERE instances <> (SELECT count(*) FROM instance WHERE study = s.id) LIMIT 20`
-	wrongJSON = `SELECT DISTINCT 'a row of ' || name || ' holds what is no JSON' FROM (
+	unreadableRows = `SELECT DISTINCT 'a row of ' || name || ' holds what cannot be read' FROM (
 		SELECT 'instance' AS name FROM instance WHERE NOT json_valid(header)
 		UNION ALL SELECT 'exam' FROM exam WHERE NOT json_valid(destinations)
 		UNION ALL SELECT 'job' FROM job WHERE NOT json_valid(made_by)
-		UNION ALL SELECT 'span' FROM span WHERE NOT (json_valid(scores) AND json_valid(findings) AND json_valid(notes))
+		UNION ALL SELECT 'span' FROM span WHERE NOT (json_valid(scores) AND json_valid(findings) AND json_valid(notes)) OR NOT contours_fit(findings, coalesce(contours, x''))
 		UNION ALL SELECT 'draft' FROM draft WHERE NOT (json_valid(document) AND json_valid(basis))
 		UNION ALL SELECT 'gate' FROM gate WHERE NOT (json_valid(patient) AND json_valid(mismatches)))`
 )
@@ -117,10 +117,7 @@ func (l *Ledger) found(problems []string) error {
 
 // check has a connection of its own, which keeps none of what was read before: it looks at the disk.
 func (l *Ledger) check(ctx context.Context, how thoroughness) (problems []string, err error) {
-	db, err := sql.Open("sqlite3", dsn(l.path, "mode", "ro", "_query_only", "on"))
-	if err != nil {
-		return nil, err
-	}
+	db := readDatabase{openDatabase(dsn(l.path, "mode", "ro", "_query_only", "on"), func(error) {}), newHealth()}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	db.SetMaxOpenConns(1)
 	if problems, err = wrongSchema(ctx, db); err != nil || len(problems) > 0 {
@@ -152,7 +149,7 @@ func soDamaged(err error) ([]string, error) {
 }
 
 // wrongSchema holds the schema against that of a new database: SQLite believes whatever it reads there.
-func wrongSchema(ctx context.Context, db *sql.DB) ([]string, error) {
+func wrongSchema(ctx context.Context, db readDatabase) ([]string, error) {
 	want, err := newSchema()
 	if err != nil {
 		return nil, err
@@ -173,7 +170,7 @@ func wrongSchema(ctx context.Context, db *sql.DB) ([]string, error) {
 // newSchema is the schema of a database that is made now.
 var newSchema = sync.OnceValues(func() (schema []string, err error) {
 	ctx := context.Background()
-	db := openDatabase(":memory:", func(error) {})
+	db := readDatabase{openDatabase(":memory:", func(error) {}), newHealth()}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	db.SetMaxOpenConns(1)
 	conn, err := db.Conn(ctx)
@@ -187,7 +184,7 @@ var newSchema = sync.OnceValues(func() (schema []string, err error) {
 })
 
 // schemaOf returns what a database has of tables, indexes and triggers. How SQLite has written it is not looked at.
-func schemaOf(ctx context.Context, db *sql.DB) ([]string, error) {
+func schemaOf(ctx context.Context, db readDatabase) ([]string, error) {
 	return query(ctx, db, func(rows *sql.Rows) (string, error) {
 		var kind, name, table, text string
 		err := rows.Scan(&kind, &name, &table, &text)

@@ -165,7 +165,7 @@ func (r *lengths) optional(bytesOfEach uint64) (n int, none bool) {
 	return max(0, n-1), n == 0
 }
 
-// register gives a connection what the migration that packs contours calls.
+// register gives a connection what the migration that packs contours calls, and the check that looks at them.
 func register(conn *sqlite3.SQLiteConn) error {
 	split := func(text string) (string, []byte, error) {
 		var findings []analysis.Finding
@@ -174,7 +174,12 @@ func register(conn *sqlite3.SQLiteConn) error {
 		}
 		return splitFindings(findings)
 	}
+	fit := func(text string, packed []byte) bool {
+		var findings []analysis.Finding
+		return json.Unmarshal([]byte(text), &findings) == nil && joinFindings(findings, packed) == nil
+	}
 	return errors.Join(
+		conn.RegisterFunc("contours_fit", fit, true),
 		conn.RegisterFunc("findings_without_contours", func(text string) (string, error) { s, _, err := split(text); return s, err }, true),
 		conn.RegisterFunc("contours_of_findings", func(text string) ([]byte, error) { _, b, err := split(text); return b, err }, true),
 	)

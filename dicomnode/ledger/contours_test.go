@@ -5,7 +5,10 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
@@ -76,8 +79,7 @@ func TestContours_room(t *testing.T) {
 	steps, err := migrations()
 	require.NoError(t, err)
 	x := &tx{ctx: t.Context(), conn: conn}
-	before := len(steps) - 1
-	require.Contains(t, steps[before], "contours_of_findings")
+	before := slices.IndexFunc(steps, func(s string) bool { return strings.Contains(s, "contours_of_findings") })
 	require.NoError(t, migrateBy(x, steps[:before]))
 	var polygon [][2]float64
 	for angle := 0.0; angle < 2*math.Pi; angle += math.Pi / 500 {
@@ -117,6 +119,10 @@ func TestContours_room(t *testing.T) {
 	require.NoError(t, err)
 	_, err = l.results(t.Context(), 1)
 	require.ErrorIs(t, err, errContours)
+	require.NoError(t, l.Trouble())
+	l.health.sound = time.Time{} // the check above was long ago
+	l.Look(t.Context())
+	require.ErrorContains(t, l.Trouble(), "a row of span holds what cannot be read", "what is read tells of damage, too")
 }
 
 func size(t *testing.T, path string) int64 {

@@ -30,7 +30,7 @@ const readers = 4
 // Ledger is an open ledger. Its methods may be called from any goroutine.
 type Ledger struct {
 	path    string
-	readDB  *sql.DB
+	readDB  readDatabase
 	writeDB *sql.DB // nil: read only
 	writes  writer
 
@@ -81,7 +81,7 @@ func (l *Ledger) open(path string) error {
 }
 
 func (l *Ledger) openReaders(ctx context.Context, path string, settings ...string) error {
-	l.readDB = openDatabase(dsn(path, append(settings, "_query_only", "on")...), l.health.see)
+	l.readDB = readDatabase{openDatabase(dsn(path, append(settings, "_query_only", "on")...), l.health.see), l.health}
 	l.readDB.SetMaxOpenConns(readers)
 	l.readDB.SetMaxIdleConns(readers)
 	return l.readDB.PingContext(ctx)
@@ -125,7 +125,7 @@ func (l *Ledger) Close() error {
 
 func (l *Ledger) closeDatabases() error {
 	var errs []error
-	if l.readDB != nil {
+	if l.readDB.DB != nil {
 		errs = append(errs, l.readDB.Close())
 	}
 	if l.writes.tx != nil {

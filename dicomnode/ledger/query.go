@@ -8,13 +8,24 @@ import (
 	"fmt"
 )
 
+// readDatabase is the database as it is read beside the writer. A row that cannot be read has it looked at.
+type readDatabase struct {
+	*sql.DB
+	health *health
+}
+
 // query returns the rows of text, each read by scan.
-func query[T any](ctx context.Context, db *sql.DB, scan func(*sql.Rows) (T, error), text string, args ...any) ([]T, error) {
+func query[T any](ctx context.Context, db readDatabase, scan func(*sql.Rows) (T, error), text string, args ...any) ([]T, error) {
 	rows, err := db.QueryContext(ctx, text, args...)
 	if err != nil {
 		return nil, err
 	}
-	return scanAll(rows, scan)
+	all, err := scanAll(rows, scan)
+	var unread *unreadable
+	if errors.As(err, &unread) {
+		db.health.doubts(err)
+	}
+	return all, err
 }
 
 // scanAll reads rows to their end, each by scan.

@@ -3,6 +3,7 @@ package orders
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -12,6 +13,7 @@ import (
 
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/ledger"
+	"endogate/dicomnode/spool"
 	"endogate/hl7"
 )
 
@@ -459,4 +461,22 @@ func FuzzHandle(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestReceiver_notReady: while the gateway takes nothing over, a sender gets no answer, and sends again; nothing is kept of it.
+func TestReceiver_notReady(t *testing.T) {
+	rig := newRig(t)
+	away := errors.New("the ledger is damaged")
+	rig.receiver.Ready = func() error { return away }
+	message := []byte("MSH|^~\\&|RIS|A|ENDOGATE|B|20260301||ORM^O01|1|P|2.5\rPID|1||P1\rORC|NW|4711\rOBR|1|4711||C\r")
+	_, err := rig.receiver.Handle(t.Context(), loopback[0].Addr(), message)
+	require.ErrorIs(t, err, away)
+	for e, err := range rig.spool.Entries(0) {
+		require.NoError(t, err)
+		require.NotEqual(t, spool.Message, e.Kind)
+	}
+	rig.receiver.Ready = func() error { return nil }
+	answers, err := rig.receiver.Handle(t.Context(), loopback[0].Addr(), message)
+	require.NoError(t, err)
+	require.NotEmpty(t, answers)
 }

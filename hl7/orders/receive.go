@@ -47,8 +47,9 @@ type Ledger interface {
 type Receiver struct {
 	Spool        *spool.Spool
 	Ledger       Ledger
-	Senders      []Sender // none listed is nobody
-	ProcessingID string   // MSH-11 of the messages that are for this gateway: P, or T, D
+	Senders      []Sender     // none listed is nobody
+	Ready        func() error // an error: nothing is taken over now; nil: always
+	ProcessingID string       // MSH-11 of the messages that are for this gateway: P, or T, D
 	Now          func() time.Time
 	Log          *slog.Logger
 	// Changed is called after a message has changed the orders of studies that are in the ledger. It may be nil.
@@ -149,6 +150,11 @@ func (r *Receiver) check(m *hl7.Message, parseErr error) (Kind, error) {
 
 // take makes a message durable with all that it does. One that cannot be read is kept, too, to be looked at, but not accepted.
 func (r *Receiver) take(ctx context.Context, m *hl7.Message, message []byte, kind Kind, sender Sender, host netip.Addr) (hl7.Fate, error) {
+	if r.Ready != nil {
+		if err := r.Ready(); err != nil {
+			return hl7.Fate{}, err
+		}
+	}
 	asked, fault := kind.read(m, sender)
 	fate := hl7.Fate{Accepted: fault == nil, Err: fault}
 	in := inbound(m, kind, asked, fault, message)

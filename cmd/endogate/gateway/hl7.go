@@ -25,7 +25,7 @@ func (g *parts) listenHL7(_ context.Context, life *lifecycle) error {
 		return err
 	}
 	receiver := &orders.Receiver{
-		Spool: g.spool, Ledger: g.ledger, Senders: applications(h, zone), ProcessingID: h.ProcessingID, Now: g.now, Log: g.log,
+		Spool: g.spool, Ledger: g.ledger, Ready: g.ledger.Trouble, Senders: applications(h, zone), ProcessingID: h.ProcessingID, Now: g.now, Log: g.log,
 		Changed: func([]dicom.UID) {
 			g.wakeAgain()  // jobs may have changed lanes, or stand again
 			g.exams.Wake() // an examination may be over
