@@ -3,8 +3,10 @@ package configs
 import (
 	"errors"
 	"fmt"
+	"os"
 	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -16,9 +18,32 @@ const unknown = "unknown key"
 // fault is what is wrong with the value of a key.
 type fault struct{ key, what string }
 
+// Fault is what is wrong with the value of a key of the configuration, found by those who know more of it: Locate says
+// where it stands.
+func Fault(key, format string, args ...any) error { return fault{key, fmt.Sprintf(format, args...)} }
+
+// Locate adds to the faults in err, if there are any, the file at path and the line, or the variable, that they stand in.
+func Locate(path string, err error) error {
+	var one fault
+	if !errors.As(err, &one) {
+		return err
+	}
+	text, _ := readFile(path) // it was read before
+	env, _ := environment(os.Environ(), reflect.TypeFor[Config]())
+	var errs []error
+	for _, f := range leaves(err) {
+		errs = append(errs, f.at(text, env))
+	}
+	err = errors.Join(errs...)
+	if path != "" {
+		err = fmt.Errorf("configs: %s: %w", path, err)
+	}
+	return err
+}
+
 // follows reports whether f is about a value that has not been read because of other.
 func (f fault) follows(other fault) bool {
-	return other.what != unknown && (within(f.key, other.key) || within(other.key, f.key))
+	return !strings.HasPrefix(other.what, unknown) && (within(f.key, other.key) || within(other.key, f.key))
 }
 
 // within reports whether key is outer, or below it.
@@ -71,6 +96,8 @@ func (f fault) Error() string {
 	switch {
 	case f.key == "":
 		return f.what
+	case strings.HasPrefix(f.what, unknown+";"):
+		return unknown + " " + f.key + f.what[len(unknown):]
 	case f.what == unknown:
 		return f.what + " " + f.key
 	}
@@ -207,4 +234,37 @@ func item(lines []string, at, to, n int) (int, int) {
 		return at, to
 	}
 	return start, to
+}
+
+// unknownKey is the fault of a key that nothing knows, with the one that may be meant.
+func unknownKey(config reflect.Type, key string) fault {
+	parts := strings.Split(key, ".")
+	t := config
+	for i, part := range parts {
+		for t.Kind() == reflect.Slice || t.Kind() == reflect.Pointer {
+			t = t.Elem()
+		}
+		if t.Kind() != reflect.Struct {
+			break
+		}
+		name, _, _ := strings.Cut(part, "[")
+		var names []string
+		var next reflect.Type
+		for field := range t.Fields() {
+			names = append(names, field.Tag.Get("koanf"))
+			if names[len(names)-1] == name {
+				next = field.Type
+			}
+		}
+		if next == nil {
+			near := nearest(name, names)
+			if distance(name, near) > 1+len(name)/4 {
+				break
+			}
+			meant := strings.Join(append(slices.Clone(parts[:i]), near), ".")
+			return fault{key, unknown + "; did you mean " + meant + "?"}
+		}
+		t = next
+	}
+	return fault{key, unknown}
 }

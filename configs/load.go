@@ -33,11 +33,9 @@ func Load(path string) (Config, error) { return load(path, Default()) }
 func LoadWorker(path string) (Worker, error) { return load(path, DefaultWorker()) }
 
 func load[T interface{ Validate() error }](path string, defaults T) (c T, err error) {
-	var text []byte
-	if path != "" {
-		if text, err = os.ReadFile(path); err != nil {
-			return c, fmt.Errorf("configs: %w", err)
-		}
+	text, err := readFile(path)
+	if err != nil {
+		return c, fmt.Errorf("configs: %w", err)
 	}
 	read, err := parse(text, os.Environ(), defaults)
 	if err != nil && path != "" {
@@ -52,8 +50,11 @@ func load[T interface{ Validate() error }](path string, defaults T) (c T, err er
 // parse reads text and the environment over the defaults, and validates what comes of it.
 func parse[T interface{ Validate() error }](text []byte, environ []string, defaults T) (none T, err error) {
 	k := koanf.New(".")
+	if text, err = readable(text); err != nil {
+		return none, err
+	}
 	if err := k.Load(rawbytes.Provider(text), yaml.Parser()); err != nil {
-		return none, errors.Join(tab(text), err)
+		return none, inWords(text, err)
 	}
 	env, err := environment(environ, reflect.TypeFor[T]())
 	if err := k.Load(confmap.Provider(env, "."), nil); err != nil {
@@ -63,7 +64,7 @@ func parse[T interface{ Validate() error }](text []byte, environ []string, defau
 	found := leaves(decode(k, &c, nil, mapstructure.ComposeDecodeHookFunc(hook, mapstructure.TextUnmarshallerHookFunc())))
 	errs := []error{err, decode(k, new(T), &met, shape)} // on its own: where a value is wrong, its neighbours are not looked at
 	for _, key := range met.Unused {
-		found = append(found, fault{key, unknown})
+		found = append(found, unknownKey(reflect.TypeFor[T](), key))
 	}
 	for _, f := range leaves(c.Validate()) {
 		if !slices.ContainsFunc(found, f.follows) {

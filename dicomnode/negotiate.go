@@ -153,13 +153,16 @@ func (s *Server) kept() int {
 
 func titleSlot(title dicom.AETitle) string { return "ae " + string(title) }
 
+// hintAddress is the hint about a title that is listed with other networks.
+const hintAddress = "the title is listed, but not with this address"
+
 // hint says for the log what of an unknown caller is listed, so that the rest can be.
 func (s *Server) hint(err *RejectError, a *association) []any {
 	switch {
 	case err != unknownCaller:
 		return nil
 	case slices.ContainsFunc(s.Peers, func(p Peer) bool { return p.AETitle == a.callingAE }):
-		return []any{"hint", "the title is listed, but not with this address"}
+		return []any{"hint", hintAddress}
 	case s.listed(a.host):
 		return []any{"hint", "the address is listed, but not with this title"}
 	}

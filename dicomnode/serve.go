@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"time"
 
 	"endogate/dicomnode/pdu"
@@ -114,7 +115,11 @@ func (c *conn) isDraining() bool {
 }
 
 func (s *Server) rejected(host netip.Addr, err *RejectError, args ...any) {
-	s.logThinned(slog.LevelWarn, "dicomnode: association rejected", host.String(), append(args, "reason", err.pdu().String())...)
+	said := "dicomnode: association rejected"
+	if err == unknownCaller && slices.Contains(args, any(hintAddress)) {
+		said = "dicomnode: association rejected: the calling AE title is listed, and the network that it comes from is not; add it to the hosts of the title"
+	}
+	s.logThinned(slog.LevelWarn, said, host.String(), append(args, "reason", err.pdu().String())...)
 	if s.Observe.Rejected != nil {
 		s.Observe.Rejected(err)
 	}

@@ -43,7 +43,7 @@ func (d doctorCmd) Run(ctx context.Context, c *cli, tty console) error {
 	faults := 0
 	for _, check := range checks {
 		found, err := check.look(ctx)
-		if err != nil {
+		if err = configs.Locate(c.Config, err); err != nil {
 			faults++
 			fmt.Fprintf(tty.out, "FAULT  %-28s %v\n", check.name, err)
 			continue
@@ -61,7 +61,7 @@ func (d doctorCmd) load(c *cli) ([]check, error) {
 		cfg, err := configs.LoadWorker(c.Config)
 		return d.workerChecks(cfg), err
 	}
-	cfg, err := c.load()
+	cfg, err := c.check()
 	return d.checks(cfg), err
 }
 
@@ -242,6 +242,12 @@ func checkPort(cfg configs.Config, address string) (string, error) {
 	ln, err := net.Listen("tcp", address)
 	if err == nil {
 		return address + " is free", ln.Close()
+	}
+	if errors.Is(err, syscall.EACCES) || errors.Is(err, syscall.EPERM) {
+		return "", fmt.Errorf("%w: ports below 1024 need a right; give it (systemd: AmbientCapabilities=CAP_NET_BIND_SERVICE; else setcap cap_net_bind_service=+ep endogate) or listen on 11112", err)
+	}
+	if errors.Is(err, syscall.EADDRNOTAVAIL) {
+		return "", fmt.Errorf("%w: this machine has no such address; name one that it has, or the port alone (\":11112\")", err)
 	}
 	holder, lockErr := spool.Holder(cfg.SpoolDir())
 	if errors.Is(err, syscall.EADDRINUSE) && holder != "" {

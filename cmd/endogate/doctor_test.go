@@ -5,6 +5,9 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -164,4 +167,70 @@ func TestDoctor_namesFilesThatAreNotThere(t *testing.T) {
 	_, err = checkTemplates(cfg)
 	require.ErrorContains(t, err, gone)
 	require.NotContains(t, err.Error(), "stat .")
+}
+
+// TestDoctor_andServe: what serve would not start with doctor names, in the same words and with the line.
+func TestDoctor_andServe(t *testing.T) {
+	good := `dicom: {listen: "127.0.0.1:0"}
+http: {listen: "127.0.0.1:0"}
+models: [{dir: ../../testdata/models/demo}]
+routes:
+  - name: r
+    match: {modality: [ES]}
+    models: [demo-colon]
+    destinations: [pacs]
+    forward_source: true
+destinations: [{name: pacs, kind: dicom, ae_title: PACS, address: "127.0.0.1:1"}]
+exam: {quiet: 8s}
+`
+	for _, row := range []struct{ name, from, to, want string }{
+		{"unknown model", "demo-colon", "demo-colonn", `line 7: routes[0].models: "demo-colonn" is none of the loaded models (demo-colon)`},
+		{"unknown method", "    forward_source: true", "    heatmaps: [{method: gradcamm, layer: last}]", `line 9: routes[0].heatmaps[0].method: "gradcamm" is unknown`},
+		{"unknown layer", "    forward_source: true", "    heatmaps: [{method: gradcam, layer: layer9}]", `line 9: routes[0].heatmaps[0].layer: model demo-colon: explain: no such layer`},
+		{"no unit", "8s", "8", "line 11: exam.quiet: 8: a unit is missing"},
+		{"tab", "    models: [demo", "\tmodels: [demo", "line 7: a tab"},
+		{"yes", "forward_source: true", "forward_source: yes", "neither true nor false"},
+		{"twice", "exam: {quiet: 8s}", "dicom: {}", `line 11: "dicom" stands there twice, first on line 1`},
+		{"no bundle", "models/demo}", "models/nothing}", "testdata/models/nothing"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "c.yaml")
+			text := strings.Replace(good, row.from, row.to, 1)
+			require.NotEqual(t, good, text)
+			require.NoError(t, os.WriteFile(path, []byte("data_dir: "+t.TempDir()+" # "+strings.Repeat(" ", 3)+"\n"+text), 0o600))
+			want := lines.ReplaceAllStringFunc(row.want, func(line string) string { // data_dir stands before
+				n, _ := strconv.Atoi(strings.TrimPrefix(line, "line "))
+				return fmt.Sprintf("line %d", n+1)
+			})
+			code, _, serve := endogate("serve", "--config", path)
+			assert.Equal(t, exitFailure, code)
+			assert.Contains(t, serve, want)
+			code, said, doctor := endogate("doctor", "--timeout", "100ms", "--config", path)
+			assert.Equal(t, exitFailure, code)
+			assert.Contains(t, said+doctor, want)
+		})
+	}
+}
+
+var lines = regexp.MustCompile(`line \d+`)
+
+// Alone it says how it is used; each command says it too.
+func TestCommands_help(t *testing.T) {
+	code, out, _ := endogate()
+	assert.Equal(t, exitUsage, code)
+	assert.Contains(t, out, "Usage: endogate <command>")
+	commands := regexp.MustCompile(`(?m)^  ([a-z0-9]+( [a-z]+)?)( |$)`).FindAllStringSubmatch(out, -1)
+	require.Greater(t, len(commands), 15)
+	for _, found := range commands {
+		code, help, complaints := endogate(append(strings.Fields(found[1]), "--help")...)
+		assert.Zero(t, code, "%s: %s", found[1], complaints)
+		assert.Contains(t, help, "Usage: endogate "+found[1])
+	}
+}
+
+// Port 104 without the right to it is not a port that another program has.
+func TestDoctor_addressOfNobody(t *testing.T) {
+	_, err := checkPort(configs.Default(), "192.0.2.1:11112")
+	require.ErrorContains(t, err, "this machine has no such address")
+	assert.NotContains(t, err.Error(), "another program")
 }

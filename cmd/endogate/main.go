@@ -61,6 +61,10 @@ func main() {
 // execute runs one command line and returns its exit status: 0 success, 1 failure, 2 usage.
 func execute(ctx context.Context, args []string, tty console) (code int) {
 	var c cli
+	if len(args) == 0 {
+		args = []string{"--help"}
+		defer func() { code = exitUsage }()
+	}
 	exited := false
 	parser, err := kong.New(&c,
 		kong.Name("endogate"),
@@ -100,11 +104,21 @@ type usageError string
 
 func (e usageError) Error() string { return string(e) }
 
-// load reads the configuration. Where it has faults, models that routes name and no bundle has are named with them.
+// load reads the configuration. Where it has faults, models and heatmaps that routes name and no bundle has are named with
+// them.
 func (c *cli) load() (configs.Config, error) {
 	cfg, err := configs.Load(c.Config)
 	if err != nil && len(cfg.Models) > 0 {
-		err = errors.Join(err, gateway.CheckRoutes(cfg))
+		err = errors.Join(err, configs.Locate(c.Config, gateway.CheckRoutes(cfg)))
+	}
+	return cfg, err
+}
+
+// check reads the configuration and holds it against the model bundles that it names: what serve needs, and doctor.
+func (c *cli) check() (configs.Config, error) {
+	cfg, err := c.load()
+	if err == nil {
+		err = configs.Locate(c.Config, gateway.CheckRoutes(cfg))
 	}
 	return cfg, err
 }

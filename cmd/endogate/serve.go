@@ -12,11 +12,11 @@ import (
 type serveCmd struct{}
 
 func (serveCmd) Run(ctx context.Context, c *cli, tty console) error {
-	cfg, err := c.load()
+	cfg, err := c.check()
 	if err != nil {
 		return err
 	}
-	return gateway.Run(ctx, cfg, build(), newLogger(tty.err, cfg.Log))
+	return configs.Locate(c.Config, gateway.Run(ctx, cfg, build(), newLogger(tty.err, cfg.Log)))
 }
 
 func newLogger(w io.Writer, c configs.Log) *slog.Logger {

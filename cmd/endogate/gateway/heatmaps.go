@@ -1,7 +1,10 @@
 package gateway
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
+	"slices"
 
 	"endogate/configs"
 	"endogate/explain"
@@ -11,22 +14,13 @@ import (
 // wishesOf reads which heatmaps routes want in place of those that a model makes by itself, and compiles them, so that a
 // wrong layer is found at start and no frame waits.
 func wishesOf(routes []configs.Route, models map[string]*ask.Wishes) (map[string][]explain.Target, error) {
+	if err := checkHeatmaps(routes); err != nil {
+		return nil, err
+	}
 	byRoute, byModel := map[string][]explain.Target{}, map[string][]explain.Target{}
-	for i, r := range routes {
-		for k, wish := range r.Heatmaps {
-			info, ok := explain.LookupMethod(explain.Method(wish.Method))
-			key := fmt.Sprintf("routes[%d].heatmaps[%d].method", i, k)
-			switch {
-			case !ok || info.Raw:
-				return nil, fmt.Errorf("%s: %q is unknown; there are %s", key, wish.Method, explain.MethodNames())
-			case info.Runs:
-				return nil, fmt.Errorf("%s: %s runs the network up to a thousand times a frame and would hold up the queue; use it with endogate explain", key, wish.Method)
-			}
-			layer := wish.Layer
-			if layer == explain.AllLayers || layer == explain.BlockLayers {
-				return nil, fmt.Errorf("routes[%d].heatmaps[%d].layer: %q is several; write one entry for each layer", i, k, layer)
-			}
-			byRoute[r.Name] = append(byRoute[r.Name], explain.Target{Method: info.Method, Layer: layer})
+	for _, r := range routes {
+		for _, wish := range r.Heatmaps {
+			byRoute[r.Name] = append(byRoute[r.Name], targetOf(wish))
 		}
 		for _, model := range r.Models {
 			byModel[model] = append(byModel[model], byRoute[r.Name]...)
@@ -34,8 +28,52 @@ func wishesOf(routes []configs.Route, models map[string]*ask.Wishes) (map[string
 	}
 	for model, targets := range byModel {
 		if err := models[model].Prepare(targets); err != nil {
-			return nil, fmt.Errorf("heatmaps that routes name of model %s: %w", model, err)
+			return nil, cmp.Or(whichWish(routes, model, models[model]), fmt.Errorf("heatmaps that routes name of model %s: %w", model, err))
 		}
 	}
 	return byRoute, nil
+}
+
+func targetOf(h configs.Heatmap) explain.Target {
+	return explain.Target{Method: explain.Method(h.Method), Layer: h.Layer}
+}
+
+// whichWish names those that a model cannot fulfil, one by one.
+func whichWish(routes []configs.Route, model string, wishes *ask.Wishes) error {
+	var errs []error
+	for i, r := range routes {
+		for k, h := range r.Heatmaps {
+			if !slices.Contains(r.Models, model) {
+				continue
+			}
+			if err := wishes.Prepare([]explain.Target{targetOf(h)}); err != nil {
+				errs = append(errs, configs.Fault(fmt.Sprintf("routes[%d].heatmaps[%d].layer", i, k), "model %s: %v", model, err))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// checkHeatmaps holds what routes wish against what there is, as far as that can be told without a network.
+func checkHeatmaps(routes []configs.Route) error {
+	var errs []error
+	for i, r := range routes {
+		for k, wish := range r.Heatmaps {
+			fault := func(key, format string, args ...any) {
+				errs = append(errs, configs.Fault(fmt.Sprintf("routes[%d].heatmaps[%d].%s", i, k, key), format, args...))
+			}
+			info, ok := explain.LookupMethod(explain.Method(wish.Method))
+			switch {
+			case wish.Method == "": // said already
+			case !ok || info.Raw:
+				fault("method", "%q is unknown; there are %s", wish.Method, explain.MethodNames())
+			case info.Runs:
+				fault("method", "%s runs the network up to a thousand times a frame and would hold up the queue; use it with endogate explain", wish.Method)
+			}
+			if wish.Layer == explain.AllLayers || wish.Layer == explain.BlockLayers {
+				fault("layer", "%q is several; write one entry for each layer", wish.Layer)
+			}
+		}
+	}
+	return errors.Join(errs...)
 }

@@ -151,12 +151,13 @@ func CheckRoutes(cfg configs.Config) error {
 		m.folders[filepath.Base(filepath.Clean(c.Dir))], m.models[b.Name] = b.Name, nil
 	}
 	_, err := m.resolve(cfg.Routes)
-	return err
+	return errors.Join(err, checkHeatmaps(cfg.Routes))
 }
 
 // resolve returns the routes with their models by the names of the manifests.
 func (m *Models) resolve(routes []configs.Route) ([]configs.Route, error) {
 	resolved := slices.Clone(routes)
+	var errs []error
 	for i, route := range resolved {
 		var names []string
 		for _, name := range route.Models {
@@ -165,15 +166,15 @@ func (m *Models) resolve(routes []configs.Route) ([]configs.Route, error) {
 			}
 			switch _, ok := m.models[name]; {
 			case !ok:
-				return nil, fmt.Errorf("routes[%d].models: %q is none of the loaded models (%s)", i, name, strings.Join(m.Names(), ", "))
+				errs = append(errs, configs.Fault(fmt.Sprintf("routes[%d].models", i), "%q is none of the loaded models (%s)", name, strings.Join(m.Names(), ", ")))
 			case slices.Contains(names, name):
-				return nil, fmt.Errorf("routes[%d].models: %q is there twice", i, name)
+				errs = append(errs, configs.Fault(fmt.Sprintf("routes[%d].models", i), "%q is there twice", name))
 			}
 			names = append(names, name)
 		}
 		resolved[i].Models = names
 	}
-	return resolved, nil
+	return resolved, errors.Join(errs...)
 }
 
 // Names are those of the manifests.
