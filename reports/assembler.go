@@ -30,6 +30,7 @@ type Exams interface {
 	FinishReport(ctx context.Context, e ledger.Exam, objects []ledger.Object, at time.Time) error
 	Current(ctx context.Context, name dicom.UID) (ledger.Object, error)
 	DeliveredTo(ctx context.Context, e ledger.Exam, destination string) ([]ledger.Object, error)
+	RemakeReport(ctx context.Context, e ledger.Exam, objects []ledger.Object, at time.Time) error
 	ParkExam(ctx context.Context, e ledger.Exam, reason string, at time.Time) error
 }
 
@@ -133,7 +134,7 @@ func (a *Assembler) assemble(ctx context.Context, e ledger.Exam) {
 		return
 	case err == nil:
 		delete(a.retries, e.ID)
-		log.InfoContext(ctx, "report made")
+		log.InfoContext(ctx, "report made", "again", e.Again)
 	case temporary(err):
 		a.hold(e.ID)
 		log.WarnContext(ctx, "report not made, will be tried again", "err", err)
@@ -183,6 +184,9 @@ func (a *Assembler) report(ctx context.Context, e ledger.Exam) (err error) {
 	objects, err := a.objects(ctx, exam, e)
 	if err != nil {
 		return err
+	}
+	if e.Again {
+		return a.Exams.RemakeReport(ctx, e, objects, a.now())
 	}
 	return a.Exams.FinishReport(ctx, e, objects, a.now())
 }

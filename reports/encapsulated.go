@@ -2,8 +2,6 @@ package reports
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"strings"
 	"time"
@@ -29,11 +27,10 @@ func (b *Builder) EncapsulatedPDF(s Source, doc draft.Document, pdf []byte) (Obj
 			return Object{}, err
 		}
 	}
-	digest := sha256.Sum256(pdf)
 	self := dicom.SOPInstance{
 		SOPClassUID: dicom.EncapsulatedPDFStorage,
 		SOPInstanceUID: dicom.DerivedUID("inst", string(dicom.EncapsulatedPDFStorage), string(doc.Study),
-			number(doc.Number), number(doc.Version), hex.EncodeToString(digest[:])),
+			number(doc.Number), number(doc.Version)),
 		SeriesInstanceUID: signedSeries(doc.Study, dicom.EncapsulatedPDFStorage),
 		StudyInstanceUID:  doc.Study,
 	}

@@ -121,7 +121,7 @@ func (a *Assembler) source(ctx context.Context, results []ledger.ExamResult) (So
 			return remembered(r)
 		}
 	}
-	return Source{}, permanentError{fmt.Errorf("reports: exam: none of its %d instances can be read from the spool any more; send one again", len(results))}
+	return Source{}, permanentError{fmt.Errorf("reports: exam: %s: none of its %d instances can be read from the spool any more", ledger.LostBytes, len(results))}
 }
 
 // remembered is as much of a source as the ledger has.

@@ -22,6 +22,7 @@ type Follower struct {
 	Router     Router
 	Jobs       func() // called when there may be new jobs
 	Deliveries func() // called when there may be new deliveries
+	Again      func() // called when jobs were opened again; nil: nobody wants to know
 	Log        *slog.Logger
 
 	spares  waiting
@@ -253,6 +254,9 @@ func (f *Follower) settle(receipts []ledger.Receipt, verdicts []ledger.Verdict) 
 			log.Warn("instance differs from an earlier one with the same UID: kept, not analysed")
 		case ledger.Restored:
 			log.Info("instance received again, its earlier bytes were gone")
+			if f.Again != nil {
+				f.Again()
+			}
 		}
 	}
 }

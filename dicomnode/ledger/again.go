@@ -135,6 +135,9 @@ func (b *batch) restore(r Receipt, k known) error {
 	if err := b.restoreJobs(r, k); err != nil {
 		return err
 	}
+	if err := b.orderLost(k.study, r.Header.SOPInstanceUID, r.At); err != nil {
+		return err
+	}
 	return b.restoreLostDeliveries(r)
 }
 

@@ -13,21 +13,22 @@ import (
 )
 
 const selectExam = `SELECT e.id, s.study_instance_uid, e.route, e.model, e.state, e.reason, e.revision, e.first_at, e.last_at,
-	e.reported_at, e.open_jobs, e.version, e.destinations FROM exam e JOIN study s ON s.id = e.study `
+	e.reported_at, e.open_jobs, e.version, e.covered, e.destinations FROM exam e JOIN study s ON s.id = e.study `
 
 func scanExam(rows *sql.Rows) (Exam, error) {
 	var e Exam
 	err := rows.Scan(&e.ID, &e.StudyInstanceUID, &e.Route, &e.Model, &e.State, &e.Reason, &e.Revision, timeColumn{&e.FirstAt},
-		timeColumn{&e.LastAt}, timeColumn{&e.ReportedAt}, &e.OpenJobs, &e.Version, jsonColumn{&e.Destinations})
+		timeColumn{&e.LastAt}, timeColumn{&e.ReportedAt}, &e.OpenJobs, &e.Version, &e.covered, jsonColumn{&e.Destinations})
 	return e, err
 }
 
 const dueExams = selectExam + `WHERE e.state = 'open' AND
-	(e.open_jobs = 0 AND (e.quiet_at <= ?1 OR e.quiet_at <= e.over_at) OR e.results > e.covered AND e.since <= ?2) ORDER BY e.id`
+	(e.open_jobs = 0 AND NOT EXISTS (SELECT 1 FROM job j WHERE j.exam = e.id AND j.again > 0) AND (e.quiet_at <= ?1 OR e.quiet_at <= e.over_at) OR e.results > e.covered AND e.since <= ?2) ORDER BY e.id`
 
 // DueExams returns the exams to report on: they have something that no report has, and either
 // no job is open and the last arrival is quiet ago or of before their order was completed, or the first of it is maxWait ago and there
-// is a result. What came under a clock that has been set back since is for BringBack. Revision is that of the report to be made.
+// is a result. What came under a clock that has been set back since is for BringBack. Revision is that of the report to be made. With
+// them come, Again, those whose last report is lost.
 func (l *Ledger) DueExams(ctx context.Context, now time.Time, quiet, maxWait time.Duration) ([]Exam, error) {
 	if err := l.usable(ctx); err != nil {
 		return nil, err
@@ -39,7 +40,11 @@ func (l *Ledger) DueExams(ctx context.Context, now time.Time, quiet, maxWait tim
 	for i := range exams {
 		exams[i].Revision++
 	}
-	return exams, nil
+	again, err := l.examsAgain(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("ledger: due exams: %w", err)
+	}
+	return append(exams, again...), nil
 }
 
 const examResults = `SELECT j.id, i.entry, i.sop_class_uid, i.sop_instance_uid, i.series_instance_uid, s.study_instance_uid,
@@ -160,6 +165,9 @@ func (l *Ledger) FinishReport(ctx context.Context, e Exam, objects []Object, at 
 		if err := t.event(event{study: study, what: EventReported, at: at, detail: detail}); err != nil {
 			return err
 		}
+		if err := t.supersedeReports(study, e, at); err != nil {
+			return err
+		}
 		return t.insertObjects(study, objects, at)
 	})
 	if err != nil {
@@ -190,6 +198,9 @@ func (t *tx) reporting(e Exam) (study int64, done bool, err error) {
 // new has come. It changes nothing when something has come already.
 func (l *Ledger) ParkExam(ctx context.Context, e Exam, reason string, at time.Time) error {
 	err := l.act(ctx, "reports", &action{Name: "park-exam", Exam: nameOf(e), Reason: reason, At: at}, func(t *tx) error {
+		if e.Again {
+			return t.parkAgain(e, reason, at)
+		}
 		study, done, err := t.reporting(e)
 		if err != nil || done {
 			return err

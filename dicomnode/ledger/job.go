@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"endogate/dicomnode/dicom"
@@ -14,7 +15,7 @@ import (
 )
 
 const selectJob = `SELECT j.name, i.entry, j.model, i.sop_class_uid, i.sop_instance_uid, i.series_instance_uid,
-	s.study_instance_uid, i.route, j.state, j.attempts, j.retries, j.inferred_at, j.ended_at, j.reason, j.made_by, j.retracted, j.priority, e.destinations
+	s.study_instance_uid, i.route, j.state, j.attempts, j.retries, j.inferred_at, j.ended_at, j.reason, j.made_by, j.retracted, j.priority, j.again, e.destinations
 	FROM job j JOIN instance i ON i.id = j.instance JOIN study s ON s.id = j.study JOIN exam e ON e.id = j.exam `
 
 func scanJob(rows *sql.Rows) (Job, error) {
@@ -33,6 +34,7 @@ func jobFields(j *Job) []any {
 		jsonColumn{&j.MadeBy},
 		&j.Retracted,
 		&j.Priority,
+		&j.tries,
 		jsonColumn{&j.Destinations},
 	}
 }
@@ -57,12 +59,16 @@ func (l *Ledger) OpenJobs(ctx context.Context, after string, limit int) ([]Job, 
 
 // Job returns the job id, or ErrNotFound.
 func (l *Ledger) Job(ctx context.Context, id string) (Job, error) {
-	jobs, err := query(ctx, l.readDB, scanJob, selectJob+"WHERE j.name = ?", id)
+	name, again := strings.CutPrefix(id, againPrefix)
+	jobs, err := query(ctx, l.readDB, scanJob, selectJob+"WHERE j.name = ?", name)
 	if err != nil {
 		return Job{}, fmt.Errorf("ledger: job %s: %w", id, err)
 	}
 	if len(jobs) == 0 {
 		return Job{}, fmt.Errorf("ledger: job %s: %w", id, ErrNotFound)
+	}
+	if again {
+		jobs[0].again()
 	}
 	return jobs[0], nil
 }
@@ -76,12 +82,14 @@ type jobRow struct {
 	instance        dicom.UID
 	entry           string
 	released        bool // its bytes
+	again           bool // it is done once more
 }
 
 func (t *tx) job(name string) (jobRow, error) {
-	j := jobRow{name: name}
-	err := t.row(`SELECT j.id, j.study, j.exam, j.model, j.state, i.sop_instance_uid, i.entry, i.released_at IS NOT NULL
-		FROM job j JOIN instance i ON i.id = j.instance WHERE j.name = ?`, []any{name},
+	j := jobRow{}
+	j.name, j.again = strings.CutPrefix(name, againPrefix)
+	err := t.row(`SELECT j.id, j.study, j.exam, j.model, iif(?2, iif(j.again > 0, 'open', 'done'), j.state), i.sop_instance_uid, i.entry, i.released_at IS NOT NULL
+		FROM job j JOIN instance i ON i.id = j.instance WHERE j.name = ?1`, []any{j.name, j.again},
 		&j.id, &j.study, &j.exam, &j.model, &j.state, &j.instance, &j.entry, &j.released)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = ErrNotFound
@@ -125,6 +133,15 @@ func (l *Ledger) endOpenJob(ctx context.Context, what string, a *action, do func
 func (l *Ledger) StartJob(ctx context.Context, id string, now time.Time) (Job, error) {
 	var job Job
 	err := l.stepJob(ctx, "start", &action{Name: "start-job", Job: id, At: now}, func(t *tx, j jobRow) error {
+		job = Job{}
+		if j.again {
+			if _, err := t.exec("UPDATE job SET again = again + 1 WHERE id = ? AND again > 0", j.id); err != nil {
+				return err
+			}
+			err := t.row(selectJob+"WHERE j.id = ?", []any{j.id}, jobFields(&job)...)
+			job.again()
+			return err
+		}
 		if err := t.followFirst(j, now); err != nil {
 			return err
 		}
@@ -133,7 +150,6 @@ func (l *Ledger) StartJob(ctx context.Context, id string, now time.Time) (Job, e
 		if err != nil {
 			return err
 		}
-		job = Job{}
 		return t.row(selectJob+"WHERE j.name = ?", []any{id}, jobFields(&job)...)
 	})
 	if err != nil {
@@ -145,17 +161,25 @@ func (l *Ledger) StartJob(ctx context.Context, id string, now time.Time) (Job, e
 // UnstartJob takes back the attempt that StartJob counted, for an interruption that is no fault of the job, such as
 // an orderly stop. A job that is not open, or has no attempt counted, stays as it is.
 func (l *Ledger) UnstartJob(ctx context.Context, id string) error {
-	return l.stepJob(ctx, "take back", &action{Name: "unstart-job", Job: id}, func(t *tx, _ jobRow) error {
+	return l.stepJob(ctx, "take back", &action{Name: "unstart-job", Job: id}, func(t *tx, j jobRow) error {
+		if j.again {
+			_, err := t.exec("UPDATE job SET again = again - 1 WHERE id = ? AND again > 1", j.id)
+			return err
+		}
 		_, err := t.exec("UPDATE job SET attempts = attempts - 1 WHERE name = ? AND state = 'open' AND attempts > 0", id)
 		return err
 	})
 }
 
 // FinishJob stores the results of a job, with the model that said so and the objects made for it, puts these on the way to
-// their destinations and ends the job, all or nothing. A job that is not open is ErrState: it takes no second results.
+// their destinations and ends the job, all or nothing. A job that is not open is ErrState: it takes no second results. Of one
+// that is done once more only the objects count that are lost.
 func (l *Ledger) FinishJob(ctx context.Context, id string, by analysis.Model, results []analysis.Result, objects []Object, at time.Time) error {
 	a := &action{Name: "finish-job", how: beforeSent, Job: id, Model: &by, Results: results, Objects: objects, At: at}
 	return l.endOpenJob(ctx, "finish", a, func(t *tx, j jobRow) error {
+		if j.again {
+			return t.finishAgain(j, objects, at)
+		}
 		findings := 0
 		for _, r := range results {
 			findings += len(r.Findings)
@@ -213,6 +237,9 @@ func (t *tx) endJob(j jobRow, state JobState, reason string, at time.Time) error
 // without it. A job that is not open is ErrState.
 func (l *Ledger) ParkJob(ctx context.Context, id, reason string, at time.Time) error {
 	return l.endOpenJob(ctx, "park", &action{Name: "park-job", Job: id, Reason: reason, At: at}, func(t *tx, j jobRow) error {
+		if j.again {
+			return t.endAgain(j, reason, at)
+		}
 		if err := t.endJob(j, JobParked, reason, at); err != nil {
 			return err
 		}
@@ -224,6 +251,9 @@ func (l *Ledger) ParkJob(ctx context.Context, id, reason string, at time.Time) e
 // compression that nothing here decodes. Its exam goes on without it. A job that is not open is ErrState.
 func (l *Ledger) SkipJob(ctx context.Context, id, reason string, at time.Time) error {
 	return l.endOpenJob(ctx, "skip", &action{Name: "skip-job", Job: id, Reason: reason, At: at}, func(t *tx, j jobRow) error {
+		if j.again {
+			return t.endAgain(j, reason, at)
+		}
 		if err := t.endJob(j, JobSkipped, reason, at); err != nil {
 			return err
 		}

@@ -82,10 +82,11 @@ type examName struct {
 	Model    string    `json:"model"`
 	Revision int       `json:"revision,omitempty"`
 	Version  int64     `json:"version,omitempty"`
+	Again    bool      `json:"again,omitempty"`
 }
 
 func nameOf(e Exam) *examName {
-	return &examName{e.ID, e.StudyInstanceUID, e.Route, e.Model, e.Revision, e.Version}
+	return &examName{e.ID, e.StudyInstanceUID, e.Route, e.Model, e.Revision, e.Version, e.Again}
 }
 
 // resolve gives names to the rows that an action speaks of, and settles what it depends on beside the database.
@@ -126,7 +127,7 @@ func (a *action) find(t *tx) error {
 func (a *action) exam() Exam {
 	return Exam{
 		ID: a.Exam.id, StudyInstanceUID: a.Exam.Study, Route: a.Exam.Route, Model: a.Exam.Model,
-		Revision: a.Exam.Revision, Version: a.Exam.Version,
+		Revision: a.Exam.Revision, Version: a.Exam.Version, Again: a.Exam.Again,
 	}
 }
 
@@ -157,6 +158,10 @@ func (a *action) do(ctx context.Context, l *Ledger) (err error) {
 		err = l.DiscardJob(ctx, a.Job, a.At)
 	case "finish-report":
 		err = l.FinishReport(ctx, a.exam(), a.Objects, a.At)
+	case "remake-draft":
+		err = l.RemakeDraft(ctx, LostReport{a.Draft.Study, a.Draft.Number, a.Draft.Version}, a.Outgoing, a.Reason, a.At)
+	case "remake-report":
+		err = l.RemakeReport(ctx, a.exam(), a.Objects, a.At)
 	case "park-exam":
 		err = l.ParkExam(ctx, a.exam(), a.Reason, a.At)
 	case "retry-exam":

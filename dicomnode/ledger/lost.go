@@ -10,7 +10,8 @@ import (
 
 const heldEntries = `SELECT entry FROM instance WHERE entry > ?1 AND released_at IS NULL
 	UNION ALL SELECT entry FROM object WHERE entry > ?1 AND released_at IS NULL
-	UNION SELECT entry FROM need WHERE entry > ?1 AND by <> 'refused' AND ended_at IS NULL ORDER BY entry LIMIT ?2`
+	UNION SELECT entry FROM need WHERE entry > ?1 AND by <> 'refused' AND ended_at IS NULL
+	UNION SELECT entry FROM delivery WHERE entry > ?1 AND kind <> 'dicom' AND state = 'pending' AND number > 0 ORDER BY entry LIMIT ?2`
 
 // Unreleased returns at most limit spool entries above after that are not released, in order: the spool should have
 // their bytes.
@@ -22,13 +23,10 @@ func (l *Ledger) Unreleased(ctx context.Context, after string, limit int) ([]str
 	return ids, nil
 }
 
-// lostObject is why a delivery is parked of something made here; it is not made twice.
-const lostObject = "bytes lost: what was made here cannot be made again; discard"
-
 const lostDeliveries = `d.entry = ?2 AND d.state = 'pending'`
 
 // ParkLost parks the open jobs and pending deliveries of entries, whose bytes are lost. To receive an instance again
-// opens them again. What is parked already, or was released or restored since Unreleased returned it, stays as it is.
+// opens them again. What was made here is made again, as long as somebody waits for it. What is parked already, or was released or restored since Unreleased returned it, stays as it is.
 func (l *Ledger) ParkLost(ctx context.Context, entries []string, at time.Time) error {
 	err := l.act(ctx, "reclaimer", &action{Name: "park-lost", Entries: entries, At: at}, func(t *tx) error {
 		for _, entry := range entries {
@@ -45,7 +43,7 @@ func (l *Ledger) ParkLost(ctx context.Context, entries []string, at time.Time) e
 }
 
 func (t *tx) parkLost(entry string, at time.Time) error {
-	reason := lostObject
+	reason := isMadeAgain
 	var instance int64
 	err := t.row("SELECT id FROM instance WHERE entry = ? AND released_at IS NULL", []any{entry}, &instance)
 	switch {
@@ -56,6 +54,10 @@ func (t *tx) parkLost(entry string, at time.Time) error {
 		}
 	case !errors.Is(err, sql.ErrNoRows):
 		return err
+	default:
+		if err := errors.Join(t.loseObject(entry, at), t.loseMessage(entry, at)); err != nil {
+			return err
+		}
 	}
 	_, err = t.stepDeliveries(EventDeliveryParked, lostDeliveries, "'"+reason+"'",
 		"state = 'parked', ended_at = ?1, reason = '"+reason+"'", micros(at), entry)

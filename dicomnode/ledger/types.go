@@ -120,9 +120,12 @@ type Job struct {
 	Reason     string         // why it was parked or skipped
 	MadeBy     analysis.Model // of a job that is done; zero where it was not written down
 	Retracted  string         // why a person took its results back; empty: they stand
+	Again      bool           // it is done once more, for pictures of it that are lost: its results stand
 	Priority   Priority       // of the order of its study, as long as it has not begun; Routine where there is none
 
 	Destinations []string // of its exam
+
+	tries int // of a job that is done once more: one more than its attempts
 }
 
 // JobID returns the ID of the job of model on a spool entry.
@@ -170,7 +173,9 @@ type Exam struct {
 	FirstAt, LastAt  time.Time // arrivals
 	ReportedAt       time.Time // of the last revision
 	OpenJobs         int
-	Version          int64    // what ExamResults returns and FinishReport covers
+	Version          int64 // what ExamResults returns and FinishReport covers
+	Again            bool  // its report is lost and made once more, for RemakeReport
+	covered          int64
 	Destinations     []string // where its results go
 }
 

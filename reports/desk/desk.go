@@ -45,6 +45,8 @@ type Ledger interface {
 	Stale(ctx context.Context, limit int) ([]ledger.Delivery, error)
 	Readdress(ctx context.Context, id int64, message ledger.Outgoing, patient ledger.Person, at time.Time) error
 	Park(ctx context.Context, id int64, answer ledger.Answer, reason string, at time.Time) error
+	LostReports(ctx context.Context, limit int) ([]ledger.LostReport, error)
+	RemakeDraft(ctx context.Context, of ledger.LostReport, made []ledger.Outgoing, reason string, at time.Time) error
 	SettleDraft(ctx context.Context, study dicom.UID, version int64, reason string, at time.Time) error
 }
 
@@ -155,7 +157,7 @@ func (d *Desk) Run(ctx context.Context) error {
 
 // round makes every draft that is due now.
 func (d *Desk) round(ctx context.Context) error {
-	if err := d.readdress(ctx); err != nil {
+	if err := errors.Join(d.readdress(ctx), d.remake(ctx)); err != nil {
 		return err
 	}
 	limit := batch + len(d.retries) // those that are held back keep no other from its turn

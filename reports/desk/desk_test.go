@@ -89,6 +89,8 @@ func (p *press) Publish(_ context.Context, doc draft.Document, event ledger.Draf
 	return []ledger.Outgoing{{Kind: ledger.KindHL7, Entry: entry, Purpose: "oru", Destination: "ris"}}, err
 }
 
+func (p *press) Objects(context.Context, draft.Document) ([]ledger.Outgoing, error) { return nil, nil }
+
 func (p *press) Readdress(_ context.Context, doc draft.Document, patient draft.Patient, destination string) (ledger.Outgoing, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

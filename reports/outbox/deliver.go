@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"runtime/debug"
@@ -9,6 +10,7 @@ import (
 
 	"endogate/dicomnode/failure"
 	"endogate/dicomnode/ledger"
+	"endogate/dicomnode/spool"
 )
 
 const (
@@ -87,7 +89,7 @@ func outlasting(ctx context.Context, a time.Duration) (context.Context, context.
 func (w *worker) send(ctx context.Context, d ledger.Delivery) (used string, outcome Outcome) {
 	patience := w.patience(d.ID)
 	first := w.try(ctx, Message{Kind: d.Kind, Entry: d.Entry, Purpose: d.Purpose, Patience: patience})
-	if d.Alternate == "" || first.Class != SendAlternate && first.Class != Never {
+	if d.Alternate == "" || bytesLost(first) || first.Class != SendAlternate && first.Class != Never {
 		return d.Entry, first
 	}
 	outcome = w.try(ctx, Message{Kind: d.Kind, Entry: d.Alternate, Purpose: d.Purpose, Patience: patience})
@@ -128,7 +130,11 @@ func (w *worker) settle(ctx context.Context, d ledger.Delivery, used string, o O
 	case Never:
 		w.answered(o, now)
 		log.WarnContext(ctx, "delivery parked")
-		return FateParked, w.o.Queue.Park(ctx, d.ID, o.answer(), o.Reason, now)
+		err := w.o.Queue.Park(ctx, d.ID, o.answer(), o.Reason, now)
+		if err == nil && bytesLost(o) && w.o.Lost != nil {
+			err = w.o.Lost(ctx, used)
+		}
+		return FateParked, err
 	case SendAlternate:
 		w.answered(o, now)
 		next = now.Add(refusedPause)
@@ -149,6 +155,11 @@ func (w *worker) settle(ctx context.Context, d ledger.Delivery, used string, o O
 	log.InfoContext(ctx, "delivery deferred", "next", next, "fate", fate)
 	behind := o.Class == Later || o.Silent // else the first of those that fail would be all that is tried after each wait
 	return fate, w.o.Queue.Defer(ctx, d.ID, ledger.Deferral{Next: next, Behind: behind, Answer: o.answer(), Reason: o.Reason}, now)
+}
+
+// bytesLost reports whether the bytes of what was to be sent are gone.
+func bytesLost(o Outcome) bool {
+	return errors.Is(o.Err, spool.ErrNotFound) || errors.Is(o.Err, spool.ErrCorrupt)
 }
 
 // strike counts failures that are to be tried later: several in a row are the destination's, not the objects'. What was

@@ -101,6 +101,17 @@ func (d Destination) wants(doc draft.Document) bool {
 	return d.archive() || !doc.Withheld() && (d.DraftsAfterSignature || doc.Number == 1 || doc.Standing != draft.Drafted)
 }
 
+// Objects implements desk.Publisher.
+func (p *Publisher) Objects(ctx context.Context, doc draft.Document) ([]ledger.Outgoing, error) {
+	r := rendering{Publisher: p, ctx: ctx, doc: doc}
+	r.to = slices.DeleteFunc(p.destinations(doc), func(d Destination) bool { return !d.archive() })
+	if err := r.pages(); err != nil {
+		return nil, err
+	}
+	err := r.objects()
+	return r.out, err
+}
+
 // Readdress implements desk.Publisher. What was signed, its PDF with it, stays as it is.
 func (p *Publisher) Readdress(ctx context.Context, doc draft.Document, patient draft.Patient, destination string) (ledger.Outgoing, error) {
 	r := rendering{Publisher: p, ctx: ctx, doc: doc, patient: &patient}

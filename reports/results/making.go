@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"image"
+	"slices"
 
 	"endogate/dicomnode/ledger"
 	"endogate/dicomnode/pixeldata"
@@ -212,8 +213,27 @@ func (m *making) enter(ctx context.Context, note string) error {
 	if err := m.Ledger.FinishJob(ctx, m.job.ID, m.algorithm.Model, m.results, m.objects, m.Now()); err != nil {
 		return err
 	}
+	if m.job.Again {
+		return m.spare(ctx)
+	}
 	m.Log.Info("instance analysed", "sop_instance_uid", m.job.Instance.SOPInstanceUID, "model", m.job.Model,
 		"frames", len(m.results), "heatmaps", len(m.objects))
+	return nil
+}
+
+// spare releases what was made once more and is there already.
+func (m *making) spare(ctx context.Context) error {
+	ids := make([]string, len(m.objects))
+	for i, o := range m.objects {
+		ids[i] = o.Entry
+	}
+	needed, err := m.Ledger.Needed(ctx, ids)
+	if err != nil {
+		return err
+	}
+	m.objects = slices.DeleteFunc(m.objects, func(o ledger.Object) bool { return needed[o.Entry] })
+	m.offered = false
+	m.Log.Info("pictures that were lost are made again", "sop_instance_uid", m.job.Instance.SOPInstanceUID, "model", m.job.Model, "pictures", len(needed))
 	return nil
 }
 

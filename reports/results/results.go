@@ -179,6 +179,9 @@ func (w *Workshop) verdict(ctx context.Context, job ledger.Job, err error) error
 
 // produce turns what is said of an instance into results. What does not come to an end is taken out of the spool again.
 func (w *Workshop) produce(ctx context.Context, job ledger.Job, made analysis.Model, parts func(*making, *Entry) (notAnalysed string, err error)) error {
+	if job.Again && made != job.MadeBy {
+		return inference.Permanent(fmt.Errorf("version %s of %s made it, which is here no more: bring it back and retry, or discard", job.MadeBy.Version, job.Model))
+	}
 	entry, err := w.Keeper.Open(ctx, job.Entry)
 	if err != nil {
 		return err

@@ -201,6 +201,10 @@ func (g *parts) assemble(context.Context, *lifecycle) error {
 	g.outbox = &outbox.Outbox{
 		Queue: g.ledger, Senders: senders, Drain: g.cfg.Drain.Std() / 6, Timeout: g.cfg.Delivery.Timeout.Std(), Log: g.log, Now: g.now,
 		Backoff: outbox.Backoff{First: g.cfg.Delivery.MinBackoff.Std(), Last: g.cfg.Delivery.MaxBackoff.Std(), Dead: g.cfg.Delivery.GiveUp.Std()},
+		Lost: func(ctx context.Context, entry string) error {
+			defer g.wakeAgain()
+			return g.ledger.ParkLost(ctx, []string{entry}, g.now())
+		},
 		Sent: func(destination string, fate outbox.Fate, _ time.Duration) {
 			g.metrics.Delivery(destination, string(fate))
 			for _, other := range waitsForOthers(g.cfg.Destinations) { // what is there now, something else may have waited for
@@ -243,7 +247,7 @@ func (g *parts) assemble(context.Context, *lifecycle) error {
 	if g.cfg.Jobs.Workers > 0 {
 		g.workshop.Worker = &inference.Worker{Models: g.models.models, Observe: g.metrics.Inference, Limit: g.cfg.Jobs.Limit.Std(), PerFrame: g.cfg.Jobs.PerFrame.Std(), Log: g.log}
 	}
-	g.follower = &intake.Follower{Spool: g.spool, Ledger: g.ledger, Router: g.models.router(g.cfg), Jobs: g.wakeWork, Deliveries: g.wakeOutbox, Log: g.log}
+	g.follower = &intake.Follower{Spool: g.spool, Ledger: g.ledger, Router: g.models.router(g.cfg), Jobs: g.wakeWork, Deliveries: g.wakeOutbox, Again: g.wakeAgain, Log: g.log}
 	g.reclaim = &intake.Reclaimer{Spool: g.spool, Ledger: g.ledger, Retention: g.cfg.Spool.Retention.Std(), Messages: g.cfg.HL7.Retention.Std(), History: g.cfg.Ledger.History.Std(), Now: g.now, Proven: g.clock.Proven, Spare: g.follower.Spare, Log: g.log}
 	return nil
 }
@@ -307,6 +311,11 @@ var lanes = map[ledger.Priority]jobs.Lane{ledger.Stat: jobs.Stat, ledger.High: j
 
 func (g *parts) openJobs(ctx context.Context, after string, limit int) ([]jobs.Job, error) {
 	open, err := g.ledger.OpenJobs(ctx, after, limit)
+	if err == nil && after == "" {
+		var again []ledger.Job
+		again, err = g.ledger.JobsAgain(ctx, limit)
+		open = append(again, open...)
+	}
 	references := make([]jobs.Job, 0, len(open))
 	for _, j := range open {
 		references = append(references, jobs.Job{ID: j.ID, Model: g.models.queue(j.Model), Lane: lanes[j.Priority]})
