@@ -137,6 +137,8 @@ func TestJournal_everyAction(t *testing.T) {
 
 	require.NoError(t, l.SettleDraft(ctx, "1.2", dueDraft(t, l).Version, "a template has no end", at(101)))
 	require.NoError(t, l.RetryDraft(person, "1.2", at(101)))
+	require.NoError(t, l.RemakeReport(ctx, exams[0], []Object{object(2)}, at(101)))
+	require.NoError(t, l.RemakeDraft(ctx, LostReport{"1.2", 1, 1}, nil, LostBytes, at(101)))
 	d := draft(1, 1)
 	d.Basis.Desk, d.Document, d.Edit = dueDraft(t, l).Version, json.RawMessage(` { "title" : "<polyp>" } `), json.RawMessage("[ 1 ]")
 	require.NoError(t, l.PutDraft(ctx, d, []Agreement{{Finding: "2.25.7", Model: "demo", Class: "polyp", Decision: Accept}}, []Outgoing{

@@ -289,6 +289,13 @@ func (t *tx) endAgain(j jobRow, reason string, at time.Time) error {
 	if err == nil {
 		_, err = t.exec("UPDATE job SET again = 0 WHERE id = ?", j.id)
 	}
+	if err != nil || !strings.Contains(reason, LostBytes) {
+		return err
+	}
+	pages, err := t.objects("WHERE o.study = ? AND o.lost > 0 AND o.model = ''", j.study) // they wait for the pictures
+	for _, o := range pages {
+		err = errors.Join(err, t.sayLost(o, lostSource))
+	}
 	return err
 }
 
@@ -404,9 +411,12 @@ type LostReport struct {
 
 const lostReports = `SELECT DISTINCT s.study_instance_uid, d.number, d.version FROM object o
 	JOIN delivery d ON d.entry = (SELECT entry FROM object m WHERE m.id = coalesce(o.twin_of, o.id)) AND d.number > 0
-	JOIN study s ON s.id = o.study WHERE o.lost = 1 AND o.model = '' LIMIT ?`
+	JOIN study s ON s.id = o.study WHERE o.lost = 1 AND o.model = ''
+	AND NOT EXISTS (SELECT 1 FROM object h JOIN delivery x ON x.entry = h.entry AND x.state IN ('pending', 'parked')
+		WHERE h.study = o.study AND h.lost > 0 AND h.purpose = 'heatmap') LIMIT ?`
 
-// LostReports returns at most limit versions of drafts of which something has to be made again, by RemakeDraft.
+// LostReports returns at most limit versions of drafts of which something has to be made again, by RemakeDraft. Their pages
+// show heatmaps: they wait for those that are made again too.
 func (l *Ledger) LostReports(ctx context.Context, limit int) ([]LostReport, error) {
 	lost, err := query(ctx, l.readDB, func(rows *sql.Rows) (r LostReport, err error) {
 		return r, rows.Scan(&r.Study, &r.Number, &r.Version)

@@ -1,0 +1,87 @@
+package gateway_test
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"endogate/cmd/endogate/peers"
+	"endogate/dicomnode/dicom"
+	"endogate/reports/draft"
+)
+
+// TestGateway_derivedMadeAgain: the spool is lost while heatmaps, report, key images, a signed report and its pages wait for
+// an archive that is away. The modality sends the images again, and all of it is made again and delivered: the same
+// objects where nothing has changed, others in their place where the gateway writes them otherwise by now. Without the images it says
+// what it waits for.
+func TestGateway_derivedMadeAgain(t *testing.T) {
+	for _, institution := range []string{"", "General Hospital"} {
+		t.Run(institution, func(t *testing.T) {
+			t.Parallel()
+			pacs := peers.StartStoreSCP(t)
+			pacs.Kill()
+			g := newGateway(t, fmt.Sprintf(`routes: [{name: endoscopy, match: {modality: [ES]}, models: [demo], destinations: [pacs]}]
+destinations: [{name: pacs, kind: dicom, ae_title: STORESCP, address: %q, pdf: true}]
+exam: {quiet: 1s}
+reports: {unauthenticated_sign: true, institution_name: ""}
+`, pacs.Addr))
+			g.start()
+			files := sample(t, "study1-0*")
+			g.send(files...)
+			require.NotEmpty(t, g.waitDraft(sampleStudy, `"1.1"`).Shown())
+			require.Equal(t, http.StatusOK, g.desk(http.MethodPost, sampleStudy, "/sign", `"1.1"`, author{"Dr. Weiß"}).status)
+			g.waitDraft(sampleStudy, `"1.2"`)
+			was := map[dicom.UID]string{}
+			for _, o := range g.study(sampleStudy).Objects {
+				was[o.SOPInstanceUID] = o.Purpose
+			}
+			g.Stop()
+			require.NoError(t, os.RemoveAll(filepath.Join(g.dir, "data", "spool")))
+			g.replace(`institution_name: ""`, fmt.Sprintf("institution_name: %q", institution))
+
+			g.start()
+			g.waitFor("all to say what it waits for", func() bool {
+				parked := g.parked()
+				for _, p := range parked {
+					if p.Kind == "delivery" && p.Purpose != "source" && p.Reason != "bytes lost: send the instance again that it was made from" {
+						return false
+					}
+				}
+				return len(parked) > len(files)
+			})
+			pacs.Start(t)
+			g.send(files...)
+			g.waitDelivered(1)
+			g.waitFor("the archive to have what is current", func() bool { return len(pacs.Files(t)) > len(files) && len(g.parked()) == 0 })
+			study := g.study(sampleStudy)
+			got := pacs.Files(t)
+			names := map[string]int{}
+			for _, o := range study.Objects {
+				if _, there := got[string(o.SOPInstanceUID)]; there {
+					names[o.Purpose]++
+					_, before := was[o.SOPInstanceUID]
+					assert.Equal(t, institution == "", before, "%s %s", o.Purpose, o.SOPInstanceUID)
+				}
+			}
+			for _, purpose := range []string{"heatmap", "sr", "kos", "pdf"} {
+				assert.Positive(t, names[purpose], purpose)
+			}
+			for _, i := range study.Instances {
+				for _, frame := range i.Analyses[0].Frames {
+					for _, f := range frame.Findings {
+						if f.Heatmap != "" {
+							assert.Contains(t, got, string(f.Heatmap), "findings name what is there")
+						}
+					}
+				}
+			}
+			doc := g.waitDraft(sampleStudy, `"1.2"`)
+			require.Equal(t, draft.Signed, doc.Standing)
+		})
+	}
+}
