@@ -8,8 +8,8 @@ import (
 	"endogate/dicomnode/dicom"
 )
 
-// content is object n of a name with content.
-func content(n int, name dicom.UID, content string, destinations ...string) Object {
+// madeOfName is object n of a name with content.
+func madeOfName(n int, name dicom.UID, content string, destinations ...string) Object {
 	o := object(n, destinations...)
 	o.Name, o.Digest = name, content
 	return o
@@ -38,8 +38,8 @@ func lossy(t *testing.T) *Ledger {
 	receive(t, l, receipt(1))
 	_, err := l.StartJob(ctx, "entry001.demo", at(1))
 	require.NoError(t, err)
-	require.NoError(t, l.FinishJob(ctx, "entry001.demo", testModel, frames(), []Object{content(1, "2.25.91", "aa", "pacs")}, at(2)))
-	report, twin := content(2, "2.25.92", "bb", "pacs", "archive"), content(3, "2.25.93", "cc")
+	require.NoError(t, l.FinishJob(ctx, "entry001.demo", testModel, frames(), []Object{madeOfName(1, "2.25.91", "aa", "pacs")}, at(2)))
+	report, twin := madeOfName(2, "2.25.92", "bb", "pacs", "archive"), madeOfName(3, "2.25.93", "cc")
 	report.Purpose, report.Source, report.Revision, report.Alternate = "sr", "", 1, &twin
 	require.NoError(t, l.FinishReport(ctx, dueOne(t, l, 100), []Object{report}, at(100)))
 	for _, d := range study(t, l).Deliveries {
@@ -62,7 +62,7 @@ func TestRemake_sameBytes(t *testing.T) {
 	require.NoError(t, l.UnstartJob(ctx, job.ID))
 	job = again(t, l, 202)
 	found := study(t, l).InstanceViews[0].Jobs[0].Results
-	require.NoError(t, l.FinishJob(ctx, job.ID, testModel, nil, []Object{func() Object { o := content(1, "2.25.91", "aa"); o.Entry = "again001"; return o }()}, at(203)))
+	require.NoError(t, l.FinishJob(ctx, job.ID, testModel, nil, []Object{func() Object { o := madeOfName(1, "2.25.91", "aa"); o.Entry = "again001"; return o }()}, at(203)))
 	require.ErrorIs(t, l.FinishJob(ctx, job.ID, testModel, nil, nil, at(204)), ErrState, "it takes no second results")
 	require.Equal(t, found, study(t, l).InstanceViews[0].Jobs[0].Results)
 	require.Equal(t, []string{"again001"}, dueEntries(t, l, "pacs", 300))
@@ -71,7 +71,7 @@ func TestRemake_sameBytes(t *testing.T) {
 	require.True(t, e.Again)
 	require.Equal(t, 1, e.Revision)
 	require.Len(t, results(t, l, e), 1)
-	report, twin := content(2, "2.25.92", "bb"), content(3, "2.25.93", "cc")
+	report, twin := madeOfName(2, "2.25.92", "bb"), madeOfName(3, "2.25.93", "cc")
 	report.Entry, twin.Entry, report.Alternate = "again002", "again003", &twin
 	require.NoError(t, l.RemakeReport(ctx, e, []Object{report}, at(301)))
 	require.NoError(t, l.RemakeReport(ctx, e, []Object{report}, at(301)), "twice changes nothing")
@@ -95,7 +95,7 @@ func TestRemake_otherBytes(t *testing.T) {
 	ctx := t.Context()
 	require.NoError(t, l.ParkLost(ctx, []string{"made001", "made002", "made003"}, at(200)))
 	job := again(t, l, 201)
-	require.NoError(t, l.FinishJob(ctx, job.ID, testModel, nil, []Object{content(11, "2.25.91", "ee")}, at(203)))
+	require.NoError(t, l.FinishJob(ctx, job.ID, testModel, nil, []Object{madeOfName(11, "2.25.91", "ee")}, at(203)))
 	require.Equal(t, dicom.UID("2.25.11"), study(t, l).InstanceViews[0].Jobs[0].Results[0].Findings[0].Heatmap)
 	current, err := l.Current(ctx, "2.25.91")
 	require.NoError(t, err)
@@ -105,7 +105,7 @@ func TestRemake_otherBytes(t *testing.T) {
 	e := dueOne(t, l, 300)
 	require.False(t, e.Again)
 	require.Equal(t, 2, e.Revision)
-	next := content(12, "2.25.94", "ff", "pacs", "archive")
+	next := madeOfName(12, "2.25.94", "ff", "pacs", "archive")
 	next.Purpose, next.Source, next.Revision = "sr", "", 2
 	require.NoError(t, l.FinishReport(ctx, e, []Object{next}, at(301)))
 	require.Equal(t, []string{"made011", "made012"}, dueEntries(t, l, "pacs", 400))
@@ -128,7 +128,7 @@ func TestRemake_reportOtherwise(t *testing.T) {
 	require.NoError(t, l.ParkLost(t.Context(), []string{"made002", "made003"}, at(200)))
 	e := dueOne(t, l, 300)
 	require.True(t, e.Again)
-	report := content(12, "2.25.92", "ff")
+	report := madeOfName(12, "2.25.92", "ff")
 	require.NoError(t, l.RemakeReport(t.Context(), e, []Object{report}, at(301)))
 	e = dueOne(t, l, 302)
 	require.False(t, e.Again)
