@@ -17,7 +17,7 @@ func (d *Desk) remake(ctx context.Context) error {
 		return err
 	}
 	for _, of := range lost {
-		if held, ok := d.retries[of.Study]; ctx.Err() != nil || ok && d.now().Before(held.at) {
+		if held, ok := d.retries[of.Study]; ctx.Err() != nil || ok && !held.Over(d.now()) {
 			continue
 		}
 		log := d.Log.With("study", of.Study, "number", of.Number, "version", of.Version)
