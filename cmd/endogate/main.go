@@ -34,6 +34,7 @@ type cli struct {
 	Backup      backupCmd      `cmd:"" help:"Back up the data folder, also while the gateway runs."`
 	Patient     patientCmd     `cmd:"" help:"Remove a patient's data."`
 	Model       modelCmd       `cmd:"" help:"Look at model bundles."`
+	Parked      parkedCmd      `cmd:"" help:"Look at work that waits for a person, put it back or give it up; the gateway may run or not."`
 	Retract     retractCmd     `cmd:"" help:"Take an AI result, or all results of a model version, back: reports and drafts say so."`
 	Templates   templatesCmd   `cmd:"" help:"Write the sections, phrases and terms of report drafts, to be edited."`
 	Doctor      doctorCmd      `cmd:"" help:"Say what is missing or wrong on this machine, and how to mend it."`

@@ -114,6 +114,8 @@ func TestOpenAPI_answers(t *testing.T) {
 		{"GET /api/v1/messages/{id}", "/api/v1/messages/none"},
 		{"GET /api/v1/outbox", "/api/v1/outbox"},
 		{"GET /api/v1/parked", "/api/v1/parked"},
+		{"POST /api/v1/parked/retry", "/api/v1/parked/retry?kind=delivery&dry_run=true"},
+		{"POST /api/v1/parked/discard", "/api/v1/parked/discard?kind=delivery&dry_run=true"},
 		{"POST /api/v1/parked/{id}/retry", "/api/v1/parked/delivery-42/retry"},
 		{"POST /api/v1/parked/{id}/retry", "/api/v1/parked/delivery-42/retry"},
 		{"POST /api/v1/parked/{id}/discard", "/api/v1/parked/job-e7.demo-colon/discard"},

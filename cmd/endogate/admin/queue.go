@@ -54,6 +54,14 @@ func (s *Server) parked(c echo.Context) error {
 	if err != nil {
 		return faultOf("the parked work was not read", err)
 	}
+	return c.JSON(http.StatusOK, struct {
+		Parked any `json:"parked"`
+		paging
+	}{ParkedViews(all), paging{total, f.Limit, f.Offset}})
+}
+
+// ParkedViews is parked work as the API shows it.
+func ParkedViews(all []Parked) any {
 	views := make([]parkedView, len(all))
 	for i, p := range all {
 		views[i] = parkedView{
@@ -62,45 +70,39 @@ func (s *Server) parked(c echo.Context) error {
 			Conflict: p.Conflict, Bulk: p.Bulk,
 		}
 	}
-	return c.JSON(http.StatusOK, struct {
-		Parked []parkedView `json:"parked"`
-		paging
-	}{views, paging{total, f.Limit, f.Offset}})
+	return views
 }
 
-func (s *Server) retry(c echo.Context) error {
-	return s.act(c, "retried", func(ctx context.Context, kind ParkedKind, id string) error {
-		if kind == ParkedGate {
-			return errAtGate
-		}
-		if kind == ParkedInstance {
-			return fmt.Errorf("%w: an instance is taken up when it is sent again: fix the route and send it again, or discard it", ErrConflict)
-		}
-		return s.Queue.Retry(ctx, kind, id)
-	})
+// One does an action on one item of parked work, named as the API names it.
+func One(ctx context.Context, q Queue, id string, action Action) error {
+	kind, id, ok := splitParkedID(id)
+	switch {
+	case !ok:
+		return badRequest("parked work is named job-…, exam-…, delivery-…, instance-…, draft-… or gate-…", "use an id from /api/v1/parked")
+	case kind == ParkedGate:
+		return errAtGate
+	case action == ActionDiscard && (kind == ParkedExam || kind == ParkedDraft):
+		return fmt.Errorf("%w: a report is owed for every exam that has results; retry it", ErrConflict)
+	case action == ActionDiscard:
+		return q.Discard(ctx, kind, id)
+	case kind == ParkedInstance:
+		return fmt.Errorf("%w: an instance is taken up when it is sent again: fix the route and send it again, or discard it", ErrConflict)
+	}
+	return q.Retry(ctx, kind, id)
 }
 
-func (s *Server) discard(c echo.Context) error {
-	return s.act(c, "discarded", func(ctx context.Context, kind ParkedKind, id string) error {
-		if kind == ParkedGate {
-			return errAtGate
-		}
-		if kind == ParkedExam || kind == ParkedDraft {
-			return fmt.Errorf("%w: a report is owed for every exam that has results; retry it", ErrConflict)
-		}
-		return s.Queue.Discard(ctx, kind, id)
-	})
-}
+func (s *Server) retry(c echo.Context) error   { return s.act(c, ActionRetry, "retried") }
+func (s *Server) discard(c echo.Context) error { return s.act(c, ActionDiscard, "discarded") }
 
 // act does one action on parked work. Past this point the client may go away; the action is finished all the same.
-func (s *Server) act(c echo.Context, done string, do func(context.Context, ParkedKind, string) error) error {
+func (s *Server) act(c echo.Context, action Action, done string) error {
 	kind, id, ok := splitParkedID(param(c, "id"))
 	if !ok {
 		return badRequest("parked work is named job-…, exam-…, delivery-…, instance-…, draft-… or gate-…", "use an id from /api/v1/parked")
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Request().Context()), requestTimeout)
 	defer cancel()
-	if err := do(ctx, kind, id); err != nil {
+	if err := One(ctx, s.Queue, string(kind)+"-"+id, action); err != nil {
 		return faultOf("the parked work was not "+done, err)
 	}
 	s.Log.Info("admin: parked work "+done, "kind", string(kind), "id", id, "remote", c.RealIP(), "request_id", requestID(c))

@@ -137,6 +137,8 @@ func (s *Server) router() *echo.Echo {
 	e.GET("/api/v1/messages/:id", s.message)
 	e.GET("/api/v1/outbox", s.outbox)
 	e.GET("/api/v1/parked", s.parked)
+	e.POST("/api/v1/parked/retry", s.bulk(ActionRetry))
+	e.POST("/api/v1/parked/discard", s.bulk(ActionDiscard))
 	e.POST("/api/v1/parked/:id/retry", s.retry)
 	e.POST("/api/v1/parked/:id/discard", s.discard)
 	e.GET("/api/v1/models", s.models)

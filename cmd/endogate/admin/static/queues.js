@@ -44,6 +44,29 @@ function table(list) {
       h("td", { "data-label": "Study" }, study(d.study_instance_uid))))));
 }
 
+// stuck is what a study has parked, to be put back or given up from its own page.
+export function stuck(s) {
+  if (!s.parked_count) return null;
+  const said = h("span", { role: "status", "aria-live": "polite" });
+  const act = async (action, title, text) => {
+    const of = `study_uid=${encodeURIComponent(s.study_instance_uid)}`;
+    try {
+      const would = await post(`/api/v1/parked/${action}?${of}&dry_run=true`);
+      const kept = would.kept ? ` ${plural(would.kept, "item")} of which each is a decision of its own will stay: see Parked.` : "";
+      if (!await ask(title(plural(would.done, "item")), `${text}${kept}`, action === "retry" ? "Retry" : "Discard")) return;
+      const done = await post(`/api/v1/parked/${action}?${of}`);
+      said.replaceChildren(` ${plural(done.done, "item")} ${action === "retry" ? "put back in the queue" : "discarded"}.`);
+    } catch (e) {
+      if (!(e instanceof Fault)) throw e;
+      said.replaceChildren(` ${e.what}: ${e.why}. ${e.next}`);
+    }
+    document.dispatchEvent(new Event("acted"));
+  };
+  return h("div", { class: "notice bad row" }, h("span", null, `${plural(s.parked_count, "item")} of this study wait for a person: `, h("a", { href: "#/parked" }, "Parked")), said,
+    h("button", { class: "button", id: "retry-study", onclick: () => act("retry", (n) => `Put ${n} of this study back?`, "Each goes back into its queue and is tried again.") }, "Retry"),
+    h("button", { class: "button quiet", id: "discard-study", onclick: () => act("discard", (n) => `Give up ${n} of this study?`, "Its frames will not be analysed, its objects will not be sent, and what was received and kept is deleted. This cannot be undone.") }, "Discard"));
+}
+
 const retriable = (p) => p.kind !== "instance" && p.kind !== "gate"; // sending it again takes the one up, a decision the other
 
 export function parkedView({ params }) {
@@ -77,6 +100,24 @@ export function parkedView({ params }) {
     if (await ask("Give up this work?", text, "Discard")) await act([p], "discard", "discarded");
   };
 
+  // all acts on everything that is parked, not only on what the page shows, after it has said how much that is.
+  const all = async (action, title, text) => {
+    try {
+      const would = await post(`/api/v1/parked/${action}?dry_run=true`);
+      const kept = would.kept ? ` ${plural(would.kept, "item")} of which each is a decision of its own will stay.` : "";
+      if (!await ask(title(would.done), `${text}${kept}`, action === "retry" ? "Retry" : "Discard")) return;
+      const done = await post(`/api/v1/parked/${action}`);
+      said.replaceChildren(h("div", { class: "notice good" }, `${plural(done.done, "item")} ${action === "retry" ? "put back in the queue" : "discarded"}.`));
+    } catch (e) {
+      if (!(e instanceof Fault)) throw e;
+      said.replaceChildren(h("div", { class: "notice bad" }, `${e.what}: ${e.why}. ${e.next}`));
+    }
+    again();
+    document.dispatchEvent(new Event("acted"));
+  };
+  const retryEverything = () => all("retry", (n) => `Put all ${plural(n, "parked item")} back?`, "Each goes back into its queue and is tried again, also what this page does not show.");
+  const discardEverything = () => all("discard", (n) => `Give up all ${plural(n, "parked item")}?`, "Frames will not be analysed, objects will not be sent, and instances that were received and kept are deleted, also what this page does not show. This cannot be undone.");
+
   return {
     title: () => "Parked", interval: () => 5000,
     el: h("div", null, h("div", { class: "head" }, h("h1", null, "Parked"), h("p", { class: "muted" }, "Work that will not succeed by trying again as it is. Remove the cause, then retry; or discard it. An instance that no route has work for is taken up when the route is fixed and it is sent again.")), said, rows.el),
@@ -87,7 +128,9 @@ export function parkedView({ params }) {
       items = answer.parked;
       const bulk = items.filter((p) => p.bulk); // each of the others is a decision of its own
       rows.show(answer, () => items.length ? [
-        h("div", { class: "row between above" }, h("span", { class: "muted" }, plural(answer.total, "item")), bulk.length ? h("button", { class: "button", id: "retry-all", onclick: () => retry(bulk) }, `Retry all ${bulk.length}`) : null),
+        h("div", { class: "row between above" }, h("span", { class: "muted" }, plural(answer.total, "item")), bulk.length ? h("button", { class: "button", id: "retry-all", onclick: () => retry(bulk) }, `Retry all ${bulk.length}`) : null,
+          answer.total > items.length ? h("button", { class: "button", id: "retry-everything", onclick: retryEverything }, `Retry all ${answer.total}, on every page`) : null,
+          items.length > 1 ? h("button", { class: "button quiet", id: "discard-everything", onclick: discardEverything }, `Discard all ${answer.total}`) : null),
         h("table", { class: "list" }, thead("What", "Why", "#Attempts", "Since", "Study", "Action"),
           h("tbody", null, items.map((p) => h("tr", null,
             h("th", { scope: "row", "data-label": "What" }, h("div", null, { job: `Analysis by ${p.model}`, exam: `Report by ${p.model}`, instance: "Received, kept", draft: "Report draft, not made", gate: "Results, held" }[p.kind] || `${purpose(p.purpose)} → ${p.destination}`), shortUID(p.sop_instance_uid || p.study_instance_uid)),

@@ -5,6 +5,7 @@ import { absolute, chip, clock, date, deliveryStates, examStates, notAnalysed, p
 import { framesOf, createViewer } from "./viewer.js";
 import { draftCard } from "./draft.js";
 import { findings } from "./findings.js";
+import { stuck } from "./queues.js";
 import { pager } from "./studies.js";
 
 export function studyView({ uid, params }) {
@@ -39,7 +40,7 @@ export function studyView({ uid, params }) {
   function draw() {
     if (!study) return;
     const f = frame();
-    head.show([study.status, study.patient_name, study.patient_id, study.accession_number, study.study_description, study.conflict_count, study.not_analysed_count, study.instance_count, analysed(study), study.totals, study.gate], () => header(study));
+    head.show([study.status, study.patient_name, study.patient_id, study.accession_number, study.study_description, study.conflict_count, study.not_analysed_count, study.parked_count, study.instance_count, analysed(study), study.totals, study.gate], () => header(study));
     strip.show([frames.map((x) => [x.key, x.top, x.state]), f?.key], () => frames.map((x) => thumbnail(x, x === f, pick, images)));
     viewer.show(f, frames.length, frames.indexOf(f));
     panel.show([f, models], () => findings(f, models, viewer));
@@ -100,6 +101,7 @@ function header(s) {
       fact("Description", s.study_description), fact("Study Instance UID", h("code", { class: "uid select" }, s.study_instance_uid))),
     pages(s),
     gate(s.gate),
+    stuck(s),
     analysed(s) ? h("div", { class: "notice ai", role: "note" }, h("strong", null, "AI – not verified."), " Made by software without a physician's review. Draft for the endoscopist; not a diagnosis.") : null);
 }
 
