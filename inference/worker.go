@@ -66,7 +66,8 @@ func (w *Worker) Analyse(ctx context.Context, t Task) (analysis.Analysis, error)
 }
 
 // Each does a task and hands over its parts one by one, so that the frames of a long instance need not be in memory
-// together. It returns why the instance, or what comes behind the last part, was not analysed; or "".
+// together. It returns why the instance, or which of its frames and why, was not analysed; or "". Frames that cannot be
+// decoded do not cost the others; where none can it is an error.
 //
 // An error has a Temporary method that says false where it stays so however often the task is done, such as corrupt pixel
 // data or a panic, and a Postponed method that says true for what is no fault of the task, such as the end of ctx. A
@@ -108,18 +109,31 @@ func (w *Worker) each(ctx context.Context, t Task, model Model, take Take) (notA
 	whole := w.whole(t)
 	tooLong := fmt.Errorf("it was not done within %s, which is what its frames may take together", whole)
 	defer time.AfterFunc(whole, func() { cancel(tooLong) }).Stop()
+	var bad lacks
+	good := 0
+	end := func(rest string) (string, error) {
+		if good == 0 && bad.first != nil {
+			return "", Permanent(bad.first)
+		}
+		return both(bad.String(), rest), nil
+	}
 	for sample, err := range t.samples(ctx) {
+		frames := (*pixeldata.FrameError)(nil)
 		switch most := cmp.Or(w.MaxFrames, defaultMaxFrames); {
+		case ctx.Err() == nil && errors.As(err, &frames) && frames.First <= most:
+			bad.add(frames)
+			err = nil
+		case err == nil && sample.Span.First > most, frames != nil:
+			return end(fmt.Sprintf("only the first %d frames are analysed", most))
 		case errors.Is(err, pixeldata.ErrNoDecoder) && t.Others:
 			err = Postponed(err)
 		case errors.Is(err, pixeldata.ErrUnsupported):
-			return err.Error(), nil
+			return end(err.Error())
 		case errors.Is(err, pixeldata.ErrCorrupt), errors.Is(err, pixeldata.ErrTooMuch):
 			err = Permanent(err)
-		case err == nil && sample.Span.First > most:
-			return fmt.Sprintf("only the first %d frames are analysed", most), nil
 		case err == nil:
 			err = w.sample(ctx, t, model, take, sample)
+			good++
 		}
 		switch {
 		case err != nil && context.Cause(ctx) == stalled:
@@ -131,7 +145,7 @@ func (w *Worker) each(ctx context.Context, t Task, model Model, take Take) (notA
 		}
 		timer.Reset(limit)
 	}
-	return "", nil
+	return end("")
 }
 
 // samples are what there is to see, as [pixeldata.Instance.Frames].
@@ -142,7 +156,7 @@ func (t Task) samples(ctx context.Context) iter.Seq2[analysis.Sample, error] {
 			return
 		}
 		for frame, err := range t.Instance.Frames(ctx) {
-			if !yield(analysis.Sample{Span: analysis.Still(frame.Number), Frames: []*image.RGBA{frame.Image}}, err) {
+			if !yield(analysis.Sample{Span: analysis.Still(frame.Number), Frames: []*image.RGBA{frame.Image}, Note: frame.Note}, err) {
 				return
 			}
 		}
@@ -165,6 +179,9 @@ func (w *Worker) sample(ctx context.Context, t Task, model Model, take Take, s a
 	if err == nil {
 		if w.Observe != nil {
 			w.Observe(t.Model, time.Since(begun))
+		}
+		if s.Note != "" {
+			part.Result.Notes = append(part.Result.Notes, s.Note)
 		}
 		err = take(ctx, part, s.Frames)
 	}

@@ -3,14 +3,17 @@ package inference
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"image"
 	"image/jpeg"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -142,7 +145,7 @@ func TestAnalyse(t *testing.T) {
 
 func TestAnalyse_error(t *testing.T) {
 	dataset, _ := dicomtest.Endoscopic(dicomtest.Options{Frames: 3})
-	w := workerOn(t, dataset[:len(dataset)-100], "")
+	w := workerOn(t, amid(dataset), "")
 	a, err := w.Analyse(t.Context(), w.Task)
 	require.ErrorIs(t, err, pixeldata.ErrCorrupt)
 	assert.Zero(t, a, "a part of it is no analysis")
@@ -159,7 +162,7 @@ func TestEach_notAnalysed(t *testing.T) {
 
 func TestEach_corruptPixelData(t *testing.T) {
 	dataset, _ := dicomtest.Endoscopic(dicomtest.Options{Frames: 3})
-	w, k := workerOn(t, dataset[:len(dataset)-100], ""), &taker{}
+	w, k := workerOn(t, amid(dataset), ""), &taker{}
 	_, err := w.Each(t.Context(), w.Task, k.take)
 	assert.False(t, temporary(t, err))
 	require.ErrorIs(t, err, pixeldata.ErrCorrupt)
@@ -420,3 +423,159 @@ func TestWorker_noDecoder(t *testing.T) {
 	require.NoError(t, err)
 	assert.Contains(t, a.NotAnalysed, "needs ffmpeg, which is not installed")
 }
+
+// One bad frame does not cost the others: it is named, with its reason, and the numbers of those behind it stay right.
+func TestEach_badFrames(t *testing.T) {
+	good := dicomtest.Options{TransferSyntax: dicom.JPEGBaseline8Bit, Rows: 32, Columns: 32, Frames: 6}
+	dataset, _ := dicomtest.Endoscopic(good)
+	jpegs := fragmentsOf(t, dataset)
+	require.Len(t, jpegs, 6)
+	cut := jpegs[2][:(len(jpegs[2])-24)&^1]
+	spoilt := slices.Concat(make([]byte, 64), jpegs[2][64:])
+	noEnd := slices.Clone(jpegs[2])
+	noEnd = noEnd[:bytes.LastIndex(noEnd, []byte("\xff\xd9"))]
+	with := func(third []byte) dicom.Fragments {
+		frames := slices.Clone(jpegs)
+		frames[2] = third
+		return dicom.Encapsulate(frames...)
+	}
+	without := func(f dicom.Fragments) dicom.Fragments { return append(dicom.Fragments{nil}, f[1:]...) }
+	wrong := with(jpegs[2])
+	wrong[0] = slices.Concat(wrong[0][:8], []byte{1, 0, 0, 0}, wrong[0][12:])
+	halves := func(f dicom.Fragments) (out dicom.Fragments) { // each frame in two fragments
+		var table []byte
+		at := 0
+		for _, frame := range f[1:] {
+			table = binary.LittleEndian.AppendUint32(table, uint32(at))
+			half := len(frame) / 2 &^ 1
+			out = append(out, frame[:half], frame[half:])
+			at += 16 + half + (len(frame)-half+1)&^1
+		}
+		return append(dicom.Fragments{table}, out...)
+	}
+	for _, row := range []struct {
+		name   string
+		pixels dicom.Fragments
+		bad    []int
+		why    string
+		note   bool
+	}{
+		{name: "nothing wrong", pixels: with(jpegs[2])},
+		{name: "one cut", pixels: with(cut), bad: []int{3}, why: "frame 3 of 6 not analysed: corrupt: JPEG: "},
+		{name: "one cut, no offset table", pixels: without(with(cut)), bad: []int{3}, why: "frame 3 of 6 not analysed: "},
+		{name: "its beginning spoilt", pixels: with(spoilt), bad: []int{3}, why: "frame 3 of 6 not analysed: "},
+		{name: "its beginning spoilt, no offset table", pixels: without(with(spoilt)), bad: []int{3}, why: "frame 3 of 6 not analysed: "},
+		{name: "its beginning spoilt, in two fragments each", pixels: halves(with(spoilt)), bad: []int{3}, why: "frame 3 of 6 not analysed: "},
+		{name: "in two fragments each, no offset table", pixels: without(halves(with(jpegs[2])))},
+		{name: "a wrong offset table", pixels: wrong},
+		{name: "an empty one", pixels: with([]byte{}), bad: []int{3}, why: "frame 3 of 6 not analysed: "},
+		{name: "one too large", pixels: with(make([]byte, 4<<20)), bad: []int{3}, why: "frame 3 of 6 not analysed: "},
+		{name: "two missing", pixels: dicom.Encapsulate(jpegs[:4]...), bad: []int{5, 6}, why: "frames 5-6 of 6 not analysed: corrupt: Pixel Data hold fewer frames than Number of Frames says"},
+		{name: "without end of image", pixels: with(noEnd), note: true},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			o := good
+			o.More = dicom.Dataset{dicom.PixelData: row.pixels}
+			dataset, _ := dicomtest.Endoscopic(o)
+			w, k := workerOn(t, dataset, good.TransferSyntax), &taker{}
+			ts, _ := dicom.LookupTransferSyntax(good.TransferSyntax)
+			survey, err := pixeldata.Look(bytes.NewReader(dataset), ts)
+			require.NoError(t, err)
+			w.Task.Instance.Surveyed(survey)
+			why, err := w.Each(t.Context(), w.Task, k.take)
+			require.NoError(t, err)
+			if row.why == "" {
+				assert.Empty(t, why)
+			} else {
+				assert.Contains(t, why, row.why)
+			}
+			var got, want []int
+			noted := false
+			for _, p := range k.parts {
+				got = append(got, p.Result.Span.First)
+				noted = noted || p.Result.Span.First == 3 && slices.Contains(p.Result.Notes, pixeldata.NoteNoEnd)
+			}
+			for n := 1; n <= 6; n++ {
+				if !slices.Contains(row.bad, n) {
+					want = append(want, n)
+				}
+			}
+			assert.Equal(t, want, got)
+			assert.Equal(t, row.note, noted)
+
+			// Elsewhere the same frames are seen under the same numbers.
+			instance, err := pixeldata.Open(bytes.NewReader(dataset), ts, pixeldata.Options{})
+			require.NoError(t, err)
+			instance.Surveyed(survey)
+			extract, err := instance.Extract()
+			require.NoError(t, err)
+			var sent bytes.Buffer
+			_, err = extract.WriteTo(&sent)
+			require.NoError(t, err)
+			w, k = workerOn(t, sent.Bytes(), extract.TransferSyntax.UID), &taker{}
+			_, err = w.Each(t.Context(), w.Task, k.take)
+			require.NoError(t, err)
+			if row.note {
+				want = slices.DeleteFunc(want, func(n int) bool { return n == 3 }) // words behind it could not be told from it
+			}
+			got = nil
+			for _, p := range k.parts {
+				got = append(got, p.Result.Span.First)
+			}
+			assert.Equal(t, want, got)
+		})
+	}
+}
+
+// fragmentsOf returns the frames of an instance that has a fragment for each.
+func fragmentsOf(t *testing.T, dataset []byte) (out [][]byte) {
+	ts, _ := dicom.LookupTransferSyntax(dicom.JPEGBaseline8Bit)
+	r := dicom.NewReader(bytes.NewReader(dataset), ts)
+	_, _, err := r.Attributes()
+	require.NoError(t, err)
+	for i := 0; ; i++ {
+		token, err := r.Next()
+		require.NoError(t, err)
+		if token.Kind != dicom.Fragment {
+			return out
+		}
+		b, err := io.ReadAll(r)
+		require.NoError(t, err)
+		if i > 0 {
+			out = append(out, b)
+		}
+	}
+}
+
+// An instance without a good frame is no analysis, and says why.
+func TestEach_noGoodFrame(t *testing.T) {
+	dataset, _ := dicomtest.Endoscopic(dicomtest.Options{
+		TransferSyntax: dicom.JPEGBaseline8Bit, Frames: 3, More: dicom.Dataset{dicom.PixelData: dicom.Encapsulate([]byte("\xff\xd8\xff\xd9"), []byte("\xff\xd8\xff\xd9"))},
+	})
+	w, k := workerOn(t, dataset, dicom.JPEGBaseline8Bit), &taker{}
+	_, err := w.Each(t.Context(), w.Task, k.take)
+	assert.False(t, temporary(t, err))
+	require.ErrorIs(t, err, pixeldata.ErrCorrupt)
+	assert.Contains(t, err.Error(), "frame 1 of 3")
+}
+
+func TestLacks(t *testing.T) {
+	var l lacks
+	add := func(first, last int, why string) {
+		l.add(&pixeldata.FrameError{First: first, Last: last, Of: 100, Err: errors.New(why)})
+	}
+	add(1, 1, "cut")
+	add(2, 2, "cut")
+	add(5, 5, "bomb")
+	for n := 10; n < 90; n += 2 {
+		add(n, n, "cut")
+	}
+	add(91, 91, "a")
+	add(92, 92, "b")
+	add(93, 93, "c")
+	assert.Equal(t, "frames 1-2, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30 and 29 more of 100 not analysed: cut; "+
+		"frame 5 of 100 not analysed: bomb; frame 91 of 100 not analysed: a; frames 92-93 of 100 not analysed: other reasons", l.String())
+}
+
+// amid cuts three native frames amid the first.
+func amid(dataset []byte) []byte { return dataset[:len(dataset)-3*48*64*3+100] }

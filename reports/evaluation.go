@@ -22,6 +22,7 @@ func (e Exam) evaluations() ContentItem {
 	statements = append(statements, reasons("Retracted", func(i Instance) string { return i.Retracted })...)
 	statements = append(statements, reasons("Skipped", func(i Instance) string { return i.Skipped })...)
 	statements = append(statements, reasons("Failed", func(i Instance) string { return i.Failed })...)
+	statements = append(statements, e.lacks(patient)...)
 	statements = append(statements, e.versions()...)
 	for _, c := range e.classes() {
 		if frames := e.asked(c.Name); frames > 0 {
@@ -92,6 +93,27 @@ func (e Exam) extent() string {
 	}
 	return "No frame was analysed. " + counts
 }
+
+// lacks names the frames that were not analysed in instances that were, and how many more instances lack some.
+func (e Exam) lacks(patient discreet) (out []string) {
+	more := 0
+	for _, i := range e.analysed() {
+		switch {
+		case i.Lacks == "":
+		case len(out) < maxLacks:
+			out = append(out, fmt.Sprintf("Not all frames of an instance (%s) were analysed: %s.", i.SOPInstanceUID, strings.TrimSuffix(clip(printable(patient.text(i.Lacks)), 400), ".")))
+		default:
+			more++
+		}
+	}
+	if more > 0 {
+		out = append(out, fmt.Sprintf("Not all frames of %d more instances were analysed.", more))
+	}
+	return out
+}
+
+// maxLacks bounds how many instances of which frames are missing a report names.
+const maxLacks = 20
 
 // reasons counts the instances for each reason, in alphabetical order.
 func reasons(what string, instances []Instance, reason func(Instance) string) []string {

@@ -28,6 +28,7 @@ type Instance struct {
 	Results  []analysis.Result   // in the order of their spans
 	Heatmaps []dicom.SOPInstance // those that its findings name
 	Failed   string              // why nothing came of it, when its job failed
+	Lacks    string              // which of its frames were not analysed, and why; empty: all were
 	Skipped  string              // why it was never tried
 	// Retracted is why a person took what came of it back; then it has no results.
 	Retracted string

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/suyashkumar/dicom/pkg/tag"
@@ -28,6 +29,9 @@ func (a *Assembler) exam(ctx context.Context, e ledger.Exam) (Exam, error) {
 	results, err := a.Exams.ExamResults(ctx, e)
 	if err != nil {
 		return Exam{}, err
+	}
+	if bad := (dicom.Header{SOPInstance: dicom.SOPInstance{StudyInstanceUID: e.StudyInstanceUID}}).BadUIDs(); len(bad) > 0 {
+		return Exam{}, permanentError{fmt.Errorf("reports: exam: no report can be filed under its study: %s; its findings stand on the study's page", strings.Join(bad, ", "))}
 	}
 	exam := Exam{Algorithm: algorithm, Route: e.Route, Revision: e.Revision, At: e.LastAt}
 	if exam.Source, err = a.source(ctx, results); err != nil {
@@ -149,9 +153,12 @@ func remembered(r ledger.ExamResult) (Source, error) {
 func instanceFrom(r ledger.ExamResult) Instance {
 	i := Instance{
 		SOPInstance: r.Instance, Modality: r.Header.Modality, Frames: max(r.Header.NumberOfFrames, 1),
-		MadeBy: r.MadeBy, Results: r.Results, Heatmaps: r.Heatmaps,
+		MadeBy: r.MadeBy, Results: r.Results, Heatmaps: r.Heatmaps, Lacks: r.Lacks,
 	}
+	bad := r.Header.BadUIDs()
 	switch {
+	case len(r.Results) > 0 && len(bad) > 0:
+		i.Skipped, i.Results, i.Heatmaps = "analysed, but no report may refer to it: "+strings.Join(bad, ", "), nil, nil
 	case r.Retracted != "":
 		i.Retracted, i.Results, i.Heatmaps = r.Retracted, nil, nil
 	case r.Failed != "" && (r.Skipped || r.InferredAt.IsZero()):

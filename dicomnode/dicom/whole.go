@@ -30,6 +30,13 @@ func (r *Reader) remark(what string) {
 	}
 }
 
+// LacksDelimiter reports whether Next has come to the end of its source where the next item of the Pixel Data was due, or the
+// delimiter behind the last one.
+func (r *Reader) LacksDelimiter() bool {
+	return errors.Is(r.err, io.ErrUnexpectedEOF) && !errors.Is(r.err, errDeflate) && r.value == 0 && !r.begun &&
+		len(r.levels) == 2 && r.top().kind == FragmentsStart
+}
+
 // ReadWhole reads the data set in r to its end and returns its attributes, whatever their order, and what is wrong with it
 // although all its bytes are there. Bounds and errors are those of [ReadAttributes].
 //
@@ -59,7 +66,7 @@ func (r *Reader) behind(a *Attributes, pixels Token, ts TransferSyntax) error {
 		case err == io.EOF:
 			r.weigh(a, pixels, p)
 			return nil
-		case open && p.endOf(r, err, ts):
+		case r.LacksDelimiter() && p.whole(ts):
 			r.remark(RemarkDelimiter)
 			r.weigh(a, pixels, p)
 			return nil
@@ -106,11 +113,10 @@ func (p *passed) take(r *Reader, t Token) error {
 	return nil
 }
 
-// endOf reports whether err is that the source has ended where nothing but the delimiter of the fragments was to come:
-// each frame has a fragment, and the last one ends as codestreams do.
-func (p *passed) endOf(r *Reader, err error, ts TransferSyntax) bool {
-	ended := errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, errDeflate) && r.value == 0 && !r.begun && len(r.levels) == 2
-	if !ended || p.fragments < p.promised {
+// whole reports whether nothing but the delimiter was to come: each frame has a fragment, and the last one ends as
+// codestreams do.
+func (p *passed) whole(ts TransferSyntax) bool {
+	if p.fragments < p.promised {
 		return false
 	}
 	endOfImage := bytes.HasSuffix(bytes.TrimRight(p.tail, "\x00"), []byte{0xFF, 0xD9})

@@ -96,7 +96,9 @@ func scanExamRow(rows *sql.Rows) (examRow, error) {
 		return examRow{}, fmt.Errorf("header of entry %s: %w", r.Entry, err)
 	}
 	r.Header.SOPInstance = r.Instance
-	if r.state != JobDone {
+	if r.state == JobDone {
+		r.Lacks = reason
+	} else {
 		r.Skipped = r.state == JobSkipped
 		r.Failed = reason
 		if reason == "" {

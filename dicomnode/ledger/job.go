@@ -175,7 +175,12 @@ func (l *Ledger) UnstartJob(ctx context.Context, id string) error {
 // their destinations and ends the job, all or nothing. A job that is not open is ErrState: it takes no second results. Of one
 // that is done once more only the objects count that are lost.
 func (l *Ledger) FinishJob(ctx context.Context, id string, by analysis.Model, results []analysis.Result, objects []Object, at time.Time) error {
-	a := &action{Name: "finish-job", how: beforeSent, Job: id, Model: &by, Results: results, Objects: objects, At: at}
+	return l.FinishJobPartly(ctx, id, by, results, "", objects, at)
+}
+
+// FinishJobPartly is FinishJob where lacks says which frames were not analysed, and why.
+func (l *Ledger) FinishJobPartly(ctx context.Context, id string, by analysis.Model, results []analysis.Result, lacks string, objects []Object, at time.Time) error {
+	a := &action{Name: "finish-job", how: beforeSent, Job: id, Model: &by, Results: results, Reason: lacks, Objects: objects, At: at}
 	return l.endOpenJob(ctx, "finish", a, func(t *tx, j jobRow) error {
 		if j.again {
 			return t.finishAgain(j, objects, at)
@@ -187,7 +192,7 @@ func (l *Ledger) FinishJob(ctx context.Context, id string, by analysis.Model, re
 				return err
 			}
 		}
-		if err := t.endJob(j, JobDone, "", at); err != nil {
+		if err := t.endJob(j, JobDone, lacks, at); err != nil {
 			return err
 		}
 		made, err := json.Marshal(by)
@@ -198,6 +203,9 @@ func (l *Ledger) FinishJob(ctx context.Context, id string, by analysis.Model, re
 			return err
 		}
 		detail := fmt.Sprintf("by %s: %d frames, %d findings", j.model, len(results), findings)
+		if lacks != "" {
+			detail += "; " + lacks
+		}
 		if err := t.event(j.event(EventAnalysed, at, detail)); err != nil {
 			return err
 		}

@@ -147,7 +147,7 @@ func (a *action) do(ctx context.Context, l *Ledger) (err error) {
 	case "unstart-job":
 		err = l.UnstartJob(ctx, a.Job)
 	case "finish-job":
-		err = l.FinishJob(ctx, a.Job, *a.Model, a.Results, a.Objects, a.At)
+		err = l.FinishJobPartly(ctx, a.Job, *a.Model, a.Results, a.Reason, a.Objects, a.At)
 	case "park-job":
 		err = l.ParkJob(ctx, a.Job, a.Reason, a.At)
 	case "skip-job":

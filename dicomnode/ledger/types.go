@@ -117,7 +117,7 @@ type Job struct {
 	Retries    int       // how often RetryJob opened it again
 	InferredAt time.Time // start of the first attempt, microseconds, UTC; zero before
 	EndedAt    time.Time
-	Reason     string         // why it was parked or skipped
+	Reason     string         // why it was parked or skipped; of one that is done, which frames were not analysed
 	MadeBy     analysis.Model // of a job that is done; zero where it was not written down
 	Retracted  string         // why a person took its results back; empty: they stand
 	Again      bool           // it is done once more, for pictures of it that are lost: its results stand
@@ -191,6 +191,7 @@ type ExamResult struct {
 	Results           []analysis.Result
 	Heatmaps          []dicom.SOPInstance // that were made of it
 	Failed            string              // why it has no result; empty: it has
+	Lacks             string              // which of its frames have none, and why; empty: all have
 	Skipped           bool                // it has none because it cannot be analysed here
 	Released          bool                // its bytes are no longer in the spool
 	Retracted         string              // why a person took its results back; empty: they stand

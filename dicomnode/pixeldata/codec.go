@@ -1,6 +1,7 @@
 package pixeldata
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -55,6 +56,17 @@ func (c codec) decode(ctx context.Context, data []byte) (*image.RGBA, error) {
 		return c.ffmpeg(ctx, data, "libjxl", "jpegxl_pipe")
 	}
 	return nil, fmt.Errorf("%w: no decoder for %s", ErrUnsupported, c.ts.Name)
+}
+
+// note says what is wrong with a codestream that was decoded.
+func (c codec) note(data []byte) string {
+	if !strings.HasPrefix(string(c.ts.UID), "1.2.840.10008.1.2.4.5") {
+		return ""
+	}
+	if s, err := inspectJPEG(data); err == nil && !bytes.Contains(data[s.header:], []byte("\xff\xd9")) {
+		return NoteNoEnd
+	}
+	return ""
 }
 
 // highThroughput decodes HTJ2K. ffmpeg's own decoder knows it from version 6.1; before that OpenJPEG 2.5 does it, but

@@ -49,7 +49,7 @@ func (i *Instance) Extract() (*Extract, error) {
 		}
 		return e, nil
 	}
-	frames, err := newFragments(i.reader, i.Attributes, px)
+	frames, err := newFragments(i.reader, i.Attributes, px, i.survey)
 	if err != nil {
 		return nil, err
 	}
@@ -112,7 +112,8 @@ func (e *Extract) header(w io.Writer, t dicom.Tag, vr string, length uint32) err
 	return err
 }
 
-// encapsulate writes every frame as one fragment behind an empty offset table (PS3.5 A.4).
+// encapsulate writes every frame as one fragment behind an empty offset table (PS3.5 A.4). In the place of one that is
+// broken goes nothing but how a codestream begins, so that those behind it keep their numbers.
 func (e *Extract) encapsulate(w io.Writer, frames *fragments, px pixels) error {
 	if err := e.header(w, dicom.PixelData, "OB", dicom.UndefinedLength); err != nil {
 		return err
@@ -120,10 +121,20 @@ func (e *Extract) encapsulate(w io.Writer, frames *fragments, px pixels) error {
 	if err := e.header(w, dicom.Item, "", 0); err != nil {
 		return err
 	}
+	var beginning []byte
 	for n := range px.frames {
 		frame, err := frames.next()
+		if errors.Is(err, ErrCorrupt) && n > 0 && frames.over() {
+			break // what is missing is missed there too
+		}
 		if err == nil {
 			frame, err = withoutWords(frame, px, e.TransferSyntax.UID == dicom.RLELossless)
+		}
+		if n > 0 && (errors.Is(err, ErrCorrupt) || errors.Is(err, ErrWords)) {
+			frame, err = beginning, nil
+		}
+		if n == 0 && err == nil {
+			beginning = bytes.Clone(frame[:min(len(frame), 4)])
 		}
 		if err != nil {
 			return fmt.Errorf("frame %d of %d: %w", n+1, px.frames, err)

@@ -2,7 +2,6 @@ package pixeldata
 
 import (
 	"bytes"
-	"encoding/binary"
 	"fmt"
 	"io"
 	"slices"
@@ -19,11 +18,14 @@ const maxTable = 8 << 20
 type fragments struct {
 	r      *dicom.Reader
 	single bool     // one frame: all fragments are its
+	counts []int    // fragments of each frame not yet begun, where a survey has told; else nil
+	told   bool     // it has
 	table  []uint64 // of the frames not yet begun: where they begin, counted from the first fragment's item
 	offset uint64   // where the next fragment's item begins
 	limit  int64    // bytes of a frame
 	begun  *fragment
-	ended  bool
+	ended  bool // there are no more fragments
+	failed bool // nothing more can be read
 	signed bool // the first frame begins with a signature, so every frame does
 }
 
@@ -35,9 +37,9 @@ type fragment struct {
 }
 
 // newFragments reads the Basic Offset Table.
-func newFragments(r *dicom.Reader, a *dicom.Attributes, px pixels) (*fragments, error) {
+func newFragments(r *dicom.Reader, a *dicom.Attributes, px pixels, s Survey) (*fragments, error) {
 	// No codec makes a frame much larger than its pixels; what is larger is no frame.
-	f := &fragments{r: r, single: px.frames == 1, limit: 2*int64(px.rows*px.columns*px.samples*px.bytes()) + 1<<20}
+	f := &fragments{r: r, single: px.frames == 1, counts: s.counts, told: s.counts != nil, limit: 2*int64(px.rows*px.columns*px.samples*px.bytes()) + 1<<20}
 	t, err := r.Next()
 	if err != nil {
 		return nil, asCorrupt(err)
@@ -45,19 +47,8 @@ func newFragments(r *dicom.Reader, a *dicom.Attributes, px pixels) (*fragments, 
 	if t.Kind != dicom.Fragment {
 		return nil, fmt.Errorf("%w: Pixel Data without a Basic Offset Table item", ErrCorrupt)
 	}
-	if t.Length <= maxTable {
-		basic, err := io.ReadAll(r)
-		if err != nil {
-			return nil, asCorrupt(err)
-		}
-		for ; len(basic) >= 4; basic = basic[4:] {
-			f.table = append(f.table, uint64(binary.LittleEndian.Uint32(basic)))
-		}
-	}
-	if e, ok := a.Get(dicom.ExtendedOffsetTable); ok && len(f.table) == 0 {
-		for v := e.Value; len(v) >= 8; v = v[8:] {
-			f.table = append(f.table, binary.LittleEndian.Uint64(v))
-		}
+	if f.table, err = offsets(r, t, a); err != nil {
+		return nil, asCorrupt(err)
 	}
 	if len(f.table) != px.frames || f.table[0] != 0 || !slices.IsSorted(f.table) {
 		f.table = nil
@@ -82,39 +73,55 @@ func (f *fragments) next() ([]byte, error) {
 
 // skip passes over the next frame; of its fragments only the first bytes are looked at.
 func (f *fragments) skip() error {
-	return f.frame(func(part fragment) error { return asCorrupt(f.r.Skip(part.length)) })
+	return f.frame(f.pass)
 }
 
-// frame calls take for each fragment of the next frame.
+// over reports whether there is no frame behind the last one.
+func (f *fragments) over() bool { return f.begun == nil && (f.ended || f.failed) }
+
+// frame calls take for each fragment of the next frame. Those of a frame that is too large are passed over.
 func (f *fragments) frame(take func(part fragment) error) error {
 	if len(f.table) > 0 {
 		f.table = f.table[1:]
 	}
-	size := int64(0)
+	left := 0
+	if len(f.counts) > 0 {
+		left, f.counts = f.counts[0], f.counts[1:]
+	}
+	size, tooLarge := int64(0), error(nil)
 	for first := true; ; first = false {
+		if f.told && !first && left == 0 {
+			return tooLarge
+		}
 		if err := f.begin(); err != nil {
 			return err
 		}
 		switch {
 		case f.begun == nil && first:
 			return fmt.Errorf("%w: Pixel Data hold fewer frames than Number of Frames says", ErrCorrupt)
-		case f.begun == nil, !first && f.isNew(*f.begun):
-			return nil
+		case f.begun == nil, !f.told && !first && f.isNew(*f.begun):
+			return tooLarge
 		}
+		left--
 		part := *f.begun
-		if size += part.length; size > f.limit {
-			return fmt.Errorf("%w: a compressed frame of more than %d bytes", ErrCorrupt, f.limit)
+		if size += part.length; size > f.limit && tooLarge == nil {
+			tooLarge = fmt.Errorf("%w: a compressed frame of more than %d bytes", ErrCorrupt, f.limit)
+			take = f.pass
 		}
 		if part.offset == 0 {
 			weak := bytes.HasPrefix(part.head, []byte(jpegXL)) && f.table != nil
 			f.signed = beginsCodestream(part.head) && !weak
 		}
+		f.begun = nil
 		if err := take(part); err != nil {
+			f.failed = true
 			return err
 		}
-		f.begun = nil
 	}
 }
+
+// pass reads over what is left of a fragment.
+func (f *fragments) pass(part fragment) error { return asCorrupt(f.r.Skip(part.length)) }
 
 // begin reads the first bytes of the next fragment, where none is begun; begun stays nil at the end of the Pixel Data.
 func (f *fragments) begin() error {
@@ -122,22 +129,22 @@ func (f *fragments) begin() error {
 		return nil
 	}
 	t, err := f.r.Next()
+	if err != nil && f.r.LacksDelimiter() {
+		f.ended = true
+		return nil
+	}
 	if err != nil {
-		if err == io.EOF {
-			err = io.ErrUnexpectedEOF
-		}
+		f.failed = true
 		return asCorrupt(err)
 	}
 	if t.Kind != dicom.Fragment {
 		f.ended = true
 		return nil
 	}
-	if int64(t.Length) > f.limit {
-		return fmt.Errorf("%w: a fragment of %d bytes", ErrCorrupt, t.Length)
-	}
 	part := &fragment{offset: f.offset, length: int64(t.Length), head: make([]byte, min(t.Length, longestSignature))}
 	f.offset += 8 + uint64(t.Length)
 	if _, err := io.ReadFull(f.r, part.head); err != nil {
+		f.failed = true
 		return asCorrupt(fmt.Errorf("fragment: %w", err))
 	}
 	f.begun = part

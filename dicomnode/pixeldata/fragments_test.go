@@ -106,11 +106,14 @@ func TestFrames_fragmentsRefused(t *testing.T) {
 	in.frames, in.fragments = 1, [][]byte{{}, make([]byte, 2<<20)}
 	_, err = in.decode(t, Options{})
 	require.ErrorIs(t, err, ErrCorrupt)
-	assert.Contains(t, err.Error(), "fragment of 2097152 bytes")
+	assert.Contains(t, err.Error(), "a compressed frame of more than")
 
 	in.fragments = [][]byte{{}, a}
 	whole := in.bytes()
-	for _, n := range []int{len(whole) - 8, len(whole) - 20, len(whole) - len(a)} {
+	images, err = decodeAll(t, bytes.NewReader(whole[:len(whole)-8]), in.transferSyntax(), Options{})
+	require.NoError(t, err, "only the delimiter is missing")
+	assert.Len(t, images, 1)
+	for _, n := range []int{len(whole) - 4, len(whole) - 20, len(whole) - len(a)} {
 		_, err = decodeAll(t, bytes.NewReader(whole[:n]), in.transferSyntax(), Options{})
 		require.ErrorIs(t, err, ErrCorrupt, "cut at %d", n)
 		require.ErrorIs(t, err, io.ErrUnexpectedEOF)
@@ -131,7 +134,7 @@ func TestFragments_tableOfUnknownStreams(t *testing.T) {
 		reader := dicom.NewReader(bytes.NewReader(in.bytes()), in.transferSyntax())
 		attributes, _, err := reader.Attributes()
 		require.NoError(t, err)
-		f, err := newFragments(reader, attributes, pixels{rows: 1, columns: 1, samples: 1, allocated: 8, frames: len(row.want)})
+		f, err := newFragments(reader, attributes, pixels{rows: 1, columns: 1, samples: 1, allocated: 8, frames: len(row.want)}, Survey{})
 		require.NoError(t, err)
 		for _, want := range row.want {
 			got, err := f.next()

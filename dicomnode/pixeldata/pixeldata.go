@@ -34,7 +34,28 @@ var (
 type Frame struct {
 	Number int         // from 1, as Referenced Frame Number counts
 	Image  *image.RGBA // opaque, 8 bits a sample, Columns x Rows, origin at 0,0; the receiver's to keep
+	Note   string      // what is wrong with it all the same
 }
+
+// NoteNoEnd is the Note of a frame whose codestream is whole but for its last marker.
+const NoteNoEnd = "The JPEG stream of the frame has no end marker: it was decoded as far as it goes."
+
+// FrameError says that frames cannot be decoded while others of the instance may be.
+type FrameError struct {
+	First, Last, Of int // numbers from 1
+	Err             error
+}
+
+// Error implements error.
+func (e *FrameError) Error() string {
+	if e.First == e.Last {
+		return fmt.Sprintf("frame %d of %d: %v", e.First, e.Of, e.Err)
+	}
+	return fmt.Sprintf("frames %d to %d of %d: %v", e.First, e.Last, e.Of, e.Err)
+}
+
+// Unwrap returns why.
+func (e *FrameError) Unwrap() error { return e.Err }
 
 // Options say how to decode. The zero value is good.
 type Options struct {
@@ -50,8 +71,12 @@ type Instance struct {
 	reader  *dicom.Reader
 	token   dicom.Token // of the pixel data; zero: there are none
 	ts      dicom.TransferSyntax
+	survey  Survey
 	options Options
 }
+
+// Surveyed has i use what was seen of its fragments. It is called before any frame is decoded.
+func (i *Instance) Surveyed(s Survey) { i.survey = s }
 
 // Open reads the data set in r, whose bytes begin after any file meta information, up to its pixel data. An error that
 // wraps ErrCorrupt stays however often it is tried; others are r's.
@@ -61,11 +86,19 @@ func Open(r io.Reader, ts dicom.TransferSyntax, o Options) (*Instance, error) {
 
 // OpenSeekable is Open for who wants one frame: what nobody asks for is not read.
 func OpenSeekable(r io.ReadSeeker, ts dicom.TransferSyntax, o Options) (*Instance, error) {
+	survey, err := Look(r, ts)
+	if err != nil {
+		return nil, err
+	}
 	source, err := newSeekable(r)
 	if err != nil {
 		return nil, err
 	}
-	return open(source, ts, o)
+	i, err := open(source, ts, o)
+	if err == nil {
+		i.Surveyed(survey)
+	}
+	return i, err
 }
 
 func open(r io.Reader, ts dicom.TransferSyntax, o Options) (*Instance, error) {
@@ -86,9 +119,10 @@ func Frames(ctx context.Context, r io.Reader, ts dicom.TransferSyntax, o Options
 	return i.Frames(ctx)
 }
 
-// Frames decodes the instance. It ends with the last frame, or with one pair of a zero Frame and an error: one that wraps
-// ErrUnsupported, ErrCorrupt or ErrTooMuch stays however often it is tried; others are the reader's, ctx's or the machine's. Frames
-// that came before an error are good. The sequence can be ranged over once.
+// Frames decodes the instance. A *FrameError in the place of frames says that they cannot be decoded, which stays however often
+// it is tried, and that those behind it follow. It ends with the last frame, or with one pair of a zero Frame and another
+// error: one that wraps ErrUnsupported, ErrCorrupt or ErrTooMuch stays too; others are the reader's, ctx's or the machine's.
+// Frames that came before an error are good. The sequence can be ranged over once.
 func (i *Instance) Frames(ctx context.Context) iter.Seq2[Frame, error] {
 	return func(yield func(Frame, error) bool) {
 		d, err := i.decoder()
@@ -97,13 +131,25 @@ func (i *Instance) Frames(ctx context.Context) iter.Seq2[Frame, error] {
 			return
 		}
 		for n := 1; n <= d.px.frames; n++ {
-			img, err := d.next(ctx)
-			if err != nil {
+			f, err := d.next(ctx)
+			bad := &FrameError{First: n, Last: n, Of: d.px.frames, Err: err}
+			switch {
+			case err == nil:
+				f.Number = n
+				if !yield(f, nil) {
+					return
+				}
+			case ctx.Err() != nil || !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrTooMuch):
 				yield(Frame{}, fmt.Errorf("frame %d of %d: %w", n, d.px.frames, err))
 				return
-			}
-			if !yield(Frame{Number: n, Image: img}, nil) {
+			case d.over():
+				bad.Last = d.px.frames
+				yield(Frame{}, bad)
 				return
+			default:
+				if !yield(Frame{}, bad) {
+					return
+				}
 			}
 		}
 	}
@@ -119,21 +165,23 @@ func (i *Instance) Frame(ctx context.Context, n int) (Frame, error) {
 	if n < 1 || n > d.px.frames {
 		return Frame{}, fmt.Errorf("%w: %d of %d", ErrNoFrame, n, d.px.frames)
 	}
-	var img *image.RGBA
+	var f Frame
 	if err = d.skip(n - 1); err == nil {
-		img, err = d.next(ctx)
+		f, err = d.next(ctx)
 	}
 	if err != nil {
 		return Frame{}, fmt.Errorf("frame %d of %d: %w", n, d.px.frames, err)
 	}
-	return Frame{Number: n, Image: img}, nil
+	f.Number = n
+	return f, nil
 }
 
 // decoder stands before the next frame.
 type decoder struct {
 	px   pixels
-	next func(ctx context.Context) (*image.RGBA, error)
+	next func(ctx context.Context) (Frame, error)
 	skip func(frames int) error
+	over func() bool // after an error: there is nothing behind it
 }
 
 // describe says what there is to decode.
@@ -173,24 +221,30 @@ func (i *Instance) decoder() (*decoder, error) {
 		if err != nil {
 			return nil, err
 		}
-		d.next = func(context.Context) (*image.RGBA, error) { return source.next() }
+		d.next = func(context.Context) (f Frame, err error) {
+			f.Image, err = source.next()
+			return f, err
+		}
 		d.skip = source.skip
+		d.over = func() bool { return true }
 	default:
-		frames, err := newFragments(reader, attributes, d.px)
+		frames, err := newFragments(reader, attributes, d.px, i.survey)
 		if err != nil {
 			return nil, err
 		}
 		codec := codec{px: &d.px, ts: ts, options: i.options}
-		d.next = func(ctx context.Context) (*image.RGBA, error) {
+		d.over = frames.over
+		d.next = func(ctx context.Context) (Frame, error) {
 			data, err := frames.next()
 			if err != nil {
-				return nil, err
+				return Frame{}, err
 			}
-			return codec.decode(ctx, data)
+			img, err := codec.decode(ctx, data)
+			return Frame{Image: img, Note: codec.note(data)}, err
 		}
 		d.skip = func(n int) error {
 			for range n {
-				if err := frames.skip(); err != nil {
+				if err := frames.skip(); err != nil && (!errors.Is(err, ErrCorrupt) || frames.over()) {
 					return err
 				}
 			}

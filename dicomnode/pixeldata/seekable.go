@@ -27,7 +27,7 @@ func newSeekable(r io.ReadSeeker) (*seekable, error) {
 		n, err := r.Read(p)
 		s.left -= int64(n)
 		return n, err
-	}), 4<<10)
+	}), 1<<10)
 	return s, err
 }
 

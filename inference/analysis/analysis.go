@@ -87,6 +87,7 @@ type Sample struct {
 	Span     Span
 	Frames   []*image.RGBA // of one size
 	Prepared *Prepared     // in place of Frames: what the model's preparation made of the first
+	Note     string        // what is wrong with the frames all the same
 }
 
 // Prepared is a frame as a network takes it, but for normalisation.
@@ -127,6 +128,6 @@ type Part struct {
 type Analysis struct {
 	Model Model  `json:"model"`
 	Parts []Part `json:"parts"` // in the order of their spans
-	// NotAnalysed says why the instance, or what comes behind the last of Parts, was not analysed; or it is "".
+	// NotAnalysed says why the instance, or which of its frames and why, was not analysed; or it is "".
 	NotAnalysed string `json:"not_analysed"`
 }

@@ -228,6 +228,9 @@ func (l *language) disclosure(exams []Exam) Disclosure {
 				for _, r := range i.Results {
 					analysed[by] += r.Span.Count
 				}
+				if i.Lacks != "" {
+					failed[e.Model.Name+": "+printable(i.Lacks)]++
+				}
 			case i.Skipped != "":
 				state[uid] = max(state[uid], 2)
 				skipped[e.Model.Name+": "+printable(i.Skipped)]++

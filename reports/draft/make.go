@@ -26,7 +26,7 @@ func (t *Templates) New(in Input) (Document, error) {
 
 // propose is what the gateway says, without the texts of sections.
 func (t *Templates) propose(in Input, template template) (Document, error) {
-	if in.At.IsZero() || !in.Study.Valid() {
+	if in.At.IsZero() || !in.Study.Fileable() {
 		return Document{}, &InvalidError{Faults: []string{"a draft needs a study and a time"}}
 	}
 	language := t.language(in.Language)

@@ -12,7 +12,7 @@ import (
 func (d Document) Validate() error {
 	v := &validation{}
 	v.check(d.Schema == Schema, "schema: must be %s", Schema)
-	v.check(d.Study.Valid(), "study: no UID")
+	v.check(d.Study.Fileable(), "study: no UID")
 	v.check(d.Number >= 1 && d.Version >= 1, "number, version: count from 1")
 	v.check(slices.Contains([]Standing{Drafted, Signed, Amending, Amended, Withdrawn}, d.Standing), "standing: unknown")
 	v.check(!d.At.IsZero() && d.At.Location() == time.UTC, "at: a time in UTC is needed")
@@ -97,7 +97,7 @@ func (v *validation) keyImages(images []KeyImage, findings []string) {
 		v.check(k.Finding == "" || slices.Contains(findings, k.Finding), "%s: of no finding in the report", place)
 		v.check(!slices.Contains(refs, k.ref()), "%s: there twice", place)
 		refs = append(refs, k.ref())
-		v.check(k.Frame.Instance.SOPInstanceUID.Valid() && k.Frame.Span.First >= 1, "%s: names no frame", place)
+		v.check(k.Frame.Instance.SOPInstanceUID.Fileable() && k.Frame.Span.First >= 1, "%s: names no frame", place)
 		v.author(place, k.By)
 	}
 }

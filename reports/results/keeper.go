@@ -1,11 +1,13 @@
 package results
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"syscall"
 	"time"
 
@@ -72,6 +74,9 @@ func (k *Keeper) Open(_ context.Context, id string) (*Entry, error) {
 	ts, _ := dicom.LookupTransferSyntax(entry.TransferSyntaxUID)
 	instance, err := pixeldata.Open(dataset, ts, k.Decode)
 	if err == nil {
+		err = k.lookAhead(instance, entry, ts)
+	}
+	if err == nil {
 		source := reports.Source{Attributes: instance.Attributes, TransferSyntaxUID: entry.TransferSyntaxUID, Size: entry.Size}
 		return &Entry{Source: source, Instance: instance, Closer: dataset}, nil
 	}
@@ -80,6 +85,26 @@ func (k *Keeper) Open(_ context.Context, id string) (*Entry, error) {
 		return nil, hindered(err)
 	}
 	return nil, fmt.Errorf("spool entry %s: %w: %w", id, err, reports.ErrGone)
+}
+
+// lookAhead has i know what stands behind where it is read from: which fragments its frames are made of, and attributes that
+// belong before Pixel Data. It reads the entry once more, so that whoever reads it straight through still has its digest checked.
+func (k *Keeper) lookAhead(i *pixeldata.Instance, e spool.Entry, ts dicom.TransferSyntax) error {
+	late := strings.Contains(e.Header.Remarks, dicom.RemarkLate)
+	if !late && (!ts.Encapsulated || ts.Video || e.Header.NumberOfFrames < 2) {
+		return nil
+	}
+	_, dataset, err := k.Spool.Open(e.ID)
+	if err != nil {
+		return err
+	}
+	defer dataset.Close()
+	survey, err := pixeldata.Look(dataset, ts)
+	if err == nil && late {
+		i.Attributes, _, err = dicom.ReadWhole(bufio.NewReader(dataset), ts)
+	}
+	i.Surveyed(survey)
+	return err
 }
 
 // Source reads the attributes that derived objects copy from a spool entry. Errors as Open.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"image"
 	"slices"
+	"strings"
 
 	"endogate/dicomnode/ledger"
 	"endogate/dicomnode/pixeldata"
@@ -40,6 +41,9 @@ const (
 	NoteZero       = "The explanation is zero everywhere: nothing in the explained layer speaks for this class."
 	NoteUnseen     = "The explanation lies only where the picture was masked; it is not shown."
 )
+
+// noHeatmap begins the note on a finding of an instance that no object may refer to (PS3.5 9.1).
+const noHeatmap = "No heatmap can be made, as objects must refer to the instance by valid UIDs: "
 
 // noteOf says why there is nothing to show of a map; "" for an error of another kind.
 func noteOf(err error) string {
@@ -97,6 +101,10 @@ func (m *making) show(ctx context.Context, r *analysis.Result, f *analysis.Findi
 			if len(wished) > 0 {
 				continue
 			}
+		}
+		if bad := m.source.Attributes.Header().BadUIDs(); len(bad) > 0 {
+			r.Notes = append(r.Notes, noHeatmap+strings.Join(bad, ", ")+".")
+			continue
 		}
 		object, err := m.heatmap(ctx, r.Span, *f, raw.Explanation, shown, frame)
 		if err != nil {
@@ -159,7 +167,10 @@ func (m *making) parts(ctx context.Context, parts []analysis.Part, kept *image.R
 		frames = func(yield func(pixeldata.Frame, error) bool) { yield(pixeldata.Frame{Number: 1, Image: kept}, nil) }
 	}
 	for frame, err := range frames {
+		bad := (*pixeldata.FrameError)(nil)
 		switch {
+		case errors.As(err, &bad) && left[0].Result.Span.First > bad.Last:
+			continue // nothing is said of it
 		case errors.Is(err, pixeldata.ErrUnsupported), errors.Is(err, pixeldata.ErrCorrupt), errors.Is(err, pixeldata.ErrTooMuch):
 			return inference.Permanent(err)
 		case err != nil:
@@ -204,17 +215,16 @@ func (m *making) skip(ctx context.Context, why string) error {
 	return nil
 }
 
-func (m *making) enter(ctx context.Context, note string) error {
-	if note != "" {
-		last := &m.results[len(m.results)-1]
-		last.Notes = append(last.Notes, note)
-	}
+func (m *making) enter(ctx context.Context, lacks string) error {
 	m.offered = true
-	if err := m.Ledger.FinishJob(ctx, m.job.ID, m.algorithm.Model, m.results, m.objects, m.Now()); err != nil {
+	if err := m.Ledger.FinishJobPartly(ctx, m.job.ID, m.algorithm.Model, m.results, lacks, m.objects, m.Now()); err != nil {
 		return err
 	}
 	if m.job.Again {
 		return m.spare(ctx)
+	}
+	if lacks != "" {
+		m.Log.Warn("instance analysed in part", "sop_instance_uid", m.job.Instance.SOPInstanceUID, "model", m.job.Model, "what", lacks)
 	}
 	m.Log.Info("instance analysed", "sop_instance_uid", m.job.Instance.SOPInstanceUID, "model", m.job.Model,
 		"frames", len(m.results), "heatmaps", len(m.objects))
