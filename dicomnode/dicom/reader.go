@@ -91,16 +91,16 @@ func NewReader(r io.Reader, ts TransferSyntax) *Reader {
 // inflater tells a corrupt stream from a source that fails, and one that ends early from a data set that does.
 type inflater struct{ io.Reader }
 
-// errDeflate: the deflated stream does not go on, wherever the data set stands.
-var errDeflate = errors.New("deflated stream")
+// ErrDeflate: the deflated stream does not go on, wherever the data set stands (PS3.5 A.5). It comes with another error.
+var ErrDeflate = errors.New("deflated stream")
 
 func (i inflater) Read(p []byte) (int, error) {
 	n, err := i.Reader.Read(p)
 	switch corrupt := flate.CorruptInputError(0); {
 	case errors.As(err, &corrupt):
-		err = fmt.Errorf("%w: %w: %w", ErrCorrupt, errDeflate, err)
+		err = fmt.Errorf("%w: %w: %w", ErrCorrupt, ErrDeflate, err)
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		err = fmt.Errorf("%w: %w", errDeflate, err)
+		err = fmt.Errorf("%w: %w", ErrDeflate, err)
 	}
 	return n, err
 }
@@ -113,7 +113,7 @@ func (r *Reader) Next() (Token, error) {
 	}
 	for {
 		t, err := r.next()
-		if errors.Is(err, io.ErrUnexpectedEOF) && len(r.levels) == 1 && r.value == 0 && !r.begun && !errors.Is(err, errDeflate) {
+		if errors.Is(err, io.ErrUnexpectedEOF) && len(r.levels) == 1 && r.value == 0 && !r.begun && !errors.Is(err, ErrDeflate) {
 			err = io.EOF // zeros behind the end, too few for an element
 			r.remark(RemarkPadded)
 		}

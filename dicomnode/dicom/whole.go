@@ -33,7 +33,7 @@ func (r *Reader) remark(what string) {
 // LacksDelimiter reports whether Next has come to the end of its source where the next item of the Pixel Data was due, or the
 // delimiter behind the last one.
 func (r *Reader) LacksDelimiter() bool {
-	return errors.Is(r.err, io.ErrUnexpectedEOF) && !errors.Is(r.err, errDeflate) && r.value == 0 && !r.begun &&
+	return errors.Is(r.err, io.ErrUnexpectedEOF) && !errors.Is(r.err, ErrDeflate) && r.value == 0 && !r.begun &&
 		len(r.levels) == 2 && r.top().kind == FragmentsStart
 }
 

@@ -80,6 +80,8 @@ func ReadHeader(r io.Reader, ts dicom.TransferSyntax, req *dicomnode.StoreReques
 	switch {
 	case errors.Is(err, dicom.ErrCutOff):
 		return refused("data set ends before its own lengths do")
+	case errors.Is(err, dicom.ErrDeflate):
+		return refused("the deflated stream is corrupt")
 	case errors.Is(err, dicom.ErrTooLarge):
 		return refused("sequences are nested too deep")
 	case errors.Is(err, dicom.ErrCorrupt), errors.Is(err, io.ErrUnexpectedEOF):

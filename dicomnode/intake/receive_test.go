@@ -59,7 +59,7 @@ func TestReceiver_loose(t *testing.T) {
 		{name: "deflate cut", of: dicomtest.Options{TransferSyntax: dicom.DeflatedExplicitVRLittleEndian}, change: cut(20), status: dimse.CannotUnderstand, comment: "data set ends before its own lengths do"},
 		{name: "deflate corrupt", of: dicomtest.Options{TransferSyntax: dicom.DeflatedExplicitVRLittleEndian}, change: func(b []byte) []byte {
 			return append(b[:300:300], bytes.Repeat([]byte{0xFF}, 300)...)
-		}, status: dimse.CannotUnderstand},
+		}, status: dimse.CannotUnderstand, comment: "the deflated stream is corrupt"},
 		{name: "no delimiter", of: with(nil), change: cut(8), remarks: dicom.RemarkDelimiter},
 		{name: "zeros for the delimiter", of: with(nil), change: func(b []byte) []byte { return append(b[:len(b)-8:len(b)-8], make([]byte, 8)...) }, remarks: dicom.RemarkDelimiter},
 		{name: "three frames of five", of: with(dicom.Dataset{dicom.NumberOfFrames: dicom.Ints{5}, dicom.PixelData: dicom.Encapsulate([]byte{1}, []byte{2}, []byte{3})}), remarks: dicom.RemarkFewer},
