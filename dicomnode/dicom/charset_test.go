@@ -88,24 +88,6 @@ func TestTexts_splitsAfterDecoding(t *testing.T) {
 	assert.Empty(t, a.Texts(PatientID))
 }
 
-// PS3.5 table 6.2-1: dates and times of ACR-NEMA are to be understood.
-func TestTexts_acrNEMA(t *testing.T) {
-	for _, row := range []struct{ vr, in, want string }{
-		{"DA", "2024.01.02", "20240102"},
-		{"DA", "20240102", "20240102"},
-		{"DA", "2024-01-02", "2024-01-02"},
-		{"DA", "2024.1.2", "2024.1.2"},
-		{"TM", "10:15:00", "101500"},
-		{"TM", "10:15", "1015"},
-		{"TM", "10:15:00.25", "101500.25"},
-		{"TM", "10:1", "10:1"},
-		{"LO", "2024.01.02", "2024.01.02"},
-	} {
-		a := &Attributes{elements: []Element{{Tag: StudyDate, VR: row.vr, Value: []byte(row.in)}}}
-		assert.Equal(t, row.want, a.Text(StudyDate))
-	}
-}
-
 func TestText_itemHasItsOwnCharacterSet(t *testing.T) {
 	e := newEncoder(ExplicitVRLittleEndian, false).text(SpecificCharacterSet, "CS", "ISO_IR 100")
 	e.sequence(OtherPatientIDsSequence,

@@ -51,6 +51,8 @@ func CheckText(vr, value string) error {
 		return fmt.Errorf("%d characters, %s allows %d", utf8.RuneCountInString(value), vr, limit)
 	case textPatterns[vr] != nil && !textPatterns[vr].MatchString(value):
 		return fmt.Errorf("a value that is none of %s", vr)
+	case (vr == "DA" || vr == "TM" || vr == "DT") && !checkMoment(vr, value):
+		return fmt.Errorf("a value that is none of %s", vr)
 	case vr == "UI" && !UID(value).Valid():
 		return errors.New("a value that is no UID")
 	case vr == "PN":

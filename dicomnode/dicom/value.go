@@ -3,7 +3,6 @@ package dicom
 import (
 	"encoding/binary"
 	"math"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -106,23 +105,6 @@ func trim(s string, info vrInfo) string {
 		return strings.TrimRight(s, " \x00")
 	}
 	return strings.Trim(s, " \x00")
-}
-
-var acrNEMA = map[string]*regexp.Regexp{
-	"DA": regexp.MustCompile(`^\d{4}\.\d{2}\.\d{2}$`),
-	"TM": regexp.MustCompile(`^\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?$`),
-}
-
-// modern writes dates and times of ACR-NEMA, which PS3.5 table 6.2-1 has readers support, as DICOM does.
-func modern(s string, info vrInfo) string {
-	switch old := acrNEMA[info.name]; {
-	case old == nil || !old.MatchString(s):
-		return s
-	case info.name == "DA":
-		return strings.ReplaceAll(s, ".", "")
-	default:
-		return strings.ReplaceAll(s, ":", "")
-	}
 }
 
 // Int returns the first value of t where it is a whole number: a binary integer or an Integer String.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -97,7 +98,7 @@ func ReadHeader(r io.Reader, ts dicom.TransferSyntax, req *dicomnode.StoreReques
 		}
 		return refused(comment)
 	}
-	header.Remarks = strings.Join(append(remarks, header.BadUIDs()...), "; ")
+	header.Remarks = strings.Join(slices.Concat(remarks, header.BadUIDs(), attributes.BadMoments()), "; ")
 	if header.SOPClassUID != req.SOPClassUID || header.SOPInstanceUID != req.SOPInstanceUID {
 		return header, &dimse.Error{
 			Status: dimse.DataSetDoesNotMatchSOPClass, Comment: "command and data set name different instances",
