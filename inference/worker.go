@@ -23,6 +23,7 @@ type Task struct {
 	Model    string // of the worker's models
 	Instance *pixeldata.Instance
 	Prepared *analysis.Prepared // in place of Instance: its only frame
+	Note     string             // what is wrong with the frame of Prepared all the same
 	Heatmaps []explain.Target   // wished in place of the model's own
 	Others   bool               // there may be workers that can decode what this machine cannot: such a task is for them
 }
@@ -152,7 +153,7 @@ func (w *Worker) each(ctx context.Context, t Task, model Model, take Take) (notA
 func (t Task) samples(ctx context.Context) iter.Seq2[analysis.Sample, error] {
 	return func(yield func(analysis.Sample, error) bool) {
 		if t.Prepared != nil {
-			yield(analysis.Sample{Span: analysis.Still(1), Prepared: t.Prepared}, nil)
+			yield(analysis.Sample{Span: analysis.Still(1), Prepared: t.Prepared, Note: t.Note}, nil)
 			return
 		}
 		for frame, err := range t.Instance.Frames(ctx) {

@@ -67,7 +67,7 @@ func (w *Workshop) packPrepared(ctx context.Context, job ledger.Job, b *inferenc
 	if err != nil {
 		return nil, inference.Permanent(err)
 	}
-	order, err := inference.Order{Prepared: &p.Geometry, Heatmaps: w.Heatmaps[job.Route]}.Encode()
+	order, err := inference.Order{Prepared: &p.Geometry, Note: frame.Note, Heatmaps: w.Heatmaps[job.Route]}.Encode()
 	if err != nil {
 		return nil, err
 	}
