@@ -110,35 +110,11 @@ func (q *Queue) ask(ctx context.Context, node, op string, asked question) (reply
 	if err != nil {
 		return reply{}, err
 	}
-	inbox := q.nc.NewInbox()
-	sub, err := q.nc.SubscribeSync(inbox)
+	msg, err := q.call(ctx, ownerPrefix+node+"."+op, body, callTimeout)
 	if err != nil {
-		return reply{}, fmt.Errorf("jobs: inbox: %w", err)
+		return reply{}, fmt.Errorf("jobs: the gateway that owns %s does not answer: %w", asked.Job.ID, err)
 	}
-	defer func() { _ = sub.Unsubscribe() }()
-	if err := q.nc.PublishRequest(ownerPrefix+node+"."+op, inbox, body); err != nil {
-		return reply{}, fmt.Errorf("jobs: ask the gateway of %s: %w", asked.Job.ID, err)
-	}
-	for {
-		msg, err := q.hear(ctx, sub)
-		switch {
-		case err != nil:
-			return reply{}, fmt.Errorf("jobs: the gateway that owns %s does not answer: %w", asked.Job.ID, err)
-		case msg.Header.Get(busyHeader) != "":
-			continue
-		}
-		return replyOf(msg)
-	}
-}
-
-func (q *Queue) hear(ctx context.Context, sub *nats.Subscription) (*nats.Msg, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	msg, err := sub.NextMsgWithContext(ctx)
-	if err == nil && msg.Header.Get("Status") == "503" {
-		err = nats.ErrNoResponders
-	}
-	return msg, err
+	return replyOf(msg)
 }
 
 // postpone marks what is no fault of the job.

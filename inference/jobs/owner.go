@@ -293,20 +293,20 @@ func (w *owner) forget(ctx context.Context, job, name string) {
 // take takes one result after the other.
 func (w *owner) take(ctx, working context.Context) {
 	pause := pauses()
-	var consumer jetstream.Consumer
+	found := false
 	for ctx.Err() == nil {
-		var msg jetstream.Msg
+		var msg *nats.Msg
 		var err error
-		if consumer == nil {
-			consumer, err = w.q.results(ctx)
+		if !found {
+			err = w.q.findResults(ctx)
 		}
-		if err == nil {
-			msg, err = next(ctx, consumer)
+		if found = err == nil; found {
+			msg, err = w.q.nextResult(ctx)
 		}
 		switch {
 		case err != nil && ctx.Err() == nil:
 			w.q.log.Warn("results not available, trying again", "err", err)
-			consumer = nil
+			found = false
 			pause.Wait(ctx)
 		case msg != nil:
 			pause.Over()
@@ -315,30 +315,34 @@ func (w *owner) take(ctx, working context.Context) {
 	}
 }
 
-// next waits a while for a message; nil without an error means there was none.
-func next(ctx context.Context, consumer jetstream.Consumer) (jetstream.Msg, error) {
-	ctx, cancel := context.WithTimeout(ctx, pullExpiry)
-	defer cancel()
-	msg, err := consumer.Next(jetstream.FetchContext(ctx))
-	switch {
-	case errors.Is(err, nats.ErrTimeout), errors.Is(err, context.DeadlineExceeded), errors.Is(err, jetstream.ErrNoMessages):
-		return nil, nil
-	case err != nil:
+// nextResult waits a while for a result's message; nil without an error means there was none.
+func (q *Queue) nextResult(ctx context.Context) (*nats.Msg, error) {
+	body, err := json.Marshal(pullRequest{Batch: 1, Expires: pullExpiry})
+	if err != nil {
 		return nil, err
 	}
-	return msg, nil
+	msg, err := q.call(ctx, nextMessage+Results+"."+q.node, body, pullExpiry+grace)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("jobs: consumer %s on %s: %w", q.node, Results, err)
+	case isMessage(msg):
+		return msg, nil
+	case msg.Header.Get("Status") == expired:
+		return nil, nil
+	}
+	return nil, fmt.Errorf("jobs: consumer %s on %s: %s", q.node, Results, describe(msg.Header))
 }
 
 // takeOne takes a result and lets its message go; its bytes go with the job's others.
-func (w *owner) takeOne(ctx context.Context, msg jetstream.Msg) {
+func (w *owner) takeOne(ctx context.Context, msg *nats.Msg) {
 	delivery := uint64(1)
 	if meta, err := msg.Metadata(); err == nil {
 		delivery = meta.NumDelivered
 	}
 	var again time.Duration
-	j, err := decodeJob([]byte(msg.Headers().Get(jobHeader)))
+	j, err := decodeJob([]byte(msg.Header.Get(jobHeader)))
 	if err != nil {
-		w.q.log.Error("result dropped", "subject", msg.Subject(), "err", err)
+		w.q.log.Error("result dropped", "subject", msg.Subject, "err", err)
 	} else {
 		stop := repeat(takeWait/3, func() { _ = msg.InProgress() })
 		err := w.takeResult(ctx, j, msg)
@@ -347,23 +351,17 @@ func (w *owner) takeOne(ctx context.Context, msg jetstream.Msg) {
 		}
 		stop()
 	}
-	if again > 0 {
-		_ = msg.NakWithDelay(again) // without a server it is offered again
-		return
+	w.q.settle(j, msg, again)
+	if again == 0 {
+		w.forget(ctx, j.ID, "")
 	}
-	settled, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
-	defer cancel()
-	if err := msg.DoubleAck(settled); err != nil {
-		w.q.log.Warn("result's message not settled, it will be offered again", "job", j.ID, "err", err)
-	}
-	w.forget(ctx, j.ID, "")
 }
 
 // takeResult has a result taken, and removes its bytes where it was a large one.
-func (w *owner) takeResult(ctx context.Context, j Job, msg jetstream.Msg) error {
-	large := msg.Headers().Get(bytesHeader)
+func (w *owner) takeResult(ctx context.Context, j Job, msg *nats.Msg) error {
+	large := msg.Header.Get(bytesHeader)
 	if large == "" {
-		return w.Take(ctx, j, bytes.NewReader(msg.Data()))
+		return w.Take(ctx, j, bytes.NewReader(msg.Data))
 	}
 	r, err := w.q.get(ctx, large)
 	if errors.Is(err, jetstream.ErrObjectNotFound) {
@@ -392,28 +390,28 @@ func refused(err error) bool {
 // takeWait is how long a result may be under way before it is offered again.
 const takeWait = 30 * time.Second
 
-// results finds or makes the stream of results and our consumer on it.
-func (q *Queue) results(ctx context.Context) (jetstream.Consumer, error) {
+// findResults finds or makes the stream of results and our consumer on it.
+func (q *Queue) findResults(ctx context.Context) error {
 	q.finding.Lock()
 	defer q.finding.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	if _, err := q.ensure(ctx, q.resultsConfig()); err != nil {
-		return nil, fmt.Errorf("jobs: stream %s: %w", Results, err)
+		return fmt.Errorf("jobs: stream %s: %w", Results, err)
 	}
 	if s, err := q.js.Stream(ctx, bucketStream); err != nil || s.CachedInfo().Config.Replicas != q.replicas {
 		if _, err := q.makeBucket(ctx); err != nil {
-			return nil, fmt.Errorf("jobs: object store: %w", err)
+			return fmt.Errorf("jobs: object store: %w", err)
 		}
 	}
-	consumer, err := q.js.CreateOrUpdateConsumer(ctx, Results, jetstream.ConsumerConfig{
+	_, err := q.js.CreateOrUpdateConsumer(ctx, Results, jetstream.ConsumerConfig{
 		Durable: q.node, FilterSubject: resultsPrefix + q.node + ".*",
 		AckPolicy: jetstream.AckExplicitPolicy, AckWait: takeWait, MaxDeliver: -1, InactiveThreshold: abandoned,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("jobs: consumer %s on %s: %w", q.node, Results, err)
+		return fmt.Errorf("jobs: consumer %s on %s: %w", q.node, Results, err)
 	}
-	return consumer, nil
+	return nil
 }
 
 func (q *Queue) resultsConfig() jetstream.StreamConfig {

@@ -75,6 +75,8 @@ type Queue struct {
 
 	held held // of the object store
 
+	inboxes chan inbox // that nobody uses
+
 	mu      sync.Mutex
 	created time.Time     // of the stream as last seen
 	renewed chan struct{} // closed when the stream is found to be another one
@@ -92,6 +94,7 @@ func Open(o Options) (*Queue, error) {
 		storeDir: o.StoreDir,
 		url:      PublicURL(o.URL),
 		renewed:  make(chan struct{}),
+		inboxes:  make(chan inbox, maxInboxes),
 	}
 	if err := o.validate(); err != nil {
 		return nil, err

@@ -124,12 +124,21 @@ func (s *source) ask(ctx context.Context, a *ask, wait bool) (err error) {
 		return err
 	}
 	a.until, a.waits = time.Now().Add(patience+grace), wait
-	if err := s.q.nc.PublishRequest("$JS.API.CONSUMER.MSG.NEXT."+Stream+"."+a.consumer, a.inbox, body); err != nil {
+	if err := s.q.nc.PublishRequest(nextMessage+Stream+"."+a.consumer, a.inbox, body); err != nil {
 		a.until = time.Time{}
 		return fmt.Errorf("jobs: ask %s: %w", a.consumer, err)
 	}
 	return nil
 }
+
+// nextMessage begins the subject that a request for messages goes to.
+const nextMessage = "$JS.API.CONSUMER.MSG.NEXT."
+
+// expired is the status of a request whose time is over.
+const expired = "408"
+
+// isMessage tells a stream's message from the status that a request for one is answered with.
+func isMessage(msg *nats.Msg) bool { return msg.Header.Get("Status") == "" || len(msg.Data) > 0 }
 
 // pullRequest is the body of a request for messages.
 type pullRequest struct {
@@ -143,11 +152,11 @@ func (s *source) read(a answer) (*nats.Msg, error) {
 	a.from.until = time.Time{}
 	status := a.msg.Header.Get("Status")
 	switch {
-	case status == "" || len(a.msg.Data) > 0:
+	case isMessage(a.msg):
 		a.from.empty = false
 		a.from.peers.turn++ // the next model's turn
 		return a.msg, nil
-	case status == "404", status == "408": // no messages, request expired
+	case status == "404", status == expired: // no messages
 		a.from.empty = true
 		return nil, nil
 	default: // no responders, consumer deleted, leadership changed, …

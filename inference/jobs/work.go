@@ -184,13 +184,13 @@ func (q *Queue) handle(ctx, working context.Context, c Consumer, msg *nats.Msg, 
 	j, err := decodeJob(msg.Data)
 	if err != nil {
 		q.log.Error("message in the job queue dropped", "subject", msg.Subject, "err", err)
-		q.settle(ctx, j, msg, 0)
+		q.settle(j, msg, 0)
 		return
 	}
 	meta, err := msg.Metadata()
 	if err != nil { // it says nothing that a stream's message does; its owner offers the job again
 		q.log.Error("message in the job queue dropped", "job", j.ID, "err", err)
-		q.settle(ctx, j, msg, 0)
+		q.settle(j, msg, 0)
 		return
 	}
 	if _, twice := q.running.LoadOrStore(j, true); twice {
@@ -214,7 +214,7 @@ func (q *Queue) handle(ctx, working context.Context, c Consumer, msg *nats.Msg, 
 	if !stream.Equal(q.seen()) {
 		return // another message has this one's number on the new stream
 	}
-	q.settle(ctx, j, msg, again)
+	q.settle(j, msg, again)
 }
 
 // fate carries out what was decided of a job whose try has ended with err: it is parked where that is its end. It returns
@@ -245,19 +245,17 @@ func levelOf(d Disposition) slog.Level {
 	return slog.LevelWarn
 }
 
-// settle tells the server what becomes of the message: it goes, or is offered again after a while. Should that not arrive,
-// it is offered again, which costs time and no more.
-func (q *Queue) settle(ctx context.Context, j Job, msg *nats.Msg, again time.Duration) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
-	defer cancel()
+// settle tells the server what becomes of the message: it goes, or is offered again after a while. Nobody waits for the server to
+// have heard it: should that not arrive, the message is offered again, which costs time and no more.
+func (q *Queue) settle(j Job, msg *nats.Msg, again time.Duration) {
 	var err error
 	if again > 0 {
 		err = msg.NakWithDelay(again)
 	} else {
-		err = msg.AckSync(nats.Context(ctx))
+		err = msg.Ack()
 	}
 	if err != nil {
-		q.log.Warn("job message not settled, it will be offered again", "job", j.ID, "err", err)
+		q.log.Warn("message not settled, it will be offered again", "job", j.ID, "subject", msg.Subject, "err", err)
 	}
 }
 
