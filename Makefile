@@ -47,7 +47,7 @@ drill: setup-test ## every proof at full size, within an hour; writes docs/drill
 soak: setup-test  ## examinations at full rate for SOAKFOR
 	ENDOGATE_SOAK=$(SOAKFOR) ENDOGATE_TEST_PEERS=1 $(GO) test -count=1 -v -timeout 0 -run '^TestGateway_soak$$' ./cmd/endogate/gateway
 
-bench: setup-test build
+bench: setup-test build ## measures beside stock peers; PART=Workers measures that alone
 	@deploy/bench.sh
 
 container: build  ## the container image, tried, in out/endogate.tar; needs buildah
