@@ -25,6 +25,7 @@ if [ "${1-}" = --test ]; then
 	need chromium chromium
 	need pdftotext poppler-utils
 	need node nodejs
+	need promtool prometheus
 	need systemd-analyze systemd
 	need /usr/share/libonnx-testdata libonnx-testdata
 	need /usr/lib/python3/dist-packages/pydicom python3-pydicom

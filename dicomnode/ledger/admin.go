@@ -232,17 +232,6 @@ func (l *Ledger) LastDelivered(ctx context.Context, destination string) (time.Ti
 	return at, nil
 }
 
-const oldestOpenJob = `SELECT coalesce(min(i.received_at), 0) FROM job j JOIN instance i ON i.id = j.instance WHERE j.state = 'open'`
-
-// OldestOpenJob returns when the instance of the oldest open job was received, zero when no job is open.
-func (l *Ledger) OldestOpenJob(ctx context.Context) (time.Time, error) {
-	at, err := l.moment(ctx, oldestOpenJob)
-	if err != nil {
-		return time.Time{}, fmt.Errorf("ledger: oldest open job: %w", err)
-	}
-	return at, nil
-}
-
 // moment returns the time that text selects, zero for 0.
 func (l *Ledger) moment(ctx context.Context, text string, args ...any) (time.Time, error) {
 	var us int64

@@ -12,6 +12,8 @@ type Ages struct {
 	Deliveries map[string]time.Time // by destination: what may go; not what is held, or waits for another one
 	Exams      time.Time            // of a first image or result that no report has
 	Held       time.Time            // of results that wait for a person
+
+	ParkedDrafts int // studies of which no draft can be made until a person does something
 }
 
 const (
@@ -47,6 +49,9 @@ func (l *Ledger) Ages(ctx context.Context, destinations []string) (a Ages, err e
 	}
 	if a.Exams, err = l.moment(ctx, oldestExam); err == nil {
 		a.Held, err = l.moment(ctx, oldestHeld)
+	}
+	if err == nil {
+		err = l.readDB.QueryRowContext(ctx, "SELECT count(*) FROM desk WHERE reason <> ''").Scan(&a.ParkedDrafts)
 	}
 	return a, wrap("ledger: ages", err)
 }

@@ -50,7 +50,6 @@ func TestPlans(t *testing.T) {
 		{"held instances", heldInstances, 2, true},
 		{"held and refused", heldAndRefused, 0, true},
 		{"last delivered", lastDelivered, 1, true},
-		{"oldest open job", oldestOpenJob, 0, true},
 		{"receive again", keptAs, 2, true},
 		{"what was lost", sameBytes, 1, false},
 		{"known", knownEntries, 1, false},

@@ -200,8 +200,9 @@ func allViews(t *testing.T, l *Ledger) string {
 	counts, err := l.Counts(ctx)
 	require.NoError(t, err)
 	say("counts", counts.Held, counts.Refused, counts.Instances, counts.Jobs, counts.Exams, counts.Deliveries)
-	oldest, err := l.OldestOpenJob(ctx)
+	ages, err := l.Ages(ctx, nil)
 	require.NoError(t, err)
+	oldest := ages.Jobs["demo"]
 	say("oldest open job", oldest)
 	for _, name := range []string{"A1", "1.2.3.1", "2.25.1"} {
 		traced, err := l.Trace(ctx, name)

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -36,7 +37,18 @@ var (
 	descSessions  = desc("explain_sessions", "Explanation sessions in memory, besides those that classify.")
 	descSessByte  = desc("explain_session_bytes", "Bytes of the models in these sessions.")
 	descSessEvent = desc("explain_session_events_total", "Explanation sessions loaded, found in memory, and given up, since the start.", "event")
-	gaugeDescs    = []*prometheus.Desc{descReadable, descSound, descQueueLag, descOldest, descOpenJobs, descSpoolLag, descDepth, descParked, descHeld, descGate, descMismatch, descRefused, descEntries, descBytes, descDisk, descFree, descInodes, descReserve, descSessions, descSessByte, descSessEvent}
+	descDestUp    = desc("destination_up", "1 while a destination answers, 0 while it is down and what is for it waits.", "destination", "kind")
+	descDestAge   = desc("delivery_oldest_seconds", "For how long the oldest delivery to a destination has been due or tried; not what is held, or waits for another one.", "destination", "kind")
+	descJobAge    = desc("job_oldest_seconds", "Age of the oldest open job of a model.", "model")
+	descModelJobs = desc("model_open_jobs", "Jobs of a model that are not done.", "model")
+	descExamAge   = desc("exam_oldest_seconds", "For how long the oldest image or result is in no report.")
+	descHeldAge   = desc("held_oldest_seconds", "For how long the oldest results wait until a person releases or corrects.")
+	descSteps     = desc("clock_steps_total", "Steps of the clock seen since the start.")
+	descUnproven  = desc("clock_unproven_seconds", "How far the clock is ahead of the time that has passed for sure, by which what is old is deleted.")
+	gaugeDescs    = []*prometheus.Desc{
+		descReadable, descSound, descQueueLag, descOldest, descOpenJobs, descSpoolLag, descDepth, descParked, descHeld, descGate, descMismatch, descRefused, descEntries, descBytes, descDisk, descFree, descInodes, descReserve, descSessions, descSessByte, descSessEvent,
+		descDestUp, descDestAge, descJobAge, descModelJobs, descExamAge, descHeldAge, descSteps, descUnproven,
+	}
 )
 
 // state reads the gauges at each scrape, so that they are never older than the scrape.
@@ -79,6 +91,23 @@ func (s *state) Collect(ch chan<- prometheus.Metric) {
 	gauge(descParked, float64(g.ParkedJobs), string(ParkedJob))
 	gauge(descParked, float64(g.ParkedExams), string(ParkedExam))
 	gauge(descParked, float64(g.ParkedDeliveries), string(ParkedDelivery))
+	gauge(descParked, float64(g.Ages.ParkedDrafts), string(ParkedDraft))
+	for model, n := range g.Ages.OpenJobs {
+		gauge(descModelJobs, float64(n), label(model))
+		gauge(descJobAge, g.Ages.Jobs[model], label(model))
+	}
+	for _, d := range g.Ages.Destinations {
+		up := 0.0
+		if d.Up {
+			up = 1
+		}
+		gauge(descDestUp, up, label(d.Name), label(d.Kind))
+		gauge(descDestAge, d.Oldest, label(d.Name), label(d.Kind))
+	}
+	gauge(descExamAge, g.Ages.Exam)
+	gauge(descHeldAge, g.Ages.Held)
+	gauge(descUnproven, g.Ages.ClockUnproven)
+	ch <- prometheus.MustNewConstMetric(descSteps, prometheus.CounterValue, float64(g.Ages.ClockSteps))
 	gauge(descHeld, float64(g.HeldInstances))
 	gauge(descGate, float64(g.HeldStudies))
 	gauge(descMismatch, float64(g.Mismatches))
@@ -93,5 +122,34 @@ func (s *state) Collect(ch chan<- prometheus.Metric) {
 	gauge(descSessByte, float64(g.Sessions.Bytes))
 	for event, n := range map[string]uint64{"load": g.Sessions.Loads, "hit": g.Sessions.Hits, "evict": g.Sessions.Evictions} {
 		ch <- prometheus.MustNewConstMetric(descSessEvent, prometheus.CounterValue, float64(n), event)
+	}
+}
+
+var descCheck = desc("check_ok", "1 while a check of /readyz holds; where it is not advisory, nothing can be taken over while it fails.", "check", "advisory")
+
+// Describe implements prometheus.Collector.
+func (p *prober) Describe(ch chan<- *prometheus.Desc) { ch <- descCheck }
+
+// Collect implements prometheus.Collector. It says what the checks said last, and makes none.
+func (p *prober) Collect(ch chan<- prometheus.Metric) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range p.checks {
+		last := p.probes[c.Name]
+		if last == nil {
+			continue
+		}
+		ok := 0.0
+		select {
+		case <-last.done:
+			if last.err == nil {
+				ok = 1
+			}
+		default: // under way: what it will say is not known, but that it hangs is
+			if time.Since(last.began) <= p.timeout {
+				continue
+			}
+		}
+		ch <- prometheus.MustNewConstMetric(descCheck, prometheus.GaugeValue, ok, c.Name, strconv.FormatBool(c.Advisory))
 	}
 }

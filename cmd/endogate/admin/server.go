@@ -88,6 +88,9 @@ func (s *Server) Handler() http.Handler {
 
 func (s *Server) build() {
 	s.probes = &prober{checks: s.Checks, timeout: probeTime}
+	if s.Metrics != nil {
+		_ = s.Metrics.registry.Register(s.probes) // of one server only
+	}
 	s.render = make(chan struct{}, maxRenders)
 	requests, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel

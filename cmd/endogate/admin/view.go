@@ -361,6 +361,25 @@ type Gauges struct {
 	DiskReserve      int64          `json:"disk_reserve_bytes"` // below it nothing is accepted
 
 	Sessions SessionGauges `json:"-"` // on /metrics alone
+	Ages     Ages          `json:"-"`
+}
+
+// Ages are for how many seconds the oldest of what is to be done has waited, 0 where nothing waits, and how the clock fares.
+type Ages struct {
+	Jobs          map[string]float64 // by model
+	OpenJobs      map[string]int     // by model
+	Destinations  []DestinationAge
+	Exam, Held    float64 // without a report; until a person decides
+	ClockSteps    int64   // since the start
+	ClockUnproven float64 // how far the clock is ahead of what is proven
+	ParkedDrafts  int
+}
+
+// DestinationAge is how a destination fares.
+type DestinationAge struct {
+	Name, Kind string
+	Up         bool
+	Oldest     float64
 }
 
 // SessionGauges are the numbers of the explanation sessions that all models share.

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"time"
 
 	"endogate/cmd/endogate/admin"
 	"endogate/dicomnode/ledger"
@@ -13,9 +14,13 @@ func (g *parts) gauges(ctx context.Context) (admin.Gauges, error) {
 	if err != nil {
 		return admin.Gauges{LedgerSound: g.ledger.Trouble() == nil}, err
 	}
-	oldest, err := g.ledger.OldestOpenJob(ctx)
+	var names []string
+	for _, d := range g.cfg.Destinations {
+		names = append(names, d.Name)
+	}
+	ages, err := g.ledger.Ages(ctx, names)
 	if err != nil {
-		return admin.Gauges{LedgerSound: g.ledger.Trouble() == nil}, err
+		return admin.Gauges{}, err
 	}
 	usage := g.spool.Usage()
 	out := admin.Gauges{
@@ -33,9 +38,6 @@ func (g *parts) gauges(ctx context.Context) (admin.Gauges, error) {
 			Loaded: r.Sessions + l.Sessions, Bytes: r.Bytes + l.Bytes, Loads: r.Loads + l.Loads, Hits: r.Hits + l.Hits, Evictions: r.Evictions + l.Evictions,
 		}
 	}
-	if !oldest.IsZero() {
-		out.OldestJobSeconds = g.now().Sub(oldest).Seconds()
-	}
 	for model, states := range counts.Jobs {
 		out.OpenJobs += int(states[ledger.JobOpen])
 		out.ParkedJobs += int(states[ledger.JobParked])
@@ -51,5 +53,34 @@ func (g *parts) gauges(ctx context.Context) (admin.Gauges, error) {
 		out.PendingByPeer[d.Name] = int(states[ledger.DeliveryPending])
 		out.ParkedDeliveries += int(states[ledger.DeliveryParked])
 	}
+	out.Ages = g.ages(counts, ages)
+	for _, age := range out.Ages.Jobs {
+		out.OldestJobSeconds = max(out.OldestJobSeconds, age)
+	}
 	return out, nil
+}
+
+// ages says for how long the oldest of each kind of work has waited.
+func (g *parts) ages(counts ledger.Counts, since ledger.Ages) admin.Ages {
+	now := g.now()
+	age := func(at time.Time) float64 {
+		if at.IsZero() {
+			return 0
+		}
+		return max(0, now.Sub(at).Seconds()) // a clock that was set back makes nothing younger than new
+	}
+	out := admin.Ages{
+		Jobs: map[string]float64{}, OpenJobs: map[string]int{}, Exam: age(since.Exams), Held: age(since.Held), ParkedDrafts: since.ParkedDrafts,
+		ClockSteps: g.time.steps.Load(), ClockUnproven: max(0, now.Sub(g.clock.Proven()).Seconds()),
+	}
+	for model, states := range counts.Jobs {
+		out.OpenJobs[model], out.Jobs[model] = int(states[ledger.JobOpen]), age(since.Jobs[model])
+	}
+	for _, d := range g.cfg.Destinations {
+		condition, _ := g.outbox.Condition(d.Name)
+		out.Destinations = append(out.Destinations, admin.DestinationAge{
+			Name: d.Name, Kind: string(d.Kind), Up: condition.Up, Oldest: age(since.Deliveries[d.Name]),
+		})
+	}
+	return out
 }
