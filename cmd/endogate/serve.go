@@ -7,6 +7,7 @@ import (
 
 	"endogate/cmd/endogate/gateway"
 	"endogate/configs"
+	"endogate/dicomnode/failure"
 )
 
 type serveCmd struct{}
@@ -26,7 +27,7 @@ func newLogger(w io.Writer, c configs.Log) *slog.Logger {
 	}
 	options := &slog.HandlerOptions{Level: level}
 	if c.Format == "json" {
-		return slog.New(slog.NewJSONHandler(w, options))
+		return slog.New(failure.Thinned(slog.NewJSONHandler(w, options)))
 	}
-	return slog.New(slog.NewTextHandler(w, options))
+	return slog.New(failure.Thinned(slog.NewTextHandler(w, options)))
 }

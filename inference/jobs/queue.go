@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -81,6 +82,9 @@ type Queue struct {
 	created time.Time     // of the stream as last seen
 	renewed chan struct{} // closed when the stream is found to be another one
 
+	turnedDown atomic.Pointer[error] // why the server did not let us in when it was tried last
+	overfull   atomic.Pointer[error] // why it took no job when it was given one last; nil: it did
+
 	running sync.Map // IDs of jobs that are being done in this process
 }
 
@@ -99,7 +103,9 @@ func Open(o Options) (*Queue, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
-	options := o.connection(q.log)
+	options := append(o.connection(q.log),
+		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { q.turnedDown.Store(&err) }),
+		nats.ConnectHandler(func(*nats.Conn) { q.turnedDown.Store(nil) }))
 	if o.URL == "" {
 		srv, err := startServer(o.StoreDir, q.log)
 		if err != nil {
@@ -132,14 +138,6 @@ func PublicURL(servers string) string {
 		}
 	}
 	return strings.Join(all, ",")
-}
-
-// explained says of an error that came of having no server that there is none.
-func (q *Queue) explained(err error) error {
-	if err == nil || q.srv != nil || q.nc.IsConnected() {
-		return err
-	}
-	return fmt.Errorf("no nats-server answers at %s, trying again; is it running, and is nats.url right? (%w)", q.url, err)
 }
 
 // validate finds out now what the connection, tried again for ever, would only log.
@@ -222,6 +220,7 @@ func (q *Queue) Publish(ctx context.Context, j Job) error {
 	}
 	subject := q.subjectOf(j)
 	err = q.publish(ctx, subject, message)
+	defer func() { q.took(err) }()
 	if errors.Is(err, jetstream.ErrNoStreamResponse) || errors.Is(err, nats.ErrNoResponders) {
 		if _, err = q.stream(ctx); err == nil {
 			err = q.publish(ctx, subject, message)
@@ -360,7 +359,7 @@ func (q *Queue) Check(ctx context.Context) error {
 	if _, err := q.js.AccountInfo(ctx); err != nil {
 		return fmt.Errorf("jobs: JetStream: %w", q.explained(err))
 	}
-	return nil
+	return q.Refused()
 }
 
 // Lag is how much work stands in the queue.

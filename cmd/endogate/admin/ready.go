@@ -133,6 +133,7 @@ func (p *prober) watch(ctx context.Context, log *slog.Logger) {
 		for i, r := range results {
 			since, was := failed[r.Name]
 			switch {
+			case p.checks[i].Told:
 			case !r.OK && !was && p.checks[i].Advisory:
 				failed[r.Name] = time.Now()
 				log.Warn("check fails: what depends on it waits", "check", r.Name, "reason", r.Reason)

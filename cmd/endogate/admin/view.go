@@ -69,6 +69,7 @@ type Frames interface {
 type Check struct {
 	Name     string
 	Advisory bool
+	Told     bool          // its changes are in the log without the watch of the checks
 	Every    time.Duration // at most so often; an answer counts for so long
 	Probe    func(ctx context.Context) error
 }

@@ -164,6 +164,9 @@ func (g *parts) openPages() error {
 	if err != nil {
 		return err
 	}
+	if !fonts.Wide() {
+		g.noWideFont = pdf.ErrNoWideFont
+	}
 	colours, err := explain.NamedColourMap(g.cfg.Reports.ColourMap)
 	if err != nil {
 		return err

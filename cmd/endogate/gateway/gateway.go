@@ -91,8 +91,10 @@ type parts struct {
 	workshop *results.Workshop
 	metrics  *admin.Metrics
 
-	scp      *dicomnode.Server
-	messages *mllp.Server // nil: hl7.listen is empty
+	scp *dicomnode.Server
+	// noWideFont is why reports with Chinese, Japanese or Korean cannot be drawn; nil: they can.
+	noWideFont error
+	messages   *mllp.Server // nil: hl7.listen is empty
 
 	scpAddr, hl7Addr, webAddr net.Addr
 }
@@ -447,12 +449,12 @@ func (g *parts) checks() []admin.Check {
 	checks := []admin.Check{
 		{Name: "disk above reserve", Probe: func(context.Context) error { return g.spool.Full() }},
 		{Name: "spool can be written", Every: probeEvery, Probe: func(context.Context) error { return g.spool.Probe() }},
-		{Name: "ledger can be written", Every: probeEvery, Probe: func(ctx context.Context) error { return g.ledger.KeepClock(ctx, g.clock.Mark()) }},
+		{Name: "ledger can be written", Told: true, Every: probeEvery, Probe: func(ctx context.Context) error { return g.ledger.KeepClock(ctx, g.clock.Mark()) }},
 		{Name: "room for an association", Probe: func(context.Context) error { return g.scp.Room() }},
 		{Name: "ledger follows the spool", Advisory: true, Probe: func(context.Context) error { return g.follower.Err() }},
-		{Name: "ledger sound", Probe: func(context.Context) error { return g.ledger.Trouble() }},
+		{Name: "ledger sound", Told: true, Probe: func(context.Context) error { return g.ledger.Trouble() }},
 		{Name: "ledger readable", Probe: func(ctx context.Context) error { _, err := g.ledger.Position(ctx); return err }},
-		{Name: "clock", Advisory: true, Probe: g.time.check},
+		{Name: "clock", Advisory: true, Told: true, Probe: g.time.check},
 		{Name: "a draft of every examination", Advisory: true, Probe: g.drafted},
 		{Name: "decoders installed", Advisory: true, Probe: func(context.Context) error { return g.decoding().Missing() }},
 		{Name: "a worker for every model", Advisory: true, Probe: g.served},
@@ -462,13 +464,25 @@ func (g *parts) checks() []admin.Check {
 					return err
 				}
 			}
-			return nil
+			return g.queue.Refused()
 		}},
+		{Name: "destinations answer", Advisory: true, Told: true, Probe: g.reachable},
+		{Name: "fonts installed", Advisory: true, Probe: func(context.Context) error { return g.noWideFont }},
 	}
 	if g.messages != nil {
 		checks = append(checks, admin.Check{Name: "HL7 listener has room", Advisory: true, Probe: g.roomForMessages})
 	}
 	return checks
+}
+
+// reachable is an error while a destination is down: what is for it waits.
+func (g *parts) reachable(context.Context) (err error) {
+	for _, d := range g.cfg.Destinations {
+		if c, ok := g.outbox.Condition(d.Name); ok && !c.Up {
+			err = errors.Join(err, fmt.Errorf("%s is down since %s: %s", d.Name, c.Since.UTC().Format(time.RFC3339), c.Reason))
+		}
+	}
+	return err
 }
 
 // decoding says how pixel data is decoded.

@@ -72,6 +72,7 @@ function drawStrip(s) {
   strip.show([failing, g.open_jobs, bytes(g.disk_free_bytes), low], () => [
     h("span", { class: `state ${s.ready ? "good" : "bad"}`, title: failing.map((c) => `${c.name}: ${c.reason}`).join("\n") },
       h("span", { class: "dot", "aria-hidden": "true" }), s.ready ? "Accepting" : `Not accepting: ${failing.map((c) => c.name).join(", ")}`),
+    s.ready && failing.length ? h("span", { class: "stat warn", title: failing.map((c) => c.reason).join("\n") }, `Look at: ${failing.map((c) => c.name).join(", ")}`) : null,
     h("span", { class: "stat" }, plural(g.open_jobs, "open job")),
     h("span", { class: `stat ${low ? "warn" : ""}` }, `${bytes(g.disk_free_bytes)} free`),
   ]);
