@@ -43,6 +43,9 @@ type parkedView struct {
 	At               time.Time  `json:"at,omitzero"`
 	Conflict         bool       `json:"conflict"`
 	Bulk             bool       `json:"bulk"`
+	PatientName      string     `json:"patient_name"`
+	PatientID        string     `json:"patient_id"`
+	AccessionNumber  string     `json:"accession_number"`
 }
 
 func (s *Server) parked(c echo.Context) error {
@@ -67,7 +70,7 @@ func ParkedViews(all []Parked) any {
 		views[i] = parkedView{
 			ID: string(p.Kind) + "-" + p.ID, Kind: p.Kind, StudyInstanceUID: p.StudyInstanceUID, SOPInstanceUID: p.SOPInstanceUID,
 			Purpose: p.Purpose, Destination: p.Destination, Model: p.Model, Attempts: p.Attempts, Status: p.Status, Reason: p.Reason, At: p.At,
-			Conflict: p.Conflict, Bulk: p.Bulk,
+			Conflict: p.Conflict, Bulk: p.Bulk, PatientName: p.PatientName, PatientID: p.PatientID, AccessionNumber: p.AccessionNumber,
 		}
 	}
 	return views

@@ -295,6 +295,8 @@ type Parked struct {
 	At               time.Time // zero when unknown
 	Conflict         bool      // its SOP Instance UID was taken by other bytes: to send it is a decision of its own
 	Bulk             bool      // a retry of many may put it back
+
+	PatientName, PatientID, AccessionNumber string // of its study
 }
 
 // Destination is a peer that results go to.

@@ -232,7 +232,25 @@ func (v *views) Parked(ctx context.Context, f admin.ParkedFilter) ([]admin.Parke
 			Kind: admin.ParkedGate, ID: string(g.StudyInstanceUID), StudyInstanceUID: g.StudyInstanceUID, Reason: g.Words(), At: g.Since,
 		})
 	}
-	return all, total, nil
+	return all, total, v.name(ctx, all)
+}
+
+// name adds to parked work whose it is.
+func (v *views) name(ctx context.Context, all []admin.Parked) error {
+	known := map[dicom.UID]admin.StudySummary{}
+	for i := range all {
+		uid := all[i].StudyInstanceUID
+		if _, ok := known[uid]; !ok {
+			page, _, err := v.Studies(ctx, admin.StudyFilter{StudyInstanceUID: uid, Limit: 1})
+			if err != nil {
+				return err
+			}
+			known[uid] = append(page, admin.StudySummary{})[0]
+		}
+		s := known[uid]
+		all[i].PatientName, all[i].PatientID, all[i].AccessionNumber = s.PatientName, s.PatientID, s.AccessionNumber
+	}
+	return nil
 }
 
 // unknownPerson is who asks by the page or the API: nobody has to sign in.

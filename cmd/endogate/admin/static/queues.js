@@ -1,7 +1,7 @@
 // Work on its way, and work that waits for a person.
 import { Fault, get, post } from "./api.js";
 import { ask, h, slot } from "./dom.js";
-import { absolute, chip, deliveryStates, peerStatus, plural, purpose, shortUID, thead, time } from "./format.js";
+import { absolute, chip, deliveryStates, peerStatus, personName, plural, purpose, shortUID, thead, time } from "./format.js";
 import { pager } from "./studies.js";
 
 const pageSize = 100;
@@ -135,7 +135,7 @@ export function parkedView({ params }) {
           h("tbody", null, items.map((p) => h("tr", null,
             h("th", { scope: "row", "data-label": "What" }, h("div", null, { job: `Analysis by ${p.model}`, exam: `Report by ${p.model}`, instance: "Received, kept", draft: "Report draft, not made", gate: "Results, held" }[p.kind] || `${purpose(p.purpose)} → ${p.destination}`), shortUID(p.sop_instance_uid || p.study_instance_uid)),
             h("td", { class: "wrap", "data-label": "Why" }, p.status ? h("div", null, peerStatus(p.status)) : null, p.reason),
-            h("td", { class: "num", "data-label": "Attempts" }, p.attempts), h("td", { "data-label": "Since" }, time(p.at)), h("td", { "data-label": "Study" }, study(p.study_instance_uid)),
+            h("td", { class: "num", "data-label": "Attempts" }, p.attempts), h("td", { "data-label": "Since" }, time(p.at)), h("td", { "data-label": "Study" }, h("div", null, [personName(p.patient_name), p.patient_id, p.accession_number].filter(Boolean).join(" · ")), study(p.study_instance_uid)),
             h("td", null, h("div", { class: "row tight" },
               retriable(p) ? h("button", { class: "button", id: `retry-${p.id}`, onclick: () => retryOne(p) }, "Retry") : null,
               ["exam", "draft", "gate"].includes(p.kind) ? null : h("button", { class: "button quiet", id: `discard-${p.id}`, onclick: () => discard(p) }, "Discard"))))))),
