@@ -98,6 +98,23 @@ func TestAssociate_clientHearsTheReject(t *testing.T) {
 	}
 }
 
+// A title that is listed, calling from a network that is not, is told of as that: the peer hears the same reject.
+func TestAssociate_whoIsNotListed(t *testing.T) {
+	elsewhere := []netip.Prefix{netip.MustParsePrefix("10.1.2.0/24")}
+	for title, want := range map[dicom.AETitle]string{
+		"SCOPE1": "the calling AE title is listed, and the network that it comes from is not; add it to the hosts of the title",
+		"SCOPE9": "neither title nor address is listed",
+	} {
+		var log syncBuffer
+		s := newServer(new(storing))
+		s.Peers = []dicomnode.Peer{{AETitle: "SCOPE1", Hosts: elsewhere}}
+		s.Log = slog.New(slog.NewTextHandler(&log, nil))
+		_, err := (&dicomnode.Client{AETitle: title}).Associate(t.Context(), serve(t, s), "ENDOGATE", dicomnode.VerificationContexts())
+		require.ErrorAs(t, err, new(*dicomnode.RejectError))
+		require.Contains(t, log.String(), want)
+	}
+}
+
 func TestAssociate_limits(t *testing.T) {
 	s := newServer(new(storing))
 	s.MaxAssociations, s.MaxPerPeer = 3, 2
