@@ -137,6 +137,9 @@ func (c *Client) converse(framed, id []byte) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
+		if empty(answer) {
+			continue
+		}
 		switch about := acknowledges(answer); {
 		case bytes.Equal(about, id):
 			return answer, nil

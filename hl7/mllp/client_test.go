@@ -36,6 +36,7 @@ func TestClient_receivers(t *testing.T) {
 		{"half-ack-then-close", ErrBrokenOff, ""},
 		{"ack-bytewise", nil, "AA"},
 		{"two-acks", nil, "AA"},
+		{"keep-alives", nil, "AA"},
 		{"ack-then-lf", nil, "AA"},
 		{"closes-after-each-ack", nil, "AA"},
 		{"nothing", ErrNoAnswer, ""},

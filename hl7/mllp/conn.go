@@ -130,6 +130,9 @@ func (c *conn) messages(ctx context.Context) error {
 		case err != nil:
 			return err
 		}
+		if empty(message) {
+			continue
+		}
 		if err := c.answer(ctx, message); err != nil {
 			return err
 		}

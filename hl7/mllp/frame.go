@@ -134,6 +134,9 @@ func (r *Reader) end() error {
 	return fmt.Errorf("mllp: %w", ErrDamaged)
 }
 
+// empty says of a frame that there is no message in it: so peers look whether anybody is there, and wait for nothing.
+func empty(message []byte) bool { return len(bytes.TrimSpace(message)) == 0 }
+
 // Append appends the frame of message to dst.
 func Append(dst, message []byte) ([]byte, error) {
 	if bytes.IndexByte(message, vt) >= 0 || bytes.IndexByte(message, fs) >= 0 {

@@ -120,6 +120,15 @@ func TestServer_manyMessagesInOrder(t *testing.T) {
 	wg.Wait()
 }
 
+// TestServer_keepAlive: frames without a message, by which senders look whether anybody is there, are answered by nothing.
+func TestServer_keepAlive(t *testing.T) {
+	s := dial(t, serve(t, &Server{}), "127.0.0.1")
+	for _, id := range []string{"1", "2"} {
+		s.write("\x0b\x1c\r\x0b\r\n\x1c\r" + "\x0b" + string(mllptest.Message(id)) + "\x1c\r\x0b\x1c\r")
+		require.Equal(t, "MSA|AA|"+id, s.answered())
+	}
+}
+
 func TestServer_answers(t *testing.T) {
 	none := func(context.Context, Peer, []byte) ([][]byte, error) { return nil, nil }
 	two := func(ctx context.Context, p Peer, m []byte) ([][]byte, error) {

@@ -56,6 +56,7 @@ func TestHL7_receivers(t *testing.T) {
 		{"close-after-frame", 2, ledger.DeliveryDone, "AA", ""},
 		{"half-ack-then-close", 2, ledger.DeliveryDone, "AA", ""},
 		{"ack-bytewise", 1, ledger.DeliveryDone, "AA", ""},
+		{"keep-alives", 1, ledger.DeliveryDone, "AA", ""},
 		{"two-acks", 1, ledger.DeliveryDone, "AA", ""},
 		{"ack-then-lf", 1, ledger.DeliveryDone, "AA", ""},
 		{"closes-after-each-ack", 1, ledger.DeliveryDone, "AA", ""},

@@ -77,6 +77,10 @@ func Modes(wait time.Duration) map[string]Mode {
 				c.Raw(string(rune(b)))
 			}
 		},
+		"keep-alives": func(c *Conversation) {
+			c.Raw("\x0b\x1c\r\x0b\r\x1c\r")
+			AA(c)
+		},
 		"two-acks":              func(c *Conversation) { AA(c); AA(c) },
 		"ack-then-lf":           func(c *Conversation) { AA(c); c.Raw("\n") },
 		"closes-after-each-ack": func(c *Conversation) { AA(c); c.Close() },
