@@ -187,9 +187,9 @@ func (r signed) evaluations() ContentItem {
 		switch text := strings.TrimSpace(s.Text); {
 		case text == "" || text == draft.ToBeCompleted:
 		case s.Code.Value != "" && s.Code.Scheme != "" && s.Code.Meaning != "":
-			say(s.Code, text)
+			say(s.Code, r.doc.Said(text))
 		default:
-			say(comment, s.Head+": "+text)
+			say(comment, s.Head+": "+r.doc.Said(text))
 		}
 	}
 	say(comment, r.doc.Disclosure.Text)

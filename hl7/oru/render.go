@@ -66,6 +66,7 @@ func (w *Writer) render(doc draft.Document, with Attachments, control string) ([
 	m := &message{o: w.o, doc: doc, words: draft.Text(doc), pdf: with.PDF, control: control, out: out, scratch: draftOf.Add("ZZZ")}
 	if p := with.Patient; p != nil && *p != doc.Patient {
 		m.former, m.doc.Patient = doc.Patient, *p
+		m.words += "\n" + draft.FormerName + "\n"
 	}
 	if !m.verified() && !strings.HasPrefix(m.words, draft.Unverified) {
 		m.words = m.prefix() + m.words

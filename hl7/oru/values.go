@@ -108,7 +108,7 @@ var Values = []Value{
 	{"heading", "code and heading of a section", []string{"section"}, func(s scope) string {
 		return join(s.text(s.section.Code.Value), s.text(s.section.Head), s.text(s.section.Code.Scheme))
 	}},
-	{"section", "its text", []string{"section"}, func(s scope) string { return s.text(s.prefix() + s.section.Text) }},
+	{"section", "its text", []string{"section"}, func(s scope) string { return s.text(s.prefix() + s.doc.Said(s.section.Text)) }},
 	{"pdf", "the PDF in base64", []string{"pdf"}, func(s scope) string { return base64.StdEncoding.EncodeToString(s.pdf) }},
 }
 

@@ -130,9 +130,11 @@ func (d *Desk) change(ctx context.Context, study dicom.UID, at draft.Reference, 
 	if err := json.Unmarshal(row.Document, &doc); err != nil {
 		return draft.Document{}, fmt.Errorf("desk: draft %d.%d of study %s: %w", row.Number, row.Version, study, err)
 	}
-	if _, err := d.identify(ctx, study, &doc.Patient); err != nil {
+	patient := doc.Patient
+	if _, err := d.identify(ctx, study, &patient); err != nil {
 		return draft.Document{}, fmt.Errorf("desk: study %s: %w", study, err)
 	}
+	doc.Renamed(patient)
 	next, event, err := step(doc, later(d.now(), doc.At)) // a clock that was set back puts no version before the one it follows
 	if err != nil {
 		return draft.Document{}, err

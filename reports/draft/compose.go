@@ -20,7 +20,7 @@ func (t *Templates) compose(d *Document) {
 		return
 	}
 	c := composing{t, t.language(d.Language), d}
-	d.Heading, d.Warning = t.call(c.l, d.Title), c.l.Phrases["label-watermark"]
+	d.Heading, d.Warning, d.Todo = t.call(c.l, d.Title), c.l.Phrases["label-watermark"], c.l.Phrases["label-todo"]
 	d.Disclosure.Text = c.disclosure()
 	for i := range d.KeyImages { // a person may have changed what they show
 		if k := &d.KeyImages[i]; k.By.System {

@@ -7,6 +7,8 @@
 package draft
 
 import (
+	"cmp"
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -47,10 +49,11 @@ type Document struct {
 	// Predecessor is the signed version that this one amends or withdraws, or the draft that was signed before it.
 	Predecessor *Reference `json:"predecessor,omitempty"`
 
-	Title       dicom.Code  `json:"title"`               // LOINC
-	Heading     string      `json:"heading,omitempty"`   // what the language calls it
-	Warning     string      `json:"warning,omitempty"`   // the language's own line beside Unverified
-	TimeZone    string      `json:"time_zone,omitempty"` // of the times in texts, as IANA names it; empty: UTC
+	Title       dicom.Code  `json:"title"`                     // LOINC
+	Heading     string      `json:"heading,omitempty"`         // what the language calls it
+	Warning     string      `json:"warning,omitempty"`         // the language's own line beside Unverified
+	Todo        string      `json:"to_be_completed,omitempty"` // what the language says for ToBeCompleted, which stands in the texts
+	TimeZone    string      `json:"time_zone,omitempty"`       // of the times in texts, as IANA names it; empty: UTC
 	Patient     Patient     `json:"patient"`
 	Order       *Order      `json:"order,omitempty"`
 	Examination Examination `json:"examination"`
@@ -73,6 +76,11 @@ func (d Document) Reference() Reference { return Reference{Number: d.Number, Ver
 // follows from all that is in it.
 func ReportName(study dicom.UID, number, version int, sopClass dicom.UID) dicom.UID {
 	return dicom.DerivedUID("report", string(sopClass), string(study), strconv.Itoa(number), strconv.Itoa(version))
+}
+
+// Said is a text of d as a reader of its language gets it.
+func (d Document) Said(text string) string {
+	return strings.ReplaceAll(text, ToBeCompleted, cmp.Or(d.Todo, ToBeCompleted))
 }
 
 // Location is where the times in d's texts are.
@@ -101,6 +109,23 @@ const (
 	OrderCancelled = "the order of this examination was cancelled"
 	NotSent        = OrderCancelled + " before anything was analysed: the draft is not sent"
 )
+
+// FormerName is what a reader is told of a message of a signed report whose patient has been renamed or merged since.
+const FormerName = "Signed under a former name or identifier of the patient."
+
+// Renamed has d be on p, as its patient is known by now. Where a person has signed it, or what it corrects, under another name
+// or identifier, it says so.
+func (d *Document) Renamed(p Patient) {
+	signed := d.Predecessor
+	if !d.Editable() {
+		ref := d.Reference()
+		signed = &ref
+	}
+	if d.Patient != p && signed != nil {
+		d.say(fmt.Sprintf("Version %d.%d was signed under a former name or identifier of the patient.", signed.Number, signed.Version))
+	}
+	d.Patient = p
+}
 
 // Withheld reports whether d stays here though it is made: a draft for an order that was cancelled before anything was
 // analysed. What a person signs goes out.

@@ -670,3 +670,47 @@ func TestRefresh_anything(t *testing.T) {
 		require.Equal(t, d.Editable(), next.Number == d.Number)
 	})
 }
+
+// TestRenamed: whoever reads the next version of a signed report learns that it was signed under another name or identifier.
+func TestRenamed(t *testing.T) {
+	templates := Default()
+	person := Author{Name: "Dr. Weiß"}
+	first, err := templates.New(sample())
+	require.NoError(t, err)
+	signed, err := templates.Sign(first, person, first.At, false)
+	require.NoError(t, err)
+	other := signed.Patient
+	other.Name = "Roe^Jane"
+	const says = "Version 1.2 was signed under a former name or identifier of the patient."
+	renamed := func(d Document, p Patient) Document {
+		d.Renamed(p)
+		return d
+	}
+	amending, err := templates.Amend(renamed(signed, other), person, signed.At, "the name")
+	require.NoError(t, err)
+	require.Equal(t, other, amending.Patient)
+	require.Contains(t, amending.Notices, says)
+	require.Contains(t, Text(amending), says)
+	withdrawn, err := templates.Withdraw(renamed(signed, other), person, signed.At, "the name")
+	require.NoError(t, err)
+	require.Contains(t, withdrawn.Notices, says)
+	require.NotContains(t, signed.Notices, says, "what was signed stays as it is")
+
+	same, err := templates.Amend(renamed(signed, signed.Patient), person, signed.At, "the site")
+	require.NoError(t, err)
+	require.NotContains(t, same.Notices, says)
+	in := sample()
+	in.Patient.Name = "Roe^Jane"
+	refreshed, err := templates.Refresh(same, in) // the new name comes while a person is at it
+	require.NoError(t, err)
+	require.Contains(t, refreshed.Notices, says)
+	again, err := templates.Refresh(refreshed, in)
+	require.NoError(t, err)
+	require.Contains(t, again.Notices, says)
+	next, err := templates.Refresh(signed, in) // the next draft
+	require.NoError(t, err)
+	require.Contains(t, next.Notices, says)
+	draft, err := templates.Refresh(first, in)
+	require.NoError(t, err)
+	require.Empty(t, draft.Events, "nobody had signed")
+}

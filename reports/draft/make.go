@@ -84,7 +84,10 @@ func (t *Templates) Refresh(old Document, in Input) (Document, error) {
 		d.say(language.say(phrase, "version", fmt.Sprintf("%d.%d", old.Number, old.Version),
 			"date", old.At.In(d.Location()).Format(time.DateOnly), "number", strconv.Itoa(fresh)))
 	}
-	for _, e := range events {
+	before := old
+	before.Events, before.Notices = []string{}, []string{}
+	before.Renamed(d.Patient)
+	for _, e := range append(events, before.Events...) {
 		d.say(e)
 	}
 	for _, f := range d.Shown() {
@@ -111,7 +114,7 @@ func (d Document) moment(in Input) []string {
 // say adds a notice that stays.
 func (d *Document) say(notice string) {
 	if !slices.Contains(d.Events, notice) {
-		d.Events, d.Notices = append(d.Events, notice), append(d.Notices, notice)
+		d.Events, d.Notices = append(slices.Clone(d.Events), notice), append(slices.Clone(d.Notices), notice)
 	}
 }
 

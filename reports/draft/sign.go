@@ -105,8 +105,10 @@ func (t *Templates) TakeBack(signed, later Document) (Document, error) {
 	if signed.Standing != Signed && signed.Standing != Amended {
 		return Document{}, &StandingError{"take results back in", signed.Standing, "only a signed one has been sent as such"}
 	}
-	next, before := signed.next(gateway, later.At), signed.Reference()
-	next.Standing, next.Predecessor, next.Patient = Amended, &before, later.Patient // whoever the patient is called by now
+	before := signed.Reference()
+	signed.Renamed(later.Patient) // whoever the patient is called by now
+	next := signed.next(gateway, later.At)
+	next.Standing, next.Predecessor = Amended, &before
 	for i, f := range next.Findings {
 		if k := slices.IndexFunc(later.Findings, func(l Finding) bool { return l.ID == f.ID }); k >= 0 {
 			next.Findings[i].Retracted = later.Findings[k].Retracted

@@ -27,7 +27,7 @@ func Text(d Document) string {
 		b.WriteString("! " + n + "\n")
 	}
 	for _, s := range d.Sections {
-		fmt.Fprintf(&b, "\n%s\n%s\n", strings.ToUpper(s.Head), s.Text)
+		fmt.Fprintf(&b, "\n%s\n%s\n", strings.ToUpper(s.Head), d.Said(s.Text))
 	}
 	if d.Signature != nil && d.Standing != Withdrawn {
 		fmt.Fprintf(&b, "\n%s, %s\n", d.Signature.By.Name, moment(d.Signature.At, d.Location()))

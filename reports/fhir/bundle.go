@@ -386,6 +386,9 @@ func (w *writer) report() {
 // words is the text of the report, which says first whether it is verified.
 func (w *writer) words() string {
 	text := draft.Text(w.doc)
+	if p := w.with.Patient; p != nil && *p != w.doc.Patient {
+		text += "\n" + draft.FormerName + "\n"
+	}
 	if !w.verified() && !strings.HasPrefix(text, draft.Unverified) {
 		return draft.Unverified + "\n\n" + text
 	}

@@ -21,7 +21,7 @@ export function draftCard(uid, draft) {
     draft.notices.map((n) => h("div", { class: "notice warn wrap", role: "note" }, n)),
     shown.length ? findings("Findings of the draft", shown) : h("p", { class: "muted" }, "No finding is proposed. That says nothing about what is there."),
     shown.length < draft.findings.length ? [h("h3", null, "Not part of the report"), findings("Rejected and retracted", draft.findings.filter((f) => !stands(f)))] : null,
-    draft.sections.map(section),
+    draft.sections.map((s) => section(s, draft.to_be_completed || todo)),
   ];
 }
 
@@ -48,8 +48,8 @@ function findings(label, list) {
       h("td", { "data-label": "Said by" }, f.model ? `${f.model.name} ${f.model.version}` : "a person", f.model ? h("div", { class: "muted" }, `${percent(f.probability || 0)}, ${f.flagged} of ${f.analysed} frames`) : null)))));
 }
 
-function section(s) {
+function section(s, called) {
   const empty = !s.text || s.text === todo;
-  return h("details", { open: !empty && !/^(header|key-images|disclosure)$/.test(s.name) }, h("summary", null, h("strong", null, s.heading), empty ? h("span", { class: "muted" }, ` ${todo}`) : null),
-    empty ? null : s.text.split("\n").map((line) => h("p", { class: "said wrap" }, line)));
+  return h("details", { open: !empty && !/^(header|key-images|disclosure)$/.test(s.name) }, h("summary", null, h("strong", null, s.heading), empty ? h("span", { class: "muted" }, ` ${called}`) : null),
+    empty ? null : s.text.replaceAll(todo, called).split("\n").map((line) => h("p", { class: "said wrap" }, line)));
 }
