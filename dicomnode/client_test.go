@@ -286,7 +286,7 @@ func TestAssociation_request(t *testing.T) {
 
 func TestAssociation_refusesToSend(t *testing.T) {
 	a, req := withPeer(t, func(p *dicomtest.Peer) { p.Accept(); p.Rest() })
-	for _, uid := range []dicom.UID{"", "../x", "1.2 x"} {
+	for _, uid := range []dicom.UID{"", "../x", "1.2/x"} {
 		bad := *req
 		bad.SOPInstanceUID = uid
 		_, err := a.Store(t.Context(), &bad)

@@ -192,7 +192,7 @@ func TestHeader_Validate(t *testing.T) {
 	assert.NoError(t, good.Validate())
 	good.SOPInstanceUID = "1.02"
 	assert.NoError(t, good.Validate(), "devices send leading zeros")
-	for _, bad := range []UID{"", "../2", ".2", "hello world", "1.2\x00\x01", UID(strings.Repeat("1", MaxFileable+1))} {
+	for _, bad := range []UID{"", "../2", ".2", "hello/world", "hello^world", " 1.2", "1.2\x00\x01", UID(strings.Repeat("1", MaxFileable+1))} {
 		h := good
 		h.StudyInstanceUID = bad
 		err := h.Validate()

@@ -55,7 +55,7 @@ func TestFileMeta_roundTrip(t *testing.T) {
 }
 
 func TestWriteFileMeta_refusesBadUIDs(t *testing.T) {
-	err := WriteFileMeta(io.Discard, FileMeta{"1.2", "not a uid", ExplicitVRLittleEndian, ""})
+	err := WriteFileMeta(io.Discard, FileMeta{"1.2", "not/a/uid", ExplicitVRLittleEndian, ""})
 	assert.Error(t, err)
 }
 

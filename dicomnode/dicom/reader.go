@@ -304,6 +304,10 @@ func cutHeader(tag Tag, err error) error {
 // delimiter handles items and the delimiters of PS3.5 7.5.
 func (r *Reader) delimiter(top *level, tag Tag) (Token, error) {
 	length, err := r.length(top, tag)
+	if errors.Is(err, io.ErrUnexpectedEOF) && tag == SequenceDelimitationItem && top.kind == FragmentsStart && len(r.levels) == 2 {
+		r.remark(RemarkDelimiter) // all but the zeros behind it is there
+		return r.pop(), nil
+	}
 	if err != nil {
 		return Token{}, err
 	}
@@ -319,8 +323,9 @@ func (r *Reader) delimiter(top *level, tag Tag) (Token, error) {
 		return r.pop(), nil
 	case tag != Item && top.kind == 0 && length == 0:
 		return Token{}, nil // a stray delimiter between elements harms nobody
-	case tag == SequenceDelimitationItem && top.kind == SequenceStart && r.pos == top.end && length == 0:
-		return Token{}, nil // nor one at the end of a sequence of defined length
+	case tag == SequenceDelimitationItem && top.kind == SequenceStart && r.pos == top.end && length == 0,
+		tag == ItemDelimitationItem && top.kind == ItemStart && r.pos == top.end && length == 0:
+		return Token{}, nil // nor one at the end of a sequence or item of defined length
 	default:
 		return Token{}, fmt.Errorf("%w: %v out of place", ErrCorrupt, tag)
 	}
@@ -328,6 +333,10 @@ func (r *Reader) delimiter(top *level, tag Tag) (Token, error) {
 
 func (r *Reader) item(top *level, length uint32) (Token, error) {
 	t := Token{Kind: ItemStart, Tag: Item, Length: length, Depth: r.depth()}
+	if left := top.limit - r.pos; top.kind == SequenceStart && length != UndefinedLength && int64(length) > left && left < math.MaxUint32 {
+		r.remark(RemarkItem)
+		length = uint32(left)
+	}
 	end, limit, err := r.span(top, Item, length)
 	if err != nil {
 		return Token{}, err

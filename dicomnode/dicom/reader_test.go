@@ -118,7 +118,7 @@ func TestReader_bytes(t *testing.T) {
 		{name: "cut in a length", in: "\x10\x00\x20\x00LO", err: io.ErrUnexpectedEOF},
 		{name: "cut in a value", in: id[:9], err: io.ErrUnexpectedEOF},
 		{name: "cut in a sequence", in: seq + undef + item + undef + id, want: `0(0008,1032)< { 1(0010,0020)LO"ab"`, err: io.ErrUnexpectedEOF},
-		{name: "item longer than its sequence", in: seq + "\x0a\x00\x00\x00" + item + "\x0a\x00\x00\x00" + id, want: `0(0008,1032)<`, err: ErrCorrupt},
+		{name: "item longer than its sequence", in: seq + "\x0a\x00\x00\x00" + item + "\x0a\x00\x00\x00" + id, want: `0(0008,1032)< {`, err: ErrCorrupt},
 		{name: "element longer than its item", in: seq + "\x12\x00\x00\x00" + item + "\x09\x00\x00\x00" + id, want: `0(0008,1032)< {`, err: ErrCorrupt},
 		{name: "header longer than its item", in: seq + "\x0e\x00\x00\x00" + item + "\x06\x00\x00\x00" + id, want: `0(0008,1032)< {`, err: ErrCorrupt},
 		{name: "element where an item is due", in: seq + undef + "\x08\x00\x20\x00LO\x02\x00ab", want: `0(0008,1032)<`, err: ErrCorrupt},

@@ -34,12 +34,13 @@ func (u UID) Valid() bool {
 // MaxFileable is how many characters a Fileable UID has at most.
 const MaxFileable = 128
 
-// Fileable reports whether an instance can be kept under u, valid or not: letters, digits, dots, hyphens and underscores,
-// the first of them a letter or digit. Devices send what is too long or no UID at all, and archives file it.
+// Fileable reports whether an instance can be kept under u, valid or not: letters, digits, and within them some marks and
+// blanks, none that separates folders, values or the parts of a name. Devices send what is too long or no UID at all, and
+// archives file it.
 func (u UID) Fileable() bool {
 	for i, c := range []byte(u) {
 		word := c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
-		if !word && (i == 0 || c != '.' && c != '-' && c != '_') {
+		if !word && (i == 0 || !strings.ContainsRune(" .,:;_+-{}()#", rune(c))) {
 			return false
 		}
 	}

@@ -13,6 +13,7 @@ import (
 // What is wrong with a data set whose bytes are all there. None quotes a value.
 const (
 	RemarkDelimiter  = "a delimiter is missing"
+	RemarkItem       = "an item is longer than what it is in: it ends there"
 	RemarkDepth      = "sequences are nested deeper than 64: what is deeper is kept and not read"
 	RemarkLate       = "elements that belong before Pixel Data stand behind it"
 	RemarkNoPixels   = "Rows and Columns are there and no Pixel Data"

@@ -1,7 +1,6 @@
 package pixeldata
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -63,7 +62,7 @@ func (c codec) note(data []byte) string {
 	if !strings.HasPrefix(string(c.ts.UID), "1.2.840.10008.1.2.4.5") {
 		return ""
 	}
-	if s, err := inspectJPEG(data); err == nil && !bytes.Contains(data[s.header:], []byte("\xff\xd9")) {
+	if s, err := inspectJPEG(data); err == nil && lacksEnd(data, s) {
 		return NoteNoEnd
 	}
 	return ""

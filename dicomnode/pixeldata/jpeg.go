@@ -38,8 +38,11 @@ func decodeJPEG(ctx context.Context, data []byte, px pixels, b Bounds) (*image.R
 	defer end()
 	decode := func(r io.Reader) (image.Image, error) { return jpeg.Decode(paced{ctx, r, used, b.CPU}) }
 	img, err := decode(bytes.NewReader(data))
-	if errors.Is(err, io.ErrUnexpectedEOF) { // the end marker may be all that it lacks
-		img, err = decode(io.MultiReader(bytes.NewReader(data), strings.NewReader("\xff\xd9")))
+	for _, zeros := range []int{0, missed(px)} { // the end marker may be all that it lacks, or hardly more
+		if err == nil || ctx.Err() != nil || errors.Is(err, ErrTooMuch) || !lacksEnd(data, s) {
+			break
+		}
+		img, err = decode(io.MultiReader(bytes.NewReader(data), bytes.NewReader(make([]byte, zeros)), strings.NewReader("\xff\xd9")))
 	}
 	switch {
 	case ctx.Err() != nil:
@@ -55,6 +58,18 @@ func decodeJPEG(ctx context.Context, data []byte, px pixels, b Bounds) (*image.R
 	out := image.NewRGBA(image.Rect(0, 0, px.columns, px.rows))
 	draw.Draw(out, out.Bounds(), img, img.Bounds().Min, draw.Src)
 	return out, nil
+}
+
+// lacksEnd reports whether a stream whose header is s has no end of image.
+func lacksEnd(data []byte, s stream) bool {
+	return !bytes.Contains(data[min(s.header, len(data)):], []byte("\xff\xd9"))
+}
+
+// missed is how many bytes may be lacking at the end of a stream: zeros in their place are decoded, a block of 8 x 8 samples
+// taking 24 of them, and make up a hundredth of the frame at most. What lacks more is not the frame.
+func missed(px pixels) int {
+	blocks := px.rows * px.columns * px.samples / 64
+	return blocks / 100 * 24
 }
 
 // fromGray takes 8-bit samples through window or palette like native ones.

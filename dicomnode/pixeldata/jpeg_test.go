@@ -155,7 +155,7 @@ func TestFrames_jpegRefused(t *testing.T) {
 	}{
 		{name: "not a JPEG", says: "JPEG header ends early", data: []byte("hello, world")},
 		{name: "cut in the header", says: "JPEG header ends early", data: gray[:40]},
-		{name: "cut in the scan", says: "short Huffman data", data: bars[:len(bars)/2], change: color3},
+		{name: "cut in the scan", says: "JPEG: invalid JPEG format", data: bars[:len(bars)/2], change: color3},
 		{name: "a header alone", says: "for 4096 x 4096 pixels", data: huge(bars), change: func(i *instance) { color3(i); i.rows, i.columns = 4096, 4096 }},
 		{name: "other size", says: "16 x 16 pixels of 1 samples", data: gray, change: func(i *instance) { i.rows = 8 }},
 		{name: "other samples", says: "16 x 16 pixels of 1 samples", data: gray, change: func(i *instance) { i.samples, i.photometric = 3, "RGB" }},
