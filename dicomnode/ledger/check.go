@@ -15,8 +15,9 @@ import (
 type thoroughness int
 
 const (
-	quick thoroughness = iota // every page of the file
-	full                      // also that indexes, constraints, references and counters agree with the rows
+	quick   thoroughness = iota // every page of the file, and the schema
+	earlier                     // every page and what hangs together, whatever release made it
+	full                        // also that references and counters agree with the rows, and that these can be read
 )
 
 // maxProblems is how many problems a check names.
@@ -25,7 +26,8 @@ const maxProblems = 20
 // checks are run in their order, as long as nothing is found: what follows may not be readable else. No problem that they
 // name has patient data.
 var checks = map[thoroughness][]string{
-	quick: {fmt.Sprintf("PRAGMA quick_check(%d)", maxProblems)},
+	quick:   {fmt.Sprintf("PRAGMA quick_check(%d)", maxProblems)},
+	earlier: {fmt.Sprintf("PRAGMA integrity_check(%d)", maxProblems)},
 	full: {
 		fmt.Sprintf("PRAGMA integrity_check(%d)", maxProblems),
 		`SELECT 'a row of ' || "table" || ' refers to one of ' || parent || ' that is not there' FROM pragma_foreign_key_check LIMIT 20`,
@@ -57,13 +59,15 @@ const (
 )
 
 // CheckFile looks at all of the ledger at path, also beside a gateway that uses it, and returns what is wrong with it:
-// nothing where it is sound.
+// nothing where it is sound. Of one that an earlier release has left, what it means is not looked at.
 func CheckFile(ctx context.Context, path string) (problems []string, err error) {
 	l := &Ledger{path: path, health: newHealth()}
 	if err = l.openReaders(ctx, path, "mode", "ro"); err == nil {
 		err = l.checkSchema(ctx)
 	}
-	if err == nil {
+	if errors.Is(err, errOlder) {
+		problems, err = l.check(ctx, earlier)
+	} else if err == nil {
 		problems, err = l.check(ctx, full)
 	}
 	err = errors.Join(err, l.closeDatabases())
@@ -120,8 +124,10 @@ func (l *Ledger) check(ctx context.Context, how thoroughness) (problems []string
 	db := readDatabase{openDatabase(dsn(l.path, "mode", "ro", "_query_only", "on"), func(error) {}), newHealth()}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	db.SetMaxOpenConns(1)
-	if problems, err = wrongSchema(ctx, db); err != nil || len(problems) > 0 {
-		return problems, err
+	if how != earlier {
+		if problems, err = wrongSchema(ctx, db); err != nil || len(problems) > 0 {
+			return problems, err
+		}
 	}
 	for _, text := range checks[how] {
 		found, err := query(ctx, db, scanString, text)

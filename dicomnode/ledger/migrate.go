@@ -64,6 +64,8 @@ func migrateBy(t *tx, steps []string) error {
 	return nil
 }
 
+var errOlder = errors.New("from an older release")
+
 func newerSchema(version, known int) error {
 	return fmt.Errorf("schema version %d is from a newer release, this one knows %d: start the newer release", version, known)
 }
@@ -82,7 +84,7 @@ func (l *Ledger) checkSchema(ctx context.Context) error {
 	case version > len(steps):
 		return newerSchema(version, len(steps))
 	case version < len(steps):
-		return fmt.Errorf("schema version %d is from an older release, this one reads %d: start this release's gateway once", version, len(steps))
+		return fmt.Errorf("schema version %d is %w, this one reads %d: start this release's gateway once", version, errOlder, len(steps))
 	}
 	return nil
 }

@@ -22,6 +22,9 @@ func TestUpgrade(t *testing.T) {
 	path := unpacked(t)
 	want, err := os.ReadFile("testdata/0001.txt")
 	require.NoError(t, err)
+	problems, err := CheckFile(t.Context(), path)
+	require.NoError(t, err)
+	require.Empty(t, problems)
 	for range 2 { // upgraded, and opened again
 		l := reopen(t, path)
 		require.Equal(t, string(want), allViews(t, l))
