@@ -18,6 +18,9 @@ type OutboxFilter struct {
 	Offset      int
 }
 
+// countDeliveries counts by the tally: however many there are, it costs the same.
+const countDeliveries = "SELECT coalesce(sum(n), 0) FROM tally WHERE kind = 'delivery' AND (?1 = '' OR name = ?1) AND (?2 = '' OR state = ?2)"
+
 // Outbox returns a page of the deliveries that f picks, the newest first, and how many f picks in all.
 func (l *Ledger) Outbox(ctx context.Context, f OutboxFilter) (page []Delivery, total int, err error) {
 	var conditions []string
@@ -37,7 +40,7 @@ func (l *Ledger) Outbox(ctx context.Context, f OutboxFilter) (page []Delivery, t
 	if len(conditions) > 0 {
 		where = "WHERE " + strings.Join(conditions, " AND ") + " "
 	}
-	if err := l.readDB.QueryRowContext(ctx, "SELECT count(*) FROM delivery d "+where, args...).Scan(&total); err != nil {
+	if err := l.readDB.QueryRowContext(ctx, countDeliveries, f.Destination, f.State).Scan(&total); err != nil {
 		return nil, 0, fmt.Errorf("ledger: outbox: %w", err)
 	}
 	args = append(args, limit(f.Limit), f.Offset)

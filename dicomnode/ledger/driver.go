@@ -11,6 +11,16 @@ import (
 // openDatabase opens a database of which see gets every error, whatever was asked and whoever asked it.
 func openDatabase(dsn string, see func(error)) *sql.DB { return sql.OpenDB(connector{dsn, see}) }
 
+// asked is told of every statement in tests: how each is done is looked at there. Else it is nil.
+var asked func(text string)
+
+func ask(text string) string {
+	if asked != nil {
+		asked(text)
+	}
+	return text
+}
+
 type connector struct {
 	dsn string
 	see func(error)
@@ -36,7 +46,7 @@ type seenConn struct {
 
 // PrepareContext implements driver.ConnPrepareContext.
 func (c seenConn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
-	s, err := c.SQLiteConn.PrepareContext(ctx, query)
+	s, err := c.SQLiteConn.PrepareContext(ctx, ask(query))
 	if err != nil {
 		c.see(err)
 		return nil, err
@@ -46,12 +56,12 @@ func (c seenConn) PrepareContext(ctx context.Context, query string) (driver.Stmt
 
 // ExecContext implements driver.ExecerContext.
 func (c seenConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
-	return seen(c.see)(c.SQLiteConn.ExecContext(ctx, query, args))
+	return seen(c.see)(c.SQLiteConn.ExecContext(ctx, ask(query), args))
 }
 
 // QueryContext implements driver.QueryerContext.
 func (c seenConn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
-	return seenQuery(c.see)(c.SQLiteConn.QueryContext(ctx, query, args))
+	return seenQuery(c.see)(c.SQLiteConn.QueryContext(ctx, ask(query), args))
 }
 
 type seenStmt struct {

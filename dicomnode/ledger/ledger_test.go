@@ -19,7 +19,7 @@ func TestMain(m *testing.M) {
 	if path := os.Getenv(crashFileEnv); path != "" {
 		crashChild(path)
 	}
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(explained{m})
 }
 
 // start is when the tests' clock begins.

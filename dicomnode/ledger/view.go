@@ -181,13 +181,39 @@ func (f StudyFilter) where() (string, []any, error) {
 	return "WHERE " + strings.Join(conditions, " AND ") + " ", args, nil
 }
 
+// Studies by their status, of indexes that have work to do only: what is done is the rest.
+const (
+	countParked  = "SELECT count(*) FROM study INDEXED BY study_parked WHERE parked > 0 AND " + remembered
+	countWorking = "SELECT count(*) FROM study INDEXED BY study_working WHERE open > 0 AND parked = 0 AND " + remembered
+	countDone    = "SELECT (SELECT studies FROM meta) - (" + countParked + ") - (" + countWorking + ")"
+)
+
+// count returns the statement that counts what f picks, which costs the same however many studies are done.
+func (f StudyFilter) count(where string) string {
+	if f.PatientID == "" && f.Accession == "" && f.StudyUID == "" {
+		switch f.Status {
+		case "":
+			return "SELECT studies FROM meta"
+		case StudyParked:
+			return countParked
+		case StudyWorking:
+			return countWorking
+		case StudyDone:
+			return countDone
+		case StudyConflict:
+			return "SELECT count(*) FROM study INDEXED BY study_conflict WHERE conflicts > 0 AND " + remembered
+		}
+	}
+	return "SELECT count(*) FROM study " + where
+}
+
 // Studies returns a page of the studies that f picks, the one with the newest instance first, and how many f picks in all.
 func (l *Ledger) Studies(ctx context.Context, f StudyFilter) (page []Study, total int, err error) {
 	where, args, err := f.where()
 	if err != nil {
 		return nil, 0, fmt.Errorf("ledger: studies: %w", err)
 	}
-	if err := l.readDB.QueryRowContext(ctx, "SELECT count(*) FROM study "+where, args...).Scan(&total); err != nil {
+	if err := l.readDB.QueryRowContext(ctx, f.count(where), args...).Scan(&total); err != nil {
 		return nil, 0, fmt.Errorf("ledger: studies: %w", err)
 	}
 	args = append(args, limit(f.Limit), f.Offset)

@@ -6,6 +6,7 @@ CREATE INDEX delivery_alternate ON delivery (alternate) WHERE alternate <> '';
 CREATE INDEX delivery_behind ON delivery (destination, next_at, id) WHERE state = 'pending' AND held = 0 AND stale = 0 AND behind = 1;
 CREATE INDEX delivery_done ON delivery (destination, ended_at) WHERE state = 'done';
 CREATE INDEX delivery_due ON delivery (destination, behind, rank, id, next_at) WHERE state = 'pending' AND held = 0;
+CREATE INDEX delivery_message ON delivery (entry) WHERE kind <> 'dicom' AND state = 'pending' AND number > 0;
 CREATE INDEX delivery_next ON delivery (destination, held, next_at) WHERE state = 'pending';
 CREATE INDEX delivery_parked ON delivery (id) WHERE state = 'parked';
 CREATE INDEX delivery_sent ON delivery (destination, next_at) WHERE state = 'sent';
@@ -44,7 +45,7 @@ CREATE INDEX message_held ON message (at) WHERE released_at IS NULL;
 CREATE INDEX need_ended ON need (ended_at) WHERE ended_at IS NOT NULL;
 CREATE INDEX need_refused ON need (entry) WHERE by = 'refused';
 CREATE INDEX object_held ON object (made_at) WHERE released_at IS NULL;
-CREATE INDEX object_lost ON object (study) WHERE lost = 1;
+CREATE INDEX object_lost ON object (study) WHERE lost > 0;
 CREATE INDEX object_name ON object (name);
 CREATE INDEX object_sop ON object (sop_instance_uid);
 CREATE INDEX object_study ON object (study);
@@ -262,7 +263,7 @@ CREATE TABLE message (
 CREATE TABLE meta (
 	id       INTEGER PRIMARY KEY CHECK (id = 1),
 	position INTEGER NOT NULL -- Seq of the last spool entry taken in
-, acted INTEGER NOT NULL DEFAULT 0, store TEXT NOT NULL DEFAULT '', clock TEXT NOT NULL DEFAULT '');
+, acted INTEGER NOT NULL DEFAULT 0, store TEXT NOT NULL DEFAULT '', clock TEXT NOT NULL DEFAULT '', studies INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE need (
 	entry    TEXT NOT NULL,
 	by       TEXT NOT NULL, -- refused: it could not be taken in
@@ -311,7 +312,7 @@ CREATE TABLE span (
 	columns  INTEGER NOT NULL,
 	scores   TEXT NOT NULL, -- JSON: class to probability
 	findings TEXT NOT NULL, -- JSON
-	notes    TEXT NOT NULL, -- JSON
+	notes    TEXT NOT NULL, contours BLOB, -- JSON
 	PRIMARY KEY (job, first, count)
 ) WITHOUT ROWID;
 CREATE TABLE study (
@@ -415,4 +416,13 @@ CREATE TRIGGER job_state AFTER UPDATE OF state ON job WHEN OLD.state <> NEW.stat
 		WHEN EXISTS (SELECT 1 FROM job WHERE instance = NEW.instance AND state = 'done') THEN 'analysed'
 		ELSE 'not-analysed' END
 	WHERE id = NEW.instance;
+END;
+CREATE TRIGGER study_forgotten AFTER UPDATE OF forgotten_at ON study WHEN (OLD.forgotten_at IS NULL) <> (NEW.forgotten_at IS NULL) BEGIN
+	UPDATE meta SET studies = studies + (NEW.forgotten_at IS NULL) - (OLD.forgotten_at IS NULL);
+END;
+CREATE TRIGGER study_gone AFTER DELETE ON study WHEN OLD.forgotten_at IS NULL BEGIN
+	UPDATE meta SET studies = studies - 1;
+END;
+CREATE TRIGGER study_new AFTER INSERT ON study WHEN NEW.forgotten_at IS NULL BEGIN
+	UPDATE meta SET studies = studies + 1;
 END;
