@@ -22,6 +22,7 @@ var mayScan = map[string]string{
 	"SELECT * FROM ": "tests read all there is", "SELECT count(*) FROM (": "tests", "SELECT name FROM sqlite_master": "tests",
 	"SELECT count(*) FROM exam e WHERE open_jobs <>": "tests", "SELECT count(*) FROM study s WHERE instances <>": "tests",
 	"SELECT count(*) FROM delivery": "tests", "SELECT count(*) FROM instance": "tests", "SELECT count(*) FROM job": "tests",
+	"UPDATE exam SET destinations = '['": "tests", "UPDATE span SET contours = x'0102'": "tests", "SELECT count(*) = (SELECT position": "tests",
 	"SELECT count(*) FROM object": "tests", "SELECT count(*) FROM span": "tests",
 	"WITH is_so": "the check of the whole ledger, which reads all of it", "SELECT DISTINCT 'a row of '": "the same",
 	"SELECT 'the counters of study": "the same", "SELECT sql": "the schema", "SELECT type, name": "the schema",
