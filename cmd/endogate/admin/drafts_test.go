@@ -170,7 +170,7 @@ func TestDraft_reads(t *testing.T) {
 	w := ask(s, "GET", draftPath+".pdf")
 	require.Equal(t, "application/pdf", w.Header().Get("Content-Type"))
 	require.Equal(t, `inline; filename="report-1.3.pdf"`, w.Header().Get("Content-Disposition"))
-	require.Equal(t, http.StatusBadRequest, ask(s, "GET", "/api/v1/studies/not-a-uid/draft").Code)
+	require.Equal(t, http.StatusBadRequest, ask(s, "GET", "/api/v1/studies/.not-a-uid/draft").Code)
 }
 
 // TestDraft_changes wants to know of which version, by whom, and nothing that it does not know.

@@ -60,7 +60,7 @@ func TestGate(t *testing.T) {
 		{"no body", "2.25.1003/gate/release", ``, http.StatusBadRequest, nil},
 		{"another body", "2.25.1003/gate/release", `{"author": "Dr. A", "reason": "x", "why": "y"}`, http.StatusBadRequest, nil},
 		{"more than a body", "2.25.1003/gate/release", `{"author": "Dr. A", "reason": "x"} {}`, http.StatusBadRequest, nil},
-		{"no study", "x/gate/release", `{"author": "Dr. A", "reason": "x"}`, http.StatusBadRequest, nil},
+		{"no study", "_x/gate/release", `{"author": "Dr. A", "reason": "x"}`, http.StatusBadRequest, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			h := newHospital(t)
