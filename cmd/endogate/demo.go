@@ -247,7 +247,7 @@ func (d *demo) wait(ctx context.Context, uid dicom.UID) (admin.Study, error) {
 		if study.Status == ledger.StudyParked {
 			return false, fmt.Errorf("demo: work was parked; see %s", d.path("gateway.log"))
 		}
-		return study.Status == ledger.StudyDone, nil
+		return study.Status.Ended(), nil
 	})
 	return study, err
 }

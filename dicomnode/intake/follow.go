@@ -2,6 +2,7 @@ package intake
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"math"
 	"sync/atomic"
@@ -38,6 +39,7 @@ type Arrivals interface {
 	Refuse(ctx context.Context, entry, reason string, position uint64, at time.Time) error
 	Refused(ctx context.Context) ([]string, error)
 	Suspect(ctx context.Context, err error) error
+	TakeUp(ctx context.Context, r ledger.Receipt) error
 	KeptAs(ctx context.Context, uid dicom.UID, digest string) (string, error)
 }
 
@@ -217,6 +219,37 @@ func (f *Follower) next(ctx context.Context, position uint64) (receipts []ledger
 		}
 	}
 	return receipts, last, nil
+}
+
+// Applies says whether a route with a model applies to an entry.
+func (f *Follower) Applies(id string) (bool, error) {
+	r, err := f.anew(id)
+	return err == nil && r.Skip == "", nilIfGone(err)
+}
+
+// TakeUp gives an entry that was not analysed to the route and the models that apply to it now.
+func (f *Follower) TakeUp(ctx context.Context, id string, now time.Time) error {
+	r, err := f.anew(id)
+	if err != nil || r.Skip != "" {
+		return err
+	}
+	r.Kept, r.At = nil, now
+	return f.Ledger.TakeUp(ctx, r)
+}
+
+func (f *Follower) anew(id string) (ledger.Receipt, error) {
+	entry, data, err := f.Spool.Open(id)
+	if err != nil {
+		return ledger.Receipt{}, err
+	}
+	return f.receipt(entry), data.Close()
+}
+
+func nilIfGone(err error) error {
+	if errors.Is(err, spool.ErrNotFound) {
+		return nil
+	}
+	return err
 }
 
 func (f *Follower) receipt(e spool.Entry) ledger.Receipt {

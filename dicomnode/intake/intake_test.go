@@ -333,6 +333,8 @@ func (f *flaky) Receive(context.Context, []ledger.Receipt, uint64) ([]ledger.Ver
 
 func (f *flaky) KeptAs(context.Context, dicom.UID, string) (string, error) { return "", nil }
 
+func (f *flaky) TakeUp(context.Context, ledger.Receipt) error { return nil }
+
 func (f *flaky) Suspect(context.Context, error) error { return nil }
 
 func (f *flaky) Refused(context.Context) ([]string, error) { return nil, nil }

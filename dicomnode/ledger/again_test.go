@@ -204,7 +204,7 @@ func TestRelease_heldUntilDiscarded(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, work.Instances)
 	s = study(t, l).Study
-	require.Equal(t, []any{StudyDone, 0, 2}, []any{s.Status, s.Parked, s.NotAnalysed}, "done, and no model has seen it")
+	require.Equal(t, []any{StudyNotAnalysed, 0, 2}, []any{s.Status, s.Parked, s.NotAnalysed}, "nothing is open, and no model has seen it")
 	requireTally(t, l)
 	require.ErrorIs(t, l.DiscardInstance(ctx, "unknown", at(5)), ErrNotFound)
 	require.Equal(t, []string{"entry001", "entry002", "entry003"}, releasable(t, l, 1000))

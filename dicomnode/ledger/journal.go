@@ -154,6 +154,8 @@ func (a *action) do(ctx context.Context, l *Ledger) (err error) {
 		err = l.SkipJob(ctx, a.Job, a.Reason, a.At)
 	case "retry-job":
 		err = l.RetryJob(ctx, a.Job, a.At)
+	case "take-up":
+		err = l.TakeUp(ctx, a.Receipts[0])
 	case "discard-job":
 		err = l.DiscardJob(ctx, a.Job, a.At)
 	case "finish-report":

@@ -156,6 +156,23 @@ func TestJournal_everyAction(t *testing.T) {
 	skipped := receipt(7)
 	receive(t, l, skipped)
 	require.NoError(t, l.SkipJob(ctx, "entry007.demo", "nothing here decodes it", at(102)))
+	unrouted := receipt(9)
+	unrouted.Header.StudyInstanceUID, unrouted.Route, unrouted.Models, unrouted.Forward, unrouted.Skip = "1.8", "", nil, nil, "no route matches"
+	receive(t, l, unrouted)
+	left, err := l.LeftOut(ctx, at(9), at(0))
+	require.NoError(t, err)
+	require.Contains(t, left, LeftOut{Entry: "entry007", SOPInstanceUID: "1.2.3.7", Job: "entry007.demo", Reason: "nothing here decodes it", Old: true})
+	require.Contains(t, left, LeftOut{Entry: "entry009", SOPInstanceUID: "1.2.3.9", Reason: "no route matches"})
+	require.Len(t, left, 2, "not what a person has discarded")
+	unrouted.Route, unrouted.Models, unrouted.Forward, unrouted.Skip, unrouted.At = "endoscopy", []string{"demo"}, []string{"pacs"}, "", at(103)
+	require.NoError(t, l.TakeUp(ctx, unrouted))
+	require.ErrorIs(t, l.TakeUp(ctx, unrouted), ErrState)
+	unknown := unrouted
+	unknown.ID = "unknown"
+	require.ErrorIs(t, l.TakeUp(ctx, unknown), ErrNotFound)
+	left, err = l.LeftOut(ctx, at(9), at(0))
+	require.NoError(t, err)
+	require.Len(t, left, 1)
 
 	taken, err := l.TakeMessage(ctx, inbound("c1", OrderChange{Patch: patch(Order{Accession: "A9", StudyInstanceUID: "1.2"})}))
 	require.NoError(t, err)

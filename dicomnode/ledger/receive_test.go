@@ -215,7 +215,9 @@ func TestStudies_filters(t *testing.T) {
 		{"both", StudyFilter{PatientID: "P1", Accession: "A4"}, nil},
 		{"working", StudyFilter{Status: StudyWorking}, []dicom.UID{"1.2.2"}},
 		{"parked", StudyFilter{Status: StudyParked}, []dicom.UID{"1.2.5", "1.2.4"}},
-		{"done", StudyFilter{Status: StudyDone}, []dicom.UID{"1.2.3", "1.2.1"}},
+		{"done", StudyFilter{Status: StudyDone}, nil},
+		{"not analysed", StudyFilter{Status: StudyNotAnalysed}, []dicom.UID{"1.2.3", "1.2.1"}},
+		{"partly analysed", StudyFilter{Status: StudyPartlyAnalysed}, nil},
 		{"conflict", StudyFilter{Status: StudyConflict}, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,13 +19,20 @@ type StudyStatus string
 
 // The statuses, the first that applies.
 const (
-	StudyParked  StudyStatus = "parked"  // something waits for a person
-	StudyWorking StudyStatus = "working" // jobs, reports or deliveries are open
-	StudyDone    StudyStatus = "done"
+	StudyParked         StudyStatus = "parked"          // something waits for a person
+	StudyWorking        StudyStatus = "working"         // jobs, reports or deliveries are open
+	StudyNotAnalysed    StudyStatus = "not-analysed"    // nothing is open, and no model has seen any of its instances
+	StudyPartlyAnalysed StudyStatus = "partly-analysed" // nothing is open, and no model has seen some of them
+	StudyDone           StudyStatus = "done"            // all are analysed
 
 	// StudyConflict is a filter only: an instance came twice with different bytes.
 	StudyConflict StudyStatus = "conflict"
 )
+
+// Ended says that nothing is open and nothing waits for a person.
+func (s StudyStatus) Ended() bool {
+	return s == StudyDone || s == StudyNotAnalysed || s == StudyPartlyAnalysed
+}
 
 // StudyFilter picks studies. Empty fields pick all.
 type StudyFilter struct {
@@ -45,11 +53,12 @@ type Study struct {
 	FirstAt, LastAt        time.Time // instances received
 	Modality               string    // of one of its instances
 	Instances, Conflicts   int
-	NotAnalysed            int // of the instances, those whose last word is that a model could not, or that none applies
-	Frames                 int // of the instances received
-	Findings               int // at or above threshold, of role finding
-	Open                   int // jobs, exams and deliveries with work to do
-	Parked                 int // jobs, exams, deliveries and held instances that wait for a person
+	NotAnalysed            int      // of the instances, those whose last word is that a model could not, or that none applies
+	Why                    []string // they are not: a few of the reasons
+	Frames                 int      // of the instances received
+	Findings               int      // at or above threshold, of role finding
+	Open                   int      // jobs, exams and deliveries with work to do
+	Parked                 int      // jobs, exams, deliveries and held instances that wait for a person
 	Deliveries             DeliveryCounts
 	Status                 StudyStatus
 	id                     int64
@@ -117,6 +126,8 @@ const selectStudy = `SELECT id, study_instance_uid, coalesce((SELECT patient_id 
 	coalesce((SELECT patient ->> 'name' FROM gate WHERE study = study.id), patient_name), accession_number, study_date, study_time,
 	study_description, first_at, last_at, instances, conflicts, open, parked,
 	(SELECT count(*) FROM instance WHERE study = study.id AND state IN ('failed', 'not-analysed')),
+	(SELECT json_group_array(why) FROM (SELECT coalesce(nullif(i.reason, ''), (SELECT j.reason FROM job j WHERE j.instance = i.id
+		AND j.reason <> '' LIMIT 1), '') AS why FROM instance i WHERE i.study = study.id AND i.state IN ('failed', 'not-analysed') LIMIT 50)),
 	(SELECT coalesce(max(header ->> 'modality'), '') FROM instance WHERE study = study.id),
 	(SELECT coalesce(sum(header ->> 'number_of_frames'), 0) FROM instance WHERE study = study.id),
 	(SELECT count(*) FROM exam e JOIN job j ON j.exam = e.id AND j.retracted = '' JOIN span r ON r.job = j.id, json_each(r.findings)
@@ -132,21 +143,43 @@ func scanStudy(rows *sql.Rows) (Study, error) {
 	var s Study
 	err := rows.Scan(&s.id, &s.StudyInstanceUID, &s.PatientID, &s.PatientName, &s.AccessionNumber, &s.StudyDate, &s.StudyTime,
 		&s.StudyDescription, timeColumn{&s.FirstAt}, timeColumn{&s.LastAt}, &s.Instances, &s.Conflicts, &s.Open, &s.Parked,
-		&s.NotAnalysed,
+		&s.NotAnalysed, jsonColumn{&s.Why},
 		&s.Modality, &s.Frames, &s.Findings, &s.Deliveries.Pending, &s.Deliveries.Sent, &s.Deliveries.Done, &s.Deliveries.Parked, &s.Deliveries.Discarded)
+	s.Why = few(s.Why)
 	switch {
 	case s.Parked > 0:
 		s.Status = StudyParked
 	case s.Open > 0:
 		s.Status = StudyWorking
+	case s.NotAnalysed > 0 && s.NotAnalysed+s.Conflicts >= s.Instances:
+		s.Status = StudyNotAnalysed
+	case s.NotAnalysed > 0:
+		s.Status = StudyPartlyAnalysed
 	default:
 		s.Status = StudyDone
 	}
 	return s, err
 }
 
+// few are the first of reasons, each once.
+func few(reasons []string) []string {
+	out := []string{}
+	for _, r := range reasons {
+		if r != "" && len(out) < 5 && !slices.Contains(out, r) {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
 // remembered are the studies whose history is not past its retention.
 const remembered = "forgotten_at IS NULL"
+
+// unanalysed picks instances that no model has seen, and unseen counts those of a study.
+const (
+	unanalysed = "state IN ('failed', 'not-analysed')"
+	unseen     = "(SELECT count(*) FROM instance WHERE study = study.id AND " + unanalysed + ")"
+)
 
 // where returns the conditions of f with their arguments.
 func (f StudyFilter) where() (string, []any, error) {
@@ -172,11 +205,15 @@ func (f StudyFilter) where() (string, []any, error) {
 	case StudyWorking:
 		conditions = append(conditions, "open > 0 AND parked = 0")
 	case StudyDone:
-		conditions = append(conditions, "open = 0 AND parked = 0")
+		conditions = append(conditions, "open = 0 AND parked = 0 AND id NOT IN (SELECT study FROM instance WHERE "+unanalysed+")")
+	case StudyNotAnalysed:
+		conditions = append(conditions, "open = 0 AND parked = 0 AND id IN (SELECT study FROM instance WHERE "+unanalysed+") AND instances - conflicts <= "+unseen)
+	case StudyPartlyAnalysed:
+		conditions = append(conditions, "open = 0 AND parked = 0 AND id IN (SELECT study FROM instance WHERE "+unanalysed+") AND instances - conflicts > "+unseen)
 	case StudyConflict:
 		conditions = append(conditions, "conflicts > 0")
 	default:
-		return "", nil, fmt.Errorf("status %q: not one of parked, working, done, conflict", f.Status)
+		return "", nil, fmt.Errorf("status %q: not one of parked, working, not-analysed, partly-analysed, done, conflict", f.Status)
 	}
 	return "WHERE " + strings.Join(conditions, " AND ") + " ", args, nil
 }

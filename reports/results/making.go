@@ -185,8 +185,8 @@ func (m *making) parts(ctx context.Context, parts []analysis.Part, kept *image.R
 
 // finish has results, objects and deliveries enter the ledger together. What comes second is dropped.
 func (m *making) finish(ctx context.Context, notAnalysed string) error {
-	end := m.enter
-	if notAnalysed != "" && len(m.results) == 0 {
+	end, skipped := m.enter, notAnalysed != "" && len(m.results) == 0
+	if skipped {
 		end = m.skip
 	}
 	// An error of the ledger counts here, unlike in Begin: results that it refuses, it would refuse for ever. While it is
@@ -203,7 +203,7 @@ func (m *making) finish(ctx context.Context, notAnalysed string) error {
 	case err != nil:
 		return err
 	}
-	m.Finished(m.job.Model)
+	m.Finished(m.job.Model, skipped)
 	return nil
 }
 

@@ -25,6 +25,7 @@ var (
 	descDepth     = desc("delivery_queue_depth", "Deliveries that wait for a destination.", "destination")
 	descParked    = desc("parked", "Work that waits for a person, by kind.", "kind")
 	descHeld      = desc("held_instances", "Instances kept until they are analysed or discarded: conflicts, and those without model or destination.")
+	descUnseen    = desc("unanalysed_instances", "Instances in the ledger that no model has seen: none applies, could read them, or did in time.")
 	descGate      = desc("held_studies", "Studies whose results wait until a person releases or corrects: images, order and patient do not agree.")
 	descMismatch  = desc("mismatched_studies", "Studies whose images, order and patient do not agree, held or not.")
 	descRefused   = desc("refused_entries", "Spool entries that the ledger cannot take in.")
@@ -46,7 +47,7 @@ var (
 	descSteps     = desc("clock_steps_total", "Steps of the clock seen since the start.")
 	descUnproven  = desc("clock_unproven_seconds", "How far the clock is ahead of the time that has passed for sure, by which what is old is deleted.")
 	gaugeDescs    = []*prometheus.Desc{
-		descReadable, descSound, descQueueLag, descOldest, descOpenJobs, descSpoolLag, descDepth, descParked, descHeld, descGate, descMismatch, descRefused, descEntries, descBytes, descDisk, descFree, descInodes, descReserve, descSessions, descSessByte, descSessEvent,
+		descReadable, descSound, descQueueLag, descOldest, descOpenJobs, descSpoolLag, descDepth, descParked, descHeld, descUnseen, descGate, descMismatch, descRefused, descEntries, descBytes, descDisk, descFree, descInodes, descReserve, descSessions, descSessByte, descSessEvent,
 		descDestUp, descDestAge, descJobAge, descModelJobs, descExamAge, descHeldAge, descSteps, descUnproven,
 	}
 )
@@ -109,6 +110,7 @@ func (s *state) Collect(ch chan<- prometheus.Metric) {
 	gauge(descUnproven, g.Ages.ClockUnproven)
 	ch <- prometheus.MustNewConstMetric(descSteps, prometheus.CounterValue, float64(g.Ages.ClockSteps))
 	gauge(descHeld, float64(g.HeldInstances))
+	gauge(descUnseen, float64(g.Unanalysed))
 	gauge(descGate, float64(g.HeldStudies))
 	gauge(descMismatch, float64(g.Mismatches))
 	gauge(descRefused, float64(g.RefusedEntries))

@@ -71,7 +71,7 @@ func (m *Metrics) Stored(status uint16) {
 	m.stored.WithLabelValues(fmt.Sprintf("%04X", status)).Inc()
 }
 
-// Job counts the end of a job: "done", "retry" or "parked".
+// Job counts the end of a job, or of a try: "done", "skipped" (there was nothing that it could analyse) or "failed".
 func (m *Metrics) Job(model, outcome string) {
 	m.jobs.WithLabelValues(label(model), label(outcome)).Inc()
 }

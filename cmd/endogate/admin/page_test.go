@@ -32,7 +32,7 @@ func TestPage_listsStudies(t *testing.T) {
 	require.Contains(t, rows[0][6], "9 of 18 delivered")
 	require.Contains(t, rows[1][3], "Complete")
 	require.Contains(t, rows[2][0], "Yamada, Tarou · 山田, 太郎")
-	require.Equal(t, []string{"!\nNot analysed\n1 of 1 instance not analysed", "1200", "–"}, rows[2][3:6], "no tick, and no nought of findings")
+	require.Equal(t, []string{"!\nNot analysed\n1 of 1 instance not analysed: video", "1200", "–"}, rows[2][3:6], "no tick, and no nought of findings")
 	b.until(`document.querySelector("#strip").innerText.includes("Accepting")`)
 	require.Equal(t, "4", b.text("#badge-parked"))
 

@@ -93,6 +93,7 @@ var sampleModel = Model{
 // colonoscopy is an exam of seven frames with heatmaps, an SR and a KOS, and two destinations.
 func (h *hospital) colonoscopy(uid dicom.UID, name, id, accession string, status ledger.StudyStatus) Study {
 	s := Study{StudySummary: StudySummary{
+		NotAnalysedWhy:   []string{},
 		StudyInstanceUID: uid, PatientName: name, PatientID: id, AccessionNumber: accession, StudyDate: "20261104", StudyTime: "093000.000",
 		StudyDescription: "Colonoscopy, screening", Modality: "ES", Status: status, FirstAt: sampleTime, LastAt: sampleTime.Add(11 * time.Minute),
 	}}
@@ -204,7 +205,7 @@ func (h *hospital) deliver(s *Study, o Object) {
 func (h *hospital) unanalysed(uid dicom.UID) Study {
 	s := Study{StudySummary: StudySummary{
 		StudyInstanceUID: uid, PatientName: "Yamada^Tarou=山田^太郎=やまだ^たろう", PatientID: "P-0003", StudyDate: "20261103", Modality: "ES",
-		StudyDescription: "Gastroscopy", Status: ledger.StudyDone, FirstAt: sampleTime.Add(-24 * time.Hour), LastAt: sampleTime.Add(-23 * time.Hour), InstanceCount: 1, NotAnalysed: 1, FrameCount: 1200,
+		StudyDescription: "Gastroscopy", Status: ledger.StudyNotAnalysed, FirstAt: sampleTime.Add(-24 * time.Hour), LastAt: sampleTime.Add(-23 * time.Hour), InstanceCount: 1, NotAnalysed: 1, NotAnalysedWhy: []string{"video"}, FrameCount: 1200,
 	}}
 	s.Instances = []Instance{{
 		SOPInstance: instance(uid, 1, "1.2.840.10008.5.1.4.1.1.77.1.1.1"), Entry: "e-video", Modality: "ES", InstanceNumber: 1, NumberOfFrames: 1200,

@@ -74,7 +74,7 @@ type Check struct {
 	Probe    func(ctx context.Context) error
 }
 
-var studyStatuses = []ledger.StudyStatus{ledger.StudyParked, ledger.StudyWorking, ledger.StudyDone, ledger.StudyConflict}
+var studyStatuses = []ledger.StudyStatus{ledger.StudyParked, ledger.StudyWorking, ledger.StudyNotAnalysed, ledger.StudyPartlyAnalysed, ledger.StudyDone, ledger.StudyConflict}
 
 // StudyFilter narrows a list of studies; a zero field does not. PatientID and AccessionNumber match exactly.
 type StudyFilter struct {
@@ -101,6 +101,7 @@ type StudySummary struct {
 	InstanceCount    int                   `json:"instance_count"`     // received, not made here
 	ConflictCount    int                   `json:"conflict_count"`     // of them, those whose UID was taken by other bytes
 	NotAnalysed      int                   `json:"not_analysed_count"` // of them, those that no model applies to, or could read
+	NotAnalysedWhy   []string              `json:"not_analysed_why"`   // a few of the reasons
 	FrameCount       int                   `json:"frame_count"`        // of the received instances
 	FindingCount     int                   `json:"finding_count"`      // role finding, at or above threshold
 	OpenCount        int                   `json:"open_count"`         // jobs, reports and deliveries with work to do
@@ -352,10 +353,11 @@ type Gauges struct {
 	ParkedJobs       int            `json:"parked_jobs"`
 	ParkedExams      int            `json:"parked_exams"`
 	ParkedDeliveries int            `json:"parked_deliveries"`
-	HeldStudies      int            `json:"held_studies"`    // whose results wait at the gate
-	Mismatches       int            `json:"mismatches"`      // studies whose images, order and patient do not agree
-	HeldInstances    int            `json:"held_instances"`  // kept until they are analysed or discarded
-	RefusedEntries   int            `json:"refused_entries"` // in the spool, and the ledger cannot take them in
+	HeldStudies      int            `json:"held_studies"`         // whose results wait at the gate
+	Mismatches       int            `json:"mismatches"`           // studies whose images, order and patient do not agree
+	HeldInstances    int            `json:"held_instances"`       // kept until they are analysed or discarded
+	Unanalysed       int            `json:"unanalysed_instances"` // that no model has seen
+	RefusedEntries   int            `json:"refused_entries"`      // in the spool, and the ledger cannot take them in
 	SpoolEntries     int            `json:"spool_entries"`
 	SpoolBytes       int64          `json:"spool_bytes"`      // of the data sets and messages in it
 	SpoolDisk        int64          `json:"spool_disk_bytes"` // that its files take

@@ -61,7 +61,7 @@ func TestGateway_poisonIsParkedAndReported(t *testing.T) {
 	require.Equal(t, http.StatusOK, g.post("/api/v1/parked/"+first.ID+"/discard"))
 	assert.Empty(t, g.parked())
 	assert.Equal(t, http.StatusConflict, g.post("/api/v1/parked/"+first.ID+"/retry"), "what is discarded stays so")
-	g.waitFor("the study to be done", func() bool { return g.study(uid).Status == ledger.StudyDone })
+	g.waitFor("the study to be done", func() bool { return g.study(uid).Status == ledger.StudyPartlyAnalysed })
 	assert.Equal(t, 1, g.study(uid).NotAnalysed)
 }
 

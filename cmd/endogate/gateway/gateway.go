@@ -240,8 +240,12 @@ func (g *parts) assemble(context.Context, *lifecycle) error {
 		Heatmaps: g.models.heatmaps, Prepare: g.models.byName(), Pictures: results.NewPictures(picturesKept),
 		Ledger: g.ledger, Keeper: g.keeper, Builder: g.builder, Algorithms: g.models.algorithms,
 		Colours: colours, Opacity: g.cfg.Reports.Opacity, MaxAttempts: g.cfg.Jobs.MaxDeliver, Now: g.now, Log: g.log,
-		Finished: func(model string) {
-			g.metrics.Job(model, "done")
+		Finished: func(model string, skipped bool) {
+			outcome := "done"
+			if skipped {
+				outcome = "skipped"
+			}
+			g.metrics.Job(model, outcome)
 			g.wakeOutbox()
 			g.exams.Wake()
 		},
@@ -269,6 +273,9 @@ func (g *parts) catchUp(ctx context.Context, _ *lifecycle) error {
 		g.log.Warn("destinations have changed: deliveries to those that are gone are parked", "parked", parked, "put_back", back)
 	}
 	if err := g.follower.CatchUp(ctx); err != nil {
+		return err
+	}
+	if err := g.takeUpLeftOut(ctx); err != nil {
 		return err
 	}
 	if err := g.time.resume(ctx); err != nil {

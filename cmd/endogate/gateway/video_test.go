@@ -31,6 +31,13 @@ func TestGateway_videoIsNotAnalysed(t *testing.T) {
 		sound.uid: ledger.InstanceAnalysed, video.uid: ledger.InstanceNotAnalysed,
 	}, statesOf(study))
 	assert.Equal(t, 1, study.NotAnalysed)
+	require.Len(t, study.NotAnalysedWhy, 1)
+	assert.Contains(t, study.NotAnalysedWhy[0], "video")
+	g.waitFor("all to be delivered", func() bool { return g.study(uid).Status == ledger.StudyPartlyAnalysed })
+	metrics := g.text("/metrics")
+	assert.Contains(t, metrics, `endogate_jobs_total{model="demo-colon",outcome="done"} 1`)
+	assert.Contains(t, metrics, `endogate_jobs_total{model="demo-colon",outcome="skipped"} 1`)
+	assert.Contains(t, metrics, "endogate_unanalysed_instances 1")
 	assert.Empty(t, g.parked())
 	files := scp.Files(t)
 	require.Contains(t, files, string(video.uid), "it is forwarded all the same")

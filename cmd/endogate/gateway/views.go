@@ -61,7 +61,7 @@ func summary(s ledger.Study) admin.StudySummary {
 		StudyInstanceUID: s.StudyInstanceUID, PatientID: s.PatientID, PatientName: s.PatientName,
 		AccessionNumber: s.AccessionNumber, StudyDate: s.StudyDate, StudyTime: s.StudyTime,
 		StudyDescription: s.StudyDescription, Modality: s.Modality, Status: s.Status,
-		FirstAt: s.FirstAt, LastAt: s.LastAt, InstanceCount: s.Instances, ConflictCount: s.Conflicts, NotAnalysed: s.NotAnalysed,
+		FirstAt: s.FirstAt, LastAt: s.LastAt, InstanceCount: s.Instances, ConflictCount: s.Conflicts, NotAnalysed: s.NotAnalysed, NotAnalysedWhy: append([]string{}, s.Why...),
 		FrameCount: s.Frames, FindingCount: s.Findings, OpenCount: s.Open, ParkedCount: s.Parked,
 		DeliveryCounts: s.Deliveries,
 	}

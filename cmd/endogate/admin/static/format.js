@@ -41,15 +41,11 @@ export function shortUID(uid) {
 
 // Statuses carry a sign and a word beside their colour.
 export const studyStatuses = {
-  parked: ["bad", "!", "Needs attention"], working: ["info", "◔", "In progress"], done: ["good", "✓", "Complete"], conflict: ["bad", "!", "UID conflict"],
+  parked: ["bad", "!", "Needs attention"], working: ["info", "◔", "In progress"], "not-analysed": ["warn", "!", "Not analysed"],
+  "partly-analysed": ["warn", "!", "Partly analysed"], done: ["good", "✓", "Complete"], conflict: ["bad", "!", "UID conflict"],
 };
-const coverage = { none: ["warn", "!", "Not analysed"], some: ["warn", "!", "Partly analysed"] };
-// studyChip has no green tick for what no model has seen.
-export function studyChip(s) {
-  if (s.status !== "done" || !s.not_analysed_count) return chip(studyStatuses, s.status);
-  return chip(coverage, s.not_analysed_count + s.conflict_count < s.instance_count ? "some" : "none");
-}
-export const notAnalysed = (s) => s.not_analysed_count ? `${s.not_analysed_count} of ${plural(s.instance_count, "instance")} not analysed` : "";
+export const studyChip = (s) => chip(studyStatuses, s.status);
+export const notAnalysed = (s) => s.not_analysed_count ? `${s.not_analysed_count} of ${plural(s.instance_count, "instance")} not analysed${s.not_analysed_why?.length ? `: ${s.not_analysed_why.join("; ")}` : ""}` : "";
 export const deliveryStates = {
   pending: ["warn", "→", "Waiting"], sent: ["info", "◔", "To be committed"], done: ["good", "✓", "Delivered"], parked: ["bad", "!", "Parked"], discarded: ["plain", "×", "Discarded"],
 };

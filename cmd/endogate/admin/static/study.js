@@ -40,7 +40,7 @@ export function studyView({ uid, params }) {
   function draw() {
     if (!study) return;
     const f = frame();
-    head.show([study.status, study.patient_name, study.patient_id, study.accession_number, study.study_description, study.conflict_count, study.not_analysed_count, study.parked_count, study.instance_count, analysed(study), study.totals, study.gate], () => header(study));
+    head.show([study.status, study.patient_name, study.patient_id, study.accession_number, study.study_description, study.conflict_count, study.not_analysed_count, study.not_analysed_why, study.parked_count, study.instance_count, analysed(study), study.totals, study.gate], () => header(study));
     strip.show([frames.map((x) => [x.key, x.top, x.state]), f?.key], () => frames.map((x) => thumbnail(x, x === f, pick, images)));
     viewer.show(f, frames.length, frames.indexOf(f));
     panel.show([f, models], () => findings(f, models, viewer));
@@ -63,7 +63,7 @@ export function studyView({ uid, params }) {
 
   return {
     title: () => study ? personName(study.patient_name) : "Study",
-    interval: () => study && study.status === "done" ? 15000 : 4000,
+    interval: () => study && ["done", "not-analysed", "partly-analysed"].includes(study.status) ? 15000 : 4000,
     stop: () => document.removeEventListener("keydown", keys),
     el: h("div", { class: "study" },
       h("a", { class: "back", href: "#/studies" }, "← Studies"), head.el,

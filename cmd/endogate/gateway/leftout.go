@@ -1,0 +1,64 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"endogate/dicomnode/ledger"
+	"endogate/dicomnode/pixeldata"
+	"endogate/dicomnode/spool"
+)
+
+// leftOutFor is how long what was not analysed is remembered when the gateway starts: what is older is history.
+const leftOutFor = 30 * 24 * time.Hour
+
+// takeUpLeftOut offers again what was not analysed for a lack that is mended since: a route, a model of it, a decoder. It is done
+// once, at the start, since configuration and programs are read there, and only for what came within the longest wait for an
+// examination: a report that was read does not change days later without a person. What is left as it is, is said.
+func (g *parts) takeUpLeftOut(ctx context.Context) error {
+	now := g.now()
+	all, err := g.ledger.LeftOut(ctx, now.Add(-g.cfg.Exam.MaxWait.Std()), now.Add(-leftOutFor))
+	if err != nil {
+		return err
+	}
+	decodes := g.decoding().Missing() == nil
+	taken, old, gone := 0, 0, 0
+	for _, o := range all {
+		mended := decodes && strings.Contains(o.Reason, pixeldata.ErrNoDecoder.Error())
+		if o.Job == "" && !o.Released {
+			if mended, err = g.follower.Applies(o.Entry); err != nil {
+				return err
+			}
+		}
+		switch {
+		case !mended:
+			continue
+		case o.Released:
+			gone++
+			continue
+		case o.Old:
+			old++
+			continue
+		}
+		if o.Job != "" {
+			err = g.ledger.RetryJob(ctx, o.Job, now)
+		} else {
+			err = g.follower.TakeUp(ctx, o.Entry, now)
+		}
+		switch {
+		case err == nil:
+			taken++
+		case errors.Is(err, ledger.ErrState), errors.Is(err, ledger.ErrNotFound), errors.Is(err, spool.ErrNotFound):
+			gone++
+		default:
+			return err
+		}
+	}
+	if taken+old+gone > 0 {
+		g.log.Warn("instances that were not analysed can be by now: those that came lately are offered again; the others are analysed when they are sent again",
+			"offered", taken, "older_than_max_wait", old, "bytes_gone", gone)
+	}
+	return nil
+}

@@ -1,0 +1,65 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"endogate/dicomnode/dicom"
+)
+
+// LeftOut is an instance that no model has seen because none applied or could.
+type LeftOut struct {
+	Entry          string
+	SOPInstanceUID dicom.UID
+	Job            string // that was skipped; empty where there is none
+	Reason         string
+	Old            bool // it came before the time asked for
+	Released       bool // its bytes are gone
+}
+
+const leftOut = `SELECT i.entry, i.sop_instance_uid, coalesce(j.name, ''), coalesce(j.reason, i.reason), i.received_at < ?1, i.released_at IS NOT NULL
+	FROM instance i LEFT JOIN job j ON j.instance = i.id AND j.state = 'skipped'
+	WHERE i.state IN ('failed', 'not-analysed') AND i.state = 'not-analysed' AND i.study IN (SELECT id FROM study WHERE last_at >= ?2) AND coalesce(j.reason, '') <> ?3
+		AND NOT EXISTS (SELECT 1 FROM event e WHERE e.study = i.study AND e.entry = i.entry AND e.what = 'discarded') ORDER BY i.id LIMIT 10000`
+
+// LeftOut returns what was not analysed, neither because its order was cancelled nor because a person has discarded it: of studies with an arrival since
+// remembered, no more than ten thousand. What came before since is old.
+func (l *Ledger) LeftOut(ctx context.Context, since, remembered time.Time) ([]LeftOut, error) {
+	found, err := query(ctx, l.readDB, func(rows *sql.Rows) (o LeftOut, err error) {
+		return o, rows.Scan(&o.Entry, &o.SOPInstanceUID, &o.Job, &o.Reason, &o.Old, &o.Released)
+	}, leftOut, micros(since), micros(remembered), OrderWasCancelled)
+	if err != nil {
+		return nil, fmt.Errorf("ledger: left out: %w", err)
+	}
+	return found, nil
+}
+
+// TakeUp gives an instance that was not analysed the route and the models of r, which is made of its spool entry, as receiving it
+// again would. An instance that has been taken up already is ErrState.
+func (l *Ledger) TakeUp(ctx context.Context, r Receipt) error {
+	err := l.act(ctx, "follower", &action{Name: "take-up", Receipts: []Receipt{r}}, func(t *tx) error {
+		b := &batch{tx: t, studies: map[dicom.UID]*arrivals{}, exams: map[examKey]*arrivals{}, urgency: map[dicom.UID]Priority{}}
+		var k known
+		err := t.row("SELECT id, study, entry, route, state, released_at IS NOT NULL FROM instance WHERE entry = ?", []any{r.ID},
+			&k.id, &k.study, &k.entry, &k.route, &k.state, &k.released)
+		switch {
+		case errors.Is(err, sql.ErrNoRows):
+			return ErrNotFound
+		case err != nil:
+			return err
+		case k.state != InstanceNotAnalysed, k.released:
+			return fmt.Errorf("%w: it is %s", ErrState, k.state)
+		}
+		if err := b.takeUp(r, k); err != nil {
+			return err
+		}
+		return b.finish(0)
+	})
+	if err != nil {
+		return fmt.Errorf("ledger: take up entry %s: %w", r.ID, err)
+	}
+	return nil
+}
