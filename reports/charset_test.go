@@ -16,7 +16,7 @@ import (
 )
 
 // made is every kind of object of a study with that source, whose makers have other letters than a source may have.
-func made(t testing.TB, source dataset) []Object {
+func made(t rapid.TB, source dataset) []Object {
 	t.Helper()
 	b := testBuilder()
 	b.Equipment.InstitutionName = "Zürich 大学"
@@ -161,11 +161,11 @@ func TestSource_anyCharacterSet(t *testing.T) {
 		rapid.Map(rapid.SliceOfN(rapid.ByteRange(0xA0, 0xFF), 0, 6), func(b []byte) string { return string(b) }),
 		rapid.Map(rapid.SliceOfN(rapid.ByteRange(0x20, 0xFF), 0, 6), func(b []byte) string { return string(b) }),
 		rapid.SampledFrom([]string{"\x1b$B;3ED\x1b(B", "\x1b$)C\xfb\xf3", "\x1b", "^", "=", "Müller", "\x1b(J", "\x81\x5c"}))
-	rapid.Check(t, func(rt *rapid.T) {
+	rapid.Check(t, func(t *rapid.T) {
 		source := endoscopic("1")
-		source.set(tag.SpecificCharacterSet, rapid.SliceOfN(rapid.SampledFrom(terms), 1, 3).Draw(rt, "charset")...)
+		source.set(tag.SpecificCharacterSet, rapid.SliceOfN(rapid.SampledFrom(terms), 1, 3).Draw(t, "charset")...)
 		for _, of := range []tag.Tag{tag.PatientName, tag.PatientID, tag.StudyDescription, tag.ReferringPhysicianName} {
-			source.set(of, strings.ReplaceAll(strings.Join(rapid.SliceOfN(part, 0, 4).Draw(rt, keyword(of)), ""), `\`, "/"))
+			source.set(of, strings.ReplaceAll(strings.Join(rapid.SliceOfN(part, 0, 4).Draw(t, keyword(of)), ""), `\`, "/"))
 		}
 		from := sourceOf(t, source)
 		for _, o := range made(t, source) {
@@ -174,10 +174,10 @@ func TestSource_anyCharacterSet(t *testing.T) {
 				was, _ := from.Attributes.Get(tagOf(of))
 				is, _ := a.Get(tagOf(of))
 				if from.keeps() {
-					assert.Equal(rt, strings.Trim(string(was.Value), " "), strings.Trim(string(is.Value), " "))
+					assert.Equal(t, strings.Trim(string(was.Value), " "), strings.Trim(string(is.Value), " "))
 				} else {
-					assert.Equal(rt, from.text(of), textOf(a, of))
-					assert.True(rt, utf8.Valid(is.Value))
+					assert.Equal(t, from.text(of), textOf(a, of))
+					assert.True(t, utf8.Valid(is.Value))
 				}
 			}
 		}

@@ -17,7 +17,7 @@ import (
 )
 
 // everything makes each kind of object of a study of that patient.
-func everything(t testing.TB, a Algorithm, name, id string) []Object {
+func everything(t rapid.TB, a Algorithm, name, id string) []Object {
 	t.Helper()
 	source := endoscopic("1")
 	source.set(tag.SpecificCharacterSet, "ISO_IR 192")
@@ -90,9 +90,9 @@ func TestDiscreet_any(t *testing.T) {
 	part := rapid.OneOf(rapid.StringMatching(`[A-Za-zäöüé?*. -]{0,12}`), rapid.SampledFrom([]string{
 		"", "Polyp", "polyps", "colon", "AI", "normal", "cecum", "not", "verified", "frame", "山田", "花子", "Иван", "?", "A",
 	}))
-	rapid.Check(t, func(rt *rapid.T) {
-		name := strings.Join(rapid.SliceOfN(part, 0, 5).Draw(rt, "components"), "^")
-		everything(t, kvasir(), name, strings.TrimSpace(part.Draw(rt, "id")))
+	rapid.Check(t, func(t *rapid.T) {
+		name := strings.Join(rapid.SliceOfN(part, 0, 5).Draw(t, "components"), "^")
+		everything(t, kvasir(), name, strings.TrimSpace(part.Draw(t, "id")))
 	})
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 	sd "github.com/suyashkumar/dicom"
 	"github.com/suyashkumar/dicom/pkg/tag"
+	"pgregory.net/rapid"
 
 	"endogate/cmd/endogate/installed"
 	"endogate/dicomnode/dicom"
@@ -18,7 +19,7 @@ import (
 )
 
 // objects makes everything that an exam gives.
-func objects(t testing.TB, e Exam) []Object {
+func objects(t rapid.TB, e Exam) []Object {
 	t.Helper()
 	threeD, plain, err := testBuilder().Report(e)
 	require.NoError(t, err)

@@ -71,7 +71,7 @@ func TestSource_patientAndStudy(t *testing.T) {
 // TestSource_odd: what a modality does wrong costs a value, never the result.
 func TestSource_odd(t *testing.T) {
 	source := endoscopic("1")
-	source.set(tag.StudyDate, "2026.1.2")
+	source.set(tag.StudyDate, "2 Jan 26")
 	source.set(tag.StudyTime, "10h15")
 	source.set(tag.PatientBirthDate, "1958.04.12") // ACR-NEMA's, which PS3.5 has readers understand
 	source.set(tag.PatientSex, "U")
