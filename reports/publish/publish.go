@@ -101,15 +101,13 @@ func (d Destination) wants(doc draft.Document) bool {
 	return d.archive() || !doc.Withheld() && (d.DraftsAfterSignature || doc.Number == 1 || doc.Standing != draft.Drafted)
 }
 
-// Objects implements desk.Publisher.
+// Objects implements desk.Publisher. Pages that cannot be drawn again keep no report back.
 func (p *Publisher) Objects(ctx context.Context, doc draft.Document) ([]ledger.Outgoing, error) {
 	r := rendering{Publisher: p, ctx: ctx, doc: doc}
 	r.to = slices.DeleteFunc(p.destinations(doc), func(d Destination) bool { return !d.archive() })
-	if err := r.pages(); err != nil {
-		return nil, err
-	}
+	pages := r.pages()
 	err := r.objects()
-	return r.out, err
+	return r.out, errors.Join(err, pages)
 }
 
 // Readdress implements desk.Publisher. What was signed, its PDF with it, stays as it is.

@@ -15,7 +15,7 @@ import (
 	"endogate/reports/draft"
 )
 
-// TestGateway_derivedMadeAgain: the spool is lost while heatmaps, report, key images, a signed report and its pages wait for
+// TestGateway_derivedMadeAgain: the spool is lost while heatmaps, report, key images, and a signed report wait for
 // an archive that is away. The modality sends the images again, and all of it is made again and delivered: the same
 // objects where nothing has changed, others in their place where the gateway writes them otherwise by now. Without the images it says
 // what it waits for.
@@ -26,7 +26,7 @@ func TestGateway_derivedMadeAgain(t *testing.T) {
 			pacs := peers.StartStoreSCP(t)
 			pacs.Kill()
 			g := newGateway(t, fmt.Sprintf(`routes: [{name: endoscopy, match: {modality: [ES]}, models: [demo], destinations: [pacs]}]
-destinations: [{name: pacs, kind: dicom, ae_title: STORESCP, address: %q, pdf: true}]
+destinations: [{name: pacs, kind: dicom, ae_title: STORESCP, address: %q}]
 exam: {quiet: 1s}
 reports: {unauthenticated_sign: true, institution_name: ""}
 `, pacs.Addr))
@@ -68,7 +68,7 @@ reports: {unauthenticated_sign: true, institution_name: ""}
 					assert.Equal(t, institution == "", before, "%s %s", o.Purpose, o.SOPInstanceUID)
 				}
 			}
-			for _, purpose := range []string{"heatmap", "sr", "kos", "pdf"} {
+			for _, purpose := range []string{"heatmap", "sr", "kos"} {
 				assert.Positive(t, names[purpose], purpose)
 			}
 			for _, i := range study.Instances {
