@@ -66,7 +66,7 @@ func writeTrace(w io.Writer, d ledger.StudyDetail) {
 	study := gateway.StudyView(d)
 	fmt.Fprintf(w, "study %s  accession %s  %s\n", study.StudyInstanceUID, study.AccessionNumber, study.Status)
 	if study.NotAnalysed > 0 {
-		fmt.Fprintf(w, "  %d of %d instances not analysed: %s\n", study.NotAnalysed, study.InstanceCount, strings.Join(study.NotAnalysedWhy, "; "))
+		fmt.Fprintf(w, "  %s\n", strings.Join(append([]string{fmt.Sprintf("%d of %d instances not analysed", study.NotAnalysed, study.InstanceCount)}, study.NotAnalysedWhy...), "; "))
 	}
 	for _, i := range study.Instances {
 		fmt.Fprintf(w, "  instance  %s  %s %s\n", i.SOPInstanceUID, i.State, i.Reason)
