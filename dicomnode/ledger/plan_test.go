@@ -12,7 +12,7 @@ import (
 // an index is good where the index has only the rows with work to do.
 func TestPlans(t *testing.T) {
 	l := openLedger(t)
-	small := regexp.MustCompile(`^SCAN (\w+ USING (COVERING )?INDEX (exam_open|exam_parked|job_open|job_parked|delivery_next|delivery_parked|study_parked|study_working|study_conflict|study_last|imaging_order_changed|instance_held|need_refused|need_ended|gate_held|gate_mismatch|desk_due|delivery_stale|delivery_sent|desk_parked)\b|\(subquery-\d+\)|json_each|r VIRTUAL TABLE|ids|value|CONSTANT ROW)`)
+	small := regexp.MustCompile(`^SCAN (\w+ USING (COVERING )?INDEX (exam_open|exam_parked|job_open|job_parked|delivery_next|delivery_parked|study_parked|study_working|study_conflict|study_last|imaging_order_changed|instance_held|instance_unanalysed|need_refused|need_ended|gate_held|gate_mismatch|desk_due|delivery_stale|delivery_sent|desk_parked)\b|\(subquery-\d+\)|json_each|r VIRTUAL TABLE|ids|value|CONSTANT ROW)`)
 	for _, q := range []struct {
 		name, text string
 		args       int

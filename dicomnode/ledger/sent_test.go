@@ -40,7 +40,7 @@ func TestSent_committed(t *testing.T) {
 
 	require.NoError(t, l.Delivered(ctx, 1, "entry001", Answer{Protocol: "dicom", Code: "0000", Text: "committed"}, at(90)))
 	require.Equal(t, DeliveryDone, deliveryOf(t, l).State)
-	require.Equal(t, StudyDone, study(t, l).Status)
+	require.Equal(t, StudyNotAnalysed, study(t, l).Status, "nothing waits any more")
 	require.Equal(t, []string{"received", "not-analysed", "sent", "delivered"}, steps(study(t, l), "1.2.3.1"))
 	require.Equal(t, []string{"entry001"}, releasable(t, l, 1000))
 	requireTally(t, l)

@@ -222,10 +222,11 @@ func (f StudyFilter) where() (string, []any, error) {
 const (
 	countParked  = "SELECT count(*) FROM study INDEXED BY study_parked WHERE parked > 0 AND " + remembered
 	countWorking = "SELECT count(*) FROM study INDEXED BY study_working WHERE open > 0 AND parked = 0 AND " + remembered
-	countDone    = "SELECT (SELECT studies FROM meta) - (" + countParked + ") - (" + countWorking + ")"
+	countUnseen  = "SELECT count(*) FROM study WHERE open = 0 AND parked = 0 AND " + remembered + " AND id IN (SELECT study FROM instance WHERE " + unanalysed + ")"
+	countDone    = "SELECT (SELECT studies FROM meta) - (" + countParked + ") - (" + countWorking + ") - (" + countUnseen + ")"
 )
 
-// count returns the statement that counts what f picks, which costs the same however many studies are done.
+// count returns the statement that counts what f picks, which costs the same however many studies are done and analysed.
 func (f StudyFilter) count(where string) string {
 	if f.PatientID == "" && f.Accession == "" && f.StudyUID == "" {
 		switch f.Status {

@@ -113,7 +113,7 @@ func TestFrames_fragmentsRefused(t *testing.T) {
 	images, err = decodeAll(t, bytes.NewReader(whole[:len(whole)-8]), in.transferSyntax(), Options{})
 	require.NoError(t, err, "only the delimiter is missing")
 	assert.Len(t, images, 1)
-	for _, n := range []int{len(whole) - 4, len(whole) - 20, len(whole) - len(a)} {
+	for _, n := range []int{len(whole) - 6, len(whole) - 20, len(whole) - len(a)} {
 		_, err = decodeAll(t, bytes.NewReader(whole[:n]), in.transferSyntax(), Options{})
 		require.ErrorIs(t, err, ErrCorrupt, "cut at %d", n)
 		require.ErrorIs(t, err, io.ErrUnexpectedEOF)

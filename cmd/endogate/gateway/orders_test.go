@@ -195,8 +195,9 @@ func TestGateway_orders(t *testing.T) {
 	require.NoError(t, err)
 	for i := range after {
 		after[i].Steps = listed.Orders[i].Steps // null and []
+		assert.Equal(t, listed.Orders[i], after[i].Order)
 	}
-	assert.Equal(t, listed.Orders, after)
+	assert.Len(t, after, len(listed.Orders))
 }
 
 // text returns the body of an answer.
