@@ -340,7 +340,7 @@ func TestReceiver_fields(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, all, 1)
 	starts := time.Date(2026, 3, 1, 8, 30, 0, 0, time.UTC)
-	got := all[0]
+	got := all[0].Order
 	got.Message, got.ChangedAt = "", time.Time{}
 	require.Equal(t, ledger.Order{
 		Accession: "ACC1", StudyInstanceUID: "1.2.826.0.1.77.1", Placer: ledger.Identifier{ID: "PL1", Authority: "HIS"}, Filler: ledger.Identifier{ID: "FI1", Authority: "RIS"},

@@ -343,7 +343,7 @@ func TestWork_drains(t *testing.T) {
 	close(release)
 	require.NoError(t, <-done)
 	assert.True(t, b.finished())
-	assert.Equal(t, 0, messages(t, q))
+	eventually(t, "queue empty", func() bool { return messages(t, q) == 0 })
 }
 
 func TestWork_givesBackWhatDoesNotEndInTime(t *testing.T) {
