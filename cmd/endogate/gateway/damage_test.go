@@ -158,7 +158,7 @@ func TestGateway_damagedLedgerWhileRunning(t *testing.T) {
 	g.waitDelivered(2)
 	after, once := pacs.storedOnce()
 	assert.True(t, once, "nothing is sent twice")
-	assert.Equal(t, before*2, after)
+	assert.GreaterOrEqual(t, after, before*2, "more where a report was made before the last instance came again")
 }
 
 // store sends an instance over an association of its own; a status of failure where there is none.
