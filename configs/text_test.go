@@ -91,9 +91,7 @@ func FuzzParse_text(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		if len(text) > 1<<16 {
-			t.Skip()
-		}
+		text = text[:min(len(text), 1<<16)]
 		if _, err := parse(text, nil, Default()); err != nil && strings.Contains(err.Error(), "yaml: ") {
 			t.Fatalf("the parser's words: %v", err)
 		}

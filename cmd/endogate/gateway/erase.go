@@ -3,10 +3,8 @@ package gateway
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -31,66 +29,39 @@ type Erased struct {
 // ends in between, it is called again. What only the spool's actions knew of the patient goes with them: the ledger as it
 // is then takes their place. With dry it changes nothing.
 func ErasePatient(ctx context.Context, cfg configs.Config, patient ledger.Identifier, dry bool, by ledger.Actor, log *slog.Logger) (done Erased, err error) {
-	if _, err := os.Stat(cfg.LedgerFile()); err != nil {
-		return Erased{}, fmt.Errorf("erase: %w; give --config, or data_dir in it; a ledger that is lost is made by: endogate ledger rebuild", err)
-	}
-	defer func() { err = errors.Join(err, giveToOwner(cfg.DataDir)) }()
-	var l *ledger.Ledger
-	store, err := openSpool(cfg, func() (_ uint64, err error) {
-		if l, err = ledger.Open(cfg.LedgerFile()); err != nil {
-			return 0, err
+	err = keptAtRest(ctx, cfg, "erase", log, func(l *ledger.Ledger, j intake.Journal) error {
+		if err := followed(ctx, l, j.Spool); err != nil {
+			return err
 		}
-		return l.Newest(ctx)
+		ids, err := l.IdentifiersOf(ctx, patient)
+		if err != nil {
+			return err
+		}
+		plan, err := l.PlanErasure(ctx, patient, nil)
+		if err != nil && !errors.Is(err, ledger.ErrNoPatient) { // messages may name the patient all the same
+			return err
+		}
+		messages, err := naming(j.Spool, ids, plan.Studies)
+		if err != nil {
+			return err
+		}
+		if done.Left, err = putAsides(cfg); err != nil {
+			return err
+		}
+		done.Erasure, err = l.PlanErasure(ctx, patient, messages)
+		if dry {
+			return err
+		}
+		if err == nil {
+			done.Erasure, err = l.ErasePatient(ledger.By(ctx, by), patient, messages, time.Now())
+		}
+		if err != nil && !(errors.Is(err, ledger.ErrNoPatient) && unfinished(j)) {
+			return err
+		}
+		left, err := forgetBytes(ctx, l, j)
+		done.Left = append(done.Left, left...)
+		return err
 	})
-	if l != nil {
-		defer func() { err = errors.Join(err, l.Close()) }()
-	}
-	if err != nil {
-		return Erased{}, err
-	}
-	defer func() { err = errors.Join(err, store.Close()) }()
-	var closers []func() error
-	l, err = paired(ctx, cfg, l, store, log, func(f func() error) { closers = append(closers, f) })
-	for _, f := range closers {
-		defer func() { err = errors.Join(err, f()) }()
-	}
-	if err != nil {
-		return Erased{}, err
-	}
-	j := intake.Journal{Spool: store, Now: time.Now, Log: log}
-	if _, err := l.Keep(ctx, j); err != nil {
-		return Erased{}, err
-	}
-	if err := followed(ctx, l, store); err != nil {
-		return Erased{}, err
-	}
-	ids, err := l.IdentifiersOf(ctx, patient)
-	if err != nil {
-		return Erased{}, err
-	}
-	plan, err := l.PlanErasure(ctx, patient, nil)
-	if err != nil && !errors.Is(err, ledger.ErrNoPatient) { // messages may name the patient all the same
-		return Erased{}, err
-	}
-	messages, err := naming(store, ids, plan.Studies)
-	if err != nil {
-		return Erased{}, err
-	}
-	if done.Left, err = putAsides(cfg); err != nil {
-		return Erased{}, err
-	}
-	done.Erasure, err = l.PlanErasure(ctx, patient, messages)
-	if dry {
-		return done, err
-	}
-	if err == nil {
-		done.Erasure, err = l.ErasePatient(ledger.By(ctx, by), patient, messages, time.Now())
-	}
-	if err != nil && !(errors.Is(err, ledger.ErrNoPatient) && unfinished(j)) {
-		return Erased{}, err
-	}
-	left, err := forgetBytes(ctx, l, j)
-	done.Left = append(done.Left, left...)
 	return done, err
 }
 

@@ -147,44 +147,30 @@ func recent(ctx context.Context, cfg configs.Config, l *ledger.Ledger, j intake.
 // RejoinLedger has the gateway go on with its ledger and a spool that is older: what the spool lacks is parked at the next
 // start. The gateway must not run. It returns how many entries are missing.
 func RejoinLedger(ctx context.Context, cfg configs.Config, log *slog.Logger) (missing uint64, err error) {
-	if _, err := os.Stat(cfg.LedgerFile()); err != nil {
-		return 0, fmt.Errorf("rejoin: %w; give --config, or data_dir in it; a ledger that is lost is made by: endogate ledger rebuild", err)
-	}
-	defer func() { err = errors.Join(err, giveToOwner(cfg.DataDir)) }()
-	var l *ledger.Ledger
-	store, err := openSpool(cfg, func() (_ uint64, err error) {
-		if l, err = ledger.Open(cfg.LedgerFile()); err != nil {
-			return 0, err
+	err = atRest(ctx, cfg, "rejoin", func(l *ledger.Ledger, store *spool.Spool) error {
+		has, err := storeID(cfg)
+		if err != nil {
+			return err
 		}
-		return l.Newest(ctx)
+		knows, err := l.Store(ctx)
+		if err != nil {
+			return err
+		}
+		newest, err := l.Newest(ctx)
+		switch {
+		case err != nil:
+			return err
+		case has != "" && knows != "" && has != knows:
+			return errors.New("rejoin: spool and ledger are of different gateways: a ledger of what this spool says was done is made by: endogate ledger rebuild")
+		case newest <= store.Recovered().Newest:
+			return errors.New("rejoin: the spool is not older than the ledger: start the gateway")
+		}
+		// A record behind all that the ledger knows of: from there on both go on.
+		if _, err := (intake.Journal{Spool: store, Now: time.Now, Log: log}).Append(nil); err != nil {
+			return err
+		}
+		missing = newest - store.Recovered().Newest
+		return belong(ctx, cfg, l)
 	})
-	if l != nil {
-		defer func() { err = errors.Join(err, l.Close()) }()
-	}
-	if err != nil {
-		return 0, err
-	}
-	defer func() { err = errors.Join(err, store.Close()) }()
-	has, err := storeID(cfg)
-	if err != nil {
-		return 0, err
-	}
-	knows, err := l.Store(ctx)
-	if err != nil {
-		return 0, err
-	}
-	newest, err := l.Newest(ctx)
-	switch {
-	case err != nil:
-		return 0, err
-	case has != "" && knows != "" && has != knows:
-		return 0, errors.New("rejoin: spool and ledger are of different gateways: a ledger of what this spool says was done is made by: endogate ledger rebuild")
-	case newest <= store.Recovered().Newest:
-		return 0, errors.New("rejoin: the spool is not older than the ledger: start the gateway")
-	}
-	// A record behind all that the ledger knows of: from there on both go on.
-	if _, err := (intake.Journal{Spool: store, Now: time.Now, Log: log}).Append(nil); err != nil {
-		return 0, err
-	}
-	return newest - store.Recovered().Newest, belong(ctx, cfg, l)
+	return missing, err
 }
