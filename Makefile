@@ -41,10 +41,10 @@ unit:             ## every test, with the race detector and the real peers; none
 fuzz:             ## CHECKS of every property with fresh seeds, every fuzz target for FUZZFOR
 	@deploy/fuzz.sh $(FUZZFOR) $(CHECKS)
 
-drill: setup-test ## every proof at full size, within an hour; writes docs/drills.md
+drill: setup-test build ## every proof at full size, within an hour; writes docs/drills.md
 	@deploy/drill.sh
 
-soak: setup-test  ## examinations at full rate for SOAKFOR
+soak: setup-test   ## examinations at full rate for SOAKFOR
 	ENDOGATE_SOAK=$(SOAKFOR) ENDOGATE_TEST_PEERS=1 $(GO) test -count=1 -v -timeout 0 -run '^TestGateway_soak$$' ./cmd/endogate/gateway
 
 bench: setup-test build ## measures beside stock peers; PART=Workers measures that alone

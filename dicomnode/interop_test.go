@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -19,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"endogate/cmd/endogate/installed"
+	"endogate/cmd/endogate/peers"
 	"endogate/dicomnode"
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/dicomtest"
@@ -190,29 +192,17 @@ func TestInterop_storescuHearsOfFailure(t *testing.T) {
 func storescp(t testing.TB, options ...string) (addr, dir string) {
 	t.Helper()
 	installed.Require(t, "storescp")
-	dir = t.TempDir()
-	for range 5 { // the port may be taken between finding and using it
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
-		require.NoError(t, err)
-		addr = ln.Addr().String()
-		require.NoError(t, ln.Close())
-		_, port, _ := net.SplitHostPort(addr)
-		cmd := exec.Command("storescp", append(append(options, "-od", dir), port)...)
-		var out syncBuffer
-		cmd.Stdout, cmd.Stderr = &out, &out
-		require.NoError(t, cmd.Start())
-		exited := make(chan struct{})
-		go func() { _ = cmd.Wait(); close(exited) }()
-		stop := func() { _ = cmd.Process.Kill(); <-exited }
-		if listens(addr, exited) {
-			t.Cleanup(stop)
-			return addr, dir
-		}
-		stop()
-		t.Logf("storescp on %s: %s", addr, out.String())
-	}
-	t.Fatal("storescp does not start")
-	return "", ""
+	dir, port := t.TempDir(), peers.FreePort(t)
+	addr = fmt.Sprintf("127.0.0.1:%d", port)
+	cmd := exec.Command("storescp", append(append(options, "-od", dir), strconv.Itoa(port))...)
+	var out syncBuffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	require.NoError(t, cmd.Start())
+	exited := make(chan struct{})
+	go func() { _ = cmd.Wait(); close(exited) }()
+	t.Cleanup(func() { _ = cmd.Process.Kill(); <-exited })
+	require.True(t, listens(addr, exited), "storescp on %s does not start: %s", addr, &out)
+	return addr, dir
 }
 
 // listens waits until somebody accepts connections on addr, or the process has exited.

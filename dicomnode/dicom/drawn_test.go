@@ -23,7 +23,7 @@ var drawnText = map[Tag]string{
 	0x00080054:            `[A-Z][A-Z0-9_]{0,15}`,                       // AE
 	PatientAge:            `\d{3}[DWMY]`,                                // AS
 	ImageType:             `[A-Z0-9_]{1,16}`,                            // CS
-	StudyDate:             `20\d\d0[1-9][12]\d`,                         // DA
+	StudyDate:             `20\d\d0[1-9](1\d|2[0-8])`,                   // DA
 	WindowCenter:          `-?\d{1,4}(\.\d{1,3})?`,                      // DS
 	0x0008002A:            `20\d\d0[1-9]1[0-9](0\d([0-5]\d)?)?`,         // DT
 	InstanceNumber:        `-?[1-9]\d{0,8}`,                             // IS
