@@ -7,12 +7,14 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"endogate/cmd/endogate/admin"
 	"endogate/cmd/endogate/gateway"
 	"endogate/cmd/endogate/peers"
 	"endogate/configs"
@@ -68,6 +70,14 @@ func (g *testGateway) waitDraft(study dicom.UID, etag string) draft.Document {
 		return last.etag == etag
 	})
 	return last.document(g.t)
+}
+
+// waitDrafted waits for each study to have a draft: the last step of what comes of an examination by itself.
+func (g *testGateway) waitDrafted() {
+	g.t.Helper()
+	g.waitFor("each study to be drafted", func() bool {
+		return !slices.ContainsFunc(g.studies(), func(s admin.StudySummary) bool { return g.draft(s.StudyInstanceUID, "").etag == "" })
+	})
 }
 
 type (

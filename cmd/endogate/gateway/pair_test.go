@@ -77,6 +77,7 @@ func TestGateway_olderLedger(t *testing.T) {
 		g.start()
 		storeAll(t, g.scp, instances[2:]...)
 		g.waitDelivered(2)
+		g.waitDrafted()
 		g.Stop()
 		if checkpoint {
 			g.checkpoint()
@@ -182,6 +183,7 @@ func TestGateway_anothersSpool(t *testing.T) {
 		gs[i].start()
 		storeAll(t, gs[i].scp, polyps(t, i, 1, 2+i)...)
 		gs[i].waitDelivered(1)
+		gs[i].waitDrafted()
 		gs[i].Stop()
 	}
 	stored, _ := pacs.storedOnce()
