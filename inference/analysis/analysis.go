@@ -38,6 +38,9 @@ func (c Class) Seen(probability float64) Finding {
 type Explanation struct {
 	Method string `json:"method"`
 	Layer  string `json:"layer"` // "last", or the name of a node or tensor
+	// Fallback says in words, in one sentence, why this is another method or layer than was asked for; empty: it is not.
+	// Whatever is made of the explanation says so too.
+	Fallback string `json:"fallback,omitempty"`
 }
 
 // Model names the network that said something, as it was then.
