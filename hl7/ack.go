@@ -23,17 +23,31 @@ const (
 	CR AckCode = "CR"
 )
 
-// CodeOf returns what an answer to a message says that was taken, or not for err's reason: AA, AR where its kind is not
-// served, else AE.
+// CodeOf returns what an answer to a message says that was taken, or not for err's reason: AA, AE where its content is at
+// fault, AR where its kind is not served, or where nothing is wrong with it: an error that is no *Error is one of ours, after
+// which the same message may be sent again (table 0008).
 func CodeOf(err error) AckCode {
 	var e *Error
 	switch {
 	case err == nil:
 		return AA
-	case errors.Is(err, ErrNoMessage), errors.As(err, &e) && e.Code.Rejected():
-		return AR
+	case errors.As(err, &e) && !e.Code.Rejected():
+		return AE
 	}
-	return AE
+	return AR
+}
+
+// commitOf is what the accept acknowledgement says of it: CR is of the kind alone, any other reason is CE (HL7 2.5.1 2.9.3.2).
+func commitOf(err error) AckCode {
+	switch ours := !errors.As(err, new(*Error)); CodeOf(err) {
+	case AA:
+		return CA
+	case AR:
+		if !ours {
+			return CR
+		}
+	}
+	return CE
 }
 
 // Fate is what became of a message.
@@ -52,12 +66,12 @@ func Answers(in *Message, fate Fate, at time.Time) []*Message {
 		return []*Message{Ack(in, code, err, at)}
 	}
 	var out []*Message
-	refused, commit := err, map[AckCode]AckCode{AA: CA, AE: CE, AR: CR}[code]
+	refused := err
 	if fate.Accepted {
-		refused, commit = nil, CA
+		refused = nil
 	}
 	if due(accept, refused) {
-		if out = append(out, Ack(in, commit, refused, at)); commit != CA {
+		if out = append(out, Ack(in, commitOf(refused), refused, at)); refused != nil {
 			return out // what was not accepted is not processed
 		}
 	}
@@ -122,7 +136,7 @@ func Ack(in *Message, code AckCode, err error, at time.Time) *Message {
 	if err == nil {
 		return m
 	}
-	fault := &Error{Code: ApplicationInternal, Text: "the gateway could not process the message: send it again later"}
+	fault := &Error{Code: ApplicationInternal, Text: "nothing is wrong with the message, but it cannot be taken now: send it again later"}
 	errors.As(err, &fault)
 	put("MSA-3", fault.Text)
 	m.fault(put, fault, version)

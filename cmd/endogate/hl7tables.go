@@ -266,7 +266,8 @@ const hl7Answers = `
 In the original mode, one of AA, AE, AR. Where MSH-15 or MSH-16 has a value (AL, NE, ER, SU), in the enhanced mode: CA, CE or CR as MSH-15 says, then AA,
 AE or AR as MSH-16 says and only to what was accepted. A positive answer comes once the message and all that it does are on disk. MSH-3 to 6 are swapped,
 MSA-2 is MSH-10, and ERR says what is wrong and where (ERR-2, ERR-3; before version 2.5 in ERR-1), without anything of the content. A fault of the
-gateway itself, such as a full disk, is no answer: the connection ends, and the sender sends again.
+gateway itself, such as a full disk or a damaged ledger, is AR (CE in the enhanced mode) with ERR-3 207 and the text to send the message again later: it is not
+kept, and done once when it comes again. A sender that wants no answers (NE, SU) gets its connection closed then.
 `
 
 const hl7Charsets = `

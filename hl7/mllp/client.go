@@ -54,7 +54,10 @@ func (c *Client) Exchange(ctx context.Context, message []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	reused := c.nc != nil // by now the peer may have ended it, and have nothing against the message
+	if c.nc != nil && c.ended() {
+		_ = c.Close()
+	}
+	reused := c.nc != nil // even so the peer may have ended it by now, and have nothing against the message
 	answer, err := c.exchange(ctx, framed, id)
 	if reused && errors.Is(err, ErrBrokenOff) && ctx.Err() == nil {
 		answer, err = c.exchange(ctx, framed, id)
@@ -70,6 +73,19 @@ func (c *Client) Close() error {
 	nc := c.nc
 	c.nc, c.r, c.answered = nil, nil, nil
 	return nc.Close()
+}
+
+// glance is how long it is looked whether there is something to read.
+const glance = 100 * time.Microsecond
+
+// ended reports whether the peer has ended its side of the connection. There are receivers that read on after that: they would
+// have a message that they cannot answer there, and once more on the next connection.
+func (c *Client) ended() bool {
+	if c.nc.SetReadDeadline(time.Now().Add(glance)) != nil {
+		return true
+	}
+	_, err := c.r.br.Peek(1)
+	return err != nil && !errors.Is(err, os.ErrDeadlineExceeded)
 }
 
 // Connect makes sure that there is a connection.

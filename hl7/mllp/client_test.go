@@ -3,6 +3,7 @@ package mllp
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"testing"
@@ -39,6 +40,7 @@ func TestClient_receivers(t *testing.T) {
 		{"keep-alives", nil, "AA"},
 		{"ack-then-lf", nil, "AA"},
 		{"closes-after-each-ack", nil, "AA"},
+		{"half-closes-after-ack", nil, "AA"},
 		{"nothing", ErrNoAnswer, ""},
 		{"no-ack-but-a-message", ErrWrongAnswer, ""},
 		{"garbage", ErrBrokenOff, ""},
@@ -113,6 +115,40 @@ func TestClient_closedAsItIsUsedAgain(t *testing.T) {
 	n, err := r.Times("2")
 	require.NoError(t, err)
 	assert.Equal(t, 2, n)
+}
+
+// A receiver that ends its side after each answer, and reads on, gets each message once, in the clear and over TLS.
+func TestClient_halfClosed(t *testing.T) {
+	a := mllptest.NewAuthority(t)
+	certFile, keyFile := a.Issue("ris")
+	server, err := Files{CertFile: certFile, KeyFile: keyFile}.Server()
+	require.NoError(t, err)
+	trusting, err := Files{CAFile: a.CAFile}.Client()
+	require.NoError(t, err)
+	for name, config := range map[string]*tls.Config{"clear": nil, "TLS": trusting} {
+		t.Run(name, func(t *testing.T) {
+			ln, err := net.Listen("tcp", "127.0.0.1:0")
+			require.NoError(t, err)
+			if config != nil {
+				ln = tls.NewListener(ln, server)
+			}
+			ended := make(chan struct{}, 10)
+			r := mllptest.StartOn(t, ln, func(c *mllptest.Conversation) {
+				mllptest.AA(c)
+				c.End()
+				ended <- struct{}{}
+			})
+			client := &Client{Address: r.Addr, TLS: config}
+			defer client.Close()
+			for i := range 5 {
+				_, err := client.Exchange(t.Context(), mllptest.Message(fmt.Sprint(i)))
+				require.NoError(t, err)
+				<-ended
+			}
+			assert.Equal(t, 5, r.Connections())
+			require.Len(t, r.Got(), 5)
+		})
+	}
 }
 
 func TestClient_ctx(t *testing.T) {

@@ -2,6 +2,7 @@ package orders
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -429,14 +430,63 @@ func TestTables(t *testing.T) {
 	}
 }
 
-// TestReceiver_full takes nothing that it cannot keep: the connection ends without an answer, and the sender sends again.
-func TestReceiver_full(t *testing.T) {
-	r := newRig(t)
-	require.NoError(t, r.ledger.Close())
-	p := r.connect()
-	p.write(framed(order("NW", 1)))
-	got, _ := p.answer(time.Minute)
-	require.Equal(t, "closed", got)
+// troubled is a ledger that fails before or after it has done what it is asked.
+type troubled struct {
+	Ledger
+	before, after error
+}
+
+func (l *troubled) TakeMessage(ctx context.Context, m ledger.Inbound) (ledger.Taken, error) {
+	if l.before != nil {
+		return ledger.Taken{}, l.before
+	}
+	taken, err := l.Ledger.TakeMessage(ctx, m)
+	return taken, errors.Join(err, l.after)
+}
+
+// TestReceiver_ourFault: a sender is told to send again what cannot be kept, whatever the mode, and what it sends again is
+// done once, even where it had been done and only the word of it was lost.
+func TestReceiver_ourFault(t *testing.T) {
+	away := &ledger.Trouble{Err: errors.New("no room on the disk")}
+	for _, c := range []struct{ name, accept, application, want, then string }{
+		{"original", "", "", "AR NW1", "AA NW1"},
+		{"accept", "AL", "NE", "CE NW1", "CA NW1"},
+		{"both", "AL", "AL", "CE NW1", "CA NW1"},
+		{"application", "NE", "AL", "AR NW1", "AA NW1"},
+		{"on error", "ER", "ER", "CE NW1", "none"},
+		{"on success", "SU", "SU", "closed", "CA NW1"},
+		{"never", "NE", "NE", "closed", "none"},
+	} {
+		for fault, l := range map[string]*troubled{"not done": {before: away}, "done": {after: away}} {
+			t.Run(c.name+", "+fault, func(t *testing.T) {
+				t.Parallel()
+				r := newRig(t)
+				l.Ledger = r.ledger
+				r.receiver.Ledger = l
+				message := framed(replaced(order("NW", 1), "2.5.1||||", "2.5.1|||"+c.accept+"|"+c.application))
+				p := r.connect()
+				p.write(message)
+				got, m := p.answer(time.Minute)
+				require.Equal(t, c.want, got)
+				if m != nil {
+					require.Equal(t, "207", m.Get("ERR-3.1"))
+					require.Contains(t, m.Get("ERR-8"), "send it again")
+					require.NotContains(t, string(m.Bytes()), "disk")
+				}
+				l.before, l.after = nil, nil
+				p = r.connect()
+				p.write(message)
+				within := time.Minute
+				if c.then == "none" {
+					within = time.Second
+				}
+				got, _ = p.answer(within)
+				require.Equal(t, c.then, got)
+				require.Equal(t, []string{"ACC1 open PAT1 " + tuva}, r.held())
+				require.Contains(t, r.log.String(), "no room on the disk")
+			})
+		}
+	}
 }
 
 // FuzzHandle holds that whatever comes is answered to its own control ID, or not at all, and takes nothing down.
@@ -463,20 +513,15 @@ func FuzzHandle(f *testing.F) {
 	})
 }
 
-// TestReceiver_notReady: while the gateway takes nothing over, a sender gets no answer, and sends again; nothing is kept of it.
+// TestReceiver_notReady: while the gateway takes nothing over, a sender is told so, and nothing is kept of its messages.
 func TestReceiver_notReady(t *testing.T) {
 	rig := newRig(t)
-	away := errors.New("the ledger is damaged")
-	rig.receiver.Ready = func() error { return away }
-	message := []byte("MSH|^~\\&|RIS|A|ENDOGATE|B|20260301||ORM^O01|1|P|2.5\rPID|1||P1\rORC|NW|4711\rOBR|1|4711||C\r")
-	_, err := rig.receiver.Handle(t.Context(), loopback[0].Addr(), message)
-	require.ErrorIs(t, err, away)
+	rig.receiver.Ready = func() error { return errors.New("the ledger is damaged") }
+	require.Equal(t, []string{"AR NW1", "AR NW1"}, rig.say(order("NW", 1), order("NW", 1)))
 	for e, err := range rig.spool.Entries(0) {
 		require.NoError(t, err)
 		require.NotEqual(t, spool.Message, e.Kind)
 	}
-	rig.receiver.Ready = func() error { return nil }
-	answers, err := rig.receiver.Handle(t.Context(), loopback[0].Addr(), message)
-	require.NoError(t, err)
-	require.NotEmpty(t, answers)
+	rig.receiver.Ready = nil
+	require.Equal(t, []string{"AA NW1"}, rig.say(order("NW", 1)))
 }

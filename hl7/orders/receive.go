@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"endogate/dicomnode/dicom"
+	"endogate/dicomnode/failure"
 	"endogate/dicomnode/ledger"
 	"endogate/dicomnode/spool"
 	"endogate/hl7"
@@ -59,6 +60,8 @@ type Receiver struct {
 	// Late is called with the number of studies of which a message has cancelled the order too late: work was done, or under
 	// way. It may be nil.
 	Late func(studies int)
+
+	repeated failure.Thinning
 }
 
 // Allow returns the hosts that any of the senders may come from.
@@ -69,8 +72,8 @@ func (r *Receiver) Allow() (hosts []netip.Prefix) {
 	return hosts
 }
 
-// Handle takes a message and returns what it is answered, once all that it does is durable. An error is one of this gateway:
-// there is no answer then, so that the sender sends again.
+// Handle takes a message and returns what it is answered, once all that it does is durable. Where this gateway is at fault
+// the answer says to send it again (AR or CE, 207); a sender that wants no answers is told so by an error, which ends the connection.
 func (r *Receiver) Handle(ctx context.Context, host netip.Addr, message []byte) (answers [][]byte, err error) {
 	m, parseErr := hl7.Parse(message, hl7.Options{})
 	if m == nil { // nobody can be answered by its content
@@ -96,10 +99,24 @@ func (r *Receiver) Handle(ctx context.Context, host netip.Addr, message []byte) 
 		return r.answers(m, "other", hl7.Fate{Err: err}), nil
 	}
 	fate, err := r.take(ctx, m, message, kind, sender, host)
-	if err != nil {
+	if err == nil {
+		return r.answers(m, kind.name(m), fate), nil
+	}
+	if ctx.Err() != nil {
 		return nil, err
 	}
-	return r.answers(m, kind.name(m), fate), nil
+	r.notTaken(host, err)
+	if answers = r.answers(m, kind.name(m), hl7.Fate{Err: err}); len(answers) == 0 {
+		return nil, err
+	}
+	return answers, nil
+}
+
+// notTaken tells of a message that could not be kept; its sender may try again a thousand times.
+func (r *Receiver) notTaken(host netip.Addr, err error) {
+	if left, ok := r.repeated.Due("not taken "+host.String(), time.Now()); ok {
+		r.Log.Error("hl7: a message is not taken over: its sender is told to send it again", "host", host.String(), "err", err, "left_out", left)
+	}
 }
 
 // TooLarge returns what a message is answered that has more bytes than are taken, of which this is the beginning.

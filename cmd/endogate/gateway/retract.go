@@ -23,7 +23,7 @@ func (v *views) Standing(ctx context.Context) ([]ledger.ModelVersion, error) {
 // Retract implements admin.Retractions. The reports that say so are made at once.
 func (v *views) Retract(ctx context.Context, r ledger.Retraction, by draft.Author) ([]ledger.Retracted, error) {
 	done, err := v.ledger.Retract(ledger.By(ctx, person(by)), r, v.now())
-	if err == nil {
+	if len(done) > 0 { // where it ended on the way, too
 		v.jobs()
 	}
 	return done, err

@@ -47,6 +47,13 @@ func (c *Conversation) Raw(b string) { _, _ = io.WriteString(c.Conn, b) }
 // Close closes the connection.
 func (c *Conversation) Close() { _ = c.Conn.Close() }
 
+// End ends our side of the connection: what comes is read on.
+func (c *Conversation) End() {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		_ = half.CloseWrite()
+	}
+}
+
 // AA is the mode of a receiver that has nothing odd.
 func AA(c *Conversation) { c.Write(c.Ack("AA")) }
 
@@ -84,6 +91,7 @@ func Modes(wait time.Duration) map[string]Mode {
 		"two-acks":              func(c *Conversation) { AA(c); AA(c) },
 		"ack-then-lf":           func(c *Conversation) { AA(c); c.Raw("\n") },
 		"closes-after-each-ack": func(c *Conversation) { AA(c); c.Close() },
+		"half-closes-after-ack": func(c *Conversation) { AA(c); c.End() },
 		"nothing":               func(*Conversation) {},
 		"no-ack-but-a-message": func(c *Conversation) {
 			c.Write("MSH|^~\\&|RIS|H|ENDOGATE|H|20260101101500||ADT^A08|x1|P|2.5.1\rPID|1||1\r")
@@ -117,6 +125,12 @@ func StartAt(t testing.TB, address string, mode Mode) *Receiver {
 	t.Helper()
 	ln, err := net.Listen("tcp", address)
 	require.NoError(t, err)
+	return StartOn(t, ln, mode)
+}
+
+// StartOn takes connections of ln, and closes it.
+func StartOn(t testing.TB, ln net.Listener, mode Mode) *Receiver {
+	t.Helper()
 	r := &Receiver{Addr: ln.Addr().String(), mode: mode, open: map[net.Conn]struct{}{}}
 	r.wg.Go(func() {
 		for {
