@@ -32,7 +32,7 @@ var mayImport = map[string][]string{
 	"dicomnode/spool":      {"dicomnode/dicom", "dicomnode/durable"},
 	"dicomnode/ledger":     {"dicomnode/clock", "dicomnode/dicom", "dicomnode/durable", "dicomnode/failure", "inference/analysis"},
 	"hl7":                  {"dicomnode/dicom"},
-	"hl7/orders":           {"dicomnode/dicom", "dicomnode/ledger", "dicomnode/spool", "hl7"},
+	"hl7/orders":           {"dicomnode/dicom", "dicomnode/failure", "dicomnode/ledger", "dicomnode/spool", "hl7"},
 	"hl7/mllp":             {"dicomnode/failure", "hl7"},
 	"hl7/oru":              {"dicomnode/dicom", "hl7", "inference/analysis", "reports/draft"},
 	"inference":            {"configs/strict", "dicomnode/dicom", "dicomnode/failure", "dicomnode/pixeldata", "explain", "inference/analysis"},
