@@ -192,7 +192,7 @@ func (d doctorCmd) tryNATSAsGuest(ctx context.Context, cfg configs.Config) (stri
 		}
 		waiting += lag.Waiting
 	}
-	return fmt.Sprintf("%s answers, %d jobs wait", cfg.NATS.URL, waiting), nil
+	return fmt.Sprintf("%s answers, %d jobs wait on its stream", cfg.NATS.URL, waiting), nil
 }
 
 func findFFmpeg(name string) (string, error) {

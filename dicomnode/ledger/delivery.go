@@ -12,8 +12,9 @@ import (
 
 const insertDelivery = `INSERT INTO delivery
 	(kind, destination, entry, alternate, study, series_instance_uid, sop_class_uid, sop_instance_uid, transfer_syntax_uid,
-	 purpose, rank, state, next_at, reason, waits_for, number, version, asked_at, since)
-	VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?18) ON CONFLICT (entry, destination) DO NOTHING`
+	 purpose, rank, state, next_at, reason, waits_for, number, version, asked_at, since, source)
+	VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?18,
+		coalesce((SELECT calling_ae FROM instance WHERE study = ?5 LIMIT 1), '')) ON CONFLICT (entry, destination) DO NOTHING`
 
 // deliver puts d on the way to each of destinations, at that time.
 func (t *tx) deliver(study int64, d Delivery, destinations []string, at time.Time) error {
@@ -31,12 +32,13 @@ func (t *tx) deliver(study int64, d Delivery, destinations []string, at time.Tim
 	return nil
 }
 
-const selectDelivery = `SELECT d.id, d.kind, d.destination, d.entry, d.alternate, d.sop_class_uid, d.sop_instance_uid,
+const selectDelivery = deliveryColumns + "FROM delivery d JOIN study s ON s.id = d.study "
+
+const deliveryColumns = `SELECT d.id, d.kind, d.destination, d.entry, d.alternate, d.sop_class_uid, d.sop_instance_uid,
 	d.series_instance_uid, s.study_instance_uid, d.transfer_syntax_uid, d.purpose, d.rank, d.state, d.attempts, d.next_at,
 	d.ended_at, d.used, d.protocol, d.code, d.text, d.reason, d.waits_for,
 	EXISTS (SELECT 1 FROM instance i WHERE i.entry = d.entry AND i.state = 'conflict'), d.held, d.number, d.version,
-	d.behind
-	FROM delivery d JOIN study s ON s.id = d.study `
+	d.behind `
 
 func scanDelivery(rows *sql.Rows) (Delivery, error) {
 	var d Delivery
@@ -50,17 +52,25 @@ func scanDelivery(rows *sql.Rows) (Delivery, error) {
 	return d, err
 }
 
-// The + keeps the planner from sorting all that is due by way of delivery_next.
-const (
-	isTime = selectDelivery + `WHERE d.state = 'pending' AND d.held = 0 AND d.stale = 0 AND d.destination = ?
-	AND (+d.next_at <= ? OR +d.next_at > ? AND d.waits_for = '') `
-	dueDeliveries = isTime + "AND d.behind = 0 ORDER BY d.rank, d.id LIMIT ?"
-	dueBehind     = isTime + "AND d.behind = 1 ORDER BY d.next_at, d.id LIMIT ?"
+// isTime finds each source by a search of its own, takes what is due of it in its order, and then one of each in turn.
+// The + and the index named keep the planner from sorting all that is due by way of delivery_next.
+const isTime = `WITH RECURSIVE turn (source) AS (
+		SELECT min(source) FROM delivery d WHERE d.destination = ?1 AND %[1]s
+	UNION ALL
+		SELECT (SELECT min(d.source) FROM delivery d WHERE d.destination = ?1 AND %[1]s AND d.source > turn.source) FROM turn WHERE source IS NOT NULL),
+	due (id, n) AS (SELECT d.id, row_number() OVER (PARTITION BY d.source ORDER BY %[2]s) FROM turn CROSS JOIN delivery d ON d.id IN (
+		SELECT d.id FROM delivery d INDEXED BY %[3]s WHERE d.destination = ?1 AND %[1]s AND d.source = turn.source
+			AND (+d.next_at <= ?2 OR +d.next_at > ?3 AND d.waits_for = '') ORDER BY %[2]s LIMIT ?4)) ` +
+	deliveryColumns + `FROM due CROSS JOIN delivery d ON d.id = due.id JOIN study s ON s.id = d.study ORDER BY due.n, %[2]s LIMIT ?4`
+
+var (
+	dueDeliveries = fmt.Sprintf(isTime, "d.state = 'pending' AND d.held = 0 AND d.stale = 0 AND d.behind = 0", "d.rank, d.id", "delivery_due")
+	dueBehind     = fmt.Sprintf(isTime, "d.state = 'pending' AND d.held = 0 AND d.stale = 0 AND d.behind = 1", "d.next_at, d.id", "delivery_behind")
 )
 
 // DueDeliveries returns pending deliveries to destination whose time has come: at most limit that nothing was deferred
-// behind others of, by rank and then in the order they were made, and after these at most limit that are behind, those
-// that have waited longest first. What is to wait for more than longest was deferred under a clock that has been set back
+// behind others of, one of each source in turn, by rank and then in the order they were made, and after these at most limit
+// that are behind, in turn too, those that have waited longest first. What is to wait for more than longest was deferred under a clock that has been set back
 // since: it is due, unless another one is to be delivered before; so with a longest far below zero all is that was
 // deferred. Results that are held at the gate are not. The results that they are made from are durable.
 func (l *Ledger) DueDeliveries(ctx context.Context, destination string, now time.Time, longest time.Duration, limit int) ([]Delivery, error) {

@@ -15,7 +15,7 @@ import (
 )
 
 const selectJob = `SELECT j.name, i.entry, j.model, i.sop_class_uid, i.sop_instance_uid, i.series_instance_uid,
-	s.study_instance_uid, i.route, j.state, j.attempts, j.retries, j.inferred_at, j.ended_at, j.reason, j.made_by, j.retracted, j.priority, j.again, e.destinations
+	s.study_instance_uid, i.route, j.state, j.attempts, j.retries, j.inferred_at, j.ended_at, j.reason, j.made_by, j.retracted, j.priority, j.again, e.destinations, i.size
 	FROM job j JOIN instance i ON i.id = j.instance JOIN study s ON s.id = j.study JOIN exam e ON e.id = j.exam `
 
 func scanJob(rows *sql.Rows) (Job, error) {
@@ -36,6 +36,7 @@ func jobFields(j *Job) []any {
 		&j.Priority,
 		&j.tries,
 		jsonColumn{&j.Destinations},
+		&j.Size,
 	}
 }
 
@@ -55,6 +56,41 @@ func (l *Ledger) OpenJobs(ctx context.Context, after string, limit int) ([]Job, 
 		return nil, fmt.Errorf("ledger: open jobs: %w", err)
 	}
 	return jobs, nil
+}
+
+// Line is where open jobs wait for their turn: those that instances of one source, a calling AE, have for a model, of one
+// priority.
+type Line struct {
+	Name   string
+	Newest int64 // grows when a job is opened
+}
+
+// Each line is found by a search of its own: it costs nothing how many jobs there are.
+const openLines = `WITH RECURSIVE line (name) AS (
+		SELECT min(line) FROM job WHERE state = 'open'
+	UNION ALL
+		SELECT (SELECT min(line) FROM job WHERE state = 'open' AND job.line > line.name) FROM line WHERE name IS NOT NULL)
+	SELECT name, (SELECT max(id) FROM job WHERE state = 'open' AND job.line = line.name) FROM line WHERE name IS NOT NULL`
+
+// Lines returns the lines that have open jobs.
+func (l *Ledger) Lines(ctx context.Context) ([]Line, error) {
+	if err := l.usable(ctx); err != nil {
+		return nil, err
+	}
+	lines, err := query(ctx, l.readDB, func(rows *sql.Rows) (o Line, err error) { return o, rows.Scan(&o.Name, &o.Newest) }, openLines)
+	return lines, wrap("ledger: lines", err)
+}
+
+const jobsInLine = selectJob + `WHERE j.state = 'open' AND j.line = ? AND j.id > coalesce((SELECT id FROM job WHERE name = ?), 0)
+	ORDER BY j.id LIMIT ?`
+
+// JobsInLine is OpenJobs of one line.
+func (l *Ledger) JobsInLine(ctx context.Context, line, after string, limit int) ([]Job, error) {
+	if err := l.usable(ctx); err != nil {
+		return nil, err
+	}
+	jobs, err := query(ctx, l.readDB, scanJob, jobsInLine, line, after, limit)
+	return jobs, wrap("ledger: jobs in line", err)
 }
 
 // Job returns the job id, or ErrNotFound.
@@ -320,7 +356,7 @@ func (t *tx) priorityOf(study dicom.UID) (Priority, error) {
 // reopenJob opens a job again and puts it at the end of the order. It has no frames that would refer to it.
 func (t *tx) reopenJob(id int64, retries int) error {
 	_, err := t.exec(`UPDATE job SET id = (SELECT max(id) + 1 FROM job), state = 'open', attempts = 0, retries = retries + ?,
-		ended_at = NULL, reason = '' WHERE id = ?`, retries, id)
+		ended_at = NULL, reason = '', source = (SELECT calling_ae FROM instance i WHERE i.id = job.instance) WHERE id = ?`, retries, id)
 	return err
 }
 

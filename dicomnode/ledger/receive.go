@@ -301,8 +301,8 @@ func (b *batch) makeJob(in instanceRow, model string, state JobState, exam *arri
 		if err != nil {
 			return err
 		}
-		n, err := b.exec("INSERT INTO job (name, instance, study, exam, model, priority, state) VALUES (?, ?, ?, ?, ?, ?, 'open') ON CONFLICT (name) DO NOTHING",
-			id, in.id, in.study, exam.id, model, priority)
+		n, err := b.exec("INSERT INTO job (name, instance, study, exam, model, priority, source, state) VALUES (?, ?, ?, ?, ?, ?, ?, 'open') ON CONFLICT (name) DO NOTHING",
+			id, in.id, in.study, exam.id, model, priority, in.r.CallingAE)
 		if err != nil || n == 0 {
 			return err
 		}

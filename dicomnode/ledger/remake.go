@@ -299,11 +299,12 @@ func (t *tx) endAgain(j jobRow, reason string, at time.Time) error {
 	return err
 }
 
-const jobsAgain = selectJob + "WHERE j.again > 0 ORDER BY j.id LIMIT ?"
+const jobsAgain = selectJob + "WHERE j.again > 0 AND j.id > coalesce((SELECT id FROM job WHERE name = ?), 0) ORDER BY j.id LIMIT ?"
 
-// JobsAgain returns at most limit jobs that are to be done once more.
-func (l *Ledger) JobsAgain(ctx context.Context, limit int) ([]Job, error) {
-	jobs, err := query(ctx, l.readDB, scanJob, jobsAgain, limit)
+// JobsAgain returns at most limit jobs that are to be done once more, from the one after the job with the ID after, or from the
+// first with "".
+func (l *Ledger) JobsAgain(ctx context.Context, after string, limit int) ([]Job, error) {
+	jobs, err := query(ctx, l.readDB, scanJob, jobsAgain, strings.TrimPrefix(after, againPrefix), limit)
 	if err != nil {
 		return nil, fmt.Errorf("ledger: jobs again: %w", err)
 	}

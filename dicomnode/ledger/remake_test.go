@@ -18,7 +18,7 @@ func madeOfName(n int, name dicom.UID, content string, destinations ...string) O
 // again does the one job that is to be done once more, up to its end.
 func again(t *testing.T, l *Ledger, now int) Job {
 	t.Helper()
-	jobs, err := l.JobsAgain(t.Context(), 10)
+	jobs, err := l.JobsAgain(t.Context(), "", 10)
 	require.NoError(t, err)
 	require.Len(t, jobs, 1)
 	job, err := l.StartJob(t.Context(), jobs[0].ID, at(now))
@@ -144,7 +144,7 @@ func TestRemake_sourceLost(t *testing.T) {
 	e := dueOne(t, l, 300)
 	require.NoError(t, l.ParkExam(ctx, e, "none of them: "+LostBytes, at(301)))
 	require.Empty(t, due(t, l, 400))
-	jobs, err := l.JobsAgain(ctx, 10)
+	jobs, err := l.JobsAgain(ctx, "", 10)
 	require.NoError(t, err)
 	require.Empty(t, jobs)
 	for _, d := range study(t, l).Deliveries {

@@ -124,6 +124,7 @@ type Job struct {
 	Priority   Priority       // of the order of its study, as long as it has not begun; Routine where there is none
 
 	Destinations []string // of its exam
+	Size         int64    // of its instance, in bytes
 
 	tries int // of a job that is done once more: one more than its attempts
 }

@@ -45,7 +45,7 @@ func newHouse(t testing.TB, o Options, jobs ...Job) *house {
 func (h *house) run(t testing.TB) (stop func()) {
 	t.Helper()
 	feed := start(t, func(ctx context.Context) error {
-		return h.q.Feed(ctx, Feed{Open: h.list, Wake: h.wake, Every: 100 * time.Millisecond, Models: testModels("demo"), AckWait: 10 * time.Second})
+		return h.q.Feed(ctx, Feed{Lines: h.lines, Open: h.list, Ahead: everything, Wake: h.wake, Every: 100 * time.Millisecond, Models: testModels("demo"), AckWait: 10 * time.Second})
 	})
 	own := start(t, func(ctx context.Context) error { return h.q.Own(ctx, h.owner()) })
 	return func() { feed(); own() }
@@ -482,7 +482,7 @@ func TestOwn_drain(t *testing.T) {
 	}
 	stop := start(t, func(ctx context.Context) error { return h.q.Own(ctx, owner) })
 	start(t, func(ctx context.Context) error {
-		return h.q.Feed(ctx, Feed{Open: h.list, Models: testModels("demo"), AckWait: time.Second})
+		return h.q.Feed(ctx, Feed{Lines: h.lines, Open: h.list, Models: testModels("demo"), AckWait: time.Second})
 	})
 	guest(t, url, 1, nil)
 	<-taking
@@ -511,7 +511,7 @@ func TestOwn_refusedResult(t *testing.T) {
 		}
 		start(t, func(ctx context.Context) error { return h.q.Own(ctx, owner) })
 		start(t, func(ctx context.Context) error {
-			return h.q.Feed(ctx, Feed{Open: h.list, Every: 50 * time.Millisecond, Models: testModels("demo"), AckWait: 10 * time.Second})
+			return h.q.Feed(ctx, Feed{Lines: h.lines, Open: h.list, Every: 50 * time.Millisecond, Models: testModels("demo"), AckWait: 10 * time.Second})
 		})
 		guest(t, url, 1, nil)
 		h.requireNothingLeft(t)

@@ -19,12 +19,12 @@ func TestFeed_retriesItsSource(t *testing.T) {
 	q := openQueue(t, Options{})
 	b := newBook(testJob(1))
 	var failed int
-	feed := Feed{Every: time.Hour, Open: func(ctx context.Context, after string, limit int) ([]Job, error) {
+	feed := Feed{Every: time.Hour, Lines: b.lines, Open: func(ctx context.Context, line, after string, limit int) ([]Job, error) {
 		if failed < 2 {
 			failed++
 			return nil, errors.New("ledger is locked")
 		}
-		return b.list(ctx, after, limit)
+		return b.list(ctx, line, after, limit)
 	}}
 	start(t, func(ctx context.Context) error { return q.Feed(ctx, feed) })
 	eventually(t, "published", func() bool { return messages(t, q) == 1 })
@@ -35,7 +35,7 @@ func TestFeed_passesOverABadJob(t *testing.T) {
 	bad := testJob(1)
 	bad.Model.Version = ""
 	b := newBook(bad, testJob(2))
-	start(t, func(ctx context.Context) error { return q.Feed(ctx, Feed{Open: b.list}) })
+	start(t, func(ctx context.Context) error { return q.Feed(ctx, Feed{Lines: b.lines, Open: b.list}) })
 	eventually(t, "the good one published", func() bool { return messages(t, q) == 1 })
 }
 
@@ -46,12 +46,13 @@ func TestFeed_wokenLooksAtTheNewOnes(t *testing.T) {
 	var mu sync.Mutex
 	var asked []string // after which jobs are listed
 	again := make(chan struct{}, 1)
-	feed := Feed{Every: time.Hour, Wake: b.wake, Again: again, Open: func(ctx context.Context, after string, limit int) ([]Job, error) {
+	feed := Feed{Every: time.Hour, Wake: b.wake, Again: again, Lines: b.lines, Ahead: everything}
+	feed.Open = func(ctx context.Context, line, after string, limit int) ([]Job, error) {
 		mu.Lock()
 		defer mu.Unlock()
 		asked = append(asked, after)
-		return b.list(ctx, after, limit)
-	}}
+		return b.list(ctx, line, after, limit)
+	}
 	start(t, func(ctx context.Context) error { return q.Feed(ctx, feed) })
 	eventually(t, "fed", func() bool { return messages(t, q) == backlog })
 	fresh, old := testJob(backlog+1), testJob(backlog) // whose instance began to come in earlier
@@ -78,7 +79,7 @@ func TestFeed_jobOpenedAgain(t *testing.T) {
 	b := newBook(testJob(1))
 	again := make(chan struct{}, 1)
 	start(t, func(ctx context.Context) error {
-		return q.Feed(ctx, Feed{Every: time.Hour, Open: b.list, Wake: b.wake, Again: again})
+		return q.Feed(ctx, Feed{Every: time.Hour, Lines: b.lines, Open: b.list, Wake: b.wake, Again: again})
 	})
 	eventually(t, "fed", func() bool { return messages(t, q) == 1 })
 	eventually(t, "gone", func() bool {
@@ -93,14 +94,12 @@ func TestFeed_jobOpenedAgain(t *testing.T) {
 func TestFeed_publishesOnlyWhatIsMissing(t *testing.T) {
 	q := openQueue(t, Options{})
 	b := newBook(jobList(2*page + 10)...)
-	_, err := q.feed(t.Context(), Feed{Open: b.list}, "")
-	require.NoError(t, err)
+	again := feedOnce(t, q, b.all())
 	s, err := q.js.Stream(t.Context(), Stream)
 	require.NoError(t, err)
 	require.NoError(t, s.Purge(t.Context(), jetstream.WithPurgeSubject(q.subjectOf(testJob(3)))))
 	before := q.nc.Stats().OutMsgs
-	_, err = q.feed(t.Context(), Feed{Open: b.list}, "")
-	require.NoError(t, err)
+	again()
 	assert.Equal(t, 2*page+10, messages(t, q), "what was missing is back")
 	assert.Less(t, q.nc.Stats().OutMsgs-before, uint64(10), "messages sent to the server")
 }
@@ -109,16 +108,15 @@ func TestFeed_publishesOnlyWhatIsMissing(t *testing.T) {
 func TestFeed_replacedModel(t *testing.T) {
 	q := openQueue(t, Options{})
 	old, other := testJob(1), testJob(2)
-	_, err := q.feed(t.Context(), Feed{Open: newBook(old, other).list}, "")
-	require.NoError(t, err)
+	feedOnce(t, q, newBook(old, other).all())
 	elsewhere := strings.Replace(q.subjectOf(old), "._.", ".other.", 1)
-	require.NoError(t, q.publish(t.Context(), elsewhere, []byte("{}")))
+	_, err := q.publish(t.Context(), elsewhere, []byte("{}"))
+	require.NoError(t, err)
 	fresh := old
 	fresh.Model.Version, fresh.Model.Digest = "2.0", "d16e58"
 	b := newBook(fresh, other)
 	for range 2 {
-		_, err = q.feed(t.Context(), Feed{Open: b.list}, "")
-		require.NoError(t, err)
+		feedOnce(t, q, b.all())
 		s, err := q.js.Stream(t.Context(), Stream)
 		require.NoError(t, err)
 		info, err := s.Info(t.Context(), jetstream.WithSubjectFilter(">"))

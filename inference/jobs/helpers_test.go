@@ -66,13 +66,16 @@ type book struct {
 	mu     sync.Mutex
 	open   map[string]Job
 	order  []string // IDs of all jobs as they were opened, those no longer open too
+	serial int64
+	opened map[string]int64  // by ID, the serial number of its opening
+	source map[string]string // by ID, where it is not ""
 	runs   map[string]int
 	parked map[string]string
 	wake   chan struct{}
 }
 
 func newBook(jobs ...Job) *book {
-	b := &book{open: map[string]Job{}, runs: map[string]int{}, parked: map[string]string{}, wake: make(chan struct{}, 1)}
+	b := &book{open: map[string]Job{}, opened: map[string]int64{}, source: map[string]string{}, runs: map[string]int{}, parked: map[string]string{}, wake: make(chan struct{}, 1)}
 	for _, j := range jobs {
 		b.put(j)
 	}
@@ -85,6 +88,16 @@ func (b *book) put(j Job) {
 	defer b.mu.Unlock()
 	b.order = append(slices.DeleteFunc(b.order, func(id string) bool { return id == j.ID }), j.ID)
 	b.open[j.ID] = j
+	b.serial++
+	b.opened[j.ID] = b.serial
+}
+
+// from opens a job of a source.
+func (b *book) from(source string, j Job) {
+	b.mu.Lock()
+	b.source[j.ID] = source
+	b.mu.Unlock()
+	b.put(j)
 }
 
 func (b *book) add(j Job) {
@@ -95,16 +108,47 @@ func (b *book) add(j Job) {
 	}
 }
 
-func (b *book) list(_ context.Context, after string, limit int) ([]Job, error) {
+// lineOf is where a job waits.
+func (b *book) lineOf(j Job) string { return queueKey(j.Model, j.Lane) + " " + b.source[j.ID] }
+
+func (b *book) lines(context.Context) (map[string]int64, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	lines := map[string]int64{}
+	for _, j := range b.open {
+		lines[b.lineOf(j)] = max(lines[b.lineOf(j)], b.opened[j.ID])
+	}
+	return lines, nil
+}
+
+func (b *book) list(_ context.Context, line, after string, limit int) ([]Job, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var list []Job
 	for _, id := range b.order[slices.Index(b.order, after)+1:] {
-		if j, open := b.open[id]; open && len(list) < limit {
+		if j, open := b.open[id]; open && len(list) < limit && b.lineOf(j) == line {
 			list = append(list, j)
 		}
 	}
 	return list, nil
+}
+
+// everything may wait on the stream.
+const everything = 100_000
+
+// all feeds all at once.
+func (b *book) all() Feed { return Feed{Lines: b.lines, Open: b.list, Ahead: everything} }
+
+// feedOnce looks at all open jobs once, and does so again when it is called.
+func feedOnce(t testing.TB, q *Queue, f Feed) (again func()) {
+	t.Helper()
+	r := &round{q: q, f: f, seqs: map[string]uint64{}}
+	again = func() {
+		_, err := r.feed(t.Context(), true)
+		require.NoError(t, err)
+	}
+	again()
+	return again
 }
 
 func (b *book) do(_ context.Context, j Job) error {

@@ -16,6 +16,7 @@ type Job struct {
 	Model Model  `json:"model"`
 	Node  string `json:"node"` // that owns the job; set by Publish
 	Lane  Lane   `json:"-"`    // where it waits: its owner's to say, and to change until it has begun
+	Size  int64  `json:"-"`    // of what it is to be done on, in bytes: where many wait, fewer of large ones go ahead
 }
 
 // maxJob bounds a message; a job has some 300 bytes.

@@ -48,7 +48,7 @@ func TestWork_statBeforeHighBeforeRoutine(t *testing.T) {
 	c := b.consumer(1)
 	c.Do = func(ctx context.Context, j Job) error { d.note(j); return b.do(ctx, j) }
 	start(t, func(ctx context.Context) error {
-		return q.Feed(ctx, Feed{Open: b.list, Wake: b.wake, Models: testModels("demo")})
+		return q.Feed(ctx, Feed{Lines: b.lines, Open: b.list, Ahead: everything, Wake: b.wake, Models: testModels("demo")})
 	})
 	eventually(t, "fed", func() bool { return messages(t, q) == 50 })
 	start(t, func(ctx context.Context) error { return q.Work(ctx, c) })
@@ -101,7 +101,7 @@ func TestFeed_anotherLane(t *testing.T) {
 	c.Do = func(ctx context.Context, j Job) error { d.note(j); return b.do(ctx, j) }
 	again := make(chan struct{})
 	start(t, func(ctx context.Context) error {
-		return q.Feed(ctx, Feed{Open: b.list, Wake: b.wake, Again: again, Models: testModels("demo")})
+		return q.Feed(ctx, Feed{Lines: b.lines, Open: b.list, Ahead: everything, Wake: b.wake, Again: again, Models: testModels("demo")})
 	})
 	eventually(t, "fed", func() bool { return messages(t, q) == 20 })
 	start(t, func(ctx context.Context) error { return q.Work(ctx, c) })

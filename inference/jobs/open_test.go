@@ -67,7 +67,7 @@ func TestOpen_brokenStoreIsSetAside(t *testing.T) {
 	var log lines
 	q := openQueue(t, Options{StoreDir: dir, Log: slog.New(slog.NewTextHandler(&log, nil))})
 	b := newBook(jobList(3)...)
-	start(t, func(ctx context.Context) error { return q.Feed(ctx, Feed{Open: b.list}) })
+	start(t, func(ctx context.Context) error { return q.Feed(ctx, Feed{Lines: b.lines, Open: b.list}) })
 	start(t, func(ctx context.Context) error { return q.Work(ctx, b.consumer(1)) })
 	eventually(t, "all done", b.finished)
 	assert.Contains(t, log.String(), "job store is unreadable")
@@ -94,7 +94,7 @@ func TestOpen_garbageInTheStore(t *testing.T) {
 
 	q = openQueue(t, Options{StoreDir: dir})
 	b := newBook(jobList(5)...)
-	start(t, func(ctx context.Context) error { return q.Feed(ctx, Feed{Open: b.list}) })
+	start(t, func(ctx context.Context) error { return q.Feed(ctx, Feed{Lines: b.lines, Open: b.list}) })
 	start(t, func(ctx context.Context) error { return q.Work(ctx, b.consumer(1)) })
 	eventually(t, "all done", b.finished)
 }
@@ -146,7 +146,9 @@ func TestQueue_externalServerRestarted(t *testing.T) {
 				}
 				return nil
 			}
-			start(t, func(ctx context.Context) error { return q.Feed(ctx, Feed{Open: b.list, Every: 100 * time.Millisecond}) })
+			start(t, func(ctx context.Context) error {
+				return q.Feed(ctx, Feed{Lines: b.lines, Open: b.list, Every: 100 * time.Millisecond})
+			})
 			start(t, func(ctx context.Context) error { return q.Work(ctx, c) })
 			<-half
 			stopServer(srv)
@@ -173,7 +175,7 @@ func TestOpen_externalServerNotUpYet(t *testing.T) {
 	_, err := q.Lag(t.Context(), testModel("demo"))
 	require.Error(t, err)
 	b := newBook(testJob(1))
-	start(t, func(ctx context.Context) error { return q.Feed(ctx, Feed{Open: b.list}) })
+	start(t, func(ctx context.Context) error { return q.Feed(ctx, Feed{Lines: b.lines, Open: b.list}) })
 	start(t, func(ctx context.Context) error { return q.Work(ctx, b.consumer(1)) })
 	srv = external(t, t.TempDir(), port)
 	t.Cleanup(func() { stopServer(srv) })
@@ -211,7 +213,9 @@ func TestQueue_comesBackWhenTheDiskWasFull(t *testing.T) {
 		}
 		return b.do(ctx, j)
 	}
-	start(t, func(ctx context.Context) error { return q.Feed(ctx, Feed{Open: b.list, Every: 100 * time.Millisecond}) })
+	start(t, func(ctx context.Context) error {
+		return q.Feed(ctx, Feed{Lines: b.lines, Open: b.list, Every: 100 * time.Millisecond})
+	})
 	start(t, func(ctx context.Context) error { return q.Work(ctx, c) })
 	eventually(t, "all done", b.finished)
 	eventually(t, "queue empty", func() bool { return messages(t, q) == 0 })
@@ -294,7 +298,9 @@ func TestQueue_twoProcessesShareTheWork(t *testing.T) {
 	b := newBook(jobList(100)...)
 	for range 2 {
 		q := openQueue(t, Options{URL: srv.ClientURL(), Node: "n"})
-		start(t, func(ctx context.Context) error { return q.Feed(ctx, Feed{Open: b.list, Every: 50 * time.Millisecond}) })
+		start(t, func(ctx context.Context) error {
+			return q.Feed(ctx, Feed{Lines: b.lines, Open: b.list, Every: 50 * time.Millisecond})
+		})
 		start(t, func(ctx context.Context) error { return q.Work(ctx, b.consumer(2)) })
 	}
 	eventually(t, "all done", b.finished)

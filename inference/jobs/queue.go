@@ -213,33 +213,42 @@ func (q *Queue) Close() {
 // Publish puts a job into the queue; one that stands in it already stays as it is.
 // The stream is made where there is none.
 func (q *Queue) Publish(ctx context.Context, j Job) error {
+	_, err := q.place(ctx, j)
+	return err
+}
+
+// place is Publish; it returns the number of the job's message, 0 where one stands already.
+func (q *Queue) place(ctx context.Context, j Job) (seq uint64, err error) {
 	j.Node = q.node
 	message, err := j.encode()
 	if err != nil {
-		return err
+		return 0, err
 	}
 	subject := q.subjectOf(j)
-	err = q.publish(ctx, subject, message)
+	seq, err = q.publish(ctx, subject, message)
 	defer func() { q.took(err) }()
 	if errors.Is(err, jetstream.ErrNoStreamResponse) || errors.Is(err, nats.ErrNoResponders) {
 		if _, err = q.stream(ctx); err == nil {
-			err = q.publish(ctx, subject, message)
+			seq, err = q.publish(ctx, subject, message)
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("jobs: publish %s: %w", j.ID, q.explained(err))
+		return 0, fmt.Errorf("jobs: publish %s: %w", j.ID, q.explained(err))
 	}
-	return nil
+	return seq, nil
 }
 
-func (q *Queue) publish(ctx context.Context, subject string, message []byte) error {
+func (q *Queue) publish(ctx context.Context, subject string, message []byte) (seq uint64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	_, err := q.js.Publish(ctx, subject, message, jetstream.WithRetryAttempts(0), jetstream.WithExpectStream(Stream))
-	if standsAlready(err) {
-		return nil
+	ack, err := q.js.Publish(ctx, subject, message, jetstream.WithRetryAttempts(0), jetstream.WithExpectStream(Stream))
+	switch {
+	case standsAlready(err):
+		return 0, nil
+	case err != nil:
+		return 0, err
 	}
-	return err
+	return ack.Sequence, nil
 }
 
 // streamStoreFailed is the server's code for a message that the stream's limits refuse.

@@ -12,7 +12,7 @@ import (
 func TestQueue_allJobsOnce(t *testing.T) {
 	q := openQueue(t, Options{})
 	b := newBook(jobList(page + 7)...) // more than one page
-	start(t, func(ctx context.Context) error { return q.Feed(ctx, Feed{Open: b.list, Wake: b.wake}) })
+	start(t, func(ctx context.Context) error { return q.Feed(ctx, Feed{Lines: b.lines, Open: b.list, Wake: b.wake}) })
 	start(t, func(ctx context.Context) error { return q.Work(ctx, b.consumer(3)) })
 	eventually(t, "all done", b.finished)
 	b.add(testJob(9000))

@@ -15,7 +15,7 @@ func TestRenew(t *testing.T) {
 	q := openQueue(t, Options{})
 	b := newBook(testJob(1))
 	model := testModel("demo")
-	feed := Feed{Open: b.list, Wake: b.wake, Models: []Model{model}, AckWait: 24 * time.Hour}
+	feed := Feed{Lines: b.lines, Open: b.list, Wake: b.wake, Models: []Model{model}, AckWait: 24 * time.Hour}
 	start(t, func(ctx context.Context) error { return q.Feed(ctx, feed) })
 	eventually(t, "the job to stand in the queue", func() bool { lag, err := q.Lag(t.Context(), model); return err == nil && lag.Waiting == 1 })
 	c, err := q.js.Consumer(t.Context(), Stream, queueKey(model, testJob(1).Lane))

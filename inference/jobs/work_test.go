@@ -21,7 +21,7 @@ func TestWork_modelsHaveQueuesOfTheirOwn(t *testing.T) {
 	other := testJob(1)
 	other.ID, other.Model = "E1.other model", testModel("other model")
 	b := newBook(testJob(1), other)
-	start(t, func(ctx context.Context) error { return q.Feed(ctx, Feed{Open: b.list}) })
+	start(t, func(ctx context.Context) error { return q.Feed(ctx, Feed{Lines: b.lines, Open: b.list}) })
 	start(t, func(ctx context.Context) error { return q.Work(ctx, b.consumer(1)) })
 	eventually(t, "the one model's job done", func() bool { return b.runsOf(testJob(1).ID) == 1 })
 	eventually(t, "the other's waits", func() bool {
@@ -48,7 +48,7 @@ func TestWork_retriesThenParks(t *testing.T) {
 		tries++
 		return fmt.Errorf("try %d: %w", tries, jobError(tries == 2))
 	}
-	start(t, func(ctx context.Context) error { return q.Feed(ctx, Feed{Open: b.list}) })
+	start(t, func(ctx context.Context) error { return q.Feed(ctx, Feed{Lines: b.lines, Open: b.list}) })
 	start(t, func(ctx context.Context) error { return q.Work(ctx, c) })
 	eventually(t, "parked", b.finished)
 	assert.Equal(t, "try 2: boom", b.reasonOf(poison.ID))
@@ -70,7 +70,7 @@ func TestWork_nothingTakenUntilReady(t *testing.T) {
 		}
 		return nil
 	}
-	start(t, func(ctx context.Context) error { return q.Feed(ctx, Feed{Open: b.list}) })
+	start(t, func(ctx context.Context) error { return q.Feed(ctx, Feed{Lines: b.lines, Open: b.list}) })
 	start(t, func(ctx context.Context) error { return q.Work(ctx, c) })
 	eventually(t, "fed", func() bool { return messages(t, q) == 3 })
 	eventually(t, "asked again and again", func() bool { return asked.Load() >= 3 })
@@ -90,7 +90,7 @@ func TestWork_slotsAreSharedByTheModels(t *testing.T) {
 	b := newBook(all...)
 	var under, most atomic.Int64
 	gate := make(chan struct{})
-	start(t, func(ctx context.Context) error { return q.Feed(ctx, Feed{Open: b.list}) })
+	start(t, func(ctx context.Context) error { return q.Feed(ctx, Feed{Lines: b.lines, Open: b.list}) })
 	c := b.consumer(2)
 	c.Models = []Model{testModel("demo"), testModel("second"), testModel("third")}
 	c.Do = func(ctx context.Context, j Job) error {
@@ -193,7 +193,7 @@ func TestWork_permanentErrorParksAtOnce(t *testing.T) {
 	c := b.consumer(1)
 	var tries int
 	c.Do = func(context.Context, Job) error { tries++; return fmt.Errorf("pixel data: %w", jobError(true)) }
-	start(t, func(ctx context.Context) error { return q.Feed(ctx, Feed{Open: b.list}) })
+	start(t, func(ctx context.Context) error { return q.Feed(ctx, Feed{Lines: b.lines, Open: b.list}) })
 	stop := start(t, func(ctx context.Context) error { return q.Work(ctx, c) })
 	eventually(t, "parked", b.finished)
 	assert.Equal(t, "pixel data: boom", b.reasonOf(testJob(1).ID))
@@ -276,7 +276,7 @@ func TestWork_oneJobOneSlot(t *testing.T) {
 		return b.do(ctx, j)
 	}
 	start(t, func(ctx context.Context) error {
-		return q.Feed(ctx, Feed{Open: b.list, Wake: b.wake, Every: 50 * time.Millisecond})
+		return q.Feed(ctx, Feed{Lines: b.lines, Open: b.list, Wake: b.wake, Every: 50 * time.Millisecond})
 	})
 	start(t, func(ctx context.Context) error { return q.Work(ctx, c) })
 	<-begun
@@ -303,7 +303,9 @@ func TestWork_streamDeletedInTheMiddle(t *testing.T) {
 	}
 	c.Slots = 1
 	// Every is long: the loss must be noticed, not waited out.
-	start(t, func(ctx context.Context) error { return q.Feed(ctx, Feed{Open: b.list, Every: time.Hour}) })
+	start(t, func(ctx context.Context) error {
+		return q.Feed(ctx, Feed{Lines: b.lines, Open: b.list, Every: time.Hour})
+	})
 	start(t, func(ctx context.Context) error { return q.Work(ctx, c) })
 	eventually(t, "all done", b.finished)
 	assert.Len(t, b.runs, 60)
@@ -319,7 +321,9 @@ func TestWork_consumerDeletedInTheMiddle(t *testing.T) {
 		}
 		return b.do(ctx, j)
 	}
-	start(t, func(ctx context.Context) error { return q.Feed(ctx, Feed{Open: b.list, Every: time.Hour}) })
+	start(t, func(ctx context.Context) error {
+		return q.Feed(ctx, Feed{Lines: b.lines, Open: b.list, Every: time.Hour})
+	})
 	start(t, func(ctx context.Context) error { return q.Work(ctx, c) })
 	eventually(t, "all done", b.finished)
 }

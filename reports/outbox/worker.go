@@ -201,16 +201,16 @@ func (w *worker) turns(due []ledger.Delivery) iter.Seq[ledger.Delivery] {
 	}
 }
 
-// look is how long an attempt may take without others that have come meanwhile being looked at.
+// look is how long attempts may take without others that have come meanwhile being looked at.
 const look = time.Second
 
 // all delivers due in turns, until the rest has to wait for the destination, or others may have come that go before it.
 func (w *worker) all(ctx context.Context, due []ledger.Delivery) {
+	began := w.o.now()
 	for d := range w.turns(due) {
 		if ctx.Err() != nil {
 			return
 		}
-		began := w.o.now()
 		delete(w.untried, d.ID)
 		due, err := w.o.Queue.IsDue(ctx, d.ID)
 		if err == nil && due {

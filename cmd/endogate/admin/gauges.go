@@ -18,7 +18,7 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 var (
 	descReadable  = desc("state_readable", "1 when ledger, spool and broker could be read for this scrape.")
 	descSound     = desc("ledger_sound", "1 while the ledger can be used; 0: it is damaged or cannot be written, nothing is taken over, and readyz says why.")
-	descQueueLag  = desc("queue_lag_jobs", "Jobs on the stream that no worker has taken yet.")
+	descQueueLag  = desc("queue_lag_jobs", "Jobs on the stream that no worker has taken yet: the next few of each source; open_jobs has all.")
 	descOldest    = desc("queue_oldest_seconds", "Age of the oldest open job.")
 	descOpenJobs  = desc("open_jobs", "Jobs in the ledger that are not done.")
 	descSpoolLag  = desc("spool_lag_entries", "Spool entries that the ledger has not taken yet.")

@@ -292,7 +292,7 @@ func (g *parts) startLoops(_ context.Context, life *lifecycle) error {
 	life.loop("spool", g.reclaim.Run)
 	life.loop("feed", func(ctx context.Context) error {
 		return g.queue.Feed(ctx, jobs.Feed{
-			Open: g.openJobs, Wake: g.wakeFeed, Again: g.again, Models: g.models.queues(), AckWait: g.cfg.Jobs.AckWait.Std(),
+			Lines: g.lines, Open: g.openJobs, Wake: g.wakeFeed, Again: g.again, Models: g.models.queues(), AckWait: g.cfg.Jobs.AckWait.Std(),
 		})
 	})
 	elsewhere := g.cfg.NATS.URL != ""
@@ -318,16 +318,30 @@ func (g *parts) startLoops(_ context.Context, life *lifecycle) error {
 // lanes of the priorities that go before others.
 var lanes = map[ledger.Priority]jobs.Lane{ledger.Stat: jobs.Stat, ledger.High: jobs.High}
 
-func (g *parts) openJobs(ctx context.Context, after string, limit int) ([]jobs.Job, error) {
-	open, err := g.ledger.OpenJobs(ctx, after, limit)
-	if err == nil && after == "" {
-		var again []ledger.Job
-		again, err = g.ledger.JobsAgain(ctx, limit)
-		open = append(again, open...)
+// lineAgain is that of the jobs that are done once more.
+const lineAgain = "again"
+
+// lines are where open jobs wait for their turn.
+func (g *parts) lines(ctx context.Context) (map[string]int64, error) {
+	open, err := g.ledger.Lines(ctx)
+	all := map[string]int64{lineAgain: 1} // they are looked at when all are
+	for _, l := range open {
+		all[l.Name] = l.Newest
+	}
+	return all, err
+}
+
+func (g *parts) openJobs(ctx context.Context, line, after string, limit int) ([]jobs.Job, error) {
+	var open []ledger.Job
+	var err error
+	if line == lineAgain {
+		open, err = g.ledger.JobsAgain(ctx, after, limit)
+	} else {
+		open, err = g.ledger.JobsInLine(ctx, line, after, limit)
 	}
 	references := make([]jobs.Job, 0, len(open))
 	for _, j := range open {
-		references = append(references, jobs.Job{ID: j.ID, Model: g.models.queue(j.Model), Lane: lanes[j.Priority]})
+		references = append(references, jobs.Job{ID: j.ID, Model: g.models.queue(j.Model), Lane: lanes[j.Priority], Size: j.Size})
 	}
 	return references, err
 }

@@ -3,9 +3,9 @@ CREATE INDEX agreement_finding ON agreement (study, finding, id);
 CREATE INDEX claim_patient ON claim (patient_id);
 CREATE INDEX delivery_age ON delivery (destination, asked_at) WHERE state IN ('pending', 'sent') AND held = 0 AND waits_for = '';
 CREATE INDEX delivery_alternate ON delivery (alternate) WHERE alternate <> '';
-CREATE INDEX delivery_behind ON delivery (destination, next_at, id) WHERE state = 'pending' AND held = 0 AND stale = 0 AND behind = 1;
+CREATE INDEX delivery_behind ON delivery (destination, source, next_at, id) WHERE state = 'pending' AND held = 0 AND stale = 0 AND behind = 1;
 CREATE INDEX delivery_done ON delivery (destination, ended_at) WHERE state = 'done';
-CREATE INDEX delivery_due ON delivery (destination, behind, rank, id, next_at) WHERE state = 'pending' AND held = 0;
+CREATE INDEX delivery_due ON delivery (destination, source, rank, id, next_at) WHERE state = 'pending' AND held = 0 AND stale = 0 AND behind = 0;
 CREATE INDEX delivery_message ON delivery (entry) WHERE kind <> 'dicom' AND state = 'pending' AND number > 0;
 CREATE INDEX delivery_next ON delivery (destination, held, next_at) WHERE state = 'pending';
 CREATE INDEX delivery_parked ON delivery (id) WHERE state = 'parked';
@@ -38,6 +38,7 @@ CREATE INDEX instance_unreleased ON instance (received_at) WHERE released_at IS 
 CREATE INDEX job_again ON job (id) WHERE again > 0;
 CREATE INDEX job_exam ON job (exam);
 CREATE INDEX job_instance ON job (instance);
+CREATE INDEX job_line ON job (line, id) WHERE state = 'open';
 CREATE INDEX job_open ON job (id) WHERE state = 'open';
 CREATE INDEX job_parked ON job (id) WHERE state = 'parked';
 CREATE INDEX message_again ON message (application, facility, control_id);
@@ -109,7 +110,7 @@ CREATE TABLE delivery (
 	protocol            TEXT NOT NULL DEFAULT '', -- of the last answer, '' before there was one
 	code                TEXT NOT NULL DEFAULT '', -- of it, as the protocol writes it
 	text                TEXT NOT NULL DEFAULT '', -- what the peer said with it; may quote what was sent
-	reason              TEXT NOT NULL DEFAULT '', waits_for TEXT NOT NULL DEFAULT '', held INTEGER NOT NULL DEFAULT 0, number INTEGER NOT NULL DEFAULT 0, version INTEGER NOT NULL DEFAULT 0, stale INTEGER NOT NULL DEFAULT 0, asked_at INTEGER NOT NULL DEFAULT 0, since INTEGER NOT NULL DEFAULT 0,
+	reason              TEXT NOT NULL DEFAULT '', waits_for TEXT NOT NULL DEFAULT '', held INTEGER NOT NULL DEFAULT 0, number INTEGER NOT NULL DEFAULT 0, version INTEGER NOT NULL DEFAULT 0, stale INTEGER NOT NULL DEFAULT 0, asked_at INTEGER NOT NULL DEFAULT 0, since INTEGER NOT NULL DEFAULT 0, source TEXT NOT NULL DEFAULT '',
 	UNIQUE (entry, destination)
 );
 CREATE TABLE desk (
@@ -235,7 +236,7 @@ CREATE TABLE job (
 	ended_at    INTEGER,
 	version     INTEGER NOT NULL DEFAULT 0, -- of the exam when the job ended
 	reason      TEXT NOT NULL DEFAULT ''
-, made_by TEXT NOT NULL DEFAULT '{}', priority TEXT NOT NULL DEFAULT 'ROUTINE' CHECK (priority IN ('STAT', 'HIGH', 'MEDIUM', 'ROUTINE')), retracted TEXT NOT NULL DEFAULT '', retracted_at INTEGER, again INTEGER NOT NULL DEFAULT 0);
+, made_by TEXT NOT NULL DEFAULT '{}', priority TEXT NOT NULL DEFAULT 'ROUTINE' CHECK (priority IN ('STAT', 'HIGH', 'MEDIUM', 'ROUTINE')), retracted TEXT NOT NULL DEFAULT '', retracted_at INTEGER, again INTEGER NOT NULL DEFAULT 0, source TEXT NOT NULL DEFAULT '', line TEXT AS (model || char(10) || priority || char(10) || source) VIRTUAL);
 CREATE TABLE known (
 	sop_instance_uid TEXT NOT NULL,
 	made             INTEGER NOT NULL, -- 1: here
