@@ -55,23 +55,56 @@ func (b Bounds) holds(need int64) error {
 	return nil
 }
 
-// paced is the input of a decoder that runs in this process: it ends where ctx does, or the time of its thread is used up.
-// The decoder reads a few KiB at a time.
-type paced struct {
+// pace is what a frame is decoded at in this process: whatever takes long asks now and then whether it may go on. It ends where
+// ctx does, or the time of its thread is used up.
+type pace struct {
 	ctx  context.Context
-	r    io.Reader
 	used func() time.Duration
 	most time.Duration
 }
 
-func (p paced) Read(b []byte) (int, error) {
+// begin begins a frame on a thread of its own until end is called.
+func (b Bounds) begin(ctx context.Context) (p pace, end func()) {
+	used, end := ownTime()
+	return pace{ctx, used, b.CPU}, end
+}
+
+// over says why it does not go on.
+func (p pace) over() error {
 	if p.ctx.Err() != nil {
-		return 0, context.Cause(p.ctx)
+		return context.Cause(p.ctx)
 	}
 	if p.used() > p.most {
-		return 0, outOfTime(p.most)
+		return outOfTime(p.most)
 	}
-	return p.r.Read(b)
+	return nil
+}
+
+// band is how many pixels are done without asking: some hundred microseconds' work, and an even number.
+const band = 1 << 16
+
+// bands does n pixels.
+func (p pace) bands(n int, do func(from, to int)) error {
+	for from := 0; from < n; from += band {
+		if err := p.over(); err != nil {
+			return err
+		}
+		do(from, min(from+band, n))
+	}
+	return nil
+}
+
+// paced is input that is read at a pace.
+type paced struct {
+	pace
+	r io.Reader
+}
+
+func (p paced) Read(b []byte) (int, error) {
+	if err := p.over(); err != nil {
+		return 0, err
+	}
+	return p.r.Read(b[:min(len(b), band)])
 }
 
 func outOfTime(most time.Duration) error {

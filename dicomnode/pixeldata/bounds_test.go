@@ -12,10 +12,11 @@ import (
 	"testing"
 	"time"
 
-	"endogate/cmd/endogate/installed"
-
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"endogate/cmd/endogate/installed"
+	"endogate/dicomnode/dicom"
 )
 
 // scanBomb is a grey progressive JPEG: one DC scan of zeros, then AC scans that say "end of band" for all blocks.
@@ -124,4 +125,157 @@ func TestFrames_ffmpegMemory(t *testing.T) {
 	require.ErrorContains(t, err, "more than 64 MiB of memory")
 	_, err = in.decode(t, Options{})
 	require.NoError(t, err)
+}
+
+// leisure is the pace of who has all the time there is.
+var leisure = pace{context.Background(), func() time.Duration { return 0 }, time.Hour}
+
+// runs is an RLE segment (PS3.5 G.3) for n bytes in the longest runs that there are, behind as much that says nothing.
+func runs(n int) []byte {
+	return append(bytes.Repeat([]byte{0x80}, n/64), bytes.Repeat([]byte{0x81, 7}, n/128+1)...)
+}
+
+// segmented is an RLE frame of the segments.
+func segmented(segments ...[]byte) []byte {
+	header := binary.LittleEndian.AppendUint32(nil, uint32(len(segments)))
+	at := rleHeader
+	for _, s := range segments {
+		header = binary.LittleEndian.AppendUint32(header, uint32(at))
+		at += len(s)
+	}
+	return append(append(header, make([]byte, rleHeader-len(header))...), bytes.Join(segments, nil)...)
+}
+
+// large are frames of every kind that this process decodes, large and slow for what they are.
+func large(pixels int) map[string]instance {
+	columns := 1000
+	rows := pixels / columns
+	of := func(samples, allocated int, photometric string) instance {
+		return instance{rows: rows, columns: columns, samples: samples, photometric: photometric, allocated: allocated, stored: allocated, high: allocated - 1}
+	}
+	native := func(in instance) instance {
+		n := rows * columns * in.samples * in.allocated / 8
+		if in.photometric == "YBR_FULL_422" {
+			n = rows * columns * 2
+		}
+		in.pixels = make([]byte, n)
+		return in
+	}
+	rle := func(in instance) instance {
+		in.syntax = dicom.RLELossless
+		var segments [][]byte
+		for range in.samples * in.allocated / 8 {
+			segments = append(segments, runs(rows*columns))
+		}
+		in.fragments = [][]byte{{}, segmented(segments...)}
+		return in
+	}
+	palette := of(1, 16, "PALETTE COLOR")
+	for _, t := range []dicom.Tag{dicom.RedPaletteColorLookupTableDescriptor, dicom.GreenPaletteColorLookupTableDescriptor, dicom.BluePaletteColorLookupTableDescriptor} {
+		palette.extra = append(palette.extra, element{t, "US", palette.us(0, 0, 16)})
+	}
+	for _, t := range []dicom.Tag{dicom.RedPaletteColorLookupTableData, dicom.GreenPaletteColorLookupTableData, dicom.BluePaletteColorLookupTableData} {
+		palette.extra = append(palette.extra, element{t, "OW", make([]byte, 2<<16-2)})
+	}
+	bigEndian, words := native(of(3, 16, "RGB")), native(of(1, 8, "MONOCHROME2"))
+	bigEndian.syntax, words.syntax = dicom.ExplicitVRBigEndian, dicom.ExplicitVRBigEndian
+	return map[string]instance{
+		"grey": native(of(1, 8, "MONOCHROME2")), "grey of 16 bits": native(of(1, 16, "MONOCHROME1")),
+		"colour": native(of(3, 8, "RGB")), "colour of 16 bits": native(of(3, 16, "YBR_FULL")), "shared colour": native(of(3, 8, "YBR_FULL_422")),
+		"big endian": bigEndian, "bytes in words": words,
+		"RLE": rle(of(1, 8, "MONOCHROME2")), "RLE of six segments": rle(of(3, 16, "RGB")),
+	}
+}
+
+// TestFrames_pace: whatever this process decodes asks whether it may go on, as often as it has work: a frame ends amid its
+// pixels, its segments and its colours, with the stop's reason or as one that is beyond its bounds.
+func TestFrames_pace(t *testing.T) {
+	pixels := 20 * band
+	for name, in := range large(pixels) {
+		t.Run(name, func(t *testing.T) {
+			content := in.bytes()
+			stop := errors.New("stop")
+			// next decodes the frame; at its last-th question it is told no, by the time that it has used or by ctx.
+			next := func(last int, byTime bool) (asked int, err error) {
+				ctx, cancel := context.WithCancelCause(t.Context())
+				defer cancel(nil)
+				i, err := Open(bytes.NewReader(content), in.transferSyntax(), Options{})
+				require.NoError(t, err)
+				d, err := i.decoder()
+				require.NoError(t, err)
+				_, err = d.next(pace{ctx, func() time.Duration {
+					asked++
+					switch {
+					case asked == last && byTime:
+						return time.Hour
+					case asked == last:
+						cancel(stop) // it is seen at the next question
+					}
+					return 0
+				}, time.Minute})
+				return asked, err
+			}
+			all, err := next(0, false)
+			require.NoError(t, err)
+			work := pixels + len(in.pixels)
+			if in.pixels == nil {
+				work += pixels * in.samples * in.allocated / 8
+			}
+			if in.samples == 3 && in.allocated == 16 {
+				work += 3 * pixels
+			}
+			require.GreaterOrEqual(t, all, work/band*9/10, "questions")
+			for _, last := range []int{1, all / 3, all / 2, all - 1} {
+				asked, err := next(last, true)
+				require.ErrorIs(t, err, ErrTooMuch)
+				require.NotErrorIs(t, err, ErrCorrupt)
+				require.Equal(t, last, asked)
+				asked, err = next(last, false)
+				require.ErrorIs(t, err, stop)
+				require.Equal(t, last, asked)
+			}
+		})
+	}
+}
+
+// A frame of the most pixels that are allowed, of every kind, is decoded within its time or refused, and a stop amid it is taken.
+func TestFrames_largest(t *testing.T) {
+	for name, in := range large(installed.Scaled(4_000_000, 100_000_000)) {
+		content := in.bytes()
+		for _, stopped := range []bool{false, true} {
+			ctx, cancel := context.WithCancel(t.Context())
+			if stopped {
+				time.AfterFunc(time.Millisecond, cancel)
+			}
+			for _, err := range Frames(ctx, bytes.NewReader(content), in.transferSyntax(), Options{}) {
+				if err != nil && !errors.Is(err, context.Canceled) {
+					require.ErrorIs(t, err, ErrTooMuch, name)
+				}
+			}
+			cancel()
+		}
+	}
+}
+
+// Segments that hold too little or more than a frame can have are refused; those that say nothing for long end.
+func TestFrames_rleBombs(t *testing.T) {
+	in := large(1_000_000)["RLE"]
+	nothing := bytes.Repeat([]byte{0x80}, 2<<20)
+	for name, frame := range map[string][]byte{
+		"fifteen segments": segmented(bytes.Split(bytes.Repeat(append(runs(1<<16), '|'), 15)[:15*(len(runs(1<<16))+1)-1], []byte("|"))...),
+		"nothing":          segmented(nothing),
+		"the same bytes for all segments": func() []byte {
+			b := segmented(runs(1000), runs(1000), runs(1000))
+			copy(b[8:], b[4:8])
+			return b
+		}(),
+	} {
+		in.fragments = [][]byte{{}, frame}
+		_, err := in.decode(t, Options{})
+		require.ErrorIs(t, err, ErrCorrupt, name)
+	}
+	in.fragments = [][]byte{{}, segmented(nothing)}
+	for _, err := range Frames(t.Context(), bytes.NewReader(in.bytes()), in.transferSyntax(), Options{Bounds: Bounds{CPU: 1}}) {
+		require.ErrorIs(t, err, ErrTooMuch)
+	}
 }

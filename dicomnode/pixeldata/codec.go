@@ -1,7 +1,6 @@
 package pixeldata
 
 import (
-	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -19,12 +18,12 @@ type codec struct {
 }
 
 // decode turns one frame's codestream into a picture.
-func (c codec) decode(ctx context.Context, data []byte) (*image.RGBA, error) {
+func (c codec) decode(pace pace, data []byte) (*image.RGBA, error) {
 	px := *c.px
 	px.planar = false // of the codestream, not of what comes out of it
 	switch uid := string(c.ts.UID); {
 	case c.ts.UID == dicom.RLELossless:
-		raw, err := decodeRLE(data, px.rows*px.columns, px.samples, px.bytes())
+		raw, err := decodeRLE(pace, data, px.rows*px.columns, px.samples, px.bytes())
 		if err != nil {
 			return nil, err
 		}
@@ -32,27 +31,27 @@ func (c codec) decode(ctx context.Context, data []byte) (*image.RGBA, error) {
 			px.photometric = "YBR_FULL" // annex G has a segment for every sample of every pixel
 		}
 		c.px.table = px.levels()
-		return px.picture(raw), nil
+		return px.picture(pace, raw)
 	case c.ts.UID == dicom.JPEGBaseline8Bit, c.ts.UID == dicom.JPEGExtended12Bit:
-		img, err := decodeJPEG(ctx, data, px, c.options.Bounds.withDefaults())
+		img, err := decodeJPEG(pace, data, px, c.options.Bounds.withDefaults())
 		if !errors.Is(err, ErrUnsupported) {
 			return img, err
 		}
-		again, ffmpegErr := c.ffmpeg(ctx, data, "mjpeg", "jpeg_pipe")
+		again, ffmpegErr := c.ffmpeg(pace, data, "mjpeg", "jpeg_pipe")
 		if errors.Is(ffmpegErr, ErrCorrupt) {
 			return nil, err // what neither of the two decodes is beyond them, not broken
 		}
 		return again, ffmpegErr
 	case strings.HasPrefix(uid, "1.2.840.10008.1.2.4.5"), strings.HasPrefix(uid, "1.2.840.10008.1.2.4.7"):
-		return c.ffmpeg(ctx, data, "mjpeg", "jpeg_pipe")
+		return c.ffmpeg(pace, data, "mjpeg", "jpeg_pipe")
 	case strings.HasPrefix(uid, "1.2.840.10008.1.2.4.8"):
-		return c.ffmpeg(ctx, data, "jpegls", "jpegls_pipe")
+		return c.ffmpeg(pace, data, "jpegls", "jpegls_pipe")
 	case strings.HasPrefix(uid, "1.2.840.10008.1.2.4.9"):
-		return c.ffmpeg(ctx, data, "jpeg2000", "j2k_pipe")
+		return c.ffmpeg(pace, data, "jpeg2000", "j2k_pipe")
 	case strings.HasPrefix(uid, "1.2.840.10008.1.2.4.20"):
-		return c.highThroughput(ctx, data)
+		return c.highThroughput(pace, data)
 	case strings.HasPrefix(uid, "1.2.840.10008.1.2.4.11"):
-		return c.ffmpeg(ctx, data, "libjxl", "jpegxl_pipe")
+		return c.ffmpeg(pace, data, "libjxl", "jpegxl_pipe")
 	}
 	return nil, fmt.Errorf("%w: no decoder for %s", ErrUnsupported, c.ts.Name)
 }
@@ -70,19 +69,19 @@ func (c codec) note(data []byte) string {
 
 // highThroughput decodes HTJ2K. ffmpeg's own decoder knows it from version 6.1; before that OpenJPEG 2.5 does it, but
 // ffmpeg takes only 8 bits a sample from there without mixing them up.
-func (c codec) highThroughput(ctx context.Context, data []byte) (*image.RGBA, error) {
+func (c codec) highThroughput(pace pace, data []byte) (*image.RGBA, error) {
 	s, err := inspect(data, c.ts)
 	if err != nil {
 		return nil, err
 	}
 	if s.precision <= 8 {
-		return c.ffmpeg(ctx, data, "libopenjpeg", "j2k_pipe")
+		return c.ffmpeg(pace, data, "libopenjpeg", "j2k_pipe")
 	}
-	return c.ffmpeg(ctx, data, "jpeg2000", "j2k_pipe")
+	return c.ffmpeg(pace, data, "jpeg2000", "j2k_pipe")
 }
 
 // ffmpeg decodes a frame in a child process.
-func (c codec) ffmpeg(ctx context.Context, data []byte, decoder, demuxer string) (*image.RGBA, error) {
+func (c codec) ffmpeg(pace pace, data []byte, decoder, demuxer string) (*image.RGBA, error) {
 	px := *c.px
 	px.planar = false
 	stream, err := inspect(data, c.ts)
@@ -104,7 +103,7 @@ func (c codec) ffmpeg(ctx context.Context, data []byte, decoder, demuxer string)
 	if px.samples == 1 {
 		job.format, job.size = "gray16le", px.rows*px.columns*2
 	}
-	raw, err := job.run(ctx, data)
+	raw, err := job.run(pace.ctx, data)
 	if err != nil {
 		return nil, err
 	}
@@ -112,8 +111,7 @@ func (c codec) ffmpeg(ctx context.Context, data []byte, decoder, demuxer string)
 		if err := stream.toStored(raw, &px); err != nil {
 			return nil, err
 		}
-		img := px.picture(raw)
-		return img, nil
+		return px.picture(pace, raw)
 	}
 	px.allocated, px.stored, px.high, px.signed = 8, 8, 7, false
 	if px.photometric != "YBR_FULL" && px.photometric != "YBR_FULL_422" || stream.givesRGB {
@@ -121,7 +119,7 @@ func (c codec) ffmpeg(ctx context.Context, data []byte, decoder, demuxer string)
 	} else {
 		px.photometric = "YBR_FULL"
 	}
-	return px.picture(raw), nil
+	return px.picture(pace, raw)
 }
 
 // toStored turns ffmpeg's 16-bit grey, in which the sample's top bit is bit 15, into stored values.

@@ -81,11 +81,11 @@ func FuzzDecodeRLE(f *testing.F) {
 		if n < 1 || n > 1<<16 {
 			return
 		}
-		raw, err := decodeRLE(data, n, samples, size)
+		raw, err := decodeRLE(leisure, data, n, samples, size)
 		if err != nil {
 			return
 		}
-		again, err := decodeRLE(encodeRLE(raw, samples*size, size), n, samples, size)
+		again, err := decodeRLE(leisure, encodeRLE(raw, samples*size, size), n, samples, size)
 		if err != nil || !bytes.Equal(raw, again) {
 			t.Errorf("what decodes encodes to something else: %v", err)
 		}

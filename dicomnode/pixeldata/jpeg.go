@@ -13,7 +13,7 @@ import (
 )
 
 // decodeJPEG decodes sequential and progressive JPEG of 8 bits; other processes are ErrUnsupported.
-func decodeJPEG(ctx context.Context, data []byte, px pixels, b Bounds) (*image.RGBA, error) {
+func decodeJPEG(pace pace, data []byte, px pixels, b Bounds) (*image.RGBA, error) {
 	s, err := inspectJPEG(data)
 	if err != nil {
 		return nil, err
@@ -34,26 +34,24 @@ func decodeJPEG(ctx context.Context, data []byte, px pixels, b Bounds) (*image.R
 	if data, err = markTransform(data, s.jpegIsYCC(px.photometric)); err != nil {
 		return nil, err
 	}
-	used, end := ownTime()
-	defer end()
-	decode := func(r io.Reader) (image.Image, error) { return jpeg.Decode(paced{ctx, r, used, b.CPU}) }
+	decode := func(r io.Reader) (image.Image, error) { return jpeg.Decode(paced{pace, r}) }
 	img, err := decode(bytes.NewReader(data))
 	for _, zeros := range []int{0, missed(px)} { // the end marker may be all that it lacks, or hardly more
-		if err == nil || ctx.Err() != nil || errors.Is(err, ErrTooMuch) || !lacksEnd(data, s) {
+		if err == nil || pace.ctx.Err() != nil || errors.Is(err, ErrTooMuch) || !lacksEnd(data, s) {
 			break
 		}
 		img, err = decode(io.MultiReader(bytes.NewReader(data), bytes.NewReader(make([]byte, zeros)), strings.NewReader("\xff\xd9")))
 	}
 	switch {
-	case ctx.Err() != nil:
-		return nil, context.Cause(ctx)
+	case pace.ctx.Err() != nil:
+		return nil, context.Cause(pace.ctx)
 	case errors.Is(err, ErrTooMuch):
 		return nil, err
 	case err != nil:
 		return nil, jpegError(err)
 	}
 	if gray, ok := img.(*image.Gray); ok && px.samples == 1 {
-		return px.fromGray(gray), nil
+		return px.fromGray(pace, gray)
 	}
 	out := image.NewRGBA(image.Rect(0, 0, px.columns, px.rows))
 	draw.Draw(out, out.Bounds(), img, img.Bounds().Min, draw.Src)
@@ -73,14 +71,14 @@ func missed(px pixels) int {
 }
 
 // fromGray takes 8-bit samples through window or palette like native ones.
-func (p pixels) fromGray(gray *image.Gray) *image.RGBA {
+func (p pixels) fromGray(pace pace, gray *image.Gray) (*image.RGBA, error) {
 	raw := make([]byte, 0, p.rows*p.columns)
 	for y := range p.rows {
 		raw = append(raw, gray.Pix[y*gray.Stride:][:p.columns]...)
 	}
 	p.stored = min(p.stored, 8)
 	p.allocated, p.high, p.table = 8, p.stored-1, nil
-	return p.picture(raw)
+	return p.picture(pace, raw)
 }
 
 // jpegError sorts what image/jpeg returns.

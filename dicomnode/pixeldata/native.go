@@ -1,6 +1,8 @@
 package pixeldata
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"image"
 	"io"
@@ -33,31 +35,47 @@ func newNative(r *dicom.Reader, t dicom.Token, px *pixels, ts dicom.TransferSynt
 	return n, nil
 }
 
+// step is how much is passed over at once: of a deflated data set it is inflated.
+const step = 16 << 20
+
 // skip passes over the next frames.
-func (n *native) skip(frames int) error {
-	var err error
+func (n *native) skip(ctx context.Context, frames int) error {
 	length := int64(frames) * int64(len(n.buffer))
-	if r, ok := n.r.(*dicom.Reader); ok {
-		err = r.Skip(length)
-	} else {
-		_, err = io.CopyN(io.Discard, n.r, length)
+	for ; length > 0 && ctx.Err() == nil; length -= step {
+		var err error
+		if r, ok := n.r.(*dicom.Reader); ok {
+			err = r.Skip(min(length, step))
+		} else {
+			_, err = io.CopyN(io.Discard, n.r, min(length, step))
+		}
+		if err != nil {
+			return asCorrupt(err)
+		}
 	}
-	return asCorrupt(err)
+	return context.Cause(ctx)
 }
 
-func (n *native) next() (*image.RGBA, error) {
-	if _, err := io.ReadFull(n.r, n.buffer); err != nil {
+func (n *native) next(pace pace) (*image.RGBA, error) {
+	if _, err := io.ReadFull(paced{pace, n.r}, n.buffer); err != nil {
+		if errors.Is(err, ErrTooMuch) {
+			return nil, err
+		}
 		if err == io.EOF {
 			err = io.ErrUnexpectedEOF
 		}
 		return nil, asCorrupt(fmt.Errorf("pixel data end early: %w", err))
 	}
 	if n.swap {
-		for i := 0; i+1 < len(n.buffer); i += 2 {
-			n.buffer[i], n.buffer[i+1] = n.buffer[i+1], n.buffer[i]
+		err := pace.bands(len(n.buffer)/2, func(from, to int) {
+			for i := from; i < to; i++ {
+				n.buffer[2*i], n.buffer[2*i+1] = n.buffer[2*i+1], n.buffer[2*i]
+			}
+		})
+		if err != nil {
+			return nil, err
 		}
 	}
-	return n.px.picture(n.buffer), nil
+	return n.px.picture(pace, n.buffer)
 }
 
 // pairReader swaps the bytes of each pair in a stream.

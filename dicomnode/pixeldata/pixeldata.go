@@ -131,7 +131,7 @@ func (i *Instance) Frames(ctx context.Context) iter.Seq2[Frame, error] {
 			return
 		}
 		for n := 1; n <= d.px.frames; n++ {
-			f, err := d.next(ctx)
+			f, err := i.next(ctx, d)
 			bad := &FrameError{First: n, Last: n, Of: d.px.frames, Err: err}
 			switch {
 			case err == nil:
@@ -166,8 +166,8 @@ func (i *Instance) Frame(ctx context.Context, n int) (Frame, error) {
 		return Frame{}, fmt.Errorf("%w: %d of %d", ErrNoFrame, n, d.px.frames)
 	}
 	var f Frame
-	if err = d.skip(n - 1); err == nil {
-		f, err = d.next(ctx)
+	if err = d.skip(ctx, n-1); err == nil {
+		f, err = i.next(ctx, d)
 	}
 	if err != nil {
 		return Frame{}, fmt.Errorf("frame %d of %d: %w", n, d.px.frames, err)
@@ -179,9 +179,16 @@ func (i *Instance) Frame(ctx context.Context, n int) (Frame, error) {
 // decoder stands before the next frame.
 type decoder struct {
 	px   pixels
-	next func(ctx context.Context) (Frame, error)
-	skip func(frames int) error
+	next func(pace pace) (Frame, error)
+	skip func(ctx context.Context, frames int) error
 	over func() bool // after an error: there is nothing behind it
+}
+
+// next decodes the frame that d stands before, in the time that it has.
+func (i *Instance) next(ctx context.Context, d *decoder) (Frame, error) {
+	pace, end := i.options.Bounds.withDefaults().begin(ctx)
+	defer end()
+	return d.next(pace)
 }
 
 // describe says what there is to decode.
@@ -221,8 +228,8 @@ func (i *Instance) decoder() (*decoder, error) {
 		if err != nil {
 			return nil, err
 		}
-		d.next = func(context.Context) (f Frame, err error) {
-			f.Image, err = source.next()
+		d.next = func(pace pace) (f Frame, err error) {
+			f.Image, err = source.next(pace)
 			return f, err
 		}
 		d.skip = source.skip
@@ -234,16 +241,19 @@ func (i *Instance) decoder() (*decoder, error) {
 		}
 		codec := codec{px: &d.px, ts: ts, options: i.options}
 		d.over = frames.over
-		d.next = func(ctx context.Context) (Frame, error) {
+		d.next = func(pace pace) (Frame, error) {
 			data, err := frames.next()
 			if err != nil {
 				return Frame{}, err
 			}
-			img, err := codec.decode(ctx, data)
+			img, err := codec.decode(pace, data)
 			return Frame{Image: img, Note: codec.note(data)}, err
 		}
-		d.skip = func(n int) error {
+		d.skip = func(ctx context.Context, n int) error {
 			for range n {
+				if ctx.Err() != nil {
+					return context.Cause(ctx)
+				}
 				if err := frames.skip(); err != nil && (!errors.Is(err, ErrCorrupt) || frames.over()) {
 					return err
 				}

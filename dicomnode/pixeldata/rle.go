@@ -10,7 +10,7 @@ const rleHeader = 64
 
 // decodeRLE decodes an RLE frame of n pixels (PS3.5 annex G) into samples by pixel, Little Endian.
 // Segments are the bytes of the composite pixel code, most significant first, sample after sample.
-func decodeRLE(data []byte, n, samples, bytes int) ([]byte, error) {
+func decodeRLE(pace pace, data []byte, n, samples, bytes int) ([]byte, error) {
 	if len(data) < rleHeader {
 		return nil, fmt.Errorf("%w: RLE frame of %d bytes", ErrCorrupt, len(data))
 	}
@@ -29,7 +29,11 @@ func decodeRLE(data []byte, n, samples, bytes int) ([]byte, error) {
 			return nil, fmt.Errorf("%w: RLE segment %d of %d lies outside its frame", ErrCorrupt, s+1, segments)
 		}
 		first := s/bytes*bytes + bytes - 1 - s%bytes
-		if got := unpackRLE(out[first:], segments, n, data[start:end]); got < n {
+		got, err := unpackRLE(pace, out[first:], segments, n, data[start:end])
+		if err != nil {
+			return nil, err
+		}
+		if got < n {
 			return nil, fmt.Errorf("%w: RLE segment %d of %d has %d bytes, not %d", ErrCorrupt, s+1, segments, got, n)
 		}
 	}
@@ -37,9 +41,13 @@ func decodeRLE(data []byte, n, samples, bytes int) ([]byte, error) {
 }
 
 // unpackRLE decodes a segment (PS3.5 G.3.2) into every step-th byte of out, n at most, and returns how many there were.
-func unpackRLE(out []byte, step, n int, in []byte) int {
-	at := 0
-	for len(in) > 1 && at < n {
+func unpackRLE(pace pace, out []byte, step, n int, in []byte) (at int, err error) {
+	for turn := 0; len(in) > 1 && at < n; turn++ {
+		if turn%(band/128) == 0 { // a run has 128 bytes at most
+			if err := pace.over(); err != nil {
+				return at, err
+			}
+		}
 		count := int(int8(in[0]))
 		in = in[1:]
 		switch {
@@ -58,5 +66,5 @@ func unpackRLE(out []byte, step, n int, in []byte) int {
 			in = in[1:]
 		}
 	}
-	return at
+	return at, nil
 }

@@ -58,7 +58,7 @@ func TestDecodeRLE_roundTrip(t *testing.T) {
 		samples, size := rapid.SampledFrom([]int{1, 3}).Draw(t, "samples"), rapid.SampledFrom([]int{1, 2}).Draw(t, "bytes")
 		n := rapid.IntRange(1, 150).Draw(t, "pixels")
 		raw := rapid.SliceOfN(rapid.SampledFrom([]byte{0, 0, 0, 1, 128, 255}), n*samples*size, n*samples*size).Draw(t, "raw")
-		got, err := decodeRLE(encodeRLE(raw, samples*size, size), n, samples, size)
+		got, err := decodeRLE(leisure, encodeRLE(raw, samples*size, size), n, samples, size)
 		require.NoError(t, err)
 		require.Equal(t, raw, got)
 	})
@@ -76,7 +76,8 @@ func TestUnpackRLE(t *testing.T) {
 		{"header alone", "\x05", ""},
 	} {
 		out := make([]byte, 8)
-		n := unpackRLE(out, 1, 8, []byte(row.in))
+		n, err := unpackRLE(leisure, out, 1, 8, []byte(row.in))
+		require.NoError(t, err)
 		assert.Equal(t, row.want, string(out[:n]), row.name)
 	}
 }
@@ -93,7 +94,7 @@ func TestDecodeRLE_refused(t *testing.T) {
 		"offsets that go back":  change(func(b []byte) []byte { b[8] = 64; b[12] = 64; b[4] = 80; return b }),
 		"segment ends too soon": good[:len(good)-2],
 	} {
-		_, err := decodeRLE(in, 16, 3, 1)
+		_, err := decodeRLE(leisure, in, 16, 3, 1)
 		assert.ErrorIs(t, err, ErrCorrupt, name)
 	}
 }
