@@ -50,7 +50,7 @@ func (j ffmpegJob) run(ctx context.Context, data []byte) ([]byte, error) {
 	cmd := exec.CommandContext(limited, cmp.Or(j.options.FFmpeg, "ffmpeg"), j.arguments(len(data))...)
 	input := &held{Reader: bytes.NewReader(data), confined: make(chan struct{})}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = input, out, said
-	cmd.Env = []string{"LC_ALL=C"}
+	cmd.Env = []string{"LC_ALL=C", "OPENBLAS_NUM_THREADS=1"} // a library of filters that are not used begins threads, and hangs where it may not
 	cmd.WaitDelay = time.Second
 	bounds := j.options.Bounds.withDefaults()
 	err := runConfined(cmd, input, bounds)
