@@ -68,7 +68,7 @@ func (f *faults) keyObjects(ds dataset) {
 	}
 	f.need(ds, tag.CurrentRequestedProcedureEvidenceSequence)
 	// Other titles tell an archive to hide or delete (IHE IOCM): a person alone may want that, and of what is ours.
-	if ds.text(tag.SeriesNumber) == number(seriesRejection) {
+	if rejects(ds.text(tag.SeriesNumber)) {
 		f.title(ds, rejected)
 		f.derived(ds)
 	} else {

@@ -6,10 +6,11 @@ import (
 	"github.com/suyashkumar/dicom/pkg/tag"
 
 	"endogate/dicomnode/dicom"
+	"endogate/inference/analysis"
 )
 
 // localScheme is the coding scheme of concepts that no standard terminology has.
-const localScheme = "99ENDOGATE"
+const localScheme = analysis.LocalScheme
 
 func dcm(value, meaning string) dicom.Code { return code(value, "DCM", meaning) }
 func sct(value, meaning string) dicom.Code { return code(value, "SCT", meaning) }

@@ -1,7 +1,6 @@
 package reports
 
 import (
-	"slices"
 	"strings"
 
 	"endogate/dicomnode/dicom"
@@ -56,11 +55,6 @@ func describe(e analysis.Explanation) string {
 func imageFlavour(e analysis.Explanation) string {
 	name := strings.NewReplacer("+", "P", "-", "_").Replace(strings.ToUpper(string(methodOf(e).Method)))
 	return name[:min(len(name), 16)]
-}
-
-// methodNumber keeps the series numbers of different methods apart, in tens; 0 is grad-CAM.
-func methodNumber(e analysis.Explanation) int {
-	return 10 * max(slices.IndexFunc(explain.Methods(), func(m explain.MethodInfo) bool { return m.Method == methodOf(e).Method }), 0)
 }
 
 // seriesDescription names the method where it is not the one that everybody expects.

@@ -12,15 +12,19 @@ import (
 	"github.com/suyashkumar/dicom/pkg/tag"
 
 	"endogate/dicomnode/dicom"
+	"endogate/explain"
+	"endogate/explain/picture"
 )
 
 // Heatmap is what an overlay Secondary Capture is made of.
 type Heatmap struct {
 	Source      Source
-	Frame       int         // 1-based frame of the source
-	Pixels      *image.RGBA // the frame as the network's user sees it
-	Overlay     *image.RGBA // the same frame with the map blended in; the label is drawn into a copy
-	Opacity     float64     // of the map in the overlay, 0..1
+	Frame       int                // 1-based frame of the source
+	Pixels      *image.RGBA        // the frame as the network's user sees it
+	Overlay     *image.RGBA        // the same frame with the map blended in; the label is drawn into a copy
+	Colours     *explain.ColourMap // of the overlay
+	Opacity     float64            // of the map in the overlay, 0..1
+	Masked      bool               // part of the overlay is hatched: the network did not see it
 	Algorithm   Algorithm
 	Class       string // of Algorithm.Classes
 	Against     string // the class it is contrasted with, "" for none
@@ -28,6 +32,8 @@ type Heatmap struct {
 	Probability float64
 	At          time.Time // of inference, as stored
 	Revision    int       // of the content: higher when the same frame is explained anew with another outcome
+
+	worded string // the class as a clinician reads it
 }
 
 // HeatmapInstance is the heatmap of a frame as it is named before it is made: the name, which stands in the place of its SOP
@@ -62,13 +68,14 @@ func (b *Builder) heatmap(h Heatmap) dataset {
 	b.identify(ds, h.Source, HeatmapInstance(source, h.Frame, h.Algorithm, h.question(), h.Revision), h.At, h.Algorithm.Model)
 	said := h.discreet()
 	h.describe(ds)
-	ds.set(tag.SeriesDescription, clip(said.seriesDescription(), 64))
+	ds.set(tag.SeriesDescription, unique(said.seriesDescription()))
 	said.derivation(ds)
-	labelled := said.pixels(ds)
+	inscribed := said.pixels(ds)
+	said.comments(ds, inscribed)
 	h.Source.lossy(ds)
 
 	ds.set(tag.BurnedInAnnotation, "YES") // a source that does not say NO may have names in its pixels
-	if !labelled && h.Source.text(tag.BurnedInAnnotation) == "NO" {
+	if inscribed == picture.Nothing && !h.Masked && h.Source.text(tag.BurnedInAnnotation) == "NO" {
 		ds.set(tag.BurnedInAnnotation, "NO")
 	}
 	ds.set(tag.RecognizableVisualFeatures, "NO")
@@ -99,6 +106,11 @@ func (h Heatmap) discreet() Heatmap {
 		c, _ := h.Algorithm.class(class)
 		return patient.label(class, c.Finding.Meaning)
 	}
+	class, _ := h.Algorithm.class(h.Class)
+	if class.Name == "" {
+		class.Name = h.Class
+	}
+	h.worded = patient.label(class.Worded(), class.Finding.Meaning)
 	h.Class, h.Against = label(h.Class), label(h.Against)
 	h.Variant, h.Algorithm.Explain.Layer = patient.text(h.Variant), patient.text(h.Algorithm.Explain.Layer)
 	return h
@@ -110,11 +122,10 @@ func (h Heatmap) describe(ds dataset) {
 	ds.set(tag.Modality, modality) // that of the source: another one splits the series off the exam's hanging protocol
 	ds.set(tag.ConversionType, "WSD")
 	ds.set(tag.ImageType, "DERIVED", "SECONDARY", "OTHER", imageFlavour(h.Algorithm.Explain))
-	ds.set(tag.SeriesNumber, number(seriesHeatmap+methodNumber(h.Algorithm.Explain)+min(max(h.Algorithm.Number, 1), 9)))
+	ds.set(tag.SeriesNumber, number(h.Algorithm.heatmapSeries()))
 	ds.set(tag.InstanceNumber, number(h.instanceNumber()))
 	ds.set(tag.PatientOrientation)
 	h.Source.anatomy(ds, h.site())
-	ds.set(tag.ImageComments, "AI, not verified; not for primary diagnosis")
 }
 
 // instanceNumber keeps the order of the sources; frames of one source follow each other.
@@ -135,6 +146,21 @@ func (h Heatmap) site() dicom.Code {
 	return c.Site
 }
 
+// words are the legend.
+func (h Heatmap) words() picture.Words {
+	w := picture.Words{
+		Class: h.worded, Plain: h.Class, Probability: "p = " + decimal(h.Probability, 2), Method: describe(h.Algorithm.Explain),
+		Model: h.Algorithm.Name + " " + h.Algorithm.Version, Remark: h.Algorithm.Explain.Fallback, Masked: h.Masked, Colours: h.Colours,
+	}
+	switch {
+	case methodOf(h.Algorithm.Explain).NoClass:
+		w.Class, w.Plain, w.Probability = "", "", ""
+	case h.Against != "":
+		w.Class, w.Plain = w.Class+" rather than "+h.Against, w.Plain+" rather than "+h.Against
+	}
+	return w
+}
+
 // derivation says what was done to which source.
 func (h Heatmap) derivation(ds dataset) {
 	source, frame := h.Source.instance(), 0
@@ -151,8 +177,12 @@ func (h Heatmap) derivation(ds dataset) {
 	if h.Variant != "" {
 		about += "; " + h.Variant
 	}
-	ds.set(tag.DerivationDescription, clip(fmt.Sprintf("%s%s, alpha %s over source frame %d; %s %s",
-		describe(h.Algorithm.Explain), about, decimal(h.Opacity, 2), h.Frame, h.Algorithm.Name, h.Algorithm.Version), 1024))
+	text := fmt.Sprintf("%s%s, alpha %s over source frame %d; %s %s",
+		describe(h.Algorithm.Explain), about, decimal(h.Opacity, 2), h.Frame, h.Algorithm.Name, h.Algorithm.Version)
+	if why := h.Algorithm.Explain.Fallback; why != "" {
+		text += "; " + why
+	}
+	ds.set(tag.DerivationDescription, clip(text, 1024))
 	ds.items(tag.DerivationCodeSequence, coded(derivationOf(h.Algorithm.Explain)))
 
 	image := reference(source, frame)
@@ -165,11 +195,31 @@ func (h Heatmap) derivation(ds dataset) {
 	ds.items(tag.ReferencedSeriesSequence, series) // PS3.3 C.12.2: agrees with Source Image Sequence
 }
 
-// pixels sets Image Pixel and reports whether a label was drawn.
-func (h Heatmap) pixels(ds dataset) bool {
+// comments has all of the legend, whatever of it there was room for in the picture.
+func (h Heatmap) comments(ds dataset, inscribed picture.Inscribed) {
+	w := h.words()
+	text := "AI, not verified; not for primary diagnosis."
+	if w.Class != "" {
+		text += fmt.Sprintf(" %s, %s.", w.Class, w.Probability)
+	}
+	text += fmt.Sprintf(" Colours: %s. %s; %s.", w.Meaning(), w.Method, w.Model)
+	if w.Remark != "" {
+		text += " " + w.Remark
+	}
+	if h.Masked {
+		text += " Hatched: masked, not seen by the network."
+	}
+	if inscribed < picture.Whole {
+		text += " The picture has no room for all of this outside the field of view."
+	}
+	ds.set(tag.ImageComments, clip(text, 10240))
+}
+
+// pixels sets Image Pixel and reports how much of the legend was drawn.
+func (h Heatmap) pixels(ds dataset) picture.Inscribed {
 	size := h.Overlay.Rect.Size()
 	overlay := interleave(h.Overlay)
-	labelled := drawLabel(overlay, atOrigin(h.Pixels), labels(h))
+	inscribed := picture.Inscribe(overlay, atOrigin(h.Pixels), h.words())
 
 	ds.ints(tag.SamplesPerPixel, 3)
 	ds.set(tag.PhotometricInterpretation, "RGB")
@@ -184,7 +234,7 @@ func (h Heatmap) pixels(ds dataset) bool {
 	if profile, ok := h.Source.Attributes.Get(tagOf(tag.ICCProfile)); ok && len(profile.Value) > 0 {
 		ds[tag.ICCProfile] = profile.Value
 	}
-	return labelled
+	return inscribed
 }
 
 // atOrigin is m with its top-left corner at (0,0); the pixels are shared.

@@ -30,8 +30,8 @@ func (b *Builder) KeyObjects(e Exam) (o Object, ok bool, err error) {
 func (b *Builder) keyObjects(e Exam, frames []seen) dataset {
 	ds := dataset{}
 	b.identify(ds, e.Source, e.documentInstance(dicom.KeyObjectSelectionDocumentStorage, "kos", e.Revision), e.At, e.models()...)
-	ds.set(tag.SeriesDescription, clip("AI key frames "+e.Algorithm.Name+" "+e.Algorithm.Version, 64))
-	documentHeader(ds, e.Source, "KO", "2010", seriesKOS, max(e.Revision, 1), b.keyObjectSelection(e, frames))
+	ds.set(tag.SeriesDescription, unique("AI key frames "+e.Algorithm.Name+" "+e.Algorithm.Version))
+	documentHeader(ds, e.Source, "KO", "2010", e.Algorithm.series(seriesKOS), max(e.Revision, 1), b.keyObjectSelection(e, frames))
 	return ds
 }
 
@@ -65,7 +65,7 @@ func (b *Builder) keyObjectSelection(e Exam, frames []seen) ContentItem {
 	items := []ContentItem{codeItem(HasConceptMod, language, english)}
 	items = append(items, b.observer(e.Algorithm.Model)...)
 	items = append(items, textItem(Contains, keyObjectDescription,
-		fmt.Sprintf("%s Frames with the highest probability per class, and their heatmaps.", notVerified)))
+		fmt.Sprintf("%s Frames with the highest probability per class by %s %s, and their heatmaps.", notVerified, e.Algorithm.Name, e.Algorithm.Version)))
 	done := map[ImageRef]bool{}
 	for _, s := range frames {
 		for _, ref := range []ImageRef{s.ref(), {Instance: s.heatmap()}} {

@@ -14,16 +14,6 @@ import (
 	"endogate/reports/readback"
 )
 
-// Series numbers: hints for the order of a study's series in a viewer.
-const (
-	seriesSR        = 9000
-	seriesHeatmap   = 9000 // plus the number of the algorithm
-	seriesKOS       = 9030
-	seriesRejection = 9031
-	seriesSigned    = 9040
-	seriesPDF       = 9050
-)
-
 // Object is a finished SOP Instance. Its UID follows from its bytes: whoever makes it twice of the same makes the same, and
 // what is made of something else, by another release or with other options, is another SOP Instance.
 type Object struct {

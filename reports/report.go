@@ -51,7 +51,7 @@ func (e Exam) documentInstance(sopClass dicom.UID, purpose string, revision int)
 func (b *Builder) report(e Exam, sopClass dicom.UID, root ContentItem) dataset {
 	ds := dataset{}
 	b.identify(ds, e.Source, e.documentInstance(sopClass, "sr", e.Revision), e.At, e.models()...)
-	ds.set(tag.SeriesDescription, clip("AI results "+e.Algorithm.Name+" "+e.Algorithm.Version, 64))
+	ds.set(tag.SeriesDescription, unique("AI results "+e.Algorithm.Name+" "+e.Algorithm.Version))
 	ds.set(tag.CompletionFlag, "PARTIAL")
 	ds.set(tag.CompletionFlagDescription, "AI draft awaiting physician review")
 	ds.set(tag.VerificationFlag, "UNVERIFIED")
@@ -59,7 +59,7 @@ func (b *Builder) report(e Exam, sopClass dicom.UID, root ContentItem) dataset {
 	ds.items(tag.AuthorObserverSequence, b.author(e.Algorithm.Model))
 	ds.items(tag.PerformedProcedureCodeSequence, ds.sequence(tag.ProcedureCodeSequence)...)
 	predecessor(ds, e.Previous, sopClass)
-	documentHeader(ds, e.Source, "SR", "1500", seriesSR, max(e.Revision, 1), root)
+	documentHeader(ds, e.Source, "SR", "1500", e.Algorithm.series(0), max(e.Revision, 1), root)
 	return ds
 }
 

@@ -47,14 +47,14 @@ var mayImport = map[string][]string{
 	"explain/faithfulness": {"explain"},
 	"explain/picture":      {"explain"},
 	"explain/sampling":     {"explain"},
-	"reports":              {"dicomnode/clock", "dicomnode/dicom", "dicomnode/failure", "dicomnode/ledger", "explain", "inference", "inference/analysis", "reports/draft", "reports/readback"},
+	"reports":              {"dicomnode/clock", "dicomnode/dicom", "dicomnode/failure", "dicomnode/ledger", "explain", "explain/picture", "inference", "inference/analysis", "reports/draft", "reports/readback"},
 	"reports/draft":        {"configs/strict", "dicomnode/dicom", "inference/analysis"},
 	"reports/desk":         {"dicomnode/clock", "dicomnode/dicom", "dicomnode/failure", "dicomnode/ledger", "inference/analysis", "reports", "reports/draft"},
 	"reports/pdf":          {"explain", "inference/analysis", "reports/draft"},
 	"reports/fhir":         {"dicomnode/dicom", "inference/analysis", "reports/draft"},
 	"reports/publish":      {"dicomnode/dicom", "dicomnode/ledger", "dicomnode/spool", "hl7/oru", "reports", "reports/draft", "reports/fhir", "reports/pdf"},
 	"reports/readback":     {"dicomnode/dicom"},
-	"reports/results":      {"dicomnode/dicom", "dicomnode/ledger", "dicomnode/pixeldata", "dicomnode/spool", "explain", "inference", "inference/analysis", "reports"},
+	"reports/results":      {"dicomnode/dicom", "dicomnode/ledger", "dicomnode/pixeldata", "dicomnode/spool", "explain", "explain/picture", "inference", "inference/analysis", "reports"},
 	"reports/outbox":       {"dicomnode/clock", "hl7", "hl7/mllp", "dicomnode", "dicomnode/dicom", "dicomnode/dimse", "dicomnode/failure", "dicomnode/ledger", "dicomnode/spool"},
 }
 

@@ -2,5 +2,5 @@
 // those who want the numbers.
 //
 // Every legend and sheet says "AI, not verified". A map that is zero everywhere or not finite never becomes a picture
-// of a map: [Refused] shows the frame and says why.
+// of a map: [Words.Note] says why.
 package picture

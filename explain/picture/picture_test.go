@@ -8,6 +8,8 @@ import (
 	"math"
 	"os"
 	"os/exec"
+	"slices"
+	"strings"
 	"testing"
 
 	"endogate/cmd/endogate/installed"
@@ -15,6 +17,7 @@ import (
 	"endogate/explain/picture"
 
 	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
 )
 
 func TestWriteNPY_bytes(t *testing.T) {
@@ -85,25 +88,184 @@ func TestGuided(t *testing.T) {
 	require.Equal(t, a.Pix, b.Pix)
 }
 
-func TestLegendAndSheet_sizes(t *testing.T) {
-	colours, err := explain.NamedColourMap("turbo")
+// words are a legend with all that may be in one.
+func words(t rapid.TB) picture.Words {
+	colours, err := explain.NamedColourMap("jet")
 	require.NoError(t, err)
-	for _, size := range []image.Point{{64, 64}, {720, 576}, {1280, 1024}} {
-		over := picture.Legend(grey(size.X, size.Y), colours, "Grad-CAM for polyp, p = 0.97")
-		require.Equal(t, size.X, over.Rect.Dx())
+	return picture.Words{
+		Class: "polyp", Plain: "polyp", Probability: "p = 0.97", Method: "Grad-CAM at /layer4/layer4.1/conv2/Conv", Model: "demo-colon 1.0.0", Masked: true, Colours: colours,
+	}
+}
+
+func TestLegend_nothingIsCut(t *testing.T) {
+	for _, size := range []image.Point{{64, 64}, {80, 300}, {720, 576}, {1280, 1024}} {
+		w := words(t)
+		w.Class = strings.Repeat("sessile serrated lesion of the ascending colon, ", 4)
+		over := picture.Legend(grey(size.X, size.Y), w)
+		require.GreaterOrEqual(t, over.Rect.Dx(), size.X)
 		require.Greater(t, over.Rect.Dy(), size.Y)
 		require.Equal(t, color.RGBA{100, 100, 100, 255}, over.RGBAAt(size.X-1, size.Y-1))
-		written := false
-		for y := size.Y; y < over.Rect.Dy(); y++ {
-			for x := range size.X {
-				written = written || over.RGBAAt(x, y).R > 200
+		for y := range over.Rect.Dy() { // nothing runs into the border
+			require.Less(t, over.RGBAAt(over.Rect.Dx()-1, y).G, uint8(101))
+		}
+		w.Class = "polyp"
+		require.Less(t, picture.Legend(grey(size.X, size.Y), w).Rect.Dy(), over.Rect.Dy())
+	}
+}
+
+// Each scale has a bar of its own colours: the bar of a colour map is wrong for signed and for coloured maps.
+func TestLegend_scales(t *testing.T) {
+	colours := func(scale picture.Scale) (red, green, blue bool) {
+		w := words(t)
+		w.Scale = scale
+		p := picture.Legend(grey(300, 100), w)
+		for y := 100; y < p.Rect.Dy(); y++ {
+			for x := range p.Rect.Dx() {
+				c := p.RGBAAt(x, y)
+				red, green, blue = red || c.R > 150 && c.G < 90 && c.B < 90, green || c.G > 150 && c.R < 140 && c.B < 140, blue || c.B > 150 && c.R < 90 && c.G < 100
 			}
 		}
-		require.True(t, written)
+		return red, green, blue
 	}
-	tile := picture.Tile{Title: "a", Caption: "b", Picture: grey(100, 50)}
+	red, green, _ := colours(picture.Weight)
+	require.True(t, red && green)
+	red, green, blue := colours(picture.ForAgainst)
+	require.True(t, red && blue && !green)
+	red, green, blue = colours(picture.Channels)
+	require.False(t, red || green || blue)
+}
+
+func TestSheet(t *testing.T) {
+	w := words(t)
+	tile := picture.Tile{Title: "a", Caption: "b", Words: &w, Picture: grey(100, 50)}
 	one := picture.Sheet("title", []picture.Tile{tile}, 4)
 	five := picture.Sheet("title", []picture.Tile{tile, tile, tile, tile, tile}, 4)
 	require.Greater(t, five.Rect.Dx(), 3*one.Rect.Dx())
 	require.Greater(t, five.Rect.Dy(), one.Rect.Dy())
+	require.Greater(t, picture.Sheet(strings.Repeat("title ", 40), []picture.Tile{tile}, 4).Rect.Dy(), one.Rect.Dy(), "a long title takes more lines")
+}
+
+func TestLaid(t *testing.T) {
+	guided := grey(8, 8)
+	laid := picture.Laid(guided, image.Pt(60, 40), image.Rect(10, 0, 50, 40), []image.Rectangle{image.Rect(10, 30, 20, 40)})
+	require.Equal(t, image.Rect(0, 0, 60, 40), laid.Rect, "the size and shape of the frame")
+	require.Equal(t, color.RGBA{128, 128, 128, 255}, laid.RGBAAt(5, 5))
+	require.Equal(t, color.RGBA{100, 100, 100, 255}, laid.RGBAAt(30, 20))
+	require.Equal(t, color.RGBA{128, 128, 128, 255}, laid.RGBAAt(15, 35))
+}
+
+func TestHatch(t *testing.T) {
+	box := image.Rect(0, 60, 80, 120)
+	p := grey(200, 120)
+	picture.Hatch(p, []image.Rectangle{box})
+	changed, inside := 0, 0
+	for y := range 120 {
+		for x := range 200 {
+			if p.RGBAAt(x, y) == (color.RGBA{100, 100, 100, 255}) {
+				continue
+			}
+			changed++
+			if image.Pt(x, y).In(box) {
+				inside++
+			}
+		}
+	}
+	require.Equal(t, changed, inside, "only what was masked")
+	require.Greater(t, inside, 500)
+	require.Less(t, inside, box.Dx()*box.Dy()/2, "what was masked is still seen")
+	before := slices.Clone(p.Pix)
+	picture.Hatch(p, nil)
+	require.Equal(t, before, p.Pix)
+}
+
+// scene is a frame of mucosa with black where rapid draws it, and some of it amid the mucosa.
+func scene(t *rapid.T) *image.RGBA {
+	w, h := rapid.IntRange(16, 400).Draw(t, "width"), rapid.IntRange(16, 300).Draw(t, "height")
+	frame := image.NewRGBA(image.Rect(0, 0, w, h))
+	draw.Draw(frame, frame.Rect, image.NewUniform(color.RGBA{180, 90, 70, 255}), image.Point{}, draw.Src)
+	if rapid.Bool().Draw(t, "monochrome") {
+		draw.Draw(frame, frame.Rect, image.NewUniform(color.RGBA{90, 90, 90, 255}), image.Point{}, draw.Src)
+	}
+	for range rapid.IntRange(0, 3).Draw(t, "boxes") {
+		x, y := rapid.IntRange(0, w).Draw(t, "x"), rapid.IntRange(0, h).Draw(t, "y")
+		box := image.Rect(x, y, x+rapid.IntRange(1, w).Draw(t, "dx"), y+rapid.IntRange(1, h).Draw(t, "dy"))
+		draw.Draw(frame, box, image.Black, image.Point{}, draw.Src)
+	}
+	if cut := rapid.IntRange(0, min(w, h)/2).Draw(t, "corners"); cut > 0 {
+		for y := range h {
+			for x := range w {
+				if min(x, w-1-x)+min(y, h-1-y) < cut {
+					frame.SetRGBA(x, y, color.RGBA{0, 0, 0, 255})
+				}
+			}
+		}
+	}
+	return frame
+}
+
+var classNames = []string{
+	"polyp", "dyed-resection-margins", "cecum: landmark image", `image class "normal mucosa"`, "大腸ポリープ（無茎性鋸歯状病変）", "Полип толстой кишки",
+	"대장 용종", "Πολύποδας του παχέος εντέρου", "سليلة القولون", "Dickdarmpolyp, gestielt", strings.Repeat("unbreakable", 9),
+}
+
+// Mucosa is never covered, and what is said of the legend is in the picture.
+func TestInscribe_neverCoversMucosa(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		frame := scene(t)
+		w := words(t)
+		w.Class = rapid.SampledFrom(classNames).Draw(t, "class")
+		out := image.NewRGBA(frame.Rect)
+		copy(out.Pix, frame.Pix)
+		said := picture.Inscribe(out, frame, w)
+		changed := false
+		for i := 0; i < len(frame.Pix); i += 4 {
+			if out.Pix[i] == frame.Pix[i] && out.Pix[i+1] == frame.Pix[i+1] && out.Pix[i+2] == frame.Pix[i+2] {
+				continue
+			}
+			changed = true
+			require.LessOrEqual(t, max(frame.Pix[i], frame.Pix[i+1], frame.Pix[i+2]), uint8(24), "mucosa is covered")
+		}
+		require.Equal(t, said != picture.Nothing, changed)
+	})
+}
+
+func TestInscribe(t *testing.T) {
+	full := grey(500, 400)
+	band := func(height int) *image.RGBA {
+		p := grey(500, 400)
+		draw.Draw(p, image.Rect(0, 400-height, 500, 400), image.Black, image.Point{}, draw.Src)
+		return p
+	}
+	lumen := grey(500, 400)
+	draw.Draw(lumen, image.Rect(100, 100, 400, 300), image.Black, image.Point{}, draw.Src)
+	for _, c := range []struct {
+		name  string
+		frame *image.RGBA
+		class string
+		want  picture.Inscribed
+	}{
+		{"no border", full, "polyp", picture.Nothing},
+		{"a lumen is no border", lumen, "polyp", picture.Nothing},
+		{"room for all", band(120), "polyp", picture.Whole},
+		{"room for one line", band(16), "polyp", picture.Essential},
+		{"a long class is shortened", band(30), strings.Repeat("very long class ", 20), picture.Essential},
+		{"one word too long is shortened", band(30), strings.Repeat("x", 400), picture.Essential},
+		{"too thin", band(5), "polyp", picture.Nothing},
+		{"letters that no font has", band(120), "سليلة", picture.Whole},
+	} {
+		w := words(t)
+		w.Class = c.class
+		out := image.NewRGBA(c.frame.Rect)
+		require.Equal(t, c.want, picture.Inscribe(out, c.frame, w), c.name)
+	}
+}
+
+func BenchmarkInscribe(b *testing.B) {
+	frame := image.NewRGBA(image.Rect(0, 0, 1280, 1024))
+	draw.Draw(frame, image.Rect(140, 0, 1280, 1024), image.NewUniform(color.RGBA{180, 90, 70, 255}), image.Point{}, draw.Src)
+	out := image.NewRGBA(frame.Rect)
+	w := words(b)
+	for b.Loop() {
+		picture.Inscribe(out, frame, w)
+	}
 }

@@ -2,8 +2,11 @@ package picture
 
 import (
 	"image"
+	"image/color"
 	"math"
 	"slices"
+
+	"golang.org/x/image/draw"
 
 	"endogate/explain"
 )
@@ -22,19 +25,26 @@ func Signed(frame *image.RGBA, m explain.Map, opacity float64) (*image.RGBA, err
 	for y := range m.Height {
 		from, to := frame.Pix[y*frame.Stride:], out.Pix[y*out.Stride:]
 		for x := range m.Width {
-			grey := 0.6 * (0.299*float64(from[4*x]) + 0.587*float64(from[4*x+1]) + 0.114*float64(from[4*x+2]))
-			v := float64(m.Values[y*m.Width+x]) / float64(greatest)
-			alpha, colour := opacity*math.Sqrt(math.Abs(v)), [3]float64{255, 40, 40}
-			if v < 0 {
-				colour = [3]float64{40, 80, 255}
-			}
-			for c := range 3 {
-				to[4*x+c] = uint8(grey*(1-alpha) + colour[c]*alpha + 0.5)
-			}
-			to[4*x+3] = 255
+			light := 0.299*float64(from[4*x]) + 0.587*float64(from[4*x+1]) + 0.114*float64(from[4*x+2])
+			c := forAgainst(m.Values[y*m.Width+x]/greatest, light/255, opacity)
+			to[4*x], to[4*x+1], to[4*x+2], to[4*x+3] = c[0], c[1], c[2], 255
 		}
 	}
 	return out, nil
+}
+
+// forAgainst is the colour of v, -1 to 1, over a pixel of a lightness.
+func forAgainst(v float32, light, opacity float64) [3]uint8 {
+	grey := 0.6 * 255 * light
+	alpha, colour := opacity*math.Sqrt(math.Abs(float64(v))), [3]float64{255, 40, 40}
+	if v < 0 {
+		colour = [3]float64{40, 80, 255}
+	}
+	var out [3]uint8
+	for c := range out {
+		out[c] = uint8(grey*(1-alpha) + colour[c]*alpha + 0.5)
+	}
+	return out
 }
 
 // clipped is the share of values, the lowest first, at which Clip ends the scale: a gradient's few greatest values are far
@@ -63,7 +73,7 @@ func Clip(m explain.Map) explain.Map {
 	return out
 }
 
-// Guided draws an attribution of three channels as a colour picture: grey is zero, a deviation is a tenth of the
+// Guided draws an attribution of three channels as a colour picture of the network's input: grey is zero, a deviation is a tenth of the
 // range, as Springenberg et al. and those after them show guided backpropagation. Values lie as layout says, of one frame.
 func Guided(values []float32, l explain.Layout) (*image.RGBA, error) {
 	if _, err := (explain.Map{Values: values}).Magnitude(); err != nil {
@@ -88,4 +98,17 @@ func Guided(values []float32, l explain.Layout) (*image.RGBA, error) {
 		out.Pix[4*i+3] = 255
 	}
 	return out, nil
+}
+
+// Laid lays a picture of the network's input over a frame of a size where the input came from; what the network did not see
+// is grey, as a guided picture is where there is nothing.
+func Laid(guided *image.RGBA, size image.Point, crop image.Rectangle, masked []image.Rectangle) *image.RGBA {
+	out := image.NewRGBA(image.Rectangle{Max: size})
+	nothing := image.NewUniform(color.RGBA{128, 128, 128, 255})
+	draw.Draw(out, out.Rect, nothing, image.Point{}, draw.Src)
+	draw.BiLinear.Scale(out, crop, guided, guided.Rect, draw.Src, nil)
+	for _, box := range masked {
+		draw.Draw(out, box, nothing, image.Point{}, draw.Src)
+	}
+	return out
 }

@@ -99,7 +99,7 @@ func TestPaint(t *testing.T) {
 	require.Equal(t, "Grad-CAM", painted[0].Title)
 	require.NotEmpty(t, painted[0].Layer)
 	require.Contains(t, painted[2].Remark, "shares add up")
-	require.Equal(t, painted[2].Remark, painted[2].tile().Caption, "above the layer's name")
+	require.Equal(t, painted[2].Remark, painted[2].tile().Words.Remark)
 	require.Positive(t, done)
 
 	ask(explain.GuidedBackprop)

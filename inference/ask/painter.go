@@ -1,7 +1,6 @@
 package ask
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"image"
@@ -22,25 +21,25 @@ type Painter struct {
 type Painting struct {
 	Title   string
 	Layer   string
-	Remark  string      // what a reader of the map has to know
+	Remark  string // what a reader of the map has to know
+	Words   picture.Words
 	Overlay *image.RGBA // without a legend; nil with a note
 	Picture *image.RGBA // with one
 	Note    string      // why there is nothing to show
+
+	frame *image.RGBA
 }
 
 // Paint lays an answer over its frame: a clip's first map, since a frame is one picture.
 func (p *Painter) Paint(a *Asked, one Answer) (Painting, error) {
 	info, _ := explain.LookupMethod(one.Method)
-	out := Painting{Title: info.Title, Layer: one.Layer.Name, Remark: one.Note}
+	out := Painting{Title: info.Title, Layer: one.Layer.Name, Remark: one.Note, frame: a.Frame}
 	maps, err := one.Maps(a.Input.Shape)
 	if err != nil {
 		return out, err
 	}
 	out.Overlay, err = p.overlay(a, info, one, maps[0])
-	text := fmt.Sprintf("%s%s for %s, p = %.2f; %s %s", info.Title, at(out.Layer), a.Subject(), a.Probabilities[a.Class], a.bundle.Name, a.bundle.Version)
-	if info.NoClass {
-		text = fmt.Sprintf("%s%s; %s %s", info.Title, at(out.Layer), a.bundle.Name, a.bundle.Version)
-	}
+	out.Words = p.words(a, info, one)
 	switch {
 	case errors.Is(err, explain.ErrZeroMap):
 		out.Note = fmt.Sprintf("zero everywhere: nothing here speaks for %s", a.Subject())
@@ -55,19 +54,34 @@ func (p *Painter) Paint(a *Asked, one Answer) (Painting, error) {
 		return out, err
 	}
 	if out.Note != "" {
-		out.Picture = picture.Refused(a.Frame, out.Note)
+		out.Words.Note = "No map: " + out.Note
+		out.Picture = picture.Legend(a.Frame, out.Words)
 		return out, nil
 	}
-	bar := p.Colours
-	if info.Signed && !p.OnFrame {
-		bar = nil
-		text += "; red for, blue against"
-	}
-	if one.Note != "" {
-		text += "; " + one.Note // at the end, which a narrow frame keeps
-	}
-	out.Picture = picture.Legend(out.Overlay, bar, text)
+	unseen := inference.Unseen(a.Geometry, a.Frame)
+	picture.Hatch(out.Overlay, unseen)
+	out.Words.Masked = len(unseen) > 0
+	out.Picture = picture.Legend(out.Overlay, out.Words)
 	return out, nil
+}
+
+// words are the legend of an answer.
+func (p *Painter) words(a *Asked, info explain.MethodInfo, one Answer) picture.Words {
+	w := picture.Words{
+		Method: info.Title + at(one.Layer.Name), Model: a.bundle.Name + " " + a.bundle.Version, Remark: one.Note, Colours: p.Colours,
+		Class: a.worded(), Plain: a.Subject(), Probability: fmt.Sprintf("p = %.2f", a.Probabilities[a.Class]),
+	}
+	if info.NoClass {
+		w.Class, w.Plain, w.Probability = "", "", ""
+	}
+	switch {
+	case p.OnFrame:
+	case info.Signed:
+		w.Scale = picture.ForAgainst
+	case guidedPicture(info.Method):
+		w.Scale = picture.Channels
+	}
+	return w
 }
 
 func at(layer string) string {
@@ -77,7 +91,7 @@ func at(layer string) string {
 	return " at " + layer
 }
 
-// overlay is the map over the frame; guided pictures stand for themselves, at the size of what the network saw.
+// overlay is the map over the frame; guided pictures stand for themselves, laid out as the frame is.
 func (p *Painter) overlay(a *Asked, info explain.MethodInfo, one Answer, m explain.Map) (*image.RGBA, error) {
 	if _, err := m.Magnitude(); err != nil {
 		return nil, err
@@ -87,7 +101,11 @@ func (p *Painter) overlay(a *Asked, info explain.MethodInfo, one Answer, m expla
 		return picture.Signed(a.Frame, inference.ToSource(a.Geometry, picture.Clip(m)), min(2*p.Opacity, 1))
 	case guidedPicture(info.Method) && !p.OnFrame:
 		layout, _ := explain.LayoutOf(a.Input.Shape)
-		return picture.Guided(one.Values, layout)
+		guided, err := picture.Guided(one.Values, layout)
+		if err != nil {
+			return nil, err
+		}
+		return picture.Laid(guided, a.Frame.Rect.Size(), a.Geometry.Crop, a.Geometry.Masked), nil
 	}
 	shown, err := one.OnFrame(a)
 	if err != nil {
@@ -121,9 +139,9 @@ func (a *Asked) Sheet(name string, paintings []Painting) *image.RGBA {
 }
 
 func (p Painting) tile() picture.Tile {
-	t := picture.Tile{Title: p.Title, Caption: cmp.Or(p.Remark, p.Layer), Picture: p.Picture}
-	if p.Note == "" {
-		t.Picture = p.Overlay
+	t := picture.Tile{Title: p.Title, Words: &p.Words, Picture: p.Overlay}
+	if p.Overlay == nil {
+		t.Picture = p.frame
 	}
 	return t
 }

@@ -142,6 +142,15 @@ func (a *Asked) Subject() string {
 	return a.ClassName() + " rather than " + a.AgainstName()
 }
 
+// worded is Subject as a clinician reads it.
+func (a *Asked) worded() string {
+	subject := a.bundle.Classes[a.Class].Worded()
+	if a.Against >= 0 {
+		subject += " rather than " + a.bundle.Classes[a.Against].Worded()
+	}
+	return subject
+}
+
 // seed is the question as weights of the logits.
 func (a *Asked) seed() []float32 {
 	seed := make([]float32, len(a.bundle.Classes))

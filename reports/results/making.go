@@ -11,6 +11,7 @@ import (
 	"endogate/dicomnode/ledger"
 	"endogate/dicomnode/pixeldata"
 	"endogate/explain"
+	"endogate/explain/picture"
 	"endogate/inference"
 	"endogate/inference/analysis"
 	"endogate/reports"
@@ -106,7 +107,7 @@ func (m *making) show(ctx context.Context, r *analysis.Result, f *analysis.Findi
 			r.Notes = append(r.Notes, noHeatmap+strings.Join(bad, ", ")+".")
 			continue
 		}
-		object, err := m.heatmap(ctx, r.Span, *f, raw.Explanation, shown, frame)
+		object, err := m.heatmap(ctx, r.Span, *f, raw.Explanation, shown, frame, inference.Unseen(p.Geometry, frame))
 		if err != nil {
 			return err
 		}
@@ -118,12 +119,14 @@ func (m *making) show(ctx context.Context, r *analysis.Result, f *analysis.Findi
 	return nil
 }
 
-func (m *making) heatmap(ctx context.Context, span analysis.Span, f analysis.Finding, e analysis.Explanation, shown explain.Map, frame *image.RGBA) (ledger.Object, error) {
+func (m *making) heatmap(ctx context.Context, span analysis.Span, f analysis.Finding, e analysis.Explanation, shown explain.Map, frame *image.RGBA, unseen []image.Rectangle) (ledger.Object, error) {
 	algorithm := m.algorithm
 	algorithm.Explain = e
+	overlay := explain.Overlay(frame, shown, m.Colours, m.Opacity)
+	picture.Hatch(overlay, unseen)
 	o, err := m.Builder.Heatmap(reports.Heatmap{
-		Source: m.source, Frame: span.First, Pixels: frame,
-		Overlay: explain.Overlay(frame, shown, m.Colours, m.Opacity), Opacity: m.Opacity,
+		Source: m.source, Frame: span.First, Pixels: frame, Masked: len(unseen) > 0,
+		Overlay: overlay, Colours: m.Colours, Opacity: m.Opacity,
 		Algorithm: algorithm, Class: f.Class, Probability: f.Probability,
 		At: m.job.InferredAt, Revision: m.job.Retries + 1,
 	})
