@@ -3,6 +3,7 @@ package explain
 import (
 	"cmp"
 	"maps"
+	"math/bits"
 	"slices"
 )
 
@@ -35,7 +36,7 @@ func Contours(m Map, level float32, minArea float64) [][][2]float64 {
 	return outlines
 }
 
-// grid is a map with a ring of zeros around it, so that every region is closed.
+// grid is a map with a ring around it that is outside of all regions, so that every one is closed.
 type grid struct {
 	m     Map
 	level float32
@@ -85,22 +86,48 @@ var joined = map[int][][2]int{
 // crossings returns, for each edge that an outline crosses, the edge that it crosses next.
 func (g grid) crossings() map[edge]edge {
 	next := map[edge]edge{}
-	upper, lower := make([]float32, g.m.Width+2), make([]float32, g.m.Width+2) // rows y and y+1 with the ring
+	words := (g.m.Width + 2 + 63) / 64
+	inside := g.inside(words)
 	for y := -1; y < g.m.Height; y++ {
-		upper, lower = lower, upper
-		clear(lower)
-		if y+1 < g.m.Height {
-			copy(lower[1:], g.m.Values[(y+1)*g.m.Width:(y+2)*g.m.Width])
-		}
-		inside := bit(upper[0] >= g.level, 2) | bit(lower[0] >= g.level, 4)
-		for i := 1; i < len(upper); i++ {
-			inside = inside>>1&1 | inside<<1&8 | bit(upper[i] >= g.level, 2) | bit(lower[i] >= g.level, 4)
-			if inside != 0 && inside != 15 {
-				g.cross(next, i-2, y, inside)
+		upper, lower := inside[(y+1)*words:][:words], inside[(y+2)*words:][:words]
+		for k := range upper {
+			u, l := upper[k], lower[k]
+			leftU, leftL := u<<1, l<<1 // the points to the left
+			if k > 0 {
+				leftU, leftL = leftU|upper[k-1]>>63, leftL|lower[k-1]>>63
+			}
+			for crossed := (u ^ leftU) | (l ^ leftL) | (u ^ l); crossed != 0; crossed &= crossed - 1 {
+				at := bits.TrailingZeros64(crossed)
+				corners := leftU>>at&1 | u>>at&1<<1 | l>>at&1<<2 | leftL>>at&1<<3
+				g.cross(next, 64*k+at-2, y, int(corners))
 			}
 		}
 	}
 	return next
+}
+
+// inside says which points of the ringed map are, a bit each, in rows of so many words.
+func (g grid) inside(words int) []uint64 {
+	inside := make([]uint64, words*(g.m.Height+2))
+	Bands(g.m.Height, func(top, bottom int) {
+		for y := top; y < bottom; y++ {
+			row := inside[(y+1)*words:][:words]
+			values := g.m.Values[y*g.m.Width:][:g.m.Width]
+			for k := range row {
+				var word uint64
+				first := max(64*k-1, 0) // the ring's point is the first bit
+				for x, v := range values[first:min(64*k+63, len(values))] {
+					var in uint64
+					if v >= g.level {
+						in = 1
+					}
+					word |= in << ((first + x + 1) % 64)
+				}
+				row[k] = word
+			}
+		}
+	})
+	return inside
 }
 
 // cross adds the steps through the square whose top left point is (x, y).
@@ -113,13 +140,6 @@ func (g grid) cross(next map[edge]edge, x, y, inside int) {
 	for _, s := range run {
 		next[sides[s[0]]] = sides[s[1]]
 	}
-}
-
-func bit(set bool, b int) int {
-	if set {
-		return b
-	}
-	return 0
 }
 
 // follow takes the outline that crosses start out of next.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 	"slices"
+	"sync"
 )
 
 // Map is a picture of weights, row by row. A class activation map has no negative values and is not
@@ -21,19 +22,46 @@ var (
 
 // Max returns the greatest value, or ErrNotFinite or ErrZeroMap when there is nothing to show.
 func (m Map) Max() (float32, error) {
-	greatest := float32(0)
-	for _, v := range m.Values {
-		if v-v != 0 { // of an infinity it is not a number either
-			return 0, ErrNotFinite
+	var mu sync.Mutex
+	greatest, finite := float32(0), true
+	m.bands(func(values []float32) {
+		top := float32(0)
+		for _, v := range values {
+			if v-v != 0 { // of an infinity it is not a number either
+				top = v
+				break
+			}
+			if v > top {
+				top = v
+			}
 		}
-		if v > greatest {
-			greatest = v
-		}
-	}
-	if greatest == 0 {
+		mu.Lock()
+		defer mu.Unlock()
+		greatest, finite = max(greatest, top), finite && top-top == 0
+	})
+	switch {
+	case !finite:
+		return 0, ErrNotFinite
+	case greatest == 0:
 		return 0, ErrZeroMap
 	}
 	return greatest, nil
+}
+
+// bands does the values of a map, a band of rows at a time; those of a small map all at once.
+func (m Map) bands(do func(values []float32)) {
+	const small = 1 << 14
+	if len(m.Values) < small {
+		do(m.Values)
+		return
+	}
+	Bands(len(m.Values)/256, func(top, bottom int) {
+		end := 256 * bottom
+		if bottom == len(m.Values)/256 {
+			end = len(m.Values)
+		}
+		do(m.Values[256*top : end])
+	})
 }
 
 // Magnitude returns the greatest absolute value, or ErrNotFinite or ErrZeroMap when there is nothing to show.
@@ -66,13 +94,15 @@ func (m Map) Normalise() error {
 	if err != nil {
 		return err
 	}
-	for i, v := range m.Values {
-		if v > 0 {
-			m.Values[i] = v / greatest
-		} else {
-			m.Values[i] = 0
+	m.bands(func(values []float32) {
+		for i, v := range values {
+			if v > 0 {
+				values[i] = v / greatest
+			} else {
+				values[i] = 0
+			}
 		}
-	}
+	})
 	return nil
 }
 

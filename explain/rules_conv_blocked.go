@@ -74,3 +74,26 @@ func (w *walk) beyond(y string, at, side float32) string {
 	w.steps[key] = step
 	return step
 }
+
+// unsaturated is one where a Clip from zero, such as ReLU6, lets its input through, and zero at both its bounds; false where
+// it is none of a blockable tensor. A rectifier is the one activation that the runtime's blocked convolution does for nothing,
+// so both ends are found by rectifiers, as one sum: a quarter less than a step and a product for each.
+func (w *walk) unsaturated(n *node) (string, bool) {
+	y := n.out(0)
+	low, lowKnown := w.g.float(n.in(1))
+	high, highKnown := w.g.float(n.in(2))
+	if dims := w.shape(y); !w.g.single || !blockable(dims) || !lowKnown || !highKnown || low != 0 || !(high > 0x1p-60 && high < 0x1p60) {
+		return "", false
+	}
+	key := fmt.Sprint(y, " unsaturated ", high)
+	if within := w.steps[key]; within != "" { // of another walk
+		return within, true
+	}
+	// The last number below high times factor is a whole one less than high times factor, of 24 bits: all of this is exact.
+	factor, channels := 1/(high-math.Nextafter32(high, 0)), w.shape(y)[1]
+	bottom := w.op("Relu", []string{w.scaled(y, channels, -math.MaxFloat32, high*factor)}) // high*factor at zero, zero above
+	ends := w.op("Relu", []string{w.op("Add", []string{w.scaled(y, channels, factor, 1-high*factor), bottom})})
+	within := w.scaled(ends, channels, -1, 1)
+	w.steps[key] = within
+	return within, true
+}

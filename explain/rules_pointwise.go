@@ -42,6 +42,9 @@ func vjpElu(w *walk, n *node, dy []string) ([]string, error) {
 func vjpClip(w *walk, n *node, dy []string) ([]string, error) {
 	y := n.out(0)
 	dx := w.blocked(dy[0], w.shape(y))
+	if within, ok := w.unsaturated(n); ok {
+		return unary(w.mul(dx, within))
+	}
 	for i, side := range []float32{1, -1} {
 		bound := n.in(i + 1)
 		at, known := w.g.float(bound)

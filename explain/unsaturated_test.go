@@ -1,0 +1,62 @@
+package explain_test
+
+import (
+	"math"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"endogate/explain"
+	"endogate/inference/onnx"
+)
+
+// The gradient of a clip from zero is what came from above wherever the input is between the bounds, however close, and
+// nothing at them, in the layout of one frame as in that of many.
+func TestClip_atItsBounds(t *testing.T) {
+	r := openRuntime(t)
+	const channels, side = 16, 4
+	for _, high := range []float32{6, 1, 0.1, 4096} {
+		below, above := math.Nextafter32(high, 0), math.Nextafter32(high, 2*high)
+		at := []float32{-1, 0, 1e-30, 1e-20, 1e-7, high / 3, high / 2, below, high, above, 2 * high, high * 0.999}
+		values := make([]float32, channels*side*side)
+		for i := range values {
+			values[i] = at[i%len(at)]
+		}
+		model := clipped(t, channels, side, high)
+		for _, single := range []bool{true, false} {
+			c, err := explain.Compile(model, explain.Options{Targets: []explain.Target{{Method: explain.Gradient}}, Single: single, Probe: r.Probe})
+			require.NoError(t, err)
+			s, err := r.NewSession(c.ONNX, onnx.SessionOptions{Inputs: []string{c.InputName, c.SeedName}, Outputs: []string{c.Maps[0].Name}})
+			require.NoError(t, err)
+			seed := make([]float32, channels)
+			for i := range seed {
+				seed[i] = float32(side * side)
+			}
+			out, err := s.Run(t.Context(), []onnx.Tensor{{Shape: []int64{1, channels, side, side}, Values: values}, {Shape: []int64{1, channels}, Values: seed}})
+			require.NoError(t, err)
+			require.NoError(t, s.Close())
+			for i, v := range values {
+				want := float32(0)
+				if v > 0 && v < high {
+					want = 1
+				}
+				require.Equal(t, want, out[0].Values[i], "single %v: clip to %v of %v", single, high, v)
+			}
+		}
+	}
+}
+
+// clipped is the mean over the places of a clip of each channel, between convolutions that leave it as it is.
+func clipped(t *testing.T, channels, side int64, high float32) []byte {
+	s := &small{shape: []int64{1, channels, side, side}, logits: true}
+	identity := func() string {
+		return s.weight([]int64{channels, 1, 1, 1}, slices.Repeat([]float32{1}, int(channels))...)
+	}
+	s.node("Conv", []string{"x", identity()}, []string{"z"}, attrInt("group", channels))
+	s.node("Clip", []string{"z", s.weight(nil, 0), s.weight(nil, high)}, []string{"y"})
+	s.node("Conv", []string{"y", identity()}, []string{"v"}, attrInt("group", channels))
+	s.node("GlobalAveragePool", []string{"v"}, []string{"means"})
+	s.node("Flatten", []string{"means"}, []string{"logits"})
+	return s.bytes(t)
+}
