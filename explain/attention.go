@@ -8,7 +8,7 @@ var errNoAttention = errors.New("explain: the model has no attention over patche
 // patchAttentions are the attentions whose tokens are patches of the picture.
 func (c *compiler) patchAttentions() ([]attention, error) {
 	if c.attended == nil {
-		for _, a := range c.g.attentions(c.head, c.g.convLayers(c.head)) {
+		for _, a := range c.g.attentions(c.head) {
 			if a.height > 0 && (len(c.attended) == 0 || c.attended[0].tokens == a.tokens) {
 				c.attended = append(c.attended, a)
 			}

@@ -7,7 +7,7 @@ type camMap func(w *walk, activation, gradient string) string
 func atLayer(post camMap) func(c *compiler, t *target, grads []string) string {
 	return func(c *compiler, t *target, grads []string) string {
 		w := newWalk(c.builder)
-		return post(w, t.layer.onGrid(w, t.layer.Tensor), t.layer.onGrid(w, grads[0]))
+		return post(w, t.layer.grid.onGrid(w, t.layer.Tensor, t.layer.dims), t.layer.grid.onGrid(w, grads[0], t.layer.dims))
 	}
 }
 
@@ -64,6 +64,9 @@ func (c *compiler) stretched(cam string, l Layer) string {
 		cells, extent = append([]int64{int64(l.Frames)}, cells...), append([]int64{int64(in.Frames)}, extent...)
 	}
 	x := c.reshape(cam, append([]int64{-1, 1}, cells...)...)
+	if !l.Extent.Whole() { // laid where the grid lies, without stretching it further
+		x = c.placed(x, l, in)
+	}
 	rows := c.op("Shape", []string{x}, intAttr("start", 0), intAttr("end", 2))
 	sizes := c.op("Concat", []string{rows, c.ints(extent...)}, intAttr("axis", 0))
 	x = c.op("Resize", []string{x, "", "", sizes}, stringAttr("mode", "linear"))
@@ -74,4 +77,21 @@ func (c *compiler) stretched(cam string, l Layer) string {
 		return c.reshape(x, -1, shape[1], 1, shape[3], shape[4])
 	}
 	return x
+}
+
+// placed interpolates a map's last two axes, its rows and columns, at the input's size: as Map.Resize does.
+func (c *compiler) placed(x string, l Layer, in Layout) string {
+	matrix := func(cells, points int, from, to float64) string {
+		m := make([]float32, cells*points) // cells×points
+		for i, t := range taps(cells, points, from, to) {
+			if !t.beyond {
+				m[t.low*points+i] += 1 - t.weight
+				m[t.high*points+i] += t.weight
+			}
+		}
+		return c.floats([]int64{int64(cells), int64(points)}, m...)
+	}
+	x = c.op("MatMul", []string{x, matrix(l.Width, in.Width, l.Extent.Left, l.Extent.Right)})
+	rows := c.op("Transpose", []string{matrix(l.Height, in.Height, l.Extent.Top, l.Extent.Bottom)}, intsAttr("perm", 1, 0))
+	return c.op("MatMul", []string{rows, x})
 }

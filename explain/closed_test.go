@@ -41,7 +41,10 @@ func TestCompile_closedForm(t *testing.T) {
 		{Method: explain.Activation}, {Method: explain.ActivationGradient}, {Method: explain.GradCAM}, {Method: explain.Gradient},
 	}})
 	require.NoError(t, err)
-	require.Equal(t, explain.Layer{Name: "/c", Tensor: "a", Channels: 1, Frames: 1, Height: 3, Width: 3}, c.Maps[0].Layer)
+	l := c.Maps[0].Layer
+	require.Equal(t, []any{"/c", "a", 1, 1, 3, 3, true}, []any{l.Name, l.Tensor, l.Channels, l.Frames, l.Height, l.Width, l.Extent.Whole()})
+	require.Equal(t, "/c (3×3): the last convolution over the picture", l.Chosen)
+	require.False(t, l.Fallback)
 	require.Equal(t, "scores", c.LogitsName) // before the softmax
 	require.Equal(t, "logits", c.OutputName)
 	require.True(t, c.ManySeeds)

@@ -23,6 +23,7 @@ type Output struct {
 	// seed together), or S×Frames×Height×Width where time is an axis of the layer.
 	AtInput               bool
 	Frames, Height, Width int
+	Extent                Extent // of the maps, where they are not at the input
 	Note                  string // what a reader of the map has to know, "" for nothing
 }
 
@@ -64,14 +65,17 @@ func (c *compiler) maps(wanted []Target) ([]Output, error) {
 		for i, n := range t.reads {
 			read[i] = grads[n.key()]
 		}
-		o := Output{Method: t.Method, Layer: t.layer, AtInput: t.AtInput, Frames: max(t.layer.Frames, 1), Height: t.layer.Height, Width: t.layer.Width}
+		o := Output{Method: t.Method, Layer: t.layer, AtInput: t.AtInput, Frames: max(t.layer.Frames, 1), Height: t.layer.Height, Width: t.layer.Width, Extent: t.layer.Extent}
 		if len(c.attended) > 0 && !t.AtInput && !t.AtLayer {
-			o.Height, o.Width = c.attended[0].height, c.attended[0].width
+			o.Height, o.Width, o.Extent = c.attended[0].height, c.attended[0].width, c.attended[0].extent
 		}
 		for _, n := range t.reads {
 			if (n.rules.name == guided.name || n.rules.name == deconvnet.name) && !c.rectified() {
 				o.Note = "the network has no ReLU: this is the plain gradient"
 			}
+		}
+		if t.layer.Fallback {
+			o.Note = t.layer.Chosen
 		}
 		o.Name = c.op("Identity", []string{t.make(c, t, read)}) // an output of its own, whatever it is made of
 		outputs = append(outputs, o)
@@ -206,10 +210,14 @@ func layerMaximum(c *compiler, t *target) ([]need, error) {
 		return nil, errors.New("explain: layer saliency needs a layer")
 	}
 	v := variant{name: "maximum of " + t.layer.Tensor, masks: true, start: func(w *walk, _, _ string) (string, string) {
-		a, axis := t.layer.Tensor, t.layer.channelAxis()
-		greatest := w.reduceMax(a, axis)
+		a := t.layer.Tensor
+		var axes []int64
+		for _, at := range t.layer.grid.channelAxes {
+			axes = append(axes, int64(at))
+		}
+		greatest := w.reduceMax(a, axes...)
 		hit := w.op("CastLike", []string{w.op("Equal", []string{a, greatest}), a})
-		return a, w.div(hit, w.reduceSum(hit, true, axis)) // equal maxima share it
+		return a, w.div(hit, w.reduceSum(hit, true, axes...)) // equal maxima share it
 	}}
 	return []need{{v, c.compiled.InputName}}, nil
 }
@@ -224,11 +232,11 @@ func timesInput(c *compiler, _ *target, grads []string) string {
 
 // itself is the layer's activation, asGrid whatever was read of it.
 func itself(c *compiler, t *target, _ []string) string {
-	return t.layer.onGrid(newWalk(c.builder), t.layer.Tensor)
+	return t.layer.grid.onGrid(newWalk(c.builder), t.layer.Tensor, t.layer.dims)
 }
 
 func asGrid(c *compiler, t *target, grads []string) string {
-	return t.layer.onGrid(newWalk(c.builder), grads[0])
+	return t.layer.grid.onGrid(newWalk(c.builder), grads[0], t.layer.dims)
 }
 
 func nothing(*compiler, *target) ([]need, error) { return nil, nil }

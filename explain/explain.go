@@ -23,6 +23,8 @@ type Options struct {
 	WeightsApart bool
 	// InputShape closes axes of the first input that the model leaves open, batch included.
 	InputShape []int64
+	// Grid says how tokens lie in the picture where the graph does not tell.
+	Grid TokenGrid
 	// Probe runs the model once to learn its shapes. It is needed.
 	Probe Probe
 }
@@ -108,8 +110,8 @@ func (g *graph) addLayers(err error, h head) error {
 	if !errors.As(err, &u) {
 		return err
 	}
-	for _, l := range g.layers(h) {
-		if g.explainable(l.Tensor, h.logits) == nil {
+	for _, l := range g.judged(h) {
+		if l.Err == nil {
 			u.Layers = append(u.Layers, l.Name)
 		}
 	}

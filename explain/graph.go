@@ -28,8 +28,13 @@ type graph struct {
 	single bool // one frame and one seed a run
 	apart  bool // large weights are left out of what is written
 
-	varies  map[string]bool // see varying
-	batched map[string]int  // see batch
+	varies  map[string]bool     // see varying
+	batched map[string]int      // see batch
+	values  map[string]*numbers // see constant
+	stated  TokenGrid
+	placed  map[string]places // see placesOf
+	lost    map[string]*node  // where the places of a tensor were lost
+	grids   map[string]foundGrid
 }
 
 // parse reads a model, raises it to the operator set that the rules are written for and checks
@@ -45,7 +50,7 @@ func parse(model []byte) (*graph, error) {
 	widen(m)
 	g := &graph{
 		model: m, producer: map[string]*node{}, weights: map[string]*onnxpb.TensorProto{},
-		shapes: map[string][]int64{}, fresh: map[string]bool{}, named: map[string]bool{},
+		values: map[string]*numbers{}, shapes: map[string][]int64{}, fresh: map[string]bool{}, named: map[string]bool{},
 	}
 	for _, t := range m.Graph.Initializer {
 		g.weights[t.GetName()] = t

@@ -11,6 +11,7 @@ type Inspection struct {
 	Logits    string // where the gradient starts
 	Classes   int
 	Layers    []Layer             // Err says why one cannot be explained
+	Last      Layer               // what "last" stands for, and why (Chosen, Fallback); zero where there is none
 	Without   []*UnsupportedError // nodes on the way to the logits that have no rule
 	Weights   int64               // bytes
 	Tensors   int64               // bytes of everything that one input becomes on the way to the logits; a gradient keeps most of it
@@ -30,7 +31,10 @@ func Inspect(model []byte, o Options) (*Inspection, error) {
 	if err != nil {
 		return nil, err
 	}
-	in := &Inspection{Opset: g.exported, Logits: h.logits, Layers: g.layers(h)}
+	in := &Inspection{Opset: g.exported, Logits: h.logits, Layers: g.judged(h)}
+	if last, err := g.lastLayer(h); err == nil {
+		in.Last = last
+	}
 	if dims := g.shape(h.logits); len(dims) > 0 {
 		in.Classes = int(size(dims[1:]))
 	}
@@ -40,13 +44,10 @@ func Inspect(model []byte, o Options) (*Inspection, error) {
 	for _, v := range g.model.Graph.Output {
 		in.Outputs = append(in.Outputs, portOf(v))
 	}
-	for i, l := range in.Layers {
-		in.Layers[i].Err = g.explainable(l.Tensor, h.logits)
-	}
 	for _, t := range g.weights {
 		in.Weights += size(t.Dims) * int64(elementSize(t.GetDataType()))
 	}
-	for _, a := range g.attentions(h, g.convLayers(h)) {
+	for _, a := range g.attentions(h) {
 		in.Attention = in.Attention || a.height > 0
 	}
 	up := g.leadingTo(h.logits)

@@ -2,6 +2,7 @@ package explain
 
 import (
 	"fmt"
+	"slices"
 )
 
 // Names of layers that a model need not spell out.
@@ -11,20 +12,28 @@ const (
 	BlockLayers = "blocks" // the last layer of each size, from the input up: conv1 to conv5 of a VGG
 )
 
-// Layer is a layer of a model: a convolution's activation, or the tokens that an attention reads.
+// Layer is a layer of a model: a convolution's activation, the tokens that an attention reads, or another tensor whose elements
+// lie on a grid over the picture.
 type Layer struct {
 	Name     string // of its convolution or normalisation: the node's name, or its output's where it has none
 	Tensor   string // the activation that stands for it
 	Channels int
 	Frames   int // maps for one input: 1 for stills
-	Height   int
-	Width    int
-	TimeAxis bool  // frames are an axis of the tensor, after the channels; otherwise they are pictures of their own
+	Height   int // rows of the grid
+	Width    int // columns
+	TimeAxis bool
+	// Extent is the part of the input that the grid covers: padding and crops within the graph move it. A map of the layer is
+	// drawn there.
+	Extent Extent
+	// Chosen says, of a layer that stands for "last", in a sentence which it is and why.
+	Chosen string
+	// Fallback says that the layer is not what "last" promises, the last one that sees the picture's rows and columns: Chosen
+	// says why. A reader of its maps has to know.
+	Fallback bool
 	Err      error // why it cannot be explained; an *UnsupportedError
 
-	tokens bool // N×tokens×Channels, of which the first, before the grid's, are the class's
-	prefix int
-	batch  int // axis of N where there are tokens
+	grid *lattice
+	dims []int64
 }
 
 // Layers lists the convolutional layers with a spatial extent that lead to the model's logits, from
@@ -34,11 +43,16 @@ func Layers(model []byte, o Options) ([]Layer, error) {
 	if err != nil {
 		return nil, err
 	}
+	return g.judged(h), nil
+}
+
+// judged lists the layers, and says of those that cannot be explained why.
+func (g *graph) judged(h head) []Layer {
 	layers := g.layers(h)
 	for i, l := range layers {
 		layers[i].Err = g.explainable(l.Tensor, h.logits)
 	}
-	return layers, nil
+	return layers
 }
 
 // open parses a model, finds its head and learns the shapes of what leads to it.
@@ -47,7 +61,7 @@ func open(model []byte, o Options) (*graph, head, error) {
 	if err != nil {
 		return nil, head{}, err
 	}
-	g.apart = o.WeightsApart
+	g.apart, g.stated = o.WeightsApart, o.Grid
 	if o.Single {
 		g.closeBatch()
 	}
@@ -61,11 +75,15 @@ func open(model []byte, o Options) (*graph, head, error) {
 		if anyOf(up, n.Output) {
 			want = append(append(want, n.Input...), n.Output...)
 		}
+		if typ := n.GetOpType(); typ == "Shape" || typ == "Size" { // of what constants follow from
+			want = append(want, n.in(0))
+		}
 	}
 	if err := g.probeShapes(o.Probe, o.InputShape, distinct(append(want, h.logits))); err != nil {
 		return nil, head{}, err
 	}
 	g.spellOut()
+	g.foldConstants()
 	return g, h, nil
 }
 
@@ -81,10 +99,27 @@ func distinct(names []string) []string {
 	return once
 }
 
-// layers lists convolutions and tokens; whether they can be explained is not looked at.
+// layers lists what lies on a grid over the picture and has a say in the logits, from the input up: convolutions, tokens that an
+// attention reads, and what "last" stands for. Whether they can be explained is not looked at.
 func (g *graph) layers(h head) []Layer {
+	heard, seen := g.heard(h.logits), map[string]bool{}
+	var all []Layer
+	add := func(layers []Layer) {
+		for _, l := range layers {
+			if heard[l.Tensor] && !seen[l.Tensor+"\n"+l.Name] {
+				seen[l.Tensor+"\n"+l.Name] = true
+				all = append(all, l)
+			}
+		}
+	}
 	convs := g.convLayers(h)
-	return append(convs, g.tokenLayers(h, convs)...)
+	add(convs)
+	add(g.tokenLayers(h))
+	if last := g.deepest(h, heard, convs); last != nil {
+		add([]Layer{*last})
+	}
+	slices.SortStableFunc(all, func(a, b Layer) int { return g.producer[a.Tensor].index - g.producer[b.Tensor].index })
+	return all
 }
 
 func (g *graph) convLayers(h head) []Layer {
@@ -92,29 +127,30 @@ func (g *graph) convLayers(h head) []Layer {
 	readers := g.readers(up)
 	var layers []Layer
 	for _, n := range g.nodes {
-		if n.GetOpType() != "Conv" || !up[n.out(0)] || !spatial(g.shape(n.out(0))) {
+		if n.GetOpType() != "Conv" || !n.standard() || !up[n.out(0)] {
 			continue
 		}
-		layers = append(layers, g.layer(n, g.activation(n.out(0), up, readers)))
+		if _, err := g.gridOf(n.out(0)); err != nil {
+			continue
+		}
+		if l, err := g.layer(n, g.activation(n.out(0), up, readers)); err == nil {
+			layers = append(layers, l)
+		}
 	}
 	return layers
 }
 
-// layer describes a tensor as the layer of a node.
-func (g *graph) layer(n *node, tensor string) Layer {
-	dims := g.shape(tensor)
-	l := Layer{Name: n.label(), Tensor: tensor, Channels: int(dims[1]), Frames: int(dims[0]), Height: 1, Width: int(dims[len(dims)-1])}
-	if len(dims) > 3 {
-		l.Height = int(dims[len(dims)-2])
+// layer describes a tensor as the layer of a node; the error says why it is none.
+func (g *graph) layer(n *node, tensor string) (Layer, error) {
+	v, err := g.gridOf(tensor)
+	if err != nil {
+		return Layer{}, err
 	}
-	if len(dims) > 4 {
-		l.Frames, l.TimeAxis = int(dims[0]*dims[2]), true
-	}
-	return l
+	return Layer{
+		Name: n.label(), Tensor: tensor, Channels: v.channels, Frames: v.frames, Height: v.rows, Width: v.columns, TimeAxis: v.timeAxis,
+		Extent: v.extent, grid: v, dims: g.shape(tensor),
+	}, nil
 }
-
-// spatial reports whether a shape is N×C×... with more than one place.
-func spatial(dims []int64) bool { return len(dims) >= 3 && size(dims[2:]) > 1 }
 
 // activation follows a convolution's output through the pointwise operators after it, to the last
 // tensor that everything it leads to has to pass.
@@ -127,7 +163,7 @@ func (g *graph) activation(conv string, up map[string]bool, readers map[string]i
 			continue
 		}
 		inside := false
-		for _, in := range n.Input {
+		for _, in := range n.differentiable() {
 			if _, ok := open[in]; ok {
 				inside = true
 				if open[in]--; open[in] == 0 {
@@ -151,7 +187,7 @@ func (g *graph) readers(up map[string]bool) map[string]int {
 	count := map[string]int{}
 	for _, n := range g.nodes {
 		if anyOf(up, n.Output) {
-			for _, in := range n.uses() {
+			for _, in := range n.differentiable() {
 				count[in]++
 			}
 		}
@@ -159,17 +195,11 @@ func (g *graph) readers(up map[string]bool) map[string]int {
 	return count
 }
 
+// sameExtent reports whether what lies at a place of one tensor lies there in another, wherever its axes are.
 func (g *graph) sameExtent(a, b string) bool {
-	x, y := g.shape(a), g.shape(b)
-	if len(x) != len(y) {
-		return false
-	}
-	for i := 2; i < len(x); i++ {
-		if x[i] != y[i] {
-			return false
-		}
-	}
-	return true
+	v, err := g.gridOf(a)
+	u, err2 := g.gridOf(b)
+	return err == nil && err2 == nil && v.frames == u.frames && v.rows == u.rows && v.columns == u.columns
 }
 
 // explainable says why no gradient gets from the output to a tensor; nil if one does. It looks at the
@@ -190,12 +220,12 @@ func (g *graph) findLayers(name string, h head) ([]Layer, error) {
 		return []Layer{l}, err
 	}
 	var found []Layer
-	for _, l := range g.layers(h) {
-		if g.explainable(l.Tensor, h.logits) != nil {
+	for _, l := range g.judged(h) {
+		if l.Err != nil {
 			continue
 		}
 		last := len(found) - 1
-		if name == BlockLayers && last >= 0 && found[last].Height == l.Height && found[last].Width == l.Width && !l.tokens {
+		if name == BlockLayers && last >= 0 && found[last].Height == l.Height && found[last].Width == l.Width && l.grid.plain {
 			found[last] = l
 			continue
 		}
@@ -211,13 +241,10 @@ func (g *graph) findLayers(name string, h head) ([]Layer, error) {
 
 // findLayer resolves the name of one layer.
 func (g *graph) findLayer(name string, h head) (Layer, error) {
-	layers := g.layers(h)
 	if name == "" || name == LastLayer {
-		if len(layers) == 0 {
-			return Layer{}, fmt.Errorf("explain: %w: the model has no convolution with a spatial extent before its logits", ErrNoLayer)
-		}
-		return layers[len(layers)-1], nil
+		return g.lastLayer(h)
 	}
+	layers := g.layers(h)
 	for _, l := range layers {
 		if l.Name == name || l.Tensor == name {
 			return l, nil
@@ -229,11 +256,28 @@ func (g *graph) findLayer(name string, h head) (Layer, error) {
 			if out != name && (n.GetName() != name || out != n.out(0)) {
 				continue
 			}
-			if !up[out] || !spatial(g.shape(out)) {
-				return Layer{}, fmt.Errorf("explain: %w: %q is no N×C×H×W tensor on the way to the logits", ErrNoLayer, name)
+			why := ""
+			l, err := g.layer(n, out)
+			switch {
+			case !up[out]:
+				why = "it does not lead to the logits"
+			case err != nil:
+				why = err.(*noGrid).why
+			case !g.heard(h.logits)[out]:
+				why = "what is read of it for the logits are tokens that lie nowhere in the picture, such as the class token"
+			default:
+				return l, nil
 			}
-			return g.layer(n, out), nil
+			return Layer{}, fmt.Errorf("explain: %w: %q (%s) has no grid over the picture to explain: %s; %s", ErrNoLayer, name, n.GetOpType(), why, thereAre(layers))
 		}
 	}
-	return Layer{}, fmt.Errorf("explain: %w: %q; there are: %s", ErrNoLayer, name, layerNames(layers))
+	return Layer{}, fmt.Errorf("explain: %w: %q; %s", ErrNoLayer, name, thereAre(layers))
+}
+
+// thereAre lists layers for an error.
+func thereAre(layers []Layer) string {
+	if len(layers) == 0 {
+		return "the network has no layer over the picture"
+	}
+	return "there are: " + layerNames(layers)
 }

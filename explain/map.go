@@ -12,6 +12,7 @@ import (
 type Map struct {
 	Width, Height int
 	Values        []float32
+	Extent        Extent // the part of the picture that it lies on
 }
 
 // What keeps a map from being shown. A picture of it would look like an explanation and be none.
@@ -81,7 +82,7 @@ func (m Map) Magnitude() (float32, error) {
 
 // Normalised returns the map divided by its maximum: values from 0 to 1. Errors as Max.
 func (m Map) Normalised() (Map, error) {
-	scaled := Map{m.Width, m.Height, slices.Clone(m.Values)}
+	scaled := Map{m.Width, m.Height, slices.Clone(m.Values), m.Extent}
 	if err := scaled.Normalise(); err != nil {
 		return Map{}, err
 	}
@@ -106,17 +107,18 @@ func (m Map) Normalise() error {
 	return nil
 }
 
-// Resize returns the map at another size by bilinear interpolation between the centres of its cells,
-// which are held constant beyond the outermost (PyTorch's interpolate with align_corners=False).
+// Resize returns the map as large as its picture by bilinear interpolation between the centres of its cells, which are held
+// constant beyond the outermost (PyTorch's interpolate with align_corners=False). Where a cell or more of the picture is beyond
+// the map's extent, the map is zero there: the network did not look there.
 func (m Map) Resize(width, height int) Map {
-	out := Map{width, height, make([]float32, width*height)}
+	out := Map{Width: width, Height: height, Values: make([]float32, width*height)}
 	m.ResizeInto(out.Values, width, width, height)
 	return out
 }
 
 // ResizeInto does as Resize, into rows that begin stride values apart.
 func (m Map) ResizeInto(out []float32, stride, width, height int) {
-	columns, rows := taps(m.Width, width), taps(m.Height, height)
+	columns, rows := taps(m.Width, width, m.Extent.Left, m.Extent.Right), taps(m.Height, height, m.Extent.Top, m.Extent.Bottom)
 	Bands(height, func(top, bottom int) { m.resizeRows(out[top*stride:], stride, columns, rows[top:bottom]) })
 }
 
@@ -125,6 +127,10 @@ func (m Map) resizeRows(out []float32, stride int, columns, rows []tap) {
 	upper, lower := make([]float32, width), make([]float32, width)
 	have := [2]int{-1, -1} // which rows of m upper and lower hold
 	for y, row := range rows {
+		if row.beyond {
+			clear(out[y*stride:][:width])
+			continue
+		}
 		if have[0] != row.low {
 			if have[1] == row.low {
 				upper, lower = lower, upper
@@ -149,7 +155,9 @@ func (m Map) resizeRows(out []float32, stride int, columns, rows []tap) {
 func (m Map) stretchRow(into []float32, y int, columns []tap) {
 	row := m.Values[y*m.Width : (y+1)*m.Width]
 	for x, t := range columns {
-		into[x] = row[t.low] + (row[t.high]-row[t.low])*t.weight
+		if into[x] = row[t.low] + (row[t.high]-row[t.low])*t.weight; t.beyond {
+			into[x] = 0
+		}
 	}
 }
 
@@ -157,15 +165,22 @@ func (m Map) stretchRow(into []float32, y int, columns []tap) {
 type tap struct {
 	low, high int
 	weight    float32
+	beyond    bool // of what the cells cover
 }
 
-func taps(from, to int) []tap {
-	scale := float64(from) / float64(to)
-	all := make([]tap, to)
+// taps places cells on the part of a line of so many points that lies between two fractions of it; on all of it where both are zero.
+func taps(cells, points int, from, to float64) []tap {
+	if from == to {
+		from, to = 0, 1
+	}
+	scale := float64(cells) / (to - from)
+	before, after := from*scale > 1, (1-to)*scale > 1 // a cell or more
+	all := make([]tap, points)
 	for i := range all {
-		at := max((float64(i)+0.5)*scale-0.5, 0)
-		low := min(int(at), from-1)
-		all[i] = tap{low: low, high: min(low+1, from-1), weight: float32(at - float64(low))}
+		point := (float64(i) + 0.5) / float64(points)
+		at := min(max((point-from)*scale-0.5, 0), float64(cells-1))
+		low := int(at)
+		all[i] = tap{low, min(low+1, cells-1), float32(at - float64(low)), before && point < from || after && point > to}
 	}
 	return all
 }

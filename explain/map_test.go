@@ -12,7 +12,7 @@ import (
 
 // Values of torch.nn.functional.interpolate(arange(6).reshape(1,1,2,3), size=(3,5), mode="bilinear", align_corners=False).
 func TestMap_resizeAsTorch(t *testing.T) {
-	m := Map{3, 2, []float32{0, 1, 2, 3, 4, 5}}
+	m := Map{3, 2, []float32{0, 1, 2, 3, 4, 5}, Extent{}}
 	want := []float32{
 		0.0, 0.4, 1.0, 1.6, 2.0,
 		1.5, 1.9, 2.5, 3.1, 3.5,
@@ -22,19 +22,19 @@ func TestMap_resizeAsTorch(t *testing.T) {
 }
 
 func TestMap_nothingToShow(t *testing.T) {
-	_, err := Map{2, 1, []float32{0, 0}}.Normalised()
+	_, err := Map{2, 1, []float32{0, 0}, Extent{}}.Normalised()
 	assert.ErrorIs(t, err, ErrZeroMap)
 	for _, v := range []float32{float32(math.NaN()), float32(math.Inf(1))} {
-		_, err = Map{2, 1, []float32{1, v}}.Normalised()
+		_, err = Map{2, 1, []float32{1, v}, Extent{}}.Normalised()
 		assert.ErrorIs(t, err, ErrNotFinite)
 	}
-	m, err := Map{2, 1, []float32{-1, 4}}.Normalised()
+	m, err := Map{2, 1, []float32{-1, 4}, Extent{}}.Normalised()
 	require.NoError(t, err)
 	assert.Equal(t, []float32{0, 1}, m.Values)
 }
 
 func TestContours_square(t *testing.T) {
-	m := Map{4, 4, make([]float32, 16)}
+	m := Map{4, 4, make([]float32, 16), Extent{}}
 	for _, i := range []int{5, 6, 9, 10} {
 		m.Values[i] = 1
 	}
@@ -48,7 +48,7 @@ func TestContours_square(t *testing.T) {
 }
 
 func TestContours_wholeMapIsClosedAlongItsBorder(t *testing.T) {
-	m := Map{3, 2, []float32{1, 1, 1, 1, 1, 1}}
+	m := Map{3, 2, []float32{1, 1, 1, 1, 1, 1}, Extent{}}
 	got := Contours(m, 0.9, 0)
 	require.Len(t, got, 1)
 	for _, p := range got[0] {
@@ -57,10 +57,10 @@ func TestContours_wholeMapIsClosedAlongItsBorder(t *testing.T) {
 }
 
 func TestContours_saddleAndHole(t *testing.T) {
-	apart := Map{2, 2, []float32{1, 0, 0, 1}}
+	apart := Map{2, 2, []float32{1, 0, 0, 1}, Extent{}}
 	assert.Len(t, Contours(apart, 0.6, 0), 2, "the mean is below the level")
 	assert.Len(t, Contours(apart, 0.5, 0), 1, "the mean joins them")
-	ring := Map{3, 3, []float32{1, 1, 1, 1, 0, 1, 1, 1, 1}}
+	ring := Map{3, 3, []float32{1, 1, 1, 1, 0, 1, 1, 1, 1}, Extent{}}
 	assert.Len(t, Contours(ring, 0.5, 0), 1, "the hole has no outline")
 	assert.Empty(t, Contours(ring, 0.5, 100), "too small")
 }
@@ -69,7 +69,7 @@ func TestContours_saddleAndHole(t *testing.T) {
 // corner, so that they have no holes.
 func TestContours_separateInsideFromOutside(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		m := Map{rapid.IntRange(1, 8).Draw(t, "width"), rapid.IntRange(1, 8).Draw(t, "height"), nil}
+		m := Map{rapid.IntRange(1, 8).Draw(t, "width"), rapid.IntRange(1, 8).Draw(t, "height"), nil, Extent{}}
 		for range m.Width * m.Height {
 			m.Values = append(m.Values, float32(rapid.IntRange(0, 10).Draw(t, "v"))/10)
 		}
@@ -115,10 +115,10 @@ func TestOverlay_zeroKeepsTheFrame(t *testing.T) {
 	copy(frame.Pix, []uint8{10, 20, 30, 255, 10, 20, 30, 255, 10, 20, 30, 255})
 	colours, err := NamedColourMap("jet")
 	require.NoError(t, err)
-	out := Overlay(frame, Map{3, 1, []float32{0, 1, 0.5}}, colours, 0.5)
+	out := Overlay(frame, Map{3, 1, []float32{0, 1, 0.5}, Extent{}}, colours, 0.5)
 	assert.Equal(t, []uint8{10, 20, 30, 255}, out.Pix[:4])
 	assert.Equal(t, []uint8{69, 10, 15, 255}, out.Pix[4:8], "half of dark red (128, 0, 0)")
-	assert.Panics(t, func() { Overlay(frame, Map{1, 1, []float32{0}}, colours, 0.5) })
+	assert.Panics(t, func() { Overlay(frame, Map{1, 1, []float32{0}, Extent{}}, colours, 0.5) })
 }
 
 // The colours are those of the published tables.
@@ -150,7 +150,7 @@ func TestNamedColourMap_ends(t *testing.T) {
 
 func BenchmarkOverlay(b *testing.B) {
 	frame := image.NewRGBA(image.Rect(0, 0, 1280, 1024))
-	m := Map{10, 10, make([]float32, 100)}
+	m := Map{10, 10, make([]float32, 100), Extent{}}
 	for i := range m.Values {
 		m.Values[i] = float32(i) / 99
 	}

@@ -1,18 +1,22 @@
 package explain
 
-import "slices"
+import (
+	"math"
+	"slices"
+)
 
 // attention is a matrix of attention on the way to the logits: N×heads×T×T, or with N and heads as one axis.
 type attention struct {
 	node          *node
 	tensor        string
 	tokens        int
-	prefix        int // tokens before those of the grid: the class token
-	height, width int // of the grid of patches; 0 where tokens are no patches
+	prefix        int // tokens before those of the grid: the class token, registers
+	height, width int // of the grid of patches; 0 where tokens are no patches, or those of a window
+	extent        Extent
 }
 
 // attentions lists the softmaxes over T×T, from the input up.
-func (g *graph) attentions(h head, convs []Layer) []attention {
+func (g *graph) attentions(h head) []attention {
 	up := g.leadingTo(h.logits)
 	var all []attention
 	for _, n := range g.nodes {
@@ -22,73 +26,67 @@ func (g *graph) attentions(h head, convs []Layer) []attention {
 			continue
 		}
 		a := attention{node: n, tensor: n.out(0), tokens: int(dims[rank-1])}
-		for _, l := range slices.Backward(convs) { // the patches are what a convolution made
-			if extra := a.tokens - l.Height*l.Width; extra >= 0 && extra <= 2 {
-				a.prefix, a.height, a.width = extra, l.Height, l.Width
-				break
-			}
-		}
+		g.patches(&a)
 		all = append(all, a)
 	}
 	return all
 }
 
-// tokenLayers lists the normalised tokens that each attention over patches reads: what follows the last of them
-// mixes patches no more, and the class token alone would get a gradient.
-func (g *graph) tokenLayers(h head, convs []Layer) []Layer {
-	var layers []Layer
-	batch := g.batch()
-	for _, a := range g.attentions(h, convs) {
-		if a.height == 0 {
+// patches finds out which tokens of an attention are those of a grid: rows of the matrix that lie somewhere in the picture.
+func (g *graph) patches(a *attention) {
+	p := g.placesOf()[a.tensor]
+	v := &lattice{}
+	first, count := 0, 0
+	if p.none() {
+		if s := g.stated; s.Rows*s.Columns > 1 && s.Tokens+s.Rows*s.Columns == a.tokens {
+			a.prefix, a.height, a.width = s.Tokens, s.Rows, s.Columns
+		}
+		return
+	}
+	dims := g.shape(a.tensor)
+	queries := len(dims) - 2
+	for _, c := range p {
+		if c == nil {
 			continue
 		}
+		if c.axis() != queries {
+			return // windows
+		}
+		first = slices.IndexFunc(c.v, func(f float64) bool { return !math.IsNaN(f) })
+	}
+	v.axes = []int{queries}
+	if why := g.layOut(v, p, dims); why != "" || v.frames > 1 {
+		return
+	}
+	if count = v.rows * v.columns; slices.Equal(v.order, span(int64(first), int64(first+count))) {
+		a.prefix, a.height, a.width, a.extent = first, v.rows, v.columns, v.extent
+	}
+}
+
+// tokenLayers lists the normalised tokens that each attention over the picture reads: where a class token is what is read after
+// the last of them, it alone would get a gradient beyond.
+func (g *graph) tokenLayers(h head) []Layer {
+	var layers []Layer
+	for _, a := range g.attentions(h) {
 		reads := g.leadingTo(a.tensor)
 		for _, n := range slices.Backward(g.nodes[:a.node.index]) {
 			t := n.out(0)
-			dims := g.shape(t)
-			if !g.normalises(n) || !reads[t] || len(dims) != 3 {
+			if !g.normalises(n) || !reads[t] || len(g.shape(t)) < 3 {
 				continue
 			}
-			at := batch[t]
-			if at > 1 || int(dims[1-at]) != a.tokens {
-				break
+			if l, err := g.layer(n, t); err == nil {
+				layers = append(layers, l)
 			}
-			layers = append(layers, Layer{
-				Name: n.label(), Tensor: t, Channels: int(dims[2]), Frames: int(dims[at]), Height: a.height, Width: a.width,
-				tokens: true, prefix: a.prefix, batch: at,
-			})
 			break
 		}
 	}
 	return layers
 }
 
-// channelAxis is where a layer's channels lie.
-func (l Layer) channelAxis() int64 {
-	if l.tokens {
-		return 2
-	}
-	return 1
-}
-
-// onGrid lays tokens back on the grid of their patches: N×Channels×Height×Width.
-func (l Layer) onGrid(w *walk, tensor string) string {
-	if !l.tokens {
-		return tensor
-	}
-	if l.batch == 1 {
-		tensor = w.op("Transpose", []string{tensor}, intsAttr("perm", 1, 0, 2))
-	}
-	patches := w.op("Slice", []string{tensor, w.ints(int64(l.prefix)), w.ints(int64(l.prefix + l.Height*l.Width)), w.ints(1)})
-	grid := w.reshape(w.op("Transpose", []string{patches}, intsAttr("perm", 0, 2, 1)), -1, int64(l.Channels), int64(l.Height), int64(l.Width))
-	w.g.shapes[grid] = []int64{int64(l.Frames), int64(l.Channels), int64(l.Height), int64(l.Width)}
-	return grid
-}
-
 // normalises reports whether a node ends a layer normalisation: the operator, or what it is written as before opset 17,
 // (x-mean)/deviation·scale + bias.
 func (g *graph) normalises(n *node) bool {
-	if n.GetOpType() == "LayerNormalization" {
+	if typ := n.GetOpType(); typ == "LayerNormalization" || typ == "RMSNormalization" {
 		return true
 	}
 	for _, typ := range []string{"Add", "Mul", "Div"} {

@@ -9,7 +9,7 @@ import (
 
 // Raw is a map of an analysis as maps are computed with.
 func Raw(m analysis.Map) explain.Map {
-	return explain.Map{Width: m.Width, Height: m.Height, Values: m.Values}
+	return explain.Map{Width: m.Width, Height: m.Height, Values: m.Values, Extent: explain.Extent(m.Extent)}
 }
 
 // ToSource lays a map of any size over the part of the frame that the network saw, as the input was laid

@@ -149,7 +149,7 @@ func (m *BundleModel) wished(ctx context.Context, input []float32, class int, wi
 }
 
 func mapOf(class analysis.Class, e analysis.Explanation, m explain.Map) analysis.Map {
-	return analysis.Map{Class: class.Name, Explanation: e, Width: m.Width, Height: m.Height, Values: m.Values}
+	return analysis.Map{Class: class.Name, Explanation: e, Width: m.Width, Height: m.Height, Values: m.Values, Extent: analysis.Extent(m.Extent)}
 }
 
 // above returns the classes that reach their thresholds.

@@ -87,6 +87,9 @@ func printNetwork(w io.Writer, in *explain.Inspection) {
 		}
 		fmt.Fprintf(w, "layer\t%s, %d channels of %s%d×%d%s\n", l.Name, l.Channels, frames, l.Height, l.Width, why)
 	}
+	if in.Last.Name != "" {
+		fmt.Fprintf(w, "last layer\t%s\n", in.Last.Chosen)
+	}
 	for _, u := range in.Without {
 		fmt.Fprintf(w, "without a rule\t%s (%s, opset %d): layers before it cannot be explained\n", u.Node, u.Operator, u.Opset)
 	}

@@ -13,12 +13,13 @@ import (
 type Activation struct {
 	Channels, Height, Width int
 	Values                  []float32
+	Extent                  explain.Extent // the part of the input that it lies on
 }
 
 // channel is one channel as a map.
 func (a Activation) channel(c int) explain.Map {
 	cells := a.Height * a.Width
-	return explain.Map{Width: a.Width, Height: a.Height, Values: a.Values[c*cells : (c+1)*cells]}
+	return explain.Map{Width: a.Width, Height: a.Height, Values: a.Values[c*cells : (c+1)*cells], Extent: a.Extent}
 }
 
 func (a Activation) check() error {

@@ -117,6 +117,16 @@ type Map struct {
 	Width  int       `json:"width"`
 	Height int       `json:"height"`
 	Values []float32 `json:"-"` // row by row
+	Extent Extent    `json:"extent,omitzero"`
+}
+
+// Extent is the part of the network's input that a map covers, as fractions of its height and width, which can reach beyond it;
+// zero is all of it.
+type Extent struct {
+	Top    float64 `json:"top"`
+	Left   float64 `json:"left"`
+	Bottom float64 `json:"bottom"`
+	Right  float64 `json:"right"`
 }
 
 // Part is a result with what a picture of it takes besides the source. Findings have no heatmap and no contours yet:

@@ -189,6 +189,9 @@ func (p Part) validate(next int) (values int, err error) {
 		if m.Width < 1 || m.Height < 1 || m.Width > maxSide || m.Height > maxSide || m.Width*m.Height > maxPixels {
 			return 0, fmt.Errorf("a map of %d x %d", m.Width, m.Height)
 		}
+		if e := m.Extent; e != (Extent{}) && !(e.Top < e.Bottom && e.Left < e.Right && e.Bottom-e.Top < maxSide && e.Right-e.Left < maxSide) {
+			return 0, fmt.Errorf("a map over the part %+v of the input", e)
+		}
 		values += m.Width * m.Height
 	}
 	return values, nil

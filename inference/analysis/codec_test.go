@@ -35,7 +35,7 @@ func said() Analysis {
 		Model: Model{Manufacturer: "endogate", Name: "demo", Version: "1.0", Digest: strings.Repeat("ab", 32)},
 		Parts: []Part{
 			{Result: result, Geometry: g, Maps: []Map{
-				{Class: "polyp", Explanation: Explanation{Method: "gradcam", Layer: "last"}, Width: 2, Height: 1, Values: []float32{0, 1.5}},
+				{Class: "polyp", Explanation: Explanation{Method: "gradcam", Layer: "last"}, Width: 2, Height: 1, Values: []float32{0, 1.5}, Extent: Extent{-0.25, 0, 1.25, 0.5}},
 				{Class: "polyp", Explanation: Explanation{Method: "lrp-epsilon"}, Wished: true, Width: 1, Height: 3, Values: []float32{-1, 2, float32(math.Inf(1))}},
 			}},
 			{Result: clip, Geometry: g},

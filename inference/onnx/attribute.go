@@ -168,7 +168,7 @@ func (r *sampler) scoreCAM(ctx context.Context) ([]Attribution, error) {
 
 // meanActivation is a layer's activation, averaged over the frames of a clip.
 func meanActivation(o explain.Output, values []float32) sampling.Activation {
-	a := sampling.Activation{Channels: o.Layer.Channels, Height: o.Height, Width: o.Width}
+	a := sampling.Activation{Channels: o.Layer.Channels, Height: o.Height, Width: o.Width, Extent: o.Extent}
 	cells := o.Height * o.Width
 	a.Values = make([]float32, a.Channels*cells)
 	for i, v := range values {
@@ -192,7 +192,7 @@ func (r *sampler) asMap(m explain.Map, l explain.Layer, note string, err error) 
 	if err != nil {
 		return nil, err
 	}
-	o := explain.Output{Method: r.question.Target.Method, Layer: l, Frames: 1, Height: m.Height, Width: m.Width, Note: note}
+	o := explain.Output{Method: r.question.Target.Method, Layer: l, Frames: 1, Height: m.Height, Width: m.Width, Extent: l.Extent, Note: note}
 	return []Attribution{{o, m.Values}}, nil
 }
 
@@ -232,7 +232,7 @@ func (a Attribution) Maps(shape []int64) ([]explain.Map, error) {
 		cells := a.Height * a.Width
 		var maps []explain.Map
 		for at := 0; at+cells <= len(a.Values) && cells > 0; at += cells {
-			maps = append(maps, explain.Map{Width: a.Width, Height: a.Height, Values: a.Values[at : at+cells : at+cells]})
+			maps = append(maps, explain.Map{Width: a.Width, Height: a.Height, Values: a.Values[at : at+cells : at+cells], Extent: a.Extent})
 		}
 		return maps, nil
 	}

@@ -22,13 +22,14 @@ type Explainer struct {
 
 // ExplainerOptions say how sessions are made and run.
 type ExplainerOptions struct {
-	InputShape     []int64 // of a frame, for a model that leaves its height and width open
-	IntraOpThreads int     // threads of one run; 0 is 1
-	Sessions       int     // runs at once; 0 is the number of CPUs over IntraOpThreads
-	Output         string  // as explain.Options.Output
-	FromOutput     bool    // as explain.Options.FromOutput
-	Provider       string  // as SessionOptions.Provider
-	Cache          *Cache  // nil: one of its own
+	InputShape     []int64           // of a frame, for a model that leaves its height and width open
+	IntraOpThreads int               // threads of one run; 0 is 1
+	Sessions       int               // runs at once; 0 is the number of CPUs over IntraOpThreads
+	Output         string            // as explain.Options.Output
+	FromOutput     bool              // as explain.Options.FromOutput
+	Provider       string            // as SessionOptions.Provider
+	Grid           explain.TokenGrid // as explain.Options.Grid
+	Cache          *Cache            // nil: one of its own
 }
 
 // loaded is a compiled model in memory.
@@ -138,7 +139,7 @@ func (e *Explainer) compile(targets []explain.Target, single, apart bool) (*load
 		return nil, 0, err
 	}
 	c, err := explain.Compile(model, explain.Options{
-		Targets: targets, InputShape: e.options.InputShape, Output: e.options.Output, FromOutput: e.options.FromOutput, Single: single,
+		Targets: targets, InputShape: e.options.InputShape, Output: e.options.Output, FromOutput: e.options.FromOutput, Single: single, Grid: e.options.Grid,
 		WeightsApart: apart, Probe: e.runtime.Probe,
 	})
 	if err != nil {
@@ -210,7 +211,7 @@ func (e *Explainer) Layers() ([]explain.Layer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return explain.Layers(model, explain.Options{InputShape: e.options.InputShape, Output: e.options.Output, Probe: e.runtime.Probe})
+	return explain.Layers(model, explain.Options{InputShape: e.options.InputShape, Output: e.options.Output, Grid: e.options.Grid, Probe: e.runtime.Probe})
 }
 
 // Logits classifies n inputs of one shape, one after the other in in.Values: n×classes.

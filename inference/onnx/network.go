@@ -11,13 +11,14 @@ import (
 
 // NetworkOptions say how a classifier is compiled and run.
 type NetworkOptions struct {
-	Method         explain.Method // of the maps that Explain makes: one of a layer, in one run; "" is grad-CAM
-	Layer          string         // to explain at, as explain.Target.Layer; "" is the last one, NoLayer none
-	InputShape     []int64        // of a frame, for a model that leaves its height and width open; it is then for this size only
-	Output         string         // as explain.Options.Output
-	IntraOpThreads int            // threads of one run; 0 is 1
-	Sessions       int            // runs at once; 0 is the number of CPUs over IntraOpThreads
-	Provider       string         // as SessionOptions.Provider
+	Method         explain.Method    // of the maps that Explain makes: one of a layer, in one run; "" is grad-CAM
+	Layer          string            // to explain at, as explain.Target.Layer; "" is the last one, NoLayer none
+	InputShape     []int64           // of a frame, for a model that leaves its height and width open; it is then for this size only
+	Output         string            // as explain.Options.Output
+	IntraOpThreads int               // threads of one run; 0 is 1
+	Sessions       int               // runs at once; 0 is the number of CPUs over IntraOpThreads
+	Provider       string            // as SessionOptions.Provider
+	Grid           explain.TokenGrid // as explain.Options.Grid
 }
 
 // NoLayer asks for no map.
@@ -48,7 +49,7 @@ func (r *Runtime) openNetwork(model []byte, o NetworkOptions, apart bool) (*Netw
 	if o.Layer != NoLayer {
 		targets = []explain.Target{{Method: cmp.Or(o.Method, explain.GradCAM), Layer: o.Layer}}
 	}
-	c, err := explain.Compile(model, explain.Options{Targets: targets, InputShape: o.InputShape, Output: o.Output, WeightsApart: apart, Probe: r.Probe})
+	c, err := explain.Compile(model, explain.Options{Targets: targets, InputShape: o.InputShape, Output: o.Output, Grid: o.Grid, WeightsApart: apart, Probe: r.Probe})
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +110,7 @@ func (n *Network) Explain(ctx context.Context, input []float32, shape []int64, c
 	}
 	h, w := n.compiled.Maps[0].Height, n.compiled.Maps[0].Width
 	for i := range classes {
-		maps = append(maps, explain.Map{Width: w, Height: h, Values: cams[i*h*w : (i+1)*h*w : (i+1)*h*w]})
+		maps = append(maps, explain.Map{Width: w, Height: h, Values: cams[i*h*w : (i+1)*h*w : (i+1)*h*w], Extent: n.compiled.Maps[0].Extent})
 	}
 	return logits, maps, nil
 }

@@ -1,0 +1,125 @@
+package explain
+
+import (
+	"fmt"
+	"slices"
+)
+
+// lastLayer is what "last" stands for, and says why.
+func (g *graph) lastLayer(h head) (Layer, error) {
+	layers := g.judged(h)
+	if len(layers) == 0 {
+		return Layer{}, fmt.Errorf("explain: %w: no tensor on the way to the logits lies on a grid over the picture", ErrNoLayer)
+	}
+	heard := g.heard(h.logits)
+	want, why := g.wanted(h, heard, layers)
+	if want.Err == nil {
+		want.Chosen = fmt.Sprintf("%s (%d×%d): %s", want.Name, want.Height, want.Width, why)
+		return want, nil
+	}
+	for _, l := range slices.Backward(layers) {
+		if l.Err == nil {
+			l.Fallback = true
+			l.Chosen = fmt.Sprintf("%s (%d×%d), in place of %s, which cannot be explained", l.Name, l.Height, l.Width, want.Name)
+			return l, nil
+		}
+	}
+	return want, nil // which says why it cannot be explained
+}
+
+// wanted is the last layer, whether or not it can be explained.
+func (g *graph) wanted(h head, heard map[string]bool, layers []Layer) (Layer, string) {
+	of := func(l *Layer) Layer {
+		for _, one := range slices.Backward(layers) {
+			if one.Tensor == l.Tensor {
+				return one
+			}
+		}
+		return *l
+	}
+	convs := slices.DeleteFunc(g.convLayers(h), func(l Layer) bool { return !heard[l.Tensor] })
+	if last := g.deepest(h, heard, convs); last != nil {
+		return of(last), "the last that all of the picture passes, beyond the last convolution"
+	}
+	tokens := slices.DeleteFunc(g.tokenLayers(h), func(l Layer) bool { return !heard[l.Tensor] })
+	if len(tokens) > 0 && (len(convs) == 0 || g.producer[tokens[len(tokens)-1].Tensor].index > g.producer[convs[len(convs)-1].Tensor].index) {
+		return of(&tokens[len(tokens)-1]), "the patches that the last attention reads; beyond it the class token alone counts"
+	}
+	if len(convs) > 0 {
+		return of(&convs[len(convs)-1]), "the last convolution over the picture"
+	}
+	return layers[len(layers)-1], "the last that lies on a grid over the picture"
+}
+
+// deepest is the last tensor over the picture that everything passes, where something that was learnt works on the picture's places
+// beyond the last convolution and counts: transformers that pool over their tokens, in windows or not, and networks whose
+// dense layers work on each place. Nil where there is none.
+func (g *graph) deepest(h head, heard map[string]bool, convs []Layer) *Layer {
+	after, flat := 0, false
+	if len(convs) > 0 {
+		last := convs[len(convs)-1]
+		after, flat = g.producer[last.Tensor].index+1, last.Height > 1 && last.Width > 1
+	}
+	learnt := -1
+	varying := g.varying()
+	for _, n := range g.nodes[min(after, len(g.nodes)):] {
+		if typ := n.GetOpType(); typ != "MatMul" && typ != "Gemm" && typ != "Einsum" || !heard[n.out(0)] {
+			continue
+		}
+		if varying[n.in(0)] && varying[n.in(1)] { // a product of activations
+			continue
+		}
+		if v, err := g.gridOf(n.out(0)); err == nil && (!flat || v.rows > 1 && v.columns > 1) {
+			learnt = n.index
+		}
+	}
+	if learnt < 0 {
+		return nil
+	}
+	var found *Layer
+	for _, t := range g.passed(h) {
+		n := g.producer[t]
+		if n == nil || n.index < learnt || !heard[t] {
+			continue
+		}
+		if l, err := g.layer(n, t); err == nil {
+			found = &l
+		}
+	}
+	return found
+}
+
+// passed lists the tensors that everything from the picture to the logits has to pass.
+func (g *graph) passed(h head) []string {
+	up := g.leadingTo(h.logits)
+	readers := g.readers(up)
+	picture := g.inputs[0].GetName()
+	open := map[string]int{picture: readers[picture]}
+	var all []string
+	for _, n := range g.nodes {
+		if !anyOf(up, n.Output) {
+			continue
+		}
+		inside := false
+		for _, in := range n.differentiable() {
+			if _, ok := open[in]; ok {
+				inside = true
+				if open[in]--; open[in] == 0 {
+					delete(open, in)
+				}
+			}
+		}
+		if !inside {
+			continue
+		}
+		for _, out := range n.Output {
+			if up[out] {
+				open[out] = readers[out]
+			}
+		}
+		if len(open) == 1 && len(n.Output) > 0 && up[n.out(0)] {
+			all = append(all, n.out(0))
+		}
+	}
+	return all
+}
