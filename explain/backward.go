@@ -154,7 +154,7 @@ func (w *walk) step(n *node) error {
 	n = w.clip(n)
 	vjp, ok := w.rule(n)
 	if !ok {
-		return unsupported(n, "no rule to differentiate it")
+		return w.g.without(n)
 	}
 	if err := w.shapesKnown(n); err != nil {
 		return err

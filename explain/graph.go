@@ -32,6 +32,8 @@ type graph struct {
 	batched map[string]int      // see batch
 	values  map[string]*numbers // see constant
 	stated  TokenGrid
+	alike   []alike           // see chosenAlike
+	refused map[string]string // why an operator could not be written out, by its node
 	placed  map[string]places // see placesOf
 	lost    map[string]*node  // where the places of a tensor were lost
 	grids   map[string]foundGrid
@@ -82,6 +84,9 @@ func (g *graph) link() error {
 	opset := g.opsets()
 	for _, p := range g.model.Graph.Node {
 		n := &node{NodeProto: p, index: len(g.nodes), opset: opset[p.GetDomain()]}
+		if n.standard() { // errors are about the model as it is in its file
+			n.opset = g.exported
+		}
 		if t := constantValue(n); t != nil {
 			g.weights[t.GetName()] = t
 			g.fresh[t.GetName()] = true

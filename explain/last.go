@@ -9,6 +9,11 @@ import (
 func (g *graph) lastLayer(h head) (Layer, error) {
 	layers := g.judged(h)
 	if len(layers) == 0 {
+		for _, n := range g.nodes { // rather than that nothing is there, what is in the way
+			if _, ok := n.known(); !ok && anyOf(g.leadingTo(h.logits), n.Output) {
+				return Layer{}, g.without(n)
+			}
+		}
 		return Layer{}, fmt.Errorf("explain: %w: no tensor on the way to the logits lies on a grid over the picture", ErrNoLayer)
 	}
 	heard := g.heard(h.logits)

@@ -69,22 +69,32 @@ func open(model []byte, o Options) (*graph, head, error) {
 	if err != nil {
 		return nil, head{}, err
 	}
+	for range mostNesting {
+		if err := g.learnShapes(o, h); err != nil {
+			return nil, head{}, err
+		}
+		g.foldConstants()
+		if !g.lower(g.leadingTo(h.logits)) {
+			break
+		}
+	}
+	g.spellOut()
+	return g, h, g.chosenAlike()
+}
+
+// learnShapes learns those of everything that leads to the logits, or that constants follow from.
+func (g *graph) learnShapes(o Options, h head) error {
 	up := g.leadingTo(h.logits)
 	var want []string
 	for _, n := range g.nodes {
 		if anyOf(up, n.Output) {
-			want = append(append(want, n.Input...), n.Output...)
+			want = append(append(want, n.uses()...), n.Output...)
 		}
-		if typ := n.GetOpType(); typ == "Shape" || typ == "Size" { // of what constants follow from
+		if typ := n.GetOpType(); typ == "Shape" || typ == "Size" {
 			want = append(want, n.in(0))
 		}
 	}
-	if err := g.probeShapes(o.Probe, o.InputShape, distinct(append(want, h.logits))); err != nil {
-		return nil, head{}, err
-	}
-	g.spellOut()
-	g.foldConstants()
-	return g, h, nil
+	return g.probeShapes(o.Probe, o.InputShape, distinct(append(want, h.logits)))
 }
 
 func distinct(names []string) []string {
@@ -207,10 +217,18 @@ func (g *graph) sameExtent(a, b string) bool {
 func (g *graph) explainable(tensor, output string) error {
 	for _, n := range g.region(g.between([]string{tensor}, output)) {
 		if op, ok := n.known(); !ok || op.vjp == nil {
-			return unsupported(n, "no rule to differentiate it")
+			return g.without(n)
 		}
 	}
 	return nil
+}
+
+// without is the error of a node that has no rule.
+func (g *graph) without(n *node) error {
+	if why := g.refused[n.label()]; why != "" {
+		return unsupported(n, why)
+	}
+	return unsupported(n, "no rule to differentiate it")
 }
 
 // findLayers resolves the name of a layer, or of several.

@@ -97,6 +97,10 @@ func init() {
 		"Softmax":    {vjp: vjpSoftmax},
 		"LogSoftmax": {vjp: vjpLogSoftmax},
 
+		// straight through, as the float network that was quantised; not part of a layer's activation, which they round
+		"QuantizeLinear":   {vjp: vjpIdentity, inputs: 1},
+		"DequantizeLinear": {vjp: vjpIdentity, inputs: 1},
+
 		"Identity":  {vjp: vjpIdentity, pointwise: true},
 		"Dropout":   {vjp: vjpIdentity, inputs: 1, pointwise: true},
 		"Cast":      {vjp: vjpCast, pointwise: true},
@@ -128,7 +132,7 @@ func init() {
 	}
 	for _, typ := range []string{
 		"Shape", "Size", "ArgMax", "ArgMin", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Equal", "Not",
-		"And", "Or", "Xor", "IsNaN", "IsInf", "Sign", "Floor", "Ceil", "Round", "NonZero", "ConstantOfShape", "Range", "Hardmax", "OneHot", "EyeLike",
+		"And", "Or", "Xor", "BitShift", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "BitwiseNot", "IsNaN", "IsInf", "Sign", "Floor", "Ceil", "Round", "NonZero", "ConstantOfShape", "Range", "Hardmax", "OneHot", "EyeLike",
 	} {
 		table[typ] = operator{stop: true}
 	}

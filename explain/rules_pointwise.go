@@ -7,7 +7,13 @@ func unary(dx string) ([]string, error) { return []string{dx}, nil }
 
 func vjpIdentity(_ *walk, _ *node, dy []string) ([]string, error) { return unary(dy[0]) }
 
+// vjpCast: of whole numbers, such as a picture of bytes, the gradient is that of their values.
 func vjpCast(w *walk, n *node, dy []string) ([]string, error) {
+	for _, in := range w.g.inputs {
+		if in.GetName() == n.in(0) && !isFloat(in.GetType().GetTensorType().GetElemType()) {
+			return unary(dy[0])
+		}
+	}
 	return unary(w.op("CastLike", []string{dy[0], n.in(0)}))
 }
 
