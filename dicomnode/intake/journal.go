@@ -44,8 +44,11 @@ func (j Journal) Checkpoint(ctx context.Context, l *ledger.Ledger) (err error) {
 	if err != nil {
 		return err
 	}
-	var before []string
-	for entry, err := range j.Spool.Entries(0) {
+	if err := j.Spool.ReleaseNotes(acted); err != nil {
+		return err
+	}
+	var before []string // with files of their own
+	for entry, err := range j.Spool.Held(0) {
 		if entry.Seq >= e.Seq {
 			break
 		}
@@ -73,28 +76,28 @@ func (j Journal) keep(path string) (spool.Entry, error) {
 	return w.Commit(spool.Entry{Kind: spool.Action, Record: checkpoint, MediaType: "application/vnd.sqlite3", At: j.Now()})
 }
 
-// Checkpointed returns the Seq of the last checkpoint, 0 where there is none: the actions before it may be gone.
-func (j Journal) Checkpointed() (seq uint64) {
-	for entry, err := range j.Spool.Entries(0) {
+// Checkpointed reports whether there is a checkpoint with a Seq above after: the actions before it may be gone.
+func (j Journal) Checkpointed(after uint64) bool {
+	for entry, err := range j.Spool.Entries(after) {
 		if err == nil && isCheckpoint(entry) {
-			seq = entry.Seq
+			return true
 		}
 	}
-	return seq
+	return false
 }
 
 // Restore writes the ledger of the last checkpoint to w, false where there is none.
 func (j Journal) Restore(w io.Writer) (bool, error) {
-	last := ""
+	var last spool.Entry
 	for entry, err := range j.Spool.Entries(0) {
 		if err == nil && isCheckpoint(entry) {
-			last = entry.ID
+			last = entry
 		}
 	}
-	if last == "" {
+	if last.ID == "" {
 		return false, nil
 	}
-	_, r, err := j.Spool.Open(last)
+	r, err := j.Spool.Read(last)
 	if err != nil {
 		return false, err
 	}
@@ -120,7 +123,7 @@ func (j Journal) After(after uint64) iter.Seq2[ledger.Appended, error] {
 			if err != nil || !isOfLedger(entry) {
 				continue // one that cannot be read is the follower's to tell of
 			}
-			actions, err := j.read(entry.ID)
+			actions, err := j.read(entry)
 			if errors.Is(err, spool.ErrCorrupt) {
 				j.Log.Error("actions cannot be read: the ledger has them, one that is rebuilt will not; restore the data folder", "entry", entry.ID, "err", err)
 				continue
@@ -132,8 +135,8 @@ func (j Journal) After(after uint64) iter.Seq2[ledger.Appended, error] {
 	}
 }
 
-func (j Journal) read(id string) ([]byte, error) {
-	_, r, err := j.Spool.Open(id)
+func (j Journal) read(e spool.Entry) ([]byte, error) {
+	r, err := j.Spool.Read(e)
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"slices"
 	"time"
@@ -42,7 +43,7 @@ func (r *Reclaimer) Orphans(ctx context.Context) error {
 // lost parks the work whose bytes are gone, so that somebody sees it, and receiving them again brings it back.
 func (r *Reclaimer) lost(ctx context.Context) error {
 	damaged := map[string]bool{}
-	for entry, err := range r.Spool.Entries(0) {
+	for entry, err := range r.Spool.Held(0) {
 		if errors.Is(err, spool.ErrCorrupt) {
 			damaged[entry.ID] = true
 		}
@@ -87,22 +88,21 @@ func (r *Reclaimer) Unneeded(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("reclaim: %w", err)
 		}
-		for _, id := range ids {
-			switch {
-			case needed[id]:
-			case received[id] && !known[id]: // the process ended before anybody looked at the bytes of the other one
+		unneeded := slices.DeleteFunc(ids, func(id string) bool {
+			if !needed[id] && received[id] && !known[id] { // the process ended before anybody looked at the bytes of the other one
 				r.Spare(id)
-			default:
-				if err := r.Spool.Release(id); err != nil {
-					return fmt.Errorf("reclaim: %w", err)
-				}
+				return true
 			}
+			return needed[id]
+		})
+		if err := r.Spool.Release(unneeded...); err != nil {
+			return fmt.Errorf("reclaim: %w", err)
 		}
 		clear(received)
 		ids = ids[:0]
 		return nil
 	}
-	for entry, err := range r.Spool.Entries(0) { // one that cannot be read has its ID all the same
+	for entry, err := range r.Spool.Held(0) { // one that cannot be read has its ID all the same
 		if err == nil && entry.Kind == spool.Action {
 			continue
 		}
@@ -183,17 +183,9 @@ func (r *Reclaimer) forgetActions(ctx context.Context) error {
 	}
 	now := r.proven()
 	old, outdated := now.Add(-r.History), now.Add(-r.History/checkpoints)
-	due := false
-	for entry, err := range r.Spool.Entries(0) {
-		if err == nil && entry.At.After(r.Now()) {
-			continue // of a clock that has been set back since: it goes with the next that is old
-		}
-		if err == nil && !entry.At.Before(outdated) || due {
-			break
-		}
-		due = err == nil && (isCheckpoint(entry) || isOfLedger(entry) && entry.At.Before(old))
-	}
-	if !due {
+	checkpointed := func(e spool.Entry) bool { return isCheckpoint(e) && e.At.Before(outdated) }
+	acted := func(e spool.Entry) bool { return isOfLedger(e) && e.At.Before(old) || checkpointed(e) }
+	if !r.first(r.Spool.Held(0), isCheckpoint, checkpointed) && !r.first(r.Spool.Entries(0), isAction, acted) {
 		return nil
 	}
 	if err := (Journal{Spool: r.Spool, Now: r.Now, Log: r.logger()}).Checkpoint(ctx, r.Ledger); err != nil {
@@ -201,6 +193,19 @@ func (r *Reclaimer) forgetActions(ctx context.Context) error {
 	}
 	return nil
 }
+
+// first reports whether the first of entries that is one in question is so. One of a clock that has been set back since is not
+// asked: it goes with the next that is old.
+func (r *Reclaimer) first(entries iter.Seq2[spool.Entry, error], one, so func(spool.Entry) bool) bool {
+	for entry, err := range entries {
+		if err == nil && one(entry) && !entry.At.After(r.Now()) {
+			return so(entry)
+		}
+	}
+	return false
+}
+
+func isAction(e spool.Entry) bool { return e.Kind == spool.Action }
 
 // forget has the ledger forget what is older than History, a little at a time.
 func (r *Reclaimer) forget(ctx context.Context) error {

@@ -64,8 +64,7 @@ func (s *Spool) room(n int64) int64 {
 		if anew := s.anew.Swap(false); !anew && g.end+n <= g.size {
 			return g.size - g.end
 		}
-		// The unused end of the file is all that can be lost here.
-		_ = g.retire()
+		s.retire(g)
 		c.active = nil
 	}
 	return s.o.SegmentSize - segmentHeaderSize
@@ -86,7 +85,7 @@ func (s *Spool) writeGroup(group []*pending) error {
 	end, err := s.writeRecords(g, group)
 	if err != nil {
 		// What the disk kept of this group is unknown: nothing more goes into this file.
-		_ = g.retire()
+		s.retire(g)
 		c.active = nil
 		return fmt.Errorf("spool: commit: %w", full(err))
 	}
@@ -132,7 +131,7 @@ func (s *Spool) addSegment(g *segment) {
 	}
 	unneeded := s.sweep()
 	s.mu.Unlock()
-	_ = removeSegments(unneeded) // costs space until the next Open, not the commit
+	_ = s.removeSegments(unneeded) // costs space until the next Open, not the commit
 }
 
 // publish makes committed records visible.
@@ -157,14 +156,25 @@ func (s *Spool) count(sl slot, by int) {
 
 // insert adds a slot to the index.
 func (s *Spool) insert(g *segment, sl slot) {
-	g.slots = append(g.slots, sl)
 	g.used = max(g.used, sl.off+sl.size)
-	s.last = max(s.last, sl.seq)
+	g.last, s.last = max(g.last, sl.seq), max(s.last, sl.seq)
+	if sl.note() {
+		g.notes = append(g.notes, sl)
+		g.left++
+		g.noteBytes += sl.size
+		g.lastNote = sl.seq
+		s.notes++
+	} else {
+		g.slots = append(g.slots, sl)
+	}
 	if sl.released {
 		return
 	}
-	g.live++
 	g.needed += sl.size
+	if sl.note() {
+		return
+	}
+	g.live++
 	s.count(sl, 1)
 	s.byID[sl.id] = place{g, len(g.slots) - 1}
 }

@@ -74,6 +74,9 @@ func (s *Spool) sparseRuns(hard bool) [][]*segment {
 }
 
 func (g *segment) sparse(hard bool) bool {
+	if g.live == 0 && len(g.slots) > 0 {
+		return true // what is left is notes, which are kept for long: without the others Open has nothing to look at
+	}
 	records := g.used - segmentHeaderSize
 	if hard {
 		return 8*g.needed < 7*records
@@ -105,8 +108,9 @@ func (s *Spool) compact(ctx context.Context, run []*segment) (freed int64, err e
 		err = s.o.disk.syncFolder(s.logDir())
 	}
 	if err == nil {
-		err = errors.Join(s.step("compact:synced"), removeSegments(run[1:]))
+		err = errors.Join(s.step("compact:synced"), s.removeSegments(run[1:]))
 	}
+	s.writeIndex(g)
 	if err != nil { // the next Open removes what is left
 		return 0, fmt.Errorf("spool: compact %s: %w", segmentName(g.first), err)
 	}
@@ -115,7 +119,11 @@ func (s *Spool) compact(ctx context.Context, run []*segment) (freed int64, err e
 
 // copyNeeded writes what is needed of run to the file temp, synced.
 func (s *Spool) copyNeeded(ctx context.Context, run []*segment, temp string) (*segment, error) {
-	g := &segment{path: run[0].path, first: run[0].first, through: run[len(run)-1].through, salt: run[0].salt, used: segmentHeaderSize}
+	salt, err := newSalt()
+	if err != nil {
+		return nil, err
+	}
+	g := &segment{path: run[0].path, first: run[0].first, through: run[len(run)-1].through, salt: salt, used: segmentHeaderSize}
 	out, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return nil, err
@@ -152,8 +160,16 @@ func (s *Spool) copyRun(ctx context.Context, out *os.File, g *segment, run []*se
 // copySegment adds to g, which w writes, what is needed of from.
 func (s *Spool) copySegment(ctx context.Context, w *bufio.Writer, g, from *segment) error {
 	s.mu.Lock()
-	slots := slices.DeleteFunc(slices.Clone(from.slots), func(sl slot) bool { return sl.released })
+	for from.away() {
+		s.mu.Unlock()
+		if err := s.loadOf(from); err != nil {
+			return err
+		}
+		s.mu.Lock()
+	}
+	slots := slices.DeleteFunc(slices.Concat(from.slots, from.notes), func(sl slot) bool { return sl.released || sl.note() && sl.seq <= s.noted })
 	s.mu.Unlock()
+	slices.SortFunc(slots, func(a, b slot) int { return cmp.Compare(a.seq, b.seq) })
 	f, err := os.Open(from.path)
 	if err != nil {
 		return err
@@ -175,7 +191,12 @@ func (s *Spool) copySegment(ctx context.Context, w *bufio.Writer, g, from *segme
 		}
 		sl.off = g.used
 		g.used += sl.size
-		g.slots = append(g.slots, sl)
+		g.last = sl.seq
+		if sl.note() {
+			g.notes, g.lastNote = append(g.notes, sl), sl.seq
+		} else {
+			g.slots = append(g.slots, sl)
+		}
 	}
 	return nil
 }
@@ -224,6 +245,8 @@ func (s *Spool) replace(run []*segment, g *segment, temp string) (freed int64, e
 	}
 	for _, old := range run {
 		freed += old.used
+		s.notes -= old.left
 	}
+	s.recount(g)
 	return freed - g.used, nil
 }

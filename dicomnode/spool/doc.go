@@ -5,6 +5,7 @@
 //
 //	LOCK             flock, with the process ID of the holder
 //	log/<seq>.log    segments: preallocated files of records, named by the Seq of their first record
+//	index/<seq>.log  where the records of the segment of that name stand, once nothing is added to it: made of it, see index.go
 //	large/<id>       what is above Options.InlineLimit, one file each
 //	tmp/             what is being written; emptied at Open
 //	damaged/         segments that Open could not read whole, as they were found; there when there is one
@@ -27,7 +28,12 @@
 // disk did with them. An entry whose Commit returned an error may be there after a restart if
 // it reached the disk whole before the process ended; half an entry never is.
 //
-// Open scans record headers, checks the last segment in full, and writes it anew unless it was
+// Actions that stand in the log are notes. There may be millions of them, kept for years and read in their order alone: they
+// are not found by their ID, and where they stand is in memory only while somebody reads them. All else is held by ID.
+//
+// Open takes what an index says of a segment whose length, time of change, header and salt the index has; it has checksums
+// and is never more than a copy of what the segment says, which counts where the two differ. Of a segment without one, Open
+// scans record headers, checks the last segment in full, and writes it anew unless it was
 // closed in order: a record that is only in the page cache of a process that died is not taken
 // on trust. Which entries are no longer needed is not stored here: after Open every entry of
 // every segment is there again, and the caller releases what its ledger does not need.

@@ -2,8 +2,10 @@ package spool
 
 import (
 	"encoding/json"
+	"iter"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -27,6 +29,18 @@ func TestOpen_firstRelease(t *testing.T) {
 	derived.Kind, derived.CallingAE, derived.CalledAE, derived.RemoteAddr = Derived, "", "", ""
 	requireWhole(t, s, small, large, derived)
 	require.EqualValues(t, 4, mustPut(t, s, nil).Seq)
+}
+
+// held yields what s holds beside notes.
+func held(t require.TestingT, s *Spool) iter.Seq[Entry] {
+	return func(yield func(Entry) bool) {
+		for e, err := range s.Held(0) {
+			require.NoError(t, err)
+			if !yield(e) {
+				return
+			}
+		}
+	}
 }
 
 func action() Entry {
@@ -54,7 +68,11 @@ func TestAppend_kinds(t *testing.T) {
 		require.NoError(t, s.Close())
 		s = openSpool(t, dir, Options{})
 	}
-	require.NoError(t, s.Release(did.ID))
+	require.Equal(t, []Entry{said, received}, slices.Collect(held(t, s)))
+	require.NoError(t, s.ReleaseNotes(said.Seq))
+	require.Equal(t, 1, s.Usage().Actions)
+	require.NoError(t, s.ReleaseNotes(did.Seq))
+	requireWhole(t, s, said, received)
 	require.Zero(t, s.Usage().Actions)
 	require.Equal(t, 2, s.Usage().Entries)
 }

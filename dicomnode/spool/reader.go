@@ -12,7 +12,7 @@ import (
 	"sort"
 )
 
-// Open returns the entry id and its data set, byte for byte as it was written and without a
+// Open returns the entry id, which is not a note, and its data set, byte for byte as it was written and without a
 // Part 10 header. The caller closes the reader. It returns ErrNotFound for an entry that is
 // not there. Who reads from the start to the end without seeking gets ErrCorrupt in place of
 // io.EOF when the bytes do not have the Digest.
@@ -28,7 +28,25 @@ func (s *Spool) Open(id string) (Entry, io.ReadSeekCloser, error) {
 	return e, r, nil
 }
 
-// Has reports whether the entry id is there: committed and not released. It does not look at the disk.
+// Read returns the bytes of an entry that Entries has yielded, as Open does, which does not find notes.
+func (s *Spool) Read(e Entry) (io.ReadSeekCloser, error) {
+	var log logFile
+	sl, ok, err := s.openFollowing(e.Seq-1, false, &log)
+	if err == nil && (!ok || sl.seq != e.Seq || sl.id != e.ID) {
+		log.close()
+		return nil, ErrNotFound
+	}
+	var r *reader
+	if err == nil {
+		_, r, err = s.openRecord(log.f, sl)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("spool: entry %s: %w", e.ID, err)
+	}
+	return r, nil
+}
+
+// Has reports whether the entry id is there and not a note: committed and not released. It does not look at the disk.
 func (s *Spool) Has(id string) bool {
 	_, _, ok := s.find(id)
 	return ok
@@ -152,13 +170,22 @@ func (r *reader) Close() error { return r.file.Close() }
 // Entries yields the committed entries with a Seq above after, in order, and ends at the
 // newest. Entries committed or released meanwhile may or may not be among them. An entry that
 // cannot be read is yielded as its ID and Seq with an error, and the next one follows.
-func (s *Spool) Entries(after uint64) iter.Seq2[Entry, error] {
+func (s *Spool) Entries(after uint64) iter.Seq2[Entry, error] { return s.entries(after, false) }
+
+// Held yields as Entries does, but for notes: what it costs does not grow with all that was ever done.
+func (s *Spool) Held(after uint64) iter.Seq2[Entry, error] { return s.entries(after, true) }
+
+func (s *Spool) entries(after uint64, held bool) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		var log logFile
 		defer log.close()
 		for {
-			sl, ok, err := s.openFollowing(after, &log)
+			sl, ok, err := s.openFollowing(after, held, &log)
 			if !ok {
+				return
+			}
+			if sl.seq == 0 {
+				yield(Entry{}, s.readError("", err))
 				return
 			}
 			after = sl.seq
@@ -205,32 +232,42 @@ func (l *logFile) close() {
 	*l = logFile{}
 }
 
-// openFollowing returns the first entry with a Seq above after, with its segment open in log.
-func (s *Spool) openFollowing(after uint64, log *logFile) (sl slot, ok bool, err error) {
+// openFollowing returns the first entry with a Seq above after, with its segment open in log. One without a Seq could not
+// be looked for.
+func (s *Spool) openFollowing(after uint64, held bool, log *logFile) (sl slot, ok bool, err error) {
 	s.files.RLock()
 	defer s.files.RUnlock()
-	g, sl, ok := s.following(after)
+	g, sl, ok := s.following(after, held)
+	for ok && sl.seq == 0 {
+		if err := s.load(g); err != nil {
+			return slot{}, true, err
+		}
+		g, sl, ok = s.following(after, held)
+	}
 	if ok {
 		err = log.open(g)
 	}
 	return sl, ok, err
 }
 
-// following returns the first entry with a Seq above after.
-func (s *Spool) following(after uint64) (*segment, slot, bool) {
+// following returns the first entry with a Seq above after, or a segment whose notes have to be loaded to know.
+func (s *Spool) following(after uint64, held bool) (*segment, slot, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	i := sort.Search(len(s.segs), func(i int) bool {
-		n := len(s.segs[i].slots)
-		return s.segs[i].first > after || n > 0 && s.segs[i].slots[n-1].seq > after
-	})
+	i := sort.Search(len(s.segs), func(i int) bool { return s.segs[i].last > after || s.segs[i].first > after })
 	for ; i < len(s.segs); i++ {
 		g := s.segs[i]
-		j := sort.Search(len(g.slots), func(j int) bool { return g.slots[j].seq > after })
-		for ; j < len(g.slots); j++ {
-			if !g.slots[j].released {
-				return g, g.slots[j], true
+		sl, ok := firstAfter(g.slots, after)
+		if !held && g.left > 0 && g.lastNote > after {
+			if g.away() {
+				return g, slot{}, true
 			}
+			if note, is := firstAfter(g.notes, max(after, s.noted)); is && (!ok || note.seq < sl.seq) {
+				sl, ok = note, true
+			}
+		}
+		if ok {
+			return g, sl, true
 		}
 	}
 	return nil, slot{}, false

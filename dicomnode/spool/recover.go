@@ -53,13 +53,17 @@ func (s *Spool) recover() error {
 		s.last = max(s.last, s.recovery.Newest)
 	}
 	for _, g := range s.segs {
-		if n := len(g.slots); n > 0 {
-			s.recovery.Newest = max(s.recovery.Newest, g.slots[n-1].seq)
-		}
+		s.recovery.Newest = max(s.recovery.Newest, g.last)
 	}
 	s.reportDamaged(damaged)
 	s.commits.next = s.last + 1
 	s.recovery.Entries = len(s.byID)
+	for _, g := range s.segs {
+		s.recovery.Entries += g.left
+	}
+	if err := s.removeIndexes(); err != nil {
+		return err
+	}
 	if len(s.recovery.Damaged) > 0 {
 		return nil // a large file may belong to a record that cannot be read, a record may be in the void segment too
 	}
@@ -75,7 +79,7 @@ func (s *Spool) removeVoid(void []*segment) error {
 		return err
 	}
 	s.recovery.Removed += len(void)
-	return removeSegments(void)
+	return s.removeSegments(void)
 }
 
 func (s *Spool) emptyTmp() error {
@@ -159,23 +163,23 @@ func (s *Spool) recoverSegment(first uint64, bounds []uint64, large map[string]b
 		sc.until = bounds[next]
 	}
 	g.salt, g.through = sc.salt, sc.through
-	return g.through, s.indexSegment(g, f, sc, large)
+	err = s.recoverIndexed(g, f, sc.until, large)
+	if errors.Is(err, errIndex) {
+		return g.through, s.indexSegment(g, f, sc, large)
+	}
+	s.segs = append(s.segs, g)
+	return g.through, err
 }
 
 // indexSegment indexes the records that sc finds in g, whose file is f.
 func (s *Spool) indexSegment(g *segment, f *os.File, sc *scanner, large map[string]bool) error {
 	first, until := g.first, sc.until // 0: the last one
 	for sc.next() {
-		sl := slot{id: sc.entry.ID, seq: sc.header.seq, off: sc.off, size: sc.header.size(), bytes: sc.entry.Size, large: sc.header.large, action: sc.entry.Kind == Action}
+		sl := sc.slot()
 		if _, twice := s.byID[sl.id]; twice {
 			return fmt.Errorf("entry %s stands in the log twice", sl.id)
 		}
-		if sl.large {
-			_, there := large[sl.id]
-			large[sl.id] = true
-			sl.released = !there // its file was removed on release; the record outlives it
-		}
-		s.insert(g, sl)
+		s.insert(g, withFile(sl, large))
 	}
 	if sc.err != nil {
 		return sc.err
@@ -206,6 +210,7 @@ func (s *Spool) indexSegment(g *segment, f *os.File, sc *scanner, large map[stri
 		s.recovery.Damaged = append(s.recovery.Damaged, fmt.Sprintf("%s: %d bytes at %d", where, hole.size, hole.off))
 	}
 	s.segs = append(s.segs, g)
+	s.writeIndex(g)
 	return nil
 }
 
@@ -239,8 +244,7 @@ func copyRecords(out io.Writer, g *segment, f io.ReaderAt) error {
 		return err
 	}
 	at := int64(segmentHeaderSize)
-	for i := range g.slots {
-		sl := &g.slots[i]
+	for _, sl := range g.inOrder() {
 		if _, err := io.Copy(out, io.NewSectionReader(f, sl.off, sl.size)); err != nil {
 			return err
 		}

@@ -70,8 +70,11 @@ func requireWhole(t require.TestingT, s *Spool, want ...Entry) {
 	var got []Entry
 	for e, err := range s.Entries(0) {
 		require.NoError(t, err)
-		_, data, err := readAll(s, e.ID)
+		r, err := s.Read(e)
 		require.NoError(t, err)
+		data, err := io.ReadAll(r)
+		require.NoError(t, err)
+		require.NoError(t, r.Close())
 		require.Equal(t, e.Digest, hexDigest(data))
 		got = append(got, e)
 	}

@@ -6,7 +6,7 @@ import (
 )
 
 // Release says that the bytes of the entries ids are no longer needed. Large files go at once,
-// a segment when none of its entries is needed. IDs that are not there are passed over.
+// a segment when none of its entries is needed. IDs that are not there are passed over, as are those of notes.
 // A release is not stored: after a restart the caller releases again.
 func (s *Spool) Release(ids ...string) error {
 	var errs []error
@@ -21,7 +21,7 @@ func (s *Spool) Release(ids ...string) error {
 	s.mu.Lock()
 	unneeded := s.sweep()
 	s.mu.Unlock()
-	errs = append(errs, removeSegments(unneeded))
+	errs = append(errs, s.removeSegments(unneeded))
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("spool: release: %w", err)
 	}
@@ -49,7 +49,7 @@ func (s *Spool) sweep() []*segment {
 	var unneeded []*segment
 	kept := s.segs[:0:0]
 	for i, g := range s.segs {
-		if g.live > 0 || g.keep || i == len(s.segs)-1 {
+		if g.live > 0 || g.left > 0 || g.keep || i == len(s.segs)-1 {
 			kept = append(kept, g)
 		} else {
 			unneeded = append(unneeded, g)
@@ -60,10 +60,10 @@ func (s *Spool) sweep() []*segment {
 }
 
 // removeSegments removes files of segments. One that stays behind is found again by the next Open.
-func removeSegments(segs []*segment) error {
+func (s *Spool) removeSegments(segs []*segment) error {
 	var errs []error
 	for _, g := range segs {
-		errs = append(errs, removeIfThere(g.path))
+		errs = append(errs, removeIfThere(g.path), removeIfThere(s.indexPath(g)))
 	}
 	return errors.Join(errs...)
 }

@@ -84,6 +84,11 @@ func (c *scanner) next() bool {
 	}
 }
 
+// slot is that of the record that next has found.
+func (c *scanner) slot() slot {
+	return slot{id: c.entry.ID, seq: c.header.seq, off: c.off, size: c.header.size(), bytes: c.entry.Size, large: c.header.large, action: c.entry.Kind == Action}
+}
+
 // at reports whether a whole record that follows the last one starts at off.
 func (c *scanner) at(off int64) (bool, error) {
 	h, e, err := readRecord(c.r, off, c.size, c.salt)

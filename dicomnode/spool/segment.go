@@ -16,14 +16,20 @@ type segment struct {
 	path  string
 	first uint64 // Seq of the first record, also the name
 	salt  uint64
-	slots []slot // by Seq
+	slots []slot // by Seq, all but those of notes
 	live  int    // slots not released
+	notes []slot // by Seq; nil where they are not in memory, see away
+	left  int    // notes not released
 	keep  bool   // damaged: never removed by us
 	unfit bool   // has a record that cannot be copied
 
-	through uint64 // segments up to this Seq were copied into this one; first where there are none
-	used    int64  // bytes of the file, less what is preallocated and not written
-	needed  int64  // bytes of the records that are not released
+	through   uint64 // segments up to this Seq were copied into this one; first where there are none
+	used      int64  // bytes of the file, less what is preallocated and not written
+	needed    int64  // bytes of the records that are not released
+	noteBytes int64  // those of them that are of notes
+	last      uint64 // Seq of the last record, 0 where there is none
+	lastNote  uint64
+	indexed   bool // its index is written
 
 	// Only the committer that leads touches these.
 	f    *os.File // open while it is the segment being written
@@ -43,6 +49,10 @@ type slot struct {
 	released bool
 }
 
+// note reports whether the slot is of an action that stands in the log. There are many of them, kept for long and read in
+// their order alone, so they are not found by their ID.
+func (sl slot) note() bool { return sl.action && !sl.large }
+
 func segmentName(first uint64) string { return fmt.Sprintf("%016x.log", first) }
 
 func parseSegmentName(name string) (uint64, bool) {
@@ -57,14 +67,14 @@ func parseSegmentName(name string) (uint64, bool) {
 // createSegment makes the segment whose first record will be first. It takes the place of a
 // segment of the same name, which then has no record that counts.
 func (s *Spool) createSegment(first uint64) (*segment, error) {
-	var random [8]byte
-	if _, err := rand.Read(random[:]); err != nil {
+	salt, err := newSalt()
+	if err != nil {
 		return nil, err
 	}
 	g := &segment{
 		path:  filepath.Join(s.logDir(), segmentName(first)),
 		first: first, through: first,
-		salt: binary.BigEndian.Uint64(random[:]),
+		salt: salt,
 		end:  segmentHeaderSize,
 		size: s.o.SegmentSize,
 	}
@@ -78,6 +88,12 @@ func (s *Spool) createSegment(first uint64) (*segment, error) {
 	}
 	g.f = f
 	return g, nil
+}
+
+func newSalt() (uint64, error) {
+	var random [8]byte
+	_, err := rand.Read(random[:])
+	return binary.BigEndian.Uint64(random[:]), err
 }
 
 // place fills a new segment file and gives it its name in the log.
@@ -103,15 +119,16 @@ func (s *Spool) place(f *os.File, g *segment) error {
 	return s.o.disk.syncFolder(s.logDir())
 }
 
-// retire closes the segment being written and gives back what was preallocated and not used.
+// retire closes the segment being written, gives back what was preallocated and not used, and writes its index.
 // It leaves records alone: losing the truncation in a crash costs space, nothing else.
-func (g *segment) retire() error {
+func (s *Spool) retire(g *segment) {
 	if g.f == nil {
-		return nil
+		return
 	}
-	err := errors.Join(g.f.Truncate(g.end), g.f.Close())
+	// The unused end of the file is all that can be lost here.
+	_ = errors.Join(g.f.Truncate(g.end), g.f.Close())
 	g.f = nil
-	return err
+	s.writeIndex(g)
 }
 
 // removeIfThere removes a file that may be gone already.

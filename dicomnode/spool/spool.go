@@ -53,10 +53,13 @@ type Spool struct {
 	files      sync.RWMutex // held while a place in the log is found and its file opened, and while Compact replaces files; before mu
 
 	mu      sync.Mutex
-	segs    []*segment // by first; the last one is never removed, it carries the Seq on
-	byID    map[string]place
+	segs    []*segment       // by first; the last one is never removed, it carries the Seq on
+	byID    map[string]place // all but notes
 	bytes   int64
-	actions int
+	actions int // in byID
+	notes   int
+	noted   uint64        // notes up to this Seq are released
+	loaded  []*segment    // whose notes are in memory although an index has them, the last loaded last
 	last    uint64        // highest Seq committed
 	changed chan struct{} // closed and replaced when last rises; closed for good by Close
 	closed  bool
@@ -95,7 +98,7 @@ func Open(dir string, o Options) (*Spool, error) {
 }
 
 func (s *Spool) makeFolders() error {
-	for _, d := range []string{s.dir, s.logDir(), s.largeDir(), s.tmpDir()} {
+	for _, d := range []string{s.dir, s.logDir(), s.largeDir(), s.tmpDir(), s.indexDir()} {
 		if err := os.MkdirAll(d, 0o700); err != nil {
 			return err
 		}
@@ -174,5 +177,6 @@ func (s *Spool) seal() error {
 	if err != nil {
 		return fmt.Errorf("spool: close: %w", err)
 	}
+	s.writeIndex(g)
 	return nil
 }

@@ -34,7 +34,7 @@ func (s *Spool) Usage() Usage {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return Usage{Entries: len(s.byID) - s.actions, Actions: s.actions, Bytes: s.bytes, Disk: onDisk, Free: space.bytes, Inodes: space.inodes}
+	return Usage{Entries: len(s.byID) - s.actions, Actions: s.actions + s.notes, Bytes: s.bytes, Disk: onDisk, Free: space.bytes, Inodes: space.inodes}
 }
 
 // room is what a file system has left for us.

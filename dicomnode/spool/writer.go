@@ -25,6 +25,7 @@ var chunks = sync.Pool{New: func() any { return new([chunkSize]byte) }}
 // It holds at most Options.InlineLimit bytes in memory; a longer data set goes to a file.
 type Writer struct {
 	s     *Spool
+	note  bool         // an action may stand in the log
 	room  func() error // an error: there is none
 	id    string
 	sum   hash.Hash
@@ -62,13 +63,15 @@ func (s *Spool) begin(room func() error) (*Writer, error) {
 }
 
 // Append makes an entry with these bytes durable, also while the disk has less room than the reserve: what was done
-// must be said, and the reserve is for what gives room back. Small actions are meant.
+// must be said, and the reserve is for what gives room back. Small actions are meant: they are the notes, which stand in
+// the log, and of which there may be very many. An action that is written by a Writer has a file of its own.
 func (s *Spool) Append(e Entry, data []byte) (Entry, error) {
 	w, err := s.begin(func() error { return nil })
 	if err != nil {
 		return Entry{}, err
 	}
 	defer w.Abort() // nothing happens after Commit
+	w.note = true
 	if _, err := w.Write(data); err != nil {
 		return Entry{}, err
 	}
@@ -193,6 +196,11 @@ func (w *Writer) Commit(e Entry) (Entry, error) {
 	}
 	if len(meta) > maxMetaSize {
 		return Entry{}, fmt.Errorf("spool: commit: entry has %d bytes beside its data set, at most %d fit", len(meta), maxMetaSize)
+	}
+	if e.Kind == Action && !w.note && w.file == nil {
+		if err := w.spill(); err != nil {
+			return Entry{}, fmt.Errorf("spool: commit: %w", full(err))
+		}
 	}
 	large := w.file != nil
 	if large {

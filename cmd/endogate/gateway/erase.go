@@ -91,7 +91,7 @@ func followed(ctx context.Context, l *ledger.Ledger, store *spool.Spool) error {
 
 // naming returns the messages in the spool that name the patient, or are about one of the studies.
 func naming(store *spool.Spool, ids []ledger.Identifier, studies []dicom.UID) (entries []string, err error) {
-	for entry, err := range store.Entries(0) {
+	for entry, err := range store.Held(0) {
 		if err != nil || entry.Kind != spool.Message {
 			continue // what cannot be read is the gateway's to tell of
 		}
