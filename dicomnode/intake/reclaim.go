@@ -25,6 +25,7 @@ type Reclaimer struct {
 	History   time.Duration // after which the ledger forgets what is done; 0: never
 	Now       func() time.Time
 	Proven    func() time.Time // a time that has come for sure: what is destroyed for its age is so old by it; nil: Now
+	Until     uint64           // Seq up to which Orphans looks, where work has begun; 0: at all
 	Spare     func(id string)  // takes an entry that was received and has the bytes of another one
 	Log       *slog.Logger     // nil: the default one
 }
@@ -32,7 +33,8 @@ type Reclaimer struct {
 const reclaimBatch = 1000
 
 // Orphans brings spool and ledger together after a crash: it releases the entries that the ledger does not need, and
-// parks the work on those that the spool has lost. Call it once, after the follower has caught up.
+// parks the work on those that the spool has lost. Call it once, after the follower has caught up, and before any spares are
+// looked after.
 func (r *Reclaimer) Orphans(ctx context.Context) error {
 	if err := r.Unneeded(ctx); err != nil {
 		return err
@@ -103,6 +105,9 @@ func (r *Reclaimer) Unneeded(ctx context.Context) error {
 		return nil
 	}
 	for entry, err := range r.Spool.Held(0) { // one that cannot be read has its ID all the same
+		if r.Until > 0 && entry.Seq > r.Until {
+			break // what came since is being worked on
+		}
 		if err == nil && entry.Kind == spool.Action {
 			continue
 		}

@@ -15,7 +15,8 @@ import (
 type thoroughness int
 
 const (
-	quick   thoroughness = iota // every page of the file, and the schema
+	ends    thoroughness = iota // the schema, and both ends of every table and index
+	quick                       // every page of the file, and the schema
 	earlier                     // every page and what hangs together, whatever release made it
 	full                        // also that references and counters agree with the rows, and that these can be read
 )
@@ -128,6 +129,9 @@ func (l *Ledger) check(ctx context.Context, how thoroughness) (problems []string
 		if problems, err = wrongSchema(ctx, db); err != nil || len(problems) > 0 {
 			return problems, err
 		}
+	}
+	if how == ends {
+		return wrongEnds(ctx, db)
 	}
 	for _, text := range checks[how] {
 		found, err := query(ctx, db, scanString, text)

@@ -40,7 +40,7 @@ type Build struct{ Version, Commit string }
 // system, in construction order: stores, models, broker, work, edges.
 func Run(ctx context.Context, cfg configs.Config, build Build, log *slog.Logger) (err error) {
 	life := newLifecycle(ctx)
-	g := &parts{cfg: cfg, build: build, log: log, clock: clock.System(), wakeFeed: make(chan struct{}, 1), again: make(chan struct{}, 1)}
+	g := &parts{cfg: cfg, build: build, log: log, clock: clock.System(), wakeFeed: make(chan struct{}, 1), again: make(chan struct{}, 1), sound: make(chan struct{}), tidy: make(chan struct{})}
 	g.now, g.time = g.clock.Now, &timekeeper{parts: g}
 	steps := []func(context.Context, *lifecycle) error{
 		g.openStores,  // 1 what is durable
@@ -74,7 +74,9 @@ type parts struct {
 	time     *timekeeper
 	wakeFeed chan struct{} // there are new jobs
 	again    chan struct{} // jobs were opened again
-	checkOn  bool          // the check of the ledger at the start did not come to its end
+	checkOn  bool          // all of the ledger is to be looked at
+	sound    chan struct{} // closed when every page of the ledger was looked at
+	tidy     chan struct{} // closed when spool and ledger were brought together after that
 
 	ledger   *ledger.Ledger
 	spool    *spool.Spool
@@ -281,15 +283,57 @@ func (g *parts) catchUp(ctx context.Context, _ *lifecycle) error {
 	if err := g.time.resume(ctx); err != nil {
 		return err
 	}
+	if g.checkOn {
+		g.reclaim.Until = max(g.spool.Last(), 1) // a ledger that nobody has looked at does not say what may go: later, and no more than that
+		return nil
+	}
+	close(g.tidy)
 	return g.reclaim.Orphans(ctx)
+}
+
+// tidySpool does what catchUp has left for when the ledger was looked at.
+func (g *parts) tidySpool(ctx context.Context) error {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		err := g.reclaim.Orphans(ctx)
+		if err == nil {
+			close(g.tidy)
+			return nil
+		}
+		if ctx.Err() == nil && !ledger.IsTrouble(err) {
+			g.log.Error("spool and ledger are not brought together: trying again", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-tick.C:
+		}
+	}
+	return nil
+}
+
+// after is a loop that is not begun before something is done.
+func after(done <-chan struct{}, loop func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		select {
+		case <-done:
+			return loop(ctx)
+		case <-ctx.Done():
+			return nil
+		}
+	}
 }
 
 func (g *parts) startLoops(_ context.Context, life *lifecycle) error {
 	life.loop("clock", g.time.run)
 	life.loop("ledger", g.follower.Run)
 	life.loop("watch", g.watchLedger)
-	life.loop("duplicates", g.follower.RunSpares)
-	life.loop("spool", g.reclaim.Run)
+	life.loop("check", g.checkLedgers)
+	if g.reclaim.Until > 0 {
+		life.loop("tidy", after(g.sound, g.tidySpool))
+	}
+	life.loop("duplicates", after(g.tidy, g.follower.RunSpares))
+	life.loop("spool", after(g.tidy, g.reclaim.Run))
 	life.loop("feed", func(ctx context.Context) error {
 		return g.queue.Feed(ctx, jobs.Feed{
 			Lines: g.lines, Open: g.openJobs, Wake: g.wakeFeed, Again: g.again, Models: g.models.queues(), AckWait: g.cfg.Jobs.AckWait.Std(),
@@ -484,6 +528,7 @@ func (g *parts) checks() []admin.Check {
 		{Name: "room for an association", Probe: func(context.Context) error { return g.scp.Room() }},
 		{Name: "ledger follows the spool", Advisory: true, Probe: func(context.Context) error { return g.follower.Err() }},
 		{Name: "ledger sound", Told: true, Probe: func(context.Context) error { return g.ledger.Trouble() }},
+		{Name: "ledger looked at since the start", Advisory: true, Told: true, Probe: g.lookedAt},
 		{Name: "ledger readable", Probe: func(ctx context.Context) error { _, err := g.ledger.Position(ctx); return err }},
 		{Name: "clock", Advisory: true, Told: true, Probe: g.time.check},
 		{Name: "a draft of every examination", Advisory: true, Probe: g.drafted},

@@ -2,40 +2,44 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 )
 
 const (
-	checkAtStart = 10 * time.Second // how long a start waits for the check of the ledger: what is left of it is done after
-	lookEvery    = 5 * time.Second  // while the ledger is in trouble
-	nightAt      = 3                // o'clock, local time: when all of the ledger is checked
+	lookEvery = 5 * time.Second // while the ledger is in trouble
+	nightAt   = 3               // o'clock, local time: when all of the ledger is checked
 )
 
-// soundAtStart is an error where the ledger is damaged: it must not decide what the spool may forget. Every page of a ledger of
-// usual size is looked at, and all that hangs together; what a large one has no time for is done while the gateway runs.
+// soundAtStart is an error where the ledger is damaged: it must not decide what the spool may forget. All of a small ledger is
+// looked at. A large one is looked at where new rows go, so that a start does not take longer for what was ever received; every
+// page of it is looked at while the gateway runs, and the spool forgets nothing before that has found nothing.
 func (g *parts) soundAtStart(ctx context.Context) error {
-	short, done := context.WithTimeout(ctx, checkAtStart)
-	defer done()
-	_, err := g.ledger.CheckQuickly(short)
-	if err == nil {
-		_, err = g.ledger.Check(short)
+	all, _, err := g.ledger.CheckAtStart(ctx)
+	if trouble := g.ledger.Trouble(); trouble != nil {
+		return trouble
 	}
-	switch {
-	case g.ledger.Trouble() != nil:
-		return g.ledger.Trouble()
-	case ctx.Err() == nil && short.Err() != nil:
-		g.checkOn = true
-		return nil
+	if all {
+		close(g.sound)
 	}
+	g.checkOn = !all
 	return err
 }
 
-// watchLedger tells of the ledger's trouble when it begins and when it ends, gets the ledger out of what has passed, and
-// checks all of it at night.
+// lookedAt is an error while not every page of the ledger was looked at since the start.
+func (g *parts) lookedAt(context.Context) error {
+	select {
+	case <-g.sound:
+		return nil
+	default:
+		return errors.New("the ledger is being looked at since the start, which takes the longer the more it has: nothing is released from the spool before")
+	}
+}
+
+// watchLedger tells of the ledger's trouble when it begins and when it ends, and gets the ledger out of what has passed.
 func (g *parts) watchLedger(ctx context.Context) error {
 	var told error
-	night := nextNight(g.now())
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for ctx.Err() == nil {
@@ -51,11 +55,6 @@ func (g *parts) watchLedger(ctx context.Context) error {
 			g.wakeAgain()
 			g.wakeOutbox()
 		}
-		if now := g.now(); told == nil && (g.checkOn || !now.Before(night)) || now.Before(night.Add(-25*time.Hour)) {
-			g.checkOn, night = false, nextNight(now)
-			g.checkLedger(ctx)
-			continue
-		}
 		select {
 		case <-ctx.Done():
 		case <-changed:
@@ -63,6 +62,41 @@ func (g *parts) watchLedger(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// checkLedgers looks at all of the ledger that the start has not looked at, every page first, and at all of it at night.
+func (g *parts) checkLedgers(ctx context.Context) error {
+	night := nextNight(g.now())
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		now := g.now()
+		switch {
+		case g.ledger.Trouble() != nil || g.checkOn && !g.checkPages(ctx):
+		case g.checkOn, !now.Before(night), now.Before(night.Add(-25 * time.Hour)):
+			g.checkOn, night = false, nextNight(now)
+			g.checkLedger(ctx)
+		}
+		select {
+		case <-ctx.Done():
+		case <-tick.C:
+		}
+	}
+	return nil
+}
+
+// checkPages looks at every page of the ledger, and lets the spool forget where none is damaged.
+func (g *parts) checkPages(ctx context.Context) bool {
+	_, err := g.ledger.CheckQuickly(ctx)
+	switch {
+	case ctx.Err() != nil || g.ledger.Trouble() != nil:
+		return false
+	case err != nil:
+		g.log.Warn("the ledger was not looked at: trying again", "err", err)
+		return false
+	}
+	close(g.sound)
+	return true
 }
 
 // checkLedger checks all of the ledger while it is used.
