@@ -28,7 +28,7 @@ var mayScan = map[string]string{
 	"SELECT 'the counters of study": "the same", "SELECT sql": "the schema", "SELECT type, name": "the schema",
 	"SELECT abs((SELECT":                       "the check of the whole ledger, which reads all of it",
 	"SELECT a.model, a.model_version, a.route": "what persons decided, of all time where no time is asked for", "SELECT count(*) FROM agreement": "the same",
-	"SELECT 'an end of ":                 "one row of it", "SELECT rootpage": "the schema",
+	"SELECT 'an end of ": "one row of it", "SELECT rootpage": "the schema",
 	"SELECT count(*) FROM imaging_order": "orders, which ledger.history ends",
 }
 
