@@ -16,6 +16,7 @@ type OutboxFilter struct {
 	State       DeliveryState
 	Limit       int // 0: 100
 	Offset      int
+	After       Cursor
 }
 
 // countDeliveries counts by the tally: however many there are, it costs the same.
@@ -35,6 +36,9 @@ func (l *Ledger) Outbox(ctx context.Context, f OutboxFilter) (page []Delivery, t
 		conditions = append(conditions, fmt.Sprintf("d.state = '%s'", f.State))
 	default:
 		return nil, 0, fmt.Errorf("ledger: outbox: state %q: not one of pending, sent, parked, done, discarded", f.State)
+	}
+	if f.After.ID != "" {
+		conditions, args = append(conditions, "d.id < CAST(? AS INTEGER)"), append(args, f.After.ID)
 	}
 	where := ""
 	if len(conditions) > 0 {

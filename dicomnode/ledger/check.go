@@ -33,6 +33,7 @@ var checks = map[thoroughness][]string{
 		fmt.Sprintf("PRAGMA integrity_check(%d)", maxProblems),
 		`SELECT 'a row of ' || "table" || ' refers to one of ' || parent || ' that is not there' FROM pragma_foreign_key_check LIMIT 20`,
 		wrongTally,
+		wrongAgreed,
 		wrongCounters,
 		unreadableRows,
 	},
@@ -43,11 +44,18 @@ const (
 			SELECT 'instance', '', state, count(*) FROM instance GROUP BY state
 			UNION ALL SELECT 'job', model, state, count(*) FROM job GROUP BY model, state
 			UNION ALL SELECT 'exam', model, state, count(*) FROM exam GROUP BY model, state
-			UNION ALL SELECT 'delivery', destination, state, count(*) FROM delivery GROUP BY destination, state)
+			UNION ALL SELECT 'delivery', destination, state, count(*) FROM delivery GROUP BY destination, state
+			UNION ALL SELECT 'order', '', state, count(*) FROM imaging_order GROUP BY state
+			UNION ALL SELECT 'message', type, code, count(*) FROM message GROUP BY type, code)
 		SELECT 'the count of ' || kind || ' rows in state ' || state || ' is wrong' FROM (
 			SELECT kind, name, state, sum(n) AS n FROM (
 				SELECT kind, name, state, n FROM is_so UNION ALL SELECT kind, name, state, -n FROM tally)
 			GROUP BY kind, name, state) WHERE n <> 0 LIMIT 20`
+	wrongAgreed = `SELECT 'the count of decisions on findings of model ' || model || ' is wrong' FROM (
+			SELECT model, model_version, route, class, site, decision, sum(n) AS n FROM (
+				SELECT model, model_version, route, class, site, decision, 1 AS n FROM agreement a WHERE ` + newestDecision + `
+				UNION ALL SELECT model, model_version, route, class, site, decision, -n FROM agreed)
+			GROUP BY 1, 2, 3, 4, 5, 6) WHERE n <> 0 LIMIT 20`
 	wrongCounters = `SELECT 'the counters of study ' || study_instance_uid || ' are wrong' FROM study s
 		WHERE instances <> (SELECT count(*) FROM instance WHERE study = s.id) LIMIT 20`
 	unreadableRows = `SELECT DISTINCT 'a row of ' || name || ' holds what cannot be read' FROM (

@@ -97,6 +97,7 @@ const (
 
 // Agreement is a person's decision on a finding of a model. The newest of a finding counts.
 type Agreement struct {
+	ID              int64      `json:"-"`
 	Study           dicom.UID  `json:"study"`
 	Finding         string     `json:"finding"` // its UID
 	Model           string     `json:"model"`

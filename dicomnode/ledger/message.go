@@ -342,21 +342,27 @@ type MessageFilter struct {
 	Answer    string    // code that it was answered
 	Limit     int       // 0: 100
 	Offset    int
+	After     Cursor
 }
 
 const (
 	pickMessages = `WHERE (?1 = '' OR id IN (SELECT message FROM subject WHERE study_instance_uid = ?1 AND study_instance_uid <> ''))
 	AND (?2 = '' OR id IN (SELECT message FROM subject WHERE accession = ?2 AND accession <> ''))
 	AND (?3 = '' OR type = ?3) AND (?4 = '' OR code = ?4) `
-	subjectsOf = `SELECT study_instance_uid, accession FROM subject s JOIN message m ON m.id = s.message WHERE m.entry = ? ORDER BY s.rowid`
+	countMessages = `SELECT coalesce(sum(n), 0) FROM tally WHERE kind = 'message' AND (?3 = '' OR name = ?3) AND (?4 = '' OR state = ?4)`
+	subjectsOf    = `SELECT study_instance_uid, accession FROM subject s JOIN message m ON m.id = s.message WHERE m.entry = ? ORDER BY s.rowid`
 )
 
 // Messages returns a page of the messages that f picks, the last first, with what they are about, and how many f picks in all.
 func (l *Ledger) Messages(ctx context.Context, f MessageFilter) (page []Message, total int, err error) {
 	args := []any{f.StudyUID, f.Accession, f.Type, f.Answer}
-	err = l.readDB.QueryRowContext(ctx, "SELECT count(*) FROM message "+pickMessages, args...).Scan(&total)
+	count := "SELECT count(*) FROM message " + pickMessages
+	if f.StudyUID == "" && f.Accession == "" {
+		count = countMessages
+	}
+	err = l.readDB.QueryRowContext(ctx, count, args...).Scan(&total)
 	if err == nil {
-		page, err = query(ctx, l.readDB, scanMessage, selectMessage+pickMessages+"ORDER BY id DESC LIMIT ?5 OFFSET ?6", append(args, limit(f.Limit), f.Offset)...)
+		page, err = query(ctx, l.readDB, scanMessage, selectMessage+pickMessages+"AND (?7 = '' OR id < (SELECT id FROM message WHERE entry = ?7)) ORDER BY id DESC LIMIT ?5 OFFSET ?6", append(args, limit(f.Limit), f.Offset, f.After.ID)...)
 	}
 	for i := range page {
 		if err == nil {

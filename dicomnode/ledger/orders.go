@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"endogate/dicomnode/dicom"
 )
@@ -14,6 +15,8 @@ import (
 // OrderView is an order with how it stands beside others, and beside images.
 type OrderView struct {
 	Order
+	ID        int64        `json:"-"`
+	ChangedAt time.Time    `json:"-"`
 	Contested bool         `json:"contested"` // an order of another patient has its accession number
 	Studies   []OrderStudy `json:"studies"`   // in the ledger, that name it or that it names
 }
@@ -36,17 +39,16 @@ const studiesOfOrder = `study s JOIN gate g ON g.study = s.id WHERE s.forgotten_
 
 var (
 	contestedOrder  = fmt.Sprintf(contestedBy, "o")
-	selectOrderView = "SELECT id, patient, state, document, EXISTS (" + contestedOrder + `),
+	selectOrderView = "SELECT id, changed_at, patient, state, document, EXISTS (" + contestedOrder + `),
 		(SELECT json_group_array(json_object('study_uid', s.study_instance_uid, 'mismatches', json(g.mismatches), 'held', json(iif(g.held, 'true', 'false')))
 			ORDER BY s.id) FROM ` + studiesOfOrder + ") FROM imaging_order o "
 )
 
 func scanOrderView(rows *sql.Rows) (OrderView, error) {
-	var id int64
 	var v OrderView
 	var state OrderState
 	var patient Person
-	err := rows.Scan(&id, jsonColumn{&patient}, &state, jsonColumn{&v.Order}, &v.Contested, jsonColumn{&v.Studies})
+	err := rows.Scan(&v.ID, timeColumn{&v.ChangedAt}, jsonColumn{&patient}, &state, jsonColumn{&v.Order}, &v.Contested, jsonColumn{&v.Studies})
 	v.Patient, v.State = patient, state
 	return v, err
 }
@@ -60,6 +62,7 @@ type OrderFilter struct {
 	Mismatch             Mismatch // that its images have, or AnyMismatch; of contested also an order without images
 	Limit                int      // 0: 100
 	Offset               int
+	After                Cursor
 }
 
 var errOrderState = errors.New("state is not one of open, in-progress, completed, cancelled")
@@ -92,13 +95,28 @@ func (f OrderFilter) where() (string, []any, error) {
 	return "WHERE " + strings.Join(conditions, " AND ") + " ", args, nil
 }
 
+// countOrders counts by the tally: however many there are, it costs the same.
+const countOrders = "SELECT coalesce(sum(n), 0) FROM tally WHERE kind = 'order' AND (?1 = '' OR state = ?1)"
+
+// isOfState says whether f picks by state alone, or all.
+func (f OrderFilter) isOfState() bool {
+	return f == OrderFilter{State: f.State, Limit: f.Limit, Offset: f.Offset, After: f.After}
+}
+
 // Orders returns a page of the orders that f picks, the one that was changed last first, and how many f picks in all.
 func (l *Ledger) Orders(ctx context.Context, f OrderFilter) (page []OrderView, total int, err error) {
 	where, args, err := f.where()
 	if err == nil {
-		err = l.readDB.QueryRowContext(ctx, "SELECT count(*) FROM imaging_order o "+where, args...).Scan(&total)
+		count, values := "SELECT count(*) FROM imaging_order o "+where, args
+		if f.isOfState() {
+			count, values = countOrders, []any{f.State}
+		}
+		err = l.readDB.QueryRowContext(ctx, count, values...).Scan(&total)
 	}
 	if err == nil {
+		if f.After.ID != "" {
+			where, args = where+"AND (o.changed_at, o.id) < (?, CAST(? AS INTEGER)) ", append(args, micros(f.After.At), f.After.ID)
+		}
 		args = append(args, limit(f.Limit), f.Offset)
 		page, err = query(ctx, l.readDB, scanOrderView, selectOrderView+where+"ORDER BY o.changed_at DESC, o.id DESC LIMIT ? OFFSET ?", args...)
 	}

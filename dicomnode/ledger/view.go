@@ -41,6 +41,7 @@ type StudyFilter struct {
 	Status               StudyStatus
 	Limit                int // 0: 100
 	Offset               int
+	After                Cursor
 }
 
 // Study is a study as a list shows it. It has patient data.
@@ -94,6 +95,13 @@ type InstanceView struct {
 type JobView struct {
 	Job
 	Results []analysis.Result
+}
+
+// Cursor is the last row of the page before, of a list that grows: what follows is found without counting what was before.
+// At is what the list is sorted by, where that is a time.
+type Cursor struct {
+	At time.Time
+	ID string
 }
 
 // Page picks some of a list: Limit from Offset on. The zero value picks all.
@@ -253,6 +261,9 @@ func (l *Ledger) Studies(ctx context.Context, f StudyFilter) (page []Study, tota
 	}
 	if err := l.readDB.QueryRowContext(ctx, f.count(where), args...).Scan(&total); err != nil {
 		return nil, 0, fmt.Errorf("ledger: studies: %w", err)
+	}
+	if f.After.ID != "" {
+		where, args = where+"AND (last_at, id) < (?, (SELECT id FROM study WHERE study_instance_uid = ?)) ", append(args, micros(f.After.At), f.After.ID)
 	}
 	args = append(args, limit(f.Limit), f.Offset)
 	page, err = query(ctx, l.readDB, scanStudy, selectStudy+where+"ORDER BY last_at DESC, id DESC LIMIT ? OFFSET ?", args...)

@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/csv"
@@ -389,7 +388,7 @@ func (s *Server) agreement(c echo.Context) error {
 		Model: q.text("model"), ModelVersion: q.text("model_version"), Route: q.text("route"), Class: q.text("class"), Site: q.text("site"),
 		From: q.time("from"), Before: q.time("before"),
 	}
-	f.Limit, f.Offset = q.number("limit", agreementLimit, 1, 10_000), q.number("offset", 0, 0, maxOffset)
+	f.Limit, f.Offset, f.After = q.number("limit", agreementLimit, 1, 10_000), q.number("offset", 0, 0, maxOffset), q.cursor()
 	of := oneOf(q, "list", []agreementList{agreementCounts, agreementDecisions})
 	format := oneOf(q, "format", []agreementFormat{formatJSON, formatCSV})
 	if err := q.done(); err != nil {
@@ -405,17 +404,24 @@ func (s *Server) agreement(c echo.Context) error {
 	if format != formatCSV {
 		return c.JSON(http.StatusOK, map[string][]ledger.AgreementCount{"agreement": list(counts)})
 	}
-	rows := [][]string{{"model", "model_version", "route", "class", "site", "site_scheme", "site_meaning", "accepted", "rejected", "modified"}}
+	w := table(c, "agreement.csv")
+	w.row("model", "model_version", "route", "class", "site", "site_scheme", "site_meaning", "accepted", "rejected", "modified")
 	for _, n := range counts {
-		rows = append(rows, []string{
-			n.Model, n.ModelVersion, n.Route, n.Class, n.Site.Value, n.Site.Scheme, n.Site.Meaning,
-			strconv.Itoa(n.Accepted), strconv.Itoa(n.Rejected), strconv.Itoa(n.Modified),
-		})
+		w.row(n.Model, n.ModelVersion, n.Route, n.Class, n.Site.Value, n.Site.Scheme, n.Site.Meaning,
+			strconv.Itoa(n.Accepted), strconv.Itoa(n.Rejected), strconv.Itoa(n.Modified))
 	}
-	return table(c, "agreement.csv", rows)
+	return w.flush()
 }
 
+// csvPart is how many decisions are in memory at once where all are asked for.
+const csvPart = 500
+
 func (s *Server) decisions(c echo.Context, f AgreementFilter, format agreementFormat) error {
+	cursor := func(a ledger.Agreement) ledger.Cursor { return ledger.Cursor{ID: strconv.FormatInt(a.ID, 10)} }
+	left := f.Limit
+	if format == formatCSV {
+		f.Limit = min(left, csvPart)
+	}
 	page, total, err := s.Drafts.Agreements(c.Request().Context(), f)
 	if err != nil {
 		return faultOf("the decisions were not read", err)
@@ -424,35 +430,50 @@ func (s *Server) decisions(c echo.Context, f AgreementFilter, format agreementFo
 		return c.JSON(http.StatusOK, struct {
 			Decisions []ledger.Agreement `json:"decisions"`
 			paging
-		}{list(page), paging{total, f.Limit, f.Offset}})
+		}{list(page), paging{total, f.Limit, f.Offset, next(page, f.Limit, cursor)}})
 	}
-	rows := [][]string{{
-		"at", "study", "finding", "number", "version", "model", "model_version", "route", "class", "site", "site_scheme", "site_meaning",
-		"decision", "author", "unauthenticated",
-	}}
-	for _, a := range page {
-		rows = append(rows, []string{
-			a.At.Format(time.RFC3339Nano), string(a.Study), a.Finding, strconv.Itoa(a.Number), strconv.Itoa(a.Version), a.Model, a.ModelVersion, a.Route,
-			a.Class, a.Site.Value, a.Site.Scheme, a.Site.Meaning, string(a.Decision), a.Author, strconv.FormatBool(a.Unauthenticated),
-		})
+	w := table(c, "decisions.csv")
+	w.row("at", "study", "finding", "number", "version", "model", "model_version", "route", "class", "site", "site_scheme", "site_meaning",
+		"decision", "author", "unauthenticated")
+	for len(page) > 0 {
+		for _, a := range page {
+			w.row(a.At.Format(time.RFC3339Nano), string(a.Study), a.Finding, strconv.Itoa(a.Number), strconv.Itoa(a.Version), a.Model, a.ModelVersion, a.Route,
+				a.Class, a.Site.Value, a.Site.Scheme, a.Site.Meaning, string(a.Decision), a.Author, strconv.FormatBool(a.Unauthenticated))
+		}
+		if left -= len(page); left == 0 || len(page) < f.Limit {
+			break
+		}
+		f.After, f.Offset, f.Limit = cursor(page[len(page)-1]), 0, min(left, csvPart)
+		if page, _, err = s.Drafts.Agreements(c.Request().Context(), f); err != nil {
+			panic(http.ErrAbortHandler) // the client must not take what it has for all
+		}
 	}
-	return table(c, "decisions.csv", rows)
+	return w.flush()
 }
 
-// table answers with CSV (RFC 4180). A cell that a spreadsheet would take for a formula is text.
-func table(c echo.Context, name string, rows [][]string) error {
-	var b bytes.Buffer
-	w := csv.NewWriter(&b)
-	w.UseCRLF = true
-	for _, row := range rows {
-		for i, cell := range row {
-			if cell != "" && strings.ContainsRune("=+-@\t\r", rune(cell[0])) {
-				row[i] = "'" + cell
-			}
-		}
-		_ = w.Write(row) // to memory
-	}
-	w.Flush()
+// csvTable answers with CSV (RFC 4180), as it is written.
+type csvTable struct{ *csv.Writer }
+
+func table(c echo.Context, name string) csvTable {
 	c.Response().Header().Set(echo.HeaderContentDisposition, `attachment; filename="`+name+`"`)
-	return c.Blob(http.StatusOK, "text/csv; charset=utf-8", b.Bytes())
+	c.Response().Header().Set(echo.HeaderContentType, "text/csv; charset=utf-8")
+	c.Response().WriteHeader(http.StatusOK)
+	w := csv.NewWriter(c.Response())
+	w.UseCRLF = true
+	return csvTable{w}
+}
+
+// row writes one. A cell that a spreadsheet would take for a formula is text.
+func (w csvTable) row(cells ...string) {
+	for i, cell := range cells {
+		if cell != "" && strings.ContainsRune("=+-@\t\r", rune(cell[0])) {
+			cells[i] = "'" + cell
+		}
+	}
+	_ = w.Write(cells) // flush says what became of it
+}
+
+func (w csvTable) flush() error {
+	w.Flush()
+	return w.Error()
 }

@@ -4,9 +4,11 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"time"
 
 	"endogate/dicomnode/dicom"
+	"endogate/dicomnode/ledger"
 	"endogate/inference/analysis"
 
 	"github.com/labstack/echo/v4"
@@ -80,14 +82,30 @@ func (s *Server) studies(c echo.Context) error {
 	return c.JSON(http.StatusOK, struct {
 		Studies []StudySummary `json:"studies"`
 		paging
-	}{list(page), paging{total, f.Limit, f.Offset}})
+	}{list(page), paging{total, f.Limit, f.Offset, next(page, f.Limit, func(s StudySummary) ledger.Cursor {
+		return ledger.Cursor{At: s.LastAt, ID: string(s.StudyInstanceUID)}
+	})}})
 }
 
 // paging says which part of a list an answer holds.
 type paging struct {
-	Total  int `json:"total"`
-	Limit  int `json:"limit"`
-	Offset int `json:"offset"`
+	Total  int    `json:"total"`
+	Limit  int    `json:"limit"`
+	Offset int    `json:"offset"`
+	Next   string `json:"next"` // what after is given for the page that follows; empty: there is none
+}
+
+// next is the cursor of what follows page, empty where page is the last one.
+func next[T any](page []T, limit int, cursor func(T) ledger.Cursor) string {
+	if len(page) == 0 || len(page) < limit {
+		return ""
+	}
+	c := cursor(page[len(page)-1])
+	at := int64(0)
+	if !c.At.IsZero() {
+		at = c.At.UnixMicro()
+	}
+	return strconv.FormatInt(at, 36) + "." + c.ID
 }
 
 func (s *Server) study(c echo.Context) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -31,6 +32,7 @@ type OrderFilter struct {
 	State                      ledger.OrderState
 	Mismatch                   ledger.Mismatch
 	Limit, Offset              int
+	After                      ledger.Cursor
 }
 
 // Message is a message that was received, without its bytes.
@@ -78,6 +80,7 @@ func parseOrderFilter(raw string) (OrderFilter, error) {
 		Mismatch:         oneOf(q, "mismatch", append([]ledger.Mismatch{ledger.AnyMismatch}, ledger.Mismatches...)),
 		Limit:            q.number("limit", orderLimit, 1, maxOrderLimit),
 		Offset:           q.number("offset", 0, 0, maxOffset),
+		After:            q.cursor(),
 	}
 	return f, q.done()
 }
@@ -97,7 +100,9 @@ func (s *Server) orders(c echo.Context) error {
 	return c.JSON(http.StatusOK, struct {
 		Orders []ledger.OrderView `json:"orders"`
 		paging
-	}{list(page), paging{total, f.Limit, f.Offset}})
+	}{list(page), paging{total, f.Limit, f.Offset, next(page, f.Limit, func(o ledger.OrderView) ledger.Cursor {
+		return ledger.Cursor{At: o.ChangedAt, ID: strconv.FormatInt(o.ID, 10)}
+	})}})
 }
 
 func parseMessageFilter(raw string) (MessageFilter, error) {
@@ -107,7 +112,7 @@ func parseMessageFilter(raw string) (MessageFilter, error) {
 	}
 	f := MessageFilter{
 		StudyUID: q.uid("study_uid"), Accession: q.text("accession"), Type: q.text("type"), Answer: oneOf(q, "answer", messageAnswers),
-		Limit: q.number("limit", orderLimit, 1, maxOrderLimit), Offset: q.number("offset", 0, 0, maxOffset),
+		Limit: q.number("limit", orderLimit, 1, maxOrderLimit), Offset: q.number("offset", 0, 0, maxOffset), After: q.cursor(),
 	}
 	return f, q.done()
 }
@@ -127,7 +132,7 @@ func (s *Server) messages(c echo.Context) error {
 	return c.JSON(http.StatusOK, struct {
 		Messages []Message `json:"messages"`
 		paging
-	}{list(page), paging{total, f.Limit, f.Offset}})
+	}{list(page), paging{total, f.Limit, f.Offset, next(page, f.Limit, func(m Message) ledger.Cursor { return ledger.Cursor{ID: m.ID} })}})
 }
 
 // message gives a message byte for byte. A browser saves it, and shows it as nothing that it might contain.

@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"endogate/dicomnode/dicom"
+	"endogate/dicomnode/ledger"
 )
 
 // Paging of lists, and the longest text a filter takes (the longest VR that is filtered by is LO, 64 characters).
@@ -19,6 +20,7 @@ const (
 	maxLimit     = 500
 	maxOffset    = 10_000_000
 	maxText      = 64
+	maxCursor    = 200
 
 	studyLimit    = 1000 // of each list of a study
 	maxStudyLimit = 5000
@@ -93,6 +95,22 @@ func (q *query) time(key string) time.Time {
 	return time.Time{}
 }
 
+// cursor returns what an answer had as next.
+func (q *query) cursor() (c ledger.Cursor) {
+	q.asked = append(q.asked, "after")
+	text := q.values.Get("after")
+	if text == "" {
+		return c
+	}
+	at, id, ok := strings.Cut(text, ".")
+	micros, err := strconv.ParseInt(at, 36, 64)
+	if !ok || err != nil || id == "" || len(id) > maxCursor || len(q.values["after"]) > 1 {
+		q.fail("after", "not what an answer had as next")
+		return c
+	}
+	return ledger.Cursor{At: time.UnixMicro(micros).UTC(), ID: id}
+}
+
 // oneOf returns the parameter when it is one of the allowed values.
 func oneOf[T ~string](q *query, key string, allowed []T) T {
 	v := T(q.text(key))
@@ -137,6 +155,7 @@ func parseStudyFilter(raw string) (StudyFilter, error) {
 		Status:           oneOf(q, "status", studyStatuses),
 		Limit:            q.number("limit", defaultLimit, 1, maxLimit),
 		Offset:           q.number("offset", 0, 0, maxOffset),
+		After:            q.cursor(),
 	}
 	return f, q.done()
 }
@@ -151,6 +170,7 @@ func parseDeliveryFilter(raw string) (DeliveryFilter, error) {
 		State:       oneOf(q, "state", deliveryStates),
 		Limit:       q.number("limit", defaultLimit, 1, maxLimit),
 		Offset:      q.number("offset", 0, 0, maxOffset),
+		After:       q.cursor(),
 	}
 	return f, q.done()
 }
@@ -161,6 +181,11 @@ func parseParkedFilter(raw string) (ParkedFilter, error) {
 		return ParkedFilter{}, err
 	}
 	f := ParkedFilter{Kind: oneOf(q, "kind", parkedKinds), Page: q.page(maxLimit, maxLimit)}
+	if after := q.cursor(); after.ID != "" { // of several lists, one behind the other: how much was before
+		if f.Offset, err = strconv.Atoi(after.ID); err != nil || f.Offset < 0 || f.Offset > maxOffset {
+			q.fail("after", "not what an answer had as next")
+		}
+	}
 	return f, q.done()
 }
 

@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"endogate/dicomnode/dicom"
+	"endogate/dicomnode/ledger"
 
 	"github.com/labstack/echo/v4"
 )
@@ -25,7 +27,7 @@ func (s *Server) outbox(c echo.Context) error {
 	return c.JSON(http.StatusOK, struct {
 		Deliveries []Delivery `json:"deliveries"`
 		paging
-	}{list(page), paging{total, f.Limit, f.Offset}})
+	}{list(page), paging{total, f.Limit, f.Offset, next(page, f.Limit, func(d Delivery) ledger.Cursor { return ledger.Cursor{ID: d.ID} })}})
 }
 
 // parkedView is Parked as the API shows it: ID says the kind, so that one path serves both.
@@ -60,7 +62,9 @@ func (s *Server) parked(c echo.Context) error {
 	return c.JSON(http.StatusOK, struct {
 		Parked any `json:"parked"`
 		paging
-	}{ParkedViews(all), paging{total, f.Limit, f.Offset}})
+	}{ParkedViews(all), paging{total, f.Limit, f.Offset, next(all, f.Limit, func(Parked) ledger.Cursor {
+		return ledger.Cursor{ID: strconv.Itoa(f.Offset + len(all))}
+	})}})
 }
 
 // ParkedViews is parked work as the API shows it.

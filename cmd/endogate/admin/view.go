@@ -82,6 +82,7 @@ type StudyFilter struct {
 	StudyInstanceUID           dicom.UID
 	Status                     ledger.StudyStatus
 	Limit, Offset              int
+	After                      ledger.Cursor
 }
 
 // StudySummary is a study as one row of a list. Text is UTF-8 as decoded, StudyDate and StudyTime
@@ -227,6 +228,7 @@ type DeliveryFilter struct {
 	Destination   string
 	State         ledger.DeliveryState
 	Limit, Offset int
+	After         ledger.Cursor
 }
 
 // Delivery is one SOP Instance on its way to one destination.

@@ -5,6 +5,7 @@ package bench_test
 import (
 	"cmp"
 	"database/sql"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"io"
@@ -14,6 +15,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -21,37 +23,42 @@ import (
 
 	"endogate/cmd/endogate/peers"
 	"endogate/dicomnode/dicom"
+	"endogate/dicomnode/spool"
 )
 
 var history = flag.Int("history", 1_000_000, "instances that the ledger of a gateway with a past has")
 
 const (
-	pastFrames = 10     // instances of each examination of the past
-	recent     = 10_000 // instances that a gateway soon has: every page of the API is full
+	pastFrames = 10    // instances of each examination of the past
+	pastNotes  = 2     // records of the spool for each instance of it: what was done with several at once is one
+	recent     = 6_000 // instances that a gateway soon has: every page of the API is full
 )
 
-// TestHistory measures a gateway whose ledger has a past of many instances, analysed and delivered, beside one with few: what is
-// done with an instance that comes now must not cost more for it.
+// TestHistory measures a gateway whose ledger and spool have a past of many instances, analysed and delivered, beside one that
+// has done one examination, and where that has nothing to show, one whose pages are full: what is done with an instance that
+// comes now must not cost more for what came before, nor must a start. At last the gateway with the past forgets half of it,
+// while instances come in.
 func TestHistory(t *testing.T) {
 	to := newSink(t)
 	bundle := filepath.Join(peers.Root(t), "testdata", "models", "demo")
 	tpl := readTemplate(t, filepath.Join(peers.Root(t), "testdata", "instances", "study1-01-polyp-0dad158b.dcm"))
 	more := fmt.Sprintf(`models: [{dir: %q}]
-routes: [{name: endoscopy, match: {modality: [ES]}, models: [demo], destinations: [sink]}]
+routes: [{name: endoscopy, match: {modality: [ES], station_name: [ENDOROOM1]}, models: [demo], destinations: [sink]}]
 destinations: [{name: sink, kind: dicom, ae_title: SINK, address: %q}]
 exam: {quiet: 1s}
 spool: {retention: 1s}
 `, bundle, to.addr)
-	dirs := map[string]string{"few": filepath.Join(folder(t), "endogate"), "many": filepath.Join(folder(t), "endogate")}
-	known := map[string]dicom.UID{} // a study of each
-	for name, dir := range dirs {
-		g := endogate(t, dir, more)
+	past := map[string]int{"empty": pastFrames, "few": recent, "many": *history}
+	dirs, known := map[string]string{}, map[string]dicom.UID{} // a study of each
+	for name, instances := range past {
+		dirs[name] = filepath.Join(folder(t), "endogate")
+		g := endogate(t, dirs[name], more)
 		study, objects := tpl.study(pastFrames)
 		known[name] = study
 		if _, err := send(t.Context(), g, tpl, objects, 1); err != nil {
 			t.Fatal(err)
 		}
-		peers.Wait(t, 2*time.Minute, "the examination to be done and its bytes released", func() bool {
+		peers.Wait(t, 5*time.Minute, "the examination to be done and its bytes released", func() bool {
 			drain(to)
 			var status struct {
 				Gauges struct {
@@ -61,79 +68,204 @@ spool: {retention: 1s}
 			return there(t, g.web+"/api/v1/studies/"+string(study)+"/draft") && getJSON(g.web+"/api/v1/status", &status) == nil && status.Gauges.SpoolEntries == 0
 		})
 		g.process.Stop()
-	}
-	for name, instances := range map[string]int{"few": recent, "many": *history} {
 		began := time.Now()
-		file := filepath.Join(dirs[name], "data", "ledger.db")
-		multiply(t, file, instances/pastFrames)
-		info, err := os.Stat(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		fmt.Printf("\nA ledger of %d instances: %.2f GB, %.1f KB each; made in %v\n", instances, float64(info.Size())/1e9, float64(info.Size())/1e3/float64(instances), time.Since(began).Round(time.Second))
+		ledger, log := filepath.Join(dirs[name], "data", "ledger.db"), filepath.Join(dirs[name], "data", "spool")
+		multiply(t, ledger, instances/pastFrames)
+		noted(t, ledger, log, instances*pastNotes)
+		fmt.Printf("\nA past of %d instances: ledger %.2f GB, %.1f KB each; spool %.2f GB; made in %v\n", instances,
+			onDisk(t, ledger)/1e9, onDisk(t, ledger)/1e3/float64(instances), onDisk(t, log)/1e9, time.Since(began).Round(time.Second))
 		if out, err := exec.Command(program(t), "ledger", "check", "--config", filepath.Join(dirs[name], "endogate.yaml")).CombinedOutput(); err != nil {
 			t.Fatalf("the ledger that was made is not sound: %v\n%s", err, out)
 		}
 	}
 
 	took := map[string]map[string]series{}
-	note := func(what, name string, ms float64) {
+	var order []string
+	timed := func(what, name string, ms float64) {
 		if took[what] == nil {
 			took[what] = map[string]series{}
+			order = append(order, what)
 		}
 		took[what][name] = append(took[what][name], ms)
 	}
-	var order []string
 	rounds := eachRound(t, func(round int) {
-		order = order[:0]
-		timed := func(what, name string, ms float64) {
-			if !slices.Contains(order, what) {
-				order = append(order, what)
-			}
-			note(what, name, ms)
-		}
-		names := []string{"few", "many"}
+		names := []string{"empty", "few", "many"}
 		if round%2 == 1 {
 			slices.Reverse(names)
 		}
 		for _, name := range names {
-			start := time.Now()
-			g := endogate(t, dirs[name], more)
-			timed("start, until ready", name, milliseconds(time.Since(start)))
-			timed("an instance taken in, 8 associations", name, perInstance(t, g))
-			for range 5 {
-				study, objects := tpl.study(1)
-				begin := time.Now()
-				if _, err := send(t.Context(), g, tpl, objects, 1); err != nil {
-					t.Fatal(err)
-				}
-				arrived, err := to.wait(t.Context(), study)
-				if err != nil {
-					t.Fatal(err)
-				}
-				timed("from a frame to its heatmap in the PACS", name, milliseconds(arrived.Sub(begin)))
-			}
-			for _, path := range []string{
-				"/", "/api/v1/studies", "/api/v1/studies?limit=500", "/api/v1/studies?status=done", "/api/v1/studies?status=parked",
-				"/api/v1/studies?patient_id=nobody", "/api/v1/studies?accession_number=nothing", "/api/v1/studies/UID",
-				"/api/v1/studies/UID/draft", "/api/v1/parked", "/api/v1/orders", "/api/v1/agreement", "/api/v1/destinations",
-				"/api/v1/models", "/api/v1/status", "/metrics", "/readyz",
-			} {
-				timed("GET "+path, name, fetched(t, g.web+strings.ReplaceAll(path, "UID", string(known[name]))))
-			}
-			g.process.Kill()
-			start = time.Now()
-			g = endogate(t, dirs[name], more)
-			timed("start after kill -9, until ready", name, milliseconds(time.Since(start)))
-			g.process.Stop()
+			measurePast(t, to, tpl, dirs[name], more, known[name], name, timed)
 		}
 	})
 	var rows [][]string
 	for _, what := range order {
-		few, many := took[what]["few"], took[what]["many"]
-		rows = append(rows, []string{what, few.String(), many.String(), many.over(few).String()})
+		beside := "empty"
+		if strings.HasPrefix(what, "GET /") { // of a gateway with nothing to show, an answer is shorter
+			beside = "few"
+		}
+		less, many := took[what][beside], took[what]["many"]
+		rows = append(rows, []string{what, beside, less.String(), many.String(), many.over(less).String()})
 	}
-	table(fmt.Sprintf("A past of %d instances beside one of %d, %d rounds; milliseconds", *history, recent, rounds), []string{"what", "few", "many", "ratio"}, rows)
+	table(fmt.Sprintf("A past of %d instances beside an empty gateway, and beside one of %d whose pages are full, %d rounds; milliseconds", *history, recent, rounds),
+		[]string{"what", "beside", "that", "with the past", "ratio"}, rows)
+	forgetting(t, tpl, dirs["many"], more)
+}
+
+// measurePast measures all that a gateway does.
+func measurePast(t *testing.T, to *sink, tpl template, dir, more string, known dicom.UID, name string, timed func(what, name string, ms float64)) {
+	start := time.Now()
+	g := endogate(t, dir, more)
+	timed("start, until ready", name, milliseconds(time.Since(start)))
+	peers.Wait(t, 30*time.Minute, "the ledger to be looked at", func() bool { return lookedAt(g) })
+	fmt.Printf("%s: every page of the ledger looked at %v after the start\n", name, time.Since(start).Round(10*time.Millisecond))
+	timed("an instance taken in, 8 associations", name, perInstance(t, g))
+	for range 5 {
+		study, objects := tpl.study(1)
+		begin := time.Now()
+		if _, err := send(t.Context(), g, tpl, objects, 1); err != nil {
+			t.Fatal(err)
+		}
+		arrived, err := to.wait(t.Context(), study)
+		if err != nil {
+			t.Fatal(err)
+		}
+		timed("from a frame to its heatmap in the PACS", name, milliseconds(arrived.Sub(begin)))
+	}
+	for _, path := range []string{
+		"/", "/api/v1/studies", "/api/v1/studies?limit=500", "/api/v1/studies?status=done", "/api/v1/studies?status=parked",
+		"/api/v1/studies?patient_id=nobody", "/api/v1/studies?accession=nothing", "/api/v1/studies/UID",
+		"/api/v1/studies/UID/draft", "/api/v1/studies/UID/draft/history", "/api/v1/parked", "/api/v1/outbox", "/api/v1/outbox?state=done", "/api/v1/orders", "/api/v1/messages",
+		"/api/v1/agreement", "/api/v1/destinations", "/api/v1/models", "/api/v1/status", "/metrics", "/readyz",
+	} {
+		timed("GET "+path, name, fetched(t, g.web+strings.ReplaceAll(path, "UID", string(known))))
+	}
+	g.process.Kill()
+	start = time.Now()
+	g = endogate(t, dir, more)
+	timed("start after kill -9, until ready", name, milliseconds(time.Since(start)))
+	g.process.Stop()
+}
+
+// lookedAt says whether every check of /readyz holds that speaks of looking.
+func lookedAt(g receiver) bool {
+	var ready struct {
+		Checks []struct {
+			Name string `json:"name"`
+			OK   bool   `json:"ok"`
+		} `json:"checks"`
+	}
+	return getJSON(g.web+"/readyz", &ready) == nil && !slices.ContainsFunc(ready.Checks, func(c struct {
+		Name string `json:"name"`
+		OK   bool   `json:"ok"`
+	},
+	) bool {
+		return strings.Contains(c.Name, "looked at") && !c.OK
+	})
+}
+
+// forgetting has the gateway forget half of its past, for a minute or until that is done, while instances come in.
+func forgetting(t *testing.T, tpl template, dir, more string) {
+	file := filepath.Join(dir, "data", "ledger.db")
+	half := time.Duration(*history/pastFrames/2) * apartInTime
+	rows := func(query string) (n int) {
+		db, err := sql.Open("sqlite3", "file:"+file+"?mode=ro")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		if err := db.QueryRow(query).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	const remembered = "SELECT studies FROM meta"
+	before, size := rows(remembered), onDisk(t, file)
+	g := endogate(t, dir, more+fmt.Sprintf("hl7: {retention: 1s}\nledger: {history: %ds}\n", int(half.Seconds())))
+	defer g.process.Stop()
+	peers.Wait(t, 30*time.Minute, "the ledger to be looked at", func() bool { return lookedAt(g) })
+	began := time.Now()
+	var each series
+	for time.Since(began) < time.Minute {
+		_, objects := tpl.study(1)
+		begin := time.Now()
+		if _, err := send(t.Context(), g, tpl, objects, 1); err != nil {
+			t.Fatal(err)
+		}
+		each = append(each, milliseconds(time.Since(begin)))
+		time.Sleep(20 * time.Millisecond)
+	}
+	forgotten := before - rows(remembered)
+	slices.Sort(each)
+	fmt.Printf("\nForgetting: %d studies in %v, %d instances taken in meanwhile in p50 %.1f ms, p99 %.1f ms, at most %.1f ms; the ledger went from %.2f to %.2f GB, of which %.2f GB are free for what comes\n",
+		forgotten, time.Since(began).Round(time.Second), len(each), each[len(each)/2], each[len(each)*99/100], each[len(each)-1],
+		size/1e9, onDisk(t, file)/1e9, float64(rows("SELECT freelist_count * page_size FROM pragma_freelist_count, pragma_page_size"))/1e9)
+}
+
+// onDisk returns the bytes of a file, or of the files in a folder.
+func onDisk(t *testing.T, path string) (n float64) {
+	t.Helper()
+	err := filepath.WalkDir(path, func(_ string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		info, err := d.Info()
+		if err == nil {
+			n += float64(info.Size())
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// noted gives a spool records of what was done long ago, and has the ledger know them.
+func noted(t *testing.T, ledger, dir string, notes int) {
+	t.Helper()
+	s, err := spool.Open(dir, spool.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text []byte
+	for e, err := range s.Entries(0) {
+		if err == nil && e.Kind == spool.Action && e.Size < 4000 {
+			r, err := s.Read(e)
+			if err != nil {
+				t.Fatal(err)
+			}
+			text, err = io.ReadAll(r)
+			if err := cmp.Or(err, r.Close()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	const writers = 64
+	var wg sync.WaitGroup
+	for range writers {
+		wg.Go(func() {
+			for range notes / writers {
+				e := spool.Entry{Kind: spool.Action, Record: json.RawMessage(`{"journal":"ledger"}`), MediaType: "application/x-ndjson", At: time.Now().Add(-time.Minute)}
+				if _, err := s.Append(e, text); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	last := s.Last()
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	db, err := sql.Open("sqlite3", "file:"+ledger)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.Exec("UPDATE meta SET acted = ?, position = ?", last, last); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // drain forgets heatmaps that nobody waits for.
@@ -181,9 +313,15 @@ func fetched(t *testing.T, url string) float64 {
 // unlike are the columns that name something, which is another thing in each copy.
 var unlike = []string{"entry", "alternate", "name", "sop_instance_uid", "study_instance_uid", "series_instance_uid", "source", "merge", "accession_number", "accession", "patient_id", "identifier", "finding", "used"}
 
+// apartInTime is how much later one examination of the past was than the other.
+const apartInTime = 30 * time.Second
+
 // multiply gives a ledger of one examination so many more, each half a minute older than the one before.
 func multiply(t *testing.T, path string, times int) {
 	t.Helper()
+	if times < 2 {
+		return
+	}
 	db, err := sql.Open("sqlite3", "file:"+path+"?_foreign_keys=off&_synchronous=off&_cache_size=-200000")
 	if err != nil {
 		t.Fatal(err)
@@ -230,7 +368,7 @@ func multiply(t *testing.T, path string, times int) {
 			case slices.Contains(unlike, c):
 				v = fmt.Sprintf("CASE WHEN %[1]s = '' OR %[1]s IS NULL THEN %[1]s ELSE substr(%[1]s, 1, 55) || '.' || k.n END", v)
 			case strings.HasSuffix(c, "_at") || c == "at" || c == "since":
-				v = fmt.Sprintf("CASE WHEN %[1]s > 0 THEN %[1]s - k.n * 30000000 ELSE %[1]s END", v)
+				v = fmt.Sprintf("CASE WHEN %[1]s > 0 THEN %[1]s - k.n * %[2]d ELSE %[1]s END", v, apartInTime.Microseconds())
 			}
 			values = append(values, v)
 		}

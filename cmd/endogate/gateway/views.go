@@ -38,7 +38,7 @@ type views struct {
 func (v *views) Studies(ctx context.Context, f admin.StudyFilter) ([]admin.StudySummary, int, error) {
 	page, total, err := v.ledger.Studies(ctx, ledger.StudyFilter{
 		PatientID: f.PatientID, Accession: f.AccessionNumber, StudyUID: f.StudyInstanceUID,
-		Status: f.Status, Limit: f.Limit, Offset: f.Offset,
+		Status: f.Status, Limit: f.Limit, Offset: f.Offset, After: f.After,
 	})
 	summaries := make([]admin.StudySummary, 0, len(page))
 	for _, s := range page {
@@ -143,7 +143,7 @@ func messageOf(e ledger.Event) string {
 func (v *views) Orders(ctx context.Context, f admin.OrderFilter) ([]ledger.OrderView, int, error) {
 	return v.ledger.Orders(ctx, ledger.OrderFilter{
 		Accession: f.AccessionNumber, PatientID: f.PatientID, StudyUID: f.StudyInstanceUID, Placer: f.Placer, Filler: f.Filler,
-		State: f.State, Mismatch: f.Mismatch, Limit: f.Limit, Offset: f.Offset,
+		State: f.State, Mismatch: f.Mismatch, Limit: f.Limit, Offset: f.Offset, After: f.After,
 	})
 }
 
@@ -180,7 +180,7 @@ func (v *views) Message(ctx context.Context, id string) (io.ReadCloser, string, 
 // Outbox implements admin.Queue.
 func (v *views) Outbox(ctx context.Context, f admin.DeliveryFilter) ([]admin.Delivery, int, error) {
 	page, total, err := v.ledger.Outbox(ctx, ledger.OutboxFilter{
-		Destination: f.Destination, State: f.State, Limit: f.Limit, Offset: f.Offset,
+		Destination: f.Destination, State: f.State, Limit: f.Limit, Offset: f.Offset, After: f.After,
 	})
 	deliveries := make([]admin.Delivery, 0, len(page))
 	for _, d := range page {
