@@ -47,8 +47,8 @@ drill: setup-test build ## every proof at full size, within an hour; writes docs
 soak: setup-test   ## examinations at full rate for SOAKFOR
 	ENDOGATE_SOAK=$(SOAKFOR) ENDOGATE_TEST_PEERS=1 $(GO) test -count=1 -v -timeout 0 -run '^TestGateway_soak$$' ./cmd/endogate/gateway
 
-bench: setup-test build ## measures beside stock peers; PART=Workers measures that alone
-	@deploy/bench.sh
+bench: setup-test build ## measures beside stock peers; PART=Workers measures that alone, ARGS='-rounds 5' says how
+	@deploy/bench.sh $(ARGS)
 
 container: build  ## the container image, tried, in out/endogate.tar; needs buildah
 	@deploy/container.sh --ffmpeg

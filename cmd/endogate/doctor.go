@@ -153,7 +153,7 @@ func (d doctorCmd) tryNATS(ctx context.Context, cfg configs.Config) (string, err
 	}
 	defer queue.Close()
 	if err := queue.Check(ctx); err != nil {
-		return "", fmt.Errorf("%s: %w; is the server running, with JetStream?", cfg.NATS.URL, err)
+		return "", err // it names the server, and says what to do
 	}
 	if cfg.Jobs.Workers > 0 {
 		return cfg.NATS.URL + " answers", nil
@@ -188,7 +188,7 @@ func (d doctorCmd) tryNATSAsGuest(ctx context.Context, cfg configs.Config) (stri
 	for _, m := range models {
 		lag, err := queue.Lag(ctx, m)
 		if err != nil {
-			return "", fmt.Errorf("%s: %w; is the server running, with JetStream, and are the credentials right?", cfg.NATS.URL, err)
+			return "", err
 		}
 		waiting += lag.Waiting
 	}

@@ -24,16 +24,24 @@ func isUnauthorised(err error) bool {
 		func(of error) bool { return errors.Is(err, of) })
 }
 
+// matter is an error that says what the matter is with the server.
+type matter struct{ error }
+
+func (m *matter) Unwrap() error { return errors.Unwrap(m.error) }
+
+func said(format string, args ...any) error { return &matter{fmt.Errorf(format, args...)} }
+
 // explained says of an error what the matter is with the server, where that is known: it is full, it does not know us, it
 // does no JetStream, or there is none. Each needs another hand.
 func (q *Queue) explained(err error) error {
+	var already *matter
 	switch {
-	case err == nil:
-		return nil
+	case err == nil || errors.As(err, &already):
+		return err
 	case isFull(err):
-		return fmt.Errorf("%s is full: jobs wait in the ledger; give JetStream more room (max_file_store, the account's limits) or free its disk (%w)", q.where(), err)
+		return said("%s is full: jobs wait in the ledger; give JetStream more room (max_file_store, the account's limits) or free its disk (%w)", q.where(), err)
 	case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount), errors.Is(err, nats.ErrNoResponders):
-		return fmt.Errorf("%s has no JetStream that answers: enable it for the server and our account (%w)", q.where(), err)
+		return said("%s has no JetStream that answers: enable it for the server and our account (%w)", q.where(), err)
 	case q.srv != nil:
 		return err
 	case isUnauthorised(err), isUnauthorised(q.nc.LastError()):
@@ -44,11 +52,11 @@ func (q *Queue) explained(err error) error {
 	if why := q.turnedDown.Load(); why != nil && isUnauthorised(*why) {
 		return q.unauthorised(err)
 	}
-	return fmt.Errorf("no nats-server answers at %s, trying again; is it running, and is nats.url right? (%w)", q.url, err)
+	return said("no nats-server answers at %s, trying again; is it running, and is nats.url right? (%w)", q.url, err)
 }
 
 func (q *Queue) unauthorised(err error) error {
-	return fmt.Errorf("the nats-server at %s does not accept us, trying again; are nats.credentials_file and the certificates right, and may the account use our subjects? (%w)", q.url, err)
+	return said("the nats-server at %s does not accept us, trying again; are nats.credentials_file and the certificates right, and may the account use our subjects? (%w)", q.url, err)
 }
 
 func (q *Queue) where() string {

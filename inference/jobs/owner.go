@@ -397,7 +397,7 @@ func (q *Queue) findResults(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	if _, err := q.ensure(ctx, q.resultsConfig()); err != nil {
-		return fmt.Errorf("jobs: stream %s: %w", Results, err)
+		return fmt.Errorf("jobs: stream %s: %w", Results, q.explained(err))
 	}
 	if s, err := q.js.Stream(ctx, bucketStream); err != nil || s.CachedInfo().Config.Replicas != q.replicas {
 		if _, err := q.makeBucket(ctx); err != nil {

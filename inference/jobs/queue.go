@@ -287,6 +287,7 @@ func (q *Queue) stream(ctx context.Context) (*jetstream.StreamInfo, error) {
 	}
 	if first || !q.guest && errors.Is(err, jetstream.ErrStreamNotFound) {
 		s, err = q.ensure(ctx, q.streamConfig())
+		q.took(err) // a stream that has no room takes no job
 	}
 	if err != nil {
 		return nil, fmt.Errorf("jobs: stream %s: %w", Stream, q.explained(err))

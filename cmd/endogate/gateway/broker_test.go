@@ -2,7 +2,10 @@ package gateway_test
 
 import (
 	"fmt"
+	"net"
+	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -12,8 +15,10 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"endogate/cmd/endogate/admin"
 	"endogate/cmd/endogate/installed"
 	"endogate/cmd/endogate/peers"
+	"endogate/dicomnode/dimse"
 	"endogate/dicomnode/ledger"
 )
 
@@ -80,6 +85,64 @@ func TestGateway_brokerRestartedAndWiped(t *testing.T) {
 	g.waitDelivered(studies)
 	assertEachOnce(t, g, scp, studies*each)
 	installed.Tried(t, installed.Drill{Tried: "the broker not there at the start, stopped twice amid work, its store emptied once", Kept: studies * each})
+}
+
+// TestGateway_brokerSaysWhy: a broker that is not there, one that does not let us in and one that is full are three things to
+// do, and log, /readyz, page and doctor say which.
+func TestGateway_brokerSaysWhy(t *testing.T) {
+	t.Parallel()
+	const down, unknown, full = "no nats-server answers", "does not accept us", "is full"
+	for says, o := range map[string]*server.Options{
+		down:    nil,
+		unknown: {Username: "endogate", Password: "hush-hush", JetStream: true},
+		full:    {JetStream: true, JetStreamMaxStore: 1 << 20},
+	} {
+		t.Run(says, func(t *testing.T) {
+			port := peers.FreePort(t)
+			if o != nil {
+				o.Host, o.Port, o.NoLog, o.NoSigs, o.StoreDir = "127.0.0.1", -1, true, true, t.TempDir()
+				srv, err := server.NewServer(o)
+				require.NoError(t, err)
+				srv.Start()
+				t.Cleanup(func() { srv.Shutdown(); srv.WaitForShutdown() })
+				require.True(t, srv.ReadyForConnections(2*time.Minute))
+				port = srv.Addr().(*net.TCPAddr).Port
+			}
+			scp := peers.StartStoreSCP(t)
+			g := newGateway(t, routeTo(scp.AETitle, scp.Addr, "")+fmt.Sprintf("nats: {url: \"nats://endogate:sesame@127.0.0.1:%d\"}\n", port))
+			g.launch()
+			require.Equal(t, dimse.Success, store(t, g.scp, polyps(t, 0, 1, 1)[0]), "nobody who sends feels it")
+			only := func(where, text string) bool {
+				for _, other := range []string{down, unknown, full} {
+					if other != says && strings.Contains(text, other) {
+						t.Errorf("%s says that it %s: %s", where, other, text)
+					}
+				}
+				require.NotContains(t, text, "sesame", where)
+				return strings.Contains(text, says)
+			}
+			reason := func(checks []admin.CheckResult) string {
+				for _, c := range checks {
+					if c.Name == "JetStream up" && !c.OK {
+						return c.Reason
+					}
+				}
+				return ""
+			}
+			g.waitFor("/readyz to say "+says, func() bool {
+				code, answer := g.ready()
+				require.Equal(t, http.StatusOK, code, "what comes is taken")
+				return only("/readyz", reason(answer.Checks))
+			})
+			var page readiness
+			g.get("/api/v1/status", &page)
+			require.True(t, only("page", reason(page.Checks)))
+			g.waitFor("the log to say "+says, func() bool { return only("log", g.Log()) })
+			out, err := exec.Command(shipped.path(t), "doctor", "--timeout", "20s", "--config", g.config).CombinedOutput()
+			require.Error(t, err)
+			require.True(t, only("doctor", string(out)), string(out))
+		})
+	}
 }
 
 // assertEachOnce holds that every instance was analysed by one job, and that the PACS has one heatmap of each
