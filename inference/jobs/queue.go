@@ -362,12 +362,18 @@ func (q *Queue) changed() <-chan struct{} {
 	return q.renewed
 }
 
-// Check says what is wrong with the server, or nil.
+// Check says what is wrong with the server, or nil: whether it has room is known once it has the stream of jobs, which is made
+// where it is not there.
 func (q *Queue) Check(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	if _, err := q.js.AccountInfo(ctx); err != nil {
 		return fmt.Errorf("jobs: JetStream: %w", q.explained(err))
+	}
+	if !q.guest {
+		if _, err := q.stream(ctx); err != nil {
+			return err
+		}
 	}
 	return q.Refused()
 }

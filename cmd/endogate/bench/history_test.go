@@ -149,7 +149,9 @@ func measurePast(t *testing.T, to *sink, tpl template, dir, more string, known d
 }
 
 // lookedAt says whether all of a ledger of some size was looked at after a start: until then that takes a processor.
-func lookedAt(g receiver) bool { return strings.Contains(g.process.Log(), "the ledger was checked and is sound") }
+func lookedAt(g receiver) bool {
+	return strings.Contains(g.process.Log(), "the ledger was checked and is sound")
+}
 
 // forgetting has the gateway forget half of its past, for a minute or until that is done, while instances come in.
 func forgetting(t *testing.T, tpl template, dir, more string) {
