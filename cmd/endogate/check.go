@@ -27,11 +27,27 @@ type checkCmd struct {
 	Draws  int      `help:"Random weights the maps are compared with; the frames are gone over once for each." default:"3"`
 	Out    string   `help:"Folder for the table (CSV) and the plot." default:"." type:"path"`
 	Margin float64  `help:"How far beside the mask the pointing game allows, in parts of the frame's width." default:"0.067"`
+
+	Set         []string          `help:"Frames of known classes, to measure how well they are classified: a folder with a folder for each class, a CSV of labels (some of its rows with ,COLUMN=PATTERN), or a folder of frames with --masks and --class. Again for each set." placeholder:"NAME=PATH" sep:"none"`
+	At          []string          `help:"Operating points besides the manifest's thresholds: sensitivity=0.95, specificity=0.9, threshold=0.3, also for one class: polyp:sensitivity=0.95. They are chosen on the first set." placeholder:"[CLASS:]OF=VALUE" sep:"none"`
+	Group       []string          `help:"Columns of the CSV to give figures for apart: device, site, procedure."`
+	Label       map[string]string `help:"What a label or folder name means: a class of the model, or nothing where it is something else." placeholder:"LABEL=CLASS"`
+	LabelColumn string            `help:"Column of the labels; label, or class, without one."`
+	FileColumn  string            `help:"Column of the files, beside the CSV or above it." default:"file"`
+	About       string            `help:"CSV of files and columns to group by, for sets that are folders." type:"existingfile"`
+	Variants    bool              `help:"Compare preparations: as is, box blacked out, box and border removed."`
+	Box         []float64         `help:"The box that is blacked out, where the manifest has none: left, top, right, bottom in parts of the frame." default:"0,0.62,0.38,1"`
+	Worst       int               `help:"The most confident errors shown of each set." default:"8"`
+	HTML        string            `help:"Write a report as a page with pictures." name:"html" type:"path"`
+	JSON        bool              `help:"Print the figures as JSON." name:"json"`
 }
 
 func (m *checkCmd) Run(ctx context.Context, c *cli, tty console) error {
 	if m.Draws < 1 {
 		return usageError(fmt.Sprintf("model check: --draws %d: must be at least 1", m.Draws))
+	}
+	if err := m.belongs(); err != nil {
+		return err
 	}
 	cfg, err := c.load()
 	if err != nil {
@@ -46,13 +62,22 @@ func (m *checkCmd) Run(ctx context.Context, c *cli, tty console) error {
 	if err := loaded.Close(); err != nil {
 		return err
 	}
-	fmt.Fprintf(tty.out, "%s %s: manifest, network and gradient graph load, and a black frame gives finite results\n", b.Name, b.Version)
-	if len(m.Frames) == 0 {
-		if m.Masks != "" {
-			return usageError("model check: --masks needs --frames")
-		}
-		return nil
+	said := tty.out
+	if m.JSON { // what is printed is read by programs
+		said = tty.err
 	}
+	fmt.Fprintf(said, "%s %s: manifest, network and gradient graph load, and a black frame gives finite results\n", b.Name, b.Version)
+	if len(m.Set) > 0 {
+		err = m.accuracy(ctx, cfg, b, tty)
+	}
+	if len(m.Frames) > 0 && (err == nil || errors.Is(err, frames.ErrUnread)) {
+		err = errors.Join(err, m.faithfulness(ctx, cfg, b, console{said, tty.err}))
+	}
+	return err
+}
+
+// faithfulness measures explanations.
+func (m *checkCmd) faithfulness(ctx context.Context, cfg configs.Config, b *inference.Bundle, tty console) error {
 	methods, err := m.methods(cfg, b)
 	if err != nil {
 		return err

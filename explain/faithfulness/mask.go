@@ -1,6 +1,7 @@
 package faithfulness
 
 import (
+	"errors"
 	"fmt"
 	"image"
 	_ "image/jpeg" // masks may be JPEG files
@@ -15,6 +16,9 @@ type Mask struct {
 	Width, Height int
 	Inside        []bool // row by row
 }
+
+// ErrUnmarked says that nothing in a mask is marked.
+var ErrUnmarked = errors.New("nothing in it is marked")
 
 // ReadMask reads a PNG or JPEG picture: what is at least half bright is inside. A mask without a pixel inside is an error.
 func ReadMask(path string) (Mask, error) {
@@ -36,7 +40,7 @@ func ReadMask(path string) (Mask, error) {
 		any = any || m.Inside[i]
 	}
 	if !any {
-		return Mask{}, fmt.Errorf("faithfulness: mask %s: nothing in it is marked", path)
+		return Mask{}, fmt.Errorf("faithfulness: mask %s: %w", path, ErrUnmarked)
 	}
 	return m, nil
 }

@@ -193,9 +193,15 @@ func maskNames(f frames.Frame) (names []string) {
 		stems = append(stems, strings.TrimSuffix(filepath.Base(f.Path), filepath.Ext(f.Path)))
 	}
 	for _, stem := range stems {
-		for _, ending := range []string{".png", ".jpg", ".jpeg", "-mask.png", "_mask.png", "-mask.jpg", "_mask.jpg"} {
-			names = append(names, stem+ending)
-		}
+		names = append(names, maskNamesOf(stem)...)
+	}
+	return names
+}
+
+// maskNamesOf are the names of masks of a frame called so.
+func maskNamesOf(stem string) (names []string) {
+	for _, ending := range []string{".png", ".jpg", ".jpeg", "-mask.png", "_mask.png", "-mask.jpg", "_mask.jpg"} {
+		names = append(names, stem+ending)
 	}
 	return names
 }

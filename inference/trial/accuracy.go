@@ -1,0 +1,345 @@
+package trial
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"time"
+
+	"endogate/inference"
+	"endogate/inference/ask"
+	"endogate/inference/figures"
+	"endogate/inference/frames"
+)
+
+// Accuracy measures how well a model classifies sets of frames.
+type Accuracy struct {
+	Bundle   *inference.Bundle
+	Model    *ask.Model
+	Frames   func(paths []string) frames.Files
+	Variants []Variant
+	Aims     []Aim
+	Groups   []string // columns
+	Worst    int      // errors shown of each set
+	Log      io.Writer
+}
+
+// Variant is a way to prepare frames.
+type Variant struct {
+	Name  string
+	Steps []inference.Step
+}
+
+// Aim is an operating point of choice, of one class or of all that are findings.
+type Aim struct {
+	Class string // "" for every class
+	figures.Aim
+}
+
+// Variants are the manifest's way and, if asked for, those that Hicks et al. (2018) compare: frames as they are, with the box of the
+// navigation picture blacked out, and with box and border removed. Box and border are the manifest's where it has them.
+func Variants(b *inference.Bundle, compared bool, box inference.Box) []Variant {
+	all := []Variant{{"as the manifest says", b.Preprocess}}
+	if !compared {
+		return all
+	}
+	var other []inference.Step
+	border := inference.Step{CropBorder: &inference.CropBorder{Threshold: 30, MinFraction: 0.15, MinSize: 32}}
+	mask := inference.Step{MaskBox: &box}
+	for _, s := range b.Preprocess {
+		switch {
+		case s.CropBorder != nil:
+			border = s
+		case s.MaskBox != nil:
+			mask = s
+		default:
+			other = append(other, s)
+		}
+	}
+	for _, v := range []Variant{
+		{"as is", other}, {"box blacked out", append(slices.Clone(other), mask)}, {"box and border removed", append(slices.Clone(other), border, mask)},
+	} {
+		if reflect.DeepEqual(v.Steps, b.Preprocess) || len(v.Steps)+len(b.Preprocess) == 0 {
+			all[0].Name += ": " + v.Name
+		} else {
+			all = append(all, v)
+		}
+	}
+	return all
+}
+
+// seen is a frame and what the model says of it, by variant.
+type seen struct {
+	path   string
+	number int
+	name   string
+	label  Label
+	scores [][]float64
+}
+
+// gathered is a set that was gone over.
+type gathered struct {
+	set    Set
+	frames []seen
+	left   int
+	unread error
+}
+
+// Measure goes over the sets. Operating points are chosen on the first, and hold for all. With frames.ErrUnread the result is of the
+// others.
+func (a *Accuracy) Measure(ctx context.Context, sets []Set) (*Result, error) {
+	all := make([]gathered, len(sets))
+	var unread error
+	for i, s := range sets {
+		var err error
+		if all[i], err = a.gather(ctx, s); err != nil {
+			return nil, err
+		}
+		unread = errors.Join(unread, all[i].unread)
+	}
+	r := &Result{Model: a.Bundle.Name, Version: a.Bundle.Version, Digest: a.Bundle.Digest, Rule: a.rule(), Groups: a.Groups}
+	for _, class := range a.Bundle.Classes {
+		r.Classes = append(r.Classes, class.Name)
+	}
+	for _, g := range all {
+		one, err := a.set(ctx, g, all[0])
+		if err != nil {
+			return nil, err
+		}
+		r.Sets = append(r.Sets, one)
+	}
+	return r, unread
+}
+
+// gather classifies the frames of a set.
+func (a *Accuracy) gather(ctx context.Context, s Set) (gathered, error) {
+	g := gathered{set: s, left: s.Without}
+	var there []string
+	files := a.Frames(nil)
+	for _, p := range s.Paths { // a list may name what is not there
+		if _, err := os.Stat(p); err != nil {
+			files.Tell(p, err)
+			continue
+		}
+		there = append(there, p)
+	}
+	if len(there) < len(s.Paths) {
+		g.unread = fmt.Errorf("set %s: %w: %d of %d are not there; the lines above say which", s.Name, frames.ErrUnread, len(s.Paths)-len(there), len(s.Paths))
+	}
+	files.Paths = there
+	began := time.Now()
+	err := files.Each(ctx, func(ctx context.Context, f frames.Frame) error {
+		label, ok := s.label(f.Path)
+		if !ok {
+			g.left++
+			return nil
+		}
+		one := seen{path: f.Path, number: f.Number, name: filepath.Base(f.Path), label: label}
+		if f.Number > 1 {
+			one.name += fmt.Sprintf(" frame %d", f.Number)
+		}
+		for _, v := range a.Variants {
+			prepared := *a.Bundle
+			prepared.Preprocess = v.Steps
+			values := make([]float32, prepared.Input.Len())
+			if _, err := prepared.Prepare(f.Image, values); err != nil {
+				return err
+			}
+			p, err := a.Model.Probabilities(ctx, values, 1)
+			if err != nil {
+				return err
+			}
+			one.scores = append(one.scores, p[0])
+		}
+		g.frames = append(g.frames, one)
+		if len(g.frames)%100 == 0 {
+			fmt.Fprintf(a.Log, "set %s: %d frames in %s\n", s.Name, len(g.frames), time.Since(began).Round(time.Second))
+		}
+		return nil
+	})
+	if errors.Is(err, frames.ErrUnread) {
+		g.unread, err = errors.Join(g.unread, fmt.Errorf("set %s: %w", s.Name, err)), nil
+	}
+	if err == nil && len(g.frames) == 0 {
+		err = cmp.Or(g.unread, fmt.Errorf("set %s: no frame in it", s.Name))
+	}
+	return g, err
+}
+
+// exclusive reports whether a frame is of one class alone, the most probable.
+func (a *Accuracy) exclusive() bool { return a.Bundle.Output.Activation == inference.Softmax }
+
+func (a *Accuracy) rule() string {
+	if a.exclusive() {
+		return "a frame is called what is most probable"
+	}
+	return "a frame is called every class whose threshold in the manifest its probability reaches"
+}
+
+// calls reports whether scores call a class.
+func (a *Accuracy) calls(scores []float64, class int) bool {
+	if a.exclusive() {
+		return top(scores) == class
+	}
+	return scores[class] >= a.Bundle.Classes[class].Threshold
+}
+
+func top(scores []float64) int { return slices.Index(scores, slices.Max(scores)) }
+
+// knows reports whether it is known of a frame that it is of a class or not.
+func (l Label) knows(class string) bool { return l.Only == "" || l.Only == class }
+
+// scoresOf are the probabilities of a class in frames of which that is known.
+func (a *Accuracy) scoresOf(all []seen, variant, class int) (s figures.Scores) {
+	name := a.Bundle.Classes[class].Name
+	for _, f := range all {
+		switch p := f.scores[variant][class]; {
+		case !f.label.knows(name):
+		case slices.Contains(f.label.Is, name):
+			s.Present = append(s.Present, p)
+		default:
+			s.Absent = append(s.Absent, p)
+		}
+	}
+	return s
+}
+
+// set measures one, with operating points of the first.
+func (a *Accuracy) set(ctx context.Context, g, first gathered) (SetResult, error) {
+	r := SetResult{Name: g.set.Name, From: g.set.From, Frames: len(g.frames), LeftOut: g.left}
+	if g.unread != nil {
+		r.Unread = g.unread.Error()
+	}
+	for v, variant := range a.Variants {
+		m := a.measure(g.frames, v)
+		m.Name = variant.Name
+		for c := range m.Classes {
+			m.Classes[c].Points = a.points(a.scoresOf(g.frames, v, c), a.scoresOf(first.frames, v, c), c, first.set.Name)
+		}
+		r.Variants = append(r.Variants, m)
+	}
+	for _, column := range a.Groups {
+		by := map[string][]seen{}
+		for _, f := range g.frames {
+			value := cmp.Or(f.label.Columns[column], "not said")
+			by[value] = append(by[value], f)
+		}
+		values := make([]string, 0, len(by))
+		for value := range by {
+			values = append(values, value)
+		}
+		slices.Sort(values)
+		if len(values) > maxGroups {
+			return r, fmt.Errorf("set %s: column %q has %d values; a column to group by has at most %d", g.set.Name, column, len(values), maxGroups)
+		}
+		for _, value := range values {
+			group := Group{Column: column, Value: value, Measured: a.measure(by[value], 0)}
+			for c := range group.Classes {
+				group.Classes[c].Points = a.points(a.scoresOf(by[value], 0, c), a.scoresOf(first.frames, 0, c), c, first.set.Name)
+			}
+			r.Groups = append(r.Groups, group)
+		}
+	}
+	var err error
+	r.Worst, err = a.worst(ctx, g)
+	return r, err
+}
+
+// maxGroups bounds the values of a column to group by.
+const maxGroups = 64
+
+// measure makes the figures of frames by a variant.
+func (a *Accuracy) measure(all []seen, variant int) (m Measured) {
+	m.Frames = len(all)
+	var tables []figures.Table
+	for c, class := range a.Bundle.Classes {
+		var counts figures.Counts
+		var p []float64
+		var is []bool
+		for _, f := range all {
+			if !f.label.knows(class.Name) {
+				continue
+			}
+			present := slices.Contains(f.label.Is, class.Name)
+			counts.Add(present, a.calls(f.scores[variant], c))
+			p, is = append(p, f.scores[variant][c]), append(is, present)
+		}
+		one := Class{
+			Class: class.Name, Counts: counts, Table: counts.Table(), AUC: a.scoresOf(all, variant, c).AUC(), Reliability: figures.Reliable(p, is),
+		}
+		m.Classes = append(m.Classes, one)
+		if counts.TP+counts.FN > 0 { // of a class without frames it says how often others were taken for it, and that stands in its line
+			tables = append(tables, one.Table)
+		}
+	}
+	m.Macro, m.MacroOf = figures.Macro(tables), len(tables)
+	const several = "a frame may be of several classes"
+	m.Right, m.Reliability.ECE = figures.Figure{None: several}, figures.Figure{None: several}
+	if a.exclusive() {
+		a.together(&m, all, variant)
+	}
+	return m
+}
+
+// together makes the figures of all classes at once, of frames that are of one.
+func (a *Accuracy) together(m *Measured, all []seen, variant int) {
+	n := len(a.Bundle.Classes)
+	m.Confusion = make([][]int, n)
+	for i := range m.Confusion {
+		m.Confusion[i] = make([]int, n)
+	}
+	names, right, known := a.Bundle.ClassNames(), 0, 0
+	var p []float64
+	var so []bool
+	for _, f := range all {
+		if f.label.Only != "" {
+			continue
+		}
+		known++
+		scores := f.scores[variant]
+		called := top(scores)
+		hit := slices.Contains(f.label.Is, names[called])
+		if hit {
+			right++
+		}
+		p, so = append(p, scores[called]), append(so, hit)
+		if len(f.label.Is) == 1 {
+			m.Confusion[slices.Index(names, f.label.Is[0])][called]++
+		}
+	}
+	m.Right = figures.Share(right, known, "of no frame all classes are known")
+	m.Reliability = figures.Reliable(p, so)
+}
+
+// points are the manifest's threshold and those that the aims choose on the first set.
+func (a *Accuracy) points(here, first figures.Scores, class int, firstName string) []Point {
+	c := a.Bundle.Classes[class]
+	points := []Point{pointAt("the manifest's threshold", c.Threshold, here)}
+	for _, aim := range a.Aims {
+		if aim.Class != "" && aim.Class != c.Name {
+			continue
+		}
+		name := aim.String()
+		if aim.Of != "threshold" {
+			name += " on " + firstName
+		}
+		threshold, why := first.Threshold(aim.Aim)
+		if why != "" {
+			points = append(points, Point{Name: name, None: why})
+			continue
+		}
+		points = append(points, pointAt(name, threshold, here))
+	}
+	return points
+}
+
+func pointAt(name string, threshold float64, s figures.Scores) Point {
+	c := s.At(threshold)
+	return Point{Name: name, Threshold: threshold, Counts: c, Sensitivity: c.Sensitivity(), Specificity: c.Specificity()}
+}
