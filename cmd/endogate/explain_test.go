@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/csv"
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -174,4 +175,47 @@ func TestModelCheck_unread(t *testing.T) {
 	}
 	require.Contains(t, text.String(), "2 frames, 0 with masks")
 	require.Equal(t, "2", checked(t, out, "random_weights_n")["gradient"])
+}
+
+// What a data scientist types: sets, operating points, a page and figures for programs, which have standard output to themselves.
+func TestModelCheck_sets(t *testing.T) {
+	needsRuntime(t)
+	out := t.TempDir()
+	frames, err := filepath.Abs("../../testdata/frames")
+	require.NoError(t, err)
+	labels, html := filepath.Join(out, "labels.csv"), filepath.Join(out, "report.html")
+	require.NoError(t, os.WriteFile(labels, []byte("picture,kind,site\n"+frames+"/polyp-1.jpg,Polyp,1\n"+frames+"/cecum-3.jpg,normal-cecum,2\n"), 0o600))
+	check := func(flags ...string) (int, string, string) {
+		var text, complaints bytes.Buffer
+		code := execute(t.Context(), append([]string{"model", "check", "../../testdata/models/demo"}, flags...), console{&text, &complaints})
+		return code, text.String(), complaints.String()
+	}
+	set := []string{"--set", "own=" + labels, "--file-column", "picture", "--label-column", "kind", "--label", "Polyp=polyp"}
+	code, text, complaints := check(append(set, "--group", "site", "--at", "polyp:sensitivity=0.95", "--html", html, "--json")...)
+	require.Zero(t, code, complaints)
+	var result struct {
+		Sets []struct {
+			Frames   int
+			Variants []struct{ Right struct{ Value float64 } }
+		}
+	}
+	require.NoError(t, json.Unmarshal([]byte(text), &result), text)
+	require.Equal(t, 2, result.Sets[0].Frames)
+	require.EqualValues(t, 1, result.Sets[0].Variants[0].Right.Value)
+	info, err := os.Stat(html)
+	require.NoError(t, err)
+	require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
+	code, text, complaints = check(append(set, "--variants")...)
+	require.Zero(t, code, complaints)
+	require.Contains(t, text, "box blacked out: 1.000 [0.342, 1.000] of frames called rightly")
+	for _, flags := range [][]string{
+		{"--json"}, {"--html", html}, {"--at", "threshold=0.5"}, append(set, "--at", "recall=0.9"), append(set, "--at", "sensitivity=1.5"), append(set, "--at", "ulcer:threshold=0.5"),
+		append(set, "--box", "0,0,1"), append(set, "--worst", "-1"), append(set, "--label", "x=ulcer"), append(set, set...),
+	} {
+		code, _, complaints = check(flags...)
+		require.Equal(t, exitUsage, code, "%v: %s", flags, complaints)
+	}
+	code, _, complaints = check("--set", "own="+labels)
+	require.Equal(t, exitFailure, code)
+	require.Contains(t, complaints, `no column "file"; it has picture, kind, site`)
 }

@@ -130,7 +130,7 @@ func (a *Accuracy) gather(ctx context.Context, s Set) (gathered, error) {
 		there = append(there, p)
 	}
 	if len(there) < len(s.Paths) {
-		g.unread = fmt.Errorf("set %s: %w: %d of %d are not there; the lines above say which", s.Name, frames.ErrUnread, len(s.Paths)-len(there), len(s.Paths))
+		g.unread = fmt.Errorf("set %s: %w: %d of %d are not there", s.Name, frames.ErrUnread, len(s.Paths)-len(there), len(s.Paths))
 	}
 	files.Paths = there
 	began := time.Now()

@@ -36,10 +36,10 @@ func TestAccuracy_sampleFrames(t *testing.T) {
 	require.NoError(t, err)
 	own := filepath.Join(t.TempDir(), "own.csv")
 	require.NoError(t, os.WriteFile(own, []byte("file,label,device\n"+
-		dir+"/dyed-lifted-polyps-1.jpg,polyp,<b>A</b>\n"+dir+"/dyed-lifted-polyps-2.jpg,normal-cecum,B\n"+dir+"/cecum-1.jpg,normal-cecum,B\n"+
-		dir+"/gone.jpg,polyp,B\n"+dir+"/cecum-2.jpg,,B\n"), 0o600))
+		dir+"/polyp-1.jpg,polyp,<b>A</b>\n"+dir+"/polyp-2.jpg,normal-cecum,B\n"+dir+"/cecum-3.jpg,normal-cecum,B\n"+
+		dir+"/gone.jpg,polyp,B\n"+dir+"/cecum-1.jpg,,B\n"), 0o600))
 	other := filepath.Join(t.TempDir(), "other.csv")
-	require.NoError(t, os.WriteFile(other, []byte("file,label\n"+dir+"/dyed-lifted-polyps-3.jpg,polyp\n"+dir+"/cecum-2.jpg,normal-cecum\n"), 0o600))
+	require.NoError(t, os.WriteFile(other, []byte("file,label\n"+dir+"/polyp-3.jpg,polyp\n"+dir+"/cecum-2.jpg,normal-cecum\n"), 0o600))
 	o := Sets{Classes: bundle.ClassNames()}
 	var sets []Set
 	for _, said := range []string{"own=" + own, "other=" + other} {
@@ -81,7 +81,7 @@ func TestAccuracy_sampleFrames(t *testing.T) {
 	require.Equal(t, 1, first.Groups[0].Frames)
 	require.Equal(t, "not said", r.Sets[1].Groups[0].Value)
 	require.Len(t, first.Worst, 1)
-	require.Equal(t, Mistake{Frame: "dyed-lifted-polyps-2.jpg", Is: []string{"normal-cecum"}, Called: "polyp", Probability: first.Worst[0].Probability, pictures: first.Worst[0].pictures}, first.Worst[0])
+	require.Equal(t, Mistake{Frame: "polyp-2.jpg", Is: []string{"normal-cecum"}, Called: "polyp", Probability: first.Worst[0].Probability, pictures: first.Worst[0].pictures}, first.Worst[0])
 	require.Len(t, first.Worst[0].pictures, 3, "the frame, why it was called so, why not what it is")
 
 	var text, coded, page bytes.Buffer
@@ -92,14 +92,16 @@ func TestAccuracy_sampleFrames(t *testing.T) {
 	require.True(t, json.Valid(coded.Bytes()))
 	require.NoError(t, r.WriteHTML(&page))
 	standsAlone(t, page.String())
-	require.Contains(t, page.String(), "&lt;b&gt;A&lt;/b&gt;")
+	require.True(t, strings.Contains(page.String(), "&lt;b&gt;A&lt;/b&gt;"))
 }
 
 // standsAlone holds a page to well-formed elements, no script and nothing to be loaded.
 func standsAlone(t *testing.T, page string) {
 	t.Helper()
-	require.NotContains(t, page, "NaN")
-	require.NotContains(t, page, "ZgotmplZ")
+	page = regexp.MustCompile(`base64,[^"]*`).ReplaceAllString(page, "base64,")
+	for _, not := range []string{"NaN", "ZgotmplZ"} {
+		require.False(t, strings.Contains(page, not), not)
+	}
 	for _, m := range regexp.MustCompile(`(?i)<script|\son\w+=|<link|<iframe|@import|url\(|https?:`).FindAllString(page, -1) {
 		require.Fail(t, "the page reaches out", m)
 	}
