@@ -91,7 +91,7 @@ func words(f figures.Figure) string {
 	case f.None != "":
 		return f.None
 	case f.Interval:
-		return strings.TrimSuffix(fmt.Sprintf("[%.3f, %.3f] %s", f.Low, f.High, f.Note), " ")
+		return strings.TrimSuffix(fmt.Sprintf("[%.3f,\u00a0%.3f] %s", f.Low, f.High, f.Note), " ")
 	}
 	return f.Note
 }
