@@ -209,7 +209,10 @@ func TestModelCheck_sets(t *testing.T) {
 	require.Zero(t, code, complaints)
 	require.Contains(t, text, "box blacked out: 1.000 [0.342, 1.000] of frames called rightly")
 	for _, flags := range [][]string{
-		{"--json"}, {"--html", html}, {"--at", "threshold=0.5"}, append(set, "--at", "recall=0.9"), append(set, "--at", "sensitivity=1.5"), append(set, "--at", "ulcer:threshold=0.5"),
+		{"--json"},
+		{"--html", html},
+		{"--at", "threshold=0.5"},
+		append(set, "--at", "recall=0.9"), append(set, "--at", "sensitivity=1.5"), append(set, "--at", "ulcer:threshold=0.5"),
 		append(set, "--box", "0,0,1"), append(set, "--worst", "-1"), append(set, "--label", "x=ulcer"), append(set, set...),
 	} {
 		code, _, complaints = check(flags...)
