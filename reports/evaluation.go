@@ -27,13 +27,14 @@ func (e Exam) evaluations() ContentItem {
 	for _, c := range e.classes() {
 		if frames := e.asked(c.Name); frames > 0 {
 			flagged := e.flagged(c.Name)
-			c.Name = patient.label(c.Name, c.Finding.Meaning)
+			c.Name, c.Site.Meaning = patient.label(c.Name, c.Finding.Meaning), patient.text(c.Site.Meaning)
 			statements = append(statements, statement(c, flagged, frames))
 			if flagged > maxListed && c.Role != analysis.RoleNormal {
 				statements = append(statements, fmt.Sprintf("Only the %d frames with the highest probability of %s are listed.", maxListed, c.Name))
 			}
 		}
 	}
+	statements = append(statements, e.pictures(patient)...)
 	c := container(Contains, qualitativeEvaluations)
 	for _, s := range statements {
 		c.Items = append(c.Items, textItem(Contains, comment, s))
@@ -137,17 +138,36 @@ func reasons(what string, instances []Instance, reason func(Instance) string) []
 }
 
 func statement(c analysis.Class, flagged, frames int) string {
-	in := fmt.Sprintf("in %d of the %d analysed frames", flagged, frames)
 	switch {
 	case c.Role == analysis.RoleLandmark && flagged > 0:
-		return fmt.Sprintf("AI saw the landmark %s %s. This says nothing about abnormality.", c.Name, in)
+		return fmt.Sprintf("AI took %d of the %d analysed frames for %s. This says nothing about abnormality.", flagged, frames, c.Worded())
 	case c.Role == analysis.RoleLandmark:
-		return fmt.Sprintf("AI did not see the landmark %s in the %d analysed frames.", c.Name, frames)
+		return fmt.Sprintf("AI took none of the %d analysed frames for %s.", frames, c.Worded())
 	case c.Role == analysis.RoleNormal:
-		return fmt.Sprintf("AI took the class %s %s. This is no statement that the exam is normal.", c.Name, in)
+		return fmt.Sprintf("AI took %d of the %d analysed frames for the %s. This is no statement about the organ or the exam.", flagged, frames, c.Worded())
+	case c.Role == analysis.RoleQuality:
+		return fmt.Sprintf("AI noted in %d of the %d analysed frames: %s.", flagged, frames, c.Worded())
 	case flagged > 0:
-		return fmt.Sprintf("AI flagged %s %s.", c.Name, in)
+		return fmt.Sprintf("AI flagged %s in %d of the %d analysed frames.", c.Worded(), flagged, frames)
 	default:
-		return fmt.Sprintf("AI did not flag %s in the %d analysed frames.", c.Name, frames)
+		return fmt.Sprintf("AI did not flag %s in the %d analysed frames.", c.Worded(), frames)
 	}
+}
+
+// pictures say what heatmaps and regions are, and what they are not, where there are any.
+func (e Exam) pictures(patient discreet) (out []string) {
+	regions, masked := false, false
+	for _, s := range e.findings() {
+		regions, masked = regions || len(s.regions()) > 0, masked || s.finding.Drawn != nil && len(s.finding.Drawn.Masked) > 0
+	}
+	if regions {
+		out = append(out, "An Image Region is the hot region of a heatmap: where what speaks for the class has at least half of the weight that it has at most. It is not the border of a lesion.")
+	}
+	if masked {
+		out = append(out, "Parts of frames were masked and not seen by the network; heatmaps show them hatched, and hot regions end at them.")
+	}
+	if why := e.Algorithm.Explain.Fallback; why != "" {
+		out = append(out, clip(printable(patient.text("Heatmaps: "+why)), 1024))
+	}
+	return out
 }

@@ -51,6 +51,18 @@ func describe(e analysis.Explanation) string {
 	return title
 }
 
+// Explained says in words how maps are made, and why not as was asked for.
+func Explained(e analysis.Explanation) string {
+	text := describe(e)
+	if atLast(e) && methodOf(e).AtLayer {
+		text += " at the last layer"
+	}
+	if e.Fallback != "" {
+		text += "; " + e.Fallback
+	}
+	return text
+}
+
 // imageFlavour is the method as a code string (PS3.5 6.2): upper case, at most 16 characters.
 func imageFlavour(e analysis.Explanation) string {
 	name := strings.NewReplacer("+", "P", "-", "_").Replace(strings.ToUpper(string(methodOf(e).Method)))

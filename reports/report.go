@@ -119,7 +119,11 @@ func (e Exam) imagingMeasurements() ContentItem {
 	measurements, patient := container(Contains, imagingMeasurements), e.Source.discreet()
 	add := func(group func(s seen, index int) ContentItem, s seen, index int) {
 		item := group(s, index)
-		id := fmt.Sprintf("AI-%d %s", len(measurements.Items)+1, patient.label(trackingText(s.finding), s.finding.Finding.Meaning))
+		id := fmt.Sprintf("AI-%d %s", len(measurements.Items)+1, patient.label(s.finding.Worded(), s.finding.Finding.Meaning))
+		if len(s.regions()) > 0 {
+			id += ", hot region"
+		}
+		id += " (" + e.by(s.instance).Name + ")" // a viewer shows those of several models side by side
 		item.Items = append([]ContentItem{
 			textItem(HasObsContext, trackingIdentifier, id),
 			uidItem(HasObsContext, trackingUID, e.tracking(s, index)),
@@ -163,13 +167,6 @@ func (e Exam) listed() []seen {
 		room[class]--
 		return room[class] < 0
 	})
-}
-
-func trackingText(f analysis.Finding) string {
-	if f.Role == analysis.RoleLandmark {
-		return "landmark seen: " + f.Class
-	}
-	return f.Class
 }
 
 // tracking is the Tracking Unique Identifier of a region: the same in every revision of the report.
@@ -217,9 +214,10 @@ func (e Exam) planarROI(s seen, region [][2]float64) ContentItem {
 // measurementGroup is TID 1501: a result about the whole frame. Here TID 4019 hangs below the group. That the
 // probability was inferred from the whole frame (TID 320) is also said as a region: OHIF draws no group without one.
 func (e Exam) measurementGroup(s seen) ContentItem {
-	items := []ContentItem{codeItem(Contains, finding, s.finding.Finding)}
-	if s.finding.Site != (dicom.Code{}) {
-		items = append(items, codeItem(HasConceptMod, findingSite, s.finding.Site))
+	what, site := s.finding.Coded()
+	items := []ContentItem{codeItem(Contains, finding, what)}
+	if site != (dicom.Code{}) {
+		items = append(items, codeItem(HasConceptMod, findingSite, site))
 	}
 	items = append(items, e.algorithm(s)...)
 	items = append(items,

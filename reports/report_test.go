@@ -218,8 +218,8 @@ func TestReport_groups(t *testing.T) {
 	last := all[len(all)-1]
 	assert.Empty(t, find(last, imageRegion))
 	assert.NotEmpty(t, find(last, sourceOfMeasurement))
-	assert.Equal(t, "AI-17 intubation-incorrect", last.Items[0].Text)
-	assert.Equal(t, "AI-13 landmark seen: normal-cecum", all[12].Items[0].Text)
+	assert.Equal(t, "AI-17 intubation incorrect: quality note (kvasir-v2-cls)", last.Items[0].Text)
+	assert.Equal(t, "AI-13 cecum: landmark image (kvasir-v2-cls)", all[12].Items[0].Text)
 }
 
 // TestReport_statements: what a reader is told, word for word.
@@ -236,15 +236,16 @@ func TestReport_statements(t *testing.T) {
 		"AI-generated draft. Not verified.",
 		"Instances analysed: 6 (6 frames); skipped: 0; failed: 0.",
 		"AI flagged polyp in 2 of the 6 analysed frames.",
-		"AI saw the landmark normal-cecum in 1 of the 6 analysed frames. This says nothing about abnormality.",
-		"AI took the class normal-mucosa in 1 of the 6 analysed frames. This is no statement that the exam is normal.",
-		"AI flagged inadequate-preparation in 1 of the 6 analysed frames.",
-		"AI saw the landmark esophagus in 1 of the 6 analysed frames. This says nothing about abnormality.",
+		"AI took 1 of the 6 analysed frames for cecum: landmark image. This says nothing about abnormality.",
+		"AI took 1 of the 6 analysed frames for the image class \"normal mucosa\". This is no statement about the organ or the exam.",
+		"AI noted in 1 of the 6 analysed frames: inadequate preparation: quality note.",
+		"AI took 1 of the 6 analysed frames for esophagus: landmark image. This says nothing about abnormality.",
+		"An Image Region is the hot region of a heatmap: where what speaks for the class has at least half of the weight that it has at most. It is not the border of a lesion.",
 	}, text(demo))
 
 	demo.Instances = demo.Instances[3:4] // the normal frame
 	assert.Contains(t, text(demo), "AI did not flag polyp in the 1 analysed frames.")
-	assert.Contains(t, text(demo), "AI did not see the landmark esophagus in the 1 analysed frames.")
+	assert.Contains(t, text(demo), "AI took none of the 1 analysed frames for esophagus: landmark image.")
 	assert.Empty(t, groups(demo), "a normal frame is no measurement")
 
 	failed := testExam(t, kvasir())

@@ -138,7 +138,7 @@ const selectStudy = `SELECT id, study_instance_uid, coalesce((SELECT patient_id 
 		AND j.reason <> '' LIMIT 1), '') AS why FROM instance i WHERE i.study = study.id AND i.state IN ('failed', 'not-analysed') LIMIT 50)),
 	(SELECT coalesce(max(header ->> 'modality'), '') FROM instance WHERE study = study.id),
 	(SELECT coalesce(sum(header ->> 'number_of_frames'), 0) FROM instance WHERE study = study.id),
-	(SELECT count(*) FROM exam e JOIN job j ON j.exam = e.id AND j.retracted = '' JOIN span r ON r.job = j.id, json_each(r.findings)
+	(SELECT count(DISTINCT j.instance || ' ' || r.first) FROM exam e JOIN job j ON j.exam = e.id AND j.retracted = '' JOIN span r ON r.job = j.id, json_each(r.findings)
 		WHERE e.study = study.id AND value ->> 'role' = 'finding'),
 	(SELECT count(*) FROM delivery WHERE study = study.id AND state = 'pending'),
 	(SELECT count(*) FROM delivery WHERE study = study.id AND state = 'sent'),

@@ -83,7 +83,26 @@ type Finding struct {
 	// Contours enclose the hot region of its map: closed polygons of (column, row) in the frame's pixel corners, from 0 to
 	// columns and rows.
 	Contours [][][2]float64 `json:"contours"`
+	// Drawn is the map that heatmap and contours show; nil where there is none.
+	Drawn *Drawn `json:"drawn,omitempty"`
 }
+
+// MaxDrawn is how many rows and columns of a map are kept beside its picture: as many as the layers have that gateways
+// explain. Maps of pixels have more.
+const MaxDrawn = 32
+
+// Drawn is a map as it was drawn over a frame.
+type Drawn struct {
+	Explanation
+	Crop   [4]int   `json:"crop"`             // left, top, right, bottom in the frame's pixels: where the map lies
+	Masked [][4]int `json:"masked,omitempty"` // of the frame, what the network did not see
+	Width  int      `json:"width,omitempty"`  // of the map; 0 where it is too large to be kept
+	Height int      `json:"height,omitempty"`
+	Values []byte   `json:"values,omitempty"` // row by row, 255 is the maximum
+}
+
+// Edges are left, top, right and bottom of r.
+func Edges(r image.Rectangle) [4]int { return [4]int{r.Min.X, r.Min.Y, r.Max.X, r.Max.Y} }
 
 // Sample is what a model sees at once: the frames of a span, decoded.
 type Sample struct {

@@ -177,7 +177,7 @@ func (p Part) validate(next int) (values int, err error) {
 	}
 	found := map[string]bool{}
 	for _, f := range r.Findings {
-		if f.Class == "" || found[f.Class] || !isProbability(f.Probability) || f.Heatmap != "" || len(f.Contours) > 0 {
+		if f.Class == "" || found[f.Class] || !isProbability(f.Probability) || f.Heatmap != "" || len(f.Contours) > 0 || f.Drawn != nil {
 			return 0, errors.New("a finding that is twice there, has no class, no probability, or a picture already")
 		}
 		found[f.Class] = true

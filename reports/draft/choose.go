@@ -151,7 +151,8 @@ func (t *Templates) why(l *language, f Finding) string {
 }
 
 func (t *Templates) caption(l *language, f Finding, frame Frame) string {
-	return l.say("caption", "term", t.called(l, f), "probability", l.probability(frame.Probability), "image", frame.image())
+	return l.say("caption", "term", t.called(l, f), "probability", l.probability(frame.Probability), "image", frame.image(),
+		"model", f.Model.Name+" "+f.Model.Version)
 }
 
 // keyWhy says why a frame stands for a finding: class, probability, where in the picture, and what the map shows and what

@@ -304,6 +304,9 @@ func (c composing) disclosure() string {
 		}
 		lines = append(lines, oneSpace(c.l.say("use", "model", m.called(), "manufacturer", m.Manufacturer, "digest", m.Digest[:min(len(m.Digest), 16)],
 			"route", m.Route, "analysed", strconv.Itoa(m.Analysed), "use", c.l.say("quoted", "text", cmp.Or(use, "-")), "thresholds", cmp.Or(strings.Join(thresholds, ", "), "-"))))
+		if m.Explanation != "" {
+			lines = append(lines, c.l.say("explained", "explanation", strings.TrimSuffix(m.Explanation, ".")))
+		}
 		if m.Retracted != "" {
 			lines = append(lines, c.l.say("retracted", "model", m.called(), "reason", m.Retracted))
 		}

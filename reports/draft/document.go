@@ -316,11 +316,12 @@ type ModelUse struct {
 	analysis.Model
 	Route       string             `json:"route"`
 	IntendedUse string             `json:"intended_use"`
-	Thresholds  map[string]float64 `json:"thresholds"`          // by class
-	NotFlagged  []dicom.Code       `json:"not_flagged"`         // findings that it looked for and flagged in none of them
-	Analysed    int                `json:"analysed"`            // frames
-	Report      dicom.UID          `json:"report,omitempty"`    // SOP Instance UID of its AI-result SR
-	Retracted   string             `json:"retracted,omitempty"` // why a person took its result back
+	Explanation string             `json:"explanation,omitempty"` // how its maps are made, and why not as was asked for
+	Thresholds  map[string]float64 `json:"thresholds"`            // by class
+	NotFlagged  []dicom.Code       `json:"not_flagged"`           // findings that it looked for and flagged in none of them
+	Analysed    int                `json:"analysed"`              // frames
+	Report      dicom.UID          `json:"report,omitempty"`      // SOP Instance UID of its AI-result SR
+	Retracted   string             `json:"retracted,omitempty"`   // why a person took its result back
 }
 
 // Nothing is why no frame's result stands: the phrase that says so. It is empty where one does.

@@ -79,7 +79,7 @@ func TestNew(t *testing.T) {
 		"demo-colon normal-cecum landmark Cecum", "demo-colon inadequate-preparation quality Inadequate bowel preparation",
 	}, all, "several models stay apart; a class taken for normal is no finding; a landmark is its site; the gullet is none of a colonoscopy")
 	assert.Equal(t, []dicom.Code{gullet}, d.Disclosure.Contradicting)
-	assert.Equal(t, Extent{Instances: 8, Analysed: 6, Skipped: 1, Failed: 1, Frames: 7}, d.Disclosure.Frames)
+	assert.Equal(t, Extent{Instances: 8, Analysed: 6, Skipped: 1, Failed: 1, Frames: 6}, d.Disclosure.Frames)
 	assert.Equal(t, []string{"1 × demo-colon: a marker is missing"}, d.Disclosure.Failed)
 
 	f := ofModel(t, d, "demo-colon", "polyp")
@@ -364,7 +364,7 @@ func TestImages_order(t *testing.T) {
 	chosen := applied(t, d, Edit{Op: OpChoose, Instance: study + ".1.2"})
 	k := chosen.KeyImages[len(chosen.KeyImages)-1]
 	assert.Equal(t, study+".1.2.9", k.Frame.Heatmap.SOPInstanceUID)
-	assert.Equal(t, "Polyp of colon, probability 0.99, image 2", k.Caption)
+	assert.Equal(t, "Polyp of colon, probability 0.99, image 2, demo-colon 1.0.0", k.Caption)
 }
 
 func TestRefresh(t *testing.T) {

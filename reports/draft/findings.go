@@ -210,6 +210,7 @@ func (t *Templates) contradictions(of func([]Exam, func(seen)), exams []Exam, re
 func (l *language) disclosure(exams []Exam) Disclosure {
 	d := Disclosure{Models: []ModelUse{}, Masked: []string{}, Skipped: []string{}, Failed: []string{}}
 	state := map[dicom.UID]int{} // 0 unseen, 1 failed, 2 skipped, 3 retracted, 4 analysed: the best that a model made of it
+	frames := map[dicom.UID][]analysis.Span{}
 	skipped, failed, taken := map[string]int{}, map[string]int{}, map[string]int{}
 	for _, e := range exams {
 		models := []analysis.Model{e.Model}
@@ -227,6 +228,7 @@ func (l *language) disclosure(exams []Exam) Disclosure {
 				state[uid] = 4
 				for _, r := range i.Results {
 					analysed[by] += r.Span.Count
+					frames[i.SOPInstanceUID] = append(frames[i.SOPInstanceUID], r.Span)
 				}
 				if i.Lacks != "" {
 					failed[e.Model.Name+": "+printable(i.Lacks)]++
@@ -241,14 +243,13 @@ func (l *language) disclosure(exams []Exam) Disclosure {
 		}
 		for _, m := range models {
 			use := ModelUse{
-				Model: m, Route: e.Route, IntendedUse: printable(e.IntendedUse), Thresholds: map[string]float64{}, Analysed: analysed[m],
+				Model: m, Route: e.Route, IntendedUse: printable(e.IntendedUse), Explanation: printable(e.Explanation), Thresholds: map[string]float64{}, Analysed: analysed[m],
 				Report: e.Report, Retracted: e.retracted(m), NotFlagged: e.notFlagged(),
 			}
 			for _, c := range e.Classes {
 				use.Thresholds[c.Name] = c.Threshold
 			}
 			d.Models = append(d.Models, use)
-			d.Frames.Frames += analysed[m]
 		}
 		for _, box := range e.Masked {
 			if what := l.masked(e.Model, box); !slices.Contains(d.Masked, what) {
@@ -269,8 +270,24 @@ func (l *language) disclosure(exams []Exam) Disclosure {
 			d.Frames.Failed++
 		}
 	}
+	for _, spans := range frames {
+		d.Frames.Frames += distinct(spans)
+	}
 	d.Skipped, d.Failed, d.TakenBack = l.counted(skipped), l.counted(failed), l.counted(taken)
 	return d
+}
+
+// distinct counts the frames that spans of an instance cover, each once: several models see the same.
+func distinct(spans []analysis.Span) (n int) {
+	slices.SortFunc(spans, func(a, b analysis.Span) int { return cmp.Compare(a.First, b.First) })
+	next := 1
+	for _, s := range spans {
+		if end := s.First + s.Count; end > next {
+			n += end - max(s.First, next)
+			next = end
+		}
+	}
+	return n
 }
 
 // counted lists reasons with their numbers.

@@ -30,7 +30,7 @@ var phrases = map[string][]string{
 	"not-flagged":           {"model", "terms", "analysed"},
 	"contradicting":         {"terms"},
 
-	"caption":         {"term", "probability", "image"},
+	"caption":         {"term", "probability", "image", "model"},
 	"caption-own":     {"image"},
 	"key-why":         {"model", "term", "probability", "threshold", "image", "where", "map", "chosen"},
 	"where":           {"position", "share"},
@@ -42,6 +42,7 @@ var phrases = map[string][]string{
 
 	"use":        {"model", "manufacturer", "digest", "route", "analysed", "use", "thresholds"},
 	"extent":     {"instances", "analysed", "frames", "skipped", "failed", "retracted"},
+	"explained":  {"explanation"},
 	"skipped":    {"reason"},
 	"failures":   {"reason"},
 	"taken-back": {"reason"},

@@ -85,6 +85,10 @@ func (m *making) show(ctx context.Context, r *analysis.Result, f *analysis.Findi
 			own = append(own, raw)
 		}
 	}
+	var unseen []image.Rectangle
+	if len(own)+len(wished) > 0 {
+		unseen = inference.Unseen(p.Geometry, frame)
+	}
 	for _, raw := range append(own, wished...) {
 		shown, err := inference.Shown(p.Geometry, inference.Raw(raw))
 		if note := noteOf(err); note != "" {
@@ -107,16 +111,33 @@ func (m *making) show(ctx context.Context, r *analysis.Result, f *analysis.Findi
 			r.Notes = append(r.Notes, noHeatmap+strings.Join(bad, ", ")+".")
 			continue
 		}
-		object, err := m.heatmap(ctx, r.Span, *f, raw.Explanation, shown, frame, inference.Unseen(p.Geometry, frame))
+		object, err := m.heatmap(ctx, r.Span, *f, raw.Explanation, shown, frame, unseen)
 		if err != nil {
 			return err
 		}
 		m.objects = append(m.objects, object)
 		if f.Heatmap == "" { // the one that reports show
-			f.Heatmap = object.Instance.SOPInstanceUID
+			f.Heatmap, f.Drawn = object.Instance.SOPInstanceUID, drawn(p.Geometry, raw, unseen)
 		}
 	}
 	return nil
+}
+
+// drawn is what is kept of a map beside its picture.
+func drawn(g analysis.Geometry, raw analysis.Map, unseen []image.Rectangle) *analysis.Drawn {
+	d := &analysis.Drawn{Explanation: raw.Explanation, Crop: analysis.Edges(g.Crop)}
+	for _, box := range unseen {
+		d.Masked = append(d.Masked, analysis.Edges(box))
+	}
+	scaled := explain.Map{Width: raw.Width, Height: raw.Height, Values: slices.Clone(raw.Values)}
+	if raw.Width > analysis.MaxDrawn || raw.Height > analysis.MaxDrawn || scaled.Normalise() != nil {
+		return d
+	}
+	d.Width, d.Height, d.Values = raw.Width, raw.Height, make([]byte, len(scaled.Values))
+	for i, v := range scaled.Values {
+		d.Values[i] = byte(255*v + 0.5)
+	}
+	return d
 }
 
 func (m *making) heatmap(ctx context.Context, span analysis.Span, f analysis.Finding, e analysis.Explanation, shown explain.Map, frame *image.RGBA, unseen []image.Rectangle) (ledger.Object, error) {

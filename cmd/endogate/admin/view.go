@@ -104,7 +104,7 @@ type StudySummary struct {
 	NotAnalysed      int                   `json:"not_analysed_count"` // of them, those that no model applies to, or could read
 	NotAnalysedWhy   []string              `json:"not_analysed_why"`   // a few of the reasons
 	FrameCount       int                   `json:"frame_count"`        // of the received instances
-	FindingCount     int                   `json:"finding_count"`      // role finding, at or above threshold
+	FindingCount     int                   `json:"finding_count"`      // frames with something of role finding at or above its threshold, by whatever model
 	OpenCount        int                   `json:"open_count"`         // jobs, reports and deliveries with work to do
 	ParkedCount      int                   `json:"parked_count"`       // jobs, reports, deliveries and instances that wait for a person
 	DeliveryCounts   ledger.DeliveryCounts `json:"delivery_counts"`
