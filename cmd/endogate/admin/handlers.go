@@ -67,7 +67,10 @@ func (s *Server) models(c echo.Context) error {
 	for i := range models {
 		models[i].Served = !slices.Contains(unserved, models[i].Name)
 	}
-	return c.JSON(http.StatusOK, map[string][]Model{"models": list(models)})
+	return c.JSON(http.StatusOK, struct {
+		Models  []Model `json:"models"`
+		Palette Palette `json:"palette"`
+	}{list(models), s.Palette})
 }
 
 func (s *Server) studies(c echo.Context) error {

@@ -3,7 +3,6 @@ package admin
 import (
 	"encoding/json"
 	"fmt"
-	"image/color"
 	"os"
 	"reflect"
 	"strings"
@@ -44,27 +43,30 @@ func TestPage_listsStudies(t *testing.T) {
 	require.Contains(t, b.text(".empty"), "No study matches")
 }
 
-// The heatmap that the reader sees is the heatmap object's pixels, over the source, as opaque as the slider says.
+// The map that the reader sees is a layer of its own over the source, transparent where it has no weight and where the network
+// saw nothing, as opaque as the slider says.
 func TestPage_showsHeatmap(t *testing.T) {
 	h := newHospital(t)
 	b := open(t, h)
 	b.visit("/", ".studies tbody tr")
 	b.click(".studies tbody tr a")
-	loaded := `(() => { const i = document.querySelector(".stage .heat"); return i && i.complete && i.naturalWidth > 0 })()`
-	b.until(loaded)
+	b.until(`document.querySelector(".stage canvas.heat") && document.querySelector(".stage img").naturalWidth`)
 	b.until(`[...document.querySelectorAll(".thumb img")].every((i) => i.complete && i.naturalWidth)`)
 	b.picture("study", false)
 	b.picture("study-whole", true)
 
-	heat, err := h.images["2.25.1001.51"]()
-	require.NoError(t, err)
-	size := eval[[]int](b, `(() => { const i = document.querySelector(".stage .heat"); return [i.naturalWidth, i.naturalHeight] })()`)
-	require.Equal(t, []int{heat.Bounds().Dx(), heat.Bounds().Dy()}, size)
-	for _, at := range [][2]int{{100, 100}, {313, 273}, {500, 400}} {
-		want := color.RGBAModel.Convert(heat.At(at[0], at[1])).(color.RGBA)
-		got := eval[[]float64](b, `(([x, y]) => { const i = document.querySelector(".stage .heat"), c = document.createElement("canvas");
-			c.width = i.naturalWidth; c.height = i.naturalHeight; const g = c.getContext("2d"); g.drawImage(i, 0, 0); return [...g.getImageData(x, y, 1, 1).data] })(`+fmt.Sprintf("[%d,%d]", at[0], at[1])+`)`)
-		require.InDeltaSlice(t, []float64{float64(want.R), float64(want.G), float64(want.B), 255}, got, 24)
+	pixel := func(x, y float64) []float64 {
+		return eval[[]float64](b, `(([x, y]) => { const c = document.querySelector(".stage canvas.heat");
+			return [...c.getContext("2d").getImageData(Math.floor(x * c.width), Math.floor(y * c.height), 1, 1).data] })(`+fmt.Sprintf("[%g,%g]", x, y)+`)`)
+	}
+	require.InDeltaSlice(t, []float64{128, 0, 0, 255}, pixel(0.5, 0.5), 4, "the maximum")
+	require.Zero(t, pixel(0.01, 0.01)[3], "no weight")
+	require.InDelta(t, 255*64/255/0.25, pixel(0.99, 0.01)[3], 4, "a quarter of the maximum is a little more than opaque")
+	require.Zero(t, pixel(0.1, 0.9)[3], "masked")
+	require.Equal(t, 1, eval[int](b, `document.querySelectorAll(".masked rect").length`))
+	caption := b.text(".stage figcaption")
+	for _, said := range []string{"AI, not verified", "Polyp 94.0 %", "demo-colon 1.0.0", "Grad-CAM", "weight for the class", "hot region", "not the border of a lesion", "hatched: masked", "has no grid"} {
+		require.Contains(t, caption, said)
 	}
 
 	opacity := `Number(getComputedStyle(document.querySelector(".stage .heat")).opacity)`
@@ -75,8 +77,8 @@ func TestPage_showsHeatmap(t *testing.T) {
 	require.Contains(t, b.text(".panel"), "94.0 %")
 	require.Contains(t, b.text(".panel"), "demo-colon 1.0.0")
 	require.Contains(t, b.text(".notice.ai"), "AI – not verified.")
-	polygons := eval[int](b, `document.querySelectorAll(".contours polygon").length`)
-	require.Equal(t, 1, polygons)
+	outlines := eval[int](b, `document.querySelectorAll(".contours path").length`)
+	require.Equal(t, 1, outlines)
 
 	b.click("#mode-side")
 	b.until(`document.querySelectorAll(".stage figure").length === 2 && [...document.querySelectorAll(".stage img")].every((i) => i.naturalWidth)`)
@@ -146,7 +148,7 @@ func TestPage_keyboardAndDeepLink(t *testing.T) {
 func TestPage_pollKeepsThePlace(t *testing.T) {
 	h := newHospital(t)
 	b := open(t, h)
-	b.visit("/#/studies/2.25.1001?frame=2-1", ".stage img")
+	b.visit("/#/studies/2.25.1001?frame=3-1", ".stage img")
 	eval[chromedp.Void](b, `(() => { window.kept = document.querySelector(".stage img"); const s = document.querySelector("#opacity"); s.value = 33; s.dispatchEvent(new Event("input")); s.focus() })()`)
 	h.mu.Lock()
 	h.studies[0].Status = ledger.StudyDone

@@ -155,6 +155,11 @@ func (h *hospital) capture(s *Study, n int, file string) {
 		result.Rows, result.Columns = sizeOf(framePath(file + ".jpg"))
 		if class == "polyp" {
 			f.Contours = ring(hotSpot(result.Columns, result.Rows, mask))
+			f.Drawn = &analysis.Drawn{
+				Explanation: analysis.Explanation{Method: "gradcam", Layer: "last", Fallback: "Grad-CAM at the last layer, as the layer that was asked for has no grid."},
+				Crop:        [4]int{0, 0, result.Columns, result.Rows}, Masked: [][4]int{{0, result.Rows * 2 / 3, result.Columns / 3, result.Rows}},
+				Width: 3, Height: 3, Values: []byte{0, 32, 64, 32, 255, 128, 255, 255, 255},
+			}
 			s.FindingCount++
 		}
 		heat := Object{
@@ -460,10 +465,22 @@ func newServer(t testing.TB, h *hospital) *Server {
 	holds := func(context.Context) error { return nil }
 	v := Version{Version: "0.1.0", Commit: "036f2b7", Go: "go1.26", AETitle: "ENDOGATE", Started: sampleTime}
 	s := &Server{
+		Palette: samplePalette(),
 		Studies: h, Queue: h, Destinations: h, Frames: h, Orders: h, Gate: h, Retractions: h, Drafts: &h.office, Gauges: h.Gauges, Models: []Model{sampleModel}, Version: v, Metrics: NewMetrics(v, h.Gauges),
 		Checks: []Check{{Name: "disk above reserve", Probe: holds}, {Name: "ledger readable", Probe: holds}, {Name: "JetStream up", Advisory: true, Probe: holds}},
 		Log:    slog.New(slog.DiscardHandler),
 	}
 	t.Cleanup(func() { require.NoError(t, s.Shutdown(context.Background())) })
 	return s
+}
+
+// samplePalette is jet, as the gateway has it by default.
+func samplePalette() Palette {
+	p := Palette{Opacity: 0.4}
+	hot := func(v, centre float64) int { return int(math.Round(255 * max(0, min(1, 1.5-math.Abs(4*v-centre))))) }
+	for i := range 256 {
+		v := float64(i) / 255
+		p.Colours = append(p.Colours, fmt.Sprintf("#%02x%02x%02x", hot(v, 3), hot(v, 2), hot(v, 1)))
+	}
+	return p
 }

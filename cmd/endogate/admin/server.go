@@ -39,6 +39,7 @@ type Server struct {
 	Gate         Gates
 	Gauges       func(context.Context) (Gauges, error)
 	Models       []Model
+	Palette      Palette
 	Unserved     func(context.Context) ([]string, error) // names of the models that no worker has; nil: each has one
 	Checks       []Check                                 // what /readyz asks
 	Metrics      *Metrics

@@ -340,8 +340,15 @@ type Model struct {
 	Columns      int              `json:"columns"`
 	Method       string           `json:"method"` // of explanation
 	Layer        string           `json:"layer"`
-	Served       bool             `json:"served"` // a worker has it; jobs for a model that nobody has wait
+	Fallback     string           `json:"fallback"` // why they are not those that were asked for; empty: they are
+	Served       bool             `json:"served"`   // a worker has it; jobs for a model that nobody has wait
 	Classes      []analysis.Class `json:"classes"`
+}
+
+// Palette is how maps are drawn over frames.
+type Palette struct {
+	Colours []string `json:"colours"` // from no weight to the most, as #rrggbb
+	Opacity float64  `json:"opacity"` // of the pictures that leave, 0..1
 }
 
 // Gauges are the numbers that say how much is waiting and how much room is left.

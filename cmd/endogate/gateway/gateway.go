@@ -504,7 +504,7 @@ func (g *parts) listenHTTP(_ context.Context, life *lifecycle) error {
 		now: g.now, jobs: g.wakeAgain, try: g.outbox.Retry, condition: g.outbox.Condition,
 	}
 	web := &admin.Server{
-		Studies: views, Queue: views, Destinations: views, Frames: views, Gauges: g.gauges, Models: g.models.views(), Unserved: g.unservedNames,
+		Studies: views, Queue: views, Destinations: views, Frames: views, Gauges: g.gauges, Models: g.models.views(), Palette: palette(g.workshop.Colours, g.cfg.Reports.Opacity), Unserved: g.unservedNames,
 		Orders: views, Gate: views, Retractions: views, Drafts: drafts{g.desk, g.ledger, g.page, g.now}, Checks: g.checks(), Metrics: g.metrics, Version: g.version(), Hosts: g.cfg.HTTP.Hosts, Log: g.log,
 	}
 	life.loop("readiness", web.Watch)

@@ -240,7 +240,7 @@ func (m *Models) views() []admin.Model {
 	for _, b := range m.Bundles {
 		all = append(all, admin.Model{
 			Name: b.Name, Version: b.Version, Kind: string(b.Kind), Manufacturer: b.Manufacturer, IntendedUse: b.IntendedUse,
-			Digest: b.Digest, Rows: b.Input.Rows, Columns: b.Input.Columns, Method: b.Explain.Method, Layer: b.Explain.Layer,
+			Digest: b.Digest, Rows: b.Input.Rows, Columns: b.Input.Columns, Method: b.Explain.Method, Layer: b.Explain.Layer, Fallback: b.Explain.Fallback,
 			Classes: b.Classes,
 		})
 	}

@@ -17,6 +17,7 @@ import (
 	"endogate/dicomnode/ledger"
 	"endogate/dicomnode/pixeldata"
 	"endogate/dicomnode/spool"
+	"endogate/explain"
 	"endogate/reports/draft"
 	"endogate/reports/outbox"
 )
@@ -409,4 +410,13 @@ func (v *views) Rendered(ctx context.Context, instance string, frame int) (image
 		return nil, fmt.Errorf("%w: %w", admin.ErrUnsupported, err)
 	}
 	return f.Image, nil
+}
+
+// palette is how maps are drawn.
+func palette(colours *explain.ColourMap, opacity float64) admin.Palette {
+	p := admin.Palette{Opacity: opacity}
+	for _, c := range colours {
+		p.Colours = append(p.Colours, fmt.Sprintf("#%02x%02x%02x", c.R, c.G, c.B))
+	}
+	return p
 }

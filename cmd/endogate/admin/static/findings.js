@@ -1,6 +1,6 @@
 // What the models saw in the selected frame: probabilities against thresholds, codes, and whose word it is.
 import { h } from "./dom.js";
-import { absolute, code, percent, roles, words } from "./format.js";
+import { absolute, code, percent, roles, worded } from "./format.js";
 
 export function findings(frame, models, viewer) {
   if (!frame) return h("p", { class: "muted" }, "No frame has arrived yet.");
@@ -11,7 +11,7 @@ export function findings(frame, models, viewer) {
 
 function analysis(a, model, viewer) {
   return h("section", null,
-    h("h2", null, "AI results"),
+    h("h2", null, `AI results: ${a.madeBy?.name ? `${a.madeBy.name} ${a.madeBy.version}` : a.model}`),
     a.state === "open" ? h("p", { class: "muted" }, a.attempts ? `Being analysed, attempt ${a.attempts}` : "Waits for a worker") : null,
     a.state === "parked" ? h("div", { class: "notice bad wrap" }, h("strong", null, "Not analysed."), " ", a.reason, " ", h("a", { href: "#/parked" }, "Parked work")) : null,
     a.state === "skipped" || a.state === "discarded" ? h("p", { class: "muted wrap" }, `Not analysed: ${a.reason || a.state}.`) : null,
@@ -25,24 +25,25 @@ function analysis(a, model, viewer) {
 // scores joins what was measured with what the model's manifest says about each class.
 function scores(a, model) {
   const byName = new Map(Object.entries(a.scores).map(([name, p]) => [name, { name, probability: p }]));
-  for (const f of a.findings) byName.set(f.class, { name: f.class, probability: f.probability, threshold: f.threshold, role: f.role, found: f });
+  for (const f of a.findings) byName.set(f.class, { name: f.class, probability: f.probability, threshold: f.threshold, role: f.role, site: f.site, found: f });
   for (const c of model?.classes || []) {
     const s = byName.get(c.name);
-    if (s) { s.threshold ??= c.threshold; s.role ??= c.role; }
+    if (s) { s.threshold ??= c.threshold; s.role ??= c.role; s.site ??= c.site; }
   }
   return [...byName.values()].sort((x, y) => y.probability - x.probability);
 }
 
 function bar(s, viewer) {
   const over = Boolean(s.found);
-  const text = `${words(s.name)} ${percent(s.probability)}${s.threshold === undefined ? "" : `, threshold ${percent(s.threshold)}`}`;
+  const name = worded({ class: s.name, role: s.role, site: s.site });
+  const text = `${name} ${percent(s.probability)}${s.threshold === undefined ? "" : `, threshold ${percent(s.threshold)}`}`;
   return h("li", { class: `bar-row ${over ? "over" : ""} ${s.role || ""}` },
-    h("div", { class: "row between" }, h("span", null, over ? h("strong", null, words(s.name)) : words(s.name), over ? h("span", { class: "tag " + s.role }, roles[s.role] || s.role) : null),
+    h("div", { class: "row between" }, h("span", null, over ? h("strong", null, name) : name, over ? h("span", { class: "tag " + s.role }, roles[s.role] || s.role) : null),
       h("span", { class: "value" }, percent(s.probability))),
     h("div", { class: "bar-track", role: "meter", "aria-label": text, "aria-valuemin": 0, "aria-valuemax": 1, "aria-valuenow": s.probability.toFixed(4) },
       h("div", { class: "bar-fill", style: { width: `${100 * Math.min(1, Math.max(0, s.probability))}%` } }),
       s.threshold === undefined ? null : h("div", { class: "mark", style: { left: `${100 * s.threshold}%` }, title: `threshold ${percent(s.threshold)}` })),
-    over ? h("div", { class: "muted wrap" }, [code(s.found.finding), code(s.found.site)].filter(Boolean).join(" · ")) : null,
+    over ? h("div", { class: "muted wrap" }, (["landmark", "normal"].includes(s.role) ? [code(s.found.site)] : [code(s.found.finding), code(s.found.site)]).filter(Boolean).join(" · ")) : null,
     over && s.found.heatmap && s.found.heatmap !== viewer.shownHeatmap() ? h("button", { class: "button small", onclick: () => viewer.showHeatmap(s.found.heatmap) }, "Show heatmap") : null);
 }
 
@@ -53,6 +54,6 @@ function identity(a, model) {
   const fact = (name, value) => value ? h("div", null, h("dt", null, name), h("dd", null, value)) : null;
   return h("dl", { class: "identity" },
     fact("Model", `${by ? `${by.name} ${by.version}` : a.model}${loaded ? "" : " (no longer loaded)"}`), fact("Made by", by?.manufacturer),
-    fact("Explanation", loaded && `${model.method}, layer ${model.layer}`), fact("Computed", absolute(a.inferredAt)),
+    fact("Explanation", loaded && `${model.method}, layer ${model.layer}${model.fallback ? `. ${model.fallback}` : ""}`), fact("Computed", absolute(a.inferredAt)),
     fact("Intended use", loaded && model.intended_use), fact("Network SHA-256", by && h("code", { class: "uid", title: by.digest }, by.digest.slice(0, 16), "…")));
 }

@@ -76,6 +76,14 @@ export const thead = (...names) => h("thead", null, h("tr", null, names.map((n) 
 
 export const purposes = { source: "Source frame", heatmap: "Heatmap (SC)", sr: "AI result (SR)", kos: "Key images (KOS)" };
 export const purpose = (p) => purposes[p] || p;
-export const roles = { finding: "Finding", landmark: "Landmark", normal: "Normal", quality: "Quality" };
+export const roles = { finding: "Finding", landmark: "Landmark", normal: "Image class", quality: "Quality note" };
 export const words = (name) => { const s = name.replaceAll(/[-_]/g, " "); return s.charAt(0).toUpperCase() + s.slice(1); };
+// worded is what a class is called where a clinician reads it: a landmark by its site, and what a network takes for normal in
+// quotation marks, as neither says anything about the organ.
+export function worded({ class: name, role, site }) {
+  if (role === "landmark") return `${site?.meaning || words(name)}: landmark image`;
+  if (role === "normal") return `Image class “${name.replaceAll(/[-_]/g, " ")}”`;
+  return role === "quality" ? `${words(name)}: quality note` : words(name);
+}
+export const method = (name) => ({ gradcam: "Grad-CAM", "gradcam++": "Grad-CAM++", hirescam: "HiResCAM", layercam: "LayerCAM", scorecam: "Score-CAM" })[name] || name;
 export const code = (c) => c && c.value ? `${c.meaning} (${c.value}, ${c.scheme})` : "";

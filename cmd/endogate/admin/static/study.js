@@ -10,7 +10,7 @@ import { pager } from "./studies.js";
 
 export function studyView({ uid, params }) {
   const offset = Math.max(0, Number(params.get("offset")) || 0); // into each list of a study that is too long for one page
-  let study, draft = {}, models = [], frames = [], selected = params.get("frame") || "";
+  let study, draft = {}, models = [], palette, frames = [], selected = params.get("frame") || "";
   const head = slot("div"), strip = slot("div", { class: "filmstrip", role: "listbox", "aria-label": "Frames", "aria-orientation": "vertical" });
   const panel = slot("aside", { class: "panel", "aria-label": "AI results" });
   const report = slot("section", { class: "card tall", id: "draft", tabindex: 0, "aria-label": "Report draft" });
@@ -42,7 +42,7 @@ export function studyView({ uid, params }) {
     const f = frame();
     head.show([study.status, study.patient_name, study.patient_id, study.accession_number, study.study_description, study.conflict_count, study.not_analysed_count, study.not_analysed_why, study.parked_count, study.instance_count, analysed(study), study.totals, study.gate], () => header(study));
     strip.show([frames.map((x) => [x.key, x.top, x.state]), f?.key], () => frames.map((x) => thumbnail(x, x === f, pick, images)));
-    viewer.show(f, frames.length, frames.indexOf(f));
+    viewer.show(f, frames.length, frames.indexOf(f), palette);
     panel.show([f, models], () => findings(f, models, viewer));
     report.show(draft, () => draftCard(uid, draft));
     sent.show(study.deliveries, () => deliveryCard(study));
@@ -70,7 +70,7 @@ export function studyView({ uid, params }) {
       h("div", { class: "workbench" }, strip.el, viewer.el, panel.el),
       h("div", { class: "columns" }, h("div", null, report.el, sent.el, made.el), line.el)),
     async read(signal) {
-      if (!models.length) models = (await get("/api/v1/models", signal)).models;
+      if (!models.length) ({ models, palette } = await get("/api/v1/models", signal));
       study = await get(`/api/v1/studies/${encodeURIComponent(uid)}?${new URLSearchParams({ offset })}`, signal);
       draft = await readDraft(uid, study, signal);
       frames = framesOf(study);

@@ -1,6 +1,7 @@
 // The viewer: a source frame with its heatmap on top or beside it, and the contours of the hot regions.
 import { h, svg } from "./dom.js";
-import { percent, words } from "./format.js";
+import { percent, worded } from "./format.js";
+import { hatched, layer, legend, outline } from "./map.js";
 
 const unanalysed = 24; // frames shown of a multi-frame instance that no model has seen
 
@@ -18,7 +19,7 @@ function frameOf(instance, at, number) {
   const analyses = instance.analyses.map((a) => {
     const result = a.frames.find((f) => f.frame === number);
     return { model: a.model, state: a.state, reason: a.reason, retracted: a.retracted, inferredAt: a.inferred_at, madeBy: a.made_by, attempts: a.attempts,
-      scores: result?.scores || {}, findings: result?.findings || [], notes: result?.notes || [], rows: result?.rows, columns: result?.columns };
+      scores: result?.scores || {}, findings: (result?.findings || []).map((f) => ({ ...f, by: a.made_by?.name ? `${a.made_by.name} ${a.made_by.version}` : a.model })), notes: result?.notes || [], rows: result?.rows, columns: result?.columns };
   });
   const all = analyses.flatMap((a) => a.retracted ? [] : a.findings);
   const best = [...all].sort((a, b) => (b.role === "finding") - (a.role === "finding") || b.probability - a.probability)[0];
@@ -29,13 +30,16 @@ function frameOf(instance, at, number) {
     notAnalysed: instance.reason, remarks: instance.remarks,
     state: analyses.some((a) => a.state === "open") ? "analysing" : analyses.some((a) => a.state === "parked") ? "not analysed: parked"
       : instance.state === "conflict" ? "UID conflict" : analyses.some((a) => a.state === "done") ? "no class over threshold" : "not analysed",
-    top: best && { text: `${words(best.class)} ${percent(best.probability)}`, role: best.role },
+    top: best && { text: `${worded(best)} ${percent(best.probability)}`, role: best.role },
   };
 }
 
+const said = (f) => `${worded(f)}, ${percent(f.probability)}, ${f.by}`;
+
 // createViewer returns the viewer; step(by) is called to move to another frame.
 export function createViewer({ step }) {
-  const ui = { mode: "overlay", opacity: 70, contours: true, heatmap: "" };
+  const ui = { mode: "overlay", opacity: 0, contours: true, heatmap: "" };
+  let palette;
   let frame, drawn;
   const position = h("span", { class: "position" });
   const stage = h("div", { class: "stage" });
@@ -46,7 +50,7 @@ export function createViewer({ step }) {
     class: "segment", id: `mode-${mode}`, "aria-pressed": String(mode === ui.mode), onclick: () => { ui.mode = mode; draw(); },
   }, { overlay: "Overlay", side: "Side by side", source: "Source only" }[mode]));
   const segments = h("div", { class: "segments", role: "group", "aria-label": "View" }, modes);
-  const outlines = h("label", { class: "check" }, contours, "Contours");
+  const outlines = h("label", { class: "check" }, contours, "Hot region");
   const strength = h("label", { class: "slider" }, "Heatmap", slider, shown);
 
   function opacity() {
@@ -64,8 +68,8 @@ export function createViewer({ step }) {
     if (!frame) return stage.replaceChildren(h("div", { class: "empty" }, "No frame"));
     modes.forEach((b) => b.setAttribute("aria-pressed", String(b.id === `mode-${ui.mode}`)));
     const hot = finding();
-    const now = JSON.stringify([frame.key, frame.source, frame.analyses, hot, ui.mode, ui.contours]);
-    strength.hidden = !hot || ui.mode !== "overlay";
+    const now = JSON.stringify([frame.key, frame.source, frame.analyses, hot, ui.mode, ui.contours, palette?.opacity]);
+    strength.hidden = !hot?.drawn?.values || ui.mode !== "overlay";
     segments.hidden = !hot;
     outlines.hidden = !frame.analyses.some((a) => a.findings.some((f) => f.contours.length));
     if (now === drawn) return opacity();
@@ -79,13 +83,14 @@ export function createViewer({ step }) {
     };
     const source = () => frame.source ? picture(`${frame.source}.jpg`, `Source frame, ${frame.label}`, "plain")
       : h("div", { class: "broken" }, "The gateway no longer keeps this frame: its work is done. Open it at the archive.");
-    const heat = () => picture(`/api/v1/instances/${encodeURIComponent(hot.heatmap)}/frames/1.jpg`, `Heatmap for ${words(hot.class)}, ${percent(hot.probability)}`, "heat");
-    const layer = () => ui.contours ? outline(frame, hot) : null;
+    const heat = () => picture(`/api/v1/instances/${encodeURIComponent(hot.heatmap)}/frames/1.jpg`, `Heatmap for ${said(hot)}`, "heat");
+    const lines = () => [hatched(frame, hot), ui.contours ? outline(frame, hot) : null];
     const figure = (cls, caption, ...content) => h("figure", null, h("div", { class: cls }, content), h("figcaption", null, caption));
     stage.dataset.mode = ui.mode;
-    if (ui.mode === "source" || !hot) stage.replaceChildren(figure("stacked", "Source", source(), layer()));
-    else if (ui.mode === "side") stage.replaceChildren(figure("stacked", "Source", source(), layer()), figure("flat", `Heatmap: ${words(hot.class)}`, heat()));
-    else stage.replaceChildren(figure("stacked", `Source with heatmap: ${words(hot.class)} ${percent(hot.probability)}`, source(), heat(), layer()));
+    if (ui.mode === "source" || !hot) stage.replaceChildren(figure("stacked", "Source", source(), ui.contours ? outline(frame, hot) : null));
+    else if (ui.mode === "side") stage.replaceChildren(figure("stacked", "Source", source(), lines()), figure("flat", legend(hot, palette), heat()));
+    else if (hot.drawn?.values && palette) stage.replaceChildren(figure("stacked", legend(hot, palette), source(), layer(hot, frame, palette), lines()));
+    else stage.replaceChildren(figure("flat", legend(hot, palette), heat())); // a map of pixels: as its object shows it
     opacity();
   }
 
@@ -96,7 +101,9 @@ export function createViewer({ step }) {
           h("button", { class: "button", "aria-label": "Next frame", onclick: () => step(1) }, "›")),
         segments, strength, outlines),
       stage),
-    show(f, total, at) {
+    show(f, total, at, colours) {
+      if (colours && !palette) slider.value = ui.opacity = Math.round(100 * colours.opacity);
+      palette = colours;
       if (f?.key !== frame?.key) ui.heatmap = "";
       frame = f;
       position.textContent = f ? `${f.label} (${at + 1} of ${total})` : "";
@@ -105,14 +112,4 @@ export function createViewer({ step }) {
     showHeatmap(uid) { ui.heatmap = uid; if (ui.mode === "source") ui.mode = "overlay"; draw(); },
     shownHeatmap: () => frame && finding()?.heatmap,
   };
-}
-
-// Contours are in source pixels, so a view box of the frame's size puts them in place at any scale.
-// They are those of the finding whose heatmap is shown, or of all where there is no heatmap.
-function outline(frame, hot) {
-  const wanted = (f) => f.contours.length && (!hot || f === hot);
-  const a = frame.analyses.find((x) => x.columns && x.findings.some(wanted));
-  if (!a) return null;
-  return svg("svg", { class: "contours", viewBox: `0 0 ${a.columns} ${a.rows}`, "aria-hidden": "true" },
-    a.findings.filter(wanted).flatMap((f) => f.contours.map((points) => svg("polygon", { points: points.map((p) => p.join(",")).join(" ") }))));
 }
