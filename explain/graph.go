@@ -32,6 +32,7 @@ type graph struct {
 	batched map[string]int      // see batch
 	values  map[string]*numbers // see constant
 	stated  TokenGrid
+	failed  map[*node]error   // see failing
 	alike   []alike           // see chosenAlike
 	refused map[string]string // why an operator could not be written out, by its node
 	placed  map[string]places // see placesOf

@@ -212,15 +212,40 @@ func (g *graph) sameExtent(a, b string) bool {
 	return err == nil && err2 == nil && v.frames == u.frames && v.rows == u.rows && v.columns == u.columns
 }
 
-// explainable says why no gradient gets from the output to a tensor; nil if one does. It looks at the
-// operators only.
+// explainable says why no gradient gets from the output to a tensor; nil if one does.
 func (g *graph) explainable(tensor, output string) error {
+	failing := g.failing(output)
 	for _, n := range g.region(g.between([]string{tensor}, output)) {
-		if op, ok := n.known(); !ok || op.vjp == nil {
-			return g.without(n)
+		if err := failing[n]; err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// failing tries the rule of every node on the way from the picture to the output, with its own outputs for gradients, and
+// returns the errors.
+func (g *graph) failing(output string) map[*node]error {
+	if g.failed != nil {
+		return g.failed
+	}
+	g.failed = map[*node]error{}
+	b := newBuilder(g)
+	defer b.forget()
+	w := newWalk(b)
+	w.on = g.between([]string{g.inputs[0].GetName()}, output)
+	w.grads = map[string][]string{}
+	for _, n := range g.region(w.on) {
+		for _, out := range n.Output {
+			if w.on[out] {
+				w.grads[out] = []string{out}
+			}
+		}
+		if err := w.step(n); err != nil {
+			g.failed[n] = err
+		}
+	}
+	return g.failed
 }
 
 // without is the error of a node that has no rule.
