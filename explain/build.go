@@ -180,6 +180,7 @@ func (b *builder) forget() {
 		for _, out := range n.Output {
 			if b.g.producer[out] == nil && b.g.weights[out] == nil {
 				delete(b.g.fresh, out)
+				delete(b.g.shapes, out)
 			}
 		}
 	}

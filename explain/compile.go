@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Target is one thing to compile: a method, at a layer where it depends on one.
@@ -97,7 +98,7 @@ func (c *compiler) resolve(wanted []Target) ([]*target, error) {
 	for _, want := range wanted {
 		info, ok := LookupMethod(want.Method)
 		if !ok {
-			return nil, fmt.Errorf("explain: unknown method %q", want.Method)
+			return nil, fmt.Errorf("explain: unknown method %q; there are: %s", want.Method, methodNames())
 		}
 		if info.Runs {
 			return nil, fmt.Errorf("explain: %s is made of many runs of the network; it has no graph of its own", want.Method)
@@ -119,6 +120,14 @@ func (c *compiler) resolve(wanted []Target) ([]*target, error) {
 		}
 	}
 	return all, nil
+}
+
+func methodNames() string {
+	var names []string
+	for _, m := range Methods() {
+		names = append(names, string(m.Method))
+	}
+	return strings.Join(names, ", ")
 }
 
 // key tells gradients apart.
@@ -227,7 +236,11 @@ func layerMaximum(c *compiler, t *target) ([]need, error) {
 func only(_ *compiler, _ *target, grads []string) string { return grads[0] }
 
 func timesInput(c *compiler, _ *target, grads []string) string {
-	return c.mul(grads[0], c.compiled.InputName)
+	x := c.compiled.InputName
+	if !isFloat(c.g.inputs[0].GetType().GetTensorType().GetElemType()) { // a picture of bytes
+		x = c.op("Cast", []string{x}, intAttr("to", int64(single)))
+	}
+	return c.mul(grads[0], x)
 }
 
 // itself is the layer's activation, asGrid whatever was read of it.

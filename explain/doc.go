@@ -16,15 +16,26 @@
 // A layer is named by its convolution, by any other node or by a tensor. A convolution stands
 // for the activation people look at: what is left of it after the batch normalisation,
 // activation, residual sum or concatenation that directly follow it. "last" is the last one
-// with a spatial extent: layer4[-1] of a ResNet, the output of the last ReLU before the final
+// on a grid over the picture: layer4[-1] of a ResNet, the output of the last ReLU before the final
 // pooling of a VGG (14×14 for 224×224), features[-1] of a MobileNetV2, norm5 and its ReLU of a
-// DenseNet.
+// DenseNet. Where dense layers work on each place beyond the last convolution (Swin, MaxViT, ConvNeXt) it
+// is the last tensor over the picture that everything passes; where a class token is read, the patches
+// that the last attention reads. [Layer] says which it is and why.
+//
+// # Places
+//
+// The rows and columns of the picture are followed through the graph (places.go), whatever its
+// axes are: convolutions, transposes, windows, rolls, tokens, pixel shuffles, padding, crops and
+// resizing. A layer has the grid that they make, and the part of the picture that it covers
+// ([Extent]); what has none is refused with the node where it was lost. [TokenGrid] states it
+// where a graph does not tell.
 //
 // # Left out
 //
 // The package runs nothing: it needs a [Probe] that runs a model once to learn its shapes, and
-// the caller runs what it returns. Recurrent operators, control flow and quantised operators
-// have no rule; a model that has them between the chosen layer and its logits is refused with
-// an [*UnsupportedError] that says which layers can be explained. Where a tensor's batch is not
+// the caller runs what it returns. Recurrent operators, attention, branches and loops are written
+// out as what they consist of (lower.go), and quantisation is passed straight through; what
+// depends on the picture in its number of steps, and operators of integers, have no rule: a model
+// that has them between the chosen layer and its logits is refused with an [*UnsupportedError] that says which layers can be explained. Where a tensor's batch is not
 // its first axis, only a batch of one is right.
 package explain

@@ -23,7 +23,11 @@ func (g *graph) findHead(output string, itself bool) (head, error) {
 		h.output = output
 	}
 	if g.producer[h.output] == nil {
-		return head{}, fmt.Errorf("explain: the model has no output %q", h.output)
+		var names []string
+		for _, v := range outputs {
+			names = append(names, v.GetName())
+		}
+		return head{}, fmt.Errorf("explain: the model has no output %q; there are: %s", h.output, strings.Join(names, ", "))
 	}
 	h.logits = h.output
 	if itself {

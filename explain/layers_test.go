@@ -92,3 +92,47 @@ func TestLayers_statedGrid(t *testing.T) {
 	_, err = explain.Compile(model, o)
 	require.ErrorIs(t, err, explain.ErrNoLayer)
 }
+
+// A grid covers what its cells look at: beyond the picture where the network pads, less of it where it crops.
+func TestLayers_extent(t *testing.T) {
+	r := openRuntime(t)
+	for name, c := range map[string]struct {
+		typ   string
+		bound [][]int64
+		want  explain.Extent
+		rows  int
+	}{
+		"whole":   {"", nil, explain.Extent{}, 8},
+		"padding": {"Pad", [][]int64{{0, 0, 32, 16, 0, 0, 0, 0}}, explain.Extent{Top: -0.5, Left: -0.25, Bottom: 1, Right: 1}, 12},
+		"crop":    {"Slice", [][]int64{{16, 8}, {64, 56}, {2, 3}}, explain.Extent{Top: 0.25, Left: 0.125, Bottom: 1, Right: 0.875}, 6},
+	} {
+		s := &small{shape: []int64{1, 1, 64, 64}, logits: true}
+		x := "x"
+		if c.typ != "" {
+			inputs := []string{x}
+			for _, v := range c.bound {
+				inputs = append(inputs, s.ints(v...))
+			}
+			s.node(c.typ, inputs, []string{"moved"})
+			x = "moved"
+		}
+		s.node("Conv", []string{x, s.weight([]int64{1, 1, 8, 8}, arange(64)...)}, []string{"c"}, attrInts("strides", 8, 8))
+		s.node("GlobalAveragePool", []string{"c"}, []string{"mean"})
+		s.node("Flatten", []string{"mean"}, []string{"logits"})
+		compiled, err := explain.Compile(s.bytes(t), gradCAMAt(explain.LastLayer, r.Probe))
+		require.NoError(t, err, name)
+		require.Equal(t, c.want, compiled.Maps[0].Extent, name)
+		require.Equal(t, c.rows, compiled.Maps[0].Height, name)
+	}
+}
+
+// A wrong name is answered with what there is.
+func TestCompile_wrongNames(t *testing.T) {
+	r := openRuntime(t)
+	o := gradCAMAt(explain.LastLayer, r.Probe)
+	o.Output = "scores of old"
+	_, err := explain.Compile(closedForm(t), o)
+	require.ErrorContains(t, err, `no output "scores of old"; there are: logits`)
+	_, err = explain.Compile(closedForm(t), explain.Options{Probe: r.Probe, Targets: []explain.Target{{Method: "gradcat"}}})
+	require.ErrorContains(t, err, `unknown method "gradcat"; there are: gradcam, `)
+}

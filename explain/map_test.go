@@ -172,3 +172,16 @@ func BenchmarkOverlay(b *testing.B) {
 		}
 	})
 }
+
+// A map is drawn on the part of the picture that it covers: cells beyond the picture are not seen, and where no cell is, it is zero.
+func TestMap_extent(t *testing.T) {
+	row := func(m Map, width int) []float32 { return m.Resize(width, 1).Values }
+	m := Map{4, 1, []float32{1, 2, 3, 4}, Extent{}}
+	assert.Equal(t, []float32{1, 2, 3, 4}, row(m, 4))
+	m.Extent = Extent{0, -1, 1, 1} // two cells before the picture
+	assert.InDeltaSlice(t, []float32{2.75, 3.25, 3.75, 4}, row(m, 4), 1e-6)
+	m.Extent = Extent{0, 0.5, 1, 1} // half of it was cropped: four cells
+	assert.InDeltaSlice(t, []float32{0, 0, 0, 0, 1, 2, 3, 4}, row(m, 8), 1e-6)
+	m.Extent = Extent{0, 0.1, 1, 0.9} // less than a cell is held
+	assert.Equal(t, float32(1), row(m, 40)[0])
+}
