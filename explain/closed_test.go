@@ -161,12 +161,12 @@ func TestNetwork_mergedBatch(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { _ = n.Close() }()
 	shape := []int64{1, 1, 4, 4}
-	logits, maps, err := n.Explain(t.Context(), arange(16), shape, []int{2, 0})
+	outputs, maps, err := n.Explain(t.Context(), arange(16), shape, [][]float32{{0, 0, 1}, {1, 0, 0}})
 	require.NoError(t, err)
-	require.Len(t, logits, 3)
+	require.Len(t, outputs[0], 3)
 	require.Len(t, maps, 2)
-	for i, class := range []int{2, 0} {
-		_, alone, err := n.Explain(t.Context(), arange(16), shape, []int{class})
+	for i, seed := range [][]float32{{0, 0, 1}, {1, 0, 0}} {
+		_, alone, err := n.Explain(t.Context(), arange(16), shape, [][]float32{seed})
 		require.NoError(t, err)
 		require.Positive(t, alone[0].Values[0])
 		require.Equal(t, alone[0], maps[i])
@@ -188,7 +188,7 @@ func TestNetwork_openSize(t *testing.T) {
 	n, err := r.OpenNetwork(model, onnx.NetworkOptions{InputShape: []int64{1, 1, 4, 4}})
 	require.NoError(t, err)
 	defer func() { _ = n.Close() }()
-	_, maps, err := n.Explain(t.Context(), arange(16), []int64{1, 1, 4, 4}, []int{0})
+	_, maps, err := n.Explain(t.Context(), arange(16), []int64{1, 1, 4, 4}, [][]float32{{1, 0}})
 	require.NoError(t, err)
 	require.InDelta(t, 2./3, maps[0].Values[4], 1e-6)
 }

@@ -38,6 +38,7 @@ type Compiled struct {
 	Weights    []Weight // with WeightsApart: what ONNX lacks, by offset; their bytes are the model's
 	InputName  string   // the picture
 	InputShape []int64  // as declared; -1 where open
+	InputType  int32    // ONNX's number of its elements
 	SeedName   string   // S×Classes, float32
 	OutputName string   // the model's own output
 	LogitsName string   // N×Classes, before a final softmax or sigmoid
@@ -59,7 +60,7 @@ func Compile(model []byte, o Options) (*Compiled, error) {
 	}
 	b := newBuilder(g)
 	c := &compiler{builder: b, head: h, compiled: &Compiled{
-		InputName: g.inputs[0].GetName(), InputShape: declaredShape(g.inputs[0]), OutputName: h.output, SeedName: b.name("seed"),
+		InputName: g.inputs[0].GetName(), InputShape: declaredShape(g.inputs[0]), InputType: g.inputs[0].GetType().GetTensorType().GetElemType(), OutputName: h.output, SeedName: b.name("seed"),
 	}}
 	if err := c.seedLogits(); err != nil {
 		return nil, err

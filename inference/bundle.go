@@ -1,14 +1,12 @@
 package inference
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"endogate/explain"
 	"endogate/inference/analysis"
@@ -22,9 +20,6 @@ const (
 
 // maxManifest bounds what is parsed; a manifest with a thousand classes has 250 KiB.
 const maxManifest = 1 << 20
-
-// maxNetwork is what protobuf can hold in one message.
-const maxNetwork = 2 << 30
 
 // Kind says what a model looks at.
 type Kind string
@@ -40,21 +35,60 @@ type Activation string
 
 // The activations.
 const (
+	None    Activation = "none"    // the network's output holds probabilities already
 	Softmax Activation = "softmax" // one class of many
 	Sigmoid Activation = "sigmoid" // each class by itself
 )
 
-// Output describes the network's logits.
+// OutputKind says what the network's output tells of a frame.
+type OutputKind string
+
+// The kinds of output.
+const (
+	OfClasses OutputKind = "classes" // a value for each class
+)
+
+// Output describes the network's output that counts.
 type Output struct {
 	Name       string
-	Activation Activation
+	Activation Activation // of what the output holds; one that the network applies itself is not applied again
+	Kind       OutputKind
+	// Positive is the class that a single value is the probability of, where the manifest lists two: the second, if nothing else is said.
+	Positive string
+}
+
+// NoMethod is the method of a manifest by which nothing is explained.
+const NoMethod = "none"
+
+// Explain says how findings are explained.
+type Explain struct {
+	analysis.Explanation
+	Grid     *Grid          // what the layer's places are, where the network does not tell
+	Fallback explain.Method // for a network that the method cannot explain; NoMethod for none
+	Budget   time.Duration  // for the map of one finding by a method of many runs
+}
+
+// Grid is the places of a picture in a sequence of tokens: so many tokens that are no place, and then rows by columns.
+type Grid struct{ Tokens, Rows, Columns int }
+
+// Reference is a frame of the bundle, and what the network said of it where it was trained.
+type Reference struct {
+	Frame         string // a picture's path in the bundle
+	Probabilities map[string]Expected
+	Tolerance     float64 // 0: what the network's arithmetic allows
+}
+
+// Expected is a probability as it was written down.
+type Expected struct {
+	Probability float64
+	Rounding    float64 // half a unit of its last digit
 }
 
 // Bundle is a folder with a network and the manifest that says how to use it.
 // It is read once and not changed.
 type Bundle struct {
 	Dir    string
-	Digest string // SHA-256 of the network file, 64 hexadecimal digits
+	Digest string // SHA-256 of the network, 64 hexadecimal digits: of its file, or of the hashes of all its files
 
 	Name         string
 	Version      string
@@ -65,13 +99,14 @@ type Bundle struct {
 	Preprocess   []Step // in this order, before the resize
 	Output       Output
 	Classes      []analysis.Class // in the order of the network's outputs
-	Explain      analysis.Explanation
+	Explain      Explain
+	Reference    []Reference
 }
 
 // LoadBundle reads and checks the bundle in dir. The error names every fault of the manifest with its line and key.
 func LoadBundle(dir string) (*Bundle, error) {
 	b, manifestErr := loadManifest(filepath.Join(dir, ManifestFile))
-	digest, networkErr := digestFile(filepath.Join(dir, NetworkFile))
+	digest, networkErr := digestOf(dir)
 	if err := errors.Join(manifestErr, networkErr); err != nil {
 		return nil, err
 	}
@@ -82,20 +117,6 @@ func LoadBundle(dir string) (*Bundle, error) {
 // Made names the model in what it says.
 func (b *Bundle) Made() analysis.Model {
 	return analysis.Model{Manufacturer: b.Manufacturer, Name: b.Name, Version: b.Version, Digest: b.Digest}
-}
-
-// Network returns the bytes of the network file. They are what Digest was made of, or there is an error.
-func (b *Bundle) Network() ([]byte, error) {
-	path := filepath.Join(b.Dir, NetworkFile)
-	network, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("inference: model %s: %w", b.Name, err)
-	}
-	sum := sha256.Sum256(network)
-	if hex.EncodeToString(sum[:]) != b.Digest {
-		return nil, fmt.Errorf("inference: model %s: %s has changed since the bundle was loaded; restart to load it anew", b.Name, path)
-	}
-	return network, nil
 }
 
 // ClassNames returns the names of the classes in the order of the network's outputs.
@@ -116,27 +137,8 @@ func loadManifest(path string) (*Bundle, error) {
 	return readManifest(file, path)
 }
 
-func digestFile(path string) (string, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return "", fmt.Errorf("inference: model bundle: %w", err)
-	}
-	defer file.Close()
-	hash := sha256.New()
-	n, err := io.Copy(hash, io.LimitReader(file, maxNetwork))
-	switch {
-	case err != nil:
-		return "", fmt.Errorf("inference: model bundle: %w", err)
-	case n == 0:
-		return "", fmt.Errorf("inference: model bundle: %s is empty", path)
-	case n == maxNetwork:
-		return "", fmt.Errorf("inference: model bundle: %s is larger than an ONNX file can be (2 GiB)", path)
-	}
-	return hex.EncodeToString(hash.Sum(nil)), nil
-}
-
 // Fits compares the manifest with the network.
-func (b *Bundle) Fits(n *explain.Inspection) error {
+func (b *Bundle) Fits(n *explain.Outline) error {
 	fault := func(format string, args ...any) error {
 		return fmt.Errorf("inference: %s and the network of %s do not fit together: %s", ManifestFile, b.Name, fmt.Sprintf(format, args...))
 	}
@@ -146,15 +148,17 @@ func (b *Bundle) Fits(n *explain.Inspection) error {
 		}
 		return names
 	}
+	out := slices.IndexFunc(n.Outputs, func(p explain.Port) bool { return p.Name == b.Output.Name })
 	switch {
 	case b.Kind != Still:
 		return fault("kind %s: frames are taken one at a time, so that only %s is possible", b.Kind, Still)
 	case len(n.Inputs) != 1 || n.Inputs[0].Name != b.Input.Name:
 		return fault("input.name is %q, the network's inputs are %q; it must have one, of that name", b.Input.Name, names(n.Inputs))
-	case !slices.Contains(names(n.Outputs), b.Output.Name):
+	case out < 0:
 		return fault("output.name is %q, the network's outputs are %q", b.Output.Name, names(n.Outputs))
-	case n.Classes != len(b.Classes):
-		return fault("it lists %d classes, output %q has %d", len(b.Classes), b.Output.Name, n.Classes)
+	}
+	if values := valuesOf(n.Outputs[out].Shape); values > 0 && !b.reads(values) {
+		return fault("it lists %d classes, output %q has %d", len(b.Classes), b.Output.Name, values)
 	}
 	want, got := b.Input.Shape(), n.Inputs[0].Shape
 	for i, size := range got {
@@ -162,5 +166,24 @@ func (b *Bundle) Fits(n *explain.Inspection) error {
 			return fault("by size and layout its input is %v, the network's is %v (-1 is open)", want, got)
 		}
 	}
-	return nil
+	if why := b.Input.takes(n.Inputs[0].Type); why != "" {
+		return fault("%s", why)
+	}
+	_, err := b.Reading(n.Ends(b.Output.Name))
+	return err
+}
+
+// valuesOf an output is how many it has for one input; 0 where that is open.
+func valuesOf(shape []int64) int {
+	values := 1
+	for _, d := range shape[min(1, len(shape)):] {
+		if d < 1 || values > maxClasses*int(d) {
+			return 0
+		}
+		values *= int(d)
+	}
+	if len(shape) == 0 {
+		return 0
+	}
+	return values
 }

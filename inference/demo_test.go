@@ -34,7 +34,7 @@ func demoModel(t testing.TB) *BundleModel {
 	network, err := runtime.OpenNetwork(bytes, onnx.NetworkOptions{Layer: b.Explain.Layer})
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, network.Close()) })
-	m, err := NewModel(t.Context(), b, network, nil)
+	m, err := NewModel(t.Context(), b, opened(t, b, network), nil)
 	require.NoError(t, err)
 	return m
 }

@@ -11,23 +11,23 @@ import (
 
 // What a manifest says of its network and is not so is an error that says both.
 func TestBundle_Fits(t *testing.T) {
-	for says, change := range map[string]func(b *inference.Bundle, n *explain.Inspection){
-		"":                        func(*inference.Bundle, *explain.Inspection) {},
-		"kind video":              func(b *inference.Bundle, _ *explain.Inspection) { b.Kind = inference.Video },
-		`input.name is "picture"`: func(b *inference.Bundle, _ *explain.Inspection) { b.Input.Name = "picture" },
-		`inputs are ["input" "age"]`: func(_ *inference.Bundle, n *explain.Inspection) {
+	for says, change := range map[string]func(b *inference.Bundle, n *explain.Outline){
+		"":                        func(*inference.Bundle, *explain.Outline) {},
+		"kind video":              func(b *inference.Bundle, _ *explain.Outline) { b.Kind = inference.Video },
+		`input.name is "picture"`: func(b *inference.Bundle, _ *explain.Outline) { b.Input.Name = "picture" },
+		`inputs are ["input" "age"]`: func(_ *inference.Bundle, n *explain.Outline) {
 			n.Inputs = append(n.Inputs, explain.Port{Name: "age"})
 		},
-		`output.name is "scores"`:                           func(b *inference.Bundle, _ *explain.Inspection) { b.Output.Name = "scores" },
-		"lists 5 classes, output":                           func(_ *inference.Bundle, n *explain.Inspection) { n.Classes = 6 },
-		"is [1 160 160 3], the network's is [-1 3 160 160]": func(b *inference.Bundle, _ *explain.Inspection) { b.Input.Layout = inference.NHWC },
-		"network's is [4 3 160 160]":                        func(_ *inference.Bundle, n *explain.Inspection) { n.Inputs[0].Shape = []int64{4, 3, 160, 160} },
-		"network's is [-1 3 8 160 160]":                     func(_ *inference.Bundle, n *explain.Inspection) { n.Inputs[0].Shape = []int64{-1, 3, 8, 160, 160} },
+		`output.name is "scores"`:                           func(b *inference.Bundle, _ *explain.Outline) { b.Output.Name = "scores" },
+		"lists 5 classes, output":                           func(_ *inference.Bundle, n *explain.Outline) { n.Outputs[0].Shape[1] = 6 },
+		"is [1 160 160 3], the network's is [-1 3 160 160]": func(b *inference.Bundle, _ *explain.Outline) { b.Input.Layout = inference.NHWC },
+		"network's is [4 3 160 160]":                        func(_ *inference.Bundle, n *explain.Outline) { n.Inputs[0].Shape = []int64{4, 3, 160, 160} },
+		"network's is [-1 3 8 160 160]":                     func(_ *inference.Bundle, n *explain.Outline) { n.Inputs[0].Shape = []int64{-1, 3, 8, 160, 160} },
 	} {
 		b, err := inference.LoadBundle("../testdata/models/demo")
 		require.NoError(t, err)
-		n := &explain.Inspection{
-			Inputs: []explain.Port{{Name: "input", Shape: []int64{-1, 3, 160, 160}}}, Outputs: []explain.Port{{Name: "logits"}}, Classes: 5,
+		n := &explain.Outline{
+			Inputs: []explain.Port{{Name: "input", Shape: []int64{-1, 3, 160, 160}}}, Outputs: []explain.Port{{Name: "logits", Shape: []int64{-1, 5}}},
 		}
 		change(b, n)
 		if err = b.Fits(n); says == "" {

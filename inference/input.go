@@ -1,11 +1,10 @@
 package inference
 
 import (
+	"fmt"
 	"image"
 	"image/draw"
 	"slices"
-
-	"endogate/inference/analysis"
 )
 
 // Layout is the order of the input tensor's axes.
@@ -26,15 +25,59 @@ const (
 	BGR Channels = "BGR"
 )
 
+// DType is the element type of the input tensor.
+type DType string
+
+// The element types.
+const (
+	Float32 DType = "float32"
+	UInt8   DType = "uint8"
+	Float16 DType = "float16"
+)
+
+// elementTypes are ONNX's numbers of them.
+var elementTypes = map[DType]int32{Float32: 1, UInt8: 2, Float16: 10}
+
+// Fit says how a frame comes to the size of the input.
+type Fit string
+
+// The ways to fit a frame.
+const (
+	Stretch    Fit = "stretch"     // to the input's rows and columns, whatever its aspect ratio
+	Letterbox  Fit = "letterbox"   // as large as it fits, centred, with a colour beside it
+	CenterCrop Fit = "center-crop" // resized until its shorter side has a length, and the centre cut out
+)
+
 // Input describes the tensor the network takes, one frame at a time.
 type Input struct {
 	Name          string
 	Layout        Layout
 	Rows, Columns int
 	Channels      Channels
+	DType         DType // "": the network's
+	Fit           Fit
+	ShorterSide   int      // of the frame before a center crop; 0: as small as covers the input
+	Pad           [3]uint8 // red, green and blue of what is beside the frame
 	Resize        Filter
 	Scale         float64    // a channel of 0 to 255 is multiplied by it first
 	Mean, Std     [3]float64 // then (x-mean)/std, in the order of Channels
+}
+
+// takes says why a network whose input is of an ONNX element type cannot take what is prepared, or "". 0 is whatever the manifest says.
+func (in Input) takes(element int32) string {
+	said := elementTypes[in.DType]
+	if element == 0 {
+		element = said
+	}
+	switch {
+	case said != 0 && said != element:
+		return fmt.Sprintf("input.dtype is %s, the network takes ONNX type %d (1 float32, 2 uint8, 10 float16)", in.DType, element)
+	case element == elementTypes[UInt8] && (in.Scale != 1 || in.Mean != [3]float64{} || in.Std != [3]float64{1, 1, 1}):
+		return "the network takes uint8, which is the frame's pixels as they are: scale must be 1, mean 0 and std 1, or left out with dtype: uint8"
+	case element != 0 && element != 1 && element != 2 && element != 10:
+		return fmt.Sprintf("the network's input is of ONNX type %d; float32 (1), uint8 (2) and float16 (10) can be given", element)
+	}
+	return ""
 }
 
 // Shape is the shape of the input tensor.
@@ -84,9 +127,16 @@ func (in Input) table() (t [3][256]float32) {
 	return t
 }
 
-// blackFrame is as large as the input.
-func blackFrame(in Input) analysis.Sample {
-	img := image.NewRGBA(image.Rect(0, 0, in.Columns, in.Rows))
+// BlackFrame is a frame that the model can be tried on: as large as its input, or as what is cut out of a frame.
+func (b *Bundle) BlackFrame() *image.RGBA {
+	size, at := image.Pt(b.Input.Columns, b.Input.Rows), image.Point{}
+	for _, step := range b.Preprocess {
+		if c := step.Crop; c != nil {
+			at = at.Add(image.Pt(c.Left, c.Top))
+			size = image.Pt(max(size.X, at.X+c.Columns), max(size.Y, at.Y+c.Rows))
+		}
+	}
+	img := image.NewRGBA(image.Rectangle{Max: size})
 	draw.Draw(img, img.Rect, image.Black, image.Point{}, draw.Src)
-	return analysis.Sample{Span: analysis.Still(1), Frames: []*image.RGBA{img}}
+	return img
 }

@@ -1,9 +1,15 @@
 package inference
 
 import (
+	"cmp"
 	"io"
 	"math"
+	"path/filepath"
 	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
 
 	"endogate/configs/strict"
 	"endogate/explain"
@@ -36,7 +42,8 @@ func readManifest(r io.Reader, file string) (*Bundle, error) {
 func readBundle(v strict.Value) *Bundle {
 	f := v.Fields()
 	defer f.Done()
-	return &Bundle{
+	output := f.Required("output")
+	b := &Bundle{
 		Name:         readName(f.Required("name")),
 		Version:      f.Required("version").Text(64), // LO, PS3.5 6.2
 		Kind:         strict.OneOf(f.Required("kind"), Still, Video),
@@ -44,10 +51,18 @@ func readBundle(v strict.Value) *Bundle {
 		Manufacturer: f.Required("manufacturer").Text(64),
 		Input:        readInput(f.Required("input")),
 		Preprocess:   readSteps(f.Optional("preprocess")),
-		Output:       readOutput(f.Required("output")),
+		Output:       readOutput(output),
 		Classes:      readClasses(f.Required("classes")),
 		Explain:      readExplanation(f.Required("explain")),
 	}
+	b.Reference = readReferences(f.Optional("reference"), b.ClassNames())
+	if p := b.Output.Positive; p != "" && (len(b.Classes) != 2 || !slices.Contains(b.ClassNames(), p)) {
+		output.Fault("positive is %q; it names one of two classes, where the network has one value for both", p)
+	}
+	if len(b.Classes) == 1 && b.Output.Activation == Softmax && b.Output.Kind == OfClasses {
+		output.Fault("activation is softmax with one class, which is 1.0 whatever the network says; sigmoid, or none where the network's output is a probability already")
+	}
+	return b
 }
 
 func readName(v strict.Value) string {
@@ -67,21 +82,47 @@ func readInput(v strict.Value) Input {
 		Layout:   strict.OneOf(f.Required("layout"), NCHW, NHWC),
 		Channels: strict.OneOf(f.Required("channels"), RGB, BGR),
 		Resize:   strict.OneOf(f.Required("resize"), filterNames()...),
-		Scale:    f.Required("scale").Above(0, 1e6),
+		DType:    strict.OneOf(f.Optional("dtype"), Float32, UInt8, Float16),
+		Fit:      cmp.Or(strict.OneOf(f.Optional("fit"), Stretch, Letterbox, CenterCrop), Stretch),
+		Scale:    1,
+		Std:      [3]float64{1, 1, 1},
+	}
+	needed := f.Required // by numbers that are normalised
+	if in.DType == UInt8 {
+		needed = f.Optional
+	}
+	if scale := needed("scale"); scale.Present() {
+		in.Scale = scale.Above(0, 1e6)
 	}
 	if size := f.Required("size"); size.Length(2) {
 		sides := size.List()
 		in.Rows, in.Columns = sides[0].Integer(1, maxSide), sides[1].Integer(1, maxSide)
 	}
-	if mean := f.Required("mean"); mean.Length(3) {
+	if mean := needed("mean"); mean.Length(3) {
 		for i, m := range mean.List() {
 			in.Mean[i] = m.Number(-1e6, 1e6)
 		}
 	}
-	if std := f.Required("std"); std.Length(3) {
+	if std := needed("std"); std.Length(3) {
 		for i, s := range std.List() {
 			in.Std[i] = s.Above(0, 1e6)
 		}
+	}
+	if shorter := f.Optional("shorter_side"); shorter.Present() {
+		if in.ShorterSide = shorter.Integer(1, maxSide); in.Fit != CenterCrop {
+			shorter.Fault("is for fit: center-crop alone, which cuts the input out of a frame resized so")
+		}
+	}
+	if pad := f.Optional("pad"); pad.Length(3) {
+		for i, level := range pad.List() {
+			in.Pad[i] = uint8(level.Integer(0, 255))
+		}
+		if in.Fit == Stretch {
+			pad.Fault("is the colour beside the picture, where fit is letterbox or center-crop; a stretched frame has nothing beside it")
+		}
+	}
+	if why := in.takes(0); why != "" && f.Present() {
+		v.Fault("%s", why)
 	}
 	return in
 }
@@ -102,11 +143,31 @@ func readSteps(v strict.Value) []Step {
 func readStep(v strict.Value) Step {
 	f := v.Fields()
 	defer f.Done()
-	crop, mask := f.Optional("crop_border"), f.Optional("mask_box")
-	if f.Present() && crop.Present() == mask.Present() {
-		v.Fault("a step must be either crop_border or mask_box")
+	steps := map[string]strict.Value{}
+	given := 0
+	for _, name := range []string{"crop_border", "mask_box", "crop", "exif"} {
+		if steps[name] = f.Optional(name); steps[name].Present() {
+			given++
+		}
 	}
-	return Step{CropBorder: readCropBorder(crop), MaskBox: readBox(mask)}
+	if f.Present() && given != 1 {
+		v.Fault("a step must be one of crop_border, mask_box, crop and exif")
+	}
+	return Step{
+		CropBorder: readCropBorder(steps["crop_border"]), MaskBox: readBox(steps["mask_box"]), Crop: readCrop(steps["crop"]),
+		Exif: strict.OneOf(steps["exif"], "apply") == "apply",
+	}
+}
+
+func readCrop(v strict.Value) *Crop {
+	if !v.Length(4) {
+		return nil
+	}
+	items := v.List()
+	return &Crop{
+		Top: items[0].Integer(0, math.MaxUint16), Left: items[1].Integer(0, math.MaxUint16),
+		Rows: items[2].Integer(1, math.MaxUint16), Columns: items[3].Integer(1, math.MaxUint16),
+	}
 }
 
 func readCropBorder(v strict.Value) *CropBorder {
@@ -143,17 +204,101 @@ func readOutput(v strict.Value) Output {
 	defer f.Done()
 	return Output{
 		Name:       f.Required("name").Text(256),
-		Activation: strict.OneOf(f.Required("activation"), Softmax, Sigmoid),
+		Activation: strict.OneOf(f.Required("activation"), None, Softmax, Sigmoid),
+		Kind:       cmp.Or(strict.OneOf(f.Optional("kind"), OfClasses), OfClasses),
+		Positive:   f.Optional("positive").Text(64),
 	}
 }
 
-func readExplanation(v strict.Value) analysis.Explanation {
+// defaultBudget is for the map of one finding by a method of many runs.
+const defaultBudget = 30 * time.Second
+
+func readExplanation(v strict.Value) Explain {
 	f := v.Fields()
 	defer f.Done()
-	return analysis.Explanation{
-		Method: strict.OneOf(f.Required("method"), quickMethods()...),
-		Layer:  f.Required("layer").Text(256),
+	e := Explain{Budget: defaultBudget, Fallback: explain.Occlusion}
+	e.Method = strict.OneOf(f.Required("method"), append(quickMethods(), append(slowMethods(), NoMethod)...)...)
+	layer := f.Optional("layer")
+	if e.Layer = layer.Text(256); !layer.Present() {
+		e.Layer = explain.LastLayer
 	}
+	if e.Layer == NoMethod { // as it was said before there was a method of that name
+		e.Method, e.Layer = NoMethod, explain.LastLayer
+	}
+	if fallback := f.Optional("fallback"); fallback.Present() {
+		e.Fallback = explain.Method(strict.OneOf(fallback, append(slowMethods(), NoMethod)...))
+	}
+	if budget := f.Optional("budget"); budget.Present() {
+		text := budget.Text(32)
+		d, err := time.ParseDuration(text)
+		if err != nil || d <= 0 || d > time.Hour {
+			budget.Fault("is %q; must be a time with its unit, up to 1h, such as 30s", text)
+		}
+		e.Budget = d
+	}
+	if grid := f.Optional("grid"); grid.Present() {
+		e.Grid = readGrid(grid)
+	}
+	return e
+}
+
+func readGrid(v strict.Value) *Grid {
+	f := v.Fields()
+	defer f.Done()
+	g := &Grid{Rows: f.Required("rows").Integer(1, maxSide), Columns: f.Required("columns").Integer(1, maxSide)}
+	if tokens := f.Optional("tokens"); tokens.Present() {
+		g.Tokens = tokens.Integer(0, maxSide)
+	}
+	return g
+}
+
+// maxReferences bounds the frames that a start has to run.
+const maxReferences = 64
+
+func readReferences(v strict.Value, classes []string) []Reference {
+	items := v.List()
+	if len(items) > maxReferences {
+		v.Fault("has %d frames; at most %d are allowed", len(items), maxReferences)
+		return nil
+	}
+	all := make([]Reference, len(items))
+	for i, item := range items {
+		all[i] = readReference(item, classes)
+	}
+	return all
+}
+
+func readReference(v strict.Value, classes []string) Reference {
+	f := v.Fields()
+	defer f.Done()
+	frame := f.Required("frame")
+	r := Reference{Frame: frame.Text(256), Probabilities: map[string]Expected{}}
+	if r.Frame != "" && !filepath.IsLocal(r.Frame) {
+		frame.Fault("is %q; must be a picture within the bundle", r.Frame)
+	}
+	if tolerance := f.Optional("tolerance"); tolerance.Present() {
+		r.Tolerance = tolerance.Above(0, 1)
+	}
+	listed := f.Required("probabilities")
+	p := listed.Fields()
+	defer p.Done()
+	for _, class := range classes {
+		if value := p.Optional(class); class != "" && value.Present() {
+			r.Probabilities[class] = Expected{value.Number(0, 1), rounding(value.Text(64))}
+		}
+	}
+	if listed.Present() && len(r.Probabilities) == 0 {
+		listed.Fault("names none of the classes")
+	}
+	return r
+}
+
+// rounding is half a unit of the last digit that a number is written with.
+func rounding(number string) float64 {
+	mantissa, exponent, _ := strings.Cut(strings.ToLower(number), "e")
+	_, digits, _ := strings.Cut(mantissa, ".")
+	e, _ := strconv.Atoi(exponent)
+	return 0.5 * math.Pow10(e-len(digits))
 }
 
 func readClasses(v strict.Value) []analysis.Class {
@@ -200,4 +345,9 @@ func quickMethods() []string {
 		}
 	}
 	return names
+}
+
+// slowMethods are those of many runs of the network that need no gradient.
+func slowMethods() []string {
+	return []string{string(explain.Occlusion), string(explain.RISE), string(explain.ScoreCAM)}
 }

@@ -33,7 +33,7 @@ func TestLoadBundle_demo(t *testing.T) {
 		Name: "polyp", Threshold: 0.5, Role: analysis.RoleFinding,
 		Finding: dicom.Code{Value: "68496003", Scheme: "SCT", Meaning: "Polyp of colon"}, Site: dicom.Code{Value: "71854001", Scheme: "SCT", Meaning: "Colon"},
 	}, b.Classes[0])
-	assert.Equal(t, analysis.Explanation{Method: "gradcam", Layer: "last"}, b.Explain)
+	assert.Equal(t, analysis.Explanation{Method: "gradcam", Layer: "last"}, b.Explain.Explanation)
 	network, err := b.Network()
 	require.NoError(t, err)
 	assert.Len(t, network, 7773829)
@@ -47,8 +47,8 @@ func TestLoadBundle_faults(t *testing.T) {
 		name, replace, with string
 		want                string // the whole fault behind the file name
 	}{
-		{"unknown key", "version: 1.0.0", "version: 1.0.0\ncolour: red", "4: colour: unknown key; known here are classes, explain, input, intended_use, kind, manufacturer, name, output, preprocess, version"},
-		{"unknown nested key", "scale: 0.00392156862745098", "scale: 1\n  gamma: 2", "14: input.gamma: unknown key; known here are channels, layout, mean, name, resize, scale, size, std"},
+		{"unknown key", "version: 1.0.0", "version: 1.0.0\ncolour: red", "4: colour: unknown key; known here are classes, explain, input, intended_use, kind, manufacturer, name, output, preprocess, reference, version"},
+		{"unknown nested key", "scale: 0.00392156862745098", "scale: 1\n  gamma: 2", "14: input.gamma: unknown key; known here are channels, dtype, fit, layout, mean, name, pad, resize, scale, shorter_side, size, std"},
 		{"missing", "version: 1.0.0\n", "", "2: version: missing"},
 		{"twice", "version: 1.0.0", "version: 1.0.0\nversion: 2", "4: version: given twice"},
 		{"name", "name: demo-colon", "name: Demo Colon", `2: name: is "Demo Colon"; must be lower case letters, digits, '.', '_' and '-'`},
@@ -75,8 +75,8 @@ func TestLoadBundle_faults(t *testing.T) {
 		{"crop size", "min_size: 32", "min_size: 0", `19: preprocess[0].crop_border.min_size: is "0"; must be a whole number from 1 to 65535`},
 		{"box range", "[0.0, 0.62, 0.38, 1.0]", "[0.0, 0.62, 0.38, 1.1]", `21: preprocess[1].mask_box[3]: is "1.1"; must be a number from 0 to 1`},
 		{"box empty", "[0.0, 0.62, 0.38, 1.0]", "[0.5, 0.62, 0.38, 1.0]", "21: preprocess[1].mask_box: is empty; must be [left, top, right, bottom] with left < right and top < bottom"},
-		{"step unknown", "mask_box:", "blur:", "21: preprocess[1]: a step must be either crop_border or mask_box"},
-		{"activation", "activation: softmax", "activation: relu", `24: output.activation: is "relu"; must be one of softmax, sigmoid`},
+		{"step unknown", "mask_box:", "blur:", "21: preprocess[1]: a step must be one of crop_border, mask_box, crop and exif"},
+		{"activation", "activation: softmax", "activation: relu", `24: output.activation: is "relu"; must be one of none, softmax, sigmoid`},
 		{"threshold zero", "{name: polyp, threshold: 0.5", "{name: polyp, threshold: 0", `26: classes[0].threshold: is "0"; must be more than 0 and at most 1`},
 		{"threshold high", "{name: polyp, threshold: 0.5", "{name: polyp, threshold: 50", `26: classes[0].threshold: is "50"; must be more than 0 and at most 1`},
 		{"role", "role: finding", "role: diagnosis", `26: classes[0].role: is "diagnosis"; must be one of finding, landmark, normal, quality`},
@@ -88,7 +88,7 @@ func TestLoadBundle_faults(t *testing.T) {
 		{"scheme", `code: "68496003", scheme: SCT`, `code: "68496003", scheme: snomed`, `26: classes[0].finding.scheme: is "snomed"; must be a Coding Scheme Designator such as SCT, DCM, LN or 99LOCAL`},
 		{"code missing", `code: "68496003", scheme: SCT, meaning: Polyp of colon`, `code: "68496003", scheme: SCT`, "26: classes[0].finding.meaning: missing"},
 		{"finding missing", `finding: {code: "68496003", scheme: SCT, meaning: Polyp of colon}, `, "", "26: classes[0].finding: missing"},
-		{"method", "method: gradcam", "method: tea-leaves", `32: explain.method: is "tea-leaves"; must be one of gradcam, gradcam++, hirescam, layercam`},
+		{"method", "method: gradcam", "method: tea-leaves", `32: explain.method: is "tea-leaves"; must be one of gradcam, gradcam++, hirescam, layercam, occlusion, rise, scorecam, none`},
 		{"alias", "version: 1.0.0\nkind: still", "version: &v 1.0.0\nkind: *v", "4: kind: is not a single value; must be one of still, video"},
 	}
 	for _, tt := range tests {

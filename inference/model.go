@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
+	"image"
+	"maps"
+	"slices"
 	"sync"
+	"sync/atomic"
 
 	"endogate/explain"
 	"endogate/inference/analysis"
@@ -21,47 +24,53 @@ type Model interface {
 
 // Network runs a bundle's network on one prepared frame. Its methods may be called from any goroutine.
 type Network interface {
-	Classes() int
-	// Logits returns one value for each class. The input is not kept.
-	Logits(ctx context.Context, input []float32, shape []int64) ([]float32, error)
-	// Explain returns the logits and for each of the classes a map of what speaks for it.
-	Explain(ctx context.Context, input []float32, shape []int64, classes []int) ([]float32, []explain.Map, error)
+	// Explain returns the values of the network's own outputs, the one that the manifest names first, and for each of the
+	// seeds, which are weights of that one's values, a map of what speaks for it. The input is not kept.
+	Explain(ctx context.Context, input []float32, shape []int64, seeds [][]float32) (outputs [][]float32, maps []explain.Map, err error)
 }
+
+// Opened is a bundle's network, and how it is read and explained.
+type Opened struct {
+	Network
+	Reading Reading
+	How     analysis.Explanation // of its maps: the manifest's, what stands in for it, or NoMethod for none
+}
+
+// ErrBudget says that a map would have taken longer than the manifest allows.
+var ErrBudget = errors.New("the explanation took longer than the model's explain.budget")
 
 // Explainer explains by other methods, or at other layers, than the bundle's own.
 type Explainer interface {
-	// Explain returns for each of the targets a map of what speaks for a class in the input. Its methods may be called
-	// from any goroutine.
-	Explain(ctx context.Context, input []float32, class int, targets []explain.Target) ([]explain.Map, error)
+	// Explain returns for each of the targets a map of what speaks for a class in the input, of a network whose output has so
+	// many values. Its methods may be called from any goroutine.
+	Explain(ctx context.Context, input []float32, values, class int, targets []explain.Target) ([]explain.Map, error)
 }
 
 // BundleModel is a bundle with its network.
 type BundleModel struct {
 	bundle    *Bundle
-	network   Network
-	explainer Explainer // nil: no wishes
-	explains  []int     // classes that are explained
-	ahead     []int     // those of them that are explained before it is known whether they are found
-	inputs    sync.Pool // *[]float32
+	network   Opened
+	explainer Explainer    // nil: no wishes
+	explains  []int        // classes that are explained
+	ahead     []int        // those of them that are explained before it is known whether they are found
+	inputs    sync.Pool    // *[]float32
+	values    atomic.Int64 // of the network's output; 0: not known yet
 }
 
 // NewModel puts bundle and network together and tries them on a black frame, so that what does not fit is
 // found now. The network stays the caller's to close. Without an explainer there is the bundle's own explanation alone.
-func NewModel(ctx context.Context, b *Bundle, n Network, e Explainer) (*BundleModel, error) {
-	if n.Classes() != len(b.Classes) {
-		return nil, fmt.Errorf("inference: model %s: the network has %d classes, %s lists %d; make them agree", b.Name, n.Classes(), ManifestFile, len(b.Classes))
-	}
+func NewModel(ctx context.Context, b *Bundle, n Opened, e Explainer) (*BundleModel, error) {
 	m := &BundleModel{bundle: b, network: n, explainer: e}
 	m.inputs.New = func() any { input := make([]float32, b.Input.Len()); return &input }
 	for i, class := range b.Classes {
-		if class.Role == analysis.RoleFinding {
+		if class.Role == analysis.RoleFinding && n.How.Method != NoMethod {
 			m.explains = append(m.explains, i)
 		}
 	}
-	if len(m.explains) <= maxAhead {
+	if info, _ := explain.LookupMethod(explain.Method(n.How.Method)); len(m.explains) <= maxAhead && !info.Runs {
 		m.ahead = m.explains
 	}
-	if _, err := m.Infer(ctx, blackFrame(b.Input), nil); err != nil {
+	if _, err := m.Infer(ctx, analysis.Sample{Span: analysis.Still(1), Frames: []*image.RGBA{b.BlackFrame()}}, nil); err != nil {
 		return nil, fmt.Errorf("inference: model %s: trial on a black frame: %w", b.Name, err)
 	}
 	return m, nil
@@ -82,22 +91,30 @@ func (m *BundleModel) Infer(ctx context.Context, s analysis.Sample, wishes []exp
 	if err != nil {
 		return analysis.Part{}, Permanent(err)
 	}
-	logits, maps, err := m.network.Explain(ctx, *input, m.bundle.Input.Shape(), m.ahead)
+	values := m.values.Load()
+	if values == 0 && len(m.ahead) > 0 { // how many there are shows in the first run
+		outputs, _, err := m.network.Explain(ctx, *input, m.bundle.Input.Shape(), nil)
+		if err != nil {
+			return analysis.Part{}, err
+		}
+		values = int64(len(outputs[0]))
+	}
+	outputs, ahead, err := m.network.Explain(ctx, *input, m.bundle.Input.Shape(), m.seeds(int(values), m.ahead))
 	if err != nil {
 		return analysis.Part{}, err
 	}
-	p, err := m.probabilities(logits)
+	p, err := m.network.Reading.Probabilities(outputs[0])
 	if err != nil {
 		return analysis.Part{}, Permanent(err)
 	}
+	m.values.Store(int64(len(outputs[0])))
 	found := m.above(p)
-	explanations := byClass(m.ahead, maps)
-	if late := m.unexplained(found); len(late) > 0 {
-		if _, maps, err = m.network.Explain(ctx, *input, m.bundle.Input.Shape(), late); err != nil {
-			return analysis.Part{}, err
-		}
-		explanations = byClass(late, maps)
+	explanations := byClass(m.ahead, ahead)
+	late, err := m.late(ctx, *input, len(outputs[0]), found)
+	if err != nil && !errors.Is(err, ErrBudget) {
+		return analysis.Part{}, err
 	}
+	maps.Copy(explanations, late)
 	part := analysis.Part{Geometry: g, Result: analysis.Result{
 		Span: s.Span, Rows: g.Rows, Columns: g.Columns, Scores: make(map[string]float64, len(p)),
 	}}
@@ -110,8 +127,12 @@ func (m *BundleModel) Infer(ctx context.Context, s analysis.Sample, wishes []exp
 		if class.Role != analysis.RoleFinding {
 			continue
 		}
-		part.Maps = append(part.Maps, mapOf(class, m.bundle.Explain, explanations[i]))
-		wished, err := m.wished(ctx, *input, i, wishes)
+		if one, ok := explanations[i]; ok {
+			part.Maps = append(part.Maps, mapOf(class, m.network.How, one))
+		} else {
+			part.Result.Notes = append(part.Result.Notes, class.Name+": "+m.unexplained())
+		}
+		wished, err := m.wished(ctx, *input, len(outputs[0]), i, wishes)
 		if err != nil {
 			return analysis.Part{}, err
 		}
@@ -125,18 +146,18 @@ func (m *BundleModel) prepare(s analysis.Sample, input []float32) (analysis.Geom
 	if s.Prepared != nil {
 		return s.Prepared.Geometry, m.bundle.normalise(*s.Prepared, input)
 	}
-	return m.bundle.Prepare(s.Frames[0], input)
+	return m.bundle.Prepare(s.Frames[0], s.Orientation, input)
 }
 
 // wished explains a class as the wishes say.
-func (m *BundleModel) wished(ctx context.Context, input []float32, class int, wishes []explain.Target) ([]analysis.Map, error) {
+func (m *BundleModel) wished(ctx context.Context, input []float32, values, class int, wishes []explain.Target) ([]analysis.Map, error) {
 	if len(wishes) == 0 {
 		return nil, nil
 	}
 	if m.explainer == nil {
 		return nil, Permanent(fmt.Errorf("inference: model %s explains by its own method alone", m.bundle.Name))
 	}
-	maps, err := m.explainer.Explain(ctx, input, class, wishes)
+	maps, err := m.explainer.Explain(ctx, input, values, class, wishes)
 	if err != nil {
 		return nil, err
 	}
@@ -162,17 +183,50 @@ func (m *BundleModel) above(p []float64) (found []int) {
 	return found
 }
 
-// unexplained returns those found that have yet to be explained.
-func (m *BundleModel) unexplained(found []int) (late []int) {
-	if len(m.ahead) == len(m.explains) {
-		return nil
+// seeds are those of classes.
+func (m *BundleModel) seeds(values int, classes []int) [][]float32 {
+	seeds := make([][]float32, len(classes))
+	for i, class := range classes {
+		seeds[i] = m.network.Reading.Seed(values, class, -1)
 	}
-	for _, i := range found {
-		if m.bundle.Classes[i].Role == analysis.RoleFinding {
-			late = append(late, i)
+	return seeds
+}
+
+// late explains what is found and is not explained ahead.
+func (m *BundleModel) late(ctx context.Context, input []float32, values int, found []int) (map[int]explain.Map, error) {
+	classes := slices.DeleteFunc(slices.Clone(found), func(class int) bool {
+		return !slices.Contains(m.explains, class) || slices.Contains(m.ahead, class)
+	})
+	together := len(classes)
+	if info, _ := explain.LookupMethod(explain.Method(m.network.How.Method)); info.Runs {
+		together = 1 // what is done within the budget is kept
+	}
+	all := map[int]explain.Map{}
+	for some := range slices.Chunk(classes, max(together, 1)) {
+		_, made, err := m.network.Explain(ctx, input, m.bundle.Input.Shape(), m.seeds(values, some))
+		if err != nil {
+			return all, err
 		}
+		maps.Copy(all, byClass(some, made))
 	}
-	return late
+	return all, nil
+}
+
+// What a finding says that its model does not explain.
+const (
+	NoteNoMethod = "No explanation is made: the model's manifest has it so."
+	NoteBudget   = "No explanation is made: it would take longer than the model's manifest allows."
+)
+
+// unexplained says why a finding has no map.
+func (m *BundleModel) unexplained() string {
+	switch {
+	case m.network.How.Method != NoMethod:
+		return NoteBudget
+	case m.network.How.Fallback != "":
+		return "No explanation is made: " + m.network.How.Fallback
+	}
+	return NoteNoMethod
 }
 
 func byClass(classes []int, maps []explain.Map) map[int]explain.Map {
@@ -181,51 +235,4 @@ func byClass(classes []int, maps []explain.Map) map[int]explain.Map {
 		explanations[classes[i]] = m
 	}
 	return explanations
-}
-
-var errNotANumber = errors.New("inference: the network gave values that are not numbers")
-
-// probabilities applies the activation to the logits.
-func (m *BundleModel) probabilities(logits []float32) ([]float64, error) {
-	if len(logits) != len(m.bundle.Classes) {
-		return nil, fmt.Errorf("inference: the network gave %d values for %d classes", len(logits), len(m.bundle.Classes))
-	}
-	return m.bundle.Output.Activation.Apply(logits)
-}
-
-// Apply returns the probabilities, 0 to 1, of logits. It is an error when a logit is not a finite number.
-func (a Activation) Apply(logits []float32) ([]float64, error) {
-	for _, x := range logits {
-		if math.IsNaN(float64(x)) || math.IsInf(float64(x), 0) {
-			return nil, errNotANumber
-		}
-	}
-	if a == Sigmoid {
-		return sigmoid(logits), nil
-	}
-	return softmax(logits), nil
-}
-
-func sigmoid(logits []float32) []float64 {
-	p := make([]float64, len(logits))
-	for i, x := range logits {
-		p[i] = 1 / (1 + math.Exp(-float64(x)))
-	}
-	return p
-}
-
-func softmax(logits []float32) []float64 {
-	top := math.Inf(-1)
-	for _, x := range logits {
-		top = max(top, float64(x))
-	}
-	p, sum := make([]float64, len(logits)), 0.0
-	for i, x := range logits {
-		p[i] = math.Exp(float64(x) - top) // no overflow
-		sum += p[i]
-	}
-	for i := range p {
-		p[i] /= sum
-	}
-	return p
 }

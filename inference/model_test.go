@@ -24,20 +24,23 @@ type scripted struct {
 	asked  [][]int // classes of each call
 }
 
-func (s *scripted) Classes() int { return len(s.logits) }
-
-func (s *scripted) Logits(ctx context.Context, input []float32, shape []int64) ([]float32, error) {
-	logits, _, err := s.Explain(ctx, input, shape, nil)
-	return logits, err
+func (s *scripted) Explain(_ context.Context, _ []float32, _ []int64, seeds [][]float32) ([][]float32, []explain.Map, error) {
+	var classes []int
+	maps := make([]explain.Map, len(seeds))
+	for i, seed := range seeds {
+		classes = append(classes, slices.Index(seed, 1))
+		maps[i] = s.maps[classes[i]]
+	}
+	s.asked = append(s.asked, classes)
+	return [][]float32{s.logits}, maps, s.err
 }
 
-func (s *scripted) Explain(_ context.Context, _ []float32, _ []int64, classes []int) ([]float32, []explain.Map, error) {
-	s.asked = append(s.asked, slices.Clone(classes))
-	maps := make([]explain.Map, len(classes))
-	for i, c := range classes {
-		maps[i] = s.maps[c]
-	}
-	return s.logits, maps, s.err
+// opened reads a network as its bundle has it.
+func opened(t testing.TB, b *Bundle, n Network) Opened {
+	t.Helper()
+	reading, err := b.Reading(explain.Linear)
+	require.NoError(t, err)
+	return Opened{Network: n, Reading: reading, How: b.Explain.Explanation}
 }
 
 // hot is a map of 10x10 with one hot cell.
@@ -50,7 +53,7 @@ func hot(x, y int) explain.Map {
 // demoWith is the demo bundle with a network of the test's.
 func demoWith(t *testing.T, n *scripted) *BundleModel {
 	t.Helper()
-	m, err := NewModel(t.Context(), demoBundle(t), n, nil)
+	m, err := NewModel(t.Context(), demoBundle(t), opened(t, demoBundle(t), n), nil)
 	require.NoError(t, err)
 	n.asked = nil
 	return m
@@ -113,7 +116,7 @@ func TestInfer_thresholdIsReached(t *testing.T) {
 	for i := range b.Classes {
 		b.Classes[i].Threshold = 0.2
 	}
-	m, err := NewModel(t.Context(), b, &scripted{logits: make([]float32, 5), maps: map[int]explain.Map{0: hot(1, 1)}}, nil)
+	m, err := NewModel(t.Context(), b, opened(t, b, &scripted{logits: make([]float32, 5), maps: map[int]explain.Map{0: hot(1, 1)}}), nil)
 	require.NoError(t, err)
 	a, err := m.Infer(t.Context(), bright(50, 50), nil)
 	require.NoError(t, err)
@@ -159,7 +162,7 @@ func TestInfer_manyFindingClassesAreExplainedWhenFound(t *testing.T) {
 	}
 	b.Output.Activation = Sigmoid
 	n := &scripted{logits: []float32{-3, 2, -3, 0, -3}, maps: map[int]explain.Map{1: hot(1, 1), 3: hot(5, 5)}}
-	m, err := NewModel(t.Context(), b, n, nil)
+	m, err := NewModel(t.Context(), b, opened(t, b, n), nil)
 	require.NoError(t, err)
 	n.asked = nil
 	a, err := m.Infer(t.Context(), bright(100, 100), nil)
@@ -178,7 +181,7 @@ func TestInfer_manyFindingClassesAreExplainedWhenFound(t *testing.T) {
 // wisher explains as it is asked.
 type wisher struct{ asked []explain.Target }
 
-func (w *wisher) Explain(_ context.Context, _ []float32, class int, targets []explain.Target) ([]explain.Map, error) {
+func (w *wisher) Explain(_ context.Context, _ []float32, _, class int, targets []explain.Target) ([]explain.Map, error) {
 	w.asked = append(w.asked, targets...)
 	maps := make([]explain.Map, len(targets))
 	for i := range maps {
@@ -189,7 +192,7 @@ func (w *wisher) Explain(_ context.Context, _ []float32, class int, targets []ex
 
 func TestInfer_wishes(t *testing.T) {
 	n, w := &scripted{logits: []float32{5, 0, 0, 0, 0}, maps: map[int]explain.Map{0: hot(6, 2)}}, &wisher{}
-	m, err := NewModel(t.Context(), demoBundle(t), n, w)
+	m, err := NewModel(t.Context(), demoBundle(t), opened(t, demoBundle(t), n), w)
 	require.NoError(t, err)
 	wishes := []explain.Target{{Method: explain.GuidedGradCAM, Layer: "a"}, {Method: explain.GradCAM, Layer: "b"}}
 	a, err := m.Infer(t.Context(), bright(50, 50), wishes)
@@ -217,10 +220,10 @@ func TestInfer_wishes(t *testing.T) {
 
 func TestNewModel_refuses(t *testing.T) {
 	b := demoBundle(t)
-	_, err := NewModel(t.Context(), b, &scripted{logits: make([]float32, 3)}, nil)
-	require.EqualError(t, err, "inference: model demo-colon: the network has 3 classes, model.yaml lists 5; make them agree")
+	_, err := NewModel(t.Context(), b, opened(t, b, &scripted{logits: make([]float32, 3)}), nil)
+	require.EqualError(t, err, "inference: model demo-colon: trial on a black frame: inference: the network gave 3 values for 5 classes")
 	broken := errors.New("shape does not fit")
-	_, err = NewModel(t.Context(), b, &scripted{logits: make([]float32, 5), err: broken}, nil)
+	_, err = NewModel(t.Context(), b, opened(t, b, &scripted{logits: make([]float32, 5), err: broken}), nil)
 	require.ErrorIs(t, err, broken)
 	require.ErrorContains(t, err, "trial on a black frame")
 }

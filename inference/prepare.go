@@ -19,7 +19,12 @@ import (
 type Step struct {
 	CropBorder *CropBorder
 	MaskBox    *Box
+	Crop       *Crop
+	Exif       bool // turns the frame upright, as its file says
 }
+
+// Crop is a part of the frame as the steps before have left it, in pixels.
+type Crop struct{ Top, Left, Rows, Columns int }
 
 // CropBorder cuts off the dark border around the picture: it keeps the rows (columns) from the first to
 // the last in which at least MinFraction of the pixels have max(R,G,B) > Threshold. If fewer than MinSize
@@ -43,9 +48,9 @@ func (b Box) in(r image.Rectangle) image.Rectangle {
 }
 
 // Prepare fills dst, of b.Input.Len() values, with img as the network wants it, and
-// returns where it comes from. Img is not changed.
-func (b *Bundle) Prepare(img *image.RGBA, dst []float32) (analysis.Geometry, error) {
-	p, err := b.Reduce(img)
+// returns where it comes from. Img is as it is stored, and is not changed; its orientation counts where the manifest has it applied.
+func (b *Bundle) Prepare(img *image.RGBA, o analysis.Orientation, dst []float32) (analysis.Geometry, error) {
+	p, err := b.Reduce(img, o)
 	if err == nil {
 		err = b.normalise(p, dst)
 	}
@@ -66,12 +71,16 @@ func (b *Bundle) normalise(p analysis.Prepared, dst []float32) error {
 
 // Preparation names what Reduce does: bundles of whatever process that say the same make the same of a frame.
 func (b *Bundle) Preparation() string {
-	const version = 1 // of what is written here
+	const version = 2 // of what is written here
+	in := b.Input
 	text, err := json.Marshal(struct {
 		Version, Rows, Columns int
+		Fit                    Fit
+		ShorterSide            int
+		Pad                    [3]uint8
 		Resize                 Filter
 		Steps                  []Step
-	}{version, b.Input.Rows, b.Input.Columns, b.Input.Resize, b.Preprocess})
+	}{version, in.Rows, in.Columns, in.Fit, in.ShorterSide, in.Pad, in.Resize, b.Preprocess})
 	if err != nil { // a number that is not finite
 		return ""
 	}
@@ -80,11 +89,12 @@ func (b *Bundle) Preparation() string {
 }
 
 // Reduce does what the manifest says before normalisation, and says where what is left of img comes from. Img is not changed.
-func (b *Bundle) Reduce(img *image.RGBA) (analysis.Prepared, error) {
+func (b *Bundle) Reduce(img *image.RGBA, o analysis.Orientation) (analysis.Prepared, error) {
 	bounds := img.Bounds()
 	if bounds.Empty() {
 		return analysis.Prepared{}, errors.New("inference: prepare: frame has no pixels")
 	}
+	g := analysis.Geometry{Rows: bounds.Dy(), Columns: bounds.Dx()}
 	v := &view{img: img, crop: bounds.Sub(bounds.Min)}
 	for _, step := range b.Preprocess {
 		switch {
@@ -92,12 +102,107 @@ func (b *Bundle) Reduce(img *image.RGBA) (analysis.Prepared, error) {
 			v.cropBorder(*step.CropBorder)
 		case step.MaskBox != nil:
 			v.masked = append(v.masked, step.MaskBox.in(v.crop))
+		case step.Crop != nil:
+			c := *step.Crop
+			part := image.Rect(c.Left, c.Top, c.Left+c.Columns, c.Top+c.Rows).Add(v.crop.Min)
+			if !part.In(v.crop) {
+				return analysis.Prepared{}, fmt.Errorf("inference: prepare: the crop of %d rows and %d columns from row %d, column %d on does not lie in what is there, %d rows and %d columns: frames of this size are not what the model was made for",
+					c.Rows, c.Columns, c.Top, c.Left, v.crop.Dy(), v.crop.Dx())
+			}
+			v.crop = part
+		case step.Exif && o.Turns() && g.Orientation == 0:
+			g.Orientation = o
+			v.turn(o)
 		}
 	}
-	return analysis.Prepared{
-		Geometry: analysis.Geometry{Rows: bounds.Dy(), Columns: bounds.Dx(), Crop: v.crop, Masked: v.masked},
-		Pixels:   v.resize(b.Input.Resize, b.Input.Columns, b.Input.Rows),
+	pixels, window, err := b.Input.fit(v)
+	g.Window = window
+	stored := image.Pt(g.Columns, g.Rows)
+	g.Crop = g.Orientation.StoredRect(v.crop, stored)
+	for _, box := range v.masked {
+		g.Masked = append(g.Masked, g.Orientation.StoredRect(box, stored))
+	}
+	return analysis.Prepared{Geometry: g, Pixels: pixels}, err
+}
+
+// turn has the view, which is of the whole frame or a part of it, seen upright from here on.
+func (v *view) turn(o analysis.Orientation) {
+	stored := v.img.Rect.Size()
+	size := stored
+	if o.Swaps() {
+		size.X, size.Y = size.Y, size.X
+	}
+	upright := image.NewRGBA(image.Rectangle{Max: size})
+	for y := range size.Y {
+		for x := range size.X {
+			sx, sy := o.Stored(x, y, stored)
+			copy(upright.Pix[upright.PixOffset(x, y):][:4], v.img.Pix[v.img.PixOffset(v.img.Rect.Min.X+sx, v.img.Rect.Min.Y+sy):][:4])
+		}
+	}
+	back := o.Inverse()
+	v.img, v.crop = upright, back.StoredRect(v.crop, size)
+	for i, box := range v.masked {
+		v.masked[i] = back.StoredRect(box, size)
+	}
+}
+
+// maxResized bounds a frame between the resize and the cut: what is much longer than wide grows to it.
+const maxResized = 1 << 26
+
+// fit resizes the view to the input, and says where in the input it lies; nil where it fills it.
+func (in Input) fit(v *view) ([]uint8, *analysis.Window, error) {
+	size, at := in.placed(v.crop.Size())
+	if size.X*size.Y > maxResized {
+		return nil, nil, fmt.Errorf("inference: prepare: a frame of %d x %d pixels would be resized to %d x %d: it is too long for fit: %s", v.crop.Dx(), v.crop.Dy(), size.X, size.Y, in.Fit)
+	}
+	pixels := v.resize(in.Resize, size.X, size.Y)
+	if in.Fit == Stretch || in.Fit == "" {
+		return pixels, nil, nil
+	}
+	out := make([]uint8, in.Len())
+	for i := range out {
+		out[i] = in.Pad[i%3]
+	}
+	from := image.Rectangle{Min: at, Max: at.Add(size)}
+	for y, part := 0, from.Intersect(image.Rect(0, 0, in.Columns, in.Rows)); y < part.Dy(); y++ {
+		row := (part.Min.Y + y - at.Y) * size.X
+		copy(out[3*((part.Min.Y+y)*in.Columns+part.Min.X):][:3*part.Dx()], pixels[3*(row+part.Min.X-at.X):])
+	}
+	across, down := float64(in.Columns), float64(in.Rows)
+	return out, &analysis.Window{
+		Left: float64(from.Min.X) / across, Top: float64(from.Min.Y) / down,
+		Right: float64(from.Max.X) / across, Bottom: float64(from.Max.Y) / down,
 	}, nil
+}
+
+// placed is the size that a picture is resized to, and where its top-left corner comes to lie in the input.
+func (in Input) placed(picture image.Point) (size, at image.Point) {
+	w, h := picture.X, picture.Y
+	switch in.Fit {
+	case Letterbox: // as Ultralytics' LetterBox
+		r := min(float64(in.Columns)/float64(w), float64(in.Rows)/float64(h))
+		size = image.Pt(max(int(math.RoundToEven(float64(w)*r)), 1), max(int(math.RoundToEven(float64(h)*r)), 1))
+	case CenterCrop: // as torchvision's Resize and CenterCrop
+		switch {
+		case in.ShorterSide > 0 && w <= h:
+			size = image.Pt(in.ShorterSide, in.ShorterSide*h/w)
+		case in.ShorterSide > 0:
+			size = image.Pt(in.ShorterSide*w/h, in.ShorterSide)
+		case in.Columns*h >= in.Rows*w:
+			size = image.Pt(in.Columns, in.Columns*h/w)
+		default:
+			size = image.Pt(in.Rows*w/h, in.Rows)
+		}
+	default:
+		return image.Pt(in.Columns, in.Rows), at
+	}
+	offset := func(inside, whole int) int {
+		if whole > inside {
+			return -int(math.RoundToEven(float64(whole-inside) / 2))
+		}
+		return (inside - whole) / 2
+	}
+	return size, image.Pt(offset(in.Columns, size.X), offset(in.Rows, size.Y))
 }
 
 // view is the part of a frame that the network sees. Crop and masked count from the frame's

@@ -166,7 +166,7 @@ func (t Task) samples(ctx context.Context) iter.Seq2[analysis.Sample, error] {
 			return
 		}
 		for frame, err := range t.Instance.Frames(ctx) {
-			if !yield(analysis.Sample{Span: analysis.Still(frame.Number), Frames: []*image.RGBA{frame.Image}, Note: frame.Note}, err) {
+			if !yield(analysis.Sample{Span: analysis.Still(frame.Number), Frames: []*image.RGBA{frame.Image}, Note: frame.Note, Orientation: analysis.Orientation(frame.Orientation)}, err) {
 				return
 			}
 		}

@@ -25,7 +25,7 @@ type Algorithm struct {
 
 // AlgorithmOf names the model of a bundle that stands at number, from 1, in the configuration.
 func AlgorithmOf(b *inference.Bundle, number int) Algorithm {
-	return Algorithm{Model: b.Made(), Number: number, Classes: b.Classes, Explain: b.Explain}
+	return Algorithm{Model: b.Made(), Number: number, Classes: b.Classes, Explain: b.Explain.Explanation}
 }
 
 // Validate reports what would keep a from standing in a data set.

@@ -16,6 +16,7 @@ import (
 	"endogate/explain"
 	"endogate/explain/picture"
 	"endogate/inference"
+	"endogate/inference/analysis"
 	"endogate/inference/ask"
 	"endogate/inference/frames"
 	"endogate/inference/onnx"
@@ -160,7 +161,9 @@ func (r *explainRun) named(f frames.Frame) string {
 // frame explains one frame and writes what came of it.
 func (r *explainRun) frame(ctx context.Context, f frames.Frame) error {
 	f.Name = r.named(f)
-	asked, err := r.model.Ask(ctx, f.Image, r.question)
+	question := r.question
+	question.Orientation = analysis.Orientation(f.Orientation)
+	asked, err := r.model.Ask(ctx, f.Image, question)
 	if err != nil {
 		return err
 	}

@@ -35,6 +35,8 @@ type Frame struct {
 	Number int         // from 1, as Referenced Frame Number counts
 	Image  *image.RGBA // opaque, 8 bits a sample, Columns x Rows, origin at 0,0; the receiver's to keep
 	Note   string      // what is wrong with it all the same
+	// Orientation is what a JPEG stream says of itself, as the function of that name; Image is as it is stored.
+	Orientation int
 }
 
 // NoteNoEnd is the Note of a frame whose codestream is whole but for its last marker.
@@ -247,7 +249,7 @@ func (i *Instance) decoder() (*decoder, error) {
 				return Frame{}, err
 			}
 			img, err := codec.decode(pace, data)
-			return Frame{Image: img, Note: codec.note(data)}, err
+			return Frame{Image: img, Note: codec.note(data), Orientation: Orientation(data)}, err
 		}
 		d.skip = func(ctx context.Context, n int) error {
 			for range n {

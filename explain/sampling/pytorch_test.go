@@ -110,7 +110,7 @@ func openTorchNetwork(t *testing.T, r *onnx.Runtime, file string, want torchVect
 	n.x, n.black, n.zero = arrange(p, hills(p), false), filled(p.Size(), -2), filled(p.Size(), 0)
 	n.labels = torchLabels(t, p)
 	n.sampling = sampling.Network{Picture: p, Batch: 8, Logits: func(ctx context.Context, inputs []float32, count int) ([]float32, error) {
-		return e.Logits(ctx, onnx.Input{Shape: want.Shape, Values: inputs}, count)
+		return e.Output(ctx, onnx.Input{Shape: want.Shape, Values: inputs}, count)
 	}, Gradients: func(ctx context.Context, inputs []float32, count int, seed []float32) (all []float32, _ error) {
 		for i := range count {
 			one := onnx.Input{Shape: want.Shape, Values: inputs[i*p.Size() : (i+1)*p.Size()]}

@@ -106,10 +106,12 @@ func Edges(r image.Rectangle) [4]int { return [4]int{r.Min.X, r.Min.Y, r.Max.X, 
 
 // Sample is what a model sees at once: the frames of a span, decoded.
 type Sample struct {
-	Span     Span
-	Frames   []*image.RGBA // of one size
-	Prepared *Prepared     // in place of Frames: what the model's preparation made of the first
-	Note     string        // what is wrong with the frames all the same
+	Span   Span
+	Frames []*image.RGBA // of one size
+	// Orientation is that of the frames, where their file says one; they are as they are stored.
+	Orientation Orientation
+	Prepared    *Prepared // in place of Frames: what the model's preparation made of the first
+	Note        string    // what is wrong with the frames all the same
 }
 
 // Prepared is a frame as a network takes it, but for normalisation.

@@ -90,7 +90,7 @@ func (m *Model) Answer(ctx context.Context, a *Asked, progress Progress, do func
 // sample answers by a method of many runs.
 func (m *Model) sample(ctx context.Context, a *Asked, t explain.Target, progress Progress) ([]Answer, error) {
 	info, _ := explain.LookupMethod(t.Method)
-	explainer := m.logits
+	explainer := m.own
 	if info.AtInput { // by gradients
 		explainer = m.output
 	}

@@ -2,6 +2,8 @@ package ask
 
 import (
 	"errors"
+	"fmt"
+	"sync"
 
 	"endogate/explain"
 	"endogate/inference"
@@ -23,8 +25,18 @@ type Model struct {
 	Bundle *inference.Bundle
 
 	runtime *onnx.Runtime
-	logits  *onnx.Explainer // classifies, and answers by probabilities, which the activation makes of logits
+	options Options
+	own     *onnx.Explainer // classifies as the network was exported, and answers by its probabilities
 	output  *onnx.Explainer // answers by gradients
+	reading func() (read, error)
+}
+
+// read is what is known of a network without running it.
+type read struct {
+	outline   *explain.Outline
+	ends      explain.Ends
+	reading   inference.Reading
+	tolerance float64
 }
 
 // New makes a model of a bundle. Nothing is loaded yet. The caller closes it.
@@ -35,16 +47,42 @@ func New(r *onnx.Runtime, b *inference.Bundle, o Options) *Model {
 	if o.Cache == nil {
 		o.Cache = onnx.NewCache(0)
 	}
-	logits := onnx.ExplainerOptions{
+	own := onnx.ExplainerOptions{
 		InputShape: b.Input.Shape(), Output: b.Output.Name, IntraOpThreads: o.Threads, Sessions: o.Sessions, Provider: o.Provider, Cache: o.Cache,
 	}
-	m := &Model{Bundle: b, runtime: r, logits: r.NewExplainer(o.Load, logits)}
-	if m.output = m.logits; o.FromOutput {
-		output := logits
+	m := &Model{Bundle: b, runtime: r, options: o, own: r.NewExplainer(o.Load, own)}
+	if m.output = m.own; o.FromOutput {
+		output := own
 		output.FromOutput = true
 		m.output = r.NewExplainer(o.Load, output)
 	}
+	m.reading = sync.OnceValues(m.read)
 	return m
+}
+
+// read looks at the network. The error says where manifest and network do not fit together.
+func (m *Model) read() (read, error) {
+	content, err := m.options.Load()
+	if err != nil {
+		return read{}, err
+	}
+	outline, err := explain.ReadOutline(content)
+	if err != nil {
+		return read{}, fmt.Errorf("model %s: %w", m.Bundle.Name, err)
+	}
+	if err := m.Bundle.Fits(outline); err != nil {
+		return read{}, err
+	}
+	ends := outline.Ends(m.Bundle.Output.Name)
+	reading, err := m.Bundle.Reading(ends)
+	tolerance := inference.Tolerance(outline, m.options.Provider == onnx.CUDA)
+	return read{outline: outline.Declared(), ends: ends, reading: reading, tolerance: tolerance}, err
+}
+
+// Reading is how the network's output is read.
+func (m *Model) Reading() (inference.Reading, error) {
+	known, err := m.reading()
+	return known.reading, err
 }
 
 // Open finds ONNX Runtime as onnx.FindLibrary does, and makes a model of a bundle whose manifest and network fit together.
@@ -54,22 +92,22 @@ func Open(library string, b *inference.Bundle, o Options) (*Model, error) {
 		return nil, err
 	}
 	m := New(r, b, o)
-	_, err = m.Inspect()
+	_, err = m.reading()
 	return m, err
 }
 
 // Close frees what the model has loaded.
-func (m *Model) Close() error { return errors.Join(m.logits.Close(), m.output.Close()) }
+func (m *Model) Close() error { return errors.Join(m.own.Close(), m.output.Close()) }
 
-// Inspect looks at the bundle's network. The error says where manifest and network do not fit together.
+// Inspect looks at the bundle's network. The error says where manifest and network do not fit together, or why package explain
+// cannot take it; it may be classified with all the same.
 func (m *Model) Inspect() (*explain.Inspection, error) {
-	content, err := m.Bundle.Network()
+	if _, err := m.reading(); err != nil {
+		return nil, err
+	}
+	content, err := m.options.Load()
 	if err != nil {
 		return nil, err
 	}
-	found, err := explain.Inspect(content, explain.Options{InputShape: m.Bundle.Input.Shape(), Output: m.Bundle.Output.Name, Probe: m.runtime.Probe})
-	if err != nil {
-		return nil, err
-	}
-	return found, m.Bundle.Fits(found)
+	return explain.Inspect(content, explain.Options{InputShape: m.Bundle.Input.Shape(), Output: m.Bundle.Output.Name, Probe: m.runtime.Probe})
 }

@@ -24,6 +24,8 @@ type Question struct {
 	Against string           // the class to contrast it with: why this rather than that; "" for none
 	Layer   string           // as explain.Target.Layer; "" is the manifest's
 	Methods []explain.Method // without any, the frame is classified alone
+	// Orientation is that of the frame, where its file says one.
+	Orientation analysis.Orientation
 }
 
 // Error is what is wrong with a question, and what can be asked instead.
@@ -54,22 +56,31 @@ type Asked struct {
 	Against       int // -1 for none
 
 	bundle  *inference.Bundle
+	reading inference.Reading
+	values  int // of the network's output
 	targets []explain.Target
 }
 
 // Ask classifies a frame and reads what is asked about it.
 func (m *Model) Ask(ctx context.Context, frame *image.RGBA, q Question) (*Asked, error) {
 	values := make([]float32, m.Bundle.Input.Len())
-	geometry, err := m.Bundle.Prepare(frame, values)
+	geometry, err := m.Bundle.Prepare(frame, q.Orientation, values)
 	if err != nil {
 		return nil, err
 	}
 	a := &Asked{Frame: frame, Geometry: geometry, Input: inputOf(m.Bundle, values), bundle: m.Bundle}
-	probabilities, err := m.Probabilities(ctx, a.Input.Values, 1)
+	known, err := m.reading()
 	if err != nil {
 		return nil, err
 	}
-	a.Probabilities = probabilities[0]
+	output, err := m.own.Output(ctx, a.Input, 1)
+	if err != nil {
+		return nil, err
+	}
+	a.reading, a.values = known.reading, len(output)
+	if a.Probabilities, err = a.reading.Probabilities(output); err != nil {
+		return nil, err
+	}
 	return a, a.choose(q)
 }
 
@@ -80,13 +91,17 @@ func inputOf(b *inference.Bundle, values []float32) onnx.Input {
 
 // Probabilities classifies n inputs, one after the other.
 func (m *Model) Probabilities(ctx context.Context, inputs []float32, n int) ([][]float64, error) {
-	logits, err := m.logits.Logits(ctx, onnx.Input{Shape: m.Bundle.Input.Shape(), Values: inputs}, n)
+	known, err := m.reading()
 	if err != nil {
 		return nil, err
 	}
-	all, classes := make([][]float64, n), len(logits)/n
+	output, err := m.own.Output(ctx, onnx.Input{Shape: m.Bundle.Input.Shape(), Values: inputs}, n)
+	if err != nil {
+		return nil, err
+	}
+	all, values := make([][]float64, n), len(output)/n
 	for i := range all {
-		if all[i], err = m.Bundle.Output.Activation.Apply(logits[i*classes : (i+1)*classes]); err != nil {
+		if all[i], err = known.reading.Probabilities(output[i*values : (i+1)*values]); err != nil {
 			return nil, err
 		}
 	}
@@ -151,20 +166,13 @@ func (a *Asked) worded() string {
 	return subject
 }
 
-// seed is the question as weights of the logits.
-func (a *Asked) seed() []float32 {
-	seed := make([]float32, len(a.bundle.Classes))
-	seed[a.Class] = 1
-	if a.Against >= 0 {
-		seed[a.Against]--
-	}
-	return seed
-}
+// seed is the question as weights of the network's values.
+func (a *Asked) seed() []float32 { return a.reading.Seed(a.values, a.Class, a.Against) }
 
 // score is what methods of many runs explain: the probability, or for a contrast that of one less the other.
-func (a *Asked) score(logits []float32) float64 {
-	p, err := a.bundle.Output.Activation.Apply(logits)
-	if err != nil { // a logit is no number
+func (a *Asked) score(values []float32) float64 {
+	p, err := a.reading.Probabilities(values)
+	if err != nil { // a value is no number
 		return math.NaN()
 	}
 	if a.Against >= 0 {

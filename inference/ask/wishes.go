@@ -34,12 +34,16 @@ func (w *Wishes) Prepare(targets []explain.Target) error {
 }
 
 // Explain implements inference.Explainer.
-func (w *Wishes) Explain(ctx context.Context, input []float32, class int, targets []explain.Target) ([]explain.Map, error) {
+func (w *Wishes) Explain(ctx context.Context, input []float32, values, class int, targets []explain.Target) ([]explain.Map, error) {
 	run := targets
 	if !slices.ContainsFunc(targets, func(t explain.Target) bool { return !slices.Contains(w.prepared, t) }) {
 		run = w.prepared
 	}
-	a := &Asked{Input: inputOf(w.Model.Bundle, input), Class: class, Against: -1, bundle: w.Model.Bundle}
+	reading, err := w.Model.Reading()
+	if err != nil {
+		return nil, err
+	}
+	a := &Asked{Input: inputOf(w.Model.Bundle, input), Class: class, Against: -1, bundle: w.Model.Bundle, reading: reading, values: values}
 	answers, err := w.Model.run(ctx, a, run)
 	if err != nil {
 		return nil, err

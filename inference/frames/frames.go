@@ -25,6 +25,8 @@ type Frame struct {
 	Path   string
 	Number int // from 1
 	Image  *image.RGBA
+	// Orientation is how the picture is to be turned to be upright, as its file says (pixeldata.Orientation); Image is as it is stored.
+	Orientation int
 
 	Attributes     *dicom.Attributes // of the instance; nil for what is no DICOM file
 	TransferSyntax dicom.UID
@@ -125,6 +127,9 @@ func sameFolder(a, b string) bool {
 	return b != "" && errX == nil && errY == nil && x == y
 }
 
+// maxExif is how far into a file its EXIF segment is looked for: a segment has 64 KiB, and others may come first.
+const maxExif = 160 << 10
+
 // fileFrames hands over the frames of one file.
 func fileFrames(ctx context.Context, path string, o pixeldata.Options, do func(ctx context.Context, f Frame) error) error {
 	f, err := os.Open(path)
@@ -133,7 +138,7 @@ func fileFrames(ctx context.Context, path string, o pixeldata.Options, do func(c
 	}
 	defer f.Close()
 	name := strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
-	r := bufio.NewReader(f)
+	r := bufio.NewReaderSize(f, maxExif)
 	meta, err := dicom.ReadFileMeta(r)
 	if err == nil {
 		return instanceFrames(ctx, Frame{Name: name, Path: path}, r, meta.TransferSyntaxUID, o, do)
@@ -141,6 +146,8 @@ func fileFrames(ctx context.Context, path string, o pixeldata.Options, do func(c
 	if !errors.Is(err, dicom.ErrNoFileMeta) {
 		return err
 	}
+	begin, _ := r.Peek(maxExif)
+	orientation := pixeldata.Orientation(begin)
 	picture, _, err := image.Decode(r)
 	if errors.Is(err, image.ErrFormat) {
 		return errNoPicture
@@ -148,7 +155,7 @@ func fileFrames(ctx context.Context, path string, o pixeldata.Options, do func(c
 	if err != nil {
 		return fmt.Errorf("cannot be decoded: %w", err)
 	}
-	return do(ctx, Frame{Name: name, Path: path, Number: 1, Image: toRGBA(picture)})
+	return do(ctx, Frame{Name: name, Path: path, Number: 1, Image: toRGBA(picture), Orientation: orientation})
 }
 
 // instanceFrames hands over the frames of a DICOM file, with the attributes of the instance.
@@ -165,7 +172,7 @@ func instanceFrames(ctx context.Context, f Frame, dataset io.Reader, syntax dico
 		if err != nil {
 			return err
 		}
-		f.Name, f.Number, f.Image = fmt.Sprintf("%s-%d", name, frame.Number), frame.Number, frame.Image
+		f.Name, f.Number, f.Image, f.Orientation = fmt.Sprintf("%s-%d", name, frame.Number), frame.Number, frame.Image, frame.Orientation
 		if err := do(ctx, f); err != nil {
 			return err
 		}

@@ -14,7 +14,7 @@ import (
 type Question struct {
 	Target explain.Target
 	Seed   []float32 // weights of the classes: one-hot for one, 1 and -1 for a contrast
-	// Score is what methods of many forward runs explain; nil is the logits weighted with Seed.
+	// Score is what methods of many forward runs explain; of the network's own output; nil is its values weighted with Seed.
 	Score    sampling.Score
 	Progress sampling.Progress // of methods of many runs; may be nil
 }
@@ -93,7 +93,10 @@ func pictureOf(shape []int64) (sampling.Picture, error) {
 // network is a loaded model as package sampling wants it.
 func (l *loaded) network(in Input, p sampling.Picture, progress sampling.Progress) sampling.Network {
 	batch := batchSize
-	if l.compiled.InputShape[0] >= 0 {
+	switch {
+	case l.plain != nil && !l.plain.open:
+		batch = 1
+	case l.plain == nil && l.compiled.InputShape[0] >= 0:
 		batch = int(max(l.compiled.InputShape[0], 1))
 	}
 	net := sampling.Network{Picture: p, Batch: batch, Progress: progress}

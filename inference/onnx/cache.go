@@ -92,7 +92,7 @@ func (c *Cache) evict(e *list.Element) error {
 	if s.users > 0 {
 		return nil
 	}
-	return s.loaded.session.Close()
+	return s.loaded.Close()
 }
 
 // giveBack ends a use.
@@ -101,7 +101,7 @@ func (c *Cache) giveBack(s *cached) error {
 	defer c.mu.Unlock()
 	s.users--
 	if s.evicted && s.users == 0 {
-		return s.loaded.session.Close()
+		return s.loaded.Close()
 	}
 	return nil
 }

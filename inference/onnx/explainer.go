@@ -32,10 +32,19 @@ type ExplainerOptions struct {
 	Cache          *Cache            // nil: one of its own
 }
 
-// loaded is a compiled model in memory.
+// loaded is a compiled model in memory, or with nothing to compile the model as it is.
 type loaded struct {
-	compiled *explain.Compiled
+	compiled *explain.Compiled // nil for plain
 	session  *Session
+	plain    *Plain
+}
+
+// Close frees it.
+func (l *loaded) Close() error {
+	if l.plain != nil {
+		return l.plain.Close()
+	}
+	return l.session.Close()
 }
 
 // NewExplainer makes an explainer of the model that load returns. It is read anew whenever something else is to be compiled, so
@@ -66,9 +75,13 @@ type Attribution struct {
 	Values []float32 // as the input with AtInput, else Frames×Height×Width
 }
 
-// Run makes the maps of targets that are compiled, for each seed (a weight for every class): the targets of the first
-// seed, then those of the next. Logits are the network's for the input.
-func (e *Explainer) Run(ctx context.Context, in Input, seeds [][]float32, targets []explain.Target) (logits []float32, maps []Attribution, err error) {
+// Run makes the maps of targets that are compiled, for each seed (a weight for every value of the output): the targets of the first
+// seed, then those of the next. The output is the network's own for the input.
+func (e *Explainer) Run(ctx context.Context, in Input, seeds [][]float32, targets []explain.Target) (output []float32, maps []Attribution, err error) {
+	if len(targets) == 0 {
+		output, err = e.Output(ctx, in, 1)
+		return output, nil, err
+	}
 	s, err := e.open(targets, len(seeds) == 1)
 	if err != nil {
 		return nil, nil, err
@@ -80,7 +93,7 @@ func (e *Explainer) Run(ctx context.Context, in Input, seeds [][]float32, target
 		if err != nil {
 			return nil, nil, err
 		}
-		logits = out[0].Values
+		output = out[0].Values
 		for i := range group {
 			for k, m := range c.Maps {
 				all := out[1+k].Values
@@ -89,7 +102,7 @@ func (e *Explainer) Run(ctx context.Context, in Input, seeds [][]float32, target
 			}
 		}
 	}
-	return logits, maps, nil
+	return output, maps, nil
 }
 
 // Prepare compiles and loads what the targets need for one seed, so that the first use does not wait.
@@ -138,6 +151,12 @@ func (e *Explainer) compile(targets []explain.Target, single, apart bool) (*load
 	if err != nil {
 		return nil, 0, err
 	}
+	if len(targets) == 0 {
+		plain, err := e.runtime.OpenPlain(model, NetworkOptions{
+			Output: e.options.Output, IntraOpThreads: e.options.IntraOpThreads, Sessions: e.options.Sessions, Provider: e.options.Provider,
+		})
+		return &loaded{plain: plain}, int64(len(model)), err
+	}
 	c, err := explain.Compile(model, explain.Options{
 		Targets: targets, InputShape: e.options.InputShape, Output: e.options.Output, FromOutput: e.options.FromOutput, Single: single, Grid: e.options.Grid,
 		WeightsApart: apart, Probe: e.runtime.Probe,
@@ -146,7 +165,7 @@ func (e *Explainer) compile(targets []explain.Target, single, apart bool) (*load
 		return nil, 0, err
 	}
 	o := SessionOptions{
-		Inputs: []string{c.InputName, c.SeedName}, Outputs: []string{c.LogitsName}, Weights: c.Weights,
+		Inputs: []string{c.InputName, c.SeedName}, Types: []int32{c.InputType}, Outputs: []string{c.OutputName}, Weights: c.Weights,
 		Lean: true, IntraOpThreads: e.options.IntraOpThreads, Runs: e.options.Sessions, Provider: e.options.Provider,
 	}
 	for _, name := range []string{c.BaselineName, c.LowName, c.HighName} {
@@ -166,18 +185,21 @@ func (e *Explainer) compile(targets []explain.Target, single, apart bool) (*load
 		bytes += int64(len(w.Data))
 	}
 	c.ONNX, c.Weights = nil, nil // the session has its own
-	return &loaded{c, session}, bytes, nil
+	return &loaded{compiled: c, session: session}, bytes, nil
 }
 
 // run gives the session n inputs, one after the other in in.Values, and seeds: as many, or many for one input.
 func (l *loaded) run(ctx context.Context, in Input, n int, seeds [][]float32) ([]Tensor, error) {
+	if l.plain != nil {
+		return l.plain.Run(ctx, in.Values, in.Shape, n)
+	}
 	c := l.compiled
 	if len(in.Shape) == 0 || in.Shape[0] != 1 {
 		return nil, fmt.Errorf("onnx: input shape %v: one frame at a time", in.Shape)
 	}
 	for _, seed := range seeds {
 		if len(seed) != c.Classes {
-			return nil, fmt.Errorf("onnx: a seed of %d weights: the network has %d classes", len(seed), c.Classes)
+			return nil, fmt.Errorf("onnx: a seed of %d weights: the network has %d values", len(seed), c.Classes)
 		}
 	}
 	rows := max(len(seeds), 1)
@@ -214,16 +236,24 @@ func (e *Explainer) Layers() ([]explain.Layer, error) {
 	return explain.Layers(model, explain.Options{InputShape: e.options.InputShape, Output: e.options.Output, Grid: e.options.Grid, Probe: e.runtime.Probe})
 }
 
-// Logits classifies n inputs of one shape, one after the other in in.Values: n×classes.
-func (e *Explainer) Logits(ctx context.Context, in Input, n int) (logits []float32, err error) {
+// Output runs n inputs of one shape, one after the other in in.Values: the values of the network's own output for each.
+func (e *Explainer) Output(ctx context.Context, in Input, n int) (values []float32, err error) {
 	s, err := e.open(nil, false)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, e.cache.giveBack(s)) }()
-	out, err := s.loaded.run(ctx, in, n, nil)
-	if err != nil {
-		return nil, err
+	step := n
+	if !s.loaded.plain.open {
+		step = 1
 	}
-	return out[0].Values, nil
+	for size := len(in.Values) / max(n, 1); n > 0; n -= step {
+		out, err := s.loaded.run(ctx, Input{Shape: in.Shape, Values: in.Values[:step*size]}, step, nil)
+		if err != nil {
+			return nil, err
+		}
+		in.Values = in.Values[step*size:]
+		values = append(values, out[0].Values...)
+	}
+	return values, nil
 }

@@ -118,7 +118,7 @@ func TestExplainer_seeds(t *testing.T) {
 		require.InDelta(t, all[0].Values[i]-all[per].Values[i], g, 1e-4)
 	}
 	_, _, err = e.Run(context.Background(), input(), [][]float32{{1}}, targets)
-	require.ErrorContains(t, err, "5 classes")
+	require.ErrorContains(t, err, "5 values")
 }
 
 func TestExplainer_cancelled(t *testing.T) {

@@ -63,7 +63,7 @@ func (w *Workshop) packPrepared(ctx context.Context, job ledger.Job, b *inferenc
 	case err != nil: // perhaps the worker can
 		return nil, nil
 	}
-	p, err := b.Reduce(frame.Image)
+	p, err := b.Reduce(frame.Image, analysis.Orientation(frame.Orientation))
 	if err != nil {
 		return nil, inference.Permanent(err)
 	}

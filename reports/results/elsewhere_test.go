@@ -82,22 +82,16 @@ func TestPack_sameAsHere(t *testing.T) {
 // looker is a network that sees what its input is made of.
 type looker struct{}
 
-func (looker) Classes() int { return 3 }
-func (n looker) Logits(ctx context.Context, input []float32, shape []int64) ([]float32, error) {
-	logits, _, err := n.Explain(ctx, input, shape, nil)
-	return logits, err
-}
-
-func (looker) Explain(_ context.Context, input []float32, _ []int64, classes []int) ([]float32, []explain.Map, error) {
+func (looker) Explain(_ context.Context, input []float32, _ []int64, seeds [][]float32) ([][]float32, []explain.Map, error) {
 	logits := make([]float32, 3)
 	for i, v := range input {
 		logits[i%3] += v / float32(len(input))
 	}
-	maps := make([]explain.Map, len(classes))
+	maps := make([]explain.Map, len(seeds))
 	for i := range maps {
 		maps[i] = explain.Map{Width: 40, Height: 20, Values: slices.Clone(input[:800])}
 	}
-	return logits, maps, nil
+	return [][]float32{logits}, maps, nil
 }
 
 // lookingBench has an instance of some frames, and a model whose preparation crops and masks.
@@ -113,7 +107,9 @@ func lookingBench(t *testing.T, o dicomtest.Options) *bench {
 	for _, class := range []string{"polyp", "ulcer", "other"} {
 		bundle.Classes = append(bundle.Classes, analysis.Class{Name: class, Role: analysis.RoleFinding, Threshold: 0.1})
 	}
-	model, err := inference.NewModel(t.Context(), bundle, looker{}, nil)
+	reading, err := bundle.Reading(explain.Linear)
+	require.NoError(t, err)
+	model, err := inference.NewModel(t.Context(), bundle, inference.Opened{Network: looker{}, Reading: reading}, nil)
 	require.NoError(t, err)
 	b.other = model
 	b.shop.Algorithms = map[string]reports.Algorithm{"demo": {Model: bundle.Made(), Number: 1, Classes: bundle.Classes}}

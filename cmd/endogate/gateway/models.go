@@ -30,7 +30,7 @@ type Models struct {
 	folders    map[string]string           // folder name to model name: routes may use either
 	models     map[string]inference.Model
 	algorithms map[string]reports.Algorithm
-	networks   []*onnx.Network
+	networks   []*ask.Opened
 	wishes     map[string]*ask.Wishes // of routes, by model
 	live       map[string]*ask.Model  // for what somebody asks
 	sessions   caches
@@ -102,24 +102,14 @@ func Bundles(models []configs.Model) (bundles []*inference.Bundle, err error) {
 func (m *Models) add(ctx context.Context, runtime *onnx.Runtime, bundle *inference.Bundle, cfg configs.Config) error {
 	o := ask.Options{Threads: cfg.ONNXRuntime.Threads, Sessions: max(cfg.Jobs.Workers, 1), Provider: cfg.ONNXRuntime.Provider, Cache: m.sessions.routes}
 	wishes := &ask.Wishes{Model: ask.New(runtime, bundle, o)}
-	if _, err := wishes.Model.Inspect(); err != nil {
-		return fmt.Errorf("model %s: %w", bundle.Name, err)
-	}
-	content, err := bundle.Network()
+	network, err := wishes.Model.OpenNetwork(ctx)
 	if err != nil {
 		return err
-	}
-	network, err := runtime.OpenNetwork(content, onnx.NetworkOptions{
-		Method: explain.Method(bundle.Explain.Method), Layer: bundle.Explain.Layer, IntraOpThreads: cfg.ONNXRuntime.Threads, Sessions: max(cfg.Jobs.Workers, 1),
-		Provider: cfg.ONNXRuntime.Provider, InputShape: bundle.Input.Shape(), Output: bundle.Output.Name,
-	})
-	if err != nil {
-		return fmt.Errorf("model %s: %w", bundle.Name, err)
 	}
 	m.networks = append(m.networks, network)
 	o.Cache = m.sessions.live
 	m.wishes[bundle.Name], m.live[bundle.Name] = wishes, ask.New(runtime, bundle, o)
-	model, err := inference.NewModel(ctx, bundle, network, wishes)
+	model, err := inference.NewModel(ctx, bundle, network.Opened, wishes)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,148 @@
+package ask
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"endogate/explain"
+	"endogate/explain/sampling"
+	"endogate/inference"
+	"endogate/inference/analysis"
+	"endogate/inference/onnx"
+)
+
+// Opened is a bundle's network, loaded to classify every frame and explain what it finds.
+type Opened struct {
+	inference.Opened
+	close func() error
+}
+
+// Close frees it.
+func (o *Opened) Close() error { return o.close() }
+
+// OpenNetwork loads the bundle's network as a gateway does: with the gradient that its manifest's method needs, or where that
+// cannot be had (an operator without a rule, no layer) as it is, explained by what needs no gradient. Either way its
+// probabilities are held against those of the network as it was exported. The caller closes it.
+func (m *Model) OpenNetwork(ctx context.Context) (*Opened, error) {
+	known, err := m.reading()
+	if err != nil {
+		return nil, err
+	}
+	content, err := m.options.Load()
+	if err != nil {
+		return nil, err
+	}
+	o := onnx.NetworkOptions{
+		Method: explain.Method(m.Bundle.Explain.Method), Layer: m.Bundle.Explain.Layer, InputShape: m.Bundle.Input.Shape(), Output: m.Bundle.Output.Name,
+		IntraOpThreads: m.options.Threads, Sessions: m.options.Sessions, Provider: m.options.Provider,
+	}
+	plain, err := m.runtime.OpenPlain(content, o)
+	if err != nil {
+		return nil, fmt.Errorf("model %s: %w", m.Bundle.Name, err)
+	}
+	opened, err := m.open(content, o, plain, known)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("model %s: %w", m.Bundle.Name, err), plain.Close())
+	}
+	own := func(ctx context.Context, input []float32) ([]float32, error) {
+		out, err := plain.Run(ctx, input, o.InputShape, 1)
+		if err != nil {
+			return nil, err
+		}
+		return out[0].Values, nil
+	}
+	if err := m.Bundle.Hold(ctx, opened.Opened, own, known.ends, known.tolerance); err != nil {
+		return nil, errors.Join(err, opened.Close(), plain.Close())
+	}
+	if _, compiled := opened.Network.(*onnx.Network); compiled { // it has its own
+		err = plain.Close()
+	}
+	return opened, err
+}
+
+// open explains a network as its manifest has it, or as it can be.
+func (m *Model) open(content []byte, o onnx.NetworkOptions, plain *onnx.Plain, known read) (*Opened, error) {
+	how := m.Bundle.Explain
+	info, _ := explain.LookupMethod(explain.Method(how.Method))
+	switch {
+	case how.Method == inference.NoMethod:
+		return m.sampled(plain, known, analysis.Explanation{Method: inference.NoMethod}), nil
+	case info.Runs:
+		return m.sampled(plain, known, how.Explanation), nil
+	}
+	n, err := m.runtime.OpenNetwork(content, o)
+	if err == nil {
+		return &Opened{inference.Opened{Network: n, Reading: known.reading, How: how.Explanation}, n.Close}, nil
+	}
+	if errors.Is(err, explain.ErrNoLayer) && how.Layer != explain.LastLayer { // a name that is not there is a fault of the manifest
+		return nil, err
+	}
+	stand := analysis.Explanation{Method: string(how.Fallback), Fallback: fmt.Sprintf("%s cannot explain this network: %s", info.Title, why(err))}
+	if how.Fallback == explain.ScoreCAM {
+		stand.Layer = how.Layer
+	}
+	return m.sampled(plain, known, stand), nil
+}
+
+// why an explanation cannot be had, for people, without what else could be.
+func why(err error) string {
+	var u *explain.UnsupportedError
+	if errors.As(err, &u) {
+		return fmt.Sprintf("operator %s of node %q: %s", u.Operator, u.Node, u.Why)
+	}
+	return err.Error()
+}
+
+// sampled is a network as it is, explained by a method of many runs, or not.
+func (m *Model) sampled(plain *onnx.Plain, known read, how analysis.Explanation) *Opened {
+	return &Opened{inference.Opened{Network: &sampled{model: m, plain: plain, reading: known.reading, how: how}, Reading: known.reading, How: how}, plain.Close}
+}
+
+// sampled implements inference.Network without gradients.
+type sampled struct {
+	model   *Model
+	plain   *onnx.Plain
+	reading inference.Reading
+	how     analysis.Explanation
+}
+
+func (s *sampled) Explain(ctx context.Context, input []float32, shape []int64, seeds [][]float32) (outputs [][]float32, maps []explain.Map, err error) {
+	out, err := s.plain.Run(ctx, input, shape, 1)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, o := range out {
+		outputs = append(outputs, o.Values)
+	}
+	for _, seed := range seeds {
+		one, err := s.explain(ctx, input, seed)
+		if err != nil {
+			return nil, nil, err
+		}
+		maps = append(maps, one)
+	}
+	return outputs, maps, nil
+}
+
+// explain makes one map within the manifest's budget.
+func (s *sampled) explain(ctx context.Context, input, seed []float32) (explain.Map, error) {
+	limited, cancel := context.WithTimeoutCause(ctx, s.model.Bundle.Explain.Budget, inference.ErrBudget)
+	defer cancel()
+	in := inputOf(s.model.Bundle, input)
+	all, err := s.model.own.Explain(limited, in, onnx.Question{
+		Target: explain.Target{Method: explain.Method(s.how.Method), Layer: s.how.Layer}, Seed: seed,
+		Score: sampling.Score(func(values []float32) float64 { return s.reading.Weighted(seed, values) }),
+	})
+	switch {
+	case err != nil && ctx.Err() == nil && context.Cause(limited) == inference.ErrBudget:
+		return explain.Map{}, inference.ErrBudget
+	case err != nil:
+		return explain.Map{}, err
+	}
+	made, err := all[0].Maps(in.Shape)
+	if err != nil {
+		return explain.Map{}, err
+	}
+	return made[0], nil
+}

@@ -1,0 +1,176 @@
+package inference
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"embed"
+	"fmt"
+	"image"
+	"image/draw"
+	_ "image/jpeg" // a reference may be a JPEG file
+	_ "image/png"  // or a PNG file
+	"math"
+	"os"
+
+	"endogate/dicomnode/pixeldata"
+	"endogate/explain"
+	"endogate/inference/analysis"
+)
+
+// shipped are three frames of HyperKvasir (testdata/README.md), for bundles that bring none.
+//
+//go:embed shipped/*.jpg
+var shipped embed.FS
+
+// How far a probability may be from what the network says by itself.
+const (
+	exactly  = 1e-4 // by float32
+	coarsely = 1e-2 // by integers of eight bits, half precision, or on another processor
+)
+
+// Tolerance is how far apart two ways to compute the same probability of a network may be.
+func Tolerance(o *explain.Outline, otherProcessor bool) float64 {
+	if o.Quantised || o.Half || otherProcessor {
+		return coarsely
+	}
+	return exactly
+}
+
+// Hold compares what a network says as it is run here, with its gradient, with what own, the network as it was exported, says; and
+// both with what the bundle's reference frames are to be. Without reference frames, three of endoscopies are taken. The error
+// names frame, class and both numbers.
+func (b *Bundle) Hold(ctx context.Context, n Opened, own func(ctx context.Context, input []float32) ([]float32, error), ends explain.Ends, tolerance float64) error {
+	frames, err := b.heldFrames()
+	if err != nil {
+		return err
+	}
+	likeProbabilities := ends == explain.Unknown && n.Reading.activation != None
+	for _, f := range frames {
+		values, err := own(ctx, f.input)
+		if err != nil {
+			return fmt.Errorf("inference: model %s: %s: %w", b.Name, f.name, err)
+		}
+		mine, _, err := n.Explain(ctx, f.input, b.Input.Shape(), nil)
+		if err != nil {
+			return fmt.Errorf("inference: model %s: %s: %w", b.Name, f.name, err)
+		}
+		likeProbabilities = likeProbabilities && distributed(values)
+		want, err := n.Reading.Probabilities(values)
+		if err != nil {
+			return fmt.Errorf("inference: model %s: %s: %w", b.Name, f.name, err)
+		}
+		got, err := n.Reading.Probabilities(mine[0])
+		if err != nil {
+			return fmt.Errorf("inference: model %s: %s: %w", b.Name, f.name, err)
+		}
+		for i, class := range b.Classes {
+			if math.Abs(want[i]-got[i]) > tolerance {
+				return fmt.Errorf("inference: model %s: %s: class %s: the network itself says %.4f, the same network with its gradient says %.4f, which is more than %g apart; explain.method: none runs the network as it is",
+					b.Name, f.name, class.Name, want[i], got[i], tolerance)
+			}
+			if e, ok := f.expected.Probabilities[class.Name]; ok {
+				if allowed := cmp.Or(f.expected.Tolerance, max(tolerance, 1.01*e.Rounding)); math.Abs(e.Probability-got[i]) > allowed {
+					return fmt.Errorf("inference: model %s: reference frame %s: class %s: expected %g, got %.4f, which is more than %g apart: is the frame prepared here as it was in training (resize, normalisation, order of colours and of classes)?",
+						b.Name, f.name, class.Name, e.Probability, got[i], allowed)
+				}
+			}
+		}
+	}
+	if likeProbabilities {
+		return fmt.Errorf("inference: model %s: output %q adds up to one on each of %d frames, so that it seems to hold probabilities already, and output.activation is %s, which would be applied once more: write none", b.Name, b.Output.Name, len(frames), n.Reading.activation)
+	}
+	return nil
+}
+
+// distributed reports whether values are probabilities of classes of which one is true.
+func distributed(values []float32) bool {
+	sum := 0.0
+	for _, v := range values {
+		if v < 0 || v > 1 {
+			return false
+		}
+		sum += float64(v)
+	}
+	return len(values) > 1 && math.Abs(sum-1) < 1e-3
+}
+
+// held is a frame that a network is held on.
+type held struct {
+	name     string
+	input    []float32
+	expected Reference
+}
+
+// heldFrames are the bundle's reference frames, prepared, or else those that are shipped.
+func (b *Bundle) heldFrames() (frames []held, err error) {
+	add := func(name string, content []byte, prepare *Bundle, r Reference) error {
+		img, o, err := readPicture(content)
+		if err != nil {
+			return fmt.Errorf("inference: model %s: reference frame %s: %w", b.Name, name, err)
+		}
+		f := held{name: name, input: make([]float32, b.Input.Len()), expected: r}
+		if _, err := prepare.Prepare(img, o, f.input); err != nil {
+			return fmt.Errorf("inference: model %s: reference frame %s: %w", b.Name, name, err)
+		}
+		frames = append(frames, f)
+		return nil
+	}
+	if len(b.Reference) > 0 {
+		root, err := os.OpenRoot(b.Dir)
+		if err != nil {
+			return nil, fmt.Errorf("inference: model %s: %w", b.Name, err)
+		}
+		defer root.Close()
+		for _, r := range b.Reference {
+			content, err := readWhole(root, r.Frame, maxPicture)
+			if err == nil {
+				err = add(r.Frame, content, b, r)
+			}
+			if err != nil {
+				return nil, err
+			}
+		}
+		return frames, nil
+	}
+	whole := *b
+	whole.Preprocess = nil // a crop that they are too small for says nothing of the network
+	files, err := shipped.ReadDir("shipped")
+	if err != nil {
+		return nil, err
+	}
+	for _, file := range files {
+		content, err := shipped.ReadFile("shipped/" + file.Name())
+		if err == nil {
+			err = add("shipped frame "+file.Name(), content, &whole, Reference{})
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return frames, nil
+}
+
+// Bounds of a reference frame.
+const (
+	maxPicture = 64 << 20 // bytes
+	maxPixels  = 1 << 25
+)
+
+// readPicture decodes a JPEG or PNG file, as it is stored.
+func readPicture(content []byte) (*image.RGBA, analysis.Orientation, error) {
+	size, _, err := image.DecodeConfig(bytes.NewReader(content))
+	switch {
+	case err != nil:
+		return nil, 0, fmt.Errorf("neither JPEG nor PNG: %w", err)
+	case size.Width*size.Height > maxPixels:
+		return nil, 0, fmt.Errorf("%d x %d pixels are too many", size.Width, size.Height)
+	}
+	picture, _, err := image.Decode(bytes.NewReader(content))
+	if err != nil {
+		return nil, 0, err
+	}
+	out := image.NewRGBA(image.Rect(0, 0, size.Width, size.Height))
+	draw.Draw(out, out.Rect, picture, picture.Bounds().Min, draw.Src)
+	return out, analysis.Orientation(pixeldata.Orientation(content)), nil
+}

@@ -1,0 +1,67 @@
+package onnx
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"endogate/explain"
+)
+
+// Plain is a network as it was exported, without a word of what package explain makes of it: what it says is what counts, and
+// it can be run whatever its operators. Its methods may be called from any goroutine.
+type Plain struct {
+	session *Session
+	open    bool // takes several inputs in one run
+}
+
+// OpenPlain loads a model as it is. Output is the one that counts, Outputs are others that Run returns behind it. The caller closes it.
+func (r *Runtime) OpenPlain(model []byte, o NetworkOptions) (*Plain, error) {
+	outline, err := explain.ReadOutline(model)
+	if err != nil {
+		return nil, err
+	}
+	return r.openPlain(model, outline, o)
+}
+
+func (r *Runtime) openPlain(model []byte, outline *explain.Outline, o NetworkOptions) (*Plain, error) {
+	if len(outline.Inputs) != 1 || len(outline.Outputs) == 0 {
+		return nil, fmt.Errorf("onnx: the network has %d inputs and %d outputs: it must have one input and an output", len(outline.Inputs), len(outline.Outputs))
+	}
+	if o.Output == "" {
+		o.Output = outline.Outputs[0].Name
+	}
+	input := outline.Inputs[0]
+	lean, weights, err := explain.Apart(model)
+	if err != nil {
+		return nil, err
+	}
+	options := SessionOptions{
+		Inputs: []string{input.Name}, Types: []int32{input.Type}, Outputs: append([]string{o.Output}, o.Outputs...),
+		Weights: weights, Lean: true, IntraOpThreads: o.IntraOpThreads, Runs: o.Sessions, Provider: o.Provider,
+	}
+	session, err := r.NewSession(lean, options)
+	if errors.Is(err, ErrNoRoom) { // a second copy of the weights while it loads, then
+		options.Weights = nil
+		session, err = r.NewSession(model, options)
+	}
+	if err != nil && len(outline.Domains) > 0 {
+		err = fmt.Errorf("%w; the network has operators of %s, which ONNX Runtime %s must know: export it with those of the standard", err, strings.Join(outline.Domains, ", "), r.Version())
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &Plain{session: session, open: len(input.Shape) > 0 && input.Shape[0] < 0}, nil
+}
+
+// Run gives the network n inputs of a shape, one after the other: its outputs, in the order of the options.
+func (p *Plain) Run(ctx context.Context, inputs []float32, shape []int64, n int) ([]Tensor, error) {
+	if len(shape) == 0 || shape[0] != 1 {
+		return nil, fmt.Errorf("onnx: input shape %v: one frame at a time", shape)
+	}
+	return p.session.Run(ctx, []Tensor{{Shape: append([]int64{int64(n)}, shape[1:]...), Values: inputs}})
+}
+
+// Close waits for runs under way and frees the network.
+func (p *Plain) Close() error { return p.session.Close() }
