@@ -53,7 +53,7 @@ func (e *Explainer) sample(ctx context.Context, in Input, q Question) (answer []
 	if err != nil {
 		return nil, err
 	}
-	r := &sampler{loaded: s.loaded, in: in, question: q, net: s.loaded.network(in, picture, q.Progress)}
+	r := &sampler{loaded: s.loaded, in: in, question: q, net: s.loaded.network(in, picture, q.Target.Method == explain.ScoreCAM, q.Progress)}
 	r.in.Baseline = orConstant(in.Baseline, len(in.Values), 0)
 	if q.Score == nil {
 		r.question.Score = seeded(q.Seed)
@@ -90,8 +90,8 @@ func pictureOf(shape []int64) (sampling.Picture, error) {
 	return p, nil
 }
 
-// network is a loaded model as package sampling wants it.
-func (l *loaded) network(in Input, p sampling.Picture, progress sampling.Progress) sampling.Network {
+// network is a loaded model as package sampling wants it: with its own output for a score, or the logits that gradients are of.
+func (l *loaded) network(in Input, p sampling.Picture, own bool, progress sampling.Progress) sampling.Network {
 	batch := batchSize
 	switch {
 	case l.plain != nil && !l.plain.open:
@@ -104,6 +104,9 @@ func (l *loaded) network(in Input, p sampling.Picture, progress sampling.Progres
 		out, err := l.run(ctx, Input{Shape: in.Shape, Values: inputs}, n, nil)
 		if err != nil {
 			return nil, err
+		}
+		if own {
+			return l.output(out).Values, nil
 		}
 		return out[0].Values, nil
 	}

@@ -76,11 +76,11 @@ type Attribution struct {
 }
 
 // Run makes the maps of targets that are compiled, for each seed (a weight for every value of the output): the targets of the first
-// seed, then those of the next. The output is the network's own for the input.
-func (e *Explainer) Run(ctx context.Context, in Input, seeds [][]float32, targets []explain.Target) (output []float32, maps []Attribution, err error) {
+// seed, then those of the next. Logits are what the gradients are of: the output, before a softmax or sigmoid at its end.
+func (e *Explainer) Run(ctx context.Context, in Input, seeds [][]float32, targets []explain.Target) (logits []float32, maps []Attribution, err error) {
 	if len(targets) == 0 {
-		output, err = e.Output(ctx, in, 1)
-		return output, nil, err
+		logits, err = e.Output(ctx, in, 1)
+		return logits, nil, err
 	}
 	s, err := e.open(targets, len(seeds) == 1)
 	if err != nil {
@@ -93,7 +93,7 @@ func (e *Explainer) Run(ctx context.Context, in Input, seeds [][]float32, target
 		if err != nil {
 			return nil, nil, err
 		}
-		output = out[0].Values
+		logits = out[0].Values
 		for i := range group {
 			for k, m := range c.Maps {
 				all := out[1+k].Values
@@ -102,7 +102,7 @@ func (e *Explainer) Run(ctx context.Context, in Input, seeds [][]float32, target
 			}
 		}
 	}
-	return output, maps, nil
+	return logits, maps, nil
 }
 
 // Prepare compiles and loads what the targets need for one seed, so that the first use does not wait.
@@ -165,7 +165,7 @@ func (e *Explainer) compile(targets []explain.Target, single, apart bool) (*load
 		return nil, 0, err
 	}
 	o := SessionOptions{
-		Inputs: []string{c.InputName, c.SeedName}, Types: []int32{c.InputType}, Outputs: []string{c.OutputName}, Weights: c.Weights,
+		Inputs: []string{c.InputName, c.SeedName}, Types: []int32{c.InputType}, Outputs: []string{c.LogitsName}, Weights: c.Weights,
 		Lean: true, IntraOpThreads: e.options.IntraOpThreads, Runs: e.options.Sessions, Provider: e.options.Provider,
 	}
 	for _, name := range []string{c.BaselineName, c.LowName, c.HighName} {
@@ -175,6 +175,9 @@ func (e *Explainer) compile(targets []explain.Target, single, apart bool) (*load
 	}
 	for _, m := range c.Maps {
 		o.Outputs = append(o.Outputs, m.Name)
+	}
+	if c.OutputName != c.LogitsName {
+		o.Outputs = append(o.Outputs, c.OutputName)
 	}
 	session, err := e.runtime.NewSession(c.ONNX, o)
 	if err != nil {
@@ -186,6 +189,14 @@ func (e *Explainer) compile(targets []explain.Target, single, apart bool) (*load
 	}
 	c.ONNX, c.Weights = nil, nil // the session has its own
 	return &loaded{compiled: c, session: session}, bytes, nil
+}
+
+// output is the network's own of what a run returned.
+func (l *loaded) output(out []Tensor) Tensor {
+	if l.plain == nil && l.compiled.OutputName != l.compiled.LogitsName {
+		return out[len(out)-1]
+	}
+	return out[0]
 }
 
 // run gives the session n inputs, one after the other in in.Values, and seeds: as many, or many for one input.
