@@ -44,7 +44,7 @@ func (e *Explainer) sample(ctx context.Context, in Input, q Question) (answer []
 	case explain.ScoreCAM:
 		base = []explain.Target{{Method: explain.Activation, Layer: q.Target.Layer}}
 	}
-	s, err := e.open(base, false)
+	s, err := e.open(base, false, len(base) == 0)
 	if err != nil {
 		return nil, err
 	}

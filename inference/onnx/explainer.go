@@ -78,11 +78,7 @@ type Attribution struct {
 // Run makes the maps of targets that are compiled, for each seed (a weight for every value of the output): the targets of the first
 // seed, then those of the next. Logits are what the gradients are of: the output, before a softmax or sigmoid at its end.
 func (e *Explainer) Run(ctx context.Context, in Input, seeds [][]float32, targets []explain.Target) (logits []float32, maps []Attribution, err error) {
-	if len(targets) == 0 {
-		logits, err = e.Output(ctx, in, 1)
-		return logits, nil, err
-	}
-	s, err := e.open(targets, len(seeds) == 1)
+	s, err := e.open(targets, len(seeds) == 1, false)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -107,7 +103,7 @@ func (e *Explainer) Run(ctx context.Context, in Input, seeds [][]float32, target
 
 // Prepare compiles and loads what the targets need for one seed, so that the first use does not wait.
 func (e *Explainer) Prepare(targets []explain.Target) ([]explain.Output, error) {
-	s, err := e.open(targets, true)
+	s, err := e.open(targets, true, false)
 	if err != nil {
 		return nil, err
 	}
@@ -123,9 +119,9 @@ func seedGroups(seeds [][]float32, many bool) [][][]float32 {
 }
 
 // open returns the session for targets, which the caller gives back. A single one takes one input and one seed a run,
-// and is faster.
-func (e *Explainer) open(targets []explain.Target, single bool) (*cached, error) {
-	key := fmt.Sprint(targets, single)
+// and is faster; a plain one is the network as it is, without targets.
+func (e *Explainer) open(targets []explain.Target, single, plain bool) (*cached, error) {
+	key := fmt.Sprint(targets, single, plain)
 	if s := e.cache.take(e, key); s != nil {
 		return s, nil
 	}
@@ -134,9 +130,9 @@ func (e *Explainer) open(targets []explain.Target, single bool) (*cached, error)
 	if s := e.cache.take(e, key); s != nil { // someone else was first
 		return s, nil
 	}
-	made, bytes, err := e.compile(targets, single, true)
+	made, bytes, err := e.compile(targets, single, plain, true)
 	if errors.Is(err, ErrNoRoom) { // a second copy of the weights while it loads, then
-		made, bytes, err = e.compile(targets, single, false)
+		made, bytes, err = e.compile(targets, single, plain, false)
 	}
 	if err != nil {
 		return nil, err
@@ -146,12 +142,12 @@ func (e *Explainer) open(targets []explain.Target, single bool) (*cached, error)
 }
 
 // compile makes a session and tells the bytes of its model.
-func (e *Explainer) compile(targets []explain.Target, single, apart bool) (*loaded, int64, error) {
+func (e *Explainer) compile(targets []explain.Target, single, plain, apart bool) (*loaded, int64, error) {
 	model, err := e.load()
 	if err != nil {
 		return nil, 0, err
 	}
-	if len(targets) == 0 {
+	if plain {
 		plain, err := e.runtime.OpenPlain(model, NetworkOptions{
 			Output: e.options.Output, IntraOpThreads: e.options.IntraOpThreads, Sessions: e.options.Sessions, Provider: e.options.Provider,
 		})
@@ -249,7 +245,7 @@ func (e *Explainer) Layers() ([]explain.Layer, error) {
 
 // Output runs n inputs of one shape, one after the other in in.Values: the values of the network's own output for each.
 func (e *Explainer) Output(ctx context.Context, in Input, n int) (values []float32, err error) {
-	s, err := e.open(nil, false)
+	s, err := e.open(nil, false, true)
 	if err != nil {
 		return nil, err
 	}
