@@ -129,6 +129,10 @@ func (m *BundleModel) Infer(ctx context.Context, s analysis.Sample, wishes []exp
 		}
 		if one, ok := explanations[i]; ok {
 			part.Maps = append(part.Maps, mapOf(class, m.network.How, one))
+			if why := m.network.How.Fallback; why != "" {
+				info, _ := explain.LookupMethod(explain.Method(m.network.How.Method))
+				part.Result.Notes = append(part.Result.Notes, fmt.Sprintf("%s: explained by %s: %s", class.Name, info.Title, why))
+			}
 		} else {
 			part.Result.Notes = append(part.Result.Notes, class.Name+": "+m.unexplained())
 		}

@@ -66,7 +66,8 @@ func (m *checkCmd) Run(ctx context.Context, c *cli, tty console) error {
 	if m.JSON { // what is printed is read by programs
 		said = tty.err
 	}
-	fmt.Fprintf(said, "%s %s: manifest, network and gradient graph load, and a black frame gives finite results\n", b.Name, b.Version)
+	fmt.Fprintf(said, "%s %s: manifest and network load, %s; its probabilities are those of the network as it was exported\n", b.Name, b.Version, held(b))
+	fmt.Fprintf(said, "%s %s: findings are %s\n", b.Name, b.Version, explainedBy(loaded.Explained(b.Name)))
 	if len(m.Set) > 0 {
 		err = m.accuracy(ctx, cfg, b, tty)
 	}
@@ -104,6 +105,14 @@ func (m *checkCmd) faithfulness(ctx context.Context, cfg configs.Config, b *infe
 		}
 	}
 	return errors.Join(t.Report(tty.out, filepath.Join(m.Out, b.Name+"-faithfulness")), unread)
+}
+
+// held says on what a network was tried.
+func held(b *inference.Bundle) string {
+	if n := len(b.Reference); n > 0 {
+		return fmt.Sprintf("a black frame gives finite results and %d reference frames what is expected", n)
+	}
+	return "a black frame gives finite results"
 }
 
 // methods reads the flag; without it, they are all that take one run of the network.

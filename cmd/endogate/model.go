@@ -13,6 +13,7 @@ import (
 	"endogate/configs"
 	"endogate/explain"
 	"endogate/inference"
+	"endogate/inference/analysis"
 	"endogate/inference/ask"
 	"endogate/inference/jobs"
 	"endogate/inference/onnx"
@@ -40,11 +41,21 @@ func (m *inspectCmd) Run(ctx context.Context, c *cli, tty console) error {
 	if err != nil {
 		return err
 	}
-	found, err := ask.New(runtime, bundle, ask.Options{}).Inspect()
+	model := ask.New(runtime, bundle, ask.Options{Provider: cfg.ONNXRuntime.Provider})
+	found, err := model.Inspect()
 	w := tabwriter.NewWriter(tty.out, 0, 4, 2, ' ', 0)
 	printBundle(w, bundle, runtime.Version())
 	if found != nil {
 		printNetwork(w, found)
+	}
+	if how, openErr := howOf(ctx, model); openErr != nil {
+		err = errors.Join(err, openErr)
+	} else {
+		fmt.Fprint(w, how)
+		if found == nil && err != nil { // it is classified with all the same
+			fmt.Fprintf(w, "not explained\t%v\n", err)
+			return w.Flush()
+		}
 	}
 	if err != nil {
 		return errors.Join(w.Flush(), err)
@@ -53,6 +64,33 @@ func (m *inspectCmd) Run(ctx context.Context, c *cli, tty console) error {
 		return errors.Join(w.Flush(), err)
 	}
 	return w.Flush()
+}
+
+// howOf says how a network's output is read, and how it is explained in the end.
+func howOf(ctx context.Context, m *ask.Model) (string, error) {
+	opened, err := m.OpenNetwork(ctx)
+	if err != nil {
+		return "", err
+	}
+	applied := "the output as it is"
+	if a := opened.Reading.Applied(); a != inference.None {
+		applied = string(a) + " of the output"
+	}
+	return fmt.Sprintf("probabilities\t%s\nfindings\t%s\n", applied, explainedBy(opened.How)), errors.Join(opened.Close(), m.Close())
+}
+
+// explainedBy says how findings are explained.
+func explainedBy(e analysis.Explanation) string {
+	info, ok := explain.LookupMethod(explain.Method(e.Method))
+	switch {
+	case !ok && e.Fallback == "":
+		return "not explained, as the manifest has it"
+	case !ok:
+		return "not explained: " + e.Fallback
+	case e.Fallback != "":
+		return fmt.Sprintf("explained by %s: %s", info.Title, e.Fallback)
+	}
+	return "explained by " + info.Title
 }
 
 // printBundle prints what the manifest says.

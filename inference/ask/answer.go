@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"endogate/explain"
 	"endogate/explain/picture"
@@ -75,8 +76,17 @@ func (m *Model) Answer(ctx context.Context, a *Asked, progress Progress, do func
 		}
 	}
 	if len(together) > 0 {
-		if err := hand(m.run(ctx, a, together)); err != nil {
+		switch _, err := m.output.Prepare(together); {
+		case err != nil && m.standsIn(together, err):
+			if err := hand(m.standsFor(ctx, a, together[0], err, progress)); err != nil {
+				return err
+			}
+		case err != nil:
 			return err
+		default:
+			if err := hand(m.run(ctx, a, together)); err != nil {
+				return err
+			}
 		}
 	}
 	for _, t := range alone {
@@ -85,6 +95,16 @@ func (m *Model) Answer(ctx context.Context, a *Asked, progress Progress, do func
 		}
 	}
 	return nil
+}
+
+// standsFor answers by what stands in for a method that cannot be compiled, and says so.
+func (m *Model) standsFor(ctx context.Context, a *Asked, t explain.Target, why error, progress Progress) ([]Answer, error) {
+	stand := m.standIn(t, why)
+	all, err := m.sample(ctx, a, explain.Target{Method: explain.Method(stand.Method), Layer: stand.Layer}, progress)
+	for i := range all {
+		all[i].Note = strings.TrimPrefix(all[i].Note+"; "+stand.Fallback, "; ")
+	}
+	return all, err
 }
 
 // sample answers by a method of many runs.

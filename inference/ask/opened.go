@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"endogate/explain"
 	"endogate/explain/sampling"
@@ -78,11 +79,25 @@ func (m *Model) open(content []byte, o onnx.NetworkOptions, plain *onnx.Plain, k
 	if errors.Is(err, explain.ErrNoLayer) && how.Layer != explain.LastLayer { // a name that is not there is a fault of the manifest
 		return nil, err
 	}
-	stand := analysis.Explanation{Method: string(how.Fallback), Fallback: fmt.Sprintf("%s cannot explain this network: %s", info.Title, why(err))}
-	if how.Fallback == explain.ScoreCAM {
-		stand.Layer = how.Layer
+	return m.sampled(plain, known, m.standIn(explain.Target{Method: info.Method, Layer: how.Layer}, err)), nil
+}
+
+// standIn is what explains in place of a target that cannot be compiled.
+func (m *Model) standIn(t explain.Target, err error) analysis.Explanation {
+	info, _ := explain.LookupMethod(t.Method)
+	stand := analysis.Explanation{Method: string(m.Bundle.Explain.Fallback), Fallback: fmt.Sprintf("%s cannot explain this network: %s.", info.Title, why(err))}
+	if m.Bundle.Explain.Fallback == explain.ScoreCAM {
+		stand.Layer = t.Layer
 	}
-	return m.sampled(plain, known, stand), nil
+	return stand
+}
+
+// standsIn reports whether something stands in for targets that cannot be compiled: not where a layer's name is wrong.
+func (m *Model) standsIn(targets []explain.Target, err error) bool {
+	named := slices.ContainsFunc(targets, func(t explain.Target) bool {
+		return t.Layer != "" && t.Layer != explain.LastLayer
+	})
+	return m.Bundle.Explain.Fallback != inference.NoMethod && (!errors.Is(err, explain.ErrNoLayer) || !named)
 }
 
 // why an explanation cannot be had, for people, without what else could be.

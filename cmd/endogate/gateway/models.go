@@ -14,6 +14,7 @@ import (
 	"endogate/dicomnode/ledger"
 	"endogate/explain"
 	"endogate/inference"
+	"endogate/inference/analysis"
 	"endogate/inference/ask"
 	"endogate/inference/jobs"
 	"endogate/inference/onnx"
@@ -114,6 +115,7 @@ func (m *Models) add(ctx context.Context, runtime *onnx.Runtime, bundle *inferen
 		return err
 	}
 	algorithm := reports.AlgorithmOf(bundle, len(m.Bundles)+1)
+	algorithm.Explain = network.How
 	if err := algorithm.Validate(); err != nil {
 		return err
 	}
@@ -122,6 +124,9 @@ func (m *Models) add(ctx context.Context, runtime *onnx.Runtime, bundle *inferen
 	m.models[bundle.Name], m.algorithms[bundle.Name] = model, algorithm
 	return nil
 }
+
+// Explained is how the findings of a model are explained, by its name.
+func (m *Models) Explained(name string) analysis.Explanation { return m.algorithms[name].Explain }
 
 // Close frees the networks. No worker may be running.
 func (m *Models) Close() error {
@@ -230,7 +235,7 @@ func (m *Models) views() []admin.Model {
 	for _, b := range m.Bundles {
 		all = append(all, admin.Model{
 			Name: b.Name, Version: b.Version, Kind: string(b.Kind), Manufacturer: b.Manufacturer, IntendedUse: b.IntendedUse,
-			Digest: b.Digest, Rows: b.Input.Rows, Columns: b.Input.Columns, Method: b.Explain.Method, Layer: b.Explain.Layer, Fallback: b.Explain.Fallback,
+			Digest: b.Digest, Rows: b.Input.Rows, Columns: b.Input.Columns, Method: m.algorithms[b.Name].Explain.Method, Layer: m.algorithms[b.Name].Explain.Layer, Fallback: m.algorithms[b.Name].Explain.Fallback,
 			Classes: b.Classes,
 		})
 	}
