@@ -63,13 +63,10 @@ const NoMethod = "none"
 // Explain says how findings are explained.
 type Explain struct {
 	analysis.Explanation
-	Grid     *Grid          // what the layer's places are, where the network does not tell
-	Fallback explain.Method // for a network that the method cannot explain; NoMethod for none
-	Budget   time.Duration  // for the map of one finding by a method of many runs
+	Grid     explain.TokenGrid // what the layer's places are, where the network does not tell
+	Fallback explain.Method    // for a network that the method cannot explain; NoMethod for none
+	Budget   time.Duration     // for the map of one finding by a method of many runs
 }
-
-// Grid is the places of a picture in a sequence of tokens: so many tokens that are no place, and then rows by columns.
-type Grid struct{ Tokens, Rows, Columns int }
 
 // Reference is a frame of the bundle, and what the network said of it where it was trained.
 type Reference struct {

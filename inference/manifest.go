@@ -242,10 +242,10 @@ func readExplanation(v strict.Value) Explain {
 	return e
 }
 
-func readGrid(v strict.Value) *Grid {
+func readGrid(v strict.Value) explain.TokenGrid {
 	f := v.Fields()
 	defer f.Done()
-	g := &Grid{Rows: f.Required("rows").Integer(1, maxSide), Columns: f.Required("columns").Integer(1, maxSide)}
+	g := explain.TokenGrid{Rows: f.Required("rows").Integer(1, maxSide), Columns: f.Required("columns").Integer(1, maxSide)}
 	if tokens := f.Optional("tokens"); tokens.Present() {
 		g.Tokens = tokens.Integer(0, maxSide)
 	}

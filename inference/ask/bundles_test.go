@@ -193,9 +193,14 @@ func inIf(typ string) func(e *export) string {
 	}
 }
 
-// loop takes the activation once through a Loop, which nobody differentiates.
+// loop takes the activation once through a Loop whose number of turns depends on the picture, which nobody differentiates.
 func loop(e *export) string {
-	e.ints("once", nil, 7, 1)
+	e.floats("nought", nil, 0)
+	e.floats("unit", nil, 1)
+	e.node("ReduceMax", []string{"a"}, []string{"greatest"}, number("keepdims", 0))
+	e.node("Mul", []string{"greatest", "nought"}, []string{"zero"})
+	e.node("Add", []string{"zero", "unit"}, []string{"turns"})
+	e.node("Cast", []string{"turns"}, []string{"once"}, number("to", 7))
 	e.ints("yes", nil, 9, 1)
 	name := "body"
 	g := &onnxpb.GraphProto{

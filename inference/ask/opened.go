@@ -36,7 +36,7 @@ func (m *Model) OpenNetwork(ctx context.Context) (*Opened, error) {
 	}
 	o := onnx.NetworkOptions{
 		Method: explain.Method(m.Bundle.Explain.Method), Layer: m.Bundle.Explain.Layer, InputShape: m.Bundle.Input.Shape(), Output: m.Bundle.Output.Name,
-		IntraOpThreads: m.options.Threads, Sessions: m.options.Sessions, Provider: m.options.Provider,
+		IntraOpThreads: m.options.Threads, Sessions: m.options.Sessions, Provider: m.options.Provider, Grid: m.Bundle.Explain.Grid,
 	}
 	plain, err := m.runtime.OpenPlain(content, o)
 	if err != nil {
