@@ -5,6 +5,7 @@ import (
 
 	"endogate/dicomnode/dicom"
 	"endogate/explain"
+	"endogate/inference"
 	"endogate/inference/analysis"
 )
 
@@ -54,7 +55,9 @@ func describe(e analysis.Explanation) string {
 // Explained says in words how maps are made, and why not as was asked for.
 func Explained(e analysis.Explanation) string {
 	text := describe(e)
-	if atLast(e) && methodOf(e).AtLayer {
+	if e.Method == inference.NoMethod {
+		text = "not explained"
+	} else if atLast(e) && methodOf(e).AtLayer {
 		text += " at the last layer"
 	}
 	if e.Fallback != "" {

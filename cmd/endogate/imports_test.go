@@ -40,7 +40,7 @@ var mayImport = map[string][]string{
 	"inference/ask":        {"inference", "inference/analysis", "inference/onnx", "explain", "explain/picture", "explain/sampling"},
 	"inference/frames":     {"dicomnode/dicom", "dicomnode/pixeldata"},
 	"inference/figures":    {},
-	"inference/trial":      {"explain", "explain/faithfulness", "inference", "inference/ask", "inference/figures", "inference/frames"},
+	"inference/trial":      {"explain", "explain/faithfulness", "inference", "inference/analysis", "inference/ask", "inference/figures", "inference/frames"},
 	"inference/jobs":       {"dicomnode/failure"},
 	"inference/onnx":       {"explain", "explain/sampling"},
 	"explain":              {"explain/onnxpb"},

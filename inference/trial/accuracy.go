@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"endogate/inference"
+	"endogate/inference/analysis"
 	"endogate/inference/ask"
 	"endogate/inference/figures"
 	"endogate/inference/frames"
@@ -148,7 +149,7 @@ func (a *Accuracy) gather(ctx context.Context, s Set) (gathered, error) {
 			prepared := *a.Bundle
 			prepared.Preprocess = v.Steps
 			values := make([]float32, prepared.Input.Len())
-			if _, err := prepared.Prepare(f.Image, values); err != nil {
+			if _, err := prepared.Prepare(f.Image, analysis.Orientation(f.Orientation), values); err != nil {
 				return err
 			}
 			p, err := a.Model.Probabilities(ctx, values, 1)

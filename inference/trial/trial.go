@@ -16,6 +16,7 @@ import (
 	"endogate/explain"
 	"endogate/explain/faithfulness"
 	"endogate/inference"
+	"endogate/inference/analysis"
 	"endogate/inference/ask"
 	"endogate/inference/frames"
 )
@@ -111,6 +112,7 @@ func (t *Trial) pass(ctx context.Context, x *ask.Model, layer string, methods []
 
 // frame measures all methods on one frame: everything, or only what depends on the random weights.
 func (t *Trial) frame(ctx context.Context, x, random *ask.Model, f frames.Frame, q ask.Question, everything bool) error {
+	q.Orientation = analysis.Orientation(f.Orientation)
 	asked, err := x.Ask(ctx, f.Image, q)
 	if err != nil {
 		return err

@@ -338,8 +338,7 @@ type Model struct {
 	Digest       string           `json:"digest"` // SHA-256 of the network, hexadecimal
 	Rows         int              `json:"rows"`
 	Columns      int              `json:"columns"`
-	Method       string           `json:"method"`             // of explanation; none where there is none
-	Fallback     string           `json:"fallback,omitempty"` // why it is not what the manifest asks for
+	Method       string           `json:"method"` // of explanation; none where there is none
 	Layer        string           `json:"layer"`
 	Fallback     string           `json:"fallback"` // why they are not those that were asked for; empty: they are
 	Served       bool             `json:"served"`   // a worker has it; jobs for a model that nobody has wait

@@ -64,7 +64,7 @@ func (g *parts) drafted(ctx context.Context) error {
 func (m *Models) described(name string) (desk.Model, bool) {
 	for _, b := range m.Bundles {
 		if b.Name == name {
-			return desk.Model{Model: b.Made(), IntendedUse: b.IntendedUse, Explanation: reports.Explained(b.Explain), Classes: b.Classes, Masked: masked(b)}, true
+			return desk.Model{Model: b.Made(), IntendedUse: b.IntendedUse, Explanation: reports.Explained(m.algorithms[name].Explain), Classes: b.Classes, Masked: masked(b)}, true
 		}
 	}
 	return desk.Model{}, false
