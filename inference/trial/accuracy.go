@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -29,6 +30,8 @@ type Accuracy struct {
 	Groups   []string // columns
 	Worst    int      // errors shown of each set
 	Log      io.Writer
+
+	addUp bool // the probabilities of every frame, to one
 }
 
 // Variant is a way to prepare frames.
@@ -104,6 +107,7 @@ func (a *Accuracy) Measure(ctx context.Context, sets []Set) (*Result, error) {
 		}
 		unread = errors.Join(unread, all[i].unread)
 	}
+	a.addUp = addUp(all)
 	r := &Result{Model: a.Bundle.Name, Version: a.Bundle.Version, Digest: a.Bundle.Digest, Rule: a.rule(), Groups: a.Groups}
 	for _, class := range a.Bundle.Classes {
 		r.Classes = append(r.Classes, class.Name)
@@ -173,8 +177,33 @@ func (a *Accuracy) gather(ctx context.Context, s Set) (gathered, error) {
 	return g, err
 }
 
-// exclusive reports whether a frame is of one class alone, the most probable.
-func (a *Accuracy) exclusive() bool { return a.Bundle.Output.Activation == inference.Softmax }
+// exclusive reports whether a frame is of one class alone, the most probable: by softmax, or where the network itself makes
+// probabilities of all classes that are one together.
+func (a *Accuracy) exclusive() bool {
+	switch a.Bundle.Output.Activation {
+	case inference.Softmax:
+		return true
+	case inference.Sigmoid:
+		return false
+	}
+	return a.addUp
+}
+
+// addUp reports whether the probabilities of every frame are one together.
+func addUp(all []gathered) bool {
+	for _, g := range all {
+		for _, f := range g.frames {
+			sum := 0.0
+			for _, p := range f.scores[0] {
+				sum += p
+			}
+			if math.Abs(sum-1) > 1e-3 {
+				return false
+			}
+		}
+	}
+	return true
+}
 
 func (a *Accuracy) rule() string {
 	if a.exclusive() {

@@ -145,6 +145,13 @@ func TestAccuracy_severalClasses(t *testing.T) {
 	far, _, _ = a.wrong(all[0])
 	require.Zero(t, far)
 
+	b.Output.Activation = "none" // the network's own probabilities
+	for _, scores := range [][]float64{{0.7, 0.3}, {0.7, 0.7}} {
+		a.addUp = addUp([]gathered{{frames: []seen{frame(nil, 0.5, 0.5), frame(nil, scores...)}}})
+		require.Equal(t, scores[1] == 0.3, a.exclusive())
+	}
+	b.Output.Activation = inference.Sigmoid
+
 	masked := frame([]string{"polyp"}, 0.9, 0.9)
 	masked.label.Only = "polyp"
 	m = a.measure([]seen{masked}, 0)

@@ -1,5 +1,5 @@
-// Package trial measures on frames how faithful a model's explanations are: each method, at each layer, against masks and
-// against a network of random weights.
+// Package trial measures a model on frames: how well it classifies sets of them, of one hospital and another, and how faithful its
+// explanations are, each method at each layer, against masks and against a network of random weights.
 package trial
 
 import (
