@@ -25,6 +25,8 @@ func unbiased(t *testing.T, model []byte) []byte {
 			at = []int{2}
 		case "BatchNormalization":
 			at = []int{2, 3}
+		case "LSTM", "GRU":
+			at = []int{3}
 		case "Add", "Concat": // a class token is concatenated
 			at = []int{0, 1}
 		case "Cast", "Expand", "Identity":

@@ -121,11 +121,12 @@ func (g *graph) placesAfter(n *node, in []places) (out []places) {
 // inputPlaces are those of the picture itself.
 func inputPlaces(shape []int64) places {
 	l, ok := LayoutOf(shape)
-	if !ok {
-		return places{}
-	}
 	axes := [coordinates]int{-1, 2, 3}
 	switch {
+	case len(shape) == 3: // a line
+		axes = [coordinates]int{-1, -1, 2}
+	case !ok:
+		return places{}
 	case l.ChannelsLast:
 		axes[rowAt], axes[columnAt] = 1, 2
 	case len(shape) == 5 && l.FramesFirst:
