@@ -10,6 +10,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"endogate/cmd/endogate/installed"
 )
 
 // platter is what a disk is sure to have of a ledger when the power goes: its files as they were at the last commit that
@@ -69,7 +71,7 @@ func TestPowerCut(t *testing.T) {
 	r := receipt(1)
 	r.Forward, r.Models = []string{"pacs", "archive"}, []string{"demo", "other", "third"}
 	receive(t, l, r)
-	for _, step := range []struct {
+	steps := []struct {
 		name string
 		do   func() error
 	}{
@@ -91,12 +93,14 @@ func TestPowerCut(t *testing.T) {
 			require.NoError(t, l.ParkExam(ctx, due(t, l, 1000)[0], "no", at(13)))
 			return l.RetryExam(ctx, due(t, l, 1000)[0].ID, at(14))
 		}},
-	} {
+	}
+	for _, step := range steps {
 		require.NoError(t, step.do(), step.name)
 		left := p.cut()
 		require.Equal(t, study(t, l), study(t, left), step.name)
 		requireTally(t, left)
 	}
+	installed.Tried(t, installed.Drill{Tried: "the power cut after each step of a person, a peer or a job in the ledger: what was not synced is gone", Kept: len(steps)})
 }
 
 // TestPowerCut_received: what was received may be gone, and is the same again when the spool gives it again.

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"endogate/cmd/endogate/installed"
 )
 
 // platter keeps what a disk is sure to have when the power goes: the bytes that files had when
@@ -17,6 +19,7 @@ type platter struct {
 	mu    sync.Mutex
 	files map[uint64]*[]byte            // by inode
 	names map[string]map[string]*[]byte // by folder and name
+	cuts  int
 }
 
 func newPlatter() *platter {
@@ -72,6 +75,7 @@ func (p *platter) syncFolder(path string) error {
 func (p *platter) cut(dir string) image {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.cuts++
 	left := image{}
 	for _, folder := range []string{"log", "large", "tmp"} {
 		for name, b := range p.names[filepath.Join(dir, folder)] {
@@ -88,7 +92,7 @@ func TestPowerCut(t *testing.T) {
 	dir := filepath.Join(base, "spool")
 	p := newPlatter()
 	var all []Entry
-	for round := range 4 {
+	for round := range installed.Scaled(4, 16) {
 		s, err := Open(dir, Options{InlineLimit: 1000, disk: p.disk()})
 		require.NoError(t, err)
 		s.o.SegmentSize = 4000
@@ -108,6 +112,7 @@ func TestPowerCut(t *testing.T) {
 		}
 		requireAfterCut(t, p, dir, all)
 	}
+	installed.Tried(t, installed.Drill{Tried: fmt.Sprintf("the power cut after each commit, recovery and close of the spool, %d times: what was not synced is gone", p.cuts), Kept: len(all)})
 }
 
 func requireAfterCut(t *testing.T, p *platter, dir string, want []Entry) {

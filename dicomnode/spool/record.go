@@ -80,10 +80,10 @@ func decodeSegmentHeader(b []byte) (first, through, salt uint64, err error) {
 		return 0, 0, 0, io.ErrUnexpectedEOF
 	case string(b[:7]) != string(segmentMagic[:7]):
 		return 0, 0, 0, fmt.Errorf("%w: it is not that of a segment", errHeader)
+	case binary.BigEndian.Uint32(b[28:]) != crc32.Checksum(b[:28], castagnoli): // it stands there in every format
+		return 0, 0, 0, fmt.Errorf("%w: checksum differs", errHeader)
 	case b[7] > formatVersion:
 		return 0, 0, 0, fmt.Errorf("format version %d, this release reads %d", b[7], formatVersion)
-	case binary.BigEndian.Uint32(b[28:]) != crc32.Checksum(b[:28], castagnoli):
-		return 0, 0, 0, fmt.Errorf("%w: checksum differs", errHeader)
 	}
 	first = binary.BigEndian.Uint64(b[8:])
 	return first, first + uint64(binary.BigEndian.Uint32(b[24:])), binary.BigEndian.Uint64(b[16:]), nil

@@ -2,7 +2,9 @@ package spool
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"os"
 	"path/filepath"
@@ -288,7 +290,10 @@ func TestRecover_damagedUnsealed(t *testing.T) {
 
 func TestRecover_newerFormat(t *testing.T) {
 	dir, g, _ := sealedSegments(t, func(n int) []byte { return randomBytes(300 + n) })
-	overwrite(t, g.path, 7, []byte{formatVersion + 1})
+	header := encodeSegmentHeader(g.first, g.first, g.salt)
+	header[7] = formatVersion + 1
+	binary.BigEndian.PutUint32(header[28:], crc32.Checksum(header[:28], castagnoli))
+	overwrite(t, g.path, 0, header)
 	_, err := Open(dir, Options{})
 	require.ErrorContains(t, err, "format version 2, this release reads 1")
 }
