@@ -22,6 +22,7 @@ import (
 	"go.uber.org/goleak"
 	"pgregory.net/rapid"
 
+	"endogate/cmd/endogate/installed"
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/dimse"
 	"endogate/dicomnode/ledger"
@@ -243,7 +244,7 @@ func startedWith(t *testing.T, b Backoff, jitter float64, q Queue, senders map[s
 
 // TestOutbox_status walks the table of what a status of the peer means for a delivery.
 func TestOutbox_status(t *testing.T) {
-	for _, row := range []struct {
+	rows := []struct {
 		status dimse.Status
 		state  ledger.DeliveryState
 		later  bool // pending, and not due
@@ -276,7 +277,8 @@ func TestOutbox_status(t *testing.T) {
 		{0x0211, ledger.DeliveryParked, false},
 		{0xFF00, ledger.DeliveryParked, false},
 		{0xD000, ledger.DeliveryParked, false},
-	} {
+	}
+	for _, row := range rows {
 		t.Run(row.status.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				q, s := newQueue(), &script{do: status(row.status)}
@@ -294,6 +296,7 @@ func TestOutbox_status(t *testing.T) {
 			})
 		})
 	}
+	installed.Tried(t, installed.Drill{Tried: fmt.Sprintf("a PACS that answers a C-STORE with each of %d statuses, of every class", len(rows)), Kept: len(rows)})
 }
 
 // TestOutbox_backoff: 15, 30, 60 s ... with the jitter at 0; others of the destination go on.
@@ -1008,6 +1011,9 @@ func TestOutbox_someAreBad(t *testing.T) {
 			})
 		}
 	}
+	installed.Tried(t, installed.Drill{
+		Tried: fmt.Sprintf("a PACS that does one of %d things to sixteen objects for a day (silence, aborts, statuses), of one study and of many: the good ones go within two minutes", len(kinds)), Kept: len(kinds) * 2 * 30,
+	})
 }
 
 // TestOutbox_allHaveTheirTurn: of many that a peer does not answer to none is forgotten behind those that were tried first.

@@ -38,9 +38,13 @@ type Build struct{ Version, Commit string }
 
 // Run builds the gateway and serves until ctx is done or a part of it fails. It is the picture of the
 // system, in construction order: stores, models, broker, work, edges.
-func Run(ctx context.Context, cfg configs.Config, build Build, log *slog.Logger) (err error) {
+func Run(ctx context.Context, cfg configs.Config, build Build, log *slog.Logger) error {
+	return run(ctx, cfg, build, clock.System(), log)
+}
+
+func run(ctx context.Context, cfg configs.Config, build Build, by *clock.Clock, log *slog.Logger) (err error) {
 	life := newLifecycle(ctx)
-	g := &parts{cfg: cfg, build: build, log: log, clock: clock.System(), wakeFeed: make(chan struct{}, 1), again: make(chan struct{}, 1), sound: make(chan struct{}), tidy: make(chan struct{})}
+	g := &parts{cfg: cfg, build: build, log: log, clock: by, wakeFeed: make(chan struct{}, 1), again: make(chan struct{}, 1), sound: make(chan struct{}), tidy: make(chan struct{})}
 	g.now, g.time = g.clock.Now, &timekeeper{parts: g}
 	steps := []func(context.Context, *lifecycle) error{
 		g.openStores,  // 1 what is durable

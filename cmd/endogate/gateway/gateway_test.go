@@ -22,6 +22,7 @@ import (
 	"endogate/cmd/endogate/gateway"
 	"endogate/cmd/endogate/peers"
 	"endogate/configs"
+	"endogate/dicomnode/clock"
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/ledger"
 )
@@ -45,6 +46,7 @@ type testGateway struct {
 	config   string
 	apart    bool           // it runs as a process of its own, to be killed or measured
 	process  *peers.Process // of a gateway apart
+	clock    func() *clock.Clock
 	running
 }
 
@@ -64,7 +66,7 @@ type inProcess struct {
 }
 
 // startHere starts a gateway that is stopped with the test, and has to end without an error then.
-func startHere(t *testing.T, config string) *inProcess {
+func startHere(t *testing.T, config string, by *clock.Clock) *inProcess {
 	t.Helper()
 	cfg, err := configs.Load(config)
 	require.NoError(t, err)
@@ -76,7 +78,7 @@ func startHere(t *testing.T, config string) *inProcess {
 	log := slog.New(slog.NewTextHandler(&p.log, &slog.HandlerOptions{Level: level}))
 	go func() {
 		defer close(p.ended)
-		p.err = gateway.Run(ctx, cfg, gateway.Build{Version: "test"}, log)
+		p.err = gateway.RunBy(ctx, cfg, gateway.Build{Version: "test"}, by, log)
 	}()
 	t.Cleanup(func() {
 		p.Stop()
@@ -154,7 +156,7 @@ func (e *executable) remove() {
 // newGateway writes a configuration; extra is YAML that is put below it.
 func newGateway(t *testing.T, extra string) *testGateway {
 	t.Helper()
-	g := &testGateway{t: t, dir: t.TempDir()}
+	g := &testGateway{t: t, dir: t.TempDir(), clock: clock.System}
 	g.scp = fmt.Sprintf("127.0.0.1:%d", peers.FreePort(t))
 	g.web = fmt.Sprintf("127.0.0.1:%d", peers.FreePort(t))
 	g.config = filepath.Join(g.dir, "endogate.yaml")
@@ -176,7 +178,7 @@ func (g *testGateway) launch() {
 		g.process = peers.Start(g.t, exec.Command(shipped.path(g.t), "serve", "--config", g.config))
 		g.running = g.process
 	} else {
-		g.running = startHere(g.t, g.config)
+		g.running = startHere(g.t, g.config, g.clock())
 	}
 	g.waitAnswer("/healthz")
 }
