@@ -21,6 +21,8 @@ type Config struct {
 	Log          Log           `koanf:"log"`
 	DICOM        DICOM         `koanf:"dicom"`
 	HTTP         HTTP          `koanf:"http"`
+	Auth         Auth          `koanf:"auth"`
+	Audit        Audit         `koanf:"audit"`
 	HL7          HL7           `koanf:"hl7"`
 	NATS         NATS          `koanf:"nats"`
 	Spool        Spool         `koanf:"spool"`
@@ -115,6 +117,19 @@ type HTTP struct {
 	Listen      string   `koanf:"listen"`
 	AllowRemote bool     `koanf:"allow_remote"`
 	Hosts       []string `koanf:"hosts"` // names it is reached by, besides localhost and addresses
+	// TLS of the listener, or of a proxy before it.
+	TLS       HTTPTLS `koanf:"tls"`
+	BehindTLS bool    `koanf:"behind_tls"`
+	// A proxy at which people sign in names them in a header; from other addresses than its own the header counts for nothing.
+	TrustedProxyHeader string `koanf:"trusted_proxy_header"`
+	TrustedProxies     []Host `koanf:"trusted_proxies"`
+	TrustedProxyRole   string `koanf:"trusted_proxy_role"` // of whom is no user of the gateway; empty: none
+}
+
+// HTTPTLS names the files of the page's certificate; none: it speaks without TLS.
+type HTTPTLS struct {
+	CertFile string `koanf:"cert_file"`
+	KeyFile  string `koanf:"key_file"`
 }
 
 // Remote reports whether the page may be reached from other machines: it listens on anything but a loopback address.
@@ -345,7 +360,8 @@ func Default() Config {
 			IdleTimeout:     Duration(60 * time.Second),
 			PDUTimeout:      Duration(60 * time.Second),
 		},
-		HTTP: HTTP{Listen: "127.0.0.1:8080", Hosts: []string{}},
+		HTTP: HTTP{Listen: "127.0.0.1:8080", Hosts: []string{}, TrustedProxies: []Host{}},
+		Auth: Auth{Required: Automatic, Local: true, OIDC: OIDC{Name: "the hospital's account", Roles: map[string][]string{}}, Idle: Duration(30 * time.Minute), Longest: Duration(12 * time.Hour)},
 		HL7: HL7{
 			Senders: []Sender{}, ProcessingID: "P", MaxMessage: 20 << 20, MaxConnections: 64,
 			IdleTimeout: Duration(time.Hour), ReadTimeout: Duration(time.Minute), Retention: Duration(30 * 24 * time.Hour),

@@ -21,10 +21,10 @@ func TestLoad_commentedFileIsDefault(t *testing.T) {
 }
 
 func TestParse_unknownKeyHasLine(t *testing.T) {
-	_, err := parse([]byte("dicom:\n  ae_title: X\n  port: 104\nhttp:\n  tls: on\n"), noEnvironment, Default())
+	_, err := parse([]byte("dicom:\n  ae_title: X\n  port: 104\nhttp:\n  cipher: on\n"), noEnvironment, Default())
 	require.Error(t, err)
 	assert.ErrorContains(t, err, "line 3: unknown key dicom.port")
-	assert.ErrorContains(t, err, "line 5: unknown key http.tls")
+	assert.ErrorContains(t, err, "line 5: unknown key http.cipher")
 }
 
 func TestParse_unknownKeyInList(t *testing.T) {

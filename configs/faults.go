@@ -142,6 +142,8 @@ func hook(from, to reflect.Type, value any) (any, error) {
 	switch {
 	case number && to == reflect.TypeFor[Duration](), number && to == reflect.TypeFor[Size]():
 		return fmt.Sprint(value), nil // as the same text is read
+	case from.Kind() == reflect.Bool && to == reflect.TypeFor[Choice]():
+		return fmt.Sprint(value), nil
 	case from.Kind() == reflect.String && to.Kind() == reflect.Bool:
 		if _, err := strconv.ParseBool(value.(string)); err != nil {
 			return nil, fmt.Errorf("%q is neither true nor false; write one of them", value)

@@ -25,8 +25,7 @@ func (c Config) Validate() error {
 	v.check(c.Drain > 0, "drain: must be above zero")
 	c.DICOM.validate(&v)
 	v.address("http.listen", c.HTTP.Listen)
-	v.check(c.HTTP.AllowRemote || !c.HTTP.Remote(),
-		"http.listen: %q is reachable from the network and the page has no login; listen on 127.0.0.1 or set http.allow_remote", c.HTTP.Listen)
+	c.validateAuth(&v)
 	c.HL7.validate(&v)
 	v.check(c.Ledger.History == 0 || c.Ledger.History >= c.HL7.Retention,
 		"ledger.history: must be 0, or not less than hl7.retention (%v)", c.HL7.Retention.Std())

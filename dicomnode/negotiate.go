@@ -158,20 +158,12 @@ const hintAddress = "the title is listed, but not with this address"
 
 // hint says for the log what of an unknown caller is listed, so that the rest can be.
 func (s *Server) hint(err *RejectError, a *association) []any {
-	if err != unknownCaller {
-		return nil
-	}
-	who := Stranger{
-		CallingAE: a.callingAE, Host: a.host, Address: s.listed(a.host),
-		Title: slices.ContainsFunc(s.Peers, func(p Peer) bool { return p.AETitle == a.callingAE }),
-	}
-	if s.Observe.Unknown != nil {
-		s.Observe.Unknown(who)
-	}
 	switch {
-	case who.Title:
+	case err != unknownCaller:
+		return nil
+	case slices.ContainsFunc(s.Peers, func(p Peer) bool { return p.AETitle == a.callingAE }):
 		return []any{"hint", hintAddress}
-	case who.Address:
+	case s.listed(a.host):
 		return []any{"hint", "the address is listed, but not with this title"}
 	}
 	return []any{"hint", "neither title nor address is listed"}

@@ -16,11 +16,13 @@ import (
 // mayImport is the package table of the README: which of our packages each may import.
 var mayImport = map[string][]string{
 	"cmd/endogate":         {"*"},
-	"cmd/endogate/admin":   {"dicomnode/dicom", "dicomnode/failure", "dicomnode/ledger", "inference/analysis", "reports/draft"},
+	"cmd/endogate/access":  {"dicomnode/durable"},
+	"cmd/endogate/admin":   {"cmd/endogate/access", "dicomnode/audit", "dicomnode/dicom", "dicomnode/failure", "dicomnode/ledger", "inference/analysis", "reports/draft"},
 	"cmd/endogate/gateway": {"*"},
 	"configs":              {"dicomnode/dicom", "dicomnode/pdu", "explain", "hl7", "hl7/oru"},
 	"configs/strict":       {"dicomnode/dicom"},
 	"dicomnode":            {"dicomnode/dicom", "dicomnode/dimse", "dicomnode/failure", "dicomnode/pdu"},
+	"dicomnode/audit":      {"dicomnode/durable"},
 	"dicomnode/clock":      {},
 	"dicomnode/dicom":      {},
 	"dicomnode/pdu":        {},
@@ -66,6 +68,10 @@ var testOnly = []string{"cmd/verdict", "cmd/endogate/installed", "dicomnode/dico
 var oneImporter = map[string]string{
 	"github.com/labstack/echo/v4":         "cmd/endogate/admin",
 	"github.com/prometheus/client_golang": "cmd/endogate/admin",
+	"github.com/alexedwards/scs/v2":       "cmd/endogate/admin",
+	"github.com/coreos/go-oidc/v3":        "cmd/endogate/admin",
+	"golang.org/x/oauth2":                 "cmd/endogate/admin",
+	"github.com/alexedwards/argon2id":     "cmd/endogate/access",
 	"github.com/nats-io/":                 "inference/jobs",
 	"github.com/yalue/onnxruntime_go":     "inference/onnx",
 	"github.com/mattn/go-sqlite3":         "dicomnode/ledger",

@@ -35,6 +35,9 @@ type cli struct {
 	Patient     patientCmd     `cmd:"" help:"Remove a patient's data."`
 	Model       modelCmd       `cmd:"" help:"Look at model bundles."`
 	Parked      parkedCmd      `cmd:"" help:"Look at work that waits for a person, put it back or give it up; the gateway may run or not."`
+	User        userCmd        `cmd:"" help:"Say who may sign in; the gateway may run or not."`
+	Token       tokenCmd       `cmd:"" help:"Say which programs may ask, and what; the gateway may run or not."`
+	Audit       auditCmd       `cmd:"" help:"Look at the audit trail."`
 	Retract     retractCmd     `cmd:"" help:"Take an AI result, or all results of a model version, back: reports and drafts say so."`
 	Templates   templatesCmd   `cmd:"" help:"Write the sections, phrases and terms of report drafts, to be edited."`
 	Doctor      doctorCmd      `cmd:"" help:"Say what is missing or wrong on this machine, and how to mend it."`
@@ -111,16 +114,6 @@ func (c *cli) load() (configs.Config, error) {
 	cfg, err := configs.Load(c.Config)
 	if err != nil && len(cfg.Models) > 0 {
 		err = errors.Join(err, configs.Locate(c.Config, gateway.CheckRoutes(cfg)))
-	}
-	return cfg, err
-}
-
-// checkWorker is check for a worker alone.
-func (c *cli) checkWorker() (configs.Worker, error) {
-	cfg, err := configs.LoadWorker(c.Config)
-	if err == nil {
-		_, err = gateway.Bundles(cfg.Models)
-		err = configs.Locate(c.Config, err)
 	}
 	return cfg, err
 }

@@ -1,12 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -84,7 +82,7 @@ func (p *parkedList) Run(ctx context.Context, c *cli, tty console) error {
 		if p.Kind != "" {
 			query.Set("kind", p.Kind)
 		}
-		if err := askGateway(ctx, cfg, p.To, http.MethodGet, "/api/v1/parked?"+query.Encode(), &answer); err != nil {
+		if err := askGateway(ctx, cfg, p.To, http.MethodGet, "/api/v1/parked?"+query.Encode(), nil, &answer); err != nil {
 			return err
 		}
 	} else {
@@ -144,7 +142,7 @@ func (p *parkedAction) act(ctx context.Context, c *cli, tty console, action admi
 	var done admin.BulkResult
 	switch {
 	case p.ID != "" && running:
-		if err := askGateway(ctx, cfg, p.To, http.MethodPost, "/api/v1/parked/"+url.PathEscape(p.ID)+"/"+string(action), new(struct{})); err != nil {
+		if err := askGateway(ctx, cfg, p.To, http.MethodPost, "/api/v1/parked/"+url.PathEscape(p.ID)+"/"+string(action), nil, new(struct{})); err != nil {
 			return err
 		}
 		done = admin.BulkResult{Matched: 1, Done: 1}
@@ -160,7 +158,7 @@ func (p *parkedAction) act(ctx context.Context, c *cli, tty console, action admi
 				query.Set(key, value)
 			}
 		}
-		err = askGateway(ctx, cfg, p.To, http.MethodPost, "/api/v1/parked/"+string(action)+"?"+query.Encode(), &done)
+		err = askGateway(ctx, cfg, p.To, http.MethodPost, "/api/v1/parked/"+string(action)+"?"+query.Encode(), nil, &done)
 	default:
 		done, err = gateway.ActOnParked(ctx, cfg, choice, action, p.DryRun, log)
 	}
@@ -181,35 +179,4 @@ func isRunning(cfg configs.Config, to string) (bool, error) {
 	}
 	holder, err := spool.Holder(cfg.SpoolDir())
 	return holder != "", err
-}
-
-// askGateway asks the API of the gateway that runs, which alone writes its ledger.
-func askGateway(ctx context.Context, cfg configs.Config, to, method, path string, into any) error {
-	if to == "" {
-		to = reachable(cfg.HTTP.Listen)
-	}
-	request, err := http.NewRequestWithContext(ctx, method, "http://"+to+path, bytes.NewReader(nil))
-	if err != nil {
-		return err
-	}
-	request.Header.Set(admin.ActionHeader, "endogate")
-	answer, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return fmt.Errorf("%w; a gateway has the data folder: is %s its http.listen?", err, to)
-	}
-	defer func() { _ = answer.Body.Close() }()
-	text, err := io.ReadAll(io.LimitReader(answer.Body, answerLimit))
-	if err != nil {
-		return err
-	}
-	if answer.StatusCode != http.StatusOK {
-		var fault struct {
-			Error struct{ What, Why, Next string }
-		}
-		if json.Unmarshal(text, &fault) != nil || fault.Error.What == "" {
-			return fmt.Errorf("%s answered %s; is it the gateway's http.listen?", to, answer.Status)
-		}
-		return fmt.Errorf("%s: %s; %s", fault.Error.What, fault.Error.Why, fault.Error.Next)
-	}
-	return json.Unmarshal(text, into)
 }

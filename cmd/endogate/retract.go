@@ -1,10 +1,8 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -13,9 +11,6 @@ import (
 	"strings"
 	"time"
 )
-
-// answerLimit bounds what is read of a gateway's answer.
-const answerLimit = 4 << 20
 
 type retractCmd struct {
 	Study   string `help:"Study Instance UID; without it, all studies." placeholder:"UID"`
@@ -36,52 +31,28 @@ func (r retractCmd) Run(ctx context.Context, c *cli, tty console) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	body, err := json.Marshal(map[string]any{
+	var done retracted
+	err = askGateway(ctx, cfg, r.To, http.MethodPost, "/api/v1/retract", map[string]any{
 		"author": cmp.Or(r.Author, os.Getenv("USER"), "endogate retract"), "study": r.Study, "route": r.Route, "model": r.Model, "version": r.Version,
 		"reason": r.Reason, "dry_run": r.DryRun,
-	})
-	if err != nil {
-		return err
-	}
-	to := cmp.Or(r.To, reachable(cfg.HTTP.Listen))
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+to+"/api/v1/retract", bytes.NewReader(body))
+	}, &done)
 	if err != nil {
 		return fmt.Errorf("retract: %w", err)
 	}
-	request.Header.Set("Content-Type", "application/json")
-	answer, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return fmt.Errorf("retract: %w; is the gateway running?", err)
-	}
-	defer func() { _ = answer.Body.Close() }()
-	text, err := io.ReadAll(io.LimitReader(answer.Body, answerLimit))
-	if err != nil {
-		return fmt.Errorf("retract: %w", err)
-	}
-	if answer.StatusCode != http.StatusOK {
-		var fault struct {
-			Error struct{ What, Why, Next string }
-		}
-		if json.Unmarshal(text, &fault) != nil || fault.Error.What == "" {
-			return fmt.Errorf("retract: %s answered %s; is it the gateway's http.listen?", to, answer.Status)
-		}
-		return fmt.Errorf("retract: %s: %s; %s", fault.Error.What, fault.Error.Why, fault.Error.Next)
-	}
-	return r.show(tty.out, text)
+	return r.show(tty.out, done)
 }
 
-func (r retractCmd) show(w io.Writer, text []byte) error {
-	var done struct {
-		Reports, Results int
-		Retracted        []struct {
-			Study, Route, Model string
-			Results, Delivered  int
-		}
-		Standing []struct{ Model, Version string }
+// retracted is what the gateway answers.
+type retracted struct {
+	Reports, Results int
+	Retracted        []struct {
+		Study, Route, Model string
+		Results, Delivered  int
 	}
-	if err := json.Unmarshal(text, &done); err != nil {
-		return fmt.Errorf("retract: the answer: %w", err)
-	}
+	Standing []struct{ Model, Version string }
+}
+
+func (r retractCmd) show(w io.Writer, done retracted) error {
 	for _, e := range done.Retracted {
 		fmt.Fprintf(w, "%s  %s on %s: results of %d instances, %d objects delivered\n", e.Study, e.Model, e.Route, e.Results, e.Delivered)
 	}

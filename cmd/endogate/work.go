@@ -4,12 +4,13 @@ import (
 	"context"
 
 	"endogate/cmd/endogate/gateway"
+	"endogate/configs"
 )
 
 type workCmd struct{}
 
 func (workCmd) Run(ctx context.Context, c *cli, tty console) error {
-	cfg, err := c.checkWorker()
+	cfg, err := configs.LoadWorker(c.Config)
 	if err != nil {
 		return err
 	}

@@ -37,6 +37,14 @@ type actorKey struct{}
 func By(ctx context.Context, a Actor) context.Context { return context.WithValue(ctx, actorKey{}, a) }
 
 // actorOf returns who acts in ctx; without a name in it, the part of the gateway that does such steps.
+// Acting returns ctx with who acts in it, which is otherwise where nobody was named.
+func Acting(ctx context.Context, otherwise Actor) context.Context {
+	if _, ok := ctx.Value(actorKey{}).(Actor); ok {
+		return ctx
+	}
+	return By(ctx, otherwise)
+}
+
 func actorOf(ctx context.Context, part string) Actor {
 	if a, ok := ctx.Value(actorKey{}).(Actor); ok {
 		return a

@@ -18,6 +18,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"endogate/cmd/endogate/access"
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/ledger"
 	"endogate/reports/draft"
@@ -200,7 +201,7 @@ type editRequest struct {
 }
 
 // readStep reads a change. What its body may name beside the author is only.
-func readStep(c echo.Context, only string) (st step, err error) {
+func (s *Server) readStep(c echo.Context, only string) (st step, err error) {
 	if st.study, err = studyOf(c); err != nil {
 		return step{}, err
 	}
@@ -221,7 +222,7 @@ func readStep(c echo.Context, only string) (st step, err error) {
 	case only != "edits" && st.Edits != nil, only != "reason" && st.Reason != "":
 		return step{}, badRequest("the body names what has no meaning here", "see /api/v1/openapi.json")
 	}
-	st.author, err = authorOf(c, st.Author)
+	st.author, err = s.authorOf(c, st.Author)
 	return st, err
 }
 
@@ -255,8 +256,11 @@ func matched(tag string) (draft.Reference, error) {
 	return draft.Reference{Number: number, Version: version}, nil
 }
 
-// authorOf is who acts: whom the client names, as nobody has to sign in. It is recorded as such.
-func authorOf(c echo.Context, named string) (draft.Author, error) {
+// authorOf is who acts: who has signed in, whomever the client names; else whom the client names, recorded as such.
+func (s *Server) authorOf(c echo.Context, named string) (draft.Author, error) {
+	if who := s.who(c); who.Name != "" {
+		return draft.Author{Name: who.Name, Unauthenticated: who.Method == access.ByToken}, nil
+	}
 	if named == "" {
 		named = c.Request().Header.Get(AuthorHeader)
 	}
@@ -296,7 +300,7 @@ func (s *Server) withdrawDraft(c echo.Context) error {
 
 // change answers with the version that a change has made. It is finished though the client goes away.
 func (s *Server) change(c echo.Context, only string, do func(context.Context, step) (draft.Document, error)) error {
-	st, err := readStep(c, only)
+	st, err := s.readStep(c, only)
 	if err != nil {
 		return err
 	}

@@ -88,7 +88,7 @@ func (s *Server) atGate(c echo.Context, done string, body any, author, reason *s
 	if *reason == "" || len(*reason) > maxReason {
 		return badRequest(fmt.Sprintf("a decision needs its reason, of at most %d bytes", maxReason), `send {"reason": "…"}: it is kept with who decided`)
 	}
-	by, err := authorOf(c, *author)
+	by, err := s.authorOf(c, *author)
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"endogate/cmd/endogate/access"
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/ledger"
 	"endogate/inference/analysis"
@@ -25,6 +26,9 @@ func (s *Server) readyz(c echo.Context) error {
 	status := http.StatusOK
 	if !ready {
 		status = http.StatusServiceUnavailable
+	}
+	if !s.who(c).May(access.Look) {
+		return c.JSON(status, map[string]bool{"ready": ready}) // why is for those who sign in
 	}
 	return c.JSON(status, readiness{Ready: ready, Checks: checks})
 }
@@ -45,7 +49,6 @@ func (s *Server) status(c echo.Context) error {
 	if gauges.PendingByPeer == nil {
 		gauges.PendingByPeer = map[string]int{}
 	}
-	gauges.TurnedAway = list(gauges.TurnedAway)
 	return c.JSON(http.StatusOK, struct {
 		readiness
 		Gauges Gauges    `json:"gauges"`
@@ -78,9 +81,17 @@ func (s *Server) studies(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	if f.PatientID != "" && !s.identifies(c) {
+		return nameless()
+	}
 	page, total, err := s.Studies.Studies(c.Request().Context(), f)
 	if err != nil {
 		return faultOf("the studies were not read", err)
+	}
+	if !s.identifies(c) {
+		for i := range page {
+			hide(&page[i])
+		}
 	}
 	return c.JSON(http.StatusOK, struct {
 		Studies []StudySummary `json:"studies"`
@@ -126,6 +137,9 @@ func (s *Server) study(c echo.Context) error {
 	}
 	study.Page = p
 	complete(&study)
+	if !s.identifies(c) {
+		hide(&study.StudySummary)
+	}
 	return c.JSON(http.StatusOK, study)
 }
 

@@ -127,6 +127,9 @@ func TestOpenAPI_answers(t *testing.T) {
 		{"POST /api/v1/destinations/{name}/retry", "/api/v1/destinations/his/retry"},
 		{"POST /api/v1/destinations/{name}/retry", "/api/v1/destinations/none/retry"},
 		{"GET /api/v1/instances/{instance}/frames/{file}", "/api/v1/instances/e-video/frames/1.png"},
+		{"GET /api/v1/me", "/api/v1/me"},
+		{"GET /api/v1/users", "/api/v1/users"},
+		{"POST /api/v1/break-glass", "/api/v1/break-glass"},
 	} {
 		t.Run(tt.target, func(t *testing.T) {
 			method, path, _ := strings.Cut(tt.operation, " ")

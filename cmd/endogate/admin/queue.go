@@ -59,6 +59,11 @@ func (s *Server) parked(c echo.Context) error {
 	if err != nil {
 		return faultOf("the parked work was not read", err)
 	}
+	if !s.identifies(c) {
+		for i := range all {
+			all[i].PatientID, all[i].PatientName = hidden, hidden
+		}
+	}
 	return c.JSON(http.StatusOK, struct {
 		Parked any `json:"parked"`
 		paging

@@ -63,7 +63,7 @@ func (s *Server) retract(c echo.Context) error {
 	if err := asked.Validate(); err != nil {
 		return badRequest(err.Error(), "see /api/v1/openapi.json")
 	}
-	author, err := authorOf(c, asked.Author)
+	author, err := s.authorOf(c, asked.Author)
 	if err != nil {
 		return err
 	}

@@ -37,6 +37,7 @@ type Server struct {
 	Retractions  Retractions
 	Drafts       Drafts
 	Gate         Gates
+	SignIn       *SignIn // nil: nobody has to sign in, and everybody may everything
 	Gauges       func(context.Context) (Gauges, error)
 	Models       []Model
 	Palette      Palette
@@ -52,6 +53,7 @@ type Server struct {
 	cancel context.CancelFunc // of all requests
 	probes *prober
 	render chan struct{} // a token per frame being rendered
+	seen   seen          // who looked at what, for the audit trail
 }
 
 // Serve answers on ln until Shutdown, then returns http.ErrServerClosed. It closes ln.
@@ -93,6 +95,9 @@ func (s *Server) build() {
 		_ = s.Metrics.registry.Register(s.probes) // of one server only
 	}
 	s.render = make(chan struct{}, maxRenders)
+	if s.SignIn != nil {
+		s.SignIn.build()
+	}
 	requests, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel
 	s.http = &http.Server{
@@ -111,11 +116,22 @@ func (s *Server) build() {
 func (s *Server) router() *echo.Echo {
 	e := echo.New()
 	e.HideBanner, e.HidePort = true, true
-	e.IPExtractor = echo.ExtractIPDirect() // a forwarding header is a claim of whoever sent it
+	e.IPExtractor = echo.ExtractIPDirect() // a forwarding header is a claim of whoever sent it,
+	if in := s.SignIn; in != nil && len(in.Proxy.From) > 0 {
+		trust := []echo.TrustOption{echo.TrustLoopback(false), echo.TrustLinkLocal(false), echo.TrustPrivateNet(false)}
+		for _, p := range in.Proxy.From { // but for these
+			trust = append(trust, echo.TrustIPRange(&net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}))
+		}
+		e.IPExtractor = echo.ExtractIPFromXFFHeader(trust...)
+	}
 	e.HTTPErrorHandler = answerFault(s.Log)
 	e.Use(secure, logged(s.Log), recovered(s.Log), known(s.Hosts), meant,
 		limit(maxBody, changesDraft), limit(maxDraftBody, func(c echo.Context) bool { return !changesDraft(c) }),
 		middleware.ContextTimeout(requestTimeout))
+	if s.SignIn != nil {
+		e.Use(echo.WrapMiddleware(s.SignIn.sessions.LoadAndSave))
+	}
+	e.Use(s.identified, s.allowed, s.trailed)
 
 	e.Match([]string{http.MethodGet, http.MethodHead}, "/healthz", s.healthz)
 	e.Match([]string{http.MethodGet, http.MethodHead}, "/readyz", s.readyz)
@@ -152,6 +168,24 @@ func (s *Server) router() *echo.Echo {
 	e.GET("/api/v1/status", s.status)
 	e.GET("/api/v1/version", s.version)
 	e.GET("/api/v1/openapi.json", openAPI)
+
+	e.GET("/api/v1/me", s.me)
+	e.POST("/api/v1/break-glass", s.breakGlass)
+	e.GET("/api/v1/users", s.users)
+	e.POST("/api/v1/users", s.addUser)
+	e.PATCH("/api/v1/users/:name", s.changeUser)
+	e.DELETE("/api/v1/users/:name", s.removeUser)
+	e.POST("/api/v1/users/:name/link", s.setUpLink)
+	e.GET("/api/v1/tokens", s.tokens)
+	e.POST("/api/v1/tokens", s.createToken)
+	e.DELETE("/api/v1/tokens/:id", s.revokeToken)
+	e.GET("/signin", s.signInForm)
+	e.POST("/signin", s.signIn)
+	e.POST("/signout", s.signOut)
+	e.GET("/signin/provider", s.toProvider)
+	e.GET("/signin/callback", s.fromProvider)
+	e.GET("/setup", s.setUpForm)
+	e.POST("/setup", s.setUp)
 
 	e.GET("/", asset)
 	e.GET("/assets/:file", asset)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -83,6 +84,9 @@ func Backup(ctx context.Context, cfg configs.Config, config, to string, build Bu
 	if err := durable.WriteFile(filepath.Join(at.DataDir, nodeFile), []byte(done.Node+"\n")); err != nil {
 		return done, err
 	}
+	if err := copyPeople(cfg, at); err != nil {
+		return done, err
+	}
 	if config != "" {
 		text, err := os.ReadFile(config)
 		if err = errors.Join(err, durable.WriteFile(filepath.Join(to, filepath.Base(config)), text)); err != nil {
@@ -96,6 +100,55 @@ func Backup(ctx context.Context, cfg configs.Config, config, to string, build Bu
 		return done, err
 	}
 	return done, durable.WriteFile(filepath.Join(to, BackupFile), append(text, '\n'))
+}
+
+// copyPeople copies who may sign in, and the audit trail: its head before what the head is of, which grows meanwhile.
+func copyPeople(from, to configs.Config) error {
+	if from.Audit.KeyFile == "" {
+		for _, end := range []string{"", ".head"} {
+			if err := copyFile(from.AuditKey()+end, to.AuditKey()+end); err != nil {
+				return err
+			}
+		}
+	}
+	for _, dir := range [][2]string{{from.AuditDir(), to.AuditDir()}, {from.AccessDir(), to.AccessDir()}} {
+		err := filepath.WalkDir(dir[0], func(path string, d fs.DirEntry, err error) error {
+			if errors.Is(err, fs.ErrNotExist) {
+				return nil // of a gateway that never ran with it, or removed since
+			}
+			name, failed := filepath.Rel(dir[0], path)
+			if err = errors.Join(err, failed); err != nil {
+				return err
+			}
+			at := filepath.Join(dir[1], name)
+			if d.IsDir() {
+				return os.MkdirAll(at, 0o700)
+			}
+			return copyFile(path, at)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// copyFile copies a file, if it is there, onto the disk.
+func copyFile(from, to string) error {
+	in, err := os.Open(from)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { _ = in.Close() }()
+	out, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	return errors.Join(err, out.Sync(), out.Close())
 }
 
 func missing(path string) bool {

@@ -5,6 +5,7 @@ package gateway
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -18,6 +19,7 @@ import (
 	"endogate/cmd/endogate/admin"
 	"endogate/configs"
 	"endogate/dicomnode"
+	"endogate/dicomnode/audit"
 	"endogate/dicomnode/clock"
 	"endogate/dicomnode/intake"
 	"endogate/dicomnode/ledger"
@@ -96,6 +98,7 @@ type parts struct {
 	reclaim  *intake.Reclaimer
 	workshop *results.Workshop
 	metrics  *admin.Metrics
+	trail    *audit.Log
 
 	scp *dicomnode.Server
 	// noWideFont is why reports with Chinese, Japanese or Korean cannot be drawn; nil: they can.
@@ -125,6 +128,9 @@ func (g *parts) openStores(ctx context.Context, life *lifecycle) (err error) {
 	g.log.Info("spool is open", "entries", recovered.Entries, "torn_bytes", recovered.TornBytes, "removed", recovered.Removed)
 	for _, place := range recovered.Damaged {
 		g.log.Error("spool is damaged: restore the segment from a backup or send its instances again; what was set aside in damaged/ can be removed then", "place", place)
+	}
+	if err := g.openAudit(ctx, life); err != nil {
+		return err
 	}
 	if errors.Is(missing, fs.ErrNotExist) {
 		if err := g.restore(life); err != nil {
@@ -475,16 +481,6 @@ func (g *parts) listenDICOM(_ context.Context, life *lifecycle) error {
 			Rejected: func(e *dicomnode.RejectError) {
 				g.metrics.Refused(fmt.Sprintf("reject-%d-%d-%d", e.Result, e.Source, e.Reason))
 			},
-			Unknown: func(who dicomnode.Stranger) {
-				why := admin.NotListed
-				switch {
-				case who.Title:
-					why = admin.NotAddress
-				case who.Address:
-					why = admin.NotTitle
-				}
-				g.metrics.TurnedAway(string(who.CallingAE), who.Host.String(), why, g.now())
-			},
 			Stored:  func(r dicomnode.StoreResult) { g.metrics.Stored(uint16(r.Status)) },
 			Aborted: func(cause string) { g.metrics.Refused("abort-" + cause) },
 		},
@@ -494,22 +490,35 @@ func (g *parts) listenDICOM(_ context.Context, life *lifecycle) error {
 }
 
 func (g *parts) listenHTTP(_ context.Context, life *lifecycle) error {
-	if g.cfg.HTTP.Remote() {
-		g.log.Warn("http.listen is reachable from other machines and has no log-in: whoever reaches it sees patient data; "+
-			"put an authenticating proxy in front of it or bind 127.0.0.1", "listen", g.cfg.HTTP.Listen)
+	if g.cfg.HTTP.Remote() && !g.cfg.SignInRequired() {
+		g.log.Warn("http.listen is reachable from other machines and nobody has to sign in: whoever reaches it sees patient data; set auth.required", "listen", g.cfg.HTTP.Listen)
+	}
+	secured, err := pageTLS(g.cfg.HTTP.TLS)
+	if err != nil {
+		return err
+	}
+	in, err := g.signIn()
+	if err != nil {
+		return err
 	}
 	ln, err := net.Listen("tcp", g.cfg.HTTP.Listen)
 	if err != nil {
 		return fmt.Errorf("http.listen: %w", err)
 	}
 	g.webAddr = ln.Addr()
+	if secured != nil {
+		ln = tls.NewListener(ln, secured)
+	}
+	if err := g.firstStart(in); err != nil {
+		return err
+	}
 	views := &views{
 		ledger: g.ledger, spool: g.spool, destinations: g.cfg.Destinations, callingAE: g.cfg.DICOM.AETitle, decode: g.decoding(),
 		now: g.now, jobs: g.wakeAgain, try: g.outbox.Retry, condition: g.outbox.Condition,
 	}
 	web := &admin.Server{
 		Studies: views, Queue: views, Destinations: views, Frames: views, Gauges: g.gauges, Models: g.models.views(), Palette: palette(g.workshop.Colours, g.cfg.Reports.Opacity), Unserved: g.unservedNames,
-		Orders: views, Gate: views, Retractions: views, Drafts: drafts{g.desk, g.ledger, g.page, g.now}, Checks: g.checks(), Metrics: g.metrics, Version: g.version(), Hosts: g.cfg.HTTP.Hosts, Log: g.log,
+		Orders: views, Gate: views, Retractions: views, SignIn: in, Drafts: drafts{g.desk, g.ledger, g.page, g.now}, Checks: g.checks(), Metrics: g.metrics, Version: g.version(), Hosts: g.cfg.HTTP.Hosts, Log: g.log,
 	}
 	life.loop("readiness", web.Watch)
 	life.serve("http", func() error { return web.Serve(ln) }, web.Shutdown, http.ErrServerClosed)

@@ -254,7 +254,7 @@ func (v *views) name(ctx context.Context, all []admin.Parked) error {
 	return nil
 }
 
-// unknownPerson is who asks by the page or the API: nobody has to sign in.
+// unknownPerson is who asks by the page or the API where nobody has to sign in.
 var unknownPerson = ledger.Actor{Kind: ledger.ActorPerson}
 
 // person is who decides: where nobody had to sign in, whom the client names, and the ledger says so.
@@ -268,7 +268,7 @@ func person(by draft.Author) ledger.Actor {
 
 // Retry implements admin.Queue.
 func (v *views) Retry(ctx context.Context, kind admin.ParkedKind, id string) error {
-	err := v.retry(ledger.By(ctx, unknownPerson), kind, id)
+	err := v.retry(ledger.Acting(ctx, unknownPerson), kind, id)
 	if kind != admin.ParkedDelivery {
 		v.jobs()
 	}
@@ -300,7 +300,7 @@ func (v *views) retry(ctx context.Context, kind admin.ParkedKind, id string) err
 
 // Discard implements admin.Queue. A report is not discarded: its exam goes on with the next frame.
 func (v *views) Discard(ctx context.Context, kind admin.ParkedKind, id string) error {
-	ctx = ledger.By(ctx, unknownPerson)
+	ctx = ledger.Acting(ctx, unknownPerson)
 	switch kind {
 	case admin.ParkedJob:
 		return notFound(v.ledger.DiscardJob(ctx, id, v.now()))
@@ -378,7 +378,7 @@ func (v *views) RetryParked(ctx context.Context, name string) (int, error) {
 	if !slices.ContainsFunc(v.destinations, func(d configs.Destination) bool { return d.Name == name }) {
 		return 0, admin.ErrNotFound
 	}
-	n, err := v.ledger.RetryDeliveries(ledger.By(ctx, unknownPerson), name, v.now())
+	n, err := v.ledger.RetryDeliveries(ledger.Acting(ctx, unknownPerson), name, v.now())
 	v.try(name)
 	return n, err
 }

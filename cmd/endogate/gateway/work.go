@@ -51,11 +51,14 @@ func Work(ctx context.Context, cfg configs.Worker, build Build, log *slog.Logger
 
 // Queues are the models of a configuration as jobs call them.
 func Queues(cfg configs.Config) (queues []jobs.Model, err error) {
-	bundles, err := Bundles(cfg.Models)
-	for _, b := range bundles {
+	for _, m := range cfg.Models {
+		b, err := inference.LoadBundle(m.Dir)
+		if err != nil {
+			return nil, err
+		}
 		queues = append(queues, jobs.Model{Name: b.Name, Version: b.Version, Digest: b.Digest})
 	}
-	return queues, err
+	return queues, nil
 }
 
 // Broker says how the broker of a configuration is reached.

@@ -18,6 +18,7 @@ async function request(method, path, signal) {
     if (e.name === "AbortError") throw e;
     throw new Fault(0);
   }
+  if (answer.status === 401) location.assign("/signin"); // the sign-in has ended
   const body = await answer.json().catch(() => null);
   if (!answer.ok) throw new Fault(answer.status, body);
   return body;

@@ -54,6 +54,13 @@ function problem(e) {
   return h("div", { class: "notice bad" }, h("strong", null, e.what || "Something went wrong"), " ", e.why, e.next ? h("div", { class: "muted" }, e.next) : null);
 }
 
+// Who has signed in can sign out; what the role may not is refused by the gateway, not by the page.
+get("/api/v1/me").then((me) => {
+  if (!me.signed_in) return;
+  document.getElementById("who-name").textContent = `${me.name} (${me.role})`;
+  document.getElementById("who").hidden = false;
+}, () => {});
+
 // The strip tells at a glance whether the gateway takes in frames, how much waits and how much room is left.
 const strip = slot("span", { class: "strip-in" });
 document.getElementById("strip").append(strip.el);

@@ -1,0 +1,221 @@
+package admin
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/coreos/go-oidc/v3/oidc"
+	"github.com/labstack/echo/v4"
+	"golang.org/x/oauth2"
+
+	"endogate/cmd/endogate/access"
+	"endogate/dicomnode/audit"
+)
+
+// Provider is where people of the hospital sign in (OpenID Connect Core 1.0, by the authorization code flow with PKCE).
+type Provider struct {
+	Name         string // for the button
+	Issuer       string
+	ClientID     string
+	ClientSecret string
+	RedirectURL  string                 // of /signin/callback, as the provider has it
+	RolesClaim   string                 // of the ID token, a text or a list
+	Roles        map[string]access.Role // by a value of the claim; who has several gets the first of access.Roles from the end
+	Client       *http.Client
+
+	mu         sync.Mutex
+	discovered *oidc.Provider
+}
+
+// providerTime bounds an exchange with the provider.
+const providerTime = 15 * time.Second
+
+// discover asks the provider where what is; once, as soon as it answers.
+func (p *Provider) discover(ctx context.Context) (*oidc.Provider, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.discovered != nil {
+		return p.discovered, nil
+	}
+	found, err := oidc.NewProvider(oidc.ClientContext(context.WithoutCancel(ctx), p.Client), p.Issuer)
+	if err != nil {
+		return nil, fmt.Errorf("the provider of the sign-in does not answer as one (%w)", err)
+	}
+	p.discovered = found
+	return found, nil
+}
+
+func (p *Provider) oauth(found *oidc.Provider) oauth2.Config {
+	config := oauth2.Config{
+		ClientID: p.ClientID, ClientSecret: p.ClientSecret, Endpoint: found.Endpoint(), RedirectURL: p.RedirectURL,
+		Scopes: []string{oidc.ScopeOpenID, "profile", "email"},
+	}
+	var offers struct {
+		Scopes []string `json:"scopes_supported"`
+	}
+	if err := found.Claims(&offers); err == nil && slices.Contains(offers.Scopes, p.RolesClaim) {
+		config.Scopes = append(config.Scopes, p.RolesClaim) // some say who is in which group only when they are asked
+	}
+	return config
+}
+
+// wayCookie holds what a browser takes to the provider and back: nothing is kept here of who has not proved who it is.
+const (
+	wayCookie = "endogate-way"
+	wayTime   = 10 * time.Minute
+)
+
+func (in *SignIn) way(value string, valid time.Duration) *http.Cookie {
+	return &http.Cookie{
+		Name: in.cookie(wayCookie), Value: value, Path: "/", MaxAge: int(valid.Seconds()), HttpOnly: true, Secure: in.Secure, SameSite: http.SameSiteLaxMode,
+	}
+}
+
+// toProvider sends the browser to the provider.
+func (s *Server) toProvider(c echo.Context) error {
+	in := s.SignIn
+	if in == nil || in.Provider == nil {
+		return echo.ErrNotFound
+	}
+	ctx, cancel := context.WithTimeout(c.Request().Context(), providerTime)
+	defer cancel()
+	found, err := in.Provider.discover(ctx)
+	if err != nil {
+		return s.notSignedIn(c, http.StatusBadGateway, "The sign-in of the hospital does not answer. Try again later.", err)
+	}
+	state, nonce, verifier := rand.Text(), rand.Text(), oauth2.GenerateVerifier()
+	c.SetCookie(in.way(strings.Join([]string{state, nonce, verifier}, "."), wayTime))
+	config := in.Provider.oauth(found)
+	return c.Redirect(http.StatusSeeOther, config.AuthCodeURL(state, oidc.Nonce(nonce), oauth2.S256ChallengeOption(verifier)))
+}
+
+// fromProvider takes somebody whom the provider sends back.
+func (s *Server) fromProvider(c echo.Context) error {
+	in := s.SignIn
+	if in == nil || in.Provider == nil {
+		return echo.ErrNotFound
+	}
+	var state, nonce, verifier string
+	if way, err := c.Cookie(in.cookie(wayCookie)); err == nil {
+		state, nonce, _ = strings.Cut(way.Value, ".")
+		nonce, verifier, _ = strings.Cut(nonce, ".")
+	}
+	c.SetCookie(in.way("", -1))
+	switch {
+	case state == "" || subtle.ConstantTimeCompare([]byte(state), []byte(c.QueryParam("state"))) != 1:
+		return s.notSignedIn(c, http.StatusForbidden, "The sign-in was not begun here, or took too long. Begin again.", errors.New("state"))
+	case c.QueryParam("error") != "":
+		return s.notSignedIn(c, http.StatusForbidden, "The sign-in of the hospital refused you.", errors.New("the provider refused"))
+	}
+	ctx, cancel := context.WithTimeout(c.Request().Context(), providerTime)
+	defer cancel()
+	who, err := in.Provider.identity(ctx, c.QueryParam("code"), nonce, verifier)
+	if err != nil {
+		return s.notSignedIn(c, http.StatusForbidden, "The sign-in of the hospital did not say who you are. Begin again.", err)
+	}
+	if who.Role == "" {
+		s.alert(c, who, audit.UserAuthentication, audit.Login, "no role")
+		return s.notSignedIn(c, http.StatusForbidden, "You are known, and have no role here. Ask an administrator.", errors.New("no role"))
+	}
+	return s.enter(c, who)
+}
+
+// notSignedIn shows the sign-in with what is wrong; the log has why.
+func (s *Server) notSignedIn(c echo.Context, status int, text string, err error) error {
+	s.Log.Warn("admin: nobody was signed in by the provider", "reason", err, "request_id", requestID(c))
+	page := s.SignIn.offer()
+	page.Fault = text
+	return s.page(c, status, "signin.html", page)
+}
+
+// identity is whom a code of the provider is for.
+func (p *Provider) identity(ctx context.Context, code, nonce, verifier string) (access.Identity, error) {
+	found, err := p.discover(ctx)
+	if err != nil {
+		return access.Identity{}, err
+	}
+	ctx = oidc.ClientContext(ctx, p.Client)
+	config := p.oauth(found)
+	token, err := config.Exchange(ctx, code, oauth2.VerifierOption(verifier))
+	if err != nil {
+		var refused *oauth2.RetrieveError
+		if errors.As(err, &refused) {
+			return access.Identity{}, fmt.Errorf("the provider does not take the code: %s", refused.ErrorCode) // its text may hold the secret
+		}
+		return access.Identity{}, errors.New("the provider does not give a token")
+	}
+	raw, _ := token.Extra("id_token").(string)
+	id, err := found.VerifierContext(ctx, &oidc.Config{ClientID: p.ClientID}).Verify(ctx, raw)
+	if err != nil {
+		return access.Identity{}, fmt.Errorf("the ID token: %w", err)
+	}
+	if subtle.ConstantTimeCompare([]byte(id.Nonce), []byte(nonce)) != 1 {
+		return access.Identity{}, errors.New("the ID token is for another sign-in")
+	}
+	var claims map[string]any
+	if err := id.Claims(&claims); err != nil {
+		return access.Identity{}, fmt.Errorf("the ID token: %w", err)
+	}
+	who := access.Identity{Name: nameIn(claims, id.Subject), Role: p.role(claims), Method: access.ByOIDC}
+	if who.Role == "" && found.UserInfoEndpoint() != "" { // some say it there alone
+		info, err := found.UserInfo(ctx, oauth2.StaticTokenSource(token))
+		if err != nil || info.Subject != id.Subject || info.Claims(&claims) != nil {
+			return who, nil
+		}
+		who.Role = p.role(claims)
+	}
+	return who, nil
+}
+
+// nameIn is what a person is called: what the hospital's staff would know, else what the provider does.
+func nameIn(claims map[string]any, subject string) string {
+	for _, claim := range []string{"preferred_username", "email", "name"} {
+		if claim == "email" && claims["email_verified"] != true {
+			continue // whoever registers may claim any
+		}
+		if name, _ := claims[claim].(string); name != "" && len(name) <= maxAuthor {
+			return name
+		}
+	}
+	return subject
+}
+
+// role is the greatest that the claim gives. A claim may lie within others, as realm_access.roles.
+func (p *Provider) role(claims map[string]any) access.Role {
+	value, ok := claims[p.RolesClaim]
+	for _, key := range strings.Split(p.RolesClaim, ".") {
+		if ok {
+			break
+		}
+		if inner, is := claims[key].(map[string]any); is {
+			claims = inner
+		} else {
+			value = claims[key]
+		}
+	}
+	var given []access.Role
+	switch v := value.(type) {
+	case string:
+		given = append(given, p.Roles[v])
+	case []any:
+		for _, one := range v {
+			if text, ok := one.(string); ok {
+				given = append(given, p.Roles[text])
+			}
+		}
+	}
+	for _, r := range slices.Backward(access.Roles) {
+		if slices.Contains(given, r) {
+			return r
+		}
+	}
+	return ""
+}

@@ -1,0 +1,191 @@
+package admin
+
+import (
+	"crypto/rand"
+	"crypto/rsa"
+	"encoding/base64"
+	"encoding/json"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/url"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"endogate/cmd/endogate/access"
+)
+
+// forger is a provider that says what it is told to, right or wrong. A real one is in the gateway's tests.
+type forger struct {
+	*httptest.Server
+	key     *rsa.PrivateKey
+	mu      sync.Mutex
+	asked   url.Values // of the browser that was sent here
+	claims  map[string]any
+	signer  *rsa.PrivateKey
+	refuses bool
+}
+
+func newForger(t *testing.T) *forger {
+	t.Helper()
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	require.NoError(t, err)
+	f := &forger{key: key, signer: key}
+	mux := http.NewServeMux()
+	mux.HandleFunc("/.well-known/openid-configuration", func(w http.ResponseWriter, _ *http.Request) {
+		_ = json.NewEncoder(w).Encode(map[string]any{
+			"issuer": f.URL, "authorization_endpoint": f.URL + "/authorize", "token_endpoint": f.URL + "/token", "jwks_uri": f.URL + "/keys",
+			"id_token_signing_alg_values_supported": []string{"RS256"},
+		})
+	})
+	mux.HandleFunc("/keys", func(w http.ResponseWriter, _ *http.Request) {
+		_ = json.NewEncoder(w).Encode(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: &key.PublicKey, KeyID: "k", Algorithm: "RS256", Use: "sig"}}})
+	})
+	mux.HandleFunc("/token", func(w http.ResponseWriter, r *http.Request) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		challenge := r.FormValue("code_verifier")
+		if f.refuses || challenge == "" || r.FormValue("code") != "good" {
+			w.WriteHeader(http.StatusBadRequest)
+			return
+		}
+		claims := map[string]any{"iss": f.URL, "aud": "endogate", "sub": "s-1", "exp": time.Now().Add(time.Minute).Unix(), "iat": time.Now().Unix(), "nonce": f.asked.Get("nonce")}
+		for k, v := range f.claims {
+			claims[k] = v
+		}
+		text, _ := json.Marshal(claims)
+		signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.RS256, Key: f.signer}, (&jose.SignerOptions{}).WithHeader("kid", "k"))
+		if err != nil {
+			panic(err)
+		}
+		signed, err := signer.Sign(text)
+		if err != nil {
+			panic(err)
+		}
+		compact, _ := signed.CompactSerialize()
+		if f.claims["alg"] == "none" {
+			compact = base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none"}`)) + "." + base64.RawURLEncoding.EncodeToString(text) + "."
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(map[string]any{"access_token": "a", "token_type": "Bearer", "id_token": compact})
+	})
+	f.Server = httptest.NewServer(mux)
+	t.Cleanup(f.Close)
+	return f
+}
+
+func TestProvider(t *testing.T) {
+	f := newForger(t)
+	other, err := rsa.GenerateKey(rand.Reader, 2048)
+	require.NoError(t, err)
+	h := newHouse(t, func(in *SignIn) {
+		in.Local = false
+		in.Provider = &Provider{
+			Name: "Hospital", Issuer: f.URL, ClientID: "endogate", ClientSecret: "secret", RolesClaim: "realm_access.roles", Client: f.Client(),
+			Roles: map[string]access.Role{"endoscopy": access.Clinician, "it": access.Administrator, "all": access.Viewer},
+		}
+	})
+	h.Provider.RedirectURL = h.URL + "/signin/callback"
+	status, text, _ := h.ask(t, visitor(t), http.MethodGet, "/signin", nil)
+	require.Equal(t, http.StatusOK, status)
+	assert.Contains(t, text, "Sign in with Hospital")
+	assert.NotContains(t, text, "password")
+	status, _, _ = h.ask(t, visitor(t), http.MethodPost, "/signin", credentials("viewer", goodPassword))
+	assert.Equal(t, http.StatusNotFound, status)
+
+	roles := func(all ...any) map[string]any { return map[string]any{"realm_access": map[string]any{"roles": all}} }
+	with := func(claims, more map[string]any) map[string]any {
+		for k, v := range more {
+			claims[k] = v
+		}
+		return claims
+	}
+	for _, tt := range []struct {
+		name   string
+		claims map[string]any
+		signer *rsa.PrivateKey
+		code   string
+		change func(url.Values)
+		want   access.Role
+		called string
+	}{
+		{name: "clinician", claims: with(roles("all", "endoscopy", "more"), map[string]any{"preferred_username": "anna"}), want: access.Clinician, called: "anna"},
+		{name: "an address that nobody has verified is no name", claims: with(roles("it"), map[string]any{"email": "root@example.org"}), want: access.Administrator, called: "s-1"},
+		{name: "no role", claims: roles("kitchen", 7)},
+		{name: "no claim"},
+		{name: "another's key", claims: roles("it"), signer: other},
+		{name: "no signature", claims: with(roles("it"), map[string]any{"alg": "none"})},
+		{name: "another client", claims: with(roles("it"), map[string]any{"aud": "other"})},
+		{name: "another issuer", claims: with(roles("it"), map[string]any{"iss": "https://evil.example"})},
+		{name: "expired", claims: with(roles("it"), map[string]any{"exp": time.Now().Add(-time.Hour).Unix()})},
+		{name: "another nonce", claims: with(roles("it"), map[string]any{"nonce": "other"})},
+		{name: "another state", claims: roles("it"), change: func(q url.Values) { q.Set("state", "other") }},
+		{name: "no state", claims: roles("it"), change: func(q url.Values) { q.Del("state") }},
+		{name: "refused there", claims: roles("it"), change: func(q url.Values) { q.Set("error", "access_denied") }},
+		{name: "a code that is none", claims: roles("it"), code: "bad"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			client := visitor(t)
+			status, _, header := h.ask(t, client, http.MethodGet, "/signin/provider", nil)
+			require.Equal(t, http.StatusSeeOther, status)
+			to, err := url.Parse(header.Get("Location"))
+			require.NoError(t, err)
+			assert.Equal(t, "S256", to.Query().Get("code_challenge_method"))
+			f.mu.Lock()
+			f.asked, f.claims, f.signer = to.Query(), tt.claims, f.key
+			if tt.signer != nil {
+				f.signer = tt.signer
+			}
+			f.mu.Unlock()
+			back := url.Values{"state": {to.Query().Get("state")}, "code": {"good"}}
+			if tt.code != "" {
+				back.Set("code", tt.code)
+			}
+			if tt.change != nil {
+				tt.change(back)
+			}
+			status, text, _ := h.ask(t, client, http.MethodGet, "/signin/callback?"+back.Encode(), nil)
+			if tt.want == "" {
+				require.Equal(t, http.StatusForbidden, status, text)
+				assert.Contains(t, text, `role="alert"`)
+				status, _, _ = h.ask(t, client, http.MethodGet, "/api/v1/studies", nil)
+				require.Equal(t, http.StatusUnauthorized, status)
+				return
+			}
+			require.Equal(t, http.StatusSeeOther, status, text)
+			_, text, _ = h.ask(t, client, http.MethodGet, "/api/v1/me", nil)
+			var me struct {
+				Name   string
+				Role   access.Role
+				Method access.Method
+			}
+			require.NoError(t, json.Unmarshal([]byte(text), &me))
+			assert.Equal(t, tt.want, me.Role)
+			assert.Equal(t, tt.called, me.Name)
+			assert.Equal(t, access.ByOIDC, me.Method)
+			again, _, _ := h.ask(t, client, http.MethodGet, "/signin/callback?"+back.Encode(), nil)
+			assert.Equal(t, http.StatusForbidden, again, "once")
+		})
+	}
+	stranger, err := cookiejar.New(nil)
+	require.NoError(t, err)
+	status, _, _ = h.ask(t, &http.Client{Jar: stranger}, http.MethodGet, "/signin/callback?state=x&code=good", nil)
+	assert.Equal(t, http.StatusForbidden, status, "begun elsewhere")
+}
+
+// TestProvider_away says that the provider does not answer, and asks again the next time.
+func TestProvider_away(t *testing.T) {
+	f := newForger(t)
+	address := f.URL
+	f.Close()
+	h := newHouse(t, func(in *SignIn) { in.Provider = &Provider{Name: "Hospital", Issuer: address, Client: &http.Client{}} })
+	status, text, _ := h.ask(t, visitor(t), http.MethodGet, "/signin/provider", nil)
+	assert.Equal(t, http.StatusBadGateway, status)
+	assert.Contains(t, text, "does not answer")
+	assert.Contains(t, text, "Password", "users of here can still sign in")
+}

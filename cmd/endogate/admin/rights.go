@@ -1,0 +1,112 @@
+package admin
+
+import (
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+
+	"endogate/cmd/endogate/access"
+)
+
+// forAll are the routes that anybody may ask for: they say nothing of patients, and the sign-in has to be reached.
+var forAll = map[string]bool{
+	"/healthz": true, "/readyz": true, "/assets/:file": true, "/api/v1/openapi.json": true, "/api/v1/me": true,
+	"/signin": true, "/signout": true, "/setup": true, "/signin/provider": true, "/signin/callback": true,
+}
+
+// rightsOf is what each other route needs; a method and a path that are not in it are nobody's. docs/security.md shows it.
+var rightsOf = map[string]access.Right{
+	"GET /":                    access.Look,
+	"GET /metrics":             access.Measure,
+	"GET /api/v1/status":       access.Look,
+	"GET /api/v1/version":      access.Look,
+	"GET /api/v1/models":       access.Look,
+	"GET /api/v1/studies":      access.Look,
+	"GET /api/v1/studies/:uid": access.Look,
+	"GET /api/v1/instances/:instance/frames/:file": access.Look,
+	"GET /api/v1/outbox":                           access.Look,
+	"GET /api/v1/parked":                           access.Look,
+	"GET /api/v1/destinations":                     access.Look,
+	"GET /api/v1/agreement":                        access.Look,
+
+	"GET /api/v1/studies/:uid/draft":         access.Identify,
+	"GET /api/v1/studies/:uid/draft/history": access.Identify,
+	"GET /api/v1/studies/:uid/draft.pdf":     access.Identify,
+	"GET /api/v1/orders":                     access.Identify,
+	"GET /api/v1/messages":                   access.Identify,
+	"GET /api/v1/messages/:id":               access.Identify,
+
+	"PATCH /api/v1/studies/:uid/draft":         access.Report,
+	"POST /api/v1/studies/:uid/draft/sign":     access.Report,
+	"POST /api/v1/studies/:uid/draft/amend":    access.Report,
+	"POST /api/v1/studies/:uid/draft/withdraw": access.Report,
+	"POST /api/v1/studies/:uid/gate/release":   access.Report,
+	"POST /api/v1/studies/:uid/gate/correct":   access.Report,
+	"POST /api/v1/retract":                     access.Retract,
+
+	"POST /api/v1/studies/:uid/draft/retry": access.Operate,
+	"POST /api/v1/parked/retry":             access.Operate,
+	"POST /api/v1/parked/discard":           access.Operate,
+	"POST /api/v1/parked/:id/retry":         access.Operate,
+	"POST /api/v1/parked/:id/discard":       access.Operate,
+	"POST /api/v1/destinations/:name/echo":  access.Operate,
+	"POST /api/v1/destinations/:name/retry": access.Operate,
+
+	"POST /api/v1/break-glass":      access.Look,
+	"GET /api/v1/users":             access.Administer,
+	"POST /api/v1/users":            access.Administer,
+	"PATCH /api/v1/users/:name":     access.Administer,
+	"DELETE /api/v1/users/:name":    access.Administer,
+	"POST /api/v1/users/:name/link": access.Administer,
+	"GET /api/v1/tokens":            access.Administer,
+	"POST /api/v1/tokens":           access.Administer,
+	"DELETE /api/v1/tokens/:id":     access.Administer,
+}
+
+// allowed lets a request through when who asks may ask that, and says why not else: 401 of nobody, 403 of somebody.
+func (s *Server) allowed(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		if c.Path() == "" || forAll[c.Path()] {
+			return next(c) // "": no such route; the router says so
+		}
+		method := c.Request().Method
+		if method == http.MethodHead {
+			method = http.MethodGet
+		}
+		who := s.who(c)
+		needs, known := rightsOf[method+" "+c.Path()]
+		switch {
+		case known && who.May(needs):
+			return next(c)
+		case who.Role == "" && c.Path() == "/":
+			return c.Redirect(http.StatusSeeOther, "/signin")
+		case who.Role == "":
+			c.Response().Header().Set(echo.HeaderWWWAuthenticate, "Bearer")
+			return &fault{
+				Code: http.StatusUnauthorized, What: "the request was refused", Why: "nobody has signed in, or the sign-in has ended",
+				Next: "sign in at /signin, or send a token as Authorization: Bearer",
+			}
+		}
+		s.denied(c, who, needs)
+		return &fault{
+			Code: http.StatusForbidden, What: "the request was refused", Why: "the role " + string(who.Role) + " does not have the right " + string(needs),
+			Next: "have somebody do it who may, or an administrator give the role",
+		}
+	}
+}
+
+// identifies says whether who asks may see whose a study is.
+func (s *Server) identifies(c echo.Context) bool { return s.who(c).May(access.Identify) }
+
+// hidden is what stands where who asks may not see whose a study is.
+const hidden = "hidden"
+
+func hide(s *StudySummary) { s.PatientID, s.PatientName = hidden, hidden }
+
+// nameless is the fault of who asks for patients by what it may not see.
+func nameless() *fault {
+	return &fault{
+		Code: http.StatusForbidden, What: "the request was refused", Why: "it asks by a patient's identifier, which this role may not see",
+		Next: "ask by accession or UID, or break the glass: POST /api/v1/break-glass with a reason",
+	}
+}

@@ -1,0 +1,158 @@
+package admin
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"endogate/cmd/endogate/access"
+	"endogate/dicomnode/audit"
+)
+
+// trail is what a route leaves in the audit trail when it has been answered: which event, what was done, and to what.
+type trail struct {
+	id     audit.Code
+	action audit.Action
+}
+
+// trails are those of the routes at which somebody sees or changes what is a patient's, or what the gateway does. To look at
+// a study again within a while is no new event (PS3.15 A.5 wants studies, not instances).
+var trails = map[string]trail{
+	"GET /api/v1/studies/:uid":                     {audit.InstancesAccessed, audit.Read},
+	"GET /api/v1/instances/:instance/frames/:file": {audit.InstancesAccessed, audit.Read},
+	"GET /api/v1/studies":                          {audit.Query, audit.Execute},
+	"GET /api/v1/orders":                           {audit.Query, audit.Execute},
+	"GET /api/v1/messages":                         {audit.Query, audit.Execute},
+	"GET /api/v1/messages/:id":                     {audit.OrderRecord, audit.Read},
+	"GET /api/v1/studies/:uid/draft":               {audit.ProcedureRecord, audit.Read},
+	"GET /api/v1/studies/:uid/draft/history":       {audit.ProcedureRecord, audit.Read},
+	"GET /api/v1/studies/:uid/draft.pdf":           {audit.Export, audit.Read},
+	"PATCH /api/v1/studies/:uid/draft":             {audit.ProcedureRecord, audit.Update},
+	"POST /api/v1/studies/:uid/draft/sign":         {audit.ProcedureRecord, audit.Create},
+	"POST /api/v1/studies/:uid/draft/amend":        {audit.ProcedureRecord, audit.Update},
+	"POST /api/v1/studies/:uid/draft/withdraw":     {audit.ProcedureRecord, audit.Delete},
+	"POST /api/v1/studies/:uid/draft/retry":        {audit.ProcedureRecord, audit.Update},
+	"POST /api/v1/studies/:uid/gate/release":       {audit.ProcedureRecord, audit.Update},
+	"POST /api/v1/studies/:uid/gate/correct":       {audit.PatientRecord, audit.Update},
+	"POST /api/v1/retract":                         {audit.ProcedureRecord, audit.Delete},
+	"POST /api/v1/parked/retry":                    {audit.ApplicationActivity, audit.Execute},
+	"POST /api/v1/parked/discard":                  {audit.ApplicationActivity, audit.Execute},
+	"POST /api/v1/parked/:id/retry":                {audit.ApplicationActivity, audit.Execute},
+	"POST /api/v1/parked/:id/discard":              {audit.ApplicationActivity, audit.Execute},
+	"POST /api/v1/destinations/:name/retry":        {audit.ApplicationActivity, audit.Execute},
+	"POST /api/v1/users":                           {audit.SecurityAlert, audit.Create},
+	"PATCH /api/v1/users/:name":                    {audit.SecurityAlert, audit.Update},
+	"DELETE /api/v1/users/:name":                   {audit.SecurityAlert, audit.Delete},
+	"POST /api/v1/users/:name/link":                {audit.SecurityAlert, audit.Update},
+	"POST /api/v1/tokens":                          {audit.SecurityAlert, audit.Create},
+	"DELETE /api/v1/tokens/:id":                    {audit.SecurityAlert, audit.Delete},
+}
+
+// seenAgain is how long one who looks at the same thing again leaves nothing new; mostSeen bounds how much is remembered.
+const (
+	seenAgain = 10 * time.Minute
+	mostSeen  = 10_000
+)
+
+// seen remembers who looked at what.
+type seen struct {
+	mu sync.Mutex
+	at map[string]time.Time
+}
+
+// again says whether key was seen within a while, and remembers it.
+func (s *seen) again(key string, now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if last, ok := s.at[key]; ok && now.Sub(last) < seenAgain {
+		return true
+	}
+	if s.at == nil || len(s.at) >= mostSeen {
+		s.at = map[string]time.Time{}
+	}
+	s.at[key] = now
+	return false
+}
+
+// trailed records what was done. Of what changes something the intent is recorded first, so that nothing is done of which
+// there is no word; of what is read the answer waits for the record.
+func (s *Server) trailed(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		t, ok := trails[c.Request().Method+" "+c.Path()]
+		if s.SignIn == nil || !ok {
+			return next(c)
+		}
+		who := s.who(c)
+		e := s.event(c, who, t.id, audit.Code{}, t.action)
+		if study := param(c, "uid"); study != "" {
+			e.Objects = append(e.Objects, audit.Object{Kind: audit.Study, ID: study})
+		}
+		e.Objects = append(e.Objects, audit.Object{Kind: audit.URI, ID: c.Path(), Detail: named(c)})
+		reads := c.Request().Method == http.MethodGet
+		if reads && s.seen.again(who.Name+" "+c.Request().URL.Path, s.SignIn.Now()) {
+			return next(c)
+		}
+		if err := s.SignIn.Record(c.Request().Context(), e); err != nil {
+			return faultOf("the request was not answered: it cannot be recorded in the audit trail", err)
+		}
+		err := next(c)
+		if err != nil && !reads {
+			e.Outcome, e.Why = audit.Minor, faultOfEcho(err).Why
+			if failed := s.SignIn.Record(context.WithoutCancel(c.Request().Context()), e); failed != nil {
+				s.Log.Error("admin: a failure is not in the audit trail", "err", failed)
+			}
+		}
+		return err
+	}
+}
+
+// named are the parameters of a route's path.
+func named(c echo.Context) map[string]string {
+	all := map[string]string{}
+	for _, name := range c.ParamNames() {
+		if name != "uid" {
+			all[name] = param(c, name)
+		}
+	}
+	return all
+}
+
+// event is one of the audit trail about a request.
+func (s *Server) event(c echo.Context, who access.Identity, id, kind audit.Code, action audit.Action) audit.Event {
+	name := who.Name
+	if name == "" {
+		name = "not known"
+	}
+	return audit.Event{
+		ID: id, Type: kind, Action: action,
+		Participants: []audit.Participant{
+			{ID: name, Requested: true, Address: s.address(c)},
+			{ID: "endogate", Role: audit.Application},
+		},
+	}
+}
+
+// failed records that somebody could not prove who it is. Many in a row, of one place, are one now and then.
+func (s *Server) failed(c echo.Context, name string, method access.Method) {
+	s.alert(c, access.Identity{Name: name, Method: method}, audit.UserAuthentication, audit.Login, "it was not proved who it is")
+}
+
+// denied records that somebody asked for what the role may not.
+func (s *Server) denied(c echo.Context, who access.Identity, needs access.Right) {
+	s.alert(c, who, audit.SecurityAlert, audit.UseOfRestricted, "without the right "+string(needs))
+}
+
+func (s *Server) alert(c echo.Context, who access.Identity, id, kind audit.Code, why string) {
+	if s.SignIn == nil || s.seen.again(why+" "+who.Name+" "+c.RealIP(), s.SignIn.Now()) {
+		return
+	}
+	e := s.event(c, who, id, kind, audit.Execute)
+	e.Outcome, e.Why = audit.Minor, why
+	e.Objects = []audit.Object{{Kind: audit.URI, ID: c.Path()}}
+	if err := s.SignIn.Record(c.Request().Context(), e); err != nil {
+		s.Log.Error("admin: a refusal is not in the audit trail", "err", err)
+	}
+}
