@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"image"
+	"strings"
 
 	"endogate/explain"
 	"endogate/explain/picture"
@@ -73,6 +74,9 @@ func (p *Painter) words(a *Asked, info explain.MethodInfo, one Answer) picture.W
 	}
 	if info.NoClass {
 		w.Class, w.Plain, w.Probability = "", "", ""
+	}
+	if one.Layer.Fallback {
+		w.Remark = strings.TrimSpace(one.Layer.Chosen + " " + w.Remark)
 	}
 	switch {
 	case p.OnFrame:
