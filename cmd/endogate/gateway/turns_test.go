@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -122,4 +123,37 @@ func (a *arrivals) before(some, others []dicomBytes) (n int) {
 		}
 	}
 	return n
+}
+
+// What costs more than it may is parked with its reason while others pass, also beside one that takes its worker for as long as it
+// may; and a stop does not wait for that one longer than drain.
+func TestGateway_costlyFrames(t *testing.T) {
+	t.Parallel()
+	busy := filepath.Join(t.TempDir(), "ffmpeg")
+	require.NoError(t, os.WriteFile(busy, []byte("#!/bin/sh\n/bin/cat >/dev/null\nwhile :; do :; done\n"), 0o700))
+	g := newGateway(t, routeTo("NOBODY", fmt.Sprintf("127.0.0.1:%d", peers.FreePort(t)), "")+
+		fmt.Sprintf("jobs: {workers: 2}\nffmpeg: %s\ndecode: {pixels: 400000, cpu: 1h}\ndrain: 6s\n", busy))
+	g.start()
+	slow := jpeg2000(t)
+	storeAll(t, g.scp, slow)
+	large := drawn(dicomtest.Options{Study: "large", Series: "large", Instance: 2, Rows: 1000, Columns: 1000})
+	segments := append([]byte{15}, make([]byte, 255)...) // an RLE header of fifteen, all of them at the beginning
+	rle := drawn(dicomtest.Options{Study: "rle", Series: "rle", Instance: 3, TransferSyntax: dicom.RLELossless, JPEG: [][]byte{segments}})
+	storeAll(t, g.scp, large, rle)
+	var good []dicomBytes
+	for n := range 5 {
+		good = append(good, drawn(dicomtest.Options{Study: "good", Series: "good", Instance: n + 1}))
+	}
+	storeAll(t, g.scp, good...)
+	g.waitFor("the good ones to be analysed", func() bool { done, _ := g.analysed(); return done == len(good) })
+	g.waitFor("the others to be parked", func() bool { return len(g.parked()) == 2 })
+	var why string
+	for _, p := range g.parked() {
+		why += p.Reason + "\n"
+	}
+	assert.Contains(t, why, "more than 400000 pixels")
+	assert.Contains(t, why, "15 RLE segments")
+	began := time.Now()
+	g.Stop()
+	assert.Less(t, time.Since(began), 30*time.Second)
 }
