@@ -118,7 +118,7 @@ type Study struct {
 	Exams      []Exam     `json:"exams"`      // reports made of it or to be made
 	Objects    []Object   `json:"objects"`    // made here, newest revision last
 	Deliveries []Delivery `json:"deliveries"` // of objects and of forwarded instances
-	Timeline   []Event    `json:"timeline"`   // oldest first
+	Timeline   []Event    `json:"timeline"`   // in the order in which it happened
 
 	Page
 	Totals StudyTotals `json:"totals"` // of the lists above that grow with the instances: of each, one page is given
