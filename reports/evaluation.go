@@ -35,12 +35,18 @@ func (e Exam) evaluations() ContentItem {
 		}
 	}
 	statements = append(statements, e.pictures(patient)...)
+	if len(e.listed()) > 0 {
+		statements = append(statements, notLesions)
+	}
 	c := container(Contains, qualitativeEvaluations)
 	for _, s := range statements {
 		c.Items = append(c.Items, textItem(Contains, comment, s))
 	}
 	return c
 }
+
+// notLesions is said wherever there are measurement groups: viewers list and count them.
+const notLesions = "Each measurement group is a region, or a frame, that was flagged. Their number is not one of lesions: one lesion can be in many frames."
 
 // classes are those of the algorithm, then what other versions of it found besides.
 func (e Exam) classes() []analysis.Class {

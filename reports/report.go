@@ -114,12 +114,22 @@ func modalityCode(modality string) dicom.Code {
 }
 
 // imagingMeasurements holds a measurement group for every region of a finding, and one for every finding without.
-// A normal frame gets none: "not flagged" is no measurement, the evaluations count it.
+// A normal frame gets none: "not flagged" is no measurement, the evaluations count it. Groups are numbered by class, and say
+// where they were seen: nobody knows which of them are of one lesion.
 func (e Exam) imagingMeasurements() ContentItem {
 	measurements, patient := container(Contains, imagingMeasurements), e.Source.discreet()
-	add := func(group func(s seen, index int) ContentItem, s seen, index int) {
+	var classes []string
+	image := map[dicom.UID]int{} // as the image library counts
+	for i, instance := range e.analysed() {
+		image[instance.SOPInstanceUID] = i + 1
+	}
+	add := func(group func(s seen, index int) ContentItem, s seen, index, of int) {
 		item := group(s, index)
-		id := fmt.Sprintf("AI-%d %s", len(measurements.Items)+1, patient.label(s.finding.Worded(), s.finding.Finding.Meaning))
+		if !slices.Contains(classes, s.finding.Class) {
+			classes = append(classes, s.finding.Class)
+		}
+		id := fmt.Sprintf("AI-%d %s, %s", slices.Index(classes, s.finding.Class)+1,
+			patient.label(s.finding.Worded(), s.finding.Finding.Meaning), s.place(image[s.instance.SOPInstanceUID], index, of))
 		if len(s.regions()) > 0 {
 			id += ", hot region"
 		}
@@ -133,13 +143,25 @@ func (e Exam) imagingMeasurements() ContentItem {
 	for _, s := range e.listed() {
 		regions := s.regions()
 		for i := range regions {
-			add(func(s seen, i int) ContentItem { return e.planarROI(s, regions[i]) }, s, i)
+			add(func(s seen, i int) ContentItem { return e.planarROI(s, regions[i]) }, s, i, len(regions))
 		}
 		if len(regions) == 0 {
-			add(func(s seen, _ int) ContentItem { return e.measurementGroup(s) }, s, 0)
+			add(func(s seen, _ int) ContentItem { return e.measurementGroup(s) }, s, 0, 1)
 		}
 	}
 	return measurements
+}
+
+// place is where s was seen: the number of the image, its frame, and which region of several there.
+func (s seen) place(image, region, regions int) string {
+	at := fmt.Sprintf("image %d", image)
+	if ref := s.ref(); ref.Frame > 0 {
+		at += fmt.Sprintf(" frame %d", ref.Frame)
+	}
+	if regions > 1 {
+		at += fmt.Sprintf(" region %d", region+1)
+	}
+	return at
 }
 
 // listed returns the findings that get groups of their own: of each class the maxListed with the highest probability,

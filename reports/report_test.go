@@ -2,6 +2,7 @@ package reports
 
 import (
 	"bytes"
+	"fmt"
 	"math"
 	"os/exec"
 	"strings"
@@ -218,8 +219,8 @@ func TestReport_groups(t *testing.T) {
 	last := all[len(all)-1]
 	assert.Empty(t, find(last, imageRegion))
 	assert.NotEmpty(t, find(last, sourceOfMeasurement))
-	assert.Equal(t, "AI-17 intubation incorrect: quality note (kvasir-v2-cls)", last.Items[0].Text)
-	assert.Equal(t, "AI-13 cecum: landmark image (kvasir-v2-cls)", all[12].Items[0].Text)
+	assert.Equal(t, "AI-10 intubation incorrect: quality note, image 11 (kvasir-v2-cls)", last.Items[0].Text)
+	assert.Equal(t, "AI-6 cecum: landmark image, image 7 (kvasir-v2-cls)", all[12].Items[0].Text)
 }
 
 // TestReport_statements: what a reader is told, word for word.
@@ -241,6 +242,7 @@ func TestReport_statements(t *testing.T) {
 		"AI noted in 1 of the 6 analysed frames: inadequate preparation: quality note.",
 		"AI took 1 of the 6 analysed frames for esophagus: landmark image. This says nothing about abnormality.",
 		"An Image Region is the hot region of a heatmap: where what speaks for the class has at least half of the weight that it has at most. It is not the border of a lesion.",
+		notLesions,
 	}, text(demo))
 
 	demo.Instances = demo.Instances[3:4] // the normal frame
@@ -304,6 +306,33 @@ func TestReport_many(t *testing.T) {
 	require.NoError(t, err)
 	assert.Contains(t, string(threeD.Dataset), "Only the 200 frames with the highest probability of polyps are listed.")
 	assert.Contains(t, string(threeD.Dataset), "AI flagged polyps in 1000 of the 1000 analysed frames.")
+}
+
+// TestReport_oneLesionInManyFrames: what was seen in many frames has one number, the frames are told apart, and nothing is
+// said of how many lesions that are.
+func TestReport_oneLesionInManyFrames(t *testing.T) {
+	e := testExam(t, kvasir())
+	one := e.Instances[0]
+	one.Frames = 60
+	f := one.Results[0].Findings[0]
+	f.Contours = f.Contours[:1]
+	one.Results = nil
+	for n := 1; n <= 60; n++ {
+		one.Results = append(one.Results, analysis.Result{Span: analysis.Still(n), Rows: 529, Columns: 622, Findings: []analysis.Finding{f}})
+	}
+	e.Instances = []Instance{one}
+	ids, uids := map[string]bool{}, map[string]bool{}
+	for i, g := range groups(e) {
+		assert.Equal(t, fmt.Sprintf("AI-1 polyps, image 1 frame %d, hot region (%s)", i+1, e.by(one).Name), g.Items[0].Text)
+		ids[g.Items[0].Text], uids[g.Items[1].Text] = true, true
+	}
+	assert.Len(t, ids, 60)
+	assert.Len(t, uids, 60, "that two frames show the same is nothing that anybody knows")
+	var said []string
+	e.evaluations().walk(func(c ContentItem) { said = append(said, c.Text) })
+	assert.Contains(t, said, "AI flagged polyps in 60 of the 60 analysed frames.")
+	assert.Contains(t, said, notLesions)
+	assert.NotRegexp(t, `(?i)\b[0-9]+ (polyps?|lesions?|findings?)\b`, strings.Join(said, "\n"))
 }
 
 func TestReport_multiFrame(t *testing.T) {

@@ -147,9 +147,11 @@ func TestSignedReport_flags(t *testing.T) {
 // TestSignedReport_decisions: what is in a group is what the person left standing; what was rejected is said in words alone.
 func TestSignedReport_decisions(t *testing.T) {
 	r := signed{doc: document(t, draft.Signed, true), source: sourceOf(t, endoscopic("1")), zone: time.UTC}
-	var ids, codes, said []string
+	var ids, codes, said, sizes []string
 	r.measurementReport().walk(func(c ContentItem) {
 		switch c.ConceptName {
+		case diameter:
+			sizes = append(sizes, c.Text)
 		case trackingIdentifier:
 			ids = append(ids, c.Text)
 		case finding:
@@ -159,7 +161,9 @@ func TestSignedReport_decisions(t *testing.T) {
 			said = append(said, c.Text)
 		}
 	})
-	assert.Equal(t, []string{"AI-1 Polyp of colon", "AI-1 Polyp of colon", "AI-1 Polyp of colon", "AI-2 Colitis", "AI-3 Dyed lifted polyp, not decided", "4 Diverticulosis"}, ids)
+	assert.Equal(t, []string{"AI-1 Polyp of colon", "AI-1 Polyp of colon", "AI-1 Polyp of colon", "AI-1 Polyp of colon", "AI-2 Colitis", "AI-3 Dyed lifted polyp, not decided", "4 Diverticulosis"}, ids)
+	assert.Equal(t, []string{"6.5", "3.0"}, sizes, "a size is said once, in however many frames the finding is")
+	assert.Contains(t, said, notLesions)
 	assert.NotContains(t, codes, "Esophagitis")
 	assert.NotContains(t, codes, "Ulcerative colitis")
 	all := strings.Join(said, "\n")

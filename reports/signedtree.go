@@ -52,13 +52,14 @@ func (r signed) imageLibrary() ContentItem {
 	return container(Contains, imageLibraryTitle, group)
 }
 
-// groups are the findings that stand, in their key images.
+// groups are the findings that stand, in their key images. What a person said of a finding in several of them, its size, is
+// said once: a size in each would read as so many lesions.
 func (r signed) groups() ContentItem {
 	measurements := container(Contains, imagingMeasurements)
 	for i, f := range r.doc.Shown() {
 		n := i + 1
 		frames := r.shown(f)
-		if len(frames) == 0 {
+		if len(frames) == 0 || len(size(f)) > 0 {
 			measurements.Items = append(measurements.Items, r.group(f, n, dicom.UID(f.ID), r.whole(f, nil)))
 		}
 		for _, frame := range frames {
@@ -116,8 +117,7 @@ func (r signed) region(f draft.Finding, frame draft.Frame, region [][2]float64) 
 			imageItem(Contains, visualExplanation, ImageRef{Instance: frame.Heatmap}))
 	}
 	items = append(items, site(f)...)
-	items = append(items, numItem(Contains, probability, decimal(frame.Probability, 4), noUnits, algorithmOf(f)...))
-	return append(items, size(f)...)
+	return append(items, numItem(Contains, probability, decimal(frame.Probability, 4), noUnits, algorithmOf(f)...))
 }
 
 // whole is TID 1501, of a frame as a whole or of none.
@@ -127,9 +127,8 @@ func (r signed) whole(f draft.Finding, frame *draft.Frame) []ContentItem {
 	if frame != nil && f.Model.Name != "" {
 		items = append(items, numItem(Contains, probability, decimal(frame.Probability, 4), noUnits))
 	}
-	items = append(items, size(f)...)
 	if frame == nil {
-		return items
+		return append(items, size(f)...)
 	}
 	items = append(items, imageItem(Contains, sourceOfMeasurement, r.ref(*frame)))
 	if frame.Heatmap.SOPInstanceUID != "" {
@@ -182,6 +181,9 @@ func (r signed) evaluations() ContentItem {
 	}
 	for _, f := range r.doc.Findings {
 		say(comment, decided(f))
+	}
+	if len(r.doc.Shown()) > 0 {
+		say(comment, notLesions)
 	}
 	for _, s := range r.doc.Sections {
 		switch text := strings.TrimSpace(s.Text); {

@@ -56,23 +56,6 @@ func (g GateState) InDoubt(o Order) bool {
 	return !g.Corrected && (ofOthers(g.Mismatches) || contested || g.Patient.ID != "" && o.Patient.ID != "" && g.Patient != o.Patient.Identifier)
 }
 
-// Notices say what a reader of a report on the study has to know of it.
-func (g GateState) Notices() []string {
-	var all []string
-	for _, m := range g.Mismatches {
-		all = append(all, m.String())
-	}
-	switch {
-	case g.Held:
-		all = append(all, "results are held until a person releases or corrects")
-	case g.Corrected && len(all) > 0:
-		all = append(all, "a person has said which patient and order the study belongs to")
-	case g.Released:
-		all = append(all, "a person has released the results all the same")
-	}
-	return all
-}
-
 const selectGate = `SELECT s.study_instance_uid, g.policy, g.mismatches, g.held, g.since, g.evidence <> '' AND g.released = g.evidence,
 	g.correct_id <> '' OR g.correct_order IS NOT NULL, g.patient FROM gate g JOIN study s ON s.id = g.study `
 

@@ -55,7 +55,7 @@ func TestGate_identityOfImages(t *testing.T) {
 				g := gateOf(t, l)
 				require.Equal(t, row.two, g.Held)
 				require.Equal(t, row.two, slices.Contains(g.Mismatches, MismatchPatients))
-				require.Equal(t, row.two, len(g.Notices()) > 0)
+				require.Equal(t, row.two, len(g.Mismatches) > 0)
 				require.Equal(t, row.two, !slices.Contains(leaving(t, l), "heatmap"), "what has not left waits")
 				if !row.two {
 					continue

@@ -40,6 +40,7 @@ type Attachments struct {
 	// Patient is whom the report is on by now, where that is another one than it was signed for: PID names it, and what was
 	// signed stays as it is. Nil: as the report says.
 	Patient *draft.Patient
+	Former  string // what is said of that
 }
 
 // Render writes doc. One that is being amended is none to send: what was signed stands.
@@ -66,7 +67,7 @@ func (w *Writer) render(doc draft.Document, with Attachments, control string) ([
 	m := &message{o: w.o, doc: doc, words: draft.Text(doc), pdf: with.PDF, control: control, out: out, scratch: draftOf.Add("ZZZ")}
 	if p := with.Patient; p != nil && *p != doc.Patient {
 		m.former, m.doc.Patient = doc.Patient, *p
-		m.words += "\n" + draft.FormerName + "\n"
+		m.words += "\n" + with.Former + "\n"
 	}
 	if !m.verified() && !strings.HasPrefix(m.words, draft.Unverified) {
 		m.words = m.prefix() + m.words

@@ -245,14 +245,30 @@ func (d *Desk) whose(ctx context.Context, in *draft.Input) (ledger.GateState, er
 		return ledger.GateState{}, err
 	}
 	if doubtful {
-		in.Notices = append(in.Notices, "the images state another character set than their text is in: the patient's name and identifier are the likeliest reading of it, check them")
+		in.Notices = append(in.Notices, "doubtful-name")
 	}
 	gate, err := d.Ledger.GateOf(ctx, in.Study)
 	if errors.Is(err, ledger.ErrNotFound) {
 		return gate, nil // of a release that had none
 	}
-	in.Notices = append(in.Notices, gate.Notices()...)
+	in.Notices = append(in.Notices, notices(gate)...)
 	return gate, err
+}
+
+// notices are the phrases for what the gate warns of.
+func notices(g ledger.GateState) (all []string) {
+	for _, m := range g.Mismatches {
+		all = append(all, "mismatch-"+string(m))
+	}
+	switch {
+	case g.Held:
+		all = append(all, "gate-held")
+	case g.Corrected && len(all) > 0:
+		all = append(all, "gate-corrected")
+	case g.Released:
+		all = append(all, "gate-released")
+	}
+	return all
 }
 
 // identify says whom a study is on by now: what is sent of any version names that patient. It is doubtful where there is no more

@@ -134,7 +134,7 @@ func (d *Desk) change(ctx context.Context, study dicom.UID, at draft.Reference, 
 	if _, err := d.identify(ctx, study, &patient); err != nil {
 		return draft.Document{}, fmt.Errorf("desk: study %s: %w", study, err)
 	}
-	doc.Renamed(patient)
+	d.Templates.Renamed(&doc, patient)
 	next, event, err := step(doc, later(d.now(), doc.At)) // a clock that was set back puts no version before the one it follows
 	if err != nil {
 		return draft.Document{}, err

@@ -104,25 +104,26 @@ func (d Document) open() (n int) {
 // Editable reports whether a person may change d: it is not signed, nor withdrawn.
 func (d Document) Editable() bool { return d.Standing == Drafted || d.Standing == Amending }
 
-// OrderCancelled is what a reader of a draft is told of a cancelled order; NotSent, why nobody else gets it.
-const (
-	OrderCancelled = "the order of this examination was cancelled"
-	NotSent        = OrderCancelled + " before anything was analysed: the draft is not sent"
-)
+// NotSent is why nobody gets a draft that is [Document.Withheld], in the timeline of its study.
+const NotSent = "the order of this examination was cancelled before anything was analysed: the draft is not sent"
 
-// FormerName is what a reader is told of a message of a signed report whose patient has been renamed or merged since.
-const FormerName = "Signed under a former name or identifier of the patient."
+// FormerName is what a reader of d is told once its patient has been renamed or merged.
+func (t *Templates) FormerName(d Document) string { return t.formerName(d.Language, d.Reference()) }
+
+func (t *Templates) formerName(language string, signed Reference) string {
+	return t.language(language).say("former-name", "version", fmt.Sprintf("%d.%d", signed.Number, signed.Version))
+}
 
 // Renamed has d be on p, as its patient is known by now. Where a person has signed it, or what it corrects, under another name
 // or identifier, it says so.
-func (d *Document) Renamed(p Patient) {
+func (t *Templates) Renamed(d *Document, p Patient) {
 	signed := d.Predecessor
 	if !d.Editable() {
 		ref := d.Reference()
 		signed = &ref
 	}
 	if d.Patient != p && signed != nil {
-		d.say(fmt.Sprintf("Version %d.%d was signed under a former name or identifier of the patient.", signed.Number, signed.Version))
+		d.say(t.formerName(d.Language, *signed))
 	}
 	d.Patient = p
 }

@@ -675,6 +675,13 @@ func TestRefresh_anything(t *testing.T) {
 func TestRenamed(t *testing.T) {
 	templates := Default()
 	person := Author{Name: "Dr. Weiß"}
+	for language, want := range map[string]string{"de": "Version 1.1 wurde unter einem früheren Namen", "nb": "Versjon 1.1 ble signert under et tidligere navn"} {
+		in := sample()
+		in.Language = language
+		doc, err := templates.New(in)
+		require.NoError(t, err)
+		require.Contains(t, templates.FormerName(doc), want)
+	}
 	first, err := templates.New(sample())
 	require.NoError(t, err)
 	signed, err := templates.Sign(first, person, first.At, false)
@@ -683,7 +690,7 @@ func TestRenamed(t *testing.T) {
 	other.Name = "Roe^Jane"
 	const says = "Version 1.2 was signed under a former name or identifier of the patient."
 	renamed := func(d Document, p Patient) Document {
-		d.Renamed(p)
+		templates.Renamed(&d, p)
 		return d
 	}
 	amending, err := templates.Amend(renamed(signed, other), person, signed.At, "the name")

@@ -21,7 +21,7 @@ type Input struct {
 	BodyParts  []string
 	Procedures []string
 	Exams      []Exam
-	Notices    []string // of the moment, such as what the gate warns of
+	Notices    []string // of the moment, such as what the gate warns of: phrases of the templates, by name
 	KeyImages  int      // for each finding, at most; 0 is 3
 	// Quality measures frames for the choice of key images; it is asked for the most probable candidates only. One that
 	// cannot be measured is chosen by its probability. Nil: none can.

@@ -39,7 +39,7 @@ func (t *Templates) propose(in Input, template template) (Document, error) {
 	if in.Zone != nil && in.Zone != time.UTC {
 		d.TimeZone = in.Zone.String()
 	}
-	d.Notices = d.moment(in)
+	d.Notices = d.moment(language, in)
 	d.Findings, d.Disclosure.Contradicting = t.findings(in.Exams, template.Region)
 	t.keyImages(language, &d, in)
 	for _, m := range d.Disclosure.Models {
@@ -64,7 +64,7 @@ func (t *Templates) Refresh(old Document, in Input) (Document, error) {
 	language := t.language(d.Language)
 	fresh := d.added(old)
 	events := d.Events
-	d.Notices, d.Events = d.moment(in), []string{}
+	d.Notices, d.Events = d.moment(language, in), []string{}
 	d.takeFrom(old)
 	switch {
 	case old.Editable():
@@ -86,7 +86,7 @@ func (t *Templates) Refresh(old Document, in Input) (Document, error) {
 	}
 	before := old
 	before.Events, before.Notices = []string{}, []string{}
-	before.Renamed(d.Patient)
+	t.Renamed(&before, d.Patient)
 	for _, e := range append(events, before.Events...) {
 		d.say(e)
 	}
@@ -100,13 +100,16 @@ func (t *Templates) Refresh(old Document, in Input) (Document, error) {
 }
 
 // moment are the notices of the moment.
-func (d Document) moment(in Input) []string {
-	all := printables(in.Notices)
+func (d Document) moment(l *language, in Input) []string {
+	all := []string{}
+	for _, phrase := range in.Notices {
+		all = append(all, cmp.Or(l.say(phrase), phrase))
+	}
 	switch {
 	case d.Withheld():
-		all = append(all, NotSent)
+		all = append(all, l.say("not-sent"))
 	case d.Order != nil && d.Order.Cancelled:
-		all = append(all, OrderCancelled)
+		all = append(all, l.say("order-cancelled"))
 	}
 	return all
 }

@@ -11,8 +11,16 @@ var phrases = map[string][]string{
 	"new-findings":     {"number"},
 	"after-signature":  {"version", "date", "number"},
 	"withdrawn-before": {"version", "date", "number"},
-	"reason":           {"number", "reason"},
-	"masked":           {"model", "left", "top", "right", "bottom"},
+	"former-name":      {"version"},
+	"order-cancelled":  nil, "not-sent": nil,
+
+	// Notices of the moment (Input).
+	"doubtful-name": nil, "gate-held": nil, "gate-corrected": nil, "gate-released": nil,
+	"mismatch-patients": nil, "mismatch-patient": nil, "mismatch-birth_date": nil, "mismatch-name": nil, "mismatch-sex": nil,
+	"mismatch-accession": nil, "mismatch-study": nil, "mismatch-contested": nil, "mismatch-cut": nil,
+
+	"reason": {"number", "reason"},
+	"masked": {"model", "left", "top", "right", "bottom"},
 
 	"finding-proposed":      {"term"},
 	"finding-accepted":      {"term", "by"},

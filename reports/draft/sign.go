@@ -106,7 +106,7 @@ func (t *Templates) TakeBack(signed, later Document) (Document, error) {
 		return Document{}, &StandingError{"take results back in", signed.Standing, "only a signed one has been sent as such"}
 	}
 	before := signed.Reference()
-	signed.Renamed(later.Patient) // whoever the patient is called by now
+	t.Renamed(&signed, later.Patient) // whoever the patient is called by now
 	next := signed.next(gateway, later.At)
 	next.Standing, next.Predecessor = Amended, &before
 	for i, f := range next.Findings {

@@ -34,6 +34,7 @@ type Attachments struct {
 	PDF    []byte    // none: left out
 	// Patient is whom the report is on by now, where that is another one than it was signed for. Nil: as the report says.
 	Patient *draft.Patient
+	Former  string // what is said of that
 }
 
 // Render writes doc. One that is being amended is none to send: what was signed stands.
@@ -387,7 +388,7 @@ func (w *writer) report() {
 func (w *writer) words() string {
 	text := draft.Text(w.doc)
 	if p := w.with.Patient; p != nil && *p != w.doc.Patient {
-		text += "\n" + draft.FormerName + "\n"
+		text += "\n" + w.with.Former + "\n"
 	}
 	if !w.verified() && !strings.HasPrefix(text, draft.Unverified) {
 		return draft.Unverified + "\n\n" + text

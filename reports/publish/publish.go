@@ -48,6 +48,7 @@ func (d Destination) archive() bool { return d.Message == nil && d.Bundle == nil
 type Publisher struct {
 	Destinations func(route string) []Destination
 	Builder      *reports.Builder
+	Templates    *draft.Templates
 	// Source returns an instance of the study, for objects to copy patient and study from; a reports.ErrGone: none is
 	// in the spool any more.
 	Source func(ctx context.Context, doc draft.Document) (reports.Source, error)
@@ -112,7 +113,7 @@ func (p *Publisher) Objects(ctx context.Context, doc draft.Document) ([]ledger.O
 
 // Readdress implements desk.Publisher. What was signed, its PDF with it, stays as it is.
 func (p *Publisher) Readdress(ctx context.Context, doc draft.Document, patient draft.Patient, destination string) (ledger.Outgoing, error) {
-	r := rendering{Publisher: p, ctx: ctx, doc: doc, patient: &patient}
+	r := rendering{Publisher: p, ctx: ctx, doc: doc, patient: &patient, former: p.Templates.FormerName(doc)}
 	r.to = slices.DeleteFunc(p.destinations(doc), func(d Destination) bool { return d.Name != destination || d.archive() })
 	if len(r.to) == 0 {
 		return ledger.Outgoing{}, noRouteError(destination)
@@ -167,6 +168,7 @@ type rendering struct {
 	out    []ledger.Outgoing
 
 	patient *draft.Patient // whom messages name, where that is another one than doc does
+	former  string         // and what they say of it
 }
 
 // keepPage keeps the PDF of what is signed: whoever asks for it later gets these bytes, whatever has become of templates,
@@ -303,10 +305,10 @@ func (r *rendering) messages() error {
 		var data []byte
 		var err error
 		if d.Message != nil {
-			data, err = d.Message.Render(r.doc, oru.Attachments{Report: r.report, PDF: paper, Patient: r.patient})
+			data, err = d.Message.Render(r.doc, oru.Attachments{Report: r.report, PDF: paper, Patient: r.patient, Former: r.former})
 		} else {
 			out.Kind, out.Purpose, mediaType = ledger.KindFHIR, "bundle", fhir.MediaType
-			data, err = fhir.Render(r.doc, fhir.Attachments{Report: r.report, PDF: paper, Patient: r.patient}, *d.Bundle)
+			data, err = fhir.Render(r.doc, fhir.Attachments{Report: r.report, PDF: paper, Patient: r.patient, Former: r.former}, *d.Bundle)
 		}
 		if err != nil {
 			return fmt.Errorf("publish: for %s: %w", d.Name, err)

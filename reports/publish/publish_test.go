@@ -67,7 +67,8 @@ func newRig(t *testing.T, to ...Destination) *rig {
 			}
 			return nil
 		},
-		Builder: &reports.Builder{Equipment: reports.Equipment{Manufacturer: "endogate", ModelName: "endogate", SoftwareVersion: "1", SerialNumber: "1", StationName: "ENDOGATE"}},
+		Builder:   &reports.Builder{Equipment: reports.Equipment{Manufacturer: "endogate", ModelName: "endogate", SoftwareVersion: "1", SerialNumber: "1", StationName: "ENDOGATE"}},
+		Templates: draft.Default(),
 		Source: func(context.Context, draft.Document) (reports.Source, error) {
 			if r.gone {
 				return reports.Source{}, fmt.Errorf("none: %w", reports.ErrGone)
@@ -246,6 +247,8 @@ func TestReaddress(t *testing.T) {
 	was := r.publish(doc)
 	r.current[was[0].Name] = ledger.Object{Entry: was[0].Entry, Instance: was[0].Instance}
 	now := draft.Patient{ID: "NEW1", Name: "Survivor^Anna", BirthDate: "19610203", Sex: "F"}
+	former := r.Templates.FormerName(doc)
+	require.Contains(t, former, "former name")
 	oru, err := r.Readdress(t.Context(), doc, now, "ris")
 	require.NoError(t, err)
 	again, err := r.Readdress(t.Context(), doc, now, "ris")
@@ -262,12 +265,12 @@ func TestReaddress(t *testing.T) {
 	_, want, _ := strings.Cut(string(before.Bytes()), "\rORC")
 	_, got, _ := strings.Cut(string(after.Bytes()), "\rORC")
 	assert.NotEqual(t, want, got)
-	assert.Equal(t, want, strings.Replace(got, `\.br\\.br\`+draft.FormerName, "", 1), "what was signed stays, and it is said that it was under another name")
+	assert.Equal(t, want, strings.Replace(got, `\.br\\.br\`+former, "", 1), "what was signed stays, and it is said that it was under another name")
 
 	bundle, err := r.Readdress(t.Context(), doc, now, "emr")
 	require.NoError(t, err)
 	text := string(r.read(bundle))
-	assert.Contains(t, text, draft.FormerName)
+	assert.Contains(t, text, former)
 	assert.Contains(t, text, `"value":"NEW1"`)
 	assert.Contains(t, text, `"use":"old"`)
 	_, err = r.Readdress(t.Context(), doc, now, "gone")

@@ -107,7 +107,7 @@ exam: {quiet: 1s}
 	say("m4", "CA", "L1")
 	require.Contains(t, g.text("/metrics"), "endogate_hl7_late_cancels_total 1")
 	g.waitFor("the draft to say so", func() bool {
-		return strings.Contains(g.text("/api/v1/studies/"+string(lateHeader.StudyInstanceUID)+"/draft"), draft.OrderCancelled)
+		return strings.Contains(g.text("/api/v1/studies/"+string(lateHeader.StudyInstanceUID)+"/draft"), "the order of this examination was cancelled")
 	})
 	g.waitFor("both drafts of it at the RIS", func() bool { return len(ris.Got()) == 2 })
 	for _, m := range ris.Got() {

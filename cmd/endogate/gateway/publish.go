@@ -55,7 +55,7 @@ func (g *parts) newPublisher() (*publish.Publisher, error) {
 	}
 	return &publish.Publisher{
 		Destinations: func(route string) []publish.Destination { return routes[route] },
-		Builder:      g.builder, Source: g.sourceOf, Pages: g.page, Keep: g.keeper.Keep, Create: g.spool.CreateMade, Release: g.spool.Release,
+		Builder:      g.builder, Templates: g.desk.Templates, Source: g.sourceOf, Pages: g.page, Keep: g.keeper.Keep, Create: g.spool.CreateMade, Release: g.spool.Release,
 		EntryOf: g.ledger.EntryOf, Current: g.ledger.Current, MaxWait: g.cfg.Exam.MaxWait.Std(), Log: g.log,
 	}, nil
 }

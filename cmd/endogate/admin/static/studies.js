@@ -42,7 +42,7 @@ function apply(form) {
 function table(studies) {
   return h("table", { class: "list studies" },
     h("caption", { class: "hidden" }, "Studies, latest arrival first"),
-    thead("Patient", "Accession", "Study", "Status", "#Frames", "#AI findings", "Deliveries", "Last arrival"),
+    thead("Patient", "Accession", "Study", "Status", "#Frames", "#AI flags", "Deliveries", "Last arrival"),
     h("tbody", null, studies.map(row)));
 }
 
@@ -56,7 +56,7 @@ function row(s) {
       h("div", { class: "muted clip" }, [s.modality, s.study_description].filter(Boolean).join(" · "))),
     h("td", { "data-label": "Status" }, studyChip(s), notes(s)),
     h("td", { class: "num", "data-label": "Frames" }, s.frame_count),
-    h("td", { class: "num", "data-label": "AI findings" }, s.finding_count ? h("span", { class: "count" }, s.finding_count) : h("span", { class: "muted" }, s.not_analysed_count + s.conflict_count < s.instance_count ? "0" : "–")),
+    h("td", { class: "num", "data-label": "AI flags" }, s.finding_count ? h("span", { class: "count" }, s.finding_count) : h("span", { class: "muted" }, s.not_analysed_count + s.conflict_count < s.instance_count ? "0" : "–")),
     h("td", { "data-label": "Deliveries" }, deliveries(s.delivery_counts)),
     h("td", { "data-label": "Last arrival" }, time(s.last_at)));
 }
