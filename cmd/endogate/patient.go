@@ -46,7 +46,7 @@ func (e *eraseCmd) Run(ctx context.Context, c *cli, tty console) error {
 	}
 	fmt.Fprintf(tty.out, "%s: %d studies with %d instances, %d objects made of them and %d versions of drafts\n", removed, len(done.Studies), done.Instances, done.Objects, done.Drafts)
 	if len(done.Kept) == 0 {
-		fmt.Fprintf(tty.out, "%s: what is known of the patient under %d identifiers, %d orders, %d messages\n", removed, len(done.Identifiers), done.Orders, done.Messages)
+		fmt.Fprintf(tty.out, "%s: what is known of the patient under %d identifiers, %d orders, %d messages and refused instances\n", removed, len(done.Identifiers), done.Orders, done.Messages)
 	}
 	for _, study := range done.Kept {
 		fmt.Fprintf(tty.out, "not removed: study %s: %s\n", study.StudyInstanceUID, study.Why)
@@ -56,6 +56,9 @@ func (e *eraseCmd) Run(ctx context.Context, c *cli, tty console) error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(done.Delivered)) {
 		fmt.Fprintf(tty.out, "not removed: %d objects and messages that destination %s has: have them removed there\n", done.Delivered[name], name)
+	}
+	if done.Nameless > 0 {
+		fmt.Fprintf(tty.out, "not removed: %d messages or refused instances that name no patient ID: nobody can tell whose they are; messages go after hl7.retention\n", done.Nameless)
 	}
 	for _, file := range done.Left {
 		fmt.Fprintf(tty.out, "not removed: %s may have the patient's data: remove it when nobody needs it\n", file)

@@ -23,6 +23,8 @@ import (
 type Erased struct {
 	ledger.Erasure
 	Left []string // files that may have the patient's data and are not touched
+	// Nameless is how many messages and refused instances in the spool name no patient, so that nobody can tell whose they are.
+	Nameless int
 }
 
 // ErasePatient removes a patient's data from ledger and spool, as far as it is at rest. The gateway must not run. Where it
@@ -41,10 +43,15 @@ func ErasePatient(ctx context.Context, cfg configs.Config, patient ledger.Identi
 		if err != nil && !errors.Is(err, ledger.ErrNoPatient) { // messages may name the patient all the same
 			return err
 		}
-		messages, err := naming(j.Spool, ids, plan.Studies)
+		refused, err := l.Refused(ctx)
 		if err != nil {
 			return err
 		}
+		messages, nameless, err := naming(j.Spool, ids, plan.Studies, refused)
+		if err != nil {
+			return err
+		}
+		done.Nameless = nameless
 		if done.Left, err = putAsides(cfg); err != nil {
 			return err
 		}
@@ -89,58 +96,67 @@ func followed(ctx context.Context, l *ledger.Ledger, store *spool.Spool) error {
 	return nil
 }
 
-// naming returns the messages in the spool that name the patient, or are about one of the studies.
-func naming(store *spool.Spool, ids []ledger.Identifier, studies []dicom.UID) (entries []string, err error) {
+// naming returns the messages in the spool, and the instances that the ledger has refused, that name the patient or are about
+// one of the studies, and how many name nobody.
+func naming(store *spool.Spool, ids []ledger.Identifier, studies []dicom.UID, refused []string) (entries []string, nameless int, err error) {
 	for entry, err := range store.Held(0) {
-		if err != nil || entry.Kind != spool.Message {
+		var named []ledger.Identifier
+		about := dicom.UID("")
+		switch {
+		case slices.Contains(refused, entry.ID): // it may be of no message, and damaged
+			about = entry.Header.StudyInstanceUID
+			named = append(named, ledger.Identifier{ID: entry.Header.PatientID, Authority: entry.Header.IssuerOfPatientID})
+		case err != nil || entry.Kind != spool.Message:
 			continue // what cannot be read is the gateway's to tell of
+		default:
+			about = publish.StudyOf(entry.Record)
+			if named, err = namedIn(store, entry.ID); err != nil {
+				return nil, 0, err
+			}
 		}
-		names := slices.Contains(studies, publish.StudyOf(entry.Record))
-		if !names {
-			names, err = messageNames(store, entry.ID, ids)
+		named = slices.DeleteFunc(named, func(i ledger.Identifier) bool { return i.ID == "" })
+		is := func(i ledger.Identifier) bool {
+			return slices.ContainsFunc(ids, func(id ledger.Identifier) bool {
+				return i.ID == id.ID && (i.Authority == "" || id.Authority == "" || i.Authority == id.Authority)
+			})
 		}
-		if err != nil {
-			return nil, err
-		}
-		if names {
+		switch {
+		case slices.Contains(studies, about), slices.ContainsFunc(named, is):
 			entries = append(entries, entry.ID)
+		case len(named) == 0 && about == "":
+			nameless++
 		}
 	}
-	return entries, nil
+	return entries, nameless, nil
 }
 
-func messageNames(store *spool.Spool, id string, ids []ledger.Identifier) (bool, error) {
+// patientFields are where a message names patients: by the identifiers of today, and of versions before 2.3.1.
+var patientFields = map[string][]int{"PID": {2, 3, 4}, "MRG": {1, 2, 4}}
+
+// namedIn returns the patients that a message names.
+func namedIn(store *spool.Spool, id string) (named []ledger.Identifier, err error) {
 	_, r, err := store.Open(id)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	defer func() { _ = r.Close() }()
 	text, err := io.ReadAll(r)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	m, _ := hl7.Parse(text, hl7.Options{})
 	if m == nil {
-		return false, nil
+		return nil, nil
 	}
-	for _, path := range []string{"PID", "MRG"} {
-		for _, s := range m.Segments() {
-			field := map[string]int{"PID": 3, "MRG": 1}[path]
-			if s.Name != path {
-				continue
-			}
+	for _, s := range m.Segments() {
+		for _, field := range patientFields[s.Name] {
 			for _, rep := range s.Repetitions(field) {
 				cx := rep.CX()
-				is := func(i ledger.Identifier) bool {
-					return i.ID == strings.TrimSpace(cx.ID) && (i.Authority == "" || cx.Authority() == "" || i.Authority == cx.Authority())
-				}
-				if slices.ContainsFunc(ids, is) {
-					return true, nil
-				}
+				named = append(named, ledger.Identifier{ID: strings.TrimSpace(cx.ID), Authority: cx.Authority()})
 			}
 		}
 	}
-	return false, nil
+	return named, nil
 }
 
 // forgetBytes puts the ledger as it is in the place of the actions that led to it, and takes what nothing needs off the disk.

@@ -242,6 +242,56 @@ func TestErasePatient(t *testing.T) {
 	}
 }
 
+// TestErasePatient_refused removes what was kept of a patient though nothing was made of it: an instance that the ledger did
+// not take in, a message that was answered with a fault; and it says what names nobody.
+func TestErasePatient_refused(t *testing.T) {
+	ctx, log := t.Context(), slog.New(slog.DiscardHandler)
+	cfg := configs.Default()
+	cfg.DataDir, cfg.Spool.Reserve = t.TempDir(), 0
+	f := &folder{t: t, cfg: cfg}
+	f.open()
+	f.patient("PATIENT-B", false)
+	instance := func(id, data string) {
+		h := dicom.Header{
+			SOPInstance: dicom.SOPInstance{SOPClassUID: dicom.VLEndoscopicImageStorage, SOPInstanceUID: "2.25.77.1", SeriesInstanceUID: "2.25.77.2", StudyInstanceUID: "2.25.77"},
+			PatientID:   id,
+		}
+		if id == "" {
+			h = dicom.Header{SOPInstance: dicom.SOPInstance{SOPClassUID: dicom.VLEndoscopicImageStorage, SOPInstanceUID: "2.25.78.1"}}
+		}
+		e := f.keep(spool.Entry{Kind: spool.Received, Header: h, TransferSyntaxUID: dicom.ExplicitVRLittleEndian}, data)
+		require.NoError(t, f.ledger.Refuse(ctx, e.ID, "a fault", e.Seq, time.Now()))
+	}
+	message := func(control, pid string) {
+		text := "MSH|^~\\&|RIS|HOSP|||20260102||ORM^O01|" + control + "|P|2.5.1\rPID|1" + pid + "\rORC|QQ\r"
+		e := f.keep(spool.Entry{Kind: spool.Message, Record: []byte(`{"protocol":"hl7"}`)}, text)
+		_, err := f.ledger.TakeMessage(ctx, ledger.Inbound{Message: ledger.Message{
+			Entry: e.ID, Application: "RIS", ControlID: control, Digest: e.Digest, Type: "ORM^O01", At: time.Now(), Answer: ledger.Answer{Protocol: "hl7", Code: "AE", Text: "103 ORC-1: unknown"},
+		}})
+		require.NoError(t, err)
+	}
+	instance("PATIENT-A", "pixels of PATIENT-A")
+	instance("PATIENT-B", "more pixels of PATIENT-B")
+	instance("", "pixels of nobody")
+	message("r1", "||PATIENT-A^^^HOSP||Name-PATIENT-A")
+	message("r2", "|PATIENT-A") // as version 2.1 has it
+	message("r3", "||||Somebody")
+	f.close()
+	a := ledger.Identifier{ID: "PATIENT-A"}
+	plan, err := ErasePatient(ctx, cfg, a, true, ledger.Actor{}, log)
+	require.NoError(t, err)
+	require.Equal(t, []int{3, 2}, []int{plan.Messages, plan.Nameless})
+	done, err := ErasePatient(ctx, cfg, a, false, ledger.Actor{Kind: ledger.ActorPerson}, log)
+	require.NoError(t, err)
+	require.Equal(t, plan, done)
+	require.Empty(t, f.has("PATIENT-A"))
+	require.NotEmpty(t, f.has("more pixels of PATIENT-B"))
+	require.NotEmpty(t, f.has("pixels of nobody"))
+	_, err = RebuildLedger(ctx, cfg, log)
+	require.NoError(t, err)
+	require.Empty(t, f.has("PATIENT-A"))
+}
+
 // TestErasePatient_endsInBetween goes on where the process ended after the ledger had forgotten a patient.
 func TestErasePatient_endsInBetween(t *testing.T) {
 	ctx, log := t.Context(), slog.New(slog.DiscardHandler)
