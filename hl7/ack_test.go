@@ -27,6 +27,8 @@ func TestAnswers_whatIsDue(t *testing.T) {
 		{"", "", fault, "AE"},
 		{"", "", unserved, "AR"},
 		{"", "", errors.New("disk"), "AR"},
+		{"", "", hl7.ErrNoMessage, "AR"},
+		{"AL", "AL", hl7.ErrNoMessage, "CR"},
 		{"AL", "AL", errors.New("disk"), "CE"},
 		{"ER", "NE", errors.New("disk"), "CE"},
 		{"NE", "AL", errors.New("disk"), "AR"},

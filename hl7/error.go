@@ -1,7 +1,6 @@
 package hl7
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -63,5 +62,6 @@ func (e *Error) Error() string {
 // UnsupportedMessageType.
 var ErrBatch = &Error{Code: UnsupportedMessageType, Text: "a batch (FHS, BHS) is not taken: send each message in a frame of its own"}
 
-// ErrNoMessage is what Parse gives where no message header can be read, so that nobody can be answered by its content.
-var ErrNoMessage = errors.New("hl7: no message: it does not begin with MSH and its delimiters")
+// ErrNoMessage is what Parse gives where no message header can be read, so that nobody can be answered by its content. Error's
+// Code is UnsupportedMessageType.
+var ErrNoMessage = &Error{Code: UnsupportedMessageType, Text: "no message: it does not begin with MSH and its delimiters, different ones and none of them a letter, digit or control character"}
