@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"endogate/dicomnode/accept"
 	"endogate/dicomnode/pdu"
 )
 
@@ -60,10 +61,10 @@ func (s *Server) gather(c *conn) bool {
 
 // turnAway rejects before the request is read, in a goroutine of its own: over TLS a write waits for the handshake.
 func (s *Server) turnAway(nc net.Conn) {
-	s.rejected(hostOf(nc.RemoteAddr()), overLimit, "remote", nc.RemoteAddr().String())
+	s.rejected(accept.Host(nc), overLimit, "remote", nc.RemoteAddr().String())
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closing || s.turnedAway == maxTurnedAway {
+	if s.listeners.Closed() || s.turnedAway == maxTurnedAway {
 		_ = nc.Close()
 		return
 	}

@@ -1,9 +1,7 @@
 package dicomnode
 
 import (
-	"errors"
 	"log/slog"
-	"net"
 	"net/netip"
 	"slices"
 	"time"
@@ -129,7 +127,7 @@ func (s *Server) admit(a *association, rq *pdu.AssociateRQ) *RejectError {
 	if peer.anyTitle() || s.perPeer[a.slot] > 0 {
 		room -= s.kept()
 	}
-	if s.closing || s.active >= room || s.perPeer[a.slot] >= s.MaxPerPeer {
+	if s.listeners.Closed() || s.active >= room || s.perPeer[a.slot] >= s.MaxPerPeer {
 		return overLimit
 	}
 	s.active++
@@ -203,15 +201,6 @@ func (s *Server) peer(title dicom.AETitle, addr netip.Addr) (Peer, bool) {
 	return Peer{}, false
 }
 
-// hostOf returns the address of a TCP peer; the invalid address, which no prefix contains, of any other.
-func hostOf(addr net.Addr) netip.Addr {
-	ap, err := netip.ParseAddrPort(addr.String())
-	if err != nil {
-		return netip.Addr{}
-	}
-	return ap.Addr().Unmap().WithZone("")
-}
-
 // accept answers every proposed context and sends A-ASSOCIATE-AC. That none is accepted is no reason to reject.
 func (s *Server) accept(a *association, rq *pdu.AssociateRQ) error {
 	if err := a.sendUpTo(rq.User.MaximumLength, DefaultMaxPDULength); err != nil {
@@ -265,10 +254,4 @@ func (s *Server) userInformation(rq *pdu.UserInformation, supported []Presentati
 		u.Roles = append(u.Roles, pdu.RoleSelection{SOPClassUID: role.SOPClassUID, SCU: role.SCU && scu, SCP: role.SCP && scp})
 	}
 	return u
-}
-
-// temporary: the accept may succeed once other files are closed.
-func temporary(err error) bool {
-	var t interface{ Temporary() bool }
-	return errors.As(err, &t) && t.Temporary()
 }

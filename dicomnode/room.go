@@ -10,7 +10,7 @@ func (s *Server) Room() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case s.closing || len(s.listeners) == 0:
+	case !s.listeners.Open():
 		return errors.New("nobody listens for associations")
 	case s.active >= s.MaxAssociations:
 		return fmt.Errorf("all %d associations are taken: see who holds them, or raise dicom.max_associations", s.MaxAssociations)

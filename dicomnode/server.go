@@ -2,6 +2,7 @@ package dicomnode
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -9,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"endogate/dicomnode/accept"
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/dimse"
 	"endogate/dicomnode/failure"
@@ -74,12 +76,12 @@ type Server struct {
 
 	services map[dicom.UID]Service // of every context
 
-	mu        sync.Mutex
-	closing   bool
-	listeners map[net.Listener]struct{}
-	conns     map[*conn]context.CancelFunc
-	active    int            // associations accepted and not yet ended
-	perPeer   map[string]int // of those
+	listeners accept.Listeners
+
+	mu      sync.Mutex
+	conns   map[*conn]context.CancelFunc
+	active  int            // associations accepted and not yet ended
+	perPeer map[string]int // of those
 
 	waiting, strangers crowd
 	turnedAway         int
@@ -95,28 +97,15 @@ func (s *Server) Serve(ln net.Listener) error {
 	if err := s.prepare(); err != nil {
 		return err
 	}
-	if !s.listen(ln) {
-		return ErrServerClosed
+	err := s.listeners.Serve(ln, s.log(), func(nc net.Conn) {
+		if !s.start(nc) {
+			s.turnAway(nc)
+		}
+	})
+	if !errors.Is(err, accept.ErrClosed) {
+		return fmt.Errorf("dicomnode: %w", err)
 	}
-	for pause := time.Duration(0); ; {
-		nc, err := ln.Accept()
-		if err == nil {
-			pause = 0
-			if !s.start(nc) {
-				s.turnAway(nc)
-			}
-			continue
-		}
-		if s.isClosing() {
-			return ErrServerClosed
-		}
-		if !temporary(err) {
-			return fmt.Errorf("dicomnode: accept: %w", err)
-		}
-		pause = min(max(2*pause, 5*time.Millisecond), time.Second)
-		s.log().Error("dicomnode: accept; trying again", "error", err, "pause", pause)
-		time.Sleep(pause)
-	}
+	return ErrServerClosed
 }
 
 // prepare fills in the defaults, once.
@@ -141,7 +130,6 @@ func (s *Server) prepare() error {
 	s.ARTIM = orDefault(s.ARTIM, 10*time.Second)
 	s.IdleTimeout = orDefault(s.IdleTimeout, time.Minute)
 	s.PDUTimeout = orDefault(s.PDUTimeout, time.Minute)
-	s.listeners = make(map[net.Listener]struct{})
 	s.conns = make(map[*conn]context.CancelFunc)
 	s.perPeer = make(map[string]int)
 	return nil
@@ -189,29 +177,13 @@ func (s *Server) log() *slog.Logger {
 	return slog.Default()
 }
 
-func (s *Server) listen(ln net.Listener) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closing {
-		return false
-	}
-	s.listeners[ln] = struct{}{}
-	return true
-}
-
-func (s *Server) isClosing() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.closing
-}
-
 // start serves nc in a goroutine that Shutdown waits for. It reports whether there was room.
 func (s *Server) start(nc net.Conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := newConn(nc, s.ARTIM, s.PDUTimeout)
-	c.host = hostOf(nc.RemoteAddr())
-	if s.closing || !s.gather(c) {
+	c.host = accept.Host(nc)
+	if s.listeners.Closed() || !s.gather(c) {
 		return false
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -237,21 +209,14 @@ func (s *Server) forget(c *conn) {
 // and answered, an association that idles is aborted shortly after. When ctx ends first, what is left is aborted, the contexts of
 // handlers are cancelled, and the error is that of ctx. No handler runs any more when Shutdown returns.
 func (s *Server) Shutdown(ctx context.Context) error {
+	s.listeners.Close()
 	s.mu.Lock()
-	s.closing = true
-	for ln := range s.listeners {
-		_ = ln.Close()
-	}
 	for c := range s.conns {
 		c.drain()
 	}
 	s.mu.Unlock()
 
-	idle := make(chan struct{})
-	go func() {
-		s.wg.Wait()
-		close(idle)
-	}()
+	idle := accept.Idle(&s.wg)
 	select {
 	case <-idle:
 		return nil

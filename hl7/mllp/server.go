@@ -8,10 +8,10 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"slices"
 	"sync"
 	"time"
 
+	"endogate/dicomnode/accept"
 	"endogate/dicomnode/failure"
 )
 
@@ -75,12 +75,12 @@ type Server struct {
 	Log     *slog.Logger // slog.Default by default; gets addresses, never contents
 	Observe Observer
 
-	mu        sync.Mutex
-	closing   bool
-	listeners map[net.Listener]struct{}
-	conns     map[*conn]context.CancelFunc
-	perHost   map[netip.Addr]int
-	held      int
+	listeners accept.Listeners
+
+	mu      sync.Mutex
+	conns   map[*conn]context.CancelFunc
+	perHost map[netip.Addr]int
+	held    int
 
 	repeated failure.Thinning
 	wg       sync.WaitGroup
@@ -89,52 +89,32 @@ type Server struct {
 // Serve takes connections on ln until Shutdown, and then returns ErrServerClosed. It closes ln. It may be called for
 // several listeners at once.
 func (s *Server) Serve(ln net.Listener) error {
-	defer ln.Close()
-	if !s.listen(ln) {
-		return ErrServerClosed
+	s.prepare()
+	if err := s.listeners.Serve(ln, s.Log, s.start); !errors.Is(err, accept.ErrClosed) {
+		return fmt.Errorf("mllp: %w", err)
 	}
-	for pause := time.Duration(0); ; {
-		nc, err := ln.Accept()
-		switch {
-		case err == nil:
-			pause = 0
-			s.start(nc)
-			continue
-		case s.isClosing():
-			return ErrServerClosed
-		case errors.Is(err, net.ErrClosed):
-			return fmt.Errorf("mllp: accept: %w", err)
-		}
-		pause = min(max(2*pause, 5*time.Millisecond), time.Second) // out of file descriptors, or the like
-		s.Log.Error("mllp: accept; trying again", "error", err, "pause", pause)
-		time.Sleep(pause)
-	}
+	return ErrServerClosed
 }
 
-// listen fills in the defaults and counts ln among the listeners.
-func (s *Server) listen(ln net.Listener) bool {
+// prepare fills in the defaults, once.
+func (s *Server) prepare() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closing {
-		return false
+	if s.conns != nil {
+		return
 	}
-	if s.conns == nil {
-		s.MaxConnections = orDefault(s.MaxConnections, 64)
-		s.MaxPerHost = orDefault(s.MaxPerHost, 16)
-		s.MaxSize = orDefault(s.MaxSize, DefaultMaxSize)
-		s.MaxHeld = max(orDefault(s.MaxHeld, 256<<20), s.MaxSize)
-		s.IdleTimeout = orDefault(s.IdleTimeout, time.Hour)
-		s.ReadTimeout = orDefault(s.ReadTimeout, time.Minute)
-		s.WriteTimeout = orDefault(s.WriteTimeout, time.Minute)
-		if s.Log == nil {
-			s.Log = slog.Default()
-		}
-		s.listeners = make(map[net.Listener]struct{})
-		s.conns = make(map[*conn]context.CancelFunc)
-		s.perHost = make(map[netip.Addr]int)
+	s.MaxConnections = orDefault(s.MaxConnections, 64)
+	s.MaxPerHost = orDefault(s.MaxPerHost, 16)
+	s.MaxSize = orDefault(s.MaxSize, DefaultMaxSize)
+	s.MaxHeld = max(orDefault(s.MaxHeld, 256<<20), s.MaxSize)
+	s.IdleTimeout = orDefault(s.IdleTimeout, time.Hour)
+	s.ReadTimeout = orDefault(s.ReadTimeout, time.Minute)
+	s.WriteTimeout = orDefault(s.WriteTimeout, time.Minute)
+	if s.Log == nil {
+		s.Log = slog.Default()
 	}
-	s.listeners[ln] = struct{}{}
-	return true
+	s.conns = make(map[*conn]context.CancelFunc)
+	s.perHost = make(map[netip.Addr]int)
 }
 
 func orDefault[T int | time.Duration](v, def T) T {
@@ -144,16 +124,10 @@ func orDefault[T int | time.Duration](v, def T) T {
 	return v
 }
 
-func (s *Server) isClosing() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.closing
-}
-
 // start serves nc in a goroutine that Shutdown waits for. Who is not listed costs neither a place nor memory.
 func (s *Server) start(nc net.Conn) {
-	host := hostOf(nc.RemoteAddr())
-	if !slices.ContainsFunc(s.Allow, func(p netip.Prefix) bool { return p.Contains(host) }) {
+	host := accept.Host(nc)
+	if !accept.Listed(s.Allow, host) {
 		s.refuse(nc, host, RefusedHost)
 		return
 	}
@@ -166,7 +140,7 @@ func (s *Server) start(nc net.Conn) {
 func (s *Server) admit(nc net.Conn, host netip.Addr) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closing {
+	if s.listeners.Closed() {
 		_ = nc.Close()
 		return true
 	}
@@ -228,21 +202,14 @@ func (s *Server) Connections() int {
 // comes to its end and is answered. When ctx ends first, what is left is closed, the contexts of handlers are cancelled, and
 // the error is that of ctx. No handler runs any more when Shutdown returns.
 func (s *Server) Shutdown(ctx context.Context) error {
+	s.listeners.Close()
 	s.mu.Lock()
-	s.closing = true
-	for ln := range s.listeners {
-		_ = ln.Close()
-	}
 	for c := range s.conns {
 		c.drain()
 	}
 	s.mu.Unlock()
 
-	idle := make(chan struct{})
-	go func() {
-		s.wg.Wait()
-		close(idle)
-	}()
+	idle := accept.Idle(&s.wg)
 	select {
 	case <-idle:
 		return nil
@@ -268,11 +235,4 @@ func (s *Server) logThinned(level slog.Level, msg string, host netip.Addr, args 
 		args = append(args, "left_out", left)
 	}
 	s.Log.Log(context.Background(), level, msg, append(args, "host", host.String())...)
-}
-
-func hostOf(addr net.Addr) netip.Addr {
-	if tcp, ok := addr.(*net.TCPAddr); ok {
-		return tcp.AddrPort().Addr().Unmap()
-	}
-	return netip.Addr{}
 }

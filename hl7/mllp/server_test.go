@@ -300,7 +300,7 @@ func TestServer_shutdownBeforeTheRestIsRead(t *testing.T) {
 	s.write(strings.Repeat(framed("2"), 500)) // it lies in the kernel
 	done := make(chan error, 1)
 	go func() { done <- server.Shutdown(context.Background()) }()
-	require.Eventually(t, func() bool { return server.isClosing() }, time.Minute, time.Millisecond)
+	require.Eventually(t, func() bool { return server.listeners.Closed() }, time.Minute, time.Millisecond)
 	close(leave)
 	assert.Equal(t, "MSA|AA|1", s.answered())
 	_, err := s.r.ReadByte()
