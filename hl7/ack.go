@@ -226,10 +226,10 @@ func Judge(controlID string, ack *Message) (Verdict, string) {
 	if ack == nil || ack.Segment("MSA") == nil {
 		return Again, "the answer is no acknowledgement: it has no MSA"
 	}
-	if ack.Get("MSA-2") != controlID {
+	if strings.TrimSpace(ack.Get("MSA-2")) != strings.TrimSpace(controlID) {
 		return Again, "the answer is to another message: MSA-2 is not what was sent as MSH-10"
 	}
-	code, fault := AckCode(strings.ToUpper(ack.Get("MSA-1"))), ErrorCode(0)
+	code, fault := AckCode(strings.ToUpper(strings.TrimSpace(ack.Get("MSA-1")))), ErrorCode(0)
 	for _, path := range []string{"ERR[*]-3.1", "ERR[*]-1.4.1", "MSA-6.1"} { // since 2.5, before it, before 2.4
 		for _, text := range ack.All(path) {
 			if n, err := strconv.Atoi(text); err == nil && fault == 0 {

@@ -38,13 +38,19 @@ func (l *Listeners) Serve(ln net.Listener, log *slog.Logger, take func(net.Conn)
 			continue
 		case l.Closed():
 			return ErrClosed
-		case errors.Is(err, net.ErrClosed):
+		case !temporary(err):
 			return fmt.Errorf("accept: %w", err)
 		}
 		pause = min(max(2*pause, 5*time.Millisecond), time.Second)
 		log.Error("accept: trying again", "listener", ln.Addr().String(), "error", err, "pause", pause)
 		time.Sleep(pause)
 	}
+}
+
+// temporary: it may succeed once other files are closed.
+func temporary(err error) bool {
+	var t interface{ Temporary() bool }
+	return errors.As(err, &t) && t.Temporary()
 }
 
 func (l *Listeners) add(ln net.Listener) bool {

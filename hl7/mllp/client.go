@@ -174,6 +174,7 @@ func acknowledges(answer []byte) []byte { return field(answer, "MSA", 2) }
 // field returns the n-th of the fields of a segment, as they are split at the separator that MSH says: all that is needed of
 // a message here, whatever it is in other respects.
 func field(message []byte, segment string, n int) []byte {
+	message = bytes.TrimLeft(bytes.TrimPrefix(message, []byte("\ufeff")), " \t\r\n")
 	if len(message) < 4 || string(message[:3]) != "MSH" {
 		return nil
 	}

@@ -41,6 +41,8 @@ func TestClient_receivers(t *testing.T) {
 		{"ack-then-lf", nil, "AA"},
 		{"closes-after-each-ack", nil, "AA"},
 		{"half-closes-after-ack", nil, "AA"},
+		{"ack-bom", nil, "AA"},
+		{"ack-spaces", nil, "AA"},
 		{"nothing", ErrNoAnswer, ""},
 		{"no-ack-but-a-message", ErrWrongAnswer, ""},
 		{"garbage", ErrBrokenOff, ""},

@@ -76,7 +76,7 @@ func (s *HL7) acknowledged(answer []byte) Outcome {
 
 // code is MSA-1, if it is of table 0008: a receiver may write anything.
 func code(ack *hl7.Message) string {
-	switch c := hl7.AckCode(strings.ToUpper(ack.Get("MSA-1"))); c {
+	switch c := hl7.AckCode(strings.ToUpper(strings.TrimSpace(ack.Get("MSA-1")))); c {
 	case hl7.AA, hl7.AE, hl7.AR, hl7.CA, hl7.CE, hl7.CR:
 		return string(c)
 	}

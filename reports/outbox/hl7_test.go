@@ -61,6 +61,8 @@ func TestHL7_receivers(t *testing.T) {
 		{"ack-then-lf", 1, ledger.DeliveryDone, "AA", ""},
 		{"closes-after-each-ack", 1, ledger.DeliveryDone, "AA", ""},
 		{"half-closes-after-ack", 1, ledger.DeliveryDone, "AA", ""},
+		{"ack-bom", 1, ledger.DeliveryDone, "AA", ""},
+		{"ack-spaces", 1, ledger.DeliveryDone, "AA", ""},
 		{"nothing", 2, ledger.DeliveryDone, "AA", ""},
 		{"no-ack-but-a-message", 2, ledger.DeliveryDone, "AA", ""},
 		{"garbage", 2, ledger.DeliveryDone, "AA", ""},

@@ -84,6 +84,8 @@ func Modes(wait time.Duration) map[string]Mode {
 				c.Raw(string(rune(b)))
 			}
 		},
+		"ack-bom":    func(c *Conversation) { c.Write("\ufeff" + c.Ack("AA")) },
+		"ack-spaces": func(c *Conversation) { c.Write(strings.Replace(c.Ack("AA"), "|AA|", "|AA | ", 1)) },
 		"keep-alives": func(c *Conversation) {
 			c.Raw("\x0b\x1c\r\x0b\r\x1c\r")
 			AA(c)
