@@ -97,10 +97,12 @@ func (s *Server) Serve(ln net.Listener) error {
 	if err := s.prepare(); err != nil {
 		return err
 	}
-	err := s.listeners.Serve(ln, s.log(), func(nc net.Conn) {
+	err := s.listeners.Serve(ln, func(nc net.Conn) {
 		if !s.start(nc) {
 			s.turnAway(nc)
 		}
+	}, func(err error, pause time.Duration) {
+		s.log().Error("dicomnode: accept; trying again", "error", err, "pause", pause)
 	})
 	if !errors.Is(err, accept.ErrClosed) {
 		return fmt.Errorf("dicomnode: %w", err)

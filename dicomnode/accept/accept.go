@@ -4,7 +4,6 @@ package accept
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/netip"
 	"slices"
@@ -23,8 +22,9 @@ type Listeners struct {
 }
 
 // Serve hands what ln accepts to take until Close, and closes ln. take returns at once: whatever waits for the peer, such as
-// the handshake of TLS, is for a goroutine of its own. What the machine lacks, such as file descriptors, is waited for.
-func (l *Listeners) Serve(ln net.Listener, log *slog.Logger, take func(net.Conn)) error {
+// the handshake of TLS, is for a goroutine of its own. What the machine lacks, such as file descriptors, is waited for, and lacks
+// is told each time.
+func (l *Listeners) Serve(ln net.Listener, take func(net.Conn), lacks func(err error, pause time.Duration)) error {
 	defer ln.Close()
 	if !l.add(ln) {
 		return ErrClosed
@@ -42,7 +42,7 @@ func (l *Listeners) Serve(ln net.Listener, log *slog.Logger, take func(net.Conn)
 			return fmt.Errorf("accept: %w", err)
 		}
 		pause = min(max(2*pause, 5*time.Millisecond), time.Second)
-		log.Error("accept: trying again", "listener", ln.Addr().String(), "error", err, "pause", pause)
+		lacks(err, pause)
 		time.Sleep(pause)
 	}
 }

@@ -90,7 +90,10 @@ type Server struct {
 // several listeners at once.
 func (s *Server) Serve(ln net.Listener) error {
 	s.prepare()
-	if err := s.listeners.Serve(ln, s.Log, s.start); !errors.Is(err, accept.ErrClosed) {
+	err := s.listeners.Serve(ln, s.start, func(err error, pause time.Duration) {
+		s.Log.Error("mllp: accept; trying again", "error", err, "pause", pause)
+	})
+	if !errors.Is(err, accept.ErrClosed) {
 		return fmt.Errorf("mllp: %w", err)
 	}
 	return ErrServerClosed
