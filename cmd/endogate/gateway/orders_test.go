@@ -98,6 +98,7 @@ exam: {quiet: 1s}
 	say("m2", "CA", "E1")
 	say("m3", "NW", "L1")
 	storeAll(t, g.scp, drawn(early), drawn(late))
+	g.waitFor("both studies", func() bool { return len(g.studies()) == 2 })
 	g.waitFor("both drafts", func() bool {
 		return len(drafted(earlyHeader.StudyInstanceUID)) > 0 && len(drafted(lateHeader.StudyInstanceUID)) > 0
 	})
