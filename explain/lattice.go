@@ -113,11 +113,9 @@ type place struct {
 
 // layOut sorts the places of a tensor; it tells why they are no grid.
 func (g *graph) layOut(v *lattice, p places, dims []int64) string {
-	var of []int64 // extents of the axes of places, and those of one
 	full := slices.Repeat([]int64{1}, len(dims))
 	for _, at := range v.axes {
-		full[at] = dims[at]
-		of = append(of, dims[at])
+		full[at] = dims[at] // and one along the others
 	}
 	if size(full) > largestPlaces {
 		return "it is too large"

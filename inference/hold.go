@@ -121,7 +121,7 @@ func (b *Bundle) heldFrames() (frames []held, err error) {
 		if err != nil {
 			return nil, fmt.Errorf("inference: model %s: %w", b.Name, err)
 		}
-		defer root.Close()
+		defer func() { _ = root.Close() }()
 		for _, r := range b.Reference {
 			content, err := readWhole(root, r.Frame, maxPicture)
 			if err == nil {

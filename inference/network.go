@@ -41,7 +41,7 @@ func digestOf(dir string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("inference: model bundle: %w", err)
 	}
-	defer root.Close()
+	defer func() { _ = root.Close() }()
 	files, err := networkFiles(root)
 	if err != nil {
 		return "", fmt.Errorf("inference: model bundle: %w", err)
@@ -55,7 +55,7 @@ func digestOf(dir string) (string, error) {
 		if len(files) == 1 {
 			return sum, nil
 		}
-		fmt.Fprintf(all, "%s  %s\n", sum, name)
+		_, _ = fmt.Fprintf(all, "%s  %s\n", sum, name) // a hash takes all
 	}
 	return hex.EncodeToString(all.Sum(nil)), nil
 }
@@ -128,7 +128,7 @@ func (b *Bundle) network() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer root.Close()
+	defer func() { _ = root.Close() }()
 	network, err := readWhole(root, NetworkFile, maxNetwork)
 	if err != nil {
 		return nil, err

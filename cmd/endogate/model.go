@@ -51,7 +51,7 @@ func (m *inspectCmd) Run(ctx context.Context, c *cli, tty console) error {
 	if how, openErr := howOf(ctx, model); openErr != nil {
 		err = errors.Join(err, openErr)
 	} else {
-		fmt.Fprint(w, how)
+		fmt.Fprintf(w, "%s", how)
 		if found == nil && err != nil { // it is classified with all the same
 			fmt.Fprintf(w, "not explained\t%v\n", err)
 			return w.Flush()

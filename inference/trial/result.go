@@ -105,7 +105,7 @@ func (r *Result) WriteText(out io.Writer) error {
 		if s.LeftOut > 0 {
 			fmt.Fprintf(w, "; %d without a label left out", s.LeftOut)
 		}
-		fmt.Fprintln(w)
+		fmt.Fprintf(w, "\n")
 		for _, v := range s.Variants {
 			if v.Right.N > 0 {
 				fmt.Fprintf(w, "%s: %s of frames called rightly, expected calibration error %s\n", v.Name, show(v.Right), show(v.Reliability.ECE))
@@ -135,7 +135,7 @@ func (r *Result) WriteText(out io.Writer) error {
 					fmt.Fprintf(w, "; %s REC %s, SPEC %s, AUC %s", c.Class, show(c.Table.Recall), show(c.Table.Specificity), show(c.AUC))
 				}
 			}
-			fmt.Fprintln(w)
+			fmt.Fprintf(w, "\n")
 		}
 		if s.Unread != "" {
 			fmt.Fprintf(w, "%s\n", s.Unread)

@@ -326,16 +326,6 @@ func clipped(text string, longest int) string {
 	return text
 }
 
-func printables(texts []string) []string {
-	out := []string{}
-	for _, t := range texts {
-		if t = printable(t); t != "" && !slices.Contains(out, t) {
-			out = append(out, t)
-		}
-	}
-	return out
-}
-
 // Same reports whether a reader of p and other sees the same patient.
 func (p Patient) Same(other Patient) bool { return p.printable() == other.printable() }
 

@@ -184,7 +184,7 @@ func forgetting(t *testing.T, tpl template, dir, more string) {
 		each = append(each, milliseconds(time.Since(begin)))
 		time.Sleep(20 * time.Millisecond)
 	}
-	forgotten := before - rows(remembered)
+	forgotten := before - rows(remembered) + len(each)
 	slices.Sort(each)
 	fmt.Printf("\nForgetting: %d studies in %v, %d instances taken in meanwhile in p50 %.1f ms, p99 %.1f ms, at most %.1f ms; the ledger went from %.2f to %.2f GB, of which %.2f GB are free for what comes\n",
 		forgotten, time.Since(began).Round(time.Second), len(each), each[len(each)/2], each[len(each)*99/100], each[len(each)-1],
