@@ -431,8 +431,9 @@ func scanObject(rows *sql.Rows) (Object, error) {
 	return o, err
 }
 
+// In the order of the ledger, whatever the clock said.
 const selectEvent = `SELECT at, last_at, count, sop_instance_uid, entry, what, destination, protocol, code, text, detail, actor_kind, actor
-	FROM event WHERE study = ? ORDER BY at, id LIMIT ? OFFSET ?`
+	FROM event WHERE study = ? ORDER BY id LIMIT ? OFFSET ?`
 
 func scanEvent(rows *sql.Rows) (Event, error) {
 	var e Event

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -30,7 +32,7 @@ func (b Bounds) withDefaults() Bounds {
 // admit refuses a frame by what the attributes say, before memory is spent on it: samples and picture are held together.
 func (b Bounds) admit(px pixels) error {
 	if px.rows*px.columns > b.Pixels {
-		return fmt.Errorf("%w: %d x %d pixels, more than %d", ErrTooMuch, px.columns, px.rows, b.Pixels)
+		return fmt.Errorf("%w: %d x %d, %s", ErrTooMuch, px.columns, px.rows, b.words()[0])
 	}
 	return b.holds(int64(px.size()) + 4*int64(px.rows*px.columns))
 }
@@ -38,7 +40,7 @@ func (b Bounds) admit(px pixels) error {
 // admitStream refuses a codestream by what its header says. A progressive JPEG is held as coefficients of 32 bits until its last scan.
 func (b Bounds) admitStream(s stream) error {
 	if s.scans > b.Scans {
-		return fmt.Errorf("%w: a JPEG of %d scans, more than %d", ErrTooMuch, s.scans, b.Scans)
+		return fmt.Errorf("%w: a JPEG of %d scans, %s", ErrTooMuch, s.scans, b.words()[1])
 	}
 	samples := int64(s.rows * s.columns * s.samples)
 	need := samples + 4*int64(s.rows*s.columns)
@@ -50,7 +52,7 @@ func (b Bounds) admitStream(s stream) error {
 
 func (b Bounds) holds(need int64) error {
 	if need > b.Memory {
-		return fmt.Errorf("%w: it takes %d MiB of memory, more than %d", ErrTooMuch, need>>20, b.Memory>>20)
+		return fmt.Errorf("%w: it takes %d MiB, %s", ErrTooMuch, need>>20, b.words()[3])
 	}
 	return nil
 }
@@ -75,7 +77,7 @@ func (p pace) over() error {
 		return context.Cause(p.ctx)
 	}
 	if p.used() > p.most {
-		return outOfTime(p.most)
+		return Bounds{CPU: p.most}.outOfTime()
 	}
 	return nil
 }
@@ -107,6 +109,21 @@ func (p paced) Read(b []byte) (int, error) {
 	return p.r.Read(b[:min(len(b), band)])
 }
 
-func outOfTime(most time.Duration) error {
-	return fmt.Errorf("%w: it is not decoded after %v of CPU time", ErrTooMuch, most)
+func (b Bounds) outOfTime() error {
+	return fmt.Errorf("%w: it is not decoded after %s", ErrTooMuch, b.words()[2])
+}
+
+// words are how an error says which bound it was.
+func (b Bounds) words() [4]string {
+	return [...]string{
+		fmt.Sprintf("more than %d pixels", b.Pixels), fmt.Sprintf("more than %d scans", b.Scans),
+		fmt.Sprintf("%v of CPU time", b.CPU), fmt.Sprintf("more than %d MiB of memory", b.Memory>>20),
+	}
+}
+
+// Other says whether a frame was refused, for this reason, by bounds that are other ones by now.
+func (b Bounds) Other(reason string) bool {
+	words := b.withDefaults().words()
+	return strings.Contains(reason, ErrTooMuch.Error()) &&
+		!slices.ContainsFunc(words[:], func(said string) bool { return strings.Contains(reason, said) })
 }

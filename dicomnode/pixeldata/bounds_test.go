@@ -65,10 +65,10 @@ func TestFrames_bounds(t *testing.T) {
 		says   string // "": it is decoded
 	}{
 		{"a plain one", grey(640, 480, plain.Bytes()), Bounds{}, ""},
-		{"pixels", grey(640, 480, plain.Bytes()), Bounds{Pixels: 640*480 - 1}, "640 x 480 pixels"},
-		{"memory", grey(640, 480, plain.Bytes()), Bounds{Memory: 1 << 20}, "1 MiB of memory"},
+		{"pixels", grey(640, 480, plain.Bytes()), Bounds{Pixels: 640*480 - 1}, "640 x 480, more than 307199 pixels"},
+		{"memory", grey(640, 480, plain.Bytes()), Bounds{Memory: 1 << 20}, "more than 1 MiB of memory"},
 		{"a few scans", grey(64, 64, scanBomb(64, 64, 20)), Bounds{}, ""},
-		{"scans", grey(8192, 4096, scanBomb(8192, 4096, 60_000)), Bounds{}, "60001 scans"},
+		{"scans", grey(8192, 4096, scanBomb(8192, 4096, 60_000)), Bounds{}, "60001 scans, more than 100 scans"},
 		{"progressive and large", grey(8192, 8192, scanBomb(8192, 8192, 3)), Bounds{}, "MiB of memory"},
 		{"CPU", grey(8192, 4096, scanBomb(8192, 4096, 60_000)), Bounds{Scans: 1 << 20, CPU: 100 * time.Millisecond}, "100ms of CPU time"},
 	} {
@@ -81,6 +81,8 @@ func TestFrames_bounds(t *testing.T) {
 			require.ErrorIs(t, err, ErrTooMuch)
 			assert.NotErrorIs(t, err, ErrCorrupt)
 			assert.ErrorContains(t, err, row.says)
+			assert.False(t, row.bounds.Other(err.Error()), "by the same bounds")
+			assert.True(t, Bounds{Pixels: 7, Scans: 7, CPU: 7, Memory: 7 << 20}.Other(err.Error()), "by other ones")
 		})
 	}
 }

@@ -58,9 +58,9 @@ func (j ffmpegJob) run(ctx context.Context, data []byte) ([]byte, error) {
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)
 	case killedBy(err, syscall.SIGXCPU):
-		return nil, fmt.Errorf("%s: %w", j.syntax, outOfTime(bounds.CPU))
+		return nil, fmt.Errorf("%s: %w", j.syntax, bounds.outOfTime())
 	case strings.Contains(said.buffer.String(), "Cannot allocate memory"):
-		return nil, fmt.Errorf("%s: %w: ffmpeg needs more than %d MiB of memory", j.syntax, ErrTooMuch, bounds.Memory>>20)
+		return nil, fmt.Errorf("%s: %w: ffmpeg needs %s", j.syntax, ErrTooMuch, bounds.words()[3])
 	case limited.Err() != nil:
 		return nil, fmt.Errorf("pixeldata: ffmpeg: %s: no frame within %v", j.syntax, timeout)
 	case errors.Is(err, exec.ErrNotFound), errors.Is(err, fs.ErrNotExist):

@@ -14,19 +14,20 @@ import (
 // leftOutFor is how long what was not analysed is remembered when the gateway starts: what is older is history.
 const leftOutFor = 30 * 24 * time.Hour
 
-// takeUpLeftOut offers again what was not analysed for a lack that is mended since: a route, a model of it, a decoder. It is done
+// takeUpLeftOut offers again what was not analysed for a lack that is mended since: a route, a model of it, a decoder, bounds
+// that were too small. It is done
 // once, at the start, since configuration and programs are read there, and only for what came within the longest wait for an
 // examination: a report that was read does not change days later without a person. What is left as it is, is said.
 func (g *parts) takeUpLeftOut(ctx context.Context) error {
 	now := g.now()
-	all, err := g.ledger.LeftOut(ctx, now.Add(-g.cfg.Exam.MaxWait.Std()), now.Add(-leftOutFor))
+	all, err := g.ledger.LeftOut(ctx, now.Add(-g.cfg.Exam.MaxWait.Std()), now.Add(-leftOutFor), pixeldata.ErrTooMuch.Error())
 	if err != nil {
 		return err
 	}
 	decodes := g.decoding().Missing() == nil
 	taken, old, gone := 0, 0, 0
 	for _, o := range all {
-		mended := decodes && strings.Contains(o.Reason, pixeldata.ErrNoDecoder.Error())
+		mended := decodes && strings.Contains(o.Reason, pixeldata.ErrNoDecoder.Error()) || g.decoding().Bounds.Other(o.Reason)
 		if o.Job == "" && !o.Released {
 			if mended, err = g.follower.Applies(o.Entry); err != nil {
 				return err

@@ -28,6 +28,7 @@ func TestGateway_lacksMended(t *testing.T) {
 		{"no route", still, "match: {modality: [CR]}", "match: {modality: [ES]}", "no route matches", ledger.StudyDone},
 		{"no model of the route", still, "models: []", "models: [demo]", "the route names no model", ledger.StudyDone},
 		{"no decoder", jpeg2000, "ffmpeg: no-such-ffmpeg", "ffmpeg: ffmpeg", "ffmpeg", ledger.StudyDone},
+		{"bounds", still, "decode: {pixels: 1000}", "decode: {pixels: 100000000}", "more than 1000 pixels", ledger.StudyDone},
 		{"a video", func(*testing.T) dicomBytes {
 			return drawn(dicomtest.Options{
 				Instance: 1, TransferSyntax: "1.2.840.10008.1.2.4.102", JPEG: [][]byte{make([]byte, 256)},
@@ -38,7 +39,7 @@ func TestGateway_lacksMended(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
 			scp := peers.StartStoreSCP(t)
-			g := newGateway(t, routeTo(scp.AETitle, scp.Addr, ", forward_source: true")+"ffmpeg: ffmpeg\n")
+			g := newGateway(t, routeTo(scp.AETitle, scp.Addr, ", forward_source: true")+"ffmpeg: ffmpeg\ndecode: {pixels: 100000000}\n")
 			g.replace("segment_size: 8MiB", "segment_size: 8MiB, retention: 1h")
 			g.replace(row.mended, row.lack)
 			g.start()

@@ -15,7 +15,7 @@ CREATE INDEX delivery_study ON delivery (study);
 CREATE INDEX delivery_waits ON delivery (waits_for) WHERE waits_for <> '' AND state = 'pending';
 CREATE INDEX desk_due ON desk (study) WHERE version > covered;
 CREATE INDEX desk_parked ON desk (study) WHERE reason <> '';
-CREATE INDEX event_study ON event (study, at);
+CREATE INDEX event_study ON event (study);
 CREATE INDEX exam_again ON exam (id) WHERE again = 1;
 CREATE INDEX exam_open ON exam (id) WHERE state = 'open';
 CREATE INDEX exam_parked ON exam (id) WHERE state = 'parked';
