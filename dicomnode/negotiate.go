@@ -156,12 +156,20 @@ const hintAddress = "the title is listed, but not with this address"
 
 // hint says for the log what of an unknown caller is listed, so that the rest can be.
 func (s *Server) hint(err *RejectError, a *association) []any {
-	switch {
-	case err != unknownCaller:
+	if err != unknownCaller {
 		return nil
-	case slices.ContainsFunc(s.Peers, func(p Peer) bool { return p.AETitle == a.callingAE }):
+	}
+	who := Stranger{
+		CallingAE: a.callingAE, Host: a.host, Address: s.listed(a.host),
+		Title: slices.ContainsFunc(s.Peers, func(p Peer) bool { return p.AETitle == a.callingAE }),
+	}
+	if s.Observe.Unknown != nil {
+		s.Observe.Unknown(who)
+	}
+	switch {
+	case who.Title:
 		return []any{"hint", hintAddress}
-	case s.listed(a.host):
+	case who.Address:
 		return []any{"hint", "the address is listed, but not with this title"}
 	}
 	return []any{"hint", "neither title nor address is listed"}

@@ -101,6 +101,10 @@ func TestAssociate_clientHearsTheReject(t *testing.T) {
 // A title that is listed, calling from a network that is not, is told of as that: the peer hears the same reject.
 func TestAssociate_whoIsNotListed(t *testing.T) {
 	elsewhere := []netip.Prefix{netip.MustParsePrefix("10.1.2.0/24")}
+	host := netip.MustParseAddr("127.0.0.1")
+	who := map[dicom.AETitle]dicomnode.Stranger{
+		"SCOPE1": {CallingAE: "SCOPE1", Host: host, Title: true}, "SCOPE9": {CallingAE: "SCOPE9", Host: host},
+	}
 	for title, want := range map[dicom.AETitle]string{
 		"SCOPE1": "the calling AE title is listed, and the network that it comes from is not; add it to the hosts of the title",
 		"SCOPE9": "neither title nor address is listed",
@@ -109,9 +113,12 @@ func TestAssociate_whoIsNotListed(t *testing.T) {
 		s := newServer(new(storing))
 		s.Peers = []dicomnode.Peer{{AETitle: "SCOPE1", Hosts: elsewhere}}
 		s.Log = slog.New(slog.NewTextHandler(&log, nil))
+		unknown := make(chan dicomnode.Stranger, 1)
+		s.Observe.Unknown = func(who dicomnode.Stranger) { unknown <- who }
 		_, err := (&dicomnode.Client{AETitle: title}).Associate(t.Context(), serve(t, s), "ENDOGATE", dicomnode.VerificationContexts())
 		require.ErrorAs(t, err, new(*dicomnode.RejectError))
 		require.Contains(t, log.String(), want)
+		require.Equal(t, who[title], <-unknown)
 	}
 }
 

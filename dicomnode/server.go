@@ -28,8 +28,17 @@ type Peer struct {
 type Observer struct {
 	Accepted func()             // an association was accepted
 	Rejected func(*RejectError) // one was rejected
+	Unknown  func(Stranger)     // one was rejected as of a caller that is no peer
 	Stored   func(StoreResult)  // a C-STORE was answered
 	Aborted  func(cause string) // an association ended without release; cause is one of the Cause constants
+}
+
+// Stranger is a caller that is no peer.
+type Stranger struct {
+	CallingAE dicom.AETitle // as it says; any text
+	Host      netip.Addr
+	Title     bool // that is a peer's, with other addresses
+	Address   bool // is a peer's, with another title
 }
 
 // StoreResult is what became of a C-STORE request.

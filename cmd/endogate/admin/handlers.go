@@ -49,6 +49,7 @@ func (s *Server) status(c echo.Context) error {
 	if gauges.PendingByPeer == nil {
 		gauges.PendingByPeer = map[string]int{}
 	}
+	gauges.TurnedAway = list(gauges.TurnedAway)
 	return c.JSON(http.StatusOK, struct {
 		readiness
 		Gauges Gauges    `json:"gauges"`

@@ -26,6 +26,8 @@ type Metrics struct {
 	messages, messagePeers                   *prometheus.CounterVec
 	dropped, late                            prometheus.Counter
 	inference                                *prometheus.HistogramVec
+	strangers                                *prometheus.CounterVec
+	away                                     turnedAway
 
 	mu     sync.Mutex
 	titles map[string]struct{}
@@ -46,12 +48,13 @@ func NewMetrics(v Version, gauges func(context.Context) (Gauges, error)) *Metric
 		dropped:       prometheus.NewCounter(prometheus.CounterOpts{Name: "endogate_hl7_dropped_bytes_total", Help: "Bytes received that were in no frame."}),
 		late:          prometheus.NewCounter(prometheus.CounterOpts{Name: "endogate_hl7_late_cancels_total", Help: "Studies whose order was cancelled when work was done or under way."}),
 		inference:     seconds("inference_seconds", "Time of one frame: preparation, network, explanation, maps and contours.", "model"),
+		strangers:     counter("turned_away_total", "Associations of callers that are no peer, by calling AE title where that is listed, and what is not.", "calling_ae", "not_listed"),
 		titles:        map[string]struct{}{},
 	}
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "endogate_build_info", Help: "Always 1; the labels name the build."}, []string{"version", "commit", "go"})
 	build.WithLabelValues(label(v.Version), label(v.Commit), label(v.Go)).Set(1)
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		build, m.received, m.receivedBytes, m.refused, m.stored, m.jobs, m.delivery, m.messages, m.messagePeers, m.dropped, m.late, m.inference, &state{read: gauges})
+		build, m.received, m.receivedBytes, m.refused, m.stored, m.jobs, m.delivery, m.messages, m.messagePeers, m.dropped, m.late, m.inference, m.strangers, &state{read: gauges})
 	return m
 }
 
@@ -65,6 +68,19 @@ func (m *Metrics) Received(callingAE string, size int64) {
 // Refused counts an association or an object that was refused or aborted. cause is one of a small fixed set
 // of words ("unknown_calling_ae", "disk_full", …), never text from the wire.
 func (m *Metrics) Refused(cause string) { m.refused.WithLabelValues(label(cause)).Inc() }
+
+// TurnedAway counts an association of a caller that is no peer; why is one of NotAddress, NotTitle and NotListed.
+func (m *Metrics) TurnedAway(title, address, why string, now time.Time) {
+	name := "(not listed)"
+	if why == NotAddress {
+		name = m.title(title)
+	}
+	m.strangers.WithLabelValues(name, why).Inc()
+	m.away.add(TurnedAway{AETitle: label(title), Address: address, Why: why}, now)
+}
+
+// TurnedAwayLately lists who was turned away since the start, the last first.
+func (m *Metrics) TurnedAwayLately() []TurnedAway { return m.away.list() }
 
 // Stored counts a C-STORE response with this status.
 func (m *Metrics) Stored(status uint16) {

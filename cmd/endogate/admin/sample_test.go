@@ -454,6 +454,7 @@ func (h *hospital) Gauges(context.Context) (Gauges, error) {
 	return Gauges{
 		QueueLag: 2, OldestJobSeconds: 3.5, OpenJobs: 3, SpoolLag: 1, PendingByPeer: map[string]int{"pacs": 0, "his": 9}, ParkedJobs: parked[ParkedJob], ParkedExams: parked[ParkedExam], ParkedDeliveries: parked[ParkedDelivery],
 		HeldInstances: parked[ParkedInstance], RefusedEntries: 2,
+		TurnedAway:   []TurnedAway{{AETitle: "SCOPE1", Address: "10.1.9.4", Why: NotAddress, Count: 12, FirstAt: sampleTime.Add(-time.Hour), LastAt: sampleTime}},
 		SpoolEntries: 431, SpoolBytes: 1_932_735_283, SpoolDisk: 2_147_483_648, InodesFree: 26_000_000, DiskFree: 412 << 30, DiskReserve: 10 << 30,
 	}, h.err
 }

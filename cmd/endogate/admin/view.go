@@ -373,6 +373,7 @@ type Gauges struct {
 	DiskFree         int64          `json:"disk_free_bytes"`
 	InodesFree       int64          `json:"inodes_free"`        // 0 where the file system does not count them
 	DiskReserve      int64          `json:"disk_reserve_bytes"` // below it nothing is accepted
+	TurnedAway       []TurnedAway   `json:"turned_away"`        // who called and is no peer, the last first
 
 	Sessions SessionGauges `json:"-"` // on /metrics alone
 	Ages     Ages          `json:"-"`

@@ -481,6 +481,16 @@ func (g *parts) listenDICOM(_ context.Context, life *lifecycle) error {
 			Rejected: func(e *dicomnode.RejectError) {
 				g.metrics.Refused(fmt.Sprintf("reject-%d-%d-%d", e.Result, e.Source, e.Reason))
 			},
+			Unknown: func(who dicomnode.Stranger) {
+				why := admin.NotListed
+				switch {
+				case who.Title:
+					why = admin.NotAddress
+				case who.Address:
+					why = admin.NotTitle
+				}
+				g.metrics.TurnedAway(string(who.CallingAE), who.Host.String(), why, g.now())
+			},
 			Stored:  func(r dicomnode.StoreResult) { g.metrics.Stored(uint16(r.Status)) },
 			Aborted: func(cause string) { g.metrics.Refused("abort-" + cause) },
 		},

@@ -29,6 +29,7 @@ func (g *parts) gauges(ctx context.Context) (admin.Gauges, error) {
 		PendingByPeer: map[string]int{},
 		HeldStudies:   int(counts.HeldStudies), Mismatches: int(counts.Mismatches),
 		Unanalysed:    int(counts.Instances[ledger.InstanceFailed] + counts.Instances[ledger.InstanceNotAnalysed]),
+		TurnedAway:    g.metrics.TurnedAwayLately(),
 		HeldInstances: int(counts.Held), RefusedEntries: int(counts.Refused),
 		SpoolEntries: usage.Entries, SpoolBytes: usage.Bytes, SpoolDisk: usage.Disk,
 		DiskFree: usage.Free, InodesFree: usage.Inodes, DiskReserve: int64(g.cfg.Spool.Reserve),

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"endogate/cmd/endogate/admin"
 	"endogate/cmd/endogate/peers"
 	"endogate/dicomnode"
 	"endogate/dicomnode/dicom"
@@ -123,6 +124,24 @@ func (a *arrivals) before(some, others []dicomBytes) (n int) {
 		}
 	}
 	return n
+}
+
+// A listed title that calls from an address of no peer is told of to whoever can list it.
+func TestGateway_turnedAway(t *testing.T) {
+	t.Parallel()
+	g := newGateway(t, "")
+	g.replace(`{ae_title: "*", hosts: [127.0.0.0/8]}`, "{ae_title: SCOPE1, hosts: [10.1.2.0/24]}")
+	g.start()
+	for range 2 {
+		_, err := tryAssociate(t, "SCOPE1", g.scp, drawn(dicomtest.Options{}))
+		require.ErrorAs(t, err, new(*dicomnode.RejectError))
+	}
+	var status struct{ Gauges admin.Gauges }
+	g.get("/api/v1/status", &status)
+	require.Len(t, status.Gauges.TurnedAway, 1)
+	one := status.Gauges.TurnedAway[0]
+	assert.Equal(t, admin.TurnedAway{AETitle: "SCOPE1", Address: "127.0.0.1", Why: admin.NotAddress, Count: 2, FirstAt: one.FirstAt, LastAt: one.LastAt}, one)
+	assert.Contains(t, g.text("/metrics"), `endogate_turned_away_total{calling_ae="SCOPE1",not_listed="address"} 2`)
 }
 
 // What costs more than it may is parked with its reason while others pass, also beside one that takes its worker for as long as it
