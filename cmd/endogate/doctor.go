@@ -58,7 +58,7 @@ func (d doctorCmd) Run(ctx context.Context, c *cli, tty console) error {
 
 func (d doctorCmd) load(c *cli) ([]check, error) {
 	if d.Worker {
-		cfg, err := configs.LoadWorker(c.Config)
+		cfg, err := c.checkWorker()
 		return d.workerChecks(cfg), err
 	}
 	cfg, err := c.check()

@@ -191,7 +191,8 @@ exam: {quiet: 8s}
 		{"tab", "    models: [demo", "\tmodels: [demo", "line 7: a tab"},
 		{"yes", "forward_source: true", "forward_source: yes", "neither true nor false"},
 		{"twice", "exam: {quiet: 8s}", "dicom: {}", `line 11: "dicom" stands there twice, first on line 1`},
-		{"no bundle", "models/demo}", "models/nothing}", "testdata/models/nothing"},
+		{"no bundle", "models/demo}", "models/nothing}", "line 3: models[0].dir: inference: model bundle: open ../../testdata/models/nothing/model.yaml"},
+		{"a name twice", "models/demo}", "models/demo}, {dir: ../../testdata/models/./demo}", "line 3: models[1].dir: ../../testdata/models/./demo: the bundle in ../../testdata/models/demo is called demo-colon, too"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "c.yaml")
@@ -209,6 +210,17 @@ exam: {quiet: 8s}
 			assert.Equal(t, exitFailure, code)
 			assert.Contains(t, said+doctor, want)
 		})
+	}
+}
+
+// A worker alone has its bundles checked as a gateway has, by work and by doctor.
+func TestDoctor_andWork(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "w.yaml")
+	require.NoError(t, os.WriteFile(path, []byte("nats: {url: \"nats://127.0.0.1:1\"}\nmodels:\n  - {dir: ../../testdata/models/demo}\n  - {dir: /opt/models/nothing}\n"), 0o600))
+	for _, command := range [][]string{{"work"}, {"doctor", "--worker"}} {
+		code, said, complaints := endogate(append(command, "--config", path)...)
+		assert.Equal(t, exitFailure, code)
+		assert.Contains(t, said+complaints, path+": line 4: models[1].dir: inference: model bundle: open /opt/models/nothing/model.yaml")
 	}
 }
 

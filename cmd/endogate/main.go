@@ -118,6 +118,16 @@ func (c *cli) load() (configs.Config, error) {
 	return cfg, err
 }
 
+// checkWorker is check for a worker alone.
+func (c *cli) checkWorker() (configs.Worker, error) {
+	cfg, err := configs.LoadWorker(c.Config)
+	if err == nil {
+		_, err = gateway.Bundles(cfg.Models)
+		err = configs.Locate(c.Config, err)
+	}
+	return cfg, err
+}
+
 // check reads the configuration and holds it against the model bundles that it names: what serve needs, and doctor.
 func (c *cli) check() (configs.Config, error) {
 	cfg, err := c.load()

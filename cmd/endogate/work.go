@@ -4,13 +4,12 @@ import (
 	"context"
 
 	"endogate/cmd/endogate/gateway"
-	"endogate/configs"
 )
 
 type workCmd struct{}
 
 func (workCmd) Run(ctx context.Context, c *cli, tty console) error {
-	cfg, err := configs.LoadWorker(c.Config)
+	cfg, err := c.checkWorker()
 	if err != nil {
 		return err
 	}

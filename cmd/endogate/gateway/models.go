@@ -68,22 +68,39 @@ func loadModels(ctx context.Context, cfg configs.Config) (*Models, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, c := range cfg.Models {
-		if err := m.add(ctx, runtime, c.Dir, cfg); err != nil {
+	bundles, err := Bundles(cfg.Models)
+	if err != nil {
+		return nil, err
+	}
+	for _, b := range bundles {
+		if err := m.add(ctx, runtime, b, cfg); err != nil {
 			return nil, errors.Join(err, m.Close())
 		}
 	}
 	return m, nil
 }
 
-func (m *Models) add(ctx context.Context, runtime *onnx.Runtime, dir string, cfg configs.Config) error {
-	bundle, err := inference.LoadBundle(dir)
-	if err != nil {
-		return err
+// Bundles reads the bundles that a configuration names, but for their networks. All faults are named at once, where they stand.
+func Bundles(models []configs.Model) (bundles []*inference.Bundle, err error) {
+	var errs []error
+	named := map[string]string{}
+	for i, m := range models {
+		key := fmt.Sprintf("models[%d].dir", i)
+		b, err := inference.LoadBundle(m.Dir)
+		switch {
+		case err != nil:
+			errs = append(errs, configs.Fault(key, "%v", err))
+			continue
+		case named[b.Name] != "":
+			errs = append(errs, configs.Fault(key, "%s: the bundle in %s is called %s, too; give each its own name", m.Dir, named[b.Name], b.Name))
+		}
+		named[b.Name] = m.Dir
+		bundles = append(bundles, b)
 	}
-	if _, taken := m.models[bundle.Name]; taken {
-		return fmt.Errorf("models: %s: another bundle is called %s; give each its own name", dir, bundle.Name)
-	}
+	return bundles, errors.Join(errs...)
+}
+
+func (m *Models) add(ctx context.Context, runtime *onnx.Runtime, bundle *inference.Bundle, cfg configs.Config) error {
 	o := ask.Options{Threads: cfg.ONNXRuntime.Threads, Sessions: max(cfg.Jobs.Workers, 1), Provider: cfg.ONNXRuntime.Provider, Cache: m.sessions.routes}
 	wishes := &ask.Wishes{Model: ask.New(runtime, bundle, o)}
 	network, err := wishes.Model.OpenNetwork(ctx)
@@ -103,7 +120,7 @@ func (m *Models) add(ctx context.Context, runtime *onnx.Runtime, dir string, cfg
 		return err
 	}
 	m.Bundles = append(m.Bundles, bundle)
-	m.folders[filepath.Base(filepath.Clean(dir))] = bundle.Name
+	m.folders[filepath.Base(filepath.Clean(bundle.Dir))] = bundle.Name
 	m.models[bundle.Name], m.algorithms[bundle.Name] = model, algorithm
 	return nil
 }
@@ -137,15 +154,14 @@ func (m *Models) algorithm(name string) (reports.Algorithm, bool) {
 // CheckRoutes looks up the models of routes in the manifests alone: no network is loaded.
 func CheckRoutes(cfg configs.Config) error {
 	m := &Models{folders: map[string]string{}, models: map[string]inference.Model{}}
-	for _, c := range cfg.Models {
-		b, err := inference.LoadBundle(c.Dir)
-		if err != nil {
-			return err
-		}
-		m.Bundles = append(m.Bundles, b)
-		m.folders[filepath.Base(filepath.Clean(c.Dir))], m.models[b.Name] = b.Name, nil
+	var err error
+	if m.Bundles, err = Bundles(cfg.Models); err != nil {
+		return err
 	}
-	_, err := m.resolve(cfg.Routes)
+	for _, b := range m.Bundles {
+		m.folders[filepath.Base(filepath.Clean(b.Dir))], m.models[b.Name] = b.Name, nil
+	}
+	_, err = m.resolve(cfg.Routes)
 	return errors.Join(err, checkHeatmaps(cfg.Routes))
 }
 

@@ -51,14 +51,11 @@ func Work(ctx context.Context, cfg configs.Worker, build Build, log *slog.Logger
 
 // Queues are the models of a configuration as jobs call them.
 func Queues(cfg configs.Config) (queues []jobs.Model, err error) {
-	for _, m := range cfg.Models {
-		b, err := inference.LoadBundle(m.Dir)
-		if err != nil {
-			return nil, err
-		}
+	bundles, err := Bundles(cfg.Models)
+	for _, b := range bundles {
 		queues = append(queues, jobs.Model{Name: b.Name, Version: b.Version, Digest: b.Digest})
 	}
-	return queues, nil
+	return queues, err
 }
 
 // Broker says how the broker of a configuration is reached.
