@@ -50,6 +50,10 @@ const (
 	defaultStall     = 5 * time.Minute
 	defaultLimit     = 5 * time.Minute
 	defaultPerFrame  = 10 * time.Second
+
+	// maxTooLong is after how many frames that took all the time that a frame may take the others are not tried: such an instance is
+	// made to be slow.
+	maxTooLong = 10
 )
 
 // Analyse does a task and keeps all that comes of it in memory. Errors as Each.
@@ -111,7 +115,7 @@ func (w *Worker) each(ctx context.Context, t Task, model Model, take Take) (notA
 	tooLong := fmt.Errorf("it was not done within %s, which is what its frames may take together", whole)
 	defer time.AfterFunc(whole, func() { cancel(tooLong) }).Stop()
 	var bad lacks
-	good := 0
+	good, long := 0, 0
 	end := func(rest string) (string, error) {
 		if good == 0 && bad.first != nil {
 			return "", Permanent(bad.first)
@@ -123,6 +127,11 @@ func (w *Worker) each(ctx context.Context, t Task, model Model, take Take) (notA
 		switch most := cmp.Or(w.MaxFrames, defaultMaxFrames); {
 		case ctx.Err() == nil && errors.As(err, &frames) && frames.First <= most:
 			bad.add(frames)
+			if errors.Is(err, pixeldata.ErrTooLong) {
+				if long++; long == maxTooLong {
+					return end(fmt.Sprintf("those behind frame %d were not tried", frames.Last))
+				}
+			}
 			err = nil
 		case err == nil && sample.Span.First > most, frames != nil:
 			return end(fmt.Sprintf("only the first %d frames are analysed", most))

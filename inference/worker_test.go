@@ -293,6 +293,32 @@ func TestEach_tooLongInAll(t *testing.T) {
 	})
 }
 
+// An instance of which every frame takes all the time that it may take is given up after a few of them.
+func TestEach_everyFrameIsTooLong(t *testing.T) {
+	frame := []byte("\xff\x4f\xff\x51\x00\x2f\x00\x00" + // the header of JPEG 2000 of 8 x 8 pixels of three samples of 8 bits
+		"\x00\x00\x00\x08\x00\x00\x00\x08" + strings.Repeat("\x00", 24) + "\x00\x03\x07\x01\x01\x07\x01\x01\x07\x01\x01" +
+		"\xff\x90\x00\x0a" + strings.Repeat("\x00", 1000))
+	dataset, _ := dicomtest.Endoscopic(dicomtest.Options{
+		TransferSyntax: "1.2.840.10008.1.2.4.90", Rows: 8, Columns: 8, Frames: 30, JPEG: slices.Repeat([][]byte{frame}, 30),
+		More: dicom.Dataset{dicom.PhotometricInterpretation: dicom.Text{"RGB"}},
+	})
+	tries := filepath.Join(t.TempDir(), "tries")
+	slow := filepath.Join(t.TempDir(), "slow")
+	script := "#!/bin/sh\necho try >>" + tries + "\nkill -XCPU $$\n" // as the kernel does with what takes too long
+	require.NoError(t, os.WriteFile(slow, []byte(script), 0o700))
+	syntax, _ := dicom.LookupTransferSyntax("1.2.840.10008.1.2.4.90")
+	w := workerOn(t, dataset, "1.2.840.10008.1.2.4.90")
+	var err error
+	w.Instance, err = pixeldata.Open(bytes.NewReader(dataset), syntax, pixeldata.Options{FFmpeg: slow})
+	require.NoError(t, err)
+	_, err = w.Each(t.Context(), w.Task, (&taker{}).take)
+	require.ErrorIs(t, err, pixeldata.ErrTooLong)
+	assert.False(t, temporary(t, err), "it is parked")
+	tried, err := os.ReadFile(tries)
+	require.NoError(t, err)
+	assert.Equal(t, maxTooLong, strings.Count(string(tried), "try"))
+}
+
 func TestEach_panic(t *testing.T) {
 	dataset, _ := dicomtest.Endoscopic(dicomtest.Options{PatientName: "Secret^Name"})
 	for name, value := range map[string]any{

@@ -14,6 +14,9 @@ import (
 // ErrTooMuch: to decode the frame would cost, or has cost, more than the Bounds. It stays however often it is tried.
 var ErrTooMuch = errors.New("pixeldata: beyond the bounds of one frame")
 
+// ErrTooLong: what has cost more is CPU time, up to the bound.
+var ErrTooLong = fmt.Errorf("%w in time", ErrTooMuch)
+
 // Bounds limit what the decoding of one frame may cost. A zero field takes the value in parentheses.
 type Bounds struct {
 	Pixels int           // Rows x Columns (100 million)
@@ -110,7 +113,7 @@ func (p paced) Read(b []byte) (int, error) {
 }
 
 func (b Bounds) outOfTime() error {
-	return fmt.Errorf("%w: it is not decoded after %s", ErrTooMuch, b.words()[2])
+	return fmt.Errorf("%w: it is not decoded after %s", ErrTooLong, b.words()[2])
 }
 
 // words are how an error says which bound it was.
