@@ -24,6 +24,13 @@ var unpaged = map[string]string{
 	"/api/v1/studies/{uid}/draft.pdf": "the same",
 	"/api/v1/instances/{instance}/frames/{file}": "one frame, scaled down as asked for",
 	"/api/v1/messages/{id}":                      "streams one message",
+	"/api/v1/me":                                 "who asks",
+	"/api/v1/users":                              "as many as administrators made",
+	"/api/v1/tokens":                             "the same",
+	"/signin":                                    "a form",
+	"/signin/provider":                           "the way to the provider",
+	"/signin/callback":                           "and back",
+	"/setup":                                     "a form",
 }
 
 // TestBounds walks over what the API answers to, so that nothing is forgotten: what is read is a page with a bound, a total and

@@ -78,6 +78,8 @@ func (s *Server) allowed(next echo.HandlerFunc) echo.HandlerFunc {
 		switch {
 		case known && who.May(needs):
 			return next(c)
+		case !known:
+			return echo.ErrMethodNotAllowed // there is such a path, and it has no such method
 		case who.Role == "" && c.Path() == "/":
 			return c.Redirect(http.StatusSeeOther, "/signin")
 		case who.Role == "":

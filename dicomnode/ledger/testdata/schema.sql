@@ -62,6 +62,16 @@ CREATE INDEX study_working ON study (last_at, id) WHERE open > 0;
 CREATE INDEX subject_accession ON subject (accession) WHERE accession <> '';
 CREATE INDEX subject_message ON subject (message);
 CREATE INDEX subject_study ON subject (study_instance_uid) WHERE study_instance_uid <> '';
+CREATE TABLE agreed (
+	model         TEXT NOT NULL,
+	model_version TEXT NOT NULL,
+	route         TEXT NOT NULL,
+	class         TEXT NOT NULL,
+	site          TEXT NOT NULL,
+	decision      TEXT NOT NULL,
+	n             INTEGER NOT NULL,
+	PRIMARY KEY (model, model_version, route, class, site, decision)
+) WITHOUT ROWID;
 CREATE TABLE agreement (
 	id              INTEGER PRIMARY KEY,
 	study           INTEGER NOT NULL REFERENCES study (id),
@@ -345,6 +355,13 @@ CREATE TABLE tally (
 	n     INTEGER NOT NULL,
 	PRIMARY KEY (kind, name, state)
 ) WITHOUT ROWID;
+CREATE TRIGGER agreement_new AFTER INSERT ON agreement BEGIN
+	UPDATE agreed SET n = n - 1 WHERE (model, model_version, route, class, site, decision) = (
+		SELECT model, model_version, route, class, site, decision FROM agreement
+		WHERE study = NEW.study AND finding = NEW.finding AND id < NEW.id ORDER BY id DESC LIMIT 1);
+	INSERT INTO agreed VALUES (NEW.model, NEW.model_version, NEW.route, NEW.class, NEW.site, NEW.decision, 1)
+		ON CONFLICT DO UPDATE SET n = n + 1;
+END;
 CREATE TRIGGER delivery_gone AFTER DELETE ON delivery BEGIN
 	UPDATE tally SET n = n - 1 WHERE kind = 'delivery' AND name = OLD.destination AND state = OLD.state;
 END;
@@ -379,6 +396,16 @@ END;
 CREATE TRIGGER gate_held AFTER UPDATE OF held ON gate WHEN OLD.held <> NEW.held BEGIN
 	UPDATE study SET parked = parked + NEW.held - OLD.held WHERE id = NEW.study;
 	UPDATE delivery SET held = NEW.held WHERE study = NEW.study AND purpose <> 'source' AND state IN ('pending', 'sent', 'parked');
+END;
+CREATE TRIGGER imaging_order_gone AFTER DELETE ON imaging_order BEGIN
+	UPDATE tally SET n = n - 1 WHERE kind = 'order' AND name = '' AND state = OLD.state;
+END;
+CREATE TRIGGER imaging_order_new AFTER INSERT ON imaging_order BEGIN
+	INSERT INTO tally VALUES ('order', '', NEW.state, 1) ON CONFLICT DO UPDATE SET n = n + 1;
+END;
+CREATE TRIGGER imaging_order_state AFTER UPDATE OF state ON imaging_order WHEN OLD.state <> NEW.state BEGIN
+	UPDATE tally SET n = n - 1 WHERE kind = 'order' AND name = '' AND state = OLD.state;
+	INSERT INTO tally VALUES ('order', '', NEW.state, 1) ON CONFLICT DO UPDATE SET n = n + 1;
 END;
 CREATE TRIGGER instance_gone AFTER DELETE ON instance BEGIN
 	UPDATE tally SET n = n - 1 WHERE kind = 'instance' AND name = '' AND state = OLD.state;
@@ -418,6 +445,12 @@ CREATE TRIGGER job_state AFTER UPDATE OF state ON job WHEN OLD.state <> NEW.stat
 		WHEN EXISTS (SELECT 1 FROM job WHERE instance = NEW.instance AND state = 'done') THEN 'analysed'
 		ELSE 'not-analysed' END
 	WHERE id = NEW.instance;
+END;
+CREATE TRIGGER message_gone AFTER DELETE ON message BEGIN
+	UPDATE tally SET n = n - 1 WHERE kind = 'message' AND name = OLD.type AND state = OLD.code;
+END;
+CREATE TRIGGER message_new AFTER INSERT ON message BEGIN
+	INSERT INTO tally VALUES ('message', NEW.type, NEW.code, 1) ON CONFLICT DO UPDATE SET n = n + 1;
 END;
 CREATE TRIGGER study_forgotten AFTER UPDATE OF forgotten_at ON study WHEN (OLD.forgotten_at IS NULL) <> (NEW.forgotten_at IS NULL) BEGIN
 	UPDATE meta SET studies = studies + (NEW.forgotten_at IS NULL) - (OLD.forgotten_at IS NULL);
