@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -434,9 +435,13 @@ func TestTables(t *testing.T) {
 type troubled struct {
 	Ledger
 	before, after error
+	over          atomic.Bool
 }
 
 func (l *troubled) TakeMessage(ctx context.Context, m ledger.Inbound) (ledger.Taken, error) {
+	if l.over.Load() {
+		return l.Ledger.TakeMessage(ctx, m)
+	}
 	if l.before != nil {
 		return ledger.Taken{}, l.before
 	}
@@ -473,7 +478,7 @@ func TestReceiver_ourFault(t *testing.T) {
 					require.Contains(t, m.Get("ERR-8"), "send it again")
 					require.NotContains(t, string(m.Bytes()), "disk")
 				}
-				l.before, l.after = nil, nil
+				l.over.Store(true)
 				p = r.connect()
 				p.write(message)
 				within := time.Minute

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -32,7 +33,7 @@ type rig struct {
 	ledger   *ledger.Ledger
 	receiver *Receiver
 	address  string
-	log      strings.Builder
+	log      written
 }
 
 func newRig(t *testing.T, senders ...Sender) *rig {
@@ -191,4 +192,22 @@ func fuzzRig(f testing.TB) *Receiver {
 		Spool: store, Ledger: l, Senders: []Sender{{Application: "*", Hosts: loopback}}, ProcessingID: "P", Now: time.Now,
 		Log: slog.New(slog.DiscardHandler),
 	}
+}
+
+// written is text that one writes while another reads.
+type written struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (w *written) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.text.Write(p)
+}
+
+func (w *written) String() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.text.String()
 }

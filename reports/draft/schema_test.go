@@ -52,6 +52,9 @@ func comments(t *testing.T, files ...string) map[string]string {
 				return true
 			}
 			spec := decl.Specs[0].(*ast.TypeSpec)
+			if _, ours := out[spec.Name.Name]; ours {
+				return false // another package's of the same name
+			}
 			out[spec.Name.Name] = oneSpace(decl.Doc.Text())
 			if s, ok := spec.Type.(*ast.StructType); ok {
 				for _, f := range s.Fields.List {
