@@ -67,6 +67,7 @@ type Log struct {
 type DICOM struct {
 	AETitle         dicom.AETitle `koanf:"ae_title"`
 	Listen          string        `koanf:"listen"`
+	TLS             DICOMTLS      `koanf:"tls"`
 	SOPClasses      []string      `koanf:"sop_classes"` // UIDs or names of groups
 	Peers           []Peer        `koanf:"peers"`
 	MaxAssociations int           `koanf:"max_associations"`
@@ -81,6 +82,16 @@ type DICOM struct {
 type Peer struct {
 	AETitle dicom.AETitle `koanf:"ae_title"` // * is any
 	Hosts   []Host        `koanf:"hosts"`
+	Names   []string      `koanf:"certificate_names"` // of which its certificate must have one; none: any that the authority gave
+	Clear   bool          `koanf:"clear_text"`        // it may come without TLS where dicom.tls is there
+}
+
+// DICOMTLS is the listener for associations over TLS; no address: there is none.
+type DICOMTLS struct {
+	Listen   string `koanf:"listen"`
+	CertFile string `koanf:"cert_file"`
+	KeyFile  string `koanf:"key_file"`
+	CAFile   string `koanf:"ca_file"` // of the certificates that peers must have
 }
 
 // HL7 describes the listener for messages.
@@ -257,8 +268,9 @@ type Destination struct {
 	Systems   []System `koanf:"systems"`    // of identifiers
 
 	// Of hl7 and fhir.
-	DraftsAfterSignature bool      `koanf:"drafts_after_signature"` // gets what is only a draft after something was signed too
-	TLS                  ClientTLS `koanf:"tls"`
+	DraftsAfterSignature bool `koanf:"drafts_after_signature"` // gets what is only a draft after something was signed too
+
+	TLS ClientTLS `koanf:"tls"`
 }
 
 // Kind is the protocol of a destination.
@@ -303,7 +315,7 @@ type OAuth struct {
 
 // ClientTLS is how the gateway speaks TLS to a peer.
 type ClientTLS struct {
-	On       bool   `koanf:"on"`      // of hl7: speak TLS; fhir does by its URL
+	On       bool   `koanf:"on"`      // of dicom and hl7: speak TLS; fhir does by its URL
 	CAFile   string `koanf:"ca_file"` // PEM; empty: the system's authorities
 	CertFile string `koanf:"cert_file"`
 	KeyFile  string `koanf:"key_file"` // of ours, for a peer that asks for one

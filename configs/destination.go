@@ -30,7 +30,7 @@ var ofKind = []struct {
 	{"oauth", []Kind{KindFHIR}, func(d Destination) bool { return d.OAuth != OAuth{} }},
 	{"systems", []Kind{KindFHIR}, func(d Destination) bool { return len(d.Systems) > 0 }},
 	{"drafts_after_signature", []Kind{KindHL7, KindFHIR}, func(d Destination) bool { return d.DraftsAfterSignature }},
-	{"tls", []Kind{KindHL7, KindFHIR}, func(d Destination) bool { return d.TLS != ClientTLS{} }},
+	{"tls", []Kind{KindDICOM, KindHL7, KindFHIR}, func(d Destination) bool { return d.TLS != ClientTLS{} }},
 }
 
 func (d Destination) validate(v *faults, key string) {
@@ -39,6 +39,7 @@ func (d Destination) validate(v *faults, key string) {
 	case KindDICOM:
 		v.aeTitle(key+".ae_title", d.AETitle)
 		v.address(key+".address", d.Address)
+		v.check(d.TLS.On || d.TLS == ClientTLS{}, "%s.tls.on: false, and files are named that only TLS needs; write on: true", key)
 	case KindHL7:
 		v.address(key+".address", d.Address)
 		_, err := oru.NewWriter(d.ORU("", nil))

@@ -92,6 +92,13 @@ func (o ONNXRuntime) validate(v *faults) {
 func (d DICOM) validate(v *faults) {
 	v.aeTitle("dicom.ae_title", d.AETitle)
 	v.address("dicom.listen", d.Listen)
+	t := d.TLS
+	if t.Listen != "" {
+		v.address("dicom.tls.listen", t.Listen)
+		v.check(t.CertFile != "" && t.KeyFile != "", "dicom.tls: cert_file and key_file are needed")
+		v.check(t.CAFile != "", "dicom.tls.ca_file: empty; name the authority of the peers' certificates, who have to show one (PS3.15 B.12)")
+	}
+	v.check(t.Listen != "" || t == DICOMTLS{}, "dicom.tls.listen: empty, and files are named; write :2762")
 	v.check(len(d.SOPClasses) > 0, "dicom.sop_classes: empty; nothing could be received")
 	_, err := dicom.SelectStorage(d.SOPClasses)
 	v.check(err == nil, "dicom.sop_classes: %v", err)
@@ -104,6 +111,7 @@ func (d DICOM) validate(v *faults) {
 	v.check(d.PDUTimeout > 0, "dicom.pdu_timeout: must be above zero")
 	for i, peer := range d.Peers {
 		v.aeTitle(fmt.Sprintf("dicom.peers[%d].ae_title", i), peer.AETitle)
+		v.check(t.Listen != "" || len(peer.Names) == 0 && !peer.Clear, "dicom.peers[%d]: certificate_names and clear_text are for dicom.tls, which is not there", i)
 		v.check(len(peer.Hosts) > 0, "dicom.peers[%d].hosts: empty; list the networks the peer may come from, such as 10.1.2.0/24", i)
 	}
 }

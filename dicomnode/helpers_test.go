@@ -78,10 +78,16 @@ func newServer(h dicomnode.Handler) *dicomnode.Server {
 // serve starts s on a free port and returns its address. At the end of the test it has to drain.
 func serve(t testing.TB, s *dicomnode.Server) string {
 	t.Helper()
+	return serveOn(t, s, func(ln net.Listener) net.Listener { return ln })
+}
+
+// serveOn is serve on what within makes of the listener.
+func serveOn(t testing.TB, s *dicomnode.Server, within func(net.Listener) net.Listener) string {
+	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	stopped := make(chan error, 1)
-	go func() { stopped <- s.Serve(ln) }()
+	go func() { stopped <- s.Serve(within(ln)) }()
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()

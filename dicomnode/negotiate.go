@@ -1,13 +1,16 @@
 package dicomnode
 
 import (
+	"crypto/tls"
 	"log/slog"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/pdu"
+	"endogate/dicomnode/secure"
 )
 
 // Rejects of PS3.8 table 9-21 that we give.
@@ -108,7 +111,7 @@ func (s *Server) admit(a *association, rq *pdu.AssociateRQ) *RejectError {
 		return unknownCalled
 	}
 	peer, ok := s.peer(a.callingAE, a.host)
-	if !ok {
+	if !ok || s.clear(peer, a) != "" {
 		return unknownCaller
 	}
 	a.slot = titleSlot(a.callingAE)
@@ -159,6 +162,9 @@ func (s *Server) hint(err *RejectError, a *association) []any {
 	if err != unknownCaller {
 		return nil
 	}
+	if peer, ok := s.peer(a.callingAE, a.host); ok {
+		return []any{"hint", s.clear(peer, a)}
+	}
 	who := Stranger{
 		CallingAE: a.callingAE, Host: a.host, Address: s.listed(a.host),
 		Title: slices.ContainsFunc(s.Peers, func(p Peer) bool { return p.AETitle == a.callingAE }),
@@ -173,6 +179,27 @@ func (s *Server) hint(err *RejectError, a *association) []any {
 		return []any{"hint", "the address is listed, but not with this title"}
 	}
 	return []any{"hint", "neither title nor address is listed"}
+}
+
+// clear says why a peer may not come as it does: without TLS, or with a certificate of another name. Empty: it may.
+func (s *Server) clear(peer Peer, a *association) string {
+	secured, ok := a.Conn.(*tls.Conn)
+	switch {
+	case !ok && s.RequireTLS && !peer.Clear:
+		return "the peer is to come by TLS, and came in clear"
+	case !ok || len(peer.Names) == 0:
+		return ""
+	}
+	shown := secured.ConnectionState().PeerCertificates
+	if len(shown) == 0 {
+		return "the peer shows no certificate, and names are listed for it"
+	}
+	for _, name := range secure.Names(shown[0]) {
+		if slices.ContainsFunc(peer.Names, func(listed string) bool { return strings.EqualFold(listed, name) }) {
+			return ""
+		}
+	}
+	return "the peer's certificate has none of the names that are listed for its title"
 }
 
 // leave gives the place back. Until its end the connection is one without an association again.

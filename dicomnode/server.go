@@ -21,6 +21,10 @@ import (
 type Peer struct {
 	AETitle dicom.AETitle  // "" or "*": any title from the hosts
 	Hosts   []netip.Prefix // none: no host
+	// Names are those of which its certificate must have one; none: any that the listener of TLS takes. Without TLS it comes
+	// only where Clear is set, or the server does not require it.
+	Names []string
+	Clear bool
 }
 
 // Observer has functions that a Server calls as things happen, for metrics; nil ones are left out. They are called
@@ -66,6 +70,9 @@ type Server struct {
 	Services map[dicom.UID]Service // by abstract syntax of a context; those without one are of Storage
 	Handler  Handler               // of Storage
 	Peers    []Peer                // who may associate; none listed is nobody
+
+	// RequireTLS lets in clear come only peers that are listed so; listeners of TLS are the caller's.
+	RequireTLS bool
 
 	// Admit is asked before an association is accepted; an error is a transient reject (disk below the reserve).
 	Admit func() error

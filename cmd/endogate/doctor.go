@@ -87,6 +87,12 @@ func (d doctorCmd) checks(cfg configs.Config) []check {
 		{"report templates", func(context.Context) (string, error) { return checkTemplates(cfg) }},
 		{"HTTP port", func(context.Context) (string, error) { return checkPort(cfg, cfg.HTTP.Listen) }},
 	}
+	if cfg.DICOM.TLS.Listen != "" {
+		checks = append(checks, check{"DICOM port for TLS", func(context.Context) (string, error) { return checkPort(cfg, cfg.DICOM.TLS.Listen) }})
+	}
+	for _, c := range gateway.Certificates(cfg) {
+		checks = append(checks, check{"certificate of " + c.Name, func(context.Context) (string, error) { return checkCertificate(c, time.Now()) }})
+	}
 	if cfg.HL7.Listen != "" {
 		checks = append(checks,
 			check{"HL7 port", func(context.Context) (string, error) { return checkPort(cfg, cfg.HL7.Listen) }},
@@ -254,6 +260,24 @@ func checkPort(cfg configs.Config, address string) (string, error) {
 		return fmt.Sprintf("%s: a gateway runs here (process %s)", address, holder), nil
 	}
 	return "", fmt.Errorf("%w; another program (a gateway with another data folder?) has the port", errors.Join(err, lockErr))
+}
+
+// checkCertificate says until when a certificate is good; one that soon is not any more is a fault.
+func checkCertificate(c gateway.Certificate, now time.Time) (string, error) {
+	if c.Server {
+		if _, err := c.Files.Server(); err != nil {
+			return "", fmt.Errorf("%w; %s names the files", err, c.Name)
+		}
+	}
+	end, err := c.Files.Expires()
+	if err != nil {
+		return "", fmt.Errorf("%w; %s names the files", err, c.Name)
+	}
+	left := end.Sub(now)
+	if left < 14*24*time.Hour {
+		return "", fmt.Errorf("%s has a certificate that expires at %s; put a new one in its place, which needs no restart", c.Name, end.UTC().Format(time.RFC3339))
+	}
+	return fmt.Sprintf("until %s, %d days", end.UTC().Format(time.DateOnly), int(left.Hours()/24)), nil
 }
 
 // checkSenders says who may send messages, and loads the files of TLS as the listener does.

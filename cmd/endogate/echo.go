@@ -13,7 +13,11 @@ type echoCmd struct {
 }
 
 func (c *echoCmd) Run(ctx context.Context, tty console) error {
-	status, took, err := c.client().Echo(ctx, c.To, c.Called)
+	client, err := c.client()
+	if err != nil {
+		return err
+	}
+	status, took, err := client.Echo(ctx, c.To, c.Called)
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"endogate/dicomnode/secure"
 	"endogate/hl7"
 	"endogate/hl7/mllp"
 )
@@ -32,8 +33,8 @@ type tlsFlags struct {
 	Key  string `help:"File with its key (PEM)." type:"path" placeholder:"FILE" name:"tls-key"`
 }
 
-func (f tlsFlags) files() mllp.Files {
-	return mllp.Files{CAFile: f.CA, CertFile: f.Cert, KeyFile: f.Key}
+func (f tlsFlags) files() secure.Files {
+	return secure.Files{CAFile: f.CA, CertFile: f.Cert, KeyFile: f.Key}
 }
 
 type hl7SendCmd struct {

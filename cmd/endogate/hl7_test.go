@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"endogate/dicomnode/ledger"
+	"endogate/dicomnode/secure/securetest"
 	"endogate/hl7/mllp/mllptest"
 )
 
@@ -82,7 +83,7 @@ func TestHL7_sendSaysWhatIsWrong(t *testing.T) {
 }
 
 func TestHL7_overTLS(t *testing.T) {
-	authority := mllptest.NewAuthority(t)
+	authority := securetest.NewAuthority(t)
 	cert, key := authority.Issue("ris")
 	files := []string{"--tls-ca", authority.CAFile, "--tls-cert", cert, "--tls-key", key}
 	address, _ := listening(t, files...)

@@ -21,8 +21,9 @@ var mayImport = map[string][]string{
 	"cmd/endogate/gateway": {"*"},
 	"configs":              {"dicomnode/dicom", "dicomnode/pdu", "explain", "hl7", "hl7/oru"},
 	"configs/strict":       {"dicomnode/dicom"},
-	"dicomnode":            {"dicomnode/accept", "dicomnode/dicom", "dicomnode/dimse", "dicomnode/failure", "dicomnode/pdu"},
+	"dicomnode":            {"dicomnode/accept", "dicomnode/dicom", "dicomnode/dimse", "dicomnode/failure", "dicomnode/pdu", "dicomnode/secure"},
 	"dicomnode/accept":     {},
+	"dicomnode/secure":     {},
 	"dicomnode/audit":      {"dicomnode/durable"},
 	"dicomnode/clock":      {},
 	"dicomnode/dicom":      {},
@@ -63,7 +64,7 @@ var mayImport = map[string][]string{
 }
 
 // testOnly packages are imported by tests alone, or judge them.
-var testOnly = []string{"cmd/verdict", "cmd/endogate/installed", "dicomnode/dicomtest", "hl7/mllp/mllptest", "cmd/endogate/peers", "cmd/endogate/bench", "cmd/endogate/deployment"}
+var testOnly = []string{"cmd/verdict", "cmd/endogate/installed", "dicomnode/dicomtest", "hl7/mllp/mllptest", "dicomnode/secure/securetest", "cmd/endogate/peers", "cmd/endogate/bench", "cmd/endogate/deployment"}
 
 // oneImporter lists libraries with a view of the world: one package of ours imports each.
 var oneImporter = map[string]string{

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -22,10 +23,21 @@ type peerFlags struct {
 	Called  dicom.AETitle `help:"Its AE title." default:"ANY-SCP"`
 	Calling dicom.AETitle `help:"Our AE title." default:"ENDOGATE"`
 	Timeout time.Duration `help:"Longest wait for one answer." default:"30s"`
+	TLS     bool          `help:"Speak TLS." name:"tls"`
+
+	tlsFlags `embed:""`
 }
 
-func (p peerFlags) client() *dicomnode.Client {
-	return &dicomnode.Client{AETitle: p.Calling, ResponseTimeout: p.Timeout}
+func (p peerFlags) client() (*dicomnode.Client, error) {
+	c := &dicomnode.Client{AETitle: p.Calling, ResponseTimeout: p.Timeout}
+	if p.TLS {
+		secured, err := p.files().Client()
+		if err != nil {
+			return nil, err
+		}
+		c.Dial = (&tls.Dialer{Config: secured}).DialContext
+	}
+	return c, nil
 }
 
 type sendCmd struct {
@@ -43,7 +55,11 @@ func (c *sendCmd) Run(ctx context.Context, tty console) error {
 	for _, f := range files {
 		syntaxes = append(syntaxes, dicomnode.InstanceSyntax{SOPClassUID: f.meta.SOPClassUID, TransferSyntaxUID: f.meta.TransferSyntaxUID})
 	}
-	assoc, err := c.client().Associate(ctx, c.To, c.Called, dicomnode.ContextsFor(syntaxes...))
+	client, err := c.client()
+	if err != nil {
+		return err
+	}
+	assoc, err := client.Associate(ctx, c.To, c.Called, dicomnode.ContextsFor(syntaxes...))
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"endogate/dicomnode/secure"
+	"endogate/dicomnode/secure/securetest"
 	"endogate/hl7/mllp/mllptest"
 )
 
@@ -121,11 +123,11 @@ func TestClient_closedAsItIsUsedAgain(t *testing.T) {
 
 // A receiver that ends its side after each answer, and reads on, gets each message once, in the clear and over TLS.
 func TestClient_halfClosed(t *testing.T) {
-	a := mllptest.NewAuthority(t)
+	a := securetest.NewAuthority(t)
 	certFile, keyFile := a.Issue("ris")
-	server, err := Files{CertFile: certFile, KeyFile: keyFile}.Server()
+	server, err := secure.Files{CertFile: certFile, KeyFile: keyFile}.Server()
 	require.NoError(t, err)
-	trusting, err := Files{CAFile: a.CAFile}.Client()
+	trusting, err := secure.Files{CAFile: a.CAFile}.Client()
 	require.NoError(t, err)
 	for name, config := range map[string]*tls.Config{"clear": nil, "TLS": trusting} {
 		t.Run(name, func(t *testing.T) {

@@ -16,7 +16,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"endogate/hl7/mllp/mllptest"
+	"endogate/dicomnode/secure"
+	"endogate/dicomnode/secure/securetest"
 )
 
 // house is a server in a bubble, whose clock runs only while everybody waits. Its connections are pipes.
@@ -159,12 +160,12 @@ func TestServer_deadlines(t *testing.T) {
 
 // A server that shuts down waits neither for who does not begin TLS nor for who is idle in it.
 func TestTLS_shutdown(t *testing.T) {
-	a, now := mllptest.NewAuthority(t), time.Now()
-	var f Files
+	a, now := securetest.NewAuthority(t), time.Now()
+	var f secure.Files
 	f.CertFile, f.KeyFile = a.Issue("gateway")
 	config, err := f.Server()
 	require.NoError(t, err)
-	trusting, err := Files{CAFile: a.CAFile}.Client()
+	trusting, err := secure.Files{CAFile: a.CAFile}.Client()
 	require.NoError(t, err)
 	trusting.ServerName, trusting.Time = "127.0.0.1", func() time.Time { return now }
 	synctest.Test(t, func(t *testing.T) {

@@ -20,6 +20,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"endogate/dicomnode/secure"
+	"endogate/dicomnode/secure/securetest"
 	"endogate/hl7/mllp/mllptest"
 )
 
@@ -348,15 +350,15 @@ func TestServer_dropped(t *testing.T) {
 }
 
 func TestTLS(t *testing.T) {
-	ours, theirs := mllptest.NewAuthority(t), mllptest.NewAuthority(t)
-	files := func(a *mllptest.Authority, name string, trusted *mllptest.Authority) Files {
-		f := Files{CAFile: trusted.CAFile}
+	ours, theirs := securetest.NewAuthority(t), securetest.NewAuthority(t)
+	files := func(a *securetest.Authority, name string, trusted *securetest.Authority) secure.Files {
+		f := secure.Files{CAFile: trusted.CAFile}
 		if a != nil {
 			f.CertFile, f.KeyFile = a.Issue(name)
 		}
 		return f
 	}
-	server := func(f Files) string {
+	server := func(f secure.Files) string {
 		config, err := f.Server()
 		require.NoError(t, err)
 		return serve(t, &Server{TLS: config, Handler: func(_ context.Context, p Peer, m []byte) ([][]byte, error) {
@@ -365,10 +367,10 @@ func TestTLS(t *testing.T) {
 	}
 	mutual := server(files(ours, "gateway", ours))
 	certFile, keyFile := ours.Issue("gateway")
-	open := server(Files{CertFile: certFile, KeyFile: keyFile})
+	open := server(secure.Files{CertFile: certFile, KeyFile: keyFile})
 	tests := []struct {
 		name, address string
-		client        Files
+		client        secure.Files
 		old           bool
 		want          string // of MSA-3; refused where empty
 	}{
@@ -403,19 +405,4 @@ func TestTLS(t *testing.T) {
 		_, err := (&Client{Address: mutual}).Exchange(t.Context(), mllptest.Message("1"))
 		require.Error(t, err)
 	})
-}
-
-func TestFiles_faults(t *testing.T) {
-	a := mllptest.NewAuthority(t)
-	certFile, keyFile := a.Issue("x")
-	for name, f := range map[string]Files{
-		"no certificate":       {},
-		"key alone":            {KeyFile: keyFile},
-		"no such file":         {CertFile: certFile, KeyFile: keyFile, CAFile: "nowhere"},
-		"no certificate there": {CertFile: certFile, KeyFile: keyFile, CAFile: keyFile},
-		"swapped":              {CertFile: keyFile, KeyFile: certFile},
-	} {
-		_, err := f.Server()
-		require.Error(t, err, name)
-	}
 }

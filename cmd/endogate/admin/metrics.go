@@ -58,6 +58,26 @@ func NewMetrics(v Version, gauges func(context.Context) (Gauges, error)) *Metric
 	return m
 }
 
+// Certificates adds when certificates of ours expire, by what they are for; read is asked with each scrape, and leaves out what
+// cannot be read.
+func (m *Metrics) Certificates(read func() map[string]time.Time) {
+	m.registry.MustRegister(expiries{read})
+}
+
+type expiries struct{ read func() map[string]time.Time }
+
+var descExpires = prometheus.NewDesc("endogate_certificate_expires_timestamp_seconds", "When a certificate of the gateway expires, by what it is for.", []string{"name"}, nil)
+
+// Describe implements prometheus.Collector.
+func (expiries) Describe(ch chan<- *prometheus.Desc) { ch <- descExpires }
+
+// Collect implements prometheus.Collector.
+func (e expiries) Collect(ch chan<- prometheus.Metric) {
+	for name, at := range e.read() {
+		ch <- prometheus.MustNewConstMetric(descExpires, prometheus.GaugeValue, float64(at.Unix()), label(name))
+	}
+}
+
 // Received counts a SOP Instance of size bytes that was made durable.
 func (m *Metrics) Received(callingAE string, size int64) {
 	title := m.title(callingAE)

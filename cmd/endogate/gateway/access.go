@@ -17,6 +17,7 @@ import (
 	"endogate/configs"
 	"endogate/dicomnode/audit"
 	"endogate/dicomnode/failure"
+	"endogate/dicomnode/secure"
 )
 
 // OpenAudit opens the audit trail of a configuration; several processes may have it open.
@@ -161,13 +162,13 @@ func (g *parts) firstStart(in *admin.SignIn) error {
 }
 
 // pageTLS is the TLS of the page's listener; nil: it speaks without.
-func pageTLS(t configs.HTTPTLS) (*tls.Config, error) {
+func pageTLS(t configs.HTTPTLS, tell func(error)) (*tls.Config, error) {
 	if t.CertFile == "" {
 		return nil, nil
 	}
-	pair, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
+	secured, err := secure.Files{CertFile: t.CertFile, KeyFile: t.KeyFile, Tell: tell}.Server()
 	if err != nil {
 		return nil, fmt.Errorf("http.tls: %w", err)
 	}
-	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}, nil
+	return secured, nil
 }

@@ -15,6 +15,7 @@ import (
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/dimse"
 	"endogate/dicomnode/ledger"
+	"endogate/dicomnode/secure"
 	"endogate/hl7/mllp"
 	"endogate/reports/outbox"
 )
@@ -28,8 +29,14 @@ func Senders(cfg configs.Config, spool outbox.Spool, whose func(context.Context,
 		var err error
 		switch d.Kind {
 		case configs.KindDICOM:
+			client, failed := dicomClient(cfg.DICOM.AETitle, d)
+			if failed != nil {
+				err = failed
+				break
+			}
+			client.ResponseTimeout = cfg.Delivery.Timeout.Std()
 			sender := &outbox.DICOM{
-				Client:  &dicomnode.Client{AETitle: cfg.DICOM.AETitle, ResponseTimeout: cfg.Delivery.Timeout.Std()},
+				Client:  client,
 				Address: d.Address, Called: d.AETitle, Spool: spool,
 			}
 			if d.FollowsMerge {
@@ -86,9 +93,22 @@ func fhirSender(d configs.Destination, timeout time.Duration, spool outbox.Spool
 	return sender, err
 }
 
+// dicomClient speaks to a destination, by TLS where that is said.
+func dicomClient(calling dicom.AETitle, d configs.Destination) (*dicomnode.Client, error) {
+	client := &dicomnode.Client{AETitle: calling}
+	if d.TLS.On {
+		secured, err := clientTLS(d.TLS)
+		if err != nil {
+			return nil, err
+		}
+		client.Dial = (&tls.Dialer{Config: secured}).DialContext
+	}
+	return client, nil
+}
+
 // clientTLS reads the files of c.
 func clientTLS(c configs.ClientTLS) (*tls.Config, error) {
-	return mllp.Files{CertFile: c.CertFile, KeyFile: c.KeyFile, CAFile: c.CAFile}.Client()
+	return secure.Files{CertFile: c.CertFile, KeyFile: c.KeyFile, CAFile: c.CAFile}.Client()
 }
 
 // Reached is a destination's sign of life.
@@ -105,7 +125,10 @@ func Reach(ctx context.Context, calling dicom.AETitle, d configs.Destination) (r
 	defer func() { r.Took = max(r.Took, time.Since(start)) }()
 	switch d.Kind {
 	case configs.KindDICOM:
-		client := &dicomnode.Client{AETitle: calling}
+		client, err := dicomClient(calling, d)
+		if err != nil {
+			return r, err
+		}
 		status, took, err := client.Echo(ctx, d.Address, d.AETitle)
 		return Reached{OK: err == nil && status == dimse.Success, Said: fmt.Sprintf("%04X", uint16(status)), Took: took}, err
 	case configs.KindHL7:

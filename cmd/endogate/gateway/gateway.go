@@ -24,6 +24,7 @@ import (
 	"endogate/dicomnode/intake"
 	"endogate/dicomnode/ledger"
 	"endogate/dicomnode/pixeldata"
+	"endogate/dicomnode/secure"
 	"endogate/dicomnode/spool"
 	"endogate/explain"
 	"endogate/hl7/mllp"
@@ -152,6 +153,7 @@ func (g *parts) openStores(ctx context.Context, life *lifecycle) (err error) {
 	}
 	g.keeper = &results.Keeper{Spool: g.spool, Decode: g.decoding(), Now: g.now}
 	g.metrics = admin.NewMetrics(g.version(), g.gauges)
+	g.metrics.Certificates(func() map[string]time.Time { return expiries(g.cfg) })
 	return nil
 }
 
@@ -462,7 +464,7 @@ func (g *parts) listenDICOM(_ context.Context, life *lifecycle) error {
 	g.scpAddr = ln.Addr()
 	var peers []dicomnode.Peer
 	for _, p := range g.cfg.DICOM.Peers {
-		peer := dicomnode.Peer{AETitle: p.AETitle}
+		peer := dicomnode.Peer{AETitle: p.AETitle, Names: p.Names, Clear: p.Clear}
 		for _, host := range p.Hosts {
 			peer.Hosts = append(peer.Hosts, host.Prefix)
 		}
@@ -473,7 +475,7 @@ func (g *parts) listenDICOM(_ context.Context, life *lifecycle) error {
 	}
 	d := g.cfg.DICOM
 	g.scp = &dicomnode.Server{
-		AETitle: d.AETitle, Contexts: contexts, Peers: peers, Admit: func() error { return cmp.Or(g.spool.Full(), g.ledger.Trouble()) },
+		AETitle: d.AETitle, Contexts: contexts, Peers: peers, RequireTLS: d.TLS.Listen != "", Admit: func() error { return cmp.Or(g.spool.Full(), g.ledger.Trouble()) },
 		Handler:         &intake.Receiver{Spool: g.spool, Ready: g.ledger.Trouble, Now: g.now, Stored: g.metrics.Received, Log: g.log},
 		MaxAssociations: d.MaxAssociations, MaxPerPeer: d.MaxPerPeer, MaxPDULength: uint32(d.MaxPDULength),
 		ARTIM: d.ARTIM.Std(), IdleTimeout: d.IdleTimeout.Std(), PDUTimeout: d.PDUTimeout.Std(), Log: g.log,
@@ -496,14 +498,41 @@ func (g *parts) listenDICOM(_ context.Context, life *lifecycle) error {
 		},
 	}
 	life.serve("dicom", func() error { return g.scp.Serve(ln) }, g.scp.Shutdown, dicomnode.ErrServerClosed)
+	if d.TLS.Listen == "" {
+		return nil
+	}
+	files := DICOMTLS(d.TLS)
+	files.Tell = g.unreadable("dicom.tls")
+	secured, err := files.Server()
+	if err != nil {
+		return fmt.Errorf("dicom.tls: %w", err)
+	}
+	plain, err := net.Listen("tcp", d.TLS.Listen)
+	if err != nil {
+		return fmt.Errorf("dicom.tls.listen: %w", err)
+	}
+	g.log.Info("associations come by TLS", "dicom_tls", plain.Addr())
+	life.serve("dicom-tls", func() error { return g.scp.Serve(tls.NewListener(plain, secured)) }, g.scp.Shutdown, dicomnode.ErrServerClosed)
 	return nil
+}
+
+// unreadable tells of files of TLS that have changed and cannot be used: those from before are.
+func (g *parts) unreadable(section string) func(error) {
+	return func(err error) {
+		g.log.Error("files of TLS have changed and cannot be used: those from before are", "section", section, "reason", err)
+	}
+}
+
+// DICOMTLS are the files of the listener for associations over TLS.
+func DICOMTLS(t configs.DICOMTLS) secure.Files {
+	return secure.Files{CertFile: t.CertFile, KeyFile: t.KeyFile, CAFile: t.CAFile}
 }
 
 func (g *parts) listenHTTP(_ context.Context, life *lifecycle) error {
 	if g.cfg.HTTP.Remote() && !g.cfg.SignInRequired() {
 		g.log.Warn("http.listen is reachable from other machines and nobody has to sign in: whoever reaches it sees patient data; set auth.required", "listen", g.cfg.HTTP.Listen)
 	}
-	secured, err := pageTLS(g.cfg.HTTP.TLS)
+	secured, err := pageTLS(g.cfg.HTTP.TLS, g.unreadable("http.tls"))
 	if err != nil {
 		return err
 	}

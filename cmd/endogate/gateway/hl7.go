@@ -9,6 +9,7 @@ import (
 
 	"endogate/configs"
 	"endogate/dicomnode/dicom"
+	"endogate/dicomnode/secure"
 	"endogate/hl7"
 	"endogate/hl7/mllp"
 	"endogate/hl7/orders"
@@ -49,7 +50,9 @@ func (g *parts) listenHL7(_ context.Context, life *lifecycle) error {
 		},
 	}
 	if h.TLS.CertFile != "" {
-		if server.TLS, err = MessageTLS(h.TLS).Server(); err != nil {
+		files := MessageTLS(h.TLS)
+		files.Tell = g.unreadable("hl7.tls")
+		if server.TLS, err = files.Server(); err != nil {
 			return fmt.Errorf("hl7.tls: %w", err)
 		}
 	}
@@ -66,8 +69,8 @@ func (g *parts) listenHL7(_ context.Context, life *lifecycle) error {
 }
 
 // MessageTLS are the files of the listener's TLS.
-func MessageTLS(t configs.HL7TLS) mllp.Files {
-	return mllp.Files{CertFile: t.CertFile, KeyFile: t.KeyFile, CAFile: t.CAFile}
+func MessageTLS(t configs.HL7TLS) secure.Files {
+	return secure.Files{CertFile: t.CertFile, KeyFile: t.KeyFile, CAFile: t.CAFile}
 }
 
 // applications are those that may send messages, as configured.

@@ -13,15 +13,17 @@ import (
 
 	"endogate/cmd/endogate/peers"
 	"endogate/dicomnode/dicomtest"
+	"endogate/dicomnode/secure"
+	"endogate/dicomnode/secure/securetest"
 	"endogate/hl7/mllp"
 	"endogate/hl7/mllp/mllptest"
 )
 
 // Both sides show certificates, where the configuration names them: senders to the gateway, and the gateway to receivers.
 func TestGateway_messagesOverTLS(t *testing.T) {
-	authority, stranger := mllptest.NewAuthority(t), mllptest.NewAuthority(t)
-	files := func(a *mllptest.Authority, name string) mllp.Files {
-		f := mllp.Files{CAFile: authority.CAFile}
+	authority, stranger := securetest.NewAuthority(t), securetest.NewAuthority(t)
+	files := func(a *securetest.Authority, name string) secure.Files {
+		f := secure.Files{CAFile: authority.CAFile}
 		f.CertFile, f.KeyFile = a.Issue(name)
 		return f
 	}
@@ -38,12 +40,12 @@ hl7: {listen: %q, senders: [{application: RIS, hosts: [127.0.0.0/8]}], tls: {%s}
 	g.start()
 	for _, tt := range []struct {
 		name  string
-		files mllp.Files
+		files secure.Files
 		taken bool
 	}{
 		{"its certificate is known", files(authority, "sender"), true},
 		{"its certificate is of another authority", files(stranger, "sender"), false},
-		{"it has none", mllp.Files{CAFile: authority.CAFile}, false},
+		{"it has none", secure.Files{CAFile: authority.CAFile}, false},
 	} {
 		config, err := tt.files.Client()
 		require.NoError(t, err)
@@ -68,7 +70,7 @@ hl7: {listen: %q, senders: [{application: RIS, hosts: [127.0.0.0/8]}], tls: {%s}
 }
 
 // receiveTLS runs a receiver that knows its senders by their certificates.
-func receiveTLS(t *testing.T, files mllp.Files) (address string, came chan string) {
+func receiveTLS(t *testing.T, files secure.Files) (address string, came chan string) {
 	t.Helper()
 	config, err := files.Server()
 	require.NoError(t, err)

@@ -1,4 +1,5 @@
-package mllptest
+// Package securetest gives out certificates for tests, good ones and bad ones.
+package securetest
 
 import (
 	"crypto/ecdsa"
@@ -7,6 +8,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"fmt"
 	"math/big"
 	"net"
 	"os"
@@ -25,6 +27,8 @@ type Authority struct {
 	dir  string
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
+
+	issued int
 }
 
 // NewAuthority makes one.
@@ -39,8 +43,14 @@ func NewAuthority(t testing.TB) *Authority {
 // Issue makes a certificate of 127.0.0.1 for the name, and its key.
 func (a *Authority) Issue(name string) (certFile, keyFile string) {
 	a.t.Helper()
+	return a.Until(name, time.Now().Add(time.Hour))
+}
+
+// Until is Issue of a certificate that expires at a time, past or to come.
+func (a *Authority) Until(name string, end time.Time) (certFile, keyFile string) {
+	a.t.Helper()
 	return a.issue(name, &x509.Certificate{
-		Subject: pkix.Name{CommonName: name}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		Subject: pkix.Name{CommonName: name}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, NotAfter: end,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	})
 }
@@ -50,7 +60,10 @@ func (a *Authority) issue(name string, template *x509.Certificate) (certFile, ke
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(a.t, err)
 	template.SerialNumber = big.NewInt(time.Now().UnixNano())
-	template.NotBefore, template.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
+	if template.NotAfter.IsZero() {
+		template.NotAfter = time.Now().Add(time.Hour)
+	}
+	template.NotBefore = template.NotAfter.Add(-24 * time.Hour)
 	parent, signer := a.cert, a.key
 	if parent == nil {
 		parent, signer = template, key
@@ -64,6 +77,8 @@ func (a *Authority) issue(name string, template *x509.Certificate) (certFile, ke
 	}
 	private, err := x509.MarshalPKCS8PrivateKey(key)
 	require.NoError(a.t, err)
+	a.issued++
+	name = fmt.Sprintf("%s-%d", name, a.issued)
 	return a.write(name+".crt", "CERTIFICATE", der), a.write(name+".key", "PRIVATE KEY", private)
 }
 

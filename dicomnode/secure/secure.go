@@ -1,0 +1,162 @@
+// Package secure is how all that is spoken with peers is kept from others: TLS after BCP 195 (RFC 8996, RFC 9325; PS3.15 B.12), with
+// certificates that are read anew when their files change, so that a renewal needs no restart.
+package secure
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Files are those of one side, as PEM.
+type Files struct {
+	CertFile string // ours
+	KeyFile  string
+	CAFile   string // what the other side's certificate must come from
+	// Tell is told what cannot be read of files that have changed; the last that could be is used on.
+	Tell func(error)
+}
+
+// Server is the configuration of a server: with CAFile, who connects needs a certificate from it. The files are read now,
+// and again for a connection that comes after they have changed.
+func (f Files) Server() (*tls.Config, error) {
+	if f.CertFile == "" {
+		return nil, errors.New("a server needs a certificate and its key")
+	}
+	k := &kept{files: f, build: f.server}
+	if _, err := k.current(); err != nil {
+		return nil, err
+	}
+	return &tls.Config{MinVersion: tls.VersionTLS12, GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+		c, err := k.current()
+		if err != nil && f.Tell != nil {
+			f.Tell(err)
+		}
+		return c, nil
+	}}, nil
+}
+
+func (f Files) server() (*tls.Config, error) {
+	c, err := f.load()
+	if err != nil {
+		return nil, err
+	}
+	if c.ClientCAs = c.RootCAs; c.ClientCAs != nil {
+		c.ClientAuth = tls.RequireAndVerifyClientCert
+	}
+	return c, nil
+}
+
+// Client is the configuration of a client: without CAFile the server's certificate must be from one of those that the
+// machine trusts; with CertFile, ours is shown to a server that asks, as it is on the disk then.
+func (f Files) Client() (*tls.Config, error) {
+	c, err := f.load()
+	if err != nil || f.CertFile == "" {
+		return c, err
+	}
+	k := &kept{files: f, build: f.load}
+	c.Certificates = nil
+	c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		now, err := k.current()
+		if now == nil {
+			return nil, err
+		}
+		return &now.Certificates[0], nil
+	}
+	return c, nil
+}
+
+// suites of TLS 1.2 that keep a session secret when a key is lost later (RFC 9325 4.2); those of TLS 1.3 all do.
+var suites = []uint16{
+	tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+	tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+}
+
+func (f Files) load() (*tls.Config, error) {
+	c := &tls.Config{MinVersion: tls.VersionTLS12, CipherSuites: suites, Renegotiation: tls.RenegotiateNever}
+	if f.CertFile != "" || f.KeyFile != "" {
+		pair, err := tls.LoadX509KeyPair(f.CertFile, f.KeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("certificate and key: %w", err)
+		}
+		c.Certificates = []tls.Certificate{pair}
+	}
+	if f.CAFile != "" {
+		text, err := os.ReadFile(f.CAFile)
+		if err != nil {
+			return nil, err
+		}
+		if c.RootCAs = x509.NewCertPool(); !c.RootCAs.AppendCertsFromPEM(text) {
+			return nil, fmt.Errorf("%s: no certificate in it", f.CAFile)
+		}
+	}
+	return c, nil
+}
+
+// Expires is when our certificate does.
+func (f Files) Expires() (time.Time, error) {
+	pair, err := tls.LoadX509KeyPair(f.CertFile, f.KeyFile)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("certificate and key: %w", err)
+	}
+	return pair.Leaf.NotAfter, nil
+}
+
+// kept is what was read of files, and when they were changed.
+type kept struct {
+	files Files
+	build func() (*tls.Config, error)
+
+	mu      sync.Mutex
+	stamp   string
+	config  *tls.Config
+	refused string // the stamp of files that could not be used
+	err     error
+}
+
+// current is what the files say; where they cannot be used now, the last that they said, and why.
+func (k *kept) current() (*tls.Config, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	stamp := k.files.stamp()
+	switch stamp {
+	case k.stamp:
+		return k.config, nil
+	case k.refused:
+		return k.config, k.err
+	}
+	c, err := k.build()
+	if err != nil {
+		k.refused, k.err = stamp, err
+		return k.config, err
+	}
+	k.stamp, k.config, k.refused, k.err = stamp, c, "", nil
+	return c, nil
+}
+
+// stamp changes with the files.
+func (f Files) stamp() string {
+	stamp := "files"
+	for _, path := range []string{f.CertFile, f.KeyFile, f.CAFile} {
+		if info, err := os.Stat(path); err == nil {
+			stamp += fmt.Sprintf(" %d/%d", info.ModTime().UnixNano(), info.Size())
+		} else {
+			stamp += " none"
+		}
+	}
+	return stamp
+}
+
+// Names are those that a certificate has: of hosts and addresses, and the common name.
+func Names(c *x509.Certificate) []string {
+	names := slices.Clone(c.DNSNames)
+	for _, ip := range c.IPAddresses {
+		names = append(names, ip.String())
+	}
+	return append(names, c.Subject.CommonName)
+}
