@@ -26,7 +26,7 @@ func FuzzStudyFilter(f *testing.F) {
 			return
 		}
 		require.True(t, filter.Limit >= 1 && filter.Limit <= maxLimit && filter.Offset >= 0 && filter.Offset <= maxOffset)
-		require.True(t, filter.StudyInstanceUID == "" || filter.StudyInstanceUID.Valid())
+		require.True(t, filter.StudyInstanceUID == "" || filter.StudyInstanceUID.Fileable())
 		again, err := parseStudyFilter(written(filter))
 		require.NoError(t, err)
 		require.Equal(t, filter, again)
@@ -34,9 +34,13 @@ func FuzzStudyFilter(f *testing.F) {
 }
 
 func written(f StudyFilter) string {
+	after := ""
+	if f.After != (ledger.Cursor{}) {
+		after = next([]ledger.Cursor{f.After}, 1, func(c ledger.Cursor) ledger.Cursor { return c })
+	}
 	return url.Values{
 		"patient_id": {f.PatientID}, "accession": {f.AccessionNumber}, "study_uid": {string(f.StudyInstanceUID)}, "status": {string(f.Status)},
-		"limit": {strconv.Itoa(f.Limit)}, "offset": {strconv.Itoa(f.Offset)},
+		"limit": {strconv.Itoa(f.Limit)}, "offset": {strconv.Itoa(f.Offset)}, "after": {after},
 	}.Encode()
 }
 
