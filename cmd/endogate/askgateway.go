@@ -20,9 +20,10 @@ import (
 const answerLimit = 4 << 20
 
 // askGateway asks the API of the gateway that runs, which alone writes its ledger. Who can read the data folder proves it by
-// a token that is valid for as long as the answer takes. A body that is not nil goes as JSON.
+// a token that is valid for as long as the answer takes; an address that somebody names is sent none. A body that is not nil goes as JSON.
 func askGateway(ctx context.Context, cfg configs.Config, to, method, path string, body, into any) error {
-	if to == "" {
+	ours := to == ""
+	if ours {
 		to = reachable(cfg.HTTP.Listen)
 	}
 	text := []byte{}
@@ -44,7 +45,7 @@ func askGateway(ctx context.Context, cfg configs.Config, to, method, path string
 	if body != nil {
 		request.Header.Set("Content-Type", "application/json")
 	}
-	if cfg.SignInRequired() {
+	if ours && cfg.SignInRequired() {
 		store, err := access.Open(cfg.AccessDir(), time.Now)
 		if err != nil {
 			return err

@@ -44,6 +44,9 @@ type Forwarder struct {
 	Backoff func(n int) time.Duration
 }
 
+// Sent is the file in a log's folder that says how much of it the server took. It is of that very log, and no part of a copy.
+const Sent = "sent"
+
 // maxFrame is what every receiver must take (RFC 5425 4.3.1 wants 2048 and says 8192 is better; PS3.15 A.6 wants 32768).
 const maxFrame = 32 << 10
 
@@ -192,4 +195,4 @@ func (f *Forwarder) keep(at int64) error {
 	return durable.WriteFile(f.cursorPath(), text)
 }
 
-func (f *Forwarder) cursorPath() string { return filepath.Join(f.Log.dir, "sent") }
+func (f *Forwarder) cursorPath() string { return filepath.Join(f.Log.dir, Sent) }

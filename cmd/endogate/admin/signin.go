@@ -126,15 +126,15 @@ func (s *Server) identified(next echo.HandlerFunc) echo.HandlerFunc {
 
 func (in *SignIn) identify(c echo.Context) (access.Identity, error) {
 	r := c.Request()
+	if who, ok, err := in.proxied(r); ok || err != nil { // which may send on its own Authorization
+		return who, err
+	}
 	if header := r.Header.Get(echo.HeaderAuthorization); header != "" {
 		kind, token, _ := strings.Cut(header, " ")
 		if !strings.EqualFold(kind, "Bearer") {
 			return access.Identity{}, access.ErrRefused
 		}
 		return in.Store.ByToken(strings.TrimSpace(token))
-	}
-	if who, ok, err := in.proxied(r); ok || err != nil {
-		return who, err
 	}
 	ctx := r.Context()
 	who := access.Identity{
@@ -169,7 +169,7 @@ func (in *SignIn) proxied(r *http.Request) (access.Identity, bool, error) {
 		return access.Identity{}, false, nil
 	}
 	name := strings.ToLower(r.Header.Get(in.Proxy.Header))
-	if name == "" {
+	if name == "" || len(name) > maxAuthor {
 		return access.Identity{}, false, nil
 	}
 	u, err := in.Store.User(name)
@@ -317,7 +317,7 @@ func (s *Server) signOut(c echo.Context) error {
 type setUpPage struct{ Key, Fault string }
 
 func (s *Server) setUpForm(c echo.Context) error {
-	if s.SignIn == nil {
+	if s.SignIn == nil || !s.SignIn.Local {
 		return echo.ErrNotFound
 	}
 	return s.page(c, http.StatusOK, "setup.html", setUpPage{Key: c.QueryParam("key")})
@@ -326,7 +326,7 @@ func (s *Server) setUpForm(c echo.Context) error {
 // setUp sets the password of the user whom a set-up link is for.
 func (s *Server) setUp(c echo.Context) error {
 	in := s.SignIn
-	if in == nil {
+	if in == nil || !in.Local {
 		return echo.ErrNotFound
 	}
 	page := setUpPage{Key: c.FormValue("key")}

@@ -410,6 +410,8 @@ func TestSignIn_unrecorded(t *testing.T) {
 	status, text, _ := h.ask(t, client, http.MethodGet, "/api/v1/studies/2.25.1001", nil)
 	assert.Equal(t, http.StatusInternalServerError, status)
 	assert.Contains(t, text, "audit trail")
+	status, _, _ = h.ask(t, client, http.MethodGet, "/api/v1/studies/2.25.1001", nil)
+	assert.Equal(t, http.StatusInternalServerError, status, "nor when it is asked again")
 	status, _, _ = h.ask(t, visitor(t), http.MethodPost, "/signin", credentials("viewer", goodPassword))
 	assert.Equal(t, http.StatusInternalServerError, status)
 }

@@ -63,18 +63,22 @@ type seen struct {
 	at map[string]time.Time
 }
 
-// again says whether key was seen within a while, and remembers it.
+// again says whether key was remembered within a while.
 func (s *seen) again(key string, now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if last, ok := s.at[key]; ok && now.Sub(last) < seenAgain {
-		return true
-	}
+	last, ok := s.at[key]
+	return ok && now.Sub(last) < seenAgain
+}
+
+// remember is for what has been recorded.
+func (s *seen) remember(key string, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.at == nil || len(s.at) >= mostSeen {
 		s.at = map[string]time.Time{}
 	}
 	s.at[key] = now
-	return false
 }
 
 // trailed records what was done. Of what changes something the intent is recorded first, so that nothing is done of which
@@ -92,10 +96,16 @@ func (s *Server) trailed(next echo.HandlerFunc) echo.HandlerFunc {
 		}
 		e.Objects = append(e.Objects, audit.Object{Kind: audit.URI, ID: c.Path(), Detail: named(c)})
 		reads := c.Request().Method == http.MethodGet
-		if reads && s.seen.again(who.Name+" "+c.Request().URL.Path, s.SignIn.Now()) {
+		key := who.Name + " " + c.Request().URL.RequestURI()
+		if reads && s.seen.again(key, s.SignIn.Now()) {
 			return next(c)
 		}
-		if err := s.SignIn.Record(c.Request().Context(), e); err != nil {
+		switch err := s.SignIn.Record(c.Request().Context(), e); {
+		case err == nil && reads:
+			s.seen.remember(key, s.SignIn.Now())
+		case err != nil && reads && who.Name == "":
+			s.Log.Error("admin: what somebody who is not known looks at is not in the audit trail", "err", err) // who keeps it running has to see why
+		case err != nil:
 			return faultOf("the request was not answered: it cannot be recorded in the audit trail", err)
 		}
 		err := next(c)
@@ -146,7 +156,11 @@ func (s *Server) denied(c echo.Context, who access.Identity, needs access.Right)
 }
 
 func (s *Server) alert(c echo.Context, who access.Identity, id, kind audit.Code, why string) {
-	if s.SignIn == nil || s.seen.again(why+" "+who.Name+" "+c.RealIP(), s.SignIn.Now()) {
+	if s.SignIn == nil {
+		return
+	}
+	key := why + " " + who.Name + " " + c.RealIP()
+	if s.seen.again(key, s.SignIn.Now()) {
 		return
 	}
 	e := s.event(c, who, id, kind, audit.Execute)
@@ -154,5 +168,7 @@ func (s *Server) alert(c echo.Context, who access.Identity, id, kind audit.Code,
 	e.Objects = []audit.Object{{Kind: audit.URI, ID: c.Path()}}
 	if err := s.SignIn.Record(c.Request().Context(), e); err != nil {
 		s.Log.Error("admin: a refusal is not in the audit trail", "err", err)
+		return
 	}
+	s.seen.remember(key, s.SignIn.Now())
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"endogate/configs"
+	"endogate/dicomnode/audit"
 	"endogate/dicomnode/durable"
 	"endogate/dicomnode/ledger"
 	"endogate/dicomnode/spool"
@@ -119,6 +120,9 @@ func copyPeople(from, to configs.Config) error {
 			name, failed := filepath.Rel(dir[0], path)
 			if err = errors.Join(err, failed); err != nil {
 				return err
+			}
+			if name == audit.Sent {
+				return nil // of a log that goes on: of the copy all is sent again
 			}
 			at := filepath.Join(dir[1], name)
 			if d.IsDir() {
