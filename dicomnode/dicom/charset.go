@@ -305,6 +305,14 @@ func (c characterSet) reading(value []byte, delimiters string) string {
 	return c.decode(value, delimiters)
 }
 
+// likely is what a value says, or its reading where it is not of its character set.
+func (c characterSet) likely(value []byte, delimiters string) string {
+	if s := c.decode(value, delimiters); exact(s) {
+		return s
+	}
+	return c.reading(value, delimiters)
+}
+
 // ASCII writes s in the default repertoire: letters without diacritics, and ? for what is none.
 func ASCII(s string) string {
 	if isASCII(s) {

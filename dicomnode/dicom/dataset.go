@@ -76,8 +76,8 @@ func Encapsulate(frames ...[]byte) Fragments {
 	return out
 }
 
-// Dataset returns a as a data set to be written, for an answer or an object that takes a's elements over: text in UTF-8
-// and Specific Character Set ISO_IR 192, everything else byte for byte. What may not stand in a data set, such as group
+// Dataset returns a as a data set to be written, for an answer or an object that takes a's elements over: text in UTF-8,
+// as well as it can be read, and Specific Character Set ISO_IR 192, everything else byte for byte. What may not stand in a data set, such as group
 // lengths, is left out; of several elements with one tag the first stays.
 func (a *Attributes) Dataset() Dataset {
 	ds := a.dataset()
@@ -110,7 +110,7 @@ func (a *Attributes) value(e Element) Value {
 		}
 		return items
 	case info.charset:
-		return Text(a.decode(e, info))
+		return Text(a.values(e, info, a.charset.likely))
 	case info.word > 1 && a.ByteOrder() == binary.BigEndian:
 		value := slices.Clone(e.Value)
 		swap(value, info.word)

@@ -3,12 +3,15 @@ package dicom
 import (
 	"bufio"
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"io"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
+	"unicode"
 
 	"github.com/stretchr/testify/require"
 )
@@ -60,16 +63,38 @@ func FuzzReadAttributes(f *testing.F) {
 		}
 		for _, uid := range encodings {
 			again := writtenAgain(t, a, uid)
-			if again != nil && again.Header() != a.Header() {
-				t.Errorf("written in %s the header is %+v, was %+v", uid, again.Header(), a.Header())
+			if again == nil {
+				continue
+			}
+			if is, was := plain(again.Header()), plain(a.Header()); is != was && (uid != ImplicitVRLittleEndian || !otherVR(a)) {
+				t.Errorf("written in %s the header is %+v, was %+v", uid, is, was)
 			}
 		}
 	})
 }
 
+// plain takes off h what is said of texts that are not of their character set: written in UTF-8 they are.
+func plain(h Header) Header {
+	for _, text := range []*string{&h.PatientID, &h.IssuerOfPatientID, &h.PatientName, &h.AccessionNumber, &h.StationName, &h.StudyDescription} {
+		*text = unmarked(*text)
+	}
+	return h
+}
+
+func unmarked(text string) string {
+	reading, _ := Reading(text)
+	return strings.Trim(strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return -1
+		}
+		return r
+	}, reading), " ")
+}
+
 // writtenAgain writes a, reads that, and wants the same bytes when it is written once more. It is nil where a cannot be
 // written: a value of the Implicit VR may not fit into the length that its VR has in the explicit one. Where the VR is
-// not written, a value of another than the dictionary's may be padded otherwise once it is read: then it stays so.
+// not written, a value of another than the dictionary's may be padded otherwise once it is read; numbers of no VR in Big Endian have
+// the dictionary's once they are in Little Endian: then it stays so.
 func writtenAgain(t *testing.T, a *Attributes, uid UID) *Attributes {
 	ts, _ := LookupTransferSyntax(uid)
 	first, err := a.Dataset().Append(nil, ts)
@@ -81,7 +106,7 @@ func writtenAgain(t *testing.T, a *Attributes, uid UID) *Attributes {
 		t.Fatalf("written, but not read: %v", err)
 	}
 	second, err := again.Dataset().Append(nil, ts)
-	if !ts.ExplicitVR && err == nil && !bytes.Equal(first, second) && otherVR(a) {
+	if (!ts.ExplicitVR || a.ByteOrder() == binary.BigEndian) && err == nil && !bytes.Equal(first, second) && otherVR(a) {
 		third, err := ReadAttributes(bytes.NewReader(second), ts)
 		if err != nil {
 			t.Fatalf("written twice, but not read: %v", err)

@@ -374,8 +374,8 @@ func (r *Reader) element(top *level, tag Tag) (Token, error) {
 		if known := VROf(tag); known == "SQ" || length == UndefinedLength {
 			// PS3.5 6.2.2 note 2: what is inside UN is Implicit VR Little Endian.
 			vr, inner.explicit, inner.bigEndian = "SQ", false, false
-		} else if !top.bigEndian {
-			vr = known
+		} else if !top.bigEndian || vrOf(known).text {
+			vr = known // of numbers in Big Endian nobody knows whether their writer turned them around
 		}
 	}
 	t := Token{Kind: ElementToken, Tag: tag, VR: vr, Length: length, Depth: r.depth()}

@@ -77,7 +77,7 @@ func (c *recoder) next() (Token, io.Reader, error) {
 		c.sets[t.Depth] = parseCharacterSet(string(value))
 		value = []byte(utf8Term)
 	} else {
-		value = c.sets[t.Depth].utf8Of(value, t.VR)
+		value = []byte(c.sets[t.Depth].likely(value, delimitersOf(t.VR)))
 	}
 	if len(value)%2 == 1 {
 		value = append(value, info.pad())
@@ -86,15 +86,6 @@ func (c *recoder) next() (Token, io.Reader, error) {
 		return t, nil, fmt.Errorf("%v: its text in UTF-8 does not fit into the length of %s", t.Tag, t.VR)
 	}
 	return t, bytes.NewReader(value), nil
-}
-
-// utf8Of is a value of a VR in UTF-8, as well as it can be read.
-func (c characterSet) utf8Of(value []byte, vr string) []byte {
-	delimiters := delimitersOf(vr)
-	if s := c.decode(value, delimiters); exact(s) {
-		return []byte(s)
-	}
-	return []byte(c.reading(value, delimiters))
 }
 
 type encodedElement struct {
