@@ -269,6 +269,7 @@ func (h *reading) Store(_ context.Context, req *dicomnode.StoreRequest) error {
 // TestHostile_grammar throws messages at a server that follow the rules but for a few: each association ends, nothing
 // panics, nothing is left of them, and the server serves on.
 func TestHostile_grammar(t *testing.T) {
+	memory := installed.Watched(t)
 	messages := int64(installed.Scaled(2_000, 600_000))
 	var panics atomic.Int64
 	h := new(reading)
@@ -318,7 +319,7 @@ func TestHostile_grammar(t *testing.T) {
 	require.NotZero(t, h.read.Load(), "some follow the rules so far that a data set is read")
 	installed.Tried(t, installed.Drill{
 		Tried: fmt.Sprintf("%d DIMSE messages by a grammar that breaks its rules, in %d associations; %d reached a handler, %d data sets could be read: no panic, heap %+d KiB",
-			sent.Load(), associations.Load(), h.instances.Load(), h.read.Load(), (after-before)>>10),
+			sent.Load(), associations.Load(), h.instances.Load(), h.read.Load(), (after-before)>>10), Memory: memory.Memory(),
 	})
 }
 
@@ -345,6 +346,7 @@ func throwFrom(t *testing.T, from net.Addr, addr string, b []byte) {
 
 // TestHostile_associations: associations one after the other, ended in every way, leave nothing behind.
 func TestHostile_associations(t *testing.T) {
+	memory := installed.Watched(t)
 	n := installed.Scaled(300, 10_000)
 	addr, _ := hostileServer(t, io.Discard)
 	goroutines := runtime.NumGoroutine()
@@ -384,6 +386,6 @@ func TestHostile_associations(t *testing.T) {
 	after := heap()
 	require.Less(t, after-before, int64(2<<20), "memory is kept")
 	installed.Tried(t, installed.Drill{
-		Tried: fmt.Sprintf("%d associations with an echo or an instance each, a third of them aborted: heap %+d KiB", n, (after-before)>>10), Kept: answered,
+		Tried: fmt.Sprintf("%d associations with an echo or an instance each, a third of them aborted: heap %+d KiB", n, (after-before)>>10), Kept: answered, Memory: memory.Memory(),
 	})
 }

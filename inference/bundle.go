@@ -86,6 +86,7 @@ type Expected struct {
 type Bundle struct {
 	Dir    string
 	Digest string // SHA-256 of the network, 64 hexadecimal digits: of its file, or of the hashes of all its files
+	Stated string // what the manifest says that Digest is; "" where it does not say
 
 	Name         string
 	Version      string
@@ -100,12 +101,17 @@ type Bundle struct {
 	Reference    []Reference
 }
 
-// LoadBundle reads and checks the bundle in dir. The error names every fault of the manifest with its line and key.
+// LoadBundle reads and checks the bundle in dir. The error names every fault of the manifest with its line and key. A
+// network that is not the one whose digest the manifest states is refused: a flipped bit of a weight is a network that runs.
 func LoadBundle(dir string) (*Bundle, error) {
 	b, manifestErr := loadManifest(filepath.Join(dir, ManifestFile))
 	digest, networkErr := digestOf(dir)
 	if err := errors.Join(manifestErr, networkErr); err != nil {
 		return nil, err
+	}
+	if b.Stated != "" && b.Stated != digest {
+		return nil, fmt.Errorf("inference: model bundle: %s: the network's digest is %s, and %s says %s: a file is damaged, or it is another network than the manifest is for; bring the bundle anew, or give the other network a version and digest of its own",
+			filepath.Join(dir, NetworkFile), digest, ManifestFile, b.Stated)
 	}
 	b.Dir, b.Digest = dir, digest
 	return b, nil

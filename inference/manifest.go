@@ -25,6 +25,8 @@ const (
 // Names become part of job IDs, UIDs and metrics.
 var validName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,63}$`)
 
+var validDigest = regexp.MustCompile(`^[0-9a-f]{64}$`)
+
 // readManifest reads a manifest; file is how errors call it.
 func readManifest(r io.Reader, file string) (*Bundle, error) {
 	f := &strict.Faults{Prefix: "inference: ", File: file}
@@ -54,6 +56,7 @@ func readBundle(v strict.Value) *Bundle {
 		Output:       readOutput(output),
 		Classes:      readClasses(f.Required("classes")),
 		Explain:      readExplanation(f.Required("explain")),
+		Stated:       readDigest(f.Optional("digest")),
 	}
 	b.Reference = readReferences(f.Optional("reference"), b.ClassNames())
 	if p := b.Output.Positive; p != "" && (len(b.Classes) != 2 || !slices.Contains(b.ClassNames(), p)) {
@@ -72,6 +75,15 @@ func readName(v strict.Value) string {
 		return ""
 	}
 	return name
+}
+
+func readDigest(v strict.Value) string {
+	digest := v.Text(64)
+	if digest != "" && !validDigest.MatchString(digest) {
+		v.Fault("is %q; must be 64 hexadecimal digits in lower case, as model inspect prints them", digest)
+		return ""
+	}
+	return digest
 }
 
 func readInput(v strict.Value) Input {

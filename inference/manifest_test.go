@@ -47,7 +47,7 @@ func TestLoadBundle_faults(t *testing.T) {
 		name, replace, with string
 		want                string // the whole fault behind the file name
 	}{
-		{"unknown key", "version: 1.0.0", "version: 1.0.0\ncolour: red", "4: colour: unknown key; known here are classes, explain, input, intended_use, kind, manufacturer, name, output, preprocess, reference, version"},
+		{"unknown key", "version: 1.0.0", "version: 1.0.0\ncolour: red", "4: colour: unknown key; known here are classes, digest, explain, input, intended_use, kind, manufacturer, name, output, preprocess, reference, version"},
 		{"unknown nested key", "scale: 0.00392156862745098", "scale: 1\n  gamma: 2", "14: input.gamma: unknown key; known here are channels, dtype, fit, layout, mean, name, pad, resize, scale, shorter_side, size, std"},
 		{"missing", "version: 1.0.0\n", "", "2: version: missing"},
 		{"twice", "version: 1.0.0", "version: 1.0.0\nversion: 2", "4: version: given twice"},
@@ -55,6 +55,7 @@ func TestLoadBundle_faults(t *testing.T) {
 		{"version empty", "version: 1.0.0", "version: ''", "3: version: must not be empty"},
 		{"version null", "version: 1.0.0", "version:", "3: version: must be a text"},
 		{"version long", "version: 1.0.0", "version: " + strings.Repeat("1", 65), "3: version: is 65 bytes long; at most 64 are allowed"},
+		{"digest short", "version: 1.0.0", "version: 1.0.0\ndigest: 12ab", `4: digest: is "12ab"; must be 64 hexadecimal digits in lower case, as model inspect prints them`},
 		{"backslash", "manufacturer: endogate", `manufacturer: endo\gate`, "6: manufacturer: must not hold control characters or backslashes"},
 		{"kind", "kind: still", "kind: hologram", `4: kind: is "hologram"; must be one of still, video`},
 		{"layout", "layout: NCHW", "layout: NWHC", `9: input.layout: is "NWHC"; must be one of NCHW, NHWC`},
@@ -156,10 +157,15 @@ func TestLoadBundle_files(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(dir, NetworkFile), []byte("one"), 0o600))
 	b, err := LoadBundle(dir)
 	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, ManifestFile), append(bytes.Clone(manifest), "digest: "+b.Digest...), 0o600))
+	b, err = LoadBundle(dir)
+	require.NoError(t, err)
 	assert.Equal(t, "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed", b.Digest)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, NetworkFile), []byte("two"), 0o600))
 	_, err = b.Network()
 	require.ErrorContains(t, err, "has changed since the bundle was loaded")
+	_, err = LoadBundle(dir)
+	require.ErrorContains(t, err, "and model.yaml says 7692c3ad")
 }
 
 func FuzzReadManifest(f *testing.F) {

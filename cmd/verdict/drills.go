@@ -28,7 +28,8 @@ func document(drills []drill, of string, took time.Duration) []byte {
 
 What `+"`make drill`"+` tried on %s, in %s on %d processor cores, and what it saw. The file is written only when every test has
 held; `+"`make test`"+` does the same in small. *Kept* is what was acknowledged or else had to be kept, counted at the end; *lost* and *twice* are
-of it. Memory is the resident memory of the process that was tried, idle and at most.
+of it. Memory is the resident memory of the process that was tried, before and at most, looked at twenty times a second: of processes that are killed, of all
+one after the other; of what has no process of its own, of the test's, with the test and what runs beside it.
 
 | tried | kept | lost | twice | memory, MiB | by |
 |---|--:|--:|--:|--:|---|

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -44,7 +46,7 @@ func TestJudge(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var b strings.Builder
-			_, err := judge(strings.NewReader(tt.events), &b)
+			_, _, err := judge(strings.NewReader(tt.events), &b)
 			assert.Equal(t, tt.prints, b.String())
 			if tt.wrong == "" {
 				assert.NoError(t, err)
@@ -56,21 +58,43 @@ func TestJudge(t *testing.T) {
 }
 
 func TestDrills(t *testing.T) {
-	events := `{"Action":"run","Package":"endogate/q","Test":"TestB"}
+	events := `{"Time":"2026-03-04T05:06:07.5Z","Action":"run","Package":"endogate/q","Test":"TestB"}
 {"Action":"attr","Package":"endogate/q","Test":"TestB","Key":"drill","Value":"{\"tried\":\"9 kills\",\"kept\":500,\"idle\":2048,\"peak\":4096}"}
 {"Action":"attr","Package":"endogate/q","Test":"TestB","Key":"another","Value":"?"}
 {"Action":"pass","Package":"endogate/q","Test":"TestB"}
-{"Action":"pass","Package":"endogate/q"}
+{"Time":"2026-03-04T06:36:07.5Z","Action":"pass","Package":"endogate/q"}
 ` + strings.ReplaceAll(run("pass", "ok"), `{"Action":"output","Package":"p","Test"`, `{"Action":"attr","Package":"p","Test":"TestIt","Key":"drill","Value":"{\"tried\":\"a cut\",\"lost\":1}"}
 {"Action":"output","Package":"p","Test"`)
-	drills, err := judge(strings.NewReader(events), new(strings.Builder))
+	drills, took, err := judge(strings.NewReader(events), new(strings.Builder))
 	assert.NoError(t, err)
+	assert.Equal(t, 90*time.Minute, took)
 	text := string(document(drills, "v1", 89*time.Second))
 	assert.Contains(t, text, "tried on v1, in 1m0s on ")
 	assert.True(t, strings.HasSuffix(text, `
 | 9 kills | 500 | 0 | 0 | 2 → 4 | `+"`q`"+` TestB |
 | a cut | 0 | 1 | 0 |  | `+"`p`"+` TestIt |
 `), text)
-	_, err = judge(strings.NewReader(`{"Action":"attr","Package":"p","Test":"TestIt","Key":"drill","Value":"?"}`), new(strings.Builder))
+	_, _, err = judge(strings.NewReader(`{"Action":"attr","Package":"p","Test":"TestIt","Key":"drill","Value":"?"}`), new(strings.Builder))
 	assert.ErrorContains(t, err, "drill of TestIt")
+}
+
+// TestJudgeAll: a run in parts took as long as its parts, and all of them have to hold.
+func TestJudgeAll(t *testing.T) {
+	dir := t.TempDir()
+	part := func(name, end, ofPackage string) string {
+		path := filepath.Join(dir, name)
+		text := strings.Replace(run(end, ofPackage), `{"Action":"start"`, `{"Time":"2026-03-04T05:00:00Z","Action":"start"`, 1)
+		text += `{"Time":"2026-03-04T05:10:00Z","Action":"attr","Package":"p","Test":"TestIt","Key":"drill","Value":"{\"tried\":\"a cut\"}"}`
+		assert.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+		return path
+	}
+	good := part("one", "pass", "ok")
+	drills, took, err := judgeAll([]string{good, part("two", "pass", "ok")}, new(strings.Builder))
+	assert.NoError(t, err)
+	assert.Len(t, drills, 2)
+	assert.Equal(t, 20*time.Minute, took)
+	_, _, err = judgeAll([]string{part("bad", "fail", "FAIL"), good}, new(strings.Builder))
+	assert.ErrorContains(t, err, "bad: verdict: 1 packages failed")
+	_, _, err = judgeAll([]string{filepath.Join(dir, "none")}, new(strings.Builder))
+	assert.ErrorContains(t, err, "none")
 }

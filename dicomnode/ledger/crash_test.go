@@ -148,6 +148,7 @@ func TestCrash_kill(t *testing.T) {
 	path := t.TempDir() + "/ledger.db"
 	acknowledged, kept := map[string][]string{}, map[string]int{}
 	rounds, steps := installed.Scaled(20, 450), map[string]int{}
+	memory := installed.WatchedOver(t, 0)
 	for round := range rounds {
 		if round%25 == 24 { // a ledger that grows for ever makes each round slower than the one before
 			path, acknowledged = t.TempDir()+"/ledger.db", map[string][]string{}
@@ -157,7 +158,7 @@ func TestCrash_kill(t *testing.T) {
 			lines = 0
 			step = []string{fmt.Sprintf("row %d", 1+rand.IntN(1500)), fmt.Sprintf("commit %d", 1+rand.IntN(80)), fmt.Sprintf("committed %d", 1+rand.IntN(80))}[round/2%3]
 		}
-		for _, line := range killedChild(t, path, lines, step) {
+		for _, line := range killedChild(t, memory, path, lines, step) {
 			if name, at := strings.CutPrefix(line, stepReached); at {
 				steps[name]++
 			}
@@ -182,7 +183,7 @@ func TestCrash_kill(t *testing.T) {
 	installed.Tried(t, installed.Drill{
 		Tried: fmt.Sprintf("kill -9 of a process that works on the ledger, %d times: half at any time, half amid a transaction (%d), before its commit (%d) or behind it (%d)",
 			rounds, steps["row"], steps["commit"], steps["committed"]),
-		Kept: all,
+		Kept: all, Memory: memory.Memory(),
 	})
 }
 
@@ -219,7 +220,7 @@ func text(t testing.TB, l *Ledger, query string, args ...any) string {
 }
 
 // killedChild runs crashChild, kills it after some lines, or lets it kill itself at a step, and returns the lines.
-func killedChild(t *testing.T, path string, lines int, step string) []string {
+func killedChild(t *testing.T, memory *installed.Watch, path string, lines int, step string) []string {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run=^$")
 	cmd.Env = append(os.Environ(), crashFileEnv+"="+path, crashStepEnv+"="+step)
@@ -232,6 +233,9 @@ func killedChild(t *testing.T, path string, lines int, step string) []string {
 	defer deadline.Stop()
 	var got []string
 	for in := bufio.NewScanner(out); in.Scan(); {
+		if len(got) == 0 {
+			memory.Over(cmd.Process.Pid)
+		}
 		got = append(got, in.Text())
 		if len(got) == lines {
 			require.NoError(t, cmd.Process.Kill())

@@ -121,6 +121,7 @@ func TestDamage(t *testing.T) {
 	for name, damage := range damages {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			memory := installed.Watched(t)
 			found, running, every := 0, 0, installed.Scaled(5, 1)
 			if name == "zeroed" {
 				every = 1
@@ -185,7 +186,7 @@ func TestDamage(t *testing.T) {
 			}
 			installed.Tried(t, installed.Drill{
 				Tried: fmt.Sprintf("a page of a ledger of %d pages %s, %d times: found at the start %d times, while running %d times, of no effect otherwise; all is there again in a ledger made anew",
-					pages, name, (pages+every-1)/every, found, running),
+					pages, name, (pages+every-1)/every, found, running), Memory: memory.Memory(),
 			})
 		})
 	}

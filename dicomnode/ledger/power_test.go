@@ -66,6 +66,7 @@ func (p *platter) cut() *Ledger {
 // TestPowerCut cuts the power after each step: what a person did, what a peer has and the start of a job are there, and
 // all that went before with them.
 func TestPowerCut(t *testing.T) {
+	memory := installed.Watched(t)
 	l, p := openOnPlatter(t)
 	ctx := t.Context()
 	r := receipt(1)
@@ -100,7 +101,7 @@ func TestPowerCut(t *testing.T) {
 		require.Equal(t, study(t, l), study(t, left), step.name)
 		requireTally(t, left)
 	}
-	installed.Tried(t, installed.Drill{Tried: "the power cut after each step of a person, a peer or a job in the ledger: what was not synced is gone", Kept: len(steps)})
+	installed.Tried(t, installed.Drill{Tried: "the power cut after each step of a person, a peer or a job in the ledger: what was not synced is gone", Kept: len(steps), Memory: memory.Memory()})
 }
 
 // TestPowerCut_received: what was received may be gone, and is the same again when the spool gives it again.

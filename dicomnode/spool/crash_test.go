@@ -81,13 +81,13 @@ func TestCrash_kill(t *testing.T) {
 	dir := quickDir(t) // a kill takes nothing of what a file system was told
 	acknowledged, kept := map[string]string{}, 0
 	rounds := installed.Scaled(24, 450)
-	steps := map[string]int{}
+	steps, memory := map[string]int{}, installed.WatchedOver(t, 0)
 	for round := range rounds {
 		lines, step := 1+rand.IntN(60), ""
 		if round%2 == 1 {
 			lines, step = 0, crashSteps[round/2%len(crashSteps)]
 		}
-		for line := range killedChild(t, dir, lines, step) {
+		for line := range killedChild(t, memory, dir, lines, step) {
 			if name, at := strings.CutPrefix(line, stepReached); at {
 				steps[name]++
 			}
@@ -132,12 +132,12 @@ func TestCrash_kill(t *testing.T) {
 	require.Len(t, steps, min(len(crashSteps), rounds/2), "each step is come to")
 	installed.Tried(t, installed.Drill{
 		Tried: fmt.Sprintf("kill -9 of a process that fills and compacts the spool, %d times: half at any time, half at one of %d steps between two durable points", rounds, len(steps)),
-		Kept:  kept,
+		Kept:  kept, Memory: memory.Memory(),
 	})
 }
 
 // killedChild runs crashChild, kills it after some lines, or lets it kill itself at a step, and returns the lines.
-func killedChild(t *testing.T, dir string, lines int, step string) map[string]bool {
+func killedChild(t *testing.T, memory *installed.Watch, dir string, lines int, step string) map[string]bool {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run=^$")
 	cmd.Env = append(os.Environ(), crashDirEnv+"="+dir, crashStepEnv+"="+step)
@@ -150,6 +150,9 @@ func killedChild(t *testing.T, dir string, lines int, step string) map[string]bo
 	defer deadline.Stop()
 	got := map[string]bool{}
 	for in := bufio.NewScanner(out); in.Scan(); {
+		if len(got) == 0 {
+			memory.Over(cmd.Process.Pid)
+		}
 		got[in.Text()] = true
 		if len(got) == lines {
 			require.NoError(t, cmd.Process.Kill())

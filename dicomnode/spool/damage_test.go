@@ -15,6 +15,7 @@ import (
 // TestRecover_damageAnywhere changes one byte of a spool, anywhere in any of its files: it opens, every entry is there as it was but
 // the one that the byte belongs to, or those of the segment whose head it is, and of what is not as it was the spool says so.
 func TestRecover_damageAnywhere(t *testing.T) {
+	memory := installed.Watched(t)
 	base := quickDir(t)
 	dir := filepath.Join(base, "whole")
 	s, err := Open(dir, Options{InlineLimit: 300})
@@ -66,6 +67,6 @@ func TestRecover_damageAnywhere(t *testing.T) {
 	}
 	require.NotZero(t, lost)
 	installed.Tried(t, installed.Drill{
-		Tried: fmt.Sprintf("a byte of the spool changed, %d places in segments and large files: it opens, and names the entry whose byte it was; the others are whole", changed), Kept: len(want),
+		Tried: fmt.Sprintf("a byte of the spool changed, %d places in segments and large files: it opens, and names the entry whose byte it was; the others are whole", changed), Kept: len(want), Memory: memory.Memory(),
 	})
 }

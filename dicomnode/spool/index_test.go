@@ -12,6 +12,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
+
+	"endogate/cmd/endogate/installed"
 )
 
 // mixed commits notes, small and large data sets, and an action in a file of its own.
@@ -82,6 +84,7 @@ func TestIndex_lazy(t *testing.T) {
 
 // TestIndex_notTrusted damages indexes in every way: what the segments have counts, and the index is made again.
 func TestIndex_notTrusted(t *testing.T) {
+	memory := installed.Watched(t)
 	dir, all := indexed(t)
 	whole := takeImage(t, dir)
 	first, second := filepath.Join("index", segmentName(1)), ""
@@ -112,7 +115,7 @@ func TestIndex_notTrusted(t *testing.T) {
 			return append(bytes.Clone(b[:len(b)-indexPlaceSize]), whole[second][len(whole[second])-indexPlaceSize:]...)
 		},
 	}
-	for at := 0; at < len(whole[first]); at += 7 {
+	for at := 0; at < len(whole[first]); at += installed.Scaled(7, 1) {
 		damages[fmt.Sprint("byte ", at)] = func(b []byte) []byte { b = bytes.Clone(b); b[at] ^= 0x10; return b }
 		damages[fmt.Sprint("ends at ", at)] = func(b []byte) []byte { return b[:at] }
 	}
@@ -130,6 +133,10 @@ func TestIndex_notTrusted(t *testing.T) {
 		require.NoError(t, s.Close())
 		require.NoError(t, os.WriteFile(path, whole[first], 0o600))
 	}
+	installed.Tried(t, installed.Drill{
+		Tried: fmt.Sprintf("an index file of the spool damaged in %d ways (a bit, cut short, gone, zeroed, of another segment): it is not trusted over the segment, and all is there", len(damages)),
+		Kept:  len(all), Memory: memory.Memory(),
+	})
 }
 
 // TestIndex_segmentChanged: damage to a segment is found at the start although its index is whole.

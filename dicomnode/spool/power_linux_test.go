@@ -88,6 +88,7 @@ func (p *platter) cut(dir string) image {
 // TestPowerCut cuts the power after each commit, and after each recovery: whatever was told to
 // be there is there.
 func TestPowerCut(t *testing.T) {
+	memory := installed.Watched(t)
 	base := quickDir(t)
 	dir := filepath.Join(base, "spool")
 	p := newPlatter()
@@ -112,7 +113,7 @@ func TestPowerCut(t *testing.T) {
 		}
 		requireAfterCut(t, p, dir, all)
 	}
-	installed.Tried(t, installed.Drill{Tried: fmt.Sprintf("the power cut after each commit, recovery and close of the spool, %d times: what was not synced is gone", p.cuts), Kept: len(all)})
+	installed.Tried(t, installed.Drill{Tried: fmt.Sprintf("the power cut after each commit, recovery and close of the spool, %d times: what was not synced is gone", p.cuts), Kept: len(all), Memory: memory.Memory()})
 }
 
 func requireAfterCut(t *testing.T, p *platter, dir string, want []Entry) {

@@ -51,6 +51,7 @@ func TestProbe_mounts(t *testing.T) {
 	t.Cleanup(func() { require.NoError(t, syscall.Unmount(dir, syscall.MNT_DETACH)) })
 	s := openSpool(t, filepath.Join(dir, "spool"), Options{})
 	require.NoError(t, s.Probe())
+	memory := installed.Watched(t)
 
 	var full []string
 	for i := 0; ; i++ {
@@ -74,5 +75,5 @@ func TestProbe_mounts(t *testing.T) {
 		require.NoError(t, syscall.Mount("", dir, "", syscall.MS_REMOUNT, ""))
 		require.NoError(t, s.Probe())
 	}
-	installed.Tried(t, installed.Drill{Tried: "a file system without inodes, and one turned read-only: said, and over as soon as that is"})
+	installed.Tried(t, installed.Drill{Tried: "a file system without inodes, and one turned read-only: said, and over as soon as that is", Memory: memory.Memory()})
 }

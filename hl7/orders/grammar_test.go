@@ -94,6 +94,7 @@ func (g *grammar) message() []byte {
 // TestHandle_grammar has a receiver handle messages that follow the rules but for a few: each is answered to its own control
 // ID, or not at all, and what it keeps can be asked for.
 func TestHandle_grammar(t *testing.T) {
+	memory := installed.Watched(t)
 	rig := fuzzRig(t)
 	ctx := context.Background()
 	handled := installed.Scaled(1_000, 100_000)
@@ -134,6 +135,6 @@ func TestHandle_grammar(t *testing.T) {
 	require.NoError(t, err)
 	require.Contains(t, string(got[0]), "MSA|AA|")
 	installed.Tried(t, installed.Drill{
-		Tried: fmt.Sprintf("%d HL7 messages by a grammar that breaks its rules, %d of them not to be read; %d handled, answered %v, which left %d orders", parsed, refused, handled, answers, total),
+		Tried: fmt.Sprintf("%d HL7 messages by a grammar that breaks its rules, %d of them not to be read; %d handled, answered %v, which left %d orders", parsed, refused, handled, answers, total), Memory: memory.Memory(),
 	})
 }

@@ -244,6 +244,7 @@ func startedWith(t *testing.T, b Backoff, jitter float64, q Queue, senders map[s
 
 // TestOutbox_status walks the table of what a status of the peer means for a delivery.
 func TestOutbox_status(t *testing.T) {
+	memory := installed.Watched(t)
 	rows := []struct {
 		status dimse.Status
 		state  ledger.DeliveryState
@@ -296,7 +297,7 @@ func TestOutbox_status(t *testing.T) {
 			})
 		})
 	}
-	installed.Tried(t, installed.Drill{Tried: fmt.Sprintf("a PACS that answers a C-STORE with each of %d statuses, of every class", len(rows)), Kept: len(rows)})
+	installed.Tried(t, installed.Drill{Tried: fmt.Sprintf("a PACS that answers a C-STORE with each of %d statuses, of every class", len(rows)), Kept: len(rows), Memory: memory.Memory()})
 }
 
 // TestOutbox_backoff: 15, 30, 60 s ... with the jitter at 0; others of the destination go on.
@@ -941,6 +942,7 @@ func TestOutbox_silent(t *testing.T) {
 // A peer that does one thing to some objects, of many studies and of one: the others are delivered soon all the same,
 // whether they were there before or come while the bad ones are tried, and the bad ones are tried all, each by its own wait.
 func TestOutbox_someAreBad(t *testing.T) {
+	memory := installed.Watched(t)
 	const timeout = 2 * time.Minute
 	silence := func(m Message) Outcome {
 		time.Sleep(min(m.Patience, timeout))
@@ -1012,7 +1014,7 @@ func TestOutbox_someAreBad(t *testing.T) {
 		}
 	}
 	installed.Tried(t, installed.Drill{
-		Tried: fmt.Sprintf("a PACS that does one of %d things to sixteen objects for a day (silence, aborts, statuses), of one study and of many: the good ones go within two minutes", len(kinds)), Kept: len(kinds) * 2 * 30,
+		Tried: fmt.Sprintf("a PACS that does one of %d things to sixteen objects for a day (silence, aborts, statuses), of one study and of many: the good ones go within two minutes", len(kinds)), Kept: len(kinds) * 2 * 30, Memory: memory.Memory(),
 	})
 }
 

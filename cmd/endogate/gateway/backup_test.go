@@ -29,6 +29,7 @@ func TestGateway_backupUnderLoad(t *testing.T) {
 	_, address := newMoodyPACS(t)
 	g := newGateway(t, routeTo("PACS", address, ", forward_source: true"))
 	g.start()
+	g.watched()
 	studies, each := installed.Scaled(12, 100), 4
 	var mu sync.Mutex
 	acknowledged := map[dicom.UID]bool{}
@@ -101,7 +102,7 @@ func TestGateway_backupUnderLoad(t *testing.T) {
 		})
 	}
 	installed.Tried(t, installed.Drill{
-		Tried: fmt.Sprintf("a backup under load, restored elsewhere with and without its ledger; %d instances were acknowledged before it began", len(before)), Kept: len(before),
+		Tried: fmt.Sprintf("a backup under load, restored elsewhere with and without its ledger; %d instances were acknowledged before it began", len(before)), Kept: len(before), Memory: g.watch.Memory(),
 	})
 }
 

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -61,6 +62,7 @@ func TestGateway_brokerRestartedAndWiped(t *testing.T) {
 	broker := newBroker(t)
 	g := newGateway(t, routeTo(scp.AETitle, scp.Addr, "")+fmt.Sprintf("nats: {url: \"nats://127.0.0.1:%d\"}\njobs: {ack_wait: 2s}\n", broker.port))
 	g.launch()
+	g.watched()
 	const each = 10
 	studies := 0
 	send := func() {
@@ -84,7 +86,84 @@ func TestGateway_brokerRestartedAndWiped(t *testing.T) {
 	g.waitFor("all to be analysed", func() bool { done, received := g.analysed(); return done == received && received == studies*each })
 	g.waitDelivered(studies)
 	assertEachOnce(t, g, scp, studies*each)
-	installed.Tried(t, installed.Drill{Tried: "the broker not there at the start, stopped twice amid work, its store emptied once", Kept: studies * each})
+	installed.Tried(t, installed.Drill{Tried: "the broker not there at the start, stopped twice amid work, its store emptied once", Kept: studies * each, Memory: g.watch.Memory()})
+}
+
+// TestGateway_brokerOfThreeNodes breaks a cluster of three nodes in one way after the other while work comes: a node or all of them killed,
+// hanging, or without what they had, the majority gone. Nobody who sends feels it, and nothing is lost or twice.
+func TestGateway_brokerOfThreeNodes(t *testing.T) {
+	t.Parallel()
+	scp := peers.StartStoreSCP(t)
+	brokers := peers.StartNATSCluster(t, 3)
+	g := newGateway(t, routeTo(scp.AETitle, scp.Addr, "")+fmt.Sprintf("nats: {url: %q, replicas: 3}\njobs: {ack_wait: 2s, max_deliver: 20}\n", brokers.URL()))
+	g.start()
+	g.watched()
+	kill := func(nodes ...int) func() {
+		for _, n := range nodes {
+			brokers.Kill(n)
+		}
+		return func() {
+			for _, n := range nodes {
+				brokers.Start(n)
+			}
+		}
+	}
+	empty := func(nodes ...int) func() {
+		start := kill(nodes...)
+		for _, n := range nodes {
+			require.NoError(t, os.RemoveAll(brokers.Dirs[n]))
+		}
+		return start
+	}
+	hang := func(nodes ...int) func() {
+		for _, n := range nodes {
+			require.NoError(t, syscall.Kill(brokers.PID(n), syscall.SIGSTOP))
+		}
+		return func() {
+			for _, n := range nodes {
+				require.NoError(t, syscall.Kill(brokers.PID(n), syscall.SIGCONT))
+			}
+		}
+	}
+	faults := []struct {
+		name  string
+		fault func() (repair func())
+	}{
+		{"the majority is killed", func() func() { return kill(0, 1) }},
+		{"all are emptied", func() func() { return empty(0, 1, 2) }},
+		{"each is killed in turn", func() func() { kill(0)(); kill(1)(); return kill(2) }},
+		{"one hangs", func() func() { return hang(1) }},
+		{"the majority hangs", func() func() { return hang(0, 2) }},
+		{"one is emptied", func() func() { return empty(2) }},
+		{"all are killed", func() func() { return kill(0, 1, 2) }},
+		{"the majority is emptied", func() func() { return empty(1, 2) }},
+	}
+	faults = faults[:installed.Scaled(2, len(faults))]
+	each, studies := installed.Scaled(4, 20), 0
+	var names []string
+	send := func() {
+		storeAll(t, g.scp, polyps(t, studies, 1, each)...)
+		studies++
+	}
+	for _, f := range faults {
+		names = append(names, f.name)
+		send()
+		g.waitFor("work to go on: "+f.name, func() bool { done, _ := g.analysed(); return done > (studies-1)*each })
+		repair := f.fault()
+		send()
+		if installed.Scaled(false, true) {
+			time.Sleep(10 * time.Second) // so that those who wait for the broker give up waiting
+		}
+		repair()
+		g.waitFor("all to be analysed: "+f.name, func() bool { done, received := g.analysed(); return done == received && received == studies*each })
+	}
+	g.waitDelivered(studies)
+	assertEachOnce(t, g, scp, studies*each)
+	assert.Empty(t, g.parked())
+	installed.Tried(t, installed.Drill{
+		Tried: fmt.Sprintf("a broker of three nodes (nats-server, three replicas), %d faults amid work: %s", len(faults), strings.Join(names, ", ")),
+		Kept:  studies * each, Memory: g.watch.Memory(),
+	})
 }
 
 // TestGateway_brokerSaysWhy: a broker that is not there, one that does not let us in and one that is full are three things to

@@ -71,6 +71,7 @@ func TestGateway_clockSteps(t *testing.T) {
 		{"thirty years behind, set right", -30 * year, 0, false},
 		{"right, set back an hour", 0, -time.Hour, false},
 	}
+	watch := installed.Watched(t)
 	steps = steps[:installed.Scaled(3, len(steps))]
 	var kept atomic.Int64
 	t.Run("step", func(t *testing.T) {
@@ -109,7 +110,7 @@ func TestGateway_clockSteps(t *testing.T) {
 		}
 	})
 	installed.Tried(t, installed.Drill{
-		Tried: fmt.Sprintf("the clock set by an hour to thirty years, ahead and back, running and stopped, %d ways, with a report to be made and deliveries waiting", len(steps)), Kept: int(kept.Load()),
+		Tried: fmt.Sprintf("the clock set by an hour to thirty years, ahead and back, running and stopped, %d ways, with a report to be made and deliveries waiting", len(steps)), Kept: int(kept.Load()), Memory: watch.Memory(),
 	})
 }
 

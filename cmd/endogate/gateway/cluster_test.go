@@ -100,6 +100,7 @@ func TestGateway_workersOnACluster(t *testing.T) {
 	stranger := c.work(c.brokers.URL(), otherVersion(t, demo))
 	for _, g := range c.gateways {
 		g.start()
+		g.watched()
 	}
 	studies, each := installed.Scaled(1, 5), installed.Scaled(4, 10)
 	c.send(ctx, studies, each)
@@ -150,7 +151,7 @@ func TestGateway_workersOnACluster(t *testing.T) {
 	assert.NotContains(t, stranger.Log(), "job=", "a worker with another version has nothing to do")
 	installed.Tried(t, installed.Drill{
 		Tried: "two gateways and three workers on a broker of three nodes; kill -9 of a worker, a gateway and a node, and a network cut, one after the other",
-		Kept:  c.sent[0] + c.sent[1],
+		Kept:  c.sent[0] + c.sent[1], Memory: g.watch.Memory(),
 	})
 }
 

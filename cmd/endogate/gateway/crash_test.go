@@ -36,6 +36,7 @@ log: {level: warn}
 `, scp.Addr))
 	g.apart = true
 	g.start()
+	g.watched()
 
 	ctx, cancel := context.WithTimeout(context.Background(), 8*time.Minute)
 	defer cancel()
@@ -74,7 +75,7 @@ log: {level: warn}
 	}, classes, "distinct derived objects in the PACS, by storescp's abbreviation of the class")
 	installed.Tried(t, installed.Drill{
 		Tried: fmt.Sprintf("kill -9 of the gateway, %d times, while a modality sends to it; kept are the instances, each with its heatmap, report and key images in the PACS", kills),
-		Kept:  crashStudies * crashInstance,
+		Kept:  crashStudies * crashInstance, Memory: g.watch.Memory(),
 	})
 }
 

@@ -19,6 +19,7 @@ import (
 	"endogate/configs"
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/dimse"
+	"endogate/inference"
 )
 
 func (g *testGateway) rebuild() {
@@ -45,6 +46,7 @@ func TestGateway_damagedLedgerAtStart(t *testing.T) {
 	pacs.answer(dicom.SecondaryCaptureImageStorage, dimse.OutOfResources)
 	g := newGateway(t, routeTo("PACS", address, ", forward_source: true"))
 	g.start()
+	g.watched()
 	storeAll(t, g.scp, polyps(t, 0, 1, 3)...)
 	g.waitFor("some to be delivered and some to wait", func() bool {
 		c := g.destination("pacs").Counts
@@ -90,7 +92,7 @@ func TestGateway_damagedLedgerAtStart(t *testing.T) {
 	_, once := pacs.storedOnce()
 	assert.True(t, once, "what was delivered before is not delivered again")
 	installed.Tried(t, installed.Drill{
-		Tried: fmt.Sprintf("a page of the ledger zeroed while the gateway was down, %d times: it does not start, says what to do, and after that goes on where it stood", refused), Kept: 3,
+		Tried: fmt.Sprintf("a page of the ledger zeroed while the gateway was down, %d times: it does not start, says what to do, and after that goes on where it stood", refused), Kept: 3, Memory: g.watch.Memory(),
 	})
 }
 
@@ -101,6 +103,82 @@ func allReported(g *testGateway) bool {
 		}
 	}
 	return true
+}
+
+// TestGateway_damagedFilesAtStart damages the configuration and the files of a model bundle that states its network's digest: serve and
+// doctor say the same of them, by their names, no store is touched, and with the file put right the gateway goes on where it stood.
+func TestGateway_damagedFilesAtStart(t *testing.T) {
+	t.Parallel()
+	pacs, address := newMoodyPACS(t)
+	pacs.answer(dicom.SecondaryCaptureImageStorage, dimse.OutOfResources)
+	g := newGateway(t, routeTo("PACS", address, ", forward_source: true"))
+	demo, bundle := filepath.Join(peers.Root(t), "testdata/models/demo"), filepath.Join(g.dir, "demo")
+	require.NoError(t, os.CopyFS(bundle, os.DirFS(demo)))
+	g.replace(demo, bundle)
+	whole, err := inference.LoadBundle(bundle)
+	require.NoError(t, err)
+	manifest := filepath.Join(bundle, inference.ManifestFile)
+	text, err := os.ReadFile(manifest)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(manifest, append(text, "digest: "+whole.Digest+"\n"...), 0o600))
+	g.start()
+	g.watched()
+	storeAll(t, g.scp, polyps(t, 0, 1, 3)...)
+	g.waitFor("some to be delivered and some to wait", func() bool {
+		c := g.destination("pacs").Counts
+		return c.Done >= 3 && c.Pending > 0 && allReported(g)
+	})
+	g.Stop()
+	want := g.books()
+
+	says := map[string]string{g.config: g.config, manifest: inference.ManifestFile, filepath.Join(bundle, inference.NetworkFile): inference.NetworkFile}
+	refused, passed, started := 0, 0, 0
+	for path, name := range says {
+		sound, err := os.ReadFile(path)
+		require.NoError(t, err)
+		every := len(sound) / installed.Scaled(3, 60)
+		for n := range len(sound) / every {
+			at := n * every
+			flipped := append([]byte(nil), sound...)
+			flipped[at] ^= 0x10
+			for how, broken := range map[string][]byte{
+				"flipped": flipped,
+				"cut":     sound[:at],
+				"zeroed":  append(sound[:at:at], make([]byte, len(sound)-at)...),
+			} {
+				require.NoError(t, os.WriteFile(path, broken, 0o600))
+				cfg, err := configs.Load(g.config)
+				if err == nil {
+					err = gateway.CheckRoutes(cfg)
+				}
+				if err == nil {
+					require.NotEqual(t, inference.NetworkFile, name, "%s at %d: the digest tells", how, at)
+					passed++ // it says something else, or the same, and nothing can tell
+					continue
+				}
+				refused++
+				require.ErrorContains(t, err, name, "%s at %d", how, at)
+				if n%installed.Scaled(2, 6) != 1 || how == "cut" {
+					continue
+				}
+				started++
+				require.Contains(t, g.serveFails(), name, "%s at %d", how, at)
+				require.Contains(t, g.commandFails("doctor"), name, "%s at %d", how, at)
+				require.Equal(t, want, g.books(), "%s at %d", how, at)
+			}
+		}
+		require.NoError(t, os.WriteFile(path, sound, 0o600))
+	}
+	require.NotZero(t, started)
+	pacs.answer(dicom.SecondaryCaptureImageStorage, dimse.Success)
+	g.start()
+	g.waitDelivered(1)
+	_, once := pacs.storedOnce()
+	assert.True(t, once, "what was delivered before is not delivered again")
+	installed.Tried(t, installed.Drill{
+		Tried: fmt.Sprintf("configuration, manifest and network of a gateway that is down flipped, cut and zeroed, %d ways: refused by name %d times (every one of the network, whose digest is stated), else a text that can be read so; %d starts refused in the same words as by doctor, then on where it stood", refused+passed, refused, started),
+		Kept:  3, Memory: g.watch.Memory(),
+	})
 }
 
 // TestGateway_damagedLedgerWhileRunning zeroes the ledger's file under a gateway: it takes nothing over any more, says why, and

@@ -20,6 +20,7 @@ import (
 
 	"endogate/cmd/endogate/admin"
 	"endogate/cmd/endogate/gateway"
+	"endogate/cmd/endogate/installed"
 	"endogate/cmd/endogate/peers"
 	"endogate/configs"
 	"endogate/dicomnode/clock"
@@ -44,8 +45,9 @@ type testGateway struct {
 	dir      string
 	scp, web string
 	config   string
-	apart    bool           // it runs as a process of its own, to be killed or measured
-	process  *peers.Process // of a gateway apart
+	apart    bool             // it runs as a process of its own, to be killed or measured
+	process  *peers.Process   // of a gateway apart
+	watch    *installed.Watch // over its memory, if somebody watches
 	clock    func() *clock.Clock
 	running
 }
@@ -177,6 +179,9 @@ func (g *testGateway) launch() {
 	if g.apart {
 		g.process = peers.Start(g.t, exec.Command(shipped.path(g.t), "serve", "--config", g.config))
 		g.running = g.process
+		if g.watch != nil {
+			g.watch.Over(g.process.PID())
+		}
 	} else {
 		g.running = startHere(g.t, g.config, g.clock())
 	}

@@ -63,6 +63,7 @@ log: {level: warn}
 `, listen))
 	g.apart = true
 	g.start()
+	g.watched()
 	const senders = 4
 	each := installed.Scaled(100, 1500)
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
@@ -98,7 +99,7 @@ log: {level: warn}
 	}
 	assert.Equal(t, senders*each, len(accessions), "orders")
 	installed.Tried(t, installed.Drill{
-		Tried: fmt.Sprintf("kill -9 of the gateway, %d times, while orders come by HL7, every tenth of them twice", installed.Scaled(6, 30)), Kept: senders * each,
+		Tried: fmt.Sprintf("kill -9 of the gateway, %d times, while orders come by HL7, every tenth of them twice", installed.Scaled(6, 30)), Kept: senders * each, Memory: g.watch.Memory(),
 	})
 }
 
@@ -145,6 +146,7 @@ log: {level: warn}
 `, ris.Addr))
 	g.apart = true
 	g.start()
+	g.watched()
 	image := drawn(dicomtest.Options{})
 	storeAll(t, g.scp, image)
 	g.waitFor("the study to be in the ledger", func() bool { return len(g.studies()) == 1 })
@@ -183,7 +185,7 @@ log: {level: warn}
 	assert.LessOrEqual(t, came, n+installed.Scaled(6, 30), "a kill repeats one message at most: the one that was not acknowledged, or whose acknowledgement was not yet durable")
 	installed.Tried(t, installed.Drill{
 		Tried: fmt.Sprintf("kill -9 of the gateway, %d times, while it sends HL7 messages; twice are those whose acknowledgement a kill took, under the same control ID", installed.Scaled(6, 30)),
-		Kept:  n, Twice: came - n,
+		Kept:  n, Twice: came - n, Memory: g.watch.Memory(),
 	})
 }
 

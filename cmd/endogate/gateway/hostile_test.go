@@ -78,7 +78,7 @@ func TestGateway_hostileBytes(t *testing.T) {
 	peak := g.memory("VmHWM")
 	assert.LessOrEqual(t, peak-before, maxGrowth, "KiB of resident memory above what it had after the first wave")
 	installed.Tried(t, installed.Drill{
-		Tried: fmt.Sprintf("%d connections with garbage, lies about lengths and changed associations", 10*installed.Scaled(80, 800)), Idle: before, Peak: peak,
+		Tried: fmt.Sprintf("%d connections with garbage, lies about lengths and changed associations", 10*installed.Scaled(80, 800)), Memory: installed.Memory{Idle: before, Peak: peak},
 	})
 }
 
@@ -199,6 +199,6 @@ func TestGateway_slowPeers(t *testing.T) {
 	peak := g.memory("VmHWM")
 	assert.LessOrEqual(t, peak-before, maxGrowth, "KiB of resident memory above idle")
 	installed.Tried(t, installed.Drill{
-		Tried: fmt.Sprintf("%d connections that say nothing, then 16 associations that never end an instance, with a modality served beside them", silent), Idle: before, Peak: peak,
+		Tried: fmt.Sprintf("%d connections that say nothing, then 16 associations that never end an instance, with a modality served beside them", silent), Memory: installed.Memory{Idle: before, Peak: peak},
 	})
 }

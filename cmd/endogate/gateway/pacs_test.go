@@ -28,6 +28,7 @@ func TestGateway_storescpKilledWhileDelivering(t *testing.T) {
 	scp := peers.StartStoreSCP(t)
 	g := newGateway(t, routeTo(scp.AETitle, scp.Addr, ", forward_source: true"))
 	g.start()
+	g.watched()
 	const studies, each = 3, 10
 	for study := range studies {
 		storeAll(t, g.scp, polyps(t, study, 1, each)...)
@@ -46,7 +47,7 @@ func TestGateway_storescpKilledWhileDelivering(t *testing.T) {
 	assert.Empty(t, g.destination("pacs").LastError)
 	assertEachOnce(t, g, scp, studies*each+studies)
 	installed.Tried(t, installed.Drill{
-		Tried: fmt.Sprintf("the PACS (storescp) killed %d times amid deliveries and away for %v", studies, installed.Scaled(time.Duration(0), time.Minute)), Kept: studies*each + studies,
+		Tried: fmt.Sprintf("the PACS (storescp) killed %d times amid deliveries and away for %v", studies, installed.Scaled(time.Duration(0), time.Minute)), Kept: studies*each + studies, Memory: g.watch.Memory(),
 	})
 }
 
@@ -64,6 +65,7 @@ func TestGateway_orthancKilledWhileDelivering(t *testing.T) {
 	orthanc := peers.StartOrthanc(t)
 	g := newGateway(t, routeTo(orthanc.AETitle, orthanc.Addr, ", forward_source: true"))
 	g.start()
+	g.watched()
 	const each = 10
 	storeAll(t, g.scp, polyps(t, 0, 1, each)...)
 	g.waitFor("deliveries to run", func() bool { return orthanc.Count(t) > 0 })
@@ -84,7 +86,7 @@ func TestGateway_orthancKilledWhileDelivering(t *testing.T) {
 		}
 	}
 	assert.Equal(t, want, orthanc.Count(t), "what is acknowledged is there, and once")
-	installed.Tried(t, installed.Drill{Tried: "the PACS (Orthanc) killed amid deliveries; kept are sources and what was made of them", Kept: want})
+	installed.Tried(t, installed.Drill{Tried: "the PACS (Orthanc) killed amid deliveries; kept are sources and what was made of them", Kept: want, Memory: g.watch.Memory()})
 }
 
 // An AE title that the PACS does not know concerns the configuration, not the objects: they wait and name the reason.

@@ -81,6 +81,7 @@ func TestGateway_pacsIsPicky(t *testing.T) {
 		{"status of its own", comment(0xD123, ""), "D123"},
 	}
 	t.Parallel()
+	watch := installed.Watched(t)
 	kinds = kinds[:installed.Scaled(3, len(kinds))]
 	var kept atomic.Int64
 	t.Run("kinds", func(t *testing.T) {
@@ -131,7 +132,7 @@ func TestGateway_pacsIsPicky(t *testing.T) {
 			})
 		}
 	})
-	installed.Tried(t, installed.Drill{Tried: fmt.Sprintf("a PACS that does one of %d things to some objects: no answer, and statuses of each class", len(kinds)), Kept: int(kept.Load())})
+	installed.Tried(t, installed.Drill{Tried: fmt.Sprintf("a PACS that does one of %d things to some objects: no answer, and statuses of each class", len(kinds)), Kept: int(kept.Load()), Memory: watch.Memory()})
 }
 
 // TestGateway_pacsRefusesComprehensive3D: the PACS accepts the context and refuses the object: it gets a Comprehensive SR.

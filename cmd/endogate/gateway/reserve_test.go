@@ -44,6 +44,7 @@ func TestGateway_reserveIsForWork(t *testing.T) {
 	scp := peers.StartStoreSCP(t)
 	g := newGateway(t, routeTo(scp.AETitle, scp.Addr, ""))
 	g.start()
+	g.watched()
 	const studies, each = 4, 10
 	storeAll(t, g.scp, polyps(t, 0, studies, each)...)
 	g.Stop()
@@ -65,5 +66,5 @@ func TestGateway_reserveIsForWork(t *testing.T) {
 	g.replace(reserve, "reserve: 64MiB")
 	g.start()
 	assertEachOnce(t, g, scp, studies*each)
-	installed.Tried(t, installed.Drill{Tried: "a disk that is full up to the reserve while work is open: it is finished, then there is room again", Kept: studies * each})
+	installed.Tried(t, installed.Drill{Tried: "a disk that is full up to the reserve while work is open: it is finished, then there is room again", Kept: studies * each, Memory: g.watch.Memory()})
 }

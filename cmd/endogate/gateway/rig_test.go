@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"endogate/cmd/endogate/admin"
+	"endogate/cmd/endogate/installed"
 	"endogate/dicomnode"
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/dicomtest"
@@ -188,6 +189,15 @@ func serveHandler(t *testing.T, aeTitle dicom.AETitle, address string, handler d
 		<-stopped
 	})
 	return server
+}
+
+// watched begins a watch over the memory of the gateway, which is up, and of those that come in its place.
+func (g *testGateway) watched() {
+	if g.apart {
+		g.watch = installed.WatchedOver(g.t, g.process.PID())
+	} else {
+		g.watch = installed.Watched(g.t)
+	}
 }
 
 // memory reads a line such as VmRSS or VmHWM of /proc/PID/status, in KiB.

@@ -74,6 +74,6 @@ func TestGateway_soak(t *testing.T) {
 	assert.LessOrEqual(t, peak-idle, 64<<10, "KiB of resident memory above what it had after a quarter of the time")
 	installed.Tried(t, installed.Drill{
 		Tried: fmt.Sprintf("examinations of %d frames for %v, as fast as they are analysed and delivered: %.1f frames a second", each, long, float64(studies*each)/time.Since(began).Seconds()),
-		Kept:  studies * each, Idle: idle, Peak: peak,
+		Kept:  studies * each, Memory: installed.Memory{Idle: idle, Peak: peak},
 	})
 }

@@ -312,7 +312,7 @@ destinations: [{name: pacs, kind: dicom, ae_title: PACS, address: %q}]
 	t.Logf("%d MiB object: idle %d KiB, at most %d KiB more to receive it, %d KiB more to deliver it", size>>20, idle, received-idle, delivered-idle)
 	assert.LessOrEqual(t, delivered-idle, maxGrowth, "KiB of resident memory above idle")
 	installed.Tried(t, installed.Drill{
-		Tried: fmt.Sprintf("an object of %d MiB taken in, kept and passed on, byte for byte", size>>20), Kept: 1, Idle: idle, Peak: delivered,
+		Tried: fmt.Sprintf("an object of %d MiB taken in, kept and passed on, byte for byte", size>>20), Kept: 1, Memory: installed.Memory{Idle: idle, Peak: delivered},
 	})
 }
 

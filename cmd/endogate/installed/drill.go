@@ -19,12 +19,11 @@ func Scaled[T any](small, large T) T {
 
 // Drill is what a proof tried and saw. make drill makes a line of docs/drills.md of each.
 type Drill struct {
-	Tried string `json:"tried"`         // what was done, in words, with how often
-	Kept  int    `json:"kept"`          // what was acknowledged, or else to be kept: counted at the end
-	Lost  int    `json:"lost"`          // of it
-	Twice int    `json:"twice"`         // what was done twice that is to be done once
-	Idle  int    `json:"idle,omitzero"` // resident memory before, in KiB; 0: not measured
-	Peak  int    `json:"peak,omitzero"` // and the most there was meanwhile
+	Tried string `json:"tried"` // what was done, in words, with how often
+	Kept  int    `json:"kept"`  // what was acknowledged, or else to be kept: counted at the end
+	Lost  int    `json:"lost"`  // of it
+	Twice int    `json:"twice"` // what was done twice that is to be done once
+	Memory
 }
 
 // AttrDrill is the key under which go test -json tells a Drill, as JSON.
