@@ -33,14 +33,14 @@ type Client struct {
 	Timeout     time.Duration // for the answer to a message once it is written; 30 s by default
 	MaxSize     int           // of an answer, in bytes; 1 MiB by default
 
-	nc       net.Conn
-	r        *Reader
-	answered [][]byte // control IDs of the messages before this one, on this connection
+	nc   net.Conn
+	r    *Reader
+	sent [][]byte // control IDs of the messages before this one, on any connection
 }
 
-// maxAnswered bounds what is remembered of a connection. There are receivers (node-hl7-server 2.5) that answer all the
-// messages before again with each.
-const maxAnswered = 256
+// maxSent bounds what is remembered. There are receivers (node-hl7-server 2.5) that answer all the messages before again with each,
+// others on the next connection what came too late on the one before.
+const maxSent = 256
 
 // Exchange sends message and returns what acknowledges it: its MSA-2 is the MSH-10 of message. An answer that comes after
 // Timeout is never read. Where a connection was idle and the peer has ended it meanwhile, message is sent on a new one;
@@ -71,7 +71,7 @@ func (c *Client) Close() error {
 		return nil
 	}
 	nc := c.nc
-	c.nc, c.r, c.answered = nil, nil, nil
+	c.nc, c.r = nil, nil
 	return nc.Close()
 }
 
@@ -119,9 +119,9 @@ func (c *Client) exchange(ctx context.Context, framed, id []byte) ([]byte, error
 	stop := context.AfterFunc(ctx, func() { _ = nc.Close() })
 	defer stop()
 	answer, err := c.converse(framed, id)
+	c.sent = append(c.sent, id)
+	c.sent = c.sent[max(0, len(c.sent)-maxSent):]
 	if err == nil {
-		c.answered = append(c.answered, id)
-		c.answered = c.answered[max(0, len(c.answered)-maxAnswered):]
 		return answer, nil
 	}
 	_ = c.Close()
@@ -159,7 +159,7 @@ func (c *Client) converse(framed, id []byte) ([]byte, error) {
 		switch about := acknowledges(answer); {
 		case bytes.Equal(about, id):
 			return answer, nil
-		case len(about) == 0 || !slices.ContainsFunc(c.answered, func(id []byte) bool { return bytes.Equal(id, about) }): // but those may come twice
+		case len(about) == 0 || !slices.ContainsFunc(c.sent, func(id []byte) bool { return bytes.Equal(id, about) }): // which acknowledges nothing any more
 			return nil, fmt.Errorf("mllp: %w", ErrWrongAnswer)
 		}
 	}

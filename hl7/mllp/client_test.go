@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net"
+	"sync"
 	"testing"
 	"time"
 
@@ -119,6 +120,43 @@ func TestClient_closedAsItIsUsedAgain(t *testing.T) {
 	n, err := r.Times("2")
 	require.NoError(t, err)
 	assert.Equal(t, 2, n)
+}
+
+// A receiver that says on each connection again what it said, or was too late to say, on those before gets each message once.
+func TestClient_answersOfBefore(t *testing.T) {
+	var mu sync.Mutex
+	var before []string
+	r := mllptest.Start(t, func(c *mllptest.Conversation) {
+		mu.Lock()
+		defer mu.Unlock()
+		for _, answer := range before {
+			c.Write(answer)
+		}
+		before = append(before, c.Ack("AA"))
+		if mllptest.ControlID(c.Message) != "late" {
+			mllptest.AA(c)
+			c.Close()
+		}
+	})
+	client := &Client{Address: r.Addr}
+	defer client.Close()
+	for _, id := range []string{"1", "late", "2", "3"} {
+		client.Timeout = time.Minute
+		if id == "late" {
+			client.Timeout = 10 * time.Millisecond
+		}
+		answer, err := client.Exchange(t.Context(), mllptest.Message(id))
+		times, same := r.Times(id)
+		require.NoError(t, same)
+		if id == "late" {
+			require.ErrorIs(t, err, ErrNoAnswer)
+			require.Eventually(t, func() bool { times, _ = r.Times(id); return times == 1 }, time.Minute, time.Millisecond)
+			continue
+		}
+		require.NoError(t, err)
+		assert.Equal(t, id, string(acknowledges(answer)))
+		assert.Equal(t, 1, times, id)
+	}
 }
 
 // A receiver that ends its side after each answer, and reads on, gets each message once, in the clear and over TLS.
