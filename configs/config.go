@@ -84,6 +84,8 @@ type Peer struct {
 	Hosts   []Host        `koanf:"hosts"`
 	Names   []string      `koanf:"certificate_names"` // of which its certificate must have one; none: any that the authority gave
 	Clear   bool          `koanf:"clear_text"`        // it may come without TLS where dicom.tls is there
+	// Identity is what it has to say of itself besides.
+	Identity Identity `koanf:"identity"`
 }
 
 // DICOMTLS is the listener for associations over TLS; no address: there is none.
@@ -252,6 +254,7 @@ type Destination struct {
 	FollowsMerge   bool          `koanf:"follows_merge"`   // its images follow merges of patients; what is made here does, too
 	PDF            bool          `koanf:"pdf"`             // gets the report as Encapsulated PDF too
 	RejectionNotes bool          `koanf:"rejection_notes"` // gets a key object selection that rejects what a person has retracted
+	Identity       Presents      `koanf:"identity"`        // is presented to it (PS3.7 D.3.3.7)
 
 	// Of hl7: how messages are written for this receiver.
 	Application string          `koanf:"application"` // MSH-5

@@ -112,6 +112,9 @@ func (d DICOM) validate(v *faults) {
 	for i, peer := range d.Peers {
 		v.aeTitle(fmt.Sprintf("dicom.peers[%d].ae_title", i), peer.AETitle)
 		v.check(t.Listen != "" || len(peer.Names) == 0 && !peer.Clear, "dicom.peers[%d]: certificate_names and clear_text are for dicom.tls, which is not there", i)
+		key := fmt.Sprintf("dicom.peers[%d].identity", i)
+		peer.Identity.validate(v, key)
+		v.check(!peer.Identity.secret() || t.Listen != "" && !peer.Clear || peer.local(), "%s: passcodes and tokens would be readable on the way; have the peer come by dicom.tls, without clear_text", key)
 		v.check(len(peer.Hosts) > 0, "dicom.peers[%d].hosts: empty; list the networks the peer may come from, such as 10.1.2.0/24", i)
 	}
 }

@@ -2,6 +2,7 @@ package dicomnode
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -30,6 +31,10 @@ type Client struct {
 	Services map[dicom.UID]Service
 	Log      *slog.Logger // of what is refused; slog.Default by default
 
+	// Identity is what is presented of us at every association; nil: nothing. Where it asks to be confirmed, a peer that does
+	// not is ErrNotConfirmed.
+	Identity func() (*Identity, error)
+
 	// Dial makes the transport connection; a net.Dialer's by default.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
@@ -49,6 +54,13 @@ func (c *Client) Associate(ctx context.Context, addr string, called dicom.AETitl
 		return nil, errMaxPDULength
 	case len(propose) == 0 || len(propose) > 128:
 		return nil, fmt.Errorf("dicomnode: %d presentation contexts to propose: want 1 to 128 (PS3.8 9.3.2.2)", len(propose))
+	}
+	var identity *Identity
+	if c.Identity != nil {
+		var err error
+		if identity, err = c.Identity(); err != nil {
+			return nil, fmt.Errorf("dicomnode: user identity for %s: %w", called, err)
+		}
 	}
 	nc, err := c.dial(ctx, addr)
 	if err != nil {
@@ -73,7 +85,7 @@ func (c *Client) Associate(ctx context.Context, addr string, called dicom.AETitl
 		})
 	}
 	own := orDefault(c.MaxPDULength, DefaultMaxPDULength)
-	if err := a.do(ctx, a.hasEnded, func() error { return a.negotiate(own) }); err != nil {
+	if err := a.do(ctx, a.hasEnded, func() error { return a.negotiate(own, identity) }); err != nil {
 		return nil, fmt.Errorf("dicomnode: associate with %s: %w", called, err)
 	}
 	return a, nil
@@ -99,8 +111,10 @@ func numbered(propose []PresentationContext) []PresentationContext {
 }
 
 // negotiate is Sta5 of PS3.8 table 9-10.
-func (a *Association) negotiate(own uint32) error {
-	if err := a.conn.send(a.request(own)); err != nil {
+func (a *Association) negotiate(own uint32, identity *Identity) error {
+	rq := a.request(own)
+	rq.User.UserIdentityRQ = identity.item()
+	if err := a.conn.send(rq); err != nil {
 		return err
 	}
 	if err := a.conn.wait(a.associateTimeout); err != nil {
@@ -112,6 +126,9 @@ func (a *Association) negotiate(own uint32) error {
 	}
 	switch p := p.(type) {
 	case *pdu.AssociateAC:
+		if identity != nil && identity.Confirm && p.User.UserIdentityAC == nil {
+			return errors.Join(ErrNotConfirmed, a.conn.abort(pdu.AbortServiceUser, pdu.ReasonNotSpecified))
+		}
 		return a.established(p, own)
 	case *pdu.AssociateRJ:
 		return &RejectError{p.Result, p.Source, p.Reason}

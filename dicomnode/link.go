@@ -25,6 +25,7 @@ const maxResponseDataset = 16 << 20
 type link struct {
 	*conn
 	callingAE, calledAE dicom.AETitle
+	user                string // whom the requestor has proved to be; empty: it was not asked
 	remote              string
 	requestor           bool // the association is ours
 	contexts            contextTable
@@ -98,7 +99,7 @@ func (l *link) answer(ctx context.Context, pc PresentationContext, rq *dimse.Req
 	dataset := &datasetReader{c: l.conn, id: pc.ID, last: !rq.HasDataset}
 	req := &Request{
 		Request: *rq, AbstractSyntax: pc.AbstractSyntax, TransferSyntax: pc.TransferSyntaxes[0], Dataset: dataset,
-		CallingAE: l.callingAE, CalledAE: l.calledAE, RemoteAddr: l.remote, link: l, context: pc, dataset: dataset,
+		CallingAE: l.callingAE, CalledAE: l.calledAE, User: l.user, RemoteAddr: l.remote, link: l, context: pc, dataset: dataset,
 	}
 	rsp, err := l.serve(ctx, req)
 	if req.broken == nil {

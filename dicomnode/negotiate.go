@@ -27,6 +27,10 @@ type association struct {
 	*link
 	slot  string // in Server.perPeer
 	began time.Time
+
+	refused   string // why it is rejected, of a node that is not let in
+	fault     error  // of ours, for which who it is could not be found out
+	confirmed *pdu.UserIdentityResponse
 }
 
 // associate is Sta2 and Sta3 of PS3.8 table 9-10: it reads A-ASSOCIATE-RQ and answers it.
@@ -45,6 +49,7 @@ func (s *Server) associate(c *conn) (*association, error) {
 	}}
 	if err := s.admit(a, rq); err != nil {
 		s.rejected(a.host, err, append(s.hint(err, a), "called_ae", a.calledAE, "calling_ae", a.callingAE, "remote", a.remote)...)
+		s.refuse(Refusal{a.callingAE, a.user, a.host, a.refused})
 		if sendErr := c.send(err.pdu()); sendErr != nil {
 			return nil, sendErr
 		}
@@ -108,11 +113,19 @@ func (s *Server) admit(a *association, rq *pdu.AssociateRQ) *RejectError {
 	case rq.ApplicationContext != pdu.ApplicationContext:
 		return badContext
 	case a.calledAE != s.AETitle:
+		a.refused = "the called AE title is not ours"
 		return unknownCalled
 	}
 	peer, ok := s.peer(a.callingAE, a.host)
-	if !ok || s.clear(peer, a) != "" {
+	if !ok {
+		a.refused = hintNeither // or a part of it is listed, which hint finds out
 		return unknownCaller
+	}
+	if a.refused = s.clear(peer, a); a.refused != "" {
+		return unknownCaller
+	}
+	if err := s.identify(peer, a, rq.User.UserIdentityRQ); err != nil {
+		return err
 	}
 	a.slot = titleSlot(a.callingAE)
 	if peer.anyTitle() {
@@ -154,16 +167,22 @@ func (s *Server) kept() int {
 
 func titleSlot(title dicom.AETitle) string { return "ae " + string(title) }
 
-// hintAddress is the hint about a title that is listed with other networks.
-const hintAddress = "the title is listed, but not with this address"
+// Hints about callers that are no peers.
+const (
+	hintAddress = "the title is listed, but not with this address"
+	hintTitle   = "the address is listed, but not with this title"
+	hintNeither = "neither title nor address is listed"
+)
 
-// hint says for the log what of an unknown caller is listed, so that the rest can be.
+// hint says for the log why a node is not let in: of an unknown caller what is listed, so that the rest can be.
 func (s *Server) hint(err *RejectError, a *association) []any {
-	if err != unknownCaller {
+	switch {
+	case a.fault != nil:
+		return []any{"hint", a.refused, "error", a.fault}
+	case a.refused == "" || err == unknownCalled:
 		return nil
-	}
-	if peer, ok := s.peer(a.callingAE, a.host); ok {
-		return []any{"hint", s.clear(peer, a)}
+	case a.refused != hintNeither:
+		return []any{"hint", a.refused}
 	}
 	who := Stranger{
 		CallingAE: a.callingAE, Host: a.host, Address: s.listed(a.host),
@@ -174,11 +193,18 @@ func (s *Server) hint(err *RejectError, a *association) []any {
 	}
 	switch {
 	case who.Title:
-		return []any{"hint", hintAddress}
+		a.refused = hintAddress
 	case who.Address:
-		return []any{"hint", "the address is listed, but not with this title"}
+		a.refused = hintTitle
 	}
-	return []any{"hint", "neither title nor address is listed"}
+	return []any{"hint", a.refused}
+}
+
+// refuse tells of a node that was not let in; one that found no room is none.
+func (s *Server) refuse(r Refusal) {
+	if s.Observe.Refused != nil && r.Why != "" {
+		s.Observe.Refused(r)
+	}
 }
 
 // clear says why a peer may not come as it does: without TLS, or with a certificate of another name. Empty: it may.
@@ -246,6 +272,7 @@ func (s *Server) accept(a *association, rq *pdu.AssociateRQ) error {
 		ProtocolVersion: pdu.ProtocolVersion, CalledAE: rq.CalledAE, CallingAE: rq.CallingAE,
 		ApplicationContext: pdu.ApplicationContext, User: s.userInformation(&rq.User, supported),
 	}
+	ac.User.UserIdentityAC = a.confirmed
 	var contexts []PresentationContext
 	for _, proposed := range rq.Contexts {
 		pc := answer(supported, proposed)

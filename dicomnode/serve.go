@@ -2,11 +2,13 @@ package dicomnode
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
 	"slices"
 	"time"
 
@@ -25,6 +27,7 @@ func (s *Server) serve(ctx context.Context, c *conn) {
 		c.awaitClose()
 		return
 	case err != nil:
+		s.refuse(Refusal{Host: c.host, Why: c.handshakeFault(err)})
 		s.aborted(c, err, "remote", c.RemoteAddr().String(), "state", "before an association")
 		return
 	}
@@ -106,6 +109,20 @@ func (c *conn) causeOf(err error) string {
 		return CauseShutdown
 	}
 	return CauseLost
+}
+
+// handshakeFault says what of TLS could not be agreed on; empty: it was agreed on, or nobody asked for it. Who connects and
+// says nothing is a port check.
+func (c *conn) handshakeFault(err error) string {
+	secured, ok := c.Conn.(*tls.Conn)
+	if !ok || secured.ConnectionState().HandshakeComplete || errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) || errors.Is(err, os.ErrDeadlineExceeded) {
+		return ""
+	}
+	var certificate *tls.CertificateVerificationError
+	if errors.As(err, &certificate) {
+		return "the certificate that the node shows is not taken"
+	}
+	return "TLS was not agreed on"
 }
 
 func (c *conn) isDraining() bool {

@@ -25,6 +25,8 @@ type Peer struct {
 	// only where Clear is set, or the server does not require it.
 	Names []string
 	Clear bool
+	// Identity is what it has to say of itself; nil: what it says is not looked at.
+	Identity *IdentityPolicy
 }
 
 // Observer has functions that a Server calls as things happen, for metrics; nil ones are left out. They are called
@@ -33,6 +35,7 @@ type Observer struct {
 	Accepted func()             // an association was accepted
 	Rejected func(*RejectError) // one was rejected
 	Unknown  func(Stranger)     // one was rejected as of a caller that is no peer
+	Refused  func(Refusal)      // a node was not let in: by title, address, certificate or identity
 	Stored   func(StoreResult)  // a C-STORE was answered
 	Aborted  func(cause string) // an association ended without release; cause is one of the Cause constants
 }
@@ -43,6 +46,14 @@ type Stranger struct {
 	Host      netip.Addr
 	Title     bool // that is a peer's, with other addresses
 	Address   bool // is a peer's, with another title
+}
+
+// Refusal is a node that was not let in.
+type Refusal struct {
+	CallingAE dicom.AETitle // as it says; any text. Empty: it had not come so far
+	User      string        // whom it says to be, where such a user is known
+	Host      netip.Addr
+	Why       string // of a fixed set, without anything that the node has sent
 }
 
 // StoreResult is what became of a C-STORE request.

@@ -52,6 +52,7 @@ type Request struct {
 	ResponseTimeout time.Duration
 
 	CallingAE, CalledAE dicom.AETitle // of the association
+	User                string        // whom the requestor has proved to be (PS3.7 D.3.3.7); empty: it was not asked
 	RemoteAddr          string        // host:port
 
 	link     *link

@@ -29,6 +29,7 @@ type StoreRequest struct {
 
 	// Set on a received request only; Associate sets both titles of what is sent.
 	CallingAE, CalledAE dicom.AETitle
+	User                string // whom the requestor has proved to be (PS3.7 D.3.3.7); empty: it was not asked
 	RemoteAddr          string // host:port
 
 	// MoveOriginator is set when the instance is part of a C-MOVE (PS3.7 9.1.1.1.5).
@@ -64,7 +65,7 @@ func (s Storage) Serve(ctx context.Context, req *Request) (*Response, error) {
 	}
 	return nil, s.Handler.Store(ctx, &StoreRequest{
 		SOPClassUID: req.SOPClassUID, SOPInstanceUID: req.SOPInstanceUID, TransferSyntax: req.TransferSyntax, Priority: req.Priority,
-		CallingAE: req.CallingAE, CalledAE: req.CalledAE, RemoteAddr: req.RemoteAddr,
+		CallingAE: req.CallingAE, CalledAE: req.CalledAE, User: req.User, RemoteAddr: req.RemoteAddr,
 		MoveOriginatorAETitle: dicom.AETitle(req.MoveOriginatorApplicationEntityTitle), MoveOriginatorMessageID: req.MoveOriginatorMessageID,
 		Dataset: req.Dataset,
 	})

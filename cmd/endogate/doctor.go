@@ -90,6 +90,9 @@ func (d doctorCmd) checks(cfg configs.Config) []check {
 	if cfg.DICOM.TLS.Listen != "" {
 		checks = append(checks, check{"DICOM port for TLS", func(context.Context) (string, error) { return checkPort(cfg, cfg.DICOM.TLS.Listen) }})
 	}
+	if asked, err := gateway.CheckIdentities(cfg); asked > 0 || err != nil {
+		checks = append(checks, check{"identities of peers", func(context.Context) (string, error) { return fmt.Sprintf("asked of %d peers", asked), err }})
+	}
 	for _, c := range gateway.Certificates(cfg) {
 		checks = append(checks, check{"certificate of " + c.Name, func(context.Context) (string, error) { return checkCertificate(c, time.Now()) }})
 	}

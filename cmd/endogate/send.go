@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"endogate/cmd/endogate/gateway"
 	"endogate/dicomnode"
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/dimse"
@@ -26,10 +27,18 @@ type peerFlags struct {
 	TLS     bool          `help:"Speak TLS." name:"tls"`
 
 	tlsFlags `embed:""`
+
+	User         string `help:"Who we say that we are (DICOM user identity)." placeholder:"NAME"`
+	PasscodeFile string `help:"File with the passcode of --user." type:"existingfile" placeholder:"FILE"`
+	JWTFile      string `help:"Or file with a JSON Web Token." name:"jwt-file" type:"existingfile" placeholder:"FILE"`
+	Confirm      bool   `help:"Give up where the peer does not confirm who we are."`
 }
 
 func (p peerFlags) client() (*dicomnode.Client, error) {
-	c := &dicomnode.Client{AETitle: p.Calling, ResponseTimeout: p.Timeout}
+	if p.PasscodeFile != "" && p.User == "" || p.User != "" && p.JWTFile != "" {
+		return nil, errors.New("--passcode-file is of a --user, and --jwt-file stands alone")
+	}
+	c := &dicomnode.Client{AETitle: p.Calling, ResponseTimeout: p.Timeout, Identity: gateway.Presents(p.User, p.PasscodeFile, p.JWTFile, p.Confirm)}
 	if p.TLS {
 		secured, err := p.files().Client()
 		if err != nil {

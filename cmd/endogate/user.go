@@ -24,6 +24,7 @@ type userCmd struct {
 	Role   userRole   `cmd:"" help:"Give a user another role."`
 	Link   userLink   `cmd:"" help:"Print a link by which a user sets a password anew, once."`
 	Remove userRemove `cmd:"" help:"Remove a user."`
+	Hash   userHash   `cmd:"" help:"Print the Argon2id of a passcode from standard input, for the identity of a DICOM peer."`
 }
 
 type userAdd struct {
@@ -44,7 +45,22 @@ type (
 		Name string `arg:"" help:"Of the user."`
 	}
 	userList struct{}
+	userHash struct{}
 )
+
+// Run prints what a configuration may hold in place of a passcode.
+func (userHash) Run(tty console) error {
+	passcode, err := given(os.Stdin)
+	if err != nil {
+		return err
+	}
+	hash, err := access.HashPasscode(passcode)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(tty.out, hash)
+	return nil
+}
 
 // linkValid is how long a printed set-up link can be used.
 const linkValid = 24 * time.Hour

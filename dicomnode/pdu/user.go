@@ -1,6 +1,9 @@
 package pdu
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"fmt"
+)
 
 // UserInformation is the user information item of an associate PDU (PS3.8 9.3.2.3, PS3.7 D.3.3).
 // A nil pointer or an empty slice is a sub-item that is not there.
@@ -52,8 +55,14 @@ type UserIdentity struct {
 	Primary, Secondary []byte
 }
 
+// Format writes the type alone, whatever the verb.
+func (i UserIdentity) Format(w fmt.State, _ rune) { fmt.Fprintf(w, "user identity of type %d", i.Type) }
+
 // UserIdentityResponse is the answer to a user identity (PS3.7 D.3.3.7.2).
 type UserIdentityResponse struct{ Data []byte }
+
+// Format writes that there is one, whatever the verb: of a token it is that.
+func (UserIdentityResponse) Format(w fmt.State, _ rune) { fmt.Fprint(w, "positive response") }
 
 func (u *UserInformation) encode(e *encoder) {
 	e.item(ItemMaximumLength, func() { e.uint32(u.MaximumLength) })

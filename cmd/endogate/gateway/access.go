@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
@@ -115,20 +114,20 @@ func provider(o configs.OIDC) (*admin.Provider, error) {
 		}
 		p.ClientSecret = strings.TrimSpace(string(secret))
 	}
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	if o.CAFile != "" {
-		pem, err := os.ReadFile(o.CAFile)
-		if err != nil {
-			return nil, fmt.Errorf("auth.oidc.ca_file: %w", err)
-		}
-		roots := x509.NewCertPool()
-		if !roots.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("auth.oidc.ca_file: %s holds no certificate in PEM", o.CAFile)
-		}
-		transport.TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
+	transport, err := transportOf(o.CAFile)
+	if err != nil {
+		return nil, fmt.Errorf("auth.oidc.ca_file: %w", err)
 	}
 	p.Client = &http.Client{Transport: transport, Timeout: 15 * time.Second}
 	return p, nil
+}
+
+// transportOf is for servers whose certificates come from an authority; without one, from those that the machine trusts.
+func transportOf(caFile string) (*http.Transport, error) {
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	secured, err := secure.Files{CAFile: caFile}.Client()
+	transport.TLSClientConfig = secured
+	return transport, err
 }
 
 // firstStart makes the administrator where nobody could sign in, and says how a password is set: once, by a link.

@@ -95,7 +95,12 @@ func fhirSender(d configs.Destination, timeout time.Duration, spool outbox.Spool
 
 // dicomClient speaks to a destination, by TLS where that is said.
 func dicomClient(calling dicom.AETitle, d configs.Destination) (*dicomnode.Client, error) {
-	client := &dicomnode.Client{AETitle: calling}
+	client := &dicomnode.Client{AETitle: calling, Identity: presents(d.Identity)}
+	if client.Identity != nil {
+		if _, err := client.Identity(); err != nil {
+			return nil, fmt.Errorf("identity: %w", err)
+		}
+	}
 	if d.TLS.On {
 		secured, err := clientTLS(d.TLS)
 		if err != nil {

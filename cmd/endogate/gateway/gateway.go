@@ -463,8 +463,13 @@ func (g *parts) listenDICOM(_ context.Context, life *lifecycle) error {
 	}
 	g.scpAddr = ln.Addr()
 	var peers []dicomnode.Peer
-	for _, p := range g.cfg.DICOM.Peers {
-		peer := dicomnode.Peer{AETitle: p.AETitle, Names: p.Names, Clear: p.Clear}
+	who := newIdentities(g.now)
+	for i, p := range g.cfg.DICOM.Peers {
+		policy, err := who.policy(p)
+		if err != nil {
+			return fmt.Errorf("dicom.peers[%d].identity: %w", i, err)
+		}
+		peer := dicomnode.Peer{AETitle: p.AETitle, Names: p.Names, Clear: p.Clear, Identity: policy}
 		for _, host := range p.Hosts {
 			peer.Hosts = append(peer.Hosts, host.Prefix)
 		}
