@@ -26,6 +26,7 @@ type Output struct {
 	Frames, Height, Width int
 	Extent                Extent // of the maps, where they are not at the input
 	Note                  string // what a reader of the map has to know, "" for nothing
+	Instead               string // why this is not the method or the layer that was asked for, "" where it is
 }
 
 // need is a gradient that a method reads: of a tensor, under a set of rules.
@@ -72,11 +73,11 @@ func (c *compiler) maps(wanted []Target) ([]Output, error) {
 		}
 		for _, n := range t.reads {
 			if (n.rules.name == guided.name || n.rules.name == deconvnet.name) && !c.rectified() {
-				o.Note = "the network has no ReLU: this is the plain gradient"
+				o.Instead = "the network has no ReLU: this is the plain gradient"
 			}
 		}
-		if t.layer.Fallback {
-			o.Note = t.layer.Chosen
+		if why := t.layer.Instead(); why != "" {
+			o.Instead = why
 		}
 		o.Name = c.op("Identity", []string{t.make(c, t, read)}) // an output of its own, whatever it is made of
 		outputs = append(outputs, o)

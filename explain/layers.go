@@ -36,6 +36,14 @@ type Layer struct {
 	dims []int64
 }
 
+// Instead says why the layer is not the one that was asked for; "" where it is.
+func (l Layer) Instead() string {
+	if l.Fallback {
+		return l.Chosen
+	}
+	return ""
+}
+
 // Layers lists the convolutional layers with a spatial extent that lead to the model's logits, from
 // the input up. Of the options all but Targets count.
 func Layers(model []byte, o Options) ([]Layer, error) {

@@ -130,7 +130,7 @@ func TestGuided_withoutRectifier(t *testing.T) {
 		c, err := explain.Compile(readFile(t, "testdata/zoo/"+file+".onnx"), explain.Options{Targets: targets, Probe: r.Probe})
 		require.NoError(t, err)
 		for _, m := range c.Maps {
-			require.Equal(t, plain && m.Method != explain.Gradient, m.Note != "", "%s %s", file, m.Method)
+			require.Equal(t, plain && m.Method != explain.Gradient, m.Instead != "", "%s %s", file, m.Method)
 		}
 	}
 }

@@ -43,7 +43,13 @@ var ErrBudget = errors.New("the explanation took longer than the model's explain
 type Explainer interface {
 	// Explain returns for each of the targets a map of what speaks for a class in the input, of a network whose output has so
 	// many values. Its methods may be called from any goroutine.
-	Explain(ctx context.Context, input []float32, values, class int, targets []explain.Target) ([]explain.Map, error)
+	Explain(ctx context.Context, input []float32, values, class int, targets []explain.Target) ([]Explained, error)
+}
+
+// Explained is a map, and how it was made.
+type Explained struct {
+	How analysis.Explanation
+	explain.Map
 }
 
 // BundleModel is a bundle with its network.
@@ -166,8 +172,8 @@ func (m *BundleModel) wished(ctx context.Context, input []float32, values, class
 		return nil, err
 	}
 	wished := make([]analysis.Map, len(maps))
-	for i, t := range wishes {
-		wished[i] = mapOf(m.bundle.Classes[class], analysis.Explanation{Method: string(t.Method), Layer: t.Layer}, maps[i])
+	for i, one := range maps {
+		wished[i] = mapOf(m.bundle.Classes[class], one.How, one.Map)
 		wished[i].Wished = true
 	}
 	return wished, nil

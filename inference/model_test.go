@@ -181,11 +181,11 @@ func TestInfer_manyFindingClassesAreExplainedWhenFound(t *testing.T) {
 // wisher explains as it is asked.
 type wisher struct{ asked []explain.Target }
 
-func (w *wisher) Explain(_ context.Context, _ []float32, _, class int, targets []explain.Target) ([]explain.Map, error) {
+func (w *wisher) Explain(_ context.Context, _ []float32, _, class int, targets []explain.Target) ([]Explained, error) {
 	w.asked = append(w.asked, targets...)
-	maps := make([]explain.Map, len(targets))
-	for i := range maps {
-		maps[i] = hot(class, i)
+	maps := make([]Explained, len(targets))
+	for i, t := range targets {
+		maps[i] = Explained{analysis.Explanation{Method: string(t.Method), Layer: t.Layer, Fallback: "another"}, hot(class, i)}
 	}
 	return maps, nil
 }
@@ -202,7 +202,7 @@ func TestInfer_wishes(t *testing.T) {
 	assert.False(t, a.Maps[0].Wished)
 	for i, wish := range wishes {
 		assert.Equal(t, analysis.Map{
-			Class: "polyp", Explanation: analysis.Explanation{Method: string(wish.Method), Layer: wish.Layer}, Wished: true,
+			Class: "polyp", Explanation: analysis.Explanation{Method: string(wish.Method), Layer: wish.Layer, Fallback: "another"}, Wished: true,
 			Width: 10, Height: 10, Values: hot(0, i).Values,
 		}, a.Maps[1+i])
 	}

@@ -70,16 +70,26 @@ func (a Algorithm) region() dicom.Code {
 	return dicom.Code{}
 }
 
+// contributor is a network with what it did: what it explained, in words, besides classifying.
+type contributor struct {
+	analysis.Model
+	explained string
+}
+
 // contributing is the item of Contributing Equipment Sequence (PS3.3 C.12.1.1.5) for the network.
-func contributing(a analysis.Model, at time.Time) dataset {
+func contributing(a contributor, at time.Time) dataset {
 	ds := dataset{}
 	ds.items(tag.PurposeOfReferenceCodeSequence, coded(processingEquipment))
 	ds.set(tag.Manufacturer, a.Manufacturer)
 	ds.set(tag.ManufacturerModelName, a.Name)
 	ds.set(tag.SoftwareVersions, a.Version)
-	ds.set(tag.DeviceUID, string(deviceUIDOf(a)))
+	ds.set(tag.DeviceUID, string(deviceUIDOf(a.Model)))
 	ds.set(tag.ContributionDateTime, at.Format("20060102150405-0700"))
-	ds.set(tag.ContributionDescription, "Classification and Grad-CAM")
+	did := "Classification"
+	if a.explained != "" {
+		did += "; explanation: " + a.explained
+	}
+	ds.set(tag.ContributionDescription, clip(printable(did), 1024))
 	return ds
 }
 

@@ -21,8 +21,7 @@ func (b *Builder) EncapsulatedPDF(s Source, doc draft.Document, pdf []byte) (Obj
 	if !bytes.HasPrefix(pdf, []byte("%PDF-")) || len(pdf) > maxPDF {
 		return Object{}, permanentError{fmt.Errorf("reports: %d bytes are no PDF of at most %d MiB", len(pdf), maxPDF>>20)}
 	}
-	models := modelsOf(doc)
-	for _, m := range models {
+	for _, m := range modelsOf(doc) {
 		if err := validate(m); err != nil {
 			return Object{}, err
 		}
@@ -35,7 +34,7 @@ func (b *Builder) EncapsulatedPDF(s Source, doc draft.Document, pdf []byte) (Obj
 		StudyInstanceUID:  doc.Study,
 	}
 	ds := dataset{}
-	b.identify(ds, s, self, doc.At, models...)
+	b.identify(ds, s, self, doc.At, contributorsOf(doc)...)
 	undated(ds)
 	ds.set(tag.Modality, "DOC")
 	ds.set(tag.ConversionType, "WSD")

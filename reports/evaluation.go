@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"endogate/inference"
 	"endogate/inference/analysis"
 )
 
@@ -167,13 +168,21 @@ func (e Exam) pictures(patient discreet) (out []string) {
 		regions, masked = regions || len(s.regions()) > 0, masked || s.finding.Drawn != nil && len(s.finding.Drawn.Masked) > 0
 	}
 	if regions {
-		out = append(out, "An Image Region is the hot region of a heatmap: where what speaks for the class has at least half of the weight that it has at most. It is not the border of a lesion.")
+		out = append(out, "An Image Region is the hot region of an explanation: where what speaks for the class has at least half of the weight that it has at most. It is not the border of a lesion.")
 	}
 	if masked {
 		out = append(out, "Parts of frames were masked and not seen by the network; heatmaps show them hatched, and hot regions end at them.")
 	}
-	if why := e.Algorithm.Explain.Fallback; why != "" {
-		out = append(out, clip(printable(patient.text("Heatmaps: "+why)), 1024))
+	var results []analysis.Result
+	for _, i := range e.analysed() {
+		results = append(results, i.Results...)
+	}
+	how := HowExplained(results)
+	if own := e.Algorithm.Explain; how == "" && (own.Fallback != "" || own.Method == inference.NoMethod) {
+		how = Explained(own)
+	}
+	if how != "" {
+		out = append(out, clip(printable(patient.text("Heatmaps: "+strings.TrimSuffix(how, ".")+".")), 1024))
 	}
 	return out
 }

@@ -53,6 +53,20 @@ func (e Exam) models() []analysis.Model {
 	return models
 }
 
+// contributors are its models, with how each explained what it found.
+func (e Exam) contributors() (all []contributor) {
+	for _, m := range e.models() {
+		var results []analysis.Result
+		for _, i := range e.analysed() {
+			if e.by(i) == m {
+				results = append(results, i.Results...)
+			}
+		}
+		all = append(all, contributor{m, HowExplained(results)})
+	}
+	return all
+}
+
 func (e Exam) validate() error {
 	for _, m := range e.models() {
 		if err := validate(m); err != nil {

@@ -1,6 +1,7 @@
 package reports
 
 import (
+	"slices"
 	"strings"
 
 	"endogate/dicomnode/dicom"
@@ -62,6 +63,33 @@ func Explained(e analysis.Explanation) string {
 	}
 	if e.Fallback != "" {
 		text += "; " + e.Fallback
+	}
+	return text
+}
+
+// HowExplained says in words how the heatmaps of what was found were made, and where it was another way, how their hot regions
+// were. Empty: there are none.
+func HowExplained(results []analysis.Result) string {
+	var shown, regions []string
+	add := func(to *[]string, e analysis.Explanation) {
+		if text := Explained(e); !slices.Contains(*to, text) {
+			*to = append(*to, text)
+		}
+	}
+	for _, r := range results {
+		for _, f := range r.Findings {
+			if f.Drawn == nil {
+				continue
+			}
+			add(&shown, f.Drawn.Explanation)
+			if f.Drawn.Region != nil {
+				add(&regions, *f.Drawn.Region)
+			}
+		}
+	}
+	text := strings.Join(shown, "; ")
+	if len(regions) > 0 {
+		text += "; hot regions: " + strings.Join(regions, "; ")
 	}
 	return text
 }

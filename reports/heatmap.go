@@ -65,7 +65,7 @@ func (b *Builder) Heatmap(h Heatmap) (Object, error) {
 func (b *Builder) heatmap(h Heatmap) dataset {
 	ds := dataset{}
 	source := h.Source.instance()
-	b.identify(ds, h.Source, HeatmapInstance(source, h.Frame, h.Algorithm, h.question(), h.Revision), h.At, h.Algorithm.Model)
+	b.identify(ds, h.Source, HeatmapInstance(source, h.Frame, h.Algorithm, h.question(), h.Revision), h.At, contributor{h.Algorithm.Model, Explained(h.Algorithm.Explain)})
 	said := h.discreet()
 	h.describe(ds)
 	ds.set(tag.SeriesDescription, unique(said.seriesDescription()))
@@ -112,7 +112,8 @@ func (h Heatmap) discreet() Heatmap {
 	}
 	h.worded = patient.label(class.Worded(), class.Finding.Meaning)
 	h.Class, h.Against = label(h.Class), label(h.Against)
-	h.Variant, h.Algorithm.Explain.Layer = patient.text(h.Variant), patient.text(h.Algorithm.Explain.Layer)
+	h.Variant = patient.text(h.Variant)
+	h.Algorithm.Explain.Layer, h.Algorithm.Explain.Fallback = patient.text(h.Algorithm.Explain.Layer), patient.text(h.Algorithm.Explain.Fallback)
 	return h
 }
 

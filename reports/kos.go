@@ -29,7 +29,7 @@ func (b *Builder) KeyObjects(e Exam) (o Object, ok bool, err error) {
 
 func (b *Builder) keyObjects(e Exam, frames []seen) dataset {
 	ds := dataset{}
-	b.identify(ds, e.Source, e.documentInstance(dicom.KeyObjectSelectionDocumentStorage, "kos", e.Revision), e.At, e.models()...)
+	b.identify(ds, e.Source, e.documentInstance(dicom.KeyObjectSelectionDocumentStorage, "kos", e.Revision), e.At, e.contributors()...)
 	ds.set(tag.SeriesDescription, unique("AI key frames "+e.Algorithm.Name+" "+e.Algorithm.Version))
 	documentHeader(ds, e.Source, "KO", "2010", e.Algorithm.series(seriesKOS), max(e.Revision, 1), b.keyObjectSelection(e, frames))
 	return ds

@@ -10,7 +10,6 @@ import (
 	"github.com/suyashkumar/dicom/pkg/tag"
 
 	"endogate/dicomnode/dicom"
-	"endogate/inference/analysis"
 	"endogate/reports/readback"
 )
 
@@ -111,9 +110,9 @@ func instanceOf(ds dataset) dicom.SOPInstance {
 }
 
 // identify sets what every derived object has: SOP Common, Patient, General Study, General Equipment and who made it
-// when. at is the stored time of inference, never the time of building.
+// when; how they explained is said without the patient's names. at is the stored time of inference, never the time of building.
 // Series Date and Time are left out: objects made at different times share a series, and they are of the series.
-func (b *Builder) identify(ds dataset, s Source, self dicom.SOPInstance, at time.Time, by ...analysis.Model) {
+func (b *Builder) identify(ds dataset, s Source, self dicom.SOPInstance, at time.Time, by ...contributor) {
 	from := s.copier()
 	from.characterSet(ds)
 	ds.set(tag.SOPClassUID, string(self.SOPClassUID))
@@ -131,8 +130,9 @@ func (b *Builder) identify(ds dataset, s Source, self dicom.SOPInstance, at time
 	ds.set(tag.ContentTime, clock)
 
 	var contributors []dataset
-	for _, model := range by {
-		contributors = append(contributors, contributing(model, at))
+	for _, c := range by {
+		c.explained = s.discreet().text(c.explained)
+		contributors = append(contributors, contributing(c, at))
 	}
 	if item, ok := s.acquisition(); ok {
 		contributors = append(contributors, item)

@@ -50,7 +50,7 @@ func (e Exam) documentInstance(sopClass dicom.UID, purpose string, revision int)
 
 func (b *Builder) report(e Exam, sopClass dicom.UID, root ContentItem) dataset {
 	ds := dataset{}
-	b.identify(ds, e.Source, e.documentInstance(sopClass, "sr", e.Revision), e.At, e.models()...)
+	b.identify(ds, e.Source, e.documentInstance(sopClass, "sr", e.Revision), e.At, e.contributors()...)
 	ds.set(tag.SeriesDescription, unique("AI results "+e.Algorithm.Name+" "+e.Algorithm.Version))
 	ds.set(tag.CompletionFlag, "PARTIAL")
 	ds.set(tag.CompletionFlagDescription, "AI draft awaiting physician review")

@@ -241,7 +241,7 @@ func TestReport_statements(t *testing.T) {
 		"AI took 1 of the 6 analysed frames for the image class \"normal mucosa\". This is no statement about the organ or the exam.",
 		"AI noted in 1 of the 6 analysed frames: inadequate preparation: quality note.",
 		"AI took 1 of the 6 analysed frames for esophagus: landmark image. This says nothing about abnormality.",
-		"An Image Region is the hot region of a heatmap: where what speaks for the class has at least half of the weight that it has at most. It is not the border of a lesion.",
+		"An Image Region is the hot region of an explanation: where what speaks for the class has at least half of the weight that it has at most. It is not the border of a lesion.",
 		notLesions,
 	}, text(demo))
 

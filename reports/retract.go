@@ -75,7 +75,7 @@ func (b *Builder) RejectionNote(e Exam, destination string, made []ledger.Object
 	}
 	ds := dataset{}
 	self := e.documentInstance(dicom.KeyObjectSelectionDocumentStorage, "rejection "+destination, e.Revision)
-	b.identify(ds, e.Source, self, e.At, e.models()...)
+	b.identify(ds, e.Source, self, e.At, e.contributors()...)
 	ds.set(tag.SeriesDescription, unique("Rejected AI objects "+e.Algorithm.Name+" "+e.Algorithm.Version))
 	documentHeader(ds, e.Source, "KO", "2010", e.Algorithm.series(seriesRejection), max(e.Revision, 1), container("", rejected, items...))
 	o, err = finish(ds, nil)

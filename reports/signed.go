@@ -99,9 +99,23 @@ func modelsOf(doc draft.Document) []analysis.Model {
 	return models
 }
 
+// contributorsOf are the models of a document, with what it says of their maps.
+func contributorsOf(doc draft.Document) (all []contributor) {
+	for _, m := range modelsOf(doc) {
+		var explained []string
+		for _, use := range doc.Disclosure.Models {
+			if use.Model == m && use.Explanation != "" && !slices.Contains(explained, use.Explanation) {
+				explained = append(explained, use.Explanation)
+			}
+		}
+		all = append(all, contributor{m, strings.Join(explained, "; ")})
+	}
+	return all
+}
+
 func (b *Builder) signedReport(r signed, sopClass dicom.UID, root ContentItem) dataset {
 	ds, d, by := dataset{}, r.doc, r.doc.Signature
-	b.identify(ds, r.source, r.instance(sopClass), by.At, r.models()...)
+	b.identify(ds, r.source, r.instance(sopClass), by.At, contributorsOf(r.doc)...)
 	undated(ds)
 	ds.set(tag.SeriesDescription, "Reports on the study")
 	ds.set(tag.CompletionFlag, "COMPLETE")

@@ -47,9 +47,7 @@ func (c *captures) write(path string, f frames.Frame, asked *ask.Asked, a ask.An
 	if c.layer == explain.LastLayer || c.layer == "" {
 		algorithm.Explain.Layer = c.layer
 	}
-	if a.Layer.Fallback {
-		algorithm.Explain.Fallback = a.Layer.Chosen
-	}
+	algorithm.Explain.Fallback = a.Instead
 	o, err := c.builder.Heatmap(reports.Heatmap{
 		Against: asked.AgainstName(), Variant: c.variant,
 		Source: reports.Source{Attributes: f.Attributes, TransferSyntaxUID: f.TransferSyntax, Size: f.Size}, Frame: f.Number, Pixels: f.Image, Overlay: p.Overlay, Masked: p.Words.Masked, Colours: c.painter.Colours, Opacity: c.painter.Opacity,

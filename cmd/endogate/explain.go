@@ -172,8 +172,8 @@ func (r *explainRun) frame(ctx context.Context, f frames.Frame) error {
 	}
 	var painted []ask.Painting
 	err = r.model.Paint(ctx, asked, r.painter, r.progress(f.Name), func(a ask.Answer, p ask.Painting) error {
-		if a.Note != "" {
-			fmt.Fprintf(r.tty.out, "%s  %s: %s\n", f.Name, p.Title, a.Note)
+		if p.Remark != "" {
+			fmt.Fprintf(r.tty.out, "%s  %s: %s\n", f.Name, p.Title, p.Remark)
 		}
 		if p.Note != "" {
 			fmt.Fprintf(r.tty.out, "%s  %s: no picture: %s\n", f.Name, p.Title, p.Note)

@@ -94,6 +94,7 @@ const MaxDrawn = 32
 // Drawn is a map as it was drawn over a frame.
 type Drawn struct {
 	Explanation
+	Region *Explanation `json:"region,omitempty"` // of the contours, where it is another one
 	Crop   [4]int   `json:"crop"`             // left, top, right, bottom in the frame's pixels: where the map lies
 	Masked [][4]int `json:"masked,omitempty"` // of the frame, what the network did not see
 	Width  int      `json:"width,omitempty"`  // of the map; 0 where it is too large to be kept

@@ -46,6 +46,12 @@ func (one Answer) raw(a *Asked) (explain.Map, error) {
 	return m, nil
 }
 
+// remark is what a reader of the map has to know.
+func (one Answer) remark() string { return joined(one.Instead, one.Note) }
+
+// joined is what there is of two remarks.
+func joined(a, b string) string { return strings.TrimPrefix(strings.TrimSuffix(a+"; "+b, "; "), "; ") }
+
 // Progress tells how many of a method's runs are done.
 type Progress func(m explain.Method, done, all int)
 
@@ -102,7 +108,7 @@ func (m *Model) standsFor(ctx context.Context, a *Asked, t explain.Target, why e
 	stand := m.standIn(t, why)
 	all, err := m.sample(ctx, a, explain.Target{Method: explain.Method(stand.Method), Layer: stand.Layer}, progress)
 	for i := range all {
-		all[i].Note = strings.TrimPrefix(all[i].Note+"; "+stand.Fallback, "; ")
+		all[i].Instead = joined(strings.TrimSuffix(stand.Fallback, "."), all[i].Instead)
 	}
 	return all, err
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"endogate/explain"
 	"endogate/explain/sampling"
@@ -68,18 +69,19 @@ func (m *Model) open(content []byte, o onnx.NetworkOptions, plain *onnx.Plain, k
 	info, _ := explain.LookupMethod(explain.Method(how.Method))
 	switch {
 	case how.Method == inference.NoMethod:
-		return m.sampled(plain, known, analysis.Explanation{Method: inference.NoMethod}), nil
+		return m.sampled(plain, known, analysis.Explanation{Method: inference.NoMethod})
 	case info.Runs:
-		return m.sampled(plain, known, how.Explanation), nil
+		return m.sampled(plain, known, how.Explanation)
 	}
 	n, err := m.runtime.OpenNetwork(content, o)
 	if err == nil {
+		how.Explanation.Fallback = n.Instead()
 		return &Opened{inference.Opened{Network: n, Reading: known.reading, How: how.Explanation}, n.Close}, nil
 	}
 	if errors.Is(err, explain.ErrNoLayer) && how.Layer != explain.LastLayer { // a name that is not there is a fault of the manifest
 		return nil, err
 	}
-	return m.sampled(plain, known, m.standIn(explain.Target{Method: info.Method, Layer: how.Layer}, err)), nil
+	return m.sampled(plain, known, m.standIn(explain.Target{Method: info.Method, Layer: how.Layer}, err))
 }
 
 // standIn is what explains in place of a target that cannot be compiled.
@@ -110,8 +112,17 @@ func why(err error) string {
 }
 
 // sampled is a network as it is, explained by a method of many runs, or not.
-func (m *Model) sampled(plain *onnx.Plain, known read, how analysis.Explanation) *Opened {
-	return &Opened{inference.Opened{Network: &sampled{model: m, plain: plain, reading: known.reading, how: how}, Reading: known.reading, How: how}, plain.Close}
+func (m *Model) sampled(plain *onnx.Plain, known read, how analysis.Explanation) (*Opened, error) {
+	if how.Method != inference.NoMethod { // whether it can be, and at which layer, is known now
+		at, err := m.own.PrepareSampling(explain.Target{Method: explain.Method(how.Method), Layer: how.Layer})
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", how.Method, err)
+		}
+		for _, o := range at {
+			how.Fallback = strings.TrimSpace(how.Fallback + " " + o.Instead)
+		}
+	}
+	return &Opened{inference.Opened{Network: &sampled{model: m, plain: plain, reading: known.reading, how: how}, Reading: known.reading, How: how}, plain.Close}, nil
 }
 
 // sampled implements inference.Network without gradients.

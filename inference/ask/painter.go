@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"image"
-	"strings"
 
 	"endogate/explain"
 	"endogate/explain/picture"
@@ -34,7 +33,7 @@ type Painting struct {
 // Paint lays an answer over its frame: a clip's first map, since a frame is one picture.
 func (p *Painter) Paint(a *Asked, one Answer) (Painting, error) {
 	info, _ := explain.LookupMethod(one.Method)
-	out := Painting{Title: info.Title, Layer: one.Layer.Name, Remark: one.Note, frame: a.Frame}
+	out := Painting{Title: info.Title, Layer: one.Layer.Name, Remark: one.remark(), frame: a.Frame}
 	maps, err := one.Maps(a.Input.Shape)
 	if err != nil {
 		return out, err
@@ -69,14 +68,11 @@ func (p *Painter) Paint(a *Asked, one Answer) (Painting, error) {
 // words are the legend of an answer.
 func (p *Painter) words(a *Asked, info explain.MethodInfo, one Answer) picture.Words {
 	w := picture.Words{
-		Method: info.Title + at(one.Layer.Name), Model: a.bundle.Name + " " + a.bundle.Version, Remark: one.Note, Colours: p.Colours,
+		Method: info.Title + at(one.Layer.Name), Model: a.bundle.Name + " " + a.bundle.Version, Remark: one.remark(), Colours: p.Colours,
 		Class: a.worded(), Plain: a.Subject(), Probability: fmt.Sprintf("p = %.2f", a.Probabilities[a.Class]),
 	}
 	if info.NoClass {
 		w.Class, w.Plain, w.Probability = "", "", ""
-	}
-	if one.Layer.Fallback {
-		w.Remark = strings.TrimSpace(one.Layer.Chosen + " " + w.Remark)
 	}
 	switch {
 	case p.OnFrame:

@@ -5,11 +5,14 @@ import (
 	"slices"
 
 	"endogate/explain"
+	"endogate/inference"
+	"endogate/inference/analysis"
 )
 
 // Wishes explains the findings of a model as routes wish. It implements inference.Explainer.
 type Wishes struct {
 	Model *Model
+	Own   analysis.Explanation // what findings are explained by without wishes
 
 	prepared []explain.Target // in one session, so that the wishes of one route do not push out those of another
 }
@@ -34,7 +37,7 @@ func (w *Wishes) Prepare(targets []explain.Target) error {
 }
 
 // Explain implements inference.Explainer.
-func (w *Wishes) Explain(ctx context.Context, input []float32, values, class int, targets []explain.Target) ([]explain.Map, error) {
+func (w *Wishes) Explain(ctx context.Context, input []float32, values, class int, targets []explain.Target) ([]inference.Explained, error) {
 	run := targets
 	if !slices.ContainsFunc(targets, func(t explain.Target) bool { return !slices.Contains(w.prepared, t) }) {
 		run = w.prepared
@@ -48,11 +51,13 @@ func (w *Wishes) Explain(ctx context.Context, input []float32, values, class int
 	if err != nil {
 		return nil, err
 	}
-	maps := make([]explain.Map, len(targets))
+	made := make([]inference.Explained, len(targets))
 	for i, t := range targets {
-		if maps[i], err = answers[slices.Index(run, t)].raw(a); err != nil {
+		one := answers[slices.Index(run, t)]
+		made[i].How = analysis.Explanation{Method: string(t.Method), Layer: t.Layer, Fallback: one.Instead}
+		if made[i].Map, err = one.raw(a); err != nil {
 			return nil, err
 		}
 	}
-	return maps, nil
+	return made, nil
 }

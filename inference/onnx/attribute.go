@@ -37,14 +37,7 @@ func (e *Explainer) Explain(ctx context.Context, in Input, q Question) ([]Attrib
 
 // sample runs the network many times, on one session.
 func (e *Explainer) sample(ctx context.Context, in Input, q Question) (answer []Attribution, err error) {
-	var base []explain.Target
-	switch q.Target.Method {
-	case explain.SmoothGrad, explain.IntegratedGradients:
-		base = []explain.Target{{Method: explain.Gradient}}
-	case explain.ScoreCAM:
-		base = []explain.Target{{Method: explain.Activation, Layer: q.Target.Layer}}
-	}
-	s, err := e.open(base, false, len(base) == 0)
+	s, err := e.openFor(q.Target)
 	if err != nil {
 		return nil, err
 	}
@@ -59,6 +52,30 @@ func (e *Explainer) sample(ctx context.Context, in Input, q Question) (answer []
 		r.question.Score = seeded(q.Seed)
 	}
 	return r.attributions(ctx)
+}
+
+// openFor opens what a method of many runs needs.
+func (e *Explainer) openFor(t explain.Target) (*cached, error) {
+	switch t.Method {
+	case explain.SmoothGrad, explain.IntegratedGradients:
+		return e.open([]explain.Target{{Method: explain.Gradient}}, false, false)
+	case explain.ScoreCAM:
+		return e.open([]explain.Target{{Method: explain.Activation, Layer: t.Layer}}, false, false)
+	}
+	return e.open(nil, false, true)
+}
+
+// PrepareSampling loads what a method of many runs needs, and returns what it explains at: nothing for one that knows no layers.
+func (e *Explainer) PrepareSampling(t explain.Target) ([]explain.Output, error) {
+	s, err := e.openFor(t)
+	if err != nil {
+		return nil, err
+	}
+	var at []explain.Output
+	if s.loaded.compiled != nil {
+		at = s.loaded.compiled.Maps
+	}
+	return at, e.cache.giveBack(s)
 }
 
 // seeded is the score that a seed makes of logits.
@@ -198,7 +215,7 @@ func (r *sampler) asMap(m explain.Map, l explain.Layer, note string, err error) 
 	if err != nil {
 		return nil, err
 	}
-	o := explain.Output{Method: r.question.Target.Method, Layer: l, Frames: 1, Height: m.Height, Width: m.Width, Extent: l.Extent, Note: note}
+	o := explain.Output{Method: r.question.Target.Method, Layer: l, Frames: 1, Height: m.Height, Width: m.Width, Extent: l.Extent, Note: note, Instead: l.Instead()}
 	return []Attribution{{o, m.Values}}, nil
 }
 

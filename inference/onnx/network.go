@@ -85,6 +85,9 @@ func (n *Network) InputShape() []int64 { return n.compiled.InputShape }
 // Layer is the layer that maps come from; Height and Width are those of the maps.
 func (n *Network) Layer() explain.Layer { return n.compiled.Maps[0].Layer }
 
+// Instead is why maps are not of the method and the layer that were asked for; "" where they are.
+func (n *Network) Instead() string { return n.compiled.Maps[0].Instead }
+
 // Explain runs one frame (a batch of one in the model's own layout, of the given shape; it is not kept) and maps what speaks
 // for each of the seeds, which are weights of the output's values: one forward pass for all. Outputs are the network's own, as it
 // declares them: the one that counts, then those wanted besides. With global average pooling before the classes maps cost nothing.

@@ -151,6 +151,12 @@ func (a *Accuracy) overlay(ctx context.Context, frame *image.RGBA, class int) (s
 	if err != nil {
 		return s, err
 	}
+	method, _ = explain.LookupMethod(answers[0].Method) // what stands in for it, where it cannot be had
+	s.Note = answers[0].Instead
+	s.Title = fmt.Sprintf("what speaks for %s (%.3f): %s", name, asked.Probabilities[class], method.Title)
+	if at := answers[0].Layer.Name; at != "" {
+		s.Title += " at " + at
+	}
 	shown, err := answers[0].OnFrame(asked)
 	switch {
 	case errors.Is(err, explain.ErrZeroMap), errors.Is(err, inference.ErrUnseen), errors.Is(err, explain.ErrNotFinite):
@@ -159,7 +165,6 @@ func (a *Accuracy) overlay(ctx context.Context, frame *image.RGBA, class int) (s
 	case err != nil:
 		return s, err
 	}
-	s.Title += " at " + answers[0].Layer.Name
 	colours, err := explain.NamedColourMap(pageColours)
 	if err != nil {
 		return s, err

@@ -54,7 +54,7 @@ type Ledger interface {
 type Model struct {
 	analysis.Model
 	IntendedUse string
-	Explanation string // how its maps are made
+	Explanation string // how its maps are made by now
 	Classes     []analysis.Class
 	Masked      [][4]float64 // boxes left out: left, top, right, bottom, in fractions of the frame
 }

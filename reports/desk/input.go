@@ -91,7 +91,9 @@ func (d *Desk) exam(ctx context.Context, e ledger.Exam) (exam draft.Exam, retrac
 		Report: report.Instance.SOPInstanceUID,
 	}
 	var first *ledger.ExamResult
+	var said []analysis.Result
 	for i, r := range results {
+		said = append(said, r.Results...)
 		if r.MadeBy.Name != "" && (first == nil || r.Order < first.Order) {
 			first = &results[i]
 		}
@@ -113,6 +115,7 @@ func (d *Desk) exam(ctx context.Context, e ledger.Exam) (exam draft.Exam, retrac
 	if first != nil { // as the exam's report has it: what comes later changes nothing about it
 		exam.Model = first.MadeBy
 	}
+	exam.Explanation = cmp.Or(reports.HowExplained(said), exam.Explanation) // as it was then, else as it is by now
 	return exam, retracted, nil
 }
 

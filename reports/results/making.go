@@ -118,6 +118,9 @@ func (m *making) show(ctx context.Context, r *analysis.Result, f *analysis.Findi
 		m.objects = append(m.objects, object)
 		if f.Heatmap == "" { // the one that reports show
 			f.Heatmap, f.Drawn = object.Instance.SOPInstanceUID, drawn(p.Geometry, raw, unseen)
+			if raw.Wished && len(f.Contours) > 0 {
+				f.Drawn.Region = &own[0].Explanation
+			}
 		}
 	}
 	return nil

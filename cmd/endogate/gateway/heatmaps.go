@@ -9,6 +9,7 @@ import (
 	"endogate/configs"
 	"endogate/explain"
 	"endogate/inference/ask"
+	"endogate/reports"
 )
 
 // wishesOf reads which heatmaps routes want in place of those that a model makes by itself, and compiles them, so that a
@@ -46,8 +47,12 @@ func whichWish(routes []configs.Route, model string, wishes *ask.Wishes) error {
 			if !slices.Contains(r.Models, model) {
 				continue
 			}
-			if err := wishes.Prepare([]explain.Target{targetOf(h)}); err != nil {
+			switch err := wishes.Prepare([]explain.Target{targetOf(h)}); {
+			case errors.Is(err, explain.ErrNoLayer):
 				errs = append(errs, configs.Fault(fmt.Sprintf("routes[%d].heatmaps[%d].layer", i, k), "model %s: %v", model, err))
+			case err != nil: // a route that demands a method gets no other in its place
+				errs = append(errs, configs.Fault(fmt.Sprintf("routes[%d].heatmaps[%d].method", i, k),
+					"model %s cannot be explained by %s: %v; without this entry its findings are explained as its manifest has it: %s", model, h.Method, err, reports.Explained(wishes.Own)))
 			}
 		}
 	}

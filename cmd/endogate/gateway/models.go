@@ -109,6 +109,7 @@ func (m *Models) add(ctx context.Context, runtime *onnx.Runtime, bundle *inferen
 	}
 	m.networks = append(m.networks, network)
 	o.Cache = m.sessions.live
+	wishes.Own = network.How
 	m.wishes[bundle.Name], m.live[bundle.Name] = wishes, ask.New(runtime, bundle, o)
 	model, err := inference.NewModel(ctx, bundle, network.Opened, wishes)
 	if err != nil {
