@@ -95,11 +95,11 @@ const MaxDrawn = 32
 type Drawn struct {
 	Explanation
 	Region *Explanation `json:"region,omitempty"` // of the contours, where it is another one
-	Crop   [4]int   `json:"crop"`             // left, top, right, bottom in the frame's pixels: where the map lies
-	Masked [][4]int `json:"masked,omitempty"` // of the frame, what the network did not see
-	Width  int      `json:"width,omitempty"`  // of the map; 0 where it is too large to be kept
-	Height int      `json:"height,omitempty"`
-	Values []byte   `json:"values,omitempty"` // row by row, 255 is the maximum
+	Crop   [4]int       `json:"crop"`             // left, top, right, bottom in the frame's pixels: where the map lies
+	Masked [][4]int     `json:"masked,omitempty"` // of the frame, what the network did not see
+	Width  int          `json:"width,omitempty"`  // of the map; 0 where it is too large to be kept
+	Height int          `json:"height,omitempty"`
+	Values []byte       `json:"values,omitempty"` // row by row, 255 is the maximum
 }
 
 // Edges are left, top, right and bottom of r.
