@@ -7,8 +7,10 @@ FUZZFOR ?= 30s
 CHECKS  ?= 10000
 SOAKFOR ?= 1h
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+COMMIT  ?= $(shell git rev-parse HEAD 2>/dev/null)
+export VERSION COMMIT
 
-.PHONY: setup setup-test build run demo test lint unit fuzz drill soak bench container generate cover clean
+.PHONY: setup setup-test build run demo test lint unit fuzz drill soak bench container reproducible generate cover clean
 
 setup:            ## install what building and running needs; nothing to do the second time
 	@deploy/setup.sh
@@ -17,7 +19,7 @@ setup-test:       ## and the peers that the tests speak to
 	@deploy/setup.sh --test
 
 build: setup      ## bin/endogate
-	$(GO) build -trimpath -ldflags "-X main.version=$(VERSION)" -o bin/endogate ./cmd/endogate
+	@deploy/build.sh bin/endogate
 
 run: build        ## the gateway, for use on this machine
 	bin/endogate serve --config configs/local.yaml
@@ -52,6 +54,9 @@ bench: setup-test build ## measures beside stock peers; PART=Workers measures th
 
 container: build  ## the container image, tried, in out/endogate.tar; needs buildah
 	@deploy/container.sh --ffmpeg
+
+reproducible: setup ## builds twice from nothing, in folders, at times and for users that differ, and compares
+	@deploy/reproducible.sh
 
 generate:         ## what is made by programs; CI holds it against what is committed
 	$(GO) generate $(PKGS)

@@ -18,6 +18,7 @@ var mayImport = map[string][]string{
 	"cmd/endogate":         {"*"},
 	"cmd/endogate/access":  {"dicomnode/durable"},
 	"cmd/endogate/admin":   {"cmd/endogate/access", "dicomnode/audit", "dicomnode/dicom", "dicomnode/failure", "dicomnode/ledger", "inference/analysis", "reports/draft"},
+	"cmd/endogate/bill":    {},
 	"cmd/endogate/gateway": {"*"},
 	"configs":              {"dicomnode/dicom", "dicomnode/pdu", "explain", "hl7", "hl7/oru"},
 	"configs/strict":       {"dicomnode/dicom"},
@@ -63,8 +64,8 @@ var mayImport = map[string][]string{
 	"reports/outbox":       {"dicomnode/clock", "hl7", "hl7/mllp", "dicomnode", "dicomnode/dicom", "dicomnode/dimse", "dicomnode/failure", "dicomnode/ledger", "dicomnode/spool"},
 }
 
-// testOnly packages are imported by tests alone, or judge them.
-var testOnly = []string{"cmd/verdict", "cmd/endogate/installed", "dicomnode/dicomtest", "hl7/mllp/mllptest", "dicomnode/secure/securetest", "cmd/endogate/peers", "cmd/endogate/bench", "cmd/endogate/deployment"}
+// testOnly packages are imported by tests alone, judge them, or make files that are committed.
+var testOnly = []string{"cmd/verdict", "cmd/bill", "cmd/endogate/installed", "dicomnode/dicomtest", "hl7/mllp/mllptest", "dicomnode/secure/securetest", "cmd/endogate/peers", "cmd/endogate/bench", "cmd/endogate/deployment"}
 
 // oneImporter lists libraries with a view of the world: one package of ours imports each.
 var oneImporter = map[string]string{
@@ -73,6 +74,8 @@ var oneImporter = map[string]string{
 	"github.com/alexedwards/scs/v2":       "cmd/endogate/admin",
 	"github.com/coreos/go-oidc/v3":        "cmd/endogate/admin",
 	"golang.org/x/oauth2":                 "cmd/endogate/admin",
+	"github.com/CycloneDX/cyclonedx-go":   "cmd/bill",
+	"github.com/google/licensecheck":      "cmd/bill",
 	"github.com/alexedwards/argon2id":     "cmd/endogate/access",
 	"github.com/nats-io/":                 "inference/jobs",
 	"github.com/yalue/onnxruntime_go":     "inference/onnx",
