@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes the container image endogate:VERSION of bin/endogate with buildah (Debian package buildah), tries it and writes it to
-# out/endogate.tar, an OCI archive. --ffmpeg adds ffmpeg, for JPEG 2000, JPEG-LS and lossless JPEG. --root=DIR only collects
+# out/endogate.tar, an OCI archive. Its bill of materials and all licences lie in /usr/share/doc. --ffmpeg adds ffmpeg, for JPEG 2000, JPEG-LS and lossless JPEG. --root=DIR only collects
 # in a new folder what is in it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -29,12 +29,33 @@ if $ffmpeg; then
 	programs+=("$(command -v ffmpeg)")
 fi
 install -m 644 bin/lib/libonnxruntime.so.1 "$root/usr/lib/libonnxruntime.so.1"
-libraries_of "${programs[@]}" bin/lib/libonnxruntime.so.1 | while read -r library; do
+mapfile -t libraries < <(libraries_of "${programs[@]}" bin/lib/libonnxruntime.so.1)
+for library in "${libraries[@]}"; do
 	install -D -m 755 "$library" "$root$library" # the place stays, and what a link leads to is copied
 done
 install -m 644 /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/"
 cp -r /usr/share/zoneinfo "$root/usr/share/zoneinfo" # for reports.time_zone
 install -D -m 644 {,"$root"}/usr/share/fonts/truetype/droid/DroidSansFallbackFull.ttf # for names in Chinese, Japanese and Korean
+
+# What all of that is and under which licences: of ours from the binary, of Debian's as Debian says it.
+documents=$root/usr/share/doc/endogate
+mkdir -p "$documents"
+files=("${libraries[@]}" "${programs[@]:1}" /usr/share/zoneinfo/UTC /usr/share/fonts/truetype/droid/DroidSansFallbackFull.ttf)
+mapfile -t real < <(realpath "${files[@]}")
+owners=$(dpkg -S "${real[@]}" "${real[@]#/usr}" 2>/dev/null) || true # which knows some under /usr and some without
+for file in "${real[@]}"; do
+	grep -qE ": (/usr)?${file#/usr}\$" <<<"$owners" ||
+		{ echo "container: no Debian package has $file, so it cannot be said under which licence it is; reinstall what brings it" >&2; exit 1; }
+done
+mapfile -t packages < <((sed 's/:.*//' <<<"$owners" && echo ca-certificates) | sort -u)
+list=$(mktemp)
+dpkg-query -W -f '${Package} ${Version} ${Architecture}\n' "${packages[@]}" | sort -u >"$list"
+go run ./cmd/bill "$documents" "$(bin/endogate version | awk '{ print $2; exit }')" "$list"
+rm "$list"
+for package in "${packages[@]}"; do
+	install -D -m 644 {,"$root"}"/usr/share/doc/$package/copyright"
+done
+cp -r /usr/share/common-licenses "$root/usr/share/common-licenses"
 if $only_root; then exit; fi
 
 export STORAGE_DRIVER=${STORAGE_DRIVER-vfs} BUILDAH_ISOLATION=${BUILDAH_ISOLATION-chroot} # which run in a container too

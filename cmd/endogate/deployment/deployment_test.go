@@ -95,7 +95,7 @@ func setting(t *testing.T, unit, key string) string {
 	return value
 }
 
-// What is in the container finds every library there.
+// What is in the container finds every library there, and is in its bill of materials, with its licence.
 func TestContainer_librariesAreThere(t *testing.T) {
 	binary, err := filepath.Abs("../../../bin/endogate")
 	require.NoError(t, err)
@@ -129,6 +129,15 @@ func TestContainer_librariesAreThere(t *testing.T) {
 		}
 		f.Close()
 	}
+	bill, err := os.ReadFile(filepath.Join(root, "usr/share/doc/endogate/sbom.cdx.json"))
+	require.NoError(t, err)
+	assert.NotContains(t, string(bill), `"unreleased"`)
+	for _, name := range []string{"libc6", "ffmpeg", "libavcodec59", "fonts-droid-fallback", "tzdata", "ca-certificates"} {
+		assert.Contains(t, string(bill), "pkg:deb/debian/"+name+"@")
+		assert.FileExists(t, filepath.Join(root, "usr/share/doc", name, "copyright"))
+	}
+	assert.FileExists(t, filepath.Join(root, "usr/share/doc/endogate/LICENCES.txt"))
+	assert.FileExists(t, filepath.Join(root, "usr/share/common-licenses/GPL-2"))
 }
 
 // object is one of the objects of a manifest.
