@@ -43,8 +43,13 @@ mkdir -p "$documents"
 files=("${libraries[@]}" "${programs[@]:1}" /usr/share/zoneinfo/UTC /usr/share/fonts/truetype/droid/DroidSansFallbackFull.ttf)
 mapfile -t real < <(realpath "${files[@]}")
 owners=$(dpkg -S "${real[@]}" "${real[@]#/usr}" 2>/dev/null) || true # which knows some under /usr and some without
+declare -A owned
+while read -r line; do
+	line=${line##*: }
+	owned[${line#/usr}]=yes
+done <<<"$owners"
 for file in "${real[@]}"; do
-	grep -qE ": (/usr)?${file#/usr}\$" <<<"$owners" ||
+	[ -n "${owned[${file#/usr}]-}" ] ||
 		{ echo "container: no Debian package has $file, so it cannot be said under which licence it is; reinstall what brings it" >&2; exit 1; }
 done
 mapfile -t packages < <((sed 's/:.*//' <<<"$owners" && echo ca-certificates) | sort -u)

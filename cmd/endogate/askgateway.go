@@ -81,14 +81,16 @@ func askGateway(ctx context.Context, cfg configs.Config, to, method, path string
 // pageClient speaks to the page of a configuration's gateway, and to it alone: over TLS it takes the certificate that the
 // configuration names, under whatever name it is reached.
 func pageClient(cfg configs.Config) (*http.Client, string, error) {
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.Proxy = nil // which would see the token
+	client := &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	if cfg.HTTP.TLS.CertFile == "" {
-		return http.DefaultClient, "http", nil
+		return client, "http", nil
 	}
 	pair, err := tls.LoadX509KeyPair(cfg.HTTP.TLS.CertFile, cfg.HTTP.TLS.KeyFile)
 	if err != nil {
 		return nil, "", fmt.Errorf("http.tls: %w", err)
 	}
-	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.TLSClientConfig = &tls.Config{
 		MinVersion: tls.VersionTLS12, InsecureSkipVerify: true, // in place of which:
 		VerifyConnection: func(state tls.ConnectionState) error {
@@ -98,5 +100,5 @@ func pageClient(cfg configs.Config) (*http.Client, string, error) {
 			return nil
 		},
 	}
-	return &http.Client{Transport: transport}, "https", nil
+	return client, "https", nil
 }

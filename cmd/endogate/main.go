@@ -57,7 +57,7 @@ const (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	code := execute(ctx, os.Args[1:], console{os.Stdout, os.Stderr})
+	code := execute(ctx, os.Args[1:], console{onTerminal(os.Stdout), onTerminal(os.Stderr)})
 	stop()
 	os.Exit(code)
 }

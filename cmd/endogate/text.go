@@ -2,8 +2,12 @@ package main
 
 import (
 	"fmt"
+	"io"
+	"os"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"endogate/cmd/endogate/admin"
 	"endogate/inference/analysis"
@@ -43,4 +47,33 @@ func eventText(e admin.Event) string {
 		text += "  (" + e.By + ")"
 	}
 	return text
+}
+
+// plain writes text to a terminal, where what somebody else has chosen (a name in an object, a message) must not be a command: control
+// characters but those of lines and tables, and marks that turn the direction of text, become blanks.
+type plain struct{ to io.Writer }
+
+// onTerminal makes a file plain where it is a terminal; another file gets what is written.
+func onTerminal(f *os.File) io.Writer {
+	if info, err := f.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
+		return plain{f}
+	}
+	return f
+}
+
+func (p plain) Write(text []byte) (int, error) {
+	clean := make([]byte, 0, len(text))
+	for rest := text; len(rest) > 0; {
+		r, n := utf8.DecodeRune(rest)
+		if r != '\n' && r != '\t' && (unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r)) {
+			clean = append(clean, ' ')
+		} else {
+			clean = append(clean, rest[:n]...) // also of a character that the next call ends
+		}
+		rest = rest[n:]
+	}
+	if _, err := p.to.Write(clean); err != nil {
+		return 0, err
+	}
+	return len(text), nil
 }

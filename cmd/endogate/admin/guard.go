@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"mime"
 	"net/http"
+	"net/url"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -78,15 +79,24 @@ func recovered(log *slog.Logger) echo.MiddlewareFunc {
 	}
 }
 
-// known refuses a Host header that is not this server's; the probes and metrics hold no patient data and stay open.
+// strangeKey is set for a request to a name that is not this server's: it is of somebody who has to sign in, whatever holds else.
+const strangeKey = "strange"
+
+// known refuses a Host header that is not this server's. Whether it is well a load balancer may ask by any name, and by a token
+// anything: a web site that points its own name here (DNS rebinding) has none.
 func known(hosts []string) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
-			switch c.Path() {
-			case "/healthz", "/readyz", "/metrics":
-				return next(c)
-			}
 			if !knownHost(c.Request().Host, hosts) {
+				c.Set(strangeKey, true)
+				switch c.Path() {
+				case "/healthz", "/readyz":
+					return next(c)
+				case "/metrics":
+					if c.Request().Header.Get(echo.HeaderAuthorization) != "" {
+						return next(c)
+					}
+				}
 				return &fault{
 					Code: http.StatusMisdirectedRequest, What: "the request was refused",
 					Why: "its host name is not one of this server's", Next: "use the address, or add the name to http.hosts",
@@ -97,18 +107,20 @@ func known(hosts []string) echo.MiddlewareFunc {
 	}
 }
 
-// meant refuses a POST that a page of another origin could have caused: browsers send plain POSTs anywhere.
+// meant refuses what a page of another origin could have caused: browsers send plain POSTs anywhere, and fetch anything for a page
+// that then measures how it went. A link that a person follows is no such thing.
 func meant(next echo.HandlerFunc) echo.HandlerFunc {
 	origin := http.NewCrossOriginProtection()
 	return func(c echo.Context) error {
 		r := c.Request()
-		if r.Method == http.MethodGet || r.Method == http.MethodHead {
-			return next(c)
-		}
 		refused := &fault{Code: http.StatusForbidden, What: "the request was refused"}
-		if err := origin.Check(r); err != nil {
+		reads := r.Method == http.MethodGet || r.Method == http.MethodHead
+		if err := origin.Check(r); err != nil || reads && fetchedElsewhere(r) {
 			refused.Why, refused.Next = "it came from a page of another origin", "use the page of this server"
 			return refused
+		}
+		if reads {
+			return next(c)
 		}
 		switch c.Path() {
 		case "/signin", "/signout", "/setup":
@@ -121,4 +133,17 @@ func meant(next echo.HandlerFunc) echo.HandlerFunc {
 		}
 		return next(c)
 	}
+}
+
+// fetchedElsewhere says whether a page of another origin has a browser fetch this (Fetch Metadata Request Headers 2; an Origin comes
+// from browsers without them).
+func fetchedElsewhere(r *http.Request) bool {
+	switch r.Header.Get("Sec-Fetch-Site") {
+	case "same-origin", "none":
+		return false
+	case "":
+		origin, err := url.Parse(r.Header.Get("Origin"))
+		return r.Header.Get("Origin") != "" && (err != nil || origin.Host != r.Host)
+	}
+	return r.Header.Get("Sec-Fetch-Mode") != "navigate"
 }

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/subtle"
@@ -45,12 +46,40 @@ func (p *Provider) discover(ctx context.Context) (*oidc.Provider, error) {
 	if p.discovered != nil {
 		return p.discovered, nil
 	}
-	found, err := oidc.NewProvider(oidc.ClientContext(context.WithoutCancel(ctx), p.Client), p.Issuer)
+	found, err := oidc.NewProvider(oidc.ClientContext(context.WithoutCancel(ctx), p.client()), p.Issuer)
 	if err != nil {
 		return nil, fmt.Errorf("the provider of the sign-in does not answer as one (%w)", err)
 	}
 	p.discovered = found
 	return found, nil
+}
+
+// maxProviderAnswer bounds an answer of the provider, in bytes.
+const maxProviderAnswer = 4 << 20
+
+// client is Client that asks nobody but whom the provider names: a redirect elsewhere would take code and secret along, or have this
+// server ask what only it can reach. What it is answered is bounded.
+func (p *Provider) client() *http.Client {
+	c := *p.Client
+	c.CheckRedirect = func(r *http.Request, via []*http.Request) error {
+		if first := via[0].URL; r.Method != http.MethodGet || r.URL.Host != first.Host || r.URL.Scheme != first.Scheme || len(via) > 3 {
+			return errors.New("the provider sends its clients elsewhere, which is not followed: auth.oidc.issuer has to be its own address")
+		}
+		return nil
+	}
+	c.Transport = bounded{cmp.Or(p.Client.Transport, http.DefaultTransport)}
+	return &c
+}
+
+// bounded ends answers that are too long.
+type bounded struct{ http.RoundTripper }
+
+func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
+	answer, err := b.RoundTripper.RoundTrip(r)
+	if err == nil {
+		answer.Body = http.MaxBytesReader(nil, answer.Body, maxProviderAnswer)
+	}
+	return answer, err
 }
 
 func (p *Provider) oauth(found *oidc.Provider) oauth2.Config {
@@ -142,7 +171,7 @@ func (p *Provider) identity(ctx context.Context, code, nonce, verifier string) (
 	if err != nil {
 		return access.Identity{}, err
 	}
-	ctx = oidc.ClientContext(ctx, p.Client)
+	ctx = oidc.ClientContext(ctx, p.client())
 	config := p.oauth(found)
 	token, err := config.Exchange(ctx, code, oauth2.VerifierOption(verifier))
 	if err != nil {

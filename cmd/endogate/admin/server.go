@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -22,6 +23,7 @@ const (
 	idleTimeout       = 2 * time.Minute
 	requestTimeout    = 60 * time.Second // beyond a C-ECHO to a peer that does not answer
 	maxHeaderBytes    = 16 << 10
+	maxConnections    = 1000 // a small part of the files that a process may have open: associations need theirs
 	maxBody           = "4K" // no request needs one,
 	maxDraftBody      = "1M" // but those that change a draft
 )
@@ -47,6 +49,8 @@ type Server struct {
 	Version      Version
 	Hosts        []string // host names of this server besides localhost and addresses
 	Log          *slog.Logger
+
+	connections int // at once; 0: maxConnections
 
 	once   sync.Once
 	http   *http.Server
@@ -95,6 +99,7 @@ func (s *Server) build() {
 		_ = s.Metrics.registry.Register(s.probes) // of one server only
 	}
 	s.render = make(chan struct{}, maxRenders)
+	s.connections = cmp.Or(s.connections, maxConnections)
 	if s.SignIn != nil {
 		s.SignIn.build()
 	}
@@ -110,6 +115,7 @@ func (s *Server) build() {
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
 	}
+	s.http.ConnState = (&crowd{most: s.connections, server: s.http, open: map[net.Conn]bool{}}).changed
 }
 
 // router is the table of what is served; openapi.json describes the same.
