@@ -127,6 +127,9 @@ func TestOpenAPI_answers(t *testing.T) {
 		{"POST /api/v1/destinations/{name}/retry", "/api/v1/destinations/his/retry"},
 		{"POST /api/v1/destinations/{name}/retry", "/api/v1/destinations/none/retry"},
 		{"GET /api/v1/instances/{instance}/frames/{file}", "/api/v1/instances/e-video/frames/1.png"},
+		{"GET /api/v1/studies/{uid}/instances/{sop}/frames/{frame}/explanation.json", "/api/v1/studies/2.25.1001/instances/2.25.1001.1/frames/1/explanation.json"},
+		{"GET /api/v1/studies/{uid}/instances/{sop}/frames/{frame}/explanation.json", "/api/v1/studies/2.25.1001/instances/2.25.1001.1/frames/0/explanation.json"},
+		{"GET /api/v1/studies/{uid}/instances/{sop}/frames/{frame}/explanation.png", "/api/v1/studies/2.25.1001/instances/2.25.1001.1/frames/1/explanation.png?class=tea"},
 		{"GET /api/v1/me", "/api/v1/me"},
 		{"GET /api/v1/users", "/api/v1/users"},
 		{"POST /api/v1/break-glass", "/api/v1/break-glass"},
@@ -151,11 +154,13 @@ func TestOpenAPI_answers(t *testing.T) {
 func TestOpenAPI_parameters(t *testing.T) {
 	d := readDocument(t)
 	s := newServer(t, newHospital(t)).Handler()
-	value := map[string]string{"limit": "1", "offset": "1", "width": "64", "study_uid": "1.2.3", "status": "done", "state": "done", "number": "1", "version": "1", "from": "2026-03-01", "before": "2026-03-01", "list": "counts", "answer": "AA", "format": "csv"}
+	value := map[string]string{"limit": "1", "offset": "1", "width": "64", "study_uid": "1.2.3", "status": "done", "state": "done", "number": "1", "version": "1", "from": "2026-03-01", "before": "2026-03-01", "list": "counts", "answer": "AA", "format": "csv", "class": "polyp"}
 	for path, target := range map[string]string{
 		"/api/v1/agreement": "/api/v1/agreement", "/api/v1/studies/{uid}/draft": draftPath, "/api/v1/studies/{uid}/draft/history": draftPath + "/history", "/api/v1/studies/{uid}/draft.pdf": draftPath + ".pdf",
 		"/api/v1/studies": "/api/v1/studies", "/api/v1/outbox": "/api/v1/outbox", "/api/v1/orders": "/api/v1/orders", "/api/v1/messages": "/api/v1/messages",
-		"/api/v1/instances/{instance}/frames/{file}": "/api/v1/instances/2.25.1001.1/frames/1.jpg",
+		"/api/v1/instances/{instance}/frames/{file}":                            "/api/v1/instances/2.25.1001.1/frames/1.jpg",
+		"/api/v1/studies/{uid}/instances/{sop}/frames/{frame}/explanation.png":  explanationPath + ".png",
+		"/api/v1/studies/{uid}/instances/{sop}/frames/{frame}/explanation.json": explanationPath + ".json",
 	} {
 		for _, p := range d.Paths[path]["get"].Parameters {
 			if value := value; p.In == "query" {
@@ -174,7 +179,7 @@ func TestOpenAPI_fields(t *testing.T) {
 	d := readDocument(t)
 	for name, v := range map[string]any{
 		"StudySummary": StudySummary{}, "Study": Study{}, "Instance": Instance{}, "Analysis": Analysis{}, "FrameResult": FrameResult{}, "Result": analysis.Result{}, "Span": analysis.Span{}, "MadeBy": analysis.Model{}, "Finding": analysis.Finding{},
-		"Code": dicom.Code{}, "Order": ledger.OrderView{}, "OrderStudy": ledger.OrderStudy{}, "Message": Message{}, "Step": ledger.Step{}, "Person": ledger.Person{}, "Identifier": ledger.Identifier{}, "Gate": Gate{}, "Mismatch": Mismatch{}, "Exam": Exam{}, "Object": Object{}, "Delivery": Delivery{}, "DeliveryCounts": ledger.DeliveryCounts{}, "Event": Event{}, "Parked": parkedView{}, "DraftVersion": DraftVersion{}, "DraftEdit": draft.Edit{}, "AgreementCount": ledger.AgreementCount{}, "AgreementDecision": ledger.Agreement{},
+		"Code": dicom.Code{}, "Order": ledger.OrderView{}, "OrderStudy": ledger.OrderStudy{}, "Message": Message{}, "Step": ledger.Step{}, "Person": ledger.Person{}, "Identifier": ledger.Identifier{}, "Explanation": Explanation{}, "ClassProbability": ClassProbability{}, "Grid": Grid{}, "Gate": Gate{}, "Mismatch": Mismatch{}, "Exam": Exam{}, "Object": Object{}, "Delivery": Delivery{}, "DeliveryCounts": ledger.DeliveryCounts{}, "Event": Event{}, "Parked": parkedView{}, "DraftVersion": DraftVersion{}, "DraftEdit": draft.Edit{}, "AgreementCount": ledger.AgreementCount{}, "AgreementDecision": ledger.Agreement{},
 		"Model": Model{}, "Class": analysis.Class{}, "Destination": Destination{}, "EchoResult": EchoResult{}, "RetryResult": RetryResult{}, "Gauges": Gauges{}, "Version": Version{}, "Check": CheckResult{},
 	} {
 		var described []string

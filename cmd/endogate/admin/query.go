@@ -20,6 +20,7 @@ const (
 	maxLimit     = 500
 	maxOffset    = 10_000_000
 	maxText      = 64
+	maxName      = 512 // of a layer or a class, as a network or its manifest has it
 	maxCursor    = 200
 
 	studyLimit    = 1000 // of each list of a study
@@ -41,7 +42,10 @@ func (q *query) fail(key, why string) {
 }
 
 // text returns the parameter, "" when it is absent or empty.
-func (q *query) text(key string) string {
+func (q *query) text(key string) string { return q.textOf(key, maxText) }
+
+// textOf is text of so many characters at most.
+func (q *query) textOf(key string, longest int) string {
 	q.asked = append(q.asked, key)
 	switch v := q.values[key]; {
 	case len(v) == 0:
@@ -50,8 +54,8 @@ func (q *query) text(key string) string {
 		q.fail(key, "given more than once")
 	case !utf8.ValidString(v[0]) || strings.ContainsFunc(v[0], unicode.IsControl):
 		q.fail(key, "not printable UTF-8")
-	case utf8.RuneCountInString(v[0]) > maxText:
-		q.fail(key, fmt.Sprintf("longer than %d characters", maxText))
+	case utf8.RuneCountInString(v[0]) > longest:
+		q.fail(key, fmt.Sprintf("longer than %d characters", longest))
 	default:
 		return v[0]
 	}

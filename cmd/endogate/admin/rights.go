@@ -24,10 +24,14 @@ var rightsOf = map[string]access.Right{
 	"GET /api/v1/studies":      access.Look,
 	"GET /api/v1/studies/:uid": access.Look,
 	"GET /api/v1/instances/:instance/frames/:file": access.Look,
-	"GET /api/v1/outbox":                           access.Look,
-	"GET /api/v1/parked":                           access.Look,
-	"GET /api/v1/destinations":                     access.Look,
-	"GET /api/v1/agreement":                        access.Look,
+
+	"GET /api/v1/studies/:uid/instances/:sop/frames/:frame/explanation.png":  access.Look,
+	"GET /api/v1/studies/:uid/instances/:sop/frames/:frame/explanation.json": access.Look,
+
+	"GET /api/v1/outbox":       access.Look,
+	"GET /api/v1/parked":       access.Look,
+	"GET /api/v1/destinations": access.Look,
+	"GET /api/v1/agreement":    access.Look,
 
 	"GET /api/v1/studies/:uid/draft":         access.Identify,
 	"GET /api/v1/studies/:uid/draft/history": access.Identify,

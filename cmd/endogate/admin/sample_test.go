@@ -2,6 +2,7 @@ package admin
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"image"
@@ -444,6 +445,19 @@ func (h *hospital) Rendered(_ context.Context, instance string, frame int) (imag
 	return render()
 }
 
+// Explain implements Explanations: any class but tea.
+func (h *hospital) Explain(ctx context.Context, study, sop dicom.UID, frame int, q Question) (Explanation, error) {
+	if q.Class == "tea" {
+		return Explanation{}, fmt.Errorf("%w: there is no class tea", ErrRefused)
+	}
+	picture, err := h.Rendered(ctx, string(sop), frame)
+	return Explanation{
+		StudyInstanceUID: study, SOPInstanceUID: sop, Frame: frame, Model: "demo-colon", Version: "1.0.0", Digest: "d0", Class: cmp.Or(q.Class, "polyp"), Against: q.Against,
+		Method: "gradcam", Title: "Grad-CAM", Layer: cmp.Or(q.Layer, "conv5"), Probabilities: []ClassProbability{{"polyp", 0.94, 0.5}},
+		Grid: Grid{1, 2, []float32{0, 1}}, Notes: []string{"AI, not verified"}, Picture: picture,
+	}, err
+}
+
 func (h *hospital) Gauges(context.Context) (Gauges, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -466,7 +480,7 @@ func newServer(t testing.TB, h *hospital) *Server {
 	v := Version{Version: "0.1.0", Commit: "036f2b7", Go: "go1.26", AETitle: "ENDOGATE", Started: sampleTime}
 	s := &Server{
 		Palette: samplePalette(),
-		Studies: h, Queue: h, Destinations: h, Frames: h, Orders: h, Gate: h, Retractions: h, Drafts: &h.office, Gauges: h.Gauges, Models: []Model{sampleModel}, Version: v, Metrics: NewMetrics(v, h.Gauges),
+		Studies: h, Queue: h, Destinations: h, Frames: h, Explanations: h, Orders: h, Gate: h, Retractions: h, Drafts: &h.office, Gauges: h.Gauges, Models: []Model{sampleModel}, Version: v, Metrics: NewMetrics(v, h.Gauges),
 		Checks: []Check{{Name: "disk above reserve", Probe: holds}, {Name: "ledger readable", Probe: holds}, {Name: "JetStream up", Advisory: true, Probe: holds}},
 		Log:    slog.New(slog.DiscardHandler),
 	}

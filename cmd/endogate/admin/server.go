@@ -35,6 +35,7 @@ type Server struct {
 	Queue        Queue
 	Destinations Destinations
 	Frames       Frames
+	Explanations Explanations
 	Orders       Orders
 	Retractions  Retractions
 	Drafts       Drafts
@@ -57,6 +58,7 @@ type Server struct {
 	cancel context.CancelFunc // of all requests
 	probes *prober
 	render chan struct{} // a token per frame being rendered
+	asked  chan struct{} // a token per question being answered
 	seen   seen          // who looked at what, for the audit trail
 }
 
@@ -98,7 +100,7 @@ func (s *Server) build() {
 	if s.Metrics != nil {
 		_ = s.Metrics.registry.Register(s.probes) // of one server only
 	}
-	s.render = make(chan struct{}, maxRenders)
+	s.render, s.asked = make(chan struct{}, maxRenders), make(chan struct{}, maxAsked)
 	s.connections = cmp.Or(s.connections, maxConnections)
 	if s.SignIn != nil {
 		s.SignIn.build()
@@ -158,6 +160,8 @@ func (s *Server) router() *echo.Echo {
 	e.POST("/api/v1/studies/:uid/gate/correct", s.correctGate)
 	e.POST("/api/v1/retract", s.retract)
 	e.GET("/api/v1/instances/:instance/frames/:file", s.frame)
+	e.GET("/api/v1/studies/:uid/instances/:sop/frames/:frame/explanation.png", s.explanation(explanationPicture, "image/png"))
+	e.GET("/api/v1/studies/:uid/instances/:sop/frames/:frame/explanation.json", s.explanation(explanationJSON, echo.MIMEApplicationJSON))
 	e.GET("/api/v1/orders", s.orders)
 	e.GET("/api/v1/messages", s.messages)
 	e.GET("/api/v1/messages/:id", s.message)

@@ -29,6 +29,7 @@ import (
 	"endogate/explain"
 	"endogate/hl7/mllp"
 	"endogate/inference"
+	"endogate/inference/ask"
 	"endogate/inference/jobs"
 	"endogate/reports"
 	"endogate/reports/desk"
@@ -561,7 +562,9 @@ func (g *parts) listenHTTP(_ context.Context, life *lifecycle) error {
 		now: g.now, jobs: g.wakeAgain, try: g.outbox.Retry, condition: g.outbox.Condition,
 	}
 	web := &admin.Server{
-		Studies: views, Queue: views, Destinations: views, Frames: views, Gauges: g.gauges, Models: g.models.views(), Palette: palette(g.workshop.Colours, g.cfg.Reports.Opacity), Unserved: g.unservedNames,
+		Studies: views, Queue: views, Destinations: views, Frames: views, Gauges: g.gauges,
+		Explanations: explanations{views, g.models, &ask.Painter{Colours: g.workshop.Colours, Opacity: g.cfg.Reports.Opacity}},
+		Models:       g.models.views(), Palette: palette(g.workshop.Colours, g.cfg.Reports.Opacity), Unserved: g.unservedNames,
 		Orders: views, Gate: views, Retractions: views, SignIn: in, Drafts: drafts{g.desk, g.ledger, g.page, g.now}, Checks: g.checks(), Metrics: g.metrics, Version: g.version(), Hosts: g.cfg.HTTP.Hosts, Log: g.log,
 	}
 	life.loop("readiness", web.Watch)

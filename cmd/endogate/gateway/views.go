@@ -385,31 +385,40 @@ func (v *views) RetryParked(ctx context.Context, name string) (int, error) {
 
 // Rendered implements admin.Frames.
 func (v *views) Rendered(ctx context.Context, instance string, frame int) (image.Image, error) {
+	_, f, err := v.frame(ctx, instance, frame)
+	if err != nil {
+		return nil, err
+	}
+	return f.Image, nil
+}
+
+// frame decodes a frame of an instance, with the errors of admin.Frames.
+func (v *views) frame(ctx context.Context, instance string, frame int) (spool.Entry, pixeldata.Frame, error) {
 	id, err := v.ledger.EntryOf(ctx, instance)
 	if err != nil {
-		return nil, notFound(err)
+		return spool.Entry{}, pixeldata.Frame{}, notFound(err)
 	}
 	entry, dataset, err := v.spool.Open(id)
 	if errors.Is(err, spool.ErrNotFound) {
-		return nil, admin.ErrGone
+		err = admin.ErrGone
 	}
 	if err != nil {
-		return nil, err
+		return spool.Entry{}, pixeldata.Frame{}, err
 	}
 	defer dataset.Close()
 	ts, _ := dicom.LookupTransferSyntax(entry.TransferSyntaxUID)
 	opened, err := pixeldata.OpenSeekable(dataset, ts, v.decode)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", admin.ErrUnsupported, err)
+		return entry, pixeldata.Frame{}, fmt.Errorf("%w: %w", admin.ErrUnsupported, err)
 	}
 	f, err := opened.Frame(ctx, frame)
 	switch {
 	case errors.Is(err, pixeldata.ErrNoFrame):
-		return nil, admin.ErrNotFound
+		err = admin.ErrNotFound
 	case err != nil:
-		return nil, fmt.Errorf("%w: %w", admin.ErrUnsupported, err)
+		err = fmt.Errorf("%w: %w", admin.ErrUnsupported, err)
 	}
-	return f.Image, nil
+	return entry, f, err
 }
 
 // palette is how maps are drawn.

@@ -1,0 +1,101 @@
+package gateway_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"image/png"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"endogate/cmd/endogate/admin"
+	"endogate/cmd/endogate/peers"
+	"endogate/dicomnode/dicom"
+	"endogate/dicomnode/ledger"
+)
+
+// Somebody asks of a frame why, of any class, layer and method, while the gateway works; the answer says the same of the frame as
+// its analysis does. What cannot be asked is told with what can.
+func TestGateway_explanations(t *testing.T) {
+	t.Parallel()
+	scp := peers.StartStoreSCP(t)
+	g := newGateway(t, routeTo(scp.AETitle, scp.Addr, ""))
+	g.replace("segment_size: 8MiB", "segment_size: 8MiB, retention: 1h")
+	g.start()
+	instance := readPart10(t, sample(t, "study1-01*")[0])
+	storeAll(t, g.scp, instance)
+	study := g.studyOf(instance)
+	g.waitFor("the study to be delivered", func() bool { return g.study(study).Status == ledger.StudyDone })
+	analysed := g.study(study).Instances[0].Analyses[0].Frames[0]
+
+	path := func(study, sop dicom.UID, frame int, ext, query string) string {
+		return fmt.Sprintf("http://%s/api/v1/studies/%s/instances/%s/frames/%d/explanation.%s%s", g.web, study, sop, frame, ext, query)
+	}
+	ask := func(target string) (int, []byte) {
+		response, err := http.Get(target)
+		require.NoError(t, err)
+		defer response.Body.Close()
+		body, err := io.ReadAll(response.Body)
+		require.NoError(t, err)
+		return response.StatusCode, body
+	}
+	for _, row := range []struct {
+		query                        string
+		class, against, method, note string
+		rows                         int
+	}{
+		{"", "polyp", "", "gradcam", "AI, not verified", 10},
+		{"?model=demo&method=gradient&class=normal-mucosa", "normal-mucosa", "", "gradient", "", 160},
+		{"?against=normal-mucosa&method=hirescam", "polyp", "normal-mucosa", "hirescam", "", 10},
+		{"?model=demo-colon&layer=" + url.QueryEscape("/layer3/layer3.1/conv2/Conv"), "polyp", "", "gradcam", "", 10},
+		{"?method=guided-gradcam&class=top", "polyp", "", "guided-gradcam", "", 160},
+	} {
+		code, body := ask(path(study, instance.uid, 1, "json", row.query))
+		require.Equal(t, http.StatusOK, code, "%s: %s", row.query, body)
+		var e admin.Explanation
+		require.NoError(t, json.Unmarshal(body, &e))
+		assert.Equal(t, []string{row.class, row.against, row.method, "demo-colon"}, []string{e.Class, e.Against, e.Method, e.Model})
+		assert.Equal(t, row.rows, e.Grid.Rows, row.query)
+		assert.Len(t, e.Grid.Values, e.Grid.Rows*e.Grid.Columns)
+		assert.Contains(t, e.Notes, "AI, not verified")
+		require.Len(t, e.Probabilities, len(analysed.Scores))
+		for _, p := range e.Probabilities {
+			assert.InDelta(t, analysed.Scores[p.Class], p.Probability, 1e-5)
+		}
+		code, body = ask(path(study, instance.uid, 1, "png", row.query))
+		require.Equal(t, http.StatusOK, code, row.query)
+		picture, err := png.Decode(bytes.NewReader(body))
+		require.NoError(t, err)
+		assert.Greater(t, picture.Bounds().Dx(), 100)
+		if dir := os.Getenv("ENDOGATE_TEST_PICTURES"); dir != "" {
+			require.NoError(t, os.WriteFile(filepath.Join(dir, e.Method+"-"+e.Class+".png"), body, 0o600))
+		}
+	}
+	heatmap := g.study(study).Objects[0]
+	for target, want := range map[string]struct {
+		code int
+		says string
+	}{
+		path(study, instance.uid, 1, "png", "?class=tea"):      {422, `no class \"tea\"; it has polyp`},
+		path(study, instance.uid, 1, "png", "?model=tea"):      {422, "there are demo-colon"},
+		path(study, instance.uid, 1, "png", "?method=tea"):     {422, "there are gradcam"},
+		path(study, instance.uid, 1, "png", "?layer=tea"):      {422, "no such layer"},
+		path(study, instance.uid, 1, "png", "?layer=all"):      {422, "name it"},
+		path(study, instance.uid, 1, "json", "?against=polyp"): {422, "name another class"},
+		path(study, instance.uid, 2, "png", ""):                {404, "what"},
+		path("1.2.3", instance.uid, 1, "png", ""):              {404, "no such instance"},
+		path(study, "1.2.3", 1, "json", ""):                    {404, "what"},
+		path(study, heatmap.SOPInstanceUID, 1, "png", ""):      {422, "made here"},
+	} {
+		code, body := ask(target)
+		assert.Equal(t, want.code, code, target)
+		assert.Contains(t, string(body), want.says)
+	}
+}
