@@ -22,6 +22,7 @@ need /usr/share/fonts/truetype/droid/DroidSansFallbackFull.ttf fonts-droid-fallb
 need go golang-go
 if [ "${1-}" = --test ]; then
 	need storescp dcmtk
+	need xmllint libxml2-utils
 	need dciodvfy dicom3tools
 	need /usr/sbin/Orthanc orthanc
 	need /usr/share/orthanc/plugins/libOrthancDicomWeb.so orthanc-dicomweb

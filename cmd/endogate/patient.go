@@ -63,6 +63,7 @@ func (e *eraseCmd) Run(ctx context.Context, c *cli, tty console) error {
 	for _, file := range done.Left {
 		fmt.Fprintf(tty.out, "not removed: %s may have the patient's data: remove it when nobody needs it\n", file)
 	}
+	fmt.Fprintln(tty.out, "not removed: the audit trail, which says who had the patient's studies under the patient ID: nobody can take an entry out of it")
 	fmt.Fprintln(tty.out, "kept: UIDs and digests of what was worked on or made, and the steps that persons made, without their words")
 	if len(done.Kept) > 0 && !e.DryRun {
 		return fmt.Errorf("%d studies of the patient are not at rest", len(done.Kept))

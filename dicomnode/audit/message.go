@@ -25,6 +25,7 @@ func dcm(value, meaning string) Code { return Code{value, "DCM", meaning} }
 var (
 	ApplicationActivity  = dcm("110100", "Application Activity")
 	LogUsed              = dcm("110101", "Audit Log Used")
+	BeginTransferring    = dcm("110102", "Begin Transferring DICOM Instances")
 	InstancesAccessed    = dcm("110103", "DICOM Instances Accessed")
 	InstancesTransferred = dcm("110104", "DICOM Instances Transferred")
 	Export               = dcm("110106", "Export")
@@ -86,8 +87,9 @@ type Event struct {
 	ID           Code
 	Type         Code // the zero value: of none
 	Action       Action
-	Outcome      Outcome // empty: success
-	Why          string  // of an outcome that is no success, or what a person gave as reason
+	At           time.Time // when; the zero value: when it is recorded
+	Outcome      Outcome   // empty: success
+	Why          string    // of an outcome that is no success, or what a person gave as reason
 	Participants []Participant
 	Objects      []Object
 }
@@ -95,6 +97,7 @@ type Event struct {
 // Participant had a part in it.
 type Participant struct {
 	ID        string // a user's name, a token's, an AE title, the process
+	AETitle   string // of one that speaks DICOM
 	Role      Code   // the zero value: of none
 	Requested bool   // it is who asked
 	Address   netip.Addr
@@ -124,6 +127,7 @@ var (
 	URI      = ObjectKind{"2", "4", Code{"12", "RFC-3881", "URI"}}
 	LogFile  = ObjectKind{"2", "13", Code{"12", "RFC-3881", "URI"}}
 	Security = ObjectKind{"2", "13", Code{"12", "RFC-3881", "URI"}}
+	Node     = ObjectKind{"2", "13", dcm("110182", "Node ID")}
 )
 
 // The elements of a message, in the order of the schema (PS3.15 A.5.1.1).
@@ -149,6 +153,7 @@ type message struct {
 
 type participant struct {
 	UserID      string `xml:"UserID,attr"`
+	AETitles    string `xml:"AlternativeUserID,attr,omitempty"` // as PS3.15 A.5.2 writes them
 	Requested   bool   `xml:"UserIsRequestor,attr"`
 	Address     string `xml:"NetworkAccessPointID,attr,omitempty"`
 	AddressType string `xml:"NetworkAccessPointTypeCode,attr,omitempty"`
@@ -181,6 +186,9 @@ type class struct {
 
 // marshal writes the message of e as of at and source. What is no character of XML in a value becomes U+FFFD.
 func (e Event) marshal(at time.Time, source string) ([]byte, error) {
+	if !e.At.IsZero() {
+		at = e.At.UTC()
+	}
 	var m message
 	m.Event.Action, m.Event.At, m.Event.ID, m.Event.Why = e.Action, at.Format("2006-01-02T15:04:05.000Z07:00"), e.ID, e.Why
 	if m.Event.Outcome = e.Outcome; m.Event.Outcome == "" {
@@ -190,6 +198,9 @@ func (e Event) marshal(at time.Time, source string) ([]byte, error) {
 	m.Source.ID, m.Source.Type.Value = source, "4" // an application server
 	for _, p := range e.Participants {
 		w := participant{UserID: p.ID, Requested: p.Requested, Role: some(p.Role)}
+		if p.AETitle != "" {
+			w.AETitles = "AETITLES=" + p.AETitle
+		}
 		if p.Address.IsValid() {
 			w.Address, w.AddressType = p.Address.Unmap().WithZone("").String(), "2" // an IP address
 		}

@@ -24,7 +24,9 @@ type Follower struct {
 	Jobs       func() // called when there may be new jobs
 	Deliveries func() // called when there may be new deliveries
 	Again      func() // called when jobs were opened again; nil: nobody wants to know
-	Log        *slog.Logger
+	// Heard is called for each instance that has come, in the spool's order, perhaps several times; nil: nobody wants to know.
+	Heard func(spool.Entry)
+	Log   *slog.Logger
 
 	spares  waiting
 	seen    atomic.Uint64         // Seq of the last entry looked at
@@ -213,6 +215,9 @@ func (f *Follower) next(ctx context.Context, position uint64) (receipts []ledger
 		}
 		if entry.Kind == spool.Received {
 			receipts = append(receipts, f.receipt(entry))
+			if f.Heard != nil {
+				f.Heard(entry)
+			}
 		}
 		if len(receipts) == followBatch {
 			break

@@ -56,6 +56,7 @@ func (r *Receiver) Store(_ context.Context, req *dicomnode.StoreRequest) error {
 		TransferSyntaxUID: req.TransferSyntax,
 		CallingAE:         string(req.CallingAE),
 		CalledAE:          string(req.CalledAE),
+		User:              req.User,
 		RemoteAddr:        req.RemoteAddr,
 		At:                r.Now(),
 	})

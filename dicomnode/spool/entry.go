@@ -41,6 +41,7 @@ type Entry struct {
 	TransferSyntaxUID dicom.UID    `json:"transfer_syntax_uid,omitempty"`
 	CallingAE         string       `json:"calling_ae,omitempty"`
 	CalledAE          string       `json:"called_ae,omitempty"`
+	User              string       `json:"user,omitempty"` // whom the calling one has proved to be
 
 	// Of an action or message.
 	MediaType string          `json:"media_type,omitempty"` // of the bytes, such as x-application/hl7-v2+er7

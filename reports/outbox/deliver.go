@@ -47,7 +47,7 @@ func (w *worker) one(ctx context.Context, d ledger.Delivery) error {
 		a.used, a.outcome = w.send(sending, d)
 	}
 	used, outcome := a.used, a.outcome
-	if !outcome.Class.delivered() && sending.Err() != nil {
+	if !outcome.Class.Delivered() && sending.Err() != nil {
 		return sending.Err() // cut off by us: no attempt of theirs
 	}
 	w.worked = w.o.now()
@@ -56,12 +56,15 @@ func (w *worker) one(ctx context.Context, d ledger.Delivery) error {
 	defer cancel()
 	fate, err := w.settle(settle, d, used, outcome)
 	delete(w.unsettled, d.ID)
-	if err != nil && outcome.Class.delivered() {
+	if err != nil && outcome.Class.Delivered() {
 		w.unsettled[d.ID] = a
 	}
 	w.noteTime(d, outcome, w.worked.Sub(start))
 	if err == nil && w.o.Sent != nil {
 		w.o.Sent(w.name, fate, w.worked.Sub(start))
+	}
+	if err == nil && w.o.Handed != nil && fate != FateDeferred && fate != FateDown {
+		w.o.Handed(settle, w.name, d, fate)
 	}
 	return err
 }
@@ -116,7 +119,7 @@ func (w *worker) settle(ctx context.Context, d ledger.Delivery, used string, o O
 	now, attempt := w.o.now(), d.Attempts+1
 	log := w.log.With("delivery", d.ID, "instance", d.Instance.SOPInstanceUID, "attempt", attempt, "code", o.Code,
 		"reason", o.Reason, "err", o.Err)
-	if o.Class.delivered() {
+	if o.Class.Delivered() {
 		w.up(now)
 		delete(w.silences, d.ID)
 		return w.delivered(ctx, log, d, used, o)
@@ -244,7 +247,7 @@ func (w *worker) noteTime(d ledger.Delivery, o Outcome, took time.Duration) {
 		w.usedBehind += took
 	} else {
 		w.usedFresh += took
-		w.fromEnd = !o.Class.delivered() && (o.Protocol != "" || o.Silent || o.Class != DestinationDown)
+		w.fromEnd = !o.Class.Delivered() && (o.Protocol != "" || o.Silent || o.Class != DestinationDown)
 	}
 	if o.Protocol != "" && (took >= w.slowest || w.worked.Sub(w.slowestAt) > 24*time.Hour) {
 		w.slowest, w.slowestAt = took, w.worked

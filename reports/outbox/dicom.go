@@ -47,6 +47,10 @@ type DICOM struct {
 	// patient then. nil: objects are sent with the identity that their source has.
 	Whose func(ctx context.Context, study dicom.UID) (ledger.Whose, error)
 
+	// Begins is called before the bytes of an instance leave, Ended with what the peer has answered; nil: nobody wants to know.
+	Begins func(context.Context, spool.Entry)
+	Ended  func(spool.Entry, Outcome)
+
 	assoc    *dicomnode.Association
 	proposed []dicomnode.InstanceSyntax // what the association offers, and the next one will
 }
@@ -153,11 +157,18 @@ func (s *DICOM) store(ctx context.Context, need dicomnode.InstanceSyntax, entry 
 		}
 		request.TransferSyntax, request.Dataset = dicom.ImplicitVRLittleEndian, &implicit
 	}
+	if s.Begins != nil && s.assoc.Accepted(request.SOPClassUID, request.TransferSyntax) {
+		s.Begins(ctx, entry)
+	}
 	status, err := s.assoc.Store(ctx, request)
 	if err != nil {
 		return Outcome{}, err
 	}
-	return answered(status, peerSays{s.assoc.ErrorComment(), s.assoc.OffendingElement()}, s.Called), nil
+	outcome := answered(status, peerSays{s.assoc.ErrorComment(), s.assoc.OffendingElement()}, s.Called)
+	if s.Ended != nil {
+		s.Ended(entry, outcome)
+	}
+	return outcome, nil
 }
 
 // wantsImplicit reports whether the peer takes an object of ours in the default transfer syntax only (PS3.5 10.1).
@@ -284,10 +295,10 @@ func answered(status dimse.Status, said peerSays, peer dicom.AETitle) Outcome {
 		o.Reason = fmt.Sprintf("peer %s answered %s, and does not accept the object", peer, o.Code)
 	case o.Class == Later && classOf(status) == Never:
 		o.Reason = fmt.Sprintf("peer %s answered %s, and says that it passes", peer, status)
-	case !o.Class.delivered():
+	case !o.Class.Delivered():
 		o.Reason = fmt.Sprintf("peer %s answered %s", peer, status)
 	}
-	if !o.Class.delivered() {
+	if !o.Class.Delivered() {
 		o.Reason += said.named()
 	}
 	return o

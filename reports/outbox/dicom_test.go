@@ -502,7 +502,7 @@ func TestMeaning(t *testing.T) {
 		if row.comment != "" {
 			assert.NotContains(t, o.Reason, row.comment, "and not logged")
 		}
-		if !o.Class.delivered() {
+		if !o.Class.Delivered() {
 			assert.Contains(t, o.Reason, o.Code)
 			assert.Equal(t, len(row.offending) > 0, strings.Contains(o.Reason, "; it names (0010,0020)"), o.Reason)
 		}

@@ -106,7 +106,7 @@ func TestFHIR_answers(t *testing.T) {
 			assert.Equal(t, row.code, o.Code)
 			assert.Equal(t, row.text, o.Text)
 			assert.Contains(t, o.Reason, row.reason)
-			assert.Equal(t, row.want.delivered(), o.Reason == "")
+			assert.Equal(t, row.want.Delivered(), o.Reason == "")
 			assert.NotContains(t, o.Reason, "subject", "a server's words may quote what was sent")
 			if row.wait != "" {
 				assert.Equal(t, 2*time.Minute, o.After)
@@ -308,7 +308,7 @@ func FuzzFHIR_answer(f *testing.F) {
 	f.Add(500, []byte(`{"issue":[{}]}`))
 	f.Fuzz(func(t *testing.T, status int, body []byte) {
 		o := fhirAnswer{status: status, body: bytes.Clone(body)}.outcome()
-		if o.Class.delivered() && (status/100 != 2 || o.Reason != "") {
+		if o.Class.Delivered() && (status/100 != 2 || o.Reason != "") {
 			t.Fatalf("%d %q is %s", status, body, o.Class)
 		}
 		_ = o.answer()

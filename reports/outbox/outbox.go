@@ -83,6 +83,8 @@ type Outbox struct {
 
 	// Sent is told the fate of every attempt; it may be nil.
 	Sent func(destination string, fate Fate, took time.Duration)
+	// Handed is told what became of a delivery whose fate is known; it may be nil.
+	Handed func(ctx context.Context, destination string, d ledger.Delivery, fate Fate)
 	// Lost is called for an entry whose bytes are gone, after its delivery is parked; it may be nil.
 	Lost func(ctx context.Context, entry string) error
 

@@ -27,8 +27,8 @@ func (c Class) String() string {
 	return [...]string{"later", "done", "done with warning", "sent", "destination down", "send the alternate", "never"}[c]
 }
 
-// delivered reports whether the peer has it.
-func (c Class) delivered() bool { return c == Done || c == DoneWithWarning || c == Sent }
+// Delivered reports whether the peer has it.
+func (c Class) Delivered() bool { return c == Done || c == DoneWithWarning || c == Sent }
 
 // Outcome is what came of handing a message over, in whatever protocol.
 type Outcome struct {

@@ -86,21 +86,22 @@ type parts struct {
 	sound    chan struct{} // closed when every page of the ledger was looked at
 	tidy     chan struct{} // closed when spool and ledger were brought together after that
 
-	ledger   *ledger.Ledger
-	spool    *spool.Spool
-	models   *Models
-	queue    *jobs.Queue
-	keeper   *results.Keeper
-	builder  *reports.Builder
-	exams    *reports.Assembler
-	desk     *desk.Desk
-	pages    Pages
-	outbox   *outbox.Outbox
-	follower *intake.Follower
-	reclaim  *intake.Reclaimer
-	workshop *results.Workshop
-	metrics  *admin.Metrics
-	trail    *audit.Log
+	ledger    *ledger.Ledger
+	spool     *spool.Spool
+	models    *Models
+	queue     *jobs.Queue
+	keeper    *results.Keeper
+	builder   *reports.Builder
+	exams     *reports.Assembler
+	desk      *desk.Desk
+	pages     Pages
+	outbox    *outbox.Outbox
+	follower  *intake.Follower
+	reclaim   *intake.Reclaimer
+	workshop  *results.Workshop
+	metrics   *admin.Metrics
+	trail     *audit.Log
+	transfers *transfers
 
 	scp *dicomnode.Server
 	// noWideFont is why reports with Chinese, Japanese or Korean cannot be drawn; nil: they can.
@@ -200,7 +201,7 @@ func (g *parts) openBroker(_ context.Context, life *lifecycle) (err error) {
 	return nil
 }
 
-func (g *parts) assemble(context.Context, *lifecycle) error {
+func (g *parts) assemble(ctx context.Context, life *lifecycle) error {
 	if err := g.decoding().Missing(); err != nil {
 		g.log.Warn("instances with such pixels are not analysed here", "err", err)
 	}
@@ -215,8 +216,17 @@ func (g *parts) assemble(context.Context, *lifecycle) error {
 	if err != nil {
 		return err
 	}
+	if err := g.openTransfers(ctx, life); err != nil {
+		return err
+	}
+	for _, d := range g.cfg.Destinations {
+		if sender, ok := senders[d.Name].(*outbox.DICOM); ok {
+			g.transfers.hears(d, sender)
+		}
+	}
 	g.outbox = &outbox.Outbox{
-		Queue: g.ledger, Senders: senders, Drain: g.cfg.Drain.Std() / 6, Timeout: g.cfg.Delivery.Timeout.Std(), Log: g.log, Now: g.now,
+		Handed: g.transfers.handed,
+		Queue:  g.ledger, Senders: senders, Drain: g.cfg.Drain.Std() / 6, Timeout: g.cfg.Delivery.Timeout.Std(), Log: g.log, Now: g.now,
 		Backoff: outbox.Backoff{First: g.cfg.Delivery.MinBackoff.Std(), Last: g.cfg.Delivery.MaxBackoff.Std(), Dead: g.cfg.Delivery.GiveUp.Std()},
 		Lost: func(ctx context.Context, entry string) error {
 			defer g.wakeAgain()
@@ -268,7 +278,7 @@ func (g *parts) assemble(context.Context, *lifecycle) error {
 	if g.cfg.Jobs.Workers > 0 {
 		g.workshop.Worker = &inference.Worker{Models: g.models.models, Observe: g.metrics.Inference, Limit: g.cfg.Jobs.Limit.Std(), PerFrame: g.cfg.Jobs.PerFrame.Std(), Log: g.log}
 	}
-	g.follower = &intake.Follower{Spool: g.spool, Ledger: g.ledger, Router: g.models.router(g.cfg), Jobs: g.wakeWork, Deliveries: g.wakeOutbox, Again: g.wakeAgain, Log: g.log}
+	g.follower = &intake.Follower{Spool: g.spool, Ledger: g.ledger, Router: g.models.router(g.cfg), Jobs: g.wakeWork, Deliveries: g.wakeOutbox, Again: g.wakeAgain, Heard: g.transfers.heard, Log: g.log}
 	g.reclaim = &intake.Reclaimer{Spool: g.spool, Ledger: g.ledger, Retention: g.cfg.Spool.Retention.Std(), Messages: g.cfg.HL7.Retention.Std(), History: g.cfg.Ledger.History.Std(), Now: g.now, Proven: g.clock.Proven, Spare: g.follower.Spare, Log: g.log}
 	return nil
 }
@@ -339,6 +349,7 @@ func after(done <-chan struct{}, loop func(context.Context) error) func(context.
 
 func (g *parts) startLoops(_ context.Context, life *lifecycle) error {
 	life.loop("clock", g.time.run)
+	life.loop("transfers", g.transfers.run)
 	life.loop("ledger", g.follower.Run)
 	life.loop("watch", g.watchLedger)
 	life.loop("check", g.checkLedgers)
@@ -499,6 +510,7 @@ func (g *parts) listenDICOM(_ context.Context, life *lifecycle) error {
 				}
 				g.metrics.TurnedAway(string(who.CallingAE), who.Host.String(), why, g.now())
 			},
+			Refused: g.transfers.stranger,
 			Stored:  func(r dicomnode.StoreResult) { g.metrics.Stored(uint16(r.Status)) },
 			Aborted: func(cause string) { g.metrics.Refused("abort-" + cause) },
 		},
