@@ -35,6 +35,7 @@ type Config struct {
 	Delivery     Delivery      `koanf:"delivery"`
 	Exam         Exam          `koanf:"exam"`
 	Reports      Reports       `koanf:"reports"`
+	Reading      Reading       `koanf:"reading"`
 	FFmpeg       string        `koanf:"ffmpeg"`
 	Decode       Decode        `koanf:"decode"`
 }
@@ -354,6 +355,12 @@ type Reports struct {
 	// UnauthenticatedSign lets a person sign whom nobody knows, ReportingSystem makes what a known person signs verified.
 	UnauthenticatedSign bool `koanf:"unauthenticated_sign"`
 	ReportingSystem     bool `koanf:"reporting_system"`
+}
+
+// Reading says how reports of other systems are read.
+type Reading struct {
+	Ontology string `koanf:"ontology"` // folder with the words of languages, over those that come with the gateway
+	Language string `koanf:"language"` // of the reports; empty: the one that their words are of
 }
 
 // Default returns the configuration of a gateway that nobody configured:

@@ -256,3 +256,12 @@ func isASCII(b []byte) bool {
 	}
 	return true
 }
+
+// DecodeText returns a text of the character set of the name (as of Options.Charset) as UTF-8, and false where it is not of that.
+func DecodeText(name string, b []byte) (string, bool) {
+	c, ok := charsetOf([]string{name})
+	if !ok {
+		return "", false
+	}
+	return c.decode(b)
+}

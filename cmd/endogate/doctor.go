@@ -85,6 +85,7 @@ func (d doctorCmd) checks(cfg configs.Config) []check {
 		{"data folder", func(context.Context) (string, error) { return checkDisk(cfg) }},
 		{"DICOM port", func(context.Context) (string, error) { return checkPort(cfg, cfg.DICOM.Listen) }},
 		{"report templates", func(context.Context) (string, error) { return checkTemplates(cfg) }},
+		{"words of reports", func(context.Context) (string, error) { return checkOntology(cfg) }},
 		{"HTTP port", func(context.Context) (string, error) { return checkPort(cfg, cfg.HTTP.Listen) }},
 	}
 	if cfg.DICOM.TLS.Listen != "" {

@@ -56,6 +56,7 @@ var mayImport = map[string][]string{
 	"reports":              {"dicomnode/clock", "dicomnode/dicom", "dicomnode/failure", "dicomnode/ledger", "explain", "explain/picture", "inference", "inference/analysis", "reports/draft", "reports/readback"},
 	"reports/draft":        {"configs/strict", "dicomnode/dicom", "inference/analysis"},
 	"reports/desk":         {"dicomnode/clock", "dicomnode/dicom", "dicomnode/failure", "dicomnode/ledger", "inference/analysis", "reports", "reports/draft"},
+	"reports/reading":      {"configs/strict", "dicomnode/dicom"},
 	"reports/pdf":          {"explain", "inference/analysis", "reports/draft"},
 	"reports/fhir":         {"dicomnode/dicom", "inference/analysis", "reports/draft"},
 	"reports/publish":      {"dicomnode/dicom", "dicomnode/ledger", "dicomnode/spool", "hl7/oru", "reports", "reports/draft", "reports/fhir", "reports/pdf"},

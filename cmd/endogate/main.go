@@ -40,6 +40,8 @@ type cli struct {
 	Audit       auditCmd       `cmd:"" help:"Look at the audit trail."`
 	Retract     retractCmd     `cmd:"" help:"Take an AI result, or all results of a model version, back: reports and drafts say so."`
 	Templates   templatesCmd   `cmd:"" help:"Write the sections, phrases and terms of report drafts, to be edited."`
+	Read        readCmd        `cmd:"" help:"Say which findings the text of a report states, denies, doubts or only speaks of."`
+	Ontology    ontologyCmd    `cmd:"" help:"Write the words that reports are read with, to be edited."`
 	Doctor      doctorCmd      `cmd:"" help:"Say what is missing or wrong on this machine, and how to mend it."`
 	Demo        demoCmd        `cmd:"" help:"Run gateway and stand-in PACS on the sample instances and show what comes back."`
 	Conformance conformanceCmd `cmd:"" help:"Print the DICOM conformance statement of the configuration."`

@@ -1,0 +1,82 @@
+package orders
+
+import (
+	"slices"
+	"strings"
+
+	"endogate/hl7"
+)
+
+// Text is the text of a report: one for each OBR of a message that has some.
+type Text struct {
+	Text   string
+	Status string // OBR-25 (table 0123): F final, C corrected, P preliminary …
+	group  group
+}
+
+// textHeadings are what the sections of a report are called for LOINC codes in OBX-3.
+var textHeadings = map[string]string{
+	"59768-2": "Indication", "18785-6": "Indication", "29299-5": "Indication", "11329-0": "History", "10164-2": "History", "11348-0": "History",
+	"10157-6": "Family history", "18776-5": "Plan", "59776-5": "Findings", "59769-0": "Findings", "19005-8": "Findings", "18782-3": "Findings",
+}
+
+// maxTexts bounds the OBR of a message that are read for text.
+const maxTexts = 100
+
+// Texts reads what a report says in words: texts and numbers of its OBX (HL7 2.5.1 7.4.2), less those that are withdrawn, and notes, each
+// under the name that it has.
+func Texts(m *hl7.Message) []Text {
+	var out []Text
+	for _, g := range groupsOf(m, "OBR") {
+		t := Text{group: g}
+		if obr := g.segments["OBR"]; obr != nil {
+			t.Status = strings.ToUpper(strings.TrimSpace(obr.Get("25")))
+		}
+		var b strings.Builder
+		last := ""
+		for _, obx := range g.all["OBX"] {
+			kind, result := obx.Get("2"), strings.ToUpper(obx.Get("11"))
+			if !slices.Contains([]string{"TX", "FT", "ST", "CE", "CWE", "NM", "SN", ""}, kind) || slices.Contains([]string{"D", "W", "X"}, result) || slices.Contains(studyCodes, obx.Get("3.1")) {
+				continue
+			}
+			name := strings.TrimSpace(obx.Get("3.2"))
+			if heading := textHeadings[obx.Get("3.1")]; heading != "" {
+				name = heading
+			}
+			if value := valueOf(obx, kind); name != last && name != "" && strings.TrimSpace(value) != "" {
+				b.WriteString("\n" + name + ": " + value + "\n")
+				last = name
+			} else {
+				b.WriteString(value + "\n")
+			}
+		}
+		for _, nte := range g.all["NTE"] {
+			for _, r := range nte.Repetitions(3) {
+				b.WriteString("\n" + r.Get("1") + "\n")
+			}
+		}
+		if t.Text = strings.TrimSpace(b.String()); t.Text != "" && len(out) < maxTexts {
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+// valueOf is the value of an OBX in words.
+func valueOf(obx *hl7.Segment, kind string) string {
+	var lines []string
+	for _, r := range obx.Repetitions(5) {
+		switch text := r.Get("1"); {
+		case kind == "CE" || kind == "CWE":
+			if meaning := r.Get("2"); meaning != "" {
+				text = meaning
+			}
+			lines = append(lines, text)
+		case kind == "SN":
+			lines = append(lines, strings.TrimSpace(text+" "+r.Get("2")+r.Get("3")+r.Get("4")))
+		default:
+			lines = append(lines, text)
+		}
+	}
+	return strings.Join(lines, "\n")
+}

@@ -1,0 +1,137 @@
+package reading
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+)
+
+// TestRead_phrasings are ways of saying things that the annotated sentences do not have.
+func TestRead_phrasings(t *testing.T) {
+	for _, row := range []struct{ language, text, want string }{
+		{"en", "No polyps, masses or ulcers were seen.", "polyp negated, ulcer negated"},
+		{"en", "Polypectomy scar in the sigmoid.", ""},
+		{"en", "Status post polypectomy.", "polyp historical"},
+		{"en", "Rule out Crohn's disease", "crohn hypothetical"},
+		{"en", "Polyp previously seen not identified today.", "polyp negated"},
+		{"en", "The patient's mother had colon cancer", "cancer family"},
+		{"en", "no further polyps", "polyp negated"},
+		{"en", "Polyp-free colon.", "polyp negated"},
+		{"en", "Findings: none. Impression: 3 mm sessile polyp, removed.", "polyp positive"},
+		{"en", "We cannot exclude a small polyp behind the fold.", "polyp uncertain"},
+		{"en", "Negative for H. pylori. Gastric ulcer healing.", "ulcer positive"},
+		{"en", "Ulcerative colitis in remission", "ulcerative-colitis positive"},
+		{"en", "internal hemorrhoids, nonbleeding", "bleeding negated, hemorrhoids positive"},
+		{"en", "Not only a polyp but also an ulcer was found.", "polyp positive, ulcer positive"},
+		{"en", "ulcer without evidence of active bleeding", "bleeding negated, ulcer positive"},
+		{"en", "The colon was not without polyps.", "polyp positive"},
+		{"en", "?polyp in rectum", "polyp uncertain"},
+		{"en", "Sigmoid polyp?", "polyp uncertain"},
+		{"en", "Polyps: [ ] yes [x] no\nHemorrhoids: [x] yes [ ] no", "hemorrhoids positive, polyp negated"},
+		{"en", "[ ] Polyp  [X] Diverticulosis  [ ] Hemorrhoids", "diverticulosis positive"},
+		{"en", "☐ polyp ☑ ulcer", "ulcer positive"},
+		{"en", "Polyps: ______\nUlcer: ______", ""},
+		{"en", "INDICATION:\nRectal bleeding, history of polyps.\n\nFINDINGS:\nThe colon was normal to the cecum.\n", "bleeding historical, polyp historical"},
+		{"en", "HISTORY: 56 year old with ulcerative colitis.\nFINDINGS: Normal mucosa.", "ulcerative-colitis historical"},
+		{"en", "Differential: Crohn's disease, ulcerative colitis, infection.", "crohn uncertain, ulcerative-colitis uncertain"},
+		{"en", "diverticulossis and hemmorhoids", "diverticulosis positive, hemorrhoids positive"},
+		{"en", "A poylp was removed.", "polyp positive"},
+		{"en", "NO EVIDENCE OF POLYPS, MASSES OR DIVERTICULA.", "diverticulosis negated, polyp negated"},
+		{"en", "Diver-\nticulosis of the sig-\nmoid.", "diverticulosis positive"},
+		{"en", "There were no polyps, diverticula,\nor masses in the entire\ncolon.", "diverticulosis negated, polyp negated"},
+		{"en", `Findings:\.br\No polyps.\.br\Internal hemorrhoids.\.br\`, "hemorrhoids positive, polyp negated"},
+		{"en", "No polyps. Two diverticula.", "diverticulosis positive, polyp negated"},
+		{"en", "No polyps seen, two diverticula.", "diverticulosis positive, polyp negated"},
+		{"en", "There is no evidence of Barrett's esophagus, esophagitis, ulcer, or active bleeding.", "barrett negated, bleeding negated, esophagitis negated, ulcer negated"},
+		{"en", "Esophagus: LA Grade A esophagitis. Stomach: normal. Duodenum: no ulcers.", "esophagitis positive, ulcer negated"},
+		{"en", "Esophagus: normal, no Barrett's, no esophagitis", "barrett negated, esophagitis negated"},
+		{"en", "The patient denies a family history of colon cancer.", "cancer family"},
+		{"en", "There is a family history of colon cancer in her father, and she has had polyps before.", "cancer family, polyp historical"},
+		{"en", "Patient has a history of Crohn's disease but no active Crohn's disease was seen today.", "crohn negated"},
+		{"en", "1. Sigmoid polyp, removed.\n2. No diverticula.\n3. Hemorrhoids.", "diverticulosis negated, hemorrhoids positive, polyp positive"},
+		{"en", "- polyp in cecum, 3.5 mm\n- no diverticulosis\n- BBPS 2-2-2", "diverticulosis negated, inadequate-preparation negated, polyp positive"},
+		{"en", "Boston Bowel Preparation Scale: Right colon = 1, Transverse = 2, Left = 2.", "inadequate-preparation positive"},
+		{"en", "BBPS 6/9", "inadequate-preparation negated"},
+		{"en", "BBPS: 5/9.", "inadequate-preparation positive"},
+		{"en", "BBPS total 7 (R1, T3, L3)", "inadequate-preparation positive"},
+		{"en", "BBPS R2 T2 L2", "inadequate-preparation negated"},
+		{"en", "Boston Bowel Preparation Score\nRight: 2\nTransverse: 1\nLeft: 2", "inadequate-preparation positive"},
+		{"en", "The Boston bowel preparation scale was used.", ""},
+		{"en", "BBPS not recorded.", ""},
+		{"en", "Previous colonoscopy in 2020: BBPS 4.", "inadequate-preparation historical"},
+		{"en", "The bowel prep was good in the right colon but poor in the left colon.", "inadequate-preparation positive"},
+		{"en", "Mucosa: well seen. Prep: adequate.", "inadequate-preparation negated"},
+		{"en", "Paris 0-Is polyp of 8 mm", "polyp positive"},
+		{"en", "Forrest IIc ulcer in the bulb. No bleeding.", "bleeding negated, ulcer positive"},
+		{"en", "Anus: no hemorrhoids. Rectum: 0 polyps. Sigmoid: 2 polyps.", "hemorrhoids negated, polyp positive"},
+		{"en", "Mayo 1 colitis", "ulcerative-colitis positive"},
+		{"en", "Risks including bleeding, perforation and missed polyps were discussed with the patient.", "bleeding hypothetical, polyp hypothetical"},
+		{"en", "Recommendation: Repeat colonoscopy in 5 years because of adenomas.", "polyp hypothetical"},
+		{"en", "Wife has breast cancer.", ""},
+		{"en", "Duodenal diverticulum. No colonic diverticula.", "diverticulosis negated"},
+		{"en", "Nasal polyp surgery in 2012.", ""},
+		{"en", "Pathology: tubular adenoma, negative for high grade dysplasia and carcinoma.", "cancer negated, polyp positive"},
+		{"en", "Polyp (5 mm) in ascending colon; polyp (3 mm) in rectum; no bleeding.", "bleeding negated, polyp positive"},
+		{"en", "Ulcers were seen in the ileum, but not in the colon.", "ulcer positive"},
+		{"en", "There was no bleeding from the ulcer.", "bleeding negated, ulcer negated"},
+		{"en", "The ulcer showed no bleeding.", "bleeding negated, ulcer positive"},
+		{"en", "Barrett's oesophagus, Prague C0M2; no dysplasia.", "barrett positive"},
+		{"en", "Suspicious for Barrett's. Biopsies taken to rule out dysplasia.", "barrett uncertain"},
+		{"en", "The previously noted ulcer has completely healed.", "ulcer negated"},
+		{"en", "Ulcer unchanged compared to prior examination.", "ulcer positive"},
+		{"en", "Known Crohn's disease with active ulcers in the ileum.", "crohn historical, ulcer positive"},
+		{"en", "No gross lesions, specifically no polyps, no cancer.", "cancer negated, polyp negated"},
+		{"en", "Colonoscopy was performed for polyp surveillance. A 5 mm polyp was removed.", "polyp positive"},
+		{"en", "Colonoscopy for iron deficiency anemia and hematochezia. Normal exam.", "bleeding historical"},
+		{"en", "Patient presents with melena.", "bleeding historical"},
+		{"en", "Colon cancer screening. Normal colonoscopy without polyps.", "cancer hypothetical, polyp negated"},
+		{"en", "polyps x 3 in the sigmoid", "polyp positive"},
+		{"en", "One 4-mm polyp was found in the ascending colon. The polyp was removed with a cold biopsy forceps. Resection and retrieval were complete.", "polyp positive"},
+		{"en", "The exam was otherwise without abnormality. No hemorrhoids.", "hemorrhoids negated"},
+		{"en", "Hemorrhoids present. Ulcers absent. Polyps: not seen", "hemorrhoids positive, polyp negated, ulcer negated"},
+		{"en", "Evidence of a previous surgical anastomosis; no recurrence of cancer, no ulcer.", "cancer negated, ulcer negated"},
+		{"en", "Endoscopist: Dr. U. C. Polyposis", ""},
+		{"en", "No polyps; however, there is a small ulcer; bleeding is not present.", "bleeding negated, polyp negated, ulcer positive"},
+		{"en", "POLYPS - NONE\nDIVERTICULOSIS - MILD, SIGMOID\nHEMORRHOIDS - GRADE 1", "diverticulosis positive, hemorrhoids positive, polyp negated"},
+		{"en", "no   polyps   \t seen\r\n\r\nhemorrhoids   noted\r\n", "hemorrhoids positive, polyp negated"},
+		{"en", "Cancer is unlikely.", "cancer uncertain"},
+		{"en", "Biopsy proven cancer.", "cancer positive"},
+		{"en", "A polyp was not seen.", "polyp negated"},
+		{"en", "If there are no polyps, the next examination is due in ten years.", "polyp hypothetical"},
+		{"en", "Bleeding: minimal, stopped spontaneously", "bleeding positive"},
+		{"en", "Complications: None. Polyps: 2.", "polyp positive"},
+		{"en", "Colitis, probably ulcerative colitis.", "ulcerative-colitis uncertain"},
+		{"en", "Impression: Crohn's disease, moderately active, no change from prior.", "crohn positive"},
+		{"en", "Crohn’s disease", "crohn positive"},
+		{"en", "CROHN`S", "crohn positive"},
+		{"en", "Post-polypectomy bleeding was treated.", "bleeding positive"},
+		{"en", "The cecum and ascending colon were normal. The sigmoid colon contained multiple diverticula.", "diverticulosis positive"},
+		{"en", "Without polyps, with diverticula.", "diverticulosis positive, polyp negated"},
+		{"de", "Kein Hinweis auf Polypen, Divertikel oder Blutungen.", "bleeding negated, diverticulosis negated, polyp negated"},
+		{"de", "Polypen fanden sich nicht.", "polyp negated"},
+		{"de", "Im Sigma zeigt sich ein Polyp, im Rektum keine Hämorrhoiden.", "hemorrhoids negated, polyp positive"},
+		{"de", "St. p. Polypektomie, aktuell kein Polyp.", "polyp negated"},
+		{"de", "Bekannter Morbus Crohn, derzeit aktiv.", "crohn positive"},
+		{"de", "Mutter: Kolonkarzinom.", "cancer family"},
+		{"de", "Kein Polyp, jedoch Divertikel im Sigma.", "diverticulosis positive, polyp negated"},
+		{"de", "Haemorrhoiden Grad I, keine Blutung.", "bleeding negated, hemorrhoids positive"},
+		{"de", "Nicht nur Polypen, sondern auch Divertikel.", "diverticulosis positive, polyp positive"},
+		{"de", "Karzinom nicht ausgeschlossen.", "cancer uncertain"},
+		{"de", "Vorbereitung nicht ausreichend.", "inadequate-preparation positive"},
+		{"de", "Refluxösophagitis LA-Grad B. Kein Barrett.", "barrett negated, esophagitis positive"},
+		{"de", "Ulzera in Magen und Duodenum, keine frischen Blutungsstigmata.", "bleeding negated, ulcer positive"},
+	} {
+		got := map[string]Status{}
+		for _, f := range Default().Read(row.text, row.language).Findings {
+			got[f.Finding] = f.Status
+		}
+		var all []string
+		for _, finding := range slices.Sorted(maps.Keys(got)) {
+			all = append(all, finding+" "+string(got[finding]))
+		}
+		assert.Equal(t, row.want, strings.Join(all, ", "), row.text)
+	}
+}
