@@ -212,4 +212,3 @@ func checkOntology(cfg configs.Config) (string, error) {
 	}
 	return fmt.Sprintf("%s; %d findings", strings.Join(o.Versions(), ", "), len(o.Findings())), nil
 }
-

@@ -212,8 +212,16 @@ func readLanguage(root strict.Value) *Language {
 		key  string
 		into *map[string]bool
 	}{
-		{"common", &l.common}, {"abbreviations", &l.abbreviations}, {"grades", &l.grades}, {"conjunctions", &l.conjunctions}, {"openers", &l.openers},
-		{"describers", &l.describers}, {"joins", &l.joins}, {"within", &l.within}, {"answers", &l.answers}, {"words", nil},
+		{"common", &l.common},
+		{"abbreviations", &l.abbreviations},
+		{"grades", &l.grades},
+		{"conjunctions", &l.conjunctions},
+		{"openers", &l.openers},
+		{"describers", &l.describers},
+		{"joins", &l.joins},
+		{"within", &l.within},
+		{"answers", &l.answers},
+		{"words", nil},
 	} {
 		words := r.words(f.Optional(list.key))
 		if list.into != nil {
@@ -316,8 +324,11 @@ func (r *reader) terms(f *strict.Fields, of term) {
 		implied bool
 		value   strict.Value
 	}{
-		{"terms", "", false, f.Required("terms")}, {"uncertain", Uncertain, false, f.Optional("uncertain")},
-		{"negated", Negated, false, f.Optional("negated")}, {"reported", Historical, false, f.Optional("reported")}, {"implied", "", true, f.Optional("implied")},
+		{"terms", "", false, f.Required("terms")},
+		{"uncertain", Uncertain, false, f.Optional("uncertain")},
+		{"negated", Negated, false, f.Optional("negated")},
+		{"reported", Historical, false, f.Optional("reported")},
+		{"implied", "", true, f.Optional("implied")},
 	} {
 		for _, item := range list.value.List() {
 			r.phrase(item, true, func(phrase string) meaning {
