@@ -49,6 +49,7 @@ type target struct {
 	MethodInfo
 	layer Layer
 	reads []need
+	parts bool // one of several layers that are shown together with the next target
 }
 
 // maps compiles all targets.
@@ -61,7 +62,7 @@ func (c *compiler) maps(wanted []Target) ([]Output, error) {
 	if err != nil {
 		return nil, err
 	}
-	var outputs []Output
+	var outputs, parts []Output
 	for _, t := range targets {
 		read := make([]string, len(t.reads))
 		for i, n := range t.reads {
@@ -80,7 +81,13 @@ func (c *compiler) maps(wanted []Target) ([]Output, error) {
 			o.Instead = why
 		}
 		o.Name = c.op("Identity", []string{t.make(c, t, read)}) // an output of its own, whatever it is made of
-		outputs = append(outputs, o)
+		if parts = append(parts, o); t.parts {
+			continue
+		}
+		if len(parts) > 1 {
+			o = c.together(parts)
+		}
+		outputs, parts = append(outputs, o), nil
 	}
 	return outputs, nil
 }
@@ -111,8 +118,12 @@ func (c *compiler) resolve(wanted []Target) ([]*target, error) {
 				return nil, err
 			}
 		}
-		for _, l := range layers {
-			t := &target{MethodInfo: info, layer: l}
+		together := want.Layer == "" || want.Layer == LastLayer
+		if together && info.Raw { // of layers that differ in their channels
+			layers = layers[len(layers)-1:]
+		}
+		for i, l := range layers {
+			t := &target{MethodInfo: info, layer: l, parts: together && i < len(layers)-1}
 			var err error
 			if t.reads, err = info.needs(c, t); err != nil {
 				return nil, err

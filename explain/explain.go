@@ -15,6 +15,9 @@ type Options struct {
 	Output string
 	// FromOutput starts at the output itself, where the default is the logits before a final softmax or sigmoid.
 	FromOutput bool
+	// Parts says that the output is of many places, as boxes and masks are: the logits are laid out as it is, also where a softmax or sigmoid
+	// makes only a part of it, and "last" is the last layer of each branch before the convolution that makes the values.
+	Parts bool
 	// Single compiles for one frame and one seed a run. ONNX Runtime then knows all shapes and keeps its blocked
 	// layout through the gradient, which is faster (a fifth of the backward pass); ManySeeds is then false.
 	Single bool

@@ -27,6 +27,7 @@ type graph struct {
 
 	single bool // one frame and one seed a run
 	apart  bool // large weights are left out of what is written
+	parts  bool // see Options.Parts
 
 	varies  map[string]bool     // see varying
 	batched map[string]int      // see batch

@@ -32,8 +32,11 @@ func Inspect(model []byte, o Options) (*Inspection, error) {
 		return nil, err
 	}
 	in := &Inspection{Opset: g.exported, Logits: h.logits, Layers: g.judged(h)}
-	if last, err := g.lastLayer(h); err == nil {
-		in.Last = last
+	if last, err := g.findLayers(LastLayer, h); err == nil {
+		in.Last = last[0]
+		if g.parts {
+			in.Last = ofParts(last)
+		}
 	}
 	if dims := g.shape(h.logits); len(dims) > 0 {
 		in.Classes = int(size(dims[1:]))

@@ -77,6 +77,9 @@ func open(model []byte, o Options) (*graph, head, error) {
 	if err != nil {
 		return nil, head{}, err
 	}
+	if g.parts = o.Parts; g.parts && !o.FromOutput {
+		h.logits = g.behind(h.output)
+	}
 	for range mostNesting {
 		if err := g.learnShapes(o, h); err != nil {
 			return nil, head{}, err
@@ -266,6 +269,11 @@ func (g *graph) without(n *node) error {
 
 // findLayers resolves the name of a layer, or of several.
 func (g *graph) findLayers(name string, h head) ([]Layer, error) {
+	if g.parts && (name == "" || name == LastLayer) {
+		if all := g.lastOfParts(h); len(all) > 0 {
+			return all, nil
+		}
+	}
 	if name != AllLayers && name != BlockLayers {
 		l, err := g.findLayer(name, h)
 		return []Layer{l}, err

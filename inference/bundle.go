@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"endogate/explain"
@@ -46,6 +47,8 @@ type OutputKind string
 // The kinds of output.
 const (
 	OfClasses OutputKind = "classes" // a value for each class
+	OfBoxes   OutputKind = "boxes"   // boxes with a class and a probability, of a detector
+	OfMask    OutputKind = "mask"    // a value for each class and pixel, of a segmentation
 )
 
 // Output describes the network's output that counts.
@@ -55,7 +58,20 @@ type Output struct {
 	Kind       OutputKind
 	// Positive is the class that a single value is the probability of, where the manifest lists two: the second, if nothing else is said.
 	Positive string
+	Boxes    Boxes // of OfBoxes
+	Mask     Mask  // of OfMask
 }
+
+// Others are the outputs that are read besides.
+func (o Output) Others() []string {
+	if o.Boxes.From == "" {
+		return nil
+	}
+	return []string{o.Boxes.From}
+}
+
+// Parts reports whether the output is of many places of the frame.
+func (o Output) Parts() bool { return o.Kind != OfClasses }
 
 // NoMethod is the method of a manifest by which nothing is explained.
 const NoMethod = "none"
@@ -160,7 +176,16 @@ func (b *Bundle) Fits(n *explain.Outline) error {
 	case out < 0:
 		return fault("output.name is %q, the network's outputs are %q", b.Output.Name, names(n.Outputs))
 	}
-	if values := valuesOf(n.Outputs[out].Shape); values > 0 && !b.reads(values) {
+	for _, other := range b.Output.Others() {
+		if !slices.Contains(names(n.Outputs), other) || other == b.Output.Name {
+			return fault("output.boxes.from is %q, the network's outputs are %q; it must be another one than output.name", other, names(n.Outputs))
+		}
+	}
+	if b.Output.Parts() {
+		if err := b.partsFit(n, n.Outputs[out].Shape); err != nil {
+			return fault("%s", strings.TrimPrefix(err.Error(), "inference: "))
+		}
+	} else if values := valuesOf(n.Outputs[out].Shape); values > 0 && !b.reads(values) {
 		return fault("it lists %d classes, output %q has %d", len(b.Classes), b.Output.Name, values)
 	}
 	want, got := b.Input.Shape(), n.Inputs[0].Shape
@@ -173,6 +198,24 @@ func (b *Bundle) Fits(n *explain.Outline) error {
 		return fault("%s", why)
 	}
 	_, err := b.Reading(n.Ends(b.Output.Name))
+	return err
+}
+
+// partsFit says why the shape of an output cannot be that of boxes or masks, or nil; an open axis (-1) may be anything.
+func (b *Bundle) partsFit(n *explain.Outline, shape []int64) error {
+	r, err := b.Reading(explain.Linear)
+	if err != nil || slices.Contains(shape[min(1, len(shape)):], -1) {
+		return err
+	}
+	if b.Output.Kind == OfMask {
+		_, err := r.segments(shape)
+		return err
+	}
+	if shape = slices.Clone(shape); len(shape) > 2 {
+		shape[0] = 1
+	}
+	values, _ := r.values()
+	_, err = rowsOf(b.Output.Name, shape, values)
 	return err
 }
 

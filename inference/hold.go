@@ -40,7 +40,7 @@ func Tolerance(o *explain.Outline, otherProcessor bool) float64 {
 // Hold compares what a network says as it is run here, with its gradient, with what own, the network as it was exported, says; and
 // both with what the bundle's reference frames are to be. Without reference frames, three of endoscopies are taken. The error
 // names frame, class and both numbers.
-func (b *Bundle) Hold(ctx context.Context, n Opened, own func(ctx context.Context, input []float32) ([]float32, error), ends explain.Ends, tolerance float64) error {
+func (b *Bundle) Hold(ctx context.Context, n Opened, own func(ctx context.Context, input []float32) ([]explain.Tensor, error), ends explain.Ends, tolerance float64) error {
 	frames, err := b.heldFrames()
 	if err != nil {
 		return err
@@ -55,12 +55,12 @@ func (b *Bundle) Hold(ctx context.Context, n Opened, own func(ctx context.Contex
 		if err != nil {
 			return fmt.Errorf("inference: model %s: %s: %w", b.Name, f.name, err)
 		}
-		likeProbabilities = likeProbabilities && distributed(values)
-		want, err := n.Reading.Probabilities(values)
+		likeProbabilities = likeProbabilities && b.likeProbabilities(n.Reading, values)
+		want, err := n.Reading.Shallow(values)
 		if err != nil {
 			return fmt.Errorf("inference: model %s: %s: %w", b.Name, f.name, err)
 		}
-		got, err := n.Reading.Probabilities(mine[0])
+		got, err := n.Reading.Shallow(mine)
 		if err != nil {
 			return fmt.Errorf("inference: model %s: %s: %w", b.Name, f.name, err)
 		}
@@ -78,9 +78,23 @@ func (b *Bundle) Hold(ctx context.Context, n Opened, own func(ctx context.Contex
 		}
 	}
 	if likeProbabilities {
-		return fmt.Errorf("inference: model %s: output %q adds up to one on each of %d frames, so that it seems to hold probabilities already, and output.activation is %s, which would be applied once more: write none", b.Name, b.Output.Name, len(frames), n.Reading.activation)
+		why := "adds up to one"
+		if b.Output.Parts() {
+			why = "lies within 0 to 1 for every class and place"
+		}
+		return fmt.Errorf("inference: model %s: output %q %s on each of %d frames, so that it seems to hold probabilities already, and output.activation is %s, which would be applied once more: write none", b.Name, b.Output.Name, why, len(frames), n.Reading.activation)
 	}
 	return nil
+}
+
+// likeProbabilities reports whether an output looks as if its values were probabilities already.
+func (b *Bundle) likeProbabilities(r Reading, outputs []explain.Tensor) bool {
+	if !b.Output.Parts() {
+		return distributed(outputs[0].Values)
+	}
+	r.activation = None // by which what is none is an error
+	_, err := r.Shallow(outputs)
+	return err == nil
 }
 
 // distributed reports whether values are probabilities of classes of which one is true.

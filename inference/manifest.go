@@ -59,9 +59,12 @@ func readBundle(v strict.Value) *Bundle {
 		Stated:       readDigest(f.Optional("digest")),
 	}
 	b.Reference = readReferences(f.Optional("reference"), b.ClassNames())
-	if p := b.Output.Positive; p != "" && (len(b.Classes) != 2 || !slices.Contains(b.ClassNames(), p)) {
+	if p := b.Output.Positive; p != "" && b.Output.Kind != OfClasses {
+		output.Fault("positive is %q; boxes and masks are of every class by itself", p)
+	} else if p != "" && (len(b.Classes) != 2 || !slices.Contains(b.ClassNames(), p)) {
 		output.Fault("positive is %q; it names one of two classes, where the network has one value for both", p)
 	}
+	b.checkParts(output)
 	if len(b.Classes) == 1 && b.Output.Activation == Softmax && b.Output.Kind == OfClasses {
 		output.Fault("activation is softmax with one class, which is 1.0 whatever the network says; sigmoid, or none where the network's output is a probability already")
 	}
@@ -214,12 +217,87 @@ func readBox(v strict.Value) *Box {
 func readOutput(v strict.Value) Output {
 	f := v.Fields()
 	defer f.Done()
-	return Output{
+	o := Output{
 		Name:       f.Required("name").Text(256),
 		Activation: strict.OneOf(f.Required("activation"), None, Softmax, Sigmoid),
-		Kind:       cmp.Or(strict.OneOf(f.Optional("kind"), OfClasses), OfClasses),
+		Kind:       cmp.Or(strict.OneOf(f.Optional("kind"), OfClasses, OfBoxes, OfMask), OfClasses),
 		Positive:   f.Optional("positive").Text(64),
 	}
+	boxes, mask := f.Optional("boxes"), f.Optional("mask")
+	for _, of := range []struct {
+		kind OutputKind
+		key  strict.Value
+	}{{OfBoxes, boxes}, {OfMask, mask}} {
+		if of.key.Present() && o.Kind != of.kind {
+			of.key.Fault("is for kind: %s alone", of.kind)
+		}
+	}
+	if o.Kind == OfBoxes {
+		o.Boxes = readBoxes(boxes)
+	}
+	if o.Kind == OfMask {
+		o.Mask = readMask(mask)
+	}
+	return o
+}
+
+// Boxes and masks, where nothing else is said.
+const (
+	defaultOverlap  = 0.45  // Ultralytics' iou
+	defaultBoxes    = 10    // of a frame: each has a map of its own
+	maxBoxes        = 100   // of a frame
+	defaultLevel    = 0.5   // of a pixel's probability
+	defaultSmallest = 0.001 // of the frame
+)
+
+func readBoxes(v strict.Value) Boxes {
+	b := Boxes{Columns: []Column{BoxColumn, ClassesColumn}, Format: Centred, Unit: Pixels, Overlap: defaultOverlap, Most: defaultBoxes}
+	if !v.Present() {
+		return b
+	}
+	f := v.Fields()
+	defer f.Done()
+	b.From = f.Optional("from").Text(256)
+	columns := f.Optional("columns")
+	if b.From != "" {
+		b.Columns = []Column{ClassesColumn}
+	}
+	if columns.Present() {
+		b.Columns = nil
+		for _, c := range columns.List() {
+			b.Columns = append(b.Columns, strict.OneOf(c, BoxColumn, ObjectnessColumn, ClassesColumn, ScoreColumn, LabelColumn, SkipColumn))
+		}
+		if why := b.wrong(); why != "" {
+			columns.Fault("%s", why)
+		}
+	}
+	b.Format = cmp.Or(strict.OneOf(f.Optional("format"), Centred, Corners, Cornered), b.Format)
+	b.Unit = cmp.Or(strict.OneOf(f.Optional("unit"), Pixels, Fractions), b.Unit)
+	b.Background = cmp.Or(strict.OneOf(f.Optional("background"), NoBackground, FirstBackground, LastBackground), NoBackground)
+	if overlap := f.Optional("overlap"); overlap.Present() {
+		b.Overlap = overlap.Above(0, 1)
+	}
+	if most := f.Optional("most"); most.Present() {
+		b.Most = most.Integer(1, maxBoxes)
+	}
+	return b
+}
+
+func readMask(v strict.Value) Mask {
+	m := Mask{Level: defaultLevel, Smallest: defaultSmallest, Background: NoBackground}
+	if !v.Present() {
+		return m
+	}
+	f := v.Fields()
+	defer f.Done()
+	m.Background = cmp.Or(strict.OneOf(f.Optional("background"), NoBackground, FirstBackground, LastBackground), NoBackground)
+	if level := f.Optional("level"); level.Present() {
+		m.Level = level.Above(0, 1)
+	}
+	if smallest := f.Optional("smallest"); smallest.Present() {
+		m.Smallest = smallest.Above(0, 1)
+	}
+	return m
 }
 
 // defaultBudget is for the map of one finding by a method of many runs.

@@ -1,11 +1,11 @@
 package inference
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"image"
-	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -26,7 +26,7 @@ type Model interface {
 type Network interface {
 	// Explain returns the values of the network's own outputs, the one that the manifest names first, and for each of the
 	// seeds, which are weights of that one's values, a map of what speaks for it. The input is not kept.
-	Explain(ctx context.Context, input []float32, shape []int64, seeds [][]float32) (outputs [][]float32, maps []explain.Map, err error)
+	Explain(ctx context.Context, input []float32, shape []int64, seeds [][]float32) (outputs []explain.Tensor, maps []explain.Map, err error)
 }
 
 // Opened is a bundle's network, and how it is read and explained.
@@ -41,9 +41,9 @@ var ErrBudget = errors.New("the explanation took longer than the model's explain
 
 // Explainer explains by other methods, or at other layers, than the bundle's own.
 type Explainer interface {
-	// Explain returns for each of the targets a map of what speaks for a class in the input, of a network whose output has so
-	// many values. Its methods may be called from any goroutine.
-	Explain(ctx context.Context, input []float32, values, class int, targets []explain.Target) ([]Explained, error)
+	// Explain returns for each of the targets a map of what speaks for a seed, which is weights of the output's values, in the
+	// input. Its methods may be called from any goroutine.
+	Explain(ctx context.Context, input, seed []float32, targets []explain.Target) ([]Explained, error)
 }
 
 // Explained is a map, and how it was made.
@@ -73,7 +73,7 @@ func NewModel(ctx context.Context, b *Bundle, n Opened, e Explainer) (*BundleMod
 			m.explains = append(m.explains, i)
 		}
 	}
-	if info, _ := explain.LookupMethod(explain.Method(n.How.Method)); len(m.explains) <= maxAhead && !info.Runs {
+	if info, _ := explain.LookupMethod(explain.Method(n.How.Method)); len(m.explains) <= maxAhead && !info.Runs && !b.Output.Parts() {
 		m.ahead = m.explains
 	}
 	if _, err := m.Infer(ctx, analysis.Sample{Span: analysis.Still(1), Frames: []*image.RGBA{b.BlackFrame()}}, nil); err != nil {
@@ -103,52 +103,79 @@ func (m *BundleModel) Infer(ctx context.Context, s analysis.Sample, wishes []exp
 		if err != nil {
 			return analysis.Part{}, err
 		}
-		values = int64(len(outputs[0]))
+		values = int64(len(outputs[0].Values))
 	}
 	outputs, ahead, err := m.network.Explain(ctx, *input, m.bundle.Input.Shape(), m.seeds(int(values), m.ahead))
 	if err != nil {
 		return analysis.Part{}, err
 	}
-	p, err := m.network.Reading.Probabilities(outputs[0])
+	said, err := m.network.Reading.Read(outputs, g)
 	if err != nil {
 		return analysis.Part{}, Permanent(err)
 	}
-	m.values.Store(int64(len(outputs[0])))
-	found := m.above(p)
-	explanations := byClass(m.ahead, ahead)
-	late, err := m.late(ctx, *input, len(outputs[0]), found)
+	m.values.Store(int64(said.values))
+	part := analysis.Part{Geometry: g, Result: analysis.Result{
+		Span: s.Span, Rows: g.Rows, Columns: g.Columns, Scores: make(map[string]float64, len(said.Probabilities)),
+	}}
+	for i, class := range m.bundle.Classes {
+		part.Result.Scores[class.Name] = said.Probabilities[i]
+	}
+	found := m.found(said)
+	explanations, err := m.late(ctx, *input, found, byClass(m.ahead, ahead))
 	if err != nil && !errors.Is(err, ErrBudget) {
 		return analysis.Part{}, err
 	}
-	maps.Copy(explanations, late)
-	part := analysis.Part{Geometry: g, Result: analysis.Result{
-		Span: s.Span, Rows: g.Rows, Columns: g.Columns, Scores: make(map[string]float64, len(p)),
-	}}
-	for i, class := range m.bundle.Classes {
-		part.Result.Scores[class.Name] = p[i]
-	}
-	for _, i := range found {
-		class := m.bundle.Classes[i]
-		part.Result.Findings = append(part.Result.Findings, class.Seen(p[i]))
-		if class.Role != analysis.RoleFinding {
+	for i, f := range found {
+		part.Result.Findings = append(part.Result.Findings, f.Finding)
+		if f.Role != analysis.RoleFinding {
 			continue
 		}
-		if one, ok := explanations[i]; ok {
-			part.Maps = append(part.Maps, mapOf(class, m.network.How, one))
-			if why := m.network.How.Fallback; why != "" {
+		if one := explanations[i]; one != nil {
+			part.Maps = append(part.Maps, mapOf(f.Finding, m.network.How, *one))
+			if why := m.network.How.Fallback; why != "" && f.Number <= 1 {
 				info, _ := explain.LookupMethod(explain.Method(m.network.How.Method))
-				part.Result.Notes = append(part.Result.Notes, fmt.Sprintf("%s: explained by %s: %s", class.Name, info.Title, why))
+				part.Result.Notes = append(part.Result.Notes, fmt.Sprintf("%s: explained by %s: %s", f.Class, info.Title, why))
 			}
 		} else {
-			part.Result.Notes = append(part.Result.Notes, class.Name+": "+m.unexplained())
+			part.Result.Notes = append(part.Result.Notes, f.called()+": "+m.unexplained())
 		}
-		wished, err := m.wished(ctx, *input, len(outputs[0]), i, wishes)
+		wished, err := m.wished(ctx, *input, f, wishes)
 		if err != nil {
 			return analysis.Part{}, err
 		}
 		part.Maps = append(part.Maps, wished...)
 	}
 	return part, nil
+}
+
+// found is a finding, and the seed of what speaks for it.
+type found struct {
+	analysis.Finding
+	class int
+	seed  []float32
+}
+
+// called is its class, and which box of several it is.
+func (f found) called() string {
+	if f.Number > 1 {
+		return fmt.Sprintf("%s, box %d", f.Class, f.Number)
+	}
+	return f.Class
+}
+
+// found are the classes that reach their thresholds, or their boxes and masks.
+func (m *BundleModel) found(said Said) (all []found) {
+	for i, class := range m.bundle.Classes {
+		if p := said.Probabilities[i]; !m.bundle.Output.Parts() && p >= class.Threshold {
+			all = append(all, found{class.Seen(p), i, m.network.Reading.Seed(said.values, i, -1)})
+		}
+	}
+	for _, r := range said.Regions {
+		f := found{m.bundle.Classes[r.Class].Seen(r.Probability), r.Class, said.Seed(r, -1)}
+		f.Outline, f.Number, f.Contours, f.Share = r.Outline, r.Number, r.Contours, r.Share
+		all = append(all, f)
+	}
+	return all
 }
 
 // prepare fills the network's input, and returns where it comes from.
@@ -159,38 +186,28 @@ func (m *BundleModel) prepare(s analysis.Sample, input []float32) (analysis.Geom
 	return m.bundle.Prepare(s.Frames[0], s.Orientation, input)
 }
 
-// wished explains a class as the wishes say.
-func (m *BundleModel) wished(ctx context.Context, input []float32, values, class int, wishes []explain.Target) ([]analysis.Map, error) {
+// wished explains a finding as the wishes say.
+func (m *BundleModel) wished(ctx context.Context, input []float32, f found, wishes []explain.Target) ([]analysis.Map, error) {
 	if len(wishes) == 0 {
 		return nil, nil
 	}
 	if m.explainer == nil {
 		return nil, Permanent(fmt.Errorf("inference: model %s explains by its own method alone", m.bundle.Name))
 	}
-	maps, err := m.explainer.Explain(ctx, input, values, class, wishes)
+	maps, err := m.explainer.Explain(ctx, input, f.seed, wishes)
 	if err != nil {
 		return nil, err
 	}
 	wished := make([]analysis.Map, len(maps))
 	for i, one := range maps {
-		wished[i] = mapOf(m.bundle.Classes[class], one.How, one.Map)
+		wished[i] = mapOf(f.Finding, one.How, one.Map)
 		wished[i].Wished = true
 	}
 	return wished, nil
 }
 
-func mapOf(class analysis.Class, e analysis.Explanation, m explain.Map) analysis.Map {
-	return analysis.Map{Class: class.Name, Explanation: e, Width: m.Width, Height: m.Height, Values: m.Values, Extent: analysis.Extent(m.Extent)}
-}
-
-// above returns the classes that reach their thresholds.
-func (m *BundleModel) above(p []float64) (found []int) {
-	for i, class := range m.bundle.Classes {
-		if p[i] >= class.Threshold {
-			found = append(found, i)
-		}
-	}
-	return found
+func mapOf(f analysis.Finding, e analysis.Explanation, m explain.Map) analysis.Map {
+	return analysis.Map{Class: f.Class, Number: f.Number, Explanation: e, Width: m.Width, Height: m.Height, Values: m.Values, Extent: analysis.Extent(m.Extent)}
 }
 
 // seeds are those of classes.
@@ -202,24 +219,48 @@ func (m *BundleModel) seeds(values int, classes []int) [][]float32 {
 	return seeds
 }
 
-// late explains what is found and is not explained ahead.
-func (m *BundleModel) late(ctx context.Context, input []float32, values int, found []int) (map[int]explain.Map, error) {
-	classes := slices.DeleteFunc(slices.Clone(found), func(class int) bool {
-		return !slices.Contains(m.explains, class) || slices.Contains(m.ahead, class)
-	})
-	together := len(classes)
-	if info, _ := explain.LookupMethod(explain.Method(m.network.How.Method)); info.Runs {
-		together = 1 // what is done within the budget is kept
-	}
-	all := map[int]explain.Map{}
-	for some := range slices.Chunk(classes, max(together, 1)) {
-		_, made, err := m.network.Explain(ctx, input, m.bundle.Input.Shape(), m.seeds(values, some))
-		if err != nil {
-			return all, err
+// maxSlow is how many findings of a frame are explained by a method of many runs.
+const maxSlow = 3
+
+// late explains what is found and is not explained ahead: a map for each finding, nil where there is none.
+func (m *BundleModel) late(ctx context.Context, input []float32, all []found, ahead map[int]explain.Map) ([]*explain.Map, error) {
+	maps := make([]*explain.Map, len(all))
+	var left []int
+	for i, f := range all {
+		if one, ok := ahead[f.class]; ok {
+			maps[i] = &one
+		} else if slices.Contains(m.explains, f.class) {
+			left = append(left, i)
 		}
-		maps.Copy(all, byClass(some, made))
 	}
-	return all, nil
+	together := max(len(left), 1)
+	if info, _ := explain.LookupMethod(explain.Method(m.network.How.Method)); info.Runs {
+		together, left = 1, m.first(all, left) // what is done within the budget is kept
+	}
+	for some := range slices.Chunk(left, together) {
+		var seeds [][]float32
+		for _, i := range some {
+			seeds = append(seeds, all[i].seed)
+		}
+		_, made, err := m.network.Explain(ctx, input, m.bundle.Input.Shape(), seeds)
+		if err != nil {
+			return maps, err
+		}
+		for k, i := range some {
+			maps[i] = &made[k]
+		}
+	}
+	return maps, nil
+}
+
+// first are the boxes to explain where each takes long: the most probable ones of a frame.
+func (m *BundleModel) first(all []found, of []int) []int {
+	if !m.bundle.Output.Parts() {
+		return of
+	}
+	of = slices.Clone(of)
+	slices.SortStableFunc(of, func(a, b int) int { return cmp.Compare(all[b].Probability, all[a].Probability) })
+	return of[:min(len(of), maxSlow)]
 }
 
 // What a finding says that its model does not explain.

@@ -24,7 +24,7 @@ type scripted struct {
 	asked  [][]int // classes of each call
 }
 
-func (s *scripted) Explain(_ context.Context, _ []float32, _ []int64, seeds [][]float32) ([][]float32, []explain.Map, error) {
+func (s *scripted) Explain(_ context.Context, _ []float32, _ []int64, seeds [][]float32) ([]explain.Tensor, []explain.Map, error) {
 	var classes []int
 	maps := make([]explain.Map, len(seeds))
 	for i, seed := range seeds {
@@ -32,7 +32,7 @@ func (s *scripted) Explain(_ context.Context, _ []float32, _ []int64, seeds [][]
 		maps[i] = s.maps[classes[i]]
 	}
 	s.asked = append(s.asked, classes)
-	return [][]float32{s.logits}, maps, s.err
+	return []explain.Tensor{{Shape: []int64{1, int64(len(s.logits))}, Values: s.logits}}, maps, s.err
 }
 
 // opened reads a network as its bundle has it.
@@ -181,11 +181,11 @@ func TestInfer_manyFindingClassesAreExplainedWhenFound(t *testing.T) {
 // wisher explains as it is asked.
 type wisher struct{ asked []explain.Target }
 
-func (w *wisher) Explain(_ context.Context, _ []float32, _, class int, targets []explain.Target) ([]Explained, error) {
+func (w *wisher) Explain(_ context.Context, _, seed []float32, targets []explain.Target) ([]Explained, error) {
 	w.asked = append(w.asked, targets...)
 	maps := make([]Explained, len(targets))
 	for i, t := range targets {
-		maps[i] = Explained{analysis.Explanation{Method: string(t.Method), Layer: t.Layer, Fallback: "another"}, hot(class, i)}
+		maps[i] = Explained{analysis.Explanation{Method: string(t.Method), Layer: t.Layer, Fallback: "another"}, hot(slices.Index(seed, 1), i)}
 	}
 	return maps, nil
 }

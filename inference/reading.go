@@ -15,6 +15,12 @@ type Reading struct {
 	classes    int
 	positive   int // of two classes, the one that a single value speaks for
 	activation Activation
+
+	kind                 OutputKind
+	boxes                Boxes
+	mask                 Mask
+	thresholds           []float64
+	rowsOfInput, columns int
 }
 
 // reads reports whether so many values are one for each class, or one for both of two.
@@ -25,7 +31,13 @@ func (b *Bundle) reads(values int) bool {
 // Reading says how the network's output is read, by how it is made. The network's own probabilities count: an activation
 // that it applies itself is not applied again.
 func (b *Bundle) Reading(ends explain.Ends) (Reading, error) {
-	r := Reading{output: b.Output.Name, classes: len(b.Classes), positive: 1, activation: b.Output.Activation}
+	r := Reading{
+		output: b.Output.Name, classes: len(b.Classes), positive: 1, activation: b.Output.Activation,
+		kind: b.Output.Kind, boxes: b.Output.Boxes, mask: b.Output.Mask, rowsOfInput: b.Input.Rows, columns: b.Input.Columns,
+	}
+	for _, c := range b.Classes {
+		r.thresholds = append(r.thresholds, c.Threshold)
+	}
 	if b.Output.Positive != "" {
 		r.positive = slices.Index(b.ClassNames(), b.Output.Positive)
 	}
@@ -74,22 +86,15 @@ func (r Reading) Probabilities(values []float32) ([]float64, error) {
 	if !r.fits(len(values)) {
 		return nil, fmt.Errorf("inference: the network gave %d values for %d classes", len(values), r.classes)
 	}
-	for _, x := range values {
-		if math.IsNaN(float64(x)) || math.IsInf(float64(x), 0) {
-			return nil, errNotANumber
-		}
-		if r.activation == None && (x < -slack || x > 1+slack) {
-			return nil, fmt.Errorf("inference: output %q has a value of %.4g, which is no probability: output.activation is none, by which it must be; name softmax or sigmoid where the network leaves that to whoever runs it", r.output, x)
-		}
-	}
-	if len(values) == r.classes {
-		return r.activation.apply(values), nil
+	q, err := r.activation.of(r.output, values)
+	if err != nil || len(values) == r.classes {
+		return q, err
 	}
 	if r.activation == Softmax {
 		return nil, fmt.Errorf("inference: output %q has a single value, and softmax over one is 1.0 whatever the network says: output.activation must be sigmoid, or none where the value is a probability already", r.output)
 	}
 	p := []float64{0, 0}
-	p[r.positive] = r.activation.apply(values)[0]
+	p[r.positive] = q[0]
 	p[1-r.positive] = 1 - p[r.positive]
 	return p, nil
 }
@@ -103,6 +108,28 @@ func (r Reading) Weighted(seed, values []float32) float64 {
 		}
 	}
 	return sum
+}
+
+// of makes probabilities of values of an output, or says why they are none.
+func (a Activation) of(output string, values []float32) ([]float64, error) {
+	for _, x := range values {
+		if math.IsNaN(float64(x)) || math.IsInf(float64(x), 0) {
+			return nil, errNotANumber
+		}
+		if a == None && (x < -slack || x > 1+slack) {
+			return nil, fmt.Errorf("inference: output %q has a value of %.4g, which is no probability: output.activation is none, by which it must be; name softmax or sigmoid where the network leaves that to whoever runs it", output, x)
+		}
+	}
+	return a.apply(values), nil
+}
+
+// one makes a probability of a value.
+func (a Activation) one(output string, value float32) (float64, error) {
+	p, err := a.of(output, []float32{value})
+	if err != nil {
+		return 0, err
+	}
+	return p[0], nil
 }
 
 // apply makes probabilities of values.

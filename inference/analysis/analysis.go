@@ -80,12 +80,27 @@ type Finding struct {
 	Site        dicom.Code `json:"site"`
 	// Heatmap is the SOP Instance UID of its heatmap; empty where there is none.
 	Heatmap dicom.UID `json:"heatmap"`
-	// Contours enclose the hot region of its map: closed polygons of (column, row) in the frame's pixel corners, from 0 to
+	// Contours enclose what Outline says: closed polygons of (column, row) in the frame's pixel corners, from 0 to
 	// columns and rows.
 	Contours [][][2]float64 `json:"contours"`
+	Outline  Outline        `json:"outline,omitempty"`
+	// Number tells boxes of one class in one frame apart, the most probable first, from 1; 0 where there is one finding of a class.
+	Number int `json:"number,omitempty"`
+	// Share is the part of the frame that a box or a mask covers, 0..1.
+	Share float64 `json:"share,omitempty"`
 	// Drawn is the map that heatmap and contours show; nil where there is none.
 	Drawn *Drawn `json:"drawn,omitempty"`
 }
+
+// Outline says what the contours of a finding enclose.
+type Outline string
+
+// The outlines. None is the border of a lesion that somebody has seen.
+const (
+	HotRegion   Outline = ""     // where a map has at least half of its maximum
+	NetworkBox  Outline = "box"  // a box that the network itself gives
+	NetworkMask Outline = "mask" // the part of the frame that the network itself takes for the class
+)
 
 // MaxDrawn is how many rows and columns of a map are kept beside its picture: as many as the layers have that gateways
 // explain. Maps of pixels have more.
@@ -133,7 +148,8 @@ type Result struct {
 
 // Map is what speaks for a class in a sample, in the values and the size of the layer that was explained.
 type Map struct {
-	Class string `json:"class"` // of one of the findings
+	Class  string `json:"class"`            // of one of the findings
+	Number int    `json:"number,omitempty"` // as that finding's
 	Explanation
 	Wished bool      `json:"wished"` // to be shown in place of the model's own
 	Width  int       `json:"width"`
@@ -151,8 +167,8 @@ type Extent struct {
 	Right  float64 `json:"right"`
 }
 
-// Part is a result with what a picture of it takes besides the source. Findings have no heatmap and no contours yet:
-// whoever has the source makes them of the maps.
+// Part is a result with what a picture of it takes besides the source. Findings have no heatmap yet, and no contours but those of
+// boxes and masks: whoever has the source makes them of the maps.
 type Part struct {
 	Result   Result   `json:"result"`
 	Geometry Geometry `json:"geometry"`

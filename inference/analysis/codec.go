@@ -175,15 +175,19 @@ func (p Part) validate(next int) (values int, err error) {
 			return 0, fmt.Errorf("a score of %g", score)
 		}
 	}
-	found := map[string]bool{}
+	found := map[whose]bool{}
 	for _, f := range r.Findings {
-		if f.Class == "" || found[f.Class] || !isProbability(f.Probability) || f.Heatmap != "" || len(f.Contours) > 0 || f.Drawn != nil {
+		me := whose{f.Class, f.Number}
+		if f.Class == "" || found[me] || !isProbability(f.Probability) || f.Heatmap != "" || f.Drawn != nil {
 			return 0, errors.New("a finding that is twice there, has no class, no probability, or a picture already")
 		}
-		found[f.Class] = true
+		if err := f.validateOutline(r.Columns, r.Rows); err != nil {
+			return 0, err
+		}
+		found[me] = true
 	}
 	for _, m := range p.Maps {
-		if !found[m.Class] {
+		if !found[whose{m.Class, m.Number}] {
 			return 0, errors.New("a map of a class that was not found")
 		}
 		if m.Width < 1 || m.Height < 1 || m.Width > maxSide || m.Height > maxSide || m.Width*m.Height > maxPixels {
@@ -195,6 +199,37 @@ func (p Part) validate(next int) (values int, err error) {
 		values += m.Width * m.Height
 	}
 	return values, nil
+}
+
+// whose tells the findings of a frame apart.
+type whose struct {
+	class  string
+	number int
+}
+
+// maxPoints bounds the contours of a finding.
+const maxPoints = 1 << 20
+
+// validateOutline says what is wrong with where a finding is.
+func (f Finding) validateOutline(columns, rows int) error {
+	boxed, points := f.Outline == NetworkBox, 0
+	switch {
+	case f.Outline != HotRegion && f.Outline != NetworkBox && f.Outline != NetworkMask:
+		return errors.New("a finding with an outline of another kind")
+	case f.Outline == HotRegion && (len(f.Contours) > 0 || f.Share != 0), boxed && len(f.Contours) != 1, boxed != (f.Number > 0), !isProbability(f.Share):
+		return errors.New("a finding with a place that it cannot have")
+	}
+	for _, c := range f.Contours {
+		if points += len(c); points > maxPoints {
+			return errors.New("a finding with too many points around it")
+		}
+		for _, p := range c {
+			if !(p[0] >= 0 && p[1] >= 0 && p[0] <= float64(columns) && p[1] <= float64(rows)) {
+				return errors.New("a finding beside the frame")
+			}
+		}
+	}
+	return nil
 }
 
 func isProbability(p float64) bool { return p >= 0 && p <= 1 }

@@ -31,6 +31,31 @@ func worded(role Role, class string, site dicom.Code) string {
 	return name
 }
 
+// Worded is what an outline is called.
+func (o Outline) Worded() string {
+	switch o {
+	case NetworkBox:
+		return "box by the network"
+	case NetworkMask:
+		return "mask by the network"
+	}
+	return "hot region"
+}
+
+// Meaning says in a sentence what an outline is, and what it is not.
+func (o Outline) Meaning() string {
+	switch o {
+	case NetworkBox:
+		return "An Image Region that is called box by the network is the rectangle that the network gives with the class. It is not the border of a lesion."
+	case NetworkMask:
+		return "An Image Region that is called mask by the network encloses the pixels that the network takes for the class. It is not the border of a lesion that somebody has seen."
+	}
+	return "An Image Region is the hot region of a heatmap: where what speaks for the class has at least half of the weight that it has at most. It is not the border of a lesion."
+}
+
+// Outlines are all kinds of outline, in the order in which they are spoken of.
+func Outlines() []Outline { return []Outline{HotRegion, NetworkBox, NetworkMask} }
+
 // lowered begins a text with a small letter, but for an abbreviation.
 func lowered(text string) string {
 	first, n := utf8.DecodeRuneInString(text)

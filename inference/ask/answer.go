@@ -57,7 +57,7 @@ type Progress func(m explain.Method, done, all int)
 
 // run answers by targets that are compiled, all in one run of the network.
 func (m *Model) run(ctx context.Context, a *Asked, targets []explain.Target) ([]Answer, error) {
-	_, maps, err := m.output.Run(ctx, a.Input, [][]float32{a.seed()}, targets)
+	_, maps, err := m.output.Run(ctx, a.Input, [][]float32{a.seed}, targets)
 	return answers(maps), err
 }
 
@@ -120,7 +120,7 @@ func (m *Model) sample(ctx context.Context, a *Asked, t explain.Target, progress
 	if info.AtInput { // by gradients
 		explainer = m.output
 	}
-	q := onnx.Question{Target: t, Seed: a.seed(), Score: a.score}
+	q := onnx.Question{Target: t, Seed: a.seed, Score: a.score}
 	if progress != nil {
 		q.Progress = func(done, all int) { progress(t.Method, done, all) }
 	}

@@ -516,7 +516,7 @@ func TestBringings(t *testing.T) {
 	}
 }
 
-func open(t *testing.T, dir string) (*ask.Model, *ask.Opened, error) {
+func open(t testing.TB, dir string) (*ask.Model, *ask.Opened, error) {
 	b, err := inference.LoadBundle(dir)
 	if err != nil {
 		return nil, nil, err

@@ -49,7 +49,7 @@ func New(r *onnx.Runtime, b *inference.Bundle, o Options) *Model {
 	}
 	own := onnx.ExplainerOptions{
 		InputShape: b.Input.Shape(), Output: b.Output.Name, IntraOpThreads: o.Threads, Sessions: o.Sessions, Provider: o.Provider, Cache: o.Cache,
-		Grid: b.Explain.Grid,
+		Grid: b.Explain.Grid, Outputs: b.Output.Others(), Parts: b.Output.Parts(),
 	}
 	m := &Model{Bundle: b, runtime: r, options: o, own: r.NewExplainer(o.Load, own)}
 	if m.output = m.own; o.FromOutput {
@@ -110,5 +110,5 @@ func (m *Model) Inspect() (*explain.Inspection, error) {
 	if err != nil {
 		return nil, err
 	}
-	return explain.Inspect(content, explain.Options{InputShape: m.Bundle.Input.Shape(), Output: m.Bundle.Output.Name, Grid: m.Bundle.Explain.Grid, Probe: m.runtime.Probe})
+	return explain.Inspect(content, explain.Options{InputShape: m.Bundle.Input.Shape(), Output: m.Bundle.Output.Name, Parts: m.Bundle.Output.Parts(), Grid: m.Bundle.Explain.Grid, Probe: m.runtime.Probe})
 }

@@ -38,6 +38,7 @@ func (m *Model) OpenNetwork(ctx context.Context) (*Opened, error) {
 	o := onnx.NetworkOptions{
 		Method: explain.Method(m.Bundle.Explain.Method), Layer: m.Bundle.Explain.Layer, InputShape: m.Bundle.Input.Shape(), Output: m.Bundle.Output.Name,
 		IntraOpThreads: m.options.Threads, Sessions: m.options.Sessions, Provider: m.options.Provider, Grid: m.Bundle.Explain.Grid,
+		Outputs: m.Bundle.Output.Others(), Parts: m.Bundle.Output.Parts(),
 	}
 	plain, err := m.runtime.OpenPlain(content, o)
 	if err != nil {
@@ -47,12 +48,8 @@ func (m *Model) OpenNetwork(ctx context.Context) (*Opened, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("model %s: %w", m.Bundle.Name, err), plain.Close())
 	}
-	own := func(ctx context.Context, input []float32) ([]float32, error) {
-		out, err := plain.Run(ctx, input, o.InputShape, 1)
-		if err != nil {
-			return nil, err
-		}
-		return out[0].Values, nil
+	own := func(ctx context.Context, input []float32) ([]explain.Tensor, error) {
+		return plain.Run(ctx, input, o.InputShape, 1)
 	}
 	if err := m.Bundle.Hold(ctx, opened.Opened, own, known.ends, known.tolerance); err != nil {
 		return nil, errors.Join(err, opened.Close(), plain.Close())
@@ -133,16 +130,16 @@ type sampled struct {
 	how     analysis.Explanation
 }
 
-func (s *sampled) Explain(ctx context.Context, input []float32, shape []int64, seeds [][]float32) (outputs [][]float32, maps []explain.Map, err error) {
-	out, err := s.plain.Run(ctx, input, shape, 1)
-	if err != nil {
+func (s *sampled) Explain(ctx context.Context, input []float32, shape []int64, seeds [][]float32) (outputs []explain.Tensor, maps []explain.Map, err error) {
+	if outputs, err = s.plain.Run(ctx, input, shape, 1); err != nil {
 		return nil, nil, err
 	}
-	for _, o := range out {
-		outputs = append(outputs, o.Values)
-	}
 	for _, seed := range seeds {
-		one, err := s.explain(ctx, input, seed)
+		score, err := s.reading.Scoring(outputs, seed)
+		if err != nil {
+			return nil, nil, err
+		}
+		one, err := s.explain(ctx, input, seed, score)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -152,13 +149,12 @@ func (s *sampled) Explain(ctx context.Context, input []float32, shape []int64, s
 }
 
 // explain makes one map within the manifest's budget.
-func (s *sampled) explain(ctx context.Context, input, seed []float32) (explain.Map, error) {
+func (s *sampled) explain(ctx context.Context, input, seed []float32, score sampling.Score) (explain.Map, error) {
 	limited, cancel := context.WithTimeoutCause(ctx, s.model.Bundle.Explain.Budget, inference.ErrBudget)
 	defer cancel()
 	in := inputOf(s.model.Bundle, input)
 	all, err := s.model.own.Explain(limited, in, onnx.Question{
-		Target: explain.Target{Method: explain.Method(s.how.Method), Layer: s.how.Layer}, Seed: seed,
-		Score: sampling.Score(func(values []float32) float64 { return s.reading.Weighted(seed, values) }),
+		Target: explain.Target{Method: explain.Method(s.how.Method), Layer: s.how.Layer}, Seed: seed, Score: score,
 	})
 	switch {
 	case err != nil && ctx.Err() == nil && context.Cause(limited) == inference.ErrBudget:

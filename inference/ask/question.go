@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"endogate/explain"
+	"endogate/explain/sampling"
 	"endogate/inference"
 	"endogate/inference/analysis"
 	"endogate/inference/onnx"
@@ -55,9 +56,16 @@ type Asked struct {
 	Class         int
 	Against       int // -1 for none
 
+	// Regions are the boxes or masks of a network that gives them, of all classes that reach their thresholds; At is where the class in
+	// question is, which the answer is about, and nil where the network does not say.
+	Regions []inference.Region
+	At      *inference.Region
+
 	bundle  *inference.Bundle
 	reading inference.Reading
-	values  int // of the network's output
+	outputs []onnx.Tensor
+	seed    []float32 // the question as weights of the network's values
+	score   sampling.Score
 	targets []explain.Target
 }
 
@@ -73,15 +81,37 @@ func (m *Model) Ask(ctx context.Context, frame *image.RGBA, q Question) (*Asked,
 	if err != nil {
 		return nil, err
 	}
-	output, err := m.own.Output(ctx, a.Input, 1)
+	outputs, err := m.own.Outputs(ctx, a.Input, 1)
 	if err != nil {
 		return nil, err
 	}
-	a.reading, a.values = known.reading, len(output)
-	if a.Probabilities, err = a.reading.Probabilities(output); err != nil {
+	a.reading, a.outputs = known.reading, outputs[0]
+	said, err := a.reading.Read(a.outputs, geometry)
+	if err != nil {
 		return nil, err
 	}
-	return a, a.choose(q)
+	a.Probabilities, a.Regions = said.Probabilities, said.Regions
+	if err := a.choose(q); err != nil {
+		return nil, err
+	}
+	return a, a.weigh(said)
+}
+
+// weigh makes the seed of what is asked, and the score that methods of many runs explain: the probability, or for a contrast that of one
+// less the other.
+func (a *Asked) weigh(said inference.Said) (err error) {
+	if !a.bundle.Output.Parts() {
+		a.seed, a.score = a.reading.Seed(len(a.outputs[0].Values), a.Class, a.Against), a.difference
+		return nil
+	}
+	at, ok := said.Best(a.Class)
+	if !ok { // nothing speaks for it
+		a.seed, a.score = make([]float32, len(a.outputs[0].Values)), func([]float32) float64 { return 0 }
+		return nil
+	}
+	a.At, a.seed = &at, said.Seed(at, a.Against)
+	a.score, err = a.reading.Scoring(a.outputs, said.Seed(at, -1))
+	return err
 }
 
 // inputOf is what the network takes of values that a bundle prepared.
@@ -95,13 +125,13 @@ func (m *Model) Probabilities(ctx context.Context, inputs []float32, n int) ([][
 	if err != nil {
 		return nil, err
 	}
-	output, err := m.own.Output(ctx, onnx.Input{Shape: m.Bundle.Input.Shape(), Values: inputs}, n)
+	outputs, err := m.own.Outputs(ctx, onnx.Input{Shape: m.Bundle.Input.Shape(), Values: inputs}, n)
 	if err != nil {
 		return nil, err
 	}
-	all, values := make([][]float64, n), len(output)/n
+	all := make([][]float64, n)
 	for i := range all {
-		if all[i], err = known.reading.Probabilities(output[i*values : (i+1)*values]); err != nil {
+		if all[i], err = known.reading.Shallow(outputs[i]); err != nil {
 			return nil, err
 		}
 	}
@@ -166,11 +196,8 @@ func (a *Asked) worded() string {
 	return subject
 }
 
-// seed is the question as weights of the network's values.
-func (a *Asked) seed() []float32 { return a.reading.Seed(a.values, a.Class, a.Against) }
-
-// score is what methods of many runs explain: the probability, or for a contrast that of one less the other.
-func (a *Asked) score(values []float32) float64 {
+// difference is the probability of the class in question, less that of the one that it is contrasted with.
+func (a *Asked) difference(values []float32) float64 {
 	p, err := a.reading.Probabilities(values)
 	if err != nil { // a value is no number
 		return math.NaN()

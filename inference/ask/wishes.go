@@ -37,16 +37,12 @@ func (w *Wishes) Prepare(targets []explain.Target) error {
 }
 
 // Explain implements inference.Explainer.
-func (w *Wishes) Explain(ctx context.Context, input []float32, values, class int, targets []explain.Target) ([]inference.Explained, error) {
+func (w *Wishes) Explain(ctx context.Context, input, seed []float32, targets []explain.Target) ([]inference.Explained, error) {
 	run := targets
 	if !slices.ContainsFunc(targets, func(t explain.Target) bool { return !slices.Contains(w.prepared, t) }) {
 		run = w.prepared
 	}
-	reading, err := w.Model.Reading()
-	if err != nil {
-		return nil, err
-	}
-	a := &Asked{Input: inputOf(w.Model.Bundle, input), Class: class, Against: -1, bundle: w.Model.Bundle, reading: reading, values: values}
+	a := &Asked{Input: inputOf(w.Model.Bundle, input), seed: seed}
 	answers, err := w.Model.run(ctx, a, run)
 	if err != nil {
 		return nil, err

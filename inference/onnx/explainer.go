@@ -29,6 +29,8 @@ type ExplainerOptions struct {
 	FromOutput     bool              // as explain.Options.FromOutput
 	Provider       string            // as SessionOptions.Provider
 	Grid           explain.TokenGrid // as explain.Options.Grid
+	Parts          bool              // as explain.Options.Parts
+	Outputs        []string          // others that Outputs returns besides
 	Cache          *Cache            // nil: one of its own
 }
 
@@ -149,12 +151,15 @@ func (e *Explainer) compile(targets []explain.Target, single, plain, apart bool)
 	}
 	if plain {
 		plain, err := e.runtime.OpenPlain(model, NetworkOptions{
-			Output: e.options.Output, IntraOpThreads: e.options.IntraOpThreads, Sessions: e.options.Sessions, Provider: e.options.Provider,
+			Output: e.options.Output, Outputs: e.options.Outputs, IntraOpThreads: e.options.IntraOpThreads, Sessions: e.options.Sessions, Provider: e.options.Provider,
 		})
+		if plain != nil && e.options.Parts { // there may be more values of one input than of another
+			plain.open = false
+		}
 		return &loaded{plain: plain}, int64(len(model)), err
 	}
 	c, err := explain.Compile(model, explain.Options{
-		Targets: targets, InputShape: e.options.InputShape, Output: e.options.Output, FromOutput: e.options.FromOutput, Single: single, Grid: e.options.Grid,
+		Targets: targets, InputShape: e.options.InputShape, Output: e.options.Output, FromOutput: e.options.FromOutput, Parts: e.options.Parts, Single: single, Grid: e.options.Grid,
 		WeightsApart: apart, Probe: e.runtime.Probe,
 	})
 	if err != nil {
@@ -217,11 +222,11 @@ func (l *loaded) run(ctx context.Context, in Input, n int, seeds [][]float32) ([
 	}
 	one := len(in.Values) / n
 	if c.BaselineName != "" {
-		inputs = append(inputs, Tensor{in.Shape, orConstant(in.Baseline, one, 0)})
+		inputs = append(inputs, Tensor{Shape: in.Shape, Values: orConstant(in.Baseline, one, 0)})
 	}
 	if c.LowName != "" {
-		inputs = append(inputs, Tensor{in.Shape, orConstant(in.Low, one, slices.Min(in.Values))},
-			Tensor{in.Shape, orConstant(in.High, one, slices.Max(in.Values))})
+		inputs = append(inputs, Tensor{Shape: in.Shape, Values: orConstant(in.Low, one, slices.Min(in.Values))},
+			Tensor{Shape: in.Shape, Values: orConstant(in.High, one, slices.Max(in.Values))})
 	}
 	return l.session.Run(ctx, inputs)
 }
@@ -240,11 +245,20 @@ func (e *Explainer) Layers() ([]explain.Layer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return explain.Layers(model, explain.Options{InputShape: e.options.InputShape, Output: e.options.Output, Grid: e.options.Grid, Probe: e.runtime.Probe})
+	return explain.Layers(model, explain.Options{InputShape: e.options.InputShape, Output: e.options.Output, Parts: e.options.Parts, Grid: e.options.Grid, Probe: e.runtime.Probe})
 }
 
 // Output runs n inputs of one shape, one after the other in in.Values: the values of the network's own output for each.
 func (e *Explainer) Output(ctx context.Context, in Input, n int) (values []float32, err error) {
+	all, err := e.Outputs(ctx, in, n)
+	for _, outputs := range all {
+		values = append(values, outputs[0].Values...)
+	}
+	return values, err
+}
+
+// Outputs is Output with the others that are wanted besides, for each input.
+func (e *Explainer) Outputs(ctx context.Context, in Input, n int) (all [][]Tensor, err error) {
 	s, err := e.open(nil, false, true)
 	if err != nil {
 		return nil, err
@@ -260,7 +274,22 @@ func (e *Explainer) Output(ctx context.Context, in Input, n int) (values []float
 			return nil, err
 		}
 		in.Values = in.Values[step*size:]
-		values = append(values, out[0].Values...)
+		for i := range step {
+			all = append(all, oneOf(out, i, step))
+		}
 	}
-	return values, nil
+	return all, nil
+}
+
+// oneOf are the outputs for one of so many inputs.
+func oneOf(out []Tensor, i, of int) []Tensor {
+	if of == 1 {
+		return out
+	}
+	one := make([]Tensor, len(out))
+	for k, t := range out {
+		size := len(t.Values) / of
+		one[k] = Tensor{Shape: append([]int64{1}, t.Shape[1:]...), Values: t.Values[i*size : (i+1)*size : (i+1)*size]}
+	}
+	return one
 }

@@ -20,6 +20,7 @@ type NetworkOptions struct {
 	Sessions       int               // runs at once; 0 is the number of CPUs over IntraOpThreads
 	Provider       string            // as SessionOptions.Provider
 	Grid           explain.TokenGrid // as explain.Options.Grid
+	Parts          bool              // as explain.Options.Parts
 }
 
 // NoLayer asks for no map.
@@ -51,7 +52,7 @@ func (r *Runtime) openNetwork(model []byte, o NetworkOptions, apart bool) (*Netw
 	if o.Layer != NoLayer {
 		targets = []explain.Target{{Method: cmp.Or(o.Method, explain.GradCAM), Layer: o.Layer}}
 	}
-	c, err := explain.Compile(model, explain.Options{Targets: targets, InputShape: o.InputShape, Output: o.Output, Grid: o.Grid, WeightsApart: apart, Probe: r.Probe})
+	c, err := explain.Compile(model, explain.Options{Targets: targets, InputShape: o.InputShape, Output: o.Output, Parts: o.Parts, Grid: o.Grid, WeightsApart: apart, Probe: r.Probe})
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +92,7 @@ func (n *Network) Instead() string { return n.compiled.Maps[0].Instead }
 // Explain runs one frame (a batch of one in the model's own layout, of the given shape; it is not kept) and maps what speaks
 // for each of the seeds, which are weights of the output's values: one forward pass for all. Outputs are the network's own, as it
 // declares them: the one that counts, then those wanted besides. With global average pooling before the classes maps cost nothing.
-func (n *Network) Explain(ctx context.Context, input []float32, shape []int64, seeds [][]float32) (outputs [][]float32, maps []explain.Map, err error) {
+func (n *Network) Explain(ctx context.Context, input []float32, shape []int64, seeds [][]float32) (outputs []Tensor, maps []explain.Map, err error) {
 	for _, seed := range seeds {
 		if len(seed) != n.Values() {
 			return nil, nil, fmt.Errorf("onnx: a seed of %d weights: the network has %d values", len(seed), n.Values())
@@ -103,7 +104,7 @@ func (n *Network) Explain(ctx context.Context, input []float32, shape []int64, s
 	if !n.compiled.ManySeeds && len(seeds) > 1 {
 		return n.oneByOne(ctx, input, shape, seeds)
 	}
-	outputs, cams, err := n.run(ctx, Tensor{shape, input}, seeds)
+	outputs, cams, err := n.run(ctx, Tensor{Shape: shape, Values: input}, seeds)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -115,7 +116,7 @@ func (n *Network) Explain(ctx context.Context, input []float32, shape []int64, s
 }
 
 // oneByOne is Explain for a network that takes one seed for each frame.
-func (n *Network) oneByOne(ctx context.Context, input []float32, shape []int64, seeds [][]float32) (outputs [][]float32, maps []explain.Map, err error) {
+func (n *Network) oneByOne(ctx context.Context, input []float32, shape []int64, seeds [][]float32) (outputs []Tensor, maps []explain.Map, err error) {
 	for i := range seeds {
 		out, m, err := n.Explain(ctx, input, shape, seeds[i:i+1])
 		if err != nil {
@@ -127,7 +128,7 @@ func (n *Network) oneByOne(ctx context.Context, input []float32, shape []int64, 
 }
 
 // run seeds one row for each seed; without any, a row of zeros.
-func (n *Network) run(ctx context.Context, input Tensor, seeds [][]float32) (outputs [][]float32, cams []float32, err error) {
+func (n *Network) run(ctx context.Context, input Tensor, seeds [][]float32) (outputs []Tensor, cams []float32, err error) {
 	if len(input.Shape) == 0 || input.Shape[0] != 1 {
 		return nil, nil, fmt.Errorf("onnx: input shape %v: one frame at a time", input.Shape)
 	}
@@ -140,10 +141,8 @@ func (n *Network) run(ctx context.Context, input Tensor, seeds [][]float32) (out
 	if err != nil {
 		return nil, nil, err
 	}
-	for _, o := range out[:1+n.others] {
-		outputs = append(outputs, o.Values)
-	}
-	if out = out[1+n.others:]; len(out) == 0 {
+	outputs, out = out[:1+n.others], out[1+n.others:]
+	if len(out) == 0 {
 		return outputs, nil, nil
 	}
 	cams = out[0].Values

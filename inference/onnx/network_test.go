@@ -58,7 +58,7 @@ func TestNetwork_demo(t *testing.T) {
 	require.NoError(t, err)
 	outputs, maps, err := n.Explain(context.Background(), frame(), shape, [][]float32{oneHot(0), oneHot(3), oneHot(1)})
 	require.NoError(t, err)
-	require.InDeltaSlice(t, plain[0], outputs[0], 1e-5)
+	require.InDeltaSlice(t, plain[0].Values, outputs[0].Values, 1e-5)
 	require.Len(t, maps, 3)
 	for i, class := range []int{0, 3, 1} {
 		_, alone, err := n.Explain(context.Background(), frame(), shape, [][]float32{oneHot(class)})

@@ -24,10 +24,7 @@ func (e *Error) Error() string { return "onnx: " + e.Op + ": " + e.Err.Error() }
 func (e *Error) Unwrap() error { return e.Err }
 
 // Tensor is float32 in row-major order.
-type Tensor struct {
-	Shape  []int64
-	Values []float32
-}
+type Tensor = explain.Tensor
 
 // SessionOptions say how a model is loaded and run.
 type SessionOptions struct {

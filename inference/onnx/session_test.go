@@ -128,7 +128,7 @@ func TestNetwork_notExplained(t *testing.T) {
 	require.NoError(t, err)
 	want, err := openDemo(t, 1).Run(context.Background(), []onnx.Tensor{{Shape: shape, Values: frame()}})
 	require.NoError(t, err)
-	require.InDeltaSlice(t, want[0].Values, outputs[0], 1e-5)
+	require.InDeltaSlice(t, want[0].Values, outputs[0].Values, 1e-5)
 	_, _, err = n.Explain(context.Background(), frame(), shape, [][]float32{oneHot(0)})
 	require.ErrorIs(t, err, onnx.ErrNotExplained)
 }
@@ -146,6 +146,6 @@ func TestNetwork_errors(t *testing.T) {
 	require.ErrorContains(t, err, "one frame")
 	outputs, maps, err := n.Explain(context.Background(), frame(), shape, nil)
 	require.NoError(t, err)
-	require.Len(t, outputs[0], 5)
+	require.Len(t, outputs[0].Values, 5)
 	require.Empty(t, maps)
 }

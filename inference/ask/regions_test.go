@@ -1,0 +1,207 @@
+package ask_test
+
+import (
+	"fmt"
+	"image"
+	"image/color"
+	"math"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/proto"
+
+	"endogate/explain/onnxpb"
+	"endogate/inference"
+	"endogate/inference/analysis"
+)
+
+// spots are networks that see bright spots, of 64x64 pixels: a cell of a grid sees the mean of its pixels.
+type spots struct{ export }
+
+const side = 64
+
+// cells is a tensor of the mean brightness of each cell, less a half: 1×2×n×n, twice the same.
+func (e *spots) cells(name string, size int) (n int) {
+	n = side / size
+	w := make([]float32, 2*3*size*size)
+	for i := range w {
+		w[i] = 1 / float32(3*size*size)
+	}
+	e.floats(name+"_w", []int64{2, 3, int64(size), int64(size)}, w...)
+	e.floats(name+"_b", []int64{2}, -0.5, -0.5)
+	e.node("Conv", []string{"x", name + "_w", name + "_b"}, []string{name + "_conv"}, numbers("strides", int64(size), int64(size)))
+	e.node("Relu", []string{name + "_conv"}, []string{name})
+	return n
+}
+
+// scale is what a detector says at one scale: 1×6×n², a box of the cell's size and two classes, of which the second never is.
+func (e *spots) scale(name string, size int) string {
+	n := e.cells(name, size)
+	e.floats(name+"_classes", []int64{2, 2, 1, 1}, 30, 0, 0, 0)
+	e.floats(name+"_bias", []int64{2}, -6, -6)
+	e.node("Conv", []string{name, name + "_classes", name + "_bias"}, []string{name + "_logits"})
+	e.ints(name+"_flat", []int64{3}, 7, 1, 2, int64(n*n))
+	e.node("Reshape", []string{name + "_logits", name + "_flat"}, []string{name + "_values"})
+	boxes := make([]float32, 4*n*n)
+	for i := range n * n {
+		boxes[i], boxes[n*n+i] = (float32(i%n)+0.5)*float32(size), (float32(i/n)+0.5)*float32(size)
+		boxes[2*n*n+i], boxes[3*n*n+i] = float32(size), float32(size)
+	}
+	e.floats(name+"_boxes", []int64{1, 4, int64(n * n)}, boxes...)
+	e.node("Concat", []string{name + "_boxes", name + "_values"}, []string{name + "_out"}, number("axis", 1))
+	return name + "_out"
+}
+
+// yolo has two scales and, as Ultralytics exports it, boxes and the sigmoid of the classes in one tensor 1×6×80.
+func yolo(e *spots) string {
+	e.node("Concat", []string{e.scale("fine", 8), e.scale("coarse", 16)}, []string{"all"}, number("axis", 2))
+	e.ints("parts", []int64{2}, 7, 4, 2)
+	e.node("Split", []string{"all", "parts"}, []string{"boxes", "logits"}, number("axis", 1))
+	e.node("Sigmoid", []string{"logits"}, []string{"p"})
+	e.node("Concat", []string{"boxes", "p"}, []string{"out"}, number("axis", 1))
+	return "out"
+}
+
+// spotBundle writes a bundle of a network of spots; lines are of its manifest, in place of others.
+func spotBundle(t testing.TB, network func(e *spots) string, output []int64, lines map[string]string, others ...*onnxpb.ValueInfoProto) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "bundle")
+	require.NoError(t, os.Mkdir(dir, 0o755))
+	e := &spots{export{input: "x", dtype: 1, shape: []int64{1, 3, side, side}}}
+	out := network(e)
+	e.graph.Name, e.graph.Output = proto.String("spots"), append([]*onnxpb.ValueInfoProto{port(out, 1, output...)}, others...)
+	e.graph.Input = []*onnxpb.ValueInfoProto{port(e.input, e.dtype, e.shape...)}
+	content, err := proto.Marshal(&onnxpb.ModelProto{IrVersion: proto.Int64(8), Graph: &e.graph, OpsetImport: []*onnxpb.OperatorSetIdProto{{Domain: proto.String(""), Version: proto.Int64(17)}}})
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, inference.NetworkFile), content, 0o600))
+	all := map[string]string{
+		"input":   `{name: x, layout: NCHW, size: [64, 64], channels: RGB, resize: bilinear-antialias, fit: letterbox, pad: [0, 0, 0], scale: 0.00392156862745098, mean: [0, 0, 0], std: [1, 1, 1]}`,
+		"output":  fmt.Sprintf("{name: %s, activation: none, kind: boxes}", out),
+		"explain": "{method: gradcam, layer: last}",
+	}
+	for key, value := range lines {
+		all[key] = value
+	}
+	manifest := "name: spots\nversion: 1.0.0\nkind: still\nintended_use: test\nmanufacturer: test\nclasses:\n"
+	for _, class := range []string{"spot", "never"} {
+		manifest += fmt.Sprintf("  - {name: %s, threshold: 0.5, role: finding, finding: {code: \"68496003\", scheme: SCT, meaning: Polyp of colon}}\n", class)
+	}
+	for _, key := range []string{"input", "preprocess", "output", "explain"} {
+		if all[key] != "" {
+			manifest += key + ": " + all[key] + "\n"
+		}
+	}
+	require.NoError(t, os.WriteFile(filepath.Join(dir, inference.ManifestFile), []byte(manifest), 0o600))
+	return dir
+}
+
+// spotted is a dark frame with a bright rectangle.
+func spotted(columns, rows int, spots ...image.Rectangle) *image.RGBA {
+	img := image.NewRGBA(image.Rect(0, 0, columns, rows))
+	for y := range rows {
+		for x := range columns {
+			c := color.RGBA{20, 20, 20, 255}
+			for _, s := range spots {
+				if image.Pt(x, y).In(s) {
+					c = color.RGBA{250, 250, 250, 255}
+				}
+			}
+			img.SetRGBA(x, y, c)
+		}
+	}
+	return img
+}
+
+// inferred is what a bundle's model says of a frame.
+func inferred(t testing.TB, dir string, frame *image.RGBA, o analysis.Orientation) analysis.Part {
+	t.Helper()
+	model, opened, err := open(t, dir)
+	require.NoError(t, err)
+	m, err := inference.NewModel(t.Context(), model.Bundle, opened.Opened, nil)
+	require.NoError(t, err)
+	part, err := m.Infer(t.Context(), analysis.Sample{Span: analysis.Still(1), Frames: []*image.RGBA{frame}, Orientation: o}, nil)
+	require.NoError(t, err)
+	return part
+}
+
+// middle is the centre of a polygon's edges.
+func middle(contour [][2]float64) (x, y float64) {
+	low, high := [2]float64{math.Inf(1), math.Inf(1)}, [2]float64{math.Inf(-1), math.Inf(-1)}
+	for _, p := range contour {
+		for i, v := range p {
+			low[i], high[i] = min(low[i], v), max(high[i], v)
+		}
+	}
+	return (low[0] + high[0]) / 2, (low[1] + high[1]) / 2
+}
+
+// hottest is the middle of where a map is at its greatest on the frame.
+func hottest(t testing.TB, p analysis.Part, m analysis.Map) (x, y float64) {
+	t.Helper()
+	shown, err := inference.Shown(p.Geometry, inference.Raw(m))
+	require.NoError(t, err)
+	n := 0.0
+	for i, v := range shown.Values {
+		if v > 0.9 {
+			x, y, n = x+float64(i%shown.Width)+0.5, y+float64(i/shown.Width)+0.5, n+1
+		}
+	}
+	return x / n, y / n
+}
+
+// Boxes and their maps lie at the spots, in the frame's own pixels, however the frame came to the network, and at each scale.
+func TestBoxes_atTheSpots(t *testing.T) {
+	for _, tt := range []struct {
+		name, input, preprocess string
+		columns, rows           int
+		orientation             analysis.Orientation
+		small, large            image.Rectangle // of a cell of the fine grid and of the coarse one
+	}{
+		{name: "letterbox", columns: 512, rows: 256, small: image.Rect(64, 64, 128, 128), large: image.Rect(256, 128, 384, 256)},
+		{name: "letterbox, upright", columns: 256, rows: 512, small: image.Rect(64, 64, 128, 128), large: image.Rect(128, 256, 256, 384)},
+		{name: "letterbox, turned", columns: 512, rows: 256, orientation: 6, preprocess: "[{exif: apply}]", small: image.Rect(64, 64, 128, 128), large: image.Rect(256, 128, 384, 256)},
+		{name: "stretch", input: "stretch", columns: 512, rows: 256, small: image.Rect(64, 32, 128, 64), large: image.Rect(256, 128, 384, 192)},
+		{name: "center-crop", input: "center-crop", columns: 512, rows: 256, small: image.Rect(160, 32, 192, 64), large: image.Rect(256, 128, 320, 192)},
+		{name: "crop", preprocess: "[{crop: [100, 50, 256, 512]}]", columns: 600, rows: 400, small: image.Rect(114, 164, 178, 228), large: image.Rect(306, 228, 434, 356)},
+	} {
+		for _, how := range []struct {
+			method string
+			spots  []image.Rectangle // grad-CAM weighs channels, so that it shows all spots for each
+		}{{"hirescam", []image.Rectangle{tt.small, tt.large}}, {"gradcam", []image.Rectangle{tt.small}}, {"occlusion", []image.Rectangle{tt.small}}} {
+			t.Run(tt.name+"/"+how.method, func(t *testing.T) {
+				lines := map[string]string{"preprocess": tt.preprocess, "explain": fmt.Sprintf("{method: %s, layer: last}", how.method)}
+				if tt.input != "" {
+					lines["input"] = fmt.Sprintf("{name: x, layout: NCHW, size: [64, 64], channels: RGB, resize: bilinear-antialias, fit: %s, scale: 0.00392156862745098, mean: [0, 0, 0], std: [1, 1, 1]}", tt.input)
+				}
+				part := inferred(t, spotBundle(t, yolo, []int64{1, 6, 80}, lines), spotted(tt.columns, tt.rows, how.spots...), tt.orientation)
+				require.Zero(t, part.Result.Scores["never"] > 0.01)
+				for _, spot := range how.spots {
+					requireSpot(t, part, spot)
+				}
+			})
+		}
+	}
+}
+
+// requireSpot wants a box at a spot, with a map that is hot there.
+func requireSpot(t *testing.T, part analysis.Part, spot image.Rectangle) {
+	t.Helper()
+	wantX, wantY := float64(spot.Min.X+spot.Max.X)/2, float64(spot.Min.Y+spot.Max.Y)/2
+	for i, f := range part.Result.Findings {
+		require.Equal(t, analysis.NetworkBox, f.Outline)
+		if x, y := middle(f.Contours[0]); math.Hypot(x-wantX, y-wantY) > 2 {
+			continue
+		}
+		require.InDelta(t, spot.Dx(), f.Contours[0][1][0]-f.Contours[0][0][0], 2)
+		require.InDelta(t, spot.Dx()*spot.Dy(), f.Share*float64(part.Result.Rows*part.Result.Columns), float64(spot.Dx()*spot.Dy())/20)
+		require.Greater(t, f.Probability, 0.9)
+		require.Equal(t, [2]any{f.Class, f.Number}, [2]any{part.Maps[i].Class, part.Maps[i].Number})
+		x, y := hottest(t, part, part.Maps[i])
+		require.InDelta(t, wantX, x, float64(spot.Dx())/4)
+		require.InDelta(t, wantY, y, float64(spot.Dy())/4)
+		return
+	}
+	require.Fail(t, "no box there", "%v: %+v", spot, part.Result.Findings)
+}
