@@ -62,6 +62,21 @@ type Output struct {
 	Mask     Mask  // of OfMask
 }
 
+// String says how the output is read.
+func (o Output) String() string {
+	switch o.Kind {
+	case OfBoxes:
+		text := fmt.Sprintf("boxes: %s has %v of each", o.Name, o.Boxes.Columns)
+		if o.Boxes.From != "" {
+			text += ", " + o.Boxes.From + " the boxes"
+		}
+		return text + fmt.Sprintf("; %s in %s of the input, background %s, %d of a frame at most, overlapping by %g at most", o.Boxes.Format, o.Boxes.Unit, o.Boxes.Background, o.Boxes.Most, o.Boxes.Overlap)
+	case OfMask:
+		return fmt.Sprintf("masks: %s has a value for each class and pixel; background %s, pixels of at least %g, regions of at least %g of the input", o.Name, o.Mask.Background, o.Mask.Level, o.Mask.Smallest)
+	}
+	return "classes: " + o.Name + " has a value for each"
+}
+
 // Others are the outputs that are read besides.
 func (o Output) Others() []string {
 	if o.Boxes.From == "" {
@@ -71,7 +86,7 @@ func (o Output) Others() []string {
 }
 
 // Parts reports whether the output is of many places of the frame.
-func (o Output) Parts() bool { return o.Kind != OfClasses }
+func (o Output) Parts() bool { return o.Kind == OfBoxes || o.Kind == OfMask }
 
 // NoMethod is the method of a manifest by which nothing is explained.
 const NoMethod = "none"

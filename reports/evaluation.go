@@ -27,10 +27,12 @@ func (e Exam) evaluations() ContentItem {
 	statements = append(statements, e.versions()...)
 	for _, c := range e.classes() {
 		if frames := e.asked(c.Name); frames > 0 {
-			flagged := e.flagged(c.Name)
+			flagged, found := e.flagged(c.Name), e.found(c.Name)
 			c.Name, c.Site.Meaning = patient.label(c.Name, c.Finding.Meaning), patient.text(c.Site.Meaning)
 			statements = append(statements, statement(c, flagged, frames))
-			if flagged > maxListed && c.Role != analysis.RoleNormal {
+			if found > maxListed && found > flagged && c.Role != analysis.RoleNormal {
+				statements = append(statements, fmt.Sprintf("Only the %d boxes with the highest probability of %s are listed.", maxListed, c.Name))
+			} else if flagged > maxListed && c.Role != analysis.RoleNormal {
 				statements = append(statements, fmt.Sprintf("Only the %d frames with the highest probability of %s are listed.", maxListed, c.Name))
 			}
 		}
@@ -163,12 +165,17 @@ func statement(c analysis.Class, flagged, frames int) string {
 
 // pictures say what heatmaps and regions are, and what they are not, where there are any.
 func (e Exam) pictures(patient discreet) (out []string) {
-	regions, masked := false, false
+	regions, masked := map[analysis.Outline]bool{}, false
 	for _, s := range e.findings() {
-		regions, masked = regions || len(s.regions()) > 0, masked || s.finding.Drawn != nil && len(s.finding.Drawn.Masked) > 0
+		if len(s.regions()) > 0 {
+			regions[s.finding.Outline] = true
+		}
+		masked = masked || s.finding.Drawn != nil && len(s.finding.Drawn.Masked) > 0
 	}
-	if regions {
-		out = append(out, "An Image Region is the hot region of an explanation: where what speaks for the class has at least half of the weight that it has at most. It is not the border of a lesion.")
+	for _, o := range analysis.Outlines() {
+		if regions[o] {
+			out = append(out, o.Meaning())
+		}
 	}
 	if masked {
 		out = append(out, "Parts of frames were masked and not seen by the network; heatmaps show them hatched, and hot regions end at them.")

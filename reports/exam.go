@@ -159,6 +159,16 @@ func (e Exam) flagged(class string) int {
 	})
 }
 
+// found counts the findings of class: a frame may have several boxes of it.
+func (e Exam) found(class string) (n int) {
+	for _, s := range e.findings() {
+		if s.finding.Class == class {
+			n++
+		}
+	}
+	return n
+}
+
 // sizes gives the size of every frame that a finding is in.
 func (e Exam) sizes() sizes {
 	out := sizes{}

@@ -7,6 +7,7 @@ import (
 	"image"
 	"image/color"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/suyashkumar/dicom/pkg/tag"
@@ -14,6 +15,7 @@ import (
 	"endogate/dicomnode/dicom"
 	"endogate/explain"
 	"endogate/explain/picture"
+	"endogate/inference/analysis"
 )
 
 // Heatmap is what an overlay Secondary Capture is made of.
@@ -26,9 +28,11 @@ type Heatmap struct {
 	Opacity     float64            // of the map in the overlay, 0..1
 	Masked      bool               // part of the overlay is hatched: the network did not see it
 	Algorithm   Algorithm
-	Class       string // of Algorithm.Classes
-	Against     string // the class it is contrasted with, "" for none
-	Variant     string // what is not as the gateway makes it, such as other colours; part of the UID
+	Class       string           // of Algorithm.Classes
+	Against     string           // the class it is contrasted with, "" for none
+	Variant     string           // what is not as the gateway makes it, such as other colours; part of the UID
+	Outline     analysis.Outline // drawn into the overlay, but for a hot region
+	Number      int              // of a box among those of the class in the frame; 0 for none
 	Probability float64
 	At          time.Time // of inference, as stored
 	Revision    int       // of the content: higher when the same frame is explained anew with another outcome
@@ -75,7 +79,7 @@ func (b *Builder) heatmap(h Heatmap) dataset {
 	h.Source.lossy(ds)
 
 	ds.set(tag.BurnedInAnnotation, "YES") // a source that does not say NO may have names in its pixels
-	if inscribed == picture.Nothing && !h.Masked && h.Source.text(tag.BurnedInAnnotation) == "NO" {
+	if inscribed == picture.Nothing && !h.Masked && h.Outline == analysis.HotRegion && h.Source.text(tag.BurnedInAnnotation) == "NO" {
 		ds.set(tag.BurnedInAnnotation, "NO")
 	}
 	ds.set(tag.RecognizableVisualFeatures, "NO")
@@ -93,8 +97,11 @@ func (h Heatmap) validate() error {
 // question is what tells maps of one frame by one method apart.
 func (h Heatmap) question() string {
 	q := h.Class
-	if h.Against != "" || h.Variant != "" {
+	if h.Against != "" || h.Variant != "" || h.Number > 0 {
 		q += "\\" + h.Against + "\\" + h.Variant
+	}
+	if h.Number > 0 {
+		q += "\\box " + strconv.Itoa(h.Number)
 	}
 	return q
 }
@@ -159,6 +166,13 @@ func (h Heatmap) words() picture.Words {
 	case h.Against != "":
 		w.Class, w.Plain = w.Class+" rather than "+h.Against, w.Plain+" rather than "+h.Against
 	}
+	if h.Number > 0 {
+		box := ", box " + strconv.Itoa(h.Number)
+		w.Class, w.Plain = w.Class+box, w.Plain+box
+	}
+	if h.Outline != analysis.HotRegion {
+		w.Remark = strings.TrimSuffix(picture.OutlineWords+": "+h.Outline.Worded()+", not the border of a lesion; "+w.Remark, "; ")
+	}
 	return w
 }
 
@@ -169,6 +183,9 @@ func (h Heatmap) derivation(ds dataset) {
 		frame = h.Frame
 	}
 	about := fmt.Sprintf(" for class %q p=%s", h.Class, decimal(h.Probability, 2))
+	if h.Number > 0 {
+		about = fmt.Sprintf(" for class %q, box %d, p=%s", h.Class, h.Number, decimal(h.Probability, 2))
+	}
 	switch {
 	case methodOf(h.Algorithm.Explain).NoClass:
 		about = ""

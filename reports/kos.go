@@ -55,9 +55,22 @@ func (e Exam) keyFrames(n int) []seen {
 		slices.SortStableFunc(frames, func(a, b seen) int {
 			return cmp.Compare(b.finding.Probability, a.finding.Probability)
 		})
+		frames = onceEach(frames)
 		out = append(out, frames[:min(n, len(frames))]...)
 	}
 	return out
+}
+
+// onceEach leaves of what was seen in one frame the first.
+func onceEach(all []seen) (once []seen) {
+	done := map[string]bool{}
+	for _, s := range all {
+		frame := fmt.Sprint(s.instance.SOPInstanceUID, s.result.Span)
+		if !done[frame] {
+			done[frame], once = true, append(once, s)
+		}
+	}
+	return once
 }
 
 // keyObjectSelection is TID 2010. The title is always "Of Interest": others are orders to an archive to hide or delete.

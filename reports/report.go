@@ -131,7 +131,7 @@ func (e Exam) imagingMeasurements() ContentItem {
 		id := fmt.Sprintf("AI-%d %s, %s", slices.Index(classes, s.finding.Class)+1,
 			patient.label(s.finding.Worded(), s.finding.Finding.Meaning), s.place(image[s.instance.SOPInstanceUID], index, of))
 		if len(s.regions()) > 0 {
-			id += ", hot region"
+			id += ", " + s.finding.Outline.Worded()
 		}
 		id += " (" + e.by(s.instance).Name + ")" // a viewer shows those of several models side by side
 		item.Items = append([]ContentItem{
@@ -158,7 +158,10 @@ func (s seen) place(image, region, regions int) string {
 	if ref := s.ref(); ref.Frame > 0 {
 		at += fmt.Sprintf(" frame %d", ref.Frame)
 	}
-	if regions > 1 {
+	switch {
+	case s.finding.Number > 0:
+		at += fmt.Sprintf(" box %d", s.finding.Number)
+	case regions > 1:
 		at += fmt.Sprintf(" region %d", region+1)
 	}
 	return at
@@ -195,7 +198,7 @@ func (e Exam) listed() []seen {
 func (e Exam) tracking(s seen, region int) dicom.UID {
 	i, by := s.instance.SOPInstance, e.by(s.instance)
 	return dicom.DerivedUID("tracking", string(i.StudyInstanceUID), string(i.SOPInstanceUID), strconv.Itoa(s.result.Span.First),
-		by.Name, by.Version, s.finding.Class, strconv.Itoa(region))
+		by.Name, by.Version, s.finding.Class, strconv.Itoa(max(s.finding.Number-1, 0)+region))
 }
 
 // regions returns the contours of a finding to look at, thinned, the largest first.
@@ -208,6 +211,9 @@ func (s seen) regions() [][][2]float64 {
 		if thin := simplify(r, s.result.Columns, s.result.Rows); thin != nil {
 			out = append(out, thin)
 		}
+	}
+	if s.finding.Outline == analysis.NetworkBox { // the most probable first
+		return out[:min(len(out), maxBoxes)]
 	}
 	slices.SortStableFunc(out, func(a, b [][2]float64) int {
 		return cmp.Compare(math.Abs(area(b)), math.Abs(area(a)))

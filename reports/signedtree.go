@@ -60,15 +60,15 @@ func (r signed) groups() ContentItem {
 		n := i + 1
 		frames := r.shown(f)
 		if len(frames) == 0 || len(size(f)) > 0 {
-			measurements.Items = append(measurements.Items, r.group(f, n, dicom.UID(f.ID), r.whole(f, nil)))
+			measurements.Items = append(measurements.Items, r.group(f, n, dicom.UID(f.ID), r.whole(f, nil), analysis.HotRegion))
 		}
 		for _, frame := range frames {
 			regions := outlined(f, frame)
 			for i, region := range regions {
-				measurements.Items = append(measurements.Items, r.group(f, n, r.tracking(f, frame, i), r.region(f, frame, region)))
+				measurements.Items = append(measurements.Items, r.group(f, n, r.tracking(f, frame, i), r.region(f, frame, region, i), frame.Outline))
 			}
 			if len(regions) == 0 {
-				measurements.Items = append(measurements.Items, r.group(f, n, r.tracking(f, frame, 0), r.whole(f, &frame)))
+				measurements.Items = append(measurements.Items, r.group(f, n, r.tracking(f, frame, 0), r.whole(f, &frame), analysis.HotRegion))
 			}
 		}
 	}
@@ -77,18 +77,21 @@ func (r signed) groups() ContentItem {
 
 // outlined are the contours of a finding in a frame, as [seen.regions] thins them.
 func outlined(f draft.Finding, frame draft.Frame) [][][2]float64 {
-	s := seen{result: analysis.Result{Rows: frame.Rows, Columns: frame.Columns}, finding: analysis.Finding{Role: f.Role, Contours: frame.Contours}}
+	s := seen{result: analysis.Result{Rows: frame.Rows, Columns: frame.Columns}, finding: analysis.Finding{Role: f.Role, Contours: frame.Contours, Outline: frame.Outline}}
 	if frame.Rows <= 0 || frame.Columns <= 0 {
 		return nil
 	}
 	return s.regions()
 }
 
-// group is a measurement group: whose number it is in the report, and whether the person decided.
-func (r signed) group(f draft.Finding, n int, uid dicom.UID, items []ContentItem) ContentItem {
+// group is a measurement group: whose number it is in the report, what its region is, and whether the person decided.
+func (r signed) group(f draft.Finding, n int, uid dicom.UID, items []ContentItem, of analysis.Outline) ContentItem {
 	id := strconv.Itoa(n) + " " + printable(cmp.Or(f.Code.Meaning, f.Class))
 	if f.Model.Name != "" {
 		id = "AI-" + id
+	}
+	if of != analysis.HotRegion {
+		id += ", " + of.Worded()
 	}
 	if !f.Decided() {
 		id += ", not decided"
@@ -109,7 +112,11 @@ func (r signed) tracking(f draft.Finding, frame draft.Frame, region int) dicom.U
 }
 
 // region is TID 1410.
-func (r signed) region(f draft.Finding, frame draft.Frame, region [][2]float64) []ContentItem {
+func (r signed) region(f draft.Finding, frame draft.Frame, region [][2]float64, number int) []ContentItem {
+	p := frame.Probability
+	if number < len(frame.Boxes) {
+		p = frame.Boxes[number]
+	}
 	items := []ContentItem{codeItem(Contains, finding, f.Code), polylineItem(Contains, imageRegion, region, r.ref(frame))}
 	if frame.Heatmap.SOPInstanceUID != "" {
 		items = append(items,
@@ -117,7 +124,7 @@ func (r signed) region(f draft.Finding, frame draft.Frame, region [][2]float64) 
 			imageItem(Contains, visualExplanation, ImageRef{Instance: frame.Heatmap}))
 	}
 	items = append(items, site(f)...)
-	return append(items, numItem(Contains, probability, decimal(frame.Probability, 4), noUnits, algorithmOf(f)...))
+	return append(items, numItem(Contains, probability, decimal(p, 4), noUnits, algorithmOf(f)...))
 }
 
 // whole is TID 1501, of a frame as a whole or of none.

@@ -7,6 +7,8 @@ const (
 	maxPoints = 128
 	// maxRegions bounds the regions of one finding; the largest stay. The heatmap shows all of them.
 	maxRegions = 5
+	// maxBoxes bounds those of one class in one frame.
+	maxBoxes = 100
 )
 
 // simplify thins a closed polygon (first point == last) with Douglas and Peucker's method, raising the tolerance until

@@ -51,6 +51,7 @@ func (c *captures) write(path string, f frames.Frame, asked *ask.Asked, a ask.An
 	o, err := c.builder.Heatmap(reports.Heatmap{
 		Against: asked.AgainstName(), Variant: c.variant,
 		Source: reports.Source{Attributes: f.Attributes, TransferSyntaxUID: f.TransferSyntax, Size: f.Size}, Frame: f.Number, Pixels: f.Image, Overlay: p.Overlay, Masked: p.Words.Masked, Colours: c.painter.Colours, Opacity: c.painter.Opacity,
+		Outline: asked.Outline(), Number: asked.Number(),
 		Algorithm: algorithm, Class: asked.ClassName(), Probability: asked.Probabilities[asked.Class], At: c.now(), Revision: 1,
 	})
 	if err != nil {

@@ -170,6 +170,9 @@ func (r *explainRun) frame(ctx context.Context, f frames.Frame) error {
 	for i, p := range asked.Probabilities {
 		fmt.Fprintf(r.tty.out, "%s  %-24s %.4f\n", f.Name, r.model.Bundle.Classes[i].Name, p)
 	}
+	for _, one := range asked.Regions {
+		fmt.Fprintf(r.tty.out, "%s  %-24s %.4f %s\n", f.Name, r.model.Bundle.Classes[one.Class].Name, one.Probability, placed(one.Outline, one.Contours))
+	}
 	var painted []ask.Painting
 	err = r.model.Paint(ctx, asked, r.painter, r.progress(f.Name), func(a ask.Answer, p ask.Painting) error {
 		if p.Remark != "" {

@@ -98,6 +98,7 @@ func printBundle(w io.Writer, b *inference.Bundle, runtime string) {
 	fmt.Fprintf(w, "name\t%s %s\nmanufacturer\t%s\nintended use\t%s\nSHA-256\t%s\nqueues\t%s\ninput\t%d×%d %s\nexplained by\t%s at layer %s\nONNX Runtime\t%s\n",
 		b.Name, b.Version, b.Manufacturer, b.IntendedUse, b.Digest, strings.Join(jobs.Model{Name: b.Name, Version: b.Version, Digest: b.Digest}.Queues(), " "),
 		b.Input.Rows, b.Input.Columns, b.Input.Layout, b.Explain.Method, b.Explain.Layer, runtime)
+	fmt.Fprintf(w, "output\t%s\n", b.Output)
 	for i, class := range b.Classes {
 		fmt.Fprintf(w, "class %d\t%s, %s above %.2f: %s (%s, %s)\n", i, class.Name, class.Role, class.Threshold,
 			class.Finding.Meaning, class.Finding.Value, class.Finding.Scheme)
@@ -113,7 +114,7 @@ func printNetwork(w io.Writer, in *explain.Inspection) {
 	for _, p := range in.Outputs {
 		fmt.Fprintf(w, "tensor out\t%s %v\n", p.Name, p.Shape)
 	}
-	fmt.Fprintf(w, "logits\t%s, %d classes\n", in.Logits, in.Classes)
+	fmt.Fprintf(w, "logits\t%s, %d values\n", in.Logits, in.Classes)
 	for _, l := range in.Layers {
 		why := ""
 		if l.Err != nil {

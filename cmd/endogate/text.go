@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"slices"
 	"strings"
@@ -20,6 +21,9 @@ func findingsText(f admin.FrameResult) string {
 	var parts []string
 	for _, finding := range findings {
 		text := fmt.Sprintf("%s %.3f", finding.Class, finding.Probability)
+		if finding.Outline != analysis.HotRegion {
+			text += " " + placed(finding.Outline, finding.Contours)
+		}
 		if finding.Heatmap != "" {
 			text += " (heatmap)"
 		}
@@ -29,6 +33,22 @@ func findingsText(f admin.FrameResult) string {
 		parts = append(parts, "nothing above its threshold")
 	}
 	return strings.Join(append(parts, f.Notes...), ", ")
+}
+
+// placed says where a network's own box or mask lies: left, top, right and bottom in the frame's pixels.
+func placed(o analysis.Outline, contours [][][2]float64) string {
+	low, high := [2]float64{math.Inf(1), math.Inf(1)}, [2]float64{math.Inf(-1), math.Inf(-1)}
+	for _, c := range contours {
+		for _, p := range c {
+			for i, v := range p {
+				low[i], high[i] = min(low[i], v), max(high[i], v)
+			}
+		}
+	}
+	if len(contours) == 0 {
+		return string(o) + " nowhere"
+	}
+	return fmt.Sprintf("%s [%g %g %g %g]", o, low[0], low[1], high[0], high[1])
 }
 
 // eventText is one line of a timeline.

@@ -50,7 +50,7 @@ func (o Outline) Meaning() string {
 	case NetworkMask:
 		return "An Image Region that is called mask by the network encloses the pixels that the network takes for the class. It is not the border of a lesion that somebody has seen."
 	}
-	return "An Image Region is the hot region of a heatmap: where what speaks for the class has at least half of the weight that it has at most. It is not the border of a lesion."
+	return "An Image Region is the hot region of an explanation: where what speaks for the class has at least half of the weight that it has at most. It is not the border of a lesion."
 }
 
 // Outlines are all kinds of outline, in the order in which they are spoken of.

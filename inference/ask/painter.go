@@ -60,6 +60,10 @@ func (p *Painter) Paint(a *Asked, one Answer) (Painting, error) {
 	}
 	unseen := inference.Unseen(a.Geometry, a.Frame)
 	picture.Hatch(out.Overlay, unseen)
+	if a.At != nil {
+		picture.Outline(out.Overlay, a.At.Contours)
+		out.Words.Remark = joined(picture.OutlineWords+": "+a.At.Outline.Worded()+", not the border of a lesion", out.Words.Remark)
+	}
 	out.Words.Masked = len(unseen) > 0
 	out.Picture = picture.Legend(out.Overlay, out.Words)
 	return out, nil

@@ -196,6 +196,22 @@ func (a *Asked) worded() string {
 	return subject
 }
 
+// Outline is what the network itself says of where the class in question is.
+func (a *Asked) Outline() analysis.Outline {
+	if a.At == nil {
+		return analysis.HotRegion
+	}
+	return a.At.Outline
+}
+
+// Number is that of the box that is asked about; 0 for none.
+func (a *Asked) Number() int {
+	if a.At == nil {
+		return 0
+	}
+	return a.At.Number
+}
+
 // difference is the probability of the class in question, less that of the one that it is contrasted with.
 func (a *Asked) difference(values []float32) float64 {
 	p, err := a.reading.Probabilities(values)

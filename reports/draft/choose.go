@@ -104,7 +104,7 @@ func (t *Templates) keyImages(l *language, d *Document, in Input) {
 			if k >= outlined {
 				f.Frames[k].Contours = nil
 			}
-			f.Frames[k].Contours = outline(f.Frames[k].Contours)
+			f.Frames[k].Contours = f.Frames[k].outline()
 		}
 	}
 	d.KeyImages = d.KeyImages[:min(len(d.KeyImages), maxImages)]
@@ -164,7 +164,14 @@ func (t *Templates) keyWhy(l *language, f Finding, c candidate) string {
 	where, shown := "", l.say("map-missing")
 	switch position, share := l.position(c.frame); {
 	case position != "":
-		where, shown = l.say("where", "position", position, "share", percent(share)), l.say("map")
+		phrase := "where"
+		if c.frame.Outline != analysis.HotRegion {
+			phrase += "-" + string(c.frame.Outline)
+		}
+		where, shown = l.say(phrase, "position", position, "share", percent(share)), l.say("map")
+		if c.frame.Heatmap.SOPInstanceUID == "" && c.frame.Outline != analysis.HotRegion {
+			shown = ""
+		}
 	case c.frame.Heatmap.SOPInstanceUID != "":
 		shown = l.say("map-without-region")
 	}

@@ -286,7 +286,9 @@ type Frame struct {
 	Probability float64           `json:"probability"`
 	Heatmap     dicom.SOPInstance `json:"heatmap,omitzero"` // zero: it has none
 	Contours    [][][2]float64    `json:"contours,omitempty"`
-	Position    string            `json:"position,omitempty"` // of the hot region, such as "upper right, 2 o'clock"
+	Outline     analysis.Outline  `json:"outline,omitempty"`  // what contours enclose: empty for a hot region, box or mask for what the network itself gives
+	Boxes       []float64         `json:"boxes,omitempty"`    // the probabilities of the boxes that contours are, the highest first
+	Position    string            `json:"position,omitempty"` // of what the largest of the contours encloses, such as "upper right, 2 o'clock"
 }
 
 // KeyImage is a frame that stands for a finding.

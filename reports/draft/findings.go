@@ -68,7 +68,10 @@ func (s seen) findingID() string {
 func (s seen) frame() Frame {
 	f := Frame{
 		Instance: s.instance.SOPInstance, Number: s.instance.Number, Span: s.result.Span, Rows: s.result.Rows, Columns: s.result.Columns,
-		Probability: s.finding.Probability, Contours: s.finding.Contours,
+		Probability: s.finding.Probability, Contours: s.finding.Contours, Outline: s.finding.Outline,
+	}
+	if f.Outline == analysis.NetworkBox {
+		f.Boxes = []float64{s.finding.Probability}
 	}
 	for _, h := range s.instance.Heatmaps {
 		if h.SOPInstanceUID == s.finding.Heatmap && s.finding.Heatmap != "" {
@@ -124,6 +127,9 @@ func (t *Templates) findings(exams []Exam, region string) (findings []Finding, c
 		case reason != "" && f.Retracted == "":
 			return
 		}
+		if s.finding.Number > 1 && f.addBox(s) {
+			return
+		}
 		f.Frames = append(f.Frames, s.frame())
 		f.Flagged += s.result.Span.Count
 		f.Probability = max(f.Probability, s.finding.Probability)
@@ -137,6 +143,20 @@ func (t *Templates) findings(exams []Exam, region string) (findings []Finding, c
 	slices.SortFunc(findings, order)
 	slices.SortFunc(contradicting, func(a, b dicom.Code) int { return strings.Compare(a.Value, b.Value) })
 	return nonNil(findings), nonNil(contradicting)
+}
+
+// addBox adds another box of the class to the frame that it is in, which its first one has brought.
+func (f *Finding) addBox(s seen) bool {
+	if len(f.Frames) == 0 {
+		return false
+	}
+	frame := &f.Frames[len(f.Frames)-1]
+	if frame.Instance != s.instance.SOPInstance || frame.Span != s.result.Span {
+		return false
+	}
+	frame.Contours = append(slices.Clone(frame.Contours), s.finding.Contours...)
+	frame.Boxes = append(frame.Boxes, s.finding.Probability)
+	return true
 }
 
 // retracted says why nothing that a version of e's model said stands any more; empty where something does.

@@ -42,6 +42,8 @@ var phrases = map[string][]string{
 	"caption-own":     {"image"},
 	"key-why":         {"model", "term", "probability", "threshold", "image", "where", "map", "chosen"},
 	"where":           {"position", "share"},
+	"where-box":       {"position", "share"},
+	"where-mask":      {"position", "share"},
 	"chosen-measured": {"sharpness", "exposure"},
 	"chosen-by":       {"by"},
 	"position":        {"sector", "hour"},

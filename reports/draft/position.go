@@ -5,6 +5,8 @@ import (
 	"math"
 	"slices"
 	"strconv"
+
+	"endogate/inference/analysis"
 )
 
 // Hot regions: wide is the part of a picture from which on a place in it says nothing, central how far from the centre,
@@ -50,11 +52,16 @@ func (l *language) position(f Frame) (where string, share float64) {
 const (
 	maxRegions = 5
 	maxPoints  = 64
+	maxBoxes   = 20
 )
 
-// outline is contours as a document has them: the largest, closed, with no more points than show where they are.
-func outline(contours [][][2]float64) [][][2]float64 {
-	contours = slices.Clone(contours)
+// outline is the contours of f as a document has them: the largest, or the most probable boxes, closed, with no more points than show
+// where they are.
+func (f Frame) outline() [][][2]float64 {
+	if f.Outline == analysis.NetworkBox {
+		return f.Contours[:min(len(f.Contours), maxBoxes)]
+	}
+	contours := slices.Clone(f.Contours)
 	slices.SortStableFunc(contours, func(a, b [][2]float64) int {
 		large, _, _ := centroid(a)
 		other, _, _ := centroid(b)
@@ -82,7 +89,7 @@ func outline(contours [][][2]float64) [][][2]float64 {
 func quarter(v float64) float64 { return math.Round(4*v) / 4 }
 
 func (f Frame) outlined() Frame {
-	f.Contours = outline(f.Contours)
+	f.Contours = f.outline()
 	return f
 }
 

@@ -197,7 +197,7 @@ func TestOutline(t *testing.T) {
 			}
 			contours = append(contours, append(c, c[0]))
 		}
-		thin := outline(contours)
+		thin := Frame{Contours: contours}.outline()
 		require.LessOrEqual(t, len(thin), maxRegions)
 		for _, c := range thin {
 			require.LessOrEqual(t, len(c), maxPoints+1)

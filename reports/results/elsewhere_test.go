@@ -82,7 +82,7 @@ func TestPack_sameAsHere(t *testing.T) {
 // looker is a network that sees what its input is made of.
 type looker struct{}
 
-func (looker) Explain(_ context.Context, input []float32, _ []int64, seeds [][]float32) ([][]float32, []explain.Map, error) {
+func (looker) Explain(_ context.Context, input []float32, _ []int64, seeds [][]float32) ([]explain.Tensor, []explain.Map, error) {
 	logits := make([]float32, 3)
 	for i, v := range input {
 		logits[i%3] += v / float32(len(input))
@@ -91,7 +91,7 @@ func (looker) Explain(_ context.Context, input []float32, _ []int64, seeds [][]f
 	for i := range maps {
 		maps[i] = explain.Map{Width: 40, Height: 20, Values: slices.Clone(input[:800])}
 	}
-	return [][]float32{logits}, maps, nil
+	return []explain.Tensor{{Shape: []int64{1, 3}, Values: logits}}, maps, nil
 }
 
 // lookingBench has an instance of some frames, and a model whose preparation crops and masks.

@@ -79,9 +79,10 @@ func (m *making) show(ctx context.Context, r *analysis.Result, f *analysis.Findi
 	var own, wished []analysis.Map
 	for _, raw := range p.Maps {
 		switch {
-		case raw.Class == f.Class && raw.Wished:
+		case raw.Class != f.Class || raw.Number != f.Number:
+		case raw.Wished:
 			wished = append(wished, raw)
-		case raw.Class == f.Class:
+		default:
 			own = append(own, raw)
 		}
 	}
@@ -101,11 +102,11 @@ func (m *making) show(ctx context.Context, r *analysis.Result, f *analysis.Findi
 		if err != nil {
 			return err
 		}
-		if !raw.Wished {
+		if !raw.Wished && f.Outline == analysis.HotRegion {
 			f.Contours = explain.Contours(shown, contourLevel, minRegion*float64(r.Rows*r.Columns))
-			if len(wished) > 0 {
-				continue
-			}
+		}
+		if !raw.Wished && len(wished) > 0 {
+			continue
 		}
 		if bad := m.source.Attributes.Header().BadUIDs(); len(bad) > 0 {
 			r.Notes = append(r.Notes, noHeatmap+strings.Join(bad, ", ")+".")
@@ -118,7 +119,7 @@ func (m *making) show(ctx context.Context, r *analysis.Result, f *analysis.Findi
 		m.objects = append(m.objects, object)
 		if f.Heatmap == "" { // the one that reports show
 			f.Heatmap, f.Drawn = object.Instance.SOPInstanceUID, drawn(p.Geometry, raw, unseen)
-			if raw.Wished && len(f.Contours) > 0 {
+			if raw.Wished && len(f.Contours) > 0 && f.Outline == analysis.HotRegion {
 				f.Drawn.Region = &own[0].Explanation
 			}
 		}
@@ -148,10 +149,13 @@ func (m *making) heatmap(ctx context.Context, span analysis.Span, f analysis.Fin
 	algorithm.Explain = e
 	overlay := explain.Overlay(frame, shown, m.Colours, m.Opacity)
 	picture.Hatch(overlay, unseen)
+	if f.Outline != analysis.HotRegion {
+		picture.Outline(overlay, f.Contours)
+	}
 	o, err := m.Builder.Heatmap(reports.Heatmap{
 		Source: m.source, Frame: span.First, Pixels: frame, Masked: len(unseen) > 0,
 		Overlay: overlay, Colours: m.Colours, Opacity: m.Opacity,
-		Algorithm: algorithm, Class: f.Class, Probability: f.Probability,
+		Algorithm: algorithm, Class: f.Class, Probability: f.Probability, Outline: f.Outline, Number: f.Number,
 		At: m.job.InferredAt, Revision: m.job.Retries + 1,
 	})
 	if err != nil {

@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"image"
 	"io"
 	"log/slog"
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -33,7 +35,8 @@ import (
 // seer finds a polyp in every frame, or what infer says, and has maps of it.
 type seer struct {
 	infer func(ctx context.Context) error
-	maps  []analysis.Map // nil: a hot spot
+	maps  []analysis.Map     // nil: a hot spot
+	found []analysis.Finding // nil: a polyp
 }
 
 func (seer) Made() analysis.Model { return testModel }
@@ -51,12 +54,16 @@ func (s seer) Infer(ctx context.Context, sample analysis.Sample, wishes []explai
 			maps[len(maps)-1].Wished = true
 		}
 	}
+	found := s.found
+	if found == nil {
+		found = []analysis.Finding{{Class: "polyp", Role: analysis.RoleFinding, Probability: 0.9}}
+	}
 	size := sample.Frames[0].Rect.Size()
 	return analysis.Part{
 		Geometry: analysis.Geometry{Rows: size.Y, Columns: size.X, Crop: sample.Frames[0].Rect},
 		Result: analysis.Result{
 			Span: sample.Span, Rows: size.Y, Columns: size.X,
-			Findings: []analysis.Finding{{Class: "polyp", Role: analysis.RoleFinding, Probability: 0.9}},
+			Findings: slices.Clone(found),
 		},
 		Maps: maps,
 	}, nil
@@ -315,6 +322,35 @@ func TestWorkshop_heatmapsAndContours(t *testing.T) {
 		for _, p := range outline {
 			assert.True(t, p[0] >= float64(r.Columns)/4 && p[1] >= float64(r.Rows)/4, "%v lies at the hot cell", p)
 		}
+	}
+}
+
+// Each box of a frame has the heatmap of its own map, and keeps its place, which is drawn.
+func TestWorkshop_boxes(t *testing.T) {
+	b := newBench(t)
+	for i, x := range []float64{2, 10} {
+		f := analysis.Finding{Class: "polyp", Role: analysis.RoleFinding, Probability: 0.9 - float64(i)/10, Outline: analysis.NetworkBox, Number: i + 1, Share: 0.1}
+		f.Contours = [][][2]float64{{{x, 2}, {x + 6, 2}, {x + 6, 8}, {x, 8}, {x, 2}}}
+		m := hot("gradcam")
+		m.Number = i + 1
+		m.Values = make([]float32, 4)
+		m.Values[i] = 1
+		b.model.found, b.model.maps = append(b.model.found, f), append(b.model.maps, m)
+	}
+	b.replace(dicomtest.Options{Rows: 32, Columns: 48})
+	require.NoError(t, b.do(t.Context()))
+	results, objects := b.done()
+	require.Len(t, objects, 2)
+	for i, f := range results[0].Findings {
+		assert.Equal(t, objects[i].Instance.SOPInstanceUID, f.Heatmap)
+		assert.Equal(t, b.model.found[i].Contours, f.Contours)
+		assert.Equal(t, [3]any{analysis.NetworkBox, i + 1, 0.1}, [3]any{f.Outline, f.Number, f.Share})
+		assert.Equal(t, byte(255), f.Drawn.Values[i], "its own map")
+		content := b.dataset(objects[i])
+		at := content[len(content)-3*32*48:][3*(2*48+int(f.Contours[0][0][0])+3):][:3] // on its upper edge
+		assert.Equal(t, []byte{255, 255, 255}, at)
+		assert.Contains(t, string(content), fmt.Sprintf("polyp, box %d", i+1))
+		assert.Contains(t, string(content), "box by the network, not the border of a lesion")
 	}
 }
 

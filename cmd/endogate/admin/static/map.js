@@ -46,13 +46,14 @@ export function hatched(frame, hot) {
 }
 
 // outline draws contours, which are in source pixels, so a view box of the frame's size puts them in place at any scale. They
-// are those of the finding whose heatmap is shown, or of all where there is no heatmap, and stop at what is masked.
+// are those of the finding whose heatmap is shown, or of all where there is no heatmap, and stop at what is masked. Boxes and masks
+// of the network are all shown, in a colour of their own, the one whose heatmap is shown with a full line.
 export function outline(frame, hot) {
-  const wanted = (f) => f.contours.length && (!hot || f === hot);
+  const wanted = (f) => f.contours.length && (!hot || f === hot || f.outline && f.by === hot.by);
   const a = frame.analyses.find((x) => x.columns && x.findings.some(wanted));
   if (!a) return null;
   return svg("svg", { class: "contours", viewBox: `0 0 ${a.columns} ${a.rows}`, "aria-hidden": "true" },
-    a.findings.filter(wanted).flatMap((f) => f.contours.map((points) => svg("path", { d: open(points, f.drawn?.masked || []) }))));
+    a.findings.filter(wanted).flatMap((f) => f.contours.map((points) => svg("path", { class: f.outline ? (f === hot ? "own" : "own other") : "hot", d: f.outline ? `M${points.map((p) => p.join(" ")).join("L")}` : open(points, f.drawn?.masked || []) }))));
 }
 
 function open(points, masked) {
@@ -71,7 +72,8 @@ export function legend(f, palette) {
   return [h("strong", null, "AI, not verified"), ` · ${worded(f)} ${percent(f.probability)} · ${f.by}`,
     d ? ` · ${method(d.method)}${d.layer && d.layer !== "last" ? ` at ${d.layer}` : ""}` : "", h("br"),
     palette ? ["0 ", bar, " max: weight for the class, of the map's maximum"] : null,
-    f.contours.length ? " · outline: hot region (half of the maximum), not the border of a lesion" : "",
+    f.contours.length ? ` · ${f.outline ? `blue line: ${f.outline} by the network` : "outline: hot region (half of the maximum)"}, not the border of a lesion` : "",
+    f.share ? ` · ${f.outline} of ${percent(f.share)} of the frame` : "",
     d?.masked?.length ? " · hatched: masked, not seen by the network" : "",
     d?.fallback ? h("div", null, d.fallback) : null];
 }

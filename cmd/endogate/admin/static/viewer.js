@@ -1,4 +1,4 @@
-// The viewer: a source frame with its heatmap on top or beside it, and the contours of the hot regions.
+// The viewer: a source frame with its heatmap on top or beside it, and the contours of hot regions, boxes and masks.
 import { h, svg } from "./dom.js";
 import { percent, worded } from "./format.js";
 import { hatched, layer, legend, outline } from "./map.js";
@@ -50,7 +50,7 @@ export function createViewer({ step }) {
     class: "segment", id: `mode-${mode}`, "aria-pressed": String(mode === ui.mode), onclick: () => { ui.mode = mode; draw(); },
   }, { overlay: "Overlay", side: "Side by side", source: "Source only" }[mode]));
   const segments = h("div", { class: "segments", role: "group", "aria-label": "View" }, modes);
-  const outlines = h("label", { class: "check" }, contours, "Hot region");
+  const outlines = h("label", { class: "check" }, contours, "Outlines");
   const strength = h("label", { class: "slider" }, "Heatmap", slider, shown);
 
   function opacity() {
