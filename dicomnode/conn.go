@@ -42,7 +42,7 @@ type conn struct {
 	lost       bool          // what still comes is not read as PDUs
 
 	host  netip.Addr
-	crowd *crowd // of a server's connection that has no association; under the server's mu
+	crowd *crowd // of a server's connection that has no association and is not our own; under the server's mu
 
 	writing sync.Mutex // a message is written whole
 

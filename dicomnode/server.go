@@ -112,6 +112,7 @@ type Server struct {
 
 	waiting, strangers crowd
 	turnedAway         int
+	itself             map[netip.AddrPort]bool // from which we connect to ourselves
 
 	repeated failure.Thinning
 	wg       sync.WaitGroup
@@ -212,7 +213,8 @@ func (s *Server) start(nc net.Conn) bool {
 	defer s.mu.Unlock()
 	c := newConn(nc, s.ARTIM, s.PDUTimeout)
 	c.host = accept.Host(nc)
-	if s.listeners.Closed() || !s.gather(c) {
+	itself := s.isItself(nc)
+	if s.listeners.Closed() || !itself && !s.gather(c) {
 		return false
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -220,7 +222,11 @@ func (s *Server) start(nc net.Conn) bool {
 	s.conns[c] = cancel
 	s.wg.Go(func() {
 		defer s.forget(c)
-		s.serve(ctx, c)
+		if itself {
+			s.serveItself(ctx, c)
+		} else {
+			s.serve(ctx, c)
+		}
 	})
 	return true
 }
@@ -231,7 +237,9 @@ func (s *Server) forget(c *conn) {
 	defer s.mu.Unlock()
 	s.conns[c]()
 	delete(s.conns, c)
-	c.crowd.leave(c.host)
+	if c.crowd != nil {
+		c.crowd.leave(c.host)
+	}
 }
 
 // Shutdown closes the listeners before anything else, and then waits for the associations: a message under way is finished

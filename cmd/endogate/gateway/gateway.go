@@ -598,6 +598,7 @@ func (g *parts) checks() []admin.Check {
 		{Name: "spool can be written", Every: probeEvery, Probe: func(context.Context) error { return g.spool.Probe() }},
 		{Name: "ledger can be written", Told: true, Every: probeEvery, Probe: func(ctx context.Context) error { return g.ledger.KeepClock(ctx, g.clock.Mark()) }},
 		{Name: "room for an association", Probe: func(context.Context) error { return g.scp.Room() }},
+		{Name: "an association is answered", Every: probeEvery, Probe: func(ctx context.Context) error { return g.scp.AssociateItself(ctx, g.scpAddr) }},
 		{Name: "ledger follows the spool", Advisory: true, Probe: func(context.Context) error { return g.follower.Err() }},
 		{Name: "ledger sound", Told: true, Probe: func(context.Context) error { return g.ledger.Trouble() }},
 		{Name: "ledger looked at since the start", Advisory: true, Told: true, Probe: g.lookedAt},
