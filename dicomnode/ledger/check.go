@@ -46,7 +46,8 @@ const (
 			UNION ALL SELECT 'exam', model, state, count(*) FROM exam GROUP BY model, state
 			UNION ALL SELECT 'delivery', destination, state, count(*) FROM delivery GROUP BY destination, state
 			UNION ALL SELECT 'order', '', state, count(*) FROM imaging_order GROUP BY state
-			UNION ALL SELECT 'message', type, code, count(*) FROM message GROUP BY type, code)
+			UNION ALL SELECT 'message', type, code, count(*) FROM message GROUP BY type, code
+			UNION ALL SELECT 'study', '', status, count(*) FROM study WHERE forgotten_at IS NULL GROUP BY status)
 		SELECT 'the count of ' || kind || ' rows in state ' || state || ' is wrong' FROM (
 			SELECT kind, name, state, sum(n) AS n FROM (
 				SELECT kind, name, state, n FROM is_so UNION ALL SELECT kind, name, state, -n FROM tally)
@@ -57,7 +58,12 @@ const (
 				UNION ALL SELECT model, model_version, route, class, site, decision, -n FROM agreed)
 			GROUP BY 1, 2, 3, 4, 5, 6) WHERE n <> 0 LIMIT 20`
 	wrongCounters = `SELECT 'the counters of study ' || study_instance_uid || ' are wrong' FROM study s
-		WHERE instances <> (SELECT count(*) FROM instance WHERE study = s.id) LIMIT 20`
+		WHERE (instances, conflicts, unanalysed, frames, flagged) <> (SELECT count(*), coalesce(sum(state = 'conflict'), 0),
+			coalesce(sum(state IN ('failed', 'not-analysed')), 0), coalesce(sum(header ->> 'number_of_frames'), 0), coalesce(sum(flagged), 0)
+			FROM instance WHERE study = s.id)
+		OR (deliveries_pending, deliveries_sent, deliveries_done, deliveries_parked, deliveries_discarded) <> (
+			SELECT coalesce(sum(state = 'pending'), 0), coalesce(sum(state = 'sent'), 0), coalesce(sum(state = 'done'), 0),
+			coalesce(sum(state = 'parked'), 0), coalesce(sum(state = 'discarded'), 0) FROM delivery WHERE study = s.id) LIMIT 20`
 	unreadableRows = `SELECT DISTINCT 'a row of ' || name || ' holds what cannot be read' FROM (
 		SELECT 'instance' AS name FROM instance WHERE NOT json_valid(header)
 		UNION ALL SELECT 'exam' FROM exam WHERE NOT json_valid(destinations)

@@ -143,7 +143,7 @@ func (t *tx) forget(before time.Time, limit int, at time.Time) (more bool, err e
 		}
 	}
 	_, err = t.exec(`UPDATE study SET patient_id = '', patient_name = '', accession_number = '', study_date = '', study_time = '',
-		study_description = '', forgotten_at = ? WHERE id = ?`, micros(at), study)
+		study_description = '', modality = '', forgotten_at = ? WHERE id = ?`, micros(at), study)
 	if err != nil {
 		return false, err
 	}

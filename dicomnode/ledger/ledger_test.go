@@ -249,7 +249,15 @@ func requireTally(t require.TestingT, l *Ledger) {
 			OR parked <> (SELECT count(*) FROM job WHERE study = s.id AND state = 'parked')
 				+ (SELECT count(*) FROM exam WHERE study = s.id AND state = 'parked')
 				+ (SELECT count(*) FROM delivery WHERE study = s.id AND state = 'parked')
-				+ (SELECT count(*) FROM instance WHERE study = s.id AND held = 1)`,
+				+ (SELECT count(*) FROM instance WHERE study = s.id AND held = 1)
+			OR flagged <> (SELECT count(DISTINCT j.instance || ' ' || r.first) FROM job j JOIN span r ON r.job = j.id, json_each(r.findings)
+				WHERE j.study = s.id AND j.retracted = '' AND value ->> 'role' = 'finding')
+			OR forgotten_at IS NULL AND modality <> coalesce((SELECT max(header ->> 'modality') FROM instance WHERE study = s.id), '')
+			OR unanalysed <> (SELECT count(*) FROM instance WHERE study = s.id AND state IN ('failed', 'not-analysed'))`,
+		`SELECT count(*) FROM (SELECT status, count(*) FROM study WHERE forgotten_at IS NULL GROUP BY status
+			EXCEPT SELECT state, n FROM tally WHERE kind = 'study')`,
+		"SELECT abs((SELECT coalesce(sum(n), 0) FROM tally WHERE kind = 'study') - (SELECT count(*) FROM study WHERE forgotten_at IS NULL))",
+		"SELECT abs((SELECT studies FROM meta) - (SELECT count(*) FROM study WHERE forgotten_at IS NULL))",
 		`SELECT count(*) FROM exam e WHERE open_jobs <> (SELECT count(*) FROM job WHERE exam = e.id AND state = 'open')
 			OR covered > version OR results > version
 			OR (state = 'open' AND version = covered) OR (state = 'reported' AND version <> covered)`,

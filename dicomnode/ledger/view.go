@@ -132,19 +132,11 @@ type StudyDetail struct {
 
 const selectStudy = `SELECT id, study_instance_uid, coalesce((SELECT patient_id FROM gate WHERE study = study.id), patient_id),
 	coalesce((SELECT patient ->> 'name' FROM gate WHERE study = study.id), patient_name), accession_number, study_date, study_time,
-	study_description, first_at, last_at, instances, conflicts, open, parked,
-	(SELECT count(*) FROM instance WHERE study = study.id AND state IN ('failed', 'not-analysed')),
-	(SELECT json_group_array(why) FROM (SELECT coalesce(nullif(i.reason, ''), (SELECT j.reason FROM job j WHERE j.instance = i.id
-		AND j.reason <> '' LIMIT 1), '') AS why FROM instance i WHERE i.study = study.id AND i.state IN ('failed', 'not-analysed') LIMIT 50)),
-	(SELECT coalesce(max(header ->> 'modality'), '') FROM instance WHERE study = study.id),
-	(SELECT coalesce(sum(header ->> 'number_of_frames'), 0) FROM instance WHERE study = study.id),
-	(SELECT count(DISTINCT j.instance || ' ' || r.first) FROM exam e JOIN job j ON j.exam = e.id AND j.retracted = '' JOIN span r ON r.job = j.id, json_each(r.findings)
-		WHERE e.study = study.id AND value ->> 'role' = 'finding'),
-	(SELECT count(*) FROM delivery WHERE study = study.id AND state = 'pending'),
-	(SELECT count(*) FROM delivery WHERE study = study.id AND state = 'sent'),
-	(SELECT count(*) FROM delivery WHERE study = study.id AND state = 'done'),
-	(SELECT count(*) FROM delivery WHERE study = study.id AND state = 'parked'),
-	(SELECT count(*) FROM delivery WHERE study = study.id AND state = 'discarded')
+	study_description, first_at, last_at, instances, conflicts, open, parked, unanalysed,
+	CASE WHEN unanalysed = 0 THEN '[]' ELSE (SELECT json_group_array(why) FROM (SELECT coalesce(nullif(i.reason, ''),
+		(SELECT j.reason FROM job j WHERE j.instance = i.id AND j.reason <> '' LIMIT 1), '') AS why
+		FROM instance i WHERE i.study = study.id AND i.state IN ('failed', 'not-analysed') LIMIT 50)) END,
+	modality, frames, flagged, deliveries_pending, deliveries_sent, deliveries_done, deliveries_parked, deliveries_discarded, status
 	FROM study `
 
 func scanStudy(rows *sql.Rows) (Study, error) {
@@ -152,20 +144,8 @@ func scanStudy(rows *sql.Rows) (Study, error) {
 	err := rows.Scan(&s.id, &s.StudyInstanceUID, &s.PatientID, &s.PatientName, &s.AccessionNumber, &s.StudyDate, &s.StudyTime,
 		&s.StudyDescription, timeColumn{&s.FirstAt}, timeColumn{&s.LastAt}, &s.Instances, &s.Conflicts, &s.Open, &s.Parked,
 		&s.NotAnalysed, jsonColumn{&s.Why},
-		&s.Modality, &s.Frames, &s.Findings, &s.Deliveries.Pending, &s.Deliveries.Sent, &s.Deliveries.Done, &s.Deliveries.Parked, &s.Deliveries.Discarded)
+		&s.Modality, &s.Frames, &s.Findings, &s.Deliveries.Pending, &s.Deliveries.Sent, &s.Deliveries.Done, &s.Deliveries.Parked, &s.Deliveries.Discarded, &s.Status)
 	s.Why = few(s.Why)
-	switch {
-	case s.Parked > 0:
-		s.Status = StudyParked
-	case s.Open > 0:
-		s.Status = StudyWorking
-	case s.NotAnalysed > 0 && s.NotAnalysed+s.Conflicts >= s.Instances:
-		s.Status = StudyNotAnalysed
-	case s.NotAnalysed > 0:
-		s.Status = StudyPartlyAnalysed
-	default:
-		s.Status = StudyDone
-	}
 	return s, err
 }
 
@@ -182,12 +162,6 @@ func few(reasons []string) []string {
 
 // remembered are the studies whose history is not past its retention.
 const remembered = "forgotten_at IS NULL"
-
-// unanalysed picks instances that no model has seen, and unseen counts those of a study.
-const (
-	unanalysed = "state IN ('failed', 'not-analysed')"
-	unseen     = "(SELECT count(*) FROM instance WHERE study = study.id AND " + unanalysed + ")"
-)
 
 // where returns the conditions of f with their arguments.
 func (f StudyFilter) where() (string, []any, error) {
@@ -208,16 +182,9 @@ func (f StudyFilter) where() (string, []any, error) {
 	}
 	switch f.Status {
 	case "":
-	case StudyParked:
-		conditions = append(conditions, "parked > 0")
-	case StudyWorking:
-		conditions = append(conditions, "open > 0 AND parked = 0")
-	case StudyDone:
-		conditions = append(conditions, "open = 0 AND parked = 0 AND id NOT IN (SELECT study FROM instance WHERE "+unanalysed+")")
-	case StudyNotAnalysed:
-		conditions = append(conditions, "open = 0 AND parked = 0 AND id IN (SELECT study FROM instance WHERE "+unanalysed+") AND instances - conflicts <= "+unseen)
-	case StudyPartlyAnalysed:
-		conditions = append(conditions, "open = 0 AND parked = 0 AND id IN (SELECT study FROM instance WHERE "+unanalysed+") AND instances - conflicts > "+unseen)
+	case StudyParked, StudyWorking, StudyNotAnalysed, StudyPartlyAnalysed, StudyDone:
+		conditions = append(conditions, "status = ?")
+		args = append(args, f.Status)
 	case StudyConflict:
 		conditions = append(conditions, "conflicts > 0")
 	default:
@@ -226,31 +193,23 @@ func (f StudyFilter) where() (string, []any, error) {
 	return "WHERE " + strings.Join(conditions, " AND ") + " ", args, nil
 }
 
-// Studies by their status, of indexes that have work to do only: what is done is the rest.
-const (
-	countParked  = "SELECT count(*) FROM study INDEXED BY study_parked WHERE parked > 0 AND " + remembered
-	countWorking = "SELECT count(*) FROM study INDEXED BY study_working WHERE open > 0 AND parked = 0 AND " + remembered
-	countUnseen  = "SELECT count(*) FROM study WHERE open = 0 AND parked = 0 AND " + remembered + " AND id IN (SELECT study FROM instance WHERE " + unanalysed + ")"
-	countDone    = "SELECT (SELECT studies FROM meta) - (" + countParked + ") - (" + countWorking + ") - (" + countUnseen + ")"
-)
-
-// count returns the statement that counts what f picks, which costs the same however many studies are done and analysed.
-func (f StudyFilter) count(where string) string {
-	if f.PatientID == "" && f.Accession == "" && f.StudyUID == "" {
-		switch f.Status {
-		case "":
-			return "SELECT studies FROM meta"
-		case StudyParked:
-			return countParked
-		case StudyWorking:
-			return countWorking
-		case StudyDone:
-			return countDone
-		case StudyConflict:
-			return "SELECT count(*) FROM study INDEXED BY study_conflict WHERE conflicts > 0 AND " + remembered
-		}
+// count returns the statement that counts what f picks, with its arguments: it costs the same however many studies there are.
+func (f StudyFilter) count(where string, args []any) (string, []any) {
+	if f.PatientID == "" && f.Accession == "" && f.StudyUID == "" && f.Status != StudyConflict {
+		return "SELECT coalesce(sum(n), 0) FROM tally WHERE kind = 'study' AND (?1 = '' OR state = ?1)", []any{f.Status}
 	}
-	return "SELECT count(*) FROM study " + where
+	return "SELECT count(*) FROM study " + f.index() + where, args
+}
+
+// index is that of the order in which the studies of a filter stand, where the planner would rather go over all that are newer.
+func (f StudyFilter) index() string {
+	switch {
+	case f.PatientID != "" || f.Accession != "" || f.StudyUID != "" || f.Status == "":
+		return ""
+	case f.Status == StudyConflict:
+		return "INDEXED BY study_conflict "
+	}
+	return "INDEXED BY study_status "
 }
 
 // Studies returns a page of the studies that f picks, the one with the newest instance first, and how many f picks in all.
@@ -259,14 +218,15 @@ func (l *Ledger) Studies(ctx context.Context, f StudyFilter) (page []Study, tota
 	if err != nil {
 		return nil, 0, fmt.Errorf("ledger: studies: %w", err)
 	}
-	if err := l.readDB.QueryRowContext(ctx, f.count(where), args...).Scan(&total); err != nil {
+	count, counted := f.count(where, args)
+	if err := l.readDB.QueryRowContext(ctx, count, counted...).Scan(&total); err != nil {
 		return nil, 0, fmt.Errorf("ledger: studies: %w", err)
 	}
 	if f.After.ID != "" {
 		where, args = where+"AND (last_at, id) < (?, (SELECT id FROM study WHERE study_instance_uid = ?)) ", append(args, micros(f.After.At), f.After.ID)
 	}
 	args = append(args, limit(f.Limit), f.Offset)
-	page, err = query(ctx, l.readDB, scanStudy, selectStudy+where+"ORDER BY last_at DESC, id DESC LIMIT ? OFFSET ?", args...)
+	page, err = query(ctx, l.readDB, scanStudy, selectStudy+f.index()+where+"ORDER BY last_at DESC, id DESC LIMIT ? OFFSET ?", args...)
 	if err != nil {
 		return nil, 0, fmt.Errorf("ledger: studies: %w", err)
 	}
