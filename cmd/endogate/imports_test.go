@@ -66,7 +66,7 @@ var mayImport = map[string][]string{
 }
 
 // testOnly packages are imported by tests alone, judge them, or make files that are committed.
-var testOnly = []string{"cmd/verdict", "cmd/bill", "cmd/endogate/installed", "dicomnode/dicomtest", "hl7/mllp/mllptest", "dicomnode/secure/securetest", "cmd/endogate/peers", "cmd/endogate/bench", "cmd/endogate/deployment"}
+var testOnly = []string{"cmd/verdict", "cmd/bill", "cmd/endogate/installed", "dicomnode/dicomtest", "dicomnode/ledger/ledgertest", "hl7/mllp/mllptest", "dicomnode/secure/securetest", "cmd/endogate/peers", "cmd/endogate/bench", "cmd/endogate/deployment"}
 
 // oneImporter lists libraries with a view of the world: one package of ours imports each.
 var oneImporter = map[string]string{

@@ -4,11 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"endogate/cmd/endogate/installed"
 	"endogate/dicomnode/dicom"
+	"endogate/dicomnode/ledger/ledgertest"
 )
 
 // doneStudy leaves a study with everything that an exam leaves, delivered, reported and released by 2000 s after the start.
@@ -268,4 +272,76 @@ func TestForget_page(t *testing.T) {
 		require.Equal(t, []string{"page"}, entries())
 		requireTally(t, l)
 	}
+}
+
+// TestForget_atSize forgets a past of many studies, one of them large, a bounded number of rows at a time, between which others
+// write. The file uses the room again.
+func TestForget_atSize(t *testing.T) {
+	const limit = 50
+	path := filepath.Join(t.TempDir(), "ledger.db")
+	l, err := Open(path)
+	require.NoError(t, err)
+	analysed := func(first, n int, study dicom.UID) {
+		var all []Receipt
+		for i := range n {
+			r := receipt(first + i)
+			r.Header.StudyInstanceUID = study
+			all = append(all, r)
+		}
+		receive(t, l, all...)
+		for i, r := range all {
+			heatmap := object(first + i)
+			heatmap.Digest = r.Digest
+			require.NoError(t, l.FinishJob(t.Context(), JobID(r.ID, "demo"), testModel, frames(), []Object{heatmap}, at(first)))
+		}
+	}
+	settled := func() {
+		exams, err := l.DueExams(t.Context(), at(1_000_000), quiet, maxWait)
+		require.NoError(t, err)
+		for _, e := range exams {
+			require.NoError(t, l.FinishReport(t.Context(), e, nil, at(9_000)))
+		}
+		for {
+			ids, err := l.Release(t.Context(), at(10_000), 1000, at(10_000))
+			require.NoError(t, err)
+			if len(ids) == 0 {
+				return
+			}
+		}
+	}
+	analysed(1, 10, "1.2.1")
+	settled()
+	require.NoError(t, l.Close())
+	past := installed.Scaled(200, 30_000)
+	ledgertest.Multiply(t, path, past, 24*time.Hour)
+	l = reopen(t, path)
+	problems, err := l.Check(t.Context())
+	require.NoError(t, err)
+	require.Empty(t, problems, "what was made is a ledger")
+	analysed(1000, 20*limit, "1.2.2")
+	settled()
+	pages := func(pragma string) (n int) {
+		require.NoError(t, l.readDB.QueryRowContext(t.Context(), "PRAGMA "+pragma).Scan(&n))
+		return n
+	}
+	full := pages("page_count")
+
+	changed := func() (n int) {
+		require.NoError(t, l.write(t.Context(), func(t *tx) error { return t.row("SELECT total_changes()", nil, &n) }))
+		return n
+	}
+	batches := 0
+	for more := true; more; batches++ {
+		r := receipt(10_000 + batches) // others write between any two
+		r.Header.StudyInstanceUID, r.Models, r.At = dicom.UID(fmt.Sprintf("1.3.%d", batches/100)), nil, at(50_000)
+		receive(t, l, r)
+		before := changed()
+		more, err = l.Forget(t.Context(), at(20_000), limit, at(60_000))
+		require.NoError(t, err)
+		require.Less(t, changed()-before, 40*limit, "rows changed at a time, with those that triggers change")
+	}
+	require.GreaterOrEqual(t, batches, past+20)
+	requireTally(t, l)
+	require.LessOrEqual(t, pages("page_count"), full+full/20, "what came in has the room of what was forgotten")
+	require.Less(t, pages("page_count")-pages("freelist_count"), full/2)
 }
