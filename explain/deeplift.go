@@ -239,40 +239,44 @@ func rescaleDiv(w *walk, n *node, dy []string) ([]string, error) {
 	return dx, nil
 }
 
-// exponentials are eˣ of a tensor and of its baseline, less the greatest of both, their sums over axes and the
-// difference quotient.
-type exponentials struct{ e, e0, sum, sum0, quotient string }
-
-func (w *walk) exponentials(x string, axes ...int64) exponentials {
+// logSumExp is the logarithm of the sum of eˣ over axes, of a tensor and of its baseline, and what each element's change has in its
+// change: of eˣ and of the sum alike, the difference quotient, which for both is the logarithmic mean of the two values. So the
+// shares are positive and at most 1 together, however far apart the two are.
+func (w *walk) logSumExp(x string, axes ...int64) (sum, sum0, share string) {
+	of := func(x string) string {
+		greatest := w.reduceMax(x, axes...)
+		return w.plus(greatest, w.op("Log", []string{w.reduceSum(w.op("Exp", []string{w.sub(x, greatest)}), true, axes...)}))
+	}
 	x0 := w.twin(x)
-	greatest := w.reduceMax(w.op("Max", []string{x, x0}), axes...)
-	e, e0 := w.op("Exp", []string{w.sub(x, greatest)}), w.op("Exp", []string{w.sub(x0, greatest)})
-	sum := func(v string) string { return w.op("Max", []string{w.reduceSum(v, true, axes...), w.scalar(leastSum)}) }
-	far, run := w.apart(x, x0, leastSmooth)
-	return exponentials{e, e0, sum(e), sum(e0), w.where(far, w.div(w.sub(e, e0), run), e)}
+	sum, sum0 = of(x), of(x0)
+	most := w.op("Max", []string{sum, sum0})
+	return sum, sum0, w.div(w.meanExp(w.sub(x, most), w.sub(x0, most)), w.meanExp(w.sub(sum, most), w.sub(sum0, most)))
 }
 
-// rescaleSoftmax: the exponentials over their sum, by the rule of products.
+// meanExp is the difference quotient of eˣ between two tensors.
+func (w *walk) meanExp(x, x0 string) string {
+	far, run := w.apart(x, x0, leastSmooth)
+	e, e0 := w.op("Exp", []string{x}), w.op("Exp", []string{x0})
+	return w.where(far, w.div(w.sub(e, e0), run), e)
+}
+
+// rescaleSoftmax: eᶻ with z = x less the logarithm of the sum.
 func rescaleSoftmax(w *walk, n *node, dy []string) ([]string, error) {
-	axis := n.attrInt("axis", -1)
-	p := w.exponentials(n.in(0), axis)
-	above := w.mul(dy[0], w.middle(w.op("Reciprocal", []string{p.sum}), w.op("Reciprocal", []string{p.sum0})))
-	below := w.reduceSum(w.mul(dy[0], w.middle(p.e, p.e0)), true, axis)
-	return unary(w.mul(w.sub(above, w.div(below, w.mul(p.sum, p.sum0))), p.quotient))
+	axis, x := n.attrInt("axis", -1), n.in(0)
+	sum, sum0, share := w.logSumExp(x, axis)
+	return unary(w.lessSum(w.mul(dy[0], w.meanExp(w.sub(x, sum), w.sub(w.twin(x), sum0))), share, axis))
 }
 
 // rescaleLogSoftmax: x less the logarithm of the sum.
 func rescaleLogSoftmax(w *walk, n *node, dy []string) ([]string, error) {
 	axis := n.attrInt("axis", -1)
-	p := w.exponentials(n.in(0), axis)
-	return unary(w.sub(dy[0], w.mul(w.mul(w.reduceSum(dy[0], true, axis), w.logQuotient(p)), p.quotient)))
+	_, _, share := w.logSumExp(n.in(0), axis)
+	return unary(w.lessSum(dy[0], share, axis))
 }
 
-// logQuotient is the difference quotient of the logarithm of the sum.
-func (w *walk) logQuotient(p exponentials) string {
-	far, run := w.apart(p.sum, p.sum0, leastSmooth)
-	logs := w.sub(w.op("Log", []string{p.sum}), w.op("Log", []string{p.sum0}))
-	return w.where(far, w.div(logs, run), w.op("Reciprocal", []string{p.sum}))
+// lessSum takes from each place its share of what all pass down.
+func (w *walk) lessSum(g, share string, axis int64) string {
+	return w.sub(g, w.mul(share, w.reduceSum(g, true, axis)))
 }
 
 func rescaleLogSumExp(w *walk, n *node, dy []string) ([]string, error) {
@@ -280,8 +284,8 @@ func rescaleLogSumExp(w *walk, n *node, dy []string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := w.exponentials(n.in(0), axes...)
-	return unary(w.mul(w.mul(full, w.logQuotient(p)), p.quotient))
+	_, _, share := w.logSumExp(n.in(0), axes...)
+	return unary(w.mul(full, share))
 }
 
 // rescaleNorm: the norm is centred·inverse; the inverse deviation has its difference quotient over the variance, and that

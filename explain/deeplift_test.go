@@ -2,7 +2,6 @@ package explain_test
 
 import (
 	"math"
-	"strings"
 	"testing"
 
 	"endogate/explain"
@@ -75,9 +74,6 @@ func TestDeepLIFT_everyRule(t *testing.T) {
 func TestDeepLIFT_complete(t *testing.T) {
 	r := openRuntime(t)
 	for _, n := range networks(t) {
-		if strings.Contains(n.file, "swinv2") { // its attention divides by lengths, which no rule shares out
-			continue
-		}
 		t.Run(n.file, func(t *testing.T) {
 			model, in := readFile(t, n.file), n.input()
 			seed := oneHot(2, n.classes)

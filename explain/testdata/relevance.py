@@ -281,14 +281,13 @@ class DeepLIFT:
         return g.pull(n, a, m)
 
     def softmax(self, x, x0, axis, m):
-        """e/t with e = exp(x) and t = Σe."""
-        top = torch.maximum(x, x0).amax(axis, keepdim=True)
-        e, e0 = (x - top).exp(), (x0 - top).exp()
-        t, t0 = e.sum(axis, keepdim=True), e0.sum(axis, keepdim=True)
-        of_e = m * (1 / t + 1 / t0) / 2
-        of_inverse = (m * (e + e0) / 2).sum(axis, keepdim=True)
-        of_e = of_e + of_inverse * (1 / t - 1 / t0) / torch.where(t == t0, torch.ones_like(t), t - t0)
-        return of_e * self.quotient(e - e0, x - x0, e)
+        """exp(z) with z = x - log(Σexp(x))."""
+        exp = lambda v, v0: self.quotient(v.exp() - v0.exp(), v - v0, v.exp())
+        total, total0 = (v.logsumexp(axis, keepdim=True) for v in (x, x0))
+        of_z = m * exp(x - total, x0 - total0)
+        top = torch.maximum(total, total0)
+        share = exp(x - top, x0 - top) / exp(total - top, total0 - top)
+        return of_z - share * of_z.sum(axis, keepdim=True)
 
     def norm(self, n, m):
         """d·i·scale with d = x - mean and i = 1/√(mean(d²)+eps)."""
