@@ -25,7 +25,9 @@ var lowerings map[string]lowering
 
 func init() {
 	lowerings = map[string]lowering{
-		"LSTM": lowerRecurrent, "GRU": lowerRecurrent, "RNN": lowerRecurrent, "Attention": lowerAttention, "If": lowerIf, "Loop": lowerLoop,
+		"LSTM": lowerRecurrent, "GRU": lowerRecurrent, "RNN": lowerRecurrent, "Attention": lowerAttention, "If": lowerIf, "Loop": lowerLoop, "Scan": lowerScan,
+		"LpPool": lowerLpPool, "GlobalLpPool": lowerLpPool, "ReduceProd": lowerReduceProd, "ReduceLogSum": lowerReduceLogSum, "RotaryEmbedding": lowerRotary,
+		"GatherND": lowerGatherND, "TopK": lowerTopK, "GridSample": lowerGridSample, "AffineGrid": lowerAffineGrid,
 	}
 }
 

@@ -121,6 +121,7 @@ func init() {
 		"Resize":    {vjp: vjpResize, inputs: 1},
 
 		"GatherElements":  {vjp: vjpGatherElements, inputs: 1},
+		"GatherND":        {vjp: vjpGatherND, inputs: 1},
 		"ScatterElements": {vjp: vjpScatter},
 		"ScatterND":       {vjp: vjpScatter},
 

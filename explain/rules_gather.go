@@ -45,6 +45,16 @@ func vjpGatherElements(w *walk, n *node, dy []string) ([]string, error) {
 		intAttr("axis", int64(at)), stringAttr("reduction", "add")))
 }
 
+// vjpGatherND adds each gradient to where it was read. The indices count frames too; those that do not are written out.
+func vjpGatherND(w *walk, n *node, dy []string) ([]string, error) {
+	if n.attrInt("batch_dims", 0) != 0 {
+		return nil, unsupported(n, "its indices are of no known shape")
+	}
+	w.framed = true
+	zeros := w.op("ConstantOfShape", []string{w.op("Shape", n.Input[:1])})
+	return unary(w.op("ScatterND", []string{zeros, n.in(1), dy[0]}, stringAttr("reduction", "add")))
+}
+
 // vjpScatter: what was written over has no gradient, and what was written has that of its place. The indices count frames too.
 func vjpScatter(w *walk, n *node, dy []string) ([]string, error) {
 	gather, indices, updates := "GatherND", n.in(1), n.in(2)

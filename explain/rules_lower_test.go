@@ -22,6 +22,16 @@ func loweredCases() []ruleCase {
 		{"If", ifCase, 0},
 		{"Loop", loopCase, 0},
 		{"Pad of computed pads", computedPadCase, 0},
+		{"Scan", scanCase, 0},
+		{"LpPool", lpPoolCase, 0.3},
+		{"GlobalLpPool", globalLpPoolCase, 0.3},
+		{"ReduceProd", reducedCase("ReduceProd"), 0},
+		{"ReduceLogSum", reducedCase("ReduceLogSum"), 0.5},
+		{"RotaryEmbedding", rotaryCase, 0},
+		{"GatherND", gatherNDCase, 0},
+		{"TopK", topKCase, 0},
+		{"GridSample", gridSampleCase, 0},
+		{"GridSample of a grid of the picture", gridOfPictureCase, 0.2},
 	}
 }
 
@@ -170,6 +180,142 @@ func loopCase(t *rapid.T, s *small) {
 	s.node("Transpose", []string{"turned"}, []string{"first"}, attrInts("perm", 1, 0, 2))
 	s.node("ReduceSum", []string{"first", s.ints(1)}, []string{"sum"}, attrInt("keepdims", 0))
 	s.node("Add", []string{"sum", "end"}, []string{"y"})
+}
+
+// scanCase carries a state through the places of an axis, forwards or backwards.
+func scanCase(t *rapid.T, s *small) {
+	s.shape = []int64{dim(t, 1, 2, "n"), dim(t, 1, 3, "steps"), dim(t, 1, 2, "channels")}
+	body := subgraph([]*onnxpb.NodeProto{
+		inner("Add", []string{"state", "part"}, "sum"),
+		inner("Tanh", []string{"sum"}, "next"),
+		inner("Mul", []string{"next", "part"}, "scanned"),
+	}, []string{"state", "part"}, []string{"next", "scanned"})
+	one := int32(1)
+	for _, in := range body.Input {
+		in.Type = &onnxpb.TypeProto{Value: &onnxpb.TypeProto_TensorType{TensorType: &onnxpb.TypeProto_Tensor{ElemType: &one}}}
+	}
+	s.node("ReduceMean", []string{"x"}, []string{"before"}, attrInts("axes", 1), attrInt("keepdims", 0))
+	s.node("Scan", []string{"before", "x"}, []string{"end", "all"}, attrGraph("body", body), attrInt("num_scan_inputs", 1),
+		attrInts("scan_input_axes", 1), attrInts("scan_input_directions", dim(t, 0, 1, "direction")),
+		attrInts("scan_output_axes", rapid.SampledFrom([]int64{1, -1}).Draw(t, "axis")), attrInts("scan_output_directions", dim(t, 0, 1, "out")))
+	s.node("Flatten", []string{"all"}, []string{"flat"})
+	s.node("Concat", []string{"end", "flat"}, []string{"y"}, attrInt("axis", 1))
+}
+
+func lpPoolCase(t *rapid.T, s *small) {
+	s.pooling = true
+	image(t, s, dim(t, 1, 2, "c"), rapid.IntRange(1, 2).Draw(t, "spatial"))
+	dilated := rapid.Bool().Draw(t, "dilated")
+	if dilated {
+		s.opset = 19
+	}
+	attrs := windowAttrs(t, s, kernel(t, len(s.shape)-2, 1), dilated)
+	s.node("LpPool", []string{"x"}, []string{"y"}, append(attrs, attrInt("p", dim(t, 1, 3, "p")))...)
+}
+
+func globalLpPoolCase(t *rapid.T, s *small) {
+	image(t, s, dim(t, 1, 2, "c"), rapid.IntRange(1, 2).Draw(t, "spatial"))
+	s.node("GlobalLpPool", []string{"x"}, []string{"y"}, attrInt("p", dim(t, 1, 3, "p")))
+}
+
+// reducedCase is of reductions that are written out: axes as an attribute, or as an input.
+func reducedCase(typ string) func(t *rapid.T, s *small) {
+	return func(t *rapid.T, s *small) {
+		s.shape = []int64{dim(t, 1, 2, "n"), dim(t, 1, 3, "a"), dim(t, 1, 3, "b")}
+		keep := attrInt("keepdims", dim(t, 0, 1, "keepdims"))
+		axes := rapid.SampledFrom([][]int64{{1}, {-1}, {1, 2}}).Draw(t, "axes")
+		if rapid.Bool().Draw(t, "input") {
+			s.opset = 18
+			s.node(typ, []string{"x", s.ints(axes...)}, []string{"y"}, keep)
+			return
+		}
+		s.node(typ, []string{"x"}, []string{"y"}, keep, attrInts("axes", axes...))
+	}
+}
+
+func rotaryCase(t *rapid.T, s *small) {
+	s.opset = 23
+	n, tokens, heads, pairs := dim(t, 1, 2, "n"), dim(t, 1, 3, "tokens"), dim(t, 1, 2, "heads"), dim(t, 1, 2, "pairs")
+	width := 2*pairs + 2*dim(t, 0, 1, "left as they are")
+	s.shape = []int64{n, tokens, heads * width}
+	attrs := []*onnxpb.AttributeProto{attrInt("interleaved", dim(t, 0, 1, "interleaved")), attrInt("rotary_embedding_dim", 2*pairs)}
+	cache := []int64{tokens + 2, pairs} // by position
+	inputs := []string{"x", "", "", "positions"}
+	for i := range 2 {
+		inputs[1+i] = s.weight(cache, floats(t, product(cache), "cache")...)
+	}
+	s.node("Shape", []string{"x"}, []string{"dims"})
+	s.node("Gather", []string{"dims", s.ints(0)}, []string{"frames"})
+	s.node("Concat", []string{"frames", s.ints(tokens)}, []string{"places"}, attrInt("axis", 0))
+	s.node("Expand", []string{s.ints(dim(t, 0, 1, "position")), "places"}, []string{"positions"})
+	if rapid.Bool().Draw(t, "four axes") {
+		s.node("Reshape", []string{"x", s.ints(0, 0, heads, width)}, []string{"split"})
+		s.node("Transpose", []string{"split"}, []string{"x4"}, attrInts("perm", 0, 2, 1, 3))
+		inputs[0] = "x4"
+	} else {
+		attrs = append(attrs, attrInt("num_heads", heads))
+	}
+	s.node("RotaryEmbedding", inputs, []string{"y"}, attrs...)
+}
+
+// gatherNDCase reads places of each frame, or counts frames too; some from the end.
+func gatherNDCase(t *rapid.T, s *small) {
+	s.shape = []int64{1, dim(t, 2, 3, "a"), dim(t, 2, 3, "b"), dim(t, 1, 2, "c")}
+	batches := dim(t, 0, 1, "batch_dims")
+	depth := dim(t, 1, 2, "depth")
+	count := dim(t, 1, 3, "count")
+	var at []int64
+	for range count {
+		for i := range depth {
+			extent := s.shape[batches+i]
+			at = append(at, dim(t, -extent, extent-1, "index"))
+		}
+	}
+	s.node("Reshape", []string{s.ints(at...), s.ints(append([]int64{1}, count, depth)...)}, []string{"indices"})
+	s.node("GatherND", []string{"x", "indices"}, []string{"y"}, attrInt("batch_dims", batches))
+}
+
+func topKCase(t *rapid.T, s *small) {
+	s.shape = []int64{dim(t, 1, 2, "n"), dim(t, 2, 4, "a"), dim(t, 1, 2, "b")}
+	places := []int64{1, s.shape[1], s.shape[2]}
+	far := make([]float32, product(places))
+	for i := range far { // which are greatest does not change
+		far[i] = float32(i*7%5)*100 + float32(i)*10
+	}
+	s.node("Add", []string{"x", s.weight(places, far...)}, []string{"apart"})
+	s.node("TopK", []string{"apart", s.ints(dim(t, 1, s.shape[1], "k"))}, []string{"y", "at"}, attrInt("axis", 1), attrInt("largest", dim(t, 0, 1, "largest")))
+}
+
+func gridAttrs(t *rapid.T, s *small, modes ...string) []*onnxpb.AttributeProto {
+	s.opset = rapid.SampledFrom([]int64{16, 20}).Draw(t, "opset")
+	mode := rapid.SampledFrom(modes).Draw(t, "mode")
+	if s.opset < 20 && mode == "linear" {
+		mode = "bilinear"
+	}
+	return []*onnxpb.AttributeProto{
+		attrString("mode", mode), attrString("padding_mode", rapid.SampledFrom([]string{"zeros", "border"}).Draw(t, "padding")),
+		attrInt("align_corners", dim(t, 0, 1, "corners")),
+	}
+}
+
+// gridSampleCase reads at fixed points, some beyond the picture.
+func gridSampleCase(t *rapid.T, s *small) {
+	s.shape = []int64{1, dim(t, 1, 2, "c"), dim(t, 1, 3, "h"), dim(t, 1, 3, "w")}
+	rows, columns := dim(t, 1, 3, "rows"), dim(t, 1, 2, "columns")
+	dims := []int64{1, rows, columns, 2}
+	grid := s.weight(dims, floats(t, product(dims), "grid")...)
+	s.node("GridSample", []string{"x", grid}, []string{"y"}, gridAttrs(t, s, "linear", "nearest")...)
+}
+
+// gridOfPictureCase reads where the picture says, as spatial transformers do: within a cell, where there is a slope.
+func gridOfPictureCase(t *rapid.T, s *small) {
+	s.shape = []int64{1, 1, 4, 4}
+	s.node("GlobalAveragePool", []string{"x"}, []string{"mean"})
+	s.node("Tanh", []string{"mean"}, []string{"t"})
+	s.node("Mul", []string{"t", s.weight(nil, 0.1)}, []string{"little"})
+	dims := []int64{1, 2, 2, 2}
+	s.node("Add", []string{"little", s.weight(dims, -0.6, -0.6, 0.35, -0.6, -0.6, 0.35, 0.35, 0.35)}, []string{"grid"})
+	s.node("GridSample", []string{"x", "grid"}, []string{"y"}, gridAttrs(t, s, "linear")...)
 }
 
 // computedPadCase pads to a multiple, as torchvision's Swin transformer is exported.

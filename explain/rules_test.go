@@ -455,7 +455,7 @@ func TestRules_finiteDifferences(t *testing.T) {
 func TestRules_everyOperatorTested(t *testing.T) {
 	tested := map[string]bool{"Flatten": true, "Squeeze": true, "Unsqueeze": true, "Transpose": true} // in the Reshape case
 	tested["QuantizeLinear"], tested["DequantizeLinear"] = true, true                                 // which have no differences to speak of
-	for _, c := range ruleCases() {
+	for _, c := range append(ruleCases(), loweredCases()...) {
 		tested[c.name] = true
 	}
 	for _, name := range explain.DifferentiableOperators() {
