@@ -85,14 +85,14 @@ func TestDueDeliveries_turns(t *testing.T) {
 			all += k
 		}
 		if rapid.Bool().Draw(t, "behind others") {
-			due, err := l.DueDeliveries(ctx, pacs, at(100_000), longest, 100)
+			due, err := l.DueDeliveries(ctx, pacs, at(n+1), longest, 100)
 			require.NoError(t, err)
 			for _, d := range due {
-				require.NoError(t, l.Defer(ctx, d.ID, Deferral{Next: at(100_001), Behind: true}, at(100_000)))
+				require.NoError(t, l.Defer(ctx, d.ID, Deferral{Next: at(n + 2), Behind: true}, at(n+1)))
 			}
 		}
 		limit := rapid.IntRange(1, 60).Draw(t, "limit")
-		due, err := l.DueDeliveries(ctx, pacs, at(200_000), longest, limit)
+		due, err := l.DueDeliveries(ctx, pacs, at(n+3), longest, limit)
 		require.NoError(t, err)
 		require.Len(t, due, min(limit, all))
 		taken, last := map[string]int{}, map[string]int64{}
