@@ -83,6 +83,9 @@ func (d doctorCmd) checks(cfg configs.Config) []check {
 		{"ffmpeg", func(context.Context) (string, error) { return findFFmpeg(cfg.FFmpeg) }},
 		{"fonts", func(context.Context) (string, error) { return findFonts(cfg.Reports.Font) }},
 		{"data folder", func(context.Context) (string, error) { return checkDisk(cfg) }},
+		{"private files", func(context.Context) (string, error) {
+			return "none can be read or changed by everybody", errors.Join(gateway.Exposed(cfg)...)
+		}},
 		{"DICOM port", func(context.Context) (string, error) { return checkPort(cfg, cfg.DICOM.Listen) }},
 		{"report templates", func(context.Context) (string, error) { return checkTemplates(cfg) }},
 		{"words of reports", func(context.Context) (string, error) { return checkOntology(cfg) }},

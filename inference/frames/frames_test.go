@@ -1,13 +1,18 @@
 package frames
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"endogate/dicomnode/dicom"
 )
 
 // A folder's pictures are handed over, the one left out and what is no picture are not, and what is broken is told once.
@@ -45,4 +50,41 @@ func TestEach(t *testing.T) {
 	require.Equal(t, 1, count)
 	files.Except = dir
 	require.ErrorIs(t, files.Each(t.Context(), nil), ErrFolder)
+}
+
+// What a DICOMDIR refers to is not read: a reference may lead anywhere (CVE-2026-32711).
+func TestEach_followsNoReference(t *testing.T) {
+	root := t.TempDir()
+	dir := filepath.Join(root, "media")
+	require.NoError(t, os.Mkdir(dir, 0o700))
+	picture, err := os.ReadFile("../../testdata/frames/polyp-1.jpg")
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(root, "OUTSIDE"), picture, 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "INSIDE"), picture, 0o600))
+	const directory = "1.2.840.10008.1.3.10"
+	var file bytes.Buffer
+	require.NoError(t, dicom.WriteFileMeta(&file, dicom.FileMeta{SOPClassUID: directory, SOPInstanceUID: "1.2.3", TransferSyntaxUID: dicom.ExplicitVRLittleEndian}))
+	element := func(tag, vr, value string) string { // in Explicit VR Little Endian, as group 0004 is none of a data set
+		value += strings.Repeat(" ", len(value)%2)
+		return tag + vr + string(binary.LittleEndian.AppendUint16(nil, uint16(len(value)))) + value
+	}
+	long := func(head, value string) string {
+		return head + string(binary.LittleEndian.AppendUint32(nil, uint32(len(value)))) + value
+	}
+	var records string
+	for _, path := range []string{`..\OUTSIDE`, "/etc/passwd", "OUT/../../OUTSIDE"} {
+		records += long("\xfe\xff\x00\xe0", element("\x04\x00\x30\x14", "CS", "IMAGE")+element("\x04\x00\x00\x15", "CS", path))
+	}
+	file.WriteString(long("\x04\x00\x20\x12SQ\x00\x00", records))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "DICOMDIR"), file.Bytes(), 0o600))
+	var seen []string
+	files := Files{Paths: []string{dir}, Tell: func(string, error) {}}
+	err = files.Each(t.Context(), func(_ context.Context, f Frame) error {
+		seen = append(seen, f.Path)
+		return nil
+	})
+	if err != nil {
+		require.ErrorIs(t, err, ErrUnread)
+	}
+	require.Equal(t, []string{filepath.Join(dir, "INSIDE")}, seen)
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"text/tabwriter"
 
 	"endogate/explain/faithfulness"
@@ -65,6 +66,14 @@ func shown(e faithfulness.Estimate) string {
 	return fmt.Sprintf("%.2f [%.2f, %.2f]", e.Value, e.Low, e.High)
 }
 
+// text is a cell that no spreadsheet takes for a formula: the network names its layers.
+func text(cell string) string {
+	if cell != "" && strings.ContainsRune("=+-@\t\r", rune(cell[0])) {
+		return "'" + cell
+	}
+	return cell
+}
+
 // writeCSV writes one column for each number (RFC 4180).
 func writeCSV(path string, rows []row, draws int) error {
 	file, err := os.Create(path)
@@ -79,7 +88,7 @@ func writeCSV(path string, rows []row, draws int) error {
 	}
 	_ = w.Write(header) // Error has what goes wrong
 	for _, r := range rows {
-		line := []string{r.method, r.layer, strconv.Itoa(len(r.deletion)), strconv.Itoa(r.nothing), strconv.Itoa(draws)}
+		line := []string{r.method, text(r.layer), strconv.Itoa(len(r.deletion)), strconv.Itoa(r.nothing), strconv.Itoa(draws)}
 		for _, e := range []faithfulness.Estimate{r.Deletion, r.Insertion, r.Gain, r.Pointing, r.Energy, r.Similarity} {
 			for _, v := range []float64{e.Value, e.Low, e.High} {
 				cell := ""

@@ -3,8 +3,10 @@ package admin
 import (
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
@@ -71,6 +73,15 @@ func newForger(t *testing.T) *forger {
 		if f.claims["alg"] == "none" {
 			compact = base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none"}`)) + "." + base64.RawURLEncoding.EncodeToString(text) + "."
 		}
+		if f.claims["alg"] == "HS256" { // with what everybody can read as the secret
+			public, _ := x509.MarshalPKIXPublicKey(&key.PublicKey)
+			confused, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.HS256, Key: pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: public})}, (&jose.SignerOptions{}).WithHeader("kid", "k"))
+			if err != nil {
+				panic(err)
+			}
+			signed, _ := confused.Sign(text)
+			compact, _ = signed.CompactSerialize()
+		}
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(map[string]any{"access_token": "a", "token_type": "Bearer", "id_token": compact})
 	})
@@ -120,6 +131,7 @@ func TestProvider(t *testing.T) {
 		{name: "no claim"},
 		{name: "another's key", claims: roles("it"), signer: other},
 		{name: "no signature", claims: with(roles("it"), map[string]any{"alg": "none"})},
+		{name: "signed with the public key", claims: with(roles("it"), map[string]any{"alg": "HS256"})},
 		{name: "another client", claims: with(roles("it"), map[string]any{"aud": "other"})},
 		{name: "another issuer", claims: with(roles("it"), map[string]any{"iss": "https://evil.example"})},
 		{name: "expired", claims: with(roles("it"), map[string]any{"exp": time.Now().Add(-time.Hour).Unix()})},

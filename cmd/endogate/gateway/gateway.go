@@ -115,6 +115,9 @@ func (g *parts) openStores(ctx context.Context, life *lifecycle) (err error) {
 	if err := os.MkdirAll(g.cfg.DataDir, 0o700); err != nil {
 		return fmt.Errorf("data folder: %w; make it or set data_dir", err)
 	}
+	for _, why := range Exposed(g.cfg) {
+		g.log.Warn("a file is not private", "reason", why)
+	}
 	_, missing := os.Stat(g.cfg.LedgerFile())
 	g.spool, err = openSpool(g.cfg, func() (uint64, error) { // the folder is ours: a ledger of an older release is brought up to date
 		if g.ledger, err = ledger.Open(g.cfg.LedgerFile()); err != nil {
