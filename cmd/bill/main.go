@@ -21,8 +21,9 @@ func main() {
 	}
 }
 
-// Names of the two files.
+// Names of the two files, and the version of a binary that is not made yet: package bill puts the right one in its place.
 const (
+	unreleased   = "unreleased"
 	sbomFile     = "sbom.cdx.json"
 	licencesFile = "LICENCES.txt"
 )
@@ -31,7 +32,7 @@ func run(args []string) error {
 	var version, packages string
 	switch len(args) {
 	case 1:
-		version = "unreleased"
+		version = unreleased
 	case 3:
 		version, packages = args[1], args[2]
 	default:
