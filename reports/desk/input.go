@@ -87,7 +87,7 @@ func (d *Desk) exam(ctx context.Context, e ledger.Exam) (exam draft.Exam, retrac
 		m.Model = analysis.Model{Name: e.Model}
 	}
 	exam = draft.Exam{
-		Model: m.Model, Route: e.Route, IntendedUse: m.IntendedUse, Explanation: m.Explanation, Classes: m.Classes, Masked: m.Masked,
+		Model: m.Model, Route: e.Route, IntendedUse: m.IntendedUse, Explanation: m.Explanation, Explained: reports.Explained, Classes: m.Classes, Masked: m.Masked,
 		Report: report.Instance.SOPInstanceUID,
 	}
 	var first *ledger.ExamResult

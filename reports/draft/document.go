@@ -284,7 +284,9 @@ type Frame struct {
 	Rows        int               `json:"rows"`
 	Columns     int               `json:"columns"`
 	Probability float64           `json:"probability"`
-	Heatmap     dicom.SOPInstance `json:"heatmap,omitzero"` // zero: it has none
+	Heatmap     dicom.SOPInstance `json:"heatmap,omitzero"`    // zero: it has none
+	Explained   string            `json:"explained,omitempty"` // how the heatmap was made, and at which layer, and why not as was asked for
+	Hatched     bool              `json:"hatched,omitempty"`   // part of it is: what was masked, and not seen by the network
 	Contours    [][][2]float64    `json:"contours,omitempty"`
 	Outline     analysis.Outline  `json:"outline,omitempty"`  // what contours enclose: empty for a hot region, box or mask for what the network itself gives
 	Boxes       []float64         `json:"boxes,omitempty"`    // the probabilities of the boxes that contours are, the highest first

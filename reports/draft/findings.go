@@ -78,6 +78,12 @@ func (s seen) frame() Frame {
 			f.Heatmap = h
 		}
 	}
+	if drawn := s.finding.Drawn; drawn != nil && f.Heatmap.SOPInstanceUID != "" {
+		f.Hatched = len(drawn.Masked) > 0
+		if s.exam.Explained != nil {
+			f.Explained = printable(s.exam.Explained(drawn.Explanation))
+		}
+	}
 	return f
 }
 

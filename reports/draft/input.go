@@ -33,7 +33,8 @@ type Exam struct {
 	Model       analysis.Model
 	Route       string
 	IntendedUse string
-	Explanation string // how its maps are made, and why not as was asked for
+	Explanation string                            // how its maps are made, and why not as was asked for
+	Explained   func(analysis.Explanation) string // the same of one map, in words; nil: nothing is said
 	Classes     []analysis.Class
 	Masked      [][4]float64 // boxes left out of the analysis: left, top, right, bottom, in fractions of the frame
 	Report      dicom.UID    // SOP Instance UID of its AI-result SR; empty: none

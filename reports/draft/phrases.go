@@ -69,7 +69,7 @@ var phrases = map[string][]string{
 	"label-verified": nil, "label-watermark": nil, "label-withdrawn-mark": nil, "label-report": nil, "label-findings": nil, "label-key-images": nil,
 	"label-no-findings": nil, "label-no-frames": nil, "label-not-analysed": nil, "label-all-retracted": nil, "label-rejected": nil, "label-retracted": nil, "label-model": nil, "label-highest": nil,
 	"label-threshold": nil, "label-size": nil, "label-site": nil, "label-low": nil, "label-much": nil, "label-high": nil,
-	"label-no-picture": nil, "label-no-heatmap": nil, "label-disclosure": nil, "label-version": nil, "label-route": nil, "label-use": nil,
+	"label-no-picture": nil, "label-no-heatmap": nil, "label-hatched": nil, "label-disclosure": nil, "label-version": nil, "label-route": nil, "label-use": nil,
 	"label-frames": nil, "label-thresholds": nil, "label-masked": nil, "label-skipped": nil, "label-failed": nil, "label-contradicting": nil,
 	"label-signature": nil, "label-not-signed": nil, "label-notices": nil, "label-links": nil, "label-decision-proposed": nil, "label-decision-accepted": nil,
 	"label-decision-rejected": nil, "label-decision-changed": nil,

@@ -89,6 +89,7 @@ func frame(n int, p float64, position string) draft.Frame {
 	return draft.Frame{
 		Instance: dicom.SOPInstance{SOPInstanceUID: dicom.UID("2.25.1." + string(rune('0'+n)))}, Number: n, Span: analysis.Span{First: 1, Count: 1},
 		Rows: 576, Columns: 720, Probability: p, Position: position, Heatmap: dicom.SOPInstance{SOPInstanceUID: "2.25.9"},
+		Explained: "Grad-CAM at the last layer", Hatched: true,
 	}
 }
 

@@ -20,13 +20,19 @@ const (
 	maxRatio     = 1.4
 	jpegQuality  = 85
 	legendHeight = 2.2
+	mark         = 1.8 // of what is hatched
 )
+
+// smallest is what is said of pictures.
+var smallest = style{6.5, faint, false}
 
 // drawing is a key image ready to be placed: a frame with its heatmap beside it, and what is said below them.
 type drawing struct {
 	frame, heatmap string // names of images, empty where there is none
 	w, h           float64
 	caption, why   []string
+	method         []string // of the heatmap, below its legend
+	hatched        []string // what that means; empty where nothing is
 	height         float64
 }
 
@@ -53,10 +59,18 @@ func (p *pages) drawn(k draft.KeyImage, w float64, why bool) drawing {
 		caption += ": " + k.Frame.Position
 	}
 	d.caption = p.lines(w, s, caption)
-	below := max(float64(len(d.caption))*s.line(), legendHeight+s.line()+1)
+	beside := legendHeight + s.line() + 1
+	if d.heatmap != "" {
+		d.method = p.lines(w, smallest, clip(k.Frame.Explained, 160))
+		if k.Frame.Hatched {
+			d.hatched = p.lines(w-mark-0.8, smallest, p.say("hatched"))
+		}
+		beside += float64(len(d.method)+len(d.hatched)) * smallest.line()
+	}
+	below := max(float64(len(d.caption))*s.line(), beside)
 	if why {
-		d.why = p.lines(2*w+pairGap, style{6.5, faint, false}, clip(k.Why, 600))
-		below += float64(len(d.why)) * style{size: 6.5}.line()
+		d.why = p.lines(2*w+pairGap, smallest, clip(k.Why, 600))
+		below += float64(len(d.why)) * smallest.line()
 	}
 	d.height = d.h + 1 + below
 	return d
@@ -105,10 +119,11 @@ func (p *pages) draw(d drawing, x, y float64) {
 	}
 	if d.heatmap != "" {
 		p.legend(x+d.w+pairGap, below, d.w)
+		p.explained(x+d.w+pairGap, below+legendHeight+s.line(), d)
 	}
-	at := y + d.height - float64(len(d.why))*style{size: 6.5}.line()
+	at := y + d.height - float64(len(d.why))*smallest.line()
 	for i, line := range d.why {
-		p.at(x, at+float64(i)*style{size: 6.5}.line(), style{6.5, faint, false}, line)
+		p.at(x, at+float64(i)*smallest.line(), smallest, line)
 	}
 }
 
@@ -130,13 +145,35 @@ func (p *pages) legend(x, y, w float64) {
 			p.box(x+w*float64(i)/steps, y+0.2, w/steps+0.05, legendHeight-0.4, colour{int(c.R), int(c.G), int(c.B)})
 		}
 	}
-	s := style{6.5, faint, false}
+	s := smallest
 	high, measure := p.say("high"), p.measure(s)
 	if measure(p.say("low")+"  "+high) > w {
 		high = p.say("much")
 	}
 	p.at(x, y+legendHeight, s, p.say("low"))
 	p.at(x+w-measure(high), y+legendHeight, s, high)
+}
+
+// explained says how a heatmap was made, and what is hatched of it, with the mark.
+func (p *pages) explained(x, y float64, d drawing) {
+	for _, line := range d.method {
+		p.at(x, y, smallest, line)
+		y += smallest.line()
+	}
+	if len(d.hatched) > 0 {
+		p.SetDrawColor(faint[0], faint[1], faint[2])
+		p.SetLineWidth(0.15)
+		top := y + (smallest.line()-mark)/2
+		p.Rect(x, top, mark, mark, "D")
+		for i := 1.0; i < 4; i++ {
+			p.Line(x, top+mark*i/4, x+mark*i/4, top)
+			p.Line(x+mark*i/4, top+mark, x+mark, top+mark*i/4)
+		}
+	}
+	for _, line := range d.hatched {
+		p.at(x+mark+0.8, y, smallest, line)
+		y += smallest.line()
+	}
 }
 
 // strip places key images beside each other, smaller, over as many rows as they need. why: with the whole of the reason, which

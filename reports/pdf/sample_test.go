@@ -44,6 +44,7 @@ func made(t testing.TB, language string) draft.Document {
 				h := i.SOPInstance
 				h.SOPClassUID, h.SOPInstanceUID, h.SeriesInstanceUID = dicom.SecondaryCaptureImageStorage, i.SOPInstanceUID+".9", study+".9"
 				f.Heatmap, i.Heatmaps = h.SOPInstanceUID, []dicom.SOPInstance{h}
+				f.Drawn = &analysis.Drawn{Explanation: analysis.Explanation{Method: "gradcam"}, Masked: [][4]int{{0, 300, 100, 400}}}
 				f.Contours = [][][2]float64{{{400, 60}, {520, 60}, {520, 160}, {400, 160}, {400, 60}}}
 			}
 			r.Findings = append(r.Findings, f)
@@ -75,7 +76,10 @@ func made(t testing.TB, language string) draft.Document {
 		Study: study, At: at, Language: language,
 		Patient: usual().Patient, Order: usual().Order, Examination: usual().Examination,
 		Exams: []draft.Exam{
-			{Model: model, Route: "endoscopy", IntendedUse: "Demonstration. Not for clinical use.", Classes: classes, Masked: [][4]float64{{0, 0.62, 0.38, 1}}, Report: "2.25.77", Instances: instances},
+			{
+				Model: model, Route: "endoscopy", IntendedUse: "Demonstration. Not for clinical use.", Classes: classes, Masked: [][4]float64{{0, 0.62, 0.38, 1}}, Report: "2.25.77", Instances: instances,
+				Explained: func(e analysis.Explanation) string { return "Words of " + e.Method },
+			},
 			{Model: other, Route: "endoscopy", IntendedUse: "Polyps", Classes: classes[:1], Instances: instances[:10]},
 		},
 		Quality: func(dicom.SOPInstance, analysis.Span) (draft.Quality, error) {
