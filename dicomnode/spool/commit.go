@@ -25,6 +25,7 @@ type committer struct {
 
 	active *segment // being written; nil: the next commit opens one
 	next   uint64   // Seq of the next record
+	size   int64    // of the next segment
 }
 
 // append writes the record of p and returns once it is durable.
@@ -67,14 +68,25 @@ func (s *Spool) room(n int64) int64 {
 		s.retire(g)
 		c.active = nil
 	}
-	return s.o.SegmentSize - segmentHeaderSize
+	c.size = s.nextSize(n)
+	return c.size - segmentHeaderSize
+}
+
+// nextSize is the size of a segment that begins with a record of n bytes. What is left of a disk that is nearly full is not preallocated
+// in one piece: giving room back needs some.
+func (s *Spool) nextSize(n int64) int64 {
+	space, err := s.o.disk.free(s.dir)
+	if err != nil {
+		return s.o.SegmentSize
+	}
+	return min(s.o.SegmentSize, max(space.bytes/8, segmentHeaderSize+n))
 }
 
 // writeGroup makes the records of group durable, all or none.
 func (s *Spool) writeGroup(group []*pending) error {
 	c := &s.commits
 	if c.active == nil {
-		g, err := s.createSegment(c.next)
+		g, err := s.createSegment(c.next, c.size)
 		if err != nil {
 			return fmt.Errorf("spool: commit: new segment: %w", full(err))
 		}

@@ -66,7 +66,7 @@ func parseSegmentName(name string) (uint64, bool) {
 
 // createSegment makes the segment whose first record will be first. It takes the place of a
 // segment of the same name, which then has no record that counts.
-func (s *Spool) createSegment(first uint64) (*segment, error) {
+func (s *Spool) createSegment(first uint64, size int64) (*segment, error) {
 	salt, err := newSalt()
 	if err != nil {
 		return nil, err
@@ -76,7 +76,7 @@ func (s *Spool) createSegment(first uint64) (*segment, error) {
 		first: first, through: first,
 		salt: salt,
 		end:  segmentHeaderSize,
-		size: s.o.SegmentSize,
+		size: size,
 	}
 	temp := filepath.Join(s.tmpDir(), segmentName(first))
 	f, err := os.OpenFile(temp, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)

@@ -16,7 +16,7 @@ import (
 type Options struct {
 	SegmentSize int64 // bytes of a segment file (64 MiB); at least four times InlineLimit is taken
 	InlineLimit int64 // data sets up to this many bytes stand in the log (1 MiB)
-	Reserve     int64 // bytes of the file system to leave free; below it nothing is taken in, and below an eighth of it nothing made (0); sensible: some segments
+	Reserve     int64 // bytes of the file system to leave free; below it nothing is taken in, and below an eighth of it nothing made (0); see Exhausted
 	// After returns the caller's position: Seqs start above it even where the folder is new (nil: 0). It is called once the
 	// folder is locked, so what else one process alone may open can be opened in it.
 	After func() (uint64, error)

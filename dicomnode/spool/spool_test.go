@@ -240,19 +240,19 @@ func TestFull(t *testing.T) {
 
 // Intake ends at the reserve, work at an eighth of it, and what was done is said below that, too.
 func TestFull_reserveIsForWork(t *testing.T) {
-	s := openSpool(t, t.TempDir(), Options{Reserve: 800})
+	s := openSpool(t, t.TempDir(), Options{Reserve: 800 << 20})
 	for _, row := range []struct {
 		free       int64
 		takes, has bool
 	}{{800, true, true}, {799, false, true}, {100, false, true}, {99, false, false}, {0, false, false}, {100, false, true}, {800, true, true}} {
-		s.o.disk.free = func(string) (room, error) { return room{bytes: row.free}, nil }
+		s.o.disk.free = func(string) (room, error) { return room{bytes: row.free << 20}, nil }
 		for made, create := range map[bool]func() (*Writer, error){false: s.Create, true: s.CreateMade} {
 			w, err := create()
 			if !row.takes && !made || !row.has {
-				require.ErrorIs(t, err, ErrFull, "%d free, made: %t", row.free, made)
+				require.ErrorIs(t, err, ErrFull, "%d MiB free, made: %t", row.free, made)
 				continue
 			}
-			require.NoError(t, err, "%d free, made: %t", row.free, made)
+			require.NoError(t, err, "%d MiB free, made: %t", row.free, made)
 			require.NoError(t, w.Abort())
 		}
 		_, err := s.Append(Entry{Kind: Action, Record: json.RawMessage(`{}`), At: time.Now()}, nil)

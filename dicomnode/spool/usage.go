@@ -44,15 +44,16 @@ type room struct {
 	few    bool  // inodes are counted and nearly gone
 }
 
-// floorPart is the part of the reserve that work does not touch either: ledger, broker and actions need it.
-const floorPart = 8
+// floor is what of the reserve work does not touch either: ledger, broker and actions need it, and Compact does to give room back. It
+// is an eighth of a large reserve and half of a small one.
+func (s *Spool) floor() int64 { return max(s.o.Reserve/8, min(s.o.Reserve/2, 16<<20)) }
 
 // Full returns ErrFull while the file system has less than the reserve, or no files to make: nothing is taken in then.
 func (s *Spool) Full() error { return s.above(s.o.Reserve) }
 
-// Exhausted returns ErrFull while the file system has less than an eighth of the reserve, or no files to make. The rest
-// of the reserve is there to finish what was taken in, which alone gives room back.
-func (s *Spool) Exhausted() error { return s.above(s.o.Reserve / floorPart) }
+// Exhausted returns ErrFull while the file system has less than an eighth of the reserve (or half of it, up to 16 MiB), or no files to
+// make. The rest of the reserve is there to finish what was taken in, which alone gives room back.
+func (s *Spool) Exhausted() error { return s.above(s.floor()) }
 
 func (s *Spool) above(least int64) error {
 	space, err := s.o.disk.free(s.dir)

@@ -139,7 +139,7 @@ func TestGateway_brokerOfThreeNodes(t *testing.T) {
 		{"the majority is emptied", func() func() { return empty(1, 2) }},
 	}
 	faults = faults[:installed.Scaled(2, len(faults))]
-	each, studies := installed.Scaled(4, 20), 0
+	each, studies := installed.Scaled(4, 10), 0
 	var names []string
 	send := func() {
 		storeAll(t, g.scp, polyps(t, studies, 1, each)...)

@@ -131,7 +131,7 @@ func TestGateway_damagedFilesAtStart(t *testing.T) {
 	g.Stop()
 	want := g.books()
 
-	says := map[string]string{g.config: g.config, manifest: inference.ManifestFile, filepath.Join(bundle, inference.NetworkFile): inference.NetworkFile}
+	says := map[string]string{g.config: filepath.Base(g.config), manifest: inference.ManifestFile, filepath.Join(bundle, inference.NetworkFile): inference.NetworkFile}
 	refused, passed, started := 0, 0, 0
 	for path, name := range says {
 		sound, err := os.ReadFile(path)
@@ -149,7 +149,7 @@ func TestGateway_damagedFilesAtStart(t *testing.T) {
 				require.NoError(t, os.WriteFile(path, broken, 0o600))
 				cfg, err := configs.Load(g.config)
 				if err == nil {
-					err = gateway.CheckRoutes(cfg)
+					err = configs.Locate(g.config, gateway.CheckRoutes(cfg)) // as serve and doctor say it
 				}
 				if err == nil {
 					require.NotEqual(t, inference.NetworkFile, name, "%s at %d: the digest tells", how, at)
