@@ -39,6 +39,11 @@ func lockFolder(path string) (*os.File, error) {
 	return f, nil
 }
 
+// unlockFolder lets go of the folder, also while a child that is just being started has a copy of the file.
+func unlockFolder(f *os.File) error {
+	return errors.Join(unix.Flock(int(f.Fd()), unix.LOCK_UN), f.Close())
+}
+
 // Holder returns the ID of the process that has the spool in the folder dir, empty where none has it.
 func Holder(dir string) (string, error) {
 	f, err := os.Open(filepath.Join(dir, "LOCK"))

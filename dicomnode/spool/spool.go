@@ -92,7 +92,7 @@ func Open(dir string, o Options) (*Spool, error) {
 		err = s.recover()
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("spool: open %s: %w", dir, err), s.lock.Close())
+		return nil, errors.Join(fmt.Errorf("spool: open %s: %w", dir, err), unlockFolder(s.lock))
 	}
 	return s, nil
 }
@@ -163,7 +163,7 @@ func (s *Spool) Close() error {
 	s.closed = true
 	close(s.changed)
 	s.mu.Unlock()
-	return errors.Join(err, s.lock.Close())
+	return errors.Join(err, unlockFolder(s.lock))
 }
 
 // seal ends the segment being written so that the next Open can trust it.

@@ -491,3 +491,17 @@ func TestOpen_afterTheLock(t *testing.T) {
 	_, err = Open(dir, Options{After: func() (uint64, error) { t.Error("another process has the folder"); return 0, nil }})
 	require.ErrorIs(t, err, ErrLocked)
 }
+
+// TestClose_beside: a process that is being forked has a copy of every file of ours until it is another program.
+func TestClose_beside(t *testing.T) {
+	dir := t.TempDir()
+	s, err := Open(dir, Options{})
+	require.NoError(t, err)
+	copied, err := syscall.Dup(int(s.lock.Fd()))
+	require.NoError(t, err)
+	require.NoError(t, s.Close())
+	s, err = Open(dir, Options{})
+	require.NoError(t, err)
+	require.NoError(t, s.Close())
+	require.NoError(t, syscall.Close(copied))
+}
