@@ -29,6 +29,13 @@ func said() Analysis {
 		Span: Still(1), Rows: 20, Columns: 30, Scores: map[string]float64{"polyp": 0.75, "normal": 0.25},
 		Findings: []Finding{finding}, Notes: []string{"a", "b"},
 	}
+	box := finding
+	box.Outline, box.Number, box.Share = NetworkBox, 1, 0.04
+	box.Contours = [][][2]float64{{{3, 4}, {9, 4}, {9, 8}, {3, 8}, {3, 4}}}
+	second := box
+	second.Number, second.Probability = 2, 0.5
+	mask := box
+	mask.Class, mask.Outline, mask.Number = "ulcer", NetworkMask, 0
 	clip := result
 	clip.Span = Span{First: 2, Count: 16, Start: 1e9, Duration: 5e8}
 	return Analysis{
@@ -39,6 +46,9 @@ func said() Analysis {
 				{Class: "polyp", Explanation: Explanation{Method: "lrp-epsilon"}, Wished: true, Width: 1, Height: 3, Values: []float32{-1, 2, float32(math.Inf(1))}},
 			}},
 			{Result: clip, Geometry: g},
+			{Result: Result{Span: Still(30), Rows: 20, Columns: 30, Findings: []Finding{box, second, mask}}, Geometry: g, Maps: []Map{
+				{Class: "polyp", Number: 2, Explanation: Explanation{Method: "gradcam", Layer: "last"}, Width: 1, Height: 1, Values: []float32{1}},
+			}},
 		},
 		NotAnalysed: "only the first 17 frames are analysed",
 	}
@@ -137,6 +147,20 @@ func TestEncode_refuses(t *testing.T) {
 	} {
 		a := said()
 		change(&a.Parts[0])
+		require.ErrorContains(t, a.Encode(io.Discard), name)
+	}
+	for name, change := range map[string]func(*Part){
+		"twice there":                  func(p *Part) { p.Result.Findings[1].Number = 1 },
+		"an outline of another kind":   func(p *Part) { p.Result.Findings[0].Outline = "circle" },
+		"a place that it cannot have":  func(p *Part) { p.Result.Findings[2].Outline = HotRegion },
+		"a place that it cannot":       func(p *Part) { p.Result.Findings[0].Contours = nil },
+		"a finding with a place":       func(p *Part) { p.Result.Findings[0].Share = 1.5 },
+		"with a place that":            func(p *Part) { p.Result.Findings[2].Number = 3 },
+		"a finding beside the frame":   func(p *Part) { p.Result.Findings[0].Contours[0][0][0] = 31 },
+		"a map of a class that was no": func(p *Part) { p.Maps[0].Number = 3 },
+	} {
+		a := said()
+		change(&a.Parts[2])
 		require.ErrorContains(t, a.Encode(io.Discard), name)
 	}
 	a := said()

@@ -205,3 +205,136 @@ func requireSpot(t *testing.T, part analysis.Part, spot image.Rectangle) {
 	}
 	require.Fail(t, "no box there", "%v: %+v", spot, part.Result.Findings)
 }
+
+// detr has two queries, of which each attends to the bright cells of its half of the picture: logits 1×2×3 of two classes and none, and
+// boxes 1×2×4.
+func detr(e *spots) string {
+	n := e.cells("a", 8)
+	cells := n * n
+	e.ints("tokens", []int64{3}, 7, 1, 2, int64(cells))
+	e.node("Reshape", []string{"a", "tokens"}, []string{"channels"})
+	e.floats("first", []int64{1, 1, 2}, 1, 0)
+	e.node("MatMul", []string{"first", "channels"}, []string{"brightness"}) // 1×1×64
+	half, places := make([]float32, 2*cells), make([]float32, 4*cells)
+	for i := range cells {
+		half[(1-i%n*2/n)*cells+i] = -50
+		places[4*i], places[4*i+1] = (float32(i%n)+0.5)/float32(n), (float32(i/n)+0.5)/float32(n)
+		places[4*i+2], places[4*i+3] = 1/float32(n), 1/float32(n)
+	}
+	e.floats("half", []int64{1, 2, int64(cells)}, half...)
+	e.floats("places", []int64{1, int64(cells), 4}, places...)
+	e.floats("sharp", nil, 40)
+	e.node("Mul", []string{"brightness", "sharp"}, []string{"keys"})
+	e.node("Add", []string{"keys", "half"}, []string{"scores"})
+	e.node("Softmax", []string{"scores"}, []string{"attention"}, number("axis", 2))
+	e.node("MatMul", []string{"attention", "places"}, []string{"boxes"})
+	e.node("Transpose", []string{"brightness"}, []string{"values"}, numbers("perm", 0, 2, 1))
+	e.node("MatMul", []string{"attention", "values"}, []string{"seen"}) // 1×2×1
+	e.floats("dense", []int64{1, 3}, 30, 0, 0)
+	e.floats("bias", []int64{3}, -6, -6, 0)
+	e.node("MatMul", []string{"seen", "dense"}, []string{"linear"})
+	e.node("Add", []string{"linear", "bias"}, []string{"logits"})
+	return "logits"
+}
+
+// Two outputs, a softmax with a class for nothing, boxes in parts of the input: each query's box has its own map.
+func TestBoxes_detr(t *testing.T) {
+	lines := map[string]string{"output": "{name: logits, activation: softmax, kind: boxes, boxes: {from: boxes, format: cxcywh, unit: fractions, background: last, overlap: 1}}"}
+	left, right := image.Rect(64, 64, 128, 128), image.Rect(384, 128, 448, 192)
+	for _, method := range []string{"hirescam", "gradcam++", "occlusion"} {
+		t.Run(method, func(t *testing.T) {
+			lines["explain"] = fmt.Sprintf("{method: %s, layer: last}", method)
+			dir := spotBundle(t, detr, []int64{1, 2, 3}, lines, port("boxes", 1, 1, 2, 4))
+			part := inferred(t, dir, spotted(512, 256, left, right), 0)
+			require.Len(t, part.Result.Findings, 2)
+			if method != "gradcam++" { // whose weights are of channels
+				requireSpot(t, part, left)
+				requireSpot(t, part, right)
+			}
+			part = inferred(t, dir, spotted(512, 256, left), 0)
+			require.Len(t, part.Result.Findings, 1)
+			requireSpot(t, part, left)
+		})
+	}
+}
+
+// segmented is a small network with a mask of two classes, as U-Nets end: 1×2×64×64.
+func segmented(e *spots) string {
+	e.cells("a", 8)
+	e.floats("classes", []int64{2, 2, 1, 1}, 30, 0, 0, 0)
+	e.floats("bias", []int64{2}, -6, -6)
+	e.node("Conv", []string{"a", "classes", "bias"}, []string{"low"})
+	e.floats("scales", []int64{4}, 1, 1, 8, 8)
+	e.node("Resize", []string{"low", "", "scales"}, []string{"logits"})
+	e.node("Sigmoid", []string{"logits"}, []string{"out"})
+	return "out"
+}
+
+// The mask of a class encloses the spots, in the frame's own pixels, and its map is hot there.
+func TestMask_atTheSpots(t *testing.T) {
+	for _, tt := range []struct {
+		name, fit, output string
+		spots             []image.Rectangle
+		method            string
+	}{
+		{name: "letterbox", fit: "letterbox", spots: []image.Rectangle{image.Rect(64, 64, 192, 128)}},
+		{name: "two regions", fit: "letterbox", spots: []image.Rectangle{image.Rect(64, 64, 192, 128), image.Rect(320, 128, 384, 192)}},
+		{name: "stretch", fit: "stretch", spots: []image.Rectangle{image.Rect(128, 64, 256, 128)}},
+		{name: "center-crop", fit: "center-crop", spots: []image.Rectangle{image.Rect(160, 32, 256, 96)}},
+		{name: "occlusion", fit: "letterbox", method: "occlusion", spots: []image.Rectangle{image.Rect(64, 64, 192, 128)}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			how := "gradcam"
+			if tt.method != "" {
+				how = tt.method
+			}
+			part := inferred(t, spotBundle(t, segmented, []int64{1, 2, side, side}, map[string]string{
+				"input":   fmt.Sprintf("{name: x, layout: NCHW, size: [64, 64], channels: RGB, resize: bilinear-antialias, fit: %s, scale: 0.00392156862745098, mean: [0, 0, 0], std: [1, 1, 1]}", tt.fit),
+				"output":  "{name: out, activation: sigmoid, kind: mask}",
+				"explain": fmt.Sprintf("{method: %s, layer: last}", how),
+			}), spotted(512, 256, tt.spots...), 0)
+			require.Len(t, part.Result.Findings, 1)
+			f := part.Result.Findings[0]
+			require.Equal(t, analysis.NetworkMask, f.Outline)
+			require.Greater(t, f.Probability, 0.9)
+			require.Less(t, part.Result.Scores["never"], 0.01)
+			require.Len(t, f.Contours, len(tt.spots))
+			area := 0.0
+			for i, spot := range tt.spots {
+				x, y := middle(f.Contours[i])
+				require.InDelta(t, float64(spot.Min.X+spot.Max.X)/2, x, 4)
+				require.InDelta(t, float64(spot.Min.Y+spot.Max.Y)/2, y, 4)
+				area += float64(spot.Dx() * spot.Dy())
+			}
+			require.InDelta(t, area/(512*256), f.Share, 0.15*area/(512*256))
+			require.Len(t, part.Maps, 1)
+			x, y := hottest(t, part, part.Maps[0])
+			if len(tt.spots) == 1 {
+				require.InDelta(t, float64(tt.spots[0].Min.X+tt.spots[0].Max.X)/2, x, float64(tt.spots[0].Dx())/4)
+				require.InDelta(t, float64(tt.spots[0].Min.Y+tt.spots[0].Max.Y)/2, y, float64(tt.spots[0].Dy())/4)
+			}
+		})
+	}
+}
+
+// What cannot be read as boxes or masks is refused at load, with what is wrong.
+func TestRegions_refused(t *testing.T) {
+	for name, tt := range map[string]struct {
+		network func(e *spots) string
+		shape   []int64
+		output  string
+		err     string
+	}{
+		"another number of values":      {yolo, []int64{1, 6, 80}, "{name: out, activation: none, kind: boxes, boxes: {columns: [box, objectness, classes]}}", "a box has 7 values"},
+		"an output that is not there":   {yolo, []int64{1, 6, 80}, "{name: out, activation: none, kind: boxes, boxes: {from: nowhere}}", `output.boxes.from is "nowhere"`},
+		"a sigmoid twice":               {yolo, []int64{1, 6, 80}, "{name: out, activation: sigmoid, kind: boxes}", "write none"},
+		"boxes that are classes":        {yolo, []int64{1, 6, 80}, "{name: out, activation: none}", "it lists 2 classes, output \"out\" has 480"},
+		"a mask of another shape":       {yolo, []int64{1, 6, 80}, "{name: out, activation: none, kind: mask}", "it must be 1×2×rows×columns"},
+		"a mask with a background more": {segmented, []int64{1, 2, side, side}, "{name: out, activation: none, kind: mask, mask: {background: first}}", "it must be 1×3×rows×columns"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, _, err := open(t, spotBundle(t, tt.network, tt.shape, map[string]string{"output": tt.output}))
+			require.ErrorContains(t, err, tt.err)
+		})
+	}
+}
