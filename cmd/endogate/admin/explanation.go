@@ -16,6 +16,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"endogate/dicomnode/dicom"
+	"endogate/inference/analysis"
 )
 
 // maxAsked bounds the questions that are answered at once: each holds a session of a network and a core.
@@ -55,6 +56,7 @@ type Explanation struct {
 	Layer   string `json:"layer"`   // empty where the map is of the input
 
 	Probabilities []ClassProbability `json:"probabilities"`
+	Regions       []Region           `json:"regions,omitempty"` // boxes and masks that the network itself gives; the map is of the first of the class
 	Grid          Grid               `json:"grid"`
 	Notes         []string           `json:"notes"` // what whoever looks at it has to know
 
@@ -66,6 +68,15 @@ type ClassProbability struct {
 	Class       string  `json:"class"`
 	Probability float64 `json:"probability"`
 	Threshold   float64 `json:"threshold"`
+}
+
+// Region is a box or a mask of the network's own.
+type Region struct {
+	Class       string           `json:"class"`
+	Probability float64          `json:"probability"`
+	Outline     analysis.Outline `json:"outline"`
+	Number      int              `json:"number,omitempty"` // of a box among those of its class
+	Contours    [][][2]float64   `json:"contours"`         // in the frame's pixels
 }
 
 // Grid is a map as it was computed, row by row from the upper left, before it is laid over the frame. It has no values where

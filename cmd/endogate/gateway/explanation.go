@@ -53,6 +53,13 @@ func (x explanations) Explain(ctx context.Context, study, sop dicom.UID, frame i
 	for i, p := range asked.Probabilities {
 		out.Probabilities = append(out.Probabilities, admin.ClassProbability{Class: b.Classes[i].Name, Probability: p, Threshold: b.Classes[i].Threshold})
 	}
+	for _, r := range asked.Regions {
+		contours := r.Contours
+		if contours == nil {
+			contours = [][][2]float64{}
+		}
+		out.Regions = append(out.Regions, admin.Region{Class: b.Classes[r.Class].Name, Probability: r.Probability, Outline: r.Outline, Number: r.Number, Contours: contours})
+	}
 	note := func(text string) {
 		if text != "" {
 			out.Notes = append(out.Notes, text)
