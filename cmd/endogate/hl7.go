@@ -50,10 +50,11 @@ type hl7SendCmd struct {
 func (c *hl7SendCmd) Run(ctx context.Context, tty console) error {
 	client := &mllp.Client{Address: c.To, Timeout: c.Timeout}
 	if c.TLS {
-		var err error
-		if client.TLS, err = c.files().Client(); err != nil {
+		secured, err := c.files().Dialer()
+		if err != nil {
 			return err
 		}
+		client.Dial = secured.DialContext
 	}
 	defer func() { _ = client.Close() }()
 	refused := 0

@@ -46,7 +46,7 @@ var mayImport = map[string][]string{
 	"inference/frames":     {"dicomnode/dicom", "dicomnode/pixeldata"},
 	"inference/figures":    {},
 	"inference/trial":      {"explain", "explain/faithfulness", "inference", "inference/analysis", "inference/ask", "inference/figures", "inference/frames"},
-	"inference/jobs":       {"dicomnode/failure"},
+	"inference/jobs":       {"dicomnode/failure", "dicomnode/secure"},
 	"inference/onnx":       {"explain", "explain/sampling"},
 	"explain":              {"explain/onnxpb"},
 	"explain/onnxpb":       {},

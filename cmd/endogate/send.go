@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -40,11 +39,11 @@ func (p peerFlags) client() (*dicomnode.Client, error) {
 	}
 	c := &dicomnode.Client{AETitle: p.Calling, ResponseTimeout: p.Timeout, Identity: gateway.Presents(p.User, p.PasscodeFile, p.JWTFile, p.Confirm)}
 	if p.TLS {
-		secured, err := p.files().Client()
+		secured, err := p.files().Dialer()
 		if err != nil {
 			return nil, err
 		}
-		c.Dial = (&tls.Dialer{Config: secured}).DialContext
+		c.Dial = secured.DialContext
 	}
 	return c, nil
 }

@@ -19,12 +19,14 @@ import (
 )
 
 type userCmd struct {
-	Add    userAdd    `cmd:"" help:"Add a user: the password comes from standard input, or the user sets it by the link that is printed."`
-	List   userList   `cmd:"" help:"Print users and roles."`
-	Role   userRole   `cmd:"" help:"Give a user another role."`
-	Link   userLink   `cmd:"" help:"Print a link by which a user sets a password anew, once."`
-	Remove userRemove `cmd:"" help:"Remove a user."`
-	Hash   userHash   `cmd:"" help:"Print the Argon2id of a passcode from standard input, for the identity of a DICOM peer."`
+	Add     userAdd     `cmd:"" help:"Add a user: the password comes from standard input, or the user sets it by the link that is printed."`
+	List    userList    `cmd:"" help:"Print users and roles."`
+	Role    userRole    `cmd:"" help:"Give a user another role."`
+	Link    userLink    `cmd:"" help:"Print a link by which a user sets a password anew, once."`
+	Disable userDisable `cmd:"" help:"Keep a user from signing in."`
+	Enable  userEnable  `cmd:"" help:"Let a user sign in again."`
+	Remove  userRemove  `cmd:"" help:"Remove a user."`
+	Hash    userHash    `cmd:"" help:"Print the Argon2id of a passcode from standard input, for the identity of a DICOM peer."`
 }
 
 type userAdd struct {
@@ -42,6 +44,12 @@ type (
 		Name string `arg:"" help:"Of the user."`
 	}
 	userRemove struct {
+		Name string `arg:"" help:"Of the user."`
+	}
+	userDisable struct {
+		Name string `arg:"" help:"Of the user."`
+	}
+	userEnable struct {
 		Name string `arg:"" help:"Of the user."`
 	}
 	userList struct{}
@@ -75,17 +83,24 @@ func (u *userAdd) Run(ctx context.Context, c *cli, tty console) error {
 	if err != nil {
 		return err
 	}
-	if err := recorded(ctx, cfg, "user add", audit.Create, u.Name, func() error { return store.AddUser(u.Name, u.Role) }); err != nil {
-		return err
+	if password != "" {
+		if err := access.CheckPassword(u.Name, password); err != nil {
+			return err
+		}
 	}
-	if password == "" {
-		return printLink(cfg, store, u.Name, tty.out)
-	}
-	if err := store.SetPassword(ctx, u.Name, password); err != nil {
-		return errors.Join(err, store.RemoveUser(u.Name)) // who has no password and no link is nobody
-	}
-	fmt.Fprintf(tty.out, "%s is a %s\n", u.Name, u.Role)
-	return nil
+	return recorded(ctx, cfg, "user add", audit.Create, u.Name, func() error {
+		if err := store.AddUser(u.Name, u.Role); err != nil {
+			return err
+		}
+		if password == "" {
+			return printLink(cfg, store, u.Name, tty.out)
+		}
+		if err := store.SetPassword(ctx, u.Name, password); err != nil {
+			return errors.Join(err, store.RemoveUser(u.Name)) // who has no password and no link is nobody
+		}
+		fmt.Fprintf(tty.out, "%s is a %s\n", u.Name, u.Role)
+		return nil
+	})
 }
 
 // given is the first line of what stands at standard input; a terminal gives none.
@@ -140,6 +155,24 @@ func (u *userRole) Run(ctx context.Context, c *cli, _ console) error {
 	return recorded(ctx, cfg, "user role", audit.Update, u.Name, func() error { return store.SetRole(u.Name, u.Role) })
 }
 
+// Run keeps a user out.
+func (u *userDisable) Run(ctx context.Context, c *cli, _ console) error {
+	return c.setDisabled(ctx, "user disable", u.Name, true)
+}
+
+// Run lets a user in again.
+func (u *userEnable) Run(ctx context.Context, c *cli, _ console) error {
+	return c.setDisabled(ctx, "user enable", u.Name, false)
+}
+
+func (c *cli) setDisabled(ctx context.Context, command, name string, disabled bool) error {
+	cfg, store, err := c.access()
+	if err != nil {
+		return err
+	}
+	return recorded(ctx, cfg, command, audit.Update, name, func() error { return store.SetDisabled(name, disabled) })
+}
+
 // Run removes a user.
 func (u *userRemove) Run(ctx context.Context, c *cli, _ console) error {
 	cfg, store, err := c.access()
@@ -162,7 +195,10 @@ func (userList) Run(_ context.Context, c *cli, tty console) error {
 	w := tabwriter.NewWriter(tty.out, 0, 0, 2, ' ', 0)
 	for _, u := range users {
 		state := "signs in"
-		if u.Password == "" {
+		switch {
+		case u.Disabled:
+			state = "is disabled"
+		case u.Password == "":
 			state = "has no password yet"
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", u.Name, u.Role, u.Created.Format(time.DateTime), state)

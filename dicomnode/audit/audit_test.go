@@ -314,7 +314,7 @@ func TestForwarder(t *testing.T) {
 	p := fresh(t)
 	l := p.open(t)
 	f := &Forwarder{
-		Log: l, Address: address, TLS: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}, Host: "gateway", Timeout: time.Second, Settle: 20 * time.Millisecond,
+		Log: l, Address: address, TLS: func() *tls.Config { return &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12} }, Host: "gateway", Timeout: time.Second, Settle: 20 * time.Millisecond,
 		Logger: slog.New(slog.DiscardHandler), Backoff: func(int) time.Duration { return time.Millisecond },
 	}
 	ctx, cancel := context.WithCancel(t.Context())

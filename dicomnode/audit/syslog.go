@@ -33,8 +33,8 @@ const sdID = "endogate@32473"
 type Forwarder struct {
 	Log     *Log
 	Address string
-	TLS     *tls.Config
-	Host    string // who sends it
+	TLS     func() *tls.Config // of each connection anew: certificates may have been renewed
+	Host    string             // who sends it
 	Timeout time.Duration
 	// Settle is how long a connection stays open behind what was sent before that counts as taken: syslog has no answers, and a
 	// server that goes down has read less than its system acknowledged.
@@ -84,7 +84,7 @@ func (f *Forwarder) session(ctx context.Context) (sent bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	config := f.TLS.Clone()
+	config := f.TLS().Clone()
 	if host, _, err := net.SplitHostPort(f.Address); err == nil && config.ServerName == "" {
 		config.ServerName = host
 	}

@@ -3,10 +3,12 @@
 package secure
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"slices"
 	"sync"
@@ -52,23 +54,41 @@ func (f Files) server() (*tls.Config, error) {
 	return c, nil
 }
 
-// Client is the configuration of a client: without CAFile the server's certificate must be from one of those that the
-// machine trusts; with CertFile, ours is shown to a server that asks, as it is on the disk then.
-func (f Files) Client() (*tls.Config, error) {
-	c, err := f.load()
-	if err != nil || f.CertFile == "" {
-		return c, err
+// Client is the configuration of a client, with the files as they are now: without CAFile the server's certificate must be from
+// one of those that the machine trusts; with CertFile, ours is shown to a server that asks.
+func (f Files) Client() (*tls.Config, error) { return f.load() }
+
+// Dialer makes the connections of a client, each with the files as they are then. It may be used from any goroutine.
+type Dialer struct {
+	kept *kept
+	// Timeout is for connection and handshake; none: that of the context.
+	Timeout time.Duration
+}
+
+// Dialer is that of a client of Files, which are read now to see whether they can be.
+func (f Files) Dialer() (*Dialer, error) {
+	d := &Dialer{kept: &kept{files: f, build: f.load}}
+	_, err := d.kept.current()
+	return d, err
+}
+
+// Config is what the files say now; where they cannot be used, what they said last.
+func (d *Dialer) Config() *tls.Config {
+	c, err := d.kept.current()
+	if err != nil && d.kept.files.Tell != nil {
+		d.kept.files.Tell(err)
 	}
-	k := &kept{files: f, build: f.load}
-	c.Certificates = nil
-	c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-		now, err := k.current()
-		if now == nil {
-			return nil, err
-		}
-		return &now.Certificates[0], nil
-	}
-	return c, nil
+	return c
+}
+
+// DialContext connects and does the handshake.
+func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	return (&tls.Dialer{NetDialer: &net.Dialer{Timeout: d.Timeout}, Config: d.Config()}).DialContext(ctx, network, address)
+}
+
+// Config is that of any side, without files.
+func Config() *tls.Config {
+	return &tls.Config{MinVersion: tls.VersionTLS12, CipherSuites: suites, Renegotiation: tls.RenegotiateNever}
 }
 
 // suites of TLS 1.2 that keep a session secret when a key is lost later (RFC 9325 4.2); those of TLS 1.3 all do.
@@ -78,7 +98,7 @@ var suites = []uint16{
 }
 
 func (f Files) load() (*tls.Config, error) {
-	c := &tls.Config{MinVersion: tls.VersionTLS12, CipherSuites: suites, Renegotiation: tls.RenegotiateNever}
+	c := Config()
 	if f.CertFile != "" || f.KeyFile != "" {
 		pair, err := tls.LoadX509KeyPair(f.CertFile, f.KeyFile)
 		if err != nil {

@@ -2,8 +2,10 @@ package secure
 
 import (
 	"crypto/tls"
+	"errors"
 	"net"
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -96,6 +98,68 @@ func TestFiles_renewed(t *testing.T) {
 	put(key, renewedKey)
 	_, err = handshake(t, server, client)
 	require.NoError(t, err, "a client's too")
+}
+
+// TestDialer_renewed changes all that a client has on the disk, also whom it trusts: the next connection goes by that.
+func TestDialer_renewed(t *testing.T) {
+	before, after := securetest.NewAuthority(t), securetest.NewAuthority(t)
+	dir := t.TempDir()
+	put := func(name, from string) string {
+		text, err := os.ReadFile(from)
+		require.NoError(t, err)
+		to := filepath.Join(dir, name)
+		require.NoError(t, os.WriteFile(to, text, 0o600))
+		require.NoError(t, os.Chtimes(to, time.Time{}, time.Now().Add(time.Duration(len(from))*time.Hour)))
+		return to
+	}
+	renew := func(from *securetest.Authority, name string) Files {
+		c, k := from.Issue(name)
+		return Files{CertFile: put("c", c), KeyFile: put("k", k), CAFile: put("ca", from.CAFile)}
+	}
+	listening := func(a *securetest.Authority) string {
+		c, k := a.Issue("server")
+		config, err := Files{CertFile: c, KeyFile: k, CAFile: a.CAFile}.Server()
+		require.NoError(t, err)
+		ln, err := tls.Listen("tcp", "127.0.0.1:0", config)
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = ln.Close() })
+		go func() {
+			for {
+				nc, err := ln.Accept()
+				if err != nil {
+					return
+				}
+				_, _ = nc.Write([]byte("x")) // after the handshake
+				_ = nc.Close()
+			}
+		}()
+		return ln.Addr().String()
+	}
+	var told []error
+	f := renew(before, "client")
+	f.Tell = func(err error) { told = append(told, err) }
+	d, err := f.Dialer()
+	require.NoError(t, err)
+	first, second := listening(before), listening(after)
+	try := func(address string) error {
+		nc, err := d.DialContext(t.Context(), "tcp", address)
+		if err == nil {
+			_, err = nc.Read(make([]byte, 1))
+			err = errors.Join(err, nc.Close())
+		}
+		return err
+	}
+	require.NoError(t, try(first))
+	require.Error(t, try(second))
+	renew(after, "a client with a longer name")
+	require.NoError(t, try(second))
+	require.Error(t, try(first))
+	require.NoError(t, os.WriteFile(f.CAFile, []byte("cut o"), 0o600))
+	require.Empty(t, told)
+	require.NoError(t, try(second), "what was there before is used on")
+	require.NotEmpty(t, told)
+	_, err = Files{CAFile: f.CAFile}.Dialer()
+	require.Error(t, err)
 }
 
 // TestServer_refuses holds who may not connect.

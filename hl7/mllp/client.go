@@ -3,7 +3,6 @@ package mllp
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -26,8 +25,9 @@ var (
 // Client sends messages to one receiver, one at a time on one connection. Its fields are set before use; its methods are
 // for one goroutine at a time.
 type Client struct {
-	Address string      // host:port
-	TLS     *tls.Config // nil: none
+	Address string // host:port
+	// Dial makes the connection; nil: without TLS.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
 	DialTimeout time.Duration // with the TLS handshake; 10 s by default
 	Timeout     time.Duration // for the answer to a message once it is written; 30 s by default
@@ -95,13 +95,11 @@ func (c *Client) Connect(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, orDefault(c.DialTimeout, 10*time.Second))
 	defer cancel()
-	var dialer interface {
-		DialContext(ctx context.Context, network, address string) (net.Conn, error)
-	} = &net.Dialer{}
-	if c.TLS != nil {
-		dialer = &tls.Dialer{Config: c.TLS}
+	dial := c.Dial
+	if dial == nil {
+		dial = new(net.Dialer).DialContext
 	}
-	nc, err := dialer.DialContext(ctx, "tcp", c.Address)
+	nc, err := dial(ctx, "tcp", c.Address)
 	if err != nil {
 		return fmt.Errorf("mllp: %w: %w", ErrNoConnection, err)
 	}

@@ -180,7 +180,10 @@ func TestClient_halfClosed(t *testing.T) {
 				c.End()
 				ended <- struct{}{}
 			})
-			client := &Client{Address: r.Addr, TLS: config}
+			client := &Client{Address: r.Addr}
+			if config != nil {
+				client.Dial = (&tls.Dialer{Config: config}).DialContext
+			}
 			defer client.Close()
 			for i := range 5 {
 				_, err := client.Exchange(t.Context(), mllptest.Message(fmt.Sprint(i)))

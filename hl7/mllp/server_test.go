@@ -388,7 +388,7 @@ func TestTLS(t *testing.T) {
 			if tt.old {
 				config.MinVersion, config.MaxVersion = tls.VersionTLS11, tls.VersionTLS11
 			}
-			client := &Client{Address: tt.address, TLS: config, Timeout: time.Minute}
+			client := &Client{Address: tt.address, Dial: (&tls.Dialer{Config: config}).DialContext, Timeout: time.Minute}
 			defer client.Close()
 			for i := range 3 {
 				answer, err := client.Exchange(t.Context(), mllptest.Message(fmt.Sprint(i)))

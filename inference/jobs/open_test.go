@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"cmp"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -270,6 +271,37 @@ func TestQueue_serverAsksForACertificate(t *testing.T) {
 	require.NoError(t, q.Publish(t.Context(), testJob(1)))
 	nobody := openQueue(t, Options{Node: "n", URL: url, CAFile: certFile})
 	require.Error(t, nobody.Publish(t.Context(), testJob(2)), "shows none")
+}
+
+// A server that comes back with certificates of another authority is known by the files as they are then.
+func TestQueue_certificatesRenewed(t *testing.T) {
+	dir, port := t.TempDir(), 0
+	certFile, keyFile := selfSigned(t, dir)
+	serve := func() *server.Server {
+		pair, err := tls.LoadX509KeyPair(certFile, keyFile)
+		require.NoError(t, err)
+		trusted := x509.NewCertPool()
+		ours, err := os.ReadFile(certFile)
+		require.NoError(t, err)
+		require.True(t, trusted.AppendCertsFromPEM(ours))
+		srv, err := server.NewServer(&server.Options{
+			Host: "127.0.0.1", Port: cmp.Or(port, server.RANDOM_PORT), JetStream: true, StoreDir: dir, NoSigs: true, NoLog: true, TLS: true, TLSVerify: true, TLSTimeout: 10,
+			TLSConfig: &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: trusted},
+		})
+		require.NoError(t, err)
+		go srv.Start()
+		require.True(t, srv.ReadyForConnections(patience))
+		port = srv.Addr().(*net.TCPAddr).Port
+		return srv
+	}
+	srv := serve()
+	q := openQueue(t, Options{Node: "n", URL: fmt.Sprintf("tls://127.0.0.1:%d", port), CAFile: certFile, CertFile: certFile, KeyFile: keyFile})
+	require.NoError(t, q.Publish(t.Context(), testJob(1)))
+	stopServer(srv)
+	selfSigned(t, dir) // the same files, with another key
+	srv = serve()
+	t.Cleanup(func() { stopServer(srv) })
+	eventually(t, "published", func() bool { return q.Publish(t.Context(), testJob(2)) == nil })
 }
 
 func selfSigned(t *testing.T, dir string) (certFile, keyFile string) {

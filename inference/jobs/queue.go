@@ -18,6 +18,8 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"endogate/dicomnode/secure"
 )
 
 const (
@@ -187,7 +189,10 @@ func (o Options) connection(log *slog.Logger) []nats.Option {
 	if o.CredentialsFile != "" {
 		options = append(options, nats.UserCredentials(o.CredentialsFile))
 	}
-	if o.CAFile != "" {
+	if o.CAFile+o.CertFile != "" || strings.HasPrefix(o.URL, "tls://") {
+		options = append(options, nats.Secure(secure.Config()))
+	}
+	if o.CAFile != "" { // read at each connection, as the certificate is
 		options = append(options, nats.RootCAs(o.CAFile))
 	}
 	if o.CertFile != "" {

@@ -26,7 +26,9 @@ type User struct {
 	// Setup is the digest of a set-up link's secret, with which a password can be set once, until SetupUntil.
 	Setup      string    `json:"setup,omitempty"`
 	SetupUntil time.Time `json:"setup_until,omitzero"`
-	// Changed is when password or role last were: a session from before has ended.
+	// Disabled: nobody can sign in by this name until it is enabled again.
+	Disabled bool `json:"disabled,omitempty"`
+	// Changed is when password, role or that last were: a session from before has ended.
 	Changed time.Time `json:"changed"`
 }
 
@@ -63,6 +65,14 @@ func (s *Store) SetRole(name string, role Role) error {
 	}
 	return s.changeUser(name, func(u *User) error {
 		u.Role = role
+		return nil
+	})
+}
+
+// SetDisabled keeps a user from signing in, or no longer. Sessions of the user end.
+func (s *Store) SetDisabled(name string, disabled bool) error {
+	return s.changeUser(name, func(u *User) error {
+		u.Disabled = disabled
 		return nil
 	})
 }
@@ -118,7 +128,7 @@ func (s *Store) SetUp(ctx context.Context, setup, password string) (string, erro
 	if err != nil || !goodName.MatchString(name) {
 		return "", ErrRefused
 	}
-	open := func(u User) bool { return is(text, u.Setup) && s.now().Before(u.SetupUntil) }
+	open := func(u User) bool { return !u.Disabled && is(text, u.Setup) && s.now().Before(u.SetupUntil) }
 	u, err := s.User(name)
 	switch {
 	case errors.Is(err, ErrUnknown) || err == nil && !open(u):
@@ -142,7 +152,7 @@ func (s *Store) SetUp(ctx context.Context, setup, password string) (string, erro
 // Verify returns the user with this name and password, or ErrRefused, after the same time whether there is such a user or not.
 func (s *Store) Verify(ctx context.Context, name, password string) (User, error) {
 	u, err := s.User(name)
-	known := err == nil && u.Password != ""
+	known := err == nil && u.Password != "" && !u.Disabled
 	if err != nil && !errors.Is(err, ErrUnknown) {
 		return User{}, err
 	}
@@ -175,12 +185,21 @@ const (
 	maxPassword = 256
 )
 
-func (s *Store) hash(ctx context.Context, name, password string) (string, error) {
+// CheckPassword says whether a user of this name may have the password: ErrPassword where not.
+func CheckPassword(name, password string) error {
 	password = norm.NFKC.String(password)
 	n := utf8.RuneCountInString(password)
 	if n < minPassword || n > maxPassword || strings.Contains(strings.ToLower(password), name) {
-		return "", ErrPassword
+		return ErrPassword
 	}
+	return nil
+}
+
+func (s *Store) hash(ctx context.Context, name, password string) (string, error) {
+	if err := CheckPassword(name, password); err != nil {
+		return "", err
+	}
+	password = norm.NFKC.String(password)
 	if err := s.place(ctx); err != nil {
 		return "", err
 	}

@@ -29,6 +29,7 @@ var unpaged = map[string]string{
 	"/api/v1/me":            "who asks",
 	"/api/v1/users":         "as many as administrators made",
 	"/api/v1/tokens":        "the same",
+	"/api/v1/sessions":      "who has signed in, a thousand at most",
 	"/signin":               "a form",
 	"/signin/provider":      "the way to the provider",
 	"/signin/callback":      "and back",

@@ -35,8 +35,14 @@ type browser struct {
 // open starts Chromium on h's page; the test fails when the page throws, or violates its own content policy.
 func open(t *testing.T, h *hospital) *browser {
 	t.Helper()
+	return openAt(t, serve(t, newServer(t, h)))
+}
+
+// openAt is open on the page of a server that runs.
+func openAt(t *testing.T, base string) *browser {
+	t.Helper()
 	installed.Require(t, "chromium")
-	b := &browser{t: t, base: serve(t, newServer(t, h))}
+	b := &browser{t: t, base: base}
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath("chromium"), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.Flag("disable-quic", true), chromedp.NoFirstRun,
 		chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true),
@@ -122,6 +128,12 @@ func (b *browser) text(selector string) string {
 func (b *browser) click(selector string) {
 	b.t.Helper()
 	b.do(chromedp.Click(chromedp.CSS(selector)))
+}
+
+// write types into a field.
+func (b *browser) write(selector, text string) {
+	b.t.Helper()
+	b.do(chromedp.SendKeys(chromedp.CSS(selector), text))
 }
 
 // eager makes the page ask now, as it does when its tab is looked at again.

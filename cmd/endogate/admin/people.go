@@ -80,6 +80,7 @@ type userView struct {
 	Role       access.Role `json:"role"`
 	Created    time.Time   `json:"created"`
 	Ready      bool        `json:"ready"` // has a password
+	Disabled   bool        `json:"disabled"`
 	SetupUntil time.Time   `json:"setup_until,omitzero"`
 }
 
@@ -94,7 +95,7 @@ func (s *Server) users(c echo.Context) error {
 	}
 	views := []userView{}
 	for _, u := range all {
-		views = append(views, userView{u.Name, u.Role, u.Created, u.Password != "", u.SetupUntil})
+		views = append(views, userView{u.Name, u.Role, u.Created, u.Password != "", u.Disabled, u.SetupUntil})
 	}
 	return c.JSON(http.StatusOK, map[string][]userView{"users": views})
 }
@@ -145,7 +146,8 @@ func SetUpPath(key string) string { return "/setup?key=" + key }
 
 func (s *Server) changeUser(c echo.Context) error {
 	var asked struct {
-		Role access.Role `json:"role"`
+		Role     *access.Role `json:"role"`
+		Disabled *bool        `json:"disabled"`
 	}
 	store, err := s.store()
 	if err == nil {
@@ -154,9 +156,68 @@ func (s *Server) changeUser(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := store.SetRole(param(c, "name"), asked.Role); err != nil {
-		return peopleFault("the role was not changed", err)
+	name := param(c, "name")
+	switch {
+	case (asked.Role == nil) == (asked.Disabled == nil):
+		return badRequest("it is not said what is to be changed", "write role or disabled, one at a time")
+	case name == s.who(c).Name && s.who(c).Method != access.ByToken:
+		return badRequest("nobody changes his own role, or disables himself", "have another administrator do it")
+	case asked.Role != nil:
+		err = store.SetRole(name, *asked.Role)
+	default:
+		err = store.SetDisabled(name, *asked.Disabled)
 	}
+	if err != nil {
+		return peopleFault("the user was not changed", err)
+	}
+	return c.NoContent(http.StatusNoContent)
+}
+
+// proveAgain is how long a password counts for changes to who may what (a step-up, as the OWASP sheets have it): whoever finds a
+// browser that somebody left signed in makes no administrators with it.
+const proveAgain = 15 * time.Minute
+
+// proved lets a person change who may what only some time after proving who it is; programs have their tokens for it.
+func (s *Server) proved(c echo.Context, who access.Identity) error {
+	if s.SignIn == nil || who.Method != access.ByPassword && who.Method != access.ByOIDC {
+		return nil
+	}
+	if s.SignIn.Now().Sub(s.SignIn.time(c.Request().Context(), sessionProved)) < proveAgain {
+		return nil
+	}
+	f := &fault{Code: http.StatusPreconditionRequired, What: "the request was refused", Why: "who may what is changed only within 15 minutes after the password was given", Next: "give it again: POST /api/v1/prove"}
+	if who.Method == access.ByOIDC {
+		f.Why, f.Next = "who may what is changed only within 15 minutes after the sign-in", "sign out and in again"
+	}
+	return f
+}
+
+// prove takes the password of who has signed in once more.
+func (s *Server) prove(c echo.Context) error {
+	var asked struct {
+		Password string `json:"password"`
+	}
+	if err := body(c, &asked); err != nil {
+		return err
+	}
+	in, who := s.SignIn, s.who(c)
+	if in == nil || who.Method != access.ByPassword {
+		return &fault{Code: http.StatusForbidden, What: "the request was refused", Why: "only a person who has signed in with a password can do this", Next: "sign in at /signin"}
+	}
+	try, ctx := access.Try{Name: who.Name, Address: s.address(c)}, c.Request().Context()
+	if in.throttle.Wait(try) > 0 {
+		return &fault{Code: http.StatusTooManyRequests, What: "the request was refused", Why: "there were too many tries", Next: "wait a moment and try again"}
+	}
+	in.throttle.Missed(try)
+	switch _, err := in.Store.Verify(ctx, who.Name, asked.Password); {
+	case errors.Is(err, access.ErrRefused):
+		s.failed(c, who.Name, access.ByPassword)
+		return &fault{Code: http.StatusForbidden, What: "the request was refused", Why: "the password is wrong", Next: "give it again"}
+	case err != nil:
+		return faultOf("the password was not looked at", err)
+	}
+	in.throttle.Hit(try)
+	in.sessions.Put(ctx, sessionProved, in.Now().UnixNano())
 	return c.NoContent(http.StatusNoContent)
 }
 

@@ -37,6 +37,8 @@ type SignIn struct {
 
 	throttle *access.Throttle
 	sessions *scs.SessionManager
+	kept     *memory
+	owed     owed
 }
 
 // Proxy is a server before this one at which people sign in, and which names them in a header.
@@ -55,13 +57,16 @@ const (
 	sessionRole   = "role" // as the provider said; of a user here it is looked up
 	sessionMethod = "method"
 	sessionSince  = "since"
-	sessionGlass  = "glass" // until when the glass is broken
+	sessionGlass  = "glass"  // until when the glass is broken
+	sessionProved = "proved" // when the password was last given
+	sessionFrom   = "from"   // the address
 )
 
 func (in *SignIn) build() {
 	in.throttle = access.NewThrottle(in.Now)
+	in.kept = &memory{now: in.Now, all: map[string]session{}}
 	in.sessions = &scs.SessionManager{ // without scs.New, which begins a store of its own that cannot be ended without a race
-		Store: &memory{now: in.Now, all: map[string]session{}}, Codec: scs.GobCodec{}, IdleTimeout: in.Idle, Lifetime: in.Longest, ErrorFunc: brokenSession,
+		Store: in.kept, Codec: scs.GobCodec{}, IdleTimeout: in.Idle, Lifetime: in.Longest, ErrorFunc: brokenSession,
 		Cookie: scs.SessionCookie{Name: in.cookie("endogate"), Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: in.Secure},
 	}
 }
@@ -146,7 +151,7 @@ func (in *SignIn) identify(c echo.Context) (access.Identity, error) {
 	}
 	if who.Method == access.ByPassword {
 		u, err := in.Store.User(who.Name)
-		if errors.Is(err, access.ErrUnknown) || err == nil && u.Changed.After(in.time(ctx, sessionSince)) {
+		if errors.Is(err, access.ErrUnknown) || err == nil && (u.Disabled || u.Changed.After(in.time(ctx, sessionSince))) {
 			return access.Identity{}, in.sessions.Destroy(ctx)
 		}
 		if err != nil {
@@ -181,6 +186,8 @@ func (in *SignIn) proxied(r *http.Request) (access.Identity, bool, error) {
 		u.Role = in.Proxy.Role
 	case err != nil:
 		return access.Identity{}, false, err
+	case u.Disabled:
+		u.Role = ""
 	}
 	return access.Identity{Name: name, Role: u.Role, Method: access.ByProxy}, true, nil
 }
@@ -287,7 +294,7 @@ func (in *SignIn) known(name string) string {
 // enter begins the session of somebody who has proved who it is.
 func (s *Server) enter(c echo.Context, who access.Identity) error {
 	ctx, in := c.Request().Context(), s.SignIn
-	if err := in.Record(ctx, s.event(c, who, audit.UserAuthentication, audit.Login, audit.Execute)); err != nil {
+	if err := s.entered(c, who); err != nil {
 		return faultOf("nobody can sign in", err)
 	}
 	if err := in.sessions.RenewToken(ctx); err != nil { // the one from before may be somebody else's (session fixation)
@@ -297,7 +304,25 @@ func (s *Server) enter(c echo.Context, who access.Identity) error {
 	in.sessions.Put(ctx, sessionRole, string(who.Role))
 	in.sessions.Put(ctx, sessionMethod, string(who.Method))
 	in.sessions.Put(ctx, sessionSince, in.Now().UnixNano())
+	in.sessions.Put(ctx, sessionProved, in.Now().UnixNano())
+	in.sessions.Put(ctx, sessionFrom, s.address(c).String())
 	return c.Redirect(http.StatusSeeOther, "/")
+}
+
+// entered records that somebody has signed in. While the audit trail cannot be written, administrators come in all the same, as
+// somebody has to see why: that is in the log of the system then, and in the trail when that can be written again.
+func (s *Server) entered(c echo.Context, who access.Identity) error {
+	ctx, in := c.Request().Context(), s.SignIn
+	e := s.event(c, who, audit.UserAuthentication, audit.Login, audit.Execute)
+	err := in.Record(ctx, e)
+	if err == nil || who.Role != access.Administrator {
+		return err
+	}
+	s.Log.Error("admin: an administrator has signed in while the audit trail cannot be written: mend that first; nothing can be changed here until then",
+		"name", who.Name, "from", s.address(c), "err", err)
+	e.At = in.Now()
+	in.owed.add(e)
+	return nil
 }
 
 // signOut ends the session.

@@ -50,7 +50,7 @@ func (g *parts) openAudit(ctx context.Context, life *lifecycle) (err error) {
 	if s.Address == "" {
 		return nil
 	}
-	secured, err := clientTLS(configs.ClientTLS{On: true, CAFile: s.CAFile, CertFile: s.CertFile, KeyFile: s.KeyFile})
+	secured, err := secure.Files{CAFile: s.CAFile, CertFile: s.CertFile, KeyFile: s.KeyFile, Tell: g.unreadable("audit.syslog")}.Dialer()
 	if err != nil {
 		return fmt.Errorf("audit.syslog: %w", err)
 	}
@@ -59,7 +59,7 @@ func (g *parts) openAudit(ctx context.Context, life *lifecycle) (err error) {
 		host = "-" // RFC 5424 6.2.4: of whom it is not known
 	}
 	forwarder := &audit.Forwarder{
-		Log: g.trail, Address: s.Address, TLS: secured, Host: host, Timeout: 10 * time.Second, Settle: 2 * time.Second, Logger: g.log,
+		Log: g.trail, Address: s.Address, TLS: secured.Config, Host: host, Timeout: 10 * time.Second, Settle: 2 * time.Second, Logger: g.log,
 		Backoff: failure.Backoff{First: time.Second, Last: time.Minute}.After,
 	}
 	life.loop("syslog", forwarder.Run)

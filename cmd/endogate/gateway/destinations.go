@@ -2,9 +2,9 @@ package gateway
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"strings"
@@ -59,18 +59,20 @@ func hl7Sender(d configs.Destination, timeout time.Duration, spool outbox.Spool)
 	client := &mllp.Client{Address: d.Address, Timeout: timeout}
 	var err error
 	if d.TLS.On {
-		client.TLS, err = clientTLS(d.TLS)
+		secured, failed := clientTLS(d.TLS, d.Name)
+		client.Dial, err = secured.DialContext, failed
 	}
 	return &outbox.HL7{Client: client, Spool: spool}, err
 }
 
 func fhirSender(d configs.Destination, timeout time.Duration, spool outbox.Spool) (*outbox.FHIR, error) {
-	secured, err := clientTLS(d.TLS)
+	secured, err := clientTLS(d.TLS, d.Name)
 	if err != nil {
 		return nil, err
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.TLSClientConfig, transport.DialContext = secured, (&net.Dialer{Timeout: 10 * time.Second}).DialContext
+	transport.DialTLSContext, transport.DialContext = secured.DialContext, (&net.Dialer{Timeout: 10 * time.Second}).DialContext
+	transport.TLSClientConfig = secured.Config() // through a proxy
 	client := &http.Client{
 		Transport: transport, Timeout: timeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -102,18 +104,25 @@ func dicomClient(calling dicom.AETitle, d configs.Destination) (*dicomnode.Clien
 		}
 	}
 	if d.TLS.On {
-		secured, err := clientTLS(d.TLS)
+		secured, err := clientTLS(d.TLS, d.Name)
 		if err != nil {
 			return nil, err
 		}
-		client.Dial = (&tls.Dialer{Config: secured}).DialContext
+		client.Dial = secured.DialContext
 	}
 	return client, nil
 }
 
-// clientTLS reads the files of c.
-func clientTLS(c configs.ClientTLS) (*tls.Config, error) {
-	return secure.Files{CertFile: c.CertFile, KeyFile: c.KeyFile, CAFile: c.CAFile}.Client()
+// clientTLS makes connections with the files of c, as they are then.
+func clientTLS(c configs.ClientTLS, destination string) (*secure.Dialer, error) {
+	tell := func(err error) {
+		slog.Error("files of TLS have changed and cannot be used: those from before are", "section", "destination "+destination, "reason", err)
+	}
+	d, err := secure.Files{CertFile: c.CertFile, KeyFile: c.KeyFile, CAFile: c.CAFile, Tell: tell}.Dialer()
+	if err == nil {
+		d.Timeout = 10 * time.Second
+	}
+	return d, err
 }
 
 // Reached is a destination's sign of life.

@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"net"
@@ -49,7 +50,7 @@ hl7: {listen: %q, senders: [{application: RIS, hosts: [127.0.0.0/8]}], tls: {%s}
 	} {
 		config, err := tt.files.Client()
 		require.NoError(t, err)
-		client := &mllp.Client{Address: listen, TLS: config, Timeout: time.Minute}
+		client := &mllp.Client{Address: listen, Dial: (&tls.Dialer{Config: config}).DialContext, Timeout: time.Minute}
 		answer, err := client.Exchange(t.Context(), order(1))
 		assert.Equal(t, tt.taken, err == nil, tt.name)
 		if tt.taken {

@@ -8,12 +8,14 @@ export class Fault extends Error {
   }
 }
 
-async function request(method, path, signal) {
+async function request(method, path, signal, said) {
   const headers = { Accept: "application/json" };
-  if (method === "POST") headers["X-Endogate-Action"] = "1";
+  if (method !== "GET") headers["X-Endogate-Action"] = "1";
+  const sent = said === undefined ? undefined : JSON.stringify(said);
+  if (sent) headers["Content-Type"] = "application/json";
   let answer;
   try {
-    answer = await fetch(path, { method, headers, signal, cache: "no-store", redirect: "error" });
+    answer = await fetch(path, { method, headers, body: sent, signal, cache: "no-store", redirect: "error" });
   } catch (e) {
     if (e.name === "AbortError") throw e;
     throw new Fault(0);
@@ -26,6 +28,7 @@ async function request(method, path, signal) {
 
 export const get = (path, signal) => request("GET", path, signal);
 export const post = (path) => request("POST", path);
+export const send = (method, path, body) => request(method, path, undefined, body);
 
 // poll calls read every few seconds while the page is visible, more slowly while it fails, until stop is called.
 export function poll(read, interval) {

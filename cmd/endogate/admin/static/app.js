@@ -6,8 +6,9 @@ import { studiesView } from "./studies.js";
 import { studyView } from "./study.js";
 import { outboxView, parkedView } from "./queues.js";
 import { destinationsView, systemView } from "./system.js";
+import { peopleView } from "./people.js";
 
-const views = { studies: studiesView, study: studyView, outbox: outboxView, parked: parkedView, destinations: destinationsView, system: systemView };
+const views = { studies: studiesView, study: studyView, outbox: outboxView, parked: parkedView, destinations: destinationsView, system: systemView, people: peopleView };
 const main = document.getElementById("main");
 let current, title = "";
 
@@ -56,6 +57,7 @@ function problem(e) {
 
 // Who has signed in can sign out; what the role may not is refused by the gateway, not by the page.
 get("/api/v1/me").then((me) => {
+  document.getElementById("nav-people").hidden = !me.rights.includes("administer");
   if (!me.signed_in) return;
   document.getElementById("who-name").textContent = `${me.name} (${me.role})`;
   document.getElementById("who").hidden = false;

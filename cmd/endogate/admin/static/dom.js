@@ -38,6 +38,22 @@ export function slot(tag, props) {
   };
 }
 
+// question shows a modal with one field and resolves to what was written; to nothing where it was not.
+export function question(title, text, label, type) {
+  return new Promise((resolve) => {
+    const field = h("input", { id: "dialog-field", type, required: true, maxlength: 256, autocomplete: type === "password" ? "current-password" : "off" });
+    const dialog = h("dialog", { class: "dialog", "aria-labelledby": "dialog-title" },
+      h("form", { method: "dialog" }, h("h2", { id: "dialog-title" }, title), h("p", null, text), h("label", { for: "dialog-field" }, label), field,
+        h("div", { class: "row end" },
+          h("button", { class: "button", type: "button", onclick: () => dialog.close("") }, "Cancel"),
+          h("button", { class: "button primary", id: "dialog-yes", value: "yes" }, "Go on"))));
+    dialog.addEventListener("close", () => { dialog.remove(); resolve(dialog.returnValue === "yes" ? field.value : ""); });
+    document.body.append(dialog);
+    dialog.showModal();
+    field.focus();
+  });
+}
+
 // ask shows a modal question and resolves to whether it was confirmed.
 export function ask(title, text, yes) {
   return new Promise((resolve) => {
