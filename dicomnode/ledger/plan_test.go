@@ -70,7 +70,7 @@ func TestPlans(t *testing.T) {
 		{"studies of a patient", selectStudy + "WHERE " + remembered + " AND patient_id = ? ORDER BY last_at DESC, id DESC LIMIT ? OFFSET ?", 3, true},
 		{"studies by accession", selectStudy + "WHERE " + remembered + " AND accession_number = ? ORDER BY last_at DESC, id DESC LIMIT ? OFFSET ?", 3, true},
 		{"studies that wait", selectStudy + "INDEXED BY study_status WHERE " + remembered + " AND status = ? ORDER BY last_at DESC, id DESC LIMIT ? OFFSET ?", 3, true},
-		{"instances of a study", selectInstance, 3, false},
+		{"instances of a study", selectInstance, 3, true},
 		{"deliveries of a study's objects", deliveriesOfObjects, 3, false},
 		{"held results", heldGates, 2, true},
 		{"gate of a study", selectGate + "WHERE s.study_instance_uid = ?", 1, true},

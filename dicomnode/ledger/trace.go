@@ -28,7 +28,7 @@ func (l *Ledger) Trace(ctx context.Context, name string) ([]StudyDetail, error) 
 	}
 	details := make([]StudyDetail, len(studies))
 	for i, s := range studies {
-		if details[i], err = l.detail(ctx, s, Page{}); err != nil {
+		if details[i], err = l.Study(ctx, s.StudyInstanceUID, Page{}); err != nil {
 			return nil, err
 		}
 		if name != string(s.StudyInstanceUID) && name != s.AccessionNumber {

@@ -242,6 +242,15 @@ func limit(n int) int {
 
 // Study returns what is known of a study, of each list that grows with its instances the page p; or ErrNotFound.
 func (l *Ledger) Study(ctx context.Context, uid dicom.UID, p Page) (StudyDetail, error) {
+	d, err := l.StudyBare(ctx, uid, p)
+	if err == nil {
+		d.InstanceViews, err = l.Instances(ctx, uid, p)
+	}
+	return d, err
+}
+
+// StudyBare is Study without the instances, which with their results are large: see Instances.
+func (l *Ledger) StudyBare(ctx context.Context, uid dicom.UID, p Page) (StudyDetail, error) {
 	studies, err := query(ctx, l.readDB, scanStudy, selectStudy+"WHERE study_instance_uid = ?", uid)
 	if err == nil && len(studies) == 0 {
 		err = ErrNotFound
@@ -250,6 +259,16 @@ func (l *Ledger) Study(ctx context.Context, uid dicom.UID, p Page) (StudyDetail,
 		return StudyDetail{}, fmt.Errorf("ledger: study %s: %w", uid, err)
 	}
 	return l.detail(ctx, studies[0], p)
+}
+
+// Instances returns the page p of the instances of a study, by Instance Number and then arrival; none of a study that is not there.
+func (l *Ledger) Instances(ctx context.Context, uid dicom.UID, p Page) ([]InstanceView, error) {
+	limit, offset := p.bounds()
+	views, err := l.instances(ctx, uid, limit, offset)
+	if err != nil {
+		return nil, fmt.Errorf("ledger: study %s: instances: %w", uid, err)
+	}
+	return views, nil
 }
 
 func (l *Ledger) detail(ctx context.Context, s Study, p Page) (StudyDetail, error) {
@@ -261,9 +280,6 @@ func (l *Ledger) detail(ctx context.Context, s Study, p Page) (StudyDetail, erro
 	}
 	if d.Gate, err = l.GateOf(ctx, s.StudyInstanceUID); err != nil && !errors.Is(err, ErrNotFound) {
 		return StudyDetail{}, err
-	}
-	if d.InstanceViews, err = l.instances(ctx, s.id, limit, offset); err != nil {
-		return StudyDetail{}, fmt.Errorf("ledger: study %s: instances: %w", s.StudyInstanceUID, err)
 	}
 	d.Exams, err = query(ctx, l.readDB, scanExam, selectExam+"WHERE e.study = ? ORDER BY e.id", s.id)
 	if err != nil {
@@ -328,8 +344,9 @@ const instanceColumns = `SELECT i.entry, i.sop_class_uid, i.sop_instance_uid, i.
 	i.released_at FROM instance i JOIN study s ON s.id = i.study `
 
 const (
-	selectInstance  = instanceColumns + "WHERE i.study = ? ORDER BY i.instance_number, i.id LIMIT ? OFFSET ?"
-	instancesOnPage = "WHERE j.instance IN (SELECT id FROM instance WHERE study = ? ORDER BY instance_number, id LIMIT ? OFFSET ?) "
+	idOfStudy       = "(SELECT id FROM study WHERE study_instance_uid = ?)"
+	selectInstance  = instanceColumns + "WHERE i.study = " + idOfStudy + " ORDER BY i.instance_number, i.id LIMIT ? OFFSET ?"
+	instancesOnPage = "WHERE j.instance IN (SELECT id FROM instance WHERE study = " + idOfStudy + " ORDER BY instance_number, id LIMIT ? OFFSET ?) "
 )
 
 func scanInstance(rows *sql.Rows) (InstanceView, error) {
@@ -350,7 +367,7 @@ func scanInstance(rows *sql.Rows) (InstanceView, error) {
 }
 
 // instances returns the instances of a study with their jobs and results.
-func (l *Ledger) instances(ctx context.Context, study int64, limit, offset int) ([]InstanceView, error) {
+func (l *Ledger) instances(ctx context.Context, study dicom.UID, limit, offset int) ([]InstanceView, error) {
 	views, err := query(ctx, l.readDB, scanInstance, selectInstance, study, limit, offset)
 	if err != nil {
 		return nil, err

@@ -1,6 +1,8 @@
 package admin
 
 import (
+	"cmp"
+	"encoding/json"
 	"net/http"
 	"net/url"
 	"slices"
@@ -141,29 +143,81 @@ func (s *Server) study(c echo.Context) error {
 	if !s.identifies(c) {
 		hide(&study.StudySummary)
 	}
-	return c.JSON(http.StatusOK, study)
+	return s.answerStudy(c, study)
+}
+
+// instancePart is how many instances of a study, with all their contours, are in memory at once for each who reads it.
+const instancePart = 50
+
+// answerStudy answers with a study, of which the instances come a few at a time.
+func (s *Server) answerStudy(c echo.Context, study Study) error {
+	done := 0
+	next := func() ([]Instance, error) {
+		p := Page{Limit: min(instancePart, study.Limit-done), Offset: study.Offset + done}
+		if p.Limit == 0 {
+			return nil, nil
+		}
+		return s.Studies.Instances(c.Request().Context(), study.StudyInstanceUID, p)
+	}
+	some, err := next()
+	if err != nil {
+		return faultOf("the study was not read", err)
+	}
+	study.Instances = nil
+	head, err := json.Marshal(study)
+	if err != nil {
+		return err
+	}
+	w := c.Response()
+	w.Header().Set(echo.HeaderContentType, echo.MIMEApplicationJSON)
+	w.WriteHeader(http.StatusOK)
+	write := func(b []byte) {
+		if err == nil {
+			_, err = w.Write(b)
+		}
+	}
+	write(append(head[:len(head)-1], `,"instances":[`...))
+	for len(some) > 0 && err == nil {
+		for i := range some {
+			completeInstance(&some[i])
+			b, marshalErr := json.Marshal(some[i])
+			if err = cmp.Or(err, marshalErr); done > 0 {
+				write([]byte{','})
+			}
+			write(b)
+			done++
+		}
+		if err == nil {
+			some, err = next()
+		}
+	}
+	if err != nil {
+		panic(http.ErrAbortHandler) // the client must not take what it has for all
+	}
+	write([]byte("]}\n"))
+	return err
 }
 
 // complete fills what the JSON promises: lists that are lists, and names beside UIDs.
 func complete(s *Study) {
 	s.Gate.Mismatches = list(s.Gate.Mismatches)
-	s.Instances, s.Objects = list(s.Instances), list(s.Objects)
+	s.Objects = list(s.Objects)
 	s.Deliveries, s.Timeline, s.Exams = list(s.Deliveries), list(s.Timeline), list(s.Exams)
-	for i := range s.Instances {
-		in := &s.Instances[i]
-		if ts, ok := dicom.LookupTransferSyntax(in.TransferSyntaxUID); ok && in.TransferSyntaxName == "" {
-			in.TransferSyntaxName = ts.Name
+}
+
+func completeInstance(in *Instance) {
+	if ts, ok := dicom.LookupTransferSyntax(in.TransferSyntaxUID); ok && in.TransferSyntaxName == "" {
+		in.TransferSyntaxName = ts.Name
+	}
+	in.Analyses = list(in.Analyses)
+	for i := range in.Analyses {
+		a := &in.Analyses[i]
+		a.Frames, a.Segments = list(a.Frames), list(a.Segments)
+		for k := range a.Frames {
+			completeResult(&a.Frames[k].Result)
 		}
-		in.Analyses = list(in.Analyses)
-		for j := range in.Analyses {
-			a := &in.Analyses[j]
-			a.Frames, a.Segments = list(a.Frames), list(a.Segments)
-			for k := range a.Frames {
-				completeResult(&a.Frames[k].Result)
-			}
-			for k := range a.Segments {
-				completeResult(&a.Segments[k])
-			}
+		for k := range a.Segments {
+			completeResult(&a.Segments[k])
 		}
 	}
 }

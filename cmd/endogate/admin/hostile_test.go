@@ -196,6 +196,7 @@ func TestServe_bodiesThatLie(t *testing.T) {
 func TestServe_manyConnections(t *testing.T) {
 	s := newServer(t, newHospital(t))
 	s.connections = 8
+	s.once.Do(s.build)
 	base := serve(t, s)
 	for _, limit := range []time.Duration{s.http.ReadHeaderTimeout, s.http.ReadTimeout, s.http.WriteTimeout, s.http.IdleTimeout} {
 		assert.Positive(t, limit)

@@ -326,12 +326,23 @@ func (h *hospital) Study(_ context.Context, uid dicom.UID, p Page) (Study, error
 	for _, s := range h.studies {
 		if s.StudyInstanceUID == uid {
 			s.Totals = StudyTotals{len(s.Instances), len(s.Objects), len(s.Deliveries), len(s.Timeline)}
-			s.Instances = slices.Clone(page(s.Instances, p.Limit, p.Offset))
+			s.Instances = nil
 			s.Objects, s.Deliveries, s.Timeline = page(s.Objects, p.Limit, p.Offset), page(s.Deliveries, p.Limit, p.Offset), page(s.Timeline, p.Limit, p.Offset)
 			return s, h.err
 		}
 	}
 	return Study{}, fmt.Errorf("study %s: %w", uid, ErrNotFound)
+}
+
+func (h *hospital) Instances(_ context.Context, uid dicom.UID, p Page) ([]Instance, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, s := range h.studies {
+		if s.StudyInstanceUID == uid {
+			return slices.Clone(page(s.Instances, p.Limit, p.Offset)), h.err
+		}
+	}
+	return nil, h.err
 }
 
 func (h *hospital) Outbox(_ context.Context, f DeliveryFilter) ([]Delivery, int, error) {

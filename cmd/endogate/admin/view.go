@@ -27,8 +27,10 @@ var (
 type Studies interface {
 	// Studies returns one page of the studies that match f, latest arrival first, and how many match in all.
 	Studies(ctx context.Context, f StudyFilter) (page []StudySummary, total int, err error)
-	// Study returns everything about one study, of each of its lists a page, or ErrNotFound.
+	// Study returns everything about one study but its instances, of each of its lists a page, or ErrNotFound.
 	Study(ctx context.Context, uid dicom.UID, p Page) (Study, error)
+	// Instances returns a page of the instances of a study.
+	Instances(ctx context.Context, uid dicom.UID, p Page) ([]Instance, error)
 }
 
 // Queue is the work that is not finished, and what an admin may do with parked work.
@@ -113,12 +115,12 @@ type StudySummary struct {
 // Study is everything the ledger knows about a study.
 type Study struct {
 	StudySummary
-	Gate       Gate       `json:"gate"`       // whether images, order and patient agree, and what becomes of the results
-	Instances  []Instance `json:"instances"`  // received, by instance number, then arrival
-	Exams      []Exam     `json:"exams"`      // reports made of it or to be made
-	Objects    []Object   `json:"objects"`    // made here, newest revision last
-	Deliveries []Delivery `json:"deliveries"` // of objects and of forwarded instances
-	Timeline   []Event    `json:"timeline"`   // in the order in which it happened
+	Gate       Gate       `json:"gate"`                // whether images, order and patient agree, and what becomes of the results
+	Instances  []Instance `json:"instances,omitempty"` // received, by instance number, then arrival; always there, at the end: see answerStudy
+	Exams      []Exam     `json:"exams"`               // reports made of it or to be made
+	Objects    []Object   `json:"objects"`             // made here, newest revision last
+	Deliveries []Delivery `json:"deliveries"`          // of objects and of forwarded instances
+	Timeline   []Event    `json:"timeline"`            // in the order in which it happened
 
 	Page
 	Totals StudyTotals `json:"totals"` // of the lists above that grow with the instances: of each, one page is given

@@ -50,11 +50,17 @@ func (v *views) Studies(ctx context.Context, f admin.StudyFilter) ([]admin.Study
 
 // Study implements admin.Studies.
 func (v *views) Study(ctx context.Context, uid dicom.UID, p admin.Page) (admin.Study, error) {
-	detail, err := v.ledger.Study(ctx, uid, ledger.Page(p))
+	detail, err := v.ledger.StudyBare(ctx, uid, ledger.Page(p))
 	if err != nil {
 		return admin.Study{}, notFound(err)
 	}
 	return StudyView(detail), nil
+}
+
+// Instances implements admin.Studies.
+func (v *views) Instances(ctx context.Context, uid dicom.UID, p admin.Page) ([]admin.Instance, error) {
+	views, err := v.ledger.Instances(ctx, uid, ledger.Page(p))
+	return StudyView(ledger.StudyDetail{InstanceViews: views}).Instances, err
 }
 
 func summary(s ledger.Study) admin.StudySummary {
