@@ -76,8 +76,6 @@ func TestGateway_pacsIsPicky(t *testing.T) {
 		{"too large", comment(0xA902, "exceeds 10 MB"), "exceeds"},
 		{"full", comment(dimse.OutOfResources, "disk full"), ""},
 		{"processing failure", comment(dimse.ProcessingFailure, ""), ""},
-		{"pending", comment(0xFF00, ""), "FF00"},
-		{"cancelled", comment(0xFE00, ""), ""},
 		{"status of its own", comment(0xD123, ""), "D123"},
 	}
 	t.Parallel()
