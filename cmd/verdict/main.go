@@ -9,6 +9,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -27,27 +28,37 @@ type event struct {
 // test names a test; without a name it stands for its package.
 type test struct{ pkg, name string }
 
-// judge reads events, writes what a person wants to read, and returns the drills that were told of, how long it all took, and an
-// error unless everything ran and passed.
-func judge(events io.Reader, w io.Writer) (drills []drill, took time.Duration, err error) {
+// judged is what a run, or a part of one, came to.
+type judged struct {
+	drills         []drill
+	took           time.Duration
+	passed, failed map[test]bool // without a name: packages that failed, though none of their tests did
+	again          []test        // that failed in one part and held in a later one
+	err            error         // what no other run makes good: tests that were skipped, nothing that ran
+}
+
+// judge reads events, writes what a person wants to read, and returns what it all came to.
+func judge(events io.Reader, w io.Writer) *judged {
+	r := &judged{passed: make(map[test]bool), failed: make(map[test]bool)}
 	outputs := make(map[test][]string) // of what runs
 	var order []test                   // in which they began
 	var skipped []string
 	var began time.Time
-	passed, failed := 0, 0
+	packages := 0
 	decoder := json.NewDecoder(events)
 	for {
 		var e event
 		if err := decoder.Decode(&e); errors.Is(err, io.EOF) {
 			break
 		} else if err != nil {
-			return drills, took, fmt.Errorf("verdict: not what go test -json writes: %w", err)
+			r.err = fmt.Errorf("verdict: not what go test -json writes: %w", err)
+			return r
 		}
 		if began.IsZero() {
 			began = e.Time
 		}
 		if !e.Time.IsZero() {
-			took = e.Time.Sub(began)
+			r.took = e.Time.Sub(began)
 		}
 		t := test{e.Package, e.Test}
 		switch {
@@ -61,19 +72,22 @@ func judge(events io.Reader, w io.Writer) (drills []drill, took time.Duration, e
 		case e.Action == "attr" && e.Key == installed.AttrDrill:
 			d := drill{test: t}
 			if err := json.Unmarshal([]byte(e.Value), &d.Drill); err != nil {
-				return drills, took, fmt.Errorf("verdict: drill of %s: %w", e.Test, err)
+				r.err = fmt.Errorf("verdict: drill of %s: %w", e.Test, err)
+				return r
 			}
-			drills = append(drills, d)
+			r.drills = append(r.drills, d)
 		case e.Action == "skip" && e.Test != "":
 			skipped = append(skipped, fmt.Sprintf("skipped: %s %s\n%s", e.Package, e.Test, strings.Join(outputs[t], "")))
 			delete(outputs, t)
 		case e.Action == "pass" && e.Test != "":
+			r.passed[t] = true
 			delete(outputs, t)
+		case e.Action == "fail" && e.Test != "" && !strings.Contains(e.Test, "/"):
+			r.failed[t] = true
 		case e.Test == "" && (e.Action == "pass" || e.Action == "skip" || e.Action == "fail"): // the package has ended
-			if e.Action == "fail" {
-				failed++
-			} else {
-				passed++
+			packages++
+			if e.Action == "fail" && !slices.ContainsFunc(slices.Collect(maps.Keys(r.failed)), func(f test) bool { return f.pkg == e.Package }) {
+				r.failed[t] = true // it ended before its tests did, or was not built
 			}
 			for _, o := range order {
 				if o.pkg == e.Package && (o.name != "" || e.Action == "fail") {
@@ -87,47 +101,69 @@ func judge(events io.Reader, w io.Writer) (drills []drill, took time.Duration, e
 	}
 	_, _ = io.WriteString(w, strings.Join(skipped, ""))
 	switch {
-	case failed > 0:
-		return drills, took, fmt.Errorf("verdict: %d packages failed", failed)
 	case len(skipped) > 0:
-		return drills, took, fmt.Errorf("verdict: %d tests were skipped; what they lack must be installed (make setup-test)", len(skipped))
-	case passed == 0:
-		return drills, took, errors.New("verdict: nothing ran")
+		r.err = fmt.Errorf("verdict: %d tests were skipped; what they lack must be installed (make setup-test)", len(skipped))
+	case packages == 0:
+		r.err = errors.New("verdict: nothing ran")
 	}
-	return drills, took, nil
+	r.drills = slices.DeleteFunc(r.drills, func(d drill) bool { return r.failed[test{d.pkg, top(d.name)}] })
+	return r
+}
+
+// top is the test that a subtest belongs to.
+func top(name string) string {
+	name, _, _ = strings.Cut(name, "/")
+	return name
 }
 
 func main() {
 	file := flag.String("drills", "", "write what the proofs tried and saw to this `file`, if all held")
 	of := flag.String("of", "", "what was tried, for its head")
 	flag.Parse()
-	drills, took, err := judgeAll(flag.Args(), os.Stdout)
-	if err == nil && *file != "" {
-		err = os.WriteFile(*file, document(drills, *of, took), 0o644)
+	all := judgeAll(flag.Args(), os.Stdout)
+	if all.err == nil && *file != "" {
+		all.err = os.WriteFile(*file, document(all, *of, flag.NArg()), 0o644)
 	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
+	if all.err != nil {
+		fmt.Fprintln(os.Stderr, all.err)
 		os.Exit(1)
 	}
 }
 
-// judgeAll judges the parts of a run, each in a file; without one it is the standard input.
-func judgeAll(files []string, w io.Writer) (drills []drill, took time.Duration, err error) {
-	if len(files) == 0 {
-		return judge(os.Stdin, w)
-	}
+// judgeAll judges the parts of a run, each in a file; without one it is the standard input. A test that failed has to hold in a later
+// part, and is told of; of a test that was tried again what it told last counts.
+func judgeAll(files []string, w io.Writer) *judged {
+	all := &judged{failed: make(map[test]bool)}
 	var errs []error
+	add := func(events io.Reader) {
+		r := judge(events, w)
+		again := func(d drill) bool { t := test{d.pkg, top(d.name)}; return r.passed[t] }
+		all.drills = append(slices.DeleteFunc(all.drills, again), r.drills...)
+		all.took += r.took
+		maps.DeleteFunc(all.failed, func(t test, _ bool) bool { // held by now
+			if r.passed[t] {
+				all.again = append(all.again, t)
+			}
+			return r.passed[t]
+		})
+		maps.Copy(all.failed, r.failed)
+		errs = append(errs, r.err)
+	}
+	if len(files) == 0 {
+		add(os.Stdin)
+	}
 	for _, name := range files {
 		f, err := os.Open(name)
 		if err != nil {
-			return nil, 0, fmt.Errorf("verdict: %w", err)
+			errs = append(errs, fmt.Errorf("verdict: %w", err))
+			continue
 		}
-		some, long, err := judge(f, w)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", name, err))
-		}
-		drills, took = append(drills, some...), took+long
+		add(f)
 		errs = append(errs, f.Close())
 	}
-	return drills, took, errors.Join(errs...)
+	for t := range all.failed {
+		errs = append(errs, fmt.Errorf("verdict: failed: %s %s", t.pkg, t.name))
+	}
+	all.err = errors.Join(errs...)
+	return all
 }
