@@ -226,6 +226,8 @@ type Route struct {
 	Gate          string   `koanf:"gate"` // off, warn, hold; empty: warn
 	// Heatmaps are the series to make of a finding, in place of the one that the model's manifest names.
 	Heatmaps []Heatmap `koanf:"heatmaps"`
+	// Explain are classes that are explained where they are found, besides those that are findings: a landmark, or what is normal.
+	Explain []string `koanf:"explain"`
 }
 
 // Heatmap names a method of explanation and the layer it explains at; no layer is the last one.

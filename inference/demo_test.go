@@ -45,7 +45,7 @@ func TestDemo_probabilitiesAsReference(t *testing.T) {
 	readJSON(t, "testdata/demo.json", &references)
 	for _, ref := range references {
 		t.Run(ref.File, func(t *testing.T) {
-			a, err := m.Infer(t.Context(), still(1, readPNG(t, filepath.Join("testdata", ref.File))), nil)
+			a, err := m.Infer(t.Context(), still(1, readPNG(t, filepath.Join("testdata", ref.File))), Wishes{})
 			require.NoError(t, err)
 			require.Len(t, a.Result.Scores, len(ref.Probabilities))
 			for class, p := range a.Result.Scores {
@@ -60,7 +60,7 @@ func TestDemo_frames(t *testing.T) {
 	known, right, findings, inside := 0, 0, 0, 0
 	for _, row := range frameIndex(t) {
 		img := readJPEG(t, filepath.Join("../testdata", row[0]))
-		a, err := m.Infer(t.Context(), still(1, img), nil)
+		a, err := m.Infer(t.Context(), still(1, img), Wishes{})
 		require.NoError(t, err)
 		best := ""
 		for class, p := range a.Result.Scores {
@@ -148,7 +148,7 @@ func BenchmarkInfer(b *testing.B) {
 		b.Run(name+" "+img.Rect.Size().String(), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := m.Infer(b.Context(), still(1, img), nil); err != nil {
+				if _, err := m.Infer(b.Context(), still(1, img), Wishes{}); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -18,8 +18,14 @@ import (
 type Model interface {
 	// Made names the model in what it says.
 	Made() analysis.Model
-	// Infer classifies a sample and explains what it finds: by the model's own method, and by those that are wished.
-	Infer(ctx context.Context, s analysis.Sample, wishes []explain.Target) (analysis.Part, error)
+	// Infer classifies a sample and explains what it finds: by the model's own method, and as is wished.
+	Infer(ctx context.Context, s analysis.Sample, w Wishes) (analysis.Part, error)
+}
+
+// Wishes are what is explained in other ways than a model does by itself.
+type Wishes struct {
+	Heatmaps []explain.Target `json:"heatmaps,omitempty"` // in place of the model's own
+	Classes  []string         `json:"classes,omitempty"`  // besides those that are findings: a landmark, or what is normal
 }
 
 // Network runs a bundle's network on one prepared frame. Its methods may be called from any goroutine.
@@ -76,7 +82,7 @@ func NewModel(ctx context.Context, b *Bundle, n Opened, e Explainer) (*BundleMod
 	if info, _ := explain.LookupMethod(explain.Method(n.How.Method)); len(m.explains) <= maxAhead && !info.Runs && !b.Output.Parts() {
 		m.ahead = m.explains
 	}
-	if _, err := m.Infer(ctx, analysis.Sample{Span: analysis.Still(1), Frames: []*image.RGBA{b.BlackFrame()}}, nil); err != nil {
+	if _, err := m.Infer(ctx, analysis.Sample{Span: analysis.Still(1), Frames: []*image.RGBA{b.BlackFrame()}}, Wishes{}); err != nil {
 		return nil, fmt.Errorf("inference: model %s: trial on a black frame: %w", b.Name, err)
 	}
 	return m, nil
@@ -90,7 +96,7 @@ const maxAhead = 4
 func (m *BundleModel) Made() analysis.Model { return m.bundle.Made() }
 
 // Infer implements Model, on the first frame of the sample.
-func (m *BundleModel) Infer(ctx context.Context, s analysis.Sample, wishes []explain.Target) (analysis.Part, error) {
+func (m *BundleModel) Infer(ctx context.Context, s analysis.Sample, w Wishes) (analysis.Part, error) {
 	input := m.inputs.Get().(*[]float32)
 	defer m.inputs.Put(input)
 	g, err := m.prepare(s, *input)
@@ -121,13 +127,13 @@ func (m *BundleModel) Infer(ctx context.Context, s analysis.Sample, wishes []exp
 		part.Result.Scores[class.Name] = said.Probabilities[i]
 	}
 	found := m.found(said)
-	explanations, err := m.late(ctx, *input, found, byClass(m.ahead, ahead))
+	explanations, err := m.late(ctx, *input, found, byClass(m.ahead, ahead), w)
 	if err != nil && !errors.Is(err, ErrBudget) {
 		return analysis.Part{}, err
 	}
 	for i, f := range found {
 		part.Result.Findings = append(part.Result.Findings, f.Finding)
-		if f.Role != analysis.RoleFinding {
+		if f.Role != analysis.RoleFinding && !slices.Contains(w.Classes, f.Class) {
 			continue
 		}
 		if one := explanations[i]; one != nil {
@@ -139,7 +145,7 @@ func (m *BundleModel) Infer(ctx context.Context, s analysis.Sample, wishes []exp
 		} else {
 			part.Result.Notes = append(part.Result.Notes, f.called()+": "+m.unexplained())
 		}
-		wished, err := m.wished(ctx, *input, f, wishes)
+		wished, err := m.wished(ctx, *input, f, w.Heatmaps)
 		if err != nil {
 			return analysis.Part{}, err
 		}
@@ -223,13 +229,13 @@ func (m *BundleModel) seeds(values int, classes []int) [][]float32 {
 const maxSlow = 3
 
 // late explains what is found and is not explained ahead: a map for each finding, nil where there is none.
-func (m *BundleModel) late(ctx context.Context, input []float32, all []found, ahead map[int]explain.Map) ([]*explain.Map, error) {
+func (m *BundleModel) late(ctx context.Context, input []float32, all []found, ahead map[int]explain.Map, w Wishes) ([]*explain.Map, error) {
 	maps := make([]*explain.Map, len(all))
 	var left []int
 	for i, f := range all {
 		if one, ok := ahead[f.class]; ok {
 			maps[i] = &one
-		} else if slices.Contains(m.explains, f.class) {
+		} else if m.network.How.Method != NoMethod && (f.Role == analysis.RoleFinding || slices.Contains(w.Classes, f.Class)) {
 			left = append(left, i)
 		}
 	}

@@ -69,7 +69,7 @@ func bright(columns, rows int) analysis.Sample {
 
 func TestInfer_findingIsExplained(t *testing.T) {
 	n := &scripted{logits: []float32{5, 0, 0, 0, 0}, maps: map[int]explain.Map{0: hot(6, 2)}}
-	a, err := demoWith(t, n).Infer(t.Context(), bright(200, 100), nil)
+	a, err := demoWith(t, n).Infer(t.Context(), bright(200, 100), Wishes{})
 	require.NoError(t, err)
 	assert.Equal(t, analysis.Still(3), a.Result.Span)
 	assert.Equal(t, 100, a.Result.Rows)
@@ -105,7 +105,7 @@ func TestInfer_findingIsExplained(t *testing.T) {
 
 func TestInfer_belowThreshold(t *testing.T) {
 	n := &scripted{logits: []float32{0, 0, 0, 0, 0}, maps: map[int]explain.Map{0: hot(1, 1)}}
-	a, err := demoWith(t, n).Infer(t.Context(), bright(50, 50), nil)
+	a, err := demoWith(t, n).Infer(t.Context(), bright(50, 50), Wishes{})
 	require.NoError(t, err)
 	assert.Empty(t, a.Result.Findings)
 	assert.InDelta(t, 0.2, a.Result.Scores[demoBundle(t).Classes[4].Name], 1e-12)
@@ -118,7 +118,7 @@ func TestInfer_thresholdIsReached(t *testing.T) {
 	}
 	m, err := NewModel(t.Context(), b, opened(t, b, &scripted{logits: make([]float32, 5), maps: map[int]explain.Map{0: hot(1, 1)}}), nil)
 	require.NoError(t, err)
-	a, err := m.Infer(t.Context(), bright(50, 50), nil)
+	a, err := m.Infer(t.Context(), bright(50, 50), Wishes{})
 	require.NoError(t, err)
 	assert.Len(t, a.Result.Findings, 5, "a probability that equals the threshold is a finding")
 }
@@ -127,7 +127,7 @@ func TestInfer_onlyFindingsAreExplained(t *testing.T) {
 	for class, name := range map[int]string{1: "normal-cecum", 2: "normal-mucosa", 3: "inadequate-preparation"} {
 		n := &scripted{logits: make([]float32, 5), maps: map[int]explain.Map{0: hot(1, 1), class: hot(1, 1)}}
 		n.logits[class] = 9
-		a, err := demoWith(t, n).Infer(t.Context(), bright(50, 50), nil)
+		a, err := demoWith(t, n).Infer(t.Context(), bright(50, 50), Wishes{})
 		require.NoError(t, err)
 		require.Len(t, a.Result.Findings, 1)
 		assert.Equal(t, name, a.Result.Findings[0].Class)
@@ -140,7 +140,7 @@ func TestInfer_logitsThatAreNoNumbers(t *testing.T) {
 		n := &scripted{logits: make([]float32, 5), maps: map[int]explain.Map{0: hot(1, 1)}}
 		m := demoWith(t, n)
 		n.logits[4] = float32(bad)
-		_, err := m.Infer(t.Context(), bright(50, 50), nil)
+		_, err := m.Infer(t.Context(), bright(50, 50), Wishes{})
 		require.ErrorIs(t, err, errNotANumber)
 		assert.Equal(t, jobs.Term, jobs.DispositionOf(err))
 	}
@@ -150,7 +150,7 @@ func TestInfer_networkErrorMayPass(t *testing.T) {
 	n := &scripted{logits: make([]float32, 5), maps: map[int]explain.Map{0: hot(1, 1)}}
 	m := demoWith(t, n)
 	n.err = errors.New("out of memory")
-	_, err := m.Infer(t.Context(), bright(50, 50), nil)
+	_, err := m.Infer(t.Context(), bright(50, 50), Wishes{})
 	require.ErrorIs(t, err, n.err)
 	assert.Equal(t, jobs.Nak, jobs.DispositionOf(err))
 }
@@ -165,7 +165,7 @@ func TestInfer_manyFindingClassesAreExplainedWhenFound(t *testing.T) {
 	m, err := NewModel(t.Context(), b, opened(t, b, n), nil)
 	require.NoError(t, err)
 	n.asked = nil
-	a, err := m.Infer(t.Context(), bright(100, 100), nil)
+	a, err := m.Infer(t.Context(), bright(100, 100), Wishes{})
 	require.NoError(t, err)
 	require.Len(t, a.Result.Findings, 2)
 	assert.Equal(t, [][]int{nil, {1, 3}}, n.asked)
@@ -195,7 +195,7 @@ func TestInfer_wishes(t *testing.T) {
 	m, err := NewModel(t.Context(), demoBundle(t), opened(t, demoBundle(t), n), w)
 	require.NoError(t, err)
 	wishes := []explain.Target{{Method: explain.GuidedGradCAM, Layer: "a"}, {Method: explain.GradCAM, Layer: "b"}}
-	a, err := m.Infer(t.Context(), bright(50, 50), wishes)
+	a, err := m.Infer(t.Context(), bright(50, 50), Wishes{Heatmaps: wishes})
 	require.NoError(t, err)
 	assert.Equal(t, wishes, w.asked)
 	require.Len(t, a.Maps, 3, "the model's own, then those that are wished")
@@ -209,13 +209,32 @@ func TestInfer_wishes(t *testing.T) {
 
 	n.logits = make([]float32, 5) // nothing is found
 	w.asked = nil
-	_, err = m.Infer(t.Context(), bright(50, 50), wishes)
+	_, err = m.Infer(t.Context(), bright(50, 50), Wishes{Heatmaps: wishes})
 	require.NoError(t, err)
 	assert.Empty(t, w.asked, "and nothing explained")
 
 	n.logits = []float32{5, 0, 0, 0, 0}
-	_, err = demoWith(t, n).Infer(t.Context(), bright(50, 50), wishes)
+	_, err = demoWith(t, n).Infer(t.Context(), bright(50, 50), Wishes{Heatmaps: wishes})
 	require.ErrorContains(t, err, "explains by its own method alone")
+}
+
+// A class that is no finding is explained where somebody asks why: in a run of its own, where it is found.
+func TestInfer_whyNormal(t *testing.T) {
+	n := &scripted{logits: []float32{0, 0, 9, 0, 0}, maps: map[int]explain.Map{0: hot(1, 1), 2: hot(6, 2)}}
+	m := demoWith(t, n)
+	for _, classes := range [][]string{nil, {"normal-cecum"}, {"normal-mucosa"}} {
+		n.asked = nil
+		a, err := m.Infer(t.Context(), bright(50, 50), Wishes{Classes: classes})
+		require.NoError(t, err)
+		require.Len(t, a.Result.Findings, 1)
+		if !slices.Contains(classes, "normal-mucosa") {
+			assert.Empty(t, a.Maps)
+			continue
+		}
+		require.Len(t, a.Maps, 1)
+		assert.Equal(t, hot(6, 2).Values, a.Maps[0].Values)
+		assert.Equal(t, []int{2}, n.asked[len(n.asked)-1])
+	}
 }
 
 func TestNewModel_refuses(t *testing.T) {

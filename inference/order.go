@@ -9,7 +9,6 @@ import (
 
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/pixeldata"
-	"endogate/explain"
 	"endogate/inference/analysis"
 )
 
@@ -18,7 +17,7 @@ type Order struct {
 	TransferSyntaxUID dicom.UID          `json:"transfer_syntax_uid"`
 	Prepared          *analysis.Geometry `json:"prepared,omitempty"` // of the frame that the pixels come from, where the worker said that it takes it so
 	Note              string             `json:"note,omitempty"`     // what is wrong with that frame all the same
-	Heatmaps          []explain.Target   `json:"heatmaps,omitempty"` // wished in place of the model's own
+	Wishes
 }
 
 // Encode is what Fill reads.
@@ -30,7 +29,7 @@ func (w *Worker) Fill(ctx context.Context, job, model string, order []byte, inpu
 	if err := json.Unmarshal(order, &o); err != nil {
 		return Permanent(fmt.Errorf("order: %w", err))
 	}
-	t := Task{Job: job, Model: model, Note: o.Note, Heatmaps: o.Heatmaps, Others: true}
+	t := Task{Job: job, Model: model, Note: o.Note, Wishes: o.Wishes, Others: true}
 	var err error
 	if o.Prepared != nil {
 		t.Prepared, err = prepared(*o.Prepared, input)

@@ -13,7 +13,6 @@ import (
 
 	"endogate/dicomnode/failure"
 	"endogate/dicomnode/pixeldata"
-	"endogate/explain"
 	"endogate/inference/analysis"
 )
 
@@ -24,8 +23,8 @@ type Task struct {
 	Instance *pixeldata.Instance
 	Prepared *analysis.Prepared // in place of Instance: its only frame
 	Note     string             // what is wrong with the frame of Prepared all the same
-	Heatmaps []explain.Target   // wished in place of the model's own
-	Others   bool               // there may be workers that can decode what this machine cannot: such a task is for them
+	Wishes   Wishes
+	Others   bool // there may be workers that can decode what this machine cannot: such a task is for them
 }
 
 // Take takes over what a model says about a sample, and the frames of the sample; both are its own to keep or change.
@@ -185,7 +184,7 @@ func (w *Worker) whole(t Task) time.Duration {
 // sample analyses and hands over one sample.
 func (w *Worker) sample(ctx context.Context, t Task, model Model, take Take, s analysis.Sample) error {
 	begun := time.Now()
-	part, err := model.Infer(ctx, s, t.Heatmaps)
+	part, err := model.Infer(ctx, s, t.Wishes)
 	if err == nil {
 		if w.Observe != nil {
 			w.Observe(t.Model, time.Since(begun))

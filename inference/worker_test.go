@@ -23,7 +23,6 @@ import (
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/dicomtest"
 	"endogate/dicomnode/pixeldata"
-	"endogate/explain"
 	"endogate/inference/analysis"
 	"endogate/inference/jobs"
 
@@ -56,7 +55,7 @@ type seer struct {
 }
 
 func (seer) Made() analysis.Model { return analysis.Model{Name: "seer", Digest: "0"} }
-func (m seer) Infer(ctx context.Context, s analysis.Sample, _ []explain.Target) (analysis.Part, error) {
+func (m seer) Infer(ctx context.Context, s analysis.Sample, _ Wishes) (analysis.Part, error) {
 	if m.infer != nil {
 		return m.infer(ctx, s)
 	}

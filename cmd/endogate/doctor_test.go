@@ -187,6 +187,7 @@ exam: {quiet: 8s}
 		{"unknown model", "demo-colon", "demo-colonn", `line 7: routes[0].models: "demo-colonn" is none of the loaded models (demo-colon)`},
 		{"unknown method", "    forward_source: true", "    heatmaps: [{method: gradcamm, layer: last}]", `line 9: routes[0].heatmaps[0].method: "gradcamm" is unknown`},
 		{"unknown layer", "    forward_source: true", "    heatmaps: [{method: gradcam, layer: layer9}]", `line 9: routes[0].heatmaps[0].layer: model demo-colon: explain: no such layer`},
+		{"unknown class", "    forward_source: true", "    explain: [normal-mucosas]", `line 9: routes[0].explain[0]: "normal-mucosas" is no class of its models (polyp, normal-cecum`},
 		{"no unit", "8s", "8", "line 11: exam.quiet: 8: a unit is missing"},
 		{"tab", "    models: [demo", "\tmodels: [demo", "line 7: a tab"},
 		{"yes", "forward_source: true", "forward_source: yes", "neither true nor false"},

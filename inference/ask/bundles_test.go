@@ -492,7 +492,7 @@ func TestBringings(t *testing.T) {
 
 			m, err := inference.NewModel(t.Context(), model.Bundle, opened.Opened, nil)
 			require.NoError(t, err)
-			part, err := m.Infer(t.Context(), analysis.Sample{Span: analysis.Still(1), Frames: []*image.RGBA{picture()}}, nil)
+			part, err := m.Infer(t.Context(), analysis.Sample{Span: analysis.Still(1), Frames: []*image.RGBA{picture()}}, inference.Wishes{})
 			require.NoError(t, err)
 			for i, class := range model.Bundle.Classes {
 				require.InDelta(t, want[i], part.Result.Scores[class.Name], 2e-3, class.Name)

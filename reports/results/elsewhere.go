@@ -67,7 +67,7 @@ func (w *Workshop) packPrepared(ctx context.Context, job ledger.Job, b *inferenc
 	if err != nil {
 		return nil, inference.Permanent(err)
 	}
-	order, err := inference.Order{Prepared: &p.Geometry, Note: frame.Note, Heatmaps: w.Heatmaps[job.Route]}.Encode()
+	order, err := inference.Order{Prepared: &p.Geometry, Note: frame.Note, Wishes: w.Wishes[job.Route]}.Encode()
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +85,7 @@ func (w *Workshop) pack(ctx context.Context, job ledger.Job) (*Parcel, error) {
 		err = errors.Join(w.unpacked(ctx, job, err), entry.Close())
 		return nil, err
 	}
-	order, err := inference.Order{TransferSyntaxUID: extract.TransferSyntax.UID, Heatmaps: w.Heatmaps[job.Route]}.Encode()
+	order, err := inference.Order{TransferSyntaxUID: extract.TransferSyntax.UID, Wishes: w.Wishes[job.Route]}.Encode()
 	if err != nil {
 		return nil, errors.Join(err, entry.Close())
 	}

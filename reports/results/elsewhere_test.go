@@ -52,7 +52,7 @@ func TestPack_sameAsHere(t *testing.T) {
 	at := time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
 	for _, b := range []*bench{here, there} {
 		b.shop.Now = func() time.Time { return at }
-		b.shop.Heatmaps = map[string][]explain.Target{b.job.Route: {{Method: "guided-gradcam", Layer: "last"}}}
+		b.shop.Wishes = map[string]inference.Wishes{b.job.Route: {Heatmaps: []explain.Target{{Method: "guided-gradcam", Layer: "last"}}}}
 	}
 	require.NoError(t, here.do(t.Context()))
 	sent, answer, err := there.elsewhere()

@@ -102,7 +102,7 @@ func (m *making) show(ctx context.Context, r *analysis.Result, f *analysis.Findi
 		if err != nil {
 			return err
 		}
-		if !raw.Wished && f.Outline == analysis.HotRegion {
+		if !raw.Wished && f.Outline == analysis.HotRegion && f.Role == analysis.RoleFinding { // of nothing else is there a border to mistake it for
 			f.Contours = explain.Contours(shown, contourLevel, minRegion*float64(r.Rows*r.Columns))
 		}
 		if !raw.Wished && len(wished) > 0 {

@@ -33,7 +33,7 @@ type Workshop struct {
 	Algorithms  map[string]reports.Algorithm // by model
 	Colours     *explain.ColourMap
 	Opacity     float64                      // of a map over its frame, 0..1
-	Heatmaps    map[string][]explain.Target  // that routes wish in place of the model's own, by route
+	Wishes      map[string]inference.Wishes  // by route
 	Prepare     map[string]*inference.Bundle // by model: with which inputs are prepared for workers elsewhere, and
 	Pictures    *Pictures                    // what was decoded for it
 	MaxAttempts int                          // of a job before it is parked, counted by the ledger
@@ -89,7 +89,7 @@ func (w *Workshop) Begin(ctx context.Context, id string) (job ledger.Job, ok boo
 // analyse has a job done by the worker here.
 func (w *Workshop) analyse(ctx context.Context, job ledger.Job) error {
 	return w.produce(ctx, job, w.Algorithms[job.Model].Model, func(m *making, entry *Entry) (string, error) {
-		task := inference.Task{Job: job.ID, Model: job.Model, Instance: entry.Instance, Heatmaps: w.Heatmaps[job.Route]}
+		task := inference.Task{Job: job.ID, Model: job.Model, Instance: entry.Instance, Wishes: w.Wishes[job.Route]}
 		return w.Worker.Each(ctx, task, m.part)
 	})
 }

@@ -40,7 +40,7 @@ type seer struct {
 }
 
 func (seer) Made() analysis.Model { return testModel }
-func (s seer) Infer(ctx context.Context, sample analysis.Sample, wishes []explain.Target) (analysis.Part, error) {
+func (s seer) Infer(ctx context.Context, sample analysis.Sample, wishes inference.Wishes) (analysis.Part, error) {
 	if s.infer != nil {
 		if err := s.infer(ctx); err != nil {
 			return analysis.Part{}, err
@@ -49,7 +49,7 @@ func (s seer) Infer(ctx context.Context, sample analysis.Sample, wishes []explai
 	maps := s.maps
 	if maps == nil {
 		maps = []analysis.Map{hot("gradcam")}
-		for _, wish := range wishes {
+		for _, wish := range wishes.Heatmaps {
 			maps = append(maps, hot(string(wish.Method)))
 			maps[len(maps)-1].Wished = true
 		}
@@ -357,7 +357,7 @@ func TestWorkshop_boxes(t *testing.T) {
 // What a route wishes is shown in place of the model's own map, which still gives the contours.
 func TestWorkshop_wishes(t *testing.T) {
 	b := newBench(t)
-	b.shop.Heatmaps = map[string][]explain.Target{b.job.Route: {{Method: explain.GuidedGradCAM}, {Method: explain.LRPEpsilon}}}
+	b.shop.Wishes = map[string]inference.Wishes{b.job.Route: {Heatmaps: []explain.Target{{Method: explain.GuidedGradCAM}, {Method: explain.LRPEpsilon}}}}
 	require.NoError(t, b.do(t.Context()))
 	results, objects := b.done()
 	require.Len(t, objects, 4)

@@ -159,3 +159,23 @@ func TestGateway_explainedByAnother(t *testing.T) {
 		require.ErrorContains(t, err, says, "what a route demands gets nothing in its place")
 	}
 }
+
+// A route may have landmarks explained, and what is normal: with a picture, and without a region that could be taken for a lesion.
+func TestGateway_whyNormal(t *testing.T) {
+	t.Parallel()
+	scp := peers.StartStoreSCP(t)
+	g := newGateway(t, routeTo(scp.AETitle, scp.Addr, ", explain: [normal-cecum]"))
+	g.start()
+	g.send(sample(t, "study2-03*")...)
+	g.waitDelivered(1)
+	frame := g.study(g.studies()[0].StudyInstanceUID).Instances[0].Analyses[0].Frames[0]
+	require.Len(t, frame.Findings, 1)
+	f := frame.Findings[0]
+	require.Equal(t, "normal-cecum", f.Class)
+	require.NotEmpty(t, f.Heatmap)
+	require.Empty(t, f.Contours)
+	raw, err := os.ReadFile(scp.Files(t)[string(f.Heatmap)])
+	require.NoError(t, err)
+	require.Contains(t, string(raw), "landmark image")
+	require.NotContains(t, string(raw), "Normal\x00")
+}

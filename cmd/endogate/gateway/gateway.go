@@ -265,7 +265,7 @@ func (g *parts) assemble(ctx context.Context, life *lifecycle) error {
 	}
 	g.desk.Publisher = publisher
 	g.workshop = &results.Workshop{
-		Heatmaps: g.models.heatmaps, Prepare: g.models.byName(), Pictures: results.NewPictures(picturesKept),
+		Wishes: g.models.wanted(), Prepare: g.models.byName(), Pictures: results.NewPictures(picturesKept),
 		Ledger: g.ledger, Keeper: g.keeper, Builder: g.builder, Algorithms: g.models.algorithms,
 		Colours: colours, Opacity: g.cfg.Reports.Opacity, MaxAttempts: g.cfg.Jobs.MaxDeliver, Now: g.now, Log: g.log,
 		Finished: func(model string, skipped bool) {

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"endogate/configs"
 	"endogate/explain"
+	"endogate/inference"
 	"endogate/inference/ask"
 	"endogate/reports"
 )
@@ -33,6 +35,34 @@ func wishesOf(routes []configs.Route, models map[string]*ask.Wishes) (map[string
 		}
 	}
 	return byRoute, nil
+}
+
+// wanted are the wishes of each route.
+func (m *Models) wanted() map[string]inference.Wishes {
+	all := map[string]inference.Wishes{}
+	for _, r := range m.routes {
+		all[r.Name] = inference.Wishes{Heatmaps: m.heatmaps[r.Name], Classes: r.Explain}
+	}
+	return all
+}
+
+// checkClasses holds the classes that routes want explained against those of their models.
+func (m *Models) checkClasses(routes []configs.Route) error {
+	var errs []error
+	for i, r := range routes {
+		var known []string
+		for _, b := range m.Bundles {
+			if slices.Contains(r.Models, b.Name) {
+				known = append(known, b.ClassNames()...)
+			}
+		}
+		for k, class := range r.Explain {
+			if !slices.Contains(known, class) {
+				errs = append(errs, configs.Fault(fmt.Sprintf("routes[%d].explain[%d]", i, k), "%q is no class of its models (%s)", class, strings.Join(known, ", ")))
+			}
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func targetOf(h configs.Heatmap) explain.Target {

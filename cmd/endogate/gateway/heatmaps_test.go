@@ -51,7 +51,7 @@ func TestRouteHeatmaps(t *testing.T) {
 	frame := image.NewRGBA(picture.Bounds())
 	draw.Draw(frame, frame.Rect, picture, image.Point{}, draw.Src)
 	sample := analysis.Sample{Span: analysis.Still(1), Frames: []*image.RGBA{frame}}
-	part, err := m.models["demo-colon"].Infer(t.Context(), sample, wishes["r"])
+	part, err := m.models["demo-colon"].Infer(t.Context(), sample, inference.Wishes{Heatmaps: wishes["r"]})
 	require.NoError(t, err)
 	require.Len(t, part.Maps, 4)
 	for i, method := range []string{"gradcam", "gradcam++", "guided-gradcam", "lrp-epsilon"} {
@@ -73,7 +73,7 @@ func TestRouteHeatmaps(t *testing.T) {
 	loads := m.sessions.routes.Stats().Loads
 	for range 2 {
 		for name, want := range map[string]int{"r": 4, "second": 3} {
-			part, err := m.models["demo-colon"].Infer(t.Context(), sample, both[name])
+			part, err := m.models["demo-colon"].Infer(t.Context(), sample, inference.Wishes{Heatmaps: both[name]})
 			require.NoError(t, err)
 			require.Len(t, part.Maps, want)
 		}

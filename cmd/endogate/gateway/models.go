@@ -186,7 +186,7 @@ func (m *Models) resolve(routes []configs.Route) ([]configs.Route, error) {
 		}
 		resolved[i].Models = names
 	}
-	return resolved, errors.Join(errs...)
+	return resolved, errors.Join(append(errs, m.checkClasses(resolved))...)
 }
 
 // Names are those of the manifests.
