@@ -23,6 +23,8 @@ need go golang-go
 if [ "${1-}" = --test ]; then
 	need storescp dcmtk
 	need xmllint libxml2-utils
+	need /usr/sbin/rsyslogd rsyslog
+	need /usr/lib/x86_64-linux-gnu/rsyslog/lmnsd_gtls.so rsyslog-gnutls
 	need dciodvfy dicom3tools
 	need /usr/sbin/Orthanc orthanc
 	need /usr/share/orthanc/plugins/libOrthancDicomWeb.so orthanc-dicomweb
