@@ -251,7 +251,7 @@ const (
 )
 
 func readBoxes(v strict.Value) Boxes {
-	b := Boxes{Columns: []Column{BoxColumn, ClassesColumn}, Format: Centred, Unit: Pixels, Overlap: defaultOverlap, Most: defaultBoxes}
+	b := Boxes{Columns: []Column{BoxColumn, ClassesColumn}, Format: Centred, Unit: Pixels, Background: NoBackground, Overlap: defaultOverlap, Most: defaultBoxes}
 	if !v.Present() {
 		return b
 	}
