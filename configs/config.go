@@ -363,6 +363,7 @@ type Reports struct {
 type Reading struct {
 	Ontology string `koanf:"ontology"` // folder with the words of languages, over those that come with the gateway
 	Language string `koanf:"language"` // of the reports; empty: the one that their words are of
+	Frames   int    `koanf:"frames"`   // on which a model has to see what a report denies, before a person is asked
 }
 
 // Default returns the configuration of a gateway that nobody configured:
@@ -372,6 +373,7 @@ func Default() Config {
 		DataDir: "./data",
 		Drain:   Duration(30 * time.Second),
 		Log:     Log{Level: "info", Format: "text"},
+		Reading: Reading{Frames: 2},
 		DICOM: DICOM{
 			AETitle:         "ENDOGATE",
 			Listen:          ":11112",

@@ -48,6 +48,7 @@ func (c Config) Validate() error {
 	v.check(c.Delivery.Timeout > 0, "delivery.timeout: must be above zero")
 	v.check(c.Exam.Quiet > 0 && c.Exam.Quiet <= c.Exam.MaxWait, "exam.quiet: must be above zero and at most exam.max_wait")
 	c.Reports.validate(&v)
+	v.check(c.Reading.Frames >= 1, "reading.frames: must be 1 or more")
 	v.models(c.Models)
 	c.validateRoutes(&v)
 	return errors.Join(v...)

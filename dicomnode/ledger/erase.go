@@ -198,6 +198,9 @@ func (t *tx) eraseStudy(study int64, at time.Time) error {
 	if _, err := t.exec(unneedOfStudy, study); err != nil {
 		return err
 	}
+	if err := t.blankReviews(study); err != nil {
+		return err
+	}
 	for _, step := range forgetSteps {
 		if _, err := t.exec(step, study, int64(1)<<62); err != nil {
 			return err
@@ -227,6 +230,9 @@ func (t *tx) eraseIdentity(ids []Identifier, messages []string, at time.Time) er
 	const about = "(SELECT u.message FROM subject u JOIN imaging_order o ON u.accession = o.accession WHERE u.accession <> '' AND o.id IN " + orders + ")"
 	for _, id := range ids {
 		if _, err := t.exec("UPDATE message SET released_at = coalesce(released_at, ?3) WHERE id IN "+about, id.ID, id.Authority, micros(at)); err != nil {
+			return err
+		}
+		if _, err := t.exec("DELETE FROM report_reading WHERE patient_id = ?1 AND (?2 = '' OR coalesce(document ->> '$.patient.authority', '') IN ('', ?2))", id.ID, id.Authority); err != nil {
 			return err
 		}
 		for _, step := range []string{

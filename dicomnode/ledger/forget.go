@@ -20,7 +20,7 @@ const forgettable = `SELECT s.id FROM study s WHERE s.forgotten_at IS NULL AND s
 // audited are the steps that persons make: they stay.
 const audited = `'` + string(EventRetried) + `', '` + string(EventDiscarded) + `', '` + string(EventDeliveryUnparked) + `', '` +
 	string(EventDeliveryDiscarded) + `', '` + string(DraftEdited) + `', '` + string(DraftSigned) + `', '` + string(DraftAmending) + `', '` + string(DraftAmended) + `', '` +
-	string(DraftWithdrawn) + `', '` + string(DraftRetracted) + `', '` + string(EventForgotten) + `', '` + string(EventErased) + `', '` + string(EventGateReleased) + `', '` + string(EventCorrected) + `'`
+	string(DraftWithdrawn) + `', '` + string(DraftRetracted) + `', '` + string(EventForgotten) + `', '` + string(EventErased) + `', '` + string(EventGateReleased) + `', '` + string(EventCorrected) + `', '` + string(EventReviewed) + `'`
 
 // forgetSteps delete rows of the study ?1, ?2 at most each, once their UIDs and digests are noted.
 var forgetSteps = []string{
@@ -101,6 +101,7 @@ func (l *Ledger) ForgetMessages(ctx context.Context, before time.Time, limit int
 	a := &action{Name: "forget-messages", how: batched, Until: before, Limit: limit, At: at}
 	err = l.act(ctx, "reclaimer", a, func(t *tx) error {
 		for _, step := range []string{
+			"DELETE FROM report_reading WHERE entry IN (SELECT entry FROM message WHERE id IN (" + restingMessages + "))",
 			"DELETE FROM subject WHERE message IN (" + restingMessages + ")",
 			"DELETE FROM message WHERE id IN (" + restingMessages + ")",
 			"DELETE FROM imaging_order WHERE id IN (" + restingOrders + ")",
@@ -136,6 +137,9 @@ func (t *tx) forget(before time.Time, limit int, at time.Time) (more bool, err e
 	}
 	if full {
 		return true, nil
+	}
+	if err := t.blankReviews(study); err != nil {
+		return false, err
 	}
 	for _, table := range []string{"claim", "gate"} {
 		if _, err := t.exec("DELETE FROM "+table+" WHERE study = ?", study); err != nil {

@@ -65,6 +65,9 @@ type action struct {
 	Retraction *Retraction `json:"retraction,omitempty"`
 	Person     *Person     `json:"person,omitempty"`
 	Exams      []examName  `json:"exams,omitempty"` // of the retraction; none: all
+	Reviews    []Review    `json:"reviews,omitempty"`
+
+	Decision *ReviewDecision `json:"decision,omitempty"`
 }
 
 // deliveryName is the name of a delivery in all databases.
@@ -218,6 +221,10 @@ func (a *action) do(ctx context.Context, l *Ledger) (err error) {
 		err = l.ReleaseGate(ctx, a.Study, a.Reason, a.At)
 	case "retract":
 		_, err = l.retractOf(ctx, *a.Retraction, a.Exams, a.At)
+	case "put-reviews":
+		err = l.PutReviews(ctx, Look{a.Study, a.Desk}, a.Reviews, a.At)
+	case "decide-review":
+		err = l.DecideReview(ctx, a.Names[0], ReviewState(a.Names[1]), *a.Decision, a.At)
 	case "correct-gate":
 		err = l.CorrectGate(ctx, a.Study, *a.Correction, a.At)
 	default:

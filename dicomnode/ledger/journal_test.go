@@ -200,6 +200,19 @@ func TestJournal_everyAction(t *testing.T) {
 	_, err = l.Retract(person, Retraction{Study: "1.2", Model: "demo", Version: "1.2", Reason: "trained on the wrong labels"}, at(502))
 	require.NoError(t, err)
 
+	said := inbound("r1")
+	said.Type, said.Subjects = "ORU^R01", []Subject{{Accession: "A1"}}
+	said.Readings = []ReportReading{{Subject: Subject{Accession: "A1"}, Status: "F", Findings: []ReportFinding{{Finding: "polyp", Status: "negated", Sentence: "No polyps."}}}}
+	_, err = l.TakeMessage(ctx, said)
+	require.NoError(t, err)
+	looks, err := l.DueLooks(ctx, 10)
+	require.NoError(t, err)
+	require.Len(t, looks, 1)
+	require.NoError(t, l.PutReviews(ctx, looks[0], []Review{{State: ReviewOpen, Kind: "missed", Finding: "polyp", Model: "demo"}}, at(503)))
+	reviews, _, err := l.Reviews(ctx, ReviewFilter{State: ReviewOpen})
+	require.NoError(t, err)
+	require.NoError(t, l.DecideReview(person, reviews[0].Name, ReviewConfirmed, ReviewDecision{Suspicion: 4}, at(504)))
+
 	forgotten := receipt(8)
 	forgotten.Header.StudyInstanceUID, forgotten.Models, forgotten.Skip = "1.9", nil, "no route matches"
 	receive(t, l, forgotten)
@@ -214,16 +227,16 @@ func TestJournal_everyAction(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, erased.Kept, 1)
 
-	var said strings.Builder
+	var acted strings.Builder
 	for _, a := range j.all {
-		said.Write(a.Actions)
+		acted.Write(a.Actions)
 	}
 	source, err := os.ReadFile("journal.go")
 	require.NoError(t, err)
 	names := regexp.MustCompile(`case ("[a-z-]+"):`).FindAllSubmatch(source, -1)
 	require.Greater(t, len(names), 20)
 	for _, name := range names {
-		require.Contains(t, said.String(), `{"action":`+string(name[1]), "this test does all of them")
+		require.Contains(t, acted.String(), `{"action":`+string(name[1]), "this test does all of them")
 	}
 	want := study(t, l)
 	again, done := keep(t, filepath.Join(t.TempDir(), "ledger.db"), j)

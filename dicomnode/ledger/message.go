@@ -61,6 +61,7 @@ type Inbound struct {
 	Message
 	Patients []PatientChange `json:"patients,omitempty"`
 	Orders   []OrderChange   `json:"orders,omitempty"`
+	Readings []ReportReading `json:"readings,omitempty"` // what its reports say
 }
 
 // Refusal is why a message changes nothing: it asks for what cannot be done. Its text goes to the sender.
@@ -118,6 +119,11 @@ func (t *tx) takeMessage(m Inbound) (Taken, error) {
 		return Taken{}, err
 	}
 	m.Answer = taken.Answer
+	if no == nil {
+		if err := t.insertReadings(m); err != nil { // before the message is filed, which has its studies looked at
+			return Taken{}, err
+		}
+	}
 	return taken, t.insertMessage(m.Message)
 }
 

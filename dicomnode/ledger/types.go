@@ -297,6 +297,7 @@ const (
 	EventOrderCancelled    What = "order-cancelled"  // work not begun is left out
 	EventOrderCompleted    What = "order-completed"  // the examination is over
 	EventMessage           What = "message"          // of another protocol, about the study
+	EventReviewed          What = "reviewed"         // a person has decided who is right, a report or a network
 )
 
 // Event is a step of a SOP Instance, or of an exam as a whole. Steps that repeat are one event.

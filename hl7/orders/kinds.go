@@ -66,23 +66,9 @@ func readReport(m *hl7.Message, s Sender) (asked, error) {
 	}
 	out := asked{note: "report of another system"}
 	for _, g := range groups {
-		subject := ledger.Subject{Accession: g.accession(s)}
-		for _, obx := range g.all["OBX"] {
-			if slices.Contains(studyCodes, obx.Get("3.1")) {
-				if uid, err := studyUID(obx, 5); err == nil {
-					subject.StudyInstanceUID = uid
-				}
-			}
-		}
-		for _, number := range []struct {
-			into  *ledger.Identifier
-			field string
-		}{{&subject.Placer, "placer"}, {&subject.Filler, "filler"}} {
-			v, err := g.named(number.field, s)
-			if err != nil {
-				return asked{}, err
-			}
-			*number.into, _ = v.(ledger.Identifier)
+		subject, err := g.subject(s)
+		if err != nil {
+			return asked{}, err
 		}
 		if subject != (ledger.Subject{}) && !slices.Contains(out.subjects, subject) {
 			out.subjects = append(out.subjects, subject)
@@ -92,6 +78,29 @@ func readReport(m *hl7.Message, s Sender) (asked, error) {
 		return asked{}, missing("OBR-18", "the report has neither accession number nor study UID, and no number of its order: nobody can tell what it is about")
 	}
 	return out, nil
+}
+
+// subject is the study that the report of a group is about, as the message names it.
+func (g group) subject(s Sender) (ledger.Subject, error) {
+	subject := ledger.Subject{Accession: g.accession(s)}
+	for _, obx := range g.all["OBX"] {
+		if slices.Contains(studyCodes, obx.Get("3.1")) {
+			if uid, err := studyUID(obx, 5); err == nil {
+				subject.StudyInstanceUID = uid
+			}
+		}
+	}
+	for _, number := range []struct {
+		into  *ledger.Identifier
+		field string
+	}{{&subject.Placer, "placer"}, {&subject.Filler, "filler"}} {
+		v, err := g.named(number.field, s)
+		if err != nil {
+			return ledger.Subject{}, err
+		}
+		*number.into, _ = v.(ledger.Identifier)
+	}
+	return subject, nil
 }
 
 // studyCodes say in OBX-3 that OBX-5 is a Study Instance UID: (110180,DCM) and (113014,DCM).

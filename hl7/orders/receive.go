@@ -55,6 +55,10 @@ type Receiver struct {
 	Log          *slog.Logger
 	// Changed is called after a message has changed the orders of studies that are in the ledger. It may be nil.
 	Changed func(studies []dicom.UID)
+	// Read says which findings the text of a report names; nil: reports are kept and not read.
+	Read func(text string) ledger.ReportReading
+	// Reported is called after a report was taken. It may be nil.
+	Reported func()
 	// Observe is called for every message with its kind, or "other", and what it was answered. It may be nil.
 	Observe func(kind string, code hl7.AckCode)
 	// Late is called with the number of studies of which a message has cancelled the order too late: work was done, or under
@@ -176,6 +180,9 @@ func (r *Receiver) take(ctx context.Context, m *hl7.Message, message []byte, kin
 	fate := hl7.Fate{Accepted: fault == nil, Err: fault}
 	in := inbound(m, kind, asked, fault, message)
 	in.At = r.Now()
+	if fault == nil {
+		in.Readings = r.readings(m, sender)
+	}
 	entry, err := r.keep(in, message, host)
 	if err != nil {
 		return hl7.Fate{}, err
@@ -213,6 +220,9 @@ func (r *Receiver) take(ctx context.Context, m *hl7.Message, message []byte, kin
 		if r.Late != nil {
 			r.Late(taken.Late)
 		}
+	}
+	if r.Reported != nil && len(in.Readings) > 0 {
+		r.Reported()
 	}
 	if r.Changed != nil && len(taken.Changed) > 0 {
 		r.Changed(taken.Changed)

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"endogate/dicomnode/ledger"
 	"endogate/hl7"
 )
 
@@ -12,6 +13,27 @@ type Text struct {
 	Text   string
 	Status string // OBR-25 (table 0123): F final, C corrected, P preliminary …
 	group  group
+}
+
+// maxRead is how much text of an OBR is read for findings, in bytes.
+const maxRead = 256 << 10
+
+// readings is what the reports of a message say, each on the study that it names.
+func (r *Receiver) readings(m *hl7.Message, s Sender) (out []ledger.ReportReading) {
+	if r.Read == nil || m.Get("MSH-9.1") != "ORU" {
+		return nil
+	}
+	for _, t := range Texts(m) {
+		subject, err := t.group.subject(s)
+		if err != nil || subject == (ledger.Subject{}) {
+			continue
+		}
+		reading := r.Read(t.Text[:min(len(t.Text), maxRead)])
+		reading.Subject, reading.Status = subject, t.Status
+		reading.Patient, _ = s.patient(t.group.segments["PID"])
+		out = append(out, reading)
+	}
+	return out
 }
 
 // textHeadings are what the sections of a report are called for LOINC codes in OBX-3.

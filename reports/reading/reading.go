@@ -122,3 +122,6 @@ func (s sentence) text(of string) string {
 }
 
 func (s sentence) span() Span { return Span{s.tokens[0].start, s.tokens[len(s.tokens)-1].end} }
+
+// Before says whether status a counts more than b.
+func Before(a, b Status) bool { return rank(a) < rank(b) }

@@ -39,6 +39,7 @@ var rightsOf = map[string]access.Right{
 	"GET /api/v1/orders":                     access.Identify,
 	"GET /api/v1/messages":                   access.Identify,
 	"GET /api/v1/messages/:id":               access.Identify,
+	"GET /api/v1/reviews":                    access.Identify,
 
 	"PATCH /api/v1/studies/:uid/draft":         access.Report,
 	"POST /api/v1/studies/:uid/draft/sign":     access.Report,
@@ -46,6 +47,8 @@ var rightsOf = map[string]access.Right{
 	"POST /api/v1/studies/:uid/draft/withdraw": access.Report,
 	"POST /api/v1/studies/:uid/gate/release":   access.Report,
 	"POST /api/v1/studies/:uid/gate/correct":   access.Report,
+	"POST /api/v1/reviews/:id/confirm":         access.Report,
+	"POST /api/v1/reviews/:id/reject":          access.Report,
 	"POST /api/v1/retract":                     access.Retract,
 
 	"POST /api/v1/studies/:uid/draft/retry": access.Operate,

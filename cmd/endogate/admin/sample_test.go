@@ -23,6 +23,7 @@ import (
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/ledger"
 	"endogate/inference/analysis"
+	"endogate/reports/draft"
 
 	"github.com/stretchr/testify/require"
 )
@@ -491,7 +492,7 @@ func newServer(t testing.TB, h *hospital) *Server {
 	v := Version{Version: "0.1.0", Commit: "036f2b7", Go: "go1.26", AETitle: "ENDOGATE", Started: sampleTime}
 	s := &Server{
 		Palette: samplePalette(),
-		Studies: h, Queue: h, Destinations: h, Frames: h, Explanations: h, Orders: h, Gate: h, Retractions: h, Drafts: &h.office, Gauges: h.Gauges, Models: []Model{sampleModel}, Version: v, Metrics: NewMetrics(v, h.Gauges),
+		Studies: h, Queue: h, Destinations: h, Frames: h, Explanations: h, Orders: h, Gate: h, Reviews: h, Retractions: h, Drafts: &h.office, Gauges: h.Gauges, Models: []Model{sampleModel}, Version: v, Metrics: NewMetrics(v, h.Gauges),
 		Checks: []Check{{Name: "disk above reserve", Probe: holds}, {Name: "ledger readable", Probe: holds}, {Name: "JetStream up", Advisory: true, Probe: holds}},
 		Log:    slog.New(slog.DiscardHandler),
 	}
@@ -508,4 +509,31 @@ func samplePalette() Palette {
 		p.Colours = append(p.Colours, fmt.Sprintf("#%02x%02x%02x", hot(v, 3), hot(v, 2), hot(v, 1)))
 	}
 	return p
+}
+
+// The reviews of the hospital.
+var sampleReview = ledger.Review{
+	Name: "0123456789abcdef", Study: "1.2.3", State: ledger.ReviewOpen, Kind: "missed", Priority: 1, Model: "demo", ModelVersion: "1", Finding: "polyp", Sources: []ledger.ReviewFrame{{SOPInstanceUID: "1.2.3.4", Frame: 1, Probability: 0.9}},
+	Report: ledger.ReportFinding{Finding: "polyp", Status: "negated", Sentence: "No polyps.", Rule: "en/negation/no", End: 9},
+}
+
+func (h *hospital) Reviews(_ context.Context, f ledger.ReviewFilter) ([]ledger.Review, int, error) {
+	if f.State != sampleReview.State && f.Study != sampleReview.Study || f.Offset > 0 || f.After.ID != "" {
+		return nil, 1, nil
+	}
+	return []ledger.Review{sampleReview}, 1, nil
+}
+
+func (h *hospital) ReviewCounts(context.Context, time.Time, time.Time) ([]ledger.ReviewCount, error) {
+	return []ledger.ReviewCount{{Month: "2026-11", Model: "demo", Finding: "polyp", Agreed: 3, Confirmed: 1}}, nil
+}
+
+func (h *hospital) Decide(_ context.Context, name string, state ledger.ReviewState, d ledger.ReviewDecision, by draft.Author) (ledger.Review, error) {
+	if name != sampleReview.Name {
+		return ledger.Review{}, ErrNotFound
+	}
+	r := sampleReview
+	r.State, r.ReviewDecision = state, d
+	r.Author = by.Name
+	return r, nil
 }

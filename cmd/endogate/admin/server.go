@@ -13,6 +13,8 @@ import (
 
 	"github.com/labstack/echo/v4"
 	"github.com/labstack/echo/v4/middleware"
+
+	"endogate/dicomnode/ledger"
 )
 
 // Limits of a connection and of a request.
@@ -40,6 +42,7 @@ type Server struct {
 	Retractions  Retractions
 	Drafts       Drafts
 	Gate         Gates
+	Reviews      Reviews
 	SignIn       *SignIn // nil: nobody has to sign in, and everybody may everything
 	Gauges       func(context.Context) (Gauges, error)
 	Models       []Model
@@ -158,6 +161,9 @@ func (s *Server) router() *echo.Echo {
 	e.GET("/api/v1/agreement", s.agreement)
 	e.POST("/api/v1/studies/:uid/gate/release", s.releaseGate)
 	e.POST("/api/v1/studies/:uid/gate/correct", s.correctGate)
+	e.GET("/api/v1/reviews", s.reviews)
+	e.POST("/api/v1/reviews/:id/confirm", s.decide(ledger.ReviewConfirmed))
+	e.POST("/api/v1/reviews/:id/reject", s.decide(ledger.ReviewRejected))
 	e.POST("/api/v1/retract", s.retract)
 	e.GET("/api/v1/instances/:instance/frames/:file", s.frame)
 	e.GET("/api/v1/studies/:uid/instances/:sop/frames/:frame/explanation.png", s.explanation(explanationPicture, "image/png"))

@@ -35,6 +35,7 @@ import (
 	"endogate/reports/desk"
 	"endogate/reports/outbox"
 	"endogate/reports/results"
+	"endogate/reports/secondlook"
 )
 
 // Build says which release runs.
@@ -94,6 +95,7 @@ type parts struct {
 	builder   *reports.Builder
 	exams     *reports.Assembler
 	desk      *desk.Desk
+	looker    *secondlook.Looker
 	pages     Pages
 	outbox    *outbox.Outbox
 	follower  *intake.Follower
@@ -253,6 +255,9 @@ func (g *parts) assemble(ctx context.Context, life *lifecycle) error {
 			g.desk.Wake()
 		},
 	}
+	if err := g.openSecondLook(); err != nil {
+		return err
+	}
 	if err := g.openDesk(); err != nil {
 		return err
 	}
@@ -382,6 +387,7 @@ func (g *parts) startLoops(_ context.Context, life *lifecycle) error {
 	}
 	life.loop("exams", g.exams.Run)
 	life.loop("desk", g.desk.Run)
+	life.loop("second look", g.looker.Run)
 	life.loop("outbox", g.outbox.Run)
 	return nil
 }
@@ -580,7 +586,7 @@ func (g *parts) listenHTTP(_ context.Context, life *lifecycle) error {
 		Studies: views, Queue: views, Destinations: views, Frames: views, Gauges: g.gauges,
 		Explanations: explanations{views, g.models, &ask.Painter{Colours: g.workshop.Colours, Opacity: g.cfg.Reports.Opacity}},
 		Models:       g.models.views(), Palette: palette(g.workshop.Colours, g.cfg.Reports.Opacity), Unserved: g.unservedNames,
-		Orders: views, Gate: views, Retractions: views, SignIn: in, Drafts: drafts{g.desk, g.ledger, g.page, g.now}, Checks: g.checks(), Metrics: g.metrics, Version: g.version(), Hosts: g.cfg.HTTP.Hosts, Log: g.log,
+		Orders: views, Gate: views, Reviews: views, Retractions: views, SignIn: in, Drafts: drafts{g.desk, g.ledger, g.page, g.now}, Checks: g.checks(), Metrics: g.metrics, Version: g.version(), Hosts: g.cfg.HTTP.Hosts, Log: g.log,
 	}
 	life.loop("readiness", web.Watch)
 	life.serve("http", func() error { return web.Serve(ln) }, web.Shutdown, http.ErrServerClosed)

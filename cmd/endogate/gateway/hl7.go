@@ -32,6 +32,7 @@ func (g *parts) listenHL7(_ context.Context, life *lifecycle) error {
 			g.exams.Wake() // an examination may be over
 			g.desk.Wake()
 		},
+		Read: g.readReport, Reported: g.looker.Wake,
 		Observe: func(kind string, code hl7.AckCode) { g.metrics.Message(kind, string(code)) },
 		Late:    g.metrics.LateCancel,
 	}

@@ -41,6 +41,7 @@ CREATE INDEX job_instance ON job (instance);
 CREATE INDEX job_line ON job (line, id) WHERE state = 'open';
 CREATE INDEX job_open ON job (id) WHERE state = 'open';
 CREATE INDEX job_parked ON job (id) WHERE state = 'parked';
+CREATE INDEX look_due ON look (study) WHERE version > looked;
 CREATE INDEX message_again ON message (application, facility, control_id);
 CREATE INDEX message_at ON message (at);
 CREATE INDEX message_held ON message (at) WHERE released_at IS NULL;
@@ -53,6 +54,13 @@ CREATE INDEX object_sop ON object (sop_instance_uid);
 CREATE INDEX object_study ON object (study);
 CREATE INDEX object_twin ON object (twin_of) WHERE twin_of IS NOT NULL;
 CREATE INDEX patient_current ON patient (current);
+CREATE INDEX report_reading_accession ON report_reading (accession, id);
+CREATE INDEX report_reading_entry ON report_reading (entry);
+CREATE INDEX report_reading_patient ON report_reading (patient_id);
+CREATE INDEX report_reading_study ON report_reading (study_instance_uid, id);
+CREATE INDEX review_made ON review (made_at);
+CREATE INDEX review_state ON review (state, priority, id);
+CREATE INDEX review_study ON review (study, priority, id);
 CREATE INDEX study_accession ON study (accession_number, last_at);
 CREATE INDEX study_conflict ON study (last_at, id) WHERE conflicts > 0;
 CREATE INDEX study_last ON study (last_at, id) WHERE forgotten_at IS NULL;
@@ -253,6 +261,11 @@ CREATE TABLE known (
 	digest           TEXT NOT NULL, -- SHA-256 of the data set, hex; '' of objects made before digests were kept
 	PRIMARY KEY (sop_instance_uid, made, digest)
 ) WITHOUT ROWID;
+CREATE TABLE look (
+	study   INTEGER PRIMARY KEY REFERENCES study (id),
+	version INTEGER NOT NULL,
+	looked  INTEGER NOT NULL DEFAULT 0
+);
 CREATE TABLE message (
 	id          INTEGER PRIMARY KEY,
 	entry       TEXT NOT NULL UNIQUE, -- in the spool
@@ -313,6 +326,29 @@ CREATE TABLE patient (
 	changed_at INTEGER NOT NULL,
 	merged_at  INTEGER, sender TEXT NOT NULL DEFAULT '',
 	UNIQUE (identifier, authority)
+);
+CREATE TABLE report_reading (
+	id                 INTEGER PRIMARY KEY,
+	entry              TEXT NOT NULL, -- of the message in the spool
+	study_instance_uid TEXT NOT NULL, -- the study in the message's own words
+	accession          TEXT NOT NULL,
+	patient_id         TEXT NOT NULL,
+	document           TEXT NOT NULL -- JSON: status, language, ontology, findings
+);
+CREATE TABLE review (
+	id            INTEGER PRIMARY KEY,
+	name          TEXT NOT NULL UNIQUE, -- in all databases
+	study         INTEGER NOT NULL REFERENCES study (id),
+	priority      INTEGER NOT NULL, -- 1 first
+	state         TEXT NOT NULL CHECK (state IN ('open', 'confirmed', 'rejected', 'withdrawn', 'agreed')),
+	kind          TEXT NOT NULL,
+	model         TEXT NOT NULL,
+	model_version TEXT NOT NULL,
+	route         TEXT NOT NULL,
+	finding       TEXT NOT NULL,
+	site          TEXT NOT NULL, -- JSON
+	made_at       INTEGER NOT NULL,
+	document      TEXT NOT NULL -- JSON
 );
 CREATE TABLE span (
 	job      INTEGER NOT NULL REFERENCES job (id),
@@ -446,11 +482,24 @@ CREATE TRIGGER job_state AFTER UPDATE OF state ON job WHEN OLD.state <> NEW.stat
 		ELSE 'not-analysed' END
 	WHERE id = NEW.instance;
 END;
+CREATE TRIGGER look_exam AFTER UPDATE OF revision ON exam WHEN NEW.revision <> OLD.revision BEGIN
+	UPDATE look SET version = version + 1 WHERE study = NEW.study;
+END;
+CREATE TRIGGER look_report AFTER INSERT ON event WHEN NEW.what = 'message' AND EXISTS (SELECT 1 FROM report_reading WHERE entry = NEW.entry) BEGIN
+	INSERT INTO look (study, version) VALUES (NEW.study, 1) ON CONFLICT DO UPDATE SET version = version + 1;
+END;
 CREATE TRIGGER message_gone AFTER DELETE ON message BEGIN
 	UPDATE tally SET n = n - 1 WHERE kind = 'message' AND name = OLD.type AND state = OLD.code;
 END;
 CREATE TRIGGER message_new AFTER INSERT ON message BEGIN
 	INSERT INTO tally VALUES ('message', NEW.type, NEW.code, 1) ON CONFLICT DO UPDATE SET n = n + 1;
+END;
+CREATE TRIGGER review_changed AFTER UPDATE OF state ON review WHEN OLD.state <> NEW.state BEGIN
+	UPDATE tally SET n = n - 1 WHERE kind = 'review' AND name = '' AND state = OLD.state;
+	INSERT INTO tally VALUES ('review', '', NEW.state, 1) ON CONFLICT DO UPDATE SET n = n + 1;
+END;
+CREATE TRIGGER review_new AFTER INSERT ON review BEGIN
+	INSERT INTO tally VALUES ('review', '', NEW.state, 1) ON CONFLICT DO UPDATE SET n = n + 1;
 END;
 CREATE TRIGGER study_forgotten AFTER UPDATE OF forgotten_at ON study WHEN (OLD.forgotten_at IS NULL) <> (NEW.forgotten_at IS NULL) BEGIN
 	UPDATE meta SET studies = studies + (NEW.forgotten_at IS NULL) - (OLD.forgotten_at IS NULL);

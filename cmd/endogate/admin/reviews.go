@@ -1,0 +1,113 @@
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"endogate/dicomnode/ledger"
+	"endogate/reports/draft"
+)
+
+// Reviews are findings of which a report of another system and a network say different things, for a person to look at.
+type Reviews interface {
+	// Reviews returns a page, the most urgent first, and how many there are in all.
+	Reviews(ctx context.Context, f ledger.ReviewFilter) (page []ledger.Review, total int, err error)
+	// ReviewCounts says how reports and models agreed, by month.
+	ReviewCounts(ctx context.Context, from, before time.Time) ([]ledger.ReviewCount, error)
+	// Decide says who is right; durable on return. ErrNotFound, or ErrRefused where nothing is to be decided. It changes nothing else.
+	Decide(ctx context.Context, name string, state ledger.ReviewState, d ledger.ReviewDecision, by draft.Author) (ledger.Review, error)
+}
+
+type reviewList string
+
+const (
+	reviewItems  reviewList = "reviews"
+	reviewCounts reviewList = "counts"
+)
+
+const reviewLimit = 100
+
+func (s *Server) reviews(c echo.Context) error {
+	q, err := parse(c.Request().URL.RawQuery)
+	if err != nil {
+		return err
+	}
+	f := ledger.ReviewFilter{State: oneOf(q, "state", ledger.ReviewStates), Study: q.uid("study_uid"), After: q.cursor()}
+	f.Limit, f.Offset = q.number("limit", reviewLimit, 1, 1000), q.number("offset", 0, 0, maxOffset)
+	from, before := q.time("from"), q.time("before")
+	of := oneOf(q, "list", []reviewList{reviewItems, reviewCounts})
+	format := oneOf(q, "format", []agreementFormat{formatJSON, formatCSV})
+	if err := q.done(); err != nil {
+		return err
+	}
+	if of == reviewCounts {
+		return s.countReviews(c, from, before, format)
+	}
+	if f.State == "" && f.Study == "" {
+		f.State = ledger.ReviewOpen
+	}
+	page, total, err := s.Reviews.Reviews(c.Request().Context(), f)
+	if err != nil {
+		return faultOf("the reviews were not read", err)
+	}
+	for i := range page {
+		page[i].Sources = list(page[i].Sources)
+	}
+	return c.JSON(http.StatusOK, struct {
+		Reviews []ledger.Review `json:"reviews"`
+		paging
+	}{list(page), paging{total, f.Limit, f.Offset, next(page, f.Limit, func(r ledger.Review) ledger.Cursor { return ledger.Cursor{ID: r.Name} })}})
+}
+
+func (s *Server) countReviews(c echo.Context, from, before time.Time, format agreementFormat) error {
+	counts, err := s.Reviews.ReviewCounts(c.Request().Context(), from, before)
+	if err != nil {
+		return faultOf("the reviews were not counted", err)
+	}
+	if format != formatCSV {
+		return c.JSON(http.StatusOK, map[string][]ledger.ReviewCount{"counts": list(counts)})
+	}
+	w := table(c, "reviews.csv")
+	w.row("month", "model", "model_version", "finding", "site", "agreed", "open", "confirmed", "rejected")
+	for _, n := range counts {
+		w.row(n.Month, n.Model, n.ModelVersion, n.Finding, n.Site.Value, strconv.Itoa(n.Agreed), strconv.Itoa(n.Open), strconv.Itoa(n.Confirmed), strconv.Itoa(n.Rejected))
+	}
+	return w.flush()
+}
+
+// decide is what a person says of a review.
+func (s *Server) decide(state ledger.ReviewState) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		var body struct {
+			Author    string `json:"author"`
+			Suspicion int    `json:"suspicion"`
+			Comment   string `json:"comment"`
+		}
+		in := json.NewDecoder(c.Request().Body)
+		in.DisallowUnknownFields()
+		if err := in.Decode(&body); err != nil || in.More() {
+			return badRequest("the body is not what is described", "send JSON as /api/v1/openapi.json says")
+		}
+		if body.Suspicion < 0 || body.Suspicion > 5 || len(body.Comment) > maxReason {
+			return badRequest("a suspicion is from 1 (none) to 5 (certain), or left out, and a comment has at most 1000 bytes", "correct the body")
+		}
+		by, err := s.authorOf(c, body.Author)
+		if err != nil {
+			return err
+		}
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Request().Context()), requestTimeout)
+		defer cancel()
+		review, err := s.Reviews.Decide(ctx, param(c, "id"), state, ledger.ReviewDecision{Suspicion: body.Suspicion, Comment: body.Comment}, by)
+		if err != nil {
+			return faultOf("the review was not decided", err)
+		}
+		review.Sources = list(review.Sources)
+		s.Log.Info("admin: review decided", "state", state, "remote", c.RealIP(), "request_id", requestID(c))
+		return c.JSON(http.StatusOK, review)
+	}
+}

@@ -1,0 +1,92 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"endogate/cmd/endogate/admin"
+	"endogate/configs"
+	"endogate/dicomnode/ledger"
+	"endogate/reports/draft"
+	"endogate/reports/reading"
+	"endogate/reports/secondlook"
+)
+
+// Ontology loads what reports of other systems are read with, in the configured language.
+func Ontology(cfg configs.Config) (*reading.Ontology, error) {
+	o, err := reading.Load(cfg.Reading.Ontology)
+	if err == nil {
+		err = o.Speaks(cfg.Reading.Language)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading: %w", err)
+	}
+	return o, nil
+}
+
+// openSecondLook makes what compares reports of other systems with what the models found.
+func (g *parts) openSecondLook() error {
+	o, err := Ontology(g.cfg)
+	if err != nil {
+		return err
+	}
+	g.looker = &secondlook.Looker{
+		Ledger: g.ledger, Ontology: o, Policy: secondlook.Policy{Frames: g.cfg.Reading.Frames}, Now: g.now, Log: g.log,
+		Classes: func(model string) (classes []secondlook.Class) {
+			if m, ok := g.models.described(model); ok {
+				for _, c := range m.Classes {
+					classes = append(classes, secondlook.Class{Name: c.Name, Finding: c.Finding, Site: c.Site})
+				}
+			}
+			return classes
+		},
+	}
+	return nil
+}
+
+// readReport is what a report says, as the ledger keeps it.
+func (g *parts) readReport(text string) ledger.ReportReading {
+	r := g.looker.Ontology.Read(text, g.cfg.Reading.Language)
+	out := ledger.ReportReading{Language: r.Language, Ontology: r.Ontology, Findings: []ledger.ReportFinding{}}
+	for _, f := range r.Findings {
+		out.Findings = append(out.Findings, ledger.ReportFinding{Finding: f.Finding, Status: string(f.Status), Sentence: cut(f.Sentence), Rule: f.Rule, Start: f.Span.Start, End: f.Span.End})
+	}
+	return out
+}
+
+// longestSentence is how much of a sentence is kept, in characters.
+const longestSentence = 500
+
+func cut(sentence string) string {
+	if runes := []rune(sentence); len(runes) > longestSentence {
+		return string(runes[:longestSentence]) + "…"
+	}
+	return sentence
+}
+
+// Reviews implements admin.Reviews.
+func (v *views) Reviews(ctx context.Context, f ledger.ReviewFilter) ([]ledger.Review, int, error) {
+	return v.ledger.Reviews(ctx, f)
+}
+
+// ReviewCounts implements admin.Reviews.
+func (v *views) ReviewCounts(ctx context.Context, from, before time.Time) ([]ledger.ReviewCount, error) {
+	return v.ledger.ReviewCounts(ctx, from, before)
+}
+
+// Decide implements admin.Reviews.
+func (v *views) Decide(ctx context.Context, name string, state ledger.ReviewState, d ledger.ReviewDecision, by draft.Author) (ledger.Review, error) {
+	d.Author, d.Unauthenticated = by.Name, by.Unauthenticated
+	err := v.ledger.DecideReview(ledger.By(ctx, person(by)), name, state, d, v.now())
+	var no *ledger.Refusal
+	if errors.As(err, &no) {
+		return ledger.Review{}, fmt.Errorf("%w: %s", admin.ErrRefused, no.Why)
+	}
+	if err != nil {
+		return ledger.Review{}, notFound(err)
+	}
+	r, err := v.ledger.Review(ctx, name)
+	return r, notFound(err)
+}

@@ -1,0 +1,70 @@
+package secondlook
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"endogate/dicomnode/dicom"
+	"endogate/dicomnode/ledger"
+	"endogate/inference/analysis"
+	"endogate/reports/reading"
+)
+
+var (
+	polyp  = dicom.Code{Value: "68496003", Scheme: "SCT"}
+	normal = dicom.Code{Value: "17621005", Scheme: "SCT"}
+)
+
+func exam(probabilities ...float64) Exam {
+	e := Exam{Route: "endoscopy"}
+	for _, p := range probabilities {
+		r := ledger.ExamResult{MadeBy: analysis.Model{Name: "demo", Version: "1"}, Results: []analysis.Result{{Span: analysis.Still(1)}}}
+		if p >= 0.5 {
+			r.Results[0].Findings = []analysis.Finding{{Class: "polyp", Probability: p, Threshold: 0.5, Finding: polyp}, {Class: "normal", Probability: 0.9, Threshold: 0.5, Finding: normal}}
+		}
+		e.Results = append(e.Results, r)
+	}
+	return e
+}
+
+// TestCompare is the matrix: what the report says, and whether the network sees it on enough frames.
+func TestCompare(t *testing.T) {
+	classes := []Class{{Name: "polyp", Finding: polyp}, {Name: "normal", Finding: normal}}
+	for _, row := range []struct {
+		status string
+		exam   Exam
+		want   string
+	}{
+		{"negated", exam(0.9, 0.8, 0.1), Missed}, {"", exam(0.9, 0.8), NotMentioned}, {"historical", exam(0.9, 0.8), NotMentioned}, {"family", exam(0.9, 0.8), NotMentioned},
+		{"uncertain", exam(0.9, 0.8), Doubted}, {"uncertain", exam(0.1), Doubted}, {"positive", exam(0.9, 0.8), Agree}, {"positive", exam(0.9, 0.1), NotSeen},
+		{"negated", exam(0.9), Agree}, {"", exam(0.1), Agree}, {"negated", Exam{}, ""}, {"negated", Exam{Results: []ledger.ExamResult{{Failed: "x"}}}, ""},
+	} {
+		report := ledger.ReportReading{Entry: "m1", Findings: []ledger.ReportFinding{{Finding: "ulcer", Status: "positive"}}}
+		if row.status != "" {
+			report.Findings = append(report.Findings, ledger.ReportFinding{Finding: "polyp", Status: row.status, Sentence: "s"})
+		}
+		got := Compare(report, row.exam, classes, reading.Default(), Policy{Frames: 2})
+		if row.want == "" {
+			require.Empty(t, got)
+			continue
+		}
+		require.Len(t, got, 1, "what a network has no class of is not compared")
+		require.Equal(t, row.want, got[0].Kind, "%s", row.status)
+		require.Equal(t, row.want == Agree, got[0].State == ledger.ReviewAgreed)
+		require.Equal(t, "demo", got[0].Model)
+	}
+}
+
+func TestFinal(t *testing.T) {
+	of := func(entry, status, polyp string) ledger.ReportReading {
+		return ledger.ReportReading{Entry: entry, Status: status, Findings: []ledger.ReportFinding{{Finding: "polyp", Status: polyp}}}
+	}
+	got, ok := Final([]ledger.ReportReading{of("p", "P", "positive"), of("b", "C", "negated"), of("b", "F", "uncertain"), of("a", "F", "positive")})
+	require.True(t, ok)
+	require.Equal(t, "uncertain", got.Findings[0].Status)
+	_, ok = Final([]ledger.ReportReading{of("x", "X", ""), of("a", "F", "positive")})
+	require.False(t, ok)
+	_, ok = Final([]ledger.ReportReading{of("p", "P", "positive")})
+	require.False(t, ok)
+}
