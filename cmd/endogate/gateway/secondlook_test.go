@@ -1,0 +1,96 @@
+package gateway_test
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"endogate/cmd/endogate/gateway"
+	"endogate/cmd/endogate/peers"
+	"endogate/configs"
+	"endogate/dicomnode/ledger"
+	"endogate/hl7"
+	"endogate/hl7/mllp"
+)
+
+// TestGateway_secondLook: a final report of another system denies what the model saw: a person is asked, first of all, and decides. A
+// preliminary one asks nobody, a correction withdraws the question, and a ledger made of the spool has the same.
+func TestGateway_secondLook(t *testing.T) {
+	t.Parallel()
+	listener := fmt.Sprintf("127.0.0.1:%d", peers.FreePort(t))
+	scp := peers.StartStoreSCP(t)
+	g := newGateway(t, routeTo("STORESCP", scp.Addr, "")+fmt.Sprintf("hl7: {listen: %q, senders: [{application: RIS, hosts: [127.0.0.0/8]}]}\n", listener))
+	g.start()
+	client := &mllp.Client{Address: listener}
+	defer func() { _ = client.Close() }()
+	report := func(id, status, text string) {
+		answer, err := client.Exchange(t.Context(), []byte(strings.Join([]string{
+			`MSH|^~\&|RIS|NORTH|GATE|ENDO|20260301080000||ORU^R01^ORU_R01|` + id + "|P|2.5.1", "PID|1||" + "EG0002",
+			"OBR|1|||73761001^Colonoscopy^SCT||||||||||||||" + "A20260002" + "|||||||" + status, "OBX|1|FT|59776-5^Findings^LN||" + text + "||||||" + status, "",
+		}, "\r")))
+		require.NoError(t, err)
+		m, err := hl7.Parse(answer, hl7.Options{})
+		require.NoError(t, err)
+		require.Equal(t, "AA", m.Get("MSA-1"), m.Get("ERR-8"))
+	}
+	type listed struct {
+		Reviews []ledger.Review
+		Total   int
+	}
+	open := func(query string) (all listed) {
+		g.get("/api/v1/reviews"+query, &all)
+		return all
+	}
+	report("r0", "P", "No polyps, no ulcers.") // before the images, and not final
+	g.send(sample(t, "study2-0*")...)
+	g.waitFor("the study to be reported", func() bool {
+		all := g.studies()
+		return len(all) == 1 && all[0].Status == ledger.StudyDone
+	})
+	report("r1", "F", "No polyps were seen.")
+	g.waitFor("a review", func() bool { return open("").Total > 0 })
+	all := open("")
+	require.Len(t, all.Reviews, 1)
+	r := all.Reviews[0]
+	assert.Equal(t, "missed", r.Kind)
+	assert.Equal(t, "polyp", r.Finding)
+	assert.Equal(t, "No polyps were seen.", r.Report.Sentence)
+	assert.Equal(t, 2, r.Frames)
+	require.NotEmpty(t, r.Sources)
+	assert.NotEmpty(t, r.Sources[0].Heatmap)
+	assert.Contains(t, g.text("/api/v1/messages/"+r.Message), "No polyps were seen.")
+	decide := func(what, body string) int {
+		answer, err := http.Post("http://"+g.web+"/api/v1/reviews/"+r.Name+"/"+what, "application/json", strings.NewReader(body))
+		require.NoError(t, err)
+		require.NoError(t, answer.Body.Close())
+		return answer.StatusCode
+	}
+	require.Equal(t, http.StatusBadRequest, decide("confirm", `{"author": "Dr A", "suspicion": 9}`))
+	require.Equal(t, http.StatusOK, decide("confirm", `{"author": "Dr A", "suspicion": 4, "comment": "look again"}`))
+	require.Zero(t, open("").Total)
+	report("r2", "C", "A sessile polyp was removed.")
+	g.waitFor("the correction to be compared", func() bool { return open("?state=agreed").Total == 1+1 })
+	require.Equal(t, 1, open("?state=confirmed").Total, "what a person decided stands")
+	var steps []string
+	for _, e := range g.study(r.Study).Timeline {
+		if e.Step == string(ledger.EventReviewed) {
+			steps = append(steps, e.By)
+		}
+	}
+	require.Equal(t, []string{"person Dr A (unauthenticated)"}, steps)
+	require.NotContains(t, g.Log(), "polyps were")
+
+	before := open("?study_uid=" + string(r.Study))
+	g.Stop()
+	cfg, err := configs.Load(g.config)
+	require.NoError(t, err)
+	_, err = gateway.RebuildLedger(t.Context(), cfg, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	g.start()
+	require.Equal(t, before, open("?study_uid="+string(r.Study)))
+}
