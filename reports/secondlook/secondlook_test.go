@@ -36,9 +36,18 @@ func TestCompare(t *testing.T) {
 		exam   Exam
 		want   string
 	}{
-		{"negated", exam(0.9, 0.8, 0.1), Missed}, {"", exam(0.9, 0.8), NotMentioned}, {"historical", exam(0.9, 0.8), NotMentioned}, {"family", exam(0.9, 0.8), NotMentioned},
-		{"uncertain", exam(0.9, 0.8), Doubted}, {"uncertain", exam(0.1), Doubted}, {"positive", exam(0.9, 0.8), Agree}, {"positive", exam(0.9, 0.1), NotSeen},
-		{"negated", exam(0.9), Agree}, {"", exam(0.1), Agree}, {"negated", Exam{}, ""}, {"negated", Exam{Results: []ledger.ExamResult{{Failed: "x"}}}, ""},
+		{"negated", exam(0.9, 0.8, 0.1), Missed},
+		{"", exam(0.9, 0.8), NotMentioned},
+		{"historical", exam(0.9, 0.8), NotMentioned},
+		{"family", exam(0.9, 0.8), NotMentioned},
+		{"uncertain", exam(0.9, 0.8), Doubted},
+		{"uncertain", exam(0.1), Doubted},
+		{"positive", exam(0.9, 0.8), Agree},
+		{"positive", exam(0.9, 0.1), NotSeen},
+		{"negated", exam(0.9), Agree},
+		{"", exam(0.1), Agree},
+		{"negated", Exam{}, ""},
+		{"negated", Exam{Results: []ledger.ExamResult{{Failed: "x"}}}, ""},
 	} {
 		report := ledger.ReportReading{Entry: "m1", Findings: []ledger.ReportFinding{{Finding: "ulcer", Status: "positive"}}}
 		if row.status != "" {
