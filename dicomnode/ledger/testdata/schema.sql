@@ -64,9 +64,8 @@ CREATE INDEX review_study ON review (study, priority, id);
 CREATE INDEX study_accession ON study (accession_number, last_at);
 CREATE INDEX study_conflict ON study (last_at, id) WHERE conflicts > 0;
 CREATE INDEX study_last ON study (last_at, id) WHERE forgotten_at IS NULL;
-CREATE INDEX study_parked ON study (last_at, id) WHERE parked > 0;
 CREATE INDEX study_patient ON study (patient_id, last_at);
-CREATE INDEX study_working ON study (last_at, id) WHERE open > 0;
+CREATE INDEX study_status ON study (status, last_at, id) WHERE forgotten_at IS NULL;
 CREATE INDEX subject_accession ON subject (accession) WHERE accession <> '';
 CREATE INDEX subject_message ON subject (message);
 CREATE INDEX subject_study ON subject (study_instance_uid) WHERE study_instance_uid <> '';
@@ -239,7 +238,7 @@ CREATE TABLE instance (
 	reason              TEXT NOT NULL DEFAULT '',
 	held                INTEGER NOT NULL, -- 1: not released before it is analysed or discarded
 	released_at         INTEGER
-);
+, flagged INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE job (
 	id          INTEGER PRIMARY KEY,
 	name        TEXT NOT NULL UNIQUE, -- entry.model
@@ -378,7 +377,9 @@ CREATE TABLE study (
 	conflicts          INTEGER NOT NULL DEFAULT 0,
 	open               INTEGER NOT NULL DEFAULT 0, -- jobs, exams and deliveries with work to do
 	parked             INTEGER NOT NULL DEFAULT 0  -- jobs, exams and deliveries that wait for a person
-, forgotten_at INTEGER);
+, forgotten_at INTEGER, modality TEXT NOT NULL DEFAULT '', frames INTEGER NOT NULL DEFAULT 0, flagged INTEGER NOT NULL DEFAULT 0, unanalysed INTEGER NOT NULL DEFAULT 0, deliveries_pending INTEGER NOT NULL DEFAULT 0, deliveries_sent INTEGER NOT NULL DEFAULT 0, deliveries_done INTEGER NOT NULL DEFAULT 0, deliveries_parked INTEGER NOT NULL DEFAULT 0, deliveries_discarded INTEGER NOT NULL DEFAULT 0, status TEXT AS (CASE WHEN parked > 0 THEN 'parked' WHEN open > 0 THEN 'working'
+	WHEN unanalysed > 0 AND unanalysed + conflicts >= instances THEN 'not-analysed' WHEN unanalysed > 0 THEN 'partly-analysed'
+	ELSE 'done' END) VIRTUAL);
 CREATE TABLE subject (
 	message            INTEGER NOT NULL REFERENCES message (id),
 	study_instance_uid TEXT NOT NULL,
@@ -400,6 +401,9 @@ CREATE TRIGGER agreement_new AFTER INSERT ON agreement BEGIN
 END;
 CREATE TRIGGER delivery_gone AFTER DELETE ON delivery BEGIN
 	UPDATE tally SET n = n - 1 WHERE kind = 'delivery' AND name = OLD.destination AND state = OLD.state;
+	UPDATE study SET deliveries_pending = deliveries_pending - (OLD.state = 'pending'), deliveries_sent = deliveries_sent - (OLD.state = 'sent'),
+		deliveries_done = deliveries_done - (OLD.state = 'done'), deliveries_parked = deliveries_parked - (OLD.state = 'parked'),
+		deliveries_discarded = deliveries_discarded - (OLD.state = 'discarded') WHERE id = OLD.study;
 END;
 CREATE TRIGGER delivery_held AFTER INSERT ON delivery
 	WHEN NEW.purpose <> 'source' AND EXISTS (SELECT 1 FROM gate WHERE study = NEW.study AND held = 1) BEGIN
@@ -407,13 +411,21 @@ CREATE TRIGGER delivery_held AFTER INSERT ON delivery
 END;
 CREATE TRIGGER delivery_new AFTER INSERT ON delivery BEGIN
 	INSERT INTO tally VALUES ('delivery', NEW.destination, NEW.state, 1) ON CONFLICT DO UPDATE SET n = n + 1;
-	UPDATE study SET open = open + (NEW.state IN ('pending', 'sent')), parked = parked + (NEW.state = 'parked') WHERE id = NEW.study;
+	UPDATE study SET open = open + (NEW.state IN ('pending', 'sent')), parked = parked + (NEW.state = 'parked'),
+		deliveries_pending = deliveries_pending + (NEW.state = 'pending'), deliveries_sent = deliveries_sent + (NEW.state = 'sent'),
+		deliveries_done = deliveries_done + (NEW.state = 'done'), deliveries_parked = deliveries_parked + (NEW.state = 'parked'),
+		deliveries_discarded = deliveries_discarded + (NEW.state = 'discarded') WHERE id = NEW.study;
 END;
 CREATE TRIGGER delivery_state AFTER UPDATE OF state ON delivery WHEN OLD.state <> NEW.state BEGIN
 	UPDATE tally SET n = n - 1 WHERE kind = 'delivery' AND name = OLD.destination AND state = OLD.state;
 	INSERT INTO tally VALUES ('delivery', NEW.destination, NEW.state, 1) ON CONFLICT DO UPDATE SET n = n + 1;
 	UPDATE study SET open = open + (NEW.state IN ('pending', 'sent')) - (OLD.state IN ('pending', 'sent')),
-		parked = parked + (NEW.state = 'parked') - (OLD.state = 'parked') WHERE id = NEW.study;
+		parked = parked + (NEW.state = 'parked') - (OLD.state = 'parked'),
+		deliveries_pending = deliveries_pending + (NEW.state = 'pending') - (OLD.state = 'pending'),
+		deliveries_sent = deliveries_sent + (NEW.state = 'sent') - (OLD.state = 'sent'),
+		deliveries_done = deliveries_done + (NEW.state = 'done') - (OLD.state = 'done'),
+		deliveries_parked = deliveries_parked + (NEW.state = 'parked') - (OLD.state = 'parked'),
+		deliveries_discarded = deliveries_discarded + (NEW.state = 'discarded') - (OLD.state = 'discarded') WHERE id = NEW.study;
 END;
 CREATE TRIGGER exam_new AFTER INSERT ON exam BEGIN
 	INSERT INTO tally VALUES ('exam', NEW.model, NEW.state, 1) ON CONFLICT DO UPDATE SET n = n + 1;
@@ -443,9 +455,14 @@ CREATE TRIGGER imaging_order_state AFTER UPDATE OF state ON imaging_order WHEN O
 	UPDATE tally SET n = n - 1 WHERE kind = 'order' AND name = '' AND state = OLD.state;
 	INSERT INTO tally VALUES ('order', '', NEW.state, 1) ON CONFLICT DO UPDATE SET n = n + 1;
 END;
+CREATE TRIGGER instance_flagged AFTER UPDATE OF flagged ON instance WHEN OLD.flagged <> NEW.flagged BEGIN
+	UPDATE study SET flagged = flagged + NEW.flagged - OLD.flagged WHERE id = NEW.study;
+END;
 CREATE TRIGGER instance_gone AFTER DELETE ON instance BEGIN
 	UPDATE tally SET n = n - 1 WHERE kind = 'instance' AND name = '' AND state = OLD.state;
-	UPDATE study SET instances = instances - 1, conflicts = conflicts - (OLD.state = 'conflict') WHERE id = OLD.study;
+	UPDATE study SET instances = instances - 1, conflicts = conflicts - (OLD.state = 'conflict'),
+		frames = frames - coalesce(OLD.header ->> 'number_of_frames', 0), flagged = flagged - OLD.flagged,
+		unanalysed = unanalysed - (OLD.state IN ('failed', 'not-analysed')) WHERE id = OLD.study;
 END;
 CREATE TRIGGER instance_held AFTER UPDATE OF held ON instance WHEN OLD.held <> NEW.held BEGIN
 	UPDATE study SET parked = parked + NEW.held - OLD.held WHERE id = NEW.study;
@@ -455,11 +472,20 @@ CREATE TRIGGER instance_held_new AFTER INSERT ON instance WHEN NEW.held = 1 BEGI
 END;
 CREATE TRIGGER instance_new AFTER INSERT ON instance BEGIN
 	INSERT INTO tally VALUES ('instance', '', NEW.state, 1) ON CONFLICT DO UPDATE SET n = n + 1;
-	UPDATE study SET instances = instances + 1, conflicts = conflicts + (NEW.state = 'conflict') WHERE id = NEW.study;
+	UPDATE study SET instances = instances + 1, conflicts = conflicts + (NEW.state = 'conflict'),
+		modality = max(modality, coalesce(NEW.header ->> 'modality', '')), frames = frames + coalesce(NEW.header ->> 'number_of_frames', 0),
+		unanalysed = unanalysed + (NEW.state IN ('failed', 'not-analysed')) WHERE id = NEW.study;
 END;
 CREATE TRIGGER instance_state AFTER UPDATE OF state ON instance WHEN OLD.state <> NEW.state BEGIN
 	UPDATE tally SET n = n - 1 WHERE kind = 'instance' AND name = '' AND state = OLD.state;
 	INSERT INTO tally VALUES ('instance', '', NEW.state, 1) ON CONFLICT DO UPDATE SET n = n + 1;
+	UPDATE study SET unanalysed = unanalysed + (NEW.state IN ('failed', 'not-analysed')) - (OLD.state IN ('failed', 'not-analysed'))
+		WHERE id = NEW.study;
+END;
+CREATE TRIGGER job_flagged AFTER UPDATE OF state, retracted ON job
+	WHEN (OLD.state <> NEW.state OR OLD.retracted <> NEW.retracted) AND EXISTS (SELECT 1 FROM span WHERE job = NEW.id) BEGIN
+	UPDATE instance SET flagged = (SELECT count(DISTINCT r.first) FROM job j JOIN span r ON r.job = j.id, json_each(r.findings)
+		WHERE j.instance = NEW.instance AND j.retracted = '' AND value ->> 'role' = 'finding') WHERE id = NEW.instance;
 END;
 CREATE TRIGGER job_gone AFTER DELETE ON job BEGIN
 	UPDATE tally SET n = n - 1 WHERE kind = 'job' AND name = OLD.model AND state = OLD.state;
@@ -501,12 +527,19 @@ END;
 CREATE TRIGGER review_new AFTER INSERT ON review BEGIN
 	INSERT INTO tally VALUES ('review', '', NEW.state, 1) ON CONFLICT DO UPDATE SET n = n + 1;
 END;
-CREATE TRIGGER study_forgotten AFTER UPDATE OF forgotten_at ON study WHEN (OLD.forgotten_at IS NULL) <> (NEW.forgotten_at IS NULL) BEGIN
-	UPDATE meta SET studies = studies + (NEW.forgotten_at IS NULL) - (OLD.forgotten_at IS NULL);
+CREATE TRIGGER study_forgotten AFTER UPDATE ON study WHEN OLD.forgotten_at IS NULL AND (NEW.forgotten_at IS NOT NULL OR OLD.status <> NEW.status) BEGIN
+	UPDATE tally SET n = n - 1 WHERE kind = 'study' AND name = '' AND state = OLD.status;
+	UPDATE meta SET studies = studies - 1 WHERE NEW.forgotten_at IS NOT NULL;
 END;
 CREATE TRIGGER study_gone AFTER DELETE ON study WHEN OLD.forgotten_at IS NULL BEGIN
 	UPDATE meta SET studies = studies - 1;
+	UPDATE tally SET n = n - 1 WHERE kind = 'study' AND name = '' AND state = OLD.status;
 END;
 CREATE TRIGGER study_new AFTER INSERT ON study WHEN NEW.forgotten_at IS NULL BEGIN
 	UPDATE meta SET studies = studies + 1;
+	INSERT INTO tally VALUES ('study', '', NEW.status, 1) ON CONFLICT DO UPDATE SET n = n + 1;
+END;
+CREATE TRIGGER study_status AFTER UPDATE ON study WHEN NEW.forgotten_at IS NULL AND (OLD.forgotten_at IS NOT NULL OR OLD.status <> NEW.status) BEGIN
+	INSERT INTO tally VALUES ('study', '', NEW.status, 1) ON CONFLICT DO UPDATE SET n = n + 1;
+	UPDATE meta SET studies = studies + 1 WHERE OLD.forgotten_at IS NOT NULL;
 END;
