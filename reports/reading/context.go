@@ -214,6 +214,8 @@ func (c *clause) backward(k int, t trigger) {
 			i = c.hits[h].start - 1
 		} else {
 			switch tok := c.tokens[i]; {
+			case tok.kind == mark && tok.word == ":" && i == c.hits[k].start-1: // "polyps, ulcers: none" is a list
+				list = true
 			case tok.kind == mark && tok.word == ";", tok.kind == mark && tok.word == ":" && some, tok.kind == box && some:
 				return
 			case c.l.conjunctions[tok.word]:

@@ -158,7 +158,7 @@ func TestLoad_own(t *testing.T) {
 
 func TestRead_language(t *testing.T) {
 	for text, want := range map[string]string{
-		"Keine Polypen. Die Schleimhaut ist unauffällig.": "de", "No polyps were seen in the colon.": "en", "": "en", "Polyp": "en", "ohne Befund": "de",
+		"Keine Polypen. Die Schleimhaut ist unauffällig.": "de", "No polyps were seen in the colon.": "en", "": "en", "Polyp": "en", "ohne Befund": "de", "Ausschluss Colitis ulcerosa": "de", "Blutung steht": "de", "Z-line irregular": "en",
 	} {
 		require.Equal(t, want, Default().Read(text, "").Language, text)
 	}

@@ -113,7 +113,7 @@ func (c *clause) grade() {
 
 // Ways in which the Boston Bowel Preparation Scale is written (Lai et al., Gastrointest Endosc 2009;69:620): three segments of 0 to 3.
 var (
-	triple   = regexp.MustCompile(`(?:^|[^\d.])([0-3])\s?[-–+/,]\s?([0-3])\s?[-–+/,]\s?([0-3])(?:[^\d.]|\.\D|\.?$)`)
+	triple   = regexp.MustCompile(`(?:^|[^\d.])([0-3])(?:\s?[-–+/,]\s?|\s)([0-3])(?:\s?[-–+/,]\s?|\s)([0-3])(?:[^\d.]|\.\D|\.?$)`)
 	labelled = regexp.MustCompile(`(?i)\b(?:(?:right|transverse|left|rechts|rechte[rs]?|quer|transversum|links|linke[rs]?|ascending|descending)\b[^\d,;\n]{0,24}?|[rtl]c?\s?[:=]?\s?)([0-3])\b`)
 	total    = regexp.MustCompile(`(?i)(?:total|gesamt|sum(?:me)?|score|=)[^\d;\n]{0,16}?([0-9])(?:\D|$)`)
 	outOf    = regexp.MustCompile(`(?i)([0-9])\s?(?:/|of|out of|von)\s?9\b`)

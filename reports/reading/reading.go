@@ -105,6 +105,8 @@ func (o *Ontology) language(text, code string) *Language {
 		n := 0
 		for _, t := range tokens {
 			if t.kind == word && l.common[t.word] {
+				n += 2
+			} else if t.kind == word && l.known[t.word] { // a few words of medicine alone
 				n++
 			}
 		}
