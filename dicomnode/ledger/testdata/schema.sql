@@ -32,7 +32,7 @@ CREATE INDEX imaging_order_placer ON imaging_order (placer) WHERE placer <> '';
 CREATE INDEX imaging_order_study ON imaging_order (study_instance_uid) WHERE study_instance_uid <> '';
 CREATE INDEX instance_held ON instance (id) WHERE held = 1;
 CREATE INDEX instance_sop ON instance (sop_instance_uid);
-CREATE INDEX instance_study ON instance (study);
+CREATE INDEX instance_study ON instance (study, instance_number);
 CREATE INDEX instance_unanalysed ON instance (study) WHERE state IN ('failed', 'not-analysed');
 CREATE INDEX instance_unreleased ON instance (received_at) WHERE released_at IS NULL AND held = 0;
 CREATE INDEX job_again ON job (id) WHERE again > 0;
