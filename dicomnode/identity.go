@@ -47,7 +47,7 @@ type Identity struct {
 }
 
 // Format writes the type alone, whatever the verb.
-func (i Identity) Format(w fmt.State, _ rune) { fmt.Fprint(w, i.Type) }
+func (i Identity) Format(w fmt.State, _ rune) { _, _ = fmt.Fprint(w, i.Type) }
 
 // Presented is an identity and who presents it: nothing but what the peer says, until it is found to be true.
 type Presented struct {

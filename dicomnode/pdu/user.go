@@ -56,13 +56,15 @@ type UserIdentity struct {
 }
 
 // Format writes the type alone, whatever the verb.
-func (i UserIdentity) Format(w fmt.State, _ rune) { fmt.Fprintf(w, "user identity of type %d", i.Type) }
+func (i UserIdentity) Format(w fmt.State, _ rune) {
+	_, _ = fmt.Fprintf(w, "user identity of type %d", i.Type)
+}
 
 // UserIdentityResponse is the answer to a user identity (PS3.7 D.3.3.7.2).
 type UserIdentityResponse struct{ Data []byte }
 
 // Format writes that there is one, whatever the verb: of a token it is that.
-func (UserIdentityResponse) Format(w fmt.State, _ rune) { fmt.Fprint(w, "positive response") }
+func (UserIdentityResponse) Format(w fmt.State, _ rune) { _, _ = fmt.Fprint(w, "positive response") }
 
 func (u *UserInformation) encode(e *encoder) {
 	e.item(ItemMaximumLength, func() { e.uint32(u.MaximumLength) })

@@ -4,8 +4,10 @@ package bench_test
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -25,9 +27,10 @@ type receiver struct {
 	pid     int
 	// received returns how many instances it shows.
 	received func() int
-	web      string                            // of endogate: where its page and API are
-	process  *peers.Process                    // of endogate
-	alone    func(size, count, group int) sent // of what receives nothing: writes count objects in groups; nil for a receiver
+	web      string                                                               // of endogate: where its page and API are
+	process  *peers.Process                                                       // of endogate
+	dial     func(ctx context.Context, network, address string) (net.Conn, error) // nil: without TLS
+	alone    func(size, count, group int) sent                                    // of what receives nothing: writes count objects in groups; nil for a receiver
 }
 
 // settle waits until the receiver shows n instances more, so that what it does after its responses is done
@@ -62,13 +65,19 @@ const (
 // endogate starts bin/endogate serve; more is YAML below the listeners.
 func endogate(t *testing.T, dir, more string) receiver {
 	t.Helper()
+	return endogateWith(t, dir, "", "", more)
+}
+
+// endogateWith is endogate with more keys of dicom, and of its one peer.
+func endogateWith(t *testing.T, dir, dicom, peer, more string) receiver {
+	t.Helper()
 	mkdir(t, dir)
 	scp, web := fmt.Sprintf("127.0.0.1:%d", peers.FreePort(t)), fmt.Sprintf("127.0.0.1:%d", peers.FreePort(t))
 	config := filepath.Join(dir, "endogate.yaml")
 	text := fmt.Sprintf(`data_dir: %q
-dicom: {listen: %q, max_per_peer: 64, peers: [{ae_title: "*", hosts: [127.0.0.0/8]}]}
+dicom: {listen: %q, max_per_peer: 64, peers: [{ae_title: "*", hosts: [127.0.0.0/8]%s}]%s}
 http: {listen: %q}
-%s`, filepath.Join(dir, "data"), scp, web, more)
+%s`, filepath.Join(dir, "data"), scp, peer, dicom, web, more)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

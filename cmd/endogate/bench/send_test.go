@@ -31,7 +31,7 @@ func (s sent) percentile(p int) time.Duration { return s.took[(len(s.took)-1)*p/
 // send stores the objects over a number of associations, which are made before the clock starts.
 // Every object has to be answered with success.
 func send(ctx context.Context, r receiver, tpl template, objects []object, associations int) (sent, error) {
-	client := &dicomnode.Client{AETitle: "BENCH"}
+	client := &dicomnode.Client{AETitle: "BENCH", Dial: r.dial}
 	contexts := dicomnode.ContextsFor(dicomnode.InstanceSyntax{SOPClassUID: tpl.header.SOPClassUID, TransferSyntaxUID: tpl.transferSyntax})
 	var open []*dicomnode.Association
 	defer func() {
