@@ -8,19 +8,30 @@ trap 'chmod -R u+w "$work" && rm -rf "$work"' EXIT
 modules=$(go env GOMODCACHE)
 proxy=$(go env GOPROXY)
 
-# built FOLDER SETTING...: its sources are those of this tree that git knows, as they are now
+# The sources of both are those of this tree that git knows, as they are now.
+folders=(one deeper/and/longer/two)
+for folder in "${folders[@]}"; do
+	mkdir -p "$work/$folder"/{src,home,tmp}
+done
+git ls-files -z | tar --null -T - -cf "$work/sources.tar"
+for folder in "${folders[@]}"; do
+	tar -xf "$work/sources.tar" -C "$work/$folder/src"
+done
+
+# built FOLDER SETTING...: what building it there gave
 built() {
 	local folder=$work/$1
 	shift
-	mkdir -p "$folder"/{src,home,tmp}
-	git ls-files -z | tar --null -T - -c | tar -x -C "$folder/src"
 	env "$@" HOME="$folder/home" TMPDIR="$folder/tmp" GOCACHE="$folder/cache" GOMODCACHE="$modules" GOPROXY="$proxy" \
 		"$folder/src/deploy/build.sh" "$folder/endogate"
 	sha256sum "$folder/endogate" | cut -d' ' -f1
 }
 
-first=$(built one TZ=UTC LANG=C USER=one)
-second=$(umask 077 && built deeper/and/longer/two TZ=Asia/Tokyo LANG=de_DE.UTF-8 USER=two BUILD_JOBS=1 GOFLAGS=-race CGO_CFLAGS=-O0)
+built "${folders[0]}" TZ=UTC LANG=C USER=one >"$work/first" &
+beside=$!
+second=$(umask 077 && built "${folders[1]}" TZ=Asia/Tokyo LANG=de_DE.UTF-8 USER=two BUILD_JOBS=3 GOFLAGS=-race CGO_CFLAGS=-O0)
+wait "$beside"
+first=$(<"$work/first")
 if [ "$first" != "$second" ]; then
 	cmp "$work"/{one,deeper/and/longer/two}/endogate | head -1 || true
 	cp "$work/one/endogate" bin/endogate.one
