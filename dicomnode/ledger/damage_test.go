@@ -185,8 +185,8 @@ func TestDamage(t *testing.T) {
 				require.GreaterOrEqual(t, found, pages/every-2, "the start finds it")
 			}
 			installed.Tried(t, installed.Drill{
-				Tried: fmt.Sprintf("a page of a ledger of %d pages %s, %d times: found at the start %d times, while running %d times, of no effect otherwise; all is there again in a ledger made anew",
-					pages, name, (pages+every-1)/every, found, running), Memory: memory.Memory(),
+				Tried: fmt.Sprintf("a page of a ledger of %d pages %s, %d times, half of them looked at whole first: found at the start %d times, while running %d times, of no effect otherwise; all is there again in a ledger made anew",
+					pages, name, 2*((pages+every-1)/every), found, running), Memory: memory.Memory(),
 			})
 		})
 	}
