@@ -3,6 +3,7 @@ package ledgertest
 
 import (
 	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -26,7 +27,11 @@ func Multiply(t testing.TB, path string, times int, apart time.Duration) {
 		t.Fatal(err)
 	}
 	db.SetMaxOpenConns(1)
-	defer db.Close()
+	defer func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
 	must := func(query string, args ...any) {
 		t.Helper()
 		if _, err := db.Exec(query, args...); err != nil {
@@ -39,13 +44,15 @@ func Multiply(t testing.TB, path string, times int, apart time.Duration) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer rows.Close()
 		for rows.Next() {
 			var v string
 			if err := rows.Scan(&v); err != nil {
 				t.Fatal(err)
 			}
 			values = append(values, v)
+		}
+		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+			t.Fatal(err)
 		}
 		return values
 	}
