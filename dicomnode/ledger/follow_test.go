@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -226,7 +227,7 @@ func TestFollow_any(t *testing.T) {
 				state = map[string]OrderState{"cancel": OrderCancelled, "open": OrderOpen, "complete": OrderCompleted}[step]
 				take(t, l, stated(step+string(rune('a'+messages)), state, n))
 				if state == OrderCancelled {
-					clear(retried)
+					maps.DeleteFunc(retried, func(job string, _ bool) bool { return attempts[job] == 0 }) // what is under way stays, and stays wanted
 				}
 			}
 			for job, s := range jobs() {
