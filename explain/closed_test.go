@@ -96,8 +96,8 @@ func TestCompile_unsupported(t *testing.T) {
 	s := &small{shape: []int64{1, 1, 6, 6}, logits: true}
 	weight := s.weight([]int64{1, 1, 3, 3}, make([]float32, 9)...)
 	s.node("Conv", []string{"x", weight}, []string{"low"})
-	s.node("Round", []string{"low"}, []string{"rounded"})                               // a gradient of zero
-	s.node("LpPool", []string{"low"}, []string{"hard"}, attrInts("kernel_shape", 1, 1)) // no rule
+	s.node("Round", []string{"low"}, []string{"rounded"})                                                                      // a gradient of zero
+	s.node("ReverseSequence", []string{"low", s.ints(1)}, []string{"hard"}, attrInt("batch_axis", 0), attrInt("time_axis", 1)) // no rule
 	s.node("Add", []string{"rounded", "hard"}, []string{"sum"})
 	s.node("Conv", []string{"sum", weight}, []string{"high"})
 	s.node("Flatten", []string{"high"}, []string{"logits"})
@@ -107,7 +107,7 @@ func TestCompile_unsupported(t *testing.T) {
 	var unsupported *explain.UnsupportedError
 	require.ErrorAs(t, err, &unsupported)
 	require.Equal(t, "/hard", unsupported.Node)
-	require.Equal(t, "LpPool", unsupported.Operator)
+	require.Equal(t, "ReverseSequence", unsupported.Operator)
 	require.EqualValues(t, 17, unsupported.Opset)
 	require.Equal(t, []string{"/high"}, unsupported.Layers)
 
@@ -163,7 +163,7 @@ func TestNetwork_mergedBatch(t *testing.T) {
 	shape := []int64{1, 1, 4, 4}
 	outputs, maps, err := n.Explain(t.Context(), arange(16), shape, [][]float32{{0, 0, 1}, {1, 0, 0}})
 	require.NoError(t, err)
-	require.Len(t, outputs[0], 3)
+	require.Len(t, outputs[0].Values, 3)
 	require.Len(t, maps, 2)
 	for i, seed := range [][]float32{{0, 0, 1}, {1, 0, 0}} {
 		_, alone, err := n.Explain(t.Context(), arange(16), shape, [][]float32{seed})
