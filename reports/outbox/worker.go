@@ -212,6 +212,7 @@ func (w *worker) all(ctx context.Context, due []ledger.Delivery) {
 			return
 		}
 		delete(w.untried, d.ID)
+		held := w.holdUntil
 		due, err := w.o.Queue.IsDue(ctx, d.ID)
 		if err == nil && due {
 			err = w.one(ctx, d)
@@ -223,7 +224,8 @@ func (w *worker) all(ctx context.Context, due []ledger.Delivery) {
 			}
 			return
 		}
-		if w.until(w.holdUntil) > 0 || w.o.now().Sub(began) > look {
+		// However short the wait is, what is tried after it begins with the oldest again.
+		if w.until(w.holdUntil) > 0 || !w.holdUntil.IsZero() && !w.holdUntil.Equal(held) || w.o.now().Sub(began) > look {
 			return
 		}
 	}
