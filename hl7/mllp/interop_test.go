@@ -3,6 +3,7 @@ package mllp_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"os"
@@ -17,6 +18,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"endogate/cmd/endogate/peers"
+	"endogate/dicomnode/secure"
+	"endogate/dicomnode/secure/securetest"
 	"endogate/hl7"
 	"endogate/hl7/mllp"
 	"endogate/hl7/mllp/mllptest"
@@ -45,6 +48,65 @@ func TestClient_otherServers(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestInterop_tls: python3-hl7 over Python's own TLS, both ways and with certificates of both sides. Of another authority it gets
+// nothing through.
+func TestInterop_tls(t *testing.T) {
+	authority, stranger := securetest.NewAuthority(t), securetest.NewAuthority(t)
+	ours, theirs := secure.Files{CAFile: authority.CAFile}, secure.Files{CAFile: authority.CAFile}
+	ours.CertFile, ours.KeyFile = authority.Issue("gateway")
+	theirs.CertFile, theirs.KeyFile = authority.Issue("ris")
+	another := theirs
+	another.CertFile, another.KeyFile = stranger.Issue("ris")
+
+	port := peers.FreePort(t)
+	receiver := peers.Start(t, peers.PythonHL7(t, "server.py", strconv.Itoa(port), theirs.CertFile, theirs.KeyFile, theirs.CAFile))
+	dialer, err := ours.Dialer()
+	require.NoError(t, err)
+	client := &mllp.Client{Address: fmt.Sprintf("127.0.0.1:%d", port), Dial: dialer.DialContext, Timeout: 2 * time.Minute}
+	defer client.Close()
+	peers.Wait(t, time.Minute, "the receiver to listen", func() bool { return !receiver.Exited() && client.Connect(t.Context()) == nil })
+	answer, err := client.Exchange(t.Context(), mllptest.Message("1"))
+	require.NoError(t, err, receiver.Log())
+	assert.Contains(t, string(answer), "MSA|AA|1")
+
+	config, err := ours.Server()
+	require.NoError(t, err)
+	heard := make(chan string, 10)
+	server := &mllp.Server{
+		TLS: config, Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Log: slog.New(slog.DiscardHandler),
+		Handler: func(_ context.Context, p mllp.Peer, b []byte) ([][]byte, error) {
+			message, err := hl7.Parse(b, hl7.Options{})
+			if err != nil {
+				return nil, err
+			}
+			heard <- p.Subject + " " + message.Get("MSH-10")
+			return [][]byte{hl7.Ack(message, hl7.AA, nil, time.Now()).Bytes()}, nil
+		},
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(ln) }()
+	defer func() {
+		require.NoError(t, server.Shutdown(context.Background()))
+		require.ErrorIs(t, <-served, mllp.ErrServerClosed)
+	}()
+	file := filepath.Join(t.TempDir(), "1")
+	require.NoError(t, os.WriteFile(file, mllptest.Message("1"), 0o600))
+	for _, row := range []struct {
+		files secure.Files
+		taken bool
+	}{{theirs, true}, {another, false}} {
+		kind := strings.Join([]string{"tls", row.files.CertFile, row.files.KeyFile, row.files.CAFile}, ":")
+		sender := peers.Start(t, peers.PythonHL7(t, "client.py", kind, strconv.Itoa(ln.Addr().(*net.TCPAddr).Port), file))
+		peers.Wait(t, time.Minute, "the sender to end", sender.Exited)
+		assert.Equal(t, row.taken, sender.ExitCode() == 0, sender.Log())
+		assert.Equal(t, row.taken, strings.Contains(sender.Log(), "AA|1"), sender.Log())
+	}
+	assert.Equal(t, "CN=ris 1", <-heard)
+	assert.Empty(t, heard)
 }
 
 // The server takes messages of senders that nobody here wrote, and they take its answers.

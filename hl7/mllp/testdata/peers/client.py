@@ -1,5 +1,6 @@
-"""A sender made of python3-hl7, its blocking client or its stream: sends each file, prints MSA of each answer."""
-import asyncio, sys, hl7
+"""A sender made of python3-hl7, its blocking client or its stream: sends each file, prints MSA of each answer. The stream
+speaks TLS of both sides when it is called tls:CERTIFICATE:KEY:AUTHORITY."""
+import asyncio, ssl, sys, hl7
 from hl7.client import MLLPClient
 from hl7.mllp import open_hl7_connection
 
@@ -9,8 +10,12 @@ messages = [hl7.parse(open(f, "rb").read().decode()) for f in files]
 def show(answer):
     print("|".join(str(answer.segment("MSA")[i]) for i in (1, 2)), flush=True)
 
-async def stream():
-    reader, writer = await open_hl7_connection("127.0.0.1", port, encoding="utf-8")
+async def stream(certificate=None, key=None, authority=None):
+    tls = None
+    if certificate:
+        tls = ssl.create_default_context(cafile=authority)
+        tls.load_cert_chain(certificate, key)
+    reader, writer = await open_hl7_connection("127.0.0.1", port, encoding="utf-8", ssl=tls)
     for m in messages:
         writer.writemessage(m)
         await writer.drain()
@@ -18,8 +23,8 @@ async def stream():
     writer.close()
     await writer.wait_closed()
 
-if kind == "stream":
-    asyncio.run(stream())
+if kind != "blocking":
+    asyncio.run(stream(*kind.split(":")[1:]))
 else:
     with MLLPClient("127.0.0.1", port) as client:
         for m in messages:

@@ -1,5 +1,6 @@
-"""A receiver made of python3-hl7: answers every message, prints control ID and family name."""
-import asyncio, sys
+"""A receiver made of python3-hl7: answers every message, prints control ID and family name. With three files (certificate, key,
+authority) behind the port it speaks TLS of both sides."""
+import asyncio, ssl, sys
 from hl7.mllp import start_hl7_server
 
 async def serve(reader, writer):
@@ -13,7 +14,12 @@ async def serve(reader, writer):
         writer.close()
 
 async def main():
-    server = await start_hl7_server(serve, "127.0.0.1", int(sys.argv[1]), limit=32 << 20, encoding="utf-8")
+    tls = None
+    if len(sys.argv) > 2:
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=sys.argv[4])
+        tls.load_cert_chain(sys.argv[2], sys.argv[3])
+        tls.verify_mode = ssl.CERT_REQUIRED
+    server = await start_hl7_server(serve, "127.0.0.1", int(sys.argv[1]), limit=32 << 20, encoding="utf-8", ssl=tls)
     async with server:
         await server.serve_forever()
 
