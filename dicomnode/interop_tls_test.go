@@ -2,7 +2,9 @@ package dicomnode_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
+	"io"
 	"net"
 	"os/exec"
 	"path/filepath"
@@ -69,6 +71,19 @@ func TestInterop_storescuTLS(t *testing.T) {
 		out, err := exec.Command("openssl", append([]string{"s_client", "-connect", addr, "-cert", cert, "-key", key, "-brief"}, options...)...).CombinedOutput()
 		assert.Error(t, err, "%v: %s", options, out)
 	}
+	cert, key := a.Issue("scope1.example")
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	renegotiates := exec.CommandContext(ctx, "openssl", "s_client", "-connect", addr, "-cert", cert, "-key", key, "-tls1_2")
+	var out bytes.Buffer
+	renegotiates.Stdout, renegotiates.Stderr = &out, &out
+	stdin, err := renegotiates.StdinPipe() // stays open: it is the other side that ends this
+	require.NoError(t, err)
+	require.NoError(t, renegotiates.Start())
+	_, err = io.WriteString(stdin, "R\n")
+	require.NoError(t, err)
+	require.Error(t, renegotiates.Wait())
+	assert.Regexp(t, "RENEGOTIATING\\n.*SSL alert number", out.String())
 	assert.Equal(t, ds, h.get(req.SOPInstanceUID))
 }
 
