@@ -278,6 +278,7 @@ func TestServer_shutdown(t *testing.T) {
 	assert.Equal(t, "closed", idle.answered(), "at once")
 	_, err := net.Dial("tcp", address)
 	require.Error(t, err, "nobody is let in")
+	require.Eventually(t, func() bool { return draining(server) == server.Connections() }, time.Minute, time.Millisecond)
 	leave <- struct{}{}
 	assert.Equal(t, "MSA|AA|1", inHand.answered(), "the message in hand comes to its end")
 	assert.Equal(t, "closed", inHand.answered(), "the one behind it is not begun")
@@ -302,7 +303,7 @@ func TestServer_shutdownBeforeTheRestIsRead(t *testing.T) {
 	s.write(strings.Repeat(framed("2"), 500)) // it lies in the kernel
 	done := make(chan error, 1)
 	go func() { done <- server.Shutdown(context.Background()) }()
-	require.Eventually(t, func() bool { return server.listeners.Closed() }, time.Minute, time.Millisecond)
+	require.Eventually(t, func() bool { return draining(server) == 1 }, time.Minute, time.Millisecond)
 	close(leave)
 	assert.Equal(t, "MSA|AA|1", s.answered())
 	_, err := s.r.ReadByte()
@@ -311,16 +312,17 @@ func TestServer_shutdownBeforeTheRestIsRead(t *testing.T) {
 	require.NoError(t, <-done)
 }
 
-// busy is on how many connections a message has begun.
-func busy(s *Server) (n int) {
+// busy is on how many connections a message has begun, draining how many take no other.
+func busy(s *Server) int     { return count(s, (*conn).isBusy) }
+func draining(s *Server) int { return count(s, (*conn).isDraining) }
+
+func count(s *Server, is func(*conn) bool) (n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c := range s.conns {
-		c.mu.Lock()
-		if c.busy {
+		if is(c) {
 			n++
 		}
-		c.mu.Unlock()
 	}
 	return n
 }
