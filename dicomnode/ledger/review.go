@@ -209,7 +209,7 @@ func (t *tx) putReview(study int64, r Review) error {
 	}
 	_, err = t.exec(`INSERT INTO review (name, study, priority, state, kind, model, model_version, route, finding, site, made_at, document)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-		ON CONFLICT (name) DO UPDATE SET state = excluded.state, document = excluded.document WHERE state IN ('open', 'agreed', 'withdrawn')`,
+		ON CONFLICT (name) DO UPDATE SET state = excluded.state, priority = excluded.priority, document = excluded.document WHERE state IN ('open', 'agreed', 'withdrawn')`,
 		r.Name, study, r.Priority, r.State, r.Kind, r.Model, r.ModelVersion, r.Route, r.Finding, site, micros(r.MadeAt), document)
 	return err
 }

@@ -78,12 +78,18 @@ func Compare(report ledger.ReportReading, exam Exam, classes []Class, o *reading
 		}
 		analysed, by = true, r.MadeBy
 		for _, span := range r.Results {
-			for _, f := range span.Findings {
-				if review := at(f.Class, f.Finding, f.Site); review != nil && f.Probability >= f.Threshold {
-					review.Frames += max(1, span.Span.Count)
-					review.Threshold, review.Probability = f.Threshold, max(review.Probability, f.Probability)
-					review.Sources = append(review.Sources, ledger.ReviewFrame{SOPInstanceUID: r.Instance.SOPInstanceUID, Frame: span.Span.First, Probability: f.Probability, Heatmap: f.Heatmap})
+			counted := map[*ledger.Review]bool{} // however many boxes and classes of a frame say so
+			for _, f := range slices.SortedStableFunc(slices.Values(span.Findings), func(a, b analysis.Finding) int { return cmp.Compare(b.Probability, a.Probability) }) {
+				review := at(f.Class, f.Finding, f.Site)
+				if review == nil || f.Probability < f.Threshold || counted[review] {
+					continue
 				}
+				counted[review] = true
+				review.Frames += span.Span.Count
+				if f.Probability > review.Probability {
+					review.Threshold, review.Probability = f.Threshold, f.Probability
+				}
+				review.Sources = append(review.Sources, ledger.ReviewFrame{SOPInstanceUID: r.Instance.SOPInstanceUID, Frame: span.Span.First, Probability: f.Probability, Heatmap: f.Heatmap})
 			}
 		}
 	}

@@ -28,6 +28,15 @@ func exam(probabilities ...float64) Exam {
 	return e
 }
 
+// boxes is an exam of one frame in which a detector has so many boxes.
+func boxes(n int) Exam {
+	e := exam(0.9)
+	for i := range n - 1 {
+		e.Results[0].Results[0].Findings = append(e.Results[0].Results[0].Findings, analysis.Finding{Class: "polyp", Probability: 0.8, Threshold: 0.5, Finding: polyp, Outline: analysis.NetworkBox, Number: i + 2})
+	}
+	return e
+}
+
 // TestCompare is the matrix: what the report says, and whether the network sees it on enough frames.
 func TestCompare(t *testing.T) {
 	classes := []Class{{Name: "polyp", Finding: polyp}, {Name: "normal", Finding: normal}}
@@ -46,6 +55,7 @@ func TestCompare(t *testing.T) {
 		{"positive", exam(0.9, 0.1), NotSeen},
 		{"negated", exam(0.9), Agree},
 		{"", exam(0.1), Agree},
+		{"negated", boxes(3), Agree}, // on one frame
 		{"negated", Exam{}, ""},
 		{"negated", Exam{Results: []ledger.ExamResult{{Failed: "x"}}}, ""},
 	} {

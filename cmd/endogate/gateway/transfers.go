@@ -39,6 +39,7 @@ type transfers struct {
 
 	mu     sync.Mutex
 	begun  map[audit.Exchange]time.Time
+	full   bool   // more was to be gathered than there is room for, which is said
 	told   uint64 // as it is in the file
 	failed bool   // the trail took nothing the last time
 }
@@ -117,7 +118,19 @@ func (t *transfers) heard(e spool.Entry) {
 	if from, err := netip.ParseAddrPort(e.RemoteAddr); err == nil {
 		x.Host = from.Addr().Unmap()
 	}
-	t.moved.Add(audit.Transfer{Exchange: x, SOPClass: string(e.Header.SOPClassUID), At: e.At, Sequence: e.Seq})
+	t.add(audit.Transfer{Exchange: x, SOPClass: string(e.Header.SOPClassUID), At: e.At, Sequence: e.Seq})
+}
+
+// add gathers a transfer. That there is no room for one is said once.
+func (t *transfers) add(x audit.Transfer) {
+	room := t.moved.Add(x)
+	t.mu.Lock()
+	said := t.full
+	t.full = !room
+	t.mu.Unlock()
+	if !room && !said {
+		t.log.Error("audit: more came and went than can be gathered while the audit trail cannot be written: what came is told after the next start, what goes now is not")
+	}
 }
 
 func exchange(h dicom.Header) audit.Exchange {
@@ -140,7 +153,7 @@ func (t *transfers) hears(d configs.Destination, s *outbox.DICOM) {
 		case !o.Class.Delivered():
 			return // it is sent again
 		}
-		t.moved.Add(audit.Transfer{Exchange: x, SOPClass: string(e.Header.SOPClassUID), At: t.now()})
+		t.add(audit.Transfer{Exchange: x, SOPClass: string(e.Header.SOPClassUID), At: t.now()})
 	}
 }
 
@@ -177,7 +190,7 @@ func (t *transfers) handed(ctx context.Context, destination string, d ledger.Del
 	if fate == outbox.FateParked {
 		x.Failed = "it was not taken"
 	}
-	t.moved.Add(audit.Transfer{Exchange: x, At: t.now()})
+	t.add(audit.Transfer{Exchange: x, At: t.now()})
 }
 
 // stranger counts a node that was not let in.
