@@ -7,9 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"os"
 	"path"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -24,7 +22,6 @@ var embedded embed.FS
 // Bounds of a folder of templates.
 const (
 	maxFile     = 1 << 20
-	maxFiles    = 64
 	maxSections = 40
 	maxTerms    = 5000
 )
@@ -46,19 +43,9 @@ func Load(dir string) (*Templates, error) {
 	if err != nil {
 		return nil, err
 	}
-	files, err := read(ours)
+	files, err := strict.Folder(ours, dir)
 	if err != nil {
-		return nil, err
-	}
-	if dir != "" {
-		if _, err := os.Stat(dir); err != nil {
-			return nil, fmt.Errorf("draft: templates: %w; endogate templates DIR writes a folder to begin with", err)
-		}
-		theirs, err := read(os.DirFS(dir))
-		if err != nil {
-			return nil, fmt.Errorf("draft: templates: in %s: %w", dir, err)
-		}
-		maps.Copy(files, theirs)
+		return nil, fmt.Errorf("draft: templates: %w; endogate templates DIR writes a folder to begin with", err)
 	}
 	t := &Templates{}
 	var errs []error
@@ -71,27 +58,6 @@ func Load(dir string) (*Templates, error) {
 		return nil, err
 	}
 	return t, t.whole()
-}
-
-// read takes the YAML files of a folder.
-func read(dir fs.FS) (map[string][]byte, error) {
-	names, err := fs.Glob(dir, "*.yaml")
-	if err != nil {
-		return nil, err
-	}
-	if _, err := fs.Stat(dir, "."); err != nil {
-		return nil, err
-	}
-	if len(names) > maxFiles {
-		return nil, fmt.Errorf("%d files; at most %d are read", len(names), maxFiles)
-	}
-	files := map[string][]byte{}
-	for _, name := range names {
-		if files[name], err = fs.ReadFile(dir, name); err != nil {
-			return nil, err
-		}
-	}
-	return files, nil
 }
 
 // file reads one: a template, a language or terms.
@@ -334,26 +300,7 @@ func Export(dir string) (written []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	files, err := read(ours)
-	if err != nil {
-		return nil, err
-	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, err
-	}
-	for _, name := range slices.Sorted(maps.Keys(files)) {
-		to := filepath.Join(dir, name)
-		f, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
-		if err != nil {
-			return written, err
-		}
-		_, err = f.Write(files[name])
-		if err = errors.Join(err, f.Close()); err != nil {
-			return written, err
-		}
-		written = append(written, to)
-	}
-	return written, nil
+	return strict.Export(ours, dir)
 }
 
 // Called is what a finding is called in a language.

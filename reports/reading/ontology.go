@@ -8,9 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"os"
 	"path"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -62,7 +60,6 @@ const foreign = "elsewhere"
 // Bounds of a folder of ontologies.
 const (
 	maxFile    = 1 << 20
-	maxFiles   = 16
 	maxPhrases = 50_000
 )
 
@@ -82,16 +79,9 @@ func Load(dir string) (*Ontology, error) {
 	if err != nil {
 		return nil, err
 	}
-	files, err := files(ours)
+	files, err := strict.Folder(ours, dir)
 	if err != nil {
-		return nil, err
-	}
-	if dir != "" {
-		theirs, err := filesOf(dir)
-		if err != nil {
-			return nil, fmt.Errorf("reading: ontology: %w; endogate ontology DIR writes a folder to begin with", err)
-		}
-		maps.Copy(files, theirs)
+		return nil, fmt.Errorf("reading: ontology: %w; endogate ontology DIR writes a folder to begin with", err)
 	}
 	o := &Ontology{}
 	var errs []error
@@ -114,30 +104,6 @@ func Load(dir string) (*Ontology, error) {
 		return strings.Compare(strings.Replace(a.code, "en", "", 1), strings.Replace(b.code, "en", "", 1))
 	})
 	return o, nil
-}
-
-func filesOf(dir string) (map[string][]byte, error) {
-	if _, err := os.Stat(dir); err != nil {
-		return nil, err
-	}
-	return files(os.DirFS(dir))
-}
-
-func files(dir fs.FS) (map[string][]byte, error) {
-	names, err := fs.Glob(dir, "*.yaml")
-	if err != nil {
-		return nil, err
-	}
-	if len(names) > maxFiles {
-		return nil, fmt.Errorf("%d files; at most %d are read", len(names), maxFiles)
-	}
-	out := map[string][]byte{}
-	for _, name := range names {
-		if out[name], err = fs.ReadFile(dir, name); err != nil {
-			return nil, err
-		}
-	}
-	return out, nil
 }
 
 // Languages are the codes of the languages that can be read, the first of them where a text does not tell.
@@ -500,24 +466,5 @@ func Export(dir string) (written []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	all, err := files(ours)
-	if err != nil {
-		return nil, err
-	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, err
-	}
-	for _, name := range slices.Sorted(maps.Keys(all)) {
-		to := filepath.Join(dir, name)
-		f, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
-		if err != nil {
-			return written, err
-		}
-		_, err = f.Write(all[name])
-		if err = errors.Join(err, f.Close()); err != nil {
-			return written, err
-		}
-		written = append(written, to)
-	}
-	return written, nil
+	return strict.Export(ours, dir)
 }
