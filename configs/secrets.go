@@ -16,7 +16,7 @@ func secretFiles(key string, v reflect.Value) (files []SecretFile) {
 	switch v.Kind() {
 	case reflect.String:
 		name := key[strings.LastIndexByte(key, '.')+1:]
-		for _, secret := range []string{"key_file", "secret_file", "token_file", "credentials_file", "passcode_file", "password_file"} {
+		for _, secret := range []string{"key_file", "secret_file", "token_file", "credentials_file", "passcode_file", "password_file", "jwt_file"} {
 			if strings.HasSuffix(name, secret) && v.Len() > 0 {
 				return []SecretFile{{key, v.String()}}
 			}

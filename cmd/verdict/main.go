@@ -86,7 +86,8 @@ func judge(events io.Reader, w io.Writer) *judged {
 			r.failed[t] = true
 		case e.Test == "" && (e.Action == "pass" || e.Action == "skip" || e.Action == "fail"): // the package has ended
 			packages++
-			if e.Action == "fail" && !slices.ContainsFunc(slices.Collect(maps.Keys(r.failed)), func(f test) bool { return f.pkg == e.Package }) {
+			ended := slices.Contains(outputs[t], "FAIL\n") // not so after a panic: tests did not run
+			if e.Action == "fail" && (!ended || !slices.ContainsFunc(slices.Collect(maps.Keys(r.failed)), func(f test) bool { return f.pkg == e.Package })) {
 				r.failed[t] = true // it ended before its tests did, or was not built
 			}
 			for _, o := range order {

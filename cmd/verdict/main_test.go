@@ -86,7 +86,12 @@ func TestJudgeAll(t *testing.T) {
 		return write(t, text+`{"Time":"2026-03-04T05:10:00Z","Action":"attr","Package":"p","Test":"TestIt","Key":"drill","Value":"{\"tried\":\"`+tried+`\"}"}`)
 	}
 	judge := func(files ...string) *judged { return judgeAll(files, new(strings.Builder)) }
-	good, bad := part("pass", "ok", "a cut"), part("fail", "FAIL", "half a cut")
+	regular := func(end, ofPackage, tried string) string { // testing prints a line of its own where it comes to its end
+		text, err := os.ReadFile(part(end, ofPackage, tried))
+		assert.NoError(t, err)
+		return write(t, strings.Replace(string(text), `"a line of the package\n"`, `"FAIL\n"`, 1))
+	}
+	good, bad := part("pass", "ok", "a cut"), regular("fail", "FAIL", "half a cut")
 	all := judge(good, part("pass", "ok", "another cut"))
 	assert.NoError(t, all.err)
 	assert.Equal(t, 20*time.Minute, all.took)
@@ -102,6 +107,7 @@ func TestJudgeAll(t *testing.T) {
 	assert.Contains(t, text, "Failed at first, and held when tried again with what was at fault mended: `p` TestIt.")
 
 	assert.ErrorContains(t, judge(good, bad).err, "verdict: failed: p TestIt")
+	assert.ErrorContains(t, judge(part("fail", "FAIL", "half a cut"), good).err, "verdict: failed: p", "it panicked: others did not run")
 	ended := part("pass", "FAIL", "it")
 	assert.ErrorContains(t, judge(ended, good).err, "verdict: failed: p", "no test of it did: that is not made good by one")
 	assert.ErrorContains(t, judge(good, filepath.Join(t.TempDir(), "none")).err, "none")

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -52,13 +53,7 @@ func (p *Passcodes) Match(ctx context.Context, kept, given string) (bool, error)
 	case !Hashed(kept):
 		return subtle.ConstantTimeCompare([]byte(digest(kept)), []byte(digest(given))) == 1, nil
 	}
-	mac := hmac.New(sha256.New, p.key[:])
-	mac.Write([]byte(given))
-	sum := [32]byte(mac.Sum(nil))
-	p.mu.Lock()
-	known, ok := p.right[kept]
-	p.mu.Unlock()
-	if ok && hmac.Equal(known[:], sum[:]) {
+	if p.Known(kept, given) {
 		return true, nil
 	}
 	select {
@@ -77,9 +72,35 @@ func (p *Passcodes) Match(ctx context.Context, kept, given string) (bool, error)
 		if len(p.right) >= mostPasscodes { // of hashes that files held before
 			clear(p.right)
 		}
-		p.right[kept] = sum
+		p.right[kept] = p.sum(given)
 	}
 	return match, nil
+}
+
+// Known says whether given was right before, which costs nothing to find out.
+func (p *Passcodes) Known(kept, given string) bool {
+	p.mu.Lock()
+	known, ok := p.right[kept]
+	p.mu.Unlock()
+	sum := p.sum(given)
+	return ok && hmac.Equal(known[:], sum[:])
+}
+
+func (p *Passcodes) sum(given string) [32]byte {
+	mac := hmac.New(sha256.New, p.key[:])
+	mac.Write([]byte(given))
+	return [32]byte(mac.Sum(nil))
+}
+
+// CheckPasscode says what is wrong with what is kept of a passcode, where it is a hash.
+func CheckPasscode(kept string) error {
+	if !Hashed(kept) {
+		return nil
+	}
+	if _, _, _, err := argon2id.DecodeHash(kept); err != nil {
+		return errors.New("access: the hash of its passcode cannot be read: endogate user hash makes one")
+	}
+	return nil
 }
 
 const mostPasscodes = 10_000

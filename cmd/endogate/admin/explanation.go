@@ -11,10 +11,10 @@ import (
 	"image/png"
 	"net/http"
 	"strconv"
-	"time"
 
 	"github.com/labstack/echo/v4"
 
+	"endogate/cmd/endogate/access"
 	"endogate/dicomnode/dicom"
 	"endogate/inference/analysis"
 )
@@ -22,9 +22,9 @@ import (
 // maxAsked bounds the questions that are answered at once: each holds a session of a network and a core.
 const maxAsked = 2
 
-// explanationAge is how long a browser shows an explanation again without asking. It hangs on the frame, the model and the
-// question alone; who signs in after another asks anew.
-const explanationAge = time.Hour
+// explanationAge is how long a browser shows an explanation again without asking, which is how long a second look leaves nothing
+// new in the audit trail. Who signs in after another has another cookie, and asks anew.
+const explanationAge = seenAgain
 
 // Explanations answer what somebody asks of a frame while the gateway works.
 type Explanations interface {
@@ -110,7 +110,9 @@ func (s *Server) explanation(encode func(Explanation) ([]byte, error), mediaType
 		digest := sha256.Sum256(body)
 		tag := `"` + base64.RawURLEncoding.EncodeToString(digest[:18]) + `"`
 		h := c.Response().Header()
-		h.Set(echo.HeaderCacheControl, fmt.Sprintf("private, max-age=%d", int(explanationAge.Seconds())))
+		if s.who(c).Method != access.ByProxy { // whom nothing in a request tells from the next person at that browser
+			h.Set(echo.HeaderCacheControl, fmt.Sprintf("private, max-age=%d", int(explanationAge.Seconds())))
+		}
 		h.Set(echo.HeaderVary, "Cookie, Authorization")
 		h.Set("ETag", tag)
 		if c.Request().Header.Get("If-None-Match") == tag {

@@ -19,7 +19,7 @@ func TestExplanation(t *testing.T) {
 	w := ask(s, "GET", explanationPath+".png?class=polyp&layer="+url.QueryEscape("/features/"+strings.Repeat("x", 200)))
 	require.Equal(t, http.StatusOK, w.Code)
 	require.Equal(t, "image/png", w.Header().Get("Content-Type"))
-	require.Equal(t, "private, max-age=3600", w.Header().Get("Cache-Control"))
+	require.Equal(t, "private, max-age=600", w.Header().Get("Cache-Control"))
 	require.Equal(t, "Cookie, Authorization", w.Header().Get("Vary"))
 	_, err := png.Decode(bytes.NewReader(w.Body.Bytes()))
 	require.NoError(t, err)

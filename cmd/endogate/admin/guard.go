@@ -69,7 +69,11 @@ func recovered(log *slog.Logger) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) (err error) {
 			defer func() {
-				if p := recover(); p != nil {
+				p := recover()
+				if p == http.ErrAbortHandler { //nolint:errorlint // of a panic: net/http breaks the connection off, so that nobody takes what came for all
+					panic(p)
+				}
+				if p != nil {
 					log.Error("admin: panic", "route", c.Path(), "request_id", requestID(c), "panic", failure.Reason(p), "stack", string(debug.Stack()))
 					err = &fault{Code: http.StatusInternalServerError, What: "the request failed", Why: "the gateway met a fault", Next: "see the log under this answer's X-Request-Id"}
 				}
@@ -83,7 +87,7 @@ func recovered(log *slog.Logger) echo.MiddlewareFunc {
 const strangeKey = "strange"
 
 // known refuses a Host header that is not this server's. Whether it is well a load balancer may ask by any name, and by a token
-// anything: a web site that points its own name here (DNS rebinding) has none.
+// metrics are had: a web site that points its own name here (DNS rebinding) has none.
 func known(hosts []string) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {

@@ -304,7 +304,7 @@ func TestProvider_redirects(t *testing.T) {
 		p := &Provider{Name: "Hospital", Issuer: provider.URL, ClientID: "endogate", ClientSecret: "secret", Client: provider.Client()}
 		_, err := p.discover(t.Context())
 		require.ErrorContains(t, err, "sends its clients elsewhere")
-		answer, err := p.client().PostForm(provider.URL+"/token", url.Values{"client_secret": {"secret"}})
+		answer, err := confined(p.Client).PostForm(provider.URL+"/token", url.Values{"client_secret": {"secret"}})
 		if err == nil {
 			answer.Body.Close()
 		}

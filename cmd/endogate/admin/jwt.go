@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -79,7 +80,7 @@ type triedKeys struct {
 func (k *triedKeys) VerifySignature(ctx context.Context, token string) ([]byte, error) {
 	payload, err := k.KeySet.VerifySignature(ctx, token)
 	if err != nil && strings.HasPrefix(err.Error(), "fetching keys") {
-		k.missing = err
+		k.missing = fmt.Errorf("%.200s", err) // with what the issuer has answered
 	}
 	return payload, err
 }
@@ -94,7 +95,7 @@ func (j *JWT) keys(ctx context.Context) (oidc.KeySet, error) {
 		return j.remote, nil
 	}
 	at := j.KeysURL
-	ctx = oidc.ClientContext(ctx, j.Client)
+	ctx = oidc.ClientContext(ctx, confined(j.Client))
 	if at == "" {
 		found, err := oidc.NewProvider(ctx, j.Issuer)
 		if err != nil {
@@ -106,10 +107,22 @@ func (j *JWT) keys(ctx context.Context) (oidc.KeySet, error) {
 		if err := found.Claims(&says); err != nil || says.Keys == "" {
 			return nil, errors.New("the issuer does not say where its keys are")
 		}
+		if u, err := url.Parse(says.Keys); err != nil || u.Scheme != "https" && strings.HasPrefix(j.Issuer, "https:") {
+			return nil, errors.New("the issuer says that its keys are where anybody on the way could exchange them")
+		}
 		at = says.Keys
 	}
 	j.remote = oidc.NewRemoteKeySet(ctx, at)
 	return j.remote, nil
+}
+
+// Check reads the file of keys, where one is named.
+func (j *JWT) Check() error {
+	if j.KeysFile == "" {
+		return nil
+	}
+	_, err := keysIn(j.KeysFile)
+	return err
 }
 
 // keysIn reads the public keys of a JSON Web Key Set (RFC 7517).

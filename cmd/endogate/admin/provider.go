@@ -46,7 +46,7 @@ func (p *Provider) discover(ctx context.Context) (*oidc.Provider, error) {
 	if p.discovered != nil {
 		return p.discovered, nil
 	}
-	found, err := oidc.NewProvider(oidc.ClientContext(context.WithoutCancel(ctx), p.client()), p.Issuer)
+	found, err := oidc.NewProvider(oidc.ClientContext(context.WithoutCancel(ctx), confined(p.Client)), p.Issuer)
 	if err != nil {
 		return nil, fmt.Errorf("the provider of the sign-in does not answer as one (%w)", err)
 	}
@@ -57,17 +57,17 @@ func (p *Provider) discover(ctx context.Context) (*oidc.Provider, error) {
 // maxProviderAnswer bounds an answer of the provider, in bytes.
 const maxProviderAnswer = 4 << 20
 
-// client is Client that asks nobody but whom the provider names: a redirect elsewhere would take code and secret along, or have this
-// server ask what only it can reach. What it is answered is bounded.
-func (p *Provider) client() *http.Client {
-	c := *p.Client
+// confined is a client that asks nobody but whom it was told to: a redirect elsewhere would take code and secret along, have keys come
+// from another, or have this server ask what only it can reach. What it is answered is bounded.
+func confined(client *http.Client) *http.Client {
+	c := *client
 	c.CheckRedirect = func(r *http.Request, via []*http.Request) error {
 		if first := via[0].URL; r.Method != http.MethodGet || r.URL.Host != first.Host || r.URL.Scheme != first.Scheme || len(via) > 3 {
-			return errors.New("the provider sends its clients elsewhere, which is not followed: auth.oidc.issuer has to be its own address")
+			return errors.New("it sends its clients elsewhere, which is not followed: the issuer in the configuration has to be its own address")
 		}
 		return nil
 	}
-	c.Transport = bounded{cmp.Or(p.Client.Transport, http.DefaultTransport)}
+	c.Transport = bounded{cmp.Or(client.Transport, http.DefaultTransport)}
 	return &c
 }
 
@@ -171,7 +171,7 @@ func (p *Provider) identity(ctx context.Context, code, nonce, verifier string) (
 	if err != nil {
 		return access.Identity{}, err
 	}
-	ctx = oidc.ClientContext(ctx, p.client())
+	ctx = oidc.ClientContext(ctx, confined(p.Client))
 	config := p.oauth(found)
 	token, err := config.Exchange(ctx, code, oauth2.VerifierOption(verifier))
 	if err != nil {

@@ -24,7 +24,7 @@ type memory struct {
 }
 
 type session struct {
-	data []byte
+	data []byte // nil: it was ended
 	ends time.Time
 }
 
@@ -36,7 +36,7 @@ func (m *memory) Find(token string) (data []byte, found bool, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s, ok := m.all[token]
-	if !ok || !m.now().Before(s.ends) {
+	if !ok || s.data == nil || !m.now().Before(s.ends) {
 		return nil, false, nil
 	}
 	return s.data, true, nil
@@ -46,7 +46,11 @@ func (m *memory) Find(token string) (data []byte, found bool, err error) {
 func (m *memory) Commit(token string, data []byte, ends time.Time) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if _, known := m.all[token]; !known && len(m.all) >= mostSessions {
+	s, known := m.all[token]
+	if known && s.data == nil {
+		return nil // it was ended while a request of it was under way
+	}
+	if !known && len(m.all) >= mostSessions {
 		m.forget()
 	}
 	m.all[token] = session{data, ends}
@@ -74,7 +78,7 @@ func (m *memory) each(do func(token string, s session) bool) {
 	m.mu.Unlock()
 	now := m.now()
 	for token, s := range all {
-		if now.Before(s.ends) && !do(token, s) {
+		if s.data != nil && now.Before(s.ends) && !do(token, s) {
 			return
 		}
 	}
@@ -166,10 +170,12 @@ func (s *Server) endSession(c echo.Context) error {
 	return c.NoContent(http.StatusNoContent)
 }
 
-// Delete ends a session.
+// Delete ends a session. That it has ended is known until every request of it is over.
 func (m *memory) Delete(token string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	delete(m.all, token)
+	if _, known := m.all[token]; known {
+		m.all[token] = session{ends: m.now().Add(2 * requestTimeout)}
+	}
 	return nil
 }

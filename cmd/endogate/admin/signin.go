@@ -320,8 +320,7 @@ func (s *Server) entered(c echo.Context, who access.Identity) error {
 	}
 	s.Log.Error("admin: an administrator has signed in while the audit trail cannot be written: mend that first; nothing can be changed here until then",
 		"name", who.Name, "from", s.address(c), "err", err)
-	e.At = in.Now()
-	in.owed.add(e)
+	s.owe(e)
 	return nil
 }
 

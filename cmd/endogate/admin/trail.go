@@ -116,8 +116,8 @@ func (s *Server) trailed(next echo.HandlerFunc) echo.HandlerFunc {
 			}
 		case err != nil && reads && who.Role == access.Administrator && who.Method != access.ByToken && !who.Glass:
 			s.Log.Error("admin: what an administrator looks at is not in the audit trail", "name", who.Name, "route", c.Path(), "err", err) // who mends it has to see what is wrong, and sees no names
-			e.At = s.SignIn.Now()
-			s.SignIn.owed.add(e)
+			s.owe(e)
+			s.seen.remember(key, s.SignIn.Now())
 		case err != nil && reads && who.Name == "":
 			s.Log.Error("admin: what somebody who is not known looks at is not in the audit trail", "err", err) // who keeps it running has to see why
 		case err != nil:
@@ -144,12 +144,17 @@ type owed struct {
 // mostOwed bounds them.
 const mostOwed = 1000
 
-func (o *owed) add(e audit.Event) {
+// owe keeps an event until it can be recorded. That there is no room for it is said.
+func (s *Server) owe(e audit.Event) {
+	e.At = s.SignIn.Now()
+	o := &s.SignIn.owed
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if len(o.events) < mostOwed {
-		o.events = append(o.events, e)
+	if len(o.events) >= mostOwed {
+		s.Log.Error("admin: an event will not be in the audit trail: too many wait for it", "waiting", mostOwed)
+		return
 	}
+	o.events = append(o.events, e)
 }
 
 // settle records what is owed, now that something could be recorded.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
 	"strings"
 	"time"
 
@@ -53,7 +52,11 @@ func (i *identities) policy(peer configs.Peer) (*dicomnode.IdentityPolicy, error
 	users := map[string]configs.IdentityUser{}
 	for _, u := range c.Users {
 		users[u.Name] = u
-		if _, err := kept(u); err != nil {
+		secret, err := kept(u)
+		if err == nil {
+			err = access.CheckPasscode(secret)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("user %s: %w", u.Name, err)
 		}
 	}
@@ -82,6 +85,9 @@ func (i *identities) user(ctx context.Context, users map[string]configs.Identity
 	if listed && passcode == "" && len(p.Secondary) == 0 {
 		return u.Name, nil
 	}
+	if p.Type == dicomnode.IdentityPasscode && i.passcodes.Known(passcode, string(p.Secondary)) {
+		return u.Name, nil // however many associations it makes at once
+	}
 	return i.tried(p, u.Name, func() (string, error) {
 		match, err := i.passcodes.Match(ctx, passcode, string(p.Secondary))
 		if err == nil && (!match || p.Type == dicomnode.IdentityName) {
@@ -93,13 +99,11 @@ func (i *identities) user(ctx context.Context, users map[string]configs.Identity
 
 // token holds a token against its issuer.
 func (i *identities) token(ctx context.Context, j *admin.JWT, p dicomnode.Presented) (string, error) {
-	return i.tried(p, "token", func() (string, error) {
-		name, err := j.Verify(ctx, string(p.Primary))
-		if err != nil && !errors.Is(err, admin.ErrKeys) {
-			err = &dicomnode.IdentityError{Reason: err.Error()}
-		}
-		return name, err
-	})
+	name, err := j.Verify(ctx, string(p.Primary)) // nobody guesses a signature
+	if err != nil && !errors.Is(err, admin.ErrKeys) {
+		err = &dicomnode.IdentityError{Reason: err.Error()}
+	}
+	return name, err
 }
 
 // tried has whoever guesses wait: a title's tries of a name, from an address.
@@ -108,13 +112,10 @@ func (i *identities) tried(p dicomnode.Presented, name string, prove func() (str
 	if i.throttle.Wait(try) > 0 {
 		return name, &dicomnode.IdentityError{Reason: "too many tries; it is not looked at now", Passing: true}
 	}
+	i.throttle.Missed(try) // before it is looked at: tries at the same time do not get round the wait
 	user, err := prove()
-	var refused *dicomnode.IdentityError
-	switch {
-	case err == nil:
+	if err == nil {
 		i.throttle.Hit(try)
-	case errors.As(err, &refused):
-		i.throttle.Missed(try)
 	}
 	return user, err
 }
@@ -139,10 +140,8 @@ func tokens(c configs.JWT, now func() time.Time) (*admin.JWT, error) {
 	if len(j.Algorithms) == 0 {
 		j.Algorithms = []string{"RS256", "ES256"}
 	}
-	if j.KeysFile != "" {
-		if _, err := os.Stat(j.KeysFile); err != nil {
-			return nil, fmt.Errorf("jwt.keys_file: %w", err)
-		}
+	if err := j.Check(); err != nil {
+		return nil, fmt.Errorf("jwt.keys_file: %w", err)
 	}
 	transport, err := transportOf(c.CAFile)
 	if err != nil {

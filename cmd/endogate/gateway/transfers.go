@@ -68,7 +68,10 @@ func (g *parts) openTransfers(ctx context.Context, life *lifecycle) error {
 	}
 	t.moved.Begin(t.told)
 	for entry, err := range g.spool.Held(t.told) {
-		if err == nil && entry.Kind == spool.Received {
+		switch {
+		case err != nil:
+			g.log.Error("audit: what came before the start cannot all be read from the spool, and is not told of", "entry", entry.ID, "err", err)
+		case entry.Kind == spool.Received:
 			t.heard(entry)
 		}
 	}
