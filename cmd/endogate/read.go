@@ -11,6 +11,7 @@ import (
 	"unicode/utf16"
 	"unicode/utf8"
 
+	"endogate/cmd/endogate/gateway"
 	"endogate/configs"
 	"endogate/hl7"
 	"endogate/hl7/orders"
@@ -50,10 +51,7 @@ func (r readCmd) Run(c *cli, tty console) error {
 	if !hl7.KnownCharset(r.Charset) {
 		return usageError(fmt.Sprintf("read: character set %q is unknown; write one of table 0211, such as 8859/1", r.Charset))
 	}
-	ontology, err := reading.Load(words.Ontology)
-	if err == nil {
-		err = ontology.Speaks(words.Language)
-	}
+	ontology, err := gateway.Ontology(words)
 	if err != nil {
 		return err
 	}
@@ -61,6 +59,9 @@ func (r readCmd) Run(c *cli, tty console) error {
 	for _, path := range r.Files {
 		out := readFile{File: path, Report: reading.Report{Findings: []reading.Finding{}}}
 		text, err := r.text(path)
+		if err == nil && len(text) > reading.MaxText {
+			err = fmt.Errorf("more than %d bytes are no report", reading.MaxText)
+		}
 		if err == nil {
 			out.Report = ontology.Read(text, words.Language)
 		} else {
@@ -132,7 +133,9 @@ func reportText(m *hl7.Message, err error) (string, error) {
 	}
 	var all []string
 	for _, t := range orders.Texts(m) {
-		all = append(all, t.Text)
+		if t.Text != "" {
+			all = append(all, t.Text)
+		}
 	}
 	if len(all) == 0 {
 		return "", errors.New("the report has no text: its OBX hold none of type TX, FT or ST")
@@ -203,10 +206,7 @@ func (o ontologyCmd) Run(tty console) error {
 
 // checkOntology loads what reports are read with.
 func checkOntology(cfg configs.Config) (string, error) {
-	o, err := reading.Load(cfg.Reading.Ontology)
-	if err == nil {
-		err = o.Speaks(cfg.Reading.Language)
-	}
+	o, err := gateway.Ontology(cfg.Reading)
 	if err != nil {
 		return "", err
 	}

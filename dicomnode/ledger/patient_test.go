@@ -264,3 +264,24 @@ func TestPatients_model(t *testing.T) {
 
 // bg ends never.
 var bg = context.Background()
+
+// Identifiers of one person are those that were merged, however often, and one that only leaves the authority out.
+func TestSamePerson(t *testing.T) {
+	l := openLedger(t)
+	take(t, l, told("1", PatientChange{Person: Person{Identifier: Identifier{"Y", "HOSP"}}, Prior: []Identifier{{"X", "HOSP"}}}))
+	take(t, l, told("2", PatientChange{Person: Person{Identifier: Identifier{"Z", "HOSP"}}, Prior: []Identifier{{"Y", "HOSP"}}}))
+	for _, row := range []struct {
+		a, b Identifier
+		want bool
+	}{
+		{Identifier{"X", "HOSP"}, Identifier{"Z", "HOSP"}, true},
+		{Identifier{"X", ""}, Identifier{"Z", "HOSP"}, true},
+		{Identifier{"X", "OTHER"}, Identifier{"Z", "HOSP"}, false},
+		{Identifier{"Q", ""}, Identifier{"Q", "HOSP"}, true},
+		{Identifier{"Q", ""}, Identifier{"Z", "HOSP"}, false},
+	} {
+		same, err := l.SamePerson(t.Context(), row.a, row.b)
+		require.NoError(t, err)
+		require.Equal(t, row.want, same, "%v %v", row.a, row.b)
+	}
+}

@@ -144,9 +144,10 @@ func (l *Ledger) DueLooks(ctx context.Context, limit int) ([]Look, error) {
 	return due, nil
 }
 
-const readingsOf = `SELECT entry, study_instance_uid, accession, document FROM report_reading WHERE id IN (
+var readingsOf = `SELECT entry, study_instance_uid, accession, document FROM report_reading WHERE id IN (
 	SELECT r.id FROM report_reading r JOIN study s ON s.study_instance_uid = ?1 AND r.study_instance_uid = ?1
-	UNION SELECT r.id FROM study s JOIN report_reading r ON r.accession = s.accession_number WHERE s.study_instance_uid = ?1 AND s.accession_number <> '')
+	UNION SELECT r.id FROM study s JOIN report_reading r ON r.accession = s.accession_number WHERE s.study_instance_uid = ?1 AND s.accession_number <> ''
+	UNION SELECT r.id FROM study s JOIN report_reading r ON ` + fmt.Sprintf(beginsAs, "r", "s.accession_number") + ` WHERE s.study_instance_uid = ?1)
 	ORDER BY id DESC LIMIT ?2`
 
 // ReadingsOf returns what reports of other systems say of a study, the newest first, at most limit.

@@ -34,6 +34,21 @@ func (l *Ledger) PatientOf(ctx context.Context, study dicom.UID) (Whose, error) 
 	return found[0], nil
 }
 
+const onePerson = `SELECT EXISTS (SELECT 1 FROM patient p JOIN patient q ON q.current = p.current
+	WHERE p.identifier = ?1 AND (p.authority = ?2 OR p.authority = '' OR ?2 = '') AND q.identifier = ?3 AND (q.authority = ?4 OR q.authority = '' OR ?4 = ''))`
+
+// SamePerson says whether two identifiers name one person, as far as anybody has told. An authority that only one of them has decides
+// nothing.
+func (l *Ledger) SamePerson(ctx context.Context, a, b Identifier) (same bool, err error) {
+	if a.is(b, true) {
+		return true, nil
+	}
+	if err := l.readDB.QueryRowContext(ctx, onePerson, a.ID, a.Authority, b.ID, b.Authority).Scan(&same); err != nil {
+		return false, fmt.Errorf("ledger: whether two identifiers are one person's: %w", err)
+	}
+	return same, nil
+}
+
 // whose is the patient that a study is on.
 func (t *tx) whose(g gateRow, claims []claim, order Order, ordered bool) (Whose, error) {
 	var named Identifier // by an image

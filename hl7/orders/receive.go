@@ -55,8 +55,8 @@ type Receiver struct {
 	Log          *slog.Logger
 	// Changed is called after a message has changed the orders of studies that are in the ledger. It may be nil.
 	Changed func(studies []dicom.UID)
-	// Read says which findings the text of a report names; nil: reports are kept and not read.
-	Read func(text string) ledger.ReportReading
+	// Read says which findings the text of a report names, and false where it cannot be read; nil: reports are kept and not read.
+	Read func(text string) (ledger.ReportReading, bool)
 	// Reported is called after a report was taken. It may be nil.
 	Reported func()
 	// Observe is called for every message with its kind, or "other", and what it was answered. It may be nil.

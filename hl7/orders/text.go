@@ -15,9 +15,6 @@ type Text struct {
 	group  group
 }
 
-// maxRead is how much text of an OBR is read for findings, in bytes.
-const maxRead = 256 << 10
-
 // readings is what the reports of a message say, each on the study that it names.
 func (r *Receiver) readings(m *hl7.Message, s Sender) (out []ledger.ReportReading) {
 	if r.Read == nil || m.Get("MSH-9.1") != "ORU" {
@@ -28,7 +25,10 @@ func (r *Receiver) readings(m *hl7.Message, s Sender) (out []ledger.ReportReadin
 		if err != nil || subject == (ledger.Subject{}) {
 			continue
 		}
-		reading := r.Read(t.Text[:min(len(t.Text), maxRead)])
+		reading, ok := r.Read(t.Text)
+		if !ok {
+			continue
+		}
 		reading.Subject, reading.Status = subject, t.Status
 		reading.Patient, _ = s.patient(t.group.segments["PID"])
 		out = append(out, reading)
@@ -77,7 +77,11 @@ func Texts(m *hl7.Message) []Text {
 				b.WriteString("\n" + r.Get("1") + "\n")
 			}
 		}
-		if t.Text = strings.TrimSpace(b.String()); t.Text != "" && len(out) < maxTexts {
+		t.Text = strings.TrimSpace(b.String())
+		if t.Text == "" && t.Status == "C" {
+			t.Status = "X" // a correction that leaves no word takes back what was said
+		}
+		if (t.Text != "" || t.Status == "X") && len(out) < maxTexts {
 			out = append(out, t)
 		}
 	}

@@ -83,6 +83,7 @@ func FuzzRead(f *testing.F) {
 			}
 		}
 	}
+	f.Add("The colonoscope was advanced to the cecum without any difficulty\n~\n\"\nA polyp was removed.")
 	f.Add("?polyp [ ] [x] no\r\n☐ BBPS 1-2 \\.br\\ 0-IIa polyp: ____ \xff\xfe Z.n. v.a. 3,5")
 	f.Add("BBPS: (right colon/transverse/left): 2/2/3")
 	f.Fuzz(func(t *testing.T, text string) { checkReport(t, text) })

@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // read finds the mentions of a sentence.
@@ -115,6 +116,7 @@ func (c *clause) grade() {
 var (
 	triple   = regexp.MustCompile(`(?:^|[^\d.])([0-3])(?:\s?[-–+/,]\s?|\s)([0-3])(?:\s?[-–+/,]\s?|\s)([0-3])(?:[^\d.]|\.\D|\.?$)`)
 	labelled = regexp.MustCompile(`(?i)\b(?:(?:right|transverse|left|rechts|rechte[rs]?|quer|transversum|links|linke[rs]?|ascending|descending)\b[^\d,;\n]{0,24}?|[rtl]c?\s?[:=]?\s?)([0-3])\b`)
+	lines    = regexp.MustCompile(`(?im)^[ \t]*(?:right|transverse|left|rechts|rechte[rs]?|quer|transversum|links|linke[rs]?|ascending|descending)\b[^\d,;\n]{0,24}?([0-3])[ \t]*[.,;]?[ \t]*$`)
 	total    = regexp.MustCompile(`(?i)(?:total|gesamt|sum(?:me)?|score|=)[^\d;\n]{0,16}?([0-9])(?:\D|$)`)
 	outOf    = regexp.MustCompile(`(?i)([0-9])\s?(?:/|of|out of|von)\s?9\b`)
 	lone     = regexp.MustCompile(`^\D{0,24}?([0-9])(?:[^\d/+,-]|[-,]\D|$)`)
@@ -131,8 +133,10 @@ func (l *Language) isScale(h hit) bool {
 func (l *Language) scale(text string, c *clause, k int) (inadequate bool, at Span, ok bool) {
 	start, end := c.tokens[c.hits[k].start].start, c.tokens[c.hits[k].end-1].end
 	to := c.tokens[len(c.tokens)-1].end
-	if c.hits[k].end == len(c.tokens) || c.hits[k].end == len(c.tokens)-1 { // the figures stand on the lines after it
-		to = len(text)
+	if rest := c.tokens[c.hits[k].end:]; len(rest) == 0 || len(rest) == 1 && rest[0].kind == mark {
+		if next := strings.TrimLeft(text[end:], " \t:.=-"); next != "" && strings.ContainsRune("\r\n\\", rune(next[0])) {
+			to = len(text) // the figures stand on the lines after it
+		}
 	}
 	figures := text[end:min(to, end+scaleReach)]
 	digit := func(s string) int { n, _ := strconv.Atoi(s); return n }
@@ -142,7 +146,13 @@ func (l *Language) scale(text string, c *clause, k int) (inadequate bool, at Spa
 			parts = append(parts, digit(s))
 		}
 	} else {
-		for _, m := range labelled.FindAllStringSubmatch(figures, 3) {
+		found := labelled.FindAllStringSubmatch(figures, 3)
+		if n := len(found); n > 0 && n < 3 { // a line for each segment
+			if of := lines.FindAllStringSubmatch(text[end:min(len(text), end+scaleReach)], 3); len(of) > n {
+				found = of
+			}
+		}
+		for _, m := range found {
 			parts = append(parts, digit(m[1]))
 		}
 	}

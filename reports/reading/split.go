@@ -161,7 +161,7 @@ func (s *splitter) labels(i int) bool {
 // breaks says whether the end of a line is the end of a sentence, or the line was broken for its length.
 func (s *splitter) breaks(i int) bool {
 	t := s.tokens[i]
-	if len(s.now) == 0 || t.word == "\n\n" || t.bullet || i+1 == len(s.tokens) {
+	if len(s.now) == 0 || t.word == "\n\n" || t.bullet || i+1 == len(s.tokens) || s.tokens[i+1].kind == newline { // after it a line of signs alone, or none
 		return true
 	}
 	last, next := s.now[len(s.now)-1], s.tokens[i+1]

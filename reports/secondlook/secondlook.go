@@ -130,30 +130,39 @@ func kindOf(s reading.Status, seen bool) string {
 	return NotMentioned
 }
 
-// Final picks the report that counts: the newest that is final or corrected (OBR-25, table 0123), unless a newer one was withdrawn. Several of one
-// message, of the parts of an examination, count together.
-func Final(newestFirst []ledger.ReportReading) (ledger.ReportReading, bool) {
-	i := slices.IndexFunc(newestFirst, func(r ledger.ReportReading) bool { return slices.Contains([]string{"F", "C", "A", "X"}, r.Status) })
-	if i < 0 || newestFirst[i].Status == "X" {
-		return ledger.ReportReading{}, false
-	}
-	out := newestFirst[i]
-	out.Findings = slices.Clone(out.Findings)
-	for _, other := range newestFirst[i+1:] {
-		if other.Entry != out.Entry {
-			break
-		}
-		for _, f := range other.Findings {
-			k := slices.IndexFunc(out.Findings, func(g ledger.ReportFinding) bool { return g.Finding == f.Finding })
-			switch {
-			case k < 0:
-				out.Findings = append(out.Findings, f)
-			case reading.Before(reading.Status(f.Status), reading.Status(out.Findings[k].Status)):
-				out.Findings[k] = f
-			}
+// Final picks the report that counts: the newest that is final or corrected (OBR-25, table 0123), unless a newer one was withdrawn. The
+// final parts of an examination that come in one message count together; what of it is preliminary or withdrawn does not.
+func Final(newestFirst []ledger.ReportReading) (out ledger.ReportReading, found bool) {
+	over := false // a report is withdrawn, and nothing of the same message stands
+	for _, r := range newestFirst {
+		switch {
+		case found && r.Entry != out.Entry, over && r.Entry != out.Entry:
+			return out, found
+		case r.Status == "X" && !found:
+			out.Entry, over = r.Entry, true
+		case r.Status != "F" && r.Status != "C":
+		case !found:
+			out, found = r, true
+			out.Findings = slices.Clone(r.Findings)
+		default:
+			out.Findings = together(out.Findings, r.Findings)
 		}
 	}
-	return out, true
+	return out, found
+}
+
+// together is what two parts of a report say of each finding.
+func together(all, more []ledger.ReportFinding) []ledger.ReportFinding {
+	for _, f := range more {
+		k := slices.IndexFunc(all, func(g ledger.ReportFinding) bool { return g.Finding == f.Finding })
+		switch {
+		case k < 0:
+			all = append(all, f)
+		case reading.Before(reading.Status(f.Status), reading.Status(all[k].Status)):
+			all[k] = f
+		}
+	}
+	return all
 }
 
 // Ledger is what a Looker needs of it.
@@ -161,6 +170,7 @@ type Ledger interface {
 	DueLooks(ctx context.Context, limit int) ([]ledger.Look, error)
 	ReadingsOf(ctx context.Context, study dicom.UID, limit int) ([]ledger.ReportReading, error)
 	GateOf(ctx context.Context, study dicom.UID) (ledger.GateState, error)
+	SamePerson(ctx context.Context, a, b ledger.Identifier) (bool, error)
 	ExamsOf(ctx context.Context, study dicom.UID) ([]ledger.Exam, error)
 	ExamResults(ctx context.Context, e ledger.Exam) ([]ledger.ExamResult, error)
 	PutReviews(ctx context.Context, k ledger.Look, reviews []ledger.Review, at time.Time) error
@@ -239,12 +249,23 @@ func (k *Looker) look(ctx context.Context, study dicom.UID) ([]ledger.Review, er
 		return nil, err
 	}
 	gate, err := k.Ledger.GateOf(ctx, study)
-	if err != nil && !errors.Is(err, ledger.ErrNotFound) {
+	if errors.Is(err, ledger.ErrNotFound) {
+		err = nil // nobody has said whose it is
+	}
+	if err != nil {
 		return nil, err
 	}
 	all = slices.DeleteFunc(all, func(r ledger.ReportReading) bool { // of another patient whose study has the accession number
-		return gate.Patient.ID != "" && r.Patient.ID != "" && r.Patient.ID != gate.Patient.ID
+		if gate.Patient.ID == "" || r.Patient.ID == "" || err != nil {
+			return false
+		}
+		var same bool
+		same, err = k.Ledger.SamePerson(ctx, r.Patient, gate.Patient)
+		return !same
 	})
+	if err != nil {
+		return nil, err
+	}
 	report, ok := Final(all)
 	if !ok {
 		return nil, nil

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"time"
 
 	"endogate/cmd/endogate/admin"
 	"endogate/configs"
+	"endogate/dicomnode/failure"
 	"endogate/dicomnode/ledger"
 	"endogate/reports/draft"
 	"endogate/reports/reading"
@@ -15,20 +17,17 @@ import (
 )
 
 // Ontology loads what reports of other systems are read with, in the configured language.
-func Ontology(cfg configs.Config) (*reading.Ontology, error) {
-	o, err := reading.Load(cfg.Reading.Ontology)
+func Ontology(cfg configs.Reading) (*reading.Ontology, error) {
+	o, err := reading.Load(cfg.Ontology)
 	if err == nil {
-		err = o.Speaks(cfg.Reading.Language)
+		err = o.Speaks(cfg.Language)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("reading: %w", err)
-	}
-	return o, nil
+	return o, err
 }
 
 // openSecondLook makes what compares reports of other systems with what the models found.
 func (g *parts) openSecondLook() error {
-	o, err := Ontology(g.cfg)
+	o, err := Ontology(g.cfg.Reading)
 	if err != nil {
 		return err
 	}
@@ -46,14 +45,25 @@ func (g *parts) openSecondLook() error {
 	return nil
 }
 
-// readReport is what a report says, as the ledger keeps it.
-func (g *parts) readReport(text string) ledger.ReportReading {
+// readReport is what a report says, as the ledger keeps it; false where it cannot be read, which the log says: it is kept all the same,
+// and compared with nothing.
+func (g *parts) readReport(text string) (out ledger.ReportReading, ok bool) {
+	if len(text) > reading.MaxText {
+		g.log.Warn("second look: a report is too long to be read, and is compared with nothing", "bytes", len(text))
+		return out, false
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			g.log.Error("second look: a report could not be read, and is compared with nothing", "reason", failure.Reason(p), "stack", string(debug.Stack()))
+			ok = false
+		}
+	}()
 	r := g.looker.Ontology.Read(text, g.cfg.Reading.Language)
-	out := ledger.ReportReading{Language: r.Language, Ontology: r.Ontology, Findings: []ledger.ReportFinding{}}
+	out = ledger.ReportReading{Language: r.Language, Ontology: r.Ontology, Findings: []ledger.ReportFinding{}}
 	for _, f := range r.Findings {
 		out.Findings = append(out.Findings, ledger.ReportFinding{Finding: f.Finding, Status: string(f.Status), Sentence: cut(f.Sentence), Rule: f.Rule, Start: f.Span.Start, End: f.Span.End})
 	}
-	return out
+	return out, true
 }
 
 // longestSentence is how much of a sentence is kept, in characters.
