@@ -39,6 +39,7 @@ type cli struct {
 	Token       tokenCmd       `cmd:"" help:"Say which programs may ask, and what; the gateway may run or not."`
 	Audit       auditCmd       `cmd:"" help:"Look at the audit trail."`
 	Retract     retractCmd     `cmd:"" help:"Take an AI result, or all results of a model version, back: reports and drafts say so."`
+	Reviews     reviewsCmd     `cmd:"" help:"Look at findings of which a report of another system and a model say different things, and say who is right."`
 	Templates   templatesCmd   `cmd:"" help:"Write the sections, phrases and terms of report drafts, to be edited."`
 	Read        readCmd        `cmd:"" help:"Say which findings the text of a report states, denies, doubts or only speaks of."`
 	Ontology    ontologyCmd    `cmd:"" help:"Write the words that reports are read with, to be edited."`

@@ -26,6 +26,7 @@ var unpaged = map[string]string{
 	"/api/v1/studies/{uid}/instances/{sop}/frames/{frame}/explanation.png":  "one picture of one frame",
 	"/api/v1/studies/{uid}/instances/{sop}/frames/{frame}/explanation.json": "one map of one frame",
 	"/api/v1/messages/{id}": "streams one message",
+	"/api/v1/reviews/{id}":  "one review, which names five frames at most",
 	"/api/v1/me":            "who asks",
 	"/api/v1/users":         "as many as administrators made",
 	"/api/v1/tokens":        "the same",

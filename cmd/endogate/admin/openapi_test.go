@@ -112,6 +112,8 @@ func TestOpenAPI_answers(t *testing.T) {
 		{"GET /api/v1/messages", "/api/v1/messages?answer=AE"},
 		{"GET /api/v1/messages", "/api/v1/messages?answer=XX"},
 		{"GET /api/v1/messages/{id}", "/api/v1/messages/none"},
+		{"GET /api/v1/reviews/{id}", "/api/v1/reviews/0123456789abcdef"},
+		{"GET /api/v1/reviews/{id}", "/api/v1/reviews/none"},
 		{"GET /api/v1/outbox", "/api/v1/outbox"},
 		{"GET /api/v1/parked", "/api/v1/parked"},
 		{"POST /api/v1/parked/retry", "/api/v1/parked/retry?kind=delivery&dry_run=true"},

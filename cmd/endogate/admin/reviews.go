@@ -17,6 +17,8 @@ import (
 type Reviews interface {
 	// Reviews returns a page, the most urgent first, and how many there are in all.
 	Reviews(ctx context.Context, f ledger.ReviewFilter) (page []ledger.Review, total int, err error)
+	// Review returns one, or ErrNotFound.
+	Review(ctx context.Context, name string) (ledger.Review, error)
 	// ReviewCounts says how reports and models agreed, by month.
 	ReviewCounts(ctx context.Context, from, before time.Time) ([]ledger.ReviewCount, error)
 	// Decide says who is right; durable on return. ErrNotFound, or ErrRefused where nothing is to be decided. It changes nothing else.
@@ -62,6 +64,15 @@ func (s *Server) reviews(c echo.Context) error {
 		Reviews []ledger.Review `json:"reviews"`
 		paging
 	}{list(page), paging{total, f.Limit, f.Offset, next(page, f.Limit, func(r ledger.Review) ledger.Cursor { return ledger.Cursor{ID: r.Name} })}})
+}
+
+func (s *Server) review(c echo.Context) error {
+	review, err := s.Reviews.Review(c.Request().Context(), param(c, "id"))
+	if err != nil {
+		return faultOf("the review was not read", err)
+	}
+	review.Sources = list(review.Sources)
+	return c.JSON(http.StatusOK, review)
 }
 
 func (s *Server) countReviews(c echo.Context, from, before time.Time, format agreementFormat) error {

@@ -40,6 +40,7 @@ var rightsOf = map[string]access.Right{
 	"GET /api/v1/messages":                   access.Identify,
 	"GET /api/v1/messages/:id":               access.Identify,
 	"GET /api/v1/reviews":                    access.Identify,
+	"GET /api/v1/reviews/:id":                access.Identify,
 
 	"PATCH /api/v1/studies/:uid/draft":         access.Report,
 	"POST /api/v1/studies/:uid/draft/sign":     access.Report,

@@ -524,6 +524,13 @@ func (h *hospital) Reviews(_ context.Context, f ledger.ReviewFilter) ([]ledger.R
 	return []ledger.Review{sampleReview}, 1, nil
 }
 
+func (h *hospital) Review(_ context.Context, name string) (ledger.Review, error) {
+	if name != sampleReview.Name {
+		return ledger.Review{}, ErrNotFound
+	}
+	return sampleReview, nil
+}
+
 func (h *hospital) ReviewCounts(context.Context, time.Time, time.Time) ([]ledger.ReviewCount, error) {
 	return []ledger.ReviewCount{{Month: "2026-11", Model: "demo", Finding: "polyp", Agreed: 3, Confirmed: 1}}, nil
 }

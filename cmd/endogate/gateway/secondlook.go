@@ -81,6 +81,12 @@ func (v *views) Reviews(ctx context.Context, f ledger.ReviewFilter) ([]ledger.Re
 	return v.ledger.Reviews(ctx, f)
 }
 
+// Review implements admin.Reviews.
+func (v *views) Review(ctx context.Context, name string) (ledger.Review, error) {
+	r, err := v.ledger.Review(ctx, name)
+	return r, notFound(err)
+}
+
 // ReviewCounts implements admin.Reviews.
 func (v *views) ReviewCounts(ctx context.Context, from, before time.Time) ([]ledger.ReviewCount, error) {
 	return v.ledger.ReviewCounts(ctx, from, before)
@@ -97,6 +103,5 @@ func (v *views) Decide(ctx context.Context, name string, state ledger.ReviewStat
 	if err != nil {
 		return ledger.Review{}, notFound(err)
 	}
-	r, err := v.ledger.Review(ctx, name)
-	return r, notFound(err)
+	return v.Review(ctx, name)
 }
