@@ -70,7 +70,7 @@ type Boxes struct {
 	Unit       Unit
 	Background Background
 	Overlap    float64 // of the intersection in the union, beyond which the less probable of two boxes of a class is left out; 1: never
-	Most       int     // boxes of a frame, the most probable ones
+	Most       int     // boxes of a frame, the most probable ones; the best of each class stays in any case
 }
 
 // wrong says why columns are none that can be read, or "".
@@ -91,6 +91,8 @@ func (b Boxes) wrong() string {
 		return "has box, which is in the output that boxes.from names"
 	case has(ClassesColumn)+has(ScoreColumn) != 1 || has(ScoreColumn) != has(LabelColumn):
 		return "must have either classes, or score and label, each once"
+	case b.From != "" && has(LabelColumn) > 0:
+		return "has score and label, which must lie with their box: leave boxes.from out"
 	case has(ObjectnessColumn) > 1:
 		return "has objectness more than once"
 	case len(b.Columns) > 16:
@@ -201,6 +203,13 @@ func (d detector) probability(row int, values []float32) (p []float64, err error
 		if err != nil {
 			return nil, err
 		}
+		if _, has := d.at[ObjectnessColumn]; has {
+			o, err := one(ObjectnessColumn)
+			if err != nil {
+				return nil, err
+			}
+			score *= o
+		}
 		label := float64(values[d.index(row, LabelColumn, 0)])
 		if class := math.Round(label) - float64(before); class >= 0 && class < float64(d.classes) {
 			p[int(class)] = score
@@ -287,7 +296,11 @@ func (d detector) read(thresholds []float64, seen func([4]float64) ([4]float64, 
 	}
 	slices.SortStableFunc(found, func(a, b candidate) int { return cmp.Compare(b.probability, a.probability) })
 	found = suppressed(found[:min(len(found), maxCandidates)], d.boxes.Overlap)
-	return found[:min(len(found), d.boxes.Most)], best, nil
+	n := 0
+	return slices.DeleteFunc(found, func(c candidate) bool { // the best of a class stays
+		n++
+		return n > d.boxes.Most && c.row != best[c.class].row
+	}), best, nil
 }
 
 // suppressed leaves out of boxes, the most probable first, those that overlap a better one of their class: non-maximum suppression.
@@ -314,10 +327,10 @@ func union(a, b [4]float64) float64 {
 func (d detector) seed(row, class int, weight float32, seed []float32) {
 	if _, labelled := d.at[LabelColumn]; labelled {
 		seed[d.index(row, ScoreColumn, 0)] += weight
-		return
+	} else {
+		_, before := d.boxes.Background.more()
+		seed[d.index(row, ClassesColumn, before+class)] += weight
 	}
-	_, before := d.boxes.Background.more()
-	seed[d.index(row, ClassesColumn, before+class)] += weight
 	if _, has := d.at[ObjectnessColumn]; has {
 		seed[d.index(row, ObjectnessColumn, 0)] += weight
 	}

@@ -81,9 +81,9 @@ func TestOnFrame_inverseOfFit(t *testing.T) {
 			upright.X, upright.Y = upright.Y, upright.X
 		}
 		place, ok := onFrame(g, [4]float64{l, top, r, bottom})
-		if !ok { // smaller than half a pixel
+		if !ok { // less than a pixel
 			wide, high := (r-l)/(w.Right-w.Left)*float64(upright.X), (bottom-top)/(w.Bottom-w.Top)*float64(upright.Y)
-			require.True(t, wide < 0.5 || high < 0.5, "%g by %g", wide, high)
+			require.True(t, wide < 0.5 || high < 0.5 || (wide-0.5)*(high-0.5) < 1, "%g by %g", wide, high)
 			return
 		}
 		in := image.Rect(int(place[0]), int(place[1]), int(math.Ceil(place[2])), int(math.Ceil(place[3])))
@@ -151,6 +151,9 @@ func TestReadBoxes_layouts(t *testing.T) {
 		"suppressed in the graph": {Boxes{Columns: []Column{BoxColumn, ScoreColumn, LabelColumn}, Format: Corners, Unit: Pixels}, None, []int64{1, 3, 6}, []float32{
 			20, 20, 100, 60, 0.8, 1, 0, 0, 1, 1, 0.1, 0, 100, 50, 200, 100, 0.6, 0,
 		}, nil},
+		"objectness with a label": {Boxes{Columns: []Column{BoxColumn, ObjectnessColumn, ScoreColumn, LabelColumn}, Format: Corners, Unit: Pixels}, None, []int64{1, 3, 7}, []float32{
+			20, 20, 100, 60, 0.8, 1, 1, 0, 0, 1, 1, 0.1, 0.9, 0, 100, 50, 200, 100, 1, 0.6, 0,
+		}, nil},
 		"with the picture's number": {Boxes{Columns: []Column{SkipColumn, BoxColumn, LabelColumn, ScoreColumn}, Format: Corners, Unit: Pixels, Background: FirstBackground}, None, []int64{3, 7}, []float32{
 			0, 20, 20, 100, 60, 2, 0.8, 0, 0, 0, 1, 1, 1, 0.1, 0, 100, 50, 200, 100, 1, 0.6,
 		}, nil},
@@ -187,6 +190,48 @@ func TestReadBoxes_layouts(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The best box of a class stays, however many better ones there are of others.
+func TestReadBoxes_most(t *testing.T) {
+	b := demoBundle(t)
+	b.Classes = b.Classes[:2]
+	b.Output = Output{Name: "out", Activation: None, Kind: OfBoxes, Boxes: Boxes{Columns: []Column{BoxColumn, ClassesColumn}, Format: Corners, Unit: Fractions, Overlap: 1, Most: 3}}
+	r, err := b.Reading(explain.Unknown)
+	require.NoError(t, err)
+	var values []float32
+	for range 5 {
+		values = append(values, 0, 0, 0.5, 0.5, 0.9, 0)
+	}
+	values = append(values, 0.5, 0.5, 1, 1, 0, 0.6)
+	said, err := r.Read([]explain.Tensor{{Shape: []int64{6, 6}, Values: values}}, analysis.Geometry{})
+	require.NoError(t, err)
+	require.Len(t, said.Regions, 4)
+	require.Equal(t, 1, said.Regions[3].Class)
+}
+
+// What cannot be read of columns is told at once.
+func TestBoxes_wrong(t *testing.T) {
+	require.Contains(t, Boxes{Columns: []Column{ScoreColumn, LabelColumn}, From: "boxes"}.wrong(), "leave boxes.from out")
+}
+
+// Candidates that come and go with the picture are scored by the box that is most alike.
+func TestScoring_othersAreFewer(t *testing.T) {
+	b := demoBundle(t)
+	b.Classes = b.Classes[:2]
+	b.Output = Output{Name: "out", Activation: None, Kind: OfBoxes, Boxes: Boxes{Columns: []Column{BoxColumn, ClassesColumn}, Format: Corners, Unit: Fractions, Overlap: 1, Most: 3}}
+	r, err := b.Reading(explain.Unknown)
+	require.NoError(t, err)
+	outputs := []explain.Tensor{{Shape: []int64{1, 2, 6}, Values: []float32{0, 0, 0.5, 0.5, 0.9, 0, 0.5, 0.5, 1, 1, 0.8, 0}}}
+	d, err := r.detector(outputs)
+	require.NoError(t, err)
+	seed := make([]float32, 12)
+	d.seed(1, 0, 1, seed)
+	score, err := r.Scoring(outputs, seed)
+	require.NoError(t, err)
+	require.InDelta(t, 0.8, score(outputs[0].Values), 1e-6)
+	require.InDelta(t, 0.7, score([]float32{0.5, 0.5, 1, 1, 0.7, 0}), 1e-6)
+	require.Zero(t, score(nil))
 }
 
 // What a detector gives that is no box or no probability is an error, never a finding.

@@ -143,7 +143,11 @@ func (m *BundleModel) Infer(ctx context.Context, s analysis.Sample, w Wishes) (a
 				part.Result.Notes = append(part.Result.Notes, fmt.Sprintf("%s: explained by %s: %s", f.Class, info.Title, why))
 			}
 		} else {
-			part.Result.Notes = append(part.Result.Notes, f.called()+": "+m.unexplained())
+			why := m.unexplained()
+			if err == nil && m.network.How.Method != NoMethod {
+				why = NoteFirst
+			}
+			part.Result.Notes = append(part.Result.Notes, f.called()+": "+why)
 		}
 		wished, err := m.wished(ctx, *input, f, w.Heatmaps)
 		if err != nil {
@@ -158,7 +162,7 @@ func (m *BundleModel) Infer(ctx context.Context, s analysis.Sample, w Wishes) (a
 type found struct {
 	analysis.Finding
 	class int
-	seed  []float32
+	seed  func() []float32 // made when it is needed: of a mask it is as large as the output
 }
 
 // called is its class, and which box of several it is.
@@ -173,11 +177,11 @@ func (f found) called() string {
 func (m *BundleModel) found(said Said) (all []found) {
 	for i, class := range m.bundle.Classes {
 		if p := said.Probabilities[i]; !m.bundle.Output.Parts() && p >= class.Threshold {
-			all = append(all, found{class.Seen(p), i, m.network.Reading.Seed(said.values, i, -1)})
+			all = append(all, found{class.Seen(p), i, func() []float32 { return m.network.Reading.Seed(said.values, i, -1) }})
 		}
 	}
 	for _, r := range said.Regions {
-		f := found{m.bundle.Classes[r.Class].Seen(r.Probability), r.Class, said.Seed(r, -1)}
+		f := found{m.bundle.Classes[r.Class].Seen(r.Probability), r.Class, func() []float32 { return said.Seed(r, -1) }}
 		f.Outline, f.Number, f.Contours, f.Share = r.Outline, r.Number, r.Contours, r.Share
 		all = append(all, f)
 	}
@@ -200,7 +204,7 @@ func (m *BundleModel) wished(ctx context.Context, input []float32, f found, wish
 	if m.explainer == nil {
 		return nil, Permanent(fmt.Errorf("inference: model %s explains by its own method alone", m.bundle.Name))
 	}
-	maps, err := m.explainer.Explain(ctx, input, f.seed, wishes)
+	maps, err := m.explainer.Explain(ctx, input, f.seed(), wishes)
 	if err != nil {
 		return nil, err
 	}
@@ -239,14 +243,14 @@ func (m *BundleModel) late(ctx context.Context, input []float32, all []found, ah
 			left = append(left, i)
 		}
 	}
-	together := max(len(left), 1)
+	together := max(min(len(left), maxAhead), 1)
 	if info, _ := explain.LookupMethod(explain.Method(m.network.How.Method)); info.Runs {
 		together, left = 1, m.first(all, left) // what is done within the budget is kept
 	}
 	for some := range slices.Chunk(left, together) {
 		var seeds [][]float32
 		for _, i := range some {
-			seeds = append(seeds, all[i].seed)
+			seeds = append(seeds, all[i].seed())
 		}
 		_, made, err := m.network.Explain(ctx, input, m.bundle.Input.Shape(), seeds)
 		if err != nil {
@@ -272,6 +276,7 @@ func (m *BundleModel) first(all []found, of []int) []int {
 // What a finding says that its model does not explain.
 const (
 	NoteNoMethod = "No explanation is made: the model's manifest has it so."
+	NoteFirst    = "No explanation is made: of a frame's boxes only the three most probable are explained by a method of many runs."
 	NoteBudget   = "No explanation is made: it would take longer than the model's manifest allows."
 )
 

@@ -143,7 +143,8 @@ func onFrame(g analysis.Geometry, box [4]float64) (place [4]float64, ok bool) {
 	place = [4]float64{
 		quarter(max(min(x0, x1), seen[0])), quarter(max(min(y0, y1), seen[1])), quarter(min(max(x0, x1), seen[2])), quarter(min(max(y0, y1), seen[3])),
 	}
-	if place[2] <= place[0] || place[3] <= place[1] || box[2] <= box[0] || box[3] <= box[1] {
+	sides := [2]float64{place[2] - place[0], place[3] - place[1]}
+	if sides[0] <= 0 || sides[1] <= 0 || sides[0]*sides[1] < 1 || box[2] <= box[0] || box[3] <= box[1] { // less than a pixel is no region
 		return place, false
 	}
 	for _, m := range g.Masked {
@@ -193,7 +194,8 @@ func (r Reading) readMask(said *Said, output explain.Tensor, g analysis.Geometry
 		if m.region && g.Columns > 0 && m.probability >= r.thresholds[m.class] {
 			on := ToSource(g, m.pixels)
 			frame := float64(g.Rows * g.Columns)
-			one.Contours = explain.Contours(on, float32(s.mask.Level), s.mask.Smallest*frame)
+			input := float64(g.Crop.Dx()*g.Crop.Dy()) / ((w.Right - w.Left) * (w.Bottom - w.Top)) // in pixels of the frame
+			one.Contours = explain.Contours(on, float32(s.mask.Level), s.mask.Smallest*input)
 			for _, v := range on.Values {
 				if v >= float32(s.mask.Level) {
 					one.Share += 1 / frame
@@ -256,7 +258,15 @@ func (d detector) scoring(seed []float32) (func([]float32) float64, error) {
 				}
 				return d.alike(d.box(row), class), nil
 			}
+			like := d.alike(d.box(row), class)
 			return func(values []float32) float64 {
+				switch {
+				case len(values) == len(d.scores):
+				case d.boxes.From == "":
+					return like(values) // candidates come and go
+				default:
+					return math.NaN()
+				}
 				p, err := d.probability(row, values)
 				if err != nil {
 					return math.NaN()

@@ -103,9 +103,11 @@ func modelsOf(doc draft.Document) []analysis.Model {
 func contributorsOf(doc draft.Document) (all []contributor) {
 	for _, m := range modelsOf(doc) {
 		var explained []string
-		for _, use := range doc.Disclosure.Models {
-			if use.Model == m && use.Explanation != "" && !slices.Contains(explained, use.Explanation) {
-				explained = append(explained, use.Explanation)
+		for _, f := range doc.Findings { // of the maps that are shown: how the model explains by now is another matter
+			for _, frame := range f.Frames {
+				if f.Model == m && frame.Explained != "" && !slices.Contains(explained, frame.Explained) {
+					explained = append(explained, frame.Explained)
+				}
 			}
 		}
 		all = append(all, contributor{m, strings.Join(explained, "; ")})

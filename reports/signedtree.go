@@ -118,7 +118,7 @@ func (r signed) region(f draft.Finding, frame draft.Frame, region [][2]float64, 
 		p = frame.Boxes[number]
 	}
 	items := []ContentItem{codeItem(Contains, finding, f.Code), polylineItem(Contains, imageRegion, region, r.ref(frame))}
-	if frame.Heatmap.SOPInstanceUID != "" {
+	if frame.Heatmap.SOPInstanceUID != "" && (number == 0 || frame.Outline != analysis.NetworkBox) { // of several boxes it is that of the first
 		items = append(items,
 			imageItem(Contains, illustrationOfROI, ImageRef{Instance: frame.Heatmap}),
 			imageItem(Contains, visualExplanation, ImageRef{Instance: frame.Heatmap}))

@@ -216,7 +216,7 @@ func (f Finding) validateOutline(columns, rows int) error {
 	switch {
 	case f.Outline != HotRegion && f.Outline != NetworkBox && f.Outline != NetworkMask:
 		return errors.New("a finding with an outline of another kind")
-	case f.Outline == HotRegion && (len(f.Contours) > 0 || f.Share != 0), boxed && len(f.Contours) != 1, boxed != (f.Number > 0), !isProbability(f.Share):
+	case f.Outline == HotRegion && (len(f.Contours) > 0 || f.Share != 0), boxed && (len(f.Contours) != 1 || len(f.Contours[0]) != 5), boxed != (f.Number > 0), f.Number < 0, !isProbability(f.Share):
 		return errors.New("a finding with a place that it cannot have")
 	}
 	for _, c := range f.Contours {

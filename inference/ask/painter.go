@@ -8,6 +8,7 @@ import (
 	"endogate/explain"
 	"endogate/explain/picture"
 	"endogate/inference"
+	"endogate/inference/analysis"
 )
 
 // Painter makes pictures of answers.
@@ -60,7 +61,7 @@ func (p *Painter) Paint(a *Asked, one Answer) (Painting, error) {
 	}
 	unseen := inference.Unseen(a.Geometry, a.Frame)
 	picture.Hatch(out.Overlay, unseen)
-	if a.At != nil {
+	if a.Outline() != analysis.HotRegion {
 		picture.Outline(out.Overlay, a.At.Contours)
 		out.Words.Remark = joined(picture.OutlineWords+": "+a.At.Outline.Worded()+", not the border of a lesion", out.Words.Remark)
 	}

@@ -111,6 +111,16 @@ func (a *Asked) weigh(said inference.Said) (err error) {
 	}
 	a.At, a.seed = &at, said.Seed(at, a.Against)
 	a.score, err = a.reading.Scoring(a.outputs, said.Seed(at, -1))
+	if err != nil || a.Against < 0 {
+		return err
+	}
+	if slices.Contains(a.bundle.Output.Boxes.Columns, inference.LabelColumn) {
+		return Error("the network gives a box one class alone: it cannot be contrasted with another")
+	}
+	own, other := a.score, at
+	other.Class = a.Against
+	less, err := a.reading.Scoring(a.outputs, said.Seed(other, -1))
+	a.score = func(values []float32) float64 { return own(values) - less(values) }
 	return err
 }
 
@@ -198,7 +208,7 @@ func (a *Asked) worded() string {
 
 // Outline is what the network itself says of where the class in question is.
 func (a *Asked) Outline() analysis.Outline {
-	if a.At == nil {
+	if a.At == nil || len(a.At.Contours) == 0 {
 		return analysis.HotRegion
 	}
 	return a.At.Outline

@@ -147,6 +147,9 @@ func drawn(g analysis.Geometry, raw analysis.Map, unseen []image.Rectangle) *ana
 func (m *making) heatmap(ctx context.Context, span analysis.Span, f analysis.Finding, e analysis.Explanation, shown explain.Map, frame *image.RGBA, unseen []image.Rectangle) (ledger.Object, error) {
 	algorithm := m.algorithm
 	algorithm.Explain = e
+	if len(f.Contours) == 0 {
+		f.Outline = analysis.HotRegion // no line is drawn, and none is spoken of
+	}
 	overlay := explain.Overlay(frame, shown, m.Colours, m.Opacity)
 	picture.Hatch(overlay, unseen)
 	if f.Outline != analysis.HotRegion {

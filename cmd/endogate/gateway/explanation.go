@@ -78,6 +78,9 @@ func (x explanations) Explain(ctx context.Context, study, sop dicom.UID, frame i
 		}
 		note(a.Layer.Chosen)
 		note(a.Note)
+		if a.Instead != a.Layer.Chosen {
+			note(a.Instead)
+		}
 		note(p.Note)
 		return nil
 	})
