@@ -63,6 +63,7 @@ const (
 	ReferencedSOPClassUID                    Tag = 0x00081150
 	ReferencedSOPInstanceUID                 Tag = 0x00081155
 	SourceImageSequence                      Tag = 0x00082112
+	RecommendedDisplayFrameRate              Tag = 0x00082144
 	AnatomicRegionSequence                   Tag = 0x00082218
 	PatientName                              Tag = 0x00100010
 	PatientID                                Tag = 0x00100020
@@ -73,7 +74,10 @@ const (
 	OtherPatientIDsSequence                  Tag = 0x00101002
 	PatientAge                               Tag = 0x00101010
 	BodyPartExamined                         Tag = 0x00180015
+	CineRate                                 Tag = 0x00180040
 	DeviceSerialNumber                       Tag = 0x00181000
+	FrameTime                                Tag = 0x00181063
+	FrameTimeVector                          Tag = 0x00181065
 	DeviceUID                                Tag = 0x00181002
 	SoftwareVersions                         Tag = 0x00181020
 	StudyInstanceUID                         Tag = 0x0020000D
@@ -88,6 +92,7 @@ const (
 	PhotometricInterpretation                Tag = 0x00280004
 	PlanarConfiguration                      Tag = 0x00280006
 	NumberOfFrames                           Tag = 0x00280008
+	FrameIncrementPointer                    Tag = 0x00280009
 	Rows                                     Tag = 0x00280010
 	Columns                                  Tag = 0x00280011
 	BitsAllocated                            Tag = 0x00280100

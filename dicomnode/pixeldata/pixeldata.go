@@ -64,6 +64,7 @@ type Options struct {
 	FFmpeg  string        // the program; "" is ffmpeg on the PATH
 	Timeout time.Duration // for one frame in ffmpeg; 0 is 30 s
 	Bounds  Bounds        // of one frame, whatever decodes it
+	Scratch string        // the folder where the stream of a video lies, without a name, while it is decoded; "" is the system's
 }
 
 // Instance is a data set that is read up to its pixel data.

@@ -1,0 +1,391 @@
+package video
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"io"
+	"iter"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"endogate/dicomnode/dicom"
+	"endogate/dicomnode/pixeldata"
+)
+
+// Clip is the video of an instance: frames with numbers and times. Its methods may be called from any goroutine, but for Close.
+type Clip struct {
+	options pixeldata.Options
+	file    *os.File // the stream
+	index   index
+	count   int
+	starts  []time.Duration // of its frames where the instance lists them; nil: they are every apart
+	every   time.Duration   // 0: the stream's own times
+	note    string
+}
+
+const (
+	waitDelay = time.Second
+	input     = "/proc/self/fd/3" // the first of a child's extra files
+	chunk     = 64                // frames of one child, where it can begin in the middle
+	// worthIt is how many frames that nobody asks for are as much work as another child.
+	worthIt = 50
+)
+
+// Open copies the stream of an instance out of its data set and looks through it. An error is as those of
+// [pixeldata.Instance.Frames]. What is cut off, or has other frames than it says, is opened as far as it goes: see Note.
+func Open(ctx context.Context, i *pixeldata.Instance) (_ *Clip, err error) {
+	c := &Clip{options: i.Options()}
+	if c.file, err = scratch(c.options.Scratch); err != nil {
+		return nil, fmt.Errorf("video: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			_ = c.Close()
+		}
+	}()
+	cut := i.Stream(stoppable{ctx, c.file})
+	if cut != nil && !errors.Is(cut, pixeldata.ErrCorrupt) {
+		return nil, cut
+	}
+	head := make([]byte, 256)
+	n, _ := c.file.ReadAt(head, 0)
+	if c.index.demuxer = demuxerOf(head[:n], isHEVC(i)); c.index.demuxer == "" {
+		return nil, cmp.Or(cut, fmt.Errorf("%w: the pixel data do not begin as a video does", pixeldata.ErrCorrupt))
+	}
+	if err := c.look(ctx); err != nil {
+		return nil, err
+	}
+	if err := c.admit(i.Attributes); err != nil {
+		return nil, err
+	}
+	c.number(i.Attributes, cut)
+	return c, nil
+}
+
+// scratch is a file that has no name.
+func scratch(dir string) (*os.File, error) {
+	f, err := os.CreateTemp(dir, "video-")
+	if err != nil {
+		return nil, err
+	}
+	return f, os.Remove(f.Name())
+}
+
+func isHEVC(i *pixeldata.Instance) bool {
+	uid := string(i.TransferSyntax().UID)
+	return strings.HasPrefix(uid, "1.2.840.10008.1.2.4.107") || strings.HasPrefix(uid, "1.2.840.10008.1.2.4.108")
+}
+
+// admit holds the stream's size against the bounds and the attributes.
+func (c *Clip) admit(a *dicom.Attributes) error {
+	rows, columns := c.index.rows, c.index.columns
+	if b := c.options.Bounds; rows*columns > b.Pixels || 7*int64(rows)*int64(columns) > b.Memory {
+		return fmt.Errorf("%w: a video of %d x %d pixels", pixeldata.ErrTooMuch, columns, rows)
+	}
+	r, _ := a.Int(dicom.Rows)
+	w, _ := a.Int(dicom.Columns)
+	if (r != 0 || w != 0) && (r != rows || w != columns) {
+		return fmt.Errorf("%w: the video has %d x %d pixels, the attributes say %d x %d", pixeldata.ErrCorrupt, columns, rows, w, r)
+	}
+	return nil
+}
+
+// number says how many frames there are, and when each begins: as the instance says where it does, and its stream has them.
+func (c *Clip) number(a *dicom.Attributes, cut error) {
+	c.count = len(c.index.packets)
+	said, _ := a.Int(dicom.NumberOfFrames)
+	switch {
+	case cut != nil:
+		c.note = fmt.Sprintf("the video is cut off behind frame %d", c.count)
+		if said > c.count {
+			c.note += fmt.Sprintf(" of %d", said)
+		}
+	case said > c.count:
+		c.note = fmt.Sprintf("the video has %d frames, not %d as Number of Frames says", c.count, said)
+	case said > 1 && said < c.count: // what is beyond cannot be referred to
+		c.note = fmt.Sprintf("the video has %d frames, of which the %d that Number of Frames says are analysed", c.count, said)
+		c.count = said
+	}
+	c.every, c.starts = timesOf(a, max(said, c.count))
+}
+
+// timesOf is how far frames are apart by the Cine and Multi-frame modules (PS3.3 C.7.6.5, C.7.6.6), or when each of so many begins.
+func timesOf(a *dicom.Attributes, frames int) (every time.Duration, starts []time.Duration) {
+	if steps := a.Texts(dicom.FrameTimeVector); frames > 1 && len(steps) == frames {
+		at := time.Duration(0)
+		for n, step := range steps {
+			ms, err := strconv.ParseFloat(strings.TrimSpace(step), 64)
+			if err != nil || ms < 0 || ms > maxStep {
+				starts = nil
+				break
+			}
+			if n > 0 { // the first increment is of nothing
+				at += time.Duration(ms * float64(time.Millisecond))
+			}
+			starts = append(starts, at)
+		}
+		if starts != nil {
+			return 0, starts
+		}
+	}
+	if ms, ok := a.Float(dicom.FrameTime); ok && ms > 0 && ms <= maxStep {
+		return time.Duration(ms * float64(time.Millisecond)), nil
+	}
+	for _, t := range []dicom.Tag{dicom.CineRate, dicom.RecommendedDisplayFrameRate} {
+		if rate, ok := a.Float(t); ok && rate > 0 && rate < 1e6 {
+			return time.Duration(float64(time.Second) / rate), nil
+		}
+	}
+	return 0, nil
+}
+
+// maxStep bounds the time between two frames: an hour, in milliseconds.
+const maxStep = 3_600_000
+
+// Count is how many frames there are to ask for.
+func (c *Clip) Count() int { return c.count }
+
+// Note says in what the video is not as it says it is; "" where it is.
+func (c *Clip) Note() string { return c.note }
+
+// Time is when frame n, from 1, begins after the first.
+func (c *Clip) Time(n int) time.Duration {
+	switch x := c.index; {
+	case c.starts != nil && n <= len(c.starts):
+		return c.starts[n-1]
+	case c.every > 0:
+		return time.Duration(n-1) * c.every
+	case x.timed && n <= len(x.packets):
+		return time.Duration(float64(x.packets[n-1].at-x.packets[0].at) * x.unit * float64(time.Second))
+	}
+	return time.Duration(n-1) * time.Second / 25 // as ffmpeg has it where nobody says
+}
+
+// Frames decodes the frames of these numbers, which rise. A *pixeldata.FrameError in the place of one says that it cannot be
+// decoded. An error ends the sequence: as those of [pixeldata.Instance.Frames].
+func (c *Clip) Frames(ctx context.Context, numbers []int) iter.Seq2[pixeldata.Frame, error] {
+	return func(yield func(pixeldata.Frame, error) bool) {
+		for len(numbers) > 0 {
+			n := c.together(numbers)
+			if !c.decode(ctx, numbers[:n], yield) {
+				return
+			}
+			numbers = numbers[n:]
+		}
+	}
+}
+
+// Frame decodes one frame.
+func (c *Clip) Frame(ctx context.Context, n int) (pixeldata.Frame, error) {
+	if n < 1 || n > c.count {
+		return pixeldata.Frame{}, fmt.Errorf("%w: %d of %d", pixeldata.ErrNoFrame, n, c.count)
+	}
+	for f, err := range c.Frames(ctx, []int{n}) {
+		return f, err
+	}
+	return pixeldata.Frame{}, fmt.Errorf("%w: frame %d", pixeldata.ErrCorrupt, n)
+}
+
+// together is how many of the frames one child decodes.
+func (c *Clip) together(numbers []int) int {
+	if !c.index.timed {
+		return len(numbers)
+	}
+	for i := 1; i < len(numbers); i++ {
+		if i == chunk || c.index.keyOf(numbers[i]-1)-(numbers[i-1]-1) > worthIt {
+			return i
+		}
+	}
+	return len(numbers)
+}
+
+// Close lets the stream go.
+func (c *Clip) Close() error { return c.file.Close() }
+
+// decode hands over frames that one child decodes.
+func (c *Clip) decode(ctx context.Context, numbers []int, yield func(pixeldata.Frame, error) bool) (more bool) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	cmd, said, out, err := c.child(ctx, c.arguments(numbers), len(numbers))
+	if err != nil {
+		return yield(pixeldata.Frame{}, err) && false
+	}
+	pictures := bufio.NewReaderSize(out, 64<<10)
+	left, bad := numbers, error(nil)
+	lost := func(up int) bool { // frames up to this one, which came
+		for len(left) > 0 && left[0] < up {
+			n := left[0]
+			left = left[1:]
+			e := &pixeldata.FrameError{First: n, Last: n, Of: c.count, Err: fmt.Errorf("%w: it is not decoded", pixeldata.ErrCorrupt)}
+			if !yield(pixeldata.Frame{}, e) {
+				return false
+			}
+		}
+		return true
+	}
+	for len(left) > 0 {
+		var img *image.RGBA
+		if img, bad = c.picture(pictures); bad != nil {
+			break
+		}
+		var n int
+		if n, bad = c.numberOf(ctx, said, left); bad != nil {
+			break
+		}
+		if !lost(n) {
+			cancel()
+			_ = cmd.Wait()
+			return false
+		}
+		if len(left) > 0 && left[0] == n {
+			left = left[1:]
+			if !yield(pixeldata.Frame{Number: n, Image: img}, nil) {
+				cancel()
+				_ = cmd.Wait()
+				return false
+			}
+		}
+	}
+	if bad != nil && !errors.Is(bad, io.EOF) {
+		cancel() // what it does else is of no use
+	}
+	_, _ = io.Copy(io.Discard, pictures)
+	waited := cmd.Wait()
+	switch stopped := context.Cause(ctx); {
+	case len(left) == 0:
+		return true
+	case stopped != nil && (bad == nil || errors.Is(bad, io.EOF)):
+		return yield(pixeldata.Frame{}, stopped) && false
+	case pixeldata.OutOfTime(waited, c.options.Bounds) != nil:
+		return yield(pixeldata.Frame{}, pixeldata.OutOfTime(waited, c.options.Bounds)) && false
+	case strings.Contains(said.last, "Cannot allocate memory"):
+		return yield(pixeldata.Frame{}, fmt.Errorf("%w: ffmpeg needs more than %d MiB of memory", pixeldata.ErrTooMuch, c.options.Bounds.Memory>>20)) && false
+	case bad != nil && !errors.Is(bad, io.EOF):
+		return yield(pixeldata.Frame{}, bad) && false
+	}
+	return lost(c.count + 1)
+}
+
+// numberOf is the number of the frame that came: of which the child has said the time, or how many came before.
+func (c *Clip) numberOf(ctx context.Context, said *words, left []int) (int, error) {
+	select {
+	case <-ctx.Done():
+		return 0, context.Cause(ctx)
+	case <-time.After(patience):
+		return 0, fmt.Errorf("%w: this ffmpeg does not say which frame it has decoded", pixeldata.ErrNoDecoder)
+	case at := <-said.times:
+		if !c.index.timed {
+			return left[0], nil
+		}
+		i, ok := slices.BinarySearchFunc(c.index.packets, at, func(p packet, at int64) int { return cmp.Compare(p.at, at) })
+		if !ok {
+			return 0, fmt.Errorf("%w: a frame at another time than a packet", pixeldata.ErrCorrupt)
+		}
+		return i + 1, nil
+	}
+}
+
+// patience is how long what a child says may come after the picture that it says it of.
+const patience = 30 * time.Second
+
+// input are the arguments up to the stream, decoded from a time on where that is not 0.
+func (c *Clip) input(from float64) []string {
+	b := c.options.Bounds
+	args := []string{
+		"-nostdin", "-hide_banner", "-nostats", "-loglevel", "level+info", "-max_alloc", strconv.FormatInt(b.Memory, 10),
+		"-protocol_whitelist", "file", "-codec_whitelist", strings.Join(codecs, ","), "-threads", "1", "-max_pixels", strconv.Itoa(b.Pixels),
+		"-copyts", "-noautorotate", "-f", c.index.demuxer,
+	}
+	if c.index.demuxer == "mov" {
+		args = append(args, "-ignore_editlist", "1", "-enable_drefs", "0")
+	}
+	if c.index.codec != "" {
+		args = append(args, "-c:v", c.index.codec)
+	}
+	if from > 0 {
+		args = append(args, "-noaccurate_seek", "-seek_timestamp", "1", "-ss", strconv.FormatFloat(from, 'f', 6, 64))
+	}
+	return append(args, "-i", input)
+}
+
+// lead is how much before a frame its container is asked for, in seconds: a transport stream is found by decoding times.
+const lead = 0.5
+
+// arguments have the frames of numbers decoded. Each comes as a PPM picture, and is named by the line that showinfo says.
+func (c *Clip) arguments(numbers []int) []string {
+	from, variable, values := 0.0, "n", make([]int64, len(numbers))
+	for i, n := range numbers {
+		values[i] = int64(n - 1)
+	}
+	if c.index.timed {
+		variable = "pts"
+		for i, n := range numbers {
+			values[i] = c.index.packets[n-1].at
+		}
+		if key := c.index.keyOf(numbers[0] - 1); key > 0 {
+			from = float64(c.index.packets[key].at)*c.index.unit - lead
+		}
+	}
+	filters := "select='" + among(variable, values) + "',showinfo=checksum=0"
+	if c.index.high {
+		filters += ",scale=in_color_matrix=bt709"
+	}
+	return append(c.input(from), "-map", "0:v:0", "-vf", filters, "-vsync", "passthrough", "-frames:v", strconv.Itoa(len(numbers)),
+		"-f", "image2pipe", "-c:v", "ppm", "-pix_fmt", "rgb24", "pipe:1")
+}
+
+// among is ffmpeg's expression for one of the values, which rise: a tree, as it is asked of every frame.
+func among(variable string, values []int64) string {
+	if len(values) == 1 {
+		return fmt.Sprintf("eq(%s,%d)", variable, values[0])
+	}
+	half := len(values) / 2
+	return fmt.Sprintf("if(lt(%s,%d),%s,%s)", variable, values[half], among(variable, values[:half]), among(variable, values[half:]))
+}
+
+// picture reads a PPM file.
+func (c *Clip) picture(r *bufio.Reader) (*image.RGBA, error) {
+	var kind string
+	var columns, rows, most int
+	if _, err := r.Peek(1); err != nil {
+		return nil, io.EOF
+	}
+	if _, err := fmt.Fscanf(r, "%2s\n%d %d\n%d\n", &kind, &columns, &rows, &most); err != nil || kind != "P6" || most != 255 {
+		return nil, fmt.Errorf("%w: this ffmpeg gives no pictures as they are expected", pixeldata.ErrNoDecoder)
+	}
+	if columns != c.index.columns || rows != c.index.rows {
+		return nil, fmt.Errorf("%w: frames of the video are of several sizes", pixeldata.ErrCorrupt)
+	}
+	img := image.NewRGBA(image.Rect(0, 0, columns, rows))
+	line := make([]byte, 3*columns)
+	for y := range rows {
+		if _, err := io.ReadFull(r, line); err != nil {
+			return nil, io.EOF
+		}
+		out := img.Pix[y*img.Stride:][:4*columns]
+		for x := range columns {
+			out[4*x], out[4*x+1], out[4*x+2], out[4*x+3] = line[3*x], line[3*x+1], line[3*x+2], 255
+		}
+	}
+	return img, nil
+}
+
+// stoppable is a writer that ends with ctx.
+type stoppable struct {
+	ctx context.Context
+	w   io.Writer
+}
+
+func (s stoppable) Write(p []byte) (int, error) {
+	if s.ctx.Err() != nil {
+		return 0, context.Cause(s.ctx)
+	}
+	return s.w.Write(p)
+}

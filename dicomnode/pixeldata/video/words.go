@@ -1,0 +1,101 @@
+package video
+
+import (
+	"bytes"
+	"regexp"
+	"strconv"
+	"strings"
+	"unicode"
+)
+
+// words is what a child says on its standard error: a line at a time, of which what counts is kept.
+type words struct {
+	times chan int64 // of frames that come, in their order; closed never
+
+	line   []byte
+	stream string // what it says the video is
+	last   string // the last error
+	first  string // the first error
+}
+
+const maxLine = 4 << 10
+
+func (w *words) Write(p []byte) (int, error) {
+	for rest := p; len(rest) > 0; {
+		line, behind, whole := bytes.Cut(rest, []byte("\n"))
+		if w.line = append(w.line, line[:min(len(line), maxLine)]...); len(w.line) > maxLine {
+			w.line = w.line[:maxLine]
+		}
+		if whole {
+			w.said(string(w.line))
+			w.line = w.line[:0]
+		}
+		rest = behind
+	}
+	return len(p), nil
+}
+
+var (
+	shown  = regexp.MustCompile(`showinfo.* n: *(\d+) pts: *(-?\d+|NOPTS) `)
+	stream = regexp.MustCompile(`Stream #0:\d+.*: Video: (.*)`)
+)
+
+func (w *words) said(line string) {
+	if of := shown.FindStringSubmatch(line); of != nil {
+		at, err := strconv.ParseInt(of[2], 10, 64)
+		if err != nil {
+			at = noTime
+		}
+		select {
+		case w.times <- at:
+		default: // more than were asked for
+		}
+		return
+	}
+	if of := stream.FindStringSubmatch(line); of != nil && w.stream == "" {
+		w.stream = of[1]
+	}
+	if _, text, ok := strings.Cut(line, "[error] "); ok {
+		w.last = text
+	} else if _, text, ok := strings.Cut(line, "[fatal] "); ok {
+		w.last = text
+	}
+	if w.first == "" {
+		w.first = w.last
+	}
+}
+
+// matrix reports whether the stream says how its colours are coded.
+func (w *words) matrix() bool {
+	return regexp.MustCompile(`bt709|bt470|smpte|bt2020|fcc|gbr`).MatchString(w.stream)
+}
+
+// foreign: the video is of a codec that is not decoded here.
+func (w *words) foreign() bool {
+	return strings.Contains(w.first+w.last, "not on whitelist") && !strings.Contains(w.last, "matches no streams")
+}
+
+// why says in words what was wrong.
+func (w *words) why() string {
+	all := w.first + " " + w.last
+	switch {
+	case strings.Contains(all, "moov atom not found"):
+		return "its MP4 container has no index (moov), as where recording did not end or the end is cut off"
+	case strings.Contains(all, "matches no streams"):
+		return "there is no video in it, as where it has sound alone"
+	case w.last == "":
+		return "it holds no frame"
+	}
+	return clean(w.last)
+}
+
+// clean is a text of ffmpeg's without what a stream could have put into it.
+func clean(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if r > unicode.MaxASCII || !unicode.IsPrint(r) {
+			return -1
+		}
+		return r
+	}, strings.ReplaceAll(s, input, "the stream"))
+	return s[:min(len(s), 200)]
+}
