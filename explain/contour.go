@@ -113,17 +113,19 @@ func (g grid) inside(words int) []uint64 {
 		for y := top; y < bottom; y++ {
 			row := inside[(y+1)*words:][:words]
 			values := g.m.Values[y*g.m.Width:][:g.m.Width]
-			for k := range row {
-				var word uint64
-				first := max(64*k-1, 0) // the ring's point is the first bit
-				for x, v := range values[first:min(64*k+63, len(values))] {
-					var in uint64
-					if v >= g.level {
-						in = 1
-					}
-					word |= in << ((first + x + 1) % 64)
+			word, free := uint64(0), 63 // the ring's point is the first bit
+			for _, v := range values {
+				var in uint64
+				if v >= g.level {
+					in = 1
 				}
-				row[k] = word
+				if word, free = word>>1|in<<63, free-1; free == 0 {
+					row[0], row = word, row[1:]
+					word, free = 0, 64
+				}
+			}
+			if len(row) > 0 {
+				row[0] = word >> free
 			}
 		}
 	})

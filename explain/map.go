@@ -26,19 +26,16 @@ func (m Map) Max() (float32, error) {
 	var mu sync.Mutex
 	greatest, finite := float32(0), true
 	m.bands(func(values []float32) {
-		top := float32(0)
+		// Numbers above zero are ordered as their bits are, and what is no number has all the bits of the exponent.
+		const exponent, last = 0x7f800000, 0x00800000
+		top, beyond := int32(0), uint32(0)
 		for _, v := range values {
-			if v-v != 0 { // of an infinity it is not a number either
-				top = v
-				break
-			}
-			if v > top {
-				top = v
-			}
+			bits := math.Float32bits(v)
+			top, beyond = max(top, int32(bits)), beyond|(bits&exponent+last)
 		}
 		mu.Lock()
 		defer mu.Unlock()
-		greatest, finite = max(greatest, top), finite && top-top == 0
+		greatest, finite = max(greatest, math.Float32frombits(uint32(top))), finite && beyond>>31 == 0
 	})
 	switch {
 	case !finite:
@@ -144,9 +141,9 @@ func (m Map) resizeRows(out []float32, stride int, columns, rows []tap) {
 			m.stretchRow(lower, row.high, columns)
 			have[1] = row.high
 		}
-		line := out[y*stride:][:width]
+		line, below := out[y*stride:][:len(upper)], lower[:len(upper)]
 		for x, above := range upper {
-			line[x] = above + (lower[x]-above)*row.weight
+			line[x] = above + (below[x]-above)*row.weight
 		}
 	}
 }

@@ -148,6 +148,38 @@ func TestNamedColourMap_ends(t *testing.T) {
 	assert.ErrorContains(t, err, "jet")
 }
 
+// What a picture is made on does not show in it: one that was used before, larger or smaller, or none.
+func TestOverlayIn(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w, h := rapid.IntRange(1, 11).Draw(t, "width"), rapid.IntRange(1, 9).Draw(t, "height")
+		frame, m := image.NewRGBA(image.Rect(0, 0, w, h)), Map{w, h, make([]float32, w*h), Extent{}}
+		copy(frame.Pix, rapid.SliceOfN(rapid.Byte(), len(frame.Pix), len(frame.Pix)).Draw(t, "frame"))
+		for i := range m.Values {
+			m.Values[i] = rapid.Float32Range(0, 1).Draw(t, "value")
+		}
+		opacity := rapid.Float64Range(0, 1).Draw(t, "opacity")
+		colours, err := NamedColourMap("turbo")
+		require.NoError(t, err)
+		room := image.NewRGBA(image.Rect(3, 2, rapid.IntRange(3, 14).Draw(t, "right"), rapid.IntRange(2, 12).Draw(t, "bottom")))
+		for i := range room.Pix {
+			room.Pix[i] = 77
+		}
+		got := OverlayIn(room, frame, m, colours, opacity)
+		require.Equal(t, Overlay(frame, m, colours, opacity), got)
+		for i, v := range m.Values { // channel by channel
+			step := uint8(v*255 + 0.5)
+			share := uint32(opacity * min(float64(step)/255/rampShare, 1) * (1 << 16))
+			c := colours[step]
+			for k, colour := range []uint8{c.R, c.G, c.B} {
+				part := opacity * min(float64(step)/255/rampShare, 1) * (1 << 16)
+				want := (uint32(frame.Pix[4*i+k])*(1<<16-share) + uint32(part*float64(colour)) + 1<<15) >> 16
+				require.Equal(t, uint8(want), got.Pix[4*i+k])
+			}
+			require.Equal(t, uint8(255), got.Pix[4*i+3])
+		}
+	})
+}
+
 func BenchmarkOverlay(b *testing.B) {
 	frame := image.NewRGBA(image.Rect(0, 0, 1280, 1024))
 	m := Map{10, 10, make([]float32, 100), Extent{}}

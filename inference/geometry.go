@@ -15,8 +15,15 @@ func Raw(m analysis.Map) explain.Map {
 // ToSource lays a map of any size over the part of the frame that the network saw, as the input was laid
 // over it. The map returned is as large as the source frame and zero wherever the network saw nothing:
 // outside the crop, where the input was cut out of it, and in masked boxes.
-func ToSource(g analysis.Geometry, m explain.Map) explain.Map {
-	source := explain.Map{Width: g.Columns, Height: g.Rows, Values: make([]float32, g.Columns*g.Rows)}
+func ToSource(g analysis.Geometry, m explain.Map) explain.Map { return toSource(nil, g, m) }
+
+func toSource(room []float32, g analysis.Geometry, m explain.Map) explain.Map {
+	source := explain.Map{Width: g.Columns, Height: g.Rows}
+	if cap(room) < g.Columns*g.Rows {
+		source.Values = make([]float32, g.Columns*g.Rows)
+	} else if source.Values = room[:g.Columns*g.Rows]; g.Crop.Dx() < g.Columns || g.Crop.Dy() < g.Rows {
+		clear(source.Values)
+	}
 	at := func(x, y int) int { return (g.Crop.Min.Y+y)*g.Columns + g.Crop.Min.X + x }
 	if !g.Orientation.Turns() {
 		lay(g.In(), m, source.Values[at(0, 0):], g.Columns, g.Crop.Dx(), g.Crop.Dy())
@@ -79,11 +86,14 @@ var ErrUnseen = errors.New("inference: the map lies only where the picture was m
 
 // Shown returns a map as it lies over the source frame, from 0 to 1. Where there is nothing to show, the error is
 // explain.ErrZeroMap, explain.ErrNotFinite or ErrUnseen.
-func Shown(g analysis.Geometry, m explain.Map) (explain.Map, error) {
+func Shown(g analysis.Geometry, m explain.Map) (explain.Map, error) { return ShownIn(nil, g, m) }
+
+// ShownIn does as Shown in values that nobody needs any more, where they are enough; nil: none.
+func ShownIn(room []float32, g analysis.Geometry, m explain.Map) (explain.Map, error) {
 	if _, err := m.Max(); err != nil {
 		return explain.Map{}, err
 	}
-	shown := ToSource(g, m)
+	shown := toSource(room, g, m)
 	err := shown.Normalise()
 	switch {
 	case errors.Is(err, explain.ErrZeroMap):

@@ -142,6 +142,30 @@ func TestShown(t *testing.T) {
 	require.ErrorIs(t, err, ErrUnseen)
 }
 
+// Values that were used before do not show.
+func TestShownIn(t *testing.T) {
+	m := explain.Map{Width: 2, Height: 2, Values: []float32{1, 2, 3, 4}}
+	for _, g := range []analysis.Geometry{
+		{Rows: 9, Columns: 12, Crop: image.Rect(0, 0, 12, 9)},
+		{Rows: 9, Columns: 12, Crop: image.Rect(3, 2, 12, 9)},
+		{Rows: 9, Columns: 12, Crop: image.Rect(0, 0, 12, 9), Masked: []image.Rectangle{image.Rect(0, 0, 4, 4)}},
+		{Rows: 9, Columns: 12, Crop: image.Rect(1, 0, 11, 9), Orientation: 6},
+		{Rows: 9, Columns: 12, Crop: image.Rect(0, 0, 12, 9), Window: &analysis.Window{Left: -0.2, Right: 1.2, Top: -0.5, Bottom: 1}},
+	} {
+		want, err := Shown(g, m)
+		require.NoError(t, err)
+		for _, room := range []int{0, 50, 108, 300} {
+			used := make([]float32, room)
+			for i := range used {
+				used[i] = 7
+			}
+			got, err := ShownIn(used, g, m)
+			require.NoError(t, err)
+			require.Equal(t, want, got, "%+v, room for %d", g, room)
+		}
+	}
+}
+
 // FuzzShown: whatever a worker elsewhere says, it lies within the frame.
 func FuzzShown(f *testing.F) {
 	g := analysis.Geometry{Rows: 20, Columns: 30, Crop: image.Rect(2, 3, 28, 19), Masked: []image.Rectangle{image.Rect(2, 10, 5, 19)}}

@@ -273,22 +273,27 @@ type interleaved struct {
 func interleave(m *image.RGBA) interleaved {
 	size := m.Rect.Size()
 	out := interleaved{size.X, make([]byte, 3*size.X*size.Y, 3*size.X*size.Y+1)} // and a pad, where it is odd
-	for y := range size.Y {
-		from, to := m.Pix[y*m.Stride:][:4*size.X], out.samples[3*y*size.X:][:3*size.X]
-		for len(from) >= 16 && len(to) >= 12 { // four pixels of 32 bits are twelve samples
-			pixels, samples := (*[16]byte)(from), (*[12]byte)(to)
-			a, b := binary.LittleEndian.Uint64(pixels[:8]), binary.LittleEndian.Uint64(pixels[8:])
-			const three = 1<<24 - 1
-			third := b & three
-			binary.LittleEndian.PutUint64(samples[:8], a&three|a>>32&three<<24|third<<48)
-			binary.LittleEndian.PutUint32(samples[8:], uint32(third>>16|b>>32<<8))
-			from, to = from[16:], to[12:]
+	explain.Bands(size.Y, func(top, bottom int) {
+		for y := top; y < bottom; y++ {
+			out.take(m.Pix[y*m.Stride:][:4*size.X], y)
 		}
-		for ; len(to) > 0; from, to = from[4:], to[3:] {
-			copy(to, from[:3])
-		}
-	}
+	})
 	return out
+}
+
+// take drops the fourth channel of a row.
+func (m interleaved) take(from []byte, y int) {
+	to := m.samples[3*y*m.width:][:3*m.width]
+	for ; len(from) >= 16 && len(to) >= 12; from, to = from[16:], to[12:] { // four pixels of 32 bits are twelve samples
+		a, b := binary.LittleEndian.Uint64(from), binary.LittleEndian.Uint64(from[8:])
+		const three = 1<<24 - 1
+		third := b & three
+		binary.LittleEndian.PutUint64(to, a&three|a>>32&three<<24|third<<48)
+		binary.LittleEndian.PutUint32(to[8:], uint32(third>>16|b>>32<<8))
+	}
+	for ; len(to) > 0; from, to = from[4:], to[3:] {
+		copy(to, from[:3])
+	}
 }
 
 // SetRGBA sets a pixel, whatever its opacity.

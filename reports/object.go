@@ -41,35 +41,36 @@ func finish(ds dataset, frames sizes) (Object, error) {
 		return Object{}, err
 	}
 	name := dicom.UID(ds.text(tag.SOPInstanceUID))
-	uid, err := contentUID(ds)
+	uid, room, err := contentUID(ds)
 	if err != nil {
 		return Object{}, err
 	}
 	ds.set(tag.SOPInstanceUID, string(uid))
-	encoded, err := encode(ds)
+	encoded, err := encode(ds, room)
 	if err != nil {
 		return Object{}, err
 	}
 	return Object{Name: name, Header: headerOf(ds), TransferSyntaxUID: dicom.ExplicitVRLittleEndian, Dataset: encoded}, nil
 }
 
-// contentUID is the SOP Instance UID of a data set that has its name in the place of it: one for each content.
-func contentUID(ds dataset) (dicom.UID, error) {
+// contentUID is the SOP Instance UID of a data set that has its name in the place of it: one for each content; and room for it
+// when it is written once more.
+func contentUID(ds dataset) (uid dicom.UID, room []byte, err error) {
 	ts, _ := dicom.LookupTransferSyntax(dicom.ExplicitVRLittleEndian)
 	named, err := ds.written().Append(nil, ts)
 	if err != nil {
-		return "", &InvalidError{SOPClassUID: dicom.UID(ds.text(tag.SOPClassUID)), Faults: []string{err.Error()}}
+		return "", nil, &InvalidError{SOPClassUID: dicom.UID(ds.text(tag.SOPClassUID)), Faults: []string{err.Error()}}
 	}
 	digest := sha256.Sum256(named)
-	return dicom.DerivedUID("content", hex.EncodeToString(digest[:])), nil
+	return dicom.DerivedUID("content", hex.EncodeToString(digest[:])), named[:0], nil
 }
 
-// encode writes ds in Explicit VR Little Endian. A document, which people act upon, leaves only when a parser that did not
+// encode writes ds in Explicit VR Little Endian into room. A document, which people act upon, leaves only when a parser that did not
 // write it reads what was meant.
-func encode(ds dataset) ([]byte, error) {
+func encode(ds dataset, room []byte) ([]byte, error) {
 	ts, _ := dicom.LookupTransferSyntax(dicom.ExplicitVRLittleEndian)
 	written := ds.written()
-	encoded, err := written.Append(nil, ts)
+	encoded, err := written.Append(room, ts)
 	if err == nil && (ds.has(tag.ContentSequence) || ds.has(tag.EncapsulatedDocument)) {
 		err = readback.Check(written, encoded, ts)
 	}

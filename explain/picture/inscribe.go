@@ -7,8 +7,6 @@ import (
 	"image/draw"
 	"slices"
 	"strings"
-
-	"endogate/explain"
 )
 
 // Canvas is what a legend is drawn on; its top-left corner is (0,0).
@@ -116,17 +114,16 @@ func blackOf(frame *image.RGBA) *grid {
 	size := frame.Rect.Size()
 	cell := max(min(size.X, size.Y)/72, 1)
 	g := &grid{cell: cell, columns: size.X / cell, rows: size.Y / cell}
-	black := make([]bool, g.columns*g.rows)
-	explain.Bands(g.rows, func(top, bottom int) {
-		for y := top; y < bottom; y++ {
-			g.blackRow(frame, y, black[y*g.columns:][:g.columns])
-		}
-	})
-	g.free = make([]bool, len(black))
+	g.free = make([]bool, g.columns*g.rows)
+	looked := make([]bool, len(g.free))
 	var open []int
 	reach := func(x, y int) {
-		if i := y*g.columns + x; x >= 0 && y >= 0 && x < g.columns && y < g.rows && black[i] && !g.free[i] {
-			g.free[i] = true
+		i := y*g.columns + x
+		if x < 0 || y < 0 || x >= g.columns || y >= g.rows || looked[i] {
+			return
+		}
+		looked[i] = true
+		if g.free[i] = g.black(frame, x, y); g.free[i] {
 			open = append(open, i)
 		}
 	}
@@ -155,22 +152,24 @@ func blackOf(frame *image.RGBA) *grid {
 	return g
 }
 
-// blackRow finds the cells of a row that are black all through; it looks at the three channels of a pixel at once.
-func (g *grid) blackRow(frame *image.RGBA, y int, black []bool) {
-	const topBits, up = 0x808080, (0x7f - dark) * 0x010101
-	bright := make([]uint32, g.columns)
+// black reports whether a cell is black all through; it looks at the channels of two pixels at once.
+func (g *grid) black(frame *image.RGBA, x, y int) bool {
+	const topBits, low, up = 0x0080808000808080, 0x007f7f7f007f7f7f, (0x7f - dark) * 0x0001010100010101
 	for row := y * g.cell; row < (y+1)*g.cell; row++ {
-		line := frame.Pix[row*frame.Stride:][:4*g.cell*g.columns]
-		for x := range bright {
-			for cell := line[4*g.cell*x:][:4*g.cell]; len(cell) >= 4; cell = cell[4:] {
-				p := binary.LittleEndian.Uint32(cell)
-				bright[x] |= (p&0x7f7f7f + up | p) & topBits
-			}
+		line, bright := frame.Pix[row*frame.Stride+4*g.cell*x:][:4*g.cell], uint64(0)
+		for ; len(line) >= 8; line = line[8:] {
+			p := binary.LittleEndian.Uint64(line)
+			bright |= p&low + up | p
+		}
+		if len(line) > 0 {
+			p := uint64(binary.LittleEndian.Uint32(line))
+			bright |= p&low + up | p
+		}
+		if bright&topBits != 0 {
+			return false
 		}
 	}
-	for x, b := range bright {
-		black[x] = b == 0
-	}
+	return true
 }
 
 // count makes the sums anew.

@@ -90,8 +90,13 @@ func (m *making) show(ctx context.Context, r *analysis.Result, f *analysis.Findi
 	if len(own)+len(wished) > 0 {
 		unseen = inference.Unseen(p.Geometry, frame)
 	}
+	on, _ := m.canvases.Get().(*canvas)
+	if on == nil {
+		on = &canvas{}
+	}
+	defer m.canvases.Put(on)
 	for _, raw := range append(own, wished...) {
-		shown, err := inference.Shown(p.Geometry, inference.Raw(raw))
+		shown, err := inference.ShownIn(on.values, p.Geometry, inference.Raw(raw))
 		if note := noteOf(err); note != "" {
 			if raw.Wished {
 				note = raw.Method + ": " + note
@@ -102,6 +107,7 @@ func (m *making) show(ctx context.Context, r *analysis.Result, f *analysis.Findi
 		if err != nil {
 			return err
 		}
+		on.values = shown.Values
 		if !raw.Wished && f.Outline == analysis.HotRegion && f.Role == analysis.RoleFinding { // of nothing else is there a border to mistake it for
 			f.Contours = explain.Contours(shown, contourLevel, minRegion*float64(r.Rows*r.Columns))
 		}
@@ -112,7 +118,7 @@ func (m *making) show(ctx context.Context, r *analysis.Result, f *analysis.Findi
 			r.Notes = append(r.Notes, noHeatmap+strings.Join(bad, ", ")+".")
 			continue
 		}
-		object, err := m.heatmap(ctx, r.Span, *f, raw.Explanation, shown, frame, unseen)
+		object, err := m.heatmap(ctx, r.Span, *f, raw.Explanation, shown, frame, unseen, on)
 		if err != nil {
 			return err
 		}
@@ -125,6 +131,12 @@ func (m *making) show(ctx context.Context, r *analysis.Result, f *analysis.Findi
 		}
 	}
 	return nil
+}
+
+// canvas is what a heatmap is made on: the next one may be, as soon as it is written.
+type canvas struct {
+	values  []float32
+	overlay *image.RGBA
 }
 
 // drawn is what is kept of a map beside its picture.
@@ -144,13 +156,14 @@ func drawn(g analysis.Geometry, raw analysis.Map, unseen []image.Rectangle) *ana
 	return d
 }
 
-func (m *making) heatmap(ctx context.Context, span analysis.Span, f analysis.Finding, e analysis.Explanation, shown explain.Map, frame *image.RGBA, unseen []image.Rectangle) (ledger.Object, error) {
+func (m *making) heatmap(ctx context.Context, span analysis.Span, f analysis.Finding, e analysis.Explanation, shown explain.Map, frame *image.RGBA, unseen []image.Rectangle, on *canvas) (ledger.Object, error) {
 	algorithm := m.algorithm
 	algorithm.Explain = e
 	if len(f.Contours) == 0 {
 		f.Outline = analysis.HotRegion // no line is drawn, and none is spoken of
 	}
-	overlay := explain.Overlay(frame, shown, m.Colours, m.Opacity)
+	overlay := explain.OverlayIn(on.overlay, frame, shown, m.Colours, m.Opacity)
+	on.overlay = overlay
 	picture.Hatch(overlay, unseen)
 	if f.Outline != analysis.HotRegion {
 		picture.Outline(overlay, f.Contours)

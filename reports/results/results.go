@@ -41,7 +41,8 @@ type Workshop struct {
 	Finished    func(model string, skipped bool) // called when a job has ended, with results or without a try
 	Log         *slog.Logger
 
-	home sync.Mutex // held by atHome
+	home     sync.Mutex // held by atHome
+	canvases sync.Pool  // of *canvas
 }
 
 // Do does a job; it returns nil once the results are durable, or there is nothing left to do. Every other job ends with
