@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the property tests with fresh seeds and so many checks each (default 10000: a hundred times those of make test; 0: none),
+# Runs the property tests with fresh seeds and so many checks each (default 10000: two hundred times those of make test; 0: none),
 # then every fuzz target for the given time (default 30s), one after the other.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs every test, or those of the packages named, with the race detector and the real peers. A skipped test fails the run. Properties are
-# checked with a fixed seed, so that what was green stays green; deploy/fuzz.sh looks for more.
+# checked fifty times with a fixed seed, so that what was green stays green; deploy/fuzz.sh looks for more.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-ENDOGATE_TEST_PEERS=1 RAPID_SEED=1 go test -json -race -vet=off -parallel 4 -timeout 20m "${@:-./...}" | go run ./cmd/verdict
+ENDOGATE_TEST_PEERS=1 RAPID_SEED=1 RAPID_CHECKS=50 go test -json -race -vet=off -parallel 4 -timeout 20m "${@:-./...}" | go run ./cmd/verdict

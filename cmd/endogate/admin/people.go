@@ -187,7 +187,7 @@ func (s *Server) proved(c echo.Context, who access.Identity) error {
 	}
 	f := &fault{Code: http.StatusPreconditionRequired, What: "the request was refused", Why: "who may what is changed only within 15 minutes after the password was given", Next: "give it again: POST /api/v1/prove"}
 	if who.Method == access.ByOIDC {
-		f.Why, f.Next = "who may what is changed only within 15 minutes after the sign-in", "sign out and in again"
+		f.Why, f.Next = "who may what is changed only within 15 minutes after you proved to the hospital's sign-in who you are", "do so again: /signin/provider?again=1"
 	}
 	return f
 }

@@ -108,7 +108,7 @@ func (in *SignIn) way(value string, valid time.Duration) *http.Cookie {
 	}
 }
 
-// toProvider sends the browser to the provider.
+// toProvider sends the browser to the provider; with ?again=1 one that asks who it is even where somebody is signed in there.
 func (s *Server) toProvider(c echo.Context) error {
 	in := s.SignIn
 	if in == nil || in.Provider == nil {
@@ -122,8 +122,11 @@ func (s *Server) toProvider(c echo.Context) error {
 	}
 	state, nonce, verifier := rand.Text(), rand.Text(), oauth2.GenerateVerifier()
 	c.SetCookie(in.way(strings.Join([]string{state, nonce, verifier}, "."), wayTime))
-	config := in.Provider.oauth(found)
-	return c.Redirect(http.StatusSeeOther, config.AuthCodeURL(state, oidc.Nonce(nonce), oauth2.S256ChallengeOption(verifier)))
+	config, options := in.Provider.oauth(found), []oauth2.AuthCodeOption{oidc.Nonce(nonce), oauth2.S256ChallengeOption(verifier)}
+	if c.QueryParam("again") != "" {
+		options = append(options, oauth2.SetAuthURLParam("prompt", "login"), oauth2.SetAuthURLParam("max_age", "0"))
+	}
+	return c.Redirect(http.StatusSeeOther, config.AuthCodeURL(state, options...))
 }
 
 // fromProvider takes somebody whom the provider sends back.
@@ -146,7 +149,7 @@ func (s *Server) fromProvider(c echo.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(c.Request().Context(), providerTime)
 	defer cancel()
-	who, err := in.Provider.identity(ctx, c.QueryParam("code"), nonce, verifier)
+	who, proved, err := in.Provider.identity(ctx, c.QueryParam("code"), nonce, verifier)
 	if err != nil {
 		return s.notSignedIn(c, http.StatusForbidden, "The sign-in of the hospital did not say who you are. Begin again.", err)
 	}
@@ -154,7 +157,7 @@ func (s *Server) fromProvider(c echo.Context) error {
 		s.alert(c, who, audit.UserAuthentication, audit.Login, "no role")
 		return s.notSignedIn(c, http.StatusForbidden, "You are known, and have no role here. Ask an administrator.", errors.New("no role"))
 	}
-	return s.enter(c, who)
+	return s.enter(c, who, proved)
 }
 
 // notSignedIn shows the sign-in with what is wrong; the log has why.
@@ -165,11 +168,12 @@ func (s *Server) notSignedIn(c echo.Context, status int, text string, err error)
 	return s.page(c, status, "signin.html", page)
 }
 
-// identity is whom a code of the provider is for.
-func (p *Provider) identity(ctx context.Context, code, nonce, verifier string) (access.Identity, error) {
+// identity is whom a code of the provider is for, and when that person last proved it there (auth_time, OpenID Connect Core 1.0 section 2):
+// the zero time where the provider does not say.
+func (p *Provider) identity(ctx context.Context, code, nonce, verifier string) (who access.Identity, proved time.Time, err error) {
 	found, err := p.discover(ctx)
 	if err != nil {
-		return access.Identity{}, err
+		return who, proved, err
 	}
 	ctx = oidc.ClientContext(ctx, confined(p.Client))
 	config := p.oauth(found)
@@ -177,31 +181,34 @@ func (p *Provider) identity(ctx context.Context, code, nonce, verifier string) (
 	if err != nil {
 		var refused *oauth2.RetrieveError
 		if errors.As(err, &refused) {
-			return access.Identity{}, fmt.Errorf("the provider does not take the code: %s", refused.ErrorCode) // its text may hold the secret
+			return who, proved, fmt.Errorf("the provider does not take the code: %s", refused.ErrorCode) // its text may hold the secret
 		}
-		return access.Identity{}, errors.New("the provider does not give a token")
+		return who, proved, errors.New("the provider does not give a token")
 	}
 	raw, _ := token.Extra("id_token").(string)
 	id, err := found.VerifierContext(ctx, &oidc.Config{ClientID: p.ClientID}).Verify(ctx, raw)
 	if err != nil {
-		return access.Identity{}, fmt.Errorf("the ID token: %w", err)
+		return who, proved, fmt.Errorf("the ID token: %w", err)
 	}
 	if subtle.ConstantTimeCompare([]byte(id.Nonce), []byte(nonce)) != 1 {
-		return access.Identity{}, errors.New("the ID token is for another sign-in")
+		return who, proved, errors.New("the ID token is for another sign-in")
 	}
 	var claims map[string]any
 	if err := id.Claims(&claims); err != nil {
-		return access.Identity{}, fmt.Errorf("the ID token: %w", err)
+		return who, proved, fmt.Errorf("the ID token: %w", err)
 	}
-	who := access.Identity{Name: nameIn(claims, id.Subject), Role: p.role(claims), Method: access.ByOIDC}
+	who = access.Identity{Name: nameIn(claims, id.Subject), Role: p.role(claims), Method: access.ByOIDC}
+	if at, ok := claims["auth_time"].(float64); ok {
+		proved = time.Unix(int64(at), 0)
+	}
 	if who.Role == "" && found.UserInfoEndpoint() != "" { // some say it there alone
 		info, err := found.UserInfo(ctx, oauth2.StaticTokenSource(token))
 		if err != nil || info.Subject != id.Subject || info.Claims(&claims) != nil {
-			return who, nil
+			return who, proved, nil
 		}
 		who.Role = p.role(claims)
 	}
-	return who, nil
+	return who, proved, nil
 }
 
 // nameIn is what a person is called: what the hospital's staff would know, else what the provider does.

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
+	"fmt"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
@@ -188,6 +189,57 @@ func TestProvider(t *testing.T) {
 	require.NoError(t, err)
 	status, _, _ = h.ask(t, &http.Client{Jar: stranger}, http.MethodGet, "/signin/callback?state=x&code=good", nil)
 	assert.Equal(t, http.StatusForbidden, status, "begun elsewhere")
+}
+
+// Whom a provider let in days ago has not proved now who it is: changes to who may what want it asked again there, and believe what it says of when.
+func TestProvider_provedAgain(t *testing.T) {
+	f := newForger(t)
+	h := newHouse(t, func(in *SignIn) {
+		in.Provider = &Provider{Name: "Hospital", Issuer: f.URL, ClientID: "endogate", RolesClaim: "roles", Client: f.Client(), Roles: map[string]access.Role{"it": access.Administrator}}
+	})
+	h.Provider.RedirectURL = h.URL + "/signin/callback"
+	now, n := h.Now(), 0
+	for _, tt := range []struct {
+		name, query string
+		at          any // auth_time
+		want        int
+	}{
+		{"does not say", "", nil, http.StatusPreconditionRequired},
+		{"does not say, though asked", "?again=1", nil, http.StatusPreconditionRequired},
+		{"days ago", "", now.Add(-72 * time.Hour).Unix(), http.StatusPreconditionRequired},
+		{"days ago, though asked", "?again=1", now.Add(-72 * time.Hour).Unix(), http.StatusPreconditionRequired},
+		{"a text", "?again=1", now.Format(time.RFC3339), http.StatusPreconditionRequired},
+		{"now", "?again=1", now.Unix(), http.StatusCreated},
+		{"by a clock ahead", "?again=1", now.Add(time.Hour).Unix(), http.StatusCreated},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			client := visitor(t)
+			_, _, header := h.ask(t, client, http.MethodGet, "/signin/provider"+tt.query, nil)
+			to, err := url.Parse(header.Get("Location"))
+			require.NoError(t, err)
+			asked := to.Query()
+			assert.Equal(t, tt.query != "", asked.Get("prompt") == "login" && asked.Get("max_age") == "0")
+			f.mu.Lock()
+			f.asked, f.claims = asked, map[string]any{"roles": "it"}
+			if tt.at != nil {
+				f.claims["auth_time"] = tt.at
+			}
+			f.mu.Unlock()
+			status, text, _ := h.ask(t, client, http.MethodGet, "/signin/callback?"+url.Values{"state": {asked.Get("state")}, "code": {"good"}}.Encode(), nil)
+			require.Equal(t, http.StatusSeeOther, status, text)
+			user := func() map[string]any { n++; return map[string]any{"name": fmt.Sprint("user", n), "role": "viewer"} }
+			status, text, _ = h.ask(t, client, http.MethodPost, "/api/v1/users", user())
+			require.Equal(t, tt.want, status, text)
+			if tt.want != http.StatusCreated {
+				assert.Contains(t, text, "/signin/provider?again=1")
+				return
+			}
+			h.pass(proveAgain)
+			status, _, _ = h.ask(t, client, http.MethodPost, "/api/v1/users", user())
+			assert.Equal(t, http.StatusPreconditionRequired, status, "not for ever, whatever clock it had")
+			h.pass(-proveAgain)
+		})
+	}
 }
 
 // TestProvider_away says that the provider does not answer, and asks again the next time.

@@ -58,7 +58,7 @@ const (
 	sessionMethod = "method"
 	sessionSince  = "since"
 	sessionGlass  = "glass"  // until when the glass is broken
-	sessionProved = "proved" // when the password was last given
+	sessionProved = "proved" // when it was last proved who it is
 	sessionFrom   = "from"   // the address
 )
 
@@ -280,7 +280,7 @@ func (s *Server) signIn(c echo.Context) error {
 		Name: in.cookie("endogate-device"), Value: in.throttle.Mark(name), Path: "/", MaxAge: 365 * 24 * 3600,
 		HttpOnly: true, Secure: in.Secure, SameSite: http.SameSiteStrictMode,
 	})
-	return s.enter(c, access.Identity{Name: u.Name, Role: u.Role, Method: access.ByPassword})
+	return s.enter(c, access.Identity{Name: u.Name, Role: u.Role, Method: access.ByPassword}, in.Now())
 }
 
 // known is a name as far as the audit trail may hold it: people type passwords into the wrong field.
@@ -291,8 +291,8 @@ func (in *SignIn) known(name string) string {
 	return name
 }
 
-// enter begins the session of somebody who has proved who it is.
-func (s *Server) enter(c echo.Context, who access.Identity) error {
+// enter begins the session of somebody who has proved who it is, and when: a provider may have let in who did so days ago.
+func (s *Server) enter(c echo.Context, who access.Identity, proved time.Time) error {
 	ctx, in := c.Request().Context(), s.SignIn
 	if err := s.entered(c, who); err != nil {
 		return faultOf("nobody can sign in", err)
@@ -304,7 +304,12 @@ func (s *Server) enter(c echo.Context, who access.Identity) error {
 	in.sessions.Put(ctx, sessionRole, string(who.Role))
 	in.sessions.Put(ctx, sessionMethod, string(who.Method))
 	in.sessions.Put(ctx, sessionSince, in.Now().UnixNano())
-	in.sessions.Put(ctx, sessionProved, in.Now().UnixNano())
+	if now := in.Now(); proved.After(now) { // by another clock
+		proved = now
+	}
+	if !proved.IsZero() {
+		in.sessions.Put(ctx, sessionProved, proved.UnixNano())
+	}
 	in.sessions.Put(ctx, sessionFrom, s.address(c).String())
 	return c.Redirect(http.StatusSeeOther, "/")
 }
@@ -383,7 +388,7 @@ func (s *Server) setUp(c echo.Context) error {
 	if err != nil {
 		return faultOf("the password was not set", err)
 	}
-	return s.enter(c, access.Identity{Name: u.Name, Role: u.Role, Method: access.ByPassword})
+	return s.enter(c, access.Identity{Name: u.Name, Role: u.Role, Method: access.ByPassword}, in.Now())
 }
 
 // address is where a request comes from.

@@ -13,7 +13,7 @@ async function change(method, path, body) {
   try {
     return await send(method, path, body);
   } catch (e) {
-    if (!(e instanceof Fault) || e.status !== 428) throw e;
+    if (!(e instanceof Fault) || e.status !== 428 || e.next.includes("/signin/provider")) throw e;
     const password = await question("Is it you?", "Changes to who may what ask for your password from time to time.", "Password", "password");
     if (!password) throw e;
     await send("POST", "/api/v1/prove", { password });
@@ -31,7 +31,8 @@ export function peopleView() {
       said.replaceChildren(h("div", { class: "notice" }, done(r)));
     } catch (e) {
       if (!(e instanceof Fault)) throw e;
-      said.replaceChildren(h("div", { class: "notice bad" }, h("strong", null, e.what), ": ", e.why, h("div", { class: "muted" }, e.next)));
+      said.replaceChildren(h("div", { class: "notice bad" }, h("strong", null, e.what), ": ", e.why, h("div", { class: "muted" }, e.next),
+        e.next.includes("/signin/provider") ? h("a", { class: "button", href: "/signin/provider?again=1" }, "Sign in again") : null));
     }
     again();
   };
