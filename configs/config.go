@@ -36,6 +36,8 @@ type Config struct {
 	Exam         Exam          `koanf:"exam"`
 	Reports      Reports       `koanf:"reports"`
 	Reading      Reading       `koanf:"reading"`
+	Urgent       []Urgent      `koanf:"urgent"`
+	Notify       []Notify      `koanf:"notify"`
 	FFmpeg       string        `koanf:"ffmpeg"`
 	Decode       Decode        `koanf:"decode"`
 }
@@ -130,6 +132,7 @@ type Sender struct {
 type HTTP struct {
 	Listen      string   `koanf:"listen"`
 	AllowRemote bool     `koanf:"allow_remote"`
+	URL         string   `koanf:"url"`   // under which people reach the page: links to it begin so
 	Hosts       []string `koanf:"hosts"` // names it is reached by, besides localhost and addresses
 	// TLS of the listener, or of a proxy before it.
 	TLS       HTTPTLS `koanf:"tls"`
@@ -250,7 +253,7 @@ type Destination struct {
 	Name string `koanf:"name"`
 	Kind Kind   `koanf:"kind"`
 
-	Address string `koanf:"address"` // host:port, of dicom and hl7
+	Address string `koanf:"address"` // host:port, of dicom, hl7 and email
 
 	// Of dicom.
 	AETitle        dicom.AETitle `koanf:"ae_title"`
@@ -268,10 +271,20 @@ type Destination struct {
 	Template    []TemplateField `koanf:"template"`    // fields that this receiver wants otherwise
 
 	// Of fhir.
-	URL       string   `koanf:"url"`        // base of the server
+	URL       string   `koanf:"url"`        // base of the server; of webhook: where it is posted
 	TokenFile string   `koanf:"token_file"` // a bearer token
 	OAuth     OAuth    `koanf:"oauth"`      // or where to get one
 	Systems   []System `koanf:"systems"`    // of identifiers
+
+	// Of webhook, besides url.
+	KeyFile string `koanf:"key_file"` // signs what is sent
+
+	// Of email, besides address.
+	Security     string   `koanf:"security"` // starttls, tls, none; empty: starttls
+	From         string   `koanf:"from"`
+	Recipients   []string `koanf:"recipients"`
+	User         string   `koanf:"user"`
+	PasswordFile string   `koanf:"password_file"`
 
 	// Of hl7 and fhir.
 	DraftsAfterSignature bool `koanf:"drafts_after_signature"` // gets what is only a draft after something was signed too
@@ -287,6 +300,9 @@ const (
 	KindDICOM Kind = "dicom"
 	KindHL7   Kind = "hl7"
 	KindFHIR  Kind = "fhir"
+	// These two get notifications alone.
+	KindWebhook Kind = "webhook"
+	KindEmail   Kind = "email"
 )
 
 // Statuses are the codes for the standings of a report.
@@ -400,6 +416,8 @@ func Default() Config {
 		Models:       []Model{},
 		Routes:       []Route{},
 		Destinations: []Destination{},
+		Urgent:       []Urgent{},
+		Notify:       []Notify{},
 		Delivery: Delivery{
 			MinBackoff: Duration(30 * time.Second),
 			MaxBackoff: Duration(30 * time.Minute),
@@ -426,11 +444,12 @@ func (c Config) Of(kind Kind, names []string) []Destination {
 	return of
 }
 
-// Unused returns the names of the destinations that no route names.
+// Unused returns the names of the destinations that no route and no rule of notify names.
 func (c Config) Unused() []string {
 	var unused []string
 	for _, d := range c.Destinations {
-		if !slices.ContainsFunc(c.Routes, func(r Route) bool { return slices.Contains(r.Destinations, d.Name) }) {
+		if !slices.ContainsFunc(c.Routes, func(r Route) bool { return slices.Contains(r.Destinations, d.Name) }) &&
+			!slices.ContainsFunc(c.Notify, func(n Notify) bool { return slices.Contains(n.To, d.Name) }) {
 			unused = append(unused, d.Name)
 		}
 	}

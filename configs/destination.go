@@ -14,7 +14,7 @@ var ofKind = []struct {
 	kinds []Kind
 	set   func(Destination) bool
 }{
-	{"address", []Kind{KindDICOM, KindHL7}, func(d Destination) bool { return d.Address != "" }},
+	{"address", []Kind{KindDICOM, KindHL7, KindEmail}, func(d Destination) bool { return d.Address != "" }},
 	{"ae_title", []Kind{KindDICOM}, func(d Destination) bool { return d.AETitle != "" }},
 	{"follows_merge", []Kind{KindDICOM}, func(d Destination) bool { return d.FollowsMerge }},
 	{"pdf", []Kind{KindDICOM}, func(d Destination) bool { return d.PDF }},
@@ -26,16 +26,22 @@ var ofKind = []struct {
 	{"statuses", []Kind{KindHL7}, func(d Destination) bool { return d.Statuses != Statuses{} }},
 	{"results", []Kind{KindHL7}, func(d Destination) bool { return d.Results != Statuses{} }},
 	{"template", []Kind{KindHL7}, func(d Destination) bool { return len(d.Template) > 0 }},
-	{"url", []Kind{KindFHIR}, func(d Destination) bool { return d.URL != "" }},
+	{"url", []Kind{KindFHIR, KindWebhook}, func(d Destination) bool { return d.URL != "" }},
 	{"token_file", []Kind{KindFHIR}, func(d Destination) bool { return d.TokenFile != "" }},
 	{"oauth", []Kind{KindFHIR}, func(d Destination) bool { return d.OAuth != OAuth{} }},
 	{"systems", []Kind{KindFHIR}, func(d Destination) bool { return len(d.Systems) > 0 }},
 	{"drafts_after_signature", []Kind{KindHL7, KindFHIR}, func(d Destination) bool { return d.DraftsAfterSignature }},
-	{"tls", []Kind{KindDICOM, KindHL7, KindFHIR}, func(d Destination) bool { return d.TLS != ClientTLS{} }},
+	{"key_file", []Kind{KindWebhook}, func(d Destination) bool { return d.KeyFile != "" }},
+	{"security", []Kind{KindEmail}, func(d Destination) bool { return d.Security != "" }},
+	{"from", []Kind{KindEmail}, func(d Destination) bool { return d.From != "" }},
+	{"recipients", []Kind{KindEmail}, func(d Destination) bool { return len(d.Recipients) > 0 }},
+	{"user", []Kind{KindEmail}, func(d Destination) bool { return d.User != "" }},
+	{"password_file", []Kind{KindEmail}, func(d Destination) bool { return d.PasswordFile != "" }},
+	{"tls", []Kind{KindDICOM, KindHL7, KindFHIR, KindWebhook, KindEmail}, func(d Destination) bool { return d.TLS != ClientTLS{} }},
 }
 
 func (d Destination) validate(v *faults, key string) {
-	v.oneOf(key+".kind", string(d.Kind), string(KindDICOM), string(KindHL7), string(KindFHIR))
+	v.oneOf(key+".kind", string(d.Kind), string(KindDICOM), string(KindHL7), string(KindFHIR), string(KindWebhook), string(KindEmail))
 	switch d.Kind {
 	case KindDICOM:
 		v.aeTitle(key+".ae_title", d.AETitle)
@@ -59,6 +65,12 @@ func (d Destination) validate(v *faults, key string) {
 			v.check(!slices.ContainsFunc(d.Systems[:i], func(o System) bool { return o.Authority == s.Authority }), "%s.systems[%d].authority: %q is there twice", key, i, s.Authority)
 		}
 		v.check(d.TokenFile == "" || d.OAuth == OAuth{}, "%s.token_file: a token that never changes and oauth exclude each other; leave one out", key)
+	case KindWebhook:
+		v.endpoint(key+".url", d.URL)
+		v.check(d.KeyFile != "", "%s.key_file: empty; name the file with the key that notifications are signed with (openssl rand -base64 32)", key)
+		v.check(!d.TLS.On, "%s.tls.on: the url says whether TLS is spoken; leave it out", key)
+	case KindEmail:
+		d.validateEmail(v, key)
 	default:
 		return
 	}

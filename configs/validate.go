@@ -51,6 +51,7 @@ func (c Config) Validate() error {
 	v.check(c.Reading.Frames >= 1, "reading.frames: must be 1 or more")
 	v.models(c.Models)
 	c.validateRoutes(&v)
+	c.validateNotify(&v)
 	return errors.Join(v...)
 }
 
@@ -198,6 +199,7 @@ func (c Config) validateRoutes(v *faults) {
 		}
 		for _, d := range r.Destinations {
 			v.check(slices.Contains(destinations, d), "%s.destinations: %q is not among the destinations (%s)", key, d, strings.Join(destinations, ", "))
+			v.check(len(c.Of(KindWebhook, []string{d}))+len(c.Of(KindEmail, []string{d})) == 0, "%s.destinations: %q gets notifications and no results; name it in notify", key, d)
 		}
 	}
 }

@@ -58,6 +58,7 @@ var mayImport = map[string][]string{
 	"reports/draft":             {"configs/strict", "dicomnode/dicom", "inference/analysis"},
 	"reports/desk":              {"dicomnode/clock", "dicomnode/dicom", "dicomnode/failure", "dicomnode/ledger", "inference/analysis", "reports", "reports/draft"},
 	"reports/reading":           {"configs/strict", "dicomnode/dicom"},
+	"reports/notice":            {"dicomnode/ledger", "hl7"},
 	"reports/secondlook":        {"dicomnode/dicom", "dicomnode/ledger", "inference/analysis", "reports/reading"},
 	"reports/pdf":               {"explain", "inference/analysis", "reports/draft"},
 	"reports/fhir":              {"dicomnode/dicom", "inference/analysis", "reports/draft"},

@@ -14,7 +14,7 @@ const insertDelivery = `INSERT INTO delivery
 	(kind, destination, entry, alternate, study, series_instance_uid, sop_class_uid, sop_instance_uid, transfer_syntax_uid,
 	 purpose, rank, state, next_at, reason, waits_for, number, version, asked_at, since, source)
 	VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?18,
-		coalesce((SELECT calling_ae FROM instance WHERE study = ?5 LIMIT 1), '')) ON CONFLICT (entry, destination) DO NOTHING`
+		iif(?1 = 'notice' OR (SELECT urgent FROM study WHERE id = ?5), ` + statLane + `, '') || coalesce((SELECT calling_ae FROM instance WHERE study = ?5 LIMIT 1), '')) ON CONFLICT (entry, destination) DO NOTHING`
 
 // deliver puts d on the way to each of destinations, at that time.
 func (t *tx) deliver(study int64, d Delivery, destinations []string, at time.Time) error {
@@ -52,16 +52,17 @@ func scanDelivery(rows *sql.Rows) (Delivery, error) {
 	return d, err
 }
 
-// isTime finds each source by a search of its own, takes what is due of it in its order, and then one of each in turn.
+// isTime finds each source by a search of its own, takes what is due of it in its order, and then one of each in turn; of one in the
+// STAT lane up to four, first: so the others have a turn after every four of each room there.
 // The + and the index named keep the planner from sorting all that is due by way of delivery_next.
 const isTime = `WITH RECURSIVE turn (source) AS (
 		SELECT min(source) FROM delivery d WHERE d.destination = ?1 AND %[1]s
 	UNION ALL
 		SELECT (SELECT min(d.source) FROM delivery d WHERE d.destination = ?1 AND %[1]s AND d.source > turn.source) FROM turn WHERE source IS NOT NULL),
-	due (id, n) AS (SELECT d.id, row_number() OVER (PARTITION BY d.source ORDER BY %[2]s) FROM turn CROSS JOIN delivery d ON d.id IN (
+	due (id, n) AS (SELECT d.id, (row_number() OVER (PARTITION BY d.source ORDER BY %[2]s) - 1) / iif(substr(d.source, 1, 1) = ` + statLane + `, 4, 1) FROM turn CROSS JOIN delivery d ON d.id IN (
 		SELECT d.id FROM delivery d INDEXED BY %[3]s WHERE d.destination = ?1 AND %[1]s AND d.source = turn.source
 			AND (+d.next_at <= ?2 OR +d.next_at > ?3 AND d.waits_for = '') ORDER BY %[2]s LIMIT ?4)) ` +
-	deliveryColumns + `FROM due CROSS JOIN delivery d ON d.id = due.id JOIN study s ON s.id = d.study ORDER BY due.n, %[2]s LIMIT ?4`
+	deliveryColumns + `FROM due CROSS JOIN delivery d ON d.id = due.id JOIN study s ON s.id = d.study ORDER BY due.n, substr(d.source, 1, 1) <> ` + statLane + `, %[2]s LIMIT ?4`
 
 var (
 	dueDeliveries = fmt.Sprintf(isTime, "d.state = 'pending' AND d.held = 0 AND d.stale = 0 AND d.behind = 0", "d.rank, d.id", "delivery_due")
@@ -69,7 +70,7 @@ var (
 )
 
 // DueDeliveries returns pending deliveries to destination whose time has come: at most limit that nothing was deferred
-// behind others of, one of each source in turn, by rank and then in the order they were made, and after these at most limit
+// behind others of, one of each source in turn, or four of those in the STAT lane, by rank and then in the order they were made, and after these at most limit
 // that are behind, in turn too, those that have waited longest first. What is to wait for more than longest was deferred under a clock that has been set back
 // since: it is due, unless another one is to be delivered before; so with a longest far below zero all is that was
 // deferred. Results that are held at the gate are not. The results that they are made from are durable.

@@ -217,7 +217,7 @@ func (t *tx) eraseStudy(study int64, at time.Time) error {
 		}
 	}
 	_, err := t.exec(`UPDATE study SET patient_id = '', patient_name = '', accession_number = '', study_date = '', study_time = '',
-		study_description = '', modality = '', forgotten_at = ? WHERE id = ?`, micros(at), study)
+		study_description = '', modality = '', urgent = 0, forgotten_at = ? WHERE id = ?`, micros(at), study)
 	if err != nil {
 		return err
 	}

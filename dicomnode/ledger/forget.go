@@ -32,6 +32,8 @@ var forgetSteps = []string{
 	`DELETE FROM job WHERE instance IN (` + someInstances + `)`,
 	`DELETE FROM instance WHERE id IN (` + someInstances + `)`,
 	`UPDATE need SET ended_at = coalesce(ended_at, 0) WHERE entry IN (SELECT page FROM draft WHERE id IN (SELECT id FROM draft WHERE study = ?1 LIMIT ?2))`,
+	`DELETE FROM notice WHERE id IN (SELECT id FROM notice WHERE study = ?1 LIMIT ?2)`,
+	`DELETE FROM urgent WHERE study = ?1 AND ?2 > 0`,
 	`DELETE FROM draft WHERE id IN (SELECT id FROM draft WHERE study = ?1 LIMIT ?2)`,
 	`DELETE FROM delivery WHERE id IN (SELECT id FROM delivery WHERE study = ?1 LIMIT ?2)`, // after the instances that ask for them
 }
@@ -147,7 +149,7 @@ func (t *tx) forget(before time.Time, limit int, at time.Time) (more bool, err e
 		}
 	}
 	_, err = t.exec(`UPDATE study SET patient_id = '', patient_name = '', accession_number = '', study_date = '', study_time = '',
-		study_description = '', modality = '', forgotten_at = ? WHERE id = ?`, micros(at), study)
+		study_description = '', modality = '', urgent = 0, forgotten_at = ? WHERE id = ?`, micros(at), study)
 	if err != nil {
 		return false, err
 	}

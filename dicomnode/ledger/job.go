@@ -245,6 +245,9 @@ func (l *Ledger) FinishJobPartly(ctx context.Context, id string, by analysis.Mod
 		if err := t.event(j.event(EventAnalysed, at, detail)); err != nil {
 			return err
 		}
+		if err := t.findUrgent(j, by, results, at); err != nil {
+			return err
+		}
 		return t.insertObjects(j.study, objects, at)
 	})
 }

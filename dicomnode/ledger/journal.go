@@ -68,6 +68,7 @@ type action struct {
 	Reviews    []Review    `json:"reviews,omitempty"`
 
 	Decision *ReviewDecision `json:"decision,omitempty"`
+	Notify   *Notify         `json:"notify,omitempty"`
 }
 
 // deliveryName is the name of a delivery in all databases.
@@ -225,6 +226,8 @@ func (a *action) do(ctx context.Context, l *Ledger) (err error) {
 		err = l.PutReviews(ctx, Look{a.Study, a.Desk}, a.Reviews, a.At)
 	case "decide-review":
 		err = l.DecideReview(ctx, a.Names[0], ReviewState(a.Names[1]), *a.Decision, a.At)
+	case "set-notify":
+		err = l.setNotify(ctx, *a.Notify, a.At)
 	case "correct-gate":
 		err = l.CorrectGate(ctx, a.Study, *a.Correction, a.At)
 	default:

@@ -233,6 +233,12 @@ func (t *tx) retract(exam Retracted, r Retraction, at time.Time) error {
 			return err
 		}
 	}
+	if err := t.untell(ofRetracted, "its result was retracted", exam.exam, at); err != nil {
+		return err
+	}
+	if err := t.calm(exam.exam); err != nil {
+		return err
+	}
 	for _, entry := range entries {
 		if err := t.goOn(entry, at); err != nil {
 			return err

@@ -182,12 +182,18 @@ func (l *Ledger) PutReviews(ctx context.Context, k Look, reviews []Review, at ti
 			if err := t.putReview(study, r); err != nil {
 				return err
 			}
+			if err := t.tellOfReview(study, r); err != nil {
+				return err
+			}
 		}
 		kept, err := jsonText(names)
 		if err != nil {
 			return err
 		}
 		if _, err := t.exec(`UPDATE review SET state = 'withdrawn' WHERE study = ?1 AND state IN ('open', 'agreed') AND name NOT IN (SELECT value FROM json_each(?2))`, study, kept); err != nil {
+			return err
+		}
+		if err := t.untell(ofWithdrawn, "nothing is to be decided any more", study, at); err != nil {
 			return err
 		}
 		_, err = t.exec("UPDATE look SET looked = ?2 WHERE study = ?1 AND looked < ?2", study, k.Version)
@@ -209,7 +215,7 @@ func (t *tx) putReview(study int64, r Review) error {
 		return err
 	}
 	_, err = t.exec(`INSERT INTO review (name, study, priority, state, kind, model, model_version, route, finding, site, made_at, document)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		VALUES (?1, ?2, iif((SELECT urgent FROM study WHERE id = ?2), 0, ?3), ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
 		ON CONFLICT (name) DO UPDATE SET state = excluded.state, priority = excluded.priority, document = excluded.document WHERE state IN ('open', 'agreed', 'withdrawn')`,
 		r.Name, study, r.Priority, r.State, r.Kind, r.Model, r.ModelVersion, r.Route, r.Finding, site, micros(r.MadeAt), document)
 	return err
@@ -236,6 +242,9 @@ func (l *Ledger) DecideReview(ctx context.Context, name string, state ReviewStat
 			return err
 		}
 		if _, err := t.exec("UPDATE review SET state = ?, document = ? WHERE name = ?", state, document, name); err != nil {
+			return err
+		}
+		if err := t.untell(ofWithdrawn, "a person has decided", study, at); err != nil {
 			return err
 		}
 		return t.event(event{study: study, what: EventReviewed, at: at, detail: fmt.Sprintf("%s %s of %s %s: %s", r.Kind, r.Finding, r.Model, r.ModelVersion, state)})

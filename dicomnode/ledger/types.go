@@ -204,6 +204,8 @@ const (
 	KindDICOM = "dicom" // a SOP Instance
 	KindHL7   = "hl7"   // a message of HL7 v2
 	KindFHIR  = "fhir"  // a bundle of FHIR resources
+	// KindNotice is what a person is told, in whatever protocol: its entry is a Notice's ID.
+	KindNotice = "notice"
 )
 
 // Answer is what a peer said when something was handed over to it. The zero value is no answer.
@@ -298,6 +300,8 @@ const (
 	EventOrderCompleted    What = "order-completed"  // the examination is over
 	EventMessage           What = "message"          // of another protocol, about the study
 	EventReviewed          What = "reviewed"         // a person has decided who is right, a report or a network
+	EventUrgent            What = "urgent"           // for what a model found, the study goes before others
+	EventNotice            What = "notice"           // a person is told of the study
 )
 
 // Event is a step of a SOP Instance, or of an exam as a whole. Steps that repeat are one event.

@@ -62,6 +62,7 @@ type Study struct {
 	Parked                 int      // jobs, exams, deliveries and held instances that wait for a person
 	Deliveries             DeliveryCounts
 	Status                 StudyStatus
+	Urgent                 bool // a model found in it what goes before others
 	id                     int64
 }
 
@@ -136,7 +137,7 @@ const selectStudy = `SELECT id, study_instance_uid, coalesce((SELECT patient_id 
 	CASE WHEN unanalysed = 0 THEN '[]' ELSE (SELECT json_group_array(why) FROM (SELECT coalesce(nullif(i.reason, ''),
 		(SELECT j.reason FROM job j WHERE j.instance = i.id AND j.reason <> '' LIMIT 1), '') AS why
 		FROM instance i WHERE i.study = study.id AND i.state IN ('failed', 'not-analysed') LIMIT 50)) END,
-	modality, frames, flagged, deliveries_pending, deliveries_sent, deliveries_done, deliveries_parked, deliveries_discarded, status
+	modality, frames, flagged, deliveries_pending, deliveries_sent, deliveries_done, deliveries_parked, deliveries_discarded, status, urgent
 	FROM study `
 
 func scanStudy(rows *sql.Rows) (Study, error) {
@@ -144,7 +145,7 @@ func scanStudy(rows *sql.Rows) (Study, error) {
 	err := rows.Scan(&s.id, &s.StudyInstanceUID, &s.PatientID, &s.PatientName, &s.AccessionNumber, &s.StudyDate, &s.StudyTime,
 		&s.StudyDescription, timeColumn{&s.FirstAt}, timeColumn{&s.LastAt}, &s.Instances, &s.Conflicts, &s.Open, &s.Parked,
 		&s.NotAnalysed, jsonColumn{&s.Why},
-		&s.Modality, &s.Frames, &s.Findings, &s.Deliveries.Pending, &s.Deliveries.Sent, &s.Deliveries.Done, &s.Deliveries.Parked, &s.Deliveries.Discarded, &s.Status)
+		&s.Modality, &s.Frames, &s.Findings, &s.Deliveries.Pending, &s.Deliveries.Sent, &s.Deliveries.Done, &s.Deliveries.Parked, &s.Deliveries.Discarded, &s.Status, &s.Urgent)
 	s.Why = few(s.Why)
 	return s, err
 }

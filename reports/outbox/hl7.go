@@ -17,16 +17,25 @@ import (
 type HL7 struct {
 	Client *mllp.Client
 	Spool  Spool
+	// Notice writes the notice of an entry for this receiver; nil: it gets none.
+	Notice func(ctx context.Context, entry string) ([]byte, error)
 }
 
 // Send hands the entry of m over and returns when the receiver has acknowledged it, or will not.
 func (s *HL7) Send(ctx context.Context, m Message) Outcome {
-	if m.Kind != ledger.KindHL7 {
+	var message []byte
+	var err error
+	switch {
+	case m.Kind == ledger.KindNotice && s.Notice != nil:
+		if message, err = s.Notice(ctx, m.Entry); err != nil {
+			return unwritten(err)
+		}
+	case m.Kind != ledger.KindHL7:
 		return Outcome{Class: Never, Reason: fmt.Sprintf("receiver %s speaks HL7: it cannot be sent %q", s.Client.Address, m.Kind)}
-	}
-	message, err := read(s.Spool, m.Entry)
-	if err != nil {
-		return unreadable(err)
+	default:
+		if message, err = read(s.Spool, m.Entry); err != nil {
+			return unreadable(err)
+		}
 	}
 	if patience := m.patience(int64(len(message))); patience > 0 {
 		s.Client.Timeout = patience

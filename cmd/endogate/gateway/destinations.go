@@ -22,7 +22,9 @@ import (
 
 // Senders makes what hands over to each destination, in its protocol. Files that a destination names are read here. whose
 // says whom studies are on, for destinations that follow merges; nil where nothing is sent.
-func Senders(cfg configs.Config, spool outbox.Spool, whose func(context.Context, dicom.UID) (ledger.Whose, error)) (map[string]outbox.Sender, error) {
+//
+// notices has what persons are told.
+func Senders(cfg configs.Config, spool outbox.Spool, whose func(context.Context, dicom.UID) (ledger.Whose, error), notices notices) (map[string]outbox.Sender, error) {
 	senders := map[string]outbox.Sender{}
 	var errs []error
 	for _, d := range cfg.Destinations {
@@ -44,9 +46,15 @@ func Senders(cfg configs.Config, spool outbox.Spool, whose func(context.Context,
 			}
 			senders[d.Name] = sender
 		case configs.KindHL7:
-			senders[d.Name], err = hl7Sender(d, cfg.Delivery.Timeout.Std(), spool)
+			sender, failed := hl7Sender(d, cfg.Delivery.Timeout.Std(), spool)
+			sender.Notice = notices.forHL7(cfg, d)
+			senders[d.Name], err = sender, failed
 		case configs.KindFHIR:
 			senders[d.Name], err = fhirSender(d, cfg.Delivery.Timeout.Std(), spool)
+		case configs.KindWebhook:
+			senders[d.Name], err = webhookSender(d, cfg.Delivery.Timeout.Std(), notices)
+		case configs.KindEmail:
+			senders[d.Name], err = emailSender(d, notices)
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("destination %s: %w", d.Name, err))
@@ -66,16 +74,9 @@ func hl7Sender(d configs.Destination, timeout time.Duration, spool outbox.Spool)
 }
 
 func fhirSender(d configs.Destination, timeout time.Duration, spool outbox.Spool) (*outbox.FHIR, error) {
-	secured, err := clientTLS(d.TLS, d.Name)
+	client, err := httpClient(d, timeout)
 	if err != nil {
 		return nil, err
-	}
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.DialTLSContext, transport.DialContext = secured.DialContext, (&net.Dialer{Timeout: 10 * time.Second}).DialContext
-	transport.TLSClientConfig = secured.Config() // through a proxy
-	client := &http.Client{
-		Transport: transport, Timeout: timeout,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	sender := &outbox.FHIR{Base: strings.TrimRight(d.URL, "/"), Client: client, Spool: spool}
 	secret := ""
@@ -93,6 +94,21 @@ func fhirSender(d configs.Destination, timeout time.Duration, spool outbox.Spool
 		_, err = outbox.Secret(secret)
 	}
 	return sender, err
+}
+
+// httpClient asks the server of a destination, and no other: it follows no redirect.
+func httpClient(d configs.Destination, timeout time.Duration) (*http.Client, error) {
+	secured, err := clientTLS(d.TLS, d.Name)
+	if err != nil {
+		return nil, err
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.DialTLSContext, transport.DialContext = secured.DialContext, (&net.Dialer{Timeout: 10 * time.Second}).DialContext
+	transport.TLSClientConfig = secured.Config() // through a proxy
+	return &http.Client{
+		Transport: transport, Timeout: timeout,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}, nil
 }
 
 // dicomClient speaks to a destination, by TLS where that is said.
@@ -132,8 +148,8 @@ type Reached struct {
 	Took time.Duration
 }
 
-// Reach asks a destination whether it is there: C-ECHO of DICOM, a connection of HL7, which has no question for that, and
-// /metadata of FHIR.
+// Reach asks a destination whether it is there: C-ECHO of DICOM, a connection of HL7 and to a webhook, which have no question for that, a
+// sign-in of e-mail, and /metadata of FHIR.
 func Reach(ctx context.Context, calling dicom.AETitle, d configs.Destination) (r Reached, err error) {
 	start := time.Now()
 	defer func() { r.Took = max(r.Took, time.Since(start)) }()
@@ -147,6 +163,15 @@ func Reach(ctx context.Context, calling dicom.AETitle, d configs.Destination) (r
 		return Reached{OK: err == nil && status == dimse.Success, Said: fmt.Sprintf("%04X", uint16(status)), Took: took}, err
 	case configs.KindHL7:
 		return Reached{OK: true, Said: "connected"}, connect(ctx, d)
+	case configs.KindWebhook:
+		return Reached{OK: true, Said: "connected"}, reachWebhook(ctx, d)
+	case configs.KindEmail:
+		sender, err := emailSender(d, notices{})
+		if err != nil {
+			return r, err
+		}
+		said, err := sender.Probe(ctx)
+		return Reached{OK: err == nil, Said: said}, err
 	}
 	sender, err := fhirSender(d, 30*time.Second, nil)
 	if err != nil {

@@ -217,7 +217,7 @@ func (g *parts) assemble(ctx context.Context, life *lifecycle) error {
 	if g.builder, err = NewBuilder(g.cfg, g.build); err != nil {
 		return err
 	}
-	senders, err := Senders(g.cfg, g.spool, g.ledger.PatientOf)
+	senders, err := Senders(g.cfg, g.spool, g.ledger.PatientOf, notices{writer: g.noticeWriter(), of: g.ledger.Notice})
 	if err != nil {
 		return err
 	}
@@ -304,6 +304,9 @@ func (g *parts) catchUp(ctx context.Context, _ *lifecycle) error {
 	}
 	if parked+back > 0 {
 		g.log.Warn("destinations have changed: deliveries to those that are gone are parked", "parked", parked, "put_back", back)
+	}
+	if err := g.ledger.SetNotify(ctx, Notify(g.cfg), g.now()); err != nil {
+		return err
 	}
 	if err := g.follower.CatchUp(ctx); err != nil {
 		return err

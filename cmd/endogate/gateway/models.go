@@ -49,6 +49,7 @@ func OpenModels(ctx context.Context, cfg configs.Config) (*Models, error) {
 	if m.routes, err = m.resolve(cfg.Routes); err == nil {
 		m.heatmaps, err = wishesOf(m.routes, m.wishes)
 	}
+	err = errors.Join(err, m.checkUrgent(cfg.Urgent))
 	if err != nil {
 		return nil, errors.Join(err, m.Close())
 	}
@@ -163,7 +164,7 @@ func CheckRoutes(cfg configs.Config) error {
 		m.folders[filepath.Base(filepath.Clean(b.Dir))], m.models[b.Name] = b.Name, nil
 	}
 	_, err = m.resolve(cfg.Routes)
-	return errors.Join(err, checkHeatmaps(cfg.Routes))
+	return errors.Join(err, checkHeatmaps(cfg.Routes), m.checkUrgent(cfg.Urgent))
 }
 
 // resolve returns the routes with their models by the names of the manifests.
