@@ -77,7 +77,21 @@ func TestLoad_badValues(t *testing.T) {
 		{"opacity", "reports: {opacity: 2}", "reports.opacity"},
 		{"no port", "dicom: {listen: \":DICOM3\"}", "dicom.listen"},
 		{"port too high", "destinations: [{name: pacs, kind: dicom, ae_title: A, address: \"x:70000\"}]", "destinations[0].address"},
-		{"kind", "destinations: [{name: x, kind: stow}]", `destinations[0].kind: "stow"; write one of dicom, hl7, fhir`},
+		{"kind", "destinations: [{name: x, kind: stow}]", `destinations[0].kind: "stow"; write one of dicom, hl7, fhir, webhook, email`},
+		{"webhook in the clear", "destinations: [{name: w, kind: webhook, url: \"http://pager.example/x\", key_file: k}]", "destinations[0].url: http to another machine"},
+		{"webhook without a key", "destinations: [{name: w, kind: webhook, url: \"https://pager.example/x\"}]", "destinations[0].key_file: empty"},
+		{"webhook with a password", "destinations: [{name: w, kind: webhook, url: \"https://a:b@pager.example/x\", key_file: k}]", "destinations[0].url: holds a user"},
+		{"webhook to a file", "destinations: [{name: w, kind: webhook, url: \"file:///etc/passwd\", key_file: k}]", "destinations[0].url: not a URL"},
+		{"mail in the clear", "destinations: [{name: m, kind: email, address: \"mail.example:25\", security: none, from: a@b, recipients: [c@d]}]", "destinations[0].security: none, and mail to another machine"},
+		{"mail from nobody", "destinations: [{name: m, kind: email, address: \"m:25\", recipients: [c@d]}]", "destinations[0].from: \"\" is no mail address"},
+		{"mail with a header", "destinations: [{name: m, kind: email, address: \"m:25\", from: \"a@b\\r\\nBcc: x@y\", recipients: [c@d]}]", "is no mail address"},
+		{"mail to nobody", "destinations: [{name: m, kind: email, address: \"m:25\", from: a@b}]", "destinations[0].recipients: empty"},
+		{"mail to more than an address", "destinations: [{name: m, kind: email, address: \"m:25\", from: a@b, recipients: [\"x <c@d>\"]}]", "destinations[0].recipients: \"x <c@d>\" is no mail address"},
+		{"mail without a password", "destinations: [{name: m, kind: email, address: \"m:25\", from: a@b, recipients: [c@d], user: u}]", "destinations[0].user: goes with"},
+		{"results by mail", "destinations: [{name: m, kind: email, address: \"m:25\", from: a@b, recipients: [c@d]}]\nroutes: [{name: r, models: [m], destinations: [m]}]", "routes[0].destinations: \"m\" gets notifications and no results"},
+		{"urgent", "urgent: [{class: polyp, threshold: 1.5}]", "urgent[0].threshold: must be above 0"},
+		{"link to nowhere", "urgent: [{class: polyp, threshold: 0.9}]\nnotify: [{name: a, on: urgent, to: [x]}]", "http.url: empty, and notify sends links"},
+		{"page of any host", "http: {url: \"https://a/?b\"}", "http.url: not the beginning"},
 		{"key of another kind", "destinations: [{name: ris, kind: hl7, address: \"a:1\", ae_title: A}]", "destinations[0].ae_title: kind hl7 has no such key"},
 		{"HL7 address", "destinations: [{name: ris, kind: hl7}]", "destinations[0].address"},
 		{"TLS off", "destinations: [{name: ris, kind: hl7, address: \"a:1\", tls: {ca_file: x}}]", "destinations[0].tls.on: false"},
@@ -125,6 +139,33 @@ func TestValidate_allFaultsAtOnce(t *testing.T) {
 	err := c.Validate()
 	for _, key := range []string{"dicom.ae_title", "log.level", "exam.quiet"} {
 		assert.ErrorContains(t, err, key)
+	}
+}
+
+// TestValidate_notify: all that is wrong with rules is said in one go, with the lines that it stands on.
+func TestValidate_notify(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "c.yaml")
+	require.NoError(t, os.WriteFile(path, []byte(`http: {url: "https://endogate.hospital"}
+destinations:
+  - {name: pacs, kind: dicom, ae_title: A, address: "127.0.0.1:104"}
+  - {name: pager, kind: webhook, url: "https://pager.example/", key_file: k}
+urgent:
+  - {class: polyp, threshold: 0.9}
+  - {class: polyp, threshold: 0}
+notify:
+  - {name: a, on: urgent, to: [pacs, pager, pager], findings: [cancer]}
+  - {name: a, on: review, kinds: [lost], to: []}
+  - {name: "b c", on: always, to: [pager]}
+  - {name: d, on: urgent, kinds: [missed], to: [pager]}
+`), 0o600))
+	_, err := Load(path)
+	for _, want := range []string{
+		`line 7: urgent[1].class: "polyp" is there twice`, "line 7: urgent[1].threshold: must be above 0",
+		`line 9: notify[0].findings: "cancer" is not in the list urgent (polyp, polyp)`, `line 9: notify[0].to[0]: "pacs" is no destination of kind webhook`, `line 9: notify[0].to[2]: "pager" is there twice`,
+		`line 10: notify[1].name: "a" is there twice`, `line 10: notify[1].kinds[0]: "lost"; write one of missed`, "line 10: notify[1].to: empty",
+		`line 11: notify[2].name: "b c"`, `line 11: notify[2].on: "always"; write urgent or review`, "line 12: notify[3].kinds: they are of reviews",
+	} {
+		assert.ErrorContains(t, err, want)
 	}
 }
 

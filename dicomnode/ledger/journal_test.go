@@ -84,6 +84,10 @@ func TestJournal_everyAction(t *testing.T) {
 	person := By(ctx, Actor{Kind: ActorPerson})
 	_, _, err := l.ReconcileDestinations(ctx, []string{"pacs", "archive"}, at(0))
 	require.NoError(t, err)
+	require.NoError(t, l.SetNotify(ctx, Notify{
+		Urgent: []Urgency{{Class: "polyp", Threshold: 0.7, Frames: 1}},
+		Rules:  []NotifyRule{{Name: "oncall", On: OnUrgent, To: []string{"pager"}}, {Name: "missed", On: OnReview, To: []string{"archive"}}},
+	}, at(0)))
 	first, second, third := receipt(1), receipt(2), receipt(3)
 	first.Forward, second.Forward = []string{"pacs", "archive", "gone"}, []string{"pacs"}
 	third.Models, third.Skip = nil, "no route matches"

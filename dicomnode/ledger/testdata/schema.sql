@@ -47,6 +47,7 @@ CREATE INDEX message_at ON message (at);
 CREATE INDEX message_held ON message (at) WHERE released_at IS NULL;
 CREATE INDEX need_ended ON need (ended_at) WHERE ended_at IS NOT NULL;
 CREATE INDEX need_refused ON need (entry) WHERE by = 'refused';
+CREATE INDEX notice_study ON notice (study, id);
 CREATE INDEX object_held ON object (made_at) WHERE released_at IS NULL;
 CREATE INDEX object_lost ON object (study) WHERE lost > 0;
 CREATE INDEX object_name ON object (name);
@@ -66,6 +67,7 @@ CREATE INDEX study_conflict ON study (last_at, id) WHERE conflicts > 0;
 CREATE INDEX study_last ON study (last_at, id) WHERE forgotten_at IS NULL;
 CREATE INDEX study_patient ON study (patient_id, last_at);
 CREATE INDEX study_status ON study (status, last_at, id) WHERE forgotten_at IS NULL;
+CREATE INDEX study_urgent ON study (urgent DESC, last_at DESC, id DESC) WHERE forgotten_at IS NULL;
 CREATE INDEX subject_accession ON subject (accession) WHERE accession <> '';
 CREATE INDEX subject_message ON subject (message);
 CREATE INDEX subject_study ON subject (study_instance_uid) WHERE study_instance_uid <> '';
@@ -287,7 +289,7 @@ CREATE TABLE message (
 CREATE TABLE meta (
 	id       INTEGER PRIMARY KEY CHECK (id = 1),
 	position INTEGER NOT NULL -- Seq of the last spool entry taken in
-, acted INTEGER NOT NULL DEFAULT 0, store TEXT NOT NULL DEFAULT '', clock TEXT NOT NULL DEFAULT '', studies INTEGER NOT NULL DEFAULT 0);
+, acted INTEGER NOT NULL DEFAULT 0, store TEXT NOT NULL DEFAULT '', clock TEXT NOT NULL DEFAULT '', studies INTEGER NOT NULL DEFAULT 0, notify TEXT NOT NULL DEFAULT '{}');
 CREATE TABLE need (
 	entry    TEXT NOT NULL,
 	by       TEXT NOT NULL, -- refused: it could not be taken in
@@ -296,6 +298,15 @@ CREATE TABLE need (
 	ended_at INTEGER,
 	PRIMARY KEY (entry, by)
 ) WITHOUT ROWID;
+CREATE TABLE notice (
+	id       INTEGER PRIMARY KEY,
+	name     TEXT NOT NULL UNIQUE, -- in all databases; the entry of its deliveries
+	study    INTEGER NOT NULL REFERENCES study (id),
+	model    TEXT NOT NULL,
+	review   TEXT NOT NULL, -- that it is about; '': what a model found
+	made_at  INTEGER NOT NULL,
+	document TEXT NOT NULL -- JSON: what is told, without patient data
+);
 CREATE TABLE object (
 	id                  INTEGER PRIMARY KEY,
 	entry               TEXT NOT NULL UNIQUE,
@@ -379,7 +390,7 @@ CREATE TABLE study (
 	parked             INTEGER NOT NULL DEFAULT 0  -- jobs, exams and deliveries that wait for a person
 , forgotten_at INTEGER, modality TEXT NOT NULL DEFAULT '', frames INTEGER NOT NULL DEFAULT 0, flagged INTEGER NOT NULL DEFAULT 0, unanalysed INTEGER NOT NULL DEFAULT 0, deliveries_pending INTEGER NOT NULL DEFAULT 0, deliveries_sent INTEGER NOT NULL DEFAULT 0, deliveries_done INTEGER NOT NULL DEFAULT 0, deliveries_parked INTEGER NOT NULL DEFAULT 0, deliveries_discarded INTEGER NOT NULL DEFAULT 0, status TEXT AS (CASE WHEN parked > 0 THEN 'parked' WHEN open > 0 THEN 'working'
 	WHEN unanalysed > 0 AND unanalysed + conflicts >= instances THEN 'not-analysed' WHEN unanalysed > 0 THEN 'partly-analysed'
-	ELSE 'done' END) VIRTUAL);
+	ELSE 'done' END) VIRTUAL, urgent INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE subject (
 	message            INTEGER NOT NULL REFERENCES message (id),
 	study_instance_uid TEXT NOT NULL,
@@ -391,6 +402,13 @@ CREATE TABLE tally (
 	state TEXT NOT NULL,
 	n     INTEGER NOT NULL,
 	PRIMARY KEY (kind, name, state)
+) WITHOUT ROWID;
+CREATE TABLE urgent (
+	study    INTEGER NOT NULL REFERENCES study (id),
+	class    TEXT NOT NULL, -- of the model
+	model    TEXT NOT NULL,
+	at       INTEGER NOT NULL,
+	PRIMARY KEY (study, class)
 ) WITHOUT ROWID;
 CREATE TRIGGER agreement_new AFTER INSERT ON agreement BEGIN
 	UPDATE agreed SET n = n - 1 WHERE (model, model_version, route, class, site, decision) = (
@@ -406,7 +424,7 @@ CREATE TRIGGER delivery_gone AFTER DELETE ON delivery BEGIN
 		deliveries_discarded = deliveries_discarded - (OLD.state = 'discarded') WHERE id = OLD.study;
 END;
 CREATE TRIGGER delivery_held AFTER INSERT ON delivery
-	WHEN NEW.purpose <> 'source' AND EXISTS (SELECT 1 FROM gate WHERE study = NEW.study AND held = 1) BEGIN
+	WHEN NEW.purpose NOT IN ('source', 'notice') AND EXISTS (SELECT 1 FROM gate WHERE study = NEW.study AND held = 1) BEGIN
 	UPDATE delivery SET held = 1 WHERE id = NEW.id;
 END;
 CREATE TRIGGER delivery_new AFTER INSERT ON delivery BEGIN
@@ -443,7 +461,7 @@ CREATE TRIGGER exam_state AFTER UPDATE OF state ON exam WHEN OLD.state <> NEW.st
 END;
 CREATE TRIGGER gate_held AFTER UPDATE OF held ON gate WHEN OLD.held <> NEW.held BEGIN
 	UPDATE study SET parked = parked + NEW.held - OLD.held WHERE id = NEW.study;
-	UPDATE delivery SET held = NEW.held WHERE study = NEW.study AND purpose <> 'source' AND state IN ('pending', 'sent', 'parked');
+	UPDATE delivery SET held = NEW.held WHERE study = NEW.study AND purpose NOT IN ('source', 'notice') AND state IN ('pending', 'sent', 'parked');
 END;
 CREATE TRIGGER imaging_order_gone AFTER DELETE ON imaging_order BEGIN
 	UPDATE tally SET n = n - 1 WHERE kind = 'order' AND name = '' AND state = OLD.state;
