@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -19,9 +18,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"endogate/cmd/endogate/gateway"
-	"endogate/cmd/endogate/peers"
-	"endogate/configs"
 	"endogate/dicomnode/ledger"
 )
 
@@ -173,8 +169,3 @@ func (g *testGateway) notices() (all []ledger.Delivery) {
 	require.NotEmpty(g.t, all)
 	return all
 }
-
-var _ = slog.Default
-var _ = gateway.RebuildLedger
-var _ = configs.Load
-var _ = peers.FreePort
