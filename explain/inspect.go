@@ -11,6 +11,7 @@ type Inspection struct {
 	Logits    string // where the gradient starts
 	Classes   int
 	Layers    []Layer             // Err says why one cannot be explained
+	Blocks    []Layer             // the last layer of each grid that can be explained, from the input up
 	Last      Layer               // what "last" stands for, and why (Chosen, Fallback); zero where there is none
 	Without   []*UnsupportedError // nodes on the way to the logits that have no rule
 	Weights   int64               // bytes
@@ -32,6 +33,9 @@ func Inspect(model []byte, o Options) (*Inspection, error) {
 		return nil, err
 	}
 	in := &Inspection{Opset: g.exported, Logits: h.logits, Layers: g.judged(h)}
+	if blocks, err := g.findLayers(BlockLayers, h); err == nil {
+		in.Blocks = blocks
+	}
 	if last, err := g.findLayers(LastLayer, h); err == nil {
 		in.Last = last[0]
 		if g.parts {

@@ -31,6 +31,8 @@ type Layer struct {
 	// says why. A reader of its maps has to know.
 	Fallback bool
 	Err      error // why it cannot be explained; an *UnsupportedError
+	// Sees is how many rows or columns of the input a place of the layer depends on, at most what there is; 0: not looked at.
+	Sees int
 
 	grid *lattice
 	dims []int64
@@ -56,9 +58,9 @@ func Layers(model []byte, o Options) ([]Layer, error) {
 
 // judged lists the layers, and says of those that cannot be explained why.
 func (g *graph) judged(h head) []Layer {
-	layers := g.layers(h)
+	layers, fields := g.layers(h), g.fields()
 	for i, l := range layers {
-		layers[i].Err = g.explainable(l.Tensor, h.logits)
+		layers[i].Err, layers[i].Sees = g.explainable(l.Tensor, h.logits), g.sees(fields, l.Tensor)
 	}
 	return layers
 }

@@ -43,7 +43,7 @@ var mayImport = map[string][]string{
 	"hl7/oru":                   {"dicomnode/dicom", "hl7", "inference/analysis", "reports/draft"},
 	"inference":                 {"configs/strict", "dicomnode/dicom", "dicomnode/failure", "dicomnode/pixeldata", "dicomnode/pixeldata/video", "explain", "inference/analysis"},
 	"inference/analysis":        {"dicomnode/dicom"},
-	"inference/ask":             {"inference", "inference/analysis", "inference/onnx", "explain", "explain/picture", "explain/sampling"},
+	"inference/ask":             {"inference", "inference/analysis", "inference/onnx", "explain", "explain/faithfulness", "explain/picture", "explain/sampling"},
 	"inference/frames":          {"dicomnode/dicom", "dicomnode/pixeldata"},
 	"inference/figures":         {},
 	"inference/trial":           {"explain", "explain/faithfulness", "inference", "inference/analysis", "inference/ask", "inference/figures", "inference/frames"},

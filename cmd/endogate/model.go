@@ -124,7 +124,11 @@ func printNetwork(w io.Writer, in *explain.Inspection) {
 		if l.Frames > 1 {
 			frames = fmt.Sprintf("%d frames of ", l.Frames)
 		}
-		fmt.Fprintf(w, "layer\t%s, %d channels of %s%d×%d%s\n", l.Name, l.Channels, frames, l.Height, l.Width, why)
+		sees := ""
+		if l.Sees > 0 {
+			sees = fmt.Sprintf(", a place sees %d pixels of the input", l.Sees)
+		}
+		fmt.Fprintf(w, "layer\t%s, %d channels of %s%d×%d%s%s\n", l.Name, l.Channels, frames, l.Height, l.Width, sees, why)
 	}
 	if in.Last.Name != "" {
 		fmt.Fprintf(w, "last layer\t%s\n", in.Last.Chosen)

@@ -41,17 +41,7 @@ func (p *Painter) Paint(a *Asked, one Answer) (Painting, error) {
 	}
 	out.Overlay, err = p.overlay(a, info, one, maps[0])
 	out.Words = p.words(a, info, one)
-	switch {
-	case errors.Is(err, explain.ErrZeroMap):
-		out.Note = fmt.Sprintf("zero everywhere: nothing here speaks for %s", a.Subject())
-		if info.NoClass {
-			out.Note = "zero everywhere"
-		}
-	case errors.Is(err, inference.ErrUnseen):
-		out.Note = "all of it lies where the frame is masked"
-	case errors.Is(err, explain.ErrNotFinite):
-		out.Note = "it has values that are not numbers"
-	case err != nil:
+	if out.Note = a.nothing(info, err); err != nil && out.Note == "" {
 		return out, err
 	}
 	if out.Note != "" {
@@ -68,6 +58,21 @@ func (p *Painter) Paint(a *Asked, one Answer) (Painting, error) {
 	out.Words.Masked = len(unseen) > 0
 	out.Picture = picture.Legend(out.Overlay, out.Words)
 	return out, nil
+}
+
+// nothing is why there is nothing to show of an answer, where err says that; "" else.
+func (a *Asked) nothing(info explain.MethodInfo, err error) string {
+	switch {
+	case errors.Is(err, explain.ErrZeroMap) && info.NoClass:
+		return "zero everywhere"
+	case errors.Is(err, explain.ErrZeroMap):
+		return fmt.Sprintf("zero everywhere: nothing here speaks for %s", a.Subject())
+	case errors.Is(err, inference.ErrUnseen):
+		return "all of it lies where the frame is masked"
+	case errors.Is(err, explain.ErrNotFinite):
+		return "it has values that are not numbers"
+	}
+	return ""
 }
 
 // words are the legend of an answer.

@@ -27,6 +27,8 @@ type Question struct {
 	Methods []explain.Method // without any, the frame is classified alone
 	// Orientation is that of the frame, where its file says one.
 	Orientation analysis.Orientation
+	// Before are steps of preparation before those of the manifest: what if the frame were another.
+	Before []inference.Step
 }
 
 // Error is what is wrong with a question, and what can be asked instead.
@@ -72,7 +74,9 @@ type Asked struct {
 // Ask classifies a frame and reads what is asked about it.
 func (m *Model) Ask(ctx context.Context, frame *image.RGBA, q Question) (*Asked, error) {
 	values := make([]float32, m.Bundle.Input.Len())
-	geometry, err := m.Bundle.Prepare(frame, q.Orientation, values)
+	other := *m.Bundle
+	other.Preprocess = slices.Concat(q.Before, other.Preprocess)
+	geometry, err := other.Prepare(frame, q.Orientation, values)
 	if err != nil {
 		return nil, err
 	}

@@ -144,8 +144,6 @@ func (t *Trial) measure(ctx context.Context, x *ask.Model, f frames.Frame, asked
 	if err != nil {
 		return err
 	}
-	l, _ := explain.LayoutOf(asked.Input.Shape)
-	blurred := faithfulness.Blur(l, asked.Input.Values, float64(l.Width)/20)
 	for _, a := range answers {
 		m := t.of(a)
 		maps, err := a.Maps(asked.Input.Shape)
@@ -156,7 +154,7 @@ func (t *Trial) measure(ctx context.Context, x *ask.Model, f frames.Frame, asked
 			m.nothing++
 			continue
 		}
-		deletion, insertion, err := faithfulness.Curves(ctx, scorer(x, asked.Class), l, asked.Input.Values, asked.Input.Baseline, blurred, maps[0])
+		deletion, insertion, err := x.Faithfulness(ctx, asked, a)
 		if err != nil {
 			return err
 		}
@@ -262,17 +260,5 @@ func (m *measurement) hold(shown explain.Map, mask faithfulness.Mask, margin flo
 	m.pointed++
 	if faithfulness.Pointing(shown, mask, margin) {
 		m.hits++
-	}
-}
-
-// scorer gives the probability of a class.
-func scorer(m *ask.Model, class int) faithfulness.Scorer {
-	return func(ctx context.Context, inputs []float32, n int) ([]float64, error) {
-		probabilities, err := m.Probabilities(ctx, inputs, n)
-		scores := make([]float64, len(probabilities))
-		for i, p := range probabilities {
-			scores[i] = p[class]
-		}
-		return scores, err
 	}
 }

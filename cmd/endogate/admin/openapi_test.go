@@ -132,6 +132,10 @@ func TestOpenAPI_answers(t *testing.T) {
 		{"GET /api/v1/studies/{uid}/instances/{sop}/frames/{frame}/explanation.json", "/api/v1/studies/2.25.1001/instances/2.25.1001.1/frames/1/explanation.json"},
 		{"GET /api/v1/studies/{uid}/instances/{sop}/frames/{frame}/explanation.json", "/api/v1/studies/2.25.1001/instances/2.25.1001.1/frames/0/explanation.json"},
 		{"GET /api/v1/studies/{uid}/instances/{sop}/frames/{frame}/explanation.png", "/api/v1/studies/2.25.1001/instances/2.25.1001.1/frames/1/explanation.png?class=tea"},
+		{"GET /api/v1/studies/{uid}/instances/{sop}/frames/{frame}/explanation.json", "/api/v1/studies/2.25.1001/instances/2.25.1001.1/frames/1/explanation.json?as=map&black=1,2,3,4"},
+		{"GET /api/v1/studies/{uid}/instances/{sop}/frames/{frame}/faithfulness.json", "/api/v1/studies/2.25.1001/instances/2.25.1001.1/frames/1/faithfulness.json"},
+		{"GET /api/v1/models/{name}/network", "/api/v1/models/demo-colon/network"},
+		{"GET /api/v1/models/{name}/network", "/api/v1/models/none/network"},
 		{"GET /api/v1/me", "/api/v1/me"},
 		{"GET /api/v1/users", "/api/v1/users"},
 		{"POST /api/v1/break-glass", "/api/v1/break-glass"},
@@ -156,13 +160,14 @@ func TestOpenAPI_answers(t *testing.T) {
 func TestOpenAPI_parameters(t *testing.T) {
 	d := readDocument(t)
 	s := newServer(t, newHospital(t)).Handler()
-	value := map[string]string{"limit": "1", "offset": "1", "width": "64", "study_uid": "1.2.3", "status": "done", "state": "done", "number": "1", "version": "1", "from": "2026-03-01", "before": "2026-03-01", "list": "counts", "answer": "AA", "format": "csv", "class": "polyp"}
+	value := map[string]string{"limit": "1", "offset": "1", "width": "64", "study_uid": "1.2.3", "status": "done", "state": "done", "number": "1", "version": "1", "from": "2026-03-01", "before": "2026-03-01", "list": "counts", "answer": "AA", "format": "csv", "class": "polyp", "opacity": "40", "black": "1,2,3,4", "border": "crop", "as": "map"}
 	for path, target := range map[string]string{
 		"/api/v1/agreement": "/api/v1/agreement", "/api/v1/studies/{uid}/draft": draftPath, "/api/v1/studies/{uid}/draft/history": draftPath + "/history", "/api/v1/studies/{uid}/draft.pdf": draftPath + ".pdf",
 		"/api/v1/studies": "/api/v1/studies", "/api/v1/outbox": "/api/v1/outbox", "/api/v1/orders": "/api/v1/orders", "/api/v1/messages": "/api/v1/messages",
-		"/api/v1/instances/{instance}/frames/{file}":                            "/api/v1/instances/2.25.1001.1/frames/1.jpg",
-		"/api/v1/studies/{uid}/instances/{sop}/frames/{frame}/explanation.png":  explanationPath + ".png",
-		"/api/v1/studies/{uid}/instances/{sop}/frames/{frame}/explanation.json": explanationPath + ".json",
+		"/api/v1/instances/{instance}/frames/{file}":                             "/api/v1/instances/2.25.1001.1/frames/1.jpg",
+		"/api/v1/studies/{uid}/instances/{sop}/frames/{frame}/explanation.png":   explanationPath + ".png",
+		"/api/v1/studies/{uid}/instances/{sop}/frames/{frame}/explanation.json":  explanationPath + ".json",
+		"/api/v1/studies/{uid}/instances/{sop}/frames/{frame}/faithfulness.json": strings.Replace(explanationPath, "explanation", "faithfulness.json", 1),
 	} {
 		for _, p := range d.Paths[path]["get"].Parameters {
 			if value := value; p.In == "query" {
@@ -181,7 +186,7 @@ func TestOpenAPI_fields(t *testing.T) {
 	d := readDocument(t)
 	for name, v := range map[string]any{
 		"StudySummary": StudySummary{}, "Study": Study{}, "Instance": Instance{}, "Analysis": Analysis{}, "FrameResult": FrameResult{}, "Result": analysis.Result{}, "Span": analysis.Span{}, "MadeBy": analysis.Model{}, "Finding": analysis.Finding{},
-		"Code": dicom.Code{}, "Order": ledger.OrderView{}, "OrderStudy": ledger.OrderStudy{}, "Message": Message{}, "Step": ledger.Step{}, "Person": ledger.Person{}, "Identifier": ledger.Identifier{}, "Explanation": Explanation{}, "ClassProbability": ClassProbability{}, "Grid": Grid{}, "Gate": Gate{}, "Mismatch": Mismatch{}, "Exam": Exam{}, "Object": Object{}, "Delivery": Delivery{}, "DeliveryCounts": ledger.DeliveryCounts{}, "Event": Event{}, "Parked": parkedView{}, "DraftVersion": DraftVersion{}, "DraftEdit": draft.Edit{}, "AgreementCount": ledger.AgreementCount{}, "AgreementDecision": ledger.Agreement{},
+		"Code": dicom.Code{}, "Order": ledger.OrderView{}, "OrderStudy": ledger.OrderStudy{}, "Message": Message{}, "Step": ledger.Step{}, "Person": ledger.Person{}, "Identifier": ledger.Identifier{}, "Explanation": Explanation{}, "ClassProbability": ClassProbability{}, "Grid": Grid{}, "Laid": Laid{}, "Faithfulness": Faithfulness{}, "Curve": Curve{}, "Network": Network{}, "NetworkLayer": NetworkLayer{}, "NetworkMethod": NetworkMethod{}, "Gate": Gate{}, "Mismatch": Mismatch{}, "Exam": Exam{}, "Object": Object{}, "Delivery": Delivery{}, "DeliveryCounts": ledger.DeliveryCounts{}, "Event": Event{}, "Parked": parkedView{}, "DraftVersion": DraftVersion{}, "DraftEdit": draft.Edit{}, "AgreementCount": ledger.AgreementCount{}, "AgreementDecision": ledger.Agreement{},
 		"Model": Model{}, "Class": analysis.Class{}, "Destination": Destination{}, "EchoResult": EchoResult{}, "RetryResult": RetryResult{}, "Gauges": Gauges{}, "Version": Version{}, "Check": CheckResult{},
 	} {
 		var described []string

@@ -16,17 +16,19 @@ var forAll = map[string]bool{
 
 // rightsOf is what each other route needs; a method and a path that are not in it are nobody's. docs/security.md shows it.
 var rightsOf = map[string]access.Right{
-	"GET /":                    access.Look,
-	"GET /metrics":             access.Measure,
-	"GET /api/v1/status":       access.Look,
-	"GET /api/v1/version":      access.Look,
-	"GET /api/v1/models":       access.Look,
-	"GET /api/v1/studies":      access.Look,
-	"GET /api/v1/studies/:uid": access.Look,
+	"GET /":                                        access.Look,
+	"GET /metrics":                                 access.Measure,
+	"GET /api/v1/status":                           access.Look,
+	"GET /api/v1/version":                          access.Look,
+	"GET /api/v1/models":                           access.Look,
+	"GET /api/v1/models/:name/network":             access.Look,
+	"GET /api/v1/studies":                          access.Look,
+	"GET /api/v1/studies/:uid":                     access.Look,
 	"GET /api/v1/instances/:instance/frames/:file": access.Look,
 
-	"GET /api/v1/studies/:uid/instances/:sop/frames/:frame/explanation.png":  access.Look,
-	"GET /api/v1/studies/:uid/instances/:sop/frames/:frame/explanation.json": access.Look,
+	"GET /api/v1/studies/:uid/instances/:sop/frames/:frame/explanation.png":   access.Look,
+	"GET /api/v1/studies/:uid/instances/:sop/frames/:frame/explanation.json":  access.Look,
+	"GET /api/v1/studies/:uid/instances/:sop/frames/:frame/faithfulness.json": access.Look,
 
 	"GET /api/v1/outbox":       access.Look,
 	"GET /api/v1/parked":       access.Look,

@@ -463,11 +463,42 @@ func (h *hospital) Explain(ctx context.Context, study, sop dicom.UID, frame int,
 		return Explanation{}, fmt.Errorf("%w: there is no class tea", ErrRefused)
 	}
 	picture, err := h.Rendered(ctx, string(sop), frame)
-	return Explanation{
+	e := Explanation{
 		StudyInstanceUID: study, SOPInstanceUID: sop, Frame: frame, Model: "demo-colon", Version: "1.0.0", Digest: "d0", Class: cmp.Or(q.Class, "polyp"), Against: q.Against,
 		Method: "gradcam", Title: "Grad-CAM", Layer: cmp.Or(q.Layer, "conv5"), Probabilities: []ClassProbability{{"polyp", 0.94, 0.5}},
 		Grid: Grid{1, 2, []float32{0, 1}}, Notes: []string{"AI, not verified"}, Picture: picture,
+	}
+	if q.As == AsMap && err == nil {
+		e.Map = &Laid{Columns: picture.Bounds().Dx(), Rows: picture.Bounds().Dy(), Width: 2, Height: 1, Values: []byte{0, 255}, Max: 1, Unseen: append([][4]int{}, q.Black...)}
+	}
+	return e, err
+}
+
+// Faithfulness implements Explanations.
+func (h *hospital) Faithfulness(ctx context.Context, study, sop dicom.UID, frame int, q Question) (Faithfulness, error) {
+	e, err := h.Explain(ctx, study, sop, frame, q)
+	return Faithfulness{
+		Model: e.Model, Class: e.Class, Method: e.Method, Layer: e.Layer, Notes: e.Notes,
+		Deletion: Curve{[]float64{0.94, 0.5, 0.1}, 0.5}, Insertion: Curve{[]float64{0.1, 0.8, 0.94}, 0.66},
 	}, err
+}
+
+// Network implements Explanations.
+func (h *hospital) Network(_ context.Context, model string) (Network, error) {
+	if model != sampleModel.Name {
+		return Network{}, ErrNotFound
+	}
+	return Network{
+		Model: model, Version: "1.0.0", Columns: 160, Rows: 160, Classes: 4,
+		Layers: []NetworkLayer{
+			{Name: "conv1", Channels: 32, Rows: 80, Columns: 80, Sees: 7, Block: true},
+			{Name: "conv4", Channels: 128, Rows: 10, Columns: 10, Sees: 147},
+			{Name: "conv5", Channels: 192, Rows: 10, Columns: 10, Sees: 160, Block: true, Last: true},
+		},
+		Methods: []NetworkMethod{
+			{Name: "gradcam", Title: "Grad-CAM", AtLayer: true}, {Name: "gradient", Title: "Gradient"}, {Name: "guided-gradcam", Title: "Guided Grad-CAM", AtLayer: true},
+		},
+	}, nil
 }
 
 func (h *hospital) Gauges(context.Context) (Gauges, error) {
@@ -502,12 +533,13 @@ func newServer(t testing.TB, h *hospital) *Server {
 
 // samplePalette is jet, as the gateway has it by default.
 func samplePalette() Palette {
-	p := Palette{Opacity: 0.4}
+	p := Palette{Opacity: 0.4, Named: map[string][]string{}}
 	hot := func(v, centre float64) int { return int(math.Round(255 * max(0, min(1, 1.5-math.Abs(4*v-centre))))) }
 	for i := range 256 {
 		v := float64(i) / 255
 		p.Colours = append(p.Colours, fmt.Sprintf("#%02x%02x%02x", hot(v, 3), hot(v, 2), hot(v, 1)))
 	}
+	p.Named["jet"] = p.Colours
 	return p
 }
 

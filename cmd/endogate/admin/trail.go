@@ -24,8 +24,9 @@ var trails = map[string]trail{
 	"GET /api/v1/studies/:uid":                     {audit.InstancesAccessed, audit.Read},
 	"GET /api/v1/instances/:instance/frames/:file": {audit.InstancesAccessed, audit.Read},
 
-	"GET /api/v1/studies/:uid/instances/:sop/frames/:frame/explanation.png":  {audit.InstancesAccessed, audit.Read},
-	"GET /api/v1/studies/:uid/instances/:sop/frames/:frame/explanation.json": {audit.InstancesAccessed, audit.Read},
+	"GET /api/v1/studies/:uid/instances/:sop/frames/:frame/explanation.png":   {audit.InstancesAccessed, audit.Read},
+	"GET /api/v1/studies/:uid/instances/:sop/frames/:frame/explanation.json":  {audit.InstancesAccessed, audit.Read},
+	"GET /api/v1/studies/:uid/instances/:sop/frames/:frame/faithfulness.json": {audit.InstancesAccessed, audit.Read},
 
 	"GET /api/v1/studies":                      {audit.Query, audit.Execute},
 	"GET /api/v1/orders":                       {audit.Query, audit.Execute},

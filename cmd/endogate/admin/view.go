@@ -349,8 +349,9 @@ type Model struct {
 
 // Palette is how maps are drawn over frames.
 type Palette struct {
-	Colours []string `json:"colours"` // from no weight to the most, as #rrggbb
-	Opacity float64  `json:"opacity"` // of the pictures that leave, 0..1
+	Colours []string            `json:"colours"` // from no weight to the most, as #rrggbb
+	Opacity float64             `json:"opacity"` // of the pictures that leave, 0..1
+	Named   map[string][]string `json:"named"`   // colour maps that can be chosen, by name
 }
 
 // Gauges are the numbers that say how much is waiting and how much room is left.

@@ -5,10 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"image"
+	"slices"
 	"strings"
+	"sync"
 
 	"endogate/cmd/endogate/admin"
 	"endogate/dicomnode/dicom"
+	"endogate/dicomnode/pixeldata"
 	"endogate/dicomnode/spool"
 	"endogate/explain"
 	"endogate/explain/picture"
@@ -22,34 +26,85 @@ type explanations struct {
 	views   *views
 	models  *Models
 	painter *ask.Painter
+
+	networks *looked
 }
+
+// mapSide is how many pixels a side of a map has at most that a browser draws: a few on a screen are one of it.
+const mapSide = 512
 
 // Explain implements admin.Explanations.
 func (x explanations) Explain(ctx context.Context, study, sop dicom.UID, frame int, q admin.Question) (admin.Explanation, error) {
-	model, question, err := x.question(q)
+	model, f, asked, err := x.asked(ctx, study, sop, frame, q)
 	if err != nil {
 		return admin.Explanation{}, err
+	}
+	out := x.said(model, asked)
+	out.StudyInstanceUID, out.SOPInstanceUID, out.Frame = study, sop, frame
+	out.note(f.Note)
+	switch q.As {
+	case admin.AsNone:
+	case admin.AsMap:
+		err = model.Answer(ctx, asked, nil, func(a ask.Answer) error { return out.lay(asked, a) })
+	default:
+		var p *ask.Painter
+		if p, err = x.paint(q); err == nil {
+			err = model.Paint(ctx, asked, p, nil, func(a ask.Answer, p ask.Painting) error { return out.paint(asked, a, p) })
+		}
+	}
+	return out.Explanation, refused(err)
+}
+
+// asked puts a question about a frame of an instance that came in.
+func (x explanations) asked(ctx context.Context, study, sop dicom.UID, frame int, q admin.Question) (*ask.Model, pixeldata.Frame, *ask.Asked, error) {
+	model, question, err := x.question(q)
+	if err != nil {
+		return nil, pixeldata.Frame{}, nil, err
 	}
 	entry, f, err := x.views.frame(ctx, string(sop), frame)
 	switch {
 	case err != nil:
-		return admin.Explanation{}, err
 	case entry.Header.StudyInstanceUID != study:
-		return admin.Explanation{}, fmt.Errorf("%w: the study has no such instance", admin.ErrNotFound)
+		err = fmt.Errorf("%w: the study has no such instance", admin.ErrNotFound)
 	case entry.Kind != spool.Received:
-		return admin.Explanation{}, fmt.Errorf("%w: the instance was made here; ask about the one that it was made of", admin.ErrRefused)
+		err = fmt.Errorf("%w: the instance was made here; ask about the one that it was made of", admin.ErrRefused)
+	}
+	if err != nil {
+		return nil, f, nil, err
 	}
 	question.Orientation = analysis.Orientation(f.Orientation)
+	question.Before = whatIf(f.Image.Rect.Size(), q)
 	asked, err := model.Ask(ctx, f.Image, question)
-	if err != nil {
-		return admin.Explanation{}, refused(err)
+	return model, f, asked, refused(err)
+}
+
+// border is what counts as one where somebody wants it cut off; the manifest of a model may have another.
+var border = inference.CropBorder{Threshold: 30, MinFraction: 0.15, MinSize: 32}
+
+// whatIf are the steps that make of a frame of a size the one that is asked about.
+func whatIf(size image.Point, q admin.Question) (steps []inference.Step) {
+	for _, b := range q.Black {
+		// Half a pixel more than the edge: Box cuts off to whole ones.
+		part := func(edge, length int) float64 { return (float64(min(edge, length)) + 0.5) / float64(length) }
+		box := inference.Box{Left: part(b[0], size.X), Top: part(b[1], size.Y), Right: part(b[2], size.X), Bottom: part(b[3], size.Y)}
+		steps = append(steps, inference.Step{MaskBox: &box})
 	}
+	if q.CropBorder {
+		steps = append(steps, inference.Step{CropBorder: &border})
+	}
+	return steps
+}
+
+// answer is an explanation that is being made.
+type answer struct{ admin.Explanation }
+
+// said is what the model says of the frame.
+func (x explanations) said(model *ask.Model, asked *ask.Asked) *answer {
 	b := model.Bundle
-	out := admin.Explanation{
-		StudyInstanceUID: study, SOPInstanceUID: entry.Header.SOPInstanceUID, Frame: frame,
+	out := &answer{admin.Explanation{
 		Model: b.Name, Version: b.Version, Digest: b.Digest, Class: asked.ClassName(), Against: asked.AgainstName(),
-		Notes: []string{picture.NotVerified},
-	}
+		Grid: admin.Grid{Values: []float32{}}, Notes: []string{picture.NotVerified},
+	}}
 	for i, p := range asked.Probabilities {
 		out.Probabilities = append(out.Probabilities, admin.ClassProbability{Class: b.Classes[i].Name, Probability: p, Threshold: b.Classes[i].Threshold})
 	}
@@ -60,31 +115,169 @@ func (x explanations) Explain(ctx context.Context, study, sop dicom.UID, frame i
 		}
 		out.Regions = append(out.Regions, admin.Region{Class: b.Classes[r.Class].Name, Probability: r.Probability, Outline: r.Outline, Number: r.Number, Contours: contours})
 	}
-	note := func(text string) {
-		if text != "" {
-			out.Notes = append(out.Notes, text)
-		}
+	return out
+}
+
+func (out *answer) note(text string) {
+	if text != "" {
+		out.Notes = append(out.Notes, text)
 	}
-	note(f.Note)
-	err = model.Paint(ctx, asked, x.painter, nil, func(a ask.Answer, p ask.Painting) error {
-		maps, err := a.Maps(asked.Input.Shape)
+}
+
+// paint takes over an answer with its picture.
+func (out *answer) paint(asked *ask.Asked, a ask.Answer, p ask.Painting) error {
+	maps, err := a.Maps(asked.Input.Shape)
+	if err != nil {
+		return err
+	}
+	out.Method, out.Title, out.Layer, out.Picture = string(a.Method), p.Title, p.Layer, p.Picture
+	out.Grid.Rows, out.Grid.Columns = maps[0].Height, maps[0].Width
+	if _, err := maps[0].Magnitude(); !errors.Is(err, explain.ErrNotFinite) {
+		out.Grid.Values = maps[0].Values
+	}
+	out.note(a.Layer.Chosen)
+	out.note(a.Note)
+	if a.Instead != a.Layer.Chosen {
+		out.note(a.Instead)
+	}
+	out.note(p.Note)
+	return nil
+}
+
+// lay takes over an answer as numbers over the frame.
+func (out *answer) lay(asked *ask.Asked, a ask.Answer) error {
+	l, err := asked.Lay(a, mapSide)
+	if err != nil {
+		return err
+	}
+	out.Method, out.Title, out.Layer = string(a.Method), l.Title, a.Layer.Name
+	out.Grid.Rows, out.Grid.Columns = a.Height, a.Width
+	if a.AtInput {
+		out.Grid.Rows, out.Grid.Columns = 0, 0 // as many as the input has
+	}
+	size := asked.Frame.Rect.Size()
+	out.Map = &admin.Laid{Columns: size.X, Rows: size.Y, Width: l.Width, Height: l.Height, Signed: l.Signed, Max: float64(l.Greatest), Values: make([]byte, len(l.Values)), Unseen: edges(l.Unseen)}
+	zero, steps := float32(0), float32(255)
+	if l.Signed {
+		zero, steps = 128, 127
+	}
+	for i, v := range l.Values {
+		out.Map.Values[i] = byte(zero + steps*v/l.Greatest + 0.5)
+	}
+	out.note(a.Layer.Chosen)
+	out.note(a.Note)
+	if a.Instead != a.Layer.Chosen {
+		out.note(a.Instead)
+	}
+	out.note(l.Note)
+	return nil
+}
+
+func edges(boxes []image.Rectangle) [][4]int {
+	all := make([][4]int, len(boxes))
+	for i, b := range boxes {
+		all[i] = [4]int{b.Min.X, b.Min.Y, b.Max.X, b.Max.Y}
+	}
+	return all
+}
+
+// paint is the painter of a question.
+func (x explanations) paint(q admin.Question) (*ask.Painter, error) {
+	p := *x.painter
+	if q.Opacity >= 0 {
+		p.Opacity = q.Opacity
+	}
+	if q.Colours != "" {
+		colours, err := explain.NamedColourMap(q.Colours)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", admin.ErrRefused, err)
+		}
+		p.Colours = colours
+	}
+	return &p, nil
+}
+
+// Faithfulness implements admin.Explanations.
+func (x explanations) Faithfulness(ctx context.Context, study, sop dicom.UID, frame int, q admin.Question) (admin.Faithfulness, error) {
+	model, f, asked, err := x.asked(ctx, study, sop, frame, q)
+	if err != nil {
+		return admin.Faithfulness{}, err
+	}
+	out := admin.Faithfulness{Model: model.Bundle.Name, Class: asked.ClassName(), Against: asked.AgainstName(), Notes: []string{picture.NotVerified}}
+	if f.Note != "" {
+		out.Notes = append(out.Notes, f.Note)
+	}
+	err = model.Answer(ctx, asked, nil, func(a ask.Answer) error {
+		deletion, insertion, err := model.Faithfulness(ctx, asked, a)
 		if err != nil {
 			return err
 		}
-		out.Method, out.Title, out.Layer, out.Picture = string(a.Method), p.Title, p.Layer, p.Picture
-		out.Grid = admin.Grid{Rows: maps[0].Height, Columns: maps[0].Width, Values: []float32{}}
-		if _, err := maps[0].Magnitude(); !errors.Is(err, explain.ErrNotFinite) {
-			out.Grid.Values = maps[0].Values
-		}
-		note(a.Layer.Chosen)
-		note(a.Note)
-		if a.Instead != a.Layer.Chosen {
-			note(a.Instead)
-		}
-		note(p.Note)
+		out.Method, out.Layer = string(a.Method), a.Layer.Name
+		out.Deletion = admin.Curve{Probabilities: deletion.Scores, Area: deletion.Area}
+		out.Insertion = admin.Curve{Probabilities: insertion.Scores, Area: insertion.Area}
 		return nil
 	})
+	if errors.Is(err, explain.ErrZeroMap) || errors.Is(err, explain.ErrNotFinite) {
+		err = fmt.Errorf("%w: there is no map to hold against the network: %w", admin.ErrRefused, err)
+	}
 	return out, refused(err)
+}
+
+// Network implements admin.Explanations.
+func (x explanations) Network(_ context.Context, name string) (admin.Network, error) {
+	name = cmp.Or(x.models.folders[name], name)
+	model, ok := x.models.Live(name)
+	if !ok {
+		return admin.Network{}, fmt.Errorf("%w: there are %s", admin.ErrNotFound, strings.Join(x.models.Names(), ", "))
+	}
+	return x.networks.of(name, func() (admin.Network, error) { return network(model) })
+}
+
+// network looks at the network of a model.
+func network(model *ask.Model) (admin.Network, error) {
+	in, err := model.Inspect()
+	if err != nil {
+		return admin.Network{}, refused(err)
+	}
+	b := model.Bundle
+	out := admin.Network{
+		Model: b.Name, Version: b.Version, Rows: b.Input.Rows, Columns: b.Input.Columns, Classes: len(b.Classes), Weights: in.Weights, Multiply: in.Multiply,
+		Layers: []admin.NetworkLayer{}, Methods: []admin.NetworkMethod{},
+	}
+	for _, l := range in.Layers {
+		if l.Err == nil {
+			block := slices.ContainsFunc(in.Blocks, func(b explain.Layer) bool { return b.Name == l.Name })
+			out.Layers = append(out.Layers, admin.NetworkLayer{
+				Name: l.Name, Channels: l.Channels, Rows: l.Height, Columns: l.Width, Sees: l.Sees, Block: block, Last: l.Name == in.Last.Name,
+			})
+		}
+	}
+	for _, m := range in.Methods() {
+		info, _ := explain.LookupMethod(m)
+		out.Methods = append(out.Methods, admin.NetworkMethod{
+			Name: string(m), Title: info.Title, AtLayer: info.AtLayer, Signed: info.Signed, Runs: info.Runs, NoClass: info.NoClass,
+		})
+	}
+	return out, nil
+}
+
+// looked remembers what networks are: to look at one takes a while, and it does not change.
+type looked struct {
+	mu  sync.Mutex
+	all map[string]admin.Network
+}
+
+func (l *looked) of(name string, look func() (admin.Network, error)) (admin.Network, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if known, ok := l.all[name]; ok {
+		return known, nil
+	}
+	n, err := look()
+	if err == nil {
+		l.all[name] = n
+	}
+	return n, err
 }
 
 // question finds the model of a question, and what the gateway chooses where it is left open.

@@ -10,6 +10,8 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -78,6 +80,57 @@ func TestGateway_explanations(t *testing.T) {
 			require.NoError(t, os.WriteFile(filepath.Join(dir, e.Method+"-"+e.Class+".png"), body, 0o600))
 		}
 	}
+	read := func(target string, into any) {
+		code, body := ask(target)
+		require.Equal(t, http.StatusOK, code, "%s: %s", target, body)
+		require.NoError(t, json.Unmarshal(body, into))
+	}
+	explained := func(query string) (e admin.Explanation) {
+		read(path(study, instance.uid, 1, "json", query), &e)
+		return e
+	}
+	// As numbers over the frame: zero where the model masks, the most where the grid has it.
+	whole := explained("?as=map")
+	require.Len(t, whole.Map.Values, whole.Map.Width*whole.Map.Height)
+	assert.LessOrEqual(t, max(whole.Map.Width, whole.Map.Height), 512)
+	assert.EqualValues(t, 255, slices.Max(whole.Map.Values))
+	assert.Empty(t, whole.Grid.Values)
+	grid := explained("").Grid.Values
+	assert.InDelta(t, slices.Max(grid), whole.Map.Max, 0.3*float64(slices.Max(grid)), "of the maximum, between the centres of cells")
+	require.NotEmpty(t, whole.Map.Unseen)
+	dark := whole.Map.Unseen[0]
+	at := func(m *admin.Laid, x, y int) byte { return m.Values[y*m.Height/m.Rows*m.Width+x*m.Width/m.Columns] }
+	assert.Zero(t, at(whole.Map, (dark[0]+dark[2])/2, (dark[1]+dark[3])/2))
+	assert.True(t, explained("?as=map&method=gradient-x-input").Map.Signed)
+
+	// What if: a frame that is all black but for its border says something else, and where it is black nothing is shown. Nothing of it stays.
+	black := explained(fmt.Sprintf("?as=map&class=polyp&black=%d,%d,%d,%d", 0, 0, whole.Map.Columns/2, whole.Map.Rows))
+	assert.Contains(t, black.Map.Unseen, [4]int{0, 0, whole.Map.Columns / 2, whole.Map.Rows})
+	assert.Zero(t, at(black.Map, whole.Map.Columns/4, whole.Map.Rows/4))
+	assert.NotEqual(t, whole.Probabilities[0], black.Probabilities[0])
+	assert.Equal(t, whole.Probabilities, explained("?as=none").Probabilities)
+	assert.Nil(t, explained("?as=none").Map)
+	assert.InDelta(t, whole.Probabilities[0].Probability, explained("?as=none&border=crop").Probabilities[0].Probability, 1e-6, "the manifest crops it too")
+	assert.Equal(t, analysed.Scores, g.study(study).Instances[0].Analyses[0].Frames[0].Scores)
+
+	var f admin.Faithfulness
+	read(strings.Replace(path(study, instance.uid, 1, "json", "?class=polyp"), "explanation", "faithfulness", 1), &f)
+	require.Len(t, f.Deletion.Probabilities, 33)
+	assert.InDelta(t, whole.Probabilities[0].Probability, f.Deletion.Probabilities[0], 1e-5)
+	assert.InDelta(t, whole.Probabilities[0].Probability, f.Insertion.Probabilities[32], 1e-5)
+
+	var n admin.Network
+	read(fmt.Sprintf("http://%s/api/v1/models/demo/network", g.web), &n)
+	require.Len(t, n.Layers, 20)
+	assert.Equal(t, admin.NetworkLayer{Name: "/stem/stem.0/Conv", Channels: 32, Rows: 80, Columns: 80, Sees: 7, Block: true}, n.Layers[0])
+	assert.True(t, n.Layers[19].Last)
+	blocks := 0
+	for _, l := range n.Layers {
+		if l.Block {
+			blocks++
+		}
+	}
+	assert.Equal(t, 4, blocks)
 	heatmap := g.study(study).Objects[0]
 	for target, want := range map[string]struct {
 		code int
@@ -90,6 +143,11 @@ func TestGateway_explanations(t *testing.T) {
 		path(study, instance.uid, 1, "png", "?layer=all"):      {422, "name it"},
 		path(study, instance.uid, 1, "json", "?against=polyp"): {422, "name another class"},
 		path(study, instance.uid, 2, "png", ""):                {404, "what"},
+		path(study, instance.uid, 1, "png", "?colours=tea"):    {422, "jet turbo viridis inferno"},
+		path(study, instance.uid, 1, "png", "?black=1,2,3"):    {400, "left,top,right,bottom"},
+		path(study, instance.uid, 1, "png", "?black=9,2,3,4"):  {400, "without an inside"},
+		path(study, instance.uid, 1, "json", "?colours=jet"):   {400, "not known here"},
+		path(study, instance.uid, 1, "json", "?as=tea"):        {400, "not one of"},
 		path("1.2.3", instance.uid, 1, "png", ""):              {404, "no such instance"},
 		path(study, "1.2.3", 1, "json", ""):                    {404, "what"},
 		path(study, heatmap.SOPInstanceUID, 1, "png", ""):      {422, "made here"},

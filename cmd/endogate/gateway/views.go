@@ -429,9 +429,19 @@ func (v *views) frame(ctx context.Context, instance string, frame int) (spool.En
 
 // palette is how maps are drawn.
 func palette(colours *explain.ColourMap, opacity float64) admin.Palette {
-	p := admin.Palette{Opacity: opacity}
-	for _, c := range colours {
-		p.Colours = append(p.Colours, fmt.Sprintf("#%02x%02x%02x", c.R, c.G, c.B))
+	p := admin.Palette{Colours: written(colours), Opacity: opacity, Named: map[string][]string{}}
+	for _, name := range explain.ColourMapNames {
+		if named, err := explain.NamedColourMap(name); err == nil {
+			p.Named[name] = written(named)
+		}
 	}
 	return p
+}
+
+// written is a colour map as style sheets write colours.
+func written(colours *explain.ColourMap) (all []string) {
+	for _, c := range colours {
+		all = append(all, fmt.Sprintf("#%02x%02x%02x", c.R, c.G, c.B))
+	}
+	return all
 }
