@@ -8,14 +8,14 @@ export class Fault extends Error {
   }
 }
 
-async function request(method, path, signal, said) {
+async function request(method, path, signal, said, cache = "no-store") {
   const headers = { Accept: "application/json" };
   if (method !== "GET") headers["X-Endogate-Action"] = "1";
   const sent = said === undefined ? undefined : JSON.stringify(said);
   if (sent) headers["Content-Type"] = "application/json";
   let answer;
   try {
-    answer = await fetch(path, { method, headers, body: sent, signal, cache: "no-store", redirect: "error" });
+    answer = await fetch(path, { method, headers, body: sent, signal, cache, redirect: "error" });
   } catch (e) {
     if (e.name === "AbortError") throw e;
     throw new Fault(0);
@@ -27,6 +27,8 @@ async function request(method, path, signal, said) {
 }
 
 export const get = (path, signal) => request("GET", path, signal);
+// keep is get of what the gateway lets this browser keep for a while.
+export const keep = (path, signal) => request("GET", path, signal, undefined, "default");
 export const post = (path) => request("POST", path);
 export const send = (method, path, body) => request(method, path, undefined, body);
 

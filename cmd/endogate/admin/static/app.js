@@ -7,8 +7,9 @@ import { studyView } from "./study.js";
 import { outboxView, parkedView } from "./queues.js";
 import { destinationsView, systemView } from "./system.js";
 import { peopleView } from "./people.js";
+import { frameView } from "./dissect.js";
 
-const views = { studies: studiesView, study: studyView, outbox: outboxView, parked: parkedView, destinations: destinationsView, system: systemView, people: peopleView };
+const views = { studies: studiesView, study: studyView, outbox: outboxView, parked: parkedView, destinations: destinationsView, system: systemView, people: peopleView, frame: frameView };
 const main = document.getElementById("main");
 let current, title = "";
 
@@ -17,7 +18,8 @@ function route() {
   const [name = "studies", ...rest] = path.split("/").map(decode);
   const params = new URLSearchParams(query || "");
   if (name === "studies" && rest[0]) return { name: "study", nav: "studies", uid: rest[0], params };
-  return { name: views[name] && name !== "study" ? name : "studies", nav: name || "studies", params };
+  if (name === "frame" && rest.length === 3) return { name, nav: "studies", uid: rest[0], sop: rest[1], number: Number(rest[2]) || 1, params };
+  return { name: views[name] && !["study", "frame"].includes(name) ? name : "studies", nav: name || "studies", params };
 }
 
 function decode(s) {

@@ -1,15 +1,17 @@
 // What the models saw in the selected frame: probabilities against thresholds, codes, and whose word it is.
 import { h } from "./dom.js";
 import { absolute, code, percent, roles, worded } from "./format.js";
+import { lookInto } from "./viewer.js";
 
 export function findings(frame, models, viewer) {
   if (!frame) return h("p", { class: "muted" }, "No frame has arrived yet.");
   if (!frame.analyses.length) return [h("h2", null, "AI results"), h("p", { class: "muted wrap" }, `Not analysed: ${frame.notAnalysed || "no model applies to it"}.`)];
   const remarks = frame.remarks ? h("p", { class: "muted wrap" }, `The data set is not as it should be: ${frame.remarks}.`) : null;
-  return [...frame.analyses.map((a) => analysis(a, models.find((m) => m.name === a.model), viewer)), remarks];
+  return [...frame.analyses.map((a) => analysis(a, frame, models.find((m) => m.name === a.model), viewer)), remarks];
 }
 
-function analysis(a, model, viewer) {
+function analysis(a, frame, model, viewer) {
+  const why = (s) => frame.source && !frame.conflict && model?.classes.some((c) => c.name === s.name) ? lookInto(frame, { model: model.name, class: s.name }) : "";
   return h("section", null,
     h("h2", null, `AI results: ${a.madeBy?.name ? `${a.madeBy.name} ${a.madeBy.version}` : a.model}`),
     a.state === "open" ? h("p", { class: "muted" }, a.attempts ? `Being analysed, attempt ${a.attempts}` : "Waits for a worker") : null,
@@ -17,7 +19,7 @@ function analysis(a, model, viewer) {
     a.state === "skipped" || a.state === "discarded" ? h("p", { class: "muted wrap" }, `Not analysed: ${a.reason || a.state}.`) : null,
     a.state === "done" && a.reason ? h("div", { class: "notice bad wrap" }, h("strong", null, "Not all of it was analysed."), " ", a.reason) : null,
     a.retracted ? h("div", { class: "notice bad wrap" }, h("strong", null, "Retracted by a person."), " ", a.retracted) : null,
-    h("ul", { class: "bars" }, scores(a, model).map((s) => bar(s, viewer))),
+    h("ul", { class: "bars" }, scores(a, model).map((s) => bar(s, viewer, why(s)))),
     a.notes.map((note) => h("p", { class: "muted wrap" }, note)),
     identity(a, model));
 }
@@ -33,13 +35,13 @@ function scores(a, model) {
   return [...byName.values()].sort((x, y) => y.probability - x.probability);
 }
 
-function bar(s, viewer) {
+function bar(s, viewer, why) {
   const over = Boolean(s.found);
   const name = worded({ class: s.name, role: s.role, site: s.site });
   const text = `${name} ${percent(s.probability)}${s.threshold === undefined ? "" : `, threshold ${percent(s.threshold)}`}`;
   return h("li", { class: `bar-row ${over ? "over" : ""} ${s.role || ""}` },
     h("div", { class: "row between" }, h("span", null, over ? h("strong", null, name) : name, over ? h("span", { class: "tag " + s.role }, roles[s.role] || s.role) : null),
-      h("span", { class: "value" }, percent(s.probability))),
+      h("span", { class: "value" }, why ? h("a", { class: "why", href: why, "aria-label": `Why ${name}?` }, "Why?") : null, percent(s.probability))),
     h("div", { class: "bar-track", role: "meter", "aria-label": text, "aria-valuemin": 0, "aria-valuemax": 1, "aria-valuenow": s.probability.toFixed(4) },
       h("div", { class: "bar-fill", style: { width: `${100 * Math.min(1, Math.max(0, s.probability))}%` } }),
       s.threshold === undefined ? null : h("div", { class: "mark", style: { left: `${100 * s.threshold}%` }, title: `threshold ${percent(s.threshold)}` })),

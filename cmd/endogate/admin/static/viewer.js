@@ -24,7 +24,7 @@ function frameOf(instance, at, number) {
   const all = analyses.flatMap((a) => a.retracted ? [] : a.findings);
   const best = [...all].sort((a, b) => (b.role === "finding") - (a.role === "finding") || b.probability - a.probability)[0];
   return {
-    key: `${at + 1}-${number}`, instance: instance.sop_instance_uid, entry: instance.entry, number, analyses, conflict: instance.state === "conflict",
+    key: `${at + 1}-${number}`, study: instance.study_instance_uid, instance: instance.sop_instance_uid, entry: instance.entry, number, analyses, conflict: instance.state === "conflict",
     label: `Image ${instance.instance_number || at + 1}${instance.number_of_frames > 1 ? ` · frame ${number}` : ""}`,
     source: instance.released ? "" : `/api/v1/instances/${encodeURIComponent(instance.entry || instance.sop_instance_uid)}/frames/${number}`,
     notAnalysed: instance.reason, remarks: instance.remarks,
@@ -34,6 +34,9 @@ function frameOf(instance, at, number) {
   };
 }
 
+// lookInto is the page that looks into a frame, for a model and a class.
+export const lookInto = (f, asked = {}) => `#/frame/${[f.study, f.instance, f.number].map(encodeURIComponent).join("/")}?${new URLSearchParams(asked)}`;
+
 const said = (f) => `${worded(f)}, ${percent(f.probability)}, ${f.by}`;
 
 // createViewer returns the viewer; step(by) is called to move to another frame.
@@ -41,7 +44,7 @@ export function createViewer({ step }) {
   const ui = { mode: "overlay", opacity: 0, contours: true, heatmap: "" };
   let palette;
   let frame, drawn;
-  const position = h("span", { class: "position" });
+  const position = h("span", { class: "position" }), look = h("a", { class: "button look", id: "look", hidden: true }, "Look into this frame");
   const stage = h("div", { class: "stage" });
   const slider = h("input", { type: "range", id: "opacity", min: 0, max: 100, value: ui.opacity, "aria-label": "Heatmap opacity in percent", oninput: () => { ui.opacity = Number(slider.value); opacity(); } });
   const shown = h("output", { for: "opacity" });
@@ -99,13 +102,15 @@ export function createViewer({ step }) {
       h("div", { class: "toolbar" },
         h("div", { class: "row" }, h("button", { class: "button", "aria-label": "Previous frame", onclick: () => step(-1) }, "‹"), position,
           h("button", { class: "button", "aria-label": "Next frame", onclick: () => step(1) }, "›")),
-        segments, strength, outlines),
+        segments, strength, outlines, look),
       stage),
     show(f, total, at, colours) {
       if (colours && !palette) slider.value = ui.opacity = Math.round(100 * colours.opacity);
       palette = colours;
       if (f?.key !== frame?.key) ui.heatmap = "";
       frame = f;
+      look.hidden = !f?.source || f.conflict;
+      if (f) look.href = lookInto(f);
       position.textContent = f ? `${f.label} (${at + 1} of ${total})` : "";
       draw();
     },

@@ -1,0 +1,248 @@
+// Why a network sees in a frame what it sees: any class, layer and method, by words of the address, so that a link is this very view.
+import { get, keep } from "./api.js";
+import { h, slot } from "./dom.js";
+import { percent, plural, words, worded } from "./format.js";
+import { createLens, scale } from "./lens.js";
+import { shows } from "./methods.js";
+import { layers } from "./network.js";
+import { beside } from "./beside.js";
+import { framesOf, lookInto } from "./viewer.js";
+
+const modes = { overlay: "Overlay", side: "Side by side", wipe: "Wipe", flicker: "Flicker", source: "Source only" };
+const slow = 150; // milliseconds after which is said that something is computed
+
+export function frameView({ uid, sop, number, params }) {
+  const q = { model: params.get("model") || "", class: params.get("class") || "", against: params.get("against") || "", layer: params.get("layer") || "", method: params.get("method") || "" };
+  const ui = { mode: modes[params.get("view")] ? params.get("view") : "overlay", colours: params.get("colours") || "", opacity: within(params.get("opacity"), -1), wipe: within(params.get("wipe"), 50) };
+  let study, frames = [], frame, models = [], palette, network, answer, asking, waiting, sequence = 0;
+
+  const lens = createLens({ read: (text) => { reading.textContent = text; }, moved: link, key, drawn: () => {} });
+  const reading = h("output", { class: "reading", "aria-live": "off" });
+  const head = slot("div"), bars = slot("div"), choices = slot("div"), network_ = slot("section", { "aria-label": "Layers of the network" }), said = slot("section", { "aria-label": "What the map shows" }), tools = slot("div", { class: "toolbar" });
+  const progress = h("div", { class: "computing", role: "status", hidden: true }), fault = slot("div", { role: "alert" });
+  const more = beside({ title: "Methods and blocks beside each other", tiles, pick: (choice) => choose(choice) });
+
+  const base = `/api/v1/studies/${encodeURIComponent(uid)}/instances/${encodeURIComponent(sop)}/frames/${number}`;
+  const model = () => models.find((m) => m.name === (answer?.model || q.model)) || models[0];
+  const worded_ = (name) => worded(model()?.classes.find((c) => c.name === name) ? { ...model().classes.find((c) => c.name === name), class: name } : { class: name });
+  const colours = () => palette.named[ui.colours] || palette.colours;
+  const query = (also) => new URLSearchParams(Object.entries({ ...q, ...also }).filter(([, v]) => v !== ""));
+
+  // ask puts the question; one that was put before and is not answered yet is dropped.
+  async function ask() {
+    link();
+    asking?.abort();
+    asking = new AbortController();
+    const { signal } = asking, began = performance.now();
+    clearInterval(waiting);
+    const wait = () => {
+      const seconds = (performance.now() - began) / 1000;
+      progress.hidden = seconds * 1000 < slow;
+      progress.replaceChildren(h("progress", { "aria-label": "The map is being computed" }), h("span", null, `Computing${seconds > 1 ? `, ${Math.floor(seconds)} s` : ""} … another choice stops it`));
+    };
+    waiting = setInterval(wait, 100);
+    try {
+      const now = await keep(`${base}/explanation.json?${query({ as: "map" })}`, signal);
+      if (now.model !== network?.model) network = await get(`/api/v1/models/${encodeURIComponent(now.model)}/network`, signal);
+      answer = now;
+      fault.show(null, () => []);
+      draw();
+      more.update(JSON.stringify([q, number]));
+      performance.measure("explained", { start: began });
+      lens.el.dataset.shown = ++sequence;
+    } catch (e) {
+      if (e.name === "AbortError") return;
+      fault.show([e.what, e.why], () => h("div", { class: "notice bad" }, h("strong", null, e.what), " ", e.why, " ", h("span", { class: "muted" }, e.next || "")));
+    } finally {
+      if (asking.signal === signal) { clearInterval(waiting); progress.hidden = true; }
+    }
+  }
+
+  function choose(choice) {
+    const other = choice.model && choice.model !== answer?.model;
+    Object.assign(q, other ? { class: "", against: "", layer: "", method: "" } : {}, choice);
+    if (q.against && q.against === (q.class || answer?.class)) q.against = "";
+    return ask();
+  }
+
+  // link writes the view into the address.
+  function link() {
+    const { zoom, x, y } = lens.at(), p = query({ view: ui.mode === "overlay" ? "" : ui.mode, colours: ui.colours, opacity: ui.opacity < 0 ? "" : ui.opacity, wipe: ui.mode === "wipe" ? ui.wipe : "" });
+    if (zoom > 1) p.set("at", [zoom, x, y].map((v) => v.toFixed(3)).join(","));
+    history.replaceState(null, "", `#/frame/${[uid, sop, number].map(encodeURIComponent).join("/")}?${p}`);
+  }
+
+  const opacity = () => (ui.opacity < 0 ? Math.round(100 * palette.opacity) : ui.opacity);
+
+  function draw() {
+    if (!answer) return;
+    head.show([frame?.key, answer.class, answer.against, frames.length], header);
+    tools.show([ui.mode, ui.colours, palette.opacity], toolbar);
+    bars.show([answer.probabilities, answer.class, answer.against, q.class], probabilities);
+    choices.show([q, answer.model, answer.method, network.methods.length], controls);
+    network_.show([network.model, answer.layer], () => layers(network, answer.layer, (layer) => choose({ layer })));
+    said.show([answer.method, answer.layer, answer.notes, answer.class, answer.against], words_);
+    picture();
+    lens.set(opacity() / 100, ui.wipe);
+  }
+
+  function picture() {
+    const m = answer.map, what = subject();
+    const pane = (caption, plain) => ({
+      size: { columns: m.columns, rows: m.rows }, map: m, plain, unseen: m.unseen, black: [], regions: answer.regions || [], label: `Map: why ${what}`, caption,
+      image: () => h("img", { class: "plain", alt: `Source frame, ${frame?.label || ""}`, src: `${frame?.source || `/api/v1/instances/${encodeURIComponent(sop)}/frames/${number}`}.jpg`, draggable: "false" }),
+    });
+    const source = pane("Source", true), map = pane(legend(), false);
+    lens.show({ mode: ui.mode, colours: colours(), opacity: opacity() / 100, wipe: ui.wipe, panes: { side: [source, map], source: [source] }[ui.mode] || [map] });
+  }
+
+  const subject = () => `${worded_(answer.class)}${answer.against ? ` rather than ${worded_(answer.against)}` : ""}`;
+
+  function legend() {
+    const m = answer.map;
+    return [h("strong", null, "AI, not verified"), ` · ${subject()} · ${answer.model} ${answer.version} · ${answer.title}${answer.layer ? ` at ${answer.layer}` : ""}`, h("br"),
+      m.width ? [m.signed ? "against " : "0 ", scale(m, colours()), m.signed ? " for the class" : ` ${m.max.toPrecision(3)}: the map's greatest`] : "no map: see the notes", m.unseen.length ? " · hatched: not seen by the network" : ""];
+  }
+
+  function header() {
+    return h("div", { class: "frame-head" },
+      h("a", { class: "back", href: `#/studies/${encodeURIComponent(uid)}${frame ? `?frame=${frame.key}` : ""}` }, "← Study"),
+      h("div", { class: "row" }, h("h1", null, `Why ${subject()}?`), h("span", { class: "chip warn" }, h("span", { class: "sign", "aria-hidden": "true" }, "!"), "AI, not verified")),
+      h("div", { class: "row" }, ...[[-1, "‹", "Previous frame"], [1, "›", "Next frame"]].map(([by, sign, name]) => {
+        const to = neighbour(by);
+        return to ? h("a", { class: "button", href: lookInto(to, query({})), "aria-label": name }, sign) : h("span", { class: "button off", "aria-hidden": "true" }, sign);
+      }), h("span", { class: "position" }, frame ? `${frame.label} (${frames.indexOf(frame) + 1} of ${frames.length})` : `Frame ${number}`)));
+  }
+
+  const neighbour = (by) => frames.filter((f) => f.source && !f.conflict)[frames.filter((f) => f.source && !f.conflict).indexOf(frame) + by];
+
+  function toolbar() {
+    const range = (id, label, value, set) => {
+      const out = h("output", { for: id }, `${value} %`);
+      return h("label", { class: "slider" }, label, h("input", { type: "range", id, min: 0, max: 100, value, oninput: (e) => { out.textContent = `${e.target.value} %`; set(Number(e.target.value)); lens.set(opacity() / 100, ui.wipe); link(); } }), out);
+    };
+    return [
+      h("div", { class: "segments", role: "group", "aria-label": "View" }, Object.entries(modes).map(([mode, name]) => h("button", { class: "segment", id: `mode-${mode}`, "aria-pressed": String(mode === ui.mode), onclick: () => show(mode) }, name))),
+      ui.mode === "source" ? null : range("opacity", "Map", opacity(), (v) => { ui.opacity = v; }),
+      ui.mode === "wipe" ? range("wipe", "Wipe", ui.wipe, (v) => { ui.wipe = v; }) : null,
+      ui.mode === "flicker" ? h("button", { class: "button", id: "swap", onclick: () => lens.swap() }, "Swap") : null,
+      select("colours", "Colours", ui.colours, [["", "as sent"], ...Object.keys(palette.named).map((n) => [n, words(n)])], (v) => { ui.colours = v; link(); draw(); }),
+      h("div", { class: "row tight" }, [["+", "Zoom in", () => lens.go(lens.at().zoom * 1.25, lens.at().x, lens.at().y)], ["−", "Zoom out", () => lens.go(lens.at().zoom / 1.25, lens.at().x, lens.at().y)], ["1:1", "Whole frame", () => lens.go(1, 0, 0)]]
+        .map(([sign, name, go]) => h("button", { class: "button", "aria-label": sign === "1:1" ? "1:1, whole frame" : name, onclick: go }, sign))),
+    ];
+  }
+
+  function select(id, label, value, options, set) {
+    return h("label", { class: "field" }, label, h("select", { id, onchange: (e) => set(e.target.value) }, options.map(([v, text]) => h("option", { value: v, selected: v === value }, text))));
+  }
+
+  function show(mode) {
+    ui.mode = mode;
+    link();
+    draw();
+  }
+
+  // probabilities are bars, and the choice of the class.
+  function probabilities() {
+    return [h("h2", null, "What the network says"), h("p", { class: "muted" }, "Choose a class to see why. The line is its threshold."),
+      h("div", { class: "bars classes", role: "group", "aria-label": "Class to explain" }, answer.probabilities.map((p, i) => h("button", {
+        class: `class-row ${p.probability >= p.threshold ? "over finding" : ""}`, id: `class-${i + 1}`, "aria-pressed": String(p.class === answer.class), onclick: () => choose({ class: p.class }),
+      }, h("span", { class: "row between" }, h("span", null, worded_(p.class)), h("span", { class: "value" }, percent(p.probability))),
+      h("span", { class: "bar-track", "aria-hidden": "true" }, h("span", { class: "bar-fill", style: { width: `${100 * p.probability}%` } }), h("span", { class: "mark", style: { left: `${100 * p.threshold}%` } })),
+      h("span", { class: "hidden" }, `, threshold ${percent(p.threshold)}`))))];
+  }
+
+  function controls() {
+    const others = answer.probabilities.map((p) => p.class).filter((c) => c !== answer.class);
+    return h("div", { class: "choices" },
+      models.length > 1 ? select("model", "Model", answer.model, models.map((m) => [m.name, `${m.name} ${m.version}`]), (v) => choose({ model: v })) : null,
+      select("against", "Rather than", q.against, [["", "any other"], ...others.map((c) => [c, worded_(c)])], (v) => choose({ class: q.class || answer.class, against: v })),
+      select("method", "Method", answer.method, network.methods.map((m) => [m.name, `${m.title}${m.runs ? " (many runs: slow)" : ""}`]), (v) => choose({ method: v })));
+  }
+
+  // words_ say what the map shows, what it does not, and what the gateway noted.
+  function words_() {
+    const [does, not] = shows(answer.method);
+    return [h("h2", null, `What ${answer.title} shows`), h("p", null, does), h("p", null, h("strong", null, "What it does not: "), `${not} It is the network's reason, not the lesion's border, and it may be wrong together with the network.`),
+      h("ul", { class: "notes" }, answer.notes.map((n) => h("li", null, n))),
+      h("div", { class: "row" }, h("button", { class: "button", id: "copy", onclick: copy }, "Copy link to this view"),
+        h("a", { class: "button", id: "download", download: `explanation-${answer.class}.png`, href: "#", onclick: (e) => { e.target.href = download(); } }, "Download as PNG"))];
+  }
+
+  const download = () => `${base}/explanation.png?${query({ class: answer.class, colours: ui.colours, opacity: opacity() })}`;
+
+  async function copy(e) {
+    try {
+      await navigator.clipboard.writeText(location.href);
+      e.target.textContent = "Copied";
+    } catch { // no clipboard without HTTPS: the address is the link
+      e.target.textContent = "Copy it from the address bar";
+    }
+  }
+
+  // tiles are the questions whose answers stand beside each other.
+  function tiles() {
+    const blocks = network.layers.filter((l) => l.block), has = (m) => network.methods.some((x) => x.name === m);
+    const at = network.methods.find((m) => m.name === answer.method)?.at_layer ? answer.method : "gradcam";
+    const url = (choice) => `${base}/explanation.json?${query({ class: answer.class, ...choice, as: "map" })}`;
+    const tile = (title, choice) => ({ title, choice, url: url(choice), source: `${frame?.source}.jpg?width=480`, colours: colours(), opacity: palette.opacity });
+    return [
+      { name: "methods", title: "Three methods", tiles: ["gradcam", "gradient", "guided-gradcam"].filter(has).map((method) => tile({ gradcam: "Grad-CAM", gradient: "Saliency (gradient)", "guided-gradcam": "Guided Grad-CAM" }[method], { method })) },
+      { name: "blocks", title: `Block by block, ${network.methods.find((m) => m.name === at)?.title || at}`, tiles: has(at) ? blocks.map((l) => tile(`${l.name} (${l.columns}×${l.rows}, ${plural(l.channels, "channel")})`, { method: at, layer: l.name })) : [] },
+    ];
+  }
+
+  // key is what the lens does not do itself.
+  function key(e) {
+    const cycle = (list, now, by) => list[(list.indexOf(now) + by + list.length) % list.length], back = e.shiftKey ? -1 : 1;
+    const does = {
+      ArrowLeft: () => leave(-1), ArrowRight: () => leave(1), v: () => show(cycle(Object.keys(modes), ui.mode, back)), m: () => choose({ method: cycle(network.methods.filter((x) => !x.runs).map((x) => x.name), answer.method, back) }),
+      l: () => choose({ layer: cycle(network.layers.map((x) => x.name), answer.layer, back) }), c: () => { ui.colours = cycle(["", ...Object.keys(palette.named)], ui.colours, back); link(); draw(); },
+      x: () => answer.against && choose({ class: answer.against, against: answer.class }), "[": () => more_(-5), "]": () => more_(5), d: () => document.getElementById("download").click(),
+    }[e.key.length === 1 ? e.key.toLowerCase() : e.key];
+    const n = Number(e.key) && answer?.probabilities[Number(e.key) - 1];
+    if (!answer || (!does && !n)) return;
+    e.preventDefault();
+    if (n) choose({ class: n.class });
+    else does();
+  }
+
+  function more_(by) {
+    ui.opacity = Math.min(100, Math.max(0, opacity() + by));
+    const s = document.getElementById("opacity");
+    if (s) { s.value = ui.opacity; s.nextSibling.textContent = `${ui.opacity} %`; }
+    lens.set(opacity() / 100, ui.wipe);
+    link();
+  }
+
+  function leave(by) {
+    const to = neighbour(by);
+    if (to) location.hash = lookInto(to, query({}));
+  }
+
+  return {
+    title: () => answer ? `Why ${subject()}?` : "Frame",
+    interval: () => 60000,
+    stop: () => { asking?.abort(); clearInterval(waiting); lens.stop(); more.stop(); },
+    el: h("div", { class: "dissect" }, head.el, fault.el,
+      h("div", { class: "dissecting" },
+        h("section", { class: "viewer", "aria-label": "Frame" }, tools.el, lens.el, h("div", { class: "under" }, reading, progress),
+          h("p", { class: "muted keys", id: "lens-keys" }, "With the picture in focus: ← → frame · ↑ ↓ and Shift+← → move · + − 0 zoom · 1–9 class · x swap with “rather than” · m method · l layer · v view · c colours · [ ] opacity · Space swap · d download")),
+        h("aside", { class: "panel", tabindex: 0, "aria-label": "Choices" }, bars.el, choices.el, network_.el, said.el)),
+      more.el),
+    async read(signal) {
+      if (answer) return;
+      const [m, s] = await Promise.all([get("/api/v1/models", signal), get(`/api/v1/studies/${encodeURIComponent(uid)}?limit=1000`, signal)]);
+      ({ models, palette } = m);
+      study = s;
+      frames = framesOf(study);
+      frame = frames.find((f) => f.instance === sop && f.number === number);
+      const [zoom, x, y] = (params.get("at") || "").split(",").map(Number);
+      await ask();
+      if (zoom > 1) lens.go(zoom, x || 0, y || 0);
+      if (document.activeElement === document.getElementById("main") || document.activeElement === document.body) lens.el.focus({ preventScroll: true });
+    },
+  };
+}
+
+const within = (text, absent) => (text !== null && text !== "" && Number(text) >= 0 && Number(text) <= 100 ? Number(text) : absent);
