@@ -107,11 +107,11 @@ export function frameView({ uid, sop, number, params }) {
   function header() {
     return h("div", { class: "frame-head" },
       h("a", { class: "back", href: `#/studies/${encodeURIComponent(uid)}${frame ? `?frame=${frame.key}` : ""}` }, "← Study"),
-      h("div", { class: "row" }, h("h1", null, `Why ${subject()}?`), h("span", { class: "chip warn" }, h("span", { class: "sign", "aria-hidden": "true" }, "!"), "AI, not verified")),
+      h("div", { class: "row between" }, h("div", { class: "row" }, h("h1", null, `Why ${subject()}?`), h("span", { class: "chip warn" }, h("span", { class: "sign", "aria-hidden": "true" }, "!"), "AI, not verified")),
       h("div", { class: "row" }, ...[[-1, "‹", "Previous frame"], [1, "›", "Next frame"]].map(([by, sign, name]) => {
         const to = neighbour(by);
         return to ? h("a", { class: "button", href: lookInto(to, query({})), "aria-label": name }, sign) : h("span", { class: "button off", "aria-hidden": "true" }, sign);
-      }), h("span", { class: "position" }, frame ? `${frame.label} (${frames.indexOf(frame) + 1} of ${frames.length})` : `Frame ${number}`)));
+      }), h("span", { class: "position" }, frame ? `${frame.label} (${frames.indexOf(frame) + 1} of ${frames.length})` : `Frame ${number}`))));
   }
 
   const neighbour = (by) => frames.filter((f) => f.source && !f.conflict)[frames.filter((f) => f.source && !f.conflict).indexOf(frame) + by];

@@ -127,7 +127,6 @@ function thumbnail(f, chosen, pick, images) {
   }
   return h("button", {
     class: "thumb", id: `thumb-${f.key}`, role: "option", "aria-selected": String(chosen), tabindex: chosen ? 0 : -1, onclick: () => pick(f.key),
-    "aria-label": `${f.label}${f.top ? `, ${f.top.text}` : ""}`,
   }, f.source ? img : h("span", { class: "gone" }, "not kept"),
   h("span", { class: "thumb-text" }, h("span", null, f.label), f.top ? h("span", { class: `tag ${f.top.role}` }, f.top.text) : h("span", { class: "muted" }, f.state)));
 }
