@@ -89,7 +89,7 @@ export function frameView({ uid, sop, number, params }) {
   function picture() {
     const m = answer.map, what = subject();
     const pane = (caption, plain) => ({
-      size: { columns: m.columns, rows: m.rows }, map: m, plain, unseen: m.unseen, black: [], regions: answer.regions || [], label: `Map: why ${what}`, caption,
+      size: { columns: m.columns, rows: m.rows }, map: m, plain, unseen: plain ? [] : m.unseen, black: [], regions: plain ? [] : answer.regions || [], label: `Map: why ${what}`, caption,
       image: () => h("img", { class: "plain", alt: `Source frame, ${frame?.label || ""}`, src: `${frame?.source || `/api/v1/instances/${encodeURIComponent(sop)}/frames/${number}`}.jpg`, draggable: "false" }),
     });
     const source = pane("Source", true), map = pane(legend(), false);
