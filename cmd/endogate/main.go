@@ -40,6 +40,7 @@ type cli struct {
 	Audit       auditCmd       `cmd:"" help:"Look at the audit trail."`
 	Retract     retractCmd     `cmd:"" help:"Take an AI result, or all results of a model version, back: reports and drafts say so."`
 	Reviews     reviewsCmd     `cmd:"" help:"Look at findings of which a report of another system and a model say different things, and say who is right."`
+	Screen      screenCmd      `cmd:"" help:"Have a running gateway take a second look at the studies that came in a span of time, behind all other work."`
 	Templates   templatesCmd   `cmd:"" help:"Write the sections, phrases and terms of report drafts, to be edited."`
 	Read        readCmd        `cmd:"" help:"Say which findings the text of a report states, denies, doubts or only speaks of."`
 	Ontology    ontologyCmd    `cmd:"" help:"Write the words that reports are read with, to be edited."`

@@ -57,7 +57,7 @@ type reviewsList struct {
 	State string `help:"open, confirmed, rejected, withdrawn or agreed; open where no study is named." enum:",open,confirmed,rejected,withdrawn,agreed" default:""`
 	Study string `help:"Study Instance UID." placeholder:"UID"`
 	Limit int    `help:"How many to print, 1000 at most." default:"100"`
-	After string `help:"The last of what was printed before." placeholder:"ID"`
+	After string `help:"Where the page before ended, as it says." placeholder:"PLACE"`
 }
 
 // Run prints a page of reviews.
@@ -74,6 +74,7 @@ func (r reviewsList) Run(ctx context.Context, c *cli, tty console) error {
 	var answer struct {
 		Reviews []ledger.Review
 		Total   int
+		Next    string
 	}
 	done, err := r.ask(ctx, c, tty, http.MethodGet, "/api/v1/reviews?"+query.Encode(), nil, &answer)
 	if err != nil || done {
@@ -88,6 +89,9 @@ func (r reviewsList) Run(ctx context.Context, c *cli, tty console) error {
 		return err
 	}
 	fmt.Fprintf(tty.out, "%d of %d reviews\n", len(answer.Reviews), answer.Total)
+	if answer.Next != "" {
+		fmt.Fprintf(tty.out, "go on with --after %s\n", answer.Next)
+	}
 	return nil
 }
 

@@ -242,6 +242,13 @@ func (f *Follower) TakeUp(ctx context.Context, id string, now time.Time) error {
 	return f.Ledger.TakeUp(ctx, r)
 }
 
+// Offer is an entry with the route and the models that apply to it now, to be given to models that have not seen it.
+func (f *Follower) Offer(id string) (ledger.Receipt, error) {
+	r, err := f.anew(id)
+	r.Kept = nil
+	return r, err
+}
+
 func (f *Follower) anew(id string) (ledger.Receipt, error) {
 	entry, data, err := f.Spool.Open(id)
 	if err != nil {

@@ -17,7 +17,7 @@ type Ages struct {
 }
 
 const (
-	oldestJobs = `SELECT j.model, min(i.received_at) FROM job j JOIN instance i ON i.id = j.instance WHERE j.state = 'open' GROUP BY j.model`
+	oldestJobs = `SELECT j.model, min(i.received_at) FROM job j JOIN instance i ON i.id = j.instance WHERE j.state = 'open' AND j.screening = '' GROUP BY j.model`
 	// The condition is that of the index delivery_age.
 	oldestDelivery = `SELECT coalesce(min(asked_at), 0) FROM delivery WHERE destination = ? AND state IN ('pending', 'sent') AND held = 0 AND waits_for = ''`
 	oldestExam     = `SELECT coalesce(min(since), 0) FROM exam WHERE state = 'open'`

@@ -15,7 +15,7 @@ import (
 )
 
 const selectJob = `SELECT j.name, i.entry, j.model, i.sop_class_uid, i.sop_instance_uid, i.series_instance_uid,
-	s.study_instance_uid, i.route, j.state, j.attempts, j.retries, j.inferred_at, j.ended_at, j.reason, j.made_by, j.retracted, j.priority, j.again, e.destinations, i.size
+	s.study_instance_uid, i.route, j.state, j.attempts, j.retries, j.inferred_at, j.ended_at, j.reason, j.made_by, j.retracted, j.priority, j.again, e.destinations, i.size, j.screening <> ''
 	FROM job j JOIN instance i ON i.id = j.instance JOIN study s ON s.id = j.study JOIN exam e ON e.id = j.exam `
 
 func scanJob(rows *sql.Rows) (Job, error) {
@@ -37,6 +37,7 @@ func jobFields(j *Job) []any {
 		&j.tries,
 		jsonColumn{&j.Destinations},
 		&j.Size,
+		&j.Bulk,
 	}
 }
 
@@ -359,7 +360,7 @@ func (t *tx) priorityOf(study dicom.UID) (Priority, error) {
 // reopenJob opens a job again and puts it at the end of the order. It has no frames that would refer to it.
 func (t *tx) reopenJob(id int64, retries int) error {
 	_, err := t.exec(`UPDATE job SET id = (SELECT max(id) + 1 FROM job), state = 'open', attempts = 0, retries = retries + ?,
-		ended_at = NULL, reason = '', source = (SELECT calling_ae FROM instance i WHERE i.id = job.instance) WHERE id = ?`, retries, id)
+		ended_at = NULL, reason = '', source = iif(screening = '', (SELECT calling_ae FROM instance i WHERE i.id = job.instance), source) WHERE id = ?`, retries, id)
 	return err
 }
 

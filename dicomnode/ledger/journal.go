@@ -67,8 +67,10 @@ type action struct {
 	Exams      []examName  `json:"exams,omitempty"` // of the retraction; none: all
 	Reviews    []Review    `json:"reviews,omitempty"`
 
-	Decision *ReviewDecision `json:"decision,omitempty"`
-	Notify   *Notify         `json:"notify,omitempty"`
+	Decision  *ReviewDecision `json:"decision,omitempty"`
+	Notify    *Notify         `json:"notify,omitempty"`
+	Screening *Screening      `json:"screening,omitempty"`
+	Step      *ScreeningStep  `json:"step,omitempty"`
 }
 
 // deliveryName is the name of a delivery in all databases.
@@ -228,6 +230,12 @@ func (a *action) do(ctx context.Context, l *Ledger) (err error) {
 		err = l.DecideReview(ctx, a.Names[0], ReviewState(a.Names[1]), *a.Decision, a.At)
 	case "set-notify":
 		err = l.setNotify(ctx, *a.Notify, a.At)
+	case "screen":
+		_, err = l.StartScreening(ctx, *a.Screening)
+	case "step-screening":
+		err = l.StepScreening(ctx, *a.Step, a.At)
+	case "cancel-screening":
+		err = l.CancelScreening(ctx, a.Names[0], a.At)
 	case "correct-gate":
 		err = l.CorrectGate(ctx, a.Study, *a.Correction, a.At)
 	default:

@@ -202,6 +202,8 @@ type instanceRow struct {
 	study  int64
 	state  InstanceState
 	reason string
+
+	screening string // that offers its jobs; empty: they are fresh
 }
 
 func (in instanceRow) event(what What, detail string) event {
@@ -301,8 +303,8 @@ func (b *batch) makeJob(in instanceRow, model string, state JobState, exam *arri
 		if err != nil {
 			return err
 		}
-		n, err := b.exec("INSERT INTO job (name, instance, study, exam, model, priority, source, state) VALUES (?, ?, ?, ?, ?, ?, ?, 'open') ON CONFLICT (name) DO NOTHING",
-			id, in.id, in.study, exam.id, model, priority, in.r.CallingAE)
+		n, err := b.exec("INSERT INTO job (name, instance, study, exam, model, priority, source, screening, state) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'open') ON CONFLICT (name) DO NOTHING",
+			id, in.id, in.study, exam.id, model, priority, in.source(), in.screening)
 		if err != nil || n == 0 {
 			return err
 		}

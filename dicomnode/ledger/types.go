@@ -123,6 +123,8 @@ type Job struct {
 	Again      bool           // it is done once more, for pictures of it that are lost: its results stand
 	Priority   Priority       // of the order of its study, as long as it has not begun; Routine where there is none
 
+	Bulk bool // of a screening: it waits behind all others
+
 	Destinations []string // of its exam
 	Size         int64    // of its instance, in bytes
 

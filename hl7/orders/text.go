@@ -36,6 +36,25 @@ func (r *Receiver) readings(m *hl7.Message, s Sender) (out []ledger.ReportReadin
 	return out
 }
 
+// ReadAgain reads the reports of a message that was taken before; nothing, where its sender is configured no more.
+func (r *Receiver) ReadAgain(message []byte) []ledger.ReportReading {
+	m, err := hl7.Parse(message, hl7.Options{})
+	if m == nil {
+		return nil
+	}
+	i := slices.IndexFunc(r.Senders, func(s Sender) bool { return s.Application == m.Get("MSH-3.1") || s.Application == "*" })
+	if i < 0 {
+		return nil
+	}
+	if charset := r.Senders[i].Charset; charset != "" {
+		m, err = hl7.Parse(message, hl7.Options{Charset: charset})
+	}
+	if err != nil {
+		return nil
+	}
+	return r.readings(m, r.Senders[i])
+}
+
 // textHeadings are what the sections of a report are called for LOINC codes in OBX-3.
 var textHeadings = map[string]string{
 	"59768-2": "Indication", "18785-6": "Indication", "29299-5": "Indication", "11329-0": "History", "10164-2": "History", "11348-0": "History",

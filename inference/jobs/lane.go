@@ -9,14 +9,15 @@ const (
 	Routine Lane = iota
 	High
 	Stat
+	Bulk // what nobody waits for: only where no model has anything else
 )
 
 // lanes are all, the most urgent first.
-var lanes = []Lane{Stat, High, Routine}
+var lanes = []Lane{Stat, High, Routine, Bulk}
 
 // queueKey names the queue of a model's jobs in a lane: the token of its subjects, and the name of its consumer.
 func queueKey(model Model, lane Lane) string {
-	return model.Key() + map[Lane]string{High: "-high", Stat: "-stat"}[lane]
+	return model.Key() + map[Lane]string{High: "-high", Stat: "-stat", Bulk: "-bulk"}[lane]
 }
 
 // Queues names the consumers of a model's jobs, the most urgent first: what waits for a worker waits at them.

@@ -144,5 +144,5 @@ func TestElsewhere_statBeforeRoutine(t *testing.T) {
 
 func TestModel_Queues(t *testing.T) {
 	m := testModel("demo")
-	assert.Equal(t, []string{m.Key() + "-stat", m.Key() + "-high", m.Key()}, m.Queues())
+	assert.Equal(t, []string{m.Key() + "-stat", m.Key() + "-high", m.Key(), m.Key() + "-bulk"}, m.Queues())
 }

@@ -37,6 +37,7 @@ var unpaged = map[string]string{
 	"/signin/callback":                                                       "and back",
 	"/setup":                                                                 "a form",
 	"/api/v1/reviews/{id}":                                                   "one review, which names five frames at most",
+	"/api/v1/screenings/{id}":                                                "one screening, in numbers",
 }
 
 // TestBounds walks over what the API answers to, so that nothing is forgotten: what is read is a page with a bound, a total and

@@ -90,13 +90,21 @@ func (q *query) time(key string) time.Time {
 	if s == "" {
 		return time.Time{}
 	}
+	at, ok := moment(s)
+	if !ok {
+		q.fail(key, "neither a time such as 2026-11-29T08:00:00Z nor a date such as 2026-11-29")
+	}
+	return at
+}
+
+// moment is a time as RFC 3339 has it, or the beginning of a day in UTC.
+func moment(text string) (at time.Time, ok bool) {
 	for _, layout := range []string{time.RFC3339, time.DateOnly} {
-		if at, err := time.Parse(layout, s); err == nil {
-			return at
+		if at, err := time.Parse(layout, text); err == nil {
+			return at, true
 		}
 	}
-	q.fail(key, "neither a time such as 2026-11-29T08:00:00Z nor a date such as 2026-11-29")
-	return time.Time{}
+	return time.Time{}, false
 }
 
 // cursor returns what an answer had as next.

@@ -35,6 +35,9 @@ var rightsOf = map[string]access.Right{
 	"GET /api/v1/destinations": access.Look,
 	"GET /api/v1/agreement":    access.Look,
 
+	"GET /api/v1/screenings":     access.Look,
+	"GET /api/v1/screenings/:id": access.Look,
+
 	"GET /api/v1/studies/:uid/draft":         access.Identify,
 	"GET /api/v1/studies/:uid/draft/history": access.Identify,
 	"GET /api/v1/studies/:uid/draft.pdf":     access.Identify,
@@ -55,6 +58,8 @@ var rightsOf = map[string]access.Right{
 	"POST /api/v1/retract":                     access.Retract,
 
 	"POST /api/v1/studies/:uid/draft/retry": access.Operate,
+	"POST /api/v1/screenings":               access.Operate,
+	"POST /api/v1/screenings/:id/cancel":    access.Operate,
 	"POST /api/v1/parked/retry":             access.Operate,
 	"POST /api/v1/parked/discard":           access.Operate,
 	"POST /api/v1/parked/:id/retry":         access.Operate,

@@ -523,7 +523,7 @@ func newServer(t testing.TB, h *hospital) *Server {
 	v := Version{Version: "0.1.0", Commit: "036f2b7", Go: "go1.26", AETitle: "ENDOGATE", Started: sampleTime}
 	s := &Server{
 		Palette: samplePalette(),
-		Studies: h, Queue: h, Destinations: h, Frames: h, Explanations: h, Orders: h, Gate: h, Reviews: h, Retractions: h, Drafts: &h.office, Gauges: h.Gauges, Models: []Model{sampleModel}, Version: v, Metrics: NewMetrics(v, h.Gauges),
+		Studies: h, Queue: h, Destinations: h, Frames: h, Explanations: h, Orders: h, Gate: h, Reviews: h, Screenings: h, Retractions: h, Drafts: &h.office, Gauges: h.Gauges, Models: []Model{sampleModel}, Version: v, Metrics: NewMetrics(v, h.Gauges),
 		Checks: []Check{{Name: "disk above reserve", Probe: holds}, {Name: "ledger readable", Probe: holds}, {Name: "JetStream up", Advisory: true, Probe: holds}},
 		Log:    slog.New(slog.DiscardHandler),
 	}
@@ -541,6 +541,34 @@ func samplePalette() Palette {
 	}
 	p.Named["jet"] = p.Colours
 	return p
+}
+
+// The screening of the hospital.
+var sampleScreening = ledger.Screening{
+	Name: "fedcba9876543210", From: sampleTime.Add(-24 * time.Hour), Before: sampleTime, State: ledger.ScreeningRunning, Author: "Dr A", MadeAt: sampleTime, EndedAt: sampleTime,
+	Of: 9, Studies: 4, Compared: 3, Reread: 1, Offered: 12, Open: 5, Done: 6, Failed: 1,
+}
+
+func (h *hospital) Screenings(_ context.Context, after string, p Page) ([]ledger.Screening, int, error) {
+	if after != "" || p.Offset > 0 {
+		return nil, 1, nil
+	}
+	return []ledger.Screening{sampleScreening}, 1, nil
+}
+
+func (h *hospital) Screening(_ context.Context, name string) (ledger.Screening, error) {
+	if name != sampleScreening.Name {
+		return ledger.Screening{}, ErrNotFound
+	}
+	return sampleScreening, nil
+}
+
+func (h *hospital) StartScreening(context.Context, time.Time, time.Time, draft.Author) (ledger.Screening, error) {
+	return sampleScreening, nil
+}
+
+func (h *hospital) CancelScreening(ctx context.Context, name string, _ draft.Author) (ledger.Screening, error) {
+	return h.Screening(ctx, name)
 }
 
 // The reviews of the hospital.

@@ -43,6 +43,7 @@ type Server struct {
 	Drafts       Drafts
 	Gate         Gates
 	Reviews      Reviews
+	Screenings   Screenings
 	SignIn       *SignIn // nil: nobody has to sign in, and everybody may everything
 	Gauges       func(context.Context) (Gauges, error)
 	Models       []Model
@@ -165,6 +166,10 @@ func (s *Server) router() *echo.Echo {
 	e.GET("/api/v1/reviews/:id", s.review)
 	e.POST("/api/v1/reviews/:id/confirm", s.decide(ledger.ReviewConfirmed))
 	e.POST("/api/v1/reviews/:id/reject", s.decide(ledger.ReviewRejected))
+	e.GET("/api/v1/screenings", s.screenings)
+	e.POST("/api/v1/screenings", s.startScreening)
+	e.GET("/api/v1/screenings/:id", s.screening)
+	e.POST("/api/v1/screenings/:id/cancel", s.cancelScreening)
 	e.POST("/api/v1/retract", s.retract)
 	e.GET("/api/v1/instances/:instance/frames/:file", s.frame)
 	e.GET("/api/v1/studies/:uid/instances/:sop/frames/:frame/explanation.png", s.explanation(explanationPicture, "image/png"))

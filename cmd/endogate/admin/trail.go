@@ -47,6 +47,8 @@ var trails = map[string]trail{
 	"POST /api/v1/studies/:uid/gate/release":   {audit.ProcedureRecord, audit.Update},
 	"POST /api/v1/studies/:uid/gate/correct":   {audit.PatientRecord, audit.Update},
 	"POST /api/v1/retract":                     {audit.ProcedureRecord, audit.Delete},
+	"POST /api/v1/screenings":                  {audit.ApplicationActivity, audit.Execute},
+	"POST /api/v1/screenings/:id/cancel":       {audit.ApplicationActivity, audit.Execute},
 	"POST /api/v1/parked/retry":                {audit.ApplicationActivity, audit.Execute},
 	"POST /api/v1/parked/discard":              {audit.ApplicationActivity, audit.Execute},
 	"POST /api/v1/parked/:id/retry":            {audit.ApplicationActivity, audit.Execute},

@@ -28,6 +28,7 @@ import (
 	"endogate/dicomnode/spool"
 	"endogate/explain"
 	"endogate/hl7/mllp"
+	"endogate/hl7/orders"
 	"endogate/inference"
 	"endogate/inference/ask"
 	"endogate/inference/jobs"
@@ -108,7 +109,8 @@ type parts struct {
 	scp *dicomnode.Server
 	// noWideFont is why reports with Chinese, Japanese or Korean cannot be drawn; nil: they can.
 	noWideFont error
-	messages   *mllp.Server // nil: hl7.listen is empty
+	messages   *mllp.Server     // nil: hl7.listen is empty
+	receiver   *orders.Receiver // of these; nil too
 
 	scpAddr, hl7Addr, webAddr net.Addr
 }
@@ -391,6 +393,7 @@ func (g *parts) startLoops(_ context.Context, life *lifecycle) error {
 	life.loop("exams", g.exams.Run)
 	life.loop("desk", g.desk.Run)
 	life.loop("second look", g.looker.Run)
+	life.loop("screening", g.screen)
 	life.loop("outbox", g.outbox.Run)
 	return nil
 }
@@ -421,7 +424,11 @@ func (g *parts) openJobs(ctx context.Context, line, after string, limit int) ([]
 	}
 	references := make([]jobs.Job, 0, len(open))
 	for _, j := range open {
-		references = append(references, jobs.Job{ID: j.ID, Model: g.models.queue(j.Model), Lane: lanes[j.Priority], Size: j.Size})
+		lane := lanes[j.Priority]
+		if j.Bulk {
+			lane = jobs.Bulk
+		}
+		references = append(references, jobs.Job{ID: j.ID, Model: g.models.queue(j.Model), Lane: lane, Size: j.Size})
 	}
 	return references, err
 }
@@ -589,7 +596,7 @@ func (g *parts) listenHTTP(_ context.Context, life *lifecycle) error {
 		Studies: views, Queue: views, Destinations: views, Frames: views, Gauges: g.gauges,
 		Explanations: explanations{views, g.models, &ask.Painter{Colours: g.workshop.Colours, Opacity: g.cfg.Reports.Opacity}, &looked{all: map[string]admin.Network{}}},
 		Models:       g.models.views(), Palette: palette(g.workshop.Colours, g.cfg.Reports.Opacity), Unserved: g.unservedNames,
-		Orders: views, Gate: views, Reviews: views, Retractions: views, SignIn: in, Drafts: drafts{g.desk, g.ledger, g.page, g.now}, Checks: g.checks(), Metrics: g.metrics, Version: g.version(), Hosts: g.cfg.HTTP.Hosts, Log: g.log,
+		Orders: views, Gate: views, Reviews: views, Screenings: views, Retractions: views, SignIn: in, Drafts: drafts{g.desk, g.ledger, g.page, g.now}, Checks: g.checks(), Metrics: g.metrics, Version: g.version(), Hosts: g.cfg.HTTP.Hosts, Log: g.log,
 	}
 	life.loop("readiness", web.Watch)
 	life.serve("http", func() error { return web.Serve(ln) }, web.Shutdown, http.ErrServerClosed)

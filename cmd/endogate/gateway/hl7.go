@@ -36,6 +36,7 @@ func (g *parts) listenHL7(_ context.Context, life *lifecycle) error {
 		Observe: func(kind string, code hl7.AckCode) { g.metrics.Message(kind, string(code)) },
 		Late:    g.metrics.LateCancel,
 	}
+	g.receiver = receiver
 	server := &mllp.Server{
 		Handler: func(ctx context.Context, peer mllp.Peer, message []byte) ([][]byte, error) {
 			return receiver.Handle(ctx, peer.Host, message)

@@ -18,6 +18,31 @@ import (
 	"endogate/hl7/mllp"
 )
 
+// report sends a report of another system on the second sample study, and holds that it is taken.
+func (g *testGateway) report(client *mllp.Client, id, status, text string) {
+	g.t.Helper()
+	answer, err := client.Exchange(g.t.Context(), []byte(strings.Join([]string{
+		`MSH|^~\&|RIS|NORTH|GATE|ENDO|20260301080000||ORU^R01^ORU_R01|` + id + "|P|2.5.1", "PID|1||EG0002",
+		"OBR|1|||73761001^Colonoscopy^SCT||||||||||||||A20260002|||||||" + status, "OBX|1|FT|59776-5^Findings^LN||" + text + "||||||" + status, "",
+	}, "\r")))
+	require.NoError(g.t, err)
+	m, err := hl7.Parse(answer, hl7.Options{})
+	require.NoError(g.t, err)
+	require.Equal(g.t, "AA", m.Get("MSA-1"), m.Get("ERR-8"))
+}
+
+// reviews is a page of what reports and models say differently.
+func (g *testGateway) reviews(query string) (all reviewPage) {
+	g.t.Helper()
+	g.get("/api/v1/reviews"+query, &all)
+	return all
+}
+
+type reviewPage struct {
+	Reviews []ledger.Review
+	Total   int
+}
+
 // TestGateway_secondLook: a final report of another system denies what the model saw: a person is asked, first of all, and decides. A
 // preliminary one asks nobody, a correction withdraws the question, and a ledger made of the spool has the same.
 func TestGateway_secondLook(t *testing.T) {
@@ -28,24 +53,8 @@ func TestGateway_secondLook(t *testing.T) {
 	g.start()
 	client := &mllp.Client{Address: listener}
 	defer func() { _ = client.Close() }()
-	report := func(id, status, text string) {
-		answer, err := client.Exchange(t.Context(), []byte(strings.Join([]string{
-			`MSH|^~\&|RIS|NORTH|GATE|ENDO|20260301080000||ORU^R01^ORU_R01|` + id + "|P|2.5.1", "PID|1||" + "EG0002",
-			"OBR|1|||73761001^Colonoscopy^SCT||||||||||||||" + "A20260002" + "|||||||" + status, "OBX|1|FT|59776-5^Findings^LN||" + text + "||||||" + status, "",
-		}, "\r")))
-		require.NoError(t, err)
-		m, err := hl7.Parse(answer, hl7.Options{})
-		require.NoError(t, err)
-		require.Equal(t, "AA", m.Get("MSA-1"), m.Get("ERR-8"))
-	}
-	type listed struct {
-		Reviews []ledger.Review
-		Total   int
-	}
-	open := func(query string) (all listed) {
-		g.get("/api/v1/reviews"+query, &all)
-		return all
-	}
+	report := func(id, status, text string) { g.report(client, id, status, text) }
+	open := g.reviews
 	report("r0", "P", "No polyps, no ulcers.") // before the images, and not final
 	g.send(sample(t, "study2-0*")...)
 	g.waitFor("the study to be reported", func() bool {

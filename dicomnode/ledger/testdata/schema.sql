@@ -41,6 +41,7 @@ CREATE INDEX job_instance ON job (instance);
 CREATE INDEX job_line ON job (line, id) WHERE state = 'open';
 CREATE INDEX job_open ON job (id) WHERE state = 'open';
 CREATE INDEX job_parked ON job (id) WHERE state = 'parked';
+CREATE INDEX job_screening ON job (screening, state) WHERE screening <> '';
 CREATE INDEX look_due ON look (study) WHERE version > looked;
 CREATE INDEX message_again ON message (application, facility, control_id);
 CREATE INDEX message_at ON message (at);
@@ -62,8 +63,10 @@ CREATE INDEX report_reading_study ON report_reading (study_instance_uid, id);
 CREATE INDEX review_made ON review (made_at);
 CREATE INDEX review_state ON review (state, priority, id);
 CREATE INDEX review_study ON review (study, priority, id);
+CREATE INDEX screening_running ON screening (id) WHERE state = 'running';
 CREATE INDEX study_accession ON study (accession_number, last_at);
 CREATE INDEX study_conflict ON study (last_at, id) WHERE conflicts > 0;
+CREATE INDEX study_first ON study (first_at, study_instance_uid) WHERE forgotten_at IS NULL;
 CREATE INDEX study_last ON study (last_at, id) WHERE forgotten_at IS NULL;
 CREATE INDEX study_patient ON study (patient_id, last_at);
 CREATE INDEX study_status ON study (status, last_at, id) WHERE forgotten_at IS NULL;
@@ -255,7 +258,7 @@ CREATE TABLE job (
 	ended_at    INTEGER,
 	version     INTEGER NOT NULL DEFAULT 0, -- of the exam when the job ended
 	reason      TEXT NOT NULL DEFAULT ''
-, made_by TEXT NOT NULL DEFAULT '{}', priority TEXT NOT NULL DEFAULT 'ROUTINE' CHECK (priority IN ('STAT', 'HIGH', 'MEDIUM', 'ROUTINE')), retracted TEXT NOT NULL DEFAULT '', retracted_at INTEGER, again INTEGER NOT NULL DEFAULT 0, source TEXT NOT NULL DEFAULT '', line TEXT AS (model || char(10) || priority || char(10) || source) VIRTUAL);
+, made_by TEXT NOT NULL DEFAULT '{}', priority TEXT NOT NULL DEFAULT 'ROUTINE' CHECK (priority IN ('STAT', 'HIGH', 'MEDIUM', 'ROUTINE')), retracted TEXT NOT NULL DEFAULT '', retracted_at INTEGER, again INTEGER NOT NULL DEFAULT 0, source TEXT NOT NULL DEFAULT '', line TEXT AS (model || char(10) || priority || char(10) || source) VIRTUAL, screening TEXT NOT NULL DEFAULT '');
 CREATE TABLE known (
 	sop_instance_uid TEXT NOT NULL,
 	made             INTEGER NOT NULL, -- 1: here
@@ -359,6 +362,24 @@ CREATE TABLE review (
 	site          TEXT NOT NULL, -- JSON
 	made_at       INTEGER NOT NULL,
 	document      TEXT NOT NULL -- JSON
+);
+CREATE TABLE screening (
+	id              INTEGER PRIMARY KEY,
+	name            TEXT NOT NULL UNIQUE, -- in all databases
+	from_at         INTEGER NOT NULL,     -- studies that came first at or after this
+	before_at       INTEGER NOT NULL,     -- and before this
+	state           TEXT NOT NULL CHECK (state IN ('running', 'done', 'cancelled')),
+	author          TEXT NOT NULL,
+	unauthenticated INTEGER NOT NULL,
+	made_at         INTEGER NOT NULL,
+	ended_at        INTEGER,
+	at              INTEGER NOT NULL,            -- first_at of the last study looked at
+	study           TEXT NOT NULL DEFAULT '',    -- its UID
+	studies         INTEGER NOT NULL DEFAULT 0,  -- looked at
+	compared        INTEGER NOT NULL DEFAULT 0,  -- of these: whose reports are compared again
+	reread          INTEGER NOT NULL DEFAULT 0,  -- reports read anew
+	offered         INTEGER NOT NULL DEFAULT 0,  -- jobs
+	gone            INTEGER NOT NULL DEFAULT 0   -- instances that a model has not seen, without bytes
 );
 CREATE TABLE span (
 	job      INTEGER NOT NULL REFERENCES job (id),
