@@ -217,6 +217,13 @@ func TestJournal_everyAction(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, l.DecideReview(person, reviews[0].Name, ReviewConfirmed, ReviewDecision{Suspicion: 4}, at(504)))
 
+	_, err = l.StartScreening(ctx, Screening{Name: "abc", From: at(0), Before: at(900), MadeAt: at(505)})
+	require.NoError(t, err)
+	offer := receipt(1)
+	offer.Models, offer.Kept = []string{"another"}, nil
+	require.NoError(t, l.StepScreening(ctx, ScreeningStep{Screening: "abc", Study: "1.2", Offers: []Receipt{offer}, Over: true}, at(506)))
+	require.NoError(t, l.CancelScreening(ctx, "abc", at(507)))
+
 	forgotten := receipt(8)
 	forgotten.Header.StudyInstanceUID, forgotten.Models, forgotten.Skip = "1.9", nil, "no route matches"
 	receive(t, l, forgotten)

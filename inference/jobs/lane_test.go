@@ -41,7 +41,8 @@ func inLane(n int, lane Lane) Job {
 	return j
 }
 
-// A STAT job that comes after fifty routine ones is the next to begin, and the others begin in the order they came.
+// A STAT job that comes after fifty routine ones is the next to begin, the others begin in the order they came, and one of a second look
+// that came before most of them is the last.
 func TestWork_statBeforeHighBeforeRoutine(t *testing.T) {
 	q := openQueue(t, Options{})
 	b, d := newBook(jobList(50)...), newDiary()
@@ -53,19 +54,21 @@ func TestWork_statBeforeHighBeforeRoutine(t *testing.T) {
 	eventually(t, "fed", func() bool { return messages(t, q) == 50 })
 	start(t, func(ctx context.Context) error { return q.Work(ctx, c) })
 	eventually(t, "the slot is taken", func() bool { return len(d.read()) == 1 })
+	b.add(inLane(103, Bulk))
 	b.add(inLane(100, High))
 	b.add(inLane(101, Stat))
 	b.add(inLane(102, Stat))
-	eventually(t, "fed", func() bool { return messages(t, q) == 53 })
+	eventually(t, "fed", func() bool { return messages(t, q) == 54 })
 	lag, err := q.Lag(t.Context(), testModel("demo"))
 	require.NoError(t, err)
-	assert.Equal(t, Lag{Waiting: 52, Working: 1}, lag, "of all lanes")
+	assert.Equal(t, Lag{Waiting: 53, Working: 1}, lag, "of all lanes")
 	close(d.release)
 	eventually(t, "all done", b.finished)
 	want := []string{testJob(0).ID, testJob(101).ID, testJob(102).ID, testJob(100).ID}
 	for _, j := range jobList(50)[1:] {
 		want = append(want, j.ID)
 	}
+	want = append(want, testJob(103).ID)
 	assert.Equal(t, want, d.read())
 	eventually(t, "queue empty", func() bool { return messages(t, q) == 0 })
 }
