@@ -23,7 +23,8 @@ func (l *Ledger) Unreleased(ctx context.Context, after string, limit int) ([]str
 	return ids, nil
 }
 
-const lostDeliveries = `d.entry = ?2 AND d.state = 'pending'`
+// lostDeliveries are those that wait for bytes; a message that is stale is made anew before it goes.
+const lostDeliveries = `d.entry = ?2 AND d.state = 'pending' AND d.stale = 0`
 
 // ParkLost parks the open jobs and pending deliveries of entries, whose bytes are lost. To receive an instance again
 // opens them again. What was made here is made again, as long as somebody waits for it. What is parked already, or was released or restored since Unreleased returned it, stays as it is.
