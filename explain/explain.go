@@ -3,6 +3,7 @@ package explain
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"endogate/explain/onnxpb"
 )
@@ -96,6 +97,9 @@ func (c *compiler) manySeeds() bool {
 // seedLogits declares the logits and shapes the seed like them.
 func (c *compiler) seedLogits() error {
 	dims := c.g.shape(c.head.logits)
+	if slices.Contains(dims, 0) {
+		return fmt.Errorf("explain: output %q has shape %v where the picture is empty: how many values it has depends on the picture, so that there is no gradient of them", c.head.output, dims)
+	}
 	if len(dims) < 1 || size(dims[1:]) < 1 || dims[0] != c.g.shape(c.compiled.InputName)[0] {
 		return fmt.Errorf("explain: output %q has shape %v: not one row of classes a frame", c.head.output, dims)
 	}

@@ -66,6 +66,8 @@ func (b Background) more() (all, before int) {
 type Boxes struct {
 	Columns    []Column // of the values of a candidate, in their order
 	From       string   // the output that boxes are in, where it is another one
+	Labels     string   // the output that labels are in, where boxes, scores and labels are each in one of their own: the network is read with them put together
+	Corners    string   // with Labels, the output that boxes are in
 	Format     BoxFormat
 	Unit       Unit
 	Background Background

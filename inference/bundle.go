@@ -67,12 +67,19 @@ func (o Output) String() string {
 	switch o.Kind {
 	case OfBoxes:
 		text := fmt.Sprintf("boxes: %s has %v of each", o.Name, o.Boxes.Columns)
+		if o.Boxes.Labels != "" {
+			text = fmt.Sprintf("boxes: %s has boxes, %s their scores, %s their labels", o.Boxes.Corners, o.Name, o.Boxes.Labels)
+		}
 		if o.Boxes.From != "" {
 			text += ", " + o.Boxes.From + " the boxes"
 		}
 		return text + fmt.Sprintf("; %s in %s of the input, background %s, %d of a frame at most, overlapping by %g at most", o.Boxes.Format, o.Boxes.Unit, o.Boxes.Background, o.Boxes.Most, o.Boxes.Overlap)
 	case OfMask:
-		return fmt.Sprintf("masks: %s has a value for each class and pixel; background %s, pixels of at least %g, regions of at least %g of the input", o.Name, o.Mask.Background, o.Mask.Level, o.Mask.Smallest)
+		each := "a value for each class and pixel"
+		if o.Mask.Labels {
+			each = "the number of its class for each pixel"
+		}
+		return fmt.Sprintf("masks: %s has %s; background %s, pixels of at least %g, regions of at least %g of the input", o.Name, each, o.Mask.Background, o.Mask.Level, o.Mask.Smallest)
 	}
 	return "classes: " + o.Name + " has a value for each"
 }

@@ -236,7 +236,9 @@ func readOutput(v strict.Value) Output {
 		o.Boxes = readBoxes(boxes)
 	}
 	if o.Kind == OfMask {
-		o.Mask = readMask(mask)
+		if o.Mask = readMask(mask); o.Mask.Labels && o.Activation != None {
+			mask.Fault("has values: labels, which are no logits: output.activation must be none")
+		}
 	}
 	return o
 }
@@ -258,11 +260,19 @@ func readBoxes(v strict.Value) Boxes {
 	f := v.Fields()
 	defer f.Done()
 	b.From = f.Optional("from").Text(256)
-	columns := f.Optional("columns")
+	columns, labels := f.Optional("columns"), f.Optional("labels")
 	if b.From != "" {
 		b.Columns = []Column{ClassesColumn}
 	}
-	if columns.Present() {
+	if b.Labels = labels.Text(256); b.Labels != "" {
+		switch {
+		case b.From == "":
+			labels.Fault("needs boxes.from, which names the output that boxes are in")
+		case columns.Present():
+			labels.Fault("is for a network whose boxes, scores and labels are three outputs: leave boxes.columns out")
+		}
+		b.Columns, b.Corners, b.From = []Column{BoxColumn, ScoreColumn, LabelColumn}, b.From, ""
+	} else if columns.Present() {
 		b.Columns = nil
 		for _, c := range columns.List() {
 			b.Columns = append(b.Columns, strict.OneOf(c, BoxColumn, ObjectnessColumn, ClassesColumn, ScoreColumn, LabelColumn, SkipColumn))
@@ -291,6 +301,7 @@ func readMask(v strict.Value) Mask {
 	f := v.Fields()
 	defer f.Done()
 	m.Background = cmp.Or(strict.OneOf(f.Optional("background"), NoBackground, FirstBackground, LastBackground), NoBackground)
+	m.Labels = strict.OneOf(f.Optional("values"), "probabilities", "labels") == "labels"
 	if level := f.Optional("level"); level.Present() {
 		m.Level = level.Above(0, 1)
 	}

@@ -11,6 +11,7 @@ import (
 // Mask says how the output of a segmentation is read.
 type Mask struct {
 	Background Background
+	Labels     bool    // a pixel has the number of its class: the network is read with a value for each class, one or zero
 	Level      float64 // of a pixel's probability, from which on it belongs to the class
 	Smallest   float64 // part of the input that a region must have to count
 }

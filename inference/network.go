@@ -117,10 +117,26 @@ func readWhole(root *os.Root, name string, most int64) ([]byte, error) {
 // Network returns the network with all its weights. They are what Digest was made of, or there is an error.
 func (b *Bundle) Network() ([]byte, error) {
 	network, err := b.network()
+	if err == nil && b.Output.Parts() {
+		network, err = explain.Arrange(network, b.Output.arrangement(len(b.Classes)))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("inference: model %s: %w", b.Name, err)
 	}
 	return network, nil
+}
+
+// arrangement is how outputs are put together for [Reading].
+func (o Output) arrangement(classes int) explain.Arrangement {
+	a := explain.Arrangement{Output: o.Name, Boxes: o.Boxes.Corners, Labels: o.Boxes.Labels}
+	if o.Kind == OfBoxes {
+		a.Rows = append(o.Others(), o.Name)
+	}
+	if o.Mask.Labels {
+		more, _ := o.Mask.Background.more()
+		a.Values = int64(classes + more)
+	}
+	return a
 }
 
 func (b *Bundle) network() ([]byte, error) {

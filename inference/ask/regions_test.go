@@ -1,6 +1,7 @@
 package ask_test
 
 import (
+	"cmp"
 	"fmt"
 	"image"
 	"image/color"
@@ -18,7 +19,10 @@ import (
 )
 
 // spots are networks that see bright spots, of 64x64 pixels: a cell of a grid sees the mean of its pixels.
-type spots struct{ export }
+type spots struct {
+	export
+	of string // what cells are of, where it is not the input
+}
 
 const side = 64
 
@@ -31,7 +35,7 @@ func (e *spots) cells(name string, size int) (n int) {
 	}
 	e.floats(name+"_w", []int64{2, 3, int64(size), int64(size)}, w...)
 	e.floats(name+"_b", []int64{2}, -0.5, -0.5)
-	e.node("Conv", []string{"x", name + "_w", name + "_b"}, []string{name + "_conv"}, numbers("strides", int64(size), int64(size)))
+	e.node("Conv", []string{cmp.Or(e.of, "x"), name + "_w", name + "_b"}, []string{name + "_conv"}, numbers("strides", int64(size), int64(size)))
 	e.node("Relu", []string{name + "_conv"}, []string{name})
 	return n
 }
@@ -69,7 +73,7 @@ func spotBundle(t testing.TB, network func(e *spots) string, output []int64, lin
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "bundle")
 	require.NoError(t, os.Mkdir(dir, 0o755))
-	e := &spots{export{input: "x", dtype: 1, shape: []int64{1, 3, side, side}}}
+	e := &spots{export: export{input: "x", dtype: 1, shape: []int64{1, 3, side, side}}}
 	out := network(e)
 	e.graph.Name, e.graph.Output = proto.String("spots"), append([]*onnxpb.ValueInfoProto{port(out, 1, output...)}, others...)
 	e.graph.Input = []*onnxpb.ValueInfoProto{port(e.input, e.dtype, e.shape...)}
@@ -317,6 +321,138 @@ func TestMask_atTheSpots(t *testing.T) {
 	}
 }
 
+// torchvision gives a detector's findings as torchvision does, of one picture without a batch axis: the cells of a grid that are bright, as
+// boxes, labels from 1 on and scores apart, as many as there are; batched puts them as EfficientNMS does, all of them all cells, with nothing left out.
+func torchvision(batched, all bool) func(e *spots) string {
+	return func(e *spots) string {
+		if !batched {
+			e.input, e.shape = "x", []int64{3, side, side}
+			e.ints("first", []int64{1}, 7, 0)
+			e.node("Unsqueeze", []string{"x", "first"}, []string{"batch"})
+			e.node("Relu", []string{"batch"}, []string{"one"})
+			e.of = "one"
+		}
+		n := e.cells("a", 8)
+		cells := int64(n * n)
+		e.floats("dense", []int64{1, 2, 1, 1}, 30, 0)
+		e.floats("bias", []int64{1}, -6)
+		e.node("Conv", []string{"a", "dense", "bias"}, []string{"logits"})
+		e.ints("flat", []int64{1}, 7, -1)
+		e.node("Reshape", []string{"logits", "flat"}, []string{"line"})
+		e.node("Sigmoid", []string{"line"}, []string{"p"})
+		e.floats("least", nil, 0.05)
+		e.node("Greater", []string{"p", "least"}, []string{"keep"})
+		e.node("NonZero", []string{"keep"}, []string{"at"})
+		e.node("Reshape", []string{"at", "flat"}, []string{"which"})
+		which := "which"
+		if all {
+			numbers := make([]int64, cells)
+			for i := range numbers {
+				numbers[i] = int64(i)
+			}
+			which = e.ints("every", []int64{cells}, 7, numbers...)
+		}
+		boxes := make([]float32, 4*cells)
+		for i := range int(cells) {
+			x, y := float32(i%n)*8, float32(i/n)*8
+			copy(boxes[4*i:], []float32{x, y, x + 8, y + 8})
+		}
+		e.floats("anchors", []int64{cells, 4}, boxes...)
+		ones := make([]int64, cells)
+		for i := range ones {
+			ones[i] = 1
+		}
+		e.ints("ones", []int64{cells}, 7, ones...)
+		for out, of := range map[string]string{"boxes": "anchors", "scores": "p", "labels": "ones"} {
+			if !batched {
+				e.node("Gather", []string{of, which}, []string{out})
+				continue
+			}
+			e.ints(out+"_axis", []int64{1}, 7, 0)
+			e.node("Gather", []string{of, which}, []string{out + "_kept"})
+			e.node("Unsqueeze", []string{out + "_kept", out + "_axis"}, []string{out})
+		}
+		return "scores"
+	}
+}
+
+// Boxes, scores and labels in outputs of their own are findings where the spots are. Where there are as many as there are to find, each is
+// explained by many runs; where nothing is left out, by the gradient.
+func TestBoxes_apart(t *testing.T) {
+	left, right := image.Rect(64, 64, 128, 128), image.Rect(384, 128, 448, 192)
+	for _, tt := range []struct{ batched, all bool }{{false, false}, {true, false}, {false, true}, {true, true}} {
+		scores, others := []int64{-1}, []*onnxpb.ValueInfoProto{port("boxes", 1, -1, 4), port("labels", 7, -1)}
+		if tt.batched {
+			scores, others = []int64{1, -1}, []*onnxpb.ValueInfoProto{port("boxes", 1, 1, -1, 4), port("labels", 7, 1, -1)}
+		}
+		dir := spotBundle(t, torchvision(tt.batched, tt.all), scores, map[string]string{
+			"output":  "{name: scores, activation: none, kind: boxes, boxes: {from: boxes, labels: labels, format: xyxy, background: first, overlap: 1}}",
+			"explain": "{method: hirescam, layer: last}",
+		}, others...)
+		part := inferred(t, dir, spotted(512, 256, left, right), 0)
+		require.Len(t, part.Result.Findings, 2, "%+v", tt)
+		require.Less(t, part.Result.Scores["never"], 0.01)
+		for _, f := range part.Result.Findings {
+			require.Equal(t, "spot", f.Class, "labels count from 1")
+		}
+		require.Len(t, part.Maps, 2)
+		if tt.all {
+			require.Equal(t, "hirescam", part.Maps[0].Method, part.Maps[0].Fallback)
+		} else {
+			require.Equal(t, "occlusion", part.Maps[0].Method)
+			require.NotEmpty(t, part.Maps[0].Fallback)
+			t.Log(part.Maps[0].Fallback)
+		}
+		requireSpot(t, part, left)
+		requireSpot(t, part, right)
+		require.Empty(t, inferred(t, dir, spotted(512, 256), 0).Result.Findings)
+	}
+}
+
+// labelled is a mask of the number of a class for each pixel: of none, the spots', one that never is.
+func labelled(typ int64, shape ...int64) func(e *spots) string {
+	return func(e *spots) string {
+		e.cells("a", 8)
+		e.floats("classes", []int64{3, 2, 1, 1}, 0, 0, 30, 0, -1, 0)
+		e.floats("bias", []int64{3}, 0, -6, -6)
+		e.node("Conv", []string{"a", "classes", "bias"}, []string{"low"})
+		e.floats("scales", []int64{4}, 1, 1, 8, 8)
+		e.node("Resize", []string{"low", "", "scales"}, []string{"logits"})
+		e.node("ArgMax", []string{"logits"}, []string{"number"}, number("axis", 1))
+		e.ints("shape", []int64{int64(len(shape))}, 7, shape...)
+		e.node("Reshape", []string{"number", "shape"}, []string{"shaped"})
+		e.node("Cast", []string{"shaped"}, []string{"mask"}, number("to", typ))
+		return "mask"
+	}
+}
+
+func TestMask_ofLabels(t *testing.T) {
+	spot := image.Rect(64, 64, 192, 128)
+	for _, tt := range []struct {
+		typ   int64
+		shape []int64
+	}{{7, []int64{1, side, side}}, {2, []int64{1, side, side}}, {7, []int64{1, 1, side, side}}, {6, []int64{side, side}}, {1, []int64{1, side, side}}} {
+		dir := spotBundle(t, labelled(tt.typ, tt.shape...), tt.shape, map[string]string{
+			"output":  "{name: mask, activation: none, kind: mask, mask: {values: labels, background: first}}",
+			"explain": "{method: gradcam, layer: last}",
+		})
+		part := inferred(t, dir, spotted(512, 256, spot), 0)
+		require.Len(t, part.Result.Findings, 1, "%v", tt)
+		f := part.Result.Findings[0]
+		require.Equal(t, "spot", f.Class)
+		require.InDelta(t, 1, f.Probability, 1e-6)
+		x, y := middle(f.Contours[0])
+		require.InDelta(t, 128, x, 4)
+		require.InDelta(t, 96, y, 4)
+		require.Len(t, part.Maps, 1)
+		require.Equal(t, "occlusion", part.Maps[0].Method)
+		x, y = hottest(t, part, part.Maps[0])
+		require.InDelta(t, 128, x, 40)
+		require.InDelta(t, 96, y, 40)
+		require.Empty(t, inferred(t, dir, spotted(512, 256), 0).Result.Findings)
+	}
+}
+
 // What cannot be read as boxes or masks is refused at load, with what is wrong.
 func TestRegions_refused(t *testing.T) {
 	for name, tt := range map[string]struct {
@@ -330,6 +466,9 @@ func TestRegions_refused(t *testing.T) {
 		"a sigmoid twice":               {yolo, []int64{1, 6, 80}, "{name: out, activation: sigmoid, kind: boxes}", "write none"},
 		"boxes that are classes":        {yolo, []int64{1, 6, 80}, "{name: out, activation: none}", "it lists 2 classes, output \"out\" has 480"},
 		"a mask of another shape":       {yolo, []int64{1, 6, 80}, "{name: out, activation: none, kind: mask}", "it must be 1×2×rows×columns"},
+		"labels that are not there":     {torchvision(false, false), []int64{-1}, "{name: scores, activation: none, kind: boxes, boxes: {from: boxes, labels: nowhere}}", `the network has no output "boxes"; boxes, scores and labels are to be three of ["scores"]`},
+		"labels that are not one each":  {torchvision(false, false), []int64{-1}, "{name: scores, activation: none, kind: boxes, boxes: {from: scores, labels: scores}}", "must be three outputs of"},
+		"a mask of no labels":           {segmented, []int64{1, 2, side, side}, "{name: out, activation: none, kind: mask, mask: {values: labels}}", "it must be 1×rows×columns"},
 		"a mask with a background more": {segmented, []int64{1, 2, side, side}, "{name: out, activation: none, kind: mask, mask: {background: first}}", "it must be 1×3×rows×columns"},
 	} {
 		t.Run(name, func(t *testing.T) {
