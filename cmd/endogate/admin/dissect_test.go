@@ -3,6 +3,7 @@ package admin
 import (
 	"testing"
 
+	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 	"github.com/stretchr/testify/require"
@@ -57,6 +58,50 @@ func TestPage_looksIntoAFrame(t *testing.T) {
 	b.picture("frame-beside", true)
 	b.do(chromedp.Focus(chromedp.CSS(".lens")), chromedp.KeyEvent(kb.ArrowRight))
 	b.until(`location.hash.startsWith("#/frame/2.25.1001/2.25.1001.2/1") && document.querySelector(".position")?.innerText.startsWith("Image 2")`)
+}
+
+// What if a part of the frame were black: drawn by pointer or written, the old probabilities and the old map stay beside the new ones; on all
+// frames; the address has it; nothing is kept. How faithful the map is, is drawn when somebody asks.
+func TestPage_whatIf(t *testing.T) {
+	h := newHospital(t)
+	b := open(t, h)
+	b.visit(framePage, ".lens canvas.heat")
+	b.until(`document.querySelector(".lens img").naturalWidth`)
+	b.click("#draw-box")
+	at := eval[[]float64](b, `(() => { const r = document.querySelector(".lens .view").getBoundingClientRect(); return [r.left + r.width / 2, r.top + r.height / 2] })()`)
+	for _, step := range []struct {
+		kind input.DispatchMouseEventType
+		by   float64
+	}{{"mouseMoved", 0}, {"mousePressed", 0}, {"mouseMoved", 40}, {"mouseReleased", 40}} {
+		_, err := chromedp.Call(b.ctx, input.DispatchMouseEvent, input.DispatchMouseEventParams{Type: step.kind, X: at[0] + step.by, Y: at[1] + step.by, Button: "left", ClickCount: 1})
+		require.NoError(t, err)
+	}
+	b.until(`document.querySelectorAll(".lens figure").length === 2`)
+	require.Contains(t, b.text(".class-row"), "was 94.0 %, −74.0 points")
+	require.Contains(t, eval[string](b, "location.hash"), "black=")
+	require.Contains(t, b.text(".lens figure:first-child figcaption"), "As it is")
+	require.Equal(t, 1, eval[int](b, `document.querySelectorAll(".lens .marks .black").length`))
+	hash := eval[string](b, "location.hash")
+	b.visit("/"+hash, ".was")
+	require.Equal(t, hash, eval[string](b, "location.hash"))
+
+	b.click("#as-it-was")
+	b.until(`!document.querySelector(".was") && !location.hash.includes("black")`)
+	for edge, v := range map[string]string{"left": "0", "top": "0", "right": "20", "bottom": "30"} {
+		b.write("#box-"+edge, v)
+	}
+	b.click("#what-if form button")
+	b.until(`location.hash.includes("black=0%2C0%2C20%2C30") && document.querySelector(".was")`)
+	b.click("#try-all")
+	b.until(`document.querySelectorAll("#all-frames tbody tr").length === 7 && !document.querySelector("#stop-all")`)
+	require.Contains(t, b.text("#what-if"), "Polyp in 7 frames → 0.")
+	require.Contains(t, b.text("#all-frames tbody tr"), "nothing over its threshold")
+	require.Empty(t, h.acted)
+	b.click("#measure")
+	b.until(`document.querySelectorAll("#faithful .curves path").length === 2`)
+	require.Contains(t, b.text("#faithful"), "area 0.500: less is better")
+	b.accessible("what if")
+	b.picture("frame-what-if", true)
 }
 
 // What cannot be asked is said, with what the gateway says of it.

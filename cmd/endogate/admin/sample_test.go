@@ -468,6 +468,9 @@ func (h *hospital) Explain(ctx context.Context, study, sop dicom.UID, frame int,
 		Method: "gradcam", Title: "Grad-CAM", Layer: cmp.Or(q.Layer, "conv5"), Probabilities: []ClassProbability{{"polyp", 0.94, 0.5}},
 		Grid: Grid{1, 2, []float32{0, 1}}, Notes: []string{"AI, not verified"}, Picture: picture,
 	}
+	if len(q.Black) > 0 { // of all that is there, what is black is the polyp
+		e.Probabilities[0].Probability = 0.2
+	}
 	if q.As == AsMap && err == nil {
 		e.Map = &Laid{Columns: picture.Bounds().Dx(), Rows: picture.Bounds().Dy(), Width: 2, Height: 1, Values: []byte{0, 255}, Max: 1, Unseen: append([][4]int{}, q.Black...)}
 	}

@@ -85,7 +85,21 @@ func TestGateway_looksIntoAFrame(t *testing.T) {
 	page.Until(`document.querySelectorAll("#tiles-methods canvas.heat").length === 3 && document.querySelectorAll("#tiles-blocks canvas.heat").length === 4`)
 	page.Until(`[...document.querySelectorAll(".tile img")].every((i) => i.naturalWidth)`)
 	picture("look-beside", true)
-	page.Click("#mode-side")
-	page.Until(`document.querySelectorAll(".lens figure").length === 2`)
-	picture("look-side", false)
+	page.Click("#class-1")
+	shown()
+	page.Click("#find-text") // the sample has writing at its left
+	shown()
+	page.Until(`document.querySelectorAll(".lens figure").length === 2 && document.querySelector(".was")`)
+	boxes := peers.Evaluate[[][4]int](page, `new URLSearchParams(location.hash.split("?")[1]).getAll("black").map((b) => b.split(",").map(Number))`)
+	require.NotEmpty(t, boxes)
+	for _, b := range boxes {
+		require.Less(t, b[0], 120, "the writing is at the left: %v", boxes)
+	}
+	page.Click("#try-all")
+	page.Until(fmt.Sprintf(`document.querySelectorAll("#all-frames tbody tr").length === %d && !document.querySelector("#stop-all")`, len(instances)))
+	page.Click("#measure")
+	page.Until(`document.querySelectorAll("#faithful .curves path").length === 2`)
+	picture("look-what-if", true)
+	page.Size(1280, 2000)
+	picture("look-what-if-wide", false)
 }

@@ -6,27 +6,38 @@ import { createLens, scale } from "./lens.js";
 import { shows } from "./methods.js";
 import { layers } from "./network.js";
 import { beside } from "./beside.js";
+import { faithful } from "./faithful.js";
+import { points, whatIf } from "./whatif.js";
 import { framesOf, lookInto } from "./viewer.js";
 
 const modes = { overlay: "Overlay", side: "Side by side", wipe: "Wipe", flicker: "Flicker", source: "Source only" };
+const none = { black: [], border: "" };
 const slow = 150; // milliseconds after which is said that something is computed
 
 export function frameView({ uid, sop, number, params }) {
   const q = { model: params.get("model") || "", class: params.get("class") || "", against: params.get("against") || "", layer: params.get("layer") || "", method: params.get("method") || "" };
+  let change = { black: params.getAll("black").map((b) => b.split(",").map(Number)), border: params.get("border") || "" };
   const ui = { mode: modes[params.get("view")] ? params.get("view") : "overlay", colours: params.get("colours") || "", opacity: within(params.get("opacity"), -1), wipe: within(params.get("wipe"), 50) };
-  let study, frames = [], frame, models = [], palette, network, answer, asking, waiting, sequence = 0;
+  let study, frames = [], frame, models = [], palette, network, answer, before, asking, waiting, sequence = 0;
 
-  const lens = createLens({ read: (text) => { reading.textContent = text; }, moved: link, key, drawn: () => {} });
+  const lens = createLens({ read: (text) => { reading.textContent = text; }, moved: link, key, drawn: (box) => experiment.add(box) });
   const reading = h("output", { class: "reading", "aria-live": "off" });
   const head = slot("div"), bars = slot("div"), choices = slot("div"), network_ = slot("section", { "aria-label": "Layers of the network" }), said = slot("section", { "aria-label": "What the map shows" }), tools = slot("div", { class: "toolbar" });
   const progress = h("div", { class: "computing", role: "status", hidden: true }), fault = slot("div", { role: "alert" });
   const more = beside({ title: "Methods and blocks beside each other", tiles, pick: (choice) => choose(choice) });
+  const worth = faithful({ url: () => `${base}/faithfulness.json?${query({ class: answer.class })}`, worded: (c) => worded_(c) });
+  const experiment = whatIf({
+    changed: (to) => { change = to; if (ui.mode === "overlay" && changed()) ui.mode = "side"; choose({ class: q.class || answer.class }); }, drawing: (wanted) => lens.draw(wanted), worded: (c) => worded_(c),
+    source: () => lens.el.querySelector("img"), frames: () => frames.filter((f) => f.source && !f.conflict),
+    ask: (f, change, signal) => keep(`/api/v1/studies/${encodeURIComponent(uid)}/instances/${encodeURIComponent(f.instance)}/frames/${f.number}/explanation.json?${query({ model: answer.model, class: answer.class, against: "", layer: "", method: "", as: "none" }, change || none)}`, signal),
+  });
 
   const base = `/api/v1/studies/${encodeURIComponent(uid)}/instances/${encodeURIComponent(sop)}/frames/${number}`;
   const model = () => models.find((m) => m.name === (answer?.model || q.model)) || models[0];
   const worded_ = (name) => worded(model()?.classes.find((c) => c.name === name) ? { ...model().classes.find((c) => c.name === name), class: name } : { class: name });
   const colours = () => palette.named[ui.colours] || palette.colours;
-  const query = (also) => new URLSearchParams(Object.entries({ ...q, ...also }).filter(([, v]) => v !== ""));
+  const query = (also, to = change) => new URLSearchParams([...Object.entries({ ...q, ...also, border: to.border }), ...to.black.map((b) => ["black", b.join(",")])].filter(([, v]) => v !== ""));
+  const changed = () => change.black.length > 0 || change.border !== "";
 
   // ask puts the question; one that was put before and is not answered yet is dropped.
   async function ask() {
@@ -42,12 +53,15 @@ export function frameView({ uid, sop, number, params }) {
     };
     waiting = setInterval(wait, 100);
     try {
-      const now = await keep(`${base}/explanation.json?${query({ as: "map" })}`, signal);
+      const [now, then] = await Promise.all([keep(`${base}/explanation.json?${query({ as: "map" })}`, signal), changed() ? keep(`${base}/explanation.json?${query({ as: "map" }, none)}`, signal) : null]);
       if (now.model !== network?.model) network = await get(`/api/v1/models/${encodeURIComponent(now.model)}/network`, signal);
       answer = now;
+      before = then;
       fault.show(null, () => []);
       draw();
-      more.update(JSON.stringify([q, number]));
+      more.update(JSON.stringify([q, change]));
+      worth.update(JSON.stringify([q, answer.class, change]));
+      experiment.show(change, { columns: answer.map.columns, rows: answer.map.rows });
       performance.measure("explained", { start: began });
       lens.el.dataset.shown = ++sequence;
     } catch (e) {
@@ -78,7 +92,7 @@ export function frameView({ uid, sop, number, params }) {
     if (!answer) return;
     head.show([frame?.key, answer.class, answer.against, frames.length], header);
     tools.show([ui.mode, ui.colours, palette.opacity], toolbar);
-    bars.show([answer.probabilities, answer.class, answer.against, q.class], probabilities);
+    bars.show([answer.probabilities, before?.probabilities, answer.class], probabilities);
     choices.show([q, answer.model, answer.method, network.methods.length], controls);
     network_.show([network.model, answer.layer], () => layers(network, answer.layer, (layer) => choose({ layer })));
     said.show([answer.method, answer.layer, answer.notes, answer.class, answer.against], words_);
@@ -87,20 +101,20 @@ export function frameView({ uid, sop, number, params }) {
   }
 
   function picture() {
-    const m = answer.map, what = subject();
-    const pane = (caption, plain) => ({
-      size: { columns: m.columns, rows: m.rows }, map: m, plain, unseen: plain ? [] : m.unseen, black: [], regions: plain ? [] : answer.regions || [], label: `Map: why ${what}`, caption,
+    const what = subject();
+    const pane = (caption, of) => ({
+      size: { columns: answer.map.columns, rows: answer.map.rows }, map: of?.map, plain: !of, unseen: of?.map.unseen || [], black: of === answer ? change.black : [], regions: of?.regions || [], label: `Map: why ${what}`, caption,
       image: () => h("img", { class: "plain", alt: `Source frame, ${frame?.label || ""}`, src: `${frame?.source || `/api/v1/instances/${encodeURIComponent(sop)}/frames/${number}`}.jpg`, draggable: "false" }),
     });
-    const source = pane("Source", true), map = pane(legend(), false);
-    lens.show({ mode: ui.mode, colours: colours(), opacity: opacity() / 100, wipe: ui.wipe, panes: { side: [source, map], source: [source] }[ui.mode] || [map] });
+    const source = pane("Source", null), map = pane(legend(answer), answer), first = before ? pane(["As it is: ", legend(before)], before) : source;
+    lens.show({ mode: ui.mode, colours: colours(), opacity: opacity() / 100, wipe: ui.wipe, panes: { side: [first, map], source: [source] }[ui.mode] || [map] });
   }
 
   const subject = () => `${worded_(answer.class)}${answer.against ? ` rather than ${worded_(answer.against)}` : ""}`;
 
-  function legend() {
-    const m = answer.map;
-    return [h("strong", null, "AI, not verified"), ` · ${subject()} · ${answer.model} ${answer.version} · ${answer.title}${answer.layer ? ` at ${answer.layer}` : ""}`, h("br"),
+  function legend(of) {
+    const m = of.map;
+    return [of === answer && changed() ? "What if: " : "", h("strong", null, "AI, not verified"), ` · ${subject()} · ${answer.model} ${answer.version} · ${answer.title}${answer.layer ? ` at ${answer.layer}` : ""}`, h("br"),
       m.width ? [m.signed ? "against " : "0 ", scale(m, colours()), m.signed ? " for the class" : ` ${m.max.toPrecision(3)}: the map's greatest`] : "no map: see the notes", m.unseen.length ? " · hatched: not seen by the network" : ""];
   }
 
@@ -144,11 +158,13 @@ export function frameView({ uid, sop, number, params }) {
 
   // probabilities are bars, and the choice of the class.
   function probabilities() {
-    return [h("h2", null, "What the network says"), h("p", { class: "muted" }, "Choose a class to see why. The line is its threshold."),
+    const old = (i) => before?.probabilities[i].probability;
+    return [h("h2", null, "What the network says"), h("p", { class: "muted" }, `Choose a class to see why. The line is its threshold.${before ? " What if: beside it how the class stood before." : ""}`),
       h("div", { class: "bars classes", role: "group", "aria-label": "Class to explain" }, answer.probabilities.map((p, i) => h("button", {
         class: `class-row ${p.probability >= p.threshold ? "over finding" : ""}`, id: `class-${i + 1}`, "aria-pressed": String(p.class === answer.class), onclick: () => choose({ class: p.class }),
       }, h("span", { class: "row between" }, h("span", null, worded_(p.class)), h("span", { class: "value" }, percent(p.probability))),
-      h("span", { class: "bar-track", "aria-hidden": "true" }, h("span", { class: "bar-fill", style: { width: `${100 * p.probability}%` } }), h("span", { class: "mark", style: { left: `${100 * p.threshold}%` } })),
+      before ? h("span", { class: "was" }, `was ${percent(old(i))}, ${points(p.probability - old(i))}`) : null,
+      h("span", { class: "bar-track", "aria-hidden": "true" }, before ? h("span", { class: "bar-was", style: { width: `${100 * old(i)}%` } }) : null, h("span", { class: "bar-fill", style: { width: `${100 * p.probability}%` } }), h("span", { class: "mark", style: { left: `${100 * p.threshold}%` } })),
       h("span", { class: "hidden" }, `, threshold ${percent(p.threshold)}`))))];
   }
 
@@ -198,7 +214,7 @@ export function frameView({ uid, sop, number, params }) {
     const does = {
       ArrowLeft: () => leave(-1), ArrowRight: () => leave(1), v: () => show(cycle(Object.keys(modes), ui.mode, back)), m: () => choose({ method: cycle(network.methods.filter((x) => !x.runs).map((x) => x.name), answer.method, back) }),
       l: () => choose({ layer: cycle(network.layers.map((x) => x.name), answer.layer, back) }), c: () => { ui.colours = cycle(["", ...Object.keys(palette.named)], ui.colours, back); link(); draw(); },
-      x: () => answer.against && choose({ class: answer.against, against: answer.class }), "[": () => more_(-5), "]": () => more_(5), d: () => document.getElementById("download").click(),
+      x: () => answer.against && choose({ class: answer.against, against: answer.class }), "[": () => more_(-5), "]": () => more_(5), b: () => experiment.draw(), d: () => document.getElementById("download").click(),
     }[e.key.length === 1 ? e.key.toLowerCase() : e.key];
     const n = Number(e.key) && answer?.probabilities[Number(e.key) - 1];
     if (!answer || (!does && !n)) return;
@@ -223,13 +239,13 @@ export function frameView({ uid, sop, number, params }) {
   return {
     title: () => answer ? `Why ${subject()}?` : "Frame",
     interval: () => 60000,
-    stop: () => { asking?.abort(); clearInterval(waiting); lens.stop(); more.stop(); },
+    stop: () => { asking?.abort(); clearInterval(waiting); lens.stop(); more.stop(); worth.stop(); experiment.stop(); },
     el: h("div", { class: "dissect" }, head.el, fault.el,
       h("div", { class: "dissecting" },
         h("section", { class: "viewer", "aria-label": "Frame" }, tools.el, lens.el, h("div", { class: "under" }, reading, progress),
-          h("p", { class: "muted keys", id: "lens-keys" }, "With the picture in focus: ← → frame · ↑ ↓ and Shift+← → move · + − 0 zoom · 1–9 class · x swap with “rather than” · m method · l layer · v view · c colours · [ ] opacity · Space swap · d download")),
+          h("p", { class: "muted keys", id: "lens-keys" }, "With the picture in focus: ← → frame · ↑ ↓ and Shift+← → move · + − 0 zoom · 1–9 class · x swap with “rather than” · m method · l layer · v view · c colours · [ ] opacity · Space swap · b draw a box · d download")),
         h("aside", { class: "panel", tabindex: 0, "aria-label": "Choices" }, bars.el, choices.el, network_.el, said.el)),
-      more.el),
+      h("div", { class: "columns" }, experiment.el, worth.el), more.el),
     async read(signal) {
       if (answer) return;
       const [m, s] = await Promise.all([get("/api/v1/models", signal), get(`/api/v1/studies/${encodeURIComponent(uid)}?limit=1000`, signal)]);

@@ -117,7 +117,7 @@ export function createLens({ drawn, moved, read, key }) {
   });
   const letGo = () => {
     if (held && drawing && box && box[2] - box[0] > 2 && box[3] - box[1] > 2) drawn(box);
-    else if (held && box) { const pane = held.pane; box = null; remark(pane); }
+    else if (held && box) { box = null; remark(held.pane); }
     held = box = null;
   };
   el.addEventListener("pointerup", letGo);
@@ -178,7 +178,7 @@ export function createLens({ drawn, moved, read, key }) {
     },
     set(opacity, wipe) { Object.assign(shown, { opacity, wipe }); move(); },
     go, at: () => at,
-    draw(wanted) { drawing = wanted; el.classList.toggle("drawing", wanted); },
+    draw(wanted) { drawing = wanted; el.classList.toggle("drawing", wanted); if (wanted) el.scrollIntoView({ block: "center" }); },
     stop() { clearInterval(turn); },
   };
 }
