@@ -15,15 +15,15 @@ export function overlayText(image, size) {
   }
   const across = Math.ceil(w / cell), down = Math.ceil(e / cell), strokes = new Float64Array(across * down);
   for (let y = 0; y < e; y++) {
-    for (let x = 3; x < w - 3; x++) { // a stroke: much lighter than what is three pixels to its left and right
+    for (let x = 5; x < w - 5; x++) { // a stroke: much lighter than what is a few pixels to its left and right
       const i = y * w + x;
-      if (light[i] > 110 && pale[i] && light[i] - light[i - 3] > 45 && light[i] - light[i + 3] > 45) strokes[Math.floor(y / cell) * across + Math.floor(x / cell)]++;
+      if (light[i] > 110 && pale[i] && [3, 5].some((gap) => light[i] - light[i - gap] > 45 && light[i] - light[i + gap] > 45)) strokes[Math.floor(y / cell) * across + Math.floor(x / cell)]++;
     }
   }
   return lines(strokes, across, down).map(([l, t, r, b]) => [l, t, r, b].map((v, i) => Math.min(Math.round(v * cell / share), i % 2 ? size.rows : size.columns)));
 }
 
-// lines joins cells with strokes to boxes; one or two cells alone are a highlight, not a word.
+// lines joins cells with strokes to boxes; a few cells, thinly spread or one above the other, are highlights rather than words.
 function lines(strokes, across, down) {
   const ink = (x, y) => x >= 0 && y >= 0 && x < across && y < down && strokes[y * across + x] >= 5, seen = new Set(), found = [];
   for (let y = 0; y < down; y++) {
@@ -41,7 +41,7 @@ function lines(strokes, across, down) {
         }
       }
       const [width, height] = [box[2] - box[0], box[3] - box[1]];
-      if (cells >= 3 && width >= 3 && width > height * 0.8 && cells > 0.35 * width * height) found.push([cells, [Math.max(0, box[0] - 1), Math.max(0, box[1] - 1), box[2] + 1, box[3] + 1]]);
+      if (cells >= 8 && width > 0.9 * height && cells >= 0.4 * width * height) found.push([cells, [Math.max(0, box[0] - 1), Math.max(0, box[1] - 1), box[2] + 1, box[3] + 1]]);
     }
   }
   return found.sort((a, b) => b[0] - a[0]).slice(0, 8).map(([, box]) => box);
