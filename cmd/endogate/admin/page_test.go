@@ -1,10 +1,12 @@
 package admin
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -142,6 +144,29 @@ func TestPage_keyboardAndDeepLink(t *testing.T) {
 	b.until(`document.querySelector(".position").innerText.startsWith("Image 3")`)
 	hash := eval[string](b, `location.hash`)
 	require.Equal(t, "#/studies/2.25.1001?frame=3-1", hash)
+}
+
+// The film strip is as taken or the weightiest first, of a class alone; its address says how.
+func TestPage_filmStrip(t *testing.T) {
+	h := newHospital(t)
+	b := open(t, h)
+	b.visit("/#/studies/2.25.1001", ".thumb")
+	order := `[...document.querySelectorAll(".thumb")].map((t) => t.id)`
+	taken := eval[[]string](b, order)
+	require.Len(t, taken, 7)
+	eval[bool](b, `(() => { const s = document.getElementById("sort"); s.value = "importance"; return s.dispatchEvent(new Event("change")) })()`)
+	b.until(`location.hash.includes("sort=importance")`)
+	weights := eval[[]float64](b, `[...document.querySelectorAll(".thumb")].map((t) => { const tag = t.querySelector(".tag"); return tag ? tag.classList.contains("finding") + parseFloat(tag.innerText.match(/([0-9.]+) %/)[1]) / 100 : 0 })`)
+	require.True(t, slices.IsSortedFunc(weights, func(a, b float64) int { return cmp.Compare(b, a) }), weights)
+	require.NotEqual(t, taken, eval[[]string](b, order))
+	eval[bool](b, `(() => { const s = document.getElementById("only-class"); s.value = "polyp"; return s.dispatchEvent(new Event("change")) })()`)
+	b.until(`location.hash.includes("class=polyp") && document.querySelectorAll(".thumb").length < 7`)
+	require.True(t, eval[bool](b, `[...document.querySelectorAll(".thumb .tag")].every((t) => t.innerText.includes("Polyp"))`))
+	require.Contains(t, b.text(".sieve"), "of 7 frames")
+	shown, hash := eval[[]string](b, order), eval[string](b, "location.hash")
+	b.visit("/"+hash, ".thumb")
+	require.Equal(t, shown, eval[[]string](b, order), "the address is the view")
+	b.picture("study-sieved", false)
 }
 
 // A poll that brings news redraws what has changed and leaves the reader's place alone.

@@ -1,7 +1,7 @@
 // One study: its frames with what the models saw, the objects made of it, where they went and when.
 import { get } from "./api.js";
 import { h, slot } from "./dom.js";
-import { absolute, chip, clock, date, deliveryStates, examStates, notAnalysed, peerStatus, personName, plural, purpose, shortUID, studyChip, studyStatuses, thead, time, words } from "./format.js";
+import { absolute, chip, clock, date, deliveryStates, examStates, notAnalysed, peerStatus, personName, plural, purpose, shortUID, studyChip, studyStatuses, thead, time, words, worded } from "./format.js";
 import { framesOf, createViewer } from "./viewer.js";
 import { draftCard } from "./draft.js";
 import { findings } from "./findings.js";
@@ -11,6 +11,8 @@ import { pager } from "./studies.js";
 export function studyView({ uid, params }) {
   const offset = Math.max(0, Number(params.get("offset")) || 0); // into each list of a study that is too long for one page
   let study, draft = {}, models = [], palette, frames = [], selected = params.get("frame") || "";
+  const only = { sort: params.get("sort") === "importance" ? "importance" : "", class: params.get("class") || "", model: params.get("model") || "" }; // of the film strip
+  const sieve = slot("div", { class: "filters sieve" });
   const head = slot("div"), strip = slot("div", { class: "filmstrip", role: "listbox", "aria-label": "Frames", "aria-orientation": "vertical" });
   const panel = slot("aside", { class: "panel", "aria-label": "AI results" });
   const report = slot("section", { class: "card tall", id: "draft", tabindex: 0, "aria-label": "Report draft" });
@@ -21,9 +23,20 @@ export function studyView({ uid, params }) {
 
   function frame() { return frames.find((f) => f.key === selected) || frames[0]; }
 
+  // shown are the frames of the strip: those with a class, or of a model, as they were taken or the weightiest first.
+  function shown() {
+    const list = frames.filter((f) => (!only.model || f.analyses.some((a) => a.model === only.model)) && (!only.class || f.classes.includes(only.class)));
+    return only.sort ? list.sort((a, b) => b.weight - a.weight) : list;
+  }
+
+  function sift(part) {
+    Object.assign(only, part);
+    pick(shown().some((f) => f.key === frame()?.key) ? frame().key : shown()[0]?.key || selected);
+  }
+
   function pick(key) {
     selected = key;
-    const q = new URLSearchParams(offset ? { frame: key, offset } : { frame: key });
+    const q = new URLSearchParams(Object.entries({ frame: key, ...only, offset: offset || "" }).filter(([, v]) => v));
     history.replaceState(null, "", `#/studies/${encodeURIComponent(uid)}?${q}`);
     const inside = strip.el.contains(document.activeElement);
     draw();
@@ -33,16 +46,22 @@ export function studyView({ uid, params }) {
   }
 
   function step(by) {
-    const at = frames.indexOf(frame());
-    if (frames[at + by]) pick(frames[at + by].key);
+    const list = shown(), at = list.indexOf(frame());
+    if (list[at + by]) pick(list[at + by].key);
   }
 
   function draw() {
     if (!study) return;
     const f = frame();
     head.show([study.status, study.patient_name, study.patient_id, study.accession_number, study.study_description, study.conflict_count, study.not_analysed_count, study.not_analysed_why, study.parked_count, study.instance_count, analysed(study), study.totals, study.gate], () => header(study));
-    strip.show([frames.map((x) => [x.key, x.top, x.state]), f?.key], () => frames.map((x) => thumbnail(x, x === f, pick, images)));
-    viewer.show(f, frames.length, frames.indexOf(f), palette);
+    const list = shown(), classes = [...new Map(frames.flatMap((x) => x.analyses.flatMap((a) => a.findings)).map((x) => [x.class, worded(x)]))], of = [...new Set(frames.flatMap((x) => x.analyses.map((a) => a.model)))];
+    sieve.show([only, classes, of, list.length, frames.length], () => frames.length > 1 ? [
+      choice("sort", "Order", only.sort, [["", "as taken"], ["importance", "most important first"]], (v) => sift({ sort: v })),
+      classes.length ? choice("only-class", "Class", only.class, [["", "all"], ...classes], (v) => sift({ class: v })) : null,
+      of.length > 1 ? choice("only-model", "Model", only.model, [["", "all"], ...of.map((m) => [m, m])], (v) => sift({ model: v })) : null,
+      h("span", { class: "muted", role: "status" }, list.length < frames.length ? `${list.length} of ${plural(frames.length, "frame")}` : plural(frames.length, "frame"))] : []);
+    strip.show([list.map((x) => [x.key, x.top, x.state]), f?.key], () => list.length ? list.map((x) => thumbnail(x, x === f, pick, images)) : h("p", { class: "muted", role: "presentation" }, "No frame is like that."));
+    viewer.show(f, list.length, list.indexOf(f), palette);
     panel.show([f, models], () => findings(f, models, viewer));
     report.show(draft, () => draftCard(uid, draft));
     sent.show(study.deliveries, () => deliveryCard(study));
@@ -66,7 +85,7 @@ export function studyView({ uid, params }) {
     interval: () => study && ["done", "not-analysed", "partly-analysed"].includes(study.status) ? 15000 : 4000,
     stop: () => document.removeEventListener("keydown", keys),
     el: h("div", { class: "study" },
-      h("a", { class: "back", href: "#/studies" }, "← Studies"), head.el,
+      h("a", { class: "back", href: "#/studies" }, "← Studies"), head.el, sieve.el,
       h("div", { class: "workbench" }, strip.el, viewer.el, panel.el),
       h("div", { class: "columns" }, h("div", null, report.el, sent.el, made.el), line.el)),
     async read(signal) {
@@ -119,6 +138,10 @@ function pages(s) {
     pager(new URLSearchParams(), { total, limit: s.limit, offset: s.offset }, `#/studies/${encodeURIComponent(s.study_instance_uid)}`)) : null;
 }
 
+function choice(id, label, value, options, set) {
+  return h("label", { for: id }, label, h("select", { id, onchange: (e) => set(e.target.value) }, options.map(([v, text]) => h("option", { value: v, selected: v === value }, text))));
+}
+
 function thumbnail(f, chosen, pick, images) {
   let img = images.get(f.key);
   if (!img) {
@@ -128,7 +151,7 @@ function thumbnail(f, chosen, pick, images) {
   return h("button", {
     class: "thumb", id: `thumb-${f.key}`, role: "option", "aria-selected": String(chosen), tabindex: chosen ? 0 : -1, onclick: () => pick(f.key),
   }, f.source ? img : h("span", { class: "gone" }, "not kept"),
-  h("span", { class: "thumb-text" }, h("span", null, f.label), f.top ? h("span", { class: `tag ${f.top.role}` }, f.top.text) : h("span", { class: "muted" }, f.state)));
+  h("span", { class: "thumb-text" }, h("span", null, f.label), f.top ? [h("span", { class: `tag ${f.top.role}` }, f.top.text), h("span", { class: `thumb-bar ${f.top.role}`, "aria-hidden": "true" }, h("span", { class: "bar-fill", style: { width: `${100 * f.top.probability}%` } }), h("span", { class: "mark", style: { left: `${100 * f.top.threshold}%` } }))] : h("span", { class: "muted" }, f.state)));
 }
 
 function deliveryCard(s) {

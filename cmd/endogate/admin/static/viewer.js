@@ -30,7 +30,8 @@ function frameOf(instance, at, number) {
     notAnalysed: instance.reason, remarks: instance.remarks,
     state: analyses.some((a) => a.state === "open") ? "analysing" : analyses.some((a) => a.state === "parked") ? "not analysed: parked"
       : instance.state === "conflict" ? "UID conflict" : analyses.some((a) => a.state === "done") ? "no class over threshold" : "not analysed",
-    top: best && { text: `${worded(best)} ${percent(best.probability)}`, role: best.role },
+    top: best && { text: `${worded(best)} ${percent(best.probability)}`, role: best.role, probability: best.probability, threshold: best.threshold },
+    weight: best ? (best.role === "finding") + best.probability : 0, classes: all.map((f) => f.class),
   };
 }
 
