@@ -137,6 +137,7 @@ type Bundle struct {
 	Classes      []analysis.Class // in the order of the network's outputs
 	Explain      Explain
 	Reference    []Reference
+	Temporal     Temporal // of a video
 }
 
 // LoadBundle reads and checks the bundle in dir. The error names every fault of the manifest with its line and key. A

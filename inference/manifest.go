@@ -57,6 +57,7 @@ func readBundle(v strict.Value) *Bundle {
 		Classes:      readClasses(f.Required("classes")),
 		Explain:      readExplanation(f.Required("explain")),
 		Stated:       readDigest(f.Optional("digest")),
+		Temporal:     readTemporal(f),
 	}
 	b.Reference = readReferences(f.Optional("reference"), b.ClassNames())
 	if p := b.Output.Positive; p != "" && b.Output.Kind != OfClasses {

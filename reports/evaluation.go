@@ -37,6 +37,7 @@ func (e Exam) evaluations() ContentItem {
 			}
 		}
 	}
+	statements = append(statements, e.videos(patient)...)
 	statements = append(statements, e.pictures(patient)...)
 	if len(e.listed()) > 0 {
 		statements = append(statements, notLesions)
@@ -50,6 +51,41 @@ func (e Exam) evaluations() ContentItem {
 
 // notLesions is said wherever there are measurement groups: viewers list and count them.
 const notLesions = "Each measurement group is a region, or a frame, that was flagged. Their number is not one of lesions: one lesion can be in many frames."
+
+// maxListedSegments bounds the segments of a video that a report lists.
+const maxListedSegments = 50
+
+// videos say of each video what of it was looked at, and where in it something persists.
+func (e Exam) videos(patient discreet) (out []string) {
+	for n, i := range e.analysed() {
+		if i.Moving == nil {
+			continue
+		}
+		out = append(out, fmt.Sprintf("Video, image %d: %s. Together: %s.", n+1, i.Moving.Counted(), i.Moving.Rule))
+		listed := 0
+		for _, s := range i.Moving.Segments {
+			if s.Role == analysis.RoleNormal {
+				continue
+			}
+			if listed++; listed > maxListedSegments {
+				out = append(out, fmt.Sprintf("Only the first %d segments of the video are listed.", maxListedSegments))
+				break
+			}
+			out = append(out, fmt.Sprintf("Video, image %d: %s persists from %s.", n+1, patient.label(e.worded(s.Class), ""), s))
+		}
+	}
+	return out
+}
+
+// worded is what a class of the exam is called.
+func (e Exam) worded(class string) string {
+	for _, c := range e.classes() {
+		if c.Name == class {
+			return c.Worded()
+		}
+	}
+	return class
+}
 
 // classes are those of the algorithm, then what other versions of it found besides.
 func (e Exam) classes() []analysis.Class {

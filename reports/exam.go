@@ -26,6 +26,7 @@ type Instance struct {
 	Frames   int                 // number of frames of the instance
 	MadeBy   analysis.Model      // version of the algorithm that analysed it; zero: the exam's
 	Results  []analysis.Result   // in the order of their spans
+	Moving   *analysis.Moving    // of a video; else nil
 	Heatmaps []dicom.SOPInstance // those that its findings name
 	Failed   string              // why nothing came of it, when its job failed
 	Lacks    string              // which of its frames were not analysed, and why; empty: all were
@@ -92,6 +93,12 @@ func (s seen) heatmap() dicom.SOPInstance {
 		}
 	}
 	return dicom.SOPInstance{}
+}
+
+// key reports whether the finding is one to look at by itself: of a video, those of its key frames.
+func (s seen) key() bool {
+	m := s.instance.Moving
+	return m == nil || m.Key(s.result.Span.First, s.finding.Class)
 }
 
 // outline runs along the border of the frame.

@@ -40,7 +40,7 @@ func (e Exam) keyFrames(n int) []seen {
 	byClass := map[string][]seen{}
 	var classes []string
 	for _, s := range e.findings() {
-		if s.finding.Role != analysis.RoleFinding {
+		if s.finding.Role != analysis.RoleFinding || !s.key() {
 			continue
 		}
 		if _, ok := byClass[s.finding.Class]; !ok {

@@ -171,7 +171,8 @@ func (s seen) place(image, region, regions int) string {
 // in the order of the exam.
 func (e Exam) listed() []seen {
 	byClass := map[string][]float64{}
-	for _, s := range e.findings() {
+	findings := slices.DeleteFunc(e.findings(), func(s seen) bool { return !s.key() })
+	for _, s := range findings {
 		byClass[s.finding.Class] = append(byClass[s.finding.Class], s.finding.Probability)
 	}
 	least, room := map[string]float64{}, map[string]int{} // of the probability that is just listed, how many fit
@@ -181,7 +182,7 @@ func (e Exam) listed() []seen {
 		least[class] = p[len(p)-1]
 		room[class] = len(p) - slices.Index(p, least[class])
 	}
-	return slices.DeleteFunc(e.findings(), func(s seen) bool {
+	return slices.DeleteFunc(findings, func(s seen) bool {
 		class, p := s.finding.Class, s.finding.Probability
 		if s.finding.Role == analysis.RoleNormal || p < least[class] {
 			return true

@@ -48,7 +48,7 @@ func (l *Ledger) DueExams(ctx context.Context, now time.Time, quiet, maxWait tim
 }
 
 const examResults = `SELECT j.id, i.entry, i.sop_class_uid, i.sop_instance_uid, i.series_instance_uid, s.study_instance_uid,
-	i.header, i.transfer_syntax_uid, j.inferred_at, j.state, j.reason, j.made_by, j.version, i.released_at IS NOT NULL, j.retracted, j.retracted_at
+	i.header, i.transfer_syntax_uid, j.inferred_at, j.state, j.reason, j.made_by, j.version, i.released_at IS NOT NULL, j.retracted, j.retracted_at, j.moving
 	FROM job j JOIN instance i ON i.id = j.instance JOIN study s ON s.id = j.study
 	WHERE j.exam = ? AND j.state <> 'open' AND j.version <= ? ORDER BY i.instance_number, i.id`
 
@@ -88,7 +88,7 @@ func scanExamRow(rows *sql.Rows) (examRow, error) {
 	var header, reason string
 	in := &r.Instance
 	err := rows.Scan(&r.job, &r.Entry, &in.SOPClassUID, &in.SOPInstanceUID, &in.SeriesInstanceUID, &in.StudyInstanceUID,
-		&header, &r.TransferSyntaxUID, timeColumn{&r.InferredAt}, &r.state, &reason, jsonColumn{&r.MadeBy}, &r.Order, &r.Released, &r.Retracted, timeColumn{&r.RetractedAt})
+		&header, &r.TransferSyntaxUID, timeColumn{&r.InferredAt}, &r.state, &reason, jsonColumn{&r.MadeBy}, &r.Order, &r.Released, &r.Retracted, timeColumn{&r.RetractedAt}, jsonColumn{&r.Moving})
 	if err != nil {
 		return examRow{}, err
 	}

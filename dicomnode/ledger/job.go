@@ -217,13 +217,17 @@ func (l *Ledger) FinishJob(ctx context.Context, id string, by analysis.Model, re
 
 // FinishJobPartly is FinishJob where lacks says which frames were not analysed, and why.
 func (l *Ledger) FinishJobPartly(ctx context.Context, id string, by analysis.Model, results []analysis.Result, lacks string, objects []Object, at time.Time) error {
-	a := &action{Name: "finish-job", how: beforeSent, Job: id, Model: &by, Results: results, Reason: lacks, Objects: objects, At: at}
+	return l.FinishVideo(ctx, id, by, nil, results, lacks, objects, at)
+}
+
+func (l *Ledger) finish(ctx context.Context, a *action) error {
+	lacks, objects, at := a.Reason, a.Objects, a.At
 	return l.endOpenJob(ctx, "finish", a, func(t *tx, j jobRow) error {
 		if j.again {
 			return t.finishAgain(j, objects, at)
 		}
 		findings := 0
-		for _, r := range results {
+		for _, r := range a.Results {
 			findings += len(r.Findings)
 			if err := t.insertResult(j.id, r); err != nil {
 				return err
@@ -232,14 +236,15 @@ func (l *Ledger) FinishJobPartly(ctx context.Context, id string, by analysis.Mod
 		if err := t.endJob(j, JobDone, lacks, at); err != nil {
 			return err
 		}
-		made, err := json.Marshal(by)
-		if err != nil {
+		made, madeErr := json.Marshal(a.Model)
+		moving, movingErr := json.Marshal(a.Moving)
+		if err := errors.Join(madeErr, movingErr); err != nil {
 			return err
 		}
-		if _, err := t.exec("UPDATE job SET made_by = ? WHERE id = ?", string(made), j.id); err != nil {
+		if _, err := t.exec("UPDATE job SET made_by = ?, moving = ? WHERE id = ?", string(made), string(moving), j.id); err != nil {
 			return err
 		}
-		detail := fmt.Sprintf("by %s: %d frames, %d findings", j.model, len(results), findings)
+		detail := fmt.Sprintf("by %s: %d frames, %d findings", j.model, len(a.Results), findings)
 		if lacks != "" {
 			detail += "; " + lacks
 		}

@@ -41,6 +41,7 @@ type action struct {
 	Job      string            `json:"job,omitempty"`
 	Model    *analysis.Model   `json:"model,omitempty"`
 	Results  []analysis.Result `json:"results,omitempty"`
+	Moving   *analysis.Moving  `json:"moving,omitempty"`
 	Objects  []Object          `json:"objects,omitempty"`
 	Exam     *examName         `json:"exam,omitempty"`
 	Delivery *deliveryName     `json:"delivery,omitempty"`
@@ -153,7 +154,7 @@ func (a *action) do(ctx context.Context, l *Ledger) (err error) {
 	case "unstart-job":
 		err = l.UnstartJob(ctx, a.Job)
 	case "finish-job":
-		err = l.FinishJobPartly(ctx, a.Job, *a.Model, a.Results, a.Reason, a.Objects, a.At)
+		err = l.FinishVideo(ctx, a.Job, *a.Model, a.Moving, a.Results, a.Reason, a.Objects, a.At)
 	case "park-job":
 		err = l.ParkJob(ctx, a.Job, a.Reason, a.At)
 	case "skip-job":

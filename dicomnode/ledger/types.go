@@ -192,6 +192,7 @@ type ExamResult struct {
 	MadeBy            analysis.Model // zero where there is none
 	Order             int64          // among the results of the exam, as they came
 	Results           []analysis.Result
+	Moving            *analysis.Moving    // of a video; else nil
 	Heatmaps          []dicom.SOPInstance // that were made of it
 	Failed            string              // why it has no result; empty: it has
 	Lacks             string              // which of its frames have none, and why; empty: all have

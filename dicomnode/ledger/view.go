@@ -128,6 +128,7 @@ type StudyDetail struct {
 	Exams         []Exam
 	Objects       []Object
 	Deliveries    []Delivery
+	Videos        []Video
 	Events        []Event // by the time they first happened, however late they were noted
 }
 
@@ -285,6 +286,9 @@ func (l *Ledger) detail(ctx context.Context, s Study, p Page) (StudyDetail, erro
 	d.Exams, err = query(ctx, l.readDB, scanExam, selectExam+"WHERE e.study = ? ORDER BY e.id", s.id)
 	if err != nil {
 		return StudyDetail{}, fmt.Errorf("ledger: study %s: exams: %w", s.StudyInstanceUID, err)
+	}
+	if d.Videos, err = l.Videos(ctx, s.StudyInstanceUID); err != nil {
+		return StudyDetail{}, fmt.Errorf("ledger: study %s: %w", s.StudyInstanceUID, err)
 	}
 	if d.Objects, err = l.objects(ctx, s.id, limit, offset); err != nil {
 		return StudyDetail{}, fmt.Errorf("ledger: study %s: objects: %w", s.StudyInstanceUID, err)

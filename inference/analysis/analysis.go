@@ -173,6 +173,13 @@ type Part struct {
 	Result   Result   `json:"result"`
 	Geometry Geometry `json:"geometry"`
 	Maps     []Map    `json:"maps"` // of each finding to explain: the model's own, then those that were wished
+	Quality  *Quality `json:"quality,omitempty"`
+}
+
+// Quality is how well a frame of a video can be seen.
+type Quality struct {
+	Sharpness float64 `json:"sharpness"`
+	Poor      string  `json:"poor,omitempty"` // in a word or two, why the frame is discounted; "" where it counts
 }
 
 // Analysis is all that a model says about an instance, without a word of whose it is.
@@ -181,4 +188,6 @@ type Analysis struct {
 	Parts []Part `json:"parts"` // in the order of their spans
 	// NotAnalysed says why the instance, or which of its frames and why, was not analysed; or it is "".
 	NotAnalysed string `json:"not_analysed"`
+	// Moving is what is said of a video as a whole; nil of what is none.
+	Moving *Moving `json:"moving,omitempty"`
 }

@@ -145,6 +145,9 @@ func (a Analysis) validate() error {
 // validateText does without the values of the maps.
 func (a Analysis) validateText() error {
 	next, values := 1, 0
+	if err := a.Moving.validate(); err != nil {
+		return err
+	}
 	for _, p := range a.Parts {
 		n, err := p.validate(next)
 		if err != nil {

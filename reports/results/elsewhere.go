@@ -80,6 +80,10 @@ func (w *Workshop) pack(ctx context.Context, job ledger.Job) (*Parcel, error) {
 	if err != nil {
 		return nil, err
 	}
+	if entry.Instance.Video() { // its stream may hold words of whose it is, and what is said of it is kept here
+		err := errors.Join(w.atHome(ctx, job, errVideo), entry.Close())
+		return nil, err
+	}
 	extract, err := entry.Instance.Extract()
 	if err != nil {
 		err = errors.Join(w.unpacked(ctx, job, err), entry.Close())
@@ -101,6 +105,9 @@ func (w *Workshop) pack(ctx context.Context, job ledger.Job) (*Parcel, error) {
 	}()
 	return &Parcel{Order: order, Bytes: &parcelBytes{PipeReader: r, packed: packed, entry: entry}}, nil
 }
+
+// errVideo says why a job stays at home.
+var errVideo = errors.New("videos are analysed where they lie")
 
 // unpacked ends a job with nothing in it for a worker.
 func (w *Workshop) unpacked(ctx context.Context, job ledger.Job, why error) error {

@@ -25,6 +25,7 @@ type making struct {
 	algorithm reports.Algorithm
 	objects   []ledger.Object // that stand in the spool
 	results   []analysis.Result
+	whole     *analysis.Moving // of a video
 
 	offered bool // the ledger was given the objects, and has not refused them: an error may hide that it has them
 }
@@ -264,7 +265,7 @@ func (m *making) skip(ctx context.Context, why string) error {
 
 func (m *making) enter(ctx context.Context, lacks string) error {
 	m.offered = true
-	if err := m.Ledger.FinishJobPartly(ctx, m.job.ID, m.algorithm.Model, m.results, lacks, m.objects, m.Now()); err != nil {
+	if err := m.Ledger.FinishVideo(ctx, m.job.ID, m.algorithm.Model, m.whole, m.results, lacks, m.objects, m.Now()); err != nil {
 		return err
 	}
 	if m.job.Again {

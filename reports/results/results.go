@@ -90,6 +90,9 @@ func (w *Workshop) Begin(ctx context.Context, id string) (job ledger.Job, ok boo
 // analyse has a job done by the worker here.
 func (w *Workshop) analyse(ctx context.Context, job ledger.Job) error {
 	return w.produce(ctx, job, w.Algorithms[job.Model].Model, func(m *making, entry *Entry) (string, error) {
+		if entry.Instance.Video() {
+			return m.watch(ctx, entry)
+		}
 		task := inference.Task{Job: job.ID, Model: job.Model, Instance: entry.Instance, Wishes: w.Wishes[job.Route]}
 		return w.Worker.Each(ctx, task, m.part)
 	})
@@ -110,6 +113,9 @@ func (w *Workshop) take(ctx context.Context, id string, a analysis.Analysis) err
 	}
 	err = inference.Guard(w.Log, id, func() error {
 		return w.produce(ctx, job, a.Model, func(m *making, entry *Entry) (string, error) {
+			if a.Moving != nil {
+				return a.NotAnalysed, m.moving(ctx, a)
+			}
 			return a.NotAnalysed, m.parts(ctx, a.Parts, picture, entry.Instance)
 		})
 	})

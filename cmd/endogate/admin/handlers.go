@@ -203,6 +203,7 @@ func complete(s *Study) {
 	s.Gate.Mismatches = list(s.Gate.Mismatches)
 	s.Objects = list(s.Objects)
 	s.Deliveries, s.Timeline, s.Exams = list(s.Deliveries), list(s.Timeline), list(s.Exams)
+	s.Segments, s.Videos = list(s.Segments), list(s.Videos)
 }
 
 func completeInstance(in *Instance) {

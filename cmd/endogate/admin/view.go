@@ -118,12 +118,38 @@ type Study struct {
 	Gate       Gate       `json:"gate"`                // whether images, order and patient agree, and what becomes of the results
 	Instances  []Instance `json:"instances,omitempty"` // received, by instance number, then arrival; always there, at the end: see answerStudy
 	Exams      []Exam     `json:"exams"`               // reports made of it or to be made
+	Segments   []Segment  `json:"segments"`            // of its videos, where a class persists
+	Videos     []Video    `json:"videos"`              // what was looked at of each, or how far that is
 	Objects    []Object   `json:"objects"`             // made here, newest revision last
 	Deliveries []Delivery `json:"deliveries"`          // of objects and of forwarded instances
 	Timeline   []Event    `json:"timeline"`            // in the order in which it happened
 
 	Page
 	Totals StudyTotals `json:"totals"` // of the lists above that grow with the instances: of each, one page is given
+}
+
+// Segment is where a class persists in a video.
+type Segment struct {
+	SOPInstanceUID dicom.UID `json:"sop_instance_uid"`
+	Model          string    `json:"model"`
+	analysis.Segment
+}
+
+// Video is what a model has looked at of a video, and the frames to look at.
+type Video struct {
+	SOPInstanceUID dicom.UID           `json:"sop_instance_uid"`
+	Model          string              `json:"model"`
+	State          string              `json:"state"`  // working, or done
+	Frames         int                 `json:"frames"` // of the video; 0 before it is known
+	Analysed       int                 `json:"analysed"`
+	ToAnalyse      int                 `json:"to_analyse"`
+	Skipped        int                 `json:"skipped"`
+	Discounted     int                 `json:"discounted"`
+	DiscountedWhy  map[string]int      `json:"discounted_why"`
+	Selected       string              `json:"selected"`
+	Rule           string              `json:"rule"`
+	Scores         map[string]float64  `json:"scores"`
+	KeyFrames      []analysis.KeyFrame `json:"key_frames"`
 }
 
 // Page is the part of a list that is asked for.

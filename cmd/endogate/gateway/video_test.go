@@ -1,47 +1,121 @@
 package gateway_test
 
 import (
+	"image/png"
+	"net/http"
+	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"endogate/cmd/endogate/admin"
 	"endogate/cmd/endogate/peers"
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/dicomtest"
 	"endogate/dicomnode/ledger"
 )
 
-// A video is sound but no model of stills can see it: it is kept and passed on, not parked, and the report comes.
-func TestGateway_videoIsNotAnalysed(t *testing.T) {
+const h264 dicom.UID = "1.2.840.10008.1.2.4.102"
+
+// panned is a video of 320 x 240 pixels at 4 frames a second that pans over frames of testdata, so many seconds each.
+func panned(t *testing.T, seconds string, frames ...string) []byte {
+	var inputs []string
+	graph, all := "", ""
+	for i, name := range frames {
+		inputs = append(inputs, "-loop", "1", "-framerate", "4", "-t", seconds, "-i", filepath.Join(peers.Root(t), "testdata/frames", name+".jpg"))
+		label := string(rune('a' + i))
+		graph += "[" + string(rune('0'+i)) + ":v]scale=336:252,crop=320:240:n:n/2,setsar=1[" + label + "];"
+		all += "[" + label + "]"
+	}
+	graph += all + "concat=n=" + string(rune('0'+len(frames))) + ":v=1"
+	return dicomtest.Stream(t, "mp4", append(inputs, "-filter_complex", graph, "-c:v", "libx264", "-preset", "ultrafast", "-crf", "12", "-g", "8")...)
+}
+
+func video(t *testing.T, o dicomtest.Options, stream []byte) dicomBytes {
+	if o.TransferSyntax == "" {
+		o.TransferSyntax = h264
+	}
+	if o.Rows == 0 {
+		o.Rows, o.Columns = 240, 320
+	}
+	content, header := dicomtest.Video(o, stream, 1)
+	return dicomBytes{classUID: header.SOPClassUID, uid: header.SOPInstanceUID, syntax: o.TransferSyntax, content: content}
+}
+
+// A video in, and what a model of stills sees in it in time out: segments, heatmaps of key frames with their numbers, a report.
+func TestGateway_video(t *testing.T) {
+	t.Parallel()
+	scp := peers.StartStoreSCP(t)
+	g := newGateway(t, routeTo(scp.AETitle, scp.Addr, ", forward_source: true"))
+	g.start()
+	moving := video(t, dicomtest.Options{Frames: 48, More: dicom.Dataset{dicom.CineRate: dicom.Ints{4}}}, panned(t, "6", "polyp-0dad158b", "cecum-1"))
+	storeAll(t, g.scp, moving)
+	uid := g.studyOf(moving)
+	g.waitFor("the report", func() bool { return deliveredReports(g.study(uid)) == 1 })
+	var study admin.Study
+	g.get("/api/v1/studies/"+string(uid), &study)
+	t.Logf("%+v", study.Videos)
+	t.Logf("%+v", study.Segments)
+	require.Len(t, study.Videos, 1)
+	v := study.Videos[0]
+	assert.Equal(t, []any{"done", 48, 12, 36, 0}, []any{v.State, v.Frames, v.Analysed, v.Skipped, v.Discounted})
+	require.NotEmpty(t, study.Segments)
+	polyp := study.Segments[0]
+	assert.Equal(t, "polyp", polyp.Class)
+	assert.Equal(t, moving.uid, polyp.SOPInstanceUID)
+	assert.Equal(t, 1, polyp.FirstFrame, "the first second")
+	assert.InDelta(t, 21, polyp.LastFrame, 4, "the sixth, before the cecum comes")
+	assert.InDelta(t, float64(polyp.LastFrame-1)/4, polyp.End, 1e-9)
+	assert.GreaterOrEqual(t, polyp.Probability, 0.5)
+	heatmaps := map[int]bool{}
+	for _, o := range study.Objects {
+		if o.Purpose == "heatmap" {
+			heatmaps[o.Frame] = true
+		}
+	}
+	require.NotEmpty(t, v.KeyFrames)
+	for _, k := range v.KeyFrames {
+		assert.NotEmpty(t, k.Reason)
+		if k.Class == "polyp" {
+			assert.True(t, heatmaps[k.Frame], "a heatmap of key frame %d", k.Frame)
+		}
+	}
+	assert.True(t, heatmaps[polyp.PeakFrame])
+	files := scp.Files(t)
+	require.Contains(t, files, string(moving.uid), "it is forwarded, too")
+	text := reportText(t, files[string(reportsOf(g.study(uid))[0].SOPInstanceUID)])
+	assert.Contains(t, text, "12 of 48 frames analysed (1 per second, at most 2000), 36 skipped, 0 discounted")
+	assert.Contains(t, text, "polyp persists from 00:00.0 to")
+	assert.Empty(t, g.parked())
+	response, err := http.Get("http://" + g.web + "/api/v1/instances/" + string(moving.uid) + "/frames/30.png")
+	require.NoError(t, err)
+	defer response.Body.Close()
+	require.Equal(t, http.StatusOK, response.StatusCode)
+	frame, err := png.Decode(response.Body)
+	require.NoError(t, err)
+	assert.Equal(t, 320, frame.Bounds().Dx())
+}
+
+// A video that cannot be decoded says why, is passed on, and keeps nobody up.
+func TestGateway_videoThatIsNone(t *testing.T) {
 	t.Parallel()
 	scp := peers.StartStoreSCP(t)
 	g := newGateway(t, routeTo(scp.AETitle, scp.Addr, ", forward_source: true"))
 	g.start()
 	sound := drawn(dicomtest.Options{Instance: 1})
-	video := drawn(dicomtest.Options{
-		Instance: 2, TransferSyntax: "1.2.840.10008.1.2.4.102", JPEG: [][]byte{make([]byte, 256)},
-		More: dicom.Dataset{dicom.SOPClassUID: dicom.Text{string(dicom.VideoEndoscopicImageStorage)}},
-	})
-	storeAll(t, g.scp, sound, video)
+	broken := video(t, dicomtest.Options{Instance: 2, Frames: 2}, make([]byte, 256))
+	storeAll(t, g.scp, sound, broken)
 	uid := g.studyOf(sound)
 	g.waitFor("the report", func() bool { return deliveredReports(g.study(uid)) == 1 })
-	study := g.study(uid)
 	assert.Equal(t, map[dicom.UID]ledger.InstanceState{
-		sound.uid: ledger.InstanceAnalysed, video.uid: ledger.InstanceNotAnalysed,
-	}, statesOf(study))
-	assert.Equal(t, 1, study.NotAnalysed)
-	require.Len(t, study.NotAnalysedWhy, 1)
-	assert.Contains(t, study.NotAnalysedWhy[0], "video")
-	g.waitFor("all to be delivered", func() bool { return g.study(uid).Status == ledger.StudyPartlyAnalysed })
-	metrics := g.text("/metrics")
-	assert.Contains(t, metrics, `endogate_jobs_total{model="demo-colon",outcome="done"} 1`)
-	assert.Contains(t, metrics, `endogate_jobs_total{model="demo-colon",outcome="skipped"} 1`)
-	assert.Contains(t, metrics, "endogate_unanalysed_instances 1")
-	assert.Empty(t, g.parked())
+		sound.uid: ledger.InstanceAnalysed, broken.uid: ledger.InstanceFailed,
+	}, statesOf(g.study(uid)))
+	parked := g.parked()
+	require.Len(t, parked, 1)
+	assert.Contains(t, parked[0].Reason, "do not begin as a video does")
 	files := scp.Files(t)
-	require.Contains(t, files, string(video.uid), "it is forwarded all the same")
-	text := reportText(t, files[string(reportsOf(study)[0].SOPInstanceUID)])
-	assert.Contains(t, text, "Instances analysed: 1 (1 frames); skipped: 1; failed: 0.")
-	assert.Contains(t, text, "Skipped: 1: ")
+	require.Contains(t, files, string(broken.uid), "it is forwarded all the same")
+	text := reportText(t, files[string(reportsOf(g.study(uid))[0].SOPInstanceUID)])
+	assert.Contains(t, text, "Instances analysed: 1 (1 frames); skipped: 0; failed: 1.")
 }

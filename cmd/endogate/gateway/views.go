@@ -16,8 +16,10 @@ import (
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/ledger"
 	"endogate/dicomnode/pixeldata"
+	"endogate/dicomnode/pixeldata/video"
 	"endogate/dicomnode/spool"
 	"endogate/explain"
+	"endogate/inference/analysis"
 	"endogate/reports/draft"
 	"endogate/reports/outbox"
 )
@@ -88,6 +90,7 @@ func StudyView(d ledger.StudyDetail) admin.Study {
 			Revision: e.Revision, OpenJobs: e.OpenJobs, LastAt: e.LastAt, ReportedAt: e.ReportedAt,
 		})
 	}
+	study.Segments, study.Videos = videoViews(d.Videos)
 	for _, o := range d.Objects {
 		study.Objects = append(study.Objects, admin.Object{
 			SOPInstance: o.Instance, Entry: o.Entry, Purpose: o.Purpose, Model: o.Model, Source: o.Source, Frame: o.Span.Frame(), Span: o.Span,
@@ -101,6 +104,23 @@ func StudyView(d ledger.StudyDetail) admin.Study {
 		study.Timeline = append(study.Timeline, eventView(e))
 	}
 	return study
+}
+
+func videoViews(all []ledger.Video) (segments []admin.Segment, videos []admin.Video) {
+	segments, videos = []admin.Segment{}, []admin.Video{}
+	for _, v := range all {
+		out := admin.Video{SOPInstanceUID: v.SOPInstanceUID, Model: v.Model, State: "working", Analysed: v.Done, ToAnalyse: v.Of, DiscountedWhy: map[string]int{}, Scores: map[string]float64{}, KeyFrames: []analysis.KeyFrame{}}
+		if m := v.Moving; m != nil {
+			out.State, out.Frames, out.Analysed, out.ToAnalyse, out.Skipped = "done", m.Frames, m.Analysed, m.Analysed, m.Frames-m.Analysed
+			out.Discounted, out.DiscountedWhy, out.Selected, out.Rule, out.Scores = m.Discounted, m.Why, m.Selected, m.Rule, m.Scores
+			out.KeyFrames = append(out.KeyFrames, m.KeyFrames...)
+			for _, s := range m.Segments {
+				segments = append(segments, admin.Segment{SOPInstanceUID: v.SOPInstanceUID, Model: v.Model, Segment: s})
+			}
+		}
+		videos = append(videos, out)
+	}
+	return segments, videos
 }
 
 func instanceView(i ledger.InstanceView) admin.Instance {
@@ -417,7 +437,12 @@ func (v *views) frame(ctx context.Context, instance string, frame int) (spool.En
 	if err != nil {
 		return entry, pixeldata.Frame{}, fmt.Errorf("%w: %w", admin.ErrUnsupported, err)
 	}
-	f, err := opened.Frame(ctx, frame)
+	var f pixeldata.Frame
+	if opened.Video() {
+		f, err = videoFrame(ctx, opened, frame)
+	} else {
+		f, err = opened.Frame(ctx, frame)
+	}
 	switch {
 	case errors.Is(err, pixeldata.ErrNoFrame):
 		err = admin.ErrNotFound
@@ -425,6 +450,16 @@ func (v *views) frame(ctx context.Context, instance string, frame int) (spool.En
 		err = fmt.Errorf("%w: %w", admin.ErrUnsupported, err)
 	}
 	return entry, f, err
+}
+
+// videoFrame decodes a frame of a video.
+func videoFrame(ctx context.Context, i *pixeldata.Instance, frame int) (pixeldata.Frame, error) {
+	clip, err := video.Open(ctx, i)
+	if err != nil {
+		return pixeldata.Frame{}, err
+	}
+	defer clip.Close()
+	return clip.Frame(ctx, frame)
 }
 
 // palette is how maps are drawn.

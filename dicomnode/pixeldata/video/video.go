@@ -284,12 +284,17 @@ func (c *Clip) numberOf(ctx context.Context, said *words, left []int) (int, erro
 		if !c.index.timed {
 			return left[0], nil
 		}
-		i, ok := slices.BinarySearchFunc(c.index.packets, at, func(p packet, at int64) int { return cmp.Compare(p.at, at) })
-		if !ok {
-			return 0, fmt.Errorf("%w: a frame at another time than a packet", pixeldata.ErrCorrupt)
-		}
-		return i + 1, nil
+		return c.at(at)
 	}
+}
+
+// at is the number of the frame that is shown at a time.
+func (c *Clip) at(at int64) (int, error) {
+	i, ok := slices.BinarySearchFunc(c.index.packets, at, func(p packet, at int64) int { return cmp.Compare(p.at, at) })
+	if !ok {
+		return 0, fmt.Errorf("%w: a frame at another time than a packet", pixeldata.ErrCorrupt)
+	}
+	return i + 1, nil
 }
 
 // patience is how long what a child says may come after the picture that it says it of.
@@ -388,4 +393,35 @@ func (s stoppable) Write(p []byte) (int, error) {
 		return 0, context.Cause(s.ctx)
 	}
 	return s.w.Write(p)
+}
+
+// Scenes are the numbers of the frames with which another scene begins, from the first on: which differ from the one before by more
+// than so much, 0..1, as ffmpeg's select filter has it. All frames are decoded for it.
+func (c *Clip) Scenes(ctx context.Context, difference float64) ([]int, error) {
+	filters := fmt.Sprintf("scale=160:-2:flags=fast_bilinear,select='eq(n,0)+gt(scene,%f)',showinfo=checksum=0", difference)
+	arguments := append(c.input(0), "-map", "0:v:0", "-vf", filters, "-vsync", "passthrough", "-f", "null", "pipe:1")
+	if !c.index.timed {
+		return nil, fmt.Errorf("%w: frames of a video without times are not found by scene; choose another way to select", pixeldata.ErrUnsupported)
+	}
+	cmd, said, out, err := c.child(ctx, arguments, c.count)
+	if err != nil {
+		return nil, err
+	}
+	_, _ = io.Copy(io.Discard, out)
+	err = cmd.Wait()
+	switch {
+	case ctx.Err() != nil:
+		return nil, context.Cause(ctx)
+	case pixeldata.OutOfTime(err, c.options.Bounds) != nil:
+		return nil, pixeldata.OutOfTime(err, c.options.Bounds)
+	}
+	var numbers []int
+	for len(said.times) > 0 {
+		at := <-said.times
+		if n, err := c.at(at); err == nil && n <= c.count {
+			numbers = append(numbers, n)
+		}
+	}
+	slices.Sort(numbers)
+	return slices.Compact(numbers), nil
 }

@@ -1,0 +1,54 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"time"
+
+	"endogate/dicomnode/dicom"
+	"endogate/inference/analysis"
+)
+
+// Video is a job of a video, as far as it is.
+type Video struct {
+	Job            string
+	Model          string
+	SOPInstanceUID dicom.UID
+	Moving         *analysis.Moving // nil before it has ended
+	Done, Of       int              // frames analysed of those to be analysed, while it is open
+}
+
+// FinishVideo is FinishJobPartly of a job whose instance is a video.
+func (l *Ledger) FinishVideo(ctx context.Context, id string, by analysis.Model, moving *analysis.Moving, results []analysis.Result, lacks string, objects []Object, at time.Time) error {
+	return l.finish(ctx, &action{Name: "finish-job", how: beforeSent, Job: id, Model: &by, Moving: moving, Results: results, Reason: lacks, Objects: objects, At: at})
+}
+
+// KeepPart keeps, while a job is open, what was said of some of the frames of its video: an encoded analysis of those behind the ones
+// that were kept before, of which with them done are analysed. It is not in the journal: without it, it is said again.
+func (l *Ledger) KeepPart(ctx context.Context, id string, done, of int, body []byte) error {
+	err := l.write(ctx, func(t *tx) error {
+		_, err := t.exec("INSERT OR REPLACE INTO part (job, done, total, body) SELECT id, ?, ?, ? FROM job WHERE name = ? AND state = 'open'", done, of, body, id)
+		return err
+	})
+	return wrap("ledger: part of job "+id, err)
+}
+
+// Parts are what was kept of a job, in order.
+func (l *Ledger) Parts(ctx context.Context, id string) ([][]byte, error) {
+	parts, err := query(ctx, l.readDB, func(rows *sql.Rows) (b []byte, err error) { return b, rows.Scan(&b) },
+		"SELECT p.body FROM part p JOIN job j ON j.id = p.job WHERE j.name = ? ORDER BY p.done", id)
+	return parts, wrap("ledger: parts of job "+id, err)
+}
+
+const videos = `SELECT j.name, j.model, i.sop_instance_uid, j.moving, 0, 0 FROM job j INDEXED BY job_moving JOIN instance i ON i.id = j.instance
+		WHERE j.study = (SELECT id FROM study WHERE study_instance_uid = ?1) AND j.moving <> 'null' AND j.retracted = ''
+	UNION ALL SELECT j.name, j.model, i.sop_instance_uid, 'null', max(p.done), p.total FROM part p JOIN job j ON j.id = p.job JOIN instance i ON i.id = j.instance
+		WHERE j.study = (SELECT id FROM study WHERE study_instance_uid = ?1) GROUP BY j.id`
+
+// Videos are the jobs of videos of a study, those that have ended and then those under way.
+func (l *Ledger) Videos(ctx context.Context, study dicom.UID) ([]Video, error) {
+	all, err := query(ctx, l.readDB, func(rows *sql.Rows) (v Video, err error) {
+		return v, rows.Scan(&v.Job, &v.Model, &v.SOPInstanceUID, jsonColumn{&v.Moving}, &v.Done, &v.Of)
+	}, videos, study)
+	return all, wrap("ledger: videos", err)
+}

@@ -1,0 +1,238 @@
+package inference
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"slices"
+	"time"
+
+	"endogate/dicomnode/pixeldata"
+	"endogate/dicomnode/pixeldata/video"
+	"endogate/inference/analysis"
+)
+
+// Progress is how far a video is.
+type Progress struct {
+	Done, Of int // frames to be analysed
+}
+
+// Diary keeps what is said of the frames of a video until all is said: whoever goes on with it does not say it again.
+type Diary interface {
+	// Kept are the parts that were kept before, in the order of their frames.
+	Kept(ctx context.Context) ([]analysis.Part, error)
+	// Keep makes parts durable, which follow on those kept before.
+	Keep(ctx context.Context, parts []analysis.Part, p Progress) error
+}
+
+// How often what is said of a video is kept: after so many frames, or so long.
+const (
+	keptFrames = 64
+	keptTime   = 10 * time.Second
+)
+
+// Watch does a task of a video: its frames are chosen as the model has it, classified one by one, and put together; those to look at are
+// then explained. Maps are there of key frames alone. Errors as Each. A nil diary: nothing is kept.
+func (w *Worker) Watch(ctx context.Context, t Task, d Diary) (a analysis.Analysis, err error) {
+	model, ok := w.Models[t.Model].(Watcher)
+	if !ok {
+		return a, Permanent(fmt.Errorf("model %q is not configured, or sees no videos", t.Model))
+	}
+	err = Guard(w.Log, t.Job, func() (err error) {
+		a, err = w.watch(ctx, t, model, d)
+		return err
+	})
+	if err != nil && ctx.Err() != nil {
+		err = Postponed(err)
+	}
+	return a, err
+}
+
+// watching is a task of a video under way.
+type watching struct {
+	*Worker
+	t     Task
+	model Watcher
+	clip  *video.Clip
+	diary Diary
+	of    int // frames to be analysed
+	parts []analysis.Part
+	fresh int // of the parts, those that the diary has not
+	kept  time.Time
+	lacks lacks
+	alive func() // tells the clock that a frame is done
+}
+
+func (w *Worker) watch(ctx context.Context, t Task, model Watcher, d Diary) (analysis.Analysis, error) {
+	a := analysis.Analysis{Model: model.Made()}
+	limit := cmp.Or(w.Stall, defaultStall)
+	stalled := fmt.Errorf("no frame was done within %s", limit)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	timer := time.AfterFunc(limit, func() { cancel(stalled) })
+	defer timer.Stop()
+	err := w.opened(ctx, t, func(clip *video.Clip) error {
+		s := &watching{Worker: w, t: t, model: model, clip: clip, diary: d, kept: time.Now(), alive: func() { timer.Reset(limit) }}
+		return s.all(ctx, &a)
+	})
+	switch {
+	case err != nil && context.Cause(ctx) == stalled:
+		return a, stalled
+	case errors.Is(err, pixeldata.ErrNoDecoder) && t.Others:
+		return a, Postponed(err)
+	case errors.Is(err, pixeldata.ErrUnsupported):
+		a.NotAnalysed, a.Parts, a.Moving = err.Error(), nil, nil
+		return a, nil
+	case errors.Is(err, pixeldata.ErrCorrupt), errors.Is(err, pixeldata.ErrTooMuch):
+		return a, Permanent(err)
+	}
+	return a, err
+}
+
+func (w *Worker) opened(ctx context.Context, t Task, do func(*video.Clip) error) error {
+	clip, err := video.Open(ctx, t.Instance)
+	if err != nil {
+		return err
+	}
+	return errors.Join(do(clip), clip.Close())
+}
+
+// all says of the video what there is to say.
+func (s *watching) all(ctx context.Context, a *analysis.Analysis) error {
+	temporal, classes := s.model.Watching()
+	numbers, err := temporal.Select.choose(ctx, s.clip, cmp.Or(s.MaxFrames, defaultMaxFrames))
+	if err != nil {
+		return err
+	}
+	s.alive()
+	s.of = len(numbers)
+	if s.diary != nil {
+		if s.parts, err = s.diary.Kept(ctx); err != nil {
+			return Postponed(err)
+		}
+	}
+	if n := len(s.parts); n > 0 {
+		last := s.parts[n-1].Result.Span.First
+		numbers = slices.DeleteFunc(numbers, func(n int) bool {
+			if n <= last && !slices.ContainsFunc(s.parts, func(p analysis.Part) bool { return p.Result.Span.First == n }) {
+				s.lacks.add(&pixeldata.FrameError{First: n, Last: n, Of: s.clip.Count(), Err: fmt.Errorf("%w: it is not decoded", pixeldata.ErrCorrupt)})
+			}
+			return n <= last
+		})
+	}
+	if err := s.classify(ctx, numbers); err != nil {
+		return err
+	}
+	if len(s.parts) == 0 {
+		return cmp.Or(s.lacks.first, fmt.Errorf("%w: none of its frames can be decoded", pixeldata.ErrCorrupt))
+	}
+	frames := make([]watched, len(s.parts))
+	for i, p := range s.parts {
+		r := p.Result
+		frames[i] = watched{number: r.Span.First, at: r.Span.Start, sharp: p.Quality.Sharpness, poor: p.Quality.Poor, scores: r.Scores}
+	}
+	a.Moving = temporal.sum(classes, frames)
+	a.Moving.Frames, a.Moving.Selected = s.clip.Count(), temporal.Select.String()
+	s.settle(a.Moving)
+	if err := s.explain(ctx, a.Moving); err != nil {
+		return err
+	}
+	a.Parts, a.NotAnalysed = s.parts, both(s.lacks.String(), s.clip.Note())
+	return nil
+}
+
+// classify has the frames said something of, and that kept.
+func (s *watching) classify(ctx context.Context, numbers []int) error {
+	for frame, err := range s.clip.Frames(ctx, numbers) {
+		bad := (*pixeldata.FrameError)(nil)
+		if ctx.Err() == nil && errors.As(err, &bad) {
+			s.lacks.add(bad)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		part, err := s.one(ctx, frame)
+		if err != nil {
+			return fmt.Errorf("frame %d: %w", frame.Number, err)
+		}
+		s.parts, s.fresh = append(s.parts, part), s.fresh+1
+		s.alive()
+		if err := s.keep(ctx); err != nil {
+			return Postponed(err)
+		}
+	}
+	return nil
+}
+
+func (s *watching) one(ctx context.Context, frame pixeldata.Frame) (analysis.Part, error) {
+	begun := time.Now()
+	quality := Assess(frame.Image)
+	part, err := s.model.Classify(ctx, s.sample(frame))
+	if err != nil {
+		return part, err
+	}
+	part.Quality = &analysis.Quality{Sharpness: quality.Sharpness, Poor: quality.Poor()}
+	if s.Observe != nil {
+		s.Observe(s.t.Model, time.Since(begun))
+	}
+	return part, nil
+}
+
+func (s *watching) sample(frame pixeldata.Frame) analysis.Sample {
+	span := analysis.Still(frame.Number)
+	span.Start = s.clip.Time(frame.Number)
+	return analysis.Sample{Span: span, Frames: []*image.RGBA{frame.Image}}
+}
+
+// keep has the diary take what it has not, now and then.
+func (s *watching) keep(ctx context.Context) error {
+	if s.diary == nil || s.fresh < keptFrames && time.Since(s.kept) < keptTime {
+		return nil
+	}
+	err := s.diary.Keep(ctx, s.parts[len(s.parts)-s.fresh:], Progress{len(s.parts), s.of})
+	s.fresh, s.kept = 0, time.Now()
+	return err
+}
+
+// settle leaves of what was found in frames what counts.
+func (s *watching) settle(m *analysis.Moving) {
+	for i := range s.parts {
+		r := &s.parts[i].Result
+		poor := s.parts[i].Quality.Poor
+		if poor != "" {
+			r.Notes = append(r.Notes, "Discounted: "+poor+".")
+		}
+		r.Findings = slices.DeleteFunc(r.Findings, func(f analysis.Finding) bool { return poor != "" || !m.Within(r.Span.First, f.Class) })
+	}
+}
+
+// explain explains the key frames.
+func (s *watching) explain(ctx context.Context, m *analysis.Moving) error {
+	var numbers []int
+	for _, k := range m.KeyFrames {
+		numbers = append(numbers, k.Frame)
+	}
+	slices.Sort(numbers)
+	for frame, err := range s.clip.Frames(ctx, slices.Compact(numbers)) {
+		if err != nil {
+			return err
+		}
+		part, err := s.model.Infer(ctx, s.sample(frame), s.t.Wishes)
+		if err != nil {
+			return fmt.Errorf("frame %d: %w", frame.Number, err)
+		}
+		i := slices.IndexFunc(s.parts, func(p analysis.Part) bool { return p.Result.Span.First == frame.Number })
+		r := &s.parts[i].Result
+		r.Notes = append(r.Notes, part.Result.Notes...)
+		for _, one := range part.Maps {
+			if slices.ContainsFunc(r.Findings, func(f analysis.Finding) bool { return f.Class == one.Class && f.Number == one.Number }) {
+				s.parts[i].Maps = append(s.parts[i].Maps, one)
+			}
+		}
+		s.alive()
+	}
+	return nil
+}

@@ -1,0 +1,118 @@
+package results
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"slices"
+
+	"endogate/dicomnode/pixeldata"
+	"endogate/dicomnode/pixeldata/video"
+	"endogate/inference"
+	"endogate/inference/analysis"
+)
+
+// diary keeps in the ledger what is said of a video under way.
+type diary struct {
+	*Workshop
+	job string
+	by  analysis.Model
+}
+
+// Kept implements inference.Diary: what another version of the model said is not gone on with.
+func (d diary) Kept(ctx context.Context) (parts []analysis.Part, err error) {
+	bodies, err := d.Ledger.Parts(ctx, d.job)
+	if err != nil {
+		return nil, err
+	}
+	for _, body := range bodies {
+		a, err := analysis.Decode(bytes.NewReader(body))
+		if err != nil || a.Model != d.by {
+			d.Log.Warn("what was said of a video is not gone on with", "job", d.job, "err", err)
+			return parts, nil
+		}
+		parts = append(parts, a.Parts...)
+	}
+	if len(parts) > 0 {
+		d.Log.Info("a video is gone on with", "job", d.job, "behind_frame", parts[len(parts)-1].Result.Span.First, "frames", len(parts))
+	}
+	return parts, nil
+}
+
+// Keep implements inference.Diary.
+func (d diary) Keep(ctx context.Context, parts []analysis.Part, p inference.Progress) error {
+	var body bytes.Buffer
+	if err := (analysis.Analysis{Model: d.by, Parts: parts}).Encode(&body); err != nil {
+		return err
+	}
+	return d.Ledger.KeepPart(ctx, d.job, p.Done, p.Of, body.Bytes())
+}
+
+// watch has the worker here say what there is in a video.
+func (m *making) watch(ctx context.Context, entry *Entry) (notAnalysed string, err error) {
+	task := inference.Task{Job: m.job.ID, Model: m.job.Model, Instance: entry.Instance, Wishes: m.Wishes[m.job.Route]}
+	a, err := m.Worker.Watch(ctx, task, diary{m.Workshop, m.job.ID, m.algorithm.Model})
+	if err != nil {
+		return "", err
+	}
+	return a.NotAnalysed, m.moving(ctx, a)
+}
+
+// moving takes over what is said of a video. The frames that pictures are made of, its key frames, are decoded anew.
+func (m *making) moving(ctx context.Context, a analysis.Analysis) error {
+	var numbers []int
+	for _, p := range a.Parts {
+		if len(p.Maps) > 0 {
+			numbers = append(numbers, p.Result.Span.First)
+		}
+	}
+	m.whole = a.Moving
+	frames := map[int]int{} // parts by frame
+	for i, p := range a.Parts {
+		frames[p.Result.Span.First] = i
+	}
+	if len(numbers) > 0 {
+		if err := m.pictured(ctx, a.Parts, frames, numbers); err != nil {
+			return err
+		}
+	}
+	for _, p := range a.Parts {
+		if len(p.Maps) == 0 {
+			m.results = append(m.results, p.Result)
+		}
+	}
+	slices.SortFunc(m.results, func(a, b analysis.Result) int { return a.Span.First - b.Span.First })
+	return nil
+}
+
+func (m *making) pictured(ctx context.Context, parts []analysis.Part, frames map[int]int, numbers []int) error {
+	entry, err := m.Keeper.Open(ctx, m.job.Entry) // the stream was read to its end
+	if err != nil {
+		return err
+	}
+	defer entry.Close()
+	clip, err := video.Open(ctx, entry.Instance)
+	if err != nil {
+		return undecodable(err)
+	}
+	defer clip.Close()
+	for frame, err := range clip.Frames(ctx, numbers) {
+		if err != nil {
+			return undecodable(err)
+		}
+		if err := m.part(ctx, parts[frames[frame.Number]], []*image.RGBA{frame.Image}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// undecodable marks what stays so however often it is tried.
+func undecodable(err error) error {
+	if errors.Is(err, pixeldata.ErrUnsupported) || errors.Is(err, pixeldata.ErrCorrupt) || errors.Is(err, pixeldata.ErrTooMuch) {
+		return inference.Permanent(fmt.Errorf("key frames: %w", err))
+	}
+	return err
+}
