@@ -251,7 +251,7 @@ func (l *Ledger) finish(ctx context.Context, a *action) error {
 		if err := t.event(j.event(EventAnalysed, at, detail)); err != nil {
 			return err
 		}
-		if err := t.findUrgent(j, by, results, at); err != nil {
+		if err := t.findUrgent(j, *a.Model, a.Results, at); err != nil {
 			return err
 		}
 		return t.insertObjects(j.study, objects, at)
