@@ -15,7 +15,7 @@ import (
 )
 
 const selectJob = `SELECT j.name, i.entry, j.model, i.sop_class_uid, i.sop_instance_uid, i.series_instance_uid,
-	s.study_instance_uid, i.route, j.state, j.attempts, j.retries, j.inferred_at, j.ended_at, j.reason, j.made_by, j.retracted, j.priority, j.again, e.destinations, i.size, j.screening <> ''
+	s.study_instance_uid, i.route, j.state, j.attempts, j.retries, j.inferred_at, j.ended_at, j.reason, j.made_by, j.retracted, j.priority, j.again, e.destinations, i.size, j.screening <> '', i.received_at
 	FROM job j JOIN instance i ON i.id = j.instance JOIN study s ON s.id = j.study JOIN exam e ON e.id = j.exam `
 
 func scanJob(rows *sql.Rows) (Job, error) {
@@ -38,6 +38,7 @@ func jobFields(j *Job) []any {
 		jsonColumn{&j.Destinations},
 		&j.Size,
 		&j.Bulk,
+		timeColumn{&j.ReceivedAt},
 	}
 }
 

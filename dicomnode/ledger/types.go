@@ -125,8 +125,9 @@ type Job struct {
 
 	Bulk bool // of a screening: it waits behind all others
 
-	Destinations []string // of its exam
-	Size         int64    // of its instance, in bytes
+	Destinations []string  // of its exam
+	Size         int64     // of its instance, in bytes
+	ReceivedAt   time.Time // its instance
 
 	tries int // of a job that is done once more: one more than its attempts
 }

@@ -251,7 +251,7 @@ func (m *making) finish(ctx context.Context, notAnalysed string) error {
 	case err != nil:
 		return err
 	}
-	m.Finished(m.job.Model, skipped)
+	m.Finished(m.job, skipped)
 	return nil
 }
 

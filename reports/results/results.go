@@ -38,7 +38,7 @@ type Workshop struct {
 	Pictures    *Pictures                    // what was decoded for it
 	MaxAttempts int                          // of a job before it is parked, counted by the ledger
 	Now         func() time.Time
-	Finished    func(model string, skipped bool) // called when a job has ended, with results or without a try
+	Finished    func(j ledger.Job, skipped bool) // called when a job has ended, with results or without a try
 	Log         *slog.Logger
 
 	home     sync.Mutex // held by atHome

@@ -144,7 +144,7 @@ func (b *bench) use(store *spool.Spool) {
 			Model: testModel, Number: 1, Classes: []analysis.Class{{Name: "polyp"}},
 		}},
 		Colours: colours, Opacity: 0.5,
-		MaxAttempts: benchAttempts, Now: time.Now, Finished: func(string, bool) { b.finished++ }, Log: slog.New(slog.NewTextHandler(&b.log, nil)),
+		MaxAttempts: benchAttempts, Now: time.Now, Finished: func(ledger.Job, bool) { b.finished++ }, Log: slog.New(slog.NewTextHandler(&b.log, nil)),
 	}
 }
 

@@ -25,7 +25,7 @@ type Metrics struct {
 	jobs, delivery                           *prometheus.CounterVec
 	messages, messagePeers                   *prometheus.CounterVec
 	dropped, late                            prometheus.Counter
-	inference                                *prometheus.HistogramVec
+	inference, result, notified              *prometheus.HistogramVec
 	strangers                                *prometheus.CounterVec
 	away                                     turnedAway
 
@@ -48,13 +48,15 @@ func NewMetrics(v Version, gauges func(context.Context) (Gauges, error)) *Metric
 		dropped:       prometheus.NewCounter(prometheus.CounterOpts{Name: "endogate_hl7_dropped_bytes_total", Help: "Bytes received that were in no frame."}),
 		late:          prometheus.NewCounter(prometheus.CounterOpts{Name: "endogate_hl7_late_cancels_total", Help: "Studies whose order was cancelled when work was done or under way."}),
 		inference:     seconds("inference_seconds", "Time of one frame: preparation, network, explanation, maps and contours.", "model"),
+		result:        waits("result_seconds", "From the C-STORE of an image to its findings, by route.", "route"),
+		notified:      waits("notification_seconds", "From the C-STORE of the first image with an urgent finding until a person was told, by route.", "route"),
 		strangers:     counter("turned_away_total", "Associations of callers that are no peer, by calling AE title where that is listed, and what is not.", "calling_ae", "not_listed"),
 		titles:        map[string]struct{}{},
 	}
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "endogate_build_info", Help: "Always 1; the labels name the build."}, []string{"version", "commit", "go"})
 	build.WithLabelValues(label(v.Version), label(v.Commit), label(v.Go)).Set(1)
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		build, m.received, m.receivedBytes, m.refused, m.stored, m.jobs, m.delivery, m.messages, m.messagePeers, m.dropped, m.late, m.inference, m.strangers, &state{read: gauges})
+		build, m.received, m.receivedBytes, m.refused, m.stored, m.jobs, m.delivery, m.messages, m.messagePeers, m.dropped, m.late, m.inference, m.result, m.notified, m.strangers, &state{read: gauges})
 	return m
 }
 
@@ -117,6 +119,17 @@ func (m *Metrics) Inference(model string, d time.Duration) {
 	m.inference.WithLabelValues(label(model)).Observe(d.Seconds())
 }
 
+// Result records the time from the C-STORE of an image to its findings, and Notified until a person was told of them. A clock that was set
+// back makes neither less than nothing.
+func (m *Metrics) Result(route string, d time.Duration) {
+	m.result.WithLabelValues(label(route)).Observe(max(d, 0).Seconds())
+}
+
+// Notified is Result for a notification.
+func (m *Metrics) Notified(route string, d time.Duration) {
+	m.notified.WithLabelValues(label(route)).Observe(max(d, 0).Seconds())
+}
+
 // Delivery counts the end of an attempt to deliver: "done", "retry" or "parked".
 func (m *Metrics) Delivery(destination, outcome string) {
 	m.delivery.WithLabelValues(label(destination), label(outcome)).Inc()
@@ -165,5 +178,13 @@ func seconds(name, help string, labels ...string) *prometheus.HistogramVec {
 	return prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "endogate_" + name, Help: help,
 		Buckets: []float64{.005, .01, .02, .05, .1, .2, .5, 1, 2, 5, 10},
+	}, labels)
+}
+
+// waits are seconds of what may take hours.
+func waits(name, help string, labels ...string) *prometheus.HistogramVec {
+	return prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "endogate_" + name, Help: help,
+		Buckets: []float64{.1, .2, .5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 3600, 4 * 3600, 24 * 3600},
 	}, labels)
 }

@@ -54,6 +54,7 @@ func exposition(t *testing.T) string {
 		}}, nil
 	})
 	m.Stored(0)
+	m.Notified("endoscopy", time.Second)
 	m.Certificates(func() map[string]time.Time { return map[string]time.Time{"dicom.tls": time.Now()} })
 	m.TurnedAway("SCOPE1", "10.1.9.4", admin.NotAddress, time.Now())
 	check := admin.Check{Name: "disk", Probe: func(context.Context) error { return nil }}

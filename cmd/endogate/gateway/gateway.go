@@ -232,8 +232,11 @@ func (g *parts) assemble(ctx context.Context, life *lifecycle) error {
 		}
 	}
 	g.outbox = &outbox.Outbox{
-		Handed: g.transfers.handed,
-		Queue:  g.ledger, Senders: senders, Drain: g.cfg.Drain.Std() / 6, Timeout: g.cfg.Delivery.Timeout.Std(), Log: g.log, Now: g.now,
+		Handed: func(ctx context.Context, destination string, d ledger.Delivery, fate outbox.Fate) {
+			g.transfers.handed(ctx, destination, d, fate)
+			g.timeNotice(ctx, d, fate)
+		},
+		Queue: g.ledger, Senders: senders, Drain: g.cfg.Drain.Std() / 6, Timeout: g.cfg.Delivery.Timeout.Std(), Log: g.log, Now: g.now,
 		Backoff: outbox.Backoff{First: g.cfg.Delivery.MinBackoff.Std(), Last: g.cfg.Delivery.MaxBackoff.Std(), Dead: g.cfg.Delivery.GiveUp.Std()},
 		Lost: func(ctx context.Context, entry string) error {
 			defer g.wakeAgain()
@@ -275,12 +278,14 @@ func (g *parts) assemble(ctx context.Context, life *lifecycle) error {
 		Wishes: g.models.wanted(), Prepare: g.models.byName(), Pictures: results.NewPictures(picturesKept),
 		Ledger: g.ledger, Keeper: g.keeper, Builder: g.builder, Algorithms: g.models.algorithms,
 		Colours: colours, Opacity: g.cfg.Reports.Opacity, MaxAttempts: g.cfg.Jobs.MaxDeliver, Now: g.now, Log: g.log,
-		Finished: func(model string, skipped bool) {
+		Finished: func(j ledger.Job, skipped bool) {
 			outcome := "done"
 			if skipped {
 				outcome = "skipped"
+			} else {
+				g.metrics.Result(j.Route, g.now().Sub(j.ReceivedAt))
 			}
-			g.metrics.Job(model, outcome)
+			g.metrics.Job(j.Model, outcome)
 			g.wakeOutbox()
 			g.exams.Wake()
 		},

@@ -72,6 +72,16 @@ func (g *parts) noticeWriter() notice.Writer {
 	return notice.Writer{Page: strings.TrimRight(g.cfg.HTTP.URL, "/"), Location: zone}
 }
 
+// timeNotice measures how long it took from the first image with an urgent finding until somebody was told.
+func (g *parts) timeNotice(ctx context.Context, d ledger.Delivery, fate outbox.Fate) {
+	if d.Kind != ledger.KindNotice || fate == outbox.FateParked {
+		return
+	}
+	if n, err := g.ledger.Notice(ctx, d.Entry); err == nil && !n.Received.IsZero() {
+		g.metrics.Notified(n.Route, g.now().Sub(n.Received))
+	}
+}
+
 func (n notices) written(write func(ledger.Notice) ([]byte, error)) func(context.Context, string) ([]byte, error) {
 	return func(ctx context.Context, entry string) ([]byte, error) {
 		one, err := n.of(ctx, entry)
