@@ -105,7 +105,7 @@ func (d doctorCmd) checks(cfg configs.Config) []check {
 			check{"HL7 port", func(context.Context) (string, error) { return checkPort(cfg, cfg.HL7.Listen) }},
 			check{"HL7 senders", func(context.Context) (string, error) { return checkSenders(cfg.HL7) }})
 	}
-	if len(cfg.Models)+len(cfg.Routes) > 0 {
+	if len(cfg.Models)+len(cfg.Routes)+len(cfg.Urgent) > 0 {
 		checks = append(checks, check{"models and routes", func(ctx context.Context) (string, error) { return tryModels(ctx, cfg) }})
 	}
 	if cfg.NATS.URL != "" {

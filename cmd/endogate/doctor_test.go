@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"net"
 	"os"
@@ -134,6 +135,42 @@ func TestDoctor_worker(t *testing.T) {
 		}
 	}
 	assert.Equal(t, []string{"ONNX Runtime", "ffmpeg", "models", "NATS"}, names)
+}
+
+// What is urgent has to be a class of a model, what is told a finding that reports are read for, and whom it goes to has to be there: doctor
+// says all of it, and where it stands.
+func TestDoctor_notify(t *testing.T) {
+	if _, err := onnx.FindLibrary(""); err != nil {
+		installed.Lacking(t, "%v; make setup brings it", err)
+	}
+	dir := t.TempDir()
+	config := filepath.Join(dir, "endogate.yaml")
+	text := fmt.Sprintf(`data_dir: %q
+http: {listen: "127.0.0.1:0", url: "https://endogate.hospital"}
+dicom: {listen: "127.0.0.1:0", peers: [{ae_title: "*", hosts: [127.0.0.1]}]}
+models: [{dir: ../../testdata/models/demo}]
+destinations:
+  - {name: pacs, kind: dicom, ae_title: A, address: "127.0.0.1:1"}
+  - {name: pager, kind: webhook, url: "http://127.0.0.1:1/", key_file: %q}
+  - {name: mail, kind: email, address: "127.0.0.1:1", from: a@example.org, recipients: [b@example.org]}
+routes: [{name: r, models: [demo], destinations: [pacs]}]
+urgent:
+  - {class: polyp, threshold: 0.9}
+  - {class: volcano, threshold: 0.9}
+notify:
+  - {name: a, on: review, findings: [polyp, volcano], to: [pager, mail]}
+`, dir, filepath.Join(dir, "none.key"))
+	require.NoError(t, os.WriteFile(config, []byte(text), 0o600))
+	var out bytes.Buffer
+	err := doctorCmd{Timeout: 5 * time.Second}.Run(t.Context(), &cli{Config: config}, console{out: &out})
+	assert.ErrorContains(t, err, `line 12: urgent[1].class: "volcano" is no class of the models (polyp, `)
+	assert.ErrorContains(t, err, `line 14: notify[0].findings: "volcano" is no finding that reports are read for (`)
+
+	require.NoError(t, os.WriteFile(config, []byte(strings.ReplaceAll(strings.ReplaceAll(text, "polyp, volcano", "polyp"), "{class: volcano", "{class: normal-cecum")), 0o600))
+	require.Error(t, doctorCmd{Timeout: 5 * time.Second}.Run(t.Context(), &cli{Config: config}, console{out: &out}))
+	assert.Regexp(t, `FAULT  destination pager .*none.key: no such file or directory; put the file there`, out.String())
+	assert.Regexp(t, `FAULT  destination mail .*connection refused`, out.String())
+	assert.Contains(t, out.String(), "models and routes")
 }
 
 // A listener for messages needs senders, and files of TLS that can be loaded.

@@ -117,7 +117,7 @@ func (e usageError) Error() string { return string(e) }
 func (c *cli) load() (configs.Config, error) {
 	cfg, err := configs.Load(c.Config)
 	if err != nil && len(cfg.Models) > 0 {
-		err = errors.Join(err, configs.Locate(c.Config, gateway.CheckRoutes(cfg)))
+		err = errors.Join(err, configs.Locate(c.Config, errors.Join(gateway.CheckRoutes(cfg), gateway.CheckNotify(cfg))))
 	}
 	return cfg, err
 }
@@ -136,7 +136,7 @@ func (c *cli) checkWorker() (configs.Worker, error) {
 func (c *cli) check() (configs.Config, error) {
 	cfg, err := c.load()
 	if err == nil {
-		err = configs.Locate(c.Config, gateway.CheckRoutes(cfg))
+		err = configs.Locate(c.Config, errors.Join(gateway.CheckRoutes(cfg), gateway.CheckNotify(cfg)))
 	}
 	return cfg, err
 }

@@ -207,9 +207,6 @@ func (o ontologyCmd) Run(tty console) error {
 // checkOntology loads what reports are read with.
 func checkOntology(cfg configs.Config) (string, error) {
 	o, err := gateway.Ontology(cfg.Reading)
-	if err == nil {
-		err = gateway.CheckNotify(cfg.Notify, o)
-	}
 	if err != nil {
 		return "", err
 	}

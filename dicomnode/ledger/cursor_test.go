@@ -59,7 +59,7 @@ func TestCursor(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, n, total)
 		return page, total
-	}, func(s Study) Cursor { return Cursor{At: s.LastAt, ID: string(s.StudyInstanceUID)} })
+	}, func(s Study) Cursor { return Cursor{At: s.StandsAt, ID: string(s.StudyInstanceUID)} })
 	for _, s := range studies {
 		seen[string(s.StudyInstanceUID)] = true
 	}

@@ -125,11 +125,11 @@ func (t *tx) findUrgent(j jobRow, by analysis.Model, results []analysis.Result, 
 		}) {
 			continue
 		}
-		var known bool
-		if err := t.row("SELECT EXISTS (SELECT 1 FROM urgent WHERE study = ? AND class = ?)", []any{j.study, u.Class}, &known); err != nil {
+		var passed bool // it is known, or of a screening: what was reported long ago is not urgent, and asked about by a review
+		if err := t.row("SELECT EXISTS (SELECT 1 FROM urgent WHERE study = ?1 AND class = ?2) OR (SELECT screening <> '' FROM job WHERE id = ?3)", []any{j.study, u.Class, j.id}, &passed); err != nil {
 			return err
 		}
-		if known {
+		if passed {
 			continue
 		}
 		n := Notice{On: OnUrgent, Finding: u.Class, Model: by.Name, ModelVersion: by.Version}

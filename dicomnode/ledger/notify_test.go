@@ -86,6 +86,32 @@ func TestNotice(t *testing.T) {
 	require.ErrorIs(t, err, ErrNotFound)
 }
 
+// TestStudies_urgent: an urgent study stands before those of a day later, and not before later ones, on whatever page it comes.
+func TestStudies_urgent(t *testing.T) {
+	l, ctx := openLedger(t), t.Context()
+	require.NoError(t, l.SetNotify(ctx, Notify{Urgent: []Urgency{{"polyp", 0.9, 1}}}, at(0)))
+	for i, hours := range []int{0, 1, 23, 25, 48} {
+		r := from("A", i+1, i+1)
+		r.At = at(3600 * hours)
+		receive(t, l, r)
+	}
+	require.NoError(t, l.FinishJob(ctx, "entry001.demo", testModel, sees("polyp", 0.95), nil, at(5)))
+	var order []string
+	for after := (Cursor{}); ; {
+		page, total, err := l.Studies(ctx, StudyFilter{Limit: 2, After: after})
+		require.NoError(t, err)
+		require.Equal(t, 5, total)
+		if len(page) == 0 {
+			break
+		}
+		for _, s := range page {
+			order = append(order, string(s.StudyInstanceUID))
+			after = Cursor{At: s.StandsAt, ID: string(s.StudyInstanceUID)}
+		}
+	}
+	require.Equal(t, []string{"1.2.5", "1.2.4", "1.2.1", "1.2.3", "1.2.2"}, order)
+}
+
 // TestNotice_reviews: a question that a person is asked is told of once, whatever model it comes from; what is decided before it is sent
 // is not sent.
 func TestNotice_reviews(t *testing.T) {

@@ -12,7 +12,7 @@ import (
 // an index is good where the index has only the rows with work to do.
 func TestPlans(t *testing.T) {
 	l := openLedger(t)
-	small := regexp.MustCompile(`^SCAN (\w+ USING (COVERING )?INDEX (exam_open|exam_parked|job_open|job_line|job_parked|delivery_next|delivery_parked|study_conflict|study_last|imaging_order_changed|instance_held|instance_unanalysed|need_refused|need_ended|gate_held|gate_mismatch|desk_due|delivery_stale|delivery_sent|desk_parked)\b|\(subquery-\d+\)|json_each|turn\b|line\b|due\b|r VIRTUAL TABLE|ids|value|CONSTANT ROW)`)
+	small := regexp.MustCompile(`^SCAN (\w+ USING (COVERING )?INDEX (exam_open|exam_parked|job_open|job_line|job_parked|delivery_next|delivery_parked|study_conflict|study_last|study_stands|imaging_order_changed|instance_held|instance_unanalysed|need_refused|need_ended|gate_held|gate_mismatch|desk_due|delivery_stale|delivery_sent|desk_parked)\b|\(subquery-\d+\)|json_each|turn\b|line\b|due\b|r VIRTUAL TABLE|ids|value|CONSTANT ROW)`)
 	for _, q := range []struct {
 		name, text string
 		args       int
@@ -66,10 +66,10 @@ func TestPlans(t *testing.T) {
 		{"trace", tracedStudies, 1, false},
 		{"duplicates", lookUpInstances, 1, true},
 		{"entry of an instance", entryOf, 1, true},
-		{"studies", selectStudy + "WHERE " + remembered + " ORDER BY last_at DESC, id DESC LIMIT ? OFFSET ?", 2, true},
-		{"studies of a patient", selectStudy + "WHERE " + remembered + " AND patient_id = ? ORDER BY last_at DESC, id DESC LIMIT ? OFFSET ?", 3, true},
-		{"studies by accession", selectStudy + "WHERE " + remembered + " AND accession_number = ? ORDER BY last_at DESC, id DESC LIMIT ? OFFSET ?", 3, true},
-		{"studies that wait", selectStudy + "INDEXED BY study_status WHERE " + remembered + " AND status = ? ORDER BY last_at DESC, id DESC LIMIT ? OFFSET ?", 3, true},
+		{"studies", selectStudy + "WHERE " + remembered + " ORDER BY stands_at DESC, id DESC LIMIT ? OFFSET ?", 2, true},
+		{"studies of a patient", selectStudy + "WHERE " + remembered + " AND patient_id = ? ORDER BY stands_at DESC, id DESC LIMIT ? OFFSET ?", 3, true},
+		{"studies by accession", selectStudy + "WHERE " + remembered + " AND accession_number = ? ORDER BY stands_at DESC, id DESC LIMIT ? OFFSET ?", 3, true},
+		{"studies that wait", selectStudy + "INDEXED BY study_status WHERE " + remembered + " AND status = ? ORDER BY stands_at DESC, id DESC LIMIT ? OFFSET ?", 3, true},
 		{"instances of a study", selectInstance, 3, true},
 		{"deliveries of a study's objects", deliveriesOfObjects, 3, false},
 		{"held results", heldGates, 2, true},

@@ -62,7 +62,8 @@ type Study struct {
 	Parked                 int      // jobs, exams, deliveries and held instances that wait for a person
 	Deliveries             DeliveryCounts
 	Status                 StudyStatus
-	Urgent                 bool // a model found in it what goes before others
+	Urgent                 bool      // a model found in it what goes before others
+	StandsAt               time.Time // what lists are sorted by: LastAt, or a day later where it is urgent
 	id                     int64
 }
 
@@ -138,7 +139,7 @@ const selectStudy = `SELECT id, study_instance_uid, coalesce((SELECT patient_id 
 	CASE WHEN unanalysed = 0 THEN '[]' ELSE (SELECT json_group_array(why) FROM (SELECT coalesce(nullif(i.reason, ''),
 		(SELECT j.reason FROM job j WHERE j.instance = i.id AND j.reason <> '' LIMIT 1), '') AS why
 		FROM instance i WHERE i.study = study.id AND i.state IN ('failed', 'not-analysed') LIMIT 50)) END,
-	modality, frames, flagged, deliveries_pending, deliveries_sent, deliveries_done, deliveries_parked, deliveries_discarded, status, urgent
+	modality, frames, flagged, deliveries_pending, deliveries_sent, deliveries_done, deliveries_parked, deliveries_discarded, status, urgent, stands_at
 	FROM study `
 
 func scanStudy(rows *sql.Rows) (Study, error) {
@@ -146,7 +147,7 @@ func scanStudy(rows *sql.Rows) (Study, error) {
 	err := rows.Scan(&s.id, &s.StudyInstanceUID, &s.PatientID, &s.PatientName, &s.AccessionNumber, &s.StudyDate, &s.StudyTime,
 		&s.StudyDescription, timeColumn{&s.FirstAt}, timeColumn{&s.LastAt}, &s.Instances, &s.Conflicts, &s.Open, &s.Parked,
 		&s.NotAnalysed, jsonColumn{&s.Why},
-		&s.Modality, &s.Frames, &s.Findings, &s.Deliveries.Pending, &s.Deliveries.Sent, &s.Deliveries.Done, &s.Deliveries.Parked, &s.Deliveries.Discarded, &s.Status, &s.Urgent)
+		&s.Modality, &s.Frames, &s.Findings, &s.Deliveries.Pending, &s.Deliveries.Sent, &s.Deliveries.Done, &s.Deliveries.Parked, &s.Deliveries.Discarded, &s.Status, &s.Urgent, timeColumn{&s.StandsAt})
 	s.Why = few(s.Why)
 	return s, err
 }
@@ -214,7 +215,7 @@ func (f StudyFilter) index() string {
 	return "INDEXED BY study_status "
 }
 
-// Studies returns a page of the studies that f picks, the one with the newest instance first, and how many f picks in all.
+// Studies returns a page of the studies that f picks, the one with the newest instance first and one that is urgent before those of the same day, and how many f picks in all.
 func (l *Ledger) Studies(ctx context.Context, f StudyFilter) (page []Study, total int, err error) {
 	where, args, err := f.where()
 	if err != nil {
@@ -225,10 +226,10 @@ func (l *Ledger) Studies(ctx context.Context, f StudyFilter) (page []Study, tota
 		return nil, 0, fmt.Errorf("ledger: studies: %w", err)
 	}
 	if f.After.ID != "" {
-		where, args = where+"AND (last_at, id) < (?, (SELECT id FROM study WHERE study_instance_uid = ?)) ", append(args, micros(f.After.At), f.After.ID)
+		where, args = where+"AND (stands_at, id) < (?, (SELECT id FROM study WHERE study_instance_uid = ?)) ", append(args, micros(f.After.At), f.After.ID)
 	}
 	args = append(args, limit(f.Limit), f.Offset)
-	page, err = query(ctx, l.readDB, scanStudy, selectStudy+f.index()+where+"ORDER BY last_at DESC, id DESC LIMIT ? OFFSET ?", args...)
+	page, err = query(ctx, l.readDB, scanStudy, selectStudy+f.index()+where+"ORDER BY stands_at DESC, id DESC LIMIT ? OFFSET ?", args...)
 	if err != nil {
 		return nil, 0, fmt.Errorf("ledger: studies: %w", err)
 	}

@@ -100,7 +100,7 @@ func (s *Server) studies(c echo.Context) error {
 		Studies []StudySummary `json:"studies"`
 		paging
 	}{list(page), paging{total, f.Limit, f.Offset, next(page, f.Limit, func(s StudySummary) ledger.Cursor {
-		return ledger.Cursor{At: s.LastAt, ID: string(s.StudyInstanceUID)}
+		return ledger.Cursor{At: s.StandsAt, ID: string(s.StudyInstanceUID)}
 	})}})
 }
 

@@ -110,6 +110,8 @@ type StudySummary struct {
 	OpenCount        int                   `json:"open_count"`         // jobs, reports and deliveries with work to do
 	ParkedCount      int                   `json:"parked_count"`       // jobs, reports, deliveries and instances that wait for a person
 	DeliveryCounts   ledger.DeliveryCounts `json:"delivery_counts"`
+	Urgent           bool                  `json:"urgent"` // a model found in it what goes before others
+	StandsAt         time.Time             `json:"-"`      // what the list is sorted by
 }
 
 // Study is everything the ledger knows about a study.

@@ -282,7 +282,7 @@ func (g *parts) assemble(ctx context.Context, life *lifecycle) error {
 			outcome := "done"
 			if skipped {
 				outcome = "skipped"
-			} else {
+			} else if !j.Bulk {
 				g.metrics.Result(j.Route, g.now().Sub(j.ReceivedAt))
 			}
 			g.metrics.Job(j.Model, outcome)

@@ -16,7 +16,6 @@ import (
 	"endogate/dicomnode/ledger"
 	"endogate/reports/notice"
 	"endogate/reports/outbox"
-	"endogate/reports/reading"
 )
 
 // Notify is what the configuration says of urgent findings and of who is told.
@@ -45,10 +44,15 @@ func (m *Models) checkUrgent(urgent []configs.Urgent) error {
 	return errors.Join(errs...)
 }
 
-// CheckNotify holds the findings of reviews that somebody is to be told of against those that reports are read for.
-func CheckNotify(rules []configs.Notify, o *reading.Ontology) error {
+// CheckNotify holds the findings of reviews that somebody is to be told of against those that reports are read for. Words that cannot be
+// loaded are another fault.
+func CheckNotify(cfg configs.Config) error {
+	o, err := Ontology(cfg.Reading)
+	if err != nil {
+		return nil
+	}
 	var errs []error
-	for i, r := range rules {
+	for i, r := range cfg.Notify {
 		for _, f := range r.Findings {
 			if r.On == ledger.OnReview && !slices.Contains(o.Findings(), f) {
 				errs = append(errs, configs.Fault(fmt.Sprintf("notify[%d].findings", i), "%q is no finding that reports are read for (%s)", f, strings.Join(o.Findings(), ", ")))

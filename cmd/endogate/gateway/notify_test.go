@@ -11,6 +11,8 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -18,7 +20,10 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"endogate/cmd/endogate/peers"
 	"endogate/dicomnode/ledger"
+	"endogate/hl7/mllp"
+	"endogate/hl7/mllp/mllptest"
 )
 
 const hookKey = "a key of more than twenty-four bytes"
@@ -168,4 +173,81 @@ func (g *testGateway) notices() (all []ledger.Delivery) {
 	}
 	require.NotEmpty(g.t, all)
 	return all
+}
+
+// TestGateway_notifications: an urgent finding and a report that denies it are told of by mail and by HL7, once each, and stand first; what a
+// receiver refuses is parked, and a person has it sent again.
+func TestGateway_notifications(t *testing.T) {
+	t.Parallel()
+	h := newHook(t)
+	h.answers(status(http.StatusGone))
+	post := (&peers.MailServer{}).Start(t)
+	ris := mllptest.Start(t, mllptest.AA)
+	listener := fmt.Sprintf("127.0.0.1:%d", peers.FreePort(t))
+	g := newGateway(t, h.notifying(t, fmt.Sprintf("hl7: {listen: %q, senders: [{application: RIS, hosts: [127.0.0.0/8]}]}\n", listener)))
+	g.replace("http: {", `http: {url: "https://endogate.hospital", `)
+	g.replace("destinations:\n", fmt.Sprintf(`destinations:
+  - {name: mail, kind: email, address: %q, security: none, from: endogate@example.org, recipients: [oncall@example.org]}
+  - {name: ris, kind: hl7, address: %q}
+`, post.Address, ris.Addr))
+	g.replace("to: [pager]}]", "to: [pager, mail, ris]}, {name: missed, on: review, kinds: [missed], findings: [polyp], to: [mail]}]")
+	g.start()
+	g.send(sample(t, "study2-0*")...)
+	g.waitFor("the refused one to be parked", func() bool {
+		return len(g.parked()) > 0 && len(post.Messages()) > 0
+	})
+	require.Contains(t, g.parked()[0].Reason, "410")
+	require.Len(t, h.all(), 1, "what is refused is not sent again by itself")
+	h.answers(status(http.StatusOK))
+	require.Equal(t, http.StatusOK, g.post("/api/v1/parked/"+g.parked()[0].ID+"/retry"))
+	g.waitFor("it to be sent again", func() bool { return len(g.parked()) == 0 && len(h.all()) == 2 })
+
+	report(t, listener, "r1", "F", "No polyps were seen.")
+	g.waitFor("the report to be told of", func() bool { return len(post.Messages()) == 2 })
+	report(t, listener, "r2", "C", "No polyps were seen, again.")
+	g.waitFor("all to be delivered", func() bool {
+		for _, d := range g.notices() {
+			if d.State != ledger.DeliveryDone {
+				return false
+			}
+		}
+		return true
+	})
+	study := g.studies()[0]
+	require.True(t, study.Urgent)
+	link := "https://endogate.hospital/#/studies/" + string(study.StudyInstanceUID)
+	messages := ris.Got()
+	said := strings.Join(post.Messages(), "\n")
+	for _, text := range append(post.Messages(), string(slices.Concat(messages...))) {
+		require.Contains(t, strings.ReplaceAll(text, "=\r\n", ""), link)
+	}
+	require.Contains(t, said, "Message-ID: <"+h.all()[0].id+"@example.org>")
+	require.Len(t, messages, 1)
+	for _, secret := range []string{"Yamada", "EG0002", "A20260002"} {
+		require.NotContains(t, said, secret)
+		require.NotContains(t, string(messages[0]), secret)
+	}
+	require.Len(t, post.Messages(), 2)
+	var reviews struct{ Reviews []ledger.Review }
+	g.get("/api/v1/reviews", &reviews)
+	require.Zero(t, reviews.Reviews[0].Priority, "of an urgent study")
+	metrics := g.text("/metrics")
+	require.Regexp(t, `endogate_notification_seconds_count\{route="endoscopy"\} 3`, metrics)
+	require.Regexp(t, `endogate_result_seconds_count\{route="endoscopy"\} [1-9]`, metrics)
+	for _, name := range []string{"pager", "mail", "ris"} {
+		require.Equal(t, http.StatusOK, g.post("/api/v1/destinations/"+name+"/echo"), name)
+	}
+	require.NotContains(t, g.Log(), "polyps were")
+}
+
+// report sends a report of another system on the second sample study.
+func report(t *testing.T, address, id, status, text string) {
+	client := &mllp.Client{Address: address}
+	defer func() { _ = client.Close() }()
+	answer, err := client.Exchange(t.Context(), []byte(strings.Join([]string{
+		`MSH|^~\&|RIS|NORTH|GATE|ENDO|20260301080000||ORU^R01^ORU_R01|` + id + "|P|2.5.1", "PID|1||EG0002",
+		"OBR|1|||73761001^Colonoscopy^SCT||||||||||||||A20260002|||||||" + status, "OBX|1|FT|59776-5^Findings^LN||" + text + "||||||" + status, "",
+	}, "\r")))
+	require.NoError(t, err)
+	require.Contains(t, string(answer), "MSA|AA|"+id)
 }

@@ -28,9 +28,6 @@ func Ontology(cfg configs.Reading) (*reading.Ontology, error) {
 // openSecondLook makes what compares reports of other systems with what the models found.
 func (g *parts) openSecondLook() error {
 	o, err := Ontology(g.cfg.Reading)
-	if err == nil {
-		err = CheckNotify(g.cfg.Notify, o)
-	}
 	if err != nil {
 		return err
 	}

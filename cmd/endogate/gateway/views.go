@@ -72,7 +72,7 @@ func summary(s ledger.Study) admin.StudySummary {
 		StudyDescription: s.StudyDescription, Modality: s.Modality, Status: s.Status,
 		FirstAt: s.FirstAt, LastAt: s.LastAt, InstanceCount: s.Instances, ConflictCount: s.Conflicts, NotAnalysed: s.NotAnalysed, NotAnalysedWhy: append([]string{}, s.Why...),
 		FrameCount: s.Frames, FindingCount: s.Findings, OpenCount: s.Open, ParkedCount: s.Parked,
-		DeliveryCounts: s.Deliveries,
+		DeliveryCounts: s.Deliveries, Urgent: s.Urgent, StandsAt: s.StandsAt,
 	}
 }
 

@@ -64,13 +64,13 @@ CREATE INDEX review_made ON review (made_at);
 CREATE INDEX review_state ON review (state, priority, id);
 CREATE INDEX review_study ON review (study, priority, id);
 CREATE INDEX screening_running ON screening (id) WHERE state = 'running';
-CREATE INDEX study_accession ON study (accession_number, last_at);
-CREATE INDEX study_conflict ON study (last_at, id) WHERE conflicts > 0;
+CREATE INDEX study_accession ON study (accession_number, stands_at);
+CREATE INDEX study_conflict ON study (stands_at, id) WHERE conflicts > 0;
 CREATE INDEX study_first ON study (first_at, study_instance_uid) WHERE forgotten_at IS NULL;
 CREATE INDEX study_last ON study (last_at, id) WHERE forgotten_at IS NULL;
-CREATE INDEX study_patient ON study (patient_id, last_at);
-CREATE INDEX study_status ON study (status, last_at, id) WHERE forgotten_at IS NULL;
-CREATE INDEX study_urgent ON study (urgent DESC, last_at DESC, id DESC) WHERE forgotten_at IS NULL;
+CREATE INDEX study_patient ON study (patient_id, stands_at);
+CREATE INDEX study_stands ON study (stands_at, id) WHERE forgotten_at IS NULL;
+CREATE INDEX study_status ON study (status, stands_at, id) WHERE forgotten_at IS NULL;
 CREATE INDEX subject_accession ON subject (accession) WHERE accession <> '';
 CREATE INDEX subject_message ON subject (message);
 CREATE INDEX subject_study ON subject (study_instance_uid) WHERE study_instance_uid <> '';
@@ -411,7 +411,7 @@ CREATE TABLE study (
 	parked             INTEGER NOT NULL DEFAULT 0  -- jobs, exams and deliveries that wait for a person
 , forgotten_at INTEGER, modality TEXT NOT NULL DEFAULT '', frames INTEGER NOT NULL DEFAULT 0, flagged INTEGER NOT NULL DEFAULT 0, unanalysed INTEGER NOT NULL DEFAULT 0, deliveries_pending INTEGER NOT NULL DEFAULT 0, deliveries_sent INTEGER NOT NULL DEFAULT 0, deliveries_done INTEGER NOT NULL DEFAULT 0, deliveries_parked INTEGER NOT NULL DEFAULT 0, deliveries_discarded INTEGER NOT NULL DEFAULT 0, status TEXT AS (CASE WHEN parked > 0 THEN 'parked' WHEN open > 0 THEN 'working'
 	WHEN unanalysed > 0 AND unanalysed + conflicts >= instances THEN 'not-analysed' WHEN unanalysed > 0 THEN 'partly-analysed'
-	ELSE 'done' END) VIRTUAL, urgent INTEGER NOT NULL DEFAULT 0);
+	ELSE 'done' END) VIRTUAL, urgent INTEGER NOT NULL DEFAULT 0, stands_at INTEGER AS (last_at + urgent * 86400000000) VIRTUAL);
 CREATE TABLE subject (
 	message            INTEGER NOT NULL REFERENCES message (id),
 	study_instance_uid TEXT NOT NULL,
