@@ -238,8 +238,10 @@ func lowerAttention(b *builder, n *node) string {
 	switch {
 	case len(shape) != 3 && len(shape) != 4 || len(kshape) != len(shape) || len(vshape) != len(shape):
 		return "its operands are neither of three axes nor of four"
-	case n.in(4) != "" || n.in(5) != "" || n.in(6) != "":
-		return "it goes on with keys of before, or with lengths of sequences"
+	case (n.in(4) == "") != (n.in(5) == ""):
+		return "it has keys of before without their values"
+	case n.in(6) != "":
+		return "it has lengths of sequences"
 	case n.out(3) != "":
 		return "it puts its products out"
 	case softcap != 0 && (n.in(3) != "" || n.attrInt("is_causal", 0) != 0):
@@ -258,6 +260,16 @@ func lowerAttention(b *builder, n *node) string {
 		vshape = []int64{vshape[0], kvHeads, vshape[1], vshape[2] / kvHeads}
 	} else {
 		heads, kvHeads, queries, keys = shape[1], kshape[1], shape[2], kshape[2]
+	}
+	past := int64(0)
+	if n.in(4) != "" { // goes on with keys and values of before
+		past = b.g.shape(n.in(4))[2]
+		k, v = b.op("Concat", []string{n.in(4), k}, intAttr("axis", 2)), b.op("Concat", []string{n.in(5), v}, intAttr("axis", 2))
+		keys += past
+		if !flat {
+			kshape, vshape = slices.Clone(kshape), slices.Clone(vshape)
+		}
+		kshape[2], vshape[2] = keys, keys
 	}
 	b.named(k, n.out(1))
 	b.named(v, n.out(2))
@@ -287,7 +299,7 @@ func lowerAttention(b *builder, n *node) string {
 	if n.attrInt("is_causal", 0) != 0 {
 		later := make([]float32, queries*keys)
 		for i := range queries {
-			for j := i + 1; j < keys; j++ {
+			for j := i + 1 + past; j < keys; j++ {
 				later[i*keys+j] = hidden
 			}
 		}
