@@ -10,7 +10,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 COMMIT  ?= $(shell git rev-parse HEAD 2>/dev/null)
 export VERSION COMMIT
 
-.PHONY: setup setup-test build run demo test lint unit fuzz drill soak bench container reproducible generate cover clean
+.PHONY: setup setup-test model-video build run demo test lint unit fuzz drill soak bench container reproducible generate cover clean
 
 setup:            ## install what building and running needs; nothing to do the second time
 	@deploy/setup.sh
@@ -57,6 +57,9 @@ container: build  ## the container image, tried, in out/endogate.tar; needs buil
 
 reproducible: setup ## builds twice from nothing, in folders, at times and for users that differ, and compares
 	@deploy/reproducible.sh
+
+model-video:      ## the network that looks across time at full size, trained on drawn clips, in out/models/video; ARGS='--steps 40 --held-out 20' is a short try
+	/usr/bin/python3 testdata/models/video.py --full out/models/video $(ARGS)
 
 generate:         ## what is made by programs; CI holds it against what is committed
 	$(GO) generate $(PKGS)

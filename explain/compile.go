@@ -25,6 +25,7 @@ type Output struct {
 	AtInput               bool
 	Frames, Height, Width int
 	Extent                Extent // of the maps, where they are not at the input
+	Prefix                int    // of AttentionWeights: tokens before those of patches or frames
 	Note                  string // what a reader of the map has to know, "" for nothing
 	Instead               string // why this is not the method or the layer that was asked for, "" where it is
 }
@@ -70,7 +71,12 @@ func (c *compiler) maps(wanted []Target) ([]Output, error) {
 		}
 		o := Output{Method: t.Method, Layer: t.layer, AtInput: t.AtInput, Frames: max(t.layer.Frames, 1), Height: t.layer.Height, Width: t.layer.Width, Extent: t.layer.Extent}
 		if len(c.attended) > 0 && !t.AtInput && !t.AtLayer {
-			o.Height, o.Width, o.Extent = c.attended[0].height, c.attended[0].width, c.attended[0].extent
+			a := c.attended[0]
+			o.Height, o.Width, o.Frames = a.grid()
+			o.Extent, o.Prefix = a.extent, a.prefix
+			if t.Method == AttentionWeights {
+				o.Height, o.Width, o.Frames = a.tokens, a.tokens, len(c.attended)
+			}
 		}
 		for _, n := range t.reads {
 			if (n.rules.name == guided.name || n.rules.name == deconvnet.name) && !c.rectified() {

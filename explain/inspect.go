@@ -7,7 +7,8 @@ type Inspection struct {
 	Opset     int64 // of the standard's operators, as exported
 	Inputs    []Port
 	Outputs   []Port
-	Attention bool   // over patches of the picture
+	Attention bool   // over patches of the picture, or over frames
+	Attended  int    // frames of a clip that attentions are over; 0 for none
 	Logits    string // where the gradient starts
 	Classes   int
 	Layers    []Layer             // Err says why one cannot be explained
@@ -55,7 +56,8 @@ func Inspect(model []byte, o Options) (*Inspection, error) {
 		in.Weights += size(t.Dims) * int64(elementSize(t.GetDataType()))
 	}
 	for _, a := range g.attentions(h) {
-		in.Attention = in.Attention || a.height > 0
+		in.Attention = in.Attention || a.places() > 0
+		in.Attended = max(in.Attended, a.frames)
 	}
 	up := g.leadingTo(h.logits)
 	for _, n := range g.nodes {
@@ -89,7 +91,7 @@ func (g *graph) multiplications(n *node) int64 {
 	return 0
 }
 
-// Methods lists what the model can be asked for: methods of attention only where there is one over patches, methods of
+// Methods lists what the model can be asked for: methods of attention only where there is one over patches or frames, methods of
 // layers only where there are layers.
 func (in *Inspection) Methods() []Method {
 	var all []Method

@@ -58,6 +58,9 @@ const (
 	// LayerSaliency is the gradient of a layer's channel-wise maximum at the input (Hicks et al. 2018); it knows no class.
 	LayerSaliency Method = "layer-saliency"
 
+	// AttentionWeights are the attention matrices of all layers over patches, or over the frames of a clip, mean over the heads:
+	// layers×tokens×tokens.
+	AttentionWeights Method = "attention-weights"
 	// Activation and ActivationGradient are what class activation maps are made of, N×C×... and S×C×...
 	Activation         Method = "activation"
 	ActivationGradient Method = "activation-gradient"
@@ -114,6 +117,7 @@ var catalogue = sync.OnceValue(func() []MethodInfo {
 		{Method: Occlusion, Title: "Occlusion", Kind: Saliency, Signed: true, Runs: true},
 		{Method: RISE, Title: "RISE", Kind: Saliency, Runs: true},
 		{Method: LIME, Title: "LIME", Kind: Saliency, Signed: true, Runs: true},
+		{Method: AttentionWeights, Title: "Attention", NoClass: true, Raw: true, needs: attentionOnly, make: attentionWeights},
 		{Method: Activation, Title: "Activation", AtLayer: true, NoClass: true, Raw: true, needs: nothing, make: itself},
 		{Method: ActivationGradient, Title: "Gradient of the activation", AtLayer: true, Raw: true, needs: layerGradient, make: asGrid},
 	}

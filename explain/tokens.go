@@ -13,6 +13,21 @@ type attention struct {
 	prefix        int // tokens before those of the grid: the class token, registers
 	height, width int // of the grid of patches; 0 where tokens are no patches, or those of a window
 	extent        Extent
+	frames        int // of the clip, where tokens are those; else 0
+}
+
+// grid is that of what is shown of an attention: one cell for a frame, where tokens are frames.
+func (a attention) grid() (height, width, frames int) {
+	if a.height > 0 {
+		return a.height, a.width, 1
+	}
+	return 1, 1, a.frames
+}
+
+// places is how many of the tokens are patches or frames.
+func (a attention) places() int {
+	height, width, frames := a.grid()
+	return height * width * frames
 }
 
 // attentions lists the softmaxes over T×T, from the input up.
@@ -26,7 +41,9 @@ func (g *graph) attentions(h head) []attention {
 			continue
 		}
 		a := attention{node: n, tensor: n.out(0), tokens: int(dims[rank-1])}
-		g.patches(&a)
+		if g.patches(&a); a.height == 0 {
+			g.framesOf(&a)
+		}
 		all = append(all, a)
 	}
 	return all
@@ -60,6 +77,16 @@ func (g *graph) patches(a *attention) {
 	}
 	if count = v.rows * v.columns; slices.Equal(v.order, span(int64(first), int64(first+count))) {
 		a.prefix, a.height, a.width, a.extent = first, v.rows, v.columns, v.extent
+	}
+}
+
+// framesOf finds out whether the tokens of an attention are the frames of a clip: one for each, and at most a class token before them,
+// none of which lies at a row or column of its own.
+func (g *graph) framesOf(a *attention) {
+	in, _ := LayoutOf(g.shape(g.inputs[0].GetName()))
+	p := g.placesOf()[a.tensor]
+	if before := a.tokens - in.Frames; in.Frames > 1 && (before == 0 || before == 1) && p[rowAt] == nil && p[columnAt] == nil {
+		a.prefix, a.frames = before, in.Frames
 	}
 }
 

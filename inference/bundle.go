@@ -108,7 +108,7 @@ type Explain struct {
 
 // Reference is a frame of the bundle, and what the network said of it where it was trained.
 type Reference struct {
-	Frame         string // a picture's path in the bundle
+	Frame         string // path in the bundle of a picture, or of a folder of a clip's frames, in the order of their names
 	Probabilities map[string]Expected
 	Tolerance     float64 // 0: what the network's arithmetic allows
 }
@@ -133,6 +133,7 @@ type Bundle struct {
 	Manufacturer string
 	Input        Input
 	Preprocess   []Step // in this order, before the resize
+	Clip         *Clip  // of Video; nil for Still
 	Output       Output
 	Classes      []analysis.Class // in the order of the network's outputs
 	Explain      Explain
@@ -144,7 +145,11 @@ type Bundle struct {
 // network that is not the one whose digest the manifest states is refused: a flipped bit of a weight is a network that runs.
 func LoadBundle(dir string) (*Bundle, error) {
 	b, manifestErr := loadManifest(filepath.Join(dir, ManifestFile))
-	digest, networkErr := digestOf(dir)
+	var heads []string
+	if b != nil {
+		heads = b.heads()
+	}
+	digest, networkErr := digestOf(dir, heads...)
 	if err := errors.Join(manifestErr, networkErr); err != nil {
 		return nil, err
 	}
@@ -192,8 +197,6 @@ func (b *Bundle) Fits(n *explain.Outline) error {
 	}
 	out := slices.IndexFunc(n.Outputs, func(p explain.Port) bool { return p.Name == b.Output.Name })
 	switch {
-	case b.Kind != Still:
-		return fault("kind %s: frames are taken one at a time, so that only %s is possible", b.Kind, Still)
 	case len(n.Inputs) != 1 || n.Inputs[0].Name != b.Input.Name:
 		return fault("input.name is %q, the network's inputs are %q; it must have one, of that name", b.Input.Name, names(n.Inputs))
 	case out < 0:
@@ -211,7 +214,7 @@ func (b *Bundle) Fits(n *explain.Outline) error {
 	} else if values := valuesOf(n.Outputs[out].Shape); values > 0 && !b.reads(values) {
 		return fault("it lists %d classes, output %q has %d", len(b.Classes), b.Output.Name, values)
 	}
-	want, got := b.Input.Shape(), n.Inputs[0].Shape
+	want, got := b.Shape(), n.Inputs[0].Shape
 	for i, size := range got {
 		if len(got) != len(want) || size > 0 && size != want[i] {
 			return fault("by size and layout its input is %v, the network's is %v (-1 is open)", want, got)

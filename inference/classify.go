@@ -28,7 +28,7 @@ func (m *BundleModel) Classify(ctx context.Context, s analysis.Sample) (analysis
 	if err != nil {
 		return analysis.Part{}, Permanent(err)
 	}
-	outputs, _, err := m.network.Explain(ctx, *input, m.bundle.Input.Shape(), nil)
+	outputs, _, err := m.network.Explain(ctx, *input, m.bundle.Shape(), nil)
 	if err != nil {
 		return analysis.Part{}, err
 	}

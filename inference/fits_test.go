@@ -12,8 +12,10 @@ import (
 // What a manifest says of its network and is not so is an error that says both.
 func TestBundle_Fits(t *testing.T) {
 	for says, change := range map[string]func(b *inference.Bundle, n *explain.Outline){
-		"":                        func(*inference.Bundle, *explain.Outline) {},
-		"kind video":              func(b *inference.Bundle, _ *explain.Outline) { b.Kind = inference.Video },
+		"": func(*inference.Bundle, *explain.Outline) {},
+		"is [1 4 3 160 160], the network's is [-1 3 160 160]": func(b *inference.Bundle, _ *explain.Outline) {
+			b.Clip = &inference.Clip{Frames: 4, Layout: inference.NTCHW}
+		},
 		`input.name is "picture"`: func(b *inference.Bundle, _ *explain.Outline) { b.Input.Name = "picture" },
 		`inputs are ["input" "age"]`: func(_ *inference.Bundle, n *explain.Outline) {
 			n.Inputs = append(n.Inputs, explain.Port{Name: "age"})

@@ -10,8 +10,10 @@ import (
 	"image/draw"
 	_ "image/jpeg" // a reference may be a JPEG file
 	_ "image/png"  // or a PNG file
+	"io/fs"
 	"math"
 	"os"
+	"path/filepath"
 
 	"endogate/dicomnode/pixeldata"
 	"endogate/explain"
@@ -51,7 +53,7 @@ func (b *Bundle) Hold(ctx context.Context, n Opened, own func(ctx context.Contex
 		if err != nil {
 			return fmt.Errorf("inference: model %s: %s: %w", b.Name, f.name, err)
 		}
-		mine, _, err := n.Explain(ctx, f.input, b.Input.Shape(), nil)
+		mine, _, err := n.Explain(ctx, f.input, b.Shape(), nil)
 		if err != nil {
 			return fmt.Errorf("inference: model %s: %s: %w", b.Name, f.name, err)
 		}
@@ -118,13 +120,9 @@ type held struct {
 
 // heldFrames are the bundle's reference frames, prepared, or else those that are shipped.
 func (b *Bundle) heldFrames() (frames []held, err error) {
-	add := func(name string, content []byte, prepare *Bundle, r Reference) error {
-		img, o, err := readPicture(content)
-		if err != nil {
-			return fmt.Errorf("inference: model %s: reference frame %s: %w", b.Name, name, err)
-		}
-		f := held{name: name, input: make([]float32, b.Input.Len()), expected: r}
-		if _, err := prepare.Prepare(img, o, f.input); err != nil {
+	add := func(name string, contents [][]byte, prepare *Bundle, r Reference) error {
+		f := held{name: name, input: make([]float32, b.Len()), expected: r}
+		if err := prepare.prepareHeld(contents, f.input); err != nil {
 			return fmt.Errorf("inference: model %s: reference frame %s: %w", b.Name, name, err)
 		}
 		frames = append(frames, f)
@@ -137,9 +135,9 @@ func (b *Bundle) heldFrames() (frames []held, err error) {
 		}
 		defer func() { _ = root.Close() }()
 		for _, r := range b.Reference {
-			content, err := readWhole(root, r.Frame, maxPicture)
+			contents, err := b.readHeld(root, r.Frame)
 			if err == nil {
-				err = add(r.Frame, content, b, r)
+				err = add(r.Frame, contents, b, r)
 			}
 			if err != nil {
 				return nil, err
@@ -153,16 +151,66 @@ func (b *Bundle) heldFrames() (frames []held, err error) {
 	if err != nil {
 		return nil, err
 	}
+	var clip [][]byte
 	for _, file := range files {
 		content, err := shipped.ReadFile("shipped/" + file.Name())
-		if err == nil {
-			err = add("shipped frame "+file.Name(), content, &whole, Reference{})
+		switch {
+		case err == nil && b.Clip != nil:
+			clip = append(clip, content)
+		case err == nil:
+			err = add("shipped frame "+file.Name(), [][]byte{content}, &whole, Reference{})
 		}
 		if err != nil {
 			return nil, err
 		}
 	}
+	if b.Clip != nil {
+		return frames, add("clip of the shipped frames", clip[:min(len(clip), b.Clip.Frames)], &whole, Reference{})
+	}
 	return frames, nil
+}
+
+// readHeld reads a reference: a picture, or the frames of a clip.
+func (b *Bundle) readHeld(root *os.Root, name string) (contents [][]byte, err error) {
+	names := []string{name}
+	if b.Clip != nil {
+		files, err := fs.ReadDir(root.FS(), filepath.ToSlash(filepath.Clean(name)))
+		if err != nil {
+			return nil, fmt.Errorf("inference: model %s: reference clip: %w", b.Name, err)
+		}
+		if names = nil; len(files) > b.Clip.Frames {
+			return nil, fmt.Errorf("inference: model %s: reference clip %s has %d frames, the network takes %d at once", b.Name, name, len(files), b.Clip.Frames)
+		}
+		for _, file := range files {
+			names = append(names, filepath.Join(name, file.Name()))
+		}
+	}
+	for _, name := range names {
+		content, err := readWhole(root, name, maxPicture)
+		if err != nil {
+			return nil, err
+		}
+		contents = append(contents, content)
+	}
+	return contents, nil
+}
+
+// prepareHeld fills the network's input with a picture, or the frames of a clip.
+func (b *Bundle) prepareHeld(contents [][]byte, dst []float32) error {
+	var clip []*image.RGBA
+	for _, content := range contents {
+		img, o, err := readPicture(content)
+		if err != nil {
+			return err
+		}
+		if b.Clip == nil {
+			_, err = b.Prepare(img, o, dst)
+			return err
+		}
+		clip = append(clip, img)
+	}
+	_, err := b.PrepareClip(clip, 0, dst)
+	return err
 }
 
 // Bounds of a reference frame.

@@ -44,18 +44,19 @@ func readManifest(r io.Reader, file string) (*Bundle, error) {
 func readBundle(v strict.Value) *Bundle {
 	f := v.Fields()
 	defer f.Done()
-	output := f.Required("output")
+	output, kind, clip, how := f.Required("output"), f.Required("kind"), f.Optional("clip"), f.Required("explain")
 	b := &Bundle{
 		Name:         readName(f.Required("name")),
 		Version:      f.Required("version").Text(64), // LO, PS3.5 6.2
-		Kind:         strict.OneOf(f.Required("kind"), Still, Video),
+		Kind:         strict.OneOf(kind, Still, Video),
 		IntendedUse:  f.Required("intended_use").Text(1024),
 		Manufacturer: f.Required("manufacturer").Text(64),
 		Input:        readInput(f.Required("input")),
 		Preprocess:   readSteps(f.Optional("preprocess")),
 		Output:       readOutput(output),
 		Classes:      readClasses(f.Required("classes")),
-		Explain:      readExplanation(f.Required("explain")),
+		Explain:      readExplanation(how),
+		Clip:         readClip(clip, f.Optional("head")),
 		Stated:       readDigest(f.Optional("digest")),
 		Temporal:     readTemporal(f),
 	}
@@ -66,6 +67,7 @@ func readBundle(v strict.Value) *Bundle {
 		output.Fault("positive is %q; it names one of two classes, where the network has one value for both", p)
 	}
 	b.checkParts(output)
+	b.checkClip(kind, clip, how)
 	if len(b.Classes) == 1 && b.Output.Activation == Softmax && b.Output.Kind == OfClasses {
 		output.Fault("activation is softmax with one class, which is 1.0 whatever the network says; sigmoid, or none where the network's output is a probability already")
 	}
@@ -373,10 +375,13 @@ func readReferences(v strict.Value, classes []string) []Reference {
 func readReference(v strict.Value, classes []string) Reference {
 	f := v.Fields()
 	defer f.Done()
-	frame := f.Required("frame")
+	frame := f.Optional("clip") // of a model of videos
+	if !frame.Present() {
+		frame = f.Required("frame")
+	}
 	r := Reference{Frame: frame.Text(256), Probabilities: map[string]Expected{}}
 	if r.Frame != "" && !filepath.IsLocal(r.Frame) {
-		frame.Fault("is %q; must be a picture within the bundle", r.Frame)
+		frame.Fault("is %q; must be a picture, or a folder of a clip's frames, within the bundle", r.Frame)
 	}
 	if tolerance := f.Optional("tolerance"); tolerance.Present() {
 		r.Tolerance = tolerance.Above(0, 1)

@@ -47,7 +47,7 @@ func TestLoadBundle_faults(t *testing.T) {
 		name, replace, with string
 		want                string // the whole fault behind the file name
 	}{
-		{"unknown key", "version: 1.0.0", "version: 1.0.0\ncolour: red", "4: colour: unknown key; known here are aggregate, classes, digest, ends_below, explain, input, intended_use, key_frames, kind, manufacturer, name, output, persist, preprocess, reference, select, smoothing, top, version"},
+		{"unknown key", "version: 1.0.0", "version: 1.0.0\ncolour: red", "4: colour: unknown key; known here are aggregate, classes, clip, digest, ends_below, explain, head, input, intended_use, key_frames, kind, manufacturer, name, output, persist, preprocess, reference, select, smoothing, top, version"},
 		{"unknown nested key", "scale: 0.00392156862745098", "scale: 1\n  gamma: 2", "14: input.gamma: unknown key; known here are channels, dtype, fit, layout, mean, name, pad, resize, scale, shorter_side, size, std"},
 		{"missing", "version: 1.0.0\n", "", "2: version: missing"},
 		{"twice", "version: 1.0.0", "version: 1.0.0\nversion: 2", "4: version: given twice"},

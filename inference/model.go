@@ -73,7 +73,7 @@ type BundleModel struct {
 // found now. The network stays the caller's to close. Without an explainer there is the bundle's own explanation alone.
 func NewModel(ctx context.Context, b *Bundle, n Opened, e Explainer) (*BundleModel, error) {
 	m := &BundleModel{bundle: b, network: n, explainer: e}
-	m.inputs.New = func() any { input := make([]float32, b.Input.Len()); return &input }
+	m.inputs.New = func() any { input := make([]float32, b.Len()); return &input }
 	for i, class := range b.Classes {
 		if class.Role == analysis.RoleFinding && n.How.Method != NoMethod {
 			m.explains = append(m.explains, i)
@@ -95,8 +95,11 @@ const maxAhead = 4
 // Made is what the bundle is called.
 func (m *BundleModel) Made() analysis.Model { return m.bundle.Made() }
 
-// Infer implements Model, on the first frame of the sample.
+// Infer implements Model: on the first frame of the sample, or of a model that looks across time on all of them.
 func (m *BundleModel) Infer(ctx context.Context, s analysis.Sample, w Wishes) (analysis.Part, error) {
+	if m.bundle.Clip != nil {
+		return m.inferClip(ctx, s, w)
+	}
 	input := m.inputs.Get().(*[]float32)
 	defer m.inputs.Put(input)
 	g, err := m.prepare(s, *input)
@@ -105,13 +108,13 @@ func (m *BundleModel) Infer(ctx context.Context, s analysis.Sample, w Wishes) (a
 	}
 	values := m.values.Load()
 	if values == 0 && len(m.ahead) > 0 { // how many there are shows in the first run
-		outputs, _, err := m.network.Explain(ctx, *input, m.bundle.Input.Shape(), nil)
+		outputs, _, err := m.network.Explain(ctx, *input, m.bundle.Shape(), nil)
 		if err != nil {
 			return analysis.Part{}, err
 		}
 		values = int64(len(outputs[0].Values))
 	}
-	outputs, ahead, err := m.network.Explain(ctx, *input, m.bundle.Input.Shape(), m.seeds(int(values), m.ahead))
+	outputs, ahead, err := m.network.Explain(ctx, *input, m.bundle.Shape(), m.seeds(int(values), m.ahead))
 	if err != nil {
 		return analysis.Part{}, err
 	}
@@ -252,7 +255,7 @@ func (m *BundleModel) late(ctx context.Context, input []float32, all []found, ah
 		for _, i := range some {
 			seeds = append(seeds, all[i].seed())
 		}
-		_, made, err := m.network.Explain(ctx, input, m.bundle.Input.Shape(), seeds)
+		_, made, err := m.network.Explain(ctx, input, m.bundle.Shape(), seeds)
 		if err != nil {
 			return maps, err
 		}

@@ -36,7 +36,7 @@ func networkFiles(root *os.Root) ([]string, error) {
 }
 
 // digestOf is the hash of a bundle's network: of its file alone where that is all, else of the names and hashes of all files.
-func digestOf(dir string) (string, error) {
+func digestOf(dir string, heads ...string) (string, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return "", fmt.Errorf("inference: model bundle: %w", err)
@@ -46,6 +46,7 @@ func digestOf(dir string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("inference: model bundle: %w", err)
 	}
+	files = append(files, heads...)
 	all := sha256.New()
 	for _, name := range files {
 		sum, err := digestFile(root, name)
@@ -114,10 +115,31 @@ func readWhole(root *os.Root, name string, most int64) ([]byte, error) {
 	return content, nil
 }
 
-// Network returns the network with all its weights. They are what Digest was made of, or there is an error.
+// heads are the files of a network in two parts that come behind the encoder.
+func (b *Bundle) heads() []string {
+	if b.Clip == nil || b.Clip.Head == "" {
+		return nil
+	}
+	return []string{b.Clip.Head}
+}
+
+// Parts returns an encoder of frames and the head that looks across its embeddings; no head where the network is one. They are what Digest
+// was made of, or there is an error.
+func (b *Bundle) Parts() (encoder, head []byte, err error) {
+	if encoder, head, err = b.parts(); err != nil {
+		return nil, nil, fmt.Errorf("inference: model %s: %w", b.Name, err)
+	}
+	return encoder, head, nil
+}
+
+// Network returns the network with all its weights; one in two parts as one over clips. They are what Digest was made of, or there is an error.
 func (b *Bundle) Network() ([]byte, error) {
-	network, err := b.network()
-	if err == nil && b.Output.Parts() {
+	network, head, err := b.parts()
+	switch {
+	case err != nil:
+	case head != nil:
+		network, err = explain.Join(network, head, b.Clip.Frames)
+	case b.Output.Parts():
 		network, err = explain.Arrange(network, b.Output.arrangement(len(b.Classes)))
 	}
 	if err != nil {
@@ -139,24 +161,28 @@ func (o Output) arrangement(classes int) explain.Arrangement {
 	return a
 }
 
-func (b *Bundle) network() ([]byte, error) {
+func (b *Bundle) parts() (network, head []byte, err error) {
 	root, err := os.OpenRoot(b.Dir)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer func() { _ = root.Close() }()
-	network, err := readWhole(root, NetworkFile, maxNetwork)
-	if err != nil {
-		return nil, err
+	if network, err = readWhole(root, NetworkFile, maxNetwork); err != nil {
+		return nil, nil, err
+	}
+	for _, name := range b.heads() {
+		if head, err = readWhole(root, name, maxNetwork); err != nil {
+			return nil, nil, err
+		}
 	}
 	sum := sha256.Sum256(network)
 	if hex.EncodeToString(sum[:]) == b.Digest {
-		return network, nil
+		return network, nil, nil
 	}
-	if digest, err := digestOf(b.Dir); err != nil || digest != b.Digest {
-		return nil, errors.Join(fmt.Errorf("%s has changed since the bundle was loaded; restart to load it anew", filepath.Join(b.Dir, NetworkFile)), err)
+	if digest, err := digestOf(b.Dir, b.heads()...); err != nil || digest != b.Digest {
+		return nil, nil, errors.Join(fmt.Errorf("%s has changed since the bundle was loaded; restart to load it anew", filepath.Join(b.Dir, NetworkFile)), err)
 	}
-	return explain.Inline(network, func(name string, offset, length int64) ([]byte, error) {
+	network, err = explain.Inline(network, func(name string, offset, length int64) ([]byte, error) {
 		file, err := open(root, name)
 		if err != nil {
 			return nil, err
@@ -164,6 +190,7 @@ func (b *Bundle) network() ([]byte, error) {
 		defer file.Close()
 		return section(file, name, offset, length)
 	})
+	return network, head, err
 }
 
 // section reads a part of a file; its length is not taken at its word.

@@ -17,16 +17,17 @@ import (
 )
 
 type checkCmd struct {
-	Dir    string   `arg:"" help:"Model bundle." type:"existingdir"`
-	Frames []string `help:"Frames to measure the explanations on: JPEG, PNG or DICOM files, or folders." type:"existing"`
-	Masks  string   `help:"Folder of masks, PNG or JPEG, named as their frames: where the finding is." type:"existingdir"`
-	Class  string   `help:"Class to explain: its name, or top for the most probable." default:"top"`
-	Layer  []string `help:"Layers to explain at; the manifest's without one."`
-	Method []string `help:"Methods; without any, all that take one run of the network. all: every one."`
-	Limit  int      `help:"Frames at most; 0: all." default:"0"`
-	Draws  int      `help:"Random weights the maps are compared with; the frames are gone over once for each." default:"3"`
-	Out    string   `help:"Folder for the table (CSV) and the plot." default:"." type:"path"`
-	Margin float64  `help:"How far beside the mask the pointing game allows, in parts of the frame's width." default:"0.067"`
+	Dir      string   `arg:"" help:"Model bundle." type:"existingdir"`
+	Frames   []string `help:"Frames to measure the explanations on: JPEG, PNG or DICOM files, or folders." type:"existing"`
+	Masks    string   `help:"Folder of masks, PNG or JPEG, named as their frames: where the finding is." type:"existingdir"`
+	Class    string   `help:"Class to explain: its name, or top for the most probable." default:"top"`
+	Layer    []string `help:"Layers to explain at; the manifest's without one."`
+	Method   []string `help:"Methods; without any, all that take one run of the network. all: every one."`
+	Limit    int      `help:"Frames at most, or clips; 0: all." default:"0"`
+	Draws    int      `help:"Random weights the maps are compared with; the frames are gone over once for each." default:"3"`
+	Out      string   `help:"Folder for the table (CSV) and the plot." default:"." type:"path"`
+	Decisive string   `help:"Of a model that looks across time: CSV of clip, first and last, the frames that decide a clip, from 1." type:"existingfile"`
+	Margin   float64  `help:"How far beside the mask the pointing game allows, in parts of the frame's width." default:"0.067"`
 
 	Set         []string          `help:"Frames of known classes, to measure how well they are classified: a folder with a folder for each class, a CSV of labels (some of its rows with ,COLUMN=PATTERN), or a folder of frames with --masks and --class. Again for each set." placeholder:"NAME=PATH" sep:"none"`
 	At          []string          `help:"Operating points besides the manifest's thresholds: sensitivity=0.95, specificity=0.9, threshold=0.3, also for one class: polyp:sensitivity=0.95. They are chosen on the first set." placeholder:"[CLASS:]OF=VALUE" sep:"none"`
@@ -62,6 +63,9 @@ func (m *checkCmd) Run(ctx context.Context, c *cli, tty console) error {
 	if err := loaded.Close(); err != nil {
 		return err
 	}
+	if err := m.fits(b); err != nil {
+		return err
+	}
 	said := tty.out
 	if m.JSON { // what is printed is read by programs
 		said = tty.err
@@ -71,10 +75,55 @@ func (m *checkCmd) Run(ctx context.Context, c *cli, tty console) error {
 	if len(m.Set) > 0 {
 		err = m.accuracy(ctx, cfg, b, tty)
 	}
+	if b.Clip != nil && len(m.Frames) > 0 {
+		return m.inTime(ctx, cfg, b, tty)
+	}
 	if len(m.Frames) > 0 && (err == nil || errors.Is(err, frames.ErrUnread)) {
 		err = errors.Join(err, m.faithfulness(ctx, cfg, b, console{said, tty.err}))
 	}
 	return err
+}
+
+// fits says which flags are not of the bundle's kind.
+func (m *checkCmd) fits(b *inference.Bundle) error {
+	switch {
+	case b.Clip == nil && m.Decisive != "":
+		return usageError("model check: --decisive is of models that look across time; " + b.Name + " takes single frames")
+	case b.Clip != nil && (m.Masks != "" || len(m.Set) > 0 || len(m.Method) > 0 || len(m.Layer) > 0):
+		return usageError("model check: " + b.Name + " looks across time: its explanations are measured with --frames and --decisive; --masks, --set, --method and --layer are of models of single frames")
+	}
+	return nil
+}
+
+// inTime measures the explanations of a model that looks across time: each folder and each multi-frame object is a clip.
+func (m *checkCmd) inTime(ctx context.Context, cfg configs.Config, b *inference.Bundle, tty console) (err error) {
+	model, err := openModel(cfg, b, ask.Options{})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, model.Close()) }()
+	t := &trial.Clips{Model: model, Class: m.Class}
+	if m.Decisive != "" {
+		if t.Decisive, err = trial.ReadDecisive(m.Decisive); err != nil {
+			return fmt.Errorf("model check: %w", err)
+		}
+	}
+	seen := 0
+	unread := eachSequence(ctx, frameFiles(cfg, m.Frames, "", tty), b, func(ctx context.Context, s sequence) error {
+		for _, window := range b.Clip.Windows(len(s.frames)) {
+			if seen++; m.Limit > 0 && seen > m.Limit {
+				return nil
+			}
+			if err := t.Measure(ctx, s.name, window, s.frames); err != nil {
+				return fmt.Errorf("%s: %w", s.name, err)
+			}
+		}
+		return nil
+	})
+	if unread != nil && !errors.Is(unread, frames.ErrUnread) {
+		return fmt.Errorf("model check: %w", asUsage(unread))
+	}
+	return errors.Join(t.Report(tty.out, filepath.Join(m.Out, b.Name+"-faithfulness")), unread)
 }
 
 // faithfulness measures explanations.

@@ -54,7 +54,11 @@ func (e *explainCmd) Run(ctx context.Context, c *cli, tty console) (err error) {
 	if err != nil {
 		return err
 	}
-	if len(methods) == 0 {
+	if bundle.Clip != nil {
+		if err := e.ofClips(methods); err != nil {
+			return err
+		}
+	} else if len(methods) == 0 {
 		methods = []explain.Method{explain.GradCAM, explain.Gradient, explain.GuidedGradCAM}
 	}
 	p := &ask.Painter{Opacity: e.Opacity}
@@ -79,7 +83,11 @@ func (e *explainCmd) Run(ctx context.Context, c *cli, tty console) (err error) {
 		return err
 	}
 	files := frameFiles(cfg, e.Files, e.Out, tty)
-	err = files.Each(ctx, run.frame)
+	if bundle.Clip != nil {
+		err = run.clips(ctx, files)
+	} else {
+		err = files.Each(ctx, run.frame)
+	}
 	if ctx.Err() != nil {
 		return fmt.Errorf("explain: stopped; what was finished before is in %s: %w", e.Out, ctx.Err())
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"image"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -98,6 +99,9 @@ func printBundle(w io.Writer, b *inference.Bundle, runtime string) {
 	fmt.Fprintf(w, "name\t%s %s\nmanufacturer\t%s\nintended use\t%s\nSHA-256\t%s\nqueues\t%s\ninput\t%d×%d %s\nexplained by\t%s at layer %s\nONNX Runtime\t%s\n",
 		b.Name, b.Version, b.Manufacturer, b.IntendedUse, b.Digest, strings.Join(jobs.Model{Name: b.Name, Version: b.Version, Digest: b.Digest}.Queues(), " "),
 		b.Input.Rows, b.Input.Columns, b.Input.Layout, b.Explain.Method, b.Explain.Layer, runtime)
+	if c := b.Clip; c != nil {
+		fmt.Fprintf(w, "clip\t%s\n", c)
+	}
 	fmt.Fprintf(w, "output\t%s\n", b.Output)
 	for i, class := range b.Classes {
 		fmt.Fprintf(w, "class %d\t%s, %s above %.2f: %s (%s, %s)\n", i, class.Name, class.Role, class.Threshold,
@@ -130,6 +134,9 @@ func printNetwork(w io.Writer, in *explain.Inspection) {
 		}
 		fmt.Fprintf(w, "layer\t%s, %d channels of %s%d×%d%s%s\n", l.Name, l.Channels, frames, l.Height, l.Width, sees, why)
 	}
+	if in.Attended > 0 {
+		fmt.Fprintf(w, "attention\tover %d frames\n", in.Attended)
+	}
 	if in.Last.Name != "" {
 		fmt.Fprintf(w, "last layer\t%s\n", in.Last.Chosen)
 	}
@@ -145,6 +152,9 @@ func printNetwork(w io.Writer, in *explain.Inspection) {
 
 // timings measures a black frame on this machine: the second run of each.
 func timings(ctx context.Context, w io.Writer, cfg configs.Config, b *inference.Bundle, in *explain.Inspection) error {
+	if b.Clip != nil {
+		return timeClips(ctx, w, cfg, b)
+	}
 	for _, m := range []explain.Method{"", explain.GradCAM, explain.Gradient, explain.GuidedGradCAM} {
 		if m != "" && (len(in.Layers) == 0 || in.Layers[len(in.Layers)-1].Err != nil) {
 			return nil
@@ -165,6 +175,38 @@ func timings(ctx context.Context, w io.Writer, cfg configs.Config, b *inference.
 			return err
 		}
 		fmt.Fprintf(w, "time\t%s %.0f ms a frame on this machine, %d thread(s)\n", title, float64(took.Microseconds())/1000, max(cfg.ONNXRuntime.Threads, 1))
+	}
+	return nil
+}
+
+// timeClips measures a clip of black frames on this machine: the second run of each.
+func timeClips(ctx context.Context, w io.Writer, cfg configs.Config, b *inference.Bundle) (err error) {
+	model, err := openModel(cfg, b, ask.Options{})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, model.Close()) }()
+	black, err := b.Reduce(b.BlackFrame(), 0)
+	if err != nil {
+		return err
+	}
+	clip := slices.Repeat([]analysis.Prepared{black}, b.Clip.Frames)
+	for _, one := range []struct {
+		title string
+		run   func() error
+	}{
+		{"classification alone", func() error { _, err := model.Look(ctx, clip); return err }},
+		{"classified, then explained in time and space", func() error { _, err := model.Watch(ctx, clip, ask.Question{}); return err }},
+	} {
+		var took time.Duration
+		for range 2 {
+			start := time.Now()
+			if err := one.run(); err != nil {
+				return err
+			}
+			took = time.Since(start)
+		}
+		fmt.Fprintf(w, "time\t%s %.0f ms a clip on this machine, %d thread(s)\n", one.title, float64(took.Microseconds())/1000, max(cfg.ONNXRuntime.Threads, 1))
 	}
 	return nil
 }

@@ -141,9 +141,18 @@ type Result struct {
 	Span     Span               `json:"span"`
 	Rows     int                `json:"rows"` // of a source frame, pixels
 	Columns  int                `json:"columns"`
-	Scores   map[string]float64 `json:"scores"`   // probability by class, 0..1
-	Findings []Finding          `json:"findings"` // in the order of the model's classes
-	Notes    []string           `json:"notes"`    // what a reader should know, such as why there is no heatmap
+	Peak     int                `json:"peak,omitempty"` // of a span of several frames, the one that counts most, which maps are of
+	Scores   map[string]float64 `json:"scores"`         // probability by class, 0..1
+	Findings []Finding          `json:"findings"`       // in the order of the model's classes
+	Notes    []string           `json:"notes"`          // what a reader should know, such as why there is no heatmap
+}
+
+// Shown is the frame that maps are of.
+func (r Result) Shown() int {
+	if r.Peak > 0 {
+		return r.Peak
+	}
+	return r.Span.First
 }
 
 // Map is what speaks for a class in a sample, in the values and the size of the layer that was explained.

@@ -29,6 +29,7 @@ type Model struct {
 	own     *onnx.Explainer // classifies as the network was exported, and answers by its probabilities
 	output  *onnx.Explainer // answers by gradients
 	reading func() (read, error)
+	over    func() (bool, error) // as attended
 }
 
 // read is what is known of a network without running it.
@@ -48,7 +49,7 @@ func New(r *onnx.Runtime, b *inference.Bundle, o Options) *Model {
 		o.Cache = onnx.NewCache(0)
 	}
 	own := onnx.ExplainerOptions{
-		InputShape: b.Input.Shape(), Output: b.Output.Name, IntraOpThreads: o.Threads, Sessions: o.Sessions, Provider: o.Provider, Cache: o.Cache,
+		InputShape: b.Shape(), Output: b.Output.Name, IntraOpThreads: o.Threads, Sessions: o.Sessions, Provider: o.Provider, Cache: o.Cache,
 		Grid: b.Explain.Grid, Outputs: b.Output.Others(), Parts: b.Output.Parts(),
 	}
 	m := &Model{Bundle: b, runtime: r, options: o, own: r.NewExplainer(o.Load, own)}
@@ -57,7 +58,7 @@ func New(r *onnx.Runtime, b *inference.Bundle, o Options) *Model {
 		output.FromOutput = true
 		m.output = r.NewExplainer(o.Load, output)
 	}
-	m.reading = sync.OnceValues(m.read)
+	m.reading, m.over = sync.OnceValues(m.read), sync.OnceValues(m.attended)
 	return m
 }
 
@@ -110,5 +111,5 @@ func (m *Model) Inspect() (*explain.Inspection, error) {
 	if err != nil {
 		return nil, err
 	}
-	return explain.Inspect(content, explain.Options{InputShape: m.Bundle.Input.Shape(), Output: m.Bundle.Output.Name, Parts: m.Bundle.Output.Parts(), Grid: m.Bundle.Explain.Grid, Probe: m.runtime.Probe})
+	return explain.Inspect(content, explain.Options{InputShape: m.Bundle.Shape(), Output: m.Bundle.Output.Name, Parts: m.Bundle.Output.Parts(), Grid: m.Bundle.Explain.Grid, Probe: m.runtime.Probe})
 }

@@ -35,8 +35,11 @@ func (m *Model) OpenNetwork(ctx context.Context) (*Opened, error) {
 	if err != nil {
 		return nil, err
 	}
+	if m.Bundle.Clip != nil {
+		return m.openClips(ctx, content, known)
+	}
 	o := onnx.NetworkOptions{
-		Method: explain.Method(m.Bundle.Explain.Method), Layer: m.Bundle.Explain.Layer, InputShape: m.Bundle.Input.Shape(), Output: m.Bundle.Output.Name,
+		Method: explain.Method(m.Bundle.Explain.Method), Layer: m.Bundle.Explain.Layer, InputShape: m.Bundle.Shape(), Output: m.Bundle.Output.Name,
 		IntraOpThreads: m.options.Threads, Sessions: m.options.Sessions, Provider: m.options.Provider, Grid: m.Bundle.Explain.Grid,
 		Outputs: m.Bundle.Output.Others(), Parts: m.Bundle.Output.Parts(),
 	}
