@@ -17,7 +17,7 @@ import (
 var mayImport = map[string][]string{
 	"cmd/endogate":              {"*"},
 	"cmd/endogate/access":       {"dicomnode/durable"},
-	"cmd/endogate/admin":        {"cmd/endogate/access", "dicomnode/audit", "dicomnode/dicom", "dicomnode/failure", "dicomnode/ledger", "inference/analysis", "reports/draft"},
+	"cmd/endogate/admin":        {"cmd/endogate/access", "dicomnode/audit", "dicomnode/dicom", "dicomnode/failure", "dicomnode/ledger", "inference/analysis", "inference/figures", "reports/draft"},
 	"cmd/endogate/bill":         {},
 	"cmd/endogate/gateway":      {"*"},
 	"configs":                   {"dicomnode/dicom", "dicomnode/pdu", "explain", "hl7", "hl7/oru"},

@@ -22,7 +22,7 @@ type reviewsCmd struct {
 	Show    reviewsShow    `cmd:"" help:"Print one: what the report says and by which rule, and on which frames the model sees what."`
 	Confirm reviewsConfirm `cmd:"" help:"Say that the model is right. No report and no result is changed."`
 	Reject  reviewsReject  `cmd:"" help:"Say that the report is right. No report and no result is changed."`
-	Counts  reviewsCounts  `cmd:"" help:"Print how often reports and models agreed, by month, model, version, finding and site."`
+	Counts  reviewsCounts  `cmd:"" help:"Print how often reports and models agreed, by month, model, version, finding, site and operating point, with 95 % intervals."`
 }
 
 // atGateway is how a command reaches the gateway that runs: it alone writes its ledger.
@@ -204,15 +204,35 @@ func (r reviewsCounts) Run(ctx context.Context, c *cli, tty console) error {
 			query.Set(key, value)
 		}
 	}
-	var answer struct{ Counts []ledger.ReviewCount }
+	var answer struct {
+		Counts []struct {
+			ledger.ReviewCount
+			Compared                      int
+			Agreement, Confirmation, Miss share
+		}
+	}
 	done, err := r.ask(ctx, c, tty, http.MethodGet, "/api/v1/reviews?"+query.Encode(), nil, &answer)
 	if err != nil || done {
 		return err
 	}
 	w := tabwriter.NewWriter(tty.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "month\tmodel\tfinding\tsite\tagreed\topen\tconfirmed\trejected")
+	fmt.Fprintln(w, "month\tmodel\tfinding\tsite\tthreshold\tcompared\tagreed\topen\tmodel right\treport right\tconfirmed misses")
 	for _, n := range answer.Counts {
-		fmt.Fprintf(w, "%s\t%s %s\t%s\t%s\t%d\t%d\t%d\t%d\n", n.Month, n.Model, n.ModelVersion, n.Finding, cmp.Or(n.Site.Meaning, n.Site.Value), n.Agreed, n.Open, n.Confirmed, n.Rejected)
+		fmt.Fprintf(w, "%s\t%s %s\t%s\t%s\t%.2f\t%d\t%d %s\t%d\t%d %s\t%d\t%d %s\n", n.Month, n.Model, n.ModelVersion, n.Finding, cmp.Or(n.Site.Meaning, n.Site.Value), n.Threshold,
+			n.Compared, n.Agreed, n.Agreement, n.Open, n.Confirmed, n.Confirmation, n.Rejected, n.Missed, n.Miss)
 	}
 	return w.Flush()
+}
+
+// share is one with its 95 % interval.
+type share struct {
+	Value, Low, High float64
+	None             string
+}
+
+func (s share) String() string {
+	if s.None != "" {
+		return "(–)"
+	}
+	return fmt.Sprintf("(%.2f [%.2f, %.2f])", s.Value, s.Low, s.High)
 }

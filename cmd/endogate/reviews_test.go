@@ -39,7 +39,8 @@ func TestReviews(t *testing.T) {
 			_, _ = fmt.Fprint(w, `{"error":{"what":"the review was not read","why":"there is none","next":"list them"}}`)
 			return
 		case r.URL.Query().Get("list") == "counts":
-			answer = map[string]any{"counts": []ledger.ReviewCount{{Month: "2026-11", Model: "demo", ModelVersion: "1.0.0", Finding: "polyp", Agreed: 7, Confirmed: 1, Rejected: 2}}}
+			answer = json.RawMessage(`{"counts": [{"month": "2026-11", "model": "demo", "model_version": "1.0.0", "finding": "polyp", "threshold": 0.5, "compared": 10, "agreed": 7, "confirmed": 1, "rejected": 2, "missed": 1,
+				"agreement": {"value": 0.7, "low": 0.4, "high": 0.89, "n": 10}, "confirmation": {"n": 0, "none": "nobody"}, "miss": {"value": 0.1, "low": 0.02, "high": 0.4, "n": 10}}]}`)
 		case r.URL.Path == "/api/v1/reviews":
 			answer = map[string]any{"reviews": []ledger.Review{aReview}, "total": 9}
 		case r.Method == http.MethodPost:
@@ -71,7 +72,7 @@ func TestReviews(t *testing.T) {
 			asks: `POST /api/v1/reviews/0123456789abcdef/confirm {"author":"Dr A","comment":"look again","suspicion":4}`, says: []string{"0123456789abcdef confirmed: polyp of study 1.2.3"},
 		},
 		{name: "reject", args: []string{"reject", "a/b", "--author", "Dr A"}, asks: `POST /api/v1/reviews/a%2Fb/reject {"author":"Dr A","comment":"","suspicion":0}`},
-		{name: "counts", args: []string{"counts", "--from", "2026-01-01"}, asks: "GET /api/v1/reviews?from=2026-01-01&list=counts", says: []string{"2026-11  demo 1.0.0  polyp", "7       0     1          2"}},
+		{name: "counts", args: []string{"counts", "--from", "2026-01-01"}, asks: "GET /api/v1/reviews?from=2026-01-01&list=counts", says: []string{"2026-11  demo 1.0.0  polyp", "7 (0.70 [0.40, 0.89])", "1 (–)", "1 (0.10 [0.02, 0.40])"}},
 		{name: "none such", args: []string{"show", "none"}, asks: "GET /api/v1/reviews/none", exit: exitFailure, says: []string{"the review was not read: there is none; list them"}},
 		{name: "suspicion", args: []string{"confirm", "x", "--suspicion", "6"}, exit: exitUsage, says: []string{"from 1 (none) to 5"}},
 		{name: "state", args: []string{"list", "--state", "lost"}, exit: exitUsage},

@@ -32,6 +32,13 @@ type ReportFinding struct {
 	Rule     string `json:"rule"`
 	Start    int    `json:"start"` // bytes of the report's text
 	End      int    `json:"end"`
+	Marks    []Mark `json:"marks,omitempty"` // of the sentence: the words that decided
+}
+
+// Mark is a stretch of bytes of a sentence.
+type Mark struct {
+	Start int `json:"start"`
+	End   int `json:"end"`
 }
 
 // ReviewState says whether a person has looked at a review.
@@ -214,10 +221,10 @@ func (t *tx) putReview(study int64, r Review) error {
 	if err != nil {
 		return err
 	}
-	_, err = t.exec(`INSERT INTO review (name, study, priority, state, kind, model, model_version, route, finding, site, made_at, document)
-		VALUES (?1, ?2, iif((SELECT urgent FROM study WHERE id = ?2), 0, ?3), ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
-		ON CONFLICT (name) DO UPDATE SET state = excluded.state, priority = excluded.priority, document = excluded.document WHERE state IN ('open', 'agreed', 'withdrawn')`,
-		r.Name, study, r.Priority, r.State, r.Kind, r.Model, r.ModelVersion, r.Route, r.Finding, site, micros(r.MadeAt), document)
+	_, err = t.exec(`INSERT INTO review (name, study, priority, state, kind, model, model_version, route, finding, site, made_at, document, threshold)
+		VALUES (?1, ?2, iif((SELECT urgent FROM study WHERE id = ?2), 0, ?3), ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
+		ON CONFLICT (name) DO UPDATE SET state = excluded.state, priority = excluded.priority, threshold = excluded.threshold, document = excluded.document WHERE state IN ('open', 'agreed', 'withdrawn')`,
+		r.Name, study, r.Priority, r.State, r.Kind, r.Model, r.ModelVersion, r.Route, r.Finding, site, micros(r.MadeAt), document, r.Threshold)
 	return err
 }
 
@@ -318,15 +325,17 @@ type ReviewCount struct {
 	ModelVersion string     `json:"model_version"`
 	Finding      string     `json:"finding"`
 	Site         dicom.Code `json:"site"`
+	Threshold    float64    `json:"threshold"` // the operating point
 	Agreed       int        `json:"agreed"`
 	Open         int        `json:"open"`
 	Confirmed    int        `json:"confirmed"`
 	Rejected     int        `json:"rejected"`
+	Missed       int        `json:"missed"` // of the confirmed: what the report denied, or did not mention
 }
 
-const countReviews = `SELECT strftime('%Y-%m', made_at / 1000000, 'unixepoch'), model, model_version, finding, site,
-	sum(state = 'agreed'), sum(state = 'open'), sum(state = 'confirmed'), sum(state = 'rejected')
-	FROM review WHERE made_at >= ? AND made_at < ? AND state <> 'withdrawn' GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5`
+const countReviews = `SELECT strftime('%Y-%m', made_at / 1000000, 'unixepoch'), model, model_version, finding, site, threshold,
+	sum(state = 'agreed'), sum(state = 'open'), sum(state = 'confirmed'), sum(state = 'rejected'), sum(state = 'confirmed' AND kind IN ('missed', 'not-mentioned'))
+	FROM review WHERE made_at >= ? AND made_at < ? AND state <> 'withdrawn' GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 3, 4, 5, 6`
 
 // ReviewCounts returns how reports and models agreed, by month, of the comparisons made from a time and before another.
 func (l *Ledger) ReviewCounts(ctx context.Context, from, before time.Time) ([]ReviewCount, error) {
@@ -339,7 +348,7 @@ func (l *Ledger) ReviewCounts(ctx context.Context, from, before time.Time) ([]Re
 		start = micros(from)
 	}
 	counts, err := query(ctx, l.readDB, func(rows *sql.Rows) (c ReviewCount, err error) {
-		return c, rows.Scan(&c.Month, &c.Model, &c.ModelVersion, &c.Finding, jsonColumn{&c.Site}, &c.Agreed, &c.Open, &c.Confirmed, &c.Rejected)
+		return c, rows.Scan(&c.Month, &c.Model, &c.ModelVersion, &c.Finding, jsonColumn{&c.Site}, &c.Threshold, &c.Agreed, &c.Open, &c.Confirmed, &c.Rejected, &c.Missed)
 	}, countReviews, start, end)
 	if err != nil {
 		return nil, fmt.Errorf("ledger: review counts: %w", err)

@@ -44,6 +44,8 @@ func TestRead_phrasings(t *testing.T) {
 		{"en", "Polyps: ______\nUlcer: ______", ""},
 		{"en", "INDICATION:\nRectal bleeding, history of polyps.\n\nFINDINGS:\nThe colon was normal to the cecum.\n", "bleeding historical, polyp historical"},
 		{"en", "HISTORY: 56 year old with ulcerative colitis.\nFINDINGS: Normal mucosa.", "ulcerative-colitis historical"},
+		{"en", "Indication: Surveillance of ulcerative colitis\n\nEndoscopist comment: A polyp was removed.\n\nFindings: The cecum was reached.", "polyp positive, ulcerative-colitis historical"},
+		{"en", "Indication: Surveillance\n\nHistory: Polyps\n\nFindings: Normal colon.", "polyp historical"},
 		{"en", "Differential: Crohn's disease, ulcerative colitis, infection.", "crohn uncertain, ulcerative-colitis uncertain"},
 		{"en", "diverticulossis and hemmorhoids", "diverticulosis positive, hemorrhoids positive"},
 		{"en", "A poylp was removed.", "polyp positive"},

@@ -118,9 +118,28 @@ func (o *Ontology) language(text, code string) *Language {
 }
 
 // text is a sentence as it stands, lines of it put together.
-func (s sentence) text(of string) string {
-	span := s.span()
-	return strings.Join(strings.Fields(strings.ReplaceAll(of[span.Start:span.End], lineBreak, " ")), " ")
+func (s sentence) text(of string) string { return oneLine(of, s.span()) }
+
+func oneLine(text string, of Span) string {
+	return strings.Join(strings.Fields(strings.ReplaceAll(text[of.Start:of.End], lineBreak, " ")), " ")
+}
+
+// Marks are the bytes of the mention's Sentence that its term has, and the words that gave the status, of the text that it was read in.
+func (m Mention) Marks(text string) []Span {
+	spans := []Span{m.Span}
+	if m.Because != nil && *m.Because != m.Span {
+		spans = append(spans, *m.Because)
+	}
+	out := []Span{}
+	for _, s := range spans {
+		if s.Start < m.Whole.Start || s.End > m.Whole.End {
+			continue // of a heading, or of the sentence before
+		}
+		end := len(oneLine(text, Span{m.Whole.Start, s.End}))
+		out = append(out, Span{end - len(oneLine(text, s)), end})
+	}
+	slices.SortFunc(out, func(a, b Span) int { return cmp.Compare(a.Start, b.Start) })
+	return out
 }
 
 func (s sentence) span() Span { return Span{s.tokens[0].start, s.tokens[len(s.tokens)-1].end} }

@@ -82,8 +82,8 @@ func (s *splitter) step(i int) int {
 	}
 	switch t := s.tokens[i]; {
 	case t.kind == newline:
-		if t.word == "\n\n" && s.inline && s.section != Body && i > s.last && !s.headingAhead(i) {
-			s.section = Body // its paragraph is over, and no heading follows that would say so
+		if t.word == "\n\n" && s.inline && s.section != Body && (!s.headingAhead(i) || s.labelled(i+1)) {
+			s.section = Body // its paragraph is over, and no heading follows that would say so, or something of another name does
 		}
 		if s.breaks(i) {
 			s.end()
@@ -144,6 +144,15 @@ func (s *splitter) heading(i int) (heading, int, bool) {
 
 // headingAhead says whether a heading comes after i, within the distance that a report's history has.
 func (s *splitter) headingAhead(i int) bool { return s.last > i }
+
+// labelled says whether a line begins with a name that is no heading, as the next part of a message has.
+func (s *splitter) labelled(i int) bool {
+	if i >= len(s.tokens) || !s.labels(i) {
+		return false
+	}
+	_, _, known := s.heading(i)
+	return !known
+}
 
 // labels says whether a line begins with a name of a few words and a colon.
 func (s *splitter) labels(i int) bool {

@@ -37,9 +37,10 @@ type Policy struct {
 
 // Class is a class of a model.
 type Class struct {
-	Name    string
-	Finding dicom.Code
-	Site    dicom.Code
+	Name      string
+	Finding   dicom.Code
+	Site      dicom.Code
+	Threshold float64
 }
 
 // Exam is what a version of a model found in a study.
@@ -69,7 +70,9 @@ func Compare(report ledger.ReportReading, exam Exam, classes []Class, o *reading
 		return seen[finding]
 	}
 	for _, c := range classes {
-		at(c.Name, c.Finding, c.Site)
+		if r := at(c.Name, c.Finding, c.Site); r != nil && r.Threshold == 0 {
+			r.Threshold = c.Threshold // where it sees nothing, too
+		}
 	}
 	analysed := false
 	for _, r := range exam.Results {

@@ -3,6 +3,7 @@ package admin
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"reflect"
@@ -167,6 +168,53 @@ func TestPage_filmStrip(t *testing.T) {
 	b.visit("/"+hash, ".thumb")
 	require.Equal(t, shown, eval[[]string](b, order), "the address is the view")
 	b.picture("study-sieved", false)
+}
+
+// The worklist of second looks: frame and heatmap beside the sentence, with the words that decided; decided by button and by key.
+func TestPage_reviews(t *testing.T) {
+	h := newHospital(t)
+	b := open(t, h)
+	b.visit("/#/reviews", ".review")
+	b.until(`[...document.querySelectorAll(".review:first-of-type img")].length === 2 && [...document.querySelectorAll(".review img")].every((i) => i.naturalWidth)`)
+	require.Equal(t, []string{"No", "polyps", "Ülkus"}, eval[[]string](b, `[...document.querySelectorAll(".quoted mark")].map((m) => m.textContent)`))
+	require.Contains(t, b.text(".review:first-of-type"), "Report denies it")
+	require.Contains(t, b.text("table.list"), "75.0 % [30.1 %–95.4 %]", "3 of 4 agree")
+	for _, scheme := range []string{"dark", "light"} {
+		b.scheme(scheme)
+		b.picture("reviews-"+scheme, true)
+		require.Empty(t, eval[[]string](b, accessibilityFaults), scheme)
+	}
+	b.size(390, 844)
+	require.False(t, eval[bool](b, `document.documentElement.scrollWidth > innerWidth`), "it scrolls sideways")
+	b.picture("phone-reviews", true)
+	b.size(1600, 1000)
+
+	b.do(chromedp.Focus(chromedp.CSS(".review")), chromedp.KeyEvent("j"))
+	b.until(`document.activeElement.dataset.id === "fedcba9876543210"`)
+	b.do(chromedp.KeyEvent("k"), chromedp.KeyEvent("4"), chromedp.KeyEvent("m"))
+	b.until(`document.activeElement.id === "comment-0"`)
+	b.write("#comment-0", "refuse")
+	b.do(chromedp.Focus(chromedp.CSS(".review")), chromedp.KeyEvent("c"))
+	b.see("#dialog-field")
+	b.write("#dialog-field", "Dr A")
+	b.click("#dialog-yes")
+	b.until(`document.querySelector(".review [role=alert]").innerText.includes("report and results are others now")`)
+	eval[string](b, `document.querySelector("#comment-0").value = ""`)
+	b.write("#comment-0", "look again")
+	b.do(chromedp.Focus(chromedp.CSS(".review")), chromedp.KeyEvent("c"))
+	b.until(`document.querySelectorAll(".review").length === 1`)
+	decided := h.decided["0123456789abcdef"]
+	require.Equal(t, ledger.ReviewDecision{Suspicion: 4, Comment: "look again", Author: "Dr A", Unauthenticated: true, DecidedAt: sampleTime}, decided.ReviewDecision)
+	require.Equal(t, ledger.ReviewConfirmed, decided.State)
+	b.click("#reject-0")
+	b.see(".empty")
+	b.visit("/#/reviews?state=rejected", ".review")
+	require.Contains(t, b.text(".review"), "Report is right, says Dr A (not signed in)")
+	require.NotEqual(t, "owned", eval[string](b, `document.title`))
+	h.mu.Lock()
+	h.err = errors.New("disk")
+	h.mu.Unlock()
+	b.visit("/#/reviews", "main [role=alert] .notice")
 }
 
 // A poll that brings news redraws what has changed and leaves the reader's place alone.

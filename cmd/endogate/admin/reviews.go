@@ -10,6 +10,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"endogate/dicomnode/ledger"
+	"endogate/inference/figures"
 	"endogate/reports/draft"
 )
 
@@ -80,15 +81,52 @@ func (s *Server) countReviews(c echo.Context, from, before time.Time, format agr
 	if err != nil {
 		return faultOf("the reviews were not counted", err)
 	}
+	all := make([]reviewFigures, 0, len(counts))
+	for _, n := range counts {
+		all = append(all, figuresOf(n))
+	}
 	if format != formatCSV {
-		return c.JSON(http.StatusOK, map[string][]ledger.ReviewCount{"counts": list(counts)})
+		return c.JSON(http.StatusOK, map[string][]reviewFigures{"counts": all})
 	}
 	w := table(c, "reviews.csv")
-	w.row("month", "model", "model_version", "finding", "site", "agreed", "open", "confirmed", "rejected")
-	for _, n := range counts {
-		w.row(n.Month, n.Model, n.ModelVersion, n.Finding, n.Site.Value, strconv.Itoa(n.Agreed), strconv.Itoa(n.Open), strconv.Itoa(n.Confirmed), strconv.Itoa(n.Rejected))
+	w.row("month", "model", "model_version", "finding", "site", "threshold", "compared", "agreed", "open", "confirmed", "rejected", "missed",
+		"agreement", "agreement_low", "agreement_high", "confirmation", "confirmation_low", "confirmation_high", "miss", "miss_low", "miss_high")
+	for _, n := range all {
+		row := []string{n.Month, n.Model, n.ModelVersion, n.Finding, n.Site.Value, strconv.FormatFloat(n.Threshold, 'g', -1, 64)}
+		for _, number := range []int{n.Compared, n.Agreed, n.Open, n.Confirmed, n.Rejected, n.Missed} {
+			row = append(row, strconv.Itoa(number))
+		}
+		for _, f := range []figures.Figure{n.Agreement, n.Confirmation, n.Miss} {
+			row = append(row, cells(f)...)
+		}
+		w.row(row...)
 	}
 	return w.flush()
+}
+
+// cells are those of a figure in a table: empty where there is none.
+func cells(f figures.Figure) []string {
+	if f.None != "" {
+		return []string{"", "", ""}
+	}
+	number := func(v float64) string { return strconv.FormatFloat(v, 'f', 4, 64) }
+	return []string{number(f.Value), number(f.Low), number(f.High)}
+}
+
+// reviewFigures are counts with what they say, in shares of 95 % intervals (Wilson 1927).
+type reviewFigures struct {
+	ledger.ReviewCount
+	Compared     int            `json:"compared"`
+	Agreement    figures.Figure `json:"agreement"`    // of what was compared
+	Confirmation figures.Figure `json:"confirmation"` // the model is right, of what persons decided
+	Miss         figures.Figure `json:"miss"`         // confirmed misses, of what was compared
+}
+
+func figuresOf(n ledger.ReviewCount) reviewFigures {
+	of := n.Agreed + n.Open + n.Confirmed + n.Rejected
+	return reviewFigures{
+		n, of, figures.Share(n.Agreed, of, "nothing was compared"), figures.Share(n.Confirmed, n.Confirmed+n.Rejected, "nobody has decided"), figures.Share(n.Missed, of, "nothing was compared"),
+	}
 }
 
 // decide is what a person says of a review.

@@ -38,6 +38,7 @@ type hospital struct {
 	images    map[string]func() (image.Image, error)
 	acted     []string
 	retracted []string
+	decided   map[string]ledger.Review
 	err       error // what every view answers, when set
 }
 
@@ -576,34 +577,84 @@ func (h *hospital) CancelScreening(ctx context.Context, name string, _ draft.Aut
 
 // The reviews of the hospital.
 var sampleReview = ledger.Review{
-	Name: "0123456789abcdef", Study: "1.2.3", State: ledger.ReviewOpen, Kind: "missed", Priority: 1, Model: "demo", ModelVersion: "1", Finding: "polyp", Sources: []ledger.ReviewFrame{{SOPInstanceUID: "1.2.3.4", Frame: 1, Probability: 0.9}},
-	Report: ledger.ReportFinding{Finding: "polyp", Status: "negated", Sentence: "No polyps.", Rule: "en/negation/no", End: 9},
+	Name: "0123456789abcdef", Study: "1.2.3", State: ledger.ReviewOpen, Kind: "missed", Priority: 1, Model: "demo-colon", ModelVersion: "1.0.0", Finding: "polyp", Class: "polyp", Probability: 0.94, Threshold: 0.5, Frames: 2,
+	Sources: []ledger.ReviewFrame{{SOPInstanceUID: "1.2.3.4", Frame: 1, Probability: 0.9}},
+	Report:  ledger.ReportFinding{Finding: "polyp", Status: "negated", Sentence: "No polyps were seen in the whole colon.", Rule: "en/negation/no", End: 9, Marks: []ledger.Mark{{Start: 0, End: 2}, {Start: 3, End: 9}}},
 }
 
-func (h *hospital) Reviews(_ context.Context, f ledger.ReviewFilter) ([]ledger.Review, int, error) {
-	if f.State != sampleReview.State && f.Study != sampleReview.Study || f.Offset > 0 || f.After.ID != "" {
-		return nil, 1, nil
+// sampleReviews are two that are open, until they are decided; the second is hostile and has no picture.
+func (h *hospital) sampleReviews() []ledger.Review {
+	first, second := sampleReview, sampleReview
+	for _, s := range h.studies[:1] {
+		first.Study = s.StudyInstanceUID
+		for _, i := range s.Instances {
+			for _, a := range i.Analyses {
+				for _, f := range a.Frames {
+					for _, found := range f.Findings {
+						if found.Heatmap != "" && len(first.Sources) == 1 && first.Sources[0].Heatmap == "" {
+							first.Sources = []ledger.ReviewFrame{{SOPInstanceUID: i.SOPInstanceUID, Frame: 1, Probability: found.Probability, Heatmap: found.Heatmap}}
+						}
+					}
+				}
+			}
+		}
 	}
-	return []ledger.Review{sampleReview}, 1, nil
+	second.Name, second.Kind, second.Priority, second.Finding, second.Sources, second.Frames, second.Class = "fedcba9876543210", "not-seen", 3, "ulcer", nil, 0, evil
+	second.Report = ledger.ReportFinding{Finding: "ulcer", Status: "positive", Sentence: "Kleines Ülkus, " + evil, Rule: "en/term/ulcer", Marks: []ledger.Mark{{Start: 8, End: 14}}}
+	out := []ledger.Review{}
+	for _, r := range []ledger.Review{first, second} {
+		if d, ok := h.decided[r.Name]; ok {
+			r = d
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+func (h *hospital) Reviews(_ context.Context, f ledger.ReviewFilter) (page []ledger.Review, total int, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, r := range h.sampleReviews() {
+		if r.State == f.State || r.Study == f.Study {
+			page = append(page, r)
+		}
+	}
+	if f.Offset > 0 || f.After.ID != "" {
+		return nil, len(page), h.err
+	}
+	return page, len(page), h.err
 }
 
 func (h *hospital) Review(_ context.Context, name string) (ledger.Review, error) {
-	if name != sampleReview.Name {
-		return ledger.Review{}, ErrNotFound
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, r := range h.sampleReviews() {
+		if r.Name == name {
+			return r, nil
+		}
 	}
-	return sampleReview, nil
+	return ledger.Review{}, ErrNotFound
 }
 
 func (h *hospital) ReviewCounts(context.Context, time.Time, time.Time) ([]ledger.ReviewCount, error) {
-	return []ledger.ReviewCount{{Month: "2026-11", Model: "demo", Finding: "polyp", Agreed: 3, Confirmed: 1}}, nil
+	return []ledger.ReviewCount{{Month: "2026-11", Model: "demo-colon", ModelVersion: "1.0.0", Finding: "polyp", Site: sampleCodes["colon"], Threshold: 0.5, Agreed: 3, Confirmed: 1, Missed: 1}}, nil
 }
 
-func (h *hospital) Decide(_ context.Context, name string, state ledger.ReviewState, d ledger.ReviewDecision, by draft.Author) (ledger.Review, error) {
-	if name != sampleReview.Name {
-		return ledger.Review{}, ErrNotFound
+func (h *hospital) Decide(ctx context.Context, name string, state ledger.ReviewState, d ledger.ReviewDecision, by draft.Author) (ledger.Review, error) {
+	r, err := h.Review(ctx, name)
+	if err != nil {
+		return r, err
 	}
-	r := sampleReview
+	if strings.Contains(d.Comment, "refuse") {
+		return r, fmt.Errorf("%w: report and results are others now", ErrRefused)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	r.State, r.ReviewDecision = state, d
-	r.Author = by.Name
+	r.Author, r.Unauthenticated, r.DecidedAt = by.Name, by.Unauthenticated, sampleTime
+	if h.decided == nil {
+		h.decided = map[string]ledger.Review{}
+	}
+	h.decided[name] = r
 	return r, nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"endogate/cmd/endogate/admin"
@@ -36,7 +37,7 @@ func (g *parts) openSecondLook() error {
 		Classes: func(model string) (classes []secondlook.Class) {
 			if m, ok := g.models.described(model); ok {
 				for _, c := range m.Classes {
-					classes = append(classes, secondlook.Class{Name: c.Name, Finding: c.Finding, Site: c.Site})
+					classes = append(classes, secondlook.Class{Name: c.Name, Finding: c.Finding, Site: c.Site, Threshold: c.Threshold})
 				}
 			}
 			return classes
@@ -61,7 +62,13 @@ func (g *parts) readReport(text string) (out ledger.ReportReading, ok bool) {
 	r := g.looker.Ontology.Read(text, g.cfg.Reading.Language)
 	out = ledger.ReportReading{Language: r.Language, Ontology: r.Ontology, Findings: []ledger.ReportFinding{}}
 	for _, f := range r.Findings {
-		out.Findings = append(out.Findings, ledger.ReportFinding{Finding: f.Finding, Status: string(f.Status), Sentence: cut(f.Sentence), Rule: f.Rule, Start: f.Span.Start, End: f.Span.End})
+		said := ledger.ReportFinding{Finding: f.Finding, Status: string(f.Status), Sentence: cut(f.Sentence), Rule: f.Rule, Start: f.Span.Start, End: f.Span.End}
+		if i := slices.IndexFunc(f.Mentions, func(m reading.Mention) bool { return m.Span == f.Span && m.Rule == f.Rule }); i >= 0 && said.Sentence == f.Sentence {
+			for _, m := range f.Mentions[i].Marks(text) {
+				said.Marks = append(said.Marks, ledger.Mark(m))
+			}
+		}
+		out.Findings = append(out.Findings, said)
 	}
 	return out, true
 }

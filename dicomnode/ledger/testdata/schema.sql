@@ -39,6 +39,7 @@ CREATE INDEX job_again ON job (id) WHERE again > 0;
 CREATE INDEX job_exam ON job (exam);
 CREATE INDEX job_instance ON job (instance);
 CREATE INDEX job_line ON job (line, id) WHERE state = 'open';
+CREATE INDEX job_moving ON job (study) WHERE moving <> 'null';
 CREATE INDEX job_open ON job (id) WHERE state = 'open';
 CREATE INDEX job_parked ON job (id) WHERE state = 'parked';
 CREATE INDEX job_screening ON job (screening, state) WHERE screening <> '';
@@ -258,7 +259,7 @@ CREATE TABLE job (
 	ended_at    INTEGER,
 	version     INTEGER NOT NULL DEFAULT 0, -- of the exam when the job ended
 	reason      TEXT NOT NULL DEFAULT ''
-, made_by TEXT NOT NULL DEFAULT '{}', priority TEXT NOT NULL DEFAULT 'ROUTINE' CHECK (priority IN ('STAT', 'HIGH', 'MEDIUM', 'ROUTINE')), retracted TEXT NOT NULL DEFAULT '', retracted_at INTEGER, again INTEGER NOT NULL DEFAULT 0, source TEXT NOT NULL DEFAULT '', line TEXT AS (model || char(10) || priority || char(10) || source) VIRTUAL, screening TEXT NOT NULL DEFAULT '');
+, made_by TEXT NOT NULL DEFAULT '{}', priority TEXT NOT NULL DEFAULT 'ROUTINE' CHECK (priority IN ('STAT', 'HIGH', 'MEDIUM', 'ROUTINE')), retracted TEXT NOT NULL DEFAULT '', retracted_at INTEGER, again INTEGER NOT NULL DEFAULT 0, source TEXT NOT NULL DEFAULT '', line TEXT AS (model || char(10) || priority || char(10) || source) VIRTUAL, screening TEXT NOT NULL DEFAULT '', moving TEXT NOT NULL DEFAULT 'null');
 CREATE TABLE known (
 	sop_instance_uid TEXT NOT NULL,
 	made             INTEGER NOT NULL, -- 1: here
@@ -327,6 +328,13 @@ CREATE TABLE object (
 	made_at             INTEGER NOT NULL,
 	released_at         INTEGER
 , count INTEGER NOT NULL DEFAULT 0, digest TEXT NOT NULL DEFAULT '', name TEXT NOT NULL DEFAULT '', lost INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE part (
+	job   INTEGER NOT NULL REFERENCES job (id) ON UPDATE CASCADE,
+	done  INTEGER NOT NULL, -- frames analysed, with these
+	total INTEGER NOT NULL, -- frames to be analysed
+	body  BLOB NOT NULL,    -- an encoded analysis
+	PRIMARY KEY (job, done)
+) WITHOUT ROWID;
 CREATE TABLE patient (
 	id         INTEGER PRIMARY KEY,
 	identifier TEXT NOT NULL,
@@ -362,7 +370,7 @@ CREATE TABLE review (
 	site          TEXT NOT NULL, -- JSON
 	made_at       INTEGER NOT NULL,
 	document      TEXT NOT NULL -- JSON
-);
+, threshold REAL NOT NULL DEFAULT 0);
 CREATE TABLE screening (
 	id              INTEGER PRIMARY KEY,
 	name            TEXT NOT NULL UNIQUE, -- in all databases
@@ -558,6 +566,12 @@ CREATE TRIGGER message_gone AFTER DELETE ON message BEGIN
 END;
 CREATE TRIGGER message_new AFTER INSERT ON message BEGIN
 	INSERT INTO tally VALUES ('message', NEW.type, NEW.code, 1) ON CONFLICT DO UPDATE SET n = n + 1;
+END;
+CREATE TRIGGER part_ended AFTER UPDATE OF state ON job WHEN NEW.state <> 'open' BEGIN
+	DELETE FROM part WHERE job = NEW.id;
+END;
+CREATE TRIGGER part_forgotten BEFORE DELETE ON job BEGIN
+	DELETE FROM part WHERE job = OLD.id;
 END;
 CREATE TRIGGER review_changed AFTER UPDATE OF state ON review WHEN OLD.state <> NEW.state BEGIN
 	UPDATE tally SET n = n - 1 WHERE kind = 'review' AND name = '' AND state = OLD.state;

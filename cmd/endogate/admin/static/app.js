@@ -7,9 +7,10 @@ import { studyView } from "./study.js";
 import { outboxView, parkedView } from "./queues.js";
 import { destinationsView, systemView } from "./system.js";
 import { peopleView } from "./people.js";
+import { reviewsView } from "./reviews.js";
 import { frameView } from "./dissect.js";
 
-const views = { studies: studiesView, study: studyView, outbox: outboxView, parked: parkedView, destinations: destinationsView, system: systemView, people: peopleView, frame: frameView };
+const views = { studies: studiesView, study: studyView, outbox: outboxView, parked: parkedView, destinations: destinationsView, system: systemView, people: peopleView, reviews: reviewsView, frame: frameView };
 const main = document.getElementById("main");
 let current, title = "";
 
@@ -60,6 +61,7 @@ function problem(e) {
 // Who has signed in can sign out; what the role may not is refused by the gateway, not by the page.
 get("/api/v1/me").then((me) => {
   document.getElementById("nav-people").hidden = !me.rights.includes("administer");
+  document.getElementById("nav-reviews").hidden = !me.rights.includes("identify");
   if (!me.signed_in) return;
   document.getElementById("who-name").textContent = `${me.name} (${me.role})`;
   document.getElementById("who").hidden = false;
