@@ -3,11 +3,12 @@ package inference
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 
+	"endogate/dicomnode/pixeldata"
 	"endogate/explain"
 	"endogate/inference/analysis"
 )
@@ -36,12 +37,15 @@ func (m *BundleModel) inferClip(ctx context.Context, s analysis.Sample, w Wishes
 	if len(w.Heatmaps) > 0 {
 		return analysis.Part{}, Permanent(fmt.Errorf("inference: model %s looks across time and explains by its own method alone", m.bundle.Name))
 	}
-	if s.Prepared != nil || len(s.Frames) == 0 {
-		return analysis.Part{}, Permanent(errors.New("inference: a model that looks across time wants the frames of a clip"))
-	}
 	input := m.inputs.Get().(*[]float32)
 	defer m.inputs.Put(input)
-	all, err := m.bundle.PrepareClip(s.Frames, s.Orientation, *input)
+	var all []analysis.Geometry
+	var err error
+	if s.Prepared != nil { // a still is a clip of one frame
+		all, err = m.bundle.FillClip([]analysis.Prepared{*s.Prepared}, *input)
+	} else {
+		all, err = m.bundle.PrepareClip(s.Frames, s.Orientation, *input)
+	}
 	if err != nil {
 		return analysis.Part{}, Permanent(err)
 	}
@@ -64,7 +68,7 @@ func (m *BundleModel) inferClip(ctx context.Context, s analysis.Sample, w Wishes
 		if f.Role != analysis.RoleFinding && !slices.Contains(w.Classes, f.Class) {
 			continue
 		}
-		moments, err := network.ExplainClip(ctx, *input, len(s.Frames), f.seed())
+		moments, err := network.ExplainClip(ctx, *input, len(all), f.seed())
 		if err != nil {
 			return analysis.Part{}, err
 		}
@@ -74,8 +78,11 @@ func (m *BundleModel) inferClip(ctx context.Context, s analysis.Sample, w Wishes
 		}
 		order := byImportance(moments.Importance)
 		peak := order[0]
-		part.Result.Peak, part.Geometry = s.Span.First+peak, all[peak]
-		part.Result.Notes = append(part.Result.Notes, fmt.Sprintf("%s: the frames that count most are %s (%s); the map is of frame %d", f.Class, counting(s.Span, moments.Importance, order), moments.By, part.Result.Peak))
+		part.Geometry = all[peak]
+		if s.Span.Count > 1 {
+			part.Result.Peak = s.Number(peak)
+		}
+		part.Result.Notes = append(part.Result.Notes, fmt.Sprintf("%s: the frames that count most are %s (%s); the map is of the first of them", f.Class, counting(s, moments.Importance, order), moments.By))
 		part.Maps = append(part.Maps, mapOf(f.Finding, m.network.How, moments.Maps[peak]))
 	}
 	return part, nil
@@ -95,10 +102,81 @@ func byImportance(importance []float32) []int {
 }
 
 // counting names the frames that count most.
-func counting(span analysis.Span, importance []float32, order []int) string {
+func counting(s analysis.Sample, importance []float32, order []int) string {
 	var all []string
 	for _, i := range order[:min(len(order), maxCounting)] {
-		all = append(all, fmt.Sprintf("%d (%.2f)", span.First+i, importance[i]))
+		all = append(all, fmt.Sprintf("%d (%.2f)", s.Number(i), importance[i]))
 	}
 	return strings.Join(all, ", ")
+}
+
+// Sequence says how the model takes a sequence of frames; nil for one of single frames.
+func (m *BundleModel) Sequence() *Clip { return m.bundle.Clip }
+
+// maxClipBytes bounds the decoded frames of one clip: a hundred of 1920×1080 pixels have 830 MB.
+const maxClipBytes = 1 << 30
+
+// clips makes of the frames of an instance, of which there are so many, the samples of a model that looks across time. What cannot be decoded
+// ends a clip: a network would see time jump.
+func (c Clip) clips(frames iter.Seq2[analysis.Sample, error], count int) iter.Seq2[analysis.Sample, error] {
+	wanted := map[int]bool{} // of Uniform, by number
+	if c.Longer == Uniform && count > c.Frames {
+		for _, i := range c.Windows(count)[0] {
+			wanted[i+1] = true
+		}
+	}
+	return func(yield func(analysis.Sample, error) bool) {
+		var held []analysis.Sample
+		fresh := 0 // of them that were in no clip yet
+		emit := func() bool {
+			fresh = 0
+			return yield(c.clip(held, count), nil)
+		}
+		for s, err := range frames {
+			switch {
+			case err == nil && len(wanted) > 0 && !wanted[s.Span.First]:
+				continue
+			case err == nil && len(s.Frames) > 0 && len(s.Frames[0].Pix)*c.Frames > maxClipBytes:
+				size := s.Frames[0].Rect.Size()
+				err = fmt.Errorf("%w: a clip of %d frames of %d x %d pixels", pixeldata.ErrTooMuch, c.Frames, size.X, size.Y)
+			}
+			if err != nil {
+				if fresh > 0 && !emit() || !yield(analysis.Sample{}, err) {
+					return
+				}
+				held = nil
+				continue
+			}
+			held, fresh = append(held, s), fresh+1
+			if len(held) < c.Frames {
+				continue
+			}
+			if !emit() || c.Longer == Truncate {
+				return
+			}
+			held = slices.Clone(held[min(c.Stride, len(held)):])
+		}
+		if fresh > 0 {
+			emit()
+		}
+	}
+}
+
+// clip is one sample of several.
+func (c Clip) clip(frames []analysis.Sample, count int) analysis.Sample {
+	first, last := frames[0].Span.First, frames[len(frames)-1].Span.First
+	clip := frames[0] // and what it says of its orientation
+	clip.Span = analysis.Span{First: first, Count: last - first + 1}
+	clip.Frames = nil
+	for _, f := range frames {
+		clip.Frames = append(clip.Frames, f.Frames...)
+		clip.Note = cmp.Or(clip.Note, f.Note)
+		if c.Longer == Uniform {
+			clip.Numbers = append(clip.Numbers, f.Span.First)
+		}
+	}
+	if c.Longer == Truncate && count > c.Frames {
+		clip.Note = both(clip.Note, fmt.Sprintf("only the first %d of %d frames are looked at", c.Frames, count))
+	}
+	return clip
 }

@@ -67,6 +67,10 @@ type watching struct {
 
 func (w *Worker) watch(ctx context.Context, t Task, model Watcher, d Diary) (analysis.Analysis, error) {
 	a := analysis.Analysis{Model: model.Made()}
+	if m, ok := model.(interface{ Sequence() *Clip }); ok && m.Sequence() != nil {
+		a.NotAnalysed = fmt.Sprintf("model %s looks across time itself; of videos it is given none, models of stills are", a.Model.Name)
+		return a, nil
+	}
 	limit := cmp.Or(w.Stall, defaultStall)
 	stalled := fmt.Errorf("no frame was done within %s", limit)
 	ctx, cancel := context.WithCancelCause(ctx)

@@ -121,7 +121,11 @@ func (w *Worker) each(ctx context.Context, t Task, model Model, take Take) (notA
 		}
 		return both(bad.String(), rest), nil
 	}
-	for sample, err := range t.samples(ctx) {
+	samples := t.samples(ctx)
+	if m, ok := model.(interface{ Sequence() *Clip }); ok && m.Sequence() != nil && t.Prepared == nil {
+		samples = m.Sequence().clips(samples, t.Instance.Count())
+	}
+	for sample, err := range samples {
 		frames := (*pixeldata.FrameError)(nil)
 		switch most := cmp.Or(w.MaxFrames, defaultMaxFrames); {
 		case ctx.Err() == nil && errors.As(err, &frames) && frames.First <= most:
@@ -192,10 +196,20 @@ func (w *Worker) sample(ctx context.Context, t Task, model Model, take Take, s a
 		if s.Note != "" {
 			part.Result.Notes = append(part.Result.Notes, s.Note)
 		}
-		err = take(ctx, part, s.Frames)
+		err = take(ctx, part, shownOf(s, part.Result))
 	}
 	if err != nil {
 		return fmt.Errorf("frame %d: %w", s.Span.First, err)
 	}
 	return nil
+}
+
+// shownOf are the frames that are handed over: of a clip the one that maps are of.
+func shownOf(s analysis.Sample, r analysis.Result) []*image.RGBA {
+	for i, f := range s.Frames {
+		if r.Peak > 0 && s.Number(i) == r.Peak {
+			return []*image.RGBA{f}
+		}
+	}
+	return s.Frames
 }

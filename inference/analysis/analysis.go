@@ -126,8 +126,17 @@ type Sample struct {
 	Frames []*image.RGBA // of one size
 	// Orientation is that of the frames, where their file says one; they are as they are stored.
 	Orientation Orientation
+	Numbers     []int     // of Frames in their instance, where they do not follow one another; nil where they do
 	Prepared    *Prepared // in place of Frames: what the model's preparation made of the first
 	Note        string    // what is wrong with the frames all the same
+}
+
+// Number is that of the i-th of Frames, from 0, in its instance.
+func (s Sample) Number(i int) int {
+	if s.Numbers != nil {
+		return s.Numbers[i]
+	}
+	return s.Span.First + i
 }
 
 // Prepared is a frame as a network takes it, but for normalisation.

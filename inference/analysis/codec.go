@@ -167,6 +167,8 @@ func (p Part) validate(next int) (values int, err error) {
 	switch s := r.Span; {
 	case s.First < next || s.First > maxCount || s.Count < 1 || s.Count > maxCount || s.Start < 0 || s.Duration < 0:
 		return 0, fmt.Errorf("it is about %+v", s)
+	case r.Peak != 0 && (r.Peak < s.First || r.Peak >= s.First+s.Count):
+		return 0, fmt.Errorf("frame %d counts most, which is not among %+v", r.Peak, s)
 	case r.Rows != p.Geometry.Rows || r.Columns != p.Geometry.Columns:
 		return 0, fmt.Errorf("it is of %d x %d pixels, its geometry of %d x %d", r.Columns, r.Rows, p.Geometry.Columns, p.Geometry.Rows)
 	}

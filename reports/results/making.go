@@ -1,6 +1,7 @@
 package results
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -119,7 +120,7 @@ func (m *making) show(ctx context.Context, r *analysis.Result, f *analysis.Findi
 			r.Notes = append(r.Notes, noHeatmap+strings.Join(bad, ", ")+".")
 			continue
 		}
-		object, err := m.heatmap(ctx, r.Span, *f, raw.Explanation, shown, frame, unseen, on)
+		object, err := m.heatmap(ctx, shownSpan(*r), *f, raw.Explanation, shown, frame, unseen, on)
 		if err != nil {
 			return err
 		}
@@ -192,9 +193,13 @@ func (m *making) heatmap(ctx context.Context, span analysis.Span, f analysis.Fin
 // parts takes over what was said elsewhere; the frames that pictures are made of are decoded anew, but for the only one of a
 // still that was kept.
 func (m *making) parts(ctx context.Context, parts []analysis.Part, kept *image.RGBA, instance *pixeldata.Instance) error {
-	left := parts
+	left := slices.Clone(parts)
+	slices.SortStableFunc(left, func(a, b analysis.Part) int { return cmp.Compare(a.Result.Shown(), b.Result.Shown()) }) // clips overlap
+	defer func() {
+		slices.SortStableFunc(m.results, func(a, b analysis.Result) int { return cmp.Compare(a.Span.First, b.Span.First) })
+	}()
 	take := func(frame int, picture *image.RGBA) error {
-		for len(left) > 0 && (len(left[0].Maps) == 0 || left[0].Result.Span.First == frame) {
+		for len(left) > 0 && (len(left[0].Maps) == 0 || left[0].Result.Shown() == frame) {
 			p := left[0]
 			left = left[1:]
 			if len(p.Maps) == 0 {
@@ -217,7 +222,7 @@ func (m *making) parts(ctx context.Context, parts []analysis.Part, kept *image.R
 	for frame, err := range frames {
 		bad := (*pixeldata.FrameError)(nil)
 		switch {
-		case errors.As(err, &bad) && left[0].Result.Span.First > bad.Last:
+		case errors.As(err, &bad) && left[0].Result.Shown() > bad.Last:
 			continue // nothing is said of it
 		case errors.Is(err, pixeldata.ErrUnsupported), errors.Is(err, pixeldata.ErrCorrupt), errors.Is(err, pixeldata.ErrTooMuch):
 			return inference.Permanent(err)
@@ -228,7 +233,15 @@ func (m *making) parts(ctx context.Context, parts []analysis.Part, kept *image.R
 			return err
 		}
 	}
-	return inference.Permanent(fmt.Errorf("something is said of frame %d, which the instance does not have", left[0].Result.Span.First))
+	return inference.Permanent(fmt.Errorf("something is said of frame %d, which the instance does not have", left[0].Result.Shown()))
+}
+
+// shownSpan is what a heatmap is of: the frame of a clip that counts most.
+func shownSpan(r analysis.Result) analysis.Span {
+	if r.Peak > 0 {
+		return analysis.Still(r.Peak)
+	}
+	return r.Span
 }
 
 // finish has results, objects and deliveries enter the ledger together. What comes second is dropped.
