@@ -165,6 +165,39 @@ func TestElsewhere(t *testing.T) {
 	}
 }
 
+// A worker of today asks gateways of before, that have not made all the queues it knows, and has a model that no gateway has.
+func TestElsewhere_queuesThatNobodyMade(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		made   []Lane
+		models []string
+	}{
+		{"a gateway without lanes", []Lane{Routine}, []string{"demo"}},
+		{"without the last lane", []Lane{Stat, High, Routine}, []string{"demo"}},
+		{"a model that no gateway has", lanes, []string{"second", "demo"}},
+		{"both", []Lane{High, Routine}, []string{"second", "demo", "third"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			url := oneServer(t)
+			h := newHouse(t, Options{URL: url, Node: "n"}, jobList(3)...)
+			start(t, func(ctx context.Context) error { return h.q.Own(ctx, h.owner()) })
+			for _, lane := range tt.made {
+				_, _, err := h.q.consumer(t.Context(), testModel("demo"), lane, 10*time.Second)
+				require.NoError(t, err)
+			}
+			q := openQueue(t, Options{URL: url, Guest: true})
+			start(t, func(ctx context.Context) error {
+				return q.Work(ctx, Consumer{Models: testModels(tt.models...), Slots: 1, Remote: repeatInput, Drain: patience})
+			})
+			for _, j := range jobList(3) { // also after it found nothing
+				require.NoError(t, h.q.Publish(t.Context(), j))
+				eventually(t, "done", func() bool { return !h.isOpen(j.ID) })
+			}
+			h.requireNothingLeft(t)
+		})
+	}
+}
+
 // Gateways with workers of their own have the short way for theirs, and work for each other.
 func TestElsewhere_gatewaysWorkForEachOther(t *testing.T) {
 	url := oneServer(t)

@@ -85,7 +85,9 @@ func (s *source) request(ctx context.Context) error {
 			case !a.until.IsZero() && !a.waits:
 				return nil // it will say in a moment
 			case a.until.IsZero() && !a.empty:
-				return s.ask(ctx, a, false)
+				if err := s.ask(ctx, a, false); err != nil || !a.nobody {
+					return err
+				}
 			}
 			l.turn++
 		}
