@@ -143,6 +143,7 @@ func (t *tx) stepScreening(s ScreeningStep, at time.Time) error {
 		}
 		offered += n
 	}
+	s.Over = s.Over || offered == 0 // what brings nothing is not done again
 	if offered > 0 {
 		if err := b.finish(0); err != nil {
 			return err
@@ -179,7 +180,7 @@ func (b *batch) offer(r Receipt, screening string) (n int, err error) {
 	if errors.Is(err, sql.ErrNoRows) || err == nil && (released || state == InstanceConflict || route != r.Route) {
 		return 0, nil
 	}
-	for _, model := range r.Models {
+	for _, model := range r.Models { // the study stays as old as it is: in lists, and for retention
 		var seen bool
 		if err == nil {
 			err = b.row("SELECT EXISTS (SELECT 1 FROM job WHERE instance = ? AND model = ?)", []any{in.id, model}, &seen)
@@ -194,9 +195,6 @@ func (b *batch) offer(r Receipt, screening string) (n int, err error) {
 		}
 	}
 	if err != nil || n == 0 {
-		return 0, err
-	}
-	if _, err := b.study(r); err != nil {
 		return 0, err
 	}
 	_, err = b.exec("UPDATE instance SET state = 'queued', reason = '', held = held AND ? WHERE id = ?", in.held(), in.id)
@@ -222,12 +220,16 @@ func (t *tx) readAnew(a ReadAnew) (int, error) {
 	return len(rows), nil
 }
 
-// RunningScreening returns the oldest that runs, or ErrNotFound.
-func (l *Ledger) RunningScreening(ctx context.Context) (Screening, error) {
+const runningScreening = `SELECT c.name, (SELECT count(*) FROM job WHERE screening = c.name AND screening <> '' AND state = 'open')
+	FROM screening c WHERE c.state = 'running' ORDER BY c.id LIMIT 1`
+
+// RunningScreening returns the oldest that runs and how many jobs of it are open, or ErrNotFound. It costs the same for any span.
+func (l *Ledger) RunningScreening(ctx context.Context) (name string, open int, err error) {
 	if err := l.usable(ctx); err != nil {
-		return Screening{}, err
+		return "", 0, err
 	}
-	return l.oneScreening(ctx, "WHERE c.state = 'running' ORDER BY c.id LIMIT 1")
+	err = notFound(l.readDB.QueryRowContext(ctx, runningScreening).Scan(&name, &open))
+	return name, open, wrap("ledger: screening", err)
 }
 
 // Screening returns one, or ErrNotFound.
@@ -272,11 +274,12 @@ func (l *Ledger) NextScreened(ctx context.Context, name string) (study dicom.UID
 // Unseen is an instance that a model of its route has not been given.
 type Unseen struct {
 	Entry    string
+	Route    string
 	Released bool // its bytes are gone
 }
 
 // unseen is asked with the routes and models there are, each as [route, model].
-const unseen = `SELECT i.entry, i.released_at IS NOT NULL FROM instance i WHERE i.study = (SELECT id FROM study WHERE study_instance_uid = ?1) AND i.state <> 'conflict'
+const unseen = `SELECT i.entry, i.route, i.released_at IS NOT NULL FROM instance i WHERE i.study = (SELECT id FROM study WHERE study_instance_uid = ?1) AND i.state <> 'conflict'
 	AND EXISTS (SELECT 1 FROM json_each(?2) m WHERE m.value ->> 0 = i.route AND NOT EXISTS (SELECT 1 FROM job j WHERE j.instance = i.id AND j.model = m.value ->> 1))
 	ORDER BY i.id`
 
@@ -292,7 +295,7 @@ func (l *Ledger) Unseen(ctx context.Context, study dicom.UID, models map[string]
 	if err != nil {
 		return nil, err
 	}
-	all, err := query(ctx, l.readDB, func(rows *sql.Rows) (u Unseen, err error) { return u, rows.Scan(&u.Entry, &u.Released) }, unseen, study, text)
+	all, err := query(ctx, l.readDB, func(rows *sql.Rows) (u Unseen, err error) { return u, rows.Scan(&u.Entry, &u.Route, &u.Released) }, unseen, study, text)
 	return all, wrap("ledger: unseen of study "+string(study), err)
 }
 

@@ -30,8 +30,10 @@ func TestScreening(t *testing.T) {
 	require.NoError(t, l.PutReviews(ctx, look[0], nil, at(300)))
 	models := map[string][]string{"endoscopy": {"demo", "other"}}
 
-	_, err = l.RunningScreening(ctx)
+	_, _, err = l.RunningScreening(ctx)
 	require.ErrorIs(t, err, ErrNotFound)
+	listed, _, err := l.Studies(ctx, StudyFilter{Limit: 9})
+	require.NoError(t, err)
 	name, err := l.StartScreening(ctx, Screening{Name: "abc", From: at(0), Before: at(200), Author: "Dr A", MadeAt: at(400)})
 	require.NoError(t, err)
 	again, err := l.StartScreening(ctx, Screening{Name: "def", From: at(0), Before: at(200), Author: "Dr B", MadeAt: at(401)})
@@ -86,6 +88,12 @@ func TestScreening(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, readings, 1)
 	require.Equal(t, "new", readings[0].Ontology)
+	after, _, err := l.Studies(ctx, StudyFilter{Limit: 9})
+	require.NoError(t, err)
+	require.Len(t, after, len(listed))
+	for i, was := range listed {
+		require.Equal(t, []any{was.StudyInstanceUID, was.FirstAt, was.LastAt}, []any{after[i].StudyInstanceUID, after[i].FirstAt, after[i].LastAt}, "none is newer than it was")
+	}
 	due, err := l.DueLooks(ctx, 10)
 	require.NoError(t, err)
 	require.Len(t, due, 1, "it is compared again")
@@ -117,6 +125,13 @@ func TestScreening(t *testing.T) {
 	require.Equal(t, 2, twice.Studies)
 	_, err = l.StartScreening(ctx, Screening{Name: "ghi", From: at(0), Before: at(900), MadeAt: at(601)})
 	require.NoError(t, err)
+	running, open, err := l.RunningScreening(ctx)
+	require.NoError(t, err)
+	require.Equal(t, []any{"ghi", 0}, []any{running, open})
+	require.NoError(t, l.StepScreening(ctx, ScreeningStep{Screening: "ghi", Study: "1.2"}, at(601)))
+	next, err := l.NextScreened(ctx, "ghi")
+	require.NoError(t, err)
+	require.Equal(t, dicom.UID("1.3"), next, "a step that brings no job is the last of its study")
 	require.NoError(t, l.CancelScreening(ctx, "ghi", at(602)))
 	require.ErrorIs(t, l.StepScreening(ctx, ScreeningStep{Screening: "ghi", Study: "1.2"}, at(603)), ErrState)
 	page, total, err := l.Screenings(ctx, "", Page{Limit: 2})

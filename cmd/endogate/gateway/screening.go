@@ -43,20 +43,20 @@ func (g *parts) screen(ctx context.Context) error {
 
 // screenStep looks at a study, or offers a part of it, and says how long to wait for the next.
 func (g *parts) screenStep(ctx context.Context) (time.Duration, error) {
-	s, err := g.ledger.RunningScreening(ctx)
+	name, open, err := g.ledger.RunningScreening(ctx)
 	if errors.Is(err, ledger.ErrNotFound) {
 		return screenEvery, nil
 	}
-	if err != nil || s.Open >= maxOffered {
+	if err != nil || open >= maxOffered {
 		return screenEvery, err
 	}
-	study, err := g.ledger.NextScreened(ctx, s.Name)
+	study, err := g.ledger.NextScreened(ctx, name)
 	if err != nil {
 		return screenEvery, err
 	}
-	step := ledger.ScreeningStep{Screening: s.Name, Study: study}
+	step := ledger.ScreeningStep{Screening: name, Study: study}
 	if study != "" {
-		if err := g.offers(ctx, &step, maxOffered-s.Open); err != nil {
+		if err := g.offers(ctx, &step, maxOffered-open); err != nil {
 			return screenEvery, err
 		}
 		if step.Anew, err = g.readAnew(ctx, study); err != nil {
@@ -101,6 +101,9 @@ func (g *parts) offers(ctx context.Context, step *ledger.ScreeningStep, room int
 				g.log.WarnContext(ctx, "second look: an instance cannot be read, and is passed over", "entry", u.Entry, "err", err)
 			}
 			step.Gone++
+			continue
+		}
+		if r.Route != u.Route { // another route comes before its own by now: it stays with what it was given to
 			continue
 		}
 		step.Offers, room = append(step.Offers, r), room-len(r.Models)
