@@ -209,3 +209,30 @@ func FuzzReadManifest(f *testing.F) {
 		b.Input.table()
 	})
 }
+
+func TestManifest_temporal(t *testing.T) {
+	text, err := os.ReadFile("../testdata/models/demo/model.yaml")
+	require.NoError(t, err)
+	read := func(more string) (*Bundle, error) {
+		return readManifest(strings.NewReader(string(text)+"\n"+more), "model.yaml")
+	}
+	b, err := read("")
+	require.NoError(t, err)
+	assert.Equal(t, DefaultTemporal(), b.Temporal)
+	b, err = read("select: {segments: 8, most: 100}\naggregate: max\npersist: [1, 4]\nsmoothing: 1\nends_below: 0.5\ntop: 3\nkey_frames: 2\n")
+	require.NoError(t, err)
+	assert.Equal(t, Temporal{Select: Select{Segments: 8, Most: 100}, Rule: Max, Smoothing: 1, Lower: 0.5, Frames: 1, Of: 4, Top: 3, KeyFrames: 2}, b.Temporal)
+	for more, want := range map[string]string{
+		"select: {}":                         "must have one of",
+		"select: {every: 2, per_second: 1}":  "must have one of",
+		"select: {every: 0}":                 "every",
+		"select: {per_second: 1, most: 1e9}": "most",
+		"aggregate: mean":                    "aggregate",
+		"persist: [3, 2]":                    "is 3 of 2",
+		"persist: [3]":                       "persist",
+		"smoothing: 0":                       "smoothing",
+	} {
+		_, err := read(more)
+		assert.ErrorContains(t, err, want, more)
+	}
+}

@@ -659,7 +659,11 @@ func (g *parts) reachable(context.Context) (err error) {
 }
 
 // decoding says how pixel data is decoded.
-func (g *parts) decoding() pixeldata.Options { return Decoding(g.cfg) }
+func (g *parts) decoding() pixeldata.Options {
+	o := Decoding(g.cfg)
+	o.Scratch = g.cfg.DataDir
+	return o
+}
 
 // Decoding says how frames are decoded by a configuration.
 func Decoding(cfg configs.Config) pixeldata.Options {

@@ -1,9 +1,12 @@
 package gateway_test
 
 import (
+	"fmt"
 	"image/png"
 	"net/http"
+	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -55,8 +58,6 @@ func TestGateway_video(t *testing.T) {
 	g.waitFor("the report", func() bool { return deliveredReports(g.study(uid)) == 1 })
 	var study admin.Study
 	g.get("/api/v1/studies/"+string(uid), &study)
-	t.Logf("%+v", study.Videos)
-	t.Logf("%+v", study.Segments)
 	require.Len(t, study.Videos, 1)
 	v := study.Videos[0]
 	assert.Equal(t, []any{"done", 48, 12, 36, 0}, []any{v.State, v.Frames, v.Analysed, v.Skipped, v.Discounted})
@@ -118,4 +119,41 @@ func TestGateway_videoThatIsNone(t *testing.T) {
 	require.Contains(t, files, string(broken.uid), "it is forwarded all the same")
 	text := reportText(t, files[string(reportsOf(g.study(uid))[0].SOPInstanceUID)])
 	assert.Contains(t, text, "Instances analysed: 1 (1 frames); skipped: 0; failed: 1.")
+}
+
+// A video whose gateway is killed is gone on with behind what was kept: no frame of that is seen again.
+func TestGateway_videoKilled(t *testing.T) {
+	t.Parallel()
+	dir := otherModel(t, "all-frames")
+	manifest := filepath.Join(dir, "model.yaml")
+	text, err := os.ReadFile(manifest)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(manifest, append(text, "\nselect: {every: 1}\n"...), 0o600))
+	scp := peers.StartStoreSCP(t)
+	g := newGateway(t, strings.Replace(routeTo(scp.AETitle, scp.Addr, ""), "models: [demo]", "models: [all-frames]", 1)+"jobs: {ack_wait: 3s}\n")
+	g.replace(filepath.Join(peers.Root(t), "testdata/models/demo"), dir)
+	g.apart = true
+	g.start()
+	moving := video(t, dicomtest.Options{Frames: 96}, panned(t, "12", "polyp-0dad158b", "cecum-1"))
+	storeAll(t, g.scp, moving)
+	var study admin.Study
+	far := func(frames int) func() bool {
+		return func() bool {
+			study = admin.Study{}
+			g.get("/api/v1/studies/"+string(g.studyOf(moving)), &study)
+			return len(study.Videos) == 1 && study.Videos[0].Analysed >= frames
+		}
+	}
+	g.waitFor("some of it to be kept", far(64))
+	kept := study.Videos[0]
+	require.Equal(t, []any{"working", 96}, []any{kept.State, kept.ToAnalyse})
+	g.process.Kill()
+	g.start()
+	g.waitFor("the rest", func() bool { return far(96)() && study.Videos[0].State == "done" })
+	assert.Contains(t, g.text("/metrics"), fmt.Sprintf(`endogate_inference_seconds_count{model="all-frames"} %d`, 96-kept.Analysed))
+	require.Len(t, study.Instances, 1)
+	require.Len(t, study.Instances[0].Analyses[0].Frames, 96)
+	for i, f := range study.Instances[0].Analyses[0].Frames {
+		require.Equal(t, i+1, f.Frame)
+	}
 }

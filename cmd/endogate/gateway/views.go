@@ -32,6 +32,7 @@ type views struct {
 	callingAE    dicom.AETitle
 	decode       pixeldata.Options
 	now          func() time.Time
+	clips        clips
 	jobs         func()                                            // called when a person has put work back
 	try          func(destination string)                          // has a destination tried at once, even one that was down
 	condition    func(destination string) (outbox.Condition, bool) // how a destination fares
@@ -439,7 +440,7 @@ func (v *views) frame(ctx context.Context, instance string, frame int) (spool.En
 	}
 	var f pixeldata.Frame
 	if opened.Video() {
-		f, err = videoFrame(ctx, opened, frame)
+		f, err = v.videoFrame(ctx, id, opened, frame)
 	} else {
 		f, err = opened.Frame(ctx, frame)
 	}
@@ -453,13 +454,12 @@ func (v *views) frame(ctx context.Context, instance string, frame int) (spool.En
 }
 
 // videoFrame decodes a frame of a video.
-func videoFrame(ctx context.Context, i *pixeldata.Instance, frame int) (pixeldata.Frame, error) {
-	clip, err := video.Open(ctx, i)
-	if err != nil {
-		return pixeldata.Frame{}, err
-	}
-	defer clip.Close()
-	return clip.Frame(ctx, frame)
+func (v *views) videoFrame(ctx context.Context, entry string, i *pixeldata.Instance, frame int) (f pixeldata.Frame, err error) {
+	err = v.clips.of(entry, func() (*video.Clip, error) { return video.Open(ctx, i) }, func(c *video.Clip) error {
+		f, err = c.Frame(ctx, frame)
+		return err
+	})
+	return f, err
 }
 
 // palette is how maps are drawn.

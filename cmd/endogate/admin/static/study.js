@@ -1,8 +1,8 @@
 // One study: its frames with what the models saw, the objects made of it, where they went and when.
 import { get } from "./api.js";
 import { h, slot } from "./dom.js";
-import { absolute, chip, clock, date, deliveryStates, examStates, notAnalysed, peerStatus, personName, plural, purpose, shortUID, studyChip, studyStatuses, thead, time, words, worded } from "./format.js";
-import { framesOf, createViewer } from "./viewer.js";
+import { absolute, chip, clock, date, deliveryStates, examStates, notAnalysed, peerStatus, percent, personName, plural, purpose, shortUID, studyChip, studyStatuses, thead, time, words, worded } from "./format.js";
+import { framesOf, createViewer, lookInto } from "./viewer.js";
 import { draftCard } from "./draft.js";
 import { findings } from "./findings.js";
 import { stuck } from "./queues.js";
@@ -53,7 +53,7 @@ export function studyView({ uid, params }) {
   function draw() {
     if (!study) return;
     const f = frame();
-    head.show([study.status, study.patient_name, study.patient_id, study.accession_number, study.study_description, study.conflict_count, study.not_analysed_count, study.not_analysed_why, study.parked_count, study.instance_count, analysed(study), study.totals, study.gate], () => header(study));
+    head.show([study.status, study.patient_name, study.patient_id, study.accession_number, study.study_description, study.conflict_count, study.not_analysed_count, study.not_analysed_why, study.parked_count, study.instance_count, analysed(study), study.totals, study.gate, study.videos, study.segments], () => header(study));
     const list = shown(), classes = [...new Map(frames.flatMap((x) => x.analyses.flatMap((a) => a.findings)).map((x) => [x.class, worded(x)]))], of = [...new Set(frames.flatMap((x) => x.analyses.map((a) => a.model)))];
     sieve.show([only, classes, of, list.length, frames.length], () => frames.length > 1 ? [
       choice("sort", "Order", only.sort, [["", "as taken"], ["importance", "most important first"]], (v) => sift({ sort: v })),
@@ -121,7 +121,24 @@ function header(s) {
     pages(s),
     gate(s.gate),
     stuck(s),
+    (s.videos || []).map((v) => video(s, v)),
     analysed(s) ? h("div", { class: "notice ai", role: "note" }, h("strong", null, "AI – not verified."), " Made by software without a physician's review. Draft for the endoscopist; not a diagnosis.") : null);
+}
+
+const seconds = (s) => `${String(Math.floor(s / 60)).padStart(2, "0")}:${(s % 60).toFixed(1).padStart(4, "0")}`;
+
+// video says how far one is, or what was looked at of it and where in it something persists.
+function video(s, v) {
+  if (v.state === "working") return h("p", { class: "muted", role: "status" }, `Video, ${v.model}: ${v.analysed} of ${plural(v.to_analyse, "frame")} analysed so far`);
+  const own = s.segments.filter((x) => x.sop_instance_uid === v.sop_instance_uid && x.model === v.model);
+  const why = Object.entries(v.discounted_why).map(([reason, n]) => `${n} ${reason}`).join(", ");
+  return h("details", { open: true }, h("summary", null, h("strong", null, `Video, ${v.model}`), " ",
+    h("span", { class: "muted" }, `${v.analysed} of ${plural(v.frames, "frame")} analysed (${v.selected}), ${v.skipped} skipped, ${v.discounted} discounted${why ? `: ${why}` : ""}`)),
+  own.length ? h("table", { class: "list small" }, thead("Class", "From", "To", "Frames", "Probability"),
+    h("tbody", null, own.map((x) => h("tr", null,
+      h("th", { scope: "row", "data-label": "Class" }, x.class), h("td", { "data-label": "From" }, seconds(x.start_s)), h("td", { "data-label": "To" }, seconds(x.end_s)),
+      h("td", { "data-label": "Frames" }, `${x.first_frame} to ${x.last_frame}, peak `, h("a", { href: lookInto({ study: s.study_instance_uid, instance: v.sop_instance_uid, number: x.peak_frame }) }, String(x.peak_frame))),
+      h("td", { "data-label": "Probability" }, percent(x.probability)))))) : h("p", { class: "muted" }, "Nothing persists over time."));
 }
 
 // gate says in what images, order and patient do not agree.

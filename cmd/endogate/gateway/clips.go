@@ -1,0 +1,87 @@
+package gateway
+
+import (
+	"sync"
+	"time"
+
+	"endogate/dicomnode/pixeldata/video"
+)
+
+// clips keeps the videos open of which frames were asked last: whoever looks at one asks for several, and to open one is to copy
+// it. Its methods may be called from any goroutine.
+type clips struct {
+	mu   sync.Mutex
+	open map[string]*keptClip // by spool entry
+}
+
+// keptClip is closed by the last who has it.
+type keptClip struct {
+	ready sync.Once
+	clip  *video.Clip
+	err   error
+	users int // who look at it, and the one that keeps it
+}
+
+const (
+	mostClips = 2
+	clipIdle  = time.Minute
+)
+
+// of has do look at the video of an entry, which open opens where it is not.
+func (c *clips) of(entry string, open func() (*video.Clip, error), do func(*video.Clip) error) error {
+	k := c.take(entry)
+	defer c.leave(k)
+	k.ready.Do(func() { k.clip, k.err = open() })
+	if k.err != nil {
+		c.forget(entry, k)
+		return k.err
+	}
+	return do(k.clip)
+}
+
+func (c *clips) take(entry string) *keptClip {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	k := c.open[entry]
+	if k == nil {
+		for other, old := range c.open {
+			if len(c.open) >= mostClips {
+				c.drop(other, old)
+			}
+		}
+		k = &keptClip{users: 1}
+		if c.open == nil {
+			c.open = map[string]*keptClip{}
+		}
+		c.open[entry] = k
+		time.AfterFunc(clipIdle, func() { c.forget(entry, k) })
+	}
+	k.users++
+	return k
+}
+
+func (c *clips) forget(entry string, k *keptClip) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.drop(entry, k)
+}
+
+// drop keeps a video no longer.
+func (c *clips) drop(entry string, k *keptClip) {
+	if c.open[entry] == k {
+		delete(c.open, entry)
+		c.close(k)
+	}
+}
+
+func (c *clips) leave(k *keptClip) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.close(k)
+}
+
+func (c *clips) close(k *keptClip) {
+	if k.users--; k.users == 0 && k.clip != nil {
+		_ = k.clip.Close() // it is only read
+	}
+}

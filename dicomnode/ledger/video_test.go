@@ -1,0 +1,41 @@
+package ledger
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"endogate/inference/analysis"
+)
+
+// What is said of a video under way is kept in its order, shows how far it is, and goes with the job's end; what it says as a whole stays.
+func TestVideo(t *testing.T) {
+	l := openLedger(t)
+	receive(t, l, receipt(1))
+	_, err := l.StartJob(t.Context(), job1, at(10))
+	require.NoError(t, err)
+	require.NoError(t, l.KeepPart(t.Context(), job1, 2, 5, []byte("first")))
+	require.NoError(t, l.KeepPart(t.Context(), job1, 4, 5, []byte("second")))
+	require.NoError(t, l.KeepPart(t.Context(), "entry002.demo", 4, 5, []byte("of no job")))
+	parts, err := l.Parts(t.Context(), job1)
+	require.NoError(t, err)
+	require.Equal(t, [][]byte{[]byte("first"), []byte("second")}, parts)
+	uid := study(t, l).StudyInstanceUID
+	videos, err := l.Videos(t.Context(), uid)
+	require.NoError(t, err)
+	require.Len(t, videos, 1)
+	require.Equal(t, []int{4, 5}, []int{videos[0].Done, videos[0].Of})
+	moving := &analysis.Moving{Frames: 9, Analysed: 5, Segments: []analysis.Segment{{Class: "polyp", FirstFrame: 1, LastFrame: 5, PeakFrame: 3}}}
+	require.NoError(t, l.FinishVideo(t.Context(), job1, testModel, moving, frames(), "", nil, at(11)))
+	parts, err = l.Parts(t.Context(), job1)
+	require.NoError(t, err)
+	require.Empty(t, parts)
+	videos, err = l.Videos(t.Context(), uid)
+	require.NoError(t, err)
+	require.Len(t, videos, 1)
+	require.Equal(t, moving, videos[0].Moving)
+	require.NoError(t, l.KeepPart(t.Context(), job1, 6, 6, []byte("too late")))
+	parts, err = l.Parts(t.Context(), job1)
+	require.NoError(t, err)
+	require.Empty(t, parts)
+}
