@@ -139,7 +139,7 @@ func TestLifecycle(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []Job{{
 		ID: "entry001.demo", Entry: "entry001", Model: "demo", Instance: r.Header.SOPInstance, Route: "endoscopy", State: JobOpen, Priority: Routine,
-		Destinations: r.Destinations, Size: r.Size,
+		Destinations: r.Destinations, Size: r.Size, ReceivedAt: r.At,
 	}}, jobs)
 	j, err := l.StartJob(ctx, jobs[0].ID, at(2))
 	require.NoError(t, err)
