@@ -68,6 +68,8 @@ type action struct {
 	Exams      []examName  `json:"exams,omitempty"` // of the retraction; none: all
 	Reviews    []Review    `json:"reviews,omitempty"`
 
+	Waits []Uncompared `json:"waits,omitempty"`
+
 	Decision  *ReviewDecision `json:"decision,omitempty"`
 	Notify    *Notify         `json:"notify,omitempty"`
 	Screening *Screening      `json:"screening,omitempty"`
@@ -226,7 +228,7 @@ func (a *action) do(ctx context.Context, l *Ledger) (err error) {
 	case "retract":
 		_, err = l.retractOf(ctx, *a.Retraction, a.Exams, a.At)
 	case "put-reviews":
-		err = l.PutReviews(ctx, Look{a.Study, a.Desk}, a.Reviews, a.At)
+		err = l.PutReviews(ctx, Look{a.Study, a.Desk, a.Waits}, a.Reviews, a.At)
 	case "decide-review":
 		err = l.DecideReview(ctx, a.Names[0], ReviewState(a.Names[1]), *a.Decision, a.At)
 	case "set-notify":

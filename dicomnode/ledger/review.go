@@ -135,6 +135,13 @@ func (t *tx) insertReadings(m Inbound) error {
 type Look struct {
 	Study   dicom.UID
 	Version int64
+	Waits   []Uncompared // exams that are not compared now: what was said of them stands
+}
+
+// Uncompared is an exam whose results are not all there.
+type Uncompared struct {
+	Route string `json:"route"`
+	Model string `json:"model"`
 }
 
 const dueLooks = `SELECT s.study_instance_uid, k.version FROM look k JOIN study s ON s.id = k.study WHERE k.version > k.looked ORDER BY k.study LIMIT ?`
@@ -173,9 +180,9 @@ func (l *Ledger) ReadingsOf(ctx context.Context, study dicom.UID, limit int) ([]
 }
 
 // PutReviews says what the comparison of a study's reports gave: reviews that are new are added, open ones that are not among them are
-// withdrawn, and what a person has decided stands. The study is due again only by what came after k.
+// withdrawn, unless of an exam that waits, and what a person has decided stands. The study is due again only by what came after k.
 func (l *Ledger) PutReviews(ctx context.Context, k Look, reviews []Review, at time.Time) error {
-	err := l.act(ctx, "second-look", &action{Name: "put-reviews", Study: k.Study, Desk: k.Version, Reviews: reviews, At: at}, func(t *tx) error {
+	err := l.act(ctx, "second-look", &action{Name: "put-reviews", Study: k.Study, Desk: k.Version, Reviews: reviews, Waits: k.Waits, At: at}, func(t *tx) error {
 		var study int64
 		if err := t.row("SELECT id FROM study WHERE study_instance_uid = ? AND forgotten_at IS NULL", []any{k.Study}, &study); err != nil {
 			return notFound(err)
@@ -197,7 +204,12 @@ func (l *Ledger) PutReviews(ctx context.Context, k Look, reviews []Review, at ti
 		if err != nil {
 			return err
 		}
-		if _, err := t.exec(`UPDATE review SET state = 'withdrawn' WHERE study = ?1 AND state IN ('open', 'agreed') AND name NOT IN (SELECT value FROM json_each(?2))`, study, kept); err != nil {
+		waits, err := jsonText(append([]Uncompared{}, k.Waits...))
+		if err != nil {
+			return err
+		}
+		if _, err := t.exec(`UPDATE review SET state = 'withdrawn' WHERE study = ?1 AND state IN ('open', 'agreed') AND name NOT IN (SELECT value FROM json_each(?2))
+			AND (route, model) NOT IN (SELECT value ->> 'route', value ->> 'model' FROM json_each(?3))`, study, kept, waits); err != nil {
 			return err
 		}
 		if err := t.untell(ofWithdrawn, "nothing is to be decided any more", study, at); err != nil {

@@ -61,6 +61,17 @@ func TestReviews(t *testing.T) {
 	var no *Refusal
 	require.ErrorAs(t, l.DecideReview(bg, of[1].Name, ReviewRejected, ReviewDecision{}, at(601)), &no)
 
+	withdrawn := func() (n int) {
+		_, n = list(ReviewFilter{Study: "1.2", State: ReviewWithdrawn})
+		return n
+	}
+	again := Look{Study: "1.2", Waits: []Uncompared{{"", "demo"}, {"other", "demo"}}}
+	require.NoError(t, l.PutReviews(bg, again, nil, at(601)))
+	require.Zero(t, withdrawn(), "of an exam that is not compared now")
+	again.Waits = []Uncompared{{"other", "demo"}, {"", "another"}}
+	require.NoError(t, l.PutReviews(bg, again, nil, at(601)))
+	require.Equal(t, 1, withdrawn(), "others wait")
+
 	take(t, l, reportSays("r2", "Now a polyp.")) // corrected: it agrees
 	require.Len(t, due(), 1)
 	require.NoError(t, l.PutReviews(bg, due()[0], []Review{{State: ReviewAgreed, Kind: "agree", Finding: "polyp", Model: "demo", ModelVersion: "1"}}, at(602)))

@@ -138,15 +138,24 @@ func (r *Receiver) TooLarge(beginning []byte) []byte {
 
 // sender finds who has sent m among those that may.
 func (r *Receiver) sender(m *hl7.Message, host netip.Addr) (Sender, error) {
+	s, ok := r.listed(m, host)
+	if !ok {
+		r.Log.Warn("hl7: a message was refused: hl7.senders does not list its application for this host", "host", host.String())
+		return Sender{}, &hl7.Error{Code: hl7.TableValueNotFound, Path: "MSH-3", Text: "this application may not send from this host: list it in hl7.senders"}
+	}
+	return s, nil
+}
+
+// listed is the first sender that is listed for the application of m and the host.
+func (r *Receiver) listed(m *hl7.Message, host netip.Addr) (Sender, bool) {
 	application := m.Get("MSH-3.1")
 	i := slices.IndexFunc(r.Senders, func(s Sender) bool {
 		return (s.Application == application || s.Application == "*") && slices.ContainsFunc(s.Hosts, func(p netip.Prefix) bool { return p.Contains(host) })
 	})
 	if i < 0 {
-		r.Log.Warn("hl7: a message was refused: hl7.senders does not list its application for this host", "host", host.String())
-		return Sender{}, &hl7.Error{Code: hl7.TableValueNotFound, Path: "MSH-3", Text: "this application may not send from this host: list it in hl7.senders"}
+		return Sender{}, false
 	}
-	return r.Senders[i], nil
+	return r.Senders[i], true
 }
 
 var version = regexp.MustCompile(`^2\.[1-9](\.[0-9])?$`)

@@ -1,6 +1,7 @@
 package orders
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -36,23 +37,24 @@ func (r *Receiver) readings(m *hl7.Message, s Sender) (out []ledger.ReportReadin
 	return out
 }
 
-// ReadAgain reads the reports of a message that was taken before; nothing, where its sender is configured no more.
-func (r *Receiver) ReadAgain(message []byte) []ledger.ReportReading {
+// ReadAgain reads the reports of a message that was taken before, as one of the same sender from the same host; nothing, where that is
+// configured no more.
+func (r *Receiver) ReadAgain(host netip.Addr, message []byte) []ledger.ReportReading {
 	m, err := hl7.Parse(message, hl7.Options{})
 	if m == nil {
 		return nil
 	}
-	i := slices.IndexFunc(r.Senders, func(s Sender) bool { return s.Application == m.Get("MSH-3.1") || s.Application == "*" })
-	if i < 0 {
+	sender, ok := r.listed(m, host)
+	if !ok {
 		return nil
 	}
-	if charset := r.Senders[i].Charset; charset != "" {
-		m, err = hl7.Parse(message, hl7.Options{Charset: charset})
+	if sender.Charset != "" {
+		m, err = hl7.Parse(message, hl7.Options{Charset: sender.Charset})
 	}
 	if err != nil {
 		return nil
 	}
-	return r.readings(m, r.Senders[i])
+	return r.readings(m, sender)
 }
 
 // textHeadings are what the sections of a report are called for LOINC codes in OBX-3.

@@ -231,7 +231,8 @@ func (k *Looker) Run(ctx context.Context) error {
 func (k *Looker) round(ctx context.Context) error {
 	due, err := k.Ledger.DueLooks(ctx, batch)
 	for _, look := range due {
-		reviews, e := k.look(ctx, look.Study)
+		reviews, waits, e := k.look(ctx, look.Study)
+		look.Waits = waits
 		if e == nil {
 			e = k.Ledger.PutReviews(ctx, look, reviews, k.Now())
 		}
@@ -245,18 +246,18 @@ func (k *Looker) round(ctx context.Context) error {
 	return err
 }
 
-// look compares a study's report with what each model found in it.
-func (k *Looker) look(ctx context.Context, study dicom.UID) ([]ledger.Review, error) {
+// look compares a study's report with what each model found in it, and returns the exams that it leaves for later.
+func (k *Looker) look(ctx context.Context, study dicom.UID) (out []ledger.Review, waits []ledger.Uncompared, err error) {
 	all, err := k.Ledger.ReadingsOf(ctx, study, newest)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	gate, err := k.Ledger.GateOf(ctx, study)
 	if errors.Is(err, ledger.ErrNotFound) {
 		err = nil // nobody has said whose it is
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	all = slices.DeleteFunc(all, func(r ledger.ReportReading) bool { // of another patient whose study has the accession number
 		if gate.Patient.ID == "" || r.Patient.ID == "" || err != nil {
@@ -267,26 +268,26 @@ func (k *Looker) look(ctx context.Context, study dicom.UID) ([]ledger.Review, er
 		return !same
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	report, ok := Final(all)
 	if !ok {
-		return nil, nil
+		return nil, nil, nil
 	}
 	exams, err := k.Ledger.ExamsOf(ctx, study)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var out []ledger.Review
 	for _, e := range exams {
 		if e.Revision == 0 || e.OpenJobs > 0 {
+			waits = append(waits, ledger.Uncompared{Route: e.Route, Model: e.Model})
 			continue // it is due again when its report is made
 		}
 		results, err := k.Ledger.ExamResults(ctx, e)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		out = append(out, Compare(report, Exam{e.Route, results}, k.Classes(e.Model), k.Ontology, k.Policy)...)
 	}
-	return out, nil
+	return out, waits, nil
 }

@@ -1,7 +1,10 @@
 package secondlook
 
 import (
+	"context"
+	"log/slog"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -91,4 +94,49 @@ func TestFinal(t *testing.T) {
 	require.False(t, ok)
 	_, ok = Final([]ledger.ReportReading{of("p", "P", "positive")})
 	require.False(t, ok)
+}
+
+// kept is a ledger of one study with a report, and the exams given.
+type kept struct {
+	Ledger
+	exams   []ledger.Exam
+	put     ledger.Look
+	reviews []ledger.Review
+}
+
+func (k *kept) DueLooks(context.Context, int) ([]ledger.Look, error) {
+	return []ledger.Look{{Study: "1.2", Version: 3}}, nil
+}
+
+func (k *kept) ReadingsOf(context.Context, dicom.UID, int) ([]ledger.ReportReading, error) {
+	return []ledger.ReportReading{{Status: "F"}}, nil
+}
+
+func (k *kept) GateOf(context.Context, dicom.UID) (ledger.GateState, error) {
+	return ledger.GateState{}, ledger.ErrNotFound
+}
+
+func (k *kept) ExamsOf(context.Context, dicom.UID) ([]ledger.Exam, error) { return k.exams, nil }
+
+func (k *kept) ExamResults(context.Context, ledger.Exam) ([]ledger.ExamResult, error) {
+	return exam(0.9, 0.9, 0.9, 0.9).Results, nil
+}
+
+func (k *kept) PutReviews(_ context.Context, l ledger.Look, reviews []ledger.Review, _ time.Time) error {
+	k.put, k.reviews = l, reviews
+	return nil
+}
+
+// TestLooker_examsThatWait: what is not compared because its results are not all there is named, so that what was said of it stands.
+func TestLooker_examsThatWait(t *testing.T) {
+	k := &kept{exams: []ledger.Exam{{Route: "endoscopy", Model: "demo", Revision: 1}, {Route: "endoscopy", Model: "bulk", Revision: 1, OpenJobs: 2}, {Route: "other", Model: "demo"}}}
+	o, err := reading.Load("")
+	require.NoError(t, err)
+	looker := Looker{
+		Ledger: k, Ontology: o, Now: time.Now, Log: slog.New(slog.DiscardHandler),
+		Classes: func(string) []Class { return []Class{{Name: "polyp", Finding: polyp}} },
+	}
+	require.NoError(t, looker.round(t.Context()))
+	require.Equal(t, ledger.Look{Study: "1.2", Version: 3, Waits: []ledger.Uncompared{{Route: "endoscopy", Model: "bulk"}, {Route: "other", Model: "demo"}}}, k.put)
+	require.NotEmpty(t, k.reviews)
 }

@@ -110,7 +110,7 @@ type parts struct {
 	// noWideFont is why reports with Chinese, Japanese or Korean cannot be drawn; nil: they can.
 	noWideFont error
 	messages   *mllp.Server     // nil: hl7.listen is empty
-	receiver   *orders.Receiver // of these; nil too
+	receiver   *orders.Receiver // of these, and of those that are kept
 
 	scpAddr, hl7Addr, webAddr net.Addr
 }
@@ -261,6 +261,9 @@ func (g *parts) assemble(ctx context.Context, life *lifecycle) error {
 		},
 	}
 	if err := g.openSecondLook(); err != nil {
+		return err
+	}
+	if err := g.openReceiver(); err != nil {
 		return err
 	}
 	if err := g.openDesk(); err != nil {

@@ -15,18 +15,14 @@ import (
 	"endogate/hl7/orders"
 )
 
-// listenHL7 takes messages, where the configuration says where.
-func (g *parts) listenHL7(_ context.Context, life *lifecycle) error {
-	h := g.cfg.HL7
-	if h.Listen == "" {
-		return nil
-	}
+// openReceiver makes what reads messages: those that come, and for second looks those that are kept, also where none come any more.
+func (g *parts) openReceiver() error {
 	zone, err := time.LoadLocation(g.cfg.Reports.TimeZone)
 	if err != nil {
 		return err
 	}
-	receiver := &orders.Receiver{
-		Spool: g.spool, Ledger: g.ledger, Ready: g.ledger.Trouble, Senders: applications(h, zone), ProcessingID: h.ProcessingID, Now: g.now, Log: g.log,
+	g.receiver = &orders.Receiver{
+		Spool: g.spool, Ledger: g.ledger, Ready: g.ledger.Trouble, Senders: applications(g.cfg.HL7, zone), ProcessingID: g.cfg.HL7.ProcessingID, Now: g.now, Log: g.log,
 		Changed: func([]dicom.UID) {
 			g.wakeAgain()  // jobs may have changed lanes, or stand again
 			g.exams.Wake() // an examination may be over
@@ -36,13 +32,21 @@ func (g *parts) listenHL7(_ context.Context, life *lifecycle) error {
 		Observe: func(kind string, code hl7.AckCode) { g.metrics.Message(kind, string(code)) },
 		Late:    g.metrics.LateCancel,
 	}
-	g.receiver = receiver
+	return nil
+}
+
+// listenHL7 takes messages, where the configuration says where.
+func (g *parts) listenHL7(_ context.Context, life *lifecycle) error {
+	h := g.cfg.HL7
+	if h.Listen == "" {
+		return nil
+	}
 	server := &mllp.Server{
 		Handler: func(ctx context.Context, peer mllp.Peer, message []byte) ([][]byte, error) {
-			return receiver.Handle(ctx, peer.Host, message)
+			return g.receiver.Handle(ctx, peer.Host, message)
 		},
-		TooLarge:       func(_ mllp.Peer, beginning []byte) []byte { return receiver.TooLarge(beginning) },
-		Allow:          receiver.Allow(),
+		TooLarge:       func(_ mllp.Peer, beginning []byte) []byte { return g.receiver.TooLarge(beginning) },
+		Allow:          g.receiver.Allow(),
 		MaxConnections: h.MaxConnections, MaxPerHost: (h.MaxConnections + 1) / 2, // one host leaves room for others
 		MaxSize:     int(h.MaxMessage),
 		IdleTimeout: h.IdleTimeout.Std(), ReadTimeout: h.ReadTimeout.Std(), Log: g.log,
@@ -54,9 +58,11 @@ func (g *parts) listenHL7(_ context.Context, life *lifecycle) error {
 	if h.TLS.CertFile != "" {
 		files := MessageTLS(h.TLS)
 		files.Tell = g.unreadable("hl7.tls")
-		if server.TLS, err = files.Server(); err != nil {
+		config, err := files.Server()
+		if err != nil {
 			return fmt.Errorf("hl7.tls: %w", err)
 		}
+		server.TLS = config
 	}
 	if len(h.Senders) == 0 {
 		g.log.Warn("hl7.senders is empty: nobody may send messages")

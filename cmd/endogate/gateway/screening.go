@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -113,9 +114,6 @@ func (g *parts) offers(ctx context.Context, step *ledger.ScreeningStep, room int
 
 // readAnew reads a study's reports that were read with other words than those of today, as far as their messages are kept.
 func (g *parts) readAnew(ctx context.Context, study dicom.UID) (out []ledger.ReadAnew, err error) {
-	if g.receiver == nil {
-		return nil, nil
-	}
 	all, err := g.ledger.ReadingsOf(ctx, study, readingsAgain)
 	if err != nil {
 		return nil, err
@@ -126,32 +124,36 @@ func (g *parts) readAnew(ctx context.Context, study dicom.UID) (out []ledger.Rea
 			continue
 		}
 		seen[r.Entry] = true
-		message, err := g.messageOf(r.Entry)
+		host, message, err := g.messageOf(r.Entry)
 		if err != nil { // it stays as it was read
 			if !errors.Is(err, spool.ErrNotFound) {
 				g.log.WarnContext(ctx, "second look: a report cannot be read anew", "entry", r.Entry, "err", err)
 			}
 			continue
 		}
-		if readings := g.receiver.ReadAgain(message); len(readings) > 0 {
+		if readings := g.receiver.ReadAgain(host, message); len(readings) > 0 {
 			out = append(out, ledger.ReadAnew{Entry: r.Entry, Readings: readings})
 		}
 	}
 	return out, nil
 }
 
-func (g *parts) messageOf(entry string) ([]byte, error) {
-	_, data, err := g.spool.Open(entry)
+// messageOf is a message that is kept, and the host that sent it.
+func (g *parts) messageOf(name string) (host netip.Addr, message []byte, err error) {
+	entry, data, err := g.spool.Open(name)
 	if err != nil {
-		return nil, err
+		return host, nil, err
 	}
 	defer func() { _ = data.Close() }()
+	if host, err = netip.ParseAddr(entry.RemoteAddr); err != nil {
+		return host, nil, err
+	}
 	most := int64(g.cfg.HL7.MaxMessage)
-	message, err := io.ReadAll(io.LimitReader(data, most+1))
+	message, err = io.ReadAll(io.LimitReader(data, most+1))
 	if err == nil && int64(len(message)) > most {
 		err = errors.New("the message is larger than this gateway takes (hl7.max_message)")
 	}
-	return message, err
+	return host, message, err
 }
 
 // Screenings implements admin.Screenings.

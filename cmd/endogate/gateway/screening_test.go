@@ -73,6 +73,7 @@ func TestGateway_screening(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(words, "en.yaml"), []byte(own), 0o600))
 	demo := filepath.Join(peers.Root(t), "testdata/models/demo")
 	g.replace(fmt.Sprintf("models: [{dir: %q}]", demo), fmt.Sprintf("models: [{dir: %q}, {dir: %q}]\nreading: {ontology: %q}", demo, otherModel(t, "second-colon"), words))
+	g.replace(fmt.Sprintf("listen: %q", listener), `listen: ""`) // what came before is read anew all the same
 	g.replace("models: [demo]", "models: [demo, second-colon]")
 	g.start()
 	s = over(start())
