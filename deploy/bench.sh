@@ -7,6 +7,7 @@ cd "$(dirname "$0")/.."
 go test -tags bench -count=1 -timeout "${BENCH_TIMEOUT:-20m}" -run "${PART:-.}" ./cmd/endogate/bench -v -args -binary "$PWD/bin/endogate" "$@"
 [ -z "${PART:-}" ] || exit 0
 go test -run '^$' -bench 'GradCAM|InputGradient|GuidedBackprop|Blocks' -benchtime 8x -timeout 15m ./explain # the least of eight runs
+go test -run '^$' -bench 'Reports$' -benchtime 1x ./reports/reading # ten thousand reports
 go test -run '^$' -bench 'Overlay|Heatmap$|Picture$' ./explain ./reports
 if /usr/bin/python3 -c 'import torch, torchvision' 2>/dev/null; then # the same by PyTorch, beside it
 	/usr/bin/python3 explain/testdata/bench.py
