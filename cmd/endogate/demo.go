@@ -73,6 +73,9 @@ func (c *demoCmd) Run(ctx context.Context, tty console) (err error) {
 			return err
 		}
 	}
+	if err := d.secondLook(ctx); err != nil {
+		return err
+	}
 	if err := d.results(); err != nil {
 		return err
 	}

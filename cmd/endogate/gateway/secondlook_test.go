@@ -1,9 +1,15 @@
 package gateway_test
 
 import (
+	"bytes"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -18,13 +24,18 @@ import (
 	"endogate/hl7/mllp"
 )
 
+// reportMessage is a report of another system on the second sample study.
+func reportMessage(id, status, text string) string {
+	return strings.Join([]string{
+		`MSH|^~\&|RIS|NORTH|GATE|ENDO|20260301080000||ORU^R01^ORU_R01|` + id + "|P|2.5.1", "PID|1||EG0002",
+		"OBR|1|||73761001^Colonoscopy^SCT||||||||||||||A20260002|||||||" + status, "OBX|1|FT|59776-5^Findings^LN||" + text + "||||||" + status, "",
+	}, "\r")
+}
+
 // report sends a report of another system on the second sample study, and holds that it is taken.
 func (g *testGateway) report(client *mllp.Client, id, status, text string) {
 	g.t.Helper()
-	answer, err := client.Exchange(g.t.Context(), []byte(strings.Join([]string{
-		`MSH|^~\&|RIS|NORTH|GATE|ENDO|20260301080000||ORU^R01^ORU_R01|` + id + "|P|2.5.1", "PID|1||EG0002",
-		"OBR|1|||73761001^Colonoscopy^SCT||||||||||||||A20260002|||||||" + status, "OBX|1|FT|59776-5^Findings^LN||" + text + "||||||" + status, "",
-	}, "\r")))
+	answer, err := client.Exchange(g.t.Context(), []byte(reportMessage(id, status, text)))
 	require.NoError(g.t, err)
 	m, err := hl7.Parse(answer, hl7.Options{})
 	require.NoError(g.t, err)
@@ -102,4 +113,64 @@ func TestGateway_secondLook(t *testing.T) {
 	require.NoError(t, err)
 	g.start()
 	require.Equal(t, before, open("?study_uid="+string(r.Study)))
+
+	g.Stop()
+	require.NotEmpty(t, g.having("polyps were seen", "sessile polyp"))
+	erased, err := gateway.ErasePatient(t.Context(), cfg, ledger.Identifier{ID: "EG0002"}, false, ledger.Actor{Kind: ledger.ActorPerson, Name: "Dr A"}, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	require.Len(t, erased.Left, 1, "what the rebuild put aside")
+	require.Equal(t, erased.Left, g.having("polyps were seen", "sessile polyp", "look again"), "neither in messages nor in the journal nor in rows")
+	g.start()
+	require.Zero(t, open("").Total)
+}
+
+// having are the files of the data folder that have any of these words.
+func (g *testGateway) having(words ...string) (files []string) {
+	g.t.Helper()
+	require.NoError(g.t, filepath.WalkDir(filepath.Join(g.dir, "data"), func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		if err == nil && slices.ContainsFunc(words, func(w string) bool { return bytes.Contains(b, []byte(w)) }) {
+			files = append(files, path)
+		}
+		return err
+	}))
+	return files
+}
+
+// TestGateway_secondLookPeer: python3-hl7 sends a final report, a correction and a withdrawal, and the reviews follow.
+func TestGateway_secondLookPeer(t *testing.T) {
+	t.Parallel()
+	port := peers.FreePort(t)
+	scp := peers.StartStoreSCP(t)
+	g := newGateway(t, routeTo("STORESCP", scp.Addr, "")+fmt.Sprintf("hl7: {listen: \"127.0.0.1:%d\", senders: [{application: RIS, hosts: [127.0.0.0/8]}]}\n", port))
+	g.start()
+	g.send(sample(t, "study2-0*")...)
+	send := func(id, status, text string) {
+		file := filepath.Join(t.TempDir(), id)
+		require.NoError(t, os.WriteFile(file, []byte(reportMessage(id, status, text)), 0o600))
+		out, err := peers.PythonHL7(t, "client.py", "blocking", strconv.Itoa(port), file).CombinedOutput()
+		require.NoError(t, err, string(out))
+		require.Equal(t, "AA|"+id+"\n", string(out))
+	}
+	kinds := func(state string) string {
+		var all []string
+		for _, r := range g.reviews("?state=" + state).Reviews {
+			all = append(all, r.Kind+" "+r.Finding)
+		}
+		slices.Sort(all)
+		return strings.Join(all, ", ")
+	}
+	send("p1", "F", "No polyps were seen.")
+	g.waitFor("the final report to be compared", func() bool { return kinds("open") == "missed polyp" })
+	send("p2", "C", "The colon was seen to the cecum.")
+	g.waitFor("the correction to be compared", func() bool {
+		return kinds("open") == "not-mentioned polyp" && strings.Contains(kinds("withdrawn"), "missed polyp")
+	})
+	send("p3", "X", "The colon was seen to the cecum.")
+	g.waitFor("the withdrawal to be followed", func() bool { return g.reviews("").Total == 0 && g.reviews("?state=agreed").Total == 0 })
+	send("p4", "F", "No polyps were seen.")
+	g.waitFor("a new report to be compared", func() bool { return kinds("open") == "missed polyp" })
 }
