@@ -1,6 +1,12 @@
 package admin
 
 import (
+	"bytes"
+	"encoding/json"
+	"image/png"
+	"net/http"
+	"net/http/httptest"
+	"os"
 	"testing"
 
 	"github.com/chromedp/cdproto/input"
@@ -109,4 +115,65 @@ func TestPage_looksIntoNothing(t *testing.T) {
 	b := open(t, newHospital(t))
 	b.visit(framePage+"?class=tea", "[role=alert] .notice")
 	require.Contains(t, b.text("[role=alert] .notice"), "there is no class tea")
+}
+
+// A picture that is part of no record is asked about as a frame is; what is none is said.
+func TestPage_tryAnImage(t *testing.T) {
+	b := open(t, newHospital(t))
+	b.visit("/#/try", "#file")
+	b.accessible("try")
+	give := func(name, body string) {
+		eval[bool](b, `(() => { const d = new DataTransfer(); d.items.add(new File([`+body+`], "`+name+`")); const f = document.getElementById("file"); f.files = d.files; return f.dispatchEvent(new Event("change")) })()`)
+	}
+	give("notes.txt", `"no picture"`)
+	b.see("[role=alert] .notice")
+	require.Contains(t, b.text("[role=alert] .notice"), "no picture")
+	eval[bool](b, `(() => { const c = document.createElement("canvas"); c.width = 60; c.height = 40; c.getContext("2d").fillRect(0, 0, 30, 20); c.toBlob((x) => { window.blob = x }); return true })()`)
+	b.until("window.blob")
+	give("mine.png", "window.blob")
+	b.until(`document.querySelector(".lens canvas.heat")`)
+	require.Contains(t, b.text(".dissect"), "mine.png: part of no record, kept nowhere")
+	require.Contains(t, b.text(".lens figcaption"), "AI, not verified")
+	require.Equal(t, "#/try", eval[string](b, "location.hash"))
+	b.accessible("try, answered")
+}
+
+// A picture that somebody tries has a bound of its own, and has to be meant; it is in no answer of the gateway but its own.
+func TestTry(t *testing.T) {
+	h := newHospital(t)
+	s := newServer(t, h).Handler()
+	picture, err := os.ReadFile(framePath("polyp-0017b7c7.jpg"))
+	require.NoError(t, err)
+	put := func(target string, body []byte, headers ...string) *httptest.ResponseRecorder {
+		r := httptest.NewRequest(http.MethodPost, target, bytes.NewReader(body))
+		r.Host = "127.0.0.1"
+		for i := 0; i < len(headers); i += 2 {
+			r.Header.Set(headers[i], headers[i+1])
+		}
+		w := httptest.NewRecorder()
+		s.ServeHTTP(w, r)
+		return w
+	}
+	w := put("/api/v1/try/frame.png", picture, ActionHeader, "1")
+	require.Equal(t, http.StatusOK, w.Code, w.Body)
+	require.Equal(t, "no-store", w.Header().Get("Cache-Control"))
+	_, err = png.Decode(w.Body)
+	require.NoError(t, err)
+	var e Explanation
+	w = put("/api/v1/try/explanation.json?as=map&black=0,0,9,9", picture, ActionHeader, "1")
+	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &e), w.Body)
+	require.Empty(t, e.StudyInstanceUID)
+	require.NotNil(t, e.Map)
+	require.Empty(t, h.acted)
+	for name, row := range map[string]struct {
+		target string
+		body   []byte
+		code   int
+	}{
+		"no picture": {"/api/v1/try/frame.png", []byte("tea"), http.StatusUnprocessableEntity}, "no class": {"/api/v1/try/explanation.json?class=tea", picture, http.StatusUnprocessableEntity},
+		"too large": {"/api/v1/try/frame.png", make([]byte, 32<<20+1), http.StatusRequestEntityTooLarge}, "no such parameter": {"/api/v1/try/frame.png?x=1", picture, http.StatusBadRequest},
+	} {
+		require.Equal(t, row.code, put(row.target, row.body, ActionHeader, "1").Code, name)
+	}
+	require.Equal(t, http.StatusForbidden, put("/api/v1/try/frame.png", picture).Code, "a form of another page")
 }

@@ -34,6 +34,10 @@ type Explanations interface {
 	Explain(ctx context.Context, study, sop dicom.UID, frame int, q Question) (Explanation, error)
 	// Faithfulness says what becomes of the probability while what the map points at goes. Errors as Explain.
 	Faithfulness(ctx context.Context, study, sop dicom.UID, frame int, q Question) (Faithfulness, error)
+	// Picture is a frame of a file that is no part of a record: DICOM, PNG or JPEG. ErrUnsupported says why it cannot be read.
+	Picture(ctx context.Context, file []byte, frame int) (image.Image, error)
+	// Try is Explain of the first frame of such a file. Nothing of it is kept.
+	Try(ctx context.Context, file []byte, q Question) (Explanation, error)
 	// Network says of a model what can be asked of it, or ErrNotFound.
 	Network(ctx context.Context, model string) (Network, error)
 }

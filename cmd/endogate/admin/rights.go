@@ -67,6 +67,9 @@ var rightsOf = map[string]access.Right{
 	"POST /api/v1/destinations/:name/echo":  access.Operate,
 	"POST /api/v1/destinations/:name/retry": access.Operate,
 
+	"POST /api/v1/try/frame.png":        access.Look,
+	"POST /api/v1/try/explanation.json": access.Look,
+
 	"POST /api/v1/break-glass":      access.Look,
 	"GET /api/v1/users":             access.Administer,
 	"POST /api/v1/users":            access.Administer,

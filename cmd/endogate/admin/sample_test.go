@@ -487,6 +487,29 @@ func (h *hospital) Faithfulness(ctx context.Context, study, sop dicom.UID, frame
 	}, err
 }
 
+// Picture implements Explanations: of a PNG or a JPEG.
+func (h *hospital) Picture(_ context.Context, file []byte, _ int) (image.Image, error) {
+	picture, _, err := image.Decode(bytes.NewReader(file))
+	if err != nil {
+		err = fmt.Errorf("%w: no picture", ErrUnsupported)
+	}
+	return picture, err
+}
+
+// Try implements Explanations.
+func (h *hospital) Try(ctx context.Context, file []byte, q Question) (Explanation, error) {
+	picture, err := h.Picture(ctx, file, 1)
+	if err != nil {
+		return Explanation{}, err
+	}
+	e, err := h.Explain(ctx, "2.25.1001", "2.25.1001.1", 1, q)
+	e.StudyInstanceUID, e.SOPInstanceUID, e.Frame = "", "", 1
+	if e.Map != nil {
+		e.Map.Columns, e.Map.Rows = picture.Bounds().Dx(), picture.Bounds().Dy()
+	}
+	return e, err
+}
+
 // Network implements Explanations.
 func (h *hospital) Network(_ context.Context, model string) (Network, error) {
 	if model != sampleModel.Name {

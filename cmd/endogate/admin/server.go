@@ -63,6 +63,7 @@ type Server struct {
 	probes *prober
 	render chan struct{} // a token per frame being rendered
 	asked  chan struct{} // a token per question being answered
+	tried  chan struct{} // a token per picture that somebody tries
 	seen   seen          // who looked at what, for the audit trail
 }
 
@@ -105,6 +106,7 @@ func (s *Server) build() {
 		_ = s.Metrics.registry.Register(s.probes) // of one server only
 	}
 	s.render, s.asked = make(chan struct{}, maxRenders), make(chan struct{}, maxAsked)
+	s.tried = make(chan struct{}, maxTrying)
 	s.connections = cmp.Or(s.connections, maxConnections)
 	if s.SignIn != nil {
 		s.SignIn.build()
@@ -138,7 +140,8 @@ func (s *Server) router() *echo.Echo {
 	}
 	e.HTTPErrorHandler = answerFault(s.Log)
 	e.Use(secure, logged(s.Log), recovered(s.Log), known(s.Hosts), meant,
-		limit(maxBody, changesDraft), limit(maxDraftBody, func(c echo.Context) bool { return !changesDraft(c) }),
+		limit(maxBody, func(c echo.Context) bool { return changesDraft(c) || triesPicture(c) }),
+		limit(maxDraftBody, func(c echo.Context) bool { return !changesDraft(c) }), limit(maxTried, func(c echo.Context) bool { return !triesPicture(c) }),
 		middleware.ContextTimeout(requestTimeout))
 	if s.SignIn != nil {
 		e.Use(echo.WrapMiddleware(s.SignIn.sessions.LoadAndSave))
@@ -175,6 +178,8 @@ func (s *Server) router() *echo.Echo {
 	e.GET("/api/v1/studies/:uid/instances/:sop/frames/:frame/explanation.png", s.explanation(explanationPicture, "image/png"))
 	e.GET("/api/v1/studies/:uid/instances/:sop/frames/:frame/explanation.json", s.explanation(explanationJSON, echo.MIMEApplicationJSON, AsMap, AsNone))
 	e.GET("/api/v1/studies/:uid/instances/:sop/frames/:frame/faithfulness.json", s.faithfulness())
+	e.POST(tryTheImage+"frame.png", s.tryPicture)
+	e.POST(tryTheImage+"explanation.json", s.tryExplanation)
 	e.GET("/api/v1/orders", s.orders)
 	e.GET("/api/v1/messages", s.messages)
 	e.GET("/api/v1/messages/:id", s.message)
@@ -228,3 +233,6 @@ func limit(size string, skip middleware.Skipper) echo.MiddlewareFunc {
 func changesDraft(c echo.Context) bool {
 	return strings.HasPrefix(c.Path(), "/api/v1/studies/:uid/draft")
 }
+
+// triesPicture says whether the body of c is a picture that somebody tries.
+func triesPicture(c echo.Context) bool { return strings.HasPrefix(c.Path(), tryTheImage) }

@@ -1,11 +1,14 @@
 package gateway
 
 import (
+	"bufio"
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"image"
+	"io"
 	"slices"
 	"strings"
 	"sync"
@@ -39,8 +42,15 @@ func (x explanations) Explain(ctx context.Context, study, sop dicom.UID, frame i
 	if err != nil {
 		return admin.Explanation{}, err
 	}
+	out, err := x.answer(ctx, model, f, asked, frame, q)
+	out.StudyInstanceUID, out.SOPInstanceUID = study, sop
+	return out, err
+}
+
+// answer answers in the form that is asked for.
+func (x explanations) answer(ctx context.Context, model *ask.Model, f pixeldata.Frame, asked *ask.Asked, frame int, q admin.Question) (_ admin.Explanation, err error) {
 	out := x.said(model, asked)
-	out.StudyInstanceUID, out.SOPInstanceUID, out.Frame = study, sop, frame
+	out.Frame = frame
 	out.note(f.Note)
 	switch q.As {
 	case admin.AsNone:
@@ -72,10 +82,86 @@ func (x explanations) asked(ctx context.Context, study, sop dicom.UID, frame int
 	if err != nil {
 		return nil, f, nil, err
 	}
+	asked, err := put(ctx, model, f, question, q)
+	return model, f, asked, err
+}
+
+// put puts a question to a model about a frame, or about what somebody makes of it.
+func put(ctx context.Context, model *ask.Model, f pixeldata.Frame, question ask.Question, q admin.Question) (*ask.Asked, error) {
 	question.Orientation = analysis.Orientation(f.Orientation)
 	question.Before = whatIf(f.Image.Rect.Size(), q)
 	asked, err := model.Ask(ctx, f.Image, question)
-	return model, f, asked, refused(err)
+	return asked, refused(err)
+}
+
+// triedPixels bounds a picture that somebody tries.
+const triedPixels = 25_000_000
+
+// Picture implements admin.Explanations.
+func (x explanations) Picture(ctx context.Context, file []byte, frame int) (image.Image, error) {
+	f, err := x.tried(ctx, file, frame)
+	if err != nil {
+		return nil, err
+	}
+	return f.Image, nil
+}
+
+// tried is a frame of a file that is no part of a record.
+func (x explanations) tried(ctx context.Context, file []byte, frame int) (pixeldata.Frame, error) {
+	decode := x.views.decode
+	decode.Bounds.Pixels = triedPixels
+	unsupported := func(err error) (pixeldata.Frame, error) {
+		if ctx.Err() != nil {
+			return pixeldata.Frame{}, ctx.Err()
+		}
+		return pixeldata.Frame{}, fmt.Errorf("%w: %w", admin.ErrUnsupported, err)
+	}
+	r := bufio.NewReader(bytes.NewReader(file))
+	meta, err := dicom.ReadFileMeta(r)
+	if errors.Is(err, dicom.ErrNoFileMeta) {
+		f, err := pixeldata.DecodePicture(ctx, file, decode)
+		if err != nil {
+			return unsupported(err)
+		}
+		return f, nil
+	}
+	if err != nil {
+		return unsupported(err)
+	}
+	ts, ok := dicom.LookupTransferSyntax(meta.TransferSyntaxUID)
+	if !ok {
+		return unsupported(errors.New("its transfer syntax is unknown"))
+	}
+	dataset, err := io.ReadAll(r)
+	if err != nil {
+		return unsupported(err)
+	}
+	opened, err := pixeldata.OpenSeekable(bytes.NewReader(dataset), ts, decode)
+	if err != nil {
+		return unsupported(err)
+	}
+	f, err := opened.Frame(ctx, frame)
+	if err != nil {
+		return unsupported(err)
+	}
+	return f, nil
+}
+
+// Try implements admin.Explanations.
+func (x explanations) Try(ctx context.Context, file []byte, q admin.Question) (admin.Explanation, error) {
+	model, question, err := x.question(q)
+	if err != nil {
+		return admin.Explanation{}, err
+	}
+	f, err := x.tried(ctx, file, 1)
+	if err != nil {
+		return admin.Explanation{}, err
+	}
+	asked, err := put(ctx, model, f, question, q)
+	if err != nil {
+		return admin.Explanation{}, err
+	}
+	return x.answer(ctx, model, f, asked, 1, q)
 }
 
 // border is what counts as one where somebody wants it cut off; the manifest of a model may have another.

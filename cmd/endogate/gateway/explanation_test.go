@@ -131,6 +131,27 @@ func TestGateway_explanations(t *testing.T) {
 		}
 	}
 	assert.Equal(t, 4, blocks)
+	// A file that is part of no record says the same, and becomes part of none.
+	file, err := os.ReadFile(sample(t, "study1-01*")[0])
+	require.NoError(t, err)
+	capture, err := os.ReadFile("../../../testdata/frames/polyp-0dad158b.jpg")
+	require.NoError(t, err)
+	for name, body := range map[string][]byte{"DICOM": file, "JPEG": capture} {
+		request, err := http.NewRequest(http.MethodPost, fmt.Sprintf("http://%s/api/v1/try/explanation.json?as=map", g.web), bytes.NewReader(body))
+		require.NoError(t, err)
+		request.Header.Set(admin.ActionHeader, "1")
+		response, err := http.DefaultClient.Do(request)
+		require.NoError(t, err)
+		var e admin.Explanation
+		require.NoError(t, json.NewDecoder(response.Body).Decode(&e), name)
+		response.Body.Close()
+		assert.InDelta(t, whole.Probabilities[0].Probability, e.Probabilities[0].Probability, 0.02, name)
+		assert.EqualValues(t, 255, slices.Max(e.Map.Values), name)
+	}
+	var studies struct{ Total int }
+	read(fmt.Sprintf("http://%s/api/v1/studies", g.web), &studies)
+	assert.Equal(t, 1, studies.Total)
+	assert.Equal(t, 1, g.study(study).InstanceCount)
 	heatmap := g.study(study).Objects[0]
 	for target, want := range map[string]struct {
 		code int

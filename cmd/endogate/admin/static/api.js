@@ -11,8 +11,8 @@ export class Fault extends Error {
 async function request(method, path, signal, said, cache = "no-store") {
   const headers = { Accept: "application/json" };
   if (method !== "GET") headers["X-Endogate-Action"] = "1";
-  const sent = said === undefined ? undefined : JSON.stringify(said);
-  if (sent) headers["Content-Type"] = "application/json";
+  const sent = said === undefined || said instanceof Blob ? said : JSON.stringify(said);
+  if (typeof sent === "string") headers["Content-Type"] = "application/json";
   let answer;
   try {
     answer = await fetch(path, { method, headers, body: sent, signal, cache, redirect: "error" });
@@ -31,6 +31,15 @@ export const get = (path, signal) => request("GET", path, signal);
 export const keep = (path, signal) => request("GET", path, signal, undefined, "default");
 export const post = (path) => request("POST", path);
 export const send = (method, path, body) => request(method, path, undefined, body);
+
+// tryPicture and tryExplanation ask about a file that is no part of a record; the gateway keeps nothing of it.
+export async function tryPicture(file) {
+  const answer = await fetch("/api/v1/try/frame.png", { method: "POST", headers: { "X-Endogate-Action": "1" }, body: file, cache: "no-store", redirect: "error" }).catch(() => { throw new Fault(0); });
+  if (answer.status === 401) location.assign("/signin");
+  if (!answer.ok) throw new Fault(answer.status, await answer.json().catch(() => null));
+  return createImageBitmap(await answer.blob());
+}
+export const tryExplanation = (file, query, signal) => request("POST", `/api/v1/try/explanation.json?${query}`, signal, file);
 
 // poll calls read every few seconds while the page is visible, more slowly while it fails, until stop is called.
 export function poll(read, interval) {

@@ -9,8 +9,9 @@ import { destinationsView, systemView } from "./system.js";
 import { peopleView } from "./people.js";
 import { reviewsView } from "./reviews.js";
 import { frameView } from "./dissect.js";
+import { tryView } from "./try.js";
 
-const views = { studies: studiesView, study: studyView, outbox: outboxView, parked: parkedView, destinations: destinationsView, system: systemView, people: peopleView, reviews: reviewsView, frame: frameView };
+const views = { studies: studiesView, study: studyView, outbox: outboxView, parked: parkedView, destinations: destinationsView, system: systemView, people: peopleView, reviews: reviewsView, frame: frameView, try: tryView };
 const main = document.getElementById("main");
 let current, title = "";
 

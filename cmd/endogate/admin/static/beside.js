@@ -1,5 +1,4 @@
 // Maps beside each other: rows of tiles, each an answer of its own, computed when somebody opens them.
-import { keep } from "./api.js";
 import { h } from "./dom.js";
 import { paint } from "./lens.js";
 
@@ -17,7 +16,7 @@ export function beside({ title, tiles, pick }) {
       h("div", { class: "tiles", id: `tiles-${row.name}` }, row.tiles.map((t) => { const tile = empty(t); open.push([t, tile]); return tile.el; })))));
     for (const [t, tile] of open) { // one after the other, so that what is chosen meanwhile does not wait
       try {
-        const e = await keep(t.url, signal);
+        const e = await t.ask(signal);
         tile.show(e);
       } catch (e) {
         if (e.name === "AbortError") return;
@@ -27,7 +26,7 @@ export function beside({ title, tiles, pick }) {
   }
 
   function empty(t) {
-    const view = h("span", { class: "stacked" }, h("img", { alt: "", src: t.source })), note = h("span", { class: "muted" }, "Computing …");
+    const view = h("span", { class: "stacked" }, t.image()), note = h("span", { class: "muted" }, "Computing …");
     return {
       el: h("button", { class: "tile", onclick: () => pick(t.choice) }, view, h("span", { class: "tile-title" }, t.title), note),
       show(e) {

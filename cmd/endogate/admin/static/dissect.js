@@ -1,5 +1,5 @@
 // Why a network sees in a frame what it sees: any class, layer and method, by words of the address, so that a link is this very view.
-import { get, keep } from "./api.js";
+import { get, keep, tryExplanation } from "./api.js";
 import { h, slot } from "./dom.js";
 import { percent, plural, words, worded } from "./format.js";
 import { createLens, scale } from "./lens.js";
@@ -14,11 +14,12 @@ const modes = { overlay: "Overlay", side: "Side by side", wipe: "Wipe", flicker:
 const none = { black: [], border: "" };
 const slow = 150; // milliseconds after which is said that something is computed
 
-export function frameView({ uid, sop, number, params }) {
+// frameView looks into a frame of a study, or into a picture that somebody tries: its file, bitmap and name.
+export function frameView({ uid, sop, number, params, tried }) {
   const q = { model: params.get("model") || "", class: params.get("class") || "", against: params.get("against") || "", layer: params.get("layer") || "", method: params.get("method") || "" };
   let change = { black: params.getAll("black").map((b) => b.split(",").map(Number)), border: params.get("border") || "" };
   const ui = { mode: modes[params.get("view")] ? params.get("view") : "overlay", colours: params.get("colours") || "", opacity: within(params.get("opacity"), -1), wipe: within(params.get("wipe"), 50) };
-  let study, frames = [], frame, models = [], palette, network, answer, before, asking, waiting, sequence = 0;
+  let frames = [], frame, models = [], palette, network, answer, before, asking, waiting, sequence = 0;
 
   const lens = createLens({ read: (text) => { reading.textContent = text; }, moved: link, key, drawn: (box) => experiment.add(box) });
   const reading = h("output", { class: "reading", "aria-live": "off" });
@@ -28,12 +29,13 @@ export function frameView({ uid, sop, number, params }) {
   const worth = faithful({ url: () => `${base}/faithfulness.json?${query({ class: answer.class })}`, worded: (c) => worded_(c) });
   const experiment = whatIf({
     changed: (to) => { change = to; if (ui.mode === "overlay" && changed()) ui.mode = "side"; choose({ class: q.class || answer.class }); }, drawing: (wanted) => lens.draw(wanted), worded: (c) => worded_(c),
-    source: () => lens.el.querySelector("img"), frames: () => frames.filter((f) => f.source && !f.conflict),
+    source: () => tried?.bitmap || lens.el.querySelector("img"), frames: () => frames.filter((f) => f.source && !f.conflict),
     ask: (f, change, signal) => keep(`/api/v1/studies/${encodeURIComponent(uid)}/instances/${encodeURIComponent(f.instance)}/frames/${f.number}/explanation.json?${query({ model: answer.model, class: answer.class, against: "", layer: "", method: "", as: "none" }, change || none)}`, signal),
   });
 
   const base = `/api/v1/studies/${encodeURIComponent(uid)}/instances/${encodeURIComponent(sop)}/frames/${number}`;
   const model = () => models.find((m) => m.name === (answer?.model || q.model)) || models[0];
+  const explanation = (query, signal) => (tried ? tryExplanation(tried.file, query, signal) : keep(`${base}/explanation.json?${query}`, signal));
   const worded_ = (name) => worded(model()?.classes.find((c) => c.name === name) ? { ...model().classes.find((c) => c.name === name), class: name } : { class: name });
   const colours = () => palette.named[ui.colours] || palette.colours;
   const query = (also, to = change) => new URLSearchParams([...Object.entries({ ...q, ...also, border: to.border }), ...to.black.map((b) => ["black", b.join(",")])].filter(([, v]) => v !== ""));
@@ -53,7 +55,7 @@ export function frameView({ uid, sop, number, params }) {
     };
     waiting = setInterval(wait, 100);
     try {
-      const [now, then] = await Promise.all([keep(`${base}/explanation.json?${query({ as: "map" })}`, signal), changed() ? keep(`${base}/explanation.json?${query({ as: "map" }, none)}`, signal) : null]);
+      const [now, then] = await Promise.all([explanation(query({ as: "map" }), signal), changed() ? explanation(query({ as: "map" }, none), signal) : null]);
       if (now.model !== network?.model) network = await get(`/api/v1/models/${encodeURIComponent(now.model)}/network`, signal);
       answer = now;
       before = then;
@@ -81,6 +83,7 @@ export function frameView({ uid, sop, number, params }) {
 
   // link writes the view into the address.
   function link() {
+    if (tried) return; // it has no address
     const { zoom, x, y } = lens.at(), p = query({ view: ui.mode === "overlay" ? "" : ui.mode, colours: ui.colours, opacity: ui.opacity < 0 ? "" : ui.opacity, wipe: ui.mode === "wipe" ? ui.wipe : "" });
     if (zoom > 1) p.set("at", [zoom, x, y].map((v) => v.toFixed(3)).join(","));
     history.replaceState(null, "", `#/frame/${[uid, sop, number].map(encodeURIComponent).join("/")}?${p}`);
@@ -104,7 +107,7 @@ export function frameView({ uid, sop, number, params }) {
     const what = subject();
     const pane = (caption, of) => ({
       size: { columns: answer.map.columns, rows: answer.map.rows }, map: of?.map, plain: !of, unseen: of?.map.unseen || [], black: of === answer ? change.black : [], regions: of?.regions || [], label: `Map: why ${what}`, caption,
-      image: () => h("img", { class: "plain", alt: `Source frame, ${frame?.label || ""}`, src: `${frame?.source || `/api/v1/instances/${encodeURIComponent(sop)}/frames/${number}`}.jpg`, draggable: "false" }),
+      image: () => tried ? drawn(tried.bitmap) : h("img", { class: "plain", alt: `Source frame, ${frame?.label || ""}`, src: `${frame?.source || `/api/v1/instances/${encodeURIComponent(sop)}/frames/${number}`}.jpg`, draggable: "false" }),
     });
     const source = pane("Source", null), map = pane(legend(answer), answer), first = before ? pane(["As it is: ", legend(before)], before) : source;
     lens.show({ mode: ui.mode, colours: colours(), opacity: opacity() / 100, wipe: ui.wipe, panes: { side: [first, map], source: [source] }[ui.mode] || [map] });
@@ -119,6 +122,9 @@ export function frameView({ uid, sop, number, params }) {
   }
 
   function header() {
+    if (tried) {
+      return h("div", { class: "row between" }, h("div", { class: "row" }, h("h2", { class: "big" }, `Why ${subject()}?`), h("span", { class: "chip warn" }, h("span", { class: "sign", "aria-hidden": "true" }, "!"), "AI, not verified")), h("span", { class: "muted" }, `${tried.name}: part of no record, kept nowhere`));
+    }
     return h("div", { class: "frame-head" },
       h("a", { class: "back", href: `#/studies/${encodeURIComponent(uid)}${frame ? `?frame=${frame.key}` : ""}` }, "← Study"),
       h("div", { class: "row between" }, h("div", { class: "row" }, h("h1", null, `Why ${subject()}?`), h("span", { class: "chip warn" }, h("span", { class: "sign", "aria-hidden": "true" }, "!"), "AI, not verified")),
@@ -181,7 +187,7 @@ export function frameView({ uid, sop, number, params }) {
     const [does, not] = shows(answer.method);
     return [h("h2", null, `What ${answer.title} shows`), h("p", null, does), h("p", null, h("strong", null, "What it does not: "), `${not} It is the network's reason, not the lesion's border, and it may be wrong together with the network.`),
       h("ul", { class: "notes" }, answer.notes.map((n) => h("li", null, n))),
-      h("div", { class: "row" }, h("button", { class: "button", id: "copy", onclick: copy }, "Copy link to this view"),
+      tried ? null : h("div", { class: "row" }, h("button", { class: "button", id: "copy", onclick: copy }, "Copy link to this view"),
         h("a", { class: "button", id: "download", download: `explanation-${answer.class}.png`, href: "#", onclick: (e) => { e.target.href = download(); } }, "Download as PNG"))];
   }
 
@@ -200,8 +206,7 @@ export function frameView({ uid, sop, number, params }) {
   function tiles() {
     const blocks = network.layers.filter((l) => l.block), has = (m) => network.methods.some((x) => x.name === m);
     const at = network.methods.find((m) => m.name === answer.method)?.at_layer ? answer.method : "gradcam";
-    const url = (choice) => `${base}/explanation.json?${query({ class: answer.class, ...choice, as: "map" })}`;
-    const tile = (title, choice) => ({ title, choice, url: url(choice), source: `${frame?.source}.jpg?width=480`, colours: colours(), opacity: palette.opacity });
+    const tile = (title, choice) => ({ title, choice, ask: (signal) => explanation(query({ class: answer.class, ...choice, as: "map" }), signal), image: () => tried ? drawn(tried.bitmap) : h("img", { alt: "", src: `${frame?.source}.jpg?width=480` }), colours: colours(), opacity: palette.opacity });
     return [
       { name: "methods", title: "Three methods", tiles: ["gradcam", "gradient", "guided-gradcam"].filter(has).map((method) => tile({ gradcam: "Grad-CAM", gradient: "Saliency (gradient)", "guided-gradcam": "Guided Grad-CAM" }[method], { method })) },
       { name: "blocks", title: `Block by block, ${network.methods.find((m) => m.name === at)?.title || at}`, tiles: has(at) ? blocks.map((l) => tile(`${l.name} (${l.columns}×${l.rows}, ${plural(l.channels, "channel")})`, { method: at, layer: l.name })) : [] },
@@ -214,7 +219,7 @@ export function frameView({ uid, sop, number, params }) {
     const does = {
       ArrowLeft: () => leave(-1), ArrowRight: () => leave(1), v: () => show(cycle(Object.keys(modes), ui.mode, back)), m: () => choose({ method: cycle(network.methods.filter((x) => !x.runs).map((x) => x.name), answer.method, back) }),
       l: () => choose({ layer: cycle(network.layers.map((x) => x.name), answer.layer, back) }), c: () => { ui.colours = cycle(["", ...Object.keys(palette.named)], ui.colours, back); link(); draw(); },
-      x: () => answer.against && choose({ class: answer.against, against: answer.class }), "[": () => more_(-5), "]": () => more_(5), b: () => experiment.draw(), d: () => document.getElementById("download").click(),
+      x: () => answer.against && choose({ class: answer.against, against: answer.class }), "[": () => more_(-5), "]": () => more_(5), b: () => experiment.draw(), d: () => document.getElementById("download")?.click(),
     }[e.key.length === 1 ? e.key.toLowerCase() : e.key];
     const n = Number(e.key) && answer?.probabilities[Number(e.key) - 1];
     if (!answer || (!does && !n)) return;
@@ -245,13 +250,12 @@ export function frameView({ uid, sop, number, params }) {
         h("section", { class: "viewer", "aria-label": "Frame" }, tools.el, lens.el, h("div", { class: "under" }, reading, progress),
           h("p", { class: "muted keys", id: "lens-keys" }, "With the picture in focus: ← → frame · ↑ ↓ and Shift+← → move · + − 0 zoom · 1–9 class · x swap with “rather than” · m method · l layer · v view · c colours · [ ] opacity · Space swap · b draw a box · d download")),
         h("aside", { class: "panel", tabindex: 0, "aria-label": "Choices" }, bars.el, choices.el, network_.el, said.el)),
-      h("div", { class: "columns" }, experiment.el, worth.el), more.el),
+      h("div", { class: "columns" }, experiment.el, tried ? null : worth.el), more.el),
     async read(signal) {
       if (answer) return;
-      const [m, s] = await Promise.all([get("/api/v1/models", signal), get(`/api/v1/studies/${encodeURIComponent(uid)}?limit=1000`, signal)]);
+      const [m, s] = await Promise.all([get("/api/v1/models", signal), tried ? null : get(`/api/v1/studies/${encodeURIComponent(uid)}?limit=1000`, signal)]);
       ({ models, palette } = m);
-      study = s;
-      frames = framesOf(study);
+      frames = s ? framesOf(s) : [];
       frame = frames.find((f) => f.instance === sop && f.number === number);
       const [zoom, x, y] = (params.get("at") || "").split(",").map(Number);
       await ask();
@@ -259,6 +263,13 @@ export function frameView({ uid, sop, number, params }) {
       if (document.activeElement === document.getElementById("main") || document.activeElement === document.body) lens.el.focus({ preventScroll: true });
     },
   };
+}
+
+// drawn is a bitmap as an element.
+function drawn(bitmap) {
+  const canvas = h("canvas", { class: "plain", width: bitmap.width, height: bitmap.height, role: "img", "aria-label": "The picture" });
+  canvas.getContext("2d").drawImage(bitmap, 0, 0);
+  return canvas;
 }
 
 const within = (text, absent) => (text !== null && text !== "" && Number(text) >= 0 && Number(text) <= 100 ? Number(text) : absent);

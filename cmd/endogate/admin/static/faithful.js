@@ -39,7 +39,7 @@ function curves(f, worded) {
   const [from, half] = [f.deletion.probabilities[0], f.deletion.probabilities.findIndex((p) => p < f.deletion.probabilities[0] / 2)], steps = f.deletion.probabilities.length - 1;
   return [h("p", null, `${worded(f.class)} is at ${percent(from)}. `, half > 0 ? `It has halved once ${Math.round(100 * half / steps)} % of the pixels, the hottest first, are gone.` : "It does not fall to half, however much goes."),
     h("figure", { class: "curves" },
-      svg("svg", { viewBox: `-46 -10 ${width + 60} ${height + 50}`, role: "img", "aria-label": `Deletion: area ${f.deletion.area.toFixed(2)}; insertion: area ${f.insertion.area.toFixed(2)}` },
+      svg("svg", { viewBox: `-46 -10 ${width + 74} ${height + 50}`, role: "img", "aria-label": `Deletion: area ${f.deletion.area.toFixed(2)}; insertion: area ${f.insertion.area.toFixed(2)}` },
         [0, 0.5, 1].map((p) => [svg("line", { x1: 0, x2: width, y1: height - p * height, y2: height - p * height }), svg("text", { x: -6, y: height - p * height + 4, "text-anchor": "end" }, `${100 * p} %`)]),
         [0, 50, 100].map((p) => svg("text", { x: p / 100 * width, y: height + 18, "text-anchor": "middle" }, `${p} %`)), svg("text", { x: width / 2, y: height + 36, "text-anchor": "middle" }, "of the pixels, the hottest first"),
         line(f.deletion, "deletion"), line(f.insertion, "insertion")),

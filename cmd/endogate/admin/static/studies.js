@@ -12,7 +12,7 @@ export function studiesView({ params }) {
   return {
     title: () => "Studies",
     interval: () => 5000,
-    el: h("div", null, h("div", { class: "head" }, h("h1", null, "Studies")), filters(params), rows.el),
+    el: h("div", null, h("div", { class: "head row between" }, h("h1", null, "Studies"), h("a", { class: "button", id: "try", href: "#/try" }, "Try an image")), filters(params), rows.el),
     async read(signal) {
       const query = new URLSearchParams({ limit: pageSize, offset });
       for (const key of [...fields.map(([k]) => k), "status"]) if (params.get(key)) query.set(key, params.get(key));

@@ -35,6 +35,7 @@ export function whatIf({ changed, drawing, source, frames, ask, worded }) {
   function show() {
     border.checked = change.border === "crop";
     all.disabled = !active();
+    all.hidden = frames().length < 2;
     list.show(change, () => [
       change.black.length ? h("ul", { class: "boxes" }, change.black.map((box, i) => h("li", null, `columns ${box[0]}–${box[2]}, rows ${box[1]}–${box[3]} black `,
         h("button", { class: "button small", onclick: () => set({ black: change.black.filter((_, j) => j !== i) }) }, `Remove box ${i + 1}`)))) : null,
