@@ -92,9 +92,7 @@ func TestGateway_looksIntoAFrame(t *testing.T) {
 	page.Until(`document.querySelectorAll(".lens figure").length === 2 && document.querySelector(".was")`)
 	boxes := peers.Evaluate[[][4]int](page, `new URLSearchParams(location.hash.split("?")[1]).getAll("black").map((b) => b.split(",").map(Number))`)
 	require.NotEmpty(t, boxes)
-	for _, b := range boxes {
-		require.Less(t, b[0], 120, "the writing is at the left: %v", boxes)
-	}
+	require.Less(t, boxes[0][0], 20, "most of the writing is at the left: %v", boxes)
 	page.Click("#try-all")
 	page.Until(fmt.Sprintf(`document.querySelectorAll("#all-frames tbody tr").length === %d && !document.querySelector("#stop-all")`, len(instances)))
 	page.Click("#measure")

@@ -41,7 +41,8 @@ function lines(strokes, across, down) {
         }
       }
       const [width, height] = [box[2] - box[0], box[3] - box[1]];
-      if (cells >= 8 && width > 0.9 * height && cells >= 0.4 * width * height) found.push([cells, [Math.max(0, box[0] - 1), Math.max(0, box[1] - 1), box[2] + 1, box[3] + 1]]);
+      const block = cells >= 20 && width > 0.6 * height && cells > 0.35 * width * height, line = cells >= 8 && width >= 1.5 * height && cells >= 0.5 * width * height;
+      if (block || line) found.push([cells, [Math.max(0, box[0] - 1), Math.max(0, box[1] - 1), box[2] + 1, box[3] + 1]]);
     }
   }
   return found.sort((a, b) => b[0] - a[0]).slice(0, 8).map(([, box]) => box);
