@@ -43,13 +43,19 @@ const screenLook = 2 * time.Second // between two looks at how far it is
 // Run begins a second look.
 func (s screenStart) Run(ctx context.Context, c *cli, tty console) error {
 	var at ledger.Screening
-	done, err := s.at().ask(ctx, c, tty, http.MethodPost, "/api/v1/screenings", map[string]any{
+	silent := s.JSON && s.Wait // what the gateway answers in the end is printed
+	done, err := atGateway{JSON: s.JSON && !s.Wait, To: s.Gateway}.ask(ctx, c, tty, http.MethodPost, "/api/v1/screenings", map[string]any{
 		"from": s.From, "before": s.To, "author": cmp.Or(s.Author, os.Getenv("USER"), "endogate screen"),
 	}, &at)
 	if err != nil || done {
 		return err
 	}
-	printScreening(tty.out, at)
+	show := func() {
+		if !silent {
+			printScreening(tty.out, at)
+		}
+	}
+	show()
 	for s.Wait && (at.State == ledger.ScreeningRunning || at.Open > 0) {
 		select {
 		case <-ctx.Done():
@@ -59,7 +65,12 @@ func (s screenStart) Run(ctx context.Context, c *cli, tty console) error {
 		if _, err := (atGateway{To: s.Gateway}).ask(ctx, c, tty, http.MethodGet, "/api/v1/screenings/"+url.PathEscape(at.Name), nil, &at); err != nil {
 			return err
 		}
-		printScreening(tty.out, at)
+		show()
+	}
+	if silent {
+		if _, err := s.at().ask(ctx, c, tty, http.MethodGet, "/api/v1/screenings/"+url.PathEscape(at.Name), nil, &at); err != nil {
+			return err
+		}
 	}
 	if s.Wait && (at.State == ledger.ScreeningCancelled || at.Failed > 0) {
 		return errors.New("screen: not all was looked at; endogate parked list shows what waits for a person")

@@ -54,6 +54,8 @@ func TestScreen(t *testing.T) {
 		{name: "start", args: span, asks: start, says: "abc running: 2 of 9 studies looked at, 1 compared again, 0 reports read anew; 4 analyses offered, 3 open, 1 done, 0 failed"},
 		{name: "wait", args: append(span[:len(span):len(span)], "--wait"), asks: start + "\nGET /api/v1/screenings/abc", says: "abc done: 9 of 9 studies"},
 		{name: "wait for what fails", args: append(span[:len(span):len(span)], "--wait"), failed: 1, asks: start + "\nGET /api/v1/screenings/abc", exit: exitFailure, says: "not all was looked at"},
+		{name: "wait for JSON", args: append(span[:len(span):len(span)], "--wait", "--json"), failed: 1, asks: start + "\nGET /api/v1/screenings/abc\nGET /api/v1/screenings/abc", exit: exitFailure, says: `"state":"done"`},
+		{name: "JSON", args: append(span[:len(span):len(span)], "--json"), asks: start, says: `"state":"running"`},
 		{name: "list", args: []string{"list"}, asks: "GET /api/v1/screenings", says: "1 of 3 second looks"},
 		{name: "show", args: []string{"show", "abc"}, asks: "GET /api/v1/screenings/abc", says: "abc done"},
 		{name: "cancel", args: []string{"cancel", "abc"}, asks: "POST /api/v1/screenings/abc/cancel", says: "abc cancelled"},

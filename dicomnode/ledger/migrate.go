@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
+	"strings"
 )
 
 //go:embed migrations/*.sql
@@ -18,7 +20,10 @@ func migrations() ([]string, error) {
 		return nil, err
 	}
 	var steps []string
-	for _, name := range names {
+	for i, name := range names {
+		if number, _, _ := strings.Cut(strings.TrimSuffix(path.Base(name), ".sql"), "_"); number != fmt.Sprintf("%04d", i+1) {
+			return nil, fmt.Errorf("migration %s: its number is to be %d: databases count the steps", path.Base(name), i+1)
+		}
 		b, err := migrationFiles.ReadFile(name)
 		if err != nil {
 			return nil, err
