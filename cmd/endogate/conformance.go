@@ -69,4 +69,14 @@ gets the same report as Comprehensive SR. 0000, B000, B006, B007 and 0111 count 
 connections are tried again; 0124 holds back the whole destination; a SOP class that is refused (0122, or its context) is offered again once a day;
 the rest is parked for a person.
 
+### DICOMweb (PS3.18)
+
+| Service | Role | What |
+|---|---|---|
+| Studies Service, Search (QIDO-RS) | origin server | studies, series, instances that the spool still holds; keys by keyword or tag, wildcards, ranges, lists of UIDs; includefield, limit (500), offset; fuzzymatching is ignored, with Warning 299 |
+| Studies Service, Retrieve (WADO-RS) | origin server | study, series, instance as they are stored (multipart/related; an instance alone also as application/dicom); metadata (application/dicom+json); frames (as they are stored, or application/octet-stream); bulk data |
+
+Statuses: 200, 204 (no result), 206 (some instances have gone, or Accept does not take them), 304, 400, 401, 403, 404, 406, 409 (results that wait for a person),
+410 (it was here and has gone), 413 (a search, or a list of frames, that is too large), 503 with Retry-After. Details: docs/dicomweb.md.
+
 `

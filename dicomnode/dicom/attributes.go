@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"slices"
 )
 
 // Bounds of what Attributes keeps; what exceeds them is read over, not refused: a large private
@@ -27,13 +28,22 @@ type Element struct {
 	Items []*Attributes // of a sequence
 }
 
+// Passed is an element that was passed over because of its length.
+type Passed struct {
+	Tag    Tag
+	VR     string
+	Length uint32 // of its value
+}
+
 // Attributes are the elements of a data set or of an item, without Pixel Data. They do not change after
 // ReadAttributes has returned and may be read from any goroutine. A nil *Attributes is empty.
 type Attributes struct {
 	elements []Element
 	order    binary.ByteOrder
 	charset  characterSet
+	passed   []Passed
 	lost     bool // while reading: the sequence that is open was not kept
+	lacks    bool // something was passed over of which nothing is known
 }
 
 // ReadAttributes reads the data set in r up to and including the header of its Pixel Data (7FE0,0010), Float or
@@ -94,7 +104,7 @@ func (b *builder) add(t Token) error {
 		if parent := b.parent(); parent != nil && b.pay(t.Tag, costPerEntry) {
 			parent.elements = append(parent.elements, Element{Tag: t.Tag, VR: t.VR})
 		} else if parent != nil {
-			parent.lost = true
+			parent.lost, b.stack[0].lacks = true, true
 		}
 	case ItemStart:
 		b.open()
@@ -123,13 +133,23 @@ func (b *builder) open() {
 		item = &Attributes{order: b.r.top().order(), charset: parent.charset}
 		sequence := &parent.elements[len(parent.elements)-1]
 		sequence.Items = append(sequence.Items, item)
+	} else {
+		b.stack[0].lacks = true
 	}
 	b.stack = append(b.stack, item)
 }
 
 func (b *builder) element(t Token) error {
 	parent := b.parent()
-	if parent == nil || t.Length > maxValue || t.Depth == 0 && isPixelData(t.Tag) || !b.pay(t.Tag, costPerEntry+int(t.Length)) {
+	if parent == nil || t.Depth == 0 && isPixelData(t.Tag) {
+		return nil
+	}
+	if t.Length > maxValue || !b.pay(t.Tag, costPerEntry+int(t.Length)) {
+		if b.pay(t.Tag, costPerEntry) {
+			parent.passed = append(parent.passed, Passed{t.Tag, t.VR, t.Length})
+		} else {
+			b.stack[0].lacks = true
+		}
 		return nil
 	}
 	value := b.cut(int(t.Length))
@@ -185,6 +205,20 @@ func (a *Attributes) Tags() iter.Seq[Tag] {
 		}
 	}
 }
+
+// Only returns the elements of a at the top that keep takes.
+func (a *Attributes) Only(keep func(Tag) bool) *Attributes {
+	if a == nil {
+		return nil
+	}
+	some := *a
+	some.elements = slices.DeleteFunc(slices.Clone(a.elements), func(e Element) bool { return !keep(e.Tag) })
+	some.passed = slices.DeleteFunc(slices.Clone(a.passed), func(p Passed) bool { return !keep(p.Tag) })
+	return &some
+}
+
+// Lacks reports whether a holds less than was read, and not even Passed says what of: the bounds of [ReadAttributes] were met.
+func (a *Attributes) Lacks() bool { return a != nil && a.lacks }
 
 // Get returns the element of t; of several with the same tag the first.
 func (a *Attributes) Get(t Tag) (Element, bool) {

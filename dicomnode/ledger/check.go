@@ -64,7 +64,9 @@ const (
 			FROM instance WHERE study = s.id)
 		OR (deliveries_pending, deliveries_sent, deliveries_done, deliveries_parked, deliveries_discarded) <> (
 			SELECT coalesce(sum(state = 'pending'), 0), coalesce(sum(state = 'sent'), 0), coalesce(sum(state = 'done'), 0),
-			coalesce(sum(state = 'parked'), 0), coalesce(sum(state = 'discarded'), 0) FROM delivery WHERE study = s.id) LIMIT 20`
+			coalesce(sum(state = 'parked'), 0), coalesce(sum(state = 'discarded'), 0) FROM delivery WHERE study = s.id)
+		OR kept <> (SELECT count(*) FROM instance WHERE study = s.id AND released_at IS NULL)
+			+ (SELECT count(*) FROM object WHERE study = s.id AND released_at IS NULL) LIMIT 20`
 	unreadableRows = `SELECT DISTINCT 'a row of ' || name || ' holds what cannot be read' FROM (
 		SELECT 'instance' AS name FROM instance WHERE NOT json_valid(header)
 		UNION ALL SELECT 'exam' FROM exam WHERE NOT json_valid(destinations)

@@ -56,6 +56,15 @@ func (n *native) skip(ctx context.Context, frames int) error {
 }
 
 func (n *native) next(pace pace) (*image.RGBA, error) {
+	raw, err := n.samples(pace)
+	if err != nil {
+		return nil, err
+	}
+	return n.px.picture(pace, raw)
+}
+
+// samples returns the next frame, Little Endian; it is valid until the next call.
+func (n *native) samples(pace pace) ([]byte, error) {
 	if _, err := io.ReadFull(paced{pace, n.r}, n.buffer); err != nil {
 		if errors.Is(err, ErrTooMuch) {
 			return nil, err
@@ -75,7 +84,7 @@ func (n *native) next(pace pace) (*image.RGBA, error) {
 			return nil, err
 		}
 	}
-	return n.px.picture(pace, n.buffer)
+	return n.buffer, nil
 }
 
 // pairReader swaps the bytes of each pair in a stream.

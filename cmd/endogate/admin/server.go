@@ -43,6 +43,7 @@ type Server struct {
 	Drafts       Drafts
 	Gate         Gates
 	Reviews      Reviews
+	DICOMweb     http.Handler // serves what begins with /dicom-web
 	Screenings   Screenings
 	SignIn       *SignIn // nil: nobody has to sign in, and everybody may everything
 	Gauges       func(context.Context) (Gauges, error)
@@ -142,7 +143,7 @@ func (s *Server) router() *echo.Echo {
 	e.Use(secure, logged(s.Log), recovered(s.Log), known(s.Hosts), meant,
 		limit(maxBody, func(c echo.Context) bool { return changesDraft(c) || triesPicture(c) }),
 		limit(maxDraftBody, func(c echo.Context) bool { return !changesDraft(c) }), limit(maxTried, func(c echo.Context) bool { return !triesPicture(c) }),
-		middleware.ContextTimeout(requestTimeout))
+		middleware.ContextTimeoutWithConfig(middleware.ContextTimeoutConfig{Timeout: requestTimeout, Skipper: ofDICOMweb}))
 	if s.SignIn != nil {
 		e.Use(echo.WrapMiddleware(s.SignIn.sessions.LoadAndSave))
 	}
@@ -197,6 +198,8 @@ func (s *Server) router() *echo.Echo {
 	e.GET("/api/v1/status", s.status)
 	e.GET("/api/v1/version", s.version)
 	e.GET("/api/v1/openapi.json", openAPI)
+
+	s.routeDICOMweb(e)
 
 	e.GET("/api/v1/me", s.me)
 	e.POST("/api/v1/break-glass", s.breakGlass)

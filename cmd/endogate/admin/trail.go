@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -27,6 +28,21 @@ var trails = map[string]trail{
 	"GET /api/v1/studies/:uid/instances/:sop/frames/:frame/explanation.png":   {audit.InstancesAccessed, audit.Read},
 	"GET /api/v1/studies/:uid/instances/:sop/frames/:frame/explanation.json":  {audit.InstancesAccessed, audit.Read},
 	"GET /api/v1/studies/:uid/instances/:sop/frames/:frame/faithfulness.json": {audit.InstancesAccessed, audit.Read},
+
+	"GET /dicom-web/studies":                                                   {audit.Query, audit.Execute},
+	"GET /dicom-web/series":                                                    {audit.Query, audit.Execute},
+	"GET /dicom-web/instances":                                                 {audit.Query, audit.Execute},
+	"GET /dicom-web/studies/:uid":                                              {audit.InstancesAccessed, audit.Read},
+	"GET /dicom-web/studies/:uid/metadata":                                     {audit.InstancesAccessed, audit.Read},
+	"GET /dicom-web/studies/:uid/series":                                       {audit.Query, audit.Execute},
+	"GET /dicom-web/studies/:uid/instances":                                    {audit.Query, audit.Execute},
+	"GET /dicom-web/studies/:uid/series/:series":                               {audit.InstancesAccessed, audit.Read},
+	"GET /dicom-web/studies/:uid/series/:series/metadata":                      {audit.InstancesAccessed, audit.Read},
+	"GET /dicom-web/studies/:uid/series/:series/instances":                     {audit.Query, audit.Execute},
+	"GET /dicom-web/studies/:uid/series/:series/instances/:sop":                {audit.InstancesAccessed, audit.Read},
+	"GET /dicom-web/studies/:uid/series/:series/instances/:sop/metadata":       {audit.InstancesAccessed, audit.Read},
+	"GET /dicom-web/studies/:uid/series/:series/instances/:sop/frames/:frames": {audit.InstancesAccessed, audit.Read},
+	"GET /dicom-web/studies/:uid/series/:series/instances/:sop/bulkdata/:path": {audit.InstancesAccessed, audit.Read},
 
 	"GET /api/v1/studies":                      {audit.Query, audit.Execute},
 	"GET /api/v1/orders":                       {audit.Query, audit.Execute},
@@ -99,7 +115,11 @@ func (s *seen) remember(key string, now time.Time) {
 // there is no word; of what is read the answer waits for the record.
 func (s *Server) trailed(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		t, ok := trails[c.Request().Method+" "+c.Path()]
+		method := c.Request().Method
+		if method == http.MethodHead {
+			method = http.MethodGet
+		}
+		t, ok := trails[method+" "+c.Path()]
 		if s.SignIn == nil || !ok {
 			return next(c)
 		}
@@ -109,8 +129,11 @@ func (s *Server) trailed(next echo.HandlerFunc) echo.HandlerFunc {
 			e.Objects = append(e.Objects, audit.Object{Kind: audit.Study, ID: study})
 		}
 		e.Objects = append(e.Objects, audit.Object{Kind: audit.URI, ID: c.Path(), Detail: named(c)})
-		reads := c.Request().Method == http.MethodGet
+		reads := method == http.MethodGet
 		key := who.Name + " " + c.Request().URL.RequestURI()
+		if study := param(c, "uid"); study != "" && strings.HasPrefix(c.Path(), dicomweb) {
+			key = who.Name + " " + dicomweb + " " + study // a viewer asks for every frame
+		}
 		if reads && s.seen.again(key, s.SignIn.Now()) {
 			return next(c)
 		}

@@ -21,6 +21,7 @@ import (
 	"endogate/dicomnode"
 	"endogate/dicomnode/audit"
 	"endogate/dicomnode/clock"
+	"endogate/dicomnode/dicomweb"
 	"endogate/dicomnode/intake"
 	"endogate/dicomnode/ledger"
 	"endogate/dicomnode/pixeldata"
@@ -601,7 +602,8 @@ func (g *parts) listenHTTP(_ context.Context, life *lifecycle) error {
 		now: g.now, jobs: g.wakeAgain, try: g.outbox.Retry, condition: g.outbox.Condition,
 	}
 	web := &admin.Server{
-		Studies: views, Queue: views, Destinations: views, Frames: views, Gauges: g.gauges,
+		DICOMweb: &dicomweb.Server{Ledger: g.ledger, Spool: g.spool, Decode: g.decoding(), Secure: secured != nil || g.cfg.HTTP.BehindTLS, Log: g.log},
+		Studies:  views, Queue: views, Destinations: views, Frames: views, Gauges: g.gauges,
 		Explanations: explanations{views, g.models, &ask.Painter{Colours: g.workshop.Colours, Opacity: g.cfg.Reports.Opacity}, &looked{all: map[string]admin.Network{}}},
 		Models:       g.models.views(), Palette: palette(g.workshop.Colours, g.cfg.Reports.Opacity), Unserved: g.unservedNames,
 		Orders: views, Gate: views, Reviews: views, Screenings: views, Retractions: views, SignIn: in, Drafts: drafts{g.desk, g.ledger, g.page, g.now}, Checks: g.checks(), Metrics: g.metrics, Version: g.version(), Hosts: g.cfg.HTTP.Hosts, Log: g.log,

@@ -71,8 +71,8 @@ func TestGateway_orthancAndViewer(t *testing.T) {
 			}
 		}
 	})
-	t.Run("the viewer shows the heatmaps beside the SR", func(t *testing.T) {
-		picture := peers.OHIFScreenshot(t, orthanc, string(sampleStudy), "AI heatmap")
+	t.Run("the viewer shows the heatmaps beside the SR from the gateway alone", func(t *testing.T) {
+		picture := peers.OHIFScreenshotFrom(t, "http://"+g.web, orthanc, string(sampleStudy), "AI heatmap") // TestOHIFScreenshot has them from Orthanc
 		if path := os.Getenv(screenshotTo); path != "" {
 			require.NoError(t, os.WriteFile(path, picture, 0o644))
 		}

@@ -40,8 +40,15 @@ const ohifStale = "The stack viewport has been destroyed and is no longer usable
 // Pictures of the page go to the test's artefacts.
 func OHIFScreenshot(t testing.TB, o *Orthanc, studyInstanceUID, seriesDescription string) []byte {
 	t.Helper()
+	return OHIFScreenshotFrom(t, o.URL, o, studyInstanceUID, seriesDescription)
+}
+
+// OHIFScreenshotFrom is OHIFScreenshot where the viewer has the study from another server, by DICOMweb below its URL, and Orthanc says
+// what is in it.
+func OHIFScreenshotFrom(t testing.TB, server string, o *Orthanc, studyInstanceUID, seriesDescription string) []byte {
+	t.Helper()
 	installed.Require(t, "chromium")
-	site := startOHIF(t, o)
+	site := startOHIF(t, server)
 	ctx, cancel := context.WithTimeout(startBrowser(t), ohifLimit)
 	defer cancel()
 	v := &ohif{t: t, ctx: ctx, messages: console(t, ctx)}

@@ -53,17 +53,17 @@ window.config = {
 // ohifFolder is the built viewer below the module's root; make setup-test unpacks it.
 const ohifFolder = "bin/ohif"
 
-// startOHIF serves the viewer and, from the same origin, Orthanc's DICOMweb service. It returns the URL.
-func startOHIF(t testing.TB, o *Orthanc) string {
+// startOHIF serves the viewer and, from the same origin, the DICOMweb service of a server. It returns the URL.
+func startOHIF(t testing.TB, server string) string {
 	t.Helper()
 	dir := filepath.Join(Root(t), ohifFolder)
 	installed.Require(t, filepath.Join(dir, "index.html"))
-	pacs, err := url.Parse(o.URL)
+	pacs, err := url.Parse(server)
 	if err != nil {
 		t.Fatalf("peers: ohif: %v", err)
 	}
 	mux := http.NewServeMux()
-	// Orthanc writes bulk data links for the host it is asked under: keep the viewer's.
+	// Servers write bulk data links for the host it is asked under: keep the viewer's.
 	mux.Handle("/dicom-web/", &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
 		r.SetURL(pacs)
 		r.Out.Host = r.In.Host
@@ -73,9 +73,9 @@ func startOHIF(t testing.TB, o *Orthanc) string {
 		_, _ = w.Write([]byte(ohifConfig)) // a viewer that hung up needs none
 	})
 	mux.Handle("/", singlePage(dir))
-	server := httptest.NewServer(isolated(mux))
-	t.Cleanup(server.Close)
-	return server.URL
+	site := httptest.NewServer(isolated(mux))
+	t.Cleanup(site.Close)
+	return site.URL
 }
 
 // singlePage serves a folder and index.html for every path that names no file.

@@ -68,6 +68,7 @@ CREATE INDEX screening_running ON screening (id) WHERE state = 'running';
 CREATE INDEX study_accession ON study (accession_number, stands_at);
 CREATE INDEX study_conflict ON study (stands_at, id) WHERE conflicts > 0;
 CREATE INDEX study_first ON study (first_at, study_instance_uid) WHERE forgotten_at IS NULL;
+CREATE INDEX study_kept ON study (last_at, id) WHERE kept > 0;
 CREATE INDEX study_last ON study (last_at, id) WHERE forgotten_at IS NULL;
 CREATE INDEX study_patient ON study (patient_id, stands_at);
 CREATE INDEX study_stands ON study (stands_at, id) WHERE forgotten_at IS NULL;
@@ -419,7 +420,7 @@ CREATE TABLE study (
 	parked             INTEGER NOT NULL DEFAULT 0  -- jobs, exams and deliveries that wait for a person
 , forgotten_at INTEGER, modality TEXT NOT NULL DEFAULT '', frames INTEGER NOT NULL DEFAULT 0, flagged INTEGER NOT NULL DEFAULT 0, unanalysed INTEGER NOT NULL DEFAULT 0, deliveries_pending INTEGER NOT NULL DEFAULT 0, deliveries_sent INTEGER NOT NULL DEFAULT 0, deliveries_done INTEGER NOT NULL DEFAULT 0, deliveries_parked INTEGER NOT NULL DEFAULT 0, deliveries_discarded INTEGER NOT NULL DEFAULT 0, status TEXT AS (CASE WHEN parked > 0 THEN 'parked' WHEN open > 0 THEN 'working'
 	WHEN unanalysed > 0 AND unanalysed + conflicts >= instances THEN 'not-analysed' WHEN unanalysed > 0 THEN 'partly-analysed'
-	ELSE 'done' END) VIRTUAL, urgent INTEGER NOT NULL DEFAULT 0, stands_at INTEGER AS (last_at + urgent * 86400000000) VIRTUAL);
+	ELSE 'done' END) VIRTUAL, urgent INTEGER NOT NULL DEFAULT 0, stands_at INTEGER AS (last_at + urgent * 86400000000) VIRTUAL, kept INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE subject (
 	message            INTEGER NOT NULL REFERENCES message (id),
 	study_instance_uid TEXT NOT NULL,
@@ -507,7 +508,7 @@ CREATE TRIGGER instance_flagged AFTER UPDATE OF flagged ON instance WHEN OLD.fla
 END;
 CREATE TRIGGER instance_gone AFTER DELETE ON instance BEGIN
 	UPDATE tally SET n = n - 1 WHERE kind = 'instance' AND name = '' AND state = OLD.state;
-	UPDATE study SET instances = instances - 1, conflicts = conflicts - (OLD.state = 'conflict'),
+	UPDATE study SET instances = instances - 1, conflicts = conflicts - (OLD.state = 'conflict'), kept = kept - (OLD.released_at IS NULL),
 		frames = frames - coalesce(OLD.header ->> 'number_of_frames', 0), flagged = flagged - OLD.flagged,
 		unanalysed = unanalysed - (OLD.state IN ('failed', 'not-analysed')) WHERE id = OLD.study;
 END;
@@ -517,9 +518,12 @@ END;
 CREATE TRIGGER instance_held_new AFTER INSERT ON instance WHEN NEW.held = 1 BEGIN
 	UPDATE study SET parked = parked + 1 WHERE id = NEW.study;
 END;
+CREATE TRIGGER instance_kept AFTER UPDATE OF released_at ON instance WHEN (OLD.released_at IS NULL) <> (NEW.released_at IS NULL) BEGIN
+	UPDATE study SET kept = kept + (NEW.released_at IS NULL) - (OLD.released_at IS NULL) WHERE id = NEW.study;
+END;
 CREATE TRIGGER instance_new AFTER INSERT ON instance BEGIN
 	INSERT INTO tally VALUES ('instance', '', NEW.state, 1) ON CONFLICT DO UPDATE SET n = n + 1;
-	UPDATE study SET instances = instances + 1, conflicts = conflicts + (NEW.state = 'conflict'),
+	UPDATE study SET instances = instances + 1, conflicts = conflicts + (NEW.state = 'conflict'), kept = kept + (NEW.released_at IS NULL),
 		modality = max(modality, coalesce(NEW.header ->> 'modality', '')), frames = frames + coalesce(NEW.header ->> 'number_of_frames', 0),
 		unanalysed = unanalysed + (NEW.state IN ('failed', 'not-analysed')) WHERE id = NEW.study;
 END;
@@ -566,6 +570,15 @@ CREATE TRIGGER message_gone AFTER DELETE ON message BEGIN
 END;
 CREATE TRIGGER message_new AFTER INSERT ON message BEGIN
 	INSERT INTO tally VALUES ('message', NEW.type, NEW.code, 1) ON CONFLICT DO UPDATE SET n = n + 1;
+END;
+CREATE TRIGGER object_gone AFTER DELETE ON object WHEN OLD.released_at IS NULL BEGIN
+	UPDATE study SET kept = kept - 1 WHERE id = OLD.study;
+END;
+CREATE TRIGGER object_kept AFTER UPDATE OF released_at ON object WHEN (OLD.released_at IS NULL) <> (NEW.released_at IS NULL) BEGIN
+	UPDATE study SET kept = kept + (NEW.released_at IS NULL) - (OLD.released_at IS NULL) WHERE id = NEW.study;
+END;
+CREATE TRIGGER object_new AFTER INSERT ON object WHEN NEW.released_at IS NULL BEGIN
+	UPDATE study SET kept = kept + 1 WHERE id = NEW.study;
 END;
 CREATE TRIGGER part_ended AFTER UPDATE OF state ON job WHEN NEW.state <> 'open' BEGIN
 	DELETE FROM part WHERE job = NEW.id;
