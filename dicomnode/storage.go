@@ -27,6 +27,9 @@ type StoreRequest struct {
 	// ResponseTimeout, of a request to be sent, is how long the response may take to begin; the Client's by default.
 	ResponseTimeout time.Duration
 
+	// StudyInstanceUID, of a received request, is the study that the instance has to be of; empty: any.
+	StudyInstanceUID dicom.UID
+
 	// Set on a received request only; Associate sets both titles of what is sent.
 	CallingAE, CalledAE dicom.AETitle
 	User                string // whom the requestor has proved to be (PS3.7 D.3.3.7); empty: it was not asked

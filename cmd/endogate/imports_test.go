@@ -17,7 +17,7 @@ import (
 var mayImport = map[string][]string{
 	"cmd/endogate":              {"*"},
 	"cmd/endogate/access":       {"dicomnode/durable"},
-	"cmd/endogate/admin":        {"cmd/endogate/access", "dicomnode/audit", "dicomnode/dicom", "dicomnode/failure", "dicomnode/ledger", "inference/analysis", "inference/figures", "reports/draft"},
+	"cmd/endogate/admin":        {"cmd/endogate/access", "dicomnode/audit", "dicomnode/dicom", "dicomnode/dicomweb", "dicomnode/failure", "dicomnode/ledger", "inference/analysis", "inference/figures", "reports/draft"},
 	"cmd/endogate/bill":         {},
 	"cmd/endogate/gateway":      {"*"},
 	"configs":                   {"dicomnode/dicom", "dicomnode/pdu", "explain", "hl7", "hl7/oru"},
@@ -30,7 +30,7 @@ var mayImport = map[string][]string{
 	"dicomnode/dicom":           {},
 	"dicomnode/pdu":             {},
 	"dicomnode/dimse":           {"dicomnode/dicom"},
-	"dicomnode/dicomweb":        {"dicomnode/dicom", "dicomnode/ledger", "dicomnode/pixeldata", "dicomnode/spool"},
+	"dicomnode/dicomweb":        {"dicomnode", "dicomnode/dicom", "dicomnode/dimse", "dicomnode/ledger", "dicomnode/pixeldata", "dicomnode/spool"},
 	"dicomnode/durable":         {},
 	"dicomnode/failure":         {},
 	"dicomnode/intake":          {"dicomnode", "dicomnode/dicom", "dicomnode/dimse", "dicomnode/failure", "dicomnode/ledger", "dicomnode/spool"},

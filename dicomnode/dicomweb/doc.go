@@ -1,5 +1,6 @@
 // Package dicomweb serves what the spool still holds to viewers and archives (PS3.18): search (QIDO-RS, 10.6), retrieval of
-// instances, metadata, frames and bulk data (WADO-RS, 10.4).
+// instances, metadata, frames and bulk data (WADO-RS, 10.4). It takes instances in (STOW-RS, 10.5) through the handler that takes
+// those of associations, so that they are as durable and go the same way.
 //
 // It keeps nothing of its own. What is there says the ledger, what is in it the data sets themselves, so that an answer is
 // never of another content than the bytes that a retrieval gives. What was there once and has gone is 410 with the reason,

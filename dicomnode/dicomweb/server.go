@@ -46,15 +46,17 @@ type Spool interface {
 
 // Server serves DICOMweb under Root. Its fields are set before it is used and not changed after.
 type Server struct {
-	Ledger Ledger
-	Spool  Spool
-	Decode pixeldata.Options
-	Secure bool // it is reached by TLS, also where a proxy speaks it: URLs in answers begin with https
-	Log    *slog.Logger
+	Ledger  Ledger
+	Spool   Spool
+	Storage Storage
+	Decode  pixeldata.Options
+	Secure  bool // it is reached by TLS, also where a proxy speaks it: URLs in answers begin with https
+	Log     *slog.Logger
 
 	once   sync.Once
 	mux    *http.ServeMux
 	slots  chan struct{}
+	stores chan struct{}
 	decode chan struct{}
 }
 
@@ -82,6 +84,8 @@ func (s *Server) routes() []route {
 		{"GET " + Root + "/studies", s.searchStudies},
 		{"GET " + Root + "/series", s.searchSeries},
 		{"GET " + Root + "/instances", s.searchInstances},
+		{"POST " + Root + "/studies", s.store},
+		{"POST " + Root + "/studies/{study}", s.store},
 		{study, s.retrieve},
 		{study + "/metadata", s.metadata},
 		{study + "/series", s.searchSeries},
@@ -97,7 +101,7 @@ func (s *Server) routes() []route {
 }
 
 func (s *Server) build() {
-	s.slots, s.decode = make(chan struct{}, maxRequests), make(chan struct{}, maxDecoding)
+	s.slots, s.stores, s.decode = make(chan struct{}, maxRequests), make(chan struct{}, maxStoring), make(chan struct{}, maxDecoding)
 	s.mux = http.NewServeMux()
 	for _, r := range s.routes() {
 		s.mux.Handle(r.pattern, s.answered(r.serve))
@@ -113,11 +117,15 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // answered serves a request when it is its turn, and says what is wrong where it cannot be.
 func (s *Server) answered(serve func(http.ResponseWriter, *http.Request) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := s.turn(r.Context(), s.slots); err != nil {
+		places := s.slots
+		if r.Method == http.MethodPost {
+			places = s.stores
+		}
+		if err := s.turn(r.Context(), places); err != nil {
 			s.answerFault(w, r, err)
 			return
 		}
-		defer func() { <-s.slots }()
+		defer func() { <-places }()
 		out := &answer{ResponseWriter: w, control: http.NewResponseController(w), begun: time.Now(), bare: r.Method == http.MethodHead}
 		switch err := serve(out, r); {
 		case err == nil:

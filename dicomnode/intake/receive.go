@@ -106,5 +106,10 @@ func ReadHeader(r io.Reader, ts dicom.TransferSyntax, req *dicomnode.StoreReques
 			Err: errors.New("receive: SOP class or instance of command and data set differ"),
 		}
 	}
+	if req.StudyInstanceUID != "" && header.StudyInstanceUID != req.StudyInstanceUID {
+		return header, &dimse.Error{
+			Status: dimse.DataSetDoesNotMatchSOPClass, Comment: "data set is of another study", Err: errors.New("receive: instance is of another study than it was sent to"),
+		}
+	}
 	return header, nil
 }

@@ -35,16 +35,17 @@ const (
 	Retract    Right = "retract"    // take results of models back
 	Operate    Right = "operate"    // retry and discard what is parked, ask destinations for an echo
 	Measure    Right = "measure"    // read /metrics
+	Send       Right = "send"       // instances by STOW-RS, with a token
 	Administer Right = "administer" // users, tokens, the audit log
 )
 
-var allRights = []Right{Look, Identify, Report, Retract, Operate, Measure, Administer}
+var allRights = []Right{Look, Identify, Report, Retract, Operate, Measure, Send, Administer}
 
 // rights is the one table of who may what; docs/security.md shows it.
 var rights = map[Role][]Right{
 	Viewer:        {Look},
 	Clinician:     {Look, Identify, Report, Retract},
-	Operator:      {Look, Operate, Measure},
+	Operator:      {Look, Operate, Measure, Send},
 	Administrator: {Look, Operate, Retract, Measure, Administer},
 }
 

@@ -5,6 +5,10 @@ import (
 	"strings"
 
 	"github.com/labstack/echo/v4"
+
+	"endogate/cmd/endogate/access"
+	"endogate/dicomnode/dicom"
+	web "endogate/dicomnode/dicomweb"
 )
 
 // dicomweb is where the services for viewers and archives stand (PS3.18). They bound their own time, which an object may need much of.
@@ -12,12 +16,32 @@ const dicomweb = "/dicom-web"
 
 func ofDICOMweb(c echo.Context) bool { return strings.HasPrefix(c.Path(), dicomweb+"/") }
 
+// sentBy says which calling AE title a token stands for: its name in capitals, where the gateway knows a peer of that title.
+func (s *Server) sentBy(serve echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		who := s.who(c)
+		if title := dicom.AETitle(strings.ToUpper(who.Name)); who.Method == access.ByToken && title.Valid() && s.Sender(title) {
+			peer := web.Peer{AETitle: title, User: who.Name, RemoteAddr: c.Request().RemoteAddr}
+			c.SetRequest(c.Request().WithContext(web.From(c.Request().Context(), peer)))
+		}
+		return serve(c)
+	}
+}
+
+// storesInstances says whether c is a body of instances: a page of another origin cannot send one without being asked first.
+func storesInstances(c echo.Context) bool {
+	media, _, _ := strings.Cut(c.Request().Header.Get(echo.HeaderContentType), ";")
+	return ofDICOMweb(c) && strings.EqualFold(strings.TrimSpace(media), "multipart/related")
+}
+
 // routeDICOMweb hands on what is asked of them, when it is known that it may be.
 func (s *Server) routeDICOMweb(e *echo.Echo) {
 	serve := func(c echo.Context) error {
 		s.DICOMweb.ServeHTTP(c.Response(), c.Request())
 		return nil
 	}
+	e.POST(dicomweb+"/studies", s.sentBy(serve))
+	e.POST(dicomweb+"/studies/:uid", s.sentBy(serve))
 	const study = dicomweb + "/studies/:uid"
 	const series = study + "/series/:series"
 	const instance = series + "/instances/:sop"

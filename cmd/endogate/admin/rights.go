@@ -47,6 +47,8 @@ var rightsOf = map[string]access.Right{
 	"GET /api/v1/reviews":                    access.Identify,
 	"GET /api/v1/reviews/:id":                access.Identify,
 
+	"POST /dicom-web/studies":                                                  access.Send,
+	"POST /dicom-web/studies/:uid":                                             access.Send,
 	"GET /dicom-web/studies":                                                   access.Identify,
 	"GET /dicom-web/series":                                                    access.Identify,
 	"GET /dicom-web/instances":                                                 access.Identify,

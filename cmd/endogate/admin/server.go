@@ -14,6 +14,7 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/labstack/echo/v4/middleware"
 
+	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/ledger"
 )
 
@@ -43,7 +44,8 @@ type Server struct {
 	Drafts       Drafts
 	Gate         Gates
 	Reviews      Reviews
-	DICOMweb     http.Handler // serves what begins with /dicom-web
+	DICOMweb     http.Handler             // serves what begins with /dicom-web
+	Sender       func(dicom.AETitle) bool // whether a peer of that title may send
 	Screenings   Screenings
 	SignIn       *SignIn // nil: nobody has to sign in, and everybody may everything
 	Gauges       func(context.Context) (Gauges, error)
@@ -141,7 +143,7 @@ func (s *Server) router() *echo.Echo {
 	}
 	e.HTTPErrorHandler = answerFault(s.Log)
 	e.Use(secure, logged(s.Log), recovered(s.Log), known(s.Hosts), meant,
-		limit(maxBody, func(c echo.Context) bool { return changesDraft(c) || triesPicture(c) }),
+		limit(maxBody, func(c echo.Context) bool { return changesDraft(c) || triesPicture(c) || storesInstances(c) }),
 		limit(maxDraftBody, func(c echo.Context) bool { return !changesDraft(c) }), limit(maxTried, func(c echo.Context) bool { return !triesPicture(c) }),
 		middleware.ContextTimeoutWithConfig(middleware.ContextTimeoutConfig{Timeout: requestTimeout, Skipper: ofDICOMweb}))
 	if s.SignIn != nil {

@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"os"
 	"runtime"
+	"slices"
 	"time"
 
 	"endogate/cmd/endogate/admin"
@@ -21,7 +22,9 @@ import (
 	"endogate/dicomnode"
 	"endogate/dicomnode/audit"
 	"endogate/dicomnode/clock"
+	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/dicomweb"
+	"endogate/dicomnode/dimse"
 	"endogate/dicomnode/intake"
 	"endogate/dicomnode/ledger"
 	"endogate/dicomnode/pixeldata"
@@ -520,8 +523,8 @@ func (g *parts) listenDICOM(_ context.Context, life *lifecycle) error {
 	}
 	d := g.cfg.DICOM
 	g.scp = &dicomnode.Server{
-		AETitle: d.AETitle, Contexts: contexts, Peers: peers, RequireTLS: d.TLS.Listen != "", Admit: func() error { return cmp.Or(g.spool.Full(), g.ledger.Trouble()) },
-		Handler:         &intake.Receiver{Spool: g.spool, Ready: g.ledger.Trouble, Now: g.now, Stored: g.metrics.Received, Log: g.log},
+		AETitle: d.AETitle, Contexts: contexts, Peers: peers, RequireTLS: d.TLS.Listen != "", Admit: g.admit,
+		Handler:         g.takes(),
 		MaxAssociations: d.MaxAssociations, MaxPerPeer: d.MaxPerPeer, MaxPDULength: uint32(d.MaxPDULength),
 		ARTIM: d.ARTIM.Std(), IdleTimeout: d.IdleTimeout.Std(), PDUTimeout: d.PDUTimeout.Std(), Log: g.log,
 		Observe: dicomnode.Observer{
@@ -562,6 +565,19 @@ func (g *parts) listenDICOM(_ context.Context, life *lifecycle) error {
 	return nil
 }
 
+// takes returns what takes in what comes by associations and by STOW-RS.
+func (g *parts) takes() *intake.Receiver {
+	return &intake.Receiver{Spool: g.spool, Ready: g.ledger.Trouble, Now: g.now, Stored: g.metrics.Received, Log: g.log}
+}
+
+// admit is an error where nothing can be taken in now.
+func (g *parts) admit() error { return cmp.Or(g.spool.Full(), g.ledger.Trouble()) }
+
+// maySend says whether dicom.peers has the title.
+func (g *parts) maySend(title dicom.AETitle) bool {
+	return slices.ContainsFunc(g.cfg.DICOM.Peers, func(p configs.Peer) bool { return p.AETitle == title || p.AETitle == "*" })
+}
+
 // unreadable tells of files of TLS that have changed and cannot be used: those from before are.
 func (g *parts) unreadable(section string) func(error) {
 	return func(err error) {
@@ -597,12 +613,21 @@ func (g *parts) listenHTTP(_ context.Context, life *lifecycle) error {
 	if err := g.firstStart(in); err != nil {
 		return err
 	}
+	contexts, err := AcceptedContexts(g.cfg.DICOM.SOPClasses)
+	if err != nil {
+		return err
+	}
+	storage := dicomweb.Storage{
+		Handler: g.takes(), Contexts: contexts, CalledAE: g.cfg.DICOM.AETitle, Admit: g.admit,
+		Stored: func(s dimse.Status) { g.metrics.Stored(uint16(s)) },
+	}
 	views := &views{
 		ledger: g.ledger, spool: g.spool, destinations: g.cfg.Destinations, callingAE: g.cfg.DICOM.AETitle, decode: g.decoding(),
 		now: g.now, jobs: g.wakeAgain, try: g.outbox.Retry, condition: g.outbox.Condition,
 	}
 	web := &admin.Server{
-		DICOMweb: &dicomweb.Server{Ledger: g.ledger, Spool: g.spool, Decode: g.decoding(), Secure: secured != nil || g.cfg.HTTP.BehindTLS, Log: g.log},
+		Sender:   g.maySend,
+		DICOMweb: &dicomweb.Server{Ledger: g.ledger, Spool: g.spool, Storage: storage, Decode: g.decoding(), Secure: secured != nil || g.cfg.HTTP.BehindTLS, Log: g.log},
 		Studies:  views, Queue: views, Destinations: views, Frames: views, Gauges: g.gauges,
 		Explanations: explanations{views, g.models, &ask.Painter{Colours: g.workshop.Colours, Opacity: g.cfg.Reports.Opacity}, &looked{all: map[string]admin.Network{}}},
 		Models:       g.models.views(), Palette: palette(g.workshop.Colours, g.cfg.Reports.Opacity), Unserved: g.unservedNames,
