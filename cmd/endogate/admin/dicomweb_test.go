@@ -1,0 +1,109 @@
+package admin
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"endogate/cmd/endogate/access"
+	"endogate/dicomnode"
+	"endogate/dicomnode/dicom"
+	"endogate/dicomnode/dicomtest"
+	web "endogate/dicomnode/dicomweb"
+	"endogate/dicomnode/dimse"
+	"endogate/dicomnode/ledger"
+)
+
+// Every route of the services is one here, so that it has a right.
+func TestDICOMweb_routes(t *testing.T) {
+	var here []string
+	names := strings.NewReplacer(":uid", "{study}", ":series", "{series}", ":sop", "{instance}", ":frames", "{frames}", ":path", "{path}")
+	for _, r := range newServer(t, newHospital(t)).router().Routes() {
+		if strings.HasPrefix(r.Path, dicomweb+"/") && r.Method != http.MethodHead {
+			here = append(here, r.Method+" "+names.Replace(r.Path))
+		}
+	}
+	there := web.Routes()
+	slices.Sort(here)
+	slices.Sort(there)
+	assert.Equal(t, there, here)
+}
+
+// nothing is what a spool without studies holds.
+type nothing struct{ web.Ledger }
+
+func (nothing) SpooledStudies(context.Context, ledger.SpooledStudies) ([]ledger.SpooledStudy, error) {
+	return nil, nil
+}
+
+type taken struct{ by []dicom.AETitle }
+
+func (s *taken) Store(_ context.Context, req *dicomnode.StoreRequest) error {
+	s.by = append(s.by, req.CallingAE)
+	return nil
+}
+
+// Who may see whose studies are searches them, a token that may send stands for the calling AE of its name, and nobody else does.
+func TestDICOMweb_who(t *testing.T) {
+	h := newHouse(t)
+	handler := &taken{}
+	classes, err := dicom.SelectStorage([]string{string(dicomtest.VLEndoscopicImageStorage)})
+	require.NoError(t, err)
+	h.server.DICOMweb = &web.Server{Ledger: nothing{}, Log: slog.New(slog.DiscardHandler), Storage: web.Storage{
+		Handler: handler, Contexts: dicomnode.StorageContexts(classes), Admit: func() error { return nil }, Stored: func(dimse.Status) {},
+	}}
+	h.server.Sender = func(title dicom.AETitle) bool { return title == "SCOPE1" }
+	token := func(name string, role access.Role, scope ...access.Right) string {
+		text, _, err := h.Store.CreateToken(name, role, scope, time.Hour)
+		require.NoError(t, err)
+		return "Bearer " + text
+	}
+	data, header := dicomtest.Endoscopic(dicomtest.Options{})
+	var file bytes.Buffer
+	require.NoError(t, dicom.WriteFileMeta(&file, dicom.FileMeta{SOPClassUID: header.SOPClassUID, SOPInstanceUID: header.SOPInstanceUID, TransferSyntaxUID: dicom.ExplicitVRLittleEndian}))
+	body := "--b\r\nContent-Type: application/dicom\r\n\r\n" + file.String() + string(data) + "\r\n--b--\r\n"
+	const kind = `multipart/related; type="application/dicom"; boundary=b`
+	for _, row := range []struct {
+		name, method, token string
+		header              []string
+		code                int
+	}{
+		{"nobody", "GET", "", nil, 401},
+		{"a viewer", "GET", token("v", access.Viewer), nil, 403},
+		{"an operator", "GET", token("o", access.Operator), nil, 403},
+		{"a clinician", "GET", token("c", access.Clinician), nil, 204},
+		{"a page of another origin", "GET", token("c", access.Clinician), []string{"Origin", "https://evil.example"}, 403},
+		{"nobody sends", "POST", "", []string{"Content-Type", kind}, 401},
+		{"a clinician sends", "POST", token("scope1", access.Clinician), []string{"Content-Type", kind}, 403},
+		{"a token of no title", "POST", token("scope2", access.Operator, access.Send), []string{"Content-Type", kind}, 403},
+		{"a token that may not", "POST", token("scope1", access.Operator, access.Measure), []string{"Content-Type", kind}, 403},
+		{"what a form sends", "POST", token("scope1", access.Operator, access.Send), []string{"Content-Type", "text/plain"}, 403},
+		{"a page of another origin sends", "POST", token("scope1", access.Operator, access.Send), []string{"Content-Type", kind, "Origin", "https://evil.example"}, 403},
+		{"a token that stands for a title", "POST", token("scope1", access.Operator, access.Send), []string{"Content-Type", kind}, 200},
+	} {
+		r := httptest.NewRequest(row.method, dicomweb+"/studies", nil)
+		if row.method == "POST" {
+			r = httptest.NewRequest(row.method, dicomweb+"/studies", strings.NewReader(body))
+		}
+		r.Host = "127.0.0.1:8080"
+		if row.token != "" {
+			r.Header.Set("Authorization", row.token)
+		}
+		for i := 0; i < len(row.header); i += 2 {
+			r.Header.Set(row.header[i], row.header[i+1])
+		}
+		w := httptest.NewRecorder()
+		h.server.Handler().ServeHTTP(w, r)
+		assert.Equal(t, row.code, w.Code, "%s: %s", row.name, w.Body)
+	}
+	assert.Equal(t, []dicom.AETitle{"SCOPE1"}, handler.by)
+}
