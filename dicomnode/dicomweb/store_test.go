@@ -83,7 +83,9 @@ func TestStore(t *testing.T) {
 	w := h.post("/studies", kind, b)
 	require.Equal(t, http.StatusOK, w.Code, w.Body)
 	require.Equal(t, "application/dicom+json", w.Header().Get("Content-Type"))
-	var answer map[string]struct{ Value []map[string]struct{ Value []any } }
+	var answer map[string]struct {
+		Value []map[string]struct{ Value []any }
+	}
 	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &answer))
 	require.Len(t, answer["00081199"].Value, 3)
 	require.Equal(t, []any{string(second.SOPInstanceUID)}, answer["00081199"].Value[1]["00081155"].Value)
