@@ -14,17 +14,21 @@ const insertDelivery = `INSERT INTO delivery
 	(kind, destination, entry, alternate, study, series_instance_uid, sop_class_uid, sop_instance_uid, transfer_syntax_uid,
 	 purpose, rank, state, next_at, reason, waits_for, number, version, asked_at, since, source)
 	VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?18,
-		iif(?1 = 'notice' OR (SELECT urgent FROM study WHERE id = ?5), ` + statLane + `, '') || coalesce((SELECT calling_ae FROM instance WHERE study = ?5 LIMIT 1), '')) ON CONFLICT (entry, destination) DO NOTHING`
+		iif(?1 = 'notice' OR ?19 = '' AND (SELECT urgent FROM study WHERE id = ?5), ` + statLane + `, '') || coalesce(nullif(?19, ''), (SELECT calling_ae FROM instance WHERE study = ?5 LIMIT 1), '')) ON CONFLICT (entry, destination) DO NOTHING`
 
 // deliver puts d on the way to each of destinations, at that time.
 func (t *tx) deliver(study int64, d Delivery, destinations []string, at time.Time) error {
+	source := ""
+	if d.screening != "" {
+		source = screeningSource(d.screening)
+	}
 	for _, destination := range destinations {
 		in, state, reason := d.Instance, d.State, d.Reason
 		if state == DeliveryPending && t.configured != nil && !t.configured[destination] {
 			state, reason = DeliveryParked, notConfigured(destination)
 		}
 		_, err := t.exec(insertDelivery, d.Kind, destination, d.Entry, d.Alternate, study, in.SeriesInstanceUID, in.SOPClassUID,
-			in.SOPInstanceUID, d.TransferSyntaxUID, d.Purpose, d.Rank, state, micros(d.NextAt), reason, d.After, d.Number, d.Version, micros(at))
+			in.SOPInstanceUID, d.TransferSyntaxUID, d.Purpose, d.Rank, state, micros(d.NextAt), reason, d.After, d.Number, d.Version, micros(at), source)
 		if err != nil {
 			return err
 		}

@@ -301,7 +301,7 @@ func (t *tx) made(study int64, d Draft, o Outgoing) error {
 			alternate := o.Alternate.object(d.Version)
 			object.Alternate = &alternate
 		}
-		return t.insertObject(study, object, d.At)
+		return t.insertObject(study, "", object, d.At)
 	}
 	ended := sql.NullInt64{Int64: micros(d.At), Valid: o.Purpose != PurposePage}
 	_, err := t.exec("INSERT INTO need (entry, by, reason, at, ended_at) VALUES (?1, 'draft', '', ?2, ?3) ON CONFLICT DO NOTHING", o.Entry, micros(d.At), ended)

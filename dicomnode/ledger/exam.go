@@ -170,7 +170,12 @@ func (l *Ledger) FinishReport(ctx context.Context, e Exam, objects []Object, at 
 		if err := t.supersedeReports(study, e, at); err != nil {
 			return err
 		}
-		return t.insertObjects(study, objects, at)
+		var screening string // of what came last
+		err = t.row("SELECT screening FROM job WHERE exam = ? ORDER BY id DESC LIMIT 1", []any{e.ID}, &screening)
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return err
+		}
+		return t.insertObjects(study, screening, objects, at)
 	})
 	if err != nil {
 		return fmt.Errorf("ledger: report on exam %d: %w", e.ID, err)

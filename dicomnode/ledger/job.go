@@ -255,7 +255,11 @@ func (l *Ledger) finish(ctx context.Context, a *action) error {
 		if err := t.findUrgent(j, *a.Model, a.Results, at); err != nil {
 			return err
 		}
-		return t.insertObjects(j.study, objects, at)
+		var screening string
+		if err := t.row("SELECT screening FROM job WHERE id = ?", []any{j.id}, &screening); err != nil {
+			return err
+		}
+		return t.insertObjects(j.study, screening, objects, at)
 	})
 }
 

@@ -9,24 +9,24 @@ import (
 	"endogate/dicomnode/dicom"
 )
 
-// insertObjects writes objects with their alternates and puts them on the way.
-func (t *tx) insertObjects(study int64, objects []Object, at time.Time) error {
+// insertObjects writes objects with their alternates and puts them on the way, among those of the screening that they are made for.
+func (t *tx) insertObjects(study int64, screening string, objects []Object, at time.Time) error {
 	for _, o := range objects {
-		if err := t.insertObject(study, o, at); err != nil {
+		if err := t.insertObject(study, screening, o, at); err != nil {
 			return fmt.Errorf("object %s: %w", o.Instance.SOPInstanceUID, err)
 		}
 	}
 	return nil
 }
 
-func (t *tx) insertObject(study int64, o Object, at time.Time) error {
+func (t *tx) insertObject(study int64, screening string, o Object, at time.Time) error {
 	id, err := t.insertObjectRow(study, o, nil, at)
 	if err != nil {
 		return err
 	}
 	d := Delivery{
 		Kind: KindDICOM, Entry: o.Entry, Instance: o.Instance, TransferSyntaxUID: transferSyntax(o),
-		Purpose: o.Purpose, Rank: o.Rank, State: DeliveryPending, NextAt: at,
+		Purpose: o.Purpose, Rank: o.Rank, State: DeliveryPending, NextAt: at, screening: screening,
 	}
 	if twin := o.Alternate; twin != nil {
 		d.Alternate = twin.Entry

@@ -226,7 +226,7 @@ func (t *tx) replace(o objectRow, made Object, at time.Time) error {
 	if err != nil {
 		return err
 	}
-	if err := t.insertObject(o.study, made, at); err != nil {
+	if err := t.insertObject(o.study, "", made, at); err != nil {
 		return err
 	}
 	for _, step := range []string{

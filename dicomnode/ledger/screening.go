@@ -232,6 +232,19 @@ func (l *Ledger) RunningScreening(ctx context.Context) (name string, open int, e
 	return name, open, wrap("ledger: screening", err)
 }
 
+const screenedPending = `SELECT count(*) FROM (
+	SELECT d.id FROM json_each(?1) n CROSS JOIN delivery d INDEXED BY delivery_due ON d.destination = n.value AND d.source = ?2
+		AND d.state = 'pending' AND d.held = 0 AND d.stale = 0 AND d.behind = 0
+	UNION ALL SELECT d.id FROM json_each(?1) n CROSS JOIN delivery d INDEXED BY delivery_behind ON d.destination = n.value AND d.source = ?2
+		AND d.state = 'pending' AND d.held = 0 AND d.stale = 0 AND d.behind = 1
+	LIMIT ?3)`
+
+// ScreenedPending returns how many results of a screening are on the way to these destinations, most at most.
+func (l *Ledger) ScreenedPending(ctx context.Context, name string, destinations []string, most int) (n int, err error) {
+	err = l.readDB.QueryRowContext(ctx, screenedPending, namesText(destinations), screeningSource(name), most).Scan(&n)
+	return n, wrap("ledger: screening "+name, err)
+}
+
 // Screening returns one, or ErrNotFound.
 func (l *Ledger) Screening(ctx context.Context, name string) (Screening, error) {
 	return l.oneScreening(ctx, "WHERE c.name = ?", name)

@@ -3,6 +3,7 @@ package ledger
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -147,4 +148,54 @@ func TestScreening(t *testing.T) {
 	anew, _ := keep(t, t.TempDir()+"/ledger.db", j)
 	require.Equal(t, want, dump(t, anew), "a ledger made anew of the journal has the same")
 	requireTally(t, anew)
+}
+
+// TestScreening_deliveries: what is made for a second look waits for its destination among its own: results of today of the same room go
+// between them, and what comes after it of the same examination is today's again. How much waits is known, to a bound.
+func TestScreening_deliveries(t *testing.T) {
+	l, ctx := openLedger(t), t.Context()
+	old, today := receipt(1), receipt(2)
+	today.Header.StudyInstanceUID, today.Header.AccessionNumber = "1.3", ""
+	receive(t, l, old, today)
+	require.NoError(t, l.FinishJob(ctx, JobID("entry001", "demo"), testModel, nil, nil, at(1)))
+	_, err := l.StartScreening(ctx, Screening{Name: "abc", From: at(0), Before: at(900), MadeAt: at(2)})
+	require.NoError(t, err)
+	offer := receipt(1)
+	offer.Models = []string{"demo", "other"}
+	require.NoError(t, l.StepScreening(ctx, ScreeningStep{Screening: "abc", Study: "1.2", Offers: []Receipt{offer}}, at(3)))
+	var made []Object
+	for n := range 6 {
+		made = append(made, object(10+n, "pacs"))
+	}
+	require.NoError(t, l.FinishJob(ctx, JobID("entry001", "other"), testModel, nil, made[:4], at(4)))
+	exams, err := l.ExamsOf(ctx, "1.2")
+	require.NoError(t, err)
+	require.Len(t, exams, 2)
+	for i, e := range exams {
+		e.Revision++
+		require.NoError(t, l.FinishReport(ctx, e, made[4+i:5+i], at(5)), e.Model)
+	}
+	require.NoError(t, l.FinishJob(ctx, JobID("entry002", "demo"), testModel, nil, []Object{object(20, "pacs"), object(21, "pacs")}, at(6)))
+
+	due, err := l.DueDeliveries(ctx, "pacs", at(7), time.Hour, 20)
+	require.NoError(t, err)
+	var entries []string
+	for _, d := range due {
+		entries = append(entries, d.Entry)
+	}
+	require.Len(t, entries, 8)
+	report := map[string]string{"demo": "made014", "other": "made015"} // by the exams' order
+	if exams[0].Model != "demo" {
+		report = map[string]string{"demo": "made015", "other": "made014"}
+	}
+	require.ElementsMatch(t, []string{report["demo"], "made020", "made021"}, []string{entries[1], entries[3], entries[5]}, "of today, in turn: %v", entries)
+	pending, err := l.ScreenedPending(ctx, "abc", []string{"pacs", "other"}, 100)
+	require.NoError(t, err)
+	require.Equal(t, 5, pending)
+	pending, err = l.ScreenedPending(ctx, "abc", []string{"pacs"}, 3)
+	require.NoError(t, err)
+	require.Equal(t, 3, pending)
+	pending, err = l.ScreenedPending(ctx, "abc", []string{"other"}, 3)
+	require.NoError(t, err)
+	require.Zero(t, pending)
 }

@@ -253,6 +253,8 @@ type Delivery struct {
 	Held              bool   // of a result of a study that waits at the gate: it is not due
 	Number, Version   int    // of the draft that a message was made of; 0: of none
 	Behind            bool   // others go first: it was deferred behind them, or one of its series was
+
+	screening string // that it was made for, among whose it waits for its turn; empty: for none
 }
 
 // Why is the reason with what the peer said: it may have patient data.

@@ -19,7 +19,8 @@ import (
 )
 
 const (
-	maxOffered    = 64 // jobs of second looks that are open at once
+	maxOffered    = 64  // jobs of second looks that are open at once
+	maxPending    = 256 // results of second looks that wait for their destinations
 	screenEvery   = 2 * time.Second
 	screenPause   = 5 * time.Millisecond // between two studies, for whoever else writes the ledger
 	readingsAgain = 200                  // of a study
@@ -49,6 +50,14 @@ func (g *parts) screenStep(ctx context.Context) (time.Duration, error) {
 		return screenEvery, nil
 	}
 	if err != nil || open >= maxOffered {
+		return screenEvery, err
+	}
+	var destinations []string
+	for _, d := range g.cfg.Destinations {
+		destinations = append(destinations, d.Name)
+	}
+	pending, err := g.ledger.ScreenedPending(ctx, name, destinations, maxPending)
+	if err != nil || pending >= maxPending {
 		return screenEvery, err
 	}
 	study, err := g.ledger.NextScreened(ctx, name)
