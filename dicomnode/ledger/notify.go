@@ -3,11 +3,12 @@ package ledger
 import (
 	"context"
 	"crypto/sha256"
-	"database/sql"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -68,7 +69,7 @@ type Notice struct {
 	ModelVersion string    `json:"model_version"`
 	Probability  float64   `json:"probability"` // the highest
 	Frames       int       `json:"frames"`      // at or above the threshold
-	Received     time.Time `json:"received_at"` // the first of these frames
+	Received     time.Time `json:"received_at,omitzero"` // the first of these frames; not of a review
 	At           time.Time `json:"at"`
 }
 
@@ -105,10 +106,16 @@ func (t *tx) notifying() (n Notify, err error) {
 	return n, t.row("SELECT notify FROM meta", nil, jsonColumn{&n})
 }
 
-const urgentFrames = `SELECT coalesce(sum(r.count), 0), coalesce(max((SELECT max(value ->> 'probability') FROM json_each(r.findings) WHERE value ->> 'class' = ?2)), 0), min(i.received_at)
-	FROM job j JOIN instance i ON i.id = j.instance JOIN span r ON r.job = j.id
-	WHERE j.exam = ?1 AND j.state = 'done' AND j.retracted = ''
+// urgentOf picks the jobs j of an exam, ?1, and their spans r with a class, ?2, at a threshold, ?3, or above it: of what stands, and is not of
+// a screening.
+const urgentOf = `FROM job j JOIN instance i ON i.id = j.instance JOIN span r ON r.job = j.id
+	WHERE j.exam = ?1 AND j.state = 'done' AND j.retracted = '' AND j.screening = ''
 	AND EXISTS (SELECT 1 FROM json_each(r.findings) WHERE value ->> 'class' = ?2 AND value ->> 'probability' >= ?3)`
+
+const (
+	urgentFrames = `SELECT coalesce(sum(r.count), 0), coalesce(max((SELECT max(value ->> 'probability') FROM json_each(r.findings) WHERE value ->> 'class' = ?2)), 0), min(i.received_at) ` + urgentOf
+	urgentBy     = `SELECT coalesce(j.made_by ->> 'name', ''), coalesce(j.made_by ->> 'version', '') ` + urgentOf + ` ORDER BY j.id DESC LIMIT 1`
+)
 
 // findUrgent makes the study of a job urgent where its exam has a class on enough frames by now, and tells of it, once.
 func (t *tx) findUrgent(j jobRow, by analysis.Model, results []analysis.Result, at time.Time) error {
@@ -132,16 +139,14 @@ func (t *tx) findUrgent(j jobRow, by analysis.Model, results []analysis.Result, 
 		if passed {
 			continue
 		}
-		n := Notice{On: OnUrgent, Finding: u.Class, Model: by.Name, ModelVersion: by.Version}
-		if err := t.row(urgentFrames, []any{j.exam, u.Class, u.Threshold}, &n.Frames, &n.Probability, timeColumn{&n.Received}); err != nil {
+		n, err := t.urgency(j.exam, u)
+		if err != nil {
 			return err
 		}
 		if n.Frames < u.Frames {
 			continue
 		}
-		if err := t.row("SELECT route FROM exam WHERE id = ?", []any{j.exam}, &n.Route); err != nil {
-			return err
-		}
+		n.Model, n.ModelVersion = by.Name, by.Version
 		if err := t.makeUrgent(j, u.Class, at); err != nil {
 			return err
 		}
@@ -157,13 +162,15 @@ const statLane = "char(1)"
 
 // makeUrgent has what is made of a study go in the STAT lane from now on, and the study stand first in lists.
 func (t *tx) makeUrgent(j jobRow, class string, at time.Time) error {
+	if _, err := t.exec("INSERT INTO urgent (study, class, model, at) VALUES (?, ?, ?, ?)", j.study, class, j.model, micros(at)); err != nil {
+		return err
+	}
 	for _, step := range []string{
-		"INSERT INTO urgent (study, class, model, at) VALUES (?1, ?2, ?3, ?4)",
-		"UPDATE study SET urgent = 1 WHERE id = ?1",
-		"UPDATE delivery SET source = " + statLane + " || source WHERE study = ?1 AND state IN ('pending', 'sent', 'parked') AND substr(source, 1, 1) <> " + statLane,
-		"UPDATE review SET priority = 0 WHERE study = ?1 AND state = 'open'",
+		"UPDATE study SET urgent = 1 WHERE id = ?",
+		"UPDATE delivery SET source = " + statLane + " || source WHERE study = ? AND state IN ('pending', 'sent', 'parked') AND substr(source, 1, 1) <> " + statLane,
+		"UPDATE review SET priority = 0 WHERE study = ? AND state = 'open'",
 	} {
-		if _, err := t.exec(step, []any{j.study, class, j.model, micros(at)}[:strings.Count(step, "?")]...); err != nil {
+		if _, err := t.exec(step, j.study); err != nil {
 			return err
 		}
 	}
@@ -191,6 +198,9 @@ func (t *tx) tell(study int64, rules Notify, n Notice, review string, at time.Ti
 			return err
 		}
 		if added == 0 {
+			if err := t.tellAgain(n, review, at); err != nil {
+				return err
+			}
 			continue
 		}
 		if err := t.event(event{study: study, entry: n.ID, what: EventNotice, at: at, detail: fmt.Sprintf("%s: %s", rule.Name, n.Finding)}); err != nil {
@@ -213,34 +223,189 @@ func (t *tx) tellOfReview(study int64, r Review) error {
 	if err != nil {
 		return err
 	}
-	return t.tell(study, rules, Notice{
-		On: OnReview, Finding: r.Finding, Kind: r.Kind, Route: r.Route, Model: r.Model, ModelVersion: r.ModelVersion, Probability: r.Probability, Frames: r.Frames,
-	}, r.Name, r.MadeAt)
+	n := Notice{On: OnReview}
+	n.askOf(r)
+	return t.tell(study, rules, n, r.Name, r.MadeAt)
 }
 
-// Conditions on deliveries d of notices that nobody needs any more: ?2 is a review's study, or an exam.
-const (
-	ofWithdrawn = `d.state IN ('pending', 'parked') AND d.entry IN (SELECT n.name FROM notice n JOIN review r ON r.name = n.review WHERE n.study = ?2 AND r.state <> 'open')`
-	ofRetracted = `d.state IN ('pending', 'parked') AND d.entry IN (SELECT n.name FROM exam e JOIN notice n ON n.study = e.study AND n.model = e.model WHERE e.id = ?2)`
-)
+// askOf has n say what a review does.
+func (n *Notice) askOf(r Review) {
+	n.Finding, n.Kind, n.Route, n.Model, n.ModelVersion, n.Probability, n.Frames = r.Finding, r.Kind, r.Route, r.Model, r.ModelVersion, r.Probability, r.Frames
+}
 
-// untell takes back what is on its way to a person and says what does not hold any more.
-func (t *tx) untell(where, why string, of int64, at time.Time) error {
-	_, err := t.stepDeliveries(EventDeliveryDiscarded, where, "'"+why+"'", "state = 'discarded', ended_at = ?1", micros(at), of)
+// tellAgain puts on its way what was taken back before it was sent, and holds again. What a receiver has, or a person discarded, stays.
+func (t *tx) tellAgain(n Notice, review string, at time.Time) error {
+	again, err := t.stepDeliveries(EventDeliveryUnparked, "d.entry = ?2 AND d.state = 'discarded' AND d.reason LIKE '"+untold+"%'", "'it holds again'", setPending, micros(at), n.ID)
+	if err != nil || again == 0 {
+		return err
+	}
+	if err := t.rewrite(n, review); err != nil {
+		return err
+	}
+	_, err = t.parkUnconfigured(at)
 	return err
 }
 
-// calm ends the urgency of a study for what its results do not say any more.
-func (t *tx) calm(exam int64) error {
-	for _, step := range []string{
-		"DELETE FROM urgent WHERE (study, model) = (SELECT study, model FROM exam WHERE id = ?1)",
-		"UPDATE study SET urgent = EXISTS (SELECT 1 FROM urgent WHERE study = study.id) WHERE id = (SELECT study FROM exam WHERE id = ?1)",
-	} {
-		if _, err := t.exec(step, exam); err != nil {
+// rewrite has a notice that is on its way say what holds now.
+func (t *tx) rewrite(n Notice, review string) error {
+	document, err := jsonText(n)
+	if err == nil {
+		_, err = t.exec("UPDATE notice SET model = ?, review = ?, document = ? WHERE name = ?", n.Model, review, document, n.ID)
+	}
+	return err
+}
+
+// untold begins the reason of deliveries that were taken back, as nothing else does.
+const untold = "not sent: "
+
+// toBeTold picks deliveries d of notices that are not sent yet.
+const toBeTold = "d.state IN ('pending', 'parked') AND d.entry IN "
+
+// Conditions on deliveries d of notices of study ?2 that nobody needs any more: of its reviews, and of a class, ?3.
+const (
+	ofWithdrawn = toBeTold + `(SELECT n.name FROM notice n JOIN review r ON r.name = n.review WHERE n.study = ?2 AND r.state <> 'open')`
+	ofCalmed    = toBeTold + `(SELECT name FROM notice WHERE study = ?2 AND document ->> 'on' = '` + OnUrgent + `' AND document ->> 'finding' = ?3)`
+)
+
+// untell takes back what is on its way to a person and says what does not hold any more.
+func (t *tx) untell(where, why string, at time.Time, of ...any) error {
+	_, err := t.stepDeliveries(EventDeliveryDiscarded, where, "'"+why+"'", "state = 'discarded', ended_at = ?1, reason = '"+untold+why+"'", append([]any{micros(at)}, of...)...)
+	return err
+}
+
+// others finds, for notices of a study that are on their way and whose review is not open any more, an open one that asks the same.
+const others = `SELECT n.document, o.document FROM notice n JOIN review r ON r.name = n.review
+	JOIN review o ON o.study = n.study AND o.state = 'open' AND o.finding = r.finding AND o.kind = r.kind
+	WHERE n.study = ?1 AND r.state <> 'open' AND EXISTS (SELECT 1 FROM delivery d WHERE d.entry = n.name AND d.state IN ('pending', 'parked')) GROUP BY n.id ORDER BY n.id`
+
+// untellReviews takes back what is on its way and asks of reviews of a study that are not open any more, unless another one asks the same.
+func (t *tx) untellReviews(study int64, why string, at time.Time) error {
+	rows, err := t.rows(others, study)
+	if err != nil {
+		return err
+	}
+	var notices []Notice
+	var reviews []Review
+	for rows.Next() {
+		var n Notice
+		var r Review
+		if err := rows.Scan(jsonColumn{&n}, jsonColumn{&r}); err != nil {
+			return errors.Join(err, rows.Close())
+		}
+		notices, reviews = append(notices, n), append(reviews, r)
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		return err
+	}
+	for i, n := range notices {
+		n.askOf(reviews[i])
+		if err := t.rewrite(n, reviews[i].Name); err != nil {
 			return err
 		}
 	}
-	return nil
+	return t.untell(ofWithdrawn, why, at, study)
+}
+
+// withoutResults are the open reviews of exam ?1's study that rest on results of it that were taken back, and on none that stand.
+const withoutResults = `UPDATE review AS r SET state = 'withdrawn' WHERE r.study = (SELECT study FROM exam WHERE id = ?1) AND r.state = 'open'
+	AND EXISTS (SELECT 1 FROM job j WHERE j.exam = ?1 AND j.retracted <> '' AND j.made_by ->> 'name' = r.model AND j.made_by ->> 'version' = r.model_version)
+	AND NOT EXISTS (SELECT 1 FROM exam e JOIN job j ON j.exam = e.id WHERE e.study = r.study AND e.route = r.route
+		AND j.state = 'done' AND j.retracted = '' AND j.made_by ->> 'name' = r.model AND j.made_by ->> 'version' = r.model_version)`
+
+// calm ends what the results of an exam say that a person took back: the urgency of its study for classes that no other result makes
+// urgent, by the rules of now, its reviews, and what is on its way of these. What others say too is told as theirs.
+func (t *tx) calm(exam Retracted, at time.Time) error {
+	const why = "its result was retracted"
+	if _, err := t.exec(withoutResults, exam.exam); err != nil {
+		return err
+	}
+	if err := t.untellReviews(exam.study, why, at); err != nil {
+		return err
+	}
+	rules, err := t.notifying()
+	if err != nil {
+		return err
+	}
+	classes, err := t.strings("SELECT class FROM urgent WHERE study = ? AND model = ?", exam.study, exam.Model)
+	if err != nil {
+		return err
+	}
+	for _, class := range classes {
+		stays, err := t.urgentStill(exam.study, class, rules)
+		if err != nil {
+			return err
+		}
+		if stays {
+			continue
+		}
+		if _, err := t.exec("DELETE FROM urgent WHERE study = ? AND class = ?", exam.study, class); err != nil {
+			return err
+		}
+		if err := t.untell(ofCalmed, why, at, exam.study, class); err != nil {
+			return err
+		}
+	}
+	_, err = t.exec("UPDATE study SET urgent = EXISTS (SELECT 1 FROM urgent WHERE study = study.id) WHERE id = ?", exam.study)
+	return err
+}
+
+// urgentStill says whether results that stand make a study urgent for a class; it is urgent for these then, and what is on its way says so.
+func (t *tx) urgentStill(study int64, class string, rules Notify) (bool, error) {
+	exams, err := t.strings("SELECT CAST(id AS TEXT) FROM exam WHERE study = ? ORDER BY id", study)
+	if err != nil {
+		return false, err
+	}
+	for _, text := range exams {
+		exam, err := strconv.ParseInt(text, 10, 64)
+		if err != nil {
+			return false, err
+		}
+		for _, u := range rules.Urgent {
+			if u.Class != class {
+				continue
+			}
+			n, err := t.urgency(exam, u)
+			if err != nil {
+				return false, err
+			}
+			if n.Frames < u.Frames {
+				continue
+			}
+			return true, t.handOver(study, exam, n, u)
+		}
+	}
+	return false, nil
+}
+
+// urgency is what the results of an exam that stand say of a class.
+func (t *tx) urgency(exam int64, u Urgency) (n Notice, err error) {
+	n = Notice{On: OnUrgent, Finding: u.Class}
+	if err := t.row(urgentFrames, []any{exam, u.Class, u.Threshold}, &n.Frames, &n.Probability, timeColumn{&n.Received}); err != nil {
+		return n, err
+	}
+	return n, t.row("SELECT route FROM exam WHERE id = ?", []any{exam}, &n.Route)
+}
+
+// handOver has a study be urgent for a class by another exam's results, and what is on its way say so.
+func (t *tx) handOver(study, exam int64, n Notice, u Urgency) error {
+	if err := t.row(urgentBy, []any{exam, u.Class, u.Threshold}, &n.Model, &n.ModelVersion); err != nil {
+		return err
+	}
+	if _, err := t.exec("UPDATE urgent SET model = (SELECT model FROM exam WHERE id = ?1) WHERE study = ?2 AND class = ?3", exam, study, u.Class); err != nil {
+		return err
+	}
+	names, err := t.strings("SELECT DISTINCT d.entry FROM delivery d WHERE d.study = ?2 AND "+ofCalmed+" ORDER BY 1", nil, study, u.Class)
+	for _, name := range names {
+		var was Notice
+		if err := t.row("SELECT document FROM notice WHERE name = ?", []any{name}, jsonColumn{&was}); err != nil {
+			return err
+		}
+		n.ID, n.Rule, n.Study, n.At = was.ID, was.Rule, was.Study, was.At
+		if err := t.rewrite(n, ""); err != nil {
+			return err
+		}
+	}
+	return err
 }
 
 // Notice returns what the notice of an ID tells, or ErrNotFound.
@@ -250,13 +415,4 @@ func (l *Ledger) Notice(ctx context.Context, id string) (n Notice, err error) {
 		return Notice{}, fmt.Errorf("ledger: notice %s: %w", id, notFound(err))
 	}
 	return n, nil
-}
-
-// noticesOf returns what was told of a study, the oldest first.
-const noticesOf = `SELECT n.document FROM study s JOIN notice n ON n.study = s.id WHERE s.study_instance_uid = ? ORDER BY n.id LIMIT ?`
-
-// Notices returns what persons were told of a study, the oldest first, at most limit.
-func (l *Ledger) Notices(ctx context.Context, study dicom.UID, limit int) ([]Notice, error) {
-	all, err := query(ctx, l.readDB, func(rows *sql.Rows) (n Notice, err error) { return n, rows.Scan(jsonColumn{&n}) }, noticesOf, study, limit)
-	return all, wrap("ledger: notices", err)
 }

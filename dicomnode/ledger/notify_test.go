@@ -2,7 +2,9 @@ package ledger
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -18,7 +20,8 @@ func sees(class string, probability float64) []analysis.Result {
 }
 
 func notices(t *testing.T, l *Ledger, study dicom.UID) (rules []string) {
-	all, err := l.Notices(t.Context(), study, 100)
+	all, err := query(t.Context(), l.readDB, func(rows *sql.Rows) (n Notice, err error) { return n, rows.Scan(jsonColumn{&n}) },
+		"SELECT n.document FROM study s JOIN notice n ON n.study = s.id WHERE s.study_instance_uid = ? ORDER BY n.id", study)
 	require.NoError(t, err)
 	for _, n := range all {
 		rules = append(rules, n.Rule+" "+n.Finding)
@@ -126,19 +129,107 @@ func TestNotice_reviews(t *testing.T) {
 		}
 		require.NoError(t, l.PutReviews(ctx, Look{Study: study, Version: 1}, all, at(5)))
 	}
-	waiting := func() int {
+	waiting := func() (versions []string) {
 		due, err := l.DueDeliveries(ctx, "hook", at(9), 0, 10)
 		require.NoError(t, err)
-		return len(due)
+		for _, d := range due {
+			n, err := l.Notice(ctx, d.Entry)
+			require.NoError(t, err)
+			versions = append(versions, n.ModelVersion)
+		}
+		return versions
 	}
 	put("1", "agreed", "agree")
 	put("1", "open", "uncertain")
-	require.Zero(t, waiting())
+	require.Empty(t, waiting())
 	put("1", "open", "missed")
 	put("1", "open", "missed")
 	put("2", "open", "missed")
 	require.Equal(t, []string{"missed polyp"}, notices(t, l, study))
-	require.Zero(t, waiting(), "the version that asked is not asked about any more")
+	require.Equal(t, []string{"2"}, waiting(), "the version that asks now is told of")
+	put("1", "open", "missed")
+	require.Equal(t, []string{"1"}, waiting())
+	put("1", "agreed", "agree")
+	require.Empty(t, waiting(), "nothing is to be decided any more")
+	put("1", "open", "missed")
+	require.Equal(t, []string{"1"}, waiting(), "it is asked again, and was never told of")
+
+	all, _, err := l.Reviews(ctx, ReviewFilter{Study: study, State: ReviewOpen})
+	require.NoError(t, err)
+	both := []Review{{Finding: "polyp", Kind: "missed", State: ReviewOpen, Model: "m", ModelVersion: "1"}, {Finding: "polyp", Kind: "missed", State: ReviewOpen, Model: "m", ModelVersion: "2"}}
+	require.NoError(t, l.PutReviews(ctx, Look{Study: study, Version: 1}, both, at(5)))
+	require.NoError(t, l.DecideReview(By(ctx, person), all[0].Name, ReviewRejected, ReviewDecision{}, at(6)))
+	require.Equal(t, []string{"2"}, waiting(), "the other version asks still")
+	due, err := l.DueDeliveries(ctx, "hook", at(9), 0, 10)
+	require.NoError(t, err)
+	require.NoError(t, l.Discard(By(ctx, person), due[0].ID, at(7)))
+	put("1", "agreed", "agree")
+	put("2", "open", "missed")
+	require.Empty(t, waiting(), "what a person discards is")
+
+	more := callAll
+	more.Rules = append(slices.Clone(more.Rules), NotifyRule{Name: "new", On: OnReview, To: []string{"hook"}})
+	require.NoError(t, l.SetNotify(ctx, more, at(8)))
+	put("2", "open", "missed")
+	require.Empty(t, waiting(), "what was open before a rule was there is not told")
+}
+
+// TestNotice_retracted: what other results say too stays urgent and is told as theirs; what was taken back unsent and is found again is told.
+func TestNotice_retracted(t *testing.T) {
+	second := testModel
+	second.Version = "2"
+	other := analysis.Model{Name: "Other of the maker", Version: "7"}
+	for name, test := range map[string]struct {
+		second   analysis.Model
+		job      string
+		retract  Retraction
+		told     string // version, of what is on its way
+		retract2 Retraction
+	}{
+		"a version": {second, "entry002.demo", Retraction{Model: "demo", Version: testModel.Version}, "2", Retraction{Model: "demo"}},
+		"a model":   {other, "entry001.other", Retraction{Model: "demo"}, "7", Retraction{Model: "other"}},
+		"another":   {other, "entry001.other", Retraction{Model: "other"}, testModel.Version, Retraction{Model: "demo"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l, ctx := openLedger(t), By(t.Context(), person)
+			rules := callAll
+			rules.Urgent = []Urgency{{"polyp", 0.9, 1}}
+			require.NoError(t, l.SetNotify(ctx, rules, at(0)))
+			first := receipt(1)
+			first.Models = []string{"demo", "other"}
+			receive(t, l, first, receipt(2), receipt(3))
+			waiting := func() (versions []string) {
+				due, err := l.DueDeliveries(ctx, "hook", at(100), 0, 10)
+				require.NoError(t, err)
+				for _, d := range due {
+					n, err := l.Notice(ctx, d.Entry)
+					require.NoError(t, err)
+					require.Equal(t, 1, n.Frames)
+					versions = append(versions, n.ModelVersion)
+				}
+				return versions
+			}
+			urgent := func() bool {
+				page, _, err := l.Studies(ctx, StudyFilter{})
+				require.NoError(t, err)
+				return page[0].Urgent
+			}
+			require.NoError(t, l.FinishJob(ctx, "entry001.demo", testModel, sees("polyp", 0.95), nil, at(5)))
+			require.NoError(t, l.FinishJob(ctx, test.job, test.second, sees("polyp", 0.97), nil, at(6)))
+			test.retract.Reason, test.retract2.Reason = "wrong", "wrong"
+			_, err := l.Retract(ctx, test.retract, at(7))
+			require.NoError(t, err)
+			require.True(t, urgent())
+			require.Equal(t, []string{test.told}, waiting())
+			_, err = l.Retract(ctx, test.retract2, at(8))
+			require.NoError(t, err)
+			require.False(t, urgent())
+			require.Empty(t, waiting())
+			require.NoError(t, l.FinishJob(ctx, "entry003.demo", testModel, sees("polyp", 0.99), nil, at(9)))
+			require.True(t, urgent())
+			require.Equal(t, []string{testModel.Version}, waiting(), "nobody was told")
+		})
+	}
 }
 
 // TestNotice_stat: what is made of an urgent study goes before others, and however much that is, others have a turn after every four.

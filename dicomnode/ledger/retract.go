@@ -233,10 +233,7 @@ func (t *tx) retract(exam Retracted, r Retraction, at time.Time) error {
 			return err
 		}
 	}
-	if err := t.untell(ofRetracted, "its result was retracted", exam.exam, at); err != nil {
-		return err
-	}
-	if err := t.calm(exam.exam); err != nil {
+	if err := t.calm(exam, at); err != nil {
 		return err
 	}
 	for _, entry := range entries {

@@ -187,18 +187,10 @@ func (l *Ledger) PutReviews(ctx context.Context, k Look, reviews []Review, at ti
 		if err := t.row("SELECT id FROM study WHERE study_instance_uid = ? AND forgotten_at IS NULL", []any{k.Study}, &study); err != nil {
 			return notFound(err)
 		}
-		names := make([]string, 0, len(reviews))
-		for _, r := range reviews {
-			r.Study, r.MadeAt = k.Study, at
-			name := reviewName(r)
-			names = append(names, name)
-			r.Name = name
-			if err := t.putReview(study, r); err != nil {
-				return err
-			}
-			if err := t.tellOfReview(study, r); err != nil {
-				return err
-			}
+		names := make([]string, len(reviews))
+		for i, r := range reviews {
+			r.Study = k.Study
+			names[i] = reviewName(r)
 		}
 		kept, err := jsonText(names)
 		if err != nil {
@@ -212,8 +204,25 @@ func (l *Ledger) PutReviews(ctx context.Context, k Look, reviews []Review, at ti
 			AND (route, model) NOT IN (SELECT value ->> 'route', value ->> 'model' FROM json_each(?3))`, study, kept, waits); err != nil {
 			return err
 		}
-		if err := t.untell(ofWithdrawn, "nothing is to be decided any more", study, at); err != nil {
+		var opened []Review
+		for i, r := range reviews {
+			r.Study, r.MadeAt, r.Name = k.Study, at, names[i]
+			newly, err := t.putReview(study, r)
+			if err != nil {
+				return err
+			}
+			if newly {
+				opened = append(opened, r)
+			}
+		}
+		// First what other reviews ask as well is told as theirs: it is on its way already.
+		if err := t.untellReviews(study, "nothing is to be decided any more", at); err != nil {
 			return err
+		}
+		for _, r := range opened {
+			if err := t.tellOfReview(study, r); err != nil {
+				return err
+			}
 		}
 		_, err = t.exec("UPDATE look SET looked = ?2 WHERE study = ?1 AND looked < ?2", study, k.Version)
 		return err
@@ -224,20 +233,24 @@ func (l *Ledger) PutReviews(ctx context.Context, k Look, reviews []Review, at ti
 	return nil
 }
 
-func (t *tx) putReview(study int64, r Review) error {
+// putReview writes what a comparison gave, unless a person has decided it, and says whether a person is asked by it who was not before.
+func (t *tx) putReview(study int64, r Review) (opened bool, err error) {
 	document, err := jsonText(r)
 	if err != nil {
-		return err
+		return false, err
 	}
 	site, err := jsonText(r.Site)
 	if err != nil {
-		return err
+		return false, err
+	}
+	if err := t.row("SELECT ?2 = 'open' AND coalesce((SELECT state IN ('agreed', 'withdrawn') FROM review WHERE name = ?1), 1)", []any{r.Name, r.State}, &opened); err != nil {
+		return false, err
 	}
 	_, err = t.exec(`INSERT INTO review (name, study, priority, state, kind, model, model_version, route, finding, site, made_at, document, threshold)
 		VALUES (?1, ?2, iif((SELECT urgent FROM study WHERE id = ?2), 0, ?3), ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
 		ON CONFLICT (name) DO UPDATE SET state = excluded.state, priority = excluded.priority, threshold = excluded.threshold, document = excluded.document WHERE state IN ('open', 'agreed', 'withdrawn')`,
 		r.Name, study, r.Priority, r.State, r.Kind, r.Model, r.ModelVersion, r.Route, r.Finding, site, micros(r.MadeAt), document, r.Threshold)
-	return err
+	return opened, err
 }
 
 // DecideReview says what a person found: state is ReviewConfirmed or ReviewRejected. What is decided can be decided anew; the timeline of
@@ -263,7 +276,7 @@ func (l *Ledger) DecideReview(ctx context.Context, name string, state ReviewStat
 		if _, err := t.exec("UPDATE review SET state = ?, document = ? WHERE name = ?", state, document, name); err != nil {
 			return err
 		}
-		if err := t.untell(ofWithdrawn, "a person has decided", study, at); err != nil {
+		if err := t.untellReviews(study, "a person has decided", at); err != nil {
 			return err
 		}
 		return t.event(event{study: study, what: EventReviewed, at: at, detail: fmt.Sprintf("%s %s of %s %s: %s", r.Kind, r.Finding, r.Model, r.ModelVersion, state)})
