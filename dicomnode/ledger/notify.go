@@ -67,8 +67,8 @@ type Notice struct {
 	Route        string    `json:"route"`
 	Model        string    `json:"model"`
 	ModelVersion string    `json:"model_version"`
-	Probability  float64   `json:"probability"` // the highest
-	Frames       int       `json:"frames"`      // at or above the threshold
+	Probability  float64   `json:"probability"`          // the highest
+	Frames       int       `json:"frames"`               // at or above the threshold
 	Received     time.Time `json:"received_at,omitzero"` // the first of these frames; not of a review
 	At           time.Time `json:"at"`
 }
