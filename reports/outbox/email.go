@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -29,7 +30,7 @@ const (
 
 const protocolOfMail = "smtp"
 
-// mailTime is how long the server may take for a step beside the message itself (RFC 5321 4.5.3.2 gives it five minutes).
+// mailTime is how long the server may take for a step where nothing else is said (RFC 5321 4.5.3.2 gives it five minutes).
 const mailTime = 30 * time.Second
 
 // Email hands notices to a mail server (SMTP, RFC 5321), one connection each. A message that comes twice has the same Message-ID.
@@ -53,17 +54,19 @@ func (e *Email) Send(ctx context.Context, m Message) Outcome {
 	if err != nil {
 		return unwritten(err)
 	}
-	client, limit, err := e.open(ctx)
+	client, step, err := e.open(ctx, cmp.Or(m.patience(0), mailTime))
 	if err != nil {
 		return mailFailed(ctx, err, "the mail server cannot be used", DestinationDown)
 	}
 	defer func() { _ = client.Close() }()
+	step()
 	if err := client.Mail(e.From); err != nil {
 		return mailFailed(ctx, err, "the mail server does not take the sender's address", Later)
 	}
 	var refused error
 	taken := 0
 	for _, to := range e.To {
+		step()
 		err := client.Rcpt(to)
 		var said *textproto.Error
 		switch {
@@ -78,11 +81,10 @@ func (e *Email) Send(ctx context.Context, m Message) Outcome {
 	if taken == 0 {
 		return mailFailed(ctx, refused, "the mail server takes none of the addresses", Never)
 	}
-	if patience := m.patience(0); patience > 0 {
-		limit(patience)
-	}
+	step()
 	w, err := client.Data()
 	if err == nil {
+		step()
 		_, err = w.Write(body)
 	}
 	if err == nil {
@@ -91,6 +93,7 @@ func (e *Email) Send(ctx context.Context, m Message) Outcome {
 	if err != nil {
 		return mailFailed(ctx, err, "the mail server does not take the message", Later)
 	}
+	step()
 	_ = client.Quit()
 	if refused != nil {
 		o := mailFailed(ctx, refused, "", DoneWithWarning)
@@ -100,19 +103,19 @@ func (e *Email) Send(ctx context.Context, m Message) Outcome {
 	return Outcome{Class: Done, Protocol: protocolOfMail, Code: "250"}
 }
 
-// open connects and signs in; limit gives what comes then a time.
-func (e *Email) open(ctx context.Context) (client *smtp.Client, limit func(time.Duration), err error) {
+// open connects and signs in. Each step may take as long as patience; step begins another one.
+func (e *Email) open(ctx context.Context, patience time.Duration) (client *smtp.Client, step func(), err error) {
 	host, _, err := net.SplitHostPort(e.Address)
 	if err != nil {
 		return nil, nil, err
 	}
-	conn, err := (&net.Dialer{Timeout: 10 * time.Second}).DialContext(ctx, "tcp", e.Address)
+	conn, err := (&net.Dialer{Timeout: min(patience, 10*time.Second)}).DialContext(ctx, "tcp", e.Address)
 	if err != nil {
 		return nil, nil, err
 	}
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
-	limit = func(d time.Duration) { _ = conn.SetDeadline(time.Now().Add(d)) }
-	limit(mailTime)
+	step = func() { _ = conn.SetDeadline(time.Now().Add(patience)) }
+	step()
 	defer func() {
 		if err != nil {
 			stop()
@@ -133,6 +136,7 @@ func (e *Email) open(ctx context.Context) (client *smtp.Client, limit func(time.
 	if client, err = smtp.NewClient(stream, host); err != nil {
 		return nil, nil, err
 	}
+	step()
 	if err := client.Hello(literal(conn.LocalAddr())); err != nil {
 		return nil, nil, err
 	}
@@ -140,12 +144,13 @@ func (e *Email) open(ctx context.Context) (client *smtp.Client, limit func(time.
 		if ok, _ := client.Extension("STARTTLS"); !ok {
 			return nil, nil, errors.New("it does not offer STARTTLS, and nothing is sent in clear; look at security")
 		}
+		step()
 		if err := client.StartTLS(config); err != nil {
 			return nil, nil, err
 		}
 	}
 	if e.User == "" {
-		return client, limit, nil
+		return client, step, nil
 	}
 	password, err := Secret(e.PasswordFile)
 	if err != nil {
@@ -154,7 +159,8 @@ func (e *Email) open(ctx context.Context) (client *smtp.Client, limit func(time.
 	if _, ways := client.Extension("AUTH"); !slices.Contains(strings.Fields(strings.ToUpper(ways)), "PLAIN") {
 		return nil, nil, errors.New("it offers no sign-in by AUTH PLAIN; look at user, or leave it out")
 	}
-	return client, limit, client.Auth(smtp.PlainAuth("", e.User, password, host))
+	step()
+	return client, step, client.Auth(smtp.PlainAuth("", e.User, password, host))
 }
 
 // literal is an address as RFC 5321 4.1.3 has it for a client without a name.
@@ -168,7 +174,7 @@ func literal(a net.Addr) string {
 
 // Probe signs in and sends nothing.
 func (e *Email) Probe(ctx context.Context) (string, error) {
-	client, _, err := e.open(ctx)
+	client, _, err := e.open(ctx, mailTime)
 	if err != nil {
 		return "", fmt.Errorf("smtp: %w", err)
 	}

@@ -65,6 +65,36 @@ func TestEmail_answers(t *testing.T) {
 	}
 }
 
+// TestEmail_patience: a server that hangs at any step is waited for as long as asked, and one that needs less than that for each step, and
+// more in all, has it.
+func TestEmail_patience(t *testing.T) {
+	for _, verb := range []string{"EHLO", "MAIL", "RCPT", "DATA", "."} {
+		t.Run(verb, func(t *testing.T) {
+			s := (&peers.MailServer{Answer: func(v, _ string) string {
+				if v == verb {
+					return peers.Hang
+				}
+				return ""
+			}}).Start(t)
+			m := noticeOf("n")
+			m.Patience = 200 * time.Millisecond
+			began := time.Now()
+			o := mailTo(s, ClearText).Send(t.Context(), m)
+			require.False(t, o.Class.Delivered())
+			require.Less(t, time.Since(began), mailTime/3)
+		})
+	}
+	t.Run("slow", func(t *testing.T) {
+		s := (&peers.MailServer{Answer: func(string, string) string {
+			time.Sleep(300 * time.Millisecond)
+			return ""
+		}}).Start(t)
+		m := noticeOf("n")
+		m.Patience = 1200 * time.Millisecond
+		require.Equal(t, Done, mailTo(s, ClearText).Send(t.Context(), m).Class)
+	})
+}
+
 // TestEmail_security: TLS from the beginning or by STARTTLS, with a server that is known, and never a password or a message without.
 func TestEmail_security(t *testing.T) {
 	a := securetest.NewAuthority(t)

@@ -9,10 +9,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
+	"net/http/httptrace"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"endogate/dicomnode/ledger"
@@ -95,9 +96,11 @@ func (h *Webhook) Send(ctx context.Context, m Message) Outcome {
 	} {
 		request.Header.Set(name, value)
 	}
-	response, err := h.Client.Do(request)
+	var sent atomic.Bool
+	trace := &httptrace.ClientTrace{WroteRequest: func(w httptrace.WroteRequestInfo) { sent.Store(w.Err == nil) }}
+	response, err := h.Client.Do(request.WithContext(httptrace.WithClientTrace(waiting, trace)))
 	if err != nil {
-		return h.failed(ctx, err)
+		return h.failed(ctx, sent.Load(), err)
 	}
 	defer func() { _ = response.Body.Close() }()
 	return hookOutcome(response)
@@ -123,14 +126,13 @@ func hookOutcome(r *http.Response) Outcome {
 	return o
 }
 
-// failed says what it means that there was no answer. A webhook has no question whether it is there: one that a connection cannot be made to
-// is not.
-func (h *Webhook) failed(ctx context.Context, err error) Outcome {
-	var dial *net.OpError
+// failed says what it means that there was no answer. A webhook has no question whether it is there: one that nothing could be sent to, as
+// there is no connection, or none that it and we agree on (TLS), is not.
+func (h *Webhook) failed(ctx context.Context, sent bool, err error) Outcome {
 	switch {
 	case ctx.Err() != nil:
 		return Outcome{Err: err}
-	case errors.As(err, &dial) && dial.Op == "dial":
+	case !sent:
 		return Outcome{Class: DestinationDown, Reason: "the receiver cannot be reached: " + reasonOf(err), Err: err}
 	}
 	reason := "the receiver broke off before it answered"

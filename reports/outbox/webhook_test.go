@@ -5,6 +5,8 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
+	"log"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -178,6 +180,48 @@ func TestWebhook_noAnswer(t *testing.T) {
 	down := hook.Send(t.Context(), noticeOf("n"))
 	assert.Equal(t, DestinationDown, down.Class)
 	assert.NotContains(t, down.Reason, "http://")
+}
+
+// TestWebhook_notSent: where nothing could be sent the receiver is not there, as a whole: it is no silence of one notice.
+func TestWebhook_notSent(t *testing.T) {
+	listen := func(handle func(net.Conn)) string {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			for {
+				conn, err := ln.Accept()
+				if err != nil {
+					return
+				}
+				handle(conn)
+			}
+		}()
+		t.Cleanup(func() { _ = ln.Close(); <-done })
+		return "https://" + ln.Addr().String() + "/"
+	}
+	other := httptest.NewUnstartedServer(http.NotFoundHandler())
+	other.Config.ErrorLog = log.New(io.Discard, "", 0)
+	other.StartTLS()
+	t.Cleanup(other.Close)
+	for name, url := range map[string]string{
+		"of an authority that is not known": other.URL,
+		"no TLS":                            listen(func(c net.Conn) { _, _ = io.WriteString(c, "HTTP/1.1 400 Bad Request\r\n\r\n"); _ = c.Close() }),
+		"hangs":                             listen(func(c net.Conn) { t.Cleanup(func() { _ = c.Close() }) }),
+	} {
+		t.Run(name, func(t *testing.T) {
+			hook := hookTo(t, func(http.ResponseWriter, *http.Request) { t.Error("asked") })
+			hook.URL = url
+			m := noticeOf("n")
+			m.Patience = 300 * time.Millisecond
+			o := hook.Send(t.Context(), m)
+			require.Equal(t, DestinationDown, o.Class, "%v", o.Err)
+			require.False(t, o.Silent)
+			require.Contains(t, o.Reason, "cannot be reached: ")
+			require.NotContains(t, o.Reason, "127.0.0.1")
+		})
+	}
 }
 
 // TestNotices_neverSent: nothing but a notice goes by webhook and e-mail, and none that the ledger does not have.
