@@ -20,8 +20,36 @@ import (
 	"endogate/hl7"
 )
 
-// Unverified is said with each.
-const Unverified = "Found by a model, not verified by a person."
+// What is said with each: who says it, and that nobody has verified it.
+const (
+	Unverified = "Found by a model, not verified by a person."
+	notFound   = "Not found by a model; not verified by a person."
+	compared   = "Compared by a program, not verified by a person."
+)
+
+// differ is how a report and a model do, by the kind of a review.
+var differ = map[string]struct{ how, note string }{
+	"missed":        {"a report denies it, a model sees it", Unverified},
+	"not-mentioned": {"a report does not speak of it, a model sees it", Unverified},
+	"uncertain":     {"a report is not sure of it", compared},
+	"not-seen":      {"a report states it, a model does not see it", notFound},
+}
+
+// note is what is said with n.
+func note(n ledger.Notice) string {
+	if n.On == ledger.OnReview {
+		return cmp.Or(differ[n.Kind].note, compared)
+	}
+	return Unverified
+}
+
+// soon is how soon a person is asked: a report that is doubted, or that a model does not bear out, keeps (priority 3 in the worklist).
+func soon(n ledger.Notice) string {
+	if note(n) == Unverified {
+		return "A study needs a person soon."
+	}
+	return "A study needs a second look by a person."
+}
 
 // Writer writes notices.
 type Writer struct {
@@ -35,7 +63,7 @@ func (w Writer) Link(n ledger.Notice) string { return w.Page + "/#/studies/" + s
 // what is n in a line.
 func what(n ledger.Notice) string {
 	if n.On == ledger.OnReview {
-		return fmt.Sprintf("%s: a model and a report differ (%s)", oneLine(n.Finding), oneLine(n.Kind))
+		return fmt.Sprintf("%s: %s (%s)", oneLine(n.Finding), cmp.Or(differ[n.Kind].how, "a model and a report differ"), oneLine(n.Kind))
 	}
 	return fmt.Sprintf("%s: found by a model, urgent", oneLine(n.Finding))
 }
@@ -60,7 +88,7 @@ func (w Writer) JSON(n ledger.Notice) ([]byte, error) {
 		ledger.Notice
 		Link string `json:"link"`
 		Note string `json:"note"`
-	}{"endogate." + n.On, n, w.Link(n), Unverified})
+	}{"endogate." + n.On, n, w.Link(n), note(n)})
 	return bytes.TrimSuffix(out.Bytes(), []byte{'\n'}), err
 }
 
@@ -87,7 +115,7 @@ func (w Writer) Mail(n ledger.Notice, from mail.Address, to []mail.Address) ([]b
 	}
 	out.WriteString("\r\n")
 	body := quotedprintable.NewWriter(&out)
-	for _, line := range append([]string{"A study needs a person soon.", "", what(n) + "."}, w.lines(n)...) {
+	for _, line := range append([]string{soon(n), "", what(n) + "."}, w.lines(n)...) {
 		if _, err := fmt.Fprintf(body, "%s\r\n", line); err != nil {
 			return nil, err
 		}
@@ -96,10 +124,14 @@ func (w Writer) Mail(n ledger.Notice, from mail.Address, to []mail.Address) ([]b
 }
 
 func (w Writer) lines(n ledger.Notice) []string {
+	figures := "No frame is at or above the threshold"
+	if n.Frames > 0 {
+		figures = fmt.Sprintf("Probability %.3f, on %d frames at or above the threshold", n.Probability, n.Frames)
+	}
 	return []string{
-		Unverified, "",
+		note(n), "",
 		w.Link(n), "",
-		fmt.Sprintf("Probability %.3f, on %d frames at or above the threshold, by %s %s.", n.Probability, n.Frames, oneLine(n.Model), oneLine(n.ModelVersion)),
+		fmt.Sprintf("%s, by %s %s.", figures, oneLine(n.Model), oneLine(n.ModelVersion)),
 		fmt.Sprintf("Rule %s, route %s, notification %s.", n.Rule, oneLine(n.Route), n.ID),
 	}
 }
@@ -145,13 +177,15 @@ func (w Writer) HL7(n ledger.Notice, to Receiver) ([]byte, error) {
 	} {
 		set(field[0], field[1])
 	}
-	for i, row := range [][5]string{
-		{"TX", "121071", "Finding", "DCM", what(n)},
-		{"NM", "122157", "Probability", "DCM", strconv.FormatFloat(n.Probability, 'f', 4, 64)},
+	rows := [][5]string{{"TX", "121071", "Finding", "DCM", what(n)}}
+	if n.Frames > 0 {
+		rows = append(rows, [5]string{"NM", "122157", "Probability", "DCM", strconv.FormatFloat(n.Probability, 'f', 4, 64)})
+	}
+	for i, row := range append(rows, [][5]string{
 		{"ST", "113014", "DICOM Study", "DCM", string(n.Study)},
 		{"TX", "LINK", "Page of the study", "99ENDOGATE", w.Link(n)},
-		{"TX", "121106", "Comment", "DCM", Unverified},
-	} {
+		{"TX", "121106", "Comment", "DCM", note(n)},
+	}...) {
 		obx := fmt.Sprintf("OBX[%d]-", i+1)
 		for _, field := range [][2]string{{"1", strconv.Itoa(i + 1)}, {"2", row[0]}, {"3.1", row[1]}, {"3.2", row[2]}, {"3.3", row[3]}, {"5", row[4]}, {"11", "R"}} {
 			set(obx+field[0], field[1])

@@ -67,6 +67,46 @@ Rule oncall, route endoscopy, notification notice-0123456789abcdef012345678=
 `, "\n", "\r\n"), string(b))
 }
 
+// TestNotice_kinds: what a model did not find is not said to be found by it, in any form, nor with a probability; what can wait is not for soon.
+func TestNotice_kinds(t *testing.T) {
+	for _, row := range []struct {
+		kind         string
+		frames       int
+		says, note   string
+		soon, figure bool
+	}{
+		{"missed", 3, "a report denies it, a model sees it", "Found by a model, not verified by a person.", true, true},
+		{"not-mentioned", 2, "a report does not speak of it, a model sees it", "Found by a model, not verified by a person.", true, true},
+		{"uncertain", 2, "a report is not sure of it", "Compared by a program, not verified by a person.", false, true},
+		{"uncertain", 0, "a report is not sure of it", "Compared by a program, not verified by a person.", false, false},
+		{"not-seen", 1, "a report states it, a model does not see it", "Not found by a model; not verified by a person.", false, true},
+		{"not-seen", 0, "a report states it, a model does not see it", "Not found by a model; not verified by a person.", false, false},
+	} {
+		n := sample
+		n.On, n.Kind, n.Frames, n.Received = ledger.OnReview, row.kind, row.frames, time.Time{}
+		if n.Frames == 0 {
+			n.Probability = 0
+		}
+		letter, err := to.Mail(n, mail.Address{Address: "endogate@example.org"}, []mail.Address{{Address: "a@example.org"}})
+		require.NoError(t, err)
+		message, err := to.HL7(n, Receiver{})
+		require.NoError(t, err)
+		document, err := to.JSON(n)
+		require.NoError(t, err)
+		for _, text := range []string{string(letter), string(message)} {
+			require.Contains(t, strings.ReplaceAll(text, "=\r\n", ""), row.says)
+		}
+		for _, text := range []string{string(letter), string(message), string(document)} {
+			require.Contains(t, strings.ReplaceAll(text, "=\r\n", ""), row.note)
+			require.Equal(t, row.note == Unverified, strings.Contains(text, "Found by a model"), text)
+		}
+		require.Equal(t, row.soon, strings.Contains(string(letter), "soon"))
+		require.Equal(t, row.figure, strings.Contains(string(letter), "Probability"))
+		require.Equal(t, row.figure, strings.Contains(string(message), "^Probability^"))
+		require.NotContains(t, string(document), "received_at", "no frame came first")
+	}
+}
+
 // TestNotice_anyText: whatever a class, model or finding is called, it begins no header, segment, field or line of its own, and a receiver
 // reads it as what it is.
 func TestNotice_anyText(t *testing.T) {
