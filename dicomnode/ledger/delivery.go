@@ -42,14 +42,14 @@ const deliveryColumns = `SELECT d.id, d.kind, d.destination, d.entry, d.alternat
 	d.series_instance_uid, s.study_instance_uid, d.transfer_syntax_uid, d.purpose, d.rank, d.state, d.attempts, d.next_at,
 	d.ended_at, d.used, d.protocol, d.code, d.text, d.reason, d.waits_for,
 	EXISTS (SELECT 1 FROM instance i WHERE i.entry = d.entry AND i.state = 'conflict'), d.held, d.number, d.version,
-	d.behind `
+	d.behind, d.source `
 
 func scanDelivery(rows *sql.Rows) (Delivery, error) {
 	var d Delivery
 	err := rows.Scan(&d.ID, &d.Kind, &d.Destination, &d.Entry, &d.Alternate, &d.Instance.SOPClassUID, &d.Instance.SOPInstanceUID,
 		&d.Instance.SeriesInstanceUID, &d.Instance.StudyInstanceUID, &d.TransferSyntaxUID, &d.Purpose, &d.Rank, &d.State,
 		&d.Attempts, timeColumn{&d.NextAt}, timeColumn{&d.EndedAt}, &d.Used, &d.Answer.Protocol, &d.Answer.Code, &d.Answer.Text, &d.Reason, &d.After, &d.Conflict, &d.Held, &d.Number, &d.Version,
-		&d.Behind)
+		&d.Behind, &d.Source)
 	if d.State == DeliveryParked && d.EndedAt.IsZero() {
 		d.EndedAt = d.NextAt // parked as it was made
 	}

@@ -253,9 +253,13 @@ type Delivery struct {
 	Held              bool   // of a result of a study that waits at the gate: it is not due
 	Number, Version   int    // of the draft that a message was made of; 0: of none
 	Behind            bool   // others go first: it was deferred behind them, or one of its series was
+	Source            string // with the others of it it takes turns with those of other sources
 
 	screening string // that it was made for, among whose it waits for its turn; empty: for none
 }
+
+// Stat says whether d is in the STAT lane: four of each source there have their turn with one of each other.
+func (d Delivery) Stat() bool { return strings.HasPrefix(d.Source, "\x01") }
 
 // Why is the reason with what the peer said: it may have patient data.
 func (d Delivery) Why() string { return d.Answer.why(d.Reason) }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -1135,7 +1136,7 @@ func TestOutbox_fullAndFresh(t *testing.T) {
 // time, and nothing is left.
 func TestOutbox_fairTurns(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		w := &worker{}
+		w := &worker{tried: map[string]int{}}
 		var due []ledger.Delivery
 		for i, behind := range rapid.SliceOfN(rapid.Bool(), 0, 40).Draw(t, "behind") {
 			due = append(due, ledger.Delivery{ID: int64(i), Behind: behind})
@@ -1161,6 +1162,71 @@ func TestOutbox_fairTurns(t *testing.T) {
 }
 
 // TestOutbox_never: what a peer refuses for good goes as the alternate too, before a person is asked.
+// TestOutbox_turnsReadAnew: where a destination is so slow that what is due is read anew after each attempt, or after some, sources have
+// their turns all the same: four of each in the STAT lane, then one of each other.
+func TestOutbox_turnsReadAnew(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var all []ledger.Delivery
+		sources := rapid.IntRange(1, 5).Draw(t, "sources")
+		left := map[string]int{}
+		for i := range sources {
+			source := fmt.Sprint("ROOM", i)
+			if rapid.Bool().Draw(t, "stat") {
+				source = "\x01" + source
+			}
+			for range rapid.IntRange(1, 30).Draw(t, "of it") {
+				all = append(all, ledger.Delivery{ID: int64(len(all)), Source: source})
+				left[source]++
+			}
+		}
+		size := maps.Clone(left)
+		w := newWorker(&Outbox{Log: slog.New(slog.DiscardHandler)}, "pacs", nil)
+		since := map[string]int{} // of others, since the last of a source
+		for len(all) > 0 {
+			due := asLedgerReads(all)
+			w.joinTurns(due)
+			n := rapid.IntRange(1, 3).Draw(t, "until read anew")
+			for d := range w.turns(due) {
+				all = slices.DeleteFunc(all, func(o ledger.Delivery) bool { return o.ID == d.ID })
+				left[d.Source]--
+				since[d.Source] = 0
+				for source, some := range left {
+					if source == d.Source || some == 0 {
+						continue
+					}
+					if since[source]++; since[source] > 8*sources {
+						t.Fatalf("%d others went since one of %q, of which are %d of %d", since[source], source, some, size[source])
+					}
+				}
+				if n--; n == 0 {
+					break
+				}
+			}
+		}
+	})
+}
+
+// asLedgerReads puts deliveries in the order of ledger.DueDeliveries.
+func asLedgerReads(all []ledger.Delivery) []ledger.Delivery {
+	round, seen := map[int64]int{}, map[string]int{}
+	for _, d := range all {
+		n := seen[d.Source]
+		if seen[d.Source]++; d.Stat() {
+			n /= 4
+		}
+		round[d.ID] = n
+	}
+	stat := func(d ledger.Delivery) int {
+		if d.Stat() {
+			return 0
+		}
+		return 1
+	}
+	return slices.SortedStableFunc(slices.Values(all), func(a, b ledger.Delivery) int {
+		return cmp.Or(cmp.Compare(round[a.ID], round[b.ID]), cmp.Compare(stat(a), stat(b)), cmp.Compare(a.ID, b.ID))
+	})
+}
+
 func TestOutbox_never(t *testing.T) {
 	for _, row := range []struct {
 		name      string

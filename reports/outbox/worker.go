@@ -43,7 +43,8 @@ type worker struct {
 	// usedFresh and usedBehind are how long attempts at what was never tried and at what was have taken, as long as there
 	// is some of both.
 	usedFresh, usedBehind time.Duration
-	fromEnd               bool // the next of what was never tried is the newest: the oldest was not taken
+	fromEnd               bool           // the next of what was never tried is the newest: the oldest was not taken
+	tried                 map[string]int // of what was never tried: how many of each source had their turn, as long as it has some due
 
 	mu        sync.Mutex
 	condition Condition
@@ -55,7 +56,7 @@ func newWorker(o *Outbox, name string, sender Sender) *worker {
 	return &worker{
 		o: o, name: name, sender: sender, log: o.Log.With("destination", name), rested: true,
 		unsettled: map[int64]attempt{}, wake: make(chan struct{}, 1), retry: make(chan struct{}, 1), condition: Condition{Up: true},
-		silentOn: map[dicom.UID]bool{}, silences: map[int64]silences{},
+		silentOn: map[dicom.UID]bool{}, silences: map[int64]silences{}, tried: map[string]int{},
 	}
 }
 
@@ -140,6 +141,7 @@ func (w *worker) due(ctx context.Context, longest time.Duration, limit int) ([]l
 	if err != nil {
 		return nil, err
 	}
+	w.joinTurns(due)
 	if w.until(w.behindUntil) > 0 {
 		due = slices.DeleteFunc(due, func(d ledger.Delivery) bool { return d.Behind })
 	}
@@ -188,10 +190,17 @@ func (w *worker) turns(due []ledger.Delivery) iter.Seq[ledger.Delivery] {
 				from = &behind
 			}
 			at, end := 0, from == &fresh && w.fromEnd
-			if w.fromEnd = false; end {
+			w.fromEnd = false
+			switch {
+			case end:
 				at = len(fresh) - 1
+			case from == &fresh:
+				at = w.turn(fresh)
 			}
 			d := (*from)[at]
+			if from == &fresh {
+				w.tried[d.Source]++
+			}
 			*from = slices.Delete(*from, at, at+1)
 			if !yield(d) {
 				return
@@ -199,6 +208,52 @@ func (w *worker) turns(due []ledger.Delivery) iter.Seq[ledger.Delivery] {
 			w.fromEnd = w.fromEnd && !end
 		}
 	}
+}
+
+// statTurns is how many in the STAT lane are sent for one of each other source.
+const statTurns = 4
+
+// round is how many turns the source of d has had.
+func (w *worker) round(d ledger.Delivery) int {
+	if d.Stat() {
+		return w.tried[d.Source] / statTurns
+	}
+	return w.tried[d.Source]
+}
+
+// joinTurns has sources that have something due from now on begin with the round that the others are in, and forgets those that have not: so
+// nobody has turns for the time when there was nothing, and what is read anew after each attempt goes on where it was.
+func (w *worker) joinTurns(due []ledger.Delivery) {
+	now, some := 0, false
+	for _, d := range due {
+		if _, known := w.tried[d.Source]; known && !d.Behind && (!some || w.round(d) < now) {
+			now, some = w.round(d), true
+		}
+	}
+	next := map[string]int{}
+	for _, d := range due {
+		n, known := w.tried[d.Source]
+		switch {
+		case d.Behind:
+			continue
+		case !known && d.Stat():
+			n = now * statTurns
+		case !known:
+			n = now
+		}
+		next[d.Source] = n
+	}
+	w.tried = next
+}
+
+// turn picks the first of the source that had the fewest turns, as the ledger has them in order.
+func (w *worker) turn(fresh []ledger.Delivery) (at int) {
+	for i, d := range fresh {
+		if w.round(d) < w.round(fresh[at]) {
+			at = i
+		}
+	}
+	return at
 }
 
 // look is how long attempts may take without others that have come meanwhile being looked at.
