@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
@@ -230,6 +231,60 @@ func TestNotice_retracted(t *testing.T) {
 			require.Equal(t, []string{testModel.Version}, waiting(), "nobody was told")
 		})
 	}
+}
+
+// TestNotice_screened: nobody is told of what a second look over old studies brings to light, neither by comparing again nor by what models
+// find then; what comes besides is told of.
+func TestNotice_screened(t *testing.T) {
+	l, ctx := openLedger(t), t.Context()
+	require.NoError(t, l.SetNotify(ctx, callAll, at(0)))
+	take(t, l, reportSays("r1", "No polyps."))
+	receive(t, l, receipt(1))
+	put := func(findings ...string) {
+		t.Helper()
+		due, err := l.DueLooks(ctx, 10)
+		require.NoError(t, err)
+		require.Len(t, due, 1)
+		var all []Review
+		for _, f := range findings {
+			all = append(all, Review{Finding: f, Kind: "missed", State: ReviewOpen, Model: "demo", ModelVersion: "1"})
+		}
+		require.NoError(t, l.PutReviews(ctx, due[0], all, at(300)))
+	}
+	_, err := l.StartScreening(ctx, Screening{Name: "abc", From: at(0), Before: at(200), MadeAt: at(400)})
+	require.NoError(t, err)
+	step := func(offers ...Receipt) {
+		t.Helper()
+		require.NoError(t, l.StepScreening(ctx, ScreeningStep{Screening: "abc", Study: "1.2", Over: true, Offers: offers}, at(500)))
+	}
+	step()
+	put("came with the report")
+	told := []string{"missed came with the report"}
+	require.Equal(t, told, notices(t, l, "1.2"))
+	step()
+	put("came with the report", "by other words")
+	require.Equal(t, told, notices(t, l, "1.2"))
+	offer := receipt(1)
+	offer.Models = []string{"demo", "other"}
+	step(offer)
+	put("came with the report", "by other words")
+	require.NoError(t, l.FinishJob(ctx, "entry001.other", testModel, sees("polyp", 0.99), nil, at(600)))
+	exams, err := l.DueExams(ctx, at(900), time.Second, time.Hour)
+	require.NoError(t, err)
+	require.Len(t, exams, 1)
+	require.NoError(t, l.FinishReport(ctx, exams[0], nil, at(900)))
+	put("came with the report", "by other words", "polyp")
+	require.Equal(t, told, notices(t, l, "1.2"))
+	take(t, l, reportSays("r2", "No polyps."))
+	step()
+	put("came with the report", "by other words", "polyp", "another")
+	require.Equal(t, append(told, "missed another"), notices(t, l, "1.2"))
+	require.NoError(t, l.FinishJob(ctx, "entry001.demo", testModel, sees("ulcer", 0.99), nil, at(950)))
+	exams, err = l.DueExams(ctx, at(2000), time.Second, time.Hour)
+	require.NoError(t, err)
+	require.NoError(t, l.FinishReport(ctx, exams[0], nil, at(2000)))
+	put("came with the report", "by other words", "polyp", "another", "ulcer")
+	require.Equal(t, append(told, "missed another", "missed ulcer"), notices(t, l, "1.2"))
 }
 
 // TestNotice_stat: what is made of an urgent study goes before others, and however much that is, others have a turn after every four.

@@ -187,6 +187,10 @@ func (l *Ledger) PutReviews(ctx context.Context, k Look, reviews []Review, at ti
 		if err := t.row("SELECT id FROM study WHERE study_instance_uid = ? AND forgotten_at IS NULL", []any{k.Study}, &study); err != nil {
 			return notFound(err)
 		}
+		var quiet bool // it is compared for a second look over what was here
+		if err := t.row("SELECT coalesce((SELECT quiet FROM look WHERE study = ?), 0)", []any{study}, &quiet); err != nil {
+			return err
+		}
 		names := make([]string, len(reviews))
 		for i, r := range reviews {
 			r.Study = k.Study
@@ -211,7 +215,7 @@ func (l *Ledger) PutReviews(ctx context.Context, k Look, reviews []Review, at ti
 			if err != nil {
 				return err
 			}
-			if newly {
+			if newly && !quiet {
 				opened = append(opened, r)
 			}
 		}

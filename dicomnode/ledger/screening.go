@@ -162,7 +162,7 @@ func (t *tx) stepScreening(s ScreeningStep, at time.Time) error {
 	if _, err := t.exec("UPDATE screening SET offered = offered + ?, reread = reread + ? WHERE name = ?", offered, read, s.Screening); err != nil || !s.Over {
 		return err
 	}
-	compared, err := t.exec("UPDATE look SET version = version + 1 WHERE study = ?", study)
+	compared, err := t.exec("UPDATE look SET version = version + 1, quiet = (version = looked OR quiet) WHERE study = ?", study)
 	if err != nil {
 		return err
 	}
