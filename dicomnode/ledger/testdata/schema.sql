@@ -271,7 +271,7 @@ CREATE TABLE look (
 	study   INTEGER PRIMARY KEY REFERENCES study (id),
 	version INTEGER NOT NULL,
 	looked  INTEGER NOT NULL DEFAULT 0
-);
+, quiet INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE message (
 	id          INTEGER PRIMARY KEY,
 	entry       TEXT NOT NULL UNIQUE, -- in the spool
@@ -560,10 +560,11 @@ CREATE TRIGGER job_state AFTER UPDATE OF state ON job WHEN OLD.state <> NEW.stat
 	WHERE id = NEW.instance;
 END;
 CREATE TRIGGER look_exam AFTER UPDATE OF revision ON exam WHEN NEW.revision <> OLD.revision BEGIN
-	UPDATE look SET version = version + 1 WHERE study = NEW.study;
+	UPDATE look SET version = version + 1, quiet = (version = looked OR quiet) AND EXISTS (SELECT 1 FROM job WHERE exam = NEW.id)
+		AND NOT EXISTS (SELECT 1 FROM job WHERE exam = NEW.id AND screening = '') WHERE study = NEW.study;
 END;
 CREATE TRIGGER look_report AFTER INSERT ON event WHEN NEW.what = 'message' AND EXISTS (SELECT 1 FROM report_reading WHERE entry = NEW.entry) BEGIN
-	INSERT INTO look (study, version) VALUES (NEW.study, 1) ON CONFLICT DO UPDATE SET version = version + 1;
+	INSERT INTO look (study, version) VALUES (NEW.study, 1) ON CONFLICT DO UPDATE SET version = version + 1, quiet = 0;
 END;
 CREATE TRIGGER message_gone AFTER DELETE ON message BEGIN
 	UPDATE tally SET n = n - 1 WHERE kind = 'message' AND name = OLD.type AND state = OLD.code;
