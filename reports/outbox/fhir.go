@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -56,15 +55,15 @@ func (f *FHIR) Send(ctx context.Context, m Message) Outcome {
 		waiting, cancel = context.WithTimeout(ctx, patience)
 	}
 	defer cancel()
-	answer, err := f.ask(waiting, http.MethodPost, "", bundle)
-	var dial *net.OpError
+	tracing, connected := traced(waiting)
+	answer, err := f.ask(tracing, http.MethodPost, "", bundle)
 	var none noToken
 	switch {
 	case err == nil:
 		return answer.outcome()
 	case ctx.Err() != nil:
 		return Outcome{Err: err}
-	case errors.As(err, &dial) && dial.Op == "dial", errors.As(err, &none):
+	case !connected(), errors.As(err, &none):
 		return Outcome{Class: DestinationDown, Reason: "the server cannot be reached: " + reasonOf(err), Err: err}
 	}
 	reason := "the server broke off before it answered to the bundle"

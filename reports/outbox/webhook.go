@@ -96,11 +96,10 @@ func (h *Webhook) Send(ctx context.Context, m Message) Outcome {
 	} {
 		request.Header.Set(name, value)
 	}
-	var sent atomic.Bool
-	trace := &httptrace.ClientTrace{WroteRequest: func(w httptrace.WroteRequestInfo) { sent.Store(w.Err == nil) }}
-	response, err := h.Client.Do(request.WithContext(httptrace.WithClientTrace(waiting, trace)))
+	tracing, connected := traced(waiting)
+	response, err := h.Client.Do(request.WithContext(tracing))
 	if err != nil {
-		return h.failed(ctx, sent.Load(), err)
+		return h.failed(ctx, connected(), err)
 	}
 	defer func() { _ = response.Body.Close() }()
 	return hookOutcome(response)
@@ -126,13 +125,22 @@ func hookOutcome(r *http.Response) Outcome {
 	return o
 }
 
-// failed says what it means that there was no answer. A webhook has no question whether it is there: one that nothing could be sent to, as
-// there is no connection, or none that it and we agree on (TLS), is not.
-func (h *Webhook) failed(ctx context.Context, sent bool, err error) Outcome {
+// traced returns a context for requests, and whether the last of them had a connection, with TLS that both sides agree on where it is spoken.
+func traced(ctx context.Context) (tracing context.Context, connected func() bool) {
+	var is atomic.Bool
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GetConn: func(string) { is.Store(false) },
+		GotConn: func(httptrace.GotConnInfo) { is.Store(true) },
+	}), is.Load
+}
+
+// failed says what it means that there was no answer. A webhook has no question whether it is there: one without a
+// connection, or with none that both sides agree on (TLS), is not.
+func (h *Webhook) failed(ctx context.Context, connected bool, err error) Outcome {
 	switch {
 	case ctx.Err() != nil:
 		return Outcome{Err: err}
-	case !sent:
+	case !connected:
 		return Outcome{Class: DestinationDown, Reason: "the receiver cannot be reached: " + reasonOf(err), Err: err}
 	}
 	reason := "the receiver broke off before it answered"

@@ -182,7 +182,7 @@ func TestWebhook_noAnswer(t *testing.T) {
 	assert.NotContains(t, down.Reason, "http://")
 }
 
-// TestWebhook_notSent: where nothing could be sent the receiver is not there, as a whole: it is no silence of one notice.
+// TestWebhook_notSent: where nothing could be sent the receiver, or server of FHIR, is not there, as a whole: it is no silence of one notice.
 func TestWebhook_notSent(t *testing.T) {
 	listen := func(handle func(net.Conn)) string {
 		ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -220,6 +220,15 @@ func TestWebhook_notSent(t *testing.T) {
 			require.False(t, o.Silent)
 			require.Contains(t, o.Reason, "cannot be reached: ")
 			require.NotContains(t, o.Reason, "127.0.0.1")
+
+			f := fhirTo(t, func(http.ResponseWriter, *http.Request) { t.Error("asked") })
+			f.Base = url
+			m = fhirMessage()
+			m.Patience = 300 * time.Millisecond
+			o = f.Send(t.Context(), m)
+			require.Equal(t, DestinationDown, o.Class, "%v", o.Err)
+			require.False(t, o.Silent)
+			require.Contains(t, o.Reason, "cannot be reached: ")
 		})
 	}
 }
