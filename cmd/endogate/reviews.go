@@ -216,7 +216,7 @@ func (r reviewsCounts) Run(ctx context.Context, c *cli, tty console) error {
 		return err
 	}
 	w := tabwriter.NewWriter(tty.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "month\tmodel\tfinding\tsite\tthreshold\tcompared\tagreed\topen\tmodel right\treport right\tconfirmed misses")
+	_, _ = fmt.Fprintln(w, "month\tmodel\tfinding\tsite\tthreshold\tcompared\tagreed\topen\tmodel right\treport right\tconfirmed misses")
 	for _, n := range answer.Counts {
 		fmt.Fprintf(w, "%s\t%s %s\t%s\t%s\t%.2f\t%d\t%d %s\t%d\t%d %s\t%d\t%d %s\n", n.Month, n.Model, n.ModelVersion, n.Finding, cmp.Or(n.Site.Meaning, n.Site.Value), n.Threshold,
 			n.Compared, n.Agreed, n.Agreement, n.Open, n.Confirmed, n.Confirmation, n.Rejected, n.Missed, n.Miss)

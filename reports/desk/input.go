@@ -321,7 +321,8 @@ func (q *qualities) put(k frameKey, v draft.Quality) {
 	q.of[k] = v
 }
 
-var errNoBytes = errors.New("desk: its bytes are not kept any more")
+// ErrUnmeasured is that a frame is not looked at: its bytes are not kept any more, or it would cost too much.
+var ErrUnmeasured = errors.New("desk: its pixels are not looked at")
 
 // quality measures frames of the instances received, each once. Of a span it is the middle frame that counts.
 func (d *Desk) quality(ctx context.Context, received []ledger.InstanceView) func(dicom.SOPInstance, analysis.Span) (draft.Quality, error) {
@@ -341,13 +342,13 @@ func (d *Desk) quality(ctx context.Context, received []ledger.InstanceView) func
 		}
 		entry, ok := entries[key.instance]
 		if !ok {
-			return draft.Quality{}, errNoBytes
+			return draft.Quality{}, ErrUnmeasured
 		}
 		q, err := d.Quality(ctx, entry, key.frame)
 		switch {
 		case err == nil:
 			d.memory.put(key, q)
-		case ctx.Err() == nil:
+		case ctx.Err() == nil && !errors.Is(err, ErrUnmeasured):
 			d.Log.WarnContext(ctx, "a frame is chosen without its sharpness and exposure", "instance", key.instance, "frame", key.frame, "err", err)
 		}
 		return q, err

@@ -97,7 +97,7 @@ func (m *making) pictured(ctx context.Context, parts []analysis.Part, frames map
 	if err != nil {
 		return undecodable(err)
 	}
-	defer clip.Close()
+	defer func() { _ = clip.Close() }() // it is only read
 	for frame, err := range clip.Frames(ctx, numbers) {
 		if err != nil {
 			return undecodable(err)

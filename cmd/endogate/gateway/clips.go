@@ -1,9 +1,11 @@
 package gateway
 
 import (
+	"context"
 	"sync"
 	"time"
 
+	"endogate/dicomnode/pixeldata"
 	"endogate/dicomnode/pixeldata/video"
 )
 
@@ -26,6 +28,18 @@ const (
 	mostClips = 2
 	clipIdle  = time.Minute
 )
+
+// frame decodes a frame of an instance, which is that of the entry.
+func (c *clips) frame(ctx context.Context, entry string, i *pixeldata.Instance, frame int) (f pixeldata.Frame, err error) {
+	if !i.Video() {
+		return i.Frame(ctx, frame)
+	}
+	err = c.of(entry, func() (*video.Clip, error) { return video.Open(ctx, i) }, func(clip *video.Clip) error {
+		f, err = clip.Frame(ctx, frame)
+		return err
+	})
+	return f, err
+}
 
 // of has do look at the video of an entry, which open opens where it is not.
 func (c *clips) of(entry string, open func() (*video.Clip, error), do func(*video.Clip) error) error {

@@ -82,27 +82,42 @@ func masked(b *inference.Bundle) (boxes [][4]float64) {
 
 // quality measures a frame for the choice of key images.
 func (g *parts) quality(ctx context.Context, entry string, frame int) (draft.Quality, error) {
-	img, err := frameOf(ctx, g.spool, g.decoding(), entry, frame)
-	if err != nil {
-		return draft.Quality{}, err
-	}
-	return draft.Measure(img), nil
+	var q draft.Quality
+	err := g.opened(entry, func(i *pixeldata.Instance) error {
+		if i.Video() {
+			return desk.ErrUnmeasured // its frames were chosen at the analysis, and each costs a child
+		}
+		f, err := i.Frame(ctx, frame)
+		if err == nil {
+			q = draft.Measure(f.Image)
+		}
+		return err
+	})
+	return q, err
 }
 
 // frameOf decodes one frame of a spool entry.
-func frameOf(ctx context.Context, from *spool.Spool, o pixeldata.Options, id string, frame int) (*image.RGBA, error) {
-	entry, dataset, err := from.Open(id)
+func (g *parts) frameOf(ctx context.Context, entry string, frame int) (f pixeldata.Frame, err error) {
+	err = g.opened(entry, func(i *pixeldata.Instance) error {
+		f, err = g.clips.frame(ctx, entry, i, frame)
+		return err
+	})
+	return f, err
+}
+
+// opened has do look at the instance of a spool entry.
+func (g *parts) opened(id string, do func(*pixeldata.Instance) error) error {
+	entry, dataset, err := g.spool.Open(id)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer dataset.Close()
 	ts, _ := dicom.LookupTransferSyntax(entry.TransferSyntaxUID)
-	opened, err := pixeldata.OpenSeekable(dataset, ts, o)
+	i, err := pixeldata.OpenSeekable(dataset, ts, g.decoding())
 	if err != nil {
-		return nil, err
+		return err
 	}
-	f, err := opened.Frame(ctx, frame)
-	return f.Image, err
+	return do(i)
 }
 
 // Pages makes pages of report drafts, with pictures out of the spool.
@@ -180,11 +195,11 @@ func (g *parts) openPages() error {
 			if err != nil {
 				return nil, noPicture(ctx, err)
 			}
-			img, err := frameOf(ctx, g.spool, g.decoding(), entry, frame)
+			f, err := g.frameOf(ctx, entry, frame)
 			if err != nil {
 				return nil, noPicture(ctx, err)
 			}
-			return img, nil
+			return f.Image, nil
 		},
 	}
 	return nil

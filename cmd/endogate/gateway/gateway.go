@@ -102,6 +102,7 @@ type parts struct {
 	desk      *desk.Desk
 	looker    *secondlook.Looker
 	pages     Pages
+	clips     clips
 	outbox    *outbox.Outbox
 	follower  *intake.Follower
 	reclaim   *intake.Reclaimer
@@ -622,7 +623,7 @@ func (g *parts) listenHTTP(_ context.Context, life *lifecycle) error {
 		Stored: func(s dimse.Status) { g.metrics.Stored(uint16(s)) },
 	}
 	views := &views{
-		ledger: g.ledger, spool: g.spool, destinations: g.cfg.Destinations, callingAE: g.cfg.DICOM.AETitle, decode: g.decoding(),
+		ledger: g.ledger, spool: g.spool, destinations: g.cfg.Destinations, callingAE: g.cfg.DICOM.AETitle, decode: g.decoding(), clips: &g.clips,
 		now: g.now, jobs: g.wakeAgain, try: g.outbox.Retry, condition: g.outbox.Condition,
 	}
 	web := &admin.Server{

@@ -16,7 +16,6 @@ import (
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/ledger"
 	"endogate/dicomnode/pixeldata"
-	"endogate/dicomnode/pixeldata/video"
 	"endogate/dicomnode/spool"
 	"endogate/explain"
 	"endogate/inference/analysis"
@@ -32,7 +31,7 @@ type views struct {
 	callingAE    dicom.AETitle
 	decode       pixeldata.Options
 	now          func() time.Time
-	clips        clips
+	clips        *clips
 	jobs         func()                                            // called when a person has put work back
 	try          func(destination string)                          // has a destination tried at once, even one that was down
 	condition    func(destination string) (outbox.Condition, bool) // how a destination fares
@@ -438,12 +437,7 @@ func (v *views) frame(ctx context.Context, instance string, frame int) (spool.En
 	if err != nil {
 		return entry, pixeldata.Frame{}, fmt.Errorf("%w: %w", admin.ErrUnsupported, err)
 	}
-	var f pixeldata.Frame
-	if opened.Video() {
-		f, err = v.videoFrame(ctx, id, opened, frame)
-	} else {
-		f, err = opened.Frame(ctx, frame)
-	}
+	f, err := v.clips.frame(ctx, id, opened, frame)
 	switch {
 	case errors.Is(err, pixeldata.ErrNoFrame):
 		err = admin.ErrNotFound
@@ -451,15 +445,6 @@ func (v *views) frame(ctx context.Context, instance string, frame int) (spool.En
 		err = fmt.Errorf("%w: %w", admin.ErrUnsupported, err)
 	}
 	return entry, f, err
-}
-
-// videoFrame decodes a frame of a video.
-func (v *views) videoFrame(ctx context.Context, entry string, i *pixeldata.Instance, frame int) (f pixeldata.Frame, err error) {
-	err = v.clips.of(entry, func() (*video.Clip, error) { return video.Open(ctx, i) }, func(c *video.Clip) error {
-		f, err = c.Frame(ctx, frame)
-		return err
-	})
-	return f, err
 }
 
 // palette is how maps are drawn.
