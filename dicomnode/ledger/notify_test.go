@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -30,6 +31,22 @@ func notices(t *testing.T, l *Ledger, study dicom.UID) (rules []string) {
 	return rules
 }
 
+// journaled is a ledger that is the same when it is made anew of its journal, as the test leaves it.
+func journaled(t *testing.T) *Ledger {
+	j := &memoryJournal{}
+	l, _ := keep(t, filepath.Join(t.TempDir(), "ledger.db"), j)
+	t.Cleanup(func() {
+		if t.Failed() {
+			return
+		}
+		anew := reopen(t, filepath.Join(t.TempDir(), "anew.db"))
+		_, err := anew.Keep(context.Background(), j)
+		require.NoError(t, err)
+		require.Equal(t, dump(t, l), dump(t, anew))
+	})
+	return l
+}
+
 var callAll = Notify{
 	Urgent: []Urgency{{Class: "polyp", Threshold: 0.9, Frames: 2}},
 	Rules: []NotifyRule{
@@ -42,7 +59,7 @@ var callAll = Notify{
 // TestNotice: a finding on enough frames tells whom the rules name, once, and with it the study goes before others; what is taken back
 // takes back what was not sent, and the gate holds no notice.
 func TestNotice(t *testing.T) {
-	l, ctx := openLedger(t), t.Context()
+	l, ctx := journaled(t), t.Context()
 	require.NoError(t, l.SetNotify(ctx, callAll, at(0)))
 	acted := l.writes.appended
 	require.NoError(t, l.SetNotify(ctx, callAll, at(0)), "the same again")
@@ -119,7 +136,7 @@ func TestStudies_urgent(t *testing.T) {
 // TestNotice_reviews: a question that a person is asked is told of once, whatever model it comes from; what is decided before it is sent
 // is not sent.
 func TestNotice_reviews(t *testing.T) {
-	l, ctx := openLedger(t), t.Context()
+	l, ctx := journaled(t), t.Context()
 	require.NoError(t, l.SetNotify(ctx, callAll, at(0)))
 	receive(t, l, receipt(1))
 	study := receipt(1).Header.StudyInstanceUID
@@ -192,7 +209,7 @@ func TestNotice_retracted(t *testing.T) {
 		"another":   {other, "entry001.other", Retraction{Model: "other"}, testModel.Version, Retraction{Model: "demo"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l, ctx := openLedger(t), By(t.Context(), person)
+			l, ctx := journaled(t), By(t.Context(), person)
 			rules := callAll
 			rules.Urgent = []Urgency{{"polyp", 0.9, 1}}
 			require.NoError(t, l.SetNotify(ctx, rules, at(0)))
@@ -236,7 +253,7 @@ func TestNotice_retracted(t *testing.T) {
 // TestNotice_screened: nobody is told of what a second look over old studies brings to light, neither by comparing again nor by what models
 // find then; what comes besides is told of.
 func TestNotice_screened(t *testing.T) {
-	l, ctx := openLedger(t), t.Context()
+	l, ctx := journaled(t), t.Context()
 	require.NoError(t, l.SetNotify(ctx, callAll, at(0)))
 	take(t, l, reportSays("r1", "No polyps."))
 	receive(t, l, receipt(1))
