@@ -63,6 +63,7 @@ func (m *BundleModel) inferClip(ctx context.Context, s analysis.Sample, w Wishes
 	for i, class := range m.bundle.Classes {
 		part.Result.Scores[class.Name] = said.Probabilities[i]
 	}
+	var explained []momentsOf
 	for _, f := range m.found(said) {
 		part.Result.Findings = append(part.Result.Findings, f.Finding)
 		if f.Role != analysis.RoleFinding && !slices.Contains(w.Classes, f.Class) {
@@ -76,16 +77,39 @@ func (m *BundleModel) inferClip(ctx context.Context, s analysis.Sample, w Wishes
 			part.Result.Notes = append(part.Result.Notes, f.Class+": "+m.unexplained())
 			continue
 		}
-		order := byImportance(moments.Importance)
-		peak := order[0]
-		part.Geometry = all[peak]
-		if s.Span.Count > 1 {
-			part.Result.Peak = s.Number(peak)
-		}
-		part.Result.Notes = append(part.Result.Notes, fmt.Sprintf("%s: the frames that count most are %s (%s); the map is of the first of them", f.Class, counting(s, moments.Importance, order), moments.By))
-		part.Maps = append(part.Maps, mapOf(f.Finding, m.network.How, moments.Maps[peak]))
+		explained = append(explained, momentsOf{f.Finding, moments})
 	}
+	m.drawOn(&part, s, all, explained)
 	return part, nil
+}
+
+// momentsOf are those of a finding.
+type momentsOf struct {
+	analysis.Finding
+	Moments
+}
+
+// drawOn has the maps of all findings be those of one frame, which is the one that they are drawn over: that which counts most for the most
+// probable of them.
+func (m *BundleModel) drawOn(part *analysis.Part, s analysis.Sample, all []analysis.Geometry, explained []momentsOf) {
+	if len(explained) == 0 {
+		return
+	}
+	first := slices.MaxFunc(explained, func(a, b momentsOf) int { return cmp.Compare(a.Probability, b.Probability) })
+	peak := byImportance(first.Importance)[0]
+	part.Geometry = all[peak]
+	if s.Span.Count > 1 {
+		part.Result.Peak = s.Number(peak)
+	}
+	for _, e := range explained {
+		order := byImportance(e.Importance)
+		of := "the first of them"
+		if order[0] != peak {
+			of = fmt.Sprintf("frame %d, which counts most for %s", s.Number(peak), first.Class)
+		}
+		part.Result.Notes = append(part.Result.Notes, fmt.Sprintf("%s: the frames that count most are %s (%s); the map is of %s", e.Class, counting(s, e.Importance, order), e.By, of))
+		part.Maps = append(part.Maps, mapOf(e.Finding, m.network.How, e.Maps[peak]))
+	}
 }
 
 // maxCounting is how many frames a note names.
@@ -141,7 +165,7 @@ func (c Clip) clips(frames iter.Seq2[analysis.Sample, error], count int) iter.Se
 				err = fmt.Errorf("%w: a clip of %d frames of %d x %d pixels", pixeldata.ErrTooMuch, c.Frames, size.X, size.Y)
 			}
 			if err != nil {
-				if fresh > 0 && !emit() || !yield(analysis.Sample{}, err) {
+				if fresh > 0 && !emit() || !yield(analysis.Sample{}, err) || c.Longer == Truncate && len(held) > 0 {
 					return
 				}
 				held = nil

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"endogate/dicomnode/dicomtest"
+	"endogate/dicomnode/pixeldata"
 	"endogate/inference/analysis"
 
 	"github.com/stretchr/testify/require"
@@ -59,4 +60,55 @@ func TestEach_clips(t *testing.T) {
 			require.Equal(t, c.peaks, peaks)
 		})
 	}
+}
+
+// Maps of several findings are of the one frame that they are drawn over, and each note says which.
+func TestBundleModel_drawOn(t *testing.T) {
+	moments := func(importance ...float32) Moments {
+		m := Moments{Importance: importance, By: "gradient"}
+		for i := range importance {
+			m.Maps = append(m.Maps, hot(i, 0))
+		}
+		return m
+	}
+	sample := analysis.Sample{Span: analysis.Span{First: 5, Count: 3}}
+	all := []analysis.Geometry{{Rows: 1}, {Rows: 2}, {Rows: 3}}
+	var part analysis.Part
+	demoWith(t, &scripted{logits: make([]float32, 5)}).drawOn(&part, sample, all, []momentsOf{
+		{analysis.Finding{Class: "ulcer", Probability: 0.6}, moments(1, 0, 0)},
+		{analysis.Finding{Class: "polyp", Probability: 0.9}, moments(0, 0, 1)},
+	})
+	require.Equal(t, []int{7, 3}, []int{part.Result.Peak, part.Geometry.Rows})
+	require.Len(t, part.Maps, 2)
+	for _, m := range part.Maps {
+		require.Equal(t, hot(2, 0).Values, m.Values, m.Class)
+	}
+	require.Equal(t, []string{
+		"ulcer: the frames that count most are 5 (1.00), 6 (0.00), 7 (0.00) (gradient); the map is of frame 7, which counts most for polyp",
+		"polyp: the frames that count most are 7 (1.00), 5 (0.00), 6 (0.00) (gradient); the map is of the first of them",
+	}, part.Result.Notes)
+}
+
+// What is truncated ends with its first clip, also where a frame that cannot be decoded has cut that short.
+func TestClip_truncatedByDamage(t *testing.T) {
+	frames := func(yield func(analysis.Sample, error) bool) {
+		for n := 1; n <= 9; n++ {
+			if n == 3 {
+				if !yield(analysis.Sample{}, &pixeldata.FrameError{First: 3, Last: 3, Of: 9, Err: pixeldata.ErrCorrupt}) {
+					return
+				}
+				continue
+			}
+			if !yield(analysis.Sample{Span: analysis.Still(n)}, nil) {
+				return
+			}
+		}
+	}
+	var spans []analysis.Span
+	for s, err := range (Clip{Frames: 4, Longer: Truncate, Stride: 4}).clips(frames, 9) {
+		if err == nil {
+			spans = append(spans, s.Span)
+		}
+	}
+	require.Equal(t, []analysis.Span{{First: 1, Count: 2}}, spans)
 }

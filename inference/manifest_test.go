@@ -227,6 +227,8 @@ func TestManifest_temporal(t *testing.T) {
 		"select: {every: 2, per_second: 1}":  "must have one of",
 		"select: {every: 0}":                 "every",
 		"select: {per_second: 1, most: 1e9}": "most",
+		"select: {every: 1, most: 2001}":     "most",
+		"select: {segments: 2001}":           "segments",
 		"aggregate: mean":                    "aggregate",
 		"persist: [3, 2]":                    "is 3 of 2",
 		"persist: [3]":                       "persist",

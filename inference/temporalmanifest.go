@@ -9,7 +9,7 @@ import (
 // Bounds of what a manifest says of videos.
 const (
 	maxPerSecond = 120
-	maxSelected  = 20_000
+	maxSelected  = defaultMaxFrames // no more are ever analysed
 	maxKeyFrames = 50
 )
 
