@@ -409,7 +409,7 @@ func TestGone(t *testing.T) {
 	for target, code := range map[string]int{
 		path(headers[0]): 410, path(headers[0]) + "/metadata": 410, path(headers[0]) + "/frames/1": 410, study + "/series/" + string(headers[0].SeriesInstanceUID): 410,
 		path(more[0]): 200, study + "/metadata": 200, study: 206, study + "/series": 200, study + "/instances": 200, "/studies/1.2.3": 404, study + "/series/1.2": 404, "/studies/1.2.3/series/1.2/instances/1.2": 404,
-		strings.Replace(path(more[0]), string(more[0].SeriesInstanceUID), string(headers[0].SeriesInstanceUID), 1): 410,
+		strings.Replace(path(more[0]), string(more[0].SeriesInstanceUID), string(headers[0].SeriesInstanceUID), 1): 404,
 	} {
 		w := h.ask("GET", target)
 		assert.Equal(t, code, w.Code, "%s: %s", target, w.Body)

@@ -82,6 +82,10 @@ func (s *Server) sum(ctx context.Context, f ledger.SpooledInstances) (summary, e
 			Code: http.StatusConflict, Why: "results of this study wait for a person, as images, order and patient do not agree",
 			Next: "release or correct them on the study's page, or by POST /api/v1/studies/{uid}/gate/release",
 		}
+	case all.fate.Retracted:
+		return all, &Fault{
+			Code: http.StatusGone, Why: "it rests on results that a person has taken back", Next: "see the study's page for what stands now",
+		}
 	case all.fate.Known:
 		return all, gone()
 	}
@@ -112,6 +116,9 @@ func (all summary) incomplete(h http.Header) bool {
 	}
 	if all.fate.Held {
 		warn(h, "results of this study wait for a person and are left out")
+	}
+	if all.fate.Retracted {
+		warn(h, "what rests on results that were taken back is left out")
 	}
 	return all.fate.Some || all.fate.Held
 }

@@ -57,6 +57,61 @@ func TestRetract_unsaid(t *testing.T) {
 	requireTally(t, l)
 }
 
+// TestRetract_spooled: what rests on results that were taken back is handed to nobody any more, and what is said of it is; of a
+// result that stands everything is.
+func TestRetract_spooled(t *testing.T) {
+	l, ctx := openLedger(t), t.Context()
+	receive(t, l, receipt(1), receipt(2))
+	heatmaps := []Object{object(1, "pacs"), object(2, "pacs")}
+	for i := range heatmaps {
+		heatmaps[i].Instance.SOPInstanceUID, heatmaps[i].Source, heatmaps[i].Model = dicom.UID(fmt.Sprint("2.25.8", i)), receipt(i+1).Header.SOPInstanceUID, "demo"
+	}
+	require.NoError(t, l.FinishJob(ctx, "entry001.demo", testModel, frames(), heatmaps[:1], at(2)))
+	later := testModel
+	later.Version = "2"
+	require.NoError(t, l.FinishJob(ctx, "entry002.demo", later, frames(), heatmaps[1:], at(2)))
+	report := func(n, second int) {
+		t.Helper()
+		exams, err := l.DueExams(ctx, at(1000), 0, 0)
+		require.NoError(t, err)
+		require.Len(t, exams, 1)
+		o := object(n, "pacs")
+		o.Entry, o.Purpose, o.Model, o.Source = fmt.Sprint("sr", n), "sr", "demo", ""
+		o.Instance.SOPInstanceUID = dicom.UID(fmt.Sprint("2.25.7", n))
+		e := exams[0]
+		e.Revision = n
+		require.NoError(t, l.FinishReport(ctx, e, []Object{o}, at(second)))
+	}
+	report(1, 3)
+	seen := func() []string {
+		t.Helper()
+		all, err := l.SpooledInstances(ctx, SpooledInstances{Study: "1.2"})
+		require.NoError(t, err)
+		series, err := l.SpooledSeries(ctx, "1.2")
+		require.NoError(t, err)
+		n := 0
+		for _, s := range series {
+			n += s.Instances
+		}
+		require.Len(t, all, n)
+		return sops(all)
+	}
+	require.Equal(t, []string{"1.2.3.1", "1.2.3.2", "2.25.80", "2.25.81", "2.25.71"}, seen())
+	_, err := l.Retract(By(ctx, person), Retraction{Model: "demo", Version: testModel.Version, Reason: "wrong"}, at(4))
+	require.NoError(t, err)
+	require.Equal(t, []string{"1.2.3.1", "1.2.3.2", "2.25.81"}, seen())
+	report(2, 5)
+	require.Equal(t, []string{"1.2.3.1", "1.2.3.2", "2.25.81", "2.25.72"}, seen(), "and what says so")
+	for sop, want := range map[dicom.UID]Fate{"2.25.80": {Known: true, Retracted: true}, "2.25.71": {Known: true, Retracted: true}, "2.25.81": {Known: true}, "2.25.99": {}} {
+		fate, err := l.Fate(ctx, SpooledInstances{Study: "1.2", SOP: sop})
+		require.NoError(t, err)
+		require.Equal(t, want, fate, sop)
+	}
+	fate, err := l.Fate(ctx, SpooledInstances{Study: "1.9", SOP: "2.25.80"})
+	require.NoError(t, err)
+	require.Equal(t, Fate{}, fate, "it is of another study")
+}
+
 // TestRetract_batches takes back the results of many exams some at a time, each once.
 func TestRetract_batches(t *testing.T) {
 	l, ctx := openLedger(t), By(t.Context(), person)

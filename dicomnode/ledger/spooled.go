@@ -113,7 +113,13 @@ const (
 
 	// The twin of an object is for peers that refuse it, and what waits for a person because images, order and patient do not agree
 	// is not handed to anybody.
-	mayBeSeen = `o.twin_of IS NULL AND NOT EXISTS (SELECT 1 FROM gate g WHERE g.study = o.study AND g.held = 1)`
+	mayBeSeen = `o.twin_of IS NULL AND NOT EXISTS (SELECT 1 FROM gate g WHERE g.study = o.study AND g.held = 1) AND NOT ` + takenBack
+
+	// takenBack picks the objects o that rest on results that were retracted: heatmaps of these, and what was said of them until then.
+	takenBack = `(CASE o.purpose WHEN 'heatmap' THEN EXISTS (SELECT 1 FROM instance i JOIN job j ON j.instance = i.id
+		WHERE i.sop_instance_uid = o.source AND i.study = o.study AND j.model = o.model AND j.retracted <> '')
+	ELSE EXISTS (SELECT 1 FROM exam x JOIN job j ON j.exam = x.id
+		WHERE x.study = o.study AND (o.model = '' OR x.model = o.model) AND j.retracted <> '' AND j.retracted_at >= o.made_at) END)`
 
 	oneKept = `SELECT 0, i.instance_number, i.id, i.entry, i.transfer_syntax_uid, i.digest, i.sop_class_uid, i.sop_instance_uid, i.series_instance_uid, s.study_instance_uid
 	FROM instance i JOIN study s ON s.id = i.study
@@ -204,37 +210,42 @@ func (l *Ledger) SpooledSeries(ctx context.Context, study dicom.UID) ([]SpooledS
 }
 
 const (
-	wasStudy  = `SELECT EXISTS (SELECT 1 FROM study WHERE study_instance_uid = ?1), coalesce((SELECT held FROM gate WHERE study = (SELECT id FROM study WHERE study_instance_uid = ?1)), 0)`
-	wasSeries = `SELECT EXISTS (SELECT 1 FROM instance WHERE study = (SELECT id FROM study WHERE study_instance_uid = ?1) AND series_instance_uid = ?2)
-	OR EXISTS (SELECT 1 FROM object WHERE study = (SELECT id FROM study WHERE study_instance_uid = ?1) AND series_instance_uid = ?2)`
-	wasInstance = `SELECT EXISTS (SELECT 1 FROM instance WHERE sop_instance_uid = ?1) OR EXISTS (SELECT 1 FROM object WHERE sop_instance_uid = ?1)
-	OR EXISTS (SELECT 1 FROM known WHERE sop_instance_uid = ?1)`
+	ofStudy  = `study = (SELECT id FROM study WHERE study_instance_uid = ?1)`
+	inScope  = ofStudy + ` AND (?2 = '' OR series_instance_uid = ?2) AND (?3 = '' OR sop_instance_uid = ?3)`
+	wasStudy = `SELECT EXISTS (SELECT 1 FROM study WHERE study_instance_uid = ?1)`
+	// Of a study that was forgotten, UIDs alone are known.
+	wasThere = `SELECT EXISTS (SELECT 1 FROM instance WHERE ` + inScope + `) OR EXISTS (SELECT 1 FROM object WHERE ` + inScope + `)
+	OR EXISTS (SELECT 1 FROM study WHERE study_instance_uid = ?1 AND forgotten_at IS NOT NULL) AND EXISTS (SELECT 1 FROM known WHERE sop_instance_uid = ?3)
+		AND NOT EXISTS (SELECT 1 FROM instance WHERE sop_instance_uid = ?3) AND NOT EXISTS (SELECT 1 FROM object WHERE sop_instance_uid = ?3)`
+	withheld = `SELECT EXISTS (SELECT 1 FROM object o JOIN gate g ON g.study = o.study WHERE o.` + inScope + ` AND o.released_at IS NULL AND o.twin_of IS NULL AND g.held = 1 AND NOT ` + takenBack + `),
+	EXISTS (SELECT 1 FROM object o WHERE o.` + inScope + ` AND o.released_at IS NULL AND o.twin_of IS NULL AND ` + takenBack + `)`
+	someGone = `SELECT EXISTS (SELECT 1 FROM instance WHERE ` + inScope + ` AND released_at IS NOT NULL)
+	OR EXISTS (SELECT 1 FROM object WHERE ` + inScope + ` AND released_at IS NOT NULL)
+	OR EXISTS (SELECT 1 FROM study WHERE study_instance_uid = ?1 AND forgotten_at IS NOT NULL)`
 )
 
-// Fate is what is known of what the spool may have no more.
+// Fate is what is known of what the spool may have no more, or may not hand out.
 type Fate struct {
-	Known bool // it was here
-	Held  bool // results of its study wait for a person
-	Some  bool // of a study or series: some of its instances have gone
+	Known     bool // it was here
+	Held      bool // of it results wait for a person
+	Retracted bool // of it something rests on results that were taken back
+	Some      bool // of a study or series: some of its instances have gone
 }
-
-const someGone = `SELECT EXISTS (SELECT 1 FROM instance WHERE study = (SELECT id FROM study WHERE study_instance_uid = ?1) AND released_at IS NOT NULL AND (?2 = '' OR series_instance_uid = ?2))
-	OR EXISTS (SELECT 1 FROM object WHERE study = (SELECT id FROM study WHERE study_instance_uid = ?1) AND released_at IS NOT NULL AND (?2 = '' OR series_instance_uid = ?2))
-	OR EXISTS (SELECT 1 FROM study WHERE study_instance_uid = ?1 AND forgotten_at IS NOT NULL)`
 
 // Fate says what is known of a study, or a series or an instance of it. Series of which nothing is kept are forgotten with their
 // study's history.
 func (l *Ledger) Fate(ctx context.Context, f SpooledInstances) (fate Fate, err error) {
-	if err = l.readDB.QueryRowContext(ctx, wasStudy, f.Study).Scan(&fate.Known, &fate.Held); err == nil && fate.Known {
-		switch {
-		case f.SOP != "":
-			err = l.readDB.QueryRowContext(ctx, wasInstance, f.SOP).Scan(&fate.Known)
-		case f.Series != "":
-			err = l.readDB.QueryRowContext(ctx, wasSeries, f.Study, f.Series).Scan(&fate.Known)
+	ask := func(text string, to ...any) {
+		if err == nil {
+			err = l.readDB.QueryRowContext(ctx, text, f.Study, f.Series, f.SOP).Scan(to...)
 		}
 	}
-	if err == nil && f.SOP == "" {
-		err = l.readDB.QueryRowContext(ctx, someGone, f.Study, f.Series).Scan(&fate.Some)
+	if ask(wasStudy, &fate.Known); fate.Known && (f.Series != "" || f.SOP != "") {
+		ask(wasThere, &fate.Known)
+	}
+	ask(withheld, &fate.Held, &fate.Retracted)
+	if f.SOP == "" {
+		ask(someGone, &fate.Some)
 	}
 	if err != nil {
 		return Fate{}, fmt.Errorf("ledger: fate in study %s: %w", f.Study, err)

@@ -192,21 +192,21 @@ func TestPage_reviews(t *testing.T) {
 	b.do(chromedp.Focus(chromedp.CSS(".review")), chromedp.KeyEvent("j"))
 	b.until(`document.activeElement.dataset.id === "fedcba9876543210"`)
 	b.do(chromedp.KeyEvent("k"), chromedp.KeyEvent("4"), chromedp.KeyEvent("m"))
-	b.until(`document.activeElement.id === "comment-0"`)
-	b.write("#comment-0", "refuse")
+	b.until(`document.activeElement.id === "comment-0123456789abcdef"`)
+	b.write("#comment-0123456789abcdef", "refuse")
 	b.do(chromedp.Focus(chromedp.CSS(".review")), chromedp.KeyEvent("c"))
 	b.see("#dialog-field")
 	b.write("#dialog-field", "Dr A")
 	b.click("#dialog-yes")
 	b.until(`document.querySelector(".review [role=alert]").innerText.includes("report and results are others now")`)
-	eval[string](b, `document.querySelector("#comment-0").value = ""`)
-	b.write("#comment-0", "look again")
+	eval[string](b, `document.querySelector("#comment-0123456789abcdef").value = ""`)
+	b.write("#comment-0123456789abcdef", "look again")
 	b.do(chromedp.Focus(chromedp.CSS(".review")), chromedp.KeyEvent("c"))
 	b.until(`document.querySelectorAll(".review").length === 1`)
 	decided := h.decided["0123456789abcdef"]
 	require.Equal(t, ledger.ReviewDecision{Suspicion: 4, Comment: "look again", Author: "Dr A", Unauthenticated: true, DecidedAt: sampleTime}, decided.ReviewDecision)
 	require.Equal(t, ledger.ReviewConfirmed, decided.State)
-	b.click("#reject-0")
+	b.click("#reject-fedcba9876543210")
 	b.see(".empty")
 	b.visit("/#/reviews?state=rejected", ".review")
 	require.Contains(t, b.text(".review"), "Report is right, says Dr A (not signed in)")
@@ -215,6 +215,44 @@ func TestPage_reviews(t *testing.T) {
 	h.err = errors.New("disk")
 	h.mu.Unlock()
 	b.visit("/#/reviews", "main [role=alert] .notice")
+}
+
+// A key decides what is selected and nothing that comes to its place, and one that is held down decides nothing.
+func TestPage_reviewSelected(t *testing.T) {
+	h := newHospital(t)
+	set := func(open ...string) {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.decided = map[string]ledger.Review{}
+		for _, name := range []string{"0123456789abcdef", "fedcba9876543210"} {
+			if !slices.Contains(open, name) {
+				h.decided[name] = ledger.Review{Name: name, Study: "1", State: ledger.ReviewRejected}
+			}
+		}
+	}
+	set("fedcba9876543210")
+	b := open(t, h)
+	b.visit("/#/reviews", ".review")
+	const selected = `[...document.querySelectorAll(".review[aria-current]")].map((e) => e.dataset.id).join()`
+	b.until(selected + ` === "fedcba9876543210"`)
+	set("0123456789abcdef", "fedcba9876543210")
+	b.eager()
+	b.until(`document.querySelectorAll(".review").length === 2`)
+	b.until(selected + ` === "fedcba9876543210"`)
+	set("0123456789abcdef")
+	b.eager()
+	b.until(`document.querySelector(".review").dataset.id === "0123456789abcdef" && document.querySelectorAll(".review").length === 1`)
+	press := func(key, repeat string) {
+		eval[bool](b, `document.body.dispatchEvent(new KeyboardEvent("keydown", { key: "`+key+`", repeat: `+repeat+`, bubbles: true, cancelable: true }))`)
+	}
+	press("c", "false")
+	require.Empty(t, eval[string](b, selected), "what was selected has gone")
+	press("j", "false")
+	b.until(selected + ` === "0123456789abcdef"`)
+	press("c", "true")
+	require.False(t, eval[bool](b, `!!document.querySelector("dialog")`))
+	press("c", "false")
+	b.see("#dialog-field")
 }
 
 // A poll that brings news redraws what has changed and leaves the reader's place alone.

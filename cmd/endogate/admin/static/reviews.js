@@ -4,7 +4,7 @@ import { h, question, slot } from "./dom.js";
 import { absolute, chip, percent, plural, shortUID, thead, words } from "./format.js";
 import { pager } from "./studies.js";
 
-const pageSize = 20;
+const pageSize = 20, months = 12; // of which figures are shown
 const kinds = {
   missed: ["bad", "!", "Report denies it"], "not-mentioned": ["warn", "?", "Report does not mention it"], uncertain: ["info", "~", "Report is not sure"],
   "not-seen": ["plain", "–", "Model does not see it"], agree: ["good", "✓", "Both say the same"],
@@ -17,7 +17,7 @@ export function reviewsView({ params }) {
   const list = slot("div"), figures = slot("div");
   const state = params.get("state") || "open", offset = Math.max(0, Number(params.get("offset")) || 0);
   const written = new Map(); // what is being written, by review: it stays while the list is read again
-  let now = 0, shown = [], again = () => {};
+  let shown = [], now, place = 0, counted = false, again = () => {}; // now is the id of what is selected, place where it stands or stood
   const filter = h("form", { class: "filters", onsubmit: (e) => { e.preventDefault(); } },
     h("label", null, h("span", null, "State"), h("select", { id: "review-state", onchange: (e) => { location.hash = `#/reviews?state=${e.target.value}`; } },
       Object.entries(states).map(([s, [, , text]]) => h("option", { value: s, selected: s === state }, text)))));
@@ -25,14 +25,18 @@ export function reviewsView({ params }) {
     .map(([key, what]) => [h("kbd", null, key), ` ${what} `])) : null;
   const card = (id) => [...list.el.querySelectorAll(".review")].find((el) => el.dataset.id === id);
 
-  function select(to) {
-    if (!shown.length) return;
-    now = Math.max(0, Math.min(shown.length - 1, to));
-    for (const el of list.el.querySelectorAll(".review")) el.dataset.id === shown[now].id ? el.setAttribute("aria-current", "true") : el.removeAttribute("aria-current");
+  // select marks a review; none where it has gone: a key must not decide another one that has come to its place.
+  function select(id) {
+    now = id;
+    const at = shown.findIndex((r) => r.id === id);
+    if (at >= 0) place = at;
+    for (const el of list.el.querySelectorAll(".review")) el.dataset.id === id ? el.setAttribute("aria-current", "true") : el.removeAttribute("aria-current");
   }
   function go(by) {
-    select(now + by);
-    const el = card(shown[now]?.id);
+    if (!shown.length) return;
+    const to = shown.some((r) => r.id === now) ? place + by : by > 0 ? place : place - 1;
+    select(shown[Math.max(0, Math.min(shown.length - 1, to))].id);
+    const el = card(now);
     el?.focus({ preventScroll: true });
     el?.scrollIntoView({ block: "start" });
   }
@@ -44,6 +48,7 @@ export function reviewsView({ params }) {
       if (!asker.signed_in && !author) return;
       await send("POST", `/api/v1/reviews/${encodeURIComponent(review.id)}/${what}`, { suspicion: Number(suspicion), comment, ...(asker.signed_in ? {} : { author }) });
       written.delete(review.id);
+      counted = false;
       again();
     } catch (e) {
       if (!(e instanceof Fault)) throw e;
@@ -51,8 +56,8 @@ export function reviewsView({ params }) {
     }
   }
   const onKey = (e) => {
-    if (e.ctrlKey || e.metaKey || e.altKey || e.target.closest("input, textarea, select, dialog") || document.querySelector("dialog[open]")) return;
-    const review = shown[now];
+    if (e.repeat || e.ctrlKey || e.metaKey || e.altKey || e.target.closest("input, textarea, select, dialog") || document.querySelector("dialog[open]")) return;
+    const review = shown.find((r) => r.id === now);
     if (e.key === "j" || e.key === "k") go(e.key === "j" ? 1 : -1);
     else if (!review || review.state !== "open") return;
     else if (e.key === "c") decide(review, "confirm");
@@ -77,21 +82,26 @@ export function reviewsView({ params }) {
       if (!list.el.firstChild) list.el.append(h("p", { class: "muted", role: "status" }, "Reading the worklist …"));
       const answer = await get(`/api/v1/reviews?${new URLSearchParams({ state, limit: pageSize, offset })}`, signal);
       shown = answer.reviews;
-      list.show(answer, () => shown.length ? [shown.map((r, i) => draw(r, i)), pager(params, answer, "#/reviews")]
+      list.show(answer, () => shown.length ? [shown.map(draw), pager(params, answer, "#/reviews")]
         : h("div", { class: "empty" }, h("h2", null, "Nothing here"), h("p", null, state === "open" ? "No report waits for a second look." : "No review is in this state.")));
-      select(now);
-      const counts = (await get("/api/v1/reviews?list=counts", signal)).counts;
+      select(now ?? shown[0]?.id);
+      if (counted) return; // they are of all that was compared in months: not at every turn
+      const from = new Date();
+      from.setUTCMonth(from.getUTCMonth() - months, 1);
+      from.setUTCHours(0, 0, 0, 0);
+      const counts = (await get(`/api/v1/reviews?${new URLSearchParams({ list: "counts", from: from.toISOString() })}`, signal)).counts;
+      counted = true;
       figures.show(counts, () => counts.length ? table(counts) : null);
     },
   };
 
-  function draw(r, i) {
+  function draw(r) {
     const keep = (field) => (e) => written.set(r.id, { ...written.get(r.id), [field]: e.target.value });
     const before = written.get(r.id) || {};
-    return h("article", { class: "card review", tabindex: "-1", "data-id": r.id, "aria-labelledby": `review-${i}`, onfocusin: () => select(i), onclick: () => select(i) },
+    return h("article", { class: "card review", tabindex: "-1", "data-id": r.id, "aria-labelledby": `review-${r.id}`, onfocusin: () => select(r.id), onclick: () => select(r.id) },
       pictures(r),
       h("div", null,
-        h("h2", { id: `review-${i}` }, words(r.finding), chip(kinds, r.kind), r.state === "open" ? null : chip(states, r.state)),
+        h("h2", { id: `review-${r.id}` }, words(r.finding), chip(kinds, r.kind), r.state === "open" ? null : chip(states, r.state)),
         r.report.status ? [h("p", { class: "muted" }, `The report: ${r.report.status}`), quoted(r.report), h("p", { class: "muted wrap" }, `by rule ${r.report.rule}`)]
           : h("p", null, "The report does not speak of it."),
         h("p", null, r.frames ? `${r.model} ${r.model_version}: ${r.class} on ${plural(r.frames, "frame")} at or above ${percent(r.threshold)}, at most ${percent(r.probability)}.`
@@ -99,10 +109,10 @@ export function reviewsView({ params }) {
         h("p", null, h("a", { href: `#/studies/${encodeURIComponent(r.study_uid)}` }, "Open study"), " ", shortUID(r.study_uid)),
         r.author ? h("p", null, `${states[r.state][2]}, says ${r.author}${r.unauthenticated ? " (not signed in)" : ""}, ${absolute(r.decided_at)}`, r.suspicion ? `; suspicion ${suspicions[r.suspicion]}` : "", r.comment ? h("span", { class: "wrap" }, `: ${r.comment}`) : "") : null,
         r.state === "open" ? [h("div", { class: "decide" },
-          h("label", null, h("span", null, "Suspicion"), h("select", { id: `suspicion-${i}`, onchange: keep("suspicion") }, suspicions.map((text, n) => h("option", { value: n, selected: String(n) === String(before.suspicion ?? 0) }, text)))),
-          h("label", { class: "grow" }, h("span", null, "Comment"), h("input", { id: `comment-${i}`, "data-comment": true, maxlength: 250, autocomplete: "off", value: before.comment || "", oninput: keep("comment") })),
-          h("button", { class: "button primary", id: `confirm-${i}`, onclick: () => decide(r, "confirm") }, "Model is right ", h("kbd", null, "c")),
-          h("button", { class: "button", id: `reject-${i}`, onclick: () => decide(r, "reject") }, "Report is right ", h("kbd", null, "r"))),
+          h("label", null, h("span", null, "Suspicion"), h("select", { id: `suspicion-${r.id}`, onchange: keep("suspicion") }, suspicions.map((text, n) => h("option", { value: n, selected: String(n) === String(before.suspicion ?? 0) }, text)))),
+          h("label", { class: "grow" }, h("span", null, "Comment"), h("input", { id: `comment-${r.id}`, "data-comment": true, maxlength: 250, autocomplete: "off", value: before.comment || "", oninput: keep("comment") })),
+          h("button", { class: "button primary", id: `confirm-${r.id}`, onclick: () => decide(r, "confirm") }, "Model is right ", h("kbd", null, "c")),
+          h("button", { class: "button", id: `reject-${r.id}`, onclick: () => decide(r, "reject") }, "Report is right ", h("kbd", null, "r"))),
           h("p", { class: "bad wrap", role: "alert" })] : null));
   }
 }
@@ -135,7 +145,7 @@ const rate = (r) => r.none ? "–" : `${percent(r.value)} [${percent(r.low)}–$
 
 function table(counts) {
   return h("section", null, h("h2", null, "How often they agreed"),
-    h("p", { class: "muted" }, "Of what was compared, with 95 % intervals (Wilson). They say nothing of what neither report nor model sees, and nothing of a person."),
+    h("p", { class: "muted" }, `Of what was compared in the last ${months} months, with 95 % intervals (Wilson). They say nothing of what neither report nor model sees, and nothing of a person.`),
     h("div", { class: "scroll", tabindex: 0, role: "group", "aria-label": "Figures" }, h("table", { class: "list small" }, thead("Month", "Model", "Finding", "Site", "#Threshold", "#Compared", "#Agreed", "#Open", "#Model right", "#Report right", "#Confirmed misses"),
       h("tbody", null, counts.map((n) => h("tr", null, h("th", { scope: "row", "data-label": "Month" }, n.month), h("td", { "data-label": "Model" }, `${n.model} ${n.model_version}`), h("td", { "data-label": "Finding" }, words(n.finding)),
         h("td", { "data-label": "Site" }, n.site.meaning || "–"), h("td", { class: "num", "data-label": "Threshold" }, n.threshold ? percent(n.threshold) : "–"), h("td", { class: "num", "data-label": "Compared" }, n.compared),
