@@ -32,7 +32,7 @@ const (
 type Peer struct {
 	AETitle    dicom.AETitle // that it stands for
 	User       string        // whom it has proved to be
-	RemoteAddr string
+	RemoteAddr string        // without a port
 }
 
 type peerKey struct{}
@@ -61,7 +61,7 @@ func (s *Server) store(w http.ResponseWriter, r *http.Request) error {
 	study := dicom.UID(r.PathValue("study"))
 	switch {
 	case !known:
-		return &Fault{Code: http.StatusForbidden, Why: "who sends instances stands for a calling AE title", Next: "send a token whose name is, in capitals, a title of dicom.peers"}
+		return &Fault{Code: http.StatusForbidden, Why: "who sends instances stands for a calling AE title", Next: "send a token with the scope send, whose name is, in capitals, a title of dicom.peers, from an address that is listed there"}
 	case study != "" && !study.Fileable():
 		return badRequest("the study is not named by a UID", "POST to "+Root+"/studies")
 	case r.Header.Get("Content-Encoding") != "":

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/labstack/echo/v4"
@@ -16,12 +17,13 @@ const dicomweb = "/dicom-web"
 
 func ofDICOMweb(c echo.Context) bool { return strings.HasPrefix(c.Path(), dicomweb+"/") }
 
-// sentBy says which calling AE title a token stands for: its name in capitals, where the gateway knows a peer of that title.
+// sentBy says which calling AE title a token stands for: its name in capitals, where it was made to send and the gateway knows a
+// peer of that very title at the address that the request comes from.
 func (s *Server) sentBy(serve echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		who := s.who(c)
-		if title := dicom.AETitle(strings.ToUpper(who.Name)); who.Method == access.ByToken && title.Valid() && s.Sender(title) {
-			peer := web.Peer{AETitle: title, User: who.Name, RemoteAddr: c.Request().RemoteAddr}
+		if title := dicom.AETitle(strings.ToUpper(who.Name)); who.Method == access.ByToken && slices.Contains(who.Scope, access.Send) && title.Valid() && s.Sender(title, s.address(c)) {
+			peer := web.Peer{AETitle: title, User: who.Name, RemoteAddr: s.address(c).String()}
 			c.SetRequest(c.Request().WithContext(web.From(c.Request().Context(), peer)))
 		}
 		return serve(c)

@@ -3,9 +3,11 @@ package admin
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -41,6 +43,18 @@ func TestDICOMweb_routes(t *testing.T) {
 // nothing is what a spool without studies holds.
 type nothing struct{ web.Ledger }
 
+func (nothing) SpooledSeries(context.Context, dicom.UID) ([]ledger.SpooledSeries, error) {
+	return nil, nil
+}
+
+func (nothing) SpooledInstances(context.Context, ledger.SpooledInstances) ([]ledger.SpooledInstance, error) {
+	return nil, nil
+}
+
+func (nothing) Fate(context.Context, ledger.SpooledInstances) (ledger.Fate, error) {
+	return ledger.Fate{}, nil
+}
+
 func (nothing) SpooledStudies(context.Context, ledger.SpooledStudies) ([]ledger.SpooledStudy, error) {
 	return nil, nil
 }
@@ -61,7 +75,9 @@ func TestDICOMweb_who(t *testing.T) {
 	h.server.DICOMweb = &web.Server{Ledger: nothing{}, Log: slog.New(slog.DiscardHandler), Storage: web.Storage{
 		Handler: handler, Contexts: dicomnode.StorageContexts(classes), Admit: func() error { return nil }, Stored: func(dimse.Status) {},
 	}}
-	h.server.Sender = func(title dicom.AETitle) bool { return title == "SCOPE1" }
+	h.server.Sender = func(title dicom.AETitle, from netip.Addr) bool {
+		return title == "SCOPE1" && from == netip.MustParseAddr("192.0.2.1")
+	}
 	token := func(name string, role access.Role, scope ...access.Right) string {
 		text, _, err := h.Store.CreateToken(name, role, scope, time.Hour)
 		require.NoError(t, err)
@@ -86,6 +102,7 @@ func TestDICOMweb_who(t *testing.T) {
 		{"a clinician sends", "POST", token("scope1", access.Clinician), []string{"Content-Type", kind}, 403},
 		{"a token of no title", "POST", token("scope2", access.Operator, access.Send), []string{"Content-Type", kind}, 403},
 		{"a token that may not", "POST", token("scope1", access.Operator, access.Measure), []string{"Content-Type", kind}, 403},
+		{"a token of all that its role may", "POST", token("scope1", access.Operator), []string{"Content-Type", kind}, 403},
 		{"what a form sends", "POST", token("scope1", access.Operator, access.Send), []string{"Content-Type", "text/plain"}, 403},
 		{"a page of another origin sends", "POST", token("scope1", access.Operator, access.Send), []string{"Content-Type", kind, "Origin", "https://evil.example"}, 403},
 		{"a token that stands for a title", "POST", token("scope1", access.Operator, access.Send), []string{"Content-Type", kind}, 200},
@@ -106,4 +123,38 @@ func TestDICOMweb_who(t *testing.T) {
 		assert.Equal(t, row.code, w.Code, "%s: %s", row.name, w.Body)
 	}
 	assert.Equal(t, []dicom.AETitle{"SCOPE1"}, handler.by)
+}
+
+// To find a study is not to have read it: each is in the audit trail, a search with what it is by and not with whom it is for,
+// and what was refused as refused.
+func TestDICOMweb_trail(t *testing.T) {
+	h := newHouse(t)
+	h.server.DICOMweb = &web.Server{Ledger: nothing{}, Log: slog.New(slog.DiscardHandler), Storage: web.Storage{Admit: func() error { return nil }}}
+	h.server.Sender = func(dicom.AETitle, netip.Addr) bool { return false }
+	for _, row := range []struct {
+		name, target string
+		role         access.Role
+		scope        access.Right
+		header       []string
+	}{
+		{"GET", "/studies?PatientName=DOE&00100020=P1&a%20b=DOE", access.Clinician, access.Identify, nil},
+		{"GET", "/studies/1.2/series", access.Clinician, access.Identify, nil},
+		{"GET", "/studies/1.2", access.Clinician, access.Identify, nil},
+		{"GET", "/studies/1.2/metadata", access.Clinician, access.Identify, nil},
+		{"POST", "/studies", access.Operator, access.Send, []string{"Content-Type", `multipart/related; type="application/dicom"; boundary=b`}},
+	} {
+		token, _, err := h.Store.CreateToken("t", row.role, []access.Right{row.scope}, time.Hour)
+		require.NoError(t, err)
+		h.ask(t, visitor(t), row.name, dicomweb+row.target, nil, append(row.header, "Authorization", "Bearer "+token)...)
+	}
+	var got []string
+	for _, e := range h.trail() {
+		last := e.Objects[len(e.Objects)-1]
+		got = append(got, strings.TrimSpace(strings.Join([]string{e.ID.Meaning, last.ID, last.Detail["keys"], string(e.Outcome)}, " ")))
+		assert.NotContains(t, fmt.Sprint(e), "DOE")
+	}
+	assert.Equal(t, []string{
+		"Query /dicom-web/studies 00100020 PatientName", "Query /dicom-web/studies/:uid/series", "DICOM Instances Accessed /dicom-web/studies/:uid",
+		"DICOM Instances Transferred /dicom-web/studies", "DICOM Instances Transferred /dicom-web/studies  4",
+	}, got)
 }

@@ -213,7 +213,7 @@ func TestProvider_provedAgain(t *testing.T) {
 		{"by a clock ahead", "?again=1", now.Add(time.Hour).Unix(), http.StatusCreated},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			client := visitor(t)
+			client := h.signedIn(t, "administrator") // who has just proved it, and is another
 			_, _, header := h.ask(t, client, http.MethodGet, "/signin/provider"+tt.query, nil)
 			to, err := url.Parse(header.Get("Location"))
 			require.NoError(t, err)

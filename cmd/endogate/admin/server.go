@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync"
 	"time"
@@ -44,8 +45,8 @@ type Server struct {
 	Drafts       Drafts
 	Gate         Gates
 	Reviews      Reviews
-	DICOMweb     http.Handler             // serves what begins with /dicom-web
-	Sender       func(dicom.AETitle) bool // whether a peer of that title may send
+	DICOMweb     http.Handler                         // serves what begins with /dicom-web
+	Sender       func(dicom.AETitle, netip.Addr) bool // whether a peer of that title may send from there
 	Screenings   Screenings
 	SignIn       *SignIn // nil: nobody has to sign in, and everybody may everything
 	Gauges       func(context.Context) (Gauges, error)

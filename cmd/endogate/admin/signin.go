@@ -297,7 +297,8 @@ func (s *Server) enter(c echo.Context, who access.Identity, proved time.Time) er
 	if err := s.entered(c, who); err != nil {
 		return faultOf("nobody can sign in", err)
 	}
-	if err := in.sessions.RenewToken(ctx); err != nil { // the one from before may be somebody else's (session fixation)
+	// The one from before may be somebody else's (session fixation), and so is what was proved in it.
+	if err := errors.Join(in.sessions.Clear(ctx), in.sessions.RenewToken(ctx)); err != nil {
 		return faultOf("nobody can sign in", err)
 	}
 	in.sessions.Put(ctx, sessionName, who.Name)

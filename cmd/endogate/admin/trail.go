@@ -2,7 +2,11 @@ package admin
 
 import (
 	"context"
+	"fmt"
+	"maps"
 	"net/http"
+	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -133,8 +137,11 @@ func (s *Server) trailed(next echo.HandlerFunc) echo.HandlerFunc {
 		e.Objects = append(e.Objects, audit.Object{Kind: audit.URI, ID: c.Path(), Detail: named(c)})
 		reads := method == http.MethodGet
 		key := who.Name + " " + c.Request().URL.RequestURI()
-		if study := param(c, "uid"); study != "" && strings.HasPrefix(c.Path(), dicomweb) {
-			key = who.Name + " " + dicomweb + " " + study // a viewer asks for every frame
+		switch study := param(c, "uid"); {
+		case study != "" && ofDICOMweb(c):
+			key = strings.Join([]string{who.Name, dicomweb, t.id.Value, study}, " ") // a viewer asks for every frame; to find a study is not to have read it
+		case study != "" && strings.Contains(c.Path(), "/frames/"):
+			key = strings.Join([]string{who.Name, c.Path(), study}, " ") // the same question about every frame
 		}
 		if reads && s.seen.again(key, s.SignIn.Now()) {
 			return next(c)
@@ -155,8 +162,12 @@ func (s *Server) trailed(next echo.HandlerFunc) echo.HandlerFunc {
 			return faultOf("the request was not answered: it cannot be recorded in the audit trail", err)
 		}
 		err := next(c)
-		if err != nil && !reads {
-			e.Outcome, e.Why = audit.Minor, faultOfEcho(err).Why
+		status := c.Response().Status
+		if !reads && (err != nil || status >= http.StatusBadRequest) { // DICOMweb answers refusals by itself
+			e.Outcome, e.Why = audit.Minor, fmt.Sprintf("answered with %d", status)
+			if err != nil {
+				e.Why = faultOfEcho(err).Why
+			}
 			if failed := s.SignIn.Record(context.WithoutCancel(c.Request().Context()), e); failed != nil {
 				s.Log.Error("admin: a failure is not in the audit trail", "err", failed)
 			}
@@ -205,7 +216,23 @@ func named(c echo.Context) map[string]string {
 			all[name] = param(c, name)
 		}
 	}
+	if keys := searchedBy(c); keys != "" {
+		all["keys"] = keys
+	}
 	return all
+}
+
+// attribute is a name or a tag of one, as searches have it.
+var attribute = regexp.MustCompile(`^[A-Za-z0-9]{1,64}$`)
+
+// searchedBy are the attributes by which DICOMweb is searched, and not what is searched for: that may be a patient's.
+func searchedBy(c echo.Context) string {
+	if !ofDICOMweb(c) {
+		return ""
+	}
+	keys := slices.Sorted(maps.Keys(c.QueryParams()))
+	keys = slices.DeleteFunc(keys, func(k string) bool { return !attribute.MatchString(k) })
+	return strings.Join(keys[:min(len(keys), 32)], " ")
 }
 
 // event is one of the audit trail about a request.

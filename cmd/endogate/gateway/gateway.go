@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"runtime"
 	"slices"
@@ -574,9 +575,11 @@ func (g *parts) takes() *intake.Receiver {
 // admit is an error where nothing can be taken in now.
 func (g *parts) admit() error { return cmp.Or(g.spool.Full(), g.ledger.Trouble()) }
 
-// maySend says whether dicom.peers has the title.
-func (g *parts) maySend(title dicom.AETitle) bool {
-	return slices.ContainsFunc(g.cfg.DICOM.Peers, func(p configs.Peer) bool { return p.AETitle == title || p.AETitle == "*" })
+// maySend says whether dicom.peers has the title itself, with the address. Any title is nobody's to take.
+func (g *parts) maySend(title dicom.AETitle, from netip.Addr) bool {
+	return slices.ContainsFunc(g.cfg.DICOM.Peers, func(p configs.Peer) bool {
+		return p.AETitle == title && title != "*" && slices.ContainsFunc(p.Hosts, func(h configs.Host) bool { return h.Contains(from.Unmap()) })
+	})
 }
 
 // unreadable tells of files of TLS that have changed and cannot be used: those from before are.
