@@ -79,6 +79,7 @@ func (w *Worker) watch(ctx context.Context, t Task, model Watcher, d Diary) (ana
 	defer timer.Stop()
 	err := w.opened(ctx, t, func(clip *video.Clip) error {
 		s := &watching{Worker: w, t: t, model: model, clip: clip, diary: d, kept: time.Now(), alive: func() { timer.Reset(limit) }}
+		clip.Progress = s.alive
 		return s.all(ctx, &a)
 	})
 	switch {

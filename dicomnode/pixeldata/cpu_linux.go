@@ -2,6 +2,7 @@ package pixeldata
 
 import (
 	"runtime"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -37,3 +38,6 @@ func confine(pid int, b Bounds) error {
 	}
 	return nil
 }
+
+// dying has a child end where this process is killed.
+func dying() *syscall.SysProcAttr { return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} }

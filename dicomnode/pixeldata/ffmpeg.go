@@ -57,7 +57,7 @@ func (j ffmpegJob) run(ctx context.Context, data []byte) ([]byte, error) {
 	switch {
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)
-	case killedBy(err, syscall.SIGXCPU):
+	case bounds.spent(err):
 		return nil, fmt.Errorf("%s: %w", j.syntax, bounds.outOfTime())
 	case strings.Contains(said.buffer.String(), "Cannot allocate memory"):
 		return nil, fmt.Errorf("%s: %w: ffmpeg needs %s", j.syntax, ErrTooMuch, bounds.words()[3])
@@ -108,15 +108,6 @@ func runConfined(cmd *exec.Cmd, input *held, b Bounds) error {
 	}
 	close(input.confined)
 	return cmp.Or(err, cmd.Wait())
-}
-
-func killedBy(err error, by syscall.Signal) bool {
-	var exit *exec.ExitError
-	if !errors.As(err, &exit) {
-		return false
-	}
-	status, ok := exit.Sys().(syscall.WaitStatus)
-	return ok && status.Signaled() && status.Signal() == by
 }
 
 // arguments give the demuxer the frame's length, so that it looks for no frame limits inside.

@@ -61,25 +61,56 @@ func streamed(err error) error {
 	return asCorrupt(err)
 }
 
-// Start begins a child that decodes so many frames, within the bounds of as many. The caller waits for it, and kills it where
-// there is an error.
+// Start begins a child that decodes so many frames, within the bounds of as many, and ends with this process. The caller waits for it,
+// and kills it where there is an error.
 func Start(cmd *exec.Cmd, b Bounds, frames int) error {
+	cmd.SysProcAttr = dying()
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	b = b.withDefaults()
-	b.CPU *= time.Duration(frames)
-	err := confine(cmd.Process.Pid, b)
+	err := confine(cmd.Process.Pid, b.of(frames))
 	if errors.Is(err, syscall.ESRCH) {
 		return nil // it has ended
 	}
 	return err
 }
 
-// OutOfTime is why a child that was started ended before its time; nil where that was not its CPU time.
-func OutOfTime(err error, b Bounds) error {
-	if killedBy(err, syscall.SIGXCPU) {
-		return b.withDefaults().outOfTime()
+// of are the bounds of a child that decodes so many frames.
+func (b Bounds) of(frames int) Bounds {
+	b = b.withDefaults()
+	b.CPU *= time.Duration(max(frames, 1))
+	return b
+}
+
+// Ended is why a child that was started so ended before its time, where that is not for it to say by its exit status, and nobody here
+// has killed it: ErrTooLong, or an error that may not come again.
+func Ended(err error, b Bounds, frames int) error {
+	b = b.of(frames)
+	if b.spent(err) {
+		return b.outOfTime()
+	}
+	if by, ok := killer(err); ok {
+		return fmt.Errorf("pixeldata: ffmpeg was ended by a signal (%s), as by the kernel where memory is short", by)
 	}
 	return nil
+}
+
+// spent reports whether a child has used up its CPU time. ffmpeg catches the signal that says so and exits, or is killed a second later;
+// what it has used is counted a little below what the kernel counts.
+func (b Bounds) spent(err error) bool {
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) {
+		return false
+	}
+	by, _ := killer(err)
+	return by == syscall.SIGXCPU || exit.UserTime()+exit.SystemTime() >= b.CPU*9/10
+}
+
+func killer(err error) (by syscall.Signal, ok bool) {
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) {
+		return 0, false
+	}
+	status, ok := exit.Sys().(syscall.WaitStatus)
+	return status.Signal(), ok && status.Signaled()
 }

@@ -70,7 +70,7 @@ func (c *Clip) look(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	arguments := append(c.input(0), "-map", "0:v:0", "-c:v", "copy", "-copyinkf", "-f", "framecrc", "pipe:1")
-	cmd, said, out, err := c.child(ctx, arguments, lookedFrames)
+	cmd, said, out, err := c.child(ctx, arguments, 0, lookedFrames)
 	if err != nil {
 		return err
 	}
@@ -84,14 +84,17 @@ func (c *Clip) look(ctx context.Context) error {
 		return context.Cause(ctx)
 	case bad != nil:
 		return bad
-	case pixeldata.OutOfTime(err, c.options.Bounds) != nil:
-		return fmt.Errorf("video: %w", pixeldata.OutOfTime(err, c.options.Bounds))
+	case pixeldata.Ended(err, c.options.Bounds, lookedFrames) != nil:
+		return fmt.Errorf("video: %w", pixeldata.Ended(err, c.options.Bounds, lookedFrames))
 	case c.index.demuxer == "mov" && encrypted(c.file):
 		return fmt.Errorf("%w: the video is encrypted", pixeldata.ErrUnsupported)
 	case said.foreign(), len(c.index.packets) > 0 && !slices.Contains(codecs, c.index.codec):
 		return fmt.Errorf("%w: the video is coded in another way than MPEG-2, H.264 or HEVC", pixeldata.ErrUnsupported)
 	case len(c.index.packets) == 0:
 		return fmt.Errorf("%w: the video cannot be read: %s", pixeldata.ErrCorrupt, said.why())
+	}
+	if err != nil {
+		c.note = "ffmpeg did not come to its end: " + said.why()
 	}
 	c.index.high = !said.matrix() && c.index.rows >= 720
 	return nil
@@ -200,17 +203,17 @@ func encrypted(r io.ReaderAt) bool {
 // maxMoov bounds what is looked through of the index of an MP4 file; what describes the samples stands near its beginning.
 const maxMoov = 4 << 20
 
-// child starts ffmpeg, with nothing but what is asked for and two pipes.
-func (c *Clip) child(ctx context.Context, arguments []string, frames int) (*exec.Cmd, *words, io.Reader, error) {
+// child starts ffmpeg, with nothing but what is asked for and two pipes: to hand over so many frames, of so many that are decoded.
+func (c *Clip) child(ctx context.Context, arguments []string, asked, decoded int) (*exec.Cmd, *words, io.Reader, error) {
 	cmd := exec.CommandContext(ctx, cmp.Or(c.options.FFmpeg, "ffmpeg"), arguments...)
-	said := &words{times: make(chan int64, frames+1)}
+	said := &words{times: make(chan int64, asked+1), progress: c.Progress}
 	cmd.Stderr, cmd.ExtraFiles, cmd.WaitDelay = said, append(cmd.ExtraFiles, c.file), waitDelay
 	cmd.Env = []string{"LC_ALL=C", "OPENBLAS_NUM_THREADS=1"}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	err = pixeldata.Start(cmd, c.options.Bounds, frames)
+	err = pixeldata.Start(cmd, c.options.Bounds, decoded)
 	switch {
 	case errors.Is(err, exec.ErrNotFound), errors.Is(err, fs.ErrNotExist):
 		return nil, nil, nil, fmt.Errorf("%w: video needs ffmpeg, which is not installed", pixeldata.ErrNoDecoder)

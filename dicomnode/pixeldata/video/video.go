@@ -21,6 +21,10 @@ import (
 
 // Clip is the video of an instance: frames with numbers and times. Its methods may be called from any goroutine, but for Close.
 type Clip struct {
+	// Progress is called of each frame that a child decodes, whether it was asked for or is on the way to one that was. It is set before
+	// the first is asked for, and may be nil.
+	Progress func()
+
 	options pixeldata.Options
 	file    *os.File // the stream
 	index   index
@@ -100,6 +104,7 @@ func (c *Clip) admit(a *dicom.Attributes) error {
 // number says how many frames there are, and when each begins: as the instance says where it does, and its stream has them.
 func (c *Clip) number(a *dicom.Attributes, cut error) {
 	c.count = len(c.index.packets)
+	ended := c.note
 	said, _ := a.Int(dicom.NumberOfFrames)
 	switch {
 	case cut != nil:
@@ -112,6 +117,9 @@ func (c *Clip) number(a *dicom.Attributes, cut error) {
 	case said > 1 && said < c.count: // what is beyond cannot be referred to
 		c.note = fmt.Sprintf("the video has %d frames, of which the %d that Number of Frames says are analysed", c.count, said)
 		c.count = said
+	}
+	if ended != "" {
+		c.note = strings.TrimSuffix(ended+"; "+c.note, "; ")
 	}
 	c.every, c.starts = timesOf(a, max(said, c.count))
 }
@@ -213,7 +221,8 @@ func (c *Clip) Close() error { return c.file.Close() }
 func (c *Clip) decode(ctx context.Context, numbers []int, yield func(pixeldata.Frame, error) bool) (more bool) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	cmd, said, out, err := c.child(ctx, c.arguments(numbers), len(numbers))
+	work := c.work(numbers)
+	cmd, said, out, err := c.child(ctx, c.arguments(numbers), len(numbers), work)
 	if err != nil {
 		return yield(pixeldata.Frame{}, err) && false
 	}
@@ -263,14 +272,23 @@ func (c *Clip) decode(ctx context.Context, numbers []int, yield func(pixeldata.F
 		return true
 	case stopped != nil && (bad == nil || errors.Is(bad, io.EOF)):
 		return yield(pixeldata.Frame{}, stopped) && false
-	case pixeldata.OutOfTime(waited, c.options.Bounds) != nil:
-		return yield(pixeldata.Frame{}, pixeldata.OutOfTime(waited, c.options.Bounds)) && false
 	case strings.Contains(said.last, "Cannot allocate memory"):
 		return yield(pixeldata.Frame{}, fmt.Errorf("%w: ffmpeg needs more than %d MiB of memory", pixeldata.ErrTooMuch, c.options.Bounds.Memory>>20)) && false
 	case bad != nil && !errors.Is(bad, io.EOF):
 		return yield(pixeldata.Frame{}, bad) && false
+	case pixeldata.Ended(waited, c.options.Bounds, work) != nil:
+		return yield(pixeldata.Frame{}, pixeldata.Ended(waited, c.options.Bounds, work)) && false
 	}
 	return lost(c.count + 1)
+}
+
+// work is how many frames a child decodes for those that are asked for.
+func (c *Clip) work(numbers []int) int {
+	last := numbers[len(numbers)-1]
+	if !c.index.timed {
+		return last
+	}
+	return last - c.index.keyOf(numbers[0]-1) + worthIt // it may begin a little before
 }
 
 // numberOf is the number of the frame that came: of which the child has said the time, or how many came before.
@@ -323,6 +341,12 @@ func (c *Clip) input(from float64) []string {
 // lead is how much before a frame its container is asked for, in seconds: a transport stream is found by decoding times.
 const lead = 0.5
 
+// What is said of each frame that is decoded, and of each that comes.
+const (
+	counted = "showinfo@decoded=checksum=0,"
+	named   = "showinfo@come=checksum=0"
+)
+
 // arguments have the frames of numbers decoded. Each comes as a PPM picture, and is named by the line that showinfo says.
 func (c *Clip) arguments(numbers []int) []string {
 	from, variable, values := 0.0, "n", make([]int64, len(numbers))
@@ -338,7 +362,7 @@ func (c *Clip) arguments(numbers []int) []string {
 			from = float64(c.index.packets[key].at)*c.index.unit - lead
 		}
 	}
-	filters := "select='" + among(variable, values) + "',showinfo=checksum=0"
+	filters := counted + "select='" + among(variable, values) + "'," + named
 	if c.index.high {
 		filters += ",scale=in_color_matrix=bt709"
 	}
@@ -398,12 +422,12 @@ func (s stoppable) Write(p []byte) (int, error) {
 // Scenes are the numbers of the frames with which another scene begins, from the first on: which differ from the one before by more
 // than so much, 0..1, as ffmpeg's select filter has it. All frames are decoded for it.
 func (c *Clip) Scenes(ctx context.Context, difference float64) ([]int, error) {
-	filters := fmt.Sprintf("scale=160:-2:flags=fast_bilinear,select='eq(n,0)+gt(scene,%f)',showinfo=checksum=0", difference)
+	filters := fmt.Sprintf(counted+"scale=160:-2:flags=fast_bilinear,select='eq(n,0)+gt(scene,%f)',"+named, difference)
 	arguments := append(c.input(0), "-map", "0:v:0", "-vf", filters, "-vsync", "passthrough", "-f", "null", "pipe:1")
 	if !c.index.timed {
 		return nil, fmt.Errorf("%w: frames of a video without times are not found by scene; choose another way to select", pixeldata.ErrUnsupported)
 	}
-	cmd, said, out, err := c.child(ctx, arguments, c.count)
+	cmd, said, out, err := c.child(ctx, arguments, c.count, c.count)
 	if err != nil {
 		return nil, err
 	}
@@ -412,8 +436,10 @@ func (c *Clip) Scenes(ctx context.Context, difference float64) ([]int, error) {
 	switch {
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)
-	case pixeldata.OutOfTime(err, c.options.Bounds) != nil:
-		return nil, pixeldata.OutOfTime(err, c.options.Bounds)
+	case pixeldata.Ended(err, c.options.Bounds, c.count) != nil:
+		return nil, pixeldata.Ended(err, c.options.Bounds, c.count)
+	case err != nil:
+		return nil, fmt.Errorf("%w: scenes are not found: %s", pixeldata.ErrCorrupt, said.why())
 	}
 	var numbers []int
 	for len(said.times) > 0 {

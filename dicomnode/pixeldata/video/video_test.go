@@ -5,6 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -244,4 +248,67 @@ func TestClip_stops(t *testing.T) {
 	assert.ErrorIs(t, last, why)
 	_, err := c.Frame(t.Context(), 201)
 	assert.ErrorIs(t, err, pixeldata.ErrNoFrame)
+}
+
+// A child that is ended before its time ends nothing else: it is an error, and not the end of the video. What is said of time is of that.
+func TestClip_childEnded(t *testing.T) {
+	installed.Require(t, "ffmpeg")
+	real, err := exec.LookPath("ffmpeg")
+	require.NoError(t, err)
+	stream := dicomtest.Stream(t, "h264", append(dicomtest.Levels(25), "-frames:v", "40", "-c:v", "libx264", "-g", "10")...)
+	timed := dicomtest.Stream(t, "mp4", append(dicomtest.Levels(25), "-frames:v", "40", "-c:v", "libx264", "-g", "10")...)
+	for _, row := range []struct {
+		name, script string
+		stream       []byte
+		tooLong      bool
+	}{
+		{"killed as it is looked through", `case "$*" in *framecrc*) ` + real + ` "$@"; kill -KILL $$;; *) exec ` + real + ` "$@";; esac`, timed, false},
+		{"killed as frames are decoded", `case "$*" in *select*) kill -KILL $$;; *) exec ` + real + ` "$@";; esac`, timed, false},
+		{"crashed as frames are decoded", `case "$*" in *select*) kill -SEGV $$;; *) exec ` + real + ` "$@";; esac`, stream, false},
+		{"out of time, which it catches", `case "$*" in *select*) trap "exit 255" XCPU; while :; do :; done;; *) exec ` + real + ` "$@";; esac`, stream, true},
+		{"out of time, and killed", `case "$*" in *select*) trap "" XCPU; while :; do :; done;; *) exec ` + real + ` "$@";; esac`, stream, true},
+		{"out of time, of ffmpeg itself", `case "$*" in *select*) exec ` + real + ` -loglevel error -f lavfi -i testsrc=s=1920x1080 -threads 1 -f null -;; *) exec ` + real + ` "$@";; esac`, stream, true},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			script := filepath.Join(t.TempDir(), "ffmpeg")
+			require.NoError(t, os.WriteFile(script, []byte("#!/bin/bash\n"+row.script+"\n"), 0o700))
+			ds, _ := dicomtest.Video(dicomtest.Options{TransferSyntax: h264, Frames: 40}, row.stream, 1)
+			ts, _ := dicom.LookupTransferSyntax(h264)
+			i, err := pixeldata.Open(bytes.NewReader(ds), ts, pixeldata.Options{Scratch: t.TempDir(), FFmpeg: script, Bounds: pixeldata.Bounds{CPU: 100 * time.Millisecond}})
+			require.NoError(t, err)
+			c, err := video.Open(t.Context(), i)
+			if err == nil {
+				defer c.Close()
+				for _, bad := range c.Frames(t.Context(), []int{1, 2}) {
+					err = bad
+				}
+			}
+			require.Error(t, err)
+			assert.Equal(t, row.tooLong, errors.Is(err, pixeldata.ErrTooLong), err)
+			assert.NotErrorIs(t, err, pixeldata.ErrCorrupt)
+			if !row.tooLong {
+				assert.ErrorContains(t, err, "ended by a signal")
+			}
+		})
+	}
+}
+
+// Each frame that is decoded on the way to one that is asked for, or to look for scenes, is a sign of life, and is given time.
+func TestClip_progress(t *testing.T) {
+	installed.Require(t, "ffmpeg")
+	for ending, want := range map[string]int32{"h264": 40, "mp4": 40} {
+		stream := dicomtest.Stream(t, ending, append(dicomtest.Levels(25), "-frames:v", "40", "-c:v", "libx264", "-g", "100")...)
+		c := open(t, instance(t, h264, dicomtest.Options{Frames: 40}, stream, 1))
+		var seen atomic.Int32
+		c.Progress = func() { seen.Add(1) }
+		_, err := c.Frame(t.Context(), 40)
+		require.NoError(t, err)
+		assert.Equal(t, want, seen.Load(), ending)
+		if ending == "mp4" {
+			_, err = c.Scenes(t.Context(), 0.9)
+			require.NoError(t, err)
+			assert.Equal(t, 2*want, seen.Load(), "scenes")
+		}
+	}
 }

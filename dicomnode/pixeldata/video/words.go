@@ -10,7 +10,8 @@ import (
 
 // words is what a child says on its standard error: a line at a time, of which what counts is kept.
 type words struct {
-	times chan int64 // of frames that come, in their order; closed never
+	times    chan int64 // of frames that come, in their order; closed never
+	progress func()     // called of each frame that is decoded, whether it comes or not; may be nil
 
 	line   []byte
 	stream string // what it says the video is
@@ -36,11 +37,17 @@ func (w *words) Write(p []byte) (int, error) {
 }
 
 var (
-	shown  = regexp.MustCompile(`showinfo.* n: *(\d+) pts: *(-?\d+|NOPTS) `)
+	shown  = regexp.MustCompile(`showinfo@come .* n: *(\d+) pts: *(-?\d+|NOPTS) `)
 	stream = regexp.MustCompile(`Stream #0:\d+.*: Video: (.*)`)
 )
 
 func (w *words) said(line string) {
+	if strings.Contains(line, "[showinfo@decoded ") {
+		if w.progress != nil && strings.Contains(line, " n:") { // else it is more of the same frame
+			w.progress()
+		}
+		return
+	}
 	if of := shown.FindStringSubmatch(line); of != nil {
 		at, err := strconv.ParseInt(of[2], 10, 64)
 		if err != nil {
