@@ -21,9 +21,9 @@ type Progress struct {
 
 // Diary keeps what is said of the frames of a video until all is said: whoever goes on with it does not say it again.
 type Diary interface {
-	// Kept are the parts that were kept before, in the order of their frames.
-	Kept(ctx context.Context) ([]analysis.Part, error)
-	// Keep makes parts durable, which follow on those kept before.
+	// Kept are the parts that were kept before, in the order of their frames, where as many were to be analysed.
+	Kept(ctx context.Context, of int) ([]analysis.Part, error)
+	// Keep makes parts durable, which follow on those kept before; with them p.Done are.
 	Keep(ctx context.Context, parts []analysis.Part, p Progress) error
 }
 
@@ -114,8 +114,11 @@ func (s *watching) all(ctx context.Context, a *analysis.Analysis) error {
 	s.alive()
 	s.of = len(numbers)
 	if s.diary != nil {
-		if s.parts, err = s.diary.Kept(ctx); err != nil {
+		if s.parts, err = s.diary.Kept(ctx, s.of); err != nil {
 			return Postponed(err)
+		}
+		if slices.ContainsFunc(s.parts, func(p analysis.Part) bool { return !slices.Contains(numbers, p.Result.Span.First) }) {
+			s.parts = nil // other frames were chosen
 		}
 	}
 	if n := len(s.parts); n > 0 {

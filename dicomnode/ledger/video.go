@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"time"
 
 	"endogate/dicomnode/dicom"
@@ -23,20 +24,34 @@ func (l *Ledger) FinishVideo(ctx context.Context, id string, by analysis.Model, 
 	return l.finish(ctx, &action{Name: "finish-job", how: beforeSent, Job: id, Model: &by, Moving: moving, Results: results, Reason: lacks, Objects: objects, At: at})
 }
 
+// ErrKept: what is to be kept does not follow on what is, as where another has been at the same video.
+var ErrKept = errors.New("ledger: the frames before these are not kept, begin anew")
+
 // KeepPart keeps, while a job is open, what was said of some of the frames of its video: an encoded analysis of those behind the ones
-// that were kept before, of which with them done are analysed. It is not in the journal: without it, it is said again.
-func (l *Ledger) KeepPart(ctx context.Context, id string, done, of int, body []byte) error {
+// that were kept before, of which there are so many; with them done are analysed. What was kept behind those is not gone on with, and
+// goes. It is not in the journal: without it, it is said again.
+func (l *Ledger) KeepPart(ctx context.Context, id string, behind, done, of int, body []byte) error {
 	err := l.write(ctx, func(t *tx) error {
-		_, err := t.exec("INSERT OR REPLACE INTO part (job, done, total, body) SELECT id, ?, ?, ? FROM job WHERE name = ? AND state = 'open'", done, of, body, id)
+		if _, err := t.exec("DELETE FROM part WHERE job = (SELECT id FROM job WHERE name = ?1) AND done > ?2", id, behind); err != nil {
+			return err
+		}
+		var follows bool
+		if err := t.row("SELECT ?2 = 0 OR EXISTS (SELECT 1 FROM part WHERE job = (SELECT id FROM job WHERE name = ?1) AND done = ?2)", []any{id, behind}, &follows); err != nil {
+			return err
+		}
+		if !follows {
+			return ErrKept
+		}
+		_, err := t.exec("INSERT INTO part (job, done, total, body) SELECT id, ?, ?, ? FROM job WHERE name = ? AND state = 'open'", done, of, body, id)
 		return err
 	})
 	return wrap("ledger: part of job "+id, err)
 }
 
-// Parts are what was kept of a job, in order.
-func (l *Ledger) Parts(ctx context.Context, id string) ([][]byte, error) {
+// Parts are what was kept of a job, of whose frames so many are to be analysed, in order.
+func (l *Ledger) Parts(ctx context.Context, id string, of int) ([][]byte, error) {
 	parts, err := query(ctx, l.readDB, func(rows *sql.Rows) (b []byte, err error) { return b, rows.Scan(&b) },
-		"SELECT p.body FROM part p JOIN job j ON j.id = p.job WHERE j.name = ? ORDER BY p.done", id)
+		"SELECT p.body FROM part p JOIN job j ON j.id = p.job WHERE j.name = ? AND p.total = ? ORDER BY p.done", id, of)
 	return parts, wrap("ledger: parts of job "+id, err)
 }
 

@@ -2,6 +2,7 @@ package results
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,6 +24,9 @@ type Parcel struct {
 // Pack begins a job for a worker elsewhere. A nil parcel without an error means that there is nothing left to do. Errors as
 // Do; those of the parcel's bytes are for Failed. Prepares is what the worker says of its bundle's Preparation.
 func (w *Workshop) Pack(ctx context.Context, id, prepares string) (p *Parcel, err error) {
+	if err := w.home.said(id); err != nil {
+		return nil, named(id, err)
+	}
 	err = inference.Guard(w.Log, id, func() error {
 		job, ok, err := w.Begin(ctx, id)
 		if err != nil || !ok {
@@ -33,6 +37,9 @@ func (w *Workshop) Pack(ctx context.Context, id, prepares string) (p *Parcel, er
 		}
 		if p == nil && err == nil {
 			p, err = w.pack(ctx, job)
+		}
+		if errors.Is(err, errBegun) { // the try goes on
+			return inference.Postponed(err)
 		}
 		return w.verdict(ctx, job, err)
 	})
@@ -81,8 +88,10 @@ func (w *Workshop) pack(ctx context.Context, job ledger.Job) (*Parcel, error) {
 		return nil, err
 	}
 	if entry.Instance.Video() { // its stream may hold words of whose it is, and what is said of it is kept here
-		err := errors.Join(w.atHome(ctx, job, errVideo), entry.Close())
-		return nil, err
+		if err := entry.Close(); err != nil || w.Worker == nil {
+			return nil, cmp.Or(err, w.atHome(ctx, job, errVideo))
+		}
+		return nil, w.watchAtHome(ctx, job)
 	}
 	extract, err := entry.Instance.Extract()
 	if err != nil {
@@ -127,8 +136,8 @@ func (w *Workshop) atHome(ctx context.Context, job ledger.Job, why error) error 
 			return "no worker elsewhere is given it, and this gateway has none: " + why.Error(), nil
 		})
 	}
-	w.home.Lock()
-	defer w.home.Unlock()
+	w.words.Lock()
+	defer w.words.Unlock()
 	return inference.Guard(w.Log, job.ID, func() error { return w.analyse(ctx, job) })
 }
 

@@ -41,7 +41,8 @@ type Workshop struct {
 	Finished    func(j ledger.Job, skipped bool) // called when a job has ended, with results or without a try
 	Log         *slog.Logger
 
-	home     sync.Mutex // held by atHome
+	words    sync.Mutex // held by atHome
+	home     home
 	canvases sync.Pool  // of *canvas
 }
 
@@ -53,6 +54,9 @@ func (w *Workshop) Do(ctx context.Context, id string) error {
 }
 
 func (w *Workshop) do(ctx context.Context, id string) error {
+	if err := w.home.said(id); err != nil {
+		return err
+	}
 	job, ok, err := w.Begin(ctx, id)
 	if err != nil || !ok {
 		return err

@@ -2,6 +2,7 @@ package results
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,8 +23,8 @@ type diary struct {
 }
 
 // Kept implements inference.Diary: what another version of the model said is not gone on with.
-func (d diary) Kept(ctx context.Context) (parts []analysis.Part, err error) {
-	bodies, err := d.Ledger.Parts(ctx, d.job)
+func (d diary) Kept(ctx context.Context, of int) (parts []analysis.Part, err error) {
+	bodies, err := d.Ledger.Parts(ctx, d.job, of)
 	if err != nil {
 		return nil, err
 	}
@@ -33,7 +34,12 @@ func (d diary) Kept(ctx context.Context) (parts []analysis.Part, err error) {
 			d.Log.Warn("what was said of a video is not gone on with", "job", d.job, "err", err)
 			return parts, nil
 		}
-		parts = append(parts, a.Parts...)
+		for _, p := range a.Parts {
+			if n := len(parts); n > 0 && p.Result.Span.First <= parts[n-1].Result.Span.First { // a release before this one let two keep them
+				return parts, nil
+			}
+			parts = append(parts, p)
+		}
 	}
 	if len(parts) > 0 {
 		d.Log.Info("a video is gone on with", "job", d.job, "behind_frame", parts[len(parts)-1].Result.Span.First, "frames", len(parts))
@@ -47,11 +53,19 @@ func (d diary) Keep(ctx context.Context, parts []analysis.Part, p inference.Prog
 	if err := (analysis.Analysis{Model: d.by, Parts: parts}).Encode(&body); err != nil {
 		return err
 	}
-	return d.Ledger.KeepPart(ctx, d.job, p.Done, p.Of, body.Bytes())
+	return d.Ledger.KeepPart(ctx, d.job, p.Done-len(parts), p.Done, p.Of, body.Bytes())
 }
 
 // watch has the worker here say what there is in a video.
 func (m *making) watch(ctx context.Context, entry *Entry) (notAnalysed string, err error) {
+	leave, err := m.home.enter(m.job.ID)
+	if err != nil {
+		return "", err
+	}
+	defer leave()
+	if _, open, err := m.waiting(ctx, m.job.ID); err != nil || !open {
+		return "", cmp.Or(err, inference.Postponed(errors.New("another has ended it")))
+	}
 	task := inference.Task{Job: m.job.ID, Model: m.job.Model, Instance: entry.Instance, Wishes: m.Wishes[m.job.Route]}
 	a, err := m.Worker.Watch(ctx, task, diary{m.Workshop, m.job.ID, m.algorithm.Model})
 	if err != nil {

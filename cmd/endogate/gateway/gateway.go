@@ -392,7 +392,10 @@ func (g *parts) startLoops(_ context.Context, life *lifecycle) error {
 	})
 	elsewhere := g.cfg.NATS.URL != ""
 	if elsewhere {
-		life.loop("results", func(ctx context.Context) error { return g.queue.Own(ctx, g.owner()) })
+		life.loop("results", func(ctx context.Context) error {
+			defer g.workshop.Wait()
+			return g.queue.Own(ctx, g.owner())
+		})
 	}
 	if len(g.models.models) > 0 && g.cfg.Jobs.Workers > 0 {
 		consumer := jobs.Consumer{
