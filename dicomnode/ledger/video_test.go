@@ -44,7 +44,9 @@ func TestVideo(t *testing.T) {
 func TestKeepPart(t *testing.T) {
 	l := openLedger(t)
 	receive(t, l, receipt(1))
-	keep := func(behind, done, of int, body string) error { return l.KeepPart(t.Context(), job1, behind, done, of, []byte(body)) }
+	keep := func(behind, done, of int, body string) error {
+		return l.KeepPart(t.Context(), job1, behind, done, of, []byte(body))
+	}
 	kept := func(of int) (all string) {
 		parts, err := l.Parts(t.Context(), job1, of)
 		require.NoError(t, err)

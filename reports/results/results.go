@@ -43,7 +43,7 @@ type Workshop struct {
 
 	words    sync.Mutex // held by atHome
 	home     home
-	canvases sync.Pool  // of *canvas
+	canvases sync.Pool // of *canvas
 }
 
 // Do does a job; it returns nil once the results are durable, or there is nothing left to do. Every other job ends with
