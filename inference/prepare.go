@@ -88,6 +88,9 @@ func (b *Bundle) Preparation() string {
 	return hex.EncodeToString(sum[:])
 }
 
+// ErrCropped is why a frame is not prepared of which a crop of the manifest is no part.
+var ErrCropped = errors.New("inference: prepare")
+
 // Reduce does what the manifest says before normalisation, and says where what is left of img comes from. Img is not changed.
 func (b *Bundle) Reduce(img *image.RGBA, o analysis.Orientation) (analysis.Prepared, error) {
 	bounds := img.Bounds()
@@ -106,8 +109,8 @@ func (b *Bundle) Reduce(img *image.RGBA, o analysis.Orientation) (analysis.Prepa
 			c := *step.Crop
 			part := image.Rect(c.Left, c.Top, c.Left+c.Columns, c.Top+c.Rows).Add(v.crop.Min)
 			if !part.In(v.crop) {
-				return analysis.Prepared{}, fmt.Errorf("inference: prepare: the crop of %d rows and %d columns from row %d, column %d on does not lie in what is there, %d rows and %d columns: frames of this size are not what the model was made for",
-					c.Rows, c.Columns, c.Top, c.Left, v.crop.Dy(), v.crop.Dx())
+				return analysis.Prepared{}, fmt.Errorf("%w: the crop of %d rows and %d columns from row %d, column %d on does not lie in what is there, %d rows and %d columns: frames of this size are not what the model was made for",
+					ErrCropped, c.Rows, c.Columns, c.Top, c.Left, v.crop.Dy(), v.crop.Dx())
 			}
 			v.crop = part
 		case step.Exif && o.Turns() && g.Orientation == 0:

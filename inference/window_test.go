@@ -111,6 +111,7 @@ func TestPrepare_cropBeyondTheFrame(t *testing.T) {
 	b.Preprocess = []Step{{Crop: &Crop{Top: 5, Left: 5, Rows: 100, Columns: 100}}}
 	_, err := b.Prepare(noise(104, 200), 0, make([]float32, b.Input.Len()))
 	require.ErrorContains(t, err, "100 rows and 100 columns from row 5, column 5 on does not lie in what is there, 200 rows and 104 columns")
+	require.ErrorIs(t, err, ErrCropped)
 	_, err = b.Prepare(noise(105, 105), 0, make([]float32, b.Input.Len()))
 	require.NoError(t, err)
 	_, err = b.Prepare(b.BlackFrame(), 0, make([]float32, b.Input.Len()))

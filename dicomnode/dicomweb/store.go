@@ -2,6 +2,7 @@ package dicomweb
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -71,7 +72,7 @@ func (s *Server) store(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	parts, err := s.incoming(w, r)
+	parts, body, err := s.incoming(w, r)
 	if err != nil {
 		return err
 	}
@@ -81,7 +82,7 @@ func (s *Server) store(w http.ResponseWriter, r *http.Request) error {
 	var all storing
 	for n := 0; ; n++ {
 		part, err := parts.NextRawPart()
-		if errors.Is(err, io.EOF) {
+		if err == io.EOF && body.closed() { //nolint:errorlint // wrapped, the body has ended within a part
 			break
 		}
 		if err == nil && n == maxParts {
@@ -102,21 +103,21 @@ func (s *Server) store(w http.ResponseWriter, r *http.Request) error {
 }
 
 // incoming reads how the body is parted. Nothing about it is guessed.
-func (s *Server) incoming(w http.ResponseWriter, r *http.Request) (*multipart.Reader, error) {
+func (s *Server) incoming(w http.ResponseWriter, r *http.Request) (*multipart.Reader, *arriving, error) {
 	unsupported := &Fault{
 		Code: http.StatusUnsupportedMediaType, Why: "instances are taken as parts of " + mediaDICOM,
 		Next: `send Content-Type: multipart/related; type="` + mediaDICOM + `"; boundary=…`,
 	}
 	if len(r.Header.Values("Content-Type")) != 1 {
-		return nil, unsupported
+		return nil, nil, unsupported
 	}
 	media, params, err := mime.ParseMediaType(withQuotes(r.Header.Get("Content-Type")))
 	boundary := params["boundary"]
 	if err != nil || media != mediaRelated || !strings.EqualFold(params["type"], mediaDICOM) || boundary == "" || len(boundary) > 70 {
-		return nil, unsupported
+		return nil, nil, unsupported
 	}
-	body := &arriving{r: http.MaxBytesReader(w, r.Body, maxStored), control: http.NewResponseController(w), begun: time.Now()}
-	return multipart.NewReader(body, boundary), nil
+	body := &arriving{r: http.MaxBytesReader(w, r.Body, maxStored), control: http.NewResponseController(w), begun: time.Now(), closing: "--" + boundary + "--"}
+	return multipart.NewReader(body, boundary), body, nil
 }
 
 // withQuotes puts quotes around a media type within a media type, which some leave out.
@@ -130,7 +131,15 @@ type arriving struct {
 	control *http.ResponseController
 	begun   time.Time
 	bytes   int64
+	closing string // the delimiter that ends it
+	last    []byte // of it
 }
+
+// lastOf is more than a multipart.Reader reads ahead of what it says.
+const lastOf = 8 << 10
+
+// closed says whether the closing delimiter has come: a body that broke off within the header of a part ends like a whole one.
+func (a *arriving) closed() bool { return bytes.Contains(a.last, []byte(a.closing)) }
 
 // Read implements io.Reader.
 func (a *arriving) Read(p []byte) (int, error) {
@@ -140,6 +149,8 @@ func (a *arriving) Read(p []byte) (int, error) {
 	}
 	n, err := a.r.Read(p)
 	a.bytes += int64(n)
+	a.last = append(a.last, p[max(0, n-lastOf):n]...)
+	a.last = append(a.last[:0], a.last[max(0, len(a.last)-lastOf):]...)
 	return n, err
 }
 

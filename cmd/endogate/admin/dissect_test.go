@@ -70,6 +70,7 @@ func TestPage_looksIntoAFrame(t *testing.T) {
 // frames; the address has it; nothing is kept. How faithful the map is, is drawn when somebody asks.
 func TestPage_whatIf(t *testing.T) {
 	h := newHospital(t)
+	h.studies[0].InstanceCount += 12
 	b := open(t, h)
 	b.visit(framePage, ".lens canvas.heat")
 	b.until(`document.querySelector(".lens img").naturalWidth`)
@@ -102,6 +103,7 @@ func TestPage_whatIf(t *testing.T) {
 	b.until(`document.querySelectorAll("#all-frames tbody tr").length === 7 && !document.querySelector("#stop-all")`)
 	require.Contains(t, b.text("#what-if"), "Polyp in 7 frames → 0.")
 	require.Contains(t, b.text("#all-frames tbody tr"), "nothing over its threshold")
+	require.Contains(t, b.text("#what-if"), "12 instances beyond the first thousand were not tried")
 	require.Empty(t, h.acted)
 	b.click("#measure")
 	b.until(`document.querySelectorAll("#faithful .curves path").length === 2`)
@@ -115,6 +117,18 @@ func TestPage_looksIntoNothing(t *testing.T) {
 	b := open(t, newHospital(t))
 	b.visit(framePage+"?class=tea", "[role=alert] .notice")
 	require.Contains(t, b.text("[role=alert] .notice"), "there is no class tea")
+	require.True(t, eval[bool](b, `!!document.querySelector("#method")`), "another method may answer")
+}
+
+// Of several models that one is asked which has analysed the frame, where the address names none.
+func TestPage_looksIntoAFrame_twoModels(t *testing.T) {
+	s := newServer(t, newHospital(t))
+	other := sampleModel
+	other.Name = "another"
+	s.Models = []Model{other, sampleModel}
+	b := openAt(t, serve(t, s))
+	b.visit(framePage, ".lens[data-shown]")
+	require.Equal(t, sampleModel.Name, eval[string](b, `new URLSearchParams(location.hash.split("?")[1]).get("model")`))
 }
 
 // A picture that is part of no record is asked about as a frame is; what is none is said.

@@ -388,6 +388,9 @@ func (x explanations) question(q admin.Question) (*ask.Model, ask.Question, erro
 		return none("one picture is of one layer; name it: endogate model inspect lists them")
 	}
 	method := cmp.Or(q.Method, x.models.Explained(name).Method)
+	if method == inference.NoMethod && q.As == admin.AsNone { // what the network says wants no method
+		return model, ask.Question{Class: q.Class, Against: q.Against, Layer: q.Layer}, nil
+	}
 	if method == inference.NoMethod {
 		return none("the manifest of %s has it explained by no method; name one", name)
 	}
@@ -399,7 +402,7 @@ func (x explanations) question(q admin.Question) (*ask.Model, ask.Question, erro
 func refused(err error) error {
 	var wrong ask.Error
 	var unsupported *explain.UnsupportedError
-	if errors.As(err, &wrong) || errors.As(err, &unsupported) || errors.Is(err, explain.ErrNoLayer) {
+	if errors.As(err, &wrong) || errors.As(err, &unsupported) || errors.Is(err, explain.ErrNoLayer) || errors.Is(err, inference.ErrCropped) {
 		return fmt.Errorf("%w: %w", admin.ErrRefused, err)
 	}
 	return err

@@ -19,7 +19,7 @@ export function frameView({ uid, sop, number, params, tried }) {
   const q = { model: params.get("model") || "", class: params.get("class") || "", against: params.get("against") || "", layer: params.get("layer") || "", method: params.get("method") || "" };
   let change = { black: params.getAll("black").map((b) => b.split(",").map(Number)), border: params.get("border") || "" };
   const ui = { mode: modes[params.get("view")] ? params.get("view") : "overlay", colours: params.get("colours") || "", opacity: within(params.get("opacity"), -1), wipe: within(params.get("wipe"), 50) };
-  let frames = [], frame, models = [], palette, network, answer, before, asking, waiting, sequence = 0;
+  let frames = [], beyond = 0, frame, models = [], palette, network, answer, before, asking, waiting, sequence = 0;
 
   const lens = createLens({ read: (text) => { reading.textContent = text; }, moved: link, key, drawn: (box) => experiment.add(box) });
   const reading = h("output", { class: "reading", "aria-live": "off" });
@@ -29,7 +29,7 @@ export function frameView({ uid, sop, number, params, tried }) {
   const worth = faithful({ url: () => `${base}/faithfulness.json?${query({ class: answer.class })}`, worded: (c) => worded_(c) });
   const experiment = whatIf({
     changed: (to) => { change = to; if (ui.mode === "overlay" && changed()) ui.mode = "side"; choose({ class: q.class || answer.class }); }, drawing: (wanted) => lens.draw(wanted), worded: (c) => worded_(c),
-    source: () => tried?.bitmap || lens.el.querySelector("img"), frames: () => frames.filter((f) => f.source && !f.conflict),
+    source: () => tried?.bitmap || lens.el.querySelector("img"), frames: () => frames.filter((f) => f.source && !f.conflict), beyond: () => beyond,
     ask: (f, change, signal) => keep(`/api/v1/studies/${encodeURIComponent(uid)}/instances/${encodeURIComponent(f.instance)}/frames/${f.number}/explanation.json?${query({ model: answer.model, class: answer.class, against: "", layer: "", method: "", as: "none" }, change || none)}`, signal),
   });
 
@@ -68,14 +68,30 @@ export function frameView({ uid, sop, number, params, tried }) {
       lens.el.dataset.shown = ++sequence;
     } catch (e) {
       if (e.name === "AbortError") return;
+      await offer(signal);
       fault.show([e.what, e.why], () => h("div", { class: "notice bad" }, h("strong", null, e.what), " ", e.why, " ", h("span", { class: "muted" }, e.next || "")));
     } finally {
       if (asking.signal === signal) { clearInterval(waiting); progress.hidden = true; }
     }
   }
 
+  // offer draws the choices of the model that was asked where it refused: another model or method may answer.
+  async function offer(signal) {
+    const name = q.model || models[0]?.name;
+    if (!name) return;
+    try {
+      const of = name === network?.model ? network : await get(`/api/v1/models/${encodeURIComponent(name)}/network`, signal);
+      choices.show(["refused", q, of.model], () => h("div", { class: "choices" }, ofModel(name),
+        select("method", "Method", q.method, [["", "as its manifest says"], ...of.methods.map((m) => [m.name, m.title])], (v) => choose({ method: v }))));
+    } catch { // what is refused is said all the same
+      choices.show(["refused", q], () => h("div", { class: "choices" }, ofModel(name)));
+    }
+  }
+
+  const ofModel = (name) => models.length > 1 ? select("model", "Model", name, models.map((m) => [m.name, `${m.name} ${m.version}`]), (v) => choose({ model: v })) : null;
+
   function choose(choice) {
-    const other = choice.model && choice.model !== answer?.model;
+    const other = choice.model && choice.model !== (q.model || answer?.model);
     Object.assign(q, other ? { class: "", against: "", layer: "", method: "" } : {}, choice);
     if (q.against && q.against === (q.class || answer?.class)) q.against = "";
     return ask();
@@ -177,7 +193,7 @@ export function frameView({ uid, sop, number, params, tried }) {
   function controls() {
     const others = answer.probabilities.map((p) => p.class).filter((c) => c !== answer.class);
     return h("div", { class: "choices" },
-      models.length > 1 ? select("model", "Model", answer.model, models.map((m) => [m.name, `${m.name} ${m.version}`]), (v) => choose({ model: v })) : null,
+      ofModel(answer.model),
       select("against", "Rather than", q.against, [["", "any other"], ...others.map((c) => [c, worded_(c)])], (v) => choose({ class: q.class || answer.class, against: v })),
       select("method", "Method", answer.method, network.methods.map((m) => [m.name, `${m.title}${m.runs ? " (many runs: slow)" : ""}`]), (v) => choose({ method: v })));
   }
@@ -243,7 +259,7 @@ export function frameView({ uid, sop, number, params, tried }) {
 
   return {
     title: () => answer ? `Why ${subject()}?` : "Frame",
-    interval: () => 60000,
+    interval: () => 60000, // until it is answered
     stop: () => { asking?.abort(); clearInterval(waiting); lens.stop(); more.stop(); worth.stop(); experiment.stop(); },
     el: h("div", { class: "dissect" }, head.el, fault.el,
       h("div", { class: "dissecting" },
@@ -256,7 +272,9 @@ export function frameView({ uid, sop, number, params, tried }) {
       const [m, s] = await Promise.all([get("/api/v1/models", signal), tried ? null : get(`/api/v1/studies/${encodeURIComponent(uid)}?limit=1000`, signal)]);
       ({ models, palette } = m);
       frames = s ? framesOf(s) : [];
+      beyond = s ? s.instance_count - s.instances.length : 0;
       frame = frames.find((f) => f.instance === sop && f.number === number);
+      if (!q.model && models.length > 1) q.model = (models.find((m) => frame?.analyses.some((a) => a.model === m.name)) || models[0]).name;
       const [zoom, x, y] = (params.get("at") || "").split(",").map(Number);
       await ask();
       if (zoom > 1) lens.go(zoom, x || 0, y || 0);

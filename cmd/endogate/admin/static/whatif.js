@@ -6,9 +6,9 @@ import { overlayText } from "./overlaytext.js";
 const most = 16; // boxes of a question
 
 // whatIf returns the card. changed(change) is called with another change, drawing(wanted) when boxes are to be drawn; source() is the
-// frame's picture, frames() are those of the study and ask(frame, change) what the network says of one.
-export function whatIf({ changed, drawing, source, frames, ask, worded }) {
-  let change = { black: [], border: "" }, size = { columns: 1, rows: 1 }, draws = false, running, done = [], of = 0, tried = "";
+// frame's picture, frames() are those of the study, beyond() the instances that are none of them, and ask(frame, change) what the network says of one.
+export function whatIf({ changed, drawing, source, frames, beyond, ask, worded }) {
+  let run = 0, change = { black: [], border: "" }, size = { columns: 1, rows: 1 }, draws = false, running, done = [], of = 0, tried = "";
   const list = slot("div"), outcome = slot("div", { role: "status" }), note = h("p", { class: "muted" });
   const pen = h("button", { class: "button", id: "draw-box", "aria-pressed": "false", onclick: () => draw(!draws) }, "Draw a box");
   const border = h("input", { type: "checkbox", id: "crop-border", onchange: () => set({ border: border.checked ? "crop" : "" }) });
@@ -40,7 +40,7 @@ export function whatIf({ changed, drawing, source, frames, ask, worded }) {
       change.black.length ? h("ul", { class: "boxes" }, change.black.map((box, i) => h("li", null, `columns ${box[0]}–${box[2]}, rows ${box[1]}–${box[3]} black `,
         h("button", { class: "button small", onclick: () => set({ black: change.black.filter((_, j) => j !== i) }) }, `Remove box ${i + 1}`)))) : null,
       active() ? h("button", { class: "button", id: "as-it-was", onclick: () => set({ black: [], border: "" }) }, "As it was") : h("p", { class: "muted" }, "Nothing is changed.")]);
-    outcome.show([done, of, tried, Boolean(running)], results);
+    outcome.show([run, done.length, change, Boolean(running)], results); // rows are added alone: what they say need not be compared
   }
 
   // tryAll asks of every frame with the change and without, two at a time.
@@ -49,6 +49,7 @@ export function whatIf({ changed, drawing, source, frames, ask, worded }) {
     running = new AbortController();
     const { signal } = running, waiting = frames().map((frame, at) => ({ frame, at })), share = { ...change, black: change.black.map((b) => [...b]) };
     const every = waiting.length;
+    run++;
     done = [];
     of = every;
     tried = JSON.stringify(change);
@@ -92,6 +93,7 @@ export function whatIf({ changed, drawing, source, frames, ask, worded }) {
         return h("tr", { class: other ? "other" : "" }, h("th", { scope: "row", "data-label": "Frame" }, r.frame.label), h("td", { "data-label": "As it is" }, say(r.before)),
           h("td", { "data-label": "What if" }, other ? h("strong", null, say(r.after)) : say(r.after)), h("td", { "data-label": "Greatest change" }, `${worded(moved.class)} ${points(moved.by)}`));
       }))) : null,
+      beyond() > 0 ? h("p", { class: "notice warn" }, `Not of all the study: ${plural(beyond(), "instance")} beyond the first thousand were not tried.`) : null,
       h("p", { class: "muted" }, "AI, not verified. An experiment: neither findings nor reports change, and nothing of it is kept."),
     ];
   }
