@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -27,14 +28,23 @@ type keptClip struct {
 const (
 	mostClips = 2
 	clipIdle  = time.Minute
+	// clipOpened is how long a video may take to be copied and looked through.
+	clipOpened = 2 * time.Minute
 )
+
+var errNotOpened = errors.New("the video was not opened, the log says why")
 
 // frame decodes a frame of an instance, which is that of the entry.
 func (c *clips) frame(ctx context.Context, entry string, i *pixeldata.Instance, frame int) (f pixeldata.Frame, err error) {
 	if !i.Video() {
 		return i.Frame(ctx, frame)
 	}
-	err = c.of(entry, func() (*video.Clip, error) { return video.Open(ctx, i) }, func(clip *video.Clip) error {
+	err = c.of(entry, func() (*video.Clip, error) {
+		// Others wait for it who go on where this one gives up.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), clipOpened)
+		defer cancel()
+		return video.Open(ctx, i)
+	}, func(clip *video.Clip) error {
 		f, err = clip.Frame(ctx, frame)
 		return err
 	})
@@ -45,7 +55,10 @@ func (c *clips) frame(ctx context.Context, entry string, i *pixeldata.Instance, 
 func (c *clips) of(entry string, open func() (*video.Clip, error), do func(*video.Clip) error) error {
 	k := c.take(entry)
 	defer c.leave(k)
-	k.ready.Do(func() { k.clip, k.err = open() })
+	k.ready.Do(func() {
+		k.err = errNotOpened // where open panics, too
+		k.clip, k.err = open()
+	})
 	if k.err != nil {
 		c.forget(entry, k)
 		return k.err
