@@ -152,7 +152,7 @@ func remembered(r ledger.ExamResult) (Source, error) {
 
 func instanceFrom(r ledger.ExamResult) Instance {
 	i := Instance{
-		SOPInstance: r.Instance, Modality: r.Header.Modality, Frames: max(r.Header.NumberOfFrames, 1),
+		SOPInstance: r.Instance, Modality: r.Header.Modality, Frames: r.Frames(),
 		MadeBy: r.MadeBy, Results: r.Results, Moving: r.Moving, Heatmaps: r.Heatmaps, Lacks: r.Lacks,
 	}
 	bad := r.Header.BadUIDs()

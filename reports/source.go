@@ -20,6 +20,9 @@ type Source struct {
 	TransferSyntaxUID dicom.UID
 	Size              int64 // bytes of the data set; gives the compression ratio when the source states none
 
+	// Moving is how many frames the stream of a video has, whatever Number of Frames says; 0: it is none.
+	Moving int
+
 	// Order is the one that the study was made for; nil where nobody says. It fills in what the source does not say of the
 	// request; patient and study are those of the source all the same, as the other instances of the study have them.
 	Order *ledger.Order
@@ -104,6 +107,9 @@ func (s Source) instance() dicom.SOPInstance { return s.Attributes.Header().SOPI
 
 // frames is the number of frames; 1 where the attribute is absent.
 func (s Source) frames() int {
+	if s.Moving > 0 {
+		return s.Moving
+	}
 	if n, ok := s.Attributes.Int(tagOf(tag.NumberOfFrames)); ok && n > 1 {
 		return n
 	}

@@ -203,6 +203,14 @@ type ExamResult struct {
 	RetractedAt       time.Time
 }
 
+// Frames is how many frames the instance has: of a video those of its stream, whatever Number of Frames says.
+func (r ExamResult) Frames() int {
+	if r.Moving != nil {
+		return max(r.Moving.Frames, 1)
+	}
+	return max(r.Header.NumberOfFrames, 1)
+}
+
 // The kinds of what is handed over.
 const (
 	KindDICOM = "dicom" // a SOP Instance

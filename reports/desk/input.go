@@ -98,7 +98,7 @@ func (d *Desk) exam(ctx context.Context, e ledger.Exam) (exam draft.Exam, retrac
 			first = &results[i]
 		}
 		in := draft.Instance{
-			SOPInstance: r.Instance, Number: r.Header.InstanceNumber, Frames: max(r.Header.NumberOfFrames, 1),
+			SOPInstance: r.Instance, Number: r.Header.InstanceNumber, Frames: r.Frames(),
 			MadeBy: r.MadeBy, Results: r.Results, Heatmaps: r.Heatmaps, Lacks: r.Lacks, Retracted: r.Retracted,
 		}
 		switch { // as the exam's report has it
@@ -141,9 +141,10 @@ func (d *Desk) images(ctx context.Context, in *draft.Input, received []ledger.In
 	}
 	e := draft.Examination{Accession: head.AccessionNumber, Description: head.StudyDescription, Station: head.StationName, Images: len(received), Instances: []draft.Image{}}
 	disagree := false
-	sizes := map[dicom.UID]analysis.Result{}
+	sizes, frames := map[dicom.UID]analysis.Result{}, map[dicom.UID]int{}
 	for _, exam := range in.Exams {
 		for _, i := range exam.Instances {
+			frames[i.SOPInstanceUID] = i.Frames // of videos as their streams have it
 			if len(i.Results) > 0 {
 				sizes[i.SOPInstanceUID] = i.Results[0]
 			}
@@ -158,7 +159,7 @@ func (d *Desk) images(ctx context.Context, in *draft.Input, received []ledger.In
 		}
 		size := sizes[r.Instance.SOPInstanceUID]
 		e.Instances = append(e.Instances, draft.Image{
-			Instance: r.Instance, Number: r.Header.InstanceNumber, Frames: max(r.Header.NumberOfFrames, 1), Rows: size.Rows, Columns: size.Columns,
+			Instance: r.Instance, Number: r.Header.InstanceNumber, Frames: max(r.Header.NumberOfFrames, frames[r.Instance.SOPInstanceUID], 1), Rows: size.Rows, Columns: size.Columns,
 		})
 		if code := r.Header.ProcedureCode; code != "" && !slices.Contains(in.Procedures, code) {
 			in.Procedures = append(in.Procedures, code)

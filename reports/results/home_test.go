@@ -36,8 +36,8 @@ func (watcher) Watching() (inference.Temporal, []analysis.Class) {
 func (b *bench) video(frames int) {
 	b.t.Helper()
 	const h264 dicom.UID = "1.2.840.10008.1.2.4.102"
-	stream := dicomtest.Stream(b.t, "mp4", append(dicomtest.Levels(25), "-frames:v", "8", "-c:v", "libx264")...)
-	content, header := dicomtest.Video(dicomtest.Options{TransferSyntax: h264, Frames: frames, Series: "video"}, stream, 1)
+	stream := dicomtest.Stream(b.t, "mp4", "-f", "lavfi", "-i", "testsrc2=s=320x240:r=4", "-frames:v", "8", "-c:v", "libx264")
+	content, header := dicomtest.Video(dicomtest.Options{TransferSyntax: h264, Frames: frames, Rows: 240, Columns: 320, Series: "video"}, stream, 1)
 	w, err := b.shop.Keeper.Spool.Create()
 	require.NoError(b.t, err)
 	_, err = w.Write(content)
@@ -102,4 +102,21 @@ func TestPack_videoInVain(t *testing.T) {
 	_, err = b.shop.Pack(t.Context(), b.job.ID, "")
 	require.ErrorContains(t, err, "panic")
 	require.False(t, inference.IsPostponed(err))
+}
+
+// A video that does not say how many frames it has, or that it has one, is referred to by frame all the same.
+func TestWorkshop_videoOfNoNumber(t *testing.T) {
+	installed.Require(t, "ffmpeg")
+	for _, says := range []int{0, 1} {
+		b := newBench(t)
+		b.video(says)
+		b.other = watcher{}
+		b.shop.Worker = &inference.Worker{Models: b.models(), Log: b.shop.Log}
+		require.NoError(t, b.shop.Do(t.Context(), b.job.ID))
+		_, objects := b.done()
+		require.NotEmpty(t, objects)
+		for _, o := range objects {
+			require.Contains(t, string(b.dataset(o)), "\x08\x00\x60\x11IS", "its Referenced Frame Number")
+		}
+	}
 }

@@ -82,7 +82,9 @@ func (m *making) moving(ctx context.Context, a analysis.Analysis) error {
 			numbers = append(numbers, p.Result.Span.First)
 		}
 	}
-	m.whole = a.Moving
+	if m.whole = a.Moving; m.whole != nil {
+		m.source.Moving = m.whole.Frames
+	}
 	frames := map[int]int{} // parts by frame
 	for i, p := range a.Parts {
 		frames[p.Result.Span.First] = i
