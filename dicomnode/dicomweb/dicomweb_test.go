@@ -264,7 +264,7 @@ func TestRetrieve(t *testing.T) {
 	_, data := whole(w.Body.Bytes())
 	assert.Equal(t, datasets[1], data)
 	assert.Equal(t, fmt.Sprint(w.Body.Len()), w.Header().Get("Content-Length"))
-	head := h.ask("HEAD", path(headers[1]), "Accept", "application/dicom")
+	head := h.ask("HEAD", path(headers[1]), "Accept", "application/dicom; transfer-syntax=1.2.840.10008.1.2.4.50")
 	assert.Zero(t, head.Body.Len())
 	assert.Equal(t, w.Header(), head.Header())
 
@@ -387,6 +387,7 @@ func TestFrames(t *testing.T) {
 	assert.Equal(t, http.StatusNotAcceptable, h.ask("GET", path(headers[1])+"/frames/1,2", "Accept", "image/jpeg").Code)
 	w = h.ask("GET", path(headers[1])+"/frames/1", "Accept", stored)
 	assert.Equal(t, http.StatusNotModified, h.ask("GET", path(headers[1])+"/frames/1", "Accept", stored, "If-None-Match", w.Header().Get("ETag")).Code)
+	assert.Equal(t, http.StatusOK, h.ask("GET", path(headers[1])+"/frames/1", "Accept", stored+", image/jpeg", "If-None-Match", w.Header().Get("ETag")).Code, "of another form")
 }
 
 // What has gone is 410 with where it may be, of what is there in part the rest comes with a word of it, and what never was is 404.

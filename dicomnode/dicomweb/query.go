@@ -19,6 +19,7 @@ const (
 	maxKeys    = 64
 	maxValue   = 4096     // bytes of a key's value; a list of UIDs is one
 	maxLooked  = 20_000   // data sets that are read
+	maxFound   = 16 << 20 // bytes of results in one answer: more is another page
 	maxRows    = 1 << 20  // rows that are looked at
 	maxFields  = 256      // of includefield
 	maxQuery   = 64 << 10 // bytes

@@ -96,7 +96,8 @@ func (s *Server) sum(ctx context.Context, f ledger.SpooledInstances) (summary, e
 // representations apart.
 func fresh(w http.ResponseWriter, r *http.Request, tag, kind string) bool {
 	h := w.Header()
-	tag = `"` + tag + "." + kind + `"`
+	how := sha256.Sum256([]byte(r.Host + "\n" + strings.Join(r.Header.Values("Accept"), ","))) // URLs in it, and what of it is sent
+	tag = `"` + tag + "." + kind + "." + base64.RawURLEncoding.EncodeToString(how[:6]) + `"`
 	h.Set("ETag", tag)
 	h.Set("Cache-Control", "private, no-cache") // shown again only when we say that it is the same, to the same person
 	h.Set("Vary", "Accept, Cookie, Authorization")

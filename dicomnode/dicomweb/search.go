@@ -21,7 +21,8 @@ type searching struct {
 	search
 	ctx     context.Context
 	base    string
-	found   []result
+	found   []json.RawMessage
+	bytes   int // of found
 	skipped int // of offset
 	looked  int // data sets read
 	rows    int
@@ -78,7 +79,14 @@ func (q *searching) take(r result) error {
 	if len(q.found) == q.limit {
 		return errEnough
 	}
-	q.found = append(q.found, r)
+	text, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	if len(q.found) > 0 && q.bytes+len(text) > maxFound {
+		return errEnough
+	}
+	q.found, q.bytes = append(q.found, text), q.bytes+len(text)
 	return nil
 }
 

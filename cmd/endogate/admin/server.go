@@ -61,14 +61,15 @@ type Server struct {
 
 	connections int // at once; 0: maxConnections
 
-	once   sync.Once
-	http   *http.Server
-	cancel context.CancelFunc // of all requests
-	probes *prober
-	render chan struct{} // a token per frame being rendered
-	asked  chan struct{} // a token per question being answered
-	tried  chan struct{} // a token per picture that somebody tries
-	seen   seen          // who looked at what, for the audit trail
+	once    sync.Once
+	http    *http.Server
+	cancel  context.CancelFunc // of all requests
+	probes  *prober
+	render  chan struct{} // a token per frame being rendered
+	asked   chan struct{} // a token per question being answered
+	tried   chan struct{} // a token per picture that somebody tries
+	sending chan struct{} // places for pictures that come
+	seen    seen          // who looked at what, for the audit trail
 }
 
 // Serve answers on ln until Shutdown, then returns http.ErrServerClosed. It closes ln.
@@ -110,7 +111,7 @@ func (s *Server) build() {
 		_ = s.Metrics.registry.Register(s.probes) // of one server only
 	}
 	s.render, s.asked = make(chan struct{}, maxRenders), make(chan struct{}, maxAsked)
-	s.tried = make(chan struct{}, maxTrying)
+	s.tried, s.sending = make(chan struct{}, maxTrying), make(chan struct{}, maxSending)
 	s.connections = cmp.Or(s.connections, maxConnections)
 	if s.SignIn != nil {
 		s.SignIn.build()

@@ -12,10 +12,11 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// A picture that somebody tries is in memory while its question is answered, and nowhere else: one at a time, of so many bytes.
+// A picture that somebody tries is in memory while it comes and its question is answered, and nowhere else: few, of so many bytes, one asked about at a time.
 const (
 	maxTried    = "32M"
 	maxTrying   = 1
+	maxSending  = 4 // that come, or wait for it: who sends slowly holds up nobody else
 	tryTheImage = "/api/v1/try/"
 )
 
@@ -66,18 +67,27 @@ func (s *Server) tryExplanation(c echo.Context) error {
 	})
 }
 
-// trying reads the file in a body, one at a time, and forgets it when do returns.
+// trying reads the file in a body, has one asked about at a time, and forgets it when do returns.
 func (s *Server) trying(c echo.Context, do func(ctx context.Context, file []byte) error) error {
 	ctx := c.Request().Context()
+	busy := func() error {
+		return faultOf("the picture was not read", fmt.Errorf("%w: other pictures are being tried", ErrBusy))
+	}
 	select {
-	case s.tried <- struct{}{}:
-		defer func() { <-s.tried }()
+	case s.sending <- struct{}{}:
+		defer func() { <-s.sending }()
 	case <-ctx.Done():
-		return faultOf("the picture was not read", fmt.Errorf("%w: another picture is being tried", ErrBusy))
+		return busy()
 	}
 	file, err := io.ReadAll(c.Request().Body) // bounded by the middleware
 	if err != nil {
 		return err
+	}
+	select {
+	case s.tried <- struct{}{}:
+		defer func() { <-s.tried }()
+	case <-ctx.Done():
+		return busy()
 	}
 	return do(ctx, file)
 }
