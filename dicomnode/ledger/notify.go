@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -351,15 +350,11 @@ func (t *tx) calm(exam Retracted, at time.Time) error {
 
 // urgentStill says whether results that stand make a study urgent for a class; it is urgent for these then, and what is on its way says so.
 func (t *tx) urgentStill(study int64, class string, rules Notify) (bool, error) {
-	exams, err := t.strings("SELECT CAST(id AS TEXT) FROM exam WHERE study = ? ORDER BY id", study)
+	exams, err := t.ids("SELECT id FROM exam WHERE study = ? ORDER BY id", study)
 	if err != nil {
 		return false, err
 	}
-	for _, text := range exams {
-		exam, err := strconv.ParseInt(text, 10, 64)
-		if err != nil {
-			return false, err
-		}
+	for _, exam := range exams {
 		for _, u := range rules.Urgent {
 			if u.Class != class {
 				continue

@@ -204,7 +204,7 @@ func (b *batch) offer(r Receipt, screening string) (n int, err error) {
 // readAnew puts what a message's reports say now in the place of what they were read as, and returns how many these are. Where they are
 // not as many as before, they stay as they were read.
 func (t *tx) readAnew(a ReadAnew) (int, error) {
-	rows, err := t.strings("SELECT CAST(id AS TEXT) FROM report_reading WHERE entry = ? ORDER BY id", a.Entry)
+	rows, err := t.ids("SELECT id FROM report_reading WHERE entry = ? ORDER BY id", a.Entry)
 	if err != nil || len(rows) != len(a.Readings) {
 		return 0, err
 	}
@@ -213,7 +213,7 @@ func (t *tx) readAnew(a ReadAnew) (int, error) {
 		if err != nil {
 			return 0, err
 		}
-		if _, err := t.exec("UPDATE report_reading SET document = ? WHERE id = CAST(? AS INTEGER)", document, rows[i]); err != nil {
+		if _, err := t.exec("UPDATE report_reading SET document = ? WHERE id = ?", document, rows[i]); err != nil {
 			return 0, err
 		}
 	}

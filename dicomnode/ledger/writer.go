@@ -90,6 +90,15 @@ func (t *tx) strings(query string, args ...any) ([]string, error) {
 	return scanAll(rows, scanString)
 }
 
+// ids is strings of a column of numbers.
+func (t *tx) ids(query string, args ...any) ([]int64, error) {
+	rows, err := t.rows(query, args...)
+	if err != nil {
+		return nil, err
+	}
+	return scanAll(rows, scanInt)
+}
+
 func (t *tx) close() error {
 	var errs []error
 	for _, s := range t.stmts {

@@ -117,9 +117,6 @@ func (w *Workshop) take(ctx context.Context, id string, a analysis.Analysis) err
 	}
 	err = inference.Guard(w.Log, id, func() error {
 		return w.produce(ctx, job, a.Model, func(m *making, entry *Entry) (string, error) {
-			if a.Moving != nil {
-				return a.NotAnalysed, m.moving(ctx, a)
-			}
 			return a.NotAnalysed, m.parts(ctx, a.Parts, picture, entry.Instance)
 		})
 	})

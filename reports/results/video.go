@@ -34,12 +34,7 @@ func (d diary) Kept(ctx context.Context, of int) (parts []analysis.Part, err err
 			d.Log.Warn("what was said of a video is not gone on with", "job", d.job, "err", err)
 			return parts, nil
 		}
-		for _, p := range a.Parts {
-			if n := len(parts); n > 0 && p.Result.Span.First <= parts[n-1].Result.Span.First { // a release before this one let two keep them
-				return parts, nil
-			}
-			parts = append(parts, p)
-		}
+		parts = append(parts, a.Parts...)
 	}
 	if len(parts) > 0 {
 		d.Log.Info("a video is gone on with", "job", d.job, "behind_frame", parts[len(parts)-1].Result.Span.First, "frames", len(parts))

@@ -221,12 +221,7 @@ func (out *answer) paint(asked *ask.Asked, a ask.Answer, p ask.Painting) error {
 	if _, err := maps[0].Magnitude(); !errors.Is(err, explain.ErrNotFinite) {
 		out.Grid.Values = maps[0].Values
 	}
-	out.note(a.Layer.Chosen)
-	out.note(a.Note)
-	if a.Instead != a.Layer.Chosen {
-		out.note(a.Instead)
-	}
-	out.note(p.Note)
+	out.notes(a, p.Note)
 	return nil
 }
 
@@ -250,13 +245,18 @@ func (out *answer) lay(asked *ask.Asked, a ask.Answer) error {
 	for i, v := range l.Values {
 		out.Map.Values[i] = byte(zero + steps*v/l.Greatest + 0.5)
 	}
+	out.notes(a, l.Note)
+	return nil
+}
+
+// notes takes over what there is to say of an answer, and of how it is drawn.
+func (out *answer) notes(a ask.Answer, drawn string) {
 	out.note(a.Layer.Chosen)
 	out.note(a.Note)
 	if a.Instead != a.Layer.Chosen {
 		out.note(a.Instead)
 	}
-	out.note(l.Note)
-	return nil
+	out.note(drawn)
 }
 
 func edges(boxes []image.Rectangle) [][4]int {
