@@ -435,6 +435,38 @@ func TestRetrieve_damaged(t *testing.T) {
 	require.Contains(t, h.log.String(), "broke off")
 }
 
+// What goes while a study is answered with is not left out without a word.
+func TestRetrieve_goesMeanwhile(t *testing.T) {
+	h := open(t)
+	headers, _ := h.receive(dicomtest.Options{Study: "a", Instance: 1}, dicomtest.Options{Study: "a", Instance: 2})
+	study := headers[0].StudyInstanceUID
+	rows, err := h.ledger.SpooledInstances(t.Context(), ledger.SpooledInstances{Study: study})
+	require.NoError(t, err)
+	require.Len(t, rows, 2)
+	h.web.Spool = losing{h.spool, rows[1].Entry}
+	for _, target := range []string{"/studies/" + string(study), "/studies/" + string(study) + "/metadata"} {
+		require.PanicsWithValue(t, http.ErrAbortHandler, func() { h.ask("GET", target) }, target)
+	}
+	require.Equal(t, http.StatusGone, h.ask("GET", path(headers[1])+"/metadata").Code)
+	h.web.Spool = losing{h.spool, rows[0].Entry}
+	w := h.ask("GET", "/studies/"+string(study)+"/metadata")
+	require.Equal(t, http.StatusServiceUnavailable, w.Code, "nothing was sent yet")
+	require.Contains(t, w.Body.String(), "ask again")
+}
+
+// losing has the bytes of an entry no more.
+type losing struct {
+	dicomweb.Spool
+	lost string
+}
+
+func (l losing) Open(entry string) (spool.Entry, io.ReadSeekCloser, error) {
+	if entry == l.lost {
+		return spool.Entry{}, nil, spool.ErrNotFound
+	}
+	return l.Spool.Open(entry)
+}
+
 type rotten struct{ dicomweb.Spool }
 
 func (r rotten) Open(entry string) (spool.Entry, io.ReadSeekCloser, error) {

@@ -1,13 +1,11 @@
 package dicomweb
 
 import (
-	"errors"
 	"net/http"
 	"net/url"
 
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/ledger"
-	"endogate/dicomnode/spool"
 )
 
 // metadata answers with what data sets say but for their Pixel Data, in the DICOM JSON model (PS3.18 10.4.1.1.2, F).
@@ -36,19 +34,13 @@ func (s *Server) metadata(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 		b, err = s.appendMetadata(append(b[:0], separator), i, s.base(r))
-		if errors.Is(err, spool.ErrNotFound) {
-			continue // released since it was listed
-		}
 		if err == nil {
 			_, err = w.Write(b)
 		}
 		if err != nil {
-			return err
+			return meanwhile(err, f)
 		}
 		separator = ','
-	}
-	if separator == '[' {
-		return gone()
 	}
 	_, err = w.Write([]byte{']'})
 	return err

@@ -13,7 +13,6 @@ import (
 
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/ledger"
-	"endogate/dicomnode/spool"
 )
 
 // retrieve answers with instances as they are stored, in Part 10 files (PS3.18 10.4.1.1.1): one after the other, however large.
@@ -81,7 +80,7 @@ func (s *Server) retrieve(w http.ResponseWriter, r *http.Request) error {
 			continue
 		}
 		if err := s.part(r.Context(), parts, i); err != nil {
-			return err
+			return meanwhile(err, f)
 		}
 	}
 	return parts.Close()
@@ -101,9 +100,6 @@ func (s *Server) part(ctx context.Context, parts *multipart.Writer, i ledger.Spo
 		return err
 	}
 	head, _, data, err := s.file(i)
-	if errors.Is(err, spool.ErrNotFound) {
-		return nil // released since it was listed: it is as if it had been asked for later
-	}
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"io"
 	"iter"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/ledger"
+	"endogate/dicomnode/spool"
 )
 
 // scope reads which study, series or instance a path is about.
@@ -90,6 +92,15 @@ func (s *Server) sum(ctx context.Context, f ledger.SpooledInstances) (summary, e
 		return all, gone()
 	}
 	return all, &Fault{Code: http.StatusNotFound, Why: "there is no such thing here", Next: "search: GET " + Root + "/studies"}
+}
+
+// meanwhile is err, of an instance that was listed: where it has gone since, a study or series is not answered with what is left as if
+// that were all.
+func meanwhile(err error, f ledger.SpooledInstances) error {
+	if f.SOP != "" || !errors.Is(err, spool.ErrNotFound) {
+		return err
+	}
+	return &Fault{Code: http.StatusServiceUnavailable, Why: "an instance has gone from this gateway since the answer began", Next: "ask again: what has gone is said then", Err: err}
 }
 
 // fresh sets the headers of a resource that may be asked for again, and reports whether who asks has it as it is. kind tells

@@ -54,7 +54,9 @@ func (e *Email) Send(ctx context.Context, m Message) Outcome {
 	if err != nil {
 		return unwritten(err)
 	}
-	client, step, err := e.open(ctx, cmp.Or(m.patience(0), mailTime))
+	bound, done := context.WithCancel(ctx) // ctx may live long, and its end closes the connection
+	defer done()
+	client, step, err := e.open(bound, cmp.Or(m.patience(0), mailTime))
 	if err != nil {
 		return mailFailed(ctx, err, "the mail server cannot be used", DestinationDown)
 	}
@@ -174,6 +176,8 @@ func literal(a net.Addr) string {
 
 // Probe signs in and sends nothing.
 func (e *Email) Probe(ctx context.Context) (string, error) {
+	ctx, done := context.WithCancel(ctx)
+	defer done()
 	client, _, err := e.open(ctx, mailTime)
 	if err != nil {
 		return "", fmt.Errorf("smtp: %w", err)
