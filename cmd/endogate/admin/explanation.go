@@ -179,7 +179,13 @@ func (s *Server) faithfulness() echo.HandlerFunc {
 
 // network serves what can be asked of a model.
 func (s *Server) network(c echo.Context) error {
-	n, err := s.Explanations.Network(c.Request().Context(), param(c, "name"))
+	ctx := c.Request().Context()
+	release, err := s.slot(ctx) // the first time it is computed
+	if err != nil {
+		return faultOf("the network was not looked at", err)
+	}
+	defer release()
+	n, err := s.Explanations.Network(ctx, param(c, "name"))
 	if err != nil {
 		return faultOf("the network was not looked at", err)
 	}
