@@ -12,6 +12,7 @@ import (
 // that lose something. Syntaxes that can do both ways count as lossy: once lost, a pixel is never whole again.
 var lossyMethods = map[dicom.UID]string{
 	dicom.JPEGBaseline8Bit: "ISO_10918_1", dicom.JPEGExtended12Bit: "ISO_10918_1",
+	dicom.JPEGSpectralSelection: "ISO_10918_1", dicom.JPEGFullProgression: "ISO_10918_1",
 	"1.2.840.10008.1.2.4.81":  "ISO_14495_1",
 	"1.2.840.10008.1.2.4.91":  "ISO_15444_1",
 	"1.2.840.10008.1.2.4.203": "ISO_15444_15",

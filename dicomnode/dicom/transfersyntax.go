@@ -16,11 +16,15 @@ type TransferSyntax struct {
 const (
 	ImplicitVRLittleEndian         UID = "1.2.840.10008.1.2"
 	ExplicitVRLittleEndian         UID = "1.2.840.10008.1.2.1"
+	EncapsulatedUncompressed       UID = "1.2.840.10008.1.2.1.98"
 	DeflatedExplicitVRLittleEndian UID = "1.2.840.10008.1.2.1.99"
 	ExplicitVRBigEndian            UID = "1.2.840.10008.1.2.2"
 	JPEGBaseline8Bit               UID = "1.2.840.10008.1.2.4.50"
 	JPEGExtended12Bit              UID = "1.2.840.10008.1.2.4.51"
+	JPEGSpectralSelection          UID = "1.2.840.10008.1.2.4.53"
+	JPEGFullProgression            UID = "1.2.840.10008.1.2.4.55"
 	RLELossless                    UID = "1.2.840.10008.1.2.5"
+	DeflatedImageFrame             UID = "1.2.840.10008.1.2.8.1"
 )
 
 // TransferSyntaxes are the syntaxes endogate accepts and keeps byte for byte.
@@ -31,6 +35,8 @@ var TransferSyntaxes = []TransferSyntax{
 	{UID: ExplicitVRBigEndian, Name: "Explicit VR Big Endian", ExplicitVR: true, BigEndian: true},
 	still(JPEGBaseline8Bit, "JPEG Baseline (Process 1)"),
 	still(JPEGExtended12Bit, "JPEG Extended (Process 2 and 4)"),
+	still(JPEGSpectralSelection, "JPEG Spectral Selection, Non-Hierarchical (Process 6 and 8), retired"),
+	still(JPEGFullProgression, "JPEG Full Progression, Non-Hierarchical (Process 10 and 12), retired"),
 	still("1.2.840.10008.1.2.4.57", "JPEG Lossless, Non-Hierarchical (Process 14)"),
 	still("1.2.840.10008.1.2.4.70", "JPEG Lossless, Non-Hierarchical, First-Order Prediction"),
 	still("1.2.840.10008.1.2.4.80", "JPEG-LS Lossless"),
@@ -44,6 +50,8 @@ var TransferSyntaxes = []TransferSyntax{
 	still("1.2.840.10008.1.2.4.202", "High-Throughput JPEG 2000 with RPCL Options, Lossless Only"),
 	still("1.2.840.10008.1.2.4.203", "High-Throughput JPEG 2000"),
 	still(RLELossless, "RLE Lossless"),
+	still(EncapsulatedUncompressed, "Encapsulated Uncompressed Explicit VR Little Endian"),
+	still(DeflatedImageFrame, "Deflated Image Frame Compression"),
 	video("1.2.840.10008.1.2.4.100", "MPEG2 Main Profile / Main Level"),
 	video("1.2.840.10008.1.2.4.100.1", "Fragmentable MPEG2 Main Profile / Main Level"),
 	video("1.2.840.10008.1.2.4.101", "MPEG2 Main Profile / High Level"),

@@ -121,6 +121,8 @@ func mediaOf(ts dicom.TransferSyntax) string {
 		return mediaOctets
 	case ts.UID == dicom.RLELossless:
 		return "image/dicom-rle"
+	case ts.UID == dicom.DeflatedImageFrame:
+		return "application/x-deflate"
 	case strings.HasPrefix(uid, "1.2.840.10008.1.2.4.5"), strings.HasPrefix(uid, "1.2.840.10008.1.2.4.7"):
 		return "image/jpeg"
 	case strings.HasPrefix(uid, "1.2.840.10008.1.2.4.8"):

@@ -60,7 +60,7 @@ func (f form) contentType() string { return f.media + "; transfer-syntax=" + str
 func (s *Server) formOf(i ledger.SpooledInstance, ranges []mediaRange) (form, error) {
 	ts, _ := dicom.LookupTransferSyntax(i.TransferSyntaxUID)
 	stored := form{media: mediaOf(ts), syntax: ts.UID}
-	if !ts.Encapsulated {
+	if !ts.Encapsulated || ts.UID == dicom.EncapsulatedUncompressed {
 		stored.syntax = dicom.ExplicitVRLittleEndian // samples have no other form than this one's
 	}
 	for _, m := range ranges {

@@ -1,10 +1,13 @@
 package pixeldata
 
 import (
+	"bytes"
+	"compress/flate"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"image"
+	"io"
 	"strings"
 
 	"endogate/dicomnode/dicom"
@@ -32,7 +35,11 @@ func (c codec) decode(pace pace, data []byte) (*image.RGBA, error) {
 		}
 		c.px.table = px.levels()
 		return px.picture(pace, raw)
-	case c.ts.UID == dicom.JPEGBaseline8Bit, c.ts.UID == dicom.JPEGExtended12Bit:
+	case c.ts.UID == dicom.EncapsulatedUncompressed:
+		return c.native(pace, bytes.NewReader(data))
+	case c.ts.UID == dicom.DeflatedImageFrame:
+		return c.native(pace, flate.NewReader(bytes.NewReader(data)))
+	case c.ts.UID == dicom.JPEGBaseline8Bit, c.ts.UID == dicom.JPEGExtended12Bit, c.ts.UID == dicom.JPEGSpectralSelection, c.ts.UID == dicom.JPEGFullProgression:
 		img, err := decodeJPEG(pace, data, px, c.options.Bounds.withDefaults())
 		if !errors.Is(err, ErrUnsupported) {
 			return img, err
@@ -54,6 +61,14 @@ func (c codec) decode(pace pace, data []byte) (*image.RGBA, error) {
 		return c.ffmpeg(pace, data, "libjxl", "jpegxl_pipe")
 	}
 	return nil, fmt.Errorf("%w: no decoder for %s", ErrUnsupported, c.ts.Name)
+}
+
+// native reads a frame that is stored as native ones are (PS3.5 A.4.11), or deflated (A.4.13).
+func (c codec) native(pace pace, r io.Reader) (*image.RGBA, error) {
+	if err := c.px.isNative(); err != nil {
+		return nil, err
+	}
+	return (&native{r: r, px: c.px, buffer: make([]byte, c.px.size())}).next(pace)
 }
 
 // note says what is wrong with a codestream that was decoded.

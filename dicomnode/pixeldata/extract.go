@@ -49,7 +49,7 @@ func (i *Instance) Extract() (*Extract, error) {
 		}
 		return e, nil
 	}
-	frames, err := newFragments(i.reader, i.Attributes, px, i.survey)
+	frames, err := newFragments(i.reader, i.Attributes, px, i.ts, i.survey)
 	if err != nil {
 		return nil, err
 	}

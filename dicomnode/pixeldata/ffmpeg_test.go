@@ -88,7 +88,7 @@ func beforeFFmpeg61(t testing.TB) bool {
 func program(t testing.TB, script string) Options {
 	file := filepath.Join(t.TempDir(), "ffmpeg")
 	require.NoError(t, os.WriteFile(file, []byte("#!/bin/sh\n"+script), 0o755))
-	return Options{FFmpeg: file, Timeout: 20 * time.Second}
+	return Options{FFmpeg: file, Timeout: 2 * time.Minute}
 }
 
 func TestFrames_ffmpegFails(t *testing.T) {

@@ -26,6 +26,7 @@ type fragments struct {
 	begun  *fragment
 	ended  bool // there are no more fragments
 	failed bool // nothing more can be read
+	plain  bool // frames are samples, which may begin as anything
 	signed bool // the first frame begins with a signature, so every frame does
 }
 
@@ -37,9 +38,12 @@ type fragment struct {
 }
 
 // newFragments reads the Basic Offset Table.
-func newFragments(r *dicom.Reader, a *dicom.Attributes, px pixels, s Survey) (*fragments, error) {
+func newFragments(r *dicom.Reader, a *dicom.Attributes, px pixels, ts dicom.TransferSyntax, s Survey) (*fragments, error) {
 	// No codec makes a frame much larger than its pixels; what is larger is no frame.
-	f := &fragments{r: r, single: px.frames == 1, counts: s.counts, told: s.counts != nil, limit: 2*int64(px.rows*px.columns*px.samples*px.bytes()) + 1<<20}
+	f := &fragments{
+		r: r, single: px.frames == 1, plain: ts.UID == dicom.EncapsulatedUncompressed || ts.UID == dicom.DeflatedImageFrame,
+		counts: s.counts, told: s.counts != nil, limit: 2*int64(px.rows*px.columns*px.samples*px.bytes()) + 1<<20,
+	}
 	t, err := r.Next()
 	if err != nil {
 		return nil, asCorrupt(err)
@@ -110,7 +114,7 @@ func (f *fragments) frame(take func(part fragment) error) error {
 		}
 		if part.offset == 0 {
 			weak := bytes.HasPrefix(part.head, []byte(jpegXL)) && f.table != nil
-			f.signed = beginsCodestream(part.head) && !weak
+			f.signed = beginsCodestream(part.head) && !weak && !f.plain
 		}
 		f.begun = nil
 		if err := take(part); err != nil {

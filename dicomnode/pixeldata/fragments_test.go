@@ -134,7 +134,7 @@ func TestFragments_tableOfUnknownStreams(t *testing.T) {
 		reader := dicom.NewReader(bytes.NewReader(in.bytes()), in.transferSyntax())
 		attributes, _, err := reader.Attributes()
 		require.NoError(t, err)
-		f, err := newFragments(reader, attributes, pixels{rows: 1, columns: 1, samples: 1, allocated: 8, frames: len(row.want)}, Survey{})
+		f, err := newFragments(reader, attributes, pixels{rows: 1, columns: 1, samples: 1, allocated: 8, frames: len(row.want)}, dicom.TransferSyntax{}, Survey{})
 		require.NoError(t, err)
 		for _, want := range row.want {
 			got, err := f.next()

@@ -22,17 +22,25 @@ func newNative(r *dicom.Reader, t dicom.Token, px *pixels, ts dicom.TransferSynt
 	if int64(t.Length) < int64(px.size()) {
 		return nil, fmt.Errorf("%w: %d bytes of Pixel Data for frames of %d", ErrCorrupt, t.Length, px.size())
 	}
-	if px.photometric == "YBR_ICT" || px.photometric == "YBR_RCT" || px.photometric == "XYB" {
-		return nil, fmt.Errorf("%w: %s in native Pixel Data", ErrCorrupt, px.photometric)
-	}
-	if px.photometric == "YBR_FULL_422" && px.columns%2 == 1 {
-		return nil, fmt.Errorf("%w: YBR_FULL_422 with %d columns", ErrCorrupt, px.columns)
+	if err := px.isNative(); err != nil {
+		return nil, err
 	}
 	n := &native{r: r, px: px, swap: ts.BigEndian && px.allocated == 16, buffer: make([]byte, px.size())}
 	if ts.BigEndian && px.allocated == 8 && t.VR == "OW" {
 		n.r = &pairReader{r: r} // PS3.5 A.2: bytes are written as words
 	}
 	return n, nil
+}
+
+// isNative refuses what no uncompressed frame is.
+func (p *pixels) isNative() error {
+	switch {
+	case p.photometric == "YBR_ICT", p.photometric == "YBR_RCT", p.photometric == "XYB":
+		return fmt.Errorf("%w: %s in native Pixel Data", ErrCorrupt, p.photometric)
+	case p.photometric == "YBR_FULL_422" && p.columns%2 == 1:
+		return fmt.Errorf("%w: YBR_FULL_422 with %d columns", ErrCorrupt, p.columns)
+	}
+	return nil
 }
 
 // step is how much is passed over at once: of a deflated data set it is inflated.

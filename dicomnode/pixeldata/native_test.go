@@ -2,6 +2,7 @@ package pixeldata
 
 import (
 	"bytes"
+	"compress/flate"
 	"io"
 	"runtime"
 	"testing"
@@ -65,6 +66,8 @@ func TestFrames_native(t *testing.T) {
 		{"signed, 12 bits", instance{rows: 1, columns: 3, samples: 1, photometric: "MONOCHROME2", allocated: 16, stored: 12, high: 11, sign: 1, pixels: le.us(0x800, 0, 0x7FF)}, gray(0, 128, 255)},
 		{"window and rescale", instance{rows: 1, columns: 5, samples: 1, photometric: "MONOCHROME2", allocated: 16, stored: 16, high: 15, extra: window, pixels: le.us(0, 79, 99, 119, 999)}, gray(0, 0, 124, 252, 255)},
 		{"palette of 16 bits", instance{rows: 1, columns: 4, samples: 1, photometric: "PALETTE COLOR", allocated: 8, extra: palette(16, le.us(0x0100, 0x0400), le.us(0x0200, 0x0500), le.us(0x0300, 0x0600)), pixels: []byte{0, 10, 11, 255}}, []byte{1, 2, 3, 1, 2, 3, 4, 5, 6, 4, 5, 6}},
+		{"palette of 8 bits that says 16", instance{rows: 1, columns: 2, samples: 1, photometric: "PALETTE COLOR", allocated: 8, extra: palette(16, le.us(1, 0), le.us(2, 255), le.us(3, 6)), pixels: []byte{10, 11}}, []byte{1, 2, 3, 0, 255, 6}},
+		{"palette of 16 bits, two colours dark", instance{rows: 1, columns: 2, samples: 1, photometric: "PALETTE COLOR", allocated: 8, extra: palette(16, le.us(1, 0), le.us(0, 255), le.us(0, 0xFF00)), pixels: []byte{10, 11}}, []byte{0, 0, 0, 0, 0, 255}},
 		{"palette of bytes", instance{rows: 1, columns: 2, samples: 1, photometric: "PALETTE COLOR", allocated: 8, extra: palette(8, []byte{1, 4}, []byte{2, 5}, []byte{3, 6}), pixels: []byte{10, 11}}, []byte{1, 2, 3, 4, 5, 6}},
 		{"palette of bytes in words", instance{rows: 1, columns: 2, samples: 1, photometric: "PALETTE COLOR", allocated: 16, extra: palette(8, le.us(1, 4), le.us(2, 5), le.us(3, 6)), pixels: le.us(10, 11)}, []byte{1, 2, 3, 4, 5, 6}},
 	} {
@@ -74,6 +77,37 @@ func TestFrames_native(t *testing.T) {
 			require.Len(t, images, 1)
 			assert.Equal(t, row.want, colors(images[0]))
 		})
+	}
+}
+
+// A frame that begins like a codestream by chance is none where frames are samples.
+func TestFrames_samplesInFragments(t *testing.T) {
+	frames := [][]byte{{0xFF, 0xD8, 0xFF, 3, 4, 5}, {6, 7, 8, 9, 10, 11}}
+	deflated := func(b []byte) []byte {
+		var out bytes.Buffer
+		w, err := flate.NewWriter(&out, flate.BestCompression)
+		require.NoError(t, err)
+		_, err = w.Write(b)
+		require.NoError(t, err)
+		require.NoError(t, w.Close())
+		return out.Bytes()
+	}
+	even := func(b []byte) []byte { return append(b, make([]byte, len(b)%2)...) }
+	in := instance{rows: 1, columns: 2, samples: 3, photometric: "RGB", planar: "1", allocated: 8, frames: 2}
+	for syntax, pack := range map[dicom.UID]func([]byte) []byte{
+		dicom.EncapsulatedUncompressed: bytes.Clone,
+		dicom.DeflatedImageFrame:       deflated,
+	} {
+		in.syntax, in.fragments = syntax, [][]byte{{}, even(pack(frames[0])), even(pack(frames[1]))}
+		images, err := in.decode(t, Options{})
+		require.NoError(t, err, syntax)
+		require.Len(t, images, 2)
+		assert.Equal(t, []byte{0xFF, 0xFF, 4, 0xD8, 3, 5}, colors(images[0]), syntax)
+		assert.Equal(t, []byte{6, 8, 10, 7, 9, 11}, colors(images[1]), syntax)
+
+		in.fragments[2] = even(pack(frames[1][:4]))
+		_, err = in.decode(t, Options{})
+		assert.ErrorIs(t, err, ErrCorrupt, "a frame that is too short")
 	}
 }
 

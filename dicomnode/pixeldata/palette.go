@@ -3,6 +3,7 @@ package pixeldata
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"endogate/dicomnode/dicom"
 )
@@ -23,51 +24,72 @@ func readPalette(a *dicom.Attributes, signed bool) (*palette, error) {
 		return nil, fmt.Errorf("%w: segmented palette", ErrUnsupported)
 	}
 	p := &palette{}
+	var tables [3]lookupTable
+	deep := false
 	for i, tags := range [3][2]dicom.Tag{
 		{dicom.RedPaletteColorLookupTableDescriptor, dicom.RedPaletteColorLookupTableData},
 		{dicom.GreenPaletteColorLookupTableDescriptor, dicom.GreenPaletteColorLookupTableData},
 		{dicom.BluePaletteColorLookupTableDescriptor, dicom.BluePaletteColorLookupTableData},
 	} {
-		if err := p.read(a, i, tags[0], tags[1], signed); err != nil {
+		t, err := readLookupTable(a, tags[0], tags[1], signed)
+		if err != nil {
 			return nil, err
+		}
+		if i == 0 {
+			p.first, p.colors = t.first, make([][3]byte, len(t.entries))
+		}
+		if len(t.entries) != len(p.colors) {
+			return nil, fmt.Errorf("%w: palettes of %d and %d entries", ErrCorrupt, len(p.colors), len(t.entries))
+		}
+		tables[i] = t
+		deep = deep || t.wide && slices.Max(t.entries) > 0xFF
+	}
+	for color, t := range tables {
+		for i, v := range t.entries {
+			if t.wide && deep { // some writers say 16 bits and mean the 8 that they have
+				v >>= 8
+			}
+			p.colors[i][color] = byte(v)
 		}
 	}
 	return p, nil
 }
 
-// read fills one colour.
-func (p *palette) read(a *dicom.Attributes, color int, descriptor, data dicom.Tag, signed bool) error {
+// lookupTable is one colour of a palette.
+type lookupTable struct {
+	first   int
+	entries []uint16 // one at least
+	wide    bool     // entries are of 16 bits, as the descriptor says
+}
+
+func readLookupTable(a *dicom.Attributes, descriptor, data dicom.Tag, signed bool) (t lookupTable, err error) {
 	e, _ := a.Get(descriptor)
 	if len(e.Value) < 6 {
-		return fmt.Errorf("%w: no descriptor of the palette in %v", ErrCorrupt, descriptor)
+		return t, fmt.Errorf("%w: no descriptor of the palette in %v", ErrCorrupt, descriptor)
 	}
 	order := a.ByteOrder()
-	n, first, bits := int(order.Uint16(e.Value)), int(order.Uint16(e.Value[2:])), order.Uint16(e.Value[4:])
+	n, bits := int(order.Uint16(e.Value)), order.Uint16(e.Value[4:])
 	if n == 0 {
 		n = 1 << 16
 	}
-	if signed {
-		first = int(int16(first))
-	}
-	if color == 0 {
-		p.first, p.colors = first, make([][3]byte, n)
+	if t.first = int(order.Uint16(e.Value[2:])); signed {
+		t.first = int(int16(t.first))
 	}
 	table, _ := a.Get(data)
-	if n != len(p.colors) || len(table.Value) < n {
-		return fmt.Errorf("%w: palette of %d entries with %d bytes in %v", ErrCorrupt, n, len(table.Value), data)
+	if len(table.Value) < n {
+		return t, fmt.Errorf("%w: palette of %d entries with %d bytes in %v", ErrCorrupt, n, len(table.Value), data)
 	}
-	wide := len(table.Value) >= 2*n
+	words := len(table.Value) >= 2*n
+	t.entries, t.wide = make([]uint16, n), words && bits != 8
 	for i := range n {
 		switch {
-		case !wide && order == binary.BigEndian: // bytes in big endian words
-			p.colors[i][color] = table.Value[min(i^1, len(table.Value)-1)]
-		case !wide:
-			p.colors[i][color] = table.Value[i]
-		case bits == 8:
-			p.colors[i][color] = byte(order.Uint16(table.Value[2*i:]))
+		case words:
+			t.entries[i] = order.Uint16(table.Value[2*i:])
+		case order == binary.BigEndian: // bytes in big endian words
+			t.entries[i] = uint16(table.Value[min(i^1, len(table.Value)-1)])
 		default:
-			p.colors[i][color] = byte(order.Uint16(table.Value[2*i:]) >> 8)
+			t.entries[i] = uint16(table.Value[i])
 		}
 	}
-	return nil
+	return t, nil
 }

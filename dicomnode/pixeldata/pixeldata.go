@@ -238,7 +238,7 @@ func (i *Instance) decoder() (*decoder, error) {
 		d.skip = source.skip
 		d.over = func() bool { return true }
 	default:
-		frames, err := newFragments(reader, attributes, d.px, i.survey)
+		frames, err := newFragments(reader, attributes, d.px, ts, i.survey)
 		if err != nil {
 			return nil, err
 		}

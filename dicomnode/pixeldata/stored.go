@@ -18,7 +18,7 @@ func (i *Instance) Stored(ctx context.Context, n int) ([]byte, error) {
 		return nil, fmt.Errorf("%w: %d of %d", ErrNoFrame, n, px.frames)
 	}
 	if i.token.Kind != dicom.ElementToken {
-		frames, err := newFragments(i.reader, i.Attributes, px, i.survey)
+		frames, err := newFragments(i.reader, i.Attributes, px, i.ts, i.survey)
 		for k := 1; err == nil && k < n; k++ {
 			if err = context.Cause(ctx); err == nil {
 				err = frames.skip()

@@ -150,7 +150,7 @@ func wholeFrameOf(t testing.TB, file string) []byte {
 	require.NoError(t, err)
 	px, err := i.describe()
 	require.NoError(t, err)
-	frames, err := newFragments(i.reader, i.Attributes, px, Survey{})
+	frames, err := newFragments(i.reader, i.Attributes, px, dicom.TransferSyntax{}, Survey{})
 	require.NoError(t, err)
 	frame, err := frames.next()
 	require.NoError(t, err)
