@@ -2,10 +2,7 @@ package explain
 
 import (
 	"fmt"
-	"math"
 	"slices"
-
-	"endogate/explain/onnxpb"
 )
 
 // recurrent is an LSTM, a GRU or an RNN being written out.
@@ -228,90 +225,4 @@ func (r *recurrent) gru(x, h string) string {
 		fresh = r.plus(fresh, r.mul(update, h))
 	}
 	return fresh
-}
-
-// lowerAttention writes Attention (opset 23) as its products.
-func lowerAttention(b *builder, n *node) string {
-	q, k, v := n.in(0), n.in(1), n.in(2)
-	shape, kshape, vshape := b.g.shape(q), b.g.shape(k), b.g.shape(v)
-	softcap := n.attrFloat("softcap", 0)
-	switch {
-	case len(shape) != 3 && len(shape) != 4 || len(kshape) != len(shape) || len(vshape) != len(shape):
-		return "its operands are neither of three axes nor of four"
-	case (n.in(4) == "") != (n.in(5) == ""):
-		return "it has keys of before without their values"
-	case n.in(6) != "":
-		return "it has lengths of sequences"
-	case n.out(3) != "":
-		return "it puts its products out"
-	case softcap != 0 && (n.in(3) != "" || n.attrInt("is_causal", 0) != 0):
-		return "it has a mask and a cap"
-	}
-	flat := len(shape) == 3
-	heads, kvHeads := n.attrInt("q_num_heads", 0), n.attrInt("kv_num_heads", 0)
-	queries, keys := shape[1], kshape[1]
-	if flat {
-		apart := func(x string, dims []int64, heads int64) string {
-			return b.op("Transpose", []string{b.op("Reshape", []string{x, b.ints(0, dims[1], heads, dims[2]/heads)})}, intsAttr("perm", 0, 2, 1, 3))
-		}
-		q, k, v = apart(q, shape, heads), apart(k, kshape, kvHeads), apart(v, vshape, kvHeads)
-		shape = []int64{shape[0], heads, shape[1], shape[2] / heads}
-		kshape = []int64{kshape[0], kvHeads, kshape[1], kshape[2] / kvHeads}
-		vshape = []int64{vshape[0], kvHeads, vshape[1], vshape[2] / kvHeads}
-	} else {
-		heads, kvHeads, queries, keys = shape[1], kshape[1], shape[2], kshape[2]
-	}
-	past := int64(0)
-	if n.in(4) != "" { // goes on with keys and values of before
-		past = b.g.shape(n.in(4))[2]
-		k, v = b.op("Concat", []string{n.in(4), k}, intAttr("axis", 2)), b.op("Concat", []string{n.in(5), v}, intAttr("axis", 2))
-		keys += past
-		if !flat {
-			kshape, vshape = slices.Clone(kshape), slices.Clone(vshape)
-		}
-		kshape[2], vshape[2] = keys, keys
-	}
-	b.named(k, n.out(1))
-	b.named(v, n.out(2))
-	if repeats := heads / kvHeads; repeats > 1 { // each head of the keys serves several
-		repeated := func(x string, dims []int64) string {
-			x = b.op("Reshape", []string{x, b.ints(0, kvHeads, 1, dims[2], dims[3])})
-			x = b.op("Expand", []string{x, b.ints(1, 1, repeats, 1, 1)})
-			return b.op("Reshape", []string{x, b.ints(0, heads, dims[2], dims[3])})
-		}
-		k, v = repeated(k, kshape), repeated(v, vshape)
-	}
-	scale := n.attrFloat("scale", 0)
-	if scale == 0 {
-		scale = float32(1 / math.Sqrt(float64(shape[3])))
-	}
-	scores := b.times(b.op("MatMul", []string{q, b.op("Transpose", []string{k}, intsAttr("perm", 0, 1, 3, 2))}), scale)
-	const hidden = -3.4e38
-	switch mask := b.g.weights[n.in(3)]; {
-	case n.in(3) == "":
-	case mask != nil && mask.GetDataType() == int32(onnxpb.TensorProto_BOOL):
-		scores = b.where(n.in(3), scores, b.scalar(hidden))
-	case mask == nil || !isFloat(mask.GetDataType()):
-		return "its mask is computed"
-	default:
-		scores = b.plus(scores, n.in(3))
-	}
-	if n.attrInt("is_causal", 0) != 0 {
-		later := make([]float32, queries*keys)
-		for i := range queries {
-			for j := i + 1 + past; j < keys; j++ {
-				later[i*keys+j] = hidden
-			}
-		}
-		scores = b.plus(scores, b.floats([]int64{queries, keys}, later...))
-	}
-	if softcap != 0 {
-		scores = b.times(b.op("Tanh", []string{b.times(scores, 1/softcap)}), softcap)
-	}
-	y := b.op("MatMul", []string{b.op("Softmax", []string{scores}, intAttr("axis", -1)), v})
-	if flat {
-		y = b.op("Reshape", []string{b.op("Transpose", []string{y}, intsAttr("perm", 0, 2, 1, 3)), b.ints(0, queries, heads*vshape[3])})
-	}
-	b.named(y, n.out(0))
-	return ""
 }

@@ -106,12 +106,13 @@ func attentionCase(t *rapid.T, s *small) {
 	} else {
 		attrs = append(attrs, attrInt("q_num_heads", heads), attrInt("kv_num_heads", keys))
 	}
-	switch rapid.SampledFrom([]string{"none", "mask", "causal", "cap"}).Draw(t, "kind") {
-	case "mask":
+	if rapid.Bool().Draw(t, "mask") {
 		inputs = append(inputs, s.weight([]int64{queries, queries}, floats(t, queries*queries, "mask")...))
-	case "causal":
+	}
+	if rapid.Bool().Draw(t, "causal") {
 		attrs = append(attrs, attrInt("is_causal", 1))
-	case "cap":
+	}
+	if rapid.Bool().Draw(t, "cap") {
 		attrs = append(attrs, attrFloat("softcap", 1.5))
 	}
 	if rapid.Bool().Draw(t, "scale") {

@@ -106,8 +106,9 @@ def reduce_prod(n):
     return lambda x: torch.prod(x, 3, keepdim=True)
 
 
-def attention(four, causal=False, cap=0.0, mask=None, past=0, value=2):
-    """Four heads of two, keys for two: with four axes as torch.nn.functional.scaled_dot_product_attention is exported, or with three."""
+def attention(four, causal=False, cap=0.0, mask=None, past=0, value=2, lengths=0, products=None, computed=False):
+    """Four heads of two, keys for two: with four axes as torch.nn.functional.scaled_dot_product_attention is exported, or with three.
+    products puts the scores out, by the mode of that number; computed makes the mask of the picture."""
     def build(n):
         n.reshape("x", "tokens", 1, 4, 8)
         names, w = [], []
@@ -126,41 +127,75 @@ def attention(four, causal=False, cap=0.0, mask=None, past=0, value=2):
             attributes["is_causal"] = 1
         if cap:
             attributes["softcap"] = cap
+        names += ["", "", "", ""]
         bias, before = torch.zeros(4, 4 + past), None
         if mask is not None:
-            name, bias = n.weight(values=np.array(mask))
-            names.append(name)
+            names[3], bias = n.weight(values=np.array(mask))
+        if computed:
+            n.reshape("x", "rows", 1, 1, 8, 4)
+            n.node("Slice", ["rows"] + [n.weight(values=np.array(v, np.int64))[0] for v in ([0], [4], [2])], "square")
+            n.node("Greater", ["square", n.weight(values=np.array(-0.7, np.float32))[0]], "seen")
+            n.node("Or", ["seen", n.weight(values=np.eye(4, dtype=bool))[0]], "mask")
+            names[3] = "mask"
         outputs = ["out"]
         if past:
             (pk, k0), (pv, v0) = n.weight(1, 2, past, 2), n.weight(1, 2, past, value)
-            names, before, outputs = names[:3] + ["", pk, pv], (k0, v0), ["out", "present_key", "present_value"]
+            names[4:6], before, outputs = [pk, pv], (k0, v0), ["out", "present_key", "present_value"]
+        if lengths:
+            names[6] = n.weight(values=np.array([lengths], np.int64))[0]
+        if products is not None:
+            attributes["qk_matmul_output_mode"], outputs = products, ["out", "", "", "products"]
+        while not names[-1]:
+            names.pop()
         n.node("Attention", names, outputs, **attributes)
-        n.node("Identity", ["out"], "y")
+        if products is not None:
+            n.reshape("products", "line of products", 1, 64)
+            n.reshape("out", "line of values", 1, 32)
+            n.node("Concat", ["line of products", "line of values"], "y", axis=1)
+        else:
+            n.node("Identity", ["out"], "y")
 
         def run(x):
             q, k, v = [(x.reshape(1, 4, 8) @ one).reshape(1, 4, h, -1).transpose(1, 2) for one, h in zip(w, (4, 2, 2))]
             if before:
                 k, v = torch.cat([before[0], k], 2), torch.cat([before[1], v], 2)
             k, v = k.repeat_interleave(2, 1), v.repeat_interleave(2, 1)
-            scores = q @ k.transpose(2, 3) / 2 ** 0.5
-            scores = scores.masked_fill(~bias, -np.inf) if bias.dtype == torch.bool else scores + bias
+            keys = k.shape[2]
+            stages = [q @ k.transpose(2, 3) / 2 ** 0.5]
+            stages.append(cap * torch.tanh(stages[0] / cap) if cap else stages[0])
+            b = (x.reshape(8, 4)[:4] > np.float32(-0.7)) | torch.eye(4, dtype=torch.bool) if computed else bias
+            b = torch.zeros(b.shape).masked_fill(~b, -np.inf) if b.dtype == torch.bool else b
             if causal:
-                scores = scores.masked_fill(~torch.ones(4, 4 + past, dtype=torch.bool).tril(past), -np.inf)
-            if cap:
-                scores = cap * torch.tanh(scores / cap)
-            y = scores.softmax(-1) @ v
+                offset = lengths - 4 if lengths and not past else past
+                b = b.masked_fill(torch.arange(keys) > torch.arange(4)[:, None] + offset, -np.inf)
+            if lengths:
+                b = b.masked_fill(torch.arange(keys) >= lengths, -np.inf)
+            stages.append(stages[1] + b)
+            stages.append(stages[2].softmax(-1))
+            y = stages[3] @ v
+            if products is not None:
+                return torch.cat([stages[products].reshape(1, 64), y.reshape(1, 32) if four else y.transpose(1, 2).reshape(1, 32)], 1)
             return y if four else y.transpose(1, 2).reshape(1, 4, -1)
         return run
     return build
 
+
+SEEN = np.array([[1, 1, 0, 1], [0, 1, 1, 1], [1, 0, 1, 0], [1, 1, 1, 1]], bool)
+BIAS = np.array([[0.5, -1, 0, 1], [0, 0.25, -np.inf, 1], [1, 0, 2, 0], [-0.75, 1, 1, -np.inf]], np.float32)
 
 JOBS = {
     "gathernd": (gather_nd, 17), "topk": (top_k, 17), "scan": (scan, 17), "gridsample": (grid_sample, 17), "affinegrid": (affine_grid, 20),
     "rotaryembedding": (rotary, 23), "lppool": (lp_pool, 18), "reduceprod": (reduce_prod, 17),
     "attention4": (attention(True), 23), "attention3": (attention(False, value=3), 23), "attention4_causal": (attention(True, causal=True), 23),
     "attention3_causal": (attention(False, causal=True), 24), "attention3_softcap": (attention(False, cap=0.7), 23),
-    "attention4_mask": (attention(True, mask=np.array([[1, 1, 0, 1], [0, 1, 1, 1], [1, 0, 1, 0], [1, 1, 1, 1]], bool)), 23),
+    "attention4_mask": (attention(True, mask=SEEN), 23),
     "attention4_past": (attention(True, past=3), 23), "attention3_past_causal": (attention(False, causal=True, past=2), 23),
+    "attention4_softcap_mask": (attention(True, cap=0.7, mask=SEEN), 23), "attention3_softcap_causal": (attention(False, cap=0.7, causal=True), 24),
+    "attention4_softcap_bias": (attention(True, cap=0.7, mask=BIAS), 24), "attention3_mask_causal": (attention(False, causal=True, mask=SEEN | np.eye(4, dtype=bool)), 24),
+    "attention4_lengths": (attention(True, lengths=3), 24),
+    "attention3_lengths_causal": (attention(False, causal=True, lengths=4, cap=0.9), 24), "attention4_computed_mask": (attention(True, computed=True, cap=1.1), 24),
+    "attention4_products": (attention(True, products=0, mask=SEEN), 24), "attention3_capped_products": (attention(False, products=1, cap=0.7, mask=SEEN), 24),
+    "attention4_biased_products": (attention(True, products=2, cap=0.7, mask=np.maximum(BIAS, -2)), 24), "attention4_shares": (attention(True, products=3, cap=0.7, mask=BIAS), 24),
 }
 
 
