@@ -22,15 +22,15 @@ func openAPI(c echo.Context) error {
 	return c.Blob(http.StatusOK, echo.MIMEApplicationJSON, openAPIDocument)
 }
 
-// asset serves the page and its files; none holds patient data, so the browser may keep them and ask whether they changed.
+// asset serves the files of the page; none holds patient data, so the browser may keep them and ask whether they changed.
 func asset(c echo.Context) error {
 	file := param(c, "file")
-	if file == "" {
-		file = "index.html"
-	}
-	content, err := static.ReadFile("static/" + path.Base(file))
-	if err != nil {
-		return echo.ErrNotFound
+	content, ok := catalogue(file)
+	if !ok {
+		var err error
+		if content, err = static.ReadFile("static/" + path.Base(file)); err != nil {
+			return echo.ErrNotFound
+		}
 	}
 	sum := sha256.Sum256(content)
 	tag := `"` + hex.EncodeToString(sum[:8]) + `"`

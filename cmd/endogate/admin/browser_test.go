@@ -157,6 +157,13 @@ func (b *browser) scheme(name string) {
 	require.NoError(b.t, err)
 }
 
+// asks sets the languages that the browser asks for.
+func (b *browser) asks(languages string) {
+	b.t.Helper()
+	_, err := chromedp.Call(b.ctx, emulation.SetUserAgentOverride, emulation.SetUserAgentOverrideParams{UserAgent: "Chromium", AcceptLanguage: languages})
+	require.NoError(b.t, err)
+}
+
 // picture writes what is shown to -screenshots, if given.
 func (b *browser) picture(name string, whole bool) {
 	b.t.Helper()

@@ -118,7 +118,7 @@ func (s *Server) toProvider(c echo.Context) error {
 	defer cancel()
 	found, err := in.Provider.discover(ctx)
 	if err != nil {
-		return s.notSignedIn(c, http.StatusBadGateway, "The sign-in of the hospital does not answer. Try again later.", err)
+		return s.notSignedIn(c, http.StatusBadGateway, "signin.provider-silent", err)
 	}
 	state, nonce, verifier := rand.Text(), rand.Text(), oauth2.GenerateVerifier()
 	c.SetCookie(in.way(strings.Join([]string{state, nonce, verifier}, "."), wayTime))
@@ -143,28 +143,28 @@ func (s *Server) fromProvider(c echo.Context) error {
 	c.SetCookie(in.way("", -1))
 	switch {
 	case state == "" || subtle.ConstantTimeCompare([]byte(state), []byte(c.QueryParam("state"))) != 1:
-		return s.notSignedIn(c, http.StatusForbidden, "The sign-in was not begun here, or took too long. Begin again.", errors.New("state"))
+		return s.notSignedIn(c, http.StatusForbidden, "signin.provider-begin", errors.New("state"))
 	case c.QueryParam("error") != "":
-		return s.notSignedIn(c, http.StatusForbidden, "The sign-in of the hospital refused you.", errors.New("the provider refused"))
+		return s.notSignedIn(c, http.StatusForbidden, "signin.provider-refused", errors.New("the provider refused"))
 	}
 	ctx, cancel := context.WithTimeout(c.Request().Context(), providerTime)
 	defer cancel()
 	who, proved, err := in.Provider.identity(ctx, c.QueryParam("code"), nonce, verifier)
 	if err != nil {
-		return s.notSignedIn(c, http.StatusForbidden, "The sign-in of the hospital did not say who you are. Begin again.", err)
+		return s.notSignedIn(c, http.StatusForbidden, "signin.provider-unclear", err)
 	}
 	if who.Role == "" {
 		s.alert(c, who, audit.UserAuthentication, audit.Login, "no role")
-		return s.notSignedIn(c, http.StatusForbidden, "You are known, and have no role here. Ask an administrator.", errors.New("no role"))
+		return s.notSignedIn(c, http.StatusForbidden, "signin.no-role", errors.New("no role"))
 	}
 	return s.enter(c, who, proved)
 }
 
-// notSignedIn shows the sign-in with what is wrong; the log has why.
-func (s *Server) notSignedIn(c echo.Context, status int, text string, err error) error {
+// notSignedIn shows the sign-in with what is wrong, by its key of the languages; the log has why.
+func (s *Server) notSignedIn(c echo.Context, status int, key string, err error) error {
 	s.Log.Warn("admin: nobody was signed in by the provider", "reason", err, "request_id", requestID(c))
 	page := s.SignIn.offer()
-	page.Fault = text
+	page.Fault = key
 	return s.page(c, status, "signin.html", page)
 }
 

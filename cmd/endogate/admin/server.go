@@ -218,15 +218,15 @@ func (s *Server) router() *echo.Echo {
 	e.GET("/api/v1/sessions", s.sessionsOf)
 	e.DELETE("/api/v1/sessions/:id", s.endSession)
 	e.POST("/api/v1/prove", s.prove)
-	e.GET("/signin", s.signInForm)
+	e.GET("/signin", s.signInForm, s.chosen)
 	e.POST("/signin", s.signIn)
 	e.POST("/signout", s.signOut)
 	e.GET("/signin/provider", s.toProvider)
 	e.GET("/signin/callback", s.fromProvider)
-	e.GET("/setup", s.setUpForm)
+	e.GET("/setup", s.setUpForm, s.chosen)
 	e.POST("/setup", s.setUp)
 
-	e.GET("/", asset)
+	e.GET("/", s.front, s.chosen)
 	e.GET("/assets/:file", asset)
 	return e
 }

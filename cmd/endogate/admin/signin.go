@@ -2,9 +2,7 @@ package admin
 
 import (
 	"context"
-	"embed"
 	"errors"
-	"html/template"
 	"math"
 	"net"
 	"net/http"
@@ -209,25 +207,12 @@ func (in *SignIn) fromProxy(r *http.Request) bool {
 	return false
 }
 
-//go:embed pages
-var pageFiles embed.FS
-
-var pages = template.Must(template.ParseFS(pageFiles, "pages/*.html"))
-
 // signInPage is what the page of the sign-in shows.
 type signInPage struct {
 	Local    bool
 	Provider string // the name of the provider; empty: there is none
 	Name     string
-	Fault    string
-}
-
-func (s *Server) page(c echo.Context, status int, name string, data any) error {
-	var b strings.Builder
-	if err := pages.ExecuteTemplate(&b, name, data); err != nil {
-		return faultOf("the page was not made", err)
-	}
-	return c.HTML(status, b.String())
+	Fault    string // a key of the languages; empty: there is none
 }
 
 // signInForm shows the sign-in.
@@ -261,7 +246,7 @@ func (s *Server) signIn(c echo.Context) error {
 	page.Name = name
 	if wait := in.throttle.Wait(try); wait > 0 {
 		c.Response().Header().Set(echo.HeaderRetryAfter, strconv.Itoa(int(math.Ceil(wait.Seconds()))))
-		page.Fault = "Too many tries. Wait a moment and try again."
+		page.Fault = "signin.wait"
 		return s.page(c, http.StatusTooManyRequests, "signin.html", page)
 	}
 	in.throttle.Missed(try)
@@ -270,7 +255,7 @@ func (s *Server) signIn(c echo.Context) error {
 	switch {
 	case errors.Is(err, access.ErrRefused):
 		s.failed(c, in.known(name), access.ByPassword)
-		page.Fault = "Name or password is wrong."
+		page.Fault = "signin.wrong"
 		return s.page(c, http.StatusUnauthorized, "signin.html", page)
 	case err != nil:
 		return faultOf("nobody can sign in", err)
@@ -347,7 +332,10 @@ func (s *Server) signOut(c echo.Context) error {
 }
 
 // setUpPage is what the page of a set-up link shows.
-type setUpPage struct{ Key, Fault string }
+type setUpPage struct {
+	Key   string
+	Fault string // a key of the languages; empty: there is none
+}
 
 func (s *Server) setUpForm(c echo.Context) error {
 	if s.SignIn == nil || !s.SignIn.Local {
@@ -364,23 +352,23 @@ func (s *Server) setUp(c echo.Context) error {
 	}
 	page := setUpPage{Key: c.FormValue("key")}
 	if c.FormValue("password") != c.FormValue("again") {
-		page.Fault = "The two passwords differ."
+		page.Fault = "setup.differ"
 		return s.page(c, http.StatusUnprocessableEntity, "setup.html", page)
 	}
 	try := access.Try{Name: "set-up", Address: s.address(c)}
 	if in.throttle.Wait(try) > 0 {
-		page.Fault = "Too many tries. Wait a moment and try again."
+		page.Fault = "signin.wait"
 		return s.page(c, http.StatusTooManyRequests, "setup.html", page)
 	}
 	ctx := c.Request().Context()
 	name, err := in.Store.SetUp(ctx, page.Key, c.FormValue("password"))
 	switch {
 	case errors.Is(err, access.ErrPassword):
-		page.Fault = "Use 12 to 256 characters, without your name in them."
+		page.Fault = "setup.password-rule"
 		return s.page(c, http.StatusUnprocessableEntity, "setup.html", page)
 	case errors.Is(err, access.ErrRefused):
 		in.throttle.Missed(try)
-		page.Fault = "This link was used, has expired or was replaced by a later one. Ask an administrator for another."
+		page.Fault = "setup.used"
 		return s.page(c, http.StatusForbidden, "setup.html", page)
 	case err != nil:
 		return faultOf("the password was not set", err)

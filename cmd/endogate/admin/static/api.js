@@ -1,8 +1,9 @@
 // Talking to the gateway: one function for reading, one for doing.
+import { t } from "./words.js";
 
 export class Fault extends Error {
   constructor(status, body) {
-    const e = (body && body.error) || { what: "The gateway did not answer", why: "", next: "It is tried again by itself." };
+    const e = (body && body.error) || { what: t("frame.no-answer"), why: "", next: t("frame.again-by-itself") };
     super(e.what);
     Object.assign(this, { status, what: e.what, why: e.why, next: e.next });
   }

@@ -1,7 +1,8 @@
 // The page: one view at a time, chosen by the part of the address behind #.
 import { get, poll } from "./api.js";
 import { h, slot } from "./dom.js";
-import { bytes, plural } from "./format.js";
+import { bytes } from "./format.js";
+import { named, t } from "./words.js";
 import { studiesView } from "./studies.js";
 import { studyView } from "./study.js";
 import { outboxView, parkedView } from "./queues.js";
@@ -56,7 +57,7 @@ function show() {
 }
 
 function problem(e) {
-  return h("div", { class: "notice bad" }, h("strong", null, e.what || "Something went wrong"), " ", e.why, e.next ? h("div", { class: "muted" }, e.next) : null);
+  return h("div", { class: "notice bad" }, h("strong", null, e.what || t("frame.went-wrong")), " ", e.why, e.next ? h("div", { class: "muted" }, e.next) : null);
 }
 
 // Who has signed in can sign out; what the role may not is refused by the gateway, not by the page.
@@ -64,7 +65,7 @@ get("/api/v1/me").then((me) => {
   document.getElementById("nav-people").hidden = !me.rights.includes("administer");
   document.getElementById("nav-reviews").hidden = !me.rights.includes("identify");
   if (!me.signed_in) return;
-  document.getElementById("who-name").textContent = `${me.name} (${me.role})`;
+  document.getElementById("who-name").textContent = `${me.name} (${named("role", me.role)})`;
   document.getElementById("who").hidden = false;
 }, () => {});
 
@@ -85,10 +86,10 @@ function drawStrip(s) {
   const low = g.disk_free_bytes < 2 * g.disk_reserve_bytes;
   strip.show([failing, g.open_jobs, bytes(g.disk_free_bytes), low], () => [
     h("span", { class: `state ${s.ready ? "good" : "bad"}`, title: failing.map((c) => `${c.name}: ${c.reason}`).join("\n") },
-      h("span", { class: "dot", "aria-hidden": "true" }), s.ready ? "Accepting" : `Not accepting: ${failing.map((c) => c.name).join(", ")}`),
-    s.ready && failing.length ? h("span", { class: "stat warn", title: failing.map((c) => c.reason).join("\n") }, `Look at: ${failing.map((c) => c.name).join(", ")}`) : null,
-    h("span", { class: "stat" }, plural(g.open_jobs, "open job")),
-    h("span", { class: `stat ${low ? "warn" : ""}` }, `${bytes(g.disk_free_bytes)} free`),
+      h("span", { class: "dot", "aria-hidden": "true" }), s.ready ? t("frame.accepting") : t("frame.not-accepting", { checks: failing.map((c) => c.name).join(", ") })),
+    s.ready && failing.length ? h("span", { class: "stat warn", title: failing.map((c) => c.reason).join("\n") }, t("frame.look-at", { checks: failing.map((c) => c.name).join(", ") })) : null,
+    h("span", { class: "stat" }, t("frame.open-jobs", { n: g.open_jobs })),
+    h("span", { class: `stat ${low ? "warn" : ""}` }, t("frame.free", { size: bytes(g.disk_free_bytes) })),
   ]);
   badge("badge-parked", g.parked_jobs + g.parked_exams + g.parked_deliveries + g.held_instances);
   badge("badge-outbox", Object.values(g.pending_by_destination).reduce((a, b) => a + b, 0));
@@ -100,8 +101,8 @@ const status = poll(async (signal) => {
     offline.hidden = true;
   } catch (e) {
     if (e.name === "AbortError") throw e;
-    offline.textContent = e.status === 0 ? "No connection to the gateway. What is shown may be old; it is tried again by itself."
-      : `The state of the gateway was not read: ${e.why}`;
+    offline.textContent = e.status === 0 ? t("frame.offline")
+      : t("frame.state-unread", { why: e.why });
     offline.hidden = false;
     throw e;
   }
@@ -111,6 +112,9 @@ document.addEventListener("acted", () => status.now());
 get("/api/v1/version").then((v) => {
   document.getElementById("version").textContent = `${v.ae_title} · endogate ${v.version}`;
 }).catch(() => {});
+
+// Another language is of the same view.
+for (const a of document.querySelectorAll(".languages a")) a.addEventListener("click", () => { a.hash = location.hash; });
 
 addEventListener("hashchange", () => { show(); main.focus({ preventScroll: true }); scrollTo(0, 0); });
 show();

@@ -1,4 +1,5 @@
 // Elements are built, never parsed: text from DICOM or HL7 becomes a text node whatever it holds.
+import { t } from "./words.js";
 
 const svgNS = "http://www.w3.org/2000/svg";
 
@@ -45,8 +46,8 @@ export function question(title, text, label, type) {
     const dialog = h("dialog", { class: "dialog", "aria-labelledby": "dialog-title" },
       h("form", { method: "dialog" }, h("h2", { id: "dialog-title" }, title), h("p", null, text), h("label", { for: "dialog-field" }, label), field,
         h("div", { class: "row end" },
-          h("button", { class: "button", type: "button", onclick: () => dialog.close("") }, "Cancel"),
-          h("button", { class: "button primary", id: "dialog-yes", value: "yes" }, "Go on"))));
+          h("button", { class: "button", type: "button", onclick: () => dialog.close("") }, t("frame.cancel")),
+          h("button", { class: "button primary", id: "dialog-yes", value: "yes" }, t("frame.go-on")))));
     dialog.addEventListener("close", () => { dialog.remove(); resolve(dialog.returnValue === "yes" ? field.value : ""); });
     document.body.append(dialog);
     dialog.showModal();
@@ -60,7 +61,7 @@ export function ask(title, text, yes) {
     const dialog = h("dialog", { class: "dialog", "aria-labelledby": "dialog-title" },
       h("h2", { id: "dialog-title" }, title), h("p", null, text),
       h("div", { class: "row end" },
-        h("button", { class: "button", onclick: () => dialog.close("no") }, "Cancel"),
+        h("button", { class: "button", onclick: () => dialog.close("no") }, t("frame.cancel")),
         h("button", { class: "button danger", onclick: () => dialog.close("yes") }, yes)));
     dialog.addEventListener("close", () => { dialog.remove(); resolve(dialog.returnValue === "yes"); });
     document.body.append(dialog);

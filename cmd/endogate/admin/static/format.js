@@ -1,5 +1,6 @@
 // How values of DICOM and of the ledger read to people.
 import { h } from "./dom.js";
+import { locale, named, t } from "./words.js";
 
 // PN: family^given^middle^prefix^suffix, up to three groups joined by "=" (PS3.5 6.2).
 export function personName(pn) {
@@ -8,26 +9,39 @@ export function personName(pn) {
     const rest = [given, middle].filter(Boolean).join(" ");
     return [family, rest].filter(Boolean).join(", ");
   }).filter(Boolean);
-  return groups.length ? groups.slice(0, 2).join(" · ") : "(no name)";
+  return groups.length ? groups.slice(0, 2).join(" · ") : t("value.no-name");
 }
 
-export const date = (da) => /^\d{8}$/.test(da) ? `${da.slice(0, 4)}-${da.slice(4, 6)}-${da.slice(6)}` : da || "–";
-export const clock = (tm) => /^\d{4}/.test(tm) ? `${tm.slice(0, 2)}:${tm.slice(2, 4)}` : "";
-export const percent = (p) => `${(100 * p).toFixed(p > 0 && p < 0.001 ? 2 : 1)} %`;
+// decimal is n with so many digits behind the decimal mark.
+export const decimal = (n, digits) => n.toLocaleString(locale, { minimumFractionDigits: digits, maximumFractionDigits: digits });
+export const percent = (p) => `${decimal(100 * p, p > 0 && p < 0.001 ? 2 : 1)} %`;
+
+const moment = new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeStyle: "medium" });
+const day = new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeZone: "UTC" }), minute = new Intl.DateTimeFormat(locale, { timeStyle: "short", timeZone: "UTC" });
+
+// DA and TM name no time zone (PS3.5 6.2): they are the examination room's own.
+export function date(da) {
+  const at = /^\d{8}$/.test(da) ? new Date(`${da.slice(0, 4)}-${da.slice(4, 6)}-${da.slice(6)}`) : NaN;
+  return isNaN(at) ? da || "–" : day.format(at);
+}
+export function clock(tm) {
+  const at = /^\d{4}/.test(tm) ? new Date(`1970-01-01T${tm.slice(0, 2)}:${tm.slice(2, 4)}Z`) : NaN;
+  return isNaN(at) ? "" : minute.format(at);
+}
+// plural is English alone, of what does not come from the catalogue yet.
 export const plural = (n, word) => `${n} ${word}${n === 1 ? "" : "s"}`;
 
 export function bytes(n) {
   const units = ["B", "KiB", "MiB", "GiB", "TiB"];
   let i = 0;
   while (n >= 1024 && i < units.length - 1) { n /= 1024; i++; }
-  return `${n.toFixed(i && n < 100 ? 1 : 0)} ${units[i]}`;
+  return `${decimal(n, i && n < 100 ? 1 : 0)} ${units[i]}`;
 }
 
-const pad = (n) => String(n).padStart(2, "0");
+// absolute is a point in time, in the browser's time zone.
 export function absolute(iso) {
-  const t = new Date(iso);
-  if (!iso || isNaN(t)) return "";
-  return `${t.getFullYear()}-${pad(t.getMonth() + 1)}-${pad(t.getDate())} ${pad(t.getHours())}:${pad(t.getMinutes())}:${pad(t.getSeconds())}`;
+  const at = new Date(iso);
+  return !iso || isNaN(at) ? "" : moment.format(at);
 }
 
 export function time(iso) {
@@ -41,15 +55,15 @@ export function shortUID(uid) {
 
 // Statuses carry a sign and a word beside their colour.
 export const studyStatuses = {
-  parked: ["bad", "!", "Needs attention"], working: ["info", "◔", "In progress"], "not-analysed": ["warn", "!", "Not analysed"],
-  "partly-analysed": ["warn", "!", "Partly analysed"], done: ["good", "✓", "Complete"], conflict: ["bad", "!", "UID conflict"],
+  parked: ["bad", "!", t("status.parked")], working: ["info", "◔", t("status.working")], "not-analysed": ["warn", "!", t("status.not-analysed")],
+  "partly-analysed": ["warn", "!", t("status.partly-analysed")], done: ["good", "✓", t("status.done")], conflict: ["bad", "!", t("status.conflict")],
 };
 export const studyChip = (s) => chip(studyStatuses, s.status);
-export const notAnalysed = (s) => s.not_analysed_count ? `${s.not_analysed_count} of ${plural(s.instance_count, "instance")} not analysed${s.not_analysed_why?.length ? `: ${s.not_analysed_why.join("; ")}` : ""}` : "";
+export const notAnalysed = (s) => s.not_analysed_count ? `${t("value.not-analysed", { some: s.not_analysed_count, n: s.instance_count })}${s.not_analysed_why?.length ? `: ${s.not_analysed_why.join("; ")}` : ""}` : "";
 export const deliveryStates = {
-  pending: ["warn", "→", "Waiting"], sent: ["info", "◔", "To be committed"], done: ["good", "✓", "Delivered"], parked: ["bad", "!", "Parked"], discarded: ["plain", "×", "Discarded"],
+  pending: ["warn", "→", t("delivery.pending")], sent: ["info", "◔", t("delivery.sent")], done: ["good", "✓", t("delivery.done")], parked: ["bad", "!", t("delivery.parked")], discarded: ["plain", "×", t("delivery.discarded")],
 };
-export const examStates = { open: ["info", "◔", "Exam open"], reported: ["good", "✓", "Reported"], parked: ["bad", "!", "Parked"] };
+export const examStates = { open: ["info", "◔", t("exam.open")], reported: ["good", "✓", t("exam.reported")], parked: ["bad", "!", t("exam.parked")] };
 export function chip(kinds, status) {
   const [tone, sign, text] = kinds[status] || ["plain", "?", status];
   return h("span", { class: `chip ${tone}` }, h("span", { class: "sign", "aria-hidden": "true" }, sign), text);
@@ -61,29 +75,28 @@ export function peerStatus(status) {
   if (!/^[0-9a-f]{4}$/i.test(status)) return status; // of another protocol, such as AA
   const code = parseInt(status, 16);
   const match = [
-    [0x0000, 0xffff, "success"], [0xb000, 0xffff, "coerced"], [0xb006, 0xffff, "elements discarded"], [0xb007, 0xffff, "does not match SOP class"],
-    [0xa700, 0xff00, "out of resources"], [0xa900, 0xff00, "does not match SOP class"], [0xc000, 0xf000, "cannot understand"],
-    [0x0110, 0xffff, "processing failure"], [0x0111, 0xffff, "duplicate"], [0x0117, 0xffff, "invalid instance"],
-    [0x0122, 0xffff, "SOP class not supported"], [0x0124, 0xffff, "not authorised"], [0x0211, 0xffff, "unrecognised operation"],
+    [0x0000, 0xffff, "success"], [0xb000, 0xffff, "coerced"], [0xb006, 0xffff, "elements-discarded"], [0xb007, 0xffff, "no-match"],
+    [0xa700, 0xff00, "out-of-resources"], [0xa900, 0xff00, "no-match"], [0xc000, 0xf000, "cannot-understand"],
+    [0x0110, 0xffff, "processing-failure"], [0x0111, 0xffff, "duplicate"], [0x0117, 0xffff, "invalid-instance"],
+    [0x0122, 0xffff, "not-supported"], [0x0124, 0xffff, "not-authorised"], [0x0211, 0xffff, "unrecognised"],
   ].find(([value, mask]) => (code & mask) === value);
   const hex = `0x${status.replace(/^0x/i, "")}`;
-  return match ? `${hex} ${match[2]}` : hex;
+  return match ? `${hex} ${named("peer", match[2])}` : hex;
 }
 
 // thead is the head of a table; a name that starts with # stands over numbers.
 export const thead = (...names) => h("thead", null, h("tr", null, names.map((n) =>
   h("th", { scope: "col", class: n.startsWith("#") ? "num" : "" }, n.replace(/^#/, "")))));
 
-export const purposes = { source: "Source frame", heatmap: "Heatmap (SC)", sr: "AI result (SR)", kos: "Key images (KOS)" };
-export const purpose = (p) => purposes[p] || p;
-export const roles = { finding: "Finding", landmark: "Landmark", normal: "Image class", quality: "Quality note" };
+export const purpose = (p) => named("purpose", p);
+export const roles = Object.fromEntries(["finding", "landmark", "normal", "quality"].map((r) => [r, named("class", r)])); // of a model's classes
 export const words = (name) => { const s = name.replaceAll(/[-_]/g, " "); return s.charAt(0).toUpperCase() + s.slice(1); };
 // worded is what a class is called where a clinician reads it: a landmark by its site, and what a network takes for normal in
 // quotation marks, as neither says anything about the organ.
 export function worded({ class: name, role, site }) {
-  if (role === "landmark") return `${site?.meaning || words(name)}: landmark image`;
-  if (role === "normal") return `Image class “${name.replaceAll(/[-_]/g, " ")}”`;
-  return role === "quality" ? `${words(name)}: quality note` : words(name);
+  if (role === "landmark") return t("worded.landmark", { name: site?.meaning || words(name) });
+  if (role === "normal") return t("worded.normal", { name: name.replaceAll(/[-_]/g, " ") });
+  return role === "quality" ? t("worded.quality", { name: words(name) }) : words(name);
 }
 export const method = (name) => ({ gradcam: "Grad-CAM", "gradcam++": "Grad-CAM++", hirescam: "HiResCAM", layercam: "LayerCAM", scorecam: "Score-CAM" })[name] || name;
 export const code = (c) => c && c.value ? `${c.meaning} (${c.value}, ${c.scheme})` : "";
