@@ -34,8 +34,8 @@ func (s Select) String() string {
 	return fmt.Sprintf("%s, at most %d", text, s.Most)
 }
 
-// choose returns the numbers of the frames, which rise.
-func (s Select) choose(ctx context.Context, c *video.Clip, most int) (numbers []int, err error) {
+// Choose returns the numbers of the frames, which rise, so many at most. Errors as [video.Clip.Scenes].
+func (s Select) Choose(ctx context.Context, c *video.Clip, most int) (numbers []int, err error) {
 	switch {
 	case s.Scene > 0:
 		if numbers, err = c.Scenes(ctx, s.Scene); err != nil {

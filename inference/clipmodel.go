@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"math"
 	"slices"
 	"strings"
 
@@ -19,6 +20,10 @@ type ClipNetwork interface {
 	// ExplainClip says of a clip of so many frames, which are followed by what fills it up, how much each counts and where in each something
 	// speaks for a seed, by the gradient of the clip's own decision.
 	ExplainClip(ctx context.Context, input []float32, frames int, seed []float32) (Moments, error)
+	// Encode gives the embeddings of frames, which lie one behind the other, of a network with an encoder of frames. The input is not kept.
+	Encode(ctx context.Context, frames []float32) ([][]float32, error)
+	// Across is what the head says of embeddings, at most as many as a clip has frames: the outputs of the network.
+	Across(ctx context.Context, window [][]float32) ([]explain.Tensor, error)
 }
 
 // Moments are the frames of a clip, explained.
@@ -28,11 +33,20 @@ type Moments struct {
 	Maps       []explain.Map // of each frame; none where the manifest has none made
 }
 
+// clips is the network of a model that looks across time.
+func (m *BundleModel) clips() (ClipNetwork, error) {
+	n, ok := m.network.Network.(ClipNetwork)
+	if !ok {
+		return nil, Permanent(fmt.Errorf("inference: model %s: its network does not look across time", m.bundle.Name))
+	}
+	return n, nil
+}
+
 // inferClip is Infer of a model that looks across time.
 func (m *BundleModel) inferClip(ctx context.Context, s analysis.Sample, w Wishes) (analysis.Part, error) {
-	network, ok := m.network.Network.(ClipNetwork)
-	if !ok {
-		return analysis.Part{}, Permanent(fmt.Errorf("inference: model %s: its network does not look across time", m.bundle.Name))
+	network, err := m.clips()
+	if err != nil {
+		return analysis.Part{}, err
 	}
 	if len(w.Heatmaps) > 0 {
 		return analysis.Part{}, Permanent(fmt.Errorf("inference: model %s looks across time and explains by its own method alone", m.bundle.Name))
@@ -40,7 +54,6 @@ func (m *BundleModel) inferClip(ctx context.Context, s analysis.Sample, w Wishes
 	input := m.inputs.Get().(*[]float32)
 	defer m.inputs.Put(input)
 	var all []analysis.Geometry
-	var err error
 	if s.Prepared != nil { // a still is a clip of one frame
 		all, err = m.bundle.FillClip([]analysis.Prepared{*s.Prepared}, *input)
 	} else {
@@ -57,12 +70,10 @@ func (m *BundleModel) inferClip(ctx context.Context, s analysis.Sample, w Wishes
 	if err != nil {
 		return analysis.Part{}, Permanent(err)
 	}
+	m.values.Store(int64(said.values))
 	part := analysis.Part{Geometry: all[0], Result: analysis.Result{
-		Span: s.Span, Rows: all[0].Rows, Columns: all[0].Columns, Scores: make(map[string]float64, len(said.Probabilities)),
+		Span: s.Span, Rows: all[0].Rows, Columns: all[0].Columns, Scores: m.scores(said),
 	}}
-	for i, class := range m.bundle.Classes {
-		part.Result.Scores[class.Name] = said.Probabilities[i]
-	}
 	var explained []momentsOf
 	for _, f := range m.found(said) {
 		part.Result.Findings = append(part.Result.Findings, f.Finding)
@@ -81,6 +92,98 @@ func (m *BundleModel) inferClip(ctx context.Context, s analysis.Sample, w Wishes
 	}
 	m.drawOn(&part, s, all, explained)
 	return part, nil
+}
+
+// scores are the probabilities of all classes.
+func (m *BundleModel) scores(said Said) map[string]float64 {
+	scores := make(map[string]float64, len(said.Probabilities))
+	for i, class := range m.bundle.Classes {
+		scores[class.Name] = said.Probabilities[i]
+	}
+	return scores
+}
+
+// Reduce implements ClipWatcher.
+func (m *BundleModel) Reduce(s analysis.Sample) (analysis.Prepared, error) {
+	return m.bundle.Reduce(s.Frames[0], s.Orientation)
+}
+
+// Encode implements ClipWatcher.
+func (m *BundleModel) Encode(ctx context.Context, frames []analysis.Prepared) ([][]float32, error) {
+	network, err := m.clips()
+	if err != nil {
+		return nil, err
+	}
+	size := m.bundle.Input.Len()
+	input := make([]float32, len(frames)*size)
+	for i, f := range frames {
+		if err := m.bundle.normalise(f, input[i*size:][:size]); err != nil {
+			return nil, Permanent(err)
+		}
+	}
+	embeddings, err := network.Encode(ctx, input)
+	for _, e := range embeddings {
+		if slices.ContainsFunc(e, func(v float32) bool { return math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) }) {
+			return nil, Permanent(fmt.Errorf("inference: model %s: its encoder gives values that are no numbers", m.bundle.Name))
+		}
+	}
+	return embeddings, err
+}
+
+// Across implements ClipWatcher.
+func (m *BundleModel) Across(ctx context.Context, window [][]float32) (map[string]float64, error) {
+	network, err := m.clips()
+	if err != nil {
+		return nil, err
+	}
+	outputs, err := network.Across(ctx, window)
+	if err != nil {
+		return nil, err
+	}
+	return m.said(outputs)
+}
+
+// Clip implements ClipWatcher.
+func (m *BundleModel) Clip(ctx context.Context, frames []analysis.Prepared) (map[string]float64, error) {
+	network, err := m.clips()
+	if err != nil {
+		return nil, err
+	}
+	input := m.inputs.Get().(*[]float32)
+	defer m.inputs.Put(input)
+	if _, err := m.bundle.FillClip(frames, *input); err != nil {
+		return nil, Permanent(err)
+	}
+	outputs, _, err := network.Explain(ctx, *input, m.bundle.Shape(), nil)
+	if err != nil {
+		return nil, err
+	}
+	return m.said(outputs)
+}
+
+// said reads outputs of a clip.
+func (m *BundleModel) said(outputs []explain.Tensor) (map[string]float64, error) {
+	said, err := m.network.Reading.Read(outputs, analysis.Geometry{})
+	if err != nil {
+		return nil, Permanent(err)
+	}
+	return m.scores(said), nil
+}
+
+// Explain implements ClipWatcher.
+func (m *BundleModel) Explain(ctx context.Context, frames []analysis.Prepared, class string) (Moments, analysis.Explanation, error) {
+	network, err := m.clips()
+	if err != nil {
+		return Moments{}, m.network.How, err
+	}
+	input := m.inputs.Get().(*[]float32)
+	defer m.inputs.Put(input)
+	if _, err := m.bundle.FillClip(frames, *input); err != nil {
+		return Moments{}, m.network.How, Permanent(err)
+	}
+	i := slices.Index(m.bundle.ClassNames(), class)
+	moments, err := network.ExplainClip(ctx, *input, len(frames), m.network.Reading.Seed(int(m.values.Load()), i, -1))
+	return moments, m.network.How, err
 }
 
 // momentsOf are those of a finding.

@@ -58,8 +58,8 @@ func readBundle(v strict.Value) *Bundle {
 		Explain:      readExplanation(how),
 		Clip:         readClip(clip, f.Optional("head")),
 		Stated:       readDigest(f.Optional("digest")),
-		Temporal:     readTemporal(f),
 	}
+	b.Temporal = readTemporal(f, b.Kind)
 	b.Reference = readReferences(f.Optional("reference"), b.ClassNames())
 	if p := b.Output.Positive; p != "" && b.Output.Kind != OfClasses {
 		output.Fault("positive is %q; boxes and masks are of every class by itself", p)

@@ -284,12 +284,14 @@ const (
 )
 
 // unexplained says why a finding has no map.
-func (m *BundleModel) unexplained() string {
+func (m *BundleModel) unexplained() string { return unexplained(m.network.How) }
+
+func unexplained(how analysis.Explanation) string {
 	switch {
-	case m.network.How.Method != NoMethod:
+	case how.Method != NoMethod:
 		return NoteBudget
-	case m.network.How.Fallback != "":
-		return "No explanation is made: " + m.network.How.Fallback
+	case how.Fallback != "":
+		return "No explanation is made: " + how.Fallback
 	}
 	return NoteNoMethod
 }

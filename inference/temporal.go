@@ -42,6 +42,13 @@ func DefaultTemporal() Temporal {
 	}
 }
 
+// clipTemporal is for a model that looks across time: its clips are long enough to speak for themselves.
+func clipTemporal() Temporal {
+	t := DefaultTemporal()
+	t.Rule, t.Smoothing, t.Lower, t.Frames, t.Of = Max, 1, 1, 1, 1
+	return t
+}
+
 // String says the rule in words.
 func (t Temporal) String() string {
 	return fmt.Sprintf("%s; smoothed by %g; a finding counts where %d of %d analysed frames reach its threshold, and ends below %g of it", t.Rule, t.Smoothing, t.Frames, t.Of, t.Lower)
@@ -54,7 +61,8 @@ type watched struct {
 	sharp   float64
 	poor    string // why it is discounted; ""
 	scores  map[string]float64
-	smooth  float64 // of the class that is looked at
+	counts  map[string]float64 // how much it counts for a class in its clip; nil where that is not known
+	smooth  float64            // of the class that is looked at
 	reached bool
 }
 
@@ -169,9 +177,14 @@ func (t Temporal) score(c analysis.Class, frames []watched) float64 {
 	return min(1, sum/float64(len(values)))
 }
 
-func peak(c analysis.Class, run []watched) watched {
-	return slices.MaxFunc(run, func(a, b watched) int { return cmp.Compare(a.scores[c.Name], b.scores[c.Name]) })
+// telling compares what frames say of a class: how much they count in their clips, where that is known, then their probabilities.
+func telling(c analysis.Class) func(a, b watched) int {
+	return func(a, b watched) int {
+		return cmp.Or(cmp.Compare(a.counts[c.Name], b.counts[c.Name]), cmp.Compare(a.scores[c.Name], b.scores[c.Name]))
+	}
 }
+
+func peak(c analysis.Class, run []watched) watched { return slices.MaxFunc(run, telling(c)) }
 
 func (t Temporal) segment(c analysis.Class, run []watched) analysis.Segment {
 	first, last := run[0], run[len(run)-1]
@@ -208,6 +221,16 @@ func (t Temporal) views(c analysis.Class, run []watched) (keys []analysis.KeyFra
 		add(best, "best view of the landmark")
 		return keys
 	}
+	if best.counts[c.Name] > 0 { // a clip is what is found; of its frames, those that count
+		for i, f := range slices.SortedStableFunc(slices.Values(found), func(a, b watched) int { return telling(c)(b, a) }) {
+			if i == 0 {
+				add(f, "highest attention")
+			} else if f.counts[c.Name] >= best.counts[c.Name]/2 {
+				add(f, "high attention, apart in time from the others of its segment")
+			}
+		}
+		return keys
+	}
 	add(best, "peak of the finding")
 	if sharp := slices.MaxFunc(found, func(a, b watched) int { return cmp.Compare(a.sharp, b.sharp) }); sharp.sharp > sharper*best.sharp {
 		add(sharp, "sharpest of its segment")
@@ -226,7 +249,7 @@ func (t Temporal) few(all []analysis.KeyFrame) (kept []analysis.KeyFrame) {
 	for _, k := range all {
 		byClass[k.Class] = append(byClass[k.Class], k)
 	}
-	order := []string{"peak of the finding", "best view of the landmark", "sharpest of its segment"}
+	order := []string{"highest attention", "peak of the finding", "best view of the landmark", "sharpest of its segment"}
 	rank := func(k analysis.KeyFrame) int {
 		if i := slices.Index(order, k.Reason); i >= 0 {
 			return i

@@ -14,8 +14,11 @@ const (
 )
 
 // readTemporal reads select, aggregate, persist and key_frames.
-func readTemporal(f *strict.Fields) Temporal {
+func readTemporal(f *strict.Fields, kind Kind) Temporal {
 	t := DefaultTemporal()
+	if kind == Video {
+		t = clipTemporal()
+	}
 	if v := f.Optional("select"); v.Present() {
 		t.Select = readSelect(v)
 	}

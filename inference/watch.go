@@ -59,7 +59,7 @@ type watching struct {
 	diary Diary
 	of    int // frames to be analysed
 	parts []analysis.Part
-	fresh int // of the parts, those that the diary has not
+	sure  int // of the parts, from the first, those that the diary has
 	kept  time.Time
 	lacks lacks
 	alive func() // tells the clock that a frame is done
@@ -67,10 +67,6 @@ type watching struct {
 
 func (w *Worker) watch(ctx context.Context, t Task, model Watcher, d Diary) (analysis.Analysis, error) {
 	a := analysis.Analysis{Model: model.Made()}
-	if m, ok := model.(interface{ Sequence() *Clip }); ok && m.Sequence() != nil {
-		a.NotAnalysed = fmt.Sprintf("model %s looks across time itself; of videos it is given none, models of stills are", a.Model.Name)
-		return a, nil
-	}
 	limit := cmp.Or(w.Stall, defaultStall)
 	stalled := fmt.Errorf("no frame was done within %s", limit)
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -95,6 +91,9 @@ func (w *Worker) watch(ctx context.Context, t Task, model Watcher, d Diary) (ana
 }
 
 func (w *Worker) opened(ctx context.Context, t Task, do func(*video.Clip) error) error {
+	if t.Clip != nil {
+		return do(t.Clip)
+	}
 	clip, err := video.Open(ctx, t.Instance)
 	if err != nil {
 		return err
@@ -104,53 +103,99 @@ func (w *Worker) opened(ctx context.Context, t Task, do func(*video.Clip) error)
 
 // all says of the video what there is to say.
 func (s *watching) all(ctx context.Context, a *analysis.Analysis) error {
-	temporal, classes := s.model.Watching()
-	numbers, err := temporal.Select.choose(ctx, s.clip, cmp.Or(s.MaxFrames, defaultMaxFrames))
+	temporal, _ := s.model.Watching()
+	numbers, err := temporal.Select.Choose(ctx, s.clip, cmp.Or(s.MaxFrames, defaultMaxFrames))
 	if err != nil {
 		return err
 	}
 	s.alive()
-	s.of = len(numbers)
-	if s.diary != nil {
-		if s.parts, err = s.diary.Kept(ctx, s.of); err != nil {
-			return Postponed(err)
-		}
-		if slices.ContainsFunc(s.parts, func(p analysis.Part) bool { return !slices.Contains(numbers, p.Result.Span.First) }) {
-			s.parts = nil // other frames were chosen
-		}
+	if m, ok := s.model.(ClipWatcher); ok && m.Sequence() != nil {
+		err = (&acrossTime{watching: s, model: m, clip: *m.Sequence()}).all(ctx, numbers, a)
+	} else {
+		err = s.stills(ctx, numbers, a)
 	}
-	if n := len(s.parts); n > 0 {
-		last := s.parts[n-1].Result.Span.First
-		numbers = slices.DeleteFunc(numbers, func(n int) bool {
-			if n <= last && !slices.ContainsFunc(s.parts, func(p analysis.Part) bool { return p.Result.Span.First == n }) {
-				s.lacks.add(&pixeldata.FrameError{First: n, Last: n, Of: s.clip.Count(), Err: fmt.Errorf("%w: it is not decoded", pixeldata.ErrCorrupt)})
-			}
-			return n <= last
-		})
+	if err != nil {
+		return err
+	}
+	a.Moving.Frames = s.clip.Count()
+	a.Parts, a.NotAnalysed = s.parts, both(s.lacks.String(), s.clip.Note())
+	return nil
+}
+
+// stills says of frames one by one what there is to say, and puts that together.
+func (s *watching) stills(ctx context.Context, numbers []int, a *analysis.Analysis) error {
+	numbers, err := s.resume(ctx, numbers, func([]analysis.Part) bool { return true })
+	if err != nil {
+		return err
 	}
 	if err := s.classify(ctx, numbers); err != nil {
 		return err
 	}
-	if len(s.parts) == 0 {
-		return cmp.Or(s.lacks.first, fmt.Errorf("%w: none of its frames can be decoded", pixeldata.ErrCorrupt))
+	if err := s.nothing(); err != nil {
+		return err
 	}
+	temporal, classes := s.model.Watching()
+	a.Moving = temporal.sum(classes, s.watched())
+	a.Moving.Selected = temporal.Select.String()
+	s.settle(a.Moving)
+	return s.explain(ctx, a.Moving)
+}
+
+// resume takes up what the diary has of frames, where that can be gone on with, and returns those behind it.
+func (s *watching) resume(ctx context.Context, numbers []int, usable func([]analysis.Part) bool) (_ []int, err error) {
+	if s.of = len(numbers); s.diary == nil {
+		return numbers, nil
+	}
+	if s.parts, err = s.diary.Kept(ctx, s.of); err != nil {
+		return nil, Postponed(err)
+	}
+	if !usable(s.parts) || slices.ContainsFunc(s.parts, func(p analysis.Part) bool { return !slices.Contains(numbers, p.Result.Span.First) }) {
+		s.parts = nil // other frames were chosen
+	}
+	if s.sure = len(s.parts); s.sure == 0 {
+		return numbers, nil
+	}
+	last := s.parts[s.sure-1].Result.Span.First
+	return slices.DeleteFunc(numbers, func(n int) bool {
+		if n <= last && !slices.ContainsFunc(s.parts, func(p analysis.Part) bool { return p.Result.Span.First == n }) {
+			s.lacks.add(&pixeldata.FrameError{First: n, Last: n, Of: s.clip.Count(), Err: fmt.Errorf("%w: it is not decoded", pixeldata.ErrCorrupt)})
+		}
+		return n <= last
+	}), nil
+}
+
+// nothing is an error where no frame can be decoded.
+func (s *watching) nothing() error {
+	if len(s.parts) > 0 {
+		return nil
+	}
+	return cmp.Or(s.lacks.first, fmt.Errorf("%w: none of its frames can be decoded", pixeldata.ErrCorrupt))
+}
+
+// watched are the frames as far as they count over time.
+func (s *watching) watched() []watched {
 	frames := make([]watched, len(s.parts))
 	for i, p := range s.parts {
 		r := p.Result
 		frames[i] = watched{number: r.Span.First, at: r.Span.Start, sharp: p.Quality.Sharpness, poor: p.Quality.Poor, scores: r.Scores}
 	}
-	a.Moving = temporal.sum(classes, frames)
-	a.Moving.Frames, a.Moving.Selected = s.clip.Count(), temporal.Select.String()
-	s.settle(a.Moving)
-	if err := s.explain(ctx, a.Moving); err != nil {
-		return err
-	}
-	a.Parts, a.NotAnalysed = s.parts, both(s.lacks.String(), s.clip.Note())
-	return nil
+	return frames
 }
 
 // classify has the frames said something of, and that kept.
 func (s *watching) classify(ctx context.Context, numbers []int) error {
+	return s.each(ctx, numbers, func(frame pixeldata.Frame) error {
+		part, err := s.one(ctx, frame)
+		if err != nil {
+			return err
+		}
+		s.parts = append(s.parts, part)
+		return s.keep(ctx, len(s.parts))
+	})
+}
+
+// each hands over frames; those that cannot be decoded are noted.
+func (s *watching) each(ctx context.Context, numbers []int, do func(pixeldata.Frame) error) error {
 	for frame, err := range s.clip.Frames(ctx, numbers) {
 		bad := (*pixeldata.FrameError)(nil)
 		if ctx.Err() == nil && errors.As(err, &bad) {
@@ -160,15 +205,10 @@ func (s *watching) classify(ctx context.Context, numbers []int) error {
 		if err != nil {
 			return err
 		}
-		part, err := s.one(ctx, frame)
-		if err != nil {
+		if err := do(frame); err != nil {
 			return fmt.Errorf("frame %d: %w", frame.Number, err)
 		}
-		s.parts, s.fresh = append(s.parts, part), s.fresh+1
 		s.alive()
-		if err := s.keep(ctx); err != nil {
-			return Postponed(err)
-		}
 	}
 	return nil
 }
@@ -193,14 +233,16 @@ func (s *watching) sample(frame pixeldata.Frame) analysis.Sample {
 	return analysis.Sample{Span: span, Frames: []*image.RGBA{frame.Image}}
 }
 
-// keep has the diary take what it has not, now and then.
-func (s *watching) keep(ctx context.Context) error {
-	if s.diary == nil || s.fresh < keptFrames && time.Since(s.kept) < keptTime {
+// keep has the diary take, now and then, what it has not of the first so many parts.
+func (s *watching) keep(ctx context.Context, ready int) error {
+	if fresh := ready - s.sure; s.diary == nil || fresh < 1 || fresh < keptFrames && time.Since(s.kept) < keptTime {
 		return nil
 	}
-	err := s.diary.Keep(ctx, s.parts[len(s.parts)-s.fresh:], Progress{len(s.parts), s.of})
-	s.fresh, s.kept = 0, time.Now()
-	return err
+	if err := s.diary.Keep(ctx, s.parts[s.sure:ready], Progress{ready, s.of}); err != nil {
+		return Postponed(err)
+	}
+	s.sure, s.kept = ready, time.Now()
+	return nil
 }
 
 // settle leaves of what was found in frames what counts.

@@ -13,6 +13,7 @@ import (
 
 	"endogate/dicomnode/failure"
 	"endogate/dicomnode/pixeldata"
+	"endogate/dicomnode/pixeldata/video"
 	"endogate/inference/analysis"
 )
 
@@ -21,6 +22,7 @@ type Task struct {
 	Job      string // that it is asked for; named in the log
 	Model    string // of the worker's models
 	Instance *pixeldata.Instance
+	Clip     *video.Clip        // in place of Instance, for Watch: a video that is open
 	Prepared *analysis.Prepared // in place of Instance: its only frame
 	Note     string             // what is wrong with the frame of Prepared all the same
 	Wishes   Wishes

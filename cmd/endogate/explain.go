@@ -23,7 +23,7 @@ import (
 )
 
 type explainCmd struct {
-	Files   []string `arg:"" help:"DICOM, JPEG or PNG files, or folders of them." type:"existing" name:"file"`
+	Files   []string `arg:"" help:"DICOM, JPEG, PNG, MP4 or transport stream files, or folders of them." type:"existing" name:"file"`
 	Model   string   `help:"Model bundle." default:"testdata/models/demo" type:"existingdir"`
 	Class   string   `help:"Class to explain: its name, or top for the most probable." default:"top"`
 	Against string   `help:"Class to contrast it with: why this and not that." default:""`
@@ -73,6 +73,7 @@ func (e *explainCmd) Run(ctx context.Context, c *cli, tty console) (err error) {
 	}
 	q := ask.Question{Class: e.Class, Against: e.Against, Layer: e.Layer, Methods: methods}
 	run := &explainRun{out: e.Out, question: q, model: model, painter: p, tty: tty, names: map[string]string{}}
+	defer func() { err = errors.Join(err, run.close()) }()
 	if e.DICOM {
 		if run.captures, err = newCaptures(cfg, bundle, p, cmp.Or(e.Layer, bundle.Explain.Layer)); err != nil {
 			return err
@@ -86,6 +87,7 @@ func (e *explainCmd) Run(ctx context.Context, c *cli, tty console) (err error) {
 	if bundle.Clip != nil {
 		err = run.clips(ctx, files)
 	} else {
+		files.Video = run.video
 		err = files.Each(ctx, run.frame)
 	}
 	if ctx.Err() != nil {
@@ -154,6 +156,17 @@ type explainRun struct {
 	captures *captures // nil without --dicom
 	tty      console
 	names    map[string]string // of what is made, and the frame it is made of
+
+	watches inference.Watcher // nil before the first video
+	closers []func() error
+}
+
+// close frees what was loaded on the way.
+func (r *explainRun) close() (err error) {
+	for _, one := range r.closers {
+		err = errors.Join(err, one())
+	}
+	return err
 }
 
 // named gives a frame a name that no other one has: files of one name may lie in several folders.

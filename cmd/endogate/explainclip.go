@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"endogate/dicomnode/dicom"
+	"endogate/dicomnode/pixeldata/video"
 	"endogate/explain"
 	"endogate/inference"
 	"endogate/inference/analysis"
@@ -22,18 +23,36 @@ const mostOfClip = 2000
 
 // sequence is frames that belong together: those of a multi-frame object, or the pictures of a folder.
 type sequence struct {
-	of     string
-	name   string
-	frames []analysis.Prepared
-	left   int // frames beyond the bound
+	of      string
+	name    string
+	frames  []analysis.Prepared
+	left    int   // frames beyond the bound
+	numbers []int // of the frames in a video; nil: they are counted from 1
+}
+
+// number is that of the i-th frame, from 0.
+func (s sequence) number(i int) int {
+	if s.numbers != nil {
+		return s.numbers[i]
+	}
+	return i + 1
 }
 
 // clips explains sequences rather than frames, by a model that looks across time.
 func (r *explainRun) clips(ctx context.Context, files frames.Files) error {
-	return eachSequence(ctx, files, r.model.Bundle, func(ctx context.Context, s sequence) error {
+	one := func(ctx context.Context, s sequence) error {
 		s.name = r.named(frames.Frame{Name: s.name, Path: s.of})
 		return r.sequence(ctx, s)
-	})
+	}
+	files.Video = func(ctx context.Context, f frames.Frame, clip *video.Clip) error {
+		s, err := videoSequence(ctx, f, clip, r.model.Bundle)
+		if err != nil {
+			return err
+		}
+		r.tellVideo(f.Name, clip)
+		return one(ctx, s)
+	}
+	return eachSequence(ctx, files, r.model.Bundle, one)
 }
 
 // eachSequence hands over what belongs together of files, prepared. Errors as frames.Files.Each.
@@ -104,9 +123,9 @@ func (r *explainRun) clip(ctx context.Context, s sequence, at []int, several boo
 	for _, i := range at {
 		some = append(some, s.frames[i])
 	}
-	name, which := s.name, fmt.Sprintf("frames %d to %d", at[0]+1, at[len(at)-1]+1)
+	name, which := s.name, fmt.Sprintf("frames %d to %d", s.number(at[0]), s.number(at[len(at)-1]))
 	if several {
-		name = fmt.Sprintf("%s-%d", s.name, at[0]+1)
+		name = fmt.Sprintf("%s-%d", s.name, s.number(at[0]))
 	}
 	w, err := r.model.Watch(ctx, some, r.question)
 	if err != nil {
@@ -115,7 +134,7 @@ func (r *explainRun) clip(ctx context.Context, s sequence, at []int, several boo
 	for i, p := range w.Probabilities {
 		fmt.Fprintf(r.tty.out, "%s  %s  %-24s %.4f\n", s.name, which, r.model.Bundle.Classes[i].Name, p)
 	}
-	numbers := func(i int) int { return at[i] + 1 }
+	numbers := func(i int) int { return s.number(at[i]) }
 	fmt.Fprintf(r.tty.out, "%s  %s  frames that count most: %s\n", s.name, which, mostOf(w.Importance(), numbers))
 	base := filepath.Join(r.out, name+"-"+fileName(w.Subject()))
 	if w.Layers != nil {

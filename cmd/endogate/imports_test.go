@@ -45,7 +45,7 @@ var mayImport = map[string][]string{
 	"inference":                 {"configs/strict", "dicomnode/dicom", "dicomnode/failure", "dicomnode/pixeldata", "dicomnode/pixeldata/video", "explain", "inference/analysis"},
 	"inference/analysis":        {"dicomnode/dicom"},
 	"inference/ask":             {"inference", "inference/analysis", "inference/onnx", "explain", "explain/faithfulness", "explain/picture", "explain/sampling"},
-	"inference/frames":          {"dicomnode/dicom", "dicomnode/pixeldata"},
+	"inference/frames":          {"dicomnode/dicom", "dicomnode/pixeldata", "dicomnode/pixeldata/video"},
 	"inference/figures":         {},
 	"inference/trial":           {"explain", "explain/faithfulness", "inference", "inference/analysis", "inference/ask", "inference/figures", "inference/frames"},
 	"inference/jobs":            {"dicomnode/failure", "dicomnode/secure"},

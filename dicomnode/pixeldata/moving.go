@@ -18,8 +18,10 @@ func (i *Instance) Video() bool { return i.ts.Video && i.token.Kind != 0 }
 func (i *Instance) TransferSyntax() dicom.TransferSyntax { return i.ts }
 
 // Options are those that the instance was opened with, none of them zero.
-func (i *Instance) Options() Options {
-	o := i.options
+func (i *Instance) Options() Options { return i.options.WithDefaults() }
+
+// WithDefaults are options none of whose bounds is zero.
+func (o Options) WithDefaults() Options {
 	o.Bounds = o.Bounds.withDefaults()
 	return o
 }

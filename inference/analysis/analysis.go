@@ -192,6 +192,11 @@ type Part struct {
 	Geometry Geometry `json:"geometry"`
 	Maps     []Map    `json:"maps"` // of each finding to explain: the model's own, then those that were wished
 	Quality  *Quality `json:"quality,omitempty"`
+
+	// Embedding and Clip are of a video under way, by a model that looks across time: what its encoder makes of the frame, and what it
+	// says of the clip that begins with it.
+	Embedding []float32          `json:"embedding,omitempty"`
+	Clip      map[string]float64 `json:"clip,omitempty"`
 }
 
 // Quality is how well a frame of a video can be seen.

@@ -180,6 +180,11 @@ func (p Part) validate(next int) (values int, err error) {
 			return 0, fmt.Errorf("a score of %g", score)
 		}
 	}
+	for _, score := range p.Clip {
+		if !isProbability(score) {
+			return 0, fmt.Errorf("a score of %g", score)
+		}
+	}
 	found := map[whose]bool{}
 	for _, f := range r.Findings {
 		me := whose{f.Class, f.Number}

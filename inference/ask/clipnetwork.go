@@ -15,17 +15,18 @@ import (
 type clipNetwork struct {
 	model *Model
 	own   func(ctx context.Context, input []float32) ([]onnx.Tensor, error)
+	pair  *pair // of an encoder and a head; nil: the network is one
 }
 
 // openClips loads a network that looks across time, and holds what its gradient's graph says against the network as it was exported.
 func (m *Model) openClips(ctx context.Context, content []byte, known read) (*Opened, error) {
-	own, closeOwn, err := m.openAsExported(content)
+	own, pair, closeOwn, err := m.openAsExported(content)
 	if err != nil {
 		return nil, fmt.Errorf("model %s: %w", m.Bundle.Name, err)
 	}
 	fail := func(err error) (*Opened, error) { return nil, errors.Join(err, closeOwn()) }
 	how := m.Bundle.Explain.Explanation
-	n := &clipNetwork{m, own}
+	n := &clipNetwork{m, own, pair}
 	if targets, err := m.clipTargets(Question{}); err != nil {
 		return fail(err)
 	} else if len(targets) > 0 {
@@ -45,23 +46,22 @@ func (m *Model) openClips(ctx context.Context, content []byte, known read) (*Ope
 }
 
 // openAsExported loads the network, or both parts of it, without a gradient.
-func (m *Model) openAsExported(content []byte) (run func(ctx context.Context, input []float32) ([]onnx.Tensor, error), closeIt func() error, err error) {
+func (m *Model) openAsExported(content []byte) (run func(ctx context.Context, input []float32) ([]onnx.Tensor, error), parts *pair, closeIt func() error, err error) {
 	if m.Bundle.Clip.Head != "" {
-		p, err := m.openPair()
-		if err != nil {
-			return nil, nil, err
+		if parts, err = m.openPair(); err != nil {
+			return nil, nil, nil, err
 		}
-		return p.Run, p.Close, nil
+		return parts.Run, parts, parts.Close, nil
 	}
 	p, err := m.runtime.OpenPlain(content, onnx.NetworkOptions{
 		Output: m.Bundle.Output.Name, IntraOpThreads: m.options.Threads, Sessions: m.options.Sessions, Provider: m.options.Provider,
 	})
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	return func(ctx context.Context, input []float32) ([]onnx.Tensor, error) {
 		return p.Run(ctx, input, m.Bundle.Shape(), 1)
-	}, p.Close, nil
+	}, nil, p.Close, nil
 }
 
 // Explain implements inference.Network: it classifies. What speaks for a seed is said frame by frame, by ExplainClip.
@@ -84,6 +84,24 @@ func (n *clipNetwork) ExplainClip(ctx context.Context, input []float32, frames i
 	}
 	return inference.Moments{Importance: w.Importance(), Maps: w.Maps, By: w.measure()}, nil
 }
+
+// Encode implements inference.ClipNetwork.
+func (n *clipNetwork) Encode(ctx context.Context, frames []float32) ([][]float32, error) {
+	if n.pair == nil {
+		return nil, errOneGraph
+	}
+	return n.pair.Encode(ctx, frames)
+}
+
+// Across implements inference.ClipNetwork.
+func (n *clipNetwork) Across(ctx context.Context, window [][]float32) ([]explain.Tensor, error) {
+	if n.pair == nil {
+		return nil, errOneGraph
+	}
+	return n.pair.Across(ctx, window)
+}
+
+var errOneGraph = errors.New("ask: the network has no encoder of frames by itself")
 
 // gradientSays is what the graph with the gradient makes of the output, where that is what its logits are.
 type gradientSays struct {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"sync"
 
 	"endogate/inference"
@@ -16,8 +17,8 @@ import (
 // pair runs an encoder of frames and a head that looks across their embeddings, each as it was exported. A frame of several windows is encoded
 // once. Its methods may be called from any goroutine.
 type pair struct {
-	bundle        *inference.Bundle
-	encoder, head *onnx.Plain
+	bundle         *inference.Bundle
+	encoder, looks *onnx.Plain
 
 	mu    sync.Mutex
 	known map[[sha256.Size]byte][]float32 // embeddings by the frame's values
@@ -43,14 +44,14 @@ func (m *Model) openPair() (*pair, error) {
 		return nil, fmt.Errorf("the encoder: %w", err)
 	}
 	o.Output = m.Bundle.Output.Name
-	if p.head, err = m.runtime.OpenPlain(head, o); err != nil {
+	if p.looks, err = m.runtime.OpenPlain(head, o); err != nil {
 		return nil, errors.Join(fmt.Errorf("the head: %w", err), p.encoder.Close())
 	}
 	return p, nil
 }
 
 // Close frees both.
-func (p *pair) Close() error { return errors.Join(p.encoder.Close(), p.head.Close()) }
+func (p *pair) Close() error { return errors.Join(p.encoder.Close(), p.looks.Close()) }
 
 // Run gives the head's outputs for a clip.
 func (p *pair) Run(ctx context.Context, clip []float32) ([]onnx.Tensor, error) {
@@ -78,28 +79,64 @@ func (p *pair) Run(ctx context.Context, clip []float32) ([]onnx.Tensor, error) {
 		for _, t := range some {
 			values = append(values, clip[t*size:][:size]...)
 		}
-		out, err := p.encoder.Run(ctx, values, p.bundle.Input.Shape(), len(some))
+		embeddings, err := p.Encode(ctx, values)
 		if err != nil {
 			return nil, err
 		}
-		one := len(out[0].Values) / len(some)
 		for i, t := range some {
-			found[keys[t]] = out[0].Values[i*one : (i+1)*one : (i+1)*one]
-			p.keep(keys[t], found[keys[t]])
+			found[keys[t]] = embeddings[i]
+			p.keep(keys[t], embeddings[i])
 		}
 	}
+	window := make([][]float32, frames)
+	for t := range frames {
+		window[t] = found[keys[t]] // of a null frame there is none
+	}
+	return p.head(ctx, window)
+}
+
+// Encode gives the embeddings of frames, which lie one behind the other.
+func (p *pair) Encode(ctx context.Context, frames []float32) ([][]float32, error) {
+	n := len(frames) / p.bundle.Input.Len()
+	out, err := p.encoder.Run(ctx, frames, p.bundle.Input.Shape(), n)
+	if err != nil {
+		return nil, err
+	}
+	one := len(out[0].Values) / n
+	embeddings := make([][]float32, n)
+	for i := range embeddings {
+		embeddings[i] = out[0].Values[i*one : (i+1)*one : (i+1)*one]
+	}
+	return embeddings, nil
+}
+
+// Across gives the head's outputs for the embeddings of a clip, filled up as the manifest says.
+func (p *pair) Across(ctx context.Context, window [][]float32) ([]onnx.Tensor, error) {
+	window = slices.Clone(window)
+	for n := len(window); len(window) < p.bundle.Clip.Frames; {
+		fill := []float32(nil)
+		if p.bundle.Clip.Pad == inference.LastFrame && n > 0 {
+			fill = window[n-1]
+		}
+		window = append(window, fill)
+	}
+	return p.head(ctx, window)
+}
+
+// head runs it over a clip of embeddings; those of null frames are nil, and zero.
+func (p *pair) head(ctx context.Context, window [][]float32) ([]onnx.Tensor, error) {
 	width := 0
-	for _, e := range found {
-		width = len(e)
+	for _, e := range window {
+		width = max(width, len(e))
 	}
 	if width == 0 {
 		return nil, errors.New("ask: a clip of null frames alone")
 	}
-	window := make([]float32, frames*width)
-	for t := range frames {
-		copy(window[t*width:], found[keys[t]]) // of a null frame there is none
+	values := make([]float32, len(window)*width)
+	for t, e := range window {
+		copy(values[t*width:], e)
 	}
-	return p.head.Run(ctx, window, []int64{1, int64(frames), int64(width)}, 1)
+	return p.looks.Run(ctx, values, []int64{1, int64(len(window)), int64(width)}, 1)
 }
 
 // null reports whether a frame is none: all of it is zero.

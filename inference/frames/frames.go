@@ -1,4 +1,4 @@
-// Package frames reads the frames of files: DICOM, JPEG and PNG, and folders of them.
+// Package frames reads the frames of files: DICOM, JPEG and PNG, videos as a whole, and folders of them.
 package frames
 
 import (
@@ -17,6 +17,7 @@ import (
 
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/pixeldata"
+	"endogate/dicomnode/pixeldata/video"
 )
 
 // Frame is a frame of a file.
@@ -40,7 +41,7 @@ func (f Frame) ID() string { return fmt.Sprintf("%s %d", f.Path, f.Number) }
 var ErrFolder = errors.New("the frames need a folder of their own")
 
 // errNoPicture says that a file is none of the kinds that are read.
-var errNoPicture = errors.New("neither DICOM nor JPEG nor PNG")
+var errNoPicture = errors.New("neither DICOM nor JPEG nor PNG, nor a video where videos are read")
 
 // ErrUnread says that the other files are done and some could not be read.
 var ErrUnread = errors.New("files that could not be read")
@@ -50,7 +51,10 @@ type Files struct {
 	Paths    []string
 	Except   string // a folder in them that is left out
 	Decoding pixeldata.Options
-	Tell     func(file string, why error) // why a file is not read, once for each
+	// Video is handed a video in place of its frames: a DICOM file, or MP4, transport or program stream, which is open until it returns. Of
+	// the frame there is all but number and image. Nil: videos are not read.
+	Video func(ctx context.Context, of Frame, clip *video.Clip) error
+	Tell  func(file string, why error) // why a file is not read, once for each
 
 	read, failed int             // files
 	told         map[string]bool // of them was said why they are not read
@@ -88,8 +92,12 @@ func (l *Files) Each(ctx context.Context, do func(ctx context.Context, f Frame) 
 
 func (l *Files) file(ctx context.Context, file string, inFolder bool, do func(ctx context.Context, f Frame) error) error {
 	var stop error
-	err := fileFrames(ctx, file, l.Decoding, func(ctx context.Context, f Frame) error {
-		stop = do(ctx, f)
+	err := l.frames(ctx, file, func(ctx context.Context, f Frame, clip *video.Clip) error {
+		if clip != nil {
+			stop = l.Video(ctx, f, clip)
+		} else {
+			stop = do(ctx, f)
+		}
 		return stop
 	})
 	switch {
@@ -130,8 +138,11 @@ func sameFolder(a, b string) bool {
 // maxExif is how far into a file its EXIF segment is looked for: a segment has 64 KiB, and others may come first.
 const maxExif = 160 << 10
 
-// fileFrames hands over the frames of one file.
-func fileFrames(ctx context.Context, path string, o pixeldata.Options, do func(ctx context.Context, f Frame) error) error {
+// hand takes a frame, or a video in place of its frames.
+type hand func(ctx context.Context, f Frame, clip *video.Clip) error
+
+// frames hands over the frames of one file.
+func (l *Files) frames(ctx context.Context, path string, do hand) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return err
@@ -141,7 +152,7 @@ func fileFrames(ctx context.Context, path string, o pixeldata.Options, do func(c
 	r := bufio.NewReaderSize(f, maxExif)
 	meta, err := dicom.ReadFileMeta(r)
 	if err == nil {
-		return instanceFrames(ctx, Frame{Name: name, Path: path}, r, meta.TransferSyntaxUID, o, do)
+		return l.instance(ctx, Frame{Name: name, Path: path}, r, meta.TransferSyntaxUID, do)
 	}
 	if !errors.Is(err, dicom.ErrNoFileMeta) {
 		return err
@@ -150,16 +161,40 @@ func fileFrames(ctx context.Context, path string, o pixeldata.Options, do func(c
 	orientation := pixeldata.Orientation(begin)
 	picture, _, err := image.Decode(r)
 	if errors.Is(err, image.ErrFormat) {
-		return errNoPicture
+		return l.stream(ctx, Frame{Name: name, Path: path}, do)
 	}
 	if err != nil {
 		return fmt.Errorf("cannot be decoded: %w", err)
 	}
-	return do(ctx, Frame{Name: name, Path: path, Number: 1, Image: toRGBA(picture), Orientation: orientation})
+	return do(ctx, Frame{Name: name, Path: path, Number: 1, Image: toRGBA(picture), Orientation: orientation}, nil)
 }
 
-// instanceFrames hands over the frames of a DICOM file, with the attributes of the instance.
-func instanceFrames(ctx context.Context, f Frame, dataset io.Reader, syntax dicom.UID, o pixeldata.Options, do func(ctx context.Context, f Frame) error) error {
+// stream hands over a file that is a video itself.
+func (l *Files) stream(ctx context.Context, f Frame, do hand) error {
+	if l.Video == nil {
+		return errNoPicture
+	}
+	clip, err := video.OpenFile(ctx, f.Path, l.Decoding)
+	if errors.Is(err, video.ErrNoVideo) {
+		return errNoPicture
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(do(ctx, f, clip), clip.Close())
+}
+
+// moving hands over the video of an instance.
+func moving(ctx context.Context, f Frame, i *pixeldata.Instance, do hand) error {
+	clip, err := video.Open(ctx, i)
+	if err != nil {
+		return err
+	}
+	return errors.Join(do(ctx, f, clip), clip.Close())
+}
+
+// instance hands over the frames of a DICOM file, with the attributes of the instance.
+func (l *Files) instance(ctx context.Context, f Frame, dataset io.Reader, syntax dicom.UID, do hand) error {
 	ts, ok := dicom.LookupTransferSyntax(syntax)
 	if !ok {
 		return fmt.Errorf("transfer syntax %s is unknown", syntax)
@@ -167,13 +202,20 @@ func instanceFrames(ctx context.Context, f Frame, dataset io.Reader, syntax dico
 	if err := f.readAttributes(ts); err != nil {
 		return err
 	}
+	i, err := pixeldata.Open(dataset, ts, l.Decoding)
+	if err != nil {
+		return err
+	}
+	if i.Video() && l.Video != nil {
+		return moving(ctx, f, i, do)
+	}
 	name := f.Name
-	for frame, err := range pixeldata.Frames(ctx, dataset, ts, o) {
+	for frame, err := range i.Frames(ctx) {
 		if err != nil {
 			return err
 		}
 		f.Name, f.Number, f.Image, f.Orientation = fmt.Sprintf("%s-%d", name, frame.Number), frame.Number, frame.Image, frame.Orientation
-		if err := do(ctx, f); err != nil {
+		if err := do(ctx, f, nil); err != nil {
 			return err
 		}
 	}

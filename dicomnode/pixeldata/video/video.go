@@ -10,6 +10,7 @@ import (
 	"io"
 	"iter"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -58,18 +59,57 @@ func Open(ctx context.Context, i *pixeldata.Instance) (_ *Clip, err error) {
 	if cut != nil && !errors.Is(cut, pixeldata.ErrCorrupt) {
 		return nil, cut
 	}
-	head := make([]byte, 256)
-	n, _ := c.file.ReadAt(head, 0)
-	if c.index.demuxer = demuxerOf(head[:n], isHEVC(i)); c.index.demuxer == "" {
+	if !c.begins(isHEVC(i)) {
 		return nil, cmp.Or(cut, fmt.Errorf("%w: the pixel data do not begin as a video does", pixeldata.ErrCorrupt))
 	}
+	if err := c.survey(ctx, i.Attributes, cut); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// begins reports whether the stream begins as a video does.
+func (c *Clip) begins(hevc bool) bool {
+	head := make([]byte, 256)
+	n, _ := c.file.ReadAt(head, 0)
+	c.index.demuxer = demuxerOf(head[:n], hevc)
+	return c.index.demuxer != ""
+}
+
+// survey looks through the stream, of an instance with these attributes.
+func (c *Clip) survey(ctx context.Context, a *dicom.Attributes, cut error) error {
 	if err := c.look(ctx); err != nil {
+		return err
+	}
+	if err := c.admit(a); err != nil {
+		return err
+	}
+	c.number(a, cut)
+	return nil
+}
+
+// ErrNoVideo is OpenFile's of a file that does not begin as a video does.
+var ErrNoVideo = errors.New("video: the file does not begin as one does")
+
+// OpenFile is Open of a file that is a stream itself: MP4, transport or program stream, or a stream without a container; HEVC of the
+// last kind is told by its name (.hevc, .h265). The file must not change before Close.
+func OpenFile(ctx context.Context, path string, o pixeldata.Options) (_ *Clip, err error) {
+	c := &Clip{options: o.WithDefaults()}
+	if c.file, err = os.Open(path); err != nil {
 		return nil, err
 	}
-	if err := c.admit(i.Attributes); err != nil {
+	defer func() {
+		if err != nil {
+			_ = c.Close()
+		}
+	}()
+	ending := strings.ToLower(filepath.Ext(path))
+	if !c.begins(ending == ".hevc" || ending == ".h265") {
+		return nil, ErrNoVideo
+	}
+	if err := c.survey(ctx, nil, nil); err != nil { // it has no attributes
 		return nil, err
 	}
-	c.number(i.Attributes, cut)
 	return c, nil
 }
 
