@@ -380,6 +380,8 @@ type Reading struct {
 	Ontology string `koanf:"ontology"` // folder with the words of languages, over those that come with the gateway
 	Language string `koanf:"language"` // of the reports; empty: the one that their words are of
 	Frames   int    `koanf:"frames"`   // on which a model has to see what a report denies, before a person is asked
+	// ByPhysician has who wrote a report kept with what it says, and confirmed misses counted by that.
+	ByPhysician bool `koanf:"by_physician"`
 }
 
 // Default returns the configuration of a gateway that nobody configured:

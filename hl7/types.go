@@ -33,6 +33,22 @@ func (r Repetition) XCN() Identifier {
 	return Identifier{ID: r.Get("1"), Namespace: r.Get("9.1"), UniversalID: r.Get("9.2"), UniversalIDType: r.Get("9.3"), Type: r.Get("13")}
 }
 
+// NDL reads a person such as in OBR-32 (HL7 2.5.1 2.A.47), whose identifier and name are the parts of the first component (CNN); where
+// that has none, the components of XCN, as many write it.
+func (r Repetition) NDL() (Identifier, string) {
+	if r.Get("1.2") == "" && r.Get("1.3") == "" && (r.Get("3") != "" || r.Get("2") != "" && !digits(r.Get("2"))) {
+		return r.XCN(), PNOfXCN([]Repetition{r})
+	}
+	var parts []string
+	for _, n := range nameOrder {
+		parts = append(parts, strings.Map(nameRune, r.Get(fmt.Sprintf("1.%d", n+1))))
+	}
+	return Identifier{ID: r.Get("1.1"), Namespace: r.Get("1.9"), UniversalID: r.Get("1.10")}, strings.TrimRight(strings.Join(parts, "^"), "^")
+}
+
+// digits says whether s begins as a time does, which follows a CNN.
+func digits(s string) bool { return len(s) >= 4 && strings.Trim(s[:4], "0123456789") == "" }
+
 // EI reads an entity identifier such as ORC-2 and OBR-18.
 func (r Repetition) EI() Identifier {
 	return Identifier{ID: r.Get("1"), Namespace: r.Get("2"), UniversalID: r.Get("3"), UniversalIDType: r.Get("4")}

@@ -91,3 +91,28 @@ func TestSegment_SetPN_comesBack(t *testing.T) {
 	assert.Equal(t, "1.2", hl7.Identifier{UniversalID: "1.2"}.Authority())
 	assert.Equal(t, "H", hl7.Identifier{Namespace: "H", UniversalID: "1.2"}.Authority())
 }
+
+func TestNDL(t *testing.T) {
+	for _, tt := range []struct {
+		name, in string
+		id       hl7.Identifier
+		pn       string
+	}{
+		{"as HL7 has it", "4711&Meier&Anna&&Jr&Dr&&&HOSP&1.2.3&ISO^20260301080000^20260301090000", hl7.Identifier{ID: "4711", Namespace: "HOSP", UniversalID: "1.2.3"}, "Meier^Anna^^Dr^Jr"},
+		{"a name alone", "&Meier", hl7.Identifier{}, "Meier"},
+		{"an identifier and a time", "4711^20260301", hl7.Identifier{ID: "4711"}, ""},
+		{"as XCN", "4711^Meier^Anna^^^Dr^^^HOSP", hl7.Identifier{ID: "4711", Namespace: "HOSP"}, "Meier^Anna^^Dr"},
+		{"as XCN without an identifier", "^Meier^Anna", hl7.Identifier{}, "Meier^Anna"},
+		{"free text", "Dr Meier", hl7.Identifier{ID: "Dr Meier"}, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			m, err := hl7.Parse([]byte("MSH|^~\\&|||||||ORU^R01|1|P|2.5.1\rOBR|1"+strings.Repeat("|", 31)+tt.in+"\r"), hl7.Options{})
+			require.NoError(t, err)
+			r := m.Segment("OBR").Repetitions(32)
+			require.Len(t, r, 1)
+			id, pn := r[0].NDL()
+			require.Equal(t, tt.id, id)
+			require.Equal(t, tt.pn, pn)
+		})
+	}
+}

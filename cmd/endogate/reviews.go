@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -22,7 +23,7 @@ type reviewsCmd struct {
 	Show    reviewsShow    `cmd:"" help:"Print one: what the report says and by which rule, and on which frames the model sees what."`
 	Confirm reviewsConfirm `cmd:"" help:"Say that the model is right. No report and no result is changed."`
 	Reject  reviewsReject  `cmd:"" help:"Say that the report is right. No report and no result is changed."`
-	Counts  reviewsCounts  `cmd:"" help:"Print how often reports and models agreed, by month, model, version, finding, site and operating point, with 95 % intervals."`
+	Counts  reviewsCounts  `cmd:"" help:"Print how often reports and models agreed, by month (or who reported, where that is allowed), model, version, finding, site and operating point, with 95 % intervals."`
 }
 
 // atGateway is how a command reaches the gateway that runs: it alone writes its ledger.
@@ -194,11 +195,18 @@ type reviewsCounts struct {
 	atGateway
 	From   string `help:"Compared at or after: a date (UTC), or RFC 3339." placeholder:"DATE"`
 	Before string `help:"Compared before." placeholder:"DATE"`
+
+	ByPhysician bool `help:"By who reported in place of the month, where reading.by_physician of the configuration allows it."`
 }
 
 // Run prints how often reports and models agreed.
 func (r reviewsCounts) Run(ctx context.Context, c *cli, tty console) error {
-	query := url.Values{"list": {"counts"}}
+	query, path, by := url.Values{}, "/api/v1/reviews", "month"
+	if r.ByPhysician {
+		path, by = path+"/physicians", "physician"
+	} else {
+		query.Set("list", "counts")
+	}
 	for key, value := range map[string]string{"from": r.From, "before": r.Before} {
 		if value != "" {
 			query.Set(key, value)
@@ -211,14 +219,18 @@ func (r reviewsCounts) Run(ctx context.Context, c *cli, tty console) error {
 			Agreement, Confirmation, Miss share
 		}
 	}
-	done, err := r.ask(ctx, c, tty, http.MethodGet, "/api/v1/reviews?"+query.Encode(), nil, &answer)
+	done, err := r.ask(ctx, c, tty, http.MethodGet, path+"?"+query.Encode(), nil, &answer)
 	if err != nil || done {
 		return err
 	}
 	w := tabwriter.NewWriter(tty.out, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(w, "month\tmodel\tfinding\tsite\tthreshold\tcompared\tagreed\topen\tmodel right\treport right\tconfirmed misses")
+	_, _ = fmt.Fprintln(w, by+"\tmodel\tfinding\tsite\tthreshold\tcompared\tagreed\topen\tmodel right\treport right\tconfirmed misses")
 	for _, n := range answer.Counts {
-		fmt.Fprintf(w, "%s\t%s %s\t%s\t%s\t%.2f\t%d\t%d %s\t%d\t%d %s\t%d\t%d %s\n", n.Month, n.Model, n.ModelVersion, n.Finding, cmp.Or(n.Site.Meaning, n.Site.Value), n.Threshold,
+		of := n.Month
+		if p := n.Physician; p != nil {
+			of = cmp.Or(oneLine(strings.Join(slices.DeleteFunc([]string{p.Name, p.ID}, func(s string) bool { return s == "" }), ", ")), "not known")
+		}
+		fmt.Fprintf(w, "%s\t%s %s\t%s\t%s\t%.2f\t%d\t%d %s\t%d\t%d %s\t%d\t%d %s\n", of, n.Model, n.ModelVersion, n.Finding, cmp.Or(n.Site.Meaning, n.Site.Value), n.Threshold,
 			n.Compared, n.Agreed, n.Agreement, n.Open, n.Confirmed, n.Confirmation, n.Rejected, n.Missed, n.Miss)
 	}
 	return w.Flush()

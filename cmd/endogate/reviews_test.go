@@ -38,6 +38,9 @@ func TestReviews(t *testing.T) {
 			w.WriteHeader(http.StatusNotFound)
 			_, _ = fmt.Fprint(w, `{"error":{"what":"the review was not read","why":"there is none","next":"list them"}}`)
 			return
+		case r.URL.Path == "/api/v1/reviews/physicians":
+			answer = json.RawMessage(`{"counts": [{"physician": {"id": "4711", "authority": "HOSP", "name": "Meier^Anna"}, "model": "demo", "model_version": "1.0.0", "finding": "polyp", "threshold": 0.5, "compared": 10, "missed": 1,
+				"agreement": {"none": "none"}, "confirmation": {"none": "nobody"}, "miss": {"value": 0.1, "low": 0.02, "high": 0.4, "n": 10}}, {"physician": {"id": ""}, "agreement": {}, "confirmation": {}, "miss": {}}]}`)
 		case r.URL.Query().Get("list") == "counts":
 			answer = json.RawMessage(`{"counts": [{"month": "2026-11", "model": "demo", "model_version": "1.0.0", "finding": "polyp", "threshold": 0.5, "compared": 10, "agreed": 7, "confirmed": 1, "rejected": 2, "missed": 1,
 				"agreement": {"value": 0.7, "low": 0.4, "high": 0.89, "n": 10}, "confirmation": {"n": 0, "none": "nobody"}, "miss": {"value": 0.1, "low": 0.02, "high": 0.4, "n": 10}}]}`)
@@ -73,6 +76,7 @@ func TestReviews(t *testing.T) {
 		},
 		{name: "reject", args: []string{"reject", "a/b", "--author", "Dr A"}, asks: `POST /api/v1/reviews/a%2Fb/reject {"author":"Dr A","comment":"","suspicion":0}`},
 		{name: "counts", args: []string{"counts", "--from", "2026-01-01"}, asks: "GET /api/v1/reviews?from=2026-01-01&list=counts", says: []string{"2026-11  demo 1.0.0  polyp", "7 (0.70 [0.40, 0.89])", "1 (–)", "1 (0.10 [0.02, 0.40])"}},
+		{name: "counts by physician", args: []string{"counts", "--by-physician", "--before", "2026-12-01"}, asks: "GET /api/v1/reviews/physicians?before=2026-12-01", says: []string{"physician", "Meier^Anna, 4711  demo 1.0.0", "1 (0.10 [0.02, 0.40])", "not known"}},
 		{name: "none such", args: []string{"show", "none"}, asks: "GET /api/v1/reviews/none", exit: exitFailure, says: []string{"the review was not read: there is none; list them"}},
 		{name: "suspicion", args: []string{"confirm", "x", "--suspicion", "6"}, exit: exitUsage, says: []string{"from 1 (none) to 5"}},
 		{name: "state", args: []string{"list", "--state", "lost"}, exit: exitUsage},

@@ -131,6 +131,48 @@ func TestReclaimer_forgetsActions(t *testing.T) {
 	known(s.rebuilt())
 }
 
+// TestReclaimer_reporters: who reported goes out of the journal, too, where it may be kept no more, whatever is kept of history.
+func TestReclaimer_reporters(t *testing.T) {
+	s := openStores(t)
+	s.keep()
+	s.clean.History = 0
+	s.receive("1")
+	report := ledger.ReportReading{Status: "F", Subject: ledger.Subject{StudyInstanceUID: "1.2"}, Reporter: ledger.Physician{Name: "Meier^Anna"}}
+	_, err := s.ledger.TakeMessage(t.Context(), ledger.Inbound{
+		Message:  ledger.Message{Entry: "m1", Application: "RIS", ControlID: "1", Type: "ORU^R01", At: s.now, Answer: ledger.Answer{Protocol: "hl7", Code: "AA"}, Subjects: []ledger.Subject{report.Subject}},
+		Readings: []ledger.ReportReading{report},
+	})
+	require.NoError(t, err)
+	says := func() bool {
+		var all []byte
+		for a, err := range s.journal().After(0) {
+			require.NoError(t, err)
+			all = append(all, a.Actions...)
+		}
+		return bytes.Contains(all, []byte("Meier"))
+	}
+	reporter := func(l *ledger.Ledger) string {
+		readings, err := l.ReadingsOf(t.Context(), "1.2", 5)
+		require.NoError(t, err)
+		require.Len(t, readings, 1)
+		return readings[0].Reporter.Name
+	}
+	require.NoError(t, s.clean.reclaim(t.Context()))
+	require.True(t, says())
+	require.Equal(t, "Meier^Anna", reporter(s.rebuilt()))
+	any, err := s.ledger.ForgetReporters(t.Context(), 500, s.now)
+	require.NoError(t, err)
+	require.True(t, any)
+	require.Empty(t, reporter(s.rebuilt()))
+	require.True(t, says())
+	require.NoError(t, s.clean.reclaim(t.Context()))
+	require.False(t, says())
+	require.Empty(t, reporter(s.rebuilt()))
+	last := s.spool.Last()
+	require.NoError(t, s.clean.reclaim(t.Context()))
+	require.Equal(t, last, s.spool.Last(), "it is seen to")
+}
+
 // TestJournal_killedBetweenRecordAndRow starts with a ledger from before the last action, and one from before all.
 func TestJournal_killedBetweenRecordAndRow(t *testing.T) {
 	s := openStores(t)

@@ -183,6 +183,14 @@ const checkpoints = 24
 // data. What the ledger keeps for longer than that, such as who was merged into whom and what persons did, is then in a
 // checkpoint, which is made anew from time to time, so that it does not remember what the ledger has forgotten.
 func (r *Reclaimer) forgetActions(ctx context.Context) error {
+	if unkept, err := r.Ledger.Unkept(ctx); err != nil {
+		return fmt.Errorf("reclaim: %w", err)
+	} else if unkept {
+		if err := r.checkpoint(ctx); err != nil {
+			return err
+		}
+		return r.Ledger.Replaced(ctx)
+	}
 	if r.History <= 0 {
 		return nil
 	}
@@ -193,6 +201,10 @@ func (r *Reclaimer) forgetActions(ctx context.Context) error {
 	if !r.first(r.Spool.Held(0), isCheckpoint, checkpointed) && !r.first(r.Spool.Entries(0), isAction, acted) {
 		return nil
 	}
+	return r.checkpoint(ctx)
+}
+
+func (r *Reclaimer) checkpoint(ctx context.Context) error {
 	if err := (Journal{Spool: r.Spool, Now: r.Now, Log: r.logger()}).Checkpoint(ctx, r.Ledger); err != nil {
 		return fmt.Errorf("reclaim: checkpoint: %w", err)
 	}

@@ -189,7 +189,7 @@ func (l *Ledger) Counts(ctx context.Context) (Counts, error) {
 	if err != nil {
 		return Counts{}, err
 	}
-	rows, err := query(ctx, l.readDB, scanTally, "SELECT kind, name, state, n FROM tally")
+	rows, err := query(ctx, l.readDB, scanTally, "SELECT kind, name, state, n FROM tally WHERE kind IN ('instance', 'job', 'exam', 'delivery')")
 	if err != nil {
 		return Counts{}, fmt.Errorf("ledger: counts: %w", err)
 	}

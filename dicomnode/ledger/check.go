@@ -48,7 +48,8 @@ const (
 			UNION ALL SELECT 'order', '', state, count(*) FROM imaging_order GROUP BY state
 			UNION ALL SELECT 'message', type, code, count(*) FROM message GROUP BY type, code
 			UNION ALL SELECT 'study', '', status, count(*) FROM study WHERE forgotten_at IS NULL GROUP BY status
-			UNION ALL SELECT 'review', '', state, count(*) FROM review GROUP BY state)
+			UNION ALL SELECT 'review', '', state, count(*) FROM review GROUP BY state
+			UNION ALL SELECT 'screening', screening, state, count(*) FROM job WHERE screening <> '' GROUP BY screening, state)
 		SELECT 'the count of ' || kind || ' rows in state ' || state || ' is wrong' FROM (
 			SELECT kind, name, state, sum(n) AS n FROM (
 				SELECT kind, name, state, n FROM is_so UNION ALL SELECT kind, name, state, -n FROM tally)

@@ -231,6 +231,8 @@ func (a *action) do(ctx context.Context, l *Ledger) (err error) {
 		err = l.PutReviews(ctx, Look{a.Study, a.Desk, a.Waits}, a.Reviews, a.At)
 	case "decide-review":
 		err = l.DecideReview(ctx, a.Names[0], ReviewState(a.Names[1]), *a.Decision, a.At)
+	case "forget-reporters":
+		err = l.forgetReporters(ctx, a.Limit, a.At)
 	case "set-notify":
 		err = l.setNotify(ctx, *a.Notify, a.At)
 	case "screen":

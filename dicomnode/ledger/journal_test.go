@@ -206,7 +206,7 @@ func TestJournal_everyAction(t *testing.T) {
 
 	said := inbound("r1")
 	said.Type, said.Subjects = "ORU^R01", []Subject{{Accession: "A1"}}
-	said.Readings = []ReportReading{{Subject: Subject{Accession: "A1"}, Status: "F", Findings: []ReportFinding{{Finding: "polyp", Status: "negated", Sentence: "No polyps."}}}}
+	said.Readings = []ReportReading{{Subject: Subject{Accession: "A1"}, Status: "F", Reporter: Physician{Name: "Meier^Anna"}, Findings: []ReportFinding{{Finding: "polyp", Status: "negated", Sentence: "No polyps."}}}}
 	_, err = l.TakeMessage(ctx, said)
 	require.NoError(t, err)
 	looks, err := l.DueLooks(ctx, 10)
@@ -216,6 +216,8 @@ func TestJournal_everyAction(t *testing.T) {
 	reviews, _, err := l.Reviews(ctx, ReviewFilter{State: ReviewOpen})
 	require.NoError(t, err)
 	require.NoError(t, l.DecideReview(person, reviews[0].Name, ReviewConfirmed, ReviewDecision{Suspicion: 4}, at(504)))
+	_, err = l.ForgetReporters(ctx, 9, at(504))
+	require.NoError(t, err)
 
 	_, err = l.StartScreening(ctx, Screening{Name: "abc", From: at(0), Before: at(900), MadeAt: at(505)})
 	require.NoError(t, err)

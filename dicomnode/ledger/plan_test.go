@@ -88,6 +88,7 @@ func TestPlans(t *testing.T) {
 		{"resting orders", restingOrders, 2, true},
 		{"orders by name", namedOrders, 3, false},
 		{"order of a study", orderOfStudy, 1, false},
+		{"screenings", selectScreening + "WHERE c.id < ? ORDER BY c.id DESC LIMIT 50", 1, true},
 		{"orders", selectOrder + "WHERE 1 ORDER BY o.changed_at DESC, o.id DESC LIMIT ? OFFSET ?", 2, true},
 	} {
 		t.Run(q.name, func(t *testing.T) {

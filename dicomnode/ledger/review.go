@@ -19,9 +19,30 @@ type ReportReading struct {
 	Entry    string          `json:"entry,omitempty"` // of the message in the spool
 	Status   string          `json:"status"`          // OBR-25: F final, C corrected, …
 	Patient  Identifier      `json:"patient"`
+	Reporter Physician       `json:"reporter,omitzero"` // only where that is kept; of no view but the counts
 	Language string          `json:"language"`
 	Ontology string          `json:"ontology"` // its version
 	Findings []ReportFinding `json:"findings"`
+}
+
+// Physician is who has written or signed a report, by the identifier or else by the name that the message has. Empty: it names nobody, or
+// that is not kept.
+type Physician struct {
+	Identifier
+	Name string `json:"name,omitempty"` // PN (PS3.5 6.2)
+}
+
+// Is says whether p and q are one person, however the name is written.
+func (p Physician) Is(q Physician) bool {
+	return p.Identifier == q.Identifier && (p.ID != "" || p.Name == q.Name)
+}
+
+// text is p as a column has it.
+func (p Physician) text() (string, error) {
+	if p == (Physician{}) {
+		return "{}", nil
+	}
+	return jsonText(p)
 }
 
 // ReportFinding is what it says of one of them, and where.
@@ -78,6 +99,7 @@ type Review struct {
 	Frames       int           `json:"frames"`  // at or above it
 	Sources      []ReviewFrame `json:"sources"` // the most probable
 	MadeAt       time.Time     `json:"made_at"`
+	Reporter     Physician     `json:"reporter,omitzero"` // as that of the reading: nobody who decides is told
 	ReviewDecision
 }
 
@@ -119,12 +141,20 @@ func (t *tx) insertReadings(m Inbound) error {
 				r.Accession = o.Accession
 			}
 		}
+		if r.Reporter.ID != "" && r.Reporter.Authority == "" {
+			r.Reporter.Authority = m.sender() // whose numbers these are
+		}
+		reporter, err := r.Reporter.text()
+		if err != nil {
+			return err
+		}
+		r.Reporter = Physician{}
 		document, err := jsonText(r)
 		if err != nil {
 			return err
 		}
-		if _, err := t.exec("INSERT INTO report_reading (entry, study_instance_uid, accession, patient_id, document) VALUES (?, ?, ?, ?, ?)",
-			m.Entry, r.StudyInstanceUID, r.Accession, r.Patient.ID, document); err != nil {
+		if _, err := t.exec("INSERT INTO report_reading (entry, study_instance_uid, accession, patient_id, document, reporter) VALUES (?, ?, ?, ?, ?, ?)",
+			m.Entry, r.StudyInstanceUID, r.Accession, r.Patient.ID, document, reporter); err != nil {
 			return err
 		}
 	}
@@ -158,7 +188,7 @@ func (l *Ledger) DueLooks(ctx context.Context, limit int) ([]Look, error) {
 	return due, nil
 }
 
-var readingsOf = `SELECT entry, study_instance_uid, accession, document FROM report_reading WHERE id IN (
+var readingsOf = `SELECT entry, study_instance_uid, accession, document, reporter FROM report_reading WHERE id IN (
 	SELECT r.id FROM report_reading r JOIN study s ON s.study_instance_uid = ?1 AND r.study_instance_uid = ?1
 	UNION SELECT r.id FROM study s JOIN report_reading r ON r.accession = s.accession_number WHERE s.study_instance_uid = ?1 AND s.accession_number <> ''
 	UNION SELECT r.id FROM study s JOIN report_reading r ON ` + fmt.Sprintf(beginsAs, "r", "s.accession_number") + ` WHERE s.study_instance_uid = ?1)
@@ -169,7 +199,9 @@ func (l *Ledger) ReadingsOf(ctx context.Context, study dicom.UID, limit int) ([]
 	all, err := query(ctx, l.readDB, func(rows *sql.Rows) (r ReportReading, err error) {
 		var entry, accession string
 		var uid dicom.UID
-		err = rows.Scan(&entry, &uid, &accession, jsonColumn{&r})
+		var by Physician
+		err = rows.Scan(&entry, &uid, &accession, jsonColumn{&r}, jsonColumn{&by})
+		r.Reporter = by
 		r.Entry, r.StudyInstanceUID, r.Accession = entry, uid, accession
 		return r, err
 	}, readingsOf, study, limit)
@@ -239,6 +271,11 @@ func (l *Ledger) PutReviews(ctx context.Context, k Look, reviews []Review, at ti
 
 // putReview writes what a comparison gave, unless a person has decided it, and says whether a person is asked by it who was not before.
 func (t *tx) putReview(study int64, r Review) (opened bool, err error) {
+	reporter, err := r.Reporter.text()
+	if err != nil {
+		return false, err
+	}
+	r.Reporter = Physician{}
 	document, err := jsonText(r)
 	if err != nil {
 		return false, err
@@ -250,10 +287,10 @@ func (t *tx) putReview(study int64, r Review) (opened bool, err error) {
 	if err := t.row("SELECT ?2 = 'open' AND coalesce((SELECT state IN ('agreed', 'withdrawn') FROM review WHERE name = ?1), 1)", []any{r.Name, r.State}, &opened); err != nil {
 		return false, err
 	}
-	_, err = t.exec(`INSERT INTO review (name, study, priority, state, kind, model, model_version, route, finding, site, made_at, document, threshold)
-		VALUES (?1, ?2, iif((SELECT urgent FROM study WHERE id = ?2), 0, ?3), ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
-		ON CONFLICT (name) DO UPDATE SET state = excluded.state, priority = excluded.priority, threshold = excluded.threshold, document = excluded.document WHERE state IN ('open', 'agreed', 'withdrawn')`,
-		r.Name, study, r.Priority, r.State, r.Kind, r.Model, r.ModelVersion, r.Route, r.Finding, site, micros(r.MadeAt), document, r.Threshold)
+	_, err = t.exec(`INSERT INTO review (name, study, priority, state, kind, model, model_version, route, finding, site, made_at, document, threshold, reporter)
+		VALUES (?1, ?2, iif((SELECT urgent FROM study WHERE id = ?2), 0, ?3), ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
+		ON CONFLICT (name) DO UPDATE SET state = excluded.state, priority = excluded.priority, threshold = excluded.threshold, reporter = excluded.reporter, document = excluded.document WHERE state IN ('open', 'agreed', 'withdrawn')`,
+		r.Name, study, r.Priority, r.State, r.Kind, r.Model, r.ModelVersion, r.Route, r.Finding, site, micros(r.MadeAt), document, r.Threshold, reporter)
 	return opened, err
 }
 
@@ -349,7 +386,8 @@ func (l *Ledger) Review(ctx context.Context, name string) (Review, error) {
 
 // ReviewCount is how often reports and a version of a model were compared about a finding, with what result.
 type ReviewCount struct {
-	Month        string     `json:"month"` // of the comparison: 2026-11
+	Month        string     `json:"month,omitempty"`     // of the comparison: 2026-11; none where it is by physician
+	Physician    *Physician `json:"physician,omitempty"` // who reported; an empty one: nobody is known
 	Model        string     `json:"model"`
 	ModelVersion string     `json:"model_version"`
 	Finding      string     `json:"finding"`
@@ -362,27 +400,86 @@ type ReviewCount struct {
 	Missed       int        `json:"missed"` // of the confirmed: what the report denied, or did not mention
 }
 
-const countReviews = `SELECT strftime('%Y-%m', made_at / 1000000, 'unixepoch'), model, model_version, finding, site, threshold,
-	sum(state = 'agreed'), sum(state = 'open'), sum(state = 'confirmed'), sum(state = 'rejected'), sum(state = 'confirmed' AND kind IN ('missed', 'not-mentioned'))
-	FROM review WHERE made_at >= ? AND made_at < ? AND state <> 'withdrawn' GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 3, 4, 5, 6`
+const (
+	countedReviews = `sum(state = 'agreed'), sum(state = 'open'), sum(state = 'confirmed'), sum(state = 'rejected'), sum(state = 'confirmed' AND kind IN ('missed', 'not-mentioned'))
+		FROM review WHERE made_at >= ? AND made_at < ? AND state <> 'withdrawn' `
+	countReviews = `SELECT strftime('%Y-%m', made_at / 1000000, 'unixepoch'), model, model_version, finding, site, threshold, ` + countedReviews +
+		`GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 3, 4, 5, 6`
+	// One identifier is one person, however the name is written.
+	countPhysicians = `SELECT coalesce(reporter ->> 'id', ''), coalesce(reporter ->> 'authority', ''), coalesce(max(reporter ->> 'name'), ''),
+		model, model_version, finding, site, threshold, ` + countedReviews +
+		`GROUP BY 1, 2, iif(coalesce(reporter ->> 'id', '') = '', reporter ->> 'name', ''), 4, 5, 6, 7, 8 ORDER BY 3, 1, 2, 4, 5, 6, 7, 8`
+)
 
 // ReviewCounts returns how reports and models agreed, by month, of the comparisons made from a time and before another.
 func (l *Ledger) ReviewCounts(ctx context.Context, from, before time.Time) ([]ReviewCount, error) {
-	end := int64(1) << 62
-	if !before.IsZero() {
-		end = micros(before)
-	}
-	start := int64(0)
-	if !from.IsZero() {
-		start = micros(from)
-	}
 	counts, err := query(ctx, l.readDB, func(rows *sql.Rows) (c ReviewCount, err error) {
 		return c, rows.Scan(&c.Month, &c.Model, &c.ModelVersion, &c.Finding, jsonColumn{&c.Site}, &c.Threshold, &c.Agreed, &c.Open, &c.Confirmed, &c.Rejected, &c.Missed)
-	}, countReviews, start, end)
-	if err != nil {
-		return nil, fmt.Errorf("ledger: review counts: %w", err)
+	}, countReviews, since(from), until(before))
+	return counts, wrap("ledger: review counts", err)
+}
+
+// PhysicianCounts is ReviewCounts by who reported in place of the month, as far as that is kept.
+func (l *Ledger) PhysicianCounts(ctx context.Context, from, before time.Time) ([]ReviewCount, error) {
+	counts, err := query(ctx, l.readDB, func(rows *sql.Rows) (c ReviewCount, err error) {
+		c.Physician = &Physician{}
+		return c, rows.Scan(&c.Physician.ID, &c.Physician.Authority, &c.Physician.Name,
+			&c.Model, &c.ModelVersion, &c.Finding, jsonColumn{&c.Site}, &c.Threshold, &c.Agreed, &c.Open, &c.Confirmed, &c.Rejected, &c.Missed)
+	}, countPhysicians, since(from), until(before))
+	return counts, wrap("ledger: review counts by physician", err)
+}
+
+// since is a time that a span begins at; zero: always.
+func since(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
 	}
-	return counts, nil
+	return micros(t)
+}
+
+// until is a time that a span ends before; zero: never.
+func until(t time.Time) int64 {
+	if t.IsZero() {
+		return 1 << 62
+	}
+	return micros(t)
+}
+
+const reportersKept = `SELECT EXISTS (SELECT 1 FROM report_reading WHERE reporter <> '{}') OR EXISTS (SELECT 1 FROM review WHERE reporter <> '{}')`
+
+// ForgetReporters removes who wrote what reports, where that is kept and may be no more, limit rows at most, and says whether there were any.
+// The actions of the journal still say so, until Unkept has been seen to.
+func (l *Ledger) ForgetReporters(ctx context.Context, limit int, at time.Time) (any bool, err error) {
+	if err = l.readDB.QueryRowContext(ctx, reportersKept).Scan(&any); err == nil && any {
+		err = l.forgetReporters(ctx, limit, at)
+	}
+	return any, wrap("ledger: forget who reported", err)
+}
+
+func (l *Ledger) forgetReporters(ctx context.Context, limit int, at time.Time) error {
+	return l.act(ctx, "configuration", &action{Name: "forget-reporters", Limit: limit, At: at}, func(t *tx) error {
+		for _, table := range []string{"report_reading", "review"} {
+			if _, err := t.exec(fmt.Sprintf("UPDATE %[1]s SET reporter = '{}' WHERE id IN (SELECT id FROM %[1]s WHERE reporter <> '{}' ORDER BY id LIMIT ?)", table), limit); err != nil {
+				return err
+			}
+		}
+		_, err := t.exec("UPDATE meta SET unkept = 1")
+		return err
+	})
+}
+
+// Unkept says whether actions in the journal may have what the ledger may keep no more: a checkpoint has to take their place.
+func (l *Ledger) Unkept(ctx context.Context) (is bool, err error) {
+	err = l.readDB.QueryRowContext(ctx, "SELECT unkept FROM meta").Scan(&is)
+	return is, wrap("ledger: unkept", err)
+}
+
+// Replaced says that a checkpoint has taken the place of these.
+func (l *Ledger) Replaced(ctx context.Context) error {
+	return l.write(ctx, func(t *tx) error {
+		_, err := t.exec("UPDATE meta SET unkept = 0")
+		return err
+	})
 }
 
 // blankReviews leaves of a study's comparisons what was decided, without what the report says.
@@ -391,7 +488,7 @@ func (t *tx) blankReviews(study int64) error {
 		"DELETE FROM report_reading WHERE id IN (SELECT r.id FROM study s JOIN report_reading r ON r.study_instance_uid = s.study_instance_uid WHERE s.id = ?1)",
 		"DELETE FROM report_reading WHERE id IN (SELECT r.id FROM study s JOIN report_reading r ON r.accession = s.accession_number WHERE s.id = ?1 AND s.accession_number <> '')",
 		"DELETE FROM look WHERE study = ?1",
-		"UPDATE review SET document = '{}', state = iif(state = 'open', 'withdrawn', state) WHERE study = ?1",
+		"UPDATE review SET document = '{}', reporter = '{}', state = iif(state = 'open', 'withdrawn', state) WHERE study = ?1",
 	} {
 		if _, err := t.exec(step, study); err != nil {
 			return err

@@ -1,6 +1,9 @@
 package ledger
 
 import (
+	"fmt"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -89,4 +92,100 @@ func TestReviews(t *testing.T) {
 	of, _ = list(ReviewFilter{Study: "1.2"})
 	require.Equal(t, []ReviewState{ReviewAgreed, ReviewConfirmed, ReviewWithdrawn}, []ReviewState{of[0].State, of[1].State, of[2].State}, "and that it was decided stays")
 	require.NotContains(t, dump(t, l), "Now a polyp")
+}
+
+// TestPhysicians: comparisons are counted by who reported, as far as that was kept; one identifier is one person. It goes with the history of
+// a study, and all at once where it is not allowed any more; a ledger made of the journal has the same.
+func TestPhysicians(t *testing.T) {
+	j := &memoryJournal{}
+	l, _ := keep(t, filepath.Join(t.TempDir(), "ledger.db"), j)
+	anna, again, other := Physician{Identifier{"4711", "HOSP"}, "Meier^Anna"}, Physician{Identifier{"4711", "HOSP"}, "MEIER"}, Physician{Name: "Other^One"}
+	for n, by := range []Physician{anna, again, other, {}} {
+		study := dicom.UID(fmt.Sprint("1.2.", n))
+		r := receipt(n + 1)
+		r.Header.StudyInstanceUID, r.Header.AccessionNumber = study, fmt.Sprint("B", n)
+		receive(t, l, r)
+		m := reportSays(fmt.Sprint("r", n), "No polyps.")
+		m.Subjects, m.Readings[0].Subject = []Subject{{StudyInstanceUID: study}}, Subject{StudyInstanceUID: study}
+		m.Readings[0].Reporter = by
+		take(t, l, m)
+		due, err := l.DueLooks(bg, 10)
+		require.NoError(t, err)
+		require.Len(t, due, 1)
+		readings, err := l.ReadingsOf(bg, study, 5)
+		require.NoError(t, err)
+		require.Equal(t, by, readings[0].Reporter)
+		require.NoError(t, l.PutReviews(bg, due[0], []Review{
+			{State: ReviewOpen, Kind: "missed", Model: "demo", ModelVersion: "1", Finding: "polyp", Threshold: 0.5, Reporter: by},
+			{State: ReviewAgreed, Kind: "agree", Model: "demo", ModelVersion: "1", Finding: "polyp", Threshold: 0.5, Reporter: by},
+		}, at(600)))
+	}
+	all, _, err := l.Reviews(bg, ReviewFilter{State: ReviewOpen})
+	require.NoError(t, err)
+	for _, r := range all {
+		require.Empty(t, r.Reporter, "who decides is not told whose report it is")
+	}
+	require.NoError(t, l.DecideReview(bg, all[0].Name, ReviewConfirmed, ReviewDecision{}, at(601)))
+	require.NoError(t, l.DecideReview(bg, all[2].Name, ReviewRejected, ReviewDecision{}, at(601)))
+	type line struct {
+		by                                        Physician
+		agreed, open, confirmed, rejected, missed int
+	}
+	counts := func() (out []line) {
+		all, err := l.PhysicianCounts(bg, time.Time{}, time.Time{})
+		require.NoError(t, err)
+		for _, n := range all {
+			require.Empty(t, n.Month)
+			require.InDelta(t, 0.5, n.Threshold, 0)
+			out = append(out, line{*n.Physician, n.Agreed, n.Open, n.Confirmed, n.Rejected, n.Missed})
+		}
+		return out
+	}
+	require.Equal(t, []line{{Physician{}, 1, 1, 0, 0, 0}, {anna, 2, 1, 1, 0, 1}, {other, 1, 0, 0, 1, 0}}, counts())
+	none, err := l.PhysicianCounts(bg, at(601), time.Time{})
+	require.NoError(t, err)
+	require.Empty(t, none)
+
+	// What is read anew stays of whom it was.
+	require.NoError(t, l.act(bg, "test", &action{Name: "test"}, func(t *tx) error {
+		_, err := t.readAnew(ReadAnew{"messager0", []ReportReading{{Status: "F", Reporter: other}}})
+		return err
+	}))
+	readings, err := l.ReadingsOf(bg, "1.2.0", 5)
+	require.NoError(t, err)
+	require.Equal(t, anna, readings[0].Reporter)
+
+	require.NoError(t, l.act(bg, "test", &action{Name: "test"}, func(t *tx) error { return t.blankReviews(3) }))
+	require.Equal(t, []line{{Physician{}, 2, 1, 0, 1, 0}, {anna, 2, 1, 1, 0, 1}}, counts(), "a study whose history has ended")
+
+	for range 4 { // a row of each table at a time: there are four reviews and two reports
+		any, err := l.ForgetReporters(bg, 1, at(700))
+		require.NoError(t, err)
+		require.True(t, any)
+	}
+	require.NotContains(t, dump(t, l), "4711")
+	require.NotContains(t, strings.ToLower(dump(t, l)), "meier")
+	require.Equal(t, []line{{Physician{}, 4, 2, 1, 1, 1}}, counts())
+	unkept, err := l.Unkept(bg)
+	require.NoError(t, err)
+	require.True(t, unkept, "the journal still says it")
+	require.NoError(t, l.Replaced(bg))
+	unkept, err = l.Unkept(bg)
+	require.NoError(t, err)
+	require.False(t, unkept)
+	any, err := l.ForgetReporters(bg, 1, at(701))
+	require.NoError(t, err)
+	require.False(t, any, "there is nothing more")
+}
+
+// TestPhysicians_sender: a number that no authority has given is one of its sender.
+func TestPhysicians_sender(t *testing.T) {
+	l := openLedger(t)
+	receive(t, l, receipt(1))
+	m := reportSays("r1", "No polyps.")
+	m.Readings[0].Reporter = Physician{Identifier: Identifier{ID: "17"}}
+	take(t, l, m)
+	readings, err := l.ReadingsOf(bg, "1.2", 5)
+	require.NoError(t, err)
+	require.Equal(t, Identifier{"17", m.sender()}, readings[0].Reporter.Identifier)
 }

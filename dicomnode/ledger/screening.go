@@ -32,7 +32,7 @@ type Screening struct {
 	Unauthenticated bool           `json:"unauthenticated"`
 	MadeAt          time.Time      `json:"made_at"`
 	EndedAt         time.Time      `json:"ended_at,omitzero"`
-	Of              int            `json:"of"`       // studies of the span
+	Of              int            `json:"of"`       // studies of the span, when it began
 	Studies         int            `json:"studies"`  // looked at
 	Compared        int            `json:"compared"` // of these: whose reports are compared again
 	Reread          int            `json:"reread"`   // reports read anew
@@ -46,15 +46,18 @@ type Screening struct {
 // screeningSource is where the jobs of a screening wait for their turn: no AE title is that long (PS3.5 6.2).
 func screeningSource(name string) string { return "second look " + name }
 
+// selectScreening costs the same however many studies and jobs a screening has.
 const selectScreening = `SELECT c.name, c.from_at, c.before_at, c.state, c.author, c.unauthenticated, c.made_at, c.ended_at, c.studies, c.compared, c.reread, c.offered, c.gone,
-	(SELECT count(*) FROM study s WHERE s.first_at >= c.from_at AND s.first_at < c.before_at AND s.forgotten_at IS NULL),
-	(SELECT count(*) FROM job WHERE screening = c.name AND screening <> '' AND state = 'open'), (SELECT count(*) FROM job WHERE screening = c.name AND screening <> '' AND state = 'done'),
-	(SELECT count(*) FROM job WHERE screening = c.name AND screening <> '' AND state IN ('parked', 'skipped', 'discarded')) FROM screening c `
+	max(c.total, c.studies), (SELECT coalesce(sum(n), 0) FROM tally WHERE kind = 'screening' AND name = c.name AND state = 'open'),
+	(SELECT coalesce(sum(n), 0) FROM tally WHERE kind = 'screening' AND name = c.name AND state = 'done'),
+	(SELECT coalesce(sum(n), 0) FROM tally WHERE kind = 'screening' AND name = c.name AND state IN ('parked', 'skipped', 'discarded')) FROM screening c `
 
 func scanScreening(rows *sql.Rows) (c Screening, err error) {
 	return c, rows.Scan(&c.Name, timeColumn{&c.From}, timeColumn{&c.Before}, &c.State, &c.Author, &c.Unauthenticated, timeColumn{&c.MadeAt}, timeColumn{&c.EndedAt},
 		&c.Studies, &c.Compared, &c.Reread, &c.Offered, &c.Gone, &c.Of, &c.Open, &c.Done, &c.Failed)
 }
+
+const ofSpan = "(SELECT count(*) FROM study WHERE first_at >= ?2 AND first_at < ?3 AND forgotten_at IS NULL)"
 
 // StartScreening begins one, and returns its name. One that runs over the same span is that one.
 func (l *Ledger) StartScreening(ctx context.Context, c Screening) (name string, err error) {
@@ -65,7 +68,7 @@ func (l *Ledger) StartScreening(ctx context.Context, c Screening) (name string, 
 			return err
 		}
 		name = c.Name
-		_, err = t.exec("INSERT INTO screening (name, from_at, before_at, state, author, unauthenticated, made_at, at) VALUES (?1, ?2, ?3, 'running', ?4, ?5, ?6, ?2)",
+		_, err = t.exec("INSERT INTO screening (name, from_at, before_at, state, author, unauthenticated, made_at, at, total) VALUES (?1, ?2, ?3, 'running', ?4, ?5, ?6, ?2, "+ofSpan+")",
 			c.Name, micros(c.From), micros(c.Before), c.Author, c.Unauthenticated, micros(c.MadeAt))
 		return err
 	})
@@ -120,7 +123,7 @@ func (l *Ledger) StepScreening(ctx context.Context, s ScreeningStep, at time.Tim
 			return err
 		}
 		if s.Study == "" {
-			_, err := t.exec("UPDATE screening SET state = 'done', ended_at = ? WHERE name = ?", micros(at), s.Screening)
+			_, err := t.exec("UPDATE screening SET state = 'done', ended_at = ?, total = studies WHERE name = ?", micros(at), s.Screening)
 			return err
 		}
 		return t.stepScreening(s, at)
@@ -209,6 +212,7 @@ func (t *tx) readAnew(a ReadAnew) (int, error) {
 		return 0, err
 	}
 	for i, r := range a.Readings {
+		r.Reporter = Physician{} // that stays as it was taken
 		document, err := jsonText(r)
 		if err != nil {
 			return 0, err
@@ -220,7 +224,7 @@ func (t *tx) readAnew(a ReadAnew) (int, error) {
 	return len(rows), nil
 }
 
-const runningScreening = `SELECT c.name, (SELECT count(*) FROM job WHERE screening = c.name AND screening <> '' AND state = 'open')
+const runningScreening = `SELECT c.name, (SELECT coalesce(sum(n), 0) FROM tally WHERE kind = 'screening' AND name = c.name AND state = 'open')
 	FROM screening c WHERE c.state = 'running' ORDER BY c.id LIMIT 1`
 
 // RunningScreening returns the oldest that runs and how many jobs of it are open, or ErrNotFound. It costs the same for any span.

@@ -144,6 +144,9 @@ func TestScreening(t *testing.T) {
 	require.Equal(t, 1, rest[0].Failed)
 	require.Equal(t, 1, rest[0].Open)
 
+	problems, err := l.Check(ctx)
+	require.NoError(t, err)
+	require.Empty(t, problems, "the counters of its jobs")
 	want := dump(t, l)
 	anew, _ := keep(t, t.TempDir()+"/ledger.db", j)
 	require.Equal(t, want, dump(t, anew), "a ledger made anew of the journal has the same")

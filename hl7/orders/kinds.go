@@ -30,7 +30,7 @@ var Kinds = []Kind{
 	{"OMI", []string{"O23"}, "as ORM^O01, with the scheduled steps (IPC)", readOrders},
 	{"ADT", []string{"A08", "A31", "A01", "A04"}, "patient: what is known of it", readPatientChange},
 	{"ADT", []string{"A40", "A34", "A18"}, "patients that are the same person: prior identifiers name the surviving one for ever", readMerges},
-	{"ORU", []string{"R01"}, "a report of another system: kept, filed to its study, and held against what the networks saw", readReport},
+	{"ORU", []string{"R01"}, "a report of another system: kept, filed to its study, and held against what the networks saw; who wrote it (OBR-32, else OBX-16) with reading.by_physician alone", readReport},
 }
 
 // kindOf returns the kind of a message, or the fault of one that is not read (table 0357).

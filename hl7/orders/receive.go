@@ -57,6 +57,8 @@ type Receiver struct {
 	Changed func(studies []dicom.UID)
 	// Read says which findings the text of a report names, and false where it cannot be read; nil: reports are kept and not read.
 	Read func(text string) (ledger.ReportReading, bool)
+	// Reporters says that who has written a report is kept with what it says.
+	Reporters bool
 	// Reported is called after a report was taken. It may be nil.
 	Reported func()
 	// Observe is called for every message with its kind, or "other", and what it was answered. It may be nil.
@@ -190,7 +192,7 @@ func (r *Receiver) take(ctx context.Context, m *hl7.Message, message []byte, kin
 	in := inbound(m, kind, asked, fault, message)
 	in.At = r.Now()
 	if fault == nil {
-		in.Readings = r.readings(m, sender)
+		in.Readings = r.readings(m, sender, r.Reporters)
 	}
 	entry, err := r.keep(in, message, host)
 	if err != nil {

@@ -17,7 +17,7 @@ type Text struct {
 }
 
 // readings is what the reports of a message say, each on the study that it names.
-func (r *Receiver) readings(m *hl7.Message, s Sender) (out []ledger.ReportReading) {
+func (r *Receiver) readings(m *hl7.Message, s Sender, reporters bool) (out []ledger.ReportReading) {
 	if r.Read == nil || m.Get("MSH-9.1") != "ORU" {
 		return nil
 	}
@@ -32,13 +32,16 @@ func (r *Receiver) readings(m *hl7.Message, s Sender) (out []ledger.ReportReadin
 		}
 		reading.Subject, reading.Status = subject, t.Status
 		reading.Patient, _ = s.patient(t.group.segments["PID"])
+		if reporters {
+			reading.Reporter = t.group.reporter()
+		}
 		out = append(out, reading)
 	}
 	return out
 }
 
 // ReadAgain reads the reports of a message that was taken before, as one of the same sender from the same host; nothing, where that is
-// configured no more.
+// configured no more. Who wrote them is not read again: it is kept of what came while that was allowed, and of nothing else.
 func (r *Receiver) ReadAgain(host netip.Addr, message []byte) []ledger.ReportReading {
 	m, err := hl7.Parse(message, hl7.Options{})
 	if m == nil {
@@ -54,7 +57,39 @@ func (r *Receiver) ReadAgain(host netip.Addr, message []byte) []ledger.ReportRea
 	if err != nil {
 		return nil
 	}
-	return r.readings(m, sender)
+	return r.readings(m, sender, false)
+}
+
+// reporter is who has written or signed a report: its principal result interpreter (OBR-32), else its responsible observer (OBX-16). Where
+// several are named there is none who could be counted for it.
+func (g group) reporter() (one ledger.Physician) {
+	add := func(id hl7.Identifier, name string) (others bool) {
+		p := ledger.Physician{Identifier: identifier(id), Name: strings.TrimSpace(name)}
+		if len(p.ID)+len(p.Authority)+len(p.Name) > maxValue || p.ID+p.Name == "" {
+			return false
+		}
+		others = one != (ledger.Physician{}) && !one.Is(p)
+		one = p
+		return others
+	}
+	for _, of := range g.all["OBR"] {
+		for _, r := range of.Repetitions(32) {
+			if add(r.NDL()) {
+				return ledger.Physician{}
+			}
+		}
+	}
+	if one != (ledger.Physician{}) {
+		return one
+	}
+	for _, of := range g.all["OBX"] {
+		for _, r := range of.Repetitions(16) {
+			if add(r.XCN(), hl7.PNOfXCN([]hl7.Repetition{r})) {
+				return ledger.Physician{}
+			}
+		}
+	}
+	return one
 }
 
 // textHeadings are what the sections of a report are called for LOINC codes in OBX-3.

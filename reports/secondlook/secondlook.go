@@ -64,7 +64,7 @@ func Compare(report ledger.ReportReading, exam Exam, classes []Class, o *reading
 			return nil
 		}
 		if seen[finding] == nil {
-			seen[finding] = &ledger.Review{Finding: finding, Class: name, Site: site, Route: exam.Route, Ontology: report.Language + " " + report.Ontology, Message: report.Entry, Sources: []ledger.ReviewFrame{}}
+			seen[finding] = &ledger.Review{Finding: finding, Class: name, Site: site, Route: exam.Route, Ontology: report.Language + " " + report.Ontology, Message: report.Entry, Reporter: report.Reporter, Sources: []ledger.ReviewFrame{}}
 			order = append(order, finding)
 		}
 		return seen[finding]
@@ -137,6 +137,8 @@ func kindOf(s reading.Status, seen bool) string {
 // final parts of an examination that come in one message count together; what of it is preliminary or withdrawn does not.
 func Final(newestFirst []ledger.ReportReading) (out ledger.ReportReading, found bool) {
 	over := false // a report is withdrawn, and nothing of the same message stands
+	var by []ledger.Physician
+	defer func() { out.Reporter = one(by) }()
 	for _, r := range newestFirst {
 		switch {
 		case found && r.Entry != out.Entry, over && r.Entry != out.Entry:
@@ -145,13 +147,28 @@ func Final(newestFirst []ledger.ReportReading) (out ledger.ReportReading, found 
 			out.Entry, over = r.Entry, true
 		case r.Status != "F" && r.Status != "C":
 		case !found:
-			out, found = r, true
+			out, found, by = r, true, []ledger.Physician{r.Reporter}
 			out.Findings = slices.Clone(r.Findings)
 		default:
 			out.Findings = together(out.Findings, r.Findings)
+			by = append(by, r.Reporter)
 		}
 	}
 	return out, found
+}
+
+// one is who wrote all parts of a report that name anybody. Of several, none can be counted for the whole.
+func one(all []ledger.Physician) (by ledger.Physician) {
+	for _, p := range all {
+		switch {
+		case p == (ledger.Physician{}):
+		case by == (ledger.Physician{}):
+			by = p
+		case !by.Is(p):
+			return ledger.Physician{}
+		}
+	}
+	return by
 }
 
 // together is what two parts of a report say of each finding.

@@ -140,3 +140,29 @@ func TestLooker_examsThatWait(t *testing.T) {
 	require.Equal(t, ledger.Look{Study: "1.2", Version: 3, Waits: []ledger.Uncompared{{Route: "endoscopy", Model: "bulk"}, {Route: "other", Model: "demo"}}}, k.put)
 	require.NotEmpty(t, k.reviews)
 }
+
+// TestFinal_reporter: a report is of who wrote it, and of nobody where its parts name several.
+func TestFinal_reporter(t *testing.T) {
+	anna, other := ledger.Physician{Identifier: ledger.Identifier{ID: "4711"}, Name: "Meier^Anna"}, ledger.Physician{Name: "Other^One"}
+	for _, tt := range []struct {
+		name  string
+		parts []ledger.Physician
+		want  ledger.Physician
+	}{
+		{"one", []ledger.Physician{anna}, anna},
+		{"written otherwise", []ledger.Physician{anna, {Identifier: anna.Identifier, Name: "MEIER"}}, anna},
+		{"a part that names nobody", []ledger.Physician{{}, other, {}}, other},
+		{"several", []ledger.Physician{anna, other, anna}, ledger.Physician{}},
+		{"names that differ", []ledger.Physician{other, {Name: "Other^Two"}}, ledger.Physician{}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			all := []ledger.ReportReading{}
+			for _, by := range tt.parts {
+				all = append(all, ledger.ReportReading{Entry: "b", Status: "F", Reporter: by})
+			}
+			got, ok := Final(append(all, ledger.ReportReading{Entry: "a", Status: "F", Reporter: ledger.Physician{Name: "Before"}}))
+			require.True(t, ok)
+			require.Equal(t, tt.want, got.Reporter)
+		})
+	}
+}

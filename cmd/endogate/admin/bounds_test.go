@@ -40,12 +40,13 @@ var unpaged = map[string]string{
 	"/dicom-web/studies/{uid}/series/{series}/instances/{sop}/metadata":        "one instance",
 	"/dicom-web/studies/{uid}/series/{series}/instances/{sop}/frames/{frames}": "a thousand frames at most, one in memory",
 	"/dicom-web/studies/{uid}/series/{series}/instances/{sop}/bulkdata/{path}": "streams one value",
-	"/signin":                 "a form",
-	"/signin/provider":        "the way to the provider",
-	"/signin/callback":        "and back",
-	"/setup":                  "a form",
-	"/api/v1/reviews/{id}":    "one review, which names five frames at most",
-	"/api/v1/screenings/{id}": "one screening, in numbers",
+	"/signin":                    "a form",
+	"/signin/provider":           "the way to the provider",
+	"/signin/callback":           "and back",
+	"/setup":                     "a form",
+	"/api/v1/reviews/{id}":       "one review, which names five frames at most",
+	"/api/v1/screenings/{id}":    "one screening, in numbers",
+	"/api/v1/reviews/physicians": "as many as report, by what the models look for",
 }
 
 // TestBounds walks over what the API answers to, so that nothing is forgotten: what is read is a page with a bound, a total and

@@ -34,6 +34,12 @@ func TestPage_listsStudies(t *testing.T) {
 	require.Contains(t, rows[0][6], "9 of 18 delivered")
 	require.Contains(t, rows[1][3], "Complete")
 	require.Contains(t, rows[2][0], "Yamada, Tarou · 山田, 太郎")
+	require.Contains(t, rows[2][0], "▲\nUrgent finding", "in words, and not by colour alone")
+	require.NotContains(t, rows[0][0]+rows[1][0], "Urgent")
+	for _, scheme := range []string{"dark", "light"} {
+		b.scheme(scheme)
+		require.Empty(t, eval[[]string](b, accessibilityFaults), scheme)
+	}
 	require.Equal(t, []string{"!\nNot analysed\n1 of 1 instance not analysed: video", "1200", "–"}, rows[2][3:6], "no tick, and no nought of findings")
 	b.until(`document.querySelector("#strip").innerText.includes("Accepting")`)
 	require.Equal(t, "4", b.text("#badge-parked"))
@@ -179,6 +185,15 @@ func TestPage_reviews(t *testing.T) {
 	require.Equal(t, []string{"No", "polyps", "Ülkus"}, eval[[]string](b, `[...document.querySelectorAll(".quoted mark")].map((m) => m.textContent)`))
 	require.Contains(t, b.text(".review:first-of-type"), "Report denies it")
 	require.Contains(t, b.text("table.list"), "75.0 % [30.1 %–95.4 %]", "3 of 4 agree")
+	require.False(t, eval[bool](b, `!!document.querySelector("#counted-by")`), "nobody is counted where that is not allowed")
+	h.byPhysician = true
+	b.visit("/#/studies", "table.studies")
+	b.visit("/#/reviews", "#counted-by")
+	b.do(chromedp.SetValue(chromedp.CSS("#counted-by"), "physician"))
+	eval[bool](b, `document.querySelector("#counted-by").dispatchEvent(new Event("change"))`)
+	b.until(`document.querySelector("table.list").innerText.includes("4711")`)
+	require.Contains(t, b.text("table.list"), "Meier, <b>Anna · 4711")
+	require.Contains(t, b.text("table.list"), "not known")
 	for _, scheme := range []string{"dark", "light"} {
 		b.scheme(scheme)
 		b.picture("reviews-"+scheme, true)
@@ -288,6 +303,7 @@ func TestPage_unanalysedVideo(t *testing.T) {
 	b := open(t, newHospital(t))
 	b.visit("/#/studies/2.25.1003", ".stage .broken")
 	require.Contains(t, b.text(".study-head"), "Not analysed")
+	require.Contains(t, b.text(".study-head"), "Urgent finding")
 	require.NotContains(t, b.text(".study-head"), "Complete")
 	require.Contains(t, b.text(".stage"), "cannot be shown here")
 	require.Contains(t, b.text(".panel"), "video is not analysed by any model of route endoscopy")

@@ -22,6 +22,10 @@ type Reviews interface {
 	Review(ctx context.Context, name string) (ledger.Review, error)
 	// ReviewCounts says how reports and models agreed, by month.
 	ReviewCounts(ctx context.Context, from, before time.Time) ([]ledger.ReviewCount, error)
+	// PhysicianCounts says the same by who reported, in place of the month. ErrForbidden where the configuration does not allow that.
+	PhysicianCounts(ctx context.Context, from, before time.Time) ([]ledger.ReviewCount, error)
+	// ByPhysician says whether the configuration allows it.
+	ByPhysician() bool
 	// Decide says who is right; durable on return. ErrNotFound, or ErrRefused where nothing is to be decided. It changes nothing else.
 	Decide(ctx context.Context, name string, state ledger.ReviewState, d ledger.ReviewDecision, by draft.Author) (ledger.Review, error)
 }
@@ -81,18 +85,46 @@ func (s *Server) countReviews(c echo.Context, from, before time.Time, format agr
 	if err != nil {
 		return faultOf("the reviews were not counted", err)
 	}
+	return s.figures(c, counts, format, "reviews.csv", []string{"month"}, func(n ledger.ReviewCount) []string { return []string{n.Month} })
+}
+
+// physicians are the counts by who reported.
+func (s *Server) physicians(c echo.Context) error {
+	q, err := parse(c.Request().URL.RawQuery)
+	if err != nil {
+		return err
+	}
+	from, before := q.time("from"), q.time("before")
+	format := oneOf(q, "format", []agreementFormat{formatJSON, formatCSV})
+	if err := q.done(); err != nil {
+		return err
+	}
+	counts, err := s.Reviews.PhysicianCounts(c.Request().Context(), from, before)
+	if err != nil {
+		return faultOf("the reviews were not counted by physician", err)
+	}
+	return s.figures(c, counts, format, "physicians.csv", []string{"physician", "authority", "name"}, func(n ledger.ReviewCount) []string {
+		return []string{n.Physician.ID, n.Physician.Authority, n.Physician.Name}
+	})
+}
+
+// figures answers with counts; by is what they are of, in a table.
+func (s *Server) figures(c echo.Context, counts []ledger.ReviewCount, format agreementFormat, file string, by []string, of func(ledger.ReviewCount) []string) error {
 	all := make([]reviewFigures, 0, len(counts))
 	for _, n := range counts {
 		all = append(all, figuresOf(n))
 	}
 	if format != formatCSV {
-		return c.JSON(http.StatusOK, map[string][]reviewFigures{"counts": all})
+		return c.JSON(http.StatusOK, struct {
+			Counts      []reviewFigures `json:"counts"`
+			ByPhysician bool            `json:"by_physician"`
+		}{all, s.Reviews.ByPhysician()})
 	}
-	w := table(c, "reviews.csv")
-	w.row("month", "model", "model_version", "finding", "site", "threshold", "compared", "agreed", "open", "confirmed", "rejected", "missed",
-		"agreement", "agreement_low", "agreement_high", "confirmation", "confirmation_low", "confirmation_high", "miss", "miss_low", "miss_high")
+	w := table(c, file)
+	w.row(append(by, "model", "model_version", "finding", "site", "threshold", "compared", "agreed", "open", "confirmed", "rejected", "missed",
+		"agreement", "agreement_low", "agreement_high", "confirmation", "confirmation_low", "confirmation_high", "miss", "miss_low", "miss_high")...)
 	for _, n := range all {
-		row := []string{n.Month, n.Model, n.ModelVersion, n.Finding, n.Site.Value, strconv.FormatFloat(n.Threshold, 'g', -1, 64)}
+		row := append(of(n.ReviewCount), n.Model, n.ModelVersion, n.Finding, n.Site.Value, strconv.FormatFloat(n.Threshold, 'g', -1, 64))
 		for _, number := range []int{n.Compared, n.Agreed, n.Open, n.Confirmed, n.Rejected, n.Missed} {
 			row = append(row, strconv.Itoa(number))
 		}

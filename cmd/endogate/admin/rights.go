@@ -46,6 +46,7 @@ var rightsOf = map[string]access.Right{
 	"GET /api/v1/messages/:id":               access.Identify,
 	"GET /api/v1/reviews":                    access.Identify,
 	"GET /api/v1/reviews/:id":                access.Identify,
+	"GET /api/v1/reviews/physicians":         access.Identify,
 
 	"POST /dicom-web/studies":                                                  access.Send,
 	"POST /dicom-web/studies/:uid":                                             access.Send,

@@ -31,15 +31,17 @@ import (
 // hospital is an in-memory gateway: two endoscopies with real frames, a hostile patient name, a destination that
 // is down and work that is parked.
 type hospital struct {
-	office    office
-	mu        sync.Mutex
-	studies   []Study
-	parked    []Parked
-	images    map[string]func() (image.Image, error)
-	acted     []string
-	retracted []string
-	decided   map[string]ledger.Review
-	err       error // what every view answers, when set
+	office  office
+	mu      sync.Mutex
+	studies []Study
+	parked  []Parked
+	images  map[string]func() (image.Image, error)
+	acted   []string
+
+	byPhysician bool // misses may be counted by who reported
+	retracted   []string
+	decided     map[string]ledger.Review
+	err         error // what every view answers, when set
 }
 
 const evil = `<img src=x onerror="document.title='owned'">`
@@ -213,7 +215,7 @@ func (h *hospital) deliver(s *Study, o Object) {
 func (h *hospital) unanalysed(uid dicom.UID) Study {
 	s := Study{StudySummary: StudySummary{
 		StudyInstanceUID: uid, PatientName: "Yamada^Tarou=山田^太郎=やまだ^たろう", PatientID: "P-0003", StudyDate: "20261103", Modality: "ES",
-		StudyDescription: "Gastroscopy", Status: ledger.StudyNotAnalysed, FirstAt: sampleTime.Add(-24 * time.Hour), LastAt: sampleTime.Add(-23 * time.Hour), InstanceCount: 1, NotAnalysed: 1, NotAnalysedWhy: []string{"video"}, FrameCount: 1200,
+		StudyDescription: "Gastroscopy", Urgent: true, Status: ledger.StudyNotAnalysed, FirstAt: sampleTime.Add(-24 * time.Hour), LastAt: sampleTime.Add(-23 * time.Hour), InstanceCount: 1, NotAnalysed: 1, NotAnalysedWhy: []string{"video"}, FrameCount: 1200,
 	}}
 	s.Instances = []Instance{{
 		SOPInstance: instance(uid, 1, "1.2.840.10008.5.1.4.1.1.77.1.1.1"), Entry: "e-video", Modality: "ES", InstanceNumber: 1, NumberOfFrames: 1200,
@@ -662,6 +664,19 @@ func (h *hospital) Review(_ context.Context, name string) (ledger.Review, error)
 func (h *hospital) ReviewCounts(context.Context, time.Time, time.Time) ([]ledger.ReviewCount, error) {
 	return []ledger.ReviewCount{{Month: "2026-11", Model: "demo-colon", ModelVersion: "1.0.0", Finding: "polyp", Site: sampleCodes["colon"], Threshold: 0.5, Agreed: 3, Confirmed: 1, Missed: 1}}, nil
 }
+
+func (h *hospital) PhysicianCounts(context.Context, time.Time, time.Time) ([]ledger.ReviewCount, error) {
+	if !h.byPhysician {
+		return nil, fmt.Errorf("%w: the configuration does not allow that misses are counted by reporting physician (reading.by_physician)", ErrForbidden)
+	}
+	count := ledger.ReviewCount{Model: "demo-colon", ModelVersion: "1.0.0", Finding: "polyp", Site: sampleCodes["colon"], Threshold: 0.5, Agreed: 3, Confirmed: 1, Missed: 1}
+	named, nobody := count, count
+	named.Physician = &ledger.Physician{Identifier: ledger.Identifier{ID: "4711", Authority: "HOSP"}, Name: "Meier^<b>Anna"}
+	nobody.Physician = &ledger.Physician{}
+	return []ledger.ReviewCount{nobody, named}, nil
+}
+
+func (h *hospital) ByPhysician() bool { return h.byPhysician }
 
 func (h *hospital) Decide(ctx context.Context, name string, state ledger.ReviewState, d ledger.ReviewDecision, by draft.Author) (ledger.Review, error) {
 	r, err := h.Review(ctx, name)

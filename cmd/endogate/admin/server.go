@@ -171,6 +171,7 @@ func (s *Server) router() *echo.Echo {
 	e.POST("/api/v1/studies/:uid/gate/release", s.releaseGate)
 	e.POST("/api/v1/studies/:uid/gate/correct", s.correctGate)
 	e.GET("/api/v1/reviews", s.reviews)
+	e.GET("/api/v1/reviews/physicians", s.physicians)
 	e.GET("/api/v1/reviews/:id", s.review)
 	e.POST("/api/v1/reviews/:id/confirm", s.decide(ledger.ReviewConfirmed))
 	e.POST("/api/v1/reviews/:id/reject", s.decide(ledger.ReviewRejected))

@@ -56,6 +56,7 @@ var trails = map[string]trail{
 	"GET /api/v1/messages/:id":                 {audit.OrderRecord, audit.Read},
 	"GET /api/v1/reviews":                      {audit.Query, audit.Execute},
 	"GET /api/v1/reviews/:id":                  {audit.ProcedureRecord, audit.Read},
+	"GET /api/v1/reviews/physicians":           {audit.Query, audit.Execute},
 	"POST /api/v1/reviews/:id/confirm":         {audit.ProcedureRecord, audit.Update},
 	"POST /api/v1/reviews/:id/reject":          {audit.ProcedureRecord, audit.Update},
 	"GET /api/v1/studies/:uid/draft":           {audit.ProcedureRecord, audit.Read},

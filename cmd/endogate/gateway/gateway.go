@@ -324,6 +324,9 @@ func (g *parts) catchUp(ctx context.Context, _ *lifecycle) error {
 	if err := g.ledger.SetNotify(ctx, Notify(g.cfg), g.now()); err != nil {
 		return err
 	}
+	if err := g.keepReporters(ctx); err != nil {
+		return err
+	}
 	if err := g.follower.CatchUp(ctx); err != nil {
 		return err
 	}
@@ -629,7 +632,7 @@ func (g *parts) listenHTTP(_ context.Context, life *lifecycle) error {
 		Stored: func(s dimse.Status) { g.metrics.Stored(uint16(s)) },
 	}
 	views := &views{
-		ledger: g.ledger, spool: g.spool, destinations: g.cfg.Destinations, callingAE: g.cfg.DICOM.AETitle, decode: g.decoding(), clips: &g.clips,
+		ledger: g.ledger, spool: g.spool, destinations: g.cfg.Destinations, callingAE: g.cfg.DICOM.AETitle, decode: g.decoding(), clips: &g.clips, byPhysician: g.cfg.Reading.ByPhysician,
 		now: g.now, jobs: g.wakeAgain, try: g.outbox.Retry, condition: g.outbox.Condition,
 	}
 	web := &admin.Server{

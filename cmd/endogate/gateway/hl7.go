@@ -28,7 +28,7 @@ func (g *parts) openReceiver() error {
 			g.exams.Wake() // an examination may be over
 			g.desk.Wake()
 		},
-		Read: g.readReport, Reported: g.looker.Wake,
+		Read: g.readReport, Reporters: g.cfg.Reading.ByPhysician, Reported: g.looker.Wake,
 		Observe: func(kind string, code hl7.AckCode) { g.metrics.Message(kind, string(code)) },
 		Late:    g.metrics.LateCancel,
 	}

@@ -99,6 +99,36 @@ func (v *views) ReviewCounts(ctx context.Context, from, before time.Time) ([]led
 	return v.ledger.ReviewCounts(ctx, from, before)
 }
 
+// PhysicianCounts implements admin.Reviews.
+func (v *views) PhysicianCounts(ctx context.Context, from, before time.Time) ([]ledger.ReviewCount, error) {
+	if !v.byPhysician {
+		return nil, fmt.Errorf("%w: the configuration does not allow that misses are counted by reporting physician (reading.by_physician)", admin.ErrForbidden)
+	}
+	return v.ledger.PhysicianCounts(ctx, from, before)
+}
+
+// ByPhysician implements admin.Reviews.
+func (v *views) ByPhysician() bool { return v.byPhysician }
+
+const reportersAtOnce = 500 // rows
+
+// keepReporters removes who wrote what reports, where the configuration allows that no more.
+func (g *parts) keepReporters(ctx context.Context) error {
+	if g.cfg.Reading.ByPhysician {
+		g.log.Warn("who writes a report is kept, and confirmed misses are counted by that: see docs/second-look.md for who has to agree", "key", "reading.by_physician")
+		return nil
+	}
+	for removed := false; ; removed = true {
+		more, err := g.ledger.ForgetReporters(ctx, reportersAtOnce, g.now())
+		if err != nil || !more {
+			if removed {
+				g.log.Info("who wrote reports is not kept any more: removed from the ledger, and soon from the journal", "key", "reading.by_physician")
+			}
+			return err
+		}
+	}
+}
+
 // Decide implements admin.Reviews.
 func (v *views) Decide(ctx context.Context, name string, state ledger.ReviewState, d ledger.ReviewDecision, by draft.Author) (ledger.Review, error) {
 	d.Author, d.Unauthenticated = by.Name, by.Unauthenticated

@@ -3,6 +3,7 @@ package gateway_test
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"net/http"
@@ -138,6 +139,99 @@ func (g *testGateway) having(words ...string) (files []string) {
 		return err
 	}))
 	return files
+}
+
+// TestGateway_physicians: who reported is kept, and confirmed misses are counted by that, of what comes while the configuration allows it, and
+// asking for it is refused else. At the next start without it nothing of it is left, in a ledger made anew neither.
+func TestGateway_physicians(t *testing.T) {
+	t.Parallel()
+	listener := fmt.Sprintf("127.0.0.1:%d", peers.FreePort(t))
+	scp := peers.StartStoreSCP(t)
+	g := newGateway(t, routeTo("STORESCP", scp.Addr, "")+fmt.Sprintf("hl7: {listen: %q, senders: [{application: RIS, hosts: [127.0.0.0/8]}]}\n", listener))
+	allow := func(yes bool) configs.Config {
+		text, err := os.ReadFile(g.config)
+		require.NoError(t, err)
+		before, _, _ := strings.Cut(string(text), "reading:")
+		require.NoError(t, os.WriteFile(g.config, fmt.Appendf([]byte(before), "reading: {by_physician: %t}\n", yes), 0o600))
+		cfg, err := configs.Load(g.config)
+		require.NoError(t, err)
+		return cfg
+	}
+	client := &mllp.Client{Address: listener}
+	defer func() { _ = client.Close() }()
+	report := func(id, status, text, by string) {
+		g.report(client, id, status+strings.Repeat("|", 7)+by, text) // OBR-32
+	}
+	counted := func() (out struct {
+		Counts      []ledger.ReviewCount
+		ByPhysician bool `json:"by_physician"`
+	},
+	) {
+		g.get("/api/v1/reviews/physicians", &out)
+		return out
+	}
+	refused := func() {
+		t.Helper()
+		answer, err := http.Get("http://" + g.web + "/api/v1/reviews/physicians")
+		require.NoError(t, err)
+		defer answer.Body.Close()
+		require.Equal(t, http.StatusForbidden, answer.StatusCode)
+		body, err := io.ReadAll(answer.Body)
+		require.NoError(t, err)
+		require.Contains(t, string(body), "reading.by_physician")
+	}
+	g.start()
+	g.send(sample(t, "study2-0*")...)
+	report("r1", "F", "No polyps were seen.", "4711&Meier&Anna")
+	g.waitFor("a review", func() bool { return g.reviews("").Total > 0 })
+	refused()
+	g.Stop()
+
+	allow(true)
+	g.start()
+	require.Equal(t, ledger.Physician{}, *counted().Counts[0].Physician, "what came before is of nobody")
+	report("r2", "C", "No polyp was seen.", "4712&Other&One")
+	g.waitFor("the correction to be compared", func() bool {
+		return slices.ContainsFunc(counted().Counts, func(n ledger.ReviewCount) bool { return n.Physician.ID == "4712" && n.Open == 1 })
+	})
+	r := g.reviews("").Reviews[0]
+	require.Empty(t, r.Reporter)
+	answer, err := http.Post("http://"+g.web+"/api/v1/reviews/"+r.Name+"/confirm", "application/json", strings.NewReader(`{"author": "Dr A"}`))
+	require.NoError(t, err)
+	require.NoError(t, answer.Body.Close())
+	require.Equal(t, http.StatusOK, answer.StatusCode)
+	missed := func() (n int) {
+		all := counted()
+		require.True(t, all.ByPhysician)
+		for _, c := range all.Counts {
+			if c.Physician.Name == "Other^One" {
+				n += c.Missed
+			}
+		}
+		return n
+	}
+	require.Equal(t, 1, missed())
+	require.Contains(t, g.text("/api/v1/reviews/physicians?format=csv"), "4712,RIS|NORTH,Other^One,demo")
+	before := counted()
+	g.Stop()
+	_, err = gateway.RebuildLedger(t.Context(), allow(true), slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	g.start()
+	require.Equal(t, before, counted())
+	g.Stop()
+
+	cfg := allow(false)
+	g.start()
+	refused()
+	g.Stop()
+	_, err = gateway.RebuildLedger(t.Context(), cfg, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	allow(true)
+	g.start()
+	for _, c := range counted().Counts {
+		require.Equal(t, ledger.Physician{}, *c.Physician, "what was kept before is gone")
+	}
+	require.NotContains(t, g.Log(), "4712")
 }
 
 // TestGateway_secondLookPeer: python3-hl7 sends a final report, a correction and a withdrawal, and the reviews follow.

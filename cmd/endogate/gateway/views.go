@@ -32,6 +32,7 @@ type views struct {
 	decode       pixeldata.Options
 	now          func() time.Time
 	clips        *clips
+	byPhysician  bool                                              // reading.by_physician
 	jobs         func()                                            // called when a person has put work back
 	try          func(destination string)                          // has a destination tried at once, even one that was down
 	condition    func(destination string) (outbox.Condition, bool) // how a destination fares

@@ -42,7 +42,6 @@ CREATE INDEX job_line ON job (line, id) WHERE state = 'open';
 CREATE INDEX job_moving ON job (study) WHERE moving <> 'null';
 CREATE INDEX job_open ON job (id) WHERE state = 'open';
 CREATE INDEX job_parked ON job (id) WHERE state = 'parked';
-CREATE INDEX job_screening ON job (screening, state) WHERE screening <> '';
 CREATE INDEX look_due ON look (study) WHERE version > looked;
 CREATE INDEX message_again ON message (application, facility, control_id);
 CREATE INDEX message_at ON message (at);
@@ -60,8 +59,10 @@ CREATE INDEX patient_current ON patient (current);
 CREATE INDEX report_reading_accession ON report_reading (accession, id);
 CREATE INDEX report_reading_entry ON report_reading (entry);
 CREATE INDEX report_reading_patient ON report_reading (patient_id);
+CREATE INDEX report_reading_reporter ON report_reading (id) WHERE reporter <> '{}';
 CREATE INDEX report_reading_study ON report_reading (study_instance_uid, id);
 CREATE INDEX review_made ON review (made_at);
+CREATE INDEX review_reporter ON review (id) WHERE reporter <> '{}';
 CREATE INDEX review_state ON review (state, priority, id);
 CREATE INDEX review_study ON review (study, priority, id);
 CREATE INDEX screening_running ON screening (id) WHERE state = 'running';
@@ -294,7 +295,7 @@ CREATE TABLE message (
 CREATE TABLE meta (
 	id       INTEGER PRIMARY KEY CHECK (id = 1),
 	position INTEGER NOT NULL -- Seq of the last spool entry taken in
-, acted INTEGER NOT NULL DEFAULT 0, store TEXT NOT NULL DEFAULT '', clock TEXT NOT NULL DEFAULT '', studies INTEGER NOT NULL DEFAULT 0, notify TEXT NOT NULL DEFAULT '{}');
+, acted INTEGER NOT NULL DEFAULT 0, store TEXT NOT NULL DEFAULT '', clock TEXT NOT NULL DEFAULT '', studies INTEGER NOT NULL DEFAULT 0, notify TEXT NOT NULL DEFAULT '{}', unkept INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE need (
 	entry    TEXT NOT NULL,
 	by       TEXT NOT NULL, -- refused: it could not be taken in
@@ -356,7 +357,7 @@ CREATE TABLE report_reading (
 	accession          TEXT NOT NULL,
 	patient_id         TEXT NOT NULL,
 	document           TEXT NOT NULL -- JSON: status, language, ontology, findings
-);
+, reporter TEXT NOT NULL DEFAULT '{}');
 CREATE TABLE review (
 	id            INTEGER PRIMARY KEY,
 	name          TEXT NOT NULL UNIQUE, -- in all databases
@@ -371,7 +372,7 @@ CREATE TABLE review (
 	site          TEXT NOT NULL, -- JSON
 	made_at       INTEGER NOT NULL,
 	document      TEXT NOT NULL -- JSON
-, threshold REAL NOT NULL DEFAULT 0);
+, threshold REAL NOT NULL DEFAULT 0, reporter TEXT NOT NULL DEFAULT '{}');
 CREATE TABLE screening (
 	id              INTEGER PRIMARY KEY,
 	name            TEXT NOT NULL UNIQUE, -- in all databases
@@ -389,7 +390,7 @@ CREATE TABLE screening (
 	reread          INTEGER NOT NULL DEFAULT 0,  -- reports read anew
 	offered         INTEGER NOT NULL DEFAULT 0,  -- jobs
 	gone            INTEGER NOT NULL DEFAULT 0   -- instances that a model has not seen, without bytes
-);
+, total INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE span (
 	job      INTEGER NOT NULL REFERENCES job (id),
 	first    INTEGER NOT NULL, -- frame, from 1
@@ -545,6 +546,16 @@ CREATE TRIGGER job_new AFTER INSERT ON job BEGIN
 	INSERT INTO tally VALUES ('job', NEW.model, NEW.state, 1) ON CONFLICT DO UPDATE SET n = n + 1;
 	UPDATE study SET open = open + (NEW.state = 'open'), parked = parked + (NEW.state = 'parked') WHERE id = NEW.study;
 	UPDATE exam SET open_jobs = open_jobs + (NEW.state = 'open') WHERE id = NEW.exam;
+END;
+CREATE TRIGGER job_screened AFTER INSERT ON job WHEN NEW.screening <> '' BEGIN
+	INSERT INTO tally VALUES ('screening', NEW.screening, NEW.state, 1) ON CONFLICT DO UPDATE SET n = n + 1;
+END;
+CREATE TRIGGER job_screened_gone AFTER DELETE ON job WHEN OLD.screening <> '' BEGIN
+	UPDATE tally SET n = n - 1 WHERE kind = 'screening' AND name = OLD.screening AND state = OLD.state;
+END;
+CREATE TRIGGER job_screened_on AFTER UPDATE OF state ON job WHEN NEW.screening <> '' AND OLD.state <> NEW.state BEGIN
+	UPDATE tally SET n = n - 1 WHERE kind = 'screening' AND name = OLD.screening AND state = OLD.state;
+	INSERT INTO tally VALUES ('screening', NEW.screening, NEW.state, 1) ON CONFLICT DO UPDATE SET n = n + 1;
 END;
 CREATE TRIGGER job_state AFTER UPDATE OF state ON job WHEN OLD.state <> NEW.state BEGIN
 	UPDATE tally SET n = n - 1 WHERE kind = 'job' AND name = OLD.model AND state = OLD.state;

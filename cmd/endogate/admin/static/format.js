@@ -64,6 +64,8 @@ export const deliveryStates = {
   pending: ["warn", "→", t("delivery.pending")], sent: ["info", "◔", t("delivery.sent")], done: ["good", "✓", t("delivery.done")], parked: ["bad", "!", t("delivery.parked")], discarded: ["plain", "×", t("delivery.discarded")],
 };
 export const examStates = { open: ["info", "◔", t("exam.open")], reported: ["good", "✓", t("exam.reported")], parked: ["bad", "!", t("exam.parked")] };
+// urgentMark says that a model found in a study what the configuration calls urgent; nothing of another.
+export const urgentMark = (s) => s.urgent ? chip({ urgent: ["bad", "▲", t("value.urgent")] }, "urgent") : null;
 export function chip(kinds, status) {
   const [tone, sign, text] = kinds[status] || ["plain", "?", status];
   return h("span", { class: `chip ${tone}` }, h("span", { class: "sign", "aria-hidden": "true" }, sign), text);

@@ -1,7 +1,7 @@
 // Findings of which a report of another system and a model say different things: what each says side by side, and who is right.
 import { Fault, get, send } from "./api.js";
 import { h, question, slot } from "./dom.js";
-import { absolute, chip, percent, plural, shortUID, thead, words } from "./format.js";
+import { absolute, chip, percent, personName, plural, shortUID, thead, words } from "./format.js";
 import { pager } from "./studies.js";
 
 const pageSize = 20, months = 12; // of which figures are shown
@@ -17,7 +17,7 @@ export function reviewsView({ params }) {
   const list = slot("div"), figures = slot("div");
   const state = params.get("state") || "open", offset = Math.max(0, Number(params.get("offset")) || 0);
   const written = new Map(); // what is being written, by review: it stays while the list is read again
-  let shown = [], now, place = 0, counted = false, again = () => {}; // now is the id of what is selected, place where it stands or stood
+  let shown = [], now, place = 0, counted = false, by = "month", again = () => {}; // now is the id of what is selected, place where it stands or stood
   const filter = h("form", { class: "filters", onsubmit: (e) => { e.preventDefault(); } },
     h("label", null, h("span", null, "State"), h("select", { id: "review-state", onchange: (e) => { location.hash = `#/reviews?state=${e.target.value}`; } },
       Object.entries(states).map(([s, [, , text]]) => h("option", { value: s, selected: s === state }, text)))));
@@ -89,9 +89,10 @@ export function reviewsView({ params }) {
       const from = new Date();
       from.setUTCMonth(from.getUTCMonth() - months, 1);
       from.setUTCHours(0, 0, 0, 0);
-      const counts = (await get(`/api/v1/reviews?${new URLSearchParams({ list: "counts", from: from.toISOString() })}`, signal)).counts;
+      const counts = await get(by === "physician" ? `/api/v1/reviews/physicians?${new URLSearchParams({ from: from.toISOString() })}`
+        : `/api/v1/reviews?${new URLSearchParams({ list: "counts", from: from.toISOString() })}`, signal);
       counted = true;
-      figures.show(counts, () => counts.length ? table(counts) : null);
+      figures.show([by, counts], () => counts.counts.length ? table(counts, by, (chosen) => { by = chosen; counted = false; soon(); }) : null);
     },
   };
 
@@ -143,11 +144,18 @@ function quoted(report) {
 
 const rate = (r) => r.none ? "–" : `${percent(r.value)} [${percent(r.low)}–${percent(r.high)}]`;
 
-function table(counts) {
+// who is a physician, as far as the report says.
+const who = (p) => [p.name && personName(p.name), p.id].filter(Boolean).join(" · ") || "not known";
+
+function table({ counts, by_physician }, by, choose) {
+  const first = by === "physician" ? "Reported by" : "Month";
   return h("section", null, h("h2", null, "How often they agreed"),
-    h("p", { class: "muted" }, `Of what was compared in the last ${months} months, with 95 % intervals (Wilson). They say nothing of what neither report nor model sees, and nothing of a person.`),
-    h("div", { class: "scroll", tabindex: 0, role: "group", "aria-label": "Figures" }, h("table", { class: "list small" }, thead("Month", "Model", "Finding", "Site", "#Threshold", "#Compared", "#Agreed", "#Open", "#Model right", "#Report right", "#Confirmed misses"),
-      h("tbody", null, counts.map((n) => h("tr", null, h("th", { scope: "row", "data-label": "Month" }, n.month), h("td", { "data-label": "Model" }, `${n.model} ${n.model_version}`), h("td", { "data-label": "Finding" }, words(n.finding)),
+    h("p", { class: "muted" }, `Of what was compared in the last ${months} months, with 95 % intervals (Wilson). They say nothing of what neither report nor model sees`,
+      by === "physician" ? ", and do not tell good work from bad: who reports more, or harder examinations, has more misses." : ", and nothing of a person."),
+    by_physician ? h("div", { class: "filters" }, h("label", null, h("span", null, "Counted by"), h("select", { id: "counted-by", onchange: (e) => choose(e.target.value) },
+      [["month", "Month"], ["physician", "Reporting physician"]].map(([v, text]) => h("option", { value: v, selected: v === by }, text))))) : null,
+    h("div", { class: "scroll", tabindex: 0, role: "group", "aria-label": "Figures" }, h("table", { class: "list small" }, thead(first, "Model", "Finding", "Site", "#Threshold", "#Compared", "#Agreed", "#Open", "#Model right", "#Report right", "#Confirmed misses"),
+      h("tbody", null, counts.map((n) => h("tr", null, h("th", { scope: "row", "data-label": first }, n.physician ? who(n.physician) : n.month), h("td", { "data-label": "Model" }, `${n.model} ${n.model_version}`), h("td", { "data-label": "Finding" }, words(n.finding)),
         h("td", { "data-label": "Site" }, n.site.meaning || "–"), h("td", { class: "num", "data-label": "Threshold" }, n.threshold ? percent(n.threshold) : "–"), h("td", { class: "num", "data-label": "Compared" }, n.compared),
         h("td", { class: "num", "data-label": "Agreed" }, `${n.agreed} · ${rate(n.agreement)}`), h("td", { class: "num", "data-label": "Open" }, n.open),
         h("td", { class: "num", "data-label": "Model right" }, `${n.confirmed} · ${rate(n.confirmation)}`), h("td", { class: "num", "data-label": "Report right" }, n.rejected),

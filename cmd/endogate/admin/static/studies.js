@@ -1,7 +1,7 @@
 // The list of studies, with its filters in the address so that a search can be bookmarked.
 import { get } from "./api.js";
 import { h, slot } from "./dom.js";
-import { clock, date, notAnalysed, personName, studyChip, studyStatuses, thead, time } from "./format.js";
+import { clock, date, notAnalysed, personName, studyChip, studyStatuses, thead, time, urgentMark } from "./format.js";
 import { parts, t } from "./words.js";
 
 const pageSize = 50;
@@ -51,7 +51,7 @@ function row(s) {
   return h("tr", { class: "link" },
     h("th", { scope: "row", "data-label": t("studies.patient") },
       h("a", { class: "cover", href: `#/studies/${encodeURIComponent(s.study_instance_uid)}` }, personName(s.patient_name)),
-      h("div", { class: "muted" }, s.patient_id || t("studies.no-patient-id"))),
+      h("div", { class: "muted" }, s.patient_id || t("studies.no-patient-id")), urgentMark(s)),
     h("td", { "data-label": t("studies.accession") }, s.accession_number || h("span", { class: "muted" }, "–")),
     h("td", { "data-label": t("studies.study") }, h("div", null, `${date(s.study_date)} ${clock(s.study_time)}`),
       h("div", { class: "muted clip" }, [s.modality, s.study_description].filter(Boolean).join(" · "))),

@@ -1,7 +1,7 @@
 // One study: its frames with what the models saw, the objects made of it, where they went and when.
 import { get } from "./api.js";
 import { h, slot } from "./dom.js";
-import { absolute, chip, clock, date, deliveryStates, examStates, notAnalysed, peerStatus, percent, personName, plural, purpose, shortUID, studyChip, studyStatuses, thead, time, words, worded } from "./format.js";
+import { absolute, chip, clock, date, deliveryStates, examStates, notAnalysed, peerStatus, percent, personName, plural, purpose, shortUID, studyChip, studyStatuses, thead, time, urgentMark, words, worded } from "./format.js";
 import { framesOf, createViewer, lookInto } from "./viewer.js";
 import { draftCard } from "./draft.js";
 import { findings } from "./findings.js";
@@ -53,7 +53,7 @@ export function studyView({ uid, params }) {
   function draw() {
     if (!study) return;
     const f = frame();
-    head.show([study.status, study.patient_name, study.patient_id, study.accession_number, study.study_description, study.conflict_count, study.not_analysed_count, study.not_analysed_why, study.parked_count, study.instance_count, analysed(study), study.totals, study.gate, study.videos, study.segments], () => header(study));
+    head.show([study.status, study.urgent, study.patient_name, study.patient_id, study.accession_number, study.study_description, study.conflict_count, study.not_analysed_count, study.not_analysed_why, study.parked_count, study.instance_count, analysed(study), study.totals, study.gate, study.videos, study.segments], () => header(study));
     const list = shown(), classes = [...new Map(frames.flatMap((x) => x.analyses.flatMap((a) => a.findings)).map((x) => [x.class, worded(x)]))], of = [...new Set(frames.flatMap((x) => x.analyses.map((a) => a.model)))];
     sieve.show([only, classes, of, list.length, frames.length], () => frames.length > 1 ? [
       choice("sort", "Order", only.sort, [["", "as taken"], ["importance", "most important first"]], (v) => sift({ sort: v })),
@@ -114,7 +114,7 @@ const analysed = (s) => s.instances.some((i) => i.analyses.length);
 function header(s) {
   const fact = (name, value) => h("div", null, h("dt", null, name), h("dd", null, value || "–"));
   return h("div", { class: "study-head" },
-    h("div", { class: "row" }, h("h1", null, personName(s.patient_name)), studyChip(s), s.conflict_count ? chip(studyStatuses, "conflict") : null, notAnalysed(s) ? h("span", { class: "warn" }, notAnalysed(s)) : null),
+    h("div", { class: "row" }, h("h1", null, personName(s.patient_name)), urgentMark(s), studyChip(s), s.conflict_count ? chip(studyStatuses, "conflict") : null, notAnalysed(s) ? h("span", { class: "warn" }, notAnalysed(s)) : null),
     h("dl", { class: "facts" },
       fact("Patient ID", s.patient_id), fact("Accession", s.accession_number), fact("Study", `${date(s.study_date)} ${clock(s.study_time)}`),
       fact("Description", s.study_description), fact("Study Instance UID", h("code", { class: "uid select" }, s.study_instance_uid))),
