@@ -28,7 +28,7 @@ func TestPage_listsStudies(t *testing.T) {
 	require.Len(t, rows, 3)
 	require.Equal(t, "Nováková, Jana\n7405121234", rows[0][0])
 	require.Equal(t, "ACC-2026-004711", rows[0][1])
-	require.Contains(t, rows[0][2], "Nov 4, 2026 9:30\u202fAM")
+	require.Regexp(t, `Nov 4, 2026 9:30[ \x{202f}]AM`, rows[0][2])
 	require.Contains(t, rows[0][3], "In progress\n9 steps to do")
 	require.Equal(t, "4", rows[0][5])
 	require.Contains(t, rows[0][6], "9 of 18 delivered")

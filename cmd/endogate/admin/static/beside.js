@@ -1,6 +1,7 @@
 // Maps beside each other: rows of tiles, each an answer of its own, computed when somebody opens them.
 import { h } from "./dom.js";
 import { paint } from "./lens.js";
+import { t } from "./words.js";
 
 export function beside({ title, tiles, pick }) {
   const rows = h("div", { class: "rows" }), el = h("details", { class: "card", id: "beside", ontoggle: () => fill() }, h("summary", null, h("strong", null, title)), rows);
@@ -13,10 +14,10 @@ export function beside({ title, tiles, pick }) {
     asking = new AbortController();
     const { signal } = asking, open = [];
     rows.replaceChildren(...tiles().filter((row) => row.tiles.length).map((row) => h("section", { "aria-label": row.title }, h("h3", null, row.title),
-      h("div", { class: "tiles", id: `tiles-${row.name}` }, row.tiles.map((t) => { const tile = empty(t); open.push([t, tile]); return tile.el; })))));
-    for (const [t, tile] of open) { // one after the other, so that what is chosen meanwhile does not wait
+      h("div", { class: "tiles", id: `tiles-${row.name}` }, row.tiles.map((of) => { const tile = empty(of); open.push([of, tile]); return tile.el; })))));
+    for (const [of, tile] of open) { // one after the other, so that what is chosen meanwhile does not wait
       try {
-        const e = await t.ask(signal);
+        const e = await of.ask(signal);
         tile.show(e);
       } catch (e) {
         if (e.name === "AbortError") return;
@@ -25,17 +26,17 @@ export function beside({ title, tiles, pick }) {
     }
   }
 
-  function empty(t) {
-    const view = h("span", { class: "stacked" }, t.image()), note = h("span", { class: "muted" }, "Computing …");
+  function empty(of) {
+    const view = h("span", { class: "stacked" }, of.image()), note = h("span", { class: "muted" }, t("beside.computing"));
     return {
-      el: h("button", { class: "tile", onclick: () => pick(t.choice) }, view, h("span", { class: "tile-title" }, t.title), note),
+      el: h("button", { class: "tile", onclick: () => pick(of.choice) }, view, h("span", { class: "tile-title" }, of.title), note),
       show(e) {
-        const heat = paint(e.map, t.colours, `Map by ${t.title}`);
-        heat.style.setProperty("opacity", Math.max(t.opacity, 0.6));
+        const heat = paint(e.map, of.colours, t("beside.map", { method: of.title }));
+        heat.style.setProperty("opacity", Math.max(of.opacity, 0.6));
         view.append(heat);
-        note.textContent = e.map.width ? "AI, not verified" : e.notes.at(-1);
+        note.textContent = e.map.width ? t("frame.ai") : e.notes.at(-1);
       },
-      fail(e) { note.textContent = `Not computed: ${e.why || e.what}`; },
+      fail(e) { note.textContent = t("beside.not", { why: e.why || e.what }); },
     };
   }
 

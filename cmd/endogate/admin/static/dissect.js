@@ -1,7 +1,7 @@
 // Why a network sees in a frame what it sees: any class, layer and method, by words of the address, so that a link is this very view.
 import { get, keep, tryExplanation } from "./api.js";
 import { h, slot } from "./dom.js";
-import { percent, plural, words, worded } from "./format.js";
+import { figures, percent, words, worded } from "./format.js";
 import { createLens, scale } from "./lens.js";
 import { shows } from "./methods.js";
 import { layers } from "./network.js";
@@ -9,8 +9,9 @@ import { beside } from "./beside.js";
 import { faithful } from "./faithful.js";
 import { points, whatIf } from "./whatif.js";
 import { framesOf, lookInto } from "./viewer.js";
+import { t } from "./words.js";
 
-const modes = { overlay: "Overlay", side: "Side by side", wipe: "Wipe", flicker: "Flicker", source: "Source only" };
+const modes = { overlay: t("viewer.overlay"), side: t("viewer.side"), wipe: t("dissect.wipe"), flicker: t("dissect.flicker"), source: t("viewer.only-source") };
 const none = { black: [], border: "" };
 const slow = 150; // milliseconds after which is said that something is computed
 
@@ -23,9 +24,9 @@ export function frameView({ uid, sop, number, params, tried }) {
 
   const lens = createLens({ read: (text) => { reading.textContent = text; }, moved: link, key, drawn: (box) => experiment.add(box) });
   const reading = h("output", { class: "reading", "aria-live": "off" });
-  const head = slot("div"), bars = slot("div"), choices = slot("div"), network_ = slot("section", { "aria-label": "Layers of the network" }), said = slot("section", { "aria-label": "What the map shows" }), tools = slot("div", { class: "toolbar" });
+  const head = slot("div"), bars = slot("div"), choices = slot("div"), network_ = slot("section", { "aria-label": t("dissect.layers") }), said = slot("section", { "aria-label": t("dissect.what-shows") }), tools = slot("div", { class: "toolbar" });
   const progress = h("div", { class: "computing", role: "status", hidden: true }), fault = slot("div", { role: "alert" });
-  const more = beside({ title: "Methods and blocks beside each other", tiles, pick: (choice) => choose(choice) });
+  const more = beside({ title: t("dissect.beside"), tiles, pick: (choice) => choose(choice) });
   const worth = faithful({ url: () => `${base}/faithfulness.json?${query({ class: answer.class })}`, worded: (c) => worded_(c) });
   const experiment = whatIf({
     changed: (to) => { change = to; if (ui.mode === "overlay" && changed()) ui.mode = "side"; choose({ class: q.class || answer.class }); }, drawing: (wanted) => lens.draw(wanted), worded: (c) => worded_(c),
@@ -51,7 +52,7 @@ export function frameView({ uid, sop, number, params, tried }) {
     const wait = () => {
       const seconds = (performance.now() - began) / 1000;
       progress.hidden = seconds * 1000 < slow;
-      progress.replaceChildren(h("progress", { "aria-label": "The map is being computed" }), h("span", null, `Computing${seconds > 1 ? `, ${Math.floor(seconds)} s` : ""} … another choice stops it`));
+      progress.replaceChildren(h("progress", { "aria-label": t("dissect.being-computed") }), h("span", null, seconds > 1 ? t("dissect.computing-for", { n: Math.floor(seconds) }) : t("dissect.computing")));
     };
     waiting = setInterval(wait, 100);
     try {
@@ -82,13 +83,13 @@ export function frameView({ uid, sop, number, params, tried }) {
     try {
       const of = name === network?.model ? network : await get(`/api/v1/models/${encodeURIComponent(name)}/network`, signal);
       choices.show(["refused", q, of.model], () => h("div", { class: "choices" }, ofModel(name),
-        select("method", "Method", q.method, [["", "as its manifest says"], ...of.methods.map((m) => [m.name, m.title])], (v) => choose({ method: v }))));
+        select("method", t("dissect.method"), q.method, [["", t("dissect.as-manifest")], ...of.methods.map((m) => [m.name, m.title])], (v) => choose({ method: v }))));
     } catch { // what is refused is said all the same
       choices.show(["refused", q], () => h("div", { class: "choices" }, ofModel(name)));
     }
   }
 
-  const ofModel = (name) => models.length > 1 ? select("model", "Model", name, models.map((m) => [m.name, `${m.name} ${m.version}`]), (v) => choose({ model: v })) : null;
+  const ofModel = (name) => models.length > 1 ? select("model", t("study.model"), name, models.map((m) => [m.name, `${m.name} ${m.version}`]), (v) => choose({ model: v })) : null;
 
   function choose(choice) {
     const other = choice.model && choice.model !== (q.model || answer?.model);
@@ -122,32 +123,32 @@ export function frameView({ uid, sop, number, params, tried }) {
   function picture() {
     const what = subject();
     const pane = (caption, of) => ({
-      size: { columns: answer.map.columns, rows: answer.map.rows }, map: of?.map, plain: !of, unseen: of?.map.unseen || [], black: of === answer ? change.black : [], regions: of?.regions || [], label: `Map: why ${what}`, caption,
-      image: () => tried ? drawn(tried.bitmap) : h("img", { class: "plain", alt: `Source frame, ${frame?.label || ""}`, src: `${frame?.source || `/api/v1/instances/${encodeURIComponent(sop)}/frames/${number}`}.jpg`, draggable: "false" }),
+      size: { columns: answer.map.columns, rows: answer.map.rows }, map: of?.map, plain: !of, unseen: of?.map.unseen || [], black: of === answer ? change.black : [], regions: of?.regions || [], label: t("dissect.why-map", { what }), caption,
+      image: () => tried ? drawn(tried.bitmap) : h("img", { class: "plain", alt: t("viewer.source-of", { frame: frame?.label || "" }), src: `${frame?.source || `/api/v1/instances/${encodeURIComponent(sop)}/frames/${number}`}.jpg`, draggable: "false" }),
     });
-    const source = pane("Source", null), map = pane(legend(answer), answer), first = before ? pane(["As it is: ", legend(before)], before) : source;
+    const source = pane(t("viewer.source"), null), map = pane(legend(answer), answer), first = before ? pane([t("dissect.as-it-is"), " ", legend(before)], before) : source;
     lens.show({ mode: ui.mode, colours: colours(), opacity: opacity() / 100, wipe: ui.wipe, panes: { side: [first, map], source: [source] }[ui.mode] || [map] });
   }
 
-  const subject = () => `${worded_(answer.class)}${answer.against ? ` rather than ${worded_(answer.against)}` : ""}`;
+  const subject = () => answer.against ? t("dissect.rather", { class: worded_(answer.class), other: worded_(answer.against) }) : worded_(answer.class);
 
   function legend(of) {
     const m = of.map;
-    return [of === answer && changed() ? "What if: " : "", h("strong", null, "AI, not verified"), ` · ${subject()} · ${answer.model} ${answer.version} · ${answer.title}${answer.layer ? ` at ${answer.layer}` : ""}`, h("br"),
-      m.width ? [m.signed ? "against " : "0 ", scale(m, colours()), m.signed ? " for the class" : ` ${m.max.toPrecision(3)}: the map's greatest`] : "no map: see the notes", m.unseen.length ? " · hatched: not seen by the network" : ""];
+    return [of === answer && changed() ? `${t("dissect.what-if")} ` : "", h("strong", null, t("frame.ai")), ` · ${subject()} · ${answer.model} ${answer.version} · ${answer.title}${answer.layer ? ` ${t("map.at", { layer: answer.layer })}` : ""}`, h("br"),
+      m.width ? [m.signed ? `${t("dissect.against")} ` : "0 ", scale(m, colours()), " ", m.signed ? t("dissect.for-class") : t("dissect.greatest", { max: figures(m.max) })] : t("dissect.no-map"), m.unseen.length ? ` · ${t("dissect.hatched")}` : ""];
   }
 
   function header() {
     if (tried) {
-      return h("div", { class: "row between" }, h("div", { class: "row" }, h("h2", { class: "big" }, `Why ${subject()}?`), h("span", { class: "chip warn" }, h("span", { class: "sign", "aria-hidden": "true" }, "!"), "AI, not verified")), h("span", { class: "muted" }, `${tried.name}: part of no record, kept nowhere`));
+      return h("div", { class: "row between" }, h("div", { class: "row" }, h("h2", { class: "big" }, t("dissect.why", { what: subject() })), h("span", { class: "chip warn" }, h("span", { class: "sign", "aria-hidden": "true" }, "!"), t("frame.ai"))), h("span", { class: "muted" }, t("dissect.of-no-record", { name: tried.name })));
     }
     return h("div", { class: "frame-head" },
-      h("a", { class: "back", href: `#/studies/${encodeURIComponent(uid)}${frame ? `?frame=${frame.key}` : ""}` }, "← Study"),
-      h("div", { class: "row between" }, h("div", { class: "row" }, h("h1", null, `Why ${subject()}?`), h("span", { class: "chip warn" }, h("span", { class: "sign", "aria-hidden": "true" }, "!"), "AI, not verified")),
-      h("div", { class: "row" }, ...[[-1, "‹", "Previous frame"], [1, "›", "Next frame"]].map(([by, sign, name]) => {
+      h("a", { class: "back", href: `#/studies/${encodeURIComponent(uid)}${frame ? `?frame=${frame.key}` : ""}` }, t("dissect.back")),
+      h("div", { class: "row between" }, h("div", { class: "row" }, h("h1", null, t("dissect.why", { what: subject() })), h("span", { class: "chip warn" }, h("span", { class: "sign", "aria-hidden": "true" }, "!"), t("frame.ai"))),
+      h("div", { class: "row" }, ...[[-1, "‹", t("viewer.previous")], [1, "›", t("viewer.next")]].map(([by, sign, name]) => {
         const to = neighbour(by);
         return to ? h("a", { class: "button", href: lookInto(to, query({})), "aria-label": name }, sign) : h("span", { class: "button off", "aria-hidden": "true" }, sign);
-      }), h("span", { class: "position" }, frame ? `${frame.label} (${frames.indexOf(frame) + 1} of ${frames.length})` : `Frame ${number}`))));
+      }), h("span", { class: "position" }, frame ? t("viewer.at", { frame: frame.label, some: frames.indexOf(frame) + 1, n: frames.length }) : t("dissect.frame", { number: String(number) })))));
   }
 
   const neighbour = (by) => frames.filter((f) => f.source && !f.conflict)[frames.filter((f) => f.source && !f.conflict).indexOf(frame) + by];
@@ -158,13 +159,13 @@ export function frameView({ uid, sop, number, params, tried }) {
       return h("label", { class: "slider" }, label, h("input", { type: "range", id, min: 0, max: 100, value, oninput: (e) => { out.textContent = `${e.target.value} %`; set(Number(e.target.value)); lens.set(opacity() / 100, ui.wipe); link(); } }), out);
     };
     return [
-      h("div", { class: "segments", role: "group", "aria-label": "View" }, Object.entries(modes).map(([mode, name]) => h("button", { class: "segment", id: `mode-${mode}`, "aria-pressed": String(mode === ui.mode), onclick: () => show(mode) }, name))),
-      ui.mode === "source" ? null : range("opacity", "Map", opacity(), (v) => { ui.opacity = v; }),
-      ui.mode === "wipe" ? range("wipe", "Wipe", ui.wipe, (v) => { ui.wipe = v; }) : null,
-      ui.mode === "flicker" ? h("button", { class: "button", id: "swap", onclick: () => lens.swap() }, "Swap") : null,
-      select("colours", "Colours", ui.colours, [["", "as sent"], ...Object.keys(palette.named).map((n) => [n, words(n)])], (v) => { ui.colours = v; link(); draw(); }),
-      h("div", { class: "row tight" }, [["+", "Zoom in", () => lens.go(lens.at().zoom * 1.25, lens.at().x, lens.at().y)], ["−", "Zoom out", () => lens.go(lens.at().zoom / 1.25, lens.at().x, lens.at().y)], ["1:1", "Whole frame", () => lens.go(1, 0, 0)]]
-        .map(([sign, name, go]) => h("button", { class: "button", "aria-label": sign === "1:1" ? "1:1, whole frame" : name, onclick: go }, sign))),
+      h("div", { class: "segments", role: "group", "aria-label": t("viewer.view") }, Object.entries(modes).map(([mode, name]) => h("button", { class: "segment", id: `mode-${mode}`, "aria-pressed": String(mode === ui.mode), onclick: () => show(mode) }, name))),
+      ui.mode === "source" ? null : range("opacity", t("dissect.map"), opacity(), (v) => { ui.opacity = v; }),
+      ui.mode === "wipe" ? range("wipe", t("dissect.wipe"), ui.wipe, (v) => { ui.wipe = v; }) : null,
+      ui.mode === "flicker" ? h("button", { class: "button", id: "swap", onclick: () => lens.swap() }, t("dissect.swap")) : null,
+      select("colours", t("dissect.colours"), ui.colours, [["", t("dissect.as-sent")], ...Object.keys(palette.named).map((n) => [n, words(n)])], (v) => { ui.colours = v; link(); draw(); }),
+      h("div", { class: "row tight" }, [["+", t("dissect.zoom-in"), () => lens.go(lens.at().zoom * 1.25, lens.at().x, lens.at().y)], ["−", t("dissect.zoom-out"), () => lens.go(lens.at().zoom / 1.25, lens.at().x, lens.at().y)], ["1:1", t("dissect.whole"), () => lens.go(1, 0, 0)]]
+        .map(([sign, name, go]) => h("button", { class: "button", "aria-label": name, onclick: go }, sign))),
     ];
   }
 
@@ -181,30 +182,30 @@ export function frameView({ uid, sop, number, params, tried }) {
   // probabilities are bars, and the choice of the class.
   function probabilities() {
     const old = (i) => before?.probabilities[i].probability;
-    return [h("h2", null, "What the network says"), h("p", { class: "muted" }, `Choose a class to see why. The line is its threshold.${before ? " What if: beside it how the class stood before." : ""}`),
-      h("div", { class: "bars classes", role: "group", "aria-label": "Class to explain" }, answer.probabilities.map((p, i) => h("button", {
+    return [h("h2", null, t("dissect.says")), h("p", { class: "muted" }, t("dissect.choose-class"), before ? ` ${t("dissect.before")}` : ""),
+      h("div", { class: "bars classes", role: "group", "aria-label": t("dissect.class") }, answer.probabilities.map((p, i) => h("button", {
         class: `class-row ${p.probability >= p.threshold ? "over finding" : ""}`, id: `class-${i + 1}`, "aria-pressed": String(p.class === answer.class), onclick: () => choose({ class: p.class }),
       }, h("span", { class: "row between" }, h("span", null, worded_(p.class)), h("span", { class: "value" }, percent(p.probability))),
-      before ? h("span", { class: "was" }, `was ${percent(old(i))}, ${points(p.probability - old(i))}`) : null,
+      before ? h("span", { class: "was" }, t("dissect.was", { probability: percent(old(i)), change: points(p.probability - old(i)) })) : null,
       h("span", { class: "bar-track", "aria-hidden": "true" }, before ? h("span", { class: "bar-was", style: { width: `${100 * old(i)}%` } }) : null, h("span", { class: "bar-fill", style: { width: `${100 * p.probability}%` } }), h("span", { class: "mark", style: { left: `${100 * p.threshold}%` } })),
-      h("span", { class: "hidden" }, `, threshold ${percent(p.threshold)}`))))];
+      h("span", { class: "hidden" }, `, ${t("findings.threshold", { threshold: percent(p.threshold) })}`))))];
   }
 
   function controls() {
     const others = answer.probabilities.map((p) => p.class).filter((c) => c !== answer.class);
     return h("div", { class: "choices" },
       ofModel(answer.model),
-      select("against", "Rather than", q.against, [["", "any other"], ...others.map((c) => [c, worded_(c)])], (v) => choose({ class: q.class || answer.class, against: v })),
-      select("method", "Method", answer.method, network.methods.map((m) => [m.name, `${m.title}${m.runs ? " (many runs: slow)" : ""}`]), (v) => choose({ method: v })));
+      select("against", t("dissect.rather-than"), q.against, [["", t("dissect.any-other")], ...others.map((c) => [c, worded_(c)])], (v) => choose({ class: q.class || answer.class, against: v })),
+      select("method", t("dissect.method"), answer.method, network.methods.map((m) => [m.name, m.runs ? t("dissect.slow", { method: m.title }) : m.title]), (v) => choose({ method: v })));
   }
 
   // words_ say what the map shows, what it does not, and what the gateway noted.
   function words_() {
     const [does, not] = shows(answer.method);
-    return [h("h2", null, `What ${answer.title} shows`), h("p", null, does), h("p", null, h("strong", null, "What it does not: "), `${not} It is the network's reason, not the lesion's border, and it may be wrong together with the network.`),
+    return [h("h2", null, t("dissect.method-shows", { method: answer.title })), h("p", null, does), h("p", null, h("strong", null, t("dissect.does-not")), ` ${not} `, t("dissect.reason")),
       h("ul", { class: "notes" }, answer.notes.map((n) => h("li", null, n))),
-      tried ? null : h("div", { class: "row" }, h("button", { class: "button", id: "copy", onclick: copy }, "Copy link to this view"),
-        h("a", { class: "button", id: "download", download: `explanation-${answer.class}.png`, href: "#", onclick: (e) => { e.target.href = download(); } }, "Download as PNG"))];
+      tried ? null : h("div", { class: "row" }, h("button", { class: "button", id: "copy", onclick: copy }, t("dissect.copy")),
+        h("a", { class: "button", id: "download", download: `explanation-${answer.class}.png`, href: "#", onclick: (e) => { e.target.href = download(); } }, t("dissect.download")))];
   }
 
   const download = () => `${base}/explanation.png?${query({ class: answer.class, colours: ui.colours, opacity: opacity() })}`;
@@ -212,9 +213,9 @@ export function frameView({ uid, sop, number, params, tried }) {
   async function copy(e) {
     try {
       await navigator.clipboard.writeText(location.href);
-      e.target.textContent = "Copied";
+      e.target.textContent = t("dissect.copied");
     } catch { // no clipboard without HTTPS: the address is the link
-      e.target.textContent = "Copy it from the address bar";
+      e.target.textContent = t("dissect.copy-yourself");
     }
   }
 
@@ -224,8 +225,8 @@ export function frameView({ uid, sop, number, params, tried }) {
     const at = network.methods.find((m) => m.name === answer.method)?.at_layer ? answer.method : "gradcam";
     const tile = (title, choice) => ({ title, choice, ask: (signal) => explanation(query({ class: answer.class, ...choice, as: "map" }), signal), image: () => tried ? drawn(tried.bitmap) : h("img", { alt: "", src: `${frame?.source}.jpg?width=480` }), colours: colours(), opacity: palette.opacity });
     return [
-      { name: "methods", title: "Three methods", tiles: ["gradcam", "gradient", "guided-gradcam"].filter(has).map((method) => tile({ gradcam: "Grad-CAM", gradient: "Saliency (gradient)", "guided-gradcam": "Guided Grad-CAM" }[method], { method })) },
-      { name: "blocks", title: `Block by block, ${network.methods.find((m) => m.name === at)?.title || at}`, tiles: has(at) ? blocks.map((l) => tile(`${l.name} (${l.columns}×${l.rows}, ${plural(l.channels, "channel")})`, { method: at, layer: l.name })) : [] },
+      { name: "methods", title: t("dissect.three"), tiles: ["gradcam", "gradient", "guided-gradcam"].filter(has).map((method) => tile({ gradcam: "Grad-CAM", gradient: t("dissect.saliency"), "guided-gradcam": "Guided Grad-CAM" }[method], { method })) },
+      { name: "blocks", title: t("dissect.by-block", { method: network.methods.find((m) => m.name === at)?.title || at }), tiles: has(at) ? blocks.map((l) => tile(t("dissect.layer-of", { name: l.name, size: `${l.columns}×${l.rows}`, n: l.channels }), { method: at, layer: l.name })) : [] },
     ];
   }
 
@@ -258,14 +259,14 @@ export function frameView({ uid, sop, number, params, tried }) {
   }
 
   return {
-    title: () => answer ? `Why ${subject()}?` : "Frame",
+    title: () => answer ? t("dissect.why", { what: subject() }) : t("viewer.frame"),
     interval: () => 60000, // until it is answered
     stop: () => { asking?.abort(); clearInterval(waiting); lens.stop(); more.stop(); worth.stop(); experiment.stop(); },
     el: h("div", { class: "dissect" }, head.el, fault.el,
       h("div", { class: "dissecting" },
-        h("section", { class: "viewer", "aria-label": "Frame" }, tools.el, lens.el, h("div", { class: "under" }, reading, progress),
-          h("p", { class: "muted keys", id: "lens-keys" }, "With the picture in focus: ← → frame · ↑ ↓ and Shift+← → move · + − 0 zoom · 1–9 class · x swap with “rather than” · m method · l layer · v view · c colours · [ ] opacity · Space swap · b draw a box · d download")),
-        h("aside", { class: "panel", tabindex: 0, "aria-label": "Choices" }, bars.el, choices.el, network_.el, said.el)),
+        h("section", { class: "viewer", "aria-label": t("viewer.frame") }, tools.el, lens.el, h("div", { class: "under" }, reading, progress),
+          h("p", { class: "muted keys", id: "lens-keys" }, t("dissect.keys"))),
+        h("aside", { class: "panel", tabindex: 0, "aria-label": t("dissect.choices") }, bars.el, choices.el, network_.el, said.el)),
       h("div", { class: "columns" }, experiment.el, tried ? null : worth.el), more.el),
     async read(signal) {
       if (answer) return;
@@ -285,7 +286,7 @@ export function frameView({ uid, sop, number, params, tried }) {
 
 // drawn is a bitmap as an element.
 function drawn(bitmap) {
-  const canvas = h("canvas", { class: "plain", width: bitmap.width, height: bitmap.height, role: "img", "aria-label": "The picture" });
+  const canvas = h("canvas", { class: "plain", width: bitmap.width, height: bitmap.height, role: "img", "aria-label": t("dissect.picture") });
   canvas.getContext("2d").drawImage(bitmap, 0, 0);
   return canvas;
 }

@@ -14,6 +14,8 @@ export function personName(pn) {
 
 // decimal is n with so many digits behind the decimal mark.
 export const decimal = (n, digits) => n.toLocaleString(locale, { minimumFractionDigits: digits, maximumFractionDigits: digits });
+// figures is n with three significant digits.
+export const figures = (n) => n.toLocaleString(locale, { minimumSignificantDigits: 3, maximumSignificantDigits: 3 });
 export const percent = (p) => `${decimal(100 * p, p > 0 && p < 0.001 ? 2 : 1)} %`;
 
 const moment = new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeStyle: "medium" });

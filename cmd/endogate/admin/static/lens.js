@@ -1,5 +1,7 @@
 // The lens: a frame with a map over it, beside it, wiped or in turns, zoomed and moved; what is under the pointer is read.
 import { h, svg } from "./dom.js";
+import { figures } from "./format.js";
+import { t } from "./words.js";
 
 const ramp = 0.25; // of the scale, over which a map fades in: as in the pictures that leave
 const most = 12, swaps = 6, pace = 800; // the greatest zoom; how often and how fast a flicker goes by itself: never for longer than five seconds
@@ -23,7 +25,7 @@ export function paint(map, colours, label) {
 
 // scale is the colours of a map as a bar.
 export function scale(map, colours) {
-  const bar = h("canvas", { class: "scale", width: 256, height: 1, role: "img", "aria-label": map.signed ? "colours from against the class to for it" : "colours from no weight to the most" });
+  const bar = h("canvas", { class: "scale", width: 256, height: 1, role: "img", "aria-label": map.signed ? t("lens.signed") : t("map.colours") });
   const context = bar.getContext("2d");
   table(map, colours).forEach(([r, g, b, a], x) => { context.fillStyle = `rgb(${r} ${g} ${b} / ${a / 255})`; context.fillRect(x, 0, 1, 1); });
   return bar;
@@ -33,7 +35,7 @@ export function scale(map, colours) {
 function marks(pane, drawing) {
   const { columns, rows } = pane.size, path = (points) => `M${points.map((p) => p.join(" ")).join("L")}`;
   const rect = ([l, t, r, b], cls) => svg("rect", { class: cls, x: l, y: t, width: r - l, height: b - t });
-  return svg("svg", { class: "marks", viewBox: `0 0 ${columns} ${rows}`, role: "img", "aria-label": pane.unseen.length ? "hatched: not seen by the network" : "nothing is marked" },
+  return svg("svg", { class: "marks", viewBox: `0 0 ${columns} ${rows}`, role: "img", "aria-label": pane.unseen.length ? t("dissect.hatched") : t("lens.unmarked") },
     svg("defs", null, svg("pattern", { id: "unseen", width: columns / 40, height: columns / 40, patternUnits: "userSpaceOnUse", patternTransform: "rotate(45)" }, svg("line", { x1: 0, y1: 0, x2: 0, y2: columns / 40 }))),
     pane.black.map((box) => rect(box, "black")), pane.unseen.map((box) => rect(box, "unseen")),
     pane.regions.flatMap((r) => r.contours.map((c) => svg("path", { class: "own", d: path(c) }))),
@@ -45,7 +47,7 @@ function marks(pane, drawing) {
 export function createLens({ drawn, moved, read, key }) {
   const at = { zoom: 1, x: 0, y: 0 }; // moved by x, y of the frame's width and height
   let shown = { mode: "overlay", panes: [], opacity: 0.5, wipe: 50 }, held, box, drawing = false, turn, on = true;
-  const el = h("div", { class: "stage lens", tabindex: 0, role: "group", "aria-label": "Frame and map", "aria-describedby": "lens-keys" });
+  const el = h("div", { class: "stage lens", tabindex: 0, role: "group", "aria-label": t("lens.both"), "aria-describedby": "lens-keys" });
 
   // fitted is where the frame lies in a pane's element, in its pixels, before it is zoomed.
   function fitted(pane) {
@@ -63,12 +65,12 @@ export function createLens({ drawn, moved, read, key }) {
   function reading(pane, [x, y], what) {
     const { columns, rows } = pane.size, m = pane.map;
     if (x < 0 || y < 0 || x >= columns || y >= rows) return read("");
-    const where = `${what} column ${Math.floor(x)}, row ${Math.floor(y)}`;
+    const where = `${what} ${t("lens.at", { column: String(Math.floor(x)), row: String(Math.floor(y)) })}`;
     if (!m?.width) return read(where);
     const v = m.bytes[Math.floor(y / rows * m.height) * m.width + Math.floor(x / columns * m.width)];
     const share = m.signed ? (v - 128) / 127 : v / 255;
-    if (pane.unseen.some(([l, t, r, b]) => x >= l && x < r && y >= t && y < b)) return read(`${where}: not seen by the network`);
-    read(`${where}: ${(share * m.max).toPrecision(3)}, ${Math.round(100 * share)} % of the map's greatest`);
+    if (pane.unseen.some(([left, top, right, bottom]) => x >= left && x < right && y >= top && y < bottom)) return read(`${where}: ${t("lens.unseen")}`);
+    read(`${where}: ${t("lens.value", { value: figures(share * m.max), n: Math.round(100 * share) })}`);
   }
 
   function move() {
@@ -90,7 +92,7 @@ export function createLens({ drawn, moved, read, key }) {
     moved(at);
   }
 
-  const centre = () => { const p = shown.panes.at(-1); if (p) reading(p, [(0.5 - at.x) * p.size.columns, (0.5 - at.y) * p.size.rows], "Centre:"); };
+  const centre = () => { const p = shown.panes.at(-1); if (p) reading(p, [(0.5 - at.x) * p.size.columns, (0.5 - at.y) * p.size.rows], t("lens.centre")); };
   const paneOf = (event) => shown.panes.find((p) => p.figure.contains(event.target)) || shown.panes[0];
 
   el.addEventListener("wheel", (e) => { if (!shown.panes.length) return; e.preventDefault(); go(at.zoom * (e.deltaY < 0 ? 1.2 : 1 / 1.2), at.x, at.y); }, { passive: false });

@@ -1,6 +1,7 @@
 // A map over its frame: the transparent layer that the slider mixes with the source, what was masked, outlines, the legend.
 import { h, svg } from "./dom.js";
 import { method, percent, worded } from "./format.js";
+import { named, t } from "./words.js";
 
 const ramp = 0.25; // of the scale, over which the layer fades in: as in the pictures that leave
 
@@ -8,7 +9,7 @@ const ramp = 0.25; // of the scale, over which the layer fades in: as in the pic
 export function layer(f, frame, palette) {
   const a = frame.analyses.find((x) => x.columns && x.findings.includes(f)), d = f.drawn;
   const scale = Math.min(1, 800 / a.columns), width = Math.round(a.columns * scale), height = Math.round(a.rows * scale);
-  const canvas = h("canvas", { class: "heat", width, height, role: "img", "aria-label": `Map for ${worded(f)}` });
+  const canvas = h("canvas", { class: "heat", width, height, role: "img", "aria-label": t("map.for", { what: worded(f) }) });
   const values = Uint8Array.from(atob(d.values), (c) => c.charCodeAt(0)), image = canvas.getContext("2d").createImageData(width, height);
   const colours = palette.colours.map((c) => [1, 3, 5].map((i) => parseInt(c.slice(i, i + 2), 16)));
   const [left, top, right, bottom] = d.crop.map((v) => v * scale);
@@ -38,11 +39,11 @@ export function hatched(frame, hot) {
   const masked = hot?.drawn?.masked, a = masked?.length && frame.analyses.find((x) => x.columns && x.findings.includes(hot));
   if (!a) return null;
   const apart = a.columns / 40;
-  return svg("svg", { class: "masked", viewBox: `0 0 ${a.columns} ${a.rows}`, role: "img", "aria-label": "masked, not seen by the network" },
+  return svg("svg", { class: "masked", viewBox: `0 0 ${a.columns} ${a.rows}`, role: "img", "aria-label": t("map.masked-unseen") },
     svg("defs", null, svg("pattern", { id: "hatch", width: apart, height: apart, patternUnits: "userSpaceOnUse", patternTransform: "rotate(45)" },
       svg("line", { x1: 0, y1: 0, x2: 0, y2: apart }))),
-    masked.map(([l, t, r, b]) => [svg("rect", { x: l, y: t, width: r - l, height: b - t, fill: "url(#hatch)" }),
-      svg("text", { x: (l + r) / 2, y: (t + b) / 2, "font-size": a.rows / 26 }, "masked")]));
+    masked.map(([left, top, right, bottom]) => [svg("rect", { x: left, y: top, width: right - left, height: bottom - top, fill: "url(#hatch)" }),
+      svg("text", { x: (left + right) / 2, y: (top + bottom) / 2, "font-size": a.rows / 26 }, t("map.masked"))]));
 }
 
 // outline draws contours, which are in source pixels, so a view box of the frame's size puts them in place at any scale. They
@@ -63,17 +64,17 @@ function open(points, masked) {
 
 // legend is all that has to be known of a map, beside it.
 export function legend(f, palette) {
-  const bar = h("canvas", { class: "scale", width: palette?.colours.length || 1, height: 1, role: "img", "aria-label": "colours from no weight to the most" });
+  const bar = h("canvas", { class: "scale", width: palette?.colours.length || 1, height: 1, role: "img", "aria-label": t("map.colours") });
   if (palette) {
     const g = bar.getContext("2d");
     palette.colours.forEach((c, x) => { g.fillStyle = c; g.fillRect(x, 0, 1, 1); });
   }
   const d = f.drawn;
-  return [h("strong", null, "AI, not verified"), ` · ${worded(f)} ${percent(f.probability)} · ${f.by}`,
-    d ? ` · ${method(d.method)}${d.layer && d.layer !== "last" ? ` at ${d.layer}` : ""}` : "", h("br"),
-    palette ? ["0 ", bar, " max: weight for the class, of the map's maximum"] : null,
-    f.contours.length ? ` · ${f.outline ? `blue line: ${f.outline} by the network` : "outline: hot region (half of the maximum)"}, not the border of a lesion` : "",
-    f.share ? ` · ${f.outline} of ${percent(f.share)} of the frame` : "",
-    d?.masked?.length ? " · hatched: masked, not seen by the network" : "",
+  return [h("strong", null, t("frame.ai")), ` · ${worded(f)} ${percent(f.probability)} · ${f.by}`,
+    d ? ` · ${method(d.method)}${d.layer && d.layer !== "last" ? ` ${t("map.at", { layer: d.layer })}` : ""}` : "", h("br"),
+    palette ? ["0 ", bar, " ", t("map.scale")] : null,
+    f.contours.length ? ` · ${f.outline ? t("map.blue-line", { outline: named("outline", f.outline) }) : t("map.hot")}` : "",
+    f.share ? ` · ${t("map.share", { outline: named("outline", f.outline), share: percent(f.share) })}` : "",
+    d?.masked?.length ? ` · ${t("map.hatched")}` : "",
     d?.fallback ? h("div", null, d.fallback) : null];
 }

@@ -1,5 +1,6 @@
 // The network as a picture: its layers from the picture up, how fine their grid is, and what a place of each sees of the frame.
 import { h, svg } from "./dom.js";
+import { t } from "./words.js";
 
 // layers lists those of the blocks, and the others where they are wanted; pick is called with the name of one.
 export function layers(network, chosen, pick) {
@@ -8,12 +9,12 @@ export function layers(network, chosen, pick) {
     svg("svg", { viewBox: "0 0 44 44", width: 44, height: 44, "aria-hidden": "true" },
       svg("rect", { class: "input", x: 1, y: 1, width: 42, height: 42 }),
       ...grid(of(l)), l.sees ? svg("rect", { class: "sees", x: 22 - 21 * l.sees / side, y: 22 - 21 * l.sees / side, width: 42 * l.sees / side, height: 42 * l.sees / side }) : null),
-    h("span", null, h("span", { class: "layer-name" }, short(l.name), l.last ? h("span", { class: "tag" }, " last") : null),
-      h("span", { class: "muted" }, `${l.columns}×${l.rows} places, ${l.channels} channels`, h("br"), l.sees ? l.sees >= side ? "a place sees all of the frame" : `a place sees ${l.sees} of ${side} pixels` : "what a place sees is not known"))));
+    h("span", null, h("span", { class: "layer-name" }, short(l.name), l.last ? h("span", { class: "tag" }, " ", t("network.last")) : null),
+      h("span", { class: "muted" }, t("network.places", { size: `${l.columns}×${l.rows}`, n: l.channels }), h("br"), l.sees ? l.sees >= side ? t("network.sees-all") : t("network.sees", { some: l.sees, n: side }) : t("network.sees-unknown")))));
   const blocks = network.layers.filter((l) => l.block), others = network.layers.filter((l) => !l.block), hidden = !others.some((l) => l.name === chosen);
-  return [h("h2", null, "Layer"), h("p", { class: "muted" }, `From the picture (${network.columns}×${network.rows}) up to the classes. Coarser layers know more and see more. Frame: what one place sees.`),
+  return [h("h2", null, t("network.layer")), h("p", { class: "muted" }, t("network.what", { size: `${network.columns}×${network.rows}` })),
     h("ol", { class: "layers" }, blocks.map(row)),
-    others.length ? h("details", { open: !hidden }, h("summary", null, `All ${network.layers.length} layers`), h("ol", { class: "layers" }, network.layers.map(row))) : null];
+    others.length ? h("details", { open: !hidden }, h("summary", null, t("network.all", { n: network.layers.length })), h("ol", { class: "layers" }, network.layers.map(row))) : null];
 }
 
 // grid draws as many lines as a small picture can show.

@@ -2,6 +2,7 @@
 import { h, svg } from "./dom.js";
 import { percent, worded } from "./format.js";
 import { hatched, layer, legend, outline } from "./map.js";
+import { t } from "./words.js";
 
 const unanalysed = 24; // frames shown of a multi-frame instance that no model has seen
 
@@ -26,14 +27,20 @@ function frameOf(instance, at, number) {
   const best = [...all].sort((a, b) => (b.role === "finding") - (a.role === "finding") || b.probability - a.probability)[0];
   return {
     key: `${at + 1}-${number}`, study: instance.study_instance_uid, instance: instance.sop_instance_uid, entry: instance.entry, number, analyses, conflict: instance.state === "conflict",
-    label: `Image ${instance.instance_number || at + 1}${instance.number_of_frames > 1 ? ` · frame ${number}` : ""}`,
+    label: frameLabel(instance, at, number),
     source: instance.released ? "" : `/api/v1/instances/${encodeURIComponent(instance.entry || instance.sop_instance_uid)}/frames/${number}`,
     notAnalysed: instance.reason, remarks: instance.remarks,
-    state: analyses.some((a) => a.state === "open") ? "analysing" : analyses.some((a) => a.state === "parked") ? "not analysed: parked"
-      : instance.state === "conflict" ? "UID conflict" : analyses.some((a) => a.state === "done") ? "no class over threshold" : "not analysed",
+    state: analyses.some((a) => a.state === "open") ? t("frame.analysing") : analyses.some((a) => a.state === "parked") ? t("frame.parked")
+      : instance.state === "conflict" ? t("frame.conflict") : analyses.some((a) => a.state === "done") ? t("frame.nothing-over") : t("frame.not-analysed"),
     top: best && { text: `${worded(best)} ${percent(best.probability)}`, role: best.role, probability: best.probability, threshold: best.threshold },
     weight: best ? (best.role === "finding") + best.probability : 0, classes: all.map((f) => f.class),
   };
+}
+
+// frameLabel is what a frame is called: its image, and its number where that has several.
+export function frameLabel(instance, at, frame) {
+  const number = String(instance.instance_number || at + 1);
+  return instance.number_of_frames > 1 ? t("frame.of-image", { number, frame: String(frame) }) : t("frame.image", { number });
 }
 
 // lookInto is the page that looks into a frame, for a model and a class.
@@ -46,17 +53,17 @@ export function createViewer({ step }) {
   const ui = { mode: "overlay", opacity: 0, contours: true, heatmap: "" };
   let palette;
   let frame, drawn;
-  const position = h("span", { class: "position" }), look = h("a", { class: "button look", id: "look", hidden: true }, "Look into this frame");
+  const position = h("span", { class: "position" }), look = h("a", { class: "button look", id: "look", hidden: true }, t("viewer.look"));
   const stage = h("div", { class: "stage" });
-  const slider = h("input", { type: "range", id: "opacity", min: 0, max: 100, value: ui.opacity, "aria-label": "Heatmap opacity in percent", oninput: () => { ui.opacity = Number(slider.value); opacity(); } });
+  const slider = h("input", { type: "range", id: "opacity", min: 0, max: 100, value: ui.opacity, "aria-label": t("viewer.opacity"), oninput: () => { ui.opacity = Number(slider.value); opacity(); } });
   const shown = h("output", { for: "opacity" });
   const contours = h("input", { type: "checkbox", id: "contours", checked: true, onchange: () => { ui.contours = contours.checked; draw(); } });
   const modes = ["overlay", "side", "source"].map((mode) => h("button", {
     class: "segment", id: `mode-${mode}`, "aria-pressed": String(mode === ui.mode), onclick: () => { ui.mode = mode; draw(); },
-  }, { overlay: "Overlay", side: "Side by side", source: "Source only" }[mode]));
-  const segments = h("div", { class: "segments", role: "group", "aria-label": "View" }, modes);
-  const outlines = h("label", { class: "check" }, contours, "Outlines");
-  const strength = h("label", { class: "slider" }, "Heatmap", slider, shown);
+  }, { overlay: t("viewer.overlay"), side: t("viewer.side"), source: t("viewer.only-source") }[mode]));
+  const segments = h("div", { class: "segments", role: "group", "aria-label": t("viewer.view") }, modes);
+  const outlines = h("label", { class: "check" }, contours, t("viewer.outlines"));
+  const strength = h("label", { class: "slider" }, t("viewer.heatmap"), slider, shown);
 
   function opacity() {
     shown.textContent = `${ui.opacity} %`;
@@ -70,7 +77,7 @@ export function createViewer({ step }) {
   }
 
   function draw() {
-    if (!frame) return stage.replaceChildren(h("div", { class: "empty" }, "No frame"));
+    if (!frame) return stage.replaceChildren(h("div", { class: "empty" }, t("viewer.none")));
     modes.forEach((b) => b.setAttribute("aria-pressed", String(b.id === `mode-${ui.mode}`)));
     const hot = finding();
     const now = JSON.stringify([frame.key, frame.source, frame.analyses, hot, ui.mode, ui.contours, palette?.opacity]);
@@ -82,28 +89,28 @@ export function createViewer({ step }) {
     const picture = (src, alt, cls) => {
       const img = h("img", { class: cls, alt });
       img.addEventListener("load", () => img.parentElement?.classList.remove("loading"));
-      img.addEventListener("error", () => { img.replaceWith(h("div", { class: "broken" }, "This frame cannot be shown here. Open it at the archive.")); });
+      img.addEventListener("error", () => { img.replaceWith(h("div", { class: "broken" }, t("viewer.broken"))); });
       img.src = src;
       return img;
     };
-    const source = () => frame.source ? picture(`${frame.source}.jpg`, `Source frame, ${frame.label}`, "plain")
-      : h("div", { class: "broken" }, "The gateway no longer keeps this frame: its work is done. Open it at the archive.");
-    const heat = () => picture(`/api/v1/instances/${encodeURIComponent(hot.heatmap)}/frames/1.jpg`, `Heatmap for ${said(hot)}`, "heat");
+    const source = () => frame.source ? picture(`${frame.source}.jpg`, t("viewer.source-of", { frame: frame.label }), "plain")
+      : h("div", { class: "broken" }, t("viewer.gone"));
+    const heat = () => picture(`/api/v1/instances/${encodeURIComponent(hot.heatmap)}/frames/1.jpg`, t("viewer.heatmap-for", { what: said(hot) }), "heat");
     const lines = () => [hatched(frame, hot), ui.contours ? outline(frame, hot) : null];
     const figure = (cls, caption, ...content) => h("figure", null, h("div", { class: cls }, content), h("figcaption", null, caption));
     stage.dataset.mode = ui.mode;
-    if (ui.mode === "source" || !hot) stage.replaceChildren(figure("stacked", "Source", source(), ui.contours ? outline(frame, hot) : null));
-    else if (ui.mode === "side") stage.replaceChildren(figure("stacked", "Source", source(), lines()), figure("flat", legend(hot, palette), heat()));
+    if (ui.mode === "source" || !hot) stage.replaceChildren(figure("stacked", t("viewer.source"), source(), ui.contours ? outline(frame, hot) : null));
+    else if (ui.mode === "side") stage.replaceChildren(figure("stacked", t("viewer.source"), source(), lines()), figure("flat", legend(hot, palette), heat()));
     else if (hot.drawn?.values && palette) stage.replaceChildren(figure("stacked", legend(hot, palette), source(), layer(hot, frame, palette), lines()));
     else stage.replaceChildren(figure("flat", legend(hot, palette), heat())); // a map of pixels: as its object shows it
     opacity();
   }
 
   return {
-    el: h("section", { class: "viewer", "aria-label": "Frame" },
+    el: h("section", { class: "viewer", "aria-label": t("viewer.frame") },
       h("div", { class: "toolbar" },
-        h("div", { class: "row" }, h("button", { class: "button", "aria-label": "Previous frame", onclick: () => step(-1) }, "‹"), position,
-          h("button", { class: "button", "aria-label": "Next frame", onclick: () => step(1) }, "›")),
+        h("div", { class: "row" }, h("button", { class: "button", "aria-label": t("viewer.previous"), onclick: () => step(-1) }, "‹"), position,
+          h("button", { class: "button", "aria-label": t("viewer.next"), onclick: () => step(1) }, "›")),
         segments, strength, outlines, look),
       stage),
     show(f, total, at, colours) {
@@ -113,7 +120,7 @@ export function createViewer({ step }) {
       frame = f;
       look.hidden = !f?.source || f.conflict;
       if (f) look.href = lookInto(f);
-      position.textContent = f ? `${f.label} (${at + 1} of ${total})` : "";
+      position.textContent = f ? t("viewer.at", { frame: f.label, some: at + 1, n: total }) : "";
       draw();
     },
     showHeatmap(uid) { ui.heatmap = uid; if (ui.mode === "source") ui.mode = "overlay"; draw(); },
