@@ -64,6 +64,7 @@ type Options struct {
 	FFmpeg  string        // the program; "" is ffmpeg on the PATH
 	Timeout time.Duration // for one frame in ffmpeg; 0 is 30 s
 	Bounds  Bounds        // of one frame, whatever decodes it
+	Window  *Window       // of grey frames, in place of the data set's own; nil: its first
 	Scratch string        // the folder where the stream of a video lies, without a name, while it is decoded; "" is the system's
 }
 
@@ -209,6 +210,9 @@ func (i *Instance) describe() (pixels, error) {
 	px, err := describe(i.Attributes)
 	if err != nil {
 		return px, err
+	}
+	if i.options.Window != nil && px.samples == 1 {
+		px.window = i.options.Window
 	}
 	return px, i.options.Bounds.withDefaults().admit(px)
 }

@@ -18,15 +18,15 @@ type pixels struct {
 	stored, high     int
 	signed           bool
 	frames           int
-	window           *window
+	window           *Window
 	slope, intercept float64
 	palette          *palette
 
 	table []byte // of stored values to 8 bits; see levels
 }
 
-// window is a linear VOI window (PS3.3 C.11.2.1.2).
-type window struct{ center, width float64 }
+// Window is a linear VOI window (PS3.3 C.11.2.1.2), in units of the rescaled values; Width is 1 or more.
+type Window struct{ Center, Width float64 }
 
 // describe reads the module. What the standard requires and real devices leave out gets the value they mean.
 func describe(a *dicom.Attributes) (pixels, error) {
@@ -103,7 +103,7 @@ func (p *pixels) grayscale(a *dicom.Attributes) {
 	center, ok1 := a.Float(dicom.WindowCenter)
 	width, ok2 := a.Float(dicom.WindowWidth)
 	if ok1 && ok2 && width >= 1 {
-		p.window = &window{center, width}
+		p.window = &Window{center, width}
 	}
 }
 
@@ -147,12 +147,12 @@ func (p *pixels) levels() []byte {
 }
 
 // level maps x to 0..1 (PS3.3 C.11.2.1.2.1).
-func (w *window) level(x float64) float64 {
-	if w.width == 1 {
-		if x <= w.center-0.5 {
+func (w *Window) level(x float64) float64 {
+	if w.Width == 1 {
+		if x <= w.Center-0.5 {
 			return 0
 		}
 		return 1
 	}
-	return min(1, max(0, (x-(w.center-0.5))/(w.width-1)+0.5))
+	return min(1, max(0, (x-(w.Center-0.5))/(w.Width-1)+0.5))
 }

@@ -55,4 +55,9 @@ func (s *Server) routeDICOMweb(e *echo.Echo) {
 	} {
 		e.Match([]string{http.MethodGet, http.MethodHead}, path, serve)
 	}
+	for _, path := range []string{study, series, instance, instance + "/frames/:frames"} {
+		for _, kind := range []string{"/rendered", "/thumbnail"} {
+			e.Match([]string{http.MethodGet, http.MethodHead}, path+kind, serve)
+		}
+	}
 }
