@@ -369,7 +369,7 @@ type Reports struct {
 	Templates          string  `koanf:"templates"`  // folder with templates of drafts, over those that come with the gateway
 	Language           string  `koanf:"language"`   // of drafts
 	Font               string  `koanf:"font"`       // of pages, for names beyond Latin, Greek and Cyrillic; empty: Debian's fonts-droid-fallback
-	Viewer             string  `koanf:"viewer"`     // URL that pages link to, with {study} and perhaps {instance}; empty: none
+	Viewer             string  `koanf:"viewer"`     // URL that pages of reports and of studies link to, with {study} and perhaps {instance}; empty: none
 	// UnauthenticatedSign lets a person sign whom nobody knows, ReportingSystem makes what a known person signs verified.
 	UnauthenticatedSign bool `koanf:"unauthenticated_sign"`
 	ReportingSystem     bool `koanf:"reporting_system"`

@@ -74,7 +74,7 @@ the rest is parked for a person.
 | Service | Role | What |
 |---|---|---|
 | Studies Service, Search (QIDO-RS) | origin server | studies, series, instances that the spool still holds; keys by keyword or tag, wildcards, ranges, lists of UIDs; includefield, limit (500), offset; fuzzymatching is ignored, with Warning 299 |
-| Studies Service, Retrieve (WADO-RS) | origin server | study, series, instance as they are stored (multipart/related; an instance alone also as application/dicom); metadata (application/dicom+json); frames (as they are stored, or application/octet-stream); bulk data |
+| Studies Service, Retrieve (WADO-RS) | origin server | study, series, instance as they are stored (multipart/related; an instance alone also as application/dicom); metadata (application/dicom+json); frames (as they are stored, or application/octet-stream); rendered frames and thumbnails (image/jpeg, image/png; viewport, quality, window); bulk data |
 | Studies Service, Store (STOW-RS) | origin server | Part 10 instances of the SOP classes and transfer syntaxes that associations are accepted for (below); a token stands for the calling AE title; Failure Reason is the status of C-STORE |
 
 Statuses of a store: 200, 202 (some failed), 409 (all failed), 503 (all failed, some may be taken later), 415. Of the others: 200, 204 (no result), 206 (some instances have gone, or Accept does not take them), 304, 400, 401, 403, 404, 406, 409 (results that wait for a person),

@@ -2,11 +2,13 @@ package admin
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"endogate/cmd/endogate/access"
@@ -139,11 +141,27 @@ func (s *Server) study(c echo.Context) error {
 		return faultOf("the study was not read", err)
 	}
 	study.Page = p
+	if study.ViewerURL, err = s.viewerURL(c.Request().Context(), uid); err != nil {
+		return faultOf("the study was not read", err)
+	}
 	complete(&study)
 	if !s.identifies(c) {
 		hide(&study.StudySummary)
 	}
 	return s.answerStudy(c, study)
+}
+
+// viewerURL is where another viewer opens a study, at its first instance where the URL names one.
+func (s *Server) viewerURL(ctx context.Context, study dicom.UID) (string, error) {
+	first := ""
+	if strings.Contains(s.Viewer, "{instance}") {
+		some, err := s.Studies.Instances(ctx, study, Page{Limit: 1})
+		if err != nil || len(some) == 0 {
+			return "", err
+		}
+		first = string(some[0].SOPInstanceUID)
+	}
+	return strings.NewReplacer("{study}", url.QueryEscape(string(study)), "{instance}", url.QueryEscape(first)).Replace(s.Viewer), nil
 }
 
 // instancePart is how many instances of a study, with all their contours, are in memory at once for each who reads it.

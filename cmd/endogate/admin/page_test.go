@@ -140,6 +140,17 @@ func TestPage_draft(t *testing.T) {
 	require.Contains(t, b.text("#draft"), "no such draft")
 }
 
+// The link to another viewer is there where the configuration has one, and leads to the study.
+func TestPage_viewer(t *testing.T) {
+	s := newServer(t, newHospital(t))
+	s.Viewer = "https://pacs.example/viewer?StudyInstanceUIDs={study}&at={instance}"
+	b := openAt(t, serve(t, s))
+	b.visit("/#/studies/2.25.1001", "#viewer")
+	require.Equal(t, "https://pacs.example/viewer?StudyInstanceUIDs=2.25.1001&at=2.25.1001.1", eval[string](b, `document.querySelector("#viewer").href`))
+	require.Equal(t, "noopener noreferrer", eval[string](b, `document.querySelector("#viewer").rel`))
+	b.accessible("study with a link to a viewer")
+}
+
 func TestPage_keyboardAndDeepLink(t *testing.T) {
 	b := open(t, newHospital(t))
 	b.visit("/#/studies/2.25.1001?frame=3-1", ".thumb[aria-selected=true]")

@@ -57,6 +57,7 @@ type Server struct {
 	Metrics      *Metrics
 	Version      Version
 	Hosts        []string // host names of this server besides localhost and addresses
+	Viewer       string   // the URL at which another viewer opens a study, with {study} and perhaps {instance}; empty: there is none
 	Log          *slog.Logger
 
 	connections int // at once; 0: maxConnections

@@ -127,6 +127,8 @@ type Study struct {
 	Timeline   []Event    `json:"timeline"`            // in the order in which it happened
 
 	Page
+	ViewerURL string `json:"viewer_url,omitempty"` // where another viewer opens it
+
 	Totals StudyTotals `json:"totals"` // of the lists above that grow with the instances: of each, one page is given
 }
 

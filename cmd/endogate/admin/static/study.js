@@ -54,7 +54,7 @@ export function studyView({ uid, params }) {
   function draw() {
     if (!study) return;
     const f = frame();
-    head.show([study.status, study.urgent, study.patient_name, study.patient_id, study.accession_number, study.study_description, study.conflict_count, study.not_analysed_count, study.not_analysed_why, study.parked_count, study.instance_count, analysed(study), study.totals, study.gate, study.videos, study.segments], () => header(study));
+    head.show([study.status, study.urgent, study.patient_name, study.patient_id, study.accession_number, study.study_description, study.conflict_count, study.not_analysed_count, study.not_analysed_why, study.parked_count, study.instance_count, analysed(study), study.totals, study.gate, study.videos, study.segments, study.viewer_url], () => header(study));
     const list = shown(), classes = [...new Map(frames.flatMap((x) => x.analyses.flatMap((a) => a.findings)).map((x) => [x.class, worded(x)]))], of = [...new Set(frames.flatMap((x) => x.analyses.map((a) => a.model)))];
     sieve.show([only, classes, of, list.length, frames.length], () => frames.length > 1 ? [
       choice("sort", t("study.order"), only.sort, [["", t("study.as-taken")], ["importance", t("study.important-first")]], (v) => sift({ sort: v })),
@@ -115,7 +115,8 @@ const analysed = (s) => s.instances.some((i) => i.analyses.length);
 function header(s) {
   const fact = (name, value) => h("div", null, h("dt", null, name), h("dd", null, value || "–"));
   return h("div", { class: "study-head" },
-    h("div", { class: "row" }, h("h1", null, personName(s.patient_name)), urgentMark(s), studyChip(s), s.conflict_count ? chip(studyStatuses, "conflict") : null, notAnalysed(s) ? h("span", { class: "warn" }, notAnalysed(s)) : null),
+    h("div", { class: "row" }, h("h1", null, personName(s.patient_name)), urgentMark(s), studyChip(s), s.conflict_count ? chip(studyStatuses, "conflict") : null, notAnalysed(s) ? h("span", { class: "warn" }, notAnalysed(s)) : null,
+      s.viewer_url ? h("a", { class: "button", id: "viewer", href: s.viewer_url, target: "_blank", rel: "noopener noreferrer" }, t("study.viewer")) : null),
     h("dl", { class: "facts" },
       fact(t("studies.patient-id"), s.patient_id), fact(t("studies.accession"), s.accession_number), fact(t("studies.study"), `${date(s.study_date)} ${clock(s.study_time)}`),
       fact(t("study.description"), s.study_description), fact(t("studies.study-uid"), h("code", { class: "uid select" }, s.study_instance_uid))),
