@@ -2,6 +2,7 @@ package dicomnode
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -13,11 +14,11 @@ import (
 	"endogate/dicomnode/pdu"
 )
 
-// AssociateItself calls the server where it listens in clear, as a modality would, and asks it by C-ECHO whether it answers. So
+// AssociateItself calls the server where it listens, in clear or secured by TLS, as a modality would, and asks it by C-ECHO whether it answers. So
 // what no counter shows is found: that connections are not accepted any more, or that the machine has none left. The connection
 // is known by the address that it comes from, which is taken before it is made: it needs no peer in the list, takes nobody's
-// place, and is neither logged nor observed.
-func (s *Server) AssociateItself(ctx context.Context, listening net.Addr) error {
+// place, and is neither logged nor observed. A listener that wants certificates has to have its configuration from [Server.Sparing].
+func (s *Server) AssociateItself(ctx context.Context, listening net.Addr, secured bool) error {
 	at, err := netip.ParseAddrPort(listening.String())
 	if err != nil {
 		return fmt.Errorf("dicomnode: where the server listens: %w", err)
@@ -29,13 +30,13 @@ func (s *Server) AssociateItself(ctx context.Context, listening net.Addr) error 
 	case host.IsUnspecified(): // all of IPv6 has all of IPv4 with it
 		host = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 	}
-	if err := s.associateItself(ctx, netip.AddrPortFrom(host, at.Port())); err != nil {
+	if err := s.associateItself(ctx, netip.AddrPortFrom(host, at.Port()), secured); err != nil {
 		return fmt.Errorf("no association with ourselves, as a modality would have it: %w", err)
 	}
 	return nil
 }
 
-func (s *Server) associateItself(ctx context.Context, at netip.AddrPort) error {
+func (s *Server) associateItself(ctx context.Context, at netip.AddrPort, secured bool) error {
 	var from netip.AddrPort
 	dialer := net.Dialer{Control: func(_, _ string, c syscall.RawConn) error {
 		var err error
@@ -47,11 +48,40 @@ func (s *Server) associateItself(ctx context.Context, at netip.AddrPort) error {
 	}}
 	defer func() { s.expectItself(from, false) }()
 	client := Client{AETitle: s.AETitle, Dial: dialer.DialContext, Log: slog.New(slog.DiscardHandler)}
+	if secured { // whom it calls it knows by the address, and what the certificate says is for others to look at
+		overTLS := tls.Dialer{NetDialer: &dialer, Config: &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: true}}
+		client.Dial = overTLS.DialContext
+	}
 	status, _, err := client.Echo(ctx, at.String(), s.AETitle)
 	if err == nil && status != dimse.Success {
 		err = fmt.Errorf("C-ECHO was answered by %s", status)
 	}
 	return err
+}
+
+// Sparing is config of a server, which asks for no certificate where the connection is from [Server.AssociateItself]: ours is one of a server,
+// and need not be one that a client may show.
+func (s *Server) Sparing(config *tls.Config) *tls.Config {
+	out := config.Clone()
+	out.GetConfigForClient = func(hello *tls.ClientHelloInfo) (c *tls.Config, err error) {
+		if config.GetConfigForClient != nil {
+			if c, err = config.GetConfigForClient(hello); err != nil {
+				return nil, err
+			}
+		}
+		if c == nil {
+			c = config
+		}
+		s.mu.Lock()
+		itself := s.isItself(hello.Conn)
+		s.mu.Unlock()
+		if itself {
+			c = c.Clone()
+			c.ClientAuth, c.GetConfigForClient = tls.NoClientCert, nil
+		}
+		return c, nil
+	}
+	return out
 }
 
 // bind gives a socket the address and a port, which it returns.

@@ -11,6 +11,7 @@ import (
 
 type ledgerCmd struct {
 	Check   checkLedgerCmd `cmd:"" help:"Look at all of the ledger, also beside a gateway that runs, and say what is wrong with it."`
+	Compact compactCmd     `cmd:"" help:"Give back the room that the ledger's file does not need. The gateway must not run."`
 	Rejoin  rejoinCmd      `cmd:"" help:"Go on with this ledger and a spool that is older: what the spool lacks is parked. The gateway must not run."`
 	Rebuild rebuildCmd     `cmd:"" help:"Make the ledger anew from what the spool says was done. The gateway must not run."`
 }
@@ -72,5 +73,21 @@ func (*rebuildCmd) Run(ctx context.Context, c *cli, tty console) error {
 	if done.Before != "" {
 		fmt.Fprintf(tty.out, "the one that was there is %s now, beside it\n", done.Before)
 	}
+	return nil
+}
+
+type compactCmd struct{}
+
+// Run makes the ledger's file as small as what is in it.
+func (*compactCmd) Run(ctx context.Context, c *cli, tty console) error {
+	cfg, err := c.load()
+	if err != nil {
+		return err
+	}
+	done, err := gateway.CompactLedger(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(tty.out, "the ledger had %.1f MiB and has %.1f MiB now\n", float64(done.Before)/(1<<20), float64(done.After)/(1<<20))
 	return nil
 }

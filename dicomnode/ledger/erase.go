@@ -270,6 +270,12 @@ func (l *Ledger) Scrub(ctx context.Context) error {
 	return nil
 }
 
+// Used is how many bytes of the file have anything in them; the rest is free for what comes.
+func (l *Ledger) Used(ctx context.Context) (n int64, err error) {
+	err = l.readDB.QueryRowContext(ctx, "SELECT (c.page_count - f.freelist_count) * s.page_size FROM pragma_page_count c, pragma_freelist_count f, pragma_page_size s").Scan(&n)
+	return n, wrap("ledger: size", err)
+}
+
 // Copy writes the ledger as it is to a file beside its own, which the caller removes, and returns its path, and up to where
 // in the journal it has what was done, or further. Others may use the ledger meanwhile.
 func (l *Ledger) Copy(ctx context.Context) (path string, acted uint64, err error) {

@@ -163,9 +163,9 @@ func TestJournal_everyAction(t *testing.T) {
 	unrouted := receipt(9)
 	unrouted.Header.StudyInstanceUID, unrouted.Route, unrouted.Models, unrouted.Forward, unrouted.Skip = "1.8", "", nil, nil, "no route matches"
 	receive(t, l, unrouted)
-	left, err := l.LeftOut(ctx, at(9), at(0), "beyond the bounds")
+	left, err := l.LeftOut(ctx, at(9), at(0), "beyond the bounds", nil)
 	require.NoError(t, err)
-	require.Contains(t, left, LeftOut{Entry: "entry007", SOPInstanceUID: "1.2.3.7", Job: "entry007.demo", Reason: "nothing here decodes it", Old: true})
+	require.Contains(t, left, LeftOut{Entry: "entry007", SOPInstanceUID: "1.2.3.7", Job: "entry007.demo", Model: "demo", Reason: "nothing here decodes it", Old: true})
 	require.Contains(t, left, LeftOut{Entry: "entry009", SOPInstanceUID: "1.2.3.9", Reason: "no route matches"})
 	require.Len(t, left, 2, "not what a person has discarded")
 	unrouted.Route, unrouted.Models, unrouted.Forward, unrouted.Skip, unrouted.At = "endoscopy", []string{"demo"}, []string{"pacs"}, "", at(103)
@@ -174,7 +174,7 @@ func TestJournal_everyAction(t *testing.T) {
 	unknown := unrouted
 	unknown.ID = "unknown"
 	require.ErrorIs(t, l.TakeUp(ctx, unknown), ErrNotFound)
-	left, err = l.LeftOut(ctx, at(9), at(0), "beyond the bounds")
+	left, err = l.LeftOut(ctx, at(9), at(0), "beyond the bounds", nil)
 	require.NoError(t, err)
 	require.Len(t, left, 1)
 

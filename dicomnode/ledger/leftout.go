@@ -14,24 +14,25 @@ import (
 type LeftOut struct {
 	Entry          string
 	SOPInstanceUID dicom.UID
-	Job            string // that was skipped, or parked for what costs too much; empty where there is none
+	Job            string // that was skipped, or parked; empty where there is none
+	Model          string // of the job
 	Reason         string
 	Old            bool // it came before the time asked for
 	Released       bool // its bytes are gone
 }
 
 // The first condition is that of the index instance_unanalysed, without which the planner would look at every instance of the studies.
-const leftOut = `SELECT i.entry, i.sop_instance_uid, coalesce(j.name, ''), coalesce(j.reason, i.reason), i.received_at < ?1, i.released_at IS NOT NULL
+const leftOut = `SELECT i.entry, i.sop_instance_uid, coalesce(j.name, ''), coalesce(j.model, ''), coalesce(j.reason, i.reason), i.received_at < ?1, i.released_at IS NOT NULL
 	FROM instance i LEFT JOIN job j ON j.instance = i.id AND j.state IN ('skipped', 'parked')
-	WHERE i.state IN ('failed', 'not-analysed') AND (i.state = 'not-analysed' OR instr(j.reason, ?4) > 0) AND i.study IN (SELECT id FROM study WHERE last_at >= ?2) AND coalesce(j.reason, '') <> ?3
+	WHERE i.state IN ('failed', 'not-analysed') AND (i.state = 'not-analysed' OR instr(j.reason, ?4) > 0 OR j.model IN (SELECT value FROM json_each(?5))) AND i.study IN (SELECT id FROM study WHERE last_at >= ?2) AND coalesce(j.reason, '') <> ?3
 		AND NOT EXISTS (SELECT 1 FROM event e WHERE e.study = i.study AND e.entry = i.entry AND e.what = 'discarded') ORDER BY i.id LIMIT 10000`
 
-// LeftOut returns what was not analysed, or parked for a reason that has the words failed, neither because its order was cancelled nor because a person has discarded it: of studies with an arrival since
+// LeftOut returns what was not analysed, or parked for a reason that has the words failed or by one of these models, neither because its order was cancelled nor because a person has discarded it: of studies with an arrival since
 // remembered, no more than ten thousand. What came before since is old.
-func (l *Ledger) LeftOut(ctx context.Context, since, remembered time.Time, failed string) ([]LeftOut, error) {
+func (l *Ledger) LeftOut(ctx context.Context, since, remembered time.Time, failed string, models []string) ([]LeftOut, error) {
 	found, err := query(ctx, l.readDB, func(rows *sql.Rows) (o LeftOut, err error) {
-		return o, rows.Scan(&o.Entry, &o.SOPInstanceUID, &o.Job, &o.Reason, &o.Old, &o.Released)
-	}, leftOut, micros(since), micros(remembered), OrderWasCancelled, failed)
+		return o, rows.Scan(&o.Entry, &o.SOPInstanceUID, &o.Job, &o.Model, &o.Reason, &o.Old, &o.Released)
+	}, leftOut, micros(since), micros(remembered), OrderWasCancelled, failed, namesText(models))
 	if err != nil {
 		return nil, fmt.Errorf("ledger: left out: %w", err)
 	}
@@ -63,4 +64,22 @@ func (l *Ledger) TakeUp(ctx context.Context, r Receipt) error {
 		return fmt.Errorf("ledger: take up entry %s: %w", r.ID, err)
 	}
 	return nil
+}
+
+// Models returns which version of each model the ledger was told of last, by name.
+func (l *Ledger) Models(ctx context.Context) (versions map[string]string, err error) {
+	err = l.readDB.QueryRowContext(ctx, "SELECT models FROM meta").Scan(jsonColumn{&versions})
+	return versions, wrap("ledger: models", err)
+}
+
+// SetModels tells the ledger which version of each model there is.
+func (l *Ledger) SetModels(ctx context.Context, versions map[string]string) error {
+	document, err := jsonText(versions)
+	if err != nil {
+		return err
+	}
+	return l.write(ctx, func(t *tx) error {
+		_, err := t.exec("UPDATE meta SET models = ?", document)
+		return err
+	})
 }

@@ -48,6 +48,8 @@ exam: {quiet: 1s}
 	status, text := g.page(visitor(t), "/metrics", nil)
 	require.Equal(t, 200, status)
 	assert.Contains(t, text, `endogate_certificate_expires_timestamp_seconds{name="dicom.tls"}`)
+	_, ready := g.page(visitor(t), "/readyz", nil)
+	assert.Contains(t, ready, `"name":"an association over TLS is answered","ok":true`)
 	silent, err := net.Dial("tcp", secured)
 	require.NoError(t, err)
 	defer silent.Close()

@@ -118,7 +118,7 @@ type parts struct {
 	messages   *mllp.Server     // nil: hl7.listen is empty
 	receiver   *orders.Receiver // of these, and of those that are kept
 
-	scpAddr, hl7Addr, webAddr net.Addr
+	scpAddr, scpTLSAddr, hl7Addr, webAddr net.Addr // scpTLSAddr is nil where dicom.tls.listen is empty
 }
 
 func (g *parts) openStores(ctx context.Context, life *lifecycle) (err error) {
@@ -140,6 +140,9 @@ func (g *parts) openStores(ctx context.Context, life *lifecycle) (err error) {
 		return err
 	}
 	life.closes(g.spool.Close)
+	if err := removeLedger(compacting(g.cfg)); err != nil { // of a compaction that was killed
+		return err
+	}
 	recovered := g.spool.Recovered()
 	g.log.Info("spool is open", "entries", recovered.Entries, "torn_bytes", recovered.TornBytes, "removed", recovered.Removed)
 	for _, place := range recovered.Damaged {
@@ -569,7 +572,8 @@ func (g *parts) listenDICOM(_ context.Context, life *lifecycle) error {
 		return fmt.Errorf("dicom.tls.listen: %w", err)
 	}
 	g.log.Info("associations come by TLS", "dicom_tls", plain.Addr())
-	life.serve("dicom-tls", func() error { return g.scp.Serve(tls.NewListener(plain, secured)) }, g.scp.Shutdown, dicomnode.ErrServerClosed)
+	g.scpTLSAddr = plain.Addr()
+	life.serve("dicom-tls", func() error { return g.scp.Serve(tls.NewListener(plain, g.scp.Sparing(secured))) }, g.scp.Shutdown, dicomnode.ErrServerClosed)
 	return nil
 }
 
@@ -662,7 +666,7 @@ func (g *parts) checks() []admin.Check {
 		{Name: "spool can be written", Every: probeEvery, Probe: func(context.Context) error { return g.spool.Probe() }},
 		{Name: "ledger can be written", Told: true, Every: probeEvery, Probe: func(ctx context.Context) error { return g.ledger.KeepClock(ctx, g.clock.Mark()) }},
 		{Name: "room for an association", Probe: func(context.Context) error { return g.scp.Room() }},
-		{Name: "an association is answered", Every: probeEvery, Probe: func(ctx context.Context) error { return g.scp.AssociateItself(ctx, g.scpAddr) }},
+		{Name: "an association is answered", Every: probeEvery, Probe: func(ctx context.Context) error { return g.scp.AssociateItself(ctx, g.scpAddr, false) }},
 		{Name: "ledger follows the spool", Advisory: true, Probe: func(context.Context) error { return g.follower.Err() }},
 		{Name: "ledger sound", Told: true, Probe: func(context.Context) error { return g.ledger.Trouble() }},
 		{Name: "ledger looked at since the start", Advisory: true, Told: true, Probe: g.lookedAt},
@@ -681,6 +685,9 @@ func (g *parts) checks() []admin.Check {
 		}},
 		{Name: "destinations answer", Advisory: true, Told: true, Probe: g.reachable},
 		{Name: "fonts installed", Advisory: true, Probe: func(context.Context) error { return g.noWideFont }},
+	}
+	if g.scpTLSAddr != nil {
+		checks = append(checks, admin.Check{Name: "an association over TLS is answered", Every: probeEvery, Probe: func(ctx context.Context) error { return g.scp.AssociateItself(ctx, g.scpTLSAddr, true) }})
 	}
 	if g.messages != nil {
 		checks = append(checks, admin.Check{Name: "HL7 listener has room", Advisory: true, Probe: g.roomForMessages})

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,19 +16,23 @@ import (
 const leftOutFor = 30 * 24 * time.Hour
 
 // takeUpLeftOut offers again what was not analysed for a lack that is mended since: a route, a model of it, a decoder, bounds
-// that were too small. It is done
+// that were too small, or because the version of the model that there was gave up. It is done
 // once, at the start, since configuration and programs are read there, and only for what came within the longest wait for an
 // examination: a report that was read does not change days later without a person. What is left as it is, is said.
 func (g *parts) takeUpLeftOut(ctx context.Context) error {
 	now := g.now()
-	all, err := g.ledger.LeftOut(ctx, now.Add(-g.cfg.Exam.MaxWait.Std()), now.Add(-leftOutFor), pixeldata.ErrTooMuch.Error())
+	others, err := g.otherVersions(ctx)
+	if err != nil {
+		return err
+	}
+	all, err := g.ledger.LeftOut(ctx, now.Add(-g.cfg.Exam.MaxWait.Std()), now.Add(-leftOutFor), pixeldata.ErrTooMuch.Error(), others)
 	if err != nil {
 		return err
 	}
 	decodes := g.decoding().Missing() == nil
 	taken, old, gone := 0, 0, 0
 	for _, o := range all {
-		mended := decodes && strings.Contains(o.Reason, pixeldata.ErrNoDecoder.Error()) || g.decoding().Bounds.Other(o.Reason)
+		mended := decodes && strings.Contains(o.Reason, pixeldata.ErrNoDecoder.Error()) || g.decoding().Bounds.Other(o.Reason) || slices.Contains(others, o.Model)
 		if o.Job == "" && !o.Released {
 			if mended, err = g.follower.Applies(o.Entry); err != nil {
 				return err
@@ -61,5 +66,26 @@ func (g *parts) takeUpLeftOut(ctx context.Context) error {
 		g.log.Warn("instances that were not analysed can be by now: those that came lately are offered again; the others are analysed when they are sent again",
 			"offered", taken, "older_than_max_wait", old, "bytes_gone", gone)
 	}
-	return nil
+	return g.ledger.SetModels(ctx, g.models.versions()) // at last: a start that is cut off does it again
+}
+
+// otherVersions are the models of which there is another version than at the last start, by name.
+func (g *parts) otherVersions(ctx context.Context) (names []string, err error) {
+	before, err := g.ledger.Models(ctx)
+	for name, version := range g.models.versions() {
+		if was, ok := before[name]; ok && was != version {
+			names = append(names, name)
+		}
+	}
+	return names, err
+}
+
+// versions are the version and digest of each model, by name.
+func (m *Models) versions() map[string]string {
+	all := map[string]string{}
+	for _, b := range m.Bundles {
+		made := b.Made()
+		all[b.Name] = made.Version + " " + made.Digest
+	}
+	return all
 }

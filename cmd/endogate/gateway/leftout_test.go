@@ -1,8 +1,10 @@
 package gateway_test
 
 import (
+	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -78,6 +80,41 @@ func TestGateway_lacksMended(t *testing.T) {
 			require.NotContains(t, g.Log(), "bytes_gone=0 ", "once")
 		})
 	}
+}
+
+// What a version of a model gave up is offered to the next one by itself, and not to the same one again.
+func TestGateway_laterVersion(t *testing.T) {
+	t.Parallel()
+	scp := peers.StartStoreSCP(t)
+	g := newGateway(t, routeTo(scp.AETitle, scp.Addr, ", forward_source: true"))
+	bundle := filepath.Join(t.TempDir(), "demo")
+	require.NoError(t, os.CopyFS(bundle, os.DirFS(filepath.Join(peers.Root(t), "testdata/models/demo"))))
+	g.replace(filepath.Join(peers.Root(t), "testdata/models/demo"), bundle)
+	manifest := filepath.Join(bundle, "model.yaml")
+	text, err := os.ReadFile(manifest)
+	require.NoError(t, err)
+	release := func(old, new string) {
+		changed := strings.Replace(string(text), old, new, 1)
+		require.NotEqual(t, string(text), changed)
+		require.NoError(t, os.WriteFile(manifest, []byte(changed), 0o600))
+	}
+	release("preprocess: ", "preprocess:\n  - crop: [0, 0, 5000, 5000]\n#") // cameras of another make
+	g.start()
+	image := drawn(dicomtest.Options{Instance: 1})
+	storeAll(t, g.scp, image)
+	uid := g.studyOf(image)
+	parked := func() bool { return g.study(uid).Status == ledger.StudyParked }
+	g.waitFor("the model to give up", parked)
+	g.Stop()
+	g.start()
+	require.True(t, parked())
+	require.NotContains(t, g.Log(), "are offered again", "it is the version that gave up")
+	g.Stop()
+
+	release("version: 1.0.0", "version: 1.0.1")
+	g.start()
+	g.waitFor("the later version to analyse it", func() bool { return g.study(uid).Status == ledger.StudyDone })
+	require.Contains(t, g.Log(), "offered=1 older_than_max_wait=0 bytes_gone=0")
 }
 
 func jpeg2000(t *testing.T) dicomBytes {

@@ -295,7 +295,7 @@ CREATE TABLE message (
 CREATE TABLE meta (
 	id       INTEGER PRIMARY KEY CHECK (id = 1),
 	position INTEGER NOT NULL -- Seq of the last spool entry taken in
-, acted INTEGER NOT NULL DEFAULT 0, store TEXT NOT NULL DEFAULT '', clock TEXT NOT NULL DEFAULT '', studies INTEGER NOT NULL DEFAULT 0, notify TEXT NOT NULL DEFAULT '{}', unkept INTEGER NOT NULL DEFAULT 0);
+, acted INTEGER NOT NULL DEFAULT 0, store TEXT NOT NULL DEFAULT '', clock TEXT NOT NULL DEFAULT '', studies INTEGER NOT NULL DEFAULT 0, notify TEXT NOT NULL DEFAULT '{}', unkept INTEGER NOT NULL DEFAULT 0, models TEXT NOT NULL DEFAULT '{}');
 CREATE TABLE need (
 	entry    TEXT NOT NULL,
 	by       TEXT NOT NULL, -- refused: it could not be taken in
