@@ -117,7 +117,7 @@ func (s *watching) all(ctx context.Context, a *analysis.Analysis) error {
 	if err != nil {
 		return err
 	}
-	a.Moving.Frames = s.clip.Count()
+	a.Moving.Frames, a.Moving.Length = s.clip.Count(), s.clip.Time(s.clip.Count()).Seconds()
 	a.Parts, a.NotAnalysed = s.parts, both(s.lacks.String(), s.clip.Note())
 	return nil
 }

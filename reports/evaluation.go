@@ -62,6 +62,9 @@ func (e Exam) videos(patient discreet) (out []string) {
 			continue
 		}
 		out = append(out, fmt.Sprintf("Video, image %d: %s. Together: %s.", n+1, i.Moving.Counted(), i.Moving.Rule))
+		for _, line := range i.Moving.Course.Words() {
+			out = append(out, fmt.Sprintf("Video, image %d: %s", n+1, patient.text(line)))
+		}
 		listed := 0
 		for _, s := range i.Moving.Segments {
 			if s.Role == analysis.RoleNormal {

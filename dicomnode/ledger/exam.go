@@ -248,3 +248,12 @@ func (l *Ledger) RetryExam(ctx context.Context, id int64, at time.Time) error {
 	}
 	return nil
 }
+
+// Results are those of a job, in the order of their spans.
+func (l *Ledger) Results(ctx context.Context, job string) ([]analysis.Result, error) {
+	all, err := query(ctx, l.readDB, func(rows *sql.Rows) (analysis.Result, error) {
+		r, err := scanResult(rows)
+		return r.Result, err
+	}, selectResults+"WHERE r.job = (SELECT id FROM job WHERE name = ?) ORDER BY r.first, r.count", job)
+	return all, wrap("ledger: results of job "+job, err)
+}

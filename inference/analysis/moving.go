@@ -18,8 +18,29 @@ type Moving struct {
 	Rule       string         `json:"rule"`     // in words, how frames were put together
 	// Scores are what the video as a whole has of each class, by the rule.
 	Scores    map[string]float64 `json:"scores"`
-	Segments  []Segment          `json:"segments"`   // by time
-	KeyFrames []KeyFrame         `json:"key_frames"` // by number
+	Segments  []Segment          `json:"segments"`           // by time
+	KeyFrames []KeyFrame         `json:"key_frames"`         // by number
+	Length    float64            `json:"length_s,omitempty"` // when the last frame begins, in seconds since the first
+	Poor      []Stretch          `json:"poor,omitempty"`     // where frames are discounted, by time
+	Weights   []Weight           `json:"weights,omitempty"`  // of a model that looks across time: how much frames count, by number
+	Course    *Course            `json:"course,omitempty"`   // nil where no frame counts
+}
+
+// Stretch is analysed frames that follow one another and are discounted for one reason.
+type Stretch struct {
+	Why        string  `json:"why"`
+	FirstFrame int     `json:"first_frame"`
+	LastFrame  int     `json:"last_frame"`
+	Start      float64 `json:"start_s"`
+	End        float64 `json:"end_s"` // of the last frame
+	Frames     int     `json:"frames"`
+}
+
+// Weight is how much a frame counts in what a model says of a clip, such as by its attention, 0..1 of all.
+type Weight struct {
+	Frame int     `json:"frame"`
+	At    float64 `json:"time_s"`
+	Value float64 `json:"weight"`
 }
 
 // Segment is where a class persists.
@@ -97,10 +118,23 @@ func (m *Moving) validate() error {
 			return fmt.Errorf("a segment %+v", s)
 		}
 	}
+	if !(m.Length >= 0) || len(m.Poor) > maxSegments || len(m.Weights) > maxKeyFrames {
+		return errors.New("a video with a length, stretches or weights that it cannot have")
+	}
+	for _, p := range m.Poor {
+		if p.FirstFrame < 1 || p.LastFrame < p.FirstFrame || p.LastFrame > m.Frames || p.Frames < 1 || !(p.Start >= 0 && p.End >= p.Start) {
+			return fmt.Errorf("a stretch %+v", p)
+		}
+	}
+	for _, w := range m.Weights {
+		if w.Frame < 1 || w.Frame > m.Frames || !(w.At >= 0) || !isProbability(w.Value) {
+			return fmt.Errorf("a weight %+v", w)
+		}
+	}
 	for _, k := range m.KeyFrames {
 		if k.Frame < 1 || k.Frame > m.Frames || !(k.At >= 0) || !isProbability(k.Probability) {
 			return fmt.Errorf("a key frame %+v", k)
 		}
 	}
-	return nil
+	return m.Course.validate(m.Frames)
 }

@@ -99,7 +99,7 @@ func (d *Desk) exam(ctx context.Context, e ledger.Exam) (exam draft.Exam, retrac
 		}
 		in := draft.Instance{
 			SOPInstance: r.Instance, Number: r.Header.InstanceNumber, Frames: r.Frames(),
-			MadeBy: r.MadeBy, Results: r.Results, Heatmaps: r.Heatmaps, Lacks: r.Lacks, Retracted: r.Retracted,
+			MadeBy: r.MadeBy, Results: r.Results, Moving: r.Moving, Heatmaps: r.Heatmaps, Lacks: r.Lacks, Retracted: r.Retracted,
 		}
 		switch { // as the exam's report has it
 		case r.Failed != "" && (r.Skipped || r.InferredAt.IsZero()):

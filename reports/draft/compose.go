@@ -84,7 +84,7 @@ func (c composing) blanks() []string {
 		"date": given(moment(d.Examination.StartedAt, d.Location())), "description": given(d.Examination.Description),
 		"performer": given(personName(d.Examination.Performer)), "station": given(d.Examination.Station),
 		"images": strconv.Itoa(d.Examination.Images), "duration": given(d.Examination.duration()),
-		"landmarks": c.landmarks(), "quality": c.quality(), "findings": c.findings(), "not-flagged": c.notFlagged(),
+		"landmarks": c.landmarks(), "quality": c.quality(), "course": c.course(), "findings": c.findings(), "not-flagged": c.notFlagged(),
 		"interventions": c.interventions(), "impression": c.impression(), "key-images": c.keyImages(), "disclosure": d.Disclosure.Text,
 	}
 	var pairs []string

@@ -61,6 +61,7 @@ type Document struct {
 	Findings    []Finding   `json:"findings"`   // of all models, in the order in which they are shown
 	KeyImages   []KeyImage  `json:"key_images"` // those chosen, in the order in which they are shown
 	Disclosure  Disclosure  `json:"disclosure"`
+	Videos      []Video     `json:"videos,omitempty"` // that models have looked at, in the order of exams and instances
 	// Notices are what a reader has to know before anything else, such as images that came late. Events are those of them
 	// that stay when the gateway makes the next version; the others are the gate's, of the moment.
 	Notices   []string   `json:"notices"`
@@ -212,6 +213,15 @@ type Image struct {
 	Frames   int               `json:"frames"`
 	Rows     int               `json:"rows"` // 0: nobody has decoded it
 	Columns  int               `json:"columns"`
+}
+
+// Video is a video as one model has looked at it.
+type Video struct {
+	Instance dicom.SOPInstance `json:"instance"`
+	Number   int               `json:"instance_number"`
+	Model    analysis.Model    `json:"model"`
+	Analysed int               `json:"analysed"`         // frames
+	Course   *analysis.Course  `json:"course,omitempty"` // how the examination went, as far as frames tell; nil where none counts
 }
 
 // Section is a heading with its text.

@@ -50,6 +50,7 @@ type Instance struct {
 	MadeBy    analysis.Model      // version of the model that analysed it; zero: the exam's
 	Results   []analysis.Result   // in the order of their spans
 	Heatmaps  []dicom.SOPInstance // those that its findings name
+	Moving    *analysis.Moving    // of a video; else nil
 	Failed    string              // why nothing came of it, when its job failed
 	Lacks     string              // which of its frames were not analysed, and why; empty: all were
 	Skipped   string              // why it was never tried

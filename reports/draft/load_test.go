@@ -79,7 +79,7 @@ func TestLoad_faults(t *testing.T) {
 	}))
 	require.Error(t, err)
 	for _, want := range []string{
-		`colonoscopy.yaml:171: sections[10].text.en: "none" claims that something is absent or normal`,
+		`colonoscopy.yaml:174: sections[10].text.en: "none" claims that something is absent or normal`,
 		`"Unauffällig" claims that something`, `{findings} is no blank that is filled in here; known are {todo}`,
 		"sections[7].fill: must be person: the gateway knows nothing", "sections[12].fill: must be gateway: no person may write over", "nb.yaml:4: phrases.no-result: missing", "phrases.noresult: unknown key",
 		"{flaged} is no blank", "other.yaml:1: is neither a template", "text.yaml: not readable as YAML",

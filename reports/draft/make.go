@@ -41,6 +41,7 @@ func (t *Templates) propose(in Input, template template) (Document, error) {
 	}
 	d.Notices = d.moment(language, in)
 	d.Findings, d.Disclosure.Contradicting = t.findings(in.Exams, template.Region)
+	d.Videos = videosOf(in.Exams)
 	t.keyImages(language, &d, in)
 	for _, m := range d.Disclosure.Models {
 		if m.Retracted != "" {

@@ -38,6 +38,14 @@ var phrases = map[string][]string{
 	"not-flagged":           {"model", "terms", "analysed"},
 	"contradicting":         {"terms"},
 
+	"course":              {"image", "model", "from", "first", "to", "last"},
+	"course-cecum":        {"image", "frames", "analysed", "from", "to"},
+	"course-cecum-unseen": {"image", "frames", "analysed", "from", "to"},
+	"course-insertion":    {"image", "time", "from", "first", "to", "last"},
+	"course-withdrawal":   {"image", "time", "from", "first", "to", "last"},
+	"course-part":         {"from", "to", "flagged", "frames"},
+	"course-preparation":  {"image", "class", "parts"},
+
 	"caption":         {"term", "probability", "image", "model"},
 	"caption-own":     {"image"},
 	"key-why":         {"model", "term", "probability", "threshold", "image", "where", "map", "chosen"},
@@ -84,6 +92,8 @@ var phrases = map[string][]string{
 	"label-more":     {"number"},
 	"label-extent":   {"instances", "analysed", "frames", "skipped", "failed", "retracted"},
 	"label-page":     {"page", "pages"},
+	"label-videos":   nil,
+	"label-video":    {"number", "model"},
 }
 
 // Blanks of the text of a section, by who may write it.
@@ -93,7 +103,7 @@ var (
 		"reason", "date", "description", "performer", "station", "images", "duration",
 	}
 	gatewayBlanks = []string{"patient-name", "patient-id", "birth-date", "sex", "disclosure"}
-	aiBlanks      = []string{"landmarks", "quality", "findings", "not-flagged", "interventions", "impression", "key-images"}
+	aiBlanks      = []string{"landmarks", "quality", "course", "findings", "not-flagged", "interventions", "impression", "key-images"}
 )
 
 func blanksOf(f Fill) []string {

@@ -132,7 +132,7 @@ func (d describer) fields(t reflect.Type, properties map[string]any, required *[
 // written is the schema of a document as the types have it.
 func written(t *testing.T) []byte {
 	t.Helper()
-	d := describer{comments(t, "document.go", "../../inference/analysis/analysis.go", "../../dicomnode/dicom/code.go", "../../dicomnode/dicom/instance.go"), map[string]any{}}
+	d := describer{comments(t, "document.go", "../../inference/analysis/analysis.go", "../../inference/analysis/course.go", "../../dicomnode/dicom/code.go", "../../dicomnode/dicom/instance.go"), map[string]any{}}
 	root := d.object(reflect.TypeFor[Document]())
 	root["$schema"] = "https://json-schema.org/draft/2020-12/schema"
 	root["$id"] = "urn:endogate:draft:1"

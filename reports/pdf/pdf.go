@@ -33,6 +33,7 @@ type Options struct {
 	Label       func(language, name string) string            // what a page says of its own (draft.Templates.Label); needed
 	Called      func(language string, f draft.Finding) string // nil: as its code is
 	Picture     func(draft.KeyImage) (Picture, error)         // nil, or an ErrNoPicture: left out; any other error ends it
+	Timeline    func(draft.Video) (image.Image, error)        // as Picture
 	Colours     *explain.ColourMap                            // of the heatmaps, for their legend; nil: none
 	Location    *time.Location                                // of the times shown; nil is UTC
 	Institution string                                        // above the title
@@ -70,6 +71,7 @@ func Render(doc draft.Document, o Options) (out []byte, err error) {
 	p.header()
 	p.notices()
 	p.sections()
+	p.videos()
 	p.disclosure()
 	p.signature()
 	p.footers()

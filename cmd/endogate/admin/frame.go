@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 
+	"endogate/dicomnode/dicom"
+
 	"github.com/labstack/echo/v4"
 	"golang.org/x/image/draw"
 )
@@ -38,14 +40,42 @@ func (s *Server) frame(c echo.Context) error {
 	return c.Blob(http.StatusOK, "image/"+format, encoded)
 }
 
+// timeline serves what a model said of a video over time as PNG.
+func (s *Server) timeline(c echo.Context) error {
+	study, instance := dicom.UID(param(c, "uid")), dicom.UID(param(c, "sop"))
+	if !study.Fileable() || !instance.Fileable() {
+		return badRequest("study and instance are not named by UIDs", "use those of /api/v1/studies/{uid}")
+	}
+	q, err := parse(c.Request().URL.RawQuery)
+	if err != nil {
+		return err
+	}
+	model := q.text("model")
+	if err := q.done(); err != nil {
+		return err
+	}
+	encoded, err := s.encode(c.Request().Context(), 0, "png", func(ctx context.Context) (image.Image, error) {
+		return s.Frames.Timeline(ctx, study, instance, model)
+	})
+	if err != nil {
+		return faultOf("the timeline was not drawn", err)
+	}
+	return c.Blob(http.StatusOK, "image/png", encoded)
+}
+
 func (s *Server) encodeFrame(ctx context.Context, instance string, number, width int, format string) ([]byte, error) {
+	return s.encode(ctx, width, format, func(ctx context.Context) (image.Image, error) { return s.Frames.Rendered(ctx, instance, number) })
+}
+
+// encode has a picture drawn where not as many are as may be at once, and encodes it.
+func (s *Server) encode(ctx context.Context, width int, format string, drawn func(context.Context) (image.Image, error)) ([]byte, error) {
 	select {
 	case s.render <- struct{}{}:
 		defer func() { <-s.render }()
 	case <-ctx.Done():
 		return nil, fmt.Errorf("%w: too many frames are being rendered", ErrBusy)
 	}
-	img, err := s.Frames.Rendered(ctx, instance, number)
+	img, err := drawn(ctx)
 	if err != nil {
 		return nil, err
 	}

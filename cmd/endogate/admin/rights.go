@@ -26,6 +26,8 @@ var rightsOf = map[string]access.Right{
 	"GET /api/v1/studies/:uid":                     access.Look,
 	"GET /api/v1/instances/:instance/frames/:file": access.Look,
 
+	"GET /api/v1/studies/:uid/instances/:sop/timeline.png": access.Look,
+
 	"GET /api/v1/studies/:uid/instances/:sop/frames/:frame/explanation.png":   access.Look,
 	"GET /api/v1/studies/:uid/instances/:sop/frames/:frame/explanation.json":  access.Look,
 	"GET /api/v1/studies/:uid/instances/:sop/frames/:frame/faithfulness.json": access.Look,

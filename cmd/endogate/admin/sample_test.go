@@ -460,6 +460,14 @@ func (h *hospital) Rendered(_ context.Context, instance string, frame int) (imag
 	return render()
 }
 
+// Timeline implements Frames: of the first instance of a study alone, by any model but tea.
+func (h *hospital) Timeline(ctx context.Context, study, sop dicom.UID, model string) (image.Image, error) {
+	if model == "tea" || !strings.HasSuffix(string(sop), ".1") {
+		return nil, fmt.Errorf("timeline: %w", ErrNotFound)
+	}
+	return h.Rendered(ctx, string(sop), 1)
+}
+
 // Explain implements Explanations: any class but tea.
 func (h *hospital) Explain(ctx context.Context, study, sop dicom.UID, frame int, q Question) (Explanation, error) {
 	if q.Class == "tea" {

@@ -182,6 +182,7 @@ func (s *Server) router() *echo.Echo {
 	e.POST("/api/v1/screenings/:id/cancel", s.cancelScreening)
 	e.POST("/api/v1/retract", s.retract)
 	e.GET("/api/v1/instances/:instance/frames/:file", s.frame)
+	e.GET("/api/v1/studies/:uid/instances/:sop/timeline.png", s.timeline)
 	e.GET("/api/v1/studies/:uid/instances/:sop/frames/:frame/explanation.png", s.explanation(explanationPicture, "image/png"))
 	e.GET("/api/v1/studies/:uid/instances/:sop/frames/:frame/explanation.json", s.explanation(explanationJSON, echo.MIMEApplicationJSON, AsMap, AsNone))
 	e.GET("/api/v1/studies/:uid/instances/:sop/frames/:frame/faithfulness.json", s.faithfulness())

@@ -62,6 +62,9 @@ type Frames interface {
 	// Rendered returns frame number frame (from 1) of the instance, named by SOP Instance UID or spool entry, as a
 	// viewer would show it. ErrNotFound, ErrGone or ErrUnsupported say why there is none.
 	Rendered(ctx context.Context, instance string, frame int) (image.Image, error)
+	// Timeline draws what a model said of a video over time, or the first that looked at it where none is named. ErrNotFound where
+	// there is nothing to draw.
+	Timeline(ctx context.Context, study, instance dicom.UID, model string) (image.Image, error)
 }
 
 // Check is one condition for accepting work. Probe returns nil when it holds; the error's text is shown,
@@ -154,6 +157,17 @@ type Video struct {
 	Rule           string              `json:"rule"`
 	Scores         map[string]float64  `json:"scores"`
 	KeyFrames      []analysis.KeyFrame `json:"key_frames"`
+	Length         float64             `json:"length_s"` // when the last frame begins, in seconds since the first; 0 before it is known
+	Poor           []analysis.Stretch  `json:"poor"`     // where frames are discounted
+	Weights        []analysis.Weight   `json:"weights"`  // of a model that looks across time: how much frames count
+	Course         *analysis.Course    `json:"course"`   // null before it is known, and where no frame counts
+	Timeline       *TimelineEdges      `json:"timeline"` // null before there is one
+}
+
+// TimelineEdges are where time begins and ends in the picture of a timeline, as parts of its width.
+type TimelineEdges struct {
+	Left  float64 `json:"left"`
+	Right float64 `json:"right"`
 }
 
 // Page is the part of a list that is asked for.

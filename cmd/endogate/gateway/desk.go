@@ -21,6 +21,7 @@ import (
 	"endogate/dicomnode/spool"
 	"endogate/explain"
 	"endogate/inference"
+	"endogate/inference/analysis"
 	"endogate/reports"
 	"endogate/reports/desk"
 	"endogate/reports/draft"
@@ -127,8 +128,9 @@ type Pages struct {
 	Colours     *explain.ColourMap
 	Location    *time.Location
 	Institution string
-	Viewer      string                                                                        // URL with {study}, and perhaps {instance}; empty: there is none
-	Frame       func(ctx context.Context, instance dicom.UID, frame int) (image.Image, error) // a pdf.ErrNoPicture: it is gone
+	Viewer      string                                                                         // URL with {study}, and perhaps {instance}; empty: there is none
+	Frame       func(ctx context.Context, instance dicom.UID, frame int) (image.Image, error)  // a pdf.ErrNoPicture: it is gone
+	Timeline    func(ctx context.Context, study dicom.UID, v draft.Video) (image.Image, error) // the same
 }
 
 // Render makes the PDF of doc.
@@ -149,6 +151,7 @@ func (p Pages) Render(ctx context.Context, doc draft.Document) ([]byte, error) {
 			}
 			return picture, err
 		},
+		Timeline: func(v draft.Video) (image.Image, error) { return p.Timeline(ctx, doc.Study, v) },
 	})
 }
 
@@ -187,22 +190,41 @@ func (g *parts) openPages() error {
 	if err != nil {
 		return err
 	}
+	lines := g.timelines()
 	g.pages = Pages{
 		Fonts: fonts, Templates: g.desk.Templates, Colours: colours, Location: g.desk.Location, Institution: g.cfg.Reports.InstitutionName,
 		Viewer: g.cfg.Reports.Viewer,
-		Frame: func(ctx context.Context, instance dicom.UID, frame int) (image.Image, error) {
-			entry, err := g.ledger.EntryOf(ctx, string(instance))
+		Frame:  g.pictureOf,
+		Timeline: func(ctx context.Context, study dicom.UID, v draft.Video) (image.Image, error) {
+			img, err := lines.of(ctx, study, v.Instance.SOPInstanceUID, v.Model.Name, true)
 			if err != nil {
 				return nil, noPicture(ctx, err)
 			}
-			f, err := g.frameOf(ctx, entry, frame)
-			if err != nil {
-				return nil, noPicture(ctx, err)
-			}
-			return f.Image, nil
+			return img, nil
 		},
 	}
 	return nil
+}
+
+// pictureOf decodes a frame of an instance; a pdf.ErrNoPicture: it is gone.
+func (g *parts) pictureOf(ctx context.Context, instance dicom.UID, frame int) (image.Image, error) {
+	entry, err := g.ledger.EntryOf(ctx, string(instance))
+	if err != nil {
+		return nil, noPicture(ctx, err)
+	}
+	f, err := g.frameOf(ctx, entry, frame)
+	if err != nil {
+		return nil, noPicture(ctx, err)
+	}
+	return f.Image, nil
+}
+
+// timelines draws what is said of videos.
+func (g *parts) timelines() timelines {
+	return timelines{g.ledger, func(model string) []analysis.Class {
+		m, _ := g.models.described(model)
+		return m.Classes
+	}, g.pictureOf}
 }
 
 // lostPageError is of a signed version whose page is gone from the spool: none is drawn in its place.
@@ -247,7 +269,7 @@ func noPicture(ctx context.Context, err error) error {
 		return context.Cause(ctx)
 	}
 	for _, gone := range []error{
-		ledger.ErrNotFound, spool.ErrNotFound, spool.ErrCorrupt, pixeldata.ErrCorrupt, pixeldata.ErrUnsupported, pixeldata.ErrTooMuch, pixeldata.ErrNoFrame, syscall.EIO,
+		ledger.ErrNotFound, spool.ErrNotFound, spool.ErrCorrupt, pixeldata.ErrCorrupt, pixeldata.ErrUnsupported, pixeldata.ErrTooMuch, pixeldata.ErrNoFrame, syscall.EIO, errNoTimeline,
 	} {
 		if errors.Is(err, gone) {
 			return fmt.Errorf("%w: %w", pdf.ErrNoPicture, err)

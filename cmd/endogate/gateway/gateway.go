@@ -636,7 +636,7 @@ func (g *parts) listenHTTP(_ context.Context, life *lifecycle) error {
 		Stored: func(s dimse.Status) { g.metrics.Stored(uint16(s)) },
 	}
 	views := &views{
-		ledger: g.ledger, spool: g.spool, destinations: g.cfg.Destinations, callingAE: g.cfg.DICOM.AETitle, decode: g.decoding(), clips: &g.clips, byPhysician: g.cfg.Reading.ByPhysician,
+		ledger: g.ledger, spool: g.spool, destinations: g.cfg.Destinations, callingAE: g.cfg.DICOM.AETitle, decode: g.decoding(), clips: &g.clips, timelines: g.timelines(), byPhysician: g.cfg.Reading.ByPhysician,
 		now: g.now, jobs: g.wakeAgain, try: g.outbox.Retry, condition: g.outbox.Condition,
 	}
 	web := &admin.Server{

@@ -17,6 +17,7 @@ import (
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/dicomtest"
 	"endogate/dicomnode/ledger"
+	"endogate/reports/draft"
 )
 
 const h264 dicom.UID = "1.2.840.10008.1.2.4.102"
@@ -52,7 +53,7 @@ func TestGateway_video(t *testing.T) {
 	scp := peers.StartStoreSCP(t)
 	g := newGateway(t, routeTo(scp.AETitle, scp.Addr, ", forward_source: true"))
 	g.start()
-	moving := video(t, dicomtest.Options{Frames: 48, More: dicom.Dataset{dicom.CineRate: dicom.Ints{4}}}, panned(t, "6", "polyp-0dad158b", "cecum-1"))
+	moving := video(t, dicomtest.Options{Frames: 48, More: dicom.Dataset{dicom.CineRate: dicom.Ints{4}}}, panned(t, "6", "polyp-0dad158b", "cecum-3"))
 	storeAll(t, g.scp, moving)
 	uid := g.studyOf(moving)
 	g.waitFor("the report", func() bool { return deliveredReports(g.study(uid)) == 1 })
@@ -89,6 +90,23 @@ func TestGateway_video(t *testing.T) {
 	assert.Contains(t, text, "12 of 48 frames analysed (1 per second, at most 2000), 36 skipped, 0 discounted")
 	assert.Contains(t, text, "polyp persists from 00:00.0 to")
 	assert.Empty(t, g.parked())
+	require.NotNil(t, v.Course)
+	require.NotNil(t, v.Course.Cecum)
+	assert.Positive(t, v.Course.Cecum.Frames)
+	require.NotNil(t, v.Course.Insertion)
+	assert.InDelta(t, 6, v.Course.Insertion.Seconds, 2, "the cecum comes in the seventh second")
+	assert.InDelta(t, 11.75, v.Length, 1e-9)
+	line, err := http.Get("http://" + g.web + "/api/v1/studies/" + string(uid) + "/instances/" + string(moving.uid) + "/timeline.png?model=demo-colon")
+	require.NoError(t, err)
+	defer line.Body.Close()
+	require.Equal(t, http.StatusOK, line.StatusCode)
+	drawn, err := png.Decode(line.Body)
+	require.NoError(t, err)
+	assert.Equal(t, 1200, drawn.Bounds().Dx())
+	var doc draft.Document
+	g.get("/api/v1/studies/"+string(uid)+"/draft", &doc)
+	require.Len(t, doc.Videos, 1)
+	assert.Contains(t, doc.Sections[4].Text, "Insertion time, AI estimate to be confirmed")
 	response, err := http.Get("http://" + g.web + "/api/v1/instances/" + string(moving.uid) + "/frames/30.png")
 	require.NoError(t, err)
 	defer response.Body.Close()

@@ -18,6 +18,7 @@ import (
 	"endogate/dicomnode/pixeldata"
 	"endogate/dicomnode/spool"
 	"endogate/explain"
+	"endogate/explain/picture"
 	"endogate/inference/analysis"
 	"endogate/reports/draft"
 	"endogate/reports/outbox"
@@ -32,7 +33,8 @@ type views struct {
 	decode       pixeldata.Options
 	now          func() time.Time
 	clips        *clips
-	byPhysician  bool                                              // reading.by_physician
+	byPhysician  bool // reading.by_physician
+	timelines    timelines
 	jobs         func()                                            // called when a person has put work back
 	try          func(destination string)                          // has a destination tried at once, even one that was down
 	condition    func(destination string) (outbox.Condition, bool) // how a destination fares
@@ -110,11 +112,13 @@ func StudyView(d ledger.StudyDetail) admin.Study {
 func videoViews(all []ledger.Video) (segments []admin.Segment, videos []admin.Video) {
 	segments, videos = []admin.Segment{}, []admin.Video{}
 	for _, v := range all {
-		out := admin.Video{SOPInstanceUID: v.SOPInstanceUID, Model: v.Model, State: "working", Analysed: v.Done, ToAnalyse: v.Of, DiscountedWhy: map[string]int{}, Scores: map[string]float64{}, KeyFrames: []analysis.KeyFrame{}}
+		out := admin.Video{SOPInstanceUID: v.SOPInstanceUID, Model: v.Model, State: "working", Analysed: v.Done, ToAnalyse: v.Of, DiscountedWhy: map[string]int{}, Scores: map[string]float64{}, KeyFrames: []analysis.KeyFrame{}, Poor: []analysis.Stretch{}, Weights: []analysis.Weight{}}
 		if m := v.Moving; m != nil {
 			out.State, out.Frames, out.Analysed, out.ToAnalyse, out.Skipped = "done", m.Frames, m.Analysed, m.Analysed, m.Frames-m.Analysed
 			out.Discounted, out.DiscountedWhy, out.Selected, out.Rule, out.Scores = m.Discounted, m.Why, m.Selected, m.Rule, m.Scores
-			out.KeyFrames = append(out.KeyFrames, m.KeyFrames...)
+			out.KeyFrames, out.Poor, out.Weights = append(out.KeyFrames, m.KeyFrames...), append(out.Poor, m.Poor...), append(out.Weights, m.Weights...)
+			out.Length, out.Course = m.Length, m.Course
+			out.Timeline = &admin.TimelineEdges{Left: float64(picture.TimelineLeft) / picture.TimelineWidth, Right: 1 - float64(picture.TimelineRight)/picture.TimelineWidth}
 			for _, s := range m.Segments {
 				segments = append(segments, admin.Segment{SOPInstanceUID: v.SOPInstanceUID, Model: v.Model, Segment: s})
 			}

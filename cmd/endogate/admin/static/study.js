@@ -22,6 +22,16 @@ export function studyView({ uid, params }) {
   const viewer = createViewer({ step });
   const images = new Map(); // thumbnails outlive redraws, so that nothing flickers or loads twice
 
+  // seek goes to a frame of a video, which need not be one of those in the strip.
+  function seek(sop, number) {
+    const at = study.instances.findIndex((i) => i.sop_instance_uid === sop);
+    if (at < 0) return;
+    only.class = only.model = "";
+    selected = `${at + 1}-${number}`;
+    frames = framesOf(study, selected);
+    pick(selected);
+  }
+
   function frame() { return frames.find((f) => f.key === selected) || frames[0]; }
 
   // shown are the frames of the strip: those with a class, or of a model, as they were taken or the weightiest first.
@@ -54,7 +64,7 @@ export function studyView({ uid, params }) {
   function draw() {
     if (!study) return;
     const f = frame();
-    head.show([study.status, study.urgent, study.patient_name, study.patient_id, study.accession_number, study.study_description, study.conflict_count, study.not_analysed_count, study.not_analysed_why, study.parked_count, study.instance_count, analysed(study), study.totals, study.gate, study.videos, study.segments, study.viewer_url], () => header(study));
+    head.show([study.status, study.urgent, study.patient_name, study.patient_id, study.accession_number, study.study_description, study.conflict_count, study.not_analysed_count, study.not_analysed_why, study.parked_count, study.instance_count, analysed(study), study.totals, study.gate, study.videos, study.segments, study.viewer_url], () => header(study, seek));
     const list = shown(), classes = [...new Map(frames.flatMap((x) => x.analyses.flatMap((a) => a.findings)).map((x) => [x.class, worded(x)]))], of = [...new Set(frames.flatMap((x) => x.analyses.map((a) => a.model)))];
     sieve.show([only, classes, of, list.length, frames.length], () => frames.length > 1 ? [
       choice("sort", t("study.order"), only.sort, [["", t("study.as-taken")], ["importance", t("study.important-first")]], (v) => sift({ sort: v })),
@@ -93,7 +103,7 @@ export function studyView({ uid, params }) {
       if (!models.length) ({ models, palette } = await get("/api/v1/models", signal));
       study = await get(`/api/v1/studies/${encodeURIComponent(uid)}?${new URLSearchParams({ offset })}`, signal);
       draft = await readDraft(uid, study, signal);
-      frames = framesOf(study);
+      frames = framesOf(study, selected);
       draw();
     },
   };
@@ -112,7 +122,7 @@ async function readDraft(uid, study, signal) {
 
 const analysed = (s) => s.instances.some((i) => i.analyses.length);
 
-function header(s) {
+function header(s, seek) {
   const fact = (name, value) => h("div", null, h("dt", null, name), h("dd", null, value || "–"));
   return h("div", { class: "study-head" },
     h("div", { class: "row" }, h("h1", null, personName(s.patient_name)), urgentMark(s), studyChip(s), s.conflict_count ? chip(studyStatuses, "conflict") : null, notAnalysed(s) ? h("span", { class: "warn" }, notAnalysed(s)) : null,
@@ -123,24 +133,71 @@ function header(s) {
     pages(s),
     gate(s.gate),
     stuck(s),
-    (s.videos || []).map((v) => video(s, v)),
+    (s.videos || []).map((v, n) => video(s, v, n, seek)),
     analysed(s) ? h("div", { class: "notice ai", role: "note" }, h("strong", null, t("study.ai")), " ", t("study.ai-why")) : null);
 }
 
 const seconds = (s) => `${String(Math.floor(s / 60)).padStart(2, "0")}:${(s % 60).toFixed(1).padStart(4, "0")}`;
 
 // video says how far one is, or what was looked at of it and where in it something persists.
-function video(s, v) {
+function video(s, v, n, seek) {
   if (v.state === "working") return h("p", { class: "muted", role: "status" }, t("study.video-so-far", { model: v.model, some: v.analysed, n: v.to_analyse }));
   const own = s.segments.filter((x) => x.sop_instance_uid === v.sop_instance_uid && x.model === v.model);
+  const here = (x) => h("button", { class: "link", type: "button", onclick: () => seek(v.sop_instance_uid, x) }, String(x));
   const why = Object.entries(v.discounted_why).map(([reason, n]) => `${n} ${reason}`).join(", ");
   return h("details", { open: true }, h("summary", null, h("strong", null, t("study.video", { model: v.model })), " ",
     h("span", { class: "muted" }, `${t("study.video-analysed", { some: v.analysed, n: v.frames, selected: v.selected, skipped: v.skipped, discounted: v.discounted })}${why ? `: ${why}` : ""}`)),
+  v.timeline ? overTime(s, v, n, seek) : null,
   own.length ? h("table", { class: "list small" }, thead(t("study.class"), t("study.from"), t("study.to"), t("study.frames"), t("study.probability")),
     h("tbody", null, own.map((x) => h("tr", null,
       h("th", { scope: "row", "data-label": t("study.class") }, x.class), h("td", { "data-label": t("study.from") }, seconds(x.start_s)), h("td", { "data-label": t("study.to") }, seconds(x.end_s)),
-      h("td", { "data-label": t("study.frames") }, parts("study.span", { from: x.first_frame, to: x.last_frame, peak: h("a", { href: lookInto({ study: s.study_instance_uid, instance: v.sop_instance_uid, number: x.peak_frame }) }, String(x.peak_frame)) })),
-      h("td", { "data-label": t("study.probability") }, percent(x.probability)))))) : h("p", { class: "muted" }, t("study.nothing-persists")));
+      h("td", { "data-label": t("study.frames") }, parts("study.span", { from: x.first_frame, to: x.last_frame, peak: here(x.peak_frame) })),
+      h("td", { "data-label": t("study.probability") }, percent(x.probability)))))) : h("p", { class: "muted" }, t("study.nothing-persists")),
+  v.key_frames.length ? h("details", null, h("summary", null, t("video.key-frames", { n: v.key_frames.length })), h("table", { class: "list small" }, thead(t("video.frame"), t("video.time"), t("study.class"), t("video.reason"), t("study.probability")),
+    h("tbody", null, v.key_frames.map((k) => h("tr", null, h("th", { scope: "row", "data-label": t("video.frame") }, here(k.frame)), h("td", { "data-label": t("video.time") }, seconds(k.time_s)), h("td", { "data-label": t("study.class") }, k.class),
+      h("td", { "data-label": t("video.reason") }, k.reason), h("td", { "data-label": t("study.probability") }, percent(k.probability))))))) : null,
+  v.poor.length ? h("details", null, h("summary", null, t("video.poor")), h("ul", null, v.poor.map((p) => h("li", null, t("video.poor-stretch", { from: seconds(p.start_s), to: seconds(p.end_s), first: p.first_frame, last: p.last_frame, why: p.why }))))) : null,
+  course(v.course, here));
+}
+
+// overTime is the picture of the timeline; a place in it, or on the slider below it, is a frame of those that were analysed.
+function overTime(s, v, n, seek) {
+  const of = s.instances.find((i) => i.sop_instance_uid === v.sop_instance_uid)?.analyses.find((a) => a.model === v.model)?.frames || [];
+  const at = (f) => f.span.start_ns / 1e9;
+  const go = (i) => of[i] && seek(v.sop_instance_uid, of[i].frame);
+  const near = (when) => of.reduce((best, f, i) => Math.abs(at(f) - when) < Math.abs(at(of[best]) - when) ? i : best, 0);
+  const named = (f) => t("video.at", { time: seconds(at(f)), frame: f.frame, found: f.findings.map((x) => `${worded(x)} ${percent(x.probability)}`).join(", ") || "–" });
+  const told = h("output", { for: `seek-${n}`, class: "muted" }, of.length ? named(of[0]) : "");
+  const tell = (i) => { told.textContent = named(of[i]); slider.setAttribute("aria-valuetext", named(of[i])); };
+  const slider = h("input", { type: "range", id: `seek-${n}`, min: 0, max: Math.max(0, of.length - 1), value: 0, "aria-label": t("video.slider", { model: v.model }), oninput: () => tell(Number(slider.value)), onchange: () => go(Number(slider.value)) });
+  const picture = h("img", {
+    class: "over-time", src: `/api/v1/studies/${encodeURIComponent(s.study_instance_uid)}/instances/${encodeURIComponent(v.sop_instance_uid)}/timeline.png?${new URLSearchParams({ model: v.model })}`,
+    alt: t("video.picture", { model: v.model }),
+    onclick: (e) => {
+      const box = picture.getBoundingClientRect(), part = (e.clientX - box.left) / box.width;
+      if (!of.length) return;
+      const i = near(v.length_s * Math.min(1, Math.max(0, (part - v.timeline.left) / (v.timeline.right - v.timeline.left))));
+      slider.value = i;
+      tell(i);
+      go(i);
+    },
+  });
+  return h("figure", { class: "timeline-picture" }, picture, of.length ? h("figcaption", null, h("label", { class: "slider", for: `seek-${n}` }, t("video.go-to"), slider), told) : null);
+}
+
+// course says how the examination went, as far as frames tell.
+function course(c, here) {
+  if (!c) return null;
+  const moment = (m) => [seconds(m.time_s), " (", t("video.frame"), " ", here(m.frame), ")"];
+  const row = (name, ...value) => h("div", null, h("dt", null, name), h("dd", null, value));
+  const estimate = (e) => [seconds(e.seconds), ": ", moment(e.from), " → ", moment(e.to)];
+  const classes = [...new Set((c.preparation || []).map((p) => p.class))];
+  return h("dl", { class: "facts course" },
+    row(t("video.first"), moment(c.first)), row(t("video.last"), moment(c.last)),
+    c.cecum ? row(t("video.cecum"), c.cecum.frames ? [moment(c.cecum.first), " → ", moment(c.cecum.last)] : t("video.cecum-unseen")) : null,
+    c.insertion ? row(t("video.insertion"), estimate(c.insertion)) : null,
+    c.withdrawal ? row(t("video.withdrawal"), estimate(c.withdrawal)) : null,
+    classes.map((k) => row(t("video.preparation", { class: k }), c.preparation.filter((p) => p.class === k).map((p) => t("video.part", { from: seconds(p.start_s), to: seconds(p.end_s), some: p.flagged, all: p.frames })).join("; "))));
 }
 
 // gate says in what images, order and patient do not agree.

@@ -7,10 +7,12 @@ import { t } from "./words.js";
 const unanalysed = 24; // frames shown of a multi-frame instance that no model has seen
 
 // framesOf lists what can be looked at: every analysed frame, or the first ones where nothing was analysed.
-export function framesOf(study) {
+// Of a video that are its key frames, and the one that is asked for by its key.
+export function framesOf(study, asked = "") {
   return study.instances.flatMap((instance, at) => {
     const videos = (study.videos || []).filter((v) => v.sop_instance_uid === instance.sop_instance_uid); // of which the frames to look at are shown
     const numbers = new Set(videos.length ? videos.flatMap((v) => v.key_frames.map((k) => k.frame)) : instance.analyses.flatMap((a) => a.frames.map((f) => f.frame)));
+    if (videos.length && asked.startsWith(`${at + 1}-`)) numbers.add(Math.min(Math.max(1, Number(asked.split("-")[1]) || 1), Math.max(1, ...videos.map((v) => v.frames))));
     const most = videos.length || instance.state === "not-analysed" ? 1 : unanalysed;
     if (!numbers.size) for (let n = 1; n <= Math.min(Math.max(1, instance.number_of_frames), most); n++) numbers.add(n);
     return [...numbers].sort((a, b) => a - b).map((n) => frameOf(instance, at, n));

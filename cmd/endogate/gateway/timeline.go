@@ -1,0 +1,146 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"slices"
+	"strings"
+
+	"endogate/cmd/endogate/admin"
+	"endogate/dicomnode/dicom"
+	"endogate/dicomnode/ledger"
+	"endogate/explain/picture"
+	"endogate/inference/analysis"
+)
+
+// timelines draws what models said of videos over time.
+type timelines struct {
+	ledger  *ledger.Ledger
+	classes func(model string) []analysis.Class // as they are configured by now
+	frame   func(ctx context.Context, instance dicom.UID, frame int) (image.Image, error)
+}
+
+// errNoTimeline says that no model has looked at a video.
+var errNoTimeline = errors.New("no model has analysed it as a video, or its result was taken back")
+
+// of draws the timeline of an instance by a model, or by the first that looked at it where none is named, for paper or a screen.
+func (t timelines) of(ctx context.Context, study, instance dicom.UID, model string, paper bool) (image.Image, error) {
+	videos, err := t.ledger.Videos(ctx, study)
+	if err != nil {
+		return nil, err
+	}
+	i := slices.IndexFunc(videos, func(v ledger.Video) bool {
+		return v.SOPInstanceUID == instance && v.Moving != nil && (model == "" || v.Model == model)
+	})
+	if i < 0 {
+		return nil, errNoTimeline
+	}
+	results, err := t.ledger.Results(ctx, videos[i].Job)
+	if err != nil {
+		return nil, err
+	}
+	drawn := t.line(videos[i], results)
+	drawn.Light = paper
+	keys := videos[i].Moving.KeyFrames
+	for _, k := range evenly(keys, picture.MostMarks) {
+		mark := picture.Mark{At: k.At, Caption: []string{fmt.Sprintf("%d  %s", k.Frame, analysis.Clock(k.At)), k.Class, fmt.Sprintf("p = %.2f", k.Probability)}}
+		if mark.Frame, err = t.frame(ctx, instance, k.Frame); err != nil && ctx.Err() != nil {
+			return nil, err
+		}
+		drawn.Marks = append(drawn.Marks, mark)
+	}
+	return drawn.Draw(), nil
+}
+
+// evenly are so many of the key frames, spread over all.
+func evenly(all []analysis.KeyFrame, most int) []analysis.KeyFrame {
+	all = slices.CompactFunc(slices.Clone(all), func(a, b analysis.KeyFrame) bool { return a.Frame == b.Frame })
+	if len(all) <= most {
+		return all
+	}
+	few := make([]analysis.KeyFrame, most)
+	for i := range few {
+		few[i] = all[i*len(all)/most]
+	}
+	return few
+}
+
+// line is the timeline of a video without pictures.
+func (t timelines) line(v ledger.Video, results []analysis.Result) picture.Timeline {
+	m := v.Moving
+	out := picture.Timeline{
+		Title: "Over time: " + v.Model, Length: m.Length,
+		Remark: m.Counted() + ". Bands: where a class persists. Hollow: discounted.",
+	}
+	poor := func(frame int) bool {
+		return slices.ContainsFunc(m.Poor, func(s analysis.Stretch) bool { return s.FirstFrame <= frame && frame <= s.LastFrame })
+	}
+	for i, c := range t.lanes(v.Model, m) {
+		lane := picture.Lane{Name: c.Worded(), Threshold: c.Threshold, Tone: i}
+		for _, r := range results {
+			if p, asked := r.Scores[c.Name]; asked {
+				at := r.Span.Start.Seconds()
+				lane.Points = append(lane.Points, picture.Point{At: at, Value: p, Discounted: poor(r.Span.First)})
+				out.Length = max(out.Length, at)
+			}
+		}
+		for _, s := range m.Segments {
+			if s.Class == c.Name {
+				lane.Persists = append(lane.Persists, picture.Stretch{From: s.Start, To: s.End})
+			}
+		}
+		out.Lanes = append(out.Lanes, lane)
+	}
+	for _, s := range m.Poor {
+		out.Quality = append(out.Quality, picture.Stretch{From: s.Start, To: s.End, Text: s.Why})
+	}
+	for _, w := range m.Weights {
+		out.Weights = append(out.Weights, picture.Point{At: w.At, Value: w.Value})
+	}
+	if c := m.Course; c != nil {
+		for name, e := range map[string]*analysis.Estimate{"insertion (estimate)": c.Insertion, "withdrawal (estimate)": c.Withdrawal} {
+			if e != nil {
+				out.Spans = append(out.Spans, picture.Stretch{From: e.From.At, To: e.To.At, Text: name + " " + analysis.Clock(e.Seconds)})
+			}
+		}
+		slices.SortFunc(out.Spans, func(a, b picture.Stretch) int { return strings.Compare(a.Text, b.Text) })
+	}
+	return out
+}
+
+// lanes are the classes that have one: findings, then landmarks, then quality. Of what a model takes for normal nothing is shown.
+func (t timelines) lanes(model string, m *analysis.Moving) (lanes []analysis.Class) {
+	classes := t.classes(model)
+	if len(classes) == 0 { // the model is here no more: what it found is known by name
+		for _, s := range m.Segments {
+			if !slices.ContainsFunc(classes, func(c analysis.Class) bool { return c.Name == s.Class }) {
+				classes = append(classes, analysis.Class{Name: s.Class, Role: s.Role})
+			}
+		}
+	}
+	for _, role := range []analysis.Role{analysis.RoleFinding, analysis.RoleLandmark, analysis.RoleQuality} {
+		for _, c := range classes {
+			if c.Role == role && len(lanes) < mostLanes {
+				lanes = append(lanes, c)
+			}
+		}
+	}
+	return lanes
+}
+
+// mostLanes bounds the picture of a model of many classes.
+const mostLanes = 12
+
+// Timeline implements admin.Frames.
+func (v *views) Timeline(ctx context.Context, study, instance dicom.UID, model string) (image.Image, error) {
+	img, err := v.timelines.of(ctx, study, instance, model, false)
+	switch {
+	case errors.Is(err, errNoTimeline):
+		return nil, fmt.Errorf("%w: %w", admin.ErrNotFound, err)
+	case err != nil:
+		return nil, notFound(err)
+	}
+	return img, nil
+}
