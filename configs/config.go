@@ -231,7 +231,18 @@ type Route struct {
 	Heatmaps []Heatmap `koanf:"heatmaps"`
 	// Explain are classes that are explained where they are found, besides those that are findings: a landmark, or what is normal.
 	Explain []string `koanf:"explain"`
+	// Clip is what is made of the frames around a finding in a video, besides the heatmaps of its key frames: off or multi-frame.
+	Clip Clip `koanf:"clip"`
 }
+
+// Clip is the form of a heatmap clip.
+type Clip string
+
+// The forms. What a peer does not accept waits for a person: none is made where nobody asks for it.
+const (
+	ClipOff        Clip = "off"         // as where nothing is said
+	ClipMultiFrame Clip = "multi-frame" // Multi-frame True Color Secondary Capture, JPEG
+)
 
 // Heatmap names a method of explanation and the layer it explains at; no layer is the last one.
 type Heatmap struct {

@@ -3,6 +3,7 @@ package inference
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"math"
@@ -244,8 +245,9 @@ func (m *BundleModel) Sequence() *Clip { return m.bundle.Clip }
 const maxClipBytes = 1 << 30
 
 // clips makes of the frames of an instance, of which there are so many, the samples of a model that looks across time. What cannot be decoded
-// ends a clip: a network would see time jump.
-func (c Clip) clips(frames iter.Seq2[analysis.Sample, error], count int) iter.Seq2[analysis.Sample, error] {
+// ends a clip: a network would see time jump. Alive is called of each frame that is decoded on the way to those that are wanted; one of them
+// that cannot be decoded costs nothing.
+func (c Clip) clips(frames iter.Seq2[analysis.Sample, error], count int, alive func()) iter.Seq2[analysis.Sample, error] {
 	wanted := map[int]bool{} // of Uniform, by number
 	if c.Longer == Uniform && count > c.Frames {
 		for _, i := range c.Windows(count)[0] {
@@ -261,7 +263,8 @@ func (c Clip) clips(frames iter.Seq2[analysis.Sample, error], count int) iter.Se
 		}
 		for s, err := range frames {
 			switch {
-			case err == nil && len(wanted) > 0 && !wanted[s.Span.First]:
+			case err == nil && len(wanted) > 0 && !wanted[s.Span.First], len(wanted) > 0 && passedOver(err, wanted):
+				alive()
 				continue
 			case err == nil && len(s.Frames) > 0 && len(s.Frames[0].Pix)*c.Frames > maxClipBytes:
 				size := s.Frames[0].Rect.Size()
@@ -287,6 +290,20 @@ func (c Clip) clips(frames iter.Seq2[analysis.Sample, error], count int) iter.Se
 			emit()
 		}
 	}
+}
+
+// passedOver reports whether an error is of frames that nobody wants.
+func passedOver(err error, wanted map[int]bool) bool {
+	bad := (*pixeldata.FrameError)(nil)
+	if !errors.As(err, &bad) {
+		return false
+	}
+	for n := range wanted {
+		if bad.First <= n && n <= bad.Last {
+			return false
+		}
+	}
+	return true
 }
 
 // clip is one sample of several.

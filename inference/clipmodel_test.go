@@ -105,10 +105,33 @@ func TestClip_truncatedByDamage(t *testing.T) {
 		}
 	}
 	var spans []analysis.Span
-	for s, err := range (Clip{Frames: 4, Longer: Truncate, Stride: 4}).clips(frames, 9) {
+	for s, err := range (Clip{Frames: 4, Longer: Truncate, Stride: 4}).clips(frames, 9, func() {}) {
 		if err == nil {
 			spans = append(spans, s.Span)
 		}
 	}
 	require.Equal(t, []analysis.Span{{First: 1, Count: 2}}, spans)
+}
+
+// Of a sequence that is seen evenly, frames that nobody wants are signs of life, and one of them that cannot be decoded costs nothing.
+func TestClip_uniformPassesOver(t *testing.T) {
+	frames := func(yield func(analysis.Sample, error) bool) {
+		for n := 1; n <= 9; n++ {
+			s, err := analysis.Sample{Span: analysis.Still(n)}, error(nil)
+			if n == 3 { // 2, 5 and 8 are wanted
+				s, err = analysis.Sample{}, &pixeldata.FrameError{First: 3, Last: 3, Of: 9, Err: pixeldata.ErrCorrupt}
+			}
+			if !yield(s, err) {
+				return
+			}
+		}
+	}
+	alive := 0
+	var numbers []int
+	for s, err := range (Clip{Frames: 3, Longer: Uniform, Stride: 3}).clips(frames, 9, func() { alive++ }) {
+		require.NoError(t, err)
+		numbers = append(numbers, s.Numbers...)
+	}
+	require.Equal(t, []int{2, 5, 8}, numbers)
+	require.Equal(t, 6, alive)
 }

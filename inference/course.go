@@ -111,3 +111,18 @@ func stretches(frames []watched) (all []analysis.Stretch) {
 	}
 	return all
 }
+
+// weights are how much frames count in their clips, for the class that each counts most for, where that is known.
+func weights(frames []watched) (all []analysis.Weight) {
+	for _, f := range frames {
+		if len(f.counts) == 0 {
+			continue
+		}
+		most := 0.0
+		for _, v := range f.counts {
+			most = max(most, v)
+		}
+		all = append(all, analysis.Weight{Frame: f.number, At: f.at.Seconds(), Value: min(most, 1)})
+	}
+	return all
+}

@@ -93,7 +93,7 @@ func (t Temporal) sum(classes []analysis.Class, frames []watched) *analysis.Movi
 	m.KeyFrames = t.few(m.KeyFrames)
 	slices.SortStableFunc(m.Segments, func(a, b analysis.Segment) int { return cmp.Compare(a.FirstFrame, b.FirstFrame) })
 	slices.SortStableFunc(m.KeyFrames, func(a, b analysis.KeyFrame) int { return cmp.Compare(a.Frame, b.Frame) })
-	m.Poor, m.Course = stretches(frames), course(classes, good, m.Segments)
+	m.Poor, m.Weights, m.Course = stretches(frames), weights(frames), course(classes, good, m.Segments)
 	return m
 }
 

@@ -81,6 +81,8 @@ func (w *Worker) watch(ctx context.Context, t Task, model Watcher, d Diary) (ana
 	switch {
 	case err != nil && context.Cause(ctx) == stalled:
 		return a, stalled
+	case errors.Is(err, video.ErrNoRoom):
+		return a, Postponed(err)
 	case errors.Is(err, pixeldata.ErrUnsupported):
 		a.NotAnalysed, a.Parts, a.Moving = err.Error(), nil, nil
 		return a, nil

@@ -125,7 +125,7 @@ func (w *Worker) each(ctx context.Context, t Task, model Model, take Take) (notA
 	}
 	samples := t.samples(ctx)
 	if m, ok := model.(interface{ Sequence() *Clip }); ok && m.Sequence() != nil && t.Prepared == nil {
-		samples = m.Sequence().clips(samples, t.Instance.Count())
+		samples = m.Sequence().clips(samples, t.Instance.Count(), func() { timer.Reset(limit) })
 	}
 	for sample, err := range samples {
 		frames := (*pixeldata.FrameError)(nil)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/suyashkumar/dicom/pkg/tag"
@@ -69,6 +70,10 @@ func check(ds dataset, frames sizes) error {
 	switch class := dicom.UID(ds.text(tag.SOPClassUID)); class {
 	case dicom.SecondaryCaptureImageStorage:
 		f.image(ds)
+		f.pixels(ds)
+	case dicom.MultiFrameTrueColorSecondaryCapture:
+		f.image(ds)
+		f.clip(ds)
 	case dicom.EncapsulatedPDFStorage:
 		f.encapsulated(ds)
 	case dicom.Comprehensive3DSRStorage, dicom.ComprehensiveSRStorage:
@@ -190,6 +195,10 @@ func empty(value any) bool {
 		return len(v) == 0
 	case []byte:
 		return len(v) == 0
+	case encapsulated:
+		return len(v) == 0
+	case []tag.Tag:
+		return len(v) == 0
 	case []dataset:
 		return len(v) == 0
 	case kept:
@@ -219,9 +228,25 @@ func (f *faults) image(ds dataset) {
 	if v := ds.text(tag.BurnedInAnnotation); v != "YES" && v != "NO" {
 		f.add("BurnedInAnnotation %q is neither YES nor NO", v)
 	}
-	f.pixels(ds)
 	f.lossy(ds)
 	f.sourceImage(ds)
+}
+
+// clip holds what is said about a Multi-frame True Color Secondary Capture of JPEG streams (PS3.3 A.8.5).
+func (f *faults) clip(ds dataset) {
+	f.need(ds, tag.NumberOfFrames, tag.FrameIncrementPointer, tag.FrameTime, tag.LossyImageCompressionRatio)
+	frames, _ := ds[tag.PixelData].(encapsulated)
+	if n := ds.text(tag.NumberOfFrames); n != strconv.Itoa(len(frames)) {
+		f.add("NumberOfFrames is %s, PixelData has %d", n, len(frames))
+	}
+	for _, frame := range frames {
+		if !bytes.HasPrefix(frame, []byte{0xFF, 0xD8, 0xFF}) {
+			f.add("PixelData has a frame that is no JPEG stream")
+		}
+	}
+	if ds.text(tag.PhotometricInterpretation) != "YBR_FULL_422" || ds.int(tag.SamplesPerPixel) != 3 || ds.int(tag.PlanarConfiguration) != 0 {
+		f.add("pixels are not YBR_FULL_422 by pixel")
+	}
 }
 
 func (f *faults) pixels(ds dataset) {

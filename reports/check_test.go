@@ -51,7 +51,7 @@ func TestCheck(t *testing.T) {
 		wreck func(dataset)
 		want  string
 	}{
-		{"another SOP class", heatmap, func(ds dataset) { ds.set(tag.SOPClassUID, "1.2.840.10008.5.1.4.1.1.7.4") }, "none of ours"},
+		{"another SOP class", heatmap, func(ds dataset) { ds.set(tag.SOPClassUID, "1.2.840.10008.5.1.4.1.1.7.2") }, "none of ours"},
 		{"type 1 missing", heatmap, func(ds dataset) { delete(ds, tag.Modality) }, "Modality (type 1) has no value"},
 		{"type 1 empty", heatmap, func(ds dataset) { ds.set(tag.InstanceNumber, "") }, "InstanceNumber (type 1) has no value"},
 		{"type 2 missing", heatmap, func(ds dataset) { delete(ds, tag.PatientBirthDate) }, "PatientBirthDate (type 2) is missing"},

@@ -10,9 +10,12 @@ import (
 	"endogate/dicomnode/dicom"
 )
 
-// dataset is a data set under construction. A value is []string, []int, []float64, []byte (bulk data), []dataset (the items of
+// dataset is a data set under construction. A value is []string, []int, []float64, []byte (bulk data), encapsulated, []tag.Tag, []dataset (the items of
 // a sequence) or kept; an empty slice is a zero-length element, as type 2 allows.
 type dataset map[tag.Tag]any
+
+// encapsulated is Pixel Data, a frame after the other as it was encoded.
+type encapsulated [][]byte
 
 // kept is a text as its source has it, in the source's character set.
 type kept struct {
@@ -76,7 +79,7 @@ func (ds dataset) written() dicom.Dataset {
 	out := make(dicom.Dataset, len(ds))
 	for t, v := range ds {
 		value := written(v)
-		if t == tag.PixelData {
+		if _, coded := v.(encapsulated); t == tag.PixelData && !coded {
 			value = dicom.As{VR: "OB", Value: value} // 8 bits allocated, explicit VR (PS3.5 8.1.2)
 		}
 		if _, taken := v.(kept); taken || copied[t] {
@@ -97,6 +100,14 @@ func written(value any) dicom.Value {
 		return dicom.Floats(v)
 	case []byte:
 		return dicom.Bytes(v)
+	case encapsulated:
+		return dicom.Encapsulate(v...)
+	case []tag.Tag:
+		tags := make(dicom.Tags, len(v))
+		for i, t := range v {
+			tags[i] = tagOf(t)
+		}
+		return tags
 	case kept:
 		return dicom.Bytes(v.value)
 	case []dataset:

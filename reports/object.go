@@ -20,7 +20,7 @@ type Object struct {
 	// made of this, and that stand in for each other.
 	Name              dicom.UID
 	Header            dicom.Header
-	TransferSyntaxUID dicom.UID // always Explicit VR Little Endian
+	TransferSyntaxUID dicom.UID // Explicit VR Little Endian, and JPEG Baseline of clips
 	Dataset           []byte    // without file meta information
 }
 
@@ -50,14 +50,23 @@ func finish(ds dataset, frames sizes) (Object, error) {
 	if err != nil {
 		return Object{}, err
 	}
-	return Object{Name: name, Header: headerOf(ds), TransferSyntaxUID: dicom.ExplicitVRLittleEndian, Dataset: encoded}, nil
+	return Object{Name: name, Header: headerOf(ds), TransferSyntaxUID: ds.syntax().UID, Dataset: encoded}, nil
+}
+
+// syntax is the one that ds is written in.
+func (ds dataset) syntax() dicom.TransferSyntax {
+	uid := dicom.ExplicitVRLittleEndian
+	if _, coded := ds[tag.PixelData].(encapsulated); coded {
+		uid = dicom.JPEGBaseline8Bit
+	}
+	ts, _ := dicom.LookupTransferSyntax(uid)
+	return ts
 }
 
 // contentUID is the SOP Instance UID of a data set that has its name in the place of it: one for each content; and room for it
 // when it is written once more.
 func contentUID(ds dataset) (uid dicom.UID, room []byte, err error) {
-	ts, _ := dicom.LookupTransferSyntax(dicom.ExplicitVRLittleEndian)
-	named, err := ds.written().Append(nil, ts)
+	named, err := ds.written().Append(nil, ds.syntax())
 	if err != nil {
 		return "", nil, &InvalidError{SOPClassUID: dicom.UID(ds.text(tag.SOPClassUID)), Faults: []string{err.Error()}}
 	}
@@ -65,11 +74,10 @@ func contentUID(ds dataset) (uid dicom.UID, room []byte, err error) {
 	return dicom.DerivedUID("content", hex.EncodeToString(digest[:])), named[:0], nil
 }
 
-// encode writes ds in Explicit VR Little Endian into room. A document, which people act upon, leaves only when a parser that did not
+// encode writes ds into room. A document, which people act upon, leaves only when a parser that did not
 // write it reads what was meant.
 func encode(ds dataset, room []byte) ([]byte, error) {
-	ts, _ := dicom.LookupTransferSyntax(dicom.ExplicitVRLittleEndian)
-	written := ds.written()
+	ts, written := ds.syntax(), ds.written()
 	encoded, err := written.Append(room, ts)
 	if err == nil && (ds.has(tag.ContentSequence) || ds.has(tag.EncapsulatedDocument)) {
 		err = readback.Check(written, encoded, ts)
@@ -94,6 +102,9 @@ func headerOf(ds dataset) dicom.Header {
 		StudyDescription: ds.text(tag.StudyDescription),
 		InstanceNumber:   number,
 		NumberOfFrames:   1,
+	}
+	if frames, coded := ds[tag.PixelData].(encapsulated); coded {
+		h.NumberOfFrames = len(frames)
 	}
 	if codes := ds.sequence(tag.ProcedureCodeSequence); len(codes) > 0 {
 		h.ProcedureCode = codes[0].text(tag.CodeValue)

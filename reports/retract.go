@@ -31,10 +31,10 @@ func (e Exam) retracted() bool {
 	return slices.ContainsFunc(e.Instances, func(i Instance) bool { return i.Retracted != "" })
 }
 
-// disowned reports whether o, an object of this gateway, says what was taken back: a heatmap of such a source, an
+// disowned reports whether o, an object of this gateway, says what was taken back: a heatmap or clip of such a source, an
 // earlier revision of a document of the exam, or a report of the study that rests on it.
 func (e Exam) disowned(o ledger.Object) bool {
-	if o.Purpose == "heatmap" {
+	if o.Purpose == "heatmap" || o.Purpose == "clip" {
 		return slices.ContainsFunc(e.Instances, func(i Instance) bool { return i.Retracted != "" && i.SOPInstanceUID == o.Source })
 	}
 	if o.Instance.SeriesInstanceUID == signedSeries(o.Instance.StudyInstanceUID, o.Instance.SOPClassUID) { // a report on the study, of before that
@@ -67,7 +67,7 @@ func (b *Builder) RejectionNote(e Exam, destination string, made []ledger.Object
 	items := append([]ContentItem{codeItem(HasConceptMod, language, english)}, b.observer(e.Algorithm.Model)...)
 	items = append(items, textItem(Contains, keyObjectDescription, "A person retracted these AI results. All objects named were made by this gateway."))
 	for _, m := range made {
-		if m.Instance.SOPClassUID == dicom.SecondaryCaptureImageStorage {
+		if class := m.Instance.SOPClassUID; class == dicom.SecondaryCaptureImageStorage || class == dicom.MultiFrameTrueColorSecondaryCapture {
 			items = append(items, imageItem(Contains, dicom.Code{}, ImageRef{Instance: m.Instance}))
 		} else {
 			items = append(items, compositeItem(Contains, m.Instance))

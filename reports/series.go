@@ -17,6 +17,7 @@ const (
 	seriesHeatmap   = 1 // grad-CAM at the last layer, which everybody expects
 	seriesKOS       = 30
 	seriesRejection = 31
+	seriesClip      = 40
 	seriesMethods   = 100 // plus the number of the method, at the last layer
 
 	seriesSigned = 9040 // of the study

@@ -10,7 +10,7 @@ import (
 
 // Replace reads the Explicit VR Little Endian data set in r and writes it with the elements of with in the place of its own:
 // those without a value are left out. Text of another character set becomes UTF-8, as well as it can be read. Nothing else
-// changes but the form of sequences, which get delimiters (PS3.5 7.5). Encapsulated Pixel Data is an error.
+// changes but the form of sequences, which get delimiters (PS3.5 7.5).
 func Replace(w io.Writer, r io.Reader, with Dataset) error {
 	ts, _ := LookupTransferSyntax(ExplicitVRLittleEndian)
 	with = maps.Clone(with)
@@ -132,6 +132,14 @@ func copyToken(w io.Writer, value io.Reader, t Token, ts TransferSyntax) error {
 		return err
 	case SequenceStart:
 		return write(t.Tag, t.VR, UndefinedLength)
+	case FragmentsStart:
+		return write(t.Tag, "OB", UndefinedLength)
+	case Fragment:
+		if err := write(Item, "", t.Length); err != nil {
+			return err
+		}
+		_, err := io.Copy(w, value)
+		return err
 	case ItemStart:
 		return write(Item, "", UndefinedLength)
 	case ItemEnd:
@@ -139,5 +147,5 @@ func copyToken(w io.Writer, value io.Reader, t Token, ts TransferSyntax) error {
 	case SequenceEnd:
 		return write(SequenceDelimitationItem, "", 0)
 	}
-	return fmt.Errorf("%v is encapsulated", t.Tag)
+	return fmt.Errorf("%v: not known here", t.Tag)
 }

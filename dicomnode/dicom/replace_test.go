@@ -43,6 +43,20 @@ func TestReplace(t *testing.T) {
 	require.Error(t, Replace(&got, bytes.NewReader(encoded[:len(encoded)-3]), with))
 }
 
+// Encapsulated Pixel Data is taken over as it is.
+func TestReplace_encapsulated(t *testing.T) {
+	ts := syntax(JPEGBaseline8Bit)
+	source := Dataset{SOPClassUID: Text{"1.2"}, PatientID: Text{"X"}, Rows: Ints{2}, PixelData: Encapsulate([]byte("one"), []byte("three"))}
+	encoded, err := source.Append(nil, ts)
+	require.NoError(t, err)
+	source[SpecificCharacterSet], source[PatientID] = Text{"ISO_IR 192"}, Text{"Y"}
+	expected, err := source.Append(nil, ts)
+	require.NoError(t, err)
+	var got bytes.Buffer
+	require.NoError(t, Replace(&got, bytes.NewReader(encoded), Dataset{PatientID: Text{"Y"}}))
+	require.Equal(t, expected, got.Bytes())
+}
+
 // Texts of another character set become UTF-8, in items that state one and in those that inherit it.
 func TestReplace_characterSets(t *testing.T) {
 	ts := syntax(ExplicitVRLittleEndian)

@@ -97,7 +97,7 @@ func (t *tx) loseMessage(entry string, at time.Time) error {
 // orderAgain says who makes a lost object again.
 func (t *tx) orderAgain(o objectRow, at time.Time) (err error) {
 	switch {
-	case o.purpose == "heatmap":
+	case o.purpose == "heatmap", o.purpose == "clip":
 		_, err = t.exec(`UPDATE job SET again = 1 WHERE again = 0 AND state = 'done' AND model = ?2 AND instance IN (
 			SELECT id FROM instance WHERE sop_instance_uid = ?1 AND state <> 'conflict')`, o.source, o.model)
 	case o.model != "":

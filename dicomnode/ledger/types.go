@@ -162,6 +162,7 @@ type Object struct {
 const (
 	RankSource  = 0
 	RankHeatmap = 10
+	RankClip    = 15 // of heatmaps
 	RankSR      = 20
 	RankKOS     = 30
 )

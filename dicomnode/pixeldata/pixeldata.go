@@ -66,6 +66,7 @@ type Options struct {
 	Bounds  Bounds        // of one frame, whatever decodes it
 	Window  *Window       // of grey frames, in place of the data set's own; nil: its first
 	Scratch string        // the folder where the stream of a video lies, without a name, while it is decoded; "" is the system's
+	Room    func() error  // why nothing more may be written to Scratch, asked before a video is copied and now and then while; nil: nobody is
 }
 
 // Instance is a data set that is read up to its pixel data.

@@ -185,12 +185,37 @@ const least = 260
 // Legend returns a picture with what it shows below it; all of it, in as many lines as that takes. The picture stands in
 // the upper left corner as it is.
 func Legend(overlay *image.RGBA, w Words) *image.RGBA {
-	size := overlay.Rect.Size()
-	l := lettersOf(max(float64(size.Y)/45, 11))
+	return LegendTo(overlay, w, legendHeight(overlay.Rect.Size(), w, 0))
+}
+
+// LegendHeight is how high a picture of a size is with a legend of such words, also where they stand in place of a map, and with a line
+// for what gets longer.
+func LegendHeight(size image.Point, w Words) int {
+	shown, noted := w, w
+	shown.Note, shown.Masked = "", true
+	noted.Note = w.Note + "a line"
+	return max(legendHeight(size, shown, 1), legendHeight(size, noted, 1))
+}
+
+// LegendWidth is how wide a picture of so many columns is with a legend.
+func LegendWidth(columns int) int { return max(columns, least) }
+
+func legendLetters(size image.Point) *letters { return lettersOf(max(float64(size.Y)/45, 11)) }
+
+func legendHeight(size image.Point, w Words, more int) int {
+	l := legendLetters(size)
 	pad := l.line() / 2
-	width := max(size.X, least)
+	return size.Y + (len(w.rows(l, LegendWidth(size.X)-2*pad))+more)*l.line() + pad
+}
+
+// LegendTo is Legend in a picture of a height.
+func LegendTo(overlay *image.RGBA, w Words, height int) *image.RGBA {
+	size := overlay.Rect.Size()
+	l := legendLetters(size)
+	pad := l.line() / 2
+	width := LegendWidth(size.X)
 	rows := w.rows(l, width-2*pad)
-	out := image.NewRGBA(image.Rect(0, 0, width, size.Y+len(rows)*l.line()+pad))
+	out := image.NewRGBA(image.Rect(0, 0, width, height))
 	draw.Draw(out, out.Rect, image.NewUniform(paper), image.Point{}, draw.Src)
 	draw.Draw(out, image.Rectangle{Max: size}, overlay, overlay.Rect.Min, draw.Src)
 	w.legend(out, image.Pt(pad, size.Y+pad/2), width-2*pad, l, rows)

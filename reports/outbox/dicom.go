@@ -100,7 +100,7 @@ func (s *DICOM) Send(ctx context.Context, m Message) Outcome {
 // other one stays beside its ID.
 func (s *DICOM) follow(ctx context.Context, entry spool.Entry, data io.ReadSeekCloser) (io.ReadSeekCloser, error) {
 	whose, err := s.Whose(ctx, entry.Header.StudyInstanceUID)
-	if err != nil || !whose.Other || entry.TransferSyntaxUID != dicom.ExplicitVRLittleEndian {
+	if err != nil || !whose.Other {
 		return data, err
 	}
 	patient := dicom.Dataset{dicom.IssuerOfPatientIDQualifiersSequence: dicom.Text{}}

@@ -117,11 +117,14 @@ func (m *making) pictured(ctx context.Context, parts []analysis.Part, frames map
 			return err
 		}
 	}
-	return nil
+	return m.clips(ctx, clip)
 }
 
 // undecodable marks what stays so however often it is tried.
 func undecodable(err error) error {
+	if errors.Is(err, video.ErrNoRoom) {
+		return inference.Postponed(err)
+	}
 	if errors.Is(err, pixeldata.ErrUnsupported) || errors.Is(err, pixeldata.ErrCorrupt) || errors.Is(err, pixeldata.ErrTooMuch) {
 		return inference.Permanent(fmt.Errorf("key frames: %w", err))
 	}

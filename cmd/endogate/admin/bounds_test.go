@@ -48,6 +48,7 @@ var unpaged = map[string]string{
 	"/dicom-web/studies/{uid}/series/{series}/instances/{sop}/thumbnail":                 "one picture",
 	"/dicom-web/studies/{uid}/series/{series}/instances/{sop}/frames/{frames}/rendered":  "a thousand pictures at most, one in memory",
 	"/dicom-web/studies/{uid}/series/{series}/instances/{sop}/frames/{frames}/thumbnail": "one picture",
+	"/api/v1/studies/{uid}/instances/{sop}/timeline.png":                                 "one picture, of lanes and key frames as many as there is room for",
 	"/signin":                    "a form",
 	"/signin/provider":           "the way to the provider",
 	"/signin/callback":           "and back",

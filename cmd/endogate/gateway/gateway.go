@@ -287,7 +287,7 @@ func (g *parts) assemble(ctx context.Context, life *lifecycle) error {
 	}
 	g.desk.Publisher = publisher
 	g.workshop = &results.Workshop{
-		Wishes: g.models.wanted(), Prepare: g.models.byName(), Pictures: results.NewPictures(picturesKept),
+		Wishes: g.models.wanted(), Clips: clipping(g.cfg.Routes), Prepare: g.models.byName(), Pictures: results.NewPictures(picturesKept),
 		Ledger: g.ledger, Keeper: g.keeper, Builder: g.builder, Algorithms: g.models.algorithms,
 		Colours: colours, Opacity: g.cfg.Reports.Opacity, MaxAttempts: g.cfg.Jobs.MaxDeliver, Now: g.now, Log: g.log,
 		Finished: func(j ledger.Job, skipped bool) {
@@ -708,7 +708,7 @@ func (g *parts) reachable(context.Context) (err error) {
 // decoding says how pixel data is decoded.
 func (g *parts) decoding() pixeldata.Options {
 	o := Decoding(g.cfg)
-	o.Scratch = g.cfg.DataDir
+	o.Scratch, o.Room = g.cfg.DataDir, g.spool.Exhausted
 	return o
 }
 

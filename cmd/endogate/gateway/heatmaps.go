@@ -46,6 +46,15 @@ func (m *Models) wanted() map[string]inference.Wishes {
 	return all
 }
 
+// clipping are the routes that want clips of the frames around findings of videos.
+func clipping(routes []configs.Route) map[string]bool {
+	all := map[string]bool{}
+	for _, r := range routes {
+		all[r.Name] = r.Clip == configs.ClipMultiFrame
+	}
+	return all
+}
+
 // checkClasses holds the classes that routes want explained against those of their models.
 func (m *Models) checkClasses(routes []configs.Route) error {
 	var errs []error

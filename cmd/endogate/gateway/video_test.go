@@ -51,7 +51,7 @@ func video(t *testing.T, o dicomtest.Options, stream []byte) dicomBytes {
 func TestGateway_video(t *testing.T) {
 	t.Parallel()
 	scp := peers.StartStoreSCP(t)
-	g := newGateway(t, routeTo(scp.AETitle, scp.Addr, ", forward_source: true"))
+	g := newGateway(t, routeTo(scp.AETitle, scp.Addr, ", forward_source: true, clip: multi-frame"))
 	g.start()
 	moving := video(t, dicomtest.Options{Frames: 48, More: dicom.Dataset{dicom.CineRate: dicom.Ints{4}}}, panned(t, "6", "polyp-0dad158b", "cecum-3"))
 	storeAll(t, g.scp, moving)
@@ -90,6 +90,27 @@ func TestGateway_video(t *testing.T) {
 	assert.Contains(t, text, "12 of 48 frames analysed (1 per second, at most 2000), 36 skipped, 0 discounted")
 	assert.Contains(t, text, "polyp persists from 00:00.0 to")
 	assert.Empty(t, g.parked())
+	var clips []string
+	for _, o := range study.Objects {
+		if o.Purpose == "clip" {
+			clips = append(clips, string(o.SOPInstanceUID))
+			assert.Equal(t, dicom.MultiFrameTrueColorSecondaryCapture, o.SOPClassUID)
+			assert.Equal(t, polyp.PeakFrame, o.Frame)
+		}
+	}
+	require.Len(t, clips, 1)
+	require.Contains(t, files, clips[0], "it is delivered")
+	content, err := os.ReadFile(files[clips[0]])
+	require.NoError(t, err)
+	assertConforms(t, content, "clip")
+	shown, err := http.Get("http://" + g.web + "/api/v1/instances/" + clips[0] + "/frames/2.png")
+	require.NoError(t, err)
+	defer shown.Body.Close()
+	require.Equal(t, http.StatusOK, shown.StatusCode)
+	one, err := png.Decode(shown.Body)
+	require.NoError(t, err)
+	assert.Equal(t, 320, one.Bounds().Dx())
+	assert.Greater(t, one.Bounds().Dy(), 240, "the legend stands below the frame")
 	require.NotNil(t, v.Course)
 	require.NotNil(t, v.Course.Cecum)
 	assert.Positive(t, v.Course.Cecum.Frames)

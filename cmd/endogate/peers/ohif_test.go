@@ -44,6 +44,28 @@ func TestOHIFScreenshot(t *testing.T) {
 	require.True(t, ok)
 	o.Upload(t, part10(t, report), part10(t, keys))
 	require.NotEmpty(t, peers.OHIFScreenshot(t, o, study1, "AI heatmap"))
+	o.Upload(t, clip(t, builder, exam, files[0]))
+	picture := peers.OHIFScreenshot(t, o, study1, "AI heatmap clips")
+	require.NotEmpty(t, picture)
+	if to := os.Getenv("ENDOGATE_TEST_PICTURES"); to != "" { // to look at
+		require.NoError(t, os.WriteFile(filepath.Join(to, "clip-in-ohif.png"), picture, 0o600))
+	}
+}
+
+// clip is a multi-frame heatmap clip of a file, of which every frame is the same.
+func clip(t *testing.T, builder *reports.Builder, exam reports.Exam, file string) string {
+	t.Helper()
+	_, overlay := frame(t, file)
+	made, err := builder.Clip(reports.Heatmap{
+		Source: source(t, file), Frame: 1, Opacity: 0.4, Algorithm: exam.Algorithm, Class: exam.Algorithm.Classes[0].Name, Probability: 0.9, At: exam.At,
+	}, 10)
+	require.NoError(t, err)
+	for n := range 12 {
+		require.NoError(t, made.Add(reports.ClipFrame{Number: 1 + n, At: float64(n) / 10, Overlay: overlay, Probability: 0.5 + float64(n)/30}))
+	}
+	o, err := made.Object()
+	require.NoError(t, err)
+	return part10(t, o)
 }
 
 func newExam(t *testing.T, files []string) reports.Exam {

@@ -55,7 +55,7 @@ func Open(ctx context.Context, i *pixeldata.Instance) (_ *Clip, err error) {
 			_ = c.Close()
 		}
 	}()
-	cut := i.Stream(stoppable{ctx, c.file})
+	cut := i.Stream(&bounded{ctx: ctx, w: c.file, room: c.options.Room})
 	if cut != nil && !errors.Is(cut, pixeldata.ErrCorrupt) {
 		return nil, cut
 	}
@@ -446,17 +446,31 @@ func (c *Clip) picture(r *bufio.Reader) (*image.RGBA, error) {
 	return img, nil
 }
 
-// stoppable is a writer that ends with ctx.
-type stoppable struct {
-	ctx context.Context
-	w   io.Writer
+// bounded is a writer that ends with ctx, and where there is no room for more.
+type bounded struct {
+	ctx  context.Context
+	w    io.Writer
+	room func() error
+	left int // bytes before there is asked for room again
 }
 
-func (s stoppable) Write(p []byte) (int, error) {
-	if s.ctx.Err() != nil {
-		return 0, context.Cause(s.ctx)
+// asked is after how many bytes there is asked for room again.
+const asked = 16 << 20
+
+// ErrNoRoom says that a video was not copied: it is tried again when there is room.
+var ErrNoRoom = errors.New("no room to copy the video to")
+
+func (b *bounded) Write(p []byte) (int, error) {
+	if b.ctx.Err() != nil {
+		return 0, context.Cause(b.ctx)
 	}
-	return s.w.Write(p)
+	if b.left -= len(p); b.left <= 0 && b.room != nil {
+		if err := b.room(); err != nil {
+			return 0, fmt.Errorf("%w: %w", ErrNoRoom, err)
+		}
+		b.left = asked
+	}
+	return b.w.Write(p)
 }
 
 // Scenes are the numbers of the frames with which another scene begins, from the first on: which differ from the one before by more

@@ -3,7 +3,7 @@ import { get } from "./api.js";
 import { h, slot } from "./dom.js";
 import { absolute, chip, clock, date, deliveryStates, examStates, notAnalysed, peerStatus, percent, personName, purpose, shortUID, studyChip, studyStatuses, thead, time, urgentMark, words, worded } from "./format.js";
 import { parts, t } from "./words.js";
-import { framesOf, frameLabel, createViewer, lookInto } from "./viewer.js";
+import { framesOf, frameLabel, createViewer } from "./viewer.js";
 import { draftCard } from "./draft.js";
 import { findings } from "./findings.js";
 import { stuck } from "./queues.js";

@@ -1,0 +1,201 @@
+//go:build bench
+
+package bench_test
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"fmt"
+	"image"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"endogate/cmd/endogate/peers"
+	"endogate/dicomnode/dicom"
+	"endogate/dicomnode/dicomtest"
+	"endogate/dicomnode/pixeldata"
+	"endogate/dicomnode/pixeldata/video"
+	"endogate/inference"
+	"endogate/inference/analysis"
+	"endogate/inference/ask"
+	"endogate/inference/onnx"
+)
+
+var videoFrames = flag.Int("frames", 250, "frames of 1920 x 1080 pixels that are decoded; a tenth of them is classified and explained")
+
+const videoH264 dicom.UID = "1.2.840.10008.1.2.4.102"
+
+// TestVideo decodes a video, prepares its frames for a network of 224 x 224 pixels, classifies and explains them, each step with those
+// before it, beside ffmpeg that decodes alone and PyTorch that does the same where Debian's is installed: all of one thread, but that
+// ffmpeg decodes in a process of its own.
+func TestVideo(t *testing.T) {
+	stream := filepath.Join(folder(t), "video.mp4")
+	film := recorded(t, *videoFrames)
+	if err := os.WriteFile(stream, film, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	clip := openClip(t, film, *videoFrames)
+	model, bundle := stillModel(t, resNet(t))
+	few := *videoFrames / 10
+	ways := []struct {
+		name   string
+		frames int
+		do     func(frames int) error
+	}{
+		{"ffmpeg alone, to nothing", *videoFrames, func(int) error { return ffmpegAlone(stream, "-f", "null", "-") }},
+		{"ffmpeg alone, as RGB", *videoFrames, func(int) error { return ffmpegAlone(stream, "-pix_fmt", "rgb24", "-f", "rawvideo", "/dev/null") }},
+		{"decode", *videoFrames, func(n int) error { return each(t.Context(), clip, n, func(pixeldata.Frame) error { return nil }) }},
+		{"decode + prepare", *videoFrames, func(n int) error {
+			input := make([]float32, bundle.Len())
+			return each(t.Context(), clip, n, func(f pixeldata.Frame) error {
+				_, err := bundle.Prepare(f.Image, 1, input)
+				return err
+			})
+		}},
+		{"decode + prepare + classify", few, func(n int) error {
+			return each(t.Context(), clip, n, func(f pixeldata.Frame) error {
+				_, err := model.Classify(t.Context(), still(f))
+				return err
+			})
+		}},
+		{"decode + prepare + classify + explain", few, func(n int) error {
+			return each(t.Context(), clip, n, func(f pixeldata.Frame) error {
+				part, err := model.Infer(t.Context(), still(f), inference.Wishes{})
+				if err == nil && len(part.Maps) == 0 {
+					err = fmt.Errorf("frame %d is not explained", f.Number)
+				}
+				return err
+			})
+		}},
+	}
+	perSecond := make([]series, len(ways)+1)
+	done := eachRound(t, func(int) {
+		for i, w := range ways {
+			begin := time.Now()
+			if err := w.do(w.frames); err != nil {
+				t.Fatalf("%s: %v", w.name, err)
+			}
+			perSecond[i] = append(perSecond[i], float64(w.frames)/time.Since(begin).Seconds())
+		}
+		if rate := pyTorch(t, stream, few); rate > 0 {
+			perSecond[len(ways)] = append(perSecond[len(ways)], rate)
+		}
+	})
+	var rows [][]string
+	for i, w := range ways {
+		rows = append(rows, []string{w.name, perSecond[i].String(), perSecond[i].over(perSecond[1]).String(), beside(perSecond[i], perSecond[len(ways)])})
+	}
+	if torch := perSecond[len(ways)]; len(torch) > 0 {
+		rows = append(rows, []string{"PyTorch: ffmpeg's frames, resized, grad-CAM, frozen", torch.String(), torch.over(perSecond[1]).String(), ""})
+	}
+	table(fmt.Sprintf("Video of 1920 x 1080 at 25 frames/s, H.264, groups of 1 s; ResNet-50 at 224 x 224; %d rounds", done),
+		[]string{"step", "frames/s", "÷ ffmpeg as RGB", "÷ PyTorch"}, rows)
+}
+
+func beside(a, b series) string {
+	if len(b) == 0 {
+		return "python3-torch is not installed"
+	}
+	return a.over(b).String()
+}
+
+// recorded is a video that pans over a frame of testdata.
+func recorded(t *testing.T, frames int) []byte {
+	t.Helper()
+	return dicomtest.Stream(t, "mp4", "-loop", "1", "-framerate", "25", "-i", filepath.Join(peers.Root(t), "testdata/frames/polyp-0dad158b.jpg"),
+		"-frames:v", strconv.Itoa(frames), "-vf", "scale=2000:1200,crop=1920:1080:'40+39*sin(n/13)':'60+59*cos(n/17)',setsar=1,format=yuv420p",
+		"-c:v", "libx264", "-preset", "veryfast", "-crf", "20", "-g", "25")
+}
+
+func openClip(t *testing.T, stream []byte, frames int) *video.Clip {
+	t.Helper()
+	ds, _ := dicomtest.Video(dicomtest.Options{TransferSyntax: videoH264, Rows: 1080, Columns: 1920, Frames: frames}, stream, 1)
+	ts, _ := dicom.LookupTransferSyntax(videoH264)
+	i, err := pixeldata.Open(bytes.NewReader(ds), ts, pixeldata.Options{Scratch: folder(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := video.Open(t.Context(), i)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+func stillModel(t *testing.T, dir string) (*inference.BundleModel, *inference.Bundle) {
+	t.Helper()
+	b, err := inference.LoadBundle(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := onnx.OpenConfigured("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := ask.New(r, b, ask.Options{})
+	t.Cleanup(func() { _ = m.Close() })
+	opened, err := m.OpenNetwork(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = opened.Close() })
+	model, err := inference.NewModel(t.Context(), b, opened.Opened, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return model, b
+}
+
+func still(f pixeldata.Frame) analysis.Sample {
+	return analysis.Sample{Span: analysis.Still(f.Number), Frames: []*image.RGBA{f.Image}}
+}
+
+// each hands over the first frames of a video.
+func each(ctx context.Context, c *video.Clip, frames int, do func(pixeldata.Frame) error) error {
+	numbers := make([]int, frames)
+	for i := range numbers {
+		numbers[i] = i + 1
+	}
+	for f, err := range c.Frames(ctx, numbers) {
+		if err == nil {
+			err = do(f)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func ffmpegAlone(stream string, to ...string) error {
+	out, err := exec.Command("ffmpeg", append([]string{"-v", "error", "-y", "-nostdin", "-threads", "1", "-i", stream}, to...)...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%w: %s", err, out)
+	}
+	return nil
+}
+
+// pyTorch is how many frames PyTorch decodes by ffmpeg, prepares, classifies and explains in a second; 0 where it is not installed.
+func pyTorch(t *testing.T, stream string, frames int) float64 {
+	t.Helper()
+	python := "/usr/bin/python3" // Debian's, which has Debian's modules
+	if exec.Command(python, "-c", "import torch, torchvision, numpy").Run() != nil {
+		return 0
+	}
+	out, err := exec.Command(python, filepath.Join(peers.Root(t), "cmd/endogate/bench/testdata/video.py"), stream, strconv.Itoa(frames)).Output()
+	if err != nil {
+		t.Fatalf("PyTorch: %v", err)
+	}
+	rate, err := strconv.ParseFloat(strings.TrimSpace(string(out)), 64)
+	if err != nil {
+		t.Fatalf("PyTorch: %v", err)
+	}
+	return rate
+}
