@@ -256,7 +256,7 @@ func (a *Analysis) Add(results []analysis.Result) {
 type Object struct {
 	dicom.SOPInstance
 	Entry    string        `json:"entry"`
-	Purpose  string        `json:"purpose"` // heatmap, sr or kos
+	Purpose  string        `json:"purpose"` // heatmap, clip, sr or kos
 	Model    string        `json:"model"`
 	Source   dicom.UID     `json:"source"` // SOP Instance UID of the source; empty for exam-wide objects
 	Frame    int           `json:"frame"`  // of the source, from 1; 0 for exam-wide objects
@@ -282,7 +282,7 @@ type Delivery struct {
 	dicom.SOPInstance
 	ID          string               `json:"id"`
 	Destination string               `json:"destination"`
-	Purpose     string               `json:"purpose"` // source, heatmap, sr or kos
+	Purpose     string               `json:"purpose"` // source, heatmap, clip, sr or kos
 	State       ledger.DeliveryState `json:"state"`
 	Attempts    int                  `json:"attempts"`
 	NextAt      time.Time            `json:"next_at,omitzero"`  // when it is tried again, while pending or sent
