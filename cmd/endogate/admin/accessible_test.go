@@ -36,6 +36,15 @@ func TestPage_axe(t *testing.T) {
 		{"studies", "/", ".studies tbody tr", "", ""},
 		{"study, side by side", "/#/studies/2.25.1001", ".stage canvas.heat", "#mode-side", `document.querySelectorAll(".stage figure").length === 2`},
 		{"frame, side by side and beside each other", framePage + "?view=side", ".lens canvas.heat", "#beside summary", `document.querySelectorAll("#tiles-blocks canvas.heat").length === 2`},
+		{"study, all of it", "/#/studies/2.25.1002", ".timeline li", "", ""},
+		{"study, not analysed", "/#/studies/2.25.1003", ".stage .broken", "", ""},
+		{"study, not known", "/#/studies/9.9.9", "[role=alert] .notice", "", ""},
+		{"second looks", "/#/reviews", ".review", "", ""},
+		{"outbox", "/#/outbox?state=", "tbody tr", "", ""},
+		{"parked, asked", "/#/parked", "#discard-job-e7\\.demo-colon", "#discard-job-e7\\.demo-colon", `document.querySelector("dialog .danger")`},
+		{"destinations", "/#/destinations", "#echo-pacs", "", ""},
+		{"system", "/#/system", ".checks li", "", ""},
+		{"nothing found", "/#/studies?patient_id=nobody", ".empty", "", ""},
 		{"frame, refused", framePage + "?class=tea", "[role=alert] .notice", "", ""},
 	} {
 		b.visit(state.path, state.shows)

@@ -1,16 +1,17 @@
 // Findings of which a report of another system and a model say different things: what each says side by side, and who is right.
 import { Fault, get, send } from "./api.js";
 import { h, question, slot } from "./dom.js";
-import { absolute, chip, percent, personName, plural, shortUID, thead, words } from "./format.js";
+import { absolute, chip, percent, personName, shortUID, thead, words } from "./format.js";
 import { pager } from "./studies.js";
+import { named, t } from "./words.js";
 
 const pageSize = 20, months = 12; // of which figures are shown
 const kinds = {
-  missed: ["bad", "!", "Report denies it"], "not-mentioned": ["warn", "?", "Report does not mention it"], uncertain: ["info", "~", "Report is not sure"],
-  "not-seen": ["plain", "–", "Model does not see it"], agree: ["good", "✓", "Both say the same"],
+  missed: ["bad", "!", t("review.missed")], "not-mentioned": ["warn", "?", t("review.not-mentioned")], uncertain: ["info", "~", t("review.uncertain")],
+  "not-seen": ["plain", "–", t("review.not-seen")], agree: ["good", "✓", t("review.agree")],
 };
-const states = { open: ["info", "◔", "Open"], confirmed: ["bad", "✓", "Model is right"], rejected: ["good", "×", "Report is right"], withdrawn: ["plain", "–", "Withdrawn"], agreed: ["good", "✓", "Agreed"] };
-const suspicions = ["not said", "1 none", "2 low", "3 moderate", "4 high", "5 certain"];
+const states = { open: ["info", "◔", t("review.open")], confirmed: ["bad", "✓", t("review.confirmed")], rejected: ["good", "×", t("review.rejected")], withdrawn: ["plain", "–", t("review.withdrawn")], agreed: ["good", "✓", t("review.agreed")] };
+const suspicions = ["0", "1", "2", "3", "4", "5"].map((s) => named("suspicion", s));
 let author = "", asker; // who decides where nobody has signed in
 
 export function reviewsView({ params }) {
@@ -19,9 +20,9 @@ export function reviewsView({ params }) {
   const written = new Map(); // what is being written, by review: it stays while the list is read again
   let shown = [], now, place = 0, counted = false, by = "month", again = () => {}; // now is the id of what is selected, place where it stands or stood
   const filter = h("form", { class: "filters", onsubmit: (e) => { e.preventDefault(); } },
-    h("label", null, h("span", null, "State"), h("select", { id: "review-state", onchange: (e) => { location.hash = `#/reviews?state=${e.target.value}`; } },
+    h("label", null, h("span", null, t("reviews.state")), h("select", { id: "review-state", onchange: (e) => { location.hash = `#/reviews?state=${e.target.value}`; } },
       Object.entries(states).map(([s, [, , text]]) => h("option", { value: s, selected: s === state }, text)))));
-  const keys = state === "open" ? h("p", { class: "muted" }, "Keys: ", [["j", "next"], ["k", "previous"], ["1", "to "], ["5", "suspicion"], ["m", "comment"], ["c", "model is right"], ["r", "report is right"]]
+  const keys = state === "open" ? h("p", { class: "muted" }, t("reviews.keys"), " ", [["j", t("reviews.key-next")], ["k", t("reviews.key-previous")], ["1", t("reviews.key-to")], ["5", t("reviews.key-suspicion")], ["m", t("reviews.key-comment")], ["c", t("review.confirmed")], ["r", t("review.rejected")]]
     .map(([key, what]) => [h("kbd", null, key), ` ${what} `])) : null;
   const card = (id) => [...list.el.querySelectorAll(".review")].find((el) => el.dataset.id === id);
 
@@ -44,7 +45,7 @@ export function reviewsView({ params }) {
     const said = card(review.id)?.querySelector("[role=alert]"), { suspicion = 0, comment = "" } = written.get(review.id) || {};
     try {
       asker ||= await get("/api/v1/me");
-      if (!asker.signed_in && !author) author = (await question("Who decides?", "Nobody has to sign in here: the name is recorded as it is written.", "Your name", "text")).trim();
+      if (!asker.signed_in && !author) author = (await question(t("reviews.who"), t("reviews.who-why"), t("reviews.your-name"), "text")).trim();
       if (!asker.signed_in && !author) return;
       await send("POST", `/api/v1/reviews/${encodeURIComponent(review.id)}/${what}`, { suspicion: Number(suspicion), comment, ...(asker.signed_in ? {} : { author }) });
       written.delete(review.id);
@@ -74,16 +75,16 @@ export function reviewsView({ params }) {
   document.addEventListener("keydown", onKey);
 
   return {
-    title: () => "Second looks", interval: () => 10000, stop() { document.removeEventListener("keydown", onKey); },
-    el: h("div", null, h("div", { class: "head" }, h("h1", null, "Second looks"),
-      h("p", { class: "muted" }, "Findings of which a report of another system and a model say different things, the most urgent first. Nothing is changed by what is decided here.")), filter, keys, list.el, figures.el),
+    title: () => t("nav.reviews"), interval: () => 10000, stop() { document.removeEventListener("keydown", onKey); },
+    el: h("div", null, h("div", { class: "head" }, h("h1", null, t("nav.reviews")),
+      h("p", { class: "muted" }, t("reviews.what"))), filter, keys, list.el, figures.el),
     async read(signal, soon) {
       again = soon;
-      if (!list.el.firstChild) list.el.append(h("p", { class: "muted", role: "status" }, "Reading the worklist …"));
+      if (!list.el.firstChild) list.el.append(h("p", { class: "muted", role: "status" }, t("reviews.reading")));
       const answer = await get(`/api/v1/reviews?${new URLSearchParams({ state, limit: pageSize, offset })}`, signal);
       shown = answer.reviews;
       list.show(answer, () => shown.length ? [shown.map(draw), pager(params, answer, "#/reviews")]
-        : h("div", { class: "empty" }, h("h2", null, "Nothing here"), h("p", null, state === "open" ? "No report waits for a second look." : "No review is in this state.")));
+        : h("div", { class: "empty" }, h("h2", null, t("reviews.nothing")), h("p", null, state === "open" ? t("reviews.none-open") : t("reviews.none-so"))));
       select(now ?? shown[0]?.id);
       if (counted) return; // they are of all that was compared in months: not at every turn
       const from = new Date();
@@ -103,31 +104,31 @@ export function reviewsView({ params }) {
       pictures(r),
       h("div", null,
         h("h2", { id: `review-${r.id}` }, words(r.finding), chip(kinds, r.kind), r.state === "open" ? null : chip(states, r.state)),
-        r.report.status ? [h("p", { class: "muted" }, `The report: ${r.report.status}`), quoted(r.report), h("p", { class: "muted wrap" }, `by rule ${r.report.rule}`)]
-          : h("p", null, "The report does not speak of it."),
-        h("p", null, r.frames ? `${r.model} ${r.model_version}: ${r.class} on ${plural(r.frames, "frame")} at or above ${percent(r.threshold)}, at most ${percent(r.probability)}.`
-          : `${r.model} ${r.model_version} does not see it.`),
-        h("p", null, h("a", { href: `#/studies/${encodeURIComponent(r.study_uid)}` }, "Open study"), " ", shortUID(r.study_uid)),
-        r.author ? h("p", null, `${states[r.state][2]}, says ${r.author}${r.unauthenticated ? " (not signed in)" : ""}, ${absolute(r.decided_at)}`, r.suspicion ? `; suspicion ${suspicions[r.suspicion]}` : "", r.comment ? h("span", { class: "wrap" }, `: ${r.comment}`) : "") : null,
+        r.report.status ? [h("p", { class: "muted" }, t("reviews.the-report", { status: r.report.status })), quoted(r.report), h("p", { class: "muted wrap" }, t("reviews.by-rule", { rule: r.report.rule }))]
+          : h("p", null, t("reviews.silent")),
+        h("p", null, r.frames ? t("reviews.model-sees", { model: `${r.model} ${r.model_version}`, class: r.class, n: r.frames, threshold: percent(r.threshold), probability: percent(r.probability) })
+          : t("reviews.model-not", { model: `${r.model} ${r.model_version}` })),
+        h("p", null, h("a", { href: `#/studies/${encodeURIComponent(r.study_uid)}` }, t("reviews.open-study")), " ", shortUID(r.study_uid)),
+        r.author ? h("p", null, t("reviews.says", { decision: states[r.state][2], who: `${r.author}${r.unauthenticated ? ` ${t("reviews.unproved")}` : ""}`, at: absolute(r.decided_at) }), r.suspicion ? `; ${t("reviews.with-suspicion", { suspicion: suspicions[r.suspicion] })}` : "", r.comment ? h("span", { class: "wrap" }, `: ${r.comment}`) : "") : null,
         r.state === "open" ? [h("div", { class: "decide" },
-          h("label", null, h("span", null, "Suspicion"), h("select", { id: `suspicion-${r.id}`, onchange: keep("suspicion") }, suspicions.map((text, n) => h("option", { value: n, selected: String(n) === String(before.suspicion ?? 0) }, text)))),
-          h("label", { class: "grow" }, h("span", null, "Comment"), h("input", { id: `comment-${r.id}`, "data-comment": true, maxlength: 250, autocomplete: "off", value: before.comment || "", oninput: keep("comment") })),
-          h("button", { class: "button primary", id: `confirm-${r.id}`, onclick: () => decide(r, "confirm") }, "Model is right ", h("kbd", null, "c")),
-          h("button", { class: "button", id: `reject-${r.id}`, onclick: () => decide(r, "reject") }, "Report is right ", h("kbd", null, "r"))),
+          h("label", null, h("span", null, t("reviews.suspicion")), h("select", { id: `suspicion-${r.id}`, onchange: keep("suspicion") }, suspicions.map((text, n) => h("option", { value: n, selected: String(n) === String(before.suspicion ?? 0) }, text)))),
+          h("label", { class: "grow" }, h("span", null, t("reviews.comment")), h("input", { id: `comment-${r.id}`, "data-comment": true, maxlength: 250, autocomplete: "off", value: before.comment || "", oninput: keep("comment") })),
+          h("button", { class: "button primary", id: `confirm-${r.id}`, onclick: () => decide(r, "confirm") }, t("review.confirmed"), " ", h("kbd", null, "c")),
+          h("button", { class: "button", id: `reject-${r.id}`, onclick: () => decide(r, "reject") }, t("review.rejected"), " ", h("kbd", null, "r"))),
           h("p", { class: "bad wrap", role: "alert" })] : null));
   }
 }
 
 function pictures(r) {
   const top = r.sources[0];
-  if (!top) return h("p", { class: "empty" }, "The model points at no frame.");
+  if (!top) return h("p", { class: "empty" }, t("reviews.no-frame"));
   const picture = (instance, frame, alt, caption) => {
     const img = h("img", { alt, loading: "lazy", src: `/api/v1/instances/${encodeURIComponent(instance)}/frames/${frame}.jpg` });
-    img.addEventListener("error", () => img.replaceWith(h("div", { class: "broken" }, "This frame cannot be shown here. Open it at the archive.")));
+    img.addEventListener("error", () => img.replaceWith(h("div", { class: "broken" }, t("viewer.broken"))));
     return h("figure", null, img, h("figcaption", null, caption));
   };
-  return h("div", { class: "pair" }, picture(top.sop_instance_uid, top.frame, `Source frame, most probable for ${r.class}`, `Source · ${percent(top.probability)}`),
-    top.heatmap_uid ? picture(top.heatmap_uid, 1, `Heatmap for ${r.class}`, "Heatmap") : h("figure", null, h("div", { class: "broken" }, "No heatmap was made.")));
+  return h("div", { class: "pair" }, picture(top.sop_instance_uid, top.frame, t("reviews.source-alt", { class: r.class }), t("reviews.source", { probability: percent(top.probability) })),
+    top.heatmap_uid ? picture(top.heatmap_uid, 1, t("viewer.heatmap-for", { what: r.class }), t("viewer.heatmap")) : h("figure", null, h("div", { class: "broken" }, t("reviews.no-heatmap"))));
 }
 
 // quoted is the sentence of the report; its marks are counted in bytes.
@@ -145,19 +146,19 @@ function quoted(report) {
 const rate = (r) => r.none ? "–" : `${percent(r.value)} [${percent(r.low)}–${percent(r.high)}]`;
 
 // who is a physician, as far as the report says.
-const who = (p) => [p.name && personName(p.name), p.id].filter(Boolean).join(" · ") || "not known";
+const who = (p) => [p.name && personName(p.name), p.id].filter(Boolean).join(" · ") || t("reviews.not-known");
 
 function table({ counts, by_physician }, by, choose) {
-  const first = by === "physician" ? "Reported by" : "Month";
-  return h("section", null, h("h2", null, "How often they agreed"),
-    h("p", { class: "muted" }, `Of what was compared in the last ${months} months, with 95 % intervals (Wilson). They say nothing of what neither report nor model sees`,
-      by === "physician" ? ", and do not tell good work from bad: who reports more, or harder examinations, has more misses." : ", and nothing of a person."),
-    by_physician ? h("div", { class: "filters" }, h("label", null, h("span", null, "Counted by"), h("select", { id: "counted-by", onchange: (e) => choose(e.target.value) },
-      [["month", "Month"], ["physician", "Reporting physician"]].map(([v, text]) => h("option", { value: v, selected: v === by }, text))))) : null,
-    h("div", { class: "scroll", tabindex: 0, role: "group", "aria-label": "Figures" }, h("table", { class: "list small" }, thead(first, "Model", "Finding", "Site", "#Threshold", "#Compared", "#Agreed", "#Open", "#Model right", "#Report right", "#Confirmed misses"),
-      h("tbody", null, counts.map((n) => h("tr", null, h("th", { scope: "row", "data-label": first }, n.physician ? who(n.physician) : n.month), h("td", { "data-label": "Model" }, `${n.model} ${n.model_version}`), h("td", { "data-label": "Finding" }, words(n.finding)),
-        h("td", { "data-label": "Site" }, n.site.meaning || "–"), h("td", { class: "num", "data-label": "Threshold" }, n.threshold ? percent(n.threshold) : "–"), h("td", { class: "num", "data-label": "Compared" }, n.compared),
-        h("td", { class: "num", "data-label": "Agreed" }, `${n.agreed} · ${rate(n.agreement)}`), h("td", { class: "num", "data-label": "Open" }, n.open),
-        h("td", { class: "num", "data-label": "Model right" }, `${n.confirmed} · ${rate(n.confirmation)}`), h("td", { class: "num", "data-label": "Report right" }, n.rejected),
-        h("td", { class: "num", "data-label": "Confirmed misses" }, `${n.missed} · ${rate(n.miss)}`)))))));
+  const first = by === "physician" ? t("reviews.reported-by") : t("reviews.month");
+  return h("section", null, h("h2", null, t("reviews.how-often")),
+    h("p", { class: "muted" }, t("reviews.of-what", { n: months }), " ",
+      by === "physician" ? t("reviews.of-physicians") : t("reviews.of-nobody")),
+    by_physician ? h("div", { class: "filters" }, h("label", null, h("span", null, t("reviews.counted-by")), h("select", { id: "counted-by", onchange: (e) => choose(e.target.value) },
+      [["month", t("reviews.month")], ["physician", t("reviews.physician")]].map(([v, text]) => h("option", { value: v, selected: v === by }, text))))) : null,
+    h("div", { class: "scroll", tabindex: 0, role: "group", "aria-label": t("reviews.figures") }, h("table", { class: "list small" }, thead(first, t("reviews.model"), t("reviews.finding"), t("reviews.site"), ...["threshold", "compared", "agreed", "open", "model-right", "report-right", "misses"].map((k) => `#${named("reviews", k)}`)),
+      h("tbody", null, counts.map((n) => h("tr", null, h("th", { scope: "row", "data-label": first }, n.physician ? who(n.physician) : n.month), h("td", { "data-label": t("reviews.model") }, `${n.model} ${n.model_version}`), h("td", { "data-label": t("reviews.finding") }, words(n.finding)),
+        h("td", { "data-label": t("reviews.site") }, n.site.meaning || "–"), h("td", { class: "num", "data-label": t("reviews.threshold") }, n.threshold ? percent(n.threshold) : "–"), h("td", { class: "num", "data-label": t("reviews.compared") }, n.compared),
+        h("td", { class: "num", "data-label": t("reviews.agreed") }, `${n.agreed} · ${rate(n.agreement)}`), h("td", { class: "num", "data-label": t("reviews.open") }, n.open),
+        h("td", { class: "num", "data-label": t("reviews.model-right") }, `${n.confirmed} · ${rate(n.confirmation)}`), h("td", { class: "num", "data-label": t("reviews.report-right") }, n.rejected),
+        h("td", { class: "num", "data-label": t("reviews.misses") }, `${n.missed} · ${rate(n.miss)}`)))))));
 }
