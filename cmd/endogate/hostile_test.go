@@ -92,7 +92,7 @@ func TestProcesses_noShell(t *testing.T) {
 		"dicomnode/pixeldata/ffmpeg.go":      "ffmpeg, with arguments from tables alone",
 		"dicomnode/pixeldata/moving.go":      "whatever package video has",
 		"dicomnode/dicomtest/video.go":       "ffmpeg, for tests",
-		"dicomnode/pixeldata/video/index.go": "ffmpeg, with arguments from tables and numbers alone",
+		"dicomnode/pixeldata/video/child.go": "ffmpeg, with arguments from tables, numbers and the source that who runs this has named",
 		"cmd/bill/modules.go":                "go, when the bill is made",
 	}
 	root := peers.Root(t)

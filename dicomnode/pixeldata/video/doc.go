@@ -4,4 +4,6 @@
 // The stream is looked through once, undecoded: its packets in the order of their times are the frames of the instance, which
 // gives every frame its number, whatever the instance or the container says how many there are, and says where decoding may
 // begin. What is asked for is decoded and nothing else is handed over: memory is one frame, whatever the length of the video.
+//
+// A [Signal] is a live picture: its frames are handed over as they come.
 package video

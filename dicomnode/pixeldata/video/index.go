@@ -6,11 +6,8 @@ import (
 	"cmp"
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
@@ -70,15 +67,15 @@ func (c *Clip) look(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	arguments := append(c.input(0), "-map", "0:v:0", "-c:v", "copy", "-copyinkf", "-f", "framecrc", "pipe:1")
-	cmd, said, out, err := c.child(ctx, arguments, 0, lookedFrames)
+	child, err := c.child(ctx, arguments, 0, lookedFrames)
 	if err != nil {
 		return err
 	}
-	bad := c.index.read(out)
+	bad := c.index.read(child.out)
 	if bad != nil {
 		cancel()
 	}
-	err = cmd.Wait()
+	err = child.Wait()
 	switch {
 	case ctx.Err() != nil && bad == nil:
 		return context.Cause(ctx)
@@ -88,15 +85,15 @@ func (c *Clip) look(ctx context.Context) error {
 		return fmt.Errorf("video: %w", pixeldata.Ended(err, c.options.Bounds, lookedFrames))
 	case c.index.demuxer == "mov" && encrypted(c.file):
 		return fmt.Errorf("%w: the video is encrypted", pixeldata.ErrUnsupported)
-	case said.foreign(), len(c.index.packets) > 0 && !slices.Contains(codecs, c.index.codec):
+	case child.said.foreign(), len(c.index.packets) > 0 && !slices.Contains(codecs, c.index.codec):
 		return fmt.Errorf("%w: the video is coded in another way than MPEG-2, H.264 or HEVC", pixeldata.ErrUnsupported)
 	case len(c.index.packets) == 0:
-		return fmt.Errorf("%w: the video cannot be read: %s", pixeldata.ErrCorrupt, said.why())
+		return fmt.Errorf("%w: the video cannot be read: %s", pixeldata.ErrCorrupt, child.said.why())
 	}
 	if err != nil {
-		c.note = "ffmpeg did not come to its end: " + said.why()
+		c.note = "ffmpeg did not come to its end: " + child.said.why()
 	}
-	c.index.high = !said.matrix() && c.index.rows >= 720
+	c.index.high = !child.said.matrix() && c.index.rows >= 720
 	return nil
 }
 
@@ -202,27 +199,3 @@ func encrypted(r io.ReaderAt) bool {
 
 // maxMoov bounds what is looked through of the index of an MP4 file; what describes the samples stands near its beginning.
 const maxMoov = 4 << 20
-
-// child starts ffmpeg, with nothing but what is asked for and two pipes: to hand over so many frames, of so many that are decoded.
-func (c *Clip) child(ctx context.Context, arguments []string, asked, decoded int) (*exec.Cmd, *words, io.Reader, error) {
-	cmd := exec.CommandContext(ctx, cmp.Or(c.options.FFmpeg, "ffmpeg"), arguments...)
-	said := &words{times: make(chan int64, asked+1), progress: c.Progress}
-	cmd.Stderr, cmd.ExtraFiles, cmd.WaitDelay = said, append(cmd.ExtraFiles, c.file), waitDelay
-	cmd.Env = []string{"LC_ALL=C", "OPENBLAS_NUM_THREADS=1"}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	err = pixeldata.Start(cmd, c.options.Bounds, decoded)
-	switch {
-	case errors.Is(err, exec.ErrNotFound), errors.Is(err, fs.ErrNotExist):
-		return nil, nil, nil, fmt.Errorf("%w: video needs ffmpeg, which is not installed", pixeldata.ErrNoDecoder)
-	case err != nil && cmd.Process != nil:
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-		fallthrough
-	case err != nil:
-		return nil, nil, nil, fmt.Errorf("video: ffmpeg: %w", err)
-	}
-	return cmd, said, out, nil
-}

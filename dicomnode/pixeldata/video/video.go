@@ -262,11 +262,11 @@ func (c *Clip) decode(ctx context.Context, numbers []int, yield func(pixeldata.F
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	work := c.work(numbers)
-	cmd, said, out, err := c.child(ctx, c.arguments(numbers), len(numbers), work)
+	child, err := c.child(ctx, c.arguments(numbers), len(numbers), work)
 	if err != nil {
 		return yield(pixeldata.Frame{}, err) && false
 	}
-	pictures := bufio.NewReaderSize(out, 64<<10)
+	pictures := bufio.NewReaderSize(child.out, 64<<10)
 	left, bad := numbers, error(nil)
 	lost := func(up int) bool { // frames up to this one, which came
 		for len(left) > 0 && left[0] < up {
@@ -285,19 +285,19 @@ func (c *Clip) decode(ctx context.Context, numbers []int, yield func(pixeldata.F
 			break
 		}
 		var n int
-		if n, bad = c.numberOf(ctx, said, left); bad != nil {
+		if n, bad = c.numberOf(ctx, child.said, left); bad != nil {
 			break
 		}
 		if !lost(n) {
 			cancel()
-			_ = cmd.Wait()
+			_ = child.Wait()
 			return false
 		}
 		if len(left) > 0 && left[0] == n {
 			left = left[1:]
 			if !yield(pixeldata.Frame{Number: n, Image: img}, nil) {
 				cancel()
-				_ = cmd.Wait()
+				_ = child.Wait()
 				return false
 			}
 		}
@@ -306,13 +306,13 @@ func (c *Clip) decode(ctx context.Context, numbers []int, yield func(pixeldata.F
 		cancel() // what it does else is of no use
 	}
 	_, _ = io.Copy(io.Discard, pictures)
-	waited := cmd.Wait()
+	waited := child.Wait()
 	switch stopped := context.Cause(ctx); {
 	case len(left) == 0:
 		return true
 	case stopped != nil && (bad == nil || errors.Is(bad, io.EOF)):
 		return yield(pixeldata.Frame{}, stopped) && false
-	case strings.Contains(said.last, "Cannot allocate memory"):
+	case strings.Contains(child.said.last, "Cannot allocate memory"):
 		return yield(pixeldata.Frame{}, fmt.Errorf("%w: ffmpeg needs more than %d MiB of memory", pixeldata.ErrTooMuch, c.options.Bounds.Memory>>20)) && false
 	case bad != nil && !errors.Is(bad, io.EOF):
 		return yield(pixeldata.Frame{}, bad) && false
@@ -333,17 +333,11 @@ func (c *Clip) work(numbers []int) int {
 
 // numberOf is the number of the frame that came: of which the child has said the time, or how many came before.
 func (c *Clip) numberOf(ctx context.Context, said *words, left []int) (int, error) {
-	select {
-	case <-ctx.Done():
-		return 0, context.Cause(ctx)
-	case <-time.After(patience):
-		return 0, fmt.Errorf("%w: this ffmpeg does not say which frame it has decoded", pixeldata.ErrNoDecoder)
-	case at := <-said.times:
-		if !c.index.timed {
-			return left[0], nil
-		}
-		return c.at(at)
+	at, err := said.next(ctx)
+	if err != nil || !c.index.timed {
+		return left[0], err
 	}
+	return c.at(at)
 }
 
 // at is the number of the frame that is shown at a time.
@@ -354,9 +348,6 @@ func (c *Clip) at(at int64) (int, error) {
 	}
 	return i + 1, nil
 }
-
-// patience is how long what a child says may come after the picture that it says it of.
-const patience = 30 * time.Second
 
 // input are the arguments up to the stream, decoded from a time on where that is not 0.
 func (c *Clip) input(from float64) []string {
@@ -419,31 +410,13 @@ func among(variable string, values []int64) string {
 	return fmt.Sprintf("if(lt(%s,%d),%s,%s)", variable, values[half], among(variable, values[:half]), among(variable, values[half:]))
 }
 
-// picture reads a PPM file.
+// picture reads the next picture, which is of the size that the video has.
 func (c *Clip) picture(r *bufio.Reader) (*image.RGBA, error) {
-	var kind string
-	var columns, rows, most int
-	if _, err := r.Peek(1); err != nil {
-		return nil, io.EOF
-	}
-	if _, err := fmt.Fscanf(r, "%2s\n%d %d\n%d\n", &kind, &columns, &rows, &most); err != nil || kind != "P6" || most != 255 {
-		return nil, fmt.Errorf("%w: this ffmpeg gives no pictures as they are expected", pixeldata.ErrNoDecoder)
-	}
-	if columns != c.index.columns || rows != c.index.rows {
+	img, err := readPicture(r, c.options.Bounds.Pixels)
+	if err == nil && img.Rect.Size() != image.Pt(c.index.columns, c.index.rows) {
 		return nil, fmt.Errorf("%w: frames of the video are of several sizes", pixeldata.ErrCorrupt)
 	}
-	img := image.NewRGBA(image.Rect(0, 0, columns, rows))
-	line := make([]byte, 3*columns)
-	for y := range rows {
-		if _, err := io.ReadFull(r, line); err != nil {
-			return nil, io.EOF
-		}
-		out := img.Pix[y*img.Stride:][:4*columns]
-		for x := range columns {
-			out[4*x], out[4*x+1], out[4*x+2], out[4*x+3] = line[3*x], line[3*x+1], line[3*x+2], 255
-		}
-	}
-	return img, nil
+	return img, err
 }
 
 // bounded is a writer that ends with ctx, and where there is no room for more.
@@ -481,23 +454,23 @@ func (c *Clip) Scenes(ctx context.Context, difference float64) ([]int, error) {
 	if !c.index.timed {
 		return nil, fmt.Errorf("%w: frames of a video without times are not found by scene; choose another way to select", pixeldata.ErrUnsupported)
 	}
-	cmd, said, out, err := c.child(ctx, arguments, c.count, c.count)
+	child, err := c.child(ctx, arguments, c.count, c.count)
 	if err != nil {
 		return nil, err
 	}
-	_, _ = io.Copy(io.Discard, out)
-	err = cmd.Wait()
+	_, _ = io.Copy(io.Discard, child.out)
+	err = child.Wait()
 	switch {
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)
 	case pixeldata.Ended(err, c.options.Bounds, c.count) != nil:
 		return nil, pixeldata.Ended(err, c.options.Bounds, c.count)
 	case err != nil:
-		return nil, fmt.Errorf("%w: scenes are not found: %s", pixeldata.ErrCorrupt, said.why())
+		return nil, fmt.Errorf("%w: scenes are not found: %s", pixeldata.ErrCorrupt, child.said.why())
 	}
 	var numbers []int
-	for len(said.times) > 0 {
-		at := <-said.times
+	for len(child.said.times) > 0 {
+		at := <-child.said.times
 		if n, err := c.at(at); err == nil && n <= c.count {
 			numbers = append(numbers, n)
 		}

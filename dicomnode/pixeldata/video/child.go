@@ -1,0 +1,97 @@
+package video
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"time"
+
+	"endogate/dicomnode/pixeldata"
+)
+
+// child is an ffmpeg that runs. The caller reads what it gives to its end, and waits for it.
+type child struct {
+	*exec.Cmd
+	said *words
+	out  io.Reader
+}
+
+// launch starts ffmpeg, with nothing but what is asked for, two pipes and files: to decode so many frames. It ends with ctx.
+func launch(ctx context.Context, ffmpeg string, arguments []string, said *words, files []*os.File, b pixeldata.Bounds, frames int) (*child, error) {
+	c := &child{Cmd: exec.CommandContext(ctx, cmp.Or(ffmpeg, "ffmpeg"), arguments...), said: said}
+	c.Stderr, c.ExtraFiles, c.WaitDelay = said, files, waitDelay
+	c.Env = []string{"LC_ALL=C", "OPENBLAS_NUM_THREADS=1"}
+	var err error
+	if c.out, err = c.StdoutPipe(); err != nil {
+		return nil, err
+	}
+	err = pixeldata.Start(c.Cmd, b, frames)
+	switch {
+	case errors.Is(err, exec.ErrNotFound), errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("%w: video needs ffmpeg, which is not installed", pixeldata.ErrNoDecoder)
+	case err != nil && c.Process != nil:
+		_ = c.Process.Kill()
+		_ = c.Wait()
+		fallthrough
+	case err != nil:
+		return nil, fmt.Errorf("video: ffmpeg: %w", err)
+	}
+	return c, nil
+}
+
+// child starts one on the stream: to hand over so many frames, of so many that are decoded.
+func (c *Clip) child(ctx context.Context, arguments []string, asked, decoded int) (*child, error) {
+	said := &words{times: make(chan int64, asked+1), progress: c.Progress}
+	return launch(ctx, c.options.FFmpeg, arguments, said, []*os.File{c.file}, c.options.Bounds, decoded)
+}
+
+// patience is how long what a child says may come after the picture that it says it of.
+const patience = 30 * time.Second
+
+// next is the time of the next frame that comes.
+func (w *words) next(ctx context.Context) (int64, error) {
+	late := time.NewTimer(patience)
+	defer late.Stop()
+	select {
+	case <-ctx.Done():
+		return 0, context.Cause(ctx)
+	case <-late.C:
+		return 0, fmt.Errorf("%w: this ffmpeg does not say which frame it has decoded", pixeldata.ErrNoDecoder)
+	case at := <-w.times:
+		return at, nil
+	}
+}
+
+// readPicture reads a PPM file of so many pixels at most; io.EOF where there is none any more, or it is cut off.
+func readPicture(r *bufio.Reader, pixels int) (*image.RGBA, error) {
+	var kind string
+	var columns, rows, most int
+	if _, err := r.Peek(1); err != nil {
+		return nil, io.EOF
+	}
+	if _, err := fmt.Fscanf(r, "%2s\n%d %d\n%d\n", &kind, &columns, &rows, &most); err != nil || kind != "P6" || most != 255 || columns < 1 || rows < 1 {
+		return nil, fmt.Errorf("%w: this ffmpeg gives no pictures as they are expected", pixeldata.ErrNoDecoder)
+	}
+	if columns > pixels/rows {
+		return nil, fmt.Errorf("%w: a picture of %d x %d pixels", pixeldata.ErrTooMuch, columns, rows)
+	}
+	img := image.NewRGBA(image.Rect(0, 0, columns, rows))
+	line := make([]byte, 3*columns)
+	for y := range rows {
+		if _, err := io.ReadFull(r, line); err != nil {
+			return nil, io.EOF
+		}
+		out := img.Pix[y*img.Stride:][:4*columns]
+		for x := range columns {
+			out[4*x], out[4*x+1], out[4*x+2], out[4*x+3] = line[3*x], line[3*x+1], line[3*x+2], 255
+		}
+	}
+	return img, nil
+}
