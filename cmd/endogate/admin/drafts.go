@@ -181,6 +181,8 @@ func (s *Server) draftPDF(c echo.Context) error {
 	if unchanged(c, fmt.Sprintf(`"%x"`, sha256.Sum256(page))) { // that of a draft is drawn anew, and may show less by now
 		return c.NoContent(http.StatusNotModified)
 	}
+	c.Response().Header().Set(echo.HeaderContentSecurityPolicy, besidePolicy)
+	c.Response().Header().Set(echo.HeaderXFrameOptions, "SAMEORIGIN")
 	c.Response().Header().Set(echo.HeaderContentDisposition, fmt.Sprintf(`inline; filename="report-%d.%d.pdf"`, doc.Number, doc.Version))
 	return c.Blob(http.StatusOK, "application/pdf", page)
 }
@@ -259,7 +261,7 @@ func matched(tag string) (draft.Reference, error) {
 // authorOf is who acts: who has signed in, whomever the client names; else whom the client names, recorded as such.
 func (s *Server) authorOf(c echo.Context, named string) (draft.Author, error) {
 	if who := s.who(c); who.Name != "" {
-		return draft.Author{Name: who.Name, Unauthenticated: who.Method == access.ByToken}, nil
+		return draft.Author{Name: who.Name, Unauthenticated: unauthenticated(who)}, nil
 	}
 	if named == "" {
 		named = c.Request().Header.Get(AuthorHeader)
@@ -273,6 +275,9 @@ func (s *Server) authorOf(c echo.Context, named string) (draft.Author, error) {
 	}
 	return draft.Author{Name: named, Unauthenticated: true}, nil
 }
+
+// unauthenticated says whether who is nobody that anybody knows: nobody has signed in, or a program has.
+func unauthenticated(who access.Identity) bool { return who.Name == "" || who.Method == access.ByToken }
 
 func (s *Server) editDraft(c echo.Context) error {
 	return s.change(c, "edits", func(ctx context.Context, st step) (draft.Document, error) {

@@ -19,9 +19,13 @@ import (
 const ActionHeader = "X-Endogate-Action"
 
 // contentSecurityPolicy allows the page's own files and nothing else: no inline script or style, no other
-// origin, no framing, and no string that becomes markup. A form goes to this server, which the sign-in is.
-const contentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
+// origin, no framing, and no string that becomes markup. A form goes to this server, which the sign-in is, and a frame holds the PDF beside
+// a draft.
+const contentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; frame-src 'self'; " +
 	"base-uri 'none'; form-action 'self'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+
+// besidePolicy is that of a PDF, which the page of its draft frames; it fetches and runs nothing.
+const besidePolicy = "default-src 'none'; style-src 'unsafe-inline'; object-src 'self'; frame-ancestors 'self'"
 
 // requestID names this request in the answer and in the log.
 func requestID(c echo.Context) string { return c.Response().Header().Get(echo.HeaderXRequestID) }

@@ -60,6 +60,8 @@ type Server struct {
 	Viewer       string   // the URL at which another viewer opens a study, with {study} and perhaps {instance}; empty: there is none
 	Log          *slog.Logger
 
+	UnauthenticatedSign bool // a person whom nobody knows may sign
+
 	connections int // at once; 0: maxConnections
 
 	once    sync.Once

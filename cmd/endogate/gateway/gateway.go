@@ -645,7 +645,7 @@ func (g *parts) listenHTTP(_ context.Context, life *lifecycle) error {
 		Studies:  views, Queue: views, Destinations: views, Frames: views, Gauges: g.gauges,
 		Explanations: explanations{views, g.models, &ask.Painter{Colours: g.workshop.Colours, Opacity: g.cfg.Reports.Opacity}, &looked{all: map[string]admin.Network{}}},
 		Models:       g.models.views(), Palette: palette(g.workshop.Colours, g.cfg.Reports.Opacity), Unserved: g.unservedNames,
-		Orders: views, Gate: views, Reviews: views, Screenings: views, Retractions: views, SignIn: in, Drafts: drafts{g.desk, g.ledger, g.page, g.now}, Checks: g.checks(), Metrics: g.metrics, Version: g.version(), Hosts: g.cfg.HTTP.Hosts, Viewer: g.cfg.Reports.Viewer, Log: g.log,
+		Orders: views, Gate: views, Reviews: views, Screenings: views, Retractions: views, SignIn: in, Drafts: drafts{g.desk, g.ledger, g.page, g.now}, UnauthenticatedSign: g.cfg.Reports.UnauthenticatedSign, Checks: g.checks(), Metrics: g.metrics, Version: g.version(), Hosts: g.cfg.HTTP.Hosts, Viewer: g.cfg.Reports.Viewer, Log: g.log,
 	}
 	life.loop("readiness", web.Watch)
 	life.serve("http", func() error { return web.Serve(ln) }, web.Shutdown, http.ErrServerClosed)

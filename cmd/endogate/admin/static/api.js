@@ -9,8 +9,9 @@ export class Fault extends Error {
   }
 }
 
-async function request(method, path, signal, said, cache = "no-store") {
+async function request(method, path, signal, said, cache = "no-store", match = "") {
   const headers = { Accept: "application/json" };
+  if (match) headers["If-Match"] = match;
   if (method !== "GET") headers["X-Endogate-Action"] = "1";
   const sent = said === undefined || said instanceof Blob ? said : JSON.stringify(said);
   if (typeof sent === "string") headers["Content-Type"] = "application/json";
@@ -32,6 +33,8 @@ export const get = (path, signal) => request("GET", path, signal);
 export const keep = (path, signal) => request("GET", path, signal, undefined, "default");
 export const post = (path) => request("POST", path);
 export const send = (method, path, body) => request(method, path, undefined, body);
+// change is send of what is about one version, which the gateway refuses (412) where another one is there by now.
+export const change = (method, path, version, body) => request(method, path, undefined, body, undefined, `"${version}"`);
 
 // tryPicture and tryExplanation ask about a file that is no part of a record; the gateway keeps nothing of it.
 export async function tryPicture(file) {

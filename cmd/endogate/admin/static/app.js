@@ -9,10 +9,11 @@ import { outboxView, parkedView } from "./queues.js";
 import { destinationsView, systemView } from "./system.js";
 import { peopleView } from "./people.js";
 import { reviewsView } from "./reviews.js";
+import { draftView } from "./draftpage.js";
 import { frameView } from "./dissect.js";
 import { tryView } from "./try.js";
 
-const views = { studies: studiesView, study: studyView, outbox: outboxView, parked: parkedView, destinations: destinationsView, system: systemView, people: peopleView, reviews: reviewsView, frame: frameView, try: tryView };
+const views = { studies: studiesView, study: studyView, outbox: outboxView, parked: parkedView, destinations: destinationsView, system: systemView, people: peopleView, reviews: reviewsView, frame: frameView, draft: draftView, try: tryView };
 const main = document.getElementById("main");
 let current, title = "";
 
@@ -22,7 +23,8 @@ function route() {
   const params = new URLSearchParams(query || "");
   if (name === "studies" && rest[0]) return { name: "study", nav: "studies", uid: rest[0], params };
   if (name === "frame" && rest.length === 3) return { name, nav: "studies", uid: rest[0], sop: rest[1], number: Number(rest[2]) || 1, params };
-  return { name: views[name] && !["study", "frame"].includes(name) ? name : "studies", nav: name || "studies", params };
+  if (name === "draft" && rest[0]) return { name, nav: "studies", uid: rest[0], params };
+  return { name: views[name] && !["study", "frame", "draft"].includes(name) ? name : "studies", nav: name || "studies", params };
 }
 
 function decode(s) {

@@ -1,5 +1,6 @@
 // The report draft on a study, to be read: how it stands, what a person decided about each finding, and what it says.
 import { h } from "./dom.js";
+import { t } from "./words.js";
 import { absolute, chip, percent, personName, roles, words } from "./format.js";
 
 const standings = {
@@ -15,7 +16,7 @@ export function draftCard(uid, draft) {
   const shown = draft.findings.filter(stands);
   const pdf = `/api/v1/studies/${encodeURIComponent(uid)}/draft.pdf?${new URLSearchParams({ number: draft.number, version: draft.version })}`;
   return [
-    h("div", { class: "row between" }, title, h("a", { class: "button", href: pdf, target: "_blank", rel: "noopener" }, "Open as PDF")),
+    h("div", { class: "row between" }, title, h("span", { class: "row" }, h("a", { class: "button", href: pdf, target: "_blank", rel: "noopener" }, "Open as PDF"), h("a", { class: "button primary", id: "work", href: `#/draft/${encodeURIComponent(uid)}` }, t("report.work")))),
     h("p", { class: "row" }, chip(standings, draft.standing), h("span", { class: "muted" }, `${draft.title.meaning || "Report"} · version ${draft.number}.${draft.version} · ${author(draft.author)}, ${absolute(draft.at)}`)),
     signature(draft),
     draft.notices.map((n) => h("div", { class: "notice warn wrap", role: "note" }, n)),
