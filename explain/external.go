@@ -74,6 +74,32 @@ func Apart(model []byte) (lean []byte, weights []Weight, err error) {
 	return lean, weights, err
 }
 
+// OutputsInFloat32 returns a model whose outputs of the given names are of float32 where they were of half precision, and their names
+// then: that of a cast behind each. A model without such is returned as it is.
+func OutputsInFloat32(model []byte, names []string) (in32 []byte, as []string, err error) {
+	m, err := unmarshal(model)
+	if err != nil || m.Graph == nil {
+		return nil, nil, errors.Join(errors.New("explain: not an ONNX model"), err)
+	}
+	as = slices.Clone(names)
+	for i, name := range names {
+		for _, v := range m.Graph.Output {
+			if v.GetName() != name || !isHalf(v.GetType().GetTensorType().GetElemType()) {
+				continue
+			}
+			as[i] = "explain/float32 of " + name
+			m.Graph.Node = append(m.Graph.Node, &onnxpb.NodeProto{OpType: proto.String("Cast"), Name: &as[i], Input: []string{name}, Output: []string{as[i]}, Attribute: []*onnxpb.AttributeProto{intAttr("to", int64(single))}})
+			m.Graph.Output = append(m.Graph.Output, &onnxpb.ValueInfoProto{Name: &as[i], Type: &onnxpb.TypeProto{Value: &onnxpb.TypeProto_TensorType{TensorType: &onnxpb.TypeProto_Tensor{ElemType: proto.Int32(single)}}}})
+			break
+		}
+	}
+	if slices.Equal(as, names) {
+		return model, as, nil
+	}
+	in32, err = proto.MarshalOptions{AllowPartial: true}.Marshal(m)
+	return in32, as, err
+}
+
 // placeOf reads where the bytes of an external tensor are.
 func placeOf(t *onnxpb.TensorProto) (file string, offset, length int64, err error) {
 	length = -1

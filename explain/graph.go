@@ -51,6 +51,7 @@ func parse(model []byte) (*graph, error) {
 	if m.Graph == nil || len(m.Graph.Node) == 0 {
 		return nil, errors.New("explain: the model has no graph")
 	}
+	flatten(m)
 	widen(m)
 	g := &graph{
 		model: m, producer: map[string]*node{}, weights: map[string]*onnxpb.TensorProto{},

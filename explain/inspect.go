@@ -25,7 +25,12 @@ type Port struct {
 	Name  string
 	Type  int32 // an ONNX element type: 1 is float32, 10 float16
 	Shape []int64
+
+	other bool // declared as what is no tensor
 }
+
+// Numbers reports whether it can be a tensor of numbers: not of text, nor a sequence or a map as classifiers of other tools end in.
+func (p Port) Numbers() bool { return !p.other && p.Type != int32(onnxpb.TensorProto_STRING) }
 
 // Inspect looks at a model. Of the options all but Targets count.
 func Inspect(model []byte, o Options) (*Inspection, error) {
@@ -106,5 +111,5 @@ func (in *Inspection) Methods() []Method {
 
 func portOf(v *onnxpb.ValueInfoProto) Port {
 	t := v.GetType().GetTensorType()
-	return Port{Name: v.GetName(), Type: t.GetElemType(), Shape: declaredShape(v)}
+	return Port{Name: v.GetName(), Type: t.GetElemType(), Shape: declaredShape(v), other: t == nil && v.GetType() != nil}
 }

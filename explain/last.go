@@ -68,7 +68,7 @@ func (g *graph) deepest(h head, heard map[string]bool, convs []Layer) *Layer {
 	learnt := -1
 	varying := g.varying()
 	for _, n := range g.nodes[min(after, len(g.nodes)):] {
-		if typ := n.GetOpType(); typ != "MatMul" && typ != "Gemm" && typ != "Einsum" || !heard[n.out(0)] {
+		if !learnsPlaces[n.GetOpType()] || !heard[n.out(0)] || n.GetOpType() == "ConvTranspose" && !g.readOn(n, heard) {
 			continue
 		}
 		if varying[n.in(0)] && varying[n.in(1)] { // a product of activations
@@ -92,6 +92,16 @@ func (g *graph) deepest(h head, heard map[string]bool, convs []Layer) *Layer {
 		}
 	}
 	return found
+}
+
+// learnsPlaces are the operators with weights that can work on each place of the picture, besides convolutions.
+var learnsPlaces = map[string]bool{"MatMul": true, "Gemm": true, "Einsum": true, "ConvTranspose": true}
+
+// readOn reports whether something with weights reads on beyond n: what n makes is then not what the network says.
+func (g *graph) readOn(n *node, heard map[string]bool) bool {
+	return slices.ContainsFunc(g.nodes[n.index+1:], func(m *node) bool {
+		return (learnsPlaces[m.GetOpType()] || m.GetOpType() == "Conv") && heard[m.out(0)]
+	})
 }
 
 // passed lists the tensors that everything from the picture to the logits has to pass.

@@ -34,6 +34,7 @@ func ReadOutline(model []byte) (*Outline, error) {
 	if len(gp.GetNode()) == 0 {
 		return nil, fmt.Errorf("explain: the model has no graph")
 	}
+	flatten(m)
 	o := &Outline{nodes: map[string]*onnxpb.NodeProto{}, consts: map[string]*onnxpb.TensorProto{}, ranges: map[string]interval{}}
 	for _, s := range m.OpsetImport {
 		if s.GetDomain() == "" || s.GetDomain() == "ai.onnx" {

@@ -202,6 +202,13 @@ func (b *Bundle) Fits(n *explain.Outline) error {
 	case out < 0:
 		return fault("output.name is %q, the network's outputs are %q", b.Output.Name, names(n.Outputs))
 	}
+	for _, name := range append([]string{b.Output.Name}, b.Output.Others()...) {
+		for _, p := range n.Outputs {
+			if p.Name == name && !p.Numbers() {
+				return fault("output %q has no numbers but text, a list or a table of classes; the network's outputs of numbers are %q", name, names(slices.DeleteFunc(slices.Clone(n.Outputs), func(p explain.Port) bool { return !p.Numbers() })))
+			}
+		}
+	}
 	for _, other := range b.Output.Others() {
 		if !slices.Contains(names(n.Outputs), other) || other == b.Output.Name {
 			return fault("output.boxes.from is %q, the network's outputs are %q; it must be another one than output.name", other, names(n.Outputs))

@@ -20,6 +20,7 @@ func TestBundle_Fits(t *testing.T) {
 		`inputs are ["input" "age"]`: func(_ *inference.Bundle, n *explain.Outline) {
 			n.Inputs = append(n.Inputs, explain.Port{Name: "age"})
 		},
+		`output "logits" has no numbers but text`:           func(_ *inference.Bundle, n *explain.Outline) { n.Outputs[0].Type = 8 },
 		`output.name is "scores"`:                           func(b *inference.Bundle, _ *explain.Outline) { b.Output.Name = "scores" },
 		"lists 5 classes, output":                           func(_ *inference.Bundle, n *explain.Outline) { n.Outputs[0].Shape[1] = 6 },
 		"is [1 160 160 3], the network's is [-1 3 160 160]": func(b *inference.Bundle, _ *explain.Outline) { b.Input.Layout = inference.NHWC },

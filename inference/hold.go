@@ -48,10 +48,15 @@ func (b *Bundle) Hold(ctx context.Context, n Opened, own func(ctx context.Contex
 		return err
 	}
 	likeProbabilities := ends == explain.Unknown && n.Reading.activation != None
-	for _, f := range frames {
+	for i, f := range frames {
 		values, err := own(ctx, f.input)
 		if err != nil {
 			return fmt.Errorf("inference: model %s: %s: %w", b.Name, f.name, err)
+		}
+		if i == 0 {
+			if err := b.steady(ctx, n.Reading, f, values, own, tolerance/10); err != nil {
+				return err
+			}
 		}
 		mine, _, err := n.Explain(ctx, f.input, b.Shape(), nil)
 		if err != nil {
@@ -66,15 +71,15 @@ func (b *Bundle) Hold(ctx context.Context, n Opened, own func(ctx context.Contex
 		if err != nil {
 			return fmt.Errorf("inference: model %s: %s: %w", b.Name, f.name, err)
 		}
-		for i, class := range b.Classes {
-			if math.Abs(want[i]-got[i]) > tolerance {
+		for j, class := range b.Classes {
+			if math.Abs(want[j]-got[j]) > tolerance {
 				return fmt.Errorf("inference: model %s: %s: class %s: the network itself says %.4f, the same network with its gradient says %.4f, which is more than %g apart; explain.method: none runs the network as it is",
-					b.Name, f.name, class.Name, want[i], got[i], tolerance)
+					b.Name, f.name, class.Name, want[j], got[j], tolerance)
 			}
 			if e, ok := f.expected.Probabilities[class.Name]; ok {
-				if allowed := cmp.Or(f.expected.Tolerance, max(tolerance, 1.01*e.Rounding)); math.Abs(e.Probability-got[i]) > allowed {
+				if allowed := cmp.Or(f.expected.Tolerance, max(tolerance, 1.01*e.Rounding)); math.Abs(e.Probability-got[j]) > allowed {
 					return fmt.Errorf("inference: model %s: reference frame %s: class %s: expected %g, got %.4f, which is more than %g apart: is the frame prepared here as it was in training (resize, normalisation, order of colours and of classes)?",
-						b.Name, f.name, class.Name, e.Probability, got[i], allowed)
+						b.Name, f.name, class.Name, e.Probability, got[j], allowed)
 				}
 			}
 		}
@@ -85,6 +90,29 @@ func (b *Bundle) Hold(ctx context.Context, n Opened, own func(ctx context.Contex
 			why = "lies within 0 to 1 for every class and place"
 		}
 		return fmt.Errorf("inference: model %s: output %q %s on each of %d frames, so that it seems to hold probabilities already, and output.activation is %s, which would be applied once more: write none", b.Name, b.Output.Name, why, len(frames), n.Reading.activation)
+	}
+	return nil
+}
+
+// steady says where a network says something else of the same frame when it is asked again.
+func (b *Bundle) steady(ctx context.Context, r Reading, f held, first []explain.Tensor, own func(ctx context.Context, input []float32) ([]explain.Tensor, error), tolerance float64) error {
+	again, err := own(ctx, f.input)
+	if err != nil {
+		return fmt.Errorf("inference: model %s: %s: %w", b.Name, f.name, err)
+	}
+	was, err := r.Shallow(first)
+	if err != nil {
+		return fmt.Errorf("inference: model %s: %s: %w", b.Name, f.name, err)
+	}
+	is, err := r.Shallow(again)
+	if err != nil {
+		return fmt.Errorf("inference: model %s: %s: %w", b.Name, f.name, err)
+	}
+	for i, class := range b.Classes {
+		if math.Abs(was[i]-is[i]) > tolerance {
+			return fmt.Errorf("inference: model %s: %s: class %s: the network says %.4f, and asked again %.4f: it draws random numbers, as one that was exported in training mode; export it in evaluation mode",
+				b.Name, f.name, class.Name, was[i], is[i])
+		}
 	}
 	return nil
 }

@@ -323,6 +323,36 @@ func bringings() map[string]brought {
 			e.node("Cast", []string{"x"}, []string{"f"}, number("to", 1))
 			return "f"
 		}, want: softmaxOf},
+		"half precision out": {
+			end: func(e *export) string {
+				e.node("Cast", []string{"y0"}, []string{"y1"}, number("to", 10))
+				return "y1"
+			},
+			files: func(_ *testing.T, _ string, m *onnxpb.ModelProto) {
+				m.Graph.Output[0].GetType().GetTensorType().ElemType = proto.Int32(10)
+			}, want: softmaxOf,
+		},
+		"random numbers inside": {middle: func(e *export) string {
+			e.node("RandomNormalLike", []string{"a"}, []string{"noise"})
+			e.node("Add", []string{"a", "noise"}, []string{"noisy"})
+			return "noisy"
+		}, err: "asked again"},
+		"random numbers inside, unexplained": {middle: func(e *export) string {
+			e.node("RandomNormalLike", []string{"a"}, []string{"noise"})
+			e.node("Add", []string{"a", "noise"}, []string{"noisy"})
+			return "noisy"
+		}, manifest: map[string]string{"explain": "{method: none}"}, err: "asked again"},
+		"a table of classes": {end: func(e *export) string {
+			e.domain = "ai.onnx.ml"
+			e.node("ZipMap", []string{"y0"}, []string{"table"})
+			zip := e.graph.Node[len(e.graph.Node)-1]
+			zip.Domain = &e.domain
+			zip.Attribute = []*onnxpb.AttributeProto{{Name: proto.String("classlabels_strings"), Type: onnxpb.AttributeProto_STRINGS.Enum(), Strings: [][]byte{[]byte("p"), []byte("q"), []byte("r")}}}
+			return "table"
+		}, files: func(_ *testing.T, _ string, m *onnxpb.ModelProto) {
+			m.Graph.Output[0].Type = &onnxpb.TypeProto{Value: &onnxpb.TypeProto_SequenceType{SequenceType: &onnxpb.TypeProto_Sequence{}}}
+			m.Graph.Output = append(m.Graph.Output, port("y0", 1, -1, 3))
+		}, err: `output "table" has no numbers but text, a list or a table of classes; the network's outputs of numbers are ["y0"]`},
 		"weights in a file":   {files: apart("w.bin"), want: softmaxOf},
 		"weights in a folder": {files: apart("data/w.bin"), want: softmaxOf},
 		"weights outside":     {files: apart("../w.bin"), err: "is not within the bundle"},

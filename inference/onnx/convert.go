@@ -2,6 +2,7 @@ package onnx
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
 
@@ -10,11 +11,9 @@ import (
 
 // ONNX element types that values are converted to and from.
 const (
-	typeFloat  int32 = 1
-	typeUint8  int32 = 2
-	typeBool   int32 = 9
-	typeHalf   int32 = 10
-	typeBFloat int32 = 16
+	typeFloat int32 = 1
+	typeUint8 int32 = 2
+	typeHalf  int32 = 10
 )
 
 // values wraps tensors: without copying those of float32.
@@ -73,31 +72,13 @@ func toHalf(v float32) uint16 {
 	return sign | uint16(int(math.RoundToEven((fraction*2-1)*1024))+(exponent-1+15)<<10)
 }
 
-// fromHalf is an IEEE 754 binary16 number.
-func fromHalf(b uint16) float32 {
-	sign, exponent, fraction := 1.0, int(b>>10&0x1f), float64(b&0x3ff)
-	if b>>15 == 1 {
-		sign = -1
-	}
-	switch exponent {
-	case 0:
-		return float32(sign * math.Ldexp(fraction, -24))
-	case 31:
-		if fraction != 0 {
-			return float32(math.NaN())
-		}
-		return float32(math.Inf(int(sign)))
-	}
-	return float32(sign * math.Ldexp(1+fraction/1024, exponent-15))
-}
-
 // tensors takes what a run returned, which the library's binding has copied into memory of ours.
-func tensors(out []ort.Value) ([]Tensor, error) {
+func tensors(out []ort.Value, names []string) ([]Tensor, error) {
 	result := make([]Tensor, len(out))
 	for i, v := range out {
 		values, err := floats(v)
 		if err != nil {
-			return nil, &Error{"run", fmt.Errorf("output %d: %w", i, err)}
+			return nil, &Error{"run", fmt.Errorf("output %q %w", names[i], err)}
 		}
 		result[i] = Tensor{Shape: v.GetShape(), Values: values}
 	}
@@ -113,39 +94,38 @@ func floats(v ort.Value) ([]float32, error) {
 		return converted(t.GetData()), nil
 	case *ort.Tensor[int64]:
 		return converted(t.GetData()), nil
+	case *ort.Tensor[uint64]:
+		return converted(t.GetData()), nil
 	case *ort.Tensor[int32]:
 		return converted(t.GetData()), nil
-	case *ort.Tensor[uint8]:
+	case *ort.Tensor[uint32]:
+		return converted(t.GetData()), nil
+	case *ort.Tensor[int16]:
+		return converted(t.GetData()), nil
+	case *ort.Tensor[uint16]:
 		return converted(t.GetData()), nil
 	case *ort.Tensor[int8]:
 		return converted(t.GetData()), nil
-	case *ort.CustomDataTensor:
-		return custom(t.GetData(), int32(t.DataType()))
+	case *ort.Tensor[uint8]:
+		return converted(t.GetData()), nil
+	case *ort.Tensor[bool]:
+		to := make([]float32, len(t.GetData()))
+		for i, v := range t.GetData() {
+			if v {
+				to[i] = 1
+			}
+		}
+		return to, nil
+	case *ort.StringTensor:
+		return nil, errors.New("is text: one of numbers is to be named")
 	}
-	return nil, fmt.Errorf("%T is no tensor of numbers", v)
+	return nil, fmt.Errorf("is no tensor of numbers (%T): one of numbers is to be named", v)
 }
 
-func converted[T float64 | int64 | int32 | uint8 | int8](from []T) []float32 {
+func converted[T float64 | int64 | uint64 | int32 | uint32 | int16 | uint16 | uint8 | int8](from []T) []float32 {
 	to := make([]float32, len(from))
 	for i, v := range from {
 		to[i] = float32(v)
 	}
 	return to
-}
-
-func custom(raw []byte, typ int32) ([]float32, error) {
-	switch typ {
-	case typeBool:
-		return converted(raw), nil
-	case typeHalf, typeBFloat:
-		to := make([]float32, len(raw)/2)
-		for i := range to {
-			bits := binary.LittleEndian.Uint16(raw[2*i:])
-			if to[i] = fromHalf(bits); typ == typeBFloat {
-				to[i] = math.Float32frombits(uint32(bits) << 16)
-			}
-		}
-		return to, nil
-	}
-	return nil, fmt.Errorf("values of ONNX type %d", typ)
 }

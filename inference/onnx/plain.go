@@ -33,12 +33,16 @@ func (r *Runtime) openPlain(model []byte, outline *explain.Outline, o NetworkOpt
 		o.Output = outline.Outputs[0].Name
 	}
 	input := outline.Inputs[0]
+	model, outputs, err := explain.OutputsInFloat32(model, append([]string{o.Output}, o.Outputs...))
+	if err != nil {
+		return nil, err
+	}
 	lean, weights, err := explain.Apart(model)
 	if err != nil {
 		return nil, err
 	}
 	options := SessionOptions{
-		Inputs: []string{input.Name}, Types: []int32{input.Type}, Outputs: append([]string{o.Output}, o.Outputs...),
+		Inputs: []string{input.Name}, Types: []int32{input.Type}, Outputs: outputs,
 		Weights: weights, Lean: true, IntraOpThreads: o.IntraOpThreads, Runs: o.Sessions, Provider: o.Provider,
 	}
 	session, err := r.NewSession(lean, options)

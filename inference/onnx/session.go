@@ -3,6 +3,7 @@ package onnx
 import (
 	"context"
 	"errors"
+	"reflect"
 	"runtime"
 	"sync"
 
@@ -132,7 +133,7 @@ func (s *Session) Run(ctx context.Context, inputs []Tensor) ([]Tensor, error) {
 	if err != nil {
 		return nil, err
 	}
-	return tensors(out)
+	return tensors(out, s.options.Outputs)
 }
 
 // runUntil runs a session and stops it when ctx is done.
@@ -162,7 +163,7 @@ func runUntil(ctx context.Context, s *ort.DynamicAdvancedSession, in, out []ort.
 
 func destroy(values []ort.Value) {
 	for _, v := range values {
-		if v != nil {
+		if v != nil && !reflect.ValueOf(v).IsNil() { // the binding leaves a nil of a type behind where it fails
 			_ = v.Destroy()
 		}
 	}
