@@ -99,6 +99,7 @@ func (g *graph) lastOfParts(h head) []Layer {
 			convs = append(convs, l)
 		}
 	}
+	convs = g.classifying(convs, classifiers, h)
 	for i, l := range convs {
 		down := g.between([]string{l.Tensor}, h.logits)
 		if !slices.ContainsFunc(convs[i+1:], func(other Layer) bool { return down[other.Tensor] && other.Tensor != l.Tensor }) {
@@ -106,6 +107,25 @@ func (g *graph) lastOfParts(h head) []Layer {
 		}
 	}
 	return last[max(0, len(last)-mostParts):]
+}
+
+// classifying are the layers that lead to a convolution which makes values, where there are any: from those on the way to boxes
+// alone, which are computed of what their convolutions say, nothing comes back for a class.
+func (g *graph) classifying(layers []Layer, classifiers map[string]bool, h head) []Layer {
+	var leading []Layer
+	for _, l := range layers {
+		down := g.between([]string{l.Tensor}, h.logits)
+		for conv := range classifiers {
+			if down[conv] {
+				leading = append(leading, l)
+				break
+			}
+		}
+	}
+	if len(leading) == 0 {
+		return layers
+	}
+	return leading
 }
 
 // mostParts bounds the branches of a network: a detector of five scales has ten.

@@ -72,6 +72,7 @@ type Boxes struct {
 	Unit       Unit
 	Background Background
 	Overlap    float64 // of the intersection in the union, beyond which the less probable of two boxes of a class is left out; 1: never
+	Skip       int     // values behind those of Columns that are not read, such as coefficients of masks or key points
 	Most       int     // boxes of a frame, the most probable ones; the best of each class stays in any case
 }
 
@@ -149,7 +150,7 @@ func (r Reading) values() (n int, at map[Column]int) {
 			n++
 		}
 	}
-	return n, at
+	return n + r.boxes.Skip, at
 }
 
 // detector reads one run's outputs.

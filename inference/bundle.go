@@ -197,6 +197,8 @@ func (b *Bundle) Fits(n *explain.Outline) error {
 	}
 	out := slices.IndexFunc(n.Outputs, func(p explain.Port) bool { return p.Name == b.Output.Name })
 	switch {
+	case len(n.Inputs) > 1 && slices.Contains(names(n.Inputs), b.Input.Name):
+		return fault("the network's inputs are %q; it must have one, %q: make what is always the same, such as a size or a switch, a constant of the file (an initializer), or export without it", names(n.Inputs), b.Input.Name)
 	case len(n.Inputs) != 1 || n.Inputs[0].Name != b.Input.Name:
 		return fault("input.name is %q, the network's inputs are %q; it must have one, of that name", b.Input.Name, names(n.Inputs))
 	case out < 0:

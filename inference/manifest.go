@@ -253,6 +253,7 @@ const (
 	maxBoxes        = 100   // of a frame
 	defaultLevel    = 0.5   // of a pixel's probability
 	defaultSmallest = 0.001 // of the frame
+	maxSkipped      = 4096
 )
 
 func readBoxes(v strict.Value) Boxes {
@@ -282,6 +283,11 @@ func readBoxes(v strict.Value) Boxes {
 		}
 		if why := b.wrong(); why != "" {
 			columns.Fault("%s", why)
+		}
+	}
+	if skip := f.Optional("skip"); skip.Present() {
+		if b.Skip = skip.Integer(1, maxSkipped); b.Labels != "" {
+			skip.Fault("is for an output that has more values for each box, not for boxes, scores and labels in outputs of their own")
 		}
 	}
 	b.Format = cmp.Or(strict.OneOf(f.Optional("format"), Centred, Corners, Cornered), b.Format)

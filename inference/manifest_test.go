@@ -88,7 +88,7 @@ func TestLoadBundle_faults(t *testing.T) {
 		{"format", "activation: softmax", "activation: softmax\n  kind: boxes\n  boxes: {format: yxyx}", `26: output.boxes.format: is "yxyx"; must be one of cxcywh, xyxy, xywh`},
 		{"overlap", "activation: softmax", "activation: softmax\n  kind: boxes\n  boxes: {overlap: 0}", `26: output.boxes.overlap: is "0"; must be more than 0 and at most 1`},
 		{"too many boxes", "activation: softmax", "activation: softmax\n  kind: boxes\n  boxes: {most: 1000}", `26: output.boxes.most: is "1000"; must be a whole number from 1 to 100`},
-		{"boxes unknown key", "activation: softmax", "activation: softmax\n  kind: boxes\n  boxes: {nms: 0.5}", "26: output.boxes.nms: unknown key; known here are background, columns, format, from, labels, most, overlap, unit"},
+		{"boxes unknown key", "activation: softmax", "activation: softmax\n  kind: boxes\n  boxes: {nms: 0.5}", "26: output.boxes.nms: unknown key; known here are background, columns, format, from, labels, most, overlap, skip, unit"},
 		{"labels without boxes", "activation: softmax", "activation: none\n  kind: boxes\n  boxes: {labels: l}", "26: output.boxes.labels: needs boxes.from, which names the output that boxes are in"},
 		{"labels with columns", "activation: softmax", "activation: none\n  kind: boxes\n  boxes: {from: b, labels: l, columns: [score, label]}", "26: output.boxes.labels: is for a network whose boxes, scores and labels are three outputs: leave boxes.columns out"},
 		{"mask of labels through a softmax", "activation: softmax", "activation: softmax\n  kind: mask\n  mask: {values: labels}", "26: output.mask: has values: labels, which are no logits: output.activation must be none"},

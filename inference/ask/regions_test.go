@@ -68,6 +68,40 @@ func yolo(e *spots) string {
 	return "out"
 }
 
+// segmenting has boxes that a convolution of their own moves, and behind the classes 32 coefficients of masks and an output of what they are of,
+// as YOLO for segmentation is exported: 1×38×64.
+func segmenting(e *spots) string {
+	n := e.cells("fine", 8)
+	conv := func(name string, values int, of ...float32) string {
+		w := make([]float32, 2*values)
+		copy(w, of)
+		e.floats(name+"_w", []int64{int64(values), 2, 1, 1}, w...)
+		e.node("Conv", []string{"fine", name + "_w"}, []string{name})
+		return name
+	}
+	flat := func(name string, values int) string {
+		e.ints(name+"_dims", []int64{3}, 7, 1, int64(values), int64(n*n))
+		e.node("Reshape", []string{name, name + "_dims"}, []string{name + "_flat"})
+		return name + "_flat"
+	}
+	e.floats("bias", []int64{1, 2, 1}, -6, -6)
+	e.node("Add", []string{flat(conv("classes", 2, 30), 2), "bias"}, []string{"values"})
+	e.node("Sigmoid", []string{"values"}, []string{"p"})
+	conv("moved", 4, 1, 1, 1, 1, 1, 1, 1, 1)
+	e.node("Relu", []string{"moved"}, []string{"moved more"})
+	e.floats("still_w", []int64{4, 4, 1, 1}, make([]float32, 16)...)
+	e.node("Conv", []string{"moved more", "still_w"}, []string{"offsets"})
+	boxes := make([]float32, 4*n*n)
+	for i := range n * n {
+		boxes[i], boxes[n*n+i], boxes[2*n*n+i], boxes[3*n*n+i] = (float32(i%n)+0.5)*8, (float32(i/n)+0.5)*8, 8, 8
+	}
+	e.floats("grid", []int64{1, 4, int64(n * n)}, boxes...)
+	e.node("Add", []string{flat("offsets", 4), "grid"}, []string{"boxes"})
+	e.node("Concat", []string{"boxes", "p", flat(conv("coefficients", 32, 1, 2, 3, 4), 32)}, []string{"output0"}, number("axis", 1))
+	conv("output1", 32, 1, -1)
+	return "output0"
+}
+
 // spotBundle writes a bundle of a network of spots; lines are of its manifest, in place of others.
 func spotBundle(t testing.TB, network func(e *spots) string, output []int64, lines map[string]string, others ...*onnxpb.ValueInfoProto) string {
 	t.Helper()
@@ -153,6 +187,19 @@ func hottest(t testing.TB, p analysis.Part, m analysis.Map) (x, y float64) {
 		}
 	}
 	return x / n, y / n
+}
+
+// Values that are not read do not stand in the way, and a map is of what leads to the classes, not to boxes or masks.
+func TestBoxes_segmenting(t *testing.T) {
+	dir := spotBundle(t, segmenting, []int64{1, 38, 64}, map[string]string{"output": "{name: output0, activation: none, kind: boxes, boxes: {skip: 32}}"}, port("output1", 1, 1, 32, 8, 8))
+	part := inferred(t, dir, spotted(64, 64, image.Rect(40, 16, 48, 24)), 1)
+	require.Len(t, part.Result.Findings, 1)
+	require.Len(t, part.Maps, 1)
+	x, y := middle(part.Result.Findings[0].Contours[0])
+	require.InDeltaSlice(t, []float64{44, 20}, []float64{x, y}, 0.5)
+	require.Empty(t, part.Maps[0].Explanation.Fallback)
+	x, y = hottest(t, part, part.Maps[0])
+	require.InDeltaSlice(t, []float64{44, 20}, []float64{x, y}, 1)
 }
 
 // Boxes and their maps lie at the spots, in the frame's own pixels, however the frame came to the network, and at each scale.
