@@ -87,8 +87,10 @@ func (g *graph) between(targets []string, output string) map[string]bool {
 	}
 	for _, n := range g.nodes {
 		if anyOf(down, n.differentiable()) {
-			for _, out := range n.Output {
-				down[out] = true
+			for i, out := range n.Output {
+				if i == 0 || !counts[n.GetOpType()] {
+					down[out] = true
+				}
 			}
 		}
 	}
@@ -100,6 +102,9 @@ func (g *graph) between(targets []string, output string) map[string]bool {
 	}
 	return down
 }
+
+// counts are the operators whose outputs behind the first are places, which have no slope.
+var counts = map[string]bool{"TopK": true, "MaxPool": true, "Unique": true}
 
 // leadingTo is the set of tensors that a gradient from the output reaches.
 func (g *graph) leadingTo(output string) map[string]bool {

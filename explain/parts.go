@@ -62,7 +62,10 @@ func (g *graph) behind(t string) string {
 	return look(t, 0)
 }
 
-// classifiers are the convolutions that make the values of the logits: nothing but moving operators follows them.
+// choosing operators take some of the values, as of the most probable boxes.
+var choosing = []string{"TopK", "GatherElements", "GatherND", "ReduceMax", "GlobalMaxPool"}
+
+// classifiers are the convolutions that make the values of the logits: nothing but operators that move values or choose among them follows them.
 func (g *graph) classifiers(logits string) map[string]bool {
 	convs, seen, open := map[string]bool{}, map[string]bool{}, []string{logits}
 	for len(open) > 0 {
@@ -78,7 +81,7 @@ func (g *graph) classifiers(logits string) map[string]bool {
 			convs[n.out(0)] = true
 		case typ == "Concat":
 			open = append(open, n.Input...)
-		case slices.Contains(moving, typ), typ == "Sigmoid", typ == "Softmax":
+		case slices.Contains(moving, typ), slices.Contains(choosing, typ), typ == "Sigmoid", typ == "Softmax":
 			open = append(open, n.in(0))
 		}
 	}

@@ -102,6 +102,36 @@ func segmenting(e *spots) string {
 	return "output0"
 }
 
+// endToEnd keeps the ten best of two scales, as YOLOv10 is exported: 1×10×6 of corners, score and label.
+func endToEnd(e *spots) string {
+	all := yolo(e)
+	e.node("Transpose", []string{all}, []string{"each box"}, numbers("perm", 0, 2, 1))
+	e.node("Split", []string{"each box", "parts"}, []string{"centres", "scores"}, number("axis", 2))
+	e.ints("ten", []int64{1}, 7, 10)
+	e.ints("last axis", []int64{1}, 7, 2)
+	e.ints("line", []int64{2}, 7, 1, -1)
+	e.ints("two", nil, 7, 2)
+	e.ints("fours", []int64{3}, 7, 1, 10, 4)
+	e.ints("half", []int64{2}, 7, 2, 2)
+	e.floats("halved", nil, 0.5)
+	e.node("Reshape", []string{"scores", "line"}, []string{"in a line"})
+	e.node("TopK", []string{"in a line", "ten"}, []string{"best", "at"}, number("axis", 1))
+	e.node("Mod", []string{"at", "two"}, []string{"label"})
+	e.node("Div", []string{"at", "two"}, []string{"row"})
+	e.node("Unsqueeze", []string{"row", "last axis"}, []string{"row 1"})
+	e.node("Expand", []string{"row 1", "fours"}, []string{"row 4"})
+	e.node("GatherElements", []string{"centres", "row 4"}, []string{"chosen"}, number("axis", 1))
+	e.node("Split", []string{"chosen", "half"}, []string{"centre", "size"}, number("axis", 2))
+	e.node("Mul", []string{"size", "halved"}, []string{"reach"})
+	e.node("Sub", []string{"centre", "reach"}, []string{"from"})
+	e.node("Add", []string{"centre", "reach"}, []string{"to"})
+	e.node("Unsqueeze", []string{"best", "last axis"}, []string{"score"})
+	e.node("Cast", []string{"label"}, []string{"number"}, number("to", 1))
+	e.node("Unsqueeze", []string{"number", "last axis"}, []string{"class"})
+	e.node("Concat", []string{"from", "to", "score", "class"}, []string{"output0"}, number("axis", 2))
+	return "output0"
+}
+
 // spotBundle writes a bundle of a network of spots; lines are of its manifest, in place of others.
 func spotBundle(t testing.TB, network func(e *spots) string, output []int64, lines map[string]string, others ...*onnxpb.ValueInfoProto) string {
 	t.Helper()
@@ -200,6 +230,20 @@ func TestBoxes_segmenting(t *testing.T) {
 	require.Empty(t, part.Maps[0].Explanation.Fallback)
 	x, y = hottest(t, part, part.Maps[0])
 	require.InDeltaSlice(t, []float64{44, 20}, []float64{x, y}, 1)
+}
+
+// The best boxes that a network chooses itself have maps at their scale.
+func TestBoxes_endToEnd(t *testing.T) {
+	dir := spotBundle(t, endToEnd, []int64{1, 10, 6}, map[string]string{
+		"output":  "{name: output0, activation: none, kind: boxes, boxes: {columns: [box, score, label], format: xyxy, overlap: 1}}",
+		"explain": "{method: hirescam, layer: last}",
+	})
+	fine, coarse := image.Rect(8, 8, 16, 16), image.Rect(32, 16, 48, 32)
+	part := inferred(t, dir, spotted(64, 64, fine, coarse), 1)
+	require.Empty(t, part.Maps[0].Explanation.Fallback)
+	for _, spot := range []image.Rectangle{fine, coarse} {
+		requireSpot(t, part, spot)
+	}
 }
 
 // Boxes and their maps lie at the spots, in the frame's own pixels, however the frame came to the network, and at each scale.
