@@ -125,6 +125,16 @@ func TestMask(t *testing.T) {
 	require.NoError(t, f.Close())
 	_, err = faithfulness.ReadMask(empty)
 	require.ErrorContains(t, err, "nothing in it is marked")
+
+	numbers := image.NewGray(image.Rect(0, 0, 4, 4))
+	numbers.Pix[5] = 1
+	f, err = os.Create(empty)
+	require.NoError(t, err)
+	require.NoError(t, png.Encode(f, numbers))
+	require.NoError(t, f.Close())
+	_, err = faithfulness.ReadMask(empty)
+	require.ErrorContains(t, err, "has the level 1 of 255, so that it seems to hold numbers of classes")
+	require.NotErrorIs(t, err, faithfulness.ErrUnmarked)
 }
 
 func TestEstimates(t *testing.T) {

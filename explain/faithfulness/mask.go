@@ -20,24 +20,33 @@ type Mask struct {
 // ErrUnmarked says that nothing in a mask is marked.
 var ErrUnmarked = errors.New("nothing in it is marked")
 
-// ReadMask reads a PNG or JPEG picture: what is at least half bright is inside. A mask without a pixel inside is an error.
+// ReadMask reads a PNG or JPEG picture: what is at least half bright is inside. A mask without a pixel inside is an error, and one that
+// holds numbers of classes in place of white another.
 func ReadMask(path string) (Mask, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return Mask{}, err
 	}
 	defer f.Close()
-	picture, _, err := image.Decode(f)
+	picture, format, err := image.Decode(f)
 	if err != nil {
 		return Mask{}, fmt.Errorf("faithfulness: mask %s: neither PNG nor JPEG: %w", path, err)
 	}
 	b := picture.Bounds()
 	m := Mask{Width: b.Dx(), Height: b.Dy(), Inside: make([]bool, b.Dx()*b.Dy())}
-	any := false
+	any, brightest := false, uint32(0)
 	for i := range m.Inside {
 		r, g, blue, _ := picture.At(b.Min.X+i%m.Width, b.Min.Y+i/m.Width).RGBA()
-		m.Inside[i] = (r+g+blue)/3 >= 1<<15
+		level := (r + g + blue) / 3
+		m.Inside[i], brightest = level >= 1<<15, max(brightest, level)
 		any = any || m.Inside[i]
+	}
+	noise := uint32(0)
+	if format == "jpeg" {
+		noise = 1 << 13 // about an edge that was cut off
+	}
+	if !any && brightest > noise {
+		return Mask{}, fmt.Errorf("faithfulness: mask %s: its brightest pixel has the level %d of 255, so that it seems to hold numbers of classes; what is marked must be white", path, brightest>>8)
 	}
 	if !any {
 		return Mask{}, fmt.Errorf("faithfulness: mask %s: %w", path, ErrUnmarked)

@@ -12,6 +12,10 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode/utf8"
+
+	"golang.org/x/text/encoding/unicode"
+	"golang.org/x/text/transform"
 
 	"endogate/explain/faithfulness"
 )
@@ -92,7 +96,9 @@ func (o Sets) classes(label string) ([]string, error) {
 		l = strings.TrimSpace(l)
 		if to, renamed := o.Rename[l]; renamed {
 			l = to
-		} else if !slices.Contains(o.Classes, l) {
+		} else if same := alike(o.Classes, l); same != "" {
+			l = same
+		} else {
 			return nil, fmt.Errorf("label %q is no class of the model, which has %s; say --label %q=CLASS, or --label %q= where it is something else",
 				l, strings.Join(o.Classes, ", "), l, l)
 		}
@@ -103,13 +109,31 @@ func (o Sets) classes(label string) ([]string, error) {
 	return is, nil
 }
 
+// alike is the one of some names that a text is, or is but for capitals and spaces around; "" where none is, or several are.
+func alike(names []string, text string) string {
+	if slices.Contains(names, text) {
+		return text
+	}
+	found := ""
+	for _, name := range names {
+		if strings.EqualFold(name, strings.TrimSpace(text)) {
+			if found != "" {
+				return ""
+			}
+			found = name
+		}
+	}
+	return found
+}
+
 // labelled is a line of a CSV, by column.
 type labelled struct {
 	line  int
 	cells map[string]string
 }
 
-// readTable reads a CSV with a header; it may be of semicolons and begin with a byte order mark, as spreadsheets write it.
+// readTable reads a CSV with a header; it may be of semicolons or tabs, in UTF-16, and begin with a byte order mark, as spreadsheets
+// write it. Columns that are needed are found whatever their capitals.
 func readTable(file string, needs ...string) ([]labelled, error) {
 	f, err := os.Open(file)
 	if err != nil {
@@ -123,11 +147,18 @@ func readTable(file string, needs ...string) ([]labelled, error) {
 	case len(text) > maxLabels:
 		return nil, fmt.Errorf("%s: larger than %d MiB", file, maxLabels>>20)
 	}
-	text = bytes.TrimPrefix(text, []byte("\ufeff"))
+	if text, _, err = transform.Bytes(unicode.BOMOverride(transform.Nop), text); err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	if !utf8.Valid(text) {
+		return nil, fmt.Errorf("%s: not in UTF-8; save it as CSV UTF-8, so that names of files are what they are", file)
+	}
 	r := csv.NewReader(bytes.NewReader(text))
 	header, _, _ := bytes.Cut(text, []byte("\n"))
-	if bytes.Count(header, []byte(";")) > bytes.Count(header, []byte(",")) {
-		r.Comma = ';'
+	for _, between := range ";\t" {
+		if bytes.Count(header, []byte(string(between))) > bytes.Count(header, []byte(string(r.Comma))) {
+			r.Comma = between
+		}
 	}
 	lines, err := r.ReadAll()
 	if err != nil {
@@ -136,8 +167,13 @@ func readTable(file string, needs ...string) ([]labelled, error) {
 	if len(lines) == 0 {
 		return nil, fmt.Errorf("%s: empty; the first line must name the columns", file)
 	}
+	for i := range lines[0] {
+		lines[0][i] = strings.TrimSpace(lines[0][i])
+	}
 	for _, column := range needs {
-		if !slices.Contains(lines[0], column) {
+		if same := alike(lines[0], column); same != "" {
+			lines[0][slices.Index(lines[0], same)] = column
+		} else {
 			return nil, fmt.Errorf("%s: no column %q; it has %s", file, column, strings.Join(lines[0], ", "))
 		}
 	}
@@ -208,7 +244,8 @@ func (o Sets) table(s *Set, where map[string]string) error {
 	return nil
 }
 
-// beside finds a file that a CSV names: beside it, or from the folder above, which names it as some lists do.
+// beside finds a file that a CSV names: beside it, or from the folder above, which names it as some lists do; also where a
+// program on Windows has written the list.
 func beside(table, name string) string {
 	if filepath.IsAbs(name) {
 		return filepath.Clean(name)
@@ -216,6 +253,9 @@ func beside(table, name string) string {
 	dir := filepath.Dir(table)
 	found := filepath.Join(dir, name)
 	if _, err := os.Stat(found); err != nil {
+		if slashed := strings.ReplaceAll(name, `\`, "/"); slashed != name {
+			return beside(table, slashed)
+		}
 		if above := filepath.Join(dir, "..", name); isFile(above) {
 			return above
 		}

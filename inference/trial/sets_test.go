@@ -33,6 +33,8 @@ func TestSets_Read(t *testing.T) {
 	dir := laid(t, map[string]string{
 		"labels.csv": table, "twice.csv": "file,label\na,polyp\na,mucosa\n", "unknown.csv": "file,label\na,ulcer\n", "class.csv": "file,class\na,polyp\n",
 		"no.csv": "name,label\na,polyp\n", "empty.csv": "", "ragged.csv": "file,label\na\n", "none.csv": "file,label\na,\n", "above/list.csv": "file,label\nabove/x.jpg,polyp\n", "above/x.jpg": "",
+		"excel.txt":   "\xff\xfe" + string([]byte{'f', 0, 'i', 0, 'l', 0, 'e', 0, '\t', 0, 'l', 0, 'a', 0, 'b', 0, 'e', 0, 'l', 0, '\n', 0, 'a', 0, '\t', 0, 'p', 0, 'o', 0, 'l', 0, 'y', 0, 'p', 0, '\n', 0}),
+		"windows.csv": "File ; LABEL\r\nframes\\w.jpg; Polyp\r\n", "frames/w.jpg": "", "latin.csv": "file,label\nl\xe4sion.jpg,polyp\n",
 		"classes/polyp/1.jpg": "", "classes/mucosa/2.jpg": "", "other/Polyps/1.jpg": "", "other/ulcer/2.jpg": "", "flat/1.jpg": "",
 	})
 	for _, tt := range []struct {
@@ -49,6 +51,9 @@ func TestSets_Read(t *testing.T) {
 		{name: "files from the folder above", said: "above/list.csv", o: o, paths: []string{"above/x.jpg"}, is: map[string]string{"above/x.jpg": "polyp"}},
 		{name: "a folder for each class", said: "classes", o: o, paths: []string{"classes/mucosa", "classes/polyp"}, is: map[string]string{"classes/polyp/1.jpg": "polyp"}},
 		{name: "other names, and something else", said: "other", o: renamed, paths: []string{"other/Polyps", "other/ulcer"}, is: map[string]string{"other/Polyps/1.jpg": "polyp", "other/ulcer/2.jpg": ""}},
+		{name: "UTF-16 with tabs", said: "excel.txt", o: o, paths: []string{"a"}, is: map[string]string{"a": "polyp"}},
+		{name: "as Windows has it", said: "windows.csv", o: o, paths: []string{"frames/w.jpg"}, is: map[string]string{"frames/w.jpg": "polyp"}},
+		{name: "not UTF-8", said: "latin.csv", o: o, fault: "not in UTF-8; save it as CSV UTF-8"},
 		{name: "one file twice", said: "twice.csv", o: o, fault: "line 3: a is in line 2 too"},
 		{name: "unknown label", said: "unknown.csv", o: o, fault: `line 2: label "ulcer" is no class of the model, which has polyp, mucosa; say --label "ulcer"=CLASS`},
 		{name: "unknown folder", said: "other", o: o, fault: `label "Polyps" is no class`},
