@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"endogate/dicomnode/ledger"
+	"endogate/inference/analysis"
 	"endogate/reports/draft"
 )
 
@@ -308,6 +309,23 @@ func TestPage_modelReplaced(t *testing.T) {
 	require.Contains(t, panel, "demo-colon 0.9.1 (no longer loaded)")
 	require.Contains(t, panel, "polyp: nothing to show")
 	require.Contains(t, panel, "only the first frame is analysed")
+}
+
+// Of several boxes of a class the panel has the most probable one, whatever their order.
+func TestPage_severalBoxes(t *testing.T) {
+	h := newHospital(t)
+	frame := &h.studies[0].Instances[0].Analyses[0].Frames[0]
+	best := frame.Findings[0]
+	best.Probability = 0.9612
+	less, least := best, best
+	less.Probability, less.Heatmap, least.Probability, least.Heatmap = 0.5512, "", 0.5211, ""
+	frame.Findings = []analysis.Finding{less, best, least}
+	b := open(t, h)
+	b.visit("/#/studies/2.25.1001?frame=1-1", ".stage img")
+	panel := b.text(".panel")
+	require.Contains(t, panel, "96.1 %")
+	require.NotContains(t, panel, "55.1 %")
+	require.NotContains(t, panel, "52.1 %")
 }
 
 func TestPage_unanalysedVideo(t *testing.T) {

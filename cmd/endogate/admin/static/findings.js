@@ -28,7 +28,8 @@ function analysis(a, frame, model, viewer) {
 // scores joins what was measured with what the model's manifest says about each class.
 function scores(a, model) {
   const byName = new Map(Object.entries(a.scores).map(([name, p]) => [name, { name, probability: p }]));
-  for (const f of a.findings) byName.set(f.class, { name: f.class, probability: f.probability, threshold: f.threshold, role: f.role, site: f.site, found: f });
+  const best = [...a.findings].sort((x, y) => x.probability - y.probability); // of a class with several boxes the most probable one, which comes last
+  for (const f of best) byName.set(f.class, { name: f.class, probability: f.probability, threshold: f.threshold, role: f.role, site: f.site, found: f });
   for (const c of model?.classes || []) {
     const s = byName.get(c.name);
     if (s) { s.threshold ??= c.threshold; s.role ??= c.role; s.site ??= c.site; }
