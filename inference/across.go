@@ -83,6 +83,7 @@ func (s *acrossTime) all(ctx context.Context, numbers []int, a *analysis.Analysi
 	}
 	s.settle(a.Moving)
 	s.picture(a.Moving)
+	a.Sheets = s.sheets()
 	for i := range s.parts {
 		s.parts[i].Embedding, s.parts[i].Clip = nil, nil
 	}
@@ -342,6 +343,31 @@ func (s *acrossTime) picture(m *analysis.Moving) {
 			}
 		}
 	}
+}
+
+// mostMoments is how many frames a sheet shows.
+const mostMoments = 16
+
+// sheets are the clips that were explained, to be drawn.
+func (s *acrossTime) sheets() (all []analysis.Sheet) {
+	for _, e := range s.explained {
+		sheet := analysis.Sheet{
+			Class: e.class, Probability: e.probability, Frames: len(e.at), By: e.moments.By, Explanation: e.how,
+			First: s.parts[e.at[0]].Result.Span.First, Last: s.parts[e.at[len(e.at)-1]].Result.Span.First,
+		}
+		shown := byImportance(e.moments.Importance)
+		for _, k := range slices.Sorted(slices.Values(shown[:min(len(shown), mostMoments)])) {
+			span := s.parts[e.at[k]].Result.Span
+			moment := analysis.SheetFrame{Frame: span.First, At: span.Start.Seconds(), Counts: float64(e.moments.Importance[k])}
+			if len(e.moments.Maps) > 0 {
+				one := mapOf(analysis.Finding{Class: e.class}, e.how, e.moments.Maps[k])
+				moment.Map = &one
+			}
+			sheet.Moments = append(sheet.Moments, moment)
+		}
+		all = append(all, sheet)
+	}
+	return all
 }
 
 // counting names the frames of a clip that count most.

@@ -153,7 +153,7 @@ func (f *faults) items(parent dataset, frames sizes, references map[string]bool)
 	for _, item := range parent.sequence(tag.ContentSequence) {
 		rel, kind := RelationshipType(item.text(tag.RelationshipType)), item.text(tag.ValueType)
 		above := parent.text(tag.ValueType)
-		if !slices.Contains(relationships, rel) || (rel == SelectedFrom) != (above == "SCOORD") || rel == InferredFrom && above != "NUM" {
+		if !slices.Contains(relationships, rel) || (rel == SelectedFrom) != (above == "SCOORD" || above == "TCOORD") || rel == InferredFrom && above != "NUM" {
 			f.add("%s below %s is related by %q", kind, above, rel)
 		}
 		f.item(item, kind, frames)
@@ -167,7 +167,7 @@ func (f *faults) items(parent dataset, frames sizes, references map[string]bool)
 // valueOf says where the value of each type of content item stands.
 var valueOf = map[string]tag.Tag{
 	"CONTAINER": tag.ContinuityOfContent, "TEXT": tag.TextValue, "CODE": tag.ConceptCodeSequence, "UIDREF": tag.UID, "PNAME": tag.PersonName,
-	"NUM": tag.MeasuredValueSequence, "IMAGE": tag.ReferencedSOPSequence, "COMPOSITE": tag.ReferencedSOPSequence, "SCOORD": tag.GraphicData,
+	"NUM": tag.MeasuredValueSequence, "IMAGE": tag.ReferencedSOPSequence, "COMPOSITE": tag.ReferencedSOPSequence, "SCOORD": tag.GraphicData, "TCOORD": tag.ReferencedTimeOffsets,
 }
 
 func (f *faults) item(item dataset, kind string, frames sizes) {

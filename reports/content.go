@@ -22,12 +22,13 @@ const (
 // ContentItem is a node of a structured report (PS3.3 C.17.3).
 type ContentItem struct {
 	Relationship RelationshipType // empty at the root
-	ValueType    string           // CONTAINER, TEXT, CODE, NUM, PNAME, UIDREF, IMAGE, COMPOSITE, SCOORD
+	ValueType    string           // CONTAINER, TEXT, CODE, NUM, PNAME, UIDREF, IMAGE, COMPOSITE, SCOORD, TCOORD
 	ConceptName  dicom.Code
 	Text         string       // TEXT, PNAME, UIDREF, and the value of NUM
 	Code         dicom.Code   // CODE, and the units of NUM
 	Image        ImageRef     // IMAGE, COMPOSITE
 	Polyline     [][2]float64 // SCOORD: closed, (column, row) from the top-left corner of the top-left pixel
+	Stretch      [2]float64   // TCOORD: where it begins and ends, in seconds since the first frame (PS3.3 C.18.7)
 	Items        []ContentItem
 }
 
@@ -69,6 +70,14 @@ func numItem(rel RelationshipType, name dicom.Code, value string, units dicom.Co
 func polylineItem(rel RelationshipType, name dicom.Code, points [][2]float64, of ImageRef) ContentItem {
 	return ContentItem{
 		Relationship: rel, ValueType: "SCOORD", ConceptName: name, Polyline: points,
+		Items: []ContentItem{imageItem(SelectedFrom, sourceImage, of)},
+	}
+}
+
+// stretchItem is a part of a video, from the beginning of one frame to that of another.
+func stretchItem(rel RelationshipType, name dicom.Code, from, to float64, of ImageRef) ContentItem {
+	return ContentItem{
+		Relationship: rel, ValueType: "TCOORD", ConceptName: name, Stretch: [2]float64{from, to},
 		Items: []ContentItem{imageItem(SelectedFrom, sourceImage, of)},
 	}
 }
@@ -134,6 +143,14 @@ func (c ContentItem) value(ds dataset) {
 		ds.items(tag.MeasuredValueSequence, measured)
 	case "IMAGE", "COMPOSITE":
 		ds.items(tag.ReferencedSOPSequence, reference(c.Image.Instance, c.Image.Frame))
+	case "TCOORD":
+		if c.Stretch[0] == c.Stretch[1] {
+			ds.set(tag.TemporalRangeType, "POINT")
+			ds.set(tag.ReferencedTimeOffsets, decimal(c.Stretch[0], 3))
+			break
+		}
+		ds.set(tag.TemporalRangeType, "SEGMENT")
+		ds.set(tag.ReferencedTimeOffsets, decimal(c.Stretch[0], 3), decimal(c.Stretch[1], 3))
 	case "SCOORD":
 		points := make([]float64, 0, 2*len(c.Polyline))
 		for _, p := range c.Polyline {

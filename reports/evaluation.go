@@ -65,6 +65,9 @@ func (e Exam) videos(patient discreet) (out []string) {
 		for _, line := range i.Moving.Course.Words() {
 			out = append(out, fmt.Sprintf("Video, image %d: %s", n+1, patient.text(line)))
 		}
+		if len(e.stretches(i)) > 0 {
+			out = append(out, fmt.Sprintf("Video, image %d: measurement groups named AI segment are of a stretch of it, from the first frame that was flagged to the last, in seconds since its first.", n+1))
+		}
 		listed := 0
 		for _, s := range i.Moving.Segments {
 			if s.Role == analysis.RoleNormal {
@@ -82,12 +85,7 @@ func (e Exam) videos(patient discreet) (out []string) {
 
 // worded is what a class of the exam is called.
 func (e Exam) worded(class string) string {
-	for _, c := range e.classes() {
-		if c.Name == class {
-			return c.Worded()
-		}
-	}
-	return class
+	return e.class(class).Worded()
 }
 
 // classes are those of the algorithm, then what other versions of it found besides.

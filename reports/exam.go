@@ -176,12 +176,18 @@ func (e Exam) found(class string) (n int) {
 	return n
 }
 
-// sizes gives the size of every frame that a finding is in.
+// sizes gives the size of every frame that a finding, or the peak of a segment, is in.
 func (e Exam) sizes() sizes {
 	out := sizes{}
 	for _, s := range e.findings() {
 		ref := s.ref()
 		out[frameKey{ref.Instance.SOPInstanceUID, ref.Frame}] = [2]int{s.result.Columns, s.result.Rows}
+	}
+	for _, i := range e.analysed() {
+		for _, s := range e.stretches(i) {
+			peak := i.peak(s)
+			out[frameKey{i.SOPInstanceUID, peak.ref().Frame}] = [2]int{peak.result.Columns, peak.result.Rows}
+		}
 	}
 	return out
 }

@@ -239,6 +239,15 @@ func (h Heatmap) pixels(ds dataset) picture.Inscribed {
 	overlay := interleave(h.Overlay)
 	inscribed := picture.Inscribe(overlay, atOrigin(h.Pixels), h.words())
 
+	samplesOf(ds, size, overlay)
+	if profile, ok := h.Source.Attributes.Get(tagOf(tag.ICCProfile)); ok && len(profile.Value) > 0 {
+		ds[tag.ICCProfile] = profile.Value
+	}
+	return inscribed
+}
+
+// samplesOf sets Image Pixel.
+func samplesOf(ds dataset, size image.Point, m interleaved) {
 	ds.ints(tag.SamplesPerPixel, 3)
 	ds.set(tag.PhotometricInterpretation, "RGB")
 	ds.ints(tag.PlanarConfiguration, 0)
@@ -248,11 +257,7 @@ func (h Heatmap) pixels(ds dataset) picture.Inscribed {
 	ds.ints(tag.BitsStored, 8)
 	ds.ints(tag.HighBit, 7)
 	ds.ints(tag.PixelRepresentation, 0)
-	ds[tag.PixelData] = overlay.samples
-	if profile, ok := h.Source.Attributes.Get(tagOf(tag.ICCProfile)); ok && len(profile.Value) > 0 {
-		ds[tag.ICCProfile] = profile.Value
-	}
-	return inscribed
+	ds[tag.PixelData] = m.samples
 }
 
 // atOrigin is m with its top-left corner at (0,0); the pixels are shared.

@@ -149,6 +149,11 @@ func (e Exam) imagingMeasurements() ContentItem {
 			add(func(s seen, _ int) ContentItem { return e.measurementGroup(s) }, s, 0, 1)
 		}
 	}
+	for _, instance := range e.analysed() {
+		for _, s := range e.stretches(instance) {
+			measurements.Items = append(measurements.Items, e.stretch(instance, s, image[instance.SOPInstanceUID], patient))
+		}
+	}
 	return measurements
 }
 
@@ -264,10 +269,13 @@ func (s seen) probability(items ...ContentItem) ContentItem {
 
 // algorithm is TID 4019.
 func (e Exam) algorithm(s seen) []ContentItem {
-	by := e.by(s.instance)
+	return saidBy(e.by(s.instance), s.finding.Threshold)
+}
+
+func saidBy(by analysis.Model, threshold float64) []ContentItem {
 	return []ContentItem{
 		textItem(HasConceptMod, algorithmName, by.Name),
 		textItem(HasConceptMod, algorithmVersion, by.Version),
-		textItem(HasConceptMod, algorithmParameters, "threshold="+decimal(s.finding.Threshold, 2)),
+		textItem(HasConceptMod, algorithmParameters, "threshold="+decimal(threshold, 2)),
 	}
 }

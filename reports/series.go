@@ -15,6 +15,7 @@ const (
 	seriesFirst     = 9000
 	seriesOfModel   = 1000
 	seriesHeatmap   = 1 // grad-CAM at the last layer, which everybody expects
+	seriesSheet     = 2 // clips of videos
 	seriesKOS       = 30
 	seriesRejection = 31
 	seriesClip      = 40

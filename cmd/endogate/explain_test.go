@@ -15,6 +15,7 @@ import (
 
 	"endogate/cmd/endogate/installed"
 	"endogate/dicomnode/dicom"
+	"endogate/dicomnode/dicomtest"
 	"endogate/inference/onnx"
 
 	"github.com/stretchr/testify/require"
@@ -52,6 +53,34 @@ func TestExplain_files(t *testing.T) {
 	} {
 		require.Equal(t, exitUsage, execute(context.Background(), args, console{&text, &complaints}))
 	}
+}
+
+// A video file is looked through as a gateway does, and its key frames are explained; a model that looks across time is given it as clips.
+func TestExplain_video(t *testing.T) {
+	needsRuntime(t)
+	installed.Require(t, "ffmpeg")
+	dir, out := t.TempDir(), t.TempDir()
+	for name, arguments := range map[string][]string{
+		"polyp.ts":  {"-loop", "1", "-framerate", "4", "-t", "3", "-i", "../../testdata/frames/polyp-0dad158b.jpg", "-vf", "scale=320:240,setsar=1"},
+		"drawn.mp4": {"-framerate", "1", "-pattern_type", "glob", "-i", "../../testdata/models/video/clips/slit/*.png"},
+	} {
+		stream := dicomtest.Stream(t, strings.TrimPrefix(filepath.Ext(name), "."), append(arguments, "-c:v", "libx264", "-crf", "8")...)
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), stream, 0o600))
+	}
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "notes.txt"), []byte("no video"), 0o600))
+	var text, complaints bytes.Buffer
+	code := execute(context.Background(), []string{"explain", filepath.Join(dir, "polyp.ts"), "--model", "../../testdata/models/demo", "--method", "gradcam", "--out", out}, console{&text, &complaints})
+	require.Zero(t, code, complaints.String())
+	require.Contains(t, text.String(), "3 of 12 frames analysed (1 per second, at most 2000), 9 skipped")
+	require.Contains(t, text.String(), "peak of the finding")
+	sheets, err := filepath.Glob(filepath.Join(out, "polyp-*-polyp-sheet.png"))
+	require.NoError(t, err)
+	require.NotEmpty(t, sheets)
+	text.Reset()
+	code = execute(context.Background(), []string{"explain", dir, "--model", "../../testdata/models/video", "--out", out}, console{&text, &complaints})
+	require.Zero(t, code, complaints.String())
+	require.Contains(t, text.String(), "drawn  frames 1 to 16  why slit-opening (AI, not verified)")
+	require.Contains(t, complaints.String(), "notes.txt: passed over: neither DICOM")
 }
 
 // How far LIME and integrated gradients can be relied on stands beside their names.

@@ -31,7 +31,7 @@ type Film struct {
 
 // Sizes of a film in pixels.
 const (
-	momentWidth = 112
+	MomentWidth = 112 // of a frame
 	momentGap   = 6
 	barHeight   = 72
 )
@@ -42,25 +42,26 @@ const dimmed = 0.25
 // Draw makes the picture.
 func (f Film) Draw() *image.RGBA {
 	text, head := lettersOf(textSize), lettersOf(titleSize)
-	width := max(len(f.Moments)*(momentWidth+momentGap)-momentGap, 6*momentWidth) + 2*margin
+	width := max(len(f.Moments)*(MomentWidth+momentGap)-momentGap, 6*MomentWidth) + 2*margin
 	height := 1
 	for _, m := range f.Moments {
-		height = max(height, momentWidth*m.Frame.Rect.Dy()/max(m.Frame.Rect.Dx(), 1))
+		height = max(height, MomentWidth*m.Frame.Rect.Dy()/max(m.Frame.Rect.Dx(), 1))
 	}
 	titles := head.wrap(f.Title, width-2*margin)
 	notes := text.wrap(joinedWords(NotVerified+"; not for primary diagnosis", f.Remark), width-2*margin)
 	row := text.line() + margin
-	top := 2*margin + len(titles)*head.line() + len(notes)*text.line()
+	top := 2*margin + len(titles)*head.line() + (len(notes)+1)*text.line()
 	out := image.NewRGBA(image.Rect(0, 0, width, top+4*row+barHeight+2*text.line()+3*height+margin))
 	draw.Draw(out, out.Rect, image.NewUniform(paper), image.Point{}, draw.Src)
 	at := lines(out, image.Pt(margin, margin), head, ink, titles)
 	at = lines(out, at, text, faint, notes)
-	at.Y += margin
+	Words{Colours: f.Colours, Class: f.Title}.scale(out, at, width-2*margin, text)
+	at.Y += text.line() + margin
 	for i, title := range f.Rows {
 		text.write(out, at, ink, title)
 		at.Y += text.line() + 2
 		for k, m := range f.Moments {
-			to := image.Rect(0, 0, momentWidth, height).Add(image.Pt(margin+k*(momentWidth+momentGap), at.Y))
+			to := image.Rect(0, 0, MomentWidth, height).Add(image.Pt(margin+k*(MomentWidth+momentGap), at.Y))
 			switch i {
 			case 0:
 				f.bar(out, to.Min, m, text)
@@ -96,12 +97,12 @@ func joinedWords(a, b string) string {
 
 // bar is how much a frame counts, with the number under it.
 func (f Film) bar(on *image.RGBA, at image.Point, m Moment, l *letters) {
-	whole := image.Rect(0, 0, momentWidth, barHeight).Add(at)
+	whole := image.Rect(0, 0, MomentWidth, barHeight).Add(at)
 	draw.Draw(on, image.Rect(whole.Min.X, whole.Max.Y-1, whole.Max.X, whole.Max.Y), image.NewUniform(faint), image.Point{}, draw.Src)
 	high := int(float64(barHeight) * min(max(m.Share, 0), 1))
-	bar := image.Rect(whole.Min.X+momentWidth/4, whole.Max.Y-high, whole.Max.X-momentWidth/4, whole.Max.Y)
+	bar := image.Rect(whole.Min.X+MomentWidth/4, whole.Max.Y-high, whole.Max.X-MomentWidth/4, whole.Max.Y)
 	draw.Draw(on, bar, image.NewUniform(f.Colours[uint8(255*min(max(m.Share, 0), 1))]), image.Point{}, draw.Src)
-	l.write(on, image.Pt(whole.Min.X+momentWidth/4, whole.Max.Y), faint, fmt.Sprintf("%.3f", m.Value))
+	l.write(on, image.Pt(whole.Min.X+MomentWidth/4, whole.Max.Y), faint, fmt.Sprintf("%.3f", m.Value))
 }
 
 // over is a frame with its map; one that does not count is a dark frame without.
@@ -111,6 +112,13 @@ func (f Film) over(on *image.RGBA, to image.Rectangle, m Moment) {
 		return
 	}
 	put(on, to, lit(m.Frame, 0))
+}
+
+// Small is a picture as wide as a frame of a film.
+func Small(p *image.RGBA) *image.RGBA {
+	out := image.NewRGBA(image.Rect(0, 0, MomentWidth, max(1, MomentWidth*p.Rect.Dy()/max(p.Rect.Dx(), 1))))
+	put(out, out.Rect, p)
+	return out
 }
 
 // put scales a picture into a rectangle's width.

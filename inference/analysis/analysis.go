@@ -80,6 +80,8 @@ type Finding struct {
 	Site        dicom.Code `json:"site"`
 	// Heatmap is the SOP Instance UID of its heatmap; empty where there is none.
 	Heatmap dicom.UID `json:"heatmap"`
+	// Sheet is the SOP Instance UID of the sheet of the clip that it is found in; empty where there is none.
+	Sheet dicom.UID `json:"sheet,omitempty"`
 	// Contours enclose what Outline says: closed polygons of (column, row) in the frame's pixel corners, from 0 to
 	// columns and rows.
 	Contours [][][2]float64 `json:"contours"`
@@ -213,4 +215,25 @@ type Analysis struct {
 	NotAnalysed string `json:"not_analysed"`
 	// Moving is what is said of a video as a whole; nil of what is none.
 	Moving *Moving `json:"moving,omitempty"`
+	// Sheets are of clips of a video that were explained. They are not encoded: a video is analysed where it lies.
+	Sheets []Sheet `json:"-"`
+}
+
+// Sheet is a clip that was explained for a class: how much its frames count, and where in each.
+type Sheet struct {
+	Class       string
+	Probability float64 // of the clip
+	First, Last int     // frames
+	Frames      int     // that the clip has
+	By          string  // what tells how much they count, in words
+	Explanation
+	Moments []SheetFrame // the frames that count most, in their order
+}
+
+// SheetFrame is a frame of a sheet.
+type SheetFrame struct {
+	Frame  int
+	At     float64 // seconds since the first of the video
+	Counts float64
+	Map    *Map // nil: none is made
 }

@@ -188,7 +188,7 @@ func (p Part) validate(next int) (values int, err error) {
 	found := map[whose]bool{}
 	for _, f := range r.Findings {
 		me := whose{f.Class, f.Number}
-		if f.Class == "" || found[me] || !isProbability(f.Probability) || f.Heatmap != "" || f.Drawn != nil {
+		if f.Class == "" || found[me] || !isProbability(f.Probability) || f.Heatmap != "" || f.Sheet != "" || f.Drawn != nil {
 			return 0, errors.New("a finding that is twice there, has no class, no probability, or a picture already")
 		}
 		if err := f.validateOutline(r.Columns, r.Rows); err != nil {

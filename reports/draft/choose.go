@@ -3,6 +3,7 @@ package draft
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -87,6 +88,7 @@ func (t *Templates) keyImages(l *language, d *Document, in Input) {
 		for _, frame := range f.Frames[:min(len(f.Frames), candidates)] {
 			from = append(from, candidate{frame: frame, quality: in.measure(frame, measured)})
 		}
+		from = keyFrames(from)
 		k := cmp.Or(in.KeyImages, defaultKeyImages)
 		switch f.Role {
 		case analysis.RoleLandmark:
@@ -108,6 +110,14 @@ func (t *Templates) keyImages(l *language, d *Document, in Input) {
 		}
 	}
 	d.KeyImages = d.KeyImages[:min(len(d.KeyImages), maxImages)]
+}
+
+// keyFrames leaves, where a finding is of frames in clips of a video, those that were explained: others may show nothing of it.
+func keyFrames(from []candidate) []candidate {
+	if !slices.ContainsFunc(from, func(c candidate) bool { return c.frame.Sheet.SOPInstanceUID != "" }) {
+		return from
+	}
+	return slices.DeleteFunc(from, func(c candidate) bool { return c.frame.Heatmap.SOPInstanceUID == "" })
 }
 
 // measure asks for the quality of a frame, once.

@@ -295,6 +295,7 @@ type Frame struct {
 	Columns     int               `json:"columns"`
 	Probability float64           `json:"probability"`
 	Heatmap     dicom.SOPInstance `json:"heatmap,omitzero"`    // zero: it has none
+	Sheet       dicom.SOPInstance `json:"sheet,omitzero"`      // of the clip of a video that it is in: attention, frames, maps; zero: there is none
 	Explained   string            `json:"explained,omitempty"` // how the heatmap was made, and at which layer, and why not as was asked for
 	Hatched     bool              `json:"hatched,omitempty"`   // part of it is: what was masked, and not seen by the network
 	Contours    [][][2]float64    `json:"contours,omitempty"`

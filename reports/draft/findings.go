@@ -77,6 +77,9 @@ func (s seen) frame() Frame {
 		if h.SOPInstanceUID == s.finding.Heatmap && s.finding.Heatmap != "" {
 			f.Heatmap = h
 		}
+		if h.SOPInstanceUID == s.finding.Sheet && s.finding.Sheet != "" {
+			f.Sheet = h
+		}
 	}
 	if drawn := s.finding.Drawn; drawn != nil && f.Heatmap.SOPInstanceUID != "" {
 		f.Hatched = len(drawn.Masked) > 0
@@ -142,13 +145,23 @@ func (t *Templates) findings(exams []Exam, region string) (findings []Finding, c
 	})
 	for i := range findings {
 		frames := findings[i].Frames
-		slices.SortStableFunc(frames, func(a, b Frame) int { return cmp.Compare(b.Probability, a.Probability) })
+		slices.SortStableFunc(frames, func(a, b Frame) int {
+			return cmp.Or(cmp.Compare(b.Probability, a.Probability), cmp.Compare(a.unseen(), b.unseen()))
+		})
 		findings[i].Frames = frames[:min(len(frames), maxFrames)]
 		findings[i].Analysed = max(findings[i].Analysed, findings[i].Flagged)
 	}
 	slices.SortFunc(findings, order)
 	slices.SortFunc(contradicting, func(a, b dicom.Code) int { return strings.Compare(a.Value, b.Value) })
 	return nonNil(findings), nonNil(contradicting)
+}
+
+// unseen is 1 of a frame without a heatmap, else 0: of a clip of a video only key frames have one.
+func (f Frame) unseen() int {
+	if f.Heatmap.SOPInstanceUID == "" {
+		return 1
+	}
+	return 0
 }
 
 // addBox adds another box of the class to the frame that it is in, which its first one has brought.

@@ -116,6 +116,7 @@ func (p *pages) finding(n int, f draft.Finding, said bool) {
 	if len(more) > 0 {
 		p.strip(more, false)
 	}
+	p.sheets(images)
 	p.y += 1
 	p.room(1)
 	p.hline(p.y)

@@ -34,6 +34,7 @@ type Options struct {
 	Called      func(language string, f draft.Finding) string // nil: as its code is
 	Picture     func(draft.KeyImage) (Picture, error)         // nil, or an ErrNoPicture: left out; any other error ends it
 	Timeline    func(draft.Video) (image.Image, error)        // as Picture
+	Sheet       func(draft.Frame) (image.Image, error)        // of the clip that a frame is in; nil, or an ErrNoPicture: left out; any other error ends it
 	Colours     *explain.ColourMap                            // of the heatmaps, for their legend; nil: none
 	Location    *time.Location                                // of the times shown; nil is UTC
 	Institution string                                        // above the title

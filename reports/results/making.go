@@ -179,6 +179,11 @@ func (m *making) heatmap(ctx context.Context, span analysis.Span, f analysis.Fin
 	if err != nil {
 		return ledger.Object{}, inference.Permanent(err)
 	}
+	return m.kept(ctx, o, span)
+}
+
+// kept puts a picture of a span into the spool.
+func (m *making) kept(ctx context.Context, o reports.Object, span analysis.Span) (ledger.Object, error) {
 	entry, digest, err := m.Keeper.Keep(ctx, o)
 	if err != nil {
 		return ledger.Object{}, err

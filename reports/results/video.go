@@ -84,8 +84,14 @@ func (m *making) moving(ctx context.Context, a analysis.Analysis) error {
 	for i, p := range a.Parts {
 		frames[p.Result.Span.First] = i
 	}
-	if len(numbers) > 0 {
-		if err := m.pictured(ctx, a.Parts, frames, numbers); err != nil {
+	sheets := sheetsOf(a)
+	for _, s := range sheets {
+		for _, moment := range s.Moments {
+			numbers = append(numbers, moment.Frame)
+		}
+	}
+	if slices.Sort(numbers); len(numbers) > 0 {
+		if err := m.pictured(ctx, a.Parts, frames, slices.Compact(numbers), sheets); err != nil {
 			return err
 		}
 	}
@@ -95,10 +101,11 @@ func (m *making) moving(ctx context.Context, a analysis.Analysis) error {
 		}
 	}
 	slices.SortFunc(m.results, func(a, b analysis.Result) int { return a.Span.First - b.Span.First })
-	return nil
+	return m.sheets(ctx, sheets)
 }
 
-func (m *making) pictured(ctx context.Context, parts []analysis.Part, frames map[int]int, numbers []int) error {
+// pictured decodes frames that pictures are made of: heatmaps of key frames, and what sheets show.
+func (m *making) pictured(ctx context.Context, parts []analysis.Part, frames map[int]int, numbers []int, sheets []*sheet) error {
 	entry, err := m.Keeper.Open(ctx, m.job.Entry) // the stream was read to its end
 	if err != nil {
 		return err
@@ -113,7 +120,14 @@ func (m *making) pictured(ctx context.Context, parts []analysis.Part, frames map
 		if err != nil {
 			return undecodable(err)
 		}
-		if err := m.part(ctx, parts[frames[frame.Number]], []*image.RGBA{frame.Image}); err != nil {
+		p := parts[frames[frame.Number]]
+		for _, s := range sheets {
+			s.add(m.Workshop, p, frame)
+		}
+		if len(p.Maps) == 0 {
+			continue
+		}
+		if err := m.part(ctx, p, []*image.RGBA{frame.Image}); err != nil {
 			return err
 		}
 	}

@@ -1,6 +1,8 @@
 package gateway_test
 
 import (
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,6 +15,7 @@ import (
 	"endogate/cmd/endogate/peers"
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/dicomtest"
+	"endogate/reports/draft"
 )
 
 // drawnVideo is the long drawn clip as a video of 320 x 320 pixels at 5 frames a second: the probe is where it is in frames 15 to 17.
@@ -59,17 +62,44 @@ func TestGateway_videoAcrossTime(t *testing.T) {
 	assert.GreaterOrEqual(t, probe.Probability, 0.9)
 	assert.True(t, probe.PeakFrame >= 15 && probe.PeakFrame <= 17, "peak %d", probe.PeakFrame)
 	require.NotEmpty(t, v.KeyFrames)
-	heatmaps := map[int]bool{}
+	heatmaps, sheets := map[int]bool{}, []dicom.UID(nil)
 	for _, o := range study.Objects {
 		if o.Purpose == "heatmap" {
 			heatmaps[o.Frame] = true
+		}
+		if o.Purpose == "heatmap" && o.Span.Count > 1 {
+			sheets = append(sheets, o.SOPInstanceUID)
+		}
+	}
+	require.NotEmpty(t, sheets, "attention, frames and maps of a clip")
+	files := scp.Files(t)
+	for _, uid := range sheets {
+		require.Contains(t, files, string(uid), "they are delivered")
+	}
+	for _, f := range study.Instances[0].Analyses[0].Frames {
+		for _, found := range f.Findings {
+			assert.Equal(t, found.Heatmap != "", found.Sheet != "", "frame %d", f.Frame)
 		}
 	}
 	for _, k := range v.KeyFrames {
 		assert.True(t, heatmaps[k.Frame], "a heatmap of key frame %d", k.Frame)
 	}
 	assert.Equal(t, "highest attention", v.KeyFrames[0].Reason)
-	text := reportText(t, scp.Files(t)[string(reportsOf(g.study(uid))[0].SOPInstanceUID)])
+	text := reportText(t, files[string(reportsOf(g.study(uid))[0].SOPInstanceUID)])
+	assert.Contains(t, text, "AI segment")
+	var doc draft.Document
+	g.get("/api/v1/studies/"+string(uid)+"/draft", &doc)
+	require.NotEmpty(t, doc.KeyImages)
+	for _, k := range doc.KeyImages {
+		assert.Contains(t, sheets, k.Frame.Sheet.SOPInstanceUID)
+	}
+	response, err := http.Get("http://" + g.web + "/api/v1/studies/" + string(uid) + "/draft.pdf")
+	require.NoError(t, err)
+	defer response.Body.Close()
+	page, err := io.ReadAll(response.Body)
+	require.NoError(t, err)
+	require.Equal(t, http.StatusOK, response.StatusCode)
+	assert.Greater(t, len(page), 100<<10, "with pictures")
 	assert.Contains(t, text, "28 of 28 frames analysed (one of every 1, at most 2000), 0 skipped")
 	assert.Contains(t, text, "seen in clips of 16 frames, 8 frames apart")
 }

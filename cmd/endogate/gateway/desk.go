@@ -152,6 +152,7 @@ func (p Pages) Render(ctx context.Context, doc draft.Document) ([]byte, error) {
 			return picture, err
 		},
 		Timeline: func(v draft.Video) (image.Image, error) { return p.Timeline(ctx, doc.Study, v) },
+		Sheet:    func(f draft.Frame) (image.Image, error) { return p.Frame(ctx, f.Sheet.SOPInstanceUID, 1) },
 	})
 }
 

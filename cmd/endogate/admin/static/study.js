@@ -157,7 +157,7 @@ function video(s, v, n, seek) {
     h("tbody", null, v.key_frames.map((k) => h("tr", null, h("th", { scope: "row", "data-label": t("video.frame") }, here(k.frame)), h("td", { "data-label": t("video.time") }, seconds(k.time_s)), h("td", { "data-label": t("study.class") }, k.class),
       h("td", { "data-label": t("video.reason") }, k.reason), h("td", { "data-label": t("study.probability") }, percent(k.probability))))))) : null,
   v.poor.length ? h("details", null, h("summary", null, t("video.poor")), h("ul", null, v.poor.map((p) => h("li", null, t("video.poor-stretch", { from: seconds(p.start_s), to: seconds(p.end_s), first: p.first_frame, last: p.last_frame, why: p.why }))))) : null,
-  course(v.course, here));
+  course(v.course, here), sheets(s, v));
 }
 
 // overTime is the picture of the timeline; a place in it, or on the slider below it, is a frame of those that were analysed.
@@ -198,6 +198,15 @@ function course(c, here) {
     c.insertion ? row(t("video.insertion"), estimate(c.insertion)) : null,
     c.withdrawal ? row(t("video.withdrawal"), estimate(c.withdrawal)) : null,
     classes.map((k) => row(t("video.preparation", { class: k }), c.preparation.filter((p) => p.class === k).map((p) => t("video.part", { from: seconds(p.start_s), to: seconds(p.end_s), some: p.flagged, all: p.frames })).join("; "))));
+}
+
+// sheets show the clips that a model which looks across time was explained by: those of its pictures that are of several frames.
+function sheets(s, v) {
+  return s.objects.filter((o) => o.source === v.sop_instance_uid && o.model === v.model && o.purpose === "heatmap" && o.span.count > 1 && !o.released).map((o) => {
+    const what = t("clip.sheet", { first: o.span.first, last: o.span.first + o.span.count - 1 });
+    const src = `/api/v1/instances/${encodeURIComponent(o.sop_instance_uid)}/frames/1.png`;
+    return h("figure", { class: "sheet", tabindex: 0, role: "group", "aria-label": what }, h("a", { href: src }, h("img", { src, alt: what, loading: "lazy" })), h("figcaption", { class: "muted" }, what));
+  });
 }
 
 // gate says in what images, order and patient do not agree.
