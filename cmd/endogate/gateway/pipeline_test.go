@@ -1,8 +1,11 @@
 package gateway_test
 
 import (
+	"errors"
 	"image"
 	"image/color"
+	"math"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -75,6 +78,49 @@ func TestGateway_orthancAndViewer(t *testing.T) {
 		picture := peers.OHIFScreenshotFrom(t, "http://"+g.web, orthanc, string(sampleStudy), "AI heatmap") // TestOHIFScreenshot has them from Orthanc
 		if path := os.Getenv(screenshotTo); path != "" {
 			require.NoError(t, os.WriteFile(path, picture, 0o644))
+		}
+	})
+	t.Run("Orthanc has the study from the gateway by DICOMweb", func(t *testing.T) {
+		client := peers.StartOrthanc(t, peers.OrthancOptions{Setting: map[string]any{
+			"DicomWeb": map[string]any{"Enable": true, "Root": "/dicom-web/", "Servers": map[string]any{"gateway": []string{"http://" + g.web + "/dicom-web/"}}},
+		}})
+		client.Fetch(t, "gateway", string(sampleStudy))
+		files := map[string][]byte{}
+		for _, s := range client.Series(t, string(sampleStudy)) {
+			for _, i := range s.Instances {
+				files[i.SOPInstanceUID] = client.File(t, i.ID)
+			}
+		}
+		kept := 0
+		for _, s := range orthanc.Series(t, string(sampleStudy)) {
+			for _, i := range s.Instances {
+				kept++
+				require.Contains(t, files, i.SOPInstanceUID, s.Description)
+			}
+		}
+		require.Len(t, files, kept, "what was delivered, and no more")
+	})
+	t.Run("pictures are what Orthanc draws", func(t *testing.T) {
+		for _, s := range orthanc.Series(t, string(sampleStudy)) {
+			if s.Modality != "ES" {
+				continue
+			}
+			i := s.Instances[0]
+			answer, err := http.Get("http://" + g.web + "/dicom-web/studies/" + string(sampleStudy) + "/series/" + s.SeriesInstanceUID + "/instances/" + i.SOPInstanceUID + "/rendered?accept=image/png")
+			require.NoError(t, err)
+			picture, _, err := image.Decode(answer.Body)
+			require.NoError(t, errors.Join(err, answer.Body.Close()))
+			theirs := orthanc.Rendered(t, i.ID)
+			require.Equal(t, theirs.Bounds(), picture.Bounds(), s.Description)
+			difference, n := 0.0, 0
+			for y := 0; y < theirs.Bounds().Dy(); y += 7 {
+				for x := 0; x < theirs.Bounds().Dx(); x += 7 {
+					a, b := color.RGBAModel.Convert(theirs.At(x, y)).(color.RGBA), color.RGBAModel.Convert(picture.At(x, y)).(color.RGBA)
+					difference += math.Abs(float64(a.R)-float64(b.R)) + math.Abs(float64(a.G)-float64(b.G)) + math.Abs(float64(a.B)-float64(b.B))
+					n += 3
+				}
+			}
+			assert.Less(t, difference/float64(n), 3.0, "%s: grey levels of 255, decoders of JPEG differ by a few", s.Description)
 		}
 	})
 	t.Run("the log names no patient", func(t *testing.T) {

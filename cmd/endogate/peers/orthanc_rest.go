@@ -127,6 +127,16 @@ func (o *Orthanc) Rendered(t testing.TB, instance string) image.Image {
 	return picture
 }
 
+// Fetch has Orthanc, as a DICOMweb client, retrieve a study from a server of its configuration (DicomWeb.Servers).
+func (o *Orthanc) Fetch(t testing.TB, server, studyInstanceUID string) {
+	t.Helper()
+	asked, err := json.Marshal(map[string]any{"Resources": []map[string]string{{"Study": studyInstanceUID}}, "Synchronous": true})
+	if err != nil {
+		t.Fatalf("peers: orthanc: fetch: %v", err)
+	}
+	o.do(t, http.MethodPost, "/dicom-web/servers/"+server+"/retrieve", "application/json", "", asked)
+}
+
 // Upload stores Part 10 files by HTTP, past the gateway.
 func (o *Orthanc) Upload(t testing.TB, files ...string) {
 	t.Helper()
