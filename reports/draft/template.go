@@ -1,6 +1,7 @@
 package draft
 
 import (
+	"iter"
 	"slices"
 	"strings"
 
@@ -124,6 +125,17 @@ func (t *Templates) call(l *language, c dicom.Code) string {
 		return k.Text[l.Name]
 	}
 	return c.Meaning
+}
+
+// Terms yields what coded concepts are called in a language, such as de.
+func (t *Templates) Terms(language string) iter.Seq2[dicom.Code, string] {
+	return func(yield func(dicom.Code, string) bool) {
+		for _, k := range t.terms {
+			if text := k.Text[language]; text != "" && !yield(k.Code, text) {
+				return
+			}
+		}
+	}
 }
 
 // sections are the headings of a report, to be filled.

@@ -13,6 +13,8 @@ import (
 
 	"github.com/labstack/echo/v4"
 	"golang.org/x/text/language"
+
+	"endogate/reports/draft"
 )
 
 // languageFiles hold what the page says: by key, in each language, a text or its plural forms (CLDR: one, other); {name} stands for
@@ -42,6 +44,10 @@ func speak(all ...tongue) []tongue {
 	for i := range all {
 		t := &all[i]
 		t.words = map[string]json.RawMessage{}
+		for code, text := range draft.Default().Terms(t.Tag.String()) {
+			said, _ := json.Marshal(text) // of a string
+			t.words["term."+code.Scheme+" "+code.Value] = said
+		}
 		t.pages = template.Must(template.New("").Funcs(template.FuncMap{"t": t.text}).ParseFS(pageFiles, "pages/*.html"))
 	}
 	files, err := fs.Glob(languageFiles, "languages/*.json")

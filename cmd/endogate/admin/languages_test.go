@@ -296,6 +296,16 @@ func TestPage_languages(t *testing.T) {
 	b.accessible("studies in German")
 	b.picture("studies-de", false)
 
+	b.visit("/#/studies/2.25.1001?frame=1-1", ".stage canvas.heat")
+	for _, said := range []string{"Kolonpolyp (68496003, SCT) · Kolon (71854001, SCT)", "94,0 %", "Zweckbestimmung", "Befund"} {
+		require.Contains(t, b.text(".panel"), said)
+	}
+	require.Contains(t, b.text(".stage figcaption"), "KI, nicht geprüft")
+	b.picture("study-de", true)
+	b.visit(framePage, ".lens canvas.heat")
+	require.Equal(t, "Warum Polyp?", b.text("h1"))
+	b.picture("frame-de", true)
+	b.visit("/#/studies?accession=ACC-2026-004711", ".studies tbody tr")
 	b.click(`.languages a[lang="nb"]`)
 	b.until(`document.documentElement?.lang === "nb" && document.querySelector(".studies tbody tr")`)
 	require.Equal(t, "#/studies?accession=ACC-2026-004711", eval[string](b, "location.hash"))

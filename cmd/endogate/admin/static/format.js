@@ -98,9 +98,14 @@ export const words = (name) => { const s = name.replaceAll(/[-_]/g, " "); return
 // worded is what a class is called where a clinician reads it: a landmark by its site, and what a network takes for normal in
 // quotation marks, as neither says anything about the organ.
 export function worded({ class: name, role, site }) {
-  if (role === "landmark") return t("worded.landmark", { name: site?.meaning || words(name) });
+  if (role === "landmark") return t("worded.landmark", { name: site?.value ? term(site) : words(name) });
   if (role === "normal") return t("worded.normal", { name: name.replaceAll(/[-_]/g, " ") });
   return role === "quality" ? t("worded.quality", { name: words(name) }) : words(name);
 }
 export const method = (name) => ({ gradcam: "Grad-CAM", "gradcam++": "Grad-CAM++", hirescam: "HiResCAM", layercam: "LayerCAM", scorecam: "Score-CAM" })[name] || name;
-export const code = (c) => c && c.value ? `${c.meaning} (${c.value}, ${c.scheme})` : "";
+// term is what a coded concept is called where reports have a word for it, else its meaning, as the code came.
+export function term(c) {
+  const key = `${c.scheme} ${c.value}`, said = named("term", key);
+  return said === key ? c.meaning : said;
+}
+export const code = (c) => c && c.value ? `${term(c)} (${c.value}, ${c.scheme})` : "";

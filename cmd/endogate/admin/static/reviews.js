@@ -1,7 +1,7 @@
 // Findings of which a report of another system and a model say different things: what each says side by side, and who is right.
 import { Fault, get, send } from "./api.js";
 import { h, question, slot } from "./dom.js";
-import { absolute, chip, percent, personName, shortUID, thead, words } from "./format.js";
+import { absolute, chip, percent, personName, shortUID, term, thead, words } from "./format.js";
 import { pager } from "./studies.js";
 import { named, t } from "./words.js";
 
@@ -157,7 +157,7 @@ function table({ counts, by_physician }, by, choose) {
       [["month", t("reviews.month")], ["physician", t("reviews.physician")]].map(([v, text]) => h("option", { value: v, selected: v === by }, text))))) : null,
     h("div", { class: "scroll", tabindex: 0, role: "group", "aria-label": t("reviews.figures") }, h("table", { class: "list small" }, thead(first, t("reviews.model"), t("reviews.finding"), t("reviews.site"), ...["threshold", "compared", "agreed", "open", "model-right", "report-right", "misses"].map((k) => `#${named("reviews", k)}`)),
       h("tbody", null, counts.map((n) => h("tr", null, h("th", { scope: "row", "data-label": first }, n.physician ? who(n.physician) : n.month), h("td", { "data-label": t("reviews.model") }, `${n.model} ${n.model_version}`), h("td", { "data-label": t("reviews.finding") }, words(n.finding)),
-        h("td", { "data-label": t("reviews.site") }, n.site.meaning || "–"), h("td", { class: "num", "data-label": t("reviews.threshold") }, n.threshold ? percent(n.threshold) : "–"), h("td", { class: "num", "data-label": t("reviews.compared") }, n.compared),
+        h("td", { "data-label": t("reviews.site") }, n.site.value ? term(n.site) : "–"), h("td", { class: "num", "data-label": t("reviews.threshold") }, n.threshold ? percent(n.threshold) : "–"), h("td", { class: "num", "data-label": t("reviews.compared") }, n.compared),
         h("td", { class: "num", "data-label": t("reviews.agreed") }, `${n.agreed} · ${rate(n.agreement)}`), h("td", { class: "num", "data-label": t("reviews.open") }, n.open),
         h("td", { class: "num", "data-label": t("reviews.model-right") }, `${n.confirmed} · ${rate(n.confirmation)}`), h("td", { class: "num", "data-label": t("reviews.report-right") }, n.rejected),
         h("td", { class: "num", "data-label": t("reviews.misses") }, `${n.missed} · ${rate(n.miss)}`)))))));
