@@ -132,6 +132,18 @@ func TestLanguages_keys(t *testing.T) {
 	}
 }
 
+// TestLanguages_steps: every step of a study's timeline has a name.
+func TestLanguages_steps(t *testing.T) {
+	types, err := os.ReadFile("../../../dicomnode/ledger/types.go")
+	require.NoError(t, err)
+	steps := regexp.MustCompile(`\tEvent\w+ +What = "([^"]+)"`).FindAllSubmatch(types, -1)
+	require.NotEmpty(t, steps)
+	said := sayings(t)
+	for _, step := range steps {
+		assert.Contains(t, said, "step."+string(step[1]))
+	}
+}
+
 // literal is a string in a script, with what stands before it.
 type literal struct{ before, text string }
 

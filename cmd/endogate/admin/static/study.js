@@ -2,7 +2,7 @@
 import { get } from "./api.js";
 import { h, slot } from "./dom.js";
 import { absolute, chip, clock, date, deliveryStates, examStates, notAnalysed, peerStatus, percent, personName, purpose, shortUID, studyChip, studyStatuses, thead, time, urgentMark, words, worded } from "./format.js";
-import { parts, t } from "./words.js";
+import { named, parts, t } from "./words.js";
 import { framesOf, frameLabel, createViewer } from "./viewer.js";
 import { draftCard } from "./draft.js";
 import { findings } from "./findings.js";
@@ -276,6 +276,12 @@ function sourceName(s, o) {
   return frameLabel(i, at, o.frame);
 }
 
+// stepped is what a step of the timeline is called.
+function stepped(step) {
+  const said = named("step", step);
+  return said === step ? words(step) : said;
+}
+
 const steps = 60;
 
 function timeline(s, f, state, redraw) {
@@ -290,7 +296,7 @@ function timeline(s, f, state, redraw) {
     shown.length < events.length ? h("button", { class: "button", id: "all", onclick: () => { state.all = true; redraw(); } }, t("study.earlier", { n: events.length - shown.length })) : null,
     h("ol", { class: "timeline" }, shown.map((e) => h("li", { class: /park|deferred|conflict|not-analysed/.test(e.step) ? "bad" : "" },
       h("span", { class: "when" }, time(e.at)),
-      h("span", { class: "what" }, h("strong", null, words(e.step)), e.count > 1 ? h("span", { class: "muted" }, t("study.times", { n: e.count, at: absolute(e.last_at) })) : null, e.destination ? ` → ${e.destination}` : "", e.status ? h("span", { class: "peer" }, peerStatus(e.status)) : null,
+      h("span", { class: "what" }, h("strong", null, stepped(e.step)), e.count > 1 ? h("span", { class: "muted" }, t("study.times", { n: e.count, at: absolute(e.last_at) })) : null, e.destination ? ` → ${e.destination}` : "", e.status ? h("span", { class: "peer" }, peerStatus(e.status)) : null,
         h("span", { class: "muted" }, names.get(e.sop_instance_uid) || "", " ", e.sop_instance_uid ? shortUID(e.sop_instance_uid) : ""), e.detail ? h("span", { class: "muted wrap" }, e.detail) : null, e.message ? h("a", { href: `/api/v1/messages/${encodeURIComponent(e.message)}` }, t("study.message")) : null, e.by ? h("span", { class: "muted" }, t("study.by", { who: e.by })) : null)))),
   ];
 }
