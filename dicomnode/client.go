@@ -52,8 +52,8 @@ func (c *Client) Associate(ctx context.Context, addr string, called dicom.AETitl
 		return nil, fmt.Errorf("dicomnode: called AE title %q: %s", called, dicom.AETitleRule)
 	case !saneMaxPDULength(c.MaxPDULength):
 		return nil, errMaxPDULength
-	case len(propose) == 0 || len(propose) > 128:
-		return nil, fmt.Errorf("dicomnode: %d presentation contexts to propose: want 1 to 128 (PS3.8 9.3.2.2)", len(propose))
+	case len(propose) == 0 || len(propose) > mostContexts:
+		return nil, fmt.Errorf("dicomnode: %d presentation contexts to propose: want 1 to %d (PS3.8 9.3.2.2)", len(propose), mostContexts)
 	}
 	var identity *Identity
 	if c.Identity != nil {

@@ -33,6 +33,7 @@ type link struct {
 	responseTimeout     time.Duration
 	log                 *slog.Logger
 	stored              func(StoreResult) // nil, or told of every C-STORE that was answered
+	told                func(Answered)    // nil, or told of every request that was answered
 
 	messageID  uint16 // of the last request sent
 	repeated   int    // answers that came once more since the last that was waited for
@@ -126,6 +127,9 @@ func (l *link) answer(ctx context.Context, pc PresentationContext, rq *dimse.Req
 	req.answered = true
 	if l.stored != nil && rq.CommandField == dimse.CStoreRQ {
 		l.stored(StoreResult{rsp.Status, dataset.n, time.Since(began)})
+	}
+	if l.told != nil {
+		l.told(Answered{rq.CommandField.String(), loggable(rq.SOPClassUID), loggable(rq.SOPInstanceUID), req.TransferSyntax, rsp.Status, dataset.n, time.Since(began)})
 	}
 	return l.postpone(req, rsp.Then)
 }

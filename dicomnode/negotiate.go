@@ -25,8 +25,9 @@ var (
 // association is an accepted association as the server sees it.
 type association struct {
 	*link
-	slot  string // in Server.perPeer
-	began time.Time
+	slot   string // in Server.perPeer
+	number uint64
+	began  time.Time
 
 	refused   string // why it is rejected, of a node that is not let in
 	fault     error  // of ours, for which who it is could not be found out
@@ -47,9 +48,14 @@ func (s *Server) associate(c *conn) (*association, error) {
 		conn: c, callingAE: dicom.AETitle(rq.CallingAE), calledAE: dicom.AETitle(rq.CalledAE), remote: c.RemoteAddr().String(),
 		services: s.services, responseTimeout: s.IdleTimeout, log: s.log(), stored: s.Observe.Stored,
 	}}
+	a.number = s.asked.Add(1)
+	if s.Observe.Association != nil {
+		a.told = func(answered Answered) { s.tell(a, AssociationEvent{Answered: &answered}) }
+	}
 	if err := s.admit(a, rq); err != nil {
 		s.rejected(a.host, err, append(s.hint(err, a), "called_ae", a.calledAE, "calling_ae", a.callingAE, "remote", a.remote)...)
 		s.refuse(Refusal{a.callingAE, a.user, a.host, a.refused})
+		s.tell(a, AssociationEvent{Ended: EndRejected, Reason: err.pdu().String()})
 		if sendErr := c.send(err.pdu()); sendErr != nil {
 			return nil, sendErr
 		}
@@ -57,6 +63,7 @@ func (s *Server) associate(c *conn) (*association, error) {
 	}
 	if err := s.accept(a, rq); err != nil {
 		s.leave(a)
+		s.tell(a, AssociationEvent{Ended: c.causeOf(err), Reason: err.Error()})
 		return nil, err
 	}
 	return a, nil
@@ -287,6 +294,7 @@ func (s *Server) accept(a *association, rq *pdu.AssociateRQ) error {
 		})
 	}
 	a.contexts = accepted(contexts)
+	s.tell(a, AssociationEvent{Contexts: contexts})
 	a.receiveUpTo(s.MaxPDULength)
 	return a.send(ac)
 }

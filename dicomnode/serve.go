@@ -39,9 +39,11 @@ func (s *Server) serve(ctx context.Context, c *conn) {
 	err = s.messages(ctx, a)
 	s.leave(a) // before the peer hears of the end, so that it can come again at once
 	if errors.Is(err, errReleaseRequested) {
+		s.tell(a, AssociationEvent{Ended: EndReleased})
 		s.released(a)
 		return
 	}
+	s.tell(a, AssociationEvent{Ended: c.causeOf(err), Reason: err.Error()})
 	s.aborted(c, err, "calling_ae", a.callingAE, "remote", a.remote)
 }
 

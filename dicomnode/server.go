@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"endogate/dicomnode/accept"
@@ -38,6 +39,8 @@ type Observer struct {
 	Refused  func(Refusal)      // a node was not let in: by title, address, certificate or identity
 	Stored   func(StoreResult)  // a C-STORE was answered
 	Aborted  func(cause string) // an association ended without release; cause is one of the Cause constants
+
+	Association func(AssociationEvent) // what becomes of each association, step by step
 }
 
 // Stranger is a caller that is no peer.
@@ -109,6 +112,8 @@ type Server struct {
 	conns   map[*conn]context.CancelFunc
 	active  int            // associations accepted and not yet ended
 	perPeer map[string]int // of those
+
+	asked atomic.Uint64 // associations so far
 
 	waiting, strangers crowd
 	turnedAway         int

@@ -66,7 +66,7 @@ func askGateway(ctx context.Context, cfg configs.Config, to, method, path string
 	if err != nil {
 		return err
 	}
-	if answer.StatusCode != http.StatusOK {
+	if answer.StatusCode != http.StatusOK && answer.StatusCode != http.StatusAccepted {
 		var fault struct {
 			Error struct{ What, Why, Next string }
 		}

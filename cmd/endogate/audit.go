@@ -4,15 +4,18 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"endogate/cmd/endogate/gateway"
+	"endogate/configs"
 	"endogate/dicomnode/audit"
 )
 
 type auditCmd struct {
 	Verify auditVerify `cmd:"" help:"Hold the audit trail against its chain, and against what a syslog server has of it."`
 	Export auditExport `cmd:"" help:"Print the messages of the audit trail (PS3.15 A.5), a line each."`
+	Search auditSearch `cmd:"" help:"Print entries of the audit trail in words, the last first, and leave a word of that in it."`
 }
 
 type auditVerify struct {
@@ -53,6 +56,67 @@ func (v *auditVerify) Run(_ context.Context, c *cli, tty console) error {
 	return nil
 }
 
+type auditSearch struct {
+	Text   string `arg:"" optional:"" help:"Stands somewhere in it: a user, a UID, an address, an event."`
+	From   string `help:"Not before: a day (UTC) or a time (RFC 3339)." placeholder:"TIME"`
+	Before string `help:"Before: the same." placeholder:"TIME"`
+	Limit  int    `help:"How many at most." default:"50"`
+}
+
+// Run searches the whole trail.
+func (a *auditSearch) Run(ctx context.Context, c *cli, tty console) error {
+	cfg, err := c.load()
+	if err != nil {
+		return err
+	}
+	f := audit.Filter{Text: a.Text}
+	for text, into := range map[string]*time.Time{a.From: &f.From, a.Before: &f.Before} {
+		if text == "" {
+			continue
+		}
+		if *into, err = time.Parse(time.RFC3339, text); err != nil {
+			if *into, err = time.Parse(time.DateOnly, text); err != nil {
+				return usageError(fmt.Sprintf("audit: %q is neither a time such as 2026-11-29T08:00:00Z nor a day such as 2026-11-29", text))
+			}
+		}
+	}
+	trail, err := used(ctx, cfg, "endogate audit search")
+	if err != nil {
+		return err
+	}
+	defer trail.Close()
+	for printed, next := 0, int64(0); printed < a.Limit; {
+		var found []audit.Entry
+		if found, next, err = audit.Search(cfg.AuditDir(), f, next, a.Limit-printed); err != nil {
+			return err
+		}
+		for _, e := range found {
+			fmt.Fprintf(tty.out, "%d  %s  %s %s  %s  %s  %s\n", e.Sequence, e.At.Format(time.RFC3339), e.Event, e.Type, strings.Join(e.Who, ", "), strings.Join(e.About, "; "), e.Why)
+		}
+		if printed += len(found); next == 0 {
+			break
+		}
+	}
+	return nil
+}
+
+// used opens the trail and records that it is read (PS3.15 A.5.3.2).
+func used(ctx context.Context, cfg configs.Config, by string) (*audit.Log, error) {
+	trail, err := gateway.OpenAudit(cfg)
+	if err != nil {
+		return nil, err
+	}
+	err = trail.Record(ctx, audit.Event{
+		ID: audit.LogUsed, Action: audit.Read,
+		Participants: []audit.Participant{{ID: shellUser(), Requested: true}, {ID: by, Role: audit.Application}},
+		Objects:      []audit.Object{{Kind: audit.LogFile, ID: "audit.log", Name: "Security Audit Log", Detail: map[string]string{"at": time.Now().UTC().Format(time.RFC3339)}}},
+	})
+	if err != nil {
+		trail.Close()
+	}
+	return trail, err
+}
+
 type auditExport struct {
 	From uint64 `help:"Number of the first entry." default:"1"`
 }
@@ -63,18 +127,10 @@ func (e *auditExport) Run(ctx context.Context, c *cli, tty console) error {
 	if err != nil {
 		return err
 	}
-	trail, err := gateway.OpenAudit(cfg)
+	trail, err := used(ctx, cfg, "endogate audit export")
 	if err != nil {
 		return err
 	}
 	defer trail.Close()
-	err = trail.Record(ctx, audit.Event{
-		ID: audit.LogUsed, Action: audit.Read,
-		Participants: []audit.Participant{{ID: shellUser(), Requested: true}, {ID: "endogate audit export", Role: audit.Application}},
-		Objects:      []audit.Object{{Kind: audit.LogFile, ID: "audit.log", Name: "Security Audit Log", Detail: map[string]string{"at": time.Now().UTC().Format(time.RFC3339)}}},
-	})
-	if err != nil {
-		return err
-	}
 	return audit.Messages(tty.out, cfg.AuditDir(), e.From)
 }

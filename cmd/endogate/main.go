@@ -49,6 +49,12 @@ type cli struct {
 	Demo        demoCmd        `cmd:"" help:"Run gateway and stand-in PACS on the sample instances and show what comes back."`
 	Conformance conformanceCmd `cmd:"" help:"Print the DICOM conformance statement of the configuration."`
 	Version     versionCmd     `cmd:"" help:"Print the version."`
+
+	Status       statusCmd       `cmd:"" help:"Say how a running gateway fares: what went through, destinations, workers, certificates."`
+	Find         findCmd         `cmd:"" help:"Find studies by UID, accession number, Patient ID or name."`
+	Associations associationsCmd `cmd:"" help:"Look at what peers ask of a running gateway: what was negotiated, sent and answered."`
+	Settings     settingsCmd     `cmd:"" help:"Print the configuration, and where each value is from."`
+	Route        routeCmd        `cmd:"" help:"Try the routes of the configuration."`
 }
 
 // console is where a command writes for its user.

@@ -23,6 +23,9 @@ import (
 type modelCmd struct {
 	Inspect inspectCmd `cmd:"" help:"Print what a bundle says and which layers can be explained."`
 	Check   checkCmd   `cmd:"" help:"Load a bundle as the gateway does and try it on a black frame."`
+
+	Warm    modelWarm    `cmd:"" help:"Have a running gateway load what the usual question about a model needs."`
+	Compare modelCompare `cmd:"" help:"Have a running gateway put the last frames that it still has to two models, and count what they see differently."`
 }
 
 type inspectCmd struct {

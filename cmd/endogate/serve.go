@@ -17,7 +17,9 @@ func (serveCmd) Run(ctx context.Context, c *cli, tty console) error {
 	if err != nil {
 		return err
 	}
-	return configs.Locate(c.Config, gateway.Run(ctx, cfg, build(), newLogger(tty.err, cfg.Log)))
+	release := build()
+	release.Config = c.Config
+	return configs.Locate(c.Config, gateway.Run(ctx, cfg, release, newLogger(tty.err, cfg.Log)))
 }
 
 func newLogger(w io.Writer, c configs.Log) *slog.Logger {

@@ -202,7 +202,7 @@ func TestStudies_filters(t *testing.T) {
 		require.NoError(t, l.DiscardInstance(ctx, entry, at(5)))
 	}
 	parked := receipt(5)
-	parked.Header.StudyInstanceUID, parked.Header.PatientID, parked.Header.AccessionNumber = "1.2.5", "P9", "A9"
+	parked.Header.StudyInstanceUID, parked.Header.PatientID, parked.Header.AccessionNumber, parked.Header.PatientName = "1.2.5", "P9", "A9", "WEIß^Anna^^Dr."
 	receive(t, l, parked)
 	require.NoError(t, l.ParkJob(ctx, "entry005.demo", "cannot decode", at(6)))
 	for _, c := range []struct {
@@ -216,6 +216,13 @@ func TestStudies_filters(t *testing.T) {
 		{"accession", StudyFilter{Accession: "A4"}, []dicom.UID{"1.2.4"}},
 		{"uid", StudyFilter{StudyUID: "1.2.3"}, []dicom.UID{"1.2.3"}},
 		{"both", StudyFilter{PatientID: "P1", Accession: "A4"}, nil},
+		{"search by accession", StudyFilter{Search: "A4"}, []dicom.UID{"1.2.4"}},
+		{"search by study", StudyFilter{Search: "1.2.3"}, []dicom.UID{"1.2.3"}},
+		{"search by patient, not asked for", StudyFilter{Search: "P9"}, nil},
+		{"search by patient", StudyFilter{Search: "P9", Patients: true}, []dicom.UID{"1.2.5"}},
+		{"search by name", StudyFilter{Search: "weiß anna", Patients: true}, []dicom.UID{"1.2.5"}},
+		{"search by name as written", StudyFilter{Search: "Weiß, A", Patients: true}, []dicom.UID{"1.2.5"}},
+		{"search by another's name", StudyFilter{Search: "Weißer", Patients: true}, nil},
 		{"working", StudyFilter{Status: StudyWorking}, []dicom.UID{"1.2.2"}},
 		{"parked", StudyFilter{Status: StudyParked}, []dicom.UID{"1.2.5", "1.2.4"}},
 		{"done", StudyFilter{Status: StudyDone}, nil},

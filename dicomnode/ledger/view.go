@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"endogate/dicomnode/dicom"
 	"endogate/inference/analysis"
@@ -39,7 +40,9 @@ type StudyFilter struct {
 	PatientID, Accession string
 	StudyUID             dicom.UID
 	Status               StudyStatus
-	Limit                int // 0: 100
+	Search               string // Study or SOP Instance UID, or accession number
+	Patients             bool   // Search may be a Patient ID, or what a patient's name begins with, as well
+	Limit                int    // 0: 100
 	Offset               int
 	After                Cursor
 }
@@ -183,6 +186,14 @@ func (f StudyFilter) where() (string, []any, error) {
 		conditions = append(conditions, "id IN (SELECT id FROM study WHERE patient_id = ? UNION SELECT study FROM gate WHERE patient_id = ?)")
 		args = append(args, f.PatientID, f.PatientID)
 	}
+	if f.Search != "" {
+		conditions, args = append(conditions, "id IN ("+searched+")"), append(args, f.Search, f.Search, f.Search, f.Search)
+		if f.Patients {
+			from, to := nameRange(f.Search)
+			conditions[len(conditions)-1] = "id IN (" + searched + searchedPatients + ")"
+			args = append(args, f.Search, f.Search, from, to)
+		}
+	}
 	switch f.Status {
 	case "":
 	case StudyParked, StudyWorking, StudyNotAnalysed, StudyPartlyAnalysed, StudyDone:
@@ -198,16 +209,36 @@ func (f StudyFilter) where() (string, []any, error) {
 
 // count returns the statement that counts what f picks, with its arguments: it costs the same however many studies there are.
 func (f StudyFilter) count(where string, args []any) (string, []any) {
-	if f.PatientID == "" && f.Accession == "" && f.StudyUID == "" && f.Status != StudyConflict {
+	if f.PatientID == "" && f.Accession == "" && f.StudyUID == "" && f.Search == "" && f.Status != StudyConflict {
 		return "SELECT coalesce(sum(n), 0) FROM tally WHERE kind = 'study' AND (?1 = '' OR state = ?1)", []any{f.Status}
 	}
 	return "SELECT count(*) FROM study " + f.index() + where, args
 }
 
+// What a search looks for.
+const (
+	searched = `SELECT id FROM study WHERE study_instance_uid = ? UNION SELECT id FROM study WHERE accession_number = ?
+		UNION SELECT study FROM instance WHERE sop_instance_uid = ? UNION SELECT study FROM object WHERE sop_instance_uid = ?`
+	searchedPatients = ` UNION SELECT id FROM study WHERE patient_id = ? UNION SELECT study FROM gate WHERE patient_id = ?
+		UNION SELECT id FROM study WHERE patient_name COLLATE NOCASE >= ? AND patient_name COLLATE NOCASE < ? AND ` + remembered
+)
+
+// nameRange is from where up to where names begin as text does: a blank or a comma stands between family and given name (PS3.5 6.2.1).
+func nameRange(text string) (from, to string) {
+	family, given, two := strings.Cut(text, ",")
+	if !two {
+		family, given, two = strings.Cut(text, " ")
+	}
+	if from = strings.TrimSpace(family); two {
+		from += "^" + strings.TrimSpace(given)
+	}
+	return from, from + string(utf8.MaxRune)
+}
+
 // index is that of the order in which the studies of a filter stand, where the planner would rather go over all that are newer.
 func (f StudyFilter) index() string {
 	switch {
-	case f.PatientID != "" || f.Accession != "" || f.StudyUID != "" || f.Status == "":
+	case f.PatientID != "" || f.Accession != "" || f.StudyUID != "" || f.Search != "" || f.Status == "":
 		return ""
 	case f.Status == StudyConflict:
 		return "INDEXED BY study_conflict "

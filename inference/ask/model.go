@@ -101,6 +101,15 @@ func Open(library string, b *inference.Bundle, o Options) (*Model, error) {
 // Close frees what the model has loaded.
 func (m *Model) Close() error { return errors.Join(m.own.Close(), m.output.Close()) }
 
+// Loaded is how many networks are in memory for questions about the model.
+func (m *Model) Loaded() int {
+	n := m.own.Loaded()
+	if m.output != m.own {
+		n += m.output.Loaded()
+	}
+	return n
+}
+
 // Inspect looks at the bundle's network. The error says where manifest and network do not fit together, or why package explain
 // cannot take it; it may be classified with all the same.
 func (m *Model) Inspect() (*explain.Inspection, error) {

@@ -120,3 +120,15 @@ func (c *Cache) drop(owner *Explainer) error {
 	}
 	return errors.Join(errs...)
 }
+
+// loaded is how many sessions of an owner are in memory.
+func (c *Cache) loaded(owner *Explainer) (n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for e := c.entries.Front(); e != nil; e = e.Next() {
+		if e.Value.(*cached).owner == owner {
+			n++
+		}
+	}
+	return n
+}

@@ -61,6 +61,9 @@ func (r *Runtime) NewExplainer(load func() ([]byte, error), o ExplainerOptions) 
 // Close frees what the explainer has in its cache.
 func (e *Explainer) Close() error { return e.cache.drop(e) }
 
+// Loaded is how many networks of the model are in memory now.
+func (e *Explainer) Loaded() int { return e.cache.loaded(e) }
+
 // Input is one picture, or one clip, as the network takes it: a batch of one.
 type Input struct {
 	Shape  []int64

@@ -56,6 +56,14 @@ var unpaged = map[string]string{
 	"/api/v1/reviews/{id}":       "one review, which names five frames at most",
 	"/api/v1/screenings/{id}":    "one screening, in numbers",
 	"/api/v1/reviews/physicians": "as many as report, by what the models look for",
+	"/api/v1/dashboard":          "gauges",
+	"/api/v1/workers":            "the workers of a hospital",
+	"/api/v1/associations":       "250 at most",
+	"/api/v1/associations/{id}":  "128 contexts and 500 steps at most",
+	"/api/v1/configuration":      "the configuration",
+	"/api/v1/tasks":              "fifty at most",
+	"/api/v1/tasks/{id}":         "one task; of a comparison fifty frames",
+	"/api/v1/audit":              "fifty entries of a bounded part of the log, and where to go on",
 }
 
 // TestBounds walks over what the API answers to, so that nothing is forgotten: what is read is a page with a bound, a total and

@@ -61,8 +61,8 @@ const (
 )
 
 // Bulk does an action on all parked work of a choice, not only on what a page of it shows. Each step is durable of its own:
-// where it ends in between it is asked for again.
-func Bulk(ctx context.Context, q Queue, choice Choice, action Action, dry bool) (done BulkResult, err error) {
+// where it ends in between it is asked for again. progress is called as it gets on; nil: nobody wants to know.
+func Bulk(ctx context.Context, q Queue, choice Choice, action Action, dry bool, progress func(done, of int)) (done BulkResult, err error) {
 	done.DryRun = dry
 	var todo []Parked
 	for offset := 0; ; offset += maxLimit {
@@ -111,30 +111,44 @@ func Bulk(ctx context.Context, q Queue, choice Choice, action Action, dry bool) 
 					done.Failed++
 					errs = append(errs, err)
 				}
+				if progress != nil {
+					progress(done.Done+done.Failed, len(todo))
+				}
 				mu.Unlock()
 			}
 		})
 	}
 	for _, p := range todo {
-		next <- p
+		select {
+		case next <- p:
+			continue
+		case <-ctx.Done():
+		}
+		break
 	}
 	close(next)
 	wg.Wait()
 	if len(errs) > 0 {
-		err = errs[0]
+		return done, errs[0]
 	}
-	return done, err
+	return done, ctx.Err()
 }
 
 func (s *Server) bulk(action Action) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		choice, dry, err := parseChoice(c.Request().URL.RawQuery)
+		choice, dry, task, err := parseChoice(c.Request().URL.RawQuery)
 		if err != nil {
 			return err
 		}
+		if task && !dry {
+			task, err := s.tasks.begin(c.Request().Context(), string(action), choice.words(), func(ctx context.Context, progress func(done, of int)) (any, error) {
+				return Bulk(ctx, s.Queue, choice, action, false, progress)
+			})
+			return answerTask(c, task, err)
+		}
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Request().Context()), bulkTimeout)
 		defer cancel()
-		done, err := Bulk(ctx, s.Queue, choice, action, dry)
+		done, err := Bulk(ctx, s.Queue, choice, action, dry, nil)
 		if err != nil {
 			return faultOf("not all of the parked work was acted on", err)
 		}
@@ -146,14 +160,20 @@ func (s *Server) bulk(action Action) echo.HandlerFunc {
 	}
 }
 
-func parseChoice(raw string) (c Choice, dry bool, err error) {
+// words say what is acted on.
+func (c Choice) words() string {
+	return strings.Join(strings.Fields(strings.Join([]string{string(c.Kind), string(c.Study), c.Destination, c.Model}, " ")), " ")
+}
+
+func parseChoice(raw string) (c Choice, dry, task bool, err error) {
 	q, err := parse(raw)
 	if err != nil {
-		return Choice{}, false, err
+		return Choice{}, false, false, err
 	}
 	c = Choice{Kind: oneOf(q, "kind", parkedKinds), Study: q.uid("study_uid"), Destination: q.text("destination"), Model: q.text("model")}
 	dry = oneOf(q, "dry_run", []string{"true", "false"}) == "true"
-	return c, dry, q.done()
+	task = oneOf(q, "task", []string{"true", "false"}) == "true"
+	return c, dry, task, q.done()
 }
 
 // Words say what was done, for a person.

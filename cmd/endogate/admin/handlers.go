@@ -74,6 +74,7 @@ func (s *Server) models(c echo.Context) error {
 	models := slices.Clone(s.Models)
 	for i := range models {
 		models[i].Served = !slices.Contains(unserved, models[i].Name)
+		models[i].Loaded = s.Operations.Loaded(models[i].Name)
 	}
 	return c.JSON(http.StatusOK, struct {
 		Models  []Model `json:"models"`
@@ -89,6 +90,7 @@ func (s *Server) studies(c echo.Context) error {
 	if f.PatientID != "" && !s.identifies(c) {
 		return nameless()
 	}
+	f.Patients = s.identifies(c)
 	page, total, err := s.Studies.Studies(c.Request().Context(), f)
 	if err != nil {
 		return faultOf("the studies were not read", err)

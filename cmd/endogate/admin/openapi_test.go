@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"endogate/dicomnode/audit"
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/ledger"
 	"endogate/inference/analysis"
@@ -142,6 +143,26 @@ func TestOpenAPI_answers(t *testing.T) {
 		{"GET /api/v1/studies/{uid}/instances/{sop}/frames/{frame}/faithfulness.json", "/api/v1/studies/2.25.1001/instances/2.25.1001.1/frames/1/faithfulness.json"},
 		{"GET /api/v1/models/{name}/network", "/api/v1/models/demo-colon/network"},
 		{"GET /api/v1/models/{name}/network", "/api/v1/models/none/network"},
+		{"POST /api/v1/destinations/{name}/accepts", "/api/v1/destinations/pacs/accepts"},
+		{"POST /api/v1/destinations/{name}/accepts", "/api/v1/destinations/none/accepts"},
+		{"POST /api/v1/try/route", "/api/v1/try/route?calling_ae=SCOPE1"},
+		{"GET /api/v1/dashboard", "/api/v1/dashboard"},
+		{"GET /api/v1/workers", "/api/v1/workers"},
+		{"GET /api/v1/associations", "/api/v1/associations"},
+		{"GET /api/v1/associations/{id}", "/api/v1/associations/7?behind=1"},
+		{"GET /api/v1/associations/{id}", "/api/v1/associations/99"},
+		{"GET /api/v1/associations/{id}", "/api/v1/associations/none"},
+		{"GET /api/v1/configuration", "/api/v1/configuration"},
+		{"POST /api/v1/models/{name}/warm", "/api/v1/models/demo-colon/warm"},
+		{"POST /api/v1/models/{name}/warm", "/api/v1/models/none/warm"},
+		{"POST /api/v1/compare", "/api/v1/compare?a=demo-colon&b=none"},
+		{"POST /api/v1/parked/retry", "/api/v1/parked/retry?kind=delivery&task=true"},
+		{"GET /api/v1/tasks", "/api/v1/tasks"},
+		{"GET /api/v1/audit", "/api/v1/audit?text=anna&from=2026-01-01"},
+		{"GET /api/v1/audit", "/api/v1/audit?after=the+end"},
+		{"GET /api/v1/tasks/{id}", "/api/v1/tasks/none"},
+		{"POST /api/v1/tasks/{id}/cancel", "/api/v1/tasks/none/cancel"},
+		{"POST /api/v1/try/route", "/api/v1/try/route?calling_ae=far+too+long+a+title"},
 		{"GET /api/v1/me", "/api/v1/me"},
 		{"GET /api/v1/users", "/api/v1/users"},
 		{"POST /api/v1/break-glass", "/api/v1/break-glass"},
@@ -166,7 +187,7 @@ func TestOpenAPI_answers(t *testing.T) {
 func TestOpenAPI_parameters(t *testing.T) {
 	d := readDocument(t)
 	s := newServer(t, newHospital(t)).Handler()
-	value := map[string]string{"limit": "1", "offset": "1", "width": "64", "study_uid": "1.2.3", "status": "done", "state": "done", "number": "1", "version": "1", "from": "2026-03-01", "before": "2026-03-01", "list": "counts", "answer": "AA", "format": "csv", "class": "polyp", "opacity": "40", "black": "1,2,3,4", "border": "crop", "as": "map"}
+	value := map[string]string{"limit": "1", "offset": "1", "width": "64", "study_uid": "1.2.3", "status": "done", "state": "done", "number": "1", "version": "1", "from": "2026-03-01", "before": "2026-03-01", "list": "counts", "answer": "AA", "format": "csv", "class": "polyp", "opacity": "40", "black": "1,2,3,4", "border": "crop", "as": "map", "search": "1.2.3"}
 	for path, target := range map[string]string{
 		"/api/v1/agreement": "/api/v1/agreement", "/api/v1/studies/{uid}/draft": draftPath, "/api/v1/studies/{uid}/draft/history": draftPath + "/history", "/api/v1/studies/{uid}/draft.pdf": draftPath + ".pdf",
 		"/api/v1/studies": "/api/v1/studies", "/api/v1/outbox": "/api/v1/outbox", "/api/v1/orders": "/api/v1/orders", "/api/v1/messages": "/api/v1/messages",
@@ -193,7 +214,7 @@ func TestOpenAPI_fields(t *testing.T) {
 	for name, v := range map[string]any{
 		"StudySummary": StudySummary{}, "Study": Study{}, "Instance": Instance{}, "Analysis": Analysis{}, "FrameResult": FrameResult{}, "Result": analysis.Result{}, "Span": analysis.Span{}, "MadeBy": analysis.Model{}, "Finding": analysis.Finding{},
 		"Code": dicom.Code{}, "Order": ledger.OrderView{}, "OrderStudy": ledger.OrderStudy{}, "Message": Message{}, "Step": ledger.Step{}, "Person": ledger.Person{}, "Identifier": ledger.Identifier{}, "Explanation": Explanation{}, "ClassProbability": ClassProbability{}, "Grid": Grid{}, "Laid": Laid{}, "Faithfulness": Faithfulness{}, "Curve": Curve{}, "Network": Network{}, "NetworkLayer": NetworkLayer{}, "NetworkMethod": NetworkMethod{}, "Gate": Gate{}, "Mismatch": Mismatch{}, "Exam": Exam{}, "Object": Object{}, "Delivery": Delivery{}, "DeliveryCounts": ledger.DeliveryCounts{}, "Event": Event{}, "Parked": parkedView{}, "DraftVersion": DraftVersion{}, "DraftEdit": draft.Edit{}, "AgreementCount": ledger.AgreementCount{}, "AgreementDecision": ledger.Agreement{},
-		"Model": Model{}, "Class": analysis.Class{}, "Destination": Destination{}, "EchoResult": EchoResult{}, "RetryResult": RetryResult{}, "Gauges": Gauges{}, "Version": Version{}, "Check": CheckResult{},
+		"Model": Model{}, "Class": analysis.Class{}, "Destination": Destination{}, "EchoResult": EchoResult{}, "RetryResult": RetryResult{}, "Gauges": Gauges{}, "Matrix": Matrix{}, "MatrixClass": MatrixClass{}, "MatrixSyntax": MatrixSyntax{}, "RouteTrial": RouteTrial{}, "RouteMatch": RouteMatch{}, "Condition": Condition{}, "ModelTrial": ModelTrial{}, "Delivered": Delivered{}, "Flow": ledger.Flow{}, "Dashboard": Dashboard{}, "Certificate": Certificate{}, "Worker": Worker{}, "Association": Association{}, "AssociationLog": AssociationLog{}, "NegotiatedContext": NegotiatedContext{}, "AssociationStep": AssociationStep{}, "Configuration": Configuration{}, "Setting": Setting{}, "Warmed": Warmed{}, "Comparison": Comparison{}, "ClassComparison": ClassComparison{}, "Difference": Difference{}, "Task": Task{}, "AuditEntry": audit.Entry{}, "Version": Version{}, "Check": CheckResult{},
 	} {
 		var described []string
 		for field := range d.Components.Schemas[name].Properties {

@@ -164,6 +164,7 @@ func parseStudyFilter(raw string) (StudyFilter, error) {
 		PatientID:        q.text("patient_id"),
 		AccessionNumber:  q.text("accession"),
 		StudyInstanceUID: q.uid("study_uid"),
+		Search:           q.text("search"),
 		Status:           oneOf(q, "status", studyStatuses),
 		Limit:            q.number("limit", defaultLimit, 1, maxLimit),
 		Offset:           q.number("offset", 0, 0, maxOffset),

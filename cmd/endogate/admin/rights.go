@@ -95,6 +95,20 @@ var rightsOf = map[string]access.Right{
 	"POST /api/v1/destinations/:name/echo":  access.Operate,
 	"POST /api/v1/destinations/:name/retry": access.Operate,
 
+	"POST /api/v1/destinations/:name/accepts": access.Operate,
+	"POST /api/v1/try/route":                  access.Operate,
+	"GET /api/v1/dashboard":                   access.Look,
+	"GET /api/v1/workers":                     access.Look,
+	"GET /api/v1/associations":                access.Operate,
+	"GET /api/v1/associations/:id":            access.Operate,
+	"GET /api/v1/configuration":               access.Operate,
+	"POST /api/v1/models/:name/warm":          access.Operate,
+	"POST /api/v1/compare":                    access.Operate,
+	"GET /api/v1/audit":                       access.Administer,
+	"GET /api/v1/tasks":                       access.Operate,
+	"GET /api/v1/tasks/:id":                   access.Operate,
+	"POST /api/v1/tasks/:id/cancel":           access.Operate,
+
 	"POST /api/v1/try/frame.png":        access.Look,
 	"POST /api/v1/try/explanation.json": access.Look,
 

@@ -312,7 +312,7 @@ func (h *hospital) Studies(_ context.Context, f StudyFilter) ([]StudySummary, in
 	var all []StudySummary
 	for _, s := range h.studies {
 		if (f.PatientID == "" || f.PatientID == s.PatientID) && (f.AccessionNumber == "" || f.AccessionNumber == s.AccessionNumber) &&
-			(f.StudyInstanceUID == "" || f.StudyInstanceUID == s.StudyInstanceUID) && (f.Status == "" || f.Status == s.Status) {
+			(f.StudyInstanceUID == "" || f.StudyInstanceUID == s.StudyInstanceUID) && (f.Status == "" || f.Status == s.Status) && h.finds(f, s) {
 			all = append(all, s.StudySummary)
 		}
 	}
@@ -392,7 +392,7 @@ func (h *hospital) act(what string, kind ParkedKind, id string) error {
 
 func (h *hospital) Destinations(context.Context) ([]Destination, error) {
 	return []Destination{
-		{Name: "pacs", Kind: "dicom", AETitle: "ORTHANC", Address: "10.20.0.15:4242", Counts: ledger.DeliveryCounts{Done: 42}, LastAt: sampleTime},
+		{Name: "pacs", Up: true, Kind: "dicom", AETitle: "ORTHANC", Address: "10.20.0.15:4242", Counts: ledger.DeliveryCounts{Done: 42}, LastAt: sampleTime},
 		{Name: "his", Kind: "dicom", AETitle: "HISARCH", Address: "10.20.0.40:11112", Counts: ledger.DeliveryCounts{Pending: 9, Parked: 3}, Retriable: 1, LastError: "peer answered 0xA700 out of resources: tried again at 09:43:10"},
 	}, h.err
 }
@@ -560,7 +560,7 @@ func newServer(t testing.TB, h *hospital) *Server {
 	v := Version{Version: "0.1.0", Commit: "036f2b7", Go: "go1.26", AETitle: "ENDOGATE", Started: sampleTime}
 	s := &Server{
 		Palette: samplePalette(),
-		Studies: h, Queue: h, Destinations: h, Frames: h, Explanations: h, Orders: h, Gate: h, Reviews: h, Screenings: h, Retractions: h, Drafts: &h.office, Gauges: h.Gauges, Models: []Model{sampleModel}, Version: v, Metrics: NewMetrics(v, h.Gauges),
+		Studies: h, Queue: h, Destinations: h, Frames: h, Explanations: h, Orders: h, Gate: h, Reviews: h, Screenings: h, Operations: h, Retractions: h, Drafts: &h.office, Gauges: h.Gauges, Models: []Model{sampleModel}, Version: v, Metrics: NewMetrics(v, h.Gauges),
 		Checks: []Check{{Name: "disk above reserve", Probe: holds}, {Name: "ledger readable", Probe: holds}, {Name: "JetStream up", Advisory: true, Probe: holds}},
 		Log:    slog.New(slog.DiscardHandler),
 	}

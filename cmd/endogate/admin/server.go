@@ -48,6 +48,7 @@ type Server struct {
 	DICOMweb     http.Handler                         // serves what begins with /dicom-web
 	Sender       func(dicom.AETitle, netip.Addr) bool // whether a peer of that title may send from there
 	Screenings   Screenings
+	Operations   Operations
 	SignIn       *SignIn // nil: nobody has to sign in, and everybody may everything
 	Gauges       func(context.Context) (Gauges, error)
 	Models       []Model
@@ -73,6 +74,7 @@ type Server struct {
 	tried   chan struct{} // a token per picture that somebody tries
 	sending chan struct{} // places for pictures that come
 	seen    seen          // who looked at what, for the audit trail
+	tasks   tasks
 }
 
 // Serve answers on ln until Shutdown, then returns http.ErrServerClosed. It closes ln.
@@ -87,6 +89,7 @@ func (s *Server) Serve(ln net.Listener) error {
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.once.Do(s.build)
 	s.cancel()
+	s.tasks.wg.Wait()
 	err := s.http.Shutdown(ctx)
 	if err != nil {
 		err = errors.Join(err, s.http.Close())
@@ -121,6 +124,7 @@ func (s *Server) build() {
 	}
 	requests, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel
+	s.tasks.ctx, s.tasks.say = requests, s.Log.Error
 	s.http = &http.Server{
 		Handler:           s.router(),
 		BaseContext:       func(net.Listener) context.Context { return requests },
@@ -190,6 +194,7 @@ func (s *Server) router() *echo.Echo {
 	e.GET("/api/v1/studies/:uid/instances/:sop/frames/:frame/faithfulness.json", s.faithfulness())
 	e.POST(tryTheImage+"frame.png", s.tryPicture)
 	e.POST(tryTheImage+"explanation.json", s.tryExplanation)
+	e.POST(tryTheImage+"route", s.tryRoute)
 	e.GET("/api/v1/orders", s.orders)
 	e.GET("/api/v1/messages", s.messages)
 	e.GET("/api/v1/messages/:id", s.message)
@@ -201,8 +206,20 @@ func (s *Server) router() *echo.Echo {
 	e.POST("/api/v1/parked/:id/discard", s.discard)
 	e.GET("/api/v1/models", s.models)
 	e.GET("/api/v1/models/:name/network", s.network)
+	e.GET("/api/v1/dashboard", s.dashboard)
+	e.GET("/api/v1/workers", s.workers)
+	e.GET("/api/v1/associations", s.associations)
+	e.GET("/api/v1/associations/:id", s.association)
+	e.GET("/api/v1/configuration", s.configuration)
+	e.POST("/api/v1/models/:name/warm", s.warm)
+	e.POST("/api/v1/compare", s.compare)
+	e.GET("/api/v1/audit", s.auditTrail)
+	e.GET("/api/v1/tasks", s.listTasks)
+	e.GET("/api/v1/tasks/:id", s.task)
+	e.POST("/api/v1/tasks/:id/cancel", s.cancelTask)
 	e.GET("/api/v1/destinations", s.destinations)
 	e.POST("/api/v1/destinations/:name/echo", s.echo)
+	e.POST("/api/v1/destinations/:name/accepts", s.accepts)
 	e.POST("/api/v1/destinations/:name/retry", s.retryParked)
 	e.GET("/api/v1/status", s.status)
 	e.GET("/api/v1/version", s.version)

@@ -85,6 +85,8 @@ var trails = map[string]trail{
 	"POST /api/v1/parked/:id/retry":            {audit.ApplicationActivity, audit.Execute},
 	"POST /api/v1/parked/:id/discard":          {audit.ApplicationActivity, audit.Execute},
 	"POST /api/v1/destinations/:name/retry":    {audit.ApplicationActivity, audit.Execute},
+	"POST /api/v1/compare":                     {audit.ApplicationActivity, audit.Execute},
+	"GET /api/v1/audit":                        {audit.LogUsed, audit.Read},
 	"POST /api/v1/try/frame.png":               {audit.ApplicationActivity, audit.Execute},
 	"POST /api/v1/try/explanation.json":        {audit.ApplicationActivity, audit.Execute},
 	"POST /api/v1/users":                       {audit.SecurityAlert, audit.Create},

@@ -85,6 +85,8 @@ var studyStatuses = []ledger.StudyStatus{ledger.StudyParked, ledger.StudyWorking
 type StudyFilter struct {
 	PatientID, AccessionNumber string
 	StudyInstanceUID           dicom.UID
+	Search                     string // a UID of the study or of an instance in it, or its accession number,
+	Patients                   bool   // or a Patient ID, or the beginning of a patient's name
 	Status                     ledger.StudyStatus
 	Limit, Offset              int
 	After                      ledger.Cursor
@@ -355,9 +357,13 @@ type Destination struct {
 	AETitle   string                `json:"ae_title"`
 	Address   string                `json:"address"`
 	Counts    ledger.DeliveryCounts `json:"counts"`
-	LastAt    time.Time             `json:"last_at,omitzero"` // last delivery it confirmed
-	LastError string                `json:"last_error"`       // why the next pending delivery waits; empty when it does not
-	Retriable int                   `json:"retriable_count"`  // parked deliveries that RetryParked puts back
+	LastAt    time.Time             `json:"last_at,omitzero"`    // last delivery it confirmed
+	LastError string                `json:"last_error"`          // why the next pending delivery waits; empty when it does not
+	Up        bool                  `json:"up"`                  // false: what is for it waits
+	Since     time.Time             `json:"since,omitzero"`      // of that, since the start
+	NextAt    time.Time             `json:"next_at,omitzero"`    // when one that is not up is tried again
+	Expires   time.Time             `json:"expires_at,omitzero"` // the certificate that is shown to it
+	Retriable int                   `json:"retriable_count"`     // parked deliveries that RetryParked puts back
 }
 
 // EchoResult is a peer's answer to C-ECHO, or to what its protocol has for that.
@@ -388,6 +394,7 @@ type Model struct {
 	Layer        string           `json:"layer"`
 	Fallback     string           `json:"fallback"` // why they are not those that were asked for; empty: they are
 	Served       bool             `json:"served"`   // a worker has it; jobs for a model that nobody has wait
+	Loaded       int              `json:"loaded"`   // networks in memory for questions about it, besides that which classifies
 	Classes      []analysis.Class `json:"classes"`
 }
 

@@ -44,8 +44,11 @@ import (
 	"endogate/reports/secondlook"
 )
 
-// Build says which release runs.
-type Build struct{ Version, Commit string }
+// Build says which release runs, and where its configuration is from.
+type Build struct {
+	Version, Commit string
+	Config          string // path of the file; empty: none
+}
 
 // Run builds the gateway and serves until ctx is done or a part of it fails. It is the picture of the
 // system, in construction order: stores, models, broker, work, edges.
@@ -57,6 +60,7 @@ func run(ctx context.Context, cfg configs.Config, build Build, by *clock.Clock, 
 	life := newLifecycle(ctx)
 	g := &parts{cfg: cfg, build: build, log: log, clock: by, wakeFeed: make(chan struct{}, 1), again: make(chan struct{}, 1), sound: make(chan struct{}), tidy: make(chan struct{})}
 	g.now, g.time = g.clock.Now, &timekeeper{parts: g}
+	g.settings, _ = configs.Settings(build.Config) // cfg was read of it
 	steps := []func(context.Context, *lifecycle) error{
 		g.openStores,  // 1 what is durable
 		g.openModels,  // 2 what work needs
@@ -110,6 +114,8 @@ type parts struct {
 	workshop  *results.Workshop
 	metrics   *admin.Metrics
 	trail     *audit.Log
+	heard     associations
+	settings  []configs.Setting
 	transfers *transfers
 
 	scp *dicomnode.Server
@@ -555,6 +561,8 @@ func (g *parts) listenDICOM(_ context.Context, life *lifecycle) error {
 			Refused: g.transfers.stranger,
 			Stored:  func(r dicomnode.StoreResult) { g.metrics.Stored(uint16(r.Status)) },
 			Aborted: func(cause string) { g.metrics.Refused("abort-" + cause) },
+
+			Association: g.heard.heard,
 		},
 	}
 	life.serve("dicom", func() error { return g.scp.Serve(ln) }, g.scp.Shutdown, dicomnode.ErrServerClosed)
@@ -637,15 +645,18 @@ func (g *parts) listenHTTP(_ context.Context, life *lifecycle) error {
 	}
 	views := &views{
 		ledger: g.ledger, spool: g.spool, destinations: g.cfg.Destinations, callingAE: g.cfg.DICOM.AETitle, decode: g.decoding(), clips: &g.clips, timelines: g.timelines(), byPhysician: g.cfg.Reading.ByPhysician,
-		now: g.now, jobs: g.wakeAgain, try: g.outbox.Retry, condition: g.outbox.Condition,
+		expiries: func() map[string]time.Time { return expiries(g.cfg) },
+		now:      g.now, jobs: g.wakeAgain, try: g.outbox.Retry, condition: g.outbox.Condition,
 	}
+	questions := explanations{views, g.models, &ask.Painter{Colours: g.workshop.Colours, Opacity: g.cfg.Reports.Opacity}, &looked{all: map[string]admin.Network{}}}
 	web := &admin.Server{
 		Sender:   g.maySend,
 		DICOMweb: &dicomweb.Server{Ledger: g.ledger, Spool: g.spool, Storage: storage, Decode: g.decoding(), Secure: secured != nil || g.cfg.HTTP.BehindTLS, Log: g.log},
 		Studies:  views, Queue: views, Destinations: views, Frames: views, Gauges: g.gauges,
-		Explanations: explanations{views, g.models, &ask.Painter{Colours: g.workshop.Colours, Opacity: g.cfg.Reports.Opacity}, &looked{all: map[string]admin.Network{}}},
+		Explanations: questions,
 		Models:       g.models.views(), Palette: palette(g.workshop.Colours, g.cfg.Reports.Opacity), Unserved: g.unservedNames,
-		Orders: views, Gate: views, Reviews: views, Screenings: views, Retractions: views, SignIn: in, Drafts: drafts{g.desk, g.ledger, g.page, g.now}, UnauthenticatedSign: g.cfg.Reports.UnauthenticatedSign, Checks: g.checks(), Metrics: g.metrics, Version: g.version(), Hosts: g.cfg.HTTP.Hosts, Viewer: g.cfg.Reports.Viewer, Log: g.log,
+		Operations: operations{g, questions},
+		Orders:     views, Gate: views, Reviews: views, Screenings: views, Retractions: views, SignIn: in, Drafts: drafts{g.desk, g.ledger, g.page, g.now}, UnauthenticatedSign: g.cfg.Reports.UnauthenticatedSign, Checks: g.checks(), Metrics: g.metrics, Version: g.version(), Hosts: g.cfg.HTTP.Hosts, Viewer: g.cfg.Reports.Viewer, Log: g.log,
 	}
 	life.loop("readiness", web.Watch)
 	life.serve("http", func() error { return web.Serve(ln) }, web.Shutdown, http.ErrServerClosed)

@@ -80,7 +80,7 @@ func startHere(t *testing.T, config string, by *clock.Clock) *inProcess {
 	log := slog.New(slog.NewTextHandler(&p.log, &slog.HandlerOptions{Level: level}))
 	go func() {
 		defer close(p.ended)
-		p.err = gateway.RunBy(ctx, cfg, gateway.Build{Version: "test"}, by, log)
+		p.err = gateway.RunBy(ctx, cfg, gateway.Build{Version: "test", Config: config}, by, log)
 	}()
 	t.Cleanup(func() {
 		p.Stop()

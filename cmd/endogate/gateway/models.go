@@ -155,15 +155,10 @@ func (m *Models) algorithm(name string) (reports.Algorithm, bool) {
 
 // CheckRoutes looks up the models of routes in the manifests alone: no network is loaded.
 func CheckRoutes(cfg configs.Config) error {
-	m := &Models{folders: map[string]string{}, models: map[string]inference.Model{}}
-	var err error
-	if m.Bundles, err = Bundles(cfg.Models); err != nil {
+	m, err := fromManifests(cfg)
+	if m == nil {
 		return err
 	}
-	for _, b := range m.Bundles {
-		m.folders[filepath.Base(filepath.Clean(b.Dir))], m.models[b.Name] = b.Name, nil
-	}
-	_, err = m.resolve(cfg.Routes)
 	return errors.Join(err, checkHeatmaps(cfg.Routes), m.checkUrgent(cfg.Urgent))
 }
 

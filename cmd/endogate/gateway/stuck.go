@@ -15,7 +15,7 @@ import (
 // on at the next start.
 func ActOnParked(ctx context.Context, cfg configs.Config, choice admin.Choice, action admin.Action, dry bool, log *slog.Logger) (done admin.BulkResult, err error) {
 	err = queueAtRest(ctx, cfg, log, func(q admin.Queue) error {
-		done, err = admin.Bulk(ctx, q, choice, action, dry)
+		done, err = admin.Bulk(ctx, q, choice, action, dry, nil)
 		return err
 	})
 	return done, err

@@ -29,6 +29,7 @@ type views struct {
 	ledger       *ledger.Ledger
 	spool        *spool.Spool
 	destinations []configs.Destination
+	expiries     func() map[string]time.Time // of our certificates
 	callingAE    dicom.AETitle
 	decode       pixeldata.Options
 	now          func() time.Time
@@ -44,7 +45,7 @@ type views struct {
 func (v *views) Studies(ctx context.Context, f admin.StudyFilter) ([]admin.StudySummary, int, error) {
 	page, total, err := v.ledger.Studies(ctx, ledger.StudyFilter{
 		PatientID: f.PatientID, Accession: f.AccessionNumber, StudyUID: f.StudyInstanceUID,
-		Status: f.Status, Limit: f.Limit, Offset: f.Offset, After: f.After,
+		Status: f.Status, Search: f.Search, Patients: f.Patients, Limit: f.Limit, Offset: f.Offset, After: f.After,
 	})
 	summaries := make([]admin.StudySummary, 0, len(page))
 	for _, s := range page {
@@ -362,6 +363,7 @@ func (v *views) Destinations(ctx context.Context) ([]admin.Destination, error) {
 	if err != nil {
 		return nil, err
 	}
+	expiring := v.expiries()
 	var all []admin.Destination
 	for _, d := range v.destinations {
 		condition, _ := v.condition(d.Name)
@@ -380,7 +382,8 @@ func (v *views) Destinations(ctx context.Context) ([]admin.Destination, error) {
 				Pending: int(states[ledger.DeliveryPending]), Sent: int(states[ledger.DeliverySent]), Done: int(states[ledger.DeliveryDone]),
 				Parked: int(states[ledger.DeliveryParked]), Discarded: int(states[ledger.DeliveryDiscarded]),
 			},
-			LastAt: last, LastError: condition.Reason, Retriable: retriable,
+			LastAt: last, LastError: condition.Reason, Retriable: retriable, Up: condition.Up || condition.Since.IsZero(), Since: condition.Since, NextAt: condition.NextAt,
+			Expires: expiring["destination "+d.Name],
 		})
 	}
 	return all, nil

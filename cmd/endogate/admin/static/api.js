@@ -43,6 +43,8 @@ export async function tryPicture(file) {
   if (!answer.ok) throw new Fault(answer.status, await answer.json().catch(() => null));
   return createImageBitmap(await answer.blob());
 }
+// tryRoute asks what would become of a file that is sent; the gateway keeps nothing of it.
+export const tryRoute = (file, calling) => request("POST", `/api/v1/try/route${calling ? `?${new URLSearchParams({ calling_ae: calling })}` : ""}`, undefined, file);
 export const tryExplanation = (file, query, signal) => request("POST", `/api/v1/try/explanation.json?${query}`, signal, file);
 
 // poll calls read every few seconds while the page is visible, more slowly while it fails, until stop is called.

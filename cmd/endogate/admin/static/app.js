@@ -6,14 +6,23 @@ import { named, t } from "./words.js";
 import { studiesView } from "./studies.js";
 import { studyView } from "./study.js";
 import { outboxView, parkedView } from "./queues.js";
-import { destinationsView, systemView } from "./system.js";
+import { systemView } from "./system.js";
+import { destinationsView } from "./peers.js";
+import { operationsView, places } from "./operations.js";
+import { associationsView } from "./associations.js";
+import { routesView } from "./routes.js";
+import { modelsView } from "./models.js";
+import { configurationView } from "./settings.js";
+import { findView } from "./find.js";
+import { auditView } from "./audit.js";
 import { peopleView } from "./people.js";
 import { reviewsView } from "./reviews.js";
 import { draftView } from "./draftpage.js";
 import { frameView } from "./dissect.js";
 import { tryView } from "./try.js";
 
-const views = { studies: studiesView, study: studyView, outbox: outboxView, parked: parkedView, destinations: destinationsView, system: systemView, people: peopleView, reviews: reviewsView, frame: frameView, draft: draftView, try: tryView };
+const views = { studies: studiesView, study: studyView, outbox: outboxView, parked: parkedView, destinations: destinationsView, system: systemView, people: peopleView, reviews: reviewsView, frame: frameView, draft: draftView, try: tryView, find: findView,
+  operations: operationsView, associations: associationsView, routes: routesView, models: modelsView, configuration: configurationView, audit: auditView };
 const main = document.getElementById("main");
 let current, title = "";
 
@@ -24,7 +33,7 @@ function route() {
   if (name === "studies" && rest[0]) return { name: "study", nav: "studies", uid: rest[0], params };
   if (name === "frame" && rest.length === 3) return { name, nav: "studies", uid: rest[0], sop: rest[1], number: Number(rest[2]) || 1, params };
   if (name === "draft" && rest[0]) return { name, nav: "studies", uid: rest[0], params };
-  return { name: views[name] && !["study", "frame", "draft"].includes(name) ? name : "studies", nav: name || "studies", params };
+  return { name: views[name] && !["study", "frame", "draft"].includes(name) ? name : "studies", nav: places.includes(name) ? "operations" : name || "studies", rest, params };
 }
 
 function decode(s) {
@@ -117,6 +126,13 @@ get("/api/v1/version").then((v) => {
 
 // Another language is of the same view.
 for (const a of document.querySelectorAll(".languages a")) a.addEventListener("click", () => { a.hash = location.hash; });
+
+// What somebody looks for is found from every page.
+document.getElementById("find").addEventListener("submit", (e) => {
+  e.preventDefault();
+  const text = document.getElementById("find-text").value.trim();
+  if (text) location.hash = `#/find?${new URLSearchParams({ q: text })}`;
+});
 
 addEventListener("hashchange", () => { show(); main.focus({ preventScroll: true }); scrollTo(0, 0); });
 show();

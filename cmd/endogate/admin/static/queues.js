@@ -3,6 +3,7 @@ import { Fault, get, post } from "./api.js";
 import { ask, h, slot } from "./dom.js";
 import { absolute, chip, deliveryStates, peerStatus, personName, plural, purpose, shortUID, thead, time } from "./format.js";
 import { pager } from "./studies.js";
+import { progress } from "./tasks.js";
 
 const pageSize = 100;
 
@@ -69,9 +70,14 @@ export function stuck(s) {
 
 const retriable = (p) => p.kind !== "instance" && p.kind !== "gate"; // sending it again takes the one up, a decision the other
 
+const kinds = { "": "All", job: "Analyses", exam: "Reports", delivery: "Deliveries", instance: "Received, kept", draft: "Drafts", gate: "Results, held" };
+
 export function parkedView({ params }) {
   const rows = slot("div"), said = h("div", { role: "status", "aria-live": "polite" });
-  let items = [], again = () => {};
+  const kind = params.get("kind") || "";
+  const chosen = h("select", { id: "kind", onchange: () => { location.hash = chosen.value ? `#/parked?kind=${chosen.value}` : "#/parked"; } },
+    Object.entries(kinds).map(([k, text]) => h("option", { value: k, selected: k === kind }, text)));
+  let items = [], again = () => {}, stop = () => {};
 
   async function act(list, action, done) {
     let ok = 0;
@@ -103,11 +109,15 @@ export function parkedView({ params }) {
   // all acts on everything that is parked, not only on what the page shows, after it has said how much that is.
   const all = async (action, title, text) => {
     try {
-      const would = await post(`/api/v1/parked/${action}?dry_run=true`);
+      const of = kind ? `kind=${kind}&` : "";
+      const would = await post(`/api/v1/parked/${action}?${of}dry_run=true`);
       const kept = would.kept ? ` ${plural(would.kept, "item")} of which each is a decision of its own will stay.` : "";
       if (!await ask(title(would.done), `${text}${kept}`, action === "retry" ? "Retry" : "Discard")) return;
-      const done = await post(`/api/v1/parked/${action}`);
-      said.replaceChildren(h("div", { class: "notice good" }, `${plural(done.done, "item")} ${action === "retry" ? "put back in the queue" : "discarded"}.`));
+      stop();
+      stop = progress(await post(`/api/v1/parked/${action}?${of}task=true`), said, (done) => {
+        again();
+        return h("div", { class: "notice good" }, `${plural(done.done, "item")} ${action === "retry" ? "put back in the queue" : "discarded"}.`);
+      });
     } catch (e) {
       if (!(e instanceof Fault)) throw e;
       said.replaceChildren(h("div", { class: "notice bad" }, `${e.what}: ${e.why}. ${e.next}`));
@@ -119,11 +129,13 @@ export function parkedView({ params }) {
   const discardEverything = () => all("discard", (n) => `Give up all ${plural(n, "parked item")}?`, "Frames will not be analysed, objects will not be sent, and instances that were received and kept are deleted, also what this page does not show. This cannot be undone.");
 
   return {
-    title: () => "Parked", interval: () => 5000,
-    el: h("div", null, h("div", { class: "head" }, h("h1", null, "Parked"), h("p", { class: "muted" }, "Work that will not succeed by trying again as it is. Remove the cause, then retry; or discard it. An instance that no route has work for is taken up when the route is fixed and it is sent again.")), said, rows.el),
+    title: () => "Parked", interval: () => 5000, stop: () => stop(),
+    el: h("div", null, h("div", { class: "head" }, h("h1", null, "Parked"), h("p", { class: "muted" }, "Work that will not succeed by trying again as it is. Remove the cause, then retry; or discard it. An instance that no route has work for is taken up when the route is fixed and it is sent again.")),
+      h("form", { class: "filters", onsubmit: (e) => e.preventDefault() }, h("label", null, h("span", null, "Kind"), chosen)), said, rows.el),
     async read(signal, now) {
       again = now;
       const query = new URLSearchParams({ limit: pageSize, offset: Math.max(0, Number(params.get("offset")) || 0) });
+      if (kind) query.set("kind", kind);
       const answer = await get(`/api/v1/parked?${query}`, signal);
       items = answer.parked;
       const bulk = items.filter((p) => p.bulk); // each of the others is a decision of its own

@@ -40,7 +40,7 @@ function apply(form) {
   location.hash = query.size ? `#/studies?${query}` : "#/studies";
 }
 
-function table(studies) {
+export function table(studies) {
   return h("table", { class: "list studies" },
     h("caption", { class: "hidden" }, t("studies.caption")),
     thead(t("studies.patient"), t("studies.accession"), t("studies.study"), t("studies.status"), `#${t("studies.frames")}`, `#${t("studies.flags")}`, t("studies.deliveries"), t("studies.last")),
@@ -86,8 +86,8 @@ export function pager(params, { total, limit, offset }, base = "#/studies") {
     offset + limit < total ? h("a", { class: "button", href: to(offset + limit) }, t("pager.older")) : null);
 }
 
-function empty(params) {
+export function empty(params) {
   return [...params.keys()].length
     ? h("div", { class: "empty" }, h("h2", null, t("studies.no-match")), h("p", null, t("studies.exactly"), " ", h("a", { href: "#/studies" }, t("studies.show-all"))))
-    : h("div", { class: "empty" }, h("h2", null, t("studies.none")), h("p", null, parts("studies.none-why", { system: h("a", { href: "#/system" }, t("nav.system")) })));
+    : h("div", { class: "empty" }, h("h2", null, t("studies.none")), h("p", null, parts("studies.none-why", { system: h("a", { href: "#/system" }, t("operations.system")) })));
 }

@@ -1,0 +1,145 @@
+package admin
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+	"github.com/stretchr/testify/require"
+)
+
+// An operator who has an accession number in hand finds and frees the stuck study with one search: it is typed on whatever page is
+// shown, leads to the study, and there are two clicks from there: retry, and yes.
+func TestPage_findsAndFrees(t *testing.T) {
+	h := newHospital(t)
+	h.studies[0].ParkedCount = 2
+	b := open(t, h)
+	b.visit("/#/outbox", "h1")
+	b.until(`document.getElementById("find")`)
+
+	steps := 0
+	step := func(do func()) { steps++; do() }
+	step(func() {
+		b.write("#find-text", "ACC-2026-004711")
+		b.do(chromedp.KeyEvent(kb.Enter))
+	})
+	b.see("#retry-study")
+	require.Equal(t, "#/studies/2.25.1001", eval[string](b, "location.hash"), "the only one that matches is shown at once")
+	b.until(`document.querySelectorAll(".timeline li").length`)
+	step(func() { b.click("#retry-study") })
+	b.see("dialog .danger")
+	require.Contains(t, b.text("dialog"), "2 items", "what it would do is said first")
+	step(func() { b.click("dialog .danger") })
+	b.until(`document.querySelector("main").innerText.includes("put back in the queue")`)
+	require.Equal(t, 3, steps)
+	require.ElementsMatch(t, []string{"retry job e7.demo-colon", "retry exam 3"}, h.acted)
+
+	b.write("#find-text", "nothing that is here")
+	b.do(chromedp.KeyEvent(kb.Enter))
+	b.see(".empty")
+	b.accessible("nothing found")
+}
+
+// The pages of who keeps the gateway running: what is shown of each, in the dark and the light.
+func TestPage_operations(t *testing.T) {
+	h := newHospital(t)
+	server := newServer(t, h)
+	server.Models = append(server.Models, sampleSuccessor())
+	b := openAt(t, serve(t, server))
+	look := func(name string) {
+		for _, scheme := range []string{"dark", "light"} {
+			b.scheme(scheme)
+			b.accessible(name + ", " + scheme)
+			b.picture(name+"-"+scheme, true)
+		}
+		b.scheme("dark")
+	}
+	shows := func(texts ...string) {
+		t.Helper()
+		for _, text := range texts {
+			require.Contains(t, b.text("main"), text)
+		}
+	}
+
+	b.visit("/#/operations", "#flow")
+	b.see("#workers")
+	shows("1,412", "3,005", "gpu-1", "Does not answer", "4 jobs, oldest 12", "permission denied")
+	look("operations")
+
+	b.click(`.places a[href="#/associations"]`)
+	b.see(`a[href="#/associations/8"]`)
+	shows("TROLLEY9", "Rejected", "Stands")
+	look("associations")
+	b.click(`a[href="#/associations/7"]`)
+	b.until(`document.querySelectorAll("#steps tr").length === 2`)
+	shows("JPEG Baseline (Process 1)", "abstract syntax not supported", "0xC000 cannot understand")
+	look("association")
+
+	file := filepath.Join(t.TempDir(), "scope.dcm")
+	require.NoError(t, os.WriteFile(file, []byte("a file"), 0o600))
+	b.visit("/#/routes", "#trial-file")
+	b.write("#calling", "TROLLEY9")
+	b.do(chromedp.SetUploadFiles(chromedp.CSS("#trial-file"), []string{file}))
+	b.see("#trial-routes")
+	shows("It would not be taken.", "station_name: ROOM2, not one of BRONCHO1, "+evil, "demo-colon would analyse it", "pixeldata: no decoder", "heatmaps")
+	look("routes")
+
+	b.visit("/#/models", "#warm-demo-colon")
+	b.click("#warm-demo-colon")
+	b.until(`document.querySelector("main").innerText.includes("2 networks in memory, after 412 ms")`)
+	shows("Polyp of colon (68496003, SCT)")
+	eval[bool](b, `(document.querySelector("#compare-frames").value = 5000, true)`)
+	b.click("#compare")
+	b.see("#cancel-task")
+	b.until(`document.querySelector("progress").value > 0`)
+	look("comparing")
+	b.click("#cancel-task")
+	b.until(`document.querySelector("#compared")`)
+	shows("It was ended before all was done; what was done stands.", "Polyp: 70.0 % / 20.0 %")
+	look("compared")
+
+	b.visit("/#/configuration", "#settings")
+	shows("tls://***@nats.hospital:4222", "ENDOGATE_LOG_LEVEL", "exam.quiet", "unknown key")
+	require.Equal(t, 4, eval[int](b, `document.querySelectorAll("#settings tbody tr").length`))
+	b.click("#only-set")
+	b.until(`document.querySelectorAll("#settings tbody tr").length === 3`)
+	look("configuration")
+
+	b.visit("/#/audit", "#older")
+	shows("Security Alert", "anna 10.20.0.5", evil, "refused or failed")
+	look("audit")
+	b.click("#older")
+	b.until(`document.querySelector("main").innerText.includes("Login")`)
+	b.write("[name=text]", "nobody")
+	b.click("#audit-search")
+	b.see(".empty")
+
+	b.visit("/#/destinations", "#accepts-pacs")
+	b.click("#accepts-his")
+	b.until(`document.querySelector("main").innerText.includes("connection refused: is the archive running?")`)
+	b.click("#accepts-pacs")
+	b.see(".matrix")
+	require.Equal(t, []int{3, 2, 1}, eval[[]int](b, `["good", "bad", "muted"].map((c) => document.querySelectorAll(".matrix td." + c).length)`))
+	look("destinations")
+}
+
+// What is parked is acted on by its kind, as long work that says how far it is.
+func TestPage_parkedInBulk(t *testing.T) {
+	h := newHospital(t)
+	for range 3 {
+		h.parked = append(h.parked, Parked{Kind: ParkedJob, ID: "more" + string(rune('a'+len(h.parked))), StudyInstanceUID: "2.25.1001", Model: "demo-colon", Reason: "no decoder", At: sampleTime, Bulk: true})
+	}
+	b := open(t, h)
+	b.visit("/#/parked?kind=job", "#discard-everything")
+	require.Equal(t, 4, eval[int](b, `document.querySelectorAll("tbody tr").length`))
+	b.click("#discard-everything")
+	b.see("dialog .danger")
+	require.Contains(t, b.text("dialog"), "all 4 parked items")
+	b.accessible("asking")
+	b.click("dialog .danger")
+	b.until(`document.querySelector("main").innerText.includes("4 items discarded.")`)
+	b.see(".empty")
+	require.Len(t, h.acted, 4)
+}

@@ -1,0 +1,160 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"time"
+
+	"endogate/cmd/endogate/admin"
+	"endogate/configs"
+	"endogate/dicomnode/audit"
+	"endogate/dicomnode/dicom"
+	"endogate/inference"
+	"endogate/inference/ask"
+)
+
+// operations answers who keeps the gateway running. It implements admin.Operations.
+type operations struct {
+	*parts
+	explanations explanations
+}
+
+// Accepts implements admin.Operations.
+func (o operations) Accepts(ctx context.Context, destination string) (admin.Matrix, error) {
+	for _, d := range o.cfg.Destinations {
+		if d.Name != destination {
+			continue
+		}
+		if d.Kind != configs.KindDICOM {
+			return admin.Matrix{}, fmt.Errorf("%w: a destination of kind %s negotiates no presentation contexts", admin.ErrUnsupported, d.Kind)
+		}
+		client, err := dicomClient(o.cfg.DICOM.AETitle, d)
+		if err != nil {
+			return admin.Matrix{Reason: err.Error()}, nil
+		}
+		return Accepts(ctx, client, d.Address, d.AETitle, o.cfg.DICOM.SOPClasses)
+	}
+	return admin.Matrix{}, admin.ErrNotFound
+}
+
+// TryRoute implements admin.Operations.
+func (o operations) TryRoute(ctx context.Context, file []byte, calling dicom.AETitle) (admin.RouteTrial, error) {
+	return o.models.try(ctx, o.cfg, file, calling)
+}
+
+// Dashboard implements admin.Operations.
+func (o operations) Dashboard(ctx context.Context) (admin.Dashboard, error) {
+	now := o.now()
+	d := admin.Dashboard{At: now.UTC(), OldestDeliveries: map[string]float64{}}
+	var names []string
+	for _, to := range o.cfg.Destinations {
+		names = append(names, to.Name)
+	}
+	var err error
+	if d.Hour, err = o.ledger.Since(ctx, now.Add(-time.Hour), names); err != nil {
+		return d, err
+	}
+	if d.Day, err = o.ledger.Since(ctx, now.Add(-24*time.Hour), names); err != nil {
+		return d, err
+	}
+	counts, err := o.ledger.Counts(ctx)
+	if err != nil {
+		return d, err
+	}
+	since, err := o.ledger.Ages(ctx, names)
+	if err != nil {
+		return d, err
+	}
+	ages := o.ages(counts, since)
+	d.OldestJobs, d.OpenJobs, d.OldestExamSeconds, d.OldestHeldSeconds = ages.Jobs, ages.OpenJobs, ages.Exam, ages.Held
+	for _, to := range ages.Destinations {
+		d.OldestDeliveries[to.Name] = to.Oldest
+	}
+	for _, c := range Certificates(o.cfg) {
+		expires, err := c.Files.Expires()
+		shown := admin.Certificate{Name: c.Name, ExpiresAt: expires}
+		if err != nil {
+			shown.Reason = err.Error()
+		}
+		d.Certificates = append(d.Certificates, shown)
+	}
+	return d, nil
+}
+
+// Workers implements admin.Operations.
+func (o operations) Workers(ctx context.Context) ([]admin.Worker, error) {
+	there, err := o.queue.Workers(ctx)
+	var all []admin.Worker
+	for _, p := range there {
+		w := admin.Worker{Machine: p.Name, Slots: p.Slots, Models: []string{}}
+		for _, m := range p.Models {
+			w.Models = append(w.Models, m.Name+" "+m.Version)
+		}
+		all = append(all, w)
+	}
+	return all, err
+}
+
+// AuditTrail implements admin.Operations.
+func (o operations) AuditTrail(f audit.Filter, behind int64, limit int) ([]audit.Entry, int64, error) {
+	return audit.Search(o.cfg.AuditDir(), f, behind, limit)
+}
+
+// Configuration implements admin.Operations.
+func (o operations) Configuration() admin.Configuration {
+	c := admin.Configuration{File: o.build.Config}
+	was := map[string]configs.Setting{}
+	for _, s := range o.settings {
+		c.Settings = append(c.Settings, admin.Setting{Key: s.Key, Value: s.Value, Source: string(s.Source), Where: s.Where})
+		was[s.Key] = s
+	}
+	now, err := configs.Settings(o.build.Config)
+	if err == nil {
+		var cfg configs.Config
+		if cfg, err = configs.Load(o.build.Config); err == nil {
+			err = configs.Locate(o.build.Config, errors.Join(CheckRoutes(cfg), CheckNotify(cfg)))
+		}
+	}
+	if err != nil {
+		c.Faults = []string{err.Error()}
+	}
+	for _, s := range now {
+		if before := was[s.Key]; before.Value != s.Value || before.Source != s.Source {
+			c.Changed = append(c.Changed, admin.Setting{Key: s.Key, Value: s.Value, Source: string(s.Source), Where: s.Where})
+		}
+	}
+	return c
+}
+
+// Loaded implements admin.Operations.
+func (o operations) Loaded(name string) int {
+	if model, ok := o.models.Live(name); ok {
+		return model.Loaded()
+	}
+	return 0
+}
+
+// Warm implements admin.Operations: it has the usual question put about a black frame.
+func (o operations) Warm(ctx context.Context, name string) (admin.Warmed, error) {
+	model, ok := o.models.Live(name)
+	if !ok {
+		return admin.Warmed{}, admin.ErrNotFound
+	}
+	if model.Bundle.Kind == inference.Video {
+		return admin.Warmed{}, errNoFrame
+	}
+	start := time.Now()
+	_, question, err := o.explanations.question(admin.Question{Model: name})
+	if err != nil {
+		return admin.Warmed{}, err
+	}
+	asked, err := model.Ask(ctx, image.NewRGBA(image.Rect(0, 0, model.Bundle.Input.Columns, model.Bundle.Input.Rows)), question)
+	if err == nil {
+		err = model.Answer(ctx, asked, nil, func(ask.Answer) error { return nil })
+	}
+	return admin.Warmed{Model: name, Loaded: model.Loaded(), Milliseconds: float64(time.Since(start).Microseconds()) / 1000}, refused(err)
+}
+
+var errNoFrame = fmt.Errorf("%w: it looks at clips, and is asked about no single frame", admin.ErrUnsupported)

@@ -1,0 +1,143 @@
+package configs
+
+import (
+	"encoding"
+	"encoding/json"
+	"fmt"
+	"os"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/knadh/koanf/parsers/yaml"
+	"github.com/knadh/koanf/providers/rawbytes"
+	"github.com/knadh/koanf/v2"
+)
+
+// Setting is a key of the configuration with its value and where that comes from.
+type Setting struct {
+	Key    string
+	Value  string // as the file would have it: text, or a list as JSON; what is secret in it is not shown
+	Source Source
+	Where  string // line 12, or the variable; empty of a default
+}
+
+// Source is where a value comes from.
+type Source string
+
+// The sources, the later over the earlier.
+const (
+	FromDefault     Source = "default"
+	FromFile        Source = "file"
+	FromEnvironment Source = "environment"
+)
+
+// Settings are all keys of the configuration that Load(path) reads now, in the order of the file that comes with the gateway. Secrets
+// are in files that the configuration names; a password that somebody wrote into an address is left out. The error is Load's: what
+// could be read is returned with it.
+func Settings(path string) ([]Setting, error) {
+	c, err := Load(path)
+	text, readErr := readFile(path)
+	if readErr != nil {
+		return nil, err
+	}
+	inFile := koanf.New(".")
+	if text, readErr = readable(text); readErr == nil {
+		readErr = inFile.Load(rawbytes.Provider(text), yaml.Parser())
+	}
+	if readErr != nil {
+		return nil, err
+	}
+	env, _ := environment(os.Environ(), reflect.TypeFor[Config]()) // Load has named the faults
+	var all []Setting
+	settings("", reflect.ValueOf(c), func(key string, value any) {
+		s := Setting{Key: key, Value: hidden(value), Source: FromDefault}
+		if inFile.Exists(key) {
+			s.Source, s.Where = FromFile, fmt.Sprintf("line %d", lineOf(text, key))
+		}
+		if _, ok := env[key]; ok {
+			s.Source, s.Where = FromEnvironment, variable(key)
+		}
+		all = append(all, s)
+	})
+	return all, err
+}
+
+// settings calls do with every leaf and list below key.
+func settings(key string, v reflect.Value, do func(key string, value any)) {
+	if v.Kind() != reflect.Struct || isText(v) {
+		do(key, asJSON(v))
+		return
+	}
+	for i := range v.NumField() {
+		if tag := v.Type().Field(i).Tag.Get("koanf"); tag != "" {
+			settings(strings.TrimPrefix(key+"."+tag, "."), v.Field(i), do)
+		}
+	}
+}
+
+// isText says that a value is written as text, whatever it is made of.
+func isText(v reflect.Value) bool {
+	_, text := v.Interface().(encoding.TextMarshaler)
+	_, words := v.Interface().(fmt.Stringer)
+	return text || words
+}
+
+// asJSON is a value as JSON has it, by the names of the keys; what is empty in a list's items is left out.
+func asJSON(v reflect.Value) any {
+	switch written := v.Interface().(type) {
+	case Duration:
+		return units.ReplaceAllString(written.Std().String(), "$1")
+	case Size:
+		for _, unit := range slices.Backward(sizeUnits[:len(sizeUnits)-1]) {
+			if written != 0 && int64(written)%unit.bytes == 0 {
+				return fmt.Sprintf("%d%s", int64(written)/unit.bytes, unit.suffix)
+			}
+		}
+		return fmt.Sprint(int64(written))
+	}
+	switch {
+	case isText(v):
+		return fmt.Sprint(v.Interface())
+	case v.Kind() == reflect.String:
+		return v.String()
+	case v.Kind() == reflect.Struct:
+		fields := map[string]any{}
+		for i := range v.NumField() {
+			if tag := v.Type().Field(i).Tag.Get("koanf"); tag != "" && !v.Field(i).IsZero() {
+				fields[tag] = asJSON(v.Field(i))
+			}
+		}
+		return fields
+	case v.Kind() == reflect.Slice:
+		items := []any{}
+		for i := range v.Len() {
+			items = append(items, asJSON(v.Index(i)))
+		}
+		return items
+	case v.Kind() == reflect.Map:
+		items := map[string]any{}
+		for _, k := range v.MapKeys() {
+			items[fmt.Sprint(k.Interface())] = asJSON(v.MapIndex(k))
+		}
+		return items
+	}
+	return v.Interface()
+}
+
+// units of which a time span has none, behind others.
+var units = regexp.MustCompile(`([hm])0[ms](0s)?$`)
+
+// credentials stand before the host of an address.
+var credentials = regexp.MustCompile(`://[^/@\s",]+@`)
+
+// hidden is a value as text, without the credentials in it.
+func hidden(value any) string {
+	text, alone := value.(string)
+	if !alone {
+		b, _ := json.Marshal(value) // of texts, numbers, lists and maps it always can
+		text = string(b)
+	}
+	return credentials.ReplaceAllString(text, "://***@")
+}

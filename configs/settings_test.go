@@ -1,0 +1,56 @@
+package configs
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestSettings(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "endogate.yaml")
+	require.NoError(t, os.WriteFile(path, []byte(`# a gateway
+dicom:
+  ae_title: ENDO1
+  tls: {listen: ":2762", cert_file: c.pem, key_file: k.pem, ca_file: a.pem}
+  peers: [{ae_title: SCOPE1, hosts: [10.1.2.0/24]}]
+spool: {retention: 36h, reserve: 512MiB}
+nats: {url: "tls://gateway:secret@nats.example:4222", ca_file: n.pem}
+`), 0o600))
+	t.Setenv("ENDOGATE_LOG_LEVEL", "debug")
+	all, err := Settings(path)
+	require.NoError(t, err)
+	found := map[string]Setting{}
+	for _, s := range all {
+		require.NotContains(t, found, s.Key)
+		require.NotContains(t, s.Value, "secret")
+		found[s.Key] = s
+	}
+	require.Len(t, found, len(keys(reflect.TypeFor[Config](), "")), "every key, and no other")
+	for _, want := range []Setting{
+		{"dicom.ae_title", "ENDO1", FromFile, "line 3"},
+		{"dicom.tls.listen", ":2762", FromFile, "line 4"},
+		{"dicom.peers", `[{"ae_title":"SCOPE1","hosts":["10.1.2.0/24"]}]`, FromFile, "line 5"},
+		{"spool.retention", "36h", FromFile, "line 6"},
+		{"spool.reserve", "512MiB", FromFile, "line 6"},
+		{"spool.segment_size", "64MiB", FromDefault, ""},
+		{"nats.url", "tls://***@nats.example:4222", FromFile, "line 7"},
+		{"log.level", "debug", FromEnvironment, "ENDOGATE_LOG_LEVEL"},
+		{"dicom.max_pdu_length", "128KiB", FromDefault, ""},
+		{"dicom.artim", "10s", FromDefault, ""},
+		{"jobs.limit", "5m", FromDefault, ""},
+		{"ledger.history", "17520h", FromDefault, ""},
+		{"models", "[]", FromDefault, ""},
+		{"auth.local", "true", FromDefault, ""},
+	} {
+		assert.Equal(t, want, found[want.Key])
+	}
+	require.NoError(t, os.WriteFile(path, []byte("exam: {quite: 5s}\n"), 0o600))
+	_, err = Settings(path)
+	require.ErrorContains(t, err, "exam.quite")
+	_, err = Settings(path + ".gone")
+	require.ErrorIs(t, err, os.ErrNotExist)
+}
