@@ -221,6 +221,22 @@ func TestDraftPage_lostConnection(t *testing.T) {
 	require.Equal(t, draft.Accepted, p.newest().Findings[0].Decision)
 }
 
+// What the gateway refuses is said, with why, and stays there to be mended.
+func TestDraftPage_refused(t *testing.T) {
+	p := openDraft(t)
+	p.opened(t)
+	eval[bool](p.browser, `(sessionStorage.setItem("endogate-author", "Dr Weiß"), document.querySelector("#section-history").focus(), document.querySelector("#section-history").setRangeText("x".repeat(17000)), true)`)
+	p.do(chromedp.KeyEvent("y"), chromedp.KeyEvent("\r", chromedp.KeyModifiers(chromedp.ModifierCtrl)))
+	p.until(`document.querySelector(".saved").innerText.includes("longer than 16384 bytes")`)
+	require.Contains(t, p.text(".saved"), "What you wrote is kept in this tab")
+	require.Equal(t, 1, p.newest().Version)
+	p.states(t, "refused")
+	eval[bool](p.browser, `(document.querySelector("#section-history").select(), document.querySelector("#section-history").focus(), true)`)
+	p.do(chromedp.KeyEvent("short"), chromedp.KeyEvent("\r", chromedp.KeyModifiers(chromedp.ModifierCtrl)))
+	p.saved(t, "1.2")
+	require.Equal(t, "short", p.sectionText("history"))
+}
+
 // Frames are dragged from the strip onto a finding and among the key images, which are put in another order and taken out.
 func TestDraftPage_keyImages(t *testing.T) {
 	p := openDraft(t)

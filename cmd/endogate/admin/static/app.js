@@ -134,5 +134,7 @@ document.getElementById("find").addEventListener("submit", (e) => {
   if (text) location.hash = `#/find?${new URLSearchParams({ q: text })}`;
 });
 
+document.getElementById("who").addEventListener("submit", () => sessionStorage.clear()); // who comes next at this browser finds nothing
+
 addEventListener("hashchange", () => { show(); main.focus({ preventScroll: true }); scrollTo(0, 0); });
 show();
