@@ -18,7 +18,7 @@ const (
 	seriesSheet     = 2 // clips of videos
 	seriesKOS       = 30
 	seriesRejection = 31
-	seriesClip      = 40
+	seriesClip      = 32
 	seriesMethods   = 100 // plus the number of the method, at the last layer
 
 	seriesSigned = 9040 // of the study
