@@ -27,7 +27,7 @@ import (
 	"endogate/inference/onnx"
 )
 
-var videoFrames = flag.Int("frames", 250, "frames of 1920 x 1080 pixels that are decoded; a tenth of them is classified and explained")
+var videoFrames = flag.Int("video-frames", 250, "frames of 1920 x 1080 pixels that are decoded; a tenth of them is classified and explained")
 
 const videoH264 dicom.UID = "1.2.840.10008.1.2.4.102"
 
