@@ -38,6 +38,7 @@ type Config struct {
 	Reading      Reading       `koanf:"reading"`
 	Urgent       []Urgent      `koanf:"urgent"`
 	Notify       []Notify      `koanf:"notify"`
+	Live         []Live        `koanf:"live"`
 	FFmpeg       string        `koanf:"ffmpeg"`
 	Decode       Decode        `koanf:"decode"`
 }
@@ -430,6 +431,7 @@ func Default() Config {
 		Routes:       []Route{},
 		Destinations: []Destination{},
 		Urgent:       []Urgent{},
+		Live:         []Live{},
 		Notify:       []Notify{},
 		Delivery: Delivery{
 			MinBackoff: Duration(30 * time.Second),

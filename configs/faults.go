@@ -125,6 +125,7 @@ var examples = map[reflect.Type]string{
 	reflect.TypeFor[Heatmap]():       "[{method: gradcam, layer: last}]",
 	reflect.TypeFor[Destination]():   "[{name: pacs, kind: dicom, ae_title: PACS, address: \"10.1.2.9:104\"}]",
 	reflect.TypeFor[Urgent]():        "[{class: polyp, threshold: 0.95, frames: 2}]",
+	reflect.TypeFor[Live]():          "[{name: room1, source: \"rtsp://10.0.0.7/live\", calling_ae: ROOM1}]",
 	reflect.TypeFor[Notify]():        "[{name: oncall, on: urgent, to: [pager]}]",
 	reflect.TypeFor[System]():        "[{authority: HOSP, uri: \"urn:oid:1.2.3\"}]",
 	reflect.TypeFor[TemplateField](): "[{field: OBR-24, value: ES}]",

@@ -52,6 +52,7 @@ func (c Config) Validate() error {
 	v.models(c.Models)
 	c.validateRoutes(&v)
 	c.validateNotify(&v)
+	c.validateLive(&v)
 	return errors.Join(v...)
 }
 

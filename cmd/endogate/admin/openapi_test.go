@@ -115,6 +115,7 @@ func TestOpenAPI_answers(t *testing.T) {
 		{"GET /api/v1/messages/{id}", "/api/v1/messages/none"},
 		{"GET /api/v1/reviews/{id}", "/api/v1/reviews/0123456789abcdef"},
 		{"GET /api/v1/reviews/{id}", "/api/v1/reviews/none"},
+		{"GET /api/v1/live", "/api/v1/live"},
 		{"GET /api/v1/screenings", "/api/v1/screenings"},
 		{"GET /api/v1/screenings/{id}", "/api/v1/screenings/fedcba9876543210"},
 		{"GET /api/v1/screenings/{id}", "/api/v1/screenings/none"},

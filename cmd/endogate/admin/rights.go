@@ -40,6 +40,11 @@ var rightsOf = map[string]access.Right{
 	"GET /api/v1/screenings":     access.Look,
 	"GET /api/v1/screenings/:id": access.Look,
 
+	"GET /api/v1/live":                   access.Look,
+	"GET /api/v1/live/:name/events":      access.Look,
+	"GET /api/v1/live/:name/picture.jpg": access.Look,
+	"POST /api/v1/live/:name/captures":   access.Report,
+
 	"GET /api/v1/studies/:uid/draft":         access.Identify,
 	"GET /api/v1/studies/:uid/draft/history": access.Identify,
 	"GET /api/v1/studies/:uid/draft.pdf":     access.Identify,

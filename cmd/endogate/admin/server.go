@@ -49,6 +49,7 @@ type Server struct {
 	Sender       func(dicom.AETitle, netip.Addr) bool // whether a peer of that title may send from there
 	Screenings   Screenings
 	Operations   Operations
+	Live         Live
 	SignIn       *SignIn // nil: nobody has to sign in, and everybody may everything
 	Gauges       func(context.Context) (Gauges, error)
 	Models       []Model
@@ -154,7 +155,7 @@ func (s *Server) router() *echo.Echo {
 	e.Use(secure, logged(s.Log), recovered(s.Log), known(s.Hosts), meant,
 		limit(maxBody, func(c echo.Context) bool { return changesDraft(c) || triesPicture(c) || storesInstances(c) }),
 		limit(maxDraftBody, func(c echo.Context) bool { return !changesDraft(c) }), limit(maxTried, func(c echo.Context) bool { return !triesPicture(c) }),
-		middleware.ContextTimeoutWithConfig(middleware.ContextTimeoutConfig{Timeout: requestTimeout, Skipper: ofDICOMweb}))
+		middleware.ContextTimeoutWithConfig(middleware.ContextTimeoutConfig{Timeout: requestTimeout, Skipper: func(c echo.Context) bool { return ofDICOMweb(c) || follows(c) }}))
 	if s.SignIn != nil {
 		e.Use(echo.WrapMiddleware(s.SignIn.sessions.LoadAndSave))
 	}
@@ -226,6 +227,7 @@ func (s *Server) router() *echo.Echo {
 	e.GET("/api/v1/openapi.json", openAPI)
 
 	s.routeDICOMweb(e)
+	s.routeLive(e)
 
 	e.GET("/api/v1/me", s.me)
 	e.POST("/api/v1/break-glass", s.breakGlass)

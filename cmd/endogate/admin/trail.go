@@ -58,6 +58,9 @@ var trails = map[string]trail{
 	"GET /dicom-web/studies/:uid/series/:series/instances/:sop/frames/:frames/rendered":  {audit.InstancesAccessed, audit.Read},
 	"GET /dicom-web/studies/:uid/series/:series/instances/:sop/frames/:frames/thumbnail": {audit.InstancesAccessed, audit.Read},
 
+	"POST /api/v1/live/:name/captures":         {audit.InstancesAccessed, audit.Create},
+	"GET /api/v1/live/:name/picture.jpg":       {audit.InstancesAccessed, audit.Read},
+	"GET /api/v1/live/:name/events":            {audit.InstancesAccessed, audit.Read},
 	"GET /api/v1/studies":                      {audit.Query, audit.Execute},
 	"GET /api/v1/orders":                       {audit.Query, audit.Execute},
 	"GET /api/v1/messages":                     {audit.Query, audit.Execute},

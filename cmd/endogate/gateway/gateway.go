@@ -612,7 +612,7 @@ func DICOMTLS(t configs.DICOMTLS) secure.Files {
 	return secure.Files{CertFile: t.CertFile, KeyFile: t.KeyFile, CAFile: t.CAFile}
 }
 
-func (g *parts) listenHTTP(_ context.Context, life *lifecycle) error {
+func (g *parts) listenHTTP(ctx context.Context, life *lifecycle) error {
 	if g.cfg.HTTP.Remote() && !g.cfg.SignInRequired() {
 		g.log.Warn("http.listen is reachable from other machines and nobody has to sign in: whoever reaches it sees patient data; set auth.required", "listen", g.cfg.HTTP.Listen)
 	}
@@ -649,7 +649,12 @@ func (g *parts) listenHTTP(_ context.Context, life *lifecycle) error {
 		now:      g.now, jobs: g.wakeAgain, try: g.outbox.Retry, condition: g.outbox.Condition,
 	}
 	questions := explanations{views, g.models, &ask.Painter{Colours: g.workshop.Colours, Opacity: g.cfg.Reports.Opacity}, &looked{all: map[string]admin.Network{}}}
+	signals, err := g.openSignals(ctx, life)
+	if err != nil {
+		return err
+	}
 	web := &admin.Server{
+		Live:     signals,
 		Sender:   g.maySend,
 		DICOMweb: &dicomweb.Server{Ledger: g.ledger, Spool: g.spool, Storage: storage, Decode: g.decoding(), Secure: secured != nil || g.cfg.HTTP.BehindTLS, Log: g.log},
 		Studies:  views, Queue: views, Destinations: views, Frames: views, Gauges: g.gauges,

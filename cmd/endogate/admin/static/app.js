@@ -20,8 +20,9 @@ import { reviewsView } from "./reviews.js";
 import { draftView } from "./draftpage.js";
 import { frameView } from "./dissect.js";
 import { tryView } from "./try.js";
+import { liveView } from "./live.js";
 
-const views = { studies: studiesView, study: studyView, outbox: outboxView, parked: parkedView, destinations: destinationsView, system: systemView, people: peopleView, reviews: reviewsView, frame: frameView, draft: draftView, try: tryView, find: findView,
+const views = { studies: studiesView, study: studyView, outbox: outboxView, parked: parkedView, destinations: destinationsView, system: systemView, people: peopleView, reviews: reviewsView, frame: frameView, draft: draftView, try: tryView, live: liveView, find: findView,
   operations: operationsView, associations: associationsView, routes: routesView, models: modelsView, configuration: configurationView, audit: auditView };
 const main = document.getElementById("main");
 let current, title = "";
@@ -32,6 +33,7 @@ function route() {
   const params = new URLSearchParams(query || "");
   if (name === "studies" && rest[0]) return { name: "study", nav: "studies", uid: rest[0], params };
   if (name === "frame" && rest.length === 3) return { name, nav: "studies", uid: rest[0], sop: rest[1], number: Number(rest[2]) || 1, params };
+  if (name === "live") return { name, nav: name, rest, params };
   if (name === "draft" && rest[0]) return { name, nav: "studies", uid: rest[0], params };
   return { name: views[name] && !["study", "frame", "draft"].includes(name) ? name : "studies", nav: places.includes(name) ? "operations" : name || "studies", rest, params };
 }
@@ -70,6 +72,9 @@ function show() {
 function problem(e) {
   return h("div", { class: "notice bad" }, h("strong", null, e.what || t("frame.went-wrong")), " ", e.why, e.next ? h("div", { class: "muted" }, e.next) : null);
 }
+
+// Live signals are there where they are configured.
+get("/api/v1/live").then(({ signals }) => { document.getElementById("nav-live").hidden = !signals.length; }, () => {});
 
 // Who has signed in can sign out; what the role may not is refused by the gateway, not by the page.
 get("/api/v1/me").then((me) => {
