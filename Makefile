@@ -35,7 +35,7 @@ lint:
 	$(GO) tool staticcheck $(PKGS)
 	$(GO) tool errcheck -ignoretests -exclude .errcheck $(PKGS)
 	@! grep -rnE --include='*_test.go' 'func\(([^t]\w*|t\w+) \*rapid\.T\)' . || { echo 'call it t: a check must not reach the test around it, whose failure cannot shrink'; exit 1; }
-	$(GO) tool misspell -error -i indikation,terminales README.md docs cmd configs deploy dicomnode explain hl7 inference reports
+	@find README.md docs cmd configs deploy dicomnode explain hl7 inference reports -type f -not -path '*/languages/*' -print0 | xargs -0 $(GO) tool misspell -error -i indikation,terminales
 
 unit:             ## every test, with the race detector and the real peers; none may skip; properties with a fixed seed, of fuzz targets the seeds
 	@deploy/unit.sh
