@@ -208,7 +208,7 @@ func TestSignIn(t *testing.T) {
 	}
 	status, text, _ := h.ask(t, client, http.MethodGet, "/api/v1/me", nil)
 	require.Equal(t, http.StatusOK, status)
-	assert.JSONEq(t, `{"name":"viewer","role":"viewer","method":"password","rights":["look"],"signed_in":true,"required":true}`, text)
+	assert.JSONEq(t, `{"name":"viewer","role":"viewer","method":"password","rights":["look"],"signed_in":true,"required":true,"signs":false}`, text)
 
 	stolen := visitor(t)
 	before, _ := url.Parse(h.URL)
