@@ -23,6 +23,7 @@ type keptClip struct {
 	clip  *video.Clip
 	err   error
 	users int // who look at it, and the one that keeps it
+	idle  *time.Timer
 }
 
 const (
@@ -81,8 +82,9 @@ func (c *clips) take(entry string) *keptClip {
 			c.open = map[string]*keptClip{}
 		}
 		c.open[entry] = k
-		time.AfterFunc(clipIdle, func() { c.forget(entry, k) })
+		k.idle = time.AfterFunc(clipIdle, func() { c.forget(entry, k) })
 	}
+	k.idle.Reset(clipIdle)
 	k.users++
 	return k
 }

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"endogate/cmd/endogate/installed"
 	"endogate/dicomnode/dicom"
@@ -41,4 +43,21 @@ func TestClips(t *testing.T) {
 	err = c.of("other", nil, func(*video.Clip) error { t.Error("there is none"); return nil })
 	require.ErrorIs(t, err, errNotOpened)
 	c.leave(k)
+}
+
+// A video stays open as long as somebody asks for its frames now and then.
+func TestClips_stayOpen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var c clips
+		first := c.take("entry")
+		c.leave(first)
+		for range 3 {
+			time.Sleep(clipIdle * 3 / 4)
+			again := c.take("entry")
+			assert.Same(t, first, again)
+			c.leave(again)
+		}
+		time.Sleep(clipIdle + time.Second)
+		assert.Empty(t, c.open)
+	})
 }
