@@ -21,7 +21,12 @@ type Setting struct {
 	Value  string // as the file would have it: text, or a list as JSON; what is secret in it is not shown
 	Source Source
 	Where  string // line 12, or the variable; empty of a default
+
+	whole string // the value with what is secret in it
 }
+
+// Equal says whether two settings have the same value from the same kind of source, also of what is not shown.
+func (s Setting) Equal(o Setting) bool { return s.whole == o.whole && s.Source == o.Source }
 
 // Source is where a value comes from.
 type Source string
@@ -34,7 +39,7 @@ const (
 )
 
 // Settings are all keys of the configuration that Load(path) reads now, in the order of the file that comes with the gateway. Secrets
-// are in files that the configuration names; a password that somebody wrote into an address is left out. The error is Load's: what
+// are in files that the configuration names; a password that somebody wrote into an address is left out, and so are hashes of passcodes. The error is Load's: what
 // could be read is returned with it.
 func Settings(path string) ([]Setting, error) {
 	c, err := Load(path)
@@ -51,8 +56,8 @@ func Settings(path string) ([]Setting, error) {
 	}
 	env, _ := environment(os.Environ(), reflect.TypeFor[Config]()) // Load has named the faults
 	var all []Setting
-	settings("", reflect.ValueOf(c), func(key string, value any) {
-		s := Setting{Key: key, Value: hidden(value), Source: FromDefault}
+	settings("", reflect.ValueOf(c), func(key string, v reflect.Value) {
+		s := Setting{Key: key, Value: asText(asJSON(v, hidden)), Source: FromDefault, whole: asText(asJSON(v, whole))}
 		if inFile.Exists(key) {
 			s.Source, s.Where = FromFile, fmt.Sprintf("line %d", lineOf(text, key))
 		}
@@ -65,9 +70,9 @@ func Settings(path string) ([]Setting, error) {
 }
 
 // settings calls do with every leaf and list below key.
-func settings(key string, v reflect.Value, do func(key string, value any)) {
+func settings(key string, v reflect.Value, do func(key string, v reflect.Value)) {
 	if v.Kind() != reflect.Struct || isText(v) {
-		do(key, asJSON(v))
+		do(key, v)
 		return
 	}
 	for i := range v.NumField() {
@@ -84,8 +89,14 @@ func isText(v reflect.Value) bool {
 	return text || words
 }
 
-// asJSON is a value as JSON has it, by the names of the keys; what is empty in a list's items is left out.
-func asJSON(v reflect.Value) any {
+// asJSON is a value as JSON has it, by the names of the keys; what is empty in a list's items is left out. Texts are shown as show has
+// them, by the last key before them.
+func asJSON(v reflect.Value, show func(key, text string) string) any {
+	return under("", v, show)
+}
+
+// under is asJSON of what stands under a key.
+func under(key string, v reflect.Value, show func(key, text string) string) any {
 	switch written := v.Interface().(type) {
 	case Duration:
 		return units.ReplaceAllString(written.Std().String(), "$1")
@@ -99,27 +110,27 @@ func asJSON(v reflect.Value) any {
 	}
 	switch {
 	case isText(v):
-		return fmt.Sprint(v.Interface())
+		return show(key, fmt.Sprint(v.Interface()))
 	case v.Kind() == reflect.String:
-		return v.String()
+		return show(key, v.String())
 	case v.Kind() == reflect.Struct:
 		fields := map[string]any{}
 		for i := range v.NumField() {
 			if tag := v.Type().Field(i).Tag.Get("koanf"); tag != "" && !v.Field(i).IsZero() {
-				fields[tag] = asJSON(v.Field(i))
+				fields[tag] = under(tag, v.Field(i), show)
 			}
 		}
 		return fields
 	case v.Kind() == reflect.Slice:
 		items := []any{}
 		for i := range v.Len() {
-			items = append(items, asJSON(v.Index(i)))
+			items = append(items, under(key, v.Index(i), show))
 		}
 		return items
 	case v.Kind() == reflect.Map:
 		items := map[string]any{}
 		for _, k := range v.MapKeys() {
-			items[fmt.Sprint(k.Interface())] = asJSON(v.MapIndex(k))
+			items[fmt.Sprint(k.Interface())] = under(key, v.MapIndex(k), show)
 		}
 		return items
 	}
@@ -129,15 +140,25 @@ func asJSON(v reflect.Value) any {
 // units of which a time span has none, behind others.
 var units = regexp.MustCompile(`([hm])0[ms](0s)?$`)
 
-// credentials stand before the host of an address.
-var credentials = regexp.MustCompile(`://[^/@\s",]+@`)
+// credentials stand before the host of an address; a password may have any character in it.
+var credentials = regexp.MustCompile(`://\S*@`)
 
-// hidden is a value as text, without the credentials in it.
-func hidden(value any) string {
+// hidden is a text without what is secret in it.
+func hidden(key, text string) string {
+	if key == "passcode_hash" && text != "" {
+		return "***"
+	}
+	return credentials.ReplaceAllString(text, "://***@")
+}
+
+func whole(_, text string) string { return text }
+
+// asText is a value as the file writes it: a text, else JSON.
+func asText(value any) string {
 	text, alone := value.(string)
 	if !alone {
 		b, _ := json.Marshal(value) // of texts, numbers, lists and maps it always can
 		text = string(b)
 	}
-	return credentials.ReplaceAllString(text, "://***@")
+	return text
 }

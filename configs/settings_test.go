@@ -1,6 +1,7 @@
 package configs
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -16,9 +17,9 @@ func TestSettings(t *testing.T) {
 dicom:
   ae_title: ENDO1
   tls: {listen: ":2762", cert_file: c.pem, key_file: k.pem, ca_file: a.pem}
-  peers: [{ae_title: SCOPE1, hosts: [10.1.2.0/24]}]
+  peers: [{ae_title: SCOPE1, hosts: [10.1.2.0/24], identity: {policy: required, users: [{name: scope, passcode_hash: "$argon2id$secret"}]}}]
 spool: {retention: 36h, reserve: 512MiB}
-nats: {url: "tls://gateway:secret@nats.example:4222", ca_file: n.pem}
+nats: {url: "tls://gateway:secret,with@more-secret@nats.example:4222", ca_file: n.pem}
 `), 0o600))
 	t.Setenv("ENDOGATE_LOG_LEVEL", "debug")
 	all, err := Settings(path)
@@ -31,23 +32,41 @@ nats: {url: "tls://gateway:secret@nats.example:4222", ca_file: n.pem}
 	}
 	require.Len(t, found, len(keys(reflect.TypeFor[Config](), "")), "every key, and no other")
 	for _, want := range []Setting{
-		{"dicom.ae_title", "ENDO1", FromFile, "line 3"},
-		{"dicom.tls.listen", ":2762", FromFile, "line 4"},
-		{"dicom.peers", `[{"ae_title":"SCOPE1","hosts":["10.1.2.0/24"]}]`, FromFile, "line 5"},
-		{"spool.retention", "36h", FromFile, "line 6"},
-		{"spool.reserve", "512MiB", FromFile, "line 6"},
-		{"spool.segment_size", "64MiB", FromDefault, ""},
-		{"nats.url", "tls://***@nats.example:4222", FromFile, "line 7"},
-		{"log.level", "debug", FromEnvironment, "ENDOGATE_LOG_LEVEL"},
-		{"dicom.max_pdu_length", "128KiB", FromDefault, ""},
-		{"dicom.artim", "10s", FromDefault, ""},
-		{"jobs.limit", "5m", FromDefault, ""},
-		{"ledger.history", "17520h", FromDefault, ""},
-		{"models", "[]", FromDefault, ""},
-		{"auth.local", "true", FromDefault, ""},
+		{"dicom.ae_title", "ENDO1", FromFile, "line 3", ""},
+		{"dicom.tls.listen", ":2762", FromFile, "line 4", ""},
+		{"dicom.peers", `[{"ae_title":"SCOPE1","hosts":["10.1.2.0/24"],"identity":{"policy":"required","users":[{"name":"scope","passcode_hash":"***"}]}}]`, FromFile, "line 5", ""},
+		{"spool.retention", "36h", FromFile, "line 6", ""},
+		{"spool.reserve", "512MiB", FromFile, "line 6", ""},
+		{"spool.segment_size", "64MiB", FromDefault, "", ""},
+		{"nats.url", "tls://***@nats.example:4222", FromFile, "line 7", ""},
+		{"log.level", "debug", FromEnvironment, "ENDOGATE_LOG_LEVEL", ""},
+		{"dicom.max_pdu_length", "128KiB", FromDefault, "", ""},
+		{"dicom.artim", "10s", FromDefault, "", ""},
+		{"jobs.limit", "5m", FromDefault, "", ""},
+		{"ledger.history", "17520h", FromDefault, "", ""},
+		{"models", "[]", FromDefault, "", ""},
+		{"auth.local", "true", FromDefault, "", ""},
 	} {
-		assert.Equal(t, want, found[want.Key])
+		got := found[want.Key]
+		got.whole = ""
+		assert.Equal(t, want, got)
 	}
+
+	// What is secret is not shown, and that it is another one is.
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(path, bytes.ReplaceAll(text, []byte("secret"), []byte("other")), 0o600))
+	later, err := Settings(path)
+	require.NoError(t, err)
+	var changed []string
+	for i, s := range later {
+		require.Equal(t, all[i].Value, s.Value)
+		if !s.Equal(all[i]) {
+			changed = append(changed, s.Key)
+		}
+	}
+	require.ElementsMatch(t, []string{"dicom.peers", "nats.url"}, changed)
+
 	require.NoError(t, os.WriteFile(path, []byte("exam: {quite: 5s}\n"), 0o600))
 	_, err = Settings(path)
 	require.ErrorContains(t, err, "exam.quite")

@@ -69,7 +69,7 @@ func (a *auditSearch) Run(ctx context.Context, c *cli, tty console) error {
 	if err != nil {
 		return err
 	}
-	f := audit.Filter{Text: a.Text}
+	f := audit.Filter{Text: a.Text, Patients: true}
 	for text, into := range map[string]*time.Time{a.From: &f.From, a.Before: &f.Before} {
 		if text == "" {
 			continue

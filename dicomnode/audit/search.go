@@ -19,6 +19,7 @@ import (
 type Filter struct {
 	Text         string    // somewhere in the message, in capital or small letters: a user, a UID, an address, an event
 	From, Before time.Time // when it was recorded; the zero time: no bound
+	Patients     bool      // patients are named, and found by that; else it is only said that an entry is about one
 }
 
 // Entry is an entry of the log as people read it.
@@ -112,12 +113,12 @@ func matching(line []byte, f Filter, text string) (Entry, bool, error) {
 	if err := xml.Unmarshal([]byte(e.Message), &m); err != nil {
 		return Entry{}, false, fmt.Errorf("audit: the message of entry %d cannot be read: %w", e.Sequence, err)
 	}
-	out.read(m)
+	out.read(m, f.Patients)
 	return out, text == "" || out.has(text), nil
 }
 
-// read takes from a message what people look for.
-func (e *Entry) read(m message) {
+// read takes from a message what people look for, patients where they may be named.
+func (e *Entry) read(m message, patients bool) {
 	e.Event, e.Action, e.Outcome, e.Why = m.Event.ID.Meaning, m.Event.Action, m.Event.Outcome, m.Event.Why
 	if m.Event.Type != nil {
 		e.Type = m.Event.Type.Meaning
@@ -136,6 +137,10 @@ func (e *Entry) read(m message) {
 		e.Who = append(e.Who, strings.Join(strings.Fields(strings.Join([]string{p.UserID, strings.TrimPrefix(p.AETitles, "AETITLES="), p.Address}, " ")), " "))
 	}
 	for _, o := range m.Objects {
+		if o.TypeCode == Patient.typeCode && o.Role == Patient.role && !patients {
+			e.About = append(e.About, o.IDType.Meaning+" hidden")
+			continue
+		}
 		about := strings.TrimSpace(o.IDType.Meaning + " " + o.ID + " " + o.Name)
 		for _, d := range o.Detail {
 			if value, err := base64.StdEncoding.DecodeString(d.Value); err == nil {

@@ -25,7 +25,7 @@ func TestSearch(t *testing.T) {
 		require.NoError(t, log.Record(t.Context(), Event{
 			ID: Query, Action: Execute, Why: strings.Repeat("x", n*8),
 			Participants: []Participant{{ID: "endogate", Role: Application}, {ID: []string{"anna", "Berta"}[n%2], Requested: true, Address: netip.MustParseAddr("10.0.0.7")}},
-			Objects:      []Object{{Kind: Study, ID: fmt.Sprintf("2.25.%d", n), Detail: map[string]string{"query": fmt.Sprintf("accession=A%d", n)}}},
+			Objects:      []Object{{Kind: Study, ID: fmt.Sprintf("2.25.%d", n), Detail: map[string]string{"query": fmt.Sprintf("accession=A%d", n)}}, {Kind: Patient, ID: "7405121234", Name: "Doe^Jane", Detail: map[string]string{"query": "born=1974"}}},
 		}))
 	}
 	log.Close()
@@ -56,6 +56,10 @@ func TestSearch(t *testing.T) {
 	span := all(Filter{From: begin.Add(100 * time.Second), Before: begin.Add(110 * time.Second)}, 100)
 	require.Len(t, span, 10)
 	require.Equal(t, "Query", span[0].Event)
+
+	require.Equal(t, "Patient Number hidden", all(Filter{Text: "2.25.378"}, 1)[0].About[1])
+	require.Empty(t, all(Filter{Text: "7405121234"}, 1), "nobody finds out by asking")
+	require.Equal(t, "Patient Number 7405121234 Doe^Jane, query: born=1974", all(Filter{Text: "7405121234", Patients: true}, 1)[0].About[1])
 
 	none, next, err := Search(filepath.Join(dir, "nowhere"), Filter{}, 0, 10)
 	require.NoError(t, err)

@@ -18,7 +18,7 @@ func (s *Server) auditTrail(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	f := audit.Filter{Text: q.text("text"), From: q.time("from"), Before: q.time("before")}
+	f := audit.Filter{Text: q.text("text"), From: q.time("from"), Before: q.time("before"), Patients: s.identifies(c)}
 	var behind int64
 	if after := q.textOf("after", maxText); after != "" {
 		if behind, err = strconv.ParseInt(after, 10, 64); err != nil || behind < 1 {

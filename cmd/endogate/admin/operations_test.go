@@ -114,6 +114,9 @@ func (h *hospital) AuditTrail(f audit.Filter, behind int64, limit int) ([]audit.
 		{Sequence: 2, At: sampleTime, Event: "Security Alert", Action: audit.Update, Outcome: audit.Minor, Why: "answered with 409", Who: []string{"anna 10.20.0.5"}, About: []string{"URI /api/v1/users/:name " + evil}},
 		{Sequence: 1, At: sampleTime, Event: "User Authentication", Type: "Login", Action: audit.Execute, Outcome: audit.Success, Who: []string{"anna 10.20.0.5"}, About: []string{}},
 	}
+	if f.Patients {
+		all[0].About = append(all[0].About, "Patient Number 7405121234")
+	}
 	switch {
 	case f.Text == "nobody":
 		return nil, 0, h.err
@@ -149,12 +152,15 @@ func (h *hospital) Warm(_ context.Context, model string) (Warmed, error) {
 	return Warmed{Model: model, Loaded: 2, Milliseconds: 412}, h.err
 }
 
-// Compare implements Operations: as many frames as are asked for, until it is ended.
+// Compare implements Operations: as many frames as are asked for, of the most until it is ended; 4999 are a fault.
 func (h *hospital) Compare(ctx context.Context, a, b string, frames int, progress func(done, of int)) (Comparison, error) {
+	if frames == 4999 {
+		panic("a picture of Jane Doe")
+	}
 	c := Comparison{A: a, B: b, Classes: []ClassComparison{{Class: "polyp", Both: 3, OnlyA: 1, OnlyB: 2, Neither: 4}}, Differences: []Difference{
 		{StudyInstanceUID: "2.25.1001", SOPInstanceUID: "2.25.1001.1", Frame: 1, A: map[string]float64{"polyp": 0.7}, B: map[string]float64{"polyp": 0.2}},
 	}}
-	for c.Frames < frames {
+	for c.Frames < frames || frames == maxCompared {
 		select {
 		case <-ctx.Done():
 			return c, ctx.Err()
@@ -212,8 +218,18 @@ func TestTasks(t *testing.T) {
 	require.Equal(t, TaskFailed, failed.State)
 	require.NotContains(t, failed.Reason, "Doe")
 	h.err = nil
+	panicked := await(t, s, begin(compare+"&frames=4999").ID)
+	require.Equal(t, TaskFailed, panicked.State, "and the gateway goes on")
+	require.NotContains(t, panicked.Reason, "Doe")
 
-	for range mostRunning {
+	oldest := begin(compare + "&frames=5000")
+	for range mostTasks {
+		await(t, s, begin(compare+"&frames=1").ID)
+	}
+	var running Task
+	get(t, s, "/api/v1/tasks/"+oldest.ID, &running)
+	require.Equal(t, TaskRunning, running.State, "what goes on is not forgotten")
+	for range mostRunning - 1 {
 		begin(compare + "&frames=5000")
 	}
 	require.Equal(t, http.StatusServiceUnavailable, ask(s, "POST", compare, ActionHeader, "1").Code)
@@ -222,7 +238,10 @@ func TestTasks(t *testing.T) {
 	require.NoError(t, server.Shutdown(context.Background()))
 	var list struct{ Tasks []Task }
 	get(t, s, "/api/v1/tasks", &list)
-	require.Equal(t, []TaskState{TaskCancelled, TaskCancelled, TaskCancelled, TaskCancelled}, []TaskState{list.Tasks[0].State, list.Tasks[1].State, list.Tasks[2].State, list.Tasks[3].State})
+	for _, task := range list.Tasks[:mostRunning-1] {
+		require.Equal(t, TaskCancelled, task.State)
+	}
+	require.False(t, slices.ContainsFunc(list.Tasks, func(task Task) bool { return task.State == TaskRunning }), "Shutdown has waited for all")
 }
 
 // A search finds a study by what an operator has in hand, and by whose it is only for who may see that.

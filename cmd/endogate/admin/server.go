@@ -89,7 +89,9 @@ func (s *Server) Serve(ln net.Listener) error {
 // It may be called before Serve, which then returns at once.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.once.Do(s.build)
-	s.cancel()
+	s.tasks.mu.Lock()
+	s.cancel() // a task has begun before that, and is waited for, or does not begin
+	s.tasks.mu.Unlock()
 	s.tasks.wg.Wait()
 	err := s.http.Shutdown(ctx)
 	if err != nil {

@@ -157,6 +157,12 @@ func TestRights(t *testing.T) {
 	for _, role := range access.Roles {
 		clients[role] = h.signedIn(t, string(role))
 	}
+	for route := range rightsOf {
+		_, trailed := trails[route]
+		own := map[string]bool{"POST /api/v1/break-glass": true, "POST /api/v1/prove": true}                                   // say more of it themselves
+		asks := map[string]bool{"POST /api/v1/destinations/:name/echo": true, "POST /api/v1/destinations/:name/accepts": true} // and leave all as it is
+		assert.True(t, trailed || own[route] || asks[route] || strings.HasPrefix(route, "GET "), "%s: no word of it in the audit trail", route)
+	}
 	for route, needs := range rightsOf {
 		method, path, _ := strings.Cut(route, " ")
 		path = strings.NewReplacer(":uid", "2.25.1001", ":instance", "2.25.1001.5", ":file", "1.jpg", ":id", "none", ":name", "none").Replace(path)
@@ -299,6 +305,11 @@ func TestSignIn_names(t *testing.T) {
 	assert.True(t, shows(viewer, paths[1]))
 	h.pass(glass)
 	assert.False(t, shows(viewer, paths[1]))
+	administrator := h.signedIn(t, "administrator")
+	assert.False(t, shows(administrator, "/api/v1/audit"), "the right to read the trail is none to see whose a study is")
+	status, text, _ = h.ask(t, administrator, http.MethodPost, "/api/v1/break-glass", map[string]string{"reason": "who looked at this patient, asks the data protection officer"})
+	require.Equal(t, http.StatusOK, status, text)
+	assert.True(t, shows(administrator, "/api/v1/audit"))
 	found := slices.ContainsFunc(h.trail(), func(e audit.Event) bool {
 		return e.Type == audit.EmergencyOverride && e.Why == "patient bleeds, nobody else here" && e.Participants[0].ID == "viewer"
 	})

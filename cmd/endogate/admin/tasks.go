@@ -5,11 +5,14 @@ import (
 	"crypto/rand"
 	"fmt"
 	"net/http"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/labstack/echo/v4"
+
+	"endogate/dicomnode/failure"
 )
 
 // Task is work that goes on when its request has been answered. It is in memory: a stop of the gateway ends it, and what it did until
@@ -62,25 +65,39 @@ func (t *tasks) begin(request context.Context, kind, about string, do func(ctx c
 	if len(t.cancel) >= mostRunning || t.ctx.Err() != nil {
 		return Task{}, fmt.Errorf("%w: %d tasks are running", ErrBusy, len(t.cancel))
 	}
-	if len(t.all) == mostTasks {
-		t.all = slices.Delete(t.all, 0, 1)
+	if len(t.all) == mostTasks { // fewer are running: one has ended
+		oldest := slices.IndexFunc(t.all, func(task *Task) bool { return task.State != TaskRunning })
+		t.all = slices.Delete(t.all, oldest, oldest+1)
 	}
 	task := &Task{ID: rand.Text()[:16], Kind: kind, About: about, State: TaskRunning, BeganAt: time.Now().UTC()}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(request))
-	context.AfterFunc(t.ctx, cancel)
+	kept := context.AfterFunc(t.ctx, cancel)
 	if t.cancel == nil {
 		t.cancel = map[string]context.CancelFunc{}
 	}
 	t.all, t.cancel[task.ID] = append(t.all, task), cancel
 	t.wg.Go(func() {
-		result, err := do(ctx, func(done, of int) {
-			t.mu.Lock()
-			defer t.mu.Unlock()
-			task.Done, task.Of = done, of
+		defer kept()
+		result, err := guarded(func() (any, error) {
+			return do(ctx, func(done, of int) {
+				t.mu.Lock()
+				defer t.mu.Unlock()
+				task.Done, task.Of = done, of
+			})
 		})
 		t.end(task, result, err, ctx.Err() != nil)
 	})
 	return *task, nil
+}
+
+// guarded does it. A panic there is one task's failure, as it is one request's, and not the gateway's.
+func guarded(do func() (any, error)) (result any, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("admin: task panicked: %s: %s", failure.Reason(p), debug.Stack())
+		}
+	}()
+	return do()
 }
 
 func (t *tasks) end(task *Task, result any, err error, cancelled bool) {
@@ -90,7 +107,7 @@ func (t *tasks) end(task *Task, result any, err error, cancelled bool) {
 	delete(t.cancel, task.ID)
 	task.EndedAt, task.Result, task.State = time.Now().UTC(), result, TaskDone
 	switch {
-	case cancelled:
+	case err != nil && cancelled:
 		task.State = TaskCancelled
 	case err != nil:
 		task.State, task.Reason = TaskFailed, faultOf("it was not done", err).Why

@@ -121,7 +121,7 @@ func (o operations) Configuration() admin.Configuration {
 		c.Faults = []string{err.Error()}
 	}
 	for _, s := range now {
-		if before := was[s.Key]; before.Value != s.Value || before.Source != s.Source {
+		if !s.Equal(was[s.Key]) {
 			c.Changed = append(c.Changed, admin.Setting{Key: s.Key, Value: s.Value, Source: string(s.Source), Where: s.Where})
 		}
 	}
