@@ -61,7 +61,7 @@ func (s *statusCmd) Run(ctx context.Context, c *cli, tty console) error {
 		}
 	}
 	w := tabwriter.NewWriter(tty.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "\treceived\tanalysed\tdelivered")
+	fmt.Fprintf(w, "\treceived\tanalysed\tdelivered\n")
 	for _, row := range []struct {
 		name string
 		f    ledger.Flow

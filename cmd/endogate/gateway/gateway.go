@@ -116,6 +116,7 @@ type parts struct {
 	trail     *audit.Log
 	heard     associations
 	settings  []configs.Setting
+	shown     shownConfiguration
 	transfers *transfers
 
 	scp *dicomnode.Server

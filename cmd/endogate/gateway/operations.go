@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"image"
+	"os"
+	"sync"
 	"time"
 
 	"endogate/cmd/endogate/admin"
@@ -102,8 +104,34 @@ func (o operations) AuditTrail(f audit.Filter, behind int64, limit int) ([]audit
 	return audit.Search(o.cfg.AuditDir(), f, behind, limit)
 }
 
+// configurationFor is for how long what file, environment and bundles say is taken as read, where the file stays as it is: to read
+// it all takes some tenths of a second.
+const configurationFor = 10 * time.Second
+
+// shownConfiguration is the configuration as it was last shown.
+type shownConfiguration struct {
+	mu   sync.Mutex
+	is   admin.Configuration
+	at   time.Time
+	file time.Time // when it was written
+}
+
 // Configuration implements admin.Operations.
 func (o operations) Configuration() admin.Configuration {
+	s := &o.shown
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var written time.Time
+	if info, err := os.Stat(o.build.Config); err == nil {
+		written = info.ModTime()
+	}
+	if now := time.Now(); now.Sub(s.at) > configurationFor || !written.Equal(s.file) {
+		s.is, s.at, s.file = o.readConfiguration(), now, written
+	}
+	return s.is
+}
+
+func (o operations) readConfiguration() admin.Configuration {
 	c := admin.Configuration{File: o.build.Config}
 	was := map[string]configs.Setting{}
 	for _, s := range o.settings {
