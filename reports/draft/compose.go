@@ -383,13 +383,21 @@ func (e Examination) duration() string {
 	return strconv.FormatFloat(math.Ceil(e.EndedAt.Sub(e.StartedAt).Minutes()), 'f', 0, 64) + " min"
 }
 
-// notFlagged lists the findings that e looked for and that none of its frames had.
+// notFlagged lists the findings that e looked for and that none of its frames had, each once: classes may share a code, and of one that any of
+// them found it is not said that it was not flagged.
 func (e Exam) notFlagged() []dicom.Code {
-	flagged := map[string]bool{}
-	all([]Exam{e}, func(s seen) { flagged[s.finding.Class] = true })
+	flagged, codes := map[string]bool{}, map[dicom.Code]bool{}
+	bare := func(c dicom.Code) dicom.Code { return dicom.Code{Value: c.Value, Scheme: c.Scheme} }
+	all([]Exam{e}, func(s seen) { flagged[s.finding.Class], codes[bare(s.finding.Finding)] = true, true })
+	for _, c := range e.Classes {
+		if flagged[c.Name] {
+			codes[bare(c.Finding)] = true
+		}
+	}
 	out := []dicom.Code{}
 	for _, c := range e.Classes {
-		if c.Role == analysis.RoleFinding && !flagged[c.Name] {
+		if c.Role == analysis.RoleFinding && !flagged[c.Name] && !codes[bare(c.Finding)] {
+			codes[bare(c.Finding)] = true
 			out = append(out, c.Finding)
 		}
 	}

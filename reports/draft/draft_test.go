@@ -161,6 +161,17 @@ func TestNew_contradictingLandmarks(t *testing.T) {
 	assert.NotContains(t, section(t, d, "procedure").Text, "Cecum")
 }
 
+// Of classes that share a code, one that was found speaks for it: that it was not flagged is not said of another, and of none is it said twice.
+func TestNew_sharedCode(t *testing.T) {
+	in := sample()
+	flat := analysis.Class{Name: "flat-polyp", Role: analysis.RoleFinding, Threshold: 0.5, Finding: dicom.Code{Value: polyp.Value, Scheme: polyp.Scheme, Meaning: "Polyp"}, Site: colon}
+	in.Exams[0].Classes = append([]analysis.Class{flat}, classes...)
+	in.Exams[1].Classes, in.Exams[1].Instances = in.Exams[0].Classes, []Instance{still(1, nil)}
+	d := made(t, in)
+	assert.Equal(t, []dicom.Code{dyed}, d.Disclosure.Models[0].NotFlagged, "a polyp was found")
+	assert.Equal(t, []dicom.Code{flat.Finding, dyed}, d.Disclosure.Models[1].NotFlagged)
+}
+
 func TestChoose(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(*Input)
