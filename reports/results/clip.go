@@ -26,8 +26,9 @@ const (
 	mostClips  = 5
 )
 
-// clips makes, where the route wants them, a clip of the frames around each finding of a video, the most probable first.
-func (m *making) clips(ctx context.Context, clip *video.Clip) error {
+// clips makes, where the route wants them, a clip of the frames around each finding of a video, the most probable first. Peak is what is said
+// of the frame of that number.
+func (m *making) clips(ctx context.Context, clip *video.Clip, peak func(number int) analysis.Part) error {
 	if w, ok := m.Worker.Models[m.job.Model].(inference.ClipWatcher); ok && w.Sequence() != nil {
 		return nil // it speaks of clips of its own choice of frames, and of none alone
 	}
@@ -42,7 +43,7 @@ func (m *making) clips(ctx context.Context, clip *video.Clip) error {
 	}
 	slices.SortStableFunc(found, func(a, b analysis.Segment) int { return cmp.Compare(b.Probability, a.Probability) })
 	for _, s := range found[:min(len(found), mostClips)] {
-		if err := m.clip(ctx, clip, s); err != nil {
+		if err := m.clip(ctx, clip, s, peak(s.PeakFrame)); err != nil {
 			return err
 		}
 	}
@@ -76,44 +77,63 @@ func around(clip *video.Clip, peak int) (numbers []int, rate float64) {
 	return numbers, clipRate
 }
 
-func (m *making) clip(ctx context.Context, frames *video.Clip, s analysis.Segment) error {
-	model := m.Worker.Models[m.job.Model]
-	numbers, rate := around(frames, s.PeakFrame)
+// aroundPeak is a clip of a segment being made: one method explains all of its frames, which is that of the peak.
+type aroundPeak struct {
+	*making
+	analysis.Segment
+	method analysis.Explanation
+	made   *reports.Clip
+}
+
+// begin is a clip about a segment, at so many frames per second.
+func (m *making) begin(s analysis.Segment, peak analysis.Part, rate float64) (*aroundPeak, error) {
 	algorithm := m.algorithm
-	var made *reports.Clip
-	add := func(f pixeldata.Frame) error {
-		span := analysis.Still(f.Number)
-		span.Start = frames.Time(f.Number)
-		part, err := model.Infer(ctx, analysis.Sample{Span: span, Frames: []*image.RGBA{f.Image}}, m.Wishes[m.job.Route])
-		if err != nil {
-			return err
-		}
-		one := reports.ClipFrame{Number: f.Number, At: span.Start.Seconds(), Overlay: f.Image, Probability: part.Result.Scores[s.Class], Note: "below its threshold: no map"}
-		if raw, ok := shownMap(part, s.Class); ok {
-			if made == nil {
-				algorithm.Explain = raw.Explanation
-			}
-			shown, err := inference.ShownIn(nil, part.Geometry, inference.Raw(raw))
-			if one.Note = noteOf(err); one.Note == "" {
-				if err != nil {
-					return err
-				}
-				unseen := inference.Unseen(part.Geometry, f.Image)
-				one.Overlay, one.Masked = explain.OverlayIn(nil, f.Image, shown, m.Colours, m.Opacity), len(unseen) > 0
-				picture.Hatch(one.Overlay, unseen)
-			}
-		}
-		if made == nil {
-			made, err = m.Builder.Clip(reports.Heatmap{
-				Source: m.source, Frame: s.PeakFrame, Colours: m.Colours, Opacity: m.Opacity, Algorithm: algorithm, Class: s.Class,
-				Probability: s.Probability, At: m.job.InferredAt, Revision: m.job.Retries + 1,
-			}, rate)
-			if err != nil {
-				return inference.Permanent(err)
-			}
-		}
-		return made.Add(one)
+	if raw, ok := shownMap(peak, s.Class); ok {
+		algorithm.Explain = raw.Explanation
 	}
+	made, err := m.Builder.Clip(reports.Heatmap{
+		Source: m.source, Frame: s.PeakFrame, Colours: m.Colours, Opacity: m.Opacity, Algorithm: algorithm, Class: s.Class,
+		Probability: s.Probability, At: m.job.InferredAt, Revision: m.job.Retries + 1,
+	}, rate)
+	if err != nil {
+		return nil, inference.Permanent(err)
+	}
+	return &aroundPeak{m, s, algorithm.Explain, made}, nil
+}
+
+// frame is one of the clip, explained, which begins so long after the first of the video.
+func (c *aroundPeak) frame(ctx context.Context, f pixeldata.Frame, at time.Duration) (reports.ClipFrame, error) {
+	span := analysis.Still(f.Number)
+	span.Start = at
+	part, err := c.Worker.Models[c.job.Model].Infer(ctx, analysis.Sample{Span: span, Frames: []*image.RGBA{f.Image}}, c.Wishes[c.job.Route])
+	if err != nil {
+		return reports.ClipFrame{}, err
+	}
+	one := reports.ClipFrame{Number: f.Number, At: at.Seconds(), Overlay: f.Image, Probability: part.Result.Scores[c.Class], Note: "below its threshold: no map"}
+	if slices.ContainsFunc(part.Result.Findings, func(f analysis.Finding) bool { return f.Class == c.Class }) {
+		one.Note = "no map is made of it"
+	}
+	if raw, ok := shownMap(part, c.Class); ok && raw.Method == c.method.Method && raw.Layer == c.method.Layer {
+		shown, err := inference.ShownIn(nil, part.Geometry, inference.Raw(raw))
+		if one.Note = noteOf(err); one.Note == "" {
+			if err != nil {
+				return one, err
+			}
+			unseen := inference.Unseen(part.Geometry, f.Image)
+			one.Overlay, one.Masked = explain.OverlayIn(nil, f.Image, shown, c.Colours, c.Opacity), len(unseen) > 0
+			picture.Hatch(one.Overlay, unseen)
+		}
+	}
+	return one, nil
+}
+
+func (m *making) clip(ctx context.Context, frames *video.Clip, s analysis.Segment, peak analysis.Part) error {
+	numbers, rate := around(frames, s.PeakFrame)
+	c, err := m.begin(s, peak, rate)
+	if err != nil {
+		return err
+	}
+	some := false
 	for f, err := range frames.Frames(ctx, numbers) {
 		if bad := (*pixeldata.FrameError)(nil); errors.As(err, &bad) && ctx.Err() == nil {
 			continue // it is not in the clip
@@ -121,14 +141,19 @@ func (m *making) clip(ctx context.Context, frames *video.Clip, s analysis.Segmen
 		if err != nil {
 			return undecodable(err)
 		}
-		if err := add(f); err != nil {
+		one, err := c.frame(ctx, f, frames.Time(f.Number))
+		if err == nil {
+			err = c.made.Add(one)
+		}
+		if err != nil {
 			return fmt.Errorf("clip, frame %d: %w", f.Number, err)
 		}
+		some = true
 	}
-	if made == nil {
+	if !some {
 		return nil
 	}
-	o, err := made.Object()
+	o, err := c.made.Object()
 	if err != nil {
 		return inference.Permanent(err)
 	}

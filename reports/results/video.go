@@ -131,7 +131,7 @@ func (m *making) pictured(ctx context.Context, parts []analysis.Part, frames map
 			return err
 		}
 	}
-	return m.clips(ctx, clip)
+	return m.clips(ctx, clip, func(number int) analysis.Part { return parts[frames[number]] })
 }
 
 // undecodable marks what stays so however often it is tried.
