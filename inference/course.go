@@ -25,12 +25,11 @@ func course(classes []analysis.Class, good []watched, segments []analysis.Segmen
 	}
 	first, last := good[0].moment(), good[len(good)-1].moment()
 	c := &analysis.Course{First: first, Last: last}
-	for _, class := range classes {
-		if class.Role == analysis.RoleLandmark && class.Site.Value == cecum.Value && class.Site.Scheme == cecum.Scheme {
-			c.Cecum = landmark(class, good, segments, c.Cecum)
-		}
-	}
+	c.Cecum = landmark(slices.DeleteFunc(slices.Clone(classes), func(class analysis.Class) bool {
+		return class.Role != analysis.RoleLandmark || class.Site.Value != cecum.Value || class.Site.Scheme != cecum.Scheme
+	}), good, segments)
 	if l := c.Cecum; l != nil && l.Frames > 0 {
+		// a recording that begins or ends with the cecum has no part of the way: no time is said of it
 		c.Insertion = estimate(first, l.First, fmt.Sprintf("the first frame that counts (%d) to the first of the cecum (%d)", first.Frame, l.First.Frame))
 		c.Withdrawal = estimate(l.Last, last, fmt.Sprintf("the last frame of the cecum (%d) to the last that counts (%d)", l.Last.Frame, last.Frame))
 	}
@@ -42,31 +41,35 @@ func (f watched) moment() analysis.Moment {
 	return analysis.Moment{Frame: f.number, At: f.at.Seconds()}
 }
 
+// estimate is the time between two frames; nil of one that is both.
 func estimate(from, to analysis.Moment, computed string) *analysis.Estimate {
+	if from.Frame == to.Frame {
+		return nil
+	}
 	return &analysis.Estimate{Seconds: max(0, to.At-from.At), From: from, To: to, Computed: computed}
 }
 
-// landmark adds the frames in which a class persists to what is known of the place.
-func landmark(class analysis.Class, good []watched, segments []analysis.Segment, known *analysis.Landmark) *analysis.Landmark {
-	if known == nil {
-		known = &analysis.Landmark{Class: class.Name}
+// landmark are the frames in which one of the classes of a place persists, each counted once; nil where there is no such class.
+func landmark(classes []analysis.Class, good []watched, segments []analysis.Segment) *analysis.Landmark {
+	if len(classes) == 0 {
+		return nil
 	}
+	l := &analysis.Landmark{Class: classes[0].Name}
 	for _, f := range good {
-		within := slices.ContainsFunc(segments, func(s analysis.Segment) bool {
-			return s.Class == class.Name && s.FirstFrame <= f.number && f.number <= s.LastFrame
+		seen := slices.ContainsFunc(classes, func(class analysis.Class) bool {
+			return f.scores[class.Name] >= class.Threshold && slices.ContainsFunc(segments, func(s analysis.Segment) bool {
+				return s.Class == class.Name && s.FirstFrame <= f.number && f.number <= s.LastFrame
+			})
 		})
-		if !within || f.scores[class.Name] < class.Threshold {
+		if !seen {
 			continue
 		}
-		if known.Frames == 0 || f.number < known.First.Frame {
-			known.First = f.moment()
+		if l.Frames++; l.Frames == 1 {
+			l.First = f.moment()
 		}
-		if known.Frames == 0 || f.number > known.Last.Frame {
-			known.Last = f.moment()
-		}
-		known.Frames++
+		l.Last = f.moment()
 	}
-	return known
+	return l
 }
 
 // preparation counts, for each class of role quality, the frames that have it in parts of equal time.

@@ -1,6 +1,7 @@
 package inference
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -67,4 +68,21 @@ func TestTemporal_courseWithout(t *testing.T) {
 	assert.Contains(t, c.Words()[1], "says nothing of whether it was reached")
 	assert.Nil(t, DefaultTemporal().sum(overTime, second("0990")).Course.Cecum)
 	assert.Nil(t, DefaultTemporal().sum(overTime, second("xx")).Course, "no frame counts")
+}
+
+// A recording that begins or ends with the cecum gives no time for the way that it does not show, and a frame that two classes of the place
+// have is counted once.
+func TestTemporal_courseOfAPart(t *testing.T) {
+	site := dicom.Code{Value: "32713005", Scheme: "SCT"}
+	classes := []analysis.Class{{Name: "polyp", Role: analysis.RoleLandmark, Threshold: 0.5, Site: site}, {Name: "valve", Role: analysis.RoleLandmark, Threshold: 0.5, Site: site}}
+	for frames, want := range map[string][2]bool{"99900": {false, true}, "00999": {true, false}, "99999": {}} {
+		seen := second(frames)
+		for i := range seen {
+			seen[i].scores["valve"] = seen[i].scores["polyp"]
+		}
+		c := DefaultTemporal().sum(classes, seen).Course
+		require.NotNil(t, c.Cecum)
+		assert.Equal(t, strings.Count(frames, "9"), c.Cecum.Frames, frames)
+		assert.Equal(t, want, [2]bool{c.Insertion != nil, c.Withdrawal != nil}, frames)
+	}
 }

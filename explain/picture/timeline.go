@@ -315,15 +315,21 @@ func (d *timelining) spans(y int) int {
 // steps of an axis, in seconds.
 var axisSteps = []float64{0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200}
 
+// axisStep is that of so many seconds, of which there are twelve at most: a stream may say any length.
+func axisStep(length float64) float64 {
+	if i := slices.IndexFunc(axisSteps, func(s float64) bool { return length/s <= 12 }); i >= 0 {
+		return axisSteps[i]
+	}
+	step := axisSteps[len(axisSteps)-1]
+	for length/step > 12 {
+		step *= 2
+	}
+	return step
+}
+
 // axis writes times below what stands from top to y.
 func (d *timelining) axis(top, y int) int {
-	step := axisSteps[len(axisSteps)-1]
-	for _, s := range axisSteps {
-		if d.Length/s <= 12 {
-			step = s
-			break
-		}
-	}
+	step := axisStep(d.Length)
 	for i := 0; float64(i)*step <= d.Length+1e-9; i++ {
 		at := float64(i) * step
 		x, text := d.x(at), clock(at, step)

@@ -12,8 +12,8 @@ type Course struct {
 	Last  Moment `json:"last"`
 	// Cecum are the frames taken for the cecum, of a model that has a landmark of that site; nil of one that has none.
 	Cecum      *Landmark `json:"cecum,omitempty"`
-	Insertion  *Estimate `json:"insertion,omitempty"`  // nil where no frame is taken for the cecum
-	Withdrawal *Estimate `json:"withdrawal,omitempty"` // the same
+	Insertion  *Estimate `json:"insertion,omitempty"`  // nil where no frame is taken for the cecum, or the first that counts already is
+	Withdrawal *Estimate `json:"withdrawal,omitempty"` // the same, of the last that counts
 	// Preparation says for parts of equal time, from the first frame to the last, in how many frames each class of role quality was found.
 	Preparation []Preparation `json:"preparation,omitempty"`
 }

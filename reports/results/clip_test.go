@@ -55,3 +55,15 @@ func TestClip_frames(t *testing.T) {
 	require.NoError(t, err)
 	assert.Contains(t, string(o.Dataset), "GUIDED_GRADCAM", "as the peak is explained")
 }
+
+// A clip of one frame ends where it begins.
+func TestTimes(t *testing.T) {
+	var m making
+	for n := 1; n <= 3; n++ {
+		span := analysis.Still(n)
+		span.Start = time.Duration(n) * time.Second
+		m.results = append(m.results, analysis.Result{Span: span})
+	}
+	assert.Equal(t, [2]float64{1, 3}, m.times(1, 3))
+	assert.Equal(t, [2]float64{2, 2}, m.times(2, 2))
+}

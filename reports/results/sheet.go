@@ -102,10 +102,10 @@ func (m *making) stand(s *sheet, o ledger.Object) {
 // times are when two frames begin, in seconds since the first.
 func (m *making) times(first, last int) (at [2]float64) {
 	for _, r := range m.results {
-		switch r.Span.First {
-		case first:
+		if r.Span.First == first {
 			at[0] = r.Span.Start.Seconds()
-		case last:
+		}
+		if r.Span.First == last { // which the first is, of a clip of one frame
 			at[1] = r.Span.Start.Seconds()
 		}
 	}
