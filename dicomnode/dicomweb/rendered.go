@@ -36,7 +36,8 @@ const (
 	maxViewport    = 4096 // pixels of each side
 	thumbnailSide  = 256  // where no viewport is asked for
 	defaultQuality = 90
-	maxTries       = 20 // instances that are looked at for one that a thumbnail can be made of
+	maxBetween     = 8 << 20 // pixels of 32 bytes that a scaler holds between columns and rows; beyond, one that holds none is taken
+	maxTries       = 20      // instances that are looked at for one that a thumbnail can be made of
 )
 
 // rendering is how a picture is made.
@@ -177,17 +178,21 @@ func readWindow(text string) (*pixeldata.Window, error) {
 
 // accepted chooses the media type of so many pictures.
 func (how *rendering) accepted(ranges []mediaRange, pictures int) error {
+	alone := "" // what is taken of one picture, where there are more
 	for _, m := range ranges {
 		for _, media := range []string{mediaJPEG, mediaPNG} {
 			if !m.matches(media) {
 				continue
 			}
 			how.media, how.multipart = media, m.multipart || m.media == "*/*" && pictures > 1
-			if !how.multipart && pictures > 1 {
-				return notAcceptable("several frames are answered in several parts", `send Accept: multipart/related; type="`+media+`", or ask for …/frames/1/rendered`)
+			if how.multipart || pictures == 1 {
+				return nil
 			}
-			return nil
+			alone = cmp.Or(alone, media)
 		}
+	}
+	if alone != "" {
+		return notAcceptable("several frames are answered in several parts", `send Accept: multipart/related; type="`+alone+`", or ask for …/frames/1/rendered`)
 	}
 	return notAcceptable("pictures are made as "+mediaJPEG+" and "+mediaPNG, "send Accept: "+mediaJPEG)
 }
@@ -207,6 +212,9 @@ func (s *Server) pictures(ctx context.Context, f ledger.SpooledInstances, number
 		switch {
 		case numbers != nil && frames > 0:
 			for _, n := range numbers {
+				if n > frames { // said before the first is sent
+					return nil, pixelFault(pixeldata.ErrNoFrame)
+				}
 				found = append(found, picture{i, n})
 			}
 		default:
@@ -342,7 +350,11 @@ func (v viewport) of(frame *image.RGBA) (*image.RGBA, error) {
 	share := min(float64(v.width)/float64(region.Dx()), float64(v.height)/float64(region.Dy()))
 	size := image.Rect(0, 0, max(1, int(share*float64(region.Dx())+0.5)), max(1, int(share*float64(region.Dy())+0.5)))
 	shown := image.NewRGBA(size)
-	draw.BiLinear.Scale(shown, size, frame, region, draw.Src, nil)
+	scaler := draw.Scaler(draw.BiLinear)
+	if size.Dx()*region.Dy() > maxBetween {
+		scaler = draw.ApproxBiLinear
+	}
+	scaler.Scale(shown, size, frame, region, draw.Src, nil)
 	if v.across >= 0 && v.down >= 0 {
 		return shown, nil
 	}

@@ -69,13 +69,14 @@ func TestRendered(t *testing.T) {
 			assert.Equal(t, "image/jpeg", types[i])
 		}
 	}
-	bodies, _ := parts(t, h.ask("GET", study+"/rendered", "Accept", `multipart/related; type="image/png"`), "image/png")
+	bodies, types := parts(t, h.ask("GET", study+"/rendered", "Accept", `image/jpeg, multipart/related; type="image/png"`), "image/png")
+	assert.Len(t, types, 5, "what takes several pictures is found behind what takes one")
 	_, err := png.Decode(bytes.NewReader(bodies[4]))
 	require.NoError(t, err)
 
 	one := path(headers[0])
 	for target, code := range map[string]int{
-		one + "/frames/2/rendered": 404, one + "/frames/0/rendered": 400, path(headers[1]) + "/frames/" + strings.Repeat("1,", 1000) + "1/rendered": 413,
+		one + "/frames/2/rendered": 404, path(headers[1]) + "/frames/1,4/rendered?accept=*/*": 404, one + "/frames/0/rendered": 400, path(headers[1]) + "/frames/" + strings.Repeat("1,", 1000) + "1/rendered": 413,
 		one + "/rendered?quality=0": 400, one + "/rendered?quality=101": 400, one + "/rendered?quality=x": 400,
 		one + "/rendered?viewport=0,10": 400, one + "/rendered?viewport=10": 400, one + "/rendered?viewport=5000,10": 400, one + "/rendered?viewport=10,10,64,0": 400,
 		one + "/rendered?viewport=10,10,-1,0": 400, one + "/rendered?viewport=10,10,0,0,NaN,3": 400, one + "/rendered?viewport=10,10,0,0,9,9,9": 400, one + "/thumbnail?viewport=10,10,1,1": 400,
