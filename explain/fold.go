@@ -141,13 +141,13 @@ func product(v []float64) float64 {
 	return p
 }
 
-// numbersOf reads a constant; nil for types that decide no shape.
+// numbersOf reads a constant; nil for types that decide no shape, and where there is none.
 func numbersOf(t *onnxpb.TensorProto) *numbers {
-	c := &numbers{dims: t.Dims, whole: true}
-	typ := onnxpb.TensorProto_DataType(t.GetDataType())
-	if t.GetDataLocation() == onnxpb.TensorProto_EXTERNAL {
+	if t == nil || t.GetDataLocation() == onnxpb.TensorProto_EXTERNAL {
 		return nil
 	}
+	c := &numbers{dims: t.Dims, whole: true}
+	typ := onnxpb.TensorProto_DataType(t.GetDataType())
 	raw := t.RawData
 	read := func(width int, value func(b []byte) float64) {
 		for ; len(raw) >= width; raw = raw[width:] {

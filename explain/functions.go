@@ -12,17 +12,21 @@ import (
 // flatten makes what stands in a model in a roundabout way plain: local functions as their nodes, sparse weights as dense ones,
 // sequences and optional values whose parts are known as those parts.
 func flatten(m *onnxpb.ModelProto) {
-	dense(m.Graph)
+	dense(m.Graph, mostDense)
 	f := functions{model: m, taken: map[string]bool{}}
 	f.inline()
 	sequences(m.Graph, m.OpsetImport)
 }
+
+// mostWritten is how many bytes the functions of a model may become where they are called.
+const mostWritten = 1 << 28
 
 // functions are a model's own operators.
 type functions struct {
 	model *onnxpb.ModelProto
 	taken map[string]bool // names of tensors
 	nodes int
+	bytes int  // of what was written out, at most
 	left  bool // some could not be written out
 }
 
@@ -59,9 +63,14 @@ func (f *functions) expanded(nodes []*onnxpb.NodeProto, depth int) []*onnxpb.Nod
 			}
 		}
 		body := f.called(p)
-		f.nodes += len(body.GetNode())
-		if body == nil || depth == 0 || f.nodes > mostNodes {
-			f.left = f.left || body != nil
+		if body == nil {
+			out = append(out, p)
+			continue
+		}
+		f.nodes += len(body.Node)
+		f.bytes += proto.Size(body) + len(body.Node)*proto.Size(p) // its attributes may go to each
+		if depth == 0 || f.nodes > mostNodes || f.bytes > mostWritten {
+			f.left = true
 			out = append(out, p)
 			continue
 		}

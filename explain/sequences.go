@@ -3,20 +3,25 @@ package explain
 import (
 	"encoding/binary"
 	"math"
+	"slices"
 
 	"endogate/explain/onnxpb"
 
 	"google.golang.org/protobuf/proto"
 )
 
-// mostDense is how many numbers a sparse weight may become.
-const mostDense = 1 << 28
+// Bounds of what a small file may become.
+const (
+	mostDense  = 1 << 28 // numbers of all sparse weights
+	mostListed = 1 << 20 // parts of all sequences
+)
 
-// dense turns a graph's sparse weights into dense ones. What is malformed, or too large, stays, and is missed where it is read.
-func dense(g *onnxpb.GraphProto) {
+// dense turns a graph's sparse weights into dense ones, of so many numbers together. What is malformed, or too large, stays, and is missed where it is read.
+func dense(g *onnxpb.GraphProto, room int64) {
 	var left []*onnxpb.SparseTensorProto
 	for _, s := range g.GetSparseInitializer() {
-		if t := denseOf(s); t != nil {
+		if t := denseOf(s, room); t != nil {
+			room -= size(t.Dims)
 			g.Initializer = append(g.Initializer, t)
 		} else {
 			left = append(left, s)
@@ -27,10 +32,10 @@ func dense(g *onnxpb.GraphProto) {
 	}
 }
 
-func denseOf(s *onnxpb.SparseTensorProto) *onnxpb.TensorProto {
+func denseOf(s *onnxpb.SparseTensorProto, room int64) *onnxpb.TensorProto {
 	values, at := numbersOf(s.GetValues()), numbersOf(s.GetIndices())
 	all := size(s.Dims)
-	if values == nil || at == nil || all < 1 || all > mostDense || s.Values.GetDataType() != single {
+	if values == nil || at == nil || all < 1 || all > room || s.Values.GetDataType() != single {
 		return nil
 	}
 	linear := len(at.v) == len(values.v)
@@ -70,6 +75,13 @@ type unpacking struct {
 	b         *builder
 	lists     map[string]*sequence
 	constants map[string]*onnxpb.TensorProto
+	listed    int // parts of sequences that were written out
+}
+
+// bounded reports whether that many parts more may be written out.
+func (u *unpacking) bounded(parts int) bool {
+	u.listed += parts
+	return u.listed <= mostListed
 }
 
 // sequences replaces reading from sequences whose parts are known, as a split that a program reads part by part is exported, by reading
@@ -107,27 +119,47 @@ func sequences(g *onnxpb.GraphProto, imports []*onnxpb.OperatorSetIdProto) {
 	}
 	g.Node = u.b.nodes
 	g.Initializer = append(g.Initializer, u.b.inits...)
-	for again := true; again; { // sequences that nothing reads
-		again = false
-		read := map[string]bool{}
-		for _, v := range g.Output {
-			read[v.GetName()] = true
-		}
-		for _, p := range g.Node {
-			for _, in := range (&node{NodeProto: p}).uses() {
-				read[in] = true
-			}
-		}
-		var kept []*onnxpb.NodeProto
-		for _, p := range g.Node {
-			if (makesSequence[p.GetOpType()] || p.GetOpType() == "Optional") && !anyOf(read, p.Output) {
-				again = true
-				continue
-			}
-			kept = append(kept, p)
-		}
-		g.Node = kept
+	dropUnread(g)
+}
+
+// dropUnread leaves out what makes sequences that nothing reads.
+func dropUnread(g *onnxpb.GraphProto) {
+	readers, makers := map[string]int{}, map[string]*onnxpb.NodeProto{}
+	for _, v := range g.Output {
+		readers[v.GetName()]++
 	}
+	for _, p := range g.Node {
+		for _, in := range (&node{NodeProto: p}).uses() {
+			readers[in]++
+		}
+	}
+	unread := func(p *onnxpb.NodeProto) bool {
+		return !slices.ContainsFunc(p.Output, func(out string) bool { return out != "" && readers[out] > 0 })
+	}
+	var open []*onnxpb.NodeProto
+	for _, p := range g.Node {
+		if !makesSequence[p.GetOpType()] && p.GetOpType() != "Optional" {
+			continue
+		}
+		for _, out := range p.Output {
+			makers[out] = p
+		}
+		if unread(p) {
+			open = append(open, p)
+		}
+	}
+	gone := map[*onnxpb.NodeProto]bool{}
+	for len(open) > 0 {
+		p := open[len(open)-1]
+		open, gone[p] = open[:len(open)-1], true
+		for _, in := range (&node{NodeProto: p}).uses() {
+			readers[in]--
+			if m := makers[in]; m != nil && !gone[m] && unread(m) {
+				open = append(open, m)
+			}
+		}
+	}
+	g.Node = slices.DeleteFunc(g.Node, func(p *onnxpb.NodeProto) bool { return gone[p] })
 }
 
 var makesSequence = map[string]bool{
@@ -156,12 +188,12 @@ func (u *unpacking) unpack(n *node) bool {
 	case "SplitToSequence":
 		u.lists[out] = u.split(n)
 	case "SequenceInsert":
-		if at, ok := u.place(n.in(2), list, 1); ok {
+		if at, ok := u.place(n.in(2), list, 1); ok && u.bounded(len(list.parts)+1) {
 			parts := append([]string{}, list.parts[:at]...)
 			u.lists[out] = &sequence{parts: append(append(parts, n.in(1)), list.parts[at:]...)}
 		}
 	case "SequenceErase":
-		if at, ok := u.place(n.in(1), list, 0); ok {
+		if at, ok := u.place(n.in(1), list, 0); ok && u.bounded(len(list.parts)) {
 			u.lists[out] = &sequence{parts: append(append([]string{}, list.parts[:at]...), list.parts[at+1:]...)}
 		}
 	case "SequenceAt":
@@ -273,7 +305,7 @@ func (u *unpacking) joined(n *node, list *sequence) bool {
 		}
 		u.b.add("Identity", []string{list.cut}, []string{n.out(0)})
 		return true
-	case len(list.parts) == 0:
+	case len(list.parts) == 0 || !u.bounded(len(list.parts)):
 		return false
 	}
 	parts := list.parts
