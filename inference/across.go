@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"time"
 
@@ -309,14 +310,21 @@ func (s *acrossTime) again(ctx context.Context, at []int) ([]analysis.Prepared, 
 	return frames, nil
 }
 
-// weigh says of frames how much they count for each class, where that is known.
+// weigh says of frames how much they count for each class, as their share in what all frames of the clip count, where that is known.
 func (s *acrossTime) weigh(frames []watched) {
 	for _, e := range s.explained {
+		total := 0.0
+		for _, v := range e.moments.Importance {
+			total += float64(v)
+		}
+		if !(total > 0) || math.IsInf(total, 1) {
+			continue // nothing counts, or what it counts is no number
+		}
 		for k, i := range e.at {
 			if frames[i].counts == nil {
 				frames[i].counts = map[string]float64{}
 			}
-			frames[i].counts[e.class] = max(frames[i].counts[e.class], float64(e.moments.Importance[k]))
+			frames[i].counts[e.class] = max(frames[i].counts[e.class], float64(e.moments.Importance[k])/total)
 		}
 	}
 }

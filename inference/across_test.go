@@ -2,9 +2,12 @@ package inference
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -23,6 +26,7 @@ type timekeeper struct {
 	seer
 	clip    Clip
 	keys    int
+	scale   float32 // of what frames count; 0: 1
 	encoded []int
 	clips   [][]int
 	err     func(clip []int) error
@@ -95,7 +99,7 @@ func (m *timekeeper) Explain(_ context.Context, frames []analysis.Prepared, _ st
 		if n == 13 || n == 31 {
 			counts = 0.9
 		}
-		moments.Importance = append(moments.Importance, counts)
+		moments.Importance = append(moments.Importance, counts*cmp.Or(m.scale, 1))
 		moments.Maps = append(moments.Maps, explain.Map{Width: 1, Height: 1, Values: []float32{float32(n)}})
 	}
 	return moments, analysis.Explanation{Method: "gradcam", Layer: "last"}, nil
@@ -187,6 +191,30 @@ func TestWatch_acrossTime(t *testing.T) {
 			var b bytes.Buffer
 			require.NoError(t, a.Encode(&b))
 		})
+	}
+}
+
+// How much a frame counts is its share in its clip, on whatever scale a network has it; what is no number is not said.
+func TestWatch_weights(t *testing.T) {
+	open := shining(t, 40)
+	for _, scale := range []float32{1, 50, float32(math.NaN())} {
+		m := &timekeeper{clip: Clip{Frames: 20, Longer: InWindows, Stride: 20}, keys: 5, scale: scale}
+		a, err := (&Worker{Models: map[string]Model{"keeper": m}}).Watch(t.Context(), Task{Job: "J1", Model: "keeper", Instance: open()}, nil)
+		require.NoError(t, err)
+		_, err = json.Marshal(a.Moving)
+		require.NoError(t, err)
+		if scale != scale {
+			assert.Empty(t, a.Moving.Weights)
+			continue
+		}
+		require.Len(t, a.Moving.Weights, 40)
+		sums := map[bool]float64{}
+		for _, w := range a.Moving.Weights {
+			sums[w.Frame > 20] += w.Value
+		}
+		assert.InDelta(t, 1, sums[false], 1e-6)
+		assert.InDelta(t, 1, sums[true], 1e-6)
+		assert.InDelta(t, 0.9/(0.9+19*0.01), a.Moving.Weights[12].Value, 1e-6)
 	}
 }
 
