@@ -15,7 +15,7 @@ func (e Exam) stretches(i Instance) []analysis.Segment {
 		return nil
 	}
 	all := slices.DeleteFunc(slices.Clone(i.Moving.Segments), func(s analysis.Segment) bool {
-		what, _ := e.class(s.Class).Seen(s.Probability).Coded()
+		what, _ := e.over(i, s).Coded()
 		return s.Role == analysis.RoleNormal || what == (dicom.Code{})
 	})
 	return all[:min(len(all), maxListedSegments)]
@@ -26,9 +26,9 @@ func (e Exam) stretches(i Instance) []analysis.Segment {
 // waveforms (PS3.3 C.18.7.1).
 func (e Exam) stretch(i Instance, s analysis.Segment, image int, patient discreet) ContentItem {
 	by := e.by(i)
-	class := e.class(s.Class)
-	what, site := class.Seen(s.Probability).Coded()
-	worded := patient.label(class.Worded(), what.Meaning)
+	found := e.over(i, s)
+	what, site := found.Coded()
+	worded := patient.label(found.Worded(), what.Meaning)
 	peak := i.peak(s)
 	id := fmt.Sprintf("AI segment %s, image %d frames %d to %d (%s)", worded, image, s.FirstFrame, s.LastFrame, by.Name)
 	items := []ContentItem{
@@ -40,7 +40,7 @@ func (e Exam) stretch(i Instance, s analysis.Segment, image int, patient discree
 	if site != (dicom.Code{}) {
 		items = append(items, codeItem(HasConceptMod, findingSite, site))
 	}
-	items = append(items, saidBy(by, class.Threshold)...)
+	items = append(items, saidBy(by, found.Threshold)...)
 	items = append(items,
 		numItem(Contains, probability, decimal(s.Probability, 4), noUnits,
 			polylineItem(InferredFrom, sourceOfMeasurement, peak.outline(), peak.ref()), // first: OHIF breaks off at a group without one
@@ -58,6 +58,19 @@ func (i Instance) peak(s analysis.Segment) seen {
 		}
 	}
 	return at
+}
+
+// over is what was found over a segment, with the code and the threshold of that time; as its class has them by now, where no finding of it stands.
+func (e Exam) over(i Instance, s analysis.Segment) analysis.Finding {
+	for _, r := range i.Results {
+		for _, f := range r.Findings {
+			if f.Class == s.Class {
+				f.Probability = s.Probability
+				return f
+			}
+		}
+	}
+	return e.class(s.Class).Seen(s.Probability)
 }
 
 // class is that of a name; one that the algorithm has no more is known by what was found of it.

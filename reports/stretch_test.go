@@ -61,6 +61,18 @@ func TestReport_stretches(t *testing.T) {
 	assert.Contains(t, group.Items[0].Text, "AI segment polyps, image 1 frames 11 to 31 (kvasir-v2-cls)")
 }
 
+// A segment says the threshold that its class had when it was found, not what a newer version has.
+func TestReport_stretchThreshold(t *testing.T) {
+	e := movingExam(t, analysis.Segment{Class: "polyps", Role: analysis.RoleFinding, FirstFrame: 11, LastFrame: 31, PeakFrame: 20, Start: 0.4, End: 1.2, Probability: 0.91})
+	i := e.Instances[0]
+	found := e.class("polyps").Seen(0.91)
+	found.Threshold = 0.37
+	i.Results = []analysis.Result{{Span: analysis.Still(20), Rows: 48, Columns: 64, Findings: []analysis.Finding{found}}}
+	var said []string
+	e.stretch(i, i.Moving.Segments[0], 1, e.Source.discreet()).walk(func(c ContentItem) { said = append(said, c.Text) })
+	assert.Contains(t, said, "threshold=0.37")
+}
+
 // A sheet is a capture that names every frame that it shows, says what it is, and has the same bytes again.
 func TestSheet(t *testing.T) {
 	colours, err := explain.NamedColourMap("jet")
