@@ -96,8 +96,11 @@ func TestServer_tellsOfAssociations(t *testing.T) {
 	require.NoError(t, a.Release(t.Context()))
 	b := associate(t, addr, dicomnode.VerificationContexts())
 	require.NoError(t, b.Abort())
-	all := h.await(t, 2)
-	require.Len(t, all, 5)
+	c := associate(t, addr, []dicomnode.PresentationContext{{AbstractSyntax: "Doe^Jane", TransferSyntaxes: []dicom.UID{dicom.ImplicitVRLittleEndian}}})
+	require.NoError(t, c.Release(t.Context()))
+	all := h.await(t, 3)
+	require.Equal(t, dicom.UID("not a UID"), all[len(all)-2].Contexts[0].AbstractSyntax)
+	all = all[:5]
 	require.Equal(t, []dicomnode.ContextResult{dicomnode.ContextAccepted, dicomnode.AbstractSyntaxNotSupported}, []dicomnode.ContextResult{all[0].Contexts[0].Result, all[0].Contexts[1].Result})
 	echo := all[1].Answered
 	require.Equal(t, "C-ECHO-RQ", echo.Command)

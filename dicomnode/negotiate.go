@@ -294,7 +294,11 @@ func (s *Server) accept(a *association, rq *pdu.AssociateRQ) error {
 		})
 	}
 	a.contexts = accepted(contexts)
-	s.tell(a, AssociationEvent{Contexts: contexts})
+	told := slices.Clone(contexts)
+	for i := range told {
+		told[i].AbstractSyntax = loggable(told[i].AbstractSyntax) // of a stranger it may be any text, of any length
+	}
+	s.tell(a, AssociationEvent{Contexts: told})
 	a.receiveUpTo(s.MaxPDULength)
 	return a.send(ac)
 }

@@ -70,8 +70,11 @@ func (s *statusCmd) Run(ctx context.Context, c *cli, tty console) error {
 	}
 	for _, to := range to.Destinations {
 		state := "up"
-		if !to.Up {
+		switch {
+		case !to.Up:
 			state = "down since " + to.Since.Format(clockTime) + ": " + oneLine(to.LastError)
+		case to.Since.IsZero():
+			state = "not asked since the start"
 		}
 		fmt.Fprintf(w, "destination %s\t%d waiting\t%d parked\t%s\n", to.Name, to.Counts.Pending, to.Counts.Parked, state)
 	}

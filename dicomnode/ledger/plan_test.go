@@ -70,7 +70,7 @@ func TestPlans(t *testing.T) {
 		{"studies of a patient", selectStudy + "WHERE " + remembered + " AND patient_id = ? ORDER BY stands_at DESC, id DESC LIMIT ? OFFSET ?", 3, true},
 		{"studies by accession", selectStudy + "WHERE " + remembered + " AND accession_number = ? ORDER BY stands_at DESC, id DESC LIMIT ? OFFSET ?", 3, true},
 		{"studies that wait", selectStudy + "INDEXED BY study_status WHERE " + remembered + " AND status = ? ORDER BY stands_at DESC, id DESC LIMIT ? OFFSET ?", 3, true},
-		{"studies by a search", selectStudy + "WHERE " + remembered + " AND id IN (" + searched + searchedPatients + ")", 8, false},
+		{"studies by a search", selectStudy + "WHERE " + remembered + " AND id IN (" + searched + searchedPatients + searchedName + ")", 8, false},
 		{"what was received since", receivedSince, 1, false},
 		{"what was analysed since", analysedSince, 1, false},
 		{"what was delivered since", deliveredSince, 2, false},

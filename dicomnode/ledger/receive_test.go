@@ -196,6 +196,9 @@ func TestStudies_filters(t *testing.T) {
 		if n == 2 {
 			r.Models = []string{"demo"}
 		}
+		if n == 4 {
+			r.Header.PatientName = "van der Berg^Jan"
+		}
 		receive(t, l, r)
 	}
 	for _, entry := range []string{"entry001", "entry003"} {
@@ -222,6 +225,10 @@ func TestStudies_filters(t *testing.T) {
 		{"search by patient", StudyFilter{Search: "P9", Patients: true}, []dicom.UID{"1.2.5"}},
 		{"search by name", StudyFilter{Search: "weiß anna", Patients: true}, []dicom.UID{"1.2.5"}},
 		{"search by name as written", StudyFilter{Search: "Weiß, A", Patients: true}, []dicom.UID{"1.2.5"}},
+		{"search by a name of two words", StudyFilter{Search: "van der  berg", Patients: true}, []dicom.UID{"1.2.4"}},
+		{"search by a name of three words and the given one", StudyFilter{Search: "Van der Berg j", Patients: true}, []dicom.UID{"1.2.4"}},
+		{"search by a name of three words as written", StudyFilter{Search: "van der Berg, Jan", Patients: true}, []dicom.UID{"1.2.4"}},
+		{"search by blanks", StudyFilter{Search: "  ", Patients: true}, nil},
 		{"search by another's name", StudyFilter{Search: "Weißer", Patients: true}, nil},
 		{"working", StudyFilter{Status: StudyWorking}, []dicom.UID{"1.2.2"}},
 		{"parked", StudyFilter{Status: StudyParked}, []dicom.UID{"1.2.5", "1.2.4"}},

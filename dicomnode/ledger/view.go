@@ -189,9 +189,12 @@ func (f StudyFilter) where() (string, []any, error) {
 	if f.Search != "" {
 		conditions, args = append(conditions, "id IN ("+searched+")"), append(args, f.Search, f.Search, f.Search, f.Search)
 		if f.Patients {
-			from, to := nameRange(f.Search)
-			conditions[len(conditions)-1] = "id IN (" + searched + searchedPatients + ")"
-			args = append(args, f.Search, f.Search, from, to)
+			begins := beginnings(f.Search)
+			conditions[len(conditions)-1] = "id IN (" + searched + searchedPatients + strings.Repeat(searchedName, len(begins)) + ")"
+			args = append(args, f.Search, f.Search)
+			for _, name := range begins {
+				args = append(args, name, name+string(utf8.MaxRune))
+			}
 		}
 	}
 	switch f.Status {
@@ -219,20 +222,28 @@ func (f StudyFilter) count(where string, args []any) (string, []any) {
 const (
 	searched = `SELECT id FROM study WHERE study_instance_uid = ? UNION SELECT id FROM study WHERE accession_number = ?
 		UNION SELECT study FROM instance WHERE sop_instance_uid = ? UNION SELECT study FROM object WHERE sop_instance_uid = ?`
-	searchedPatients = ` UNION SELECT id FROM study WHERE patient_id = ? UNION SELECT study FROM gate WHERE patient_id = ?
-		UNION SELECT id FROM study WHERE patient_name COLLATE NOCASE >= ? AND patient_name COLLATE NOCASE < ? AND ` + remembered
+	searchedPatients = ` UNION SELECT id FROM study WHERE patient_id = ? UNION SELECT study FROM gate WHERE patient_id = ?`
+	searchedName     = ` UNION SELECT id FROM study WHERE patient_name COLLATE NOCASE >= ? AND patient_name COLLATE NOCASE < ? AND ` + remembered
 )
 
-// nameRange is from where up to where names begin as text does: a blank or a comma stands between family and given name (PS3.5 6.2.1).
-func nameRange(text string) (from, to string) {
-	family, given, two := strings.Cut(text, ",")
-	if !two {
-		family, given, two = strings.Cut(text, " ")
+// mostBlanks is at how many blanks of a name that is searched the given name may begin.
+const mostBlanks = 4
+
+// beginnings are what a name that text is the beginning of may begin with as it is written (PS3.5 6.2.1): a comma, or one of the blanks,
+// stands between family and given name. A family name may have blanks of its own.
+func beginnings(text string) []string {
+	if family, given, two := strings.Cut(text, ","); two {
+		return []string{strings.TrimSpace(family) + "^" + strings.TrimSpace(given)}
 	}
-	if from = strings.TrimSpace(family); two {
-		from += "^" + strings.TrimSpace(given)
+	words := strings.Fields(text)
+	if len(words) == 0 {
+		return nil
 	}
-	return from, from + string(utf8.MaxRune)
+	all := []string{strings.Join(words, " ")}
+	for i := 1; i < len(words) && i <= mostBlanks; i++ {
+		all = append(all, strings.Join(words[:i], " ")+"^"+strings.Join(words[i:], " "))
+	}
+	return all
 }
 
 // index is that of the order in which the studies of a filter stand, where the planner would rather go over all that are newer.

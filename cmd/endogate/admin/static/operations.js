@@ -30,7 +30,8 @@ export function expires(at, reason) {
   return [time(at), left < 30 * 86400 ? h("div", { class: "bad" }, left < 0 ? t("operations.expired") : t("operations.expires-in", { span: span(left) })) : null];
 }
 
-export const up = (d) => d.up ? chip({ up: ["good", "✓", t("operations.up")] }, "up") : chip({ down: ["bad", "!", t("operations.down")] }, "down");
+// up says whether a destination answers, where it has been asked since the start.
+export const up = (d) => d.up && !d.since ? chip({ unasked: ["plain", "·", t("operations.unasked")] }, "unasked") : d.up ? chip({ up: ["good", "✓", t("operations.up")] }, "up") : chip({ down: ["bad", "!", t("operations.down")] }, "down");
 
 export function operationsView() {
   const flow = slot("section", { class: "card" }), waits = slot("section", { class: "card" }), room = slot("section", { class: "card" }), to = slot("section", { class: "card" }),
