@@ -36,7 +36,7 @@ func (r Repetition) XCN() Identifier {
 // NDL reads a person such as in OBR-32 (HL7 2.5.1 2.A.47), whose identifier and name are the parts of the first component (CNN); where
 // that has none, the components of XCN, as many write it.
 func (r Repetition) NDL() (Identifier, string) {
-	if r.Get("1.2") == "" && r.Get("1.3") == "" && (r.Get("3") != "" || r.Get("2") != "" && !digits(r.Get("2"))) {
+	if r.Get("1.2") == "" && r.Get("1.3") == "" && (said(r.Get("2")) || said(r.Get("3"))) {
 		return r.XCN(), PNOfXCN([]Repetition{r})
 	}
 	var parts []string
@@ -46,8 +46,8 @@ func (r Repetition) NDL() (Identifier, string) {
 	return Identifier{ID: r.Get("1.1"), Namespace: r.Get("1.9"), UniversalID: r.Get("1.10")}, strings.TrimRight(strings.Join(parts, "^"), "^")
 }
 
-// digits says whether s begins as a time does, which follows a CNN.
-func digits(s string) bool { return len(s) >= 4 && strings.Trim(s[:4], "0123456789") == "" }
+// said says whether s is there and no time, such as follows a CNN.
+func said(s string) bool { return s != "" && (len(s) < 4 || strings.Trim(s[:4], "0123456789") != "") }
 
 // EI reads an entity identifier such as ORC-2 and OBR-18.
 func (r Repetition) EI() Identifier {

@@ -101,6 +101,7 @@ func TestNDL(t *testing.T) {
 		{"as HL7 has it", "4711&Meier&Anna&&Jr&Dr&&&HOSP&1.2.3&ISO^20260301080000^20260301090000", hl7.Identifier{ID: "4711", Namespace: "HOSP", UniversalID: "1.2.3"}, "Meier^Anna^^Dr^Jr"},
 		{"a name alone", "&Meier", hl7.Identifier{}, "Meier"},
 		{"an identifier and a time", "4711^20260301", hl7.Identifier{ID: "4711"}, ""},
+		{"an identifier and two times", "4711^20260301^20260302", hl7.Identifier{ID: "4711"}, ""},
 		{"as XCN", "4711^Meier^Anna^^^Dr^^^HOSP", hl7.Identifier{ID: "4711", Namespace: "HOSP"}, "Meier^Anna^^Dr"},
 		{"as XCN without an identifier", "^Meier^Anna", hl7.Identifier{}, "Meier^Anna"},
 		{"free text", "Dr Meier", hl7.Identifier{ID: "Dr Meier"}, ""},
