@@ -152,12 +152,15 @@ func (n *newest) take(ctx context.Context) (shot video.Shot, dropped int, ok boo
 // analyse has the model say what there is in the frames that come.
 func (w *Watch) analyse(ctx context.Context, box *newest) error {
 	rule, classes := w.Model.Watching()
-	over := rule.Follow(classes)
+	over, connection := rule.Follow(classes), 0
 	var present []analysis.Present
 	for {
 		shot, dropped, ok := box.take(ctx)
 		if !ok {
 			return nil
+		}
+		if shot.Connection != connection { // perhaps of another patient: nothing of before persists
+			over, present, connection = rule.Follow(classes), nil, shot.Connection
 		}
 		span := analysis.Still(shot.Number)
 		span.Start = shot.Time

@@ -93,6 +93,29 @@ func TestWatch_newestFirst(t *testing.T) {
 	assert.Equal(t, shown[1].RGBA.At(90, 4), drawn.At(90, 4), "and nothing here")
 }
 
+// What persisted before a source was gone does not when it is there again: it may be of another patient. A frame that is discounted says nothing new, then either.
+func TestWatch_anotherConnection(t *testing.T) {
+	var shown [][]analysis.Present
+	done := make(chan struct{})
+	w := Watch{Model: watcher{func(context.Context, int) error { return nil }}, Show: func(f Frame) { shown = append(shown, f.Present); done <- struct{}{} }}
+	box := newest{come: make(chan struct{}, 1)}
+	var analysing sync.WaitGroup
+	analysing.Go(func() { assert.NoError(t, w.analyse(t.Context(), &box)) })
+	grey := image.NewRGBA(image.Rect(0, 0, 96, 64))
+	for i, s := range []video.Shot{{Connection: 1, RGBA: mucosa(200)}, {Connection: 1, RGBA: mucosa(200)}, {Connection: 1, RGBA: grey}, {Connection: 2, RGBA: grey}, {Connection: 2, RGBA: mucosa(200)}} {
+		s.Number = i + 1
+		box.put(s)
+		<-done
+	}
+	box.end()
+	analysing.Wait()
+	require.Len(t, shown, 5)
+	assert.Len(t, shown[1], 1)
+	assert.Len(t, shown[2], 1, "a discounted frame changes nothing")
+	assert.Empty(t, shown[3], "of the connection before")
+	assert.Empty(t, shown[4])
+}
+
 // A file is watched to its end: every frame was either analysed or dropped, and the last one was analysed.
 func TestWatch_file(t *testing.T) {
 	installed.Require(t, "ffmpeg")

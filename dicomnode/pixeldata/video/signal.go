@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"endogate/dicomnode/failure"
@@ -44,6 +45,8 @@ type Shot struct {
 	// Time is when it is shown, by the source's clock, since the first frame of its connection.
 	Time time.Duration
 	At   time.Time // when it had come out of the decoder
+	// Connection is from 1: what a source shows when it is there again may be another examination.
+	Connection int
 	*image.RGBA
 }
 
@@ -130,11 +133,11 @@ func (s Signal) Watch(ctx context.Context, take func(Shot)) error {
 		waits.Backoff = defaultWait
 	}
 	number := 0
-	for {
+	for connection := 1; ; connection++ {
 		before := number
 		err := s.connection(ctx, func(shot Shot) {
 			number++
-			shot.Number = number
+			shot.Number, shot.Connection = number, connection
 			take(shot)
 		})
 		switch {
@@ -162,8 +165,8 @@ func (s Signal) connection(ctx context.Context, take func(Shot)) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stall := cmp.Or(s.Stall, defaultStall)
-	stalled := false
-	watchdog := time.AfterFunc(stall, func() { stalled = true; cancel() })
+	var stalled atomic.Bool
+	watchdog := time.AfterFunc(stall, func() { stalled.Store(true); cancel() })
 	defer watchdog.Stop()
 	if s.Listen {
 		watchdog.Stop() // nobody knows when somebody will send
@@ -199,7 +202,7 @@ func (s Signal) connection(ctx context.Context, take func(Shot)) error {
 	waited := child.Wait()
 	watchdog.Stop()
 	switch {
-	case stalled:
+	case stalled.Load():
 		return fmt.Errorf("%w: no frame has come for %s", ErrSource, stall)
 	case cancelled:
 		return nil
