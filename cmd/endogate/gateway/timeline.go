@@ -13,6 +13,7 @@ import (
 	"endogate/dicomnode/ledger"
 	"endogate/explain/picture"
 	"endogate/inference/analysis"
+	"endogate/reports/pdf"
 )
 
 // timelines draws what models said of videos over time.
@@ -43,15 +44,22 @@ func (t timelines) of(ctx context.Context, study, instance dicom.UID, model stri
 	}
 	drawn := t.line(videos[i], results)
 	drawn.Light = paper
-	keys := videos[i].Moving.KeyFrames
-	for _, k := range evenly(keys, picture.MostMarks) {
-		mark := picture.Mark{At: k.At, Caption: []string{fmt.Sprintf("%d  %s", k.Frame, analysis.Clock(k.At)), k.Class, fmt.Sprintf("p = %.2f", k.Probability)}}
-		if mark.Frame, err = t.frame(ctx, instance, k.Frame); err != nil && ctx.Err() != nil {
-			return nil, err
-		}
-		drawn.Marks = append(drawn.Marks, mark)
+	if drawn.Marks, err = t.marks(ctx, instance, videos[i].Moving.KeyFrames, paper); err != nil {
+		return nil, err
 	}
 	return drawn.Draw(), nil
+}
+
+// marks are key frames with their pictures. One that cannot be had leaves its place empty; on paper, which may be signed, only one that is gone does.
+func (t timelines) marks(ctx context.Context, instance dicom.UID, keys []analysis.KeyFrame, paper bool) (all []picture.Mark, err error) {
+	for _, k := range evenly(keys, picture.MostMarks) {
+		mark := picture.Mark{At: k.At, Caption: []string{fmt.Sprintf("%d  %s", k.Frame, analysis.Clock(k.At)), k.Class, fmt.Sprintf("p = %.2f", k.Probability)}}
+		if mark.Frame, err = t.frame(ctx, instance, k.Frame); err != nil && (ctx.Err() != nil || paper && !errors.Is(err, pdf.ErrNoPicture)) {
+			return nil, err
+		}
+		all = append(all, mark)
+	}
+	return all, nil
 }
 
 // evenly are so many of the key frames, spread over all.
