@@ -217,7 +217,22 @@ func TestDraftPage_lostConnection(t *testing.T) {
 	p.until(`document.querySelector(".saved").innerText.includes("the gateway does not answer")`)
 	p.down.Store(false)
 	p.saved(t, "1.2") // by itself
-	require.Equal(t, "Well now", p.sectionText("history"))
+
+	leaves := func() bool {
+		return !eval[bool](p.browser, `(() => { const e = new Event("beforeunload", { cancelable: true }); dispatchEvent(e); return e.defaultPrevented; })()`)
+	}
+	require.True(t, leaves(), "all is saved")
+	p.down.Store(true)
+	p.do(chromedp.Focus(chromedp.CSS("#section-history")), chromedp.KeyEvent(kb.End), chromedp.KeyEvent("and then"))
+	p.do(chromedp.Evaluate[chromedp.Void](`location.hash = "#/system"`))
+	p.until(`!document.querySelector(".draft-page")`)
+	require.False(t, leaves(), "asked from another view, too")
+	p.down.Store(false)
+	p.do(chromedp.Evaluate[chromedp.Void](`location.hash = "#/draft/2.25.1001"`))
+	p.until(`document.querySelector("#section-history")?.value.endsWith("and then")`)
+	eval[bool](p.browser, `(document.querySelector("#save-now")?.click(), true)`)
+	p.saved(t, "1.3")
+	require.Regexp(t, "^Well now ?and then$", p.sectionText("history"))
 	require.Equal(t, draft.Accepted, p.newest().Findings[0].Decision)
 }
 
@@ -235,6 +250,35 @@ func TestDraftPage_refused(t *testing.T) {
 	p.do(chromedp.KeyEvent("short"), chromedp.KeyEvent("\r", chromedp.KeyModifiers(chromedp.ModifierCtrl)))
 	p.saved(t, "1.2")
 	require.Equal(t, "short", p.sectionText("history"))
+
+	eval[bool](p.browser, `(document.querySelector("[id^=modify-]").click(), document.querySelector("[id^=text-]").focus(), document.querySelector("[id^=text-]").setRangeText("z".repeat(17000)), true)`)
+	p.do(chromedp.KeyEvent("y"), chromedp.KeyEvent("\r", chromedp.KeyModifiers(chromedp.ModifierCtrl)))
+	p.until(`document.querySelector(".saved").innerText.includes("longer than 16384 bytes")`)
+	p.do(chromedp.KeyEvent("a"))
+	p.until(`document.querySelectorAll(".draft-finding .tag.finding").length === 2`)
+	require.Equal(t, 17001, eval[int](p.browser, `document.querySelector("[id^=text-]").value.length`), "a remark that is refused is there")
+	eval[bool](p.browser, `(document.querySelector("[id^=modify-]").click(), document.querySelector("[id^=text-]").select(), document.querySelector("[id^=text-]").focus(), true)`)
+	p.do(chromedp.KeyEvent("flat"), chromedp.KeyEvent("\r", chromedp.KeyModifiers(chromedp.ModifierCtrl)))
+	p.saved(t, "1.3")
+	require.Equal(t, "flat", p.newest().Findings[0].Text)
+	require.Equal(t, draft.Accepted, p.newest().Findings[1].Decision)
+}
+
+// Who signs, signs the version that the dialog names: what comes while it is open is refused, and shown.
+func TestDraftPage_signsWhatWasRead(t *testing.T) {
+	p := openDraft(t)
+	p.opened(t)
+	eval[bool](p.browser, `(sessionStorage.setItem("endogate-author", "Dr Weiß"), true)`)
+	p.do(chromedp.KeyEvent("s"))
+	p.see("#act-yes")
+	require.Contains(t, p.text(".act"), "Sign version 1.1?")
+	text := "Theirs: on apixaban"
+	p.edit(t, "Dr No", draft.Edit{Op: draft.OpSection, Section: "history", Text: &text})
+	p.eager()
+	p.until(`document.querySelector(".draft-bar").innerText.includes("1.2")`)
+	p.click("#act-yes")
+	p.until(`document.querySelector(".saved").innerText.includes("version 1.2 is there by now")`)
+	require.Equal(t, draft.Standing("draft"), p.newest().Standing)
 }
 
 // Frames are dragged from the strip onto a finding and among the key images, which are put in another order and taken out.
@@ -416,6 +460,16 @@ func TestDraftPage_roles(t *testing.T) {
 	require.False(t, eval[bool](b, `!!document.querySelector("#sign, #withdraw, #undo, [id^=accept-], #add-finding, #choose, .draft-sections textarea:not([readonly])")`))
 	b.click("#who button")
 	b.see("[name=name]")
+
+	enter(access.Clinician)
+	b.visit(draftPage, "#sign")
+	b.do(chromedp.Evaluate[chromedp.Void](`sessionStorage.setItem("endogate-draft/clinician/2.25.1001", JSON.stringify({ number: 1, version: 1, edits: [{ op: "section", section: "history", text: "not saved" }] }))`))
+	b.click("#who button")
+	b.see("#act-yes")
+	require.Contains(t, b.text(".act"), "Discard what you have not saved?")
+	b.click("#act-yes")
+	b.see("[name=name]")
+	require.Zero(t, eval[int](b, `Object.keys(sessionStorage).length`), "who comes next finds nothing")
 
 	enter(access.Clinician)
 	b.visit(draftPage, "#sign")

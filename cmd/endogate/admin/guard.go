@@ -18,6 +18,25 @@ import (
 // ActionHeader, with any value, marks a POST as meant: a web page of another origin cannot set it.
 const ActionHeader = "X-Endogate-Action"
 
+// PersonHeader names, percent-encoded, whom the page was drawn for that asks; empty where nobody had signed in.
+const PersonHeader = "X-Endogate-Person"
+
+// same refuses what is asked by a page that was drawn for somebody else: since then, another person has signed in, in another tab of
+// the browser, and would be recorded for it.
+func (s *Server) same(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		if said := c.Request().Header.Values(PersonHeader); len(said) > 0 {
+			if name, err := url.PathUnescape(said[0]); err != nil || name != s.who(c).Name {
+				return &fault{
+					Code: http.StatusConflict, What: "nothing was done", Why: "the page was opened by somebody else than who is signed in now",
+					Next: "load the page anew",
+				}
+			}
+		}
+		return next(c)
+	}
+}
+
 // contentSecurityPolicy allows the page's own files and nothing else: no inline script or style, no other
 // origin, no framing, and no string that becomes markup. A form goes to this server, which the sign-in is, and a frame holds the PDF beside
 // a draft.

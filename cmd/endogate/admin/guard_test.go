@@ -15,3 +15,12 @@ func TestKnownHost(t *testing.T) {
 		require.Equal(t, want, knownHost(host, hosts), host)
 	}
 }
+
+// A page that was drawn for one person does nothing in the name of another, who has signed in since in another tab.
+func TestDrawnForAnother(t *testing.T) {
+	s := newServer(t, newHospital(t))
+	for name, code := range map[string]int{"": 200, "Anna": 409, "%zz": 409} {
+		w := ask(s.Handler(), "POST", "/api/v1/parked/delivery-42/retry", ActionHeader, "1", PersonHeader, name)
+		require.Equal(t, code, w.Code, "%q: %s", name, w.Body)
+	}
+}

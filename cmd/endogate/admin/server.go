@@ -161,7 +161,7 @@ func (s *Server) router() *echo.Echo {
 	if s.SignIn != nil {
 		e.Use(echo.WrapMiddleware(s.SignIn.sessions.LoadAndSave))
 	}
-	e.Use(s.identified, s.allowed, s.trailed)
+	e.Use(s.identified, s.allowed, s.trailed, s.same)
 
 	e.Match([]string{http.MethodGet, http.MethodHead}, "/healthz", s.healthz)
 	e.Match([]string{http.MethodGet, http.MethodHead}, "/readyz", s.readyz)

@@ -9,10 +9,15 @@ export class Fault extends Error {
   }
 }
 
+// acting says whom the page was drawn for. Where another one has signed in since, in another tab, the gateway does nothing that this page asks.
+let person;
+export const acting = (name) => { person = encodeURIComponent(name); };
+
 async function request(method, path, signal, said, cache = "no-store", match = "") {
   const headers = { Accept: "application/json" };
   if (match) headers["If-Match"] = match;
   if (method !== "GET") headers["X-Endogate-Action"] = "1";
+  if (method !== "GET" && person !== undefined) headers["X-Endogate-Person"] = person;
   const sent = said === undefined || said instanceof Blob ? said : JSON.stringify(said);
   if (typeof sent === "string") headers["Content-Type"] = "application/json";
   let answer;

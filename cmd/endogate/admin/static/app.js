@@ -1,5 +1,5 @@
 // The page: one view at a time, chosen by the part of the address behind #.
-import { get, poll } from "./api.js";
+import { acting, get, poll } from "./api.js";
 import { h, slot } from "./dom.js";
 import { bytes } from "./format.js";
 import { named, t } from "./words.js";
@@ -17,7 +17,9 @@ import { findView } from "./find.js";
 import { auditView } from "./audit.js";
 import { peopleView } from "./people.js";
 import { reviewsView } from "./reviews.js";
-import { draftView } from "./draftpage.js";
+import { forgotten, unsaved } from "./desk.js";
+import { confirmed } from "./draftacts.js";
+import { authorPlace, draftView } from "./draftpage.js";
 import { frameView } from "./dissect.js";
 import { tryView } from "./try.js";
 import { liveView } from "./live.js";
@@ -77,7 +79,10 @@ function problem(e) {
 get("/api/v1/live").then(({ signals }) => { document.getElementById("nav-live").hidden = !signals.length; }, () => {});
 
 // Who has signed in can sign out; what the role may not is refused by the gateway, not by the page.
+let person = "";
 get("/api/v1/me").then((me) => {
+  person = me.name;
+  acting(person);
   document.getElementById("nav-people").hidden = !me.rights.includes("administer");
   document.getElementById("nav-reviews").hidden = !me.rights.includes("identify");
   if (!me.signed_in) return;
@@ -139,7 +144,17 @@ document.getElementById("find").addEventListener("submit", (e) => {
   if (text) location.hash = `#/find?${new URLSearchParams({ q: text })}`;
 });
 
-document.getElementById("who").addEventListener("submit", () => sessionStorage.clear()); // who comes next at this browser finds nothing
+// What somebody wrote and has not saved goes when the tab is closed, from whichever view, which is asked about, or when they sign out: who comes next at this browser finds nothing.
+addEventListener("beforeunload", (e) => { if (unsaved(person)) e.preventDefault(); });
+document.getElementById("who").addEventListener("submit", async (e) => {
+  e.preventDefault();
+  const form = e.target;
+  if (unsaved(person) && !await confirmed({ title: t("report.discard.title"), said: [t("report.discard.said")], yes: t("frame.sign-out"), danger: true })) return;
+  current?.stop();
+  forgotten(person);
+  sessionStorage.removeItem(authorPlace);
+  form.submit();
+});
 
 addEventListener("hashchange", () => { show(); main.focus({ preventScroll: true }); scrollTo(0, 0); });
 show();

@@ -4,12 +4,17 @@
 import { Fault, change, get } from "./api.js";
 
 export const versionOf = (d) => `${d.number}.${d.version}`;
+const places = (name) => `endogate-draft/${name}/`;
+const stored = (name) => Object.keys(sessionStorage).filter((k) => k.startsWith(places(name)));
+// unsaved says whether somebody has written in any draft what is kept in this tab alone; forgotten leaves that away.
+export const unsaved = (name) => stored(name).length > 0;
+export const forgotten = (name) => stored(name).forEach((k) => sessionStorage.removeItem(k));
 const editable = (d) => d.standing === "draft" || d.standing === "amending";
 
 // openDesk returns the desk for a study; me is who asks (/api/v1/me), named resolves to who a person without sign-in says to be, and
 // changed is called whenever something is to be drawn anew.
 export function openDesk(uid, me, named, changed) {
-  const path = `/api/v1/studies/${encodeURIComponent(uid)}/draft`, place = `endogate-draft/${me.name}/${uid}`;
+  const path = `/api/v1/studies/${encodeURIComponent(uid)}/draft`, place = places(me.name) + uid;
   const kept = JSON.parse(sessionStorage.getItem(place) || "null");
   let edits = kept?.edits || [], sending = [], saving = null;
   const desk = {
@@ -90,11 +95,17 @@ export function openDesk(uid, me, named, changed) {
         await meet(await get(path));
       }
     },
+    // settled saves all edits, and says whether all are in the newest version: what is asked about a version as a whole is about what can be read of it.
+    async settled() {
+      await desk.save();
+      return !desk.unsaved;
+    },
     // undo makes a version that is as an earlier one was.
     undo: (version) => act("PATCH", path, version ? { edits: [{ op: "undo", version }] } : { edits: [{ op: "undo" }] }),
-    sign: () => act("POST", `${path}/sign`, {}),
-    amend: (reason) => act("POST", `${path}/amend`, { reason }),
-    withdraw: (reason) => act("POST", `${path}/withdraw`, { reason }),
+    // Who signs, amends or withdraws does it to the version that they were asked about, whatever has come since.
+    sign: (version) => act("POST", `${path}/sign`, {}, version),
+    amend: (version, reason) => act("POST", `${path}/amend`, { reason }, version),
+    withdraw: (version, reason) => act("POST", `${path}/withdraw`, { reason }, version),
   };
   return desk;
 
@@ -114,7 +125,13 @@ export function openDesk(uid, me, named, changed) {
     const last = edits.at(-1);
     if (e.op === "section" || e.op === "order" && last?.op === "order") edits = edits.filter((o) => !same(o));
     else if (/^(accept|reject)$/.test(e.op) && /^(accept|reject)$/.test(last?.op) && last.finding === e.finding) edits = edits.slice(0, -1);
-    else if (e.op === "change" && last?.op === "change" && last.finding === e.finding) e = { ...edits.pop(), ...e };
+    else if (e.op === "change") {
+      const before = edits.findLast((o) => o.finding === e.finding && o.op !== "choose");
+      if (before?.op === "change") {
+        edits = edits.filter((o) => o !== before);
+        e = { ...before, ...e };
+      }
+    }
     edits = [...edits, e];
   }
 
@@ -158,7 +175,7 @@ export function openDesk(uid, me, named, changed) {
     } catch (e) {
       if (!(e instanceof Fault)) throw e;
       const bad = e.status === 422 ? Number(/^edit (\d+) /.exec(e.why)?.[1]) : 0;
-      back(sending.filter((s, i) => i !== bad - 1 || s.op === "section")); // one that cannot be made would keep all from being made
+      back(sending.filter((s, i) => i !== bad - 1 || /^(section|change)$/.test(s.op))); // one that cannot be made would keep all from being made, but what somebody wrote is theirs to mend
       desk.lost = e.status === 0;
       desk.fault = desk.lost ? null : e;
       if (e.status === 412 || e.status === 409) await meet(await get(path));
@@ -166,13 +183,12 @@ export function openDesk(uid, me, named, changed) {
   }
 
   // act does what is about a version as a whole, once all edits are in it. It resolves to whether it was done.
-  async function act(method, to, body) {
-    await desk.save();
-    if (desk.unsaved) return false; // and it is said why
+  async function act(method, to, body, version) {
+    if (!await desk.settled()) return false; // and it is said why
     const whole = await by(body);
     if (!whole) return false;
     try {
-      desk.doc = await change(method, to, versionOf(desk.doc), whole);
+      desk.doc = await change(method, to, version || versionOf(desk.doc), whole);
       settle();
       return true;
     } catch (e) {

@@ -26,31 +26,39 @@ export const open = (d) => ({
   sections: d.sections.filter((s) => s.text.includes(todo)).length,
 });
 
-export function sign(desk, me) {
+export async function sign(desk, me) {
+  if (!await desk.settled()) return;
   const left = open(desk.doc), version = versionOf(desk.doc);
-  return confirmed({
+  const yes = await confirmed({
     title: t("report.sign.title", { version }), yes: t("report.sign"), said: [
       t("report.sign.makes"), desk.doc.standing === "amending" ? t("report.sign.sends-again") : t("report.sign.sends"),
       left.findings ? t("report.sign.undecided", { n: left.findings }) : t("report.sign.decided"),
       left.sections ? t("report.sign.open", { n: left.sections }) : null,
       me.signed_in ? t("report.sign.as", { name: me.name }) : t("report.sign.unknown"),
     ],
-  }).then((yes) => yes && desk.sign());
+  });
+  if (yes) await desk.sign(version);
 }
 
 // opens says what an amendment of d begins.
 export const opens = (d) => d.standing === "withdrawn" ? t("report.amend.anew", { version: versionOf(d) }) : t("report.amend.opens", { version: versionOf(d) });
 
-export function amend(desk) {
-  return confirmed({
-    title: t("report.amend.title", { version: versionOf(desk.doc) }), yes: t("report.amend"), reason: true,
+export async function amend(desk) {
+  if (!await desk.settled()) return;
+  const version = versionOf(desk.doc);
+  const reason = await confirmed({
+    title: t("report.amend.title", { version }), yes: t("report.amend"), reason: true,
     said: [opens(desk.doc), t("report.amend.until")],
-  }).then((reason) => reason && desk.amend(reason));
+  });
+  if (reason) await desk.amend(version, reason);
 }
 
-export function withdraw(desk) {
-  return confirmed({
-    title: t("report.withdraw.title", { version: versionOf(desk.doc) }), yes: t("report.withdraw"), danger: true, reason: true,
+export async function withdraw(desk) {
+  if (!await desk.settled()) return;
+  const version = versionOf(desk.doc);
+  const reason = await confirmed({
+    title: t("report.withdraw.title", { version }), yes: t("report.withdraw"), danger: true, reason: true,
     said: [t("report.withdraw.makes"), desk.doc.standing === "draft" ? t("report.withdraw.draft") : t("report.withdraw.sends"), t("report.withdraw.after")],
-  }).then((reason) => reason && desk.withdraw(reason));
+  });
+  if (reason) await desk.withdraw(version, reason);
 }

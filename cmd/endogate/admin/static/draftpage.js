@@ -14,7 +14,7 @@ import { createSections } from "./draftsections.js";
 
 const tones = { draft: ["warn", "◔"], amending: ["warn", "◔"], signed: ["good", "✓"], amended: ["good", "✓"], withdrawn: ["bad", "×"] };
 const oneKey = "endogate-one-key"; // whether single keys act, which somebody who dictates turns off
-const authorPlace = "endogate-author";
+export const authorPlace = "endogate-author";
 
 export function draftView({ uid }) {
   let me, desk, doc, merge, findings, images, sections, history, codes = { findings: [], sites: [] }, now = "", order = [], shown = false, asked = null;
@@ -118,9 +118,7 @@ export function draftView({ uid }) {
     e.preventDefault();
     act();
   };
-  const leaving = (e) => { if (desk?.unsaved) e.preventDefault(); };
   document.addEventListener("keydown", keys);
-  addEventListener("beforeunload", leaving);
 
   function build() {
     const changed = () => draw();
@@ -210,7 +208,7 @@ export function draftView({ uid }) {
   return {
     title: () => desk?.doc ? t("report.title", { name: personName(desk.doc.patient.name) }) : t("report.draft"),
     interval: () => desk?.doc ? 5000 : 3000,
-    stop() { document.removeEventListener("keydown", keys); removeEventListener("beforeunload", leaving); },
+    stop() { document.removeEventListener("keydown", keys); },
     el,
     async read(signal) {
       if (!desk) {
