@@ -98,3 +98,9 @@ while read -r purpose name version _ sha512 path target <&3; do
 	build* | "test --test") from_npm "$name" "$version" "$sha512" "$path" "$target" ;;
 	esac
 done 3< <(grep -v '^#' deploy/npm.txt)
+
+# The bill of materials is held against all modules that tests and tools need, and fetches none itself.
+if [ "${1-}" = --test ]; then
+	GOOS=linux GOARCH=amd64 CGO_ENABLED=1 GOFLAGS=-mod=readonly go list -deps -test ./... tool >/dev/null ||
+		die "not all modules could be fetched; is the module proxy reachable?"
+fi
