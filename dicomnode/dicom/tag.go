@@ -114,6 +114,7 @@ const (
 	LossyImageCompressionRatio               Tag = 0x00282112
 	LossyImageCompressionMethod              Tag = 0x00282114
 	RequestAttributesSequence                Tag = 0x00400275
+	AcquisitionContextSequence               Tag = 0x00400555
 	ContentSequence                          Tag = 0x0040A730
 	ExtendedOffsetTable                      Tag = 0x7FE00001
 	ExtendedOffsetTableLengths               Tag = 0x7FE00002

@@ -58,6 +58,7 @@ type signal struct {
 const (
 	mostFollow  = 32
 	screenWidth = 960 // pixels of a picture
+	captureAge  = 3 * time.Second
 )
 
 // signalWaits are between tries of a signal whose model or decoder has failed.
@@ -134,10 +135,11 @@ func (s *signal) frame(f live.Frame) {
 	s.more()
 }
 
+// lost forgets the last frame, too: who looks next may have another patient before the camera.
 func (s *signal) lost(why string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.state.Up, s.state.Why = false, why
+	s.last, s.state.Up, s.state.Why = nil, false, why
 	s.more()
 }
 
@@ -258,8 +260,8 @@ func (s *signals) Capture(ctx context.Context, name, accession string, by draft.
 	if err != nil {
 		return none, err
 	}
-	if state, _, _ := one.now(); !state.Up {
-		return none, fmt.Errorf("%w: the picture is old, as the signal is gone: %s", admin.ErrGone, state.Why)
+	if age := time.Since(last.At); age > captureAge {
+		return none, fmt.Errorf("%w: the last frame is %s old, the signal has stopped; capture again once it is there", admin.ErrGone, age.Round(time.Second))
 	}
 	if err := s.admit(); err != nil {
 		return none, err
@@ -325,17 +327,24 @@ func (c captured) dataset(ids dicom.SOPInstance) dicom.Dataset {
 	}
 	day, at := c.at.Format("20060102"), c.at.Format("150405.000000")
 	o := c.order
+	begunDay, begunAt := day, "" // of the study: the same in each of its images
+	if len(o.Steps) > 0 && !o.Steps[0].StartsAt.IsZero() {
+		begunDay, begunAt = o.Steps[0].StartsAt.Format("20060102"), o.Steps[0].StartsAt.Format("150405")
+	}
 	ds := dicom.Dataset{
 		dicom.ImageType: dicom.Text{"ORIGINAL", "PRIMARY"}, dicom.SOPClassUID: dicom.Text{string(ids.SOPClassUID)}, dicom.SOPInstanceUID: dicom.Text{string(ids.SOPInstanceUID)},
-		dicom.StudyDate: dicom.Text{day}, dicom.StudyTime: dicom.Text{at}, dicom.ContentDate: dicom.Text{day}, dicom.ContentTime: dicom.Text{at},
+		dicom.StudyDate: dicom.Text{begunDay}, dicom.StudyTime: text(begunAt), dicom.ContentDate: dicom.Text{day}, dicom.ContentTime: dicom.Text{at},
 		dicom.AcquisitionDateTime: dicom.Text{day + at}, dicom.AccessionNumber: dicom.Text{o.Accession}, dicom.Modality: dicom.Text{"ES"},
 		dicom.Manufacturer: dicom.Text{"endogate"}, dicom.ReferringPhysicianName: text(o.Referrer), dicom.StationName: dicom.Text{string(c.signal.cfg.CallingAE)},
 		dicom.PatientName: text(o.Patient.Name), dicom.PatientID: text(o.Patient.ID), dicom.PatientBirthDate: text(o.Patient.BirthDate), dicom.PatientSex: text(o.Patient.Sex),
 		dicom.StudyInstanceUID: dicom.Text{string(ids.StudyInstanceUID)}, dicom.SeriesInstanceUID: dicom.Text{string(ids.SeriesInstanceUID)},
-		dicom.StudyID: text(o.RequestedProcedureID), dicom.SeriesNumber: dicom.Ints{1}, dicom.InstanceNumber: dicom.Ints{c.frame.Number}, dicom.PatientOrientation: dicom.Text{},
+		dicom.StudyID: text(o.RequestedProcedureID), dicom.SeriesNumber: dicom.Ints{1}, dicom.InstanceNumber: dicom.Ints{c.frame.Number}, dicom.PatientOrientation: dicom.Text{}, dicom.Laterality: dicom.Text{},
 		dicom.SamplesPerPixel: dicom.Ints{3}, dicom.PhotometricInterpretation: dicom.Text{"RGB"}, dicom.PlanarConfiguration: dicom.Ints{0},
 		dicom.Rows: dicom.Ints{size.Y}, dicom.Columns: dicom.Ints{size.X}, dicom.BitsAllocated: dicom.Ints{8}, dicom.BitsStored: dicom.Ints{8},
-		dicom.HighBit: dicom.Ints{7}, dicom.PixelRepresentation: dicom.Ints{0}, dicom.LossyImageCompression: dicom.Text{"01"}, dicom.PixelData: dicom.Bytes(rgb),
+		dicom.HighBit: dicom.Ints{7}, dicom.PixelRepresentation: dicom.Ints{0},
+		// What was before the stream is not known: 1 is the ratio that is not wrong.
+		dicom.LossyImageCompression: dicom.Text{"01"}, dicom.LossyImageCompressionRatio: dicom.Text{"1"}, dicom.AcquisitionContextSequence: dicom.Items{},
+		dicom.PixelData: dicom.Bytes(rgb),
 	}
 	if o.Patient.Authority != "" {
 		ds[dicom.IssuerOfPatientID] = dicom.Text{o.Patient.Authority}
