@@ -40,6 +40,17 @@ var ofKind = []struct {
 	{"tls", []Kind{KindDICOM, KindHL7, KindFHIR, KindWebhook, KindEmail}, func(d Destination) bool { return d.TLS != ClientTLS{} }},
 }
 
+// Where is the destination's address for people to read: of a webhook without its path, which may be all that keeps others from it.
+func (d Destination) Where() string {
+	switch {
+	case d.Address != "":
+		return d.Address
+	case d.Kind == KindWebhook:
+		return withoutPath(d.URL)
+	}
+	return d.URL
+}
+
 func (d Destination) validate(v *faults, key string) {
 	v.oneOf(key+".kind", string(d.Kind), string(KindDICOM), string(KindHL7), string(KindFHIR), string(KindWebhook), string(KindEmail))
 	switch d.Kind {

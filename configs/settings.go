@@ -117,7 +117,11 @@ func under(key string, v reflect.Value, show func(key, text string) string) any 
 		fields := map[string]any{}
 		for i := range v.NumField() {
 			if tag := v.Type().Field(i).Tag.Get("koanf"); tag != "" && !v.Field(i).IsZero() {
-				fields[tag] = under(tag, v.Field(i), show)
+				name := tag
+				if d, is := v.Interface().(Destination); is && d.Kind == KindWebhook && tag == "url" {
+					name = webhookURL
+				}
+				fields[tag] = under(name, v.Field(i), show)
 			}
 		}
 		return fields
@@ -148,7 +152,23 @@ func hidden(key, text string) string {
 	if key == "passcode_hash" && text != "" {
 		return "***"
 	}
-	return credentials.ReplaceAllString(text, "://***@")
+	text = credentials.ReplaceAllString(text, "://***@")
+	if key == webhookURL {
+		return withoutPath(text)
+	}
+	return text
+}
+
+// webhookURL is the key url of a destination of kind webhook: whoever knows its path may post there, with many receivers.
+const webhookURL = "webhook url"
+
+// withoutPath is an address as far as its host.
+func withoutPath(address string) string {
+	scheme, rest, _ := strings.Cut(address, "://")
+	if host, path, _ := strings.Cut(rest, "/"); path != "" {
+		return scheme + "://" + host + "/***"
+	}
+	return address
 }
 
 func whole(_, text string) string { return text }

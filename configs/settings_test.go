@@ -19,6 +19,7 @@ dicom:
   tls: {listen: ":2762", cert_file: c.pem, key_file: k.pem, ca_file: a.pem}
   peers: [{ae_title: SCOPE1, hosts: [10.1.2.0/24], identity: {policy: required, users: [{name: scope, passcode_hash: "$argon2id$secret"}]}}]
 spool: {retention: 36h, reserve: 512MiB}
+destinations: [{name: chat, kind: webhook, url: "https://hooks.example/T0/secret", key_file: w.key}, {name: pager, kind: webhook, url: "https://hooks.example", key_file: w.key}]
 nats: {url: "tls://gateway:secret,with@more-secret@nats.example:4222", ca_file: n.pem}
 `), 0o600))
 	t.Setenv("ENDOGATE_LOG_LEVEL", "debug")
@@ -38,7 +39,8 @@ nats: {url: "tls://gateway:secret,with@more-secret@nats.example:4222", ca_file: 
 		{"spool.retention", "36h", FromFile, "line 6", ""},
 		{"spool.reserve", "512MiB", FromFile, "line 6", ""},
 		{"spool.segment_size", "64MiB", FromDefault, "", ""},
-		{"nats.url", "tls://***@nats.example:4222", FromFile, "line 7", ""},
+		{"destinations", `[{"key_file":"w.key","kind":"webhook","name":"chat","url":"https://hooks.example/***"},{"key_file":"w.key","kind":"webhook","name":"pager","url":"https://hooks.example"}]`, FromFile, "line 7", ""},
+		{"nats.url", "tls://***@nats.example:4222", FromFile, "line 8", ""},
 		{"log.level", "debug", FromEnvironment, "ENDOGATE_LOG_LEVEL", ""},
 		{"dicom.max_pdu_length", "128KiB", FromDefault, "", ""},
 		{"dicom.artim", "10s", FromDefault, "", ""},
@@ -65,7 +67,7 @@ nats: {url: "tls://gateway:secret,with@more-secret@nats.example:4222", ca_file: 
 			changed = append(changed, s.Key)
 		}
 	}
-	require.ElementsMatch(t, []string{"dicom.peers", "nats.url"}, changed)
+	require.ElementsMatch(t, []string{"dicom.peers", "destinations", "nats.url"}, changed)
 
 	require.NoError(t, os.WriteFile(path, []byte("exam: {quite: 5s}\n"), 0o600))
 	_, err = Settings(path)

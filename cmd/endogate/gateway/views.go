@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -377,7 +376,7 @@ func (v *views) Destinations(ctx context.Context) ([]admin.Destination, error) {
 		}
 		states := counts.Deliveries[d.Name]
 		all = append(all, admin.Destination{
-			Name: d.Name, Kind: string(d.Kind), AETitle: string(d.AETitle), Address: cmp.Or(d.Address, d.URL),
+			Name: d.Name, Kind: string(d.Kind), AETitle: string(d.AETitle), Address: d.Where(),
 			Counts: ledger.DeliveryCounts{
 				Pending: int(states[ledger.DeliveryPending]), Sent: int(states[ledger.DeliverySent]), Done: int(states[ledger.DeliveryDone]),
 				Parked: int(states[ledger.DeliveryParked]), Discarded: int(states[ledger.DeliveryDiscarded]),
