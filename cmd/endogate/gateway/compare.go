@@ -30,6 +30,7 @@ func (o operations) Compare(ctx context.Context, a, b string, most int, progress
 	if err != nil {
 		return c, err
 	}
+	var why error // of the frame skipped last
 	t := tally{Comparison: &c, classes: map[string]*admin.ClassComparison{}}
 	for i, f := range frames {
 		progress(i, len(frames))
@@ -48,7 +49,11 @@ func (o operations) Compare(ctx context.Context, a, b string, most int, progress
 		}
 		if err != nil {
 			c.Skipped++
+			why = err
 		}
+	}
+	if c.Frames == 0 && ctx.Err() == nil && why != nil {
+		return c, fmt.Errorf("none of the last %d frames could be compared: %w", len(frames), why)
 	}
 	progress(c.Frames+c.Skipped, len(frames))
 	for _, name := range slices.Sorted(maps.Keys(t.classes)) {

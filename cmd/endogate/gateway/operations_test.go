@@ -16,6 +16,7 @@ import (
 	"endogate/cmd/endogate/peers"
 	"endogate/dicomnode"
 	"endogate/dicomnode/dicom"
+	"endogate/dicomnode/dicomtest"
 )
 
 // accepted is what a peer answered to a pair.
@@ -167,6 +168,18 @@ func TestGateway_operations(t *testing.T) {
 	assert.Equal(t, []int{2, 0}, []int{task.Result.Frames, task.Result.Skipped})
 	assert.Empty(t, task.Result.Differences, "they are the same")
 	assert.Equal(t, 2, task.Done)
+
+	// Where nothing can be compared, that is what is said.
+	corrupt := drawn(dicomtest.Options{TransferSyntax: dicom.JPEGBaseline8Bit, JPEG: [][]byte{{0xFF, 0xD8, 0xFF, 0xDB, 0x00, 0x43, 0xFF, 0xFF}}})
+	storeAll(t, g.scp, corrupt)
+	g.waitFor("the corrupt one to be parked", func() bool { return len(g.parked()) > 0 })
+	post("/api/v1/compare?a=demo-colon&b=demo-next&frames=1", nil, http.StatusAccepted, &task)
+	g.waitFor("the second comparison", func() bool {
+		g.get("/api/v1/tasks/"+task.ID, &task)
+		return task.State != admin.TaskRunning
+	})
+	assert.Equal(t, admin.TaskFailed, task.State)
+	assert.Contains(t, task.Reason, "none of the last 1 frames could be compared")
 }
 
 func jsonOf(t *testing.T, v any) string {
