@@ -27,6 +27,7 @@ func (b *browser) accessible(state string) {
 	}).then((r) => { window.found = r.violations.flatMap((v) => v.nodes.map((n) => v.id + ": " + n.target.join(" ") + " " + n.failureSummary)) }, (e) => { window.found = [String(e)] }); return true })()`)
 	b.until(`window.found`)
 	assert.Empty(b.t, eval[[]string](b, `window.found`), state)
+	assert.Empty(b.t, eval[[]string](b, `[...document.querySelectorAll("[id]")].filter((e) => !e.closest("defs")).map((e) => e.id).filter((id, i, all) => all.indexOf(id) !== i)`), "%s: names that two have", state)
 }
 
 // TestPage_axe looks at pages and states in the dark and in the light.

@@ -22,7 +22,7 @@ func TestPage_findsAndFrees(t *testing.T) {
 	steps := 0
 	step := func(do func()) { steps++; do() }
 	step(func() {
-		b.write("#find-text", "ACC-2026-004711")
+		b.write("#find-study", "ACC-2026-004711")
 		b.do(chromedp.KeyEvent(kb.Enter))
 	})
 	b.see("#retry-study")
@@ -36,7 +36,7 @@ func TestPage_findsAndFrees(t *testing.T) {
 	require.Equal(t, 3, steps)
 	require.ElementsMatch(t, []string{"retry job e7.demo-colon", "retry exam 3"}, h.acted)
 
-	b.write("#find-text", "nothing that is here")
+	b.write("#find-study", "nothing that is here")
 	b.do(chromedp.KeyEvent(kb.Enter))
 	b.see(".empty")
 	b.accessible("nothing found")

@@ -58,6 +58,8 @@ func TestClips_stayOpen(t *testing.T) {
 			c.leave(again)
 		}
 		time.Sleep(clipIdle + time.Second)
+		c.mu.Lock()
+		defer c.mu.Unlock()
 		assert.Empty(t, c.open)
 	})
 }

@@ -140,7 +140,7 @@ for (const a of document.querySelectorAll(".languages a")) a.addEventListener("c
 // What somebody looks for is found from every page.
 document.getElementById("find").addEventListener("submit", (e) => {
   e.preventDefault();
-  const text = document.getElementById("find-text").value.trim();
+  const text = document.getElementById("find-study").value.trim();
   if (text) location.hash = `#/find?${new URLSearchParams({ q: text })}`;
 });
 
