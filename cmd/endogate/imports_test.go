@@ -30,7 +30,7 @@ var mayImport = map[string][]string{
 	"dicomnode/dicom":           {},
 	"dicomnode/pdu":             {},
 	"dicomnode/dimse":           {"dicomnode/dicom"},
-	"dicomnode/dicomweb":        {"dicomnode", "dicomnode/dicom", "dicomnode/dimse", "dicomnode/ledger", "dicomnode/pixeldata", "dicomnode/spool"},
+	"dicomnode/dicomweb":        {"dicomnode", "dicomnode/dicom", "dicomnode/dimse", "dicomnode/ledger", "dicomnode/pixeldata", "dicomnode/pixeldata/video", "dicomnode/spool"},
 	"dicomnode/durable":         {},
 	"dicomnode/failure":         {},
 	"dicomnode/intake":          {"dicomnode", "dicomnode/dicom", "dicomnode/dimse", "dicomnode/failure", "dicomnode/ledger", "dicomnode/spool"},

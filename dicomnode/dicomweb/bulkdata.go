@@ -14,7 +14,7 @@ import (
 )
 
 // bulkdata answers with a value that the metadata refer to (PS3.18 10.4.1.1.5): its bytes, of Pixel Data that are encapsulated
-// each fragment behind the offset table.
+// each fragment behind the offset table; a video as players take it where Accept asks for that.
 func (s *Server) bulkdata(w http.ResponseWriter, r *http.Request) error {
 	f, err := scope(r)
 	if err != nil {
@@ -27,6 +27,9 @@ func (s *Server) bulkdata(w http.ResponseWriter, r *http.Request) error {
 	all, err := s.sum(r.Context(), f)
 	if err != nil {
 		return err
+	}
+	if moving(all.first) && len(path) == 1 && path[0].tag == dicom.PixelData && plays(accepted(r)) {
+		return s.play(w, r, all.first, all.tag, accepted(r)) // PS3.18 table 8.7.3-5
 	}
 	var how *mediaRange
 	for _, m := range accepted(r) {

@@ -10,6 +10,8 @@
 // Whatever the size of an object, a request holds a frame of it in memory at most. How many requests are served at once, how
 // many of them decode, and how slowly an answer may be taken is bounded, so that viewers do not slow down what comes in.
 //
+// A video is played as it is stored, or its packets in an MP4 file, by ranges of bytes; its frames are decoded one by one.
+//
 // Who may ask is decided before a request comes here, and so is what is recorded of it. It leaves out worklists (UPS-RS),
 // native XML, transcoding of whole instances, and WADO-URI.
 package dicomweb

@@ -13,6 +13,7 @@ import (
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/ledger"
 	"endogate/dicomnode/pixeldata"
+	"endogate/dicomnode/pixeldata/video"
 )
 
 // maxFrames bounds the frames of one request.
@@ -33,7 +34,11 @@ func (s *Server) frames(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	how, err := s.formOf(all.first, accepted(r))
+	choose := func(ranges []mediaRange) (form, error) { return formOf(all.first, ranges) }
+	if moving(all.first) {
+		choose = formOfVideo
+	}
+	how, err := choose(accepted(r))
 	if err != nil {
 		return err
 	}
@@ -51,13 +56,14 @@ type form struct {
 	media     string
 	syntax    dicom.UID
 	decoded   bool
+	coded     bool // as JPEG, after it was decoded
 	multipart bool
 }
 
 func (f form) contentType() string { return f.media + "; transfer-syntax=" + string(f.syntax) }
 
 // formOf chooses how frames of an instance are sent.
-func (s *Server) formOf(i ledger.SpooledInstance, ranges []mediaRange) (form, error) {
+func formOf(i ledger.SpooledInstance, ranges []mediaRange) (form, error) {
 	ts, _ := dicom.LookupTransferSyntax(i.TransferSyntaxUID)
 	stored := form{media: mediaOf(ts), syntax: ts.UID}
 	if !ts.Encapsulated || ts.UID == dicom.EncapsulatedUncompressed {
@@ -137,6 +143,16 @@ func (s *Server) frame(ctx context.Context, i ledger.SpooledInstance, number int
 		}
 		defer func() { <-s.decode }()
 	}
+	if moving(i) {
+		f, err := s.shot(ctx, i, number)
+		switch {
+		case err != nil:
+			return nil, err
+		case how.coded:
+			return asJPEG(f.Image)
+		}
+		return rgb(f.Image), nil
+	}
 	_, data, err := s.Spool.Open(i.Entry)
 	if err != nil {
 		return nil, err
@@ -185,6 +201,8 @@ func pixelFault(err error) error {
 		return nil
 	case errors.Is(err, pixeldata.ErrNoFrame):
 		return &Fault{Code: http.StatusNotFound, Why: "the instance has no such frame", Next: "see Number of Frames in its metadata"}
+	case errors.Is(err, video.ErrNoRoom):
+		return &Fault{Code: http.StatusServiceUnavailable, Why: "there is no room on the disk to open the video", Next: "try again later; see /readyz", Err: err}
 	case errors.Is(err, pixeldata.ErrUnsupported), errors.Is(err, pixeldata.ErrCorrupt), errors.Is(err, pixeldata.ErrTooMuch):
 		return notAcceptable("the frame cannot be taken out or decoded here: "+err.Error(), "retrieve the whole instance as "+mediaDICOM)
 	}

@@ -59,8 +59,10 @@ type viewport struct {
 // picture is a frame that can be drawn.
 type picture struct {
 	of    ledger.SpooledInstance
-	frame int
+	frame int // inTheMiddle: of a video
 }
+
+const inTheMiddle = 0
 
 // rendered answers with pictures of frames: of some, of an instance, or of all images of a series or study (PS3.18 10.4.1.1.3).
 func (s *Server) rendered(w http.ResponseWriter, r *http.Request) error { return s.draws(w, r, false) }
@@ -86,6 +88,9 @@ func (s *Server) draws(w http.ResponseWriter, r *http.Request, small bool) error
 	all, err := s.sum(r.Context(), f)
 	if err != nil {
 		return err
+	}
+	if f.SOP != "" && numbers == nil && !small && moving(all.first) {
+		return s.play(w, r, all.first, all.tag, accepted(r))
 	}
 	pictures, err := s.pictures(r.Context(), f, numbers, small)
 	if err != nil {
@@ -205,6 +210,9 @@ func (s *Server) pictures(ctx context.Context, f ledger.SpooledInstances, number
 		if err != nil {
 			return nil, err
 		}
+		if moving(i) && (numbers != nil || small) {
+			found = append(found, shots(i, numbers)...)
+		}
 		frames, err := s.drawable(i)
 		if err != nil {
 			return nil, meanwhile(err, f)
@@ -233,17 +241,28 @@ func (s *Server) pictures(ctx context.Context, f ledger.SpooledInstances, number
 		}
 	}
 	if len(found) == 0 {
-		return nil, notAcceptable("nothing of it is a still picture: of videos, reports and documents no pictures are made here", "retrieve it as "+mediaDICOM)
+		return nil, notAcceptable("nothing of it is a picture: of reports and documents none are made here, of a video of each frame that is asked for", "retrieve it as "+mediaDICOM+", of a video ask for …/instances/{instance}/rendered")
 	}
 	return found, nil
 }
 
-// drawable is how many frames of an instance can be drawn: none of a video, and of what has no pixels.
+// shots are frames of a video: those of numbers, else the one in its middle, as a video begins and ends outside of the body.
+func shots(i ledger.SpooledInstance, numbers []int) (found []picture) {
+	for _, n := range numbers {
+		found = append(found, picture{i, n})
+	}
+	if numbers == nil {
+		found = []picture{{i, inTheMiddle}}
+	}
+	return found
+}
+
+// drawable is how many frames of an instance can be drawn: none of a video, of which those are that are asked for, and of what has no pixels.
 func (s *Server) drawable(i ledger.SpooledInstance) (int, error) {
-	ts, _ := dicom.LookupTransferSyntax(i.TransferSyntaxUID)
-	if ts.Video {
+	if moving(i) {
 		return 0, nil
 	}
+	ts, _ := dicom.LookupTransferSyntax(i.TransferSyntaxUID)
 	_, data, err := s.Spool.Open(i.Entry)
 	if err != nil {
 		return 0, err
@@ -304,24 +323,9 @@ func (s *Server) draw(ctx context.Context, p picture, how rendering) ([]byte, er
 		return nil, err
 	}
 	defer func() { <-s.decode }()
-	_, data, err := s.Spool.Open(p.of.Entry)
+	frame, err := s.decoded(ctx, p, how.window)
 	if err != nil {
 		return nil, err
-	}
-	defer func() { _ = data.Close() }()
-	ts, _ := dicom.LookupTransferSyntax(p.of.TransferSyntaxUID)
-	options := s.Decode
-	options.Window = how.window
-	instance, err := pixeldata.OpenSeekable(data, ts, options)
-	if err != nil {
-		return nil, pixelFault(err)
-	}
-	if samples, _ := instance.Attributes.Int(dicom.SamplesPerPixel); how.window != nil && samples != 1 {
-		return nil, badRequest("window is of grey frames, and this one has colours", "leave window out")
-	}
-	frame, err := instance.Frame(ctx, p.frame)
-	if err != nil {
-		return nil, pixelFault(err)
 	}
 	shown, err := how.viewport.of(frame.Image)
 	if err != nil {
@@ -334,6 +338,34 @@ func (s *Server) draw(ctx context.Context, p picture, how rendering) ([]byte, er
 		err = jpeg.Encode(&b, shown, &jpeg.Options{Quality: how.quality})
 	}
 	return b.Bytes(), err
+}
+
+// decoded is a frame as it is.
+func (s *Server) decoded(ctx context.Context, p picture, window *pixeldata.Window) (pixeldata.Frame, error) {
+	coloured := badRequest("window is of grey frames, and this one has colours", "leave window out")
+	if moving(p.of) {
+		if window != nil {
+			return pixeldata.Frame{}, coloured
+		}
+		return s.shot(ctx, p.of, p.frame)
+	}
+	_, data, err := s.Spool.Open(p.of.Entry)
+	if err != nil {
+		return pixeldata.Frame{}, err
+	}
+	defer func() { _ = data.Close() }()
+	ts, _ := dicom.LookupTransferSyntax(p.of.TransferSyntaxUID)
+	options := s.Decode
+	options.Window = window
+	instance, err := pixeldata.OpenSeekable(data, ts, options)
+	if err != nil {
+		return pixeldata.Frame{}, pixelFault(err)
+	}
+	if samples, _ := instance.Attributes.Int(dicom.SamplesPerPixel); window != nil && samples != 1 {
+		return pixeldata.Frame{}, coloured
+	}
+	f, err := instance.Frame(ctx, p.frame)
+	return f, pixelFault(err)
 }
 
 // of is what the viewport shows of a frame, as large as fits into it in the region's own shape.

@@ -50,6 +50,7 @@ type Server struct {
 	Spool   Spool
 	Storage Storage
 	Decode  pixeldata.Options
+	Moving  Moving // nil: of videos there are whole instances alone
 	Secure  bool // it is reached by TLS, also where a proxy speaks it: URLs in answers begin with https
 	Log     *slog.Logger
 
@@ -58,6 +59,8 @@ type Server struct {
 	slots  chan struct{}
 	stores chan struct{}
 	decode chan struct{}
+
+	players chan struct{}
 }
 
 // Routes are the patterns of all that is served, by method and path, in the notation of [http.ServeMux]. HEAD is served where GET
@@ -110,6 +113,7 @@ func (s *Server) routes() []route {
 
 func (s *Server) build() {
 	s.slots, s.stores, s.decode = make(chan struct{}, maxRequests), make(chan struct{}, maxStoring), make(chan struct{}, maxDecoding)
+	s.players = make(chan struct{}, maxPlaying)
 	s.mux = http.NewServeMux()
 	for _, r := range s.routes() {
 		s.mux.Handle(r.pattern, s.answered(r.serve))
@@ -133,13 +137,17 @@ func (s *Server) answered(serve func(http.ResponseWriter, *http.Request) error) 
 			s.answerFault(w, r, err)
 			return
 		}
-		defer func() { <-places }()
-		out := &answer{ResponseWriter: w, control: http.NewResponseController(w), begun: time.Now(), bare: r.Method == http.MethodHead}
+		out := &answer{ResponseWriter: w, control: http.NewResponseController(w), begun: time.Now(), bare: r.Method == http.MethodHead, place: places}
+		defer func() { <-out.place }()
 		switch err := serve(out, r); {
 		case err == nil:
 		case out.sent && errors.Is(err, errHead):
 		case out.sent:
-			s.Log.Log(r.Context(), slog.LevelWarn, "dicomweb: an answer broke off", "route", r.Pattern, "bytes", out.bytes, "err", err)
+			level := slog.LevelWarn
+			if r.Context().Err() != nil {
+				level = slog.LevelDebug // who asked has gone, as players do where another moment is looked for
+			}
+			s.Log.Log(r.Context(), level, "dicomweb: an answer broke off", "route", r.Pattern, "bytes", out.bytes, "err", err)
 			panic(http.ErrAbortHandler) // whoever asked must not take what has come for all
 		default:
 			s.answerFault(w, r, err)
@@ -161,6 +169,16 @@ func (s *Server) turn(ctx context.Context, places chan struct{}) error {
 	}
 }
 
+// moved has an answer take a place among others, and leave the one that it has.
+func (s *Server) moved(ctx context.Context, a *answer, places chan struct{}) error {
+	if err := s.turn(ctx, places); err != nil {
+		return err
+	}
+	<-a.place
+	a.place = places
+	return nil
+}
+
 // answer is a response that has to be taken at some rate. To HEAD nothing follows the header.
 type answer struct {
 	http.ResponseWriter
@@ -169,6 +187,9 @@ type answer struct {
 	bytes   int64
 	sent    bool
 	bare    bool
+	place   chan struct{} // where it has its place
+	stands  time.Duration // how long nothing of it may be taken, in the place of a rate; 0: the rate counts
+	failed  error         // what writing has met
 }
 
 // errHead ends what answers HEAD.
@@ -188,12 +209,16 @@ func (a *answer) Write(p []byte) (int, error) {
 	if a.bare {
 		return 0, errHead
 	}
-	until := a.begun.Add(graceTime + time.Duration(float64(a.bytes+int64(len(p)))/least*float64(time.Second)))
+	until := time.Now().Add(a.stands)
+	if a.stands == 0 {
+		until = a.begun.Add(graceTime + time.Duration(float64(a.bytes+int64(len(p)))/least*float64(time.Second)))
+	}
 	if err := a.control.SetWriteDeadline(until); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return 0, err
 	}
 	n, err := a.ResponseWriter.Write(p)
 	a.bytes += int64(n)
+	a.failed = err
 	return n, err
 }
 

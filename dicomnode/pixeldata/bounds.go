@@ -23,12 +23,14 @@ type Bounds struct {
 	Scans  int           // of a JPEG, which are few but for one that is made to be slow (100)
 	CPU    time.Duration // (10 s)
 	Memory int64         // of the decoder, compressed data apart (512 MiB)
+	File   int64         // what a child may write into a file that it is given, in bytes: most write into pipes (1 MiB)
 }
 
 func (b Bounds) withDefaults() Bounds {
 	return Bounds{
 		Pixels: cmp.Or(b.Pixels, 100_000_000), Scans: cmp.Or(b.Scans, 100),
 		CPU: cmp.Or(b.CPU, 10*time.Second), Memory: cmp.Or(b.Memory, 512<<20),
+		File: cmp.Or(b.File, 1<<20),
 	}
 }
 

@@ -29,7 +29,7 @@ func confine(pid int, b Bounds) error {
 	for resource, limit := range map[int]unix.Rlimit{
 		unix.RLIMIT_CPU:   {Cur: seconds, Max: seconds + 1},
 		unix.RLIMIT_DATA:  {Cur: uint64(b.Memory), Max: uint64(b.Memory)}, // what is mapped of libraries does not count
-		unix.RLIMIT_FSIZE: {Cur: 1 << 20, Max: 1 << 20},                   // it writes into pipes
+		unix.RLIMIT_FSIZE: {Cur: uint64(b.File), Max: uint64(b.File)},
 		unix.RLIMIT_CORE:  {},
 	} {
 		if err := unix.Prlimit(pid, resource, &limit, nil); err != nil {

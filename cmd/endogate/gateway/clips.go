@@ -40,16 +40,21 @@ func (c *clips) frame(ctx context.Context, entry string, i *pixeldata.Instance, 
 	if !i.Video() {
 		return i.Frame(ctx, frame)
 	}
-	err = c.of(entry, func() (*video.Clip, error) {
-		// Others wait for it who go on where this one gives up.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), clipOpened)
-		defer cancel()
-		return video.Open(ctx, i)
-	}, func(clip *video.Clip) error {
+	err = c.video(ctx, entry, i, func(clip *video.Clip) error {
 		f, err = clip.Frame(ctx, frame)
 		return err
 	})
 	return f, err
+}
+
+// video has do look at the video of an entry, whose instance i is.
+func (c *clips) video(ctx context.Context, entry string, i *pixeldata.Instance, do func(*video.Clip) error) error {
+	return c.of(entry, func() (*video.Clip, error) {
+		// Others wait for it who go on where this one gives up.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), clipOpened)
+		defer cancel()
+		return video.Open(ctx, i)
+	}, do)
 }
 
 // of has do look at the video of an entry, which open opens where it is not.

@@ -657,7 +657,7 @@ func (g *parts) listenHTTP(ctx context.Context, life *lifecycle) error {
 	web := &admin.Server{
 		Live:     signals,
 		Sender:   g.maySend,
-		DICOMweb: &dicomweb.Server{Ledger: g.ledger, Spool: g.spool, Storage: storage, Decode: g.decoding(), Secure: secured != nil || g.cfg.HTTP.BehindTLS, Log: g.log},
+		DICOMweb: &dicomweb.Server{Ledger: g.ledger, Spool: g.spool, Storage: storage, Decode: g.decoding(), Moving: g.clips.video, Secure: secured != nil || g.cfg.HTTP.BehindTLS, Log: g.log},
 		Studies:  views, Queue: views, Destinations: views, Frames: views, Gauges: g.gauges,
 		Explanations: questions,
 		Models:       g.models.views(), Palette: palette(g.workshop.Colours, g.cfg.Reports.Opacity), Unserved: g.unservedNames,

@@ -33,6 +33,7 @@ type Clip struct {
 	starts  []time.Duration // of its frames where the instance lists them; nil: they are every apart
 	every   time.Duration   // 0: the stream's own times
 	note    string
+	film    made
 }
 
 const (
@@ -253,9 +254,6 @@ func (c *Clip) together(numbers []int) int {
 	}
 	return len(numbers)
 }
-
-// Close lets the stream go.
-func (c *Clip) Close() error { return c.file.Close() }
 
 // decode hands over frames that one child decodes.
 func (c *Clip) decode(ctx context.Context, numbers []int, yield func(pixeldata.Frame, error) bool) (more bool) {

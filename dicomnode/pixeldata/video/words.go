@@ -17,6 +17,8 @@ type words struct {
 	stream string // what it says the video is
 	last   string // the last error
 	first  string // the first error
+
+	bidirectional bool // there are frames among those decoded that refer to later ones
 }
 
 const maxLine = 4 << 10
@@ -43,6 +45,7 @@ var (
 
 func (w *words) said(line string) {
 	if strings.Contains(line, "[showinfo@decoded ") {
+		w.bidirectional = w.bidirectional || strings.Contains(line+" ", " type:B ")
 		if w.progress != nil && strings.Contains(line, " n:") { // else it is more of the same frame
 			w.progress()
 		}
