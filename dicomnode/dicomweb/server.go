@@ -51,7 +51,7 @@ type Server struct {
 	Storage Storage
 	Decode  pixeldata.Options
 	Moving  Moving // nil: of videos there are whole instances alone
-	Secure  bool // it is reached by TLS, also where a proxy speaks it: URLs in answers begin with https
+	Secure  bool   // it is reached by TLS, also where a proxy speaks it: URLs in answers begin with https
 	Log     *slog.Logger
 
 	once   sync.Once

@@ -74,6 +74,28 @@ func OHIFScreenshotFrom(t testing.TB, server string, o *Orthanc, studyInstanceUI
 	return picture
 }
 
+// OHIFVideo opens a study in the OHIF viewer, which has it from a server by DICOMweb below its URL, and returns a PNG of the page that
+// shows the video whose series has the description. The test fails unless the viewport shows one of the video's frames, and the viewer
+// reports no error.
+func OHIFVideo(t testing.TB, server, studyInstanceUID, seriesDescription string, frames ...image.Image) []byte {
+	t.Helper()
+	installed.Require(t, "chromium")
+	site := startOHIF(t, server)
+	ctx, cancel := context.WithTimeout(startBrowser(t), ohifLimit)
+	defer cancel()
+	v := &ohif{t: t, ctx: ctx, messages: console(t, ctx)}
+	v.open(site + "/viewer?StudyInstanceUIDs=" + url.QueryEscape(studyInstanceUID))
+	v.listed("", seriesDescription)
+	pictures := map[image.Image]string{}
+	for _, f := range frames {
+		pictures[f] = seriesDescription
+	}
+	v.shows("", seriesDescription, pictures, "a frame of the video", func(of string) bool { return of == seriesDescription })
+	picture := v.screenshot("ohif-video.png")
+	v.noErrors()
+	return picture
+}
+
 // rendered returns what Orthanc draws for every image of the series, with the description of its series.
 func rendered(t testing.TB, o *Orthanc, series []Series) map[image.Image]string {
 	t.Helper()

@@ -45,6 +45,7 @@ window.config = {
       supportsWildcard: true,
       omitQuotationForMultipartRequest: true,
       bulkDataURI: { enabled: true },
+      singlepart: 'bulkdata,video',
     },
   }],
 };
