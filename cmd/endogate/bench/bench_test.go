@@ -27,6 +27,7 @@ var (
 	large  = flag.Int("large", 24, "objects of 4 MB in a run, at least two an association")
 	frames = flag.Int("frames", 20, "frames whose way to a heatmap is measured")
 	binary = flag.String("binary", "", "the gateway to measure; default bin/endogate of the module")
+	only   = flag.String("receivers", "", "a pattern: measure ingest by endogate and the receivers whose names match it; default all")
 	limit  = flag.Duration("limit", 5*time.Minute, "begin no further round after this time, but for the first of each measurement")
 )
 

@@ -123,7 +123,7 @@ func analyse(t *testing.T, bundle string, tpl template, workers int) (rate float
 	return float64(*jobs) / took.Seconds(), spent
 }
 
-// processorTime is what processes have spent so far, in seconds.
+// processorTime is what processes, and the children that they have waited for, have spent so far, in seconds.
 func processorTime(t *testing.T, pids []int) (seconds float64) {
 	t.Helper()
 	for _, pid := range pids {
@@ -132,7 +132,7 @@ func processorTime(t *testing.T, pids []int) (seconds float64) {
 			t.Fatal(err)
 		}
 		fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
-		for _, field := range fields[11:13] { // utime and stime, in hundredths
+		for _, field := range fields[11:15] { // utime and stime, of its own and of its children, in hundredths
 			ticks, err := strconv.Atoi(field)
 			if err != nil {
 				t.Fatal(err)
