@@ -262,12 +262,13 @@ func (l *Ledger) Scrub(ctx context.Context) error {
 	if l.writeDB == nil {
 		return ErrReadOnly
 	}
+	err := l.writes.tx.keepTemporary("FILE") // all of the ledger
 	for _, step := range []string{"VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"} {
-		if _, err := l.writes.tx.conn.ExecContext(ctx, step); err != nil {
-			return fmt.Errorf("ledger: scrub: %w", err)
+		if err == nil {
+			_, err = l.writes.tx.conn.ExecContext(ctx, step)
 		}
 	}
-	return nil
+	return wrap("ledger: scrub", errors.Join(err, l.writes.tx.keepTemporary("MEMORY")))
 }
 
 // Used is how many bytes of the file have anything in them; the rest is free for what comes.

@@ -71,7 +71,12 @@ func (l *Ledger) open(path string) error {
 		return err
 	}
 	l.writes.tx = &tx{ctx: ctx, conn: conn, stmts: map[string]*sql.Stmt{}}
-	if err := migrate(l.writes.tx); err != nil {
+	if err := migrate(l.writes.tx); err != nil { // which may write all of it anew: not in memory
+		return err
+	}
+	// What a statement or a caller's part of a transaction may have to undo stays out of files: there are more of these pages
+	// than are written in the end, and they have patient data.
+	if err := l.writes.tx.keepTemporary("MEMORY"); err != nil {
 		return err
 	}
 	if err := durable.SyncFolder(filepath.Dir(path)); err != nil {

@@ -99,6 +99,12 @@ func (t *tx) ids(query string, args ...any) ([]int64, error) {
 	return scanAll(rows, scanInt)
 }
 
+// keepTemporary says where SQLite keeps what a commit does not need: in MEMORY or in a FILE.
+func (t *tx) keepTemporary(where string) error {
+	_, err := t.conn.ExecContext(t.ctx, "PRAGMA temp_store = "+where)
+	return err
+}
+
 func (t *tx) close() error {
 	var errs []error
 	for _, s := range t.stmts {

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -148,4 +151,36 @@ func TestWrite_panics(t *testing.T) {
 	}
 	wg.Wait()
 	require.Equal(t, 50, study(t, l).Study.Instances, "the others of the group are written")
+}
+
+// TestWrite_undoStaysOutOfFiles looks at what is open while a write can still be undone that has changed more than SQLite keeps
+// in memory by itself.
+func TestWrite_undoStaysOutOfFiles(t *testing.T) {
+	l := openLedger(t)
+	var many []Receipt
+	for i := range 300 {
+		many = append(many, receipt(i+1))
+	}
+	receive(t, l, many...)
+	change := func(t *tx) error {
+		if _, err := t.exec("UPDATE instance SET header = json_set(header, '$.remarks', hex(randomblob(200))) WHERE id BETWEEN 1 AND 300"); err != nil {
+			return err
+		}
+		open, err := filepath.Glob("/proc/self/fd/*")
+		if err != nil {
+			return err
+		}
+		for _, fd := range open {
+			if to, _ := os.Readlink(fd); strings.Contains(to, "etilqs") { // SQLite's name for temporary files
+				return fmt.Errorf("%w: %s is open", errRefused, to)
+			}
+		}
+		return nil
+	}
+	for range 2 {
+		for _, err := range writeGroup(t, l, change, change) {
+			require.NoError(t, err)
+		}
+		require.NoError(t, l.Scrub(t.Context())) // which uses a file, and no longer than it takes
+	}
 }
