@@ -105,6 +105,12 @@ func (c Config) validateAuth(v *faults) {
 	v.check(!h.Remote() || h.TLS.CertFile != "" || h.BehindTLS || h.AllowRemote,
 		"http.listen: %q is reachable from the network and speaks without TLS; set http.tls, http.behind_tls where a proxy does it, or http.allow_remote", h.Listen)
 	v.check((h.TLS.CertFile == "") == (h.TLS.KeyFile == ""), "http.tls: cert_file and key_file go together; set both or none")
+	for i, origin := range h.Origins {
+		u, err := url.Parse(origin)
+		plain := err == nil && u.Host != "" && !strings.Contains(u.Host, "*") && origin == strings.ToLower(u.Scheme+"://"+u.Host)
+		v.check(plain && (u.Scheme == "https" || u.Scheme == "http" && loopback(u.Hostname())),
+			"http.origins[%d]: not an origin as browsers send it, without a path and a * (http is for the loopback address alone); write https://viewer.hospital", i)
+	}
 	v.check(h.TrustedProxyHeader == "" || len(h.TrustedProxies) > 0, "http.trusted_proxies: empty; list the addresses of the proxy that sets http.trusted_proxy_header")
 	v.check(h.TrustedProxyRole == "" || slices.Contains(roleNames, h.TrustedProxyRole), "http.trusted_proxy_role: %q: not one of %s", h.TrustedProxyRole, strings.Join(roleNames, ", "))
 	v.check(a.Idle > 0 && a.Idle <= a.Longest, "auth.idle: must be above zero and at most auth.longest")

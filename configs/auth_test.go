@@ -37,6 +37,17 @@ func said(err error) string {
 	return err.Error()
 }
 
+func TestOrigins(t *testing.T) {
+	for origin, good := range map[string]bool{
+		"https://viewer.hospital": true, "https://viewer.hospital:8443": true, "http://localhost:3000": true, "http://127.0.0.1": true, "https://[2001:db8::1]:443": true,
+		"*": false, "null": false, "": false, "https://*.hospital": false, "http://viewer.hospital": false, "https://viewer.hospital/": false, "https://viewer.hospital/ohif": false,
+		"https://Viewer.hospital": false, "https://a@viewer.hospital": false, "viewer.hospital": false, "https://": false, "file://": false,
+	} {
+		_, err := parse([]byte("http: {origins: [\""+origin+"\"]}\n"), noEnvironment, Default())
+		assert.Equal(t, good, err == nil, "%q: %v", origin, err)
+	}
+}
+
 func TestSignInRequired(t *testing.T) {
 	for _, tt := range []struct {
 		listen, auth string

@@ -133,8 +133,9 @@ type Sender struct {
 type HTTP struct {
 	Listen      string   `koanf:"listen"`
 	AllowRemote bool     `koanf:"allow_remote"`
-	URL         string   `koanf:"url"`   // under which people reach the page: links to it begin so
-	Hosts       []string `koanf:"hosts"` // names it is reached by, besides localhost and addresses
+	URL         string   `koanf:"url"`     // under which people reach the page: links to it begin so
+	Hosts       []string `koanf:"hosts"`   // names it is reached by, besides localhost and addresses
+	Origins     []string `koanf:"origins"` // of viewers that other servers give to a browser, which may use DICOMweb; none: nobody's
 	// TLS of the listener, or of a proxy before it.
 	TLS       HTTPTLS `koanf:"tls"`
 	BehindTLS bool    `koanf:"behind_tls"`
@@ -416,7 +417,7 @@ func Default() Config {
 			IdleTimeout:     Duration(60 * time.Second),
 			PDUTimeout:      Duration(60 * time.Second),
 		},
-		HTTP: HTTP{Listen: "127.0.0.1:8080", Hosts: []string{}, TrustedProxies: []Host{}},
+		HTTP: HTTP{Listen: "127.0.0.1:8080", Hosts: []string{}, Origins: []string{}, TrustedProxies: []Host{}},
 		Auth: Auth{Required: Automatic, Local: true, OIDC: OIDC{Name: "the hospital's account", Roles: map[string][]string{}}, Idle: Duration(30 * time.Minute), Longest: Duration(12 * time.Hour)},
 		HL7: HL7{
 			Senders: []Sender{}, ProcessingID: "P", MaxMessage: 20 << 20, MaxConnections: 64,

@@ -111,7 +111,7 @@ func fresh(w http.ResponseWriter, r *http.Request, tag, kind string) bool {
 	tag = `"` + tag + "." + kind + "." + base64.RawURLEncoding.EncodeToString(how[:6]) + `"`
 	h.Set("ETag", tag)
 	h.Set("Cache-Control", "private, no-cache") // shown again only when we say that it is the same, to the same person
-	h.Set("Vary", "Accept, Cookie, Authorization")
+	h.Add("Vary", "Accept, Cookie, Authorization")
 	for known := range strings.SplitSeq(strings.Join(r.Header.Values("If-None-Match"), ","), ",") {
 		if known = strings.TrimPrefix(strings.TrimSpace(known), "W/"); known == tag || known == "*" {
 			w.WriteHeader(http.StatusNotModified)

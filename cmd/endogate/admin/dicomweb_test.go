@@ -125,6 +125,59 @@ func TestDICOMweb_who(t *testing.T) {
 	assert.Equal(t, []dicom.AETitle{"SCOPE1"}, handler.by)
 }
 
+// A viewer of a listed origin uses DICOMweb and nothing else, by a token and nothing else; no answer allows credentials, and a browser
+// is told nothing of others.
+func TestDICOMweb_origins(t *testing.T) {
+	h := newHouse(t)
+	h.server.DICOMweb = &web.Server{Ledger: nothing{}, Log: slog.New(slog.DiscardHandler)}
+	token, _, err := h.Store.CreateToken("c", access.Clinician, nil, time.Hour)
+	require.NoError(t, err)
+	inside := h.signedIn(t, "clinician")
+	const viewer = "https://viewer.example"
+	fetched := []string{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "cors"}
+	for _, row := range []struct {
+		name, method, target, origin string
+		listed, token                bool
+		header                       []string
+		code                         int
+		allowed                      string
+	}{
+		{"off", "GET", "/studies", viewer, false, true, fetched, 403, ""},
+		{"off, asked before", "OPTIONS", "/studies", viewer, false, false, []string{"Access-Control-Request-Method", "GET"}, 405, ""},
+		{"listed", "GET", "/studies", viewer, true, true, fetched, 204, viewer},
+		{"listed, an older browser", "GET", "/studies", viewer, true, true, nil, 204, viewer},
+		{"asked before", "OPTIONS", "/studies/1.2/metadata", viewer, true, false, append([]string{"Access-Control-Request-Method", "GET", "Access-Control-Request-Headers", "authorization"}, fetched...), 204, viewer},
+		{"who is signed in counts for nothing", "GET", "/studies", viewer, true, false, fetched, 401, viewer},
+		{"embedded", "GET", "/studies", viewer, true, true, []string{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "no-cors"}, 403, ""},
+		{"of another name", "GET", "/studies", "https://viewer.example.evil", true, true, fetched, 403, ""},
+		{"of another scheme", "GET", "/studies", "http://viewer.example", true, true, fetched, 403, ""},
+		{"a file", "GET", "/studies", "null", true, true, fetched, 403, ""},
+		{"another, asked before", "OPTIONS", "/studies", "https://evil.example", true, false, []string{"Access-Control-Request-Method", "GET"}, 405, ""},
+		{"a form", "POST", "/studies", viewer, true, true, append([]string{"Content-Type", "text/plain"}, fetched...), 403, viewer},
+		{"the API", "GET", "/../api/v1/studies", viewer, true, true, fetched, 403, ""},
+		{"the API, asked before", "OPTIONS", "/../api/v1/parked/retry", viewer, true, false, []string{"Access-Control-Request-Method", "POST"}, 405, ""},
+		{"our own page", "GET", "/studies", "", true, false, []string{"Sec-Fetch-Site", "same-origin", "Sec-Fetch-Mode", "cors"}, 204, ""},
+	} {
+		h.server.Origins = nil
+		if row.listed {
+			h.server.Origins = []string{"https://other.example", viewer}
+		}
+		header := row.header
+		if row.token {
+			header = append([]string{"Authorization", "Bearer " + token}, header...)
+		}
+		if row.origin != "" {
+			header = append([]string{"Origin", row.origin}, header...)
+		}
+		target := strings.Replace(dicomweb+row.target, dicomweb+"/..", "", 1)
+		code, _, answer := h.ask(t, inside, row.method, target, nil, header...)
+		assert.Equal(t, row.code, code, row.name)
+		assert.Equal(t, row.allowed, answer.Get("Access-Control-Allow-Origin"), row.name)
+		assert.Empty(t, answer.Get("Access-Control-Allow-Credentials"), row.name)
+		assert.Equal(t, row.listed && strings.HasPrefix(target, dicomweb), slices.Contains(answer.Values("Vary"), "Origin"), row.name)
+	}
+}
+
 // To find a study is not to have read it: each is in the audit trail, a search with what it is by and not with whom it is for,
 // and what was refused as refused.
 func TestDICOMweb_trail(t *testing.T) {

@@ -142,7 +142,7 @@ func meant(next echo.HandlerFunc) echo.HandlerFunc {
 		r := c.Request()
 		refused := &fault{Code: http.StatusForbidden, What: "the request was refused"}
 		reads := r.Method == http.MethodGet || r.Method == http.MethodHead
-		if err := origin.Check(r); err != nil || reads && fetchedElsewhere(r) {
+		if !isLent(c) && (origin.Check(r) != nil || reads && fetchedElsewhere(r)) {
 			refused.Why, refused.Next = "it came from a page of another origin", "use the page of this server"
 			return refused
 		}

@@ -59,6 +59,7 @@ type Server struct {
 	Metrics      *Metrics
 	Version      Version
 	Hosts        []string // host names of this server besides localhost and addresses
+	Origins      []string // of viewers from elsewhere that may use DICOMweb, such as https://viewer.hospital
 	Viewer       string   // the URL at which another viewer opens a study, with {study} and perhaps {instance}; empty: there is none
 	Log          *slog.Logger
 
@@ -154,7 +155,7 @@ func (s *Server) router() *echo.Echo {
 		e.IPExtractor = echo.ExtractIPFromXFFHeader(trust...)
 	}
 	e.HTTPErrorHandler = answerFault(s.Log)
-	e.Use(secure, logged(s.Log), recovered(s.Log), known(s.Hosts), meant,
+	e.Use(secure, logged(s.Log), recovered(s.Log), known(s.Hosts), s.lent, meant,
 		limit(maxBody, func(c echo.Context) bool { return changesDraft(c) || triesPicture(c) || storesInstances(c) }),
 		limit(maxDraftBody, func(c echo.Context) bool { return !changesDraft(c) }), limit(maxTried, func(c echo.Context) bool { return !triesPicture(c) }),
 		middleware.ContextTimeoutWithConfig(middleware.ContextTimeoutConfig{Timeout: requestTimeout, Skipper: func(c echo.Context) bool { return ofDICOMweb(c) || follows(c) }}))

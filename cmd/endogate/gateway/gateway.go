@@ -662,7 +662,7 @@ func (g *parts) listenHTTP(ctx context.Context, life *lifecycle) error {
 		Explanations: questions,
 		Models:       g.models.views(), Palette: palette(g.workshop.Colours, g.cfg.Reports.Opacity), Unserved: g.unservedNames,
 		Operations: operations{g, questions},
-		Orders:     views, Gate: views, Reviews: views, Screenings: views, Retractions: views, SignIn: in, Drafts: drafts{g.desk, g.ledger, g.page, g.now}, UnauthenticatedSign: g.cfg.Reports.UnauthenticatedSign, Checks: g.checks(), Metrics: g.metrics, Version: g.version(), Hosts: g.cfg.HTTP.Hosts, Viewer: g.cfg.Reports.Viewer, Log: g.log,
+		Orders:     views, Gate: views, Reviews: views, Screenings: views, Retractions: views, SignIn: in, Drafts: drafts{g.desk, g.ledger, g.page, g.now}, UnauthenticatedSign: g.cfg.Reports.UnauthenticatedSign, Checks: g.checks(), Metrics: g.metrics, Version: g.version(), Hosts: g.cfg.HTTP.Hosts, Origins: g.cfg.HTTP.Origins, Viewer: g.cfg.Reports.Viewer, Log: g.log,
 	}
 	life.loop("readiness", web.Watch)
 	life.serve("http", func() error { return web.Serve(ln) }, web.Shutdown, http.ErrServerClosed)
