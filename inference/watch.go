@@ -81,7 +81,7 @@ func (w *Worker) watch(ctx context.Context, t Task, model Watcher, d Diary) (ana
 	switch {
 	case err != nil && context.Cause(ctx) == stalled:
 		return a, stalled
-	case errors.Is(err, video.ErrNoRoom):
+	case errors.Is(err, video.ErrNoRoom), errors.Is(err, pixeldata.ErrNoDecoder) && t.Others:
 		return a, Postponed(err)
 	case errors.Is(err, pixeldata.ErrUnsupported):
 		a.NotAnalysed, a.Parts, a.Moving = err.Error(), nil, nil
@@ -120,7 +120,7 @@ func (s *watching) all(ctx context.Context, a *analysis.Analysis) error {
 		return err
 	}
 	a.Moving.Frames, a.Moving.Length = s.clip.Count(), s.clip.Time(s.clip.Count()).Seconds()
-	a.Parts, a.NotAnalysed = s.parts, both(s.lacks.String(), s.clip.Note())
+	a.Parts, a.NotAnalysed = s.parts, both(s.lacks.String(), cmp.Or(s.t.Note, s.clip.Note()))
 	return nil
 }
 

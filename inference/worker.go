@@ -24,7 +24,7 @@ type Task struct {
 	Instance *pixeldata.Instance
 	Clip     *video.Clip        // in place of Instance, for Watch: a video that is open
 	Prepared *analysis.Prepared // in place of Instance: its only frame
-	Note     string             // what is wrong with the frame of Prepared all the same
+	Note     string             // what is wrong with the frame of Prepared all the same, or with the video before it came here
 	Wishes   Wishes
 	Others   bool // there may be workers that can decode what this machine cannot: such a task is for them
 }

@@ -401,7 +401,7 @@ func TestFill_prepared(t *testing.T) {
 		order, err := o.Encode()
 		require.NoError(t, err)
 		var result bytes.Buffer
-		err = w.Fill(t.Context(), "job", "demo", order, bytes.NewReader(input), &result, pixeldata.Options{})
+		err = w.Fill(t.Context(), "job", "demo", order, bytes.NewReader(input), nil, &result, pixeldata.Options{})
 		return result.String(), err
 	}
 	want, err := fill(Order{TransferSyntaxUID: dicom.JPEGBaseline8Bit}, dataset)
@@ -436,7 +436,7 @@ func TestWorker_noDecoder(t *testing.T) {
 	order, err := Order{TransferSyntaxUID: lossless}.Encode()
 	require.NoError(t, err)
 	var result bytes.Buffer
-	err = w.Fill(t.Context(), "job", w.Task.Model, order, bytes.NewReader(dataset), &result, none)
+	err = w.Fill(t.Context(), "job", w.Task.Model, order, bytes.NewReader(dataset), nil, &result, none)
 	require.ErrorIs(t, err, pixeldata.ErrNoDecoder)
 	assert.True(t, IsPostponed(err))
 	assert.Zero(t, result.Len())

@@ -36,7 +36,7 @@ func (l *Ledger) KeepPart(ctx context.Context, id string, behind, done, of int, 
 			return err
 		}
 		var follows bool
-		if err := t.row("SELECT ?2 = 0 OR EXISTS (SELECT 1 FROM part WHERE job = (SELECT id FROM job WHERE name = ?1) AND done = ?2)", []any{id, behind}, &follows); err != nil {
+		if err := t.row("SELECT ?2 = 0 OR EXISTS (SELECT 1 FROM part WHERE job = (SELECT id FROM job WHERE name = ?1) AND done = ?2 AND total = ?3)", []any{id, behind, of}, &follows); err != nil {
 			return err
 		}
 		if !follows {
@@ -48,11 +48,12 @@ func (l *Ledger) KeepPart(ctx context.Context, id string, behind, done, of int, 
 	return wrap("ledger: part of job "+id, err)
 }
 
-// Parts are what was kept of a job, of whose frames so many are to be analysed, in order.
-func (l *Ledger) Parts(ctx context.Context, id string, of int) ([][]byte, error) {
-	parts, err := query(ctx, l.readDB, func(rows *sql.Rows) (b []byte, err error) { return b, rows.Scan(&b) },
-		"SELECT p.body FROM part p JOIN job j ON j.id = p.job WHERE j.name = ? AND p.total = ? ORDER BY p.done", id, of)
-	return parts, wrap("ledger: parts of job "+id, err)
+// Parts are what was kept of a job, in order, and how many of its frames are to be analysed.
+func (l *Ledger) Parts(ctx context.Context, id string) (parts [][]byte, of int, err error) {
+	parts, err = query(ctx, l.readDB, func(rows *sql.Rows) (b []byte, err error) {
+		return b, rows.Scan(&b, &of)
+	}, "SELECT p.body, p.total FROM part p JOIN job j ON j.id = p.job WHERE j.name = ? ORDER BY p.done", id)
+	return parts, of, wrap("ledger: parts of job "+id, err)
 }
 
 const videos = `SELECT j.name, j.model, i.sop_instance_uid, j.moving, 0, 0 FROM job j INDEXED BY job_moving JOIN instance i ON i.id = j.instance

@@ -17,9 +17,10 @@ func TestVideo(t *testing.T) {
 	require.NoError(t, l.KeepPart(t.Context(), job1, 0, 2, 5, []byte("first")))
 	require.NoError(t, l.KeepPart(t.Context(), job1, 2, 4, 5, []byte("second")))
 	require.NoError(t, l.KeepPart(t.Context(), "entry002.demo", 0, 4, 5, []byte("of no job")))
-	parts, err := l.Parts(t.Context(), job1, 5)
+	parts, of, err := l.Parts(t.Context(), job1)
 	require.NoError(t, err)
 	require.Equal(t, [][]byte{[]byte("first"), []byte("second")}, parts)
+	require.Equal(t, 5, of)
 	uid := study(t, l).StudyInstanceUID
 	videos, err := l.Videos(t.Context(), uid)
 	require.NoError(t, err)
@@ -27,7 +28,7 @@ func TestVideo(t *testing.T) {
 	require.Equal(t, []int{4, 5}, []int{videos[0].Done, videos[0].Of})
 	moving := &analysis.Moving{Frames: 9, Analysed: 5, Segments: []analysis.Segment{{Class: "polyp", FirstFrame: 1, LastFrame: 5, PeakFrame: 3}}}
 	require.NoError(t, l.FinishVideo(t.Context(), job1, testModel, moving, frames(), "", nil, at(11)))
-	parts, err = l.Parts(t.Context(), job1, 5)
+	parts, _, err = l.Parts(t.Context(), job1)
 	require.NoError(t, err)
 	require.Empty(t, parts)
 	videos, err = l.Videos(t.Context(), uid)
@@ -35,7 +36,7 @@ func TestVideo(t *testing.T) {
 	require.Len(t, videos, 1)
 	require.Equal(t, moving, videos[0].Moving)
 	require.NoError(t, l.KeepPart(t.Context(), job1, 0, 6, 5, []byte("too late")))
-	parts, err = l.Parts(t.Context(), job1, 5)
+	parts, _, err = l.Parts(t.Context(), job1)
 	require.NoError(t, err)
 	require.Empty(t, parts)
 }
@@ -48,8 +49,9 @@ func TestKeepPart(t *testing.T) {
 		return l.KeepPart(t.Context(), job1, behind, done, of, []byte(body))
 	}
 	kept := func(of int) (all string) {
-		parts, err := l.Parts(t.Context(), job1, of)
+		parts, total, err := l.Parts(t.Context(), job1)
 		require.NoError(t, err)
+		require.Equal(t, of, total)
 		for _, p := range parts {
 			all += string(p)
 		}
@@ -62,8 +64,7 @@ func TestKeepPart(t *testing.T) {
 	require.NoError(t, keep(2, 3, 6, "c"))
 	require.Equal(t, "ac", kept(6))
 	require.ErrorIs(t, keep(4, 6, 6, "b went"), ErrKept)
-	require.Empty(t, kept(7), "other frames are chosen")
+	require.ErrorIs(t, keep(2, 4, 7, "other frames are chosen"), ErrKept)
 	require.NoError(t, keep(0, 5, 7, "d"))
 	require.Equal(t, "d", kept(7))
-	require.Empty(t, kept(6))
 }

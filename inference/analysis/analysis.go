@@ -215,25 +215,26 @@ type Analysis struct {
 	NotAnalysed string `json:"not_analysed"`
 	// Moving is what is said of a video as a whole; nil of what is none.
 	Moving *Moving `json:"moving,omitempty"`
-	// Sheets are of clips of a video that were explained. They are not encoded: a video is analysed where it lies.
-	Sheets []Sheet `json:"-"`
+	// Sheets are of clips of a video that were explained.
+	Sheets []Sheet `json:"sheets,omitempty"`
 }
 
 // Sheet is a clip that was explained for a class: how much its frames count, and where in each.
 type Sheet struct {
-	Class       string
-	Probability float64 // of the clip
-	First, Last int     // frames
-	Frames      int     // that the clip has
-	By          string  // what tells how much they count, in words
+	Class       string  `json:"class"`
+	Probability float64 `json:"probability"` // of the clip
+	First       int     `json:"first"`       // frame
+	Last        int     `json:"last"`
+	Frames      int     `json:"frames"` // that the clip has
+	By          string  `json:"by"`     // what tells how much they count, in words
 	Explanation
-	Moments []SheetFrame // the frames that count most, in their order
+	Moments []SheetFrame `json:"moments"` // the frames that count most, in their order
 }
 
 // SheetFrame is a frame of a sheet.
 type SheetFrame struct {
-	Frame  int
-	At     float64 // seconds since the first of the video
-	Counts float64
-	Map    *Map // nil: none is made
+	Frame  int     `json:"frame"`
+	At     float64 `json:"time_s"` // since the first of the video
+	Counts float64 `json:"counts"`
+	Map    *Map    `json:"map,omitempty"` // nil: none is made
 }

@@ -6,11 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"math"
 )
 
 // An encoded analysis is eight bytes that say what it is, the length of a text in four bytes, the text in JSON, and the
-// values of all maps in their order, four bytes each. Numbers are little endian.
+// values of all maps, those of parts and then those of sheets, in their order, four bytes each. Numbers are little endian.
 const magic = "endoan1\n" // the digit is the version
 
 // Bounds of what is encoded and decoded.
@@ -38,18 +39,36 @@ func (a Analysis) Encode(w io.Writer) error {
 	if _, err := w.Write(append(head, text...)); err != nil {
 		return err
 	}
-	for _, p := range a.Parts {
-		for _, m := range p.Maps {
-			line := make([]byte, 0, 4*len(m.Values))
-			for _, v := range m.Values {
-				line = binary.LittleEndian.AppendUint32(line, math.Float32bits(v))
-			}
-			if _, err := w.Write(line); err != nil {
-				return err
-			}
+	for m := range a.maps() {
+		line := make([]byte, 0, 4*len(m.Values))
+		for _, v := range m.Values {
+			line = binary.LittleEndian.AppendUint32(line, math.Float32bits(v))
+		}
+		if _, err := w.Write(line); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// maps are all that a has.
+func (a Analysis) maps() iter.Seq[*Map] {
+	return func(yield func(*Map) bool) {
+		for i := range a.Parts {
+			for k := range a.Parts[i].Maps {
+				if !yield(&a.Parts[i].Maps[k]) {
+					return
+				}
+			}
+		}
+		for _, s := range a.Sheets {
+			for _, moment := range s.Moments {
+				if moment.Map != nil && !yield(moment.Map) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // ErrFormat is what Decode's error wraps where the bytes are no analysis; else it is r's.
@@ -93,11 +112,9 @@ func decode(r io.Reader) (Analysis, error) {
 	if err := a.validateText(); err != nil {
 		return Analysis{}, fmt.Errorf("%w: %w", ErrFormat, err)
 	}
-	for i := range a.Parts {
-		for k := range a.Parts[i].Maps {
-			if err := a.Parts[i].Maps[k].read(r); err != nil {
-				return Analysis{}, err
-			}
+	for m := range a.maps() {
+		if err := m.read(r); err != nil {
+			return Analysis{}, err
 		}
 	}
 	if n, err := io.ReadFull(r, head[:1]); n > 0 || err != io.EOF {
@@ -132,11 +149,9 @@ func unexpected(err error) error {
 
 // validate says what is wrong with a.
 func (a Analysis) validate() error {
-	for _, p := range a.Parts {
-		for _, m := range p.Maps {
-			if len(m.Values) != m.Width*m.Height {
-				return fmt.Errorf("a map of %d x %d has %d values", m.Width, m.Height, len(m.Values))
-			}
+	for m := range a.maps() {
+		if len(m.Values) != m.Width*m.Height {
+			return fmt.Errorf("a map of %d x %d has %d values", m.Width, m.Height, len(m.Values))
 		}
 	}
 	return a.validateText()
@@ -148,17 +163,56 @@ func (a Analysis) validateText() error {
 	if err := a.Moving.validate(); err != nil {
 		return err
 	}
+	there := map[int]bool{}
 	for _, p := range a.Parts {
 		n, err := p.validate(next)
 		if err != nil {
 			return fmt.Errorf("part of frame %d: %w", p.Result.Span.First, err)
 		}
 		next = p.Result.Span.First + 1
+		there[p.Result.Span.First] = true
+		if values += n; values > maxValues {
+			return fmt.Errorf("more than %d values in maps", maxValues)
+		}
+	}
+	if len(a.Sheets) > 0 && a.Moving == nil || len(a.Sheets) > maxSheets {
+		return errors.New("sheets that it cannot have")
+	}
+	for _, s := range a.Sheets {
+		n, err := s.validate(there)
+		if err != nil {
+			return fmt.Errorf("a sheet: %w", err)
+		}
 		if values += n; values > maxValues {
 			return fmt.Errorf("more than %d values in maps", maxValues)
 		}
 	}
 	return nil
+}
+
+// maxSheets bounds the sheets of a video.
+const maxSheets = 1000
+
+// validate returns how many values the maps have, where there is something said of these frames.
+func (s Sheet) validate(there map[int]bool) (values int, err error) {
+	if s.First < 1 || s.Last < s.First || s.Last > maxCount || s.Frames < 1 || s.Frames > maxCount || !isProbability(s.Probability) {
+		return 0, fmt.Errorf("it is of frames %d to %d, %d of them", s.First, s.Last, s.Frames)
+	}
+	before := 0
+	for _, m := range s.Moments {
+		if m.Frame <= before || !there[m.Frame] || m.Frame < s.First || m.Frame > s.Last || !(m.At >= 0) || math.IsNaN(m.Counts) || math.IsInf(m.Counts, 0) {
+			return 0, fmt.Errorf("it shows frame %d", m.Frame)
+		}
+		before = m.Frame
+		if m.Map == nil {
+			continue
+		}
+		if err := m.Map.validate(); err != nil {
+			return 0, err
+		}
+		values += m.Map.Width * m.Map.Height
+	}
+	return values, nil
 }
 
 // validate returns how many values the maps have.
@@ -200,15 +254,23 @@ func (p Part) validate(next int) (values int, err error) {
 		if !found[whose{m.Class, m.Number}] {
 			return 0, errors.New("a map of a class that was not found")
 		}
-		if m.Width < 1 || m.Height < 1 || m.Width > maxSide || m.Height > maxSide || m.Width*m.Height > maxPixels {
-			return 0, fmt.Errorf("a map of %d x %d", m.Width, m.Height)
-		}
-		if e := m.Extent; e != (Extent{}) && !(e.Top < e.Bottom && e.Left < e.Right && e.Bottom-e.Top < maxSide && e.Right-e.Left < maxSide) {
-			return 0, fmt.Errorf("a map over the part %+v of the input", e)
+		if err := m.validate(); err != nil {
+			return 0, err
 		}
 		values += m.Width * m.Height
 	}
 	return values, nil
+}
+
+// validate says what is wrong with the size of m, and where it lies.
+func (m Map) validate() error {
+	if m.Width < 1 || m.Height < 1 || m.Width > maxSide || m.Height > maxSide || m.Width*m.Height > maxPixels {
+		return fmt.Errorf("a map of %d x %d", m.Width, m.Height)
+	}
+	if e := m.Extent; e != (Extent{}) && !(e.Top < e.Bottom && e.Left < e.Right && e.Bottom-e.Top < maxSide && e.Right-e.Left < maxSide) {
+		return fmt.Errorf("a map over the part %+v of the input", e)
+	}
+	return nil
 }
 
 // whose tells the findings of a frame apart.

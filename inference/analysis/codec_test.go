@@ -54,6 +54,35 @@ func said() Analysis {
 	}
 }
 
+// watched is an analysis of a video of which clips were explained.
+func watched() Analysis {
+	a := said()
+	a.Parts[1].Result.Span = Still(2)
+	a.Moving = &Moving{Frames: 40, Analysed: 3, Segments: []Segment{{Class: "polyp", Role: RoleFinding, FirstFrame: 1, LastFrame: 30, PeakFrame: 2, End: 1.5, Probability: 0.75}}}
+	a.Sheets = []Sheet{{
+		Class: "polyp", Probability: 0.75, First: 1, Last: 30, Frames: 3, By: "attention", Explanation: Explanation{Method: "gradcam", Layer: "last"},
+		Moments: []SheetFrame{{Frame: 1, Counts: 0.25}, {Frame: 30, At: 1.5, Counts: 0.5, Map: &Map{Class: "polyp", Width: 2, Height: 1, Values: []float32{0.5, 2}}}},
+	}}
+	return a
+}
+
+func TestEncode_refusesSheets(t *testing.T) {
+	for name, change := range map[string]func(*Analysis){
+		"sheets that it cannot have":    func(a *Analysis) { a.Moving = nil },
+		"it is of frames 3 to 2":        func(a *Analysis) { a.Sheets[0].First, a.Sheets[0].Last = 3, 2 },
+		"it shows frame 3":              func(a *Analysis) { a.Sheets[0].Moments[0].Frame = 3 }, // of which nothing is said
+		"it shows frame 30":             func(a *Analysis) { a.Sheets[0].Last = 29 },
+		"it shows frame 1":              func(a *Analysis) { a.Sheets[0].Moments[0].Counts = math.NaN() },
+		"a map of 0 x 1":                func(a *Analysis) { m := a.Sheets[0].Moments[1].Map; m.Width, m.Values = 0, nil },
+		"a map of 2 x 1 has 1 values":   func(a *Analysis) { m := a.Sheets[0].Moments[1].Map; m.Values = m.Values[:1] },
+		"it is of frames 1 to 30, 0 of": func(a *Analysis) { a.Sheets[0].Frames = 0 },
+	} {
+		a := watched()
+		change(&a)
+		require.ErrorContains(t, a.Encode(io.Discard), name)
+	}
+}
+
 func encoded(t testing.TB, a Analysis) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -62,7 +91,7 @@ func encoded(t testing.TB, a Analysis) []byte {
 }
 
 func TestDecode(t *testing.T) {
-	for _, a := range []Analysis{said(), {NotAnalysed: "video"}, {}} {
+	for _, a := range []Analysis{said(), watched(), {NotAnalysed: "video"}, {}} {
 		sent := encoded(t, a)
 		got, err := Decode(iotest.OneByteReader(bytes.NewReader(sent)))
 		require.NoError(t, err)

@@ -14,11 +14,14 @@ import (
 
 // Remote does a job that another process owns, with nothing of that process but the input, and writes its result. Its
 // error's methods say what DispositionOf asks; what becomes of the job the owner decides.
-type Remote func(ctx context.Context, j Job, header []byte, input io.Reader, result io.Writer) error
+type Remote func(ctx context.Context, j Job, header []byte, input io.Reader, keep Keep, result io.Writer) error
+
+// Keep has the owner of a job make durable what was done of it so far; whoever goes on with it is given that.
+type Keep func(ctx context.Context, part []byte) error
 
 // elsewhere does a job of another process, and returns after how long its message is to be offered again; 0: it goes.
 func (q *Queue) elsewhere(ctx context.Context, j Job, c Consumer, delivery uint64) (again time.Duration) {
-	begun, err := q.ask(ctx, j.Node, opBegin, question{Job: j, Delivery: delivery, Inline: true, Prepares: c.Prepares(j)})
+	begun, err := q.ask(ctx, j.Node, opBegin, question{Job: j, Delivery: delivery, Inline: true, Takes: Takes{Prepares: c.Prepares(j), Videos: c.Videos}})
 	if err != nil {
 		q.log.Warn("job not begun", "job", j.ID, "delivery", delivery, "err", err)
 		return backoff(Postpone, delivery)
@@ -51,14 +54,35 @@ func (q *Queue) elsewhere(ctx context.Context, j Job, c Consumer, delivery uint6
 }
 
 func (q *Queue) remote(ctx context.Context, j Job, begun reply, do Remote, result io.Writer) error {
+	keep := func(ctx context.Context, part []byte) error { return q.keep(ctx, j, part) }
 	if begun.Inline {
-		return do(ctx, j, begun.Header, bytes.NewReader(begun.input), result)
+		return do(ctx, j, begun.Header, bytes.NewReader(begun.input), keep, result)
 	}
 	input, err := q.get(ctx, begun.Object)
 	if err != nil {
 		return postpone{err}
 	}
-	return do(ctx, j, begun.Header, input, result)
+	return do(ctx, j, begun.Header, input, keep, result)
+}
+
+// keep gives a part to the owner of a job: with the question if it is small, else by the bucket.
+func (q *Queue) keep(ctx context.Context, j Job, part []byte) error {
+	asked := question{Job: j, Part: part}
+	if int64(len(part)) > q.maxAnswer() {
+		o, err := q.put(ctx, objectName(j.Node, resultBytes), j.ID, bytes.NewReader(part))
+		if err != nil {
+			return postpone{err}
+		}
+		asked.Part, asked.Object = nil, o.name
+	}
+	kept, err := q.ask(ctx, j.Node, opKeep, asked)
+	switch {
+	case err != nil:
+		return postpone{err}
+	case !kept.Kept:
+		return postpone{fmt.Errorf("jobs: a part of %s is not kept: another may be at it, or its gateway has no room", j.ID)}
+	}
+	return nil
 }
 
 // deliver makes a result durable. While there is no server it tries again; a job that was taken over by another worker

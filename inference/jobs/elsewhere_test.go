@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -25,11 +26,13 @@ type house struct {
 	q     *Queue
 	input []byte
 
-	mu       sync.Mutex
-	began    map[string]int
-	prepares []string            // as workers said
-	taken    map[string][]string // results by job
-	faults   []error
+	mu     sync.Mutex
+	began  map[string]int
+	takes  []Takes             // as workers said
+	taken  map[string][]string // results by job
+	kept   []string            // parts, of any job
+	keeps  error               // why none is kept
+	faults []error
 }
 
 func newHouse(t testing.TB, o Options, jobs ...Job) *house {
@@ -53,15 +56,24 @@ func (h *house) run(t testing.TB) (stop func()) {
 
 func (h *house) owner() Owner {
 	return Owner{
-		Begin: func(_ context.Context, j Job, prepares string) (*Input, error) {
+		Begin: func(_ context.Context, j Job, takes Takes) (*Input, error) {
 			if !h.isOpen(j.ID) {
 				return nil, nil
 			}
 			h.mu.Lock()
 			defer h.mu.Unlock()
 			h.began[j.ID]++
-			h.prepares = append(h.prepares, prepares)
+			h.takes = append(h.takes, takes)
 			return &Input{Header: []byte("how " + j.ID), Bytes: io.NopCloser(bytes.NewReader(h.input))}, nil
+		},
+		Keep: func(_ context.Context, _ Job, part io.Reader) error {
+			text, err := io.ReadAll(part)
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			if err = cmp.Or(err, h.keeps); err == nil {
+				h.kept = append(h.kept, string(text))
+			}
+			return err
 		},
 		Failed: func(_ context.Context, _ Job, why error) error {
 			h.mu.Lock()
@@ -131,7 +143,7 @@ func guest(t testing.TB, url string, slots int, do Remote) *Queue {
 	return q
 }
 
-func repeatInput(_ context.Context, j Job, header []byte, input io.Reader, result io.Writer) error {
+func repeatInput(_ context.Context, j Job, header []byte, input io.Reader, _ Keep, result io.Writer) error {
 	text, err := io.ReadAll(input)
 	if err == nil {
 		_, err = fmt.Fprintf(result, "%s: %s, %s", j.ID, header, text)
@@ -210,9 +222,9 @@ func TestElsewhere_gatewaysWorkForEachOther(t *testing.T) {
 		h.run(t)
 		c := h.consumer(1)
 		c.Do = func(ctx context.Context, j Job) error { count("short"); return h.do(ctx, j) }
-		c.Remote = func(ctx context.Context, j Job, header []byte, input io.Reader, result io.Writer) error {
+		c.Remote = func(ctx context.Context, j Job, header []byte, input io.Reader, keep Keep, result io.Writer) error {
 			count("long")
-			return repeatInput(ctx, j, header, input, result)
+			return repeatInput(ctx, j, header, input, keep, result)
 		}
 		start(t, func(ctx context.Context) error { return h.q.Work(ctx, c) })
 	}
@@ -227,7 +239,7 @@ func TestElsewhere_failures(t *testing.T) {
 	h := newHouse(t, Options{URL: url, Node: "n"}, jobList(4)...)
 	var mu sync.Mutex
 	tries := map[string]int{}
-	guest(t, url, 1, func(ctx context.Context, j Job, header []byte, input io.Reader, result io.Writer) error {
+	guest(t, url, 1, func(ctx context.Context, j Job, header []byte, input io.Reader, _ Keep, result io.Writer) error {
 		mu.Lock()
 		tries[j.ID]++
 		first := tries[j.ID] == 1
@@ -257,23 +269,51 @@ func TestElsewhere_failures(t *testing.T) {
 	assert.Equal(t, map[string]int{testJob(0).ID: 2, testJob(1).ID: 1, testJob(2).ID: 2, testJob(3).ID: 1}, tries)
 }
 
-// An owner hears how a worker prepares what it does; of one of an earlier release it hears nothing.
+// What a worker has done so far is with the owner before it goes on, small or large, and a part that is not kept ends its try without
+// a fault of the job; nothing of parts stays on the server.
+func TestElsewhere_keeps(t *testing.T) {
+	url := oneServer(t)
+	h := newHouse(t, Options{URL: url, Node: "n"}, testJob(1))
+	h.keeps = errors.New("no room")
+	parts := []string{"small", "", strings.Repeat("large", 300<<10)}
+	guest(t, url, 1, func(ctx context.Context, _ Job, _ []byte, _ io.Reader, keep Keep, result io.Writer) error {
+		for _, part := range parts {
+			if err := keep(ctx, []byte(part)); err != nil {
+				h.mu.Lock()
+				h.keeps = nil
+				h.mu.Unlock()
+				return err
+			}
+		}
+		_, err := io.WriteString(result, "done")
+		return err
+	})
+	h.run(t)
+	h.requireNothingLeft(t)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	assert.Equal(t, parts, h.kept)
+	require.Len(t, h.faults, 1)
+	assert.Equal(t, Postpone, DispositionOf(h.faults[0]))
+}
+
+// An owner hears how a worker prepares what it does, and whether it takes videos; of one of an earlier release it hears nothing.
 func TestElsewhere_prepares(t *testing.T) {
 	for _, prepares := range []func(Job) string{nil, func(j Job) string { return "as " + j.Model.Name }} {
 		url := oneServer(t)
 		h := newHouse(t, Options{URL: url, Node: "n"}, testJob(1))
 		q := openQueue(t, Options{URL: url, Guest: true})
 		start(t, func(ctx context.Context) error {
-			return q.Work(ctx, Consumer{Models: testModels("demo"), Slots: 1, Remote: repeatInput, Prepares: prepares, Drain: patience})
+			return q.Work(ctx, Consumer{Models: testModels("demo"), Slots: 1, Remote: repeatInput, Prepares: prepares, Videos: prepares != nil, Drain: patience})
 		})
 		h.run(t)
 		h.requireNothingLeft(t)
-		want := []string{""}
+		want := []Takes{{}}
 		if prepares != nil {
-			want = []string{"as demo"}
+			want = []Takes{{Prepares: "as demo", Videos: true}}
 		}
 		h.mu.Lock()
-		assert.Equal(t, want, h.prepares)
+		assert.Equal(t, want, h.takes)
 		h.mu.Unlock()
 	}
 }
@@ -343,7 +383,7 @@ func TestElsewhere_firstResultCounts(t *testing.T) {
 	h.run(t)
 	begun, release := make(chan struct{}), make(chan struct{})
 	silent := openQueue(t, Options{URL: url, Guest: true})
-	late := func(_ context.Context, _ Job, _ []byte, _ io.Reader, result io.Writer) error {
+	late := func(_ context.Context, _ Job, _ []byte, _ io.Reader, _ Keep, result io.Writer) error {
 		close(begun)
 		<-release
 		_, err := result.Write(bytes.Repeat([]byte("late"), maxInline))
@@ -373,7 +413,7 @@ func TestElsewhere_gatewayIsDown(t *testing.T) {
 	h.input = make([]byte, 2*maxInline)
 	stop := h.run(t)
 	begun, release := make(chan struct{}, 2), make(chan struct{})
-	guest(t, url, 2, func(_ context.Context, j Job, _ []byte, _ io.Reader, result io.Writer) error {
+	guest(t, url, 2, func(_ context.Context, j Job, _ []byte, _ io.Reader, _ Keep, result io.Writer) error {
 		begun <- struct{}{}
 		<-release
 		size := 10
@@ -574,7 +614,7 @@ func TestOwn_questionNotUnderstood(t *testing.T) {
 
 func TestOwner_asksNothingAfterItsEnd(t *testing.T) {
 	q := openQueue(t, Options{})
-	w := &owner{q: q, slots: make(chan struct{}, 1), Owner: Owner{Begin: func(context.Context, Job, string) (*Input, error) {
+	w := &owner{q: q, slots: make(chan struct{}, 1), Owner: Owner{Begin: func(context.Context, Job, Takes) (*Input, error) {
 		assert.Fail(t, "the ledger may be closed")
 		return nil, nil
 	}}}

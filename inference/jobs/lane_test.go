@@ -132,9 +132,9 @@ func TestElsewhere_statBeforeRoutine(t *testing.T) {
 	one.run(t)
 	two.run(t)
 	eventually(t, "fed", func() bool { return messages(t, one.q) == 30 })
-	guest(t, url, 1, func(ctx context.Context, j Job, header []byte, input io.Reader, result io.Writer) error {
+	guest(t, url, 1, func(ctx context.Context, j Job, header []byte, input io.Reader, keep Keep, result io.Writer) error {
 		d.note(j)
-		return repeatInput(ctx, j, header, input, result)
+		return repeatInput(ctx, j, header, input, keep, result)
 	})
 	eventually(t, "the slot is taken", func() bool { return len(d.read()) == 1 })
 	two.add(inLane(200, Stat))

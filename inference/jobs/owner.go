@@ -38,9 +38,10 @@ const (
 // any goroutine, and for one job at the same time: two workers may be at it when one was taken for dead. What becomes of a
 // job after an error is for DispositionOf to say, as after Consumer's Do.
 type Owner struct {
-	// Begin counts a try and returns what the job needs; nil without an error: there is nothing left to do. Prepares is what
-	// Consumer's says of the worker; "" of one of an earlier release.
-	Begin func(ctx context.Context, j Job, prepares string) (*Input, error)
+	// Begin counts a try and returns what the job needs; nil without an error: there is nothing left to do.
+	Begin func(ctx context.Context, j Job, takes Takes) (*Input, error)
+	// Keep makes durable what a worker has done of a job so far, as its Remote has given it.
+	Keep func(ctx context.Context, j Job, part io.Reader) error
 	// Failed is told that a try has come to nothing, and why; its error decides about the job. nil: nobody waits for it.
 	Failed func(ctx context.Context, j Job, why error) error
 	// Take makes a result durable, the first one of a job; what comes for one that is not open it drops.
@@ -56,6 +57,12 @@ type Owner struct {
 	Sweep  time.Duration // how often bytes that no open job needs are looked for; 0: a minute
 }
 
+// Takes is what Consumer says of a worker; zero of one of an earlier release.
+type Takes struct {
+	Prepares string `json:"prepares,omitempty"`
+	Videos   bool   `json:"videos,omitempty"`
+}
+
 // Input is what a job needs where it is done.
 type Input struct {
 	Header []byte        // a few KiB at most: how the bytes are to be read, and what is wanted
@@ -64,8 +71,8 @@ type Input struct {
 
 // Own answers workers elsewhere and takes their results until ctx is done. It waits for a lost server.
 func (q *Queue) Own(ctx context.Context, o Owner) error {
-	if o.Begin == nil || o.Failed == nil || o.Take == nil || o.Park == nil || o.Open == nil {
-		return errors.New("jobs: owner: Begin, Failed, Take, Park and Open must be set")
+	if o.Begin == nil || o.Keep == nil || o.Failed == nil || o.Take == nil || o.Park == nil || o.Open == nil {
+		return errors.New("jobs: owner: Begin, Keep, Failed, Take, Park and Open must be set")
 	}
 	w := &owner{q: q, Owner: o, inputs: map[string]map[string]object{}, slots: make(chan struct{}, maxAnswers)}
 	sub, err := q.nc.Subscribe(ownerPrefix+q.node+".*", func(msg *nats.Msg) { w.ask(ctx, msg) })
@@ -105,12 +112,13 @@ type owner struct {
 // question is what a worker asks about a job that it has taken.
 type question struct {
 	Job      Job    `json:"job"`
-	Delivery uint64 `json:"delivery"`           // how often its message was given to a worker
-	Inline   bool   `json:"inline,omitempty"`   // it takes a small input with the answer, as earlier releases do not
-	Prepares string `json:"prepares,omitempty"` // as Consumer says
-	Object   string `json:"object,omitempty"`   // the input that it was given; "": it came with the answer
-	Fault    string `json:"fault,omitempty"`    // why the try came to nothing
-	Verdict  string `json:"verdict,omitempty"`  // what the worker's error says of itself
+	Delivery uint64 `json:"delivery"`         // how often its message was given to a worker
+	Inline   bool   `json:"inline,omitempty"` // it takes a small input with the answer, as earlier releases do not
+	Takes
+	Object  string `json:"object,omitempty"`  // the input that it was given; "": it came with the answer; of opKeep the part
+	Part    []byte `json:"part,omitempty"`    // what is to be kept, where it is small
+	Fault   string `json:"fault,omitempty"`   // why the try came to nothing
+	Verdict string `json:"verdict,omitempty"` // what the worker's error says of itself
 }
 
 // reply is what the owner says to that.
@@ -118,6 +126,7 @@ type reply struct {
 	Object string        `json:"object,omitempty"` // the input's name in the bucket
 	Inline bool          `json:"inline,omitempty"` // the input is in the answer
 	Header []byte        `json:"header,omitempty"`
+	Kept   bool          `json:"kept,omitempty"`     // the part is durable
 	Again  time.Duration `json:"again_ns,omitempty"` // else: after how long the job's message is to be offered again; 0: it goes
 
 	input []byte // with Inline
@@ -194,6 +203,12 @@ func (w *owner) answer(ctx context.Context, op string, asked question) reply {
 	switch op {
 	case opBegin:
 		return w.begin(ctx, asked)
+	case opKeep:
+		err := w.keep(ctx, asked)
+		if err != nil {
+			w.q.log.Warn("what a worker has done of a job so far is not kept", "job", asked.Job.ID, "err", err)
+		}
+		return reply{Kept: err == nil}
 	case opFailed:
 		err := w.Failed(ctx, asked.Job, &remoteError{asked.Fault, asked.Verdict})
 		if asked.Object != "" { // else it would be those of another worker
@@ -207,12 +222,26 @@ func (w *owner) answer(ctx context.Context, op string, asked question) reply {
 
 const (
 	opBegin  = "begin"
+	opKeep   = "keep"
 	opFailed = "failed"
 )
 
+// keep has a part kept, and removes its bytes where it was a large one.
+func (w *owner) keep(ctx context.Context, asked question) error {
+	if asked.Object == "" {
+		return w.Keep(ctx, asked.Job, bytes.NewReader(asked.Part))
+	}
+	r, err := w.q.get(ctx, asked.Object)
+	if err != nil {
+		return err
+	}
+	err = w.Keep(ctx, asked.Job, r)
+	return errors.Join(err, w.q.drop(context.WithoutCancel(ctx), object{name: r.info.Name, nuid: r.info.NUID}))
+}
+
 // begin gives the worker the input: with the answer if it is small, which spares the broker a store of it, else by the bucket.
 func (w *owner) begin(ctx context.Context, asked question) reply {
-	in, err := w.Begin(ctx, asked.Job, asked.Prepares)
+	in, err := w.Begin(ctx, asked.Job, asked.Takes)
 	if in == nil {
 		return reply{Again: w.q.fate(ctx, asked.Job, err, w.Park, asked.Delivery)}
 	}

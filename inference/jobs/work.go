@@ -23,6 +23,8 @@ type Consumer struct {
 	// Prepares names how the input of a job has to be prepared for Remote to take it so from an owner who prepares it alike;
 	// "": it takes none that is prepared. nil: none of any job.
 	Prepares func(j Job) string
+	// Videos says that Remote takes videos.
+	Videos bool
 	// Do does a job of ours; nil once its results are durable. What becomes of the job otherwise is for DispositionOf to say.
 	Do func(ctx context.Context, j Job) error
 	// Park keeps, durably, that a job of ours is given up and why. Its message is let go only when Park returned nil.

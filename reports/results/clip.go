@@ -29,6 +29,9 @@ const (
 // clips makes, where the route wants them, a clip of the frames around each finding of a video, the most probable first. Peak is what is said
 // of the frame of that number.
 func (m *making) clips(ctx context.Context, clip *video.Clip, peak func(number int) analysis.Part) error {
+	if m.Worker == nil { // a clip takes the model here
+		return nil
+	}
 	if w, ok := m.Worker.Models[m.job.Model].(inference.ClipWatcher); ok && w.Sequence() != nil {
 		return nil // it speaks of clips of its own choice of frames, and of none alone
 	}

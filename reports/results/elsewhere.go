@@ -10,6 +10,7 @@ import (
 
 	"endogate/dicomnode/ledger"
 	"endogate/dicomnode/pixeldata"
+	"endogate/dicomnode/pixeldata/video"
 	"endogate/inference"
 	"endogate/inference/analysis"
 )
@@ -22,8 +23,9 @@ type Parcel struct {
 }
 
 // Pack begins a job for a worker elsewhere. A nil parcel without an error means that there is nothing left to do. Errors as
-// Do; those of the parcel's bytes are for Failed. Prepares is what the worker says of its bundle's Preparation.
-func (w *Workshop) Pack(ctx context.Context, id, prepares string) (p *Parcel, err error) {
+// Do; those of the parcel's bytes are for Failed. Prepares is what the worker says of its bundle's Preparation, videos whether it
+// takes any.
+func (w *Workshop) Pack(ctx context.Context, id, prepares string, videos bool) (p *Parcel, err error) {
 	if err := w.home.said(id); err != nil {
 		return nil, named(id, err)
 	}
@@ -36,7 +38,7 @@ func (w *Workshop) Pack(ctx context.Context, id, prepares string) (p *Parcel, er
 			p, err = w.packPrepared(ctx, job, b)
 		}
 		if p == nil && err == nil {
-			p, err = w.pack(ctx, job)
+			p, err = w.pack(ctx, job, videos)
 		}
 		if errors.Is(err, errBegun) { // the try goes on
 			return inference.Postponed(err)
@@ -82,16 +84,16 @@ func (w *Workshop) packPrepared(ctx context.Context, job ledger.Job, b *inferenc
 	return &Parcel{Order: order, Bytes: io.NopCloser(bytes.NewReader(p.Pixels))}, nil
 }
 
-func (w *Workshop) pack(ctx context.Context, job ledger.Job) (*Parcel, error) {
+func (w *Workshop) pack(ctx context.Context, job ledger.Job, videos bool) (*Parcel, error) {
 	entry, err := w.Keeper.Open(ctx, job.Entry)
 	if err != nil {
 		return nil, err
 	}
-	if entry.Instance.Video() { // its stream may hold words of whose it is, and what is said of it is kept here
-		if err := entry.Close(); err != nil || w.Worker == nil {
-			return nil, cmp.Or(err, w.atHome(ctx, job, errVideo))
-		}
-		return nil, w.watchAtHome(ctx, job)
+	switch {
+	case entry.Instance.Video() && videos && (w.Worker == nil || !w.Clips[job.Route]): // clips are made by the model here
+		return w.packVideo(ctx, job, entry)
+	case entry.Instance.Video():
+		return nil, cmp.Or(entry.Close(), w.atHome(ctx, job, errVideo))
 	}
 	extract, err := entry.Instance.Extract()
 	if err != nil {
@@ -102,21 +104,76 @@ func (w *Workshop) pack(ctx context.Context, job ledger.Job) (*Parcel, error) {
 	if err != nil {
 		return nil, errors.Join(err, entry.Close())
 	}
+	return &Parcel{Order: order, Bytes: w.piped(job, func(to io.Writer) error { _, err := extract.WriteTo(to); return err }, entry.Close)}, nil
+}
+
+// packVideo has what was said of a video so far go along, and the video freed of what is not pixels.
+func (w *Workshop) packVideo(ctx context.Context, job ledger.Job, entry *Entry) (*Parcel, error) {
+	bodies, of, err := w.Ledger.Parts(ctx, job.ID)
+	if err != nil {
+		return nil, errors.Join(inference.Postponed(err), entry.Close())
+	}
+	clip, err := video.Open(ctx, entry.Instance)
+	if err != nil {
+		if errors.Is(err, video.ErrNoRoom) {
+			err = inference.Postponed(err)
+		}
+		return nil, errors.Join(w.unpacked(ctx, job, err), entry.Close())
+	}
+	closing := func() error { return errors.Join(clip.Close(), entry.Close()) }
+	by := w.Algorithms[job.Model].Model
+	var kept bytes.Buffer
+	if parts := (diary{w, job.ID, by}).parts(bodies); len(parts) > 0 {
+		err = analysis.Analysis{Model: by, Parts: parts}.Encode(&kept)
+	}
+	order, fault := inference.Order{
+		TransferSyntaxUID: entry.Instance.TransferSyntax().UID, Note: clip.Note(), Kept: int64(kept.Len()), KeptOf: of, Wishes: w.Wishes[job.Route],
+	}.Encode()
+	if err = cmp.Or(err, fault); err != nil {
+		return nil, errors.Join(err, closing())
+	}
+	return &Parcel{Order: order, Bytes: w.piped(job, func(to io.Writer) error {
+		if _, err := to.Write(kept.Bytes()); err != nil {
+			return err
+		}
+		err := clip.Bare(ctx, entry.Instance, to)
+		if errors.Is(err, pixeldata.ErrWords) {
+			err = fmt.Errorf("%w: %w", errVideo, err)
+		}
+		return err
+	}, closing)}, nil
+}
+
+// piped are the bytes that write writes, as they are read; done is called when they are closed.
+func (w *Workshop) piped(job ledger.Job, write func(io.Writer) error, done func() error) io.ReadCloser {
 	r, pipe := io.Pipe()
 	packed := make(chan struct{})
-	go func() { // ends with the extract, or when r is closed
+	go func() { // ends with what is written, or when r is closed
 		defer close(packed)
-		err := inference.Guard(w.Log, job.ID, func() error { _, err := extract.WriteTo(pipe); return err })
+		err := inference.Guard(w.Log, job.ID, func() error { return write(pipe) })
 		if errors.Is(err, pixeldata.ErrCorrupt) || errors.Is(err, pixeldata.ErrTooMuch) {
 			err = inference.Permanent(err)
 		}
 		pipe.CloseWithError(err)
 	}()
-	return &Parcel{Order: order, Bytes: &parcelBytes{PipeReader: r, packed: packed, entry: entry}}, nil
+	return &parcelBytes{PipeReader: r, packed: packed, done: done}
 }
 
-// errVideo says why a job stays at home.
-var errVideo = errors.New("videos are analysed where they lie")
+// errVideo says why a video stays at home: the worker is of a release that takes none, or it cannot be freed of what is not pixels.
+var errVideo = errors.New("the video is analysed where it lies")
+
+// Keep makes durable what a worker elsewhere has said of a video so far, by the version of its model that is here.
+func (w *Workshop) Keep(ctx context.Context, id string, part io.Reader) error {
+	parts, p, err := inference.DecodeKept(part)
+	if err != nil {
+		return named(id, err)
+	}
+	job, open, err := w.waiting(ctx, id)
+	if err != nil || !open {
+		return named(id, cmp.Or(err, errors.New("nobody waits for it any more")))
+	}
+	return named(id, diary{w, id, w.Algorithms[job.Model].Model}.Keep(ctx, parts, p))
+}
 
 // unpacked ends a job with nothing in it for a worker.
 func (w *Workshop) unpacked(ctx context.Context, job ledger.Job, why error) error {
@@ -136,6 +193,9 @@ func (w *Workshop) atHome(ctx context.Context, job ledger.Job, why error) error 
 			return "no worker elsewhere is given it, and this gateway has none: " + why.Error(), nil
 		})
 	}
+	if errors.Is(why, errVideo) {
+		return w.watchAtHome(ctx, job)
+	}
 	w.words.Lock()
 	defer w.words.Unlock()
 	return inference.Guard(w.Log, job.ID, func() error { return w.analyse(ctx, job) })
@@ -144,13 +204,13 @@ func (w *Workshop) atHome(ctx context.Context, job ledger.Job, why error) error 
 type parcelBytes struct {
 	*io.PipeReader
 	packed <-chan struct{}
-	entry  *Entry
+	done   func() error
 }
 
 func (p *parcelBytes) Close() error {
 	_ = p.PipeReader.Close() // never fails
 	<-p.packed
-	return p.entry.Close()
+	return p.done()
 }
 
 // Unpack takes an encoded analysis, as Take, of the job that was offered for a model. Its error is Refused where the result

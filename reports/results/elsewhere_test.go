@@ -35,7 +35,7 @@ func (b *bench) elsewhere() (sent, answer string, err error) { return b.elsewher
 
 func (b *bench) elsewhereAs(prepares string) (sent, answer string, err error) {
 	b.t.Helper()
-	parcel, err := b.shop.Pack(b.t.Context(), b.job.ID, prepares)
+	parcel, err := b.shop.Pack(b.t.Context(), b.job.ID, prepares, true)
 	require.NoError(b.t, err)
 	require.NotNil(b.t, parcel)
 	pixels, err := io.ReadAll(parcel.Bytes)
@@ -43,7 +43,7 @@ func (b *bench) elsewhereAs(prepares string) (sent, answer string, err error) {
 	require.NoError(b.t, parcel.Bytes.Close())
 	w := &inference.Worker{Models: b.models(), Log: b.shop.Log}
 	var result bytes.Buffer
-	err = w.Fill(b.t.Context(), b.job.ID, "demo", parcel.Order, bytes.NewReader(pixels), &result, pixeldata.Options{})
+	err = w.Fill(b.t.Context(), b.job.ID, "demo", parcel.Order, bytes.NewReader(pixels), nil, &result, pixeldata.Options{})
 	return string(parcel.Order) + string(pixels), result.String(), err
 }
 
@@ -74,7 +74,7 @@ func TestPack_sameAsHere(t *testing.T) {
 		require.NotEmpty(t, secret)
 		assert.NotContains(t, sent+answer, secret)
 	}
-	parcel, err := there.shop.Pack(t.Context(), there.job.ID, "")
+	parcel, err := there.shop.Pack(t.Context(), there.job.ID, "", true)
 	require.NoError(t, err)
 	assert.Nil(t, parcel, "it is done")
 }
@@ -187,7 +187,7 @@ func TestPack_preparedFaults(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := lookingBench(t, tt.of)
 			b.shop.Keeper.Decode.FFmpeg = "/nonexistent/ffmpeg"
-			parcel, err := b.shop.Pack(t.Context(), b.job.ID, b.shop.Prepare["demo"].Preparation())
+			parcel, err := b.shop.Pack(t.Context(), b.job.ID, b.shop.Prepare["demo"].Preparation(), true)
 			assert.Nil(t, b.shop.Pictures.take(b.job.ID))
 			if tt.want != nil {
 				require.ErrorIs(t, err, tt.want)
@@ -202,14 +202,14 @@ func TestPack_preparedFaults(t *testing.T) {
 	b := lookingBench(t, dicomtest.Options{})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err := b.shop.Pack(ctx, b.job.ID, b.shop.Prepare["demo"].Preparation())
+	_, err := b.shop.Pack(ctx, b.job.ID, b.shop.Prepare["demo"].Preparation(), true)
 	assert.Equal(t, jobs.Postpone, jobs.DispositionOf(err), "a stop is no fault of the job")
 }
 
 // A worker that gives a job up leaves no picture behind.
 func TestFailed_picture(t *testing.T) {
 	b := lookingBench(t, dicomtest.Options{})
-	_, err := b.shop.Pack(t.Context(), b.job.ID, b.shop.Prepare["demo"].Preparation())
+	_, err := b.shop.Pack(t.Context(), b.job.ID, b.shop.Prepare["demo"].Preparation(), true)
 	require.NoError(t, err)
 	require.NotZero(t, b.shop.Pictures.held)
 	require.Error(t, b.shop.Failed(t.Context(), b.job.ID, errors.New("boom")))
@@ -271,7 +271,7 @@ func TestPictures(t *testing.T) {
 
 func TestPack_givenUpHalfWay(t *testing.T) {
 	b := newBench(t)
-	parcel, err := b.shop.Pack(t.Context(), b.job.ID, "")
+	parcel, err := b.shop.Pack(t.Context(), b.job.ID, "", true)
 	require.NoError(t, err)
 	_, err = io.ReadFull(parcel.Bytes, make([]byte, 10))
 	require.NoError(t, err)
@@ -282,7 +282,7 @@ func TestPack_givenUpHalfWay(t *testing.T) {
 func TestPack_unsupported(t *testing.T) {
 	b := newBench(t)
 	b.replace(dicomtest.Options{Frames: 2, More: dicom.Dataset{dicom.BitsAllocated: dicom.Ints{32}}})
-	parcel, err := b.shop.Pack(t.Context(), b.job.ID, "")
+	parcel, err := b.shop.Pack(t.Context(), b.job.ID, "", true)
 	require.NoError(t, err)
 	assert.Nil(t, parcel)
 	job, err := b.ledger.Job(t.Context(), b.job.ID)
@@ -298,7 +298,7 @@ func TestPack_forGood(t *testing.T) {
 	} {
 		b := newBench(t)
 		b.replace(dicomtest.Options{Frames: 2, More: more})
-		parcel, err := b.shop.Pack(t.Context(), b.job.ID, "")
+		parcel, err := b.shop.Pack(t.Context(), b.job.ID, "", true)
 		assert.Nil(t, parcel)
 		require.ErrorIs(t, err, want)
 		assert.Equal(t, jobs.Term, jobs.DispositionOf(err), want)
@@ -318,7 +318,7 @@ func TestFailed_wordsAmongPixels(t *testing.T) {
 		if here {
 			b.shop.Worker = &inference.Worker{Models: b.models(), Log: b.shop.Log}
 		}
-		parcel, err := b.shop.Pack(t.Context(), b.job.ID, "")
+		parcel, err := b.shop.Pack(t.Context(), b.job.ID, "", true)
 		require.NoError(t, err)
 		_, why := io.ReadAll(parcel.Bytes)
 		require.ErrorIs(t, why, pixeldata.ErrWords)

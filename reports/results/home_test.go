@@ -1,7 +1,12 @@
 package results
 
 import (
+	"bytes"
 	"context"
+	"errors"
+	"io"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -12,6 +17,7 @@ import (
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/dicomtest"
 	"endogate/dicomnode/ledger"
+	"endogate/dicomnode/pixeldata"
 	"endogate/dicomnode/spool"
 	"endogate/inference"
 	"endogate/inference/analysis"
@@ -33,10 +39,13 @@ func (watcher) Watching() (inference.Temporal, []analysis.Class) {
 }
 
 // video has the bench's instance be a video.
-func (b *bench) video(frames int) {
+func (b *bench) video(frames int) { b.t.Helper(); b.videoOf(8, frames) }
+
+// videoOf is video of so many frames, which says that it has others.
+func (b *bench) videoOf(has, frames int) {
 	b.t.Helper()
 	const h264 dicom.UID = "1.2.840.10008.1.2.4.102"
-	stream := dicomtest.Stream(b.t, "mp4", "-f", "lavfi", "-i", "testsrc2=s=320x240:r=4", "-frames:v", "8", "-c:v", "libx264")
+	stream := dicomtest.Stream(b.t, "mp4", "-f", "lavfi", "-i", "testsrc2=s=320x240:r=4", "-frames:v", strconv.Itoa(has), "-c:v", "libx264")
 	content, header := dicomtest.Video(dicomtest.Options{TransferSyntax: h264, Frames: frames, Rows: 240, Columns: 320, Series: "video"}, stream, 1)
 	w, err := b.shop.Keeper.Spool.Create()
 	require.NoError(b.t, err)
@@ -67,12 +76,12 @@ func TestPack_video(t *testing.T) {
 		return nil
 	}}}
 	b.shop.Worker = &inference.Worker{Models: b.models(), Log: b.shop.Log}
-	parcel, err := b.shop.Pack(t.Context(), b.job.ID, "")
+	parcel, err := b.shop.Pack(t.Context(), b.job.ID, "", false)
 	require.Nil(t, parcel)
 	require.True(t, inference.IsPostponed(err), err)
 	<-begun
 	for range 5 {
-		_, err = b.shop.Pack(t.Context(), b.job.ID, "")
+		_, err = b.shop.Pack(t.Context(), b.job.ID, "", false)
 		require.True(t, inference.IsPostponed(err), err)
 		require.True(t, inference.IsPostponed(b.shop.Do(t.Context(), b.job.ID)))
 	}
@@ -80,7 +89,7 @@ func TestPack_video(t *testing.T) {
 	close(goOn)
 	b.shop.Wait()
 	require.NoError(t, b.shop.Do(t.Context(), b.job.ID))
-	parcel, err = b.shop.Pack(t.Context(), b.job.ID, "")
+	parcel, err = b.shop.Pack(t.Context(), b.job.ID, "", false)
 	require.NoError(t, err)
 	require.Nil(t, parcel)
 	job, err := b.ledger.Job(t.Context(), b.job.ID)
@@ -96,10 +105,10 @@ func TestPack_videoInVain(t *testing.T) {
 	b.video(8)
 	b.other = watcher{seer{infer: func(context.Context) error { panic("in vain") }}}
 	b.shop.Worker = &inference.Worker{Models: b.models(), Log: b.shop.Log}
-	_, err := b.shop.Pack(t.Context(), b.job.ID, "")
+	_, err := b.shop.Pack(t.Context(), b.job.ID, "", false)
 	require.True(t, inference.IsPostponed(err), err)
 	b.shop.Wait()
-	_, err = b.shop.Pack(t.Context(), b.job.ID, "")
+	_, err = b.shop.Pack(t.Context(), b.job.ID, "", false)
 	require.ErrorContains(t, err, "panic")
 	require.False(t, inference.IsPostponed(err))
 }
@@ -119,4 +128,84 @@ func TestWorkshop_videoOfNoNumber(t *testing.T) {
 			require.Contains(t, string(b.dataset(o)), "\x08\x00\x60\x11IS", "its Referenced Frame Number")
 		}
 	}
+}
+
+// A video that a worker elsewhere is given is what it would have been here, to the byte, where the worker is lost half-way and another one
+// goes on: no frame of what was kept is seen again, and nothing travels but pictures.
+func TestPack_videoElsewhere(t *testing.T) {
+	installed.Require(t, "ffmpeg")
+	here, there := newBench(t), newBench(t)
+	at := time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
+	for _, b := range []*bench{here, there} {
+		b.videoOf(80, 82)
+		b.shop.Now = func() time.Time { return at }
+	}
+	here.other = watcher{}
+	require.NoError(t, here.do(t.Context()), here.log.String())
+	want, wantObjects := here.done()
+
+	seen, dies := 0, 70
+	there.other = watcher{seer{infer: func(context.Context) error {
+		if seen++; seen == dies {
+			return errors.New("the worker is gone")
+		}
+		return nil
+	}}}
+	try := func() (sent, answer string, err error) {
+		parcel, err := there.shop.Pack(t.Context(), there.job.ID, "", true)
+		require.NoError(t, err)
+		require.NotNil(t, parcel)
+		input, err := io.ReadAll(parcel.Bytes)
+		require.NoError(t, err)
+		require.NoError(t, parcel.Bytes.Close())
+		w := &inference.Worker{Models: there.models(), Log: there.shop.Log}
+		var result bytes.Buffer
+		err = w.Fill(t.Context(), there.job.ID, "demo", parcel.Order, bytes.NewReader(input), func(ctx context.Context, part []byte) error {
+			return there.shop.Keep(ctx, there.job.ID, bytes.NewReader(part))
+		}, &result, pixeldata.Options{Scratch: t.TempDir()})
+		return string(parcel.Order) + string(input), result.String(), err
+	}
+	_, _, err := try()
+	require.ErrorContains(t, err, "the worker is gone")
+	videos, err := there.ledger.Videos(t.Context(), there.job.Instance.StudyInstanceUID)
+	require.NoError(t, err)
+	require.Len(t, videos, 1)
+	require.Equal(t, []int{64, 80}, []int{videos[0].Done, videos[0].Of}, "progress has come back")
+	seen, dies = 0, 0
+	sent, answer, err := try()
+	require.NoError(t, err, there.log.String())
+	require.GreaterOrEqual(t, 80-64+len(wantObjects), seen, "and those to explain")
+	require.NoError(t, there.shop.Unpack(t.Context(), there.job.ID, testModel, strings.NewReader(answer)), there.log.String())
+	got, objects := there.done()
+	require.Equal(t, want, got)
+	require.Len(t, objects, len(wantObjects))
+	require.NotEmpty(t, objects)
+	for i, o := range objects {
+		require.Equal(t, here.dataset(wantObjects[i]), there.dataset(o))
+	}
+	for _, secret := range []string{"x264", string(there.job.Instance.StudyInstanceUID), string(there.job.Instance.SOPInstanceUID), there.job.Entry, "DOE"} {
+		require.NotContains(t, sent+answer, secret)
+	}
+	require.ErrorContains(t, there.shop.Keep(t.Context(), there.job.ID, strings.NewReader("\x01")), "EOF")
+	var late bytes.Buffer
+	late.WriteString("\x00\x00\x00\x00\x50\x00\x00\x00")
+	require.NoError(t, analysis.Analysis{}.Encode(&late))
+	require.ErrorContains(t, there.shop.Keep(t.Context(), there.job.ID, &late), "nobody waits")
+}
+
+// A video that cannot be freed of what is not pixels is done here, whoever draws it.
+func TestFailed_videoStays(t *testing.T) {
+	installed.Require(t, "ffmpeg")
+	b := newBench(t)
+	b.video(8)
+	b.other = watcher{}
+	b.shop.Worker = &inference.Worker{Models: b.models(), Log: b.shop.Log}
+	_, ok, err := b.shop.Begin(t.Context(), b.job.ID)
+	require.NoError(t, err)
+	require.True(t, ok)
+	err = b.shop.Failed(t.Context(), b.job.ID, errors.Join(errVideo, pixeldata.ErrWords))
+	require.True(t, inference.IsPostponed(err), err)
+	b.shop.Wait()
+	b.done()
+	require.Equal(t, 1, b.attempts())
 }

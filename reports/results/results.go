@@ -118,6 +118,9 @@ func (w *Workshop) take(ctx context.Context, id string, a analysis.Analysis) err
 	}
 	err = inference.Guard(w.Log, id, func() error {
 		return w.produce(ctx, job, a.Model, func(m *making, entry *Entry) (string, error) {
+			if entry.Instance.Video() {
+				return a.NotAnalysed, m.moving(ctx, a)
+			}
 			return a.NotAnalysed, m.parts(ctx, a.Parts, picture, entry.Instance)
 		})
 	})
@@ -156,6 +159,9 @@ func (w *Workshop) Failed(ctx context.Context, id string, why error) error {
 	}
 	if errors.Is(why, pixeldata.ErrWords) {
 		why = w.atHome(ctx, job, why)
+	}
+	if errors.Is(why, errBegun) { // the try goes on
+		return named(id, inference.Postponed(why))
 	}
 	return named(id, w.verdict(ctx, job, why))
 }

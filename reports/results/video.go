@@ -24,22 +24,27 @@ type diary struct {
 
 // Kept implements inference.Diary: what another version of the model said is not gone on with.
 func (d diary) Kept(ctx context.Context, of int) (parts []analysis.Part, err error) {
-	bodies, err := d.Ledger.Parts(ctx, d.job, of)
-	if err != nil {
+	bodies, total, err := d.Ledger.Parts(ctx, d.job)
+	if err != nil || total != of {
 		return nil, err
 	}
+	return d.parts(bodies), nil
+}
+
+// parts are those of the bodies that this version of the model has made, up to the first that it has not.
+func (d diary) parts(bodies [][]byte) (parts []analysis.Part) {
 	for _, body := range bodies {
 		a, err := analysis.Decode(bytes.NewReader(body))
 		if err != nil || a.Model != d.by {
 			d.Log.Warn("what was said of a video is not gone on with", "job", d.job, "err", err)
-			return parts, nil
+			return parts
 		}
 		parts = append(parts, a.Parts...)
 	}
 	if len(parts) > 0 {
 		d.Log.Info("a video is gone on with", "job", d.job, "behind_frame", parts[len(parts)-1].Result.Span.First, "frames", len(parts))
 	}
-	return parts, nil
+	return parts
 }
 
 // Keep implements inference.Diary.

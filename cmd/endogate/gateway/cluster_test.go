@@ -264,7 +264,7 @@ func wordsAmongPixels(t *testing.T, bundle *inference.Bundle, prepares string, g
 	ctx, stop := context.WithCancel(t.Context())
 	worked := make(chan error, 1)
 	go func() {
-		worked <- queue.Work(ctx, jobs.Consumer{Models: models, Slots: 1, Prepares: func(jobs.Job) string { return prepares }, Remote: func(_ context.Context, _ jobs.Job, header []byte, input io.Reader, _ io.Writer) error {
+		worked <- queue.Work(ctx, jobs.Consumer{Models: models, Slots: 1, Prepares: func(jobs.Job) string { return prepares }, Remote: func(_ context.Context, _ jobs.Job, header []byte, input io.Reader, _ jobs.Keep, _ io.Writer) error {
 			pixels, err := io.ReadAll(input)
 			if err != nil {
 				return err

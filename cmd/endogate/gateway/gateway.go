@@ -416,7 +416,8 @@ func (g *parts) startLoops(_ context.Context, life *lifecycle) error {
 			AckWait: g.cfg.Jobs.AckWait.Std(), Drain: g.cfg.Drain.Std() / 3,
 		}
 		if elsewhere {
-			consumer.Remote, consumer.Prepares = remote(g.workshop.Worker, g.decoding()), g.models.prepares
+			decode := g.decoding()
+			consumer.Remote, consumer.Prepares, consumer.Videos = remote(g.workshop.Worker, decode), g.models.prepares, decode.Missing() == nil
 		}
 		life.loop("worker", func(ctx context.Context) error { return g.queue.Work(ctx, consumer) })
 	}

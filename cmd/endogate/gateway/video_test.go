@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -18,6 +20,7 @@ import (
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/dicomtest"
 	"endogate/dicomnode/ledger"
+	"endogate/inference/jobs"
 	"endogate/reports/draft"
 )
 
@@ -173,14 +176,78 @@ func TestGateway_videoThatIsNone(t *testing.T) {
 	assert.Contains(t, text, "Instances analysed: 1 (1 frames); skipped: 0; failed: 1.")
 }
 
-// A video whose gateway is killed is gone on with behind what was kept: no frame of that is seen again.
-func TestGateway_videoKilled(t *testing.T) {
-	t.Parallel()
-	dir := otherModel(t, "all-frames")
+// everyFrame is a bundle named so that has every frame of videos analysed.
+func everyFrame(t *testing.T, name string) string {
+	t.Helper()
+	dir := otherModel(t, name)
 	manifest := filepath.Join(dir, "model.yaml")
 	text, err := os.ReadFile(manifest)
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(manifest, append(text, "\nselect: {every: 1}\n"...), 0o600))
+	return dir
+}
+
+// A video is analysed by workers elsewhere: its pictures travel and no word does, progress comes back, another worker goes on with it behind
+// what was kept when the one at it is killed, and nothing of it stays on the broker.
+func TestGateway_videoElsewhere(t *testing.T) {
+	t.Parallel()
+	dir := everyFrame(t, "all-frames")
+	scp, brokers := peers.StartStoreSCP(t), peers.StartNATSCluster(t, 1)
+	g := newGateway(t, strings.Replace(routeTo(scp.AETitle, scp.Addr, ""), "models: [demo]", "models: [all-frames]", 1)+
+		fmt.Sprintf("nats: {url: %q}\njobs: {workers: 0, ack_wait: 2s}\n", brokers.URL()))
+	g.replace(filepath.Join(peers.Root(t), "testdata/models/demo"), dir)
+	g.start()
+	c := &cluster{t: t, brokers: brokers}
+	first := c.work(brokers.URL(), dir)
+	const secret = "Yamada seen by Dr. Who"
+	stream := panned(t, "24", "polyp-0dad158b", "cecum-1")
+	moving := video(t, dicomtest.Options{Frames: 192}, append(stream, "\x00\x00\x00\x1efree"+secret...))
+	storeAll(t, g.scp, moving)
+	var study admin.Study
+	far := func(frames int) func() bool {
+		return func() bool {
+			study = admin.Study{}
+			g.get("/api/v1/studies/"+string(g.studyOf(moving)), &study)
+			return len(study.Videos) == 1 && study.Videos[0].Analysed >= frames
+		}
+	}
+	g.waitFor("some of it to be kept", far(64))
+	first.Kill()
+	require.Equal(t, []any{"working", 192}, []any{study.Videos[0].State, study.Videos[0].ToAnalyse})
+	words := []string{secret, "x264 - core", string(moving.uid), "DOE"}
+	requireNowhere(t, brokers.Dirs, words)
+	c.work(brokers.URL(), dir)
+	g.waitFor("the rest", func() bool { return far(192)() && study.Videos[0].State == "done" })
+	requireNowhere(t, brokers.Dirs, words)
+	assert.Regexp(t, `a video is gone on with.*frames=(64|128|192)`, g.Log())
+	require.Len(t, study.Instances, 1)
+	require.Len(t, study.Instances[0].Analyses[0].Frames, 192)
+	for i, f := range study.Instances[0].Analyses[0].Frames {
+		require.Equal(t, i+1, f.Frame)
+	}
+	require.NotEmpty(t, study.Segments)
+	require.NotEmpty(t, study.Objects)
+	nc, err := nats.Connect(brokers.URL())
+	require.NoError(t, err)
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	require.NoError(t, err)
+	g.waitFor("its bytes to leave the broker", func() bool {
+		for _, name := range []string{jobs.Stream, jobs.Results, "OBJ_" + jobs.Bucket} {
+			s, err := js.Stream(t.Context(), name)
+			if err != nil || s.CachedInfo().State.Msgs > 0 {
+				return false
+			}
+		}
+		return true
+	})
+	assert.Empty(t, g.parked())
+}
+
+// A video whose gateway is killed is gone on with behind what was kept: no frame of that is seen again.
+func TestGateway_videoKilled(t *testing.T) {
+	t.Parallel()
+	dir := everyFrame(t, "all-frames")
 	scp := peers.StartStoreSCP(t)
 	g := newGateway(t, strings.Replace(routeTo(scp.AETitle, scp.Addr, ""), "models: [demo]", "models: [all-frames]", 1)+"jobs: {ack_wait: 3s}\n")
 	g.replace(filepath.Join(peers.Root(t), "testdata/models/demo"), dir)
@@ -204,7 +271,7 @@ func TestGateway_videoKilled(t *testing.T) {
 	g.waitFor("the rest", func() bool { return far(192)() && study.Videos[0].State == "done" })
 	_, counted, _ := strings.Cut(g.text("/metrics"), `endogate_inference_seconds_count{model="all-frames"} `)
 	var since int
-	_, err = fmt.Sscan(counted, &since)
+	_, err := fmt.Sscan(counted, &since)
 	require.NoError(t, err)
 	assert.Positive(t, since)
 	assert.LessOrEqual(t, since, 192-kept.Analysed, "more may have been kept before the kill")

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"runtime"
@@ -43,7 +44,7 @@ func Work(ctx context.Context, cfg configs.Worker, build Build, log *slog.Logger
 	}
 	log.Info("worker is up", "version", build.Version, "models", models.Names(), "workers", cfg.Jobs.Workers)
 	err = queue.Work(ctx, jobs.Consumer{
-		Models: models.queues(), Slots: cfg.Jobs.Workers, Remote: remote(worker, decode), Prepares: models.prepares, Drain: workerDrain,
+		Models: models.queues(), Slots: cfg.Jobs.Workers, Remote: remote(worker, decode), Prepares: models.prepares, Videos: decode.Missing() == nil, Drain: workerDrain,
 	})
 	log.Info("worker has stopped")
 	return err
@@ -74,23 +75,29 @@ func ConfigOf(w configs.Worker) configs.Config {
 
 // remote has jobs of other gateways done by worker.
 func remote(worker *inference.Worker, decode pixeldata.Options) jobs.Remote {
-	return func(ctx context.Context, j jobs.Job, order []byte, input io.Reader, result io.Writer) error {
-		return worker.Fill(ctx, j.ID, j.Model.Name, order, input, result, decode)
+	return func(ctx context.Context, j jobs.Job, order []byte, input io.Reader, keep jobs.Keep, result io.Writer) error {
+		return worker.Fill(ctx, j.ID, j.Model.Name, order, input, keep, result, decode)
 	}
 }
 
 // owner answers workers elsewhere that have taken a job of ours.
 func (g *parts) owner() jobs.Owner {
 	return jobs.Owner{
-		Begin: func(ctx context.Context, j jobs.Job, prepares string) (*jobs.Input, error) {
+		Begin: func(ctx context.Context, j jobs.Job, takes jobs.Takes) (*jobs.Input, error) {
 			if j.Model != g.models.queue(j.Model.Name) {
 				return nil, nil // it was offered for a model that has been replaced, and is offered again for its successor
 			}
-			parcel, err := g.workshop.Pack(ctx, j.ID, prepares)
+			parcel, err := g.workshop.Pack(ctx, j.ID, takes.Prepares, takes.Videos)
 			if parcel == nil {
 				return nil, err
 			}
 			return &jobs.Input{Header: parcel.Order, Bytes: parcel.Bytes}, nil
+		},
+		Keep: func(ctx context.Context, j jobs.Job, part io.Reader) error {
+			if j.Model != g.models.queue(j.Model.Name) {
+				return fmt.Errorf("its model %s has been replaced", j.Model.String())
+			}
+			return g.workshop.Keep(ctx, j.ID, part)
 		},
 		Failed: func(ctx context.Context, j jobs.Job, why error) error {
 			return g.counted(j, g.workshop.Failed(ctx, j.ID, why))

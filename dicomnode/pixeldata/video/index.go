@@ -21,6 +21,8 @@ type index struct {
 	rows, columns  int
 	unit           float64 // seconds
 	high           bool    // it says no colour matrix and is of high definition, which is BT.709 (PS3.5 8.2.5, 8.2.7)
+	matrix         string  // how its colours are coded, by ffmpeg's name; "": neither the stream nor its container says it
+	full           bool    // they use all of the range
 	packets        []packet
 	// timed: every packet has a time of its own, by which frames are told apart and decoding can begin in the middle. Else
 	// they are counted.
@@ -50,6 +52,8 @@ func demuxerOf(head []byte, hevc bool) string {
 	switch {
 	case begins(0, "\x47") && begins(188, "\x47"), begins(4, "\x47") && begins(196, "\x47"): // ISO/IEC 13818-1
 		return "mpegts"
+	case begins(0, "nut/multimedia container\x00"): // as Bare writes it
+		return "nut"
 	case begins(0, "\x00\x00\x01\xba"):
 		return "mpeg"
 	case begins(0, "\x00\x00\x01\xb3"):
@@ -93,7 +97,8 @@ func (c *Clip) look(ctx context.Context) error {
 	if err != nil {
 		c.note = "ffmpeg did not come to its end: " + child.said.why()
 	}
-	c.index.high = !child.said.matrix() && c.index.rows >= 720
+	c.index.matrix, c.index.full = child.said.colours()
+	c.index.high = c.index.matrix == "" && c.index.rows >= 720
 	return nil
 }
 

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"endogate/dicomnode/dicom"
@@ -441,7 +442,11 @@ func (b *bounded) Write(p []byte) (int, error) {
 		}
 		b.left = asked
 	}
-	return b.w.Write(p)
+	n, err := b.w.Write(p)
+	if errors.Is(err, syscall.ENOSPC) {
+		err = fmt.Errorf("%w: %w", ErrNoRoom, err)
+	}
+	return n, err
 }
 
 // Scenes are the numbers of the frames with which another scene begins, from the first on: which differ from the one before by more

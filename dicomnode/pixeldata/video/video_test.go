@@ -93,15 +93,18 @@ func TestClip_numbers(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
 			stream := dicomtest.Stream(t, row.ending, append(dicomtest.Levels(25), append([]string{"-t", "2.8"}, row.codec...)...)...)
-			c := open(t, instance(t, row.syntax, dicomtest.Options{Frames: 70}, stream, row.fragments))
-			require.Equal(t, 70, c.Count())
-			assert.Empty(t, c.Note())
-			assert.InDelta(t, 2*time.Second, c.Time(51), float64(2*time.Millisecond))
-			for _, numbers := range [][]int{{37}, {1, 2, 3, 38, 69, 70}} {
-				came, lost := levels(t, c, numbers...)
-				assert.Empty(t, lost)
-				for _, n := range numbers {
-					assert.InDelta(t, dicomtest.Level(n), came[n], 2, "frame %d of %v", n, numbers)
+			i := instance(t, row.syntax, dicomtest.Options{Frames: 70}, stream, row.fragments)
+			taken := open(t, i)
+			for name, c := range map[string]*video.Clip{"taken": taken, "bare": bare(t, taken, i)} {
+				require.Equal(t, 70, c.Count(), name)
+				assert.Empty(t, c.Note(), name)
+				assert.InDelta(t, 2*time.Second, c.Time(51), float64(2*time.Millisecond), name)
+				for _, numbers := range [][]int{{37}, {1, 2, 3, 38, 69, 70}} {
+					came, lost := levels(t, c, numbers...)
+					assert.Empty(t, lost, name)
+					for _, n := range numbers {
+						assert.InDelta(t, dicomtest.Level(n), came[n], 2, "%s: frame %d of %v", name, n, numbers)
+					}
 				}
 			}
 		})
@@ -128,12 +131,15 @@ func TestClip_times(t *testing.T) {
 		{"numbers that are none", stream, dicom.Dataset{dicom.FrameTime: dicom.Text{"-3"}, dicom.CineRate: dicom.Ints{0}}, []float64{0, 0.1, 0.2, 0.3, 0.4}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			c := open(t, instance(t, h264, dicomtest.Options{Frames: 5, More: row.more}, row.stream, 1))
-			for i, want := range row.want {
-				assert.InDelta(t, want, c.Time(i+1).Seconds(), 0.002, "frame %d", i+1)
+			i := instance(t, h264, dicomtest.Options{Frames: 5, More: row.more}, row.stream, 1)
+			taken := open(t, i)
+			for _, c := range []*video.Clip{taken, bare(t, taken, i)} {
+				for n, want := range row.want {
+					assert.InDelta(t, want, c.Time(n+1).Seconds(), 0.002, "frame %d", n+1)
+				}
+				came, _ := levels(t, c, 1, 3, 5)
+				assert.InDelta(t, dicomtest.Level(3), came[3], 6)
 			}
-			came, _ := levels(t, c, 1, 3, 5)
-			assert.InDelta(t, dicomtest.Level(3), came[3], 6)
 		})
 	}
 }

@@ -75,9 +75,22 @@ func (w *words) said(line string) {
 	}
 }
 
-// matrix reports whether the stream says how its colours are coded.
-func (w *words) matrix() bool {
-	return regexp.MustCompile(`bt709|bt470|smpte|bt2020|fcc|gbr`).MatchString(w.stream)
+var (
+	pixels = regexp.MustCompile(`\b[a-z]+[0-9]*p?[0-9a-z]*\(([^()]*)\)`)
+	spaces = regexp.MustCompile(`^(bt709|bt470bg|smpte170m|smpte240m|bt2020\w*|fcc|gbr|ycgco)\b`)
+)
+
+// colours are how those of the stream are coded: the matrix, "" where it is not said, and whether they use all of the range.
+func (w *words) colours() (matrix string, full bool) {
+	for _, of := range pixels.FindAllStringSubmatch(w.stream, -1) {
+		for word := range strings.SplitSeq(of[1], ", ") {
+			full = full || word == "pc"
+			if name := spaces.FindString(word); name != "" && matrix == "" {
+				matrix = name
+			}
+		}
+	}
+	return matrix, full
 }
 
 // foreign: the video is of a codec that is not decoded here.
