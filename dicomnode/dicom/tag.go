@@ -101,6 +101,7 @@ const (
 	PixelRepresentation                      Tag = 0x00280103
 	WindowCenter                             Tag = 0x00281050
 	WindowWidth                              Tag = 0x00281051
+	VOILUTFunction                           Tag = 0x00281056
 	RescaleIntercept                         Tag = 0x00281052
 	RescaleSlope                             Tag = 0x00281053
 	RedPaletteColorLookupTableDescriptor     Tag = 0x00281101

@@ -168,17 +168,22 @@ func readViewport(text string, small bool) (viewport, error) {
 	return v, nil
 }
 
+// functions are those of a window, as the parameter has them.
+var functions = map[string]pixeldata.Function{"linear": pixeldata.Linear, "linear-exact": pixeldata.LinearExact, "sigmoid": pixeldata.Sigmoid}
+
 // readWindow reads center,width,function (PS3.18 8.3.5.1.4).
 func readWindow(text string) (*pixeldata.Window, error) {
 	fields := strings.Split(text, ",")
-	if len(fields) == 3 && strings.EqualFold(fields[2], "linear") {
+	if len(fields) == 3 {
+		function, known := functions[strings.ToLower(fields[2])]
 		center, err1 := strconv.ParseFloat(fields[0], 64)
 		width, err2 := strconv.ParseFloat(fields[1], 64)
-		if err1 == nil && err2 == nil && !math.IsNaN(center) && !math.IsInf(center, 0) && width >= 1 && !math.IsInf(width, 0) {
-			return &pixeldata.Window{Center: center, Width: width}, nil
+		w := pixeldata.Window{Center: center, Width: width, Function: function}
+		if known && err1 == nil && err2 == nil && w.Valid() {
+			return &w, nil
 		}
 	}
-	return nil, badRequest("window is not center,width,linear with a width of 1 or more", "ask for window=40,400,linear, or leave it out for the frame's own")
+	return nil, badRequest("window is not center,width,function with a width above 0, of linear 1 or more", "ask for window=40,400,linear, linear-exact or sigmoid, or leave it out for the frame's own")
 }
 
 // accepted chooses the media type of so many pictures.

@@ -80,7 +80,7 @@ func TestRendered(t *testing.T) {
 		one + "/rendered?quality=0": 400, one + "/rendered?quality=101": 400, one + "/rendered?quality=x": 400,
 		one + "/rendered?viewport=0,10": 400, one + "/rendered?viewport=10": 400, one + "/rendered?viewport=5000,10": 400, one + "/rendered?viewport=10,10,64,0": 400,
 		one + "/rendered?viewport=10,10,-1,0": 400, one + "/rendered?viewport=10,10,0,0,NaN,3": 400, one + "/rendered?viewport=10,10,0,0,9,9,9": 400, one + "/thumbnail?viewport=10,10,1,1": 400,
-		one + "/rendered?window=1,2": 400, one + "/rendered?window=1,0,linear": 400, one + "/rendered?window=1,2,sigmoid": 400, one + "/rendered?window=1,2,linear": 400,
+		one + "/rendered?window=1,2": 400, one + "/rendered?window=1,0,linear": 400, one + "/rendered?window=1,0,sigmoid": 400, one + "/rendered?window=1,-2,linear-exact": 400, one + "/rendered?window=1,2,cubic": 400, one + "/rendered?window=NaN,2,sigmoid": 400, one + "/rendered?window=1,0.5,linear": 400, one + "/rendered?window=1,2,linear": 400,
 		one + "/rendered?accept=image/gif": 406, path(headers[1]) + "/rendered?accept=image/jpeg": 406, one + "/rendered?accept=video/mp4": 406,
 		"/studies/1.2.3/rendered": 404, "/studies/1.2.3/thumbnail": 404,
 	} {
@@ -127,5 +127,7 @@ func TestRendered_window(t *testing.T) {
 	for _, n := range own[101:] {
 		above += n
 	}
+	assert.Equal(t, own, grey("?window=127.5,255,linear-exact"), "0 to 255 as they are")
+	assert.NotEqual(t, own, grey("?window=127.5,255,sigmoid"))
 	assert.Equal(t, above, grey("?window=101,1,linear")[255], "all or nothing at 100.5 (PS3.3 C.11.2.1.2.1)")
 }

@@ -1,6 +1,9 @@
 package pixeldata
 
 import (
+	"image/color"
+	"image/png"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
@@ -50,6 +53,35 @@ func TestFrames_transcodedByDCMTK(t *testing.T) {
 					assert.Equal(t, want[i].Pix, got[i].Pix)
 				}
 			})
+		}
+	}
+}
+
+// A sigmoid window is drawn as DCMTK draws it.
+func TestFrames_windowAsDCMTK(t *testing.T) {
+	installed.Require(t, "dcmodify", "dcm2pnm")
+	source, err := os.ReadFile("testdata/pydicom/MR_small.dcm")
+	require.NoError(t, err)
+	file := filepath.Join(t.TempDir(), "sigmoid.dcm")
+	require.NoError(t, os.WriteFile(file, source, 0o600))
+	run := func(command ...string) {
+		text, err := exec.Command(command[0], command[1:]...).CombinedOutput()
+		require.NoError(t, err, string(text))
+	}
+	run("dcmodify", "-nb", "-i", "WindowCenter=900", "-i", "WindowWidth=700", "-i", "VOILUTFunction=SIGMOID", file)
+	got, err := decodeFile(t, file)
+	require.NoError(t, err)
+	drawn := filepath.Join(t.TempDir(), "drawn.png")
+	run("dcm2pnm", "+Wi", "1", "+Wfs", "+on", file, drawn)
+	f, err := os.Open(drawn)
+	require.NoError(t, err)
+	defer f.Close()
+	want, err := png.Decode(f)
+	require.NoError(t, err)
+	require.Equal(t, want.Bounds(), got[0].Bounds())
+	for y := range want.Bounds().Dy() {
+		for x := range want.Bounds().Dx() {
+			require.InDelta(t, color.GrayModel.Convert(want.At(x, y)).(color.Gray).Y, got[0].RGBAAt(x, y).R, 1, "%d %d", x, y)
 		}
 	}
 }

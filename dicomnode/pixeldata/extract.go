@@ -85,6 +85,9 @@ func (i *Instance) decoding(px pixels) dicom.Dataset {
 			ds[t] = dicom.As{Verbatim: true, Value: dicom.Text{first}}
 		}
 	}
+	if px.window != nil && px.window.Function != Linear {
+		ds[dicom.VOILUTFunction] = dicom.Text{string(px.window.Function)}
+	}
 	if px.palette != nil {
 		for _, t := range []dicom.Tag{
 			dicom.RedPaletteColorLookupTableDescriptor, dicom.GreenPaletteColorLookupTableDescriptor, dicom.BluePaletteColorLookupTableDescriptor,

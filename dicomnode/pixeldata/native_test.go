@@ -41,6 +41,9 @@ func TestFrames_native(t *testing.T) {
 		{dicom.RescaleIntercept, "DS", []byte("-40")},
 		{dicom.RescaleSlope, "DS", []byte("1")},
 	}
+	function := func(name, width string) []element {
+		return []element{{dicom.WindowCenter, "DS", []byte("100 ")}, {dicom.WindowWidth, "DS", []byte(width)}, {dicom.VOILUTFunction, "CS", []byte(name)}}
+	}
 	for _, row := range []struct {
 		name string
 		in   instance
@@ -65,6 +68,11 @@ func TestFrames_native(t *testing.T) {
 		{"signed", instance{rows: 1, columns: 3, samples: 1, photometric: "MONOCHROME2", allocated: 16, stored: 16, high: 15, sign: 1, pixels: le.us(0x8000, 0, 0x7FFF)}, gray(0, 128, 255)},
 		{"signed, 12 bits", instance{rows: 1, columns: 3, samples: 1, photometric: "MONOCHROME2", allocated: 16, stored: 12, high: 11, sign: 1, pixels: le.us(0x800, 0, 0x7FF)}, gray(0, 128, 255)},
 		{"window and rescale", instance{rows: 1, columns: 5, samples: 1, photometric: "MONOCHROME2", allocated: 16, stored: 16, high: 15, extra: window, pixels: le.us(0, 79, 99, 119, 999)}, gray(0, 0, 124, 252, 255)},
+		{"window, LINEAR", instance{rows: 1, columns: 5, samples: 1, photometric: "MONOCHROME2", allocated: 8, extra: function("LINEAR", "100 "), pixels: []byte{50, 99, 100, 125, 150, 0}}, gray(0, 126, 129, 193, 255)},
+		{"window, LINEAR_EXACT", instance{rows: 1, columns: 5, samples: 1, photometric: "MONOCHROME2", allocated: 8, extra: function("LINEAR_EXACT", "100 "), pixels: []byte{50, 99, 100, 125, 150, 0}}, gray(0, 125, 128, 191, 255)},
+		{"window, LINEAR_EXACT, narrow", instance{rows: 1, columns: 3, samples: 1, photometric: "MONOCHROME2", allocated: 8, extra: function("LINEAR_EXACT", "0.5 "), pixels: []byte{99, 100, 101, 0}}, gray(0, 128, 255)},
+		{"window, SIGMOID", instance{rows: 1, columns: 5, samples: 1, photometric: "MONOCHROME2", allocated: 8, extra: function("SIGMOID ", "100 "), pixels: []byte{0, 75, 100, 125, 200, 0}}, gray(5, 69, 128, 186, 250)},
+		{"window, a function that is none", instance{rows: 1, columns: 3, samples: 1, photometric: "MONOCHROME2", allocated: 8, extra: function("CUBIC ", "1 "), pixels: []byte{99, 100, 101, 0}}, gray(0, 255, 255)},
 		{"palette of 16 bits", instance{rows: 1, columns: 4, samples: 1, photometric: "PALETTE COLOR", allocated: 8, extra: palette(16, le.us(0x0100, 0x0400), le.us(0x0200, 0x0500), le.us(0x0300, 0x0600)), pixels: []byte{0, 10, 11, 255}}, []byte{1, 2, 3, 1, 2, 3, 4, 5, 6, 4, 5, 6}},
 		{"palette of 8 bits that says 16", instance{rows: 1, columns: 2, samples: 1, photometric: "PALETTE COLOR", allocated: 8, extra: palette(16, le.us(1, 0), le.us(2, 255), le.us(3, 6)), pixels: []byte{10, 11}}, []byte{1, 2, 3, 0, 255, 6}},
 		{"palette of 16 bits, two colours dark", instance{rows: 1, columns: 2, samples: 1, photometric: "PALETTE COLOR", allocated: 8, extra: palette(16, le.us(1, 0), le.us(0, 255), le.us(0, 0xFF00)), pixels: []byte{10, 11}}, []byte{0, 0, 0, 0, 0, 255}},

@@ -2,6 +2,7 @@ package pixeldata
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -25,8 +26,27 @@ type pixels struct {
 	table []byte // of stored values to 8 bits; see levels
 }
 
-// Window is a linear VOI window (PS3.3 C.11.2.1.2), in units of the rescaled values; Width is 1 or more.
-type Window struct{ Center, Width float64 }
+// Window is a VOI window (PS3.3 C.11.2.1.2), in units of the rescaled values: Width is above 0, and of a Linear one 1 or more.
+type Window struct {
+	Center, Width float64
+	Function      Function
+}
+
+// Function is how a window maps values (VOI LUT Function, PS3.3 C.11.2.1.2.1, C.11.2.1.3).
+type Function string
+
+// The functions that there are.
+const (
+	Linear      Function = "" // LINEAR, which is also meant where none is said
+	LinearExact Function = "LINEAR_EXACT"
+	Sigmoid     Function = "SIGMOID"
+)
+
+// Valid reports whether the window is one.
+func (w Window) Valid() bool {
+	finite := !math.IsNaN(w.Center) && !math.IsInf(w.Center, 0) && !math.IsNaN(w.Width) && !math.IsInf(w.Width, 0)
+	return finite && (w.Width >= 1 || w.Width > 0 && w.Function != Linear)
+}
 
 // describe reads the module. What the standard requires and real devices leave out gets the value they mean.
 func describe(a *dicom.Attributes) (pixels, error) {
@@ -102,8 +122,13 @@ func (p *pixels) grayscale(a *dicom.Attributes) {
 	}
 	center, ok1 := a.Float(dicom.WindowCenter)
 	width, ok2 := a.Float(dicom.WindowWidth)
-	if ok1 && ok2 && width >= 1 {
-		p.window = &Window{center, width}
+	w := Window{Center: center, Width: width}
+	switch f := Function(strings.ToUpper(a.Text(dicom.VOILUTFunction))); f {
+	case LinearExact, Sigmoid:
+		w.Function = f
+	}
+	if ok1 && ok2 && w.Valid() {
+		p.window = &w
 	}
 }
 
@@ -146,9 +171,14 @@ func (p *pixels) levels() []byte {
 	return p.table
 }
 
-// level maps x to 0..1 (PS3.3 C.11.2.1.2.1).
+// level maps x to 0..1.
 func (w *Window) level(x float64) float64 {
-	if w.Width == 1 {
+	switch {
+	case w.Function == Sigmoid:
+		return 1 / (1 + math.Exp(-4*(x-w.Center)/w.Width))
+	case w.Function == LinearExact:
+		return min(1, max(0, (x-w.Center)/w.Width+0.5))
+	case w.Width == 1:
 		if x <= w.Center-0.5 {
 			return 0
 		}
