@@ -4,12 +4,14 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
 	"endogate/cmd/endogate/gateway"
 	"endogate/configs"
 	"endogate/dicomnode/audit"
+	"endogate/dicomnode/dicom"
 )
 
 type auditCmd struct {
@@ -115,6 +117,31 @@ func used(ctx context.Context, cfg configs.Config, by string) (*audit.Log, error
 		trail.Close()
 	}
 	return trail, err
+}
+
+// mostShown bounds the studies that an event of the trail names.
+const mostShown = 100
+
+// looked records that a command searched the ledger, and which studies it is about to show: not what was searched for, which may be a
+// patient's name (PS3.15 A.5.3.10).
+func looked(ctx context.Context, cfg configs.Config, command string, studies []dicom.UID) error {
+	trail, err := gateway.OpenAudit(cfg)
+	if err != nil {
+		return fmt.Errorf("%s: nothing is shown, as it cannot be recorded in the audit trail: %w", command, err)
+	}
+	defer trail.Close()
+	e := audit.Event{
+		ID: audit.Query, Action: audit.Execute,
+		Participants: []audit.Participant{{ID: shellUser(), Requested: true}, {ID: "endogate " + command, Role: audit.Application}},
+		Objects:      []audit.Object{{Kind: audit.URI, ID: "endogate " + command, Detail: map[string]string{"found": strconv.Itoa(len(studies))}}},
+	}
+	for _, uid := range studies[:min(len(studies), mostShown)] {
+		e.Objects = append(e.Objects, audit.Object{Kind: audit.Study, ID: string(uid)})
+	}
+	if err := trail.Record(ctx, e); err != nil {
+		return fmt.Errorf("%s: nothing is shown, as it cannot be recorded in the audit trail: %w", command, err)
+	}
+	return nil
 }
 
 type auditExport struct {

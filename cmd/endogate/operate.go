@@ -16,6 +16,7 @@ import (
 
 	"endogate/cmd/endogate/admin"
 	"endogate/configs"
+	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/ledger"
 )
 
@@ -113,6 +114,13 @@ func (f *findCmd) Run(ctx context.Context, c *cli, tty console) error {
 	}
 	studies, total, err := l.Studies(ctx, ledger.StudyFilter{Search: f.Text, Patients: true, Limit: min(max(f.Limit, 1), 500)})
 	if err = errors.Join(err, l.Close()); err != nil {
+		return err
+	}
+	shown := make([]dicom.UID, len(studies))
+	for i, s := range studies {
+		shown[i] = s.StudyInstanceUID
+	}
+	if err := looked(ctx, cfg, "find", shown); err != nil {
 		return err
 	}
 	w := tabwriter.NewWriter(tty.out, 0, 0, 2, ' ', 0)

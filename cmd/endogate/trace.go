@@ -34,10 +34,20 @@ func (t *traceCmd) Run(ctx context.Context, c *cli, tty console) error {
 	if err != nil {
 		return errors.Join(err, l.Close())
 	}
+	studies, err := l.Trace(ctx, t.Name)
+	if err != nil && !errors.Is(err, ledger.ErrNotFound) {
+		return errors.Join(err, l.Close())
+	}
+	var shown []dicom.UID
+	for _, s := range studies {
+		shown = append(shown, s.StudyInstanceUID)
+	}
+	if failed := looked(ctx, cfg, "trace", shown); failed != nil {
+		return errors.Join(failed, l.Close())
+	}
 	for _, o := range orders {
 		fmt.Fprintf(tty.out, "order  accession %s  study %s  %s %s  from %s, %s\n", o.Accession, o.StudyInstanceUID, o.Priority, o.State, o.Sender, o.ChangedAt.Format("2006-01-02 15:04:05"))
 	}
-	studies, err := l.Trace(ctx, t.Name)
 	switch {
 	case errors.Is(err, ledger.ErrNotFound) && len(orders) > 0:
 		fmt.Fprintln(tty.out, "no images of it yet")

@@ -43,6 +43,11 @@ func TestTrace_besideTheGateway(t *testing.T) {
 	require.Zero(t, code, complaint)
 	require.Contains(t, out, "parked\n  1 of 1 instances not analysed\n")
 	require.Contains(t, out, "1.2.3.1")
+	var found, trail strings.Builder
+	require.Zero(t, execute(t.Context(), []string{"find", "--config", config, "1.2"}, console{&found, &found}), found.String())
+	require.Contains(t, found.String(), "1 of 1 studies")
+	require.Zero(t, execute(t.Context(), []string{"audit", "search", "--config", config, "Query"}, console{&trail, &trail}), trail.String())
+	require.Regexp(t, `(?s)endogate find, found: 1; Study Instance UID 1\.2 .*endogate trace, found: 1; Study Instance UID 1\.2 `, trail.String())
 	_, complaint, code = trace("Novak")
 	require.NotZero(t, code)
 	for _, said := range []string{"ledger.db", "Study Instance UID", "SOP Instance UID", "accession number", "patient ID"} {

@@ -42,7 +42,8 @@ const (
 
 // Search looks for entries of the log in dir from its end on, the last first: some of those that match, limit at most, and from where a
 // further search goes on (as behind); 0: there is nothing more. behind 0 is the end. It reads a bounded part of the log: none found is no
-// end. Nothing is held against the chain: that is Verify's.
+// end. An entry that cannot be read is found by whatever is searched for, as what it says is not known, and says so. Nothing is held
+// against the chain: that is Verify's.
 func Search(dir string, f Filter, behind int64, limit int) (found []Entry, next int64, err error) {
 	file, err := os.Open(filepath.Join(dir, logName))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -61,25 +62,35 @@ func Search(dir string, f Filter, behind int64, limit int) (found []Entry, next 
 		at = min(behind, at)
 	}
 	text := strings.ToLower(f.Text)
-	var rest []byte // the end of a line whose beginning is not read yet
+	var rest []byte  // the end of a line whose beginning is not read yet
+	tooLong := false // that end is not kept any more
 	for from := at; from > 0 && at-from < searchMost; {
 		chunk := make([]byte, min(searchChunk, from))
 		from -= int64(len(chunk))
 		if _, err := file.ReadAt(chunk, from); err != nil {
 			return nil, 0, fmt.Errorf("audit: %w", err)
 		}
-		if rest = append(chunk, rest...); len(rest) > searchChunk+maxEntry {
-			return nil, 0, errors.New("audit: an entry is longer than one can be; see endogate audit verify")
+		if tooLong {
+			cut := bytes.LastIndexByte(chunk, '\n') + 1
+			if chunk = chunk[:cut]; cut == 0 {
+				next = from
+				continue
+			}
+			tooLong = false
+		}
+		if rest = append(chunk, rest...); len(rest) > searchChunk+maxEntry && bytes.IndexByte(rest, '\n') == len(rest)-1 {
+			rest, tooLong, next = nil, true, from
+			found = append(found, unreadable(0, time.Time{}, "it is longer than an entry can be"))
+			if len(found) == limit {
+				return found, next, nil
+			}
 		}
 		for {
 			cut := bytes.LastIndexByte(bytes.TrimSuffix(rest, []byte("\n")), '\n') + 1
 			if cut == 0 && from > 0 || len(rest) == 0 {
 				break // its beginning is in the chunk before
 			}
-			e, ok, err := matching(rest[cut:], f, text)
-			if err != nil {
-				return nil, 0, err
-			}
+			e, ok := matching(rest[cut:], f, text)
 			if ok {
 				found = append(found, e)
 			}
@@ -97,24 +108,31 @@ func Search(dir string, f Filter, behind int64, limit int) (found []Entry, next 
 }
 
 // matching reads a line; one that a crash has cut off is none.
-func matching(line []byte, f Filter, text string) (Entry, bool, error) {
+func matching(line []byte, f Filter, text string) (Entry, bool) {
 	var e entry
 	if !bytes.HasSuffix(line, []byte("\n")) {
-		return Entry{}, false, nil
+		return Entry{}, false
 	}
 	if err := json.Unmarshal(line, &e); err != nil {
-		return Entry{}, false, fmt.Errorf("audit: an entry cannot be read: %w; see endogate audit verify", err)
+		return unreadable(0, time.Time{}, "it is no line of the log"), true
 	}
 	out := Entry{Sequence: e.Sequence, At: e.At}
 	if !f.From.IsZero() && e.At.Before(f.From) || !f.Before.IsZero() && !e.At.Before(f.Before) {
-		return out, false, nil
+		return out, false
 	}
 	var m message
 	if err := xml.Unmarshal([]byte(e.Message), &m); err != nil {
-		return Entry{}, false, fmt.Errorf("audit: the message of entry %d cannot be read: %w", e.Sequence, err)
+		return unreadable(e.Sequence, e.At, "its message is no XML"), true
 	}
 	out.read(m, f.Patients)
-	return out, text == "" || out.has(text), nil
+	return out, text == "" || out.has(text)
+}
+
+// unreadable stands in the place of an entry that is damaged; nothing of it is repeated.
+func unreadable(sequence uint64, at time.Time, why string) Entry {
+	return Entry{
+		Sequence: sequence, At: at, Event: "An entry that cannot be read", Outcome: Serious, Why: why + "; see endogate audit verify", Who: []string{}, About: []string{},
+	}
 }
 
 // read takes from a message what people look for, patients where they may be named.

@@ -72,3 +72,45 @@ func TestSearch(t *testing.T) {
 	require.NoError(t, f.Close())
 	require.Len(t, all(Filter{}, 5000), many, "what a crash cut off is no entry")
 }
+
+// What is damaged is said, wherever it stands, and hides nothing else.
+func TestSearch_damaged(t *testing.T) {
+	dir := t.TempDir()
+	key, err := OpenKey(filepath.Join(dir, "key"))
+	require.NoError(t, err)
+	log, err := Open(filepath.Join(dir, "audit"), key, "ENDOGATE", time.Now)
+	require.NoError(t, err)
+	for n := range 9 {
+		require.NoError(t, log.Record(t.Context(), Event{ID: Query, Action: Execute, Participants: []Participant{{ID: fmt.Sprintf("user-%d", n), Requested: true}}}))
+	}
+	log.Close()
+	path := filepath.Join(dir, "audit", logName)
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	lines := strings.SplitAfter(string(text), "\n")
+	lines[1] = "\x00\xff no line\n"
+	lines[3] = strings.Replace(lines[3], "EventIdentification", "Event", 1)
+	lines[5] = strings.Repeat("x", 4*maxEntry) + "\n"
+	lines[7] = "{}\n"
+	require.NoError(t, os.WriteFile(path, []byte(strings.Join(lines, "")), 0o600))
+	for _, limit := range []int{1, 2, 100} {
+		var who []string
+		for next := int64(0); ; {
+			var some []Entry
+			some, next, err = Search(filepath.Join(dir, "audit"), Filter{Text: "user-"}, next, limit)
+			require.NoError(t, err)
+			for _, e := range some {
+				if len(e.Who) == 0 {
+					require.Contains(t, e.Why, "endogate audit verify")
+					e.Who = []string{e.Event}
+				}
+				who = append(who, e.Who[0])
+			}
+			if next == 0 {
+				break
+			}
+		}
+		bad := "An entry that cannot be read"
+		require.Equal(t, []string{"user-8", bad, "user-6", bad, "user-4", bad, "user-2", bad, "user-0"}, who, "%d at a time", limit)
+	}
+}

@@ -128,7 +128,7 @@ func (s *Server) build() {
 	}
 	requests, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel
-	s.tasks.ctx, s.tasks.say = requests, s.Log.Error
+	s.tasks.ctx, s.tasks.say, s.tasks.fail = requests, s.Log.Info, s.Log.Error
 	s.http = &http.Server{
 		Handler:           s.router(),
 		BaseContext:       func(net.Listener) context.Context { return requests },

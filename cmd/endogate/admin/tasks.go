@@ -49,9 +49,10 @@ const (
 
 // tasks are those of a server.
 type tasks struct {
-	ctx context.Context // ends with the server
-	wg  sync.WaitGroup
-	say func(what string, args ...any) // to the log: what ended
+	ctx  context.Context // ends with the server
+	wg   sync.WaitGroup
+	say  func(what string, args ...any) // to the log: what ended, and with which counts
+	fail func(what string, args ...any) // to the log: what ended as it should not
 
 	mu     sync.Mutex
 	all    []*Task // in the order in which they began
@@ -111,8 +112,13 @@ func (t *tasks) end(task *Task, result any, err error, cancelled bool) {
 		task.State = TaskCancelled
 	case err != nil:
 		task.State, task.Reason = TaskFailed, faultOf("it was not done", err).Why
-		t.say("admin: task failed", "kind", task.Kind, "id", task.ID, "err", err)
+		t.fail("admin: task failed", "kind", task.Kind, "id", task.ID, "err", err)
 	}
+	ended := []any{"kind", task.Kind, "about", task.About, "id", task.ID, "state", string(task.State), "done", task.Done, "of", task.Of}
+	if r, ok := result.(BulkResult); ok {
+		ended = append(ended, "matched", r.Matched, "acted_on", r.Done, "kept", r.Kept, "failed", r.Failed)
+	}
+	t.say("admin: task ended", ended...)
 }
 
 // get returns a task as it stands.
