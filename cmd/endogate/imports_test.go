@@ -47,7 +47,7 @@ var mayImport = map[string][]string{
 	"inference/ask":             {"inference", "inference/analysis", "inference/onnx", "explain", "explain/faithfulness", "explain/picture", "explain/sampling"},
 	"inference/frames":          {"dicomnode/dicom", "dicomnode/pixeldata", "dicomnode/pixeldata/video"},
 	"inference/figures":         {},
-	"inference/live":            {"dicomnode/pixeldata/video", "explain", "inference", "inference/analysis"},
+	"inference/live":            {"dicomnode/pixeldata/video", "explain", "explain/picture", "inference", "inference/analysis"},
 	"inference/trial":           {"explain", "explain/faithfulness", "inference", "inference/analysis", "inference/ask", "inference/figures", "inference/frames"},
 	"inference/jobs":            {"dicomnode/failure", "dicomnode/secure"},
 	"inference/onnx":            {"explain", "explain/sampling"},

@@ -30,6 +30,7 @@ type cli struct {
 	HL7         hl7Cmd         `cmd:"" name:"hl7" help:"Send, take and look at HL7 messages."`
 	Explain     explainCmd     `cmd:"" help:"Classify and explain files without a gateway."`
 	Watch       watchCmd       `cmd:"" help:"Analyse a live signal without DICOM: a V4L2 device, RTSP, or a file at its own speed."`
+	Capture     captureCmd     `cmd:"" help:"Have a running gateway capture a frame of a live signal for an order."`
 	Trace       traceCmd       `cmd:"" help:"Print where a study or instance is, by UID or accession number."`
 	Ledger      ledgerCmd      `cmd:"" help:"Look after the gateway's ledger."`
 	Backup      backupCmd      `cmd:"" help:"Back up the data folder, also while the gateway runs."`

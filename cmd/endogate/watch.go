@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"image"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -22,16 +24,22 @@ import (
 )
 
 type watchCmd struct {
-	Source string        `arg:"" help:"A V4L2 device (/dev/video0), an address (rtsp://HOST/PATH) or a video file, which is shown at its own speed."`
-	Model  string        `help:"Model bundle; the first of the configuration without one." placeholder:"DIR" type:"existingdir"`
-	JSON   bool          `help:"Print a line of JSON for each frame that is analysed." name:"json"`
-	Listen bool          `help:"Of RTSP: wait at the address for a source that sends by itself."`
-	Out    string        `help:"Folder for a picture with its heatmap of each finding, where it begins." type:"path" placeholder:"DIR"`
-	Stall  time.Duration `help:"How long a source may show no frame before it counts as gone." default:"10s"`
+	Source       string        `arg:"" help:"A V4L2 device (/dev/video0), an address (rtsp://HOST/PATH) or a video file, which is shown at its own speed."`
+	Model        string        `help:"Model bundle; the first of the configuration without one." placeholder:"DIR" type:"existingdir"`
+	JSON         bool          `help:"Print a line of JSON for each frame that is analysed." name:"json"`
+	PasswordFile string        `help:"File with the password of the address, which would else stand among the arguments of this command." type:"existingfile" placeholder:"FILE"`
+	Listen       bool          `help:"Of RTSP: wait at the address for a source that sends by itself."`
+	Out          string        `help:"Folder for a picture with its heatmap of each finding, where it begins." type:"path" placeholder:"DIR"`
+	Stall        time.Duration `help:"How long a source may show no frame before it counts as gone." default:"10s"`
 }
 
 // Run analyses a signal until it ends or somebody stops it.
 func (w *watchCmd) Run(ctx context.Context, c *cli, tty console) (err error) {
+	if w.PasswordFile != "" {
+		if w.Source, err = withPassword(w.Source, w.PasswordFile); err != nil {
+			return err
+		}
+	}
 	signal := video.Signal{Name: w.Source, Listen: w.Listen, Stall: w.Stall}
 	if err := signal.Check(); err != nil {
 		return usageError("watch: " + err.Error())
@@ -77,6 +85,20 @@ func (w *watchCmd) Run(ctx context.Context, c *cli, tty console) (err error) {
 	err = watch.Run(ctx)
 	t.end()
 	return cmp.Or(err, t.fault)
+}
+
+// withPassword puts the password that a file holds into an address.
+func withPassword(address, file string) (string, error) {
+	u, err := url.Parse(address)
+	if err != nil || u.User.Username() == "" {
+		return "", usageError("watch: --password-file goes with an address that names a user: rtsp://USER@HOST/PATH")
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return "", err
+	}
+	u.User = url.UserPassword(u.User.Username(), strings.TrimRight(string(text), "\r\n"))
+	return u.String(), nil
 }
 
 // told is what the command tells of a signal. Its methods may be called from any goroutine.

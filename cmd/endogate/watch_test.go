@@ -2,6 +2,9 @@ package main
 
 import (
 	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -76,4 +79,42 @@ func TestWatch_refused(t *testing.T) {
 		assert.Equal(t, row.code, code, complaints)
 		assert.Contains(t, complaints, row.says)
 	}
+}
+
+// The password of a source is read from a file; an address that names no user has none.
+func TestWithPassword(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "password")
+	require.NoError(t, os.WriteFile(file, []byte("a/b'c\n"), 0o600))
+	address, err := withPassword("rtsp://doctor@10.0.0.7/live", file)
+	require.NoError(t, err)
+	assert.Equal(t, "rtsp://doctor:a%2Fb%27c@10.0.0.7/live", address)
+	for _, bad := range []string{"rtsp://10.0.0.7/live", "clip.mp4", "rtsp://%zz"} {
+		_, err := withPassword(bad, file)
+		assert.ErrorContains(t, err, "rtsp://USER@HOST/PATH", bad)
+	}
+}
+
+// A frame is captured by the gateway that watches; what it says the person at the shell reads.
+func TestCapture(t *testing.T) {
+	var asked string
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		if asked = r.URL.EscapedPath() + " " + string(body); strings.Contains(asked, "A8") {
+			w.WriteHeader(http.StatusNotFound)
+			_, _ = io.WriteString(w, `{"error":{"what":"the picture was not captured","why":"there is no order of that accession number","next":"name another"}}`)
+			return
+		}
+		_, _ = io.WriteString(w, `{"sop_instance_uid":"2.25.1","SOPInstanceUID":"2.25.1","frame":7,"accession_number":"A7"}`)
+	}))
+	defer s.Close()
+	capture := func(more ...string) (int, string, string) {
+		return endogate(append([]string{"capture", "--config", filepath.Join(peers.Root(t), "configs/local.yaml"), "--to", strings.TrimPrefix(s.URL, "http://"), "--author", "Dr A"}, more...)...)
+	}
+	code, said, complaints := capture("room 1", "A7", "--frame", "7")
+	require.Equal(t, 0, code, complaints)
+	assert.Equal(t, `/api/v1/live/room%201/captures {"accession":"A7","author":"Dr A","frame":7}`, asked)
+	assert.Contains(t, said, "Frame 7 of room 1 was captured for A7: 2.25.1")
+	code, _, complaints = capture("room1", "A8")
+	assert.Equal(t, 1, code)
+	assert.Contains(t, complaints, "there is no order of that accession number; name another")
 }

@@ -13,6 +13,7 @@ import (
 
 	"endogate/dicomnode/pixeldata/video"
 	"endogate/explain"
+	"endogate/explain/picture"
 	"endogate/inference"
 	"endogate/inference/analysis"
 )
@@ -61,17 +62,23 @@ func (f Frame) shown() (shown *analysis.Map) {
 }
 
 // Drawn is the frame with the map of what is most probable laid over it, where something reaches its threshold and has a map that lies
-// in the frame; else the frame itself.
+// in the frame; else the frame itself. What the model did not see is hatched.
 func (f Frame) Drawn(colours *explain.ColourMap, opacity float64) *image.RGBA {
-	m := f.shown()
-	if m == nil {
-		return f.RGBA
+	drawn, unseen := f.RGBA, inference.Unseen(f.Geometry, f.RGBA)
+	if m := f.shown(); m != nil {
+		if over, err := inference.Shown(f.Geometry, inference.Raw(*m)); err == nil {
+			drawn = explain.Overlay(f.RGBA, over, colours, opacity)
+		}
 	}
-	over, err := inference.Shown(f.Geometry, inference.Raw(*m))
-	if err != nil {
-		return f.RGBA
+	if len(unseen) == 0 {
+		return drawn
 	}
-	return explain.Overlay(f.RGBA, over, colours, opacity)
+	if drawn == f.RGBA { // which may be captured
+		drawn = image.NewRGBA(f.Rect)
+		copy(drawn.Pix, f.Pix)
+	}
+	picture.Hatch(drawn, unseen)
+	return drawn
 }
 
 // Run analyses the signal until ctx is done, or the end of a file, whose last frame is analysed before it returns. An error says

@@ -91,6 +91,13 @@ func TestWatch_newestFirst(t *testing.T) {
 	drawn := shown[1].Drawn(colours, 0.5)
 	assert.NotEqual(t, shown[1].RGBA.At(4, 4), drawn.At(4, 4), "there is its map")
 	assert.Equal(t, shown[1].RGBA.At(90, 4), drawn.At(90, 4), "and nothing here")
+	masked := shown[1]
+	masked.Geometry.Masked = []image.Rectangle{image.Rect(60, 10, 96, 60)}
+	before := masked.RGBA.At(60, 10)
+	assert.NotEqual(t, before, masked.Drawn(colours, 0.5).At(60, 10), "what the model does not see is hatched")
+	masked.Maps = nil
+	assert.NotEqual(t, before, masked.Drawn(colours, 0.5).At(60, 10), "whether there is a map or not")
+	assert.Equal(t, before, masked.RGBA.At(60, 10), "not in what is captured")
 }
 
 // What persisted before a source was gone does not when it is there again: it may be of another patient. A frame that is discounted says nothing new, then either.

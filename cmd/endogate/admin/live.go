@@ -29,9 +29,9 @@ type Live interface {
 	// Picture is the last frame that was analysed, with its heatmap where one is wanted, no wider than a screen needs it.
 	// ErrNotFound, or ErrGone where there is none.
 	Picture(name string, heatmap bool) (image.Image, analysis.Live, error)
-	// Capture makes an instance of the last frame for an order, and takes it in as what comes by C-STORE; durable on return.
-	// ErrNotFound, ErrGone, or ErrRefused where the order is none to add to.
-	Capture(ctx context.Context, name, accession string, by draft.Author, from string) (LiveCapture, error)
+	// Capture makes an instance for an order of the frame of that number, which Picture has given a moment ago, or with 0 of the last one,
+	// and takes it in as what comes by C-STORE; durable on return. ErrNotFound, ErrGone, or ErrRefused where the order is none to add to.
+	Capture(ctx context.Context, name, accession string, frame int, by draft.Author, from string) (LiveCapture, error)
 }
 
 // LiveSignal is a signal, and how it fares.
@@ -150,18 +150,19 @@ func (s *Server) livePicture(c echo.Context) error {
 func (s *Server) liveCapture(c echo.Context) error {
 	var body struct {
 		Accession string `json:"accession"`
+		Frame     int    `json:"frame"`
 		Author    string `json:"author"`
 	}
 	in := json.NewDecoder(c.Request().Body)
 	in.DisallowUnknownFields()
-	if err := in.Decode(&body); err != nil || in.More() || strings.TrimSpace(body.Accession) == "" || len(body.Accession) > 64 {
-		return badRequest("the body does not name an order", `send {"accession": the accession number of the order} as JSON`)
+	if err := in.Decode(&body); err != nil || in.More() || strings.TrimSpace(body.Accession) == "" || len(body.Accession) > 64 || body.Frame < 0 {
+		return badRequest("the body does not name an order", `send {"accession": the accession number of the order, "frame": X-Endogate-Frame of the picture, or none for the last one} as JSON`)
 	}
 	by, err := s.authorOf(c, body.Author)
 	if err != nil {
 		return err
 	}
-	made, err := s.Live.Capture(c.Request().Context(), param(c, "name"), strings.TrimSpace(body.Accession), by, s.address(c).String())
+	made, err := s.Live.Capture(c.Request().Context(), param(c, "name"), strings.TrimSpace(body.Accession), body.Frame, by, s.address(c).String())
 	if err != nil {
 		return faultOf("the picture was not captured", err)
 	}

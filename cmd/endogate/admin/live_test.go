@@ -48,9 +48,12 @@ func (room) Picture(name string, heatmap bool) (image.Image, analysis.Live, erro
 	return image.NewRGBA(image.Rect(0, 0, 64, 48)), sampleShot, nil
 }
 
-func (room) Capture(_ context.Context, name, accession string, by draft.Author, _ string) (LiveCapture, error) {
+func (room) Capture(_ context.Context, name, accession string, frame int, by draft.Author, _ string) (LiveCapture, error) {
 	if name != sampleSignal.Name || accession != "A1" {
 		return LiveCapture{}, ErrNotFound
+	}
+	if frame != sampleShot.Frame {
+		return LiveCapture{}, ErrGone
 	}
 	return LiveCapture{SOPInstance: dicom.SOPInstance{SOPInstanceUID: "2.25.1"}, Frame: 7, At: sampleTime, AccessionNumber: accession}, nil
 }
@@ -90,7 +93,9 @@ func TestLive(t *testing.T) {
 		{"GET", "/api/v1/live/none/events", "", 404},
 		{"GET", "/api/v1/live/none/picture.jpg", "", 404},
 		{"GET", "/api/v1/live/room1/picture.jpg?heatmap=perhaps", "", 400},
-		{"POST", "/api/v1/live/room1/captures", `{"accession":"A1","author":"Dr A"}`, 200},
+		{"POST", "/api/v1/live/room1/captures", `{"accession":"A1","frame":7,"author":"Dr A"}`, 200},
+		{"POST", "/api/v1/live/room1/captures", `{"accession":"A1","frame":6,"author":"Dr A"}`, 410},
+		{"POST", "/api/v1/live/room1/captures", `{"accession":"A1","frame":-1,"author":"Dr A"}`, 400},
 		{"POST", "/api/v1/live/room1/captures", `{"accession":"A2","author":"Dr A"}`, 404},
 		{"POST", "/api/v1/live/room1/captures", `{"accession":" "}`, 400},
 		{"POST", "/api/v1/live/room1/captures", `A1`, 400},

@@ -37,19 +37,18 @@ type signals struct {
 	intake  *intake.Receiver
 	called  dicom.AETitle
 	admit   func() error
-	now     func() time.Time
 }
 
 // signal is one of them.
 type signal struct {
 	cfg   configs.Live
-	of    video.Signal
+	from  video.Signal
 	model *Watcher
 
 	mu    sync.Mutex
 	state admin.LiveSignal
 	last  *live.Frame
-	turn  int           // of what is said
+	seen  []*live.Frame // that somebody has a picture of, the newest last
 	said  chan struct{} // closed when there is more
 	looks int           // how many follow
 }
@@ -59,6 +58,7 @@ const (
 	mostFollow  = 32
 	screenWidth = 960 // pixels of a picture
 	captureAge  = 3 * time.Second
+	seenBytes   = 96 << 20 // of the frames that are kept as somebody may capture them: a dozen of 1920 x 1080
 )
 
 // signalWaits are between tries of a signal whose model or decoder has failed.
@@ -79,12 +79,12 @@ func bundleOf(bundles []*inference.Bundle, folders map[string]string, name strin
 
 // openSignals loads a model for each signal of the configuration.
 func (g *parts) openSignals(ctx context.Context, life *lifecycle) (*signals, error) {
-	all := &signals{colours: g.workshop.Colours, opacity: g.cfg.Reports.Opacity, orders: g.ledger, intake: g.takes(), called: g.cfg.DICOM.AETitle, admit: g.admit, now: g.now}
+	all := &signals{colours: g.workshop.Colours, opacity: g.cfg.Reports.Opacity, orders: g.ledger, intake: g.takes(), called: g.cfg.DICOM.AETitle, admit: g.admit}
 	decoding := g.decoding()
 	for i, c := range g.cfg.Live {
 		fault := func(key string, err error) error { return configs.Fault(fmt.Sprintf("live[%d].%s", i, key), "%v", err) }
-		s := &signal{cfg: c, of: video.Signal{Name: c.Source, Listen: c.Listen, FFmpeg: decoding.FFmpeg, Bounds: decoding.Bounds}, said: make(chan struct{})}
-		if err := s.of.Check(); err != nil {
+		s := &signal{cfg: c, from: video.Signal{Name: c.Source, Listen: c.Listen, FFmpeg: decoding.FFmpeg, Bounds: decoding.Bounds}, said: make(chan struct{})}
+		if err := s.from.Check(); err != nil {
 			return nil, fault("source", err)
 		}
 		b := bundleOf(g.models.Bundles, g.models.folders, c.Model)
@@ -107,7 +107,7 @@ func (g *parts) openSignals(ctx context.Context, life *lifecycle) (*signals, err
 func (g *parts) watchSignal(ctx context.Context, s *signal) error {
 	waits := failure.Waits{Backoff: signalWaits}
 	for ctx.Err() == nil {
-		w := &live.Watch{Signal: s.of, Model: s.model, Show: s.frame, Lost: func(why error, _ time.Duration) {
+		w := &live.Watch{Signal: s.from, Model: s.model, Show: s.frame, Lost: func(why error, _ time.Duration) {
 			g.log.Warn("a live signal is gone: it is tried again", "signal", s.cfg.Name, "why", why)
 			s.lost(why.Error())
 		}, Log: g.log}
@@ -139,13 +139,12 @@ func (s *signal) frame(f live.Frame) {
 func (s *signal) lost(why string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.last, s.state.Up, s.state.Why = nil, false, why
+	s.last, s.seen, s.state.Up, s.state.Why = nil, nil, false, why
 	s.more()
 }
 
 // more wakes those who follow.
 func (s *signal) more() {
-	s.turn++
 	close(s.said)
 	s.said = make(chan struct{})
 }
@@ -194,7 +193,7 @@ func (s *signals) Follow(ctx context.Context, name string, do func(admin.LiveEve
 	}
 	tick := time.NewTicker(followBeat)
 	defer tick.Stop()
-	told, shown := admin.LiveSignal{}, 0
+	told, shown := admin.LiveSignal{}, (*live.Frame)(nil)
 	for {
 		state, last, said := one.now()
 		if state != told {
@@ -203,12 +202,12 @@ func (s *signals) Follow(ctx context.Context, name string, do func(admin.LiveEve
 			}
 			told = state
 		}
-		if last != nil && last.Number != shown {
+		if last != nil && last != shown {
 			frame := last.Said()
 			if err := do(admin.LiveEvent{Frame: &frame}); err != nil {
 				return err
 			}
-			shown = last.Number
+			shown = last
 		}
 		select {
 		case <-ctx.Done():
@@ -222,22 +221,54 @@ func (s *signals) Follow(ctx context.Context, name string, do func(admin.LiveEve
 	}
 }
 
-// last is the frame of a signal that was analysed last.
-func (s *signals) last(name string) (*signal, live.Frame, error) {
-	one, err := s.named(name)
-	if err != nil {
-		return nil, live.Frame{}, err
+// look is the frame of a signal that was analysed last, which is kept for a while for who has seen it.
+func (s *signal) look() (*live.Frame, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.last == nil {
+		return nil, fmt.Errorf("%w: %s", admin.ErrGone, s.state.Why)
 	}
-	state, last, _ := one.now()
-	if last == nil {
-		return nil, live.Frame{}, fmt.Errorf("%w: %s", admin.ErrGone, state.Why)
+	if n := len(s.seen); n == 0 || s.seen[n-1] != s.last {
+		s.seen = append(s.seen, s.last)
 	}
-	return one, *last, nil
+	bytes := 0
+	for i := len(s.seen) - 1; i >= 0; i-- {
+		if bytes += len(s.seen[i].Pix); bytes > seenBytes && i < len(s.seen)-1 || time.Since(s.seen[i].At) > captureAge {
+			s.seen = slices.Delete(s.seen, 0, i+1)
+			break
+		}
+	}
+	return s.last, nil
+}
+
+// of is the frame of that number, which somebody has seen; 0: the one that was analysed last.
+func (s *signal) of(number int) (*live.Frame, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.last == nil {
+		return nil, fmt.Errorf("%w: %s", admin.ErrGone, s.state.Why)
+	}
+	frame := s.last
+	if number != 0 && number != frame.Number {
+		i := slices.IndexFunc(s.seen, func(f *live.Frame) bool { return f.Number == number })
+		if i < 0 {
+			return nil, fmt.Errorf("%w: frame %d is not held any more: a frame can be captured for %s after its picture was asked for, the last ones at least; capture again", admin.ErrGone, number, captureAge)
+		}
+		frame = s.seen[i]
+	}
+	if age := time.Since(frame.At); age > captureAge {
+		return nil, fmt.Errorf("%w: the frame is %s old; capture again where the signal goes on", admin.ErrGone, age.Round(time.Second))
+	}
+	return frame, nil
 }
 
 // Picture implements admin.Live.
 func (s *signals) Picture(name string, heatmap bool) (image.Image, analysis.Live, error) {
-	_, last, err := s.last(name)
+	one, err := s.named(name)
+	if err != nil {
+		return nil, analysis.Live{}, err
+	}
+	last, err := one.look()
 	if err != nil {
 		return nil, analysis.Live{}, err
 	}
@@ -254,14 +285,15 @@ func (s *signals) Picture(name string, heatmap bool) (image.Image, analysis.Live
 }
 
 // Capture implements admin.Live.
-func (s *signals) Capture(ctx context.Context, name, accession string, by draft.Author, from string) (admin.LiveCapture, error) {
+func (s *signals) Capture(ctx context.Context, name, accession string, number int, by draft.Author, from string) (admin.LiveCapture, error) {
 	none := admin.LiveCapture{}
-	one, last, err := s.last(name)
+	one, err := s.named(name)
 	if err != nil {
 		return none, err
 	}
-	if age := time.Since(last.At); age > captureAge {
-		return none, fmt.Errorf("%w: the last frame is %s old, the signal has stopped; capture again once it is there", admin.ErrGone, age.Round(time.Second))
+	frame, err := one.of(number)
+	if err != nil {
+		return none, err
 	}
 	if err := s.admit(); err != nil {
 		return none, err
@@ -277,7 +309,7 @@ func (s *signals) Capture(ctx context.Context, name, accession string, by draft.
 	case orders[0].State == ledger.OrderCancelled || orders[0].State == ledger.OrderCompleted:
 		return none, fmt.Errorf("%w: the order is %s", admin.ErrRefused, orders[0].State)
 	}
-	made := captured{signal: one, frame: last, order: orders[0].Order, at: last.At}
+	made := captured{signal: one, frame: *frame, order: orders[0].Order, at: frame.At}
 	ids := made.instance()
 	data, err := made.dataset(ids).Append(nil, explicit)
 	if err != nil {
@@ -291,7 +323,7 @@ func (s *signals) Capture(ctx context.Context, name, accession string, by draft.
 		SOPClassUID: ids.SOPClassUID, SOPInstanceUID: ids.SOPInstanceUID, TransferSyntax: explicit.UID, CallingAE: one.cfg.CallingAE, CalledAE: s.called,
 		User: user, RemoteAddr: from, Dataset: bytes.NewReader(data),
 	})
-	return admin.LiveCapture{SOPInstance: ids, Frame: last.Number, At: last.At, AccessionNumber: made.order.Accession}, err
+	return admin.LiveCapture{SOPInstance: ids, Frame: frame.Number, At: frame.At, AccessionNumber: made.order.Accession}, err
 }
 
 var explicit, _ = dicom.LookupTransferSyntax(dicom.ExplicitVRLittleEndian)

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -73,8 +74,10 @@ func TestGateway_live(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, 320, shown.Bounds().Dx())
 
+	seen, err := strconv.Atoi(picture.Header.Get("X-Endogate-Frame"))
+	require.NoError(t, err)
 	capture := func(accession string) (int, string) {
-		answer, err := http.Post("http://"+g.web+"/api/v1/live/room1/captures", "application/json", strings.NewReader(fmt.Sprintf(`{"accession":%q,"author":"Dr A"}`, accession)))
+		answer, err := http.Post("http://"+g.web+"/api/v1/live/room1/captures", "application/json", strings.NewReader(fmt.Sprintf(`{"accession":%q,"frame":%d,"author":"Dr A"}`, accession, seen)))
 		require.NoError(t, err)
 		defer func() { _ = answer.Body.Close() }()
 		text, err := io.ReadAll(answer.Body)
@@ -88,6 +91,7 @@ func TestGateway_live(t *testing.T) {
 	var made admin.LiveCapture
 	require.NoError(t, json.Unmarshal([]byte(text), &made))
 	assert.Equal(t, dicom.UID("2.25.777"), made.StudyInstanceUID)
+	assert.Equal(t, seen, made.Frame, "the frame that was seen, not the newest")
 	g.waitFor("the capture to be analysed and reported", func() bool { return pacs.last(made.StudyInstanceUID) == "PLA7" })
 	study := g.study(made.StudyInstanceUID)
 	require.Len(t, study.Instances, 1)

@@ -71,6 +71,9 @@ const (
 	ahead = 64
 )
 
+// maxAddress bounds an address; a pipe holds it with what is said of it.
+const maxAddress = 2000
+
 var defaultWait = failure.Backoff{First: time.Second, Last: 30 * time.Second}
 
 // bounds are those of a child.
@@ -105,6 +108,8 @@ func (s Signal) Check() error {
 		return fmt.Errorf("%w: %s: signals are taken by rtsp:// alone", ErrSource, scheme)
 	case s.rtsp() && (err != nil || u.Host == ""):
 		return fmt.Errorf("%w: the address is none: write rtsp://HOST:PORT/PATH", ErrSource)
+	case s.rtsp() && len(s.Name) > maxAddress:
+		return fmt.Errorf("%w: the address has %d characters, at most %d are taken", ErrSource, len(s.Name), maxAddress)
 	case s.Listen && !s.rtsp():
 		return fmt.Errorf("%w: listening is for RTSP: name the address to listen at, as rtsp://0.0.0.0:8554/live", ErrSource)
 	}
@@ -275,12 +280,36 @@ func (s Signal) start(ctx context.Context) (*child, error) {
 		defer func() { _ = f.Close() }() // the child has its own
 		files = append(files, f)
 	}
+	if s.kind() == ofRTSP && !s.Listen {
+		list, err := s.list()
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = list.Close() }() // the child has its own
+		files = append(files, list)
+	}
 	if s.kind() == ofDevice {
 		if _, err := os.Stat(s.Name); err != nil {
 			return nil, fmt.Errorf("%w: there is no device %s: plug it in, and see /dev/video*", ErrSource, s.Name)
 		}
 	}
 	return launch(ctx, s.FFmpeg, s.arguments(), &words{times: make(chan int64, ahead)}, files, s.bounds(), hours)
+}
+
+// list is a pipe with a list that names the address of RTSP and how it is asked: what stands among a child's arguments, whoever may list
+// processes can read, and an address may hold a password.
+func (s Signal) list() (*os.File, error) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, fmt.Errorf("video: %w", err)
+	}
+	timeout := cmp.Or(s.Stall, defaultStall).Microseconds()
+	_, err = fmt.Fprintf(w, "ffconcat version 1.0\nfile '%s'\noption rtsp_transport tcp\noption timeout %d\noption analyzeduration 1000000\n", strings.ReplaceAll(s.Name, "'", `'\''`), timeout)
+	if err = errors.Join(err, w.Close()); err != nil { // it holds more than an address has
+		_ = r.Close()
+		return nil, fmt.Errorf("video: %w", err)
+	}
+	return r, nil
 }
 
 // arguments have every frame come as a PPM picture, with a line by showinfo that says when it is shown, in microseconds.
@@ -294,13 +323,12 @@ func (s Signal) arguments() []string {
 	case ofDevice:
 		args = append(args, "-f", "v4l2", "-i", s.Name)
 	case ofRTSP:
-		args = append(args, "-protocol_whitelist", "rtsp,rtp,tcp,udp", "-f", "rtsp", "-fflags", "nobuffer", "-flags", "low_delay", "-analyzeduration", "1000000")
+		args = append(args, "-fflags", "nobuffer", "-flags", "low_delay", "-analyzeduration", "1000000")
 		if s.Listen {
-			args = append(args, "-rtsp_flags", "listen")
+			args = append(args, "-protocol_whitelist", "rtsp,rtp,tcp,udp", "-f", "rtsp", "-rtsp_flags", "listen", "-i", s.Name)
 		} else {
-			args = append(args, "-rtsp_transport", "tcp", "-timeout", strconv.FormatInt(cmp.Or(s.Stall, defaultStall).Microseconds(), 10))
+			args = append(args, "-protocol_whitelist", "pipe,rtsp,rtp,tcp,udp", "-format_whitelist", "concat,rtsp", "-f", "concat", "-safe", "0", "-i", "pipe:3")
 		}
-		args = append(args, "-i", s.Name)
 	default:
 		args = append(args, "-protocol_whitelist", "file", "-format_whitelist", signalFormats, "-re", "-i", input)
 	}

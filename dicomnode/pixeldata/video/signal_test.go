@@ -3,6 +3,7 @@ package video_test
 import (
 	"bufio"
 	"context"
+	"crypto/md5"
 	"fmt"
 	"net"
 	"net/textproto"
@@ -160,6 +161,8 @@ func serve(t testing.TB, conn net.Conn, packets int, password string) {
 		switch method, _, _ := strings.Cut(line, " "); {
 		case method == "OPTIONS":
 			answer("200 OK", "Public: DESCRIBE, SETUP, PLAY, TEARDOWN\r\n", "")
+		case strings.HasPrefix(password, "digest ") && !proved(line, header.Get("Authorization"), strings.TrimPrefix(password, "digest ")):
+			answer("401 Unauthorized", "WWW-Authenticate: Digest realm=\"camera\", nonce=\"n1\"\r\n", "")
 		case password != "" && header.Get("Authorization") == "":
 			answer("401 Unauthorized", "WWW-Authenticate: Basic realm=\"camera\"\r\n", "")
 		case password == "wrong":
@@ -177,6 +180,43 @@ func serve(t testing.TB, conn net.Conn, packets int, password string) {
 		default:
 			answer("200 OK", "Session: 1\r\n", "")
 		}
+	}
+}
+
+// proved reports whether a request proves the password of doctor (RFC 2617 3.2.2).
+func proved(line, authorization, password string) bool {
+	method, rest, _ := strings.Cut(line, " ")
+	uri, _, _ := strings.Cut(rest, " ")
+	hash := func(s string) string { return fmt.Sprintf("%x", md5.Sum([]byte(s))) }
+	want := hash(hash("doctor:camera:"+password) + ":n1:" + hash(method+":"+uri))
+	return strings.HasPrefix(authorization, "Digest ") && strings.Contains(authorization, want)
+}
+
+// A camera that wants a password has it, proved as it wants, and nobody else on the machine sees it.
+func TestSignal_password(t *testing.T) {
+	installed.Require(t, "ffmpeg")
+	for _, wants := range []string{"s3cret-word's", "digest s3cret-word's"} {
+		s := video.Signal{Name: strings.Replace(camera(t, 400, wants), "rtsp://", "rtsp://doctor:s3cret-word%27s@", 1)}
+		var children int
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		require.NoError(t, s.Watch(ctx, func(video.Shot) {
+			if children > 0 {
+				return
+			}
+			all, err := filepath.Glob("/proc/[0-9]*/cmdline")
+			assert.NoError(t, err)
+			for _, name := range all {
+				command, _ := os.ReadFile(name) // it may have ended
+				environment, _ := os.ReadFile(filepath.Join(filepath.Dir(name), "environ"))
+				if strings.Contains(string(command), "showinfo@come") {
+					children++
+				}
+				assert.NotContains(t, string(command)+string(environment), "s3cret")
+			}
+			cancel()
+		}))
+		assert.Positive(t, children, wants)
+		cancel()
 	}
 }
 

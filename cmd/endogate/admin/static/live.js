@@ -69,10 +69,12 @@ function signalView(name) {
   }
   const watch = setInterval(() => { if (source.readyState === EventSource.CLOSED && !ended) connected = false; show(); }, 1000);
 
+  // capture takes the frame that is on the screen now, not the newest one.
   async function capture() {
+    const seen = Number(canvas.dataset.frame ?? 0);
     if (!accession.value.trim()) { said.textContent = t("live.no-accession"); accession.focus(); return; }
     try {
-      const made = await send("POST", `${path}/captures`, { accession: accession.value.trim(), author: name });
+      const made = await send("POST", `${path}/captures`, { accession: accession.value.trim(), frame: seen, author: name });
       said.textContent = t("live.captured", { frame: made.frame, accession: made.accession_number });
     } catch (e) {
       said.textContent = [e.what, e.why, e.next].filter(Boolean).join(" · ");
