@@ -60,12 +60,15 @@ func (k Kind) name(m *hl7.Message) string {
 // readReport finds the studies that a report is about: by the study's UID in an OBX, as IHE and DICOM's own codes name it, by
 // accession number, or by the numbers of its order.
 func readReport(m *hl7.Message, s Sender) (asked, error) {
-	groups := groupsOf(m, "OBR")
-	if _, err := readPatient(groups[0].segments["PID"], s); err != nil {
-		return asked{}, err
-	}
 	out := asked{note: "report of another system"}
-	for _, g := range groups {
+	for _, g := range groupsOf(m) {
+		pid, err := g.patient(s)
+		if err == nil {
+			_, err = readPatient(pid, s)
+		}
+		if err != nil {
+			return asked{}, err
+		}
 		subject, err := g.subject(s)
 		if err != nil {
 			return asked{}, err

@@ -56,7 +56,7 @@ type change struct {
 func readOrders(m *hl7.Message, s Sender) (asked, error) {
 	var changes []change
 	var notes []string
-	for _, g := range groupsOf(m, "ORC") {
+	for _, g := range groupsOf(m) {
 		c, err := readOrder(g, s)
 		if err != nil {
 			return asked{}, err
@@ -109,7 +109,11 @@ func readOrder(g group, s Sender) (change, error) {
 	if state := Statuses[strings.ToUpper(strings.TrimSpace(g.segments["ORC"].Get("5")))]; state != "" && control.State != ledger.OrderCancelled {
 		c.state = state
 	}
-	if c.values["patient"], err = readPatient(g.segments["PID"], s); err != nil {
+	pid, err := g.patient(s)
+	if err != nil {
+		return change{}, err
+	}
+	if c.values["patient"], err = readPatient(pid, s); err != nil {
 		return change{}, err
 	}
 	if err := read(OrderFields, g, s, c.values); err != nil {

@@ -105,7 +105,7 @@ const maxTexts = 100
 // under the name that it has.
 func Texts(m *hl7.Message) []Text {
 	var out []Text
-	for _, g := range groupsOf(m, "OBR") {
+	for _, g := range groupsOf(m) {
 		t := Text{group: g}
 		if obr := g.segments["OBR"]; obr != nil {
 			t.Status = strings.ToUpper(strings.TrimSpace(obr.Get("25")))

@@ -33,6 +33,35 @@ func TestReadAgain(t *testing.T) {
 	require.Empty(t, r.ReadAgain(netip.MustParseAddr("10.3.0.1"), message), "of no host that may send")
 }
 
+// TestReadings_groups: each report of a message is of its own order and patient, whatever stands before and behind it.
+func TestReadings_groups(t *testing.T) {
+	const obx = "OBX|1|TX|||No polyps.||||||F"
+	for name, tt := range map[string]struct {
+		segments []string
+		want     []string // placer, accession number, patient
+	}{
+		"an ORC for each": {[]string{"PID|1||P1", "ORC|RE|PL1", "OBR|1", obx, "ORC|RE|PL2", "OBR|2", obx}, []string{"PL1  P1", "PL2  P1"}},
+		"one ORC for all": {[]string{"PID|1||P1", "ORC|RE|PL1", "OBR|1", obx, "OBR|2|PL2", obx, "OBR|3", obx}, []string{"PL1  P1", "PL2  P1", "PL1  P1"}},
+		"ORC behind OBR":  {[]string{"PID|1||P1", "OBR|1", "ORC|RE|PL1", obx}, []string{"PL1  P1"}},
+		"two patients": {
+			[]string{"PID|1||P1", "PV1|1", "ORC|RE|PL1", "OBR|1|||||||||||||||||A1", obx, "PID|2||P2", "OBR|2|||||||||||||||||A2", obx},
+			[]string{"PL1 A1 P1", " A2 P2"},
+		},
+		"patients without ORC": {[]string{"PID|1||P1", "OBR|1|PL1", obx, "NTE|1", "PID|2||P2", "OBR|1|PL2", obx}, []string{"PL1  P1", "PL2  P2"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m, err := hl7.Parse(lines(append([]string{header("ORU^R01", "r1")}, tt.segments...)...), hl7.Options{})
+			require.NoError(t, err)
+			r := &Receiver{Read: func(string) (ledger.ReportReading, bool) { return ledger.ReportReading{}, true }}
+			var got []string
+			for _, reading := range r.readings(m, Sender{}, false) {
+				got = append(got, reading.Subject.Placer.ID+" "+reading.Subject.Accession+" "+reading.Patient.ID)
+			}
+			require.Equal(t, tt.want, got)
+		})
+	}
+}
+
 // TestReporter: who reported is read where that is wanted: who OBR-32 names, else OBX-16; of several nobody is.
 func TestReporter(t *testing.T) {
 	const obr, obx = "OBR|1|||73761001^Colonoscopy^SCT||||||||||||||A1|||||||F", "OBX|1|TX|59776-5^Findings^LN||No polyps.||||||F"
