@@ -130,6 +130,9 @@ func (a *Association) Send(ctx context.Context, req *Request, pending func(*Resp
 		}
 		return err
 	})
+	if invalid := (*pdu.Error)(nil); errors.As(err, &invalid) {
+		err = fmt.Errorf("%w: %w", ErrProtocol, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("dicomnode: %s to %s: %w", req.CommandField, a.CalledAE, err)
 	}
@@ -203,6 +206,11 @@ func (a *Association) hasEnded(context.Context) error {
 // stillStands finds out, before anything is sent, whether the peer has ended the association in the meantime, and
 // answers what it has asked.
 func (a *Association) stillStands(ctx context.Context) error {
+	if a.ended == nil {
+		if err := a.conn.passStray(); err != nil {
+			a.fail(err)
+		}
+	}
 	for a.ended == nil && a.conn.arrived() {
 		if err := a.serveNext(ctx); err != nil {
 			a.fail(err)

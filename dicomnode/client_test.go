@@ -1,6 +1,7 @@
 package dicomnode_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -248,6 +249,43 @@ func TestAssociation_wrongResponses(t *testing.T) {
 			status, err := a.Store(t.Context(), req)
 			require.Error(t, err)
 			require.NotEqual(t, dimse.Success, status)
+		})
+	}
+}
+
+// A response to C-STORE has no data set (PS3.7 9.3.1.2). Where a peer says that it has one, nobody waits for it; where one
+// comes, at once or late, it is passed over.
+func TestAssociation_responseSaysDataset(t *testing.T) {
+	for name, row := range map[string]struct{ at, late bool }{
+		"none comes": {}, "with the response": {at: true}, "with the next response": {late: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			stray := dicomtest.Fragment(1, true, []byte("identifier"))
+			a, req := withPeer(t, func(p *dicomtest.Peer) {
+				p.Accept()
+				for id := range uint16(3) {
+					p.ReceiveCommand()
+					p.ReceiveDataset()
+					if row.late && id > 0 {
+						p.Send(stray)
+					}
+					p.Send(dicomtest.Command(1, &dimse.Response{CommandField: dimse.CStoreRQ | dimse.ResponseBit, MessageIDBeingRespondedTo: id + 1, HasDataset: true}))
+					if row.at {
+						p.Send(stray)
+					}
+				}
+				p.Expect(&pdu.ReleaseRQ{})
+				p.Send(&pdu.ReleaseRP{})
+				p.ExpectClosed()
+			})
+			want, _ := instance(dicomtest.Options{Rows: 20, Columns: 20})
+			for range 3 {
+				req.Dataset = bytes.NewReader(want)
+				status, err := a.Store(t.Context(), req)
+				require.NoError(t, err)
+				require.Equal(t, dimse.Success, status)
+			}
+			require.NoError(t, a.Release(t.Context()))
 		})
 	}
 }

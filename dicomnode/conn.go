@@ -40,6 +40,7 @@ type conn struct {
 	pdvs       []pdu.PDV     // of the last PDU, not yet taken; they lie in r's buffer
 	credit     time.Duration // how long we may still wait within the current message
 	lost       bool          // what still comes is not read as PDUs
+	stray      uint8         // presentation context on which a data set may come that is no part of a message; 0: none
 
 	host  netip.Addr
 	crowd *crowd // of a server's connection that has no association and is not our own; under the server's mu

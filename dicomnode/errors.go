@@ -89,12 +89,18 @@ type violation struct {
 	what   string
 }
 
+// Is makes a violation ErrProtocol.
+func (v *violation) Is(target error) bool { return target == ErrProtocol }
+
 func (v *violation) Error() string { return "dicomnode: peer broke the protocol: " + v.what }
 
 // violates is a violation of the upper layer protocol.
 func violates(reason pdu.AbortReason, format string, args ...any) error {
 	return &violation{pdu.AbortServiceProvider, reason, fmt.Sprintf(format, args...)}
 }
+
+// ErrProtocol says that what the peer sent is against the protocol, beyond what is put up with.
+var ErrProtocol = errors.New("peer broke the protocol")
 
 // ErrWrongResponse says that a peer answered with the number of another message than it was sent.
 var ErrWrongResponse = errors.New("answer to another message")

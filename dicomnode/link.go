@@ -350,6 +350,10 @@ func (l *link) isRepeated(next uint16, instance dicom.UID, c *dimse.Response) bo
 // passOver reads the rest of a response that has come before.
 func (l *link) passOver(pc PresentationContext, c *dimse.Response) error {
 	l.repeated++
+	if c.HasDataset && c.CommandField.AnsweredBare() {
+		l.stray = pc.ID
+		return nil
+	}
 	return (&datasetReader{c: l.conn, id: pc.ID, last: !c.HasDataset}).drain(maxResponseDataset)
 }
 
@@ -374,6 +378,9 @@ func (l *link) response(pc PresentationContext, rq *dimse.Request, c *dimse.Resp
 		return nil, fmt.Errorf("%w: %w", ErrWrongResponse,
 			violates(pdu.UnexpectedPDUParameter, "a response to message %d, not to %d", c.MessageIDBeingRespondedTo, rq.MessageID))
 	case !c.HasDataset:
+		return &Response{Response: *c}, nil
+	case rq.CommandField.AnsweredBare(): // nobody waits for a data set that there is not; one that comes is passed over
+		l.stray = pc.ID
 		return &Response{Response: *c}, nil
 	}
 	b, err := io.ReadAll(io.LimitReader(&datasetReader{c: l.conn, id: pc.ID}, maxResponseDataset+1))

@@ -33,6 +33,9 @@ func (c *conn) readCommand(contexts contextTable, wait func(time.Duration) error
 // commandBytes puts the fragments of a command set together; they are valid until the next read.
 func (c *conn) commandBytes(contexts contextTable) (PresentationContext, []byte, error) {
 	v, err := c.pdv()
+	for err == nil && c.isStray(v) {
+		v, err = c.pdv()
+	}
 	if err != nil {
 		return PresentationContext{}, nil, err
 	}
@@ -62,6 +65,32 @@ func (c *conn) commandBytes(contexts contextTable) (PresentationContext, []byte,
 			return pc, nil, midMessage(err)
 		}
 	}
+}
+
+// isStray takes a fragment of a data set that is no part of a message. What else comes ends the wait for one.
+func (c *conn) isStray(v pdu.PDV) bool {
+	if v.Command || v.ContextID != c.stray {
+		c.stray = 0
+		return false
+	}
+	if v.Last {
+		c.stray = 0
+	}
+	return true
+}
+
+// passStray takes of such a data set what has come.
+func (c *conn) passStray() error {
+	for c.stray != 0 && c.arrived() {
+		v, err := c.pdv()
+		if err != nil {
+			return err
+		}
+		if !c.isStray(v) {
+			c.pdvs = append([]pdu.PDV{v}, c.pdvs...)
+		}
+	}
+	return nil
 }
 
 func within(n int) error {

@@ -55,6 +55,9 @@ func (f Field) Known() bool {
 // Composite reports whether the message is of a C-service.
 func (f Field) Composite() bool { return f.is(CStoreRQ, CGetRQ, CFindRQ, CMoveRQ, CEchoRQ, CCancelRQ) }
 
+// AnsweredBare reports whether the response to the message never has a data set, whatever it says (PS3.7 9.3.1.2, 9.3.5.2).
+func (f Field) AnsweredBare() bool { return f.is(CStoreRQ, CEchoRQ) }
+
 func (f Field) isResponse() bool { return f&ResponseBit != 0 }
 
 func (f Field) is(any ...Field) bool { return slices.Contains(any, f&^ResponseBit) }

@@ -266,8 +266,11 @@ func (s *DICOM) failed(ctx context.Context, err error, need dicomnode.InstanceSy
 		return Outcome{Err: err}
 	}
 	reason := fmt.Sprintf("association with %s broke off before the answer", s.Called)
-	if errors.Is(err, os.ErrDeadlineExceeded) {
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
 		reason = fmt.Sprintf("peer %s gave no answer to the object", s.Called)
+	case errors.Is(err, dicomnode.ErrProtocol):
+		reason = fmt.Sprintf("peer %s answers against the protocol, a fault of the peer: whether it has the object is not known", s.Called)
 	}
 	if !s.there(ctx) {
 		return Outcome{Class: DestinationDown, Silent: true, Reason: reason, Err: err}

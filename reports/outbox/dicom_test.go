@@ -24,6 +24,7 @@ import (
 	"endogate/dicomnode/dicomtest"
 	"endogate/dicomnode/dimse"
 	"endogate/dicomnode/ledger"
+	"endogate/dicomnode/pdu"
 	"endogate/dicomnode/spool"
 	"endogate/inference/analysis"
 )
@@ -380,6 +381,33 @@ func TestDICOM_messageIDs(t *testing.T) {
 				assert.Contains(t, o.Reason, "the number of another message, a fault of the peer")
 			}
 			sender.drop()
+		})
+	}
+}
+
+// What a peer answers against the protocol is said so, and not that it broke off: it is a fault of the peer.
+func TestDICOM_answersAgainstTheProtocol(t *testing.T) {
+	answer := &dimse.Response{CommandField: dimse.CStoreRQ | dimse.ResponseBit, MessageIDBeingRespondedTo: 1}
+	for name, said := range map[string]pdu.PDU{
+		"to another message":                dicomtest.Command(1, &dimse.Response{CommandField: dimse.CEchoRQ | dimse.ResponseBit, MessageIDBeingRespondedTo: 1}),
+		"on a context that is not there":    dicomtest.Command(99, answer),
+		"a response without its status":     dicomtest.Command(1, &dimse.Request{CommandField: dimse.CStoreRQ | dimse.ResponseBit, MessageID: 1}),
+		"an association while there is one": &pdu.AssociateRJ{Result: 1, Source: 1, Reason: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			addr := dicomtest.Listen(t, func(p *dicomtest.Peer) {
+				p.Accept()
+				p.ReceiveCommand()
+				p.ReceiveDataset()
+				p.Send(said)
+				p.Rest()
+			})
+			s := newStores(t)
+			sender := s.sender(addr, "PACS", new(int))
+			defer sender.drop()
+			o := sender.Send(t.Context(), dicomMessage(s.keep(dicom.SecondaryCaptureImageStorage, dicom.ExplicitVRLittleEndian)))
+			assert.True(t, o.Silent)
+			assert.Contains(t, o.Reason, "answers against the protocol, a fault of the peer")
 		})
 	}
 }
