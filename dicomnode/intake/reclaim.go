@@ -154,7 +154,7 @@ func (r *Reclaimer) rest(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			if r.Spool.Full() != nil {
+			if errors.Is(r.Spool.Full(), spool.ErrFull) {
 				return
 			}
 		}
@@ -253,7 +253,7 @@ func (r *Reclaimer) forgetBy(ctx context.Context, forget func(context.Context, t
 // taking in what modalities have counts for more than pictures on the page.
 func (r *Reclaimer) Expired(ctx context.Context) error {
 	before, messages := r.proven().Add(-r.Retention), r.proven().Add(-r.Messages)
-	if r.Spool.Full() != nil {
+	if errors.Is(r.Spool.Full(), spool.ErrFull) {
 		before, messages = whenever, whenever
 	}
 	if err := r.expire(ctx, r.Ledger.Release, before); err != nil {

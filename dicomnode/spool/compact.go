@@ -25,9 +25,12 @@ var errUnfit = errors.New("spool: a record cannot be read whole, its segment sta
 func (s *Spool) Compact(ctx context.Context) (int64, error) {
 	s.compaction.Lock()
 	defer s.compaction.Unlock()
+	if err := s.moved(); err != nil {
+		return 0, err
+	}
 	var freed int64
 	var errs []error
-	for _, run := range s.sparseRuns(s.Full() != nil) {
+	for _, run := range s.sparseRuns(errors.Is(s.Full(), ErrFull)) {
 		if ctx.Err() != nil {
 			break
 		}

@@ -12,6 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// lockName is the file whose lock is that of the folder.
+const lockName = "LOCK"
+
 // lockFolder takes the folder for this process until the file is closed.
 // The kernel lets go of it when the process ends, however it ends.
 func lockFolder(path string) (*os.File, error) {
@@ -46,7 +49,7 @@ func unlockFolder(f *os.File) error {
 
 // Holder returns the ID of the process that has the spool in the folder dir, empty where none has it.
 func Holder(dir string) (string, error) {
-	f, err := os.Open(filepath.Join(dir, "LOCK"))
+	f, err := os.Open(filepath.Join(dir, lockName))
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
 	}

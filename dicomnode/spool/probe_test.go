@@ -41,6 +41,41 @@ func TestProbe(t *testing.T) {
 	}
 }
 
+// TestMoved: where another folder has come in place of the spool's, nothing is taken in or given back, until it is there again.
+func TestMoved(t *testing.T) {
+	base := t.TempDir()
+	dir, aside := filepath.Join(base, "spool"), filepath.Join(base, "aside")
+	s := openSpool(t, dir, Options{})
+	first, err := put(s, []byte("before"))
+	require.NoError(t, err)
+	rename := func(from, to string) { require.NoError(t, os.Rename(from, to)) }
+
+	rename(dir, aside)
+	require.ErrorIs(t, s.Full(), os.ErrNotExist, "none is there")
+	require.NoError(t, os.MkdirAll(dir, 0o700))
+	require.ErrorIs(t, s.Full(), ErrMoved, "an empty one is, as under a late mount")
+	other := openSpool(t, dir, Options{})
+	require.NoError(t, other.Full())
+	for _, err := range []error{s.Full(), s.Exhausted()} {
+		require.ErrorIs(t, err, ErrMoved, "another one is")
+		require.NotErrorIs(t, err, ErrFull, "so that nothing is released to make room")
+	}
+	_, err = s.Create()
+	require.ErrorIs(t, err, ErrMoved)
+	_, err = s.CreateMade()
+	require.ErrorIs(t, err, ErrMoved)
+	_, err = s.Compact(t.Context())
+	require.ErrorIs(t, err, ErrMoved)
+
+	require.NoError(t, other.Close())
+	require.NoError(t, os.RemoveAll(dir))
+	rename(aside, dir)
+	require.NoError(t, s.Full())
+	second, err := put(s, []byte("behind"))
+	require.NoError(t, err)
+	require.NotEqual(t, first.ID, second.ID)
+}
+
 // TestProbe_mounts probes real file systems: one that turns read-only, and one that has bytes and no inodes.
 func TestProbe_mounts(t *testing.T) {
 	dir := t.TempDir()

@@ -82,7 +82,7 @@ func Open(dir string, o Options) (*Spool, error) {
 	if err != nil {
 		return nil, fmt.Errorf("spool: open: %w", err)
 	}
-	if s.lock, err = lockFolder(filepath.Join(dir, "LOCK")); err != nil {
+	if s.lock, err = lockFolder(filepath.Join(dir, lockName)); err != nil {
 		return nil, fmt.Errorf("spool: open %s: %w", dir, err)
 	}
 	if o.After != nil {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"syscall"
 )
@@ -56,6 +57,9 @@ func (s *Spool) Full() error { return s.above(s.o.Reserve) }
 func (s *Spool) Exhausted() error { return s.above(s.floor()) }
 
 func (s *Spool) above(least int64) error {
+	if err := s.moved(); err != nil {
+		return err
+	}
 	space, err := s.o.disk.free(s.dir)
 	switch {
 	case err != nil:
@@ -64,6 +68,28 @@ func (s *Spool) above(least int64) error {
 		return fmt.Errorf("%w (%d bytes free, reserve %d)", ErrFull, space.bytes, least)
 	case space.few:
 		return fmt.Errorf("%w (%d inodes free: remove files)", ErrFull, space.inodes)
+	}
+	return nil
+}
+
+// ErrMoved says that another folder is where the spool was opened: a file system was mounted over it, or it was renamed and
+// another put in its place. What is written now may not be found again.
+var ErrMoved = errors.New("spool: another folder is in place of the one that was opened: stop, see what is mounted there, and start again")
+
+// moved is ErrMoved where the folder is not the one that is locked.
+func (s *Spool) moved() error {
+	there, err := os.Stat(filepath.Join(s.dir, lockName))
+	if errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Stat(s.dir); err == nil {
+			return ErrMoved
+		}
+	}
+	if err != nil {
+		return nil // whoever asks looks at the folder besides, and says why that cannot be done
+	}
+	ours, err := s.lock.Stat()
+	if err == nil && !os.SameFile(there, ours) {
+		return ErrMoved
 	}
 	return nil
 }
