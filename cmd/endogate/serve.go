@@ -4,6 +4,9 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
 
 	"endogate/cmd/endogate/gateway"
 	"endogate/configs"
@@ -17,10 +20,15 @@ func (serveCmd) Run(ctx context.Context, c *cli, tty console) error {
 	if err != nil {
 		return err
 	}
+	outlive()
 	release := build()
 	release.Config = c.Config
 	return configs.Locate(c.Config, gateway.Run(ctx, cfg, release, newLogger(tty.err, cfg.Log)))
 }
+
+// outlive keeps the process when whoever reads its log ends: without it a write to a pipe that is closed would end it at once.
+// What is lost of the log is told by /readyz.
+func outlive() { signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) }
 
 func newLogger(w io.Writer, c configs.Log) *slog.Logger {
 	var level slog.Level

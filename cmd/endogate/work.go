@@ -13,5 +13,6 @@ func (workCmd) Run(ctx context.Context, c *cli, tty console) error {
 	if err != nil {
 		return err
 	}
+	outlive()
 	return gateway.Work(ctx, cfg, build(), newLogger(tty.err, cfg.Log))
 }

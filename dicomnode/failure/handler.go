@@ -2,8 +2,10 @@ package failure
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"slices"
+	"sync"
 	"time"
 )
 
@@ -14,12 +16,56 @@ var about = []string{"destination", "model", "check", "calling_ae", "application
 // Thinned is a handler that passes on what next is to have, of lines of one kind no more than twenty a minute: however much traffic there
 // is, and whatever goes wrong with all of it, the log stays of a size that can be read. Those left out are counted in the next line
 // of the kind. Lines below the level info are for somebody who wants them all.
-func Thinned(next slog.Handler) slog.Handler { return &thinned{next: next, lines: &Thinning{}} }
+//
+// It also knows whether lines are lost: see [Unwritten].
+func Thinned(next slog.Handler) slog.Handler {
+	return &thinned{next: next, lines: &Thinning{}, lost: &lost{}}
+}
 
 type thinned struct {
 	next  slog.Handler
 	lines *Thinning
+	lost  *lost
 	kind  string // of the attributes that all its lines have
+}
+
+// lost counts the lines since the last that could be written.
+type lost struct {
+	mu    sync.Mutex
+	lines int
+	since time.Time
+	err   error
+}
+
+func (l *lost) note(err error) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case err == nil:
+		l.lines = 0
+		return nil
+	case l.lines == 0:
+		l.since = time.Now()
+	}
+	l.lines++
+	l.err = err
+	return err
+}
+
+// Unwritten is an error while the log of a handler that [Thinned] has made cannot be written: its disk is full, or whoever read it
+// has gone. It is nil as soon as a line is written again.
+func Unwritten(h slog.Handler) error {
+	thin, ok := h.(*thinned)
+	if !ok {
+		return nil
+	}
+	l := thin.lost
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.lines == 0 {
+		return nil
+	}
+	return fmt.Errorf("the log cannot be written since %s, %d lines are lost: %w", l.since.UTC().Format(time.RFC3339), l.lines, l.err)
 }
 
 // Enabled implements slog.Handler.
@@ -30,7 +76,7 @@ func (h *thinned) Enabled(ctx context.Context, level slog.Level) bool {
 // Handle implements slog.Handler.
 func (h *thinned) Handle(ctx context.Context, r slog.Record) error {
 	if r.Level < slog.LevelInfo {
-		return h.next.Handle(ctx, r)
+		return h.lost.note(h.next.Handle(ctx, r))
 	}
 	kind := r.Level.String() + r.Message + h.kind
 	r.Attrs(func(a slog.Attr) bool {
@@ -45,7 +91,7 @@ func (h *thinned) Handle(ctx context.Context, r slog.Record) error {
 		r = r.Clone()
 		r.AddAttrs(slog.Int("left_out", left))
 	}
-	return h.next.Handle(ctx, r)
+	return h.lost.note(h.next.Handle(ctx, r))
 }
 
 func kindOf(a slog.Attr) string {

@@ -2,10 +2,13 @@ package failure
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -37,4 +40,32 @@ func TestThinned(t *testing.T) {
 		require.Contains(t, out.String(), fmt.Sprintf("delivery=last left_out=%d", 100_000-thinAfter))
 		require.False(t, slog.New(Thinned(slog.DiscardHandler)).Enabled(context.Background(), slog.LevelError))
 	})
+}
+
+// broken is a log on a disk that is full, for a while.
+type broken struct {
+	slog.Handler
+	err error
+}
+
+func (b *broken) Handle(ctx context.Context, r slog.Record) error {
+	return cmp.Or(b.err, b.Handler.Handle(ctx, r))
+}
+
+// TestUnwritten: lines that are lost are told, with their number, until one is written again.
+func TestUnwritten(t *testing.T) {
+	next := &broken{Handler: slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelDebug})}
+	log := slog.New(Thinned(next))
+	log.Info("a")
+	require.NoError(t, Unwritten(log.Handler()))
+	next.err = syscall.ENOSPC
+	log.Info("b")
+	log.Debug("c")
+	err := Unwritten(log.Handler())
+	require.ErrorIs(t, err, syscall.ENOSPC)
+	require.ErrorContains(t, err, "2 lines are lost")
+	next.err = nil
+	log.Info("d")
+	require.NoError(t, Unwritten(log.Handler()))
+	require.NoError(t, Unwritten(slog.DiscardHandler))
 }

@@ -26,6 +26,7 @@ import (
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/dicomweb"
 	"endogate/dicomnode/dimse"
+	"endogate/dicomnode/failure"
 	"endogate/dicomnode/intake"
 	"endogate/dicomnode/ledger"
 	"endogate/dicomnode/pixeldata"
@@ -702,6 +703,7 @@ func (g *parts) checks() []admin.Check {
 			return g.queue.Refused()
 		}},
 		{Name: "destinations answer", Advisory: true, Told: true, Probe: g.reachable},
+		{Name: "log can be written", Advisory: true, Probe: func(context.Context) error { return failure.Unwritten(g.log.Handler()) }},
 		{Name: "fonts installed", Advisory: true, Probe: func(context.Context) error { return g.noWideFont }},
 	}
 	if g.scpTLSAddr != nil {

@@ -6,6 +6,10 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -13,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"endogate/cmd/endogate/admin"
+	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/dicomtest"
 	"endogate/dicomnode/dimse"
 )
@@ -78,4 +83,59 @@ func TestGateway_edgesStopTogether(t *testing.T) {
 	assert.Equal(t, dimse.Success, status)
 	g.waitFor("the gateway to stop", g.Exited)
 	assert.Less(t, time.Since(began), 20*time.Second, "it did not wait for the end of drain")
+}
+
+// Whoever reads the log may end: the gateway goes on, and says that lines are lost. Where its terminal goes it stops as it does
+// when it is asked to: what is under way is finished.
+func TestGateway_logGoneThenTerminal(t *testing.T) {
+	t.Parallel()
+	g := newGateway(t, "log: {level: debug}\n")
+	read, write, err := os.Pipe()
+	require.NoError(t, err)
+	defer write.Close()
+	cmd := exec.Command(shipped.path(t), "serve", "--config", g.config)
+	cmd.Stdout, cmd.Stderr = write, write
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	require.NoError(t, cmd.Start())
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	t.Cleanup(func() { _ = cmd.Process.Kill() })
+	drained := make(chan struct{})
+	go func() {
+		defer close(drained)
+		_, _ = io.Copy(io.Discard, read) // until read is closed
+	}()
+	ready := func() (reason string, ok bool) {
+		response, err := http.Get("http://" + g.web + "/readyz")
+		if err != nil {
+			return err.Error(), false
+		}
+		response.Body.Close()
+		if response.StatusCode != http.StatusOK {
+			return response.Status, false
+		}
+		_, answer := g.ready()
+		for _, c := range answer.Checks {
+			if c.Name == "log can be written" {
+				return c.Reason, c.OK
+			}
+		}
+		return "no such check", false
+	}
+	g.waitFor("the gateway to be ready", func() bool { _, ok := ready(); return ok })
+	require.NoError(t, read.Close())
+	<-drained
+	instance := drawn(dicomtest.Options{})
+	storeAll(t, g.scp, instance)
+	g.waitFor("the lack to be told", func() bool {
+		reason, ok := ready()
+		return !ok && strings.Contains(reason, "broken pipe")
+	})
+	assert.Equal(t, dicom.UID(g.studies()[0].StudyInstanceUID), g.studyOf(instance))
+
+	assoc := associateAs(t, "SCOPE1", g.scp, instance)
+	require.NoError(t, cmd.Process.Signal(syscall.SIGHUP))
+	require.NoError(t, <-ended, "it stops in order")
+	_, err = assoc.Store(t.Context(), instance.request())
+	require.Error(t, err)
 }
