@@ -31,9 +31,11 @@ func (l *Ledger) Outbox(ctx context.Context, f OutboxFilter) (page []Delivery, t
 	}
 	switch f.State {
 	case "":
-	case DeliveryPending, DeliverySent, DeliveryParked, DeliveryDone, DeliveryDiscarded:
-		// As a literal, so that the index of that state serves.
-		conditions = append(conditions, fmt.Sprintf("d.state = '%s'", f.State))
+	case DeliveryPending, DeliverySent, DeliveryParked, DeliveryDiscarded:
+		// As literals, so that the index of what is not done serves.
+		conditions = append(conditions, fmt.Sprintf("d.state <> 'done' AND d.state = '%s'", f.State))
+	case DeliveryDone:
+		conditions = append(conditions, "d.state = 'done'")
 	default:
 		return nil, 0, fmt.Errorf("ledger: outbox: state %q: not one of pending, sent, parked, done, discarded", f.State)
 	}

@@ -352,23 +352,30 @@ type MessageFilter struct {
 }
 
 const (
-	pickMessages = `WHERE (?1 = '' OR id IN (SELECT message FROM subject WHERE study_instance_uid = ?1 AND study_instance_uid <> ''))
-	AND (?2 = '' OR id IN (SELECT message FROM subject WHERE accession = ?2 AND accession <> ''))
-	AND (?3 = '' OR type = ?3) AND (?4 = '' OR code = ?4) `
-	countMessages = `SELECT coalesce(sum(n), 0) FROM tally WHERE kind = 'message' AND (?3 = '' OR name = ?3) AND (?4 = '' OR state = ?4)`
+	countMessages = `SELECT coalesce(sum(n), 0) FROM tally WHERE kind = 'message' AND (?1 = '' OR name = ?1) AND (?2 = '' OR state = ?2)`
 	subjectsOf    = `SELECT study_instance_uid, accession FROM subject s JOIN message m ON m.id = s.message WHERE m.entry = ? ORDER BY s.rowid`
 )
 
 // Messages returns a page of the messages that f picks, the last first, with what they are about, and how many f picks in all.
 func (l *Ledger) Messages(ctx context.Context, f MessageFilter) (page []Message, total int, err error) {
-	args := []any{f.StudyUID, f.Accession, f.Type, f.Answer}
-	count := "SELECT count(*) FROM message " + pickMessages
-	if f.StudyUID == "" && f.Accession == "" {
-		count = countMessages
+	where, args := "WHERE TRUE ", []any(nil)
+	pick := func(condition, value string) { // what is not asked for is no condition, so that the index of what is serves
+		if value != "" {
+			where, args = where+"AND "+condition+" ", append(args, value)
+		}
 	}
-	err = l.readDB.QueryRowContext(ctx, count, args...).Scan(&total)
+	pick("id IN (SELECT message FROM subject WHERE study_instance_uid = ? AND study_instance_uid <> '')", string(f.StudyUID))
+	pick("id IN (SELECT message FROM subject WHERE accession = ? AND accession <> '')", f.Accession)
+	pick("type = ?", f.Type)
+	pick("code = ?", f.Answer)
+	if f.StudyUID == "" && f.Accession == "" {
+		err = l.readDB.QueryRowContext(ctx, countMessages, f.Type, f.Answer).Scan(&total)
+	} else {
+		err = l.readDB.QueryRowContext(ctx, "SELECT count(*) FROM message "+where, args...).Scan(&total)
+	}
+	pick("id < (SELECT id FROM message WHERE entry = ?)", f.After.ID)
 	if err == nil {
-		page, err = query(ctx, l.readDB, scanMessage, selectMessage+pickMessages+"AND (?7 = '' OR id < (SELECT id FROM message WHERE entry = ?7)) ORDER BY id DESC LIMIT ?5 OFFSET ?6", append(args, limit(f.Limit), f.Offset, f.After.ID)...)
+		page, err = query(ctx, l.readDB, scanMessage, selectMessage+where+"ORDER BY id DESC LIMIT ? OFFSET ?", append(args, limit(f.Limit), f.Offset)...)
 	}
 	for i := range page {
 		if err == nil {

@@ -56,10 +56,11 @@ func (l *Ledger) Parts(ctx context.Context, id string) (parts [][]byte, of int, 
 	return parts, of, wrap("ledger: parts of job "+id, err)
 }
 
+// Parts are of jobs under way alone, and few: what has ended is found by its index, what has not by way of them.
 const videos = `SELECT j.name, j.model, i.sop_instance_uid, j.moving, 0, 0 FROM job j INDEXED BY job_moving JOIN instance i ON i.id = j.instance
 		WHERE j.study = (SELECT id FROM study WHERE study_instance_uid = ?1) AND j.moving <> 'null' AND j.retracted = ''
-	UNION ALL SELECT j.name, j.model, i.sop_instance_uid, 'null', max(p.done), p.total FROM part p JOIN job j ON j.id = p.job JOIN instance i ON i.id = j.instance
-		WHERE j.study = (SELECT id FROM study WHERE study_instance_uid = ?1) GROUP BY j.id`
+	UNION ALL SELECT j.name, j.model, i.sop_instance_uid, 'null', max(p.done), p.total FROM part p CROSS JOIN job j ON j.id = p.job CROSS JOIN instance i ON i.id = j.instance
+		WHERE j.study = (SELECT id FROM study WHERE study_instance_uid = ?1) GROUP BY p.job`
 
 // Videos are the jobs of videos of a study, those that have ended and then those under way.
 func (l *Ledger) Videos(ctx context.Context, study dicom.UID) ([]Video, error) {

@@ -12,6 +12,7 @@ CREATE INDEX delivery_parked ON delivery (id) WHERE state = 'parked';
 CREATE INDEX delivery_sent ON delivery (destination, next_at) WHERE state = 'sent';
 CREATE INDEX delivery_stale ON delivery (id) WHERE stale = 1 AND state = 'pending';
 CREATE INDEX delivery_study ON delivery (study);
+CREATE INDEX delivery_undone ON delivery (state, id) WHERE state <> 'done';
 CREATE INDEX delivery_waits ON delivery (waits_for) WHERE waits_for <> '' AND state = 'pending';
 CREATE INDEX desk_due ON desk (study) WHERE version > covered;
 CREATE INDEX desk_parked ON desk (study) WHERE reason <> '';
