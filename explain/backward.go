@@ -21,6 +21,8 @@ type walk struct {
 	sparse map[string]bool   // has a column for each class, nearly all of them zero
 	gated  map[string]string // the same gradient, zero already where the Relu that it arrives at was zero
 
+	split map[string]*split // the same gradient in phases
+
 	variant variant
 	alias   map[string]string // tensors that stand for one of the model's
 	twins   map[string]string // the model's tensors for the baseline
@@ -30,7 +32,7 @@ type walk struct {
 
 func newWalk(b *builder) *walk {
 	return &walk{
-		builder: b, sparse: map[string]bool{}, gated: map[string]string{},
+		builder: b, sparse: map[string]bool{}, gated: map[string]string{}, split: map[string]*split{},
 		variant: plain, alias: map[string]string{}, twins: map[string]string{},
 	}
 }

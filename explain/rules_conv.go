@@ -96,9 +96,12 @@ func vjpConv(w *walk, n *node, dy []string) ([]string, error) {
 func (w *walk) convGradient(n *node, v window, dy string, x, y []int64, group int64) string {
 	weight := w.shape(n.in(1))
 	if group > 1 && group == x[1] {
-		if dx, ok := w.depthwise(v, dy, w.rotated(n.in(1), weight, group), x, y, group); ok {
+		if dx, ok := w.depthwise(v, dy, n.in(1), x, y, group); ok {
 			return dx
 		}
+	}
+	if dx, ok := w.pointwise(v, dy, n.in(1), x, y, group); ok {
+		return w.blocked(dx, x)
 	}
 	if p, ok := w.phased(v, x, y, group); ok {
 		p.dy = dy

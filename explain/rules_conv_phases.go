@@ -30,7 +30,9 @@ func (w *walk) phased(v window, x, y []int64, group int64) (*phases, bool) {
 	}
 	p := &phases{count: v.strides[0], step: 1, v: v, x: x, y: y, group: group}
 	if p.together() {
-		p.count, p.step = 2*p.count, 2
+		if p.count == 1 {
+			p.count, p.step = 2*p.count, 2
+		}
 	} else if p.count == 1 {
 		return nil, false
 	}
@@ -110,7 +112,7 @@ func (w *walk) joined(p *phases) string {
 	}
 	switch {
 	case len(taps) == 1:
-		return w.cropped(p, w.spaced(w.phase(p, taps[0][0], taps[0][1]), p.x[1], p.places, p.count, taps[0]))
+		return w.cropped(p, w.spaced(w.phase(p, taps[0][0], taps[0][1]), p.x[0], p.x[1], p.places, p.count, taps[0]))
 	case p.together():
 		return w.cropped(p, w.interleaved(p, w.allPhases(p)))
 	case int64(len(taps)) < p.count*p.count:
@@ -149,26 +151,43 @@ func (w *walk) allPhases(p *phases) string {
 
 // interleaved turns phases, one after the other along the channels, into places.
 func (w *walk) interleaved(p *phases, parts string) string {
-	return w.op("DepthToSpace", []string{parts}, intAttr("blocksize", p.count))
+	last, run := w.channelsLast(parts), p.count*p.x[1]
+	return w.woven(p, p.x[1], func(a int64) string {
+		return w.op("Slice", []string{last, w.ints(a * run), w.ints((a + 1) * run), w.ints(3)})
+	})
+}
+
+// woven turns phases of so many channels into places; row makes those of one a, one after the other along the channels, which are
+// last, so that whole runs are copied.
+func (w *walk) woven(p *phases, channels int64, row func(a int64) string) string {
+	var rows []string
+	for a := range p.count {
+		rows = append(rows, w.reshape(row(a), p.x[0], p.places[0], 1, p.places[1]*p.count*channels))
+	}
+	all := w.reshape(w.op("Concat", rows, intAttr("axis", 2)), p.x[0], p.places[0]*p.count, p.places[1]*p.count, channels)
+	return w.op("Transpose", []string{all}, intsAttr("perm", 0, 3, 1, 2))
+}
+
+func (w *walk) channelsLast(x string) string {
+	return w.op("Transpose", []string{x}, intsAttr("perm", 0, 2, 3, 1))
 }
 
 // spaced puts what has the given channels and places at every step-th place from at on, with zeros between; channels last
 // while at it, so that whole runs are copied.
-func (w *walk) spaced(part string, channels int64, places [2]int64, step int64, at [2]int64) string {
-	last := w.op("Transpose", []string{part}, intsAttr("perm", 0, 2, 3, 1))
-	rows := w.reshape(last, 1, places[0], 1, places[1], channels)
+func (w *walk) spaced(part string, batch, channels int64, places [2]int64, step int64, at [2]int64) string {
+	rows := w.reshape(w.channelsLast(part), batch, places[0], 1, places[1], channels)
 	rows = w.op("Pad", []string{rows, w.ints(0, 0, at[0], 0, at[1]*channels, 0, 0, step-1-at[0], 0, (step-1-at[1])*channels)})
-	rows = w.reshape(rows, 1, places[0]*step, places[1]*step, channels)
+	rows = w.reshape(rows, batch, places[0]*step, places[1]*step, channels)
 	return w.op("Transpose", []string{rows}, intsAttr("perm", 0, 3, 1, 2))
 }
 
 // depthwise is the gradient of a strided convolution of each channel for itself: its arithmetic is little, so that zeros
 // between the places of dy cost less than phases; false where one convolution of that does not do.
-func (w *walk) depthwise(v window, dy, kernel string, x, y []int64, group int64) (string, bool) {
+func (w *walk) depthwise(v window, dy, weight string, x, y []int64, group int64) (string, bool) {
 	if len(x) != 4 || group != x[1] || v.strides[0] < 2 || v.strides[0] != v.strides[1] {
 		return "", false
 	}
-	stride := v.strides[0]
+	stride, kernel := v.strides[0], w.rotated(weight, []int64{x[1], 1, v.kernel[0], v.kernel[1]}, group)
 	var begin, end []int64
 	for i := range v.kernel {
 		first := v.reach(i) - 1 - v.begin[i]
@@ -178,9 +197,11 @@ func (w *walk) depthwise(v window, dy, kernel string, x, y []int64, group int64)
 		}
 		begin, end = append(begin, first), append(end, last)
 	}
-	apart := w.spaced(dy, y[1], [2]int64{y[2], y[3]}, stride, [2]int64{})
-	return w.op("Conv", []string{apart, kernel}, intsAttr("kernel_shape", v.kernel...),
-		intsAttr("dilations", v.dilations...), intsAttr("pads", append(begin, end...)...), intAttr("group", group)), true
+	spaced := w.spaced(dy, y[0], y[1], [2]int64{y[2], y[3]}, stride, [2]int64{})
+	dx := w.op("Conv", []string{spaced, kernel}, intsAttr("kernel_shape", v.kernel...),
+		intsAttr("dilations", v.dilations...), intsAttr("pads", append(begin, end...)...), intAttr("group", group))
+	w.keepSplit(dx, v, dy, weight, x, y)
+	return dx, true
 }
 
 // cropped drops the places beyond the input, where phases do not divide it.

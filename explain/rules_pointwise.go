@@ -24,7 +24,7 @@ func vjpRelu(w *walk, n *node, dy []string) ([]string, error) {
 	if gated := w.gated[dy[0]]; gated != "" {
 		return unary(gated)
 	}
-	return unary(w.mul(w.blocked(dy[0], w.shape(n.out(0))), w.positive(n.out(0))))
+	return unary(w.letThrough(dy[0], n.out(0), func(y part) []string { return []string{w.beyond(y, 0, 1)} }))
 }
 
 func vjpLeakyRelu(w *walk, n *node, dy []string) ([]string, error) {
@@ -46,21 +46,22 @@ func vjpElu(w *walk, n *node, dy []string) ([]string, error) {
 }
 
 func vjpClip(w *walk, n *node, dy []string) ([]string, error) {
-	y := n.out(0)
-	dx := w.blocked(dy[0], w.shape(y))
-	if within, ok := w.unsaturated(n); ok {
-		return unary(w.mul(dx, within))
-	}
-	for i, side := range []float32{1, -1} {
+	dx := w.letThrough(dy[0], n.out(0), func(y part) []string {
+		if within, ok := w.unsaturated(n, y); ok {
+			return []string{within}
+		}
+		var gates []string
+		for i, side := range []float32{1, -1} {
+			if at, known := w.g.float(n.in(i + 1)); known {
+				gates = append(gates, w.beyond(y, at, side))
+			}
+		}
+		return gates
+	})
+	for i, past := range []string{"Greater", "Less"} {
 		bound := n.in(i + 1)
-		at, known := w.g.float(bound)
-		switch {
-		case bound == "":
-		case known:
-			dx = w.mul(dx, w.beyond(y, at, side))
-		default:
-			past := []string{"Greater", "Less"}[i]
-			dx = w.where(w.op(past, []string{y, bound}), dx, w.scalar(0))
+		if _, known := w.g.float(bound); bound != "" && !known {
+			dx = w.where(w.op(past, []string{n.out(0), bound}), dx, w.scalar(0))
 		}
 	}
 	return unary(dx)
