@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"cmp"
 	"errors"
 	"math"
 	"slices"
@@ -117,6 +118,36 @@ func (m Map) Resize(width, height int) Map {
 func (m Map) ResizeInto(out []float32, stride, width, height int) {
 	columns, rows := taps(m.Width, width, m.Extent.Left, m.Extent.Right), taps(m.Height, height, m.Extent.Top, m.Extent.Bottom)
 	Bands(height, func(top, bottom int) { m.resizeRows(out[top*stride:], stride, columns, rows[top:bottom]) })
+}
+
+// ResizedMax returns the greatest value that the map has as large as its picture, which is all that it covers. It looks only at rows
+// that can have it: between two rows of cells nothing is above what lies between the greatest of each.
+func (m Map) ResizedMax(width, height int) float32 {
+	columns := taps(m.Width, width, 0, 0)
+	stretched, most := make([][]float32, m.Height), make([]float32, m.Height)
+	for y := range stretched {
+		stretched[y] = make([]float32, width)
+		m.stretchRow(stretched[y], y, columns)
+		most[y] = slices.Max(stretched[y])
+	}
+	rows := taps(m.Height, height, 0, 0)
+	slices.SortFunc(rows, func(a, b tap) int { return cmp.Compare(b.between(most), a.between(most)) })
+	greatest := float32(0)
+	for _, row := range rows {
+		if row.between(most)*(1+1e-6) <= greatest {
+			break
+		}
+		upper, lower := stretched[row.low], stretched[row.high]
+		for x, above := range upper {
+			greatest = max(greatest, above+(lower[x]-above)*row.weight)
+		}
+	}
+	return greatest
+}
+
+// between is the most that can lie between two cells.
+func (t tap) between(cells []float32) float32 {
+	return cells[t.low] + (cells[t.high]-cells[t.low])*t.weight
 }
 
 func (m Map) resizeRows(out []float32, stride int, columns, rows []tap) {

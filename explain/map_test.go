@@ -3,6 +3,7 @@ package explain
 import (
 	"image"
 	"math"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -19,6 +20,18 @@ func TestMap_resizeAsTorch(t *testing.T) {
 		3.0, 3.4, 4.0, 4.6, 5.0,
 	}
 	assert.InDeltaSlice(t, want, m.Resize(5, 3).Values, 1e-6)
+}
+
+// The greatest value of a map as large as its picture is known without making it so large.
+func TestMap_resizedMax(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := Map{Width: rapid.IntRange(1, 9).Draw(t, "width"), Height: rapid.IntRange(1, 9).Draw(t, "height")}
+		for range m.Width * m.Height {
+			m.Values = append(m.Values, float32(rapid.IntRange(0, 1000).Draw(t, "v"))/7)
+		}
+		width, height := rapid.IntRange(1, 40).Draw(t, "columns"), rapid.IntRange(1, 40).Draw(t, "rows")
+		require.InEpsilon(t, 1+slices.Max(m.Resize(width, height).Values), 1+m.ResizedMax(width, height), 1e-6)
+	})
 }
 
 func TestMap_nothingToShow(t *testing.T) {

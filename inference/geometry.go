@@ -2,6 +2,7 @@ package inference
 
 import (
 	"errors"
+	"slices"
 
 	"endogate/explain"
 	"endogate/inference/analysis"
@@ -93,6 +94,13 @@ func ShownIn(room []float32, g analysis.Geometry, m explain.Map) (explain.Map, e
 	if _, err := m.Max(); err != nil {
 		return explain.Map{}, err
 	}
+	if greatest, ok := greatestShown(g, m); ok { // the few values of the map are divided, not the many of the picture
+		m.Values = slices.Clone(m.Values)
+		for i := range m.Values {
+			m.Values[i] /= greatest
+		}
+		return toSource(room, g, m), nil
+	}
 	shown := toSource(room, g, m)
 	err := shown.Normalise()
 	switch {
@@ -102,4 +110,17 @@ func ShownIn(room []float32, g analysis.Geometry, m explain.Map) (explain.Map, e
 		return explain.Map{}, err
 	}
 	return shown, nil
+}
+
+// greatestShown is the greatest value of a map over the source frame; false where some of it is negative, masked or beyond the frame.
+func greatestShown(g analysis.Geometry, m explain.Map) (float32, bool) {
+	if len(g.Masked) > 0 || g.In() != (analysis.Window{Right: 1, Bottom: 1}) || !m.Extent.Whole() || slices.Min(m.Values) < 0 {
+		return 0, false
+	}
+	size := g.Crop.Size()
+	if g.Orientation.Swaps() {
+		size.X, size.Y = size.Y, size.X
+	}
+	greatest := m.ResizedMax(size.X, size.Y)
+	return greatest, greatest > 0
 }

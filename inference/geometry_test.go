@@ -30,6 +30,26 @@ func centreOf(m explain.Map) (x, y float64) {
 	return x / n, y / n
 }
 
+// A map is shown as it lies over the frame, divided by its greatest value there, also where only its few values are divided.
+func TestShown_isNormalised(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		frame := image.Rect(0, 0, rapid.IntRange(8, 40).Draw(t, "columns"), rapid.IntRange(8, 40).Draw(t, "rows"))
+		g := analysis.Geometry{
+			Rows: frame.Dy(), Columns: frame.Dx(), Orientation: analysis.Orientation(rapid.IntRange(0, 8).Draw(t, "orientation")),
+			Crop: image.Rect(rapid.IntRange(0, 3).Draw(t, "left"), 2, frame.Max.X, frame.Max.Y-1),
+		}
+		m := explain.Map{Width: rapid.IntRange(1, 7).Draw(t, "width"), Height: rapid.IntRange(1, 7).Draw(t, "height")}
+		for range m.Width * m.Height {
+			m.Values = append(m.Values, float32(rapid.IntRange(1, 1000).Draw(t, "v"))/7)
+		}
+		want, err := ToSource(g, m).Normalised()
+		require.NoError(t, err)
+		shown, err := Shown(g, m)
+		require.NoError(t, err)
+		require.InDeltaSlice(t, want.Values, shown.Values, 1e-5)
+	})
+}
+
 func TestPrepareThenToSource_brightSpotComesBack(t *testing.T) {
 	// A frame with a dark border and one bright spot is prepared for the network; what the network sees, taken
 	// as a map, must have its maximum at the spot again.
