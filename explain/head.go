@@ -12,7 +12,7 @@ type head struct {
 }
 
 // findHead takes the named output, or the first one, and looks behind a final softmax or sigmoid,
-// also through operators that only rename axes; with itself, the output is taken as it is.
+// also through operators that only rename axes, clamp or round; with itself, the output is taken as it is.
 func (g *graph) findHead(output string, itself bool) (head, error) {
 	outputs := g.model.Graph.Output
 	if len(outputs) == 0 {
@@ -42,7 +42,7 @@ func (g *graph) findHead(output string, itself bool) (head, error) {
 		case "Softmax", "LogSoftmax", "Sigmoid":
 			h.logits = n.in(0)
 			return h, nil
-		case "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout", "Cast":
+		case "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout", "Cast", "Clip", "QuantizeLinear", "DequantizeLinear":
 			t = n.in(0)
 		default:
 			return h, nil

@@ -60,3 +60,24 @@ func clipped(t *testing.T, channels, side int64, high float32) []byte {
 	s.node("Flatten", []string{"means"}, []string{"logits"})
 	return s.bytes(t)
 }
+
+// Behind a softmax that is clamped, or rounded to eight bits, the gradient starts at what the softmax reads.
+func TestCompile_clampedSoftmax(t *testing.T) {
+	for _, end := range []string{"Clip", "DequantizeLinear"} {
+		s := &small{shape: []int64{1, 2, 4, 4}, logits: true}
+		s.node("Conv", []string{"x", s.weight([]int64{3, 2, 1, 1}, 1, 2, -1, 1, 0.5, -2)}, []string{"y"})
+		s.node("GlobalAveragePool", []string{"y"}, []string{"means"})
+		s.node("Flatten", []string{"means"}, []string{"scores"})
+		s.node("Softmax", []string{"scores"}, []string{"probabilities"}, attrInt("axis", 1))
+		if end == "Clip" {
+			s.node("Clip", []string{"probabilities", s.weight(nil, 1e-7), s.weight(nil, 1-1e-7)}, []string{"logits"})
+		} else {
+			scale := s.weight(nil, 1./255)
+			s.node("QuantizeLinear", []string{"probabilities", scale}, []string{"rounded"})
+			s.node("DequantizeLinear", []string{"rounded", scale}, []string{"logits"})
+		}
+		c, err := explain.Compile(s.bytes(t), explain.Options{Targets: []explain.Target{{Method: explain.GradCAM}}, Probe: openRuntime(t).Probe})
+		require.NoError(t, err, end)
+		require.Equal(t, "scores", c.LogitsName, end)
+	}
+}
