@@ -233,8 +233,10 @@ type Route struct {
 	Heatmaps []Heatmap `koanf:"heatmaps"`
 	// Explain are classes that are explained where they are found, besides those that are findings: a landmark, or what is normal.
 	Explain []string `koanf:"explain"`
-	// Clip is what is made of the frames around a finding in a video, besides the heatmaps of its key frames: off or multi-frame.
+	// Clip is what is made of the frames around a finding in a video, besides the heatmaps of its key frames. A destination may want another form.
 	Clip Clip `koanf:"clip"`
+	// ClipElse is made in place of a video that cannot be encoded here: off or multi-frame.
+	ClipElse Clip `koanf:"clip_else"`
 }
 
 // Clip is the form of a heatmap clip.
@@ -244,7 +246,20 @@ type Clip string
 const (
 	ClipOff        Clip = "off"         // as where nothing is said
 	ClipMultiFrame Clip = "multi-frame" // Multi-frame True Color Secondary Capture, JPEG
+
+	ClipVideoEndoscopic   Clip = "video-endoscopic"   // Video Endoscopic Image, H.264
+	ClipVideoPhotographic Clip = "video-photographic" // Video Photographic Image, H.264
 )
+
+// EncodesClips reports whether a route or destination wants clips that have to be encoded.
+func (c Config) EncodesClips() bool {
+	clips := func(r Route) bool { return r.Clip != "" && r.Clip != ClipOff }
+	return slices.ContainsFunc(c.Routes, func(r Route) bool { return r.Clip.Video() }) ||
+		slices.ContainsFunc(c.Routes, clips) && slices.ContainsFunc(c.Destinations, func(d Destination) bool { return d.Clip.Video() })
+}
+
+// Video reports whether it has to be encoded.
+func (c Clip) Video() bool { return c == ClipVideoEndoscopic || c == ClipVideoPhotographic }
 
 // Heatmap names a method of explanation and the layer it explains at; no layer is the last one.
 type Heatmap struct {
@@ -274,6 +289,7 @@ type Destination struct {
 	PDF            bool          `koanf:"pdf"`             // gets the report as Encapsulated PDF too
 	RejectionNotes bool          `koanf:"rejection_notes"` // gets a key object selection that rejects what a person has retracted
 	Identity       Presents      `koanf:"identity"`        // is presented to it (PS3.7 D.3.3.7)
+	Clip           Clip          `koanf:"clip"`            // the form of heatmap clips that it gets, of routes that make any; empty: the route's
 
 	// Of hl7: how messages are written for this receiver.
 	Application string          `koanf:"application"` // MSH-5

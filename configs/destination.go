@@ -20,6 +20,7 @@ var ofKind = []struct {
 	{"pdf", []Kind{KindDICOM}, func(d Destination) bool { return d.PDF }},
 	{"rejection_notes", []Kind{KindDICOM}, func(d Destination) bool { return d.RejectionNotes }},
 	{"identity", []Kind{KindDICOM}, func(d Destination) bool { return d.Identity != Presents{} }},
+	{"clip", []Kind{KindDICOM}, func(d Destination) bool { return d.Clip != "" }},
 	{"application", []Kind{KindHL7}, func(d Destination) bool { return d.Application != "" }},
 	{"facility", []Kind{KindHL7}, func(d Destination) bool { return d.Facility != "" }},
 	{"rows", []Kind{KindHL7}, func(d Destination) bool { return len(d.Rows) > 0 }},
@@ -58,6 +59,7 @@ func (d Destination) validate(v *faults, key string) {
 		v.aeTitle(key+".ae_title", d.AETitle)
 		v.address(key+".address", d.Address)
 		d.Identity.validate(v, key+".identity", d)
+		v.check(d.Clip.known(), "%s.clip: %q: not one of %s", key, d.Clip, clipNames)
 		v.check(d.TLS.On || d.TLS == ClientTLS{}, "%s.tls.on: false, and files are named that only TLS needs; write on: true", key)
 	case KindHL7:
 		v.address(key+".address", d.Address)

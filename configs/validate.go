@@ -192,7 +192,8 @@ func (c Config) validateRoutes(v *faults) {
 		routes = append(routes, r.Name)
 		v.check(len(r.Models) > 0 || r.ForwardSource, "%s.models: empty, and forward_source is off: the route would do nothing", key)
 		v.check(slices.Contains([]string{"", "off", "warn", "hold"}, r.Gate), "%s.gate: %q: not one of off, warn, hold", key, r.Gate)
-		v.check(slices.Contains([]Clip{"", ClipOff, ClipMultiFrame}, r.Clip), "%s.clip: %q: not one of off, multi-frame", key, r.Clip)
+		v.check(r.Clip.known(), "%s.clip: %q: not one of %s", key, r.Clip, clipNames)
+		v.check(slices.Contains([]Clip{"", ClipOff, ClipMultiFrame}, r.ClipElse), "%s.clip_else: %q: not one of off, multi-frame", key, r.ClipElse)
 		v.check(len(r.Destinations) > 0, "%s.destinations: empty; its results would go nowhere", key)
 		v.check(!r.ForwardSource || len(c.Of(KindDICOM, r.Destinations)) > 0, "%s.forward_source: true, and none of its destinations is of kind dicom", key)
 		for k, h := range r.Heatmaps {
@@ -204,6 +205,12 @@ func (c Config) validateRoutes(v *faults) {
 			v.check(len(c.Of(KindWebhook, []string{d}))+len(c.Of(KindEmail, []string{d})) == 0, "%s.destinations: %q gets notifications and no results; name it in notify", key, d)
 		}
 	}
+}
+
+const clipNames = "off, multi-frame, video-endoscopic, video-photographic"
+
+func (c Clip) known() bool {
+	return slices.Contains([]Clip{"", ClipOff, ClipMultiFrame}, c) || c.Video()
 }
 
 type faults []error

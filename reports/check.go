@@ -69,11 +69,16 @@ func check(ds dataset, frames sizes) error {
 	f.values(ds, true)
 	switch class := dicom.UID(ds.text(tag.SOPClassUID)); class {
 	case dicom.SecondaryCaptureImageStorage:
+		f.need(ds, tag.ConversionType)
 		f.image(ds)
 		f.pixels(ds)
 	case dicom.MultiFrameTrueColorSecondaryCapture:
+		f.need(ds, tag.ConversionType)
 		f.image(ds)
 		f.clip(ds)
+	case dicom.VideoEndoscopicImageStorage, dicom.VideoPhotographicImageStorage:
+		f.image(ds)
+		f.video(ds)
 	case dicom.EncapsulatedPDFStorage:
 		f.encapsulated(ds)
 	case dicom.Comprehensive3DSRStorage, dicom.ComprehensiveSRStorage:
@@ -104,7 +109,7 @@ var (
 		tag.PatientName, tag.PatientID, tag.PatientBirthDate, tag.PatientSex,
 	}
 	imageType1 = []tag.Tag{
-		tag.ImageType, tag.ConversionType, tag.SamplesPerPixel, tag.PhotometricInterpretation,
+		tag.ImageType, tag.SamplesPerPixel, tag.PhotometricInterpretation,
 		tag.PlanarConfiguration, tag.Rows, tag.Columns, tag.BitsAllocated, tag.BitsStored, tag.HighBit,
 		tag.PixelRepresentation, tag.PixelData, tag.BurnedInAnnotation, tag.LossyImageCompression,
 		tag.SourceImageSequence, tag.ReferencedSeriesSequence, tag.DerivationDescription,
@@ -197,6 +202,8 @@ func empty(value any) bool {
 		return len(v) == 0
 	case encapsulated:
 		return len(v) == 0
+	case movie:
+		return len(v) == 0
 	case []tag.Tag:
 		return len(v) == 0
 	case []dataset:
@@ -207,7 +214,7 @@ func empty(value any) bool {
 	return true
 }
 
-// image holds what is said about a Secondary Capture.
+// image holds what is said about a Secondary Capture, and a video.
 func (f *faults) image(ds dataset) {
 	f.need(ds, imageType1...)
 	f.need2(ds, tag.PatientOrientation)
@@ -246,6 +253,22 @@ func (f *faults) clip(ds dataset) {
 	}
 	if ds.text(tag.PhotometricInterpretation) != "YBR_FULL_422" || ds.int(tag.SamplesPerPixel) != 3 || ds.int(tag.PlanarConfiguration) != 0 {
 		f.add("pixels are not YBR_FULL_422 by pixel")
+	}
+}
+
+// video holds what is said about a Video Endoscopic or Photographic Image of one H.264 stream in an MP4 container (PS3.3 A.32.5, A.32.7, C.7.6.5,
+// C.8.12.1; PS3.5 8.2.7).
+func (f *faults) video(ds dataset) {
+	f.need(ds, tag.NumberOfFrames, tag.FrameIncrementPointer, tag.FrameTime, tag.CineRate, tag.LossyImageCompressionRatio)
+	f.need2(ds, tag.AcquisitionContextSequence)
+	if stream, _ := ds[tag.PixelData].(movie); len(stream) < 12 || string(stream[4:8]) != "ftyp" {
+		f.add("PixelData is no MP4 file")
+	}
+	if want := map[dicom.UID]string{dicom.VideoEndoscopicImageStorage: "ES", dicom.VideoPhotographicImageStorage: "XC"}[dicom.UID(ds.text(tag.SOPClassUID))]; ds.text(tag.Modality) != want {
+		f.add("Modality is %s, of this class it is %s", ds.text(tag.Modality), want)
+	}
+	if ds.text(tag.PhotometricInterpretation) != "YBR_PARTIAL_420" || ds.int(tag.SamplesPerPixel) != 3 || ds.int(tag.PlanarConfiguration) != 0 || ds.int(tag.Rows)%2 != 0 || ds.int(tag.Columns)%2 != 0 {
+		f.add("pixels are not YBR_PARTIAL_420 of even rows and columns")
 	}
 }
 

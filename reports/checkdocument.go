@@ -81,7 +81,7 @@ func (f *faults) keyObjects(ds dataset) {
 func (f *faults) derived(ds dataset) {
 	ours := []dicom.UID{
 		dicom.SecondaryCaptureImageStorage, dicom.Comprehensive3DSRStorage, dicom.ComprehensiveSRStorage, dicom.KeyObjectSelectionDocumentStorage,
-		dicom.EncapsulatedPDFStorage,
+		dicom.EncapsulatedPDFStorage, dicom.MultiFrameTrueColorSecondaryCapture, dicom.VideoEndoscopicImageStorage, dicom.VideoPhotographicImageStorage,
 	}
 	for _, item := range ds.sequence(tag.ContentSequence) {
 		for _, ref := range item.sequence(tag.ReferencedSOPSequence) {

@@ -10,12 +10,15 @@ import (
 	"endogate/dicomnode/dicom"
 )
 
-// dataset is a data set under construction. A value is []string, []int, []float64, []byte (bulk data), encapsulated, []tag.Tag, []dataset (the items of
+// dataset is a data set under construction. A value is []string, []int, []float64, []byte (bulk data), encapsulated, movie, []tag.Tag, []dataset (the items of
 // a sequence) or kept; an empty slice is a zero-length element, as type 2 allows.
 type dataset map[tag.Tag]any
 
 // encapsulated is Pixel Data, a frame after the other as it was encoded.
 type encapsulated [][]byte
+
+// movie is Pixel Data as one video stream.
+type movie []byte
 
 // kept is a text as its source has it, in the source's character set.
 type kept struct {
@@ -79,7 +82,7 @@ func (ds dataset) written() dicom.Dataset {
 	out := make(dicom.Dataset, len(ds))
 	for t, v := range ds {
 		value := written(v)
-		if _, coded := v.(encapsulated); t == tag.PixelData && !coded {
+		if _, native := v.([]byte); t == tag.PixelData && native {
 			value = dicom.As{VR: "OB", Value: value} // 8 bits allocated, explicit VR (PS3.5 8.1.2)
 		}
 		if _, taken := v.(kept); taken || copied[t] {
@@ -102,6 +105,8 @@ func written(value any) dicom.Value {
 		return dicom.Bytes(v)
 	case encapsulated:
 		return dicom.Encapsulate(v...)
+	case movie:
+		return dicom.Fragments{nil, v} // an empty Basic Offset Table, and the stream in one fragment (PS3.5 A.4.6, A.4.7)
 	case []tag.Tag:
 		tags := make(dicom.Tags, len(v))
 		for i, t := range v {

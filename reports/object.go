@@ -20,7 +20,7 @@ type Object struct {
 	// made of this, and that stand in for each other.
 	Name              dicom.UID
 	Header            dicom.Header
-	TransferSyntaxUID dicom.UID // Explicit VR Little Endian, and JPEG Baseline of clips
+	TransferSyntaxUID dicom.UID // Explicit VR Little Endian; of clips JPEG Baseline, or H.264
 	Dataset           []byte    // without file meta information
 }
 
@@ -56,8 +56,11 @@ func finish(ds dataset, frames sizes) (Object, error) {
 // syntax is the one that ds is written in.
 func (ds dataset) syntax() dicom.TransferSyntax {
 	uid := dicom.ExplicitVRLittleEndian
-	if _, coded := ds[tag.PixelData].(encapsulated); coded {
+	switch ds[tag.PixelData].(type) {
+	case encapsulated:
 		uid = dicom.JPEGBaseline8Bit
+	case movie:
+		uid = dicom.MPEG4HighProfile41
 	}
 	ts, _ := dicom.LookupTransferSyntax(uid)
 	return ts
@@ -103,8 +106,8 @@ func headerOf(ds dataset) dicom.Header {
 		InstanceNumber:   number,
 		NumberOfFrames:   1,
 	}
-	if frames, coded := ds[tag.PixelData].(encapsulated); coded {
-		h.NumberOfFrames = len(frames)
+	if frames, err := strconv.Atoi(ds.text(tag.NumberOfFrames)); err == nil {
+		h.NumberOfFrames = frames
 	}
 	if codes := ds.sequence(tag.ProcedureCodeSequence); len(codes) > 0 {
 		h.ProcedureCode = codes[0].text(tag.CodeValue)

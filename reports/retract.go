@@ -67,9 +67,10 @@ func (b *Builder) RejectionNote(e Exam, destination string, made []ledger.Object
 	items := append([]ContentItem{codeItem(HasConceptMod, language, english)}, b.observer(e.Algorithm.Model)...)
 	items = append(items, textItem(Contains, keyObjectDescription, "A person retracted these AI results. All objects named were made by this gateway."))
 	for _, m := range made {
-		if class := m.Instance.SOPClassUID; class == dicom.SecondaryCaptureImageStorage || class == dicom.MultiFrameTrueColorSecondaryCapture {
+		switch m.Instance.SOPClassUID {
+		case dicom.SecondaryCaptureImageStorage, dicom.MultiFrameTrueColorSecondaryCapture, dicom.VideoEndoscopicImageStorage, dicom.VideoPhotographicImageStorage:
 			items = append(items, imageItem(Contains, dicom.Code{}, ImageRef{Instance: m.Instance}))
-		} else {
+		default:
 			items = append(items, compositeItem(Contains, m.Instance))
 		}
 	}

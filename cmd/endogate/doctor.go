@@ -18,6 +18,7 @@ import (
 	"endogate/cmd/endogate/gateway"
 	"endogate/configs"
 	"endogate/dicomnode/dicom"
+	"endogate/dicomnode/pixeldata/video"
 	"endogate/dicomnode/spool"
 	"endogate/inference/jobs"
 	"endogate/inference/onnx"
@@ -90,6 +91,11 @@ func (d doctorCmd) checks(cfg configs.Config) []check {
 		{"report templates", func(context.Context) (string, error) { return checkTemplates(cfg) }},
 		{"words of reports", func(context.Context) (string, error) { return checkOntology(cfg) }},
 		{"HTTP port", func(context.Context) (string, error) { return checkPort(cfg, cfg.HTTP.Listen) }},
+	}
+	if cfg.EncodesClips() {
+		checks = append(checks, check{"H.264 encoder for clips", func(ctx context.Context) (string, error) {
+			return "libx264", video.Encodes(ctx, cfg.FFmpeg)
+		}})
 	}
 	if cfg.DICOM.TLS.Listen != "" {
 		checks = append(checks, check{"DICOM port for TLS", func(context.Context) (string, error) { return checkPort(cfg, cfg.DICOM.TLS.Listen) }})

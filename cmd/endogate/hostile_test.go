@@ -87,13 +87,14 @@ func TestArchive_hostileNames(t *testing.T) {
 // Programs are begun in these places alone: each hands over its arguments one by one, and none a shell's line (CVE-2026-5663).
 func TestProcesses_noShell(t *testing.T) {
 	may := map[string]string{
-		"cmd/endogate/doctor.go":             "looks for ffmpeg",
-		"cmd/endogate/demo.go":               "this binary itself",
-		"dicomnode/pixeldata/ffmpeg.go":      "ffmpeg, with arguments from tables alone",
-		"dicomnode/pixeldata/moving.go":      "whatever package video has",
-		"dicomnode/dicomtest/video.go":       "ffmpeg, for tests",
-		"dicomnode/pixeldata/video/child.go": "ffmpeg, with arguments from tables, numbers and the source that who runs this has named",
-		"cmd/bill/modules.go":                "go, when the bill is made",
+		"cmd/endogate/doctor.go":              "looks for ffmpeg",
+		"cmd/endogate/demo.go":                "this binary itself",
+		"dicomnode/pixeldata/ffmpeg.go":       "ffmpeg, with arguments from tables alone",
+		"dicomnode/pixeldata/moving.go":       "whatever package video has",
+		"dicomnode/dicomtest/video.go":        "ffmpeg, for tests",
+		"dicomnode/pixeldata/video/child.go":  "ffmpeg, with arguments from tables, numbers and the source that who runs this has named",
+		"dicomnode/pixeldata/video/encode.go": "ffmpeg, to ask which encoders it has",
+		"cmd/bill/modules.go":                 "go, when the bill is made",
 	}
 	root := peers.Root(t)
 	found := map[string]bool{}

@@ -25,6 +25,7 @@ const (
 	JPEGFullProgression            UID = "1.2.840.10008.1.2.4.55"
 	RLELossless                    UID = "1.2.840.10008.1.2.5"
 	DeflatedImageFrame             UID = "1.2.840.10008.1.2.8.1"
+	MPEG4HighProfile41             UID = "1.2.840.10008.1.2.4.102"
 )
 
 // TransferSyntaxes are the syntaxes endogate accepts and keeps byte for byte.
@@ -56,7 +57,7 @@ var TransferSyntaxes = []TransferSyntax{
 	video("1.2.840.10008.1.2.4.100.1", "Fragmentable MPEG2 Main Profile / Main Level"),
 	video("1.2.840.10008.1.2.4.101", "MPEG2 Main Profile / High Level"),
 	video("1.2.840.10008.1.2.4.101.1", "Fragmentable MPEG2 Main Profile / High Level"),
-	video("1.2.840.10008.1.2.4.102", "MPEG-4 AVC/H.264 High Profile / Level 4.1"),
+	video(MPEG4HighProfile41, "MPEG-4 AVC/H.264 High Profile / Level 4.1"),
 	video("1.2.840.10008.1.2.4.102.1", "Fragmentable MPEG-4 AVC/H.264 High Profile / Level 4.1"),
 	video("1.2.840.10008.1.2.4.103", "MPEG-4 AVC/H.264 BD-compatible High Profile / Level 4.1"),
 	video("1.2.840.10008.1.2.4.103.1", "Fragmentable MPEG-4 AVC/H.264 BD-compatible High Profile / Level 4.1"),

@@ -17,7 +17,7 @@ import (
 // another release perhaps, is another SOP Instance: it takes the place of the one that is lost wherever that was to go or is
 // spoken of, and reports that spoke of it get another revision.
 //
-// Heatmaps come of a job that is done once more, and of which nothing else is taken: what it found stands. Reports come of
+// Heatmaps and clips come of a job that is done once more, and of which nothing else is taken: what it found stands. Reports come of
 // what the ledger has; so do messages and pages, of the draft that they were made of.
 
 const (
@@ -33,6 +33,9 @@ const undeliveredOf = `(d.entry = ?2 OR d.alternate = ?2 AND d.alternate <> '') 
 
 // forBytes picks the deliveries d of entry ?2 that are parked because its bytes are lost, and not for what a peer said.
 const forBytes = `d.entry = ?2 AND d.state = 'parked' AND d.protocol = '' AND instr(d.reason, 'bytes') > 0`
+
+// pictures are the purposes of what comes of a job itself: heatmaps (sheets among them) and clips.
+const pictures = `('heatmap', 'clip')`
 
 // objectRow is what a step needs to know of an object.
 type objectRow struct {
@@ -97,7 +100,7 @@ func (t *tx) loseMessage(entry string, at time.Time) error {
 // orderAgain says who makes a lost object again.
 func (t *tx) orderAgain(o objectRow, at time.Time) (err error) {
 	switch {
-	case o.purpose == "heatmap", o.purpose == "clip":
+	case o.purpose == "heatmap", o.purpose == "clip": // as pictures has it
 		_, err = t.exec(`UPDATE job SET again = 1 WHERE again = 0 AND state = 'done' AND model = ?2 AND instance IN (
 			SELECT id FROM instance WHERE sop_instance_uid = ?1 AND state <> 'conflict')`, o.source, o.model)
 	case o.model != "":
@@ -240,12 +243,12 @@ func (t *tx) replace(o objectRow, made Object, at time.Time) error {
 	return t.supersedeLost(o, string(made.Instance.SOPInstanceUID), at)
 }
 
-// jobLost are the lost heatmaps of a job.
+// jobLost are the lost heatmaps and clips of a job.
 func (t *tx) jobLost(j jobRow) ([]objectRow, error) {
-	return t.objects("WHERE o.study = ? AND o.lost > 0 AND o.purpose = 'heatmap' AND o.model = ? AND o.source = ? ORDER BY o.id", j.study, j.model, j.instance)
+	return t.objects("WHERE o.study = ? AND o.lost > 0 AND o.purpose IN "+pictures+" AND o.model = ? AND o.source = ? ORDER BY o.id", j.study, j.model, j.instance)
 }
 
-// finishAgain takes of a job that was done once more the heatmaps that are lost.
+// finishAgain takes of a job that was done once more the heatmaps and clips that are lost.
 func (t *tx) finishAgain(j jobRow, made []Object, at time.Time) error {
 	lost, err := t.jobLost(j)
 	if err != nil {
@@ -363,7 +366,7 @@ func (l *Ledger) RemakeReport(ctx context.Context, e Exam, objects []Object, at 
 	return nil
 }
 
-// reportLost are the lost documents of e's model in e's study, but for heatmaps.
+// reportLost are the lost documents of e's model in e's study.
 func (t *tx) reportLost(e Exam) ([]objectRow, error) {
 	var again bool
 	err := t.row("SELECT again FROM exam WHERE id = ? AND state = 'reported'", []any{e.ID}, &again)
@@ -373,13 +376,13 @@ func (t *tx) reportLost(e Exam) ([]objectRow, error) {
 	if err != nil {
 		return nil, err
 	}
-	return t.objects(`WHERE o.lost > 0 AND o.purpose <> 'heatmap' AND o.model = ?2 AND o.study = (SELECT study FROM exam WHERE id = ?1) AND o.revision = (
+	return t.objects(`WHERE o.lost > 0 AND o.purpose NOT IN `+pictures+` AND o.model = ?2 AND o.study = (SELECT study FROM exam WHERE id = ?1) AND o.revision = (
 		SELECT revision FROM exam WHERE id = ?1) ORDER BY o.id`, e.ID, e.Model)
 }
 
 // supersedeReports ends the wait for lost documents of a model in a study that a new revision takes the place of.
 func (t *tx) supersedeReports(study int64, e Exam, at time.Time) error {
-	lost, err := t.objects("WHERE o.study = ? AND o.lost > 0 AND o.purpose <> 'heatmap' AND o.model = ? AND o.revision < ? ORDER BY o.id", study, e.Model, e.Revision)
+	lost, err := t.objects("WHERE o.study = ? AND o.lost > 0 AND o.purpose NOT IN "+pictures+" AND o.model = ? AND o.revision < ? ORDER BY o.id", study, e.Model, e.Revision)
 	if err != nil {
 		return err
 	}

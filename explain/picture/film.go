@@ -114,6 +114,16 @@ func (f Film) over(on *image.RGBA, to image.Rectangle, m Moment) {
 	put(on, to, lit(m.Frame, 0))
 }
 
+// Fitted is a picture in another size; itself where it has that.
+func Fitted(p *image.RGBA, size image.Point) *image.RGBA {
+	if p.Rect.Size() == size {
+		return p
+	}
+	out := image.NewRGBA(image.Rectangle{Max: size})
+	scale.CatmullRom.Scale(out, out.Rect, p, p.Rect, draw.Src, nil)
+	return out
+}
+
 // Small is a picture as wide as a frame of a film.
 func Small(p *image.RGBA) *image.RGBA {
 	out := image.NewRGBA(image.Rect(0, 0, MomentWidth, max(1, MomentWidth*p.Rect.Dy()/max(p.Rect.Dx(), 1))))

@@ -3,6 +3,7 @@ package picture
 import (
 	"image"
 	"image/color"
+	"image/draw"
 )
 
 // Hatch draws over what the network did not see, so that it is seen to be left out on purpose: lines through it, its border,
@@ -32,6 +33,24 @@ func Hatch(on *image.RGBA, regions []image.Rectangle) {
 		}
 		mark(on, r)
 	}
+}
+
+// Crossed is a copy of a frame that does not count, with a line through it both ways.
+func Crossed(m *image.RGBA) *image.RGBA {
+	out := image.NewRGBA(image.Rectangle{Max: m.Rect.Size()})
+	draw.Draw(out, out.Rect, m, m.Rect.Min, draw.Src)
+	wide := max(out.Rect.Dx()/160, 2)
+	for x := range out.Rect.Dx() {
+		y := x * (out.Rect.Dy() - 1) / max(out.Rect.Dx()-1, 1)
+		for d := range wide {
+			for _, at := range []image.Point{{x, y + d}, {x, out.Rect.Dy() - 1 - y - d}} {
+				if at.In(out.Rect) {
+					lighten(out, at.X, at.Y)
+				}
+			}
+		}
+	}
+	return out
 }
 
 // lighten brings a pixel half way to light grey.

@@ -193,7 +193,7 @@ func Legend(overlay *image.RGBA, w Words) *image.RGBA {
 func LegendHeight(size image.Point, w Words) int {
 	shown, noted := w, w
 	shown.Note, shown.Masked = "", true
-	noted.Note = w.Note + "a line"
+	noted.Note, noted.Masked = w.Note+"a line", true
 	return max(legendHeight(size, shown, 1), legendHeight(size, noted, 1))
 }
 

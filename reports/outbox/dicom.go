@@ -90,7 +90,10 @@ func (s *DICOM) Send(ctx context.Context, m Message) Outcome {
 		outcome, err = s.store(ctx, need, entry, data, patience)
 	}
 	if err != nil {
-		return s.failed(ctx, err, need)
+		outcome = s.failed(ctx, err, need)
+	}
+	if ts, _ := dicom.LookupTransferSyntax(need.TransferSyntaxUID); outcome.Class == SendAlternate && ts.Video && entry.Kind == spool.Derived {
+		outcome.Reason += "; heatmap clips for it can be another form: clip: multi-frame (or off) at this destination"
 	}
 	return outcome
 }

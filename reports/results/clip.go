@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"image"
 	"slices"
+	"strings"
 	"time"
 
+	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/ledger"
 	"endogate/dicomnode/pixeldata"
 	"endogate/dicomnode/pixeldata/video"
@@ -26,6 +28,46 @@ const (
 	mostClips  = 5
 )
 
+// Clips are what a route has made of the frames around the findings of a video: a SOP class as of [reports.ClipForm], or none ("").
+type Clips struct {
+	Form dicom.UID
+	By   map[string]dicom.UID // by destination, in place of Form
+	Else dicom.UID            // in place of a video that cannot be encoded here
+}
+
+// shape is a form of clips, and who gets them.
+type shape struct {
+	class        dicom.UID
+	destinations []string
+}
+
+// shapes are the forms that destinations get; Form where there are none.
+func (c Clips) shapes(destinations []string) (all []shape) {
+	if len(destinations) == 0 && c.Form != "" {
+		return []shape{{class: c.Form}}
+	}
+	for _, d := range destinations {
+		class, own := c.By[d]
+		if !own {
+			class = c.Form
+		}
+		if class != "" {
+			all = with(all, class, d)
+		}
+	}
+	return all
+}
+
+// with adds destinations to those of a form.
+func with(all []shape, class dicom.UID, destinations ...string) []shape {
+	i := slices.IndexFunc(all, func(s shape) bool { return s.class == class })
+	if i < 0 {
+		return append(all, shape{class, destinations})
+	}
+	all[i].destinations = append(all[i].destinations, destinations...)
+	return all
+}
+
 // clips makes, where the route wants them, a clip of the frames around each finding of a video, the most probable first. Peak is what is said
 // of the frame of that number.
 func (m *making) clips(ctx context.Context, clip *video.Clip, peak func(number int) analysis.Part) error {
@@ -35,7 +77,8 @@ func (m *making) clips(ctx context.Context, clip *video.Clip, peak func(number i
 	if w, ok := m.Worker.Models[m.job.Model].(inference.ClipWatcher); ok && w.Sequence() != nil {
 		return nil // it speaks of clips of its own choice of frames, and of none alone
 	}
-	if !m.Clips[m.job.Route] || m.whole == nil || len(m.source.Attributes.Header().BadUIDs()) > 0 {
+	shapes := m.Clips[m.job.Route].shapes(m.job.Destinations)
+	if len(shapes) == 0 || m.whole == nil || len(m.source.Attributes.Header().BadUIDs()) > 0 {
 		return nil
 	}
 	var found []analysis.Segment
@@ -46,11 +89,47 @@ func (m *making) clips(ctx context.Context, clip *video.Clip, peak func(number i
 	}
 	slices.SortStableFunc(found, func(a, b analysis.Segment) int { return cmp.Compare(b.Probability, a.Probability) })
 	for _, s := range found[:min(len(found), mostClips)] {
-		if err := m.clip(ctx, clip, s, peak(s.PeakFrame)); err != nil {
+		if err := m.clip(ctx, clip, s, peak(s.PeakFrame), shapes); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// NoteNoClip begins what a finding says whose clip is not a video as was asked for.
+const NoteNoClip = "The heatmap clip is no video: "
+
+// clip makes the clip of a segment in each of its forms. What cannot be encoded is told, and made as the route has it for that case.
+func (m *making) clip(ctx context.Context, frames *video.Clip, s analysis.Segment, peak analysis.Part, shapes []shape) error {
+	unmade, why, err := m.shoot(ctx, frames, s, peak, shapes)
+	if err != nil || len(unmade) == 0 {
+		return err
+	}
+	instead := m.Clips[m.job.Route].Else
+	note := NoteNoClip + strings.TrimPrefix(why.Error(), "reports: clip: ")
+	if note += "; none was made."; instead != "" {
+		note = strings.TrimSuffix(note, "none was made.") + "it is a multi-frame image."
+	}
+	m.notes = append(m.notes, frameNote{s.PeakFrame, note})
+	m.Log.Warn("heatmap clip is no video", "job", m.job.ID, "frame", s.PeakFrame, "instead", cmp.Or(string(instead), "none"), "err", why)
+	if instead == "" {
+		return nil
+	}
+	var left []shape
+	for _, u := range unmade {
+		if i := slices.IndexFunc(m.objects, func(o ledger.Object) bool {
+			return o.Purpose == "clip" && o.Span.First == s.PeakFrame && o.Instance.SOPClassUID == instead
+		}); i >= 0 {
+			m.objects[i].Destinations = append(slices.Clone(m.objects[i].Destinations), u.destinations...)
+			continue
+		}
+		left = with(left, instead, u.destinations...)
+	}
+	if len(left) == 0 {
+		return nil
+	}
+	_, _, err = m.shoot(ctx, frames, s, peak, left)
+	return err
 }
 
 // around are the frames of a clip about a segment: its peak, and those before and after it.
@@ -85,23 +164,78 @@ type aroundPeak struct {
 	*making
 	analysis.Segment
 	method analysis.Explanation
-	made   *reports.Clip
+	forms  []*formed
+}
+
+// formed is a clip in one of its forms.
+type formed struct {
+	shape
+	made    *reports.Clip
+	encoder *video.Encoder // of a video that was begun
+	lacks   error          // why it is none
 }
 
 // begin is a clip about a segment, at so many frames per second.
-func (m *making) begin(s analysis.Segment, peak analysis.Part, rate float64) (*aroundPeak, error) {
+func (m *making) begin(ctx context.Context, s analysis.Segment, peak analysis.Part, rate float64, shapes []shape) (*aroundPeak, error) {
 	algorithm := m.algorithm
 	if raw, ok := shownMap(peak, s.Class); ok {
 		algorithm.Explain = raw.Explanation
 	}
-	made, err := m.Builder.Clip(reports.Heatmap{
-		Source: m.source, Frame: s.PeakFrame, Colours: m.Colours, Opacity: m.Opacity, Algorithm: algorithm, Class: s.Class,
-		Probability: s.Probability, At: m.job.InferredAt, Revision: m.job.Retries + 1,
-	}, rate)
-	if err != nil {
-		return nil, inference.Permanent(err)
+	c := &aroundPeak{making: m, Segment: s, method: algorithm.Explain}
+	for _, shape := range shapes {
+		f := &formed{shape: shape}
+		form := reports.ClipForm{Class: shape.class}
+		if shape.class != dicom.MultiFrameTrueColorSecondaryCapture {
+			form.Fits, form.Encode = video.Encodable, func(size image.Point, apart time.Duration) (reports.Encoder, error) {
+				e, err := video.NewEncoder(ctx, size, apart, reports.MostClipFrames, m.Keeper.Decode)
+				f.encoder = e
+				return e, err
+			}
+		}
+		made, err := m.Builder.Clip(reports.Heatmap{
+			Source: m.source, Frame: s.PeakFrame, Colours: m.Colours, Opacity: m.Opacity, Algorithm: algorithm, Class: s.Class,
+			Probability: s.Probability, At: m.job.InferredAt, Revision: m.job.Retries + 1,
+		}, rate, form)
+		if err != nil {
+			return nil, inference.Permanent(err)
+		}
+		f.made = made
+		c.forms = append(c.forms, f)
 	}
-	return &aroundPeak{m, s, algorithm.Explain, made}, nil
+	return c, nil
+}
+
+// add adds a frame to each of the forms.
+func (c *aroundPeak) add(one reports.ClipFrame) error {
+	for _, f := range c.forms {
+		if f.lacks != nil {
+			continue
+		}
+		err := f.made.Add(one)
+		if errors.Is(err, video.ErrNotEncoded) {
+			f.lacks, err = err, nil
+		}
+		if err != nil {
+			return roomLess(err)
+		}
+	}
+	return nil
+}
+
+// end lets encoders go.
+func (c *aroundPeak) end() {
+	for _, f := range c.forms {
+		if f.encoder != nil {
+			f.encoder.Close()
+		}
+	}
+}
+
+func roomLess(err error) error {
+	if errors.Is(err, video.ErrNoRoom) {
+		return inference.Postponed(err)
+	}
+	return hindered(err)
 }
 
 // frame is one of the clip, explained, which begins so long after the first of the video.
@@ -112,53 +246,77 @@ func (c *aroundPeak) frame(ctx context.Context, f pixeldata.Frame, at time.Durat
 	if err != nil {
 		return reports.ClipFrame{}, err
 	}
-	one := reports.ClipFrame{Number: f.Number, At: at.Seconds(), Overlay: f.Image, Probability: part.Result.Scores[c.Class], Note: "below its threshold: no map"}
+	unseen := inference.Unseen(part.Geometry, f.Image)
+	one := reports.ClipFrame{
+		Number: f.Number, At: at.Seconds(), Overlay: f.Image, Probability: part.Result.Scores[c.Class], Note: "below its threshold: no map",
+		Masked: len(unseen) > 0, Poor: inference.Assess(f.Image).Poor(),
+	}
 	if slices.ContainsFunc(part.Result.Findings, func(f analysis.Finding) bool { return f.Class == c.Class }) {
 		one.Note = "no map is made of it"
 	}
-	if raw, ok := shownMap(part, c.Class); ok && raw.Method == c.method.Method && raw.Layer == c.method.Layer {
+	if raw, ok := shownMap(part, c.Class); ok && one.Poor == "" && raw.Method == c.method.Method && raw.Layer == c.method.Layer {
 		shown, err := inference.ShownIn(nil, part.Geometry, inference.Raw(raw))
 		if one.Note = noteOf(err); one.Note == "" {
 			if err != nil {
 				return one, err
 			}
-			unseen := inference.Unseen(part.Geometry, f.Image)
-			one.Overlay, one.Masked = explain.OverlayIn(nil, f.Image, shown, c.Colours, c.Opacity), len(unseen) > 0
-			picture.Hatch(one.Overlay, unseen)
+			one.Overlay = explain.OverlayIn(nil, f.Image, shown, c.Colours, c.Opacity)
 		}
 	}
+	picture.Hatch(one.Overlay, unseen)
 	return one, nil
 }
 
-func (m *making) clip(ctx context.Context, frames *video.Clip, s analysis.Segment, peak analysis.Part) error {
+// shoot makes the clip of a segment in forms. Those that cannot be encoded are returned, with the reason.
+func (m *making) shoot(ctx context.Context, frames *video.Clip, s analysis.Segment, peak analysis.Part, shapes []shape) (unmade []shape, why, err error) {
 	numbers, rate := around(frames, s.PeakFrame)
-	c, err := m.begin(s, peak, rate)
+	c, err := m.begin(ctx, s, peak, rate, shapes)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
+	defer c.end()
 	some := false
 	for f, err := range frames.Frames(ctx, numbers) {
 		if bad := (*pixeldata.FrameError)(nil); errors.As(err, &bad) && ctx.Err() == nil {
 			continue // it is not in the clip
 		}
 		if err != nil {
-			return undecodable(err)
+			return nil, nil, undecodable(err)
 		}
 		one, err := c.frame(ctx, f, frames.Time(f.Number))
 		if err == nil {
-			err = c.made.Add(one)
+			err = c.add(one)
 		}
 		if err != nil {
-			return fmt.Errorf("clip, frame %d: %w", f.Number, err)
+			return nil, nil, fmt.Errorf("clip, frame %d: %w", f.Number, err)
 		}
 		some = true
 	}
-	if !some {
-		return nil
+	for _, f := range c.forms {
+		if !some {
+			break
+		}
+		if f.lacks == nil {
+			f.lacks = m.clipped(ctx, f, s)
+		}
+		switch {
+		case errors.Is(f.lacks, video.ErrNotEncoded):
+			unmade, why = append(unmade, f.shape), f.lacks
+		case f.lacks != nil:
+			return nil, nil, f.lacks
+		}
 	}
-	o, err := c.made.Object()
-	if err != nil {
+	return unmade, why, nil
+}
+
+// clipped keeps a clip of which all frames are there.
+func (m *making) clipped(ctx context.Context, f *formed, s analysis.Segment) error {
+	o, err := f.made.Object()
+	if invalid := (*reports.InvalidError)(nil); errors.As(err, &invalid) {
 		return inference.Permanent(err)
+	}
+	if err != nil {
+		return roomLess(err)
 	}
 	entry, digest, err := m.Keeper.Keep(ctx, o)
 	if err != nil {
@@ -167,7 +325,7 @@ func (m *making) clip(ctx context.Context, frames *video.Clip, s analysis.Segmen
 	m.objects = append(m.objects, ledger.Object{
 		Entry: entry, Digest: digest, Name: o.Name, Instance: o.Header.SOPInstance, TransferSyntaxUID: o.TransferSyntaxUID, Purpose: "clip",
 		Model: m.job.Model, Source: m.job.Instance.SOPInstanceUID, Span: analysis.Still(s.PeakFrame),
-		Rank: ledger.RankClip, Destinations: m.job.Destinations,
+		Rank: ledger.RankClip, Destinations: f.destinations,
 	})
 	return nil
 }

@@ -3,12 +3,14 @@ package results
 import (
 	"context"
 	"image"
+	"image/color"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/pixeldata"
 	"endogate/explain"
 	"endogate/inference"
@@ -40,18 +42,19 @@ func TestClip_frames(t *testing.T) {
 	source.Moving = 4
 	m := &making{Workshop: b.shop, job: b.job, source: source, algorithm: b.shop.Algorithms["demo"]}
 	m.algorithm.Explain = analysis.Explanation{Method: "gradcam", Layer: "last"}
-	c, err := m.begin(analysis.Segment{Class: "polyp", PeakFrame: 2, Probability: 0.9}, peak, 10)
+	c, err := m.begin(t.Context(), analysis.Segment{Class: "polyp", PeakFrame: 2, Probability: 0.9}, peak, 10, []shape{{class: dicom.MultiFrameTrueColorSecondaryCapture}})
 	require.NoError(t, err)
+	defer c.end()
 	var notes []string
 	for n := 1; n <= 4; n++ {
-		f := pixeldata.Frame{Number: n, Image: image.NewRGBA(image.Rect(0, 0, 64, 48))}
+		f := pixeldata.Frame{Number: n, Image: mucosa(n)}
 		one, err := c.frame(t.Context(), f, time.Duration(n)*100*time.Millisecond)
 		require.NoError(t, err)
-		require.NoError(t, c.made.Add(one))
+		require.NoError(t, c.add(one))
 		notes = append(notes, one.Note)
 	}
 	assert.Equal(t, []string{"below its threshold: no map", "", "no map is made of it", "no map is made of it"}, notes)
-	o, err := c.made.Object()
+	o, err := c.forms[0].made.Object()
 	require.NoError(t, err)
 	assert.Contains(t, string(o.Dataset), "GUIDED_GRADCAM", "as the peak is explained")
 }
@@ -66,4 +69,50 @@ func TestTimes(t *testing.T) {
 	}
 	assert.Equal(t, [2]float64{1, 3}, m.times(1, 3))
 	assert.Equal(t, [2]float64{2, 2}, m.times(2, 2))
+}
+
+// mucosa is a small picture that counts, and differs by n.
+func mucosa(n int) *image.RGBA {
+	m := image.NewRGBA(image.Rect(0, 0, 64, 48))
+	for i := range 64 * 48 {
+		m.SetRGBA(i%64, i/64, color.RGBA{uint8(140 + 50*(i%3%2) + n), 80, 60, 255})
+	}
+	return m
+}
+
+// A frame that was discounted is marked with the reason, has no map, and is named; a dark one is.
+func TestClip_discounted(t *testing.T) {
+	b := newBench(t)
+	found := analysis.Result{Findings: []analysis.Finding{{Class: "polyp", Role: analysis.RoleFinding, Probability: 0.9}}}
+	b.shop.Worker = &inference.Worker{Models: map[string]inference.Model{"demo": seenIn{1: {Result: found, Maps: []analysis.Map{hot("gradcam")}}, 2: {Result: found, Maps: []analysis.Map{hot("gradcam")}}}}, Log: b.shop.Log}
+	source, err := b.shop.Keeper.Source(t.Context(), b.job.Entry)
+	require.NoError(t, err)
+	source.Moving = 2
+	m := &making{Workshop: b.shop, job: b.job, source: source, algorithm: b.shop.Algorithms["demo"]}
+	m.algorithm.Explain = analysis.Explanation{Method: "gradcam", Layer: "last"}
+	for _, class := range []dicom.UID{dicom.MultiFrameTrueColorSecondaryCapture, dicom.VideoEndoscopicImageStorage, dicom.VideoPhotographicImageStorage} {
+		c, err := m.begin(t.Context(), analysis.Segment{Class: "polyp", PeakFrame: 1, Probability: 0.9}, seenIn{}[1], 10, []shape{{class: class}})
+		require.NoError(t, err)
+		for n, img := range []*image.RGBA{mucosa(0), image.NewRGBA(image.Rect(0, 0, 64, 48))} {
+			one, err := c.frame(t.Context(), pixeldata.Frame{Number: n + 1, Image: img}, 0)
+			require.NoError(t, err)
+			assert.Equal(t, []string{"", "too dark"}[n], one.Poor)
+			assert.Equal(t, n == 1, one.Overlay == img, "a map where it counts")
+			require.NoError(t, c.add(one))
+		}
+		o, err := c.forms[0].made.Object()
+		require.NoError(t, err)
+		assert.Equal(t, 2, o.Header.NumberOfFrames)
+		assert.Contains(t, string(o.Dataset), "Crossed out, as they were discounted (too dark): frames 2.")
+		c.end()
+	}
+}
+
+// Who gets which form.
+func TestClips_shapes(t *testing.T) {
+	video, pictures := dicom.VideoEndoscopicImageStorage, dicom.MultiFrameTrueColorSecondaryCapture
+	c := Clips{Form: video, By: map[string]dicom.UID{"b": pictures, "none": ""}}
+	assert.Equal(t, []shape{{video, []string{"a", "c"}}, {pictures, []string{"b"}}}, c.shapes([]string{"a", "b", "none", "c"}))
+	assert.Equal(t, []shape{{class: video}}, c.shapes(nil), "nobody gets it, and the page shows it")
+	assert.Empty(t, Clips{}.shapes([]string{"a"}))
 }

@@ -27,8 +27,15 @@ type making struct {
 	objects   []ledger.Object // that stand in the spool
 	results   []analysis.Result
 	whole     *analysis.Moving // of a video
+	notes     []frameNote      // on its frames
 
 	offered bool // the ledger was given the objects, and has not refused them: an error may hide that it has them
+}
+
+// frameNote is something to say of the results of a frame.
+type frameNote struct {
+	frame int
+	text  string
 }
 
 const (

@@ -34,7 +34,7 @@ type Workshop struct {
 	Colours     *explain.ColourMap
 	Opacity     float64                      // of a map over its frame, 0..1
 	Wishes      map[string]inference.Wishes  // by route
-	Clips       map[string]bool              // by route: whether the frames around findings of videos become clips
+	Clips       map[string]Clips             // by route
 	Prepare     map[string]*inference.Bundle // by model: with which inputs are prepared for workers elsewhere, and
 	Pictures    *Pictures                    // what was decoded for it
 	MaxAttempts int                          // of a job before it is parked, counted by the ledger

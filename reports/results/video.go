@@ -105,6 +105,13 @@ func (m *making) moving(ctx context.Context, a analysis.Analysis) error {
 			m.results = append(m.results, p.Result)
 		}
 	}
+	for i := range m.results {
+		for _, n := range m.notes {
+			if r := &m.results[i]; r.Span.First == n.frame {
+				r.Notes = append(r.Notes, n.text)
+			}
+		}
+	}
 	slices.SortFunc(m.results, func(a, b analysis.Result) int { return a.Span.First - b.Span.First })
 	return m.sheets(ctx, sheets)
 }

@@ -229,6 +229,9 @@ func (g *parts) assemble(ctx context.Context, life *lifecycle) error {
 	if err := g.decoding().Missing(); err != nil {
 		g.log.Warn("instances with such pixels are not analysed here", "err", err)
 	}
+	if err := g.encodes(ctx); err != nil {
+		g.log.Warn("heatmap clips are no videos here, and what their route has for that case (clip_else)", "err", err)
+	}
 	colours, err := explain.NamedColourMap(g.cfg.Reports.ColourMap)
 	if err != nil {
 		return err
@@ -295,7 +298,7 @@ func (g *parts) assemble(ctx context.Context, life *lifecycle) error {
 	}
 	g.desk.Publisher = publisher
 	g.workshop = &results.Workshop{
-		Wishes: g.models.wanted(), Clips: clipping(g.cfg.Routes), Prepare: g.models.byName(), Pictures: results.NewPictures(picturesKept),
+		Wishes: g.models.wanted(), Clips: clipping(g.cfg), Prepare: g.models.byName(), Pictures: results.NewPictures(picturesKept),
 		Ledger: g.ledger, Keeper: g.keeper, Builder: g.builder, Algorithms: g.models.algorithms,
 		Colours: colours, Opacity: g.cfg.Reports.Opacity, MaxAttempts: g.cfg.Jobs.MaxDeliver, Now: g.now, Log: g.log,
 		Finished: func(j ledger.Job, skipped bool) {
@@ -693,6 +696,7 @@ func (g *parts) checks() []admin.Check {
 		{Name: "clock", Advisory: true, Told: true, Probe: g.time.check},
 		{Name: "a draft of every examination", Advisory: true, Probe: g.drafted},
 		{Name: "decoders installed", Advisory: true, Probe: func(context.Context) error { return g.decoding().Missing() }},
+		{Name: "an encoder for heatmap clips", Advisory: true, Every: probeEvery, Probe: g.encodes},
 		{Name: "a worker for every model", Advisory: true, Probe: g.served},
 		{Name: "JetStream up", Advisory: true, Probe: func(ctx context.Context) error {
 			for name := range g.models.models {

@@ -2,16 +2,20 @@ package gateway
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
 	"endogate/configs"
+	"endogate/dicomnode/dicom"
+	"endogate/dicomnode/pixeldata/video"
 	"endogate/explain"
 	"endogate/inference"
 	"endogate/inference/ask"
 	"endogate/reports"
+	"endogate/reports/results"
 )
 
 // wishesOf reads which heatmaps routes want in place of those that a model makes by itself, and compiles them, so that a
@@ -46,13 +50,34 @@ func (m *Models) wanted() map[string]inference.Wishes {
 	return all
 }
 
-// clipping are the routes that want clips of the frames around findings of videos.
-func clipping(routes []configs.Route) map[string]bool {
-	all := map[string]bool{}
-	for _, r := range routes {
-		all[r.Name] = r.Clip == configs.ClipMultiFrame
+// clipForms are the SOP classes of clips.
+var clipForms = map[configs.Clip]dicom.UID{
+	configs.ClipMultiFrame:        dicom.MultiFrameTrueColorSecondaryCapture,
+	configs.ClipVideoEndoscopic:   dicom.VideoEndoscopicImageStorage,
+	configs.ClipVideoPhotographic: dicom.VideoPhotographicImageStorage,
+}
+
+// clipping are the clips that routes want of the frames around findings of videos.
+func clipping(cfg configs.Config) map[string]results.Clips {
+	all := map[string]results.Clips{}
+	for _, r := range cfg.Routes {
+		clips := results.Clips{Form: clipForms[r.Clip], Else: clipForms[r.ClipElse], By: map[string]dicom.UID{}}
+		for _, d := range cfg.Destinations {
+			if d.Clip != "" && clips.Form != "" {
+				clips.By[d.Name] = clipForms[d.Clip]
+			}
+		}
+		all[r.Name] = clips
 	}
 	return all
+}
+
+// encodes is an error where clips are wanted as videos, and there is no encoder.
+func (g *parts) encodes(ctx context.Context) error {
+	if !g.cfg.EncodesClips() {
+		return nil
+	}
+	return video.Encodes(ctx, g.cfg.FFmpeg)
 }
 
 // checkClasses holds the classes that routes want explained against those of their models.

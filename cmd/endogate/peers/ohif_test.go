@@ -44,21 +44,27 @@ func TestOHIFScreenshot(t *testing.T) {
 	require.True(t, ok)
 	o.Upload(t, part10(t, report), part10(t, keys))
 	require.NotEmpty(t, peers.OHIFScreenshot(t, o, study1, "AI heatmap"))
-	o.Upload(t, clip(t, builder, exam, files[0]))
+	o.Upload(t, clip(t, builder, exam, files[0], dicom.MultiFrameTrueColorSecondaryCapture))
 	picture := peers.OHIFScreenshot(t, o, study1, "AI heatmap clips")
 	require.NotEmpty(t, picture)
-	if to := os.Getenv("ENDOGATE_TEST_PICTURES"); to != "" { // to look at
-		require.NoError(t, os.WriteFile(filepath.Join(to, "clip-in-ohif.png"), picture, 0o600))
+	keep(t, "clip-in-ohif.png", picture)
+}
+
+// keep writes a picture to look at, where somebody wants to.
+func keep(t *testing.T, name string, picture []byte) {
+	t.Helper()
+	if to := os.Getenv("ENDOGATE_TEST_PICTURES"); to != "" {
+		require.NoError(t, os.WriteFile(filepath.Join(to, name), picture, 0o600))
 	}
 }
 
-// clip is a multi-frame heatmap clip of a file, of which every frame is the same.
-func clip(t *testing.T, builder *reports.Builder, exam reports.Exam, file string) string {
+// clip is a heatmap clip of a file, of which every frame is the same.
+func clip(t *testing.T, builder *reports.Builder, exam reports.Exam, file string, class dicom.UID) string {
 	t.Helper()
 	_, overlay := frame(t, file)
 	made, err := builder.Clip(reports.Heatmap{
 		Source: source(t, file), Frame: 1, Opacity: 0.4, Algorithm: exam.Algorithm, Class: exam.Algorithm.Classes[0].Name, Probability: 0.9, At: exam.At,
-	}, 10)
+	}, 10, reports.ClipForm{Class: class})
 	require.NoError(t, err)
 	for n := range 12 {
 		require.NoError(t, made.Add(reports.ClipFrame{Number: 1 + n, At: float64(n) / 10, Overlay: overlay, Probability: 0.5 + float64(n)/30}))

@@ -25,25 +25,47 @@ type child struct {
 
 // launch starts ffmpeg, with nothing but what is asked for, two pipes and files: to decode so many frames. It ends with ctx.
 func launch(ctx context.Context, ffmpeg string, arguments []string, said *words, files []*os.File, b pixeldata.Bounds, frames int) (*child, error) {
-	c := &child{Cmd: exec.CommandContext(ctx, cmp.Or(ffmpeg, "ffmpeg"), arguments...), said: said}
-	c.Stderr, c.ExtraFiles, c.WaitDelay = said, files, waitDelay
-	c.Env = []string{"LC_ALL=C", "OPENBLAS_NUM_THREADS=1"}
-	var err error
-	if c.out, err = c.StdoutPipe(); err != nil {
+	c, err := prepared(ctx, ffmpeg, arguments, said, files)
+	if err != nil {
 		return nil, err
 	}
-	err = pixeldata.Start(c.Cmd, b, frames)
+	return c, c.start(b, frames)
+}
+
+// feed is launch of a child that is given what it encodes, so many frames, and writes it into a file.
+func feed(ctx context.Context, ffmpeg string, arguments []string, file *os.File, b pixeldata.Bounds, frames int) (*child, io.WriteCloser, error) {
+	c, err := prepared(ctx, ffmpeg, arguments, &words{}, []*os.File{file})
+	if err != nil {
+		return nil, nil, err
+	}
+	in, err := c.StdinPipe()
+	if err != nil {
+		return nil, nil, err
+	}
+	return c, in, c.start(b, frames)
+}
+
+func prepared(ctx context.Context, ffmpeg string, arguments []string, said *words, files []*os.File) (c *child, err error) {
+	c = &child{Cmd: exec.CommandContext(ctx, cmp.Or(ffmpeg, "ffmpeg"), arguments...), said: said}
+	c.Stderr, c.ExtraFiles, c.WaitDelay = said, files, waitDelay
+	c.Env = []string{"LC_ALL=C", "OPENBLAS_NUM_THREADS=1"}
+	c.out, err = c.StdoutPipe()
+	return c, err
+}
+
+func (c *child) start(b pixeldata.Bounds, frames int) error {
+	err := pixeldata.Start(c.Cmd, b, frames)
 	switch {
 	case errors.Is(err, exec.ErrNotFound), errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("%w: video needs ffmpeg, which is not installed", pixeldata.ErrNoDecoder)
+		return fmt.Errorf("%w: video needs ffmpeg, which is not installed", pixeldata.ErrNoDecoder)
 	case err != nil && c.Process != nil:
 		_ = c.Process.Kill()
 		_ = c.Wait()
 		fallthrough
 	case err != nil:
-		return nil, fmt.Errorf("video: ffmpeg: %w", err)
+		return fmt.Errorf("video: ffmpeg: %w", err)
 	}
-	return c, nil
+	return nil
 }
 
 // child starts one on the stream: to hand over so many frames, of so many that are decoded.
