@@ -83,6 +83,11 @@ func (l *Ledger) GateOf(ctx context.Context, study dicom.UID) (GateState, error)
 // those before.
 func (b *batch) claims(study int64, r Receipt) error {
 	h := r.Header
+	said := claimed{study, claim{Identifier{h.PatientID, h.IssuerOfPatientID}, h.AccessionNumber, h.PatientName, h.PatientBirthDate, h.PatientSex}, r.Gate}
+	if b.claimed[said] {
+		return nil
+	}
+	b.claimed[said] = true
 	n, err := b.exec("INSERT INTO claim (study, patient_id, issuer, accession, name, birth_date, sex) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
 		study, h.PatientID, h.IssuerOfPatientID, h.AccessionNumber, h.PatientName, h.PatientBirthDate, h.PatientSex)
 	if err != nil {

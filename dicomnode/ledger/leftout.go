@@ -43,7 +43,7 @@ func (l *Ledger) LeftOut(ctx context.Context, since, remembered time.Time, faile
 // again would. An instance that has been taken up already is ErrState.
 func (l *Ledger) TakeUp(ctx context.Context, r Receipt) error {
 	err := l.act(ctx, "follower", &action{Name: "take-up", Receipts: []Receipt{r}}, func(t *tx) error {
-		b := &batch{tx: t, studies: map[dicom.UID]*arrivals{}, exams: map[examKey]*arrivals{}, urgency: map[dicom.UID]Priority{}}
+		b := newBatch(t)
 		var k known
 		err := t.row("SELECT id, study, entry, route, state, released_at IS NOT NULL FROM instance WHERE entry = ?", []any{r.ID},
 			&k.id, &k.study, &k.entry, &k.route, &k.state, &k.released)

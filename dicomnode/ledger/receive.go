@@ -38,15 +38,19 @@ func (l *Ledger) Receive(ctx context.Context, receipts []Receipt, position uint6
 	var verdicts []Verdict
 	receipts = slices.Clone(receipts) // what was lost is noted in them
 	err := l.act(ctx, "follower", &action{Name: "receive", how: batched, Receipts: receipts, Position: position}, func(t *tx) error {
-		b := &batch{tx: t, studies: map[dicom.UID]*arrivals{}, exams: map[examKey]*arrivals{}, urgency: map[dicom.UID]Priority{}}
+		b := newBatch(t)
 		verdicts = make([]Verdict, len(receipts))
-		if err := t.row("SELECT position FROM meta", nil, &b.position); err != nil {
+		var refused bool // anything at all, which is rare
+		if err := t.row("SELECT position, EXISTS (SELECT 1 FROM need WHERE by = 'refused') FROM meta", nil, &b.position, &refused); err != nil {
 			return err
 		}
 		for i, r := range receipts {
 			var err error
 			if verdicts[i], err = b.receive(r); err != nil {
 				return fmt.Errorf("entry %s: %w", r.ID, err)
+			}
+			if !refused {
+				continue
 			}
 			if _, err := b.exec("DELETE FROM need WHERE entry = ? AND by = 'refused'", r.ID); err != nil {
 				return err
@@ -60,7 +64,7 @@ func (l *Ledger) Receive(ctx context.Context, receipts []Receipt, position uint6
 	return verdicts, nil
 }
 
-// batch is one call of Receive. Studies and exams are touched once in it, however many
+// batch is one call of Receive. What is of a study or exam is asked and written once in it, however many
 // instances they get.
 type batch struct {
 	*tx
@@ -68,6 +72,18 @@ type batch struct {
 	studies  map[dicom.UID]*arrivals
 	exams    map[examKey]*arrivals
 	urgency  map[dicom.UID]Priority // of studies
+	claimed  map[claimed]bool
+}
+
+func newBatch(t *tx) *batch {
+	return &batch{tx: t, studies: map[dicom.UID]*arrivals{}, exams: map[examKey]*arrivals{}, urgency: map[dicom.UID]Priority{}, claimed: map[claimed]bool{}}
+}
+
+// claimed is what an image says of a study, and how strict its route is with that.
+type claimed struct {
+	study int64
+	claim claim
+	gate  Gate
 }
 
 type examKey struct {
@@ -80,6 +96,7 @@ type arrivals struct {
 	id                  int64
 	first, last, newest time.Time // newest: of what came last, whatever the clock said
 	version             int64     // exam
+	ordered             bool      // study: it has an order
 }
 
 func (a *arrivals) add(at time.Time) {
@@ -188,8 +205,10 @@ func (b *batch) record(r Receipt, v Verdict) error {
 		if err := b.makeJobs(in); err != nil {
 			return err
 		}
-		if _, err := b.follow(studyName{study, r.Header.StudyInstanceUID}, newWork, r.At); err != nil {
-			return err
+		if b.studies[r.Header.StudyInstanceUID].ordered {
+			if _, err := b.follow(studyName{study, r.Header.StudyInstanceUID}, newWork, r.At); err != nil {
+				return err
+			}
 		}
 	}
 	return b.forward(in)
@@ -247,6 +266,9 @@ func (b *batch) study(r Receipt) (int64, error) {
 			return 0, err
 		}
 		if err := b.fileMessages(studyName{a.id, h.StudyInstanceUID}, accession); err != nil {
+			return 0, err
+		}
+		if _, a.ordered, err = b.orderOf(h.StudyInstanceUID); err != nil {
 			return 0, err
 		}
 		b.studies[h.StudyInstanceUID] = a

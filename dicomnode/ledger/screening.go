@@ -137,7 +137,7 @@ func (t *tx) stepScreening(s ScreeningStep, at time.Time) error {
 		return notFound(err)
 	}
 	offered, read := 0, 0
-	b := &batch{tx: t, studies: map[dicom.UID]*arrivals{}, exams: map[examKey]*arrivals{}, urgency: map[dicom.UID]Priority{}}
+	b := newBatch(t)
 	for _, r := range s.Offers {
 		r.At = at
 		n, err := b.offer(r, s.Screening)
