@@ -47,9 +47,9 @@ type Arrivals interface {
 
 const (
 	followBatch = 512
-	// followPause lets entries gather under load, so that the ledger's syncs do not compete with the spool's:
-	// a millisecond for each entry of the batch before. One that comes alone is taken at once.
-	followPause = 20 * time.Millisecond
+	// followPause is the longest that the ledger lags behind what keeps coming in, and followQuiet how long nothing has come when it does not.
+	followPause = 250 * time.Millisecond
+	followQuiet = 10 * time.Millisecond
 )
 
 // patience is how long to wait for spool or ledger after an error of theirs.
@@ -87,13 +87,29 @@ func (f *Follower) Run(ctx context.Context) error {
 		}
 		f.behind.Store(nil)
 		wait.Over()
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(min(followPause, time.Duration(taken)*time.Millisecond)):
-		}
+		f.gather(ctx, taken)
 		if err := f.Spool.Wait(ctx, position); err != nil {
 			return nil // the context's end is the only reason
+		}
+	}
+}
+
+// gather lets entries gather while they keep coming, a millisecond for each of the batch before: intake goes before, and many
+// together cost the ledger less than as many alone. One that comes alone is taken at once, as is the rest of what came.
+func (f *Follower) gather(ctx context.Context, taken int) {
+	if taken == followBatch {
+		return // there are more
+	}
+	tick := time.NewTicker(followQuiet)
+	defer tick.Stop()
+	enough := time.After(min(followPause, time.Duration(taken)*time.Millisecond))
+	for last, came := uint64(0), f.Spool.Last(); came != last; last, came = came, f.Spool.Last() {
+		select {
+		case <-ctx.Done():
+			return
+		case <-enough:
+			return
+		case <-tick.C:
 		}
 	}
 }
