@@ -8,10 +8,12 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"endogate/dicomnode/dicom"
@@ -183,6 +185,19 @@ func TestFollower_unreadableEntry(t *testing.T) {
 	_, err = f.WriteAt([]byte("X"), int64(at))
 	require.NoError(t, errors.Join(err, f.Close()))
 
+	var later sync.WaitGroup // so many that the entry has to be read
+	for range 64 {
+		later.Go(func() {
+			for range 16 {
+				w, err := s.spool.CreateMade()
+				if assert.NoError(t, err) {
+					_, err = w.Commit(spool.Entry{Kind: spool.Derived, At: s.now})
+					assert.NoError(t, err)
+				}
+			}
+		})
+	}
+	later.Wait()
 	s.receive("2")
 	require.Contains(t, s.log.String(), e.ID)
 	require.Len(t, s.openJobs(), 1, "the next one is taken")
@@ -367,6 +382,80 @@ func TestFollower_waitsForTheLedger(t *testing.T) {
 		cancel()
 		require.NoError(t, <-ended)
 		require.Empty(t, l.refused)
+	})
+}
+
+// slow is a ledger that notes what it was given, and how late.
+type slow struct {
+	Arrivals
+	mu    sync.Mutex
+	given []int         // receipts, by batch
+	late  time.Duration // the most that an entry waited
+	pos   uint64
+}
+
+func (l *slow) Position(context.Context) (uint64, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.pos, nil
+}
+
+// taken returns what it was given since it was asked last, and up to where.
+func (l *slow) taken() (batches int, late time.Duration, position uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	defer func() { l.given, l.late = nil, 0 }()
+	return len(l.given), l.late, l.pos
+}
+
+func (l *slow) Receive(_ context.Context, receipts []ledger.Receipt, position uint64) ([]ledger.Verdict, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.given, l.pos = append(l.given, len(receipts)), position
+	for _, r := range receipts {
+		l.late = max(l.late, time.Since(r.At))
+	}
+	return make([]ledger.Verdict, len(receipts)), nil
+}
+
+// TestFollower_gathers: one that comes alone is taken at once, many that keep coming are taken together, and the last of them soon.
+func TestFollower_gathers(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		sp, err := spool.Open(dir, spool.Options{})
+		require.NoError(t, err)
+		defer func() { require.NoError(t, sp.Close()) }()
+		l := &slow{}
+		f := &Follower{Spool: sp, Ledger: l, Jobs: func() {}, Deliveries: func() {}, Log: slog.New(slog.DiscardHandler)}
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- f.Run(ctx) }()
+		s := &stores{t: t, spool: sp}
+		put := func(n int, every time.Duration) {
+			for i := range n {
+				s.now = time.Now()
+				s.put(fmt.Sprint(i))
+				time.Sleep(every)
+			}
+			synctest.Wait()
+		}
+		synctest.Wait()
+		put(20, 100*time.Millisecond)
+		batches, late, _ := l.taken()
+		assert.Equal(t, 20, batches)
+		assert.Zero(t, late, "alone")
+
+		put(800, time.Millisecond/2)
+		batches, late, _ = l.taken()
+		assert.Less(t, batches, 20, "together")
+		assert.LessOrEqual(t, late, followPause)
+		time.Sleep(2 * followQuiet)
+		synctest.Wait()
+		_, _, position := l.taken()
+		assert.Equal(t, sp.Last(), position, "the last soon")
+
+		cancel()
+		require.NoError(t, <-ended)
 	})
 }
 

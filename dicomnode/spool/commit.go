@@ -12,6 +12,7 @@ type pending struct {
 	meta   []byte
 	data   [][]byte
 	slot   slot
+	entry  Entry // without its Seq
 
 	seq uint64
 	err error
@@ -152,9 +153,28 @@ func (s *Spool) publish(g *segment, group []*pending) {
 	defer s.mu.Unlock()
 	for _, p := range group {
 		s.insert(g, p.slot)
+		s.recent.keep(p.entry, p.seq)
 	}
 	close(s.changed)
 	s.changed = make(chan struct{})
+}
+
+// recent are the data sets committed last: whoever follows the log is seldom far behind, and need not read back what was just written.
+type recent [1024]Entry
+
+func (r *recent) keep(e Entry, seq uint64) {
+	if e.Kind.DataSet() {
+		e.Seq = seq
+		r[seq%uint64(len(r))] = e
+	}
+}
+
+// recently is the entry of sl, false where it is not among the last.
+func (s *Spool) recently(sl slot) (Entry, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.recent[sl.seq%uint64(len(s.recent))]
+	return e, e.Seq == sl.seq && e.ID == sl.id
 }
 
 // count adds an entry to what Usage tells, or with by -1 takes it away.

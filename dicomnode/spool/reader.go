@@ -189,8 +189,8 @@ func (s *Spool) entries(after uint64, held bool) iter.Seq2[Entry, error] {
 				return
 			}
 			after = sl.seq
-			var e Entry
-			if err == nil {
+			e, known := s.recently(sl)
+			if err == nil && !known {
 				_, e, err = readSlot(log.f, sl)
 			}
 			if err != nil {

@@ -58,8 +58,9 @@ type Spool struct {
 	bytes   int64
 	actions int // in byID
 	notes   int
-	noted   uint64        // notes up to this Seq are released
-	loaded  []*segment    // whose notes are in memory although an index has them, the last loaded last
+	noted   uint64     // notes up to this Seq are released
+	loaded  []*segment // whose notes are in memory although an index has them, the last loaded last
+	recent  recent
 	last    uint64        // highest Seq committed
 	changed chan struct{} // closed and replaced when last rises; closed for good by Close
 	closed  bool

@@ -505,3 +505,36 @@ func TestClose_beside(t *testing.T) {
 	require.NoError(t, s.Close())
 	require.NoError(t, syscall.Close(copied))
 }
+
+// TestEntries_recent: what is yielded out of memory is what a restart reads from the disk.
+func TestEntries_recent(t *testing.T) {
+	dir := t.TempDir()
+	list := func(s *Spool) string {
+		var all []Entry
+		for e, err := range s.Entries(0) {
+			require.NoError(t, err)
+			all = append(all, e)
+		}
+		text, err := json.Marshal(all)
+		require.NoError(t, err)
+		return string(text)
+	}
+	s, err := Open(dir, Options{})
+	require.NoError(t, err)
+	for i := range len(s.recent) + 10 {
+		e := Entry{Kind: Received, CallingAE: fmt.Sprint(i), At: time.Now(), Header: dicom.Header{PatientName: "Hébert^Zoë", NumberOfFrames: i}}
+		w, err := s.Create()
+		require.NoError(t, err)
+		_, err = w.Commit(e)
+		require.NoError(t, err)
+	}
+	e, known := s.recently(s.segs[0].slots[9])
+	require.False(t, known, "the first are not in memory any more: %v", e)
+	before := list(s)
+	require.Contains(t, before, `"calling_ae":"1033"`)
+	require.NoError(t, s.Close())
+	s, err = Open(dir, Options{})
+	require.NoError(t, err)
+	require.Equal(t, before, list(s))
+	require.NoError(t, s.Close())
+}

@@ -188,7 +188,7 @@ func (w *Writer) Commit(e Entry) (Entry, error) {
 	if err := e.check(); err != nil {
 		return Entry{}, fmt.Errorf("spool: commit: %w", err)
 	}
-	e.ID, e.Seq, e.Size = w.id, 0, w.size
+	e.ID, e.Seq, e.Size, e.At = w.id, 0, w.size, e.At.Round(0) // as it is read back: without the monotonic clock
 	e.Digest = hex.EncodeToString(w.sum.Sum(nil))
 	meta, err := json.Marshal(e)
 	if err != nil {
@@ -208,7 +208,7 @@ func (w *Writer) Commit(e Entry) (Entry, error) {
 			return Entry{}, errors.Join(fmt.Errorf("spool: commit: %w", full(err)), removeIfThere(w.s.largePath(w.id)))
 		}
 	}
-	p := &pending{meta: meta, slot: slot{id: w.id, bytes: w.size, large: large, action: e.Kind == Action}}
+	p := &pending{meta: meta, entry: e, slot: slot{id: w.id, bytes: w.size, large: large, action: e.Kind == Action}}
 	p.header = recordHeader{large: large, metaLen: len(meta)}
 	if !large {
 		p.header.dataLen, p.header.dataCRC = w.size, w.crc
