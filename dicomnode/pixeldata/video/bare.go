@@ -105,11 +105,11 @@ func (c *Clip) bare(ctx context.Context, w *items) error {
 	if c.index.timed {
 		format = how.timed
 	}
-	copied := []string{"-map", "0:v:0", "-c", "copy", "-copyinkf", "-map_metadata", "-1", "-map_chapters", "-1", "-fflags", "+bitexact", "-flags", "+bitexact", "-bsf:v", how.filters + c.index.saying()}
+	copied := []string{"-map", "0:V:0", "-c", "copy", "-copyinkf", "-map_metadata", "-1", "-map_chapters", "-1", "-fflags", "+bitexact", "-flags", "+bitexact", "-bsf:v", how.filters + c.index.saying()}
 	args := append(c.input(0), copied...)
 	args = append(args, "-muxdelay", "0", "-muxpreload", "0", "-f", format, "pipe:1")
 	args = append(append(args, copied...), "-f", "framecrc", "pipe:4")
-	said := &words{times: make(chan int64, 1)}
+	said := &words{come: make(chan moment, 1)}
 	child, err := launch(ctx, c.options.FFmpeg, args, said, []*os.File{c.file, listed}, c.options.Bounds, max(lookedFrames, len(c.index.packets)))
 	_ = listed.Close() // the child has its own
 	if err != nil {
@@ -146,6 +146,23 @@ func (c *Clip) bare(ctx context.Context, w *items) error {
 // same reports whether other has the same frames at the same times.
 func (x index) same(other index) bool {
 	return x.timed == other.timed && slices.EqualFunc(x.packets, other.packets, func(a, b packet) bool { return !x.timed || a.at == b.at })
+}
+
+// colours are the filter that reads those of the stream as it or its container says: decoders forget what the container alone says.
+func (x index) colours() string {
+	matrix, ok := map[string]string{"bt470bg": "bt470", "bt2020nc": "bt2020"}[x.matrix]
+	switch _, known := matrices[x.matrix]; {
+	case x.high:
+		matrix = "bt709"
+	case !known:
+		return ""
+	case !ok:
+		matrix = x.matrix
+	}
+	if x.full {
+		matrix += ":in_range=pc"
+	}
+	return ",scale=in_color_matrix=" + matrix
 }
 
 // matrices are the numbers of colour matrices (ITU-T H.273 table 4) by ffmpeg's names.

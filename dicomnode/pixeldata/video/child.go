@@ -70,24 +70,24 @@ func (c *child) start(b pixeldata.Bounds, frames int) error {
 
 // child starts one on the stream: to hand over so many frames, of so many that are decoded.
 func (c *Clip) child(ctx context.Context, arguments []string, asked, decoded int) (*child, error) {
-	said := &words{times: make(chan int64, asked+1), progress: c.Progress}
+	said := &words{come: make(chan moment, asked+1), progress: c.Progress}
 	return launch(ctx, c.options.FFmpeg, arguments, said, []*os.File{c.file}, c.options.Bounds, decoded)
 }
 
 // patience is how long what a child says may come after the picture that it says it of.
 const patience = 30 * time.Second
 
-// next is the time of the next frame that comes.
-func (w *words) next(ctx context.Context) (int64, error) {
+// next is the next frame that comes.
+func (w *words) next(ctx context.Context) (moment, error) {
 	late := time.NewTimer(patience)
 	defer late.Stop()
 	select {
 	case <-ctx.Done():
-		return 0, context.Cause(ctx)
+		return moment{}, context.Cause(ctx)
 	case <-late.C:
-		return 0, fmt.Errorf("%w: this ffmpeg does not say which frame it has decoded", pixeldata.ErrNoDecoder)
-	case at := <-w.times:
-		return at, nil
+		return moment{}, fmt.Errorf("%w: this ffmpeg does not say which frame it has decoded", pixeldata.ErrNoDecoder)
+	case m := <-w.come:
+		return m, nil
 	}
 }
 

@@ -70,7 +70,7 @@ func demuxerOf(head []byte, hevc bool) string {
 func (c *Clip) look(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	arguments := append(c.input(0), "-map", "0:v:0", "-c:v", "copy", "-copyinkf", "-f", "framecrc", "pipe:1")
+	arguments := append(c.input(0), "-map", "0:V:0", "-c:v", "copy", "-copyinkf", "-f", "framecrc", "pipe:1")
 	child, err := c.child(ctx, arguments, 0, lookedFrames)
 	if err != nil {
 		return err
@@ -89,7 +89,7 @@ func (c *Clip) look(ctx context.Context) error {
 		return fmt.Errorf("video: %w", pixeldata.Ended(err, c.options.Bounds, lookedFrames))
 	case c.index.demuxer == "mov" && encrypted(c.file):
 		return fmt.Errorf("%w: the video is encrypted", pixeldata.ErrUnsupported)
-	case child.said.foreign(), len(c.index.packets) > 0 && !slices.Contains(codecs, c.index.codec):
+	case len(c.index.packets) == 0 && child.said.foreign(), len(c.index.packets) > 0 && !slices.Contains(codecs, c.index.codec): // sound and titles, of whatever kind, are passed over
 		return fmt.Errorf("%w: the video is coded in another way than MPEG-2, H.264 or HEVC", pixeldata.ErrUnsupported)
 	case len(c.index.packets) == 0:
 		return fmt.Errorf("%w: the video cannot be read: %s", pixeldata.ErrCorrupt, child.said.why())
@@ -98,9 +98,12 @@ func (c *Clip) look(ctx context.Context) error {
 		c.note = "ffmpeg did not come to its end: " + child.said.why()
 	}
 	c.index.matrix, c.index.full = child.said.colours()
-	c.index.high = c.index.matrix == "" && c.index.rows >= 720
+	c.index.high = c.index.matrix == "" && c.index.rows >= highRows
 	return nil
 }
+
+// highRows are those of high definition.
+const highRows = 720
 
 // lookedFrames is for how many frames CPU time is given to look through the stream.
 const lookedFrames = 12

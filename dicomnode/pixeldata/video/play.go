@@ -89,9 +89,9 @@ func (c *Clip) remux(ctx context.Context) (_ *os.File, err error) {
 	}()
 	bounds := c.options.Bounds
 	bounds.File = stored.Size() + stored.Size()/8 + 1<<20 // what an index takes is far below that
-	arguments := append(c.input(0), "-map", "0:v:0", "-c:v", "copy", "-map_metadata", "-1", "-fflags", "+bitexact",
+	arguments := append(c.input(0), "-map", "0:V:0", "-c:v", "copy", "-map_metadata", "-1", "-fflags", "+bitexact",
 		"-movflags", "+faststart", "-f", "mp4", "-y", toWrite)
-	said := &words{times: make(chan int64, 1)}
+	said := &words{come: make(chan moment, 1)}
 	child, err := launch(ctx, c.options.FFmpeg, arguments, said, []*os.File{c.file, file}, bounds, lookedFrames)
 	if err != nil {
 		return nil, err
@@ -113,7 +113,7 @@ const firstFrames = 64
 
 // inOrder is an error where frames are shown in another order than they are coded in.
 func (c *Clip) inOrder(ctx context.Context) error {
-	arguments := append(c.input(0), "-map", "0:v:0", "-vf", "showinfo@decoded=checksum=0", "-frames:v", fmt.Sprint(firstFrames), "-f", "null", "pipe:1")
+	arguments := append(c.input(0), "-map", "0:V:0", "-vf", "showinfo@decoded=checksum=0", "-frames:v", fmt.Sprint(firstFrames), "-f", "null", "pipe:1")
 	child, err := c.child(ctx, arguments, 0, firstFrames)
 	if err != nil {
 		return err

@@ -37,7 +37,12 @@ type Signal struct {
 
 	FFmpeg string // "": ffmpeg
 	Bounds pixeldata.Bounds
+
+	high bool // it is known to be of high definition and to say no colour matrix, which is BT.709
 }
+
+// errHigh ends a connection of which that is seen.
+var errHigh = errors.New("its colours are read anew")
 
 // Shot is a frame of a signal. The picture is whoever's it is given to.
 type Shot struct {
@@ -148,6 +153,10 @@ func (s Signal) Watch(ctx context.Context, take func(Shot)) error {
 		switch {
 		case ctx.Err() != nil:
 			return nil
+		case errors.Is(err, errHigh):
+			s.high = true
+			connection--
+			continue
 		case s.Ends(), errors.Is(err, pixeldata.ErrNoDecoder):
 			return err
 		case number > before:
@@ -189,14 +198,23 @@ func (s Signal) connection(ctx context.Context, take func(Shot)) error {
 		}
 		shot.At = time.Now()
 		watchdog.Reset(stall)
-		var at int64
-		if at, err = said.next(ctx); err != nil {
+		var m moment
+		if m, err = said.next(ctx); err != nil {
+			break
+		}
+		if m.size != shot.Rect.Size() { // its picture is cut to the size of those before
+			err = fmt.Errorf("%w: its pictures have another size now, %d x %d", ErrSource, m.size.X, m.size.Y)
 			break
 		}
 		if frames++; frames == 1 {
-			first = at
+			first = m.at
+			// Who sends by itself might not come again.
+			if matrix, _ := said.colours(); matrix == "" && shot.Rect.Dy() >= highRows && !s.high && !s.Listen {
+				err = errHigh
+				break
+			}
 		}
-		shot.Time = time.Duration(at-first) * time.Microsecond
+		shot.Time = time.Duration(m.at-first) * time.Microsecond
 		take(shot)
 	}
 	cancelled := ctx.Err() != nil
@@ -215,7 +233,7 @@ func (s Signal) connection(ctx context.Context, take func(Shot)) error {
 		return err
 	case pixeldata.Ended(waited, s.bounds(), hours) != nil:
 		return pixeldata.Ended(waited, s.bounds(), hours)
-	case said.foreign():
+	case frames == 0 && said.foreign():
 		return fmt.Errorf("%w: it is coded in another way than %s", ErrSource, strings.Join(signalCodecs, ", "))
 	case waited != nil, frames == 0:
 		return fmt.Errorf("%w: %s", ErrSource, s.why(said))
@@ -293,7 +311,7 @@ func (s Signal) start(ctx context.Context) (*child, error) {
 			return nil, fmt.Errorf("%w: there is no device %s: plug it in, and see /dev/video*", ErrSource, s.Name)
 		}
 	}
-	return launch(ctx, s.FFmpeg, s.arguments(), &words{times: make(chan int64, ahead)}, files, s.bounds(), hours)
+	return launch(ctx, s.FFmpeg, s.arguments(), &words{come: make(chan moment, ahead)}, files, s.bounds(), hours)
 }
 
 // list is a pipe with a list that names the address of RTSP and how it is asked: what stands among a child's arguments, whoever may list
@@ -332,5 +350,5 @@ func (s Signal) arguments() []string {
 	default:
 		args = append(args, "-protocol_whitelist", "file", "-format_whitelist", signalFormats, "-re", "-i", input)
 	}
-	return append(args, "-map", "0:v:0", "-vf", "settb=1/1000000,"+named, "-vsync", "passthrough", "-f", "image2pipe", "-c:v", "ppm", "-pix_fmt", "rgb24", "pipe:1")
+	return append(args, "-map", "0:V:0", "-vf", "settb=1/1000000,"+named+index{high: s.high}.colours(), "-vsync", "passthrough", "-f", "image2pipe", "-c:v", "ppm", "-pix_fmt", "rgb24", "pipe:1")
 }

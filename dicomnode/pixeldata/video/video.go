@@ -284,8 +284,12 @@ func (c *Clip) decode(ctx context.Context, numbers []int, yield func(pixeldata.F
 			break
 		}
 		var n int
-		if n, bad = c.numberOf(ctx, child.said, left); bad != nil {
+		var size image.Point
+		if n, size, bad = c.numberOf(ctx, child.said, left); bad != nil {
 			break
+		}
+		if size != image.Pt(c.index.columns, c.index.rows) {
+			continue // its picture is cut to the size of another: it is none
 		}
 		if !lost(n) {
 			cancel()
@@ -331,12 +335,13 @@ func (c *Clip) work(numbers []int) int {
 }
 
 // numberOf is the number of the frame that came: of which the child has said the time, or how many came before.
-func (c *Clip) numberOf(ctx context.Context, said *words, left []int) (int, error) {
-	at, err := said.next(ctx)
+func (c *Clip) numberOf(ctx context.Context, said *words, left []int) (n int, size image.Point, err error) {
+	m, err := said.next(ctx)
 	if err != nil || !c.index.timed {
-		return left[0], err
+		return left[0], m.size, err
 	}
-	return c.at(at)
+	n, err = c.at(m.at)
+	return n, m.size, err
 }
 
 // at is the number of the frame that is shown at a time.
@@ -361,6 +366,9 @@ func (c *Clip) input(from float64) []string {
 	}
 	if c.index.codec != "" {
 		args = append(args, "-c:v", c.index.codec)
+	}
+	if c.index.demuxer == "nut" { // its stream says no more with which pictures decoding may begin
+		args = append(args, "-flags", "+output_corrupt")
 	}
 	if from > 0 {
 		args = append(args, "-noaccurate_seek", "-seek_timestamp", "1", "-ss", strconv.FormatFloat(from, 'f', 6, 64))
@@ -393,10 +401,8 @@ func (c *Clip) arguments(numbers []int) []string {
 		}
 	}
 	filters := counted + "select='" + among(variable, values) + "'," + named
-	if c.index.high {
-		filters += ",scale=in_color_matrix=bt709"
-	}
-	return append(c.input(from), "-map", "0:v:0", "-vf", filters, "-vsync", "passthrough", "-frames:v", strconv.Itoa(len(numbers)),
+	filters += c.index.colours()
+	return append(c.input(from), "-map", "0:V:0", "-vf", filters, "-vsync", "passthrough", "-frames:v", strconv.Itoa(len(numbers)),
 		"-f", "image2pipe", "-c:v", "ppm", "-pix_fmt", "rgb24", "pipe:1")
 }
 
@@ -453,7 +459,7 @@ func (b *bounded) Write(p []byte) (int, error) {
 // than so much, 0..1, as ffmpeg's select filter has it. All frames are decoded for it.
 func (c *Clip) Scenes(ctx context.Context, difference float64) ([]int, error) {
 	filters := fmt.Sprintf(counted+"scale=160:-2:flags=fast_bilinear,select='eq(n,0)+gt(scene,%f)',"+named, difference)
-	arguments := append(c.input(0), "-map", "0:v:0", "-vf", filters, "-vsync", "passthrough", "-f", "null", "pipe:1")
+	arguments := append(c.input(0), "-map", "0:V:0", "-vf", filters, "-vsync", "passthrough", "-f", "null", "pipe:1")
 	if !c.index.timed {
 		return nil, fmt.Errorf("%w: frames of a video without times are not found by scene; choose another way to select", pixeldata.ErrUnsupported)
 	}
@@ -472,9 +478,9 @@ func (c *Clip) Scenes(ctx context.Context, difference float64) ([]int, error) {
 		return nil, fmt.Errorf("%w: scenes are not found: %s", pixeldata.ErrCorrupt, child.said.why())
 	}
 	var numbers []int
-	for len(child.said.times) > 0 {
-		at := <-child.said.times
-		if n, err := c.at(at); err == nil && n <= c.count {
+	for len(child.said.come) > 0 {
+		m := <-child.said.come
+		if n, err := c.at(m.at); err == nil && n <= c.count {
 			numbers = append(numbers, n)
 		}
 	}

@@ -2,6 +2,7 @@ package video
 
 import (
 	"bytes"
+	"image"
 	"regexp"
 	"strconv"
 	"strings"
@@ -10,8 +11,8 @@ import (
 
 // words is what a child says on its standard error: a line at a time, of which what counts is kept.
 type words struct {
-	times    chan int64 // of frames that come, in their order; closed never
-	progress func()     // called of each frame that is decoded, whether it comes or not; may be nil
+	come     chan moment // of frames that come, in their order; closed never
+	progress func()      // called of each frame that is decoded, whether it comes or not; may be nil
 
 	line   []byte
 	stream string // what it says the video is
@@ -19,6 +20,12 @@ type words struct {
 	first  string // the first error
 
 	bidirectional bool // there are frames among those decoded that refer to later ones
+}
+
+// moment is a frame that comes.
+type moment struct {
+	at   int64       // when it is shown
+	size image.Point // as it was coded: its picture may have been cut to that of the first
 }
 
 const maxLine = 4 << 10
@@ -39,7 +46,7 @@ func (w *words) Write(p []byte) (int, error) {
 }
 
 var (
-	shown  = regexp.MustCompile(`showinfo@come .* n: *(\d+) pts: *(-?\d+|NOPTS) `)
+	shown  = regexp.MustCompile(`showinfo@come .* n: *(\d+) pts: *(-?\d+|NOPTS) .* s:(\d+)x(\d+) `)
 	stream = regexp.MustCompile(`Stream #0:\d+.*: Video: (.*)`)
 )
 
@@ -56,8 +63,10 @@ func (w *words) said(line string) {
 		if err != nil {
 			at = noTime
 		}
+		columns, _ := strconv.Atoi(of[3])
+		rows, _ := strconv.Atoi(of[4])
 		select {
-		case w.times <- at:
+		case w.come <- moment{at, image.Pt(columns, rows)}:
 		default: // more than were asked for
 		}
 		return
