@@ -37,6 +37,11 @@ func load[T interface{ Validate() error }](path string, defaults T) (c T, err er
 	if err != nil {
 		return c, fmt.Errorf("configs: %w", err)
 	}
+	return loaded(path, text, defaults)
+}
+
+// loaded is load of the text that stands in the file at path.
+func loaded[T interface{ Validate() error }](path string, text []byte, defaults T) (T, error) {
 	read, err := parse(text, os.Environ(), defaults)
 	if err != nil && path != "" {
 		return read, fmt.Errorf("configs: %s: %w", path, err)

@@ -42,17 +42,24 @@ const (
 // are in files that the configuration names; a password that somebody wrote into an address is left out, and so are hashes of passcodes. The error is Load's: what
 // could be read is returned with it.
 func Settings(path string) ([]Setting, error) {
-	c, err := Load(path)
-	text, readErr := readFile(path)
-	if readErr != nil {
-		return nil, err
+	_, all, err := Read(path)
+	return all, err
+}
+
+// Read is Load and Settings of one look at the file.
+func Read(path string) (Config, []Setting, error) {
+	text, err := readFile(path)
+	if err != nil {
+		return Config{}, nil, fmt.Errorf("configs: %w", err)
 	}
+	c, err := loaded(path, text, Default())
 	inFile := koanf.New(".")
-	if text, readErr = readable(text); readErr == nil {
+	text, readErr := readable(text)
+	if readErr == nil {
 		readErr = inFile.Load(rawbytes.Provider(text), yaml.Parser())
 	}
 	if readErr != nil {
-		return nil, err
+		return c, nil, err
 	}
 	env, _ := environment(os.Environ(), reflect.TypeFor[Config]()) // Load has named the faults
 	var all []Setting
@@ -66,7 +73,7 @@ func Settings(path string) ([]Setting, error) {
 		}
 		all = append(all, s)
 	})
-	return all, err
+	return c, all, err
 }
 
 // settings calls do with every leaf and list below key.

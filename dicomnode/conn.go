@@ -42,8 +42,9 @@ type conn struct {
 	lost       bool          // what still comes is not read as PDUs
 	stray      uint8         // presentation context on which a data set may come that is no part of a message; 0: none
 
-	host  netip.Addr
-	crowd *crowd // of a server's connection that has no association and is not our own; under the server's mu
+	host   netip.Addr
+	policy *policy // of a server's connection: the one that it began under
+	crowd  *crowd  // of a server's connection that has no association and is not our own; under the server's mu
 
 	writing sync.Mutex // a message is written whole
 

@@ -40,16 +40,17 @@ func (w *crowd) leave(host netip.Addr) {
 }
 
 // listed reports whether a peer may call from the address.
-func (s *Server) listed(host netip.Addr) bool {
-	return slices.ContainsFunc(s.Peers, func(p Peer) bool { return p.from(host) })
+func (is *policy) listed(host netip.Addr) bool {
+	return slices.ContainsFunc(is.Peers, func(p Peer) bool { return p.from(host) })
 }
 
 // gather counts c among those without an association if there is room. Strangers take no place of listed hosts, and
 // one listed host leaves room for others. The caller holds mu.
 func (s *Server) gather(c *conn) bool {
-	all, perHost := 2*s.MaxAssociations+16, s.MaxAssociations/2+16
+	is := c.policy
+	all, perHost := 2*is.MaxAssociations+16, is.MaxAssociations/2+16
 	c.crowd = &s.waiting
-	if !s.listed(c.host) {
+	if !is.listed(c.host) {
 		all, perHost, c.crowd = maxStrangers, maxStrangersPerHost, &s.strangers
 	}
 	if c.crowd.all >= all || c.crowd.perHost[c.host] >= perHost {

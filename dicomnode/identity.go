@@ -92,7 +92,7 @@ func (s *Server) identify(peer Peer, a *association, rq *pdu.UserIdentity) *Reje
 		Identity:  Identity{IdentityType(rq.Type), rq.Primary, rq.Secondary, rq.ResponseRequested},
 		CallingAE: a.callingAE, Host: a.host,
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), s.ARTIM)
+	ctx, cancel := context.WithTimeout(context.Background(), a.policy.ARTIM)
 	defer cancel()
 	user, err := policy.Verify(ctx, presented)
 	a.user = user

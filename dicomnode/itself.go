@@ -132,7 +132,7 @@ func (s *Server) serveItself(ctx context.Context, c *conn) {
 	if err != nil {
 		return
 	}
-	a := &association{link: &link{conn: c, services: s.services, responseTimeout: s.IdleTimeout, log: slog.New(slog.DiscardHandler)}}
+	a := &association{link: &link{conn: c, services: c.policy.services, responseTimeout: c.policy.IdleTimeout, log: slog.New(slog.DiscardHandler)}}
 	if err = s.accept(a, rq); err == nil {
 		err = s.messages(ctx, a)
 	}

@@ -46,7 +46,7 @@ func (s *Server) associate(c *conn) (*association, error) {
 	}
 	a := &association{began: time.Now(), link: &link{
 		conn: c, callingAE: dicom.AETitle(rq.CallingAE), calledAE: dicom.AETitle(rq.CalledAE), remote: c.RemoteAddr().String(),
-		services: s.services, responseTimeout: s.IdleTimeout, log: s.log(), stored: s.Observe.Stored,
+		services: c.policy.services, responseTimeout: c.policy.IdleTimeout, log: s.log(), stored: s.Observe.Stored,
 	}}
 	a.number = s.asked.Add(1)
 	if s.Observe.Association != nil {
@@ -123,12 +123,13 @@ func (s *Server) admit(a *association, rq *pdu.AssociateRQ) *RejectError {
 		a.refused = "the called AE title is not ours"
 		return unknownCalled
 	}
-	peer, ok := s.peer(a.callingAE, a.host)
+	is := a.policy
+	peer, ok := is.peer(a.callingAE, a.host)
 	if !ok {
 		a.refused = hintNeither // or a part of it is listed, which hint finds out
 		return unknownCaller
 	}
-	if a.refused = s.clear(peer, a); a.refused != "" {
+	if a.refused = is.clear(peer, a); a.refused != "" {
 		return unknownCaller
 	}
 	if err := s.identify(peer, a, rq.User.UserIdentityRQ); err != nil {
@@ -146,11 +147,11 @@ func (s *Server) admit(a *association, rq *pdu.AssociateRQ) *RejectError {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	room := s.MaxAssociations
+	room := is.MaxAssociations
 	if peer.anyTitle() || s.perPeer[a.slot] > 0 {
-		room -= s.kept()
+		room -= s.kept(is)
 	}
-	if s.listeners.Closed() || s.active >= room || s.perPeer[a.slot] >= s.MaxPerPeer {
+	if s.listeners.Closed() || s.active >= room || s.perPeer[a.slot] >= is.MaxPerPeer {
 		return overLimit
 	}
 	s.active++
@@ -162,14 +163,14 @@ func (s *Server) admit(a *association, rq *pdu.AssociateRQ) *RejectError {
 
 // kept is how many places are left for listed titles that have no association: one for each, half of all at most. The
 // caller holds mu.
-func (s *Server) kept() int {
+func (s *Server) kept(is *policy) int {
 	titles := map[dicom.AETitle]bool{}
-	for _, p := range s.Peers {
+	for _, p := range is.Peers {
 		if !p.anyTitle() && s.perPeer[titleSlot(p.AETitle)] == 0 {
 			titles[p.AETitle] = true
 		}
 	}
-	return min(len(titles), s.MaxAssociations/2)
+	return min(len(titles), is.MaxAssociations/2)
 }
 
 func titleSlot(title dicom.AETitle) string { return "ae " + string(title) }
@@ -192,8 +193,8 @@ func (s *Server) hint(err *RejectError, a *association) []any {
 		return []any{"hint", a.refused}
 	}
 	who := Stranger{
-		CallingAE: a.callingAE, Host: a.host, Address: s.listed(a.host),
-		Title: slices.ContainsFunc(s.Peers, func(p Peer) bool { return p.AETitle == a.callingAE }),
+		CallingAE: a.callingAE, Host: a.host, Address: a.policy.listed(a.host),
+		Title: slices.ContainsFunc(a.policy.Peers, func(p Peer) bool { return p.AETitle == a.callingAE }),
 	}
 	if s.Observe.Unknown != nil {
 		s.Observe.Unknown(who)
@@ -215,10 +216,10 @@ func (s *Server) refuse(r Refusal) {
 }
 
 // clear says why a peer may not come as it does: without TLS, or with a certificate of another name. Empty: it may.
-func (s *Server) clear(peer Peer, a *association) string {
+func (is *policy) clear(peer Peer, a *association) string {
 	secured, ok := a.Conn.(*tls.Conn)
 	switch {
-	case !ok && s.RequireTLS && !peer.Clear:
+	case !ok && is.RequireTLS && !peer.Clear:
 		return "the peer is to come by TLS, and came in clear"
 	case !ok || len(peer.Names) == 0:
 		return ""
@@ -254,12 +255,12 @@ func (p Peer) from(host netip.Addr) bool {
 }
 
 // peer finds who may call from addr under the title; an entry with the title itself goes first.
-func (s *Server) peer(title dicom.AETitle, addr netip.Addr) (Peer, bool) {
+func (is *policy) peer(title dicom.AETitle, addr netip.Addr) (Peer, bool) {
 	if !title.Valid() {
 		return Peer{}, false
 	}
 	for _, byTitle := range []bool{true, false} {
-		for _, p := range s.Peers {
+		for _, p := range is.Peers {
 			named := byTitle && p.AETitle == title || !byTitle && p.anyTitle()
 			if named && p.from(addr) {
 				return p, true
@@ -274,10 +275,10 @@ func (s *Server) accept(a *association, rq *pdu.AssociateRQ) error {
 	if err := a.sendUpTo(rq.User.MaximumLength, DefaultMaxPDULength); err != nil {
 		return err
 	}
-	supported := append(slices.Clone(s.Contexts), VerificationContexts()...)
+	supported := append(slices.Clone(a.policy.Contexts), VerificationContexts()...)
 	ac := &pdu.AssociateAC{
 		ProtocolVersion: pdu.ProtocolVersion, CalledAE: rq.CalledAE, CallingAE: rq.CallingAE,
-		ApplicationContext: pdu.ApplicationContext, User: s.userInformation(&rq.User, supported),
+		ApplicationContext: pdu.ApplicationContext, User: a.policy.userInformation(&rq.User, supported),
 	}
 	ac.User.UserIdentityAC = a.confirmed
 	var contexts []PresentationContext
@@ -299,7 +300,7 @@ func (s *Server) accept(a *association, rq *pdu.AssociateRQ) error {
 		told[i].AbstractSyntax = loggable(told[i].AbstractSyntax) // of a stranger it may be any text, of any length
 	}
 	s.tell(a, AssociationEvent{Contexts: told})
-	a.receiveUpTo(s.MaxPDULength)
+	a.receiveUpTo(a.policy.MaxPDULength)
 	return a.send(ac)
 }
 
@@ -314,9 +315,9 @@ func agreed(pc PresentationContext) dicom.UID {
 
 // userInformation answers the negotiation items: of the roles proposed those that are supported (PS3.7 D.3.3.4), one
 // operation at a time (PS3.7 D.3.3.3).
-func (s *Server) userInformation(rq *pdu.UserInformation, supported []PresentationContext) pdu.UserInformation {
+func (is *policy) userInformation(rq *pdu.UserInformation, supported []PresentationContext) pdu.UserInformation {
 	u := pdu.UserInformation{
-		MaximumLength:             s.MaxPDULength,
+		MaximumLength:             is.MaxPDULength,
 		ImplementationClassUID:    string(dicom.ImplementationClassUID),
 		ImplementationVersionName: dicom.ImplementationVersionName,
 	}

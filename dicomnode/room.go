@@ -9,11 +9,11 @@ import (
 func (s *Server) Room() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch {
-	case !s.listeners.Open():
+	if !s.listeners.Open() {
 		return errors.New("nobody listens for associations")
-	case s.active >= s.MaxAssociations:
-		return fmt.Errorf("all %d associations are taken: see who holds them, or raise dicom.max_associations", s.MaxAssociations)
+	}
+	if most := s.policy.Load().MaxAssociations; s.active >= most {
+		return fmt.Errorf("all %d associations are taken: see who holds them, or raise dicom.max_associations", most)
 	}
 	return nil
 }

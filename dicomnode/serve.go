@@ -50,7 +50,7 @@ func (s *Server) serve(ctx context.Context, c *conn) {
 // messages answers requests until the association ends, which is always an error.
 func (s *Server) messages(ctx context.Context, a *association) error {
 	for {
-		if err := a.serveNext(ctx, s.IdleTimeout); err != nil {
+		if err := a.serveNext(ctx, a.policy.IdleTimeout); err != nil {
 			return err
 		}
 	}

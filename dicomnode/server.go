@@ -77,7 +77,7 @@ const (
 )
 
 // Server takes associations and serves what is asked on them: Verification itself, storage through Handler, anything
-// else through a Service. Its fields are set before Serve.
+// else through a Service. Its fields are set before Serve; what is in a [Policy] may be set anew by Change while it serves.
 type Server struct {
 	AETitle  dicom.AETitle         // what peers must call
 	Contexts []PresentationContext // accepted besides Verification; ID and Result mean nothing
@@ -104,7 +104,7 @@ type Server struct {
 	Log     *slog.Logger // slog.Default by default; gets UIDs and AE titles, never contents
 	Observe Observer
 
-	services map[dicom.UID]Service // of every context
+	policy atomic.Pointer[policy] // in force
 
 	listeners accept.Listeners
 
@@ -150,45 +150,17 @@ func (s *Server) prepare() error {
 	if s.conns != nil {
 		return nil
 	}
-	switch {
-	case !s.AETitle.Valid():
+	if !s.AETitle.Valid() {
 		return fmt.Errorf("dicomnode: AE title %q: %s", s.AETitle, dicom.AETitleRule)
-	case !saneMaxPDULength(s.MaxPDULength):
-		return errMaxPDULength
 	}
-	if err := s.prepareServices(); err != nil {
+	if err := s.Change(Policy{
+		Contexts: s.Contexts, Peers: s.Peers, RequireTLS: s.RequireTLS, MaxAssociations: s.MaxAssociations, MaxPerPeer: s.MaxPerPeer,
+		MaxPDULength: s.MaxPDULength, ARTIM: s.ARTIM, IdleTimeout: s.IdleTimeout, PDUTimeout: s.PDUTimeout,
+	}); err != nil {
 		return err
 	}
-	s.MaxPDULength = orDefault(s.MaxPDULength, DefaultMaxPDULength)
-	s.MaxAssociations = orDefault(s.MaxAssociations, 64)
-	s.MaxPerPeer = orDefault(s.MaxPerPeer, 16)
-	s.ARTIM = orDefault(s.ARTIM, 10*time.Second)
-	s.IdleTimeout = orDefault(s.IdleTimeout, time.Minute)
-	s.PDUTimeout = orDefault(s.PDUTimeout, time.Minute)
 	s.conns = make(map[*conn]context.CancelFunc)
 	s.perPeer = make(map[string]int)
-	return nil
-}
-
-// prepareServices finds a service for every context.
-func (s *Server) prepareServices() error {
-	s.services = map[dicom.UID]Service{dicom.Verification: ServiceFunc(verification)}
-	for _, pc := range s.Contexts {
-		service, ok := s.Services[pc.AbstractSyntax]
-		switch {
-		case ok:
-			s.services[pc.AbstractSyntax] = service
-		case s.Handler == nil && pc.AbstractSyntax != dicom.Verification:
-			return fmt.Errorf("dicomnode: server without a service for %s, and without a handler to store it", pc.AbstractSyntax)
-		case pc.AbstractSyntax != dicom.Verification:
-			s.services[pc.AbstractSyntax] = Storage{s.Handler}
-		}
-	}
-	for uid := range s.Services {
-		if s.services[uid] == nil {
-			return fmt.Errorf("dicomnode: server with a service for %s, but without a presentation context", uid)
-		}
-	}
 	return nil
 }
 
@@ -216,14 +188,16 @@ func (s *Server) log() *slog.Logger {
 func (s *Server) start(nc net.Conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c := newConn(nc, s.ARTIM, s.PDUTimeout)
+	is := s.policy.Load()
+	c := newConn(nc, is.ARTIM, is.PDUTimeout)
+	c.policy = is
 	c.host = accept.Host(nc)
 	itself := s.isItself(nc)
 	if s.listeners.Closed() || !itself && !s.gather(c) {
 		return false
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	c.r.MaxDataLength = s.MaxPDULength
+	c.r.MaxDataLength = is.MaxPDULength
 	s.conns[c] = cancel
 	s.wg.Go(func() {
 		defer s.forget(c)

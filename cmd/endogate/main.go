@@ -55,6 +55,7 @@ type cli struct {
 	Find         findCmd         `cmd:"" help:"Find studies by UID, accession number, Patient ID or name."`
 	Associations associationsCmd `cmd:"" help:"Look at what peers ask of a running gateway: what was negotiated, sent and answered."`
 	Settings     settingsCmd     `cmd:"" help:"Print the configuration, and where each value is from."`
+	Reload       reloadCmd       `cmd:"" help:"Have a running gateway read its configuration again."`
 	Route        routeCmd        `cmd:"" help:"Try the routes of the configuration."`
 }
 

@@ -40,6 +40,74 @@ func (r running) ask(ctx context.Context, c *cli, method, path string, into any)
 	return askGateway(ctx, cfg, r.To, method, path, nil, into)
 }
 
+// follow asks for a task until it has ended, into what has it as task. An interrupt ends it. What it counts is told as it gets on.
+func (r running) follow(ctx context.Context, c *cli, tty console, id, counted string, task *admin.Task, into any) error {
+	path := "/api/v1/tasks/" + id
+	for cancelled := false; task.State == admin.TaskRunning; {
+		select {
+		case <-ctx.Done():
+			if !cancelled {
+				cancelled, ctx = true, context.WithoutCancel(ctx)
+				if err := r.ask(ctx, c, http.MethodPost, path+"/cancel", into); err != nil {
+					return err
+				}
+			}
+		case <-time.After(time.Second):
+			if task.Of > 0 {
+				fmt.Fprintf(tty.err, "%d of %d %s\n", task.Done, task.Of, counted)
+			}
+		}
+		if err := r.get(ctx, c, path, into); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+type reloadCmd struct {
+	running
+	DryRun bool `help:"Only say what would change."`
+}
+
+// Run has a running gateway read its configuration again, and says what changed and what needs a restart.
+func (r *reloadCmd) Run(ctx context.Context, c *cli, tty console) error {
+	if r.DryRun {
+		var would admin.Reload
+		if err := r.ask(ctx, c, http.MethodPost, "/api/v1/configuration/reload?dry_run=true", &would); err != nil {
+			return err
+		}
+		return printChanges(tty.out, would, "would change at once")
+	}
+	var task struct {
+		admin.Task
+		Result admin.Reload `json:"result"`
+	}
+	if err := r.ask(ctx, c, http.MethodPost, "/api/v1/configuration/reload", &task); err != nil {
+		return err
+	}
+	if err := r.follow(ctx, c, tty, task.ID, "", &task.Task, &task); err != nil {
+		return err
+	}
+	if task.State != admin.TaskDone {
+		return fmt.Errorf("reload: %s: %s", task.State, task.Reason)
+	}
+	return printChanges(tty.out, task.Result, "changed")
+}
+
+func printChanges(out io.Writer, r admin.Reload, at string) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	for _, c := range r.Applied {
+		fmt.Fprintf(w, "%s\t%s\t%s: it was %s\n", c.Key, oneLine(c.Value), at, oneLine(c.Was))
+	}
+	for _, c := range r.Restart {
+		fmt.Fprintf(w, "%s\t%s\tneeds a restart: %s\n", c.Key, oneLine(c.Value), c.Restart)
+	}
+	if len(r.Applied)+len(r.Restart) == 0 {
+		fmt.Fprintln(w, "every key is as it was; what files and bundles it names are read anew")
+	}
+	return w.Flush()
+}
+
 type statusCmd struct{ running }
 
 // Run prints how a running gateway fares. It fails where one does not accept work.
@@ -246,22 +314,8 @@ func (m *modelCompare) Run(ctx context.Context, c *cli, tty console) error {
 	if err := m.ask(ctx, c, http.MethodPost, "/api/v1/compare?"+query.Encode(), &task); err != nil {
 		return err
 	}
-	path := "/api/v1/tasks/" + task.ID
-	for cancelled := false; task.State == admin.TaskRunning; {
-		select {
-		case <-ctx.Done():
-			if !cancelled {
-				cancelled, ctx = true, context.WithoutCancel(ctx)
-				if err := m.ask(ctx, c, http.MethodPost, path+"/cancel", &task); err != nil {
-					return err
-				}
-			}
-		case <-time.After(time.Second):
-			fmt.Fprintf(tty.err, "%d of %d frames\n", task.Done, task.Of)
-		}
-		if err := m.get(ctx, c, path, &task); err != nil {
-			return err
-		}
+	if err := m.follow(ctx, c, tty, task.ID, "frames", &task.Task, &task); err != nil {
+		return err
 	}
 	r := task.Result
 	fmt.Fprintf(tty.out, "%d frames, %d that one of them could not see\n", r.Frames, r.Skipped)

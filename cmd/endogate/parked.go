@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"text/tabwriter"
 	"time"
@@ -23,6 +25,66 @@ type parkedCmd struct {
 	List    parkedList    `cmd:"" help:"Print work that waits for a person."`
 	Retry   parkedRetry   `cmd:"" help:"Put parked work back in its queue: one item, or all that matches."`
 	Discard parkedDiscard `cmd:"" help:"Give parked work up for good: one item, or all that matches."`
+	Release parkedRelease `cmd:"" help:"Let held results go as they are, on a running gateway: of one study, or all that match."`
+}
+
+type parkedRelease struct {
+	running
+	Study    string `help:"Study Instance UID." placeholder:"UID"`
+	Mismatch string `help:"Those that are held for this alone: patients, patient, birth_date, name, sex, accession, study, contested or cut." placeholder:"WHAT"`
+	All      bool   `help:"All that are held."`
+	Reason   string `help:"Why they may go; it is kept with each study." placeholder:"TEXT"`
+	By       string `help:"Who decides." placeholder:"NAME"`
+	DryRun   bool   `help:"Say how many match and why they are held, and do nothing."`
+}
+
+// Run lets held results go, after a reason was given. An interrupt ends it, and prints how far it came.
+func (p *parkedRelease) Run(ctx context.Context, c *cli, tty console) error {
+	switch {
+	case p.Study+p.Mismatch == "" && !p.All:
+		return usageError("parked release: say which: --study, --mismatch, or --all")
+	case !p.DryRun && (p.Reason == "" || p.By == ""):
+		return usageError("parked release: give --reason and --by: both are kept with each study; --dry-run says first how many there are")
+	}
+	cfg, err := c.load()
+	if err != nil {
+		return err
+	}
+	query := url.Values{"dry_run": {strconv.FormatBool(p.DryRun)}, "task": {strconv.FormatBool(!p.DryRun)}}
+	for key, value := range map[string]string{"study_uid": p.Study, "mismatch": p.Mismatch} {
+		if value != "" {
+			query.Set(key, value)
+		}
+	}
+	path := "/api/v1/parked/release?" + query.Encode()
+	var done admin.BulkResult
+	if p.DryRun {
+		if err := askGateway(ctx, cfg, p.To, http.MethodPost, path, nil, &done); err != nil {
+			return err
+		}
+	} else {
+		var task struct {
+			admin.Task
+			Result admin.BulkResult `json:"result"`
+		}
+		if err := askGateway(ctx, cfg, p.To, http.MethodPost, path, map[string]string{"reason": p.Reason, "author": p.By}, &task); err != nil {
+			return err
+		}
+		if err := p.follow(ctx, c, tty, task.ID, "studies", &task.Task, &task); err != nil {
+			return err
+		}
+		if done = task.Result; task.State == admin.TaskFailed {
+			return fmt.Errorf("parked release: %s; %s", task.Reason, done.Words(admin.ActionRelease))
+		}
+	}
+	for _, reason := range slices.Sorted(maps.Keys(done.Reasons)) {
+		fmt.Fprintf(tty.out, "%d held: %s\n", done.Reasons[reason], oneLine(reason))
+	}
+	fmt.Fprintln(tty.out, done.Words(admin.ActionRelease))
+	if done.Matched == 0 {
+		return errors.New("parked release: nothing that is held matches; endogate parked list --kind gate shows what is")
+	}
+	return nil
 }
 
 type parkedRetry struct{ parkedAction }

@@ -23,6 +23,10 @@ func (serveCmd) Run(ctx context.Context, c *cli, tty console) error {
 	outlive()
 	release := build()
 	release.Config = c.Config
+	again := make(chan os.Signal, 1) // one that comes while another is gone through with asks for one more
+	signal.Notify(again, syscall.SIGHUP)
+	defer signal.Stop(again)
+	release.Reload = again
 	return configs.Locate(c.Config, gateway.Run(ctx, cfg, release, newLogger(tty.err, cfg.Log)))
 }
 

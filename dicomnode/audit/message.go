@@ -49,6 +49,7 @@ var (
 	UserSecurityAttributes = dcm("110137", "User Security Attributes Changed")
 	ObjectSecurity         = dcm("110138", "Object Security Attributes Changed")
 	NetworkConfiguration   = dcm("110128", "Network Configuration")
+	SoftwareConfiguration  = dcm("110131", "Software Configuration")
 )
 
 // Roles of participants (PS3.16 CID 402).

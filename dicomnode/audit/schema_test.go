@@ -50,7 +50,7 @@ func TestMessage_schema(t *testing.T) {
 		Refusal{AETitle: odd, User: odd, Host: host, Why: odd}.event(3), Refusal{Why: "x"}.event(1),
 	}
 	for _, id := range []Code{ApplicationActivity, LogUsed, BeginTransferring, InstancesAccessed, InstancesTransferred, Export, OrderRecord, PatientRecord, ProcedureRecord, Query, SecurityAlert, UserAuthentication} {
-		for _, kind := range []Code{{}, ApplicationStart, ApplicationStop, Login, Logout, NodeAuthentication, EmergencyOverride, UseOfRestricted, UserSecurityAttributes, ObjectSecurity, NetworkConfiguration} {
+		for _, kind := range []Code{{}, ApplicationStart, ApplicationStop, Login, Logout, NodeAuthentication, EmergencyOverride, UseOfRestricted, UserSecurityAttributes, ObjectSecurity, NetworkConfiguration, SoftwareConfiguration} {
 			for i, outcome := range []Outcome{"", Success, Minor, Serious, Major} {
 				e := Event{ID: id, Type: kind, Outcome: outcome, Action: []Action{Create, Read, Update, Delete, Execute}[i], Why: odd}
 				e.Participants = []Participant{{ID: odd, Requested: true, Address: host}, {ID: "endogate", Role: Application}}

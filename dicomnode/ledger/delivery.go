@@ -306,7 +306,7 @@ func (l *Ledger) Park(ctx context.Context, id int64, answer Answer, reason strin
 }
 
 // Unpark puts a parked delivery back, due at once, with its attempts counted anew. One that is on its way
-// stays as it is; one that has ended is ErrState. It returns where the delivery goes.
+// stays as it is; one that has ended, or that is for a destination that is not configured, is ErrState. It returns where the delivery goes.
 func (l *Ledger) Unpark(ctx context.Context, id int64, at time.Time) (destination string, err error) {
 	err = l.stepDelivery(ctx, id, "unpark", &action{Name: "unpark", At: at}, func(t *tx, d deliveryRow) error {
 		destination = d.destination
@@ -316,6 +316,9 @@ func (l *Ledger) Unpark(ctx context.Context, id int64, at time.Time) (destinatio
 		case DeliveryParked:
 		default:
 			return fmt.Errorf("%w: it is %s", ErrState, d.state)
+		}
+		if t.configured != nil && !t.configured[destination] {
+			return fmt.Errorf("%w: %s", ErrState, notConfigured(destination))
 		}
 		_, err := t.exec("UPDATE delivery SET state = 'pending', attempts = 0, behind = 0, next_at = ?1, since = ?1, asked_at = ?1, ended_at = NULL WHERE id = ?2", micros(at), id)
 		if err != nil {

@@ -163,8 +163,12 @@ func TestJournal_everyAction(t *testing.T) {
 	unrouted := receipt(9)
 	unrouted.Header.StudyInstanceUID, unrouted.Route, unrouted.Models, unrouted.Forward, unrouted.Skip = "1.8", "", nil, nil, "no route matches"
 	receive(t, l, unrouted)
-	left, err := l.LeftOut(ctx, at(9), at(0), "beyond the bounds", nil)
+	left, err := l.LeftOut(ctx, at(9), at(0), "beyond the bounds", nil, 0, 100)
 	require.NoError(t, err)
+	for i := range left {
+		require.Positive(t, left[i].After)
+		left[i].After = 0
+	}
 	require.Contains(t, left, LeftOut{Entry: "entry007", SOPInstanceUID: "1.2.3.7", Job: "entry007.demo", Model: "demo", Reason: "nothing here decodes it", Old: true})
 	require.Contains(t, left, LeftOut{Entry: "entry009", SOPInstanceUID: "1.2.3.9", Reason: "no route matches"})
 	require.Len(t, left, 2, "not what a person has discarded")
@@ -174,7 +178,7 @@ func TestJournal_everyAction(t *testing.T) {
 	unknown := unrouted
 	unknown.ID = "unknown"
 	require.ErrorIs(t, l.TakeUp(ctx, unknown), ErrNotFound)
-	left, err = l.LeftOut(ctx, at(9), at(0), "beyond the bounds", nil)
+	left, err = l.LeftOut(ctx, at(9), at(0), "beyond the bounds", nil, 0, 100)
 	require.NoError(t, err)
 	require.Len(t, left, 1)
 

@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"endogate/dicomnode/dicom"
@@ -12,6 +14,7 @@ import (
 
 // LeftOut is an instance that no model has seen because none applied or could.
 type LeftOut struct {
+	After          int64 // to ask for those behind it
 	Entry          string
 	SOPInstanceUID dicom.UID
 	Job            string // that was skipped, or parked; empty where there is none
@@ -22,19 +25,24 @@ type LeftOut struct {
 }
 
 // The first condition is that of the index instance_unanalysed, without which the planner would look at every instance of the studies.
-const leftOut = `SELECT i.entry, i.sop_instance_uid, coalesce(j.name, ''), coalesce(j.model, ''), coalesce(j.reason, i.reason), i.received_at < ?1, i.released_at IS NOT NULL
+const leftOut = `SELECT i.id, i.entry, i.sop_instance_uid, coalesce(j.name, ''), coalesce(j.model, ''), coalesce(j.reason, i.reason), i.received_at < ?1, i.released_at IS NOT NULL
 	FROM instance i LEFT JOIN job j ON j.instance = i.id AND j.state IN ('skipped', 'parked')
-	WHERE i.state IN ('failed', 'not-analysed') AND (i.state = 'not-analysed' OR instr(j.reason, ?4) > 0 OR j.model IN (SELECT value FROM json_each(?5))) AND i.study IN (SELECT id FROM study WHERE last_at >= ?2) AND coalesce(j.reason, '') <> ?3
-		AND NOT EXISTS (SELECT 1 FROM event e WHERE e.study = i.study AND e.entry = i.entry AND e.what = 'discarded') ORDER BY i.id LIMIT 10000`
+	WHERE i.id > ?6 AND i.state IN ('failed', 'not-analysed') AND (i.state = 'not-analysed' OR instr(j.reason, ?4) > 0 OR j.model IN (SELECT value FROM json_each(?5))) AND i.study IN (SELECT id FROM study WHERE last_at >= ?2) AND coalesce(j.reason, '') <> ?3
+		AND NOT EXISTS (SELECT 1 FROM event e WHERE e.study = i.study AND e.entry = i.entry AND e.what = 'discarded') ORDER BY i.id LIMIT ?7`
 
 // LeftOut returns what was not analysed, or parked for a reason that has the words failed or by one of these models, neither because its order was cancelled nor because a person has discarded it: of studies with an arrival since
-// remembered, no more than ten thousand. What came before since is old.
-func (l *Ledger) LeftOut(ctx context.Context, since, remembered time.Time, failed string, models []string) ([]LeftOut, error) {
+// remembered, so many at most, those behind after in the order in which they came: of an instance all, as long as they are fewer. None: there
+// are no more. What came before since is old.
+func (l *Ledger) LeftOut(ctx context.Context, since, remembered time.Time, failed string, models []string, after int64, limit int) ([]LeftOut, error) {
 	found, err := query(ctx, l.readDB, func(rows *sql.Rows) (o LeftOut, err error) {
-		return o, rows.Scan(&o.Entry, &o.SOPInstanceUID, &o.Job, &o.Model, &o.Reason, &o.Old, &o.Released)
-	}, leftOut, micros(since), micros(remembered), OrderWasCancelled, failed, namesText(models))
+		return o, rows.Scan(&o.After, &o.Entry, &o.SOPInstanceUID, &o.Job, &o.Model, &o.Reason, &o.Old, &o.Released)
+	}, leftOut, micros(since), micros(remembered), OrderWasCancelled, failed, namesText(models), after, limit)
 	if err != nil {
 		return nil, fmt.Errorf("ledger: left out: %w", err)
+	}
+	if len(found) == limit { // of the last instance there may be more, which come whole the next time
+		last := found[limit-1].After
+		found = slices.DeleteFunc(found, func(o LeftOut) bool { return o.After == last && o.After != found[0].After })
 	}
 	return found, nil
 }
@@ -66,20 +74,30 @@ func (l *Ledger) TakeUp(ctx context.Context, r Receipt) error {
 	return nil
 }
 
-// Models returns which version of each model the ledger was told of last, by name.
+// Models returns which version of each model the ledger was told of last, by name: also of those that there were only earlier.
 func (l *Ledger) Models(ctx context.Context) (versions map[string]string, err error) {
 	err = l.readDB.QueryRowContext(ctx, "SELECT models FROM meta").Scan(jsonColumn{&versions})
 	return versions, wrap("ledger: models", err)
 }
 
-// SetModels tells the ledger which version of each model there is.
+// SetModels tells the ledger which version of each model there is. Of others it remembers the version that there was last, and what that
+// has given up.
 func (l *Ledger) SetModels(ctx context.Context, versions map[string]string) error {
-	document, err := jsonText(versions)
-	if err != nil {
-		return err
-	}
 	return l.write(ctx, func(t *tx) error {
-		_, err := t.exec("UPDATE meta SET models = ?", document)
+		var known map[string]string
+		if err := t.row("SELECT models FROM meta", nil, jsonColumn{&known}); err != nil {
+			return err
+		}
+		all := maps.Clone(versions)
+		for name, was := range known {
+			if _, is := all[name]; !is {
+				all[name] = was
+			}
+		}
+		document, err := jsonText(all)
+		if err == nil {
+			_, err = t.exec("UPDATE meta SET models = ?", document)
+		}
 		return err
 	})
 }

@@ -38,6 +38,8 @@ type conn struct {
 	r    *Reader
 	held int // bytes, under the server's mu
 
+	policy *Policy // under which it began
+
 	began time.Time // of the message that is being read
 
 	mu       sync.Mutex
@@ -115,9 +117,9 @@ func (c *conn) handshake(ctx context.Context) error {
 // messages takes messages until the connection ends, which is always an error.
 func (c *conn) messages(ctx context.Context) error {
 	c.r = NewReader(c.rw)
-	c.r.MaxSize, c.r.progress, c.r.ending = c.s.MaxSize, c.progress, c.ending
+	c.r.MaxSize, c.r.progress, c.r.ending = c.policy.MaxSize, c.progress, c.ending
 	for {
-		if err := c.idle(c.s.IdleTimeout); err != nil {
+		if err := c.idle(c.policy.IdleTimeout); err != nil {
 			return err
 		}
 		message, err := c.r.Next()
@@ -157,7 +159,7 @@ func (c *conn) progress(n int) error {
 	if n == 0 {
 		c.busy, c.began = true, time.Now()
 	}
-	allowed := c.s.ReadTimeout + time.Duration(n/minimumRate)*time.Second
+	allowed := c.policy.ReadTimeout + time.Duration(n/minimumRate)*time.Second
 	if err := c.nc.SetReadDeadline(c.began.Add(allowed)); err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"endogate/dicomnode/accept"
@@ -50,7 +51,7 @@ const (
 )
 
 // Server takes connections and hands their messages to Handler, those of a connection one after the other. Its fields are
-// set before Serve.
+// set before Serve; what is in a [Policy] may be set anew by Change while it serves.
 type Server struct {
 	// Handler returns what a message is answered, once it is durable: nothing, one message, or two (an accept and an
 	// application acknowledgement). With an error the connection is closed without an answer, and the peer sends again.
@@ -75,6 +76,7 @@ type Server struct {
 	Log     *slog.Logger // slog.Default by default; gets addresses, never contents
 	Observe Observer
 
+	policy    atomic.Pointer[Policy] // in force, with its defaults filled in
 	listeners accept.Listeners
 
 	mu      sync.Mutex
@@ -106,18 +108,35 @@ func (s *Server) prepare() {
 	if s.conns != nil {
 		return
 	}
-	s.MaxConnections = orDefault(s.MaxConnections, 64)
-	s.MaxPerHost = orDefault(s.MaxPerHost, 16)
-	s.MaxSize = orDefault(s.MaxSize, DefaultMaxSize)
-	s.MaxHeld = max(orDefault(s.MaxHeld, 256<<20), s.MaxSize)
-	s.IdleTimeout = orDefault(s.IdleTimeout, time.Hour)
-	s.ReadTimeout = orDefault(s.ReadTimeout, time.Minute)
+	s.MaxHeld = orDefault(s.MaxHeld, 256<<20)
+	s.Change(Policy{s.Allow, s.MaxConnections, s.MaxPerHost, s.MaxSize, s.IdleTimeout, s.ReadTimeout})
 	s.WriteTimeout = orDefault(s.WriteTimeout, time.Minute)
 	if s.Log == nil {
 		s.Log = slog.Default()
 	}
 	s.conns = make(map[*conn]context.CancelFunc)
 	s.perHost = make(map[netip.Addr]int)
+}
+
+// Policy is what a Server holds those to who connect: its fields of the same names.
+type Policy struct {
+	Allow          []netip.Prefix
+	MaxConnections int
+	MaxPerHost     int
+	MaxSize        int
+	IdleTimeout    time.Duration
+	ReadTimeout    time.Duration
+}
+
+// Change sets another policy for connections that come from now on; those that stand go on under theirs, to their end. It may be called
+// from any goroutine.
+func (s *Server) Change(p Policy) {
+	p.MaxConnections = orDefault(p.MaxConnections, 64)
+	p.MaxPerHost = orDefault(p.MaxPerHost, 16)
+	p.MaxSize = orDefault(p.MaxSize, DefaultMaxSize)
+	p.IdleTimeout = orDefault(p.IdleTimeout, time.Hour)
+	p.ReadTimeout = orDefault(p.ReadTimeout, time.Minute)
+	s.policy.Store(&p)
 }
 
 func orDefault[T int | time.Duration](v, def T) T {
@@ -129,29 +148,30 @@ func orDefault[T int | time.Duration](v, def T) T {
 
 // start serves nc in a goroutine that Shutdown waits for. Who is not listed costs neither a place nor memory.
 func (s *Server) start(nc net.Conn) {
-	host := accept.Host(nc)
-	if !accept.Listed(s.Allow, host) {
+	host, is := accept.Host(nc), s.policy.Load()
+	if !accept.Listed(is.Allow, host) {
 		s.refuse(nc, host, RefusedHost)
 		return
 	}
-	if !s.admit(nc, host) {
+	if !s.admit(nc, host, is) {
 		s.refuse(nc, host, RefusedLimit)
 	}
 }
 
 // admit reports whether there is room for nc. After Shutdown it is closed, and nothing said of it.
-func (s *Server) admit(nc net.Conn, host netip.Addr) bool {
+func (s *Server) admit(nc net.Conn, host netip.Addr, is *Policy) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.listeners.Closed() {
 		_ = nc.Close()
 		return true
 	}
-	if len(s.conns) >= s.MaxConnections || s.perHost[host] >= s.MaxPerHost {
+	if len(s.conns) >= is.MaxConnections || s.perHost[host] >= is.MaxPerHost {
 		return false
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	c := newConn(s, nc, host)
+	c.policy = is
 	s.conns[c] = cancel
 	s.perHost[host]++
 	s.wg.Go(func() {
@@ -186,8 +206,8 @@ func (s *Server) forget(c *conn) {
 func (s *Server) hold(c *conn, n int) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.held+n-c.held > s.MaxHeld {
-		return fmt.Errorf("mllp: %w: with those of others more than %d bytes", ErrTooLarge, s.MaxHeld)
+	if most := max(s.MaxHeld, c.policy.MaxSize); s.held+n-c.held > most {
+		return fmt.Errorf("mllp: %w: with those of others more than %d bytes", ErrTooLarge, most)
 	}
 	s.held += n - c.held
 	c.held = n

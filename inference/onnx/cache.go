@@ -66,12 +66,16 @@ func (c *Cache) take(owner *Explainer, key string) *cached {
 	return nil
 }
 
-// put adds a session in use; those used longest ago go.
+// put adds a session in use; those used longest ago go. That of an owner who is closed goes after this use.
 func (c *Cache) put(s *cached) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s.users = 1
 	c.stats.Loads++
+	if s.owner.closed {
+		s.evicted = true
+		return nil
+	}
 	c.stats.Sessions++
 	c.stats.Bytes += s.bytes
 	c.entries.PushFront(s)
@@ -106,10 +110,11 @@ func (c *Cache) giveBack(s *cached) error {
 	return nil
 }
 
-// drop takes out what an owner has.
+// drop takes out what an owner has, and keeps nothing more for it.
 func (c *Cache) drop(owner *Explainer) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	owner.closed = true
 	var errs []error
 	for e := c.entries.Front(); e != nil; {
 		next := e.Next()

@@ -18,6 +18,7 @@ type Explainer struct {
 	options ExplainerOptions
 	cache   *Cache
 	loading sync.Mutex // one session is compiled at a time
+	closed  bool       // under the lock of cache
 }
 
 // ExplainerOptions say how sessions are made and run.
@@ -58,7 +59,7 @@ func (r *Runtime) NewExplainer(load func() ([]byte, error), o ExplainerOptions) 
 	return &Explainer{runtime: r, load: load, options: o, cache: o.Cache}
 }
 
-// Close frees what the explainer has in its cache.
+// Close frees what the explainer has in its cache. What is asked later is loaded for that once.
 func (e *Explainer) Close() error { return e.cache.drop(e) }
 
 // Loaded is how many networks of the model are in memory now.

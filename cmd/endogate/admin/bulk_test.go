@@ -3,9 +3,14 @@ package admin
 import (
 	"encoding/json"
 	"fmt"
+	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"endogate/dicomnode/dicom"
+	"endogate/dicomnode/ledger"
 )
 
 // TestBulk: all that matches is acted on, also what no page shows; a dry run says how much that is; what is a decision of its
@@ -46,6 +51,42 @@ func TestBulk(t *testing.T) {
 			require.Equal(t, row.want, got)
 			require.Len(t, h.parked, row.left)
 		})
+	}
+	held := func() *hospital {
+		h := fresh()
+		for i, uid := range []dicom.UID{"2.25.1003", "2.25.1001", "2.25.404"} {
+			h.parked = append(h.parked, Parked{Kind: ParkedGate, ID: string(uid), StudyInstanceUID: uid, Reason: "sex", Mismatches: []ledger.Mismatch{ledger.MismatchSex, ledger.MismatchName}[:1+i%2]})
+		}
+		return h
+	}
+	for _, row := range []struct {
+		path, body string
+		code       int
+		want       BulkResult
+		acted      []string
+	}{
+		{"release?dry_run=true", "", 200, BulkResult{Matched: 3, Done: 3, DryRun: true, Reasons: map[string]int{"sex": 3}}, nil},
+		{"release?dry_run=true&mismatch=sex", "", 200, BulkResult{Matched: 2, Done: 2, DryRun: true, Reasons: map[string]int{"sex": 2}}, nil},
+		{"release", `{"reason": "seen by the ward", "author": "Dr. Weiß"}`, 200, BulkResult{Matched: 3, Done: 1, Failed: 2, Reasons: map[string]int{"sex": 3}}, []string{"released by Dr. Weiß for: seen by the ward"}},
+		{"release?study_uid=2.25.404", `{"reason": "seen", "author": "Dr. Weiß"}`, 200, BulkResult{Matched: 1, Failed: 1, Reasons: map[string]int{"sex": 1}}, nil},
+		{"release", `{"author": "Dr. Weiß"}`, 400, BulkResult{}, nil},
+		{"release", `{"reason": "seen"}`, 400, BulkResult{}, nil},
+		{"release?kind=job", `{"reason": "seen", "author": "Dr. Weiß"}`, 400, BulkResult{}, nil},
+		{"release?mismatch=weather", `{"reason": "seen", "author": "Dr. Weiß"}`, 400, BulkResult{}, nil},
+	} {
+		h := held()
+		r := httptest.NewRequest("POST", "/api/v1/parked/"+row.path, strings.NewReader(row.body))
+		r.Host = "127.0.0.1:8080"
+		r.Header.Set("Content-Type", "application/json")
+		w := httptest.NewRecorder()
+		newServer(t, h).Handler().ServeHTTP(w, r)
+		require.Equal(t, row.code, w.Code, w.Body)
+		if row.code == 200 {
+			var got BulkResult
+			require.NoError(t, json.Unmarshal(w.Body.Bytes(), &got))
+			require.Equal(t, row.want, got, row.path)
+		}
+		require.Equal(t, row.acted, h.acted, row.path)
 	}
 	for path, code := range map[string]int{"retry?kind=mail": 400, "retry?colour=red": 400, "discard?dry_run=perhaps": 400} {
 		h := fresh()

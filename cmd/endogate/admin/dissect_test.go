@@ -125,7 +125,7 @@ func TestPage_looksIntoAFrame_twoModels(t *testing.T) {
 	s := newServer(t, newHospital(t))
 	other := sampleModel
 	other.Name = "another"
-	s.Models = []Model{other, sampleModel}
+	s.Settings = func() Settings { return Settings{Models: []Model{other, sampleModel}, Palette: samplePalette()} }
 	b := openAt(t, serve(t, s))
 	b.visit(framePage, ".lens[data-shown]")
 	require.Equal(t, sampleModel.Name, eval[string](b, `new URLSearchParams(location.hash.split("?")[1]).get("model")`))

@@ -413,7 +413,7 @@ func (p *deskPage) reload(t *testing.T) {
 
 // What a person may not do is not there, and the page says why; AI that nobody has verified is called so in every state.
 func TestDraftPage_states(t *testing.T) {
-	p := openDraft(t, func(s *Server) { s.UnauthenticatedSign = false })
+	p := openDraft(t, func(s *Server) { s.Settings = func() Settings { return sampleSettings } })
 	p.opened(t)
 	require.Contains(t, p.text("#no-sign"), "reports.unauthenticated_sign")
 	require.False(t, eval[bool](p.browser, `!!document.querySelector("#sign, #withdraw")`))

@@ -71,7 +71,8 @@ func (s *Server) models(c echo.Context) error {
 			return faultOf("the workers were not asked", err)
 		}
 	}
-	models := slices.Clone(s.Models)
+	is := s.Settings()
+	models := slices.Clone(is.Models)
 	for i := range models {
 		models[i].Served = !slices.Contains(unserved, models[i].Name)
 		models[i].Loaded = s.Operations.Loaded(models[i].Name)
@@ -79,7 +80,7 @@ func (s *Server) models(c echo.Context) error {
 	return c.JSON(http.StatusOK, struct {
 		Models  []Model `json:"models"`
 		Palette Palette `json:"palette"`
-	}{list(models), s.Palette})
+	}{list(models), is.Palette})
 }
 
 func (s *Server) studies(c echo.Context) error {
@@ -155,15 +156,15 @@ func (s *Server) study(c echo.Context) error {
 
 // viewerURL is where another viewer opens a study, at its first instance where the URL names one.
 func (s *Server) viewerURL(ctx context.Context, study dicom.UID) (string, error) {
-	first := ""
-	if strings.Contains(s.Viewer, "{instance}") {
+	first, viewer := "", s.Settings().Viewer
+	if strings.Contains(viewer, "{instance}") {
 		some, err := s.Studies.Instances(ctx, study, Page{Limit: 1})
 		if err != nil || len(some) == 0 {
 			return "", err
 		}
 		first = string(some[0].SOPInstanceUID)
 	}
-	return strings.NewReplacer("{study}", url.QueryEscape(string(study)), "{instance}", url.QueryEscape(first)).Replace(s.Viewer), nil
+	return strings.NewReplacer("{study}", url.QueryEscape(string(study)), "{instance}", url.QueryEscape(first)).Replace(viewer), nil
 }
 
 // instancePart is how many instances of a study, with all their contours, are in memory at once for each who reads it.

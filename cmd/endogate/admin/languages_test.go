@@ -84,21 +84,16 @@ func TestLanguages_whole(t *testing.T) {
 	}
 }
 
-// untold are scripts whose texts are not in the languages yet.
-var untold = []string{"draft.js", "queues.js", "system.js"}
-
-// told are the scripts whose texts all come from the languages.
+// told are the scripts, whose texts all come from the languages.
 func told(t *testing.T) map[string]string {
 	t.Helper()
 	files, err := filepath.Glob("static/*.js")
 	require.NoError(t, err)
 	scripts := map[string]string{}
 	for _, file := range files {
-		if name := filepath.Base(file); !slices.Contains(untold, name) {
-			content, err := os.ReadFile(file)
-			require.NoError(t, err)
-			scripts[name] = string(content)
-		}
+		content, err := os.ReadFile(file)
+		require.NoError(t, err)
+		scripts[filepath.Base(file)] = string(content)
 	}
 	return scripts
 }
@@ -141,6 +136,18 @@ func TestLanguages_steps(t *testing.T) {
 	said := sayings(t)
 	for _, step := range steps {
 		assert.Contains(t, said, "step."+string(step[1]))
+	}
+}
+
+// TestLanguages_checks: every check of /readyz has a name.
+func TestLanguages_checks(t *testing.T) {
+	source, err := os.ReadFile("../gateway/gateway.go")
+	require.NoError(t, err)
+	checks := regexp.MustCompile(`\{Name: "([^"]+)"`).FindAllSubmatch(source, -1)
+	require.NotEmpty(t, checks)
+	said := sayings(t)
+	for _, check := range checks {
+		assert.Contains(t, said, "check."+string(check[1]))
 	}
 }
 
@@ -202,7 +209,7 @@ func literals(script string) []literal {
 var unseen = regexp.MustCompile(`(\b(class|id|style|href|src|target|d|viewBox|transform|name|type|role|autocomplete|rel|mode|tag|method|cache|redirect|Accept|dateStyle|timeStyle|timeZone)"?: |(querySelector|querySelectorAll|getElementById|closest|createElement|createElementNS|from|import|slot|h|svg|t|parts|named|get|post|send|request|addEventListener|Error|includes)\(?\s?|\[|e\.(name|key) === )$`)
 
 // alike are names and units that every language writes alike, and what programs read.
-var alike = regexp.MustCompile(`^(http://www\.w3\.org/.*|[KMGT]iB|Grad-CAM(\+\+)?|HiResCAM|LayerCAM|Score-CAM|Guided Grad-CAM| · endogate |AbortError|X-[A-Za-z-]+|userSpaceOnUse|\(prefers-[a-z: -]+\)|\.(json|jpg|png)[?,].*|\.(json|jpg|png)|0-I[a-zI0+-]+|\[to be completed\]|copyMove)$`)
+var alike = regexp.MustCompile(`^(http://www\.w3\.org/.*|[KMGT]iB|Grad-CAM(\+\+)?|HiResCAM|LayerCAM|Score-CAM|Guided Grad-CAM| · endogate |AbortError|X-[A-Za-z-]+|userSpaceOnUse|\(prefers-[a-z: -]+\)|\.(json|jpg|png)[?,].*|\.(json|jpg|png)|0-I[a-zI0+-]+|\[to be completed\]|copyMove|Prometheus)$`)
 
 // TestLanguages_visible: what a page or script shows comes from the languages.
 func TestLanguages_visible(t *testing.T) {

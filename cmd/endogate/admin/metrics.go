@@ -27,6 +27,8 @@ type Metrics struct {
 	dropped, late                            prometheus.Counter
 	inference, result, notified              *prometheus.HistogramVec
 	strangers                                *prometheus.CounterVec
+	config                                   *prometheus.GaugeVec
+	reloadOK, reloadAt                       prometheus.Gauge
 	away                                     turnedAway
 
 	mu     sync.Mutex
@@ -51,12 +53,15 @@ func NewMetrics(v Version, gauges func(context.Context) (Gauges, error)) *Metric
 		result:        waits("result_seconds", "From the C-STORE of an image to its findings, by route.", "route"),
 		notified:      waits("notification_seconds", "From the C-STORE of the first image with an urgent finding until a person was told, by route.", "route"),
 		strangers:     counter("turned_away_total", "Associations of callers that are no peer, by calling AE title where that is listed, and what is not.", "calling_ae", "not_listed"),
+		config:        prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "endogate_config_info", Help: "Always 1; the label names the configuration in force."}, []string{"sha256"}),
+		reloadOK:      prometheus.NewGauge(prometheus.GaugeOpts{Name: "endogate_config_last_reload_successful", Help: "Whether the configuration was taken over when it was read last: 1, or 0."}),
+		reloadAt:      prometheus.NewGauge(prometheus.GaugeOpts{Name: "endogate_config_last_reload_success_timestamp_seconds", Help: "When a configuration was taken over last."}),
 		titles:        map[string]struct{}{},
 	}
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "endogate_build_info", Help: "Always 1; the labels name the build."}, []string{"version", "commit", "go"})
 	build.WithLabelValues(label(v.Version), label(v.Commit), label(v.Go)).Set(1)
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		build, m.received, m.receivedBytes, m.refused, m.stored, m.jobs, m.delivery, m.messages, m.messagePeers, m.dropped, m.late, m.inference, m.result, m.notified, m.strangers, &state{read: gauges})
+		build, m.received, m.receivedBytes, m.refused, m.stored, m.jobs, m.delivery, m.messages, m.messagePeers, m.dropped, m.late, m.inference, m.result, m.notified, m.strangers, m.config, m.reloadOK, m.reloadAt, &state{read: gauges})
 	return m
 }
 
@@ -77,6 +82,17 @@ func (expiries) Describe(ch chan<- *prometheus.Desc) { ch <- descExpires }
 func (e expiries) Collect(ch chan<- prometheus.Metric) {
 	for name, at := range e.read() {
 		ch <- prometheus.MustNewConstMetric(descExpires, prometheus.GaugeValue, float64(at.Unix()), label(name))
+	}
+}
+
+// Configuration says which configuration is in force (SHA-256), and whether it was taken over when one was read last.
+func (m *Metrics) Configuration(digest string, taken bool, at time.Time) {
+	m.config.Reset()
+	m.config.WithLabelValues(digest).Set(1)
+	m.reloadOK.Set(0)
+	if taken {
+		m.reloadOK.Set(1)
+		m.reloadAt.Set(float64(at.Unix()))
 	}
 }
 

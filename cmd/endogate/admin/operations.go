@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -33,8 +34,12 @@ type Operations interface {
 	AssociationLog(id uint64, after int) (AssociationLog, error)
 	// AuditTrail is audit.Search of the gateway's.
 	AuditTrail(f audit.Filter, behind int64, limit int) ([]audit.Entry, int64, error)
-	// Configuration is what the gateway was started with, and how the file and the environment differ from it now.
+	// Configuration is what is in force, and how the file and the environment differ from it now.
 	Configuration() Configuration
+	// Reload has file and environment read again, checked as at a start with all that they name, and put in force, but for what needs a
+	// restart; by is who asks. ErrRefused says why nothing has changed. PreviewReload says what would change, and loads nothing.
+	Reload(ctx context.Context, by string) (Reload, error)
+	PreviewReload(ctx context.Context) (Reload, error)
 	// Loaded is how many networks are in memory for questions about a model; Warm loads those of its usual question. ErrNotFound for an
 	// unknown name, ErrUnsupported for a model that is asked about no single frame.
 	Loaded(model string) int
@@ -119,12 +124,35 @@ type AssociationStep struct {
 	Milliseconds   float64   `json:"milliseconds"`
 }
 
-// Configuration is what the gateway was started with.
+// Configuration is what is in force.
 type Configuration struct {
-	File     string    `json:"file"` // empty: none
-	Settings []Setting `json:"settings"`
-	Changed  []Setting `json:"changed"` // as they are by now in file and environment: they count from the next start on
-	Faults   []string  `json:"faults"`  // for which it would not start again
+	File     string       `json:"file"`   // empty: none
+	SHA256   string       `json:"sha256"` // of what is in force
+	Settings []Setting    `json:"settings"`
+	Changed  []Change     `json:"changed"`               // as they are by now in file and environment
+	Faults   []string     `json:"faults"`                // for which that would not be taken over
+	Reloaded *ReloadState `json:"last_reload,omitempty"` // none since the start
+}
+
+// ReloadState is what the last reload came to.
+type ReloadState struct {
+	At     time.Time `json:"at"`
+	By     string    `json:"by"`
+	OK     bool      `json:"ok"`
+	Reason string    `json:"reason"` // why nothing has changed
+}
+
+// Reload is what a reload changes.
+type Reload struct {
+	Applied []Change `json:"applied"` // at once
+	Restart []Change `json:"restart"` // from the next start on
+}
+
+// Change is a key whose value differs from that in force.
+type Change struct {
+	Setting
+	Was     string `json:"was"`
+	Restart string `json:"restart"` // why it counts from the next start on; empty: it counts from a reload on
 }
 
 // Setting is a key of the configuration. Nothing secret is in it.
@@ -322,6 +350,30 @@ func (s *Server) configuration(c echo.Context) error {
 	return c.JSON(http.StatusOK, conf)
 }
 
+// reload has the configuration read again, as a task; as a dry run it says what would change.
+func (s *Server) reload(c echo.Context) error {
+	q, err := parse(c.Request().URL.RawQuery)
+	if err != nil {
+		return err
+	}
+	dry := oneOf(q, "dry_run", []string{"true", "false"}) == "true"
+	if err := q.done(); err != nil {
+		return err
+	}
+	if dry {
+		r, err := s.Operations.PreviewReload(c.Request().Context())
+		if err != nil {
+			return faultOf("the configuration would not be taken over", err)
+		}
+		return c.JSON(http.StatusOK, r)
+	}
+	by := cmp.Or(s.who(c).Name, "not known")
+	task, err := s.tasks.begin(c.Request().Context(), "reload", "", func(ctx context.Context, _ func(done, of int)) (any, error) {
+		return s.Operations.Reload(ctx, by)
+	})
+	return answerTask(c, task, err)
+}
+
 func (s *Server) warm(c echo.Context) error {
 	release, err := s.slot(c.Request().Context())
 	if err != nil {
@@ -347,7 +399,7 @@ func (s *Server) compare(c echo.Context) error {
 		return err
 	}
 	for _, name := range []string{a, b} {
-		if !slices.ContainsFunc(s.Models, func(m Model) bool { return m.Name == name }) {
+		if !slices.ContainsFunc(s.Settings().Models, func(m Model) bool { return m.Name == name }) {
 			return faultOf("the models were not compared", fmt.Errorf("%w: there is no model %q; use two names from /api/v1/models", ErrNotFound, name))
 		}
 	}

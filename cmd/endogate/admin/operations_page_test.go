@@ -8,6 +8,9 @@ import (
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 	"github.com/stretchr/testify/require"
+
+	"endogate/dicomnode/dicom"
+	"endogate/dicomnode/ledger"
 )
 
 // An operator who has an accession number in hand finds and frees the stuck study with one search: it is typed on whatever page is
@@ -46,7 +49,9 @@ func TestPage_findsAndFrees(t *testing.T) {
 func TestPage_operations(t *testing.T) {
 	h := newHospital(t)
 	server := newServer(t, h)
-	server.Models = append(server.Models, sampleSuccessor())
+	server.Settings = func() Settings {
+		return Settings{Models: []Model{sampleModel, sampleSuccessor()}, Palette: samplePalette()}
+	}
 	b := openAt(t, serve(t, server))
 	look := func(name string) {
 		for _, scheme := range []string{"dark", "light"} {
@@ -105,7 +110,17 @@ func TestPage_operations(t *testing.T) {
 	require.Equal(t, 4, eval[int](b, `document.querySelectorAll("#settings tbody tr").length`))
 	b.click("#only-set")
 	b.until(`document.querySelectorAll("#settings tbody tr").length === 3`)
+	shows("Counts from a reload on", "Counts from the next start on: the listener is opened at the start", "changed nothing")
 	look("configuration")
+	b.click("#reload")
+	b.see("dialog .danger")
+	require.Contains(t, b.text("dialog"), "exam.quiet changes at once.")
+	b.accessible("asking to reload")
+	b.click("dialog .danger")
+	b.until(`document.querySelector("#reloading").innerText.includes("1 key counts anew.")`)
+	b.click("#reload")
+	b.see("#reloading .notice.bad")
+	require.Contains(t, b.text("#reloading"), "line 44: exam.quite: unknown key")
 
 	b.visit("/#/audit", "#older")
 	shows("Security Alert", "anna 10.20.0.5", evil, "refused or failed")
@@ -123,6 +138,40 @@ func TestPage_operations(t *testing.T) {
 	b.see(".matrix")
 	require.Equal(t, []int{3, 2, 1}, eval[[]int](b, `["good", "bad", "muted"].map((c) => document.querySelectorAll(".matrix td." + c).length)`))
 	look("destinations")
+}
+
+// Held results are let go, of one study or of all, after it was said why they are held and a person gave the reason.
+func TestPage_releasesHeld(t *testing.T) {
+	h := newHospital(t)
+	for _, uid := range []string{"2.25.1003", "2.25.1001"} {
+		h.parked = append(h.parked, Parked{Kind: ParkedGate, ID: uid, StudyInstanceUID: dicom.UID(uid), Reason: ledger.MismatchSex.String(), At: sampleTime, Mismatches: []ledger.Mismatch{ledger.MismatchSex}})
+	}
+	b := open(t, h)
+	b.asks("de-DE,de")
+	b.visit("/#/parked?kind=gate", "#release-everything")
+	require.Contains(t, b.text("main"), "Ergebnisse, zurückgehalten")
+	b.click("#release-everything")
+	b.see("#dialog-field")
+	require.Contains(t, b.text("dialog"), "2 Studien freigeben?")
+	require.Contains(t, b.text("dialog"), "2 × "+ledger.MismatchSex.String())
+	b.accessible("asking for the reason")
+	b.picture("release-de", false)
+	b.write("#dialog-field", "auf Station geklärt")
+	b.click("#dialog-yes")
+	b.until(`document.querySelector("dialog h2")?.innerText === "Wer gibt sie frei?"`)
+	b.write("#dialog-field", "Dr. Weiß")
+	b.click("#dialog-yes")
+	b.until(`document.querySelector("main").innerText.includes("Die Ergebnisse von 1 Studie sind freigegeben.")`)
+	h.mu.Lock()
+	require.Equal(t, []string{"released by Dr. Weiß for: auf Station geklärt"}, h.acted, "the other is not held any more")
+	h.mu.Unlock()
+	b.visit("/#/system", ".checks")
+	require.Contains(t, b.text("main"), "Warteschlangen und Platz")
+	b.picture("system-de", true)
+	b.visit("/#/outbox?state=", ".list")
+	b.picture("outbox-de", true)
+	b.visit("/#/studies/2.25.1001", "#work")
+	b.picture("draft-card-de", true)
 }
 
 // What is parked is acted on by its kind, as long work that says how far it is.

@@ -126,18 +126,39 @@ func (h *hospital) AuditTrail(f audit.Filter, behind int64, limit int) ([]audit.
 	return all[:1], 4711, h.err
 }
 
+// sampleReload is of a file in which a wait was changed, and a port.
+var sampleReload = Reload{
+	Applied: []Change{{Setting: Setting{"exam.quiet", "90s", "file", "line 41"}, Was: "60s"}},
+	Restart: []Change{{Setting: Setting{"dicom.listen", ":104", "file", "line 8"}, Was: ":11112", Restart: "the listener is opened at the start"}},
+}
+
+// Reload implements Operations.
+func (h *hospital) Reload(context.Context, string) (Reload, error) {
+	h.reloads.Add(1)
+	return sampleReload, h.err
+}
+
+// PreviewReload implements Operations. What was reloaded once is a file with a fault.
+func (h *hospital) PreviewReload(context.Context) (Reload, error) {
+	if h.reloads.Load() > 0 {
+		return sampleReload, fmt.Errorf("%w: configs: /etc/endogate/endogate.yaml: line 44: exam.quite: unknown key", ErrRefused)
+	}
+	return sampleReload, h.err
+}
+
 // Configuration implements Operations.
 func (h *hospital) Configuration() Configuration {
 	return Configuration{
-		File: "/etc/endogate/endogate.yaml",
+		File: "/etc/endogate/endogate.yaml", SHA256: strings.Repeat("0123456789abcdef", 4),
 		Settings: []Setting{
 			{"dicom.ae_title", "ENDOGATE", "default", ""},
 			{"dicom.peers", `[{"ae_title":"SCOPE1","hosts":["10.20.0.0/16"]}]`, "file", "line 12"},
 			{"log.level", "debug", "environment", "ENDOGATE_LOG_LEVEL"},
 			{"nats.url", "tls://***@nats.hospital:4222", "file", "line 20"},
 		},
-		Changed: []Setting{{"exam.quiet", "90s", "file", "line 41"}},
-		Faults:  []string{"configs: /etc/endogate/endogate.yaml: line 44: exam.quite: unknown key; exam.quiet is the nearest name"},
+		Changed:  append(sampleReload.Applied, sampleReload.Restart...),
+		Reloaded: &ReloadState{At: sampleTime, By: "anna", Reason: "refused: nothing of the configuration is applied: configs: /etc/endogate/endogate.yaml: line 44: exam.quite: unknown key; exam.quiet is the nearest name"},
+		Faults:   []string{"configs: /etc/endogate/endogate.yaml: line 44: exam.quite: unknown key; exam.quiet is the nearest name"},
 	}
 }
 
@@ -193,7 +214,9 @@ func await(t *testing.T, s http.Handler, id string) (task Task) {
 func TestTasks(t *testing.T) {
 	h := newHospital(t)
 	server := newServer(t, h)
-	server.Models = append(server.Models, sampleSuccessor())
+	server.Settings = func() Settings {
+		return Settings{Models: []Model{sampleModel, sampleSuccessor()}, Palette: samplePalette()}
+	}
 	s := server.Handler()
 	begin := func(target string) (task Task) {
 		w := ask(s, "POST", target, ActionHeader, "1")

@@ -144,7 +144,11 @@ func TestPage_draft(t *testing.T) {
 // The link to another viewer is there where the configuration has one, and leads to the study.
 func TestPage_viewer(t *testing.T) {
 	s := newServer(t, newHospital(t))
-	s.Viewer = "https://pacs.example/viewer?StudyInstanceUIDs={study}&at={instance}"
+	s.Settings = func() Settings {
+		is := sampleSettings
+		is.Viewer = "https://pacs.example/viewer?StudyInstanceUIDs={study}&at={instance}"
+		return is
+	}
 	b := openAt(t, serve(t, s))
 	b.visit("/#/studies/2.25.1001", "#viewer")
 	require.Equal(t, "https://pacs.example/viewer?StudyInstanceUIDs=2.25.1001&at=2.25.1001.1", eval[string](b, `document.querySelector("#viewer").href`))

@@ -27,7 +27,7 @@ func (s *Server) me(c echo.Context) error {
 		Required bool           `json:"required"` // nobody may anything who has not signed in
 		Signs    bool           `json:"signs"`    // may sign and withdraw reports
 	}{Identity: who, Rights: list(who.Rights()), SignedIn: who.Name != "", Required: s.SignIn != nil && s.SignIn.Required}
-	answer.Signs = who.May(access.Report) && (s.UnauthenticatedSign || !unauthenticated(who))
+	answer.Signs = who.May(access.Report) && (s.Settings().UnauthenticatedSign || !unauthenticated(who))
 	return c.JSON(http.StatusOK, answer)
 }
 

@@ -200,7 +200,8 @@ func openDraft(t *testing.T, change ...func(*Server)) *deskPage {
 	p := &deskPage{h: newHospital(t)}
 	p.reporting = newReporting(t, p.h)
 	s := newServer(t, p.h)
-	s.Drafts, s.UnauthenticatedSign = p.reporting, true
+	s.Drafts = p.reporting
+	s.Settings = func() Settings { is := sampleSettings; is.UnauthenticatedSign = true; return is }
 	for _, c := range change {
 		c(s)
 	}

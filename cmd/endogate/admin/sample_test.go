@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -41,7 +42,8 @@ type hospital struct {
 	byPhysician bool // misses may be counted by who reported
 	retracted   []string
 	decided     map[string]ledger.Review
-	err         error // what every view answers, when set
+	reloads     atomic.Int32 // of the configuration
+	err         error        // what every view answers, when set
 }
 
 const evil = `<img src=x onerror="document.title='owned'">`
@@ -559,14 +561,15 @@ func newServer(t testing.TB, h *hospital) *Server {
 	holds := func(context.Context) error { return nil }
 	v := Version{Version: "0.1.0", Commit: "036f2b7", Go: "go1.26", AETitle: "ENDOGATE", Started: sampleTime}
 	s := &Server{
-		Palette: samplePalette(),
-		Studies: h, Queue: h, Destinations: h, Frames: h, Explanations: h, Orders: h, Gate: h, Reviews: h, Screenings: h, Live: room{}, Operations: h, Retractions: h, Drafts: &h.office, Gauges: h.Gauges, Models: []Model{sampleModel}, Version: v, Metrics: NewMetrics(v, h.Gauges),
+		Studies: h, Queue: h, Destinations: h, Frames: h, Explanations: h, Orders: h, Gate: h, Reviews: h, Screenings: h, Live: room{}, Operations: h, Retractions: h, Drafts: &h.office, Gauges: h.Gauges, Settings: func() Settings { return sampleSettings }, Version: v, Metrics: NewMetrics(v, h.Gauges),
 		Checks: []Check{{Name: "disk above reserve", Probe: holds}, {Name: "ledger readable", Probe: holds}, {Name: "JetStream up", Advisory: true, Probe: holds}},
 		Log:    slog.New(slog.DiscardHandler),
 	}
 	t.Cleanup(func() { require.NoError(t, s.Shutdown(context.Background())) })
 	return s
 }
+
+var sampleSettings = Settings{Models: []Model{sampleModel}, Palette: samplePalette()}
 
 // samplePalette is jet, as the gateway has it by default.
 func samplePalette() Palette {

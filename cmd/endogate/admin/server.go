@@ -52,18 +52,14 @@ type Server struct {
 	Live         Live
 	SignIn       *SignIn // nil: nobody has to sign in, and everybody may everything
 	Gauges       func(context.Context) (Gauges, error)
-	Models       []Model
-	Palette      Palette
+	Settings     func() Settings                         // those in force
 	Unserved     func(context.Context) ([]string, error) // names of the models that no worker has; nil: each has one
 	Checks       []Check                                 // what /readyz asks
 	Metrics      *Metrics
 	Version      Version
 	Hosts        []string // host names of this server besides localhost and addresses
 	Origins      []string // of viewers from elsewhere that may use DICOMweb, such as https://viewer.hospital
-	Viewer       string   // the URL at which another viewer opens a study, with {study} and perhaps {instance}; empty: there is none
 	Log          *slog.Logger
-
-	UnauthenticatedSign bool // a person whom nobody knows may sign
 
 	connections int // at once; 0: maxConnections
 
@@ -77,6 +73,14 @@ type Server struct {
 	sending chan struct{} // places for pictures that come
 	seen    seen          // who looked at what, for the audit trail
 	tasks   tasks
+}
+
+// Settings are what a Server goes by that may change while it serves.
+type Settings struct {
+	Models              []Model
+	Palette             Palette
+	Viewer              string // the URL at which another viewer opens a study, with {study} and perhaps {instance}; empty: there is none
+	UnauthenticatedSign bool   // a person whom nobody knows may sign
 }
 
 // Serve answers on ln until Shutdown, then returns http.ErrServerClosed. It closes ln.
@@ -206,6 +210,7 @@ func (s *Server) router() *echo.Echo {
 	e.GET("/api/v1/parked", s.parked)
 	e.POST("/api/v1/parked/retry", s.bulk(ActionRetry))
 	e.POST("/api/v1/parked/discard", s.bulk(ActionDiscard))
+	e.POST("/api/v1/parked/release", s.releaseMany)
 	e.POST("/api/v1/parked/:id/retry", s.retry)
 	e.POST("/api/v1/parked/:id/discard", s.discard)
 	e.GET("/api/v1/models", s.models)
@@ -215,6 +220,7 @@ func (s *Server) router() *echo.Echo {
 	e.GET("/api/v1/associations", s.associations)
 	e.GET("/api/v1/associations/:id", s.association)
 	e.GET("/api/v1/configuration", s.configuration)
+	e.POST("/api/v1/configuration/reload", s.reload)
 	e.POST("/api/v1/models/:name/warm", s.warm)
 	e.POST("/api/v1/compare", s.compare)
 	e.GET("/api/v1/audit", s.auditTrail)

@@ -343,9 +343,10 @@ type Parked struct {
 	Attempts         int
 	Status           string // the peer's, four hexadecimal digits
 	Reason           string
-	At               time.Time // zero when unknown
-	Conflict         bool      // its SOP Instance UID was taken by other bytes: to send it is a decision of its own
-	Bulk             bool      // a retry of many may put it back
+	At               time.Time         // zero when unknown
+	Conflict         bool              // its SOP Instance UID was taken by other bytes: to send it is a decision of its own
+	Bulk             bool              // a retry of many may put it back
+	Mismatches       []ledger.Mismatch // of held results
 
 	PatientName, PatientID, AccessionNumber string // of its study
 }

@@ -33,10 +33,10 @@ func OpenAudit(cfg configs.Config) (*audit.Log, error) {
 
 // openAudit begins the audit trail of this run.
 func (g *parts) openAudit(ctx context.Context, life *lifecycle) (err error) {
-	if g.trail, err = OpenAudit(g.cfg); err != nil {
+	if g.trail, err = OpenAudit(g.start); err != nil {
 		return err
 	}
-	if g.cfg.SignInRequired() && g.cfg.Audit.KeyFile == "" {
+	if g.start.SignInRequired() && g.start.Audit.KeyFile == "" {
 		g.log.Warn("the audit trail's key is in the data folder: who can write that can make the trail anew; set audit.key_file")
 	}
 	life.closes(func() error {
@@ -46,7 +46,7 @@ func (g *parts) openAudit(ctx context.Context, life *lifecycle) (err error) {
 	if err := g.trail.Record(ctx, activity(audit.ApplicationStart)); err != nil {
 		return err
 	}
-	s := g.cfg.Audit.Syslog
+	s := g.start.Audit.Syslog
 	if s.Address == "" {
 		return nil
 	}
@@ -72,13 +72,13 @@ func activity(kind audit.Code) audit.Event {
 
 // signIn is who may ask the page and the API, as the configuration has it.
 func (g *parts) signIn() (*admin.SignIn, error) {
-	store, err := access.Open(g.cfg.AccessDir(), g.now)
+	store, err := access.Open(g.start.AccessDir(), g.now)
 	if err != nil {
 		return nil, err
 	}
-	a, h := g.cfg.Auth, g.cfg.HTTP
+	a, h := g.start.Auth, g.start.HTTP
 	in := &admin.SignIn{
-		Store: store, Required: g.cfg.SignInRequired(), Local: a.Local, Secure: h.TLS.CertFile != "" || h.BehindTLS,
+		Store: store, Required: g.start.SignInRequired(), Local: a.Local, Secure: h.TLS.CertFile != "" || h.BehindTLS,
 		Idle: a.Idle.Std(), Longest: a.Longest.Std(), Now: g.now, Record: g.trail.Record,
 		Proxy: admin.Proxy{Header: h.TrustedProxyHeader, From: prefixes(h.TrustedProxies), Role: access.Role(h.TrustedProxyRole)},
 	}

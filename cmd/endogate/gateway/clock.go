@@ -69,7 +69,7 @@ func (k *timekeeper) look(ctx context.Context) (err error) {
 	if stepped {
 		k.stepped, k.settled = time.Now(), false
 		k.said(step)
-		if err = k.queue.Renew(ctx, k.models.queues()); err != nil {
+		if err = k.queue.Renew(ctx, k.current().models.queues()); err != nil {
 			err = fmt.Errorf("job queue: %w", err)
 		}
 	}
@@ -77,8 +77,8 @@ func (k *timekeeper) look(ctx context.Context) (err error) {
 	if k.last.Load() != nil && since < straggling {
 		_, back := k.ledger.BringBack(ctx, k.clock.Now())
 		err = errors.Join(err, back)
-		k.wakeAgain()
-		k.wakeOutbox()
+		k.current().wakeAgain()
+		k.current().wakeOutbox()
 	}
 	if !k.settled && since > settledAfter {
 		if _, ages := k.ledger.BringBackAges(ctx, k.clock.Now()); ages != nil {

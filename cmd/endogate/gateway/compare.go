@@ -18,7 +18,7 @@ const mostDifferences = 50
 func (o operations) Compare(ctx context.Context, a, b string, most int, progress func(done, of int)) (admin.Comparison, error) {
 	c := admin.Comparison{A: a, B: b, Classes: []admin.ClassComparison{}, Differences: []admin.Difference{}}
 	for _, name := range []string{a, b} {
-		model, ok := o.models.Live(name)
+		model, ok := o.current().models.Live(name)
 		if !ok {
 			return c, fmt.Errorf("%w: there is no model %q", admin.ErrNotFound, name)
 		}

@@ -29,7 +29,7 @@ import (
 )
 
 // openDesk makes what keeps the report drafts.
-func (g *parts) openDesk() error {
+func (g *generation) openDesk() error {
 	r := g.cfg.Reports
 	zone, err := time.LoadLocation(r.TimeZone)
 	if err != nil {
@@ -45,7 +45,7 @@ func (g *parts) openDesk() error {
 		UnauthenticatedSign: r.UnauthenticatedSign, ReportingSystem: r.ReportingSystem, Log: g.log, Now: g.now,
 		Entered: func(_ dicom.UID, sends bool) {
 			if sends {
-				g.wakeOutbox()
+				g.current().wakeOutbox()
 			}
 		},
 	}
@@ -82,7 +82,7 @@ func masked(b *inference.Bundle) (boxes [][4]float64) {
 }
 
 // quality measures a frame for the choice of key images.
-func (g *parts) quality(ctx context.Context, entry string, frame int) (draft.Quality, error) {
+func (g *generation) quality(ctx context.Context, entry string, frame int) (draft.Quality, error) {
 	var q draft.Quality
 	err := g.opened(entry, func(i *pixeldata.Instance) error {
 		if i.Video() {
@@ -98,7 +98,7 @@ func (g *parts) quality(ctx context.Context, entry string, frame int) (draft.Qua
 }
 
 // frameOf decodes one frame of a spool entry.
-func (g *parts) frameOf(ctx context.Context, entry string, frame int) (f pixeldata.Frame, err error) {
+func (g *generation) frameOf(ctx context.Context, entry string, frame int) (f pixeldata.Frame, err error) {
 	err = g.opened(entry, func(i *pixeldata.Instance) error {
 		f, err = g.clips.frame(ctx, entry, i, frame)
 		return err
@@ -107,7 +107,7 @@ func (g *parts) frameOf(ctx context.Context, entry string, frame int) (f pixelda
 }
 
 // opened has do look at the instance of a spool entry.
-func (g *parts) opened(id string, do func(*pixeldata.Instance) error) error {
+func (g *generation) opened(id string, do func(*pixeldata.Instance) error) error {
 	entry, dataset, err := g.spool.Open(id)
 	if err != nil {
 		return err
@@ -179,7 +179,7 @@ func (p Pages) links(doc draft.Document) (links []pdf.Link) {
 }
 
 // openPages makes what draws pages of drafts.
-func (g *parts) openPages() error {
+func (g *generation) openPages() error {
 	fonts, err := pdf.OpenFonts(g.cfg.Reports.Font)
 	if err != nil {
 		return err
@@ -208,7 +208,7 @@ func (g *parts) openPages() error {
 }
 
 // pictureOf decodes a frame of an instance; a pdf.ErrNoPicture: it is gone.
-func (g *parts) pictureOf(ctx context.Context, instance dicom.UID, frame int) (image.Image, error) {
+func (g *generation) pictureOf(ctx context.Context, instance dicom.UID, frame int) (image.Image, error) {
 	entry, err := g.ledger.EntryOf(ctx, string(instance))
 	if err != nil {
 		return nil, noPicture(ctx, err)
@@ -221,7 +221,7 @@ func (g *parts) pictureOf(ctx context.Context, instance dicom.UID, frame int) (i
 }
 
 // timelines draws what is said of videos.
-func (g *parts) timelines() timelines {
+func (g *generation) timelines() timelines {
 	return timelines{g.ledger, func(model string) []analysis.Class {
 		m, _ := g.models.described(model)
 		return m.Classes
@@ -241,7 +241,7 @@ func (e *lostPageError) Unwrap() error { return e.err }
 func (*lostPageError) Permanent() bool { return true }
 
 // page is the PDF of a version: of what was signed that which was made then.
-func (g *parts) page(ctx context.Context, doc draft.Document) ([]byte, error) {
+func (g *generation) page(ctx context.Context, doc draft.Document) ([]byte, error) {
 	if doc.Editable() {
 		return g.pages.Render(ctx, doc)
 	}
@@ -280,12 +280,9 @@ func noPicture(ctx context.Context, err error) error {
 }
 
 // drafts shows the desk to the API.
-type drafts struct {
-	*desk.Desk
-	ledger *ledger.Ledger
-	page   func(context.Context, draft.Document) ([]byte, error)
-	now    func() time.Time
-}
+type drafts struct{ *parts }
+
+func (d drafts) desk() *desk.Desk { return d.current().desk }
 
 // forAPI is an error as the API answers it.
 func forAPI(err error) error {
@@ -302,7 +299,7 @@ func forAPI(err error) error {
 
 // Draft implements admin.Drafts.
 func (d drafts) Draft(ctx context.Context, study dicom.UID, number, version int) (draft.Document, error) {
-	v, err := d.Version(ctx, study, number, version)
+	v, err := d.desk().Version(ctx, study, number, version)
 	if errors.Is(err, ledger.ErrNotFound) {
 		return draft.Document{}, d.missing(ctx, study)
 	}
@@ -349,11 +346,11 @@ func (d drafts) History(ctx context.Context, study dicom.UID, p admin.Page) ([]l
 
 // PDF implements admin.Drafts.
 func (d drafts) PDF(ctx context.Context, study dicom.UID, number, version int) ([]byte, error) {
-	v, err := d.Version(ctx, study, number, version)
+	v, err := d.desk().Version(ctx, study, number, version)
 	if err != nil {
 		return nil, forAPI(err)
 	}
-	page, err := d.page(ctx, v.Content)
+	page, err := d.current().page(ctx, v.Content)
 	var lost *lostPageError
 	if errors.As(err, &lost) {
 		err = fmt.Errorf("%w: %w", admin.ErrGone, err)
@@ -363,25 +360,25 @@ func (d drafts) PDF(ctx context.Context, study dicom.UID, number, version int) (
 
 // Edit implements admin.Drafts.
 func (d drafts) Edit(ctx context.Context, study dicom.UID, at draft.Reference, edits []draft.Edit, author draft.Author) (draft.Document, error) {
-	doc, err := d.Desk.Edit(ctx, study, at, edits, author)
+	doc, err := d.desk().Edit(ctx, study, at, edits, author)
 	return doc, forAPI(err)
 }
 
 // Sign implements admin.Drafts.
 func (d drafts) Sign(ctx context.Context, study dicom.UID, at draft.Reference, author draft.Author) (draft.Document, error) {
-	doc, err := d.Desk.Sign(ctx, study, at, author)
+	doc, err := d.desk().Sign(ctx, study, at, author)
 	return doc, forAPI(err)
 }
 
 // Amend implements admin.Drafts.
 func (d drafts) Amend(ctx context.Context, study dicom.UID, at draft.Reference, author draft.Author, reason string) (draft.Document, error) {
-	doc, err := d.Desk.Amend(ctx, study, at, author, reason)
+	doc, err := d.desk().Amend(ctx, study, at, author, reason)
 	return doc, forAPI(err)
 }
 
 // Withdraw implements admin.Drafts.
 func (d drafts) Withdraw(ctx context.Context, study dicom.UID, at draft.Reference, author draft.Author, reason string) (draft.Document, error) {
-	doc, err := d.Desk.Withdraw(ctx, study, at, author, reason)
+	doc, err := d.desk().Withdraw(ctx, study, at, author, reason)
 	return doc, forAPI(err)
 }
 
@@ -389,7 +386,7 @@ func (d drafts) Withdraw(ctx context.Context, study dicom.UID, at draft.Referenc
 func (d drafts) RetryDraft(ctx context.Context, study dicom.UID) error {
 	err := d.ledger.RetryDraft(ledger.By(ctx, ledger.Actor{Kind: ledger.ActorPerson}), study, d.now())
 	if err == nil {
-		d.Wake()
+		d.desk().Wake()
 	}
 	return forAPI(err)
 }

@@ -26,11 +26,8 @@ import (
 
 // explanations puts questions about frames that the spool still holds to the models. It implements admin.Explanations.
 type explanations struct {
-	views   *views
-	models  *Models
-	painter *ask.Painter
-
-	networks *looked
+	*parts
+	views *views
 }
 
 // mapSide is how many pixels a side of a map has at most that a browser draws: a few on a screen are one of it.
@@ -108,7 +105,7 @@ func (x explanations) Picture(ctx context.Context, file []byte, frame int) (imag
 
 // tried is a frame of a file that is no part of a record.
 func (x explanations) tried(ctx context.Context, file []byte, frame int) (pixeldata.Frame, error) {
-	decode := x.views.decode
+	decode := x.views.decode()
 	decode.Bounds.Pixels = triedPixels
 	unsupported := func(err error) (pixeldata.Frame, error) {
 		if ctx.Err() != nil {
@@ -269,7 +266,8 @@ func edges(boxes []image.Rectangle) [][4]int {
 
 // paint is the painter of a question.
 func (x explanations) paint(q admin.Question) (*ask.Painter, error) {
-	p := *x.painter
+	is := x.current()
+	p := ask.Painter{Colours: is.workshop.Colours, Opacity: is.cfg.Reports.Opacity}
 	if q.Opacity >= 0 {
 		p.Opacity = q.Opacity
 	}
@@ -311,12 +309,13 @@ func (x explanations) Faithfulness(ctx context.Context, study, sop dicom.UID, fr
 
 // Network implements admin.Explanations.
 func (x explanations) Network(_ context.Context, name string) (admin.Network, error) {
-	name = cmp.Or(x.models.folders[name], name)
-	model, ok := x.models.Live(name)
+	is := x.current()
+	name = cmp.Or(is.models.folders[name], name)
+	model, ok := is.models.Live(name)
 	if !ok {
-		return admin.Network{}, fmt.Errorf("%w: there are %s", admin.ErrNotFound, strings.Join(x.models.Names(), ", "))
+		return admin.Network{}, fmt.Errorf("%w: there are %s", admin.ErrNotFound, strings.Join(is.models.Names(), ", "))
 	}
-	return x.networks.of(name, func() (admin.Network, error) { return network(model) })
+	return is.networks.of(name, func() (admin.Network, error) { return network(model) })
 }
 
 // network looks at the network of a model.
@@ -371,12 +370,13 @@ func (x explanations) question(q admin.Question) (*ask.Model, ask.Question, erro
 	none := func(format string, args ...any) (*ask.Model, ask.Question, error) {
 		return nil, ask.Question{}, fmt.Errorf("%w: %s", admin.ErrRefused, fmt.Sprintf(format, args...))
 	}
-	names := x.models.Names()
-	name := cmp.Or(x.models.folders[q.Model], q.Model)
+	models := x.current().models
+	names := models.Names()
+	name := cmp.Or(models.folders[q.Model], q.Model)
 	if name == "" && len(names) == 1 {
 		name = names[0]
 	}
-	model, ok := x.models.Live(name)
+	model, ok := models.Live(name)
 	switch {
 	case len(names) == 0:
 		return none("the gateway has no model")
@@ -387,7 +387,7 @@ func (x explanations) question(q admin.Question) (*ask.Model, ask.Question, erro
 	case q.Layer == explain.AllLayers || q.Layer == explain.BlockLayers:
 		return none("one picture is of one layer; name it: endogate model inspect lists them")
 	}
-	method := cmp.Or(q.Method, x.models.Explained(name).Method)
+	method := cmp.Or(q.Method, models.Explained(name).Method)
 	if method == inference.NoMethod && q.As == admin.AsNone { // what the network says wants no method
 		return model, ask.Question{Class: q.Class, Against: q.Against, Layer: q.Layer}, nil
 	}

@@ -30,7 +30,7 @@ func (v *views) decided(ctx context.Context, uid dicom.UID, err error) (admin.Ga
 	if err != nil {
 		return admin.Gate{}, notFound(err)
 	}
-	for _, d := range v.destinations {
+	for _, d := range v.destinations() {
 		v.try(d.Name)
 	}
 	v.jobs()

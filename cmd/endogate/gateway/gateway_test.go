@@ -62,6 +62,7 @@ type running interface {
 // inProcess is a gateway that runs in the process of the tests.
 type inProcess struct {
 	log   syncBuffer
+	again chan os.Signal // has the configuration read again
 	stop  context.CancelFunc
 	ended chan struct{}
 	err   error // once it has ended
@@ -74,13 +75,13 @@ func startHere(t *testing.T, config string, by *clock.Clock) *inProcess {
 	require.NoError(t, err)
 	var level slog.Level
 	require.NoError(t, level.UnmarshalText([]byte(cfg.Log.Level)))
-	p := &inProcess{ended: make(chan struct{})}
+	p := &inProcess{ended: make(chan struct{}), again: make(chan os.Signal, 1)}
 	ctx, stop := context.WithCancel(context.Background())
 	p.stop = stop
 	log := slog.New(slog.NewTextHandler(&p.log, &slog.HandlerOptions{Level: level}))
 	go func() {
 		defer close(p.ended)
-		p.err = gateway.RunBy(ctx, cfg, gateway.Build{Version: "test", Config: config}, by, log)
+		p.err = gateway.RunBy(ctx, cfg, gateway.Build{Version: "test", Config: config, Reload: p.again}, by, log)
 	}()
 	t.Cleanup(func() {
 		p.Stop()

@@ -14,8 +14,9 @@ func (g *parts) gauges(ctx context.Context) (admin.Gauges, error) {
 	if err != nil {
 		return admin.Gauges{LedgerSound: g.ledger.Trouble() == nil}, err
 	}
+	is := g.current()
 	var names []string
-	for _, d := range g.cfg.Destinations {
+	for _, d := range is.cfg.Destinations {
 		names = append(names, d.Name)
 	}
 	ages, err := g.ledger.Ages(ctx, names)
@@ -25,37 +26,35 @@ func (g *parts) gauges(ctx context.Context) (admin.Gauges, error) {
 	usage := g.spool.Usage()
 	out := admin.Gauges{
 		LedgerSound:   g.ledger.Trouble() == nil,
-		SpoolLag:      g.follower.Lag(),
+		SpoolLag:      is.follower.Lag(),
 		PendingByPeer: map[string]int{},
 		HeldStudies:   int(counts.HeldStudies), Mismatches: int(counts.Mismatches),
 		Unanalysed:    int(counts.Instances[ledger.InstanceFailed] + counts.Instances[ledger.InstanceNotAnalysed]),
 		TurnedAway:    g.metrics.TurnedAwayLately(),
 		HeldInstances: int(counts.Held), RefusedEntries: int(counts.Refused),
 		SpoolEntries: usage.Entries, SpoolBytes: usage.Bytes, SpoolDisk: usage.Disk,
-		DiskFree: usage.Free, InodesFree: usage.Inodes, DiskReserve: int64(g.cfg.Spool.Reserve),
+		DiskFree: usage.Free, InodesFree: usage.Inodes, DiskReserve: int64(g.start.Spool.Reserve),
 	}
-	if g.models != nil {
-		r, l := g.models.sessions.routes.Stats(), g.models.sessions.live.Stats()
-		out.Sessions = admin.SessionGauges{
-			Loaded: r.Sessions + l.Sessions, Bytes: r.Bytes + l.Bytes, Loads: r.Loads + l.Loads, Hits: r.Hits + l.Hits, Evictions: r.Evictions + l.Evictions,
-		}
+	r, l := is.models.sessions.routes.Stats(), is.models.sessions.live.Stats()
+	out.Sessions = admin.SessionGauges{
+		Loaded: r.Sessions + l.Sessions, Bytes: r.Bytes + l.Bytes, Loads: r.Loads + l.Loads, Hits: r.Hits + l.Hits, Evictions: r.Evictions + l.Evictions,
 	}
 	for model, states := range counts.Jobs {
 		out.OpenJobs += int(states[ledger.JobOpen])
 		out.ParkedJobs += int(states[ledger.JobParked])
-		if lag, err := g.queue.Lag(ctx, g.models.queue(model)); err == nil { // the broker may be away; readyz says so
+		if lag, err := g.queue.Lag(ctx, is.models.queue(model)); err == nil { // the broker may be away; readyz says so
 			out.QueueLag += lag.Waiting
 		}
 	}
 	for _, states := range counts.Exams {
 		out.ParkedExams += int(states[ledger.ExamParked])
 	}
-	for _, d := range g.cfg.Destinations {
+	for _, d := range is.cfg.Destinations {
 		states := counts.Deliveries[d.Name]
 		out.PendingByPeer[d.Name] = int(states[ledger.DeliveryPending])
 		out.ParkedDeliveries += int(states[ledger.DeliveryParked])
 	}
-	out.Ages = g.ages(counts, ages)
+	out.Ages = is.ages(counts, ages)
 	for _, age := range out.Ages.Jobs {
 		out.OldestJobSeconds = max(out.OldestJobSeconds, age)
 	}
@@ -63,7 +62,7 @@ func (g *parts) gauges(ctx context.Context) (admin.Gauges, error) {
 }
 
 // ages says for how long the oldest of each kind of work has waited.
-func (g *parts) ages(counts ledger.Counts, since ledger.Ages) admin.Ages {
+func (g *generation) ages(counts ledger.Counts, since ledger.Ages) admin.Ages {
 	now := g.now()
 	age := func(at time.Time) float64 {
 		if at.IsZero() {

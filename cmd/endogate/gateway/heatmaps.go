@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,27 +17,18 @@ import (
 	"endogate/reports/results"
 )
 
-// wishesOf reads which heatmaps routes want in place of those that a model makes by itself, and compiles them, so that a
-// wrong layer is found at start and no frame waits.
-func wishesOf(routes []configs.Route, models map[string]*ask.Wishes) (map[string][]explain.Target, error) {
-	if err := checkHeatmaps(routes); err != nil {
-		return nil, err
-	}
-	byRoute, byModel := map[string][]explain.Target{}, map[string][]explain.Target{}
-	for _, r := range routes {
+// wishesOfRoutes are the heatmaps that routes want of each model in place of those that it makes by itself.
+func (m *Models) wishesOfRoutes() map[string][]explain.Target {
+	byModel := map[string][]explain.Target{}
+	for _, r := range m.routes {
 		for _, wish := range r.Heatmaps {
-			byRoute[r.Name] = append(byRoute[r.Name], targetOf(wish))
+			m.heatmaps[r.Name] = append(m.heatmaps[r.Name], targetOf(wish))
 		}
 		for _, model := range r.Models {
-			byModel[model] = append(byModel[model], byRoute[r.Name]...)
+			byModel[model] = append(byModel[model], m.heatmaps[r.Name]...)
 		}
 	}
-	for model, targets := range byModel {
-		if err := models[model].Prepare(targets); err != nil {
-			return nil, cmp.Or(whichWish(routes, model, models[model]), fmt.Errorf("heatmaps that routes name of model %s: %w", model, err))
-		}
-	}
-	return byRoute, nil
+	return byModel
 }
 
 // wanted are the wishes of each route.
@@ -73,7 +63,7 @@ func clipping(cfg configs.Config) map[string]results.Clips {
 }
 
 // encodes is an error where clips are wanted as videos, and there is no encoder.
-func (g *parts) encodes(ctx context.Context) error {
+func (g *generation) encodes(ctx context.Context) error {
 	if !g.cfg.EncodesClips() {
 		return nil
 	}

@@ -20,27 +20,30 @@ import (
 	"endogate/inference/onnx"
 )
 
-func demoModels(t *testing.T) *Models {
+// demoModels loads the demo model for routes, beside models that are loaded.
+func demoModels(t *testing.T, beside *Models, routes ...configs.Route) (*Models, error) {
 	t.Helper()
 	if _, err := onnx.FindLibrary(""); err != nil {
 		installed.Lacking(t, "ONNX Runtime's library is missing: make setup")
 	}
 	cfg := configs.Default()
 	cfg.Models = []configs.Model{{Dir: "../../../testdata/models/demo"}}
-	m, err := OpenModels(context.Background(), cfg)
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, m.Close()) })
-	return m
+	cfg.Routes = routes
+	m, err := openModels(context.Background(), cfg, beside)
+	if err == nil {
+		t.Cleanup(func() { require.NoError(t, m.Close()) })
+	}
+	return m, err
 }
 
 func TestRouteHeatmaps(t *testing.T) {
-	m := demoModels(t)
 	route := configs.Route{Name: "r", Models: []string{"demo-colon"}, Heatmaps: []configs.Heatmap{
 		{Method: "gradcam++", Layer: "/layer3/layer3.1/conv2/Conv"}, {Method: "guided-gradcam"}, {Method: "lrp-epsilon"},
 	}}
-	routes := []configs.Route{route, {Name: "other", Models: []string{"demo-colon"}}}
-	wishes, err := wishesOf(routes, m.wishes)
+	other := configs.Route{Name: "other", Models: []string{"demo-colon"}}
+	m, err := demoModels(t, nil, route, other)
 	require.NoError(t, err)
+	wishes := m.heatmaps
 	require.Empty(t, wishes["other"])
 	require.Len(t, wishes["r"], 3)
 	require.Equal(t, 1, m.sessions.routes.Stats().Sessions, "compiled before the first frame")
@@ -68,8 +71,13 @@ func TestRouteHeatmaps(t *testing.T) {
 	require.EqualValues(t, 1, m.sessions.routes.Stats().Loads)
 
 	second := configs.Route{Name: "second", Models: []string{"demo-colon"}, Heatmaps: []configs.Heatmap{{Method: "lrp-epsilon"}, {Method: "gradient"}}}
-	both, err := wishesOf([]configs.Route{route, second}, m.wishes)
+	same, err := demoModels(t, m, other, route)
 	require.NoError(t, err)
+	require.Same(t, m.loaded["demo-colon"], same.loaded["demo-colon"], "what is wished alike is shared")
+	m, err = demoModels(t, m, route, second)
+	require.NoError(t, err)
+	require.NotSame(t, same.loaded["demo-colon"], m.loaded["demo-colon"], "the other is in use")
+	both := m.heatmaps
 	loads := m.sessions.routes.Stats().Loads
 	for range 2 {
 		for name, want := range map[string]int{"r": 4, "second": 3} {
@@ -105,7 +113,7 @@ func TestRouteHeatmaps(t *testing.T) {
 		{configs.Heatmap{Method: "attention-rollout"}, "no attention"},
 	} {
 		route.Heatmaps = []configs.Heatmap{c.heatmap}
-		_, err := wishesOf([]configs.Route{route}, m.wishes)
+		_, err := demoModels(t, nil, route)
 		require.ErrorContains(t, err, c.says)
 	}
 }

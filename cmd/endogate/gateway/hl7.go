@@ -16,7 +16,7 @@ import (
 )
 
 // openReceiver makes what reads messages: those that come, and for second looks those that are kept, also where none come any more.
-func (g *parts) openReceiver() error {
+func (g *generation) openReceiver() error {
 	zone, err := time.LoadLocation(g.cfg.Reports.TimeZone)
 	if err != nil {
 		return err
@@ -24,11 +24,12 @@ func (g *parts) openReceiver() error {
 	g.receiver = &orders.Receiver{
 		Spool: g.spool, Ledger: g.ledger, Ready: g.ledger.Trouble, Senders: applications(g.cfg.HL7, zone), ProcessingID: g.cfg.HL7.ProcessingID, Now: g.now, Log: g.log,
 		Changed: func([]dicom.UID) {
-			g.wakeAgain()  // jobs may have changed lanes, or stand again
-			g.exams.Wake() // an examination may be over
-			g.desk.Wake()
+			is := g.current()
+			is.wakeAgain()  // jobs may have changed lanes, or stand again
+			is.exams.Wake() // an examination may be over
+			is.desk.Wake()
 		},
-		Read: g.readReport, Reporters: g.cfg.Reading.ByPhysician, Reported: g.looker.Wake,
+		Read: g.readReport, Reporters: g.cfg.Reading.ByPhysician, Reported: func() { g.current().looker.Wake() },
 		Observe: func(kind string, code hl7.AckCode) { g.metrics.Message(kind, string(code)) },
 		Late:    g.metrics.LateCancel,
 	}
@@ -37,19 +38,19 @@ func (g *parts) openReceiver() error {
 
 // listenHL7 takes messages, where the configuration says where.
 func (g *parts) listenHL7(_ context.Context, life *lifecycle) error {
-	h := g.cfg.HL7
+	h := g.start.HL7
 	if h.Listen == "" {
 		return nil
 	}
+	policy := g.current().hears
 	server := &mllp.Server{
 		Handler: func(ctx context.Context, peer mllp.Peer, message []byte) ([][]byte, error) {
-			return g.receiver.Handle(ctx, peer.Host, message)
+			return g.current().receiver.Handle(ctx, peer.Host, message)
 		},
-		TooLarge:       func(_ mllp.Peer, beginning []byte) []byte { return g.receiver.TooLarge(beginning) },
-		Allow:          g.receiver.Allow(),
-		MaxConnections: h.MaxConnections, MaxPerHost: (h.MaxConnections + 1) / 2, // one host leaves room for others
-		MaxSize:     int(h.MaxMessage),
-		IdleTimeout: h.IdleTimeout.Std(), ReadTimeout: h.ReadTimeout.Std(), Log: g.log,
+		TooLarge:       func(_ mllp.Peer, beginning []byte) []byte { return g.current().receiver.TooLarge(beginning) },
+		Allow:          policy.Allow,
+		MaxConnections: policy.MaxConnections, MaxPerHost: policy.MaxPerHost, MaxSize: policy.MaxSize,
+		IdleTimeout: policy.IdleTimeout, ReadTimeout: policy.ReadTimeout, Log: g.log,
 		Observe: mllp.Observer{
 			Connected: func() { g.metrics.MessagePeer("connected") }, Refused: func(cause string) { g.metrics.MessagePeer("refused-" + cause) },
 			Ended: func(cause string) { g.metrics.MessagePeer("ended-" + cause) }, Dropped: g.metrics.Dropped,
@@ -63,9 +64,6 @@ func (g *parts) listenHL7(_ context.Context, life *lifecycle) error {
 			return fmt.Errorf("hl7.tls: %w", err)
 		}
 		server.TLS = config
-	}
-	if len(h.Senders) == 0 {
-		g.log.Warn("hl7.senders is empty: nobody may send messages")
 	}
 	ln, err := net.Listen("tcp", h.Listen)
 	if err != nil {
@@ -97,7 +95,7 @@ func applications(h configs.HL7, zone *time.Location) (all []orders.Sender) {
 
 // roomForMessages is an error where further senders are turned away.
 func (g *parts) roomForMessages(context.Context) error {
-	if g.messages.Connections() >= g.cfg.HL7.MaxConnections {
+	if g.messages.Connections() >= g.current().cfg.HL7.MaxConnections {
 		return errors.New("all connections for messages are taken: further senders are turned away; raise hl7.max_connections, or see who holds them")
 	}
 	return nil

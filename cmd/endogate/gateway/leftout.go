@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"iter"
 	"slices"
 	"strings"
 	"time"
@@ -19,19 +20,18 @@ const leftOutFor = 30 * 24 * time.Hour
 // that were too small, or because the version of the model that there was gave up. It is done
 // once, at the start, since configuration and programs are read there, and only for what came within the longest wait for an
 // examination: a report that was read does not change days later without a person. What is left as it is, is said.
-func (g *parts) takeUpLeftOut(ctx context.Context) error {
+func (g *generation) takeUpLeftOut(ctx context.Context) error {
 	now := g.now()
 	others, err := g.otherVersions(ctx)
 	if err != nil {
 		return err
 	}
-	all, err := g.ledger.LeftOut(ctx, now.Add(-g.cfg.Exam.MaxWait.Std()), now.Add(-leftOutFor), pixeldata.ErrTooMuch.Error(), others)
-	if err != nil {
-		return err
-	}
 	decodes := g.decoding().Missing() == nil
 	taken, old, gone := 0, 0, 0
-	for _, o := range all {
+	for o, err := range g.leftOut(ctx, now, others) {
+		if err != nil {
+			return err
+		}
 		mended := decodes && strings.Contains(o.Reason, pixeldata.ErrNoDecoder.Error()) || g.decoding().Bounds.Other(o.Reason) || slices.Contains(others, o.Model)
 		if o.Job == "" && !o.Released {
 			if mended, err = g.follower.Applies(o.Entry); err != nil {
@@ -69,8 +69,31 @@ func (g *parts) takeUpLeftOut(ctx context.Context) error {
 	return g.ledger.SetModels(ctx, g.models.versions()) // at last: a start that is cut off does it again
 }
 
+// leftOutAtOnce is how many are read at a time, and leftOut are all.
+const leftOutAtOnce = 1000
+
+func (g *generation) leftOut(ctx context.Context, now time.Time, others []string) iter.Seq2[ledger.LeftOut, error] {
+	return func(yield func(ledger.LeftOut, error) bool) {
+		for after := int64(0); ; {
+			some, err := g.ledger.LeftOut(ctx, now.Add(-g.cfg.Exam.MaxWait.Std()), now.Add(-leftOutFor), pixeldata.ErrTooMuch.Error(), others, after, leftOutAtOnce)
+			if err != nil {
+				yield(ledger.LeftOut{}, err)
+				return
+			}
+			for _, o := range some {
+				if after = o.After; !yield(o, nil) {
+					return
+				}
+			}
+			if len(some) == 0 {
+				return
+			}
+		}
+	}
+}
+
 // otherVersions are the models of which there is another version than at the last start, by name.
-func (g *parts) otherVersions(ctx context.Context) (names []string, err error) {
+func (g *generation) otherVersions(ctx context.Context) (names []string, err error) {
 	before, err := g.ledger.Models(ctx)
 	for name, version := range g.models.versions() {
 		if was, ok := before[name]; ok && was != version {

@@ -110,6 +110,13 @@ func TestGateway_laterVersion(t *testing.T) {
 	require.True(t, parked())
 	require.NotContains(t, g.Log(), "are offered again", "it is the version that gave up")
 	g.Stop()
+	with, err := os.ReadFile(g.config)
+	require.NoError(t, err)
+	g.replace(`models: [{dir: "`+bundle+`"}]`, "models: []")
+	g.replace("models: [demo]", "models: []")
+	g.start() // once without the model
+	g.Stop()
+	require.NoError(t, os.WriteFile(g.config, with, 0o600))
 
 	release("version: 1.0.0", "version: 1.0.1")
 	g.start()

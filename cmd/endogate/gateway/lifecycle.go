@@ -55,12 +55,12 @@ func (l *lifecycle) serve(name string, serve func() error, shutdown func(context
 }
 
 // wait returns when the gateway has stopped: nil if it was asked to.
-func (l *lifecycle) wait(drain time.Duration) error {
+func (l *lifecycle) wait(drain func() time.Duration) error {
 	select {
 	case <-l.asked.Done():
 	case <-l.running.Done():
 	}
-	return l.stop(drain)
+	return l.stop(drain())
 }
 
 // errHangs: what is open stays as a crash would leave it, which the next start knows how to take up.

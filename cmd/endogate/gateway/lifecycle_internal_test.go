@@ -21,7 +21,7 @@ func TestLifecycle_stopsWithinDrain(t *testing.T) {
 		life.loop("hanging", func(context.Context) error { <-free; return nil })
 		stop()
 		begun := time.Now()
-		err := life.wait(30 * time.Second)
+		err := life.wait(func() time.Duration { return 30 * time.Second })
 		assert.Equal(t, 30*time.Second, time.Since(begun))
 		require.ErrorIs(t, err, errHangs)
 		assert.ErrorContains(t, err, ": hanging")

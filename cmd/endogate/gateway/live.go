@@ -78,7 +78,7 @@ func bundleOf(bundles []*inference.Bundle, folders map[string]string, name strin
 }
 
 // openSignals loads a model for each signal of the configuration.
-func (g *parts) openSignals(ctx context.Context, life *lifecycle) (*signals, error) {
+func (g *generation) openSignals(ctx context.Context, life *lifecycle) (*signals, error) {
 	all := &signals{colours: g.workshop.Colours, opacity: g.cfg.Reports.Opacity, orders: g.ledger, intake: g.takes(), called: g.cfg.DICOM.AETitle, admit: g.admit}
 	decoding := g.decoding()
 	for i, c := range g.cfg.Live {

@@ -1,10 +1,11 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -31,10 +32,25 @@ type Models struct {
 	folders    map[string]string           // folder name to model name: routes may use either
 	models     map[string]inference.Model
 	algorithms map[string]reports.Algorithm
-	networks   []*ask.Opened
-	wishes     map[string]*ask.Wishes // of routes, by model
-	live       map[string]*ask.Model  // for what somebody asks
+	loaded     map[string]*loadedModel
 	sessions   caches
+	loading    loading
+}
+
+// loadedModel is a bundle with what is loaded of it.
+type loadedModel struct {
+	bundle  *inference.Bundle
+	wished  []explain.Target // by routes, in place of its own
+	network *ask.Opened
+	model   inference.Model
+	wishes  *ask.Wishes // of routes
+	live    *ask.Model  // for what somebody asks
+}
+
+// loading is how networks are loaded: those that were loaded otherwise are loaded anew.
+type loading struct {
+	runtime  configs.ONNXRuntime
+	sessions int
 }
 
 // caches keep what is asked loaded: neither pushes out what the other holds.
@@ -42,43 +58,58 @@ type caches struct{ routes, live *onnx.Cache }
 
 // OpenModels loads the models of a configuration, tries each on a black frame, and finds those that its routes name.
 func OpenModels(ctx context.Context, cfg configs.Config) (*Models, error) {
-	m, err := loadModels(ctx, cfg)
-	if err != nil {
-		return nil, err
-	}
-	if m.routes, err = m.resolve(cfg.Routes); err == nil {
-		m.heatmaps, err = wishesOf(m.routes, m.wishes)
-	}
-	err = errors.Join(err, m.checkUrgent(cfg.Urgent))
-	if err != nil {
-		return nil, errors.Join(err, m.Close())
-	}
-	return m, nil
+	return openModels(ctx, cfg, nil)
 }
 
-func loadModels(ctx context.Context, cfg configs.Config) (*Models, error) {
-	m := &Models{
-		folders: map[string]string{}, models: map[string]inference.Model{}, algorithms: map[string]reports.Algorithm{},
-		wishes: map[string]*ask.Wishes{}, live: map[string]*ask.Model{},
-		sessions: caches{onnx.NewCache(int64(cfg.ONNXRuntime.Cache)), onnx.NewCache(int64(cfg.ONNXRuntime.LiveCache))},
+// openModels is OpenModels beside models that are loaded: what is the same is shared with them, and closed by whose closing comes last.
+func openModels(ctx context.Context, cfg configs.Config, beside *Models) (*Models, error) {
+	m, err := fromManifests(cfg)
+	if m == nil {
+		return nil, err
 	}
-	if len(cfg.Models) == 0 {
+	if err := errors.Join(err, checkHeatmaps(cfg.Routes), m.checkUrgent(cfg.Urgent)); err != nil {
+		return nil, err
+	}
+	m.loading = loading{cfg.ONNXRuntime, max(cfg.Jobs.Workers, 1)}
+	if beside != nil && beside.loading == m.loading {
+		m.sessions = beside.sessions
+	} else {
+		beside, m.sessions = nil, caches{onnx.NewCache(int64(cfg.ONNXRuntime.Cache)), onnx.NewCache(int64(cfg.ONNXRuntime.LiveCache))}
+	}
+	if len(m.Bundles) == 0 {
 		return m, nil // a gateway that only forwards
 	}
 	runtime, err := onnx.OpenConfigured(cfg.ONNXRuntime.Library)
 	if err != nil {
 		return nil, err
 	}
-	bundles, err := Bundles(cfg.Models)
-	if err != nil {
-		return nil, err
-	}
-	for _, b := range bundles {
-		if err := m.add(ctx, runtime, b, cfg); err != nil {
-			return nil, errors.Join(err, m.Close())
+	wished := m.wishesOfRoutes()
+	for i, b := range m.Bundles {
+		l := beside.same(b, wished[b.Name])
+		if l == nil {
+			l, err = m.load(ctx, runtime, b, wished[b.Name])
+		}
+		if err == nil {
+			m.loaded[b.Name] = l
+			err = m.use(l, i+1)
+		}
+		if err != nil {
+			return nil, errors.Join(err, m.closeBeside(beside))
 		}
 	}
 	return m, nil
+}
+
+// same is what is loaded of just that bundle, for just these wishes; nil: nothing.
+func (m *Models) same(b *inference.Bundle, wished []explain.Target) *loadedModel {
+	if m == nil {
+		return nil
+	}
+	l := m.loaded[b.Name]
+	if l == nil || !slices.Equal(l.wished, wished) || !reflect.DeepEqual(l.bundle, b) {
+		return nil
+	}
+	return l
 }
 
 // Bundles reads the bundles that a configuration names, but for their networks. All faults are named at once, where they stand.
@@ -101,51 +132,71 @@ func Bundles(models []configs.Model) (bundles []*inference.Bundle, err error) {
 	return bundles, errors.Join(errs...)
 }
 
-func (m *Models) add(ctx context.Context, runtime *onnx.Runtime, bundle *inference.Bundle, cfg configs.Config) error {
-	o := ask.Options{Threads: cfg.ONNXRuntime.Threads, Sessions: max(cfg.Jobs.Workers, 1), Provider: cfg.ONNXRuntime.Provider, Cache: m.sessions.routes}
-	wishes := &ask.Wishes{Model: ask.New(runtime, bundle, o)}
-	network, err := wishes.Model.OpenNetwork(ctx)
-	if err != nil {
-		return err
-	}
-	m.networks = append(m.networks, network)
+// load loads a bundle's network, and compiles what routes wish of it, so that a wrong layer is found at start and no frame waits.
+func (m *Models) load(ctx context.Context, runtime *onnx.Runtime, bundle *inference.Bundle, wished []explain.Target) (_ *loadedModel, err error) {
+	o := ask.Options{Threads: m.loading.runtime.Threads, Sessions: m.loading.sessions, Provider: m.loading.runtime.Provider, Cache: m.sessions.routes}
+	l := &loadedModel{bundle: bundle, wished: wished, wishes: &ask.Wishes{Model: ask.New(runtime, bundle, o)}}
 	o.Cache = m.sessions.live
-	wishes.Own = network.How
-	m.wishes[bundle.Name], m.live[bundle.Name] = wishes, ask.New(runtime, bundle, o)
-	model, err := inference.NewModel(ctx, bundle, network.Opened, wishes)
-	if err != nil {
-		return err
+	l.live = ask.New(runtime, bundle, o)
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, l.Close())
+		}
+	}()
+	if l.network, err = l.wishes.Model.OpenNetwork(ctx); err != nil {
+		return nil, err
 	}
-	algorithm := reports.AlgorithmOf(bundle, len(m.Bundles)+1)
-	algorithm.Explain = network.How
-	if err := algorithm.Validate(); err != nil {
-		return err
+	l.wishes.Own = l.network.How
+	if l.model, err = inference.NewModel(ctx, bundle, l.network.Opened, l.wishes); err != nil {
+		return nil, err
 	}
-	m.Bundles = append(m.Bundles, bundle)
-	m.folders[filepath.Base(filepath.Clean(bundle.Dir))] = bundle.Name
-	m.models[bundle.Name], m.algorithms[bundle.Name] = model, algorithm
-	return nil
+	if err := l.wishes.Prepare(wished); err != nil {
+		return nil, cmp.Or(whichWish(m.routes, bundle.Name, l.wishes), fmt.Errorf("heatmaps that routes name of model %s: %w", bundle.Name, err))
+	}
+	return l, nil
+}
+
+// Close waits for runs under way, and frees the model.
+func (l *loadedModel) Close() error {
+	errs := []error{l.wishes.Model.Close(), l.live.Close()}
+	if l.network != nil {
+		errs = append(errs, l.network.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// use enters a model under its number among those of the configuration.
+func (m *Models) use(l *loadedModel, number int) error {
+	algorithm := reports.AlgorithmOf(l.bundle, number)
+	algorithm.Explain = l.network.How
+	m.models[l.bundle.Name], m.algorithms[l.bundle.Name] = l.model, algorithm
+	return algorithm.Validate()
 }
 
 // Explained is how the findings of a model are explained, by its name.
 func (m *Models) Explained(name string) analysis.Explanation { return m.algorithms[name].Explain }
 
 // Close frees the networks. No worker may be running.
-func (m *Models) Close() error {
+func (m *Models) Close() error { return m.closeBeside(nil) }
+
+// closeBeside frees those networks that others do not have, too.
+func (m *Models) closeBeside(others *Models) error {
 	var errs []error
-	for _, n := range m.networks {
-		errs = append(errs, n.Close())
-	}
-	for name, w := range m.wishes {
-		errs = append(errs, w.Model.Close(), m.live[name].Close())
+	for name, l := range m.loaded {
+		if others == nil || others.loaded[name] != l {
+			errs = append(errs, l.Close())
+		}
 	}
 	return errors.Join(errs...)
 }
 
 // Live is the model that somebody's questions are put to while the gateway works.
 func (m *Models) Live(name string) (*ask.Model, bool) {
-	model, ok := m.live[name]
-	return model, ok
+	l, ok := m.loaded[name]
+	if !ok {
+		return nil, false
+	}
+	return l.live, true
 }
 
 func (m *Models) algorithm(name string) (reports.Algorithm, bool) {

@@ -68,7 +68,7 @@ type notices struct {
 	of     func(ctx context.Context, id string) (ledger.Notice, error)
 }
 
-func (g *parts) noticeWriter() notice.Writer {
+func (g *generation) noticeWriter() notice.Writer {
 	zone, err := time.LoadLocation(g.cfg.Reports.TimeZone)
 	if err != nil {
 		zone = time.UTC // the configuration was checked

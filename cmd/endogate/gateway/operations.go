@@ -2,10 +2,10 @@ package gateway
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"image"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -25,25 +25,25 @@ type operations struct {
 
 // Accepts implements admin.Operations.
 func (o operations) Accepts(ctx context.Context, destination string) (admin.Matrix, error) {
-	for _, d := range o.cfg.Destinations {
+	for _, d := range o.current().cfg.Destinations {
 		if d.Name != destination {
 			continue
 		}
 		if d.Kind != configs.KindDICOM {
 			return admin.Matrix{}, fmt.Errorf("%w: a destination of kind %s negotiates no presentation contexts", admin.ErrUnsupported, d.Kind)
 		}
-		client, err := dicomClient(o.cfg.DICOM.AETitle, d)
+		client, err := dicomClient(o.current().cfg.DICOM.AETitle, d)
 		if err != nil {
 			return admin.Matrix{Reason: err.Error()}, nil
 		}
-		return Accepts(ctx, client, d.Address, d.AETitle, o.cfg.DICOM.SOPClasses)
+		return Accepts(ctx, client, d.Address, d.AETitle, o.current().cfg.DICOM.SOPClasses)
 	}
 	return admin.Matrix{}, admin.ErrNotFound
 }
 
 // TryRoute implements admin.Operations.
 func (o operations) TryRoute(ctx context.Context, file []byte, calling dicom.AETitle) (admin.RouteTrial, error) {
-	return o.models.try(ctx, o.cfg, file, calling)
+	return o.current().models.try(ctx, o.current().cfg, file, calling)
 }
 
 // Dashboard implements admin.Operations.
@@ -51,7 +51,7 @@ func (o operations) Dashboard(ctx context.Context) (admin.Dashboard, error) {
 	now := o.now()
 	d := admin.Dashboard{At: now.UTC(), OldestDeliveries: map[string]float64{}}
 	var names []string
-	for _, to := range o.cfg.Destinations {
+	for _, to := range o.current().cfg.Destinations {
 		names = append(names, to.Name)
 	}
 	var err error
@@ -69,12 +69,12 @@ func (o operations) Dashboard(ctx context.Context) (admin.Dashboard, error) {
 	if err != nil {
 		return d, err
 	}
-	ages := o.ages(counts, since)
+	ages := o.current().ages(counts, since)
 	d.OldestJobs, d.OpenJobs, d.OldestExamSeconds, d.OldestHeldSeconds = ages.Jobs, ages.OpenJobs, ages.Exam, ages.Held
 	for _, to := range ages.Destinations {
 		d.OldestDeliveries[to.Name] = to.Oldest
 	}
-	for _, c := range Certificates(o.cfg) {
+	for _, c := range Certificates(o.current().cfg) {
 		expires, err := c.Files.Expires()
 		shown := admin.Certificate{Name: c.Name, ExpiresAt: expires}
 		if err != nil {
@@ -101,7 +101,7 @@ func (o operations) Workers(ctx context.Context) ([]admin.Worker, error) {
 
 // AuditTrail implements admin.Operations.
 func (o operations) AuditTrail(f audit.Filter, behind int64, limit int) ([]audit.Entry, int64, error) {
-	return audit.Search(o.cfg.AuditDir(), f, behind, limit)
+	return audit.Search(o.start.AuditDir(), f, behind, limit)
 }
 
 // configurationFor is for how long what file, environment and bundles say is taken as read, where the file stays as it is: to read
@@ -114,6 +114,7 @@ type shownConfiguration struct {
 	is   admin.Configuration
 	at   time.Time
 	file time.Time // when it was written
+	last *admin.ReloadState
 }
 
 // Configuration implements admin.Operations.
@@ -125,40 +126,31 @@ func (o operations) Configuration() admin.Configuration {
 	if info, err := os.Stat(o.build.Config); err == nil {
 		written = info.ModTime()
 	}
-	if now := time.Now(); now.Sub(s.at) > configurationFor || !written.Equal(s.file) {
+	if now := time.Now(); now.Sub(s.at) > configurationFor || !written.Equal(s.file) || s.last != o.last.Load() {
 		s.is, s.at, s.file = o.readConfiguration(), now, written
+		s.last = s.is.Reloaded
 	}
 	return s.is
 }
 
 func (o operations) readConfiguration() admin.Configuration {
-	c := admin.Configuration{File: o.build.Config}
-	was := map[string]configs.Setting{}
-	for _, s := range o.settings {
+	is := o.current()
+	c := admin.Configuration{File: o.build.Config, SHA256: configs.Digest(is.settings), Reloaded: o.last.Load()}
+	for _, s := range is.settings {
 		c.Settings = append(c.Settings, admin.Setting{Key: s.Key, Value: s.Value, Source: string(s.Source), Where: s.Where})
-		was[s.Key] = s
 	}
-	now, err := configs.Settings(o.build.Config)
-	if err == nil {
-		var cfg configs.Config
-		if cfg, err = configs.Load(o.build.Config); err == nil {
-			err = configs.Locate(o.build.Config, errors.Join(CheckRoutes(cfg), CheckNotify(cfg)))
-		}
-	}
+	_, now, err := o.readAgain(is)
 	if err != nil {
-		c.Faults = []string{err.Error()}
+		c.Faults = []string{strings.TrimPrefix(err.Error(), errNotApplied.Error()+": ")}
 	}
-	for _, s := range now {
-		if !s.Equal(was[s.Key]) {
-			c.Changed = append(c.Changed, admin.Setting{Key: s.Key, Value: s.Value, Source: string(s.Source), Where: s.Where})
-		}
-	}
+	all := compared(is.settings, now)
+	c.Changed = append(all.Applied, all.Restart...)
 	return c
 }
 
 // Loaded implements admin.Operations.
 func (o operations) Loaded(name string) int {
-	if model, ok := o.models.Live(name); ok {
+	if model, ok := o.current().models.Live(name); ok {
 		return model.Loaded()
 	}
 	return 0
@@ -166,7 +158,7 @@ func (o operations) Loaded(name string) int {
 
 // Warm implements admin.Operations: it has the usual question put about a black frame.
 func (o operations) Warm(ctx context.Context, name string) (admin.Warmed, error) {
-	model, ok := o.models.Live(name)
+	model, ok := o.current().models.Live(name)
 	if !ok {
 		return admin.Warmed{}, admin.ErrNotFound
 	}

@@ -37,7 +37,7 @@ func Receiver(cfg configs.Config, d configs.Destination) (publish.Destination, e
 }
 
 // newPublisher makes what sends reports, as the routes say where to.
-func (g *parts) newPublisher() (*publish.Publisher, error) {
+func (g *generation) newPublisher() (*publish.Publisher, error) {
 	routes := map[string][]publish.Destination{}
 	for _, r := range g.cfg.Routes {
 		for _, d := range g.cfg.Destinations { // in the same order for all routes
@@ -61,7 +61,7 @@ func (g *parts) newPublisher() (*publish.Publisher, error) {
 }
 
 // sourceOf reads an instance of the study of doc that is still in the spool, or what was made of one.
-func (g *parts) sourceOf(ctx context.Context, doc draft.Document) (reports.Source, error) {
+func (g *generation) sourceOf(ctx context.Context, doc draft.Document) (reports.Source, error) {
 	var candidates []dicom.UID
 	for _, i := range doc.Examination.Instances {
 		candidates = append(candidates, i.Instance.SOPInstanceUID)

@@ -32,6 +32,6 @@ func (v *views) Retract(ctx context.Context, r ledger.Retraction, by draft.Autho
 var _ admin.Retractions = (*views)(nil)
 
 // rejects says whether a destination wants rejection notes.
-func (g *parts) rejects(destination string) bool {
+func (g *generation) rejects(destination string) bool {
 	return slices.ContainsFunc(g.cfg.Destinations, func(d configs.Destination) bool { return d.Name == destination && d.RejectionNotes })
 }

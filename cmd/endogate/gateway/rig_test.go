@@ -38,12 +38,20 @@ func (g *testGateway) replace(old, new string) {
 // post does an action of the API and returns its HTTP status.
 func (g *testGateway) post(path string) int {
 	g.t.Helper()
+	var answer any
+	return g.postFor(path, &answer)
+}
+
+// postFor is post, and reads what is answered.
+func (g *testGateway) postFor(path string, into any) int {
+	g.t.Helper()
 	request, err := http.NewRequest(http.MethodPost, "http://"+g.web+path, nil)
 	require.NoError(g.t, err)
 	request.Header.Set(admin.ActionHeader, "test")
 	response, err := http.DefaultClient.Do(request)
 	require.NoError(g.t, err)
-	response.Body.Close()
+	defer response.Body.Close()
+	require.NoError(g.t, json.NewDecoder(response.Body).Decode(into))
 	return response.StatusCode
 }
 

@@ -28,7 +28,7 @@ const (
 
 // screen takes second looks over spans of time on, one after the other, until ctx is done. Each step is durable: a start goes on where it
 // stood.
-func (g *parts) screen(ctx context.Context) error {
+func (g *generation) screen(ctx context.Context) error {
 	for ctx.Err() == nil {
 		wait, err := g.screenStep(ctx)
 		if err != nil && ctx.Err() == nil && !ledger.IsTrouble(err) && !errors.Is(err, ledger.ErrState) {
@@ -44,7 +44,7 @@ func (g *parts) screen(ctx context.Context) error {
 }
 
 // screenStep looks at a study, or offers a part of it, and says how long to wait for the next.
-func (g *parts) screenStep(ctx context.Context) (time.Duration, error) {
+func (g *generation) screenStep(ctx context.Context) (time.Duration, error) {
 	name, open, err := g.ledger.RunningScreening(ctx)
 	if errors.Is(err, ledger.ErrNotFound) {
 		return screenEvery, nil
@@ -86,7 +86,7 @@ func (g *parts) screenStep(ctx context.Context) (time.Duration, error) {
 }
 
 // offers are the instances of a study that a model of their route has not seen, at most so many jobs.
-func (g *parts) offers(ctx context.Context, step *ledger.ScreeningStep, room int) error {
+func (g *generation) offers(ctx context.Context, step *ledger.ScreeningStep, room int) error {
 	models := map[string][]string{}
 	for _, r := range g.follower.Router {
 		models[r.Name] = r.Models
@@ -122,7 +122,7 @@ func (g *parts) offers(ctx context.Context, step *ledger.ScreeningStep, room int
 }
 
 // readAnew reads a study's reports that were read with other words than those of today, as far as their messages are kept.
-func (g *parts) readAnew(ctx context.Context, study dicom.UID) (out []ledger.ReadAnew, err error) {
+func (g *generation) readAnew(ctx context.Context, study dicom.UID) (out []ledger.ReadAnew, err error) {
 	all, err := g.ledger.ReadingsOf(ctx, study, readingsAgain)
 	if err != nil {
 		return nil, err
@@ -148,7 +148,7 @@ func (g *parts) readAnew(ctx context.Context, study dicom.UID) (out []ledger.Rea
 }
 
 // messageOf is a message that is kept, and the host that sent it.
-func (g *parts) messageOf(name string) (host netip.Addr, message []byte, err error) {
+func (g *generation) messageOf(name string) (host netip.Addr, message []byte, err error) {
 	entry, data, err := g.spool.Open(name)
 	if err != nil {
 		return host, nil, err

@@ -44,8 +44,8 @@ func TestScreenStep_routesHaveChanged(t *testing.T) {
 		require.NoError(t, err)
 	}
 	router := intake.Router{{Name: "new", Models: []string{"one", "other"}}, {Name: "old", Models: []string{"one", "other"}}}
-	g := &parts{
-		ledger: l, log: slog.New(slog.DiscardHandler), now: func() time.Time { return now },
+	g := &generation{
+		parts:    &parts{ledger: l, log: slog.New(slog.DiscardHandler), now: func() time.Time { return now }},
 		follower: &intake.Follower{Spool: sp, Ledger: l, Router: router}, exams: &reports.Assembler{}, looker: &secondlook.Looker{},
 	}
 	_, err = l.StartScreening(t.Context(), ledger.Screening{Name: "abc", From: now, Before: now.Add(time.Second), MadeAt: now})

@@ -27,7 +27,7 @@ func Ontology(cfg configs.Reading) (*reading.Ontology, error) {
 }
 
 // openSecondLook makes what compares reports of other systems with what the models found.
-func (g *parts) openSecondLook() error {
+func (g *generation) openSecondLook() error {
 	o, err := Ontology(g.cfg.Reading)
 	if err != nil {
 		return err
@@ -48,7 +48,7 @@ func (g *parts) openSecondLook() error {
 
 // readReport is what a report says, as the ledger keeps it; false where it cannot be read, which the log says: it is kept all the same,
 // and compared with nothing.
-func (g *parts) readReport(text string) (out ledger.ReportReading, ok bool) {
+func (g *generation) readReport(text string) (out ledger.ReportReading, ok bool) {
 	if len(text) > reading.MaxText {
 		g.log.Warn("second look: a report is too long to be read, and is compared with nothing", "bytes", len(text))
 		return out, false
@@ -101,19 +101,19 @@ func (v *views) ReviewCounts(ctx context.Context, from, before time.Time) ([]led
 
 // PhysicianCounts implements admin.Reviews.
 func (v *views) PhysicianCounts(ctx context.Context, from, before time.Time) ([]ledger.ReviewCount, error) {
-	if !v.byPhysician {
+	if !v.byPhysician() {
 		return nil, fmt.Errorf("%w: the configuration does not allow that misses are counted by reporting physician (reading.by_physician)", admin.ErrForbidden)
 	}
 	return v.ledger.PhysicianCounts(ctx, from, before)
 }
 
 // ByPhysician implements admin.Reviews.
-func (v *views) ByPhysician() bool { return v.byPhysician }
+func (v *views) ByPhysician() bool { return v.byPhysician() }
 
 const reportersAtOnce = 500 // rows
 
 // keepReporters removes who wrote what reports, where the configuration allows that no more.
-func (g *parts) keepReporters(ctx context.Context) error {
+func (g *generation) keepReporters(ctx context.Context) error {
 	if g.cfg.Reading.ByPhysician {
 		g.log.Warn("who writes a report is kept, and confirmed misses are counted by that: see docs/second-look.md for who has to agree", "key", "reading.by_physician")
 		return nil

@@ -143,7 +143,7 @@ const mostLanes = 12
 
 // Timeline implements admin.Frames.
 func (v *views) Timeline(ctx context.Context, study, instance dicom.UID, model string) (image.Image, error) {
-	img, err := v.timelines.of(ctx, study, instance, model, false)
+	img, err := v.timelines().of(ctx, study, instance, model, false)
 	switch {
 	case errors.Is(err, errNoTimeline):
 		return nil, fmt.Errorf("%w: %w", admin.ErrNotFound, err)

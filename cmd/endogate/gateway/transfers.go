@@ -50,10 +50,10 @@ func receivedFile(cfg configs.Config) string { return filepath.Join(cfg.AuditDir
 // openTransfers takes up what a crash left untold. Where nothing was ever told, it begins with what comes from now on.
 func (g *parts) openTransfers(ctx context.Context, life *lifecycle) error {
 	t := &transfers{parts: g, begun: map[audit.Exchange]time.Time{}}
-	t.moved = audit.Transfers{Record: g.trail.Record, Self: string(g.cfg.DICOM.AETitle), Quiet: transfersQuiet, Longest: transfersLongest, Now: g.now}
+	t.moved = audit.Transfers{Record: g.trail.Record, Self: string(g.start.DICOM.AETitle), Quiet: transfersQuiet, Longest: transfersLongest, Now: g.now}
 	t.refused = audit.Refusals{Record: g.trail.Record, Again: 10 * time.Minute, Now: g.now}
 	g.transfers = t
-	text, err := os.ReadFile(receivedFile(g.cfg))
+	text, err := os.ReadFile(receivedFile(g.start))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		t.told = g.spool.Last()
@@ -64,7 +64,7 @@ func (g *parts) openTransfers(ctx context.Context, life *lifecycle) error {
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("audit: what came is told of up to where %s says, which cannot be read or written: %w", receivedFile(g.cfg), err)
+		return fmt.Errorf("audit: what came is told of up to where %s says, which cannot be read or written: %w", receivedFile(g.start), err)
 	}
 	t.moved.Begin(t.told)
 	for entry, err := range g.spool.Held(t.told) {
@@ -84,7 +84,7 @@ func (t *transfers) keep() error {
 	if err != nil {
 		return err
 	}
-	return durable.WriteFile(receivedFile(t.cfg), text)
+	return durable.WriteFile(receivedFile(t.start), text)
 }
 
 // run tells now and then.
@@ -169,7 +169,7 @@ func (t *transfers) begins(ctx context.Context, x audit.Exchange) {
 	if known && now.Sub(at) < begunAgain && !now.Before(at) {
 		return
 	}
-	if err := t.trail.Record(ctx, x.Beginning(string(t.cfg.DICOM.AETitle))); err != nil {
+	if err := t.trail.Record(ctx, x.Beginning(string(t.start.DICOM.AETitle))); err != nil {
 		t.log.Error("audit: that a study begins to leave is not in the audit trail", "destination", x.Peer, "err", err)
 		return
 	}

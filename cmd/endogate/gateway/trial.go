@@ -17,7 +17,9 @@ import (
 	"endogate/dicomnode/dimse"
 	"endogate/dicomnode/intake"
 	"endogate/dicomnode/pixeldata"
+	"endogate/explain"
 	"endogate/inference"
+	"endogate/reports"
 )
 
 // TryRoute says what would become of a DICOM file (PS3.10) that calling sends to a gateway of a configuration: nothing is stored, nothing
@@ -32,7 +34,10 @@ func TryRoute(ctx context.Context, cfg configs.Config, file []byte, calling dico
 
 // fromManifests are the models of a configuration without their networks, and its routes.
 func fromManifests(cfg configs.Config) (*Models, error) {
-	m := &Models{folders: map[string]string{}, models: map[string]inference.Model{}}
+	m := &Models{
+		heatmaps: map[string][]explain.Target{}, folders: map[string]string{}, models: map[string]inference.Model{}, algorithms: map[string]reports.Algorithm{},
+		loaded: map[string]*loadedModel{},
+	}
 	var err error
 	if m.Bundles, err = Bundles(cfg.Models); err != nil {
 		return nil, err

@@ -27,14 +27,14 @@ import (
 type views struct {
 	ledger       *ledger.Ledger
 	spool        *spool.Spool
-	destinations []configs.Destination
+	destinations func() []configs.Destination
 	expiries     func() map[string]time.Time // of our certificates
 	callingAE    dicom.AETitle
-	decode       pixeldata.Options
+	decode       func() pixeldata.Options
 	now          func() time.Time
 	clips        *clips
-	byPhysician  bool // reading.by_physician
-	timelines    timelines
+	byPhysician  func() bool // reading.by_physician
+	timelines    func() timelines
 	jobs         func()                                            // called when a person has put work back
 	try          func(destination string)                          // has a destination tried at once, even one that was down
 	condition    func(destination string) (outbox.Condition, bool) // how a destination fares
@@ -261,7 +261,7 @@ func (v *views) Parked(ctx context.Context, f admin.ParkedFilter) ([]admin.Parke
 	}
 	for _, g := range work.Gates {
 		all = append(all, admin.Parked{
-			Kind: admin.ParkedGate, ID: string(g.StudyInstanceUID), StudyInstanceUID: g.StudyInstanceUID, Reason: g.Words(), At: g.Since,
+			Kind: admin.ParkedGate, ID: string(g.StudyInstanceUID), StudyInstanceUID: g.StudyInstanceUID, Reason: g.Words(), At: g.Since, Mismatches: g.Mismatches,
 		})
 	}
 	return all, total, v.name(ctx, all)
@@ -364,7 +364,7 @@ func (v *views) Destinations(ctx context.Context) ([]admin.Destination, error) {
 	}
 	expiring := v.expiries()
 	var all []admin.Destination
-	for _, d := range v.destinations {
+	for _, d := range v.destinations() {
 		condition, _ := v.condition(d.Name)
 		last, err := v.ledger.LastDelivered(ctx, d.Name)
 		if err != nil {
@@ -390,7 +390,7 @@ func (v *views) Destinations(ctx context.Context) ([]admin.Destination, error) {
 
 // Echo implements admin.Destinations.
 func (v *views) Echo(ctx context.Context, name string) (admin.EchoResult, error) {
-	for _, d := range v.destinations {
+	for _, d := range v.destinations() {
 		if d.Name != name {
 			continue
 		}
@@ -408,7 +408,7 @@ func (v *views) Echo(ctx context.Context, name string) (admin.EchoResult, error)
 
 // RetryParked implements admin.Destinations.
 func (v *views) RetryParked(ctx context.Context, name string) (int, error) {
-	if !slices.ContainsFunc(v.destinations, func(d configs.Destination) bool { return d.Name == name }) {
+	if !slices.ContainsFunc(v.destinations(), func(d configs.Destination) bool { return d.Name == name }) {
 		return 0, admin.ErrNotFound
 	}
 	n, err := v.ledger.RetryDeliveries(ledger.Acting(ctx, unknownPerson), name, v.now())
@@ -440,7 +440,7 @@ func (v *views) frame(ctx context.Context, instance string, frame int) (spool.En
 	}
 	defer dataset.Close()
 	ts, _ := dicom.LookupTransferSyntax(entry.TransferSyntaxUID)
-	opened, err := pixeldata.OpenSeekable(dataset, ts, v.decode)
+	opened, err := pixeldata.OpenSeekable(dataset, ts, v.decode())
 	if err != nil {
 		return entry, pixeldata.Frame{}, fmt.Errorf("%w: %w", admin.ErrUnsupported, err)
 	}

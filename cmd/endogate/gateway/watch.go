@@ -52,8 +52,8 @@ func (g *parts) watchLedger(ctx context.Context) error {
 		case is == nil && told != nil:
 			told = nil
 			g.log.Info("the ledger can be used again: work goes on")
-			g.wakeAgain()
-			g.wakeOutbox()
+			g.current().wakeAgain()
+			g.current().wakeOutbox()
 		}
 		select {
 		case <-ctx.Done():

@@ -81,7 +81,7 @@ func remote(worker *inference.Worker, decode pixeldata.Options) jobs.Remote {
 }
 
 // owner answers workers elsewhere that have taken a job of ours.
-func (g *parts) owner() jobs.Owner {
+func (g *generation) owner() jobs.Owner {
 	return jobs.Owner{
 		Begin: func(ctx context.Context, j jobs.Job, takes jobs.Takes) (*jobs.Input, error) {
 			if j.Model != g.models.queue(j.Model.Name) {

@@ -32,7 +32,7 @@ func TestParkJob(t *testing.T) {
 	}}}, 1)
 	require.NoError(t, err)
 	var log strings.Builder
-	g := &parts{ledger: l, log: slog.New(slog.NewTextHandler(&log, nil)), now: func() time.Time { return now }, exams: &reports.Assembler{}}
+	g := &generation{parts: &parts{ledger: l, log: slog.New(slog.NewTextHandler(&log, nil)), now: func() time.Time { return now }}, exams: &reports.Assembler{}}
 	require.NoError(t, l.FinishJob(t.Context(), "e.one", analysis.Model{}, nil, nil, now))
 	for _, id := range []string{"e.one", "gone.one"} {
 		require.NoError(t, g.parkJob(t.Context(), jobs.Job{ID: id}, "boom"))
@@ -50,7 +50,7 @@ func TestParkJob(t *testing.T) {
 
 // TestCounted: a call that found nothing left to do is no job.
 func TestCounted(t *testing.T) {
-	g := &parts{metrics: admin.NewMetrics(admin.Version{}, func(context.Context) (admin.Gauges, error) { return admin.Gauges{}, nil })}
+	g := &generation{parts: &parts{metrics: admin.NewMetrics(admin.Version{}, func(context.Context) (admin.Gauges, error) { return admin.Gauges{}, nil })}}
 	j := jobs.Job{Model: jobs.Model{Name: "demo"}}
 	require.NoError(t, g.counted(j, nil))
 	boom := errors.New("boom")

@@ -106,9 +106,9 @@ function drawStrip(s) {
   const g = s.gauges;
   const low = g.disk_free_bytes < 2 * g.disk_reserve_bytes;
   strip.show([failing, g.open_jobs, bytes(g.disk_free_bytes), low], () => [
-    h("span", { class: `state ${s.ready ? "good" : "bad"}`, title: failing.map((c) => `${c.name}: ${c.reason}`).join("\n") },
-      h("span", { class: "dot", "aria-hidden": "true" }), s.ready ? t("frame.accepting") : t("frame.not-accepting", { checks: failing.map((c) => c.name).join(", ") })),
-    s.ready && failing.length ? h("span", { class: "stat warn", title: failing.map((c) => c.reason).join("\n") }, t("frame.look-at", { checks: failing.map((c) => c.name).join(", ") })) : null,
+    h("span", { class: `state ${s.ready ? "good" : "bad"}`, title: failing.map((c) => `${named("check", c.name)}: ${c.reason}`).join("\n") },
+      h("span", { class: "dot", "aria-hidden": "true" }), s.ready ? t("frame.accepting") : t("frame.not-accepting", { checks: failing.map((c) => named("check", c.name)).join(", ") })),
+    s.ready && failing.length ? h("span", { class: "stat warn", title: failing.map((c) => c.reason).join("\n") }, t("frame.look-at", { checks: failing.map((c) => named("check", c.name)).join(", ") })) : null,
     h("span", { class: "stat" }, t("frame.open-jobs", { n: g.open_jobs })),
     h("span", { class: `stat ${low ? "warn" : ""}` }, t("frame.free", { size: bytes(g.disk_free_bytes) })),
   ]);

@@ -30,9 +30,6 @@ export function clock(tm) {
   const at = /^\d{4}/.test(tm) ? new Date(`1970-01-01T${tm.slice(0, 2)}:${tm.slice(2, 4)}Z`) : NaN;
   return isNaN(at) ? "" : minute.format(at);
 }
-// plural is English alone, of what does not come from the catalogue yet.
-export const plural = (n, word) => `${n} ${word}${n === 1 ? "" : "s"}`;
-
 export function bytes(n) {
   const units = ["B", "KiB", "MiB", "GiB", "TiB"];
   let i = 0;
