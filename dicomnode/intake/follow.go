@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"math"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"endogate/dicomnode/dicom"
@@ -31,6 +32,7 @@ type Follower struct {
 	spares  waiting
 	seen    atomic.Uint64         // Seq of the last entry looked at
 	retaken bool                  // what was refused before the start was tried again
+	unread  unread                // what the disk does not give
 	behind  atomic.Pointer[error] // why the ledger cannot take in what the spool has; nil: it can
 }
 
@@ -119,8 +121,14 @@ func (f *Follower) CatchUp(ctx context.Context) error {
 	if err := f.retake(ctx); err != nil {
 		return err
 	}
+	wait := failure.Waits{Backoff: patience}
 	for before := uint64(math.MaxUint64); ; {
 		position, _, err := f.batch(ctx)
+		if errors.Is(err, syscall.EIO) && !ledger.IsTrouble(err) && ctx.Err() == nil {
+			f.Log.Error("the disk does not give what the spool has: trying again", "err", err)
+			wait.Wait(ctx)
+			continue
+		}
 		if err != nil || position == before {
 			return err
 		}
@@ -215,13 +223,41 @@ func (f *Follower) take(ctx context.Context, receipts []ledger.Receipt, position
 	return f.Ledger.Refuse(ctx, r.ID, err.Error(), position, r.At)
 }
 
+// unread is the entry that could not be read the last time, although its bytes may be whole.
+type unread struct {
+	seq   uint64
+	tries int
+}
+
+// maxUnread is how often an entry is tried that the disk gives an error for: about two minutes, by patience.
+const maxUnread = 8
+
+// hopeless says whether an entry is passed over because of err: its bytes are damaged, or the disk says again and again that it
+// cannot read them, as others wait behind it. What the system lacks otherwise, such as files to open, it has again some time.
+func (u *unread) hopeless(seq uint64, err error) bool {
+	if errors.Is(err, spool.ErrCorrupt) {
+		return true
+	}
+	if u.seq != seq {
+		*u = unread{seq: seq}
+	}
+	u.tries++
+	return errors.Is(err, syscall.EIO) && u.tries > maxUnread
+}
+
 // next collects the receipts of the entries after position. What the gateway made itself
 // is in the ledger through the work that made it, and is passed over. An entry that cannot be read is noted, so that
-// what is left of it stays in the spool.
+// what is left of it stays in the spool; it is tried again at the next start.
 func (f *Follower) next(ctx context.Context, position uint64) (receipts []ledger.Receipt, last uint64, err error) {
 	last = position
 	for entry, err := range f.Spool.Entries(position) {
-		last = entry.Seq
+		if err != nil && !f.unread.hopeless(entry.Seq, err) {
+			if last > position {
+				break // what is before it is not held up
+			}
+			return nil, position, err
+		}
+		last = max(last, entry.Seq)
 		if err != nil {
 			f.Log.Error("spool entry cannot be read: restore it from a backup or send its instance again", "entry", entry.ID, "err", err)
 			if err := f.Ledger.Refuse(ctx, entry.ID, err.Error(), 0, time.Now()); err != nil {

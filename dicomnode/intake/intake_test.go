@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -203,6 +204,54 @@ func TestFollower_unreadableEntry(t *testing.T) {
 	require.Len(t, s.openJobs(), 1, "the next one is taken")
 	require.NoError(t, s.clean.Orphans(t.Context()))
 	require.True(t, s.spool.Has(e.ID), "what is left of it is kept")
+}
+
+// TestFollower_diskDoesNotRead: an entry that cannot be read, though its bytes are there, is not passed over: it is taken in when
+// the disk gives it again, and what was before it is not held up.
+func TestFollower_diskDoesNotRead(t *testing.T) {
+	s := openStores(t)
+	s.put("1")
+	require.NoError(t, s.spool.Close())
+	s.spool, s.follow.Spool = nil, nil
+	var err error
+	s.spool, err = spool.Open(filepath.Join(s.dir, "spool"), spool.Options{}) // a segment of its own follows
+	require.NoError(t, err)
+	s.follow.Spool, s.clean.Spool = s.spool, s.spool
+	s.put("2")
+	logs, err := filepath.Glob(filepath.Join(s.dir, "spool/log/*.log"))
+	require.NoError(t, err)
+	require.Len(t, logs, 2)
+	aside := filepath.Join(s.dir, "aside")
+	require.NoError(t, os.Rename(logs[1], aside))
+	require.NoError(t, os.Mkdir(logs[1], 0o700)) // which opens, and gives an error when it is read
+
+	require.ErrorIs(t, s.follow.CatchUp(t.Context()), syscall.EISDIR)
+	require.Len(t, s.openJobs(), 1, "the first one is taken")
+	refused, err := s.ledger.Refused(t.Context())
+	require.NoError(t, err)
+	require.Empty(t, refused)
+	_, err = (&Follower{Spool: s.spool}).anew(s.openJobs()[0].Entry)
+	require.NoError(t, err)
+
+	require.NoError(t, os.Remove(logs[1]))
+	require.NoError(t, os.Rename(aside, logs[1]))
+	s.catchUp()
+	require.Len(t, s.openJobs(), 2)
+}
+
+// TestUnread: damaged bytes are passed over at once, those that the disk gives an error for after some tries, and for want of
+// anything else none.
+func TestUnread(t *testing.T) {
+	var u unread
+	require.True(t, u.hopeless(1, spool.ErrCorrupt))
+	for range maxUnread {
+		require.False(t, u.hopeless(2, fmt.Errorf("read: %w", syscall.EIO)))
+	}
+	require.True(t, u.hopeless(2, syscall.EIO))
+	require.False(t, u.hopeless(3, syscall.EIO), "another one begins anew")
+	for range 2 * maxUnread {
+		require.False(t, u.hopeless(4, syscall.EMFILE))
+	}
 }
 
 func TestFollower_routedLate(t *testing.T) {

@@ -90,6 +90,9 @@ func (j Journal) Checkpointed(after uint64) bool {
 func (j Journal) Restore(w io.Writer) (bool, error) {
 	var last spool.Entry
 	for entry, err := range j.Spool.Entries(0) {
+		if err != nil && !errors.Is(err, spool.ErrCorrupt) {
+			return false, err
+		}
 		if err == nil && isCheckpoint(entry) {
 			last = entry
 		}
@@ -120,8 +123,12 @@ func (j Journal) Append(actions []byte) (uint64, error) {
 func (j Journal) After(after uint64) iter.Seq2[ledger.Appended, error] {
 	return func(yield func(ledger.Appended, error) bool) {
 		for entry, err := range j.Spool.Entries(after) {
+			if err != nil && !errors.Is(err, spool.ErrCorrupt) { // the disk does not give it: it may be there
+				yield(ledger.Appended{}, err)
+				return
+			}
 			if err != nil || !isOfLedger(entry) {
-				continue // one that cannot be read is the follower's to tell of
+				continue // one that is damaged is the follower's to tell of
 			}
 			actions, err := j.read(entry)
 			if errors.Is(err, spool.ErrCorrupt) {

@@ -76,6 +76,37 @@ func TestMoved(t *testing.T) {
 	require.NotEqual(t, first.ID, second.ID)
 }
 
+// TestReadSlot_diskError: that the disk does not give the bytes of an entry says nothing of them.
+func TestReadSlot_diskError(t *testing.T) {
+	s := openSpool(t, t.TempDir(), Options{})
+	e := mustPut(t, s, []byte("data"))
+	_, sl, ok := s.find(e.ID)
+	require.True(t, ok)
+	for _, at := range []int64{0, sl.off, sl.off + recordHeaderSize} {
+		_, _, err := readSlot(failingFrom{s, at}, sl)
+		require.ErrorIs(t, err, syscall.EIO)
+		require.NotErrorIs(t, err, ErrCorrupt)
+	}
+}
+
+// failingFrom is the first segment of a spool, of which the disk gives what is before a place.
+type failingFrom struct {
+	s  *Spool
+	at int64
+}
+
+func (f failingFrom) ReadAt(b []byte, off int64) (int, error) {
+	if off >= f.at {
+		return 0, syscall.EIO
+	}
+	file, err := os.Open(f.s.segs[0].path)
+	if err != nil {
+		return 0, err
+	}
+	defer file.Close()
+	return file.ReadAt(b, off)
+}
+
 // TestProbe_mounts probes real file systems: one that turns read-only, and one that has bytes and no inodes.
 func TestProbe_mounts(t *testing.T) {
 	dir := t.TempDir()

@@ -123,7 +123,13 @@ func readSlot(f io.ReaderAt, sl slot) (recordHeader, Entry, error) {
 	return h, e, nil
 }
 
-func corrupt(err error) error { return fmt.Errorf("%w (%w)", ErrCorrupt, err) }
+// corrupt is ErrCorrupt where err is of the bytes. That they could not be read says nothing of them: it may pass.
+func corrupt(err error) error {
+	if errors.Is(err, errNoRecord) || errors.Is(err, errHeader) {
+		return fmt.Errorf("%w (%w)", ErrCorrupt, err)
+	}
+	return err
+}
 
 // reader checks the digest of what is read straight through.
 type reader struct {
