@@ -170,6 +170,9 @@ func bytesLost(o Outcome) bool {
 // several studies got no answer one after the other, and none did: that is shown and held against none of them, and as each
 // has its own wait, nothing else has to.
 func (w *worker) strike(d ledger.Delivery, o Outcome, now time.Time) {
+	if o.Ours {
+		return
+	}
 	if o.Silent {
 		if len(w.silentOn) < maxStrikes {
 			w.silentOn[d.Instance.StudyInstanceUID] = true

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"slices"
 	"syscall"
@@ -74,7 +75,7 @@ func (s *DICOM) Send(ctx context.Context, m Message) Outcome {
 	if s.Whose != nil && entry.Kind == spool.Derived {
 		followed, err := s.follow(ctx, entry, data)
 		if err != nil {
-			return Outcome{Class: Later, Reason: "the patient whom its study is on by now cannot be told", Err: err}
+			return Outcome{Class: Later, Ours: true, Reason: "the patient whom its study is on by now cannot be told", Err: err}
 		}
 		data = followed
 	}
@@ -259,8 +260,9 @@ func (s *DICOM) failed(ctx context.Context, err error, need dicomnode.InstanceSy
 			s.Called, className(need.SOPClassUID), syntaxName(need.TransferSyntaxUID), contextAnswer(refused.Result))}
 	}
 	s.drop()
+	var file *fs.PathError // of our disk, not of the connection
 	switch {
-	case errors.Is(err, spool.ErrCorrupt), errors.Is(err, spool.ErrNotFound):
+	case errors.Is(err, spool.ErrCorrupt), errors.Is(err, spool.ErrNotFound), errors.As(err, &file):
 		return unreadable(err)
 	case errors.Is(err, dicomnode.ErrWrongResponse):
 		return Outcome{Class: Never, Err: err, Reason: fmt.Sprintf(
@@ -288,7 +290,7 @@ func unreadable(err error) Outcome {
 	case errors.Is(err, spool.ErrCorrupt):
 		return Outcome{Class: Never, Reason: "its bytes in the spool are damaged", Err: err}
 	}
-	return Outcome{Class: Later, Reason: "the spool cannot be read", Err: err}
+	return Outcome{Class: Later, Ours: true, Reason: "the spool cannot be read: see to the disk of the data folder", Err: err}
 }
 
 // answered is the outcome of a peer's answer.

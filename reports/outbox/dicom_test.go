@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -12,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -548,6 +550,37 @@ func TestDICOM_unreadable(t *testing.T) {
 	assert.Equal(t, Never, o.Class)
 	assert.Equal(t, `peer PACS speaks DICOM: it cannot be sent "hl7"`, o.Reason)
 	assert.Zero(t, made)
+}
+
+// halfRead is a spool whose disk fails amid what is read.
+type halfRead struct{ Spool }
+
+func (h halfRead) Open(id string) (spool.Entry, io.ReadSeekCloser, error) {
+	e, r, err := h.Spool.Open(id)
+	return e, failingReader{r}, err
+}
+
+type failingReader struct{ io.ReadSeekCloser }
+
+func (failingReader) Read([]byte) (int, error) {
+	return 0, &fs.PathError{Op: "read", Path: "segment", Err: syscall.EIO}
+}
+
+// TestDICOM_diskFails: a disk that gives nothing is neither the peer's fault nor the object's.
+func TestDICOM_diskFails(t *testing.T) {
+	s, p := newStores(t), startPeer(t, dicom.SecondaryCaptureImageStorage)
+	sender := s.sender(p.addr, "PACS", new(int))
+	defer sender.drop()
+	sound := sender.Spool
+	e := s.keep(dicom.SecondaryCaptureImageStorage, dicom.ExplicitVRLittleEndian)
+	sender.Spool = halfRead{sound}
+	o := sender.Send(t.Context(), dicomMessage(e))
+	assert.Equal(t, Later, o.Class)
+	assert.True(t, o.Ours)
+	assert.False(t, o.Silent)
+	assert.Contains(t, o.Reason, "see to the disk")
+	sender.Spool = sound
+	assert.Equal(t, Done, sender.Send(t.Context(), dicomMessage(e)).Class)
 }
 
 // runOutbox runs an outbox on the real stores until the test ends.

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -670,6 +671,25 @@ func TestOutbox_strikes(t *testing.T) {
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		assert.Len(t, s.tried(), maxStrikes+1000)
+	})
+}
+
+// TestOutbox_ours: what lies with us, such as a disk that gives nothing to send, is not held against the destination.
+func TestOutbox_ours(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q, s := newQueue(), &script{do: func(Message) Outcome { return unreadable(syscall.EIO) }}
+		for range 2 * maxStrikes {
+			q.add("pacs", "e", "")
+		}
+		o := started(t, q, map[string]Sender{"pacs": s})
+		synctest.Wait()
+		assert.Len(t, s.tried(), 2*maxStrikes)
+		c, asked := o.Condition("pacs")
+		assert.True(t, c.Up || !asked)
+		s.now(nil)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		assert.Len(t, s.tried(), 4*maxStrikes)
 	})
 }
 

@@ -41,6 +41,7 @@ type Outcome struct {
 
 	Within time.Duration // of Sent: time in which the peer is to commit, after which it is sent again
 	After  time.Duration // of Later: not sooner, if the peer has said so; 0: it has not
+	Ours   bool          // of Later: it lies with us, and says nothing of the destination
 	Silent bool          // of Later and DestinationDown: this one was sent, and there was no answer to it: others go first
 }
 
