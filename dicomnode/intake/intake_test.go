@@ -210,14 +210,14 @@ func TestFollower_unreadableEntry(t *testing.T) {
 // the disk gives it again, and what was before it is not held up.
 func TestFollower_diskDoesNotRead(t *testing.T) {
 	s := openStores(t)
-	s.put("1")
-	require.NoError(t, s.spool.Close())
-	s.spool, s.follow.Spool = nil, nil
-	var err error
-	s.spool, err = spool.Open(filepath.Join(s.dir, "spool"), spool.Options{}) // a segment of its own follows
-	require.NoError(t, err)
+	for _, name := range []string{"1", "2"} { // in a segment each, and out of memory
+		s.put(name)
+		require.NoError(t, s.spool.Close())
+		var err error
+		s.spool, err = spool.Open(filepath.Join(s.dir, "spool"), spool.Options{})
+		require.NoError(t, err)
+	}
 	s.follow.Spool, s.clean.Spool = s.spool, s.spool
-	s.put("2")
 	logs, err := filepath.Glob(filepath.Join(s.dir, "spool/log/*.log"))
 	require.NoError(t, err)
 	require.Len(t, logs, 2)
@@ -251,6 +251,15 @@ func TestUnread(t *testing.T) {
 	require.False(t, u.hopeless(3, syscall.EIO), "another one begins anew")
 	for range 2 * maxUnread {
 		require.False(t, u.hopeless(4, syscall.EMFILE))
+	}
+}
+
+// TestRouter_modality: Modality is a code of upper case letters, and means the same in small ones.
+func TestRouter_modality(t *testing.T) {
+	router := Router{{Name: "endoscopy", Match: Match{Modality: []string{"ES", "gm"}}}}
+	for modality, want := range map[string]bool{"ES": true, "es": true, "GM": true, "XC": false, "": false, "ES1": false} {
+		_, ok := router.Route(dicom.Header{Modality: modality}, "SCOPE1")
+		require.Equal(t, want, ok, modality)
 	}
 }
 

@@ -2,6 +2,7 @@ package intake
 
 import (
 	"slices"
+	"strings"
 
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/ledger"
@@ -73,7 +74,7 @@ type condition struct {
 
 func (m Match) conditions(h dicom.Header, callingAE string) [5]condition {
 	return [...]condition{
-		{"modality", h.Modality, oneOf(m.Modality, h.Modality)},
+		{"modality", h.Modality, oneCode(m.Modality, h.Modality)},
 		{"sop_class", string(h.SOPClassUID), oneOf(m.SOPClass, string(h.SOPClassUID))},
 		{"calling_ae", callingAE, oneOf(m.CallingAE, dicom.AETitle(callingAE))},
 		{"station_name", h.StationName, oneOf(m.StationName, h.StationName)},
@@ -97,6 +98,11 @@ func (m Match) wants(key string) (all []string) {
 		all = append(all, string(title))
 	}
 	return all
+}
+
+// oneCode is oneOf for a code of upper case letters (CS), which some write in small ones.
+func oneCode(allowed []string, value string) bool {
+	return len(allowed) == 0 || slices.ContainsFunc(allowed, func(a string) bool { return strings.EqualFold(a, value) })
 }
 
 func oneOf[T comparable](allowed []T, value T) bool {
