@@ -107,7 +107,7 @@ func (p *AssociateRQ) decode(b []byte) error {
 		return invalid("A-ASSOCIATE-RQ: %d bytes, want at least %d", len(b), associateHeaderLength)
 	}
 	p.ProtocolVersion = binary.BigEndian.Uint16(b)
-	p.CalledAE, p.CallingAE = text(b[4:20]), text(b[20:36])
+	p.CalledAE, p.CallingAE = title(b[4:20]), title(b[20:36])
 	return eachItem(b[associateHeaderLength:], func(t ItemType, data []byte) error {
 		switch t {
 		case ItemApplicationContext:
@@ -149,7 +149,7 @@ func (p *AssociateAC) decode(b []byte) error {
 		return invalid("A-ASSOCIATE-AC: %d bytes, want at least %d", len(b), associateHeaderLength)
 	}
 	p.ProtocolVersion = binary.BigEndian.Uint16(b)
-	p.CalledAE, p.CallingAE = text(b[4:20]), text(b[20:36])
+	p.CalledAE, p.CallingAE = title(b[4:20]), title(b[20:36])
 	return eachItem(b[associateHeaderLength:], func(t ItemType, data []byte) error {
 		switch t {
 		case ItemApplicationContext:

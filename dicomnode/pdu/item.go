@@ -1,6 +1,7 @@
 package pdu
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -57,6 +58,12 @@ func eachItem(b []byte, f func(t ItemType, data []byte) error) error {
 		b = b[4+n:]
 	}
 	return nil
+}
+
+// title reads an AE title. Some write it as a string that a NUL ends, with what was in the field before behind it.
+func title(b []byte) string {
+	before, _, _ := bytes.Cut(bytes.TrimLeft(b, " \x00"), []byte{0})
+	return text(before)
 }
 
 // text decodes a UID or a name. The standard pads neither, peers do with NUL and with blanks.

@@ -215,6 +215,18 @@ func TestDecode_takesPaddedUIDs(t *testing.T) {
 	require.Equal(t, "X", got.(*pdu.AssociateRQ).CallingAE)
 }
 
+// What stands behind a NUL in the field of an AE title was there before.
+func TestDecode_takesTitlesThatANulEnds(t *testing.T) {
+	for is, want := range map[string]string{"SCOPE1\x00garbage": "SCOPE1", "\x00\x00SCOPE1\x00": "SCOPE1", "SCOPE 1  \x00x": "SCOPE 1", "": ""} {
+		b, err := pdu.Append(nil, &pdu.AssociateRQ{CallingAE: is, CalledAE: is})
+		require.NoError(t, err)
+		got, err := pdu.Decode(pdu.TypeAssociateRQ, b[pdu.HeaderLength:])
+		require.NoError(t, err)
+		require.Equal(t, want, got.(*pdu.AssociateRQ).CallingAE)
+		require.Equal(t, want, got.(*pdu.AssociateRQ).CalledAE)
+	}
+}
+
 func TestAppend_refusesWhatDoesNotFit(t *testing.T) {
 	long := strings.Repeat("1", 70000)
 	for name, p := range map[string]pdu.PDU{
