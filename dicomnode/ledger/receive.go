@@ -97,6 +97,12 @@ type arrivals struct {
 	first, last, newest time.Time // newest: of what came last, whatever the clock said
 	version             int64     // exam
 	ordered             bool      // study: it has an order
+	said                map[studySaid]bool
+}
+
+// studySaid is what an image says of its study: what the ones before did not say is taken from it.
+type studySaid struct {
+	patientID, patientName, accession, date, time, description string
 }
 
 func (a *arrivals) add(at time.Time) {
@@ -256,7 +262,12 @@ func (b *batch) study(r Receipt) (int64, error) {
 	h := r.Header
 	a, ok := b.studies[h.StudyInstanceUID]
 	if !ok {
-		a = &arrivals{first: r.At, last: r.At}
+		a = &arrivals{first: r.At, last: r.At, said: map[studySaid]bool{}}
+		b.studies[h.StudyInstanceUID] = a
+	}
+	said := studySaid{h.PatientID, h.PatientName, h.AccessionNumber, h.StudyDate, h.StudyTime, h.StudyDescription}
+	if !a.said[said] {
+		a.said[said] = true
 		var accession string
 		err := b.row(upsertStudy, []any{
 			h.StudyInstanceUID, h.PatientID, h.PatientName, h.AccessionNumber,
@@ -271,7 +282,6 @@ func (b *batch) study(r Receipt) (int64, error) {
 		if _, a.ordered, err = b.orderOf(h.StudyInstanceUID); err != nil {
 			return 0, err
 		}
-		b.studies[h.StudyInstanceUID] = a
 	}
 	a.add(r.At)
 	return a.id, nil

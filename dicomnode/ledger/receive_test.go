@@ -315,3 +315,22 @@ func TestTimes_areKeptToTheMicrosecond(t *testing.T) {
 		when = when.Add(time.Hour)
 	}
 }
+
+// What a study is of is filled in by each image that says more, also where one batch brings them all.
+func TestReceive_studyOfABatch(t *testing.T) {
+	first, second := receipt(1), receipt(2)
+	first.Header.AccessionNumber, first.Header.PatientName, first.Header.StudyDate = "", "", ""
+	for name, batches := range map[string][][]Receipt{"one": {{first, second}}, "two": {{first}, {second}}} {
+		t.Run(name, func(t *testing.T) {
+			l := openLedger(t)
+			for _, b := range batches {
+				_, err := l.Receive(t.Context(), b, b[len(b)-1].Seq)
+				require.NoError(t, err)
+			}
+			s, err := l.Study(t.Context(), "1.2", Page{})
+			require.NoError(t, err)
+			require.Equal(t, []string{"A1", "Hébert^Zoë", "20260304"}, []string{s.AccessionNumber, s.PatientName, s.StudyDate})
+			require.Equal(t, 2, s.Instances)
+		})
+	}
+}
