@@ -175,9 +175,16 @@ func (s *watching) nothing() error {
 }
 
 // watched are the frames as far as they count over time.
-func (s *watching) watched() []watched {
-	frames := make([]watched, len(s.parts))
-	for i, p := range s.parts {
+func (s *watching) watched() []watched { return watchedOf(s.parts) }
+
+// Scores are what the frames of a video, or of a part of it, have together of each class, by the rule. Parts are as Watch gives them.
+func (t Temporal) Scores(classes []analysis.Class, parts []analysis.Part) map[string]float64 {
+	return t.sum(classes, watchedOf(parts)).Scores
+}
+
+func watchedOf(parts []analysis.Part) []watched {
+	frames := make([]watched, len(parts))
+	for i, p := range parts {
 		r := p.Result
 		frames[i] = watched{number: r.Span.First, at: r.Span.Start, sharp: p.Quality.Sharpness, poor: p.Quality.Poor, scores: r.Scores}
 	}

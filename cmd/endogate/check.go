@@ -9,6 +9,7 @@ import (
 
 	"endogate/cmd/endogate/gateway"
 	"endogate/configs"
+	"endogate/dicomnode/pixeldata/video"
 	"endogate/explain"
 	"endogate/inference"
 	"endogate/inference/ask"
@@ -18,7 +19,7 @@ import (
 
 type checkCmd struct {
 	Dir      string   `arg:"" help:"Model bundle." type:"existingdir"`
-	Frames   []string `help:"Frames to measure the explanations on: JPEG, PNG or DICOM files, or folders." type:"existing"`
+	Frames   []string `help:"Frames to measure the explanations on: JPEG, PNG or DICOM files, or folders; of a model that looks across time, folders of clips, multi-frame files and videos." type:"existing"`
 	Masks    string   `help:"Folder of masks, PNG or JPEG, named as their frames: where the finding is." type:"existingdir"`
 	Class    string   `help:"Class to explain: its name, or top for the most probable." default:"top"`
 	Layer    []string `help:"Layers to explain at; the manifest's without one."`
@@ -26,7 +27,7 @@ type checkCmd struct {
 	Limit    int      `help:"Frames at most, or clips; 0: all." default:"0"`
 	Draws    int      `help:"Random weights the maps are compared with; the frames are gone over once for each." default:"3"`
 	Out      string   `help:"Folder for the table (CSV) and the plot." default:"." type:"path"`
-	Decisive string   `help:"Of a model that looks across time: CSV of clip, first and last, the frames that decide a clip, from 1." type:"existingfile"`
+	Decisive string   `help:"Of a model that looks across time: CSV of clip, first and last, the frames that decide a clip or a video, from 1." type:"existingfile"`
 	Margin   float64  `help:"How far beside the mask the pointing game allows, in parts of the frame's width." default:"0.067"`
 
 	Set         []string          `help:"Frames of known classes, to measure how well they are classified: a folder with a folder for each class, a CSV of labels (some of its rows with ,COLUMN=PATTERN), or a folder of frames with --masks and --class. Again for each set." placeholder:"NAME=PATH" sep:"none"`
@@ -75,8 +76,8 @@ func (m *checkCmd) Run(ctx context.Context, c *cli, tty console) error {
 	if len(m.Set) > 0 {
 		err = m.accuracy(ctx, cfg, b, tty)
 	}
-	if b.Clip != nil && len(m.Frames) > 0 {
-		return m.inTime(ctx, cfg, b, tty)
+	if b.Clip != nil && len(m.Frames) > 0 && (err == nil || errors.Is(err, frames.ErrUnread)) {
+		return errors.Join(err, m.inTime(ctx, cfg, b, console{said, tty.err}))
 	}
 	if len(m.Frames) > 0 && (err == nil || errors.Is(err, frames.ErrUnread)) {
 		err = errors.Join(err, m.faithfulness(ctx, cfg, b, console{said, tty.err}))
@@ -89,8 +90,8 @@ func (m *checkCmd) fits(b *inference.Bundle) error {
 	switch {
 	case b.Clip == nil && m.Decisive != "":
 		return usageError("model check: --decisive is of models that look across time; " + b.Name + " takes single frames")
-	case b.Clip != nil && (m.Masks != "" || len(m.Set) > 0 || len(m.Method) > 0 || len(m.Layer) > 0):
-		return usageError("model check: " + b.Name + " looks across time: its explanations are measured with --frames and --decisive; --masks, --set, --method and --layer are of models of single frames")
+	case b.Clip != nil && (m.Masks != "" || m.Variants || m.HTML != "" || len(m.Method) > 0 || len(m.Layer) > 0):
+		return usageError("model check: " + b.Name + " looks across time: it is measured with --set, and its explanations with --frames and --decisive; --masks, --variants, --html, --method and --layer are of models of single frames")
 	}
 	return nil
 }
@@ -109,17 +110,26 @@ func (m *checkCmd) inTime(ctx context.Context, cfg configs.Config, b *inference.
 		}
 	}
 	seen := 0
-	unread := eachSequence(ctx, frameFiles(cfg, m.Frames, "", tty), b, func(ctx context.Context, s sequence) error {
+	files := frameFiles(cfg, m.Frames, "", tty)
+	one := func(ctx context.Context, s sequence) error {
 		for _, window := range b.Clip.Windows(len(s.frames)) {
 			if seen++; m.Limit > 0 && seen > m.Limit {
 				return nil
 			}
-			if err := t.Measure(ctx, s.name, window, s.frames); err != nil {
+			if err := t.Measure(ctx, s.name, window, s.number, s.frames); err != nil {
 				return fmt.Errorf("%s: %w", s.name, err)
 			}
 		}
 		return nil
-	})
+	}
+	files.Video = func(ctx context.Context, f frames.Frame, clip *video.Clip) error {
+		s, err := videoSequence(ctx, f, clip, b)
+		if err != nil {
+			return err
+		}
+		return one(ctx, s)
+	}
+	unread := eachSequence(ctx, files, b, one)
 	if unread != nil && !errors.Is(unread, frames.ErrUnread) {
 		return fmt.Errorf("model check: %w", asUsage(unread))
 	}

@@ -11,7 +11,9 @@ import (
 	"strings"
 
 	"endogate/configs"
+	"endogate/dicomnode/pixeldata/video"
 	"endogate/inference"
+	"endogate/inference/analysis"
 	"endogate/inference/ask"
 	"endogate/inference/figures"
 	"endogate/inference/frames"
@@ -56,6 +58,21 @@ func (m *checkCmd) accuracy(ctx context.Context, cfg configs.Config, b *inferenc
 		return err
 	}
 	defer func() { err = errors.Join(err, a.Model.Close()) }()
+	watcher, closing := m.watcher(b, a.Model)
+	defer func() { err = errors.Join(err, closing()) }()
+	a.Watch = func(ctx context.Context, f frames.Frame, clip *video.Clip) (analysis.Analysis, error) {
+		model, err := watcher(ctx)
+		if err != nil {
+			return analysis.Analysis{}, err
+		}
+		w := inference.Worker{Models: map[string]inference.Model{b.Name: model}}
+		return w.Watch(ctx, inference.Task{Job: f.Name, Model: b.Name, Clip: clip}, nil)
+	}
+	if b.Clip != nil {
+		a.Sequences = func(ctx context.Context, files frames.Files, do func(context.Context, string, []analysis.Prepared) error) error {
+			return eachSequence(ctx, files, b, func(ctx context.Context, s sequence) error { return do(ctx, s.of, s.frames) })
+		}
+	}
 	result, unread := a.Measure(ctx, sets)
 	if result == nil {
 		return fmt.Errorf("model check: %w", unread)
@@ -69,6 +86,24 @@ func (m *checkCmd) accuracy(ctx context.Context, cfg configs.Config, b *inferenc
 		err = errors.Join(err, writeFile(m.HTML, result.WriteHTML))
 	}
 	return errors.Join(err, unread)
+}
+
+// watcher is the model as a gateway has it for videos, loaded where the first one needs it.
+func (m *checkCmd) watcher(b *inference.Bundle, asked *ask.Model) (load func(context.Context) (inference.Watcher, error), closing func() error) {
+	var loaded inference.Watcher
+	closing = func() error { return nil }
+	return func(ctx context.Context) (inference.Watcher, error) {
+		if loaded != nil {
+			return loaded, nil
+		}
+		opened, err := asked.OpenNetwork(ctx)
+		if err != nil {
+			return nil, err
+		}
+		closing = opened.Close
+		loaded, err = inference.NewModel(ctx, b, opened.Opened, nil)
+		return loaded, err
+	}, func() error { return closing() }
 }
 
 // sets reads the flag.

@@ -92,9 +92,9 @@ func sequenceOf(f frames.Frame) (of, name string) {
 			return f.Path, strings.TrimSuffix(filepath.Base(f.Path), filepath.Ext(f.Path))
 		}
 	}
-	folder, err := filepath.Abs(filepath.Dir(f.Path))
-	if err != nil {
-		folder = filepath.Dir(f.Path)
+	folder := filepath.Dir(f.Path)
+	if whole, err := filepath.Abs(folder); err == nil {
+		return folder, filepath.Base(whole)
 	}
 	return folder, filepath.Base(folder)
 }

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"time"
 
+	"endogate/dicomnode/pixeldata/video"
 	"endogate/inference"
 	"endogate/inference/analysis"
 	"endogate/inference/ask"
@@ -30,6 +31,12 @@ type Accuracy struct {
 	Groups   []string // columns
 	Worst    int      // errors shown of each set
 	Log      io.Writer
+
+	// Watch says of a video what a gateway says of it. Nil: videos are not read.
+	Watch func(ctx context.Context, of frames.Frame, clip *video.Clip) (analysis.Analysis, error)
+	// Sequences hands over what belongs together of files, by the path of its folder or file, prepared: of a model that looks across time.
+	// Nil: it takes frames.
+	Sequences func(ctx context.Context, files frames.Files, do func(ctx context.Context, path string, frames []analysis.Prepared) error) error
 
 	addUp bool // the probabilities of every frame, to one
 }
@@ -78,10 +85,10 @@ func Variants(b *inference.Bundle, compared bool, box inference.Box) []Variant {
 	return all
 }
 
-// seen is a frame and what the model says of it, by variant.
+// seen is a frame, a clip or a part of a video, and what the model says of it, by variant.
 type seen struct {
 	path   string
-	number int
+	number int // 0 of a clip or video
 	name   string
 	label  Label
 	scores [][]float64
@@ -93,6 +100,8 @@ type gathered struct {
 	frames []seen
 	left   int
 	unread error
+
+	overTime int // of frames, those that are clips, videos or parts of them
 }
 
 // Measure goes over the sets. Operating points are chosen on the first, and hold for all. With frames.ErrUnread the result is of the
@@ -139,7 +148,10 @@ func (a *Accuracy) gather(ctx context.Context, s Set) (gathered, error) {
 	}
 	files.Paths = there
 	began := time.Now()
-	err := files.Each(ctx, func(ctx context.Context, f frames.Frame) error {
+	if a.Watch != nil {
+		files.Video = func(ctx context.Context, f frames.Frame, clip *video.Clip) error { return a.video(ctx, &g, f, clip) }
+	}
+	one := func(ctx context.Context, f frames.Frame) error {
 		label, ok := s.label(f.Path)
 		if !ok {
 			g.left++
@@ -167,7 +179,15 @@ func (a *Accuracy) gather(ctx context.Context, s Set) (gathered, error) {
 			fmt.Fprintf(a.Log, "set %s: %d frames in %s\n", s.Name, len(g.frames), time.Since(began).Round(time.Second))
 		}
 		return nil
-	})
+	}
+	var err error
+	if a.Sequences != nil {
+		err = a.Sequences(ctx, files, func(ctx context.Context, path string, frames []analysis.Prepared) error {
+			return a.clip(ctx, &g, path, frames)
+		})
+	} else {
+		err = files.Each(ctx, one)
+	}
 	if errors.Is(err, frames.ErrUnread) {
 		g.unread, err = errors.Join(g.unread, fmt.Errorf("set %s: %w", s.Name, err)), nil
 	}
@@ -175,6 +195,79 @@ func (a *Accuracy) gather(ctx context.Context, s Set) (gathered, error) {
 		err = cmp.Or(g.unread, fmt.Errorf("set %s: no frame in it", s.Name))
 	}
 	return g, err
+}
+
+// video takes down what a video has of each class, or each of its parts that has a label, by the rule that the manifest has for videos.
+func (a *Accuracy) video(ctx context.Context, g *gathered, f frames.Frame, clip *video.Clip) error {
+	labels := g.set.labels(f.Path)
+	if len(labels) == 0 {
+		g.left++
+		return nil
+	}
+	said, err := a.Watch(ctx, f, clip)
+	switch {
+	case err != nil:
+		return err
+	case said.Moving == nil:
+		return errors.New(said.NotAnalysed)
+	}
+	for _, l := range labels {
+		name, parts := filepath.Base(f.Path), said.Parts
+		if l.To > 0 {
+			name += fmt.Sprintf(" %s to %s", analysis.Clock(l.From), analysis.Clock(l.To))
+			parts = slices.DeleteFunc(slices.Clone(parts), func(p analysis.Part) bool {
+				at := p.Result.Span.Start.Seconds()
+				return at < l.From || at >= l.To
+			})
+		}
+		if !slices.ContainsFunc(parts, func(p analysis.Part) bool { return p.Quality == nil || p.Quality.Poor == "" }) {
+			fmt.Fprintf(a.Log, "%s: none of its frames is analysed and counts; it is left out\n", name)
+			g.left++
+			continue
+		}
+		g.add(f.Path, name, l, a.inOrder(a.Bundle.Temporal.Scores(a.Bundle.Classes, parts)))
+	}
+	return nil
+}
+
+// clip takes down what a sequence of frames has of each class: the highest of the clips that the network is given of it.
+func (a *Accuracy) clip(ctx context.Context, g *gathered, path string, frames []analysis.Prepared) error {
+	labels := g.set.labels(path)
+	if len(labels) == 0 {
+		g.left++
+		return nil
+	}
+	scores := make([]float64, len(a.Bundle.Classes))
+	for _, window := range a.Bundle.Clip.Windows(len(frames)) {
+		var some []analysis.Prepared
+		for _, i := range window {
+			some = append(some, frames[i])
+		}
+		p, err := a.Model.Look(ctx, some)
+		if err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+		for c := range scores {
+			scores[c] = max(scores[c], p[c])
+		}
+	}
+	g.add(path, filepath.Base(path), labels[0], scores)
+	return nil
+}
+
+// add takes down what is seen over time.
+func (g *gathered) add(path, name string, l Label, scores []float64) {
+	g.frames = append(g.frames, seen{path: path, name: name, label: l, scores: [][]float64{scores}})
+	g.overTime++
+}
+
+// inOrder are scores in the order of the model's classes.
+func (a *Accuracy) inOrder(by map[string]float64) []float64 {
+	scores := make([]float64, len(a.Bundle.Classes))
+	for c, class := range a.Bundle.Classes {
+		scores[c] = by[class.Name]
+	}
+	return scores
 }
 
 // exclusive reports whether a frame is of one class alone, the most probable: by softmax, or where the network itself makes
@@ -242,7 +335,7 @@ func (a *Accuracy) scoresOf(all []seen, variant, class int) (s figures.Scores) {
 
 // set measures one, with operating points of the first.
 func (a *Accuracy) set(ctx context.Context, g, first gathered) (SetResult, error) {
-	r := SetResult{Name: g.set.Name, From: g.set.From, Frames: len(g.frames), LeftOut: g.left}
+	r := SetResult{Name: g.set.Name, From: g.set.From, Frames: len(g.frames), OverTime: g.overTime, LeftOut: g.left}
 	if g.unread != nil {
 		r.Unread = g.unread.Error()
 	}

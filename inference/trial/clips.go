@@ -68,8 +68,9 @@ func ReadDecisive(path string) (map[string][2]int, error) {
 	return all, nil
 }
 
-// Measure takes down what the explanations of a clip are worth: the frames at some places, from 0, of a sequence of a name.
-func (t *Clips) Measure(ctx context.Context, name string, at []int, sequence []analysis.Prepared) error {
+// Measure takes down what the explanations of a clip are worth: the frames at some places, from 0, of a sequence of a name. Number is what
+// number a frame has, from 1.
+func (t *Clips) Measure(ctx context.Context, name string, at []int, number func(i int) int, sequence []analysis.Prepared) error {
 	var frames []analysis.Prepared
 	for _, i := range at {
 		frames = append(frames, sequence[i])
@@ -86,7 +87,7 @@ func (t *Clips) Measure(ctx context.Context, name string, at []int, sequence []a
 		}
 		return p[w.Class], nil
 	}
-	from, to, known := t.decide(name, at)
+	from, to, known := t.decide(name, at, number)
 	if known {
 		t.known++
 		t.chance = append(t.chance, float64(to-from+1)/float64(len(frames)))
@@ -115,11 +116,11 @@ func (t *Clips) Measure(ctx context.Context, name string, at []int, sequence []a
 }
 
 // decide are the first and last of a clip's frames, from 0, that decide it, where it is known and any of them are in it.
-func (t *Clips) decide(name string, at []int) (first, last int, known bool) {
+func (t *Clips) decide(name string, at []int, number func(i int) int) (first, last int, known bool) {
 	decisive, known := t.Decisive[name]
 	first = -1
 	for k, i := range at {
-		if i+1 >= decisive[0] && i+1 <= decisive[1] {
+		if n := number(i); n >= decisive[0] && n <= decisive[1] {
 			if last = k; first < 0 {
 				first = k
 			}

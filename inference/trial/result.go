@@ -26,7 +26,8 @@ type SetResult struct {
 	Name     string     `json:"name"`
 	From     string     `json:"from"`
 	Frames   int        `json:"frames"`
-	LeftOut  int        `json:"left_out"` // without a label
+	OverTime int        `json:"over_time,omitempty"` // of them, those that are clips, videos or parts of videos
+	LeftOut  int        `json:"left_out"`            // without a label
 	Unread   string     `json:"unread,omitempty"`
 	Variants []Measured `json:"variants"`
 	Groups   []Group    `json:"groups,omitempty"` // by the first variant
@@ -101,7 +102,15 @@ func (r *Result) WriteText(out io.Writer) error {
 		return f.String()
 	}
 	for _, s := range r.Sets {
-		fmt.Fprintf(w, "\nset %s: %d frames of %s", s.Name, s.Frames, s.From)
+		what := fmt.Sprintf("%d frames", s.Frames)
+		switch s.OverTime {
+		case 0:
+		case s.Frames:
+			what = fmt.Sprintf("%d clips, videos or parts of videos", s.OverTime)
+		default:
+			what = fmt.Sprintf("%d frames, and %d clips, videos or parts of videos", s.Frames-s.OverTime, s.OverTime)
+		}
+		fmt.Fprintf(w, "\nset %s: %s of %s", s.Name, what, s.From)
 		if s.LeftOut > 0 {
 			fmt.Fprintf(w, "; %d without a label left out", s.LeftOut)
 		}

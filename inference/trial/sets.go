@@ -11,6 +11,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -28,6 +29,9 @@ type Label struct {
 	Is      []string          // the classes that it shows; none where it shows something else
 	Only    string            // the one class of which that is known; "" for all
 	Columns map[string]string // of the CSV, to group by
+
+	// From and To are of a part of a video, in seconds since its first frame, the end not in it; both 0: it is of all of the file.
+	From, To float64
 }
 
 // Set is frames of known classes.
@@ -38,6 +42,18 @@ type Set struct {
 	Without int      // rows without a label, left out
 
 	label func(file string) (Label, bool)
+	parts map[string][]Label // of videos of which parts have labels of their own, in the order of the CSV
+}
+
+// labels are all that are known of a file.
+func (s Set) labels(file string) []Label {
+	if of := s.parts[file]; of != nil {
+		return of
+	}
+	if l, ok := s.label(file); ok {
+		return []Label{l}
+	}
+	return nil
 }
 
 // Sets says how sets are read.
@@ -216,6 +232,7 @@ func (o Sets) table(s *Set, where map[string]string) error {
 		return err
 	}
 	byFile, lines := map[string]Label{}, map[string]int{}
+	s.parts = map[string][]Label{}
 	for _, r := range rows {
 		taken := true
 		for column, pattern := range where {
@@ -234,14 +251,46 @@ func (o Sets) table(s *Set, where map[string]string) error {
 			return fmt.Errorf("line %d: %w", r.line, err)
 		}
 		file := beside(s.From, r.cells[files])
+		part := Label{Is: is, Columns: r.cells}
+		if part.From, part.To, err = r.span(); err != nil {
+			return fmt.Errorf("line %d: %w", r.line, err)
+		}
+		if part.To > 0 {
+			if len(s.parts[file]) == 0 {
+				s.Paths = append(s.Paths, file)
+			}
+			s.parts[file] = append(s.parts[file], part)
+			continue
+		}
 		if first := lines[file]; first > 0 {
 			return fmt.Errorf("line %d: %s is in line %d too; say several classes of a frame in one line, with | between them", r.line, r.cells[files], first)
 		}
-		byFile[file], lines[file] = Label{Is: is, Columns: r.cells}, r.line
+		byFile[file], lines[file] = part, r.line
 		s.Paths = append(s.Paths, file)
+	}
+	for file := range s.parts {
+		if lines[file] > 0 {
+			return fmt.Errorf("line %d: other lines have labels of parts of that file, by start_s and end_s; say one or the other of it", lines[file])
+		}
 	}
 	s.label = func(file string) (Label, bool) { l, ok := byFile[file]; return l, ok }
 	return nil
+}
+
+// span reads the columns start_s and end_s, seconds of a video; both 0 where it has none.
+func (r labelled) span() (from, to float64, err error) {
+	start, end := r.cells["start_s"], r.cells["end_s"]
+	if start == "" && end == "" {
+		return 0, 0, nil
+	}
+	from, err = strconv.ParseFloat(start, 64)
+	if err == nil {
+		to, err = strconv.ParseFloat(end, 64)
+	}
+	if err != nil || !(from >= 0 && to > from && to < 1e6) {
+		return 0, 0, fmt.Errorf("start_s %q and end_s %q: must be seconds since the first frame of a video, the end behind the start", start, end)
+	}
+	return from, to, nil
 }
 
 // beside finds a file that a CSV names: beside it, or from the folder above, which names it as some lists do; also where a

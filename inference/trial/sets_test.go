@@ -108,6 +108,31 @@ func TestSets_Read(t *testing.T) {
 	}
 }
 
+// Parts of a video have labels of their own by start_s and end_s; all of it has one, or parts have, and not both.
+func TestSets_parts(t *testing.T) {
+	o := Sets{Classes: []string{"polyp", "mucosa"}}
+	read := func(rows string) (Set, error) {
+		return o.Read("own=" + filepath.Join(laid(t, map[string]string{"labels.csv": "file,label,start_s,end_s\n" + rows}), "labels.csv"))
+	}
+	s, err := read("a.mp4,polyp,1.5,4\nb.mp4,mucosa,,\na.mp4,mucosa,4,9.25\n")
+	require.NoError(t, err)
+	require.Len(t, s.Paths, 2)
+	var spans [][2]float64
+	for _, l := range s.labels(s.Paths[0]) {
+		spans = append(spans, [2]float64{l.From, l.To})
+	}
+	require.Equal(t, [][2]float64{{1.5, 4}, {4, 9.25}}, spans)
+	require.Len(t, s.labels(s.Paths[1]), 1)
+	require.Empty(t, s.labels("other.mp4"))
+	for rows, fault := range map[string]string{
+		"a.mp4,polyp,4,1\n": "the end behind the start", "a.mp4,polyp,,4\n": "must be seconds", "a.mp4,polyp,-1,4\n": "must be seconds", "a.mp4,polyp,0,NaN\n": "must be seconds",
+		"a.mp4,polyp,0,4\na.mp4,polyp,,\n": "say one or the other",
+	} {
+		_, err := read(rows)
+		require.ErrorContains(t, err, fault, rows)
+	}
+}
+
 func cleaned(paths []string) (out []string) {
 	for _, p := range paths {
 		out = append(out, filepath.Clean(p))

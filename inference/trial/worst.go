@@ -86,6 +86,9 @@ func (a *Accuracy) worst(ctx context.Context, g gathered) ([]Mistake, error) {
 	}
 	var all []wrongly
 	for _, f := range g.frames {
+		if f.number == 0 { // no one picture shows it
+			continue
+		}
 		if far, called, right := a.wrong(f); far > 0 {
 			all = append(all, wrongly{f, far, called, right})
 		}
