@@ -39,6 +39,8 @@ type graph struct {
 	placed  map[string]places // see placesOf
 	lost    map[string]*node  // where the places of a tensor were lost
 	grids   map[string]foundGrid
+
+	coordinates map[string]bool // tensors that say from where GridSample reads
 }
 
 // parse reads a model, raises it to the operator set that the rules are written for and checks

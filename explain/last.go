@@ -16,7 +16,14 @@ func (g *graph) lastLayer(h head) (Layer, error) {
 		}
 		return Layer{}, fmt.Errorf("explain: %w: no tensor on the way to the logits lies on a grid over the picture", ErrNoLayer)
 	}
+	aside, read := layers[0].Name, g.content(h, g.guides)
+	if layers = slices.DeleteFunc(layers, func(l Layer) bool { return !read[l.Tensor] }); len(layers) == 0 {
+		return Layer{}, fmt.Errorf("explain: %w: what lies on a grid over the picture, such as %s, only says from where the picture is read (GridSample); beyond that nothing has a place in it", ErrNoLayer, aside)
+	}
 	heard := g.heard(h.logits)
+	for t := range heard {
+		heard[t] = heard[t] && read[t]
+	}
 	want, why := g.wanted(h, heard, layers)
 	if want.Err == nil {
 		want.Chosen = fmt.Sprintf("%s (%d×%d): %s", want.Name, want.Height, want.Width, why)
@@ -42,7 +49,10 @@ func (g *graph) wanted(h head, heard map[string]bool, layers []Layer) (Layer, st
 		}
 		return *l
 	}
-	convs := slices.DeleteFunc(g.convLayers(h), func(l Layer) bool { return !heard[l.Tensor] })
+	convs, says := slices.DeleteFunc(g.convLayers(h), func(l Layer) bool { return !heard[l.Tensor] }), g.content(h, g.weighs)
+	if speaking := slices.DeleteFunc(slices.Clone(convs), func(l Layer) bool { return !says[l.Tensor] }); len(speaking) > 0 {
+		convs = speaking
+	}
 	if last := g.deepest(h, heard, convs); last != nil {
 		return of(last), "the last that all of the picture passes, beyond the last convolution"
 	}
@@ -54,6 +64,49 @@ func (g *graph) wanted(h head, heard map[string]bool, layers []Layer) (Layer, st
 		return of(&convs[len(convs)-1]), "the last convolution over the picture"
 	}
 	return layers[len(layers)-1], "the last that lies on a grid over the picture"
+}
+
+// content is the set of tensors that the logits are made of, without those that come in only by an input that is aside.
+func (g *graph) content(h head, aside func(n *node, input int) bool) map[string]bool {
+	made := map[string]bool{h.logits: true}
+	for _, n := range slices.Backward(g.nodes) {
+		if !anyOf(made, n.Output) {
+			continue
+		}
+		for i, in := range n.differentiable() {
+			if in != "" && !aside(n, i) {
+				made[in] = true
+			}
+		}
+	}
+	return made
+}
+
+// guides reports whether an input says where another one is read.
+func (g *graph) guides(n *node, input int) bool { return g.coordinates[n.in(input)] }
+
+// weighs reports whether an input guides another one, or is a share or a gate, from 0 to 1, by which another is multiplied, as that of
+// attention over places.
+func (g *graph) weighs(n *node, input int) bool {
+	switch n.GetOpType() {
+	case "Mul", "MatMul", "Einsum":
+		return len(n.Input) == 2 && g.share(n.in(input)) && !g.share(n.in(1-input)) && g.varying()[n.in(1-input)]
+	}
+	return g.guides(n, input)
+}
+
+// share reports whether a tensor is what a softmax or sigmoid gave, whatever its shape.
+func (g *graph) share(tensor string) bool {
+	for n := g.producer[tensor]; n != nil && n.standard() && len(n.Input) > 0; n = g.producer[n.in(0)] {
+		switch n.GetOpType() {
+		case "Softmax", "Sigmoid", "HardSigmoid":
+			return true
+		case "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Expand", "Transpose", "Slice", "Split", "Gather", "Identity", "Cast", "Dropout":
+		default:
+			return false
+		}
+	}
+	return false
 }
 
 // deepest is the last tensor over the picture that everything passes, where something that was learnt works on the picture's places

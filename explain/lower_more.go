@@ -133,6 +133,10 @@ func lowerGridSample(b *builder, n *node) string {
 	case padding != "zeros" && padding != "border":
 		return "its padding mode " + padding + " has no rule"
 	}
+	if b.g.coordinates == nil {
+		b.g.coordinates = map[string]bool{}
+	}
+	b.g.coordinates[n.in(1)] = true
 	points := grid[1] * grid[2]
 	flat := b.op("Reshape", []string{n.in(0), b.ints(0, x[1], x[2]*x[3])})
 	coordinate := func(i, extent int64) string {

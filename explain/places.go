@@ -53,7 +53,9 @@ func (g *graph) placesOf() map[string]places {
 		in := make([]places, len(n.Input))
 		some := false
 		for i, t := range n.Input {
-			in[i] = g.placed[t]
+			if !g.coordinates[t] { // what is read is where they say, not where they lie
+				in[i] = g.placed[t]
+			}
 			some = some || !in[i].none()
 		}
 		if !some || !n.standard() || g.shape(n.out(0)) == nil {
