@@ -10,6 +10,7 @@ import (
 	"io"
 	"math"
 	"slices"
+	"sync"
 
 	sqlite3 "github.com/mattn/go-sqlite3"
 
@@ -65,6 +66,9 @@ func joinFindings(findings []analysis.Finding, packed []byte) error {
 	return nil
 }
 
+// packers are kept: one takes a megabyte, which costs more to make than contours take to pack.
+var packers = sync.Pool{New: func() any { return zlib.NewWriter(nil) }}
+
 func packContours(all []contours) ([]byte, error) {
 	b := binary.AppendUvarint(nil, uint64(len(all)))
 	var points [][2]float64
@@ -83,7 +87,9 @@ func packContours(all []contours) ([]byte, error) {
 		}
 	}
 	var out bytes.Buffer
-	w := zlib.NewWriter(&out)
+	w := packers.Get().(*zlib.Writer)
+	defer packers.Put(w)
+	w.Reset(&out)
 	_, err := w.Write(b)
 	if err = errors.Join(err, w.Close()); err != nil {
 		return nil, err
