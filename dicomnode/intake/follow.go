@@ -52,6 +52,7 @@ const (
 	// followPause is the longest that the ledger lags behind what keeps coming in, and followQuiet how long nothing has come when it does not.
 	followPause = 250 * time.Millisecond
 	followQuiet = 10 * time.Millisecond
+	followEach  = 4 * time.Millisecond // of waiting, for each entry of the batch before: what comes quicker gathers
 )
 
 // patience is how long to wait for spool or ledger after an error of theirs.
@@ -96,7 +97,7 @@ func (f *Follower) Run(ctx context.Context) error {
 	}
 }
 
-// gather lets entries gather while they keep coming, a millisecond for each of the batch before: intake goes before, and many
+// gather lets entries gather while they keep coming, longer from batch to batch: intake goes before, and many
 // together cost the ledger less than as many alone. One that comes alone is taken at once, as is the rest of what came.
 func (f *Follower) gather(ctx context.Context, taken int) {
 	if taken == followBatch {
@@ -104,7 +105,7 @@ func (f *Follower) gather(ctx context.Context, taken int) {
 	}
 	tick := time.NewTicker(followQuiet)
 	defer tick.Stop()
-	enough := time.After(min(followPause, time.Duration(taken)*time.Millisecond))
+	enough := time.After(min(followPause, time.Duration(taken)*followEach))
 	for last, came := uint64(0), f.Spool.Last(); came != last; last, came = came, f.Spool.Last() {
 		select {
 		case <-ctx.Done():
