@@ -68,11 +68,7 @@ const (
 )
 
 func main() {
-	ending := []os.Signal{os.Interrupt, syscall.SIGTERM}
-	if !signal.Ignored(syscall.SIGHUP) { // as nohup has it
-		ending = append(ending, syscall.SIGHUP) // the terminal is gone: what is under way is finished
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), ending...)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	code := execute(ctx, os.Args[1:], console{onTerminal(os.Stdout), onTerminal(os.Stderr)})
 	stop()
