@@ -283,8 +283,11 @@ func checkCertificate(c gateway.Certificate, now time.Time) (string, error) {
 		}
 	}
 	end, err := c.Files.Expires()
+	if err == nil {
+		err = c.Files.Valid(now)
+	}
 	if err != nil {
-		return "", fmt.Errorf("%w; %s names the files", err, c.Name)
+		return "", fmt.Errorf("%w; %s names the files; a new one in their place needs no restart", err, c.Name)
 	}
 	left := end.Sub(now)
 	if left < 14*24*time.Hour {

@@ -127,6 +127,20 @@ func (f Files) Expires() (time.Time, error) {
 	return pair.Leaf.NotAfter, nil
 }
 
+// Valid says why our certificate is not good at a time: not yet, or not any more, or its files cannot be read. Nil: it is good.
+func (f Files) Valid(at time.Time) error {
+	pair, err := tls.LoadX509KeyPair(f.CertFile, f.KeyFile)
+	switch {
+	case err != nil:
+		return fmt.Errorf("certificate and key: %w", err)
+	case at.Before(pair.Leaf.NotBefore):
+		return fmt.Errorf("the certificate is not good before %s", pair.Leaf.NotBefore.UTC().Format(time.RFC3339))
+	case at.After(pair.Leaf.NotAfter):
+		return fmt.Errorf("the certificate was good until %s", pair.Leaf.NotAfter.UTC().Format(time.RFC3339))
+	}
+	return nil
+}
+
 // kept is what was read of files, and when they were changed.
 type kept struct {
 	files Files

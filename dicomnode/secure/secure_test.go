@@ -100,6 +100,22 @@ func TestFiles_renewed(t *testing.T) {
 	require.NoError(t, err, "a client's too")
 }
 
+// TestValid: a certificate is good between its times, and where its files can be read.
+func TestValid(t *testing.T) {
+	a, now := securetest.NewAuthority(t), time.Now()
+	for says, end := range map[string]time.Time{"": now.Add(time.Hour), "is not good before": now.Add(48 * time.Hour), "was good until": now.Add(-time.Minute)} {
+		cert, key := a.Until("x", end)
+		err := Files{CertFile: cert, KeyFile: key}.Valid(now)
+		if says == "" {
+			require.NoError(t, err)
+			continue
+		}
+		require.ErrorContains(t, err, says)
+		require.NoError(t, Files{CertFile: cert, KeyFile: key}.Valid(end.Add(-time.Second)))
+	}
+	require.Error(t, Files{CertFile: "none", KeyFile: "none"}.Valid(now))
+}
+
 // TestDialer_renewed changes all that a client has on the disk, also whom it trusts: the next connection goes by that.
 func TestDialer_renewed(t *testing.T) {
 	before, after := securetest.NewAuthority(t), securetest.NewAuthority(t)

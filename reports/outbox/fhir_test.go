@@ -282,7 +282,7 @@ func TestFHIR_oauth(t *testing.T) {
 }
 
 func TestSecret(t *testing.T) {
-	for text, want := range map[string]string{"a b\n": "a b", "": "", "two\nlines\n": "", " \n": ""} {
+	for text, want := range map[string]string{"a b\n": "a b", "\ufeffa b\r\n": "a b", "\ufeff": "", "": "", "two\nlines\n": "", " \n": ""} {
 		file := filepath.Join(t.TempDir(), "s")
 		require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
 		got, err := Secret(file)

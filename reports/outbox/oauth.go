@@ -34,7 +34,7 @@ func Secret(file string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	secret := strings.TrimSpace(string(text))
+	secret := strings.TrimSpace(strings.TrimPrefix(string(text), "\ufeff")) // which editors put before a text
 	if secret == "" || strings.ContainsAny(secret, "\r\n") {
 		return "", fmt.Errorf("%s: one line with a secret is expected", file)
 	}

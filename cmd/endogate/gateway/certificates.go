@@ -1,6 +1,9 @@
 package gateway
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"endogate/configs"
@@ -44,4 +47,14 @@ func expiries(cfg configs.Config) map[string]time.Time {
 		}
 	}
 	return all
+}
+
+// certified is an error while a certificate of ours is not good: peers that look at it turn away from us.
+func (g *parts) certified(context.Context) (err error) {
+	for _, c := range Certificates(g.current().cfg) {
+		if not := c.Files.Valid(g.now()); not != nil {
+			err = errors.Join(err, fmt.Errorf("%s: %w: put one that is in the place of its files, or see to the clock", c.Name, not))
+		}
+	}
+	return err
 }

@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -56,4 +58,18 @@ exam: {quiet: 1s}
 	assert.Contains(t, g.command(send("SCOPE1", secured, authority, "scope1")...), "0000", "whoever says nothing holds nobody up")
 	assert.Contains(t, g.Log(), "came in clear")
 	assert.Contains(t, g.Log(), "none of the names that are listed")
+
+	assert.Contains(t, ready, `"name":"certificates are valid","ok":true`)
+	for _, row := range []struct {
+		end  time.Time
+		says string
+	}{{time.Now().Add(48 * time.Hour), "is not good before"}, {time.Now().Add(-time.Minute), "was good until"}} {
+		newCert, newKey := authority.Until("gateway", row.end)
+		copyFile(t, newKey, key)
+		copyFile(t, newCert, cert)
+		g.waitFor("the certificate to be told of", func() bool {
+			_, ready := g.page(visitor(t), "/readyz", nil)
+			return strings.Contains(ready, "dicom.tls: the certificate "+row.says)
+		})
+	}
 }

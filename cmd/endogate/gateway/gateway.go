@@ -418,6 +418,7 @@ func (g *parts) checks() []admin.Check {
 			return g.queue.Refused()
 		}},
 		{Name: "destinations answer", Advisory: true, Told: true, Probe: g.reachable},
+		{Name: "certificates are valid", Advisory: true, Every: probeEvery, Probe: g.certified},
 		{Name: "log can be written", Advisory: true, Probe: func(context.Context) error { return failure.Unwritten(g.log.Handler()) }},
 		{Name: "fonts installed", Advisory: true, Probe: func(context.Context) error { return g.current().noWideFont }},
 	}
