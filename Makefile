@@ -9,6 +9,8 @@ SOAKFOR ?= 1h
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 COMMIT  ?= $(shell git rev-parse HEAD 2>/dev/null)
 export VERSION COMMIT
+# As deploy/build.sh has it, so that binary, lint and tests share what is compiled.
+export GOFLAGS := $(strip $(GOFLAGS) -trimpath -buildvcs=false)
 
 .PHONY: setup setup-test model-video build run demo test lint unit fuzz drill soak bench container reproducible generate cover clean
 
@@ -29,11 +31,13 @@ demo: build       ## gateway and stand-in PACS on the sample instances
 
 test: setup-test build lint unit
 
+# Vet, staticcheck and errcheck read packages as compiled for the race detector, which the tests need too, and are none of them themselves.
+raced := GOFLAGS='$(GOFLAGS) -race'
 lint:
-	$(GO) vet $(PKGS)
+	$(raced) $(GO) vet $(PKGS)
 	@test -z "$$($(GO) tool gofumpt -l cmd configs dicomnode explain hl7 inference reports)" || { $(GO) tool gofumpt -l cmd configs dicomnode explain hl7 inference reports; echo 'not gofumpt-ed'; exit 1; }
-	$(GO) tool staticcheck $(PKGS)
-	$(GO) tool errcheck -ignoretests -exclude .errcheck $(PKGS)
+	$(raced) $$($(GO) tool -n staticcheck) $(PKGS)
+	$(raced) $$($(GO) tool -n errcheck) -ignoretests -exclude .errcheck $(PKGS)
 	@! grep -rnE --include='*_test.go' 'func\(([^t]\w*|t\w+) \*rapid\.T\)' . || { echo 'call it t: a check must not reach the test around it, whose failure cannot shrink'; exit 1; }
 	@find README.md docs cmd configs deploy dicomnode explain hl7 inference reports -type f -not -path '*/languages/*' -print0 | xargs -0 $(GO) tool misspell -error -i indikation,terminales
 
