@@ -21,6 +21,7 @@ import (
 	"endogate/dicomnode/clock"
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/ledger"
+	"endogate/dicomnode/ledger/ledgertest"
 	"endogate/inference/analysis"
 )
 
@@ -45,7 +46,7 @@ type workbench struct {
 
 func newWorkbench(t *testing.T, path string) *workbench {
 	t.Helper()
-	l, err := ledger.Open(path)
+	l, err := ledgertest.Open(path, ledger.Open)
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, l.Close()) })
 	w := &workbench{t: t, ledger: l, sources: map[string]Source{}, now: inferred, revision: 1, algorithm: kvasir()}

@@ -29,6 +29,7 @@ import (
 	"endogate/dicomnode/dicomweb"
 	"endogate/dicomnode/intake"
 	"endogate/dicomnode/ledger"
+	"endogate/dicomnode/ledger/ledgertest"
 	"endogate/dicomnode/spool"
 )
 
@@ -49,7 +50,7 @@ func open(t *testing.T) *hospital {
 	h := &hospital{t: t, now: time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)}
 	dir := t.TempDir()
 	var err error
-	h.ledger, err = ledger.Open(filepath.Join(dir, "ledger.db"))
+	h.ledger, err = ledgertest.Open(filepath.Join(dir, "ledger.db"), ledger.Open)
 	require.NoError(t, err)
 	h.spool, err = spool.Open(filepath.Join(dir, "spool"), spool.Options{SegmentSize: 4 << 20, InlineLimit: 256 << 10})
 	require.NoError(t, err)

@@ -19,6 +19,7 @@ import (
 
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/ledger"
+	"endogate/dicomnode/ledger/ledgertest"
 	"endogate/dicomnode/spool"
 	"endogate/inference/analysis"
 )
@@ -52,7 +53,7 @@ func openStoresAt(t *testing.T, dir string) *stores {
 func (s *stores) open() {
 	s.t.Helper()
 	var err error
-	s.ledger, err = ledger.Open(filepath.Join(s.dir, "ledger.db"))
+	s.ledger, err = ledgertest.Open(filepath.Join(s.dir, "ledger.db"), ledger.Open)
 	require.NoError(s.t, err)
 	position, err := s.ledger.Position(s.t.Context())
 	require.NoError(s.t, err)
@@ -523,7 +524,7 @@ func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
 
 func TestReclaimer_waitsForTheLedger(t *testing.T) {
 	s := openStores(t)
-	closed, err := ledger.Open(filepath.Join(t.TempDir(), "ledger.db"))
+	closed, err := ledgertest.Open(filepath.Join(t.TempDir(), "ledger.db"), ledger.Open)
 	require.NoError(t, err)
 	require.NoError(t, closed.Close())
 	s.clean.Ledger = closed

@@ -12,6 +12,7 @@ import (
 
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/ledger"
+	"endogate/dicomnode/ledger/ledgertest"
 )
 
 // keep has the ledger of s tell the spool what it does.
@@ -36,7 +37,7 @@ func (s *stores) rebuilt() *ledger.Ledger {
 	if there {
 		require.NoError(s.t, os.WriteFile(path, last.Bytes(), 0o600))
 	}
-	l, err := ledger.Open(path)
+	l, err := ledgertest.Open(path, ledger.Open)
 	require.NoError(s.t, err)
 	s.t.Cleanup(func() { require.NoError(s.t, l.Close()) })
 	_, err = l.Keep(s.t.Context(), s.journal())
@@ -182,7 +183,7 @@ func TestJournal_killedBetweenRecordAndRow(t *testing.T) {
 	require.NoError(t, s.ledger.Close())
 	before, err := os.ReadFile(file)
 	require.NoError(t, err)
-	s.ledger, err = ledger.Open(file)
+	s.ledger, err = ledgertest.Open(file, ledger.Open)
 	require.NoError(t, err)
 	require.Zero(t, s.keep())
 	delivery := s.due()[0]

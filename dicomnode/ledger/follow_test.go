@@ -11,6 +11,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
+
+	"endogate/dicomnode/ledger/ledgertest"
 )
 
 // stated is a message that says the state of the order of the study of receipt.
@@ -180,7 +182,7 @@ func TestFollow_any(t *testing.T) {
 		dir, err := os.MkdirTemp("/dev/shm", "ledger") // a sync costs nothing there
 		require.NoError(t, err)
 		defer func() { require.NoError(t, os.RemoveAll(dir)) }()
-		l, err := Open(filepath.Join(dir, "ledger.db"))
+		l, err := ledgertest.Open(filepath.Join(dir, "ledger.db"), Open)
 		require.NoError(t, err)
 		defer func() { require.NoError(t, l.Close()) }()
 		ctx, n, messages := context.Background(), 500, 0

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/goleak"
 
 	"endogate/dicomnode/dicom"
+	"endogate/dicomnode/ledger/ledgertest"
 	"endogate/inference/analysis"
 )
 
@@ -40,7 +41,7 @@ func openLedger(t testing.TB) *Ledger {
 
 func reopen(t testing.TB, path string) *Ledger {
 	t.Helper()
-	l, err := Open(path)
+	l, err := ledgertest.Open(path, Open)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, l.Close()) })
 	return l

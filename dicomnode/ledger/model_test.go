@@ -15,6 +15,7 @@ import (
 	"pgregory.net/rapid"
 
 	"endogate/dicomnode/dicom"
+	"endogate/dicomnode/ledger/ledgertest"
 )
 
 // TestModel runs the ledger beside plain lists that say the same in other words: an exam is a
@@ -490,7 +491,7 @@ func (m *model) release(t *rapid.T) {
 
 func (m *model) open(t *rapid.T) {
 	var err error
-	m.l, err = Open(m.path)
+	m.l, err = ledgertest.Open(m.path, Open)
 	require.NoError(t, err)
 	_, err = m.l.Keep(m.ctx, &m.journal)
 	require.NoError(t, err)

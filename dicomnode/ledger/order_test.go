@@ -12,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"endogate/dicomnode/dicom"
+	"endogate/dicomnode/ledger/ledgertest"
 )
 
 // patch is a merge patch that says all of o.
@@ -265,7 +266,7 @@ func TestOrders_arrival(t *testing.T) {
 		dir, err := os.MkdirTemp("/dev/shm", "ledger") // a sync costs nothing there
 		require.NoError(t, err)
 		defer func() { require.NoError(t, os.RemoveAll(dir)) }()
-		l, err := Open(filepath.Join(dir, "ledger.db"))
+		l, err := ledgertest.Open(filepath.Join(dir, "ledger.db"), Open)
 		require.NoError(t, err)
 		defer func() { require.NoError(t, l.Close()) }()
 		ctx := context.Background()

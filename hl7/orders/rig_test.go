@@ -18,6 +18,7 @@ import (
 
 	"endogate/dicomnode/intake"
 	"endogate/dicomnode/ledger"
+	"endogate/dicomnode/ledger/ledgertest"
 	"endogate/dicomnode/spool"
 	"endogate/hl7"
 	"endogate/hl7/mllp"
@@ -80,7 +81,7 @@ func newRig(t *testing.T, senders ...Sender) *rig {
 // openLedger opens a ledger that does what the spool says was done.
 func (r *rig) openLedger(name string) *ledger.Ledger {
 	r.t.Helper()
-	l, err := ledger.Open(filepath.Join(r.dir, name))
+	l, err := ledgertest.Open(filepath.Join(r.dir, name), ledger.Open)
 	require.NoError(r.t, err)
 	_, err = l.Keep(r.t.Context(), intake.Journal{Spool: r.spool, Now: time.Now, Log: slog.New(slog.DiscardHandler)})
 	require.NoError(r.t, err)
@@ -181,7 +182,7 @@ func fuzzRig(f testing.TB) *Receiver {
 	require.NoError(f, err)
 	store, err := spool.Open(filepath.Join(dir, "spool"), spool.Options{SegmentSize: 8 << 20, InlineLimit: 1 << 20})
 	require.NoError(f, err)
-	l, err := ledger.Open(filepath.Join(dir, "ledger.db"))
+	l, err := ledgertest.Open(filepath.Join(dir, "ledger.db"), ledger.Open)
 	require.NoError(f, err)
 	f.Cleanup(func() {
 		require.NoError(f, l.Close())

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -20,7 +21,7 @@ func TestRenew(t *testing.T) {
 	eventually(t, "the job to stand in the queue", func() bool { lag, err := q.Lag(t.Context(), model); return err == nil && lag.Waiting == 1 })
 	c, err := q.js.Consumer(t.Context(), Stream, queueKey(model, testJob(1).Lane))
 	require.NoError(t, err)
-	message, err := c.Next()
+	message, err := c.Next(jetstream.FetchMaxWait(patience))
 	require.NoError(t, err, "taken, and never answered")
 	require.NotNil(t, message)
 

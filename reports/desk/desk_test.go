@@ -21,6 +21,7 @@ import (
 	"endogate/dicomnode/clock"
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/ledger"
+	"endogate/dicomnode/ledger/ledgertest"
 	"endogate/inference/analysis"
 	"endogate/reports"
 	"endogate/reports/draft"
@@ -114,7 +115,7 @@ func (r *room) open() {
 		require.NoError(r.t, r.ledger.Close())
 	}
 	var err error
-	r.ledger, err = ledger.Open(r.path)
+	r.ledger, err = ledgertest.Open(r.path, ledger.Open)
 	require.NoError(r.t, err)
 	r.Desk = &Desk{
 		Ledger: r.ledger, Templates: draft.Default(), Language: "en", KeyImages: 2, Publisher: r.press,

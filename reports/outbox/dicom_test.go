@@ -26,6 +26,7 @@ import (
 	"endogate/dicomnode/dicomtest"
 	"endogate/dicomnode/dimse"
 	"endogate/dicomnode/ledger"
+	"endogate/dicomnode/ledger/ledgertest"
 	"endogate/dicomnode/pdu"
 	"endogate/dicomnode/spool"
 	"endogate/inference/analysis"
@@ -46,7 +47,7 @@ func newStores(t testing.TB) *stores {
 	s.spool, err = spool.Open(filepath.Join(t.TempDir(), "spool"), spool.Options{})
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, s.spool.Close()) })
-	s.ledger, err = ledger.Open(filepath.Join(t.TempDir(), "ledger.db"))
+	s.ledger, err = ledgertest.Open(filepath.Join(t.TempDir(), "ledger.db"), ledger.Open)
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, s.ledger.Close()) })
 	return s

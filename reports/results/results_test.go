@@ -23,6 +23,7 @@ import (
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/dicomtest"
 	"endogate/dicomnode/ledger"
+	"endogate/dicomnode/ledger/ledgertest"
 	"endogate/dicomnode/pixeldata"
 	"endogate/dicomnode/spool"
 	"endogate/explain"
@@ -99,7 +100,7 @@ func newBench(t *testing.T) *bench {
 	t.Helper()
 	b := &bench{t: t, dir: t.TempDir()}
 	var err error
-	b.ledger, err = ledger.Open(filepath.Join(b.dir, "ledger.db"))
+	b.ledger, err = ledgertest.Open(filepath.Join(b.dir, "ledger.db"), ledger.Open)
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, b.ledger.Close()) })
 	store := b.open(0)
@@ -233,7 +234,7 @@ func TestWorkshop_stopCostsNoAttempt(t *testing.T) {
 
 func TestWorkshop_ledgerThatDoesNotAnswer(t *testing.T) {
 	b := newBench(t)
-	other, err := ledger.Open(filepath.Join(b.dir, "closed.db"))
+	other, err := ledgertest.Open(filepath.Join(b.dir, "closed.db"), ledger.Open)
 	require.NoError(t, err)
 	require.NoError(t, other.Close())
 	b.shop.Ledger = other

@@ -22,7 +22,7 @@ import (
 
 var screenshots = flag.String("screenshots", "", "folder to write pictures of the page to")
 
-// browser is a headless Chromium on a server, with whatever the page complained about.
+// browser is a page of a headless Chromium on a server, as of a person of its own, with whatever the page complained about.
 type browser struct {
 	t    *testing.T
 	ctx  context.Context
@@ -32,7 +32,25 @@ type browser struct {
 	problems []string
 }
 
-// open starts Chromium on h's page; the test fails when the page throws, or violates its own content policy.
+// chromium is started by the first test that looks at the page, and serves all of the package: a start costs seconds.
+var chromium = sync.OnceValues(func() (context.Context, error) {
+	options := append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.ExecPath("chromium"), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.Flag("disable-quic", true), chromedp.NoFirstRun,
+		chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true),
+		chromedp.WindowSize(1600, 1000))
+	ctx, endAllocator := chromedp.NewExecAllocator(context.Background(), options...)
+	ctx, _ = chromedp.NewContext(ctx)
+	endChromium = func() error {
+		defer endAllocator()
+		return chromedp.Cancel(ctx)
+	}
+	return ctx, chromedp.Do(ctx)
+})
+
+// endChromium ends what was started.
+var endChromium = func() error { return nil }
+
+// open opens h's page in a browser; the test fails when the page throws, or violates its own content policy.
 func open(t *testing.T, h *hospital) *browser {
 	t.Helper()
 	return openAt(t, serve(t, newServer(t, h)))
@@ -43,19 +61,16 @@ func openAt(t *testing.T, base string) *browser {
 	t.Helper()
 	installed.Require(t, "chromium")
 	b := &browser{t: t, base: base}
-	options := append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath("chromium"), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.Flag("disable-quic", true), chromedp.NoFirstRun,
-		chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true),
-		chromedp.WindowSize(1600, 1000))
-	ctx, cancel := context.WithTimeout(context.Background(), 6*time.Minute)
+	all, err := chromium()
+	require.NoError(t, err)
+	ctx, cancel := context.WithTimeout(all, 6*time.Minute)
 	t.Cleanup(cancel)
-	ctx, cancelAllocator := chromedp.NewExecAllocator(ctx, options...)
-	t.Cleanup(cancelAllocator)
-	b.ctx, _ = chromedp.NewContext(ctx) // with a profile of its own, which is removed with it
+	b.ctx, _ = chromedp.NewContext(ctx, chromedp.WithNewBrowserContext()) // with cookies, storage and cache of its own, which end with it
 	t.Cleanup(func() { require.NoError(t, chromedp.Cancel(b.ctx)) })
 	require.NoError(t, chromedp.Listen(b.ctx, b.hear))
-	_, err := chromedp.Call(b.ctx, log.Enable, cdp.Empty{})
+	_, err = chromedp.Call(b.ctx, log.Enable, cdp.Empty{})
 	require.NoError(t, err)
+	b.size(1600, 1000)
 	b.scheme("dark")
 	t.Cleanup(func() {
 		b.mu.Lock()

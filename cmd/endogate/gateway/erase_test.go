@@ -17,6 +17,7 @@ import (
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/intake"
 	"endogate/dicomnode/ledger"
+	"endogate/dicomnode/ledger/ledgertest"
 	"endogate/dicomnode/spool"
 	"endogate/inference/analysis"
 	"endogate/reports/publish"
@@ -35,7 +36,7 @@ func (f *folder) open() {
 	f.t.Helper()
 	var err error
 	f.spool, err = openSpool(f.cfg, func() (_ uint64, err error) {
-		f.ledger, err = ledger.Open(f.cfg.LedgerFile())
+		f.ledger, err = ledgertest.Open(f.cfg.LedgerFile(), ledger.Open)
 		require.NoError(f.t, err)
 		return f.ledger.Newest(f.t.Context())
 	})

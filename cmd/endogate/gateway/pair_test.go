@@ -16,6 +16,7 @@ import (
 	"endogate/configs"
 	"endogate/dicomnode/intake"
 	"endogate/dicomnode/ledger"
+	"endogate/dicomnode/ledger/ledgertest"
 	"endogate/dicomnode/spool"
 )
 
@@ -108,7 +109,7 @@ func (g *testGateway) checkpoint() {
 	require.NoError(g.t, err)
 	store, err := spool.Open(cfg.SpoolDir(), spool.Options{})
 	require.NoError(g.t, err)
-	l, err := ledger.Open(cfg.LedgerFile())
+	l, err := ledgertest.Open(cfg.LedgerFile(), ledger.Open)
 	require.NoError(g.t, err)
 	j := intake.Journal{Spool: store, Now: time.Now, Log: slog.New(slog.DiscardHandler)}
 	_, err = l.Keep(g.t.Context(), j)

@@ -23,6 +23,7 @@ import (
 	"endogate/cmd/endogate/installed"
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/ledger"
+	"endogate/dicomnode/ledger/ledgertest"
 	"endogate/inference/analysis"
 )
 
@@ -47,7 +48,7 @@ func (s studiesOf) Instances(ctx context.Context, uid dicom.UID, p admin.Page) (
 // little memory: what is in it is streamed.
 func TestStudy_readers(t *testing.T) {
 	instances, points := installed.Scaled(300, 20_000), installed.Scaled(1000, 100)
-	l, err := ledger.Open(filepath.Join(t.TempDir(), "ledger.db"))
+	l, err := ledgertest.Open(filepath.Join(t.TempDir(), "ledger.db"), ledger.Open)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, l.Close()) }()
 	largeStudy(t, l, instances, points)

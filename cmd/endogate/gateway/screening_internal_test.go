@@ -12,6 +12,7 @@ import (
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/intake"
 	"endogate/dicomnode/ledger"
+	"endogate/dicomnode/ledger/ledgertest"
 	"endogate/dicomnode/spool"
 	"endogate/reports"
 	"endogate/reports/secondlook"
@@ -24,7 +25,7 @@ func TestScreenStep_routesHaveChanged(t *testing.T) {
 	sp, err := spool.Open(filepath.Join(dir, "spool"), spool.Options{})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, sp.Close()) })
-	l, err := ledger.Open(filepath.Join(dir, "ledger.db"))
+	l, err := ledgertest.Open(filepath.Join(dir, "ledger.db"), ledger.Open)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, l.Close()) })
 	const others = maxOffered + 1

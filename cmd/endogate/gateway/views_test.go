@@ -12,6 +12,7 @@ import (
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/intake"
 	"endogate/dicomnode/ledger"
+	"endogate/dicomnode/ledger/ledgertest"
 	"endogate/dicomnode/spool"
 )
 
@@ -21,7 +22,7 @@ func TestViews_heldInstances(t *testing.T) {
 	store, err := spool.Open(filepath.Join(t.TempDir(), "spool"), spool.Options{})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, store.Close()) })
-	l, err := ledger.Open(filepath.Join(t.TempDir(), "ledger.db"))
+	l, err := ledgertest.Open(filepath.Join(t.TempDir(), "ledger.db"), ledger.Open)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, l.Close()) })
 	w, err := store.Create()
@@ -59,7 +60,7 @@ func TestViews_heldInstances(t *testing.T) {
 // TestViews_parkedDraft: a draft that cannot be made is listed with its reason, and made due by retrying it.
 func TestViews_parkedDraft(t *testing.T) {
 	now := time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
-	l, err := ledger.Open(filepath.Join(t.TempDir(), "ledger.db"))
+	l, err := ledgertest.Open(filepath.Join(t.TempDir(), "ledger.db"), ledger.Open)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, l.Close()) })
 	_, err = l.Receive(t.Context(), []ledger.Receipt{{ID: "entry001", Seq: 1, At: now, Header: dicom.Header{SOPInstance: dicom.SOPInstance{

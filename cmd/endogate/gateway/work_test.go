@@ -16,6 +16,7 @@ import (
 	"endogate/cmd/endogate/admin"
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/ledger"
+	"endogate/dicomnode/ledger/ledgertest"
 	"endogate/inference/analysis"
 	"endogate/inference/jobs"
 	"endogate/reports"
@@ -24,7 +25,7 @@ import (
 // TestParkJob: a job is told of as parked when it is, and not when another worker has ended it.
 func TestParkJob(t *testing.T) {
 	now := time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
-	l, err := ledger.Open(filepath.Join(t.TempDir(), "ledger.db"))
+	l, err := ledgertest.Open(filepath.Join(t.TempDir(), "ledger.db"), ledger.Open)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, l.Close()) })
 	_, err = l.Receive(t.Context(), []ledger.Receipt{{ID: "e", Seq: 1, At: now, Models: []string{"one", "other"}, Header: dicom.Header{
