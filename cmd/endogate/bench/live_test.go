@@ -67,7 +67,7 @@ func movingClip(t *testing.T, size string) string {
 		joined += fmt.Sprintf("[v%d]", i)
 	}
 	graph += fmt.Sprintf("%sconcat=n=%d:v=1[o]", joined, len(names))
-	arguments = append(arguments, "-filter_complex", graph, "-map", "[o]", "-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p", "-g", "25", file)
+	arguments = append(arguments, "-filter_complex", graph, "-map", "[o]", "-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-g", "25", file)
 	if out, err := exec.Command("ffmpeg", arguments...).CombinedOutput(); err != nil {
 		t.Fatalf("ffmpeg: %v: %s", err, out)
 	}

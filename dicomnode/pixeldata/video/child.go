@@ -91,29 +91,22 @@ func (w *words) next(ctx context.Context) (moment, error) {
 	}
 }
 
-// readPicture reads a PPM file of so many pixels at most; io.EOF where there is none any more, or it is cut off.
+// readPicture reads a PAM file of so many pixels at most, of four samples as an image has them; io.EOF where there is none any more, or it
+// is cut off.
 func readPicture(r *bufio.Reader, pixels int) (*image.RGBA, error) {
-	var kind string
-	var columns, rows, most int
+	var columns, rows int
 	if _, err := r.Peek(1); err != nil {
 		return nil, io.EOF
 	}
-	if _, err := fmt.Fscanf(r, "%2s\n%d %d\n%d\n", &kind, &columns, &rows, &most); err != nil || kind != "P6" || most != 255 || columns < 1 || rows < 1 {
+	if _, err := fmt.Fscanf(r, "P7\nWIDTH %d\nHEIGHT %d\nDEPTH 4\nMAXVAL 255\nTUPLTYPE RGB_ALPHA\nENDHDR\n", &columns, &rows); err != nil || columns < 1 || rows < 1 {
 		return nil, fmt.Errorf("%w: this ffmpeg gives no pictures as they are expected", pixeldata.ErrNoDecoder)
 	}
 	if columns > pixels/rows {
 		return nil, fmt.Errorf("%w: a picture of %d x %d pixels", pixeldata.ErrTooMuch, columns, rows)
 	}
 	img := image.NewRGBA(image.Rect(0, 0, columns, rows))
-	line := make([]byte, 3*columns)
-	for y := range rows {
-		if _, err := io.ReadFull(r, line); err != nil {
-			return nil, io.EOF
-		}
-		out := img.Pix[y*img.Stride:][:4*columns]
-		for x := range columns {
-			out[4*x], out[4*x+1], out[4*x+2], out[4*x+3] = line[3*x], line[3*x+1], line[3*x+2], 255
-		}
+	if _, err := io.ReadFull(r, img.Pix); err != nil {
+		return nil, io.EOF
 	}
 	return img, nil
 }

@@ -330,7 +330,7 @@ func (s Signal) list() (*os.File, error) {
 	return r, nil
 }
 
-// arguments have every frame come as a PPM picture, with a line by showinfo that says when it is shown, in microseconds.
+// arguments have every frame come as a PAM picture, with a line by showinfo that says when it is shown, in microseconds.
 func (s Signal) arguments() []string {
 	b := s.bounds()
 	args := []string{
@@ -350,5 +350,5 @@ func (s Signal) arguments() []string {
 	default:
 		args = append(args, "-protocol_whitelist", "file", "-format_whitelist", signalFormats, "-re", "-i", input)
 	}
-	return append(args, "-map", "0:V:0", "-vf", "settb=1/1000000,"+named+index{high: s.high}.colours(), "-vsync", "passthrough", "-f", "image2pipe", "-c:v", "ppm", "-pix_fmt", "rgb24", "pipe:1")
+	return append(args, "-map", "0:V:0", "-vf", "settb=1/1000000,"+named+index{high: s.high}.colours(), "-vsync", "passthrough", "-f", "image2pipe", "-c:v", "pam", "-pix_fmt", "rgba", "pipe:1")
 }

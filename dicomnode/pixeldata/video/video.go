@@ -385,7 +385,7 @@ const (
 	named   = "showinfo@come=checksum=0"
 )
 
-// arguments have the frames of numbers decoded. Each comes as a PPM picture, and is named by the line that showinfo says.
+// arguments have the frames of numbers decoded. Each comes as a PAM picture, and is named by the line that showinfo says.
 func (c *Clip) arguments(numbers []int) []string {
 	from, variable, values := 0.0, "n", make([]int64, len(numbers))
 	for i, n := range numbers {
@@ -403,7 +403,7 @@ func (c *Clip) arguments(numbers []int) []string {
 	filters := counted + "select='" + among(variable, values) + "'," + named
 	filters += c.index.colours()
 	return append(c.input(from), "-map", "0:V:0", "-vf", filters, "-vsync", "passthrough", "-frames:v", strconv.Itoa(len(numbers)),
-		"-f", "image2pipe", "-c:v", "ppm", "-pix_fmt", "rgb24", "pipe:1")
+		"-f", "image2pipe", "-c:v", "pam", "-pix_fmt", "rgba", "pipe:1")
 }
 
 // among is ffmpeg's expression for one of the values, which rise: a tree, as it is asked of every frame.
