@@ -1,6 +1,9 @@
 package explain
 
 import (
+	"bytes"
+	"errors"
+
 	"endogate/explain/onnxpb"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -14,8 +17,21 @@ const (
 	tensorRawData    protowire.Number = 9
 )
 
+// mistaken is what files that are no models begin with, and what they are.
+var mistaken = map[string]string{
+	"version https://git-lfs": "it is a pointer of Git LFS; fetch the file itself (git lfs pull)",
+	"PK\x03\x04":              "it is a ZIP archive, as PyTorch's and Keras' own files are; export the network as ONNX",
+	"<":                       "it is a page of the web; fetch the file itself",
+	"\x89HDF":                 "it is an HDF5 file, as of Keras; export the network as ONNX",
+}
+
 // unmarshal reads a model without copying its weights: their bytes are those of the argument.
 func unmarshal(model []byte) (*onnxpb.ModelProto, error) {
+	for start, what := range mistaken {
+		if bytes.HasPrefix(model, []byte(start)) {
+			return nil, errors.New(what)
+		}
+	}
 	var weights [][]byte // one for each initialiser
 	lean, err := edit(model, modelGraph, func(graph []byte) ([]byte, error) {
 		return edit(graph, graphInitializer, func(tensor []byte) ([]byte, error) {

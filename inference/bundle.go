@@ -221,9 +221,15 @@ func (b *Bundle) Fits(n *explain.Outline) error {
 			return fault("%s", strings.TrimPrefix(err.Error(), "inference: "))
 		}
 	} else if values := valuesOf(n.Outputs[out].Shape); values > 0 && !b.reads(values) {
+		if shape := n.Outputs[out].Shape; len(shape) == 1 {
+			return fault("it lists %d classes, output %q has shape %v, which is one value for each frame; export it with an axis of frames before that of classes", len(b.Classes), b.Output.Name, shape)
+		}
 		return fault("it lists %d classes, output %q has %d", len(b.Classes), b.Output.Name, values)
 	}
 	want, got := b.Shape(), n.Inputs[0].Shape
+	if len(got) == len(want) && got[0] > want[0] {
+		return fault("it takes %d frames at a time; frames come one by one: export it with the first axis of input and output open, or 1", got[0])
+	}
 	for i, size := range got {
 		if len(got) != len(want) || size > 0 && size != want[i] {
 			return fault("by size and layout its input is %v, the network's is %v (-1 is open)", want, got)

@@ -22,9 +22,10 @@ func TestBundle_Fits(t *testing.T) {
 		},
 		`output "logits" has no numbers but text`:           func(_ *inference.Bundle, n *explain.Outline) { n.Outputs[0].Type = 8 },
 		`output.name is "scores"`:                           func(b *inference.Bundle, _ *explain.Outline) { b.Output.Name = "scores" },
+		"has shape [5], which is one value for each frame":  func(_ *inference.Bundle, n *explain.Outline) { n.Outputs[0].Shape = []int64{5} },
 		"lists 5 classes, output":                           func(_ *inference.Bundle, n *explain.Outline) { n.Outputs[0].Shape[1] = 6 },
 		"is [1 160 160 3], the network's is [-1 3 160 160]": func(b *inference.Bundle, _ *explain.Outline) { b.Input.Layout = inference.NHWC },
-		"network's is [4 3 160 160]":                        func(_ *inference.Bundle, n *explain.Outline) { n.Inputs[0].Shape = []int64{4, 3, 160, 160} },
+		"takes 4 frames at a time":                          func(_ *inference.Bundle, n *explain.Outline) { n.Inputs[0].Shape = []int64{4, 3, 160, 160} },
 		"network's is [-1 3 8 160 160]":                     func(_ *inference.Bundle, n *explain.Outline) { n.Inputs[0].Shape = []int64{-1, 3, 8, 160, 160} },
 	} {
 		b, err := inference.LoadBundle("../testdata/models/demo")

@@ -43,6 +43,9 @@ var ErrFolder = errors.New("the frames need a folder of their own")
 // errNoPicture says that a file is none of the kinds that are read.
 var errNoPicture = errors.New("neither DICOM nor JPEG nor PNG, nor a video where videos are read")
 
+// errEmpty says that a file has no bytes, as one has whose copying broke off.
+var errEmpty = errors.New("is empty; copy it again")
+
 // ErrUnread says that the other files are done and some could not be read.
 var ErrUnread = errors.New("files that could not be read")
 
@@ -151,6 +154,9 @@ func (l *Files) frames(ctx context.Context, path string, do hand) error {
 	name := strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
 	r := bufio.NewReaderSize(f, maxExif)
 	meta, err := dicom.ReadFileMeta(r)
+	if _, nothing := r.Peek(1); errors.Is(nothing, io.EOF) && err != nil {
+		return errEmpty
+	}
 	if err == nil {
 		return l.instance(ctx, Frame{Name: name, Path: path}, r, meta.TransferSyntaxUID, do)
 	}

@@ -88,3 +88,10 @@ func TestEach_followsNoReference(t *testing.T) {
 	}
 	require.Equal(t, []string{filepath.Join(dir, "INSIDE")}, seen)
 }
+
+func TestFiles_empty(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "frame.png")
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
+	l := &Files{Paths: []string{file}}
+	require.ErrorIs(t, l.Each(t.Context(), func(context.Context, Frame) error { return nil }), errEmpty)
+}

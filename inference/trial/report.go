@@ -38,6 +38,9 @@ func (t *Trial) Report(out io.Writer, base string) error {
 			shown(r.Pointing), shown(r.Energy), shown(r.Similarity), r.nothing)
 	}
 	fmt.Fprintf(w, "%d frames, %d with masks; mean and 95 %% interval. A map that knows nothing has energy %s.\n", t.frames, t.masked, shown(faithfulness.Mean(t.chance)))
+	if t.resized > 0 {
+		fmt.Fprintf(w, "%d masks have other proportions than their frames and were stretched over them: look whether they are of the same pictures.\n", t.resized)
+	}
 	if err := w.Flush(); err != nil {
 		return err
 	}

@@ -35,6 +35,7 @@ type Trial struct {
 
 	frames   int
 	masked   int
+	resized  int       // masks of other proportions than their frames
 	chance   []float64 // the masks' shares of their frames
 	order    []string
 	measured map[string]*measurement // by method and layer
@@ -58,7 +59,7 @@ func (t *Trial) Layer(ctx context.Context, layer string, methods []explain.Metho
 		return err
 	}
 	defer func() { err = errors.Join(err, x.Close()) }()
-	t.frames, t.masked, t.chance = 0, 0, nil
+	t.frames, t.masked, t.resized, t.chance = 0, 0, 0, nil
 	t.layers++
 	var unread error
 	for draw := 1; draw <= t.Draws; draw++ {
@@ -179,6 +180,9 @@ func (t *Trial) mask(f frames.Frame) (faithfulness.Mask, bool, error) {
 		m, err := faithfulness.ReadMask(path)
 		if err == nil {
 			t.masked++
+			if size := f.Image.Rect.Size(); max(m.Width*size.Y-m.Height*size.X, m.Height*size.X-m.Width*size.Y) > max(size.X, size.Y) { // more than rounding
+				t.resized++
+			}
 			t.chance = append(t.chance, m.Share())
 		}
 		return m, err == nil, err
