@@ -48,7 +48,7 @@ var mayImport = map[string][]string{
 	"inference/frames":          {"dicomnode/dicom", "dicomnode/pixeldata", "dicomnode/pixeldata/video"},
 	"inference/figures":         {},
 	"inference/live":            {"dicomnode/pixeldata/video", "explain", "explain/picture", "inference", "inference/analysis"},
-	"inference/trial":           {"explain", "explain/faithfulness", "inference", "inference/analysis", "inference/ask", "inference/figures", "inference/frames"},
+	"inference/trial":           {"dicomnode/pixeldata/video", "explain", "explain/faithfulness", "inference", "inference/analysis", "inference/ask", "inference/figures", "inference/frames"},
 	"inference/jobs":            {"dicomnode/failure", "dicomnode/secure"},
 	"inference/onnx":            {"explain", "explain/sampling"},
 	"explain":                   {"explain/onnxpb"},
