@@ -137,6 +137,38 @@ func decisions(d draft.Document) (all []draft.Decision) {
 	return all
 }
 
+// A history of more versions than are had at a time is shown whole; and the name of who has not signed in is shown, given up by a button, and
+// after a pause.
+func TestDraftPage_longHistory(t *testing.T) {
+	p := openDraft(t)
+	p.opened(t)
+	eval[bool](p.browser, `(sessionStorage.setItem("endogate-author", "Dr Weiß"), sessionStorage.setItem("endogate-author-until", Date.now() + 60000), true)`)
+	p.edit(t, "Dr No", draft.Edit{Op: draft.OpAccept, Finding: p.newest().Findings[0].ID})
+	p.see("#writes-as")
+	require.Contains(t, p.text("#writes-as"), "Writing as Dr Weiß, not signed in")
+	p.click("#somebody-else")
+	p.until(`!document.querySelector("#writes-as")`)
+	require.Empty(t, eval[string](p.browser, `sessionStorage.getItem("endogate-author") ?? ""`))
+	eval[bool](p.browser, `(sessionStorage.setItem("endogate-author", "Dr Weiß"), sessionStorage.setItem("endogate-author-until", Date.now() - 1), true)`)
+	p.edit(t, "Dr No", draft.Edit{Op: draft.OpAccept, Finding: p.newest().Findings[1].ID})
+	p.until(`sessionStorage.getItem("endogate-author") === null`)
+
+	const many = 1100
+	p.reporting.mu.Lock()
+	for len(p.events) < many {
+		e := p.events[0]
+		e.Version = 1000 + len(p.events)
+		p.events = append(p.events, e)
+	}
+	p.reporting.mu.Unlock()
+	p.click("#show-history")
+	p.see("#all-versions")
+	require.Contains(t, p.text("#all-versions"), "1,100")
+	p.click("#all-versions")
+	p.until(fmt.Sprintf(`document.querySelectorAll(".versions > li").length === %d`, many))
+	require.Contains(t, eval[string](p.browser, `document.querySelector(".versions > li:last-child").innerText`), "1.1 ·")
+}
+
 // Two write at once: nothing that was written is lost, both versions are there to be seen, and a person makes one of them.
 func TestDraftPage_conflict(t *testing.T) {
 	p := openDraft(t)

@@ -44,8 +44,9 @@ type Operations interface {
 	// unknown name, ErrUnsupported for a model that is asked about no single frame.
 	Loaded(model string) int
 	Warm(ctx context.Context, model string) (Warmed, error)
-	// Compare puts the last frames that are still here, so many at most, to two models. progress is called as it gets on. Errors as Warm.
-	Compare(ctx context.Context, a, b string, frames int, progress func(done, of int)) (Comparison, error)
+	// Compare puts the last frames that are still here, so many at most, to two models, each question when turn returns, and calls what that
+	// returned when it is answered. progress is called as it gets on. Errors as Warm.
+	Compare(ctx context.Context, a, b string, frames int, turn func(context.Context) (done func(), err error), progress func(done, of int)) (Comparison, error)
 }
 
 // Dashboard is the gateway at a glance; queues, disk, destinations and models have answers of their own.
@@ -407,7 +408,7 @@ func (s *Server) compare(c echo.Context) error {
 		return badRequest("a model was to be compared with itself", "give two: another version is a bundle with another name")
 	}
 	task, err := s.tasks.begin(c.Request().Context(), "compare", a+", "+b, func(ctx context.Context, progress func(done, of int)) (any, error) {
-		return s.Operations.Compare(ctx, a, b, frames, progress)
+		return s.Operations.Compare(ctx, a, b, frames, s.slot, progress)
 	})
 	return answerTask(c, task, err)
 }

@@ -174,7 +174,7 @@ func (h *hospital) Warm(_ context.Context, model string) (Warmed, error) {
 }
 
 // Compare implements Operations: as many frames as are asked for, of the most until it is ended; 4999 are a fault.
-func (h *hospital) Compare(ctx context.Context, a, b string, frames int, progress func(done, of int)) (Comparison, error) {
+func (h *hospital) Compare(ctx context.Context, a, b string, frames int, turn func(context.Context) (func(), error), progress func(done, of int)) (Comparison, error) {
 	if frames == 4999 {
 		panic("a picture of Jane Doe")
 	}
@@ -187,6 +187,11 @@ func (h *hospital) Compare(ctx context.Context, a, b string, frames int, progres
 			return c, ctx.Err()
 		case <-time.After(time.Millisecond):
 		}
+		done, err := turn(ctx)
+		if err != nil {
+			return c, err
+		}
+		done()
 		c.Frames++
 		progress(c.Frames, frames)
 	}
@@ -208,6 +213,30 @@ func await(t *testing.T, s http.Handler, id string) (task Task) {
 		return task.State != TaskRunning
 	}, time.Minute, 5*time.Millisecond)
 	return task
+}
+
+// A comparison takes its turn among the questions that somebody asks, and waits where as many are being answered as may.
+func TestTasks_turns(t *testing.T) {
+	server := newServer(t, newHospital(t))
+	server.Settings = func() Settings { return Settings{Models: []Model{sampleModel, sampleSuccessor()}} }
+	s := server.Handler()
+	var release []func()
+	for range maxAsked {
+		done, err := server.slot(t.Context())
+		require.NoError(t, err)
+		release = append(release, done)
+	}
+	w := ask(s, http.MethodPost, "/api/v1/compare?a=demo-colon&b=demo-colon-2&frames=3", ActionHeader, "1")
+	require.Equal(t, http.StatusAccepted, w.Code, w.Body)
+	var task Task
+	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &task))
+	time.Sleep(20 * time.Millisecond) // longer than three frames take
+	get(t, s, "/api/v1/tasks/"+task.ID, &task)
+	require.Equal(t, TaskRunning, task.State)
+	require.Zero(t, task.Done)
+	release[0]()
+	require.Equal(t, TaskDone, await(t, s, task.ID).State)
+	release[1]()
 }
 
 // Long work says how far it is, can be ended, and keeps what it did; few go on at once; the gateway's end is theirs.

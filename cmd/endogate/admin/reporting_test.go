@@ -117,10 +117,11 @@ func (r *reporting) Draft(_ context.Context, study dicom.UID, number, version in
 	return r.find(number, version)
 }
 
-func (r *reporting) History(context.Context, dicom.UID, Page) ([]ledger.Draft, error) {
+func (r *reporting) History(_ context.Context, _ dicom.UID, p Page) ([]ledger.Draft, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return slices.Clone(r.events), nil
+	n := len(r.events)
+	return slices.Clone(r.events[min(p.Offset, n):min(p.Offset+p.Limit, n)]), nil
 }
 
 func (r *reporting) PDF(ctx context.Context, study dicom.UID, number, version int) ([]byte, error) {

@@ -55,8 +55,8 @@ func CompactLedger(ctx context.Context, cfg configs.Config) (done Compacted, err
 	if err := unix.Statfs(cfg.DataDir, &disk); err != nil {
 		return Compacted{}, fmt.Errorf("compact: %s: %w", cfg.DataDir, err)
 	}
-	if free := int64(disk.Bavail) * int64(disk.Bsize); free < needs+needs/10 {
-		return Compacted{}, fmt.Errorf("compact: the copy needs %d MiB beside the ledger and %d MiB are free in %s: make room first", (needs+needs/10)>>20, free>>20, cfg.DataDir)
+	if err := roomToCompact(needs, int64(disk.Bavail)*int64(disk.Bsize), cfg.DataDir); err != nil {
+		return Compacted{}, err
 	}
 	defer func() {
 		if err != nil {
@@ -88,6 +88,14 @@ func CompactLedger(ctx context.Context, cfg configs.Config) (done Compacted, err
 		return Compacted{}, err
 	}
 	return done, durable.SyncFolder(cfg.DataDir)
+}
+
+// roomToCompact is an error where a copy of so many bytes, and a tenth more, finds no room.
+func roomToCompact(needs, free int64, dir string) error {
+	if free < needs+needs/10 {
+		return fmt.Errorf("compact: the copy needs %d MiB beside the ledger and %d MiB are free in %s: make room first", (needs+needs/10)>>20, free>>20, dir)
+	}
+	return nil
 }
 
 func sizeOf(path string) (int64, error) {

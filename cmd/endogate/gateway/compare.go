@@ -15,7 +15,7 @@ import (
 const mostDifferences = 50
 
 // Compare implements admin.Operations.
-func (o operations) Compare(ctx context.Context, a, b string, most int, progress func(done, of int)) (admin.Comparison, error) {
+func (o operations) Compare(ctx context.Context, a, b string, most int, turn func(context.Context) (done func(), err error), progress func(done, of int)) (admin.Comparison, error) {
 	c := admin.Comparison{A: a, B: b, Classes: []admin.ClassComparison{}, Differences: []admin.Difference{}}
 	for _, name := range []string{a, b} {
 		model, ok := o.current().models.Live(name)
@@ -35,6 +35,11 @@ func (o operations) Compare(ctx context.Context, a, b string, most int, progress
 	for i, f := range frames {
 		progress(i, len(frames))
 		sees := func(model string) (admin.Explanation, error) {
+			done, err := turn(ctx)
+			if err != nil {
+				return admin.Explanation{}, err
+			}
+			defer done()
 			return o.explanations.Explain(ctx, f.study, f.sop, f.frame, admin.Question{Model: model, As: admin.AsNone})
 		}
 		byA, err := sees(a)

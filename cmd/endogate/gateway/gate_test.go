@@ -25,7 +25,7 @@ func TestViews_decidesAtTheGate(t *testing.T) {
 	})
 	require.NoError(t, err)
 	f.image("P1", "2.25.1")
-	v := &views{ledger: f.ledger, now: time.Now, jobs: func() {}, try: func(string) {}}
+	v := &views{ledger: f.ledger, now: time.Now, destinations: func() []configs.Destination { return nil }, jobs: func() {}, try: func(string) {}}
 	by := draft.Author{Name: "Dr. A", Unauthenticated: true}
 	_, err = v.Release(ctx, "2.25.1", "looked at", by)
 	require.NoError(t, err)

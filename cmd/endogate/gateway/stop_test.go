@@ -85,8 +85,8 @@ func TestGateway_edgesStopTogether(t *testing.T) {
 	assert.Less(t, time.Since(began), 20*time.Second, "it did not wait for the end of drain")
 }
 
-// Whoever reads the log may end, and the terminal go (SIGHUP, which has the configuration read again): the gateway goes on, says
-// that lines are lost, and stops in order when it is asked to.
+// Whoever reads the log may end: the gateway goes on, and says that lines are lost. By SIGHUP it reads its configuration again, and the
+// association that stands goes on; asked to stop, it does in order.
 func TestGateway_logGone(t *testing.T) {
 	t.Parallel()
 	g := newGateway(t, "log: {level: debug}\n")
@@ -133,8 +133,12 @@ func TestGateway_logGone(t *testing.T) {
 	})
 	assert.Equal(t, dicom.UID(g.studies()[0].StudyInstanceUID), g.studyOf(instance))
 
+	assoc := associateAs(t, "SCOPE1", g.scp, instance)
 	require.NoError(t, cmd.Process.Signal(syscall.SIGHUP))
-	storeAll(t, g.scp, drawn(dicomtest.Options{Instance: 2}))
+	g.waitFor("the reload", func() bool { c := g.configuration(); return c.Reloaded != nil && c.Reloaded.OK })
+	status, err := assoc.Store(t.Context(), instance.request())
+	require.NoError(t, err)
+	require.Equal(t, dimse.Success, status)
 	require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
 	require.NoError(t, <-ended, "it stops in order")
 }

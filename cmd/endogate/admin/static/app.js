@@ -19,7 +19,8 @@ import { peopleView } from "./people.js";
 import { reviewsView } from "./reviews.js";
 import { forgotten, unsaved } from "./desk.js";
 import { confirmed } from "./draftacts.js";
-import { authorPlace, draftView } from "./draftpage.js";
+import { forgetAuthor } from "./author.js";
+import { draftView } from "./draftpage.js";
 import { frameView } from "./dissect.js";
 import { tryView } from "./try.js";
 import { liveView } from "./live.js";
@@ -152,7 +153,7 @@ document.getElementById("who").addEventListener("submit", async (e) => {
   if (unsaved(person) && !await confirmed({ title: t("report.discard.title"), said: [t("report.discard.said")], yes: t("frame.sign-out"), danger: true })) return;
   current?.stop();
   forgotten(person);
-  sessionStorage.removeItem(authorPlace);
+  forgetAuthor();
   form.submit();
 });
 

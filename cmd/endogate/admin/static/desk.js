@@ -3,6 +3,7 @@
 // reload, a lost connection, or a sign-in that has ended loses none.
 import { Fault, change, get } from "./api.js";
 
+export const historyPage = 1000; // versions that the gateway gives at a time, at most
 export const versionOf = (d) => `${d.number}.${d.version}`;
 const places = (name) => `endogate-draft/${name}/`;
 const stored = (name) => Object.keys(sessionStorage).filter((k) => k.startsWith(places(name)));
@@ -29,7 +30,7 @@ export function openDesk(uid, me, named, changed) {
     get unsaved() { return sending.length + edits.length > 0; },
     get editable() { return !!desk.doc && !desk.clash && editable(desk.doc) && me.rights.includes("report"); },
     version: (number, version, signal) => get(`${path}?${new URLSearchParams({ number, version })}`, signal),
-    history: (signal) => get(`${path}/history`, signal),
+    history: (offset, signal) => get(`${path}/history?limit=${historyPage}&offset=${offset}`, signal),
     pdf: (d) => `${path}.pdf?${new URLSearchParams({ number: d.number, version: d.version })}`,
 
     async read(signal) {

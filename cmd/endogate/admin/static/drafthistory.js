@@ -2,6 +2,7 @@
 import { h, slot } from "./dom.js";
 import { absolute } from "./format.js";
 import { named, t } from "./words.js";
+import { historyPage } from "./desk.js";
 import { changes, described, difference, titleOf } from "./draftchanges.js";
 
 const page = 50; // versions shown at once
@@ -40,7 +41,12 @@ export function createHistory(desk, { back, who }) {
   return {
     el: h("div", { class: "history", tabindex: 0, role: "group", "aria-label": t("report.history") }, list.el),
     async read(signal) {
-      versions = (await desk.history(signal)).versions;
+      let read = [], some;
+      do {
+        some = (await desk.history(read.length, signal)).versions;
+        read = read.concat(some);
+      } while (some.length === historyPage);
+      versions = read;
       draw();
     },
   };

@@ -1,6 +1,7 @@
 // The reporter's page: the draft of a study, edited in place, with the picture beside each finding and the PDF beside all of it.
 import { get } from "./api.js";
-import { h, question, slot } from "./dom.js";
+import { author as whoWrites, forgetAuthor, knownAuthor } from "./author.js";
+import { h, slot } from "./dom.js";
 import { absolute, chip, personName } from "./format.js";
 import { named, t } from "./words.js";
 import { openDesk, projected, versionOf } from "./desk.js";
@@ -14,7 +15,6 @@ import { createSections } from "./draftsections.js";
 
 const tones = { draft: ["warn", "◔"], amending: ["warn", "◔"], signed: ["good", "✓"], amended: ["good", "✓"], withdrawn: ["bad", "×"] };
 const oneKey = "endogate-one-key"; // whether single keys act, which somebody who dictates turns off
-export const authorPlace = "endogate-author";
 
 export function draftView({ uid }) {
   let me, desk, doc, merge, findings, images, sections, history, codes = { findings: [], sites: [] }, now = "", order = [], shown = false, asked = null;
@@ -28,14 +28,13 @@ export function draftView({ uid }) {
   const say = (text) => { said.textContent = text; };
   const current = () => doc?.findings.find((f) => f.id === now);
 
-  // author is who somebody without sign-in says to be; asked once.
+  // author is who somebody without sign-in says to be.
   function author() {
-    const known = sessionStorage.getItem(authorPlace);
-    if (known) return known;
-    asked ||= new Promise((soon) => setTimeout(soon)).then(() => question(t("report.who"), t("report.who-said"), t("report.name"), "text")).then((name) => { // once what was done is done: the focus comes back to where it has gone
+    if (knownAuthor()) return whoWrites();
+    asked ||= new Promise((soon) => setTimeout(soon)).then(() => whoWrites()).then((name) => { // once what was done is done: the focus comes back to where it has gone
       asked = null;
-      if (name.trim()) sessionStorage.setItem(authorPlace, name.trim());
-      return name.trim();
+      draw();
+      return name;
     });
     return asked;
   }
@@ -150,7 +149,8 @@ export function draftView({ uid }) {
       can.sign ? h("button", { class: "button primary", id: "sign", onclick: () => sign(desk, me) }, t("report.sign"), " ", h("kbd", null, "s")) : null]);
     merge.show();
     left.dataset.clash = desk.clash ? "yes" : "";
-    notes.show([saved.standing, saved.signature, saved.notices, can.unsigned, desk.editable], () => [signature(saved),
+    notes.show([saved.standing, saved.signature, saved.notices, can.unsigned, desk.editable, me.signed_in ? "" : knownAuthor()], () => [signature(saved),
+      !me.signed_in && desk.editable && knownAuthor() ? h("p", { class: "row muted", id: "writes-as" }, t("report.writes-as", { name: knownAuthor() }), h("button", { class: "button small", id: "somebody-else", onclick: () => { forgetAuthor(); draw(); } }, t("report.somebody-else"))) : null,
       saved.notices.map((n) => h("div", { class: "notice warn wrap", role: "note" }, n)),
       can.unsigned ? h("div", { class: "notice warn", role: "note", id: "no-sign" }, t("report.no-sign")) : null,
       me.rights.includes("report") ? null : h("div", { class: "notice", role: "note", id: "read-only" }, t("report.read-only", { role: named("role", me.role) })),

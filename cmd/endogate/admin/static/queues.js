@@ -1,5 +1,6 @@
 // Work on its way, and work that waits for a person.
 import { Fault, get, post, send } from "./api.js";
+import { author as whoReleases } from "./author.js";
 import { ask, h, question, slot } from "./dom.js";
 import { absolute, chip, deliveryStates, peerStatus, personName, purpose, shortUID, thead, time } from "./format.js";
 import { pager } from "./studies.js";
@@ -126,7 +127,7 @@ export function parkedView({ params }) {
       const why = h("span", null, t("parked.release.said"), h("ul", null, Object.entries(would.reasons).map(([reason, n]) => h("li", null, `${n} × ${reason}`))));
       const reason = await question(t("parked.release.title", { n: would.done }), why, t("parked.release.reason"), "text");
       if (!reason.trim()) return;
-      const author = me.signed_in ? {} : { author: await question(t("parked.by"), t("reviews.who-why"), t("reviews.your-name"), "text") };
+      const author = me.signed_in ? {} : { author: await whoReleases(t("parked.by"), t("reviews.who-why")) };
       if (author.author === "") return;
       stop();
       stop = progress(await send("POST", `/api/v1/parked/release?${of}task=true`, { reason: reason.trim(), ...author }), said, (done) => { again(); return h("div", { class: "notice good" }, t("parked.released", { n: done.done })); });

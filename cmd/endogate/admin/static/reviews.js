@@ -1,6 +1,7 @@
 // Findings of which a report of another system and a model say different things: what each says side by side, and who is right.
 import { Fault, get, send } from "./api.js";
-import { h, question, slot } from "./dom.js";
+import { author as whoDecides } from "./author.js";
+import { h, slot } from "./dom.js";
 import { absolute, chip, percent, personName, shortUID, term, thead, words } from "./format.js";
 import { pager } from "./studies.js";
 import { named, t } from "./words.js";
@@ -12,7 +13,7 @@ const kinds = {
 };
 const states = { open: ["info", "◔", t("review.open")], confirmed: ["bad", "✓", t("review.confirmed")], rejected: ["good", "×", t("review.rejected")], withdrawn: ["plain", "–", t("review.withdrawn")], agreed: ["good", "✓", t("review.agreed")] };
 const suspicions = ["0", "1", "2", "3", "4", "5"].map((s) => named("suspicion", s));
-let author = "", asker; // who decides where nobody has signed in
+let asker; // who decides
 
 export function reviewsView({ params }) {
   const list = slot("div"), figures = slot("div");
@@ -45,7 +46,7 @@ export function reviewsView({ params }) {
     const said = card(review.id)?.querySelector("[role=alert]"), { suspicion = 0, comment = "" } = written.get(review.id) || {};
     try {
       asker ||= await get("/api/v1/me");
-      if (!asker.signed_in && !author) author = (await question(t("reviews.who"), t("reviews.who-why"), t("reviews.your-name"), "text")).trim();
+      const author = asker.signed_in ? "" : await whoDecides(t("reviews.who"), t("reviews.who-why"));
       if (!asker.signed_in && !author) return;
       await send("POST", `/api/v1/reviews/${encodeURIComponent(review.id)}/${what}`, { suspicion: Number(suspicion), comment, ...(asker.signed_in ? {} : { author }) });
       written.delete(review.id);
