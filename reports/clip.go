@@ -34,7 +34,8 @@ type Clip struct {
 	bottom  int     // row below the legend
 	fitted  image.Point
 	encoder Encoder
-	from    []int // frames of the source
+	on      *image.RGBA // the frame before, which is encoded
+	from    []int       // frames of the source
 	poor    []ClipFrame
 	masked  []int
 	raw     int // bytes of the frames, before they are encoded
@@ -56,7 +57,7 @@ func (f ClipForm) video() bool { return f.Class != dicom.MultiFrameTrueColorSeco
 
 // Encoder makes a stream of the frames of a clip.
 type Encoder interface {
-	Add(*image.RGBA) error
+	Add(*image.RGBA) error // the picture is the caller's again when it returns
 	// Stream ends it.
 	Stream() ([]byte, error)
 }
@@ -102,7 +103,8 @@ func (c *Clip) Add(f ClipFrame) error {
 	if f.Masked {
 		c.masked = append(c.masked, f.Number)
 	}
-	drawn := picture.LegendTo(picture.Fitted(f.Overlay, c.fitted), words, c.bottom)
+	drawn := picture.LegendTo(c.on, picture.Fitted(f.Overlay, c.fitted), words, c.bottom)
+	c.on = drawn
 	if err := c.encoder.Add(drawn); err != nil {
 		return fmt.Errorf("reports: clip: %w", err)
 	}

@@ -21,6 +21,7 @@ type Sheet struct {
 	Source    Source
 	Clip      analysis.Sheet
 	Moments   []picture.Moment   // of the moments of Clip, without captions
+	Masked    bool               // part of a frame is hatched
 	Times     [2]float64         // of its first and last frame, in seconds since the first of the video
 	Colours   *explain.ColourMap // of the maps
 	Opacity   float64            // of the maps, 0..1
@@ -83,6 +84,9 @@ func (s Sheet) film(worded string) picture.Film {
 		f.Remark = fmt.Sprintf("the %d of %d frames that count most", n, s.Clip.Frames)
 	}
 	f.Remark = strings.TrimPrefix(f.Remark+"; one scale for all bars, and one for all maps", "; ")
+	if s.Masked {
+		f.Remark += "; " + picture.HatchedWords
+	}
 	return f
 }
 

@@ -120,7 +120,7 @@ func Fitted(p *image.RGBA, size image.Point) *image.RGBA {
 		return p
 	}
 	out := image.NewRGBA(image.Rectangle{Max: size})
-	scale.CatmullRom.Scale(out, out.Rect, p, p.Rect, draw.Src, nil)
+	scale.ApproxBiLinear.Scale(out, out.Rect, p, p.Rect, draw.Src, nil) // better ones take four floating-point numbers for each pixel meanwhile
 	return out
 }
 

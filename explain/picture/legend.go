@@ -125,8 +125,8 @@ func nonEmpty(texts ...string) (all []string) {
 	return all
 }
 
-// hatchedWords say what hatching means.
-const hatchedWords = "hatched: " + Masked + ", not seen by the network"
+// HatchedWords say what hatching means.
+const HatchedWords = "hatched: " + Masked + ", not seen by the network"
 
 // row is a line of a legend: text, or the scale with text beside it.
 type row struct {
@@ -152,7 +152,7 @@ func (w Words) rows(l *letters, width int) (rows []row) {
 	}
 	add(faint, more...)
 	if w.Masked {
-		add(faint, hatchedWords)
+		add(faint, HatchedWords)
 	}
 	return rows
 }
@@ -185,7 +185,7 @@ const least = 260
 // Legend returns a picture with what it shows below it; all of it, in as many lines as that takes. The picture stands in
 // the upper left corner as it is.
 func Legend(overlay *image.RGBA, w Words) *image.RGBA {
-	return LegendTo(overlay, w, legendHeight(overlay.Rect.Size(), w, 0))
+	return LegendTo(nil, overlay, w, legendHeight(overlay.Rect.Size(), w, 0))
 }
 
 // LegendHeight is how high a picture of a size is with a legend of such words, also where they stand in place of a map, and with a line
@@ -208,14 +208,16 @@ func legendHeight(size image.Point, w Words, more int) int {
 	return size.Y + (len(w.rows(l, LegendWidth(size.X)-2*pad))+more)*l.line() + pad
 }
 
-// LegendTo is Legend in a picture of a height.
-func LegendTo(overlay *image.RGBA, w Words, height int) *image.RGBA {
+// LegendTo is Legend in a picture of a height: in the one that is given where it has that size, else in another one.
+func LegendTo(out, overlay *image.RGBA, w Words, height int) *image.RGBA {
 	size := overlay.Rect.Size()
 	l := legendLetters(size)
 	pad := l.line() / 2
 	width := LegendWidth(size.X)
 	rows := w.rows(l, width-2*pad)
-	out := image.NewRGBA(image.Rect(0, 0, width, height))
+	if whole := image.Rect(0, 0, width, height); out == nil || out.Rect != whole {
+		out = image.NewRGBA(whole)
+	}
 	draw.Draw(out, out.Rect, image.NewUniform(paper), image.Point{}, draw.Src)
 	draw.Draw(out, image.Rectangle{Max: size}, overlay, overlay.Rect.Min, draw.Src)
 	w.legend(out, image.Pt(pad, size.Y+pad/2), width-2*pad, l, rows)

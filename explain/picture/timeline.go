@@ -8,6 +8,7 @@ import (
 	"image/draw"
 	"math"
 	"slices"
+	"strings"
 )
 
 // Timeline is what is said of a video over time: a lane for each class with its probabilities, its threshold and where it persists, where
@@ -22,6 +23,22 @@ type Timeline struct {
 	Spans   []Stretch // such as an estimate of insertion, under the lanes
 	Marks   []Mark    // by time
 	Light   bool      // for paper
+	Words   TimelineWords
+}
+
+// TimelineWords are what a timeline says of its own, with {value} and {why} where numbers and reasons stand. The zero value is [English].
+type TimelineWords struct {
+	Unverified string // that nobody has looked at it
+	Threshold  string // of a class
+	Weights    string // how much frames count, and the highest
+	Discounted string // frames, for reasons
+	None       string // that no frame is
+}
+
+// English are the words in English.
+var English = TimelineWords{
+	Unverified: NotVerified + "; not for primary diagnosis", Threshold: "threshold {value}", Weights: "How much frames count (highest {value})",
+	Discounted: "Frames discounted (hatched): {why}", None: "Frames discounted: 0",
 }
 
 // Lane is a class over time.
@@ -90,6 +107,9 @@ type timelining struct {
 
 // Draw makes the picture.
 func (t Timeline) Draw() *image.RGBA {
+	if t.Words == (TimelineWords{}) {
+		t.Words = English
+	}
 	d := &timelining{Timeline: t, colours: onDark, text: lettersOf(textSize)}
 	if t.Light {
 		d.colours = onPaper
@@ -97,7 +117,7 @@ func (t Timeline) Draw() *image.RGBA {
 	d.Marks = spread(t.Marks, MostMarks)
 	head := lettersOf(titleSize)
 	titles := head.wrap(t.Title, TimelineWidth-TimelineLeft-TimelineRight)
-	notes := d.text.wrap(joinedWords(NotVerified+"; not for primary diagnosis", t.Remark), TimelineWidth-TimelineLeft-TimelineRight)
+	notes := d.text.wrap(joinedWords(t.Words.Unverified, t.Remark), TimelineWidth-TimelineLeft-TimelineRight)
 	d.on = image.NewRGBA(image.Rect(0, 0, TimelineWidth, d.height(len(titles)*head.line()+len(notes)*d.text.line())))
 	d.fill(d.on.Rect, d.paper)
 	at := lines(d.on, image.Pt(TimelineLeft, margin), head, d.ink, titles)
@@ -172,7 +192,7 @@ func (d *timelining) lane(l Lane, y int) int {
 	d.fill(image.Rect(TimelineLeft, y+3, TimelineLeft+10, y+13), tone)
 	name := l.Name
 	if l.Threshold > 0 {
-		name += fmt.Sprintf("  (threshold %.2f)", l.Threshold)
+		name += "  (" + strings.ReplaceAll(d.Words.Threshold, "{value}", fmt.Sprintf("%.2f", l.Threshold)) + ")"
 	}
 	d.text.write(d.on, image.Pt(TimelineLeft+16, y), d.ink, name)
 	y += d.text.line()
@@ -244,7 +264,7 @@ func (d *timelining) weights(y int) int {
 		return y
 	}
 	most := slices.MaxFunc(d.Weights, func(a, b Point) int { return cmp.Compare(a.Value, b.Value) }).Value
-	d.text.write(d.on, image.Pt(TimelineLeft, y), d.ink, fmt.Sprintf("How much frames count (highest %.3f)", most))
+	d.text.write(d.on, image.Pt(TimelineLeft, y), d.ink, strings.ReplaceAll(d.Words.Weights, "{value}", fmt.Sprintf("%.3f", most)))
 	y += d.text.line()
 	box := image.Rect(TimelineLeft, y, TimelineWidth-TimelineRight, y+laneHeight)
 	d.frame(box)
@@ -257,7 +277,7 @@ func (d *timelining) weights(y int) int {
 
 // quality shows where frames are discounted, hatched, and why.
 func (d *timelining) quality(y int) int {
-	text := "Frames discounted: none"
+	text := d.Words.None
 	if len(d.Quality) > 0 {
 		var why []string
 		for _, s := range d.Quality {
@@ -266,13 +286,7 @@ func (d *timelining) quality(y int) int {
 			}
 		}
 		slices.Sort(why)
-		text = "Frames discounted (hatched): "
-		for i, w := range why {
-			if i > 0 {
-				text += ", "
-			}
-			text += w
-		}
+		text = strings.ReplaceAll(d.Words.Discounted, "{why}", strings.Join(why, ", "))
 	}
 	d.text.write(d.on, image.Pt(TimelineLeft, y), d.ink, text)
 	y += d.text.line()

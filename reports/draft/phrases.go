@@ -94,6 +94,20 @@ var phrases = map[string][]string{
 	"label-page":     {"page", "pages"},
 	"label-videos":   nil,
 	"label-video":    {"number", "model"},
+
+	"label-timeline":            {"model"},
+	"label-timeline-unverified": nil,
+	"label-timeline-counted":    {"analysed", "frames", "discounted"},
+	"label-timeline-threshold":  {"value"},
+	"label-timeline-weights":    {"value"},
+	"label-timeline-discounted": {"why"},
+	"label-timeline-none":       nil,
+	"label-timeline-insertion":  {"time"},
+	"label-timeline-withdrawal": {"time"},
+	"label-poor-dark":           nil,
+	"label-poor-overexposed":    nil,
+	"label-poor-outside":        nil,
+	"label-poor-blurred":        nil,
 }
 
 // Blanks of the text of a section, by who may write it.

@@ -163,8 +163,10 @@ func around(clip *video.Clip, peak int) (numbers []int, rate float64) {
 type aroundPeak struct {
 	*making
 	analysis.Segment
-	method analysis.Explanation
-	forms  []*formed
+	method  analysis.Explanation
+	forms   []*formed
+	overlay *image.RGBA // of the frame before, which is encoded: the next one is drawn on it
+	values  []float32   // of its map
 }
 
 // formed is a clip in one of its forms.
@@ -255,12 +257,14 @@ func (c *aroundPeak) frame(ctx context.Context, f pixeldata.Frame, at time.Durat
 		one.Note = "no map is made of it"
 	}
 	if raw, ok := shownMap(part, c.Class); ok && one.Poor == "" && raw.Method == c.method.Method && raw.Layer == c.method.Layer {
-		shown, err := inference.ShownIn(nil, part.Geometry, inference.Raw(raw))
+		shown, err := inference.ShownIn(c.values, part.Geometry, inference.Raw(raw))
 		if one.Note = noteOf(err); one.Note == "" {
 			if err != nil {
 				return one, err
 			}
-			one.Overlay = explain.OverlayIn(nil, f.Image, shown, c.Colours, c.Opacity)
+			c.values = shown.Values
+			c.overlay = explain.OverlayIn(c.overlay, f.Image, shown, c.Colours, c.Opacity)
+			one.Overlay = c.overlay
 		}
 	}
 	picture.Hatch(one.Overlay, unseen)

@@ -116,3 +116,23 @@ func TestClips_shapes(t *testing.T) {
 	assert.Equal(t, []shape{{class: video}}, c.shapes(nil), "nobody gets it, and the page shows it")
 	assert.Empty(t, Clips{}.shapes([]string{"a"}))
 }
+
+// What the network did not see is hatched in the frames of a sheet, and in those with their maps.
+func TestSheet_masked(t *testing.T) {
+	b := newBench(t)
+	frame := mucosa(1)
+	raw := hot("gradcam")
+	s := &sheet{Sheet: analysis.Sheet{Moments: []analysis.SheetFrame{{Frame: 3, Counts: 0.5, Map: &raw}}}, counts: 0.5, greatest: 1}
+	geometry := analysis.Geometry{Rows: 48, Columns: 64, Crop: frame.Rect}
+	plain := &sheet{Sheet: s.Sheet, counts: 0.5, greatest: 1}
+	plain.add(b.shop, analysis.Part{Geometry: geometry}, pixeldata.Frame{Number: 3, Image: frame})
+	geometry.Masked = []image.Rectangle{image.Rect(0, 24, 32, 48)}
+	s.add(b.shop, analysis.Part{Geometry: geometry}, pixeldata.Frame{Number: 3, Image: frame})
+	require.Len(t, s.moments, 1)
+	assert.False(t, plain.masked)
+	assert.True(t, s.masked)
+	for i, pair := range [][2]*image.RGBA{{plain.moments[0].Frame, s.moments[0].Frame}, {plain.moments[0].Over, s.moments[0].Over}} {
+		assert.NotEqual(t, pair[0].SubImage(image.Rect(0, 50, 40, 80)).(*image.RGBA).At(0, 60), pair[1].At(0, 60), "row %d, its border", i)
+		assert.Equal(t, pair[0].At(100, 10), pair[1].At(100, 10), "row %d, outside", i)
+	}
+}

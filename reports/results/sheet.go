@@ -2,6 +2,7 @@ package results
 
 import (
 	"context"
+	"image"
 
 	"endogate/dicomnode/ledger"
 	"endogate/dicomnode/pixeldata"
@@ -18,6 +19,7 @@ type sheet struct {
 	counts   float64 // at most
 	greatest float32 // of all maps, so that frames can be compared
 	moments  []picture.Moment
+	masked   bool // part of a frame is hatched
 }
 
 // sheetsOf are those that an analysis has something for.
@@ -44,7 +46,19 @@ func (s *sheet) add(w *Workshop, p analysis.Part, frame pixeldata.Frame) {
 		if moment.Frame != frame.Number {
 			continue
 		}
-		one := picture.Moment{Frame: picture.Small(frame.Image), Value: float32(moment.Counts)}
+		unseen := inference.Unseen(p.Geometry, frame.Image)
+		s.masked = s.masked || len(unseen) > 0
+		hatched := func(m *image.RGBA) *image.RGBA { // as it is seen, where lines through the frame itself would be lost
+			small, size := picture.Small(m), m.Rect.Size()
+			var regions []image.Rectangle
+			for _, r := range unseen {
+				to := small.Rect.Size()
+				regions = append(regions, image.Rect(r.Min.X*to.X/size.X, r.Min.Y*to.Y/size.Y, (r.Max.X*to.X+size.X-1)/size.X, (r.Max.Y*to.Y+size.Y-1)/size.Y))
+			}
+			picture.Hatch(small, regions)
+			return small
+		}
+		one := picture.Moment{Frame: hatched(frame.Image), Value: float32(moment.Counts)}
 		if s.counts > 0 {
 			one.Share = moment.Counts / s.counts
 		}
@@ -53,7 +67,7 @@ func (s *sheet) add(w *Workshop, p analysis.Part, frame pixeldata.Frame) {
 			for i, v := range over.Values {
 				over.Values[i] = max(v, 0) / s.greatest
 			}
-			one.Over = picture.Small(explain.Overlay(frame.Image, over, w.Colours, w.Opacity))
+			one.Over = hatched(explain.Overlay(frame.Image, over, w.Colours, w.Opacity))
 		}
 		s.moments = append(s.moments, one)
 	}
@@ -68,7 +82,7 @@ func (m *making) sheets(ctx context.Context, all []*sheet) error {
 		algorithm := m.algorithm
 		algorithm.Explain = s.Explanation
 		o, err := m.Builder.Sheet(reports.Sheet{
-			Source: m.source, Clip: s.Sheet, Moments: s.moments, Times: m.times(s.First, s.Last), Colours: m.Colours, Opacity: m.Opacity,
+			Source: m.source, Clip: s.Sheet, Moments: s.moments, Masked: s.masked, Times: m.times(s.First, s.Last), Colours: m.Colours, Opacity: m.Opacity,
 			Algorithm: algorithm, At: m.job.InferredAt, Revision: m.job.Retries + 1,
 		})
 		if err != nil {

@@ -27,13 +27,16 @@ import (
 	"endogate/inference/onnx"
 )
 
-var videoFrames = flag.Int("video-frames", 250, "frames of 1920 x 1080 pixels that are decoded; a tenth of them is classified and explained")
+var (
+	videoFrames = flag.Int("video-frames", 150, "frames of 1920 x 1080 pixels that are there to be decoded")
+	videoFor    = flag.Duration("video-for", 8*time.Second, "how long each step is measured at most in a round, but for ffmpeg alone")
+)
 
 const videoH264 dicom.UID = "1.2.840.10008.1.2.4.102"
 
 // TestVideo decodes a video, prepares its frames for a network of 224 x 224 pixels, classifies and explains them, each step with those
 // before it, beside ffmpeg that decodes alone and PyTorch that does the same where Debian's is installed: all of one thread, but that
-// ffmpeg decodes in a process of its own.
+// ffmpeg decodes in a process of its own. A step ends with the video or with its time, so that a round is of bounded length on any machine.
 func TestVideo(t *testing.T) {
 	stream := filepath.Join(folder(t), "video.mp4")
 	film := recorded(t, *videoFrames)
@@ -42,30 +45,30 @@ func TestVideo(t *testing.T) {
 	}
 	clip := openClip(t, film, *videoFrames)
 	model, bundle := stillModel(t, resNet(t))
-	few := *videoFrames / 10
 	ways := []struct {
-		name   string
-		frames int
-		do     func(frames int) error
+		name string
+		do   func() (frames int, err error)
 	}{
-		{"ffmpeg alone, to nothing", *videoFrames, func(int) error { return ffmpegAlone(stream, "-f", "null", "-") }},
-		{"ffmpeg alone, as RGB", *videoFrames, func(int) error { return ffmpegAlone(stream, "-pix_fmt", "rgb24", "-f", "rawvideo", "/dev/null") }},
-		{"decode", *videoFrames, func(n int) error { return each(t.Context(), clip, n, func(pixeldata.Frame) error { return nil }) }},
-		{"decode + prepare", *videoFrames, func(n int) error {
+		{"ffmpeg alone, to nothing", func() (int, error) { return *videoFrames, ffmpegAlone(stream, "-f", "null", "-") }},
+		{"ffmpeg alone, as RGB", func() (int, error) {
+			return *videoFrames, ffmpegAlone(stream, "-pix_fmt", "rgb24", "-f", "rawvideo", "/dev/null")
+		}},
+		{"decode", func() (int, error) { return each(t.Context(), clip, func(pixeldata.Frame) error { return nil }) }},
+		{"decode + prepare", func() (int, error) {
 			input := make([]float32, bundle.Len())
-			return each(t.Context(), clip, n, func(f pixeldata.Frame) error {
+			return each(t.Context(), clip, func(f pixeldata.Frame) error {
 				_, err := bundle.Prepare(f.Image, 1, input)
 				return err
 			})
 		}},
-		{"decode + prepare + classify", few, func(n int) error {
-			return each(t.Context(), clip, n, func(f pixeldata.Frame) error {
+		{"decode + prepare + classify", func() (int, error) {
+			return each(t.Context(), clip, func(f pixeldata.Frame) error {
 				_, err := model.Classify(t.Context(), still(f))
 				return err
 			})
 		}},
-		{"decode + prepare + classify + explain", few, func(n int) error {
-			return each(t.Context(), clip, n, func(f pixeldata.Frame) error {
+		{"decode + prepare + classify + explain", func() (int, error) {
+			return each(t.Context(), clip, func(f pixeldata.Frame) error {
 				part, err := model.Infer(t.Context(), still(f), inference.Wishes{})
 				if err == nil && len(part.Maps) == 0 {
 					err = fmt.Errorf("frame %d is not explained", f.Number)
@@ -78,12 +81,13 @@ func TestVideo(t *testing.T) {
 	done := eachRound(t, func(int) {
 		for i, w := range ways {
 			begin := time.Now()
-			if err := w.do(w.frames); err != nil {
+			n, err := w.do()
+			if err != nil {
 				t.Fatalf("%s: %v", w.name, err)
 			}
-			perSecond[i] = append(perSecond[i], float64(w.frames)/time.Since(begin).Seconds())
+			perSecond[i] = append(perSecond[i], float64(n)/time.Since(begin).Seconds())
 		}
-		if rate := pyTorch(t, stream, few); rate > 0 {
+		if rate := pyTorch(t, stream); rate > 0 {
 			perSecond[len(ways)] = append(perSecond[len(ways)], rate)
 		}
 	})
@@ -157,21 +161,25 @@ func still(f pixeldata.Frame) analysis.Sample {
 	return analysis.Sample{Span: analysis.Still(f.Number), Frames: []*image.RGBA{f.Image}}
 }
 
-// each hands over the first frames of a video.
-func each(ctx context.Context, c *video.Clip, frames int, do func(pixeldata.Frame) error) error {
-	numbers := make([]int, frames)
+// each hands over frames of a video from its first on, to its end or for as long as a step has, and says how many.
+func each(ctx context.Context, c *video.Clip, do func(pixeldata.Frame) error) (n int, err error) {
+	numbers := make([]int, c.Count())
 	for i := range numbers {
 		numbers[i] = i + 1
 	}
+	begin := time.Now()
 	for f, err := range c.Frames(ctx, numbers) {
 		if err == nil {
 			err = do(f)
 		}
 		if err != nil {
-			return err
+			return n, err
+		}
+		if n++; time.Since(begin) > *videoFor {
+			break
 		}
 	}
-	return nil
+	return n, nil
 }
 
 func ffmpegAlone(stream string, to ...string) error {
@@ -183,13 +191,13 @@ func ffmpegAlone(stream string, to ...string) error {
 }
 
 // pyTorch is how many frames PyTorch decodes by ffmpeg, prepares, classifies and explains in a second; 0 where it is not installed.
-func pyTorch(t *testing.T, stream string, frames int) float64 {
+func pyTorch(t *testing.T, stream string) float64 {
 	t.Helper()
 	python := "/usr/bin/python3" // Debian's, which has Debian's modules
 	if exec.Command(python, "-c", "import torch, torchvision, numpy").Run() != nil {
 		return 0
 	}
-	out, err := exec.Command(python, filepath.Join(peers.Root(t), "cmd/endogate/bench/testdata/video.py"), stream, strconv.Itoa(frames)).Output()
+	out, err := exec.Command(python, filepath.Join(peers.Root(t), "cmd/endogate/bench/testdata/video.py"), stream, strconv.Itoa(*videoFrames), fmt.Sprint(videoFor.Seconds())).Output()
 	if err != nil {
 		t.Fatalf("PyTorch: %v", err)
 	}

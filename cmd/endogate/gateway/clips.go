@@ -47,6 +47,18 @@ func (c *clips) frame(ctx context.Context, entry string, i *pixeldata.Instance, 
 	return f, err
 }
 
+// frames decodes frames of the video of an entry, whose numbers rise, and hands them over as [video.Clip.Frames] does.
+func (c *clips) frames(ctx context.Context, entry string, i *pixeldata.Instance, numbers []int, take func(pixeldata.Frame, error) error) error {
+	return c.video(ctx, entry, i, func(clip *video.Clip) error {
+		for f, err := range clip.Frames(ctx, numbers) {
+			if err := take(f, err); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
 // video has do look at the video of an entry, whose instance i is.
 func (c *clips) video(ctx context.Context, entry string, i *pixeldata.Instance, do func(*video.Clip) error) error {
 	return c.of(entry, func() (*video.Clip, error) {

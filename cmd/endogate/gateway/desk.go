@@ -128,9 +128,9 @@ type Pages struct {
 	Colours     *explain.ColourMap
 	Location    *time.Location
 	Institution string
-	Viewer      string                                                                         // URL with {study}, and perhaps {instance}; empty: there is none
-	Frame       func(ctx context.Context, instance dicom.UID, frame int) (image.Image, error)  // a pdf.ErrNoPicture: it is gone
-	Timeline    func(ctx context.Context, study dicom.UID, v draft.Video) (image.Image, error) // the same
+	Viewer      string                                                                                          // URL with {study}, and perhaps {instance}; empty: there is none
+	Frame       func(ctx context.Context, instance dicom.UID, frame int) (image.Image, error)                   // a pdf.ErrNoPicture: it is gone
+	Timeline    func(ctx context.Context, study dicom.UID, v draft.Video, language string) (image.Image, error) // the same
 }
 
 // Render makes the PDF of doc.
@@ -151,7 +151,7 @@ func (p Pages) Render(ctx context.Context, doc draft.Document) ([]byte, error) {
 			}
 			return picture, err
 		},
-		Timeline: func(v draft.Video) (image.Image, error) { return p.Timeline(ctx, doc.Study, v) },
+		Timeline: func(v draft.Video) (image.Image, error) { return p.Timeline(ctx, doc.Study, v, doc.Language) },
 		Sheet:    func(f draft.Frame) (image.Image, error) { return p.Frame(ctx, f.Sheet.SOPInstanceUID, 1) },
 	})
 }
@@ -196,8 +196,8 @@ func (g *generation) openPages() error {
 		Fonts: fonts, Templates: g.desk.Templates, Colours: colours, Location: g.desk.Location, Institution: g.cfg.Reports.InstitutionName,
 		Viewer: g.cfg.Reports.Viewer,
 		Frame:  g.pictureOf,
-		Timeline: func(ctx context.Context, study dicom.UID, v draft.Video) (image.Image, error) {
-			img, err := lines.of(ctx, study, v.Instance.SOPInstanceUID, v.Model.Name, true)
+		Timeline: func(ctx context.Context, study dicom.UID, v draft.Video, language string) (image.Image, error) {
+			img, err := lines.of(ctx, study, v.Instance.SOPInstanceUID, v.Model.Name, cmp.Or(language, "en"))
 			if err != nil {
 				return nil, noPicture(ctx, err)
 			}
@@ -225,7 +225,30 @@ func (g *generation) timelines() timelines {
 	return timelines{g.ledger, func(model string) []analysis.Class {
 		m, _ := g.models.described(model)
 		return m.Classes
-	}, g.pictureOf}
+	}, g.picturesOf, g.desk.Templates}
+}
+
+// picturesOf decodes frames of a video, whose numbers rise, with as few children as there are stretches of them. Take is given an error in place of each that
+// cannot be had; that of an instance that is gone is that of its first frame.
+func (g *generation) picturesOf(ctx context.Context, instance dicom.UID, numbers []int, take func(int, image.Image, error) error) error {
+	entry, err := g.ledger.EntryOf(ctx, string(instance))
+	if err == nil {
+		err = g.opened(entry, func(i *pixeldata.Instance) error {
+			return g.clips.frames(ctx, entry, i, numbers, func(f pixeldata.Frame, err error) error {
+				if bad := (*pixeldata.FrameError)(nil); errors.As(err, &bad) {
+					return take(bad.First, nil, noPicture(ctx, err))
+				}
+				if err != nil {
+					return err
+				}
+				return take(f.Number, f.Image, nil)
+			})
+		})
+	}
+	if err != nil {
+		return take(numbers[0], nil, noPicture(ctx, err))
+	}
+	return nil
 }
 
 // lostPageError is of a signed version whose page is gone from the spool: none is drawn in its place.

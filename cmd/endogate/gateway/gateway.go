@@ -406,7 +406,7 @@ func (g *parts) checks() []admin.Check {
 		{Name: "clock", Advisory: true, Told: true, Probe: g.time.check},
 		{Name: "a draft of every examination", Advisory: true, Probe: g.drafted},
 		{Name: "decoders installed", Advisory: true, Probe: func(context.Context) error { return g.current().decoding().Missing() }},
-		{Name: "an encoder for heatmap clips", Advisory: true, Every: probeEvery, Probe: func(ctx context.Context) error { return g.current().encodes(ctx) }},
+		{Name: "an encoder for heatmap clips", Advisory: true, Probe: func(context.Context) error { return g.current().noEncoder }},
 		{Name: "a worker for every model", Advisory: true, Probe: g.served},
 		{Name: "JetStream up", Advisory: true, Probe: func(ctx context.Context) error {
 			models := g.current().models

@@ -57,6 +57,8 @@ type generation struct {
 	shows  admin.Settings   // on the page, and by the API
 	// noWideFont is why reports with Chinese, Japanese or Korean cannot be drawn; nil: they can.
 	noWideFont error
+	// noEncoder is why heatmap clips are not the videos that a route wants; nil: they are, or none wants them.
+	noEncoder error
 
 	loops sync.WaitGroup
 	end   context.CancelFunc // of the loops; nil: they were not begun
@@ -84,8 +86,8 @@ func (g *generation) assemble(ctx context.Context) error {
 	if err := g.decoding().Missing(); err != nil {
 		g.log.Warn("instances with such pixels are not analysed here", "err", err)
 	}
-	if err := g.encodes(ctx); err != nil {
-		g.log.Warn("heatmap clips are no videos here, and what their route has for that case (clip_else)", "err", err)
+	if g.noEncoder = encodes(ctx, g.cfg); g.noEncoder != nil {
+		g.log.Warn("heatmap clips are no videos here, and what their route has for that case (clip_else)", "err", g.noEncoder)
 	}
 	g.keeper = &results.Keeper{Spool: g.spool, Decode: g.decoding(), Now: g.now}
 	colours, err := explain.NamedColourMap(g.cfg.Reports.ColourMap)

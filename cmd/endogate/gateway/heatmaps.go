@@ -63,11 +63,11 @@ func clipping(cfg configs.Config) map[string]results.Clips {
 }
 
 // encodes is an error where clips are wanted as videos, and there is no encoder.
-func (g *generation) encodes(ctx context.Context) error {
-	if !g.cfg.EncodesClips() {
+func encodes(ctx context.Context, cfg configs.Config) error {
+	if !cfg.EncodesClips() {
 		return nil
 	}
-	return video.Encodes(ctx, g.cfg.FFmpeg)
+	return video.Encodes(ctx, cfg.FFmpeg)
 }
 
 // checkClasses holds the classes that routes want explained against those of their models.

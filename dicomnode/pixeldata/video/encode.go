@@ -106,7 +106,7 @@ func NewEncoder(ctx context.Context, size image.Point, apart time.Duration, fram
 	return e, nil
 }
 
-// arguments: groups of a second at most, so that any frame is near a key frame; no frame that is coded in another order, one reference and a short
+// arguments: groups of a second at most, so that any frame is near a key frame; no frame that is coded in another order, one reference and no
 // look ahead, which is what bounds memory; BT.709 (PS3.5 8.2.7), which is also said in the stream.
 func (e *Encoder) arguments(size image.Point) []string {
 	group := max(1, int(math.Round(float64(time.Second)/float64(e.apart))))
@@ -115,7 +115,7 @@ func (e *Encoder) arguments(size image.Point) []string {
 		"-protocol_whitelist", "pipe", "-f", "rawvideo", "-pixel_format", "rgb24", "-video_size", fmt.Sprintf("%dx%d", size.X, size.Y),
 		"-framerate", fmt.Sprintf("1000000/%d", e.apart.Microseconds()), "-i", "pipe:0",
 		"-map", "0:v:0", "-vf", "scale=flags=accurate_rnd+full_chroma_int:out_color_matrix=bt709:out_range=tv,format=yuv420p,setsar=1",
-		"-c:v", "libx264", "-threads", "1", "-preset", "veryfast", "-crf", "18", "-profile:v", "high", "-level:v", "4.1", "-bf", "0", "-refs", "1", "-rc-lookahead", "4",
+		"-c:v", "libx264", "-threads", "1", "-preset", "veryfast", "-crf", "18", "-profile:v", "high", "-level:v", "4.1", "-tune", "zerolatency", "-bf", "0", "-refs", "1",
 		"-g", strconv.Itoa(group), "-keyint_min", strconv.Itoa(group), "-sc_threshold", "0",
 		"-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", "-color_range", "tv",
 		"-fflags", "+bitexact", "-flags:v", "+bitexact", "-map_metadata", "-1", "-movflags", "+faststart", "-f", "mp4", input,

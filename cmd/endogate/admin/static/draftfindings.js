@@ -79,11 +79,20 @@ function pictures(f, frames, at, study, turn) {
     picture(`/api/v1/instances/${encodeURIComponent(source)}/frames/${frame.span.first}.jpg`, t("report.source-of", { image: imageName(frame), finding: called(f) }), [t("report.source"), imageName(frame)].join(" · ")),
     heat ? picture(`/api/v1/instances/${encodeURIComponent(heat)}/frames/1.jpg`, t("report.heatmap-of", { finding: called(f) }), [t("report.heatmap"), frame.probability ? percent(frame.probability) : "", t("report.not-verified")].filter(Boolean).join(" · "))
       : h("figure", null, h("div", { class: "broken" }, t("report.no-heatmap")))),
+  frame.sheet ? sheet(frame.sheet.sop_instance_uid, picture, f) : null,
   h("div", { class: "row under-pair" },
     many ? h("button", { class: "button small", id: `back-${f.id}`, "aria-label": t("report.frame-before"), onclick: () => turn(-1) }, "‹") : null,
     h("span", { class: "muted" }, many ? t("report.frame-of", { at: at + 1, all: frames.length }) : "", frame.key ? ` ★ ${t("report.key-image")}` : ""),
     many ? h("button", { class: "button small", id: `on-${f.id}`, "aria-label": t("report.frame-after"), onclick: () => turn(1) }, "›") : null,
     h("a", { href: lookInto({ study, instance: source, number: frame.span.first }, f.class ? { class: f.class } : {}) }, t("report.look")))];
+}
+
+// sheet is the clip of a video that a frame is in: attention, frames, attention over the frames, maps. It opens by itself, as it is wide.
+function sheet(uid, picture, f) {
+  const src = `/api/v1/instances/${encodeURIComponent(uid)}/frames/1.jpg`;
+  const figure = picture(src, t("report.sheet-of", { finding: called(f) }), h("a", { href: src, target: "_blank", rel: "noopener" }, t("report.sheet")));
+  figure.className = "sheet";
+  return figure;
 }
 
 function said(f, editable, does) {

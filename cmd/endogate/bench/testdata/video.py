@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 """Frames per second of what TestVideo does, by PyTorch: ffmpeg decodes, frames are resized to 224 x 224 (antialiased), ResNet-50 classifies
-and grad-CAM explains its last block, on one thread, with frozen parameters. Arguments: the video, how many frames."""
+and grad-CAM explains its last block, on one thread, with frozen parameters. Arguments: the video, how many frames at most, for how many seconds at most."""
 import subprocess
 import sys
 import time
@@ -30,17 +30,20 @@ def explain(frame):
     return F.relu((g.mean((2, 3), keepdim=True) * kept["a"]).sum(1))
 
 
-def main(path, count):
+def main(path, count, most):
     explain(numpy.zeros((HEIGHT, WIDTH, 3), numpy.uint8))  # the first run allocates
     begin = time.monotonic()
     child = subprocess.Popen(["ffmpeg", "-v", "error", "-nostdin", "-threads", "1", "-i", path, "-frames:v", str(count),
                               "-pix_fmt", "rgb24", "-f", "rawvideo", "-"], stdout=subprocess.PIPE)
-    for _ in range(count):
+    done = 0
+    while done < count and (done == 0 or time.monotonic() - begin < most):
         data = child.stdout.read(WIDTH * HEIGHT * 3)
         explain(numpy.frombuffer(data, numpy.uint8).reshape(HEIGHT, WIDTH, 3).copy())
-    child.stdout.close()
+        done += 1
+    took = time.monotonic() - begin
+    child.kill()
     child.wait()
-    print(count / (time.monotonic() - begin))
+    print(done / took)
 
 
-main(sys.argv[1], int(sys.argv[2]))
+main(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]))
