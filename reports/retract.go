@@ -34,7 +34,7 @@ func (e Exam) retracted() bool {
 // disowned reports whether o, an object of this gateway, says what was taken back: a heatmap or clip of such a source, an
 // earlier revision of a document of the exam, or a report of the study that rests on it.
 func (e Exam) disowned(o ledger.Object) bool {
-	if o.Purpose == "heatmap" || o.Purpose == "clip" {
+	if o.Purpose == "heatmap" || o.Purpose == "clip" || o.Purpose == ledger.PurposeMap {
 		return slices.ContainsFunc(e.Instances, func(i Instance) bool { return i.Retracted != "" && i.SOPInstanceUID == o.Source })
 	}
 	if o.Instance.SeriesInstanceUID == signedSeries(o.Instance.StudyInstanceUID, o.Instance.SOPClassUID) { // a report on the study, of before that

@@ -8,9 +8,7 @@ import (
 	"endogate/cmd/endogate/gateway"
 	"endogate/configs"
 	"endogate/dicomnode/dicom"
-	"endogate/explain"
 	"endogate/inference"
-	"endogate/inference/analysis"
 	"endogate/inference/ask"
 	"endogate/inference/frames"
 	"endogate/reports"
@@ -31,30 +29,16 @@ func newCaptures(cfg configs.Config, b *inference.Bundle, p *ask.Painter, layer 
 	if err != nil {
 		return nil, err
 	}
-	onFrame := *p
-	onFrame.OnFrame = true
-	return &captures{builder: builder, algorithm: reports.AlgorithmOf(b, 1), painter: onFrame, layer: layer, now: time.Now}, nil
+	return &captures{builder: builder, algorithm: reports.AlgorithmOf(b, 1), painter: *p, layer: layer, now: time.Now}, nil
 }
 
 // write makes the object of an answer; one without a map has none.
 func (c *captures) write(path string, f frames.Frame, asked *ask.Asked, a ask.Answer) error {
-	p, err := c.painter.Paint(asked, a)
-	if err != nil || p.Note != "" {
-		return err
-	}
-	algorithm := c.algorithm
-	algorithm.Explain = analysis.Explanation{Method: string(a.Method), Layer: a.Layer.Name}
-	if c.layer == explain.LastLayer || c.layer == "" {
-		algorithm.Explain.Layer = c.layer
-	}
-	algorithm.Explain.Fallback = a.Instead
-	o, err := c.builder.Heatmap(reports.Heatmap{
-		Against: asked.AgainstName(), Variant: c.variant,
-		Source: reports.Source{Attributes: f.Attributes, TransferSyntaxUID: f.TransferSyntax, Size: f.Size}, Frame: f.Number, Pixels: f.Image, Overlay: p.Overlay, Masked: p.Words.Masked, Colours: c.painter.Colours, Opacity: c.painter.Opacity,
-		Outline: asked.Outline(), Number: asked.Number(),
-		Algorithm: algorithm, Class: asked.ClassName(), Probability: asked.Probabilities[asked.Class], At: c.now(), Revision: 1,
-	})
-	if err != nil {
+	o, note, err := gateway.MapObject(c.builder, c.algorithm, c.painter, gateway.Pictured{
+		Source: reports.Source{Attributes: f.Attributes, TransferSyntaxUID: f.TransferSyntax, Size: f.Size},
+		Frame:  f.Number, Image: f.Image, Layer: c.layer, Variant: c.variant, At: c.now(),
+	}, asked, a)
+	if err != nil || note != "" {
 		return err
 	}
 	var file bytes.Buffer

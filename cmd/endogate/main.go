@@ -40,6 +40,7 @@ type cli struct {
 	User        userCmd        `cmd:"" help:"Say who may sign in; the gateway may run or not."`
 	Token       tokenCmd       `cmd:"" help:"Say which programs may ask, and what; the gateway may run or not."`
 	Audit       auditCmd       `cmd:"" help:"Look at the audit trail."`
+	Map         mapCmd         `cmd:"" help:"Make a map of a frame a Secondary Capture of its study, and send it to where results of the study go."`
 	Retract     retractCmd     `cmd:"" help:"Take an AI result, or all results of a model version, back: reports and drafts say so."`
 	Reviews     reviewsCmd     `cmd:"" help:"Look at findings of which a report of another system and a model say different things, and say who is right."`
 	Screen      screenCmd      `cmd:"" help:"Have a running gateway take a second look at the studies that came in a span of time, behind all other work."`

@@ -167,6 +167,8 @@ func (a *action) do(ctx context.Context, l *Ledger) (err error) {
 		err = l.TakeUp(ctx, a.Receipts[0])
 	case "discard-job":
 		err = l.DiscardJob(ctx, a.Job, a.At)
+	case "put-map":
+		_, _, err = l.PutMap(ctx, a.Objects[0], a.At)
 	case "finish-report":
 		err = l.FinishReport(ctx, a.exam(), a.Objects, a.At)
 	case "remake-draft":

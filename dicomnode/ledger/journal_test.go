@@ -205,6 +205,10 @@ func TestJournal_everyAction(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, stale, 1)
 	require.NoError(t, l.Readdress(ctx, stale[0].ID, Outgoing{Entry: "bundle3"}, change.Person, at(501)))
+	sent := object(9)
+	sent.Purpose, sent.Name = PurposeMap, "2.25.9"
+	_, _, err = l.PutMap(ctx, sent, at(500))
+	require.ErrorIs(t, err, ErrState, "results go nowhere")
 	_, err = l.Retract(person, Retraction{Study: "1.2", Model: "demo", Version: "1.2", Reason: "trained on the wrong labels"}, at(502))
 	require.NoError(t, err)
 

@@ -21,8 +21,9 @@ import (
 // what the ledger has; so do messages and pages, of the draft that they were made of.
 
 const (
-	isMadeAgain = "bytes lost: it is made again"
-	lostSource  = LostBytes + " that it was made from"
+	notMadeAgain = "bytes lost: a person had the map made, who can send it again from the page of the frame"
+	isMadeAgain  = "bytes lost: it is made again"
+	lostSource   = LostBytes + " that it was made from"
 )
 
 // againPrefix begins the ID of a job that is done once more for the pictures that are lost. No entry begins so.
@@ -36,6 +37,9 @@ const forBytes = `d.entry = ?2 AND d.state = 'parked' AND d.protocol = '' AND in
 
 // pictures are the purposes of what comes of a job itself: heatmaps (sheets among them) and clips.
 const pictures = `('heatmap', 'clip')`
+
+// ofSource are the purposes of all that shows what a model said of an instance: pictures, and maps that a person sent.
+const ofSource = `('heatmap', 'clip', 'map')`
 
 // objectRow is what a step needs to know of an object.
 type objectRow struct {
@@ -100,6 +104,12 @@ func (t *tx) loseMessage(entry string, at time.Time) error {
 // orderAgain says who makes a lost object again.
 func (t *tx) orderAgain(o objectRow, at time.Time) (err error) {
 	switch {
+	case o.purpose == PurposeMap: // by nobody: who wants it asks again
+		if _, err := t.exec("UPDATE object SET lost = 0, released_at = ? WHERE id = ?", micros(at), o.id); err != nil {
+			return err
+		}
+		_, err = t.stepDeliveries(EventDeliveryParked, lostDeliveries, "'"+notMadeAgain+"'", "state = 'parked', ended_at = ?1, reason = '"+notMadeAgain+"'", micros(at), o.entry)
+		return err
 	case o.purpose == "heatmap", o.purpose == "clip": // as pictures has it
 		_, err = t.exec(`UPDATE job SET again = 1 WHERE again = 0 AND state = 'done' AND model = ?2 AND instance IN (
 			SELECT id FROM instance WHERE sop_instance_uid = ?1 AND state <> 'conflict')`, o.source, o.model)

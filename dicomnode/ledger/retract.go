@@ -195,7 +195,7 @@ func (t *tx) retractable(r Retraction, of []examName) (found []Retracted, err er
 // with another keeps its reports on the way: their revision that says so goes behind them.
 const unsent = `d.state IN ('pending', 'parked') AND d.entry IN (SELECT o.entry FROM object o JOIN exam e ON e.study = o.study AND e.model = o.model
 	WHERE e.id = ?2 AND (
-		o.purpose IN ` + pictures + ` AND o.source IN (SELECT i.sop_instance_uid FROM job j JOIN instance i ON i.id = j.instance WHERE j.exam = e.id AND j.retracted <> '')
+		o.purpose IN ` + ofSource + ` AND o.source IN (SELECT i.sop_instance_uid FROM job j JOIN instance i ON i.id = j.instance WHERE j.exam = e.id AND j.retracted <> '')
 		OR o.purpose IN ('sr', 'kos') AND (SELECT count(*) FROM exam x WHERE x.study = e.study AND x.model = e.model) = 1))`
 
 // unsaid picks the deliveries d of what drafts say of the study of exam ?2 and no person has signed, as messages and as
@@ -250,7 +250,7 @@ func (t *tx) retract(exam Retracted, r Retraction, at time.Time) error {
 	return t.event(event{study: exam.study, what: EventRetracted, at: at, detail: detail})
 }
 
-const deliveredTo = selectObject + `WHERE s.study_instance_uid = ?1 AND (o.model = ?2 AND o.purpose IN ('heatmap', 'clip', 'sr', 'kos')
+const deliveredTo = selectObject + `WHERE s.study_instance_uid = ?1 AND (o.model = ?2 AND o.purpose IN ('heatmap', 'clip', 'map', 'sr', 'kos')
 		OR o.model = '' AND o.purpose IN ('sr', 'pdf') AND o.made_at <= (SELECT max(j.retracted_at) FROM job j WHERE j.exam = ?4 AND j.retracted <> ''))
 	AND EXISTS (SELECT 1 FROM delivery d WHERE d.used = o.entry AND d.destination = ?3 AND d.state = 'done') ORDER BY o.id`
 

@@ -115,8 +115,8 @@ const (
 	// is not handed to anybody.
 	mayBeSeen = `o.twin_of IS NULL AND NOT EXISTS (SELECT 1 FROM gate g WHERE g.study = o.study AND g.held = 1) AND NOT ` + takenBack
 
-	// takenBack picks the objects o that rest on results that were retracted: heatmaps and clips of these, and what was said of them until then.
-	takenBack = `(CASE WHEN o.purpose IN ` + pictures + ` THEN EXISTS (SELECT 1 FROM instance i JOIN job j ON j.instance = i.id
+	// takenBack picks the objects o that rest on results that were retracted: pictures of these, and what was said of them until then.
+	takenBack = `(CASE WHEN o.purpose IN ` + ofSource + ` THEN EXISTS (SELECT 1 FROM instance i JOIN job j ON j.instance = i.id
 		WHERE i.sop_instance_uid = o.source AND i.study = o.study AND j.model = o.model AND j.retracted <> '')
 	ELSE EXISTS (SELECT 1 FROM exam x JOIN job j ON j.exam = x.id
 		WHERE x.study = o.study AND (o.model = '' OR x.model = o.model) AND j.retracted <> '' AND j.retracted_at >= o.made_at) END)`

@@ -20,7 +20,8 @@ const framePage = "/#/frame/2.25.1001/2.25.1001.1/1"
 // The page that looks into a frame: map over source as opaque as the slider says, beside it, wiped; class, layer and method by button and
 // by key; and an address that is the view.
 func TestPage_looksIntoAFrame(t *testing.T) {
-	b := open(t, newHospital(t))
+	h := newHospital(t)
+	b := open(t, h)
 	b.visit("/#/studies/2.25.1001?frame=1-1", "#look")
 	b.click("#look")
 	b.until(`document.querySelector(".lens")?.dataset.shown === "1" && document.querySelector(".lens img").naturalWidth`)
@@ -58,6 +59,16 @@ func TestPage_looksIntoAFrame(t *testing.T) {
 	require.Equal(t, hash, eval[string](b, "location.hash"), "the address is the view")
 	require.Equal(t, "0.75", style("opacity"))
 	require.Contains(t, b.text(".lens figcaption"), "conv1")
+
+	b.click("#send-map")
+	b.until(`document.querySelector("dialog")?.innerText.includes("AI, not verified")`)
+	b.click("dialog .danger")
+	b.until(`document.querySelector("#dialog-field")`)
+	b.do(chromedp.SendKeys(chromedp.CSS("#dialog-field"), "Dr. Vesely"))
+	b.click("#dialog-yes")
+	b.until(`document.querySelector(".panel .notice.good")?.innerText.includes("on its way to pacs")`)
+	require.Equal(t, []string{"Dr. Vesely"}, h.sentBy)
+	require.Contains(t, h.maps[0], "conv1", "as it is shown")
 
 	b.click("#beside summary")
 	b.until(`document.querySelectorAll("#tiles-methods canvas.heat").length === 3 && document.querySelectorAll("#tiles-blocks canvas.heat").length === 2`)

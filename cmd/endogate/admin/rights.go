@@ -80,6 +80,8 @@ var rightsOf = map[string]access.Right{
 	"GET /dicom-web/studies/:uid/series/:series/instances/:sop/frames/:frames/rendered":  access.Identify,
 	"GET /dicom-web/studies/:uid/series/:series/instances/:sop/frames/:frames/thumbnail": access.Identify,
 
+	"POST /api/v1/studies/:uid/instances/:sop/frames/:frame/map": access.Report,
+
 	"PATCH /api/v1/studies/:uid/draft":         access.Report,
 	"POST /api/v1/studies/:uid/draft/sign":     access.Report,
 	"POST /api/v1/studies/:uid/draft/amend":    access.Report,

@@ -39,6 +39,8 @@ type hospital struct {
 	images  map[string]func() (image.Image, error)
 	acted   []string
 
+	maps, sentBy []string // what was sent, and by whom
+
 	byPhysician bool // misses may be counted by who reported
 	retracted   []string
 	decided     map[string]ledger.Review
@@ -522,6 +524,24 @@ func (h *hospital) Try(ctx context.Context, file []byte, q Question) (Explanatio
 	return e, err
 }
 
+// SendMap implements Maps: of any class but tea, once.
+func (h *hospital) SendMap(_ context.Context, study, sop dicom.UID, frame int, q Question, by draft.Author) (SentMap, error) {
+	switch {
+	case q.Class == "tea" || len(q.Black) > 0:
+		return SentMap{}, fmt.Errorf("%w: there is no class tea", ErrRefused)
+	case study != "2.25.1001" || frame > 2:
+		return SentMap{}, ErrNotFound
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	key := fmt.Sprint(sop, frame, q.Model, q.Class, q.Against, q.Method, q.Layer, q.Colours, q.Opacity)
+	if slices.Contains(h.maps, key) {
+		return SentMap{SOPInstanceUID: "2.25.77", Destinations: []string{}}, nil
+	}
+	h.maps, h.sentBy = append(h.maps, key), append(h.sentBy, by.Name)
+	return SentMap{SOPInstanceUID: "2.25.77", Made: true, Destinations: []string{"pacs"}}, nil
+}
+
 // Network implements Explanations.
 func (h *hospital) Network(_ context.Context, model string) (Network, error) {
 	if model != sampleModel.Name {
@@ -561,7 +581,7 @@ func newServer(t testing.TB, h *hospital) *Server {
 	holds := func(context.Context) error { return nil }
 	v := Version{Version: "0.1.0", Commit: "036f2b7", Go: "go1.26", AETitle: "ENDOGATE", Started: sampleTime}
 	s := &Server{
-		Studies: h, Queue: h, Destinations: h, Frames: h, Explanations: h, Orders: h, Gate: h, Reviews: h, Screenings: h, Live: room{}, Operations: h, Retractions: h, Drafts: &h.office, Gauges: h.Gauges, Settings: func() Settings { return sampleSettings }, Version: v, Metrics: NewMetrics(v, h.Gauges),
+		Studies: h, Queue: h, Destinations: h, Frames: h, Explanations: h, Maps: h, Orders: h, Gate: h, Reviews: h, Screenings: h, Live: room{}, Operations: h, Retractions: h, Drafts: &h.office, Gauges: h.Gauges, Settings: func() Settings { return sampleSettings }, Version: v, Metrics: NewMetrics(v, h.Gauges),
 		Checks: []Check{{Name: "disk above reserve", Probe: holds}, {Name: "ledger readable", Probe: holds}, {Name: "JetStream up", Advisory: true, Probe: holds}},
 		Log:    slog.New(slog.DiscardHandler),
 	}

@@ -40,6 +40,7 @@ type Server struct {
 	Destinations Destinations
 	Frames       Frames
 	Explanations Explanations
+	Maps         Maps
 	Orders       Orders
 	Retractions  Retractions
 	Drafts       Drafts
@@ -200,6 +201,7 @@ func (s *Server) router() *echo.Echo {
 	e.GET("/api/v1/studies/:uid/instances/:sop/frames/:frame/explanation.png", s.explanation(explanationPicture, "image/png"))
 	e.GET("/api/v1/studies/:uid/instances/:sop/frames/:frame/explanation.json", s.explanation(explanationJSON, echo.MIMEApplicationJSON, AsMap, AsNone))
 	e.GET("/api/v1/studies/:uid/instances/:sop/frames/:frame/faithfulness.json", s.faithfulness())
+	e.POST("/api/v1/studies/:uid/instances/:sop/frames/:frame/map", s.sendMap)
 	e.POST(tryTheImage+"frame.png", s.tryPicture)
 	e.POST(tryTheImage+"explanation.json", s.tryExplanation)
 	e.POST(tryTheImage+"route", s.tryRoute)

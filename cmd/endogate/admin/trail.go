@@ -33,6 +33,8 @@ var trails = map[string]trail{
 	"GET /api/v1/studies/:uid/instances/:sop/frames/:frame/explanation.json":  {audit.InstancesAccessed, audit.Read},
 	"GET /api/v1/studies/:uid/instances/:sop/frames/:frame/faithfulness.json": {audit.InstancesAccessed, audit.Read},
 
+	"POST /api/v1/studies/:uid/instances/:sop/frames/:frame/map": {audit.InstancesTransferred, audit.Create},
+
 	"POST /dicom-web/studies":                                                            {audit.InstancesTransferred, audit.Create},
 	"POST /dicom-web/studies/:uid":                                                       {audit.InstancesTransferred, audit.Create},
 	"GET /dicom-web/studies":                                                             {audit.Query, audit.Execute},

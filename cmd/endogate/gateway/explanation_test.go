@@ -177,4 +177,67 @@ func TestGateway_explanations(t *testing.T) {
 		assert.Equal(t, want.code, code, target)
 		assert.Contains(t, string(body), want.says)
 	}
+
+	// What a person has looked at is sent as an object of the study, once; it is no finding, and what is not so is not sent.
+	send := func(study, sop dicom.UID, query string) (code int, sent admin.SentMap, says string) {
+		request, err := http.NewRequest(http.MethodPost, fmt.Sprintf("http://%s/api/v1/studies/%s/instances/%s/frames/1/map%s", g.web, study, sop, query), strings.NewReader(`{"author": "Anna"}`))
+		require.NoError(t, err)
+		request.Header.Set("Content-Type", "application/json")
+		response, err := http.DefaultClient.Do(request)
+		require.NoError(t, err)
+		defer response.Body.Close()
+		body, err := io.ReadAll(response.Body)
+		require.NoError(t, err)
+		if response.StatusCode == http.StatusOK {
+			require.NoError(t, json.Unmarshal(body, &sent))
+		}
+		return response.StatusCode, sent, string(body)
+	}
+	was := g.study(study)
+	code, sent, says := send(study, instance.uid, "?class=normal-mucosa&method=hirescam")
+	require.Equal(t, http.StatusOK, code, says)
+	assert.Equal(t, admin.SentMap{SOPInstanceUID: sent.SOPInstanceUID, Made: true, Destinations: []string{"pacs"}}, sent)
+	code, again, says := send(study, instance.uid, "?class=normal-mucosa&method=hirescam&opacity=40")
+	require.Equal(t, http.StatusOK, code, says)
+	assert.Equal(t, admin.SentMap{SOPInstanceUID: sent.SOPInstanceUID, Destinations: []string{}}, again, "the same, with the opacity of the configuration")
+	_, again, _ = send(study, instance.uid, "")
+	assert.Equal(t, []any{heatmap.SOPInstanceUID, false}, []any{again.SOPInstanceUID, again.Made}, "the gateway's own heatmap")
+	g.waitFor("the map to be delivered", func() bool { return g.study(study).Status == ledger.StudyDone })
+	text, err := os.ReadFile(scp.Files(t)[string(sent.SOPInstanceUID)])
+	require.NoError(t, err)
+	assertConforms(t, text, "map")
+	for _, said := range []string{"AI, not verified", "HIRESCAM", `"normal-mucosa"`} {
+		assert.Contains(t, string(text), said)
+	}
+	is := g.study(study)
+	assert.Equal(t, was.Instances, is.Instances, "no finding")
+	assert.Len(t, is.Objects, len(was.Objects)+1)
+	assert.Equal(t, deliveredReports(was), deliveredReports(is))
+	assert.Contains(t, fmt.Sprint(is.Timeline), "Anna (unauthenticated)")
+	for query, want := range map[string]int{"?black=1,1,9,9": 422, "?border=crop": 422, "?class=tea": 422, "?as=map": 400} {
+		code, _, says := send(study, instance.uid, query)
+		assert.Equal(t, want, code, "%s: %s", query, says)
+	}
+	code, _, _ = send(study, "1.2.3", "")
+	assert.Equal(t, http.StatusNotFound, code)
+	assert.Contains(t, g.command("map", string(study), string(instance.uid), "--class", "normal-mucosa", "--method", "layercam"), "is made and on its way to pacs")
+
+	g.Stop()
+	assert.Contains(t, g.command("ledger", "rebuild"), "actions done again")
+	g.start()
+	objects := map[dicom.UID]string{}
+	for _, o := range g.study(study).Objects {
+		objects[o.SOPInstanceUID] = o.Purpose
+	}
+	assert.Equal(t, "map", objects[sent.SOPInstanceUID], "the spool has it")
+	assert.Len(t, objects, len(was.Objects)+2)
+	found := fmt.Sprintf("http://%s/dicom-web/studies/%s/instances?SOPInstanceUID=%s", g.web, study, sent.SOPInstanceUID)
+	shown, _ := ask(found)
+	assert.Equal(t, http.StatusOK, shown)
+	g.command("retract", "--study", string(study), "--reason", "another patient's", "--author", "Anna")
+	shown, _ = ask(found)
+	assert.Equal(t, http.StatusNoContent, shown, "it is taken back too")
+	code, _, says = send(study, instance.uid, "?class=normal-mucosa&method=gradient")
+	assert.Equal(t, http.StatusConflict, code, says)
+	assert.Contains(t, says, "taken back")
 }

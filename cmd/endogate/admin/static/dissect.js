@@ -1,6 +1,6 @@
 // Why a network sees in a frame what it sees: any class, layer and method, by words of the address, so that a link is this very view.
-import { get, keep, tryExplanation } from "./api.js";
-import { h, slot } from "./dom.js";
+import { get, keep, send, tryExplanation } from "./api.js";
+import { ask as sure, h, question, slot } from "./dom.js";
 import { figures, percent, words, worded } from "./format.js";
 import { createLens, scale } from "./lens.js";
 import { shows } from "./methods.js";
@@ -20,12 +20,12 @@ export function frameView({ uid, sop, number, params, tried }) {
   const q = { model: params.get("model") || "", class: params.get("class") || "", against: params.get("against") || "", layer: params.get("layer") || "", method: params.get("method") || "" };
   let change = { black: params.getAll("black").map((b) => b.split(",").map(Number)), border: params.get("border") || "" };
   const ui = { mode: modes[params.get("view")] ? params.get("view") : "overlay", colours: params.get("colours") || "", opacity: within(params.get("opacity"), -1), wipe: within(params.get("wipe"), 50) };
-  let frames = [], beyond = 0, frame, models = [], palette, network, answer, before, asking, waiting, sequence = 0;
+  let frames = [], me, beyond = 0, frame, models = [], palette, network, answer, before, asking, waiting, sequence = 0;
 
   const lens = createLens({ read: (text) => { reading.textContent = text; }, moved: link, key, drawn: (box) => experiment.add(box) });
   const reading = h("output", { class: "reading", "aria-live": "off" });
   const head = slot("div"), bars = slot("div"), choices = slot("div"), network_ = slot("section", { "aria-label": t("dissect.layers") }), said = slot("section", { "aria-label": t("dissect.what-shows") }), tools = slot("div", { class: "toolbar" });
-  const progress = h("div", { class: "computing", role: "status", hidden: true }), fault = slot("div", { role: "alert" });
+  const progress = h("div", { class: "computing", role: "status", hidden: true }), fault = slot("div", { role: "alert" }), sent = slot("div", { role: "status" });
   const more = beside({ title: t("dissect.beside"), tiles, pick: (choice) => choose(choice) });
   const worth = faithful({ url: () => `${base}/faithfulness.json?${query({ class: answer.class })}`, worded: (c) => worded_(c) });
   const experiment = whatIf({
@@ -60,6 +60,7 @@ export function frameView({ uid, sop, number, params, tried }) {
       if (now.model !== network?.model) network = await get(`/api/v1/models/${encodeURIComponent(now.model)}/network`, signal);
       answer = now;
       before = then;
+      sent.show(null, () => []);
       fault.show(null, () => []);
       draw();
       more.update(JSON.stringify([q, change]));
@@ -115,7 +116,7 @@ export function frameView({ uid, sop, number, params, tried }) {
     bars.show([answer.probabilities, before?.probabilities, answer.class], probabilities);
     choices.show([q, answer.model, answer.method, network.methods.length], controls);
     network_.show([network.model, answer.layer], () => layers(network, answer.layer, (layer) => choose({ layer })));
-    said.show([answer.method, answer.layer, answer.notes, answer.class, answer.against], words_);
+    said.show([answer.method, answer.layer, answer.notes, answer.class, answer.against, changed()], words_);
     picture();
     lens.set(opacity() / 100, ui.wipe);
   }
@@ -205,7 +206,25 @@ export function frameView({ uid, sop, number, params, tried }) {
     return [h("h2", null, t("dissect.method-shows", { method: answer.title })), h("p", null, does), h("p", null, h("strong", null, t("dissect.does-not")), ` ${not} `, t("dissect.reason")),
       h("ul", { class: "notes" }, answer.notes.map((n) => h("li", null, n))),
       tried ? null : h("div", { class: "row" }, h("button", { class: "button", id: "copy", onclick: copy }, t("dissect.copy")),
-        h("a", { class: "button", id: "download", download: `explanation-${answer.class}.png`, href: "#", onclick: (e) => { e.target.href = download(); } }, t("dissect.download")))];
+        h("a", { class: "button", id: "download", download: `explanation-${answer.class}.png`, href: "#", onclick: (e) => { e.target.href = download(); } }, t("dissect.download")), me.rights.includes("report") ? h("button", { class: "button", id: "send-map", disabled: !sendable(), onclick: sendMap }, t("dissect.send")) : null), sent.el];
+  }
+
+  const sendable = () => !changed() && answer.map.width > 0;
+
+  // sendMap has the map as it is shown made an object for the archive, after it was asked once more.
+  async function sendMap(e) {
+    const what = query({ class: answer.class, method: answer.method, layer: q.layer, model: answer.model, colours: ui.colours, opacity: ui.opacity < 0 ? "" : opacity() }), about = subject(), button = e.target;
+    if (!await sure(t("dissect.send-title"), t("dissect.send-text", { what: about, model: `${answer.model} ${answer.version}`, method: answer.title }), t("dissect.send"))) return;
+    const author = me.signed_in ? "" : await question(t("dissect.send-title"), t("dissect.send-who"), t("dissect.send-name"), "text");
+    if (!me.signed_in && !author) return;
+    button.disabled = true;
+    try {
+      const done = await send("POST", `${base}/map?${what}`, author ? { author } : {});
+      sent.show(done, () => h("p", { class: "notice good" }, !done.made ? t("dissect.sent-before", { what: about }) : done.held ? t("dissect.send-held", { what: about }) : t("dissect.sent", { what: about, to: done.destinations.join(", ") })));
+    } catch (no) {
+      sent.show([no.what, no.why], () => h("p", { class: "notice bad" }, h("strong", null, no.what), " ", no.why, " ", h("span", { class: "muted" }, no.next || "")));
+    }
+    button.disabled = !sendable();
   }
 
   const download = () => `${base}/explanation.png?${query({ class: answer.class, colours: ui.colours, opacity: opacity() })}`;
@@ -270,8 +289,9 @@ export function frameView({ uid, sop, number, params, tried }) {
       h("div", { class: "columns" }, experiment.el, tried ? null : worth.el), more.el),
     async read(signal) {
       if (answer) return;
-      const [m, s] = await Promise.all([get("/api/v1/models", signal), tried ? null : get(`/api/v1/studies/${encodeURIComponent(uid)}?limit=1000`, signal)]);
+      const [m, who, s] = await Promise.all([get("/api/v1/models", signal), get("/api/v1/me", signal), tried ? null : get(`/api/v1/studies/${encodeURIComponent(uid)}?limit=1000`, signal)]);
       ({ models, palette } = m);
+      me = who;
       frames = s ? framesOf(s) : [];
       beyond = s ? s.instance_count - s.instances.length : 0;
       frame = frames.find((f) => f.instance === sop && f.number === number);
