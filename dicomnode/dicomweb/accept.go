@@ -46,6 +46,9 @@ func accepted(r *http.Request) []mediaRange {
 	header := strings.Join(r.Header.Values("Accept"), ",")
 	if q := r.URL.Query()["accept"]; len(q) > 0 {
 		header = strings.Join(q, ",")
+		for _, kind := range []string{"json", "xml"} {
+			header = strings.ReplaceAll(header, "application/dicom "+kind, "application/dicom+"+kind) // its + was not encoded
+		}
 	}
 	var ranges []mediaRange
 	for _, text := range splitOutsideQuotes(header, ',') {

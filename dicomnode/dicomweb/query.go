@@ -1,6 +1,7 @@
 package dicomweb
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -192,6 +193,9 @@ func (q *search) parameter(name string, given []string) error {
 	switch name {
 	case "limit", "offset":
 		n, err := strconv.Atoi(given[0])
+		if errors.Is(err, strconv.ErrRange) && n > 0 || name == "limit" && n > maxOffset {
+			n, err = maxOffset, nil // as many as there may be
+		}
 		if err != nil || n < 0 || n > maxOffset || len(given) > 1 {
 			return badRequest(fmt.Sprintf("%s is not a whole number from 0 to %d", name, maxOffset), "correct the parameter")
 		}

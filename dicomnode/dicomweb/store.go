@@ -3,6 +3,7 @@ package dicomweb
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,6 +13,7 @@ import (
 	"mime"
 	"mime/multipart"
 	"net/http"
+	"net/textproto"
 	"slices"
 	"strings"
 	"time"
@@ -80,6 +82,11 @@ func (s *Server) store(w http.ResponseWriter, r *http.Request) error {
 		return &Fault{Code: http.StatusServiceUnavailable, Why: "nothing is taken in now", Next: "see /readyz and the gateway's log; send it again later", Err: err}
 	}
 	var all storing
+	if parts == nil { // one instance, which is the body
+		s.storePart(r.Context(), textproto.MIMEHeader(r.Header), body, &all, peer, study)
+		body.taken(w)
+		return all.answer(w, media, study, s.base(r))
+	}
 	for n := 0; ; n++ {
 		part, err := parts.NextRawPart()
 		if err == io.EOF && body.closed() { //nolint:errorlint // wrapped, the body has ended within a part
@@ -94,15 +101,17 @@ func (s *Server) store(w http.ResponseWriter, r *http.Request) error {
 				Next: fmt.Sprintf("send it again, in at most %d parts and %d bytes; %d instances before that were stored and are kept", maxParts, int64(maxStored), len(all.stored)),
 			}
 		}
-		s.storePart(r.Context(), part, &all, peer, study)
+		if len(part.Header) > maxHeader {
+			part.Header = textproto.MIMEHeader{"Content-Type": {"no/instance"}}
+		}
+		s.storePart(r.Context(), part.Header, part, &all, peer, study)
 	}
-	if a, ok := w.(*answer); ok {
-		a.begun = time.Now() // what came took its own time
-	}
+	body.taken(w)
 	return all.answer(w, media, study, s.base(r))
 }
 
-// incoming reads how the body is parted. Nothing about it is guessed.
+// incoming reads how the body is parted, nil where it is one instance (PS3.18 8.6.1). Of what a boundary is nothing is guessed; a type
+// that is not said is that of the parts, which say it themselves or are instances.
 func (s *Server) incoming(w http.ResponseWriter, r *http.Request) (*multipart.Reader, *arriving, error) {
 	unsupported := &Fault{
 		Code: http.StatusUnsupportedMediaType, Why: "instances are taken as parts of " + mediaDICOM,
@@ -113,7 +122,11 @@ func (s *Server) incoming(w http.ResponseWriter, r *http.Request) (*multipart.Re
 	}
 	media, params, err := mime.ParseMediaType(withQuotes(r.Header.Get("Content-Type")))
 	boundary := params["boundary"]
-	if err != nil || media != mediaRelated || !strings.EqualFold(params["type"], mediaDICOM) || boundary == "" || len(boundary) > 70 {
+	kind, said := params["type"]
+	switch {
+	case err == nil && media == mediaDICOM:
+		return nil, &arriving{r: http.MaxBytesReader(w, r.Body, maxStored), control: http.NewResponseController(w), begun: time.Now()}, nil
+	case err != nil || media != mediaRelated || said && !strings.EqualFold(kind, mediaDICOM) || boundary == "" || len(boundary) > 70:
 		return nil, nil, unsupported
 	}
 	body := &arriving{r: http.MaxBytesReader(w, r.Body, maxStored), control: http.NewResponseController(w), begun: time.Now(), closing: "--" + boundary + "--"}
@@ -154,9 +167,16 @@ func (a *arriving) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// taken says that all of the body has come, for which it has had its own time.
+func (a *arriving) taken(w http.ResponseWriter) {
+	if out, ok := w.(*answer); ok {
+		out.begun = time.Now()
+	}
+}
+
 // storePart stores one part and notes what became of it.
-func (s *Server) storePart(ctx context.Context, part *multipart.Part, all *storing, peer Peer, study dicom.UID) {
-	req, err := s.request(part, peer, study)
+func (s *Server) storePart(ctx context.Context, header textproto.MIMEHeader, part io.Reader, all *storing, peer Peer, study dicom.UID) {
+	req, err := s.request(header, part, peer, study)
 	if err == nil {
 		err = s.Storage.Handler.Store(ctx, req)
 	}
@@ -185,11 +205,11 @@ func (s *Server) storePart(ctx context.Context, part *multipart.Part, all *stori
 }
 
 // request reads the header of a part, and the file meta information in it; the data set is still to come. Its UIDs are Fileable.
-func (s *Server) request(part *multipart.Part, peer Peer, study dicom.UID) (*dicomnode.StoreRequest, error) {
+func (s *Server) request(header textproto.MIMEHeader, part io.Reader, peer Peer, study dicom.UID) (*dicomnode.StoreRequest, error) {
 	refused := func(status dimse.Status, comment string) error { return &dimse.Error{Status: status, Comment: comment} }
-	media, _, err := mime.ParseMediaType(part.Header.Get("Content-Type"))
-	encoding := strings.ToLower(part.Header.Get("Content-Transfer-Encoding"))
-	if err != nil || media != mediaDICOM || len(part.Header) > maxHeader || encoding != "" && encoding != "binary" && encoding != "8bit" {
+	media, _, err := mime.ParseMediaType(cmp.Or(header.Get("Content-Type"), mediaDICOM))
+	encoding := strings.ToLower(header.Get("Content-Transfer-Encoding"))
+	if err != nil || media != mediaDICOM || encoding != "" && encoding != "binary" && encoding != "8bit" {
 		return nil, refused(dimse.CannotUnderstand, "part is not application/dicom as it is")
 	}
 	file := bufio.NewReaderSize(part, 64<<10)

@@ -132,7 +132,19 @@ func TestStore_refused(t *testing.T) {
 		name, kind, body string
 		code             int
 	}{
-		{"one file alone", "application/dicom", string(one), 415},
+		{"one file alone", "application/dicom", string(one), 200},
+		{"one file alone, of a transfer syntax", "application/dicom; transfer-syntax=1.2.840.10008.1.2.1", string(one), 200},
+		{"one that is none", "application/dicom", "tea", 409},
+		{"one that is cut off", "application/dicom", string(one[:len(one)-100]), 409},
+		{"no type", "multipart/related; boundary=" + boundary, text, 200},
+		{"a type in capitals, a quoted boundary", `Multipart/Related; Type="APPLICATION/DICOM"; Boundary="` + boundary + `"`, text, 200},
+		{"a boundary of odd characters", `multipart/related; type="application/dicom"; boundary="(a'+_,./:=? b)"`, strings.ReplaceAll(text, boundary, "(a'+_,./:=? b)"), 200},
+		{"a start and its kind", kind + `; start="<1>"; start-info="x"`, text, 200},
+		{"parts without a type", kind, strings.Replace(text, "Content-Type: application/dicom\r\n", "", 1), 200},
+		{"parts with more in their header", kind, strings.Replace(text, "Content-Type", "Content-Location: a\r\nContent-ID: <1>\r\nContent-Length: 5\r\nContent-Type", 1), 200},
+		{"words before and behind", kind, "preamble\r\n" + text + "epilogue", 200},
+		{"spaces behind a delimiter", kind, strings.Replace(text, "--"+boundary+"\r\n", "--"+boundary+" \t\r\n", 1), 200},
+		{"XML", `multipart/related; type="application/dicom+xml"; boundary=` + boundary, text, 415},
 		{"no boundary", `multipart/related; type="application/dicom"`, text, 415},
 		{"a form", "multipart/form-data; boundary=" + boundary, text, 415},
 		{"of JSON", `multipart/related; type="application/dicom+json"; boundary=` + boundary, text, 415},

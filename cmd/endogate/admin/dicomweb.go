@@ -33,7 +33,8 @@ func (s *Server) sentBy(serve echo.HandlerFunc) echo.HandlerFunc {
 // storesInstances says whether c is a body of instances: a page of another origin cannot send one without being asked first.
 func storesInstances(c echo.Context) bool {
 	media, _, _ := strings.Cut(c.Request().Header.Get(echo.HeaderContentType), ";")
-	return ofDICOMweb(c) && strings.EqualFold(strings.TrimSpace(media), "multipart/related")
+	media = strings.ToLower(strings.TrimSpace(media))
+	return ofDICOMweb(c) && (media == "multipart/related" || media == "application/dicom")
 }
 
 // routeDICOMweb hands on what is asked of them, when it is known that it may be.
