@@ -375,7 +375,7 @@ func (g *parts) listenHTTP(ctx context.Context, life *lifecycle) error {
 		DICOMweb: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { g.current().web.ServeHTTP(w, r) }),
 		Studies:  views, Queue: views, Destinations: views, Frames: views, Gauges: g.gauges,
 		Explanations: questions, Maps: sentMaps{questions},
-		Settings:     func() admin.Settings { return g.current().shows }, Unserved: g.unservedNames,
+		Settings: func() admin.Settings { return g.current().shows }, Unserved: g.unservedNames,
 		Operations: operations{g, questions},
 		Orders:     views, Gate: views, Reviews: views, Screenings: views, Retractions: views, SignIn: in, Drafts: drafts{g}, Checks: g.checks(), Metrics: g.metrics, Version: g.version(), Hosts: g.start.HTTP.Hosts, Origins: g.start.HTTP.Origins, Log: g.log,
 	}
