@@ -119,7 +119,7 @@ func ReloadedSettings(inForce, now []Setting) []Setting {
 func Digest(all []Setting) string {
 	h := sha256.New()
 	for _, s := range all {
-		fmt.Fprintf(h, "%q=%q\n", s.Key, s.whole)
+		_, _ = fmt.Fprintf(h, "%q=%q\n", s.Key, s.whole) // a hash takes all
 	}
 	return hex.EncodeToString(h.Sum(nil))
 }

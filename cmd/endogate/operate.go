@@ -103,7 +103,7 @@ func printChanges(out io.Writer, r admin.Reload, at string) error {
 		fmt.Fprintf(w, "%s\t%s\tneeds a restart: %s\n", c.Key, oneLine(c.Value), c.Restart)
 	}
 	if len(r.Applied)+len(r.Restart) == 0 {
-		fmt.Fprintln(w, "every key is as it was; what files and bundles it names are read anew")
+		fmt.Fprintf(w, "every key is as it was; what files and bundles it names are read anew\n")
 	}
 	return w.Flush()
 }
