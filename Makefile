@@ -62,7 +62,7 @@ container: build  ## the container image, tried, in out/endogate.tar; needs buil
 reproducible: setup ## builds twice from nothing, in folders, at times and for users that differ, and compares
 	@deploy/reproducible.sh
 
-model-video:      ## the network that looks across time at full size, trained on drawn clips, in out/models/video; ARGS='--steps 40 --held-out 20' is a short try
+model-video:      ## the network that looks across time at full size, trained on drawn clips, in out/models/video; ARGS='--steps 8 --held-out 20' is a short try
 	/usr/bin/python3 testdata/models/video.py --full out/models/video $(ARGS)
 
 generate:         ## what is made by programs; CI holds it against what is committed

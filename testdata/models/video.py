@@ -254,6 +254,65 @@ def train(net, size, steps, clips, pool, seed):
     return net.eval()
 
 
+def shown(rng, side, label):
+    """A frame in which the probe is in an opening, or (UNDECIDED) elsewhere or nowhere."""
+    return draw(rng, side, label, label != UNDECIDED, rng.random() < 0.5)
+
+
+def train_apart(net, size, steps, seed):
+    """For the full network, of which a step through whole clips takes a minute: the encoder learns what a frame shows, first of frames of half the
+    side, then of whole ones; the head learns of clips that are put together of the embeddings of frames, which costs next to nothing."""
+    rng, began = np.random.default_rng(seed), time.time()
+    alone = nn.Linear(size.dim, 3)
+
+    def learn(what, weights, steps, rate, loss):
+        o = torch.optim.AdamW(weights, rate, weight_decay=0.01)
+        plan = torch.optim.lr_scheduler.OneCycleLR(o, rate, total_steps=steps)
+        for step in range(steps):
+            o.zero_grad()
+            value, right = loss()
+            value.backward()
+            nn.utils.clip_grad_norm_(weights, 1.0)
+            o.step()
+            plan.step()
+            if step % 10 == 0 or step == steps - 1:
+                print("%s %d of %d: loss %.3f, %.2f right, %d s" % (what, step + 1, steps, value.item(), right, time.time() - began), flush=True)
+
+    def pictures(side, labels):
+        return normalised((np.stack([shown(rng, side, l) for l in labels]) * 255 + 0.5).astype(np.uint8))
+
+    def frames(side, n):
+        labels = rng.integers(0, 3, n)
+        said, labels = alone(net.encoder(pictures(side, labels))), torch.tensor(labels)
+        return F.cross_entropy(said, labels), (said.argmax(1) == labels).float().mean()
+
+    encoder = list(net.encoder.parameters()) + list(alone.parameters())
+    net.train()
+    learn("frames of half the side,", encoder, steps, 1e-3, lambda: frames(size.side // 2, 32))
+    learn("frames,", encoder, max(steps // 4, 2), 3e-4, lambda: frames(size.side, 24))
+    net.encoder.eval()
+    with torch.no_grad():
+        pool = [torch.cat([net.encoder(pictures(size.side, [label] * 8)) for _ in range(max(steps // 4, 1))]) for label in range(3)]
+    print("%d frames are encoded, %d s" % (sum(len(p) for p in pool), time.time() - began), flush=True)
+    targets = torch.tensor([[1, 0], [0, 1], [0.5, 0.5]])
+
+    def clips(n):
+        longest = int(rng.choice([size.longest, 32, size.frames], p=[0.6, 0.3, 0.1]))  # most clips are short, and all lengths are learned
+        x, labels = torch.zeros(n, longest, size.dim), rng.choice(3, n, p=[0.375, 0.375, 0.25])
+        for i, label in enumerate(labels):
+            t, count = int(rng.integers(size.fewest, longest + 1)), int(rng.integers(2, 5))
+            x[i, :t] = pool[UNDECIDED][rng.integers(0, len(pool[UNDECIDED]), t)]
+            if label != UNDECIDED:
+                first = int(rng.integers(0, t - count + 1))
+                x[i, first:first + count] = pool[label][rng.integers(0, len(pool[label]), count)]
+        said, labels = net.head(x), torch.tensor(labels)
+        decided = labels != UNDECIDED
+        return F.cross_entropy(said, targets[labels]), (said.argmax(1) == labels)[decided].float().mean()
+
+    learn("clips,", list(net.head.parameters()), 6 * steps, 1e-3, lambda: clips(32))
+    return net.eval()
+
+
 def accuracy(net, size, clips, seed):
     rng, right = np.random.default_rng(seed), 0
     with torch.no_grad():
@@ -433,9 +492,9 @@ def write(size, dir, clips, seed):
 def main():
     a = argparse.ArgumentParser()
     a.add_argument("--full", metavar="DIR")
-    a.add_argument("--steps", type=int)
-    a.add_argument("--batch", type=int, help="clips of a step")
-    a.add_argument("--pool", type=int, help="clips that are drawn to learn of")
+    a.add_argument("--steps", type=int, help="of training; with --full those of the encoder on frames of half the side")
+    a.add_argument("--batch", type=int, help="clips of a step, of the narrow network")
+    a.add_argument("--pool", type=int, help="clips that are drawn to learn of, of the narrow network")
     a.add_argument("--held-out", type=int, default=200)
     a.add_argument("--weights", help="file of weights: read where it is there, written where it is not")
     a.add_argument("--clips", metavar="DIR", help="write held-out clips with what decides them, and nothing else")
@@ -451,7 +510,10 @@ def main():
         net.load_state_dict(torch.load(a.weights))
         net.eval()
     else:
-        train(net, size, a.steps or 400, a.batch or (4 if a.full else 12), a.pool or (100 if a.full else 400), 14)
+        if a.full:
+            train_apart(net, size, a.steps or 60, 14)
+        else:
+            train(net, size, a.steps or 400, a.batch or 12, a.pool or 400, 14)
         if a.weights:
             torch.save(net.state_dict(), a.weights)
     right, of = accuracy(net, size, a.held_out, 4711)
