@@ -30,7 +30,7 @@ type checkCmd struct {
 	Decisive string   `help:"Of a model that looks across time: CSV of clip, first and last, the frames that decide a clip or a video, from 1." type:"existingfile"`
 	Margin   float64  `help:"How far beside the mask the pointing game allows, in parts of the frame's width." default:"0.067"`
 
-	Set         []string          `help:"Frames of known classes, to measure how well they are classified: a folder with a folder for each class, a CSV of labels (some of its rows with ,COLUMN=PATTERN), or a folder of frames with --masks and --class. Again for each set." placeholder:"NAME=PATH" sep:"none"`
+	Set         []string          `help:"Frames or videos of known classes, to measure how well they are classified: a folder with a folder for each class, a CSV of labels (some of its rows with ,COLUMN=PATTERN), or a folder of frames with --masks and --class. Again for each set." placeholder:"NAME=PATH" sep:"none"`
 	At          []string          `help:"Operating points besides the manifest's thresholds: sensitivity=0.95, specificity=0.9, threshold=0.3, also for one class: polyp:sensitivity=0.95. They are chosen on the first set." placeholder:"[CLASS:]OF=VALUE" sep:"none"`
 	Group       []string          `help:"Columns of the CSV to give figures for apart: device, site, procedure."`
 	Label       map[string]string `help:"What a label or folder name means: a class of the model, or nothing where it is something else." placeholder:"LABEL=CLASS"`
