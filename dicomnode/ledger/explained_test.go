@@ -35,9 +35,8 @@ var mayScan = map[string]string{
 	"SELECT count(*) FROM screening":           "as many as persons have begun",
 	"SELECT count(*) FROM imaging_order":       "orders, which ledger.history ends",
 
-	"INSERT INTO study (":                                 "foreign keys, looked at where a row is replaced: none is",
-	"SELECT e.id, e.study, s.study_instance_uid":          "what a person retracts, seldom and of all time",
-	"SELECT i.entry, i.sop_instance_uid, coalesce(j.name": "once, at a start",
+	"INSERT INTO study (":                        "foreign keys, looked at where a row is replaced: none is",
+	"SELECT e.id, e.study, s.study_instance_uid": "what a person retracts, seldom and of all time",
 }
 
 // pages have the ends of statements that go over rows in the order of the key, the last first, and stop with the page: most rows are of it.
