@@ -91,7 +91,7 @@ func (m *checkCmd) accuracy(ctx context.Context, cfg configs.Config, b *inferenc
 // watcher is the model as a gateway has it for videos, loaded where the first one needs it.
 func (m *checkCmd) watcher(b *inference.Bundle, asked *ask.Model) (load func(context.Context) (inference.Watcher, error), closing func() error) {
 	var loaded inference.Watcher
-	closing = func() error { return nil }
+	free := func() error { return nil }
 	return func(ctx context.Context) (inference.Watcher, error) {
 		if loaded != nil {
 			return loaded, nil
@@ -100,10 +100,10 @@ func (m *checkCmd) watcher(b *inference.Bundle, asked *ask.Model) (load func(con
 		if err != nil {
 			return nil, err
 		}
-		closing = opened.Close
+		free = opened.Close
 		loaded, err = inference.NewModel(ctx, b, opened.Opened, nil)
 		return loaded, err
-	}, func() error { return closing() }
+	}, func() error { return free() }
 }
 
 // sets reads the flag.
