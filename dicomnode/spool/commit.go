@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"bytes"
 	"fmt"
 
 	"endogate/dicomnode/durable"
@@ -153,7 +154,7 @@ func (s *Spool) publish(g *segment, group []*pending) {
 	defer s.mu.Unlock()
 	for _, p := range group {
 		s.insert(g, p.slot)
-		s.recent.keep(p.entry, p.seq)
+		s.recent.keep(p)
 	}
 	close(s.changed)
 	s.changed = make(chan struct{})
@@ -162,10 +163,14 @@ func (s *Spool) publish(g *segment, group []*pending) {
 // recent are the data sets committed last: whoever follows the log is seldom far behind, and need not read back what was just written.
 type recent [1024]Entry
 
-func (r *recent) keep(e Entry, seq uint64) {
-	if e.Kind.DataSet() {
-		e.Seq = seq
-		r[seq%uint64(len(r))] = e
+// maxRecent bounds what is kept of one, in bytes of JSON: peers may send values of any length. Most are of half a kilobyte.
+const maxRecent = 8 << 10
+
+// keep keeps the entry of a data set, but for one whose text is not UTF-8, as an AE title may be, and so not read back as it is.
+func (r *recent) keep(p *pending) {
+	if p.entry.Kind.DataSet() && len(p.meta) <= maxRecent && !bytes.Contains(p.meta, []byte(`\ufffd`)) {
+		p.entry.Seq = p.seq
+		r[p.seq%uint64(len(r))] = p.entry
 	}
 }
 
