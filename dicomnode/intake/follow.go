@@ -228,22 +228,28 @@ func (f *Follower) take(ctx context.Context, receipts []ledger.Receipt, position
 type unread struct {
 	seq   uint64
 	tries int
+	bad   bool // the disk: an entry was passed over for it
 }
 
-// maxUnread is how often an entry is tried that the disk gives an error for: about two minutes, by patience.
+// maxUnread is how often an entry is tried that the disk gives an error for, by patience: it takes three minutes. With one that was
+// passed over the disk is known to be bad, and what else it does not give is tried once more: there may be thousands.
 const maxUnread = 8
 
 // hopeless says whether an entry is passed over because of err: its bytes are damaged, or the disk says again and again that it
-// cannot read them, as others wait behind it. What the system lacks otherwise, such as files to open, it has again some time.
+// cannot read them, as others wait behind it. Of one without a Seq there is nothing to pass over. What the system lacks otherwise, such as files to open, it has again some time.
 func (u *unread) hopeless(seq uint64, err error) bool {
 	if errors.Is(err, spool.ErrCorrupt) {
 		return true
 	}
 	if u.seq != seq {
-		*u = unread{seq: seq}
+		u.seq, u.tries = seq, 0
 	}
 	u.tries++
-	return errors.Is(err, syscall.EIO) && u.tries > maxUnread
+	if seq == 0 || !errors.Is(err, syscall.EIO) || u.tries <= maxUnread && !(u.bad && u.tries > 1) {
+		return false
+	}
+	u.bad = true
+	return true
 }
 
 // next collects the receipts of the entries after position. What the gateway made itself

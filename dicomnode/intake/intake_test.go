@@ -240,8 +240,8 @@ func TestFollower_diskDoesNotRead(t *testing.T) {
 	require.Len(t, s.openJobs(), 2)
 }
 
-// TestUnread: damaged bytes are passed over at once, those that the disk gives an error for after some tries, and for want of
-// anything else none.
+// TestUnread: damaged bytes are passed over at once, those that the disk gives an error for after some tries, others behind them
+// after one more, and for want of anything else none.
 func TestUnread(t *testing.T) {
 	var u unread
 	require.True(t, u.hopeless(1, spool.ErrCorrupt))
@@ -249,9 +249,15 @@ func TestUnread(t *testing.T) {
 		require.False(t, u.hopeless(2, fmt.Errorf("read: %w", syscall.EIO)))
 	}
 	require.True(t, u.hopeless(2, syscall.EIO))
-	require.False(t, u.hopeless(3, syscall.EIO), "another one begins anew")
+	for seq := uint64(3); seq < 1000; seq++ {
+		require.False(t, u.hopeless(seq, syscall.EIO), "it may have been the one")
+		require.True(t, u.hopeless(seq, syscall.EIO), "the disk is bad")
+	}
 	for range 2 * maxUnread {
-		require.False(t, u.hopeless(4, syscall.EMFILE))
+		require.False(t, u.hopeless(1000, syscall.EMFILE))
+	}
+	for range 2 * maxUnread {
+		require.False(t, u.hopeless(0, syscall.EIO), "nothing to pass over")
 	}
 }
 

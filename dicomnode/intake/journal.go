@@ -89,8 +89,8 @@ func (j Journal) Checkpointed(after uint64) bool {
 // Restore writes the ledger of the last checkpoint to w, false where there is none.
 func (j Journal) Restore(w io.Writer) (bool, error) {
 	var last spool.Entry
-	for entry, err := range j.Spool.Entries(0) {
-		if err != nil && !errors.Is(err, spool.ErrCorrupt) {
+	for entry, err := range j.Spool.Held(0) {
+		if withheld(entry, err) {
 			return false, err
 		}
 		if err == nil && isCheckpoint(entry) {
@@ -109,6 +109,11 @@ func (j Journal) Restore(w io.Writer) (bool, error) {
 	return true, err
 }
 
+// withheld says that there may be an action which the disk does not give now. What is of a data set is the follower's to tell of.
+func withheld(e spool.Entry, err error) bool {
+	return err != nil && !errors.Is(err, spool.ErrCorrupt) && (e.Kind == spool.Action || e.Seq == 0)
+}
+
 func isOfLedger(e spool.Entry) bool {
 	return e.Kind == spool.Action && string(e.Record) == string(ofLedger)
 }
@@ -123,7 +128,7 @@ func (j Journal) Append(actions []byte) (uint64, error) {
 func (j Journal) After(after uint64) iter.Seq2[ledger.Appended, error] {
 	return func(yield func(ledger.Appended, error) bool) {
 		for entry, err := range j.Spool.Entries(after) {
-			if err != nil && !errors.Is(err, spool.ErrCorrupt) { // the disk does not give it: it may be there
+			if withheld(entry, err) {
 				yield(ledger.Appended{}, err)
 				return
 			}

@@ -2,9 +2,11 @@ package intake
 
 import (
 	"bytes"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -80,6 +82,48 @@ func TestJournal_damaged(t *testing.T) {
 	jobs := studyOf(t, s.rebuilt()).InstanceViews[0].Jobs
 	require.Equal(t, ledger.JobOpen, jobs[0].State)
 	require.Contains(t, s.log.String(), "actions cannot be read")
+}
+
+// TestJournal_diskDoesNotRead: images that the disk does not give keep no ledger from being rebuilt; actions that it does not give do,
+// and are not released.
+func TestJournal_diskDoesNotRead(t *testing.T) {
+	s := openStores(t)
+	s.keep()
+	s.receive("1")
+	require.NoError(t, s.journal().Checkpoint(t.Context(), s.ledger))
+	s.close()
+	s.open() // a segment of its own follows
+	s.put("2")
+	s.close()
+	s.open() // and is out of memory
+	logs, err := filepath.Glob(filepath.Join(s.dir, "spool/log/*.log"))
+	require.NoError(t, err)
+	require.Len(t, logs, 2)
+	unread := func(log string, do func()) {
+		aside := filepath.Join(s.dir, "aside")
+		require.NoError(t, os.Rename(log, aside))
+		require.NoError(t, os.Mkdir(log, 0o700)) // which opens, and gives an error when it is read
+		do()
+		require.NoError(t, os.Remove(log))
+		require.NoError(t, os.Rename(aside, log))
+	}
+	var kept string
+	for e, err := range s.spool.Held(0) {
+		require.NoError(t, err)
+		if isCheckpoint(e) {
+			kept = e.ID
+		}
+	}
+	whole := studyOf(t, s.rebuilt())
+	unread(logs[1], func() { require.Equal(t, whole, studyOf(t, s.rebuilt())) })
+
+	unread(logs[0], func() {
+		_, err := s.journal().Restore(io.Discard)
+		require.ErrorIs(t, err, syscall.EISDIR)
+		require.NoError(t, s.clean.Unneeded(t.Context()))
+		require.True(t, s.spool.Has(kept))
+	})
+	require.Equal(t, whole, studyOf(t, s.rebuilt()))
 }
 
 // TestReclaimer_forgetsActions forgets what was done with studies that are forgotten, and nothing else: who was merged into

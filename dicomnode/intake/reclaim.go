@@ -104,11 +104,11 @@ func (r *Reclaimer) Unneeded(ctx context.Context) error {
 		ids = ids[:0]
 		return nil
 	}
-	for entry, err := range r.Spool.Held(0) { // one that cannot be read has its ID all the same
+	for entry, err := range r.Spool.Held(0) { // one that is damaged has its ID all the same
 		if r.Until > 0 && entry.Seq > r.Until {
 			break // what came since is being worked on
 		}
-		if err == nil && entry.Kind == spool.Action {
+		if err == nil && entry.Kind == spool.Action || err != nil && !errors.Is(err, spool.ErrCorrupt) { // what the disk does not give now may be good
 			continue
 		}
 		received[entry.ID] = entry.Kind == spool.Received

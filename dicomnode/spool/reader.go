@@ -175,7 +175,8 @@ func (r *reader) Close() error { return r.file.Close() }
 
 // Entries yields the committed entries with a Seq above after, in order, and ends at the
 // newest. Entries committed or released meanwhile may or may not be among them. An entry that
-// cannot be read is yielded as its ID and Seq with an error, and the next one follows.
+// cannot be read is yielded as its ID and Seq, and Kind where it is an Action, with an error, and the next one follows.
+// One without a Seq says that what is next cannot be told, and is the last.
 func (s *Spool) Entries(after uint64) iter.Seq2[Entry, error] { return s.entries(after, false) }
 
 // Held yields as Entries does, but for notes: what it costs does not grow with all that was ever done.
@@ -201,6 +202,9 @@ func (s *Spool) entries(after uint64, held bool) iter.Seq2[Entry, error] {
 			}
 			if err != nil {
 				e, err = Entry{ID: sl.id, Seq: sl.seq}, s.readError(sl.id, err)
+				if sl.action {
+					e.Kind = Action
+				}
 			}
 			if errors.Is(err, ErrNotFound) {
 				continue // released since we found it
