@@ -187,7 +187,7 @@ func (w *walk) depthwise(v window, dy, weight string, x, y []int64, group int64)
 	if len(x) != 4 || group != x[1] || v.strides[0] < 2 || v.strides[0] != v.strides[1] {
 		return "", false
 	}
-	stride, kernel := v.strides[0], w.rotated(weight, []int64{x[1], 1, v.kernel[0], v.kernel[1]}, group)
+	stride, kernel := v.strides[0], w.rotated(weight, w.shape(weight), group)
 	var begin, end []int64
 	for i := range v.kernel {
 		first := v.reach(i) - 1 - v.begin[i]

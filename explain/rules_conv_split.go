@@ -24,7 +24,7 @@ func (w *walk) keepSplit(dx string, v window, dy, weight string, x, y []int64) {
 		}
 	}
 	p.dy = dy
-	p.weight, p.dims = w.swapped(weight, []int64{x[1], 1, v.kernel[0], v.kernel[1]}, x[1])
+	p.weight, p.dims = w.swapped(weight, w.shape(weight), x[1])
 	w.split[dx] = &split{p, func(a, b int64) string { return w.phase(p, a, b) }}
 }
 

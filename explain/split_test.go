@@ -13,15 +13,16 @@ import (
 )
 
 // The gradient of a strided convolution of each channel for itself passes the activation and the convolution before it in
-// phases, and is what it is by the rules that do without, at even and odd extents, for one bound and for two.
+// phases, and is what it is by the rules that do without, at even and odd extents, for one bound and for two, also where a channel
+// has two outputs.
 func TestSplit_strided(t *testing.T) {
 	r := openRuntime(t)
 	for _, method := range []explain.Method{explain.Gradient, explain.GuidedBackprop} {
 		for _, activation := range []string{"Relu", "Clip"} {
 			for _, kernel := range []int64{3, 5} {
-				for _, extent := range [][2]int64{{12, 12}, {13, 10}, {9, 15}} {
+				for i, extent := range [][2]int64{{12, 12}, {13, 10}, {9, 15}} {
 					t.Run(fmt.Sprint(method, activation, kernel, extent), func(t *testing.T) {
-						model := bottleneck(t, activation, kernel, extent)
+						model := bottleneck(t, activation, kernel, extent, 1+int64(i)%2)
 						var gradients [][]float32
 						for _, single := range []bool{true, false} {
 							c, err := explain.Compile(model, explain.Options{Targets: []explain.Target{{Method: method}}, Single: single, Probe: r.Probe})
@@ -64,8 +65,8 @@ func operatorsOf(t *testing.T, model []byte) []string {
 	return types
 }
 
-// bottleneck is an inverted residual of stride two, as MobileNetV2 has them, and a head.
-func bottleneck(t *testing.T, activation string, kernel int64, extent [2]int64) []byte {
+// bottleneck is an inverted residual of stride two, as MobileNetV2 has them, with so many outputs of each channel, and a head.
+func bottleneck(t *testing.T, activation string, kernel int64, extent [2]int64, each int64) []byte {
 	s := &small{shape: []int64{1, 16, extent[0], extent[1]}, logits: true}
 	act := func(x, y string) {
 		if activation == "Relu" {
@@ -84,9 +85,9 @@ func bottleneck(t *testing.T, activation string, kernel int64, extent [2]int64) 
 	conv("x", "a", []int64{32, 16, 1, 1})
 	act("a", "b")
 	half := kernel / 2
-	conv("b", "c", []int64{32, 1, kernel, kernel}, attrInt("group", 32), attrInts("strides", 2, 2), attrInts("pads", half, half, half, half))
+	conv("b", "c", []int64{32 * each, 1, kernel, kernel}, attrInt("group", 32), attrInts("strides", 2, 2), attrInts("pads", half, half, half, half))
 	act("c", "d")
-	conv("d", "e", []int64{16, 32, 1, 1})
+	conv("d", "e", []int64{16, 32 * each, 1, 1})
 	s.node("GlobalAveragePool", []string{"e"}, []string{"means"})
 	s.node("Flatten", []string{"means"}, []string{"logits"})
 	return s.bytes(t)
