@@ -2,6 +2,7 @@ package explain
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 
@@ -21,6 +22,7 @@ const (
 // A lowering writes an operator as others that have rules. The text says why it cannot, where it cannot.
 type lowering func(b *builder, n *node) (why string)
 
+// lowerings are by node.kind.
 var lowerings map[string]lowering
 
 func init() {
@@ -29,6 +31,7 @@ func init() {
 		"LpPool": lowerLpPool, "GlobalLpPool": lowerLpPool, "ReduceProd": lowerReduceProd, "ReduceLogSum": lowerReduceLogSum, "RotaryEmbedding": lowerRotary,
 		"GatherND": lowerGatherND, "TopK": lowerTopK, "GridSample": lowerGridSample, "AffineGrid": lowerAffineGrid,
 	}
+	maps.Copy(lowerings, ownOperators)
 }
 
 // lower writes operators that are made of others out, so that the rules of those hold: recurrent ones step by step, attention as
@@ -38,8 +41,8 @@ func (g *graph) lower(up map[string]bool) bool {
 	g.refused = map[string]string{}
 	for _, n := range g.nodes {
 		b.nodes = nil
-		f := lowerings[n.GetOpType()]
-		if f != nil && n.standard() && anyOf(up, n.Output) {
+		f := lowerings[n.kind()]
+		if f != nil && anyOf(up, n.Output) {
 			if why := lowered(f, b, n); why != "" {
 				g.refused[n.label()] = why
 				b.nodes = nil
@@ -51,7 +54,7 @@ func (g *graph) lower(up map[string]bool) bool {
 		}
 		changed = true
 		for _, p := range b.nodes {
-			m := &node{NodeProto: p, opset: n.opset}
+			m := &node{NodeProto: p, opset: b.g.exported}
 			if t := constantValue(m); t != nil {
 				g.weights[t.GetName()], g.shapes[t.GetName()] = t, t.Dims
 				continue

@@ -79,6 +79,12 @@ func (s *small) node(typ string, inputs, outputs []string, attrs ...*onnxpb.Attr
 	})
 }
 
+// own adds an operator of ONNX Runtime's own.
+func (s *small) own(typ string, inputs, outputs []string, attrs ...*onnxpb.AttributeProto) {
+	s.node(typ, inputs, outputs, attrs...)
+	s.graph.Node[len(s.graph.Node)-1].Domain = proto.String("com.microsoft")
+}
+
 func (s *small) bytes(t require.TestingT) []byte {
 	if !s.logits {
 		s.node("Flatten", []string{"y"}, []string{"logits"}, attrInt("axis", 1))
@@ -101,7 +107,9 @@ func (s *small) bytes(t require.TestingT) []byte {
 	s.graph.Output = []*onnxpb.ValueInfoProto{{Name: proto.String("logits")}}
 	out, err := proto.Marshal(&onnxpb.ModelProto{
 		IrVersion: proto.Int64(8), Graph: &s.graph,
-		OpsetImport: []*onnxpb.OperatorSetIdProto{{Domain: proto.String(""), Version: &opset}},
+		OpsetImport: []*onnxpb.OperatorSetIdProto{
+			{Domain: proto.String(""), Version: &opset}, {Domain: proto.String("com.microsoft"), Version: proto.Int64(1)},
+		},
 	})
 	require.NoError(t, err)
 	return out
@@ -117,6 +125,10 @@ func attrFloat(name string, v float32) *onnxpb.AttributeProto {
 
 func attrString(name, v string) *onnxpb.AttributeProto {
 	return &onnxpb.AttributeProto{Name: &name, Type: onnxpb.AttributeProto_STRING.Enum(), S: []byte(v)}
+}
+
+func attrFloats(name string, v ...float32) *onnxpb.AttributeProto {
+	return &onnxpb.AttributeProto{Name: &name, Type: onnxpb.AttributeProto_FLOATS.Enum(), Floats: v}
 }
 
 func attrInts(name string, v ...int64) *onnxpb.AttributeProto {

@@ -427,28 +427,39 @@ func TestRules_finiteDifferences(t *testing.T) {
 	for _, c := range append(ruleCases(), loweredCases()...) {
 		t.Run(c.name, func(t *testing.T) {
 			rapid.Check(t, func(t *rapid.T) {
-				s := &small{}
-				c.build(t, s)
-				model := s.bytes(t)
-				n := int(product(s.shape))
-				// values all differ by a step at least, and none is nearer than half a step to zero, so that
-				// no kink and no change of a maximum lies within the difference
-				step := max(3/float32(n), 0.04)
-				order := rapid.Permutation(indices(n)).Draw(t, "x")
-				x, seed := make([]float32, n), make([]float32, 4096)
-				for i, k := range order {
-					x[i] = (float32(k) + 0.5 - float32(n/2)) * step
-					if c.low > 0 {
-						x[i] = c.low + (float32(k)+0.5)*step
-					}
-				}
-				for i := range seed {
-					seed[i] = float32((i*37+11)%17)/8 - 1
-				}
-				checkGradient(t, r, model, s.shape, x, seed, min(step/4, 0.005))
+				model, shape, x, step := c.drawn(t)
+				checkGradient(t, r, model, shape, x, testSeed(), step)
 			})
 		})
 	}
+}
+
+// drawn is a model of the case with an input that suits it, and the step of differences.
+func (c ruleCase) drawn(t *rapid.T) (model []byte, shape []int64, x []float32, h float32) {
+	s := &small{}
+	c.build(t, s)
+	model = s.bytes(t)
+	n := int(product(s.shape))
+	// values all differ by a step at least, and none is nearer than half a step to zero, so that
+	// no kink and no change of a maximum lies within the difference
+	step := max(3/float32(n), 0.04)
+	order := rapid.Permutation(indices(n)).Draw(t, "x")
+	x = make([]float32, n)
+	for i, k := range order {
+		x[i] = (float32(k) + 0.5 - float32(n/2)) * step
+		if c.low > 0 {
+			x[i] = c.low + (float32(k)+0.5)*step
+		}
+	}
+	return model, s.shape, x, min(step/4, 0.005)
+}
+
+func testSeed() []float32 {
+	seed := make([]float32, 4096)
+	for i := range seed {
+		seed[i] = float32((i*37+11)%17)/8 - 1
+	}
+	return seed
 }
 
 // Every rule of the table has a case above.
