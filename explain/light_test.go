@@ -72,7 +72,8 @@ func TestCompile_lightModels(t *testing.T) {
 func run(t interface {
 	require.TestingT
 	Helper()
-}, r *onnx.Runtime, model []byte, o onnx.SessionOptions, in ...onnx.Tensor) []onnx.Tensor {
+}, r *onnx.Runtime, model []byte, o onnx.SessionOptions, in ...onnx.Tensor,
+) []onnx.Tensor {
 	t.Helper()
 	s, err := r.NewSession(model, o)
 	require.NoError(t, err)
