@@ -247,7 +247,7 @@ const hl7Reading = `
 
 Segments end in CR; LF and CR LF are read, too, as are blank lines and a last segment without an end. The delimiters are those of MSH-1 and
 MSH-2. Unknown segments and fields are passed over. A message that came before, from the same application and facility (MSH-3, MSH-4) under the
-same MSH-10 and with the same bytes but for MSH-7, is answered as it was then, and done once. Several orders (ORC, OBR), and several steps (IPC) of an order, may be
+same MSH-10 and with the same bytes but for MSH-7, is answered as it was then, and done once. Several orders (ORC, OBR), each of the patient (PID) before it, and several steps (IPC) of an order, may be
 in one message; batches (BHS, FHS) are answered AR 200.
 `
 
