@@ -21,6 +21,7 @@ type splitter struct {
 	groups       []group
 	open         bool // segments are of the last group
 	orcs         bool // there was one
+	behind       bool // ORCs stand behind the OBR of their order
 }
 
 // groupsOf splits a message where an ORC begins the next order, or an OBR that has none of its own. What stands before the
@@ -44,8 +45,12 @@ func (s *splitter) take(segment *hl7.Segment) {
 	case segment.Name == "PID" && s.open:
 		s.common, s.pids, s.open = maps.Clone(s.head), nil, false
 	}
-	if s.begins(segment) {
+	switch {
+	case s.begins(segment):
 		s.begin(segment)
+	case segment.Name == "ORC":
+		s.behind = true
+		s.groups[len(s.groups)-1].further = false
 	}
 	switch {
 	case s.open:
@@ -61,14 +66,18 @@ func (s *splitter) take(segment *hl7.Segment) {
 	s.orcs = s.orcs || segment.Name == "ORC"
 }
 
-// begins says whether a segment is the first of an order. In a message that has OBR before ORC, the first ORC is of the order that
-// is open.
+// begins says whether a segment is the first of an order. In a message whose first ORC stands behind an OBR, each ORC is of the order
+// that is open, where that has none.
 func (s *splitter) begins(segment *hl7.Segment) bool {
+	if !s.open {
+		return segment.Name == "ORC" || segment.Name == "OBR"
+	}
+	of := s.groups[len(s.groups)-1].all
 	switch segment.Name {
 	case "ORC":
-		return !s.open || s.orcs || len(s.groups[len(s.groups)-1].all["OBX"]) > 0
+		return s.orcs && !s.behind || len(of["ORC"]) > 0 || len(of["OBX"]) > 0
 	case "OBR":
-		return !s.open || len(s.groups[len(s.groups)-1].all["OBR"]) > 0
+		return len(of["OBR"]) > 0
 	}
 	return false
 }

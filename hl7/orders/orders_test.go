@@ -81,6 +81,13 @@ func TestReceiver(t *testing.T) {
 			[]string{"AA o1"},
 			[]string{"ACC1 open PAT1 " + tuva},
 		},
+		{
+			"OBR before ORC, twice",
+			[][]byte{lines(header("ORM^O01", "o1"), "PID|1||PAT1^^^NORTH^MR||"+tuva, "OBR|1|PL1|FI1|73761001||||||||||||||ACC1", "ORC|NW|PL1|FI1",
+				"OBR|2|PL2|FI2|73761001||||||||||||||ACC2", "ORC|NW|PL2|FI2")},
+			[]string{"AA o1"},
+			[]string{"ACC1 open PAT1 " + tuva, "ACC2 open PAT1 " + tuva},
+		},
 		{"version 2.2 without event", [][]byte{replaced(order("NW", 1), "ORM^O01^ORM_O01", "ORM", "2.5.1", "2.2")}, []string{"AA NW1"}, []string{"ACC1 open PAT1 " + tuva}},
 		{"a version of a country", [][]byte{replaced(order("NW", 1), "2.5.1", "2.8.1^DEU&&ISO3166_1")}, []string{"AA NW1"}, []string{"ACC1 open PAT1 " + tuva}},
 		{"version 3", [][]byte{replaced(order("NW", 1), "2.5.1", "3.0"), order("NW", 2)}, []string{"AR NW1", "AA NW2"}, []string{"ACC2 open PAT2 " + tuva}},

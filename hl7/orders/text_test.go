@@ -43,6 +43,11 @@ func TestReadings_groups(t *testing.T) {
 		"an ORC for each": {[]string{"PID|1||P1", "ORC|RE|PL1", "OBR|1", obx, "ORC|RE|PL2", "OBR|2", obx}, []string{"PL1  P1", "PL2  P1"}},
 		"one ORC for all": {[]string{"PID|1||P1", "ORC|RE|PL1", "OBR|1", obx, "OBR|2|PL2", obx, "OBR|3", obx}, []string{"PL1  P1", "PL2  P1", "PL1  P1"}},
 		"ORC behind OBR":  {[]string{"PID|1||P1", "OBR|1", "ORC|RE|PL1", obx}, []string{"PL1  P1"}},
+		"ORC behind each OBR": {
+			[]string{"PID|1||P1", "OBR|1|||||||||||||||||A1", "ORC|RE|PL1", obx, "OBR|2|||||||||||||||||A2", "ORC|RE|PL2", obx},
+			[]string{"PL1 A1 P1", "PL2 A2 P1"},
+		},
+		"one ORC behind the first OBR": {[]string{"PID|1||P1", "OBR|1", "ORC|RE|PL1", obx, "OBR|2", obx}, []string{"PL1  P1", "PL1  P1"}},
 		"two patients": {
 			[]string{"PID|1||P1", "PV1|1", "ORC|RE|PL1", "OBR|1|||||||||||||||||A1", obx, "PID|2||P2", "OBR|2|||||||||||||||||A2", obx},
 			[]string{"PL1 A1 P1", " A2 P2"},
