@@ -282,6 +282,7 @@ func (b *batch) study(r Receipt) (int64, error) {
 		if _, a.ordered, err = b.orderOf(h.StudyInstanceUID); err != nil {
 			return 0, err
 		}
+		delete(b.urgency, h.StudyInstanceUID) // the order may be one that it says
 	}
 	a.add(r.At)
 	return a.id, nil

@@ -323,6 +323,7 @@ func TestReceive_studyOfABatch(t *testing.T) {
 	for name, batches := range map[string][][]Receipt{"one": {{first, second}}, "two": {{first}, {second}}} {
 		t.Run(name, func(t *testing.T) {
 			l := openLedger(t)
+			take(t, l, inbound("1", OrderChange{Patch: patch(Order{Accession: "A1", Patient: Person{Identifier: Identifier{ID: "P1"}}, Priority: Stat})}))
 			for _, b := range batches {
 				_, err := l.Receive(t.Context(), b, b[len(b)-1].Seq)
 				require.NoError(t, err)
@@ -331,6 +332,9 @@ func TestReceive_studyOfABatch(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, []string{"A1", "Hébert^Zoë", "20260304"}, []string{s.AccessionNumber, s.PatientName, s.StudyDate})
 			require.Equal(t, 2, s.Instances)
+			jobs, err := l.OpenJobs(t.Context(), "", 10)
+			require.NoError(t, err)
+			require.Contains(t, []Priority{jobs[0].Priority, jobs[1].Priority}, Stat, "that of the order which the second says")
 		})
 	}
 }
