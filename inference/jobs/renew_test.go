@@ -2,6 +2,8 @@ package jobs
 
 import (
 	"context"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -43,4 +45,30 @@ func TestRenew(t *testing.T) {
 	eventually(t, "a job after it to be done", func() bool { return b.runsOf(testJob(2).ID) == 1 })
 	eventually(t, "the queue to be empty", func() bool { return messages(t, q) == 0 })
 	assert.LessOrEqual(t, b.runsOf(testJob(1).ID), 2, "the ledger refuses the second")
+}
+
+// TestConsumer_folderGone: a consumer whose folder the server has lost, as it does where one is made while its predecessor is still being
+// removed, is made anew.
+func TestConsumer_folderGone(t *testing.T) {
+	dir := t.TempDir()
+	q := openQueue(t, Options{StoreDir: dir})
+	b := newBook()
+	start(t, func(ctx context.Context) error {
+		return q.Feed(ctx, Feed{Lines: b.lines, Open: b.list, Wake: b.wake, Models: []Model{testModel("demo")}})
+	})
+	start(t, func(ctx context.Context) error { return q.Work(ctx, b.consumer(1)) })
+	b.add(testJob(1))
+	eventually(t, "a job to be done", func() bool { return b.runsOf(testJob(1).ID) == 1 })
+	folders, err := filepath.Glob(filepath.Join(dir, "jetstream", "*", "streams", Stream, "obs", "*"))
+	require.NoError(t, err)
+	require.NotEmpty(t, folders)
+	for _, folder := range folders {
+		require.NoError(t, os.RemoveAll(folder))
+	}
+	q.mu.Lock()
+	close(q.renewed) // who feeds and who works looks for its consumers again
+	q.renewed = make(chan struct{})
+	q.mu.Unlock()
+	b.add(testJob(2))
+	eventually(t, "another one to be done", func() bool { return b.runsOf(testJob(2).ID) == 1 })
 }

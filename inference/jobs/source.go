@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
+	"syscall"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -281,8 +283,18 @@ func (q *Queue) consumer(ctx context.Context, model Model, lane Lane, ackWait ti
 
 		InactiveThreshold: abandoned,
 	})
+	if hasNoFolder(err) {
+		err = errors.Join(err, q.js.DeleteConsumer(ctx, Stream, name))
+	}
 	if err != nil {
 		return "", 0, fmt.Errorf("jobs: consumer %s: %w", name, err)
 	}
 	return name, ackWait, nil
+}
+
+// hasNoFolder tells a consumer that the server has, and the folder of which is gone: as when it was made while the server still removed that of
+// its predecessor of the same name. It is never of use again, and is made anew once it is deleted.
+func hasNoFolder(err error) bool {
+	var api *jetstream.APIError
+	return errors.As(err, &api) && api.ErrorCode == jetstream.JSErrCodeConsumerCreate && strings.Contains(api.Description, syscall.ENOENT.Error())
 }
