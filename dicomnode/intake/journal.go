@@ -77,13 +77,16 @@ func (j Journal) keep(path string) (spool.Entry, error) {
 }
 
 // Checkpointed reports whether there is a checkpoint with a Seq above after: the actions before it may be gone.
-func (j Journal) Checkpointed(after uint64) bool {
-	for entry, err := range j.Spool.Entries(after) {
+func (j Journal) Checkpointed(after uint64) (bool, error) {
+	for entry, err := range j.Spool.Held(after) {
+		if withheld(entry, err) {
+			return false, err
+		}
 		if err == nil && isCheckpoint(entry) {
-			return true
+			return true, nil
 		}
 	}
-	return false
+	return false, nil
 }
 
 // Restore writes the ledger of the last checkpoint to w, false where there is none.

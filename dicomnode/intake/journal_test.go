@@ -120,6 +120,8 @@ func TestJournal_diskDoesNotRead(t *testing.T) {
 	unread(logs[0], func() {
 		_, err := s.journal().Restore(io.Discard)
 		require.ErrorIs(t, err, syscall.EISDIR)
+		_, err = s.journal().Checkpointed(0)
+		require.ErrorIs(t, err, syscall.EISDIR, "what it does not give may be one")
 		require.NoError(t, s.clean.Unneeded(t.Context()))
 		require.True(t, s.spool.Has(kept))
 	})

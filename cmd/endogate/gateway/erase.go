@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"path/filepath"
@@ -106,8 +107,10 @@ func naming(store *spool.Spool, ids []ledger.Identifier, studies []dicom.UID, re
 		case slices.Contains(refused, entry.ID): // it may be of no message, and damaged
 			about = entry.Header.StudyInstanceUID
 			named = append(named, ledger.Identifier{ID: entry.Header.PatientID, Authority: entry.Header.IssuerOfPatientID})
+		case err != nil && !errors.Is(err, spool.ErrCorrupt):
+			return nil, 0, fmt.Errorf("erase: nobody can tell whom it names, and nothing is erased: see to the disk, and try again: %w", err)
 		case err != nil || entry.Kind != spool.Message:
-			continue // what cannot be read is the gateway's to tell of
+			continue // what is damaged is the gateway's to tell of
 		default:
 			about = publish.StudyOf(entry.Record)
 			if named, err = namedIn(store, entry.ID); err != nil {

@@ -278,6 +278,18 @@ func TestErasePatient_refused(t *testing.T) {
 	message("r2", "|PATIENT-A") // as version 2.1 has it
 	message("r3", "||||Somebody")
 	f.close()
+
+	f.open()
+	logs, err := filepath.Glob(filepath.Join(f.cfg.SpoolDir(), "log", "*.log"))
+	require.NoError(t, err)
+	require.Len(t, logs, 1)
+	require.NoError(t, os.Rename(logs[0], logs[0]+".aside"))
+	require.NoError(t, os.Mkdir(logs[0], 0o700)) // which opens, and gives an error when it is read
+	_, _, err = naming(f.spool, nil, nil, nil)
+	require.ErrorContains(t, err, "nothing is erased", "what the disk does not give may name the patient")
+	require.NoError(t, os.Remove(logs[0]))
+	require.NoError(t, os.Rename(logs[0]+".aside", logs[0]))
+	f.close()
 	a := ledger.Identifier{ID: "PATIENT-A"}
 	plan, err := ErasePatient(ctx, cfg, a, true, ledger.Actor{}, log)
 	require.NoError(t, err)

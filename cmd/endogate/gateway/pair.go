@@ -114,7 +114,10 @@ func older(ctx context.Context, cfg configs.Config, l *ledger.Ledger, last uint6
 // recent returns l, or the ledger of the last checkpoint where l is so old that the actions are gone that would follow.
 func recent(ctx context.Context, cfg configs.Config, l *ledger.Ledger, j intake.Journal, closes func(func() error)) (*ledger.Ledger, error) {
 	acted, err := l.Acted(ctx)
-	if err != nil || !j.Checkpointed(acted) {
+	if err != nil {
+		return l, err
+	}
+	if there, err := j.Checkpointed(acted); err != nil || !there {
 		return l, err
 	}
 	temp := cfg.LedgerFile() + ".of-checkpoint"
