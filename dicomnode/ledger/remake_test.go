@@ -188,3 +188,22 @@ func TestRemake_nobodyWaits(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []string{"entry001"}, held)
 }
+
+// TestRemake_clip: a clip that comes out otherwise takes the place of the one that is lost, as a heatmap does.
+func TestRemake_clip(t *testing.T) {
+	l := openLedger(t)
+	ctx := t.Context()
+	receive(t, l, receipt(1))
+	_, err := l.StartJob(ctx, "entry001.demo", at(1))
+	require.NoError(t, err)
+	clip := madeOfName(1, "2.25.91", "aa", "pacs")
+	clip.Purpose = "clip"
+	require.NoError(t, l.FinishJob(ctx, "entry001.demo", testModel, frames(), []Object{clip}, at(2)))
+	require.NoError(t, l.ParkLost(ctx, []string{"made001"}, at(200)))
+	require.Empty(t, dueEntries(t, l, "pacs", 300))
+	otherwise := madeOfName(4, "2.25.91", "zz")
+	otherwise.Purpose = "clip"
+	require.NoError(t, l.FinishJob(ctx, again(t, l, 201).ID, testModel, nil, []Object{otherwise}, at(203)))
+	require.Equal(t, []string{"made004"}, dueEntries(t, l, "pacs", 300))
+	requireTally(t, l)
+}
