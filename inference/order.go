@@ -87,7 +87,7 @@ func (l *letters) Keep(ctx context.Context, parts []analysis.Part, p Progress) e
 	return l.keep(ctx, body.Bytes())
 }
 
-// DecodeKept reads what Fill has kept.
+// DecodeKept reads what Fill has kept. An error that wraps analysis.ErrFormat says that nobody could go on with it.
 func DecodeKept(r io.Reader) (parts []analysis.Part, p Progress, err error) {
 	var head [8]byte
 	if _, err := io.ReadFull(r, head[:]); err != nil {
@@ -95,10 +95,18 @@ func DecodeKept(r io.Reader) (parts []analysis.Part, p Progress, err error) {
 	}
 	p = Progress{Done: int(binary.LittleEndian.Uint32(head[:])), Of: int(binary.LittleEndian.Uint32(head[4:]))}
 	a, err := analysis.Decode(r)
-	if err == nil && (p.Done < len(a.Parts) || p.Done > p.Of) {
-		err = fmt.Errorf("%w: %d parts, with which %d of %d are done", analysis.ErrFormat, len(a.Parts), p.Done, p.Of)
+	switch {
+	case err != nil:
+		return nil, p, err
+	case p.Done < len(a.Parts) || p.Done > p.Of || p.Of > defaultMaxFrames:
+		return nil, p, fmt.Errorf("%w: %d parts, with which %d of %d are done", analysis.ErrFormat, len(a.Parts), p.Done, p.Of)
 	}
-	return a.Parts, p, err
+	for _, part := range a.Parts {
+		if part.Quality == nil || len(part.Maps) > 0 || part.Result.Span.Count != 1 { // key frames are explained at the end
+			return nil, p, fmt.Errorf("%w: frame %d is said as none of a video under way is", analysis.ErrFormat, part.Result.Span.First)
+		}
+	}
+	return a.Parts, p, nil
 }
 
 func (o Order) open(input io.Reader, decode pixeldata.Options) (*pixeldata.Instance, error) {

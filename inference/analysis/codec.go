@@ -169,6 +169,9 @@ func (a Analysis) validateText() error {
 		if err != nil {
 			return fmt.Errorf("part of frame %d: %w", p.Result.Span.First, err)
 		}
+		if a.Moving != nil && p.Result.Span.First+p.Result.Span.Count-1 > a.Moving.Frames {
+			return fmt.Errorf("part of frame %d: the video has %d", p.Result.Span.First, a.Moving.Frames)
+		}
 		next = p.Result.Span.First + 1
 		there[p.Result.Span.First] = true
 		if values += n; values > maxValues {

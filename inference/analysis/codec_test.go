@@ -76,6 +76,7 @@ func TestEncode_refusesSheets(t *testing.T) {
 		"a map of 0 x 1":                func(a *Analysis) { m := a.Sheets[0].Moments[1].Map; m.Width, m.Values = 0, nil },
 		"a map of 2 x 1 has 1 values":   func(a *Analysis) { m := a.Sheets[0].Moments[1].Map; m.Values = m.Values[:1] },
 		"it is of frames 1 to 30, 0 of": func(a *Analysis) { a.Sheets[0].Frames = 0 },
+		"frame 30: the video has 29":    func(a *Analysis) { a.Moving.Frames, a.Moving.Segments = 29, nil },
 	} {
 		a := watched()
 		change(&a)

@@ -3,7 +3,9 @@ package results
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
+	"image"
 	"io"
 	"strconv"
 	"strings"
@@ -191,6 +193,54 @@ func TestPack_videoElsewhere(t *testing.T) {
 	late.WriteString("\x00\x00\x00\x00\x50\x00\x00\x00")
 	require.NoError(t, analysis.Analysis{}.Encode(&late))
 	require.ErrorContains(t, there.shop.Keep(t.Context(), there.job.ID, &late), "nobody waits")
+}
+
+// What a worker elsewhere says of frames that a video does not have is not taken, nor kept.
+func TestUnpack_videoBeyondItsEnd(t *testing.T) {
+	installed.Require(t, "ffmpeg")
+	b := newBench(t)
+	b.video(8)
+	b.other = watcher{}
+	_, ok, err := b.shop.Begin(t.Context(), b.job.ID)
+	require.NoError(t, err)
+	require.True(t, ok)
+	part := func(frame int) analysis.Part {
+		g := analysis.Geometry{Columns: 320, Rows: 240, Crop: image.Rect(0, 0, 320, 240)}
+		return analysis.Part{
+			Result:   analysis.Result{Span: analysis.Still(frame), Columns: 320, Rows: 240, Scores: map[string]float64{"polyp": 0.9}, Findings: []analysis.Finding{{Class: "polyp", Probability: 0.9}}},
+			Geometry: g, Maps: []analysis.Map{{Class: "polyp", Width: 1, Height: 1, Values: []float32{1}}},
+		}
+	}
+	unpack := func(a analysis.Analysis) error {
+		a.Model = testModel
+		var said bytes.Buffer
+		require.NoError(t, a.Encode(&said))
+		return b.shop.Unpack(t.Context(), b.job.ID, testModel, &said)
+	}
+	require.ErrorContains(t, unpack(analysis.Analysis{Parts: []analysis.Part{part(900)}, Moving: &analysis.Moving{Frames: 1000, Analysed: 1}}), "it speaks of 1000 frames of a video of 8")
+	require.ErrorContains(t, unpack(analysis.Analysis{Parts: []analysis.Part{part(3)}}), "it does not speak of a video")
+	open, err := b.shop.Open(t.Context(), b.job.ID)
+	require.NoError(t, err)
+	require.True(t, open)
+	assert.NotContains(t, b.log.String(), "panic")
+
+	for _, p := range []inference.Progress{{Done: 1, Of: 8}, {Done: 1, Of: 1 << 20}} {
+		for name, change := range map[string]func(*analysis.Part){
+			"explained": func(p *analysis.Part) { p.Quality = &analysis.Quality{} }, "of no quality": func(p *analysis.Part) { p.Maps = nil },
+			"as it is kept": func(p *analysis.Part) { p.Maps, p.Quality = nil, &analysis.Quality{} },
+		} {
+			kept := part(1)
+			change(&kept)
+			said := bytes.NewBuffer(binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint32(nil, uint32(p.Done)), uint32(p.Of)))
+			require.NoError(t, analysis.Analysis{Parts: []analysis.Part{kept}}.Encode(said))
+			err := b.shop.Keep(t.Context(), b.job.ID, said)
+			if name == "as it is kept" && p.Of == 8 {
+				require.NoError(t, err)
+			} else {
+				require.ErrorIs(t, err, analysis.ErrFormat, name)
+			}
+		}
+	}
 }
 
 // A video that cannot be freed of what is not pixels is done here, whoever draws it.

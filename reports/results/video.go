@@ -76,6 +76,9 @@ func (m *making) watch(ctx context.Context, entry *Entry) (notAnalysed string, e
 
 // moving takes over what is said of a video. The frames that pictures are made of, its key frames, are decoded anew.
 func (m *making) moving(ctx context.Context, a analysis.Analysis) error {
+	if a.Moving == nil && a.NotAnalysed == "" {
+		return fmt.Errorf("%w: it does not speak of a video", analysis.ErrFormat)
+	}
 	var numbers []int
 	for _, p := range a.Parts {
 		if len(p.Maps) > 0 {
@@ -128,6 +131,9 @@ func (m *making) pictured(ctx context.Context, parts []analysis.Part, frames map
 		return undecodable(err)
 	}
 	defer func() { _ = clip.Close() }() // it is only read
+	if m.whole != nil && m.whole.Frames > clip.Count() {
+		return fmt.Errorf("%w: it speaks of %d frames of a video of %d", analysis.ErrFormat, m.whole.Frames, clip.Count())
+	}
 	for frame, err := range clip.Frames(ctx, numbers) {
 		if err != nil {
 			return undecodable(err)

@@ -219,15 +219,21 @@ func (c *Clip) Time(n int) time.Duration {
 }
 
 // Frames decodes the frames of these numbers, which rise. A *pixeldata.FrameError in the place of one says that it cannot be
-// decoded. An error ends the sequence: as those of [pixeldata.Instance.Frames].
+// decoded, or with pixeldata.ErrNoFrame that there is none of that number. An error ends the sequence: as those of [pixeldata.Instance.Frames].
 func (c *Clip) Frames(ctx context.Context, numbers []int) iter.Seq2[pixeldata.Frame, error] {
+	there := slices.DeleteFunc(slices.Clone(numbers), func(n int) bool { return n < 1 || n > c.count })
 	return func(yield func(pixeldata.Frame, error) bool) {
-		for len(numbers) > 0 {
-			n := c.together(numbers)
-			if !c.decode(ctx, numbers[:n], yield) {
+		for left := there; len(left) > 0; {
+			n := c.together(left)
+			if !c.decode(ctx, left[:n], yield) {
 				return
 			}
-			numbers = numbers[n:]
+			left = left[n:]
+		}
+		for _, n := range numbers {
+			if (n < 1 || n > c.count) && !yield(pixeldata.Frame{}, &pixeldata.FrameError{First: n, Last: n, Of: c.count, Err: fmt.Errorf("%w: %d of %d", pixeldata.ErrNoFrame, n, c.count)}) {
+				return
+			}
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -99,9 +100,11 @@ func TestClip_numbers(t *testing.T) {
 				require.Equal(t, 70, c.Count(), name)
 				assert.Empty(t, c.Note(), name)
 				assert.InDelta(t, 2*time.Second, c.Time(51), float64(2*time.Millisecond), name)
-				for _, numbers := range [][]int{{37}, {1, 2, 3, 38, 69, 70}} {
+				for _, numbers := range [][]int{{37}, {1, 2, 3, 38, 69, 70}, {0, 37, 71, 5000}} { // of the last ones there is one
 					came, lost := levels(t, c, numbers...)
-					assert.Empty(t, lost, name)
+					there := slices.DeleteFunc(slices.Clone(numbers), func(n int) bool { return n < 1 || n > 70 })
+					assert.Equal(t, len(numbers)-len(there), len(lost), name)
+					numbers = there
 					for _, n := range numbers {
 						assert.InDelta(t, dicomtest.Level(n), came[n], 2, "%s: frame %d of %v", name, n, numbers)
 					}
