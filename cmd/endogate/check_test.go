@@ -59,6 +59,14 @@ func TestModelCheck_videos(t *testing.T) {
 	code, text, _ := endogate("model", "check", "../../testdata/models/demo", "--set", "own="+labels)
 	require.Equal(t, 0, code)
 	assert.Contains(t, text, "set own: 1 frames, and 3 clips, videos or parts of videos")
+	assert.Contains(t, text, "parts of one video are alike, so that the intervals are narrower than they would be by patient")
+	code, _, complaints = endogate("model", "check", "../../testdata/models/demo", "--set", "own="+labels, "--variants")
+	assert.NotEqual(t, 0, code)
+	assert.Contains(t, complaints, "leave out --variants, or the videos of the set")
+	still := written(t, dir, "still.csv", []byte("file,label,start_s,end_s\n"+filepath.Join(frames, "cecum-3.jpg")+",normal-cecum,0,4\n"))
+	code, _, complaints = endogate("model", "check", "../../testdata/models/demo", "--set", "own="+still)
+	assert.NotEqual(t, 0, code)
+	assert.Contains(t, complaints, "start_s and end_s are of videos, and this is none")
 }
 
 // A model that looks across time is measured on clips and on videos, its explanations in time too.

@@ -153,6 +153,9 @@ func (a *Accuracy) gather(ctx context.Context, s Set) (gathered, error) {
 	}
 	one := func(ctx context.Context, f frames.Frame) error {
 		label, ok := s.label(f.Path)
+		if len(s.parts[f.Path]) > 0 {
+			return errNoParts
+		}
 		if !ok {
 			g.left++
 			return nil
@@ -197,12 +200,18 @@ func (a *Accuracy) gather(ctx context.Context, s Set) (gathered, error) {
 	return g, err
 }
 
+// errNoParts is of what is no video and has a label for a part of itself.
+var errNoParts = errors.New("start_s and end_s are of videos, and this is none: give it one label")
+
 // video takes down what a video has of each class, or each of its parts that has a label, by the rule that the manifest has for videos.
 func (a *Accuracy) video(ctx context.Context, g *gathered, f frames.Frame, clip *video.Clip) error {
 	labels := g.set.labels(f.Path)
 	if len(labels) == 0 {
 		g.left++
 		return nil
+	}
+	if len(a.Variants) > 1 {
+		return errors.New("a video is looked at as the manifest says, prepared in no other way: leave out --variants, or the videos of the set")
 	}
 	said, err := a.Watch(ctx, f, clip)
 	switch {
@@ -233,6 +242,9 @@ func (a *Accuracy) video(ctx context.Context, g *gathered, f frames.Frame, clip 
 // clip takes down what a sequence of frames has of each class: the highest of the clips that the network is given of it.
 func (a *Accuracy) clip(ctx context.Context, g *gathered, path string, frames []analysis.Prepared) error {
 	labels := g.set.labels(path)
+	if len(g.set.parts[path]) > 0 {
+		return fmt.Errorf("%s: %w", path, errNoParts)
+	}
 	if len(labels) == 0 {
 		g.left++
 		return nil

@@ -151,11 +151,15 @@ func (r *Result) WriteText(out io.Writer) error {
 		}
 	}
 	fmt.Fprintf(w, "\n%s; 95 %% intervals in brackets; – where a figure cannot be computed.\n", r.Rule)
+	fmt.Fprintf(w, "  %s\n", alikeWords)
 	for _, why := range sorted(reasons) {
 		fmt.Fprintf(w, "  %s\n", why)
 	}
 	return w.Flush()
 }
+
+// alikeWords say what the intervals leave out, as the page does.
+const alikeWords = "frames of one examination and parts of one video are alike, so that the intervals are narrower than they would be by patient"
 
 func tableText(t figures.Table, show func(figures.Figure) string) string {
 	var cells []string

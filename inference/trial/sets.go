@@ -259,6 +259,10 @@ func (o Sets) table(s *Set, where map[string]string) error {
 			if len(s.parts[file]) == 0 {
 				s.Paths = append(s.Paths, file)
 			}
+			if i := slices.IndexFunc(s.parts[file], func(l Label) bool { return l.From < part.To && part.From < l.To }); i >= 0 {
+				other := s.parts[file][i]
+				return fmt.Errorf("line %d: %s from %g to %g s is in part from %g to %g s too, and its frames would count twice; let parts not overlap, and say several classes in one line, with | between them", r.line, r.cells[files], part.From, part.To, other.From, other.To)
+			}
 			s.parts[file] = append(s.parts[file], part)
 			continue
 		}

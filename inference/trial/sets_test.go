@@ -126,7 +126,7 @@ func TestSets_parts(t *testing.T) {
 	require.Empty(t, s.labels("other.mp4"))
 	for rows, fault := range map[string]string{
 		"a.mp4,polyp,4,1\n": "the end behind the start", "a.mp4,polyp,,4\n": "must be seconds", "a.mp4,polyp,-1,4\n": "must be seconds", "a.mp4,polyp,0,NaN\n": "must be seconds",
-		"a.mp4,polyp,0,4\na.mp4,polyp,,\n": "say one or the other",
+		"a.mp4,polyp,0,4\na.mp4,polyp,,\n": "say one or the other", "a.mp4,polyp,0,4\na.mp4,mucosa,8,9\na.mp4,mucosa,3.5,6\n": "line 4: a.mp4 from 3.5 to 6 s is in part from 0 to 4 s too",
 	} {
 		_, err := read(rows)
 		require.ErrorContains(t, err, fault, rows)
