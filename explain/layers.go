@@ -75,12 +75,10 @@ func open(model []byte, o Options) (*graph, head, error) {
 	if o.Single {
 		g.closeBatch()
 	}
-	h, err := g.findHead(o.Output, o.FromOutput)
+	g.parts = o.Parts
+	h, err := g.headOf(o)
 	if err != nil {
 		return nil, head{}, err
-	}
-	if g.parts = o.Parts; g.parts && !o.FromOutput {
-		h.logits = g.behind(h.output)
 	}
 	for range mostNesting {
 		if err := g.learnShapes(o, h); err != nil {
@@ -90,9 +88,20 @@ func open(model []byte, o Options) (*graph, head, error) {
 		if !g.lower(g.leadingTo(h.logits)) {
 			break
 		}
+		if h, err = g.headOf(o); err != nil { // what was written out may end in a sigmoid
+			return nil, head{}, err
+		}
 	}
 	g.spellOut()
 	return g, h, g.chosenAlike()
+}
+
+func (g *graph) headOf(o Options) (head, error) {
+	h, err := g.findHead(o.Output, o.FromOutput)
+	if err == nil && g.parts && !o.FromOutput {
+		h.logits = g.behind(h.output)
+	}
+	return h, err
 }
 
 // learnShapes learns those of everything that leads to the logits, or that constants follow from.
@@ -265,6 +274,9 @@ func (g *graph) failing(output string) map[*node]error {
 func (g *graph) without(n *node) error {
 	if why := g.refused[n.label()]; why != "" {
 		return unsupported(n, why)
+	}
+	if n.GetDomain() == "com.microsoft.nchwc" {
+		return unsupported(n, "ONNX Runtime's optimizer wrote it for one kind of processor; use the model as it was before that")
 	}
 	return unsupported(n, "no rule to differentiate it")
 }

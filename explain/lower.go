@@ -32,6 +32,7 @@ func init() {
 		"GatherND": lowerGatherND, "TopK": lowerTopK, "GridSample": lowerGridSample, "AffineGrid": lowerAffineGrid,
 	}
 	maps.Copy(lowerings, ownOperators)
+	maps.Copy(lowerings, integerOperators)
 }
 
 // lower writes operators that are made of others out, so that the rules of those hold: recurrent ones step by step, attention as

@@ -150,8 +150,12 @@ func (o *Outline) rangeOf(tensor string, depth int) interval {
 	s := anywhere
 	if t := o.consts[tensor]; t != nil {
 		s = spanOf(t)
-	} else if n := o.nodes[tensor]; n != nil && depth < maxDepth && (&node{NodeProto: n}).standard() {
-		s = o.made(&node{NodeProto: n}, depth+1)
+	} else if p := o.nodes[tensor]; p != nil && depth < maxDepth {
+		if n := (&node{NodeProto: p}); n.standard() {
+			s = o.made(n, depth+1)
+		} else if last := n.attrString("activation", ""); last != "" { // fused, of whatever comes before it
+			s = o.made(&node{NodeProto: &onnxpb.NodeProto{OpType: &last}}, depth+1)
+		}
 	}
 	if s.low != s.low || s.high != s.high { // 0 times infinity
 		s = anywhere

@@ -23,7 +23,7 @@ func init() {
 		"ConvTranspose": placeTransposed, "Resize": placeResize,
 		"DepthToSpace": placeBlocks, "SpaceToDepth": placeBlocks,
 		"GlobalAveragePool": placeGlobal, "GlobalMaxPool": placeGlobal, "GlobalLpPool": placeGlobal,
-		"QuantizeLinear": placeFirst, "DequantizeLinear": placeFirst, "Softmax": placeFirst, "LogSoftmax": placeFirst, "Hardmax": placeFirst,
+		"QuantizeLinear": placeFirst, "DynamicQuantizeLinear": placeFirst, "DequantizeLinear": placeFirst, "Softmax": placeFirst, "LogSoftmax": placeFirst, "Hardmax": placeFirst,
 		"LayerNormalization": placeFirst, "GroupNormalization": placeFirst, "InstanceNormalization": placeFirst, "RMSNormalization": placeFirst,
 		"BatchNormalization": placeFirst, "LpNormalization": placeFirst, "Dropout": placeFirst, "Clip": placeFirst, "Pow": placeFirst,
 		"CumSum": placeFirst, "Trilu": placeFirst, "CastLike": placeFirst, "PRelu": placeFirst, "Round": placeFirst, "Floor": placeFirst, "Ceil": placeFirst, "Sign": placeFirst,

@@ -98,8 +98,10 @@ func init() {
 		"LogSoftmax": {vjp: vjpLogSoftmax},
 
 		// straight through, as the float network that was quantised; not part of a layer's activation, which they round
-		"QuantizeLinear":   {vjp: vjpIdentity, inputs: 1},
+		"QuantizeLinear":   {vjp: vjpQuantizeLinear, inputs: 1},
 		"DequantizeLinear": {vjp: vjpIdentity, inputs: 1},
+
+		"DynamicQuantizeLinear": {vjp: vjpIdentity}, // its scale cancels: what is rounded by it is multiplied by it
 
 		"Identity":  {vjp: vjpIdentity, pointwise: true},
 		"Dropout":   {vjp: vjpIdentity, inputs: 1, pointwise: true},

@@ -1,11 +1,41 @@
 package explain
 
-import "math"
+import (
+	"math"
+
+	"endogate/explain/onnxpb"
+)
 
 // unary is the result of a rule for an operator of one differentiable input.
 func unary(dx string) ([]string, error) { return []string{dx}, nil }
 
 func vjpIdentity(_ *walk, _ *node, dy []string) ([]string, error) { return unary(dy[0]) }
+
+// integerRanges are the bounds of integers that numbers are rounded to.
+var integerRanges = map[onnxpb.TensorProto_DataType][2]float32{
+	onnxpb.TensorProto_UINT8: {0, 255}, onnxpb.TensorProto_INT8: {-128, 127},
+}
+
+// vjpQuantizeLinear: what is rounded passes straight through, what is cut off does not: that is how rectifiers are left that tools of
+// quantisation took out. As torch.fake_quantize_per_tensor_affine.
+func vjpQuantizeLinear(w *walk, n *node, dy []string) ([]string, error) {
+	scale, known := w.g.float(n.in(1))
+	kind, at := onnxpb.TensorProto_UINT8, float32(0)
+	if n.in(2) != "" {
+		kind = onnxpb.TensorProto_DataType(w.g.weights[n.in(2)].GetDataType())
+		zero, ok := w.g.integers(n.in(2))
+		if known = known && ok && len(zero) == 1; known {
+			at = float32(zero[0])
+		}
+	}
+	between, ok := integerRanges[kind]
+	if !known || !ok || attribute(n.NodeProto, "output_dtype") != nil {
+		return unary(dy[0])
+	}
+	x, low, high := n.in(0), w.scalar((between[0]-at-0.5)*scale), w.scalar((between[1]-at+0.5)*scale)
+	within := w.op("And", []string{w.op("GreaterOrEqual", []string{x, low}), w.op("LessOrEqual", []string{x, high})})
+	return unary(w.where(within, dy[0], w.scalar(0)))
+}
 
 // vjpCast: of whole numbers, such as a picture of bytes, the gradient is that of their values.
 func vjpCast(w *walk, n *node, dy []string) ([]string, error) {
