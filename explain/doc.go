@@ -33,9 +33,10 @@
 // # Left out
 //
 // The package runs nothing: it needs a [Probe] that runs a model once to learn its shapes, and
-// the caller runs what it returns. Recurrent operators, attention, branches and loops are written
-// out as what they consist of (lower.go), and quantisation is passed straight through; what
-// depends on the picture in its number of steps, and operators of integers, have no rule: a model
-// that has them between the chosen layer and its logits is refused with an [*UnsupportedError] that says which layers can be explained. Where a tensor's batch is not
+// the caller runs what it returns. Recurrent operators, attention, branches, loops and what ONNX
+// Runtime's optimizer fused (lower_runtime.go) are written out as what they consist of (lower.go), operators
+// of integers as the float network that was quantised, whose rounding is passed straight through; what
+// depends on the picture in its number of steps has no rule: a model
+// that has it between the chosen layer and its logits is refused with an [*UnsupportedError] that says which layers can be explained. Where a tensor's batch is not
 // its first axis, only a batch of one is right.
 package explain

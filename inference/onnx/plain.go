@@ -50,13 +50,21 @@ func (r *Runtime) openPlain(model []byte, outline *explain.Outline, o NetworkOpt
 		options.Weights = nil
 		session, err = r.NewSession(model, options)
 	}
-	if err != nil && len(outline.Domains) > 0 {
-		err = fmt.Errorf("%w; the network has operators of %s, which ONNX Runtime %s must know: export it with those of the standard", err, strings.Join(outline.Domains, ", "), r.Version())
-	}
 	if err != nil {
-		return nil, err
+		return nil, r.lacking(err, outline)
 	}
 	return &Plain{session: session, open: len(input.Shape) > 0 && input.Shape[0] < 0}, nil
+}
+
+// lacking says of an error of loading what the library lacks for the network, where it is that.
+func (r *Runtime) lacking(err error, outline *explain.Outline) error {
+	switch {
+	case strings.Contains(err.Error(), "Could not find an implementation for"):
+		return fmt.Errorf("%w; ONNX Runtime %s has this operator, but not for the numbers that it has here, as a convolution of float64: export the network in float32", err, r.Version())
+	case len(outline.Domains) > 0:
+		return fmt.Errorf("%w; the network has operators of %s, which ONNX Runtime %s must know: export it with those of the standard", err, strings.Join(outline.Domains, ", "), r.Version())
+	}
+	return err
 }
 
 // Run gives the network n inputs of a shape, one after the other: its outputs, in the order of the options.
