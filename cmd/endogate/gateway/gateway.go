@@ -66,6 +66,7 @@ func run(ctx context.Context, cfg configs.Config, build Build, by *clock.Clock, 
 		g.listenDICOM,   // 7 the edges last
 		g.listenHL7,     // 8
 		g.listenHTTP,    // 9
+		g.takeReloads,   // 10 what replaces 3, once all of it is there
 	}
 	for _, step := range steps {
 		if err := step(ctx, life); err != nil {
@@ -225,6 +226,10 @@ func (g *parts) startLoops(_ context.Context, life *lifecycle) error {
 	life.loop("watch", g.watchLedger)
 	life.loop("check", g.checkLedgers)
 	g.current().begin()
+	return nil
+}
+
+func (g *parts) takeReloads(_ context.Context, life *lifecycle) error {
 	life.loop("reload", g.reloading)
 	return nil
 }

@@ -204,13 +204,24 @@ func (m *Models) algorithm(name string) (reports.Algorithm, bool) {
 	return a, ok
 }
 
-// CheckRoutes looks up the models of routes in the manifests alone: no network is loaded.
+// CheckRoutes looks up the models of routes and of live signals in the manifests alone: no network is loaded.
 func CheckRoutes(cfg configs.Config) error {
 	m, err := fromManifests(cfg)
 	if m == nil {
 		return err
 	}
-	return errors.Join(err, checkHeatmaps(cfg.Routes), m.checkUrgent(cfg.Urgent))
+	return errors.Join(err, checkHeatmaps(cfg.Routes), m.checkUrgent(cfg.Urgent), m.checkLive(cfg.Live))
+}
+
+// checkLive is an error for each signal that is to be watched by none of the models.
+func (m *Models) checkLive(signals []configs.Live) error {
+	var errs []error
+	for i, c := range signals {
+		if bundleOf(m.Bundles, m.folders, c.Model) == nil {
+			errs = append(errs, configs.Fault(fmt.Sprintf("live[%d].model", i), "%q is none of the models (%s)", c.Model, strings.Join(m.Names(), ", ")))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // resolve returns the routes with their models by the names of the manifests.

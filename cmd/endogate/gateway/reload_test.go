@@ -2,6 +2,8 @@ package gateway_test
 
 import (
 	"fmt"
+	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -14,7 +16,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"endogate/cmd/endogate/admin"
+	"endogate/cmd/endogate/gateway"
 	"endogate/cmd/endogate/peers"
+	"endogate/configs"
+	"endogate/dicomnode/clock"
 	"endogate/dicomnode/dicomtest"
 	"endogate/dicomnode/dimse"
 	"endogate/dicomnode/ledger"
@@ -128,6 +133,7 @@ exam: {quiet: 1s}
 		{"a key that is none", "exam: {quiet: 1s}", "exam: {quite: 1s}", "exam.quite"},
 		{"a route to nowhere", "destinations: [archive]", "destinations: [nowhere]", "nowhere"},
 		{"a model that does not load", "models: [{dir: ", "models: [{dir: \"" + broken + "\"}, {dir: ", "broken"},
+		{"a live signal without its model", "exam: {quiet: 1s}", "exam: {quiet: 1s}\nlive: [{name: room1, source: room1.mp4, model: tea, calling_ae: ROOM1}]", "live[0].model"},
 		{"a class that is none", "exam: {quiet: 1s}", "exam: {quiet: 2s}\nurgent: [{class: tea, threshold: 0.5}]", "tea"},
 	} {
 		g.replace("name: room2", "name: room3")
@@ -201,4 +207,20 @@ func settingsBut(all []admin.Setting, key string) map[string]string {
 		}
 	}
 	return values
+}
+
+// Who asks for a reload while the gateway starts is heard when all that it changes is there: a start that fails has not begun one.
+func TestGateway_reloadAtStart(t *testing.T) {
+	t.Parallel()
+	g := newGateway(t, "")
+	taken, err := net.Listen("tcp", g.web)
+	require.NoError(t, err)
+	defer taken.Close()
+	cfg, err := configs.Load(g.config)
+	require.NoError(t, err)
+	again := make(chan os.Signal, 1)
+	again <- syscall.SIGHUP
+	err = gateway.RunBy(t.Context(), cfg, gateway.Build{Version: "test", Config: g.config, Reload: again}, clock.System(), slog.New(slog.DiscardHandler))
+	require.ErrorContains(t, err, "http.listen")
+	require.Len(t, again, 1)
 }
