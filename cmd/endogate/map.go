@@ -44,6 +44,8 @@ func (m *mapCmd) Run(ctx context.Context, c *cli, tty console) error {
 		fmt.Fprintf(tty.out, "%s shows the same and is there already: nothing was made\n", sent.SOPInstanceUID)
 	case sent.Held:
 		fmt.Fprintf(tty.out, "%s is made and waits: images, order and patient of the study do not agree\n", sent.SOPInstanceUID)
+	case len(sent.Destinations) == 0:
+		fmt.Fprintf(tty.out, "%s is made and parked: the destinations of the study are not configured any more\n", sent.SOPInstanceUID)
 	default:
 		fmt.Fprintf(tty.out, "%s is made and on its way to %s\n", sent.SOPInstanceUID, strings.Join(sent.Destinations, ", "))
 	}

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"endogate/dicomnode/dicom"
 )
 
 // PurposeMap is the Purpose of the map of a frame that a person asked for and sent. No report speaks of it.
@@ -15,7 +17,7 @@ const PurposeMap = "map"
 
 // PutMap stores a map that a person has made of an instance, and puts it on the way to where results go: of the model in that study, else
 // of all models there. It returns the object with these destinations, and whether it waits at the gate; where there is one of that name,
-// which shows the same, it returns that and changes nothing. ErrNotFound: the study has no such instance. ErrState: what the model said of
+// which shows the same, of its revision or a later one, it returns that and changes nothing. ErrNotFound: the study has no such instance. ErrState: what the model said of
 // the instance was taken back, or results of the study go nowhere.
 func (l *Ledger) PutMap(ctx context.Context, o Object, at time.Time) (put Object, held bool, err error) {
 	err = l.act(ctx, "page", &action{Name: "put-map", how: beforeSent, Objects: []Object{o}, At: at}, func(t *tx) error {
@@ -34,9 +36,20 @@ func (l *Ledger) PutMap(ctx context.Context, o Object, at time.Time) (put Object
 		case retracted:
 			return fmt.Errorf("%w: what the model said of the instance was taken back", ErrState)
 		}
-		err = t.row("SELECT sop_instance_uid, entry, purpose FROM object WHERE name = ? ORDER BY id DESC LIMIT 1", []any{o.Name}, &put.Instance.SOPInstanceUID, &put.Entry, &put.Purpose)
-		if err == nil || !errors.Is(err, sql.ErrNoRows) {
+		before := objectRow{study: study}
+		err = t.row("SELECT id, sop_instance_uid, entry, purpose, revision FROM object WHERE name = ? ORDER BY id DESC LIMIT 1", []any{o.Name},
+			&before.id, &before.uid, &before.entry, &before.purpose, &before.revision)
+		switch {
+		case errors.Is(err, sql.ErrNoRows):
+		case err != nil:
 			return err
+		case before.revision >= o.Revision:
+			put.Instance.SOPInstanceUID, put.Entry, put.Purpose = before.uid, before.entry, before.purpose
+			return nil
+		default:
+			if err := t.supersedeLost(before, "the map that was sent again", at); err != nil {
+				return err
+			}
 		}
 		if put.Destinations, err = t.resultsOf(study, o.Model); err != nil {
 			return err
@@ -50,6 +63,21 @@ func (l *Ledger) PutMap(ctx context.Context, o Object, at time.Time) (put Object
 		return Object{}, false, fmt.Errorf("ledger: map of %s: %w", o.Source, err)
 	}
 	return put, held, nil
+}
+
+const lostMap = `SELECT o.revision FROM object o WHERE o.name = ?1 AND o.purpose = 'map'
+	AND EXISTS (SELECT 1 FROM delivery d WHERE d.entry = o.entry AND d.state = 'parked' AND d.reason = ?2) ORDER BY o.id DESC LIMIT 1`
+
+// MapRevision is the revision under which PutMap takes a map of a name: 0, or one more than that of a map whose bytes were lost on the way.
+func (l *Ledger) MapRevision(ctx context.Context, name dicom.UID) (int, error) {
+	lost, err := query(ctx, l.readDB, func(rows *sql.Rows) (revision int, err error) { return revision, rows.Scan(&revision) }, lostMap, name, notMadeAgain)
+	if err != nil {
+		return 0, fmt.Errorf("ledger: map %s: %w", name, err)
+	}
+	if len(lost) == 0 {
+		return 0, nil
+	}
+	return lost[0] + 1, nil
 }
 
 // resultsOf are the destinations that results of a model in a study go to; where it is none of its models, of them all.

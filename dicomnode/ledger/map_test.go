@@ -55,4 +55,26 @@ func TestPutMap(t *testing.T) {
 		reasons += d.Reason + "\n"
 	}
 	assert.Contains(t, reasons, "send it again")
+
+	revision, err := l.MapRevision(ctx, "2.25.100")
+	require.NoError(t, err)
+	require.Equal(t, 1, revision)
+	anew := sent(26, "2.25.100")
+	for range 2 {
+		anew.Revision = revision
+		put, _, err = l.PutMap(ctx, anew, at(5))
+		require.NoError(t, err)
+		assert.Equal(t, anew.Entry, put.Entry, "in the place of the one that was lost, once")
+	}
+	put, _, err = l.PutMap(ctx, sent(21, "2.25.100"), at(6))
+	require.NoError(t, err)
+	assert.Equal(t, anew.Entry, put.Entry, "as a rebuild does it again")
+	states := map[string]DeliveryState{}
+	for _, d := range study(t, l).Deliveries {
+		states[d.Entry] = d.State
+	}
+	assert.Equal(t, []DeliveryState{DeliveryDiscarded, DeliveryPending}, []DeliveryState{states["made021"], states["made026"]})
+	revision, err = l.MapRevision(ctx, "2.25.100")
+	require.NoError(t, err)
+	assert.Zero(t, revision)
 }

@@ -11,6 +11,7 @@ import (
 type Question struct {
 	Model, Class, Layer, Method string
 	Against                     string // why the class rather than this one
+	Digest                      string // of the model, where no other version is meant; else empty
 
 	As      Form    // how the map is given
 	Colours string  // of the picture: a colour map's name; empty: the configuration's

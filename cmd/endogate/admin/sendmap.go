@@ -18,7 +18,7 @@ import (
 type Maps interface {
 	// SendMap makes the Secondary Capture of the answer to a question about a frame, 1 being the first, and puts it on the way to where
 	// results of the study go; durable on return. Errors as Explain of Explanations, and ErrConflict: results of the study were taken back,
-	// or go nowhere.
+	// or go nowhere, or the model is another version than the question's.
 	SendMap(ctx context.Context, study, sop dicom.UID, frame int, q Question, by draft.Author) (SentMap, error)
 }
 
@@ -27,7 +27,7 @@ type SentMap struct {
 	SOPInstanceUID dicom.UID `json:"sop_instance_uid"`
 	Made           bool      `json:"made"`         // false: one that shows the same was there already, and none was made
 	Held           bool      `json:"held"`         // it waits for a person, as images, order and patient do not agree
-	Destinations   []string  `json:"destinations"` // it is on the way to; empty where none was made
+	Destinations   []string  `json:"destinations"` // it is on the way to; empty where none was made, and where it is parked as none of them is configured any more
 }
 
 // sendMap sends the map of a frame as the question has it.
@@ -43,12 +43,14 @@ func (s *Server) sendMap(c echo.Context) error {
 	}
 	var body struct {
 		Author string `json:"author"`
+		Digest string `json:"digest"` // of the model that the map was shown by
 	}
 	in := json.NewDecoder(c.Request().Body)
 	in.DisallowUnknownFields()
 	if err := in.Decode(&body); err != nil && !errors.Is(err, io.EOF) {
-		return badRequest("the body is not the JSON that is needed: "+said(err), `send {"author": who sends it}, or nothing where somebody has signed in`)
+		return badRequest("the body is not the JSON that is needed: "+said(err), `send {"author": who sends it, "digest": the model's}, or nothing where somebody has signed in`)
 	}
+	q.Digest = body.Digest
 	by, err := s.authorOf(c, body.Author)
 	if err != nil {
 		return err

@@ -179,8 +179,9 @@ func TestGateway_explanations(t *testing.T) {
 	}
 
 	// What a person has looked at is sent as an object of the study, once; it is no finding, and what is not so is not sent.
+	digest := ""
 	send := func(study, sop dicom.UID, query string) (code int, sent admin.SentMap, says string) {
-		request, err := http.NewRequest(http.MethodPost, fmt.Sprintf("http://%s/api/v1/studies/%s/instances/%s/frames/1/map%s", g.web, study, sop, query), strings.NewReader(`{"author": "Anna"}`))
+		request, err := http.NewRequest(http.MethodPost, fmt.Sprintf("http://%s/api/v1/studies/%s/instances/%s/frames/1/map%s", g.web, study, sop, query), strings.NewReader(`{"author": "Anna"`+digest+`}`))
 		require.NoError(t, err)
 		request.Header.Set("Content-Type", "application/json")
 		response, err := http.DefaultClient.Do(request)
@@ -218,6 +219,10 @@ func TestGateway_explanations(t *testing.T) {
 		code, _, says := send(study, instance.uid, query)
 		assert.Equal(t, want, code, "%s: %s", query, says)
 	}
+	digest = `, "digest": "0"`
+	code, _, says = send(study, instance.uid, "?class=normal-mucosa&method=gradcam")
+	assert.Equal(t, http.StatusConflict, code, says)
+	digest = ""
 	code, _, _ = send(study, "1.2.3", "")
 	assert.Equal(t, http.StatusNotFound, code)
 	assert.Contains(t, g.command("map", string(study), string(instance.uid), "--class", "normal-mucosa", "--method", "layercam"), "is made and on its way to pacs")

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"image"
+	"slices"
 	"strings"
 	"time"
 
@@ -62,6 +63,12 @@ func (s sentMaps) SendMap(ctx context.Context, study, sop dicom.UID, frame int, 
 	if err != nil {
 		return admin.SentMap{}, err
 	}
+	if live, _ := is.models.Live(model.Bundle.Name); live != model {
+		return admin.SentMap{}, fmt.Errorf("%w: the configuration is read again", admin.ErrBusy)
+	}
+	if q.Digest != "" && q.Digest != model.Bundle.Digest {
+		return admin.SentMap{}, fmt.Errorf("%w: the map was shown by another version of the model", admin.ErrConflict)
+	}
 	painter, err := s.paint(q)
 	if err != nil {
 		return admin.SentMap{}, err
@@ -115,9 +122,9 @@ func (s sentMaps) source(ctx context.Context, id string) (of reports.Source, err
 }
 
 // put makes an object durable, and puts it on the way. What shows the same and is there already is not made once more.
-func (s sentMaps) put(ctx context.Context, o reports.Object, of ledger.Object) (admin.SentMap, error) {
-	if old, err := s.views.ledger.Current(ctx, o.Name); err == nil {
-		return admin.SentMap{SOPInstanceUID: old.Instance.SOPInstanceUID, Destinations: []string{}}, nil
+func (s sentMaps) put(ctx context.Context, o reports.Object, of ledger.Object) (_ admin.SentMap, err error) {
+	if of.Revision, err = s.views.ledger.MapRevision(ctx, o.Name); err != nil {
+		return admin.SentMap{}, err
 	}
 	entry, digest, err := s.current().keeper.Keep(ctx, o)
 	if err != nil {
@@ -140,7 +147,12 @@ func (s sentMaps) put(ctx context.Context, o reports.Object, of ledger.Object) (
 	}
 	sent := admin.SentMap{SOPInstanceUID: put.Instance.SOPInstanceUID, Destinations: []string{}}
 	if put.Entry == entry {
-		sent.Made, sent.Held, sent.Destinations = true, held, put.Destinations
+		sent.Made, sent.Held = true, held
+		for _, d := range s.views.destinations() { // what is for another one is parked
+			if slices.Contains(put.Destinations, d.Name) {
+				sent.Destinations = append(sent.Destinations, d.Name)
+			}
+		}
 		s.current().wakeOutbox()
 	}
 	return sent, nil

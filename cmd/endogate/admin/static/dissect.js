@@ -213,14 +213,14 @@ export function frameView({ uid, sop, number, params, tried }) {
 
   // sendMap has the map as it is shown made an object for the archive, after it was asked once more.
   async function sendMap(e) {
-    const what = query({ class: answer.class, method: answer.method, layer: q.layer, model: answer.model, colours: ui.colours, opacity: ui.opacity < 0 ? "" : opacity() }), about = subject(), button = e.target;
+    const what = query({ class: answer.class, method: answer.method, layer: q.layer, model: answer.model, colours: ui.colours, opacity: ui.opacity < 0 ? "" : opacity() }), about = subject(), digest = answer.digest, button = e.target;
     if (!await sure(t("dissect.send-title"), t("dissect.send-text", { what: about, model: `${answer.model} ${answer.version}`, method: answer.title }), t("dissect.send"))) return;
     const author = me.signed_in ? "" : await question(t("dissect.send-title"), t("dissect.send-who"), t("dissect.send-name"), "text");
     if (!me.signed_in && !author) return;
     button.disabled = true;
     try {
-      const done = await send("POST", `${base}/map?${what}`, author ? { author } : {});
-      sent.show(done, () => h("p", { class: "notice good" }, !done.made ? t("dissect.sent-before", { what: about }) : done.held ? t("dissect.send-held", { what: about }) : t("dissect.sent", { what: about, to: done.destinations.join(", ") })));
+      const done = await send("POST", `${base}/map?${what}`, author ? { author, digest } : { digest });
+      sent.show(done, () => h("p", { class: "notice good" }, !done.made ? t("dissect.sent-before", { what: about }) : done.held ? t("dissect.send-held", { what: about }) : !done.destinations.length ? t("dissect.send-parked", { what: about }) : t("dissect.sent", { what: about, to: done.destinations.join(", ") })));
     } catch (no) {
       sent.show([no.what, no.why], () => h("p", { class: "notice bad" }, h("strong", null, no.what), " ", no.why, " ", h("span", { class: "muted" }, no.next || "")));
     }
