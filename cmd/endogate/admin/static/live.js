@@ -33,7 +33,11 @@ function signalView(name) {
   const source = new EventSource(`${path}/events`);
   source.addEventListener("open", () => { connected = true; show(); });
   source.addEventListener("error", () => { connected = false; show(); }); // it is opened again by itself, but where it was refused:
-  source.addEventListener("signal", (e) => { signal = JSON.parse(e.data); show(); });
+  source.addEventListener("signal", (e) => {
+    signal = JSON.parse(e.data);
+    if (!signal.up) accession.value = ""; // whose pictures come next need not be whose they were
+    show();
+  });
   source.addEventListener("frame", (e) => {
     const frame = JSON.parse(e.data);
     at = performance.now();
