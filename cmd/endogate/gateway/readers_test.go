@@ -53,7 +53,7 @@ func TestStudy_readers(t *testing.T) {
 	defer func() { require.NoError(t, l.Close()) }()
 	largeStudy(t, l, instances, points)
 	log := slog.New(slog.DiscardHandler)
-	s := &admin.Server{Studies: studiesOf{l}, Metrics: admin.NewMetrics(admin.Version{}, func(context.Context) (admin.Gauges, error) { return admin.Gauges{}, nil }), Log: log}
+	s := &admin.Server{Studies: studiesOf{l}, Metrics: admin.NewMetrics(admin.Version{}, func(context.Context) (admin.Gauges, error) { return admin.Gauges{}, nil }), Settings: func() admin.Settings { return admin.Settings{} }, Log: log}
 	defer func() { require.NoError(t, s.Shutdown(context.Background())) }()
 	web := httptest.NewServer(s.Handler())
 	defer web.Close()
