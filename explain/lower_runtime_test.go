@@ -99,7 +99,8 @@ func fusedConvCase(t *rapid.T, s *small) {
 		s.node("Conv", []string{"x", s.drawn(t, 3, 2, 1, 1)}, []string{"z"})
 		inputs = append(inputs, "z")
 	}
-	s.own("FusedConv", inputs, []string{"y"}, attrs...)
+	s.own("FusedConv", inputs, []string{"activated"}, attrs...)
+	s.node("Neg", []string{"activated"}, []string{"y"}) // a sigmoid at the end would be looked behind
 }
 
 func fusedGemmCase(t *rapid.T, s *small) {
