@@ -153,11 +153,13 @@ func (s *Server) prepare() error {
 	if !s.AETitle.Valid() {
 		return fmt.Errorf("dicomnode: AE title %q: %s", s.AETitle, dicom.AETitleRule)
 	}
-	if err := s.Change(Policy{
-		Contexts: s.Contexts, Peers: s.Peers, RequireTLS: s.RequireTLS, MaxAssociations: s.MaxAssociations, MaxPerPeer: s.MaxPerPeer,
-		MaxPDULength: s.MaxPDULength, ARTIM: s.ARTIM, IdleTimeout: s.IdleTimeout, PDUTimeout: s.PDUTimeout,
-	}); err != nil {
-		return err
+	if s.policy.Load() == nil { // else it was changed already
+		if err := s.Change(Policy{
+			Contexts: s.Contexts, Peers: s.Peers, RequireTLS: s.RequireTLS, MaxAssociations: s.MaxAssociations, MaxPerPeer: s.MaxPerPeer,
+			MaxPDULength: s.MaxPDULength, ARTIM: s.ARTIM, IdleTimeout: s.IdleTimeout, PDUTimeout: s.PDUTimeout,
+		}); err != nil {
+			return err
+		}
 	}
 	s.conns = make(map[*conn]context.CancelFunc)
 	s.perPeer = make(map[string]int)

@@ -83,13 +83,6 @@ func (l *Listeners) Closed() bool {
 	return l.closed
 }
 
-// Open reports whether connections are taken: there is a listener, and Close was not called.
-func (l *Listeners) Open() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return len(l.all) > 0 && !l.closed
-}
-
 // Host is where a connection comes from; the zero value, which nothing lists, where that is no IP address.
 func Host(nc net.Conn) netip.Addr {
 	ap, err := netip.ParseAddrPort(nc.RemoteAddr().String())
