@@ -25,11 +25,27 @@ const (
 	MediaMPEG = "video/mpeg"
 )
 
-// made is an MP4 file that a child wrote of the stream, once.
+// made is an MP4 file that a child wrote of the stream, once; or why there is none, but for a lack that passes.
 type made struct {
-	once sync.Once
+	mu   sync.Mutex
 	file *os.File
 	err  error
+}
+
+// of is the file, which write makes where it was not made.
+func (m *made) of(write func() (*os.File, error)) (*os.File, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.file != nil || m.err != nil {
+		return m.file, m.err
+	}
+	file, err := write()
+	if err == nil {
+		m.file = file
+	} else if !errors.Is(err, ErrNoRoom) {
+		m.err = err
+	}
+	return file, err
 }
 
 // Media is the media type of Film.
@@ -46,11 +62,11 @@ func (c *Clip) Media() string {
 func (c *Clip) Film(ctx context.Context) (Film, error) {
 	file := c.file
 	if c.Media() == MediaMP4 && c.index.demuxer != "mov" {
-		c.film.once.Do(func() { c.film.file, c.film.err = c.remux(context.WithoutCancel(ctx)) }) // others wait for it who go on where this one gives up
-		if c.film.err != nil {
-			return Film{}, c.film.err
+		var err error
+		file, err = c.film.of(func() (*os.File, error) { return c.remux(context.WithoutCancel(ctx)) }) // others wait for it who go on where this one gives up
+		if err != nil {
+			return Film{}, err
 		}
-		file = c.film.file
 	}
 	info, err := file.Stat()
 	if err != nil {
