@@ -376,3 +376,22 @@ func TestElsewhere_permissions(t *testing.T) {
 	defer cancel()
 	assert.Error(t, worker.js.DeleteStream(ctx, Stream))
 }
+
+// A stop may come while the server makes a stream that nobody waits for any more: what it makes after it was told to
+// end, it would leave behind with its files open (goleak of TestMain sees it).
+func TestClose_whileTheStreamIsMade(t *testing.T) {
+	for i := range 40 {
+		q, err := Open(Options{StoreDir: t.TempDir(), Log: slog.New(slog.DiscardHandler)})
+		require.NoError(t, err)
+		ctx, cancel := context.WithCancel(t.Context())
+		made := make(chan struct{})
+		go func() {
+			defer close(made)
+			_, _ = q.stream(ctx) // made or not: the stop decides
+		}()
+		time.Sleep(time.Duration(i) * 100 * time.Microsecond)
+		cancel()
+		<-made
+		q.Close()
+	}
+}
