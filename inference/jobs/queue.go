@@ -282,7 +282,7 @@ func (q *Queue) stream(ctx context.Context) (*jetstream.StreamInfo, error) {
 	if err := q.reviveJetStream(); err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := q.making(ctx)
 	defer cancel()
 	var s jetstream.Stream
 	var err error
@@ -300,6 +300,15 @@ func (q *Queue) stream(ctx context.Context) (*jetstream.StreamInfo, error) {
 	info := s.CachedInfo()
 	q.saw(info.Created)
 	return info, nil
+}
+
+// making bounds the making of a stream or a consumer. A stop waits for the server inside the process to answer: what that
+// makes after it was told to end would stay behind with its files open.
+func (q *Queue) making(ctx context.Context) (context.Context, context.CancelFunc) {
+	if q.srv != nil {
+		ctx = context.WithoutCancel(ctx)
+	}
+	return context.WithTimeout(ctx, callTimeout)
 }
 
 // ensure finds a stream or makes it. One of another release or with other options is changed, one as it should be is not:
