@@ -203,7 +203,7 @@ func (s *watching) classify(ctx context.Context, numbers []int) error {
 	})
 }
 
-// each hands over frames; those that cannot be decoded are noted.
+// each hands over frames, whose pictures are theirs only until do returns; those that cannot be decoded are noted.
 func (s *watching) each(ctx context.Context, numbers []int, do func(pixeldata.Frame) error) error {
 	for frame, err := range s.clip.Frames(ctx, numbers) {
 		bad := (*pixeldata.FrameError)(nil)
@@ -217,6 +217,7 @@ func (s *watching) each(ctx context.Context, numbers []int, do func(pixeldata.Fr
 		if err := do(frame); err != nil {
 			return fmt.Errorf("frame %d: %w", frame.Number, err)
 		}
+		s.clip.Recycle(frame.Image)
 		s.alive()
 	}
 	return nil

@@ -11,9 +11,12 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"syscall"
 	"time"
 
 	"endogate/dicomnode/pixeldata"
+
+	"golang.org/x/sys/unix"
 )
 
 // child is an ffmpeg that runs. The caller reads what it gives to its end, and waits for it.
@@ -49,8 +52,24 @@ func prepared(ctx context.Context, ffmpeg string, arguments []string, said *word
 	c = &child{Cmd: exec.CommandContext(ctx, cmp.Or(ffmpeg, "ffmpeg"), arguments...), said: said}
 	c.Stderr, c.ExtraFiles, c.WaitDelay = said, files, waitDelay
 	c.Env = []string{"LC_ALL=C", "OPENBLAS_NUM_THREADS=1"}
-	c.out, err = c.StdoutPipe()
+	if c.out, err = c.StdoutPipe(); err == nil {
+		widen(c.out)
+	}
 	return c, err
+}
+
+// pipeSize is as much as Linux gives everybody (fs.pipe-max-size).
+const pipeSize = 1 << 20
+
+// widen has a pipe hold a good part of a picture, so that child and reader wait less for each other. Where it may not, it stays as it is.
+func widen(pipe io.Reader) {
+	file, ok := pipe.(syscall.Conn)
+	if !ok {
+		return
+	}
+	if raw, err := file.SyscallConn(); err == nil {
+		_ = raw.Control(func(fd uintptr) { _, _ = unix.FcntlInt(fd, unix.F_SETPIPE_SZ, pipeSize) })
+	}
 }
 
 func (c *child) start(b pixeldata.Bounds, frames int) error {
@@ -91,9 +110,9 @@ func (w *words) next(ctx context.Context) (moment, error) {
 	}
 }
 
-// readPicture reads a PAM file of so many pixels at most, of four samples as an image has them; io.EOF where there is none any more, or it
+// readPicture reads a PAM file of so many pixels at most, of four samples as an image has them, into one that it is given; io.EOF where there is none any more, or it
 // is cut off.
-func readPicture(r *bufio.Reader, pixels int) (*image.RGBA, error) {
+func readPicture(r *bufio.Reader, pixels int, into func(columns, rows int) *image.RGBA) (*image.RGBA, error) {
 	var columns, rows int
 	if _, err := r.Peek(1); err != nil {
 		return nil, io.EOF
@@ -104,9 +123,11 @@ func readPicture(r *bufio.Reader, pixels int) (*image.RGBA, error) {
 	if columns > pixels/rows {
 		return nil, fmt.Errorf("%w: a picture of %d x %d pixels", pixeldata.ErrTooMuch, columns, rows)
 	}
-	img := image.NewRGBA(image.Rect(0, 0, columns, rows))
+	img := into(columns, rows)
 	if _, err := io.ReadFull(r, img.Pix); err != nil {
 		return nil, io.EOF
 	}
 	return img, nil
 }
+
+func blank(columns, rows int) *image.RGBA { return image.NewRGBA(image.Rect(0, 0, columns, rows)) }

@@ -193,7 +193,7 @@ func (s Signal) connection(ctx context.Context, take func(Shot)) error {
 	first, frames := int64(0), 0
 	for err == nil {
 		var shot Shot
-		if shot.RGBA, err = readPicture(pictures, s.bounds().Pixels); err != nil {
+		if shot.RGBA, err = readPicture(pictures, s.bounds().Pixels, blank); err != nil {
 			break
 		}
 		shot.At = time.Now()

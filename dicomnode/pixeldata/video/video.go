@@ -34,13 +34,14 @@ type Clip struct {
 	starts  []time.Duration // of its frames where the instance lists them; nil: they are every apart
 	every   time.Duration   // 0: the stream's own times
 	note    string
+	spare   chan *image.RGBA // pictures that were given back, to be decoded into
 	film    made
 }
 
 const (
 	waitDelay = time.Second
 	input     = "/proc/self/fd/3" // the first of a child's extra files
-	chunk     = 64                // frames of one child, where it can begin in the middle
+	chunk     = 256               // frames of one child, where it can begin in the middle
 	// worthIt is how many frames that nobody asks for are as much work as another child.
 	worthIt = 50
 )
@@ -48,7 +49,7 @@ const (
 // Open copies the stream of an instance out of its data set and looks through it. An error is as those of
 // [pixeldata.Instance.Frames]. What is cut off, or has other frames than it says, is opened as far as it goes: see Note.
 func Open(ctx context.Context, i *pixeldata.Instance) (_ *Clip, err error) {
-	c := &Clip{options: i.Options()}
+	c := &Clip{options: i.Options(), spare: spares()}
 	if c.file, err = scratch(c.options.Scratch); err != nil {
 		return nil, fmt.Errorf("video: %w", err)
 	}
@@ -96,7 +97,7 @@ var ErrNoVideo = errors.New("video: the file does not begin as one does")
 // OpenFile is Open of a file that is a stream itself: MP4, transport or program stream, or a stream without a container; HEVC of the
 // last kind is told by its name (.hevc, .h265). The file must not change before Close.
 func OpenFile(ctx context.Context, path string, o pixeldata.Options) (_ *Clip, err error) {
-	c := &Clip{options: o.WithDefaults()}
+	c := &Clip{options: o.WithDefaults(), spare: spares()}
 	if c.file, err = os.Open(path); err != nil {
 		return nil, err
 	}
@@ -271,7 +272,7 @@ func (c *Clip) decode(ctx context.Context, numbers []int, yield func(pixeldata.F
 	if err != nil {
 		return yield(pixeldata.Frame{}, err) && false
 	}
-	pictures := bufio.NewReaderSize(child.out, 64<<10)
+	pictures := c.ahead(ctx, child.out)
 	left, bad := numbers, error(nil)
 	lost := func(up int) bool { // frames up to this one, which came
 		for len(left) > 0 && left[0] < up {
@@ -284,9 +285,17 @@ func (c *Clip) decode(ctx context.Context, numbers []int, yield func(pixeldata.F
 		}
 		return true
 	}
+	stop := func() {
+		cancel() // what it does else is of no use
+		drain(pictures)
+		_ = child.Wait()
+	}
 	for len(left) > 0 {
-		var img *image.RGBA
-		if img, bad = c.picture(pictures); bad != nil {
+		next, more := <-pictures
+		if !more {
+			next.err = context.Cause(ctx) // it ended before there was a picture
+		}
+		if bad = next.err; bad != nil {
 			break
 		}
 		var n int
@@ -298,23 +307,21 @@ func (c *Clip) decode(ctx context.Context, numbers []int, yield func(pixeldata.F
 			continue // its picture is cut to the size of another: it is none
 		}
 		if !lost(n) {
-			cancel()
-			_ = child.Wait()
+			stop()
 			return false
 		}
 		if len(left) > 0 && left[0] == n {
 			left = left[1:]
-			if !yield(pixeldata.Frame{Number: n, Image: img}, nil) {
-				cancel()
-				_ = child.Wait()
+			if !yield(pixeldata.Frame{Number: n, Image: next.image}, nil) {
+				stop()
 				return false
 			}
 		}
 	}
 	if bad != nil && !errors.Is(bad, io.EOF) {
-		cancel() // what it does else is of no use
+		cancel()
 	}
-	_, _ = io.Copy(io.Discard, pictures)
+	drain(pictures)
 	waited := child.Wait()
 	switch stopped := context.Cause(ctx); {
 	case len(left) == 0:
@@ -421,9 +428,70 @@ func among(variable string, values []int64) string {
 	return fmt.Sprintf("if(lt(%s,%d),%s,%s)", variable, values[half], among(variable, values[:half]), among(variable, values[half:]))
 }
 
+// decoded is a picture that came, or why none came.
+type decoded struct {
+	image *image.RGBA
+	err   error
+}
+
+// ahead reads what a child decodes, a picture ahead of who takes them, so that neither waits while the other works. The last has an error, after
+// which the child's output is read to its end.
+func (c *Clip) ahead(ctx context.Context, out io.Reader) <-chan decoded {
+	pictures := make(chan decoded)
+	go func() {
+		defer close(pictures)
+		r := bufio.NewReaderSize(out, 64<<10)
+		for {
+			img, err := c.picture(r)
+			select {
+			case pictures <- decoded{img, err}:
+			case <-ctx.Done():
+				err = cmp.Or(err, context.Cause(ctx))
+			}
+			if err != nil {
+				_, _ = io.Copy(io.Discard, r)
+				return
+			}
+		}
+	}()
+	return pictures
+}
+
+// drain waits until the output of a child is read to its end.
+func drain(pictures <-chan decoded) {
+	for range pictures {
+	}
+}
+
+// aheadOf is how many pictures are on their way at once: one is looked at, one read.
+const aheadOf = 2
+
+func spares() chan *image.RGBA { return make(chan *image.RGBA, aheadOf) }
+
+// Recycle gives the picture of a frame back that nobody looks at any more: a later one may be decoded into it. It need not be called; to make
+// eight megabytes anew for each frame of a long video costs as much as to decode it.
+func (c *Clip) Recycle(img *image.RGBA) {
+	select {
+	case c.spare <- img:
+	default:
+	}
+}
+
+// picked is a picture to decode into.
+func (c *Clip) picked(columns, rows int) *image.RGBA {
+	select {
+	case img := <-c.spare:
+		if img.Rect == image.Rect(0, 0, columns, rows) {
+			return img
+		}
+	default:
+	}
+	return blank(columns, rows)
+}
+
 // picture reads the next picture, which is of the size that the video has.
 func (c *Clip) picture(r *bufio.Reader) (*image.RGBA, error) {
-	img, err := readPicture(r, c.options.Bounds.Pixels)
+	img, err := readPicture(r, c.options.Bounds.Pixels, c.picked)
 	if err == nil && img.Rect.Size() != image.Pt(c.index.columns, c.index.rows) {
 		return nil, fmt.Errorf("%w: frames of the video are of several sizes", pixeldata.ErrCorrupt)
 	}
