@@ -1,14 +1,22 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
+
+	sqlite3 "github.com/mattn/go-sqlite3"
 )
 
 // thoroughness is how much a check looks at.
@@ -20,6 +28,17 @@ const (
 	earlier                     // every page and what hangs together, whatever release made it
 	full                        // also that references and counters agree with the rows, and that these can be read
 )
+
+// notRead are SQLite's words for a page that a check did not get, with the result code where they have one.
+var notRead = regexp.MustCompile(`unable to get the page\. error code=(\d+)|btreeInitPage\(\) returns error code (\d+)|[Ff]ailed to (?:get page|read ptrmap)`)
+
+// unread reports whether problem is of what the disk did not give, which says nothing of what is on it.
+func unread(problem string) bool {
+	return slices.ContainsFunc(notRead.FindAllStringSubmatch(problem, -1), func(found []string) bool {
+		code, err := strconv.Atoi(found[1] + found[2])
+		return err != nil || slices.Contains(codesOf[hindered], sqlite3.ErrNo(code&0xff)) // the low byte of an extended one
+	})
+}
 
 // maxProblems is how many problems a check names.
 const maxProblems = 20
@@ -89,11 +108,13 @@ func CheckFile(ctx context.Context, path string) (problems []string, err error) 
 	} else if err == nil {
 		problems, err = l.check(ctx, full)
 	}
-	err = errors.Join(err, l.closeDatabases())
 	if kindOf(err) == damaged {
-		return append(problems, err.Error()), nil
+		problems, err = l.check(ctx, earlier)
+		if err == nil && len(problems) == 0 {
+			err = errPassed
+		}
 	}
-	if err != nil {
+	if err = errors.Join(err, l.closeDatabases()); err != nil {
 		return nil, fmt.Errorf("ledger: check %s: %w", path, err)
 	}
 	return problems, nil
@@ -138,8 +159,49 @@ func (l *Ledger) found(problems []string) error {
 	return t
 }
 
-// check has a connection of its own, which keeps none of what was read before: it looks at the disk.
+// check looks, and where it finds something looks whether the disk gives all of it, and again: what it does not give looks like damage,
+// and says nothing of what is on it.
 func (l *Ledger) check(ctx context.Context, how thoroughness) (problems []string, err error) {
+	if problems, err = l.look(ctx, how); err != nil || len(problems) == 0 {
+		return problems, err
+	}
+	if err := l.readable(ctx); err != nil {
+		return nil, err
+	}
+	if problems, err = l.look(ctx, how); err == nil && len(problems) == 0 {
+		err = errPassed
+	}
+	return problems, err
+}
+
+var errPassed = fmt.Errorf("%w: what looked damaged a moment ago is not", sqlite3.Error{Code: sqlite3.ErrIoErr})
+
+// readable is an error of the disk where it does not give all of the files.
+func (l *Ledger) readable(ctx context.Context) error {
+	for _, end := range []string{"", "-wal"} {
+		f, err := os.Open(l.path + end)
+		if end != "" && errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		for block := make([]byte, 1<<20); err == nil; err = cmp.Or(err, ctx.Err()) {
+			_, err = f.Read(block)
+		}
+		if f != nil {
+			_ = f.Close()
+		}
+		switch {
+		case errors.Is(err, io.EOF):
+		case ctx.Err() != nil:
+			return ctx.Err()
+		default:
+			return fmt.Errorf("%w: %w", sqlite3.Error{Code: sqlite3.ErrIoErr}, err)
+		}
+	}
+	return nil
+}
+
+// look has a connection of its own, which keeps none of what was read before: it looks at the disk.
+func (l *Ledger) look(ctx context.Context, how thoroughness) (problems []string, err error) {
 	db := readDatabase{openDatabase(dsn(l.path, "mode", "ro", "_query_only", "on"), func(error) {}), newHealth()}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	db.SetMaxOpenConns(1)
@@ -157,6 +219,9 @@ func (l *Ledger) check(ctx context.Context, how thoroughness) (problems []string
 			return soDamaged(err)
 		}
 		for _, p := range found {
+			if unread(p) { // what else was found may come of that
+				return nil, fmt.Errorf("not all of it can be read: %w", sqlite3.Error{Code: sqlite3.ErrIoErr})
+			}
 			if p != "ok" {
 				problems = append(problems, strings.TrimPrefix(p, "*** in database main ***\n"))
 			}

@@ -206,8 +206,10 @@ func TestDamage_whileRunning(t *testing.T) {
 	require.NoError(t, errors.Join(err, f.Close()))
 	_, _, err = l.Studies(t.Context(), StudyFilter{})
 	require.Error(t, err)
-	require.ErrorContains(t, l.Trouble(), "endogate ledger rebuild")
+	require.ErrorContains(t, l.Trouble(), "may be damaged")
 	<-changed
+	l.Look(t.Context())
+	require.ErrorContains(t, l.Trouble(), "endogate ledger rebuild")
 	l.Look(t.Context())
 	require.Error(t, l.Trouble(), "it does not pass")
 	ctx, cancel := context.WithCancel(t.Context())

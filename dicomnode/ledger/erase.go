@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -300,6 +301,9 @@ func CopyFile(ctx context.Context, from, to string) (err error) {
 	}
 	if err == nil {
 		err = syncFile(to)
+	}
+	if kindOf(err) == damaged {
+		err = cmp.Or((&Ledger{path: from}).readable(ctx), err)
 	}
 	switch {
 	case kindOf(err) == damaged:

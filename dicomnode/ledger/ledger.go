@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -50,12 +51,13 @@ func Open(path string) (*Ledger, error) {
 	return l, nil
 }
 
-// orTrouble is err, or the damage that it comes of.
+// orTrouble is err, or the damage that it comes of, or the disk that does not give what is on it.
 func (l *Ledger) orTrouble(err error) error {
-	if kindOf(err) == damaged {
-		return l.Trouble()
+	if kindOf(err) != damaged {
+		return err
 	}
-	return err
+	problems, unread := l.check(context.Background(), earlier)
+	return cmp.Or(unread, l.found(problems), l.Trouble(), err)
 }
 
 func (l *Ledger) open(path string) error {

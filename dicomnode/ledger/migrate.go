@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"path"
 	"strings"
+
+	sqlite3 "github.com/mattn/go-sqlite3"
 )
 
 //go:embed migrations/*.sql
@@ -54,6 +56,9 @@ func migrateBy(t *tx, steps []string) error {
 		var is string
 		if err := t.conn.QueryRowContext(t.ctx, "PRAGMA quick_check(1)").Scan(&is); err != nil {
 			return err
+		}
+		if unread(is) {
+			return fmt.Errorf("not all of it can be read: %w", sqlite3.Error{Code: sqlite3.ErrIoErr})
 		}
 		if is != "ok" {
 			return &Trouble{Damaged: true, Err: errors.New(is)}

@@ -14,8 +14,8 @@ import (
 // Trouble is an error of the ledger itself: no instance, job or delivery is at fault, and none is to be parked for it. While
 // there is one nothing is written, and what is due is not handed out.
 type Trouble struct {
-	// Damaged says that what is on the disk cannot be trusted any more: this does not pass. Else it is the disk or the
-	// machine, and the ledger goes on as soon as it can.
+	// Damaged says that what is on the disk cannot be trusted any more, as a look at it has found: this does not pass. Else it is the
+	// disk or the machine, and the ledger goes on as soon as it can.
 	Damaged bool
 	Err     error
 }
@@ -25,6 +25,9 @@ func (t *Trouble) Error() string {
 	if t.Damaged {
 		return fmt.Sprintf("the ledger is damaged (%v): stop the gateway, look with: endogate ledger check, make it anew with: "+
 			"endogate ledger rebuild; what was accepted is safe in the spool", t.Err)
+	}
+	if kindOf(t.Err) == damaged {
+		return fmt.Sprintf("the ledger may be damaged, or the disk does not give what is on it (%v): all of it is being looked at", t.Err)
 	}
 	return fmt.Sprintf("the ledger cannot be used (%v): see to disk and permissions of the data folder; it goes on by itself then", t.Err)
 }
@@ -81,6 +84,7 @@ type health struct {
 	mu      sync.Mutex
 	trouble *Trouble
 	reread  bool          // reading or writing has failed: what is on the disk has to be looked at before it is trusted again
+	corrupt bool          // what was read made no sense: all of it has to be
 	doubt   error         // nobody has looked yet whether it is the file's
 	sound   time.Time     // until when the last look at all of it counts, which has found nothing
 	changed chan struct{} // closed and replaced when something changes
@@ -106,11 +110,13 @@ func (h *health) see(err error) {
 	case k == suspicious:
 		h.suspect(err)
 		return
-	case k == hindered && errors.As(err, &of) && of.Code == sqlite3.ErrIoErr:
+	case k == damaged:
+		h.corrupt = true
+	case errors.As(err, &of) && of.Code == sqlite3.ErrIoErr:
 		h.reread = true
 	}
-	if h.trouble == nil || k == damaged && !h.trouble.Damaged {
-		h.trouble = &Trouble{Damaged: k == damaged, Err: err}
+	if h.trouble == nil {
+		h.trouble = &Trouble{Err: err}
 		h.change()
 	}
 }
@@ -169,23 +175,29 @@ func (l *Ledger) usable(ctx context.Context) error {
 // it checked in full, once in a while. Call it when Changed says so, and every few seconds while there is trouble.
 func (l *Ledger) Look(ctx context.Context) {
 	l.health.mu.Lock()
-	trouble, doubt, reread := l.health.trouble, l.health.doubt, l.health.reread
+	trouble, doubt, reread, corrupt := l.health.trouble, l.health.doubt, l.health.reread, l.health.corrupt
 	l.health.mu.Unlock()
 	switch {
 	case trouble != nil && !trouble.Damaged:
-		l.recover(ctx, reread)
+		l.recover(ctx, reread, corrupt)
 	case trouble == nil && doubt != nil:
 		_ = l.Suspect(ctx, doubt) // who asks for Trouble is told
 	}
 }
 
-// recover ends the trouble where the ledger can be written again, and read where reading had failed.
-func (l *Ledger) recover(ctx context.Context, reread bool) {
+// recover ends the trouble where the ledger can be written again, and read where reading had failed. What made no sense is looked at
+// before anything is written.
+func (l *Ledger) recover(ctx context.Context, reread, corrupt bool) {
+	if corrupt {
+		if problems, err := l.check(ctx, full); err != nil || l.found(problems) != nil {
+			return
+		}
+	}
 	err := l.submit(ctx, &pending{probe: true, do: func(t *tx) error {
 		_, err := t.exec("UPDATE meta SET position = position")
 		return err
 	}})
-	if err == nil && reread {
+	if err == nil && reread && !corrupt {
 		var problems []string
 		problems, err = l.check(ctx, quick)
 		err = errors.Join(err, l.found(problems))
@@ -196,7 +208,7 @@ func (l *Ledger) recover(ctx context.Context, reread bool) {
 	l.health.mu.Lock()
 	defer l.health.mu.Unlock()
 	if t := l.health.trouble; t != nil && !t.Damaged {
-		l.health.trouble, l.health.reread = nil, false
+		l.health.trouble, l.health.reread, l.health.corrupt = nil, false, false
 		l.health.change()
 	}
 }
