@@ -2,7 +2,9 @@ package ledger
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -269,7 +271,11 @@ func (b *batch) study(r Receipt) (int64, error) {
 	if !a.said[said] {
 		a.said[said] = true
 		var accession string
-		err := b.row(upsertStudy, []any{
+		nameless, err := b.withoutAccession(said, h.StudyInstanceUID)
+		if err != nil {
+			return 0, err
+		}
+		err = b.row(upsertStudy, []any{
 			h.StudyInstanceUID, h.PatientID, h.PatientName, h.AccessionNumber,
 			h.StudyDate, h.StudyTime, h.StudyDescription, micros(r.At),
 		}, &a.id, &accession)
@@ -283,9 +289,26 @@ func (b *batch) study(r Receipt) (int64, error) {
 			return 0, err
 		}
 		delete(b.urgency, h.StudyInstanceUID) // the order may be one that it says
+		if nameless && a.ordered {
+			if err := b.hurry(studyName{a.id, h.StudyInstanceUID}); err != nil {
+				return 0, err
+			}
+		}
 	}
 	a.add(r.At)
 	return a.id, nil
+}
+
+// withoutAccession reports whether said has the first accession number of a study that there is: its jobs may be of an order then.
+func (b *batch) withoutAccession(said studySaid, study dicom.UID) (is bool, err error) {
+	if said.accession == "" {
+		return false, nil
+	}
+	err = b.row("SELECT accession_number = '' FROM study WHERE study_instance_uid = ?", []any{study}, &is)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	return is, err
 }
 
 const insertInstance = `INSERT INTO instance
