@@ -9,8 +9,11 @@ import (
 )
 
 const (
-	// probeTime is how long one check may take before it counts as failed.
+	// probeTime is how long whoever asks waits for one check.
 	probeTime = 2 * time.Second
+	// probePatience is how long one check may take before it counts as failed where the last one held: slow is not unready. It is less
+	// than modalities wait for the answer to a C-STORE, half a minute and more, and several writes may be in it.
+	probePatience = 10 * time.Second
 	// watchEvery is how often the checks are made for the log where nobody asks.
 	watchEvery = 10 * time.Second
 )
@@ -25,9 +28,10 @@ type CheckResult struct {
 // prober runs checks. One is made once at a time, however many ask, and no more often than it wants to be. A check that
 // hangs (a dead network disk) is reported and not started a second time.
 type prober struct {
-	checks  []Check
-	timeout time.Duration
-	wg      sync.WaitGroup
+	checks   []Check
+	timeout  time.Duration // that a question waits
+	patience time.Duration // that a check may take
+	wg       sync.WaitGroup
 
 	mu     sync.Mutex
 	probes map[string]*probe // the last of each check, or the one under way
@@ -37,6 +41,7 @@ type prober struct {
 // probe is one call of a check.
 type probe struct {
 	began time.Time
+	held  bool          // the one before it
 	done  chan struct{} // closed when it has ended, with err
 	err   error
 }
@@ -74,15 +79,22 @@ func (p *prober) await(ctx context.Context, under *probe) error {
 		return under.err
 	default:
 	}
-	if time.Since(under.began) > p.timeout {
+	patience := p.timeout
+	if under.held {
+		patience = p.patience
+	}
+	if time.Since(under.began) > patience {
 		return errors.New("an earlier probe still hangs since " + under.began.UTC().Format(time.RFC3339))
 	}
 	select {
 	case <-under.done:
 		return under.err
 	case <-ctx.Done():
-		return errSlow
 	}
+	if time.Since(under.began) < patience && under.held {
+		return nil
+	}
+	return errSlow
 }
 
 // start returns the probe of c that is under way, or the last one while it counts, or begins one in a goroutine of its own.
@@ -100,7 +112,7 @@ func (p *prober) start(ctx context.Context, c Check) *probe {
 			return last
 		}
 	}
-	now := &probe{began: time.Now(), done: make(chan struct{})}
+	now := &probe{began: time.Now(), held: last != nil && last.err == nil, done: make(chan struct{})}
 	if p.closed {
 		now.err = errStopping
 		close(now.done)
@@ -111,7 +123,7 @@ func (p *prober) start(ctx context.Context, c Check) *probe {
 	}
 	p.probes[c.Name] = now
 	p.wg.Go(func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.timeout) // whoever asked first may be gone
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.patience) // whoever asked first may be gone
 		defer cancel()
 		now.err = c.Probe(ctx)
 		close(now.done)

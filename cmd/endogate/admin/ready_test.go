@@ -45,7 +45,7 @@ func TestProber_hangingCheck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
 		var started atomic.Int32
-		p := &prober{timeout: probeTime, checks: []Check{{Name: "disk", Probe: func(context.Context) error { started.Add(1); <-release; return nil }}}}
+		p := &prober{timeout: probeTime, patience: probePatience, checks: []Check{{Name: "disk", Probe: func(context.Context) error { started.Add(1); <-release; return nil }}}}
 		for range 3 {
 			begin := time.Now()
 			results, ready := p.run(t.Context())
@@ -68,7 +68,7 @@ func TestProber_hangingCheck(t *testing.T) {
 func TestProber_recovers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hang := make(chan struct{})
-		p := &prober{timeout: probeTime, checks: []Check{{Name: "disk", Probe: func(context.Context) error { <-hang; return nil }}}}
+		p := &prober{timeout: probeTime, patience: probePatience, checks: []Check{{Name: "disk", Probe: func(context.Context) error { <-hang; return nil }}}}
 		_, ready := p.run(t.Context())
 		require.False(t, ready)
 		close(hang)
@@ -79,7 +79,7 @@ func TestProber_recovers(t *testing.T) {
 }
 
 func TestProber_advisoryCheckDoesNotGate(t *testing.T) {
-	p := &prober{timeout: time.Second, checks: []Check{
+	p := &prober{timeout: time.Second, patience: time.Second, checks: []Check{
 		{Name: "broker", Advisory: true, Probe: func(context.Context) error { return errors.New("it is away") }},
 		{Name: "disk", Probe: func(context.Context) error { return nil }},
 	}}
@@ -94,7 +94,7 @@ func TestProber_advisoryCheckDoesNotGate(t *testing.T) {
 func TestProber_sharesAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var made atomic.Int32
-		p := &prober{timeout: probeTime, checks: []Check{{Name: "disk", Every: 3 * time.Second, Probe: func(ctx context.Context) error {
+		p := &prober{timeout: probeTime, patience: probePatience, checks: []Check{{Name: "disk", Every: 3 * time.Second, Probe: func(ctx context.Context) error {
 			made.Add(1)
 			time.Sleep(time.Second)
 			return ctx.Err()
@@ -128,7 +128,7 @@ func TestProber_logsChanges(t *testing.T) {
 		var log bytes.Buffer
 		var disk, broker atomic.Bool
 		n := 0
-		p := &prober{timeout: probeTime, checks: []Check{
+		p := &prober{timeout: probeTime, patience: probePatience, checks: []Check{
 			{Name: "disk", Probe: func(context.Context) error {
 				if n++; disk.Load() {
 					return fmt.Errorf("read-only, %d", n)
@@ -162,5 +162,36 @@ func TestProber_logsChanges(t *testing.T) {
 		require.Equal(t, 2, strings.Count(said, `level=WARN msg="check fails: what depends on it waits" check=broker reason=down`), said)
 		require.Equal(t, 4, strings.Count(said, "level=INFO msg=\"check holds again\""), said)
 		require.Equal(t, 8, strings.Count(said, "\n"), said)
+	})
+}
+
+// TestProber_slow: a disk that takes its time is no reason to send modalities away, one that hangs is. What was not known to hold is
+// not said to.
+func TestProber_slow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		takes := make(chan time.Duration, 1)
+		p := &prober{timeout: probeTime, patience: probePatience, checks: []Check{{Name: "disk", Probe: func(ctx context.Context) error {
+			time.Sleep(<-takes)
+			return ctx.Err()
+		}}}}
+		asked := func(takesNow time.Duration) bool {
+			takes <- takesNow
+			began := time.Now()
+			_, ready := p.run(t.Context())
+			require.LessOrEqual(t, time.Since(began), probeTime, "whoever asks is answered")
+			return ready
+		}
+		require.False(t, asked(5*time.Second), "nothing is known yet")
+		time.Sleep(5 * time.Second)
+		require.True(t, asked(5*time.Second))
+		time.Sleep(5 * time.Second)
+		require.True(t, asked(time.Minute), "slow")
+		time.Sleep(probePatience)
+		_, ready := p.run(t.Context())
+		require.False(t, ready, "hangs")
+		time.Sleep(time.Minute)
+		require.False(t, asked(5*time.Second), "the last did not hold")
+		time.Sleep(5 * time.Second)
+		require.NoError(t, p.close(t.Context()))
 	})
 }

@@ -121,7 +121,7 @@ func (s *Server) Handler() http.Handler {
 }
 
 func (s *Server) build() {
-	s.probes = &prober{checks: s.Checks, timeout: probeTime}
+	s.probes = &prober{checks: s.Checks, timeout: probeTime, patience: probePatience}
 	if s.Metrics != nil {
 		_ = s.Metrics.registry.Register(s.probes) // of one server only
 	}
