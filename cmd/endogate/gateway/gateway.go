@@ -69,7 +69,15 @@ func run(ctx context.Context, cfg configs.Config, build Build, by *clock.Clock, 
 		g.takeReloads,   // 10 what replaces 3, once all of it is there
 	}
 	for _, step := range steps {
-		if err := step(ctx, life); err != nil {
+		err := context.Cause(ctx) // asked to stop amid the start: nothing more is begun
+		if err == nil {
+			err = step(ctx, life)
+		}
+		if ctx.Err() != nil {
+			log.Info("gateway has stopped amid its start", "reason", err)
+			return life.stop(g.drain())
+		}
+		if err != nil {
 			return errors.Join(err, life.stop(g.drain()))
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -17,6 +18,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"endogate/cmd/endogate/admin"
+	"endogate/cmd/endogate/gateway"
+	"endogate/configs"
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/dicomtest"
 	"endogate/dicomnode/dimse"
@@ -83,6 +86,30 @@ func TestGateway_edgesStopTogether(t *testing.T) {
 	assert.Equal(t, dimse.Success, status)
 	g.waitFor("the gateway to stop", g.Exited)
 	assert.Less(t, time.Since(began), 20*time.Second, "it did not wait for the end of drain")
+}
+
+// A stop that was asked for while the gateway starts is no failure, wherever the start has come to.
+func TestGateway_stoppedWhileStarting(t *testing.T) {
+	t.Parallel()
+	g := newGateway(t, "")
+	cfg, err := configs.Load(g.config)
+	require.NoError(t, err)
+	for _, at := range []string{"", "spool is open", "gateway is up"} {
+		ctx, stop := context.WithCancel(t.Context())
+		if at == "" {
+			stop()
+		}
+		log := &syncBuffer{}
+		handler := slog.NewTextHandler(log, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+			if a.Key == slog.MessageKey && a.Value.String() == at {
+				stop()
+			}
+			return a
+		}})
+		require.NoError(t, gateway.Run(ctx, cfg, gateway.Build{Version: "test", Config: g.config}, slog.New(handler)), at)
+		require.Contains(t, log.String(), "gateway has stopped", at)
+		require.Error(t, ctx.Err(), log.String())
+	}
 }
 
 // Whoever reads the log may end: the gateway goes on, and says that lines are lost. By SIGHUP it reads its configuration again, and the

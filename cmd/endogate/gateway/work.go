@@ -26,6 +26,9 @@ const picturesKept = 128 << 20
 // Work is a worker alone: it does jobs of gateways elsewhere until ctx is done.
 func Work(ctx context.Context, cfg configs.Worker, build Build, log *slog.Logger) (err error) {
 	models, err := OpenModels(ctx, ConfigOf(cfg))
+	if ctx.Err() != nil && models == nil { // asked to stop
+		return nil
+	}
 	if err != nil {
 		return err
 	}
