@@ -45,7 +45,7 @@ func (s *Server) associate(c *conn) (*association, error) {
 		return nil, err
 	}
 	a := &association{began: time.Now(), link: &link{
-		conn: c, callingAE: dicom.AETitle(rq.CallingAE), calledAE: dicom.AETitle(rq.CalledAE), remote: c.RemoteAddr().String(),
+		conn: c, callingAE: dicom.ReadableAETitle(rq.CallingAE), calledAE: dicom.AETitle(rq.CalledAE), remote: c.RemoteAddr().String(),
 		services: c.policy.services, responseTimeout: c.policy.IdleTimeout, log: s.log(), stored: s.Observe.Stored,
 	}}
 	a.number = s.asked.Add(1)
@@ -256,7 +256,7 @@ func (p Peer) from(host netip.Addr) bool {
 
 // peer finds who may call from addr under the title; an entry with the title itself goes first.
 func (is *policy) peer(title dicom.AETitle, addr netip.Addr) (Peer, bool) {
-	if !title.Valid() {
+	if title == "" {
 		return Peer{}, false
 	}
 	for _, byTitle := range []bool{true, false} {

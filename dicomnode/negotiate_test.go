@@ -35,8 +35,8 @@ func TestAssociate_rejects(t *testing.T) {
 			func(rq *pdu.AssociateRQ) { rq.CallingAE = "" }, &pdu.AssociateRJ{Result: 1, Source: 1, Reason: 3},
 		},
 		{
-			"calling AE title with a backslash", func(s *dicomnode.Server) { s.Peers = []dicomnode.Peer{{AETitle: "*", Hosts: loopback}} },
-			func(rq *pdu.AssociateRQ) { rq.CallingAE = `A\B` }, &pdu.AssociateRJ{Result: 1, Source: 1, Reason: 3},
+			"calling AE title with an umlaut, not listed", nil,
+			func(rq *pdu.AssociateRQ) { rq.CallingAE = "\xd6SOPHAGUS" }, &pdu.AssociateRJ{Result: 1, Source: 1, Reason: 3},
 		},
 		{"no peers", func(s *dicomnode.Server) { s.Peers = nil }, nil, &pdu.AssociateRJ{Result: 1, Source: 1, Reason: 3}},
 		{"peer without hosts", func(s *dicomnode.Server) { s.Peers = []dicomnode.Peer{{AETitle: "SCOPE1"}} }, nil, &pdu.AssociateRJ{Result: 1, Source: 1, Reason: 3}},
@@ -83,6 +83,24 @@ func TestAssociate_rejects(t *testing.T) {
 			require.Equal(t, row.want.Result == pdu.RejectedTransient, rejected[0].Temporary())
 			require.Contains(t, log.String(), row.want.String())
 		})
+	}
+}
+
+// Where any title may come, so may one that none is: it is called by what can be said of it.
+func TestAssociate_titlesThatNoneAre(t *testing.T) {
+	for said, want := range map[string]dicom.AETitle{"\xd6SOPHAGUS": "?SOPHAGUS", "内視鏡 1": "????????? 1", `A\B`: "A?B", "A\tB\x7f": "A?B?"} {
+		called := make(chan dicom.AETitle, 9)
+		s := newServer(new(storing))
+		s.Peers = []dicomnode.Peer{{AETitle: "*", Hosts: loopback}}
+		s.Observe.Association = func(e dicomnode.AssociationEvent) { called <- e.CallingAE }
+		p := dicomtest.Dial(t, serve(t, s))
+		rq := *echoRequest
+		rq.CallingAE = said
+		require.Equal(t, said, p.Associate(&rq).CallingAE, "PS3.8 table 9-17: as it came")
+		require.Equal(t, want, <-called)
+		require.True(t, want.Valid())
+		p.Send(&pdu.ReleaseRQ{})
+		p.Expect(&pdu.ReleaseRP{})
 	}
 }
 

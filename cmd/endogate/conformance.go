@@ -49,7 +49,7 @@ Written by ` + "`endogate conformance`" + ` from the tables that associations ar
 | Asynchronous operations | none: one message at a time |
 | Character sets of received text | ISO_IR 6, 13, 100, 101, 109, 110, 126, 127, 138, 144, 148, 149, 166, ISO 2022 with IR 58, 87, 149, 159, GB18030, GBK, ISO_IR 192 |
 | Character set of what is made here | ISO_IR 192; where texts of the source are not of the set that it states, their bytes and that set, and UTF-8 in items of its own |
-| Security | called and calling AE title and source network are checked; whoever is not listed is refused; TLS 1.2 and 1.3 after PS3.15 B.12 where dicom.tls is configured, with certificates of both sides, which can be bound to AE titles; user identity (PS3.7 D.3.3.7) of peers for whom it is configured: user name, user name and passcode, JSON Web Token |
+| Security | called and calling AE title and source network are checked; whoever is not listed is refused; where any calling title is listed, one with bytes outside of the default repertoire (PS3.5 6.2) is taken, with ? in place of each; TLS 1.2 and 1.3 after PS3.15 B.12 where dicom.tls is configured, with certificates of both sides, which can be bound to AE titles; user identity (PS3.7 D.3.3.7) of peers for whom it is configured: user name, user name and passcode, JSON Web Token |
 
 An instance is kept byte for byte and answered after it is on disk. Statuses of C-STORE:
 

@@ -20,4 +20,16 @@ func (t *AETitle) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// ReadableAETitle is what a node calls itself, with ? for each byte that no AE title has: vendors put names of rooms there, in the
+// character set of their own.
+func ReadableAETitle(said string) AETitle {
+	title := []byte(said)
+	for i, b := range title {
+		if b < ' ' || b > '~' || b == valueSeparator {
+			title[i] = '?'
+		}
+	}
+	return AETitle(title)
+}
+
 func trimAETitle(s string) string { return strings.Trim(s, " ") }
