@@ -19,6 +19,9 @@ type native struct {
 }
 
 func newNative(r *dicom.Reader, t dicom.Token, px *pixels, ts dicom.TransferSyntax) (*native, error) {
+	if px.photometric == "YBR_FULL_422" && px.isFull(int64(t.Length)) {
+		px.photometric = "YBR_FULL" // converters leave the name that the pixels had before they were decoded
+	}
 	if int64(t.Length) < int64(px.size()) {
 		return nil, fmt.Errorf("%w: %d bytes of Pixel Data for frames of %d", ErrCorrupt, t.Length, px.size())
 	}
@@ -30,6 +33,12 @@ func newNative(r *dicom.Reader, t dicom.Token, px *pixels, ts dicom.TransferSynt
 		n.r = &pairReader{r: r} // PS3.5 A.2: bytes are written as words
 	}
 	return n, nil
+}
+
+// isFull reports whether so many bytes are frames in which each pixel has samples of its own, with or without padding.
+func (p *pixels) isFull(length int64) bool {
+	full := int64(p.rows*p.columns*p.samples*p.bytes()) * int64(p.frames)
+	return length == full || length == full+full%2
 }
 
 // isNative refuses what no uncompressed frame is.

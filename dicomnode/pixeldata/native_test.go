@@ -60,6 +60,7 @@ func TestFrames_native(t *testing.T) {
 		{"RGB bytes in big endian words", instance{syntax: dicom.ExplicitVRBigEndian, rows: 1, columns: 2, samples: 3, photometric: "RGB", allocated: 8, pixels: []byte{2, 1, 4, 3, 6, 5}}, []byte{1, 2, 3, 4, 5, 6}},
 		{"YBR_FULL", instance{rows: 1, columns: 2, samples: 3, photometric: "YBR_FULL", allocated: 8, pixels: []byte{76, 85, 255, 149, 43, 21}}, []byte{254, 0, 0, 0, 255, 0}},
 		{"YBR_FULL by plane", instance{rows: 1, columns: 2, samples: 3, photometric: "YBR_FULL", planar: "1", allocated: 8, pixels: []byte{76, 149, 85, 43, 255, 21}}, []byte{254, 0, 0, 0, 255, 0}},
+		{"YBR_FULL_422 that is YBR_FULL", instance{rows: 1, columns: 3, samples: 3, photometric: "YBR_FULL_422", allocated: 8, pixels: []byte{10, 128, 128, 20, 128, 128, 76, 85, 255, 0}}, []byte{10, 10, 10, 20, 20, 20, 254, 0, 0}},
 		{"YBR_FULL_422", instance{rows: 2, columns: 2, samples: 3, photometric: "YBR_FULL_422", allocated: 8, pixels: []byte{10, 20, 128, 128, 76, 76, 85, 255}}, []byte{10, 10, 10, 20, 20, 20, 254, 0, 0, 254, 0, 0}},
 		{"MONOCHROME2", instance{rows: 1, columns: 3, samples: 1, photometric: "MONOCHROME2", allocated: 8, pixels: []byte{0, 100, 255, 0}}, gray(0, 100, 255)},
 		{"MONOCHROME1", instance{rows: 1, columns: 3, samples: 1, photometric: "MONOCHROME1", allocated: 8, pixels: []byte{0, 100, 255, 0}}, gray(255, 155, 0)},
