@@ -24,6 +24,7 @@ type codec struct {
 func (c codec) decode(pace pace, data []byte) (*image.RGBA, error) {
 	px := *c.px
 	px.planar = false // of the codestream, not of what comes out of it
+	c.ts = meant(data, c.ts)
 	switch uid := string(c.ts.UID); {
 	case c.ts.UID == dicom.RLELossless:
 		raw, err := decodeRLE(pace, data, px.rows*px.columns, px.samples, px.bytes())
@@ -63,6 +64,35 @@ func (c codec) decode(pace pace, data []byte) (*image.RGBA, error) {
 	return nil, fmt.Errorf("%w: no decoder for %s", ErrUnsupported, c.ts.Name)
 }
 
+// families of transfer syntaxes whose codestreams begin alike.
+var families = map[string]string{"5": "JPEG", "7": "JPEG", "8": "JPEG-LS", "9": "JPEG 2000", "2": "JPEG 2000"}
+
+func family(ts dicom.TransferSyntax) string {
+	kind, ok := strings.CutPrefix(string(ts.UID), "1.2.840.10008.1.2.4.")
+	if !ok || kind == "" {
+		return ""
+	}
+	return families[kind[:1]]
+}
+
+// meant is the transfer syntax of a codestream that begins as one of another family than the data set says: converters and archives
+// that encode anew, or do no more, forget to say so. Else it is what is said.
+func meant(data []byte, said dicom.TransferSyntax) dicom.TransferSyntax {
+	is := dicom.UID("1.2.840.10008.1.2.4.91") // JPEG 2000
+	switch s, err := inspect(data, said); {
+	case err != nil || s.samples == 0:
+		return said
+	case s.ls:
+		is = "1.2.840.10008.1.2.4.81" // JPEG-LS, near lossless or not
+	case s.jpeg:
+		is = dicom.JPEGBaseline8Bit
+	}
+	if ts, ok := dicom.LookupTransferSyntax(is); ok && family(ts) != family(said) {
+		return ts
+	}
+	return said
+}
+
 // native reads a frame that is stored as native ones are (PS3.5 A.4.11), or deflated (A.4.13).
 func (c codec) native(pace pace, r io.Reader) (*image.RGBA, error) {
 	if err := c.px.isNative(); err != nil {
@@ -73,7 +103,7 @@ func (c codec) native(pace pace, r io.Reader) (*image.RGBA, error) {
 
 // note says what is wrong with a codestream that was decoded.
 func (c codec) note(data []byte) string {
-	if !strings.HasPrefix(string(c.ts.UID), "1.2.840.10008.1.2.4.5") {
+	if !strings.HasPrefix(string(meant(data, c.ts).UID), "1.2.840.10008.1.2.4.5") {
 		return ""
 	}
 	if s, err := inspectJPEG(data); err == nil && lacksEnd(data, s) {

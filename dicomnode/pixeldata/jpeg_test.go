@@ -121,6 +121,24 @@ func TestFrames_jpegColors(t *testing.T) {
 	}
 }
 
+// A codestream is decoded as what it begins as, whatever transfer syntax it is said to be of: archives that encode anew forget to say so.
+func TestFrames_saidToBeAnother(t *testing.T) {
+	jpeg := frameOf(t, "SC_rgb_dcmtk_+eb+cy+s4.dcm")
+	for _, said := range []dicom.UID{"1.2.840.10008.1.2.4.70", "1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.91", "1.2.840.10008.1.2.4.201", dicom.RLELossless} {
+		in := instance{syntax: said, rows: 100, columns: 100, samples: 3, photometric: "YBR_FULL", allocated: 8, fragments: [][]byte{{}, jpeg}}
+		images, err := in.decode(t, Options{})
+		require.NoError(t, err, said)
+		require.InDelta(t, 255, int(images[0].RGBAAt(50, 5).R), 6, said)
+		require.InDelta(t, 0, int(images[0].RGBAAt(50, 5).G), 6, said)
+	}
+	j2k := frameOf(t, "GDCMJ2K_TextGBR.dcm")
+	s, err := inspect(j2k, dicom.TransferSyntax{})
+	require.NoError(t, err)
+	in := instance{syntax: dicom.JPEGBaseline8Bit, rows: s.rows, columns: s.columns, samples: s.samples, photometric: "YBR_FULL_422", allocated: 8, fragments: [][]byte{{}, j2k}}
+	_, err = in.decode(t, Options{})
+	require.NoError(t, err)
+}
+
 // anonymize gives the components of a JPEG stream the identifiers 1, 2 and 3.
 func anonymize(t testing.TB, data []byte) []byte {
 	out := bytes.Clone(data)

@@ -19,9 +19,6 @@ type native struct {
 }
 
 func newNative(r *dicom.Reader, t dicom.Token, px *pixels, ts dicom.TransferSyntax) (*native, error) {
-	if px.photometric == "YBR_FULL_422" && px.isFull(int64(t.Length)) {
-		px.photometric = "YBR_FULL" // converters leave the name that the pixels had before they were decoded
-	}
 	if int64(t.Length) < int64(px.size()) {
 		return nil, fmt.Errorf("%w: %d bytes of Pixel Data for frames of %d", ErrCorrupt, t.Length, px.size())
 	}

@@ -212,6 +212,9 @@ func (i *Instance) describe() (pixels, error) {
 	if err != nil {
 		return px, err
 	}
+	if i.token.Kind == dicom.ElementToken && px.photometric == "YBR_FULL_422" && px.isFull(int64(i.token.Length)) {
+		px.photometric = "YBR_FULL" // converters leave the name that the pixels had before they were decoded
+	}
 	if i.options.Window != nil && px.samples == 1 {
 		px.window = i.options.Window
 	}

@@ -16,6 +16,7 @@ type stream struct {
 	givesRGB               bool // the codec undoes its own colour transform
 
 	// JPEG only
+	jpeg       bool
 	adobe      int // transform of the APP14 marker, -1 where there is none
 	jfif       bool
 	subsampled bool
@@ -55,7 +56,7 @@ func inspect(data []byte, ts dicom.TransferSyntax) (stream, error) {
 
 // inspectJPEG walks the marker segments of ITU-T T.81 (and T.87, JPEG-LS) up to the first scan.
 func inspectJPEG(data []byte) (stream, error) {
-	s := stream{adobe: -1}
+	s := stream{jpeg: true, adobe: -1}
 	for i := 2; ; {
 		marker, body, next := segment(data, i)
 		switch {
