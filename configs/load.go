@@ -1,6 +1,7 @@
 package configs
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -42,6 +43,9 @@ func load[T interface{ Validate() error }](path string, defaults T) (c T, err er
 
 // loaded is load of the text that stands in the file at path.
 func loaded[T interface{ Validate() error }](path string, text []byte, defaults T) (T, error) {
+	if path != "" && len(bytes.TrimSpace(text)) == 0 { // an editor or a full disk has left it so: nobody means to run on defaults by it
+		return defaults, fmt.Errorf("configs: %s: the file is empty", path)
+	}
 	read, err := parse(text, os.Environ(), defaults)
 	if err != nil && path != "" {
 		return read, fmt.Errorf("configs: %s: %w", path, err)
