@@ -97,6 +97,9 @@ func (s *Spool) writeGroup(group []*pending) error {
 	}
 	g := c.active
 	end, err := s.writeRecords(g, group)
+	if err == nil {
+		err = g.inPlace()
+	}
 	if err != nil {
 		// What the disk kept of this group is unknown: nothing more goes into this file.
 		s.retire(g)

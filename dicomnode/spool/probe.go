@@ -29,6 +29,11 @@ func (s *Spool) Probe() error {
 
 func (s *Spool) probe(path string) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if errors.Is(err, fs.ErrNotExist) && s.moved() == nil { // who tidies up takes a folder of this name for one that nobody needs
+		if made := os.Mkdir(filepath.Dir(path), 0o700); made == nil {
+			return s.probe(path)
+		}
+	}
 	if err != nil {
 		return err
 	}

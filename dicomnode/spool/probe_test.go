@@ -23,7 +23,8 @@ func TestProbe(t *testing.T) {
 		{"sync fails", func(s *Spool) { s.o.disk.sync = func(*os.File) error { return syscall.EIO } }, syscall.EIO},
 		{"full when synced", func(s *Spool) { s.o.disk.sync = func(*os.File) error { return syscall.EDQUOT } }, ErrFull},
 		{"folder's sync fails", func(s *Spool) { s.o.disk.syncFolder = func(string) error { return syscall.EROFS } }, syscall.EROFS},
-		{"folder gone", func(s *Spool) { _ = os.RemoveAll(s.tmpDir()) }, syscall.ENOENT},
+		{"folder for what is made gone", func(s *Spool) { _ = os.RemoveAll(s.tmpDir()) }, nil},
+		{"folder gone", func(s *Spool) { _ = os.RemoveAll(s.dir) }, syscall.ENOENT},
 		{"name taken by a folder", func(s *Spool) { _ = os.MkdirAll(filepath.Join(s.tmpDir(), "probe", "x"), 0o700) }, syscall.EISDIR},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -74,6 +75,31 @@ func TestMoved(t *testing.T) {
 	second, err := put(s, []byte("behind"))
 	require.NoError(t, err)
 	require.NotEqual(t, first.ID, second.ID)
+}
+
+// TestMoved_segment: what is written into a file that was removed, or put elsewhere, while the log is written is not acknowledged, and what
+// comes next goes into a new one.
+func TestMoved_segment(t *testing.T) {
+	for name, spoil := range map[string]func(path string) error{
+		"removed": os.Remove,
+		"aside":   func(path string) error { return os.Rename(path, path+".aside") },
+		"replaced": func(path string) error {
+			return errors.Join(os.WriteFile(path+".new", []byte("another"), 0o600), os.Rename(path+".new", path))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := openSpool(t, t.TempDir(), Options{})
+			mustPut(t, s, []byte("before"))
+			require.NoError(t, spoil(s.segs[0].path))
+			_, err := put(s, []byte("lost"))
+			require.Error(t, err)
+			e := mustPut(t, s, []byte("behind"))
+			require.NoError(t, s.Close())
+			s = openSpool(t, s.dir, Options{})
+			_, _, ok := s.find(e.ID)
+			require.True(t, ok)
+		})
+	}
 }
 
 // TestReadSlot_diskError: that the disk does not give the bytes of an entry says nothing of them.

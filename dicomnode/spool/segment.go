@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
@@ -117,6 +118,18 @@ func (s *Spool) place(f *os.File, g *segment) error {
 		return err
 	}
 	return s.o.disk.syncFolder(s.logDir())
+}
+
+// inPlace is an error where the file that is written is not the one that the next start would find: what is synced in it would be gone.
+func (g *segment) inPlace() error {
+	there, err := os.Stat(g.path)
+	if err != nil {
+		return err
+	}
+	if ours, err := g.f.Stat(); err != nil || !os.SameFile(ours, there) {
+		return cmp.Or(err, fmt.Errorf("%w: another file is in place of %s", ErrMoved, filepath.Base(g.path)))
+	}
+	return nil
 }
 
 // retire closes the segment being written, gives back what was preallocated and not used, and writes its index.
