@@ -31,6 +31,7 @@ const readers = 4
 // Ledger is an open ledger. Its methods may be called from any goroutine.
 type Ledger struct {
 	path    string
+	files   map[string]os.FileInfo // that are open, by what path has behind it
 	readDB  readDatabase
 	writeDB *sql.DB // nil: read only
 	writes  writer
@@ -84,7 +85,16 @@ func (l *Ledger) open(path string) error {
 	if err := durable.SyncFolder(filepath.Dir(path)); err != nil {
 		return err
 	}
-	return l.openReaders(ctx, path)
+	if err := l.openReaders(ctx, path); err != nil {
+		return err
+	}
+	l.files = map[string]os.FileInfo{}
+	for _, end := range []string{"", "-wal"} {
+		if l.files[end], err = os.Stat(path + end); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (l *Ledger) openReaders(ctx context.Context, path string, settings ...string) error {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"slices"
 	"sync"
 	"time"
@@ -25,6 +27,9 @@ func (t *Trouble) Error() string {
 	if t.Damaged {
 		return fmt.Sprintf("the ledger is damaged (%v): stop the gateway, look with: endogate ledger check, make it anew with: "+
 			"endogate ledger rebuild; what was accepted is safe in the spool", t.Err)
+	}
+	if errors.Is(t.Err, errMoved) {
+		return t.Err.Error()
 	}
 	if kindOf(t.Err) == damaged {
 		return fmt.Sprintf("the ledger may be damaged, or the disk does not give what is on it (%v): all of it is being looked at", t.Err)
@@ -174,15 +179,36 @@ func (l *Ledger) usable(ctx context.Context) error {
 // Look gets the ledger out of trouble that has passed, and looks into what is doubtful: errors that no write should meet have
 // it checked in full, once in a while. Call it when Changed says so, and every few seconds while there is trouble.
 func (l *Ledger) Look(ctx context.Context) {
+	moved := l.moved()
 	l.health.mu.Lock()
+	if moved != nil && l.health.trouble == nil {
+		l.health.trouble = &Trouble{Err: moved}
+		l.health.change()
+	}
 	trouble, doubt, reread, corrupt := l.health.trouble, l.health.doubt, l.health.reread, l.health.corrupt
 	l.health.mu.Unlock()
 	switch {
+	case moved != nil:
 	case trouble != nil && !trouble.Damaged:
 		l.recover(ctx, reread, corrupt)
 	case trouble == nil && doubt != nil:
 		_ = l.Suspect(ctx, doubt) // who asks for Trouble is told
 	}
+}
+
+// errMoved says that what is written now is in no file that the next start would find.
+var errMoved = errors.New("another file is in place of the ledger's, or none: put back what was there, or stop and start again, which makes " +
+	"the ledger anew where it is not there; what was accepted is safe in the spool")
+
+// moved is errMoved where one of the ledger's files is not the one that is open.
+func (l *Ledger) moved() error {
+	for end, ours := range l.files {
+		there, err := os.Stat(l.path + end)
+		if errors.Is(err, fs.ErrNotExist) || err == nil && !os.SameFile(ours, there) {
+			return errMoved
+		}
+	}
+	return nil // also where nothing can be said: who writes is told why
 }
 
 // recover ends the trouble where the ledger can be written again, and read where reading had failed. What made no sense is looked at

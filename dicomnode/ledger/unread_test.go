@@ -128,3 +128,31 @@ func unreadChild(t *testing.T, path string) {
 	}
 	t.Log("looked at every page")
 }
+
+// TestTrouble_moved: while another file, or none, is where the ledger's was opened, nothing is written that the next start would not find.
+func TestTrouble_moved(t *testing.T) {
+	for _, end := range []string{"", "-wal"} {
+		for _, another := range []bool{false, true} {
+			l := openLedger(t)
+			receive(t, l, receipt(1))
+			l.Look(t.Context())
+			require.NoError(t, l.Trouble())
+			require.NoError(t, os.Rename(l.path+end, l.path+".aside"))
+			if another {
+				require.NoError(t, os.WriteFile(l.path+end, nil, 0o600))
+			}
+			changed := l.Changed()
+			l.Look(t.Context())
+			<-changed
+			require.ErrorContains(t, l.Trouble(), "in place of the ledger's")
+			_, err := l.Receive(t.Context(), []Receipt{receipt(2)}, 2)
+			require.True(t, IsTrouble(err), "%v", err)
+			l.Look(t.Context())
+			require.Error(t, l.Trouble(), "it is still so")
+			require.NoError(t, os.Rename(l.path+".aside", l.path+end))
+			l.Look(t.Context())
+			require.NoError(t, l.Trouble())
+			receive(t, l, receipt(2))
+		}
+	}
+}

@@ -140,8 +140,9 @@ func (g *parts) openStores(ctx context.Context, life *lifecycle) (err error) {
 	for _, why := range Exposed(g.start) {
 		g.log.Warn("a file is not private", "reason", why)
 	}
-	_, missing := os.Stat(g.start.LedgerFile())
-	g.spool, err = openSpool(g.start, func() (uint64, error) { // the folder is ours: a ledger of an older release is brought up to date
+	there, err := os.Stat(g.start.LedgerFile())
+	missing := errors.Is(err, fs.ErrNotExist) || err == nil && there.Size() == 0 // a check of the file system may leave an empty one
+	g.spool, err = openSpool(g.start, func() (uint64, error) {                   // the folder is ours: a ledger of an older release is brought up to date
 		if g.ledger, err = ledger.Open(g.start.LedgerFile()); err != nil {
 			return 0, err
 		}
@@ -163,7 +164,7 @@ func (g *parts) openStores(ctx context.Context, life *lifecycle) (err error) {
 	if err := g.openAudit(ctx, life); err != nil {
 		return err
 	}
-	if errors.Is(missing, fs.ErrNotExist) {
+	if missing {
 		if err := g.restore(life); err != nil {
 			return err
 		}
