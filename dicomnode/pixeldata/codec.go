@@ -65,12 +65,15 @@ func (c codec) decode(pace pace, data []byte) (*image.RGBA, error) {
 }
 
 // families of transfer syntaxes whose codestreams begin alike.
-var families = map[string]string{"5": "JPEG", "7": "JPEG", "8": "JPEG-LS", "9": "JPEG 2000", "2": "JPEG 2000"}
+var families = map[string]string{"5": "JPEG", "7": "lossless JPEG", "8": "JPEG-LS", "9": "JPEG 2000", "2": "JPEG 2000"}
 
 func family(ts dicom.TransferSyntax) string {
 	kind, ok := strings.CutPrefix(string(ts.UID), "1.2.840.10008.1.2.4.")
-	if !ok || kind == "" {
+	switch {
+	case !ok || kind == "":
 		return ""
+	case kind == "57":
+		kind = "70"
 	}
 	return families[kind[:1]]
 }
@@ -84,8 +87,10 @@ func meant(data []byte, said dicom.TransferSyntax) dicom.TransferSyntax {
 		return said
 	case s.ls:
 		is = "1.2.840.10008.1.2.4.81" // JPEG-LS, near lossless or not
-	case s.jpeg:
+	case s.dct:
 		is = dicom.JPEGBaseline8Bit
+	case s.jpeg:
+		is = "1.2.840.10008.1.2.4.70" // lossless JPEG
 	}
 	if ts, ok := dicom.LookupTransferSyntax(is); ok && family(ts) != family(said) {
 		return ts

@@ -16,7 +16,7 @@ type stream struct {
 	givesRGB               bool // the codec undoes its own colour transform
 
 	// JPEG only
-	jpeg       bool
+	jpeg, dct  bool
 	adobe      int // transform of the APP14 marker, -1 where there is none
 	jfif       bool
 	subsampled bool
@@ -75,6 +75,7 @@ func inspectJPEG(data []byte) (stream, error) {
 			if err := s.frameHeader(body); err != nil {
 				return s, err
 			}
+			s.dct = marker <= 0xC2
 			s.ls, s.progressive = marker == 0xF7, marker == 0xC2 || marker == 0xC6
 		}
 		i = next
