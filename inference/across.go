@@ -305,6 +305,7 @@ func (s *acrossTime) again(ctx context.Context, at []int) ([]analysis.Prepared, 
 			return nil, Permanent(err)
 		}
 		frames = append(frames, reduced)
+		s.watching.clip.Recycle(frame.Image)
 		s.alive()
 	}
 	return frames, nil

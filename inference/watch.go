@@ -290,6 +290,7 @@ func (s *watching) explain(ctx context.Context, m *analysis.Moving) error {
 				s.parts[i].Maps = append(s.parts[i].Maps, one)
 			}
 		}
+		s.clip.Recycle(frame.Image)
 		s.alive()
 	}
 	return nil

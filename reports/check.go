@@ -118,7 +118,7 @@ var (
 		tag.ValueType, tag.ConceptNameCodeSequence, tag.ContinuityOfContent, tag.ContentSequence, tag.ContentTemplateSequence,
 	}
 	reportType1 = []tag.Tag{tag.CompletionFlag, tag.VerificationFlag, tag.PreliminaryFlag, tag.AuthorObserverSequence}
-	imageTags   = []tag.Tag{tag.PixelSpacing, tag.PixelAspectRatio, tag.FrameOfReferenceUID, tag.PresentationLUTShape}
+	imageTags   = []tag.Tag{tag.PixelSpacing, tag.FrameOfReferenceUID, tag.PresentationLUTShape}
 )
 
 // characterSet wants UTF-8, and where the source's set is kept nothing of ours that it may lack.
@@ -222,6 +222,9 @@ func (f *faults) image(ds dataset) {
 		if ds.has(t) {
 			f.add("%s must be absent", keyword(t))
 		}
+	}
+	if v := ds.strings(tag.PixelAspectRatio); ds.has(tag.PixelAspectRatio) && (len(v) != 2 || v[0] == v[1]) { // 1C: of pixels that are not square
+		f.add("PixelAspectRatio must be absent")
 	}
 	if v := ds.strings(tag.ImageType); len(v) < 2 || v[0] != "DERIVED" || v[1] != "SECONDARY" {
 		f.add("ImageType %q does not begin with DERIVED and SECONDARY", v)

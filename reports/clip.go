@@ -35,6 +35,7 @@ type Clip struct {
 	fitted  image.Point
 	encoder Encoder
 	on      *image.RGBA // the frame before, which is encoded
+	scaled  *image.RGBA // the same without its legend, where it is scaled
 	from    []int       // frames of the source
 	poor    []ClipFrame
 	masked  []int
@@ -58,7 +59,7 @@ func (f ClipForm) video() bool { return f.Class != dicom.MultiFrameTrueColorSeco
 // Encoder makes a stream of the frames of a clip.
 type Encoder interface {
 	Add(*image.RGBA) error // the picture is the caller's again when it returns
-	// Stream ends it.
+	// Stream ends it; of pictures there is none.
 	Stream() ([]byte, error)
 }
 
@@ -103,7 +104,11 @@ func (c *Clip) Add(f ClipFrame) error {
 	if f.Masked {
 		c.masked = append(c.masked, f.Number)
 	}
-	drawn := picture.LegendTo(c.on, picture.Fitted(f.Overlay, c.fitted), words, c.bottom)
+	if c.fitted != c.size {
+		c.scaled = picture.Fitted(c.scaled, f.Overlay, c.fitted)
+		f.Overlay = c.scaled
+	}
+	drawn := picture.LegendTo(c.on, f.Overlay, words, c.bottom)
 	c.on = drawn
 	if err := c.encoder.Add(drawn); err != nil {
 		return fmt.Errorf("reports: clip: %w", err)
@@ -162,7 +167,7 @@ func (s *streams) Add(m *image.RGBA) error {
 	return err
 }
 
-func (s *streams) Stream() ([]byte, error) { return slices.Concat(s.all...), nil }
+func (s *streams) Stream() ([]byte, error) { return nil, nil }
 
 // Object makes the Multi-frame True Color Secondary Capture (PS3.3 A.8.5), or the Video Endoscopic or Photographic Image (A.32.5, A.32.7), of the frames.
 func (c *Clip) Object() (Object, error) {
@@ -220,8 +225,11 @@ func (c *Clip) dataset(stream []byte) dataset {
 	ds.set(tag.FrameTime, decimal(float64(c.apart())/float64(time.Millisecond), 3))
 	ds[tag.FrameIncrementPointer] = []tag.Tag{tag.FrameTime}
 	ds.set(tag.CineRate, strconv.Itoa(max(1, int(c.rate+0.5))))
-	method := "ISO_10918_1"
+	method, coded := "ISO_10918_1", len(stream)
 	if pictures, ok := c.encoder.(*streams); ok {
+		for _, one := range pictures.all {
+			coded += len(one)
+		}
 		ds.set(tag.PhotometricInterpretation, "YBR_FULL_422") // PS3.5 8.2.1
 		ds[tag.PixelData] = pictures.all
 	} else {
@@ -232,11 +240,12 @@ func (c *Clip) dataset(stream []byte) dataset {
 	}
 	ds.ints(tag.Rows, size.Y)
 	ds.ints(tag.Columns, size.X)
+	h.Source.aspect(ds)
 
 	h.Source.lossy(ds) // and once more here
 	ds.set(tag.LossyImageCompression, "01")
 	ratios, methods := ds.strings(tag.LossyImageCompressionRatio), ds.strings(tag.LossyImageCompressionMethod)
-	ds.set(tag.LossyImageCompressionRatio, append(slices.Clone(ratios), decimal(max(1, float64(c.raw)/float64(max(len(stream), 1))), 2))...)
+	ds.set(tag.LossyImageCompressionRatio, append(slices.Clone(ratios), decimal(max(1, float64(c.raw)/float64(max(coded, 1))), 2))...)
 	if delete(ds, tag.LossyImageCompressionMethod); len(methods) == len(ratios) {
 		ds.set(tag.LossyImageCompressionMethod, append(slices.Clone(methods), method)...)
 	}

@@ -240,6 +240,7 @@ func (h Heatmap) pixels(ds dataset) picture.Inscribed {
 	inscribed := picture.Inscribe(overlay, atOrigin(h.Pixels), h.words())
 
 	samplesOf(ds, size, overlay)
+	h.Source.aspect(ds)
 	if profile, ok := h.Source.Attributes.Get(tagOf(tag.ICCProfile)); ok && len(profile.Value) > 0 {
 		ds[tag.ICCProfile] = profile.Value
 	}

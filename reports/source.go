@@ -1,6 +1,7 @@
 package reports
 
 import (
+	"cmp"
 	"regexp"
 	"slices"
 	"strconv"
@@ -22,6 +23,9 @@ type Source struct {
 
 	// Moving is how many frames the stream of a video has, whatever Number of Frames says; 0: it is none.
 	Moving int
+
+	// Stream is the shape of the pixels of a video as the video has it; zero: it is none, or does not say.
+	Stream dicom.Aspect
 
 	// Order is the one that the study was made for; nil where nobody says. It fills in what the source does not say of the
 	// request; patient and study are those of the source all the same, as the other instances of the study have them.
@@ -104,6 +108,16 @@ func (s Source) valid(t tag.Tag) string {
 }
 
 func (s Source) instance() dicom.SOPInstance { return s.Attributes.Header().SOPInstance }
+
+// Aspect is the shape of its pixels.
+func (s Source) Aspect() dicom.Aspect { return cmp.Or(s.Attributes.Aspect(), s.Stream) }
+
+// aspect says of what has the rows and columns of the source which shape its pixels have.
+func (s Source) aspect(ds dataset) {
+	if texts := s.Aspect().Texts(); texts != nil {
+		ds.set(tag.PixelAspectRatio, texts...)
+	}
+}
 
 // frames is the number of frames; 1 where the attribute is absent.
 func (s Source) frames() int {

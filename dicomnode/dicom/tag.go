@@ -95,6 +95,7 @@ const (
 	FrameIncrementPointer                    Tag = 0x00280009
 	Rows                                     Tag = 0x00280010
 	Columns                                  Tag = 0x00280011
+	PixelAspectRatio                         Tag = 0x00280034
 	BitsAllocated                            Tag = 0x00280100
 	BitsStored                               Tag = 0x00280101
 	HighBit                                  Tag = 0x00280102

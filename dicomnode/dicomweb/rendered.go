@@ -332,7 +332,7 @@ func (s *Server) draw(ctx context.Context, p picture, how rendering) ([]byte, er
 	if err != nil {
 		return nil, err
 	}
-	shown, err := how.viewport.of(frame.Image)
+	shown, err := how.viewport.of(frame)
 	if err != nil {
 		return nil, err
 	}
@@ -373,19 +373,23 @@ func (s *Server) decoded(ctx context.Context, p picture, window *pixeldata.Windo
 	return f, pixelFault(err)
 }
 
-// of is what the viewport shows of a frame, as large as fits into it in the region's own shape.
-func (v viewport) of(frame *image.RGBA) (*image.RGBA, error) {
-	if v.width == 0 {
+// of is what the viewport shows of a frame, as large as fits into it in the region's own shape: without one, as it is.
+func (v viewport) of(f pixeldata.Frame) (*image.RGBA, error) {
+	frame, all := f.Image, f.Image.Bounds()
+	if v.width == 0 && f.Aspect.Square() {
 		return frame, nil
 	}
-	all := frame.Bounds()
 	across, down := cmp.Or(v.across, float64(all.Dx())-v.left), cmp.Or(v.down, float64(all.Dy())-v.top)
 	region := image.Rect(int(v.left), int(v.top), int(math.Ceil(v.left+math.Abs(across))), int(math.Ceil(v.top+math.Abs(down)))).Intersect(all)
 	if region.Empty() || v.left >= float64(all.Dx()) || v.top >= float64(all.Dy()) {
 		return nil, badRequest("the region of the viewport is outside of the frame", fmt.Sprintf("ask for one within %d columns and %d rows", all.Dx(), all.Dy()))
 	}
-	share := min(float64(v.width)/float64(region.Dx()), float64(v.height)/float64(region.Dy()))
-	size := image.Rect(0, 0, max(1, int(share*float64(region.Dx())+0.5)), max(1, int(share*float64(region.Dy())+0.5)))
+	shape := f.Aspect.Shown(region.Size()) // in square pixels, as those of a viewport are
+	share := 1.0
+	if v.width > 0 {
+		share = min(float64(v.width)/float64(shape.X), float64(v.height)/float64(shape.Y))
+	}
+	size := image.Rect(0, 0, max(1, int(share*float64(shape.X)+0.5)), max(1, int(share*float64(shape.Y)+0.5)))
 	shown := image.NewRGBA(size)
 	scaler := draw.Scaler(draw.BiLinear)
 	if size.Dx()*region.Dy() > maxBetween {

@@ -37,6 +37,7 @@ type Frame struct {
 	Note   string      // what is wrong with it all the same
 	// Orientation is what a JPEG stream says of itself, as the function of that name; Image is as it is stored.
 	Orientation int
+	Aspect      dicom.Aspect // of its pixels, as the instance says or, of a video, its stream
 }
 
 // NoteNoEnd is the Note of a frame whose codestream is whole but for its last marker.
@@ -193,7 +194,9 @@ type decoder struct {
 func (i *Instance) next(ctx context.Context, d *decoder) (Frame, error) {
 	pace, end := i.options.Bounds.withDefaults().begin(ctx)
 	defer end()
-	return d.next(pace)
+	f, err := d.next(pace)
+	f.Aspect = i.Attributes.Aspect()
+	return f, err
 }
 
 // describe says what there is to decode.

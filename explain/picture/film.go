@@ -114,20 +114,22 @@ func (f Film) over(on *image.RGBA, to image.Rectangle, m Moment) {
 	put(on, to, lit(m.Frame, 0))
 }
 
-// Fitted is a picture in another size; itself where it has that.
-func Fitted(p *image.RGBA, size image.Point) *image.RGBA {
+// Fitted is a picture in another size; itself where it has that. It is made in out where that has the size.
+func Fitted(out, p *image.RGBA, size image.Point) *image.RGBA {
 	if p.Rect.Size() == size {
 		return p
 	}
-	out := image.NewRGBA(image.Rectangle{Max: size})
+	if whole := (image.Rectangle{Max: size}); out == nil || out.Rect != whole {
+		out = image.NewRGBA(whole)
+	}
 	scale.ApproxBiLinear.Scale(out, out.Rect, p, p.Rect, draw.Src, nil) // better ones take four floating-point numbers for each pixel meanwhile
 	return out
 }
 
-// Small is a picture as wide as a frame of a film.
-func Small(p *image.RGBA) *image.RGBA {
-	out := image.NewRGBA(image.Rect(0, 0, MomentWidth, max(1, MomentWidth*p.Rect.Dy()/max(p.Rect.Dx(), 1))))
-	put(out, out.Rect, p)
+// Small is a picture, which is of a shape, as wide as a frame of a film.
+func Small(p *image.RGBA, shape image.Point) *image.RGBA {
+	out := image.NewRGBA(image.Rect(0, 0, MomentWidth, max(1, MomentWidth*shape.Y/max(shape.X, 1))))
+	scale.CatmullRom.Scale(out, out.Rect, p, p.Rect, draw.Src, nil)
 	return out
 }
 

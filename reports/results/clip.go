@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"image"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -71,16 +72,10 @@ func with(all []shape, class dicom.UID, destinations ...string) []shape {
 // clips makes, where the route wants them, a clip of the frames around each finding of a video, the most probable first. Peak is what is said
 // of the frame of that number.
 func (m *making) clips(ctx context.Context, clip *video.Clip, peak func(number int) analysis.Part) error {
-	if m.Worker == nil { // a clip takes the model here
+	if !m.clipped() || m.whole == nil || len(m.source.Attributes.Header().BadUIDs()) > 0 {
 		return nil
-	}
-	if w, ok := m.Worker.Models[m.job.Model].(inference.ClipWatcher); ok && w.Sequence() != nil {
-		return nil // it speaks of clips of its own choice of frames, and of none alone
 	}
 	shapes := m.Clips[m.job.Route].shapes(m.job.Destinations)
-	if len(shapes) == 0 || m.whole == nil || len(m.source.Attributes.Header().BadUIDs()) > 0 {
-		return nil
-	}
 	var found []analysis.Segment
 	for _, s := range m.whole.Segments {
 		if s.Role == analysis.RoleFinding && m.whole.Key(s.PeakFrame, s.Class) {
@@ -94,6 +89,15 @@ func (m *making) clips(ctx context.Context, clip *video.Clip, peak func(number i
 		}
 	}
 	return nil
+}
+
+// clipped reports whether a video gets clips where there is something to show: the route wants them, and the model is here.
+func (m *making) clipped() bool {
+	if m.Worker == nil || len(m.Clips[m.job.Route].shapes(m.job.Destinations)) == 0 {
+		return false
+	}
+	w, ok := m.Worker.Models[m.job.Model].(inference.ClipWatcher)
+	return !ok || w.Sequence() == nil // else it speaks of clips of its own choice of frames, and of none alone
 }
 
 // NoteNoClip begins what a finding says whose clip is not a video as was asked for.
@@ -189,7 +193,7 @@ func (m *making) begin(ctx context.Context, s analysis.Segment, peak analysis.Pa
 		form := reports.ClipForm{Class: shape.class}
 		if shape.class != dicom.MultiFrameTrueColorSecondaryCapture {
 			form.Fits, form.Encode = video.Encodable, func(size image.Point, apart time.Duration) (reports.Encoder, error) {
-				e, err := video.NewEncoder(ctx, size, apart, reports.MostClipFrames, m.Keeper.Decode)
+				e, err := video.NewEncoder(ctx, size, m.source.Aspect(), apart, reports.MostClipFrames, m.Keeper.Decode)
 				f.encoder = e
 				return e, err
 			}
@@ -294,6 +298,7 @@ func (m *making) shoot(ctx context.Context, frames *video.Clip, s analysis.Segme
 		if err != nil {
 			return nil, nil, fmt.Errorf("clip, frame %d: %w", f.Number, err)
 		}
+		frames.Recycle(f.Image)
 		some = true
 	}
 	for _, f := range c.forms {
@@ -301,7 +306,7 @@ func (m *making) shoot(ctx context.Context, frames *video.Clip, s analysis.Segme
 			break
 		}
 		if f.lacks == nil {
-			f.lacks = m.clipped(ctx, f, s)
+			f.lacks = m.keep(ctx, f, s)
 		}
 		switch {
 		case errors.Is(f.lacks, video.ErrNotEncoded):
@@ -313,8 +318,9 @@ func (m *making) shoot(ctx context.Context, frames *video.Clip, s analysis.Segme
 	return unmade, why, nil
 }
 
-// clipped keeps a clip of which all frames are there.
-func (m *making) clipped(ctx context.Context, f *formed, s analysis.Segment) error {
+// keep keeps a clip of which all frames are there.
+func (m *making) keep(ctx context.Context, f *formed, s analysis.Segment) error {
+	debug.FreeOSMemory() // what frames were drawn on goes back before a process that encodes takes as much
 	o, err := f.made.Object()
 	if invalid := (*reports.InvalidError)(nil); errors.As(err, &invalid) {
 		return inference.Permanent(err)

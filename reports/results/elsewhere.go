@@ -90,7 +90,7 @@ func (w *Workshop) pack(ctx context.Context, job ledger.Job, videos bool) (*Parc
 		return nil, err
 	}
 	switch {
-	case entry.Instance.Video() && videos && (w.Worker == nil || len(w.Clips[job.Route].shapes(job.Destinations)) == 0): // clips are made by the model here
+	case entry.Instance.Video() && videos:
 		return w.packVideo(ctx, job, entry)
 	case entry.Instance.Video():
 		return nil, cmp.Or(entry.Close(), w.atHome(ctx, job, errVideo))

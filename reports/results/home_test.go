@@ -7,6 +7,7 @@ import (
 	"errors"
 	"image"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -141,10 +142,13 @@ func TestPack_videoElsewhere(t *testing.T) {
 	for _, b := range []*bench{here, there} {
 		b.videoOf(80, 82)
 		b.shop.Now = func() time.Time { return at }
+		b.shop.Clips = map[string]Clips{b.job.Route: {Form: dicom.MultiFrameTrueColorSecondaryCapture}}
 	}
+	there.shop.Worker = &inference.Worker{Models: map[string]inference.Model{"demo": watcher{}}, Log: there.shop.Log} // which makes the clips
 	here.other = watcher{}
 	require.NoError(t, here.do(t.Context()), here.log.String())
 	want, wantObjects := here.done()
+	require.True(t, slices.ContainsFunc(wantObjects, func(o ledger.Object) bool { return o.Purpose == "clip" }))
 
 	seen, dies := 0, 70
 	there.other = watcher{seer{infer: func(context.Context) error {
@@ -177,6 +181,9 @@ func TestPack_videoElsewhere(t *testing.T) {
 	sent, answer, err := try()
 	require.NoError(t, err, there.log.String())
 	require.GreaterOrEqual(t, 80-64+len(wantObjects), seen, "and those to explain")
+	there.shop.clipping.Lock()
+	require.True(t, inference.IsPostponed(there.shop.Unpack(t.Context(), there.job.ID, testModel, strings.NewReader(answer))), "clips of another video are made")
+	there.shop.clipping.Unlock()
 	require.NoError(t, there.shop.Unpack(t.Context(), there.job.ID, testModel, strings.NewReader(answer)), there.log.String())
 	got, objects := there.done()
 	require.Equal(t, want, got)

@@ -43,6 +43,7 @@ type Workshop struct {
 	Log         *slog.Logger
 
 	words    sync.Mutex // held by atHome
+	clipping sync.Mutex // held by take, of a video whose clips are made
 	home     home
 	canvases sync.Pool // of *canvas
 }
@@ -103,6 +104,9 @@ func (w *Workshop) analyse(ctx context.Context, job ledger.Job) error {
 	})
 }
 
+// errClipping is why a result is taken later.
+var errClipping = errors.New("heatmap clips of another video are made")
+
 // Take makes durable what a worker elsewhere says of a job that was begun. A job that is not open any more has results, or
 // is wanted by nobody: these are dropped. Errors as Do.
 func (w *Workshop) Take(ctx context.Context, id string, a analysis.Analysis) error {
@@ -119,6 +123,12 @@ func (w *Workshop) take(ctx context.Context, id string, a analysis.Analysis) err
 	err = inference.Guard(w.Log, id, func() error {
 		return w.produce(ctx, job, a.Model, func(m *making, entry *Entry) (string, error) {
 			if entry.Instance.Video() {
+				if m.clipped() { // by the model here, which takes a while: results of others go on beside it
+					if !w.clipping.TryLock() {
+						return "", inference.Postponed(errClipping)
+					}
+					defer w.clipping.Unlock()
+				}
 				return a.NotAnalysed, m.moving(ctx, a)
 			}
 			return a.NotAnalysed, m.parts(ctx, a.Parts, picture, entry.Instance)

@@ -49,7 +49,8 @@ func (s *sheet) add(w *Workshop, p analysis.Part, frame pixeldata.Frame) {
 		unseen := inference.Unseen(p.Geometry, frame.Image)
 		s.masked = s.masked || len(unseen) > 0
 		hatched := func(m *image.RGBA) *image.RGBA { // as it is seen, where lines through the frame itself would be lost
-			small, size := picture.Small(m), m.Rect.Size()
+			size := m.Rect.Size()
+			small := picture.Small(m, frame.Aspect.Shown(size))
 			var regions []image.Rectangle
 			for _, r := range unseen {
 				to := small.Rect.Size()

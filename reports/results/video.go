@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"image"
+	"runtime/debug"
 	"slices"
 
 	"endogate/dicomnode/pixeldata"
@@ -67,6 +68,7 @@ func (m *making) watch(ctx context.Context, entry *Entry) (notAnalysed string, e
 		return "", cmp.Or(err, inference.Postponed(errors.New("another has ended it")))
 	}
 	task := inference.Task{Job: m.job.ID, Model: m.job.Model, Instance: entry.Instance, Wishes: m.Wishes[m.job.Route]}
+	debug.FreeOSMemory() // it takes long, and its decoder as much as what came before has left
 	a, err := m.Worker.Watch(ctx, task, diary{m.Workshop, m.job.ID, m.algorithm.Model})
 	if err != nil {
 		return "", err
@@ -134,6 +136,7 @@ func (m *making) pictured(ctx context.Context, parts []analysis.Part, frames map
 	if m.whole != nil && m.whole.Frames > clip.Count() {
 		return fmt.Errorf("%w: it speaks of %d frames of a video of %d", analysis.ErrFormat, m.whole.Frames, clip.Count())
 	}
+	m.source.Stream = clip.Aspect()
 	for frame, err := range clip.Frames(ctx, numbers) {
 		if err != nil {
 			return undecodable(err)
@@ -142,12 +145,12 @@ func (m *making) pictured(ctx context.Context, parts []analysis.Part, frames map
 		for _, s := range sheets {
 			s.add(m.Workshop, p, frame)
 		}
-		if len(p.Maps) == 0 {
-			continue
+		if len(p.Maps) > 0 {
+			if err := m.part(ctx, p, []*image.RGBA{frame.Image}); err != nil {
+				return err
+			}
 		}
-		if err := m.part(ctx, p, []*image.RGBA{frame.Image}); err != nil {
-			return err
-		}
+		clip.Recycle(frame.Image)
 	}
 	return m.clips(ctx, clip, func(number int) analysis.Part { return parts[frames[number]] })
 }

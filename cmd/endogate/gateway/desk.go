@@ -217,7 +217,7 @@ func (g *generation) pictureOf(ctx context.Context, instance dicom.UID, frame in
 	if err != nil {
 		return nil, noPicture(ctx, err)
 	}
-	return f.Image, nil
+	return square(f), nil
 }
 
 // timelines draws what is said of videos.
@@ -241,7 +241,7 @@ func (g *generation) picturesOf(ctx context.Context, instance dicom.UID, numbers
 				if err != nil {
 					return err
 				}
-				return take(f.Number, f.Image, nil)
+				return take(f.Number, square(f), nil)
 			})
 		})
 	}

@@ -15,6 +15,7 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -81,6 +82,7 @@ func run(ctx context.Context, cfg configs.Config, build Build, by *clock.Clock, 
 			return errors.Join(err, life.stop(g.drain()))
 		}
 	}
+	debug.FreeOSMemory() // what looking models through took, several times what is kept
 	log.Info("gateway is up", "version", build.Version, "ae_title", cfg.DICOM.AETitle, "dicom", g.scpAddr, "hl7", g.hl7Addr, "http", g.webAddr)
 	err = life.wait(g.drain)
 	log.Info("gateway has stopped")

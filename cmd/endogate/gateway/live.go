@@ -9,9 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
-
-	"golang.org/x/image/draw"
 
 	"endogate/cmd/endogate/admin"
 	"endogate/configs"
@@ -22,6 +21,7 @@ import (
 	"endogate/dicomnode/ledger"
 	"endogate/dicomnode/pixeldata/video"
 	"endogate/explain"
+	"endogate/explain/picture"
 	"endogate/inference"
 	"endogate/inference/analysis"
 	"endogate/inference/live"
@@ -83,7 +83,7 @@ func (g *generation) openSignals(ctx context.Context, life *lifecycle) (*signals
 	decoding := g.decoding()
 	for i, c := range g.cfg.Live {
 		fault := func(key string, err error) error { return configs.Fault(fmt.Sprintf("live[%d].%s", i, key), "%v", err) }
-		s := &signal{cfg: c, from: video.Signal{Name: c.Source, Listen: c.Listen, FFmpeg: decoding.FFmpeg, Bounds: decoding.Bounds}, said: make(chan struct{})}
+		s := &signal{cfg: c, from: video.Signal{Name: c.Source, Listen: c.Listen, Frames: new(atomic.Int64), FFmpeg: decoding.FFmpeg, Bounds: decoding.Bounds}, said: make(chan struct{})}
 		if err := s.from.Check(); err != nil {
 			return nil, fault("source", err)
 		}
@@ -272,16 +272,15 @@ func (s *signals) Picture(name string, heatmap bool) (image.Image, analysis.Live
 	if err != nil {
 		return nil, analysis.Live{}, err
 	}
-	picture := last.RGBA
+	shown := last.RGBA
 	if heatmap {
-		picture = last.Drawn(s.colours, s.opacity)
+		shown = last.Drawn(s.colours, s.opacity)
 	}
-	if size := picture.Rect.Size(); size.X > screenWidth {
-		small := image.NewRGBA(image.Rect(0, 0, screenWidth, size.Y*screenWidth/size.X))
-		draw.ApproxBiLinear.Scale(small, small.Rect, picture, picture.Rect, draw.Src, nil)
-		picture = small
+	size := last.Aspect.Shown(shown.Rect.Size())
+	if size.X > screenWidth {
+		size = image.Pt(screenWidth, size.Y*screenWidth/size.X)
 	}
-	return picture, last.Said(), nil
+	return picture.Fitted(nil, shown, size), last.Said(), nil
 }
 
 // Capture implements admin.Live.
@@ -377,6 +376,9 @@ func (c captured) dataset(ids dicom.SOPInstance) dicom.Dataset {
 		// What was before the stream is not known: 1 is the ratio that is not wrong.
 		dicom.LossyImageCompression: dicom.Text{"01"}, dicom.LossyImageCompressionRatio: dicom.Text{"1"}, dicom.AcquisitionContextSequence: dicom.Items{},
 		dicom.PixelData: dicom.Bytes(rgb),
+	}
+	if aspect := c.frame.Aspect.Texts(); aspect != nil {
+		ds[dicom.PixelAspectRatio] = dicom.Text(aspect)
 	}
 	if o.Patient.Authority != "" {
 		ds[dicom.IssuerOfPatientID] = dicom.Text{o.Patient.Authority}

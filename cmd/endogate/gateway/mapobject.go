@@ -114,7 +114,7 @@ func (s sentMaps) source(ctx context.Context, id string) (of reports.Source, err
 	defer func() { err = errors.Join(err, entry.Close()) }()
 	if of = entry.Source; entry.Instance.Video() {
 		err = s.views.clips.video(ctx, id, entry.Instance, func(c *video.Clip) error {
-			of.Moving = c.Count()
+			of.Moving, of.Stream = c.Count(), c.Aspect()
 			return nil
 		})
 	}

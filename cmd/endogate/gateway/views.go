@@ -422,7 +422,12 @@ func (v *views) Rendered(ctx context.Context, instance string, frame int) (image
 	if err != nil {
 		return nil, err
 	}
-	return f.Image, nil
+	return square(f), nil
+}
+
+// square is a frame as it is shown: of pixels as high as they are wide, in which screens and pages have them.
+func square(f pixeldata.Frame) *image.RGBA {
+	return picture.Fitted(nil, f.Image, f.Aspect.Shown(f.Image.Rect.Size()))
 }
 
 // frame decodes a frame of an instance, with the errors of admin.Frames.

@@ -28,34 +28,15 @@ type child struct {
 
 // launch starts ffmpeg, with nothing but what is asked for, two pipes and files: to decode so many frames. It ends with ctx.
 func launch(ctx context.Context, ffmpeg string, arguments []string, said *words, files []*os.File, b pixeldata.Bounds, frames int) (*child, error) {
-	c, err := prepared(ctx, ffmpeg, arguments, said, files)
-	if err != nil {
-		return nil, err
-	}
-	return c, c.start(b, frames)
-}
-
-// feed is launch of a child that is given what it encodes, so many frames, and writes it into a file.
-func feed(ctx context.Context, ffmpeg string, arguments []string, file *os.File, b pixeldata.Bounds, frames int) (*child, io.WriteCloser, error) {
-	c, err := prepared(ctx, ffmpeg, arguments, &words{}, []*os.File{file})
-	if err != nil {
-		return nil, nil, err
-	}
-	in, err := c.StdinPipe()
-	if err != nil {
-		return nil, nil, err
-	}
-	return c, in, c.start(b, frames)
-}
-
-func prepared(ctx context.Context, ffmpeg string, arguments []string, said *words, files []*os.File) (c *child, err error) {
-	c = &child{Cmd: exec.CommandContext(ctx, cmp.Or(ffmpeg, "ffmpeg"), arguments...), said: said}
+	c := &child{Cmd: exec.CommandContext(ctx, cmp.Or(ffmpeg, "ffmpeg"), arguments...), said: said}
 	c.Stderr, c.ExtraFiles, c.WaitDelay = said, files, waitDelay
 	c.Env = []string{"LC_ALL=C", "OPENBLAS_NUM_THREADS=1"}
-	if c.out, err = c.StdoutPipe(); err == nil {
-		widen(c.out)
+	var err error
+	if c.out, err = c.StdoutPipe(); err != nil {
+		return nil, err
 	}
-	return c, err
+	widen(c.out)
+	return c, c.start(b, frames)
 }
 
 // pipeSize is as much as Linux gives everybody (fs.pipe-max-size).

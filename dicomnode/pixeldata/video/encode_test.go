@@ -2,9 +2,11 @@ package video_test
 
 import (
 	"context"
+	"errors"
 	"image"
 	"image/color"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
@@ -12,6 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/pixeldata"
 	"endogate/dicomnode/pixeldata/video"
 )
@@ -31,7 +34,7 @@ func shade(size image.Point, level uint8) *image.RGBA {
 // encoded is a video of pictures of rising grey.
 func encoded(t testing.TB, size image.Point, frames int) []byte {
 	t.Helper()
-	e, err := video.NewEncoder(t.Context(), size, 100*time.Millisecond, frames, pixeldata.Options{Scratch: t.TempDir()})
+	e, err := video.NewEncoder(t.Context(), size, dicom.Aspect{}, 100*time.Millisecond, frames, pixeldata.Options{Scratch: t.TempDir()})
 	require.NoError(t, err)
 	defer e.Close()
 	for n := range frames {
@@ -75,40 +78,66 @@ func TestEncoder_cannot(t *testing.T) {
 	assert.False(t, video.Encodable(image.Pt(1920, 1400)))
 	assert.NoError(t, video.Encodes(t.Context(), ""))
 	options := pixeldata.Options{Scratch: t.TempDir()}
-	_, err := video.NewEncoder(t.Context(), image.Pt(1920, 1400), 100*time.Millisecond, 4, options)
+	_, err := video.NewEncoder(t.Context(), image.Pt(1920, 1400), dicom.Aspect{}, 100*time.Millisecond, 4, options)
 	require.ErrorIs(t, err, video.ErrNotEncoded)
 
+	tried := func(ctx context.Context, size image.Point, o pixeldata.Options) error {
+		e, err := video.NewEncoder(ctx, size, dicom.Aspect{}, 100*time.Millisecond, 4, o)
+		require.NoError(t, err)
+		defer e.Close()
+		for range 4 {
+			require.NoError(t, e.Add(shade(size, 100)))
+		}
+		require.ErrorContains(t, e.Add(shade(size, 100)), "more than 4 pictures")
+		_, err = e.Stream()
+		return err
+	}
+	small := image.Pt(320, 240)
 	without := filepath.Join(t.TempDir(), "ffmpeg")
 	require.NoError(t, os.WriteFile(without, []byte("#!/bin/sh\necho \"[fatal] Unknown encoder 'libx264'\" >&2\nexit 1\n"), 0o700))
 	assert.ErrorContains(t, video.Encodes(t.Context(), without), "video: not encoded")
 	for _, ffmpeg := range []string{without, filepath.Join(t.TempDir(), "none")} {
 		options.FFmpeg = ffmpeg
-		e, err := video.NewEncoder(t.Context(), image.Pt(320, 240), 100*time.Millisecond, 4, options)
-		for n := 0; err == nil && n < 40; n++ {
-			err = e.Add(shade(image.Pt(320, 240), 100))
-		}
+		err := tried(t.Context(), small, options)
 		require.ErrorIs(t, err, video.ErrNotEncoded)
-		if e != nil {
-			assert.ErrorContains(t, err, "install one that was built with libx264")
-			e.Close()
-		}
+		assert.ErrorContains(t, err, "install one that was built with libx264")
 	}
 
 	options.FFmpeg = ""
 	ctx, cancel := context.WithCancel(t.Context())
-	e, err := video.NewEncoder(ctx, image.Pt(320, 240), 100*time.Millisecond, 4, options)
+	e, err := video.NewEncoder(ctx, small, dicom.Aspect{}, 100*time.Millisecond, 4, options)
 	require.NoError(t, err)
 	defer e.Close()
-	require.NoError(t, e.Add(shade(image.Pt(320, 240), 100)))
+	require.NoError(t, e.Add(shade(small, 100)))
 	cancel()
 	_, err = e.Stream()
 	require.ErrorIs(t, err, context.Canceled)
 
 	options.Bounds = pixeldata.Bounds{Memory: 8 << 20}
-	e, err = video.NewEncoder(t.Context(), image.Pt(1280, 720), 100*time.Millisecond, 4, options)
-	for n := 0; err == nil && n < 40; n++ {
-		err = e.Add(shade(image.Pt(1280, 720), 100))
+	require.ErrorIs(t, tried(t.Context(), image.Pt(1280, 720), options), video.ErrNotEncoded, "more memory than it may have")
+
+	options = pixeldata.Options{Scratch: t.TempDir(), Room: func() error { return errors.New("the disk is full") }}
+	e, err = video.NewEncoder(t.Context(), small, dicom.Aspect{}, 100*time.Millisecond, 4, options)
+	require.NoError(t, err)
+	defer e.Close()
+	require.ErrorIs(t, e.Add(shade(small, 100)), video.ErrNoRoom)
+}
+
+// No child runs while pictures are added: who decodes them has one, and beside that there is none that encodes.
+func TestEncoder_waits(t *testing.T) {
+	real, err := exec.LookPath("ffmpeg")
+	require.NoError(t, err)
+	dir := t.TempDir()
+	script := filepath.Join(dir, "ffmpeg")
+	require.NoError(t, os.WriteFile(script, []byte("#!/bin/bash\necho >> "+dir+"/began\nexec "+real+" \"$@\"\n"), 0o700))
+	e, err := video.NewEncoder(t.Context(), image.Pt(64, 48), dicom.Aspect{}, 100*time.Millisecond, 20, pixeldata.Options{Scratch: dir, FFmpeg: script})
+	require.NoError(t, err)
+	defer e.Close()
+	for n := range 20 {
+		require.NoError(t, e.Add(shade(image.Pt(64, 48), uint8(10*n))))
 	}
-	require.ErrorIs(t, err, video.ErrNotEncoded, "more memory than it may have")
-	e.Close()
+	require.NoFileExists(t, filepath.Join(dir, "began"))
+	_, err = e.Stream()
+	require.NoError(t, err)
+	require.FileExists(t, filepath.Join(dir, "began"))
 }

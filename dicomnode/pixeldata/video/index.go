@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 
+	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/pixeldata"
 )
 
@@ -19,10 +20,11 @@ import (
 type index struct {
 	demuxer, codec string // ffmpeg's names
 	rows, columns  int
-	unit           float64 // seconds
-	high           bool    // it says no colour matrix and is of high definition, which is BT.709 (PS3.5 8.2.5, 8.2.7)
-	matrix         string  // how its colours are coded, by ffmpeg's name; "": neither the stream nor its container says it
-	full           bool    // they use all of the range
+	aspect         dicom.Aspect // of its pixels; zero where it does not say
+	unit           float64      // seconds
+	high           bool         // it says no colour matrix and is of high definition, which is BT.709 (PS3.5 8.2.5, 8.2.7)
+	matrix         string       // how its colours are coded, by ffmpeg's name; "": neither the stream nor its container says it
+	full           bool         // they use all of the range
 	packets        []packet
 	// timed: every packet has a time of its own, by which frames are told apart and decoding can begin in the middle. Else
 	// they are counted.
@@ -126,6 +128,8 @@ func (x *index) read(r io.Reader) error {
 			w, h, _ := strings.Cut(value, "x")
 			x.columns, _ = strconv.Atoi(w)
 			x.rows, _ = strconv.Atoi(h)
+		case "#sar":
+			x.aspect = aspectOf(value)
 		}
 		if strings.HasPrefix(name, "#") {
 			continue
@@ -152,6 +156,14 @@ func (x *index) read(r io.Reader) error {
 	}
 	x.order()
 	return lines.Err()
+}
+
+// aspectOf reads a ratio of ffmpeg's, whose first number is the width.
+func aspectOf(ratio string) dicom.Aspect {
+	w, h, _ := strings.Cut(ratio, "/")
+	wide, _ := strconv.Atoi(w)
+	high, _ := strconv.Atoi(h)
+	return dicom.NewAspect(high, wide)
 }
 
 // noTime is ffmpeg's AV_NOPTS_VALUE.

@@ -17,6 +17,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/failure"
 	"endogate/dicomnode/pixeldata"
 )
@@ -34,6 +35,8 @@ type Signal struct {
 	Wait failure.Backoff
 	// Lost is called when the source is gone, with the reason and the time to the next try; may be nil.
 	Lost func(why error, next time.Duration)
+	// Frames counts those that have come. Watches that follow one another share it, so that no number is given twice; nil: a count of its own.
+	Frames *atomic.Int64
 
 	FFmpeg string // "": ffmpeg
 	Bounds pixeldata.Bounds
@@ -46,12 +49,13 @@ var errHigh = errors.New("its colours are read anew")
 
 // Shot is a frame of a signal. The picture is whoever's it is given to.
 type Shot struct {
-	Number int // from 1, of all that were decoded, also over connections
+	Number int // from 1, of all that were decoded, also over connections, and over watches that count together
 	// Time is when it is shown, by the source's clock, since the first frame of its connection.
 	Time time.Duration
 	At   time.Time // when it had come out of the decoder
 	// Connection is from 1: what a source shows when it is there again may be another examination.
 	Connection int
+	Aspect     dicom.Aspect // of its pixels
 	*image.RGBA
 }
 
@@ -142,12 +146,14 @@ func (s Signal) Watch(ctx context.Context, take func(Shot)) error {
 	if s.Wait.Last == 0 {
 		waits.Backoff = defaultWait
 	}
-	number := 0
+	if s.Frames == nil {
+		s.Frames = new(atomic.Int64)
+	}
 	for connection := 1; ; connection++ {
-		before := number
+		came := false
 		err := s.connection(ctx, func(shot Shot) {
-			number++
-			shot.Number, shot.Connection = number, connection
+			came = true
+			shot.Number, shot.Connection = int(s.Frames.Add(1)), connection
 			take(shot)
 		})
 		switch {
@@ -159,7 +165,7 @@ func (s Signal) Watch(ctx context.Context, take func(Shot)) error {
 			continue
 		case s.Ends(), errors.Is(err, pixeldata.ErrNoDecoder):
 			return err
-		case number > before:
+		case came:
 			waits.Over()
 		}
 		next := waits.Next()
@@ -190,7 +196,7 @@ func (s Signal) connection(ctx context.Context, take func(Shot)) error {
 		return err
 	}
 	said, pictures := child.said, bufio.NewReaderSize(child.out, 256<<10)
-	first, frames := int64(0), 0
+	first, frames, aspect := int64(0), 0, dicom.Aspect{}
 	for err == nil {
 		var shot Shot
 		if shot.RGBA, err = readPicture(pictures, s.bounds().Pixels, blank); err != nil {
@@ -207,13 +213,14 @@ func (s Signal) connection(ctx context.Context, take func(Shot)) error {
 			break
 		}
 		if frames++; frames == 1 {
-			first = m.at
+			first, aspect = m.at, said.aspect()
 			// Who sends by itself might not come again.
 			if matrix, _ := said.colours(); matrix == "" && shot.Rect.Dy() >= highRows && !s.high && !s.Listen {
 				err = errHigh
 				break
 			}
 		}
+		shot.Aspect = aspect
 		shot.Time = time.Duration(m.at-first) * time.Microsecond
 		take(shot)
 	}

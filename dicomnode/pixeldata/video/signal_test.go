@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -69,6 +70,21 @@ func TestSignal_file(t *testing.T) {
 			assert.InDelta(t, dicomtest.Level(i+1), int(shot.RGBAAt(32, 24).G), 4, row.ending)
 		}
 	}
+}
+
+// A signal that is watched anew, as where its model has failed, goes on counting: no number names two frames.
+func TestSignal_again(t *testing.T) {
+	installed.Require(t, "ffmpeg")
+	s := video.Signal{Name: file(t, "mp4", append(dicomtest.Levels(25), "-frames:v", "4", "-c:v", "libx264")...), Frames: new(atomic.Int64)}
+	var numbers []int
+	for range 2 {
+		shots, err := seen(t, s, 0)
+		require.NoError(t, err)
+		for _, shot := range shots {
+			numbers = append(numbers, shot.Number)
+		}
+	}
+	assert.Equal(t, []int{1, 2, 3, 4, 5, 6, 7, 8}, numbers)
 }
 
 // What is no signal says what to do.

@@ -35,6 +35,7 @@ type Clip struct {
 	every   time.Duration   // 0: the stream's own times
 	note    string
 	spare   chan *image.RGBA // pictures that were given back, to be decoded into
+	aspect  dicom.Aspect
 	film    made
 }
 
@@ -88,6 +89,7 @@ func (c *Clip) survey(ctx context.Context, a *dicom.Attributes, cut error) error
 		return err
 	}
 	c.number(a, cut)
+	c.aspect = cmp.Or(a.Aspect(), c.index.aspect)
 	return nil
 }
 
@@ -206,6 +208,9 @@ func (c *Clip) Count() int { return c.count }
 // Note says in what the video is not as it says it is; "" where it is.
 func (c *Clip) Note() string { return c.note }
 
+// Aspect is the shape of pixels, as the instance says, or else the stream.
+func (c *Clip) Aspect() dicom.Aspect { return c.aspect }
+
 // Time is when frame n, from 1, begins after the first.
 func (c *Clip) Time(n int) time.Duration {
 	switch x := c.index; {
@@ -312,7 +317,7 @@ func (c *Clip) decode(ctx context.Context, numbers []int, yield func(pixeldata.F
 		}
 		if len(left) > 0 && left[0] == n {
 			left = left[1:]
-			if !yield(pixeldata.Frame{Number: n, Image: next.image}, nil) {
+			if !yield(pixeldata.Frame{Number: n, Image: next.image, Aspect: c.aspect}, nil) {
 				stop()
 				return false
 			}

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+
+	"endogate/dicomnode/dicom"
 )
 
 // words is what a child says on its standard error: a line at a time, of which what counts is kept.
@@ -86,8 +88,17 @@ func (w *words) said(line string) {
 
 var (
 	pixels = regexp.MustCompile(`\b[a-z]+[0-9]*p?[0-9a-z]*\(([^()]*)\)`)
+	shape  = regexp.MustCompile(`\[SAR (\d+):(\d+) `)
 	spaces = regexp.MustCompile(`^(bt709|bt470bg|smpte170m|smpte240m|bt2020\w*|fcc|gbr|ycgco)\b`)
 )
+
+// aspect is the shape of the stream's pixels; zero where it does not say.
+func (w *words) aspect() dicom.Aspect {
+	if of := shape.FindStringSubmatch(w.stream); of != nil {
+		return aspectOf(of[1] + "/" + of[2])
+	}
+	return dicom.Aspect{}
+}
 
 // colours are how those of the stream are coded: the matrix, "" where it is not said, and whether they use all of the range.
 func (w *words) colours() (matrix string, full bool) {

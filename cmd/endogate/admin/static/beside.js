@@ -1,6 +1,7 @@
 // Maps beside each other: rows of tiles, each an answer of its own, computed when somebody opens them.
 import { h } from "./dom.js";
 import { paint } from "./lens.js";
+import { shaped } from "./shape.js";
 import { t } from "./words.js";
 
 export function beside({ title, tiles, pick }) {
@@ -34,6 +35,7 @@ export function beside({ title, tiles, pick }) {
         const heat = paint(e.map, of.colours, t("beside.map", { method: of.title }));
         heat.style.setProperty("opacity", Math.max(of.opacity, 0.6));
         view.append(heat);
+        shaped(view, e.map);
         note.textContent = e.map.width ? t("frame.ai") : e.notes.at(-1);
       },
       fail(e) { note.textContent = t("beside.not", { why: e.why || e.what }); },

@@ -1,6 +1,7 @@
 // The lens: a frame with a map over it, beside it, wiped or in turns, zoomed and moved; what is under the pointer is read.
 import { h, svg } from "./dom.js";
 import { figures } from "./format.js";
+import { shaped, sides, widened } from "./shape.js";
 import { t } from "./words.js";
 
 const ramp = 0.25; // of the scale, over which a map fades in: as in the pictures that leave
@@ -51,8 +52,8 @@ export function createLens({ drawn, moved, read, key }) {
 
   // fitted is where the frame lies in a pane's element, in its pixels, before it is zoomed.
   function fitted(pane) {
-    const { clientWidth: w, clientHeight: e } = pane.view, share = Math.min(w / pane.size.columns, e / pane.size.rows);
-    return { left: (w - share * pane.size.columns) / 2, top: (e - share * pane.size.rows) / 2, width: share * pane.size.columns, height: share * pane.size.rows };
+    const { clientWidth: w, clientHeight: e } = pane.view, [x, y] = sides(pane.wide), columns = x * pane.size.columns, rows = y * pane.size.rows, share = Math.min(w / columns, e / rows);
+    return { left: (w - share * columns) / 2, top: (e - share * rows) / 2, width: share * columns, height: share * rows };
   }
 
   // place is the point of the frame under the pointer.
@@ -155,6 +156,7 @@ export function createLens({ drawn, moved, read, key }) {
 
   function remark(pane) {
     const now = marks(pane, box);
+    if (pane.wide) widened(now, pane.size, pane.wide);
     pane.marks.replaceWith(now);
     pane.marks = now;
   }
@@ -164,6 +166,7 @@ export function createLens({ drawn, moved, read, key }) {
     if (pane.plain) pane.heat = null;
     pane.marks = marks(pane);
     pane.view = h("div", { class: "view" }, pane.image(), pane.heat, pane.marks);
+    shaped(pane.view, pane.size, (wide) => { pane.wide = wide; if (pane.figure?.isConnected) move(); });
     pane.figure = h("figure", null, h("div", { class: "stacked" }, pane.view), h("figcaption", null, pane.caption));
     return pane.figure;
   }

@@ -2,6 +2,7 @@
 import { h, svg } from "./dom.js";
 import { percent, worded } from "./format.js";
 import { hatched, layer, legend, outline } from "./map.js";
+import { shaped } from "./shape.js";
 import { t } from "./words.js";
 
 const unanalysed = 24; // frames shown of a multi-frame instance that no model has seen
@@ -99,7 +100,11 @@ export function createViewer({ step }) {
       : h("div", { class: "broken" }, t("viewer.gone"));
     const heat = () => picture(`/api/v1/instances/${encodeURIComponent(hot.heatmap)}/frames/1.jpg`, t("viewer.heatmap-for", { what: said(hot) }), "heat");
     const lines = () => [hatched(frame, hot), ui.contours ? outline(frame, hot) : null];
-    const figure = (cls, caption, ...content) => h("figure", null, h("div", { class: cls }, content), h("figcaption", null, caption));
+    const figure = (cls, caption, ...content) => {
+      const stack = h("div", { class: cls }, content);
+      shaped(stack, frame.analyses.find((a) => a.columns));
+      return h("figure", null, stack, h("figcaption", null, caption));
+    };
     stage.dataset.mode = ui.mode;
     if (ui.mode === "source" || !hot) stage.replaceChildren(figure("stacked", t("viewer.source"), source(), ui.contours ? outline(frame, hot) : null));
     else if (ui.mode === "side") stage.replaceChildren(figure("stacked", t("viewer.source"), source(), lines()), figure("flat", legend(hot, palette), heat()));
