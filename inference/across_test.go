@@ -108,7 +108,8 @@ func (m *timekeeper) Explain(_ context.Context, frames []analysis.Prepared, _ st
 // notebook is a diary in memory.
 type notebook struct {
 	parts []analysis.Part
-	most  int // parts, after which it refuses
+	pages []int // how many were kept at a time
+	most  int   // parts, after which it refuses
 }
 
 var errFull = errors.New("full")
@@ -121,7 +122,7 @@ func (n *notebook) Keep(_ context.Context, parts []analysis.Part, p Progress) er
 	if p.Done != len(n.parts)+len(parts) {
 		return fmt.Errorf("%d parts behind %d are %d", len(parts), len(n.parts), p.Done)
 	}
-	n.parts = append(n.parts, parts...)
+	n.parts, n.pages = append(n.parts, parts...), append(n.pages, len(parts))
 	if n.most > 0 && len(n.parts) >= n.most {
 		return errFull
 	}
@@ -239,5 +240,20 @@ func TestWatch_acrossTimeAgain(t *testing.T) {
 		if clip.Head == "" {
 			require.Len(t, append(stopped.clips, again.clips...), len(whole.clips), "none twice")
 		}
+	}
+}
+
+// However wide embeddings are, what is kept at a time has its bound; one frame is kept in any case.
+func TestWatching_keepsWideEmbeddings(t *testing.T) {
+	for width, pages := range map[int][]int{keptValues / 4: {4, 4, 2}, keptValues + 1: {1, 1, 1, 1, 1, 1, 1, 1, 1, 1}, 1: {10}} {
+		diary, embedding := &notebook{}, make([]float32, width)
+		s := &watching{diary: diary, of: 10}
+		for range s.of {
+			s.parts = append(s.parts, analysis.Part{Embedding: embedding})
+		}
+		require.NoError(t, s.keep(t.Context(), s.of))
+		assert.Equal(t, pages, diary.pages)
+		assert.Len(t, diary.parts, s.of)
+		assert.Equal(t, s.of, s.sure)
 	}
 }

@@ -31,6 +31,9 @@ type Diary interface {
 const (
 	keptFrames = 64
 	keptTime   = 10 * time.Second
+
+	// keptValues of embeddings are kept together at most, or those of one frame: some 30 MB of text.
+	keptValues = 1 << 21
 )
 
 // Watch does a task of a video: its frames are chosen as the model has it, classified one by one, and put together; those to look at are
@@ -248,10 +251,19 @@ func (s *watching) keep(ctx context.Context, ready int) error {
 	if fresh := ready - s.sure; s.diary == nil || fresh < 1 || fresh < keptFrames && time.Since(s.kept) < keptTime {
 		return nil
 	}
-	if err := s.diary.Keep(ctx, s.parts[s.sure:ready], Progress{ready, s.of}); err != nil {
-		return Postponed(err)
+	for s.sure < ready {
+		next := s.sure + 1
+		for values := len(s.parts[s.sure].Embedding); next < ready; next++ {
+			if values += len(s.parts[next].Embedding); values > keptValues {
+				break
+			}
+		}
+		if err := s.diary.Keep(ctx, s.parts[s.sure:next], Progress{next, s.of}); err != nil {
+			return Postponed(err)
+		}
+		s.sure = next
 	}
-	s.sure, s.kept = ready, time.Now()
+	s.kept = time.Now()
 	return nil
 }
 

@@ -16,7 +16,7 @@ const magic = "endoan1\n" // the digit is the version
 
 // Bounds of what is encoded and decoded.
 const (
-	maxText   = 64 << 20 // a thousand frames of a thousand classes
+	MaxText   = 64 << 20 // a thousand frames of a thousand classes
 	maxValues = 64 << 20 // of all maps: 256 MiB
 	maxSide   = 1<<16 - 1
 	maxPixels = 1 << 25
@@ -32,8 +32,8 @@ func (a Analysis) Encode(w io.Writer) error {
 	switch {
 	case err != nil:
 		return fmt.Errorf("analysis: encode: %w", err)
-	case len(text) > maxText:
-		return fmt.Errorf("analysis: encode: %d bytes of text, at most %d fit", len(text), maxText)
+	case len(text) > MaxText:
+		return fmt.Errorf("analysis: encode: %d bytes of text, at most %d fit", len(text), MaxText)
 	}
 	head := binary.LittleEndian.AppendUint32([]byte(magic), uint32(len(text)))
 	if _, err := w.Write(append(head, text...)); err != nil {
@@ -95,7 +95,7 @@ func decode(r io.Reader) (Analysis, error) {
 	switch {
 	case string(head[:len(magic)]) != magic:
 		return Analysis{}, fmt.Errorf("%w, or one of another version", ErrFormat)
-	case length > maxText:
+	case length > MaxText:
 		return Analysis{}, fmt.Errorf("%w: %d bytes of text", ErrFormat, length)
 	}
 	text, err := io.ReadAll(io.LimitReader(r, int64(length)))

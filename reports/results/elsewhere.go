@@ -123,7 +123,7 @@ func (w *Workshop) packVideo(ctx context.Context, job ledger.Job, entry *Entry) 
 	closing := func() error { return errors.Join(clip.Close(), entry.Close()) }
 	by := w.Algorithms[job.Model].Model
 	var kept bytes.Buffer
-	if parts := (diary{w, job.ID, by}).parts(bodies); len(parts) > 0 {
+	if parts := (diary{w, job.ID, by}).parts(together(bodies)); len(parts) > 0 {
 		err = analysis.Analysis{Model: by, Parts: parts}.Encode(&kept)
 	}
 	order, fault := inference.Order{
@@ -142,6 +142,17 @@ func (w *Workshop) packVideo(ctx context.Context, job ledger.Job, entry *Entry) 
 		}
 		return err
 	}, closing)}, nil
+}
+
+// together are as many bodies as one can say: what the others did is said again.
+func together(bodies [][]byte) [][]byte {
+	text := 0
+	for i, body := range bodies {
+		if text += len(body); text > analysis.MaxText {
+			return bodies[:i]
+		}
+	}
+	return bodies
 }
 
 // piped are the bytes that write writes, as they are read; done is called when they are closed.

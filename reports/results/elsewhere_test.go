@@ -402,3 +402,11 @@ func TestOpen(t *testing.T) {
 	require.NoError(t, err)
 	assert.False(t, open)
 }
+
+// Of what was said of a video as much goes along as one analysis can say.
+func TestTogether(t *testing.T) {
+	half := make([]byte, analysis.MaxText/2)
+	for n, want := range []int{0, 1, 2, 2} {
+		require.Len(t, together(slices.Repeat([][]byte{half}, n)), want)
+	}
+}
