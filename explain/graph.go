@@ -40,7 +40,8 @@ type graph struct {
 	lost    map[string]*node  // where the places of a tensor were lost
 	grids   map[string]foundGrid
 
-	coordinates map[string]bool // tensors that say from where GridSample reads
+	coordinates map[string]bool  // tensors that say from where GridSample and DeformConv read
+	convolved   map[string]*node // convolutions that lie where what was written out does
 }
 
 // parse reads a model, raises it to the operator set that the rules are written for and checks

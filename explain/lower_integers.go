@@ -17,6 +17,10 @@ var integerOperators = map[string]lowering{
 	"QLinearConv":   lowerQLinear("Conv", 2, 0),
 	"QLinearMatMul": lowerQLinear("MatMul", 2, -1),
 
+	"com.microsoft.MatMulIntegerToFloat":  lowerScaledInteger,
+	"com.microsoft.DynamicQuantizeMatMul": lowerScaledInteger,
+	"com.microsoft.MatMulNBits":           lowerMatMulBits,
+
 	"com.microsoft.QGemm":                    lowerQLinear("Gemm", 2, 0),
 	"com.microsoft.QLinearAdd":               lowerQLinear("Add", 2, 0),
 	"com.microsoft.QLinearMul":               lowerQLinear("Mul", 2, 0),
@@ -104,15 +108,10 @@ func lowerQLinearConcat(b *builder, n *node) string {
 	return ""
 }
 
-// lowerInteger is a product of integers, whose scales are multiplied to it later. Its first operand was rounded by a
-// DynamicQuantizeLinear, which knows how large a step is; so the gradient goes to what was rounded.
+// lowerInteger is a product of integers, whose scales are multiplied to it later: steps are counted, not what they stand for.
 func lowerInteger(typ string) lowering {
 	return func(b *builder, n *node) string {
-		from := b.g.producer[n.in(0)]
-		if from == nil || from.kind() != "DynamicQuantizeLinear" || n.in(2) != from.out(2) {
-			return "its first operand does not come from a DynamicQuantizeLinear"
-		}
-		x := b.div(b.dequantised(n.in(0), from.out(1), from.out(2), 0), from.out(1))
+		x := b.dequantised(n.in(0), b.scalar(1), n.in(2), 0)
 		weight := b.op("Cast", n.Input[1:2], intAttr("to", int64(single)))
 		if zero := n.in(3); zero != "" {
 			if typ == "Conv" && size(b.g.shape(zero)) != 1 {
@@ -124,4 +123,47 @@ func lowerInteger(typ string) lowering {
 		b.nodes[len(b.nodes)-1].Name = proto.String(n.label()) // layers are called after it
 		return ""
 	}
+}
+
+// lowerScaledInteger is a product of integers with its scales and a bias: MatMulIntegerToFloat, and DynamicQuantizeMatMul, whose
+// first operand is rounded there.
+func lowerScaledInteger(b *builder, n *node) string {
+	x, scale, zero, weight, bias := n.in(0), n.in(2), n.in(4), []string{n.in(1), n.in(3), n.in(5)}, n.in(6)
+	if n.GetOpType() == "DynamicQuantizeMatMul" {
+		x, scale, zero = b.name("explain/rounded"), b.name("explain/scale"), b.name("explain/zero")
+		b.add("DynamicQuantizeLinear", n.Input[:1], []string{x, scale, zero})
+		weight, bias = n.Input[1:min(4, len(n.Input))], n.in(4)
+	}
+	if size(b.g.shape(n.in(2))) != 1 && scale == n.in(2) {
+		return "its first operand has several scales"
+	}
+	of := &node{NodeProto: &onnxpb.NodeProto{Input: weight}}
+	y := b.op("MatMul", []string{b.dequantised(x, scale, zero, 0), b.dequantised(weight[0], weight[1], of.in(2), int64(len(b.g.shape(weight[0]))-1))})
+	b.nodes[len(b.nodes)-1].Name = proto.String(n.label())
+	if bias != "" {
+		y = b.plus(y, bias)
+	}
+	return b.comesTo(n, y)
+}
+
+// lowerMatMulBits multiplies by weights of a few bits, which the operator itself unpacks: they are what it makes of a unit matrix.
+func lowerMatMulBits(b *builder, n *node) string {
+	if !b.g.varying()[n.in(0)] { // the unit matrix
+		return ""
+	}
+	width := n.attrInt("K", 0)
+	zeros := b.op("ConstantOfShape", []string{b.ints(width, width)})
+	inputs := slices.Clone(n.Input)
+	inputs[0] = b.op("EyeLike", []string{zeros})
+	if len(inputs) > 5 {
+		inputs[5] = "" // the bias
+	}
+	weight := b.op(n.GetOpType(), inputs, n.Attribute...)
+	b.nodes[len(b.nodes)-1].Domain = n.Domain
+	y := b.op("MatMul", []string{n.in(0), weight})
+	b.nodes[len(b.nodes)-1].Name = proto.String(n.label())
+	if n.in(5) != "" {
+		y = b.plus(y, n.in(5))
+	}
+	return b.comesTo(n, y)
 }

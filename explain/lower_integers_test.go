@@ -1,6 +1,7 @@
 package explain_test
 
 import (
+	"strings"
 	"testing"
 
 	"endogate/explain"
@@ -47,6 +48,8 @@ func TestLower_integers(t *testing.T) {
 		{typ: "QLinearConcat", float: "Concat", shape: []int64{1, 3, 4}, attrs: []*onnxpb.AttributeProto{attrInt("axis", 1)}},
 		{typ: "ConvInteger", float: "Conv", shape: []int64{1, 2, 4, 4}, weight: []int64{2, 2, 3, 3}, attrs: []*onnxpb.AttributeProto{attrInts("pads", 1, 1, 1, 1)}},
 		{typ: "MatMulInteger", float: "MatMul", shape: []int64{1, 3, 4}, weight: []int64{4, 9}},
+		{typ: "MatMulIntegerToFloat", float: "MatMul", shape: []int64{1, 3, 4}, weight: []int64{4, 9}},
+		{typ: "DynamicQuantizeMatMul", float: "MatMul", shape: []int64{1, 3, 4}, weight: []int64{4, 9}},
 	} {
 		t.Run(c.typ, func(t *testing.T) {
 			build := func(quantised bool) []byte {
@@ -62,6 +65,10 @@ func TestLower_integers(t *testing.T) {
 					}
 				}
 				dynamic := c.typ == "ConvInteger" || c.typ == "MatMulInteger"
+				w := ""
+				if c.weight != nil {
+					w = s.integers("w", onnxpb.TensorProto_UINT8, c.weight, coded...)
+				}
 				switch {
 				case !quantised:
 					inputs := []string{"x"}
@@ -81,15 +88,22 @@ func TestLower_integers(t *testing.T) {
 					s.node(c.float, inputs, []string{"made"}, c.attrs...)
 				case dynamic:
 					s.node("DynamicQuantizeLinear", []string{"x"}, []string{"q", "scale", "at"})
-					s.node(c.typ, []string{"q", s.integers("w", onnxpb.TensorProto_UINT8, c.weight, coded...), "at", none}, []string{"sum"}, c.attrs...)
+					s.node(c.typ, []string{"q", w, "at", none}, []string{"sum"}, c.attrs...)
 					s.node("Cast", []string{"sum"}, []string{"wide"}, attrInt("to", 1))
 					s.node("Mul", []string{"scale", unit}, []string{"scales"})
 					s.node("Mul", []string{"wide", "scales"}, []string{"made"})
+				case c.typ == "MatMulIntegerToFloat":
+					s.node("DynamicQuantizeLinear", []string{"x"}, []string{"q", "scale", "at"})
+					s.own(c.typ, []string{"q", w, "scale", unit, "at", none, s.weight([]int64{9}, values[:9]...)}, []string{"biased"})
+					s.node("Sub", []string{"biased", s.weight([]int64{9}, values[:9]...)}, []string{"made"})
+				case c.typ == "DynamicQuantizeMatMul":
+					s.own(c.typ, []string{"x", w, unit, none, s.weight([]int64{9}, values[:9]...)}, []string{"biased"})
+					s.node("Sub", []string{"biased", s.weight([]int64{9}, values[:9]...)}, []string{"made"})
 				default:
 					s.node("QuantizeLinear", []string{"x", per, zero}, []string{"q"})
 					inputs := []string{"q", per, zero}
 					if c.weight != nil {
-						inputs = append(inputs, s.integers("w", onnxpb.TensorProto_UINT8, c.weight, coded...), unit, none)
+						inputs = append(inputs, w, unit, none)
 					}
 					bias := ""
 					if c.bias {
@@ -128,7 +142,7 @@ func TestLower_integers(t *testing.T) {
 			said, q := explained(t, r, build(true), in, seed, target)
 			_, f := explained(t, r, build(false), in, seed, target)
 			rounding := step * 1.001 // where the integers and the floats fall on two sides of a half
-			if c.typ == "ConvInteger" || c.typ == "MatMulInteger" {
+			if strings.Contains(c.typ, "Integer") || strings.HasPrefix(c.typ, "Dynamic") {
 				rounding = 1e-5 * greatest(said)
 			}
 			require.InDeltaSlice(t, plain[0].Values, said, rounding)
@@ -149,6 +163,63 @@ func TestQuantised_cutOff(t *testing.T) {
 	in := onnx.Input{Shape: s.shape, Values: []float32{-2, -0.1, 0, 0.1, 3.9, 5}}
 	_, maps := explained(t, openRuntime(t), s.bytes(t), in, []float32{1, 1, 1, 1, 1, 1}, explain.Target{Method: explain.Gradient})
 	require.Equal(t, []float32{0, 0, 3, 3, 3, 0}, maps[0].Values)
+}
+
+// Each number has the bounds of its own scale, zero point and type; where it is read by another scale than it was rounded by, it is
+// that much larger.
+func TestQuantised_bounds(t *testing.T) {
+	const open = 1e9 // beyond what is cut off
+	for name, c := range map[string]struct {
+		typ      onnxpb.TensorProto_DataType
+		dims     []int64
+		scales   []float32
+		zeros    []int32
+		raw      []byte // of zeros of four bits
+		attrs    []*onnxpb.AttributeProto
+		from, to [4]float32 // of x, beyond which it is cut off
+	}{
+		"one":             {typ: onnxpb.TensorProto_INT8, scales: []float32{0.5}, zeros: []int32{8}, from: [4]float32{-68.25, -68.25, -68.25, -68.25}, to: [4]float32{59.75, 59.75, 59.75, 59.75}},
+		"each channel":    {typ: onnxpb.TensorProto_UINT8, dims: []int64{2}, scales: []float32{0.5, 1}, zeros: []int32{0, 128}, from: [4]float32{-0.25, -0.25, -128.5, -128.5}, to: [4]float32{127.75, 127.75, 127.5, 127.5}},
+		"along the last":  {typ: onnxpb.TensorProto_UINT8, dims: []int64{2}, scales: []float32{0.5, 1}, zeros: []int32{0, 0}, attrs: []*onnxpb.AttributeProto{attrInt("axis", -1)}, from: [4]float32{-0.25, -0.5, -0.25, -0.5}, to: [4]float32{127.75, 255.5, 127.75, 255.5}},
+		"sixteen bits":    {typ: onnxpb.TensorProto_UINT16, scales: []float32{0.5}, zeros: []int32{4}, from: [4]float32{-2.25, -2.25, -2.25, -2.25}, to: [4]float32{32765.75, 32765.75, 32765.75, 32765.75}},
+		"sixteen, signed": {typ: onnxpb.TensorProto_INT16, scales: []float32{1}, zeros: []int32{0}, from: [4]float32{-32768.5, -32768.5, -32768.5, -32768.5}, to: [4]float32{32767.5, 32767.5, 32767.5, 32767.5}},
+		"four bits":       {typ: 21, scales: []float32{1}, raw: []byte{2}, from: [4]float32{-2.5, -2.5, -2.5, -2.5}, to: [4]float32{13.5, 13.5, 13.5, 13.5}},
+		"in blocks":       {typ: onnxpb.TensorProto_INT8, dims: []int64{1, 2, 1}, scales: []float32{0.5, 1}, zeros: []int32{0, 8}, attrs: []*onnxpb.AttributeProto{attrInt("axis", 2), attrInt("block_size", 2)}, from: [4]float32{-64.25, -64.25, -136.5, -136.5}, to: [4]float32{63.75, 63.75, 119.5, 119.5}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := &small{shape: []int64{1, 2, 2}, opset: 21}
+			zero := "zero"
+			s.graph.Initializer = append(s.graph.Initializer, &onnxpb.TensorProto{Name: &zero, Dims: c.dims, DataType: proto.Int32(int32(c.typ)), Int32Data: c.zeros, RawData: c.raw})
+			scale := s.weight(c.dims, c.scales...)
+			twice := s.weight(c.dims, mapped(c.scales, func(v float32) float32 { return 2 * v })...)
+			s.node("QuantizeLinear", []string{"x", scale, zero}, []string{"q"}, c.attrs...)
+			s.node("DequantizeLinear", []string{"q", twice, zero}, []string{"r"}, c.attrs...)
+			s.node("Mul", []string{"r", s.weight(nil, 3)}, []string{"y"})
+			model, r := s.bytes(t), openRuntime(t)
+			for shift, want := range map[float32]float32{-0.01: 0, 0.01: 6} {
+				for _, side := range [][4]float32{c.from, c.to} {
+					x := make([]float32, 4)
+					for i := range x {
+						if x[i] = side[i] + shift; side == c.to {
+							x[i] = side[i] - shift
+						}
+					}
+					_, maps := explained(t, r, model, onnx.Input{Shape: s.shape, Values: x}, []float32{1, 1, 1, 1}, explain.Target{Method: explain.Gradient})
+					require.Equal(t, []float32{want, want, want, want}, maps[0].Values, x)
+				}
+			}
+			_, maps := explained(t, r, model, onnx.Input{Shape: s.shape, Values: []float32{open, -open, open, -open}}, []float32{1, 1, 1, 1}, explain.Target{Method: explain.Gradient})
+			require.Equal(t, make([]float32, 4), maps[0].Values)
+		})
+	}
+}
+
+func mapped(v []float32, f func(float32) float32) []float32 {
+	out := make([]float32, len(v))
+	for i := range v {
+		out[i] = f(v[i])
+	}
+	return out
 }
 
 // A sigmoid that is fused with what comes before it is looked behind, and known to give probabilities.

@@ -5,6 +5,8 @@ import (
 	"slices"
 
 	"endogate/explain/onnxpb"
+
+	"google.golang.org/protobuf/proto"
 )
 
 // mostFactors of a product are written out.
@@ -133,10 +135,7 @@ func lowerGridSample(b *builder, n *node) string {
 	case padding != "zeros" && padding != "border":
 		return "its padding mode " + padding + " has no rule"
 	}
-	if b.g.coordinates == nil {
-		b.g.coordinates = map[string]bool{}
-	}
-	b.g.coordinates[n.in(1)] = true
+	b.guide(n.in(1))
 	points := grid[1] * grid[2]
 	flat := b.op("Reshape", []string{n.in(0), b.ints(0, x[1], x[2]*x[3])})
 	coordinate := func(i, extent int64) string {
@@ -152,31 +151,100 @@ func lowerGridSample(b *builder, n *node) string {
 		return v
 	}
 	col, row := coordinate(0, x[3]), coordinate(1, x[2])
-	// read is what stands at whole places, zero beyond the picture.
-	read := func(col, row string) string {
-		at := func(v string, extent int64) (within, seen string) {
-			within = b.op("Clip", []string{v, b.scalar(0), b.scalar(float32(extent - 1))})
-			return within, b.op("Cast", []string{b.op("Equal", []string{v, within})}, intAttr("to", 1))
-		}
-		c, inColumns := at(col, x[3])
-		r, inRows := at(row, x[2])
-		index := b.op("Cast", []string{b.plus(b.times(r, float32(x[3])), c)}, intAttr("to", 7))
-		values := b.op("GatherElements", []string{flat, b.op("Expand", []string{index, b.ints(1, x[1], points)})}, intAttr("axis", 2))
-		return b.mul(values, b.mul(inColumns, inRows))
-	}
+	read := func(col, row string) string { return b.standing(flat, col, row, []int64{1, x[1], points}, x[2], x[3]) }
 	y := ""
 	if mode == "nearest" {
 		y = read(b.op("Round", []string{col}), b.op("Round", []string{row}))
 	} else {
-		left, top := b.op("Floor", []string{col}), b.op("Floor", []string{row})
-		right, below := b.plus(left, b.scalar(1)), b.plus(top, b.scalar(1))
-		across, down := b.sub(col, left), b.sub(row, top)
-		rest := func(v string) string { return b.sub(b.scalar(1), v) }
-		upper := b.plus(b.mul(read(left, top), rest(across)), b.mul(read(right, top), across))
-		lower := b.plus(b.mul(read(left, below), rest(across)), b.mul(read(right, below), across))
-		y = b.plus(b.mul(upper, rest(down)), b.mul(lower, down))
+		y = b.between(col, row, read)
 	}
 	b.named(b.op("Reshape", []string{y, b.ints(0, x[1], grid[1], grid[2])}), n.out(0))
+	return ""
+}
+
+// guide notes that a tensor says where another is read.
+func (b *builder) guide(tensor string) {
+	if b.g.coordinates == nil {
+		b.g.coordinates = map[string]bool{}
+	}
+	b.g.coordinates[tensor] = true
+}
+
+// standing is what stands at whole places of pictures whose rows lie one behind the other on the last axis, zero beyond them.
+func (b *builder) standing(flat, col, row string, dims []int64, rows, columns int64) string {
+	at := func(v string, extent int64) (within, seen string) {
+		within = b.op("Clip", []string{v, b.scalar(0), b.scalar(float32(extent - 1))})
+		return within, b.op("Cast", []string{b.op("Equal", []string{v, within})}, intAttr("to", 1))
+	}
+	c, inColumns := at(col, columns)
+	r, inRows := at(row, rows)
+	index := b.op("Cast", []string{b.plus(b.times(r, float32(columns)), c)}, intAttr("to", 7))
+	values := b.op("GatherElements", []string{flat, b.op("Expand", []string{index, b.ints(dims...)})}, intAttr("axis", int64(len(dims)-1)))
+	return b.mul(values, b.mul(inColumns, inRows))
+}
+
+// between weights what stands at the four whole places about each.
+func (b *builder) between(col, row string, read func(col, row string) string) string {
+	left, top := b.op("Floor", []string{col}), b.op("Floor", []string{row})
+	right, below := b.plus(left, b.scalar(1)), b.plus(top, b.scalar(1))
+	across, down := b.sub(col, left), b.sub(row, top)
+	rest := func(v string) string { return b.sub(b.scalar(1), v) }
+	upper := b.plus(b.mul(read(left, top), rest(across)), b.mul(read(right, top), across))
+	lower := b.plus(b.mul(read(left, below), rest(across)), b.mul(read(right, below), across))
+	return b.plus(b.mul(upper, rest(down)), b.mul(lower, down))
+}
+
+// lowerDeformConv reads each place of a kernel where its offset says, weighted by its mask, and multiplies. It lies where a
+// convolution would.
+func lowerDeformConv(b *builder, n *node) string {
+	x, weight, offset := b.g.shape(n.in(0)), b.g.shape(n.in(1)), b.g.shape(n.in(2))
+	if len(x) != 4 || len(weight) != 4 || len(offset) != 4 {
+		return "only pictures can be convolved so, not volumes"
+	}
+	v, err := newWalk(b).window(n, x, offset, weight[2:])
+	if err != nil {
+		return err.Error()
+	}
+	b.guide(n.in(2))
+	groups, parts := n.attrInt("group", 1), n.attrInt("offset_group", 1)
+	taps, points := weight[2]*weight[3], offset[2]*offset[3]
+	regular := func(axis int) string { // where a convolution reads along one axis
+		var at []float32
+		for tap := range taps {
+			for point := range points {
+				k, o := []int64{tap / weight[3], tap % weight[3]}[axis], []int64{point / offset[3], point % offset[3]}[axis]
+				at = append(at, float32(o*v.strides[axis]-v.begin[axis]+k*v.dilations[axis]))
+			}
+		}
+		return b.floats([]int64{taps * points}, at...)
+	}
+	offsets := b.op("Reshape", []string{n.in(2), b.ints(0, parts*taps, 2, points)})
+	read := func(axis int64) string {
+		along := b.op("Reshape", []string{b.part(offsets, 2, axis, axis+1, 1), b.ints(0, parts, 1, taps*points)})
+		return b.plus(along, regular(int(axis)))
+	}
+	flat := b.op("Reshape", []string{n.in(0), b.ints(0, parts, x[1]/parts, x[2]*x[3])})
+	y := b.between(read(1), read(0), func(col, row string) string {
+		return b.standing(flat, col, row, []int64{1, 1, x[1] / parts, taps * points}, x[2], x[3])
+	})
+	if mask := n.in(4); mask != "" {
+		y = b.mul(y, b.op("Reshape", []string{mask, b.ints(0, parts, 1, taps*points)}))
+	}
+	y = b.op("Reshape", []string{y, b.ints(0, groups, x[1]/groups*taps, points)})
+	kernels := b.op("Reshape", []string{n.in(1), b.ints(groups, weight[0]/groups, x[1]/groups*taps)})
+	y = b.op("Reshape", []string{b.op("MatMul", []string{kernels, y}), b.ints(0, weight[0], offset[2], offset[3])})
+	if bias := n.in(3); bias != "" {
+		y = b.plus(y, b.op("Reshape", []string{bias, b.ints(-1, 1, 1)}))
+	}
+	b.comesTo(n, y)
+	b.nodes[len(b.nodes)-1].Name = proto.String(n.label())
+	if b.g.convolved == nil {
+		b.g.convolved = map[string]*node{}
+	}
+	b.g.convolved[n.out(0)] = &node{index: n.index, opset: n.opset, NodeProto: &onnxpb.NodeProto{
+		OpType: proto.String("Conv"), Name: n.Name, Input: n.Input[:2], Output: n.Output,
+		Attribute: slices.DeleteFunc(slices.Clone(n.Attribute), func(a *onnxpb.AttributeProto) bool { return a.GetName() == "offset_group" }),
+	}}
 	return ""
 }
 

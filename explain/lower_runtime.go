@@ -183,8 +183,8 @@ func lowerSkipNorm(b *builder, n *node) string {
 func lowerOwnAttention(b *builder, n *node) string {
 	x, weight := b.g.shape(n.in(0)), b.g.shape(n.in(1))
 	switch {
-	case n.in(3) != "" || n.in(4) != "" || n.in(6) != "" || n.out(1) != "" || n.attrInt("do_rotary", 0) != 0:
-		return "it has a mask, keys of before or turns its tokens"
+	case n.in(4) != "" || n.in(6) != "" || n.out(1) != "" || n.attrInt("do_rotary", 0) != 0:
+		return "it has keys of before or turns its tokens"
 	case len(x) != 3 || len(weight) != 2:
 		return "its operands are not tokens and a matrix"
 	}
@@ -204,13 +204,13 @@ func lowerOwnAttention(b *builder, n *node) string {
 		b.g.shapes[operands[i]] = []int64{x[0], x[1], width}
 		from += width
 	}
-	return b.attends(n, operands, n.in(5))
+	return b.attends(n, operands, n.in(3), n.in(5))
 }
 
 // lowerMultiHead attends with queries, keys and values that are projected already, but for a bias.
 func lowerMultiHead(b *builder, n *node) string {
-	if n.in(4) != "" || n.in(6) != "" || n.in(7) != "" || n.out(1) != "" {
-		return "it has a mask or keys of before"
+	if n.in(6) != "" || n.in(7) != "" || n.out(1) != "" {
+		return "it has keys of before"
 	}
 	var operands [3]string
 	from := int64(0)
@@ -225,11 +225,22 @@ func lowerMultiHead(b *builder, n *node) string {
 		}
 		from += x[2]
 	}
-	return b.attends(n, operands, n.in(5))
+	return b.attends(n, operands, n.in(4), n.in(5))
 }
 
-// attends writes attention of an operator of ONNX Runtime's own out, with a term that is added to the products, as the standard's.
-func (b *builder) attends(n *node, operands [3]string, term string) (why string) {
+// attends writes attention of an operator of ONNX Runtime's own out, with keys that are masked and a term that is added to the
+// products, as the standard's.
+func (b *builder) attends(n *node, operands [3]string, mask, term string) (why string) {
+	if mask != "" {
+		masked, why := b.maskedKeys(n, mask, b.g.shape(operands[1]))
+		if why != "" {
+			return why
+		}
+		if term != "" {
+			masked = b.plus(masked, term)
+		}
+		term = masked
+	}
 	heads := n.attrInt("num_heads", 0)
 	attrs := []*onnxpb.AttributeProto{
 		intAttr("q_num_heads", heads), intAttr("kv_num_heads", heads), intAttr("is_causal", n.attrInt("unidirectional", 0)), floatAttr("scale", n.attrFloat("scale", 0)),
@@ -237,4 +248,26 @@ func (b *builder) attends(n *node, operands [3]string, term string) (why string)
 	return lowerAttention(b, &node{opset: n.opset, NodeProto: &onnxpb.NodeProto{
 		Name: n.Name, OpType: n.OpType, Input: append(operands[:], term), Output: n.Output[:1], Attribute: attrs,
 	}})
+}
+
+// maskedKeys is what is added to the products of a mask: 1 for keys that count, for each frame or each query of it, or where they
+// end (and start).
+func (b *builder) maskedKeys(n *node, mask string, keys []int64) (term, why string) {
+	var shown string
+	switch dims := b.g.shape(mask); {
+	case len(dims) == 1 && (dims[0] == keys[0] || dims[0] == 2*keys[0] && keys[0] == 1):
+		places := b.ints(span(0, keys[1])...)
+		at := b.op("Cast", []string{mask}, intAttr("to", int64(onnxpb.TensorProto_INT64)))
+		if dims[0] == keys[0] {
+			shown = b.op("Less", []string{places, b.op("Reshape", []string{at, b.ints(-1, 1, 1, 1)})})
+		} else {
+			shown = b.op("And", []string{b.op("Less", []string{places, b.part(at, 0, 0, 1, 1)}), b.op("GreaterOrEqual", []string{places, b.part(at, 0, 1, 2, 1)})})
+		}
+	case len(dims) == 2 || len(dims) == 3:
+		axes := []int64{1, 2}[:4-len(dims)]
+		shown = b.op("Greater", []string{b.op("Unsqueeze", []string{b.op("Cast", []string{mask}, intAttr("to", int64(single))), b.ints(axes...)}), b.scalar(0)})
+	default:
+		return "", "its mask is of a form that is not known"
+	}
+	return b.where(shown, b.scalar(0), b.scalar(n.attrFloat("mask_filter_value", -10000))), ""
 }

@@ -51,6 +51,7 @@ func ownCases() []ruleCase {
 		{"SkipSimplifiedLayerNormalization", func(t *rapid.T, s *small) { skipNormCase(t, s, "SkipSimplifiedLayerNormalization") }, 0},
 		{"Attention", ownAttentionCase, 0},
 		{"MultiHeadAttention", multiHeadCase, 0},
+		{"MatMulNBits", fewBitsCase, 0},
 	}
 }
 
@@ -152,8 +153,9 @@ func ownAttentionCase(t *rapid.T, s *small) {
 	s.shape = []int64{dim(t, 1, 2, "n"), dim(t, 1, 3, "tokens"), 3}
 	inputs := []string{"x", s.drawn(t, 3, 3*width), s.drawn(t, 3*width)}
 	attrs := []*onnxpb.AttributeProto{attrInt("num_heads", heads), attrInt("unidirectional", dim(t, 0, 1, "unidirectional"))}
+	inputs, attrs = maskCase(t, s, inputs, attrs)
 	if rapid.Bool().Draw(t, "term") {
-		inputs = append(inputs, "", "", s.drawn(t, 1, heads, s.shape[1], s.shape[1]))
+		inputs = append(append(inputs, "", "")[:5], s.drawn(t, 1, heads, s.shape[1], s.shape[1]))
 	}
 	if rapid.Bool().Draw(t, "scale") {
 		attrs = append(attrs, attrFloat("scale", 0.25))
@@ -169,8 +171,56 @@ func multiHeadCase(t *rapid.T, s *small) {
 	for _, name := range inputs {
 		s.node("MatMul", []string{"x", s.drawn(t, 3, width)}, []string{name})
 	}
-	if rapid.Bool().Draw(t, "bias") {
-		inputs = append(inputs, s.drawn(t, 3*width))
+	if inputs = append(inputs, ""); rapid.Bool().Draw(t, "bias") {
+		inputs[3] = s.drawn(t, 3*width)
 	}
-	s.own("MultiHeadAttention", inputs, []string{"y"}, attrInt("num_heads", heads))
+	inputs, attrs := maskCase(t, s, inputs, []*onnxpb.AttributeProto{attrInt("num_heads", heads)})
+	if rapid.Bool().Draw(t, "term") {
+		inputs = append(append(inputs, "")[:5], s.drawn(t, 1, heads, s.shape[1], s.shape[1]))
+	}
+	s.own("MultiHeadAttention", inputs, []string{"y"}, attrs...)
+}
+
+// fewBitsCase packs two weights a byte, in blocks of sixteen of which the last is not full.
+func fewBitsCase(t *rapid.T, s *small) {
+	const width, made = 20, 3
+	s.shape = []int64{dim(t, 1, 2, "n"), dim(t, 1, 3, "rows"), width}
+	packed := make([]int32, made*2*8)
+	for i := range packed {
+		packed[i] = int32(dim(t, 0, 255, "packed"))
+	}
+	inputs := []string{"x", s.integers("packed", onnxpb.TensorProto_UINT8, []int64{made, 2, 8}, packed...), s.drawn(t, made*2)}
+	if rapid.Bool().Draw(t, "zeros") {
+		inputs = append(inputs, s.integers("zeros", onnxpb.TensorProto_UINT8, []int64{made}, 0x79, 0x8a, 0x56))
+	}
+	if rapid.Bool().Draw(t, "bias") {
+		inputs = append(append(inputs, "", "")[:5], s.drawn(t, made))
+	}
+	s.own("MatMulNBits", inputs, []string{"y"}, attrInt("K", width), attrInt("N", made), attrInt("bits", 4), attrInt("block_size", 16))
+}
+
+// maskCase hides keys of one frame in each of the ways there are.
+func maskCase(t *rapid.T, s *small, inputs []string, attrs []*onnxpb.AttributeProto) ([]string, []*onnxpb.AttributeProto) {
+	tokens, dims, v := s.shape[1], []int64(nil), []int32(nil)
+	switch rapid.SampledFrom([]string{"none", "ends", "keys", "queries", "starts"}).Draw(t, "mask") {
+	case "none":
+		return inputs, attrs
+	case "ends":
+		dims, v = []int64{1}, []int32{int32(dim(t, 1, tokens, "end"))}
+	case "starts":
+		if len(inputs) > 3 { // an operator that has none
+			return inputs, attrs
+		}
+		dims, v = []int64{2}, []int32{int32(tokens), int32(dim(t, 0, tokens-1, "start"))}
+	case "keys":
+		dims = []int64{1, tokens}
+	case "queries":
+		dims = []int64{1, tokens, tokens}
+	}
+	if s.shape[0] = 1; v == nil {
+		for range product(dims) {
+			v = append(v, int32(dim(t, 0, 1, "shown")))
+		}
+	}
+	return append(inputs, s.integers("mask", onnxpb.TensorProto_INT32, dims, v...)), append(attrs, attrFloat("mask_filter_value", float32(dim(t, 1, 5, "hidden"))*-2))
 }

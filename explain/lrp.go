@@ -1,6 +1,9 @@
 package explain
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // Layer-wise relevance propagation: what is passed down is relevance. A layer z = Wx + b gives its inputs
 // x ⊙ Wᵀ(R/z), which is the operator's own vector-Jacobian product between a division and a multiplication.
@@ -36,7 +39,7 @@ func lrp(name string, weighted rule) variant {
 	for typ, op := range operators() {
 		switch {
 		case op.vjp == nil:
-		case activations[typ] || typ == "Neg":
+		case activations[typ] || typ == "Neg" || strings.HasSuffix(typ, "QuantizeLinear") || typ == "DequantizeLinear":
 			v.rules[typ] = vjpIdentity // keeps its relevance
 		case moves[typ]:
 			v.rules[typ] = op.vjp // only moves it

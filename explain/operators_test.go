@@ -20,7 +20,7 @@ func TestOperators_againstPyTorch(t *testing.T) {
 	r := openRuntime(t)
 	files, err := filepath.Glob("testdata/operators/*.json")
 	require.NoError(t, err)
-	require.Len(t, files, 27)
+	require.Len(t, files, 28)
 	for _, file := range files {
 		name := strings.TrimSuffix(file, ".json")
 		t.Run(filepath.Base(name), func(t *testing.T) {

@@ -102,7 +102,7 @@ func (g *graph) probeModel(inputs []ProbeInput, want []string) (model []byte, ou
 	b := newBuilder(g)
 	defer b.forget()
 	for _, t := range want {
-		outputs = append(outputs, b.op("Shape", []string{t}))
+		outputs = append(outputs, b.op("Shape", []string{g.shapedAs(t)}))
 	}
 	shapes := b.nodes
 	b.nodes = nil
@@ -144,6 +144,15 @@ func (g *graph) probeModel(inputs []ProbeInput, want []string) (model []byte, ou
 	}
 	model, err = g.marshal(gp)
 	return model, outputs, err
+}
+
+// shapedAs is a tensor of the same shape, of a type of which the runtime tells that: it does not of four bits.
+func (g *graph) shapedAs(tensor string) string {
+	n := g.producer[tensor]
+	if n.GetOpType() != "QuantizeLinear" || g.roundedTo(n) < 21 {
+		return tensor
+	}
+	return n.in(0)
 }
 
 // upTo is the set of tensors that the wanted ones are made from, themselves included.

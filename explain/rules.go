@@ -97,11 +97,11 @@ func init() {
 		"Softmax":    {vjp: vjpSoftmax},
 		"LogSoftmax": {vjp: vjpLogSoftmax},
 
-		// straight through, as the float network that was quantised; not part of a layer's activation, which they round
+		// as the float network that was quantised; not part of a layer's activation, which they round
 		"QuantizeLinear":   {vjp: vjpQuantizeLinear, inputs: 1},
-		"DequantizeLinear": {vjp: vjpIdentity, inputs: 1},
+		"DequantizeLinear": {vjp: vjpDequantizeLinear, inputs: 1},
 
-		"DynamicQuantizeLinear": {vjp: vjpIdentity}, // its scale cancels: what is rounded by it is multiplied by it
+		"DynamicQuantizeLinear": {vjp: vjpDynamicQuantizeLinear}, // its scale counts as constant
 
 		"Identity":  {vjp: vjpIdentity, pointwise: true},
 		"Dropout":   {vjp: vjpIdentity, inputs: 1, pointwise: true},

@@ -2,6 +2,7 @@ package explain
 
 import (
 	"math"
+	"slices"
 
 	"endogate/explain/onnxpb"
 )
@@ -14,27 +15,64 @@ func vjpIdentity(_ *walk, _ *node, dy []string) ([]string, error) { return unary
 // integerRanges are the bounds of integers that numbers are rounded to.
 var integerRanges = map[onnxpb.TensorProto_DataType][2]float32{
 	onnxpb.TensorProto_UINT8: {0, 255}, onnxpb.TensorProto_INT8: {-128, 127},
+	onnxpb.TensorProto_UINT16: {0, 65535}, onnxpb.TensorProto_INT16: {-32768, 32767},
+	21: {0, 15}, 22: {-8, 7}, // UINT4, INT4 of opset 21
 }
 
 // vjpQuantizeLinear: what is rounded passes straight through, what is cut off does not: that is how rectifiers are left that tools of
-// quantisation took out. As torch.fake_quantize_per_tensor_affine.
+// quantisation took out. As torch.fake_quantize_per_tensor_affine and its kin for each channel, counted in steps.
 func vjpQuantizeLinear(w *walk, n *node, dy []string) ([]string, error) {
-	scale, known := w.g.float(n.in(1))
-	kind, at := onnxpb.TensorProto_UINT8, float32(0)
-	if n.in(2) != "" {
-		kind = onnxpb.TensorProto_DataType(w.g.weights[n.in(2)].GetDataType())
-		zero, ok := w.g.integers(n.in(2))
-		if known = known && ok && len(zero) == 1; known {
-			at = float32(zero[0])
-		}
+	x, scale := n.in(0), w.beside(n, n.in(1))
+	dx := w.div(dy[0], scale)
+	between, ok := integerRanges[w.g.roundedTo(n)]
+	if !ok {
+		return unary(dx)
 	}
-	between, ok := integerRanges[kind]
-	if !known || !ok || attribute(n.NodeProto, "output_dtype") != nil {
-		return unary(dy[0])
+	low, high := w.scalar(between[0]-0.5), w.scalar(between[1]+0.5)
+	if zero := n.in(2); zero != "" {
+		at := w.op("DequantizeLinear", []string{zero, w.scalar(1)})
+		w.g.shapes[at] = w.shape(zero)
+		at = w.beside(n, at)
+		low, high = w.sub(low, at), w.sub(high, at)
 	}
-	x, low, high := n.in(0), w.scalar((between[0]-at-0.5)*scale), w.scalar((between[1]-at+0.5)*scale)
-	within := w.op("And", []string{w.op("GreaterOrEqual", []string{x, low}), w.op("LessOrEqual", []string{x, high})})
-	return unary(w.where(within, dy[0], w.scalar(0)))
+	within := w.op("And", []string{w.op("GreaterOrEqual", []string{x, w.mul(low, scale)}), w.op("LessOrEqual", []string{x, w.mul(high, scale)})})
+	return unary(w.where(within, dx, w.scalar(0)))
+}
+
+// vjpDequantizeLinear: a step is as large as the scale says.
+func vjpDequantizeLinear(w *walk, n *node, dy []string) ([]string, error) {
+	return unary(w.mul(dy[0], w.beside(n, n.in(1))))
+}
+
+func vjpDynamicQuantizeLinear(w *walk, n *node, dy []string) ([]string, error) {
+	return unary(w.div(dy[0], n.out(1)))
+}
+
+// roundedTo is the type of the integers that a QuantizeLinear makes.
+func (g *graph) roundedTo(n *node) onnxpb.TensorProto_DataType {
+	if zero := n.in(2); zero != "" {
+		return onnxpb.TensorProto_DataType(g.weights[zero].GetDataType()) // none of a zero point that is computed
+	}
+	return onnxpb.TensorProto_DataType(n.attrInt("output_dtype", int64(onnxpb.TensorProto_UINT8)))
+}
+
+// beside lays a scale or zero point, of which there are one, one for each place of an axis or one for each block of it, beside
+// what is rounded by it.
+func (w *walk) beside(n *node, scale string) string {
+	dims, x := slices.Clone(w.shape(scale)), w.shape(n.in(0))
+	at := bound(n.attrInt("axis", 1), len(x))
+	block := n.attrInt("block_size", 0)
+	switch {
+	case size(dims) == 1 && block == 0:
+		return scale
+	case block == 0:
+		to := slices.Repeat([]int64{1}, len(x))
+		to[at] = dims[0]
+		return w.op("Reshape", []string{scale, w.ints(to...)})
+	}
+	each := w.op("Expand", []string{w.op("Unsqueeze", []string{scale, w.ints(int64(at) + 1)}), w.ints(slices.Insert(slices.Repeat([]int64{1}, len(dims)), at+1, block)...)})
+	dims[at] *= block
+	return w.builder.part(w.op("Reshape", []string{each, w.ints(dims...)}), int64(at), 0, x[at], 1)
 }
 
 // vjpCast: of whole numbers, such as a picture of bytes, the gradient is that of their values.

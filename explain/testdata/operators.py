@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 """Small networks of one operator each (operators/*.onnx), and what PyTorch's autograd says of them in double precision
 (operators/*.json): logits and the gradient of the second one at the picture. Where Debian's torch has no such operator (Attention of
-ONNX 23, RotaryEmbedding) it is written here as the standard has it. Needs Debian's python3-torch and python3-onnx."""
+ONNX 23, RotaryEmbedding) it is written here as the standard has it. Needs Debian's python3-torch,
+python3-torchvision and python3-onnx."""
 import json
 import os
 
@@ -9,6 +10,7 @@ import numpy as np
 import onnx
 import torch
 import torch.nn.functional as F
+import torchvision
 from onnx import TensorProto, helper, numpy_helper
 
 HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "operators")
@@ -180,6 +182,24 @@ def attention(four, causal=False, cap=0.0, mask=None, past=0, value=2, lengths=0
     return build
 
 
+def deform_conv(n):
+    """The picture says itself where each place of a kernel reads, and how much that counts."""
+    kernels, k = n.weight(4, 1, 3, 3)
+    bias, b = n.weight(4)
+    where, o = n.weight(36, 2, 3, 3, spread=0.2)
+    much, m = n.weight(18, 2, 3, 3)
+    n.node("Conv", ["x", where], "offset", pads=[1, 1, 0, 0], strides=[2, 1])
+    n.node("Conv", ["x", much], "open", pads=[1, 1, 0, 0], strides=[2, 1])
+    n.node("Sigmoid", ["open"], "mask")
+    n.node("DeformConv", ["x", kernels, "offset", bias, "mask"], "y", pads=[2, 1, 1, 0], strides=[2, 1], dilations=[2, 1], group=2, offset_group=2)
+
+    def run(x):
+        read = lambda w: F.conv2d(F.pad(x, (1, 0, 1, 0)), w, stride=(2, 1))
+        padded = F.pad(x, (1, 0, 2, 1))
+        return torchvision.ops.deform_conv2d(padded, read(o), k, b, (2, 1), (0, 0), (2, 1), torch.sigmoid(read(m)))
+    return run
+
+
 SEEN = np.array([[1, 1, 0, 1], [0, 1, 1, 1], [1, 0, 1, 0], [1, 1, 1, 1]], bool)
 BIAS = np.array([[0.5, -1, 0, 1], [0, 0.25, -np.inf, 1], [1, 0, 2, 0], [-0.75, 1, 1, -np.inf]], np.float32)
 
@@ -196,6 +216,7 @@ JOBS = {
     "attention3_lengths_causal": (attention(False, causal=True, lengths=4, cap=0.9), 24), "attention4_computed_mask": (attention(True, computed=True, cap=1.1), 24),
     "attention4_products": (attention(True, products=0, mask=SEEN), 24), "attention3_capped_products": (attention(False, products=1, cap=0.7, mask=SEEN), 24),
     "attention4_biased_products": (attention(True, products=2, cap=0.7, mask=np.maximum(BIAS, -2)), 24), "attention4_shares": (attention(True, products=3, cap=0.7, mask=BIAS), 24),
+    "deformconv": (deform_conv, 22),
 }
 
 
