@@ -15,11 +15,12 @@
 //
 // A layer is named by its convolution, by any other node or by a tensor. A convolution stands
 // for the activation people look at: what is left of it after the batch normalisation,
-// activation, residual sum or concatenation that directly follow it. "last" is the last one
+// activation, gate, residual sum or concatenation that directly follow it. "last" is the last one
 // on a grid over the picture: layer4[-1] of a ResNet, the output of the last ReLU before the final
 // pooling of a VGG (14×14 for 224×224), features[-1] of a MobileNetV2, norm5 and its ReLU of a
 // DenseNet. Where dense layers work on each place beyond the last convolution (Swin, MaxViT, ConvNeXt) it
-// is the last tensor over the picture that everything passes; where a class token is read, the patches
+// is the last tensor over the picture that everything passes; where the last convolution is a gate, the kernel of an involution or one of
+// several resolutions, it is the first that everything passes behind it; where a class token is read, the patches
 // that the last attention reads. [Layer] says which it is and why.
 //
 // # Places

@@ -42,12 +42,31 @@ func (g *graph) findHead(output string, itself bool) (head, error) {
 		case "Softmax", "LogSoftmax", "Sigmoid":
 			h.logits = n.in(0)
 			return h, nil
+		case "Div":
+			if logits := g.softmaxed(n); logits != "" {
+				h.logits = logits
+			}
+			return h, nil
 		case "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout", "Cast", "Clip", "QuantizeLinear", "DequantizeLinear":
 			t = n.in(0)
 		default:
 			return h, nil
 		}
 	}
+}
+
+// softmaxed is what a division makes a softmax of: exponentials by their sum, of what may have been brought below its greatest first.
+func (g *graph) softmaxed(n *node) string {
+	e, sum := g.producer[n.in(0)], g.producer[n.in(1)]
+	if e == nil || sum == nil || e.GetOpType() != "Exp" || sum.GetOpType() != "ReduceSum" || sum.in(0) != n.in(0) {
+		return ""
+	}
+	if less := g.producer[e.in(0)]; less != nil && less.GetOpType() == "Sub" {
+		if most := g.producer[less.in(1)]; most != nil && most.GetOpType() == "ReduceMax" && most.in(0) == less.in(0) {
+			return less.in(0)
+		}
+	}
+	return e.in(0)
 }
 
 func layerNames(layers []Layer) string {

@@ -61,6 +61,9 @@ func (g *graph) wanted(h head, heard map[string]bool, layers []Layer) (Layer, st
 		return of(&tokens[len(tokens)-1]), "the patches that the last attention reads; beyond it the class token alone counts"
 	}
 	if len(convs) > 0 {
+		if joined := g.joined(h, heard, convs[len(convs)-1]); joined != nil {
+			return of(joined), "the first that all of the picture passes, beyond the last convolution, which only a part of it does"
+		}
 		return of(&convs[len(convs)-1]), "the last convolution over the picture"
 	}
 	return layers[len(layers)-1], "the last that lies on a grid over the picture"
@@ -95,13 +98,17 @@ func (g *graph) weighs(n *node, input int) bool {
 	return g.guides(n, input)
 }
 
-// share reports whether a tensor is what a softmax or sigmoid gave, whatever its shape.
+// share reports whether a tensor is what a softmax or sigmoid gave, whatever its shape, or its part of all.
 func (g *graph) share(tensor string) bool {
 	for n := g.producer[tensor]; n != nil && n.standard() && len(n.Input) > 0; n = g.producer[n.in(0)] {
 		switch n.GetOpType() {
 		case "Softmax", "Sigmoid", "HardSigmoid":
 			return true
 		case "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Expand", "Transpose", "Slice", "Split", "Gather", "Identity", "Cast", "Dropout":
+		case "Div": // by what all of it comes to
+			if sum := g.producer[n.in(1)]; sum == nil || sum.GetOpType() != "ReduceSum" || sum.in(0) != n.in(0) {
+				return false
+			}
 		default:
 			return false
 		}
@@ -145,6 +152,25 @@ func (g *graph) deepest(h head, heard map[string]bool, convs []Layer) *Layer {
 		}
 	}
 	return found
+}
+
+// joined is the first tensor over the picture that everything passes beyond a convolution of one branch, which may be a gate, a kernel
+// or one of several resolutions. Nil where everything passes the convolution, or branches meet nowhere in the picture.
+func (g *graph) joined(h head, heard map[string]bool, conv Layer) *Layer {
+	passed := g.passed(h)
+	if slices.Contains(passed, conv.Tensor) {
+		return nil
+	}
+	for _, t := range passed {
+		n := g.producer[t]
+		if n == nil || n.index < g.producer[conv.Tensor].index || !heard[t] {
+			continue
+		}
+		if l, err := g.layer(n, g.activation(t, h)); err == nil && l.Height > 1 && l.Width > 1 {
+			return &l
+		}
+	}
+	return nil
 }
 
 // learnsPlaces are the operators with weights that can work on each place of the picture, besides convolutions.

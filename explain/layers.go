@@ -156,16 +156,15 @@ func (g *graph) layers(h head) []Layer {
 
 func (g *graph) convLayers(h head) []Layer {
 	up := g.leadingTo(h.logits)
-	readers := g.readers(up)
 	var layers []Layer
 	for _, n := range g.nodes {
-		if n.GetOpType() != "Conv" || !n.standard() || !up[n.out(0)] {
+		if (n.GetOpType() != "Conv" || !n.standard()) && g.convolved[n.out(0)] == nil || !up[n.out(0)] {
 			continue
 		}
 		if _, err := g.gridOf(n.out(0)); err != nil {
 			continue
 		}
-		if l, err := g.layer(n, g.activation(n.out(0), up, readers)); err == nil {
+		if l, err := g.layer(n, g.activation(n.out(0), h)); err == nil {
 			layers = append(layers, l)
 		}
 	}
@@ -184,14 +183,16 @@ func (g *graph) layer(n *node, tensor string) (Layer, error) {
 	}, nil
 }
 
-// activation follows a convolution's output through the pointwise operators after it, to the last
-// tensor that everything it leads to has to pass.
-func (g *graph) activation(conv string, up map[string]bool, readers map[string]int) string {
-	open := map[string]int{conv: readers[conv]} // readers not yet seen to be pointwise
+// activation follows a convolution's output through the pointwise operators after it, norms that are written out and gates that
+// are made of all of it included, to the last tensor that everything it leads to has to pass.
+func (g *graph) activation(conv string, h head) string {
+	up, says := g.leadingTo(h.logits), g.content(h, g.weighs)
+	readers := g.readers(up)
+	open := map[string]int{conv: readers[conv]} // readers not yet seen to belong to it
 	last := conv
 	for _, n := range g.nodes[g.producer[conv].index+1:] {
-		op, ok := n.known()
-		if !ok || !op.pointwise || !up[n.out(0)] || !g.sameExtent(conv, n.out(0)) {
+		keeps := g.keepsPlaces(conv, n)
+		if !up[n.out(0)] || !keeps && !rearranging[n.GetOpType()] && says[n.out(0)] && !g.gates(conv, n) {
 			continue
 		}
 		inside := false
@@ -206,12 +207,41 @@ func (g *graph) activation(conv string, up map[string]bool, readers map[string]i
 		if !inside {
 			continue
 		}
-		open[n.out(0)] = readers[n.out(0)]
-		if len(open) == 1 {
+		for _, out := range n.Output {
+			if up[out] {
+				open[out] = readers[out]
+			}
+		}
+		if len(open) == 1 && keeps {
 			last = n.out(0)
 		}
 	}
 	return last
+}
+
+// rearranging operators are what norms over groups of channels are written with, besides pointwise ones.
+var rearranging = setOf("Reshape", "Transpose", "Squeeze", "Unsqueeze", "InstanceNormalization")
+
+// keepsPlaces reports whether a node acts on each place of a convolution's output by itself, with axes as those are.
+func (g *graph) keepsPlaces(conv string, n *node) bool {
+	op, ok := n.known()
+	if !ok || !op.pointwise || !g.sameExtent(conv, n.out(0)) {
+		return false
+	}
+	from, _ := g.gridOf(conv)
+	to, _ := g.gridOf(n.out(0))
+	return to.plain || !from.plain
+}
+
+// gates reports whether what a node makes lies at no place of a grid any more, as the factor for each channel does that a squeeze
+// and excitation makes.
+func (g *graph) gates(conv string, n *node) bool {
+	from, err := g.gridOf(conv)
+	if _, ok := n.known(); !ok || err != nil || from.rows == 1 || from.columns == 1 {
+		return false
+	}
+	to, err := g.gridOf(n.out(0))
+	return err != nil || to.rows == 1 || to.columns == 1
 }
 
 // readers counts how often each tensor is read on the way to the logits.

@@ -212,6 +212,9 @@ func (o *Outline) made(n *node, depth int) interval {
 	case "Mul":
 		return multiplied(in(0), in(1))
 	case "Div":
+		if sum := o.nodes[n.in(1)]; sum.GetOpType() == "ReduceSum" && sum.Input[0] == n.in(0) && in(0).low >= 0 {
+			return interval{0, 1}
+		}
 		if d := in(1); d.low > 0 {
 			return multiplied(in(0), interval{1 / d.high, 1 / d.low})
 		}

@@ -50,6 +50,9 @@ func (g *graph) placesOf() map[string]places {
 	picture := g.inputs[0].GetName()
 	g.placed[picture] = inputPlaces(g.shape(picture))
 	for _, n := range g.nodes {
+		if conv := g.convolved[n.out(0)]; conv != nil {
+			n = conv
+		}
 		in := make([]places, len(n.Input))
 		some := false
 		for i, t := range n.Input {
@@ -343,7 +346,8 @@ func interpolated(line []float64, at float64) float64 {
 }
 
 // merged is where the elements of an operator of several inputs lie: where the inputs do that lie somewhere. Those of one place
-// within a cell of each other have the mean; what lies in different places lies nowhere.
+// within a cell of each other have the mean, those of resized maps that are a few cells beside the first are where that is; what lies in
+// different places lies nowhere.
 func merged(a, b *position) *position {
 	switch {
 	case a == nil:
@@ -364,15 +368,34 @@ func merged(a, b *position) *position {
 			if tolerance < 0 {
 				tolerance = max(a.spacing(), b.spacing())
 			}
-			if math.Abs(v-other) > tolerance {
-				v = math.NaN()
-			} else {
+			switch {
+			case math.Abs(v-other) <= tolerance:
 				v = (v + other) / 2
+			case !a.beside(b):
+				v = math.NaN()
 			}
 		}
 		out.v[i] = v
 	}
 	return out
+}
+
+// beside reports whether another coordinate is the same line of even steps, at most a few further: windows lie at their centre, and a
+// map that they made smaller lies so much further when it is as large again.
+func (c *position) beside(b *position) bool {
+	const few = 4
+	at := c.axis()
+	if at < 0 || at != b.axis() || len(c.v) != len(b.v) {
+		return false
+	}
+	last := len(c.v) - 1
+	step, other := (c.v[last]-c.v[0])/float64(last), (b.v[last]-b.v[0])/float64(last)
+	for i := range c.v {
+		if !(math.Abs(c.v[i]-b.v[i]) <= few*math.Abs(step)) {
+			return false
+		}
+	}
+	return math.Abs(step-other) <= math.Abs(step)/16
 }
 
 // spacing is the least distance between two places.

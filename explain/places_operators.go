@@ -341,9 +341,21 @@ func placeWindows(g *graph, n *node, in []places) []places {
 	if err != nil {
 		return nil
 	}
+	row, column := in[0][rowAt], in[0][columnAt]
+	raster := len(kernel) == 1 && row != nil && column != nil && row.dims[2] > 1 && column.dims[2] > 1 // tokens row by row
+	if raster && (v.strides[0] != 1 || y[2] != x[2] && v.begin[0] != v.reach(0)-1) {
+		return nil
+	}
 	return []places{in[0].each(func(c *position) *position {
 		if n.GetOpType() == "Conv" {
 			c = c.mean(1)
+		}
+		if raster { // each beside its neighbours, or behind those before it
+			return c.lines(2, y[2], func(line []float64) []float64 {
+				out := slices.Repeat([]float64{math.NaN()}, int(y[2]))
+				copy(out, line)
+				return out
+			})
 		}
 		for i := range kernel {
 			c = c.resampled(i+2, y[i+2], func(o int64) float64 {

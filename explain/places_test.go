@@ -206,3 +206,20 @@ func places(b *tower) []int64 {
 	}
 	return []int64{2, 3}
 }
+
+// A convolution over tokens that lie row by row leaves each where it is, also one that looks at those before it alone.
+func TestLayers_convolutionOfTokens(t *testing.T) {
+	r := openRuntime(t)
+	for _, pads := range [][]int64{{1, 1}, {2, 2}} {
+		s := &small{shape: []int64{1, 3, 8, 8}}
+		s.node("Conv", []string{"x", s.weight([]int64{2, 3, 2, 2}, make([]float32, 24)...)}, []string{"patches"}, attrInts("strides", 2, 2))
+		s.node("Reshape", []string{"patches", s.ints(0, 2, 16)}, []string{"tokens"})
+		s.node("Conv", []string{"tokens", s.weight([]int64{2, 2, 3}, make([]float32, 12)...)}, []string{"mixed"}, attrInts("pads", pads...))
+		s.node("Slice", []string{"mixed", s.ints(0), s.ints(16), s.ints(2)}, []string{"y"})
+		layers, err := explain.Layers(s.bytes(t), explain.Options{Probe: r.Probe})
+		require.NoError(t, err)
+		last := layers[len(layers)-1]
+		require.Equal(t, "/mixed", last.Name)
+		require.Equal(t, [2]int{4, 4}, [2]int{last.Height, last.Width})
+	}
+}

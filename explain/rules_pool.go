@@ -83,7 +83,7 @@ func (w *walk) reduction(n *node, dy string) (full string, count int64, axes []i
 			axes = append(axes, int64(i))
 		}
 	}
-	kept := slices.Clone(x)
+	kept, batch := slices.Clone(x), w.g.batch()[n.in(0)] // the first axis where it is not known
 	count = 1
 	at := make([]int64, len(axes))
 	for i, a := range axes {
@@ -91,14 +91,17 @@ func (w *walk) reduction(n *node, dy string) (full string, count int64, axes []i
 		if err != nil {
 			return "", 0, nil, err
 		}
-		if place == 0 && x[0] != 1 {
+		if place == batch && x[place] != 1 {
 			return "", 0, nil, unsupported(n, "it reduces the batch")
 		}
 		at[i] = int64(place)
 		count *= x[place]
 		kept[place] = 1
 	}
-	return w.reshape(dy, kept...), count, at, nil
+	if w.g.seeds() != 1 {
+		kept[batch] = -1
+	}
+	return w.op("Reshape", []string{dy, w.ints(kept...)}), count, at, nil
 }
 
 func vjpReduceMean(w *walk, n *node, dy []string) ([]string, error) {

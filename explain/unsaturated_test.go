@@ -81,3 +81,20 @@ func TestCompile_clampedSoftmax(t *testing.T) {
 		require.Equal(t, "scores", c.LogitsName, end)
 	}
 }
+
+// A softmax that is written out is looked behind as the operator is, and known to give probabilities.
+func TestCompile_softmaxWrittenOut(t *testing.T) {
+	s := &small{shape: []int64{1, 2}, logits: true}
+	s.node("MatMul", []string{"x", s.weight([]int64{2, 2}, 40, -30, 20, 10)}, []string{"z"})
+	s.node("ReduceMax", []string{"z"}, []string{"most"}, attrInts("axes", 1))
+	s.node("Sub", []string{"z", "most"}, []string{"less"})
+	s.node("Exp", []string{"less"}, []string{"e"})
+	s.node("ReduceSum", []string{"e", s.ints(1)}, []string{"sum"})
+	s.node("Div", []string{"e", "sum"}, []string{"logits"})
+	model := s.bytes(t)
+	outline, err := explain.ReadOutline(model)
+	require.NoError(t, err)
+	require.Equal(t, explain.Probabilities, outline.Ends("logits"))
+	_, maps := explained(t, openRuntime(t), model, onnx.Input{Shape: s.shape, Values: []float32{2, 1}}, []float32{1, 0}, explain.Target{Method: explain.Gradient})
+	require.Equal(t, []float32{40, 20}, maps[0].Values)
+}

@@ -2,6 +2,7 @@ package explain
 
 import (
 	"fmt"
+	"slices"
 
 	"endogate/explain/onnxpb"
 
@@ -44,6 +45,14 @@ func upgrade(g *graph) error {
 		g.model.IrVersion = proto.Int64(irVersion)
 	}
 	return nil
+}
+
+// reads reports whether a node reads one of the tensors, or the model gives it.
+func (g *graph) reads(tensors []string) bool {
+	given := slices.ContainsFunc(g.model.Graph.Output, func(v *onnxpb.ValueInfoProto) bool { return slices.Contains(tensors, v.GetName()) })
+	return given || slices.ContainsFunc(g.model.Graph.Node, func(p *onnxpb.NodeProto) bool {
+		return slices.ContainsFunc((&node{NodeProto: p}).uses(), func(in string) bool { return in != "" && slices.Contains(tensors, in) })
+	})
 }
 
 func setOpset(m *onnxpb.ModelProto) {
@@ -89,9 +98,10 @@ func upgradeNode(b *builder, n *node) error {
 	switch typ := n.GetOpType(); {
 	case typ == "BatchNormalization" && n.opset < 14:
 		dropAttribute(n.NodeProto, "momentum")
-		if a := dropAttribute(n.NodeProto, "spatial"); (a != nil && a.GetI() == 0) || len(n.Output) > 1 {
+		if a := dropAttribute(n.NodeProto, "spatial"); (a != nil && a.GetI() == 0) || b.g.reads(n.Output[1:]) {
 			return unsupported(n, "only the inference form over channels is known")
 		}
+		n.Output = n.Output[:1]
 	case typ == "Clip" && n.opset < 11:
 		low, high := dropAttribute(n.NodeProto, "min"), dropAttribute(n.NodeProto, "max")
 		n.Input = append(n.Input[:1:1], optionalScalar(b, low), optionalScalar(b, high))

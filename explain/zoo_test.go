@@ -141,7 +141,7 @@ func TestZoo_batch(t *testing.T) {
 	require.NoError(t, err)
 	for _, file := range files {
 		t.Run(filepath.Base(file), func(t *testing.T) {
-			if strings.Contains(file, "half") {
+			if strings.Contains(file, "half") || strings.Contains(file, "attentionpool") { // whose tokens lie before its batch
 				return
 			}
 			want, model := readZoo(t, opsetOf.ReplaceAllString(file, ".json")), readFile(t, file)
