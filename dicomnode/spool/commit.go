@@ -107,7 +107,11 @@ func (s *Spool) writeGroup(group []*pending) error {
 		return fmt.Errorf("spool: commit: %w", full(err))
 	}
 	g.end = end
+	g.syncs++
 	c.next += uint64(len(group))
+	if g.end > g.size/2 && g.end/g.syncs <= aheadMost {
+		s.prepare()
+	}
 	return nil
 }
 

@@ -32,6 +32,7 @@ func crashChild(dir string) {
 		os.Exit(1)
 	}
 	s.o.SegmentSize = 300_000
+	s.MakeAhead()
 	at, begun := os.Getenv(crashStepEnv), time.Now()
 	after := time.Duration(rand.IntN(150)) * time.Millisecond // once it has some work behind it
 	s.hook = func(name string) error {

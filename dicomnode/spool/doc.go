@@ -6,8 +6,8 @@
 //	LOCK             flock, with the process ID of the holder
 //	log/<seq>.log    segments: preallocated files of records, named by the Seq of their first record
 //	index/<seq>.log  where the records of the segment of that name stand, once nothing is added to it: made of it, see index.go
-//	large/<id>       what is above Options.InlineLimit, one file each
-//	tmp/             what is being written; emptied at Open
+//	large/<id>       what is above Options.InlineLimit, or was made and is above what CreateMade says, one file each
+//	tmp/             what is being written, and the segment to come, see MakeAhead; emptied at Open
 //	damaged/         segments that Open could not read whole, as they were found; there when there is one
 //
 // The log is the one ordered sequence of entries. A record is a fixed header, the entry as

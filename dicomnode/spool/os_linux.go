@@ -57,6 +57,12 @@ func writeVector(f *os.File, bufs [][]byte, off int64) error {
 	return nil
 }
 
+// writeback returns when n bytes at off were written, not yet with what a sync adds to be sure of it.
+func writeback(f *os.File, off, n int64) {
+	// A hint, as above.
+	_ = unix.SyncFileRange(int(f.Fd()), off, n, unix.SYNC_FILE_RANGE_WAIT_BEFORE|unix.SYNC_FILE_RANGE_WRITE|unix.SYNC_FILE_RANGE_WAIT_AFTER)
+}
+
 func retry(call func() error) error {
 	for {
 		if err := call(); !errors.Is(err, unix.EINTR) {

@@ -97,6 +97,7 @@ func TestPowerCut(t *testing.T) {
 		s, err := Open(dir, Options{InlineLimit: 1000, disk: p.disk()})
 		require.NoError(t, err)
 		s.o.SegmentSize = 4000
+		s.MakeAhead()
 		requireAfterCut(t, p, dir, all)
 		failAt(s, "log:begin", errDisk) // the new segment is there, its first record is not
 		_, err = put(s, nil)

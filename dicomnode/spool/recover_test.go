@@ -17,6 +17,7 @@ import (
 // crash ends s as a killed process would: nothing is sealed, nothing is written.
 func crash(t require.TestingT, s *Spool) {
 	require.True(t, s.commits.Stop())
+	s.ahead.making.Wait()
 	if g := s.commits.active; g != nil {
 		require.NoError(t, g.f.Close())
 	}

@@ -33,9 +33,10 @@ type segment struct {
 	indexed   bool // its index is written
 
 	// Only the committer that leads touches these.
-	f    *os.File // open while it is the segment being written
-	end  int64    // end of the last good record
-	size int64    // preallocated
+	f     *os.File // open while it is the segment being written
+	end   int64    // end of the last good record
+	size  int64    // preallocated
+	syncs int64    // of records
 }
 
 // slot is the place of one entry in the log.
@@ -79,13 +80,18 @@ func (s *Spool) createSegment(first uint64, size int64) (*segment, error) {
 		end:  segmentHeaderSize,
 		size: size,
 	}
-	temp := filepath.Join(s.tmpDir(), segmentName(first))
-	f, err := os.OpenFile(temp, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return nil, err
+	f := s.ahead.take(size)
+	if f == nil {
+		if f, err = os.OpenFile(filepath.Join(s.tmpDir(), segmentName(first)), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600); err != nil {
+			return nil, err
+		}
+		err = preallocate(f, size)
 	}
-	if err := s.place(f, g); err != nil {
-		return nil, errors.Join(err, f.Close(), removeIfThere(temp))
+	if err == nil {
+		err = s.place(f, g)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close(), removeIfThere(f.Name()))
 	}
 	g.f = f
 	return g, nil
@@ -97,11 +103,8 @@ func newSalt() (uint64, error) {
 	return binary.BigEndian.Uint64(random[:]), err
 }
 
-// place fills a new segment file and gives it its name in the log.
+// place begins a segment in its file and gives that its name in the log.
 func (s *Spool) place(f *os.File, g *segment) error {
-	if err := preallocate(f, g.size); err != nil {
-		return err
-	}
 	if _, err := f.WriteAt(encodeSegmentHeader(g.first, g.through, g.salt), 0); err != nil {
 		return err
 	}

@@ -66,6 +66,7 @@ type Spool struct {
 	closed  bool
 
 	commits committer
+	ahead   ahead
 	anew    atomic.Bool // the next commit begins a segment
 }
 
@@ -159,6 +160,7 @@ func (s *Spool) Close() error {
 	}
 	s.compaction.Lock() // what it has begun, it ends
 	defer s.compaction.Unlock()
+	s.ahead.end()
 	err := s.seal()
 	s.mu.Lock()
 	s.closed = true

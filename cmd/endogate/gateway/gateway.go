@@ -155,6 +155,7 @@ func (g *parts) openStores(ctx context.Context, life *lifecycle) (err error) {
 		return err
 	}
 	life.closes(g.spool.Close)
+	g.spool.MakeAhead()
 	if err := removeLedger(compacting(g.start)); err != nil { // of a compaction that was killed
 		return err
 	}
