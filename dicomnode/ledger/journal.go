@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"sync"
 	"time"
 
 	"endogate/dicomnode/dicom"
@@ -353,11 +354,11 @@ func (l *Ledger) act(ctx context.Context, part string, a *action, do func(*tx) e
 	return p.err
 }
 
-// record appends the actions of group to the journal, if there is one, and returns the part of group that can be done.
-func (w *writer) record(group []*pending) []*pending {
+// record begins to append the actions of group to the journal, if there is one, and returns the part of group that can be done
+// meanwhile: it may be committed once appended has returned without an error, and not before.
+func (w *writer) record(group []*pending) (recorded []*pending, appended func() error) {
 	var all bytes.Buffer
 	out := json.NewEncoder(&all)
-	var recorded []*pending
 	for _, p := range group {
 		if p.action != nil {
 			if p.err = p.action.resolve(w.tx); p.err == nil && w.journal != nil {
@@ -369,15 +370,20 @@ func (w *writer) record(group []*pending) []*pending {
 		}
 	}
 	if all.Len() == 0 {
-		return recorded
+		return recorded, func() error { return nil }
 	}
-	seq, err := w.journal.Append(all.Bytes())
-	if err != nil {
-		for _, p := range recorded {
-			p.err = fmt.Errorf("ledger: journal: %w", err)
+	var seq uint64
+	done := make(chan error, 1)
+	go func() {
+		var err error
+		seq, err = w.journal.Append(all.Bytes())
+		done <- err
+	}()
+	return recorded, sync.OnceValue(func() error {
+		if err := <-done; err != nil {
+			return fmt.Errorf("ledger: journal: %w", err)
 		}
+		w.appended = seq
 		return nil
-	}
-	w.appended = seq
-	return recorded
+	})
 }

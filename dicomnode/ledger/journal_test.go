@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"iter"
 	"os"
@@ -329,4 +330,51 @@ func TestJournal_goesOnWithoutOne(t *testing.T) {
 	views := study(t, again).InstanceViews
 	require.Len(t, views, 1)
 	require.Equal(t, JobParked, views[0].Jobs[0].State)
+}
+
+// gatedJournal is a journal on a slow disk.
+type gatedJournal struct {
+	memoryJournal
+	begun chan struct{}
+	sure  chan error // that it is on the disk, or why not
+}
+
+func (j *gatedJournal) Append(actions []byte) (uint64, error) {
+	j.begun <- struct{}{}
+	if err := <-j.sure; err != nil {
+		return 0, err
+	}
+	return j.memoryJournal.Append(actions)
+}
+
+// TestJournal_rowsAfterIt has an action done while the journal writes it, and seen by nobody before the journal has it: where it is
+// refused, it was never done.
+func TestJournal_rowsAfterIt(t *testing.T) {
+	j := &gatedJournal{begun: make(chan struct{}), sure: make(chan error, 1)}
+	l, _ := keep(t, filepath.Join(t.TempDir(), "ledger.db"), j)
+	write := func(sure error, do func() error) error {
+		done := make(chan error)
+		go func() { done <- do() }()
+		<-j.begun
+		before := dump(t, l)
+		for range 10 {
+			require.Equal(t, before, dump(t, l))
+		}
+		j.sure <- sure
+		return <-done
+	}
+	require.NoError(t, write(nil, func() error {
+		_, err := l.Receive(t.Context(), []Receipt{receipt(1)}, 1)
+		return err
+	}))
+	start := func() error { _, err := l.StartJob(t.Context(), "entry001.demo", at(1)); return err }
+	full := errors.New("disk full")
+	require.ErrorIs(t, write(full, start), full)
+	job, err := l.Job(t.Context(), "entry001.demo")
+	require.NoError(t, err)
+	require.Zero(t, job.Attempts)
+	require.NoError(t, write(nil, start))
+	job, err = l.Job(t.Context(), "entry001.demo")
+	require.NoError(t, err)
+	require.Equal(t, 1, job.Attempts)
 }

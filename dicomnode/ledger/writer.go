@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -230,8 +231,9 @@ func (w *writer) run(group []*pending) {
 		_, err = w.catchUp(context.Background())
 	}
 	if err == nil {
-		group = w.record(group)
-		err = w.transact(group)
+		var appended func() error
+		group, appended = w.record(group)
+		err = cmp.Or(w.transact(group, appended), appended())
 	}
 	if err != nil {
 		// The rollback fails when SQLite has rolled back by itself; either way nothing is left.
@@ -244,8 +246,8 @@ func (w *writer) run(group []*pending) {
 	}
 }
 
-// transact returns an error when the transaction as a whole was not committed.
-func (w *writer) transact(group []*pending) error {
+// transact returns an error when the transaction as a whole was not committed. It is, once the journal has the actions.
+func (w *writer) transact(group []*pending, appended func() error) error {
 	if len(group) == 0 {
 		return nil
 	}
@@ -266,6 +268,9 @@ func (w *writer) transact(group []*pending) error {
 		if err := w.isolate(p, len(group) > 1 || w.journal != nil); err != nil {
 			return err
 		}
+	}
+	if err := appended(); err != nil {
+		return err
 	}
 	if w.appended > w.acted {
 		if _, err := w.tx.exec("UPDATE meta SET acted = ?", int64(w.appended)); err != nil {
