@@ -121,11 +121,19 @@ func ReadKey(path string) (Key, error) {
 func (k Key) headPath() string { return k.path + ".head" }
 
 func (k Key) writeHead(h Head) error {
+	if err := k.stageHead(h); err != nil {
+		return err
+	}
+	return durable.Unstage(k.headPath())
+}
+
+// stageHead is writeHead up to the name.
+func (k Key) stageHead(h Head) error {
 	text, err := json.Marshal(h)
 	if err != nil {
 		return err
 	}
-	return durable.WriteFile(k.headPath(), text)
+	return durable.Stage(k.headPath(), text)
 }
 
 // follow is the head of a chain after one more entry.
@@ -195,11 +203,16 @@ func (l *Log) append(take durable.Take[*pending]) {
 		if _, err := f.WriteAt(lines, l.tail.size); err != nil {
 			return errors.Join(err, f.Truncate(l.tail.size))
 		}
-		if err := f.Sync(); err != nil {
+		staged := make(chan error, 1) // two syncs at once take as long as one
+		go func() { staged <- l.key.stageHead(head) }()
+		err := f.Sync()
+		if err == nil {
+			l.tail = tail{l.tail.size + int64(len(lines)), head}
+		}
+		if err = errors.Join(err, <-staged); err != nil {
 			return err
 		}
-		l.tail = tail{l.tail.size + int64(len(lines)), head}
-		return l.key.writeHead(head)
+		return durable.Unstage(l.key.headPath())
 	})
 	if group == nil {
 		group = take(func(waiting []*pending) int { return len(waiting) })
