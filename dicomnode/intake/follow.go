@@ -140,11 +140,11 @@ func (f *Follower) CatchUp(ctx context.Context) error {
 // batch takes the next entries into the ledger. It returns the position that the ledger stands at then, and how many
 // data sets it was given.
 func (f *Follower) batch(ctx context.Context) (position uint64, taken int, err error) {
-	position, err = f.Ledger.Position(ctx)
-	if err != nil {
-		return 0, 0, err
+	if position = f.seen.Load(); position == 0 { // afterwards it is moved here alone
+		if position, err = f.Ledger.Position(ctx); err != nil {
+			return 0, 0, err
+		}
 	}
-	position = max(position, f.seen.Load())
 	receipts, last, err := f.next(ctx, position)
 	if err != nil {
 		return position, 0, err
