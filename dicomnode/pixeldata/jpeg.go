@@ -53,9 +53,23 @@ func decodeJPEG(pace pace, data []byte, px pixels, b Bounds) (*image.RGBA, error
 	if gray, ok := img.(*image.Gray); ok && px.samples == 1 {
 		return px.fromGray(pace, gray)
 	}
-	out := image.NewRGBA(image.Rect(0, 0, px.columns, px.rows))
-	draw.Draw(out, out.Bounds(), img, img.Bounds().Min, draw.Src)
-	return out, nil
+	return inRGB(img, image.Pt(px.columns, px.rows)), nil
+}
+
+// inRGB converts a picture, its upper and its lower half at the same time.
+func inRGB(img image.Image, size image.Point) *image.RGBA {
+	out := image.NewRGBA(image.Rectangle{Max: size})
+	from, middle := img.Bounds().Min, size.Y/2
+	lower := make(chan any)
+	go func() {
+		defer func() { lower <- recover() }()
+		draw.Draw(out, image.Rect(0, middle, size.X, size.Y), img, from.Add(image.Pt(0, middle)), draw.Src)
+	}()
+	draw.Draw(out, image.Rect(0, 0, size.X, middle), img, from, draw.Src)
+	if reason := <-lower; reason != nil {
+		panic(reason)
+	}
+	return out
 }
 
 // lacksEnd reports whether a stream whose header is s has no end of image.
