@@ -74,6 +74,7 @@ func runBare(where string) error {
 	if err != nil {
 		return err
 	}
+	s.MakeAhead() // as the gateway's
 	ln, err := net.Listen("tcp", "127.0.0.1:"+port)
 	if err != nil {
 		return err

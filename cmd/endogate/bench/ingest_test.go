@@ -37,7 +37,10 @@ func largeCount(associations int) int { return max(*large, 2*associations) }
 func ingest(t *testing.T, dir string, tpl template, count func(associations int) int) {
 	candidates := append(receivers(t, dir, nodelay), receiver{
 		name: plainName, durable: true,
-		alone: func(size, count, group int) sent { return plain(t, dir, size, count, group) },
+		alone: func(size, count, group int) sent { return plain(t, dir, size, count, group, false) },
+	}, receiver{
+		name: plainOverName, durable: true,
+		alone: func(size, count, group int) sent { return plain(t, dir, size, count, group, true) },
 	})
 	wanted := regexp.MustCompile(*only)
 	candidates = slices.DeleteFunc(candidates, func(r receiver) bool { return r.name != endogateName && !wanted.MatchString(r.name) })

@@ -19,14 +19,18 @@ import (
 // protocol or a look at them.
 const plainName = "a plain program that writes and syncs the same groups"
 
+// plainOverName is the same where the blocks were written before, as the spool's are where that pays: their syncs have nothing but the bytes to
+// write. It takes no time for that, and the spool does.
+const plainOverName = "the same over what was written before"
+
 const (
 	plainSegment = 64 << 20 // as the spool's
 	plainInline  = 1 << 20
 )
 
 // plain writes count objects of size bytes, group of them between two syncs: small ones to preallocated files of many,
-// large ones to a file each, as the spool does.
-func plain(t *testing.T, dir string, size, count, group int) sent {
+// large ones to a file each, as the spool does. With over the files of small ones are there, and were written.
+func plain(t *testing.T, dir string, size, count, group int, over bool) sent {
 	t.Helper()
 	dir, err := os.MkdirTemp(dir, "plain-")
 	if err != nil {
@@ -36,9 +40,15 @@ func plain(t *testing.T, dir string, size, count, group int) sent {
 	for i := range one {
 		one[i] = byte(i * 7919 >> 5)
 	}
-	write := writeGroups
-	if size > plainInline {
-		write = writeFiles
+	write := writeFiles
+	if size <= plainInline {
+		left, err := segments(dir, size, count, over)
+		if err != nil {
+			t.Fatal(err)
+		}
+		write = func(_ string, one []byte, count, group int) ([]time.Duration, error) {
+			return writeGroups(left, one, count, group)
+		}
 	}
 	begin := time.Now()
 	took, err := write(dir, one, count, group)
@@ -50,7 +60,42 @@ func plain(t *testing.T, dir string, size, count, group int) sent {
 	return s
 }
 
-func writeGroups(dir string, one []byte, count, group int) (took []time.Duration, err error) {
+// segments makes as many files as are needed; those that are not to be written before are made where they are needed, as the spool does.
+func segments(dir string, size, count int, over bool) (next func() (*os.File, error), err error) {
+	n := 0
+	one := func() (*os.File, error) {
+		n++
+		f, err := os.Create(filepath.Join(dir, fmt.Sprint(n)))
+		if err != nil {
+			return nil, err
+		}
+		return f, unix.Fallocate(int(f.Fd()), 0, 0, plainSegment)
+	}
+	if !over {
+		return one, nil
+	}
+	var all []*os.File
+	for range size*count/(plainSegment-plainInline) + 2 {
+		f, err := one()
+		if err != nil {
+			return nil, err
+		}
+		if _, err := f.WriteAt(make([]byte, plainSegment), 0); err != nil {
+			return nil, err
+		}
+		if err := f.Sync(); err != nil {
+			return nil, err
+		}
+		all = append(all, f)
+	}
+	return func() (*os.File, error) {
+		f := all[0]
+		all = all[1:]
+		return f, nil
+	}, nil
+}
+
+func writeGroups(segment func() (*os.File, error), one []byte, count, group int) (took []time.Duration, err error) {
 	var f *os.File
 	var end int64
 	for n := 0; n < count; n += group {
@@ -63,10 +108,7 @@ func writeGroups(dir string, one []byte, count, group int) (took []time.Duration
 			if f != nil {
 				f.Close()
 			}
-			if f, err = os.Create(filepath.Join(dir, fmt.Sprint(n))); err != nil {
-				return nil, err
-			}
-			if err := unix.Fallocate(int(f.Fd()), 0, 0, plainSegment); err != nil {
+			if f, err = segment(); err != nil {
 				return nil, err
 			}
 			end = 0
