@@ -25,9 +25,13 @@ func main() {
 	}
 	defer in.Close()
 	var rows []string
+	keywords := map[string]string{}
 	for sc := bufio.NewScanner(in); sc.Scan(); {
-		if row, ok := parse(sc.Text()); ok {
+		if row, keyword, ok := parse(sc.Text()); ok {
 			rows = append(rows, row)
+			if keywords[row[:8]] == "" {
+				keywords[row[:8]] = keyword
+			}
 		}
 	}
 	slices.Sort(rows)
@@ -38,18 +42,26 @@ func main() {
 	for chunk := range slices.Chunk(rows, 10) {
 		fmt.Fprintf(out, "\t%q +\n", strings.Join(chunk, ""))
 	}
+	fmt.Fprint(out, "\t\"\"\n\n// keywords are those of the rows of dictionary, in their order.\nconst keywords = \"\" +\n")
+	for chunk := range slices.Chunk(rows, 5) {
+		text := ""
+		for _, row := range chunk {
+			text += keywords[row[:8]] + " "
+		}
+		fmt.Fprintf(out, "\t%q +\n", text)
+	}
 	fmt.Fprint(out, "\t\"\"\n")
 	if err := os.WriteFile("zdict.go", []byte(out.String()), 0o644); err != nil {
 		log.Fatal(err)
 	}
 }
 
-// parse turns "(0010,0010)\tPN\tPatientName\t1\tDICOM" into "00100010PN"; the repeating
+// parse turns "(0010,0010)\tPN\tPatientName\t1\tDICOM" into "00100010PN" and the keyword; the repeating
 // groups 50xx and 60xx become one row each, private elements none.
-func parse(line string) (string, bool) {
+func parse(line string) (row, keyword string, ok bool) {
 	fields := strings.Split(line, "\t")
 	if strings.HasPrefix(line, "#") || len(fields) < 5 || strings.Contains(fields[0], "\"") {
-		return "", false
+		return "", "", false
 	}
 	tag := strings.Trim(fields[0], "()")
 	tag = strings.NewReplacer("5000-50ff", "5000", "6000-60ff", "6000", ",", "").Replace(strings.ToLower(tag))
@@ -58,7 +70,7 @@ func parse(line string) (string, bool) {
 		vr = v
 	}
 	if len(tag) != 8 || len(vr) != 2 || strings.ToUpper(vr) != vr || strings.HasPrefix(tag, "fffe") {
-		return "", false
+		return "", "", false
 	}
-	return strings.ToUpper(tag) + vr, true
+	return strings.ToUpper(tag) + vr, strings.TrimPrefix(fields[2], "RETIRED_"), true
 }

@@ -1,6 +1,11 @@
 package dicom
 
-import "sort"
+import (
+	"sort"
+	"strconv"
+	"strings"
+	"sync"
+)
 
 //go:generate go run dictgen.go /usr/share/libdcmtk17/dicom.dic
 
@@ -32,4 +37,20 @@ func VROf(t Tag) string {
 		return row(i)[8:]
 	}
 	return "UN"
+}
+
+var byKeyword = sync.OnceValue(func() map[string]Tag {
+	all := map[string]Tag{}
+	row := dictionary
+	for keyword := range strings.FieldsSeq(keywords) {
+		tag, _ := strconv.ParseUint(row[:8], 16, 32) // of a constant
+		all[strings.ToLower(keyword)], row = Tag(tag), row[dictionaryRow:]
+	}
+	return all
+})
+
+// TagOf returns the tag that PS3.6 gives a keyword, in whichever case it is written.
+func TagOf(keyword string) (Tag, bool) {
+	t, known := byKeyword()[strings.ToLower(keyword)]
+	return t, known
 }

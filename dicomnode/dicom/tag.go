@@ -103,6 +103,9 @@ const (
 	WindowCenter                             Tag = 0x00281050
 	WindowWidth                              Tag = 0x00281051
 	VOILUTFunction                           Tag = 0x00281056
+	LUTDescriptor                            Tag = 0x00283002
+	LUTData                                  Tag = 0x00283006
+	VOILUTSequence                           Tag = 0x00283010
 	RescaleIntercept                         Tag = 0x00281052
 	RescaleSlope                             Tag = 0x00281053
 	RedPaletteColorLookupTableDescriptor     Tag = 0x00281101

@@ -186,6 +186,29 @@ func TestSearch(t *testing.T) {
 		{"?limit=1&offset=1", []string{studyA}},
 		{"?offset=2", nil},
 		{"?NumberOfStudyRelatedInstances=2", []string{studyA}},
+		{"?StudyInstanceUID=*", []string{studyB, studyA}},
+		{"?StudyInstanceUID=" + strings.ReplaceAll(studyA, ".", "%2E"), []string{studyA}},
+		{"?StudyDate=20260101+-+20260131", []string{studyA}},
+		{"?StudyDate=20260101-", []string{studyB, studyA}},
+		{"?StudyDate=2027-", nil},
+		{"?StudyDate=-2026", []string{studyB, studyA}},
+		{"?StudyTime=10:00-11:00", []string{studyB, studyA}},
+		{"?StudyTime=10:15:00-", []string{studyB, studyA}},
+		{"?StudyTime=110000.000000-120000.000000", nil},
+		{"?PatientID=P1%20", []string{studyA}},
+		{"?PatientID=%2A1", []string{studyA}},
+		{"?patientid=P1", []string{studyA}},
+		{"?PatientID=p1", nil},
+		{"?PatientName=smith%2A", []string{studyB}},
+		{"?PatientName=Smith%2CJohn", nil},
+		{"?StudyComments=nothing", nil},
+		{"?ModalitiesInStudy=CT,OT", []string{studyB}},
+		{"?ModalitiesInStudy=ES%5COT", []string{studyB, studyA}},
+		{"?ModalitiesInStudy=ES&ModalitiesInStudy=OT", []string{studyB, studyA}},
+		{"?StudyInstanceUID=1.2&StudyInstanceUID=" + studyA, []string{studyA}},
+		{"?orderby=PatientName&_=1764486000&limit=1", []string{studyB}},
+		{"?limit=0", []string{studyB, studyA}},
+		{"?limit=1&offset=99999", nil},
 	} {
 		assert.Equal(t, tt.want, h.find("/studies"+tt.query, uid), tt.query)
 	}
@@ -210,6 +233,13 @@ func TestSearch(t *testing.T) {
 	assert.Contains(t, h.ask("GET", "/studies?limit=1").Header().Get("Warning"), "more results")
 	assert.Empty(t, h.ask("GET", "/studies?limit=2").Header().Get("Warning"))
 	assert.Contains(t, h.ask("GET", "/studies?Modality=ES").Header().Get("Warning"), "lower level")
+	assert.Contains(t, h.ask("GET", "/studies?orderby=PatientName").Header().Get("Warning"), "not supported and were ignored")
+	for _, field := range []string{"SeriesDescription,ImageComments", "00204000", "imagecomments", "all", "RequestAttributesSequence", "StudyComments"} {
+		w := h.ask("GET", "/instances?includefield="+field)
+		assert.Equal(t, http.StatusOK, w.Code, field)
+		assert.Empty(t, w.Header().Get("Warning"), field)
+	}
+	assert.Contains(t, h.ask("GET", "/instances?includefield=RequestAttributesSequence.ScheduledProcedureStepID").Header().Get("Warning"), "includefield")
 	for target, code := range map[string]int{
 		"/studies?Tea=1": 400, "/studies?limit=-1": 400, "/studies?limit=x": 400, "/studies?PatientID=1&PatientID=2": 400, "/studies?%zz": 400, "/studies?offset=9999999": 400,
 		"/studies/1.2.3/series": 404, "/studies/%21/series": 400, "/studies/" + studyA + "/series/1.2/instances": 404, "/worklist": 404,
@@ -381,7 +411,7 @@ func TestFrames(t *testing.T) {
 	drawn := dicomtest.Picture(64, 48, 3001)
 	assert.Equal(t, drawn.Pix[4*(24*64+32):][:3], frames[0][at:at+3], "lossless")
 
-	for target, code := range map[string]int{"/frames/4": 404, "/frames/0": 400, "/frames/1,": 400, "/frames/01": 400, "/frames/" + strings.Repeat("1,", 1000) + "1": 413} {
+	for target, code := range map[string]int{"/frames/4": 404, "/frames/1,4": 404, "/frames/1%2C4": 404, "/frames/0": 400, "/frames/1,": 400, "/frames/01": 400, "/frames/" + strings.Repeat("1,", 1000) + "1": 413} {
 		assert.Equal(t, code, h.ask("GET", path(headers[1])+target, "Accept", stored).Code, target)
 	}
 	assert.Equal(t, http.StatusNotAcceptable, h.ask("GET", path(headers[1])+"/frames/1", "Accept", "image/jls").Code)

@@ -1,12 +1,14 @@
 package dicomweb
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"image"
 	"net/http"
 	"net/textproto"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -44,6 +46,11 @@ func (s *Server) frames(w http.ResponseWriter, r *http.Request) error {
 	}
 	if !how.multipart && len(numbers) > 1 {
 		return notAcceptable("several frames are answered in several parts", `send Accept: multipart/related; type="`+how.media+`"; transfer-syntax=*`)
+	}
+	if len(numbers) > 1 { // that one is not there is said before others are sent
+		if count, err := s.drawable(all.first); err != nil || count > 0 && slices.Max(numbers) > count {
+			return cmp.Or(err, pixelFault(pixeldata.ErrNoFrame))
+		}
 	}
 	if fresh(w, r, all.tag, fmt.Sprintf("f.%s.%t", how.syntax, how.multipart)) {
 		return nil

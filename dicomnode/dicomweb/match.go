@@ -49,6 +49,11 @@ func matches(e element, vr, pattern string) bool {
 	case "UI":
 		list := splitUIDs(pattern)
 		is = func(v string) bool { return slices.Contains(list, v) }
+	case "CS": // a list, as some ask for several modalities: no code has a comma or backslash
+		list := splitUIDs(pattern)
+		is = func(v string) bool {
+			return slices.ContainsFunc(list, func(one string) bool { return wild(strings.TrimSpace(one), v) })
+		}
 	case "DA", "TM", "DT":
 		is = func(v string) bool { return within(vr, pattern, v) }
 	case "PN":

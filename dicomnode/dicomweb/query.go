@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"endogate/dicomnode/dicom"
@@ -76,53 +77,6 @@ var (
 		{"BitsAllocated", 0x00280100},
 		{"NumberOfFrames", 0x00280008},
 	}
-	// otherAttributes are known by name and returned where they are asked for.
-	otherAttributes = []attribute{
-		{"AcquisitionDate", 0x00080022},
-		{"ContentDate", 0x00080023},
-		{"AcquisitionDateTime", 0x0008002A},
-		{"AcquisitionTime", 0x00080032},
-		{"ContentTime", 0x00080033},
-		{"InstanceCreationDate", 0x00080012},
-		{"InstanceCreationTime", 0x00080013},
-		{"ImageType", 0x00080008},
-		{"Manufacturer", 0x00080070},
-		{"InstitutionName", 0x00080080},
-		{"StationName", 0x00081010},
-		{"ManufacturerModelName", 0x00081090},
-		{"PerformingPhysicianName", 0x00081050},
-		{"OperatorsName", 0x00081070},
-		{"ProcedureCodeSequence", 0x00081032},
-		{"DerivationDescription", 0x00082111},
-		{"PatientBirthTime", 0x00100032},
-		{"PatientAge", 0x00101010},
-		{"PatientSize", 0x00101020},
-		{"PatientWeight", 0x00101030},
-		{"PatientComments", 0x00104000},
-		{"IssuerOfPatientID", 0x00100021},
-		{"OtherPatientNames", 0x00101001},
-		{"EthnicGroup", 0x00102160},
-		{"ProtocolName", 0x00181030},
-		{"Laterality", 0x00200060},
-		{"FrameOfReferenceUID", 0x00200052},
-		{"ImageComments", 0x00204000},
-		{"SamplesPerPixel", 0x00280002},
-		{"PhotometricInterpretation", 0x00280004},
-		{"BitsStored", 0x00280101},
-		{"BurnedInAnnotation", 0x00280301},
-		{"ContentLabel", 0x00700080},
-		{"ContentDescription", 0x00700081},
-		{"ConceptNameCodeSequence", 0x0040A043},
-		{"CompletionFlag", 0x0040A491},
-		{"VerificationFlag", 0x0040A493},
-		{"DocumentTitle", 0x00420010},
-		{"RetrieveURL", retrieveURL},
-		{"InstanceAvailability", instanceAvailability},
-		{"RetrieveAETitle", 0x00080054},
-		{"SOPClassesInStudy", 0x00080062},
-		{"NameOfPhysiciansReadingStudy", 0x00081060},
-		{"AdmittingDiagnosesDescription", 0x00081080},
-	}
 )
 
 // Attributes that no data set has: a search works them out.
@@ -136,17 +90,9 @@ const (
 	numberOfSeriesInstances dicom.Tag = 0x00201209
 )
 
-var keywords = func() map[string]dicom.Tag {
-	all := map[string]dicom.Tag{}
-	for _, a := range slices.Concat(studyAttributes, seriesAttributes, instanceAttributes, otherAttributes) {
-		all[strings.ToLower(a.keyword)] = a.tag
-	}
-	return all
-}()
-
 // tagOf finds an attribute by keyword or by its eight hexadecimal digits.
 func tagOf(name string) (dicom.Tag, bool) {
-	if t, known := keywords[strings.ToLower(name)]; known {
+	if t, known := dicom.TagOf(name); known {
 		return t, true
 	}
 	n, err := strconv.ParseUint(name, 16, 32)
@@ -225,16 +171,27 @@ func (q *search) parameter(name string, given []string) error {
 		return nil
 	}
 	t, known := tagOf(name)
+	vr := dicom.VROf(t)
+	if vr == "UI" || vr == "CS" {
+		given = []string{strings.Join(given, ",")} // a list, however it is written
+	}
 	switch {
+	case !known && !unicode.IsUpper([]rune(name + "_")[0]) && !unicode.IsDigit([]rune(name + "_")[0]): // no keyword is like that: it is another service's, such as orderby
+		q.warn("Parameters that are no attributes are not supported and were ignored.")
+		return nil
 	case !known:
 		return badRequest("the query has a parameter that is no attribute known here", "use keywords of PS3.6 or eight hexadecimal digits")
 	case len(given) > 1 || len(q.keys) == maxKeys || len(given[0]) > maxValue || !utf8.ValidString(given[0]):
 		return badRequest("an attribute is given more than once, too long, or there are too many", "give each attribute once")
-	case dicom.VROf(t) == "SQ":
+	case vr == "SQ":
 		q.warn("Matching of sequences is not supported.")
 		return nil
 	}
-	q.keys = append(q.keys, key{t, given[0]})
+	value := strings.TrimSpace(given[0])
+	if vr == "DA" || vr == "TM" || vr == "DT" {
+		value = strings.NewReplacer(" ", "", ":", "").Replace(value) // PS3.4 C.2.2.2.5 writes ranges with spaces, and older peers times with colons
+	}
+	q.keys = append(q.keys, key{t, value})
 	return nil
 }
 
@@ -300,6 +257,9 @@ func (q *search) exact(t dicom.Tag) string {
 
 // uids are the values of a key that is a list of UIDs (PS3.18 8.3.4.1).
 func (q *search) uids(t dicom.Tag) (uids []dicom.UID) {
+	if q.pattern(t) == "*" {
+		return nil
+	}
 	for _, uid := range splitUIDs(q.pattern(t)) {
 		uids = append(uids, dicom.UID(uid))
 	}

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"image"
 	"image/color"
+	"image/draw"
 	"image/jpeg"
 	"image/png"
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -130,4 +132,31 @@ func TestRendered_window(t *testing.T) {
 	assert.Equal(t, own, grey("?window=127.5,255,linear-exact"), "0 to 255 as they are")
 	assert.NotEqual(t, own, grey("?window=127.5,255,sigmoid"))
 	assert.Equal(t, above, grey("?window=101,1,linear")[255], "all or nothing at 100.5 (PS3.3 C.11.2.1.2.1)")
+}
+
+// A VOI LUT of a grey frame is applied, and a window that is asked for in its place.
+func TestRendered_table(t *testing.T) {
+	h := open(t)
+	turned := make(dicom.Ints, 256)
+	for i := range turned {
+		turned[i] = 255 - i
+	}
+	grey := dicom.Dataset{dicom.SamplesPerPixel: dicom.Ints{1}, dicom.PhotometricInterpretation: dicom.Text{"MONOCHROME2"}, dicom.Columns: dicom.Ints{3 * 64}}
+	table := maps.Clone(grey)
+	table[dicom.VOILUTSequence] = dicom.Items{{dicom.LUTDescriptor: dicom.Ints{256, 0, 8}, dicom.LUTData: dicom.As{VR: "US", Value: turned}}}
+	headers, _ := h.receive(dicomtest.Options{Study: "a", Instance: 1, More: grey}, dicomtest.Options{Study: "a", Instance: 2, More: table})
+	picture := func(i int, query string) *image.Gray {
+		w := h.ask("GET", path(headers[i])+"/rendered"+query, "Accept", "image/png")
+		require.Equal(t, http.StatusOK, w.Code, w.Body)
+		decoded, err := png.Decode(w.Body)
+		require.NoError(t, err)
+		grey := image.NewGray(decoded.Bounds())
+		draw.Draw(grey, grey.Rect, decoded, image.Point{}, draw.Src)
+		return grey
+	}
+	plain, same := picture(0, ""), picture(1, "?window=127.5,255,linear-exact")
+	for i, v := range picture(1, "").Pix {
+		require.Equal(t, 255-v, same.Pix[i])
+	}
+	require.Len(t, same.Pix, len(plain.Pix))
 }

@@ -115,7 +115,7 @@ func (s *Server) store(w http.ResponseWriter, r *http.Request) error {
 func (s *Server) incoming(w http.ResponseWriter, r *http.Request) (*multipart.Reader, *arriving, error) {
 	unsupported := &Fault{
 		Code: http.StatusUnsupportedMediaType, Why: "instances are taken as parts of " + mediaDICOM,
-		Next: `send Content-Type: multipart/related; type="` + mediaDICOM + `"; boundary=…`,
+		Next: `send Content-Type: multipart/related; type="` + mediaDICOM + `"; boundary=…; metadata in JSON or XML with bulk data apart are not taken, as what is kept and sent on are the bytes that the modality wrote`,
 	}
 	if len(r.Header.Values("Content-Type")) != 1 {
 		return nil, nil, unsupported

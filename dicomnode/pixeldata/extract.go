@@ -88,6 +88,18 @@ func (i *Instance) decoding(px pixels) dicom.Dataset {
 	if px.window != nil && px.window.Function != Linear {
 		ds[dicom.VOILUTFunction] = dicom.Text{string(px.window.Function)}
 	}
+	if px.voi != nil {
+		item, vr := a.Item(dicom.VOILUTSequence, 0), "US"
+		if px.voi.signed {
+			vr = "SS"
+		}
+		descriptor, _ := item.Get(dicom.LUTDescriptor)
+		table, _ := item.Get(dicom.LUTData)
+		ds[dicom.VOILUTSequence] = dicom.Items{{
+			dicom.LUTDescriptor: dicom.As{VR: vr, Verbatim: true, Value: littleEndian(descriptor.Value, a.ByteOrder())},
+			dicom.LUTData:       dicom.As{VR: "OW", Verbatim: true, Value: littleEndian(table.Value, a.ByteOrder())},
+		}}
+	}
 	if px.palette != nil {
 		for _, t := range []dicom.Tag{
 			dicom.RedPaletteColorLookupTableDescriptor, dicom.GreenPaletteColorLookupTableDescriptor, dicom.BluePaletteColorLookupTableDescriptor,

@@ -3,8 +3,10 @@ package pixeldata
 import (
 	"bytes"
 	"compress/flate"
+	"encoding/binary"
 	"io"
 	"runtime"
+	"slices"
 	"testing"
 
 	"endogate/dicomnode/dicom"
@@ -35,6 +37,13 @@ func TestFrames_native(t *testing.T) {
 		return b
 	}
 	big := instance{syntax: dicom.ExplicitVRBigEndian}
+	table := func(vr string, first, bits int, entries ...int) []element { // a VOI LUT Sequence of one item, in Explicit VR Little Endian
+		item := slices.Concat([]byte("\x28\x00\x02\x30"+vr+"\x06\x00"), le.us(len(entries), first, bits), []byte("\x28\x00\x06\x30OW\x00\x00"), binary.LittleEndian.AppendUint32(nil, uint32(2*len(entries))), le.us(entries...))
+		return []element{{dicom.VOILUTSequence, "SQ", slices.Concat([]byte("\xfe\xff\x00\xe0"), binary.LittleEndian.AppendUint32(nil, uint32(len(item))), item)}}
+	}
+	grey := func(bits int, extra []element, values ...byte) instance {
+		return instance{rows: 1, columns: len(values), samples: 1, photometric: "MONOCHROME2", allocated: bits, extra: extra, pixels: append(values, make([]byte, len(values)%2)...)}
+	}
 	window := []element{
 		{dicom.WindowCenter, "DS", []byte(`60\100`)},
 		{dicom.WindowWidth, "DS", []byte(`41\10`)},
@@ -74,6 +83,12 @@ func TestFrames_native(t *testing.T) {
 		{"window, LINEAR_EXACT, narrow", instance{rows: 1, columns: 3, samples: 1, photometric: "MONOCHROME2", allocated: 8, extra: function("LINEAR_EXACT", "0.5 "), pixels: []byte{99, 100, 101, 0}}, gray(0, 128, 255)},
 		{"window, SIGMOID", instance{rows: 1, columns: 5, samples: 1, photometric: "MONOCHROME2", allocated: 8, extra: function("SIGMOID ", "100 "), pixels: []byte{0, 75, 100, 125, 200, 0}}, gray(5, 69, 128, 186, 250)},
 		{"window, a function that is none", instance{rows: 1, columns: 3, samples: 1, photometric: "MONOCHROME2", allocated: 8, extra: function("CUBIC ", "1 "), pixels: []byte{99, 100, 101, 0}}, gray(0, 255, 255)},
+		{"table", grey(8, table("US", 100, 8, 0, 85, 170, 255), 0, 100, 101, 102, 255), gray(0, 0, 85, 170, 255)},
+		{"table of 12 bits", grey(8, table("US", 0, 12, 0, 2048, 4095), 0, 1, 2), gray(0, 128, 255)},
+		{"table beside a window", grey(8, append(function("LINEAR_EXACT", "100 "), table("US", 0, 8, 255, 255)...), 50, 100, 150), gray(0, 128, 255)},
+		{"table of what is below nought", grey(8, append([]element{{dicom.RescaleIntercept, "DS", []byte("-10 ")}, {dicom.RescaleSlope, "DS", []byte("1 ")}}, table("SS", 0x10000-10, 8, 10, 20, 30)...), 0, 1, 2, 200), gray(10, 20, 30, 30)},
+		{"table that lacks entries", grey(8, table("US", 0, 8), 0, 100), gray(0, 100)},
+		{"table of 32 bits", grey(8, table("US", 0, 32, 9, 9), 0, 100), gray(0, 100)},
 		{"palette of 16 bits", instance{rows: 1, columns: 4, samples: 1, photometric: "PALETTE COLOR", allocated: 8, extra: palette(16, le.us(0x0100, 0x0400), le.us(0x0200, 0x0500), le.us(0x0300, 0x0600)), pixels: []byte{0, 10, 11, 255}}, []byte{1, 2, 3, 1, 2, 3, 4, 5, 6, 4, 5, 6}},
 		{"palette of 8 bits that says 16", instance{rows: 1, columns: 2, samples: 1, photometric: "PALETTE COLOR", allocated: 8, extra: palette(16, le.us(1, 0), le.us(2, 255), le.us(3, 6)), pixels: []byte{10, 11}}, []byte{1, 2, 3, 0, 255, 6}},
 		{"palette of 16 bits, two colours dark", instance{rows: 1, columns: 2, samples: 1, photometric: "PALETTE COLOR", allocated: 8, extra: palette(16, le.us(1, 0), le.us(0, 255), le.us(0, 0xFF00)), pixels: []byte{10, 11}}, []byte{0, 0, 0, 0, 0, 255}},

@@ -3,6 +3,7 @@ package pixeldata
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 	"slices"
 
 	"endogate/dicomnode/dicom"
@@ -55,10 +56,11 @@ func readPalette(a *dicom.Attributes, signed bool) (*palette, error) {
 	return p, nil
 }
 
-// lookupTable is one colour of a palette.
+// lookupTable is one colour of a palette, or a table of grey values.
 type lookupTable struct {
 	first   int
 	entries []uint16 // one at least
+	bits    int      // of an entry, as the descriptor says
 	wide    bool     // entries are of 16 bits, as the descriptor says
 }
 
@@ -80,7 +82,7 @@ func readLookupTable(a *dicom.Attributes, descriptor, data dicom.Tag, signed boo
 		return t, fmt.Errorf("%w: palette of %d entries with %d bytes in %v", ErrCorrupt, n, len(table.Value), data)
 	}
 	words := len(table.Value) >= 2*n
-	t.entries, t.wide = make([]uint16, n), words && bits != 8
+	t.entries, t.bits, t.wide = make([]uint16, n), int(bits), words && bits != 8
 	for i := range n {
 		switch {
 		case words:
@@ -92,4 +94,27 @@ func readLookupTable(a *dicom.Attributes, descriptor, data dicom.Tag, signed boo
 		}
 	}
 	return t, nil
+}
+
+// lut is a VOI LUT (PS3.3 C.11.2.1.1), of rescaled values.
+type lut struct {
+	lookupTable
+	signed bool
+}
+
+// readLUT reads an item of the VOI LUT Sequence; nil where it is no table, as then the values are shown as they are.
+func readLUT(item *dicom.Attributes, signed bool) *lut {
+	descriptor, _ := item.Get(dicom.LUTDescriptor)
+	signed = signed || descriptor.VR == "SS"
+	t, err := readLookupTable(item, dicom.LUTDescriptor, dicom.LUTData, signed)
+	if err != nil || t.bits < 8 || t.bits > 16 {
+		return nil
+	}
+	return &lut{t, signed}
+}
+
+// level maps x to 0..1; values outside of the table get its ends.
+func (l *lut) level(x float64) float64 {
+	at := min(max(math.Round(x)-float64(l.first), 0), float64(len(l.entries)-1))
+	return min(1, float64(l.entries[int(at)])/float64(int(1)<<l.bits-1))
 }

@@ -2,8 +2,8 @@
 // A.4 and annex G): native and RLE pixels and 8-bit JPEG by itself, every other still syntax through an ffmpeg child
 // process. Memory is one frame, whatever the number of frames.
 //
-// It leaves out video, 1- and 32-bit and float pixels, overlays, VOI LUT Sequences and presentation states:
-// the picture shows stored values through the first window, as a classifier wants them, not as a viewer would.
+// It leaves out video, 1- and 32-bit and float pixels, overlays, Modality LUT Sequences and presentation states:
+// the picture shows stored values through the first window, or VOI LUT where there is none, as a classifier wants them, not as a viewer would.
 package pixeldata
 
 import (
@@ -219,7 +219,7 @@ func (i *Instance) describe() (pixels, error) {
 		px.photometric = "YBR_FULL" // converters leave the name that the pixels had before they were decoded
 	}
 	if i.options.Window != nil && px.samples == 1 {
-		px.window = i.options.Window
+		px.window, px.voi = i.options.Window, nil
 	}
 	return px, i.options.Bounds.withDefaults().admit(px)
 }

@@ -20,6 +20,7 @@ type pixels struct {
 	signed           bool
 	frames           int
 	window           *Window
+	voi              *lut // where there is no window
 	slope, intercept float64
 	palette          *palette
 
@@ -114,7 +115,7 @@ func (p *pixels) check() error {
 	return nil
 }
 
-// grayscale reads Modality LUT and VOI window; multi-frame functional groups are not looked into.
+// grayscale reads rescale and VOI window or table, the first of several; multi-frame functional groups are not looked into.
 func (p *pixels) grayscale(a *dicom.Attributes) {
 	if slope, ok := a.Float(dicom.RescaleSlope); ok && slope != 0 {
 		p.slope = slope
@@ -129,7 +130,9 @@ func (p *pixels) grayscale(a *dicom.Attributes) {
 	}
 	if ok1 && ok2 && w.Valid() {
 		p.window = &w
+		return // of window and table one is applied (PS3.3 C.11.2.1); the window, as it has been
 	}
+	p.voi = readLUT(a.Item(dicom.VOILUTSequence, 0), p.signed || p.intercept < 0)
 }
 
 func (p *pixels) bytes() int { return p.allocated / 8 }
@@ -142,7 +145,7 @@ func (p *pixels) size() int {
 	return p.rows * p.columns * p.samples * p.bytes()
 }
 
-// levels returns the table from the stored bits of a sample to 8 bits: through rescale and window where there is one,
+// levels returns the table from the stored bits of a sample to 8 bits: through rescale and window or table where there is one,
 // else the full range of Bits Stored; MONOCHROME1 is turned round.
 func (p *pixels) levels() []byte {
 	if p.table != nil {
@@ -160,8 +163,11 @@ func (p *pixels) levels() []byte {
 			value -= n
 		}
 		level := float64(value-low) / float64(n-1)
-		if p.window != nil {
-			level = p.window.level(float64(value)*p.slope + p.intercept)
+		switch x := float64(value)*p.slope + p.intercept; {
+		case p.window != nil:
+			level = p.window.level(x)
+		case p.voi != nil:
+			level = p.voi.level(x)
 		}
 		if p.photometric == "MONOCHROME1" {
 			level = 1 - level
