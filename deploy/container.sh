@@ -35,7 +35,7 @@ for library in "${libraries[@]}"; do
 done
 install -m 644 /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/"
 cp -r /usr/share/zoneinfo "$root/usr/share/zoneinfo" # for reports.time_zone
-install -D -m 644 {,"$root"}/usr/share/fonts/truetype/droid/DroidSansFallbackFull.ttf # for names in Chinese, Japanese and Korean
+install -D -m 644 {,"$root"}/usr/share/fonts/truetype/droid/DroidSansFallbackFull.ttf # for names in Chinese and Japanese
 
 # What all of that is and under which licences: of ours from the binary, of Debian's as Debian says it.
 documents=$root/usr/share/doc/endogate

@@ -231,7 +231,7 @@ func findFonts(path string) (string, error) {
 	case !fonts.Wide():
 		return "", pdf.ErrNoWideFont
 	}
-	return cmp.Or(path, pdf.WideFont), nil
+	return fmt.Sprintf("%s; letters that reports as PDF lack, and say that they do: %s", cmp.Or(path, pdf.WideFont), strings.Join(fonts.Lacks(), ", ")), nil
 }
 
 func checkDisk(cfg configs.Config) (string, error) {

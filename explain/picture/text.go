@@ -15,7 +15,7 @@ import (
 	"golang.org/x/image/math/fixed"
 )
 
-// WideFont is where Debian's fonts-droid-fallback has a font of Chinese, Japanese and Korean. Where it is not there, what
+// WideFont is where Debian's fonts-droid-fallback has a font of Chinese and Japanese; it has no Hangul. Where it is not there, what
 // only it can write is said in other words.
 const WideFont = "/usr/share/fonts/truetype/droid/DroidSansFallbackFull.ttf"
 

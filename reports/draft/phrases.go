@@ -74,7 +74,7 @@ var phrases = map[string][]string{
 	"label-accession": nil, "label-placer": nil, "label-service": nil, "label-reason": nil, "label-requester": nil, "label-referrer": nil,
 	"label-no-order": nil, "label-examination": nil, "label-date": nil, "label-station": nil, "label-performer": nil, "label-images": nil,
 	"label-draft-state": nil, "label-signed-state": nil, "label-amended-state": nil, "label-amending-state": nil, "label-withdrawn-state": nil, "label-unverified": nil,
-	"label-verified": nil, "label-watermark": nil, "label-withdrawn-mark": nil, "label-report": nil, "label-findings": nil, "label-key-images": nil,
+	"label-verified": nil, "label-watermark": nil, "label-letters": nil, "label-withdrawn-mark": nil, "label-report": nil, "label-findings": nil, "label-key-images": nil,
 	"label-no-findings": nil, "label-no-frames": nil, "label-not-analysed": nil, "label-all-retracted": nil, "label-rejected": nil, "label-retracted": nil, "label-model": nil, "label-highest": nil,
 	"label-threshold": nil, "label-size": nil, "label-site": nil, "label-low": nil, "label-much": nil, "label-high": nil,
 	"label-no-picture": nil, "label-no-heatmap": nil, "label-hatched": nil, "label-disclosure": nil, "label-version": nil, "label-route": nil, "label-use": nil,

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/image/math/fixed"
 )
 
-// WideFont is where Debian's fonts-droid-fallback has a font of Chinese, Japanese and Korean.
+// WideFont is where Debian's fonts-droid-fallback has a font of Chinese and Japanese; it has no Hangul.
 const WideFont = "/usr/share/fonts/truetype/droid/DroidSansFallbackFull.ttf"
 
 // maxFont bounds a font file: those with all of CJK are a few MiB.
@@ -59,6 +59,24 @@ func OpenFonts(path string) (*Fonts, error) {
 
 // Wide reports whether there is a font for Chinese, Japanese and Korean.
 func (f *Fonts) Wide() bool { return f.wide != nil }
+
+// has reports whether one of the fonts can show r.
+func (f *Fonts) has(r rune) bool { return f.latin.has(r) || f.wide != nil && f.wide.has(r) }
+
+// Lacks names the scripts of names of which the fonts have no letters, or not the shapes in which they join.
+func (f *Fonts) Lacks() (scripts []string) {
+	for _, s := range []struct {
+		name   string
+		letter rune
+	}{
+		{"Arabic", 'ﻣ'}, {"Armenian", 'Ա'}, {"Chinese", '山'}, {"Georgian", 'გ'}, {"Hebrew", 'ש'}, {"Japanese", 'か'}, {"Korean", '김'}, {"Thai", 'ก'},
+	} {
+		if !f.has(s.letter) {
+			scripts = append(scripts, s.name)
+		}
+	}
+	return append(scripts, "Devanagari and its kin")
+}
 
 func readFont(path string) ([]byte, error) {
 	if path == "" {

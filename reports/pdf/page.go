@@ -54,6 +54,7 @@ type pages struct {
 	widths     map[int]bool // of pictures
 	glyphs     map[glyphKey]glyph
 	added      map[*face]bool // fonts of the document
+	lacks      bool           // some letters are not set as they should be
 }
 
 var errTooLong = new(int) // what newPage panics with; Render recovers it
@@ -178,5 +179,8 @@ func (p *pages) footers() {
 		p.at(left, 282.5, s, p.fitted(width-w-6, s, whose))
 		p.at(right-w, 282.5, s, count)
 		p.at(left, 282.5+s.line(), s, p.fitted(width, s, p.standing()+"  ·  "+fmt.Sprintf("%d.%d", p.doc.Number, p.doc.Version)))
+		if p.lacks {
+			p.at(left, 282.5+2*s.line(), style{small, red, false}, p.fitted(width, s, p.say("letters")))
+		}
 	}
 }

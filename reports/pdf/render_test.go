@@ -379,3 +379,34 @@ func TestSay(t *testing.T) {
 		}
 	}
 }
+
+// TestRender_letters: names in scripts of other directions can be found as they were written, and that letters are not set as they should be
+// is said on the page.
+func TestRender_letters(t *testing.T) {
+	said := draft.Default().Label("en", "letters")
+	require.NotEmpty(t, said)
+	for name, row := range map[string]struct {
+		finds string
+		said  bool
+	}{
+		"Nováková^Jana":              {"Nováková, Jana", false},
+		"Παπαδόπουλος^Γιώργος":       {"Παπαδόπουλος, Γιώργος", false},
+		"Люксембург^Анна":            {"Люксембург, Анна", false},
+		"Hong^Gildong=洪^吉洞":          {"洪 吉洞", false},
+		"Hong^Gildong=洪^吉洞=홍^길동":     {"홍 길동", true}, // Droid Sans Fallback has no Hangul
+		"Cohen^David=כהן^דוד":        {"Cohen, David", false},
+		"Zoe\u0308^A\u030ake":        {"Zoë, Åke", false},
+		"שמעון^דוד":                  {"שמעון", false},
+		"قباني^نزار":                 {"030517 12345", true}, // no font here has the shapes
+		"สมชาย^ใจดี":                 {"030517 12345", true},
+		"शर्मा^राजेश":                {"030517 12345", true},
+		"Yoshino=\U00020BB7野^太郎=よしの": {"Yoshino", true}, // above U+FFFF
+	} {
+		doc := usual()
+		doc.Patient.Name = name
+		text := flat(run(t, render(t, doc), "pdftotext", "-enc", "UTF-8"))
+		assert.Contains(t, text, row.finds, name)
+		assert.Equal(t, row.said, strings.Contains(text, said), name)
+		assert.Contains(t, text, "030517 12345", name)
+	}
+}

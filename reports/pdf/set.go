@@ -1,5 +1,7 @@
 package pdf
 
+import "unicode"
+
 // glyph is how a character is set: in which font, and how wide.
 type glyph struct {
 	face    *face
@@ -11,7 +13,8 @@ type glyphKey struct {
 	bold bool
 }
 
-// glyph looks r up. What no font has is a box of the first; what needs a font that is not there is remembered.
+// glyph looks r up. What no font has is a box of the first, and that a document has such is remembered, as is that it needs a font that is
+// not there.
 func (p *pages) glyph(r rune, bold bool) glyph {
 	key := glyphKey{r, bold}
 	if g, ok := p.glyphs[key]; ok {
@@ -27,6 +30,11 @@ func (p *pages) glyph(r rune, bold bool) glyph {
 		f = p.Fonts.wide
 	case p.Fonts.wide == nil && ideograph(r):
 		p.SetError(ErrNoWideFont)
+	default:
+		p.lacks = true
+	}
+	if unicode.In(r, composite...) || r == unicode.ReplacementChar {
+		p.lacks = true
 	}
 	g := glyph{f, f.advance(r)}
 	p.glyphs[key] = g
@@ -46,6 +54,13 @@ func (p *pages) measure(s style) func(string) float64 {
 // at writes one line whose top is y: a run for each font in it.
 func (p *pages) at(x, y float64, s style, text string) {
 	p.SetTextColor(s.colour[0], s.colour[1], s.colour[2])
+	if rightToLeft(text) {
+		line := joined([]rune(text), p.Fonts.has)
+		for _, r := range line {
+			p.lacks = p.lacks || len(shapes()[r]) > 0
+		}
+		text = string(visual(line))
+	}
 	var run []rune
 	var of *face
 	flush := func() {
