@@ -123,11 +123,12 @@ func (b *browser) see(selector string) {
 func (b *browser) until(expression string) {
 	b.t.Helper()
 	for end := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
-		if eval[bool](b, "!!("+expression+")") {
+		holds, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool]("!!("+expression+")"))
+		if holds {
 			return
 		}
-		if time.Now().After(end) { // amid a navigation there may be no body
-			require.Fail(b.t, "never true", "%s\non a page that shows:\n%s", expression, eval[string](b, `document.body?.innerText ?? ""`))
+		if time.Now().After(end) || b.ctx.Err() != nil { // amid a navigation there may be no page, or no body
+			require.Fail(b.t, "never true", "%s (%v)\non a page that shows:\n%s", expression, err, eval[string](b, `document.body?.innerText ?? ""`))
 		}
 	}
 }

@@ -37,6 +37,20 @@ func storesInstances(c echo.Context) bool {
 	return ofDICOMweb(c) && (media == "multipart/related" || media == "application/dicom")
 }
 
+// tidy takes a base URL of the services that ends with a slash, as clients put another one behind it, and a slash at the end, for what they
+// are; who may what is decided after that.
+func tidy(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		if u := c.Request().URL; u.RawPath == "" && strings.HasPrefix(u.Path, dicomweb+"/") {
+			for strings.Contains(u.Path, "//") {
+				u.Path = strings.ReplaceAll(u.Path, "//", "/")
+			}
+			u.Path = strings.TrimSuffix(u.Path, "/")
+		}
+		return next(c)
+	}
+}
+
 // routeDICOMweb hands on what is asked of them, when it is known that it may be.
 func (s *Server) routeDICOMweb(e *echo.Echo) {
 	serve := func(c echo.Context) error {

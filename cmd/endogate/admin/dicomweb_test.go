@@ -123,6 +123,12 @@ func TestDICOMweb_who(t *testing.T) {
 		assert.Equal(t, row.code, w.Code, "%s: %s", row.name, w.Body)
 	}
 	assert.Equal(t, []dicom.AETitle{"SCOPE1"}, handler.by)
+	for _, target := range []string{"//studies", "/studies/", "///studies//"} { // a base URL that ends with a slash: the same, for the same people
+		for role, code := range map[access.Role]int{access.Clinician: 204, access.Operator: 403} {
+			got, _, _ := h.ask(t, visitor(t), "GET", dicomweb+target, nil, "Authorization", token("d", role))
+			assert.Equal(t, code, got, target)
+		}
+	}
 }
 
 // A viewer of a listed origin uses DICOMweb and nothing else, by a token and nothing else; no answer allows credentials, and a browser

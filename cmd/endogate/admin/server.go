@@ -160,6 +160,7 @@ func (s *Server) router() *echo.Echo {
 		e.IPExtractor = echo.ExtractIPFromXFFHeader(trust...)
 	}
 	e.HTTPErrorHandler = answerFault(s.Log)
+	e.Pre(tidy)
 	e.Use(secure, logged(s.Log), recovered(s.Log), known(s.Hosts), s.lent, meant,
 		limit(maxBody, func(c echo.Context) bool { return changesDraft(c) || triesPicture(c) || storesInstances(c) }),
 		limit(maxDraftBody, func(c echo.Context) bool { return !changesDraft(c) }), limit(maxTried, func(c echo.Context) bool { return !triesPicture(c) }),

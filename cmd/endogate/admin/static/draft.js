@@ -1,7 +1,7 @@
 // The report draft on a study, to be read: how it stands, what a person decided about each finding, and what it says.
 import { h } from "./dom.js";
 import { named, t } from "./words.js";
-import { absolute, chip, percent, personName, roles, term, words } from "./format.js";
+import { absolute, chip, listed, percent, personName, roles, term, words } from "./format.js";
 
 const standings = {
   draft: ["warn", "◔", t("draft.ai")], amending: ["warn", "◔", named("report-standing", "amending")], signed: ["good", "✓", named("report-standing", "signed")],
@@ -18,7 +18,7 @@ export function draftCard(uid, draft) {
   const pdf = `/api/v1/studies/${encodeURIComponent(uid)}/draft.pdf?${new URLSearchParams({ number: draft.number, version: draft.version })}`;
   return [
     h("div", { class: "row between" }, title, h("span", { class: "row" }, h("a", { class: "button", href: pdf, target: "_blank", rel: "noopener" }, t("draft.open-pdf")), h("a", { class: "button primary", id: "work", href: `#/draft/${encodeURIComponent(uid)}` }, t("report.work")))),
-    h("p", { class: "row" }, chip(standings, draft.standing), h("span", { class: "muted" }, `${draft.heading || draft.title.meaning || t("draft.report")} · ${t("draft.version", { version: `${draft.number}.${draft.version}` })} · ${author(draft.author)}, ${absolute(draft.at)}`)),
+    h("p", { class: "row" }, chip(standings, draft.standing), h("span", { class: "muted" }, listed([draft.heading || draft.title.meaning || t("draft.report"), t("draft.version", { version: `${draft.number}.${draft.version}` }), `${author(draft.author)}, ${absolute(draft.at)}`]))),
     signature(draft),
     draft.notices.map((n) => h("div", { class: "notice warn wrap", role: "note" }, n)),
     shown.length ? findings(t("draft.findings"), shown) : h("p", { class: "muted" }, t("draft.no-findings")),
@@ -45,7 +45,7 @@ function findings(label, list) {
     h("thead", null, h("tr", null, [t("draft.finding"), t("draft.decision"), t("draft.said-by")].map((n) => h("th", { scope: "col" }, n)))),
     h("tbody", null, list.map((f) => h("tr", null,
       h("th", { scope: "row", "data-label": t("draft.finding") }, h("div", null, f.code.value ? term(f.code) : words(f.class || ""), f.role ? h("span", { class: `tag ${f.role}` }, ` ${roles[f.role] || f.role}`) : null),
-        h("div", { class: "muted wrap" }, [f.site_text || (f.site.value ? term(f.site) : ""), f.size_mm ? t("draft.size", { n: f.size_mm }) : "", f.paris, f.text].filter(Boolean).join(" · "))),
+        h("div", { class: "muted wrap" }, listed([f.site_text || (f.site.value ? term(f.site) : ""), f.size_mm ? t("draft.size", { n: f.size_mm }) : "", f.paris, f.text]))),
       h("td", { "data-label": t("draft.decision") }, decided(f.decision), f.by.system ? null : h("div", { class: "muted" }, author(f.by)), f.retracted ? h("div", { class: "muted wrap" }, t("draft.retracted", { why: f.retracted })) : null),
       h("td", { "data-label": t("draft.said-by") }, f.model ? `${f.model.name} ${f.model.version}` : t("draft.person"), f.model ? h("div", { class: "muted" }, t("draft.flagged", { probability: percent(f.probability || 0), flagged: f.flagged, analysed: f.analysed })) : null)))));
 }

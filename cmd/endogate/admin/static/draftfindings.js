@@ -1,6 +1,6 @@
 // The findings of a draft: each with its picture, source and heatmap, beside what is said of it and what a person decides.
 import { h, slot } from "./dom.js";
-import { chip, percent, words } from "./format.js";
+import { chip, listed, percent, words } from "./format.js";
 import { lookInto } from "./viewer.js";
 import { named, t } from "./words.js";
 import { stands } from "./desk.js";
@@ -100,7 +100,7 @@ function said(f, editable, does) {
   const own = !f.model?.name;
   return [
     h("h3", null, called(f) || words(f.class || ""), chip({ [f.decision]: [...tones[f.decision], named("report-decision", f.decision)] }, f.decision), f.unsaved ? h("span", { class: "tag finding" }, t("report.unsaved")) : null),
-    h("p", { class: "muted" }, [named("report-role", f.role), f.site_text || f.site?.meaning, f.size_mm ? t("report.mm", { size: f.size_mm }) : "", f.paris ? t("report.paris", { form: f.paris }) : ""].filter(Boolean).join(" · ")),
+    h("p", { class: "muted" }, listed([named("report-role", f.role), f.site_text || f.site?.meaning, f.size_mm ? t("report.mm", { size: f.size_mm }) : "", f.paris ? t("report.paris", { form: f.paris }) : ""])),
     f.text ? h("p", { class: "wrap" }, f.text) : null,
     own ? h("p", { class: "muted" }, t("report.own-finding", { name: f.by.name || "" })) : [h("p", { class: "wrap" }, f.why), h("p", { class: "muted" }, `${f.model.name} ${f.model.version} · ${percent(f.probability || 0)}`, f.proposal ? ` · ${t("report.said", { finding: f.proposal.meaning })}` : "")],
     f.retracted ? h("p", { class: "bad wrap" }, t("report.retracted", { why: f.retracted })) : null,

@@ -1,6 +1,9 @@
 // How values of DICOM and of the ledger read to people.
 import { h } from "./dom.js";
-import { locale, named, t } from "./words.js";
+import { apart, locale, named, t } from "./words.js";
+
+// listed are values beside each other, those that there are.
+export const listed = (values, between = " · ") => values.filter(Boolean).map(apart).join(between);
 
 // PN: family^given^middle^prefix^suffix, up to three groups joined by "=" (PS3.5 6.2).
 export function personName(pn) {
@@ -9,7 +12,7 @@ export function personName(pn) {
     const rest = [given, middle].filter(Boolean).join(" ");
     return [family, rest].filter(Boolean).join(", ");
   }).filter(Boolean);
-  return groups.length ? groups.slice(0, 2).join(" · ") : t("value.no-name");
+  return listed(groups.slice(0, 2)) || t("value.no-name");
 }
 
 // decimal is n with so many digits behind the decimal mark.

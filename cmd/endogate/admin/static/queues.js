@@ -2,7 +2,7 @@
 import { Fault, get, post, send } from "./api.js";
 import { author as whoReleases } from "./author.js";
 import { ask, h, question, slot } from "./dom.js";
-import { absolute, chip, deliveryStates, peerStatus, personName, purpose, shortUID, thead, time } from "./format.js";
+import { absolute, chip, deliveryStates, listed, peerStatus, personName, purpose, shortUID, thead, time } from "./format.js";
 import { pager } from "./studies.js";
 import { progress } from "./tasks.js";
 import { named, t } from "./words.js";
@@ -160,7 +160,7 @@ export function parkedView({ params }) {
             h("th", { scope: "row", "data-label": t("parked.what") }, h("div", null, what(p)), shortUID(p.sop_instance_uid || p.study_instance_uid)),
             h("td", { class: "wrap", "data-label": t("parked.why") }, p.status ? h("div", null, peerStatus(p.status)) : null, p.reason),
             h("td", { class: "num", "data-label": t("outbox.attempts") }, p.attempts), h("td", { "data-label": t("parked.since") }, time(p.at)),
-            h("td", { "data-label": t("outbox.study") }, h("div", null, [personName(p.patient_name), p.patient_id, p.accession_number].filter(Boolean).join(" · ")), study(p.study_instance_uid)),
+            h("td", { "data-label": t("outbox.study") }, h("div", null, listed([personName(p.patient_name), p.patient_id, p.accession_number])), study(p.study_instance_uid)),
             h("td", null, h("div", { class: "row tight" },
               retriable(p) ? h("button", { class: "button", id: `retry-${p.id}`, onclick: () => retryOne(p) }, t("parked.retry")) : null,
               p.kind === "gate" && may ? h("button", { class: "button", id: `release-${p.id}`, onclick: () => release(p.study_instance_uid) }, t("parked.release")) : null,

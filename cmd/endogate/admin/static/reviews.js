@@ -2,7 +2,7 @@
 import { Fault, get, send } from "./api.js";
 import { author as whoDecides } from "./author.js";
 import { h, slot } from "./dom.js";
-import { absolute, chip, percent, personName, shortUID, term, thead, words } from "./format.js";
+import { absolute, chip, listed, percent, personName, shortUID, term, thead, words } from "./format.js";
 import { pager } from "./studies.js";
 import { named, t } from "./words.js";
 
@@ -147,7 +147,7 @@ function quoted(report) {
 const rate = (r) => r.none ? "–" : `${percent(r.value)} [${percent(r.low)}–${percent(r.high)}]`;
 
 // who is a physician, as far as the report says.
-const who = (p) => [p.name && personName(p.name), p.id].filter(Boolean).join(" · ") || t("reviews.not-known");
+const who = (p) => listed([p.name && personName(p.name), p.id]) || t("reviews.not-known");
 
 function table({ counts, by_physician }, by, choose) {
   const first = by === "physician" ? t("reviews.reported-by") : t("reviews.month");

@@ -1,7 +1,7 @@
 // The list of studies, with its filters in the address so that a search can be bookmarked.
 import { get } from "./api.js";
 import { h, slot } from "./dom.js";
-import { clock, date, notAnalysed, personName, studyChip, studyStatuses, thead, time, urgentMark } from "./format.js";
+import { clock, date, listed, notAnalysed, personName, studyChip, studyStatuses, thead, time, urgentMark } from "./format.js";
 import { parts, t } from "./words.js";
 
 const pageSize = 50;
@@ -54,7 +54,7 @@ function row(s) {
       h("div", { class: "muted" }, s.patient_id || t("studies.no-patient-id")), urgentMark(s)),
     h("td", { "data-label": t("studies.accession") }, s.accession_number || h("span", { class: "muted" }, "–")),
     h("td", { "data-label": t("studies.study") }, h("div", null, `${date(s.study_date)} ${clock(s.study_time)}`),
-      h("div", { class: "muted clip" }, [s.modality, s.study_description].filter(Boolean).join(" · "))),
+      h("div", { class: "muted clip" }, listed([s.modality, s.study_description]))),
     h("td", { "data-label": t("studies.status") }, studyChip(s), notes(s)),
     h("td", { class: "num", "data-label": t("studies.frames") }, s.frame_count),
     h("td", { class: "num", "data-label": t("studies.flags") }, s.finding_count ? h("span", { class: "count" }, s.finding_count) : h("span", { class: "muted" }, s.not_analysed_count + s.conflict_count < s.instance_count ? "0" : "–")),

@@ -13,9 +13,13 @@ function text(key, values) {
   return typeof said === "string" ? said : said[forms.select(values.n)];
 }
 
+// apart keeps a text that runs from right to left, as names in Hebrew or Arabic do, from pulling what stands beside it along.
+const rightToLeft = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]|\ud802|\ud803|\ud83a|\ud83b/;
+export const apart = (text) => typeof text === "string" && rightToLeft.test(text) ? `\u2068${text}\u2069` : text;
+
 // parts is what key says, {name} filled in from values, as a list: a value may be an element.
 export function parts(key, values = {}) {
-  return text(key, values).split(/\{([a-z]+)\}/).map((part, i) => i % 2 === 0 ? part : typeof values[part] === "number" ? numbers.format(values[part]) : values[part]);
+  return text(key, values).split(/\{([a-z]+)\}/).map((part, i) => i % 2 === 0 ? part : typeof values[part] === "number" ? numbers.format(values[part]) : apart(values[part]));
 }
 
 // t is what key says, {name} filled in from values; where it has plural forms, values.n chooses.
