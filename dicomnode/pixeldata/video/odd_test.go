@@ -159,6 +159,26 @@ func TestSignal_sizeThatChanges(t *testing.T) {
 	require.Len(t, shots, 10)
 }
 
+// Of a stream without a container no frame comes under the number of another, where the size of pictures changes and changes back.
+func TestClip_sizeThatChangesBack(t *testing.T) {
+	installed.Require(t, "ffmpeg")
+	part := made(t, "h264", strings.Join(dicomtest.Levels(25), " ")+" -frames:v 10 -pix_fmt yuv420p -c:v libx264 -qp 8 -bf 0")
+	other := made(t, "h264", "-f lavfi -i color=c=0xC83C28:s=96x80:r=25 -frames:v 10 -pix_fmt yuv420p -c:v libx264 -bf 0")
+	c := open(t, instance(t, h264, dicomtest.Options{Frames: 30}, append(append(bytes.Clone(part), other...), part...), 1))
+	require.Equal(t, 30, c.Count())
+	for _, numbers := range [][]int{{1, 5, 11, 15, 21, 25}, {3}, {23}, each(1, 30, 1)} {
+		came, lost := levels(t, c, numbers...)
+		assert.Len(t, lost, len(numbers)-len(came))
+		for n, level := range came {
+			assert.InDelta(t, dicomtest.Level((n-1)%20+1), level, 3, "frame %d of %v", n, numbers)
+			assert.NotContains(t, each(11, 20, 1), n)
+		}
+		if numbers[0] <= 10 {
+			assert.NotEmpty(t, came)
+		}
+	}
+}
+
 // A signal in high definition that does not say how its colours are coded has those of BT.709 from its first frame on, and one with sound ends as others do.
 func TestSignal_colours(t *testing.T) {
 	installed.Require(t, "ffmpeg")

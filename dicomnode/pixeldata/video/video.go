@@ -305,7 +305,7 @@ func (c *Clip) decode(ctx context.Context, numbers []int, yield func(pixeldata.F
 		}
 		var n int
 		var size image.Point
-		if n, size, bad = c.numberOf(ctx, child.said, left); bad != nil {
+		if n, size, bad = c.numberOf(ctx, child.said); bad != nil {
 			break
 		}
 		if size != image.Pt(c.index.columns, c.index.rows) {
@@ -352,11 +352,12 @@ func (c *Clip) work(numbers []int) int {
 	return last - c.index.keyOf(numbers[0]-1) + worthIt // it may begin a little before
 }
 
-// numberOf is the number of the frame that came: of which the child has said the time, or how many came before.
-func (c *Clip) numberOf(ctx context.Context, said *words, left []int) (n int, size image.Point, err error) {
+// numberOf is the number of the frame that came: of which the child has said the time, or how many it has decoded. Where the size of pictures
+// changes, ffmpeg chooses frames by a count that begins anew: those that come then may be others than were asked for.
+func (c *Clip) numberOf(ctx context.Context, said *words) (n int, size image.Point, err error) {
 	m, err := said.next(ctx)
 	if err != nil || !c.index.timed {
-		return left[0], m.size, err
+		return m.nth, m.size, err
 	}
 	n, err = c.at(m.at)
 	return n, m.size, err

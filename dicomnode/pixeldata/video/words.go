@@ -21,12 +21,14 @@ type words struct {
 	last   string // the last error
 	first  string // the first error
 
+	decoded       int  // frames, whether they come or not
 	bidirectional bool // there are frames among those decoded that refer to later ones
 }
 
 // moment is a frame that comes.
 type moment struct {
 	at   int64       // when it is shown
+	nth  int         // of those that were decoded, from 1
 	size image.Point // as it was coded: its picture may have been cut to that of the first
 }
 
@@ -55,8 +57,10 @@ var (
 func (w *words) said(line string) {
 	if strings.Contains(line, "[showinfo@decoded ") {
 		w.bidirectional = w.bidirectional || strings.Contains(line+" ", " type:B ")
-		if w.progress != nil && strings.Contains(line, " n:") { // else it is more of the same frame
-			w.progress()
+		if strings.Contains(line, " n:") { // else it is more of the same frame
+			if w.decoded++; w.progress != nil {
+				w.progress()
+			}
 		}
 		return
 	}
@@ -68,7 +72,7 @@ func (w *words) said(line string) {
 		columns, _ := strconv.Atoi(of[3])
 		rows, _ := strconv.Atoi(of[4])
 		select {
-		case w.come <- moment{at, image.Pt(columns, rows)}:
+		case w.come <- moment{at, w.decoded, image.Pt(columns, rows)}:
 		default: // more than were asked for
 		}
 		return
