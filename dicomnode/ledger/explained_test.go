@@ -20,7 +20,7 @@ type explained struct{ *testing.M }
 
 // mayScan has the beginnings of statements that may look at every row, with why.
 var mayScan = map[string]string{
-	"SELECT * FROM ": "tests read all there is", "SELECT count(*) FROM (": "tests", "SELECT name FROM sqlite_master": "tests",
+	"SELECT * FROM ": "tests read all there is", "SELECT count(*) FROM (": "tests", "SELECT name FROM sqlite_master": "tests", "SELECT quote(": "tests",
 	"SELECT count(*) FROM exam e WHERE open_jobs <>": "tests", "SELECT count(*) FROM study s WHERE instances <>": "tests",
 	"SELECT count(*) FROM delivery": "tests", "SELECT count(*) FROM instance": "tests", "SELECT count(*) FROM job": "tests",
 	"UPDATE exam SET destinations = '['": "tests", "UPDATE span SET contours = x'0102'": "tests", "SELECT count(*) = (SELECT position": "tests",

@@ -17,20 +17,50 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-// TestSchema_golden shows in review what a change does to hospitals' databases.
+// TestSchema_golden shows in review what a change does to hospitals' databases, and holds what a new one is made of to what the
+// migrations make of none: alike in every object and row, and in their order, in which triggers go.
 func TestSchema_golden(t *testing.T) {
-	l := openLedger(t)
-	all, err := query(t.Context(), l.readDB, scanString,
-		"SELECT sql || ';' FROM sqlite_master WHERE sql IS NOT NULL ORDER BY type, name")
-	require.NoError(t, err)
-	got := strings.Join(all, "\n") + "\n"
-	const path = "testdata/schema.sql"
+	const path = "schema.sql"
+	migrated := schemaMade(t, func(t *tx) error {
+		steps, err := migrations()
+		return errors.Join(err, migrateBy(t, steps))
+	})
 	if *update {
-		require.NoError(t, os.WriteFile(path, []byte(got), 0o644))
+		require.NoError(t, os.WriteFile(path, []byte(migrated), 0o644))
+		return
 	}
-	want, err := os.ReadFile(path)
+	require.Equal(t, today, migrated, "go test ./dicomnode/ledger -run TestSchema_golden -update")
+	require.Equal(t, migrated, schemaMade(t, migrate))
+}
+
+// schemaMade writes down all that migrate makes of nothing.
+func schemaMade(t *testing.T, migrate func(*tx) error) string {
+	t.Helper()
+	db := openDatabase(dsn(filepath.Join(t.TempDir(), "ledger.db")), func(error) {})
+	defer func() { require.NoError(t, db.Close()) }()
+	conn, err := db.Conn(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, string(want), got)
+	defer func() { require.NoError(t, conn.Close()) }()
+	require.NoError(t, migrate(&tx{ctx: t.Context(), conn: conn}))
+	texts := func(query string, args ...any) []string {
+		t.Helper()
+		rows, err := conn.QueryContext(t.Context(), query, args...)
+		require.NoError(t, err)
+		all, err := scanAll(rows, scanString)
+		require.NoError(t, err)
+		return all
+	}
+	all := texts("SELECT sql || ';' FROM sqlite_master WHERE sql IS NOT NULL ORDER BY rowid")
+	for _, table := range texts("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY rowid") {
+		var values []string
+		for _, column := range texts("SELECT name FROM pragma_table_info(?)", table) {
+			values = append(values, fmt.Sprintf(`quote("%s")`, column))
+		}
+		for _, row := range texts(fmt.Sprintf(`SELECT %s FROM "%s"`, strings.Join(values, " || ', ' || "), table)) {
+			all = append(all, fmt.Sprintf("INSERT INTO %s VALUES (%s);", table, row))
+		}
+	}
+	return strings.Join(all, "\n") + "\n"
 }
 
 func TestOpen_filesArePrivate(t *testing.T) {

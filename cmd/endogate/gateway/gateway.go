@@ -145,6 +145,9 @@ func (g *parts) openStores(ctx context.Context, life *lifecycle) (err error) {
 	there, err := os.Stat(g.start.LedgerFile())
 	missing := errors.Is(err, fs.ErrNotExist) || err == nil && there.Size() == 0 // a check of the file system may leave an empty one
 	g.spool, err = openSpool(g.start, func() (uint64, error) {                   // the folder is ours: a ledger of an older release is brought up to date
+		if missing {
+			return 0, nil // it is made below
+		}
 		if g.ledger, err = ledger.Open(g.start.LedgerFile()); err != nil {
 			return 0, err
 		}
@@ -192,7 +195,7 @@ func (g *parts) openStores(ctx context.Context, life *lifecycle) (err error) {
 
 // restore begins a ledger that is lost with the last checkpoint, where there is one.
 func (g *parts) restore(life *lifecycle) (err error) {
-	if err := errors.Join(g.ledger.Close(), removeLedger(g.start.LedgerFile())); err != nil {
+	if err := removeLedger(g.start.LedgerFile()); err != nil {
 		return err
 	}
 	if err := restore(g.start.LedgerFile(), intake.Journal{Spool: g.spool, Now: g.now, Log: g.log}); err != nil {

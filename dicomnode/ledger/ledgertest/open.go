@@ -15,8 +15,8 @@ var (
 	freshErr error
 )
 
-// Open opens the ledger at path by open, which is ledger.Open. A file that is not there is not made by all migrations, which takes a tenth
-// of a second of a processor, but copied from one that was, by the first call in this process.
+// Open opens the ledger at path by open, which is ledger.Open. A file that is not there is not made anew, which takes three times
+// as long, but copied from one that was, by the first call in this process.
 func Open[L io.Closer](path string, open func(path string) (L, error)) (L, error) {
 	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
 		return open(path)
