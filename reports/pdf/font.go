@@ -2,9 +2,11 @@ package pdf
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 
 	"codeberg.org/go-fonts/liberation/liberationsansbold"
 	"codeberg.org/go-fonts/liberation/liberationsansregular"
@@ -92,8 +94,27 @@ func readFont(path string) ([]byte, error) {
 	return os.ReadFile(path)
 }
 
+// tried are the faces that have set a line, by what they are made of: a font is tried once, and not at each reload.
+var tried sync.Map
+
 // newFace takes the bytes of a TrueType font after it has set a line in it.
 func newFace(family, style string, data []byte) (*face, error) {
+	type key struct {
+		family, style string
+		sum           [sha256.Size]byte
+	}
+	of := key{family, style, sha256.Sum256(data)}
+	if known, ok := tried.Load(of); ok {
+		return known.(*face), nil
+	}
+	f, err := tryFace(family, style, data)
+	if err == nil {
+		tried.Store(of, f)
+	}
+	return f, err
+}
+
+func tryFace(family, style string, data []byte) (*face, error) {
 	switch {
 	case bytes.HasPrefix(data, []byte("ttcf")):
 		return nil, errors.New("a font collection (.ttc) cannot be embedded")

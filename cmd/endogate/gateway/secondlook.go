@@ -19,6 +19,9 @@ import (
 
 // Ontology loads what reports of other systems are read with, in the configured language.
 func Ontology(cfg configs.Reading) (*reading.Ontology, error) {
+	if cfg.Ontology == "" { // known to be sound
+		return reading.Default(), reading.Default().Speaks(cfg.Language)
+	}
 	o, err := reading.Load(cfg.Ontology)
 	if err == nil {
 		err = o.Speaks(cfg.Language)
