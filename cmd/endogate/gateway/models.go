@@ -41,7 +41,8 @@ type Models struct {
 type loadedModel struct {
 	bundle  *inference.Bundle
 	wished  []explain.Target // by routes, in place of its own
-	network *ask.Opened
+	network inference.Opened
+	closes  func() error // network; nil: it was not opened
 	model   inference.Model
 	wishes  *ask.Wishes // of routes
 	live    *ask.Model  // for what somebody asks
@@ -143,11 +144,11 @@ func (m *Models) load(ctx context.Context, runtime *onnx.Runtime, bundle *infere
 			err = errors.Join(err, l.Close())
 		}
 	}()
-	if l.network, err = l.wishes.Model.OpenNetwork(ctx); err != nil {
+	if l.network, l.closes, err = openNetwork(ctx, l.wishes.Model, m.loading); err != nil {
 		return nil, err
 	}
 	l.wishes.Own = l.network.How
-	if l.model, err = inference.NewModel(ctx, bundle, l.network.Opened, l.wishes); err != nil {
+	if l.model, err = inference.NewModel(ctx, bundle, l.network, l.wishes); err != nil {
 		return nil, err
 	}
 	if err := l.wishes.Prepare(wished); err != nil {
@@ -159,10 +160,19 @@ func (m *Models) load(ctx context.Context, runtime *onnx.Runtime, bundle *infere
 // Close waits for runs under way, and frees the model.
 func (l *loadedModel) Close() error {
 	errs := []error{l.wishes.Model.Close(), l.live.Close()}
-	if l.network != nil {
-		errs = append(errs, l.network.Close())
+	if l.closes != nil {
+		errs = append(errs, l.closes())
 	}
 	return errors.Join(errs...)
+}
+
+// openNetwork opens the network of a model that is loaded so. Tests of this package open one for all their gateways.
+var openNetwork = func(ctx context.Context, m *ask.Model, _ loading) (inference.Opened, func() error, error) {
+	n, err := m.OpenNetwork(ctx)
+	if err != nil {
+		return inference.Opened{}, nil, err
+	}
+	return n.Opened, n.Close, nil
 }
 
 // use enters a model under its number among those of the configuration.
