@@ -94,6 +94,7 @@ require (
 tool (
 	github.com/client9/misspell/cmd/misspell
 	github.com/kisielk/errcheck
+	github.com/nats-io/nats-server/v2
 	google.golang.org/protobuf/cmd/protoc-gen-go
 	honnef.co/go/tools/cmd/staticcheck
 	mvdan.cc/gofumpt

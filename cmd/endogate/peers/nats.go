@@ -23,13 +23,23 @@ type NATSCluster struct {
 	servers []*Process
 }
 
-// StartNATSCluster builds nats-server and starts n of them.
+// natsServer is nats-server, built once and kept where go keeps what it builds.
+var natsServer = sync.OnceValues(func() (string, error) {
+	out, err := exec.Command("go", "tool", "-n", "nats-server").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("build nats-server: %w\n%s", err, out)
+	}
+	return strings.TrimSpace(string(out)), nil
+})
+
+// StartNATSCluster starts n servers.
 func StartNATSCluster(t testing.TB, n int) *NATSCluster {
 	t.Helper()
-	c := &NATSCluster{t: t, binary: filepath.Join(t.TempDir(), "nats-server"), servers: make([]*Process, n)}
-	if out, err := exec.Command("go", "build", "-o", c.binary, "github.com/nats-io/nats-server/v2").CombinedOutput(); err != nil {
-		t.Fatalf("peers: build nats-server: %v\n%s", err, out)
+	binary, err := natsServer()
+	if err != nil {
+		t.Fatalf("peers: %v", err)
 	}
+	c := &NATSCluster{t: t, binary: binary, servers: make([]*Process, n)}
 	var routes []string
 	for range n {
 		routes = append(routes, fmt.Sprintf("nats://127.0.0.1:%d", FreePort(t)))
