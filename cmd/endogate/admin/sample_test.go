@@ -229,13 +229,23 @@ func (h *hospital) unanalysed(uid dicom.UID) Study {
 	return s
 }
 
+var pictures sync.Map // by name, as they are drawn
+
+// drawn draws a picture once for all tests: nobody changes it.
+func drawn(name string, draw func() (image.Image, error)) (image.Image, error) {
+	once, _ := pictures.LoadOrStore(name, sync.OnceValues(draw))
+	return once.(func() (image.Image, error))()
+}
+
 func readImage(path string) (image.Image, error) {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	img, _, err := image.Decode(bytes.NewReader(b))
-	return img, err
+	return drawn(path, func() (image.Image, error) {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return nil, err
+		}
+		img, _, err := image.Decode(bytes.NewReader(b))
+		return img, err
+	})
 }
 
 func sizeOf(path string) (rows, columns int) {
@@ -291,6 +301,10 @@ func ring(cx, cy, r float64) [][][2]float64 {
 
 // heatmap blends a smooth hot spot, where the mask is or in the middle, over the frame: as a grad-CAM overlay looks.
 func heatmap(frame, mask string) (image.Image, error) {
+	return drawn(frame+" "+mask, func() (image.Image, error) { return drawHeatmap(frame, mask) })
+}
+
+func drawHeatmap(frame, mask string) (image.Image, error) {
 	src, err := readImage(frame)
 	if err != nil {
 		return nil, err
