@@ -89,23 +89,9 @@ func (q *Queue) reviveJetStream() error {
 	return nil
 }
 
-// stopServer lets the server finish what it was asked for: a stream or consumer that it makes after it was told to end
-// would stay behind with its files open.
 func stopServer(srv *server.Server) {
-	for deadline := time.Now().Add(callTimeout); time.Now().Before(deadline) && requestsInFlight(srv) > 0; {
-		time.Sleep(time.Millisecond)
-	}
 	srv.Shutdown()
 	srv.WaitForShutdown()
-}
-
-// requestsInFlight counts what the server was asked for and has not answered.
-func requestsInFlight(srv *server.Server) uint64 {
-	info, err := srv.Jsz(nil)
-	if err != nil {
-		return 0 // JetStream is off
-	}
-	return info.API.Inflight
 }
 
 // serverLog passes on what the server warns of. Its notices are of no use to a hospital.
