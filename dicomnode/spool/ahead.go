@@ -28,12 +28,12 @@ type ahead struct {
 	ends bool // none is made any more
 }
 
-// MakeAhead has segments made before they are needed from now on, by a spool that much is committed to.
+// MakeAhead has segments made before they are needed from now on, by a spool that much is committed to: each from the time on that the one before
+// it is half full.
 func (s *Spool) MakeAhead() {
 	s.ahead.mu.Lock()
+	defer s.ahead.mu.Unlock()
 	s.ahead.on = true
-	s.ahead.mu.Unlock()
-	s.prepare()
 }
 
 // prepare begins to make the next segment, where there is none.

@@ -22,6 +22,7 @@ func TestAhead(t *testing.T) {
 	dir := t.TempDir()
 	s := smallSegments(t)
 	s.MakeAhead()
+	s.prepare()
 	var all []Entry
 	taken := 0
 	for len(s.segs) < 4 {
@@ -60,6 +61,7 @@ func TestAhead(t *testing.T) {
 func TestAhead_notWorthIt(t *testing.T) {
 	s := openSpool(t, t.TempDir(), Options{})
 	s.MakeAhead()
+	s.prepare()
 	require.NotNil(t, s.ahead.whole(), "how much syncs have to write is not known yet")
 	for s.commits.active == nil || s.commits.active.end <= s.o.SegmentSize*3/4 {
 		mustPut(t, s, bytes.Repeat([]byte{1}, 1<<20))
@@ -71,6 +73,7 @@ func TestAhead_notWorthIt(t *testing.T) {
 func TestAhead_diskNearlyFull(t *testing.T) {
 	s := smallSegments(t)
 	s.MakeAhead()
+	s.prepare()
 	require.NotNil(t, s.ahead.whole())
 	s.o.disk.free = func(string) (room, error) { return room{bytes: 8 * s.o.SegmentSize / 2}, nil }
 	e := mustPut(t, s, randomBytes(100))
@@ -88,6 +91,7 @@ func TestAhead_fault(t *testing.T) {
 	sync := s.o.disk.sync
 	s.o.disk.sync = func(*os.File) error { return errDisk }
 	s.MakeAhead()
+	s.prepare()
 	require.Nil(t, s.ahead.whole())
 	requireEmpty(t, s.tmpDir())
 	_, err := put(s, nil)

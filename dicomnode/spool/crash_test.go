@@ -33,6 +33,7 @@ func crashChild(dir string) {
 	}
 	s.o.SegmentSize = 300_000
 	s.MakeAhead()
+	s.prepare()
 	at, begun := os.Getenv(crashStepEnv), time.Now()
 	after := time.Duration(rand.IntN(150)) * time.Millisecond // once it has some work behind it
 	s.hook = func(name string) error {

@@ -98,6 +98,7 @@ func TestPowerCut(t *testing.T) {
 		require.NoError(t, err)
 		s.o.SegmentSize = 4000
 		s.MakeAhead()
+		s.prepare()
 		requireAfterCut(t, p, dir, all)
 		failAt(s, "log:begin", errDisk) // the new segment is there, its first record is not
 		_, err = put(s, nil)
