@@ -206,7 +206,7 @@ func literals(script string) []literal {
 }
 
 // unseen is what stands before strings that nobody reads: attributes, selectors, keys, and what programs are told.
-var unseen = regexp.MustCompile(`(\b(class|id|style|href|src|target|d|viewBox|transform|name|type|role|autocomplete|rel|mode|tag|method|cache|redirect|Accept|dateStyle|timeStyle|timeZone)"?: |(querySelector|querySelectorAll|getElementById|closest|createElement|createElementNS|from|import|slot|h|svg|t|parts|named|get|post|send|request|addEventListener|Error|includes)\(?\s?|\[|e\.(name|key) === )$`)
+var unseen = regexp.MustCompile(`(\b(class|id|style|href|src|target|d|viewBox|transform|name|type|role|autocomplete|rel|mode|tag|method|cache|redirect|Accept|dateStyle|timeStyle|timeZone)"?: |(querySelector|querySelectorAll|getElementById|closest|createElement|createElementNS|from|import|slot|h|svg|t|parts|named|get|post|send|request|addEventListener|setAttribute|Error|includes)\(?\s?|\[|e\.(name|key) === )$`)
 
 // alike are names and units that every language writes alike, and what programs read.
 var alike = regexp.MustCompile(`^(http://www\.w3\.org/.*|[KMGT]iB|Grad-CAM(\+\+)?|HiResCAM|LayerCAM|Score-CAM|Guided Grad-CAM| · endogate |AbortError|X-[A-Za-z-]+|userSpaceOnUse|\(prefers-[a-z: -]+\)|\.(json|jpg|png)[?,].*|\.(json|jpg|png)|0-I[a-zI0+-]+|\[to be completed\]|copyMove|Prometheus)$`)
