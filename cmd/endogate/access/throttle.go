@@ -57,6 +57,22 @@ type Try struct {
 func (t *Throttle) Wait(a Try) time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	return t.due(a)
+}
+
+// Begin is Wait of an attempt whose secret is looked at now, which is counted as a miss where it need not wait; Hit is called after it was right. It
+// is one step: attempts at the same time do not get round the wait.
+func (t *Throttle) Begin(a Try) time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	wait := t.due(a)
+	if wait == 0 {
+		t.missed(a)
+	}
+	return wait
+}
+
+func (t *Throttle) due(a Try) time.Duration {
 	place, address := t.places(a)
 	wait := t.wait(t.tries[place], freeMisses, longestWait)
 	if address != "" {
@@ -73,11 +89,14 @@ func (t *Throttle) wait(k tries, free int, longest time.Duration) time.Duration 
 	return max(0, due-t.now().Sub(k.last))
 }
 
-// Missed counts a miss. It is called before the secret is looked at, and Hit after it was right: attempts at the same time do
-// not get round the wait.
+// Missed counts a miss.
 func (t *Throttle) Missed(a Try) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.missed(a)
+}
+
+func (t *Throttle) missed(a Try) {
 	now := t.now()
 	if len(t.tries) >= mostTries {
 		t.forget(now)

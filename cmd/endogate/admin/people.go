@@ -207,10 +207,9 @@ func (s *Server) prove(c echo.Context) error {
 		return &fault{Code: http.StatusForbidden, What: "the request was refused", Why: "only a person who has signed in with a password can do this", Next: "sign in at /signin"}
 	}
 	try, ctx := access.Try{Name: who.Name, Address: s.address(c)}, c.Request().Context()
-	if in.throttle.Wait(try) > 0 {
+	if in.throttle.Begin(try) > 0 {
 		return &fault{Code: http.StatusTooManyRequests, What: "the request was refused", Why: "there were too many tries", Next: "wait a moment and try again"}
 	}
-	in.throttle.Missed(try)
 	switch _, err := in.Store.Verify(ctx, who.Name, asked.Password); {
 	case errors.Is(err, access.ErrRefused):
 		s.failed(c, who.Name, access.ByPassword)

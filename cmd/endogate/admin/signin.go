@@ -244,12 +244,11 @@ func (s *Server) signIn(c echo.Context) error {
 	}
 	page := in.offer()
 	page.Name = name
-	if wait := in.throttle.Wait(try); wait > 0 {
+	if wait := in.throttle.Begin(try); wait > 0 {
 		c.Response().Header().Set(echo.HeaderRetryAfter, strconv.Itoa(int(math.Ceil(wait.Seconds()))))
 		page.Fault = "signin.wait"
 		return s.page(c, http.StatusTooManyRequests, "signin.html", page)
 	}
-	in.throttle.Missed(try)
 	ctx := c.Request().Context()
 	u, err := in.Store.Verify(ctx, name, password)
 	switch {

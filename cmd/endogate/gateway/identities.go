@@ -109,10 +109,9 @@ func (i *identities) token(ctx context.Context, j *admin.JWT, p dicomnode.Presen
 // tried has whoever guesses wait: a title's tries of a name, from an address.
 func (i *identities) tried(p dicomnode.Presented, name string, prove func() (string, error)) (string, error) {
 	try := access.Try{Name: string(p.CallingAE) + " " + name, Address: p.Host}
-	if i.throttle.Wait(try) > 0 {
+	if i.throttle.Begin(try) > 0 {
 		return name, &dicomnode.IdentityError{Reason: "too many tries; it is not looked at now", Passing: true}
 	}
-	i.throttle.Missed(try) // before it is looked at: tries at the same time do not get round the wait
 	user, err := prove()
 	if err == nil {
 		i.throttle.Hit(try)
