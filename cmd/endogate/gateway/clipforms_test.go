@@ -134,6 +134,10 @@ reports: {institution_name: ""}
 	g.waitFor("the rejection notes", func() bool {
 		return rejected(pacs, now[endoscopic]) && rejected(plain, now[pictures])
 	})
+	g.waitFor("the study to be at rest, as it is not erased before", func() bool {
+		study := g.study(uid)
+		return study.OpenCount+study.ParkedCount == 0
+	})
 
 	g.Stop()
 	cfg, err := configs.Load(g.config)
@@ -145,6 +149,7 @@ reports: {institution_name: ""}
 	id, _, _ = strings.Cut(id, "]")
 	erased, err := gateway.ErasePatient(t.Context(), cfg, ledger.Identifier{ID: id}, false, ledger.Actor{Kind: ledger.ActorPerson, Name: "Dr B"}, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
+	assert.Empty(t, erased.Kept)
 	assert.Equal(t, 1, erased.Instances)
 	assert.Empty(t, g.having("ftypisom", "AI heatmap clips"), "no bytes of a clip")
 }
