@@ -12,7 +12,6 @@ alone=(
 	endogate/dicomnode/dicom
 	endogate/dicomnode/dimse
 	endogate/dicomnode/pdu
-	endogate/dicomnode/pixeldata
 	endogate/inference/analysis
 	endogate/inference/figures
 )

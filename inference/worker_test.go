@@ -429,6 +429,7 @@ func TestWorker_noDecoder(t *testing.T) {
 	if picture.Len()%2 == 1 {
 		picture.WriteByte(0)
 	}
+	picture.Bytes()[bytes.Index(picture.Bytes(), []byte{0xFF, 0xC0})+1] = 0xC3 // it begins as lossless, which needs ffmpeg
 	dataset, _ := dicomtest.Endoscopic(dicomtest.Options{TransferSyntax: lossless, JPEG: [][]byte{picture.Bytes()}})
 	none := pixeldata.Options{FFmpeg: "/nonexistent/ffmpeg"}
 	w := workerOn(t, dataset, "")

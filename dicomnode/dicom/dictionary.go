@@ -4,7 +4,6 @@ import (
 	"sort"
 	"strconv"
 	"strings"
-	"sync"
 )
 
 //go:generate go run dictgen.go /usr/share/libdcmtk17/dicom.dic
@@ -39,7 +38,7 @@ func VROf(t Tag) string {
 	return "UN"
 }
 
-var byKeyword = sync.OnceValue(func() map[string]Tag {
+var byKeyword = func() map[string]Tag {
 	all := map[string]Tag{}
 	row := dictionary
 	for keyword := range strings.FieldsSeq(keywords) {
@@ -47,10 +46,10 @@ var byKeyword = sync.OnceValue(func() map[string]Tag {
 		all[strings.ToLower(keyword)], row = Tag(tag), row[dictionaryRow:]
 	}
 	return all
-})
+}()
 
 // TagOf returns the tag that PS3.6 gives a keyword, in whichever case it is written.
 func TagOf(keyword string) (Tag, bool) {
-	t, known := byKeyword()[strings.ToLower(keyword)]
+	t, known := byKeyword[strings.ToLower(keyword)]
 	return t, known
 }
