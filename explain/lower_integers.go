@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"fmt"
 	"slices"
 
 	"endogate/explain/onnxpb"
@@ -146,12 +147,18 @@ func lowerScaledInteger(b *builder, n *node) string {
 	return b.comesTo(n, y)
 }
 
+// mostUnpacked are the rows of a unit matrix that unpacks weights: 256 MiB of it.
+const mostUnpacked = 8192
+
 // lowerMatMulBits multiplies by weights of a few bits, which the operator itself unpacks: they are what it makes of a unit matrix.
 func lowerMatMulBits(b *builder, n *node) string {
 	if !b.g.varying()[n.in(0)] { // the unit matrix
 		return ""
 	}
 	width := n.attrInt("K", 0)
+	if width < 1 || width > mostUnpacked {
+		return fmt.Sprintf("it reads %d values of each token, and at most %d are written out", width, mostUnpacked)
+	}
 	zeros := b.op("ConstantOfShape", []string{b.ints(width, width)})
 	inputs := slices.Clone(n.Input)
 	inputs[0] = b.op("EyeLike", []string{zeros})

@@ -53,13 +53,23 @@ func (a Aspect) Texts() []string {
 	return []string{strconv.Itoa(a.High), strconv.Itoa(a.Wide)}
 }
 
-// Shown is the size that a picture of so many pixels has in square ones: wider or higher, so that nothing of it is lost.
+// mostShown bounds the pixels that a shape may add to: what a header says of it must not cost more memory than the frame was allowed.
+const mostShown = 1 << 25
+
+// Shown is the size that a picture of so many pixels has in square ones: wider or higher, so that nothing of it is lost; lower or narrower
+// where that would be very large.
 func (a Aspect) Shown(size image.Point) image.Point {
-	switch {
-	case a.Wide > a.High:
-		size.X = (size.X*a.Wide + a.High/2) / a.High
-	case a.High > a.Wide:
-		size.Y = (size.Y*a.High + a.Wide/2) / a.Wide
+	if a.Square() {
+		return size
 	}
-	return size
+	larger, smaller := image.Pt(scaled(size.X, a.Wide, a.High), size.Y), image.Pt(size.X, scaled(size.Y, a.High, a.Wide))
+	if a.High > a.Wide {
+		larger, smaller = smaller, larger
+	}
+	if larger.X*larger.Y > mostShown {
+		return smaller
+	}
+	return larger
 }
+
+func scaled(side, by, of int) int { return max(1, (side*by+of/2)/of) }

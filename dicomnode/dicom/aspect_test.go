@@ -45,3 +45,26 @@ func TestAspect(t *testing.T) {
 		assert.Equal(t, row.shown, got.Shown(size), row.says)
 	}
 }
+
+// What a header says of its pixels makes no picture larger than one that is decoded.
+func TestAspect_largeFrame(t *testing.T) {
+	frame := image.Pt(10_000, 10_000)
+	assert.Equal(t, image.Pt(10_000, 2_500), dicom.NewAspect(1, 4).Shown(frame))
+	assert.Equal(t, image.Pt(2_500, 10_000), dicom.NewAspect(4, 1).Shown(frame))
+	assert.Equal(t, image.Pt(7_680, 2_160), dicom.NewAspect(1, 2).Shown(image.Pt(3_840, 2_160)))
+	assert.Equal(t, image.Pt(262_140, 1), dicom.NewAspect(1, 4).Shown(image.Pt(65_535, 1)))
+}
+
+// Every row of the dictionary has its own keyword.
+func TestTagOf(t *testing.T) {
+	for keyword, want := range map[string]dicom.Tag{
+		"CommandGroupLength": 0x00000000, "patientname": dicom.PatientName, "StudyInstanceUID": dicom.StudyInstanceUID, "Rows": dicom.Rows,
+		"PixelAspectRatio": dicom.PixelAspectRatio, "PixelData": dicom.PixelData, "DataSetTrailingPadding": 0xFFFCFFFC,
+	} {
+		tag, known := dicom.TagOf(keyword)
+		assert.True(t, known, keyword)
+		assert.Equal(t, want, tag, keyword)
+	}
+	_, known := dicom.TagOf("orderby")
+	assert.False(t, known)
+}

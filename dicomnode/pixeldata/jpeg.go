@@ -60,7 +60,7 @@ func decodeJPEG(pace pace, data []byte, px pixels, b Bounds) (*image.RGBA, error
 func inRGB(img image.Image, size image.Point) *image.RGBA {
 	out := image.NewRGBA(image.Rectangle{Max: size})
 	from, middle := img.Bounds().Min, size.Y/2
-	lower := make(chan any)
+	lower := make(chan any, 1) // it ends also where the upper half panics
 	go func() {
 		defer func() { lower <- recover() }()
 		draw.Draw(out, image.Rect(0, middle, size.X, size.Y), img, from.Add(image.Pt(0, middle)), draw.Src)

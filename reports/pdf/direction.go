@@ -10,7 +10,8 @@ import (
 )
 
 // visual is a line in the order in which its letters stand on paper, from left to right (UAX #9, of a line whose own direction is that,
-// without embeddings, which clean takes out): what runs from right to left is turned round, numbers in it are not.
+// without embeddings, which clean takes out): what runs from right to left is turned round, numbers in it are not. The ordering of
+// x/text's bidi has runs by direction alone, in the order in which they are read: it does not tell a number within such a run from what is beside it.
 func visual(line []rune) []rune {
 	levels := levelsOf(line)
 	out := slices.Clone(line)
