@@ -224,3 +224,14 @@ func maskCase(t *rapid.T, s *small, inputs []string, attrs []*onnxpb.AttributePr
 	}
 	return append(inputs, s.integers("mask", onnxpb.TensorProto_INT32, dims, v...)), append(attrs, attrFloat("mask_filter_value", float32(dim(t, 1, 5, "hidden"))*-2))
 }
+
+// Weights of very many rows are not unpacked by a unit matrix of as many: it would be larger than the network.
+func TestLower_wideMatMulNBits(t *testing.T) {
+	const blocks, made = 563, 2
+	s := &small{shape: []int64{1, 1, 16 * blocks}}
+	packed := s.integers("packed", onnxpb.TensorProto_UINT8, []int64{made, blocks, 8}, make([]int32, made*blocks*8)...)
+	scales := s.weight([]int64{made * blocks}, make([]float32, made*blocks)...)
+	s.own("MatMulNBits", []string{"x", packed, scales}, []string{"y"}, attrInt("K", 16*blocks), attrInt("N", made), attrInt("bits", 4), attrInt("block_size", 16))
+	_, err := explain.Compile(s.bytes(t), explain.Options{Targets: []explain.Target{{Method: explain.Gradient}}, Probe: openRuntime(t).Probe})
+	require.ErrorContains(t, err, "it reads 9008 values of each token, and at most 8192 are written out")
+}
