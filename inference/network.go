@@ -1,6 +1,7 @@
 package inference
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -103,16 +104,20 @@ func readWhole(root *os.Root, name string, most int64) ([]byte, error) {
 		return nil, err
 	}
 	defer file.Close()
-	content, err := io.ReadAll(io.LimitReader(file, most))
+	var content bytes.Buffer
+	if info, err := file.Stat(); err == nil && info.Size() < most { // all at once, where it is a file as usual
+		content.Grow(int(info.Size()) + bytes.MinRead)
+	}
+	n, err := content.ReadFrom(io.LimitReader(file, most))
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("%s: %w", filepath.Join(root.Name(), name), err)
-	case len(content) == 0:
+	case n == 0:
 		return nil, fmt.Errorf("%s is empty", filepath.Join(root.Name(), name))
-	case int64(len(content)) == most:
+	case n == most:
 		return nil, fmt.Errorf("%s is too large: less than %d bytes are allowed", filepath.Join(root.Name(), name), most)
 	}
-	return content, nil
+	return content.Bytes(), nil
 }
 
 // heads are the files of a network in two parts that come behind the encoder.

@@ -28,7 +28,7 @@ const (
 
 // Default are the templates that come with the gateway.
 var Default = sync.OnceValue(func() *Templates {
-	t, err := Load("")
+	t, err := load("")
 	if err != nil {
 		panic(err) // a test loads them
 	}
@@ -39,6 +39,13 @@ var Default = sync.OnceValue(func() *Templates {
 // of the gateway's of the same name, or beside them. Everything wrong with them is named at once, with file and line. An
 // empty dir is none.
 func Load(dir string) (*Templates, error) {
+	if dir == "" {
+		return Default(), nil
+	}
+	return load(dir)
+}
+
+func load(dir string) (*Templates, error) {
 	ours, err := fs.Sub(embedded, "templates")
 	if err != nil {
 		return nil, err

@@ -85,16 +85,16 @@ func Root(t testing.TB) string {
 	}
 }
 
-// Wait polls until done returns true and fails the test when that takes longer than limit.
+// Wait polls, less and less often, until done returns true and fails the test when that takes longer than limit.
 // what completes "waiting for …" in the failure's text.
 func Wait(t testing.TB, limit time.Duration, what string, done func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(limit)
-	for !done() {
+	for pause := 20 * time.Millisecond; !done(); pause = min(pause*5/4, 100*time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("peers: waited %v for %s in vain", limit, what)
 		}
-		time.Sleep(20 * time.Millisecond)
+		time.Sleep(pause)
 	}
 }
 
