@@ -78,12 +78,30 @@ func Open(library string) (*Runtime, error) {
 		}
 		return process.runtime, nil
 	}
+	if err := tellNobody(); err != nil {
+		return nil, fmt.Errorf("onnx: %w", err)
+	}
 	ort.SetSharedLibraryPath(library)
 	if err := ort.InitializeEnvironment(ort.WithLogLevelFatal()); err != nil {
 		return nil, fmt.Errorf("onnx: loading %s: %w; it must be ONNX Runtime 1.24 or newer", library, err)
 	}
+	if err := ort.DisableTelemetry(); err != nil {
+		return nil, fmt.Errorf("onnx: %s does not turn its telemetry off: %w", library, err)
+	}
 	process.runtime = &Runtime{library: library}
 	return process.runtime, nil
+}
+
+// tellNobody keeps the library from what its makers have built into it: from 1.29 on it writes each session, with the names of program and
+// network and an identifier of the machine, into the user's cache folder, and sends that to them. It looks at its environment once, as it is
+// loaded; that it is told later (DisableTelemetry) leaves out neither the file nor what is said of the process.
+func tellNobody() error {
+	for _, name := range []string{"ORT_DISABLE_TELEMETRY", "ORT_TELEMETRY_DISABLED"} { // as releases have called it
+		if err := os.Setenv(name, "1"); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // OpenConfigured finds the library as FindLibrary does and loads it.
