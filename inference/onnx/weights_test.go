@@ -93,3 +93,28 @@ func TestNewSession_noRoomForWeights(t *testing.T) {
 	remove()
 	require.NoDirExists(t, folder)
 }
+
+// What a process has left that was killed while it loaded a model does not stay; what one holds that loads now does.
+func TestWeightsFolder_leftBehind(t *testing.T) {
+	place := t.TempDir()
+	weights := []explain.Weight{{Name: "w", Data: make([]byte, 64)}}
+	held, remove, err := onnx.WeightsFolder(weights, []string{place})
+	require.NoError(t, err)
+	left, young := filepath.Join(place, "endogate-weights-1"), filepath.Join(place, "endogate-weights-2")
+	for _, folder := range []string{left, young} {
+		require.NoError(t, os.Mkdir(folder, 0o700))
+		require.NoError(t, os.WriteFile(filepath.Join(folder, explain.WeightsFile), make([]byte, 64), 0o600))
+	}
+	before := time.Now().Add(-time.Hour)
+	for _, folder := range []string{left, held} {
+		require.NoError(t, os.Chtimes(folder, before, before))
+	}
+	_, removeAnother, err := onnx.WeightsFolder(weights, []string{place})
+	require.NoError(t, err)
+	removeAnother()
+	require.NoDirExists(t, left)
+	require.DirExists(t, young)
+	require.DirExists(t, held)
+	remove()
+	require.NoDirExists(t, held)
+}
