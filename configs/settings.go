@@ -20,7 +20,7 @@ type Setting struct {
 	Key    string
 	Value  string // as the file would have it: text, or a list as JSON; what is secret in it is not shown
 	Source Source
-	Where  string // line 12, or the variable; empty of a default
+	Where  string // line 12, the variable, or who has put what in the place of what; empty of a default
 
 	whole string // the value with what is secret in it
 }
@@ -36,7 +36,14 @@ const (
 	FromDefault     Source = "default"
 	FromFile        Source = "file"
 	FromEnvironment Source = "environment"
+	FromPerson      Source = "person" // who has put something in the place of what is configured
 )
+
+// Replaced is the setting where a person has put another value in its place; where says who.
+func (s Setting) Replaced(value, where string) Setting {
+	s.Value, s.whole, s.Source, s.Where = value, value, FromPerson, where
+	return s
+}
 
 // Settings are all keys of the configuration that Load(path) reads now, in the order of the file that comes with the gateway. Secrets
 // are in files that the configuration names; a password that somebody wrote into an address is left out, and so are hashes of passcodes. The error is Load's: what

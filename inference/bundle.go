@@ -144,7 +144,7 @@ type Bundle struct {
 // LoadBundle reads and checks the bundle in dir. The error names every fault of the manifest with its line and key. A
 // network that is not the one whose digest the manifest states is refused: a flipped bit of a weight is a network that runs.
 func LoadBundle(dir string) (*Bundle, error) {
-	b, manifestErr := loadManifest(filepath.Join(dir, ManifestFile))
+	b, manifestErr := ReadManifest(dir)
 	var heads []string
 	if b != nil {
 		heads = b.heads()
@@ -175,7 +175,9 @@ func (b *Bundle) ClassNames() []string {
 	return names
 }
 
-func loadManifest(path string) (*Bundle, error) {
+// ReadManifest is LoadBundle without a look at the network, whose digest it does not know.
+func ReadManifest(dir string) (*Bundle, error) {
+	path := filepath.Join(dir, ManifestFile)
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("inference: model bundle: %w", err)

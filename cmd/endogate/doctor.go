@@ -18,6 +18,7 @@ import (
 	"endogate/cmd/endogate/gateway"
 	"endogate/configs"
 	"endogate/dicomnode/dicom"
+	"endogate/dicomnode/ledger"
 	"endogate/dicomnode/pixeldata/video"
 	"endogate/dicomnode/spool"
 	"endogate/inference/jobs"
@@ -112,7 +113,13 @@ func (d doctorCmd) checks(cfg configs.Config) []check {
 			check{"HL7 senders", func(context.Context) (string, error) { return checkSenders(cfg.HL7) }})
 	}
 	if len(cfg.Models)+len(cfg.Routes)+len(cfg.Urgent) > 0 {
-		checks = append(checks, check{"models and routes", func(ctx context.Context) (string, error) { return tryModels(ctx, cfg) }})
+		checks = append(checks, check{"models and routes", func(ctx context.Context) (string, error) {
+			choices, err := gateway.Chosen(ctx, cfg)
+			if err != nil {
+				return "", err
+			}
+			return tryModels(ctx, cfg, choices...)
+		}})
 	}
 	if cfg.NATS.URL != "" {
 		checks = append(checks, check{"NATS", func(ctx context.Context) (string, error) { return d.tryNATS(ctx, cfg) }})
@@ -152,13 +159,17 @@ func checkTemplates(cfg configs.Config) (string, error) {
 	return fmt.Sprintf("%s in %s", strings.Join(t.Names(), ", "), strings.Join(t.Languages(), ", ")), nil
 }
 
-// tryModels loads every model as the gateway does, and compiles what the routes want of them.
-func tryModels(ctx context.Context, cfg configs.Config) (string, error) {
-	loaded, err := gateway.OpenModels(ctx, cfg)
+// tryModels loads every model as the gateway does, with what persons have put in the place of some, and compiles what the routes want of them.
+func tryModels(ctx context.Context, cfg configs.Config, choices ...ledger.BundleVersion) (string, error) {
+	loaded, err := gateway.OpenModels(ctx, cfg, choices...)
 	if err != nil {
 		return "", err
 	}
-	return strings.Join(loaded.Names(), ", ") + " loaded and tried", loaded.Close()
+	said := strings.Join(loaded.Names(), ", ") + " loaded and tried"
+	for _, c := range loaded.Choices() {
+		said += fmt.Sprintf("; %s is %s in place of %s, which is configured: %s, %s", c.Name, c.Version, c.OverVersion, c.By, c.Since.Format(time.RFC3339))
+	}
+	return said, loaded.Close()
 }
 
 func (d doctorCmd) tryNATS(ctx context.Context, cfg configs.Config) (string, error) {
@@ -177,7 +188,11 @@ func (d doctorCmd) tryNATS(ctx context.Context, cfg configs.Config) (string, err
 	if cfg.Jobs.Workers > 0 {
 		return cfg.NATS.URL + " answers", nil
 	}
-	models, err := gateway.Queues(cfg)
+	choices, err := gateway.Chosen(ctx, cfg)
+	if err != nil {
+		return "", err
+	}
+	models, err := gateway.Queues(cfg, choices...)
 	if err != nil {
 		return "", err
 	}

@@ -24,7 +24,10 @@ type modelCmd struct {
 	Inspect inspectCmd `cmd:"" help:"Print what a bundle says and which layers can be explained."`
 	Check   checkCmd   `cmd:"" help:"Load a bundle as the gateway does and try it on a black frame."`
 
-	Warm    modelWarm    `cmd:"" help:"Have a running gateway load what the usual question about a model needs."`
+	Warm     modelWarm     `cmd:"" help:"Have a running gateway load what the usual question about a model needs."`
+	Versions modelVersions `cmd:"" help:"Print the versions of a model whose bundles a running gateway finds, which is in force, since when and by whom."`
+	Rollback modelRollback `cmd:"" help:"Have a running gateway put another version of a model in force in place of the configured one, or take that back."`
+
 	Compare modelCompare `cmd:"" help:"Have a running gateway put the last frames that it still has to two models, and count what they see differently."`
 }
 

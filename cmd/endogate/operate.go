@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"os"
@@ -15,7 +17,9 @@ import (
 	"time"
 
 	"endogate/cmd/endogate/admin"
+	"endogate/cmd/endogate/gateway"
 	"endogate/configs"
+	"endogate/dicomnode/audit"
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/ledger"
 )
@@ -270,8 +274,11 @@ type settingsCmd struct {
 }
 
 // Run prints the configuration as a gateway would read it now, with where each value is from.
-func (s *settingsCmd) Run(c *cli, tty console) error {
-	all, err := configs.Settings(c.Config)
+func (s *settingsCmd) Run(ctx context.Context, c *cli, tty console) error {
+	cfg, all, err := configs.Read(c.Config)
+	if err == nil {
+		all, err = gateway.SettingsInForce(ctx, cfg, all)
+	}
 	if s.Changed {
 		all = slices.DeleteFunc(all, func(s configs.Setting) bool { return s.Source == configs.FromDefault })
 	}
@@ -295,6 +302,126 @@ func (m *modelWarm) Run(ctx context.Context, c *cli, tty console) error {
 	}
 	fmt.Fprintf(tty.out, "%s: %d networks in memory, after %.0f ms\n", warmed.Model, warmed.Loaded, warmed.Milliseconds)
 	return nil
+}
+
+type modelVersions struct {
+	running
+	Name string `arg:"" help:"Name of a model of the running gateway."`
+	JSON bool   `name:"json" help:"For programs."`
+}
+
+// versions asks a running gateway for those of a model.
+func (r running) versions(ctx context.Context, c *cli, name string) (all []admin.ModelVersion, err error) {
+	var answer struct{ Versions []admin.ModelVersion }
+	err = r.get(ctx, c, "/api/v1/models/"+url.PathEscape(name)+"/versions", &answer)
+	return answer.Versions, err
+}
+
+// Run prints the versions of a model, the one in force first.
+func (m *modelVersions) Run(ctx context.Context, c *cli, tty console) error {
+	all, err := m.versions(ctx, c, m.Name)
+	if err != nil {
+		return err
+	}
+	if m.JSON {
+		return printJSON(tty.out, map[string]any{"versions": all})
+	}
+	return printVersions(tty.out, all)
+}
+
+func printJSON(out io.Writer, v any) error {
+	e := json.NewEncoder(out)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}
+
+func printVersions(out io.Writer, all []admin.ModelVersion) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	for _, v := range all {
+		var state []string
+		if v.InForce {
+			state = append(state, "in force")
+		}
+		if v.Configured {
+			state = append(state, "as configured")
+		}
+		since := "never in force"
+		if !v.Since.IsZero() {
+			since = v.Since.Format(clockTime) + " by " + v.By
+		}
+		fmt.Fprintf(w, "%s\t%.12s\t%s\t%s\t%s\t%s\n", v.Version, v.Digest, strings.Join(state, ", "), since, v.Folder, oneLine(v.Reason))
+	}
+	return w.Flush()
+}
+
+type modelRollback struct {
+	running
+	Name         string `arg:"" help:"Name of a model."`
+	Version      string `arg:"" optional:"" help:"Version to put in force, as endogate model versions prints it."`
+	Digest       string `help:"Of its network, where several bundles have that version." placeholder:"SHA-256"`
+	AsConfigured bool   `help:"Put the configured version in force again; the gateway may run or not."`
+	JSON         bool   `name:"json" help:"For programs."`
+}
+
+// Run has a running gateway put a version in force, and says what is then. Where none runs, it can only be taken back.
+func (m *modelRollback) Run(ctx context.Context, c *cli, tty console) error {
+	if (m.Version == "") != m.AsConfigured {
+		return usageError("model rollback: give the version to put in force, or --as-configured")
+	}
+	cfg, err := c.load()
+	if err != nil {
+		return err
+	}
+	version, digest := m.Version, m.Digest
+	if m.AsConfigured {
+		runs, err := isRunning(cfg, m.To)
+		if err != nil {
+			return err
+		}
+		if !runs {
+			err := recordedAs(ctx, cfg, "model rollback", audit.Event{
+				ID: audit.SecurityAlert, Type: audit.SoftwareConfiguration, Action: audit.Execute,
+				Objects: []audit.Object{{Kind: audit.Security, ID: "configuration", Detail: map[string]string{"model": m.Name + " as configured"}}},
+			}, func() error {
+				return gateway.AsConfigured(ctx, cfg, m.Name, slog.New(slog.NewTextHandler(tty.err, nil)))
+			})
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(tty.err, "%s is as configured from the next start on\n", m.Name)
+			return nil
+		}
+		all, err := m.versions(ctx, c, m.Name)
+		if err != nil {
+			return err
+		}
+		i := slices.IndexFunc(all, func(v admin.ModelVersion) bool { return v.Configured })
+		if i < 0 {
+			return fmt.Errorf("model rollback: the bundle of %s that is configured is not there", m.Name)
+		}
+		version, digest = all[i].Version, all[i].Digest
+	}
+	query := url.Values{"version": {version}}
+	if digest != "" {
+		query.Set("digest", digest)
+	}
+	var task struct {
+		admin.Task
+		Result admin.ModelVersion `json:"result"`
+	}
+	if err := m.ask(ctx, c, http.MethodPost, "/api/v1/models/"+url.PathEscape(m.Name)+"/rollback?"+query.Encode(), &task); err != nil {
+		return err
+	}
+	if err := m.follow(ctx, c, tty, task.ID, "", &task.Task, &task); err != nil {
+		return err
+	}
+	if task.State != admin.TaskDone {
+		return fmt.Errorf("model rollback: %s: %s", task.State, task.Reason)
+	}
+	if m.JSON {
+		return printJSON(tty.out, task.Result)
+	}
+	return printVersions(tty.out, []admin.ModelVersion{task.Result})
 }
 
 type modelCompare struct {

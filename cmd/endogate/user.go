@@ -278,18 +278,21 @@ func (c *cli) access() (configs.Config, *access.Store, error) {
 	return cfg, store, err
 }
 
-// recorded does what the audit trail then has a word of: what is to be done, and whether it failed.
+// recorded does what is done with a user or a token.
 func recorded(ctx context.Context, cfg configs.Config, command string, action audit.Action, about string, do func() error) error {
+	return recordedAs(ctx, cfg, command, audit.Event{
+		ID: audit.SecurityAlert, Type: audit.UserSecurityAttributes, Action: action, Objects: []audit.Object{{Kind: audit.User, ID: about}},
+	}, do)
+}
+
+// recordedAs does what the audit trail then has a word of: what is to be done, and whether it failed.
+func recordedAs(ctx context.Context, cfg configs.Config, command string, e audit.Event, do func() error) error {
 	trail, err := gateway.OpenAudit(cfg)
 	if err != nil {
 		return err
 	}
 	defer trail.Close()
-	e := audit.Event{
-		ID: audit.SecurityAlert, Type: audit.UserSecurityAttributes, Action: action,
-		Participants: []audit.Participant{{ID: shellUser(), Requested: true}, {ID: "endogate " + command, Role: audit.Application}},
-		Objects:      []audit.Object{{Kind: audit.User, ID: about}},
-	}
+	e.Participants = []audit.Participant{{ID: shellUser(), Requested: true}, {ID: "endogate " + command, Role: audit.Application}}
 	if err := trail.Record(ctx, e); err != nil {
 		return err
 	}

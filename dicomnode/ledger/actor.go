@@ -36,18 +36,20 @@ type actorKey struct{}
 // By returns a context in which steps are done by a.
 func By(ctx context.Context, a Actor) context.Context { return context.WithValue(ctx, actorKey{}, a) }
 
-// actorOf returns who acts in ctx; without a name in it, the part of the gateway that does such steps.
-// Acting returns ctx with who acts in it, which is otherwise where nobody was named.
-func Acting(ctx context.Context, otherwise Actor) context.Context {
-	if _, ok := ctx.Value(actorKey{}).(Actor); ok {
-		return ctx
-	}
-	return By(ctx, otherwise)
-}
-
-func actorOf(ctx context.Context, part string) Actor {
+// ActorOf returns who acts in ctx; where nobody was named, otherwise.
+func ActorOf(ctx context.Context, otherwise Actor) Actor {
 	if a, ok := ctx.Value(actorKey{}).(Actor); ok {
 		return a
 	}
-	return Actor{Kind: ActorSystem, Name: part}
+	return otherwise
+}
+
+// Acting returns ctx with who acts in it, which is otherwise where nobody was named.
+func Acting(ctx context.Context, otherwise Actor) context.Context {
+	return By(ctx, ActorOf(ctx, otherwise))
+}
+
+// actorOf is ActorOf where the part of the gateway that does such steps acts otherwise.
+func actorOf(ctx context.Context, part string) Actor {
+	return ActorOf(ctx, Actor{Kind: ActorSystem, Name: part})
 }

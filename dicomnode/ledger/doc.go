@@ -32,6 +32,7 @@
 //	patient    one row per identifier that a message has named, with whom it was merged into
 //	claim      what the images of a study say of patient and accession number, each once
 //	gate       one row per study: whose it is, and whether its results may leave
+//	version    one row per version of a model that is or was in force
 //	tally      how many rows are in which state, kept by triggers
 //
 // The states:

@@ -46,7 +46,7 @@ var pages = []string{
 }
 
 // small are what may be gone over: indexes that have work to do only, orders by when they changed, the parts (p) of jobs under way, and what does not grow.
-var small = regexp.MustCompile(`^SCAN (\w+ USING (COVERING )?INDEX (exam_open|exam_parked|exam_again|job_open|job_line|job_parked|job_again|delivery_next|delivery_parked|delivery_message|delivery_sent|study_conflict|imaging_order_changed|instance_held|instance_unanalysed|need_refused|need_ended|gate_held|gate_mismatch|desk_due|delivery_stale|desk_parked|object_lost|look_due|study_kept|screening_running|report_reading_reporter|review_reporter)\b|json_each|\w+ VIRTUAL TABLE|meta\b|tally\b|CONSTANT ROW|\d+ CONSTANT ROWS?|\(subquery|turn\b|line\b|due\b|ids\b|value\b|p$)`)
+var small = regexp.MustCompile(`^SCAN (\w+ USING (COVERING )?INDEX (exam_open|exam_parked|exam_again|job_open|job_line|job_parked|job_again|delivery_next|delivery_parked|delivery_message|delivery_sent|study_conflict|imaging_order_changed|instance_held|instance_unanalysed|need_refused|need_ended|gate_held|gate_mismatch|desk_due|delivery_stale|desk_parked|object_lost|look_due|study_kept|screening_running|report_reading_reporter|review_reporter)\b|json_each|\w+ VIRTUAL TABLE|meta\b|tally\b|version\b|sqlite_schema\b|CONSTANT ROW|\d+ CONSTANT ROWS?|\(subquery|turn\b|line\b|due\b|ids\b|value\b|p$)`)
 
 var statement = regexp.MustCompile(`(?is)^\s*(SELECT|WITH|INSERT|UPDATE|DELETE)\b`)
 

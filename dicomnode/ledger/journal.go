@@ -75,6 +75,7 @@ type action struct {
 	Notify    *Notify         `json:"notify,omitempty"`
 	Screening *Screening      `json:"screening,omitempty"`
 	Step      *ScreeningStep  `json:"step,omitempty"`
+	Versions  []BundleVersion `json:"versions,omitempty"` // that are in force
 }
 
 // deliveryName is the name of a delivery in all databases.
@@ -238,6 +239,8 @@ func (a *action) do(ctx context.Context, l *Ledger) (err error) {
 		err = l.forgetReporters(ctx, a.Limit, a.At)
 	case "set-notify":
 		err = l.setNotify(ctx, *a.Notify, a.At)
+	case "put-in-force":
+		err = l.putInForce(ctx, a.Versions, a.At)
 	case "screen":
 		_, err = l.StartScreening(ctx, *a.Screening)
 	case "step-screening":

@@ -228,6 +228,7 @@ func TestJournal_everyAction(t *testing.T) {
 	_, err = l.ForgetReporters(ctx, 9, at(504))
 	require.NoError(t, err)
 
+	require.NoError(t, l.PutInForce(ctx, []BundleVersion{{Name: "demo", Version: "1.2", Digest: "d12", Dir: "/models/demo"}}, at(504)))
 	_, err = l.StartScreening(ctx, Screening{Name: "abc", From: at(0), Before: at(900), MadeAt: at(505)})
 	require.NoError(t, err)
 	offer := receipt(1)

@@ -624,4 +624,17 @@ END;
 CREATE INDEX job_done ON job (ended_at) WHERE state = 'done';
 CREATE INDEX study_name ON study (patient_name COLLATE NOCASE) WHERE forgotten_at IS NULL;
 CREATE INDEX delivery_undone ON delivery (state, id) WHERE state <> 'done';
+CREATE TABLE version (
+	name         TEXT    NOT NULL,
+	version      TEXT    NOT NULL,
+	digest       TEXT    NOT NULL, -- of the network
+	dir          TEXT    NOT NULL, -- of the bundle
+	in_force     INTEGER NOT NULL,
+	since        INTEGER NOT NULL, -- when it came in force last,
+	actor_kind   TEXT    NOT NULL, -- and by whom
+	actor        TEXT    NOT NULL,
+	over_version TEXT    NOT NULL, -- the configured bundle in whose place a person has put it; empty: it was the configured one
+	over_digest  TEXT    NOT NULL,
+	PRIMARY KEY (name, version, digest)
+) WITHOUT ROWID;
 INSERT INTO meta VALUES (1, 0, 0, '', '', 0, '{}', 0, '{}');

@@ -36,7 +36,7 @@ const (
 	Operate    Right = "operate"    // retry and discard what is parked, ask destinations for an echo
 	Measure    Right = "measure"    // read /metrics
 	Send       Right = "send"       // instances by STOW-RS, with a token
-	Administer Right = "administer" // users, tokens, the audit log
+	Administer Right = "administer" // users, tokens, the audit log, which version of a model is in force
 )
 
 var allRights = []Right{Look, Identify, Report, Retract, Operate, Measure, Send, Administer}

@@ -56,6 +56,7 @@ var unpaged = map[string]string{
 	"/api/v1/reviews/{id}":            "one review, which names five frames at most",
 	"/api/v1/screenings/{id}":         "one screening, in numbers",
 	"/api/v1/reviews/physicians":      "as many as report, by what the models look for",
+	"/api/v1/models/{name}/versions":  "the bundles beside one another in a folder",
 	"/api/v1/dashboard":               "gauges",
 	"/api/v1/workers":                 "the workers of a hospital",
 	"/api/v1/associations":            "250 at most",

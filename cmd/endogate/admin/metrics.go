@@ -87,13 +87,18 @@ func (e expiries) Collect(ch chan<- prometheus.Metric) {
 
 // Configuration says which configuration is in force (SHA-256), and whether it was taken over when one was read last.
 func (m *Metrics) Configuration(digest string, taken bool, at time.Time) {
-	m.config.Reset()
-	m.config.WithLabelValues(digest).Set(1)
+	m.InForce(digest)
 	m.reloadOK.Set(0)
 	if taken {
 		m.reloadOK.Set(1)
 		m.reloadAt.Set(float64(at.Unix()))
 	}
+}
+
+// InForce says what is in force, whatever the last reload came to.
+func (m *Metrics) InForce(digest string) {
+	m.config.Reset()
+	m.config.WithLabelValues(digest).Set(1)
 }
 
 // Received counts a SOP Instance of size bytes that was made durable.

@@ -161,6 +161,11 @@ func TestOpenAPI_answers(t *testing.T) {
 		{"POST /api/v1/configuration/reload", "/api/v1/configuration/reload?dry_run=perhaps"},
 		{"POST /api/v1/models/{name}/warm", "/api/v1/models/demo-colon/warm"},
 		{"POST /api/v1/models/{name}/warm", "/api/v1/models/none/warm"},
+		{"GET /api/v1/models/{name}/versions", "/api/v1/models/demo-colon/versions"},
+		{"GET /api/v1/models/{name}/versions", "/api/v1/models/none/versions"},
+		{"POST /api/v1/models/{name}/rollback", "/api/v1/models/demo-colon/rollback?version=0.9.0"},
+		{"POST /api/v1/models/{name}/rollback", "/api/v1/models/demo-colon/rollback"},
+		{"POST /api/v1/models/{name}/rollback", "/api/v1/models/none/rollback?version=0.9.0"},
 		{"POST /api/v1/compare", "/api/v1/compare?a=demo-colon&b=none"},
 		{"POST /api/v1/parked/retry", "/api/v1/parked/retry?kind=delivery&task=true"},
 		{"GET /api/v1/tasks", "/api/v1/tasks"},
@@ -220,7 +225,7 @@ func TestOpenAPI_fields(t *testing.T) {
 	for name, v := range map[string]any{
 		"StudySummary": StudySummary{}, "Study": Study{}, "Instance": Instance{}, "Analysis": Analysis{}, "FrameResult": FrameResult{}, "Result": analysis.Result{}, "Span": analysis.Span{}, "MadeBy": analysis.Model{}, "Finding": analysis.Finding{},
 		"Code": dicom.Code{}, "Order": ledger.OrderView{}, "OrderStudy": ledger.OrderStudy{}, "Message": Message{}, "Step": ledger.Step{}, "Person": ledger.Person{}, "Identifier": ledger.Identifier{}, "Explanation": Explanation{}, "ClassProbability": ClassProbability{}, "Grid": Grid{}, "Laid": Laid{}, "Faithfulness": Faithfulness{}, "Curve": Curve{}, "Network": Network{}, "NetworkLayer": NetworkLayer{}, "NetworkMethod": NetworkMethod{}, "Gate": Gate{}, "Mismatch": Mismatch{}, "Exam": Exam{}, "Object": Object{}, "Delivery": Delivery{}, "DeliveryCounts": ledger.DeliveryCounts{}, "Event": Event{}, "Parked": parkedView{}, "DraftVersion": DraftVersion{}, "DraftEdit": draft.Edit{}, "AgreementCount": ledger.AgreementCount{}, "AgreementDecision": ledger.Agreement{},
-		"Model": Model{}, "Class": analysis.Class{}, "Destination": Destination{}, "EchoResult": EchoResult{}, "RetryResult": RetryResult{}, "Gauges": Gauges{}, "Matrix": Matrix{}, "MatrixClass": MatrixClass{}, "MatrixSyntax": MatrixSyntax{}, "RouteTrial": RouteTrial{}, "RouteMatch": RouteMatch{}, "Condition": Condition{}, "ModelTrial": ModelTrial{}, "Delivered": Delivered{}, "Flow": ledger.Flow{}, "Dashboard": Dashboard{}, "Certificate": Certificate{}, "Worker": Worker{}, "Association": Association{}, "AssociationLog": AssociationLog{}, "NegotiatedContext": NegotiatedContext{}, "AssociationStep": AssociationStep{}, "Configuration": Configuration{}, "Setting": Setting{}, "Change": Change{}, "Reload": Reload{}, "ReloadState": ReloadState{}, "Warmed": Warmed{}, "Comparison": Comparison{}, "ClassComparison": ClassComparison{}, "Difference": Difference{}, "Task": Task{}, "AuditEntry": audit.Entry{}, "Version": Version{}, "Check": CheckResult{},
+		"Model": Model{}, "Class": analysis.Class{}, "Destination": Destination{}, "EchoResult": EchoResult{}, "RetryResult": RetryResult{}, "Gauges": Gauges{}, "Matrix": Matrix{}, "MatrixClass": MatrixClass{}, "MatrixSyntax": MatrixSyntax{}, "RouteTrial": RouteTrial{}, "RouteMatch": RouteMatch{}, "Condition": Condition{}, "ModelTrial": ModelTrial{}, "Delivered": Delivered{}, "Flow": ledger.Flow{}, "Dashboard": Dashboard{}, "Certificate": Certificate{}, "Worker": Worker{}, "Association": Association{}, "AssociationLog": AssociationLog{}, "NegotiatedContext": NegotiatedContext{}, "AssociationStep": AssociationStep{}, "Configuration": Configuration{}, "Setting": Setting{}, "Change": Change{}, "Reload": Reload{}, "ReloadState": ReloadState{}, "Warmed": Warmed{}, "ModelVersion": ModelVersion{}, "ModelChoice": ModelChoice{}, "Comparison": Comparison{}, "ClassComparison": ClassComparison{}, "Difference": Difference{}, "Task": Task{}, "AuditEntry": audit.Entry{}, "Version": Version{}, "Check": CheckResult{},
 	} {
 		var described []string
 		for field := range d.Components.Schemas[name].Properties {

@@ -44,6 +44,11 @@ type Operations interface {
 	// unknown name, ErrUnsupported for a model that is asked about no single frame.
 	Loaded(model string) int
 	Warm(ctx context.Context, model string) (Warmed, error)
+	// Versions are those of a model whose bundles are there, the one in force first. ErrNotFound for an unknown name.
+	Versions(ctx context.Context, model string) ([]ModelVersion, error)
+	// PutInForce has a version loaded, tried as at a start, and take the place of the one in force; the configured one: all is as configured again.
+	// The digest may be empty where one bundle alone has that version. by is who asks. ErrRefused says why nothing has changed.
+	PutInForce(ctx context.Context, model, version, digest, by string) (ModelVersion, error)
 	// Compare puts the last frames that are still here, so many at most, to two models, each question when turn returns, and calls what that
 	// returned when it is answered. progress is called as it gets on. Errors as Warm.
 	Compare(ctx context.Context, a, b string, frames int, turn func(context.Context) (done func(), err error), progress func(done, of int)) (Comparison, error)
@@ -160,8 +165,8 @@ type Change struct {
 type Setting struct {
 	Key    string `json:"key"`
 	Value  string `json:"value"`  // as the file writes it, lists as JSON
-	Source string `json:"source"` // default, file, environment
-	Where  string `json:"where"`  // the line, or the variable
+	Source string `json:"source"` // default, file, environment, person
+	Where  string `json:"where"`  // the line, the variable, or who has put what in the place of what
 }
 
 // Warmed says what was loaded.
@@ -169,6 +174,25 @@ type Warmed struct {
 	Model        string  `json:"model"`
 	Loaded       int     `json:"loaded"` // networks in memory for questions about it
 	Milliseconds float64 `json:"milliseconds"`
+}
+
+// ModelVersion is a version of a model, whose bundle is there.
+type ModelVersion struct {
+	Version    string    `json:"version"`
+	Digest     string    `json:"digest"` // SHA-256 of the network
+	Folder     string    `json:"folder"`
+	InForce    bool      `json:"in_force"`
+	Configured bool      `json:"configured"`     // the configuration names its folder
+	Since      time.Time `json:"since,omitzero"` // it came in force last; none: it never was
+	By         string    `json:"by"`             // whom it came in force by
+	Reason     string    `json:"reason"`         // why it cannot be put in force
+}
+
+// ModelChoice says that a person has put a version in the place of the configured one.
+type ModelChoice struct {
+	Over string    `json:"over"` // the configured version
+	At   time.Time `json:"at"`
+	By   string    `json:"by"`
 }
 
 // Comparison is how two models see the same frames.
@@ -386,6 +410,42 @@ func (s *Server) warm(c echo.Context) error {
 		return faultOf("the model was not loaded", err)
 	}
 	return c.JSON(http.StatusOK, warmed)
+}
+
+func (s *Server) versions(c echo.Context) error {
+	release, err := s.slot(c.Request().Context()) // all networks are read, for their digests
+	if err != nil {
+		return faultOf("the versions were not read", err)
+	}
+	defer release()
+	all, err := s.Operations.Versions(c.Request().Context(), param(c, "name"))
+	if err != nil {
+		return faultOf("the versions were not read", err)
+	}
+	return c.JSON(http.StatusOK, map[string][]ModelVersion{"versions": list(all)})
+}
+
+// rollback has another version of a model put in force, as a task.
+func (s *Server) rollback(c echo.Context) error {
+	q, err := parse(c.Request().URL.RawQuery)
+	if err != nil {
+		return err
+	}
+	model, version, digest := param(c, "name"), q.text("version"), q.text("digest")
+	if version == "" {
+		q.fail("version", "not given")
+	}
+	if err := q.done(); err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(s.Settings().Models, func(m Model) bool { return m.Name == model }) {
+		return faultOf("nothing was put in force", fmt.Errorf("%w: there is no model %q; use a name from /api/v1/models", ErrNotFound, model))
+	}
+	by := cmp.Or(s.who(c).Name, "not known")
+	task, err := s.tasks.begin(c.Request().Context(), "rollback", model+" "+version, func(ctx context.Context, _ func(done, of int)) (any, error) {
+		return s.Operations.PutInForce(ctx, model, version, digest, by)
+	})
+	return answerTask(c, task, err)
 }
 
 // compare begins to put past frames to two models; it goes on as a task.

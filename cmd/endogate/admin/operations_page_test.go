@@ -1,9 +1,11 @@
 package admin
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
@@ -172,6 +174,71 @@ func TestPage_releasesHeld(t *testing.T) {
 	b.picture("outbox-de", true)
 	b.visit("/#/studies/2.25.1001", "#work")
 	b.picture("draft-card-de", true)
+}
+
+// TestPage_rollsBack: another version of a model is put in force, after it was said what would come of it, and taken back as easily, in every language.
+func TestPage_rollsBack(t *testing.T) {
+	h := newHospital(t)
+	server := newServer(t, h)
+	server.Settings = func() Settings {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		m := sampleModel
+		if h.version == "0.9.0" {
+			m.Version, m.Chosen = h.version, &ModelChoice{Over: sampleModel.Version, At: sampleTime.Add(time.Hour), By: "person anna"}
+		}
+		return Settings{Models: []Model{m}, Palette: samplePalette()}
+	}
+	b := openAt(t, serve(t, server))
+	for _, tt := range []struct{ languages, put, title, done, chosen, back string }{
+		{"en-US,en", "Put in force", "Put demo-colon 0.9.0 in force?", "demo-colon 0.9.0 is in force.", "in the place of version 1.0.0", "As configured"},
+		{"de-DE,de", "In Kraft setzen", "demo-colon 0.9.0 in Kraft setzen?", "demo-colon 0.9.0 ist in Kraft.", "anstelle der konfigurierten Version 1.0.0", "Wie konfiguriert"},
+		{"nb-NO,nb", "Ta i bruk", "Ta demo-colon 0.9.0 i bruk?", "demo-colon 0.9.0 er i bruk.", "i stedet for den konfigurerte versjonen 1.0.0", "Som konfigurert"},
+	} {
+		language := tt.languages[:2]
+		h.mu.Lock()
+		h.acted, h.version = nil, ""
+		h.mu.Unlock()
+		b.asks(tt.languages)
+		b.visit("/#/models", "#versions-demo-colon")
+		b.click("#versions-demo-colon")
+		b.see("#put-1")
+		require.Equal(t, 3, eval[int](b, `document.querySelectorAll("#versions tbody tr").length`))
+		require.Equal(t, 1, eval[int](b, `document.querySelectorAll("#versions button").length`), "neither what is in force nor what is damaged can be put in force")
+		require.Contains(t, b.text("#versions"), evil)
+		require.Equal(t, tt.put, b.text("#put-1"))
+		for _, scheme := range []string{"light", "dark"} {
+			b.scheme(scheme)
+			b.accessible("versions, " + language + ", " + scheme)
+			b.picture("versions-"+language+"-"+scheme, true)
+		}
+		b.click("#put-1")
+		b.see("dialog .danger")
+		require.Equal(t, tt.title, b.text("dialog h2"))
+		b.accessible("asking to put in force, " + language)
+		b.click("dialog .danger")
+		b.until(`document.querySelector("#putting").innerText.includes("` + tt.done + `")`)
+		b.until(`document.querySelector("main .card .notice")?.innerText.includes("` + tt.chosen + `")`)
+		b.see("#put-0")
+		require.Equal(t, tt.back, b.text("#put-0"), "the configured one")
+		b.accessible("chosen, " + language)
+		b.picture("chosen-"+language, true)
+		b.click("#put-0")
+		b.see("dialog .danger")
+		b.click("dialog .danger")
+		b.until(`document.querySelector("#putting").innerText.includes("demo-colon 1.0.0")`)
+		b.until(`!document.querySelector("main .card .notice")`)
+		h.mu.Lock()
+		require.Equal(t, []string{"version 0.9.0 (9) by not known", "version 1.0.0 (9) by not known"}, h.acted)
+		h.mu.Unlock()
+	}
+	h.mu.Lock()
+	h.err = fmt.Errorf("%w: nothing has changed: the network does not load", ErrRefused)
+	h.mu.Unlock()
+	b.click("#put-1")
+	b.see("dialog .danger")
+	b.click("dialog .danger")
+	b.until(`document.querySelector("#putting").innerText.includes("the network does not load")`)
 }
 
 // What is parked is acted on by its kind, as long work that says how far it is.

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -157,7 +158,7 @@ func (h *hospital) Configuration() Configuration {
 			{"nats.url", "tls://***@nats.hospital:4222", "file", "line 20"},
 		},
 		Changed:  append(sampleReload.Applied, sampleReload.Restart...),
-		Reloaded: &ReloadState{At: sampleTime, By: "anna", Reason: "refused: nothing of the configuration is applied: configs: /etc/endogate/endogate.yaml: line 44: exam.quite: unknown key; exam.quiet is the nearest name"},
+		Reloaded: &ReloadState{At: sampleTime, By: "anna", Reason: "refused: nothing has changed: configs: /etc/endogate/endogate.yaml: line 44: exam.quite: unknown key; exam.quiet is the nearest name"},
 		Faults:   []string{"configs: /etc/endogate/endogate.yaml: line 44: exam.quite: unknown key; exam.quiet is the nearest name"},
 	}
 }
@@ -171,6 +172,43 @@ func (h *hospital) Warm(_ context.Context, model string) (Warmed, error) {
 		return Warmed{}, ErrNotFound
 	}
 	return Warmed{Model: model, Loaded: 2, Milliseconds: 412}, h.err
+}
+
+// sampleVersions are those of the model of the hospital: as configured, one that was in force before, one that is damaged.
+func (h *hospital) sampleVersions() []ModelVersion {
+	all := []ModelVersion{
+		{Version: "1.0.0", Digest: sampleModel.Digest, Folder: "/opt/models/demo", Configured: true, Since: sampleTime, By: "system configuration"},
+		{Version: "0.9.0", Digest: strings.Repeat("9", 64), Folder: "/opt/models/demo-0.9", Since: sampleTime.Add(-24 * time.Hour), By: "system configuration"},
+		{Version: "0.8.0" + evil, Digest: strings.Repeat("8", 64), Folder: "/opt/models/demo-0.8", Reason: "the network's digest is not the one that the manifest states"},
+	}
+	for i := range all {
+		if all[i].InForce = all[i].Version == cmp.Or(h.version, "1.0.0"); all[i].InForce && h.version != "" {
+			all[i].Since, all[i].By = sampleTime.Add(time.Hour), "person anna"
+		}
+	}
+	return all
+}
+
+// Versions implements Operations.
+func (h *hospital) Versions(_ context.Context, model string) ([]ModelVersion, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if model == "none" {
+		return nil, ErrNotFound
+	}
+	return h.sampleVersions(), h.err
+}
+
+// PutInForce implements Operations.
+func (h *hospital) PutInForce(_ context.Context, _, version, digest, by string) (ModelVersion, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.acted = append(h.acted, fmt.Sprintf("version %s (%.1s) by %s", version, digest, by))
+	if h.err != nil {
+		return ModelVersion{}, h.err
+	}
+	h.version = version
+	return h.sampleVersions()[slices.IndexFunc(h.sampleVersions(), func(v ModelVersion) bool { return v.Version == version })], nil
 }
 
 // Compare implements Operations: as many frames as are asked for, of the most until it is ended; 4999 are a fault.

@@ -112,6 +112,8 @@ var rightsOf = map[string]access.Right{
 	"GET /api/v1/configuration":               access.Operate,
 	"POST /api/v1/configuration/reload":       access.Operate,
 	"POST /api/v1/models/:name/warm":          access.Operate,
+	"GET /api/v1/models/:name/versions":       access.Operate,
+	"POST /api/v1/models/:name/rollback":      access.Administer,
 	"POST /api/v1/compare":                    access.Operate,
 	"GET /api/v1/audit":                       access.Administer,
 	"GET /api/v1/tasks":                       access.Operate,

@@ -45,6 +45,7 @@ type hospital struct {
 	retracted   []string
 	decided     map[string]ledger.Review
 	reloads     atomic.Int32 // of the configuration
+	version     string       // of the model, that was put in force; empty: the configured one
 	err         error        // what every view answers, when set
 }
 

@@ -225,6 +225,8 @@ func (s *Server) router() *echo.Echo {
 	e.GET("/api/v1/configuration", s.configuration)
 	e.POST("/api/v1/configuration/reload", s.reload)
 	e.POST("/api/v1/models/:name/warm", s.warm)
+	e.GET("/api/v1/models/:name/versions", s.versions)
+	e.POST("/api/v1/models/:name/rollback", s.rollback)
 	e.POST("/api/v1/compare", s.compare)
 	e.GET("/api/v1/audit", s.auditTrail)
 	e.GET("/api/v1/tasks", s.listTasks)

@@ -19,7 +19,7 @@ import (
 // then stands.
 type Task struct {
 	ID      string    `json:"id"`
-	Kind    string    `json:"kind"`  // retry, discard, release, compare, reload
+	Kind    string    `json:"kind"`  // retry, discard, release, compare, reload, rollback
 	About   string    `json:"about"` // what it is done with
 	State   TaskState `json:"state"`
 	Done    int       `json:"done"`

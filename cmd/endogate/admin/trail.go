@@ -99,6 +99,7 @@ var trails = map[string]trail{
 	"POST /api/v1/tasks/:id/cancel":            {audit.ApplicationActivity, audit.Execute},
 	"POST /api/v1/configuration/reload":        {audit.ApplicationActivity, audit.Execute},
 	"POST /api/v1/models/:name/warm":           {audit.ApplicationActivity, audit.Execute},
+	"POST /api/v1/models/:name/rollback":       {audit.ApplicationActivity, audit.Execute},
 	"POST /api/v1/users":                       {audit.SecurityAlert, audit.Create},
 	"PATCH /api/v1/users/:name":                {audit.SecurityAlert, audit.Update},
 	"DELETE /api/v1/users/:name":               {audit.SecurityAlert, audit.Delete},

@@ -397,6 +397,7 @@ type Model struct {
 	Served       bool             `json:"served"`   // a worker has it; jobs for a model that nobody has wait
 	Loaded       int              `json:"loaded"`   // networks in memory for questions about it, besides that which classifies
 	Classes      []analysis.Class `json:"classes"`
+	Chosen       *ModelChoice     `json:"chosen,omitempty"` // none: it is the configured one
 }
 
 // Palette is how maps are drawn over frames.

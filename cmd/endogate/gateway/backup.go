@@ -94,7 +94,7 @@ func Backup(ctx context.Context, cfg configs.Config, config, to string, build Bu
 			return done, err
 		}
 	}
-	done.Models = bundlesOf(cfg)
+	done.Models = bundlesOf(ctx, cfg)
 	done.Ended = time.Now().UTC()
 	text, err := json.MarshalIndent(done, "", "  ")
 	if err != nil {
@@ -182,10 +182,19 @@ func emptyFolder(dir string) error {
 	return nil
 }
 
-func bundlesOf(cfg configs.Config) (models []BackupModel) {
+// bundlesOf are the bundles that a gateway needs of which this is the configuration, and the data folder.
+func bundlesOf(ctx context.Context, cfg configs.Config) (models []BackupModel) {
+	var dirs []string
 	for _, m := range cfg.Models {
-		model := BackupModel{Dir: m.Dir}
-		if b, err := inference.LoadBundle(m.Dir); err != nil {
+		dirs = append(dirs, m.Dir)
+	}
+	choices, _ := Chosen(ctx, cfg) // what is wrong with the ledger, the backup says
+	for _, c := range choices {
+		dirs = append(dirs, c.Dir)
+	}
+	for _, dir := range dirs {
+		model := BackupModel{Dir: dir}
+		if b, err := inference.LoadBundle(dir); err != nil {
 			model.Fault = err.Error()
 		} else {
 			model.Name, model.Version, model.Digest = b.Name, b.Version, b.Digest

@@ -210,12 +210,16 @@ func (g *parts) restore(life *lifecycle) (err error) {
 // configure makes the first generation.
 func (g *parts) configure(ctx context.Context, life *lifecycle) error {
 	settings, _ := configs.Settings(g.build.Config) // the configuration was read of it
-	first, err := g.prepare(ctx, g.start, settings, nil)
+	versions, err := g.ledger.BundleVersions(ctx)
+	if err != nil {
+		return err
+	}
+	first, err := g.prepare(ctx, read{g.start, settings, chosen(versions)}, nil)
 	if err != nil {
 		return err
 	}
 	g.inForce.Store(first)
-	g.metrics.Configuration(configs.Digest(settings), true, time.Now())
+	g.metrics.Configuration(configs.Digest(first.settings), true, time.Now())
 	life.closes(func() error { return g.current().models.Close() })
 	return nil
 }

@@ -34,8 +34,11 @@ import (
 // begins those of its successor, as a restart would.
 type generation struct {
 	*parts
-	cfg      configs.Config
-	settings []configs.Setting // where cfg is from
+	cfg        configs.Config
+	configured []configs.Setting      // where cfg is from
+	settings   []configs.Setting      // the same, with what persons have put in the place of it
+	ended      []ledger.BundleVersion // that a person had chosen, and the configuration has changed since
+	by         ledger.Actor           // who asked for it; nobody: the configuration says so
 
 	models   *Models
 	builder  *reports.Builder
@@ -66,16 +69,17 @@ type generation struct {
 
 // prepare makes a generation, with all that a start needs of its configuration: what of that is wrong is an error, and nothing has
 // changed. What it shares with another one, which may be nil, is not loaded again.
-func (g *parts) prepare(ctx context.Context, cfg configs.Config, settings []configs.Setting, beside *generation) (*generation, error) {
-	n := &generation{parts: g, cfg: cfg, settings: settings, networks: looked{all: map[string]admin.Network{}}}
+func (g *parts) prepare(ctx context.Context, r read, beside *generation) (*generation, error) {
+	n := &generation{parts: g, cfg: r.cfg, configured: r.settings, networks: looked{all: map[string]admin.Network{}}}
 	var loaded *Models
 	if beside != nil {
 		loaded = beside.models
 	}
 	var err error
-	if n.models, err = openModels(ctx, cfg, loaded); err != nil {
+	if n.models, err = openModels(ctx, r.cfg, r.choices, loaded); err != nil {
 		return nil, err
 	}
+	n.settings, n.ended = n.models.shown(r.settings), n.models.passedOver(r.choices)
 	if err := n.assemble(ctx); err != nil {
 		return nil, errors.Join(err, n.models.closeBeside(loaded))
 	}
@@ -216,7 +220,10 @@ func (g *generation) takeUp(ctx context.Context) error {
 	if !isClosed(g.sound) {
 		g.reclaim.Until = max(g.spool.Last(), 1) // a ledger that nobody has looked at does not say what may go: later, and no more than that
 	}
-	return g.takeUpLeftOut(ctx)
+	if err := g.takeUpLeftOut(ctx); err != nil {
+		return err
+	}
+	return g.keepVersions(ctx) // at last: what cannot take over was never in force
 }
 
 func isClosed(c <-chan struct{}) bool {

@@ -29,7 +29,7 @@ func demoModels(t *testing.T, beside *Models, routes ...configs.Route) (*Models,
 	cfg := configs.Default()
 	cfg.Models = []configs.Model{{Dir: "../../../testdata/models/demo"}}
 	cfg.Routes = routes
-	m, err := openModels(context.Background(), cfg, beside)
+	m, err := openModels(context.Background(), cfg, nil, beside)
 	if err == nil {
 		t.Cleanup(func() { require.NoError(t, m.Close()) })
 	}

@@ -25,7 +25,8 @@ import (
 // Models are the configured bundles with their networks loaded, by the name of their manifest, and what the routes want
 // of them.
 type Models struct {
-	Bundles []*inference.Bundle // in the order of the configuration
+	Bundles []*inference.Bundle             // in the order of the configuration
+	chosen  map[string]ledger.BundleVersion // those of them that a person has put in the place of the configured one, by name
 
 	routes     []configs.Route             // with their models by the names of the manifests
 	heatmaps   map[string][]explain.Target // wished, by route
@@ -57,14 +58,15 @@ type loading struct {
 // caches keep what is asked loaded: neither pushes out what the other holds.
 type caches struct{ routes, live *onnx.Cache }
 
-// OpenModels loads the models of a configuration, tries each on a black frame, and finds those that its routes name.
-func OpenModels(ctx context.Context, cfg configs.Config) (*Models, error) {
-	return openModels(ctx, cfg, nil)
+// OpenModels loads the models of a configuration with what persons have chosen in the place of some, tries each on a black frame, and finds those
+// that its routes name.
+func OpenModels(ctx context.Context, cfg configs.Config, choices ...ledger.BundleVersion) (*Models, error) {
+	return openModels(ctx, cfg, choices, nil)
 }
 
 // openModels is OpenModels beside models that are loaded: what is the same is shared with them, and closed by whose closing comes last.
-func openModels(ctx context.Context, cfg configs.Config, beside *Models) (*Models, error) {
-	m, err := fromManifests(cfg)
+func openModels(ctx context.Context, cfg configs.Config, choices []ledger.BundleVersion, beside *Models) (*Models, error) {
+	m, err := fromManifests(cfg, choices)
 	if m == nil {
 		return nil, err
 	}
@@ -114,12 +116,22 @@ func (m *Models) same(b *inference.Bundle, wished []explain.Target) *loadedModel
 }
 
 // Bundles reads the bundles that a configuration names, but for their networks. All faults are named at once, where they stand.
-func Bundles(models []configs.Model) (bundles []*inference.Bundle, err error) {
+func Bundles(models []configs.Model, choices ...ledger.BundleVersion) ([]*inference.Bundle, error) {
+	all, _, err := bundles(models, choices)
+	return all, err
+}
+
+// bundles is Bundles, and which of them were chosen.
+func bundles(models []configs.Model, choices []ledger.BundleVersion) (bundles []*inference.Bundle, chosen map[string]ledger.BundleVersion, err error) {
 	var errs []error
 	named := map[string]string{}
+	chosen = map[string]ledger.BundleVersion{}
 	for i, m := range models {
 		key := fmt.Sprintf("models[%d].dir", i)
 		b, err := inference.LoadBundle(m.Dir)
+		if err == nil {
+			b, err = standsFor(b, choices, chosen)
+		}
 		switch {
 		case err != nil:
 			errs = append(errs, configs.Fault(key, "%v", err))
@@ -130,7 +142,7 @@ func Bundles(models []configs.Model) (bundles []*inference.Bundle, err error) {
 		named[b.Name] = m.Dir
 		bundles = append(bundles, b)
 	}
-	return bundles, errors.Join(errs...)
+	return bundles, chosen, errors.Join(errs...)
 }
 
 // load loads a bundle's network, and compiles what routes wish of it, so that a wrong layer is found at start and no frame waits.
@@ -216,11 +228,17 @@ func (m *Models) algorithm(name string) (reports.Algorithm, bool) {
 
 // CheckRoutes looks up the models of routes and of live signals in the manifests alone: no network is loaded.
 func CheckRoutes(cfg configs.Config) error {
-	m, err := fromManifests(cfg)
+	_, err := checkRoutes(cfg, nil)
+	return err
+}
+
+// checkRoutes is CheckRoutes with what was chosen, and the models without their networks.
+func checkRoutes(cfg configs.Config, choices []ledger.BundleVersion) (*Models, error) {
+	m, err := fromManifests(cfg, choices)
 	if m == nil {
-		return err
+		return nil, err
 	}
-	return errors.Join(err, checkHeatmaps(cfg.Routes), m.checkUrgent(cfg.Urgent), m.checkLive(cfg.Live))
+	return m, errors.Join(err, checkHeatmaps(cfg.Routes), m.checkUrgent(cfg.Urgent), m.checkLive(cfg.Live))
 }
 
 // checkLive is an error for each signal that is to be watched by none of the models.
@@ -305,7 +323,7 @@ func (m *Models) views() []admin.Model {
 		all = append(all, admin.Model{
 			Name: b.Name, Version: b.Version, Kind: string(b.Kind), Manufacturer: b.Manufacturer, IntendedUse: b.IntendedUse,
 			Digest: b.Digest, Rows: b.Input.Rows, Columns: b.Input.Columns, Method: m.algorithms[b.Name].Explain.Method, Layer: m.algorithms[b.Name].Explain.Layer, Fallback: m.algorithms[b.Name].Explain.Fallback,
-			Classes: b.Classes,
+			Classes: b.Classes, Chosen: choiceView(m.chosen, b.Name),
 		})
 	}
 	return all

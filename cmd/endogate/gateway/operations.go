@@ -115,6 +115,7 @@ type shownConfiguration struct {
 	at   time.Time
 	file time.Time // when it was written
 	last *admin.ReloadState
+	of   *generation
 }
 
 // Configuration implements admin.Operations.
@@ -126,7 +127,8 @@ func (o operations) Configuration() admin.Configuration {
 	if info, err := os.Stat(o.build.Config); err == nil {
 		written = info.ModTime()
 	}
-	if now := time.Now(); now.Sub(s.at) > configurationFor || !written.Equal(s.file) || s.last != o.last.Load() {
+	if now := time.Now(); now.Sub(s.at) > configurationFor || !written.Equal(s.file) || s.last != o.last.Load() || s.of != o.current() {
+		s.of = o.current()
 		s.is, s.at, s.file = o.readConfiguration(), now, written
 		s.last = s.is.Reloaded
 	}
@@ -139,7 +141,7 @@ func (o operations) readConfiguration() admin.Configuration {
 	for _, s := range is.settings {
 		c.Settings = append(c.Settings, admin.Setting{Key: s.Key, Value: s.Value, Source: string(s.Source), Where: s.Where})
 	}
-	_, now, err := o.readAgain(is)
+	_, now, err := o.readAgain(is) // as it would be shown
 	if err != nil {
 		c.Faults = []string{strings.TrimPrefix(err.Error(), errNotApplied.Error()+": ")}
 	}

@@ -16,6 +16,7 @@ import (
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/dimse"
 	"endogate/dicomnode/intake"
+	"endogate/dicomnode/ledger"
 	"endogate/dicomnode/pixeldata"
 	"endogate/explain"
 	"endogate/inference"
@@ -25,7 +26,7 @@ import (
 // TryRoute says what would become of a DICOM file (PS3.10) that calling sends to a gateway of a configuration: nothing is stored, nothing
 // goes out, and no network is loaded.
 func TryRoute(ctx context.Context, cfg configs.Config, file []byte, calling dicom.AETitle) (admin.RouteTrial, error) {
-	m, err := fromManifests(cfg)
+	m, err := fromManifests(cfg, nil)
 	if err != nil {
 		return admin.RouteTrial{}, err
 	}
@@ -33,17 +34,17 @@ func TryRoute(ctx context.Context, cfg configs.Config, file []byte, calling dico
 }
 
 // fromManifests are the models of a configuration without their networks, and its routes.
-func fromManifests(cfg configs.Config) (*Models, error) {
+func fromManifests(cfg configs.Config, choices []ledger.BundleVersion) (*Models, error) {
 	m := &Models{
 		heatmaps: map[string][]explain.Target{}, folders: map[string]string{}, models: map[string]inference.Model{}, algorithms: map[string]reports.Algorithm{},
 		loaded: map[string]*loadedModel{},
 	}
 	var err error
-	if m.Bundles, err = Bundles(cfg.Models); err != nil {
+	if m.Bundles, m.chosen, err = bundles(cfg.Models, choices); err != nil {
 		return nil, err
 	}
-	for _, b := range m.Bundles {
-		m.folders[filepath.Base(filepath.Clean(b.Dir))], m.models[b.Name] = b.Name, nil
+	for i, b := range m.Bundles { // a route goes on naming the configured folder, whichever bundle stands for it
+		m.folders[filepath.Base(filepath.Clean(cfg.Models[i].Dir))], m.models[b.Name] = b.Name, nil
 	}
 	m.routes, err = m.resolve(cfg.Routes)
 	return m, err

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"endogate/configs"
+	"endogate/dicomnode/ledger"
 	"endogate/dicomnode/pixeldata"
 	"endogate/inference"
 	"endogate/inference/analysis"
@@ -54,8 +55,8 @@ func Work(ctx context.Context, cfg configs.Worker, build Build, log *slog.Logger
 }
 
 // Queues are the models of a configuration as jobs call them.
-func Queues(cfg configs.Config) (queues []jobs.Model, err error) {
-	bundles, err := Bundles(cfg.Models)
+func Queues(cfg configs.Config, choices ...ledger.BundleVersion) (queues []jobs.Model, err error) {
+	bundles, err := Bundles(cfg.Models, choices...)
 	for _, b := range bundles {
 		queues = append(queues, jobs.Model{Name: b.Name, Version: b.Version, Digest: b.Digest})
 	}
