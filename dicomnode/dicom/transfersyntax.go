@@ -1,5 +1,7 @@
 package dicom
 
+import "strings"
+
 // TransferSyntax is a row of PS3.6 table A-1: how a data set is encoded.
 type TransferSyntax struct {
 	UID  UID
@@ -7,9 +9,10 @@ type TransferSyntax struct {
 
 	ExplicitVR   bool // Implicit VR Little Endian is the only one without
 	BigEndian    bool
-	Deflated     bool // the whole data set is an RFC 1951 stream
-	Encapsulated bool // Pixel Data is a sequence of fragments (PS3.5 A.4)
-	Video        bool // Pixel Data is one video stream
+	Deflated     bool   // the whole data set is an RFC 1951 stream
+	Encapsulated bool   // Pixel Data is a sequence of fragments (PS3.5 A.4)
+	Video        bool   // Pixel Data is one video stream
+	Coding       string // of a video: MPEG-2, H.264 or HEVC
 }
 
 // Transfer syntaxes that the code has to tell apart.
@@ -86,5 +89,11 @@ func still(uid UID, name string) TransferSyntax {
 }
 
 func video(uid UID, name string) TransferSyntax {
-	return TransferSyntax{UID: uid, Name: name, ExplicitVR: true, Encapsulated: true, Video: true}
+	coding := "MPEG-2"
+	for _, other := range []string{"H.264", "HEVC"} {
+		if strings.Contains(name, other) {
+			coding = other
+		}
+	}
+	return TransferSyntax{UID: uid, Name: name, ExplicitVR: true, Encapsulated: true, Video: true, Coding: coding}
 }

@@ -180,7 +180,7 @@ func (e *Encoder) Stream() ([]byte, error) {
 		return nil, e.failed(err, said, most)
 	}
 	seen := &Clip{options: e.options, file: file}
-	if !seen.begins(false) {
+	if seen.begins(false); seen.index.demuxer == "" {
 		return nil, fmt.Errorf("%w: ffmpeg wrote something else than a video", ErrNotEncoded)
 	}
 	if err := seen.look(e.ctx); err != nil {

@@ -43,7 +43,8 @@ const maxPackets = 4 << 20
 // codecs are those of the transfer syntaxes (PS3.5 A.4.6 to A.4.10); a container may hold nothing else.
 var codecs = []string{"mpeg1video", "mpeg2video", "h264", "hevc"}
 
-// demuxerOf tells the container by its first bytes, so that none is chosen that reads lists of other files.
+// demuxerOf tells the container by its first bytes, so that none is chosen that reads lists of other files. What has none is HEVC or H.264 as its units
+// are, or where these say nothing, as somebody says.
 func demuxerOf(head []byte, hevc bool) string {
 	begins := func(at int, s string) bool { return len(head) >= at && bytes.HasPrefix(head[at:], []byte(s)) }
 	for _, box := range []string{"ftyp", "moov", "mdat", "free", "skip", "wide", "moof", "styp", "pnot"} { // ISO/IEC 14496-12
@@ -60,10 +61,8 @@ func demuxerOf(head []byte, hevc bool) string {
 		return "mpeg"
 	case begins(0, "\x00\x00\x01\xb3"):
 		return "mpegvideo"
-	case (begins(0, "\x00\x00\x01") || begins(0, "\x00\x00\x00\x01")) && hevc:
-		return "hevc"
 	case begins(0, "\x00\x00\x01"), begins(0, "\x00\x00\x00\x01"):
-		return "h264"
+		return cmp.Or(unitsOf(head), map[bool]string{true: "hevc", false: "h264"}[hevc])
 	}
 	return ""
 }
@@ -92,7 +91,7 @@ func (c *Clip) look(ctx context.Context) error {
 	case c.index.demuxer == "mov" && encrypted(c.file):
 		return fmt.Errorf("%w: the video is encrypted", pixeldata.ErrUnsupported)
 	case len(c.index.packets) == 0 && child.said.foreign(), len(c.index.packets) > 0 && !slices.Contains(codecs, c.index.codec): // sound and titles, of whatever kind, are passed over
-		return fmt.Errorf("%w: the video is coded in another way than MPEG-2, H.264 or HEVC", pixeldata.ErrUnsupported)
+		return fmt.Errorf("%w: the video is %s, and only MPEG-2, H.264 and HEVC are decoded", pixeldata.ErrUnsupported, cmp.Or(child.said.codec(), "coded in another way"))
 	case len(c.index.packets) == 0:
 		return fmt.Errorf("%w: the video cannot be read: %s", pixeldata.ErrCorrupt, child.said.why())
 	}

@@ -14,6 +14,7 @@ import (
 	"endogate/cmd/endogate/installed"
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/dicomtest"
+	"endogate/dicomnode/pixeldata"
 	"endogate/dicomnode/pixeldata/video"
 
 	"github.com/stretchr/testify/assert"
@@ -191,4 +192,45 @@ func TestSignal_colours(t *testing.T) {
 		assert.Equal(t, []int{i + 1, 1}, []int{shot.Number, shot.Connection})
 		assert.InDelta(t, 60, int(shot.RGBAAt(640, 360).G), 4)
 	}
+}
+
+// A stream of another kind than the transfer syntax says is decoded, in whatever container or in none, and what it is stands beside what is said; a worker elsewhere
+// has the same frames. What is none of a kind that is decoded says so, too.
+func TestClip_otherThanItsSyntax(t *testing.T) {
+	installed.Require(t, "ffmpeg")
+	levels25 := strings.Join(dicomtest.Levels(25), " ") + " -t 1 -pix_fmt yuv420p "
+	codings := map[string]struct{ syntax, coding, codec, bare string }{
+		"H.264":  {h264, "H.264", "-c:v libx264 -qp 8 -bf 2", "h264"},
+		"HEVC":   {hevc, "HEVC", "-c:v libx265 -x265-params log-level=none:qp=8", "hevc"},
+		"MPEG-2": {mpeg2, "MPEG-2", "-c:v mpeg2video -q:v 2", "m2v"},
+	}
+	for _, of := range codings {
+		for _, ending := range []string{of.bare, "ts", "mp4"} {
+			stream := made(t, ending, levels25+of.codec)
+			for _, said := range codings {
+				t.Run(of.coding+"."+ending+" as "+said.coding, func(t *testing.T) {
+					t.Parallel()
+					i := instance(t, said.syntax, dicomtest.Options{Frames: 25}, stream, 2)
+					taken := open(t, i)
+					note := "the video is " + of.coding + ", not " + said.coding + " as its transfer syntax says"
+					if of == said {
+						note = ""
+					}
+					for name, c := range map[string]*video.Clip{"taken": taken, "bare": bare(t, taken, i)} {
+						assert.Equal(t, note, c.Note(), name)
+						require.Equal(t, 25, c.Count(), name)
+						came, lost := levels(t, c, 1, 7, 25)
+						assert.Empty(t, lost, name)
+						for n, level := range came {
+							assert.InDelta(t, dicomtest.Level(n), level, 4, "%s: frame %d", name, n)
+						}
+					}
+				})
+			}
+		}
+	}
+	cut := made(t, "hevc", levels25+codings["HEVC"].codec)[:60]
+	_, err := video.Open(t.Context(), instance(t, h264, dicomtest.Options{Frames: 25}, cut, 1))
+	require.ErrorIs(t, err, pixeldata.ErrCorrupt)
+	assert.ErrorContains(t, err, "it is HEVC, the transfer syntax says H.264")
 }

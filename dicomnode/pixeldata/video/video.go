@@ -34,6 +34,7 @@ type Clip struct {
 	starts  []time.Duration // of its frames where the instance lists them; nil: they are every apart
 	every   time.Duration   // 0: the stream's own times
 	note    string
+	other   string           // than its transfer syntax says
 	spare   chan *image.RGBA // pictures that were given back, to be decoded into
 	aspect  dicom.Aspect
 	film    made
@@ -63,21 +64,24 @@ func Open(ctx context.Context, i *pixeldata.Instance) (_ *Clip, err error) {
 	if cut != nil && !errors.Is(cut, pixeldata.ErrCorrupt) {
 		return nil, cut
 	}
-	if !c.begins(isHEVC(i)) {
-		return nil, cmp.Or(cut, fmt.Errorf("%w: the pixel data do not begin as a video does", pixeldata.ErrCorrupt))
+	said := i.TransferSyntax().Coding
+	head := c.begins(said == "HEVC")
+	if c.index.demuxer == "" {
+		return nil, cmp.Or(cut, fmt.Errorf("%w: the pixel data do not begin as a video does, but %s; the transfer syntax says %s", pixeldata.ErrCorrupt, seen(head), said))
 	}
 	if err := c.survey(ctx, i.Attributes, cut); err != nil {
-		return nil, err
+		return nil, otherwise(err, c.index, said)
 	}
+	c.compare(said)
 	return c, nil
 }
 
-// begins reports whether the stream begins as a video does.
-func (c *Clip) begins(hevc bool) bool {
-	head := make([]byte, 256)
+// begins finds out by its first bytes what the stream is; the demuxer is empty where that is no video.
+func (c *Clip) begins(hevc bool) (head []byte) {
+	head = make([]byte, headSize)
 	n, _ := c.file.ReadAt(head, 0)
 	c.index.demuxer = demuxerOf(head[:n], hevc)
-	return c.index.demuxer != ""
+	return head[:n]
 }
 
 // survey looks through the stream, of an instance with these attributes.
@@ -96,8 +100,8 @@ func (c *Clip) survey(ctx context.Context, a *dicom.Attributes, cut error) error
 // ErrNoVideo is OpenFile's of a file that does not begin as a video does.
 var ErrNoVideo = errors.New("video: the file does not begin as one does")
 
-// OpenFile is Open of a file that is a stream itself: MP4, transport or program stream, or a stream without a container; HEVC of the
-// last kind is told by its name (.hevc, .h265). The file must not change before Close.
+// OpenFile is Open of a file that is a stream itself: MP4, transport or program stream, or a stream without a container. The file must not
+// change before Close.
 func OpenFile(ctx context.Context, path string, o pixeldata.Options) (_ *Clip, err error) {
 	c := &Clip{options: o.WithDefaults(), spare: spares()}
 	if c.file, err = os.Open(path); err != nil {
@@ -109,7 +113,7 @@ func OpenFile(ctx context.Context, path string, o pixeldata.Options) (_ *Clip, e
 		}
 	}()
 	ending := strings.ToLower(filepath.Ext(path))
-	if !c.begins(ending == ".hevc" || ending == ".h265") {
+	if c.begins(ending == ".hevc" || ending == ".h265"); c.index.demuxer == "" {
 		return nil, ErrNoVideo
 	}
 	if err := c.survey(ctx, nil, nil); err != nil { // it has no attributes
@@ -125,11 +129,6 @@ func scratch(dir string) (*os.File, error) {
 		return nil, err
 	}
 	return f, os.Remove(f.Name())
-}
-
-func isHEVC(i *pixeldata.Instance) bool {
-	uid := string(i.TransferSyntax().UID)
-	return strings.HasPrefix(uid, "1.2.840.10008.1.2.4.107") || strings.HasPrefix(uid, "1.2.840.10008.1.2.4.108")
 }
 
 // admit holds the stream's size against the bounds and the attributes.
@@ -206,7 +205,12 @@ const maxStep = 3_600_000
 func (c *Clip) Count() int { return c.count }
 
 // Note says in what the video is not as it says it is; "" where it is.
-func (c *Clip) Note() string { return c.note }
+func (c *Clip) Note() string {
+	if c.other == "" || c.note == "" {
+		return c.other + c.note
+	}
+	return c.other + "; " + c.note
+}
 
 // Aspect is the shape of pixels, as the instance says, or else the stream.
 func (c *Clip) Aspect() dicom.Aspect { return c.aspect }

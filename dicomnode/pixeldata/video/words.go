@@ -117,6 +117,12 @@ func (w *words) colours() (matrix string, full bool) {
 	return matrix, full
 }
 
+// codec is ffmpeg's name of how the stream is coded; "" where it does not say.
+func (w *words) codec() string {
+	name, _, _ := strings.Cut(w.stream, " ")
+	return clean(strings.TrimSuffix(name, ","))
+}
+
 // foreign: the video is of a codec that is not decoded here.
 func (w *words) foreign() bool {
 	return strings.Contains(w.first+w.last, "not on whitelist") && !strings.Contains(w.last, "matches no streams")
