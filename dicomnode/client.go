@@ -1,6 +1,7 @@
 package dicomnode
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,6 +20,7 @@ import (
 type Client struct {
 	AETitle      dicom.AETitle // our own
 	MaxPDULength uint32        // advertised, and sent at most, in bytes; DefaultMaxPDULength by default
+	SendAtMost   uint32        // sent at most, where that is less than MaxPDULength and what the peer advertises; 0: as these say
 
 	ConnectTimeout   time.Duration // 10 s by default
 	AssociateTimeout time.Duration // for the answers to A-ASSOCIATE-RQ and A-RELEASE-RQ; 30 s by default
@@ -50,7 +52,7 @@ func (c *Client) Associate(ctx context.Context, addr string, called dicom.AETitl
 		return nil, fmt.Errorf("dicomnode: our AE title %q: %s", c.AETitle, dicom.AETitleRule)
 	case !called.Valid():
 		return nil, fmt.Errorf("dicomnode: called AE title %q: %s", called, dicom.AETitleRule)
-	case !saneMaxPDULength(c.MaxPDULength):
+	case !saneMaxPDULength(c.MaxPDULength), !saneMaxPDULength(c.SendAtMost):
 		return nil, errMaxPDULength
 	case len(propose) == 0 || len(propose) > mostContexts:
 		return nil, fmt.Errorf("dicomnode: %d presentation contexts to propose: want 1 to %d (PS3.8 9.3.2.2)", len(propose), mostContexts)
@@ -85,7 +87,8 @@ func (c *Client) Associate(ctx context.Context, addr string, called dicom.AETitl
 		})
 	}
 	own := orDefault(c.MaxPDULength, DefaultMaxPDULength)
-	if err := a.do(ctx, a.hasEnded, func() error { return a.negotiate(own, identity) }); err != nil {
+	most := min(own, cmp.Or(c.SendAtMost, own))
+	if err := a.do(ctx, a.hasEnded, func() error { return a.negotiate(own, most, identity) }); err != nil {
 		return nil, fmt.Errorf("dicomnode: associate with %s: %w", called, err)
 	}
 	return a, nil
@@ -111,7 +114,7 @@ func numbered(propose []PresentationContext) []PresentationContext {
 }
 
 // negotiate is Sta5 of PS3.8 table 9-10.
-func (a *Association) negotiate(own uint32, identity *Identity) error {
+func (a *Association) negotiate(own, most uint32, identity *Identity) error {
 	rq := a.request(own)
 	rq.User.UserIdentityRQ = identity.item()
 	if err := a.conn.send(rq); err != nil {
@@ -129,7 +132,7 @@ func (a *Association) negotiate(own uint32, identity *Identity) error {
 		if identity != nil && identity.Confirm && p.User.UserIdentityAC == nil {
 			return errors.Join(ErrNotConfirmed, a.conn.abort(pdu.AbortServiceUser, pdu.ReasonNotSpecified))
 		}
-		return a.established(p, own)
+		return a.established(p, own, most)
 	case *pdu.AssociateRJ:
 		return &RejectError{p.Result, p.Source, p.Reason}
 	case *pdu.Abort:
@@ -191,7 +194,7 @@ func negotiated(pc PresentationContext, proposed, answered []pdu.RoleSelection) 
 
 // established takes over what the acceptor answered. A context that is accepted in a syntax that was not proposed
 // is as good as refused; one that is left out of the answer is, too.
-func (a *Association) established(ac *pdu.AssociateAC, own uint32) error {
+func (a *Association) established(ac *pdu.AssociateAC, own, most uint32) error {
 	roles := proposedRoles(a.Contexts)
 	for i := range a.Contexts {
 		pc := &a.Contexts[i]
@@ -210,7 +213,7 @@ func (a *Association) established(ac *pdu.AssociateAC, own uint32) error {
 		}
 	}
 	a.link.contexts = accepted(a.Contexts)
-	if err := a.conn.sendUpTo(ac.User.MaximumLength, own); err != nil {
+	if err := a.conn.sendUpTo(ac.User.MaximumLength, most); err != nil {
 		return err
 	}
 	a.conn.receiveUpTo(own)

@@ -2,11 +2,13 @@ package outbox
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"os"
 	"slices"
 	"syscall"
@@ -54,7 +56,12 @@ type DICOM struct {
 
 	assoc    *dicomnode.Association
 	proposed []dicomnode.InstanceSyntax // what the association offers, and the next one will
+	broken   map[string]int             // how often the association broke off amid an entry
 }
+
+// smallerPDUs are the lengths in which an object is tried amid which a peer breaks off again and again, while it answers otherwise: some
+// cannot take PDUs as long as they advertise (PS3.8 D.1), and say nothing of it.
+var smallerPDUs = []uint32{16 << 10, 4 << 10}
 
 // Spool opens what is to be sent.
 type Spool interface {
@@ -92,11 +99,52 @@ func (s *DICOM) Send(ctx context.Context, m Message) Outcome {
 	}
 	if err != nil {
 		outcome = s.failed(ctx, err, need)
+		if outcome.Class == Later && lost(err) && s.breaksAgain(m.Entry) {
+			outcome = s.smaller(ctx, outcome, need, entry, data, patience)
+		}
 	}
 	if ts, _ := dicom.LookupTransferSyntax(need.TransferSyntaxUID); outcome.Class == SendAlternate && ts.Video && entry.Kind == spool.Derived {
 		outcome.Reason += "; heatmap clips for it can be another form: clip: multi-frame (or off) at this destination"
 	}
 	return outcome
+}
+
+// breaksAgain counts, and is true the second time: one break is no reason to suspect the length, and more tries of the kind tell nothing more.
+func (s *DICOM) breaksAgain(entry string) bool {
+	if s.broken == nil || len(s.broken) >= maxCounted {
+		s.broken = map[string]int{}
+	}
+	s.broken[entry]++
+	return s.broken[entry] == 2
+}
+
+// smaller sends an object in smaller PDUs. What the peer answers to, whatever it answers, is what everything is sent in from then on.
+func (s *DICOM) smaller(ctx context.Context, was Outcome, need dicomnode.InstanceSyntax, entry spool.Entry, data io.ReadSeeker, patience time.Duration) Outcome {
+	before := s.Client.SendAtMost
+	for _, length := range smallerPDUs {
+		if int64(length) >= entry.Size || before > 0 && length >= before {
+			continue // it makes no difference
+		}
+		if _, err := data.Seek(0, io.SeekStart); err != nil {
+			was = unreadable(err)
+			break
+		}
+		s.drop()
+		s.Client.SendAtMost = length
+		outcome, err := s.store(ctx, need, entry, data, patience)
+		if err == nil {
+			cmp.Or(s.Client.Log, slog.Default()).WarnContext(ctx, "peer breaks off where PDUs are longer, although it takes them by what it advertises: they are no longer from now on",
+				"called_ae", s.Called, "address", s.Address, "bytes", length)
+			return outcome
+		}
+		if was = s.failed(ctx, err, need); was.Class != Later || !lost(err) {
+			break
+		}
+		was.Reason += fmt.Sprintf("; it breaks off where PDUs have %d bytes at most, too", length)
+	}
+	s.Client.SendAtMost = before
+	s.drop()
+	return was
 }
 
 // follow returns the data set of an object that was made here with the patient whom its study is on by now, where its

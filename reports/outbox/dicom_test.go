@@ -3,6 +3,7 @@ package outbox
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"io/fs"
@@ -13,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -785,5 +787,106 @@ func TestDICOM_followsMerge(t *testing.T) {
 			require.Equal(t, row.want, []string{a.Text(dicom.PatientID), a.Text(dicom.IssuerOfPatientID), a.Text(dicom.PatientName), a.Text(dicom.PatientSex), a.Text(dicom.PatientBirthDate)})
 			require.True(t, bytes.HasSuffix(p.last, []byte("pixels")))
 		})
+	}
+}
+
+// shortOf passes on what is sent to a peer, which breaks off at a PDU of data that is longer than most, whatever it advertises. It returns its
+// address and how often that was.
+func shortOf(t *testing.T, address string, most uint32, broken *atomic.Int64) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	var all sync.WaitGroup
+	pass := func(client, server net.Conn) {
+		defer client.Close()
+		defer server.Close()
+		for head := make([]byte, 6); ; {
+			if _, err := io.ReadFull(client, head); err != nil {
+				return
+			}
+			length := binary.BigEndian.Uint32(head[2:])
+			if pdu.Type(head[0]) == pdu.TypeData && length > most {
+				broken.Add(1)
+				_, _ = client.Write([]byte{byte(pdu.TypeAbort), 0, 0, 0, 0, 4, 0, 0, 2, 0})
+				return
+			}
+			if _, err := server.Write(head); err != nil {
+				return
+			}
+			if _, err := io.CopyN(server, client, int64(length)); err != nil {
+				return
+			}
+		}
+	}
+	all.Go(func() {
+		for {
+			client, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			server, err := net.Dial("tcp", address)
+			if err != nil {
+				client.Close()
+				continue
+			}
+			all.Go(func() { pass(client, server) })
+			all.Go(func() { _, _ = io.Copy(client, server) })
+		}
+	})
+	t.Cleanup(func() { ln.Close(); all.Wait() })
+	return ln.Addr().String()
+}
+
+// TestDICOM_peerBreaksOffAtLongPDUs: what a peer breaks off at again and again goes in smaller PDUs, and so does all that follows; where that
+// is no help either, it is the object's fault, and the length stays.
+func TestDICOM_peerBreaksOffAtLongPDUs(t *testing.T) {
+	s := newStores(t)
+	var large []spool.Entry
+	for n := range 2 {
+		e := spool.Entry{Kind: spool.Received, TransferSyntaxUID: dicom.ExplicitVRLittleEndian, At: time.Now()}
+		e.Header.SOPInstance = dicom.SOPInstance{SOPClassUID: dicom.SecondaryCaptureImageStorage, SOPInstanceUID: dicom.UID(fmt.Sprintf("2.25.7.%d", n)), StudyInstanceUID: "2.25.1", SeriesInstanceUID: "2.25.2"}
+		w, err := s.spool.Create()
+		require.NoError(t, err)
+		_, err = w.Write(bytes.Repeat([]byte("pixels"), 40_000))
+		require.NoError(t, err)
+		e, err = w.Commit(e)
+		require.NoError(t, err)
+		large = append(large, e)
+	}
+	for most, c := range map[uint32]struct {
+		breaks  int64 // until it goes, or for good
+		settles uint32
+	}{
+		1 << 20:  {0, 0},
+		32 << 10: {3, 16 << 10}, // once, then over the association that was left, and over a new one
+		16 << 10: {3, 16 << 10},
+		8 << 10:  {4, 4 << 10},
+		1 << 10:  {10, 0},
+	} {
+		p := startPeer(t, dicom.SecondaryCaptureImageStorage)
+		made := 0
+		var broken atomic.Int64
+		sender := s.sender(shortOf(t, p.addr, most, &broken), "PACS", &made)
+		sender.Client.Log = slog.New(slog.DiscardHandler)
+		var o Outcome
+		for range 5 {
+			if o = sender.Send(t.Context(), dicomMessage(large[0])); o.Class != Later {
+				break
+			}
+			require.True(t, o.Silent)
+		}
+		require.Equal(t, c.settles, sender.Client.SendAtMost, most)
+		if c.breaks == 10 {
+			require.Equal(t, Later, o.Class)
+			require.Equal(t, c.breaks, broken.Load(), "smaller ones are tried once")
+			require.NoError(t, sender.Rest(t.Context()))
+			continue
+		}
+		require.Equal(t, Done, o.Class, most)
+		require.Equal(t, c.breaks, broken.Load(), most)
+		require.Len(t, p.last, int(large[0].Size))
+		require.Equal(t, Done, sender.Send(t.Context(), dicomMessage(large[1])).Class, most)
+		require.Equal(t, c.breaks, broken.Load(), "it is remembered")
+		require.NoError(t, sender.Rest(t.Context()))
 	}
 }
