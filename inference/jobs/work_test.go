@@ -243,10 +243,10 @@ func TestWork_longWorkIsNotGivenToAnother(t *testing.T) {
 	q := openQueue(t, Options{})
 	b := newBook(testJob(1))
 	c := b.consumer(2)
-	c.AckWait = time.Second
+	c.AckWait = 3 * time.Second // so long that a machine which is busy otherwise says in time that it works
 	c.Do = func(ctx context.Context, j Job) error {
-		// Several AckWaits: the server has every reason to offer the message again but InProgress.
-		timer := time.NewTimer(5 * c.AckWait / 2)
+		// Longer than AckWait: the server has every reason to offer the message again but InProgress.
+		timer := time.NewTimer(3 * c.AckWait / 2)
 		defer timer.Stop()
 		<-timer.C
 		return b.do(ctx, j)
