@@ -12,6 +12,7 @@ import (
 type ledgerCmd struct {
 	Check   checkLedgerCmd `cmd:"" help:"Look at all of the ledger, also beside a gateway that runs, and say what is wrong with it."`
 	Compact compactCmd     `cmd:"" help:"Give back the room that the ledger's file does not need. The gateway must not run."`
+	Dismiss dismissCmd     `cmd:"" help:"Forget the spool entries that could not be read or taken in, once their instances were sent again. The gateway must not run."`
 	Rejoin  rejoinCmd      `cmd:"" help:"Go on with this ledger and a spool that is older: what the spool lacks is parked. The gateway must not run."`
 	Rebuild rebuildCmd     `cmd:"" help:"Make the ledger anew from what the spool says was done. The gateway must not run."`
 }
@@ -35,6 +36,22 @@ func (*checkLedgerCmd) Run(ctx context.Context, c *cli, tty console) error {
 		return errors.New("the ledger is damaged: stop the gateway, keep a copy of the data folder, and make the ledger anew with: endogate ledger rebuild")
 	}
 	fmt.Fprintln(tty.out, "the ledger is sound")
+	return nil
+}
+
+type dismissCmd struct{}
+
+// Run has the next start not look for what is lost.
+func (*dismissCmd) Run(ctx context.Context, c *cli, tty console) error {
+	cfg, err := c.load()
+	if err != nil {
+		return err
+	}
+	dismissed, err := gateway.DismissRefused(ctx, cfg, slog.New(slog.NewTextHandler(tty.err, nil)))
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(tty.out, "%d entries of the spool are looked for no more\n", dismissed)
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"math"
+	"slices"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -31,7 +32,8 @@ type Follower struct {
 
 	spares  waiting
 	seen    atomic.Uint64         // Seq of the last entry looked at
-	retaken bool                  // what was refused before the start was tried again
+	retaken time.Time             // when what was refused was tried again
+	refused []string              // entries passed over, which may be read some time
 	unread  unread                // what the disk does not give
 	behind  atomic.Pointer[error] // why the ledger cannot take in what the spool has; nil: it can
 }
@@ -40,8 +42,9 @@ type Follower struct {
 type Arrivals interface {
 	Position(ctx context.Context) (uint64, error)
 	Receive(ctx context.Context, receipts []ledger.Receipt, position uint64) ([]ledger.Verdict, error)
-	Refuse(ctx context.Context, entry, reason string, position uint64, at time.Time) error
+	Refuse(ctx context.Context, entries []string, reason string, position uint64, at time.Time) error
 	Refused(ctx context.Context) ([]string, error)
+	ParkLost(ctx context.Context, entries []string, at time.Time) error
 	Suspect(ctx context.Context, err error) error
 	TakeUp(ctx context.Context, r ledger.Receipt) error
 	KeptAs(ctx context.Context, uid dicom.UID, digest string) (string, error)
@@ -82,7 +85,11 @@ func (f *Follower) Run(ctx context.Context) error {
 		}
 		if err != nil {
 			f.behind.Store(&err)
-			if !ledger.IsTrouble(err) { // which is told of once, by whoever looks after the ledger
+			var disk *diskError
+			switch {
+			case errors.As(err, &disk):
+				f.Log.Error(notGiven, "err", err)
+			case !ledger.IsTrouble(err): // which is told of once, by whoever looks after the ledger
 				f.Log.Error("the ledger does not take in what was received, it stays in the spool: trying again", "err", err)
 			}
 			wait.Wait(ctx)
@@ -91,10 +98,39 @@ func (f *Follower) Run(ctx context.Context) error {
 		f.behind.Store(nil)
 		wait.Over()
 		f.gather(ctx, taken)
-		if err := f.Spool.Wait(ctx, position); err != nil {
+		if err := f.more(ctx, position); err != nil {
 			return nil // the context's end is the only reason
 		}
 	}
+}
+
+// notGiven is said of an entry that may be read the next time.
+const notGiven = "the disk does not give what the spool has: trying again; see to the disk of the data folder and the rights of its files"
+
+// diskError is of an entry that cannot be read at the time.
+type diskError struct{ error }
+
+func (e *diskError) Unwrap() error { return e.error }
+
+// retakeEvery is how often what was passed over is looked at again.
+const retakeEvery = time.Minute
+
+// more returns when the spool has entries after position. Meanwhile what was passed over is looked at again: files come back, and rights.
+func (f *Follower) more(ctx context.Context, position uint64) error {
+	for len(f.refused) > 0 {
+		if left := time.Until(f.retaken.Add(retakeEvery)); left > 0 {
+			soon, cancel := context.WithTimeout(ctx, left)
+			err := f.Spool.Wait(soon, position)
+			cancel()
+			if err == nil || ctx.Err() != nil || errors.Is(err, spool.ErrClosed) {
+				return err
+			}
+		}
+		if err := f.retake(ctx, f.refused); err != nil {
+			return ctx.Err() // the ledger's: whoever gives it something next tells of it
+		}
+	}
+	return f.Spool.Wait(ctx, position)
 }
 
 // gather lets entries gather while they keep coming, longer from batch to batch: intake goes before, and many
@@ -119,14 +155,24 @@ func (f *Follower) gather(ctx context.Context, taken int) {
 
 // CatchUp returns when the ledger has everything that the spool had.
 func (f *Follower) CatchUp(ctx context.Context) error {
-	if err := f.retake(ctx); err != nil {
-		return err
+	if f.retaken.IsZero() { // what was refused before: this release may take it in
+		refused, err := f.Ledger.Refused(ctx)
+		if err == nil {
+			err = f.retake(ctx, refused)
+		}
+		if err != nil {
+			return err
+		}
+		if len(f.refused) > 0 {
+			f.Log.Error("spool entries still cannot be taken in: they are kept", "entries", len(f.refused), "of_them", some(f.refused))
+		}
 	}
 	wait := failure.Waits{Backoff: patience}
 	for before := uint64(math.MaxUint64); ; {
 		position, _, err := f.batch(ctx)
-		if errors.Is(err, syscall.EIO) && !ledger.IsTrouble(err) && ctx.Err() == nil {
-			f.Log.Error("the disk does not give what the spool has: trying again", "err", err)
+		var disk *diskError
+		if errors.As(err, &disk) && ctx.Err() == nil {
+			f.Log.Error(notGiven, "err", err)
 			wait.Wait(ctx)
 			continue
 		}
@@ -145,12 +191,16 @@ func (f *Follower) batch(ctx context.Context) (position uint64, taken int, err e
 			return 0, 0, err
 		}
 	}
-	receipts, last, err := f.next(ctx, position)
+	receipts, lost, last, err := f.next(ctx, position)
 	if err != nil {
 		return position, 0, err
 	}
 	if len(receipts) > 0 { // otherwise the ledger need not know: its own actions are entries too
-		if err := f.take(ctx, receipts, last); err != nil {
+		err := f.take(ctx, receipts, last)
+		if err == nil && len(lost) > 0 {
+			err = f.Ledger.ParkLost(ctx, lost, time.Now())
+		}
+		if err != nil {
 			return position, 0, err
 		}
 		f.Jobs()
@@ -160,17 +210,10 @@ func (f *Follower) batch(ctx context.Context) (position uint64, taken int, err e
 	return last, len(receipts), nil
 }
 
-// retake tries once, at the start, what was refused before: this release may take it in.
-func (f *Follower) retake(ctx context.Context) error {
-	if f.retaken {
-		return nil
-	}
-	refused, err := f.Ledger.Refused(ctx)
-	if err != nil {
-		return err
-	}
-	f.retaken = true
-	for _, id := range refused {
+// retake tries again what was passed over, and keeps in mind what still cannot be read.
+func (f *Follower) retake(ctx context.Context, refused []string) error {
+	var left []string
+	for i, id := range refused {
 		entry, dataset, err := f.Spool.Open(id)
 		if err == nil {
 			dataset.Close()
@@ -180,6 +223,7 @@ func (f *Follower) retake(ctx context.Context) error {
 			receipts := []ledger.Receipt{f.receipt(entry)}
 			var verdicts []ledger.Verdict
 			if verdicts, err = f.Ledger.Receive(ctx, receipts, 0); err == nil {
+				f.Log.Info("spool entry is taken in after all", "entry", id, "sop_instance_uid", entry.Header.SOPInstanceUID)
 				f.settle(receipts, verdicts)
 				f.Jobs()
 				f.Deliveries()
@@ -187,10 +231,12 @@ func (f *Follower) retake(ctx context.Context) error {
 			}
 		}
 		if ledger.IsTrouble(err) {
+			f.refused = append(left, refused[i:]...)
 			return err
 		}
-		f.Log.Error("spool entry still cannot be taken in: it is kept", "entry", id, "err", err)
+		left = append(left, id)
 	}
+	f.refused, f.retaken = left, time.Now()
 	return nil
 }
 
@@ -221,7 +267,7 @@ func (f *Follower) take(ctx context.Context, receipts []ledger.Receipt, position
 	r := receipts[0]
 	f.Log.Error("the ledger cannot take in a spool entry: it is kept, not analysed and not passed on; report this fault",
 		"entry", r.ID, "sop_instance_uid", r.Header.SOPInstanceUID, "calling_ae", r.CallingAE, "err", err)
-	return f.Ledger.Refuse(ctx, r.ID, err.Error(), position, r.At)
+	return f.Ledger.Refuse(ctx, []string{r.ID}, err.Error(), position, r.At)
 }
 
 // unread is the entry that could not be read the last time, although its bytes may be whole.
@@ -231,12 +277,13 @@ type unread struct {
 	bad   bool // the disk: an entry was passed over for it
 }
 
-// maxUnread is how often an entry is tried that the disk gives an error for, by patience: it takes three minutes. With one that was
+// maxUnread is how often an entry is tried that the disk does not give, by patience: it takes three minutes. With one that was
 // passed over the disk is known to be bad, and what else it does not give is tried once more: there may be thousands.
 const maxUnread = 8
 
-// hopeless says whether an entry is passed over because of err: its bytes are damaged, or the disk says again and again that it
-// cannot read them, as others wait behind it. Of one without a Seq there is nothing to pass over. What the system lacks otherwise, such as files to open, it has again some time.
+// hopeless says whether an entry is passed over because of err: its bytes are damaged or gone, or the disk says again and again that it
+// cannot read them, as others wait behind it. Of one without a Seq there is nothing to pass over. What the system lacks, such as files to
+// open, it has again some time, and no other entry could be read.
 func (u *unread) hopeless(seq uint64, err error) bool {
 	if errors.Is(err, spool.ErrCorrupt) {
 		return true
@@ -245,45 +292,99 @@ func (u *unread) hopeless(seq uint64, err error) bool {
 		u.seq, u.tries = seq, 0
 	}
 	u.tries++
-	if seq == 0 || !errors.Is(err, syscall.EIO) || u.tries <= maxUnread && !(u.bad && u.tries > 1) {
+	if seq == 0 || !ofTheFile(err) || u.tries <= maxUnread && !(u.bad && u.tries > 1) {
 		return false
 	}
 	u.bad = true
 	return true
 }
 
+// ofTheFile says whether err is of one file, or one place of it, rather than of all that could be read.
+func ofTheFile(err error) bool {
+	var system syscall.Errno
+	if !errors.As(err, &system) {
+		return false
+	}
+	switch system {
+	case syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EINTR, syscall.EAGAIN, syscall.ENOENT: // without the file alone it would be ErrCorrupt
+		return false
+	}
+	return true
+}
+
 // next collects the receipts of the entries after position. What the gateway made itself
-// is in the ledger through the work that made it, and is passed over. An entry that cannot be read is noted, so that
-// what is left of it stays in the spool; it is tried again at the next start.
-func (f *Follower) next(ctx context.Context, position uint64) (receipts []ledger.Receipt, last uint64, err error) {
+// is in the ledger through the work that made it, and is passed over, as are its actions. An entry that cannot be read is noted, so that
+// what is left of it stays in the spool; it is tried again. Where all is known of it but its bytes, which are lost, it is among the receipts,
+// and lost.
+func (f *Follower) next(ctx context.Context, position uint64) (receipts []ledger.Receipt, lost []string, last uint64, err error) {
 	last = position
+	var passed passed
 	for entry, err := range f.Spool.Entries(position) {
 		if err != nil && !f.unread.hopeless(entry.Seq, err) {
 			if last > position {
 				break // what is before it is not held up
 			}
-			return nil, position, err
+			return nil, nil, position, &diskError{err}
 		}
 		last = max(last, entry.Seq)
-		if err != nil {
-			f.Log.Error("spool entry cannot be read: restore it from a backup or send its instance again", "entry", entry.ID, "err", err)
-			if err := f.Ledger.Refuse(ctx, entry.ID, err.Error(), 0, time.Now()); err != nil {
-				return nil, position, err
-			}
+		switch {
+		case entry.Kind != spool.Received && (err == nil || entry.Kind != ""):
 			continue
-		}
-		if entry.Kind == spool.Received {
+		case err != nil && entry.Kind == "":
+			passed.add(entry.ID, err)
+		default:
 			receipts = append(receipts, f.receipt(entry))
-			if f.Heard != nil {
+			if err != nil {
+				lost = append(lost, entry.ID)
+				f.Log.Error("an instance is lost before it was taken over: restore its segment from a backup or send it again",
+					"sop_instance_uid", entry.Header.SOPInstanceUID, "calling_ae", entry.CallingAE, "entry", entry.ID, "err", err)
+			} else if f.Heard != nil {
 				f.Heard(entry)
 			}
 		}
-		if len(receipts) == followBatch {
+		if len(receipts) == followBatch || len(passed.ids) == followBatch {
 			break
 		}
 	}
-	return receipts, last, nil
+	var through uint64 // with receipts the position moves when they are taken
+	if len(receipts) == 0 {
+		through = last
+	}
+	return receipts, lost, last, f.passOver(ctx, passed, through)
 }
+
+// passed are entries that cannot be read, and of the first why.
+type passed struct {
+	ids []string
+	err error
+}
+
+func (p *passed) add(id string, err error) {
+	if len(p.ids) == 0 {
+		p.err = err
+	}
+	p.ids = append(p.ids, id)
+}
+
+// passOver notes entries that cannot be read.
+func (f *Follower) passOver(ctx context.Context, p passed, position uint64) error {
+	if len(p.ids) == 0 {
+		return nil
+	}
+	came, _ := spool.Came(p.ids[0])
+	f.Log.Error("spool entries cannot be read: restore their segments from a backup or send their instances again",
+		"entries", len(p.ids), "of_them", some(p.ids), "came_at", came, "err", p.err)
+	if err := f.Ledger.Refuse(ctx, p.ids, p.err.Error(), position, time.Now()); err != nil {
+		return err
+	}
+	f.refused = append(f.refused, p.ids...)
+	slices.Sort(f.refused)
+	f.refused = slices.Compact(f.refused) // some of before the start
+	return nil
+}
+
+// some are the first of ids, to be named.
+func some(ids []string) []string { return ids[:min(len(ids), 10)] }
 
 // Applies says whether a route with a model applies to an entry.
 func (f *Follower) Applies(id string) (bool, error) {

@@ -226,8 +226,12 @@ func TestFollower_diskDoesNotRead(t *testing.T) {
 	require.NoError(t, os.Rename(logs[1], aside))
 	require.NoError(t, os.Mkdir(logs[1], 0o700)) // which opens, and gives an error when it is read
 
-	require.ErrorIs(t, s.follow.CatchUp(t.Context()), syscall.EISDIR)
-	require.Len(t, s.openJobs(), 1, "the first one is taken")
+	_, taken, err := s.follow.batch(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 1, taken, "the first one")
+	_, _, err = s.follow.batch(t.Context())
+	require.ErrorIs(t, err, syscall.EISDIR)
+	require.Len(t, s.openJobs(), 1)
 	refused, err := s.ledger.Refused(t.Context())
 	require.NoError(t, err)
 	require.Empty(t, refused)
@@ -384,7 +388,7 @@ func TestFollower_oneThatCannotBeTaken(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, s.spool.Last(), position)
 
-		s.follow.Ledger, s.follow.retaken = s.ledger, false // a later release
+		s.follow.Ledger, s.follow.retaken = s.ledger, time.Time{} // a later release
 		s.catchUp()
 		d, err = s.ledger.Study(t.Context(), "1.2", ledger.Page{})
 		require.NoError(t, err)
@@ -419,10 +423,12 @@ func (f *flaky) Suspect(context.Context, error) error { return nil }
 
 func (f *flaky) Refused(context.Context) ([]string, error) { return nil, nil }
 
-func (f *flaky) Refuse(_ context.Context, entry, _ string, _ uint64, _ time.Time) error {
-	f.refused = append(f.refused, entry)
+func (f *flaky) Refuse(_ context.Context, entries []string, _ string, _ uint64, _ time.Time) error {
+	f.refused = append(f.refused, entries...)
 	return nil
 }
+
+func (f *flaky) ParkLost(context.Context, []string, time.Time) error { return nil }
 
 func TestFollower_waitsForTheLedger(t *testing.T) {
 	dir := t.TempDir()

@@ -135,10 +135,13 @@ func (j Journal) After(after uint64) iter.Seq2[ledger.Appended, error] {
 				yield(ledger.Appended{}, err)
 				return
 			}
-			if err != nil || !isOfLedger(entry) {
-				continue // one that is damaged is the follower's to tell of
+			if err == nil && !isOfLedger(entry) || err != nil && entry.Kind != spool.Action {
+				continue // a data set that is damaged is the follower's to tell of
 			}
-			actions, err := j.read(entry)
+			var actions []byte
+			if err == nil {
+				actions, err = j.read(entry)
+			}
 			if errors.Is(err, spool.ErrCorrupt) {
 				j.Log.Error("actions cannot be read: the ledger has them, one that is rebuilt will not; restore the data folder", "entry", entry.ID, "err", err)
 				continue

@@ -177,7 +177,7 @@ type Counts struct {
 	Deliveries map[string]map[DeliveryState]int64 // by destination
 }
 
-const heldAndRefused = `SELECT (SELECT count(*) FROM instance WHERE held = 1), (SELECT count(*) FROM need WHERE by = 'refused'),
+const heldAndRefused = `SELECT (SELECT count(*) FROM instance WHERE held = 1), (SELECT count(*) FROM need WHERE by = 'refused' AND ended_at IS NULL),
 	(SELECT count(*) FROM gate WHERE held = 1), (SELECT count(*) FROM gate WHERE evidence <> '')`
 
 type tallyRow struct {

@@ -214,7 +214,7 @@ func TestRelease_heldUntilDiscarded(t *testing.T) {
 func TestRefuse(t *testing.T) {
 	l := openLedger(t)
 	for range 2 {
-		require.NoError(t, l.Refuse(t.Context(), "entry007", "no", 7, at(1)))
+		require.NoError(t, l.Refuse(t.Context(), []string{"entry007"}, "no", 7, at(1)))
 	}
 	p, err := l.Position(t.Context())
 	require.NoError(t, err)

@@ -75,7 +75,7 @@
 // whose work that was parked for LostBytes opens again. Work that is done is not done twice.
 //
 // An instance in conflict, and one that no route gave a model or a destination, is held: nobody else has its bytes,
-// so they are not releasable before it is analysed or DiscardInstance. Entries that Refuse names are never released.
+// so they are not releasable before it is analysed or DiscardInstance. Entries that Refuse names are not before Dismiss.
 //
 // Forget ends the history of a study that is long at rest. Its UID, the revisions of its reports, what persons did, and
 // UID and digest of what was made, or received and analysed or passed on, stay: what is sent again then is a duplicate or

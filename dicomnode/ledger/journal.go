@@ -148,7 +148,7 @@ func (a *action) do(ctx context.Context, l *Ledger) (err error) {
 	case "receive":
 		_, err = l.Receive(ctx, a.Receipts, a.Position)
 	case "refuse":
-		err = l.Refuse(ctx, a.Entries[0], a.Reason, a.Position, a.At)
+		err = l.Refuse(ctx, a.Entries, a.Reason, a.Position, a.At)
 	case "need":
 		err = l.Need(ctx, a.Entries[0], a.Reason, a.At)
 	case "unneed":

@@ -88,23 +88,31 @@ func (t *tx) parkLostJobs(instance int64, at time.Time) error {
 	}
 }
 
-// Refuse notes a spool entry that cannot be taken in, so that its bytes are kept, and moves the position past it.
-func (l *Ledger) Refuse(ctx context.Context, entry, reason string, position uint64, at time.Time) error {
-	a := &action{Name: "refuse", Entries: []string{entry}, Reason: reason, Position: position, At: at}
+// Refuse notes spool entries that cannot be taken in, so that what is left of their bytes is kept until Dismiss, and moves the position
+// past them.
+func (l *Ledger) Refuse(ctx context.Context, entries []string, reason string, position uint64, at time.Time) error {
+	a := &action{Name: "refuse", Entries: entries, Reason: reason, Position: position, At: at}
 	err := l.act(ctx, "follower", a, func(t *tx) error {
-		if err := t.need(entry, refused, reason, at); err != nil {
-			return err
+		for _, entry := range entries {
+			if err := t.need(entry, refused, reason, at); err != nil {
+				return err
+			}
 		}
 		_, err := t.exec("UPDATE meta SET position = max(position, ?)", int64(position))
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("ledger: refuse entry %s: %w", entry, err)
+		return fmt.Errorf("ledger: refuse entries %q: %w", entries, err)
 	}
 	return nil
 }
 
-const refusedEntries = "SELECT entry FROM need WHERE by = 'refused' ORDER BY entry"
+// Dismiss ends the keeping of an entry that Refuse has noted: it was seen to.
+func (l *Ledger) Dismiss(ctx context.Context, entry string, at time.Time) error {
+	return l.Unneed(ctx, entry, refused, at)
+}
+
+const refusedEntries = "SELECT entry FROM need WHERE by = 'refused' AND ended_at IS NULL ORDER BY entry"
 
 // Refused returns the spool entries that Refuse has noted and Receive has not taken in since.
 func (l *Ledger) Refused(ctx context.Context) ([]string, error) {

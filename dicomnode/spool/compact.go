@@ -174,6 +174,9 @@ func (s *Spool) copySegment(ctx context.Context, w *bufio.Writer, g, from *segme
 	s.mu.Unlock()
 	slices.SortFunc(slots, func(a, b slot) int { return cmp.Compare(a.seq, b.seq) })
 	f, err := os.Open(from.path)
+	if err = s.ofTheBytes(err); errors.Is(err, ErrCorrupt) {
+		return fmt.Errorf("%w (%s is gone)", errUnfit, segmentName(from.first))
+	}
 	if err != nil {
 		return err
 	}

@@ -270,6 +270,7 @@ func TestCompact_damagedBetween(t *testing.T) {
 	b[3] ^= 1
 	require.NoError(t, os.WriteFile(gone.path, b, 0o600))
 	require.NoError(t, s.Close())
+	require.NoError(t, os.Remove(s.indexPath(gone))) // which has what stood in the header
 
 	s = openSpool(t, s.dir, Options{})
 	s.o.SegmentSize = 8000

@@ -45,8 +45,9 @@
 //
 // Damage stops nothing: Open goes on without what it cannot read and says so in Recovered. A damaged segment is kept
 // for good, in its place or, when Open has to write it anew or cannot read its header, in damaged/; while one is kept,
-// large files without a record are kept too, because one of its records may name them. A disk that does not answer is
-// another matter, and stops Open; so does a segment of a newer release.
+// large files without a record are kept too, because one of its records may name them. A header is made anew where the index has
+// what stood in it. A file that somebody removed is damage too: the entries of a segment whose index is left are named by that, until the
+// file is back, or they are released. A disk that does not answer is another matter, and stops Open; so does a segment of a newer release.
 //
 // The reserve is for what gives room back: Append and Compact go below it, Create does not.
 //

@@ -92,6 +92,19 @@ func newID() (string, error) {
 	return idEncoding.EncodeToString(u[:]), nil
 }
 
+// Came returns when Create was called for the entry id.
+func Came(id string) (time.Time, error) {
+	b, err := idEncoding.DecodeString(id)
+	if err != nil {
+		return time.Time{}, err
+	}
+	u, err := uuid.FromBytes(b)
+	if err != nil {
+		return time.Time{}, err
+	}
+	return time.Unix(u.Time().UnixTime()).UTC(), nil
+}
+
 // full adds ErrFull to an error that says the disk is full.
 func full(err error) error {
 	if !errors.Is(err, ErrFull) && (errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)) {

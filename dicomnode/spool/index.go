@@ -178,6 +178,11 @@ func (s *Spool) recoverIndexed(g *segment, f *os.File, until uint64, large map[s
 	if x.size != info.Size() || x.changed != info.ModTime().UnixNano() || until > 0 && x.last >= until {
 		return errIndex
 	}
+	return s.fill(g, x, places, large)
+}
+
+// fill fills g with what an index says.
+func (s *Spool) fill(g *segment, x index, places []slot, large map[string]bool) error {
 	for _, sl := range places {
 		if _, twice := s.byID[sl.id]; twice {
 			return fmt.Errorf("entry %s stands in the log twice", sl.id)
@@ -203,13 +208,17 @@ func withFile(sl slot, large map[string]bool) slot {
 	return sl
 }
 
-// readIndex reads the places of the notes of g from its index, or of all else.
-func readIndex(r io.ReaderAt, g *segment, notes bool) (index, []slot, error) {
+func readIndexHeader(r io.ReaderAt) (index, error) {
 	var head [indexHeaderSize]byte
 	if err := readFull(r, head[:], 0); err != nil {
-		return index{}, nil, errIndex
+		return index{}, errIndex
 	}
-	x, err := decodeIndex(head[:])
+	return decodeIndex(head[:])
+}
+
+// readIndex reads the places of the notes of g from its index, or of all else.
+func readIndex(r io.ReaderAt, g *segment, notes bool) (index, []slot, error) {
+	x, err := readIndexHeader(r)
 	if err != nil || x.first != g.first || x.through != g.through || x.salt != g.salt {
 		return index{}, nil, errIndex
 	}
@@ -248,10 +257,14 @@ func (s *Spool) removeIndexes() error {
 }
 
 // load puts the places of the notes of g into memory, from its index or from the segment itself. The caller holds files.
+// Where neither has them any more, there is one place for all, of no ID, which nobody can read: what is behind it is not held up.
 func (s *Spool) load(g *segment) error {
 	notes, err := s.findNotes(g)
 	if err != nil {
-		return err
+		if err = s.ofTheBytes(corrupt(err)); !errors.Is(err, ErrCorrupt) {
+			return err
+		}
+		notes = []slot{{seq: g.lastNote, action: true}}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -44,5 +44,10 @@ func (s *Spool) probe(path string) error {
 	if err = errors.Join(err, f.Close()); err != nil {
 		return err
 	}
-	return s.o.disk.syncFolder(filepath.Dir(path))
+	for _, dir := range []string{filepath.Dir(path), s.logDir(), s.largeDir()} { // where it would get its name
+		if err := s.o.disk.syncFolder(dir); err != nil {
+			return err
+		}
+	}
+	return nil
 }

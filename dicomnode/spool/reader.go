@@ -41,7 +41,7 @@ func (s *Spool) Read(e Entry) (io.ReadSeekCloser, error) {
 		_, r, err = s.openRecord(log.f, sl)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("spool: entry %s: %w", e.ID, err)
+		return nil, fmt.Errorf("spool: entry %s: %w", e.ID, s.ofTheBytes(err))
 	}
 	return r, nil
 }
@@ -80,7 +80,20 @@ func (s *Spool) readError(id string, err error) error {
 	if _, _, ok := s.find(id); !ok {
 		return ErrNotFound
 	}
-	return fmt.Errorf("spool: entry %s: %w", id, err)
+	return fmt.Errorf("spool: entry %s: %w", id, s.ofTheBytes(err))
+}
+
+// slotError is readError of what sl is the place of, which may be that of a note.
+func (s *Spool) slotError(sl slot, err error) error {
+	if !sl.note() {
+		return s.readError(sl.id, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if sl.seq <= s.noted {
+		return ErrNotFound
+	}
+	return fmt.Errorf("spool: entry %s: %w", sl.id, s.ofTheBytes(err))
 }
 
 // openRecord reads the entry of sl from its segment file f, which it takes over.
@@ -175,8 +188,9 @@ func (r *reader) Close() error { return r.file.Close() }
 
 // Entries yields the committed entries with a Seq above after, in order, and ends at the
 // newest. Entries committed or released meanwhile may or may not be among them. An entry that
-// cannot be read is yielded as its ID and Seq, and Kind where it is an Action, with an error, and the next one follows.
-// One without a Seq says that what is next cannot be told, and is the last.
+// cannot be read is yielded with an error as its ID and Seq, and Kind where it is an Action, or as all of it where that is still known, and
+// the next one follows. One without an ID stands for the notes of a segment that nothing names any more. One without a Seq says that what
+// is next cannot be told, and is the last.
 func (s *Spool) Entries(after uint64) iter.Seq2[Entry, error] { return s.entries(after, false) }
 
 // Held yields as Entries does, but for notes: what it costs does not grow with all that was ever done.
@@ -192,7 +206,7 @@ func (s *Spool) entries(after uint64, held bool) iter.Seq2[Entry, error] {
 				return
 			}
 			if sl.seq == 0 {
-				yield(Entry{}, s.readError("", err))
+				yield(Entry{}, fmt.Errorf("spool: %w", err))
 				return
 			}
 			after = sl.seq
@@ -201,7 +215,10 @@ func (s *Spool) entries(after uint64, held bool) iter.Seq2[Entry, error] {
 				_, e, err = readSlot(log.f, sl)
 			}
 			if err != nil {
-				e, err = Entry{ID: sl.id, Seq: sl.seq}, s.readError(sl.id, err)
+				err = s.slotError(sl, err)
+				if !known {
+					e = Entry{ID: sl.id, Seq: sl.seq}
+				}
 				if sl.action {
 					e.Kind = Action
 				}

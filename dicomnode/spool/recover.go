@@ -16,6 +16,7 @@ type Recovery struct {
 	TornBytes int64    // bytes cut from the end of the last segment
 	Removed   int      // unfinished files, and large files without a record, that were removed
 	Damaged   []string // places that cannot be read; their segments are kept for good, in log/ or in damaged/
+	Mended    []string // segments whose header was damaged, and is made anew of their index: nothing of them is lost
 }
 
 // recover builds the index from the folder.
@@ -37,14 +38,27 @@ func (s *Spool) recover() error {
 	}
 	bounds := append(damagedFirsts(damaged), firsts...)
 	slices.Sort(bounds)
+	gone, err := s.listGone(bounds)
+	if err != nil {
+		return err
+	}
+	bounds, firsts = append(bounds, gone...), append(firsts, gone...)
+	slices.Sort(bounds)
+	slices.Sort(firsts)
 	var through uint64 // segments up to here are copied into one before
 	var void []*segment
 	for _, first := range firsts {
-		if first <= through {
+		_, isGone := slices.BinarySearch(gone, first)
+		switch {
+		case first <= through && !isGone:
 			void = append(void, &segment{path: filepath.Join(s.logDir(), segmentName(first))})
-			continue
+		case first <= through:
+		case isGone:
+			through, err = s.recoverGone(first, large)
+		default:
+			through, err = s.recoverSegment(first, bounds, large)
 		}
-		if through, err = s.recoverSegment(first, bounds, large); err != nil {
+		if err != nil {
 			return fmt.Errorf("segment %s: %w", segmentName(first), err)
 		}
 	}
@@ -68,6 +82,76 @@ func (s *Spool) recover() error {
 		return nil // a large file may belong to a record that cannot be read, a record may be in the void segment too
 	}
 	return errors.Join(s.removeVoid(void), s.removeOrphans(large))
+}
+
+// listGone returns the firsts of segments that an index has and nothing else, where there is something in them: we remove the index first.
+func (s *Spool) listGone(there []uint64) (gone []uint64, err error) {
+	names, err := os.ReadDir(s.indexDir())
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range names {
+		first, ok := parseSegmentName(n.Name())
+		if _, found := slices.BinarySearch(there, first); !ok || found {
+			continue
+		}
+		x, _, err := s.goneIndex(first)
+		if err == nil && x.held+x.notes > 0 {
+			gone = append(gone, first)
+		} else if err != nil && !errors.Is(err, errIndex) {
+			return nil, err
+		}
+	}
+	return gone, nil
+}
+
+// goneIndex reads what an index says beside notes, whatever salt its segment has.
+func (s *Spool) goneIndex(first uint64) (index, []slot, error) {
+	in, err := os.Open(s.indexPath(&segment{first: first}))
+	if err != nil {
+		return index{}, nil, err
+	}
+	defer func() { _ = in.Close() }()
+	x, err := readIndexHeader(in)
+	if err != nil {
+		return index{}, nil, err
+	}
+	return readIndex(in, &segment{first: first, through: x.through, salt: x.salt}, false)
+}
+
+// recoverGone has the entries of a segment whose file somebody removed, as its index names them: whoever reads them is told that they are
+// lost, and they are there again with the file.
+func (s *Spool) recoverGone(first uint64, large map[string]bool) (through uint64, err error) {
+	x, places, err := s.goneIndex(first)
+	if err != nil {
+		return 0, err
+	}
+	g := &segment{path: filepath.Join(s.logDir(), segmentName(first)), first: first, through: x.through, salt: x.salt, unfit: true}
+	s.recovery.Damaged = append(s.recovery.Damaged, fmt.Sprintf("%s: the file is gone, which had %d data sets and messages and %d actions", segmentName(first), x.held, x.notes))
+	s.segs = append(s.segs, g)
+	return g.through, s.fill(g, x, places, large)
+}
+
+// mendHeader writes the header of a segment anew of what its index says, where the records are those of the index.
+func (s *Spool) mendHeader(g *segment) bool {
+	x, places, err := s.goneIndex(g.first)
+	if err != nil || len(places) == 0 {
+		return false
+	}
+	f, err := os.OpenFile(g.path, os.O_RDWR, 0)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = f.Close() }()
+	sl := places[0]
+	if h, _, err := readRecord(f, sl.off, sl.off+sl.size, x.salt); err != nil || h.seq != sl.seq {
+		return false
+	}
+	if _, err := f.WriteAt(encodeSegmentHeader(x.first, x.through, x.salt), 0); err != nil || s.o.disk.sync(f) != nil {
+		return false
+	}
+	s.recovery.Mended = append(s.recovery.Mended, segmentName(g.first))
+	return true
 }
 
 // removeVoid removes segments that a compaction has copied.
@@ -151,6 +235,9 @@ func (s *Spool) recoverSegment(first uint64, bounds []uint64, large map[string]b
 		return 0, err
 	}
 	sc, err := newScanner(f, st.Size(), first, 0)
+	if errors.Is(err, errHeader) && s.mendHeader(g) {
+		sc, err = newScanner(f, st.Size(), first, 0)
+	}
 	if errors.Is(err, errHeader) {
 		name, asideErr := s.setAside(g)
 		s.recovery.Damaged = append(s.recovery.Damaged, fmt.Sprintf("%s: %v; moved to damaged/%s", segmentName(first), err, name))

@@ -211,8 +211,10 @@ func TestRecover_forgedRecord(t *testing.T) {
 	requireWhole(t, s, all[0], all[2], all[3])
 }
 
+// TestRecover_damagedSegmentHeader: nothing has what stood in it.
 func TestRecover_damagedSegmentHeader(t *testing.T) {
 	dir, g, all := sealedSegments(t, func(n int) []byte { return randomBytes(300 + n) })
+	require.NoError(t, os.Remove(filepath.Join(dir, "index", segmentName(1))))
 	overwrite(t, g.path, 9, []byte("damage"))
 	whose := filepath.Join(dir, "large", "whose")
 	require.NoError(t, os.WriteFile(whose, nil, 0o600))
@@ -246,12 +248,14 @@ func TestRecover_damagedSegmentHeader(t *testing.T) {
 func TestRecover_damagedLastHeader(t *testing.T) {
 	dir, _, all := sealedSegments(t, func(n int) []byte { return randomBytes(300 + n) })
 	last := filepath.Join(dir, "log", segmentName(4))
+	require.NoError(t, os.Remove(filepath.Join(dir, "index", segmentName(4))))
 	overwrite(t, last, 0, []byte("damage"))
 	s := openSpool(t, dir, Options{After: at(4)})
 	requireWhole(t, s, all[:3]...)
 	next := mustPut(t, s, randomBytes(30))
 	require.EqualValues(t, 5, next.Seq)
 	require.NoError(t, s.Close())
+	require.NoError(t, os.Remove(filepath.Join(dir, "index", segmentName(5))))
 	overwrite(t, filepath.Join(dir, "log", segmentName(5)), 0, []byte("damage"))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "damaged", segmentName(5)), nil, 0o600))
 	s = openSpool(t, dir, Options{})

@@ -59,11 +59,12 @@ func (s *Spool) sweep() []*segment {
 	return unneeded
 }
 
-// removeSegments removes files of segments. One that stays behind is found again by the next Open.
+// removeSegments removes files of segments, the index first: one without its segment says that somebody else removed that. One that stays
+// behind is found again by the next Open.
 func (s *Spool) removeSegments(segs []*segment) error {
 	var errs []error
 	for _, g := range segs {
-		errs = append(errs, removeIfThere(g.path), removeIfThere(s.indexPath(g)))
+		errs = append(errs, removeIfThere(s.indexPath(g)), removeIfThere(g.path))
 	}
 	return errors.Join(errs...)
 }

@@ -22,7 +22,7 @@ type segment struct {
 	notes []slot // by Seq; nil where they are not in memory, see away
 	left  int    // notes not released
 	keep  bool   // damaged: never removed by us
-	unfit bool   // has a record that cannot be copied
+	unfit bool   // gone, or has a record that cannot be copied
 
 	through   uint64 // segments up to this Seq were copied into this one; first where there are none
 	used      int64  // bytes of the file, less what is preallocated and not written

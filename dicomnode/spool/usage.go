@@ -94,6 +94,18 @@ func (s *Spool) moved() error {
 	return nil
 }
 
+// ofTheBytes is err, as ErrCorrupt where it says that a file is gone which nobody but us removes. While the folder itself is not there, as
+// when its file system is away, nothing is known of its files.
+func (s *Spool) ofTheBytes(err error) error {
+	if !errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrCorrupt) {
+		return err
+	}
+	if _, away := os.Stat(filepath.Join(s.dir, lockName)); away != nil || s.moved() != nil {
+		return err
+	}
+	return fmt.Errorf("%w (its file is gone: %w)", ErrCorrupt, err)
+}
+
 // diskBytes returns the bytes that the files under dir take on the disk. Those with a second name count by their part.
 func diskBytes(dir string) (n int64, err error) {
 	err = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {

@@ -261,7 +261,7 @@ func TestErasePatient_refused(t *testing.T) {
 			h = dicom.Header{SOPInstance: dicom.SOPInstance{SOPClassUID: dicom.VLEndoscopicImageStorage, SOPInstanceUID: "2.25.78.1"}}
 		}
 		e := f.keep(spool.Entry{Kind: spool.Received, Header: h, TransferSyntaxUID: dicom.ExplicitVRLittleEndian}, data)
-		require.NoError(t, f.ledger.Refuse(ctx, e.ID, "a fault", e.Seq, time.Now()))
+		require.NoError(t, f.ledger.Refuse(ctx, []string{e.ID}, "a fault", e.Seq, time.Now()))
 	}
 	message := func(control, pid string) {
 		text := "MSH|^~\\&|RIS|HOSP|||20260102||ORM^O01|" + control + "|P|2.5.1\rPID|1" + pid + "\rORC|QQ\r"

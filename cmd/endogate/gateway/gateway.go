@@ -164,6 +164,9 @@ func (g *parts) openStores(ctx context.Context, life *lifecycle) (err error) {
 	}
 	recovered := g.spool.Recovered()
 	g.log.Info("spool is open", "entries", recovered.Entries, "torn_bytes", recovered.TornBytes, "removed", recovered.Removed)
+	for _, segment := range recovered.Mended {
+		g.log.Warn("the header of a segment of the spool was damaged, and is made anew: see to the disk of the data folder", "segment", segment)
+	}
 	for _, place := range recovered.Damaged {
 		g.log.Error("spool is damaged: restore the segment from a backup or send its instances again; what was set aside in damaged/ can be removed then", "place", place)
 	}
@@ -424,6 +427,7 @@ func (g *parts) checks() []admin.Check {
 		{Name: "room for an association", Probe: func(context.Context) error { return g.scp.Room() }},
 		{Name: "an association is answered", Every: probeEvery, Probe: func(ctx context.Context) error { return g.scp.AssociateItself(ctx, g.scpAddr, false) }},
 		{Name: "ledger follows the spool", Advisory: true, Probe: func(context.Context) error { return g.current().follower.Err() }},
+		{Name: "all that was received is taken in", Advisory: true, Probe: g.takenIn},
 		{Name: "ledger sound", Told: true, Probe: func(context.Context) error { return g.ledger.Trouble() }},
 		{Name: "ledger looked at since the start", Advisory: true, Told: true, Probe: g.lookedAt},
 		{Name: "ledger readable", Probe: func(ctx context.Context) error { _, err := g.ledger.Position(ctx); return err }},
@@ -453,6 +457,19 @@ func (g *parts) checks() []admin.Check {
 		checks = append(checks, admin.Check{Name: "HL7 listener has room", Advisory: true, Probe: g.roomForMessages})
 	}
 	return checks
+}
+
+// takenIn is an error while there are spool entries that could not be taken in: of each the log has said why.
+func (g *parts) takenIn(ctx context.Context) error {
+	refused, err := g.ledger.Refused(ctx)
+	if err != nil || len(refused) == 0 {
+		return err
+	}
+	first, _ := spool.Came(refused[0])
+	last, _ := spool.Came(refused[len(refused)-1])
+	return fmt.Errorf("%d entries of the spool cannot be read or taken in, which came from %s to %s: restore the segments that the log names, and they are taken in; "+
+		"or send the instances of that time again, and have the gateway forget the entries with: endogate ledger dismiss",
+		len(refused), first.Format(time.RFC3339), last.Format(time.RFC3339))
 }
 
 // reachable is an error while a destination is down: what is for it waits.

@@ -57,3 +57,16 @@ func keptAtRest(ctx context.Context, cfg configs.Config, command string, log *sl
 		return do(l, j)
 	})
 }
+
+// DismissRefused has the gateway look no more for spool entries that could not be taken in, and returns how many there were. It must not run.
+func DismissRefused(ctx context.Context, cfg configs.Config, log *slog.Logger) (dismissed int, err error) {
+	err = keptAtRest(ctx, cfg, "dismiss", log, func(l *ledger.Ledger, _ intake.Journal) error {
+		refused, err := l.Refused(ctx)
+		for _, entry := range refused {
+			err = errors.Join(err, l.Dismiss(ctx, entry, time.Now()))
+		}
+		dismissed = len(refused)
+		return err
+	})
+	return dismissed, err
+}
