@@ -217,6 +217,13 @@ func (a *Attributes) Only(keep func(Tag) bool) *Attributes {
 	return &some
 }
 
+// With returns a with an element at the top, in the place of those of its tag.
+func (a *Attributes) With(e Element) *Attributes {
+	more := *a.Only(func(t Tag) bool { return t != e.Tag })
+	more.elements = append(more.elements, e)
+	return &more
+}
+
 // Lacks reports whether a holds less than was read, and not even Passed says what of: the bounds of [ReadAttributes] were met.
 func (a *Attributes) Lacks() bool { return a != nil && a.lacks }
 

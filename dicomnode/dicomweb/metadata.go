@@ -63,6 +63,9 @@ func (s *Server) appendMetadata(b []byte, i ledger.SpooledInstance, base string)
 	if a.Lacks() {
 		s.Log.Warn("dicomweb: an instance has more attributes than are read: its metadata are not whole", "sop_instance_uid", i.SOPInstanceUID)
 	}
+	if played(i, a) {
+		a = a.With(dicom.Element{Tag: availableTransferSyntax, VR: "UI", Value: []byte(i.TransferSyntaxUID)})
+	}
 	at := resource(base, i.SOPInstance)
 	b = a.AppendJSON(b, func(path string) string { return at + "/bulkdata/" + path })
 	if pixels.Kind != 0 {

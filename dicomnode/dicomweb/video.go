@@ -34,6 +34,18 @@ func moving(i ledger.SpooledInstance) bool {
 	return ts.Video
 }
 
+// mostAsked is how many frames of a video a viewer may ask for one by one: ten seconds of 25.
+const mostAsked = 250
+
+// played reports whether metadata say how a video is coded: where they say H.264, OHIF 3.13 plays it, and shows no frame of it that a report refers to; else it
+// asks at once for every frame of a Video Endoscopic Image, each of which has to be decoded. No report refers to what was made here. HEVC is not played
+// by all browsers, MPEG-2 by none.
+func played(i ledger.SpooledInstance, a *dicom.Attributes) bool {
+	ts, _ := dicom.LookupTransferSyntax(i.TransferSyntaxUID)
+	frames, _ := a.Int(dicom.NumberOfFrames)
+	return ts.Coding == "H.264" && (i.Place.Made || frames < 2 || frames > mostAsked)
+}
+
 // clip has do look at the video of an instance, which is opened when it is its turn.
 func (s *Server) clip(ctx context.Context, i ledger.SpooledInstance, do func(*video.Clip) error) error {
 	if s.Moving == nil {

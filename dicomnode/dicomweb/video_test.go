@@ -3,6 +3,7 @@ package dicomweb_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"image"
 	"image/jpeg"
 	"net/http"
@@ -41,6 +42,39 @@ func (h *hospital) receiveVideo(syntax dicom.UID, instance int, stream []byte) d
 		return do(clip)
 	}
 	return header
+}
+
+// Metadata name the transfer syntax of what viewers shall play: of H.264 with more frames than may be asked for, or that says none.
+func TestVideo_played(t *testing.T) {
+	h := open(t)
+	for n, row := range []struct {
+		syntax dicom.UID
+		frames int
+		played bool
+	}{
+		{h264, 0, true},
+		{h264, 1, true},
+		{h264, 2, false},
+		{h264, 250, false},
+		{h264, 251, true},
+		{"1.2.840.10008.1.2.4.106.1", 251, true},
+		{"1.2.840.10008.1.2.4.107", 251, false},
+		{"1.2.840.10008.1.2.4.100", 251, false},
+	} {
+		data, header := dicomtest.Video(dicomtest.Options{Study: "v", Instance: n + 1, TransferSyntax: row.syntax, Frames: row.frames}, []byte("a stream"), 1)
+		require.NoError(t, h.receiver.Store(t.Context(), &dicomnode.StoreRequest{
+			SOPClassUID: header.SOPClassUID, SOPInstanceUID: header.SOPInstanceUID, TransferSyntax: row.syntax, CallingAE: "SCOPE1", Dataset: bytes.NewReader(data),
+		}))
+		require.NoError(t, h.follower.CatchUp(t.Context()))
+		var all []map[string]struct{ Value []any }
+		require.NoError(t, json.Unmarshal(h.ask("GET", path(header)+"/metadata").Body.Bytes(), &all))
+		require.Len(t, all, 1)
+		said := []any(nil)
+		if row.played {
+			said = []any{string(row.syntax)}
+		}
+		assert.Equal(t, said, all[0]["00083002"].Value, "%s of %d frames", row.syntax, row.frames)
+	}
 }
 
 func grey(t *testing.T, b []byte) int {
