@@ -64,7 +64,7 @@ func TestOnFrame_inverseOfFit(t *testing.T) {
 		if rapid.Bool().Draw(t, "cropped") {
 			b.Preprocess = append(b.Preprocess, Step{Crop: &Crop{Top: 2, Left: 3, Rows: 15, Columns: 14}})
 		}
-		p, err := b.Reduce(image.NewRGBA(image.Rect(0, 0, columns, rows)), o)
+		p, err := b.Reduce(image.NewRGBA(image.Rect(0, 0, columns, rows)), analysis.Pose{Orientation: o})
 		require.NoError(t, err)
 		g := p.Geometry
 		w := g.In()

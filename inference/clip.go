@@ -168,11 +168,11 @@ var errNoFrames = errors.New("inference: prepare: a clip without a frame")
 
 // PrepareClip fills dst, of b.Len() values, with the frames of a clip as the network wants them, and returns where each comes from. What is
 // left of the clip is filled up as the manifest says.
-func (b *Bundle) PrepareClip(frames []*image.RGBA, o analysis.Orientation, dst []float32) ([]analysis.Geometry, error) {
+func (b *Bundle) PrepareClip(frames []*image.RGBA, pose analysis.Pose, dst []float32) ([]analysis.Geometry, error) {
 	prepared := make([]analysis.Prepared, len(frames))
 	for i, f := range frames {
 		var err error
-		if prepared[i], err = b.Reduce(f, o); err != nil {
+		if prepared[i], err = b.Reduce(f, pose); err != nil {
 			return nil, fmt.Errorf("frame %d of the clip: %w", i+1, err)
 		}
 	}

@@ -99,7 +99,7 @@ func TestPrepareClip(t *testing.T) {
 		for i := range dst {
 			dst[i] = 99 // of the clip before
 		}
-		all, err := b.PrepareClip([]*image.RGBA{frame(10), frame(20)}, 0, dst)
+		all, err := b.PrepareClip([]*image.RGBA{frame(10), frame(20)}, analysis.Pose{}, dst)
 		require.NoError(t, err)
 		require.Len(t, all, 2)
 		at := func(f, channel int) float32 {
@@ -120,7 +120,7 @@ func TestPrepareClip(t *testing.T) {
 			require.Equal(t, []float32{10 + float32(channel), 20 + float32(channel), rest + plus, rest + plus},
 				[]float32{at(0, channel), at(1, channel), at(2, channel), at(3, channel)}, "%s %s", c.layout, c.pad)
 		}
-		_, err = b.PrepareClip(nil, 0, dst)
+		_, err = b.PrepareClip(nil, analysis.Pose{}, dst)
 		require.ErrorIs(t, err, errNoFrames)
 		_, err = b.FillClip(make([]analysis.Prepared, 5), dst)
 		require.ErrorContains(t, err, "5 frames, the network takes 4 at once")

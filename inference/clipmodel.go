@@ -58,7 +58,7 @@ func (m *BundleModel) inferClip(ctx context.Context, s analysis.Sample, w Wishes
 	if s.Prepared != nil { // a still is a clip of one frame
 		all, err = m.bundle.FillClip([]analysis.Prepared{*s.Prepared}, *input)
 	} else {
-		all, err = m.bundle.PrepareClip(s.Frames, s.Orientation, *input)
+		all, err = m.bundle.PrepareClip(s.Frames, s.Pose, *input)
 	}
 	if err != nil {
 		return analysis.Part{}, Permanent(err)
@@ -106,7 +106,7 @@ func (m *BundleModel) scores(said Said) map[string]float64 {
 
 // Reduce implements ClipWatcher.
 func (m *BundleModel) Reduce(s analysis.Sample) (analysis.Prepared, error) {
-	return m.bundle.Reduce(s.Frames[0], s.Orientation)
+	return m.bundle.Reduce(s.Frames[0], s.Pose)
 }
 
 // Encode implements ClipWatcher.

@@ -67,7 +67,7 @@ func TestPrepareThenToSource_brightSpotComesBack(t *testing.T) {
 		draw.Draw(img, image.Rect(-1, -1, 2, 2).Add(spot).Intersect(inner), image.White, image.Point{}, draw.Src)
 
 		input := make([]float32, b.Input.Len())
-		g, err := b.Prepare(img, 0, input)
+		g, err := b.Prepare(img, analysis.Pose{}, input)
 		if err != nil || g.Crop != inner {
 			t.Fatalf("crop is %v, want %v (%v)", g.Crop, inner, err)
 		}
@@ -80,7 +80,7 @@ func TestPrepareThenToSource_brightSpotComesBack(t *testing.T) {
 
 func TestPrepare_maskedBoxOfTheDemo(t *testing.T) {
 	b := demoBundle(t)
-	g, err := b.Prepare(noise(100, 200), 0, make([]float32, b.Input.Len()))
+	g, err := b.Prepare(noise(100, 200), analysis.Pose{}, make([]float32, b.Input.Len()))
 	require.NoError(t, err)
 	assert.Equal(t, []image.Rectangle{image.Rect(0, 124, 38, 200)}, g.Masked)
 }

@@ -232,12 +232,12 @@ func (b *Bundle) prepareHeld(contents [][]byte, dst []float32) error {
 			return err
 		}
 		if b.Clip == nil {
-			_, err = b.Prepare(img, o, dst)
+			_, err = b.Prepare(img, analysis.Pose{Orientation: o}, dst)
 			return err
 		}
 		clip = append(clip, img)
 	}
-	_, err := b.PrepareClip(clip, 0, dst)
+	_, err := b.PrepareClip(clip, analysis.Pose{}, dst)
 	return err
 }
 

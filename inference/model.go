@@ -196,7 +196,7 @@ func (m *BundleModel) prepare(s analysis.Sample, input []float32) (analysis.Geom
 	if s.Prepared != nil {
 		return s.Prepared.Geometry, m.bundle.normalise(*s.Prepared, input)
 	}
-	return m.bundle.Prepare(s.Frames[0], s.Orientation, input)
+	return m.bundle.Prepare(s.Frames[0], s.Pose, input)
 }
 
 // wished explains a finding as the wishes say.

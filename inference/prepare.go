@@ -11,6 +11,7 @@ import (
 	"math"
 	"sync"
 
+	"endogate/dicomnode/dicom"
 	"endogate/explain"
 	"endogate/inference/analysis"
 )
@@ -48,9 +49,10 @@ func (b Box) in(r image.Rectangle) image.Rectangle {
 }
 
 // Prepare fills dst, of b.Input.Len() values, with img as the network wants it, and
-// returns where it comes from. Img is as it is stored, and is not changed; its orientation counts where the manifest has it applied.
-func (b *Bundle) Prepare(img *image.RGBA, o analysis.Orientation, dst []float32) (analysis.Geometry, error) {
-	p, err := b.Reduce(img, o)
+// returns where it comes from. Img is as it is stored, and is not changed; its orientation counts where the manifest has it applied, the shape of its pixels
+// where the input keeps that of the picture.
+func (b *Bundle) Prepare(img *image.RGBA, pose analysis.Pose, dst []float32) (analysis.Geometry, error) {
+	p, err := b.Reduce(img, pose)
 	if err == nil {
 		err = b.normalise(p, dst)
 	}
@@ -71,7 +73,7 @@ func (b *Bundle) normalise(p analysis.Prepared, dst []float32) error {
 
 // Preparation names what Reduce does: bundles of whatever process that say the same make the same of a frame.
 func (b *Bundle) Preparation() string {
-	const version = 2 // of what is written here
+	const version = 3 // of what is written here
 	in := b.Input
 	text, err := json.Marshal(struct {
 		Version, Rows, Columns int
@@ -92,7 +94,7 @@ func (b *Bundle) Preparation() string {
 var ErrCropped = errors.New("inference: prepare")
 
 // Reduce does what the manifest says before normalisation, and says where what is left of img comes from. Img is not changed.
-func (b *Bundle) Reduce(img *image.RGBA, o analysis.Orientation) (analysis.Prepared, error) {
+func (b *Bundle) Reduce(img *image.RGBA, pose analysis.Pose) (analysis.Prepared, error) {
 	bounds := img.Bounds()
 	if bounds.Empty() {
 		return analysis.Prepared{}, errors.New("inference: prepare: frame has no pixels")
@@ -113,12 +115,15 @@ func (b *Bundle) Reduce(img *image.RGBA, o analysis.Orientation) (analysis.Prepa
 					ErrCropped, c.Rows, c.Columns, c.Top, c.Left, v.crop.Dy(), v.crop.Dx())
 			}
 			v.crop = part
-		case step.Exif && o.Turns() && g.Orientation == 0:
-			g.Orientation = o
-			v.turn(o)
+		case step.Exif && pose.Orientation.Turns() && g.Orientation == 0:
+			g.Orientation = pose.Orientation
+			v.turn(pose.Orientation)
 		}
 	}
-	pixels, window, err := b.Input.fit(v)
+	if g.Orientation.Swaps() {
+		pose.Aspect.High, pose.Aspect.Wide = pose.Aspect.Wide, pose.Aspect.High
+	}
+	pixels, window, err := b.Input.fit(v, pose.Aspect)
 	g.Window = window
 	stored := image.Pt(g.Columns, g.Rows)
 	g.Crop = g.Orientation.StoredRect(v.crop, stored)
@@ -152,9 +157,10 @@ func (v *view) turn(o analysis.Orientation) {
 // maxResized bounds a frame between the resize and the cut: what is much longer than wide grows to it.
 const maxResized = 1 << 26
 
-// fit resizes the view to the input, and says where in the input it lies; nil where it fills it.
-func (in Input) fit(v *view) ([]uint8, *analysis.Window, error) {
-	size, at := in.placed(v.crop.Size())
+// fit resizes the view, whose pixels have a shape, to the input, and says where in the input it lies; nil where it fills it. Pixels that are not square are made so
+// by the same resize, in which each side has a scale of its own.
+func (in Input) fit(v *view, aspect dicom.Aspect) ([]uint8, *analysis.Window, error) {
+	size, at := in.placed(aspect.Shown(v.crop.Size()))
 	if size.X*size.Y > maxResized {
 		return nil, nil, fmt.Errorf("inference: prepare: a frame of %d x %d pixels would be resized to %d x %d: it is too long for fit: %s", v.crop.Dx(), v.crop.Dy(), size.X, size.Y, in.Fit)
 	}

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"endogate/explain"
+	"endogate/inference/analysis"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -170,7 +171,7 @@ func TestPrepare_maskBeforeCrop(t *testing.T) {
 		Input:      Input{Rows: 4, Columns: 4, Resize: Nearest, Scale: 1, Std: [3]float64{1, 1, 1}},
 		Preprocess: []Step{{MaskBox: &Box{Right: 1, Bottom: 0.4}}, {CropBorder: &CropBorder{Threshold: 0, MinFraction: 0.5, MinSize: 10}}},
 	}
-	g, err := b.Prepare(img, 0, make([]float32, b.Input.Len()))
+	g, err := b.Prepare(img, analysis.Pose{}, make([]float32, b.Input.Len()))
 	require.NoError(t, err)
 	assert.Equal(t, image.Rect(0, 40, 100, 100), g.Crop)
 }
@@ -192,7 +193,7 @@ func TestPrepare_layouts(t *testing.T) {
 	} {
 		in.Layout, in.Channels = tt.layout, tt.channels
 		dst := make([]float32, 6)
-		_, err := (&Bundle{Input: in}).Prepare(img, 0, dst)
+		_, err := (&Bundle{Input: in}).Prepare(img, analysis.Pose{}, dst)
 		require.NoError(t, err)
 		assert.InDeltaSlice(t, tt.want, dst, 1e-6, "%s %s", tt.layout, tt.channels)
 	}
@@ -206,9 +207,9 @@ func TestPrepare_subImage(t *testing.T) {
 	whole0 := image.NewRGBA(image.Rect(0, 0, 100, 90))
 	draw.Draw(whole0, whole0.Rect, part, part.Rect.Min, draw.Src)
 	got, want := make([]float32, b.Input.Len()), make([]float32, b.Input.Len())
-	_, err := b.Prepare(part, 0, got)
+	_, err := b.Prepare(part, analysis.Pose{}, got)
 	require.NoError(t, err)
-	_, err = b.Prepare(whole0, 0, want)
+	_, err = b.Prepare(whole0, analysis.Pose{}, want)
 	require.NoError(t, err)
 	assert.Equal(t, want, got)
 }
@@ -232,7 +233,7 @@ func TestPrepare_anyFrameAnySteps(t *testing.T) {
 		img := noise(rapid.IntRange(1, 60).Draw(t, "columns"), rapid.IntRange(1, 60).Draw(t, "rows"))
 		before := append([]uint8(nil), img.Pix...)
 		dst := make([]float32, b.Input.Len())
-		g, err := b.Prepare(img, 0, dst)
+		g, err := b.Prepare(img, analysis.Pose{}, dst)
 		if err != nil || g.Crop.Empty() || !g.Crop.In(img.Rect) {
 			t.Fatalf("crop %v of %v, %v", g.Crop, img.Rect, err)
 		}
@@ -281,9 +282,9 @@ func TestPreparation(t *testing.T) {
 
 func TestPrepare_refuses(t *testing.T) {
 	b := demoBundle(t)
-	_, err := b.Prepare(image.NewRGBA(image.Rectangle{}), 0, make([]float32, b.Input.Len()))
+	_, err := b.Prepare(image.NewRGBA(image.Rectangle{}), analysis.Pose{}, make([]float32, b.Input.Len()))
 	require.ErrorContains(t, err, "frame has no pixels")
-	_, err = b.Prepare(noise(10, 10), 0, make([]float32, 5))
+	_, err = b.Prepare(noise(10, 10), analysis.Pose{}, make([]float32, 5))
 	require.ErrorContains(t, err, "tensor holds 5 values, the input has 76800")
 }
 
@@ -305,7 +306,7 @@ func TestPrepare_asReference(t *testing.T) {
 	for _, ref := range references {
 		t.Run(ref.File, func(t *testing.T) {
 			dst := make([]float32, b.Input.Len())
-			g, err := b.Prepare(readPNG(t, filepath.Join("testdata", ref.File)), 0, dst)
+			g, err := b.Prepare(readPNG(t, filepath.Join("testdata", ref.File)), analysis.Pose{}, dst)
 			require.NoError(t, err)
 			assert.Equal(t, image.Rect(ref.Crop[0], ref.Crop[1], ref.Crop[2], ref.Crop[3]), g.Crop)
 			const plane = 160 * 160
@@ -356,7 +357,7 @@ func BenchmarkPrepare(b *testing.B) {
 		b.Run(size.String(), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := bundle.Prepare(img, 0, dst); err != nil {
+				if _, err := bundle.Prepare(img, analysis.Pose{}, dst); err != nil {
 					b.Fatal(err)
 				}
 			}

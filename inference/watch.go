@@ -243,7 +243,7 @@ func (s *watching) one(ctx context.Context, frame pixeldata.Frame) (analysis.Par
 func (s *watching) sample(frame pixeldata.Frame) analysis.Sample {
 	span := analysis.Still(frame.Number)
 	span.Start = s.clip.Time(frame.Number)
-	return analysis.Sample{Span: span, Frames: []*image.RGBA{frame.Image}}
+	return analysis.Sample{Span: span, Frames: []*image.RGBA{frame.Image}, Pose: analysis.Pose{Aspect: frame.Aspect}}
 }
 
 // keep has the diary take, now and then, what it has not of the first so many parts.

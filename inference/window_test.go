@@ -10,11 +10,12 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"endogate/dicomnode/dicom"
 	"endogate/explain"
 	"endogate/inference/analysis"
 )
 
-// Whatever the fit, a fixed crop and the orientation, a bright spot of the frame as it is stored comes back from what the network
+// Whatever the fit, a fixed crop, the orientation and the shape of pixels, a bright spot of the frame as it is stored comes back from what the network
 // sees to where it was.
 func TestPrepareThenToSource_anyGeometry(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -28,6 +29,7 @@ func TestPrepareThenToSource_anyGeometry(t *testing.T) {
 		}
 		orientation := analysis.Orientation(rapid.IntRange(0, 8).Draw(t, "orientation"))
 		stored := image.Pt(rapid.IntRange(120, 240).Draw(t, "width"), rapid.IntRange(120, 240).Draw(t, "height"))
+		pose := analysis.Pose{Orientation: orientation, Aspect: dicom.NewAspect(rapid.IntRange(1, 16).Draw(t, "high"), rapid.IntRange(1, 16).Draw(t, "wide"))}
 		size := stored
 		turned := rapid.Bool().Draw(t, "exif")
 		if turned {
@@ -47,7 +49,7 @@ func TestPrepareThenToSource_anyGeometry(t *testing.T) {
 		draw.Draw(img, image.Rect(-3, -3, 4, 4).Add(spot), image.White, image.Point{}, draw.Src)
 
 		input := make([]float32, b.Input.Len())
-		g, err := b.Prepare(img, orientation, input)
+		g, err := b.Prepare(img, pose, input)
 		if err != nil {
 			t.Fatalf("%v", err)
 		}
@@ -109,11 +111,11 @@ func TestInput_placed(t *testing.T) {
 func TestPrepare_cropBeyondTheFrame(t *testing.T) {
 	b := demoBundle(t)
 	b.Preprocess = []Step{{Crop: &Crop{Top: 5, Left: 5, Rows: 100, Columns: 100}}}
-	_, err := b.Prepare(noise(104, 200), 0, make([]float32, b.Input.Len()))
+	_, err := b.Prepare(noise(104, 200), analysis.Pose{}, make([]float32, b.Input.Len()))
 	require.ErrorContains(t, err, "100 rows and 100 columns from row 5, column 5 on does not lie in what is there, 200 rows and 104 columns")
 	require.ErrorIs(t, err, ErrCropped)
-	_, err = b.Prepare(noise(105, 105), 0, make([]float32, b.Input.Len()))
+	_, err = b.Prepare(noise(105, 105), analysis.Pose{}, make([]float32, b.Input.Len()))
 	require.NoError(t, err)
-	_, err = b.Prepare(b.BlackFrame(), 0, make([]float32, b.Input.Len()))
+	_, err = b.Prepare(b.BlackFrame(), analysis.Pose{}, make([]float32, b.Input.Len()))
 	require.NoError(t, err, "the frame that a model is tried on")
 }

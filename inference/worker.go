@@ -171,7 +171,8 @@ func (t Task) samples(ctx context.Context) iter.Seq2[analysis.Sample, error] {
 			return
 		}
 		for frame, err := range t.Instance.Frames(ctx) {
-			if !yield(analysis.Sample{Span: analysis.Still(frame.Number), Frames: []*image.RGBA{frame.Image}, Note: frame.Note, Orientation: analysis.Orientation(frame.Orientation)}, err) {
+			pose := analysis.Pose{Orientation: analysis.Orientation(frame.Orientation), Aspect: frame.Aspect}
+			if !yield(analysis.Sample{Span: analysis.Still(frame.Number), Frames: []*image.RGBA{frame.Image}, Note: frame.Note, Pose: pose}, err) {
 				return
 			}
 		}

@@ -406,7 +406,7 @@ func TestFill_prepared(t *testing.T) {
 	}
 	want, err := fill(Order{TransferSyntaxUID: dicom.JPEGBaseline8Bit}, dataset)
 	require.NoError(t, err)
-	p, err := demoBundle(t).Reduce(img, 0)
+	p, err := demoBundle(t).Reduce(img, analysis.Pose{})
 	require.NoError(t, err)
 	got, err := fill(Order{Prepared: &p.Geometry}, p.Pixels)
 	require.NoError(t, err)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"image"
 	"os"
 	"path/filepath"
 	"slices"
@@ -183,7 +184,7 @@ func (r *explainRun) named(f frames.Frame) string {
 func (r *explainRun) frame(ctx context.Context, f frames.Frame) error {
 	f.Name = r.named(f)
 	question := r.question
-	question.Orientation = analysis.Orientation(f.Orientation)
+	question.Pose = analysis.Pose{Orientation: analysis.Orientation(f.Orientation), Aspect: f.Aspect}
 	asked, err := r.model.Ask(ctx, f.Image, question)
 	if err != nil {
 		return err
@@ -194,6 +195,9 @@ func (r *explainRun) frame(ctx context.Context, f frames.Frame) error {
 	for _, one := range asked.Regions {
 		fmt.Fprintf(r.tty.out, "%s  %-24s %.4f %s\n", f.Name, r.model.Bundle.Classes[one.Class].Name, one.Probability, placed(one.Outline, one.Contours))
 	}
+	seen := func(stored *image.RGBA) *image.RGBA {
+		return picture.Fitted(nil, stored, f.Aspect.Shown(stored.Rect.Size()))
+	}
 	var painted []ask.Painting
 	err = r.model.Paint(ctx, asked, r.painter, r.progress(f.Name), func(a ask.Answer, p ask.Painting) error {
 		if p.Remark != "" {
@@ -201,6 +205,10 @@ func (r *explainRun) frame(ctx context.Context, f frames.Frame) error {
 		}
 		if p.Note != "" {
 			fmt.Fprintf(r.tty.out, "%s  %s: no picture: %s\n", f.Name, p.Title, p.Note)
+		}
+		if p.Note == "" && !f.Aspect.Square() {
+			p.Overlay = seen(p.Overlay)
+			p.Picture = picture.Legend(p.Overlay, p.Words)
 		}
 		painted = append(painted, p)
 		return r.write(f, asked, a, p)
@@ -210,6 +218,7 @@ func (r *explainRun) frame(ctx context.Context, f frames.Frame) error {
 	}
 	sheet := filepath.Join(r.out, f.Name+"-"+fileName(asked.Subject())+"-sheet.png")
 	fmt.Fprintf(r.tty.out, "%s  why %s (AI, not verified): %s\n", f.Name, asked.Subject(), sheet)
+	asked.Frame = seen(asked.Frame)
 	return writePNG(sheet, asked.Sheet(f.Name, painted))
 }
 

@@ -75,7 +75,7 @@ func eachSequence(ctx context.Context, files frames.Files, b *inference.Bundle, 
 			now.left++
 			return nil
 		}
-		p, err := b.Reduce(f.Image, analysis.Orientation(f.Orientation))
+		p, err := b.Reduce(f.Image, analysis.Pose{Orientation: analysis.Orientation(f.Orientation), Aspect: f.Aspect})
 		now.frames = append(now.frames, p)
 		return err
 	})

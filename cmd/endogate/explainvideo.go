@@ -28,7 +28,7 @@ func videoSequence(ctx context.Context, f frames.Frame, clip *video.Clip, b *inf
 		if err != nil {
 			return s, err
 		}
-		p, err := b.Reduce(frame.Image, 0)
+		p, err := b.Reduce(frame.Image, analysis.Pose{Aspect: frame.Aspect})
 		if err != nil {
 			return s, err
 		}
@@ -99,6 +99,7 @@ func (r *explainRun) video(ctx context.Context, f frames.Frame, clip *video.Clip
 		}
 		one := f
 		one.Name, one.Number, one.Image = fmt.Sprintf("%s-%d", f.Name, frame.Number), frame.Number, frame.Image
+		one.Aspect = frame.Aspect
 		if err := r.frame(ctx, one); err != nil {
 			return err
 		}

@@ -192,7 +192,7 @@ func timeClips(ctx context.Context, w io.Writer, cfg configs.Config, b *inferenc
 		return err
 	}
 	defer func() { err = errors.Join(err, model.Close()) }()
-	black, err := b.Reduce(b.BlackFrame(), 0)
+	black, err := b.Reduce(b.BlackFrame(), analysis.Pose{})
 	if err != nil {
 		return err
 	}

@@ -76,6 +76,9 @@ func (i *Instance) decoding(px pixels) dicom.Dataset {
 		dicom.BitsAllocated: dicom.Ints{px.allocated}, dicom.BitsStored: dicom.Ints{px.stored}, dicom.HighBit: dicom.Ints{px.high},
 		dicom.PixelRepresentation: dicom.Ints{number(a, dicom.PixelRepresentation, 0)},
 	}
+	if texts := a.Aspect().Texts(); texts != nil {
+		ds[dicom.PixelAspectRatio] = dicom.Text(texts)
+	}
 	if px.samples > 1 {
 		ds[dicom.PlanarConfiguration] = dicom.Ints{number(a, dicom.PlanarConfiguration, 0)}
 	}

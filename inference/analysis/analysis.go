@@ -126,11 +126,10 @@ func Edges(r image.Rectangle) [4]int { return [4]int{r.Min.X, r.Min.Y, r.Max.X, 
 type Sample struct {
 	Span   Span
 	Frames []*image.RGBA // of one size
-	// Orientation is that of the frames, where their file says one; they are as they are stored.
-	Orientation Orientation
-	Numbers     []int     // of Frames in their instance, where they do not follow one another; nil where they do
-	Prepared    *Prepared // in place of Frames: what the model's preparation made of the first
-	Note        string    // what is wrong with the frames all the same
+	Pose
+	Numbers  []int     // of Frames in their instance, where they do not follow one another; nil where they do
+	Prepared *Prepared // in place of Frames: what the model's preparation made of the first
+	Note     string    // what is wrong with the frames all the same
 }
 
 // Number is that of the i-th of Frames, from 0, in its instance.

@@ -3,6 +3,8 @@ package analysis
 import (
 	"fmt"
 	"image"
+
+	"endogate/dicomnode/dicom"
 )
 
 // Geometry says which part of a source frame the network saw, in pixels of the frame as it is stored.
@@ -46,6 +48,12 @@ func (g Geometry) Point(x, y float64) (column, row float64) {
 	x, y = (x-w.Left)/(w.Right-w.Left)*float64(size.X), (y-w.Top)/(w.Bottom-w.Top)*float64(size.Y)
 	x, y = g.Orientation.stored(x, y, float64(g.Crop.Dx()), float64(g.Crop.Dy()))
 	return x + float64(g.Crop.Min.X), y + float64(g.Crop.Min.Y)
+}
+
+// Pose is how a frame is stored, against how it is seen.
+type Pose struct {
+	Orientation Orientation  // where its file says one
+	Aspect      dicom.Aspect // of its pixels
 }
 
 // Orientation is how a stored picture has to be turned to be upright, as EXIF 2.32, 4.6.5.1.3 numbers the ways: 0 and 1 not at all.

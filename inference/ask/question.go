@@ -21,12 +21,11 @@ const Top = "top"
 
 // Question is what somebody wants to know about a frame.
 type Question struct {
-	Class   string           // its name; "" is Top
-	Against string           // the class to contrast it with: why this rather than that; "" for none
-	Layer   string           // as explain.Target.Layer; "" is the manifest's
-	Methods []explain.Method // without any, the frame is classified alone
-	// Orientation is that of the frame, where its file says one.
-	Orientation analysis.Orientation
+	Class         string           // its name; "" is Top
+	Against       string           // the class to contrast it with: why this rather than that; "" for none
+	Layer         string           // as explain.Target.Layer; "" is the manifest's
+	Methods       []explain.Method // without any, the frame is classified alone
+	analysis.Pose                  // of the frame
 	// Before are steps of preparation before those of the manifest: what if the frame were another.
 	Before []inference.Step
 }
@@ -76,7 +75,7 @@ func (m *Model) Ask(ctx context.Context, frame *image.RGBA, q Question) (*Asked,
 	values := make([]float32, m.Bundle.Input.Len())
 	other := *m.Bundle
 	other.Preprocess = slices.Concat(q.Before, other.Preprocess)
-	geometry, err := other.Prepare(frame, q.Orientation, values)
+	geometry, err := other.Prepare(frame, q.Pose, values)
 	if err != nil {
 		return nil, err
 	}

@@ -189,7 +189,7 @@ func inferred(t testing.TB, dir string, frame *image.RGBA, o analysis.Orientatio
 	require.NoError(t, err)
 	m, err := inference.NewModel(t.Context(), model.Bundle, opened.Opened, nil)
 	require.NoError(t, err)
-	part, err := m.Infer(t.Context(), analysis.Sample{Span: analysis.Still(1), Frames: []*image.RGBA{frame}, Orientation: o}, inference.Wishes{})
+	part, err := m.Infer(t.Context(), analysis.Sample{Span: analysis.Still(1), Frames: []*image.RGBA{frame}, Pose: analysis.Pose{Orientation: o}}, inference.Wishes{})
 	require.NoError(t, err)
 	return part
 }

@@ -56,7 +56,7 @@ func clipOf(t *testing.T, b *inference.Bundle, folder string) (clip []analysis.P
 		require.NoError(t, f.Close())
 		frame := image.NewRGBA(picture.Bounds())
 		draw.Draw(frame, frame.Rect, picture, image.Point{}, draw.Src)
-		p, err := b.Reduce(frame, 0)
+		p, err := b.Reduce(frame, analysis.Pose{})
 		require.NoError(t, err)
 		clip = append(clip, p)
 	}

@@ -28,6 +28,7 @@ type Frame struct {
 	Image  *image.RGBA
 	// Orientation is how the picture is to be turned to be upright, as its file says (pixeldata.Orientation); Image is as it is stored.
 	Orientation int
+	Aspect      dicom.Aspect // of its pixels
 
 	Attributes     *dicom.Attributes // of the instance; nil for what is no DICOM file
 	TransferSyntax dicom.UID
@@ -220,7 +221,8 @@ func (l *Files) instance(ctx context.Context, f Frame, dataset io.Reader, syntax
 		if err != nil {
 			return err
 		}
-		f.Name, f.Number, f.Image, f.Orientation = fmt.Sprintf("%s-%d", name, frame.Number), frame.Number, frame.Image, frame.Orientation
+		f.Name, f.Number, f.Image = fmt.Sprintf("%s-%d", name, frame.Number), frame.Number, frame.Image
+		f.Orientation, f.Aspect = frame.Orientation, frame.Aspect
 		if err := do(ctx, f, nil); err != nil {
 			return err
 		}

@@ -173,7 +173,7 @@ func (w *Watch) analyse(ctx context.Context, box *newest) error {
 		span.Start = shot.Time
 		f := Frame{Shot: shot, Dropped: dropped, Poor: inference.Assess(shot.RGBA).Poor()}
 		err := inference.Guard(cmp.Or(w.Log, slog.Default()), fmt.Sprintf("frame %d", shot.Number), func() (err error) {
-			f.Part, err = w.Model.Infer(ctx, analysis.Sample{Span: span, Frames: []*image.RGBA{shot.RGBA}}, inference.Wishes{})
+			f.Part, err = w.Model.Infer(ctx, analysis.Sample{Span: span, Frames: []*image.RGBA{shot.RGBA}, Pose: analysis.Pose{Aspect: shot.Aspect}}, inference.Wishes{})
 			return err
 		})
 		switch {

@@ -168,7 +168,7 @@ func (a *Accuracy) gather(ctx context.Context, s Set) (gathered, error) {
 			prepared := *a.Bundle
 			prepared.Preprocess = v.Steps
 			values := make([]float32, prepared.Input.Len())
-			if _, err := prepared.Prepare(f.Image, analysis.Orientation(f.Orientation), values); err != nil {
+			if _, err := prepared.Prepare(f.Image, analysis.Pose{Orientation: analysis.Orientation(f.Orientation), Aspect: f.Aspect}, values); err != nil {
 				return err
 			}
 			p, err := a.Model.Probabilities(ctx, values, 1)

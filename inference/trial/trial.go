@@ -113,7 +113,7 @@ func (t *Trial) pass(ctx context.Context, x *ask.Model, layer string, methods []
 
 // frame measures all methods on one frame: everything, or only what depends on the random weights.
 func (t *Trial) frame(ctx context.Context, x, random *ask.Model, f frames.Frame, q ask.Question, everything bool) error {
-	q.Orientation = analysis.Orientation(f.Orientation)
+	q.Pose = analysis.Pose{Orientation: analysis.Orientation(f.Orientation), Aspect: f.Aspect}
 	asked, err := x.Ask(ctx, f.Image, q)
 	if err != nil {
 		return err

@@ -248,7 +248,7 @@ func roomLess(err error) error {
 func (c *aroundPeak) frame(ctx context.Context, f pixeldata.Frame, at time.Duration) (reports.ClipFrame, error) {
 	span := analysis.Still(f.Number)
 	span.Start = at
-	part, err := c.Worker.Models[c.job.Model].Infer(ctx, analysis.Sample{Span: span, Frames: []*image.RGBA{f.Image}}, c.Wishes[c.job.Route])
+	part, err := c.Worker.Models[c.job.Model].Infer(ctx, analysis.Sample{Span: span, Frames: []*image.RGBA{f.Image}, Pose: analysis.Pose{Aspect: f.Aspect}}, c.Wishes[c.job.Route])
 	if err != nil {
 		return reports.ClipFrame{}, err
 	}

@@ -72,7 +72,7 @@ func (w *Workshop) packPrepared(ctx context.Context, job ledger.Job, b *inferenc
 	case err != nil: // perhaps the worker can
 		return nil, nil
 	}
-	p, err := b.Reduce(frame.Image, analysis.Orientation(frame.Orientation))
+	p, err := b.Reduce(frame.Image, analysis.Pose{Orientation: analysis.Orientation(frame.Orientation), Aspect: frame.Aspect})
 	if err != nil {
 		return nil, inference.Permanent(err)
 	}

@@ -60,7 +60,7 @@ func TestVideo(t *testing.T) {
 		{"decode + prepare", func() (int, error) {
 			input := make([]float32, bundle.Len())
 			return each(t.Context(), clip, func(f pixeldata.Frame) error {
-				_, err := bundle.Prepare(f.Image, 1, input)
+				_, err := bundle.Prepare(f.Image, analysis.Pose{}, input)
 				return err
 			})
 		}},

@@ -85,7 +85,7 @@ func (x explanations) asked(ctx context.Context, study, sop dicom.UID, frame int
 
 // put puts a question to a model about a frame, or about what somebody makes of it.
 func put(ctx context.Context, model *ask.Model, f pixeldata.Frame, question ask.Question, q admin.Question) (*ask.Asked, error) {
-	question.Orientation = analysis.Orientation(f.Orientation)
+	question.Pose = analysis.Pose{Orientation: analysis.Orientation(f.Orientation), Aspect: f.Aspect}
 	question.Before = whatIf(f.Image.Rect.Size(), q)
 	asked, err := model.Ask(ctx, f.Image, question)
 	return asked, refused(err)

@@ -29,6 +29,9 @@ var bares = map[string]struct{ filters, timed, raw string }{
 func (c *Clip) Bare(ctx context.Context, i *pixeldata.Instance, w io.Writer) error {
 	ts, a := i.TransferSyntax(), i.Attributes
 	ds := dicom.Dataset{dicom.Rows: dicom.Ints{c.index.rows}, dicom.Columns: dicom.Ints{c.index.columns}}
+	if c.aspect != (dicom.Aspect{}) { // also where the instance says that they are square, and the stream something else
+		ds[dicom.PixelAspectRatio] = dicom.Ints{c.aspect.High, c.aspect.Wide}
+	}
 	for _, t := range []dicom.Tag{dicom.NumberOfFrames, dicom.FrameTimeVector, dicom.FrameTime, dicom.CineRate, dicom.RecommendedDisplayFrameRate} {
 		var numbers dicom.Text // as they stand there, and nothing that is none
 		for _, n := range a.Texts(t) {
