@@ -14,6 +14,17 @@ import (
 	"endogate/inference/analysis"
 )
 
+// fits holds that a page need not be moved sideways on a telephone and on a tablet (WCAG 2.2, 1.4.10).
+func (b *browser) fits(state string) {
+	b.t.Helper()
+	for _, width := range []int64{320, 820} {
+		b.size(width, 1000)
+		wide := eval[int64](b, `document.scrollingElement.scrollWidth`)
+		require.LessOrEqual(b.t, wide, width, state)
+	}
+	b.size(1600, 1000)
+}
+
 // accessible holds what is shown to the rules of WCAG 2.2 AA that axe-core knows, and to that what is seen of a control is said of it.
 func (b *browser) accessible(state string) {
 	b.t.Helper()
@@ -60,6 +71,7 @@ func TestPage_axe(t *testing.T) {
 			b.scheme(scheme)
 			b.accessible(state.name + ", " + scheme)
 		}
+		b.fits(state.name)
 	}
 }
 
@@ -104,6 +116,7 @@ func TestPage_axeStates(t *testing.T) {
 			b.accessible(state + ", " + scheme)
 			b.picture("axe-"+state+"-"+scheme, true)
 		}
+		b.fits(state)
 	}
 	h.studies[1].AccessionNumber = h.studies[0].AccessionNumber
 	b.visit("/#/find?q=ACC-2026-004711", ".studies tbody tr + tr")
