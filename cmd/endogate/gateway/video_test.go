@@ -2,7 +2,6 @@ package gateway_test
 
 import (
 	"fmt"
-	"image"
 	"image/png"
 	"net/http"
 	"os"
@@ -139,18 +138,6 @@ func TestGateway_video(t *testing.T) {
 	frame, err := png.Decode(response.Body)
 	require.NoError(t, err)
 	assert.Equal(t, 320, frame.Bounds().Dx())
-	seen := func(n int) image.Image {
-		response, err := http.Get("http://" + g.web + fmt.Sprintf("/api/v1/instances/%s/frames/%d.png", moving.uid, n))
-		require.NoError(t, err)
-		defer response.Body.Close()
-		picture, err := png.Decode(response.Body)
-		require.NoError(t, err)
-		return picture
-	}
-	picture := peers.OHIFVideo(t, "http://"+g.web, string(uid), "Withdrawal", seen(1), seen(12), seen(24), seen(36), seen(48))
-	if to := os.Getenv("ENDOGATE_TEST_PICTURES"); to != "" { // to look at
-		require.NoError(t, os.WriteFile(filepath.Join(to, "video-in-ohif.png"), picture, 0o600))
-	}
 }
 
 // A video that cannot be decoded says why, is passed on, and keeps nobody up.

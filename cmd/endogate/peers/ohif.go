@@ -17,6 +17,7 @@ import (
 	"endogate/cmd/endogate/installed"
 
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 )
 
 // A viewer on software rendering and a busy machine is slow; these bound what is waited for.
@@ -74,26 +75,101 @@ func OHIFScreenshotFrom(t testing.TB, server string, o *Orthanc, studyInstanceUI
 	return picture
 }
 
-// OHIFVideo opens a study in the OHIF viewer, which has it from a server by DICOMweb below its URL, and returns a PNG of the page that
-// shows the video whose series has the description. The test fails unless the viewport shows one of the video's frames, and the viewer
-// reports no error.
-func OHIFVideo(t testing.TB, server, studyInstanceUID, seriesDescription string, frames ...image.Image) []byte {
+// OHIFSeries is a series with pictures of some of its frames, as the list of series says it.
+type OHIFSeries struct {
+	Modality, Description string
+	Frames                []image.Image
+	// Next is what a person does to see others: play them, or look at the next one.
+	Next OHIFNext
+}
+
+// OHIFNext is how frames behind the first that is shown are shown.
+type OHIFNext int
+
+const (
+	OHIFStay   OHIFNext = iota // they are not
+	OHIFPlay                   // by the cine player
+	OHIFScroll                 // by the key for the next frame
+)
+
+// OHIFVideos opens a study in the OHIF viewer, which has it from a server by DICOMweb below its URL, and returns a PNG of the page with each of the
+// series, at the last frame of it that was shown. The test fails unless the viewport shows one of the frames of each, and another one next where there is a next; a
+// region of an SR; or where the viewer reports an error.
+func OHIFVideos(t testing.TB, server, studyInstanceUID string, all ...OHIFSeries) (pictures [][]byte) {
 	t.Helper()
 	installed.Require(t, "chromium")
 	site := startOHIF(t, server)
-	ctx, cancel := context.WithTimeout(startBrowser(t), ohifLimit)
+	ctx, cancel := context.WithTimeout(startBrowser(t), time.Duration(len(all))*ohifLimit)
 	defer cancel()
 	v := &ohif{t: t, ctx: ctx, messages: console(t, ctx)}
 	v.open(site + "/viewer?StudyInstanceUIDs=" + url.QueryEscape(studyInstanceUID))
-	v.listed("", seriesDescription)
-	pictures := map[image.Image]string{}
-	for _, f := range frames {
-		pictures[f] = seriesDescription
+	for i, s := range all {
+		v.listed(s.Modality, s.Description)
+		frames := map[image.Image]string{}
+		for n, f := range s.Frames {
+			frames[f] = strconv.Itoa(n)
+		}
+		first := ""
+		v.shows(s.Modality, s.Description, frames, "a frame of "+s.Description, func(of string) bool { first = of; return true })
+		if s.Modality == "SR" {
+			v.showsRegion()
+		}
+		if s.Next != OHIFStay {
+			v.moves(s.Next, frames, first)
+		}
+		pictures = append(pictures, v.screenshot(fmt.Sprintf("ohif-video-%d.png", i)))
 	}
-	v.shows("", seriesDescription, pictures, "a frame of the video", func(of string) bool { return of == seriesDescription })
-	picture := v.screenshot("ohif-video.png")
 	v.noErrors()
-	return picture
+	return pictures
+}
+
+// moves has the viewport go on until it shows another frame than the first. What was played stands still then: the viewer puts nothing in the place of a video that plays.
+func (v *ohif) moves(how OHIFNext, frames map[image.Image]string, first string) {
+	v.t.Helper()
+	const player = `document.querySelector('[data-cy="cine-player-play-pause"]')`
+	press := func() { v.wait("cine player", `(b => b !== null && (b.click(), true))(`+player+`)`) }
+	if how == OHIFPlay {
+		if there, err := chromedp.Run(v.ctx, chromedp.Evaluate[bool](player+" !== null")); err != nil || !there {
+			v.do(chromedp.KeyEvent("c")) // has the player shown
+		}
+		press()
+		defer press()
+	}
+	pressed := time.Now()
+	v.until(func() string {
+		switch {
+		case how == OHIFScroll:
+			v.do(chromedp.KeyEvent(kb.ArrowDown))
+		case time.Since(pressed) > ohifAgain: // it may have played before
+			press()
+			pressed = time.Now()
+		}
+		if canvas := v.canvas(); canvas != nil && !uniform(canvas) {
+			if nearest, distance := nearestOf(canvas, frames); nearest != first && distance <= sameDistance {
+				return ""
+			}
+		}
+		return "the viewport goes on to no other frame"
+	})
+}
+
+// do does steps in the page.
+func (v *ohif) do(steps ...chromedp.Action[chromedp.Void]) {
+	v.t.Helper()
+	if err := chromedp.Do(v.ctx, steps...); err != nil {
+		v.t.Fatalf("peers: ohif: %v%s", err, v.said())
+	}
+}
+
+// nearestOf is what is said of the picture that a canvas is nearest to, and how far it is from it.
+func nearestOf(canvas image.Image, pictures map[image.Image]string) (nearest string, distance float64) {
+	distance = 256
+	for picture, of := range pictures {
+		if d := fitDistance(canvas, picture); d < distance {
+			nearest, distance = of, d
+		}
+	}
+	return nearest, distance
 }
 
 // rendered returns what Orthanc draws for every image of the series, with the description of its series.
@@ -185,12 +261,7 @@ func (v *ohif) shows(modality, description string, pictures map[image.Image]stri
 		if canvas == nil || uniform(canvas) {
 			return "the viewport stays empty instead of showing " + what
 		}
-		nearest, distance := "", 256.0
-		for picture, of := range pictures {
-			if d := fitDistance(canvas, picture); d < distance {
-				nearest, distance = of, d
-			}
-		}
+		nearest, distance := nearestOf(canvas, pictures)
 		if !wanted(nearest) || distance > sameDistance {
 			return fmt.Sprintf("the viewport does not show %s: nearest is series %q, off by %.1f of 255", what, nearest, distance)
 		}
