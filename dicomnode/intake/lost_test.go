@@ -180,11 +180,11 @@ func TestFollower_takesUpByItself(t *testing.T) {
 	s.close()
 	var log bytes.Buffer
 	synctest.Test(t, func(t *testing.T) {
-		sp, err := spool.Open(filepath.Join(s.dir, "spool"), spool.Options{})
+		_, err := spool.Open(filepath.Join(s.dir, "spool"), spool.Options{})
 		require.ErrorIs(t, err, syscall.EISDIR, "as a start says")
 		require.NoError(t, os.Remove(first))
 		require.NoError(t, os.Rename(aside, first))
-		sp, err = spool.Open(filepath.Join(s.dir, "spool"), spool.Options{})
+		sp, err := spool.Open(filepath.Join(s.dir, "spool"), spool.Options{})
 		require.NoError(t, err)
 		require.NoError(t, os.Rename(first, aside))
 		require.NoError(t, os.Mkdir(first, 0o700))
