@@ -7,6 +7,9 @@
 // that says so in a header, and lets pages of other origins use DICOMweb alone, where these are listed (origins.go). It logs routes, never
 // query strings or bodies.
 //
+// The page draws what the API answers (static), so that each of its buttons is a call that programs have too; a framework such as htmx, which
+// puts in markup that the server has made, would need a second set of answers.
+//
 // It leaves out: DICOMweb itself (package dicomweb), of which it decides who may ask; TLS, which is the listener's; and who users are
 // (package access).
 package admin
