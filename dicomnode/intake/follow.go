@@ -126,9 +126,9 @@ func (f *Follower) more(ctx context.Context, position uint64) error {
 				return err
 			}
 		}
-		if err := f.retake(ctx, f.refused); err != nil {
-			return ctx.Err() // the ledger's: whoever gives it something next tells of it
-		}
+		if err := f.retake(ctx, f.refused); err != nil && ctx.Err() != nil {
+			return ctx.Err()
+		} // another is the ledger's, of which whoever looks after that tells
 	}
 	return f.Spool.Wait(ctx, position)
 }
@@ -212,6 +212,7 @@ func (f *Follower) batch(ctx context.Context) (position uint64, taken int, err e
 
 // retake tries again what was passed over, and keeps in mind what still cannot be read.
 func (f *Follower) retake(ctx context.Context, refused []string) error {
+	f.retaken = time.Now()
 	var left []string
 	for i, id := range refused {
 		entry, dataset, err := f.Spool.Open(id)
@@ -236,7 +237,7 @@ func (f *Follower) retake(ctx context.Context, refused []string) error {
 		}
 		left = append(left, id)
 	}
-	f.refused, f.retaken = left, time.Now()
+	f.refused = left
 	return nil
 }
 

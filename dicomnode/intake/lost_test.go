@@ -3,10 +3,12 @@ package intake
 import (
 	"bytes"
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -215,5 +217,40 @@ func TestFollower_takesUpByItself(t *testing.T) {
 
 // notes is a ledger that notes what it is given, and refuses what it is told to.
 type notes struct{ slow }
+
+// sick is a ledger in trouble.
+type sick struct {
+	slow
+	asked atomic.Int32
+}
+
+func (l *sick) Receive(context.Context, []ledger.Receipt, uint64) ([]ledger.Verdict, error) {
+	l.asked.Add(1)
+	return nil, &ledger.Trouble{Err: errors.New("out of order")}
+}
+
+// TestFollower_ledgerInTrouble: what was passed over is looked at again each minute and no more often, also while the ledger takes nothing.
+func TestFollower_ledgerInTrouble(t *testing.T) {
+	s := openStores(t)
+	s.putApart("1")
+	s.close()
+	synctest.Test(t, func(t *testing.T) {
+		sp, err := spool.Open(filepath.Join(s.dir, "spool"), spool.Options{})
+		require.NoError(t, err)
+		l := &sick{}
+		f := &Follower{Spool: sp, Ledger: l, Jobs: func() {}, Deliveries: func() {}, Log: slog.New(slog.DiscardHandler)}
+		for e, err := range sp.Entries(0) {
+			require.NoError(t, err)
+			f.refused = append(f.refused, e.ID)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute+time.Second)
+		defer cancel()
+		require.ErrorIs(t, f.more(ctx, sp.Last()), context.DeadlineExceeded)
+		require.Equal(t, int32(11), l.asked.Load())
+		require.Len(t, f.refused, 1)
+		require.NoError(t, sp.Close())
+	})
+	s.open() // for the end of the test
+}
 
 func (*notes) Refuse(context.Context, []string, string, uint64, time.Time) error { return nil }

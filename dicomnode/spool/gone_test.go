@@ -192,3 +192,24 @@ func TestProbe_logGone(t *testing.T) {
 	require.NoError(t, os.RemoveAll(s.logDir()))
 	require.ErrorContains(t, s.Probe(), "nothing can be written")
 }
+
+// TestRelease_indexGoesFirst: that a segment was removed because nobody needs it must not look, after a power cut, as if somebody else had removed it.
+func TestRelease_indexGoesFirst(t *testing.T) {
+	dir, all := indexed(t)
+	s := openSpool(t, dir, Options{InlineLimit: 1000})
+	g, sync, ordered := s.segs[0], s.o.disk.syncFolder, false
+	s.o.disk.syncFolder = func(path string) error {
+		_, index := os.Stat(s.indexPath(g))
+		_, segment := os.Stat(g.path)
+		ordered = ordered || path == s.indexDir() && os.IsNotExist(index) && segment == nil
+		return sync(path)
+	}
+	require.FileExists(t, s.indexPath(g))
+	for _, e := range all {
+		require.NoError(t, s.Release(e.ID))
+	}
+	require.NoError(t, s.ReleaseNotes(s.Last()))
+	require.NoFileExists(t, s.indexPath(g))
+	require.NoFileExists(t, g.path)
+	require.True(t, ordered)
+}

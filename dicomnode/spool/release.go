@@ -59,12 +59,21 @@ func (s *Spool) sweep() []*segment {
 	return unneeded
 }
 
-// removeSegments removes files of segments, the index first: one without its segment says that somebody else removed that. One that stays
-// behind is found again by the next Open.
+// removeSegments removes files of segments after their indexes, and lets no power cut bring one of these back alone: an index without its
+// segment says that somebody else removed that. One that stays behind is found again by the next Open.
 func (s *Spool) removeSegments(segs []*segment) error {
+	if len(segs) == 0 {
+		return nil
+	}
 	var errs []error
 	for _, g := range segs {
-		errs = append(errs, removeIfThere(s.indexPath(g)), removeIfThere(g.path))
+		errs = append(errs, removeIfThere(s.indexPath(g)))
+	}
+	if err := errors.Join(append(errs, s.o.disk.syncFolder(s.indexDir()))...); err != nil {
+		return err
+	}
+	for _, g := range segs {
+		errs = append(errs, removeIfThere(g.path))
 	}
 	return errors.Join(errs...)
 }
