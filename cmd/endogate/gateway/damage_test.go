@@ -214,9 +214,8 @@ func TestGateway_damagedLedgerWhileRunning(t *testing.T) {
 			return false
 		}
 		for _, c := range answer.Checks {
-			if c.Name == "ledger sound" && !c.OK {
-				assert.Contains(t, c.Reason, "endogate ledger rebuild")
-				return true
+			if c.Name == "ledger sound" && strings.Contains(c.Reason, "endogate ledger rebuild") {
+				return true // before, that all of it is being looked at
 			}
 		}
 		return false
