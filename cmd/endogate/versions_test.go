@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"endogate/cmd/endogate/gateway"
 	"endogate/cmd/endogate/installed"
 	"endogate/configs"
 	"endogate/dicomnode/ledger"
@@ -102,7 +103,7 @@ func TestModel_rollbackAtRest(t *testing.T) {
 	require.NotEmpty(t, complaints)
 }
 
-// TestDoctor_versions: doctor tries the version that is in force, and says who has put it there; a ledger of an earlier release, whose gateway of
+// TestDoctor_versions: doctor tries the version that is in force, as route try does, and says who has put it there; a ledger of an earlier release, whose gateway of
 // this one has not started yet, is no fault.
 func TestDoctor_versions(t *testing.T) {
 	if _, err := onnx.FindLibrary(""); err != nil {
@@ -152,5 +153,7 @@ func TestDoctor_versions(t *testing.T) {
 	require.Contains(t, said, "demo-colon is 0.9.0 in place of 1.0.0, which is configured: person anna")
 	require.NoError(t, os.Remove(filepath.Join(other, "model.yaml")))
 	_, err = look()
+	require.ErrorContains(t, err, "which person anna has put in force in place of 1.0.0")
+	_, err = gateway.TryRoute(t.Context(), cfg, nil, "")
 	require.ErrorContains(t, err, "which person anna has put in force in place of 1.0.0")
 }

@@ -23,10 +23,14 @@ import (
 	"endogate/reports"
 )
 
-// TryRoute says what would become of a DICOM file (PS3.10) that calling sends to a gateway of a configuration: nothing is stored, nothing
-// goes out, and no network is loaded.
+// TryRoute says what would become of a DICOM file (PS3.10) that calling sends to a gateway of a configuration, with what persons have put in the
+// place of models: nothing is stored, nothing goes out, and no network is loaded.
 func TryRoute(ctx context.Context, cfg configs.Config, file []byte, calling dicom.AETitle) (admin.RouteTrial, error) {
-	m, err := fromManifests(cfg, nil)
+	choices, err := Chosen(ctx, cfg)
+	if err != nil {
+		return admin.RouteTrial{}, err
+	}
+	m, err := fromManifests(cfg, choices)
 	if err != nil {
 		return admin.RouteTrial{}, err
 	}
