@@ -12,7 +12,7 @@ export VERSION COMMIT
 # As deploy/build.sh has it, so that binary, lint and tests share what is compiled.
 export GOFLAGS := $(strip $(GOFLAGS) -trimpath -buildvcs=false)
 
-.PHONY: setup setup-test model-video build run demo test lint unit fuzz drill soak bench container reproducible generate cover clean
+.PHONY: setup setup-test model-video build run demo test lint unit race fuzz drill soak bench container reproducible generate cover clean
 
 setup:            ## install what building and running needs; nothing to do the second time
 	@deploy/setup.sh
@@ -41,8 +41,11 @@ lint:
 	@! grep -rnE --include='*_test.go' 'func\(([^t]\w*|t\w+) \*rapid\.T\)' . || { echo 'call it t: a check must not reach the test around it, whose failure cannot shrink'; exit 1; }
 	@find README.md docs cmd configs deploy dicomnode explain hl7 inference reports -type f -not -path '*/languages/*' -print0 | xargs -0 $(GO) tool misspell -error -i indikation,terminales
 
-unit:             ## every test, with the race detector and the real peers; none may skip; properties with a fixed seed, of fuzz targets the seeds
+unit:             ## every test, with the real peers, and with the race detector where much happens at once; none may skip; properties with a fixed seed, of fuzz targets the seeds
 	@deploy/unit.sh
+
+race: setup-test   ## every test with the race detector
+	@deploy/unit.sh ./...
 
 fuzz:             ## CHECKS of every property with fresh seeds, every fuzz target for FUZZFOR
 	@deploy/fuzz.sh $(FUZZFOR) $(CHECKS)

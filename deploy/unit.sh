@@ -1,31 +1,88 @@
 #!/usr/bin/env bash
-# Runs every test, or those of the packages named, with the race detector and the real peers. A skipped test fails the run. Properties are
-# checked fifty times with a fixed seed, so that what was green stays green; deploy/fuzz.sh looks for more.
+# Runs every test with the real peers, and the race detector where things happen at once; of packages that are named, all with it. A skipped
+# test fails the run. Properties are checked fifty times with a fixed seed, so that what was green stays green; deploy/fuzz.sh looks for more.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export GOFLAGS=${GOFLAGS:--trimpath -buildvcs=false} # as deploy/build.sh compiles, so that tests find what it has compiled
 
-# Where one thing happens after another nothing races, and the race detector takes six times as long to find nothing: TestAlone_nothingRaces
-# holds these packages to it.
-alone=(
+# The race detector takes two to six times as long. What computes has nothing for it to find, and of gateways, pages and commands as wholes a
+# selection has it, those of most goroutines: make race has it for all.
+computing=(
+	endogate/cmd/bill
+	endogate/cmd/endogate/deployment
+	endogate/cmd/endogate/peers
 	endogate/configs/strict
 	endogate/dicomnode/dicom
 	endogate/dicomnode/dimse
 	endogate/dicomnode/pdu
+	endogate/dicomnode/pixeldata
+	endogate/explain
+	endogate/inference
 	endogate/inference/analysis
 	endogate/inference/figures
+	endogate/reports
+	endogate/reports/draft
+	endogate/reports/fhir
+	endogate/reports/pdf
+)
+whole=(
+	endogate/cmd/endogate/gateway
+	endogate/cmd/endogate/admin
+	endogate/cmd/endogate
+)
+raced=(
+	TestCommands_together
+	TestGateway_associationsOverTLS
+	TestGateway_backupUnderLoad
+	TestGateway_brokerRestartedAndWiped
+	TestGateway_cancelled
+	TestGateway_clip
+	TestGateway_costlyFrames
+	TestGateway_damagedLedgerWhileRunning
+	TestGateway_deadDestinationDelaysNobody
+	TestGateway_draft
+	TestGateway_edgesStopTogether
+	TestGateway_hostileBytes
+	TestGateway_lateFrameMakesRevision
+	TestGateway_live
+	TestGateway_notifications
+	TestGateway_operations
+	TestGateway_orders
+	TestGateway_reload
+	TestGateway_results
+	TestGateway_roomsTakeTurns
+	TestGateway_screening
+	TestGateway_segmentGone
+	TestGateway_statIsNext
+	TestGateway_stopsInOrder
+	TestLive
+	TestMemory_endedStaysEnded
+	TestProber_hangingCheck
+	TestProber_logsChanges
+	TestProber_recovers
+	TestProber_sharesAnswers
+	TestProber_slow
+	TestServe_manyConnections
+	TestServe_untilShutdown
+	TestSessions
+	TestShutdown_endsStuckRequests
+	TestSignIn_guessing
+	TestTasks
+	TestTasks_turns
 )
 
 # What the race detector is compiled into waits a second at its end (atexit_sleep_ms), and there are fifty packages and their children.
 export GORACE=atexit_sleep_ms=20
 
-tests() { ENDOGATE_TEST_PEERS=1 RAPID_SEED=1 RAPID_CHECKS=50 go test -json -vet=off -parallel 4 -timeout 60m "$@"; }
+# Three packages at a time, as their tests wait for peers more than they compute.
+tests() { ENDOGATE_TEST_PEERS=1 RAPID_SEED=1 RAPID_CHECKS=50 go test -json -vet=off -p 3 -parallel 4 -timeout 60m "$@"; }
 every() {
-	local failed=0 raced
-	# first those that take longest, so that none is left to run by itself at the end
-	mapfile -t raced < <(go list ./cmd/endogate/gateway ./cmd/endogate/admin ./dicomnode/ledger ./... | grep -vxF -f <(printf '%s\n' "${alone[@]}"))
-	tests -race "${raced[@]}" || failed=1
-	tests "${alone[@]}" || failed=1
+	local failed=0 these rest
+	these="^($(IFS='|'; echo "${raced[*]}"))\$"
+	mapfile -t rest < <(go list ./dicomnode/ledger ./... | grep -vxF -f <(printf '%s\n' "${computing[@]}" "${whole[@]}")) # first what takes longest
+	tests -skip "$these" "${whole[@]}" "${computing[@]}" || failed=1
+	tests -race -run "$these" "${whole[@]}" || failed=1
+	tests -race "${rest[@]}" || failed=1
 	return $failed
 }
 if [ $# -gt 0 ]; then tests -race "$@"; else every; fi | go run ./cmd/verdict

@@ -20,15 +20,11 @@ import (
 	"endogate/dicomnode/dimse"
 )
 
-const (
-	crashStudies  = 50
-	crashInstance = 10 // in each study
-)
-
-// TestGateway_killedWhileReceiving sends 500 instances to a gateway that is killed again and again,
+// TestGateway_killedWhileReceiving sends 150 instances (500 in a drill) to a gateway that is killed again and again,
 // sends anew what was not acknowledged, as a modality does, and counts what the PACS has at the end. A job that a process ended
 // with five times is not given up here: on a slow machine the kills find the same one again and again.
 func TestGateway_killedWhileReceiving(t *testing.T) {
+	t.Parallel()
 	scp := peers.StartStoreSCP(t)
 	g := newGateway(t, fmt.Sprintf(`routes: [{name: endoscopy, match: {modality: [ES]}, models: [demo], destinations: [pacs]}]
 destinations: [{name: pacs, kind: dicom, ae_title: STORESCP, address: %q}]
@@ -42,18 +38,20 @@ log: {level: warn}
 
 	ctx, cancel := context.WithTimeout(context.Background(), 8*time.Minute)
 	defer cancel()
+	const each = 10
+	studies := installed.Scaled(15, 50)
 	sent := make(chan error, 1)
-	go func() { sent <- sendUntilAcknowledged(ctx, g.scp, polyps(t, 0, crashStudies, crashInstance)) }()
+	go func() { sent <- sendUntilAcknowledged(ctx, g.scp, polyps(t, 0, studies, each)) }()
 	random := rand.New(rand.NewPCG(1, 2))
-	crashKills, kills := installed.Scaled(8, 40), 0
-	for sending := true; sending || kills < crashKills; {
+	wanted, kills := installed.Scaled(6, 40), 0
+	for sending := true; sending || kills < wanted; {
 		select {
 		case err := <-sent:
 			require.NoError(t, err)
 			sending = false
 		case <-time.After(time.Duration(100+random.IntN(900)) * time.Millisecond):
 		}
-		if kills < crashKills {
+		if kills < wanted {
 			g.process.Kill()
 			g.start()
 			kills++
@@ -62,7 +60,7 @@ log: {level: warn}
 	g.waitFor("every study to be delivered", func() bool {
 		var answer struct{ Total int }
 		g.get("/api/v1/studies?status=done&limit=1", &answer)
-		return answer.Total == crashStudies
+		return answer.Total == studies
 	})
 
 	classes := map[string]int{}
@@ -71,13 +69,13 @@ log: {level: warn}
 		assert.True(t, dicom.UID(uid).Valid())
 	}
 	assert.Equal(t, map[string]int{
-		"SC":  crashStudies * crashInstance, // a heatmap of each instance
-		"SR3": crashStudies,
-		"KO":  crashStudies,
+		"SC":  studies * each, // a heatmap of each instance
+		"SR3": studies,
+		"KO":  studies,
 	}, classes, "distinct derived objects in the PACS, by storescp's abbreviation of the class")
 	installed.Tried(t, installed.Drill{
 		Tried: fmt.Sprintf("kill -9 of the gateway, %d times, while a modality sends to it; kept are the instances, each with its heatmap, report and key images in the PACS", kills),
-		Kept:  crashStudies * crashInstance, Memory: g.watch.Memory(),
+		Kept:  studies * each, Memory: g.watch.Memory(),
 	})
 }
 

@@ -17,6 +17,7 @@ import (
 // A person looks into a frame in a browser while the gateway works: every choice changes the map. How long a new choice takes until it is
 // drawn is logged: README has it as measured on a quiet machine (ENDOGATE_TEST_PICTURES is a folder for pictures of the page).
 func TestGateway_looksIntoAFrame(t *testing.T) {
+	t.Parallel()
 	scp := peers.StartStoreSCP(t)
 	g := newGateway(t, routeTo(scp.AETitle, scp.Addr, ""))
 	g.replace("segment_size: 8MiB", "segment_size: 8MiB, retention: 1h")

@@ -57,6 +57,7 @@ func (g *testGateway) killRepeatedly(least int, done <-chan error) {
 // A gateway is killed again and again while orders come. Each is sent until it is acknowledged, under the same control
 // ID, and some once more, because the answer was lost: what was acknowledged is there, and once.
 func TestGateway_killedBetweenReceiptAndAcknowledgement(t *testing.T) {
+	t.Parallel()
 	listen := fmt.Sprintf("127.0.0.1:%d", peers.FreePort(t))
 	g := newGateway(t, routeTo("PACS", "127.0.0.1:1", "")+fmt.Sprintf(`hl7: {listen: %q, senders: [{application: RIS, hosts: [127.0.0.0/8]}]}
 log: {level: warn}
@@ -134,6 +135,7 @@ func sendOrders(ctx context.Context, address string, first, n int) error {
 // A gateway is killed again and again while it sends messages: each is acknowledged in the end, what comes twice has the
 // same control ID and the same bytes, and when all is delivered nothing comes any more.
 func TestGateway_killedBetweenDeliveryAndAcknowledgement(t *testing.T) {
+	t.Parallel()
 	ris := mllptest.Start(t, func(c *mllptest.Conversation) {
 		time.Sleep(5 * time.Millisecond) // it is killed while it waits for the answer
 		mllptest.AA(c)

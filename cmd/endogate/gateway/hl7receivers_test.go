@@ -15,6 +15,7 @@ import (
 // One examination is reported to a receiver of every kind there is in the field: each gets the same report until it has
 // acknowledged or refused it, under one control ID and with the same bytes, and none keeps it from another.
 func TestGateway_reportsToEveryKindOfReceiver(t *testing.T) {
+	t.Parallel()
 	const timeout = 8 * time.Second // longer than an answer takes on a busy machine
 	receivers := map[string]*mllptest.Receiver{}
 	var names, destinations []string
