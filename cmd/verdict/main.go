@@ -97,7 +97,9 @@ func judge(events io.Reader, w io.Writer) *judged {
 					_, _ = io.WriteString(w, outputs[o][len(outputs[o])-1]) // ok, and how long it took
 				}
 			}
-			order = slices.DeleteFunc(order, func(o test) bool { return o.pkg == e.Package })
+			ofPackage := func(o test) bool { return o.pkg == e.Package }
+			order = slices.DeleteFunc(order, ofPackage)
+			maps.DeleteFunc(outputs, func(o test, _ []string) bool { return ofPackage(o) }) // more of its tests may run once more
 		}
 	}
 	_, _ = io.WriteString(w, strings.Join(skipped, ""))

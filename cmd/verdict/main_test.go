@@ -25,6 +25,7 @@ func run(end, ofPackage string) string {
 func TestJudge(t *testing.T) {
 	for _, tt := range []struct{ name, events, prints, wrong string }{
 		{"all pass", run("pass", "ok"), "ok\tp\t0.1s\n", ""},
+		{"a package runs twice", run("pass", "ok") + run("pass", "ok"), "ok\tp\t0.1s\nok\tp\t0.1s\n", ""},
 		{"a test fails", run("fail", "FAIL"), "    p_test.go:1: the log\na line of the package\nFAIL\tp\t0.1s\n", "verdict: failed: p"},
 		{"a test skips", run("skip", "ok"), "ok\tp\t0.1s\nskipped: p TestIt\n    p_test.go:1: the log\n", "1 tests were skipped"},
 		{
