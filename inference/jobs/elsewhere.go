@@ -10,6 +10,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nuid"
 )
 
 // Remote does a job that another process owns, with nothing of that process but the input, and writes its result. Its
@@ -21,8 +22,12 @@ type Keep func(ctx context.Context, part []byte) error
 
 // elsewhere does a job of another process, and returns after how long its message is to be offered again; 0: it goes.
 func (q *Queue) elsewhere(ctx context.Context, j Job, c Consumer, delivery uint64) (again time.Duration) {
-	begun, err := q.ask(ctx, j.Node, opBegin, question{Job: j, Delivery: delivery, Inline: true, Takes: Takes{Prepares: c.Prepares(j), Videos: c.Videos}})
+	try := nuid.Next()
+	begun, err := q.ask(ctx, j.Node, opBegin, question{
+		Job: j, Delivery: delivery, Try: try, Inline: true, Takes: Takes{Prepares: c.Prepares(j), Videos: c.Videos},
+	})
 	if err != nil {
+		q.unheard.add(j.Node, try)
 		q.log.Warn("job not begun", "job", j.ID, "delivery", delivery, "err", err)
 		return backoff(Postpone, delivery)
 	}
@@ -30,7 +35,11 @@ func (q *Queue) elsewhere(ctx context.Context, j Job, c Consumer, delivery uint6
 		return begun.Again
 	}
 	result := &spill{most: maxInline, stream: func(r io.Reader) (object, error) {
-		return q.put(ctx, objectName(j.Node, resultBytes), j.ID, r)
+		o, err := q.put(ctx, objectName(j.Node, resultBytes), j.ID, r)
+		if err != nil {
+			err = postpone{err} // the store's fault, or that of the job, which is said before
+		}
+		return o, err
 	}}
 	err = q.remote(ctx, j, begun, c.Remote, result)
 	if err = result.finish(err); err == nil {
@@ -39,14 +48,18 @@ func (q *Queue) elsewhere(ctx context.Context, j Job, c Consumer, delivery uint6
 	if err == nil {
 		return 0
 	}
-	q.log.Log(ctx, levelOf(DispositionOf(err)), "job not done", "job", j.ID, "model", j.Model.Name, "delivery", delivery, "err", err)
+	verdict := DispositionOf(err)
+	q.log.Log(ctx, levelOf(verdict), "job not done", "job", j.ID, "model", j.Model.Name, "delivery", delivery, "err", err)
 	// Whoever stops this process still wants to hear of it.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
 	defer cancel()
 	failed, err := q.ask(ctx, j.Node, opFailed, question{
-		Job: j, Delivery: delivery, Object: begun.Object, Fault: err.Error(), Verdict: DispositionOf(err).String(),
+		Job: j, Delivery: delivery, Try: try, Object: begun.Object, Fault: err.Error(), Verdict: verdict.String(),
 	})
 	if err != nil {
+		if verdict == Postpone {
+			q.unheard.add(j.Node, try)
+		}
 		q.log.Warn("the end of a try not told", "job", j.ID, "err", err)
 		return backoff(Postpone, delivery)
 	}
@@ -106,8 +119,11 @@ func (q *Queue) deliver(ctx context.Context, j Job, result *spill) error {
 		case err == nil:
 			return nil
 		case standsAlready(err):
-			if result.into.name != "" {
-				return q.drop(ctx, result.into)
+			if result.into.name == "" {
+				return nil
+			}
+			if err := q.drop(ctx, result.into); err != nil {
+				q.log.Warn("a second result's bytes not removed, their gateway removes them", "job", j.ID, "err", err)
 			}
 			return nil
 		case ctx.Err() != nil || time.Now().After(deadline):
@@ -130,6 +146,7 @@ func (q *Queue) publishResult(ctx context.Context, msg *nats.Msg) error {
 
 // ask asks the owner of a job, and waits as long as it says that it is at it.
 func (q *Queue) ask(ctx context.Context, node, op string, asked question) (reply, error) {
+	asked.Unheard = q.unheard.of(node)
 	body, err := json.Marshal(asked)
 	if err != nil {
 		return reply{}, err
@@ -138,6 +155,7 @@ func (q *Queue) ask(ctx context.Context, node, op string, asked question) (reply
 	if err != nil {
 		return reply{}, fmt.Errorf("jobs: the gateway that owns %s does not answer: %w", asked.Job.ID, err)
 	}
+	q.unheard.told(node, asked.Unheard)
 	return replyOf(msg)
 }
 

@@ -74,7 +74,7 @@ func (q *Queue) Own(ctx context.Context, o Owner) error {
 	if o.Begin == nil || o.Keep == nil || o.Failed == nil || o.Take == nil || o.Park == nil || o.Open == nil {
 		return errors.New("jobs: owner: Begin, Keep, Failed, Take, Park and Open must be set")
 	}
-	w := &owner{q: q, Owner: o, inputs: map[string]map[string]object{}, slots: make(chan struct{}, maxAnswers)}
+	w := &owner{q: q, Owner: o, inputs: map[string]map[string]object{}, tries: map[string]*try{}, slots: make(chan struct{}, maxAnswers)}
 	sub, err := q.nc.Subscribe(ownerPrefix+q.node+".*", func(msg *nats.Msg) { w.ask(ctx, msg) })
 	if err != nil {
 		return fmt.Errorf("jobs: owner: %w", err)
@@ -107,6 +107,7 @@ type owner struct {
 	mu     sync.Mutex
 	ended  bool
 	inputs map[string]map[string]object // by job and name, what was put into the bucket for workers elsewhere
+	tries  map[string]*try              // by their workers' names for them
 }
 
 // question is what a worker asks about a job that it has taken.
@@ -115,10 +116,12 @@ type question struct {
 	Delivery uint64 `json:"delivery"`         // how often its message was given to a worker
 	Inline   bool   `json:"inline,omitempty"` // it takes a small input with the answer, as earlier releases do not
 	Takes
-	Object  string `json:"object,omitempty"`  // the input that it was given; "": it came with the answer; of opKeep the part
-	Part    []byte `json:"part,omitempty"`    // what is to be kept, where it is small
-	Fault   string `json:"fault,omitempty"`   // why the try came to nothing
-	Verdict string `json:"verdict,omitempty"` // what the worker's error says of itself
+	Try     string   `json:"try,omitempty"`     // the worker's name for it; "": of an earlier release
+	Unheard []string `json:"unheard,omitempty"` // tries of this gateway's jobs of which it has heard nothing
+	Object  string   `json:"object,omitempty"`  // the input that it was given; "": it came with the answer; of opKeep the part
+	Part    []byte   `json:"part,omitempty"`    // what is to be kept, where it is small
+	Fault   string   `json:"fault,omitempty"`   // why the try came to nothing
+	Verdict string   `json:"verdict,omitempty"` // what the worker's error says of itself
 }
 
 // reply is what the owner says to that.
@@ -187,6 +190,7 @@ func (w *owner) ask(ctx context.Context, msg *nats.Msg) {
 		if err = cmp.Or(err, asked.Job.Validate()); err != nil {
 			w.q.log.Warn("a worker's question is not understood", "err", err)
 		} else {
+			w.takeBack(ctx, asked.Unheard)
 			answer = w.answer(ctx, msg.Subject[strings.LastIndexByte(msg.Subject, '.')+1:], asked)
 		}
 		said, err := answer.message()
@@ -210,6 +214,7 @@ func (w *owner) answer(ctx context.Context, op string, asked question) reply {
 		}
 		return reply{Kept: err == nil}
 	case opFailed:
+		w.tryEnded(asked.Try)
 		err := w.Failed(ctx, asked.Job, &remoteError{asked.Fault, asked.Verdict})
 		if asked.Object != "" { // else it would be those of another worker
 			w.forget(ctx, asked.Job.ID, asked.Object)
@@ -241,8 +246,10 @@ func (w *owner) keep(ctx context.Context, asked question) error {
 
 // begin gives the worker the input: with the answer if it is small, which spares the broker a store of it, else by the bucket.
 func (w *owner) begin(ctx context.Context, asked question) reply {
+	w.trying(asked)
 	in, err := w.Begin(ctx, asked.Job, asked.Takes)
 	if in == nil {
+		w.tryEnded(asked.Try)
 		return reply{Again: w.q.fate(ctx, asked.Job, err, w.Park, asked.Delivery)}
 	}
 	defer in.Bytes.Close()
@@ -251,7 +258,12 @@ func (w *owner) begin(ctx context.Context, asked question) reply {
 		if !permanent(err) {
 			err = postpone{err} // the bytes are good, so it is the store
 		}
+		w.tryEnded(asked.Try)
 		return reply{Again: w.q.fate(ctx, asked.Job, w.Failed(ctx, asked.Job, err), w.Park, asked.Delivery)}
+	}
+	if !w.handing(asked.Try, answer.Object) {
+		w.void(ctx, asked.Job, answer.Object)
+		return reply{Again: backoff(Postpone, asked.Delivery)}
 	}
 	return answer
 }
@@ -382,6 +394,7 @@ func (w *owner) takeOne(ctx context.Context, msg *nats.Msg) {
 	}
 	w.q.settle(j, msg, again)
 	if again == 0 {
+		w.triesEnded(j.ID)
 		w.forget(ctx, j.ID, "")
 	}
 }
@@ -460,7 +473,7 @@ func (q *Queue) resultsConfig() jetstream.StreamConfig {
 	}
 }
 
-// sweep removes bytes that no open job needs, such as those of a process that was killed.
+// sweep removes bytes that no open job needs, such as those of a process that was killed, and forgets the tries of jobs that have ended.
 func (w *owner) sweep(ctx context.Context) {
 	every := w.Sweep
 	if every == 0 {
@@ -480,6 +493,15 @@ func (w *owner) sweep(ctx context.Context) {
 }
 
 func (w *owner) sweepOnce(ctx context.Context) error {
+	for job := range w.triedJobs() {
+		open, err := w.Open(ctx, job)
+		if err != nil {
+			return err
+		}
+		if !open {
+			w.triesEnded(job)
+		}
+	}
 	list, err := w.q.objects(ctx, w.q.node)
 	if err != nil {
 		return err

@@ -88,6 +88,7 @@ type Queue struct {
 	overfull   atomic.Pointer[error] // why it took no job when it was given one last; nil: it did
 
 	running sync.Map // IDs of jobs that are being done in this process
+	unheard unheard  // tries of jobs of gateways elsewhere
 }
 
 // Open connects to the server, or starts it. A server elsewhere need not be up yet.
