@@ -331,6 +331,10 @@ func (f *Follower) next(ctx context.Context, position uint64) (receipts []ledger
 		switch {
 		case entry.Kind != spool.Received && (err == nil || entry.Kind != ""):
 			continue
+		case errors.Is(err, spool.ErrGone): // what is behind the position nobody has released
+			f.Log.Error("the file of an instance that was not taken over is gone: put it back into spool/large or send the instance again",
+				"sop_instance_uid", entry.Header.SOPInstanceUID, "calling_ae", entry.CallingAE, "entry", entry.ID)
+			passed.add(entry.ID, err)
 		case err != nil && entry.Kind == "":
 			passed.add(entry.ID, err)
 		default:
@@ -373,7 +377,7 @@ func (f *Follower) passOver(ctx context.Context, p passed, position uint64) erro
 		return nil
 	}
 	came, _ := spool.Came(p.ids[0])
-	f.Log.Error("spool entries cannot be read: restore their segments from a backup or send their instances again",
+	f.Log.Error("spool entries cannot be read: restore their segments or files from a backup or send their instances again",
 		"entries", len(p.ids), "of_them", some(p.ids), "came_at", came, "err", p.err)
 	if err := f.Ledger.Refuse(ctx, p.ids, p.err.Error(), position, time.Now()); err != nil {
 		return err

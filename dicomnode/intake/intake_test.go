@@ -28,6 +28,7 @@ import (
 type stores struct {
 	t      *testing.T
 	dir    string
+	inline int64 // of the spool, where it is opened anew
 	log    bytes.Buffer
 	now    time.Time
 	spool  *spool.Spool
@@ -57,7 +58,7 @@ func (s *stores) open() {
 	require.NoError(s.t, err)
 	position, err := s.ledger.Position(s.t.Context())
 	require.NoError(s.t, err)
-	s.spool, err = spool.Open(filepath.Join(s.dir, "spool"), spool.Options{After: func() (uint64, error) { return position, nil }})
+	s.spool, err = spool.Open(filepath.Join(s.dir, "spool"), spool.Options{InlineLimit: s.inline, After: func() (uint64, error) { return position, nil }})
 	require.NoError(s.t, err)
 	log := slog.New(slog.NewTextHandler(&s.log, nil))
 	s.follow = &Follower{Spool: s.spool, Ledger: s.ledger, Router: s.routes, Jobs: func() {}, Deliveries: func() {}, Log: log}
@@ -87,13 +88,17 @@ func (s *stores) put(name string) string {
 	require.NoError(s.t, err)
 	e, err := w.Commit(spool.Entry{
 		Kind: spool.Received, TransferSyntaxUID: dicom.ExplicitVRLittleEndian, CallingAE: "SCOPE1", At: s.now,
-		Header: dicom.Header{SOPInstance: dicom.SOPInstance{
-			SOPClassUID: "1.2.840.10008.5.1.4.1.1.77.1.1", SOPInstanceUID: dicom.UID("1.2.3." + name),
-			SeriesInstanceUID: "1.2.3", StudyInstanceUID: "1.2",
-		}},
+		Header: header(name),
 	})
 	require.NoError(s.t, err)
 	return e.ID
+}
+
+func header(name string) dicom.Header {
+	return dicom.Header{SOPInstance: dicom.SOPInstance{
+		SOPClassUID: "1.2.840.10008.5.1.4.1.1.77.1.1", SOPInstanceUID: dicom.UID("1.2.3." + name),
+		SeriesInstanceUID: "1.2.3", StudyInstanceUID: "1.2",
+	}}
 }
 
 func (s *stores) catchUp() {

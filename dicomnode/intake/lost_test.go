@@ -16,6 +16,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/ledger"
 	"endogate/dicomnode/spool"
 )
@@ -117,6 +118,84 @@ func TestFollower_lost(t *testing.T) {
 	require.Empty(t, s.spool.Recovered().Damaged, "it is seen to")
 	s.catchUp()
 	require.Empty(t, s.refusedNow())
+}
+
+// TestFollower_largeFileLost removes the file of one of three large instances that the ledger has not seen, while the gateway is down: it is
+// named and counted, and taken in when the file is back.
+func TestFollower_largeFileLost(t *testing.T) {
+	s := openStores(t)
+	s.inline = 1
+	s.close()
+	s.open()
+	ids := []string{s.put("1"), s.put("2"), s.put("3")}
+	path, aside := filepath.Join(s.dir, "spool/large", ids[1]), filepath.Join(s.dir, "aside")
+	s.close()
+	require.NoError(t, os.Rename(path, aside))
+	for range 2 { // a start more changes nothing
+		s.open()
+		s.catchUp()
+		require.NoError(t, s.clean.Orphans(t.Context()))
+		require.Len(t, s.openJobs(), 2)
+		require.Zero(t, s.follow.Lag())
+		require.Equal(t, []string{ids[1]}, s.refusedNow())
+		counts, err := s.ledger.Counts(t.Context())
+		require.NoError(t, err)
+		require.EqualValues(t, 1, counts.Refused)
+		s.close()
+	}
+	require.Contains(t, s.log.String(), "the file of an instance that was not taken over is gone")
+	require.Contains(t, s.log.String(), "sop_instance_uid=1.2.3.2")
+	s.open()
+	s.catchUp()
+	require.Equal(t, []string{ids[1]}, s.follow.refused)
+	require.NoError(t, os.Rename(aside, path))
+	require.NoError(t, s.follow.retake(t.Context(), s.follow.refused))
+	require.Len(t, s.openJobs(), 3)
+	require.Empty(t, s.refusedNow())
+	require.True(t, s.spool.Has(ids[1]))
+
+	s.close() // what the ledger knows is parked, as ever
+	require.NoError(t, os.Remove(path))
+	s.open()
+	s.catchUp()
+	require.NoError(t, s.clean.Orphans(t.Context()))
+	work, _, err := s.ledger.Parked(t.Context(), ledger.ParkedFilter{})
+	require.NoError(t, err)
+	require.Len(t, work.Jobs, 1)
+	require.EqualValues(t, "1.2.3.2", work.Jobs[0].Instance.SOPInstanceUID)
+	require.Empty(t, s.refusedNow())
+	again := s.receive("2")[0]
+	require.Len(t, s.openJobs(), 3)
+	require.True(t, s.spool.Has(again))
+}
+
+// TestFollower_largeFileReleased: what the gateway itself released is lost to nobody, whether the ledger has seen it or not.
+func TestFollower_largeFileReleased(t *testing.T) {
+	s := openStores(t)
+	s.inline = 1
+	s.close()
+	s.open()
+	ids := s.receive("1", "1") // a duplicate
+	require.False(t, s.spool.Has(ids[1]))
+	w, err := s.spool.CreateMade()
+	require.NoError(t, err)
+	_, err = w.Write(make([]byte, 5<<20))
+	require.NoError(t, err)
+	made, err := w.Commit(spool.Entry{Kind: spool.Derived, TransferSyntaxUID: dicom.ExplicitVRLittleEndian, At: s.now, Header: header("4")}) // by work that did not come to its end
+	require.NoError(t, err)
+	require.NoError(t, s.spool.Release(made.ID))
+	s.close()
+	s.log.Reset()
+	s.open()
+	s.catchUp()
+	require.NoError(t, s.clean.Orphans(t.Context()))
+	require.Empty(t, s.refusedNow())
+	require.Empty(t, s.follow.refused)
+	require.NotContains(t, s.log.String(), "gone")
+	require.Len(t, s.openJobs(), 1)
+	for _, err := range s.spool.Held(0) {
+		require.NoError(t, err, "it is released again")
+	}
 }
 
 // TestFollower_lostJustNow loses the segment being written under a follower that is behind: what was in it is known by its UID, and taken in

@@ -111,7 +111,7 @@ func (r *Reclaimer) Unneeded(ctx context.Context) error {
 		if err == nil && entry.Kind == spool.Action || err != nil && !errors.Is(err, spool.ErrCorrupt) { // what the disk does not give now may be good
 			continue
 		}
-		received[entry.ID] = entry.Kind == spool.Received
+		received[entry.ID] = entry.Kind == spool.Received && !errors.Is(err, spool.ErrGone) // of which there are no bytes to look at
 		if ids = append(ids, entry.ID); len(ids) == reclaimBatch {
 			if err := flush(); err != nil {
 				return err

@@ -36,7 +36,8 @@
 // scans record headers, checks the last segment in full, and writes it anew unless it was
 // closed in order: a record that is only in the page cache of a process that died is not taken
 // on trust. Which entries are no longer needed is not stored here: after Open every entry of
-// every segment is there again, and the caller releases what its ledger does not need.
+// every segment is there again, and the caller releases what its ledger does not need. So is a data set
+// whose large file is gone: whether it was released before, or somebody removed the file, the caller knows (ErrGone).
 //
 // Released entries leave their segment when all of it is released, or when Compact copies what is needed of it, and of
 // sparse or small neighbours, into one. The copy is synced, then takes the name of the first; its header says up to

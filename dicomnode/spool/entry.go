@@ -79,6 +79,9 @@ var (
 	ErrLocked = errors.New("spool: folder is in use by another process")
 	// ErrCorrupt says that the bytes on disk are not those that were committed.
 	ErrCorrupt = errors.New("spool: bytes on disk differ from those committed; restore the entry from a backup or its origin")
+	// ErrGone says of a data set whose record is whole that its large file was not there when the spool was opened: it was released
+	// before, or somebody removed it. It is ErrCorrupt besides.
+	ErrGone = errors.New("spool: there is no file of this data set")
 )
 
 var idEncoding = base32.NewEncoding("0123456789abcdefghijklmnopqrstuv").WithPadding(base32.NoPadding)

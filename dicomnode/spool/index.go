@@ -197,13 +197,13 @@ func (s *Spool) fill(g *segment, x index, places []slot, large map[string]bool) 
 	return nil
 }
 
-// withFile notes that the file of a large data set is there, or that the entry was released: its file went then, and its
-// record outlived it.
+// withFile notes whether the file of a large data set is there. Where it is not, the entry was released, and its record outlived it, or
+// somebody removed the file: which of the two whoever releases knows, and of actions nobody does.
 func withFile(sl slot, large map[string]bool) slot {
 	if sl.large {
 		_, there := large[sl.id]
 		large[sl.id] = true
-		sl.released = !there
+		sl.lost, sl.released = !there && !sl.action, !there && sl.action
 	}
 	return sl
 }

@@ -46,10 +46,11 @@ func (s *Spool) Read(e Entry) (io.ReadSeekCloser, error) {
 	return r, nil
 }
 
-// Has reports whether the entry id is there and not a note: committed and not released. It does not look at the disk.
+// Has reports whether the entry id is there and not a note: committed, not released, and not found without its file by Open. It does not
+// look at the disk.
 func (s *Spool) Has(id string) bool {
-	_, _, ok := s.find(id)
-	return ok
+	_, sl, ok := s.find(id)
+	return ok && !sl.lost
 }
 
 // openSegment opens the segment file of id, and returns its slot there.
@@ -113,7 +114,32 @@ func (s *Spool) openRecord(f *os.File, sl slot) (Entry, *reader, error) {
 	if err != nil {
 		return Entry{}, nil, err
 	}
+	if sl.lost {
+		s.found(sl.id)
+	}
 	return e, newReader(data, data, e), nil
+}
+
+// stillLost returns ErrGone while the file of a large data set that was lost is not back.
+func (s *Spool) stillLost(sl slot) error {
+	_, err := os.Stat(s.largePath(sl.id))
+	if err == nil {
+		s.found(sl.id)
+		return nil
+	}
+	if err = s.ofTheBytes(err); errors.Is(err, ErrCorrupt) {
+		err = fmt.Errorf("%w: %w", ErrGone, err)
+	}
+	return err
+}
+
+// found notes that a file is back.
+func (s *Spool) found(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p, ok := s.byID[id]; ok {
+		p.seg.slots[p.index].lost = false
+	}
 }
 
 // readSlot reads the record of sl from a segment file.
@@ -189,7 +215,8 @@ func (r *reader) Close() error { return r.file.Close() }
 // Entries yields the committed entries with a Seq above after, in order, and ends at the
 // newest. Entries committed or released meanwhile may or may not be among them. An entry that
 // cannot be read is yielded with an error as its ID and Seq, and Kind where it is an Action, or as all of it where that is still known, and
-// the next one follows. One without an ID stands for the notes of a segment that nothing names any more. One without a Seq says that what
+// the next one follows. One that is whole but for its large file is ErrGone, released ones of before the start among them, until they are
+// released again. One without an ID stands for the notes of a segment that nothing names any more. One without a Seq says that what
 // is next cannot be told, and is the last.
 func (s *Spool) Entries(after uint64) iter.Seq2[Entry, error] { return s.entries(after, false) }
 
@@ -214,9 +241,12 @@ func (s *Spool) entries(after uint64, held bool) iter.Seq2[Entry, error] {
 			if err == nil && !known {
 				_, e, err = readSlot(log.f, sl)
 			}
+			if err == nil && sl.lost {
+				err = s.stillLost(sl)
+			}
 			if err != nil {
 				err = s.slotError(sl, err)
-				if !known {
+				if !known && !errors.Is(err, ErrGone) {
 					e = Entry{ID: sl.id, Seq: sl.seq}
 				}
 				if sl.action {

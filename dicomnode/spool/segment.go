@@ -49,6 +49,7 @@ type slot struct {
 	large    bool
 	action   bool
 	released bool
+	lost     bool // the file of a large data set was not there when the spool was opened, and is not back
 }
 
 // note reports whether the slot is of an action that stands in the log. There are many of them, kept for long and read in

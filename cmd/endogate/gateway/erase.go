@@ -90,7 +90,7 @@ func followed(ctx context.Context, l *ledger.Ledger, store *spool.Spool) error {
 		return err
 	}
 	for entry, err := range store.Entries(position) {
-		if err != nil || entry.Kind == spool.Received {
+		if err != nil && !errors.Is(err, spool.ErrGone) || entry.Kind == spool.Received { // of all else what is gone was taken back
 			return errors.New("erase: the spool has entries that the ledger has not taken in: start the gateway once, stop it in order, and try again")
 		}
 	}

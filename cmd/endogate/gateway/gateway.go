@@ -467,7 +467,7 @@ func (g *parts) takenIn(ctx context.Context) error {
 	}
 	first, _ := spool.Came(refused[0])
 	last, _ := spool.Came(refused[len(refused)-1])
-	return fmt.Errorf("%d entries of the spool cannot be read or taken in, which came from %s to %s: restore the segments that the log names, and they are taken in; "+
+	return fmt.Errorf("%d entries of the spool cannot be read or taken in, which came from %s to %s: restore the segments and files that the log names, and they are taken in; "+
 		"or send the instances of that time again, and have the gateway forget the entries with: endogate ledger dismiss",
 		len(refused), first.Format(time.RFC3339), last.Format(time.RFC3339))
 }

@@ -69,7 +69,7 @@ func (g *parts) openTransfers(ctx context.Context, life *lifecycle) error {
 	t.moved.Begin(t.told)
 	for entry, err := range g.spool.Held(t.told) {
 		switch {
-		case err != nil:
+		case err != nil && !errors.Is(err, spool.ErrGone): // of which all is known but its bytes
 			g.log.Error("audit: what came before the start cannot all be read from the spool, and is not told of", "entry", entry.ID, "err", err)
 		case entry.Kind == spool.Received:
 			t.heard(entry)
