@@ -23,6 +23,21 @@ import (
 // BackupFile is the name of what says what a backup is of. A folder without it is none: it is written at last.
 const BackupFile = "backup.json"
 
+// unfinishedFile is in the data folder of a backup from its beginning until all the rest is on the disk.
+const unfinishedFile = "unfinished-backup"
+
+// whole is an error where a data folder is of a backup that was cut off.
+func whole(dataDir string) error {
+	mark := filepath.Join(dataDir, unfinishedFile)
+	if _, err := os.Stat(mark); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return fmt.Errorf("data folder: %w", err)
+	}
+	return fmt.Errorf("data folder %s is of a backup that was cut off, and lacks what had not been copied by then: restore one that has %s; "+
+		"where there is none, endogate ledger rebuild makes the best of this one once you have removed %s", dataDir, BackupFile, mark)
+}
+
 // BackupOf says what a backup has, and what it needs besides.
 type BackupOf struct {
 	Release string         `json:"release"`
@@ -51,6 +66,9 @@ type BackupModel struct {
 // the data folder is to be; the first start has the ledger catch up with the spool. config is the path of the
 // configuration file, "" where there is none.
 func Backup(ctx context.Context, cfg configs.Config, config, to string, build Build, log *slog.Logger) (done BackupOf, err error) {
+	if err := whole(cfg.DataDir); err != nil {
+		return done, fmt.Errorf("backup: %w", err)
+	}
 	done = BackupOf{Release: build.Version, Begun: time.Now().UTC(), AETitle: string(cfg.DICOM.AETitle), Config: config}
 	if done.DataDir, err = filepath.Abs(cfg.DataDir); err != nil {
 		return done, err
@@ -64,6 +82,10 @@ func Backup(ctx context.Context, cfg configs.Config, config, to string, build Bu
 	at := cfg
 	at.DataDir = filepath.Join(to, "data")
 	if err := os.Mkdir(at.DataDir, 0o700); err != nil {
+		return done, err
+	}
+	mark := filepath.Join(at.DataDir, unfinishedFile)
+	if err := errors.Join(durable.WriteFile(mark, nil), durable.SyncFolder(to)); err != nil {
 		return done, err
 	}
 	switch err := ledger.CopyFile(ctx, cfg.LedgerFile(), at.LedgerFile()); {
@@ -93,6 +115,9 @@ func Backup(ctx context.Context, cfg configs.Config, config, to string, build Bu
 		if err = errors.Join(err, durable.WriteFile(filepath.Join(to, filepath.Base(config)), text)); err != nil {
 			return done, err
 		}
+	}
+	if err := errors.Join(os.Remove(mark), durable.SyncFolder(at.DataDir)); err != nil {
+		return done, err
 	}
 	done.Models = bundlesOf(ctx, cfg)
 	done.Ended = time.Now().UTC()
@@ -176,6 +201,8 @@ func emptyFolder(dir string) error {
 		return os.MkdirAll(dir, 0o700)
 	case err != nil:
 		return err
+	case len(names) > 0 && whole(filepath.Join(dir, "data")) != nil:
+		return fmt.Errorf("folder %s has a backup that was cut off: remove it, or name a new one", dir)
 	case len(names) > 0:
 		return fmt.Errorf("folder %s is not empty: name a new one", dir)
 	}
