@@ -141,6 +141,7 @@ func (m *making) pictured(ctx context.Context, parts []analysis.Part, frames map
 		if err != nil {
 			return undecodable(err)
 		}
+		debug.FreeOSMemory() // the samples, or pictures of the frame before, have left as much as comes now, and a decoder stands beside it
 		p := parts[frames[frame.Number]]
 		for _, s := range sheets {
 			s.add(m.Workshop, p, frame)

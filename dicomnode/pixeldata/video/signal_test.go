@@ -289,14 +289,17 @@ func TestSignal_lost(t *testing.T) {
 	installed.Require(t, "ffmpeg")
 	nobody := "127.0.0.1:" + strconv.Itoa(peers.FreePort(t))
 	wrong := strings.Replace(camera(t, 0, "wrong"), "rtsp://", "rtsp://doctor:s3cret-word@", 1)
-	for _, row := range []struct{ name, says string }{
-		{"rtsp://doctor:s3cret-word@" + nobody + "/live", "nobody answers"},
-		{wrong, "wants a user and a password"},
-		{camera(t, 0, ""), "no frame has come for 1s"},
-		{"/dev/no-such-device", "there is no device"},
+	for _, row := range []struct {
+		name, says string
+		stall      time.Duration
+	}{
+		{"rtsp://doctor:s3cret-word@" + nobody + "/live", "nobody answers", time.Minute},
+		{wrong, "wants a user and a password", time.Minute},
+		{camera(t, 0, ""), "no frame has come for 1s", time.Second},
+		{"/dev/no-such-device", "there is no device", time.Minute},
 	} {
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-		s := video.Signal{Name: row.name, Stall: time.Second}
+		s := video.Signal{Name: row.name, Stall: row.stall}
 		said := ""
 		s.Lost = func(why error, next time.Duration) {
 			assert.Equal(t, time.Second, next)
