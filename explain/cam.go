@@ -3,18 +3,42 @@ package explain
 // camMap makes a map S×... of a layer's activation N×C×... and its gradient S×C×...
 type camMap func(w *walk, activation, gradient string) string
 
-// atLayer makes a method of a class activation map: tokens are laid back on their grid before.
+// atLayer makes a method of a class activation map: tokens are laid back on their grid before, and the maps of several views of the picture
+// added up.
 func atLayer(post camMap) func(c *compiler, t *target, grads []string) string {
 	return func(c *compiler, t *target, grads []string) string {
-		w := newWalk(c.builder)
-		return post(w, t.layer.grid.onGrid(w, t.layer.Tensor, t.layer.dims), t.layer.grid.onGrid(w, grads[0], t.layer.dims))
+		w, grid := newWalk(c.builder), t.layer.grid
+		activation, gradient := grid.onGrid(w, t.layer.Tensor, t.layer.dims), grid.onGrid(w, grads[0], t.layer.dims)
+		if grid == nil || grid.views < 2 {
+			return post(w, activation, gradient)
+		}
+		sum := ""
+		for i := range grid.views {
+			if one := post(w, grid.view(w, activation, i), grid.view(w, gradient, i)); sum == "" {
+				sum = one
+			} else {
+				sum = w.plus(sum, one)
+			}
+		}
+		return sum
 	}
 }
 
 // gradCAM does the weighted sum as a matrix product, so that one activation serves many seeds.
 func gradCAM(w *walk, activation, gradient string) string {
 	dims := w.shape(activation)
-	return w.weighted(activation, w.reshape(w.mean(gradient), -1, 1, dims[1]))
+	return w.weighted(activation, w.reshape(w.unlessCancelled(gradient, w.mean, 1), -1, 1, dims[1]))
+}
+
+// cancelled is the part of its terms under which a sum is what rounding has left of them.
+const cancelled = 1e-5
+
+// unlessCancelled is a sum or a mean, zero where its terms cancel each other out beside the greatest along some axes: the gradients of what is
+// centred over the picture or divided by its norm have no sum, and a map of what rounding leaves of it would look like one.
+func (w *walk) unlessCancelled(terms string, sum func(string) string, axes ...int64) string {
+	all, most := sum(terms), w.reduceMax(sum(w.op("Abs", []string{terms})), axes...)
+	some := w.op("Greater", []string{w.op("Abs", []string{all}), w.times(most, cancelled)})
+	return w.where(some, all, w.scalar(0))
 }
 
 // gradCAMPlusPlus: α = g²/(2g² + g³ΣA) with the sum over a channel's places, 0 where that is 0/0; a channel's weight is Σ α·relu(g).
@@ -33,7 +57,8 @@ func gradCAMPlusPlus(w *walk, activation, gradient string) string {
 }
 
 func hiResCAM(w *walk, activation, gradient string) string {
-	return w.op("Relu", []string{w.reduceSum(w.mul(gradient, activation), false, 1)})
+	share := func(x string) string { return w.reduceSum(x, false, 1) }
+	return w.op("Relu", []string{w.unlessCancelled(w.mul(gradient, activation), share, span(1, int64(len(w.shape(activation))-1))...)})
 }
 
 func layerCAM(w *walk, activation, gradient string) string {

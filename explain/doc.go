@@ -20,8 +20,10 @@
 // pooling of a VGG (14×14 for 224×224), features[-1] of a MobileNetV2, norm5 and its ReLU of a
 // DenseNet. Where dense layers work on each place beyond the last convolution (Swin, MaxViT, ConvNeXt) it
 // is the last tensor over the picture that everything passes; where the last convolution is a gate, the kernel of an involution or one of
-// several resolutions, it is the first that everything passes behind it; where a class token is read, the patches
-// that the last attention reads. [Layer] says which it is and why.
+// several resolutions, it is the first that everything passes behind it, or where there is none the last before it (NetVLAD); where a class token is
+// read, the patches that the last attention reads; where a class token comes in late or a learnt question asks (XCiT, SigLIP), the patches before
+// that. Of networks or views of the picture side by side (branches.go) it is the last layer of each, and their maps are added up. [Layer] says
+// which it is and why.
 //
 // # Places
 //

@@ -1,6 +1,10 @@
 package explain
 
-import "endogate/explain/onnxpb"
+import (
+	"slices"
+
+	"endogate/explain/onnxpb"
+)
 
 // Inspection is what can be told of a model without explaining anything.
 type Inspection struct {
@@ -34,6 +38,20 @@ func (p Port) Numbers() bool { return !p.other && p.Type != int32(onnxpb.TensorP
 
 // Inspect looks at a model. Of the options all but Targets count.
 func Inspect(model []byte, o Options) (*Inspection, error) {
+	in, err := inspect(model, o)
+	if err != nil || o.Single || !slices.ContainsFunc(in.Layers, func(l Layer) bool { return l.Err != nil }) {
+		return in, err
+	}
+	o.Single = true // what depends on how many frames there are is known of one
+	one, err := inspect(model, o)
+	if err != nil {
+		return in, nil
+	}
+	one.Inputs, one.Outputs = in.Inputs, in.Outputs
+	return one, nil
+}
+
+func inspect(model []byte, o Options) (*Inspection, error) {
 	g, h, err := open(model, o)
 	if err != nil {
 		return nil, err
@@ -44,7 +62,7 @@ func Inspect(model []byte, o Options) (*Inspection, error) {
 	}
 	if last, err := g.findLayers(LastLayer, h); err == nil {
 		in.Last = last[0]
-		if g.parts {
+		if g.parts || len(last) > 1 {
 			in.Last = ofParts(last)
 		}
 	}

@@ -20,13 +20,15 @@ func (g *graph) lastLayer(h head) (Layer, error) {
 	if layers = slices.DeleteFunc(layers, func(l Layer) bool { return !read[l.Tensor] }); len(layers) == 0 {
 		return Layer{}, fmt.Errorf("explain: %w: what lies on a grid over the picture, such as %s, only says from where the picture is read (GridSample); beyond that nothing has a place in it", ErrNoLayer, aside)
 	}
-	heard := g.heard(h.logits)
-	for t := range heard {
-		heard[t] = heard[t] && read[t]
-	}
-	want, why := g.wanted(h, heard, layers)
+	want, why, passes := g.wanted(h, layers)
 	if want.Err == nil {
 		want.Chosen = fmt.Sprintf("%s (%d×%d): %s", want.Name, want.Height, want.Width, why)
+		if want.grid.views > 1 {
+			want.Chosen += fmt.Sprintf("; it has %d views of the picture, whose maps are added up", want.grid.views)
+		}
+		if passes == aPart {
+			want.Fallback, want.Chosen = true, partly(want)
+		}
 		return want, nil
 	}
 	for _, l := range slices.Backward(layers) {
@@ -39,14 +41,31 @@ func (g *graph) lastLayer(h head) (Layer, error) {
 	return want, nil // which says why it cannot be explained
 }
 
-// wanted is the last layer, whether or not it can be explained.
-func (g *graph) wanted(h head, heard map[string]bool, layers []Layer) (Layer, string) {
+// passing is how much of what the network reads of the picture passes a layer.
+type passing int
+
+const (
+	aPart passing = iota
+	ahead         // all of it, ahead of the last convolution
+	allOfIt
+)
+
+// wanted is the last layer, whether or not it can be explained, why, and what passes it.
+func (g *graph) wanted(h head, layers []Layer) (last Layer, why string, passes passing) {
+	if len(layers) == 0 {
+		return Layer{}, "", aPart
+	}
+	heard, read := g.heard(h.logits), g.content(h, g.guides)
+	for t := range heard {
+		heard[t] = heard[t] && read[t]
+	}
 	of := func(l *Layer) Layer {
 		for _, one := range slices.Backward(layers) {
 			if one.Tensor == l.Tensor {
 				return one
 			}
 		}
+		l.Err = g.explainable(l.Tensor, h.logits)
 		return *l
 	}
 	convs, says := slices.DeleteFunc(g.convLayers(h), func(l Layer) bool { return !heard[l.Tensor] }), g.content(h, g.weighs)
@@ -54,19 +73,29 @@ func (g *graph) wanted(h head, heard map[string]bool, layers []Layer) (Layer, st
 		convs = speaking
 	}
 	if last := g.deepest(h, heard, convs); last != nil {
-		return of(last), "the last that all of the picture passes, beyond the last convolution"
+		return of(last), "the last that all of the picture passes, beyond the last convolution", allOfIt
 	}
 	tokens := slices.DeleteFunc(g.tokenLayers(h), func(l Layer) bool { return !heard[l.Tensor] })
 	if len(tokens) > 0 && (len(convs) == 0 || g.producer[tokens[len(tokens)-1].Tensor].index > g.producer[convs[len(convs)-1].Tensor].index) {
-		return of(&tokens[len(tokens)-1]), "the patches that the last attention reads; beyond it the class token alone counts"
+		return of(&tokens[len(tokens)-1]), "the patches that the last attention reads; beyond it the class token alone counts", allOfIt
 	}
-	if len(convs) > 0 {
-		if joined := g.joined(h, heard, convs[len(convs)-1]); joined != nil {
-			return of(joined), "the first that all of the picture passes, beyond the last convolution, which only a part of it does"
-		}
-		return of(&convs[len(convs)-1]), "the last convolution over the picture"
+	if len(convs) == 0 {
+		return layers[len(layers)-1], "the last that lies on a grid over the picture", allOfIt
 	}
-	return layers[len(layers)-1], "the last that lies on a grid over the picture"
+	conv := convs[len(convs)-1]
+	if joined := g.joined(h, heard, conv); joined != nil {
+		return of(joined), "the first that all of the picture passes, beyond the last convolution, which only a part of it does", allOfIt
+	}
+	if g.whole(h, conv) {
+		return of(&conv), "the last convolution over the picture", allOfIt
+	}
+	if trunk := g.trunkOf(h, conv); trunk != nil {
+		return of(trunk), fmt.Sprintf("the last that all of the picture passes; only a part of it passes the last convolution, %s", conv.Name), ahead
+	}
+	if normed := g.normed(h, heard, conv); normed != nil {
+		return of(normed), "the last normalised places that are read; beyond them what lies nowhere in the picture, such as a class token, alone counts", allOfIt
+	}
+	return of(&conv), "", aPart
 }
 
 // content is the set of tensors that the logits are made of, without those that come in only by an input that is aside.
@@ -125,7 +154,7 @@ func (g *graph) deepest(h head, heard map[string]bool, convs []Layer) *Layer {
 		last := convs[len(convs)-1]
 		after, flat = g.producer[last.Tensor].index+1, last.Height > 1 && last.Width > 1
 	}
-	learnt := -1
+	first, learnt := -1, -1
 	varying := g.varying()
 	for _, n := range g.nodes[min(after, len(g.nodes)):] {
 		if !learnsPlaces[n.GetOpType()] || !heard[n.out(0)] || n.GetOpType() == "ConvTranspose" && !g.readOn(n, heard) {
@@ -135,23 +164,78 @@ func (g *graph) deepest(h head, heard map[string]bool, convs []Layer) *Layer {
 			continue
 		}
 		if v, err := g.gridOf(n.out(0)); err == nil && (!flat || v.rows > 1 && v.columns > 1) {
-			learnt = n.index
+			if learnt = n.index; first < 0 {
+				first = n.index
+			}
 		}
 	}
 	if learnt < 0 {
 		return nil
 	}
-	var found *Layer
+	var found, before *Layer
 	for _, t := range g.passed(h) {
 		n := g.producer[t]
-		if n == nil || n.index < learnt || !heard[t] {
+		if n == nil || n.index < first || !heard[t] {
 			continue
 		}
-		if l, err := g.layer(n, t); err == nil {
+		l, err := g.layer(n, t)
+		switch {
+		case err != nil:
+		case n.index >= learnt:
 			found = &l
+		case len(l.grid.order) == l.grid.places(l.dims): // no class token yet that has read the picture
+			before = &l
 		}
 	}
-	return found
+	if found == nil {
+		return before
+	}
+	return g.unprojected(h, found)
+}
+
+// unprojected is what an attention that puts all places together reads, where a layer is that multiplied with the weights of its keys and
+// values; else the layer itself.
+func (g *graph) unprojected(h head, l *Layer) *Layer {
+	n := g.producer[l.Tensor]
+	for n != nil && n.GetOpType() != "MatMul" && n.GetOpType() != "Gemm" {
+		switch n.GetOpType() {
+		case "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Add":
+		default:
+			return l
+		}
+		from := n.in(0)
+		if g.placesOf()[from].none() {
+			from = n.in(1)
+		}
+		n = g.producer[from]
+	}
+	if n == nil || !g.pooled(h, l.Tensor) || !slices.Contains(g.passed(h), n.in(0)) {
+		return l
+	}
+	read := g.producer[n.in(0)]
+	if read == nil {
+		return l
+	}
+	if of, err := g.layer(read, n.in(0)); err == nil {
+		return &of
+	}
+	return l
+}
+
+// pooled reports whether a softmax over the places of a tensor says how much of each is read.
+func (g *graph) pooled(h head, tensor string) bool {
+	on := g.between([]string{tensor}, h.logits)
+	return slices.ContainsFunc(g.nodes, func(n *node) bool { return on[n.out(0)] && g.overPlaces(n) })
+}
+
+// overPlaces reports whether a node is a softmax along places alone.
+func (g *graph) overPlaces(n *node) bool {
+	rank := len(g.shape(n.out(0)))
+	if n.GetOpType() != "Softmax" || rank < 1 || bound(n.attrInt("axis", -1), rank) != rank-1 {
+		return false
+	}
+	p := g.placesOf()[n.out(0)]
+	return !p.none() && !slices.ContainsFunc(p[:], func(c *position) bool { return c != nil && c.axis() != rank-1 })
 }
 
 // joined is the first tensor over the picture that everything passes beyond a convolution of one branch, which may be a gate, a kernel

@@ -17,6 +17,14 @@ type Extent struct{ Top, Left, Bottom, Right float64 }
 // Whole reports whether the cells are equal parts of the picture.
 func (e Extent) Whole() bool { return e == Extent{} }
 
+// sides are the fractions, also of what is whole.
+func (e Extent) sides() Extent {
+	if e.Whole() {
+		return Extent{Bottom: 1, Right: 1}
+	}
+	return e
+}
+
 // lattice is how the elements of a tensor lie in the picture.
 type lattice struct {
 	frames, rows, columns int
@@ -27,6 +35,7 @@ type lattice struct {
 	batch                 int     // axis that N is a factor of
 	channelAxes, axes     []int   // of the tensor; those of places
 	order                 []int64 // of the cells, frame by frame and row by row, among all places
+	views                 int     // grids of their own among them, as of a picture and its mirror image, each with its order: 1 for none
 }
 
 // noGrid tells why a tensor cannot be laid over the picture.
@@ -113,6 +122,10 @@ type place struct {
 
 // layOut sorts the places of a tensor; it tells why they are no grid.
 func (g *graph) layOut(v *lattice, p places, dims []int64) string {
+	p, ok := g.unmirrored(v, p)
+	if !ok {
+		return "it has mirror images of the picture beside each other that do not lie in the same places"
+	}
 	full := slices.Repeat([]int64{1}, len(dims))
 	for _, at := range v.axes {
 		full[at] = dims[at] // and one along the others
@@ -127,7 +140,7 @@ func (g *graph) layOut(v *lattice, p places, dims []int64) string {
 		}
 		if at := c.axis(); at >= 0 && !p.others(k, at) {
 			if line, ok := even(c.v); ok {
-				c = &position{c.dims, line}
+				c = &position{dims: c.dims, v: line}
 			}
 		}
 		for i, f := range c.expand(full).v {
@@ -149,22 +162,27 @@ func (g *graph) layOut(v *lattice, p places, dims []int64) string {
 	switch {
 	case rows*columns < 2:
 		return "all of it lies at one place"
-	case len(cells) > frames*rows*columns:
-		return "its places and channels share an axis"
 	case len(cells) < frames*rows*columns:
 		return "its elements lie at no full grid of rows and columns"
+	}
+	grid := frames * rows * columns
+	view := viewOf(full, len(cells)/grid)
+	if len(cells)%grid != 0 || view == nil {
+		return "its places and channels share an axis"
 	}
 	v.order = slices.Repeat([]int64{-1}, len(cells))
 	for _, c := range cells {
 		at := (nearestPlace(lines[frameAt], c.at[frameAt])*rows+nearestPlace(lines[rowAt], c.at[rowAt]))*columns + nearestPlace(lines[columnAt], c.at[columnAt])
-		if v.order[at] >= 0 {
+		if at += view(c.flat) * grid; at >= len(v.order) || v.order[at] >= 0 {
 			return "several of its elements lie at one place"
 		}
 		v.order[at] = c.flat
 	}
-	v.frames, v.rows, v.columns = frames, rows, columns
-	v.timeAxis = frames > 1
-	g.plain(v, p, dims)
+	v.frames, v.rows, v.columns, v.views = frames, rows, columns, len(cells)/grid
+	v.channels *= v.views
+	if v.timeAxis = frames > 1; v.views == 1 {
+		g.plain(v, p, dims)
+	}
 	in, _ := LayoutOf(g.shape(g.inputs[0].GetName()))
 	top, bottom, even1 := covered(lines[rowAt], in.Height)
 	left, right, even2 := covered(lines[columnAt], in.Width)
@@ -175,6 +193,66 @@ func (g *graph) layOut(v *lattice, p places, dims []int64) string {
 		v.extent = Extent{}
 	}
 	return ""
+}
+
+// unmirrored lays views of the picture along one axis, of which some are mirror images, into the same cells: windows of strided convolutions
+// stand to one side of the middle of what they stand for, and after mirroring to the other. False where they are no equal parts of the picture.
+func (g *graph) unmirrored(v *lattice, p places) (places, bool) {
+	in, _ := LayoutOf(g.shape(g.inputs[0].GetName()))
+	for _, at := range v.axes {
+		out, up, down, ok := p, false, false, true
+		for k, pixels := range []int{rowAt: in.Height, columnAt: in.Width} {
+			if c := p[k]; c != nil && k != frameAt && c.dims[at] > 1 && c.dims[at] < size(c.dims) {
+				c = c.lines(at, c.dims[at], slices.Clone[[]float64])
+				for i := range c.dims[at] {
+					line := c.pick(at, []int64{i}).normal()
+					if line == nil || line.mixed || line.axis() < 0 {
+						ok = false
+						break
+					}
+					first, last := line.v[0], line.v[len(line.v)-1]
+					up, down = up || last > first, down || last < first
+					sorted := slices.Sorted(slices.Values(line.v))
+					from, to, even := covered(sorted, pixels)
+					ok = ok && even && from == 0 && to == 1
+					part := float64(pixels) / float64(len(sorted))
+					c.write(at, i, func(f float64) float64 {
+						n, _ := slices.BinarySearch(sorted, f-samePlace)
+						return (float64(n)+0.5)*part - 0.5
+					})
+				}
+				out[k] = c
+			}
+		}
+		if up && down {
+			return out, ok
+		}
+	}
+	return p, true
+}
+
+// write replaces what lies at one index of an axis.
+func (c *position) write(at int, index int64, f func(float64) float64) {
+	run := size(c.dims[at+1:])
+	for i := range c.v {
+		if int64(i)/run%c.dims[at] == index {
+			c.v[i] = f(c.v[i])
+		}
+	}
+}
+
+// viewOf tells which view of the picture an element belongs to, where so many lie one after the other along the first axis that has as many.
+// Nil where none has.
+func viewOf(dims []int64, views int) func(flat int64) int {
+	if views == 1 {
+		return func(int64) int { return 0 }
+	}
+	at := slices.Index(dims, int64(views))
+	if at < 0 {
+		return nil
+	}
+	each := size(dims[at+1:])
+	return func(flat int64) int { return int(flat / each % dims[at]) }
 }
 
 // axis is the one that a coordinate depends on; -1 where there are several.
@@ -288,6 +366,15 @@ func (g *graph) statedGrid(tensor string) *lattice {
 	}
 }
 
+// places counts the elements along the axes of places.
+func (v *lattice) places(dims []int64) int {
+	n := 1
+	for _, at := range v.axes {
+		n *= int(dims[at])
+	}
+	return n
+}
+
 // onGrid lays a tensor, shaped as the grid's but for the batch, over the picture: N×Channels×Height×Width, with time before the height
 // where frames lie within the tensor.
 func (v *lattice) onGrid(w *walk, tensor string, dims []int64) string {
@@ -311,17 +398,14 @@ func (v *lattice) onGrid(w *walk, tensor string, dims []int64) string {
 	}
 	to = slices.Insert(to, batch, open)
 	perm := append([]int64{int64(batch)}, append(shift(v.channelAxes), shift(v.axes)...)...)
-	var places int64 = 1
-	for _, at := range v.axes {
-		places *= dims[at]
-	}
+	places := int64(v.places(dims))
 	for at := range to { // axes of one that are neither
 		if !slices.Contains(perm, int64(at)) {
 			perm = append(perm, int64(at))
 		}
 	}
 	x := w.op("Transpose", []string{w.op("Reshape", []string{tensor, w.ints(to...)})}, intsAttr("perm", perm...))
-	x = w.op("Reshape", []string{x, w.ints(open, int64(v.channels), places)})
+	x = w.op("Reshape", []string{x, w.ints(open, int64(v.channels/max(v.views, 1)), places)})
 	first := v.order[0]
 	if slices.Equal(v.order, span(first, first+int64(len(v.order)))) {
 		if int64(len(v.order)) < places {
@@ -335,6 +419,15 @@ func (v *lattice) onGrid(w *walk, tensor string, dims []int64) string {
 		shape = slices.Insert(shape, 2, int64(v.frames))
 	}
 	x = w.reshape(x, shape...)
+	w.g.shapes[x] = shape
+	return x
+}
+
+// view is what one of several views of the picture has of a tensor on the grid: its channels lie so many apart.
+func (v *lattice) view(w *walk, tensor string, i int) string {
+	shape := slices.Clone(w.g.shape(tensor))
+	x := w.op("Slice", []string{tensor, w.ints(int64(i)), w.ints(shape[1]), w.ints(1), w.ints(int64(v.views))})
+	shape[1] /= int64(v.views)
 	w.g.shapes[x] = shape
 	return x
 }

@@ -27,8 +27,8 @@ type Layer struct {
 	Extent Extent
 	// Chosen says, of a layer that stands for "last", in a sentence which it is and why.
 	Chosen string
-	// Fallback says that the layer is not what "last" promises, the last one that sees the picture's rows and columns: Chosen
-	// says why. A reader of its maps has to know.
+	// Fallback says that the layer is not what "last" promises, the last one that sees the picture's rows and columns, or that it has
+	// only a part of what is read of them: Chosen says why. A reader of its maps has to know.
 	Fallback bool
 	Err      error // why it cannot be explained; an *UnsupportedError
 	// Sees is how many rows or columns of the input a place of the layer depends on, at most what there is; 0: not looked at.
@@ -230,7 +230,14 @@ func (g *graph) keepsPlaces(conv string, n *node) bool {
 	}
 	from, _ := g.gridOf(conv)
 	to, _ := g.gridOf(n.out(0))
-	return to.plain || !from.plain
+	return to.plain || !from.plain || g.channelsLast(conv, n.out(0))
+}
+
+// channelsLast reports whether a tensor is another one with its channels behind rows and columns, as exporters that put a convolution
+// between two transpositions write what follows it.
+func (g *graph) channelsLast(conv, tensor string) bool {
+	v, err := g.gridOf(tensor)
+	return err == nil && len(g.shape(conv)) == 4 && len(g.shape(tensor)) == 4 && v.batch == 0 && slices.Equal(v.axes, []int{1, 2})
 }
 
 // gates reports whether what a node makes lies at no place of a grid any more, as the factor for each channel does that a squeeze
@@ -318,6 +325,9 @@ func (g *graph) findLayers(name string, h head) ([]Layer, error) {
 			return all, nil
 		}
 	}
+	if name == "" || name == LastLayer {
+		return g.lastLayers(h)
+	}
 	if name != AllLayers && name != BlockLayers {
 		l, err := g.findLayer(name, h)
 		return []Layer{l}, err
@@ -344,9 +354,6 @@ func (g *graph) findLayers(name string, h head) ([]Layer, error) {
 
 // findLayer resolves the name of one layer.
 func (g *graph) findLayer(name string, h head) (Layer, error) {
-	if name == "" || name == LastLayer {
-		return g.lastLayer(h)
-	}
 	layers := g.layers(h)
 	for _, l := range layers {
 		if l.Name == name || l.Tensor == name {

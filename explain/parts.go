@@ -2,6 +2,7 @@ package explain
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -144,24 +145,29 @@ func (g *graph) follows(convs map[string]bool, l Layer) bool {
 }
 
 // together is the one output that the outputs of branches are: a gradient reaches those that it is of, and the others are zero. They are
-// added up, at the size of the finest.
+// added up at the size of the finest, each where it lies, the share of a cell spread over those that it is as large as.
 func (c *compiler) together(parts []Output) Output {
 	all := parts[0]
 	var layers []Layer
+	moved := false
 	for _, o := range parts {
 		if layers = append(layers, o.Layer); o.Height*o.Width > all.Height*all.Width {
-			all.Height, all.Width, all.Extent = o.Height, o.Width, o.Extent
+			all.Height, all.Width = o.Height, o.Width
+		}
+		moved = moved || o.Extent != parts[0].Extent
+	}
+	if moved { // over all of the picture, in cells no larger than the smallest
+		all.Extent = Extent{}
+		for _, o := range parts {
+			e := o.Extent.sides()
+			all.Height, all.Width = max(all.Height, int(math.Ceil(float64(o.Height)/(e.Bottom-e.Top)))), max(all.Width, int(math.Ceil(float64(o.Width)/(e.Right-e.Left))))
 		}
 	}
 	sum := ""
 	for _, o := range parts {
 		x := o.Name
-		if !o.AtInput && (o.Height != all.Height || o.Width != all.Width) {
-			x = c.reshape(x, -1, 1, int64(o.Height), int64(o.Width))
-			rows := c.op("Shape", []string{x}, intAttr("start", 0), intAttr("end", 2))
-			sizes := c.op("Concat", []string{rows, c.ints(int64(all.Height), int64(all.Width))}, intAttr("axis", 0))
-			x = c.op("Resize", []string{x, "", "", sizes}, stringAttr("mode", "linear"))
-			x = c.reshape(x, -1, int64(all.Height), int64(all.Width))
+		if !o.AtInput && (moved || o.Height != all.Height || o.Width != all.Width) {
+			x = c.spread(x, o, all, moved)
 		}
 		if sum == "" {
 			sum = x
@@ -172,7 +178,26 @@ func (c *compiler) together(parts []Output) Output {
 	all.Name = c.op("Identity", []string{sum})
 	all.Layer = ofParts(layers)
 	all.Layer.Height, all.Layer.Width, all.Layer.Extent = all.Height, all.Width, all.Extent
+	all.Instead = all.Layer.Instead()
 	return all
+}
+
+// spread is a map in the cells of another one, laid where it lies.
+func (c *compiler) spread(x string, o, all Output, moved bool) string {
+	x = c.reshape(x, -1, 1, int64(o.Height), int64(o.Width))
+	area := 1.
+	if moved {
+		l := Layer{Height: o.Height, Width: o.Width, Extent: o.Extent}
+		x = c.placed(x, l, Layout{Height: all.Height, Width: all.Width})
+		e := o.Extent.sides()
+		area = (e.Bottom - e.Top) * (e.Right - e.Left)
+	} else {
+		rows := c.op("Shape", []string{x}, intAttr("start", 0), intAttr("end", 2))
+		sizes := c.op("Concat", []string{rows, c.ints(int64(all.Height), int64(all.Width))}, intAttr("axis", 0))
+		x = c.op("Resize", []string{x, "", "", sizes}, stringAttr("mode", "linear"))
+	}
+	x = c.times(x, float32(float64(o.Height*o.Width)/(float64(all.Height*all.Width)*area)))
+	return c.reshape(x, -1, int64(all.Height), int64(all.Width))
 }
 
 // ofParts is what the last layers of branches are called together.
@@ -182,10 +207,15 @@ func ofParts(layers []Layer) Layer {
 		return l
 	}
 	var names []string
-	for _, l := range layers {
-		names = append(names, fmt.Sprintf("%s (%d×%d)", l.Name, l.Height, l.Width))
+	for _, other := range layers {
+		names = append(names, fmt.Sprintf("%s (%d×%d)", other.Name, other.Height, other.Width))
+		l.Fallback = l.Fallback || other.Fallback
 	}
-	l.Chosen = "the last convolution of each branch before the one that makes its values: " + strings.Join(names, ", ")
+	what := "the last convolution of each branch before the one that makes its values: "
+	if l.Chosen != "" {
+		what = "the last layer of each of the branches that meet only in what they say, their maps added up: "
+	}
+	l.Chosen = what + strings.Join(names, ", ")
 	if len(layers) > 1 {
 		l.Name, l.Tensor = LastLayer, ""
 	}

@@ -20,8 +20,9 @@ const (
 // of the input. It has the tensor's rank, and an extent of one along axes that it does not depend on. What lies nowhere, such as
 // a class token, is not a number.
 type position struct {
-	dims []int64
-	v    []float64
+	dims  []int64
+	v     []float64
+	mixed bool // elements were put together that lie in different places: none of them lies anywhere any more
 }
 
 // places are a tensor's coordinates; nil where they are the same for all of it, or unknown.
@@ -29,12 +30,14 @@ type places [coordinates]*position
 
 func (p places) none() bool { return p == places{} }
 
-// each makes places of each coordinate.
+// each makes places of each coordinate: none where one of them is mixed.
 func (p places) each(f func(*position) *position) places {
 	var out places
 	for i, c := range p {
 		if c != nil {
-			out[i] = f(c).normal()
+			if out[i] = f(c).normal(); out[i] != nil && out[i].mixed {
+				return places{}
+			}
 		}
 	}
 	return out
@@ -81,6 +84,9 @@ func (g *graph) placesOf() map[string]places {
 
 // fitting is the position itself where it is one of a tensor of that shape: a model can contradict itself.
 func (c *position) fitting(shape []int64) *position {
+	if c.mixed {
+		return c
+	}
 	if len(c.dims) != len(shape) || size(c.dims) != int64(len(c.v)) {
 		return nil
 	}
@@ -160,7 +166,10 @@ func same(a, b float64) bool {
 
 // normal collapses axes along which nothing changes; nil where nothing does at all.
 func (c *position) normal() *position {
-	if c == nil || int64(len(c.v)) > largestPlaces {
+	if c == nil || c.mixed {
+		return c
+	}
+	if int64(len(c.v)) > largestPlaces {
 		return nil
 	}
 	for at, d := range c.dims {
@@ -192,7 +201,7 @@ func (c *position) pick(at int, from []int64) *position {
 		return c
 	}
 	n := (&numbers{dims: c.dims, v: c.v}).along(at, from)
-	return &position{n.dims, n.v}
+	return &position{dims: n.dims, v: n.v}
 }
 
 // expand spells the coordinate out for a shape.
@@ -213,30 +222,49 @@ func (c *position) expand(to []int64) *position {
 
 // ranked puts axes of one before the others.
 func (c *position) ranked(rank int) *position {
-	return &position{slices.Concat(slices.Repeat([]int64{1}, rank-len(c.dims)), c.dims), c.v}
+	return &position{dims: slices.Concat(slices.Repeat([]int64{1}, rank-len(c.dims)), c.dims), v: c.v}
 }
 
-// mean is that over some axes, of what lies somewhere.
+// mean is that over some axes, of what lies somewhere. What is left along others is mixed where neighbours of no block or window were
+// put together, as a picture and its mirror image are.
 func (c *position) mean(axes ...int) *position {
+	out := c.over(axes, func(line []float64) float64 {
+		sum := 0.
+		for _, v := range line {
+			sum += v
+		}
+		return sum / float64(len(line))
+	})
+	if out == c || size(out.dims) == 1 {
+		return out
+	}
+	least, most := c.over(axes, slices.Min[[]float64]), c.over(axes, slices.Max[[]float64])
+	narrow, wide := math.Inf(1), 0.
+	for i := range least.v {
+		if d := most.v[i] - least.v[i]; !math.IsNaN(d) {
+			narrow, wide = min(narrow, d), max(wide, d)
+		}
+	}
+	const taps = 9 // of a window that was spread out as channels
+	step := out.spacing()
+	if alone := math.IsInf(step, 1); wide > samePlace && (alone || wide > step+samePlace && (wide > taps*step || wide-narrow > step)) {
+		return &position{mixed: true}
+	}
+	return out
+}
+
+// over makes one of the elements along some axes that lie somewhere; of none, not a number.
+func (c *position) over(axes []int, one func(line []float64) float64) *position {
 	for _, at := range axes {
 		if c.dims[at] == 1 {
 			continue
 		}
-		out := &position{dims: slices.Clone(c.dims)}
-		out.dims[at] = 1
-		run, count := size(c.dims[at+1:]), c.dims[at]
-		for before := range size(c.dims[:at]) {
-			for k := range run {
-				sum, some := 0., 0.
-				for i := range count {
-					if v := c.v[(before*count+i)*run+k]; !math.IsNaN(v) {
-						sum, some = sum+v, some+1
-					}
-				}
-				out.v = append(out.v, sum/some) // 0/0: nowhere
+		c = c.lines(at, 1, func(line []float64) []float64 {
+			if line = slices.DeleteFunc(slices.Clone(line), math.IsNaN); len(line) == 0 {
+				return []float64{math.NaN()}
 			}
-		}
-		c = out
+			return []float64{one(line)}
+		})
 	}
 	return c
 }
@@ -268,7 +296,7 @@ func (c *position) reshaped(x, y []int64) *position {
 		copy(full[i0:i], x[i0:i])
 		to = append(to, y[j0:j]...)
 	}
-	return &position{to, c.expand(full).v}
+	return &position{dims: to, v: c.expand(full).v}
 }
 
 // lines hands every line along an axis to f, which returns another; all of one length.
@@ -347,12 +375,12 @@ func interpolated(line []float64, at float64) float64 {
 
 // merged is where the elements of an operator of several inputs lie: where the inputs do that lie somewhere. Those of one place
 // within a cell of each other have the mean, those of resized maps that are a few cells beside the first are where that is; what lies in
-// different places lies nowhere.
+// different places is mixed.
 func merged(a, b *position) *position {
 	switch {
-	case a == nil:
+	case a == nil || b != nil && b.mixed:
 		return b
-	case b == nil:
+	case b == nil || a.mixed:
 		return a
 	}
 	to := broadcast(a.dims, b.dims)
@@ -372,7 +400,7 @@ func merged(a, b *position) *position {
 			case math.Abs(v-other) <= tolerance:
 				v = (v + other) / 2
 			case !a.beside(b):
-				v = math.NaN()
+				return &position{mixed: true}
 			}
 		}
 		out.v[i] = v

@@ -42,7 +42,9 @@ func placeElementwise(g *graph, n *node, in []places) []places {
 	for _, p := range in {
 		for i, c := range p {
 			if c != nil {
-				out[i] = merged(out[i], c.ranked(rank)).normal()
+				if out[i] = merged(out[i], c.ranked(rank)).normal(); out[i] != nil && out[i].mixed {
+					return nil
+				}
 			}
 		}
 	}
@@ -52,7 +54,7 @@ func placeElementwise(g *graph, n *node, in []places) []places {
 // transposed moves axes.
 func (c *position) transposed(perm []int) *position {
 	t := (&numbers{dims: c.dims, v: c.v}).transposed(perm)
-	return &position{t.dims, t.v}
+	return &position{dims: t.dims, v: t.v}
 }
 
 func placeTranspose(g *graph, n *node, in []places) []places {
@@ -147,7 +149,7 @@ func placeGather(g *graph, n *node, in []places) []places {
 			}
 			c, insert = c.pick(at, from), index.dims
 		}
-		return &position{slices.Concat(c.dims[:at], insert, c.dims[at+1:]), c.v}
+		return &position{dims: slices.Concat(c.dims[:at], insert, c.dims[at+1:]), v: c.v}
 	})}
 }
 
@@ -172,6 +174,9 @@ func placeConcat(g *graph, n *node, in []places) []places {
 		if common == nil && !labelled {
 			continue
 		}
+		if common != nil && common.mixed { // views of the picture beside each other
+			common, labelled = nil, true
+		}
 		if !labelled { // channels of one place
 			out[k] = common.normal()
 			continue
@@ -187,7 +192,7 @@ func placeConcat(g *graph, n *node, in []places) []places {
 				c = common
 			}
 			if c == nil {
-				c = &position{slices.Repeat([]int64{1}, len(y)), []float64{math.NaN()}}
+				c = &position{dims: slices.Repeat([]int64{1}, len(y)), v: []float64{math.NaN()}}
 			}
 			part := c.expand(dims)
 			parts = append(parts, &numbers{dims: part.dims, v: part.v})
@@ -319,7 +324,7 @@ func placeEinsum(g *graph, n *node, in []places) []places {
 				}
 				dims, k = append(dims, t.dims[k]), k+1
 			}
-			return &position{dims, t.v}
+			return &position{dims: dims, v: t.v}
 		})
 		if !out.none() {
 			return []places{out}

@@ -162,10 +162,15 @@ func (e *Explainer) compile(targets []explain.Target, single, plain, apart bool)
 		}
 		return &loaded{plain: plain}, int64(len(model)), err
 	}
-	c, err := explain.Compile(model, explain.Options{
+	options := explain.Options{
 		Targets: targets, InputShape: e.options.InputShape, Output: e.options.Output, FromOutput: e.options.FromOutput, Parts: e.options.Parts, Single: single, Grid: e.options.Grid,
 		WeightsApart: apart, Probe: e.runtime.Probe,
-	})
+	}
+	c, err := explain.Compile(model, options)
+	if unsupported := (*explain.UnsupportedError)(nil); errors.As(err, &unsupported) && !single { // what depends on how many frames there are is known of one
+		options.Single = true
+		c, err = explain.Compile(model, options)
+	}
 	if err != nil {
 		return nil, 0, err
 	}

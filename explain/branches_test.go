@@ -1,0 +1,179 @@
+package explain_test
+
+import (
+	"math"
+	"testing"
+
+	"endogate/explain"
+	"endogate/inference/onnx"
+
+	"github.com/stretchr/testify/require"
+)
+
+// lastMap is the map of a small network at "last", of its first class.
+func lastMap(t *testing.T, model []byte, in onnx.Input, targets ...explain.Target) []onnx.Attribution {
+	t.Helper()
+	_, maps := explained(t, openRuntime(t), model, in, []float32{1}, targets...)
+	return maps
+}
+
+// pooledBlocks puts the sums of blocks of 8×8 into the mean of all of them.
+func (s *small) pooledBlocks(in, out string) {
+	ones := make([]float32, 64)
+	for i := range ones {
+		ones[i] = 1
+	}
+	s.node("Conv", []string{in, s.weight([]int64{1, 1, 8, 8}, ones...)}, []string{out + " blocks"}, attrInts("strides", 8, 8))
+	s.node("Relu", []string{out + " blocks"}, []string{out + " relu"})
+	s.node("GlobalAveragePool", []string{out + " relu"}, []string{out})
+}
+
+// Halves of the picture that go through one network each have one map over all of it, each half where it lies.
+func TestLast_halves(t *testing.T) {
+	s := &small{shape: []int64{1, 1, 16, 32}}
+	s.node("Split", []string{"x", s.ints(16, 16)}, []string{"left", "right"}, attrInt("axis", 3))
+	s.pooledBlocks("left", "a")
+	s.pooledBlocks("right", "b")
+	s.node("Add", []string{"a", "b"}, []string{"y"})
+	x := make([]float32, 16*32)
+	for i := range x {
+		x[i] = float32(1 + i%32/8 + i/32/8*4) // 1 to 8, block by block
+	}
+	maps := lastMap(t, s.bytes(t), onnx.Input{Shape: s.shape, Values: x}, explain.Target{Method: explain.GradCAM})
+	require.Equal(t, []int{2, 4}, []int{maps[0].Height, maps[0].Width})
+	require.True(t, maps[0].Extent.Whole())
+	require.Contains(t, maps[0].Layer.Chosen, "/a blocks (2×2), /b blocks (2×2)")
+	for i, v := range maps[0].Values {
+		require.InDelta(t, float32(i+1)*64/4, v, 1e-3, "block %d", i)
+	}
+}
+
+// Where a layer has only a part of what is read, and nothing on its grid has all of it, every output says so.
+func TestLast_part(t *testing.T) {
+	s := &small{shape: []int64{1, 1, 32, 32}}
+	s.pooledBlocks("x", "fine")
+	s.node("Conv", []string{"fine relu", s.weight([]int64{1, 1, 2, 2}, 1, 1, 1, 1)}, []string{"deep"}, attrInts("strides", 2, 2))
+	s.node("GlobalAveragePool", []string{"deep"}, []string{"coarse"})
+	s.node("Concat", []string{"fine", "coarse"}, []string{"both"}, attrInt("axis", 1))
+	s.node("ReduceSum", []string{"both", s.ints(1)}, []string{"y"}, attrInt("keepdims", 1))
+	maps := lastMap(t, s.bytes(t), onnx.Input{Shape: s.shape, Values: constants(32*32, 1)}, explain.Target{Method: explain.GradCAM})
+	require.Equal(t, "/deep (2×2): the last convolution over the picture, which only a part of what the network reads passes: what else it reads is not in the map", maps[0].Instead)
+}
+
+// A picture and its mirror image that a convolution or a sum puts together lie nowhere: no map of one column is made of them.
+func TestLast_mirrorImagesMixed(t *testing.T) {
+	r := openRuntime(t)
+	mirrored := func() *small {
+		s := &small{shape: []int64{1, 1, 8, 8}}
+		s.node("Slice", []string{"x", s.ints(-1), s.ints(math.MinInt64), s.ints(3), s.ints(-1)}, []string{"flipped"})
+		return s
+	}
+	s := mirrored()
+	s.node("Concat", []string{"x", "flipped"}, []string{"pair"}, attrInt("axis", 1))
+	s.node("Conv", []string{"pair", s.weight([]int64{1, 2, 1, 1}, 1, 2)}, []string{"c"})
+	s.node("GlobalAveragePool", []string{"c"}, []string{"y"})
+	_, err := explain.Compile(s.bytes(t), gradCAMAt(explain.LastLayer, r.Probe))
+	require.ErrorIs(t, err, explain.ErrNoLayer)
+
+	s = mirrored()
+	s.node("Conv", []string{"x", s.weight([]int64{1, 1, 1, 1}, 1)}, []string{"a"})
+	s.node("Conv", []string{"flipped", s.weight([]int64{1, 1, 1, 1}, 1)}, []string{"b"})
+	s.node("Add", []string{"a", "b"}, []string{"sum"})
+	s.node("GlobalAveragePool", []string{"sum"}, []string{"y"})
+	x := make([]float32, 64)
+	x[3*8+1] = 2
+	maps := lastMap(t, s.bytes(t), onnx.Input{Shape: s.shape, Values: x}, explain.Target{Method: explain.GradCAM})
+	want := make([]float64, 64)
+	want[3*8+1] = 2 * 2. / 64 // of both, each where it was
+	requireWithin(t, 1e-5, want, maps[0].Values)
+	_, err = explain.Compile(s.bytes(t), gradCAMAt("/sum", r.Probe))
+	require.ErrorIs(t, err, explain.ErrNoLayer)
+}
+
+// What cancels out by construction is zero, not what rounding leaves of it.
+func TestLast_cancelled(t *testing.T) {
+	s := &small{shape: []int64{1, 1, 5, 5}}
+	s.node("Conv", []string{"x", s.weight([]int64{3, 1, 2, 2}, 0.3, 0.7, -0.2, 1.1, 0.9, 0.1, 0.4, -0.3, 0.5, 0.2, -0.6, 0.8)}, []string{"c"})
+	s.node("ReduceL2", []string{"c"}, []string{"norm"}, attrInts("axes", 1), attrInt("keepdims", 1))
+	s.node("Div", []string{"c", "norm"}, []string{"unit"})
+	s.node("ReduceMean", []string{"unit"}, []string{"mean"}, attrInts("axes", 2, 3), attrInt("keepdims", 1))
+	s.node("Sub", []string{"unit", "mean"}, []string{"centred"})
+	s.node("Mul", []string{"centred", "centred"}, []string{"square"})
+	s.node("Conv", []string{"square", s.weight([]int64{1, 3, 1, 1}, 1, 2, 3)}, []string{"weighed"})
+	s.node("GlobalAveragePool", []string{"weighed"}, []string{"y"})
+	maps := lastMap(t, s.bytes(t), onnx.Input{Shape: s.shape, Values: picture(s.shape)},
+		explain.Target{Method: explain.HiResCAM, Layer: "/c"}, explain.Target{Method: explain.GradCAM, Layer: "/unit"}, explain.Target{Method: explain.LayerCAM, Layer: "/c"})
+	require.Equal(t, make([]float32, 16), maps[0].Values, "a place's norm is divided by")
+	require.Equal(t, make([]float32, 16), maps[1].Values, "the mean of all places is subtracted")
+	require.NotEqual(t, make([]float32, 16), maps[2].Values)
+}
+
+// A picture and its mirror image as a batch, taken apart by how many frames there are, is explained one seed after the other.
+func TestLast_mirrorImagesInOneBatch(t *testing.T) {
+	s := &small{shape: []int64{1, 1, 4, 4}, logits: true}
+	s.node("Slice", []string{"x", s.ints(-1), s.ints(math.MinInt64), s.ints(3), s.ints(-1)}, []string{"flipped"})
+	s.node("Concat", []string{"x", "flipped"}, []string{"batch"}, attrInt("axis", 0))
+	s.node("Conv", []string{"batch", s.weight([]int64{2, 1, 1, 1}, 1, 3)}, []string{"c"})
+	s.node("GlobalAveragePool", []string{"c"}, []string{"mean"})
+	s.node("Flatten", []string{"mean"}, []string{"flat"})
+	s.node("Shape", []string{"x"}, []string{"shape"})
+	s.node("Slice", []string{"shape", s.ints(0), s.ints(1)}, []string{"frames"})
+	s.node("Slice", []string{"flat", s.ints(0), "frames", s.ints(0)}, []string{"first"})
+	s.node("Slice", []string{"flat", "frames", s.ints(math.MaxInt64), s.ints(0)}, []string{"second"})
+	s.node("Add", []string{"first", "second"}, []string{"logits"})
+	r, model := openRuntime(t), s.bytes(t)
+	in, err := explain.Inspect(model, explain.Options{Probe: r.Probe})
+	require.NoError(t, err)
+	require.Equal(t, "/c (4×4): the last convolution over the picture; it has 2 views of the picture, whose maps are added up", in.Last.Chosen)
+	require.Equal(t, int64(-1), in.Inputs[0].Shape[0])
+
+	e := r.NewExplainer(func() ([]byte, error) { return model, nil }, onnx.ExplainerOptions{Provider: provider})
+	defer func() { require.NoError(t, e.Close()) }()
+	x := make([]float32, 16)
+	x[5] = 8
+	_, maps, err := e.Run(t.Context(), onnx.Input{Shape: s.shape, Values: x}, [][]float32{{1, 0}, {0, 1}}, []explain.Target{{Method: explain.GradCAM}})
+	require.NoError(t, err)
+	for i, weight := range []float64{1, 3} {
+		want := make([]float64, 16)
+		want[5] = 2 * weight * 8 / 16
+		requireWithin(t, 1e-5, want, maps[i].Values)
+	}
+}
+
+// A mirror image that a strided convolution has read lies in the cells of the picture, at any stride.
+func TestLast_mirrorImagesStrided(t *testing.T) {
+	s := &small{shape: []int64{1, 1, 32, 32}}
+	s.node("Slice", []string{"x", s.ints(-1), s.ints(math.MinInt64), s.ints(3), s.ints(-1)}, []string{"flipped"})
+	s.node("Unsqueeze", []string{"x", s.ints(1)}, []string{"one"})
+	s.node("Unsqueeze", []string{"flipped", s.ints(1)}, []string{"two"})
+	s.node("Concat", []string{"one", "two"}, []string{"stack"}, attrInt("axis", 1))
+	s.node("Reshape", []string{"stack", s.ints(-1, 1, 32, 32)}, []string{"views"})
+	s.node("Conv", []string{"views", s.weight([]int64{1, 1, 1, 1}, 1)}, []string{"c"}, attrInts("strides", 8, 8))
+	s.node("GlobalAveragePool", []string{"c"}, []string{"mean"})
+	s.node("Reshape", []string{"mean", s.ints(-1, 2)}, []string{"pair"})
+	s.node("ReduceSum", []string{"pair", s.ints(1)}, []string{"y"}, attrInt("keepdims", 1))
+	x := make([]float32, 32*32)
+	x[8*32+7] = 16 // row 8, column 7: column 24 of the mirror image, which a window reads
+	maps := lastMap(t, s.bytes(t), onnx.Input{Shape: s.shape, Values: x}, explain.Target{Method: explain.GradCAM})
+	require.Equal(t, []int{4, 4}, []int{maps[0].Height, maps[0].Width})
+	want := make([]float64, 16)
+	want[1*4+0] = 1
+	requireWithin(t, 1e-5, want, maps[0].Values)
+}
+
+// Of the greater of two branches the other one has no share.
+func TestLast_greaterBranch(t *testing.T) {
+	s := &small{shape: []int64{1, 1, 16, 32}}
+	s.node("Split", []string{"x", s.ints(16, 16)}, []string{"left", "right"}, attrInt("axis", 3))
+	s.pooledBlocks("left", "a")
+	s.pooledBlocks("right", "b")
+	s.node("Max", []string{"a", "b"}, []string{"y"})
+	x := constants(16*32, 1)
+	for i := range x {
+		if i%32 > 15 {
+			x[i] = 2
+		}
+	}
+	maps := lastMap(t, s.bytes(t), onnx.Input{Shape: s.shape, Values: x}, explain.Target{Method: explain.GradCAM})
+	requireWithin(t, 1e-5, []float64{0, 0, 32, 32, 0, 0, 32, 32}, maps[0].Values) // the half that was greater
+}
