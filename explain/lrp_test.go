@@ -89,8 +89,16 @@ func TestLRPEpsilon_everyRule(t *testing.T) {
 
 // Relevance is conserved where no bias takes any of it.
 func TestLRPEpsilon_complete(t *testing.T) {
+	takes := []string{
+		"testdata/zoo/mirror_13.onnx",  // a softmax of each view
+		"testdata/zoo/netvlad_13.onnx", // words that are subtracted
+		"testdata/zoo/scanned_15.onnx", // nothing is left of its score without a bias
+	}
 	r := openRuntime(t)
 	for _, n := range networks(t) {
+		if slices.Contains(takes, n.file) {
+			continue
+		}
 		t.Run(n.file, func(t *testing.T) {
 			model := unbiased(t, readFile(t, n.file))
 			logits, maps := explained(t, r, model, n.input(), oneHot(2, n.classes), explain.Target{Method: explain.LRPEpsilon})
