@@ -152,9 +152,9 @@ func (c *compiler) together(parts []Output) Output {
 	moved := false
 	for _, o := range parts {
 		if layers = append(layers, o.Layer); o.Height*o.Width > all.Height*all.Width {
-			all.Height, all.Width = o.Height, o.Width
+			all.Height, all.Width, all.Extent = o.Height, o.Width, o.Extent
 		}
-		moved = moved || o.Extent != parts[0].Extent
+		moved = moved || !c.g.parts && o.Extent != parts[0].Extent
 	}
 	if moved { // over all of the picture, in cells no larger than the smallest
 		all.Extent = Extent{}
@@ -178,7 +178,9 @@ func (c *compiler) together(parts []Output) Output {
 	all.Name = c.op("Identity", []string{sum})
 	all.Layer = ofParts(layers)
 	all.Layer.Height, all.Layer.Width, all.Layer.Extent = all.Height, all.Width, all.Extent
-	all.Instead = all.Layer.Instead()
+	if why := all.Layer.Instead(); why != "" {
+		all.Instead = why
+	}
 	return all
 }
 
@@ -196,7 +198,9 @@ func (c *compiler) spread(x string, o, all Output, moved bool) string {
 		sizes := c.op("Concat", []string{rows, c.ints(int64(all.Height), int64(all.Width))}, intAttr("axis", 0))
 		x = c.op("Resize", []string{x, "", "", sizes}, stringAttr("mode", "linear"))
 	}
-	x = c.times(x, float32(float64(o.Height*o.Width)/(float64(all.Height*all.Width)*area)))
+	if !c.g.parts { // of parts, one branch alone has a share
+		x = c.times(x, float32(float64(o.Height*o.Width)/(float64(all.Height*all.Width)*area)))
+	}
 	return c.reshape(x, -1, int64(all.Height), int64(all.Width))
 }
 
