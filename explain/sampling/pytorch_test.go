@@ -115,6 +115,9 @@ func openTorchNetwork(t *testing.T, r *onnx.Runtime, file string, want torchVect
 	if strings.Contains(file, "convnext") { // they are of its last convolution, which the rest of its block is beyond
 		n.layer = "/features/features.3/features.3.1/block/block.0/Conv"
 	}
+	if strings.Contains(file, "inceptionv3") { // of one branch, where "last" is what all of them read
+		n.layer = "/Mixed_7a/branch7x7x3_3/conv/Conv"
+	}
 	n.x, n.black, n.zero = arrange(p, hills(p), false), filled(p.Size(), -2), filled(p.Size(), 0)
 	n.labels = torchLabels(t, p)
 	n.sampling = sampling.Network{Picture: p, Batch: 8, Logits: func(ctx context.Context, inputs []float32, count int) ([]float32, error) {
