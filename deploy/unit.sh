@@ -5,8 +5,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 export GOFLAGS=${GOFLAGS:--trimpath -buildvcs=false} # as deploy/build.sh compiles, so that tests find what it has compiled
 
-# The race detector takes two to six times as long. What computes has nothing for it to find, and of gateways, pages and commands as wholes a
-# selection has it, those of most goroutines: make race has it for all.
+# The race detector takes two to six times as long. Packages that compute, or only drive peers, are tested without it here, and of gateways, pages
+# and commands as wholes a selection has it, those of most goroutines: make race has it for all.
 computing=(
 	endogate/cmd/bill
 	endogate/cmd/endogate/deployment

@@ -25,7 +25,7 @@ func (g *graph) lastLayers(h head) ([]Layer, error) {
 // lastOfBranches are the last layers of the branches that meet before the logits, where none of them is made of another one and nothing
 // of the picture gets past them; else none.
 func (g *graph) lastOfBranches(h head, known map[string][]Layer) []Layer {
-	if found, ok := known[h.logits]; ok {
+	if found, ok := known[h.logits]; ok || len(known) > 2*mostParts { // of so many branches, and where they come together
 		return found
 	}
 	known[h.logits] = nil

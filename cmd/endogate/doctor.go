@@ -264,6 +264,9 @@ func checkDisk(cfg configs.Config) (string, error) {
 	}
 	probe.Close()
 	os.Remove(probe.Name())
+	if err := gateway.CheckDataFolder(cfg.DataDir); err != nil {
+		return "", err
+	}
 	free := int64(fs.Bavail) * fs.Bsize
 	if free < int64(cfg.Spool.Reserve) {
 		return "", fmt.Errorf("%d MiB free in %s, below spool.reserve (%d MiB): every instance would be refused", free>>20, dir, cfg.Spool.Reserve>>20)

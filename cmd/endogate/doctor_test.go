@@ -62,6 +62,11 @@ func TestDoctor_dataFolder(t *testing.T) {
 	found, err := checkDisk(cfg)
 	require.NoError(t, err)
 	assert.Contains(t, found, "GiB free")
+
+	cfg.DataDir = t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(cfg.DataDir, "unfinished-backup"), nil, 0o600))
+	_, err = checkDisk(cfg)
+	assert.ErrorContains(t, err, "a backup that was cut off", "as serve says it")
 }
 
 // The ports of the gateway that runs on the data folder are no fault, those of anybody else are.

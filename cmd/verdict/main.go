@@ -99,7 +99,7 @@ func judge(events io.Reader, w io.Writer) *judged {
 			}
 			ofPackage := func(o test) bool { return o.pkg == e.Package }
 			order = slices.DeleteFunc(order, ofPackage)
-			maps.DeleteFunc(outputs, func(o test, _ []string) bool { return ofPackage(o) }) // more of its tests may run once more
+			maps.DeleteFunc(outputs, func(o test, _ []string) bool { return ofPackage(o) }) // others of its tests may run later
 		}
 	}
 	_, _ = io.WriteString(w, strings.Join(skipped, ""))

@@ -26,8 +26,8 @@ const BackupFile = "backup.json"
 // unfinishedFile is in the data folder of a backup from its beginning until all the rest is on the disk.
 const unfinishedFile = "unfinished-backup"
 
-// whole is an error where a data folder is of a backup that was cut off.
-func whole(dataDir string) error {
+// CheckDataFolder fails where a data folder is of a backup that was cut off.
+func CheckDataFolder(dataDir string) error {
 	mark := filepath.Join(dataDir, unfinishedFile)
 	if _, err := os.Stat(mark); errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -66,7 +66,7 @@ type BackupModel struct {
 // the data folder is to be; the first start has the ledger catch up with the spool. config is the path of the
 // configuration file, "" where there is none.
 func Backup(ctx context.Context, cfg configs.Config, config, to string, build Build, log *slog.Logger) (done BackupOf, err error) {
-	if err := whole(cfg.DataDir); err != nil {
+	if err := CheckDataFolder(cfg.DataDir); err != nil {
 		return done, fmt.Errorf("backup: %w", err)
 	}
 	done = BackupOf{Release: build.Version, Begun: time.Now().UTC(), AETitle: string(cfg.DICOM.AETitle), Config: config}
@@ -201,7 +201,7 @@ func emptyFolder(dir string) error {
 		return os.MkdirAll(dir, 0o700)
 	case err != nil:
 		return err
-	case len(names) > 0 && whole(filepath.Join(dir, "data")) != nil:
+	case len(names) > 0 && CheckDataFolder(filepath.Join(dir, "data")) != nil:
 		return fmt.Errorf("folder %s has a backup that was cut off: remove it, or name a new one", dir)
 	case len(names) > 0:
 		return fmt.Errorf("folder %s is not empty: name a new one", dir)

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -63,16 +62,14 @@ log: {level: warn}
 		return answer.Total == studies
 	})
 
-	classes := map[string]int{}
-	for uid, path := range scp.Files(t) {
-		classes[strings.SplitN(filepath.Base(path), ".", 2)[0]]++
+	for uid := range scp.Files(t) {
 		assert.True(t, dicom.UID(uid).Valid())
 	}
 	assert.Equal(t, map[string]int{
 		"SC":  studies * each, // a heatmap of each instance
 		"SR3": studies,
 		"KO":  studies,
-	}, classes, "distinct derived objects in the PACS, by storescp's abbreviation of the class")
+	}, classesOf(t, scp), "distinct derived objects in the PACS, by storescp's abbreviation of the class")
 	installed.Tried(t, installed.Drill{
 		Tried: fmt.Sprintf("kill -9 of the gateway, %d times, while a modality sends to it; kept are the instances, each with its heatmap, report and key images in the PACS", kills),
 		Kept:  studies * each, Memory: g.watch.Memory(),

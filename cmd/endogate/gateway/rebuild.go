@@ -30,7 +30,7 @@ type Rebuilt struct {
 // is there is put aside, and stays there until somebody removes it. What the spool has and no action speaks of, the
 // next start takes in as if it had just been received.
 func RebuildLedger(ctx context.Context, cfg configs.Config, log *slog.Logger) (done Rebuilt, err error) {
-	if err := whole(cfg.DataDir); err != nil {
+	if err := CheckDataFolder(cfg.DataDir); err != nil {
 		return Rebuilt{}, fmt.Errorf("rebuild: %w", err)
 	}
 	if _, err := os.Stat(cfg.SpoolDir()); err != nil {
@@ -92,7 +92,7 @@ func giveToOwner(dir string) error {
 
 // openSpool opens the spool of a data folder that is not half a backup: whatever works on one begins here.
 func openSpool(cfg configs.Config, after func() (uint64, error)) (*spool.Spool, error) {
-	if err := whole(cfg.DataDir); err != nil {
+	if err := CheckDataFolder(cfg.DataDir); err != nil {
 		return nil, err
 	}
 	return spool.Open(cfg.SpoolDir(), spool.Options{
