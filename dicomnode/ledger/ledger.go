@@ -98,7 +98,7 @@ func (l *Ledger) open(path string) error {
 }
 
 func (l *Ledger) openReaders(ctx context.Context, path string, settings ...string) error {
-	l.readDB = readDatabase{openDatabase(dsn(path, append(settings, "_query_only", "on")...), l.health.see), l.health}
+	l.readDB = readDatabase{openDatabase(dsn(path, append(settings, "_query_only", "on", "_stmt_cache_size", "64")...), l.health.see), l.health}
 	l.readDB.SetMaxOpenConns(readers)
 	l.readDB.SetMaxIdleConns(readers)
 	return l.readDB.PingContext(ctx)
