@@ -74,15 +74,22 @@ raced=(
 # What the race detector is compiled into waits a second at its end (atexit_sleep_ms), and there are fifty packages and their children.
 export GORACE=atexit_sleep_ms=20
 
-# Three packages at a time, as their tests wait for peers more than they compute.
-tests() { ENDOGATE_TEST_PEERS=1 RAPID_SEED=1 RAPID_CHECKS=50 go test -json -vet=off -p 3 -parallel 4 -timeout 60m "$@"; }
+tests() { ENDOGATE_TEST_PEERS=1 RAPID_SEED=1 RAPID_CHECKS=50 go test -json -vet=off -parallel 4 -timeout 60m "$@" </dev/null; }
+verdict() { go run ./cmd/verdict; }
+plain=$(mktemp)
+trap 'rm -f "$plain"' EXIT
 every() {
 	local failed=0 these rest
 	these="^($(IFS='|'; echo "${raced[*]}"))\$"
 	mapfile -t rest < <(go list ./dicomnode/ledger ./... | grep -vxF -f <(printf '%s\n' "${computing[@]}" "${whole[@]}")) # first what takes longest
-	tests -skip "$these" "${whole[@]}" "${computing[@]}" || failed=1
-	tests -race -run "$these" "${whole[@]}" || failed=1
-	tests -race "${rest[@]}" || failed=1
+	# Both at once, as tests wait for peers more than they compute; as a pipe through which nothing goes, and not in the background, where a
+	# Ctrl-C would not reach them.
+	tests -p 2 -skip "$these" "${whole[@]}" "${computing[@]}" >"$plain" | {
+		tests -p 1 -race -run "$these" "${whole[@]}" || failed=1
+		tests -p 2 -race "${rest[@]}" || failed=1
+		exit $failed
+	} | verdict || failed=1
+	verdict <"$plain" || failed=1
 	return $failed
 }
-if [ $# -gt 0 ]; then tests -race "$@"; else every; fi | go run ./cmd/verdict
+if [ $# -gt 0 ]; then tests -p 3 -race "$@" | verdict; else every; fi
