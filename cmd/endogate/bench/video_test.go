@@ -225,3 +225,13 @@ func pyTorch(t *testing.T, stream string) float64 {
 	}
 	return rate
 }
+
+// looped is a video so many times in a row.
+func looped(t *testing.T, film []byte, times int) []byte {
+	t.Helper()
+	one := filepath.Join(folder(t), "one.mp4")
+	if err := os.WriteFile(one, film, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return dicomtest.Stream(t, "mp4", "-stream_loop", strconv.Itoa(times-1), "-i", one, "-c", "copy")
+}
