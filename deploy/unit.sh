@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 export GOFLAGS=${GOFLAGS:--trimpath -buildvcs=false} # as deploy/build.sh compiles, so that tests find what it has compiled
 
 # The race detector takes two to six times as long. Packages that compute, or only drive peers, are tested without it here, and of gateways, pages
-# and commands as wholes a selection has it, those of most goroutines: make race has it for all.
+# and commands as wholes, and of the ledger, a selection has it, those of most goroutines: make race has it for all.
 computing=(
 	endogate/cmd/bill
 	endogate/cmd/endogate/deployment
@@ -17,21 +17,29 @@ computing=(
 	endogate/dicomnode/pdu
 	endogate/dicomnode/pixeldata
 	endogate/explain
+	endogate/explain/faithfulness
+	endogate/explain/sampling
 	endogate/inference
 	endogate/inference/analysis
+	endogate/inference/ask
 	endogate/inference/figures
+	endogate/inference/trial
 	endogate/reports
 	endogate/reports/draft
 	endogate/reports/fhir
 	endogate/reports/pdf
 )
-whole=(
+selected=(
 	endogate/cmd/endogate/gateway
 	endogate/cmd/endogate/admin
+	endogate/dicomnode/ledger
 	endogate/cmd/endogate
 )
 raced=(
+	TestClose_refusesWrites
 	TestCommands_together
+	TestConcurrent
+	TestCrash_kill
 	TestGateway_associationsOverTLS
 	TestGateway_backupUnderLoad
 	TestGateway_brokerRestartedAndWiped
@@ -55,13 +63,16 @@ raced=(
 	TestGateway_segmentGone
 	TestGateway_statIsNext
 	TestGateway_stopsInOrder
+	TestJournal_rowsAfterIt
 	TestLive
 	TestMemory_endedStaysEnded
+	TestPowerCut_group
 	TestProber_hangingCheck
 	TestProber_logsChanges
 	TestProber_recovers
 	TestProber_sharesAnswers
 	TestProber_slow
+	TestPutDraft
 	TestServe_manyConnections
 	TestServe_untilShutdown
 	TestSessions
@@ -69,6 +80,10 @@ raced=(
 	TestSignIn_guessing
 	TestTasks
 	TestTasks_turns
+	TestTrouble_passes
+	TestWrite_failureUndoesItsOwnOnly
+	TestWrite_lostTransactionFailsAll
+	TestWrite_panics
 )
 
 # What the race detector is compiled into waits a second at its end (atexit_sleep_ms), and there are fifty packages and their children.
@@ -81,11 +96,11 @@ trap 'rm -f "$plain"' EXIT
 every() {
 	local failed=0 these rest
 	these="^($(IFS='|'; echo "${raced[*]}"))\$"
-	mapfile -t rest < <(go list ./dicomnode/ledger ./... | grep -vxF -f <(printf '%s\n' "${computing[@]}" "${whole[@]}")) # first what takes longest
+	mapfile -t rest < <(go list ./dicomnode/spool ./... | grep -vxF -f <(printf '%s\n' "${computing[@]}" "${selected[@]}")) # first what takes longest
 	# Both at once, as tests wait for peers more than they compute; as a pipe through which nothing goes, and not in the background, where a
 	# Ctrl-C would not reach them.
-	tests -p 2 -skip "$these" "${whole[@]}" "${computing[@]}" >"$plain" | {
-		tests -p 1 -race -run "$these" "${whole[@]}" || failed=1
+	tests -p 2 -skip "$these" "${selected[@]}" "${computing[@]}" >"$plain" | {
+		tests -p 1 -race -run "$these" "${selected[@]}" || failed=1
 		tests -p 2 -race "${rest[@]}" || failed=1
 		exit $failed
 	} | verdict || failed=1
