@@ -166,19 +166,19 @@ func bytesLost(o Outcome) bool {
 }
 
 // strike counts failures that are to be tried later: several in a row are the destination's, not the objects'. What was
-// never tried may still say otherwise, once in the shortest wait. Silence on an object is that object's, until objects of
-// several studies got no answer one after the other, and none did: that is shown and held against none of them, and as each
-// has its own wait, nothing else has to.
+// never tried may still say otherwise, once in the shortest wait. Silence on an object is that object's as long as others are
+// taken. Where several got no answer one after the other, or one again and again, and none did, that is shown, and as each has
+// its own wait, nothing else has to.
 func (w *worker) strike(d ledger.Delivery, o Outcome, now time.Time) {
 	if o.Ours {
 		return
 	}
 	if o.Silent {
 		if len(w.silentOn) < maxStrikes {
-			w.silentOn[d.Instance.StudyInstanceUID] = true
+			w.silentOn[d.ID] = true
 		}
-		if w.isStuck(now) {
-			w.fails(now, now, o.Reason+", as to others before")
+		if w.isStuck(d, now) {
+			w.fails(now, now, o.Reason+", as before")
 		}
 		return
 	}
@@ -207,7 +207,7 @@ type silences struct {
 }
 
 // isSilent counts the silences on d, and says whether there were too many. One is held against the object where the
-// destination has taken others since the one before, or where objects of two other studies at most got no answer either.
+// destination has taken others since the one before: what answers to nothing may do so again, and then takes this one too.
 func (w *worker) isSilent(d ledger.Delivery, o Outcome, now time.Time) bool {
 	if !o.Silent {
 		return false
@@ -216,7 +216,7 @@ func (w *worker) isSilent(d ledger.Delivery, o Outcome, now time.Time) bool {
 		clear(w.silences)
 	}
 	s := w.silences[d.ID]
-	if w.took.After(s.last) || o.Class == Later && len(w.silentOn) < maxStrikes {
+	if w.took.After(s.last) {
 		s.n++
 	}
 	s.all, s.last = s.all+1, now
@@ -225,8 +225,8 @@ func (w *worker) isSilent(d ledger.Delivery, o Outcome, now time.Time) bool {
 }
 
 // isStuck says whether the destination is there and answers to nothing, as far as can be told.
-func (w *worker) isStuck(now time.Time) bool {
-	return len(w.silentOn) >= maxStrikes && now.Sub(w.took) > lately
+func (w *worker) isStuck(d ledger.Delivery, now time.Time) bool {
+	return (len(w.silentOn) >= maxStrikes || w.silences[d.ID].all >= maxSilent) && now.Sub(w.took) > lately
 }
 
 // patience is how long an answer may take while others wait behind it: some times as long as the slowest of a day, and

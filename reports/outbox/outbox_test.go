@@ -1066,38 +1066,47 @@ func TestOutbox_allHaveTheirTurn(t *testing.T) {
 // TestOutbox_stuck: a peer that is there and answers to nothing is shown as failing; that is held against no object,
 // and all go when it answers again.
 func TestOutbox_stuck(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		q := newQueue()
-		var answers atomic.Bool
-		s := &script{do: func(m Message) Outcome {
-			if answers.Load() {
-				return Outcome{Class: Done, Protocol: "dicom"}
-			}
-			time.Sleep(m.Patience)
-			return Outcome{Class: Later, Silent: true, Reason: "peer PACS gave no answer to the object, and answers otherwise"}
-		}}
-		var ds []*ledger.Delivery
-		for range 5 {
-			ds = append(ds, q.add("pacs", "e", ""))
-		}
-		o := startedWith(t, Backoff{Dead: 7 * 24 * time.Hour}, 0.5, q, map[string]Sender{"pacs": s})
-		time.Sleep(24 * time.Hour)
-		c, _ := o.Condition("pacs")
-		assert.False(t, c.Up)
-		assert.Equal(t, "peer PACS gave no answer to the object, and answers otherwise, as to others before", c.Reason)
-		for _, d := range ds {
-			require.Equal(t, ledger.DeliveryPending, q.get(d).State)
-			require.Greater(t, q.get(d).Attempts, maxSilent)
-		}
-		answers.Store(true)
-		time.Sleep(time.Hour)
-		synctest.Wait()
-		for _, d := range ds {
-			require.Equal(t, ledger.DeliveryDone, q.get(d).State)
-		}
-		c, _ = o.Condition("pacs")
-		assert.True(t, c.Up)
-	})
+	for name, of := range map[string]struct {
+		n     int
+		study dicom.UID // of all; empty: each has its own
+	}{"of many studies": {n: 5}, "of one study": {5, "1.1"}, "one alone": {n: 1}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				q := newQueue()
+				var answers atomic.Bool
+				s := &script{do: func(m Message) Outcome {
+					if answers.Load() {
+						return Outcome{Class: Done, Protocol: "dicom"}
+					}
+					time.Sleep(m.Patience)
+					return Outcome{Class: Later, Silent: true, Reason: "peer PACS gave no answer to the object, and answers otherwise"}
+				}}
+				var ds []*ledger.Delivery
+				for range of.n {
+					d := q.add("pacs", "e", "")
+					d.Instance.StudyInstanceUID = cmp.Or(of.study, d.Instance.StudyInstanceUID)
+					ds = append(ds, d)
+				}
+				o := startedWith(t, Backoff{Dead: 7 * 24 * time.Hour}, 0.5, q, map[string]Sender{"pacs": s})
+				time.Sleep(24 * time.Hour)
+				c, _ := o.Condition("pacs")
+				assert.False(t, c.Up)
+				assert.Equal(t, "peer PACS gave no answer to the object, and answers otherwise, as before", c.Reason)
+				for _, d := range ds {
+					require.Equal(t, ledger.DeliveryPending, q.get(d).State)
+					require.Greater(t, q.get(d).Attempts, maxSilent)
+				}
+				answers.Store(true)
+				time.Sleep(time.Hour)
+				synctest.Wait()
+				for _, d := range ds {
+					require.Equal(t, ledger.DeliveryDone, q.get(d).State)
+				}
+				c, _ = o.Condition("pacs")
+				assert.True(t, c.Up)
+			})
+		})
+	}
 }
 
 // TestOutbox_slow: a peer that takes long for each object is given its time, and then from the first try on.

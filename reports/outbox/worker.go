@@ -9,7 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/ledger"
 )
 
@@ -33,7 +32,7 @@ type worker struct {
 	took        time.Time          // when the destination took something last
 	holdUntil   time.Time          // nothing is tried before
 	behindUntil time.Time          // nor before what has failed already
-	silentOn    map[dicom.UID]bool // studies of which an object got no answer, since the last answer to any
+	silentOn    map[int64]bool     // deliveries that got no answer, since the last answer to any
 	silences    map[int64]silences // by delivery
 	slowest     time.Duration      // answer of the last day
 	slowestAt   time.Time
@@ -56,7 +55,7 @@ func newWorker(o *Outbox, name string, sender Sender) *worker {
 	return &worker{
 		o: o, name: name, sender: sender, log: o.Log.With("destination", name), rested: true,
 		unsettled: map[int64]attempt{}, wake: make(chan struct{}, 1), retry: make(chan struct{}, 1), condition: Condition{Up: true},
-		silentOn: map[dicom.UID]bool{}, silences: map[int64]silences{}, tried: map[string]int{},
+		silentOn: map[int64]bool{}, silences: map[int64]silences{}, tried: map[string]int{},
 	}
 }
 
