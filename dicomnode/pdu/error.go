@@ -24,6 +24,13 @@ func invalid(format string, args ...any) error {
 	return &Error{Reason: InvalidPDUParameterValue, Err: fmt.Errorf(format, args...)}
 }
 
+// speaks is what begins with a byte that is no type of a PDU: wrong ports are how most first associations fail.
+var speaks = map[Type]string{0x0B: "HL7 by MLLP", 0x15: "TLS", 0x16: "TLS", 'G': "HTTP", 'H': "HTTP", 'P': "HTTP"}
+
 func unrecognized(t Type) error {
-	return &Error{Reason: UnrecognizedPDU, Err: fmt.Errorf("unrecognised type %02XH", uint8(t))}
+	said := fmt.Sprintf("unrecognised type %02XH", uint8(t))
+	if what, ok := speaks[t]; ok {
+		said += fmt.Sprintf(", as %s begins: is it the right port?", what)
+	}
+	return &Error{Reason: UnrecognizedPDU, Err: errors.New(said)}
 }

@@ -188,3 +188,17 @@ func TestReader_peekConsumesNothing(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, pdu.TypeAssociateRQ, p.Type())
 }
+
+// TestReader_anotherProtocol: whoever has mixed up two ports is told so.
+func TestReader_anotherProtocol(t *testing.T) {
+	for in, want := range map[string]string{
+		"HTTP/1.1 400 Bad Request\r\n": "pdu: unrecognised type 48H, as HTTP begins: is it the right port?",
+		"GET / HTTP/1.1\r\n":           "pdu: unrecognised type 47H, as HTTP begins: is it the right port?",
+		"\x15\x03\x03\x00\x02\x02\x28": "pdu: unrecognised type 15H, as TLS begins: is it the right port?",
+		"\x0bMSH|^~\\&|":               "pdu: unrecognised type 0BH, as HL7 by MLLP begins: is it the right port?",
+		"220 smtp":                     "pdu: unrecognised type 32H",
+	} {
+		_, err := pdu.NewReader(bytes.NewReader([]byte(in))).Next()
+		require.EqualError(t, err, want)
+	}
+}
