@@ -494,6 +494,8 @@ func TestEach_badFrames(t *testing.T) {
 		{name: "its beginning spoilt, in two fragments each", pixels: halves(with(spoilt)), bad: []int{3}, why: "frame 3 of 6 not analysed: "},
 		{name: "in two fragments each, no offset table", pixels: without(halves(with(jpegs[2])))},
 		{name: "a wrong offset table", pixels: wrong},
+		{name: "an empty fragment in front", pixels: slices.Insert(without(with(jpegs[2])), 1, []byte{})},
+		{name: "a second offset table in front", pixels: slices.Insert(with(jpegs[2]), 1, with(jpegs[2])[0])},
 		{name: "an empty one", pixels: with([]byte{}), bad: []int{3}, why: "frame 3 of 6 not analysed: "},
 		{name: "one too large", pixels: with(make([]byte, 4<<20)), bad: []int{3}, why: "frame 3 of 6 not analysed: "},
 		{name: "two missing", pixels: dicom.Encapsulate(jpegs[:4]...), bad: []int{5, 6}, why: "frames 5-6 of 6 not analysed: corrupt: Pixel Data hold fewer frames than Number of Frames says"},

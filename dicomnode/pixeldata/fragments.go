@@ -57,6 +57,15 @@ func newFragments(r *dicom.Reader, a *dicom.Attributes, px pixels, ts dicom.Tran
 	if len(f.table) != px.frames || f.table[0] != 0 || !slices.IsSorted(f.table) {
 		f.table = nil
 	}
+	for range s.before {
+		if err := f.begin(); err != nil || f.begun == nil {
+			return f, err
+		}
+		if err := f.pass(*f.begun); err != nil {
+			return nil, err
+		}
+		f.begun = nil
+	}
 	return f, nil
 }
 

@@ -12,6 +12,7 @@ import (
 // frame, whatever its offset table says.
 type Survey struct {
 	counts []int // fragments of each frame, in their order; frames that are missing have none
+	before int   // fragments in front of the first frame
 }
 
 // Look surveys the instance in r, which is left where it stood. The zero Survey says nothing. Errors are r's alone.
@@ -56,7 +57,8 @@ func survey(r *dicom.Reader, a *dicom.Attributes, frames int) Survey {
 		parts = append(parts, part{at, beginsCodestream(head)})
 		at += 8 + uint64(t.Length)
 	}
-	return Survey{counts(parts, table, frames)}
+	before := ahead(parts, frames)
+	return Survey{counts(parts[before:], table, frames), before}
 }
 
 // part is a fragment.
@@ -65,15 +67,29 @@ type part struct {
 	signed bool   // it begins as a codestream does
 }
 
+// ahead is how many fragments stand in front of the first frame: some writers begin with an empty one, or with a second offset
+// table. They begin as no codestream does, and without them there are still as many codestreams as frames.
+func ahead(parts []part, frames int) int {
+	first := slices.IndexFunc(parts, func(p part) bool { return p.signed })
+	if first > 0 && codestreams(parts) == frames {
+		return first
+	}
+	return 0
+}
+
+func codestreams(parts []part) (n int) {
+	for _, p := range parts {
+		if p.signed {
+			n++
+		}
+	}
+	return n
+}
+
 // counts says how many fragments each frame has. What the first bytes of the fragments say goes before the offset table,
 // which is wrong in the field, but for a frame whose own first bytes are spoilt.
 func counts(parts []part, table []uint64, frames int) []int {
-	signed := 0
-	for _, p := range parts {
-		if p.signed {
-			signed++
-		}
-	}
+	signed := codestreams(parts)
 	isFirst := func(int) bool { return true } // each is a frame: as many as there are, or fewer
 	switch {
 	case len(parts) <= frames:
