@@ -19,6 +19,7 @@ const (
 	RemarkNoPixels   = "Rows and Columns are there and no Pixel Data"
 	RemarkFewerBytes = "Pixel Data have fewer bytes than Rows, Columns and Number of Frames say"
 	RemarkFewer      = "Pixel Data have fewer fragments than frames"
+	RemarkMore       = "Pixel Data have more frames than Number of Frames says: those behind are kept and not looked at"
 	RemarkPadded     = "bytes behind its end belong to no element"
 )
 
@@ -91,10 +92,11 @@ func (r *Reader) behind(a *Attributes, pixels Token, ts TransferSyntax) error {
 
 // passed is what is to be known of fragments that were passed over.
 type passed struct {
-	promised  int // frames
-	fragments int // without the Basic Offset Table
-	begun     bool
-	tail      []byte // the last bytes of the last one
+	promised    int // frames
+	fragments   int // without the Basic Offset Table
+	codestreams int // fragments that begin as those of JPEG and JPEG 2000 do
+	begun       bool
+	tail        []byte // the last bytes of the last one
 }
 
 func (p *passed) take(r *Reader, t Token) error {
@@ -103,7 +105,18 @@ func (p *passed) take(r *Reader, t Token) error {
 		return nil
 	}
 	const enough = 16
-	if err := r.Skip(max(0, int64(t.Length)-enough)); err != nil {
+	left := int64(t.Length)
+	if left > 2*enough {
+		head := make([]byte, 4)
+		if _, err := io.ReadFull(r, head); err != nil {
+			return fmt.Errorf("dicom: fragment: %w", err)
+		}
+		if bytes.HasPrefix(head, []byte("\xff\xd8\xff")) || string(head) == "\xff\x4f\xff\x51" {
+			p.codestreams++
+		}
+		left -= 4
+	}
+	if err := r.Skip(max(0, left-enough)); err != nil {
 		return fmt.Errorf("dicom: fragment: %w", err)
 	}
 	p.tail = make([]byte, min(t.Length, enough))
@@ -129,9 +142,20 @@ func (r *Reader) weigh(a *Attributes, pixels Token, p passed) {
 	switch {
 	case pixels.Kind == FragmentsStart && p.fragments < p.promised && p.fragments != 1: // one may be a video
 		r.remark(RemarkFewer)
+	case pixels.Kind == FragmentsStart && p.codestreams > p.promised:
+		r.remark(RemarkMore)
 	case pixels.Tag == PixelData && pixels.Kind == ElementToken && int64(pixels.Length) < a.pixelBytes():
 		r.remark(RemarkFewerBytes)
+	case pixels.Tag == PixelData && pixels.Kind == ElementToken && a.hasMore(int64(pixels.Length)):
+		r.remark(RemarkMore)
 	}
+}
+
+// hasMore reports whether native Pixel Data of so many bytes have a frame more than is said. Nobody knows where the size of one is in doubt.
+func (a *Attributes) hasMore(length int64) bool {
+	_, ok := a.Int(SamplesPerPixel)
+	one := a.pixelBytes() / int64(a.frames())
+	return ok && one > 0 && length >= a.pixelBytes()+one && !strings.Contains(a.Text(PhotometricInterpretation), "_42")
 }
 
 // pictured reports whether a is of an image.

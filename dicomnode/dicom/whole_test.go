@@ -93,6 +93,7 @@ func TestReadWhole(t *testing.T) {
 		open     = native + "\xff\xff\xff\xff"
 		table    = "\xfe\xff\x00\xe0\x00\x00\x00\x00"
 		fragment = "\xfe\xff\x00\xe0\x04\x00\x00\x00\xff\xd8\xff\xd9"
+		long     = "\xfe\xff\x00\xe0\x28\x00\x00\x00\xff\xd8\xff\xe0" + "0123456789ABCDEF0123456789ABCDEF01" + "\xff\xd9"
 		end      = "\xfe\xff\xdd\xe0\x00\x00\x00\x00"
 		zeros    = "\x00\x00\x00\x00\x00\x00\x00\x00"
 		sequence = "\x08\x00\x15\x11SQ\x00\x00"
@@ -111,6 +112,9 @@ func TestReadWhole(t *testing.T) {
 		{name: "no delimiter, another element", in: patient + open + table + fragment + "\xfc\xff\xfc\xffOB\x00\x00\x00\x00\x00\x00", remarks: []string{dicom.RemarkDelimiter}},
 		{name: "a frame missing", in: image + open + table + fragment + fragment + fragment + end},
 		{name: "fewer fragments than frames", in: image[:8] + "3 " + image[10:] + open + table + fragment + fragment + end, remarks: []string{dicom.RemarkFewer}},
+		{name: "more frames than said", in: image[:8] + "1 " + image[10:] + open + table + long + long + end, remarks: []string{dicom.RemarkMore}},
+		{name: "one frame in two fragments", in: patient + image[:8] + "1 " + image[10:] + open + table + long + fragment[:8] + "abcd" + end},
+		{name: "native, more frames than said", in: image[:8] + "1 " + "\x28\x00\x02\x00US\x02\x00\x01\x00" + image[10:] + native + "\x08\x00\x00\x0012345678", syntax: dicom.ExplicitVRLittleEndian, remarks: []string{dicom.RemarkMore}},
 		{name: "a frame and the delimiter missing", in: image + open + table + fragment, err: dicom.ErrCutOff},
 		{name: "no fragment", in: patient + open + table, err: dicom.ErrCutOff},
 		{name: "a last fragment without end of image and no delimiter", in: patient + open + table + fragment[:8] + "\xff\xd8\xff\xda", err: dicom.ErrCutOff},

@@ -54,7 +54,6 @@ func describe(a *dicom.Attributes) (pixels, error) {
 	p := pixels{
 		rows:        number(a, dicom.Rows, 0),
 		columns:     number(a, dicom.Columns, 0),
-		samples:     number(a, dicom.SamplesPerPixel, 1),
 		photometric: strings.ToUpper(a.Text(dicom.PhotometricInterpretation)),
 		planar:      number(a, dicom.PlanarConfiguration, 0) == 1,
 		allocated:   number(a, dicom.BitsAllocated, 8),
@@ -62,8 +61,16 @@ func describe(a *dicom.Attributes) (pixels, error) {
 		frames:      max(1, number(a, dicom.NumberOfFrames, 1)),
 		slope:       1,
 	}
+	p.samples = number(a, dicom.SamplesPerPixel, p.wanted())
 	p.stored = number(a, dicom.BitsStored, p.allocated)
+	byteWide := p.allocated == 8 // which has no room for anything beside
+	if byteWide && (p.stored < 1 || p.stored > 8) {
+		p.stored = 8
+	}
 	p.high = number(a, dicom.HighBit, p.stored-1)
+	if byteWide && (p.high+1 < p.stored || p.high >= 8) {
+		p.high = p.stored - 1
+	}
 	if err := p.check(); err != nil {
 		return p, err
 	}
@@ -96,11 +103,8 @@ func (p *pixels) check() error {
 	case p.stored < 1 || p.stored > p.allocated || p.high >= p.allocated || p.high+1 < p.stored:
 		return fmt.Errorf("%w: %d bits allocated, %d stored, high bit %d", ErrCorrupt, p.allocated, p.stored, p.high)
 	}
-	want := 3
 	switch p.photometric {
-	case "MONOCHROME1", "MONOCHROME2", "PALETTE COLOR":
-		want = 1
-	case "RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT", "XYB":
+	case "MONOCHROME1", "MONOCHROME2", "PALETTE COLOR", "RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT", "XYB":
 	case "":
 		return fmt.Errorf("%w: no Photometric Interpretation", ErrCorrupt)
 	default:
@@ -109,10 +113,19 @@ func (p *pixels) check() error {
 		}
 		return fmt.Errorf("%w: Photometric Interpretation %s", ErrUnsupported, p.photometric)
 	}
-	if p.samples != want {
+	if p.samples != p.wanted() {
 		return fmt.Errorf("%w: %d samples per pixel in %s", ErrCorrupt, p.samples, p.photometric)
 	}
 	return nil
+}
+
+// wanted is how many samples a pixel has by its Photometric Interpretation.
+func (p *pixels) wanted() int {
+	switch p.photometric {
+	case "MONOCHROME1", "MONOCHROME2", "PALETTE COLOR":
+		return 1
+	}
+	return 3
 }
 
 // grayscale reads rescale and VOI window or table, the first of several; multi-frame functional groups are not looked into.
