@@ -63,6 +63,8 @@ func (j ffmpegJob) run(ctx context.Context, data []byte) ([]byte, error) {
 		return nil, fmt.Errorf("%s: %w: ffmpeg needs %s", j.syntax, ErrTooMuch, bounds.words()[3])
 	case limited.Err() != nil:
 		return nil, fmt.Errorf("pixeldata: ffmpeg: %s: no frame within %v", j.syntax, timeout)
+	case killed(err): // not by us: the machine's lack and no fault of the frame
+		return nil, fmt.Errorf("%s: %w", j.syntax, Ended(err, bounds, 1))
 	case errors.Is(err, exec.ErrNotFound), errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("%w: %s needs ffmpeg, which is not installed", ErrNoDecoder, j.syntax)
 	case strings.Contains(said.buffer.String(), "Unknown decoder"), strings.Contains(said.buffer.String(), "Unknown input format"):

@@ -116,6 +116,19 @@ func TestFrames_ffmpegFails(t *testing.T) {
 	}
 }
 
+// TestFrames_ffmpegKilled: what the kernel does where memory is short is no fault of the frame, and may pass.
+func TestFrames_ffmpegKilled(t *testing.T) {
+	in := codestream(t, "rgb.htj2k", htj2k, 3, 8)
+	_, err := in.decode(t, program(t, "/bin/cat >/dev/null; kill -9 $$"))
+	require.ErrorContains(t, err, "ended by a signal (killed), as by the kernel where memory is short")
+	assert.NotErrorIs(t, err, ErrCorrupt)
+	var frame *FrameError
+	assert.NotErrorAs(t, err, &frame, "it is tried again as a whole")
+
+	_, err = in.decode(t, program(t, "/bin/cat >/dev/null; kill -11 $$"))
+	require.ErrorIs(t, err, ErrCorrupt, "it breaks down each time")
+}
+
 // A hanging ffmpeg is killed; that is the machine's fault, not the instance's.
 func TestFrames_ffmpegHangs(t *testing.T) {
 	in := codestream(t, "rgb.htj2k", htj2k, 3, 8)

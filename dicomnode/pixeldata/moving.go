@@ -108,6 +108,12 @@ func (b Bounds) spent(err error) bool {
 	return by == syscall.SIGXCPU || exit.UserTime()+exit.SystemTime() >= b.CPU*9/10
 }
 
+// killed reports whether a child was made to end: one that breaks down ends by another signal.
+func killed(err error) bool {
+	by, _ := killer(err)
+	return by == syscall.SIGKILL || by == syscall.SIGTERM
+}
+
 func killer(err error) (by syscall.Signal, ok bool) {
 	var exit *exec.ExitError
 	if !errors.As(err, &exit) {
