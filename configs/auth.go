@@ -118,7 +118,7 @@ func (c Config) validateAuth(v *faults) {
 	v.check(c.Audit.Syslog.Address == "" || c.Audit.Syslog.CAFile != "", "audit.syslog.ca_file: empty; name the authority of the syslog server's certificate")
 	v.check((c.Audit.Syslog.CertFile == "") == (c.Audit.Syslog.KeyFile == ""), "audit.syslog: cert_file and key_file go together; set both or none")
 	if c.Audit.Syslog.Address != "" {
-		v.address("audit.syslog.address", c.Audit.Syslog.Address)
+		v.peer("audit.syslog.address", c.Audit.Syslog.Address)
 	}
 }
 

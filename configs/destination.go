@@ -57,12 +57,12 @@ func (d Destination) validate(v *faults, key string) {
 	switch d.Kind {
 	case KindDICOM:
 		v.aeTitle(key+".ae_title", d.AETitle)
-		v.address(key+".address", d.Address)
+		v.peer(key+".address", d.Address)
 		d.Identity.validate(v, key+".identity", d)
 		v.check(d.Clip.known(), "%s.clip: %q: not one of %s", key, d.Clip, clipNames)
 		v.check(d.TLS.On || d.TLS == ClientTLS{}, "%s.tls.on: false, and files are named that only TLS needs; write on: true", key)
 	case KindHL7:
-		v.address(key+".address", d.Address)
+		v.peer(key+".address", d.Address)
 		_, err := oru.NewWriter(d.ORU("", nil))
 		for _, f := range leaves(err) {
 			v.check(false, "%s.%s", key, f.what)

@@ -94,3 +94,14 @@ func TestParse_variablesOfOthers(t *testing.T) {
 		assert.ErrorContains(t, err, name+": names no key")
 	}
 }
+
+// What a file of variables leaves around values would be a folder or a title of that name.
+func TestParse_variablesWrapped(t *testing.T) {
+	for set, want := range map[string]string{
+		`ENDOGATE_DICOM_AE_TITLE="GATE"`: "ENDOGATE_DICOM_AE_TITLE: the quotes around its value", `ENDOGATE_DATA_DIR='/var/lib/endogate'`: "ENDOGATE_DATA_DIR: the quotes around its value",
+		"ENDOGATE_DATA_DIR=/var/lib/endogate\r": "ENDOGATE_DATA_DIR: there is a line break", `ENDOGATE_MODELS="[]"`: "ENDOGATE_MODELS: the quotes around its value",
+	} {
+		_, err := parse(nil, []string{set}, Default())
+		assert.ErrorContains(t, err, want)
+	}
+}

@@ -117,6 +117,10 @@ func environment(environ []string, config reflect.Type) (map[string]any, error) 
 			errs = append(errs, fmt.Errorf("%s: names no key; %s is the nearest name", name, nearest(name, slices.Sorted(maps.Keys(byName)))))
 			continue
 		}
+		if why := wrapped(text); why != "" {
+			errs = append(errs, fmt.Errorf("%s: %s", name, why))
+			continue
+		}
 		if keys(config, "")[key] != reflect.Slice {
 			values[key] = text
 			continue
@@ -129,6 +133,18 @@ func environment(environ []string, config reflect.Type) (map[string]any, error) 
 		values[key] = list
 	}
 	return values, errors.Join(errs...)
+}
+
+// wrapped says what is around a value that a shell would have taken off: docker run --env-file and manifests of Kubernetes do not.
+func wrapped(text string) string {
+	n := len(text)
+	switch {
+	case n > 1 && (text[0] == '"' || text[0] == '\'') && text[n-1] == text[0]:
+		return "the quotes around its value are a part of it here; leave them out"
+	case strings.ContainsAny(text, "\r\n"):
+		return "there is a line break in its value; was the file of variables saved by Windows? save it with lines that end as on Unix"
+	}
+	return ""
 }
 
 // variable is the name of a key in the environment.

@@ -81,7 +81,7 @@ func (v *faults) page(key, value string) {
 }
 
 func (d Destination) validateEmail(v *faults, key string) {
-	v.address(key+".address", d.Address)
+	v.peer(key+".address", d.Address)
 	v.check(!d.TLS.On, "%s.tls.on: security says whether TLS is spoken; leave it out", key)
 	if d.Security != "" {
 		v.oneOf(key+".security", d.Security, "starttls", "tls", "none")

@@ -231,7 +231,16 @@ func (v *faults) address(key, value string) {
 	v.check(err == nil, "%s: %q is no address; write host:port", key, value)
 	if err == nil {
 		_, err = net.LookupPort("tcp", port)
-		v.check(err == nil, "%s: %q is no port; write a number up to 65535", key, port)
+		v.check(err == nil && port != "" && !strings.ContainsAny(port, " \t"), "%s: %q is no port; write a number up to 65535", key, port)
+	}
+}
+
+// peer is the address of another machine.
+func (v *faults) peer(key, value string) {
+	host, port, err := net.SplitHostPort(value)
+	n, bad := net.LookupPort("tcp", port)
+	if v.address(key, value); err == nil {
+		v.check(host != "" && (n != 0 || bad != nil || port == ""), "%s: %q names no machine, or port 0; write host:port", key, value)
 	}
 }
 
