@@ -24,13 +24,34 @@ type LeftOut struct {
 	Released       bool // its bytes are gone
 }
 
+// ModelNotConfigured is why a job is parked that nobody does: the name of its model stands between the two.
+var ModelNotConfigured = [2]string{"model ", " is not configured any more; configure it again or discard"}
+
+const orphans = selectJob + `WHERE j.state = 'open' AND j.screening = '' AND j.model NOT IN (SELECT value FROM json_each(?)) ORDER BY j.id LIMIT 1000`
+
+// ParkOrphans parks the open jobs of models other than these, which nobody does, and returns how many they were. LeftOut has them.
+func (l *Ledger) ParkOrphans(ctx context.Context, models []string, at time.Time) (n int, err error) {
+	for {
+		jobs, err := query(ctx, l.readDB, scanJob, orphans, namesText(models))
+		if err != nil || len(jobs) == 0 {
+			return n, wrap("ledger: jobs of no model", err)
+		}
+		for _, j := range jobs {
+			if err := l.ParkJob(ctx, j.ID, ModelNotConfigured[0]+j.Model+ModelNotConfigured[1], at); err != nil {
+				return n, err
+			}
+			n++
+		}
+	}
+}
+
 // It goes over what is not analysed, by the index of that, and never over the studies.
-const leftOut = `SELECT i.id, i.entry, i.sop_instance_uid, coalesce(j.name, ''), coalesce(j.model, ''), coalesce(j.reason, i.reason), i.received_at < ?1, i.released_at IS NOT NULL
+var leftOut = `SELECT i.id, i.entry, i.sop_instance_uid, coalesce(j.name, ''), coalesce(j.model, ''), coalesce(j.reason, i.reason), i.received_at < ?1, i.released_at IS NOT NULL
 	FROM instance i INDEXED BY instance_unanalysed LEFT JOIN job j ON j.instance = i.id AND j.state IN ('skipped', 'parked')
-	WHERE i.state IN ('failed', 'not-analysed') AND i.id > ?6 AND (i.state = 'not-analysed' OR instr(j.reason, ?4) > 0 OR j.model IN (SELECT value FROM json_each(?5))) AND (SELECT last_at FROM study WHERE id = i.study) >= ?2 AND coalesce(j.reason, '') <> ?3
+	WHERE i.state IN ('failed', 'not-analysed') AND i.id > ?6 AND (i.state = 'not-analysed' OR instr(j.reason, ?4) > 0 OR j.reason = '` + ModelNotConfigured[0] + `' || j.model || '` + ModelNotConfigured[1] + `' OR j.model IN (SELECT value FROM json_each(?5))) AND (SELECT last_at FROM study WHERE id = i.study) >= ?2 AND coalesce(j.reason, '') <> ?3
 		AND NOT EXISTS (SELECT 1 FROM event e WHERE e.study = i.study AND e.entry = i.entry AND e.what = 'discarded') ORDER BY i.id LIMIT ?7`
 
-// LeftOut returns what was not analysed, or parked for a reason that has the words failed or by one of these models, neither because its order was cancelled nor because a person has discarded it: of studies with an arrival since
+// LeftOut returns what was not analysed, or parked for a reason that has the words failed, by one of these models or because its model was not configured, neither because its order was cancelled nor because a person has discarded it: of studies with an arrival since
 // remembered, so many at most, those behind after in the order in which they came: of an instance all, as long as they are fewer. None: there
 // are no more. What came before since is old.
 func (l *Ledger) LeftOut(ctx context.Context, since, remembered time.Time, failed string, models []string, after int64, limit int) ([]LeftOut, error) {

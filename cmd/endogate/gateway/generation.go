@@ -194,7 +194,7 @@ func (g *generation) assemble(ctx context.Context) error {
 	return nil
 }
 
-// takeUp has the ledger go by this generation's configuration: it parks what is to go to a destination that is configured no more and
+// takeUp has the ledger go by this generation's configuration: it parks what is to go to a destination, or was for a model, that is configured no more and
 // puts back what is for one that is there again, takes what the spool has into the ledger, and offers again what can be analysed by now.
 func (g *generation) takeUp(ctx context.Context) error {
 	var configured []string
@@ -219,6 +219,13 @@ func (g *generation) takeUp(ctx context.Context) error {
 	}
 	if !isClosed(g.sound) {
 		g.reclaim.Until = max(g.spool.Last(), 1) // a ledger that nobody has looked at does not say what may go: later, and no more than that
+	}
+	orphans, err := g.ledger.ParkOrphans(ctx, g.models.Names(), g.now())
+	if err != nil {
+		return err
+	}
+	if orphans > 0 {
+		g.log.Warn("models have changed: jobs of those that are gone are parked, and offered again when they are there again", "parked", orphans)
 	}
 	if err := g.takeUpLeftOut(ctx); err != nil {
 		return err

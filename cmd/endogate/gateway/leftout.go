@@ -33,6 +33,9 @@ func (g *generation) takeUpLeftOut(ctx context.Context) error {
 			return err
 		}
 		mended := decodes && strings.Contains(o.Reason, pixeldata.ErrNoDecoder.Error()) || g.decoding().Bounds.Other(o.Reason) || slices.Contains(others, o.Model)
+		if o.Reason == ledger.ModelNotConfigured[0]+o.Model+ledger.ModelNotConfigured[1] {
+			_, mended = g.models.models[o.Model]
+		}
 		if o.Job == "" && !o.Released {
 			if mended, err = g.follower.Applies(o.Entry); err != nil {
 				return err

@@ -124,6 +124,35 @@ func TestGateway_laterVersion(t *testing.T) {
 	require.Contains(t, g.Log(), "offered=1 older_than_max_wait=0 bytes_gone=0")
 }
 
+// Jobs of a model that is configured no more, as where a backup is restored beside other models, are not waited for; they are done
+// when it is there again.
+func TestGateway_modelGone(t *testing.T) {
+	t.Parallel()
+	scp := peers.StartStoreSCP(t)
+	g := newGateway(t, routeTo(scp.AETitle, scp.Addr, ", forward_source: true"))
+	g.start()
+	var images []dicomBytes
+	for n := range 12 {
+		images = append(images, drawn(dicomtest.Options{Instance: n + 1}))
+	}
+	storeAll(t, g.scp, images...)
+	uid := g.studyOf(images[0])
+	g.Stop()
+	with, err := os.ReadFile(g.config)
+	require.NoError(t, err)
+	g.replace(`models: [{dir: "`+filepath.Join(peers.Root(t), "testdata/models/demo")+`"}]`, "models: []")
+	g.replace("models: [demo]", "models: []")
+	g.start()
+	require.Contains(t, g.Log(), "models have changed")
+	g.waitFor("nobody to be waited for", func() bool { return g.study(uid).Status == ledger.StudyParked })
+	g.Stop()
+
+	require.NoError(t, os.WriteFile(g.config, with, 0o600))
+	g.start()
+	g.waitFor("all to be analysed", func() bool { return g.study(uid).Status == ledger.StudyDone })
+	require.Zero(t, g.study(uid).NotAnalysed)
+}
+
 func jpeg2000(t *testing.T) dicomBytes {
 	t.Helper()
 	frame, err := exec.Command("ffmpeg", "-v", "error", "-i", filepath.Join(peers.Root(t), "testdata/frames/polyp-0017b7c7.jpg"),
