@@ -43,6 +43,9 @@ func TestLast_halves(t *testing.T) {
 	require.Equal(t, []int{2, 4}, []int{maps[0].Height, maps[0].Width})
 	require.True(t, maps[0].Extent.Whole())
 	require.Contains(t, maps[0].Layer.Chosen, "/a blocks (2×2), /b blocks (2×2)")
+	in, err := explain.Inspect(s.bytes(t), explain.Options{Probe: openRuntime(t).Probe})
+	require.NoError(t, err)
+	require.Len(t, in.Lasts, 2)
 	for i, v := range maps[0].Values {
 		require.InDelta(t, float32(i+1)*64/4, v, 1e-3, "block %d", i)
 	}
@@ -176,4 +179,71 @@ func TestLast_greaterBranch(t *testing.T) {
 	}
 	maps := lastMap(t, s.bytes(t), onnx.Input{Shape: s.shape, Values: x}, explain.Target{Method: explain.GradCAM})
 	requireWithin(t, 1e-5, []float64{0, 0, 32, 32, 0, 0, 32, 32}, maps[0].Values) // the half that was greater
+}
+
+// Score-CAM at the last layer of branches is the sum of what it is at each, where that lies.
+func TestLast_scoreCAM(t *testing.T) {
+	s := &small{shape: []int64{1, 1, 16, 32}}
+	s.node("Split", []string{"x", s.ints(16, 16)}, []string{"left", "right"}, attrInt("axis", 3))
+	s.pooledBlocks("left", "a")
+	s.pooledBlocks("right", "b")
+	s.node("Add", []string{"a", "b"}, []string{"y"})
+	model, x := s.bytes(t), make([]float32, 16*32)
+	for i := range x {
+		x[i] = float32(1 + i%32/8 + i/32/8*4)
+	}
+	e := openRuntime(t).NewExplainer(func() ([]byte, error) { return model, nil }, onnx.ExplainerOptions{Provider: provider})
+	defer func() { require.NoError(t, e.Close()) }()
+	at := func(layer string) onnx.Attribution {
+		all, err := e.Explain(t.Context(), onnx.Input{Shape: s.shape, Values: x}, onnx.Question{Target: explain.Target{Method: explain.ScoreCAM, Layer: layer}, Seed: []float32{1}})
+		require.NoError(t, err)
+		require.Len(t, all, 1)
+		return all[0]
+	}
+	both, left, right := at(explain.LastLayer), at("/a blocks"), at("/b blocks")
+	require.Equal(t, []int{2, 4}, []int{both.Height, both.Width})
+	require.Contains(t, both.Layer.Chosen, "/a blocks (2×2), /b blocks (2×2)")
+	l, r := left.Values, right.Values
+	requireWithin(t, 1e-5, wide([]float32{l[0], l[1], r[0], r[1], l[2], l[3], r[2], r[3]}), both.Values)
+}
+
+// A channel of little weight beside a steep one of which nothing is there keeps its weight: its own terms do not cancel.
+func TestLast_steepChannel(t *testing.T) {
+	s := &small{shape: []int64{1, 1, 4, 4}}
+	s.node("Conv", []string{"x", s.weight([]int64{2, 1, 1, 1}, 1, -1)}, []string{"c"})
+	s.node("Relu", []string{"c"}, []string{"a"})
+	s.node("Mul", []string{"a", s.weight([]int64{1, 2, 1, 1}, 1, 2e5)}, []string{"b"})
+	s.node("GlobalAveragePool", []string{"b"}, []string{"y"})
+	_, maps := explained(t, openRuntime(t), s.bytes(t), onnx.Input{Shape: s.shape, Values: constants(16, 3)}, []float32{1, 1}, explain.Target{Method: explain.GradCAM, Layer: "a"})
+	requireWithin(t, 1e-5, wide(constants(16, 3./16)), maps[0].Values)
+}
+
+// A network that leaves its batch open and holds sizes of one frame, or whose frames have a say in each other, is sampled one frame at a time.
+func TestSampled_oneByOne(t *testing.T) {
+	var maps [][]float32
+	for _, build := range []func(s *small){
+		func(s *small) { s.node("Reshape", []string{"c", s.ints(1, -1, 4, 4)}, []string{"d"}) },
+		func(s *small) { // the mean of all that comes in one run
+			s.node("ReduceMean", []string{"c"}, []string{"mean"}, attrInts("axes", 0), attrInt("keepdims", 1))
+			s.node("Expand", []string{"mean", s.ints(1, 1, 4, 4)}, []string{"own"})
+			s.node("Sub", []string{"c", "own"}, []string{"none"})
+			s.node("Add", []string{"own", "none"}, []string{"sum"})
+			s.node("Add", []string{"sum", "none"}, []string{"d"})
+		},
+		func(s *small) { s.node("Identity", []string{"c"}, []string{"d"}) },
+	} {
+		s := &small{shape: []int64{1, 1, 4, 4}}
+		s.node("Conv", []string{"x", s.weight([]int64{1, 1, 1, 1}, 2)}, []string{"c"})
+		build(s)
+		s.node("GlobalAveragePool", []string{"d"}, []string{"y"})
+		model := s.bytes(t)
+		e := openRuntime(t).NewExplainer(func() ([]byte, error) { return model, nil }, onnx.ExplainerOptions{Provider: provider})
+		all, err := e.Explain(t.Context(), onnx.Input{Shape: s.shape, Values: arange(16)}, onnx.Question{Target: explain.Target{Method: explain.Occlusion}, Seed: []float32{1}})
+		require.NoError(t, err)
+		require.NoError(t, e.Close())
+		maps = append(maps, all[0].Values)
+	}
+	require.NotZero(t, greatest(maps[2]))
+	requireWithin(t, 1e-5, wide(maps[2]), maps[0])
+	requireWithin(t, 1e-5, wide(maps[2]), maps[1])
 }

@@ -30,14 +30,17 @@ func gradCAM(w *walk, activation, gradient string) string {
 	return w.weighted(activation, w.reshape(w.unlessCancelled(gradient, w.mean, 1), -1, 1, dims[1]))
 }
 
-// cancelled is the part of its terms under which a sum is what rounding has left of them.
-const cancelled = 1e-5
+// cancelled is the part of the greatest terms under which a sum is what rounding has left of them: where its own cancel each other out, and
+// where they do not.
+const cancelled, rounded = 1e-5, 1e-6
 
 // unlessCancelled is a sum or a mean, zero where its terms cancel each other out beside the greatest along some axes: the gradients of what is
 // centred over the picture or divided by its norm have no sum, and a map of what rounding leaves of it would look like one.
 func (w *walk) unlessCancelled(terms string, sum func(string) string, axes ...int64) string {
-	all, most := sum(terms), w.reduceMax(sum(w.op("Abs", []string{terms})), axes...)
-	some := w.op("Greater", []string{w.op("Abs", []string{all}), w.times(most, cancelled)})
+	all, own := sum(terms), sum(w.op("Abs", []string{terms}))
+	most := w.reduceMax(own, axes...)
+	least := w.op("Min", []string{w.times(most, cancelled), w.op("Max", []string{w.times(most, rounded), w.times(own, 0.01)})})
+	some := w.op("Greater", []string{w.op("Abs", []string{all}), least})
 	return w.where(some, all, w.scalar(0))
 }
 

@@ -125,11 +125,8 @@ func (c *compiler) resolve(wanted []Target) ([]*target, error) {
 			}
 		}
 		together := want.Layer == "" || want.Layer == LastLayer
-		if together && info.Raw { // of layers that differ in their channels
-			layers = layers[len(layers)-1:]
-		}
 		for i, l := range layers {
-			t := &target{MethodInfo: info, layer: l, parts: together && i < len(layers)-1}
+			t := &target{MethodInfo: info, layer: l, parts: together && !info.Raw && i < len(layers)-1}
 			var err error
 			if t.reads, err = info.needs(c, t); err != nil {
 				return nil, err
@@ -254,11 +251,7 @@ func layerMaximum(c *compiler, t *target) ([]need, error) {
 func only(_ *compiler, _ *target, grads []string) string { return grads[0] }
 
 func timesInput(c *compiler, _ *target, grads []string) string {
-	x := c.compiled.InputName
-	if !isFloat(c.g.inputs[0].GetType().GetTensorType().GetElemType()) { // a picture of bytes
-		x = c.op("Cast", []string{x}, intAttr("to", int64(single)))
-	}
-	return c.mul(grads[0], x)
+	return c.mul(grads[0], c.compiled.InputName)
 }
 
 // itself is the layer's activation, asGrid whatever was read of it.

@@ -56,6 +56,7 @@ func parse(model []byte) (*graph, error) {
 	}
 	flatten(m)
 	widen(m)
+	picturesInFloat32(m.Graph)
 	g := &graph{
 		model: m, producer: map[string]*node{}, weights: map[string]*onnxpb.TensorProto{},
 		values: map[string]*numbers{}, shapes: map[string][]int64{}, fresh: map[string]bool{}, named: map[string]bool{},

@@ -18,6 +18,7 @@ type Inspection struct {
 	Layers    []Layer             // Err says why one cannot be explained
 	Blocks    []Layer             // the last layer of each grid that can be explained, from the input up
 	Last      Layer               // what "last" stands for, and why (Chosen, Fallback); zero where there is none
+	Lasts     []Layer             // the layers that are last together; Last alone where it is one
 	Without   []*UnsupportedError // nodes on the way to the logits that have no rule
 	Weights   int64               // bytes
 	Tensors   int64               // bytes of everything that one input becomes on the way to the logits; a gradient keeps most of it
@@ -61,7 +62,7 @@ func inspect(model []byte, o Options) (*Inspection, error) {
 		in.Blocks = blocks
 	}
 	if last, err := g.findLayers(LastLayer, h); err == nil {
-		in.Last = last[0]
+		in.Last, in.Lasts = last[0], last
 		if g.parts || len(last) > 1 {
 			in.Last = ofParts(last)
 		}
@@ -126,6 +127,9 @@ func (in *Inspection) Methods() []Method {
 	}
 	return all
 }
+
+// Whole reports whether it is a tensor of whole numbers.
+func (p Port) Whole() bool { return !p.other && wholeNumbers[p.Type] }
 
 func portOf(v *onnxpb.ValueInfoProto) Port {
 	t := v.GetType().GetTensorType()

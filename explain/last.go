@@ -14,7 +14,7 @@ func (g *graph) lastLayer(h head) (Layer, error) {
 				return Layer{}, g.without(n)
 			}
 		}
-		return Layer{}, fmt.Errorf("explain: %w: no tensor on the way to the logits lies on a grid over the picture", ErrNoLayer)
+		return Layer{}, fmt.Errorf("explain: %w: no tensor on the way to the logits lies on a grid over the picture%s", ErrNoLayer, g.firstLost(h))
 	}
 	aside, read := layers[0].Name, g.content(h, g.guides)
 	if layers = slices.DeleteFunc(layers, func(l Layer) bool { return !read[l.Tensor] }); len(layers) == 0 {
@@ -39,6 +39,22 @@ func (g *graph) lastLayer(h head) (Layer, error) {
 		}
 	}
 	return want, nil // which says why it cannot be explained
+}
+
+// firstLost says at which tensor the picture's rows and columns are a grid no more.
+func (g *graph) firstLost(h head) string {
+	up := g.leadingTo(h.logits)
+	onGrid := func(t string) bool {
+		_, err := g.gridOf(t)
+		return err == nil
+	}
+	for _, n := range g.nodes {
+		if up[n.out(0)] && slices.ContainsFunc(n.differentiable(), onGrid) && !onGrid(n.out(0)) {
+			_, err := g.gridOf(n.out(0))
+			return ": " + err.(*noGrid).why
+		}
+	}
+	return ""
 }
 
 // passing is how much of what the network reads of the picture passes a layer.

@@ -111,7 +111,7 @@ func (g *graph) whyNowhere(tensor string) string {
 	case placing[lost.GetOpType()] == nil:
 		return fmt.Sprintf("node %q (%s) mixes places in a way that is not known", lost.label(), lost.GetOpType())
 	}
-	return fmt.Sprintf("node %q (%s) puts all places together", lost.label(), lost.GetOpType())
+	return fmt.Sprintf("node %q (%s) puts together what lies apart in the picture", lost.label(), lost.GetOpType())
 }
 
 // place is one element along the axes of places.

@@ -58,8 +58,8 @@ func TestLayers_refused(t *testing.T) {
 	require.Len(t, layers, 1)
 	require.Equal(t, "/c", layers[0].Name)
 	for name, says := range map[string]string{
-		"/mixed":   `node "/pooled" (GlobalAveragePool) puts all places together; there are: /c`,
-		"logits":   "puts all places together",
+		"/mixed":   `node "/pooled" (GlobalAveragePool) puts together what lies apart in the picture; there are: /c`,
+		"logits":   "puts together what lies apart in the picture",
 		"/nowhere": "there are: /c",
 	} {
 		_, err := explain.Compile(model, gradCAMAt(name, r.Probe))

@@ -24,6 +24,17 @@ type Outline struct {
 	ranges map[string]interval
 }
 
+// TypeName is the name of an ONNX element type, in small letters, but float32 for float and float64 for double.
+func TypeName(element int32) string {
+	switch element {
+	case single:
+		return "float32"
+	case double:
+		return "float64"
+	}
+	return strings.ToLower(onnxpb.TensorProto_DataType(element).String())
+}
+
 // ReadOutline reads a model's outline.
 func ReadOutline(model []byte) (*Outline, error) {
 	m, err := unmarshal(model)

@@ -204,6 +204,24 @@ func (c *compiler) spread(x string, o, all Output, moved bool) string {
 	return c.reshape(x, -1, int64(all.Height), int64(all.Width))
 }
 
+// AddUp is the sum of maps of branches, each where it lies in the picture, and what their layers are called together.
+func AddUp(layers []Layer, maps []Map) (Layer, Map) {
+	sum := Map{}
+	for _, m := range maps { // over all of the picture, in cells no larger than the smallest
+		e := m.Extent.sides()
+		sum.Height, sum.Width = max(sum.Height, int(math.Ceil(float64(m.Height)/(e.Bottom-e.Top)))), max(sum.Width, int(math.Ceil(float64(m.Width)/(e.Right-e.Left))))
+	}
+	sum.Values = make([]float32, sum.Width*sum.Height)
+	for _, m := range maps {
+		for i, v := range m.Resize(sum.Width, sum.Height).Values {
+			sum.Values[i] += v
+		}
+	}
+	l := ofParts(layers)
+	l.Height, l.Width, l.Extent = sum.Height, sum.Width, Extent{}
+	return l, sum
+}
+
 // ofParts is what the last layers of branches are called together.
 func ofParts(layers []Layer) Layer {
 	l := layers[0]

@@ -71,8 +71,11 @@ func (g *graph) probeInputs(inputShape []int64) ([]ProbeInput, error) {
 	var inputs []ProbeInput
 	for i, v := range g.inputs {
 		t := v.GetType().GetTensorType()
+		if t != nil && t.Shape == nil && i == 0 && len(inputShape) > 0 { // it does not say: as it is used, one frame at a time
+			t.Shape = valueInfo("", 0, append([]int64{-1}, inputShape[1:]...)).GetType().GetTensorType().GetShape()
+		}
 		if t == nil || t.Shape == nil {
-			return nil, fmt.Errorf("explain: input %q has no shape", v.GetName())
+			return nil, fmt.Errorf("explain: input %q has no shape: export it with one", v.GetName())
 		}
 		in := ProbeInput{Name: v.GetName(), Type: t.GetElemType()}
 		for axis, d := range t.Shape.Dim {

@@ -155,7 +155,7 @@ func (n *node) known() (operator, bool) {
 func (n *node) differentiable() []string {
 	op, ok := n.known()
 	switch {
-	case ok && op.stop:
+	case ok && op.stop, ok && n.GetOpType() == "Cast" && !isFloat(int32(n.attrInt("to", 0))): // what is cut off to whole numbers has no slope
 		return nil
 	case ok && op.inputs > 0 && op.inputs < len(n.Input):
 		return n.Input[:op.inputs]

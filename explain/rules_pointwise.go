@@ -77,10 +77,8 @@ func (w *walk) beside(n *node, scale string) string {
 
 // vjpCast: of whole numbers, such as a picture of bytes, the gradient is that of their values.
 func vjpCast(w *walk, n *node, dy []string) ([]string, error) {
-	for _, in := range w.g.inputs {
-		if in.GetName() == n.in(0) && !isFloat(in.GetType().GetTensorType().GetElemType()) {
-			return unary(dy[0])
-		}
+	if w.g.counts(n.in(0)) {
+		return unary(dy[0])
 	}
 	return unary(w.op("CastLike", []string{dy[0], n.in(0)}))
 }

@@ -222,7 +222,9 @@ func (b *Bundle) Fits(n *explain.Outline) error {
 		if err := b.partsFit(n, n.Outputs[out].Shape); err != nil {
 			return fault("%s", strings.TrimPrefix(err.Error(), "inference: "))
 		}
-	} else if values := valuesOf(n.Outputs[out].Shape); values > 0 && !b.reads(values) {
+	} else if values := valuesOf(n.Outputs[out].Shape); values > 0 && values != len(b.Classes) && n.Outputs[out].Whole() {
+		return fault("output %q is of whole numbers (%s), as ArgMax or a classifier gives the number of the class: name an output that has a value for each class, such as what ArgMax reads", b.Output.Name, explain.TypeName(n.Outputs[out].Type))
+	} else if values > 0 && !b.reads(values) {
 		if shape := n.Outputs[out].Shape; len(shape) == 1 {
 			return fault("it lists %d classes, output %q has shape %v, which is one value for each frame; export it with an axis of frames before that of classes", len(b.Classes), b.Output.Name, shape)
 		}
@@ -231,6 +233,9 @@ func (b *Bundle) Fits(n *explain.Outline) error {
 	want, got := b.Shape(), n.Inputs[0].Shape
 	if len(got) == len(want) && got[0] > want[0] {
 		return fault("it takes %d frames at a time; frames come one by one: export it with the first axis of input and output open, or 1", got[0])
+	}
+	if why := b.axes(got); why != "" {
+		return fault("%s", why)
 	}
 	for i, size := range got {
 		if len(got) != len(want) || size > 0 && size != want[i] {
@@ -242,6 +247,23 @@ func (b *Bundle) Fits(n *explain.Outline) error {
 	}
 	_, err := b.Reading(n.Ends(b.Output.Name))
 	return err
+}
+
+// axes says why a network's input cannot be frames of three colours, or "".
+func (b *Bundle) axes(got []int64) string {
+	colours := 1
+	if b.Input.Layout == NHWC {
+		colours = 3
+	}
+	switch {
+	case len(got) == 3 && !b.Output.Parts():
+		return fmt.Sprintf("its input is %v, without an axis of frames: export it with one, open or 1", got)
+	case len(got) == 4 && got[colours] == 1:
+		return fmt.Sprintf("its input is %v: one colour, and frames have three: export it with the conversion to grey inside", got)
+	case len(got) == 4 && got[colours] == 4:
+		return fmt.Sprintf("its input is %v: four colours, and frames have three: export it with the fourth, such as opacity, inside", got)
+	}
+	return ""
 }
 
 // partsFit says why the shape of an output cannot be that of boxes or masks, or nil; an open axis (-1) may be anything.

@@ -25,6 +25,12 @@ func TestBundle_Fits(t *testing.T) {
 		"has shape [5], which is one value for each frame":  func(_ *inference.Bundle, n *explain.Outline) { n.Outputs[0].Shape = []int64{5} },
 		"lists 5 classes, output":                           func(_ *inference.Bundle, n *explain.Outline) { n.Outputs[0].Shape[1] = 6 },
 		"is [1 160 160 3], the network's is [-1 3 160 160]": func(b *inference.Bundle, _ *explain.Outline) { b.Input.Layout = inference.NHWC },
+		"whole numbers (int64), as ArgMax":                  func(_ *inference.Bundle, n *explain.Outline) { n.Outputs[0].Shape, n.Outputs[0].Type = []int64{-1}, 7 },
+		"input is of float64; float32, uint8":               func(_ *inference.Bundle, n *explain.Outline) { n.Inputs[0].Type = 11 },
+		"the network takes uint8: write that":               func(b *inference.Bundle, n *explain.Outline) { b.Input.DType, n.Inputs[0].Type = inference.Float32, 2 },
+		"one colour, and frames have three":                 func(_ *inference.Bundle, n *explain.Outline) { n.Inputs[0].Shape[1] = 1 },
+		"four colours, and frames have three":               func(_ *inference.Bundle, n *explain.Outline) { n.Inputs[0].Shape[1] = 4 },
+		"[3 160 160], without an axis of frames":            func(_ *inference.Bundle, n *explain.Outline) { n.Inputs[0].Shape = []int64{3, 160, 160} },
 		"takes 4 frames at a time":                          func(_ *inference.Bundle, n *explain.Outline) { n.Inputs[0].Shape = []int64{4, 3, 160, 160} },
 		"network's is [-1 3 8 160 160]":                     func(_ *inference.Bundle, n *explain.Outline) { n.Inputs[0].Shape = []int64{-1, 3, 8, 160, 160} },
 	} {

@@ -5,6 +5,8 @@ import (
 	"image"
 	"image/draw"
 	"slices"
+
+	"endogate/explain"
 )
 
 // Layout is the order of the input tensor's axes.
@@ -71,11 +73,11 @@ func (in Input) takes(element int32) string {
 	}
 	switch {
 	case said != 0 && said != element:
-		return fmt.Sprintf("input.dtype is %s, the network takes ONNX type %d (1 float32, 2 uint8, 10 float16)", in.DType, element)
+		return fmt.Sprintf("input.dtype is %s, the network takes %s: write that, or leave it out", in.DType, explain.TypeName(element))
 	case element == elementTypes[UInt8] && (in.Scale != 1 || in.Mean != [3]float64{} || in.Std != [3]float64{1, 1, 1}):
 		return "the network takes uint8, which is the frame's pixels as they are: scale must be 1, mean 0 and std 1, or left out with dtype: uint8"
 	case element != 0 && element != 1 && element != 2 && element != 10:
-		return fmt.Sprintf("the network's input is of ONNX type %d; float32 (1), uint8 (2) and float16 (10) can be given", element)
+		return fmt.Sprintf("the network's input is of %s; float32, uint8 and float16 can be given: export it with one of these and a Cast behind it", explain.TypeName(element))
 	}
 	return ""
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"endogate/explain"
 	"endogate/explain/sampling"
@@ -47,6 +48,9 @@ func (e *Explainer) sample(ctx context.Context, in Input, q Question) (answer []
 		return nil, err
 	}
 	r := &sampler{loaded: s.loaded, in: in, question: q, net: s.loaded.network(in, picture, q.Target.Method == explain.ScoreCAM, q.Progress)}
+	if r.net.Batch > 1 && !s.loaded.apart(ctx, in) {
+		r.net.Batch = 1
+	}
 	r.in.Baseline = orConstant(in.Baseline, len(in.Values), 0)
 	if q.Score == nil {
 		r.question.Score = seeded(q.Seed)
@@ -141,6 +145,37 @@ func (l *loaded) network(in Input, p sampling.Picture, own bool, progress sampli
 	return net
 }
 
+// apart reports whether the network takes two inputs in one run and says of each what it says of it alone. An open first axis is no proof: exporters
+// leave it open where sizes of one frame stand in the graph, and what is normalised over a batch mixes its frames. It is tried once.
+func (l *loaded) apart(ctx context.Context, in Input) bool {
+	l.tried.Do(func() {
+		other := slices.Clone(in.Values) // upside down, half as strong
+		slices.Reverse(other)
+		for i := range other {
+			other[i] /= 2
+		}
+		both, err := l.run(ctx, Input{Shape: in.Shape, Values: slices.Concat(in.Values, other)}, 2, nil)
+		if err != nil {
+			return
+		}
+		var each []float32
+		for _, values := range [][]float32{in.Values, other} {
+			one, err := l.run(ctx, Input{Shape: in.Shape, Values: values}, 1, nil)
+			if err != nil {
+				return
+			}
+			each = append(each, l.output(one).Values...)
+		}
+		l.together = slices.EqualFunc(l.output(both).Values, each, func(a, b float32) bool {
+			return math.Abs(float64(a-b)) <= alike*max(1, math.Abs(float64(b)))
+		})
+	})
+	return l.together
+}
+
+// alike is how far apart a network's answers may be that are the same but for rounding.
+const alike = 1e-3
+
 // sampler is one question to one network.
 type sampler struct {
 	loaded   *loaded
@@ -171,20 +206,27 @@ func (r *sampler) attributions(ctx context.Context) ([]Attribution, error) {
 	return r.scoreCAM(ctx)
 }
 
-// scoreCAM masks the input with each channel of every layer asked for.
+// scoreCAM masks the input with each channel of every layer asked for; the maps of several that are the last together are added up.
 func (r *sampler) scoreCAM(ctx context.Context) ([]Attribution, error) {
 	out, err := r.loaded.run(ctx, r.in, 1, nil)
 	if err != nil {
 		return nil, err
 	}
 	var all []Attribution
+	var layers []explain.Layer
+	var maps []explain.Map
 	for i, o := range r.loaded.compiled.Maps {
 		m, err := sampling.ScoreCAM(ctx, r.net, r.in.Values, r.in.Baseline, r.question.Score, meanActivation(o, out[1+i].Values), sampling.ScoreCAMOptions{})
 		one, err := r.asMap(m, o.Layer, "", err)
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, one...)
+		m.Extent = o.Extent
+		all, layers, maps = append(all, one...), append(layers, o.Layer), append(maps, m)
+	}
+	if layer := r.question.Target.Layer; len(all) > 1 && (layer == "" || layer == explain.LastLayer) {
+		l, m := explain.AddUp(layers, maps)
+		return r.asMap(m, l, "", nil)
 	}
 	return all, nil
 }

@@ -40,6 +40,9 @@ type loaded struct {
 	compiled *explain.Compiled // nil for plain
 	session  *Session
 	plain    *Plain
+
+	tried    sync.Once // see apart
+	together bool
 }
 
 // Close frees it.
@@ -274,7 +277,7 @@ func (e *Explainer) Outputs(ctx context.Context, in Input, n int) (all [][]Tenso
 	}
 	defer func() { err = errors.Join(err, e.cache.giveBack(s)) }()
 	step := n
-	if !s.loaded.plain.open {
+	if !s.loaded.plain.open || n > 1 && !s.loaded.apart(ctx, Input{Shape: in.Shape, Values: in.Values[:len(in.Values)/n]}) {
 		step = 1
 	}
 	for size := len(in.Values) / max(n, 1); n > 0; n -= step {

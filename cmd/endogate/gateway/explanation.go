@@ -332,8 +332,9 @@ func network(model *ask.Model) (admin.Network, error) {
 	for _, l := range in.Layers {
 		if l.Err == nil {
 			block := slices.ContainsFunc(in.Blocks, func(b explain.Layer) bool { return b.Name == l.Name })
+			last := slices.ContainsFunc(in.Lasts, func(b explain.Layer) bool { return b.Name == l.Name })
 			out.Layers = append(out.Layers, admin.NetworkLayer{
-				Name: l.Name, Channels: l.Channels, Rows: l.Height, Columns: l.Width, Sees: l.Sees, Block: block, Last: l.Name == in.Last.Name,
+				Name: l.Name, Channels: l.Channels, Rows: l.Height, Columns: l.Width, Sees: l.Sees, Block: block, Last: last,
 			})
 		}
 	}
