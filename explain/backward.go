@@ -1,7 +1,6 @@
 package explain
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 
@@ -150,10 +149,21 @@ func (w *walk) backward(output, seed string, targets []string) ([]string, error)
 	for i, t := range targets {
 		grads[i] = w.gradient(t)
 		if grads[i] == "" {
-			return nil, errors.New("explain: no gradient reaches " + t)
+			return nil, fmt.Errorf("explain: no gradient reaches %s%s", t, w.g.cutOff(output))
 		}
 	}
 	return grads, nil
+}
+
+// cutOff names what rounds or compares on the way to an output.
+func (g *graph) cutOff(output string) string {
+	up := g.leadingTo(output)
+	for _, n := range slices.Backward(g.nodes) {
+		if anyOf(up, n.Output) && len(n.differentiable()) == 0 && g.varying()[n.out(0)] {
+			return fmt.Sprintf(": node %q (%s) has no slope", n.label(), n.GetOpType())
+		}
+	}
+	return ""
 }
 
 // step passes the gradients of a node's outputs on to its inputs.

@@ -27,7 +27,7 @@ func (g *graph) batch() map[string]int {
 // batchAxis follows the batch through a node.
 func (g *graph) batchAxis(n *node, at map[string]int) (axis int, ok bool) {
 	from := ""
-	for _, in := range n.differentiable() {
+	for _, in := range n.follows() {
 		if _, known := at[in]; known && (from == "" || len(g.shape(in)) > len(g.shape(from))) {
 			from = in
 		}
@@ -72,6 +72,9 @@ func (g *graph) batchAxis(n *node, at map[string]int) (axis int, ok bool) {
 		}
 		return axis, true
 	case "MatMul", "Add", "Sub", "Mul", "Div", "Sum", "Where", "Min", "Max", "Pow": // aligned at the last axis
+		return axis + max(len(y)-len(x), 0), true
+	}
+	if whereItIs[n.GetOpType()] {
 		return axis + max(len(y)-len(x), 0), true
 	}
 	if len(y) < len(x) { // a reduction that drops axes, which come after the batch

@@ -247,3 +247,38 @@ func TestSampled_oneByOne(t *testing.T) {
 	requireWithin(t, 1e-5, wide(maps[2]), maps[0])
 	requireWithin(t, 1e-5, wide(maps[2]), maps[1])
 }
+
+// Behind what is rounded or compared, where no gradient flows, places and frames are still what they are.
+func TestLast_rounded(t *testing.T) {
+	r := openRuntime(t)
+	for typ, nodes := range map[string]func(s *small){
+		"Round": func(s *small) { s.node("Round", []string{"c"}, []string{"d"}) },
+		"Sign":  func(s *small) { s.node("Sign", []string{"c"}, []string{"d"}) },
+		"Greater": func(s *small) {
+			s.node("Greater", []string{"c", s.weight([]int64{1}, 0.5)}, []string{"spikes"})
+			s.node("Cast", []string{"spikes"}, []string{"d"}, attrInt("to", 1))
+		},
+		"Cast": func(s *small) {
+			s.node("Cast", []string{"c"}, []string{"whole"}, attrInt("to", 7))
+			s.node("Cast", []string{"whole"}, []string{"d"}, attrInt("to", 1))
+		},
+	} {
+		s := &small{shape: []int64{1, 1, 4, 4}}
+		s.node("Conv", []string{"x", s.weight([]int64{1, 1, 1, 1}, 2)}, []string{"c"})
+		nodes(s)
+		s.node("Conv", []string{"d", s.weight([]int64{3, 1, 1, 1}, 1, 2, 3)}, []string{"e"})
+		s.node("GlobalAveragePool", []string{"e"}, []string{"y"})
+		model := s.bytes(t)
+		e := r.NewExplainer(func() ([]byte, error) { return model, nil }, onnx.ExplainerOptions{Provider: provider})
+		_, maps, err := e.Run(t.Context(), onnx.Input{Shape: s.shape, Values: constants(16, 1)}, [][]float32{{1, 0, 0}, {0, 1, 0}, {0, 0, 1}}, []explain.Target{{Method: explain.GradCAM}})
+		require.NoError(t, err, typ)
+		for i, m := range maps {
+			require.Equal(t, "/e", m.Layer.Name)
+			require.NotZero(t, m.Values[0])
+			require.InDelta(t, float32(i+1)*maps[0].Values[0], m.Values[0], 1e-5, typ)
+		}
+		_, _, err = e.Run(t.Context(), onnx.Input{Shape: s.shape, Values: constants(16, 1)}, [][]float32{{1, 0, 0}}, []explain.Target{{Method: explain.Gradient}})
+		require.ErrorContains(t, err, "("+typ+") has no slope")
+		require.NoError(t, e.Close())
+	}
+}

@@ -104,9 +104,16 @@ func (g *graph) headOf(o Options) (head, error) {
 	return h, err
 }
 
-// learnShapes learns those of everything that leads to the logits, or that constants follow from.
+// learnShapes learns those of everything that leads to the logits, also where no gradient does, or that constants follow from.
 func (g *graph) learnShapes(o Options, h head) error {
-	up := g.leadingTo(h.logits)
+	up := map[string]bool{h.logits: true}
+	for _, n := range slices.Backward(g.nodes) {
+		if anyOf(up, n.Output) {
+			for _, in := range n.follows() {
+				up[in] = true
+			}
+		}
+	}
 	var want []string
 	for _, n := range g.nodes {
 		if anyOf(up, n.Output) {

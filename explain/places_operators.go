@@ -28,6 +28,11 @@ func init() {
 		"BatchNormalization": placeFirst, "LpNormalization": placeFirst, "Dropout": placeFirst, "Clip": placeFirst, "Pow": placeFirst,
 		"CumSum": placeFirst, "Trilu": placeFirst, "CastLike": placeFirst, "PRelu": placeFirst, "Round": placeFirst, "Floor": placeFirst, "Ceil": placeFirst, "Sign": placeFirst,
 	}
+	for typ := range whereItIs {
+		if placing[typ] == nil && typ != "Cast" {
+			placing[typ] = placeElementwise
+		}
+	}
 	for _, typ := range []string{"Mean", "Sum", "Max", "Min", "L1", "L2", "SumSquare", "LogSumExp", "LogSum", "Prod"} {
 		placing["Reduce"+typ] = placeReduce
 	}

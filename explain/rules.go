@@ -162,3 +162,15 @@ func (n *node) differentiable() []string {
 	}
 	return n.Input
 }
+
+// whereItIs are operators without a slope that leave every value in its place.
+var whereItIs = setOf("Sign", "Floor", "Ceil", "Round", "Cast", "IsNaN", "IsInf", "Not", "And", "Or", "Xor", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual",
+	"BitShift", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "BitwiseNot")
+
+// follows names the inputs whose axes and places the outputs have: of what is rounded or compared too, where no gradient flows.
+func (n *node) follows() []string {
+	if n.standard() && whereItIs[n.GetOpType()] {
+		return n.Input
+	}
+	return n.differentiable()
+}

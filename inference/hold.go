@@ -48,6 +48,7 @@ func (b *Bundle) Hold(ctx context.Context, n Opened, own func(ctx context.Contex
 		return err
 	}
 	likeProbabilities := ends == explain.Unknown && n.Reading.activation != None
+	percent := n.Reading.activation != None && !b.Output.Parts()
 	for i, f := range frames {
 		values, err := own(ctx, f.input)
 		if err != nil {
@@ -63,6 +64,7 @@ func (b *Bundle) Hold(ctx context.Context, n Opened, own func(ctx context.Contex
 			return fmt.Errorf("inference: model %s: %s: %w", b.Name, f.name, err)
 		}
 		likeProbabilities = likeProbabilities && b.likeProbabilities(n.Reading, values)
+		percent = percent && distributed(values[0].Values, 100)
 		want, err := n.Reading.Shallow(values)
 		if err != nil {
 			return fmt.Errorf("inference: model %s: %s: %w", b.Name, f.name, err)
@@ -83,6 +85,9 @@ func (b *Bundle) Hold(ctx context.Context, n Opened, own func(ctx context.Contex
 				}
 			}
 		}
+	}
+	if percent {
+		return fmt.Errorf("inference: model %s: output %q adds up to a hundred on each of %d frames, so that it seems to hold per cent, which no activation makes probabilities of: export it without the factor, and write none", b.Name, b.Output.Name, len(frames))
 	}
 	if likeProbabilities {
 		why := "adds up to one"
@@ -120,21 +125,21 @@ func (b *Bundle) steady(ctx context.Context, r Reading, f held, first []explain.
 // likeProbabilities reports whether an output looks as if its values were probabilities already.
 func (b *Bundle) likeProbabilities(r Reading, outputs []explain.Tensor) bool {
 	if !b.Output.Parts() {
-		return distributed(outputs[0].Values)
+		return distributed(outputs[0].Values, 1)
 	}
 	r.activation = None // by which what is none is an error
 	_, err := r.Shallow(outputs)
 	return err == nil
 }
 
-// distributed reports whether values are probabilities of classes of which one is true.
-func distributed(values []float32) bool {
+// distributed reports whether values are probabilities of classes of which one is true, times whole.
+func distributed(values []float32, whole float64) bool {
 	sum := 0.0
 	for _, v := range values {
-		if v < 0 || v > 1 {
+		if v < 0 {
 			return false
 		}
-		sum += float64(v)
+		sum += float64(v) / whole
 	}
 	return len(values) > 1 && math.Abs(sum-1) < 1e-3
 }

@@ -60,7 +60,7 @@ func (r *Runtime) openPlain(model []byte, outline *explain.Outline, o NetworkOpt
 func (r *Runtime) lacking(err error, outline *explain.Outline) error {
 	switch {
 	case strings.Contains(err.Error(), "Could not find an implementation for"):
-		return fmt.Errorf("%w; ONNX Runtime %s has this operator, but not for the numbers that it has here, as a convolution of float64: export the network in float32", err, r.Version())
+		return fmt.Errorf("%w; ONNX Runtime %s has this operator, but not for the numbers that it has here, as a convolution of float64, not for this processor, as what its optimizer writes for GPUs, or not of so old an operator set: export the network in float32, without the optimizer, of operator set 17", err, r.Version())
 	case len(outline.Domains) > 0:
 		return fmt.Errorf("%w; the network has operators of %s, which ONNX Runtime %s must know: export it with those of the standard", err, strings.Join(outline.Domains, ", "), r.Version())
 	}
