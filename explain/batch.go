@@ -1,6 +1,9 @@
 package explain
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // batch says which axis of each tensor is the batch's: exporters merge frames with heads or put tokens first, and
 // a gradient must be given a shape that holds for any batch. A tensor that is not in the map has none.
@@ -69,6 +72,11 @@ func (g *graph) batchAxis(n *node, at map[string]int) (axis int, ok bool) {
 	case "Gather":
 		if k := int(n.attrInt("axis", 0)); len(y) < len(x) && (k+len(x))%len(x) < axis {
 			axis--
+		}
+		return axis, true
+	case "Einsum":
+		if terms, result, why := g.labels(n); why == "" {
+			return strings.IndexByte(result, terms[slices.Index(n.Input, from)][axis]), true
 		}
 		return axis, true
 	case "MatMul", "Add", "Sub", "Mul", "Div", "Sum", "Where", "Min", "Max", "Pow": // aligned at the last axis

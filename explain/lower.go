@@ -29,7 +29,7 @@ func init() {
 	lowerings = map[string]lowering{
 		"LSTM": lowerRecurrent, "GRU": lowerRecurrent, "RNN": lowerRecurrent, "Attention": lowerAttention, "If": lowerIf, "Loop": lowerLoop, "Scan": lowerScan,
 		"LpPool": lowerLpPool, "GlobalLpPool": lowerLpPool, "ReduceProd": lowerReduceProd, "ReduceLogSum": lowerReduceLogSum, "RotaryEmbedding": lowerRotary,
-		"GatherND": lowerGatherND, "TopK": lowerTopK, "GridSample": lowerGridSample, "DeformConv": lowerDeformConv, "AffineGrid": lowerAffineGrid,
+		"Einsum": lowerEinsum, "GatherND": lowerGatherND, "TopK": lowerTopK, "GridSample": lowerGridSample, "DeformConv": lowerDeformConv, "AffineGrid": lowerAffineGrid,
 	}
 	maps.Copy(lowerings, ownOperators)
 	maps.Copy(lowerings, integerOperators)

@@ -136,7 +136,20 @@ func einsumCase(t *rapid.T, s *small) {
 		s.node("Einsum", []string{"x", "x"}, []string{"y"}, attrString("equation", "bij, bkj -> bik"))
 		return
 	}
-	s.node("Einsum", []string{"x", s.weight([]int64{3, 2}, 1, 2, 3, -4, 5, -6)}, []string{"y"}, attrString("equation", "bij,jk->bik"))
+	w := s.weight([]int64{3, 2}, 1, 2, 3, -4, 5, -6)
+	switch equation := rapid.SampledFrom([]string{"bij,jk->bik", "...j,jk->...k", "b...j,jk->k...b", "bij,jk->bi", "bij,jk,kl->lib", "bij->jb", "bij,jk"}).Draw(t, "equation"); equation {
+	case "b...j,jk->k...b":
+		s.node("Einsum", []string{"x", w}, []string{"turned"}, attrString("equation", equation))
+		s.node("Transpose", []string{"turned"}, []string{"y"}, attrInts("perm", 2, 1, 0))
+	case "bij,jk,kl->lib":
+		s.node("Einsum", []string{"x", w, s.weight([]int64{2, 2}, 1, -2, 3, 1)}, []string{"turned"}, attrString("equation", equation))
+		s.node("Transpose", []string{"turned"}, []string{"y"}, attrInts("perm", 2, 1, 0))
+	case "bij->jb":
+		s.node("Einsum", []string{"x"}, []string{"turned"}, attrString("equation", equation))
+		s.node("Transpose", []string{"turned"}, []string{"y"}, attrInts("perm", 1, 0))
+	default:
+		s.node("Einsum", []string{"x", w}, []string{"y"}, attrString("equation", equation))
+	}
 }
 
 func depthCase(t *rapid.T, s *small) {
