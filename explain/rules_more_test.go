@@ -111,10 +111,11 @@ func extremeCase(typ string) func(t *rapid.T, s *small) {
 
 func resizeCase(t *rapid.T, s *small) {
 	image(t, s, dim(t, 1, 2, "c"), 2)
-	mode := rapid.SampledFrom([]string{"nearest", "linear"}).Draw(t, "mode")
-	attrs := []*onnxpb.AttributeProto{
-		attrString("mode", mode),
-		attrString("coordinate_transformation_mode", rapid.SampledFrom([]string{"half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric"}).Draw(t, "coordinates")),
+	mode := rapid.SampledFrom([]string{"nearest", "linear", "cubic"}).Draw(t, "mode")
+	attrs := []*onnxpb.AttributeProto{attrString("mode", mode)}
+	attrs = append(attrs, attrString("coordinate_transformation_mode", rapid.SampledFrom([]string{"half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric"}).Draw(t, "coordinates")))
+	if mode == "cubic" {
+		attrs = append(attrs, attrFloat("cubic_coeff_a", rapid.SampledFrom([]float32{-0.75, -0.5}).Draw(t, "a")), attrInt("exclude_outside", rapid.Int64Range(0, 1).Draw(t, "outside")))
 	}
 	if mode == "nearest" {
 		attrs = append(attrs, attrString("nearest_mode", rapid.SampledFrom([]string{"round_prefer_floor", "round_prefer_ceil", "floor", "ceil"}).Draw(t, "nearest")))
@@ -122,6 +123,11 @@ func resizeCase(t *rapid.T, s *small) {
 	if rapid.Bool().Draw(t, "scales") {
 		scale := rapid.SampledFrom([]float32{0.5, 2, 1.5, 3})
 		s.node("Resize", []string{"x", "", s.weight([]int64{4}, 1, 1, scale.Draw(t, "height"), scale.Draw(t, "width"))}, []string{"y"}, attrs...)
+		return
+	}
+	if rapid.Bool().Draw(t, "axes") {
+		s.opset = 18
+		s.node("Resize", []string{"x", "", "", s.ints(dim(t, 2, 9, "width"), dim(t, 2, 9, "height"))}, []string{"y"}, append(attrs, attrInts("axes", -1, 2))...)
 		return
 	}
 	// the size of the batch is open: that of the others is put behind it
