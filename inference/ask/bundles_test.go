@@ -241,20 +241,26 @@ func apart(file string) func(t *testing.T, dir string, m *onnxpb.ModelProto) {
 func bringings() map[string]brought {
 	one := func(p float64) []float64 { return []float64{1 - p, p} }
 	return map[string]brought{
-		"logits, softmax":           {want: softmaxOf},
-		"logits, sigmoid":           {manifest: output("{name: OUT, activation: sigmoid}"), want: sigmoids},
-		"logits called none":        {manifest: output("{name: OUT, activation: none}"), err: "which is no probability"},
-		"softmax inside":            {end: through("Softmax"), want: softmaxOf},
-		"softmax inside, none":      {end: through("Softmax"), manifest: output("{name: OUT, activation: none}"), want: softmaxOf},
-		"softmax inside, sigmoid":   {end: through("Softmax"), manifest: output("{name: OUT, activation: sigmoid}"), want: softmaxOf},
-		"sigmoid inside, softmax":   {end: through("Sigmoid"), want: sigmoids},
-		"sigmoid inside, none":      {end: through("Sigmoid"), manifest: output("{name: OUT, activation: none}"), want: sigmoids},
-		"two softmaxes":             {end: through("Softmax", "Softmax"), want: func(y []float64) []float64 { return softmaxOf(softmaxOf(y)) }},
-		"log-softmax":               {end: through("LogSoftmax"), want: softmaxOf},
-		"exp of log-softmax":        {end: through("LogSoftmax", "Exp"), manifest: output("{name: OUT, activation: none}"), want: softmaxOf},
-		"log-softmax, sigmoid":      {end: through("LogSoftmax"), manifest: output("{name: OUT, activation: sigmoid}"), err: "ends in LogSoftmax"},
-		"log-softmax, none":         {end: through("LogSoftmax"), manifest: output("{name: OUT, activation: none}"), err: "ends in LogSoftmax"},
-		"softmax in a branch":       {end: inIf("Softmax"), err: "write none"},
+		"logits, softmax":         {want: softmaxOf},
+		"logits, sigmoid":         {manifest: output("{name: OUT, activation: sigmoid}"), want: sigmoids},
+		"logits called none":      {manifest: output("{name: OUT, activation: none}"), err: "which is no probability"},
+		"softmax inside":          {end: through("Softmax"), want: softmaxOf},
+		"softmax inside, none":    {end: through("Softmax"), manifest: output("{name: OUT, activation: none}"), want: softmaxOf},
+		"softmax inside, sigmoid": {end: through("Softmax"), manifest: output("{name: OUT, activation: sigmoid}"), want: softmaxOf},
+		"sigmoid inside, softmax": {end: through("Sigmoid"), want: sigmoids},
+		"sigmoid inside, none":    {end: through("Sigmoid"), manifest: output("{name: OUT, activation: none}"), want: sigmoids},
+		"two softmaxes":           {end: through("Softmax", "Softmax"), want: func(y []float64) []float64 { return softmaxOf(softmaxOf(y)) }},
+		"log-softmax":             {end: through("LogSoftmax"), want: softmaxOf},
+		"exp of log-softmax":      {end: through("LogSoftmax", "Exp"), manifest: output("{name: OUT, activation: none}"), want: softmaxOf},
+		"log-softmax, sigmoid":    {end: through("LogSoftmax"), manifest: output("{name: OUT, activation: sigmoid}"), err: "ends in LogSoftmax"},
+		"log-softmax, none":       {end: through("LogSoftmax"), manifest: output("{name: OUT, activation: none}"), err: "ends in LogSoftmax"},
+		"softmax in a branch":     {end: inIf("Softmax"), err: "write none"},
+		"per cent": {end: func(e *export) string {
+			e.floats("hundred", nil, 100)
+			e.node("Softmax", []string{"y0"}, []string{"part"})
+			e.node("Mul", []string{"part", "hundred"}, []string{"percent"})
+			return "percent"
+		}, err: "adds up to a hundred"},
 		"softmax in a branch, none": {end: inIf("Softmax"), manifest: output("{name: OUT, activation: none}"), want: softmaxOf, how: "any"},
 		"mean of two": {end: func(e *export) string {
 			e.floats("two", nil, 2)
@@ -317,7 +323,7 @@ func bringings() map[string]brought {
 			e.node("Cast", []string{"x"}, []string{"f"}, number("to", 1))
 			return "f"
 		}, err: "scale must be 1"},
-		"floats called bytes": {manifest: map[string]string{"input": "{name: IN, layout: NCHW, size: [8, 8], channels: RGB, resize: nearest, dtype: uint8}"}, err: "input.dtype is uint8, the network takes ONNX type 1"},
+		"floats called bytes": {manifest: map[string]string{"input": "{name: IN, layout: NCHW, size: [8, 8], channels: RGB, resize: nearest, dtype: uint8}"}, err: "input.dtype is uint8, the network takes float32"},
 		"half precision in": {begin: func(e *export) string {
 			e.dtype = 10
 			e.node("Cast", []string{"x"}, []string{"f"}, number("to", 1))
