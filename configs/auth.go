@@ -62,14 +62,17 @@ func (o OIDC) RoleOf() (map[string]string, error) {
 	of := map[string]string{}
 	for key, values := range o.Roles {
 		for _, value := range values {
-			switch {
-			case slices.Contains(roleNames, key):
-				of[value] = key
-			case slices.Contains(roleNames, value) && len(values) == 1:
-				of[key] = value
-			default:
+			group, role := value, key
+			if !slices.Contains(roleNames, key) && len(values) == 1 {
+				group, role = key, value
+			}
+			if !slices.Contains(roleNames, role) {
 				return nil, fmt.Errorf("%q: neither it nor its value is a role; write clinician: [value of the claim]; roles are %s", key, strings.Join(roleNames, ", "))
 			}
+			if of[group] != "" && of[group] != role {
+				return nil, fmt.Errorf("%q: it has two roles; leave it under one", group)
+			}
+			of[group] = role
 		}
 	}
 	return of, nil
@@ -105,6 +108,10 @@ func (c Config) validateAuth(v *faults) {
 	v.check(!h.Remote() || h.TLS.CertFile != "" || h.BehindTLS || h.AllowRemote,
 		"http.listen: %q is reachable from the network and speaks without TLS; set http.tls, http.behind_tls where a proxy does it, or http.allow_remote", h.Listen)
 	v.check((h.TLS.CertFile == "") == (h.TLS.KeyFile == ""), "http.tls: cert_file and key_file go together; set both or none")
+	for i, host := range h.Hosts {
+		v.check(host != "" && !strings.ContainsAny(host, ":/ *"), "http.hosts[%d]: %q is no name of a machine; write it without scheme, port and path: endogate.hospital", i, host)
+	}
+	v.check(!strings.ContainsAny(h.TrustedProxyHeader, " :\t"), "http.trusted_proxy_header: %q is no name of a header; write one such as X-Remote-User", h.TrustedProxyHeader)
 	for i, origin := range h.Origins {
 		u, err := url.Parse(origin)
 		plain := err == nil && u.Host != "" && !strings.Contains(u.Host, "*") && origin == strings.ToLower(u.Scheme+"://"+u.Host)

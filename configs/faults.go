@@ -141,12 +141,14 @@ func shape(from, to reflect.Type, value any) (any, error) {
 
 // hook refuses what would be read as something that nobody meant: a number without its unit, a word for a list.
 func hook(from, to reflect.Type, value any) (any, error) {
-	number := from.Kind() >= reflect.Int && from.Kind() <= reflect.Float64
+	text, _ := value.(string)
 	switch {
-	case number && to == reflect.TypeFor[Duration](), number && to == reflect.TypeFor[Size]():
-		return fmt.Sprint(value), nil // as the same text is read
-	case from.Kind() == reflect.Bool && to == reflect.TypeFor[Choice]():
-		return fmt.Sprint(value), nil
+	case to == reflect.TypeFor[Choice]():
+		if yes, err := strconv.ParseBool(text); err == nil {
+			return strconv.FormatBool(yes), nil
+		}
+	case from.Kind() == reflect.String && (to.Kind() == reflect.Int && !whole10.MatchString(text) || to.Kind() == reflect.Float64 && !decimal.MatchString(text)):
+		return nil, fmt.Errorf("%q is no number that can stand here; write it in digits, without a zero before them", text)
 	case from.Kind() == reflect.String && to.Kind() == reflect.Bool:
 		if _, err := strconv.ParseBool(value.(string)); err != nil {
 			return nil, fmt.Errorf("%q is neither true nor false; write one of them", value)
@@ -158,6 +160,12 @@ func hook(from, to reflect.Type, value any) (any, error) {
 	}
 	return value, nil
 }
+
+// whole10 and decimal are numbers that everybody reads alike: 010 is ten or eight, and 1_000 a slip of the pen.
+var (
+	whole10 = regexp.MustCompile(`^-?(0|[1-9][0-9]*)$`)
+	decimal = regexp.MustCompile(`^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?$`)
+)
 
 var indented = regexp.MustCompile(`^ *\t`)
 
@@ -176,6 +184,10 @@ var index = regexp.MustCompile(`\[(\d+)\]`)
 // lineOf finds the line on which the dotted key stands, or else the nearest section above it; 0 where the text has none.
 func lineOf(text []byte, key string) int {
 	lines := strings.Split(string(text), "\n")
+	asWritten := regexp.MustCompile(`^\s*"?` + regexp.QuoteMeta(key) + `"?\s*:`)
+	if i := slices.IndexFunc(lines, asWritten.MatchString); i >= 0 && strings.Contains(key, ".") { // with a dot, where none belongs
+		return i + 1
+	}
 	found, from, to := -1, 0, len(lines)
 	for part := range strings.SplitSeq(key, ".") {
 		name, _, _ := strings.Cut(part, "[")
@@ -243,6 +255,10 @@ func item(lines []string, at, to, n int) (int, int) {
 
 // unknownKey is the fault of a key that nothing knows, with the one that may be meant.
 func unknownKey(config reflect.Type, key string) fault {
+	if _, dotted := keys(config, "")[key]; dotted {
+		section, below, _ := strings.Cut(key, ".")
+		return fault{key, fmt.Sprintf("a key has no dot in it; write %s below %s", below, section)}
+	}
 	parts := strings.Split(key, ".")
 	t := config
 	for i, part := range parts {
@@ -262,14 +278,29 @@ func unknownKey(config reflect.Type, key string) fault {
 			}
 		}
 		if next == nil {
-			near := nearest(name, names)
-			if distance(name, near) > 1+len(name)/4 {
-				break
+			near := nearest(strings.ToLower(name), names)
+			if distance(strings.ToLower(name), near) <= 1+len(name)/4 {
+				meant := strings.Join(append(slices.Clone(parts[:i]), near), ".")
+				return fault{key, unknown + "; did you mean " + meant + "?"}
 			}
-			meant := strings.Join(append(slices.Clone(parts[:i]), near), ".")
-			return fault{key, unknown + "; did you mean " + meant + "?"}
+			return fault{key, unknown + belongs(config, name)}
 		}
 		t = next
 	}
 	return fault{key, unknown}
+}
+
+// belongs says where the one key or section of that name belongs, which was indented as if it were of another section.
+func belongs(config reflect.Type, name string) string {
+	var found []string
+	for key := range keys(config, "") {
+		at := strings.Index("."+key+".", "."+name+".")
+		if at >= 0 && !slices.Contains(found, key[:at+len(name)]) {
+			found = append(found, key[:at+len(name)])
+		}
+	}
+	if len(found) != 1 {
+		return ""
+	}
+	return "; did you mean " + found[0] + "? It is indented as a key of another section"
 }

@@ -13,10 +13,10 @@ import (
 	"strings"
 
 	"github.com/go-viper/mapstructure/v2"
-	"github.com/knadh/koanf/parsers/yaml"
 	"github.com/knadh/koanf/providers/confmap"
-	"github.com/knadh/koanf/providers/rawbytes"
 	"github.com/knadh/koanf/v2"
+
+	"endogate/configs/strict"
 )
 
 const envPrefix = "ENDOGATE_"
@@ -58,20 +58,21 @@ func loaded[T interface{ Validate() error }](path string, text []byte, defaults 
 
 // parse reads text and the environment over the defaults, and validates what comes of it.
 func parse[T interface{ Validate() error }](text []byte, environ []string, defaults T) (none T, err error) {
-	k := koanf.New(".")
 	if text, err = readable(text); err != nil {
 		return none, err
 	}
-	if err := k.Load(rawbytes.Provider(text), yaml.Parser()); err != nil {
-		return none, inWords(text, err)
+	written, misread, err := texts(text)
+	if err != nil {
+		return none, err
 	}
 	env, err := environment(environ, reflect.TypeFor[T]())
-	if err := k.Load(confmap.Provider(env, "."), nil); err != nil {
+	k, all := koanf.New("."), koanf.New(".")
+	if err := errors.Join(k.Load(confmap.Provider(valued(written), ""), nil), all.Load(confmap.Provider(written, ""), nil), k.Load(confmap.Provider(env, "."), nil), all.Load(confmap.Provider(env, "."), nil)); err != nil {
 		return none, err
 	}
 	c, met := defaults, mapstructure.Metadata{}
 	found := leaves(decode(k, &c, nil, mapstructure.ComposeDecodeHookFunc(hook, mapstructure.TextUnmarshallerHookFunc())))
-	errs := []error{err, decode(k, new(T), &met, shape)} // on its own: where a value is wrong, its neighbours are not looked at
+	errs := []error{err, misread, decode(all, new(T), &met, shape)} // on its own: where a value is wrong, its neighbours are not looked at
 	for _, key := range met.Unused {
 		found = append(found, unknownKey(reflect.TypeFor[T](), key))
 	}
@@ -91,7 +92,8 @@ func decode(k *koanf.Koanf, into any, met *mapstructure.Metadata, hook mapstruct
 	return k.UnmarshalWithConf("", into, koanf.UnmarshalConf{DecoderConfig: &mapstructure.DecoderConfig{
 		Result:           into,
 		Metadata:         met,
-		WeaklyTypedInput: true, // the environment has text only
+		WeaklyTypedInput: true, // there is text only
+		MatchName:        func(key, field string) bool { return key == field },
 		TagName:          "koanf",
 		ZeroFields:       true, // a list in the file replaces the default list
 		DecodeHook:       hook,
@@ -125,12 +127,20 @@ func environment(environ []string, config reflect.Type) (map[string]any, error) 
 			values[key] = text
 			continue
 		}
-		var list []any
+		var list []json.RawMessage
 		if err := json.Unmarshal([]byte(text), &list); err != nil {
 			errs = append(errs, fmt.Errorf("%s: not a JSON list: %w", name, err))
 			continue
 		}
-		values[key] = list
+		read, misread, err := strict.Texts([]byte(text)) // numbers as they were written, as in the file
+		for _, m := range misread {
+			err = errors.Join(err, errors.New(m.What))
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", name, err))
+			continue
+		}
+		values[key] = read
 	}
 	return values, errors.Join(errs...)
 }

@@ -3,6 +3,7 @@ package configs
 import (
 	"encoding"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"reflect"
@@ -10,8 +11,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/knadh/koanf/parsers/yaml"
-	"github.com/knadh/koanf/providers/rawbytes"
+	"github.com/knadh/koanf/providers/confmap"
 	"github.com/knadh/koanf/v2"
 )
 
@@ -63,7 +63,8 @@ func Read(path string) (Config, []Setting, error) {
 	inFile := koanf.New(".")
 	text, readErr := readable(text)
 	if readErr == nil {
-		readErr = inFile.Load(rawbytes.Provider(text), yaml.Parser())
+		written, _, textErr := texts(text)
+		readErr = errors.Join(textErr, inFile.Load(confmap.Provider(valued(written), ""), nil))
 	}
 	if readErr != nil {
 		return c, nil, err

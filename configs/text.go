@@ -8,7 +8,10 @@ import (
 	"os"
 	"regexp"
 	"strings"
+	"unicode"
 	"unicode/utf8"
+
+	"endogate/configs/strict"
 )
 
 // maxFile bounds the configuration file, in bytes: a thousand routes are a tenth of it.
@@ -48,16 +51,60 @@ func readable(text []byte) ([]byte, error) {
 		switch line := strings.TrimRight(line, " "); {
 		case begun && (line == "---" || line == "..." || strings.HasPrefix(line, "--- ")):
 			errs = append(errs, fmt.Errorf("line %d: %s ends the document, and nothing after it would be read; keep one", i+1, line[:3]))
-		case aliases.MatchString(line):
-			errs = append(errs, fmt.Errorf("line %d: anchors and aliases (& and *) are not read; write the value where it belongs, in quotes if it begins so", i+1))
+		case unseen(line) != 0:
+			errs = append(errs, fmt.Errorf("line %d: a character that nobody sees (U+%04X), as copied text has; take it out, or write it in double quotes as \\u%[2]04x", i+1, unseen(line)))
 		}
 		begun = begun || !empty(line) && line != "---"
 	}
 	return text, errors.Join(errs...)
 }
 
-// aliases are values that begin with & or *, not in quotes or a comment.
-var aliases = regexp.MustCompile(`^[^#"']*([:,\[{-]\s+|[\[{,]|^\s*)([&*][A-Za-z0-9_-]|<<\s*:)`)
+// unseen is a character of line that editors do not show, or show as another line, and YAML takes for a part of a word or for a line end.
+func unseen(line string) rune {
+	for i, r := range line {
+		switch {
+		case r == '\u0085' || r == '\u2028' || r == '\u2029':
+			return r
+		case unicode.Is(unicode.Cf, r) && !comment.MatchString(line[:i]):
+			return r
+		}
+	}
+	return 0
+}
+
+var comment = regexp.MustCompile(`(^|\s)#`)
+
+// texts is what stands in a configuration, every value as it was written, and what YAML would misread in it.
+func texts(text []byte) (map[string]any, error, error) {
+	value, misread, err := strict.Texts(text)
+	if err != nil {
+		return nil, nil, inWords(text, err)
+	}
+	var errs []error
+	for _, m := range misread {
+		errs = append(errs, fmt.Errorf("line %d: %s", m.Line, m.What))
+	}
+	keys, section := value.(map[string]any)
+	if !section && (value != nil || len(errs) > 0) {
+		return nil, nil, errors.Join(append(errs, errors.New("line 1: keys with values are expected, such as data_dir: /var/lib/endogate"))...)
+	}
+	return keys, errors.Join(errs...), nil
+}
+
+// valued leaves out the keys without a value: their defaults hold.
+func valued(keys map[string]any) map[string]any {
+	left := map[string]any{}
+	for key, value := range keys {
+		switch v := value.(type) {
+		case nil:
+		case map[string]any:
+			left[key] = valued(v)
+		default:
+			left[key] = v
+		}
+	}
+	return left
+}
 
 // invalid is where text stops being UTF-8.
 func invalid(text []byte) int {
@@ -80,22 +127,20 @@ func inWords(text []byte, err error) error {
 	if !strings.HasPrefix(said, "line ") { // the parser leaves the first away
 		said = "line 1: " + said
 	}
-	if m := twice.FindStringSubmatch(said); m != nil {
-		return fmt.Errorf("line %s: %s stands there twice, first on line %s; keep one", m[1], m[2], m[3])
+	if m := noAnchor.FindStringSubmatch(said); m != nil {
+		before, _, _ := bytes.Cut(text, []byte("*"+m[1]))
+		return fmt.Errorf("line %d: anchors and aliases (& and *) are not read; write the value where it belongs, in quotes if it begins so", 1+bytes.Count(before, []byte("\n")))
 	}
 	for _, w := range yamlWords {
 		if m := w.said.FindStringSubmatch(said); m != nil {
 			return fmt.Errorf("line %s: %s", m[1], w.words)
 		}
 	}
-	if strings.Contains(said, "cannot unmarshal") || strings.Contains(said, "into map") {
-		return errors.New("line 1: keys with values are expected, such as data_dir: /var/lib/endogate")
-	}
 	line, _, _ := strings.Cut(said, ":")
 	return fmt.Errorf("%s: no YAML from here, or from a line before: look for a missing colon, quote or bracket, or an indentation that fits nothing", line)
 }
 
-var twice = regexp.MustCompile(`line (\d+): mapping key ("[^"]*") already defined at line (\d+)`)
+var noAnchor = regexp.MustCompile(`unknown anchor '([^']+)' referenced`)
 
 // yamlWords are what the parser says, and what is meant.
 var yamlWords = []struct {

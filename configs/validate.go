@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -21,6 +22,8 @@ import (
 func (c Config) Validate() error {
 	var v faults
 	v.check(c.DataDir != "", "data_dir: empty; name the folder that holds spool and ledger")
+	v.paths("", reflect.ValueOf(c))
+	c.validateListeners(&v)
 	v.logging(c.Log)
 	v.check(c.Drain > 0, "drain: must be above zero")
 	c.DICOM.validate(&v)
@@ -32,11 +35,11 @@ func (c Config) Validate() error {
 	v.check(c.Spool.Retention >= 0, "spool.retention: must not be negative")
 	v.check(c.Ledger.History == 0 || c.Ledger.History >= c.Spool.Retention,
 		"ledger.history: must be 0, or not less than spool.retention (%v)", c.Spool.Retention.Std())
-	v.check(c.Delivery.GiveUp > 0, "delivery.give_up: must be above zero")
+	v.check(c.Delivery.GiveUp >= c.Delivery.MinBackoff, "delivery.give_up: must not be less than delivery.min_backoff (%v): nothing would be tried twice", c.Delivery.MinBackoff.Std())
 	v.check(c.Spool.InlineLimit > 0 && c.Spool.InlineLimit <= 16<<20, "spool.inline_limit: must be above zero and at most 16MiB")
 	v.check(c.Spool.SegmentSize >= 4*c.Spool.InlineLimit, "spool.segment_size: must be at least four times spool.inline_limit")
 	c.ONNXRuntime.validate(&v)
-	v.check(c.Jobs.Workers >= 0, "jobs.workers: must not be negative")
+	v.atMost("jobs.workers", c.Jobs.Workers, 0, mostThreads)
 	v.check(c.Jobs.Workers > 0 || c.NATS.URL != "", "jobs.workers: 0 leaves the work to workers elsewhere, who come by nats.url; set that too")
 	c.NATS.validate(&v)
 	v.check(c.NATS.Replicas >= 1 && c.NATS.Replicas <= 5, "nats.replicas: must be from 1 to 5, and not more than the cluster has servers")
@@ -61,9 +64,10 @@ func (w Worker) Validate() error {
 	var v faults
 	v.logging(w.Log)
 	w.ONNXRuntime.validate(&v)
+	v.paths("", reflect.ValueOf(w))
 	v.check(w.NATS.URL != "", "nats.url: empty; name the server that the gateways use")
 	w.NATS.validate(&v)
-	v.check(w.Jobs.Workers > 0, "jobs.workers: must be above zero")
+	v.atMost("jobs.workers", w.Jobs.Workers, 1, mostThreads)
 	v.check(len(w.Models) > 0, "models: empty; a worker needs a model bundle")
 	v.models(w.Models)
 	return errors.Join(v...)
@@ -86,7 +90,7 @@ func (v *faults) models(models []Model) {
 }
 
 func (o ONNXRuntime) validate(v *faults) {
-	v.check(o.Threads > 0, "onnxruntime.threads: must be above zero")
+	v.atMost("onnxruntime.threads", o.Threads, 1, mostThreads)
 	v.oneOf("onnxruntime.provider", o.Provider, "cpu", "cuda")
 	v.check(o.Cache > 0, "onnxruntime.cache: must be above zero")
 	v.check(o.LiveCache > 0, "onnxruntime.live_cache: must be above zero")
@@ -105,8 +109,8 @@ func (d DICOM) validate(v *faults) {
 	v.check(len(d.SOPClasses) > 0, "dicom.sop_classes: empty; nothing could be received")
 	_, err := dicom.SelectStorage(d.SOPClasses)
 	v.check(err == nil, "dicom.sop_classes: %v", err)
-	v.check(d.MaxAssociations > 0, "dicom.max_associations: must be above zero")
-	v.check(d.MaxPerPeer > 0, "dicom.max_per_peer: must be above zero")
+	v.atMost("dicom.max_associations", d.MaxAssociations, 1, mostConnections)
+	v.atMost("dicom.max_per_peer", d.MaxPerPeer, 1, mostConnections)
 	v.check(d.MaxPDULength >= pdu.LeastMaximumLength && d.MaxPDULength <= pdu.MostMaximumLength,
 		"dicom.max_pdu_length: must be from %dKiB to %dKiB", pdu.LeastMaximumLength>>10, pdu.MostMaximumLength>>10)
 	v.check(d.ARTIM > 0, "dicom.artim: must be above zero")
@@ -130,7 +134,8 @@ func (h HL7) validate(v *faults) {
 	v.check(h.TLS.CAFile == "" || h.TLS.CertFile != "", "hl7.tls.ca_file: it is for TLS; set cert_file and key_file too")
 	v.oneOf("hl7.processing_id", h.ProcessingID, "P", "T", "D")
 	v.check(h.MaxMessage > 0 && h.MaxMessage <= 20<<20, "hl7.max_message: must be above zero and at most 20MiB")
-	v.check(h.MaxConnections > 0, "hl7.max_connections: must be above zero")
+	v.atMost("hl7.max_connections", h.MaxConnections, 1, mostConnections)
+	v.check(h.Listen != "" || len(h.Senders) == 0, "hl7.listen: empty, and hl7.senders are named; write :2575")
 	v.check(h.IdleTimeout > 0, "hl7.idle_timeout: must be above zero")
 	v.check(h.ReadTimeout > 0, "hl7.read_timeout: must be above zero")
 	v.check(h.Retention >= 0, "hl7.retention: must not be negative")
@@ -144,7 +149,7 @@ func (h HL7) validate(v *faults) {
 func (r Reports) validate(v *faults) {
 	v.oneOf("reports.colour_map", r.ColourMap, explain.ColourMapNames...)
 	v.check(r.Opacity > 0 && r.Opacity <= 1, "reports.opacity: must be above 0 and at most 1")
-	v.check(r.KeyImages > 0, "reports.key_images: must be above zero")
+	v.atMost("reports.key_images", r.KeyImages, 1, mostKeyImages)
 	v.check(r.Language != "", "reports.language: empty; write en, de or nb")
 	if r.Viewer != "" {
 		v.viewer("reports.viewer", r.Viewer)
@@ -181,11 +186,13 @@ func (c Config) validateRoutes(v *faults) {
 		v.check(!slices.Contains(destinations, d.Name), "%s.name: %q is there twice", key, d.Name)
 		destinations = append(destinations, d.Name)
 		d.validate(v, key)
+		v.check(!c.itself(d), "%s.address: %q is this gateway itself, which would get back what it makes; name another system", key, d.Address)
 	}
 	for i, r := range c.Routes {
 		key := fmt.Sprintf("routes[%d]", i)
-		for k, title := range r.Match.CallingAE {
-			v.aeTitle(fmt.Sprintf("%s.match.calling_ae[%d]", key, k), title)
+		r.Match.validate(v, key+".match")
+		for k, before := range c.Routes[:i] {
+			v.check(!before.Match.takes(r.Match), "%s.match: nothing gets as far as here: routes[%d] (%s) takes all of it; put the narrower route first", key, k, before.Name)
 		}
 		v.check(name.MatchString(r.Name), "%s.name: %q; use letters, digits, - and _", key, r.Name)
 		v.check(!slices.Contains(routes, r.Name), "%s.name: %q is there twice", key, r.Name)
@@ -200,7 +207,8 @@ func (c Config) validateRoutes(v *faults) {
 			v.check(h.Method != "", "%s.heatmaps[%d].method: empty; name a method, such as gradcam or guided-gradcam", key, k)
 			v.check(!slices.Contains(r.Heatmaps[:k], h), "%s.heatmaps[%d]: %s at %q is there twice", key, k, h.Method, h.Layer)
 		}
-		for _, d := range r.Destinations {
+		for k, d := range r.Destinations {
+			v.check(!slices.Contains(r.Destinations[:k], d), "%s.destinations: %q is there twice", key, d)
 			v.check(slices.Contains(destinations, d), "%s.destinations: %q is not among the destinations (%s)", key, d, strings.Join(destinations, ", "))
 			v.check(len(c.Of(KindWebhook, []string{d}))+len(c.Of(KindEmail, []string{d})) == 0, "%s.destinations: %q gets notifications and no results; name it in notify", key, d)
 		}
@@ -227,11 +235,11 @@ func (v *faults) oneOf(key, value string, allowed ...string) {
 }
 
 func (v *faults) address(key, value string) {
-	_, port, err := net.SplitHostPort(value)
-	v.check(err == nil, "%s: %q is no address; write host:port", key, value)
+	host, port, err := net.SplitHostPort(value)
+	v.check(err == nil && !strings.ContainsAny(host, " \t/*"), "%s: %q is no address; write host:port", key, value)
 	if err == nil {
 		_, err = net.LookupPort("tcp", port)
-		v.check(err == nil && port != "" && !strings.ContainsAny(port, " \t"), "%s: %q is no port; write a number up to 65535", key, port)
+		v.check(err == nil && port != "" && !strings.ContainsAny(port, " \t+"), "%s: %q is no port; write a number up to 65535", key, port)
 	}
 }
 
@@ -242,6 +250,97 @@ func (v *faults) peer(key, value string) {
 	if v.address(key, value); err == nil {
 		v.check(host != "" && (n != 0 || bad != nil || port == ""), "%s: %q names no machine, or port 0; write host:port", key, value)
 	}
+}
+
+// What is above these is a slip of the pen, and would take the machine's memory.
+const (
+	mostThreads     = 1024
+	mostConnections = 10000
+	mostKeyImages   = 1000
+)
+
+func (v *faults) atMost(key string, value, least, most int) {
+	v.check(value >= least && value <= most, "%s: must be from %d to %d", key, least, most)
+}
+
+// validateListeners names two that would be on one port.
+func (c Config) validateListeners(v *faults) {
+	type listener struct{ key, address string }
+	all := []listener{{"dicom.listen", c.DICOM.Listen}, {"dicom.tls.listen", c.DICOM.TLS.Listen}, {"http.listen", c.HTTP.Listen}, {"hl7.listen", c.HL7.Listen}}
+	for i, l := range all {
+		host, port, err := net.SplitHostPort(l.address)
+		for _, o := range all[:i] {
+			other, taken, otherErr := net.SplitHostPort(o.address)
+			same := err == nil && otherErr == nil && port == taken && port != "0" && (host == other || everywhere(host) || everywhere(other))
+			v.check(!same, "%s: %q is the port of %s, too; give each its own", l.key, l.address, o.key)
+		}
+	}
+}
+
+// itself reports whether a destination is a listener of this gateway, on this machine.
+func (c Config) itself(d Destination) bool {
+	listen := map[Kind]string{KindDICOM: c.DICOM.Listen, KindHL7: c.HL7.Listen}[d.Kind]
+	own, port, err := net.SplitHostPort(listen)
+	host, its, itsErr := net.SplitHostPort(d.Address)
+	return err == nil && itsErr == nil && port == its && port != "0" && (host == own || loopback(host) && (loopback(own) || everywhere(own)))
+}
+
+func everywhere(host string) bool {
+	address, err := netip.ParseAddr(host)
+	return host == "" || err == nil && address.IsUnspecified()
+}
+
+// paths names those that are of another machine, or that a shell would have to read first.
+func (v *faults) paths(key string, value reflect.Value) {
+	switch value.Kind() {
+	case reflect.String:
+		name, path := key[strings.LastIndexByte(key, '.')+1:], value.String()
+		if strings.HasSuffix(name, "_file") || slices.Contains([]string{"data_dir", "dir", "library", "font", "templates", "ontology", "ffmpeg"}, name) {
+			v.check(!strings.HasPrefix(path, "~") && !strings.ContainsAny(path, "$\\\n\x00") && !strings.Contains(path, "://"),
+				"%s: %q is no path of this machine: ~, variables, backslashes and URLs are not read; write it whole, such as /var/lib/endogate", key, path)
+		}
+	case reflect.Struct:
+		for field, below := range value.Fields() {
+			if tag := field.Tag.Get("koanf"); tag != "" {
+				v.paths(strings.TrimPrefix(key+"."+tag, "."), below)
+			}
+		}
+	case reflect.Slice:
+		for i := range value.Len() {
+			v.paths(fmt.Sprintf("%s[%d]", key, i), value.Index(i))
+		}
+	}
+}
+
+var modality = regexp.MustCompile(`^[A-Z0-9_]([A-Z0-9_ ]{0,14}[A-Z0-9_])?$`) // CS, PS3.5 6.2
+
+// validate names what no instance ever has: the route would wait for it for ever.
+func (m Match) validate(v *faults, key string) {
+	for k, title := range m.CallingAE {
+		v.aeTitle(fmt.Sprintf("%s.calling_ae[%d]", key, k), title)
+	}
+	for k, value := range m.Modality {
+		v.check(modality.MatchString(strings.ToUpper(value)), "%s.modality[%d]: %q is no modality; write one code an entry: [ES, XC]", key, k, value)
+	}
+	for k, value := range m.SOPClass {
+		v.check(dicom.UID(value).Valid(), "%s.sop_class[%d]: %q is no UID; write that of the SOP class, such as 1.2.840.10008.5.1.4.1.1.77.1.1", key, k, value)
+	}
+	for name, values := range map[string][]string{"station_name": m.StationName, "procedure_code": m.ProcedureCode} {
+		for k, value := range values {
+			v.check(value != "" && strings.TrimSpace(value) == value, "%s.%s[%d]: %q begins or ends with a blank, or is empty, as no instance has it", key, name, k, value)
+		}
+	}
+}
+
+// takes reports whether all that other matches matches m, too.
+func (m Match) takes(other Match) bool {
+	return all(m.Modality, other.Modality) && all(m.SOPClass, other.SOPClass) && all(m.CallingAE, other.CallingAE) &&
+		all(m.StationName, other.StationName) && all(m.ProcedureCode, other.ProcedureCode)
+}
+
+// all reports whether a condition lets every value pass that another one does; none is given: it lets all pass.
+func all[T comparable](values, others []T) bool {
+	return len(values) == 0 || len(others) > 0 && !slices.ContainsFunc(others, func(o T) bool { return !slices.Contains(values, o) })
 }
 
 // loopback reports whether host is this machine. A name other than localhost may be anything.

@@ -53,7 +53,7 @@ func (d doctorCmd) Run(ctx context.Context, c *cli, tty console) error {
 		fmt.Fprintf(tty.out, "ok     %-28s %s\n", check.name, found)
 	}
 	if faults > 0 {
-		return fmt.Errorf("doctor: %d faults that need to be mended", faults)
+		return fmt.Errorf("doctor: to be mended: %d", faults)
 	}
 	return nil
 }
@@ -100,6 +100,11 @@ func (d doctorCmd) checks(cfg configs.Config) []check {
 	}
 	if cfg.DICOM.TLS.Listen != "" {
 		checks = append(checks, check{"DICOM port for TLS", func(context.Context) (string, error) { return checkPort(cfg, cfg.DICOM.TLS.Listen) }})
+	}
+	if cfg.Auth.OIDC.Issuer != "" {
+		checks = append(checks, check{"provider of sign-ins", func(context.Context) (string, error) {
+			return "its files can be read", gateway.CheckProvider(cfg.Auth.OIDC)
+		}})
 	}
 	if asked, err := gateway.CheckIdentities(cfg); asked > 0 || err != nil {
 		checks = append(checks, check{"identities of peers", func(context.Context) (string, error) { return fmt.Sprintf("asked of %d peers", asked), err }})
@@ -285,6 +290,10 @@ func checkPort(cfg configs.Config, address string) (string, error) {
 	}
 	if errors.Is(err, syscall.EADDRNOTAVAIL) {
 		return "", fmt.Errorf("%w: this machine has no such address; name one that it has, or the port alone (\":11112\")", err)
+	}
+	var unknown *net.DNSError
+	if errors.As(err, &unknown) {
+		return "", fmt.Errorf("%w; name an address of this machine, or the port alone (\":11112\")", err)
 	}
 	holder, lockErr := spool.Holder(cfg.SpoolDir())
 	if errors.Is(err, syscall.EADDRINUSE) && holder != "" {

@@ -234,7 +234,7 @@ exam: {quiet: 8s}
 		{"tab", "    models: [demo", "\tmodels: [demo", "line 7: a tab"},
 		{"yes", "forward_source: true", "forward_source: yes", "neither true nor false"},
 		{"twice", "exam: {quiet: 8s}", "dicom: {}", `line 11: "dicom" stands there twice, first on line 1`},
-		{"no bundle", "models/demo}", "models/nothing}", "line 3: models[0].dir: inference: model bundle: open ../../testdata/models/nothing/model.yaml"},
+		{"no bundle", "models/demo}", "models/nothing}", `line 3: models[0].dir: "../../testdata/models/nothing" is no folder that can be read`},
 		{"a name twice", "models/demo}", "models/demo}, {dir: ../../testdata/models/./demo}", "line 3: models[1].dir: ../../testdata/models/./demo: the bundle in ../../testdata/models/demo is called demo-colon, too"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -263,7 +263,7 @@ func TestDoctor_andWork(t *testing.T) {
 	for _, command := range [][]string{{"work"}, {"doctor", "--worker"}} {
 		code, said, complaints := endogate(append(command, "--config", path)...)
 		assert.Equal(t, exitFailure, code)
-		assert.Contains(t, said+complaints, path+": line 4: models[1].dir: inference: model bundle: open /opt/models/nothing/model.yaml")
+		assert.Contains(t, said+complaints, path+`: line 4: models[1].dir: "/opt/models/nothing" is no folder that can be read`)
 	}
 }
 

@@ -20,7 +20,7 @@ var mayImport = map[string][]string{
 	"cmd/endogate/admin":        {"cmd/endogate/access", "dicomnode/audit", "dicomnode/dicom", "dicomnode/dicomweb", "dicomnode/failure", "dicomnode/ledger", "inference/analysis", "inference/figures", "reports/draft"},
 	"cmd/endogate/bill":         {},
 	"cmd/endogate/gateway":      {"*"},
-	"configs":                   {"dicomnode/dicom", "dicomnode/pdu", "explain", "hl7", "hl7/oru"},
+	"configs":                   {"configs/strict", "dicomnode/dicom", "dicomnode/pdu", "explain", "hl7", "hl7/oru"},
 	"configs/strict":            {"dicomnode/dicom"},
 	"dicomnode":                 {"dicomnode/accept", "dicomnode/dicom", "dicomnode/dimse", "dicomnode/failure", "dicomnode/pdu", "dicomnode/secure"},
 	"dicomnode/accept":          {},

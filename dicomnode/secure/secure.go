@@ -3,6 +3,7 @@
 package secure
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -11,6 +12,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -100,9 +102,9 @@ var suites = []uint16{
 func (f Files) load() (*tls.Config, error) {
 	c := Config()
 	if f.CertFile != "" || f.KeyFile != "" {
-		pair, err := tls.LoadX509KeyPair(f.CertFile, f.KeyFile)
+		pair, err := f.pair()
 		if err != nil {
-			return nil, fmt.Errorf("certificate and key: %w", err)
+			return nil, err
 		}
 		c.Certificates = []tls.Certificate{pair}
 	}
@@ -118,21 +120,36 @@ func (f Files) load() (*tls.Config, error) {
 	return c, nil
 }
 
+// pair is our certificate with its key.
+func (f Files) pair() (tls.Certificate, error) {
+	pair, err := tls.LoadX509KeyPair(f.CertFile, f.KeyFile)
+	if err == nil {
+		return pair, nil
+	}
+	if key, _ := os.ReadFile(f.KeyFile); bytes.Contains(key, []byte("ENCRYPTED")) {
+		return pair, fmt.Errorf("%s has a passphrase, for which a start cannot ask; take it off: openssl pkey -in %[1]s -out FILE", f.KeyFile)
+	}
+	if strings.Contains(err.Error(), "any PEM data") {
+		err = fmt.Errorf("%w; a file in PEM begins with -----BEGIN (openssl x509 and openssl pkey make one of others)", err)
+	}
+	return pair, fmt.Errorf("certificate and key: %w", err)
+}
+
 // Expires is when our certificate does.
 func (f Files) Expires() (time.Time, error) {
-	pair, err := tls.LoadX509KeyPair(f.CertFile, f.KeyFile)
+	pair, err := f.pair()
 	if err != nil {
-		return time.Time{}, fmt.Errorf("certificate and key: %w", err)
+		return time.Time{}, err
 	}
 	return pair.Leaf.NotAfter, nil
 }
 
 // Valid says why our certificate is not good at a time: not yet, or not any more, or its files cannot be read. Nil: it is good.
 func (f Files) Valid(at time.Time) error {
-	pair, err := tls.LoadX509KeyPair(f.CertFile, f.KeyFile)
+	pair, err := f.pair()
 	switch {
 	case err != nil:
-		return fmt.Errorf("certificate and key: %w", err)
+		return err
 	case at.Before(pair.Leaf.NotBefore):
 		return fmt.Errorf("the certificate is not good before %s", pair.Leaf.NotBefore.UTC().Format(time.RFC3339))
 	case at.After(pair.Leaf.NotAfter):

@@ -30,6 +30,19 @@ func TestFiles_faults(t *testing.T) {
 	}
 }
 
+// A key with a passphrase and a file that is no PEM are named in words, with what makes them readable.
+func TestFiles_unreadable(t *testing.T) {
+	certFile, _ := securetest.NewAuthority(t).Issue("x")
+	locked := filepath.Join(t.TempDir(), "locked.key")
+	require.NoError(t, os.WriteFile(locked, []byte("-----BEGIN ENCRYPTED PRIVATE KEY-----\nMA==\n-----END ENCRYPTED PRIVATE KEY-----\n"), 0o600))
+	_, err := Files{CertFile: certFile, KeyFile: locked}.Server()
+	require.ErrorContains(t, err, locked+" has a passphrase")
+	binary := filepath.Join(t.TempDir(), "x.p12")
+	require.NoError(t, os.WriteFile(binary, []byte{0x30, 0x82}, 0o600))
+	_, err = Files{CertFile: binary, KeyFile: binary}.Server()
+	require.ErrorContains(t, err, "a file in PEM begins with -----BEGIN")
+}
+
 // handshake connects to a listener of server's configuration; both errors are joined.
 func handshake(t *testing.T, server, client *tls.Config) (tls.ConnectionState, error) {
 	t.Helper()

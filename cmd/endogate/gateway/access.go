@@ -98,6 +98,12 @@ func prefixes(hosts []configs.Host) []netip.Prefix {
 	return all
 }
 
+// CheckProvider opens what sign-ins at a provider need of this machine, as a start does.
+func CheckProvider(o configs.OIDC) error {
+	_, err := provider(o)
+	return err
+}
+
 func provider(o configs.OIDC) (*admin.Provider, error) {
 	p := &admin.Provider{Name: o.Name, Issuer: o.Issuer, ClientID: o.ClientID, RedirectURL: o.RedirectURL, RolesClaim: o.RolesClaim, Roles: map[string]access.Role{}}
 	roles, err := o.RoleOf()
@@ -110,13 +116,13 @@ func provider(o configs.OIDC) (*admin.Provider, error) {
 	if o.ClientSecretFile != "" {
 		secret, err := os.ReadFile(o.ClientSecretFile)
 		if err != nil {
-			return nil, fmt.Errorf("auth.oidc.client_secret_file: %w", err)
+			return nil, configs.Fault("auth.oidc.client_secret_file", "%v; put the file there, readable by the gateway's user", err)
 		}
 		p.ClientSecret = strings.TrimSpace(string(secret))
 	}
 	transport, err := transportOf(o.CAFile)
 	if err != nil {
-		return nil, fmt.Errorf("auth.oidc.ca_file: %w", err)
+		return nil, configs.Fault("auth.oidc.ca_file", "%v; put the file there, readable by the gateway's user", err)
 	}
 	p.Client = &http.Client{Transport: transport, Timeout: 15 * time.Second}
 	return p, nil

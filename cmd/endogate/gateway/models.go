@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -128,6 +129,10 @@ func bundles(models []configs.Model, choices []ledger.BundleVersion) (bundles []
 	chosen = map[string]ledger.BundleVersion{}
 	for i, m := range models {
 		key := fmt.Sprintf("models[%d].dir", i)
+		if info, err := os.Stat(m.Dir); err != nil || !info.IsDir() {
+			errs = append(errs, configs.Fault(key, "%q is no folder that can be read; name the one with model.onnx and model.yaml", m.Dir))
+			continue
+		}
 		b, err := inference.LoadBundle(m.Dir)
 		if err == nil {
 			b, err = standsFor(b, choices, chosen)
@@ -264,7 +269,7 @@ func (m *Models) resolve(routes []configs.Route) ([]configs.Route, error) {
 			}
 			switch _, ok := m.models[name]; {
 			case !ok:
-				errs = append(errs, configs.Fault(fmt.Sprintf("routes[%d].models", i), "%q is none of the loaded models (%s)", name, strings.Join(m.Names(), ", ")))
+				errs = append(errs, configs.Fault(fmt.Sprintf("routes[%d].models", i), "%q is none of the loaded models (%s)", name, cmp.Or(strings.Join(m.Names(), ", "), "none")))
 			case slices.Contains(names, name):
 				errs = append(errs, configs.Fault(fmt.Sprintf("routes[%d].models", i), "%q is there twice", name))
 			}

@@ -1,8 +1,6 @@
 package gateway
 
 import (
-	"errors"
-
 	"endogate/configs"
 	"endogate/reports/draft"
 )
@@ -14,7 +12,7 @@ func Templates(cfg configs.Config) (*draft.Templates, error) {
 		return nil, err
 	}
 	if err := t.Speaks(cfg.Reports.Language); err != nil {
-		return nil, errors.Join(errors.New("reports.language"), err)
+		return nil, configs.Fault("reports.language", "%v", err)
 	}
 	return t, nil
 }
