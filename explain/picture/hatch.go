@@ -61,15 +61,22 @@ func lighten(on *image.RGBA, x, y int) {
 	}
 }
 
-// mark writes the word into the middle of a region: the letters with a dark edge, nothing behind them.
+// mark writes the word into the corner of a region that is farthest from the edges of the picture, where legends stand: the letters with a
+// dark edge, nothing behind them.
 func mark(on *image.RGBA, r image.Rectangle) {
 	for size := max(float64(on.Rect.Dy())/32, 11); size >= 7; size *= 0.8 {
 		l := lettersOf(size)
 		w := l.width(Masked)
-		if w+4 > r.Dx() || l.line()+2 > r.Dy() {
+		if w+6 > r.Dx() || l.line()+4 > r.Dy() {
 			continue
 		}
-		at := image.Pt(r.Min.X+(r.Dx()-w)/2, r.Min.Y+(r.Dy()-l.line())/2)
+		at, centre := r.Min.Add(image.Pt(3, 2)), r.Min.Add(r.Max).Div(2)
+		if centre.X < on.Rect.Min.X+on.Rect.Dx()/2 {
+			at.X = r.Max.X - w - 3
+		}
+		if centre.Y < on.Rect.Min.Y+on.Rect.Dy()/2 {
+			at.Y = r.Max.Y - l.line() - 2
+		}
 		for _, by := range []image.Point{{-1, 0}, {1, 0}, {0, -1}, {0, 1}} {
 			l.write(on, at.Add(by), color.Black, Masked)
 		}

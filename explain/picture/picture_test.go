@@ -173,6 +173,15 @@ func TestHatch(t *testing.T) {
 	require.Equal(t, changed, inside, "only what was masked")
 	require.Greater(t, inside, 500)
 	require.Less(t, inside, box.Dx()*box.Dy()/2, "what was masked is still seen")
+	word := image.Rectangle{}
+	for y := range 120 {
+		for x := range 200 {
+			if p.RGBAAt(x, y) == (color.RGBA{255, 255, 255, 255}) {
+				word = word.Union(image.Rect(x, y, x+1, y+1))
+			}
+		}
+	}
+	require.True(t, !word.Empty() && word.In(image.Rect(20, 60, 80, 85)), "the word %v is away from the corner, where legends stand", word)
 	before := slices.Clone(p.Pix)
 	picture.Hatch(p, nil)
 	require.Equal(t, before, p.Pix)
