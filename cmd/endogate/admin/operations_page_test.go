@@ -87,6 +87,7 @@ func TestPage_operations(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "scope.dcm")
 	require.NoError(t, os.WriteFile(file, []byte("a file"), 0o600))
 	b.visit("/#/routes", "#trial-file")
+	require.True(t, eval[bool](b, `document.querySelector("#calling").getBoundingClientRect().bottom <= document.querySelector(".drop").getBoundingClientRect().top`), "the fields stand below each other")
 	b.write("#calling", "TROLLEY9")
 	b.do(chromedp.SetUploadFiles(chromedp.CSS("#trial-file"), []string{file}))
 	b.see("#trial-routes")

@@ -23,7 +23,7 @@ export function routesView() {
   }
   return {
     title: () => t("operations.routes"), interval: () => 60000,
-    el: h("div", null, within("routes", h("p", { class: "muted" }, t("routes.about"))), h("section", { class: "card stacked" }, h("label", { for: "calling" }, h("span", null, t("routes.calling")), calling), drop), out),
+    el: h("div", null, within("routes", h("p", { class: "muted" }, t("routes.about"))), h("section", { class: "card fields" }, h("label", { for: "calling" }, h("span", null, t("routes.calling")), calling), drop), out),
     async read() {},
   };
 }
