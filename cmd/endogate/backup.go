@@ -20,8 +20,11 @@ func (b *backupCmd) Run(ctx context.Context, c *cli, tty console) error {
 		return err
 	}
 	done, err := gateway.Backup(ctx, cfg, c.Config, b.Dir, build(), slog.New(slog.NewTextHandler(tty.err, nil)))
-	if err != nil {
+	if err != nil && !done.Begun.IsZero() { // else what lies there is somebody else's, or a backup that is whole
 		return fmt.Errorf("%w; %s is not complete: remove it", err, b.Dir)
+	}
+	if err != nil {
+		return err
 	}
 	fmt.Fprintf(tty.out, "backed up to %s: %d segments and %d large files of the spool up to entry %d, %d MiB copied\n",
 		b.Dir, done.Spool.Segments, done.Spool.Large, done.Spool.Newest, done.Spool.Copied>>20)

@@ -149,3 +149,29 @@ log: {level: error}
 	assert.Contains(t, complaints, "transient")
 	assert.Contains(t, complaints, "limit exceeded")
 }
+
+// What a full disk cuts off of what a command prints is no success, whichever command it is.
+func TestExecute_outputIsCutOff(t *testing.T) {
+	message := filepath.Join(t.TempDir(), "m.hl7")
+	require.NoError(t, os.WriteFile(message, []byte("MSH|^~\\&|RIS\r"), 0o600))
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	require.NoError(t, err)
+	defer func() { _ = full.Close() }()
+	for _, args := range [][]string{{"version"}, {"hl7", "show", message}, {"settings"}} {
+		var complaints strings.Builder
+		require.Equal(t, exitFailure, execute(t.Context(), args, console{full, &complaints}), args)
+		require.Contains(t, complaints.String(), "no space left on device", args)
+	}
+}
+
+// A folder that has something in it is left alone: what lies there may be the one good backup, and nobody is told to remove it.
+func TestBackup_folderIsTaken(t *testing.T) {
+	dir, data := t.TempDir(), t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "x"), nil, 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(data, "node-id"), []byte("n\n"), 0o600))
+	t.Setenv("ENDOGATE_DATA_DIR", data)
+	code, _, complaints := endogate("backup", dir)
+	require.Equal(t, exitFailure, code)
+	require.Contains(t, complaints, "is not empty: name a new one")
+	require.NotContains(t, complaints, "remove it")
+}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -33,7 +34,7 @@ func (c *hl7RenderCmd) Run(ctx context.Context, root *cli, tty console) error {
 	}
 	i := slices.IndexFunc(cfg.Destinations, func(d configs.Destination) bool { return d.Name == c.To })
 	if i < 0 || cfg.Destinations[i].Kind == configs.KindDICOM {
-		return usageError(fmt.Sprintf("--to: %q is no destination of kind hl7 or fhir (%s)", c.To, strings.Join(c.names(cfg), ", ")))
+		return usageError(fmt.Sprintf("--to: %q is no destination of kind hl7 or fhir (%s)", c.To, cmp.Or(strings.Join(c.names(cfg), ", "), "there is none")))
 	}
 	to, err := gateway.Receiver(cfg, cfg.Destinations[i])
 	if err != nil {

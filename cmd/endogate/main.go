@@ -5,6 +5,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -63,6 +64,18 @@ type cli struct {
 // console is where a command writes for its user.
 type console struct{ out, err io.Writer }
 
+// whole is what is printed: who asked for it must not take for done what a full disk has cut off.
+type whole struct {
+	to  io.Writer
+	err error // of the first write that failed
+}
+
+func (w *whole) Write(p []byte) (int, error) {
+	n, err := w.to.Write(p)
+	w.err = cmp.Or(w.err, err)
+	return n, err
+}
+
 const (
 	exitFailure = 1
 	exitUsage   = 2
@@ -79,6 +92,8 @@ func main() {
 // execute runs one command line and returns its exit status: 0 success, 1 failure, 2 usage.
 func execute(ctx context.Context, args []string, tty console) (code int) {
 	var c cli
+	out := &whole{to: tty.out}
+	tty.out = out
 	if len(args) == 0 {
 		args = []string{"--help"}
 		defer func() { code = exitUsage }()
@@ -104,7 +119,7 @@ func execute(ctx context.Context, args []string, tty console) (code int) {
 		fmt.Fprintf(tty.err, "endogate: %v\n", err)
 		return exitUsage
 	}
-	err = command.Run(&c)
+	err = cmp.Or(command.Run(&c), out.err)
 	var usage usageError
 	switch {
 	case errors.As(err, &usage):

@@ -69,7 +69,7 @@ func Backup(ctx context.Context, cfg configs.Config, config, to string, build Bu
 	if err := CheckDataFolder(cfg.DataDir); err != nil {
 		return done, fmt.Errorf("backup: %w", err)
 	}
-	done = BackupOf{Release: build.Version, Begun: time.Now().UTC(), AETitle: string(cfg.DICOM.AETitle), Config: config}
+	done = BackupOf{Release: build.Version, AETitle: string(cfg.DICOM.AETitle), Config: config}
 	if done.DataDir, err = filepath.Abs(cfg.DataDir); err != nil {
 		return done, err
 	}
@@ -79,6 +79,7 @@ func Backup(ctx context.Context, cfg configs.Config, config, to string, build Bu
 	if err := emptyFolder(to); err != nil {
 		return done, fmt.Errorf("backup: %w", err)
 	}
+	done.Begun = time.Now().UTC() // from here on there is something in the folder
 	at := cfg
 	at.DataDir = filepath.Join(to, "data")
 	if err := os.Mkdir(at.DataDir, 0o700); err != nil {
