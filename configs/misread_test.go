@@ -67,7 +67,7 @@ func TestParse_misread(t *testing.T) {
 		"exam: {quiet: 5s}\nexam.max_wait: 5h":                  "line 2: exam.max_wait: a key has no dot in it; write max_wait below exam",
 		"peers: []":                                             "line 1: unknown key peers; did you mean dicom.peers?",
 		"dicom:\n  http: {listen: x}":                           "line 2: unknown key dicom.http; did you mean http?",
-		"# a\u2028drain: 1s":                                    "line 1: a character that nobody sees (U+2028)",
+		"# a\u2028drain: 1s":                                    "line 1: a character that nobody sees (U+2028), as copied text has; take it out, or write it in double quotes as \\u2028",
 		"drain: 5s\u0085exam: {quiet: 1s}":                      "line 1: a character that nobody sees (U+0085)",
 		"drain: 5s\nex\u200bam: {}":                             "line 2: a character that nobody sees (U+200B)",
 		"drain: 5s\n\ufeffexam: {}":                             "line 2: a character that nobody sees (U+FEFF)",

@@ -52,7 +52,7 @@ func readable(text []byte) ([]byte, error) {
 		case begun && (line == "---" || line == "..." || strings.HasPrefix(line, "--- ")):
 			errs = append(errs, fmt.Errorf("line %d: %s ends the document, and nothing after it would be read; keep one", i+1, line[:3]))
 		case unseen(line) != 0:
-			errs = append(errs, fmt.Errorf("line %d: a character that nobody sees (U+%04X), as copied text has; take it out, or write it in double quotes as \\u%[2]04x", i+1, unseen(line)))
+			errs = append(errs, fmt.Errorf("line %d: a character that nobody sees (U+%04X), as copied text has; take it out, or write it in double quotes as \\u%04[2]x", i+1, unseen(line)))
 		}
 		begun = begun || !empty(line) && line != "---"
 	}
