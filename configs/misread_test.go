@@ -100,7 +100,6 @@ func TestValidate_neverMeant(t *testing.T) {
 	for text, want := range map[string]string{
 		`dicom: {listen: ":8080"}`: "http.listen: \"127.0.0.1:8080\" is the port of dicom.listen, too",
 		`hl7: {listen: "127.0.0.1:2575"}` + "\n" + `dicom: {tls: {listen: "0.0.0.0:2575"}}`:                                              "hl7.listen: \"127.0.0.1:2575\" is the port of dicom.tls.listen, too",
-		`hl7: {senders: [{application: R, hosts: [10.0.0.1]}]}`:                                                                          "hl7.listen: empty",
 		`dicom: {listen: "127.0.0.1: 104"}`:                                                                                              `" 104" is no port`,
 		`dicom: {listen: "*:104"}`:                                                                                                       "is no address",
 		`http: {hosts: ["https://gw.hospital/"]}`:                                                                                        "http.hosts[0]: ",

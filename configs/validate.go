@@ -135,7 +135,6 @@ func (h HL7) validate(v *faults) {
 	v.oneOf("hl7.processing_id", h.ProcessingID, "P", "T", "D")
 	v.check(h.MaxMessage > 0 && h.MaxMessage <= 20<<20, "hl7.max_message: must be above zero and at most 20MiB")
 	v.atMost("hl7.max_connections", h.MaxConnections, 1, mostConnections)
-	v.check(h.Listen != "" || len(h.Senders) == 0, "hl7.listen: empty, and hl7.senders are named; write :2575")
 	v.check(h.IdleTimeout > 0, "hl7.idle_timeout: must be above zero")
 	v.check(h.ReadTimeout > 0, "hl7.read_timeout: must be above zero")
 	v.check(h.Retention >= 0, "hl7.retention: must not be negative")
