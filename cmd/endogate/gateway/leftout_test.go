@@ -1,6 +1,7 @@
 package gateway_test
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -128,16 +129,17 @@ func TestGateway_laterVersion(t *testing.T) {
 // when it is there again.
 func TestGateway_modelGone(t *testing.T) {
 	t.Parallel()
-	scp := peers.StartStoreSCP(t)
-	g := newGateway(t, routeTo(scp.AETitle, scp.Addr, ", forward_source: true"))
-	g.start()
+	scp, broker := peers.StartStoreSCP(t), newBroker(t)
+	g := newGateway(t, routeTo(scp.AETitle, scp.Addr, ", forward_source: true")+fmt.Sprintf("nats: {url: \"nats://127.0.0.1:%d\"}\n", broker.port))
+	g.launch() // without the broker jobs wait
 	var images []dicomBytes
-	for n := range 12 {
+	for n := range 3 {
 		images = append(images, drawn(dicomtest.Options{Instance: n + 1}))
 	}
 	storeAll(t, g.scp, images...)
 	uid := g.studyOf(images[0])
 	g.Stop()
+	broker.start()
 	with, err := os.ReadFile(g.config)
 	require.NoError(t, err)
 	g.replace(`models: [{dir: "`+filepath.Join(peers.Root(t), "testdata/models/demo")+`"}]`, "models: []")

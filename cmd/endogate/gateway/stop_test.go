@@ -158,7 +158,8 @@ func TestGateway_logGone(t *testing.T) {
 		reason, ok := ready()
 		return !ok && strings.Contains(reason, "broken pipe")
 	})
-	assert.Equal(t, dicom.UID(g.studies()[0].StudyInstanceUID), g.studyOf(instance))
+	study := g.studyOf(instance) // waited for
+	assert.Equal(t, study, dicom.UID(g.studies()[0].StudyInstanceUID))
 
 	assoc := associateAs(t, "SCOPE1", g.scp, instance)
 	require.NoError(t, cmd.Process.Signal(syscall.SIGHUP))
