@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"endogate/cmd/endogate/admin"
 	"endogate/cmd/endogate/gateway"
 	"endogate/configs"
 	"endogate/dicomnode/intake"
@@ -153,12 +155,8 @@ func TestGateway_olderSpool(t *testing.T) {
 	more := polyps(t, 2, 1, 2)
 	storeAll(t, g.scp, more...)
 	g.waitFor("the new study to be delivered", func() bool {
-		for _, s := range g.studies() {
-			if s.Status != ledger.StudyDone {
-				return false
-			}
-		}
-		return len(g.studies()) == 3
+		all := g.studies() // once: it may come in meanwhile
+		return len(all) == 3 && !slices.ContainsFunc(all, func(s admin.StudySummary) bool { return s.Status != ledger.StudyDone })
 	})
 	after, once := pacs.storedOnce()
 	assert.True(t, once, "the ledger knows what was delivered")
