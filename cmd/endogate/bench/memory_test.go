@@ -59,10 +59,12 @@ func below(pid int, file, key string) float64 {
 	tasks, _ := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
 	for _, task := range tasks {
 		for child := range strings.FieldsSeq(readLine(fmt.Sprintf("/proc/%d/task/%s/children", pid, task.Name()))) {
-			if id, err := strconv.Atoi(child); err == nil {
+			if id, err := strconv.Atoi(child); err == nil && command(id) != command(pid) { // one that has not begun its program yet has its parent's memory
 				sum += below(id, file, key)
 			}
 		}
 	}
 	return sum
 }
+
+func command(pid int) string { return readLine(fmt.Sprintf("/proc/%d/cmdline", pid)) }
