@@ -104,4 +104,6 @@ func TestParse_variablesWrapped(t *testing.T) {
 		_, err := parse(nil, []string{set}, Default())
 		assert.ErrorContains(t, err, want)
 	}
+	c, err := parse(nil, []string{"ENDOGATE_DICOM_PEERS=[\n  {\"ae_title\": \"SCOPE1\", \"hosts\": [\"10.0.0.0/8\"]}\n]\n"}, Default())
+	assert.Len(t, c.DICOM.Peers, 1, "a list may go over several lines: %v", err)
 }

@@ -119,16 +119,16 @@ func environment(environ []string, config reflect.Type) (map[string]any, error) 
 			errs = append(errs, fmt.Errorf("%s: names no key; %s is the nearest name", name, nearest(name, slices.Sorted(maps.Keys(byName)))))
 			continue
 		}
-		if why := wrapped(text); why != "" {
+		list := keys(config, "")[key] == reflect.Slice
+		if why := wrapped(text, list); why != "" {
 			errs = append(errs, fmt.Errorf("%s: %s", name, why))
 			continue
 		}
-		if keys(config, "")[key] != reflect.Slice {
+		if !list {
 			values[key] = text
 			continue
 		}
-		var list []json.RawMessage
-		if err := json.Unmarshal([]byte(text), &list); err != nil {
+		if err := json.Unmarshal([]byte(text), new([]json.RawMessage)); err != nil {
 			errs = append(errs, fmt.Errorf("%s: not a JSON list: %w", name, err))
 			continue
 		}
@@ -146,12 +146,13 @@ func environment(environ []string, config reflect.Type) (map[string]any, error) 
 }
 
 // wrapped says what is around a value that a shell would have taken off: docker run --env-file and manifests of Kubernetes do not.
-func wrapped(text string) string {
+// A list may go over several lines.
+func wrapped(text string, list bool) string {
 	n := len(text)
 	switch {
 	case n > 1 && (text[0] == '"' || text[0] == '\'') && text[n-1] == text[0]:
 		return "the quotes around its value are a part of it here; leave them out"
-	case strings.ContainsAny(text, "\r\n"):
+	case !list && strings.ContainsAny(text, "\r\n"):
 		return "there is a line break in its value; was the file of variables saved by Windows? save it with lines that end as on Unix"
 	}
 	return ""

@@ -37,10 +37,12 @@ func (l *Ledger) ParkOrphans(ctx context.Context, models []string, at time.Time)
 			return n, wrap("ledger: jobs of no model", err)
 		}
 		for _, j := range jobs {
-			if err := l.ParkJob(ctx, j.ID, ModelNotConfigured[0]+j.Model+ModelNotConfigured[1], at); err != nil {
+			switch err := l.ParkJob(ctx, j.ID, ModelNotConfigured[0]+j.Model+ModelNotConfigured[1], at); {
+			case err == nil:
+				n++
+			case !errors.Is(err, ErrState) && !errors.Is(err, ErrNotFound): // else somebody has ended it meanwhile
 				return n, err
 			}
-			n++
 		}
 	}
 }
