@@ -89,7 +89,7 @@ raced=(
 # What the race detector is compiled into waits a second at its end (atexit_sleep_ms), and there are fifty packages and their children.
 export GORACE=atexit_sleep_ms=20
 
-tests() { ENDOGATE_TEST_PEERS=1 RAPID_SEED=1 RAPID_CHECKS=50 go test -json -vet=off -parallel 4 -timeout 60m "$@" </dev/null; }
+tests() { ENDOGATE_TEST_PEERS=1 RAPID_SEED=1 RAPID_CHECKS=50 go test -json -vet=off -parallel 4 -timeout 40m "$@" </dev/null; }
 verdict() { go run ./cmd/verdict; }
 plain=$(mktemp)
 trap 'rm -f "$plain"' EXIT

@@ -89,6 +89,11 @@ func judge(events io.Reader, w io.Writer) *judged {
 			ended := slices.Contains(outputs[t], "FAIL\n") // not so after a panic: tests did not run
 			if e.Action == "fail" && (!ended || !slices.ContainsFunc(slices.Collect(maps.Keys(r.failed)), func(f test) bool { return f.pkg == e.Package })) {
 				r.failed[t] = true // it ended before its tests did, or was not built
+				for _, o := range order {
+					if o.pkg == e.Package && o.name != "" && outputs[o] != nil {
+						r.failed[test{o.pkg, top(o.name)}] = true // at this it was
+					}
+				}
 			}
 			for _, o := range order {
 				if o.pkg == e.Package && (o.name != "" || e.Action == "fail") {

@@ -30,7 +30,7 @@ func TestJudge(t *testing.T) {
 		{"a test skips", run("skip", "ok"), "ok\tp\t0.1s\nskipped: p TestIt\n    p_test.go:1: the log\n", "1 tests were skipped"},
 		{
 			"a test never ends", strings.Replace(run("pass", "FAIL"), `{"Action":"pass","Package":"p","Test":"TestIt","Elapsed":0}`, "", 1),
-			"    p_test.go:1: the log\na line of the package\nFAIL\tp\t0.1s\n", "verdict: failed: p",
+			"    p_test.go:1: the log\na line of the package\nFAIL\tp\t0.1s\n", "verdict: failed: p TestIt",
 		},
 		{
 			"no tests", `{"Action":"output","Package":"p","Output":"?   \tp\t[no test files]\n"}

@@ -72,3 +72,11 @@ func TestConsumer_folderGone(t *testing.T) {
 	b.add(testJob(2))
 	eventually(t, "another one to be done", func() bool { return b.runsOf(testJob(2).ID) == 1 })
 }
+
+// TestRenew_nothingThere: where nobody has asked for jobs yet, there is nothing to be offered anew.
+func TestRenew_nothingThere(t *testing.T) {
+	q := openQueue(t, Options{})
+	require.NoError(t, q.Renew(t.Context(), testModels("demo")), "no stream")
+	require.NoError(t, q.Publish(t.Context(), testJob(1)))
+	require.NoError(t, q.Renew(t.Context(), testModels("demo")), "no consumer")
+}

@@ -32,6 +32,7 @@ type timekeeper struct {
 
 	stepped, kept time.Time // by the monotonic clock
 	settled       bool
+	renew         bool // what waits in the job queue is to be offered anew
 }
 
 // resume takes up what the last run knew of the clock, and brings back what began ahead of it.
@@ -67,11 +68,14 @@ func (k *timekeeper) run(ctx context.Context) error {
 func (k *timekeeper) look(ctx context.Context) (err error) {
 	step, stepped := k.clock.Look()
 	if stepped {
-		k.stepped, k.settled = time.Now(), false
+		k.stepped, k.settled, k.renew = time.Now(), false, true
 		k.said(step)
+	}
+	if k.renew {
 		if err = k.queue.Renew(ctx, k.current().models.queues()); err != nil {
 			err = fmt.Errorf("job queue: %w", err)
 		}
+		k.renew = err != nil
 	}
 	since := time.Since(k.stepped)
 	if k.last.Load() != nil && since < straggling {
