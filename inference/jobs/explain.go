@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -43,11 +44,11 @@ func (q *Queue) explained(err error) error {
 	case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount), errors.Is(err, nats.ErrNoResponders):
 		return said("%s has no JetStream that answers: enable it for the server and our account (%w)", q.where(), err)
 	case q.srv != nil:
-		return err
+		return q.unanswered(err)
 	case isUnauthorised(err), isUnauthorised(q.nc.LastError()):
 		return q.unauthorised(err)
 	case q.nc.IsConnected():
-		return err
+		return q.unanswered(err)
 	}
 	if why := q.turnedDown.Load(); why != nil && isUnauthorised(*why) {
 		return q.unauthorised(err)
@@ -57,6 +58,14 @@ func (q *Queue) explained(err error) error {
 
 func (q *Queue) unauthorised(err error) error {
 	return said("the nats-server at %s does not accept us, trying again; are nats.credentials_file and the certificates right, and may the account use our subjects? (%w)", q.url, err)
+}
+
+// unanswered says so of an error for which a server that is there gave no answer.
+func (q *Queue) unanswered(err error) error {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return said("%s gives no answer within %s, trying again: its disk may be slow or broken; see what nats-server logs (%w)", q.where(), callTimeout, err)
+	}
+	return err
 }
 
 func (q *Queue) where() string {
@@ -70,16 +79,16 @@ func (q *Queue) where() string {
 func (q *Queue) took(err error) {
 	switch {
 	case err == nil:
-		q.overfull.Store(nil)
-	case isFull(err):
+		q.refusal.Store(nil)
+	case isFull(err), errors.Is(err, context.DeadlineExceeded):
 		err = q.explained(err)
-		q.overfull.Store(&err)
+		q.refusal.Store(&err)
 	}
 }
 
-// Refused returns nil, or why the server took no job when it was given one last: it answers, and is full.
+// Refused returns nil, or why the server took no job when it was given one last: it is full, or has given no answer.
 func (q *Queue) Refused() error {
-	if err := q.overfull.Load(); err != nil {
+	if err := q.refusal.Load(); err != nil {
 		return *err
 	}
 	return nil

@@ -54,3 +54,17 @@ func TestExplained(t *testing.T) {
 		})
 	}
 }
+
+// TestRefused_noAnswer: a server that is there, and does not answer when it is given a job, is said to do so.
+func TestRefused_noAnswer(t *testing.T) {
+	dir := t.TempDir()
+	srv := external(t, dir, server.RANDOM_PORT)
+	t.Cleanup(func() { stopServer(srv) })
+	q := openQueue(t, Options{URL: srv.ClientURL(), Node: "n"})
+	loseFolder(t, q, dir)
+	require.ErrorContains(t, q.Publish(t.Context(), testJob(1)), "gives no answer")
+	require.ErrorContains(t, q.Check(t.Context()), "gives no answer")
+	require.NoError(t, q.js.DeleteStream(t.Context(), Stream))
+	require.NoError(t, q.Publish(t.Context(), testJob(1)))
+	require.NoError(t, q.Check(t.Context()))
+}

@@ -75,6 +75,7 @@ func (q *Queue) Feed(ctx context.Context, f Feed) error {
 			continue
 		}
 		pause.Over()
+		q.took(nil) // also what it took and could not answer in time
 		all = false
 		refill.Stop()
 		switch {

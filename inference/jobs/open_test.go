@@ -383,15 +383,26 @@ func TestClose_whileTheStreamIsMade(t *testing.T) {
 	for i := range 40 {
 		q, err := Open(Options{StoreDir: t.TempDir(), Log: slog.New(slog.DiscardHandler)})
 		require.NoError(t, err)
-		ctx, cancel := context.WithCancel(t.Context())
-		made := make(chan struct{})
-		go func() {
-			defer close(made)
-			_, _ = q.stream(ctx) // made or not: the stop decides
-		}()
-		time.Sleep(time.Duration(i) * 100 * time.Microsecond)
-		cancel()
-		<-made
-		q.Close()
+		stopWhileMaking(t, q, time.Duration(i)*100*time.Microsecond)
 	}
+	for i := range 40 {
+		srv := external(t, t.TempDir(), server.RANDOM_PORT)
+		q, err := Open(Options{URL: srv.ClientURL(), Node: "n", Log: slog.New(slog.DiscardHandler)})
+		require.NoError(t, err)
+		stopWhileMaking(t, q, time.Duration(i)*100*time.Microsecond)
+		stopServer(srv)
+	}
+}
+
+func stopWhileMaking(t *testing.T, q *Queue, after time.Duration) {
+	ctx, cancel := context.WithCancel(t.Context())
+	made := make(chan struct{})
+	go func() {
+		defer close(made)
+		_, _ = q.stream(ctx) // made or not: the stop decides
+	}()
+	time.Sleep(after)
+	cancel()
+	<-made
+	q.Close()
 }

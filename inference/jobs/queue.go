@@ -85,7 +85,7 @@ type Queue struct {
 	renewed chan struct{} // closed when the stream is found to be another one
 
 	turnedDown atomic.Pointer[error] // why the server did not let us in when it was tried last
-	overfull   atomic.Pointer[error] // why it took no job when it was given one last; nil: it did
+	refusal    atomic.Pointer[error] // why it took no job when it was given one last; nil: it did
 
 	running sync.Map // IDs of jobs that are being done in this process
 	unheard unheard  // tries of jobs of gateways elsewhere
@@ -283,13 +283,19 @@ func (q *Queue) stream(ctx context.Context) (*jetstream.StreamInfo, error) {
 	if err := q.reviveJetStream(); err != nil {
 		return nil, err
 	}
-	ctx, cancel := q.making(ctx)
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	var s jetstream.Stream
 	var err error
 	first := !q.guest && q.seen().IsZero()
 	if !first {
 		s, err = q.js.Stream(ctx, Stream)
+	}
+	if err == nil && !first && q.lostFolder() {
+		q.log.Error("job queue has lost its folder, making it anew; jobs are fed again from the ledger", "store", q.storeDir)
+		if err = q.js.DeleteStream(ctx, Stream); err == nil {
+			err = jetstream.ErrStreamNotFound
+		}
 	}
 	if first || !q.guest && errors.Is(err, jetstream.ErrStreamNotFound) {
 		s, err = q.ensure(ctx, q.streamConfig())
@@ -301,15 +307,6 @@ func (q *Queue) stream(ctx context.Context) (*jetstream.StreamInfo, error) {
 	info := s.CachedInfo()
 	q.saw(info.Created)
 	return info, nil
-}
-
-// making bounds the making of a stream or a consumer. A stop waits for the server inside the process to answer: what that
-// makes after it was told to end would stay behind with its files open.
-func (q *Queue) making(ctx context.Context) (context.Context, context.CancelFunc) {
-	if q.srv != nil {
-		ctx = context.WithoutCancel(ctx)
-	}
-	return context.WithTimeout(ctx, callTimeout)
 }
 
 // ensure finds a stream or makes it. One of another release or with other options is changed, one as it should be is not:

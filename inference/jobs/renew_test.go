@@ -73,6 +73,32 @@ func TestConsumer_folderGone(t *testing.T) {
 	eventually(t, "another one to be done", func() bool { return b.runsOf(testJob(2).ID) == 1 })
 }
 
+// TestStream_folderGone: a stream whose folder is removed, by a person or by the server where it is made while its predecessor is still being
+// deleted, is made anew.
+func TestStream_folderGone(t *testing.T) {
+	dir := t.TempDir()
+	q := openQueue(t, Options{StoreDir: dir})
+	loseFolder(t, q, dir)
+	b := newBook(testJob(1))
+	start(t, func(ctx context.Context) error {
+		return q.Feed(ctx, Feed{Lines: b.lines, Open: b.list, Wake: b.wake, Models: testModels("demo")})
+	})
+	start(t, func(ctx context.Context) error { return q.Work(ctx, b.consumer(1)) })
+	eventually(t, "a job to be done", b.finished)
+}
+
+// loseFolder removes what a stream of the server that keeps its streams in dir writes to.
+func loseFolder(t *testing.T, q *Queue, dir string) {
+	_, err := q.stream(t.Context())
+	require.NoError(t, err)
+	folder := filepath.Join(dir, "jetstream", "$G", "streams", Stream)
+	require.DirExists(t, folder)
+	require.NoError(t, os.RemoveAll(folder))
+	s, err := q.js.Stream(t.Context(), Stream)
+	require.NoError(t, err)
+	_ = s.Purge(t.Context()) // so that it needs a new file
+}
+
 // TestRenew_nothingThere: where nobody has asked for jobs yet, there is nothing to be offered anew.
 func TestRenew_nothingThere(t *testing.T) {
 	q := openQueue(t, Options{})

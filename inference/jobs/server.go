@@ -3,6 +3,7 @@ package jobs
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -89,7 +90,23 @@ func (q *Queue) reviveJetStream() error {
 	return nil
 }
 
+// lostFolder says that the server inside the process has the stream, and not the folder it writes its messages to: somebody has removed
+// that, or the server itself has, where a stream is made while its predecessor is still being deleted. It would never take a message again.
+func (q *Queue) lostFolder() bool {
+	if q.srv == nil {
+		return false
+	}
+	_, err := os.Stat(filepath.Join(q.storeDir, server.JetStreamStoreDir, server.DEFAULT_GLOBAL_ACCOUNT, "streams", Stream, "msgs"))
+	return errors.Is(err, fs.ErrNotExist)
+}
+
+// stopServer waits for requests under way first: what they make once the server was told to end would stay behind with its files open.
 func stopServer(srv *server.Server) {
+	for deadline := time.Now().Add(callTimeout); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		if info, err := srv.Jsz(nil); err != nil || info.API.Inflight == 0 {
+			break
+		}
+	}
 	srv.Shutdown()
 	srv.WaitForShutdown()
 }

@@ -259,7 +259,7 @@ func (q *Queue) consumer(ctx context.Context, model Model, lane Lane, ackWait ti
 		}
 		return "", 0, err
 	}
-	ctx, cancel := q.making(ctx)
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	name := queueKey(model, lane)
 	if q.guest {
