@@ -124,6 +124,16 @@ func external(t testing.TB, dir string, port int) *server.Server {
 	return srv
 }
 
+// turnOff stops a server with its clients connected: what they asked for while it stops would stay behind, and they come back after a second.
+func turnOff(srv *server.Server) {
+	if there, err := srv.Connz(nil); err == nil {
+		for _, client := range there.Conns {
+			_ = srv.DisconnectClientByID(client.Cid)
+		}
+	}
+	stopServer(srv)
+}
+
 func TestQueue_externalServerRestarted(t *testing.T) {
 	for _, tt := range []struct {
 		name     string
@@ -152,7 +162,7 @@ func TestQueue_externalServerRestarted(t *testing.T) {
 			})
 			start(t, func(ctx context.Context) error { return q.Work(ctx, c) })
 			<-half
-			stopServer(srv)
+			turnOff(srv)
 			if !tt.keepData {
 				dir = t.TempDir()
 			}
@@ -210,7 +220,11 @@ func TestQueue_comesBackWhenTheDiskWasFull(t *testing.T) {
 	var once sync.Once
 	c.Do = func(ctx context.Context, j Job) error {
 		if len(b.runs) == 10 {
-			once.Do(func() { assert.NoError(t, q.srv.ShutdownJetStream()) })
+			once.Do(func() {
+				q.finding.Lock() // what it is making meanwhile would stay behind
+				defer q.finding.Unlock()
+				assert.NoError(t, q.srv.ShutdownJetStream())
+			})
 		}
 		return b.do(ctx, j)
 	}
@@ -297,7 +311,7 @@ func TestQueue_certificatesRenewed(t *testing.T) {
 	srv := serve()
 	q := openQueue(t, Options{Node: "n", URL: fmt.Sprintf("tls://127.0.0.1:%d", port), CAFile: certFile, CertFile: certFile, KeyFile: keyFile})
 	require.NoError(t, q.Publish(t.Context(), testJob(1)))
-	stopServer(srv)
+	turnOff(srv)
 	selfSigned(t, dir) // the same files, with another key
 	srv = serve()
 	t.Cleanup(func() { stopServer(srv) })

@@ -72,7 +72,7 @@ type Queue struct {
 	storeDir string
 	url      string         // without its passwords
 	srv      *server.Server // nil with a server elsewhere
-	finding  sync.Mutex     // held by stream
+	finding  sync.Mutex     // held by who makes or removes streams and consumers
 	nc       *nats.Conn
 	js       jetstream.JetStream
 

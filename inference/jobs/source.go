@@ -272,6 +272,8 @@ func (q *Queue) consumer(ctx context.Context, model Model, lane Lane, ackWait ti
 		}
 		return name, consumer.CachedInfo().Config.AckWait, nil
 	}
+	q.finding.Lock()
+	defer q.finding.Unlock()
 	_, err := q.js.CreateOrUpdateConsumer(ctx, Stream, jetstream.ConsumerConfig{
 		Durable:       name,
 		Description:   model.String(),
