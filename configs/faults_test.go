@@ -95,6 +95,20 @@ func TestParse_variablesOfOthers(t *testing.T) {
 	}
 }
 
+// A variable that is nearly one says which is meant.
+func TestParse_variablesMeant(t *testing.T) {
+	for set, want := range map[string]string{
+		"ENDOGATE_AE_TITLE=X": "ENDOGATE_AE_TITLE: names no key; there is ENDOGATE_DICOM_AE_TITLE", "ENDOGATE_CONFIG=c.yaml": "--config", "endogate_dicom_ae_title=X": "write ENDOGATE_DICOM_AE_TITLE",
+		"ENDOGATE_DICOM_TLS=x": "there is ENDOGATE_DICOM_TLS_CA_FILE, ", "ENDOGATE_DICOM_AETITLE=X": "ENDOGATE_DICOM_AE_TITLE is the nearest name", "ENDOGATE_ROUTES=null": "not a JSON list, such as", "ENDOGATE_DICOM_PEERS=": "[] for none",
+		"ENDOGATE_AUTH_OIDC_ROLES=[]": "not a JSON object, such as",
+	} {
+		_, err := parse(nil, []string{set}, Default())
+		assert.ErrorContains(t, err, want)
+	}
+	c, _ := parse(nil, []string{`ENDOGATE_AUTH_OIDC_ROLES={"clinician": ["endoscopy"]}`}, Default())
+	assert.Equal(t, []string{"endoscopy"}, c.Auth.OIDC.Roles["clinician"], "every key can be set so")
+}
+
 // What a file of variables leaves around values would be a folder or a title of that name.
 func TestParse_variablesWrapped(t *testing.T) {
 	for set, want := range map[string]string{

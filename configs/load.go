@@ -111,25 +111,28 @@ func environment(environ []string, config reflect.Type) (map[string]any, error) 
 	var errs []error
 	for _, set := range environ {
 		name, text, _ := strings.Cut(set, "=")
+		if capital := strings.ToUpper(name); capital != name && byName[capital] != "" {
+			errs = append(errs, fmt.Errorf("%s: variables are read in capitals alone; write %s", name, capital))
+		}
 		if !strings.HasPrefix(name, envPrefix) || notOurs.MatchString(set) {
 			continue
 		}
 		key, ok := byName[name]
 		if !ok {
-			errs = append(errs, fmt.Errorf("%s: names no key; %s is the nearest name", name, nearest(name, slices.Sorted(maps.Keys(byName)))))
+			errs = append(errs, fmt.Errorf("%s: names no key; %s", name, instead(name, slices.Sorted(maps.Keys(byName)))))
 			continue
 		}
-		list := keys(config, "")[key] == reflect.Slice
-		if why := wrapped(text, list); why != "" {
+		json := lists[keys(config, "")[key]]
+		if why := wrapped(text, json != nil); why != "" {
 			errs = append(errs, fmt.Errorf("%s: %s", name, why))
 			continue
 		}
-		if !list {
+		if json == nil {
 			values[key] = text
 			continue
 		}
-		if err := json.Unmarshal([]byte(text), new([]json.RawMessage)); err != nil {
-			errs = append(errs, fmt.Errorf("%s: not a JSON list: %w", name, err))
+		if err := json([]byte(text)); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", name, err))
 			continue
 		}
 		read, misread, err := strict.Texts([]byte(text)) // numbers as they were written, as in the file
@@ -143,6 +146,24 @@ func environment(environ []string, config reflect.Type) (map[string]any, error) 
 		values[key] = read
 	}
 	return values, errors.Join(errs...)
+}
+
+// lists say of the kinds of keys that JSON stands for what is wrong with a text for them.
+var lists = map[reflect.Kind]func(text []byte) error{
+	reflect.Slice: func(text []byte) error {
+		return jsonOf[[]json.RawMessage](text, `list, such as ["a", "b"] or [{"name": "a"}], and [] for none`)
+	},
+	reflect.Map: func(text []byte) error {
+		return jsonOf[map[string]json.RawMessage](text, `object, such as {"a": ["b"]}, and {} for none`)
+	},
+}
+
+func jsonOf[T []json.RawMessage | map[string]json.RawMessage](text []byte, kind string) error {
+	var read T
+	if err := json.Unmarshal(text, &read); err != nil || read == nil {
+		return fmt.Errorf("not a JSON %s", kind)
+	}
+	return nil
 }
 
 // wrapped says what is around a value that a shell would have taken off: docker run --env-file and manifests of Kubernetes do not.
@@ -161,6 +182,24 @@ func wrapped(text string, list bool) string {
 // variable is the name of a key in the environment.
 func variable(key string) string {
 	return envPrefix + strings.ToUpper(strings.ReplaceAll(key, ".", "_"))
+}
+
+// instead says which of names may be meant by name: those that end or begin as it does, or else the one that is written most alike.
+func instead(name string, names []string) string {
+	if name == envPrefix+"CONFIG" {
+		return "name the file with --config"
+	}
+	part := strings.TrimPrefix(name, envPrefix)
+	alike := slices.DeleteFunc(slices.Clone(names), func(n string) bool {
+		return part == "" || !strings.HasSuffix(n, "_"+part) && !strings.HasPrefix(n, name+"_")
+	})
+	switch {
+	case len(alike) == 0:
+		return nearest(name, names) + " is the nearest name"
+	case len(alike) > 4:
+		alike = append(alike[:4], "…")
+	}
+	return "there is " + strings.Join(alike, ", ")
 }
 
 // nearest returns the one of names that takes the fewest letters put in, left out or changed to make of name.

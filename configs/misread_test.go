@@ -99,26 +99,34 @@ func TestParse_paths(t *testing.T) {
 func TestValidate_neverMeant(t *testing.T) {
 	for text, want := range map[string]string{
 		`dicom: {listen: ":8080"}`: "http.listen: \"127.0.0.1:8080\" is the port of dicom.listen, too",
-		`hl7: {listen: "127.0.0.1:2575"}` + "\n" + `dicom: {tls: {listen: "0.0.0.0:2575"}}`:                                              "hl7.listen: \"127.0.0.1:2575\" is the port of dicom.tls.listen, too",
-		`dicom: {listen: "127.0.0.1: 104"}`:                                                                                              `" 104" is no port`,
-		`dicom: {listen: "*:104"}`:                                                                                                       "is no address",
-		`http: {hosts: ["https://gw.hospital/"]}`:                                                                                        "http.hosts[0]: ",
-		`http: {trusted_proxy_header: "X Remote User", trusted_proxies: [10.0.0.1]}`:                                                     "http.trusted_proxy_header: ",
-		`delivery: {give_up: 1s}`:                                                                                                        "delivery.give_up: must not be less",
-		`onnxruntime: {threads: 1000000}`:                                                                                                "onnxruntime.threads: must be from 1 to 1024",
-		`jobs: {workers: 9223372036854775807}`:                                                                                           "jobs.workers: must be from 0 to 1024",
-		`destinations: [{name: p, kind: dicom, ae_title: P, address: ":104"}]`:                                                           "names no machine",
-		`destinations: [{name: p, kind: dicom, ae_title: P, address: "10.0.0.1:0"}]`:                                                     "names no machine, or port 0",
-		`destinations: [{name: p, kind: dicom, ae_title: P, address: "127.0.0.1:11112"}]`:                                                "is this gateway itself",
-		`routes: [{name: r, match: {modality: ["ES, XC"]}, models: [m], destinations: [p]}]`:                                             "routes[0].match.modality[0]: ",
-		`routes: [{name: r, match: {sop_class: [endoscopic]}, models: [m], destinations: [p]}]`:                                          "routes[0].match.sop_class[0]: ",
-		`routes: [{name: r, match: {station_name: [" A"]}, models: [m], destinations: [p]}]`:                                             "routes[0].match.station_name[0]: ",
-		"destinations: [{name: p}]\nroutes: [{name: r, models: [m], destinations: [p, p]}]":                                              "routes[0].destinations: \"p\" is there twice",
-		"routes:\n  - {name: r, models: [m], destinations: [p]}\n  - {name: s, match: {modality: [ES]}, models: [m], destinations: [p]}": "line 3: routes[1].match: nothing gets as far as here: routes[0] (r) takes all of it",
+		`hl7: {listen: "127.0.0.1:2575"}` + "\n" + `dicom: {tls: {listen: "0.0.0.0:2575"}}`: "hl7.listen: \"127.0.0.1:2575\" is the port of dicom.tls.listen, too",
+		`dicom: {listen: "127.0.0.1: 104"}`:                                                 `" 104" is no port`,
+		`dicom: {listen: "*:104"}`:                                                          "is no address",
+		`http: {hosts: ["https://gw.hospital/"]}`:                                           "http.hosts[0]: ",
+		`http: {trusted_proxy_header: "X Remote User", trusted_proxies: [10.0.0.1]}`:        "http.trusted_proxy_header: ",
+		`delivery: {give_up: 1s}`:                                                           "delivery.give_up: must not be less",
+		`exam: {quiet: 60ms}`:                                                               "exam.quiet: 60ms is shorter than 100ms", `exam: {quiet: 999ms}`: "exam.quiet: must be 1s or more", `delivery: {timeout: 1ns}`: "delivery.timeout: 1ns is shorter",
+		`auth: {idle: 1us}`: "auth.idle: 1µs is shorter", `spool: {retention: 1ns}`: "spool.retention: 1ns is shorter", `drain: 1ns`: "drain: 1ns is shorter", `onnxruntime: {cache: 1B}`: "onnxruntime.cache: must be 1MiB or more",
+		`jobs: {max_deliver: 1000000}`: "jobs.max_deliver: must be from 1 to 1000", `hl7: {max_message: 1B}`: "hl7.max_message: must be from 1KiB",
+		`nats: {url: "http://h:4222"}`: "nats.url: it names no server", `nats: {url: "nats://h:99999"}`: "nats.url: it names no server", `nats: {url: "nats://"}`: "nats.url: it names no server", `nats: {url: "nats://a:4222,,nats://b:4222"}`: "nats.url: it names no server",
+		`onnxruntime: {threads: 1000000}`:                                                                                                                        "onnxruntime.threads: must be from 1 to 1024",
+		`jobs: {workers: 9223372036854775807}`:                                                                                                                   "jobs.workers: must be from 0 to 1024",
+		`destinations: [{name: p, kind: dicom, ae_title: P, address: ":104"}]`:                                                                                   "names no machine",
+		`destinations: [{name: p, kind: dicom, ae_title: P, address: "10.0.0.1:0"}]`:                                                                             "names no machine, or port 0",
+		`destinations: [{name: p, kind: dicom, ae_title: P, address: "127.0.0.1:11112"}]`:                                                                        "is this gateway itself",
+		`routes: [{name: r, match: {modality: ["ES, XC"]}, models: [m], destinations: [p]}]`:                                                                     "routes[0].match.modality[0]: ",
+		`routes: [{name: r, match: {sop_class: [endoscopic]}, models: [m], destinations: [p]}]`:                                                                  "routes[0].match.sop_class[0]: ",
+		`routes: [{name: r, match: {station_name: [" A"]}, models: [m], destinations: [p]}]`:                                                                     "routes[0].match.station_name[0]: ",
+		"destinations: [{name: p}]\nroutes: [{name: r, models: [m], destinations: [p, p]}]":                                                                      "routes[0].destinations: \"p\" is there twice",
+		"routes:\n  - {name: r, models: [m], destinations: [p]}\n  - {name: s, match: {modality: [ES]}, models: [m], destinations: [p]}":                         "line 3: routes[1].match: nothing gets as far as here: routes[0] (r) takes all of it",
 		`auth: {oidc: {issuer: "https://x", client_id: a, redirect_url: "https://g/signin/callback", roles_claim: g, roles: {viewer: [x], administrator: [x]}}}`: `auth.oidc.roles: "x": it has two roles`,
 	} {
 		_, err := parse([]byte(text), nil, Default())
 		assert.ErrorContains(t, err, want, text)
+	}
+	for _, url := range []string{"nats://h", "h:4222", "tls://a:4222, tls://b:4222", "nats://u:p@h:4222", "wss://h/"} {
+		_, err := parse([]byte(`nats: {url: "`+url+`"}`), nil, Default())
+		assert.NoError(t, err, url)
 	}
 	_, err := parse([]byte(`
 dicom: {listen: "10.0.0.1:104"}

@@ -20,7 +20,7 @@ dicom:
   peers: [{ae_title: SCOPE1, hosts: [10.1.2.0/24], identity: {policy: required, users: [{name: scope, passcode_hash: "$argon2id$secret"}]}}]
 spool: {retention: 36h, reserve: 512MiB}
 destinations: [{name: chat, kind: webhook, url: "https://hooks.example/T0/secret", key_file: w.key}, {name: pager, kind: webhook, url: "https://hooks.example", key_file: w.key}]
-nats: {url: "tls://gateway:secret,with@more-secret@nats.example:4222", ca_file: n.pem}
+nats: {url: "tls://gateway:secret%2Cwith%40more-secret@nats.example:4222", ca_file: n.pem}
 `), 0o600))
 	t.Setenv("ENDOGATE_LOG_LEVEL", "debug")
 	all, err := Settings(path)

@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -23,6 +24,7 @@ func (c Config) Validate() error {
 	var v faults
 	v.check(c.DataDir != "", "data_dir: empty; name the folder that holds spool and ledger")
 	v.paths("", reflect.ValueOf(c))
+	v.spans("", reflect.ValueOf(c))
 	c.validateListeners(&v)
 	v.logging(c.Log)
 	v.check(c.Drain > 0, "drain: must be above zero")
@@ -43,13 +45,13 @@ func (c Config) Validate() error {
 	v.check(c.Jobs.Workers > 0 || c.NATS.URL != "", "jobs.workers: 0 leaves the work to workers elsewhere, who come by nats.url; set that too")
 	c.NATS.validate(&v)
 	v.check(c.NATS.Replicas >= 1 && c.NATS.Replicas <= 5, "nats.replicas: must be from 1 to 5, and not more than the cluster has servers")
-	v.check(c.Jobs.MaxDeliver > 0, "jobs.max_deliver: must be above zero")
+	v.atMost("jobs.max_deliver", c.Jobs.MaxDeliver, 1, mostTries)
 	v.check(c.Jobs.AckWait.Std() >= time.Second, "jobs.ack_wait: must be 1s or more")
 	v.check(c.Jobs.Limit > 0 && c.Jobs.PerFrame >= 0, "jobs.limit: must be above zero, and jobs.limit_per_frame not below")
 	c.Decode.validate(&v)
 	v.check(c.Delivery.MinBackoff > 0 && c.Delivery.MinBackoff <= c.Delivery.MaxBackoff, "delivery.min_backoff: must be above zero and at most delivery.max_backoff")
 	v.check(c.Delivery.Timeout > 0, "delivery.timeout: must be above zero")
-	v.check(c.Exam.Quiet > 0 && c.Exam.Quiet <= c.Exam.MaxWait, "exam.quiet: must be above zero and at most exam.max_wait")
+	v.check(c.Exam.Quiet.Std() >= time.Second && c.Exam.Quiet <= c.Exam.MaxWait, "exam.quiet: must be 1s or more and at most exam.max_wait (%v)", c.Exam.MaxWait.Std())
 	c.Reports.validate(&v)
 	v.check(c.Reading.Frames >= 1, "reading.frames: must be 1 or more")
 	v.models(c.Models)
@@ -74,6 +76,19 @@ func (w Worker) Validate() error {
 }
 
 func (n NATS) validate(v *faults) {
+	for one := range strings.SplitSeq(n.URL, ",") {
+		one = strings.TrimSpace(one)
+		if !strings.Contains(one, "://") {
+			one = "nats://" + one // as the client of NATS takes it
+		}
+		u, err := url.Parse(one)
+		known := err == nil && slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme) && u.Hostname() != "" && strings.Trim(u.Path, "/") == ""
+		if known && u.Port() != "" {
+			port, err := strconv.Atoi(u.Port())
+			known = err == nil && port > 0 && port <= mostPort
+		}
+		v.check(known || n.URL == "", "nats.url: it names no server of NATS; write nats://HOST:4222, or several with commas between") // it may hold a password
+	}
 	v.check(n.URL != "" || n.CredentialsFile+n.CAFile+n.CertFile+n.KeyFile == "", "nats.url: empty, and the embedded server asks for no files; set it, or leave credentials_file, ca_file, cert_file and key_file empty")
 	v.check((n.CertFile == "") == (n.KeyFile == ""), "nats.cert_file, nats.key_file: one goes with the other; set both or none")
 }
@@ -92,8 +107,8 @@ func (v *faults) models(models []Model) {
 func (o ONNXRuntime) validate(v *faults) {
 	v.atMost("onnxruntime.threads", o.Threads, 1, mostThreads)
 	v.oneOf("onnxruntime.provider", o.Provider, "cpu", "cuda")
-	v.check(o.Cache > 0, "onnxruntime.cache: must be above zero")
-	v.check(o.LiveCache > 0, "onnxruntime.live_cache: must be above zero")
+	v.check(o.Cache >= leastCache, "onnxruntime.cache: must be 1MiB or more")
+	v.check(o.LiveCache >= leastCache, "onnxruntime.live_cache: must be 1MiB or more")
 }
 
 func (d DICOM) validate(v *faults) {
@@ -133,7 +148,7 @@ func (h HL7) validate(v *faults) {
 	v.check((h.TLS.CertFile == "") == (h.TLS.KeyFile == ""), "hl7.tls: cert_file and key_file go together; set both or none")
 	v.check(h.TLS.CAFile == "" || h.TLS.CertFile != "", "hl7.tls.ca_file: it is for TLS; set cert_file and key_file too")
 	v.oneOf("hl7.processing_id", h.ProcessingID, "P", "T", "D")
-	v.check(h.MaxMessage > 0 && h.MaxMessage <= 20<<20, "hl7.max_message: must be above zero and at most 20MiB")
+	v.check(h.MaxMessage >= 1<<10 && h.MaxMessage <= 20<<20, "hl7.max_message: must be from 1KiB to 20MiB")
 	v.atMost("hl7.max_connections", h.MaxConnections, 1, mostConnections)
 	v.check(h.IdleTimeout > 0, "hl7.idle_timeout: must be above zero")
 	v.check(h.ReadTimeout > 0, "hl7.read_timeout: must be above zero")
@@ -256,6 +271,14 @@ const (
 	mostThreads     = 1024
 	mostConnections = 10000
 	mostKeyImages   = 1000
+	mostTries       = 1000
+	mostPort        = 65535
+)
+
+// What is below these is one, too.
+const (
+	leastSpan  = 100 * time.Millisecond
+	leastCache = 1 << 20
 )
 
 func (v *faults) atMost(key string, value, least, most int) {
@@ -287,6 +310,19 @@ func (c Config) itself(d Destination) bool {
 func everywhere(host string) bool {
 	address, err := netip.ParseAddr(host)
 	return host == "" || err == nil && address.IsUnspecified()
+}
+
+// spans names time spans that nothing could be done in: 60ms was 60s or 60m in somebody's mind. Where 0 may stand, it means something.
+func (v *faults) spans(key string, value reflect.Value) {
+	if span, ok := value.Interface().(Duration); ok {
+		v.check(span <= 0 || span.Std() >= leastSpan, "%s: %v is shorter than %v; write 30s, 5m or 4h", key, span.Std(), leastSpan)
+	} else if value.Kind() == reflect.Struct {
+		for field, below := range value.Fields() {
+			if tag := field.Tag.Get("koanf"); tag != "" {
+				v.spans(strings.TrimPrefix(key+"."+tag, "."), below)
+			}
+		}
+	}
 }
 
 // paths names those that are of another machine, or that a shell would have to read first.

@@ -28,6 +28,9 @@ type archiveCmd struct {
 }
 
 func (c *archiveCmd) Run(ctx context.Context, tty console) error {
+	if !c.AE.Valid() {
+		return usageError(fmt.Sprintf("archive: --ae: %q is no AE title; %s", c.AE, dicom.AETitleRule))
+	}
 	var hosts []netip.Prefix
 	for _, from := range c.From {
 		hosts = append(hosts, from.Prefix)

@@ -8,7 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"net/url"
+	"strings"
 	"time"
 
 	"endogate/cmd/endogate/access"
@@ -25,6 +28,8 @@ func askGateway(ctx context.Context, cfg configs.Config, to, method, path string
 	ours := to == ""
 	if ours {
 		to = reachable(cfg.HTTP.Listen)
+	} else if _, _, err := net.SplitHostPort(to); err != nil || strings.Contains(to, "/") {
+		return usageError(fmt.Sprintf("%q is no address of a gateway's API; write HOST:PORT, such as 127.0.0.1:8080", to))
 	}
 	text := []byte{}
 	if body != nil {
@@ -59,7 +64,11 @@ func askGateway(ctx context.Context, cfg configs.Config, to, method, path string
 	}
 	answer, err := client.Do(request)
 	if err != nil {
-		return fmt.Errorf("%w; a gateway has the data folder: is %s its http.listen?", err, to)
+		var failed *url.Error
+		if errors.As(err, &failed) {
+			err = failed.Err // without the query, which may name a patient
+		}
+		return fmt.Errorf("no gateway answers at %s: %w; is it running, and is that its http.listen? --config says where it is", to, err)
 	}
 	defer func() { _ = answer.Body.Close() }()
 	text, err = io.ReadAll(io.LimitReader(answer.Body, answerLimit))

@@ -32,7 +32,7 @@ func (v *auditVerify) Run(_ context.Context, c *cli, tty console) error {
 	}
 	key, err := audit.ReadKey(cfg.AuditKey())
 	if err != nil {
-		return err
+		return fmt.Errorf("%w; give --config, or audit.key_file in it", err)
 	}
 	var heads []audit.Head
 	for _, path := range v.Heads {
@@ -58,31 +58,49 @@ func (v *auditVerify) Run(_ context.Context, c *cli, tty console) error {
 	return nil
 }
 
-type auditSearch struct {
-	Text   string `arg:"" optional:"" help:"Stands somewhere in it: a user, a UID, an address, an event."`
+// span is when what is asked for was recorded.
+type span struct {
 	From   string `help:"Not before: a day (UTC) or a time (RFC 3339)." placeholder:"TIME"`
 	Before string `help:"Before: the same." placeholder:"TIME"`
-	Limit  int    `help:"How many at most." default:"50"`
 }
 
-// Run searches the whole trail.
-func (a *auditSearch) Run(ctx context.Context, c *cli, tty console) error {
-	cfg, err := c.load()
-	if err != nil {
-		return err
-	}
-	f := audit.Filter{Text: a.Text, Patients: true}
-	for text, into := range map[string]*time.Time{a.From: &f.From, a.Before: &f.Before} {
+func (s span) read(command string) (from, before time.Time, err error) {
+	for text, into := range map[string]*time.Time{s.From: &from, s.Before: &before} {
 		if text == "" {
 			continue
 		}
 		if *into, err = time.Parse(time.RFC3339, text); err != nil {
 			if *into, err = time.Parse(time.DateOnly, text); err != nil {
-				return usageError(fmt.Sprintf("audit: %q is neither a time such as 2026-11-29T08:00:00Z nor a day such as 2026-11-29", text))
+				return from, before, usageError(fmt.Sprintf("%s: %q is neither a time such as 2026-11-29T08:00:00Z nor a day such as 2026-11-29", command, text))
 			}
 		}
 	}
-	trail, err := used(ctx, cfg, "endogate audit search")
+	if s.Before != "" && !from.Before(before) {
+		return from, before, usageError(fmt.Sprintf("%s: --before is not after --from; the earlier one is --from", command))
+	}
+	return from, before, nil
+}
+
+type auditSearch struct {
+	Text string `arg:"" optional:"" help:"Stands somewhere in it: a user, a UID, an address, an event."`
+	span
+	Limit int `help:"How many at most." default:"50"`
+}
+
+// Run searches the whole trail.
+func (a *auditSearch) Run(ctx context.Context, c *cli, tty console) error {
+	if a.Limit < 1 {
+		return usageError("audit search: --limit must be 1 or more")
+	}
+	cfg, err := c.load()
+	if err != nil {
+		return err
+	}
+	f := audit.Filter{Text: a.Text, Patients: true}
+	if f.From, f.Before, err = a.read("audit search"); err != nil {
+		return err
+	}
+	trail, err := c.used(ctx, cfg, "endogate audit search")
 	if err != nil {
 		return err
 	}
@@ -103,7 +121,10 @@ func (a *auditSearch) Run(ctx context.Context, c *cli, tty console) error {
 }
 
 // used opens the trail and records that it is read (PS3.15 A.5.3.2).
-func used(ctx context.Context, cfg configs.Config, by string) (*audit.Log, error) {
+func (c *cli) used(ctx context.Context, cfg configs.Config, by string) (*audit.Log, error) {
+	if err := c.folder(cfg); err != nil {
+		return nil, err
+	}
 	trail, err := gateway.OpenAudit(cfg)
 	if err != nil {
 		return nil, err
@@ -145,19 +166,27 @@ func looked(ctx context.Context, cfg configs.Config, command string, studies []d
 }
 
 type auditExport struct {
-	From uint64 `help:"Number of the first entry." default:"1"`
+	span
+	Entry uint64 `help:"Not before the entry of this number." default:"1" placeholder:"NUMBER"`
 }
 
 // Run prints the audit trail, and leaves a word of that in it (PS3.15 A.5.3.2).
 func (e *auditExport) Run(ctx context.Context, c *cli, tty console) error {
+	if _, err := strconv.ParseUint(e.From, 10, 64); err == nil {
+		return usageError(fmt.Sprintf("audit export: --from is a time, as of audit search; from the entry of a number on: --entry %s", e.From))
+	}
 	cfg, err := c.load()
 	if err != nil {
 		return err
 	}
-	trail, err := used(ctx, cfg, "endogate audit export")
+	from, before, err := e.read("audit export")
+	if err != nil {
+		return err
+	}
+	trail, err := c.used(ctx, cfg, "endogate audit export")
 	if err != nil {
 		return err
 	}
 	defer trail.Close()
-	return audit.Messages(tty.out, cfg.AuditDir(), e.From)
+	return audit.Messages(tty.out, cfg.AuditDir(), e.Entry, from, before)
 }

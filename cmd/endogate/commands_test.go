@@ -175,3 +175,39 @@ func TestBackup_folderIsTaken(t *testing.T) {
 	require.Contains(t, complaints, "is not empty: name a new one")
 	require.NotContains(t, complaints, "remove it")
 }
+
+// What somebody mistypes is said with what to do, and changes nothing.
+func TestExecute_mistyped(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, test := range []struct {
+		code int
+		want string
+		args []string
+	}{
+		{0, "Usage: endogate send", []string{"help", "send"}},
+		{exitUsage, "endogate --help says how it is used", []string{"serv"}},
+		{exitUsage, "endogate model compare --help says how it is used", []string{"model", "compare", "a"}},
+		{exitUsage, "an argument is empty", []string{"find", ""}},
+		{exitUsage, "an argument is empty", []string{"trace", " "}},
+		{exitUsage, "an argument is empty", []string{"retract", "--reason", "", "--model", "m"}},
+		{exitUsage, "--entry 5", []string{"audit", "export", "--from", "5"}},
+		{exitUsage, "neither a time such as", []string{"audit", "export", "--from", "yesterday"}},
+		{exitUsage, "the earlier one is --from", []string{"audit", "search", "--from", "2026-12-02", "--before", "2026-12-01"}},
+		{exitUsage, "1 or more", []string{"audit", "search", "--limit", "0"}},
+		{exitUsage, "neither a time such as", []string{"screen", "start", "--from", "x", "--to", "y"}},
+		{exitUsage, "write HOST:PORT", []string{"status", "--to", "http://127.0.0.1:8080"}},
+		{exitFailure, "give --config", []string{"user", "list"}},
+		{exitFailure, "give --config", []string{"user", "add", "anna", "--role", "viewer"}},
+		{exitFailure, "give --config", []string{"token", "list"}},
+		{exitFailure, "give --config", []string{"audit", "search"}},
+		{exitFailure, "give --config", []string{"audit", "export"}},
+		{exitUsage, "is no AE title", []string{"archive", "pacs", "--ae", "LONGER THAN SIXTEEN"}},
+	} {
+		code, out, complaints := endogate(test.args...)
+		assert.Equal(t, test.code, code, test.args)
+		assert.Contains(t, out+complaints, test.want, test.args)
+	}
+	made, err := os.ReadDir(".")
+	require.NoError(t, err)
+	assert.Empty(t, made, "a data folder where somebody forgot --config")
+}

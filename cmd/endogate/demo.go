@@ -156,7 +156,7 @@ func (d *demo) start(ctx context.Context) error {
 	if err := d.launch("pacs.log", "archive", "--listen", d.pacs, d.path("pacs")); err != nil {
 		return err
 	}
-	if err := d.launch("ris.log", "hl7", "listen", "--address", d.ris, "--keep", d.path("ris"), "--quiet"); err != nil {
+	if err := d.launch("ris.log", "hl7", "listen", "--listen", d.ris, "--keep", d.path("ris"), "--quiet"); err != nil {
 		return err
 	}
 	if err := d.launch("gateway.log", "serve", "--config", d.path("endogate.yaml")); err != nil {

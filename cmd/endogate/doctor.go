@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -72,7 +73,7 @@ func (d doctorCmd) workerChecks(w configs.Worker) []check {
 	cfg := gateway.ConfigOf(w)
 	return []check{
 		{"ONNX Runtime", func(context.Context) (string, error) { return onnx.FindLibrary(cfg.ONNXRuntime.Library) }},
-		{"ffmpeg", func(context.Context) (string, error) { return findFFmpeg(cfg.FFmpeg) }},
+		{"ffmpeg", func(ctx context.Context) (string, error) { return findFFmpeg(ctx, cfg.FFmpeg) }},
 		{"models", func(ctx context.Context) (string, error) { return tryModels(ctx, cfg) }},
 		{"NATS", func(ctx context.Context) (string, error) { return d.tryNATSAsGuest(ctx, cfg) }},
 	}
@@ -82,7 +83,7 @@ func (d doctorCmd) checks(cfg configs.Config) []check {
 	checks := []check{
 		{"configuration", func(context.Context) (string, error) { return describeConfig(cfg) }},
 		{"ONNX Runtime", func(context.Context) (string, error) { return onnx.FindLibrary(cfg.ONNXRuntime.Library) }},
-		{"ffmpeg", func(context.Context) (string, error) { return findFFmpeg(cfg.FFmpeg) }},
+		{"ffmpeg", func(ctx context.Context) (string, error) { return findFFmpeg(ctx, cfg.FFmpeg) }},
 		{"fonts", func(context.Context) (string, error) { return findFonts(cfg.Reports.Font) }},
 		{"data folder", func(context.Context) (string, error) { return checkDisk(cfg) }},
 		{"private files", func(context.Context) (string, error) {
@@ -234,8 +235,14 @@ func (d doctorCmd) tryNATSAsGuest(ctx context.Context, cfg configs.Config) (stri
 	return fmt.Sprintf("%s answers, %d jobs wait on its stream", cfg.NATS.URL, waiting), nil
 }
 
-func findFFmpeg(name string) (string, error) {
+func findFFmpeg(ctx context.Context, name string) (string, error) {
 	path, err := exec.LookPath(name)
+	if err == nil {
+		said, _ := exec.CommandContext(ctx, path, "-version").Output() // what it says tells whether it is one
+		if !bytes.HasPrefix(said, []byte("ffmpeg version")) {
+			err = fmt.Errorf("%s does not say that it is ffmpeg", path)
+		}
+	}
 	if err != nil {
 		return "", fmt.Errorf("%w; install it (Debian: apt-get install ffmpeg), or JPEG 2000, JPEG-LS and lossless JPEG stay unanalysed", err)
 	}

@@ -17,12 +17,12 @@ import (
 )
 
 type hl7ListenCmd struct {
-	Address string         `help:"Address to listen on." default:"127.0.0.1:2576"`
-	Keep    string         `help:"Folder to keep messages in, a file each." type:"path" placeholder:"DIR"`
-	Most    int            `help:"Messages to keep; those beyond are answered AR." default:"10000"`
-	Answer  string         `help:"Code that messages are answered with: ${enum}." enum:"AA,AE,AR,CA,CE,CR" default:"AA"`
-	From    []configs.Host `help:"Networks that senders may come from." default:"127.0.0.0/8,::1/128"`
-	Quiet   bool           `help:"Print one line a message." short:"q"`
+	Listen string         `help:"Address to listen on." default:"127.0.0.1:2576" aliases:"address"`
+	Keep   string         `help:"Folder to keep messages in, a file each." type:"path" placeholder:"DIR"`
+	Most   int            `help:"Messages to keep; those beyond are answered AR." default:"10000"`
+	Answer string         `help:"Code that messages are answered with: ${enum}." enum:"AA,AE,AR,CA,CE,CR" default:"AA"`
+	From   []configs.Host `help:"Networks that senders may come from." default:"127.0.0.0/8,::1/128"`
+	Quiet  bool           `help:"Print one line a message." short:"q"`
 
 	tlsFlags `embed:""`
 }
@@ -41,7 +41,7 @@ func (c *hl7ListenCmd) Run(ctx context.Context, tty console) error {
 			return err
 		}
 	}
-	ln, err := net.Listen("tcp", c.Address)
+	ln, err := net.Listen("tcp", c.Listen)
 	if err != nil {
 		return err
 	}

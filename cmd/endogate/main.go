@@ -12,6 +12,8 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -111,12 +113,19 @@ func execute(ctx context.Context, args []string, tty console) (code int) {
 	if err != nil {
 		panic(err) // the command table itself is wrong
 	}
+	if args[0] == "help" {
+		args = append(args[1:], "--help")
+	}
+	if slices.ContainsFunc(args, func(arg string) bool { return strings.TrimSpace(arg) == "" }) {
+		fmt.Fprintln(tty.err, "endogate: an argument is empty, as where a variable of the shell is not set; leave it out, or say what is meant")
+		return exitUsage
+	}
 	command, err := parser.Parse(args)
 	if exited {
 		return code // --help
 	}
 	if err != nil {
-		fmt.Fprintf(tty.err, "endogate: %v\n", err)
+		fmt.Fprintf(tty.err, "endogate: %v; %s --help says how it is used\n", err, asked(err))
 		return exitUsage
 	}
 	err = cmp.Or(command.Run(&c), out.err)
@@ -130,6 +139,19 @@ func execute(ctx context.Context, args []string, tty console) (code int) {
 		return exitFailure
 	}
 	return 0
+}
+
+// asked is the command that a command line which does not parse began with.
+func asked(err error) string {
+	var parse *kong.ParseError
+	if errors.As(err, &parse) && parse.Context != nil {
+		for _, step := range slices.Backward(parse.Context.Path) {
+			if step.Command != nil {
+				return step.Command.FullPath()
+			}
+		}
+	}
+	return "endogate"
 }
 
 // usageError is a command line that parses but makes no sense.

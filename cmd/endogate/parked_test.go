@@ -103,7 +103,7 @@ func TestParked_ofARunningGateway(t *testing.T) {
 	defer func() { require.NoError(t, store.Close()) }()
 	code, _, complaints := endogate("--config", config, "parked", "discard", "--all")
 	assert.Equal(t, exitFailure, code)
-	assert.Contains(t, complaints, "a gateway has the data folder: is 127.0.0.1:8080 its http.listen?")
+	assert.Contains(t, complaints, "no gateway answers at 127.0.0.1:8080")
 
 	var asked []string
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

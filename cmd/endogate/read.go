@@ -198,7 +198,7 @@ func (o ontologyCmd) Run(tty console) error {
 		fmt.Fprintln(tty.out, file)
 	}
 	if err != nil {
-		return fmt.Errorf("ontology: %w", err)
+		return fmt.Errorf("ontology: %w; name a folder that is empty or not there", err)
 	}
 	fmt.Fprintf(tty.out, "Keep the files that you change, delete the others, and set reading.ontology to the folder; endogate doctor checks them.\n")
 	return nil

@@ -42,6 +42,9 @@ const screenLook = 2 * time.Second // between two looks at how far it is
 
 // Run begins a second look.
 func (s screenStart) Run(ctx context.Context, c *cli, tty console) error {
+	if _, _, err := (span{s.From, s.To}).read("screen start"); err != nil {
+		return err
+	}
 	var at ledger.Screening
 	silent := s.JSON && s.Wait // what the gateway answers in the end is printed
 	done, err := atGateway{JSON: s.JSON && !s.Wait, To: s.Gateway}.ask(ctx, c, tty, http.MethodPost, "/api/v1/screenings", map[string]any{

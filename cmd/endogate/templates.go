@@ -16,7 +16,7 @@ func (t templatesCmd) Run(tty console) error {
 		fmt.Fprintln(tty.out, file)
 	}
 	if err != nil {
-		return fmt.Errorf("templates: %w", err)
+		return fmt.Errorf("templates: %w; name a folder that is empty or not there", err)
 	}
 	fmt.Fprintf(tty.out, "Keep the files that you change, delete the others, and set reports.templates to the folder; endogate doctor checks them.\n")
 	return nil

@@ -271,11 +271,24 @@ func (t *tokenRevoke) Run(ctx context.Context, c *cli, _ console) error {
 // access opens the users and tokens of the configuration, also beside a gateway that runs.
 func (c *cli) access() (configs.Config, *access.Store, error) {
 	cfg, err := c.load()
+	if err == nil {
+		err = c.folder(cfg)
+	}
 	if err != nil {
 		return cfg, nil, err
 	}
 	store, err := access.Open(cfg.AccessDir(), time.Now)
 	return cfg, store, err
+}
+
+// folder refuses a data folder that is not there and that nobody has named: whoever forgot --config would look into a new one, or add a
+// user to it.
+func (c *cli) folder(cfg configs.Config) error {
+	_, err := os.Stat(cfg.DataDir)
+	if err == nil || c.Config != "" || cfg.DataDir != configs.Default().DataDir {
+		return nil
+	}
+	return fmt.Errorf("data_dir: %w; give --config, or data_dir in it", err)
 }
 
 // recorded does what is done with a user or a token.

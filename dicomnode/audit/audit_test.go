@@ -117,7 +117,7 @@ func TestRecord(t *testing.T) {
 	require.NoError(t, again.Record(t.Context(), signedIn("again")))
 	again.Close()
 	var out bytes.Buffer
-	require.NoError(t, Messages(&out, p.dir, 41))
+	require.NoError(t, Messages(&out, p.dir, 41, time.Time{}, time.Time{}))
 	assert.Equal(t, 1, strings.Count(out.String(), "\n"))
 	assert.Contains(t, out.String(), `UserID="again"`)
 	for _, name := range []string{logName, lockName} {

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"time"
 )
 
 // Verified is what was found of a log.
@@ -129,10 +130,11 @@ func Heads(r io.Reader) ([]Head, error) {
 	}
 }
 
-// Messages writes the messages of the log in dir from the number first on, a line each, as they were recorded.
-func Messages(w io.Writer, dir string, first uint64) error {
+// Messages writes the messages of the log in dir from the number first on, a line each, as they were recorded; of those from a time on and
+// before one, where these are not zero.
+func Messages(w io.Writer, dir string, first uint64, from, before time.Time) error {
 	return each(dir, 0, func(e entry, _ int64) error {
-		if e.Sequence < first {
+		if e.Sequence < first || e.At.Before(from) || !before.IsZero() && !e.At.Before(before) {
 			return nil
 		}
 		_, err := fmt.Fprintf(w, "%s\n", e.Message)

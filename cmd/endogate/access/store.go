@@ -22,7 +22,7 @@ import (
 
 // Errors of the store. They say nothing of whether it was the name or the secret that is wrong.
 var (
-	ErrUnknown  = errors.New("access: there is no such user or token")
+	ErrUnknown  = errors.New("access: there is no such user or token; endogate user list and token list print those there are")
 	ErrExists   = errors.New("access: there is one of that name")
 	ErrRefused  = errors.New("access: name or secret is wrong, has expired or was revoked")
 	ErrName     = errors.New("access: a name is 1 to 64 of a-z, 0-9, ., _, - and @, and begins with a letter or digit")

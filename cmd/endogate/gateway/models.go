@@ -129,6 +129,9 @@ func bundles(models []configs.Model, choices []ledger.BundleVersion) (bundles []
 	chosen = map[string]ledger.BundleVersion{}
 	for i, m := range models {
 		key := fmt.Sprintf("models[%d].dir", i)
+		if m.Dir == "" {
+			continue // the configuration has said so
+		}
 		if info, err := os.Stat(m.Dir); err != nil || !info.IsDir() {
 			errs = append(errs, configs.Fault(key, "%q is no folder that can be read; name the one with model.onnx and model.yaml", m.Dir))
 			continue
