@@ -196,6 +196,9 @@ func TestStudies_filters(t *testing.T) {
 		if n == 2 {
 			r.Models = []string{"demo"}
 		}
+		if n == 3 {
+			r.Header.PatientName = "Østby^Kåre"
+		}
 		if n == 4 {
 			r.Header.PatientName = "van der Berg^Jan"
 		}
@@ -228,6 +231,9 @@ func TestStudies_filters(t *testing.T) {
 		{"search by a name of two words", StudyFilter{Search: "van der  berg", Patients: true}, []dicom.UID{"1.2.4"}},
 		{"search by a name of three words and the given one", StudyFilter{Search: "Van der Berg j", Patients: true}, []dicom.UID{"1.2.4"}},
 		{"search by a name of three words as written", StudyFilter{Search: "van der Berg, Jan", Patients: true}, []dicom.UID{"1.2.4"}},
+		{"search by a name in capital letters", StudyFilter{Search: "ØSTBY KÅRE", Patients: true}, []dicom.UID{"1.2.3"}},
+		{"search by a name in small letters", StudyFilter{Search: "østby, k", Patients: true}, []dicom.UID{"1.2.3"}},
+		{"search by a name whose ring is a character", StudyFilter{Search: "østby ka\u030are", Patients: true}, []dicom.UID{"1.2.3"}},
 		{"search by blanks", StudyFilter{Search: "  ", Patients: true}, nil},
 		{"search by another's name", StudyFilter{Search: "Weißer", Patients: true}, nil},
 		{"working", StudyFilter{Status: StudyWorking}, []dicom.UID{"1.2.2"}},

@@ -11,6 +11,10 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"golang.org/x/text/cases"
+	"golang.org/x/text/language"
+	"golang.org/x/text/unicode/norm"
+
 	"endogate/dicomnode/dicom"
 	"endogate/inference/analysis"
 )
@@ -230,8 +234,33 @@ const (
 const mostBlanks = 4
 
 // beginnings are what a name that text is the beginning of may begin with as it is written (PS3.5 6.2.1): a comma, or one of the blanks,
-// stands between family and given name. A family name may have blanks of its own.
+// stands between family and given name. A family name may have blanks of its own. Letters beyond A to Z are found as they were typed, in
+// small or capital letters, and with a capital letter at the beginning of each word.
 func beginnings(text string) []string {
+	var all []string
+	asked := map[string]bool{}
+	for _, form := range []func(string) string{norm.NFC.String, norm.NFD.String} { // ü is one character or two, by who typed it
+		text := form(text)
+		for _, letters := range []string{text, strings.ToLower(text), strings.ToUpper(text), cases.Title(language.Und).String(text)} { // the index knows those of A to Z alone
+			for _, name := range asWritten(letters) {
+				if key := strings.Map(nocase, name); !asked[key] {
+					all, asked[key] = append(all, name), true
+				}
+			}
+		}
+	}
+	return all
+}
+
+// nocase is what the index takes for a letter (NOCASE of SQLite).
+func nocase(r rune) rune {
+	if 'A' <= r && r <= 'Z' {
+		r += 'a' - 'A'
+	}
+	return r
+}
+
+func asWritten(text string) []string {
 	if family, given, two := strings.Cut(text, ","); two {
 		return []string{strings.TrimSpace(family) + "^" + strings.TrimSpace(given)}
 	}
