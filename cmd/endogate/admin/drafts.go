@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/csv"
@@ -9,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"reflect"
 	"regexp"
 	"strconv"
 	"strings"
@@ -233,7 +235,8 @@ func said(err error) string {
 	var field *json.UnmarshalTypeError
 	switch {
 	case errors.As(err, &field):
-		return fmt.Sprintf("%s is not a %s", field.Field, field.Type.Kind())
+		kinds := map[reflect.Kind]string{reflect.Struct: "an object with keys", reflect.Map: "an object with keys", reflect.Slice: "a list", reflect.String: "a text", reflect.Bool: "true or false"}
+		return fmt.Sprintf("%s has to be %s", cmp.Or(field.Field, "it"), cmp.Or(kinds[field.Type.Kind()], "a number"))
 	case strings.Contains(err.Error(), "unknown field"):
 		return "there is a field that is not known"
 	}

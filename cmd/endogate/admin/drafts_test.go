@@ -191,7 +191,7 @@ func TestDraft_changes(t *testing.T) {
 		{"edit of a version that overflows", "PATCH", "", `"1.99999999999999999999"`, edits, 400, "If-Match is not one version"},
 		{"not JSON", "PATCH", "", `"1.3"`, `{"edits":[`, 400, "it cannot be read"},
 		{"a field that is not known", "PATCH", "", `"1.3"`, `{"edit":[]}`, 400, "a field that is not known"},
-		{"a field of another type", "PATCH", "", `"1.3"`, `{"author":"a","edits":[{"op":"size","size_mm":"5"}]}`, 400, "edits.size_mm is not a float64"},
+		{"a field of another type", "PATCH", "", `"1.3"`, `{"author":"a","edits":[{"op":"size","size_mm":"5"}]}`, 400, "edits.size_mm has to be a number"},
 		{"more behind it", "PATCH", "", `"1.3"`, edits + `{}`, 400, "more in the body"},
 		{"a reason of an edit", "PATCH", "", `"1.3"`, `{"author":"a","reason":"why","edits":[{"op":"undo"}]}`, 400, "no meaning here"},
 		{"an author of two lines", "PATCH", "", `"1.3"`, `{"author":"a\nb","edits":[{"op":"undo"}]}`, 400, "author's name cannot be used"},

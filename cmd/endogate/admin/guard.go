@@ -146,7 +146,7 @@ func meant(next echo.HandlerFunc) echo.HandlerFunc {
 			refused.Why, refused.Next = "it came from a page of another origin", "use the page of this server"
 			return refused
 		}
-		if reads {
+		if reads || r.Method == http.MethodOptions { // which asks for the methods that there are
 			return next(c)
 		}
 		switch c.Path() {

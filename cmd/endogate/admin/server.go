@@ -135,7 +135,7 @@ func (s *Server) build() {
 	s.cancel = cancel
 	s.tasks.ctx, s.tasks.say, s.tasks.fail = requests, s.Log.Info, s.Log.Error
 	s.http = &http.Server{
-		Handler:           s.router(),
+		Handler:           headed(s.router()),
 		BaseContext:       func(net.Listener) context.Context { return requests },
 		ReadHeaderTimeout: readHeaderTimeout,
 		ReadTimeout:       readTimeout,
@@ -161,7 +161,7 @@ func (s *Server) router() *echo.Echo {
 	}
 	e.HTTPErrorHandler = answerFault(s.Log)
 	e.Pre(tidy)
-	e.Use(secure, logged(s.Log), recovered(s.Log), known(s.Hosts), s.lent, meant,
+	e.Use(secure, logged(s.Log), compressed(), recovered(s.Log), known(s.Hosts), s.lent, meant, plainBody,
 		limit(maxBody, func(c echo.Context) bool { return changesDraft(c) || triesPicture(c) || storesInstances(c) }),
 		limit(maxDraftBody, func(c echo.Context) bool { return !changesDraft(c) }), limit(maxTried, func(c echo.Context) bool { return !triesPicture(c) }),
 		middleware.ContextTimeoutWithConfig(middleware.ContextTimeoutConfig{Timeout: requestTimeout, Skipper: func(c echo.Context) bool { return ofDICOMweb(c) || follows(c) }}))
