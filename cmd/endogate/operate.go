@@ -147,7 +147,7 @@ func (s *statusCmd) Run(ctx context.Context, c *cli, tty console) error {
 		case !to.Up:
 			state = "down since " + to.Since.Format(clockTime) + ": " + oneLine(to.LastError)
 		case to.Since.IsZero():
-			state = "not asked since the start"
+			state = "not asked yet"
 		}
 		fmt.Fprintf(w, "destination %s\t%d waiting\t%d parked\t%s\n", to.Name, to.Counts.Pending, to.Counts.Parked, state)
 	}

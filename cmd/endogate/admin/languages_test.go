@@ -151,6 +151,26 @@ func TestLanguages_checks(t *testing.T) {
 	}
 }
 
+// TestLanguages_faults: what the gateway says was not done, and every kind of event of the audit trail, is said in every language.
+func TestLanguages_faults(t *testing.T) {
+	said := sayings(t)
+	sources, err := filepath.Glob("*.go")
+	require.NoError(t, err)
+	found := 0
+	for _, file := range append(sources, "../../../dicomnode/audit/message.go") {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		content, err := os.ReadFile(file)
+		require.NoError(t, err)
+		for _, m := range regexp.MustCompile(`(?:\bWhat: |\bfaultOf\()"([^"]*[^" ])"|dcm\("110(?:10|11|12|13)\d", "([^"]+)"\)`).FindAllSubmatch(content, -1) {
+			assert.Contains(t, said, "said."+string(m[1])+string(m[2]), file)
+			found++
+		}
+	}
+	require.Greater(t, found, 100)
+}
+
 // literal is a string in a script, with what stands before it.
 type literal struct{ before, text string }
 
@@ -324,6 +344,14 @@ func TestPage_languages(t *testing.T) {
 	b.visit(framePage, ".lens canvas.heat")
 	require.Equal(t, "Warum Polyp?", b.text("h1"))
 	b.picture("frame-de", true)
+	b.visit("/#/studies/2.25.9", ".notice.bad")
+	require.Equal(t, "Die Studie wurde nicht gelesen study 2.25.9: nicht gefunden\nKennung prüfen; was lange abgeschlossen ist, kann entfernt sein", b.text(".notice.bad"))
+	require.False(t, eval[bool](b, `document.querySelector(".viewer").checkVisibility()`), "there is nothing to see")
+	b.visit("/#/frame/2.25.1001/2.25.9/1", ".notice.bad")
+	require.False(t, eval[bool](b, `document.querySelector(".viewer").checkVisibility()`))
+	require.Contains(t, b.text(".notice.bad .back"), "Studie")
+	b.visit("/#/audit", "table")
+	require.NotContains(t, b.text("table"), "Query")
 	b.visit("/#/studies?accession=ACC-2026-004711", ".studies tbody tr")
 	b.click(`.languages a[lang="nb"]`)
 	b.until(`document.documentElement?.lang === "nb" && document.querySelector(".studies tbody tr")`)

@@ -72,7 +72,7 @@ func TestPage_operations(t *testing.T) {
 
 	b.visit("/#/operations", "#flow")
 	b.see("#workers")
-	shows("1,412", "3,005", "gpu-1", "Does not answer", "Not asked since the start", "4 jobs, oldest 12", "permission denied")
+	shows("1,412", "3,005", "gpu-1", "Does not answer", "Not asked yet", "4 jobs, oldest 12", "permission denied")
 	look("operations")
 
 	b.click(`.places a[href="#/associations"]`)

@@ -1,11 +1,12 @@
 // Talking to the gateway: one function for reading, one for doing.
-import { t } from "./words.js";
+import { said, t } from "./words.js";
 
 export class Fault extends Error {
   constructor(status, body) {
     const e = (body && body.error) || { what: t("frame.no-answer"), why: "", next: t("frame.again-by-itself") };
     super(e.what);
-    Object.assign(this, { status, what: e.what, why: e.why, next: e.next });
+    const [what, why, next] = [e.what, e.why, e.next].map(said);
+    Object.assign(this, { status, what, why, next, plain: e }); // plain: as the gateway said it
   }
 }
 

@@ -2,7 +2,7 @@
 import { get } from "./api.js";
 import { h, slot } from "./dom.js";
 import { chip, thead, time } from "./format.js";
-import { t } from "./words.js";
+import { said, t } from "./words.js";
 import { within } from "./operations.js";
 
 export function auditView({ params }) {
@@ -24,7 +24,7 @@ export function auditView({ params }) {
       older.set("after", answer.next);
       rows.show(answer, () => [answer.entries.length ? h("table", { class: "list small" }, thead(`#${t("audit.number")}`, t("audit.at"), t("audit.event"), t("audit.who"), t("audit.what"), t("audit.outcome")),
         h("tbody", null, answer.entries.map((e) => h("tr", null, h("td", { class: "num", "data-label": t("audit.number") }, e.number), h("td", { "data-label": t("audit.at") }, time(e.at)),
-          h("th", { scope: "row", "data-label": t("audit.event") }, e.event, e.type ? h("div", { class: "muted" }, e.type) : null), h("td", { class: "wrap", "data-label": t("audit.who") }, e.who.map((w) => h("div", null, w))),
+          h("th", { scope: "row", "data-label": t("audit.event") }, said(e.event), e.type ? h("div", { class: "muted" }, said(e.type)) : null), h("td", { class: "wrap", "data-label": t("audit.who") }, e.who.map((w) => h("div", null, w))),
           h("td", { class: "wrap", "data-label": t("audit.what") }, e.about.map((a) => h("div", null, a))),
           h("td", { "data-label": t("audit.outcome") }, e.outcome === "0" ? chip({ ok: ["good", "✓", t("audit.ok")] }, "ok") : chip({ no: ["bad", "!", t("audit.refused")] }, "no"), e.why ? h("div", { class: "muted wrap" }, e.why) : null)))))
         : h("div", { class: "empty" }, h("p", null, t("audit.nothing"))),

@@ -175,7 +175,7 @@ export function openDesk(uid, me, named, changed) {
       desk.lost = false;
     } catch (e) {
       if (!(e instanceof Fault)) throw e;
-      const bad = e.status === 422 ? Number(/^edit (\d+) /.exec(e.why)?.[1]) : 0;
+      const bad = e.status === 422 ? Number(/^edit (\d+) /.exec(e.plain.why)?.[1]) : 0;
       back(sending.filter((s, i) => i !== bad - 1 || /^(section|change)$/.test(s.op))); // one that cannot be made would keep all from being made, but what somebody wrote is theirs to mend
       desk.lost = e.status === 0;
       desk.fault = desk.lost ? null : e;

@@ -58,6 +58,7 @@ export function frameView({ uid, sop, number, params, tried }) {
     try {
       const [now, then] = await Promise.all([explanation(query({ as: "map" }), signal), changed() ? explanation(query({ as: "map" }, none), signal) : null]);
       if (now.model !== network?.model) network = await get(`/api/v1/models/${encodeURIComponent(now.model)}/network`, signal);
+      work.hidden = false;
       answer = now;
       before = then;
       sent.show(null, () => []);
@@ -70,8 +71,9 @@ export function frameView({ uid, sop, number, params, tried }) {
       lens.el.dataset.shown = ++sequence;
     } catch (e) {
       if (e.name === "AbortError") return;
+      work.hidden = !answer && e.status === 404; // there is no such frame to choose anything of
       await offer(signal);
-      fault.show([e.what, e.why], () => h("div", { class: "notice bad" }, h("strong", null, e.what), " ", e.why, " ", h("span", { class: "muted" }, e.next || "")));
+      fault.show([e.what, e.why], () => h("div", { class: "notice bad" }, h("strong", null, e.what), " ", e.why, " ", h("span", { class: "muted" }, e.next || ""), work.hidden ? h("p", null, h("a", { class: "back", href: `#/studies/${encodeURIComponent(uid)}` }, t("dissect.back"))) : null));
     } finally {
       if (asking.signal === signal) { clearInterval(waiting); progress.hidden = true; }
     }
@@ -277,16 +279,18 @@ export function frameView({ uid, sop, number, params, tried }) {
     if (to) location.hash = lookInto(to, query({}));
   }
 
+  const work = h("div", { hidden: true }, // until it is known of what
+    h("div", { class: "dissecting" },
+      h("section", { class: "viewer", "aria-label": t("viewer.frame") }, tools.el, lens.el, h("div", { class: "under" }, reading, progress),
+        h("p", { class: "muted keys", id: "lens-keys" }, t("dissect.keys"))),
+      h("aside", { class: "panel", tabindex: 0, "aria-label": t("dissect.choices") }, bars.el, choices.el, network_.el, said.el)),
+    h("div", { class: "columns" }, experiment.el, tried ? null : worth.el), more.el);
+
   return {
     title: () => answer ? t("dissect.why", { what: subject() }) : t("viewer.frame"),
     interval: () => 60000, // until it is answered
     stop: () => { asking?.abort(); clearInterval(waiting); lens.stop(); more.stop(); worth.stop(); experiment.stop(); },
-    el: h("div", { class: "dissect" }, head.el, fault.el,
-      h("div", { class: "dissecting" },
-        h("section", { class: "viewer", "aria-label": t("viewer.frame") }, tools.el, lens.el, h("div", { class: "under" }, reading, progress),
-          h("p", { class: "muted keys", id: "lens-keys" }, t("dissect.keys"))),
-        h("aside", { class: "panel", tabindex: 0, "aria-label": t("dissect.choices") }, bars.el, choices.el, network_.el, said.el)),
-      h("div", { class: "columns" }, experiment.el, tried ? null : worth.el), more.el),
+    el: h("div", { class: "dissect" }, head.el, fault.el, work),
     async read(signal) {
       if (answer) return;
       const [m, who, s] = await Promise.all([get("/api/v1/models", signal), get("/api/v1/me", signal), tried ? null : get(`/api/v1/studies/${encodeURIComponent(uid)}?limit=1000`, signal)]);
@@ -297,6 +301,7 @@ export function frameView({ uid, sop, number, params, tried }) {
       frame = frames.find((f) => f.instance === sop && f.number === number);
       if (!q.model && models.length > 1) q.model = (models.find((m) => frame?.analyses.some((a) => a.model === m.name)) || models[0]).name;
       const [zoom, x, y] = (params.get("at") || "").split(",").map(Number);
+      work.hidden = false;
       await ask();
       if (zoom > 1) lens.go(zoom, x || 0, y || 0);
       if (document.activeElement === document.getElementById("main") || document.activeElement === document.body) lens.el.focus({ preventScroll: true });

@@ -13,7 +13,7 @@ async function change(method, path, body) {
   try {
     return await send(method, path, body);
   } catch (e) {
-    if (!(e instanceof Fault) || e.status !== 428 || e.next.includes("/signin/provider")) throw e;
+    if (!(e instanceof Fault) || e.status !== 428 || e.plain.next.includes("/signin/provider")) throw e;
     const password = await question(t("people.is-it-you"), t("people.prove"), t("signin.password"), "password");
     if (!password) throw e;
     await send("POST", "/api/v1/prove", { password });
@@ -32,7 +32,7 @@ export function peopleView() {
     } catch (e) {
       if (!(e instanceof Fault)) throw e;
       said.replaceChildren(h("div", { class: "notice bad" }, h("strong", null, e.what), ": ", e.why, h("div", { class: "muted" }, e.next),
-        e.next.includes("/signin/provider") ? h("a", { class: "button", href: "/signin/provider?again=1" }, t("people.again")) : null));
+        e.plain.next.includes("/signin/provider") ? h("a", { class: "button", href: "/signin/provider?again=1" }, t("people.again")) : null));
     }
     again();
   };

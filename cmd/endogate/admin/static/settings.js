@@ -6,7 +6,7 @@ import { named, parts, t } from "./words.js";
 import { within } from "./operations.js";
 import { progress } from "./tasks.js";
 
-const source = (s) => [chip({ [s.source]: [s.source === "default" ? "plain" : "info", s.source === "default" ? "·" : "✎", named("source", s.source)] }, s.source), s.where ? h("div", { class: "muted" }, s.where) : null];
+const source = (s) => [chip({ [s.source]: [s.source === "default" ? "plain" : "info", s.source === "default" ? "·" : "✎", named("source", s.source)] }, s.source), s.where ? h("div", { class: "muted" }, s.source === "file" ? t("settings.line", { n: Number(s.where.split(" ")[1]) }) : s.where) : null];
 
 export function configurationView() {
   const state = slot("div"), changed = slot("div"), rows = slot("div"), out = h("div", { id: "reloading" });

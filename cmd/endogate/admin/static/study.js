@@ -63,6 +63,7 @@ export function studyView({ uid, params }) {
 
   function draw() {
     if (!study) return;
+    work.hidden = false;
     const f = frame();
     head.show([study.status, study.urgent, study.patient_name, study.patient_id, study.accession_number, study.study_description, study.conflict_count, study.not_analysed_count, study.not_analysed_why, study.parked_count, study.instance_count, analysed(study), study.totals, study.gate, study.videos, study.segments, study.viewer_url], () => header(study, seek));
     const list = shown(), classes = [...new Map(frames.flatMap((x) => x.analyses.flatMap((a) => a.findings)).map((x) => [x.class, worded(x)]))], of = [...new Set(frames.flatMap((x) => x.analyses.map((a) => a.model)))];
@@ -91,14 +92,17 @@ export function studyView({ uid, params }) {
   };
   document.addEventListener("keydown", keys);
 
+  const work = h("div", { hidden: true }, // until there is a study
+    h("div", { class: "workbench" }, strip.el, viewer.el, panel.el),
+    h("div", { class: "columns" }, h("div", null, report.el, sent.el, made.el), line.el));
+
   return {
     title: () => study ? personName(study.patient_name) : t("study.title"),
     interval: () => study && ["done", "not-analysed", "partly-analysed"].includes(study.status) ? 15000 : 4000,
     stop: () => document.removeEventListener("keydown", keys),
     el: h("div", { class: "study" },
       h("a", { class: "back", href: "#/studies" }, t("frame.back-to-studies")), head.el, sieve.el,
-      h("div", { class: "workbench" }, strip.el, viewer.el, panel.el),
-      h("div", { class: "columns" }, h("div", null, report.el, sent.el, made.el), line.el)),
+      work),
     async read(signal) {
       if (!models.length) ({ models, palette } = await get("/api/v1/models", signal));
       study = await get(`/api/v1/studies/${encodeURIComponent(uid)}?${new URLSearchParams({ offset })}`, signal);

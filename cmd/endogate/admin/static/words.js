@@ -27,3 +27,10 @@ export const t = (key, values) => parts(key, values).join("");
 
 // named is what a word of the gateway's is called: the text of kind.word, or the word itself where there is none.
 export const named = (kind, word) => catalogue[`${kind}.${word}`] ?? word;
+
+// said is what the gateway said, in the language of the page: the whole, or else what stands before and behind a colon. What it says of
+// somebody's file, model or peer stays as it is.
+export function said(text) {
+  const at = text.indexOf(": ");
+  return catalogue[`said.${text}`] ?? (at < 0 ? text : `${named("said", text.slice(0, at))}: ${said(text.slice(at + 2))}`);
+}
