@@ -98,7 +98,7 @@ func (u *userAdd) Run(ctx context.Context, c *cli, tty console) error {
 		if err := store.SetPassword(ctx, u.Name, password); err != nil {
 			return errors.Join(err, store.RemoveUser(u.Name)) // who has no password and no link is nobody
 		}
-		fmt.Fprintf(tty.out, "%s is a %s\n", u.Name, u.Role)
+		fmt.Fprintf(tty.out, "%s has the role %s\n", u.Name, u.Role)
 		return nil
 	})
 }

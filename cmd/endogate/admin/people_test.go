@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -198,4 +199,27 @@ func TestPeople_page(t *testing.T) {
 	require.NoError(t, err)
 	assert.True(t, u.Disabled)
 	b.picture("people", true)
+}
+
+// TestPage_signInEnded: whose sign-in ends is told so, and comes back to the view that they had.
+func TestPage_signInEnded(t *testing.T) {
+	h := newHouse(t)
+	b := openAt(t, h.URL)
+	signIn := func() {
+		b.write("#name", "operator")
+		b.write("#password", goodPassword)
+		b.click("form button")
+	}
+	b.visit("/#/outbox", "#name")
+	require.NotContains(t, b.text("main"), "has ended", "nobody had signed in")
+	signIn()
+	b.until(`location.hash === "#/outbox" && document.querySelector("main h1")`)
+	h.pass(time.Second)
+	require.NoError(t, h.Store.SetPassword(t.Context(), "operator", goodPassword)) // ends what is signed in
+	b.do(chromedp.Evaluate[chromedp.Void](`location.hash = "#/parked"`))
+	b.see("#name")
+	require.Contains(t, b.text("main"), "Your sign-in has ended")
+	b.accessible("sign-in that has ended")
+	signIn()
+	b.until(`location.hash === "#/parked" && document.querySelector("main h1")`)
 }

@@ -213,6 +213,7 @@ type signInPage struct {
 	Provider string // the name of the provider; empty: there is none
 	Name     string
 	Fault    string // a key of the languages; empty: there is none
+	Ended    bool   // somebody had signed in
 }
 
 // signInForm shows the sign-in.
@@ -220,7 +221,9 @@ func (s *Server) signInForm(c echo.Context) error {
 	if s.SignIn == nil {
 		return c.Redirect(http.StatusSeeOther, "/")
 	}
-	return s.page(c, http.StatusOK, "signin.html", s.SignIn.offer())
+	offer := s.SignIn.offer()
+	offer.Ended = c.QueryParams().Has("ended")
+	return s.page(c, http.StatusOK, "signin.html", offer)
 }
 
 func (in *SignIn) offer() signInPage {

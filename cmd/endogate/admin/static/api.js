@@ -14,6 +14,13 @@ export class Fault extends Error {
 let person;
 export const acting = (name) => { person = encodeURIComponent(name); };
 
+// signInAgain goes to the sign-in, as one has ended, and from there back to what is shown. What is not saved is kept, so nobody is asked.
+export let leaving = false;
+function signInAgain() {
+  leaving = true;
+  location.assign(`/signin?ended${location.hash}`);
+}
+
 async function request(method, path, signal, said, cache = "no-store", match = "") {
   const headers = { Accept: "application/json" };
   if (match) headers["If-Match"] = match;
@@ -28,7 +35,7 @@ async function request(method, path, signal, said, cache = "no-store", match = "
     if (e.name === "AbortError") throw e;
     throw new Fault(0);
   }
-  if (answer.status === 401) location.assign("/signin"); // the sign-in has ended
+  if (answer.status === 401) signInAgain();
   const body = await answer.json().catch(() => null);
   if (!answer.ok) throw new Fault(answer.status, body);
   return body;
@@ -45,7 +52,7 @@ export const change = (method, path, version, body) => request(method, path, und
 // tryPicture and tryExplanation ask about a file that is no part of a record; the gateway keeps nothing of it.
 export async function tryPicture(file) {
   const answer = await fetch("/api/v1/try/frame.png", { method: "POST", headers: { "X-Endogate-Action": "1" }, body: file, cache: "no-store", redirect: "error" }).catch(() => { throw new Fault(0); });
-  if (answer.status === 401) location.assign("/signin");
+  if (answer.status === 401) signInAgain();
   if (!answer.ok) throw new Fault(answer.status, await answer.json().catch(() => null));
   return createImageBitmap(await answer.blob());
 }

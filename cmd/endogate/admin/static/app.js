@@ -1,5 +1,5 @@
 // The page: one view at a time, chosen by the part of the address behind #.
-import { acting, get, poll } from "./api.js";
+import { acting, get, leaving, poll } from "./api.js";
 import { h, slot } from "./dom.js";
 import { bytes } from "./format.js";
 import { named, t } from "./words.js";
@@ -146,7 +146,7 @@ document.getElementById("find").addEventListener("submit", (e) => {
 });
 
 // What somebody wrote and has not saved goes when the tab is closed, from whichever view, which is asked about, or when they sign out: who comes next at this browser finds nothing.
-addEventListener("beforeunload", (e) => { if (unsaved(person)) e.preventDefault(); });
+addEventListener("beforeunload", (e) => { if (unsaved(person) && !leaving) e.preventDefault(); });
 document.getElementById("who").addEventListener("submit", async (e) => {
   e.preventDefault();
   const form = e.target;
