@@ -24,7 +24,7 @@ import (
 	"endogate/dicomnode/ledger"
 )
 
-// clockTime is how a moment stands in a list.
+// clockTime is how a moment stands in a list, by the clock of who reads it: it names no zone.
 const clockTime = "2006-01-02 15:04:05"
 
 // running says which gateway a command asks.
@@ -145,7 +145,7 @@ func (s *statusCmd) Run(ctx context.Context, c *cli, tty console) error {
 		state := "up"
 		switch {
 		case !to.Up:
-			state = "down since " + to.Since.Format(clockTime) + ": " + oneLine(to.LastError)
+			state = "down since " + to.Since.Local().Format(clockTime) + ": " + oneLine(to.LastError)
 		case to.Since.IsZero():
 			state = "not asked yet"
 		}
@@ -155,7 +155,7 @@ func (s *statusCmd) Run(ctx context.Context, c *cli, tty console) error {
 		fmt.Fprintf(w, "worker %s\t%d slots\t%s\n", worker.Machine, worker.Slots, strings.Join(worker.Models, ", "))
 	}
 	for _, cert := range d.Certificates {
-		fmt.Fprintf(w, "certificate %s\t%s\t%s\n", cert.Name, cert.ExpiresAt.Format(time.DateOnly), cert.Reason)
+		fmt.Fprintf(w, "certificate %s\t%s\t%s\n", cert.Name, cert.ExpiresAt.Local().Format(time.DateOnly), cert.Reason)
 	}
 	if err := w.Flush(); err != nil {
 		return err
@@ -197,7 +197,7 @@ func (f *findCmd) Run(ctx context.Context, c *cli, tty console) error {
 	}
 	w := tabwriter.NewWriter(tty.out, 0, 0, 2, ' ', 0)
 	for _, s := range studies {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d parked\t%s\n", s.StudyInstanceUID, s.AccessionNumber, s.PatientID, s.Status, s.Parked, s.LastAt.Format(clockTime))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d parked\t%s\n", s.StudyInstanceUID, s.AccessionNumber, s.PatientID, s.Status, s.Parked, s.LastAt.Local().Format(clockTime))
 	}
 	if err := w.Flush(); err != nil {
 		return err
@@ -233,7 +233,7 @@ func (a *associationsCmd) Run(ctx context.Context, c *cli, tty console) error {
 		if ended == "" {
 			ended = "stands"
 		}
-		fmt.Fprintf(w, "%d\t%s\t%q\t%s\t%d requests\t%d failed\t%s %s\n", one.ID, one.BeganAt.Format(clockTime), string(one.CallingAE), one.Remote, one.Requests, one.Failed, ended, oneLine(one.Reason))
+		fmt.Fprintf(w, "%d\t%s\t%q\t%s\t%d requests\t%d failed\t%s %s\n", one.ID, one.BeganAt.Local().Format(clockTime), string(one.CallingAE), one.Remote, one.Requests, one.Failed, ended, oneLine(one.Reason))
 	}
 	return w.Flush()
 }
@@ -246,17 +246,17 @@ func (a *associationsCmd) one(ctx context.Context, c *cli, out io.Writer) error 
 			return err
 		}
 		if first {
-			fmt.Fprintf(out, "%q at %s calls %q, %s\n", string(log.CallingAE), log.Remote, string(log.CalledAE), log.BeganAt.Format(clockTime))
+			fmt.Fprintf(out, "%q at %s calls %q, %s\n", string(log.CallingAE), log.Remote, string(log.CalledAE), log.BeganAt.Local().Format(clockTime))
 			for _, pc := range log.Contexts {
 				fmt.Fprintf(out, "  context %d  %s  %s  %s\n", pc.ID, pc.SOPClass, pc.TransferSyntax, pc.Result)
 			}
 		}
 		for _, step := range log.Steps {
-			fmt.Fprintf(out, "  %s  %d  %s  %s  %s  status %s  %d bytes in %.1f ms\n", step.At.Format(clockTime), step.Number, step.Command, step.SOPClass, step.SOPInstanceUID, step.Status, step.Bytes, step.Milliseconds)
+			fmt.Fprintf(out, "  %s  %d  %s  %s  %s  status %s  %d bytes in %.1f ms\n", step.At.Local().Format(clockTime), step.Number, step.Command, step.SOPClass, step.SOPInstanceUID, step.Status, step.Bytes, step.Milliseconds)
 			behind = step.Number
 		}
 		if log.Ended != "" {
-			fmt.Fprintf(out, "  %s  %s %s\n", log.EndedAt.Format(clockTime), log.Ended, oneLine(log.Reason))
+			fmt.Fprintf(out, "  %s  %s %s\n", log.EndedAt.Local().Format(clockTime), log.Ended, oneLine(log.Reason))
 		}
 		if log.Ended != "" || !a.Follow {
 			return nil
@@ -347,7 +347,7 @@ func printVersions(out io.Writer, all []admin.ModelVersion) error {
 		}
 		since := "never in force"
 		if !v.Since.IsZero() {
-			since = v.Since.Format(clockTime) + " by " + v.By
+			since = v.Since.Local().Format(clockTime) + " by " + v.By
 		}
 		fmt.Fprintf(w, "%s\t%.12s\t%s\t%s\t%s\t%s\n", v.Version, v.Digest, strings.Join(state, ", "), since, v.Folder, oneLine(v.Reason))
 	}

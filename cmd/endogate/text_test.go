@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -35,4 +36,17 @@ func TestPlain(t *testing.T) {
 	require.NoError(t, err)
 	defer terminal.Close()
 	assert.IsType(t, plain{}, onTerminal(terminal))
+}
+
+// A time that is printed without its zone is that of the clock on the wall.
+func TestTimes_local(t *testing.T) {
+	files, err := filepath.Glob("*.go")
+	require.NoError(t, err)
+	for _, file := range files {
+		source, err := os.ReadFile(file)
+		require.NoError(t, err)
+		for _, call := range regexp.MustCompile(`(\S+)\.Format\((clockTime|time\.Date\w+|"2006[^"]*)`).FindAllStringSubmatch(string(source), -1) {
+			assert.Regexp(t, `(\.Local\(\)|\.UTC\(\)|time\.Now\(\))$`, call[1], "%s: %s", file, call[0])
+		}
+	}
 }

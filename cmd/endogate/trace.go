@@ -46,7 +46,7 @@ func (t *traceCmd) Run(ctx context.Context, c *cli, tty console) error {
 		return errors.Join(failed, l.Close())
 	}
 	for _, o := range orders {
-		fmt.Fprintf(tty.out, "order  accession %s  study %s  %s %s  from %s, %s\n", o.Accession, o.StudyInstanceUID, o.Priority, o.State, o.Sender, o.ChangedAt.Format("2006-01-02 15:04:05"))
+		fmt.Fprintf(tty.out, "order  accession %s  study %s  %s %s  from %s, %s\n", o.Accession, o.StudyInstanceUID, o.Priority, o.State, o.Sender, o.ChangedAt.Local().Format(clockTime))
 	}
 	switch {
 	case errors.Is(err, ledger.ErrNotFound) && len(orders) > 0:

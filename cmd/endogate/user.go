@@ -201,7 +201,7 @@ func (userList) Run(_ context.Context, c *cli, tty console) error {
 		case u.Password == "":
 			state = "has no password yet"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", u.Name, u.Role, u.Created.Format(time.DateTime), state)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", u.Name, u.Role, u.Created.Local().Format(time.DateTime), state)
 	}
 	return w.Flush()
 }
@@ -230,7 +230,7 @@ func (t *tokenCreate) Run(ctx context.Context, c *cli, tty console) error {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(tty.err, "token %s of the role %s, until %s\n", made.ID, made.Role, made.Expires.Format(time.DateTime))
+		fmt.Fprintf(tty.err, "token %s of the role %s, until %s\n", made.ID, made.Role, made.Expires.Local().Format(time.DateTime))
 		fmt.Fprintln(tty.out, text)
 		return nil
 	})
@@ -250,7 +250,7 @@ func (tokenList) Run(_ context.Context, c *cli, tty console) error {
 	}
 	w := tabwriter.NewWriter(tty.out, 0, 0, 2, ' ', 0)
 	for _, t := range tokens {
-		fmt.Fprintf(w, "%s\t%s\t%s\tuntil %s\t%v\n", t.ID, t.Name, t.Role, t.Expires.Format(time.DateTime), t.Scope)
+		fmt.Fprintf(w, "%s\t%s\t%s\tuntil %s\t%v\n", t.ID, t.Name, t.Role, t.Expires.Local().Format(time.DateTime), t.Scope)
 	}
 	return w.Flush()
 }
