@@ -180,7 +180,7 @@ func TestServe_bodiesThatLie(t *testing.T) {
 	request.Header.Set("If-Match", `"1.2"`)
 	w := httptest.NewRecorder()
 	newServer(t, h).Handler().ServeHTTP(w, request)
-	assert.Equal(t, http.StatusBadRequest, w.Code, "nothing is unpacked: %s", w.Body)
+	assert.Equal(t, http.StatusUnsupportedMediaType, w.Code, "nothing is unpacked: %s", w.Body)
 
 	deep := strings.Repeat("[", 500_000)
 	request = httptest.NewRequest("PATCH", "/api/v1/studies/2.25.1001/draft", strings.NewReader(`{"edits":`+deep))
