@@ -115,9 +115,11 @@ func TestPage_operations(t *testing.T) {
 	b.until(`document.querySelectorAll("#settings tbody tr").length === 3`)
 	shows("Counts from a reload on", "Counts from the next start on: the listener is opened at the start", "changed nothing")
 	look("configuration")
-	b.click("#reload")
+	b.until(`(document.querySelector("#reload").click(), document.querySelector("#reload").click(), true)`) // a double click
 	b.see("dialog .danger")
 	require.Contains(t, b.text("dialog"), "exam.quiet changes at once.")
+	time.Sleep(300 * time.Millisecond)
+	require.Equal(t, 1, eval[int](b, `document.querySelectorAll("dialog").length`))
 	b.accessible("asking to reload")
 	b.click("dialog .danger")
 	b.until(`document.querySelector("#reloading").innerText.includes("1 key counts anew.")`)

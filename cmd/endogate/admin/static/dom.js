@@ -39,8 +39,12 @@ export function slot(tag, props) {
   };
 }
 
+// asking says that a modal is open: what asks meanwhile is a second click on what has asked, and is answered as if it were not meant.
+export const asking = () => !!document.querySelector("dialog[open]");
+
 // question shows a modal with one field and resolves to what was written; to nothing where it was not.
 export function question(title, text, label, type) {
+  if (asking()) return Promise.resolve("");
   return new Promise((resolve) => {
     const field = h("input", { id: "dialog-field", type, required: true, maxlength: 256, autocomplete: type === "password" ? "current-password" : "off" });
     const dialog = h("dialog", { class: "dialog", "aria-labelledby": "dialog-title" },
@@ -57,6 +61,7 @@ export function question(title, text, label, type) {
 
 // ask shows a modal question and resolves to whether it was confirmed.
 export function ask(title, text, yes) {
+  if (asking()) return Promise.resolve(false);
   return new Promise((resolve) => {
     const dialog = h("dialog", { class: "dialog", "aria-labelledby": "dialog-title" },
       h("h2", { id: "dialog-title" }, title), h("p", null, text),

@@ -1,10 +1,11 @@
 // What is done to a report as a whole: each is asked about in a dialog that names what it does.
-import { h } from "./dom.js";
+import { asking, h } from "./dom.js";
 import { t } from "./words.js";
 import { todo, versionOf } from "./desk.js";
 
 // confirmed shows a question and resolves to whether it was confirmed; of one that wants a reason, to the reason.
 export function confirmed({ title, said, yes, danger, reason }) {
+  if (asking()) return Promise.resolve(false);
   return new Promise((resolve) => {
     const field = reason ? h("input", { id: "act-reason", required: true, maxlength: 250, autocomplete: "off" }) : null;
     const dialog = h("dialog", { class: "dialog act", "aria-labelledby": "act-title" },
