@@ -150,6 +150,10 @@ func (s *Server) study(c echo.Context) error {
 	complete(&study)
 	if !s.identifies(c) {
 		hide(&study.StudySummary)
+		hideDeliveries(study.Deliveries)
+		for i := range study.Timeline {
+			hideWords(&study.Timeline[i].Detail, study.Timeline[i].Nameless)
+		}
 	}
 	return s.answerStudy(c, study)
 }

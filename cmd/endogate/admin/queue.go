@@ -24,6 +24,9 @@ func (s *Server) outbox(c echo.Context) error {
 	if err != nil {
 		return faultOf("the outbox was not read", err)
 	}
+	if !s.identifies(c) {
+		hideDeliveries(page)
+	}
 	return c.JSON(http.StatusOK, struct {
 		Deliveries []Delivery `json:"deliveries"`
 		paging
@@ -62,6 +65,9 @@ func (s *Server) parked(c echo.Context) error {
 	if !s.identifies(c) {
 		for i := range all {
 			all[i].PatientID, all[i].PatientName = hidden, hidden
+			if all[i].Kind == ParkedDelivery {
+				hideWords(&all[i].Reason, all[i].Nameless)
+			}
 		}
 	}
 	return c.JSON(http.StatusOK, struct {

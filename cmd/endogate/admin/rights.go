@@ -2,6 +2,7 @@ package admin
 
 import (
 	"net/http"
+	"strings"
 
 	"github.com/labstack/echo/v4"
 
@@ -183,6 +184,19 @@ func (s *Server) identifies(c echo.Context) bool { return s.who(c).May(access.Id
 const hidden = "hidden"
 
 func hide(s *StudySummary) { s.PatientID, s.PatientName = hidden, hidden }
+
+// hideWords takes what a peer said out of reason: it may quote what it was sent. What is ours of it stays.
+func hideWords(reason *string, nameless string) {
+	if *reason != nameless {
+		*reason = strings.TrimPrefix(nameless+"; what the peer said is "+hidden+", as it may name a patient", "; ")
+	}
+}
+
+func hideDeliveries(all []Delivery) {
+	for i := range all {
+		hideWords(&all[i].Reason, all[i].Nameless)
+	}
+}
 
 // nameless is the fault of who asks for patients by what it may not see.
 func nameless() *fault {

@@ -350,7 +350,7 @@ func (h *hospital) Study(_ context.Context, uid dicom.UID, p Page) (Study, error
 		if s.StudyInstanceUID == uid {
 			s.Totals = StudyTotals{len(s.Instances), len(s.Objects), len(s.Deliveries), len(s.Timeline)}
 			s.Instances = nil
-			s.Objects, s.Deliveries, s.Timeline = page(s.Objects, p.Limit, p.Offset), page(s.Deliveries, p.Limit, p.Offset), page(s.Timeline, p.Limit, p.Offset)
+			s.Objects, s.Deliveries, s.Timeline = page(s.Objects, p.Limit, p.Offset), slices.Clone(page(s.Deliveries, p.Limit, p.Offset)), slices.Clone(page(s.Timeline, p.Limit, p.Offset))
 			return s, h.err
 		}
 	}

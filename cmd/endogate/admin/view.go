@@ -293,6 +293,7 @@ type Delivery struct {
 	Alternate   bool                 `json:"alternate"`         // the peer took the object's twin
 	Status      string               `json:"status"`            // the peer's last answer, as its protocol writes it: of DICOM four hexadecimal digits; empty before one
 	Reason      string               `json:"reason"`            // why it is not done, with what the peer said
+	Nameless    string               `json:"-"`                 // Reason without that, which may name a patient
 }
 
 // Event is a step in the life of a SOP Instance. Steps that repeat are one event.
@@ -303,8 +304,9 @@ type Event struct {
 	SOPInstanceUID dicom.UID `json:"sop_instance_uid"` // empty: the exam as a whole
 	Step           string    `json:"step"`
 	Destination    string    `json:"destination"`
-	Status         string    `json:"status"` // the peer's, four hexadecimal digits
-	Detail         string    `json:"detail"`
+	Status         string    `json:"status"`  // the peer's, four hexadecimal digits
+	Detail         string    `json:"detail"`  // with what the peer said
+	Nameless       string    `json:"-"`       // Detail without that
 	Message        string    `json:"message"` // ID of the message of another protocol that it is about, in /api/v1/messages; empty for others
 	By             string    `json:"by"`      // who did it, in words; empty before that was kept
 	ByKind         string    `json:"by_kind"` // system, route, peer, person or token
@@ -341,8 +343,9 @@ type Parked struct {
 	Destination      string    // of a delivery
 	Model            string    // of a job or an exam
 	Attempts         int
-	Status           string // the peer's, four hexadecimal digits
-	Reason           string
+	Status           string            // the peer's, four hexadecimal digits
+	Reason           string            // with what the peer said
+	Nameless         string            // of a delivery, Reason without that
 	At               time.Time         // zero when unknown
 	Conflict         bool              // its SOP Instance UID was taken by other bytes: to send it is a decision of its own
 	Bulk             bool              // a retry of many may put it back

@@ -151,14 +151,14 @@ func deliveryView(d ledger.Delivery) admin.Delivery {
 	return admin.Delivery{
 		SOPInstance: d.Instance, ID: strconv.FormatInt(d.ID, 10), Destination: d.Destination, Purpose: d.Purpose,
 		State: d.State, Held: d.Held, Attempts: d.Attempts, NextAt: d.NextAt, EndedAt: d.EndedAt,
-		Alternate: d.Used != "" && d.Used == d.Alternate, Status: d.Answer.Code, Reason: d.Why(),
+		Alternate: d.Used != "" && d.Used == d.Alternate, Status: d.Answer.Code, Reason: d.Why(), Nameless: d.Reason,
 	}
 }
 
 func eventView(e ledger.Event) admin.Event {
 	return admin.Event{
 		At: e.At, LastAt: e.LastAt, Count: e.Count, SOPInstanceUID: e.SOPInstanceUID, Step: string(e.What),
-		Destination: e.Destination, Status: e.Answer.Code, Detail: e.Why(),
+		Destination: e.Destination, Status: e.Answer.Code, Detail: e.Why(), Nameless: e.Detail,
 		Message: messageOf(e), By: e.By.String(), ByKind: string(e.By.Kind),
 	}
 }
@@ -244,7 +244,7 @@ func (v *views) Parked(ctx context.Context, f admin.ParkedFilter) ([]admin.Parke
 		all = append(all, admin.Parked{
 			Kind: admin.ParkedDelivery, ID: strconv.FormatInt(d.ID, 10), StudyInstanceUID: d.Instance.StudyInstanceUID,
 			SOPInstanceUID: d.Instance.SOPInstanceUID, Purpose: d.Purpose, Destination: d.Destination,
-			Attempts: d.Attempts, Status: d.Answer.Code, Reason: d.Why(), At: d.EndedAt,
+			Attempts: d.Attempts, Status: d.Answer.Code, Reason: d.Why(), Nameless: d.Reason, At: d.EndedAt,
 			Conflict: d.Conflict, Bulk: d.Bulk(),
 		})
 	}
