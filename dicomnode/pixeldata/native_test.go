@@ -134,7 +134,10 @@ func TestFrames_samplesInFragments(t *testing.T) {
 
 		in.fragments[2] = even(pack(frames[1][:4]))
 		_, err = in.decode(t, Options{})
-		assert.ErrorIs(t, err, ErrCorrupt, "a frame that is too short")
+		require.ErrorIs(t, err, ErrCorrupt, "a frame that is too short")
+		in.fragments[2] = []byte{0x07, 0, 0, 0} // a block type that deflate does not have
+		_, err = in.decode(t, Options{})
+		assert.ErrorIs(t, err, ErrCorrupt, "a frame that is no samples: which stays so")
 	}
 }
 

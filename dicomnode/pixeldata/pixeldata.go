@@ -8,6 +8,7 @@ package pixeldata
 
 import (
 	"bufio"
+	"compress/flate"
 	"context"
 	"errors"
 	"fmt"
@@ -280,6 +281,10 @@ func (i *Instance) decoder() (*decoder, error) {
 
 // asCorrupt marks what the data set's reader found wrong; errors of the source below it stay as they are.
 func asCorrupt(err error) error {
+	var deflate flate.CorruptInputError
+	if errors.As(err, &deflate) {
+		return fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
 	for _, bad := range []error{dicom.ErrCorrupt, dicom.ErrTooLarge, io.ErrUnexpectedEOF} {
 		if errors.Is(err, bad) {
 			return fmt.Errorf("%w: %w", ErrCorrupt, err)
