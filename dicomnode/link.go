@@ -245,9 +245,13 @@ func (l *link) invoke(ctx context.Context, pc PresentationContext, req *Request,
 	}
 	defer l.underWay(before)
 	var stopped error
-	timeout := orDefault(req.ResponseTimeout, l.responseTimeout)
+	timeout, began := orDefault(req.ResponseTimeout, l.responseTimeout), time.Now()
 	for {
-		rsp, err := l.nextResponse(ctx, &rq, timeout, outer)
+		wait := timeout
+		if rq.CommandField.AnsweredBare() { // it has no pending responses: who gives some all the same does not gain time by them
+			wait -= time.Since(began)
+		}
+		rsp, err := l.nextResponse(ctx, &rq, wait, outer)
 		switch {
 		case err != nil:
 			return nil, err

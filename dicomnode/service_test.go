@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os"
 	"reflect"
 	"strings"
 	"sync"
@@ -108,6 +109,26 @@ func TestService_pendingResponses(t *testing.T) {
 	require.Empty(t, rsp.Dataset)
 	require.Equal(t, []string{"P7 1.2.0", "P7 1.2.1", "P7 1.2.2"}, found)
 	require.NoError(t, a.Release(t.Context()))
+}
+
+// An operation that has no pending responses is not made to wait by them: they would hold up all that is behind it.
+func TestService_pendingWhereNoneBelong(t *testing.T) {
+	class := dicom.UID("1.2.840.10008.5.1.4.1.1.7")
+	a := associate(t, serve(t, serving(class, dicomnode.ServiceFunc(func(ctx context.Context, req *dicomnode.Request) (*dicomnode.Response, error) {
+		for {
+			if err := req.Pending(&dicomnode.Response{}); err != nil {
+				return nil, err
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+	}))), dicomnode.ServiceContexts(class))
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	req := &dicomnode.Request{Request: commandOf(dimse.CStoreRQ, class), Dataset: bytes.NewReader(nil), ResponseTimeout: 200 * time.Millisecond}
+	req.SOPInstanceUID = "1.2.3"
+	_, err := a.Send(ctx, req, nil)
+	require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+	require.NoError(t, ctx.Err())
 }
 
 // Who has seen enough gets the final response, and the association goes on.
