@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -61,7 +62,7 @@ type Fate struct {
 // An error that is no *Error is not shown to the sender.
 func Answers(in *Message, fate Fate, at time.Time) []*Message {
 	err, code := fate.Err, CodeOf(fate.Err)
-	accept, application := in.Get("MSH-15"), in.Get("MSH-16")
+	accept, application := conditions(in)
 	if accept == "" && application == "" {
 		return []*Message{Ack(in, code, err, at)}
 	}
@@ -81,9 +82,20 @@ func Answers(in *Message, fate Fate, at time.Time) []*Message {
 	return out
 }
 
+// conditions are MSH-15 and MSH-16. What is not of table 0155 says nothing: who gets no answer for it sends again and again.
+func conditions(in *Message) (accept, application string) {
+	of := func(path string) string {
+		if c := strings.ToUpper(strings.TrimSpace(in.Get(path))); slices.Contains([]string{"AL", "NE", "ER", "SU"}, c) {
+			return c
+		}
+		return ""
+	}
+	return of("MSH-15"), of("MSH-16")
+}
+
 // due reads a condition of table 0155.
 func due(condition string, err error) bool {
-	switch strings.ToUpper(condition) {
+	switch condition {
 	case "AL":
 		return true
 	case "ER":
@@ -125,7 +137,7 @@ func Ack(in *Message, code AckCode, err error, at time.Time) *Message {
 	m.copyField(msh, header, 11)
 	put("MSH-12", "2.5.1")
 	m.copyField(msh, header, 12)
-	if in.Get("MSH-15")+in.Get("MSH-16") != "" {
+	if accept, application := conditions(in); accept+application != "" {
 		put("MSH-15", "NE")
 		put("MSH-16", "NE")
 	}

@@ -50,6 +50,10 @@ func TestAnswers_whatIsDue(t *testing.T) {
 		{"SU", "SU", nil, "CA AA"},
 		{"SU", "AL", fault, "AE"},
 		{"al", "ne", nil, "CA"},
+		{"ZZ", "Y", nil, "AA"}, // what is not of the table says nothing: silence would have it sent again and again
+		{`""`, `""`, fault, "AE"},
+		{"", "ZZ", nil, "AA"},
+		{"ZZ", "AL", nil, "AA"},
 	} {
 		t.Run(fmt.Sprint(row.accept, "/", row.application, " ", row.err), func(t *testing.T) {
 			in := parse(t, `MSH|^~\&|RIS|HOSP|ENDOGATE|ENDO|2026||ORM^O01^ORM_O01|m7|P|2.5.1|||`+row.accept+"|"+row.application+"\r")
@@ -58,7 +62,8 @@ func TestAnswers_whatIsDue(t *testing.T) {
 				m = reparse(t, m)
 				got = append(got, m.Get("MSA-1"))
 				assert.Equal(t, "m7", m.Get("MSA-2"))
-				assert.Equal(t, row.accept+row.application != "", m.Get("MSH-15") == "NE" && m.Get("MSH-16") == "NE")
+				known := strings.Contains("AL NE ER SU", strings.ToUpper(row.accept)) && row.accept != "" || row.application == "AL" // else it is the original mode
+				assert.Equal(t, known, m.Get("MSH-15") == "NE" && m.Get("MSH-16") == "NE")
 				assert.NotContains(t, string(m.Bytes()), "disk")
 			}
 			assert.Equal(t, row.want, strings.Join(got, " "))
