@@ -383,6 +383,7 @@ func (g *parts) listenHTTP(ctx context.Context, life *lifecycle) error {
 	views := &views{
 		ledger: g.ledger, spool: g.spool, callingAE: g.start.DICOM.AETitle, clips: &g.clips, now: g.now,
 		destinations: func() []configs.Destination { return g.current().cfg.Destinations },
+		models:       func() []string { return g.current().models.Names() },
 		expiries:     func() map[string]time.Time { return expiries(g.current().cfg) },
 		decode:       func() pixeldata.Options { return g.current().decoding() },
 		byPhysician:  func() bool { return g.current().cfg.Reading.ByPhysician },

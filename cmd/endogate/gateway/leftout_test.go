@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -147,6 +148,8 @@ func TestGateway_modelGone(t *testing.T) {
 	g.start()
 	require.Contains(t, g.Log(), "models have changed")
 	g.waitFor("nobody to be waited for", func() bool { return g.study(uid).Status == ledger.StudyParked })
+	require.Equal(t, http.StatusConflict, g.post("/api/v1/parked/"+g.parked()[0].ID+"/retry"), "it would wait for nobody")
+	require.Equal(t, ledger.StudyParked, g.study(uid).Status)
 	g.Stop()
 
 	require.NoError(t, os.WriteFile(g.config, with, 0o600))

@@ -28,6 +28,7 @@ type views struct {
 	ledger       *ledger.Ledger
 	spool        *spool.Spool
 	destinations func() []configs.Destination
+	models       func() []string             // by which jobs are done; nil: nobody does any now
 	expiries     func() map[string]time.Time // of our certificates
 	callingAE    dicom.AETitle
 	decode       func() pixeldata.Options
@@ -309,6 +310,9 @@ func (v *views) Retry(ctx context.Context, kind admin.ParkedKind, id string) err
 func (v *views) retry(ctx context.Context, kind admin.ParkedKind, id string) error {
 	switch kind {
 	case admin.ParkedJob:
+		if err := v.doable(ctx, id); err != nil {
+			return err
+		}
 		return v.ledger.RetryJob(ctx, id, v.now())
 	case admin.ParkedInstance:
 		return admin.ErrConflict
@@ -325,6 +329,15 @@ func (v *views) retry(ctx context.Context, kind admin.ParkedKind, id string) err
 	destination, err := v.ledger.Unpark(ctx, number, v.now())
 	if err == nil {
 		v.try(destination)
+	}
+	return err
+}
+
+// doable is an error where nobody would do the job: it would wait, and say nothing.
+func (v *views) doable(ctx context.Context, id string) error {
+	j, err := v.ledger.Job(ctx, id)
+	if err == nil && v.models != nil && !slices.Contains(v.models(), j.Model) {
+		return fmt.Errorf("%w: model %s is not configured: its jobs are offered again by themselves once it is; or discard it", admin.ErrConflict, j.Model)
 	}
 	return err
 }
