@@ -49,6 +49,12 @@ func tagOf(t tag.Tag) dicom.Tag { return dicom.Tag(t.Uint32()) }
 // text returns the first value of t in UTF-8, without control characters, as well as it can be read.
 func (s Source) text(t tag.Tag) string { return textOf(s.Attributes, t) }
 
+// whole is all that an attribute of one value has.
+func (s Source) whole(t tag.Tag) []string {
+	text, _ := dicom.Reading(s.Attributes.Whole(tagOf(t)))
+	return strings.Split(printable(text), `\`)
+}
+
 func textOf(a *dicom.Attributes, t tag.Tag) string {
 	text, _ := dicom.Reading(a.Reading(tagOf(t)))
 	return printable(text)
@@ -67,13 +73,13 @@ func (s copier) value(t tag.Tag) any {
 	e, ok := s.Attributes.Get(tagOf(t))
 	switch {
 	case ok && s.keeps && len(e.Value) > 0 && (strings.Trim(s.text(t), "^= ") != "" || s.fromStudy(t) == ""):
-		return kept{e.Value, printable(s.Attributes.Reading(tagOf(t)))}
+		return kept{e.Value, printable(s.Attributes.Whole(tagOf(t)))}
 	case strings.Trim(s.text(t), "^= ") != "":
-		return []string{s.text(t)}
+		return s.whole(t)
 	case s.fromStudy(t) != "":
-		return []string{s.fromStudy(t)}
+		return strings.Split(s.fromStudy(t), `\`)
 	case s.text(t) != "":
-		return []string{s.text(t)}
+		return s.whole(t)
 	}
 	return []string{}
 }

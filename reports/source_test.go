@@ -94,6 +94,19 @@ func TestSource_odd(t *testing.T) {
 	}
 }
 
+// TestSource_backslashes: a result is of the patient that its source is of, with all that stands there.
+func TestSource_backslashes(t *testing.T) {
+	source := endoscopic("1")
+	source.set(tag.PatientID, "7", "1")
+	source.set(tag.AccessionNumber, "A", "1")
+	source.set(tag.SoftwareVersions, "v1", "v2")
+	o, err := testBuilder().Heatmap(testHeatmap(t, source, kvasir(), "polyps", "polyp-0017b7c7.jpg"))
+	require.NoError(t, err)
+	a := attributesOf(t, o)
+	assert.Equal(t, []string{"7", "1"}, a.Texts(tagOf(tag.PatientID)))
+	assert.Equal(t, []string{"A", "1"}, a.Texts(tagOf(tag.AccessionNumber)))
+}
+
 // TestSource_anatomy: the part of the body is what the source says, or the site of the class, never a guess.
 func TestSource_anatomy(t *testing.T) {
 	region := func(c dicom.Code) func(dataset) {

@@ -169,6 +169,19 @@ func TestReading(t *testing.T) {
 	assert.True(t, NamesDiffer("Müller^Jörg", "Smith^Anna"))
 }
 
+// A backslash that somebody has typed into an attribute of one value counts: what stands before it may be another patient's.
+func TestHeader_backslashes(t *testing.T) {
+	of := func(id, charset string) Header {
+		return (&Attributes{elements: []Element{{Tag: AccessionNumber, VR: "SH", Value: []byte(`A\1 `)}, {Tag: PatientID, VR: "LO", Value: []byte(id)}}, charset: parseCharacterSet(charset)}).Header()
+	}
+	assert.Equal(t, `7\1`, of(`7\1 `, "").PatientID)
+	assert.Equal(t, `7\1`, of(`7 \ 1`, "").PatientID)
+	assert.Equal(t, `A\1`, of("", "").AccessionNumber)
+	doubtful, _ := Reading(of("7\\\xfc", "").PatientID)
+	assert.Equal(t, `7\ü`, doubtful)
+	assert.True(t, of(`7\1`, "").ofAnother(of(`7\2`, "")))
+}
+
 func TestASCII(t *testing.T) {
 	for in, want := range map[string]string{
 		"Müller": "Muller", "Straße": "Strasse", "Łódź": "Lodz", "Ørsted – 3×4": "Orsted - 3x4", "山田": "??", "plain": "plain", "": "",

@@ -52,9 +52,16 @@ func (a *Attributes) Exact(t Tag) bool {
 
 // Reading returns the first value of t as Text does where its bytes are of the character set that is stated, and else what
 // they most likely say, with a mark that [Reading] takes off.
-func (a *Attributes) Reading(t Tag) string {
+func (a *Attributes) Reading(t Tag) string { return a.reading(t, 1) }
+
+// Whole is Reading of an attribute that has one value: several are one with backslashes, which somebody has typed, and all of it counts.
+// The patients A\1 and A\2 are two.
+func (a *Attributes) Whole(t Tag) string { return a.reading(t, math.MaxInt) }
+
+func (a *Attributes) reading(t Tag, most int) string {
+	some := func(values []string) string { return strings.Join(values[:min(len(values), most)], `\`) }
 	if a.Exact(t) {
-		return a.Text(t)
+		return some(a.Texts(t))
 	}
 	e, _ := a.Get(t)
 	info := vrOf(e.VR)
@@ -64,7 +71,7 @@ func (a *Attributes) Reading(t Tag) string {
 			return -1
 		}
 		return r
-	}, likely[0]), info) + doubt
+	}, some(likely)), info) + doubt
 }
 
 // decode splits and decodes a text value; padding stays.
