@@ -62,6 +62,10 @@ func TestColours(t *testing.T) {
 			s.node("Resize", []string{"x", "", s.weight([]int64{4}, 1, 1, 0.5, 0.5)}, []string{"t"}, attrString("mode", "nearest"))
 			return "t"
 		},
+		"Resize, linear": func(s *small) string {
+			s.node("Resize", []string{"x", "", s.weight([]int64{4}, 1, 1, 0.5, 0.5)}, []string{"t"}, attrString("mode", "linear"))
+			return "t"
+		},
 		"Max, as it was": func(s *small) string {
 			s.node("Max", []string{"x", s.weight(nil, 90)}, []string{"t"})
 			return "t"
@@ -80,7 +84,7 @@ func TestColours(t *testing.T) {
 			s.node("Flatten", []string{"p"}, []string{"logits"})
 			float, in := s.bytes(t), onnx.Input{Shape: s.shape, Values: make([]float32, 192)}
 			for i := range in.Values {
-				in.Values[i] = float32(i * 37 % 256)
+				in.Values[i] = float32(i * 37 % 64 * 4) // means of four are whole numbers
 			}
 			bytes := typed(t, float, onnxpb.TensorProto_UINT8)
 			if name == "Pad" || name == "Max, as it was" {

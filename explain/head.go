@@ -42,8 +42,10 @@ func (g *graph) findHead(output string, itself bool) (head, error) {
 		case "Softmax", "LogSoftmax", "Sigmoid":
 			h.logits = n.in(0)
 			return h, nil
-		case "Div":
+		case "Div", "Reciprocal":
 			if logits := g.softmaxed(n); logits != "" {
+				h.logits = logits
+			} else if logits := g.sigmoided(n); logits != "" {
 				h.logits = logits
 			}
 			return h, nil
@@ -58,7 +60,7 @@ func (g *graph) findHead(output string, itself bool) (head, error) {
 // softmaxed is what a division makes a softmax of: exponentials by their sum, of what may have been brought below its greatest first.
 func (g *graph) softmaxed(n *node) string {
 	e, sum := g.producer[n.in(0)], g.producer[n.in(1)]
-	if e == nil || sum == nil || e.GetOpType() != "Exp" || sum.GetOpType() != "ReduceSum" || sum.in(0) != n.in(0) {
+	if n.GetOpType() != "Div" || e == nil || sum == nil || e.GetOpType() != "Exp" || sum.GetOpType() != "ReduceSum" || sum.in(0) != n.in(0) {
 		return ""
 	}
 	if less := g.producer[e.in(0)]; less != nil && less.GetOpType() == "Sub" {
@@ -67,6 +69,28 @@ func (g *graph) softmaxed(n *node) string {
 		}
 	}
 	return e.in(0)
+}
+
+// sigmoided is what a quotient makes a sigmoid of: one by one and exponentials of the negative.
+func (g *graph) sigmoided(n *node) string {
+	one := func(t string) bool {
+		v, ok := g.float(t)
+		return ok && v == 1
+	}
+	sum := g.producer[n.in(len(n.Input)-1)]
+	if sum == nil || sum.GetOpType() != "Add" || len(n.Input) > 1 && !one(n.in(0)) {
+		return ""
+	}
+	for i := range 2 {
+		e := g.producer[sum.in(i)]
+		if e == nil || e.GetOpType() != "Exp" || !one(sum.in(1-i)) {
+			continue
+		}
+		if minus := g.producer[e.in(0)]; minus != nil && minus.GetOpType() == "Neg" {
+			return minus.in(0)
+		}
+	}
+	return ""
 }
 
 func layerNames(layers []Layer) string {

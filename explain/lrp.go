@@ -51,7 +51,7 @@ func lrp(name string, weighted rule) variant {
 // activations are the operators of one input that act place by place.
 var activations = setOf("Relu", "LeakyRelu", "PRelu", "Elu", "Selu", "Celu", "ThresholdedRelu", "Clip", "Sigmoid", "HardSigmoid",
 	"HardSwish", "Tanh", "Softplus", "Softsign", "Mish", "Gelu", "Swish", "Exp", "Log", "Sqrt", "Erf", "Abs", "Reciprocal", "Pow", "Sin", "Cos",
-	"Tan", "Sinh", "Cosh", "Asin", "Acos", "Atan", "Asinh", "Acosh", "Atanh", "Shrink")
+	"Tan", "Sinh", "Cosh", "Asin", "Acos", "Atan", "Asinh", "Acosh", "Atanh", "Shrink", "Mod")
 
 // norms are the normalisations that have a deviation or a length of their own.
 var norms = []string{"LayerNormalization", "InstanceNormalization", "GroupNormalization", "RMSNormalization", "LpNormalization", "MeanVarianceNormalization"}
@@ -82,10 +82,16 @@ func relevanceEpsilon(w *walk, n *node, dy []string) ([]string, error) {
 	if !ok || op.vjp == nil {
 		return nil, unsupported(n, "no rule to differentiate it")
 	}
+	number := func(t string) string { // of bytes that are interpolated too
+		if w.g.counts(t) {
+			return w.op("Cast", []string{t}, intAttr("to", int64(single)))
+		}
+		return t
+	}
 	s := slices.Clone(dy)
 	for i := range dy {
 		if dy[i] != "" {
-			s[i] = w.div(dy[i], w.stable(w.result(n, i)))
+			s[i] = w.div(dy[i], w.stable(number(w.result(n, i))))
 		}
 	}
 	dx, err := apply(op.vjp, w, n, s)
@@ -99,9 +105,9 @@ func relevanceEpsilon(w *walk, n *node, dy []string) ([]string, error) {
 		case i == scale:
 			dx[i] = ""
 		case share != 1:
-			dx[i] = w.times(w.mul(dx[i], n.in(i)), share)
+			dx[i] = w.times(w.mul(dx[i], number(n.in(i))), share)
 		default:
-			dx[i] = w.mul(dx[i], n.in(i))
+			dx[i] = w.mul(dx[i], number(n.in(i)))
 		}
 	}
 	return dx, nil

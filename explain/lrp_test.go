@@ -56,7 +56,7 @@ func unbiased(t *testing.T, model []byte) []byte {
 func TestLRPEpsilon_everyRule(t *testing.T) {
 	takes := []string{
 		"Conv", "Gemm", "BatchNormalization", "LayerNormalization", "InstanceNormalization", "GroupNormalization", "Sum", "Mean",
-		"Max", "Min", "Where", "Softmax", "LogSoftmax", "ReduceLogSumExp",
+		"Max", "Min", "Where", "Softmax", "LogSoftmax", "ReduceLogSumExp", "Mod",
 		"Cast", // in float64 there is none
 	}
 	r := openRuntime(t)

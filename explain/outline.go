@@ -18,6 +18,7 @@ type Outline struct {
 	Quantised bool     // some of it computes with integers of a few bits
 	Half      bool     // some of it computes in half precision
 	Domains   []string // of operators that are not the standard's
+	Training  string   // the first operator that is in training mode, whose results depend on what was asked before or on chance
 
 	nodes  map[string]*onnxpb.NodeProto // by output
 	consts map[string]*onnxpb.TensorProto
@@ -84,6 +85,9 @@ func (o *Outline) walk(nodes []*onnxpb.NodeProto, outermost bool) {
 			o.Domains = append(o.Domains, p.GetDomain())
 		}
 		typ := p.GetOpType()
+		if o.Training == "" && n.standard() && o.trains(n) {
+			o.Training = fmt.Sprintf("operator %s (opset %d) of node %q", typ, o.Opset, n.label())
+		}
 		o.Quantised = o.Quantised || strings.Contains(typ, "QuantizeLinear") || strings.HasPrefix(typ, "QLinear") || strings.HasSuffix(typ, "Integer") || strings.HasSuffix(typ, "NBits")
 		if t := constantValue(n); t != nil && outermost {
 			o.consts[t.GetName()] = t
@@ -100,6 +104,18 @@ func (o *Outline) walk(nodes []*onnxpb.NodeProto, outermost bool) {
 			}
 		}
 	}
+}
+
+// trains reports whether a node is in training mode.
+func (o *Outline) trains(n *node) bool {
+	switch n.GetOpType() {
+	case "BatchNormalization":
+		return n.attrInt("training_mode", 0) != 0 || o.Opset < 14 && slices.ContainsFunc(n.Output[min(1, len(n.Output)):], func(out string) bool { return out != "" })
+	case "Dropout":
+		on := o.consts[n.in(2)]
+		return on != nil && (slices.Contains(on.RawData, 1) || slices.Contains(on.Int32Data, 1))
+	}
+	return false
 }
 
 func isHalf(dataType int32) bool {
@@ -202,8 +218,24 @@ func (o *Outline) made(n *node, depth int) interval {
 		return interval{-1, 1}
 	case "Exp":
 		return interval{math.Exp(in(0).low), math.Exp(in(0).high)}
-	case "Relu":
+	case "Relu", "ThresholdedRelu":
 		return interval{max(0, in(0).low), max(0, in(0).high)}
+	case "Softplus":
+		return interval{math.Log1p(math.Exp(in(0).low)), math.Log1p(math.Exp(in(0).high))}
+	case "Erf", "Sin", "Cos", "Sign", "LpNormalization":
+		return interval{-1, 1}
+	case "Abs", "Sqrt", "ReduceL1", "ReduceL2", "ReduceSumSquare":
+		return interval{0, math.Inf(1)}
+	case "ReduceSum":
+		if in(0).low >= 0 {
+			return interval{0, math.Inf(1)}
+		}
+	case "ReduceProd":
+		if in(0).low >= 0 && in(0).high <= 1 {
+			return interval{0, 1}
+		}
+	case "Pow":
+		return raised(in(0), in(1))
 	case "Clip":
 		return o.clipped(n, in(0), depth)
 	case "Concat", "Mean":
@@ -221,7 +253,14 @@ func (o *Outline) made(n *node, depth int) interval {
 	case "Neg":
 		return interval{-in(0).high, -in(0).low}
 	case "Mul":
+		if n.in(0) == n.in(1) {
+			return raised(in(0), interval{2, 2})
+		}
 		return multiplied(in(0), in(1))
+	case "Reciprocal":
+		if d := in(0); d.low > 0 {
+			return interval{1 / d.high, 1 / d.low}
+		}
 	case "Div":
 		if sum := o.nodes[n.in(1)]; sum.GetOpType() == "ReduceSum" && sum.Input[0] == n.in(0) && in(0).low >= 0 {
 			return interval{0, 1}
@@ -245,6 +284,19 @@ func multiplied(a, b interval) interval {
 		return anywhere
 	}
 	return interval{slices.Min(p), slices.Max(p)}
+}
+
+// raised is where powers lie: even ones are never negative.
+func raised(s, by interval) interval {
+	switch p := by.low; {
+	case p != by.high:
+		return anywhere
+	case s.low >= 0 && p >= 0:
+		return interval{math.Pow(s.low, p), math.Pow(s.high, p)}
+	case p > 0 && math.Mod(p, 2) == 0:
+		return interval{0, math.Pow(max(math.Abs(s.low), math.Abs(s.high)), p)}
+	}
+	return anywhere
 }
 
 // clipped is a Clip's range, of whose forms the older has its bounds as attributes.

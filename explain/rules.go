@@ -93,6 +93,7 @@ func init() {
 		"Max":             {vjp: vjpExtreme, pointwise: true},
 		"Min":             {vjp: vjpExtreme, pointwise: true},
 		"Where":           {vjp: vjpWhere, pointwise: true},
+		"Mod":             {vjp: vjpMod, inputs: 1, pointwise: true},
 
 		"Softmax":    {vjp: vjpSoftmax},
 		"LogSoftmax": {vjp: vjpLogSoftmax},

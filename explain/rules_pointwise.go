@@ -218,6 +218,11 @@ func vjpSub(w *walk, n *node, dy []string) ([]string, error) {
 	return dx, err
 }
 
+// vjpMod: what is left over a whole multiple grows as the number does.
+func vjpMod(w *walk, n *node, dy []string) ([]string, error) {
+	return unary(w.sumTo(dy[0], w.shape(n.out(0)), w.shape(n.in(0))))
+}
+
 func vjpMul(w *walk, n *node, dy []string) ([]string, error) {
 	dx := make([]string, 2)
 	for i, x := range n.Input {

@@ -8,6 +8,9 @@ func vjpReduceL1(w *walk, n *node, dy []string) ([]string, error) {
 	return unary(w.mul(full, w.op("Sign", []string{n.in(0)})))
 }
 
+const leastLength = 1e-30
+
+// vjpReduceL2: what is all zero has no direction, and no gradient.
 func vjpReduceL2(w *walk, n *node, dy []string) ([]string, error) {
 	full, _, _, err := w.reduction(n, dy[0])
 	if err != nil {
@@ -17,7 +20,7 @@ func vjpReduceL2(w *walk, n *node, dy []string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	return unary(w.mul(w.div(full, length), n.in(0)))
+	return unary(w.mul(w.div(full, w.op("Max", []string{length, w.scalar(leastLength)})), n.in(0)))
 }
 
 func vjpReduceSumSquare(w *walk, n *node, dy []string) ([]string, error) {

@@ -48,6 +48,14 @@ func unaryCase(typ string, low float32, attrs ...*onnxpb.AttributeProto) ruleCas
 	}, low}
 }
 
+// modCase stays away from where a multiple begins.
+func modCase(t *rapid.T, s *small) {
+	s.shape = []int64{dim(t, 1, 2, "n"), dim(t, 1, 3, "c"), dim(t, 1, 3, "h"), dim(t, 1, 3, "w")}
+	s.node("Tanh", []string{"x"}, []string{"within"})
+	s.node("Add", []string{"within", s.weight(nil, 7.5)}, []string{"above"})
+	s.node("Mod", []string{"above", s.weight(nil, 5)}, []string{"y"}, attrInt("fmod", 1))
+}
+
 func image(t *rapid.T, s *small, channels int64, spatial int) {
 	s.shape = []int64{dim(t, 1, 2, "n"), channels}
 	for range spatial {
@@ -402,6 +410,7 @@ func ruleCases() []ruleCase {
 		{"Resize", resizeCase, 0},
 		{"Einsum", einsumCase, 0},
 		{"DepthToSpace", depthCase, 0},
+		{"Mod", modCase, 0},
 		{"SpaceToDepth", spaceCase, 0},
 		reduceCase("ReduceL1"), reduceCase("ReduceL2"), reduceCase("ReduceSumSquare"), reduceCase("ReduceLogSumExp"),
 		laterCase("Gelu", 20), laterCase("Gelu", 20, attrString("approximate", "tanh")), laterCase("Mish", 18),

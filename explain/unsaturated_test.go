@@ -98,3 +98,31 @@ func TestCompile_softmaxWrittenOut(t *testing.T) {
 	_, maps := explained(t, openRuntime(t), model, onnx.Input{Shape: s.shape, Values: []float32{2, 1}}, []float32{1, 0}, explain.Target{Method: explain.Gradient})
 	require.Equal(t, []float32{40, 20}, maps[0].Values)
 }
+
+// A sigmoid that is written out is looked behind too.
+func TestCompile_sigmoidWrittenOut(t *testing.T) {
+	for _, end := range []string{"Div", "Reciprocal"} {
+		s := &small{shape: []int64{1, 2}, logits: true}
+		s.node("MatMul", []string{"x", s.weight([]int64{2, 2}, 40, -30, 20, 10)}, []string{"z"})
+		s.node("Neg", []string{"z"}, []string{"minus"})
+		s.node("Exp", []string{"minus"}, []string{"e"})
+		one := s.weight(nil, 1)
+		s.node("Add", []string{one, "e"}, []string{"sum"})
+		if end == "Div" {
+			s.node("Div", []string{one, "sum"}, []string{"logits"})
+		} else {
+			s.node("Reciprocal", []string{"sum"}, []string{"logits"})
+		}
+		_, maps := explained(t, openRuntime(t), s.bytes(t), onnx.Input{Shape: s.shape, Values: []float32{2, 1}}, []float32{1, 0}, explain.Target{Method: explain.Gradient})
+		require.Equal(t, []float32{40, 20}, maps[0].Values, end)
+	}
+}
+
+// What is all zero has no direction: its length gives it no gradient, as in PyTorch.
+func TestCompile_lengthOfNothing(t *testing.T) {
+	s := &small{shape: []int64{1, 2, 2}, logits: true}
+	s.node("Relu", []string{"x"}, []string{"a"})
+	s.node("ReduceL2", []string{"a"}, []string{"logits"}, attrInts("axes", 2), attrInt("keepdims", 0))
+	_, maps := explained(t, openRuntime(t), s.bytes(t), onnx.Input{Shape: s.shape, Values: []float32{3, 4, -1, 0}}, []float32{1, 1}, explain.Target{Method: explain.Gradient})
+	require.InDeltaSlice(t, []float32{0.6, 0.8, 0, 0}, maps[0].Values, 1e-6)
+}

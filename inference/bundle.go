@@ -245,6 +245,9 @@ func (b *Bundle) Fits(n *explain.Outline) error {
 	if why := b.Input.takes(n.Inputs[0].Type); why != "" {
 		return fault("%s", why)
 	}
+	if n.Training != "" {
+		return fmt.Errorf("inference: model %s: %s is in training mode, in which the same frame does not give the same twice: export it in evaluation mode, in PyTorch after model.eval() and without training=TRAINING", b.Name, n.Training)
+	}
 	_, err := b.Reading(n.Ends(b.Output.Name))
 	return err
 }

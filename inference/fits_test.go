@@ -32,7 +32,10 @@ func TestBundle_Fits(t *testing.T) {
 		"four colours, and frames have three":               func(_ *inference.Bundle, n *explain.Outline) { n.Inputs[0].Shape[1] = 4 },
 		"[3 160 160], without an axis of frames":            func(_ *inference.Bundle, n *explain.Outline) { n.Inputs[0].Shape = []int64{3, 160, 160} },
 		"takes 4 frames at a time":                          func(_ *inference.Bundle, n *explain.Outline) { n.Inputs[0].Shape = []int64{4, 3, 160, 160} },
-		"network's is [-1 3 8 160 160]":                     func(_ *inference.Bundle, n *explain.Outline) { n.Inputs[0].Shape = []int64{-1, 3, 8, 160, 160} },
+		`of node "drop" is in training mode`: func(_ *inference.Bundle, n *explain.Outline) {
+			n.Training = `operator Dropout (opset 17) of node "drop"`
+		},
+		"network's is [-1 3 8 160 160]": func(_ *inference.Bundle, n *explain.Outline) { n.Inputs[0].Shape = []int64{-1, 3, 8, 160, 160} },
 	} {
 		b, err := inference.LoadBundle("../testdata/models/demo")
 		require.NoError(t, err)

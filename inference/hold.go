@@ -47,7 +47,7 @@ func (b *Bundle) Hold(ctx context.Context, n Opened, own func(ctx context.Contex
 	if err != nil {
 		return err
 	}
-	likeProbabilities := ends == explain.Unknown && n.Reading.activation != None
+	likeProbabilities := (ends == explain.Unknown || ends == explain.Linear && !b.Output.Parts()) && n.Reading.activation != None // probabilities can be summed up by weights too
 	percent := n.Reading.activation != None && !b.Output.Parts()
 	for i, f := range frames {
 		values, err := own(ctx, f.input)

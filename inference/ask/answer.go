@@ -81,18 +81,18 @@ func (m *Model) Answer(ctx context.Context, a *Asked, progress Progress, do func
 			together = append(together, t)
 		}
 	}
-	if len(together) > 0 {
-		switch _, err := m.output.Prepare(together); {
-		case err != nil && m.standsIn(together, err):
-			if err := hand(m.standsFor(ctx, a, together[0], err, progress)); err != nil {
-				return err
-			}
-		case err != nil:
+	able, unable, why := m.apart(together)
+	if why != nil && !m.standsIn(unable, why) {
+		return why
+	}
+	if len(able) > 0 {
+		if err := hand(m.run(ctx, a, able)); err != nil {
 			return err
-		default:
-			if err := hand(m.run(ctx, a, together)); err != nil {
-				return err
-			}
+		}
+	}
+	if len(unable) > 0 {
+		if err := hand(m.standsFor(ctx, a, unable, why, progress)); err != nil {
+			return err
 		}
 	}
 	for _, t := range alone {
@@ -103,9 +103,34 @@ func (m *Model) Answer(ctx context.Context, a *Asked, progress Progress, do func
 	return nil
 }
 
-// standsFor answers by what stands in for a method that cannot be compiled, and says so.
-func (m *Model) standsFor(ctx context.Context, a *Asked, t explain.Target, why error, progress Progress) ([]Answer, error) {
-	stand := m.standIn(t, why)
+// apart tells targets that can be compiled, all in one, from those that cannot, and says why the first of these cannot.
+func (m *Model) apart(targets []explain.Target) (able, unable []explain.Target, why error) {
+	if len(targets) == 0 {
+		return nil, nil, nil
+	}
+	_, err := m.output.Prepare(targets)
+	switch {
+	case err == nil:
+		return targets, nil, nil
+	case len(targets) == 1:
+		return nil, targets, err
+	}
+	for _, t := range targets {
+		one, none, err := m.apart([]explain.Target{t})
+		able, unable = append(able, one...), append(unable, none...)
+		if why == nil {
+			why = err
+		}
+	}
+	if why == nil { // each by itself, but not together
+		return nil, targets, err
+	}
+	return able, unable, why
+}
+
+// standsFor answers by what stands in for methods that cannot be compiled, and says so.
+func (m *Model) standsFor(ctx context.Context, a *Asked, targets []explain.Target, why error, progress Progress) ([]Answer, error) {
+	stand := m.standIn(targets, why)
 	all, err := m.sample(ctx, a, explain.Target{Method: explain.Method(stand.Method), Layer: stand.Layer}, progress)
 	for i := range all {
 		all[i].Instead = joined(strings.TrimSuffix(stand.Fallback, "."), all[i].Instead)

@@ -249,12 +249,32 @@ func bringings() map[string]brought {
 		"softmax inside, sigmoid": {end: through("Softmax"), manifest: output("{name: OUT, activation: sigmoid}"), want: softmaxOf},
 		"sigmoid inside, softmax": {end: through("Sigmoid"), want: sigmoids},
 		"sigmoid inside, none":    {end: through("Sigmoid"), manifest: output("{name: OUT, activation: none}"), want: sigmoids},
-		"two softmaxes":           {end: through("Softmax", "Softmax"), want: func(y []float64) []float64 { return softmaxOf(softmaxOf(y)) }},
-		"log-softmax":             {end: through("LogSoftmax"), want: softmaxOf},
-		"exp of log-softmax":      {end: through("LogSoftmax", "Exp"), manifest: output("{name: OUT, activation: none}"), want: softmaxOf},
-		"log-softmax, sigmoid":    {end: through("LogSoftmax"), manifest: output("{name: OUT, activation: sigmoid}"), err: "ends in LogSoftmax"},
-		"log-softmax, none":       {end: through("LogSoftmax"), manifest: output("{name: OUT, activation: none}"), err: "ends in LogSoftmax"},
-		"softmax in a branch":     {end: inIf("Softmax"), err: "write none"},
+		"sigmoid written out": {end: func(e *export) string {
+			e.floats("unit", nil, 1)
+			e.node("Neg", []string{"y0"}, []string{"minus"})
+			e.node("Exp", []string{"minus"}, []string{"e"})
+			e.node("Add", []string{"e", "unit"}, []string{"sum"})
+			e.node("Reciprocal", []string{"sum"}, []string{"likely"})
+			return "likely"
+		}, manifest: output("{name: OUT, activation: sigmoid}"), want: sigmoids},
+		"likelihoods of a distance": {end: func(e *export) string {
+			e.node("Mul", []string{"y0", "y0"}, []string{"square"})
+			e.node("Neg", []string{"square"}, []string{"minus"})
+			e.node("Exp", []string{"minus"}, []string{"likely"})
+			return "likely"
+		}, manifest: output("{name: OUT, activation: sigmoid}"), want: each(func(y float64) float64 { return math.Exp(-y * y) })},
+		"classes put together by weights": {end: func(e *export) string {
+			e.floats("groups", []int64{3, 3}, 1, 0, 0, 0, 1, 0, 0, 0.5, 0.5)
+			e.node("Softmax", []string{"y0"}, []string{"parts"})
+			e.node("MatMul", []string{"parts", "groups"}, []string{"sums"})
+			return "sums"
+		}, err: "write none"},
+		"two softmaxes":        {end: through("Softmax", "Softmax"), want: func(y []float64) []float64 { return softmaxOf(softmaxOf(y)) }},
+		"log-softmax":          {end: through("LogSoftmax"), want: softmaxOf},
+		"exp of log-softmax":   {end: through("LogSoftmax", "Exp"), manifest: output("{name: OUT, activation: none}"), want: softmaxOf},
+		"log-softmax, sigmoid": {end: through("LogSoftmax"), manifest: output("{name: OUT, activation: sigmoid}"), err: "ends in LogSoftmax"},
+		"log-softmax, none":    {end: through("LogSoftmax"), manifest: output("{name: OUT, activation: none}"), err: "ends in LogSoftmax"},
+		"softmax in a branch":  {end: inIf("Softmax"), err: "write none"},
 		"per cent": {end: func(e *export) string {
 			e.floats("hundred", nil, 100)
 			e.node("Softmax", []string{"y0"}, []string{"part"})
@@ -348,6 +368,28 @@ func bringings() map[string]brought {
 			e.node("Add", []string{"a", "noise"}, []string{"noisy"})
 			return "noisy"
 		}, manifest: map[string]string{"explain": "{method: none}"}, err: "asked again"},
+		"dropout that goes on": {middle: func(e *export) string {
+			e.floats("half", nil, 0.5)
+			e.ints("yes", nil, 9, 1)
+			e.node("Dropout", []string{"a", "half", "yes"}, []string{"some"})
+			return "some"
+		}, err: `operator Dropout (opset 17) of node "n3_Dropout" is in training mode`},
+		"dropout that does not go on": {middle: func(e *export) string {
+			e.floats("half", nil, 0.5)
+			e.ints("no", nil, 9, 0)
+			e.node("Dropout", []string{"a", "half", "no"}, []string{"all"})
+			return "all"
+		}, want: softmaxOf},
+		"statistics of the batch": {middle: func(e *export) string {
+			e.floats("ones", []int64{4}, 1, 1, 1, 1)
+			e.node("BatchNormalization", []string{"a", "ones", "ones", "ones", "ones"}, []string{"n", "mean", "variance"}, number("training_mode", 1))
+			return "n"
+		}, err: "BatchNormalization (opset 17) of node \"n3_BatchNormalization\" is in training mode"},
+		"eight frames, written inside": {end: func(e *export) string {
+			e.ints("eight", []int64{2}, 7, 8, 3)
+			e.node("Reshape", []string{"y0", "eight"}, []string{"y1"})
+			return "y1"
+		}, err: "export it for one frame, or with that axis open"},
 		"a table of classes": {end: func(e *export) string {
 			e.domain = "ai.onnx.ml"
 			e.node("ZipMap", []string{"y0"}, []string{"table"})
@@ -583,4 +625,25 @@ func TestBundle_digestOfWeights(t *testing.T) {
 	after, err := inference.LoadBundle(dir)
 	require.NoError(t, err)
 	require.NotEqual(t, before.Digest, after.Digest)
+}
+
+// Of several methods those answer that can; for the others one stands in, and says for which, and why.
+func TestAnswers_someCannot(t *testing.T) {
+	model, _, err := open(t, brought{begin: func(e *export) string {
+		e.floats("none", []int64{3}, 0, 0, 0)
+		e.floats("some", []int64{3}, 1, 1, 1)
+		e.node("ReduceMax", []string{"x"}, []string{"most"}, numbers("axes", 0, 2, 3), number("keepdims", 0))
+		e.node("BatchNormalization", []string{"x", "most", "none", "none", "some"}, []string{"n"}) // by the picture: without a rule
+		return "n"
+	}}.write(t))
+	require.NoError(t, err)
+	asked, err := model.Ask(t.Context(), picture(), ask.Question{Methods: []explain.Method{explain.GradCAM, explain.Gradient, explain.LRPEpsilon}})
+	require.NoError(t, err)
+	all, err := model.Answers(t.Context(), asked)
+	require.NoError(t, err)
+	require.Len(t, all, 2)
+	require.Equal(t, explain.GradCAM, all[0].Method)
+	require.Empty(t, all[0].Instead)
+	require.Equal(t, explain.Occlusion, all[1].Method)
+	require.Contains(t, all[1].Instead, `Gradient, LRP-ε cannot explain this network: operator BatchNormalization`)
 }

@@ -81,15 +81,22 @@ func (m *Model) open(content []byte, o onnx.NetworkOptions, plain *onnx.Plain, k
 	if errors.Is(err, explain.ErrNoLayer) && how.Layer != explain.LastLayer { // a name that is not there is a fault of the manifest
 		return nil, err
 	}
-	return m.sampled(plain, known, m.standIn(explain.Target{Method: info.Method, Layer: how.Layer}, err))
+	return m.sampled(plain, known, m.standIn([]explain.Target{{Method: info.Method, Layer: how.Layer}}, err))
 }
 
-// standIn is what explains in place of a target that cannot be compiled.
-func (m *Model) standIn(t explain.Target, err error) analysis.Explanation {
-	info, _ := explain.LookupMethod(t.Method)
-	stand := analysis.Explanation{Method: string(m.Bundle.Explain.Fallback), Fallback: fmt.Sprintf("%s cannot explain this network: %s.", info.Title, why(err))}
+// standIn is what explains in place of targets that cannot be compiled.
+func (m *Model) standIn(targets []explain.Target, err error) analysis.Explanation {
+	var titles []string
+	for _, t := range targets {
+		info, _ := explain.LookupMethod(t.Method)
+		titles = append(titles, info.Title)
+	}
+	stand := analysis.Explanation{
+		Method:   string(m.Bundle.Explain.Fallback),
+		Fallback: fmt.Sprintf("%s cannot explain this network: %s.", strings.Join(slices.Compact(titles), ", "), why(err)),
+	}
 	if m.Bundle.Explain.Fallback == explain.ScoreCAM {
-		stand.Layer = t.Layer
+		stand.Layer = targets[0].Layer
 	}
 	return stand
 }

@@ -3,8 +3,10 @@ package onnx
 import (
 	"context"
 	"errors"
+	"fmt"
 	"reflect"
 	"runtime"
+	"strings"
 	"sync"
 
 	"endogate/explain"
@@ -156,6 +158,9 @@ func runUntil(ctx context.Context, s *ort.DynamicAdvancedSession, in, out []ort.
 	case err != nil && ctx.Err() != nil:
 		return ctx.Err()
 	case err != nil:
+		if strings.Contains(err.Error(), "requested_shape_size") {
+			err = fmt.Errorf("%w; a size is written into the network there, such as a number of frames: export it for one frame, or with that axis open", err)
+		}
 		return &Error{"run", err}
 	}
 	return nil
