@@ -19,6 +19,7 @@ type Outline struct {
 	Half      bool     // some of it computes in half precision
 	Domains   []string // of operators that are not the standard's
 	Training  string   // the first operator that is in training mode, whose results depend on what was asked before or on chance
+	Mixed     string   // a function of the file that is of another operator set than the network
 
 	nodes  map[string]*onnxpb.NodeProto // by output
 	consts map[string]*onnxpb.TensorProto
@@ -66,6 +67,13 @@ func ReadOutline(model []byte) (*Outline, error) {
 		o.Outputs = append(o.Outputs, portOf(v))
 	}
 	o.walk(gp.Node, true)
+	own := functions{model: m}
+	for _, f := range m.Functions { // those that could not be written out
+		o.Domains = slices.DeleteFunc(o.Domains, func(domain string) bool { return domain == f.GetDomain() })
+		if !own.sameOperators(f) {
+			o.Mixed = fmt.Sprintf("%s of %s", f.GetName(), f.GetDomain())
+		}
+	}
 	slices.Sort(o.Domains)
 	return o, nil
 }

@@ -20,7 +20,7 @@ func init() {
 		"Expand": placeExpand, "Tile": placeTile,
 		"MatMul": placeMatMul, "Gemm": placeGemm, "Einsum": placeEinsum,
 		"Conv": placeWindows, "MaxPool": placeWindows, "AveragePool": placeWindows, "LpPool": placeWindows,
-		"ConvTranspose": placeTransposed, "Resize": placeResize,
+		"ConvTranspose": placeTransposed, "MaxUnpool": placeTransposed, "Resize": placeResize,
 		"DepthToSpace": placeBlocks, "SpaceToDepth": placeBlocks,
 		"GlobalAveragePool": placeGlobal, "GlobalMaxPool": placeGlobal, "GlobalLpPool": placeGlobal,
 		"QuantizeLinear": placeFirst, "DynamicQuantizeLinear": placeFirst, "DequantizeLinear": placeFirst, "Softmax": placeFirst, "LogSoftmax": placeFirst, "Hardmax": placeFirst,
@@ -380,12 +380,17 @@ func placeWindows(g *graph, n *node, in []places) []places {
 func placeTransposed(g *graph, n *node, in []places) []places {
 	x, y := g.shape(n.in(0)), g.shape(n.out(0))
 	kernel := g.shape(n.in(1))[2:]
+	if n.GetOpType() == "MaxUnpool" {
+		kernel = attribute(n.NodeProto, "kernel_shape").GetInts()
+	}
 	v, err := newWalk(newBuilder(g)).window(n, y, x, kernel)
 	if err != nil {
 		return nil
 	}
 	return []places{in[0].each(func(c *position) *position {
-		c = c.mean(1)
+		if n.GetOpType() == "ConvTranspose" {
+			c = c.mean(1)
+		}
 		for i := range kernel {
 			c = c.resampled(i+2, y[i+2], func(o int64) float64 {
 				return (float64(o+v.begin[i]) - float64((kernel[i]-1)*v.dilations[i])/2) / float64(v.strides[i])

@@ -52,6 +52,10 @@ func init() {
 		"ReduceLogSumExp":   {vjp: vjpReduceLogSumExp, inputs: 1},
 		"CumSum":            {vjp: vjpCumSum, inputs: 1},
 
+		"MaxUnpool": {vjp: vjpMaxUnpool, inputs: 1},
+		"Col2Im":    {vjp: vjpCol2Im, inputs: 1},
+		"DFT":       {vjp: vjpDFT, inputs: 1},
+
 		"Gemm":   {vjp: vjpGemm},
 		"Einsum": {vjp: vjpEinsum},
 		"MatMul": {vjp: vjpMatMul},

@@ -91,7 +91,7 @@ func (w *walk) reduction(n *node, dy string) (full string, count int64, axes []i
 		if err != nil {
 			return "", 0, nil, err
 		}
-		if place == batch && x[place] != 1 {
+		if place == batch && x[place] != 1 && w.g.seeds() != 1 {
 			return "", 0, nil, unsupported(n, "it reduces the batch")
 		}
 		at[i] = int64(place)

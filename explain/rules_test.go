@@ -56,6 +56,50 @@ func modCase(t *rapid.T, s *small) {
 	s.node("Mod", []string{"above", s.weight(nil, 5)}, []string{"y"}, attrInt("fmod", 1))
 }
 
+func unpoolCase(t *rapid.T, s *small) {
+	s.shape = []int64{dim(t, 1, 2, "n"), dim(t, 1, 2, "c"), 2 * dim(t, 1, 3, "h"), 2 * dim(t, 1, 3, "w")}
+	window := []*onnxpb.AttributeProto{attrInts("kernel_shape", 2, 2), attrInts("strides", 2, 2)}
+	s.node("MaxPool", []string{"x"}, []string{"greatest", "at"}, window...)
+	s.node("MaxUnpool", []string{"greatest", "at"}, []string{"y"}, window...)
+}
+
+func col2ImCase(t *rapid.T, s *small) {
+	block := []int64{dim(t, 1, 3, "block"), dim(t, 1, 3, "block")}
+	var picture, strides, pads, dilations []int64
+	columns := int64(1)
+	for _, k := range block {
+		stride, pad, dilation, count := dim(t, 1, 2, "stride"), dim(t, 0, 1, "pad"), dim(t, 1, 2, "dilation"), dim(t, 2, 3, "count")
+		picture = append(picture, (count-1)*stride+(k-1)*dilation+1-2*pad)
+		if picture[len(picture)-1] < 1 {
+			pad, picture[len(picture)-1] = 0, picture[len(picture)-1]+2*pad
+		}
+		strides, pads, dilations = append(strides, stride), append(pads, pad), append(dilations, dilation)
+		columns *= count
+	}
+	s.shape = []int64{dim(t, 1, 2, "n"), dim(t, 1, 2, "c") * product(block), columns}
+	s.node("Col2Im", []string{"x", s.ints(picture...), s.ints(block...)}, []string{"y"}, attrInts("strides", strides...), attrInts("pads", append(pads, pads...)...), attrInts("dilations", dilations...))
+	s.opset = 18
+}
+
+func dftCase(t *rapid.T, s *small) {
+	numbers := dim(t, 1, 2, "numbers")
+	s.shape = []int64{dim(t, 1, 2, "n"), dim(t, 2, 4, "h"), dim(t, 2, 5, "w"), numbers}
+	along, back := dim(t, 1, 2, "axis"), dim(t, 0, 1, "inverse")
+	in, attrs := []string{"x", ""}, []*onnxpb.AttributeProto{attrInt("inverse", back)}
+	if numbers == 1 && back == 0 {
+		attrs = append(attrs, attrInt("onesided", dim(t, 0, 1, "onesided")))
+	}
+	if length := dim(t, 1, 6, "length"); length > 1 {
+		in[1] = s.scalarInt(length)
+	}
+	if s.opset = rapid.SampledFrom([]int64{17, 20}).Draw(t, "opset"); s.opset == 20 {
+		in = append(in, s.scalarInt(along))
+	} else {
+		attrs = append(attrs, attrInt("axis", along))
+	}
+	s.node("DFT", in, []string{"y"}, attrs...)
+}
+
 func image(t *rapid.T, s *small, channels int64, spatial int) {
 	s.shape = []int64{dim(t, 1, 2, "n"), channels}
 	for range spatial {
@@ -411,6 +455,9 @@ func ruleCases() []ruleCase {
 		{"Einsum", einsumCase, 0},
 		{"DepthToSpace", depthCase, 0},
 		{"Mod", modCase, 0},
+		{"MaxUnpool", unpoolCase, 0},
+		{"Col2Im", col2ImCase, 0},
+		{"DFT", dftCase, 0},
 		{"SpaceToDepth", spaceCase, 0},
 		reduceCase("ReduceL1"), reduceCase("ReduceL2"), reduceCase("ReduceSumSquare"), reduceCase("ReduceLogSumExp"),
 		laterCase("Gelu", 20), laterCase("Gelu", 20, attrString("approximate", "tanh")), laterCase("Mish", 18),

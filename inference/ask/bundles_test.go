@@ -385,11 +385,36 @@ func bringings() map[string]brought {
 			e.node("BatchNormalization", []string{"a", "ones", "ones", "ones", "ones"}, []string{"n", "mean", "variance"}, number("training_mode", 1))
 			return "n"
 		}, err: "BatchNormalization (opset 17) of node \"n3_BatchNormalization\" is in training mode"},
+		"a function of another operator set": {middle: func(e *export) string {
+			e.domain = "local"
+			e.node("Gap", []string{"a"}, []string{"g"})
+			e.graph.Node[len(e.graph.Node)-1].Domain = &e.domain
+			return "g"
+		}, files: func(_ *testing.T, _ string, m *onnxpb.ModelProto) {
+			m.Functions = []*onnxpb.FunctionProto{{
+				Name: proto.String("Gap"), Domain: proto.String("local"), Input: []string{"v"}, Output: []string{"w"},
+				OpsetImport: []*onnxpb.OperatorSetIdProto{{Domain: proto.String(""), Version: proto.Int64(18)}},
+				Node: []*onnxpb.NodeProto{
+					{OpType: proto.String("Constant"), Output: []string{"axes"}, Attribute: []*onnxpb.AttributeProto{numbers("value_ints", 2, 3)}},
+					{OpType: proto.String("ReduceMean"), Input: []string{"v", "axes"}, Output: []string{"w"}},
+				},
+			}}
+		}, err: "function Gap of local, which the file defines, is of another operator set than the network (opset 17)"},
 		"eight frames, written inside": {end: func(e *export) string {
 			e.ints("eight", []int64{2}, 7, 8, 3)
 			e.node("Reshape", []string{"y0", "eight"}, []string{"y1"})
 			return "y1"
 		}, err: "export it for one frame, or with that axis open"},
+		"views in one batch": {begin: func(e *export) string { // two that are the same, whose mean is the logits of one
+			e.shape[0] = 1
+			e.floats("unit", nil, 1)
+			e.node("Mul", []string{"x", "unit"}, []string{"again"})
+			e.node("Concat", []string{"x", "again"}, []string{"views"}, number("axis", 0))
+			return "views"
+		}, end: func(e *export) string {
+			e.node("ReduceMean", []string{"y0"}, []string{"mean"}, numbers("axes", 0))
+			return "mean"
+		}, want: softmaxOf},
 		"a table of classes": {end: func(e *export) string {
 			e.domain = "ai.onnx.ml"
 			e.node("ZipMap", []string{"y0"}, []string{"table"})

@@ -169,11 +169,7 @@ func (e *Explainer) compile(targets []explain.Target, single, plain, apart bool)
 		Targets: targets, InputShape: e.options.InputShape, Output: e.options.Output, FromOutput: e.options.FromOutput, Parts: e.options.Parts, Single: single, Grid: e.options.Grid,
 		WeightsApart: apart, Probe: e.runtime.Probe,
 	}
-	c, err := explain.Compile(model, options)
-	if unsupported := (*explain.UnsupportedError)(nil); errors.As(err, &unsupported) && !single { // what depends on how many frames there are is known of one
-		options.Single = true
-		c, err = explain.Compile(model, options)
-	}
+	c, err := compiled(model, options)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -304,4 +300,14 @@ func oneOf(out []Tensor, i, of int) []Tensor {
 		one[k] = Tensor{Shape: append([]int64{1}, t.Shape[1:]...), Values: t.Values[i*size : (i+1)*size : (i+1)*size]}
 	}
 	return one
+}
+
+// compiled is a model for any number of frames, or where an operator hinders that for one: what depends on how many there are is known of it.
+func compiled(model []byte, o explain.Options) (*explain.Compiled, error) {
+	c, err := explain.Compile(model, o)
+	if unsupported := (*explain.UnsupportedError)(nil); errors.As(err, &unsupported) && !o.Single {
+		o.Single = true
+		return explain.Compile(model, o)
+	}
+	return c, err
 }

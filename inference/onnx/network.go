@@ -52,7 +52,7 @@ func (r *Runtime) openNetwork(model []byte, o NetworkOptions, apart bool) (*Netw
 	if o.Layer != NoLayer {
 		targets = []explain.Target{{Method: cmp.Or(o.Method, explain.GradCAM), Layer: o.Layer}}
 	}
-	c, err := explain.Compile(model, explain.Options{Targets: targets, InputShape: o.InputShape, Output: o.Output, Parts: o.Parts, Grid: o.Grid, WeightsApart: apart, Probe: r.Probe})
+	c, err := compiled(model, explain.Options{Targets: targets, InputShape: o.InputShape, Output: o.Output, Parts: o.Parts, Grid: o.Grid, WeightsApart: apart, Probe: r.Probe})
 	if err != nil {
 		return nil, err
 	}
