@@ -10,12 +10,43 @@ import (
 )
 
 // flatten makes what stands in a model in a roundabout way plain: local functions as their nodes, sparse weights as dense ones,
-// sequences and optional values whose parts are known as those parts.
+// sequences and optional values whose parts are known as those parts, nodes in their order.
 func flatten(m *onnxpb.ModelProto) {
+	inOrder(m.Graph)
 	dense(m.Graph, mostDense)
 	f := functions{model: m, taken: map[string]bool{}}
 	f.inline()
 	sequences(m.Graph, m.OpsetImport)
+}
+
+// inOrder puts nodes behind those whose results they read, which the standard wants and runtimes can do without.
+func inOrder(gp *onnxpb.GraphProto) {
+	by, done := map[string]int{}, make([]bool, len(gp.GetNode()))
+	for i, p := range gp.GetNode() {
+		for _, out := range p.Output {
+			by[out] = i
+		}
+	}
+	var ordered []*onnxpb.NodeProto
+	var add func(i int)
+	add = func(i int) {
+		if done[i] {
+			return
+		}
+		done[i] = true
+		for _, in := range (&node{NodeProto: gp.Node[i]}).uses() {
+			if before, ok := by[in]; ok && in != "" {
+				add(before)
+			}
+		}
+		ordered = append(ordered, gp.Node[i])
+	}
+	for i := range gp.GetNode() {
+		add(i)
+	}
+	if gp != nil {
+		gp.Node = ordered
+	}
 }
 
 // mostWritten is how many bytes the functions of a model may become where they are called.

@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 )
@@ -14,7 +15,7 @@ func (g *graph) lastLayer(h head) (Layer, error) {
 				return Layer{}, g.without(n)
 			}
 		}
-		return Layer{}, fmt.Errorf("explain: %w: no tensor on the way to the logits lies on a grid over the picture%s", ErrNoLayer, g.firstLost(h))
+		return Layer{}, fmt.Errorf("explain: %w: no tensor on the way to the logits lies on a grid over the picture%s", ErrNoLayer, cmp.Or(g.firstLost(h), g.cutOff(h.logits)))
 	}
 	aside, read := layers[0].Name, g.content(h, g.guides)
 	if layers = slices.DeleteFunc(layers, func(l Layer) bool { return !read[l.Tensor] }); len(layers) == 0 {

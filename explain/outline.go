@@ -162,6 +162,20 @@ func (o *Outline) Ends(output string) Ends {
 	return Unknown
 }
 
+// Sorted reports whether an output has the greatest values of all, one after the other, as TopK gives them: none of them is always the same class's.
+func (o *Outline) Sorted(output string) bool {
+	for n := o.nodes[output]; n != nil && len(n.Input) > 0; n = o.nodes[n.Input[0]] {
+		switch n.GetOpType() {
+		case "TopK":
+			return true
+		case "Softmax", "Sigmoid", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout", "Cast":
+		default:
+			return false
+		}
+	}
+	return false
+}
+
 // renaming operators change no value.
 var renaming = []string{
 	"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout", "Cast", "Transpose", "Slice", "Gather", "Expand", "Split", "GatherElements",

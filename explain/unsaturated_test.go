@@ -126,3 +126,16 @@ func TestCompile_lengthOfNothing(t *testing.T) {
 	_, maps := explained(t, openRuntime(t), s.bytes(t), onnx.Input{Shape: s.shape, Values: []float32{3, 4, -1, 0}}, []float32{1, 1}, explain.Target{Method: explain.Gradient})
 	require.InDeltaSlice(t, []float32{0.6, 0.8, 0, 0}, maps[0].Values, 1e-6)
 }
+
+// What only decides has no layer to explain at, and the node that cuts it off is named.
+func TestCompile_decision(t *testing.T) {
+	s := &small{shape: []int64{1, 2, 4, 4}, logits: true}
+	s.node("Conv", []string{"x", s.weight([]int64{3, 2, 1, 1}, 1, 2, -1, 1, 0.5, -2)}, []string{"y"})
+	s.node("GlobalAveragePool", []string{"y"}, []string{"means"})
+	s.node("Flatten", []string{"means"}, []string{"scores"})
+	s.node("Greater", []string{"scores", s.weight(nil, 0)}, []string{"yes"})
+	s.node("Cast", []string{"yes"}, []string{"logits"}, attrInt("to", 1))
+	_, err := explain.Compile(s.bytes(t), explain.Options{Targets: []explain.Target{{Method: explain.GradCAM}}, Probe: openRuntime(t).Probe})
+	require.ErrorIs(t, err, explain.ErrNoLayer)
+	require.ErrorContains(t, err, "(Greater) has no slope")
+}

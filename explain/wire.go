@@ -3,6 +3,7 @@ package explain
 import (
 	"bytes"
 	"errors"
+	"fmt"
 
 	"endogate/explain/onnxpb"
 
@@ -51,7 +52,12 @@ func unmarshal(model []byte) (*onnxpb.ModelProto, error) {
 	if err := (proto.UnmarshalOptions{AllowPartial: true}).Unmarshal(lean, m); err != nil {
 		return nil, err
 	}
+	named := map[string]bool{}
 	for i, t := range m.GetGraph().GetInitializer() {
+		if named[t.GetName()] {
+			return nil, fmt.Errorf("two of its weights have the name %q, of which runtimes take the one or the other; export it again", t.GetName())
+		}
+		named[t.GetName()] = true
 		if i < len(weights) && len(weights[i]) > 0 {
 			t.RawData = weights[i]
 		}

@@ -230,6 +230,9 @@ func (b *Bundle) Fits(n *explain.Outline) error {
 		}
 		return fault("it lists %d classes, output %q has %d", len(b.Classes), b.Output.Name, values)
 	}
+	if !b.Output.Parts() && n.Sorted(b.Output.Name) {
+		return fault("output %q has the greatest values first (TopK), whatever class they are of: name an output that has a value for each class in their order, such as what TopK reads", b.Output.Name)
+	}
 	want, got := b.Shape(), n.Inputs[0].Shape
 	if len(got) == len(want) && got[0] > want[0] {
 		return fault("it takes %d frames at a time; frames come one by one: export it with the first axis of input and output open, or 1", got[0])

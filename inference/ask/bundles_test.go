@@ -405,6 +405,17 @@ func bringings() map[string]brought {
 			e.node("Reshape", []string{"y0", "eight"}, []string{"y1"})
 			return "y1"
 		}, err: "export it for one frame, or with that axis open"},
+		"greatest first": {end: func(e *export) string {
+			e.ints("three", []int64{1}, 7, 3)
+			e.node("Softmax", []string{"y0"}, []string{"p"})
+			e.node("TopK", []string{"p", "three"}, []string{"best", "which"})
+			return "best"
+		}, err: "has the greatest values first (TopK)"},
+		"nodes in any order": {files: func(_ *testing.T, _ string, m *onnxpb.ModelProto) { slices.Reverse(m.Graph.Node) }, want: softmaxOf},
+		"two weights of a name": {files: func(_ *testing.T, _ string, m *onnxpb.ModelProto) {
+			m.Graph.Initializer = append(m.Graph.Initializer, proto.CloneOf(m.Graph.Initializer[0]))
+		}, err: `two of its weights have the name "w"`},
+		"two nodes of a name": {files: func(_ *testing.T, _ string, m *onnxpb.ModelProto) { m.Graph.Node[1].Name = m.Graph.Node[0].Name }, err: "give each node a name of its own"},
 		"views in one batch": {begin: func(e *export) string { // two that are the same, whose mean is the logits of one
 			e.shape[0] = 1
 			e.floats("unit", nil, 1)

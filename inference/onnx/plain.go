@@ -61,6 +61,8 @@ func (r *Runtime) lacking(err error, outline *explain.Outline) error {
 	switch {
 	case strings.Contains(err.Error(), "Could not find an implementation for"):
 		return fmt.Errorf("%w; ONNX Runtime %s has this operator, but not for the numbers that it has here, as a convolution of float64, not for this processor, as what its optimizer writes for GPUs, or not of so old an operator set: export the network in float32, without the optimizer, of operator set 17", err, r.Version())
+	case strings.Contains(err.Error(), "two nodes with same node name"):
+		return fmt.Errorf("%w; give each node a name of its own, or none", err)
 	case outline.Mixed != "":
 		return fmt.Errorf("%w; function %s, which the file defines, is of another operator set than the network (opset %d): export both with one", err, outline.Mixed, outline.Opset)
 	case len(outline.Domains) > 0:
