@@ -33,6 +33,7 @@ func init() {
 	}
 	maps.Copy(lowerings, ownOperators)
 	maps.Copy(lowerings, integerOperators)
+	maps.Copy(lowerings, linearOperators)
 }
 
 // lower writes operators that are made of others out, so that the rules of those hold: recurrent ones step by step, attention as

@@ -1,0 +1,51 @@
+package explain
+
+import (
+	"slices"
+
+	"endogate/explain/onnxpb"
+)
+
+// linearOperators are those of the standard's domain for classical models that are a dense layer or come before or after one, as
+// scikit-learn's converter writes them behind a network's features.
+var linearOperators = map[string]lowering{
+	"ai.onnx.ml.Scaler":           lowerScaler,
+	"ai.onnx.ml.Normalizer":       lowerNormalizer,
+	"ai.onnx.ml.LinearRegressor":  func(b *builder, n *node) string { return lowerLinear(b, n, n.out(0)) },
+	"ai.onnx.ml.LinearClassifier": func(b *builder, n *node) string { return lowerLinear(b, n, n.out(1)) },
+}
+
+func (n *node) attrFloats(name string) []float32 {
+	return slices.Clone(attribute(n.NodeProto, name).GetFloats())
+}
+
+func lowerScaler(b *builder, n *node) string {
+	offset, scale := n.attrFloats("offset"), n.attrFloats("scale")
+	return b.comesTo(n, b.mul(b.sub(n.in(0), b.floats([]int64{int64(len(offset))}, offset...)), b.floats([]int64{int64(len(scale))}, scale...)))
+}
+
+func lowerNormalizer(b *builder, n *node) string {
+	by := map[string]string{"MAX": "ReduceMax", "L1": "ReduceL1", "L2": "ReduceL2"}[n.attrString("norm", "MAX")]
+	length := b.op(by, []string{n.in(0)}, intsAttr("axes", -1))
+	return b.comesTo(n, b.div(n.in(0), length))
+}
+
+// lowerLinear is a row of weights for each value, and what is made of the values.
+func lowerLinear(b *builder, n *node, values string) string {
+	x, weights := b.g.shape(n.in(0)), n.attrFloats("coefficients")
+	after, known := map[string]string{"NONE": "Identity", "LOGISTIC": "Sigmoid", "SOFTMAX": "Softmax"}[n.attrString("post_transform", "NONE")]
+	rows := int64(len(weights)) / x[len(x)-1]
+	if y := b.g.shape(values); len(x) != 2 || !known || y[len(y)-1] != rows || values != n.out(0) && b.g.reads(n.Output[:1]) {
+		return "only one row of weights for each value, as they are or by softmax or sigmoid, is known"
+	}
+	z := b.op("MatMul", []string{n.in(0), b.op("Transpose", []string{b.floats([]int64{rows, x[1]}, weights...)}, intsAttr("perm", 1, 0))})
+	if bias := n.attrFloats("intercepts"); len(bias) > 0 {
+		z = b.plus(z, b.floats([]int64{rows}, bias...))
+	}
+	var attrs []*onnxpb.AttributeProto
+	if after == "Softmax" {
+		attrs = append(attrs, intAttr("axis", -1))
+	}
+	b.add(after, []string{z}, []string{values}, attrs...)
+	return ""
+}
