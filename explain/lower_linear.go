@@ -4,6 +4,8 @@ import (
 	"slices"
 
 	"endogate/explain/onnxpb"
+
+	"google.golang.org/protobuf/proto"
 )
 
 // linearOperators are those of the standard's domain for classical models that are a dense layer or come before or after one, as
@@ -35,7 +37,7 @@ func lowerLinear(b *builder, n *node, values string) string {
 	x, weights := b.g.shape(n.in(0)), n.attrFloats("coefficients")
 	after, known := map[string]string{"NONE": "Identity", "LOGISTIC": "Sigmoid", "SOFTMAX": "Softmax"}[n.attrString("post_transform", "NONE")]
 	rows := int64(len(weights)) / x[len(x)-1]
-	if y := b.g.shape(values); len(x) != 2 || !known || y[len(y)-1] != rows || values != n.out(0) && b.g.reads(n.Output[:1]) {
+	if y := b.g.shape(values); len(x) != 2 || !known || y[len(y)-1] != rows {
 		return "only one row of weights for each value, as they are or by softmax or sigmoid, is known"
 	}
 	z := b.op("MatMul", []string{n.in(0), b.op("Transpose", []string{b.floats([]int64{rows, x[1]}, weights...)}, intsAttr("perm", 1, 0))})
@@ -47,5 +49,10 @@ func lowerLinear(b *builder, n *node, values string) string {
 		attrs = append(attrs, intAttr("axis", -1))
 	}
 	b.add(after, []string{z}, []string{values}, attrs...)
+	if label := n.out(0); label != values && label != "" {
+		c := proto.CloneOf(n.NodeProto)
+		c.Output = []string{label, b.name(n.label() + "/values")}
+		b.nodes = append(b.nodes, c)
+	}
 	return ""
 }

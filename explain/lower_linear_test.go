@@ -48,6 +48,7 @@ func TestLower_linear(t *testing.T) {
 func withClassical(t *testing.T, model []byte) []byte {
 	var m onnxpb.ModelProto
 	require.NoError(t, proto.Unmarshal(model, &m))
+	m.Graph.Output = append(m.Graph.Output, &onnxpb.ValueInfoProto{Name: proto.String("label"), Type: &onnxpb.TypeProto{Value: &onnxpb.TypeProto_TensorType{TensorType: &onnxpb.TypeProto_Tensor{ElemType: proto.Int32(7)}}}})
 	m.OpsetImport = append(m.OpsetImport, &onnxpb.OperatorSetIdProto{Domain: proto.String("ai.onnx.ml"), Version: proto.Int64(1)})
 	out, err := proto.Marshal(&m)
 	require.NoError(t, err)
