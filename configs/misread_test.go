@@ -105,7 +105,7 @@ func TestValidate_neverMeant(t *testing.T) {
 		`http: {hosts: ["https://gw.hospital/"]}`:                                           "http.hosts[0]: ",
 		`http: {trusted_proxy_header: "X Remote User", trusted_proxies: [10.0.0.1]}`:        "http.trusted_proxy_header: ",
 		`delivery: {give_up: 1s}`:                                                           "delivery.give_up: must not be less",
-		`exam: {quiet: 60ms}`:                                                               "exam.quiet: 60ms is shorter than 100ms", `exam: {quiet: 999ms}`: "exam.quiet: must be 1s or more", `delivery: {timeout: 1ns}`: "delivery.timeout: 1ns is shorter",
+		`exam: {quiet: 60us}`:                                                               "exam.quiet: 60µs is shorter than 10ms", `exam: {quiet: 0s}`: "exam.quiet: must be above zero", `delivery: {timeout: 1ns}`: "delivery.timeout: 1ns is shorter",
 		`auth: {idle: 1us}`: "auth.idle: 1µs is shorter", `spool: {retention: 1ns}`: "spool.retention: 1ns is shorter", `drain: 1ns`: "drain: 1ns is shorter", `onnxruntime: {cache: 1B}`: "onnxruntime.cache: must be 1MiB or more",
 		`jobs: {max_deliver: 1000000}`: "jobs.max_deliver: must be from 1 to 1000", `hl7: {max_message: 1B}`: "hl7.max_message: must be from 1KiB",
 		`nats: {url: "http://h:4222"}`: "nats.url: it names no server", `nats: {url: "nats://h:99999"}`: "nats.url: it names no server", `nats: {url: "nats://"}`: "nats.url: it names no server", `nats: {url: "nats://a:4222,,nats://b:4222"}`: "nats.url: it names no server",

@@ -51,7 +51,7 @@ func (c Config) Validate() error {
 	c.Decode.validate(&v)
 	v.check(c.Delivery.MinBackoff > 0 && c.Delivery.MinBackoff <= c.Delivery.MaxBackoff, "delivery.min_backoff: must be above zero and at most delivery.max_backoff")
 	v.check(c.Delivery.Timeout > 0, "delivery.timeout: must be above zero")
-	v.check(c.Exam.Quiet.Std() >= time.Second && c.Exam.Quiet <= c.Exam.MaxWait, "exam.quiet: must be 1s or more and at most exam.max_wait (%v)", c.Exam.MaxWait.Std())
+	v.check(c.Exam.Quiet > 0 && c.Exam.Quiet <= c.Exam.MaxWait, "exam.quiet: must be above zero and at most exam.max_wait (%v)", c.Exam.MaxWait.Std())
 	c.Reports.validate(&v)
 	v.check(c.Reading.Frames >= 1, "reading.frames: must be 1 or more")
 	v.models(c.Models)
@@ -277,7 +277,7 @@ const (
 
 // What is below these is one, too.
 const (
-	leastSpan  = 100 * time.Millisecond
+	leastSpan  = 10 * time.Millisecond
 	leastCache = 1 << 20
 )
 
@@ -312,7 +312,7 @@ func everywhere(host string) bool {
 	return host == "" || err == nil && address.IsUnspecified()
 }
 
-// spans names time spans that nothing could be done in: 60ms was 60s or 60m in somebody's mind. Where 0 may stand, it means something.
+// spans names time spans that nothing could be done in: 60us was 60s in somebody's mind, or 60 stood where a unit belongs. Where 0 may stand, it means something.
 func (v *faults) spans(key string, value reflect.Value) {
 	if span, ok := value.Interface().(Duration); ok {
 		v.check(span <= 0 || span.Std() >= leastSpan, "%s: %v is shorter than %v; write 30s, 5m or 4h", key, span.Std(), leastSpan)
