@@ -66,7 +66,13 @@ func TestPrepareThenToSource_anyGeometry(t *testing.T) {
 			}
 		}
 		x, y := centreOfMass(m, 128)
-		if math.Hypot(x-float64(spot.X)-0.5, y-float64(spot.Y)-0.5) > 1.5 {
+		w := analysis.Window{Right: 1, Bottom: 1}
+		if g.Window != nil {
+			w = *g.Window
+		}
+		across, down := float64(g.Crop.Dx())/(w.Right-w.Left)/float64(b.Input.Columns), float64(g.Crop.Dy())/(w.Bottom-w.Top)/float64(b.Input.Rows)
+		allowed := max(1.5, 0.5+math.Hypot(across, down)/2) // pixels of the frame: half of one of the input, which may be as large as the spot
+		if math.Hypot(x-float64(spot.X)-0.5, y-float64(spot.Y)-0.5) > allowed {
 			t.Fatalf("spot at %v came back at (%.1f,%.1f) by %+v", spot, x, y, g)
 		}
 	})
