@@ -230,9 +230,9 @@ const (
 	Never
 )
 
-// Judge says what ack means for the message that was sent under controlID, and why, in our words: AA and CA are Done; AE, CE
-// and CR are Never, as is AR for a message of a kind, event, processing ID or version that the receiver does not serve (200
-// to 203); any other AR, another control ID and what is no acknowledgement is Again. What the receiver says of it is in
+// Judge says what ack means for the message that was sent under controlID, and why, in our words: AA and CA are Done; CR is
+// Never, as are AE and CE but for a record that is locked (206), and AR for a message of a kind, event, processing ID or version
+// that the receiver does not serve (200 to 203); any other AR, another control ID and what is no acknowledgement is Again. What the receiver says of it is in
 // MSA-3 and ERR. An ack that Parse gave with an error, as for the character set of its text, is judged by its codes.
 func Judge(controlID string, ack *Message) (Verdict, string) {
 	if ack == nil || ack.Segment("MSA") == nil {
@@ -256,7 +256,12 @@ func Judge(controlID string, ack *Message) (Verdict, string) {
 	switch code {
 	case AA, CA:
 		return Done, reason
-	case AE, CE, CR:
+	case CR:
+		return Never, reason
+	case AE, CE:
+		if fault == ApplicationRecordLocked { // which passes
+			return Again, reason
+		}
 		return Never, reason
 	case AR:
 		if fault.Rejected() {

@@ -144,6 +144,8 @@ func TestJudge(t *testing.T) {
 		{"lower case", "MSA|aa|c9", hl7.Done, "AA"},
 		{"AE", "MSA|AE|c9", hl7.Never, "AE"},
 		{"AE with a fault", "MSA|AE|c9|Doe is unknown\rERR||PID^1^3|204^Unknown^HL70357|E", hl7.Never, "AE 204 Unknown key identifier"},
+		{"AE 206", "MSA|AE|c9\rERR|||206|E", hl7.Again, "AE 206 Application record locked"},
+		{"AE 207", "MSA|AE|c9\rERR|||207|E", hl7.Never, "AE 207 Application internal error"},
 		{"CE", "MSA|CE|c9", hl7.Never, "CE"},
 		{"CR", "MSA|CR|c9", hl7.Never, "CR"},
 		{"AR", "MSA|AR|c9", hl7.Again, "AR"},
