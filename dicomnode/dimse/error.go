@@ -30,8 +30,8 @@ func (e *Error) Unwrap() error { return e.Err }
 func (e *Error) Temporary() bool { return e.Status.Temporary() }
 
 // StatusOf returns the status that answers a request whose handling ended with err: Success for nil, the
-// status of an *Error, OutOfResources for a full disk, used-up files and memory and for a deadline (the peer
-// will try again), ProcessingFailure for the rest.
+// status of an *Error, OutOfResources for what the system refuses, as with a full or read-only disk, without the right to write or with
+// used-up files and memory, and for a deadline (the peer will try again), ProcessingFailure for the rest.
 func StatusOf(err error) Status {
 	var e *Error
 	switch {
@@ -42,10 +42,8 @@ func StatusOf(err error) Status {
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled), errors.Is(err, os.ErrDeadlineExceeded):
 		return OutOfResources
 	}
-	for _, errno := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM} {
-		if errors.Is(err, errno) {
-			return OutOfResources
-		}
+	if errno := syscall.Errno(0); errors.As(err, &errno) {
+		return OutOfResources
 	}
 	return ProcessingFailure
 }

@@ -62,6 +62,8 @@ func TestStatusOf(t *testing.T) {
 		{&os.PathError{Op: "write", Path: "/x", Err: syscall.ENOSPC}, dimse.OutOfResources, ""},
 		{fmt.Errorf("spool: %w", syscall.EDQUOT), dimse.OutOfResources, ""},
 		{syscall.EMFILE, dimse.OutOfResources, ""},
+		{&os.PathError{Op: "open", Path: "/x", Err: syscall.EPERM}, dimse.OutOfResources, ""},
+		{fmt.Errorf("spool: %w", syscall.EROFS), dimse.OutOfResources, ""},
 		{fmt.Errorf("sync: %w", context.DeadlineExceeded), dimse.OutOfResources, ""},
 		{context.Canceled, dimse.OutOfResources, ""},
 		{os.ErrDeadlineExceeded, dimse.OutOfResources, ""},
