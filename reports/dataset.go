@@ -50,6 +50,14 @@ func (ds dataset) text(t tag.Tag) string {
 	return ""
 }
 
+// whole is text of an attribute that has one value, with the backslashes that somebody has typed.
+func (ds dataset) whole(t tag.Tag) string {
+	if v := ds.strings(t); len(v) > 1 {
+		return strings.Join(v, `\`)
+	}
+	return ds.text(t)
+}
+
 func (ds dataset) strings(t tag.Tag) []string {
 	v, _ := ds[t].([]string)
 	return v

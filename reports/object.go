@@ -95,14 +95,14 @@ func headerOf(ds dataset) dicom.Header {
 	number, _ := strconv.Atoi(ds.text(tag.InstanceNumber))
 	h := dicom.Header{
 		SOPInstance:      instanceOf(ds),
-		PatientID:        ds.text(tag.PatientID),
-		PatientName:      ds.text(tag.PatientName),
-		AccessionNumber:  ds.text(tag.AccessionNumber),
+		PatientID:        ds.whole(tag.PatientID),
+		PatientName:      ds.whole(tag.PatientName),
+		AccessionNumber:  ds.whole(tag.AccessionNumber),
 		Modality:         ds.text(tag.Modality),
 		StationName:      ds.text(tag.StationName),
 		StudyDate:        ds.text(tag.StudyDate),
 		StudyTime:        ds.text(tag.StudyTime),
-		StudyDescription: ds.text(tag.StudyDescription),
+		StudyDescription: ds.whole(tag.StudyDescription),
 		InstanceNumber:   number,
 		NumberOfFrames:   1,
 	}

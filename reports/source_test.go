@@ -105,6 +105,7 @@ func TestSource_backslashes(t *testing.T) {
 	a := attributesOf(t, o)
 	assert.Equal(t, []string{"7", "1"}, a.Texts(tagOf(tag.PatientID)))
 	assert.Equal(t, []string{"A", "1"}, a.Texts(tagOf(tag.AccessionNumber)))
+	assert.Equal(t, [2]string{`7\1`, `A\1`}, [2]string{o.Header.PatientID, o.Header.AccessionNumber}, "what the spool files it by")
 }
 
 // TestSource_anatomy: the part of the body is what the source says, or the site of the class, never a guess.
