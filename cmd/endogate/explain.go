@@ -81,6 +81,9 @@ func (e *explainCmd) Run(ctx context.Context, c *cli, tty console) (err error) {
 		}
 		run.captures.variant = e.variant(cfg)
 	}
+	if err := hold(ctx, model); err != nil {
+		return err
+	}
 	if err := os.MkdirAll(e.Out, 0o755); err != nil {
 		return err
 	}
@@ -124,6 +127,15 @@ func (e *explainCmd) variant(cfg configs.Config) string {
 func openModel(cfg configs.Config, b *inference.Bundle, o ask.Options) (*ask.Model, error) {
 	o.Threads, o.Provider, o.Cache = cfg.ONNXRuntime.Threads, cfg.ONNXRuntime.Provider, onnx.NewCache(int64(cfg.ONNXRuntime.LiveCache))
 	return ask.Open(cfg.ONNXRuntime.Library, b, o)
+}
+
+// hold is an error where a gateway would not take the model, as its probabilities are others than the network's own.
+func hold(ctx context.Context, m *ask.Model) error {
+	opened, err := m.OpenNetwork(ctx)
+	if err != nil {
+		return err
+	}
+	return opened.Close()
 }
 
 // readMethods reads a flag: all is what the network can be asked for.

@@ -93,6 +93,23 @@ func TestExplain_notes(t *testing.T) {
 	require.Regexp(t, `polyp-2  LIME: linear fit R² 0\.[0-4]\d: do not rely on this map\n`, text.String())
 }
 
+// A model whose probabilities are others than those it is to have is not explained, as a gateway would not take it.
+func TestExplain_holdsTheModel(t *testing.T) {
+	needsRuntime(t)
+	bundle, out := filepath.Join(t.TempDir(), "demo"), filepath.Join(t.TempDir(), "out")
+	require.NoError(t, os.CopyFS(bundle, os.DirFS("../../testdata/models/demo")))
+	frame, err := os.ReadFile("../../testdata/frames/polyp-2.jpg")
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(bundle, "frame.jpg"), frame, 0o600))
+	manifest, err := os.ReadFile(filepath.Join(bundle, "model.yaml"))
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(bundle, "model.yaml"), append(manifest, "\nreference:\n  - {frame: frame.jpg, probabilities: {esophagus: 0.9}}\n"...), 0o600))
+	var text, complaints bytes.Buffer
+	require.Equal(t, exitFailure, execute(t.Context(), []string{"explain", "../../testdata/frames/polyp-2.jpg", "--model", bundle, "--out", out}, console{&text, &complaints}))
+	require.Contains(t, complaints.String(), "esophagus")
+	require.NoDirExists(t, out)
+}
+
 // A file that cannot be read is told and the others are explained; files of one name do not overwrite each other, and what was made
 // before is not explained.
 func TestExplain_folder(t *testing.T) {
