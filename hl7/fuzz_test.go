@@ -22,6 +22,7 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte("MSH|^~&|RIS\rPID|1||P1^^^HOSP&1.2||a\\F\\b\r"), "")
 	f.Add([]byte("BHS|^~\\&|RIS|HOSP|||||||b1\rMSH|^~\\&|\r"), "")
 	f.Add([]byte("MSH|^~\\&|A|||||||||2.3|||AL|AL||8859/1\rNTE|1||\\X0D\\\\.br\\\\H\\x\\N\\\\Z41\\\\C2842\\\\.sp3\\\rERR|MSH^1^9^201&x&HL70357\rMSA|AR|1"), "")
+	f.Add([]byte("MSH|^~\\&|RIS|HOSP|ENDOGA\xE8|ENDO|20260102||ADT^A04^ADT_A01|c1|P|2.5.1||||||GB 18030-2000\rPID"), "")
 	f.Fuzz(func(t *testing.T, in []byte, charset string) {
 		m, err := hl7.Parse(in, hl7.Options{Charset: charset, MaxParts: 10_000, MaxSegments: 1000})
 		if m == nil {

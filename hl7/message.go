@@ -186,10 +186,13 @@ func (m *Message) count(limit int) error {
 
 // findCharset decides what the bytes mean: the first set that all of them are of.
 func (m *Message) findCharset(configured string) error {
-	var names []string
-	for _, r := range m.segments[0].Repetitions(18) {
-		names = append(names, r.Get("1"))
+	stated := func() (names []string) {
+		for _, r := range m.segments[0].Repetitions(18) {
+			names = append(names, r.Get("1"))
+		}
+		return names
 	}
+	names := stated()
 	declared, known := charsetOf(names)
 	own, ok := charsetOf([]string{configured})
 	if !ok {
@@ -198,7 +201,10 @@ func (m *Message) findCharset(configured string) error {
 	var fault error
 	for _, c := range m.candidates(declared, known, own, strings.TrimSpace(configured) != "") {
 		m.charset = c
-		if fault = m.decodable(); fault == nil {
+		if fault = m.decodable(); fault == nil && !slices.Equal(stated(), names) {
+			fault = &Error{Code: DataType, Path: "MSH", Text: "a separator is part of a character of the set that MSH-18 states, so that it is not the one behind it: send whole characters"}
+		}
+		if fault == nil {
 			return nil
 		}
 	}
