@@ -28,6 +28,9 @@ func lowerScaler(b *builder, n *node) string {
 
 func lowerNormalizer(b *builder, n *node) string {
 	by := map[string]string{"MAX": "ReduceMax", "L1": "ReduceL1", "L2": "ReduceL2"}[n.attrString("norm", "MAX")]
+	if by == "" {
+		return "its norm is none of the standard's"
+	}
 	length := b.op(by, []string{n.in(0)}, intsAttr("axes", -1))
 	return b.comesTo(n, b.div(n.in(0), length))
 }
@@ -36,13 +39,13 @@ func lowerNormalizer(b *builder, n *node) string {
 func lowerLinear(b *builder, n *node, values string) string {
 	x, weights := b.g.shape(n.in(0)), n.attrFloats("coefficients")
 	after, known := map[string]string{"NONE": "Identity", "LOGISTIC": "Sigmoid", "SOFTMAX": "Softmax"}[n.attrString("post_transform", "NONE")]
-	rows := int64(len(weights)) / x[len(x)-1]
-	if y := b.g.shape(values); len(x) != 2 || !known || y[len(y)-1] != rows {
+	y := b.g.shape(values)
+	if len(x) != 2 || len(y) == 0 || !known || int64(len(weights)) != y[len(y)-1]*x[1] {
 		return "only one row of weights for each value, as they are or by softmax or sigmoid, is known"
 	}
-	z := b.op("MatMul", []string{n.in(0), b.op("Transpose", []string{b.floats([]int64{rows, x[1]}, weights...)}, intsAttr("perm", 1, 0))})
+	z := b.op("MatMul", []string{n.in(0), b.op("Transpose", []string{b.floats([]int64{y[len(y)-1], x[1]}, weights...)}, intsAttr("perm", 1, 0))})
 	if bias := n.attrFloats("intercepts"); len(bias) > 0 {
-		z = b.plus(z, b.floats([]int64{rows}, bias...))
+		z = b.plus(z, b.floats([]int64{int64(len(bias))}, bias...))
 	}
 	var attrs []*onnxpb.AttributeProto
 	if after == "Softmax" {
