@@ -1,6 +1,10 @@
 package inference
 
-import "math"
+import (
+	"math"
+
+	"endogate/inference/pixels"
+)
 
 // Filter is how a frame is resized to the network's input. It has to be the one the network was
 // trained with: the "antialias" filters widen with the reduction and are PIL's, bit for bit.
@@ -56,25 +60,15 @@ func cubic(x float64) float64 {
 	}
 }
 
-// fraction is the number of bits behind the point of a tap: 32, less 8 for the pixel and 2 for overshoot, as in PIL.
-const fraction = 32 - 8 - 2
-
-// span is the taps of one output pixel: taps[i] is the weight of input pixel first+i.
-type span struct {
-	first int
-	taps  []int32
-}
-
-// spans computes the taps that resize in pixels to out pixels along one axis.
-func (f Filter) spans(in, out int) []span {
-	spans := make([]span, out)
+// taps computes the weights that resize in pixels to out pixels along one axis.
+func (f Filter) taps(in, out int) *pixels.Taps {
+	spans := make([]pixels.Span, out)
 	scale := float64(in) / float64(out)
 	if f == Nearest {
 		for i := range spans {
-			at := min(int((float64(i)+0.5)*scale), in-1)
-			spans[i] = span{first: at, taps: []int32{1 << fraction}}
+			spans[i] = pixels.Span{First: min(int((float64(i)+0.5)*scale), in-1), Weights: []int32{1 << pixels.Fraction}}
 		}
-		return spans
+		return pixels.NewTaps(in, spans)
 	}
 	k := kernels[f]
 	widen := max(scale, 1)
@@ -86,25 +80,25 @@ func (f Filter) spans(in, out int) []span {
 		centre := (float64(i) + 0.5) * scale
 		first := max(int(centre-support+0.5), 0)
 		last := min(int(centre+support+0.5), in)
-		spans[i] = span{first: first, taps: k.taps(first, last, centre, widen)}
+		spans[i] = pixels.Span{First: first, Weights: k.weights(first, last, centre, widen)}
 	}
-	return spans
+	return pixels.NewTaps(in, spans)
 }
 
-// taps are the weights of the pixels from first to before last, normalised to a sum of one, in fixed point.
-func (k kernel) taps(first, last int, centre, widen float64) []int32 {
-	weights := make([]float64, last-first)
+// weights are those of the pixels from first to before last, normalised to a sum of one, in fixed point.
+func (k kernel) weights(first, last int, centre, widen float64) []int32 {
+	exact := make([]float64, last-first)
 	sum := 0.0
-	for i := range weights {
-		weights[i] = k.weight((float64(i+first) - centre + 0.5) * (1 / widen))
-		sum += weights[i]
+	for i := range exact {
+		exact[i] = k.weight((float64(i+first) - centre + 0.5) * (1 / widen))
+		sum += exact[i]
 	}
-	taps := make([]int32, len(weights))
-	for i, w := range weights {
+	weights := make([]int32, len(exact))
+	for i, w := range exact {
 		if sum != 0 {
 			w /= sum
 		}
-		taps[i] = int32(math.Round(w * (1 << fraction)))
+		weights[i] = int32(math.Round(w * (1 << pixels.Fraction)))
 	}
-	return taps
+	return weights
 }

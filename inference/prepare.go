@@ -2,7 +2,6 @@ package inference
 
 import (
 	"crypto/sha256"
-	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -14,6 +13,7 @@ import (
 	"endogate/dicomnode/dicom"
 	"endogate/explain"
 	"endogate/inference/analysis"
+	"endogate/inference/pixels"
 )
 
 // Step is one step of preprocessing: exactly one of its fields is set.
@@ -243,13 +243,13 @@ func (v *view) row(y int, line *[]uint8) []uint8 {
 }
 
 func (v *view) cropBorder(c CropBorder) {
-	rows, columns := make([]int, v.crop.Dy()), make([]int, v.crop.Dx())
+	rows, columns := make([]int32, v.crop.Dy()), make([]int32, v.crop.Dx())
 	var adding sync.Mutex
 	explain.Bands(len(rows), func(top, bottom int) {
 		var line []uint8
-		counts := make([]int, len(columns))
+		counts := make([]int32, len(columns))
 		for y := top; y < bottom; y++ {
-			rows[y] = c.count(v.row(v.crop.Min.Y+y, &line), counts)
+			rows[y] = pixels.Bright(v.row(v.crop.Min.Y+y, &line), c.Threshold, counts)
 		}
 		adding.Lock()
 		defer adding.Unlock()
@@ -265,28 +265,8 @@ func (v *view) cropBorder(c CropBorder) {
 	v.crop = image.Rect(left, top, right, bottom).Add(v.crop.Min)
 }
 
-// count adds one to columns for each bright pixel of a row of RGBA, and returns how many there are. It looks at the three
-// channels of a pixel at once and takes no branch: with one, it took longer than the resize.
-func (c CropBorder) count(row []uint8, columns []int) (bright int) {
-	const sevenBits, topBit = 0x7f7f7f, 0x808080
-	above := uint32(0x7f-c.Threshold&0x7f) * 0x010101 // carries into the top bit what is above the threshold's lower bits
-	low := uint32(0)                                  // top bits that suffice by themselves
-	if c.Threshold < 0x80 {
-		low = topBit
-	}
-	for x := range columns {
-		p := binary.LittleEndian.Uint32(row[4*x:])
-		carried := p&sevenBits + above
-		hits := (carried&p | (carried|p)&low) & topBit
-		one := int((hits + math.MaxInt32) >> 31)
-		columns[x] += one
-		bright += one
-	}
-	return bright
-}
-
 // extent returns the first index that has at least enough, and one past the last.
-func extent(counts []int, enough float64) (first, end int) {
+func extent(counts []int32, enough float64) (first, end int) {
 	for i, n := range counts {
 		if float64(n) < enough {
 			continue
@@ -304,52 +284,14 @@ func extent(counts []int, enough float64) (first, end int) {
 func (v *view) resize(f Filter, columns, rows int) []uint8 {
 	height := v.crop.Dy()
 	narrow := make([]uint8, 3*columns*height)
-	across := f.spans(v.crop.Dx(), columns)
+	across := f.taps(v.crop.Dx(), columns)
 	explain.Bands(height, func(top, bottom int) {
 		var line []uint8
 		for y := top; y < bottom; y++ {
-			resampleRow(v.row(v.crop.Min.Y+y, &line), across, narrow[3*columns*y:3*columns*(y+1)])
+			across.Narrow(v.row(v.crop.Min.Y+y, &line), narrow[3*columns*y:3*columns*(y+1)])
 		}
 	})
 	resized := make([]uint8, 3*columns*rows)
-	sums := make([]int32, 3*columns)
-	for y, s := range f.spans(height, rows) {
-		resampleRows(narrow[3*columns*s.first:], s.taps, sums, resized[3*columns*y:3*columns*(y+1)])
-	}
+	f.taps(height, rows).Lower(narrow, 3*columns, resized)
 	return resized
 }
-
-const half = 1 << (fraction - 1)
-
-// resampleRow reduces a row of RGBA to a row of RGB.
-func resampleRow(row []uint8, across []span, dst []uint8) {
-	for x, s := range across {
-		r, g, b := int32(half), int32(half), int32(half)
-		p := row[4*s.first : 4*(s.first+len(s.taps))]
-		for _, tap := range s.taps {
-			r += tap * int32(p[0])
-			g += tap * int32(p[1])
-			b += tap * int32(p[2])
-			p = p[4:]
-		}
-		dst[3*x], dst[3*x+1], dst[3*x+2] = clip(r), clip(g), clip(b)
-	}
-}
-
-// resampleRows reduces as many rows of RGB as there are taps to one.
-func resampleRows(rows []uint8, taps []int32, sums []int32, dst []uint8) {
-	for i := range sums {
-		sums[i] = half
-	}
-	for i, tap := range taps {
-		row := rows[i*len(sums):][:len(sums)]
-		for j, p := range row {
-			sums[j] += tap * int32(p)
-		}
-	}
-	for i, sum := range sums {
-		dst[i] = clip(sum)
-	}
-}
-
-func clip(sum int32) uint8 { return uint8(min(max(sum>>fraction, 0), 255)) }

@@ -114,40 +114,6 @@ func TestCropBorder(t *testing.T) {
 	}
 }
 
-func TestCropBorder_countsAsWritten(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		row := rapid.SliceOfN(rapid.Uint8(), 4, 400).Draw(t, "row")
-		columns := make([]int, len(row)/4)
-		c := CropBorder{Threshold: rapid.Uint8().Draw(t, "threshold")}
-		bright, want := c.count(row, columns), 0
-		for x, n := range columns {
-			is := 0
-			if max(row[4*x], row[4*x+1], row[4*x+2]) > c.Threshold {
-				is = 1
-			}
-			if n != is {
-				t.Fatalf("pixel %v above %d: %d", row[4*x:4*x+3], c.Threshold, n)
-			}
-			want += is
-		}
-		if bright != want {
-			t.Fatalf("%d bright pixels, want %d", bright, want)
-		}
-	})
-}
-
-func TestCropBorder_everyThreshold(t *testing.T) {
-	for threshold := range 256 {
-		for v := range 256 {
-			columns := []int{0}
-			got := CropBorder{Threshold: uint8(threshold)}.count([]uint8{0, uint8(v), 0, 255}, columns)
-			if want := v > threshold; (got == 1) != want {
-				t.Fatalf("%d above %d: %v", v, threshold, got)
-			}
-		}
-	}
-}
-
 func TestCropBorder_fractionCountsWholeRows(t *testing.T) {
 	// Bright in 15 of 100 columns is just enough for a row, 14 is not.
 	for _, tt := range []struct {
