@@ -106,7 +106,7 @@ type grid struct {
 	columns, rows int
 	free          []bool
 	sums          []int32 // of free cells above and left of a corner
-	longest       int     // row of free cells
+	longest       []int   // run of free cells in each row
 }
 
 // blackOf finds where the frame is black; nil: nowhere.
@@ -147,7 +147,7 @@ func blackOf(frame *image.RGBA) *grid {
 		reach(x, y-1)
 		reach(x, y+1)
 	}
-	g.sums = make([]int32, (g.columns+1)*(g.rows+1))
+	g.sums, g.longest = make([]int32, (g.columns+1)*(g.rows+1)), make([]int, g.rows)
 	g.count()
 	return g
 }
@@ -175,19 +175,19 @@ func (g *grid) black(frame *image.RGBA, x, y int) bool {
 // count makes the sums anew.
 func (g *grid) count() {
 	stride := g.columns + 1
-	g.longest = 0
 	for y := range g.rows {
 		var line int32
-		run := 0
+		run, longest := 0, 0
 		for x := range g.columns {
 			if run++; !g.free[y*g.columns+x] {
 				run = 0
 			} else {
 				line++
 			}
-			g.longest = max(g.longest, run)
+			longest = max(longest, run)
 			g.sums[(y+1)*stride+x+1] = g.sums[y*stride+x+1] + line
 		}
+		g.longest[y] = longest
 	}
 }
 
@@ -359,9 +359,6 @@ func (p *placing) fit(b block) []placed {
 		widest = max(widest, widths[i])
 	}
 	height := len(b)*l.line() + pad
-	if widest > p.longest*p.cell {
-		return nil
-	}
 	right, bottom := p.columns*p.cell, p.rows*p.cell
 	at := func(x, y, i int, flushRight bool) image.Rectangle {
 		if flushRight {
@@ -375,6 +372,17 @@ func (p *placing) fit(b block) []placed {
 	}
 	best, found, flush := image.Point{}, -1, false
 	for y := 0; y+height <= bottom; y += p.cell {
+		near := 2*min(y, bottom-y-height) - 1 // nothing in these rows is nearer
+		wide := found < 0 || near < found
+		for i := 0; i < len(b) && wide; i++ {
+			line := at(0, y, i, false)
+			for row := line.Min.Y / p.cell; row*p.cell < line.Max.Y && wide; row++ {
+				wide = widths[i] <= p.longest[row]*p.cell
+			}
+		}
+		if !wide {
+			continue
+		}
 		for x := 0; x+widest <= right; x += p.cell {
 			for _, flushRight := range []bool{true, false} {
 				corner, far := x/p.cell, 2*min(y, bottom-y-height)+2*x
