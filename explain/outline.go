@@ -139,27 +139,49 @@ const (
 	Linear                // a weighted sum: logits
 	Probabilities         // from 0 to 1 whatever the input
 	LogProbabilities      // logarithms of a softmax
+	Mixed                 // probabilities of some classes beside logits of others
 )
 
 // Ends looks at how an output is made: values that a softmax, a sigmoid, a mean of several or a clamp keep from 0 to 1
 // are followed through the operators after them by interval arithmetic.
 func (o *Outline) Ends(output string) Ends {
 	s := o.rangeOf(output, 0)
-	last := output
-	for n := o.nodes[last]; n != nil && len(n.Input) > 0 && slices.Contains(renaming, n.GetOpType()); n = o.nodes[last] {
-		last = n.Input[0]
-	}
 	const rounding = 1e-5
-	typ := o.nodes[last].GetOpType()
+	last := o.renamed(output)
+	typ := last.GetOpType()
 	switch {
 	case s.low >= -rounding && s.high <= 1+rounding:
 		return Probabilities
 	case typ == "LogSoftmax":
 		return LogProbabilities
-	case slices.Contains([]string{"Gemm", "MatMul", "Conv", "Add", "LSTM", "GRU"}, typ):
+	case typ == "Concat":
+		var likely, linear bool
+		for _, part := range last.Input {
+			of := o.renamed(part).GetOpType()
+			likely, linear = likely || slices.Contains(squashing, of), linear || slices.Contains(weighted, of)
+		}
+		if likely && linear {
+			return Mixed
+		}
+	case slices.Contains(weighted, typ):
 		return Linear
 	}
 	return Unknown
+}
+
+// Operators by what they make, whatever they read: weighted sums, and values from 0 to 1.
+var (
+	weighted  = []string{"Gemm", "MatMul", "Conv", "Add", "LSTM", "GRU"}
+	squashing = []string{"Softmax", "Sigmoid", "HardSigmoid"}
+)
+
+// renamed is the node that a tensor's values are from, behind operators that change none.
+func (o *Outline) renamed(tensor string) *onnxpb.NodeProto {
+	n := o.nodes[tensor]
+	for n != nil && len(n.Input) > 0 && slices.Contains(renaming, n.GetOpType()) {
+		n = o.nodes[n.Input[0]]
+	}
+	return n
 }
 
 // Sorted reports whether an output has the greatest values of all, one after the other, as TopK gives them: none of them is always the same class's.
@@ -232,8 +254,10 @@ func (o *Outline) made(n *node, depth int) interval {
 	}
 	add := func(a, b interval) interval { return interval{a.low + b.low, a.high + b.high} }
 	switch typ := n.GetOpType(); typ {
-	case "Softmax", "Sigmoid", "HardSigmoid":
+	case "Softmax", "Sigmoid", "HardSigmoid", "Hardmax":
 		return interval{0, 1}
+	case "Atan":
+		return interval{-math.Pi / 2, math.Pi / 2}
 	case "LogSoftmax":
 		return interval{math.Inf(-1), 0}
 	case "Tanh", "Softsign":
@@ -284,7 +308,7 @@ func (o *Outline) made(n *node, depth int) interval {
 			return interval{1 / d.high, 1 / d.low}
 		}
 	case "Div":
-		if sum := o.nodes[n.in(1)]; sum.GetOpType() == "ReduceSum" && sum.Input[0] == n.in(0) && in(0).low >= 0 {
+		if whole := o.nodes[n.in(1)]; slices.Contains([]string{"ReduceSum", "ReduceMax"}, whole.GetOpType()) && whole.Input[0] == n.in(0) && in(0).low >= 0 {
 			return interval{0, 1}
 		}
 		if d := in(1); d.low > 0 {

@@ -230,6 +230,9 @@ func (b *Bundle) Fits(n *explain.Outline) error {
 		}
 		return fault("it lists %d classes, output %q has %d", len(b.Classes), b.Output.Name, values)
 	}
+	if p := n.Outputs[out]; !b.Output.Parts() && p.Whole() && b.Output.Activation != None && n.Ends(p.Name) != explain.Probabilities {
+		return fault("output %q is of whole numbers (%s), as a quantised network or a table of votes gives, and output.activation is %s, which makes probabilities of logits alone: export it with the output dequantised (float32), or name what the last QuantizeLinear reads", p.Name, explain.TypeName(p.Type), b.Output.Activation)
+	}
 	if !b.Output.Parts() && n.Sorted(b.Output.Name) {
 		return fault("output %q has the greatest values first (TopK), whatever class they are of: name an output that has a value for each class in their order, such as what TopK reads", b.Output.Name)
 	}

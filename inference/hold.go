@@ -48,7 +48,11 @@ func (b *Bundle) Hold(ctx context.Context, n Opened, own func(ctx context.Contex
 		return err
 	}
 	likeProbabilities := (ends == explain.Unknown || ends == explain.Linear && !b.Output.Parts()) && n.Reading.activation != None // probabilities can be summed up by weights too
-	percent := n.Reading.activation != None && !b.Output.Parts()
+	shares := n.Reading.activation != None && !b.Output.Parts() // of one whole, whatever it is
+	var (
+		first []float32
+		moves bool
+	)
 	for i, f := range frames {
 		values, err := own(ctx, f.input)
 		if err != nil {
@@ -64,7 +68,11 @@ func (b *Bundle) Hold(ctx context.Context, n Opened, own func(ctx context.Contex
 			return fmt.Errorf("inference: model %s: %s: %w", b.Name, f.name, err)
 		}
 		likeProbabilities = likeProbabilities && b.likeProbabilities(n.Reading, values)
-		percent = percent && distributed(values[0].Values, 100)
+		if i == 0 {
+			first = values[0].Values
+		}
+		shares = shares && distributed(values[0].Values, total(first))
+		moves = moves || differ(first, values[0].Values)
 		want, err := n.Reading.Shallow(values)
 		if err != nil {
 			return fmt.Errorf("inference: model %s: %s: %w", b.Name, f.name, err)
@@ -86,15 +94,15 @@ func (b *Bundle) Hold(ctx context.Context, n Opened, own func(ctx context.Contex
 			}
 		}
 	}
-	if percent {
-		return fmt.Errorf("inference: model %s: output %q adds up to a hundred on each of %d frames, so that it seems to hold per cent, which no activation makes probabilities of: export it without the factor, and write none", b.Name, b.Output.Name, len(frames))
-	}
 	if likeProbabilities {
 		why := "adds up to one"
 		if b.Output.Parts() {
 			why = "lies within 0 to 1 for every class and place"
 		}
 		return fmt.Errorf("inference: model %s: output %q %s on each of %d frames, so that it seems to hold probabilities already, and output.activation is %s, which would be applied once more: write none", b.Name, b.Output.Name, why, len(frames), n.Reading.activation)
+	}
+	if shares && (moves || distributed(first, 100)) {
+		return fmt.Errorf("inference: model %s: output %q adds up to %.4g on each of %d frames, so that it seems to hold per cent, or probabilities of several groups of classes, which no activation makes probabilities of: export it with each from 0 to 1, and write none", b.Name, b.Output.Name, total(first), len(frames))
 	}
 	return nil
 }
@@ -142,6 +150,23 @@ func distributed(values []float32, whole float64) bool {
 		sum += float64(v) / whole
 	}
 	return len(values) > 1 && math.Abs(sum-1) < 1e-3
+}
+
+func total(values []float32) (sum float64) {
+	for _, v := range values {
+		sum += float64(v)
+	}
+	return sum
+}
+
+// differ reports whether values of two frames differ by more than rounding does.
+func differ(a, b []float32) bool {
+	for i := range a {
+		if i < len(b) && math.Abs(float64(a[i]-b[i])) > 1e-2*total(a) {
+			return true
+		}
+	}
+	return false
 }
 
 // held is a frame that a network is held on.

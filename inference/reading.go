@@ -44,6 +44,8 @@ func (b *Bundle) Reading(ends explain.Ends) (Reading, error) {
 	switch {
 	case ends == explain.Probabilities:
 		r.activation = None
+	case ends == explain.Mixed && !b.Output.Parts():
+		return r, fmt.Errorf("inference: model %s: output %q holds probabilities of some classes, behind a softmax or sigmoid of the network's own, beside logits of others, and no activation makes probabilities of all: export it with every class before, or every class behind it", b.Name, r.output)
 	case ends == explain.LogProbabilities && r.activation != Softmax:
 		return r, fmt.Errorf("inference: model %s: output %q holds logarithms of probabilities, as the network ends in LogSoftmax: output.activation must be softmax, which makes probabilities of them, and is %s", b.Name, r.output, r.activation)
 	}

@@ -280,7 +280,46 @@ func bringings() map[string]brought {
 			e.node("Softmax", []string{"y0"}, []string{"part"})
 			e.node("Mul", []string{"part", "hundred"}, []string{"percent"})
 			return "percent"
-		}, err: "adds up to a hundred"},
+		}, err: "adds up to 100 on each"},
+		"levels of a byte": {end: func(e *export) string {
+			e.floats("most", nil, 255)
+			e.node("Softmax", []string{"y0"}, []string{"part"})
+			e.node("Mul", []string{"part", "most"}, []string{"level"})
+			return "level"
+		}, err: "adds up to 255 on each"},
+		"quantised logits": {end: func(e *export) string {
+			e.floats("step", nil, 0.05)
+			e.node("QuantizeLinear", []string{"y0", "step"}, []string{"coded"})
+			return "coded"
+		}, files: func(_ *testing.T, _ string, m *onnxpb.ModelProto) {
+			m.Graph.Output[0].GetType().GetTensorType().ElemType = proto.Int32(2)
+		}, err: "is of whole numbers (uint8)"},
+		"probability beside logits": {end: func(e *export) string {
+			e.ints("first", []int64{1}, 7, 0)
+			e.node("Gather", []string{"y0", "first"}, []string{"z0"}, number("axis", 1))
+			e.node("Sigmoid", []string{"z0"}, []string{"p0"})
+			e.floats("mix", []int64{3, 2}, 1, 0, 0, 1, 1, 1)
+			e.node("MatMul", []string{"y0", "mix"}, []string{"z1"})
+			e.node("Concat", []string{"p0", "z1"}, []string{"both"}, number("axis", 1))
+			return "both"
+		}, err: "beside logits of others"},
+		"nought beside logits": {end: func(e *export) string { // the logit of a class that is no other
+			e.floats("nothing", nil, 0)
+			e.floats("mix", []int64{3, 2}, 1, 0, 0, 1, 1, 1)
+			e.node("ReduceMax", []string{"y0"}, []string{"greatest"}, number("keepdims", 1), numbers("axes", 1))
+			e.node("Mul", []string{"greatest", "nothing"}, []string{"zero"})
+			e.node("MatMul", []string{"y0", "mix"}, []string{"z1"})
+			e.node("Concat", []string{"zero", "z1"}, []string{"both"}, number("axis", 1))
+			return "both"
+		}, want: func(y []float64) []float64 { return softmaxOf([]float64{0, y[0] + y[2], y[1] + y[2]}) }},
+		"a turn of the arc": {end: func(e *export) string {
+			e.floats("over", nil, 0.31830987)
+			e.floats("half", nil, 0.5)
+			e.node("Atan", []string{"y0"}, []string{"arc"})
+			e.node("Mul", []string{"arc", "over"}, []string{"part"})
+			e.node("Add", []string{"part", "half"}, []string{"likely"})
+			return "likely"
+		}, manifest: output("{name: OUT, activation: sigmoid}"), want: each(func(y float64) float64 { return 0.5 + math.Atan(y)/math.Pi })},
 		"softmax in a branch, none": {end: inIf("Softmax"), manifest: output("{name: OUT, activation: none}"), want: softmaxOf, how: "any"},
 		"mean of two": {end: func(e *export) string {
 			e.floats("two", nil, 2)
