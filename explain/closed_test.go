@@ -192,3 +192,27 @@ func TestNetwork_openSize(t *testing.T) {
 	require.NoError(t, err)
 	require.InDelta(t, 2./3, maps[0].Values[4], 1e-6)
 }
+
+// What does not depend on the picture needs no rule, and hinders nothing.
+func TestInspect_withoutRuleAside(t *testing.T) {
+	s := &small{shape: []int64{1, 1, 4, 4}}
+	s.node("Conv", []string{"x", s.weight([]int64{2, 1, 1, 1}, 1, -1)}, []string{"c"})
+	s.node("HannWindow", []string{"four"}, []string{"window"})
+	s.node("Mul", []string{"c", "window"}, []string{"y"})
+	s.graph.Initializer = append(s.graph.Initializer, &onnxpb.TensorProto{Name: proto.String("four"), DataType: proto.Int32(7), Int64Data: []int64{4}})
+	in, err := explain.Inspect(s.bytes(t), explain.Options{Probe: openRuntime(t).Probe})
+	require.NoError(t, err)
+	require.Empty(t, in.Without)
+}
+
+// What keeps the picture's places from being followed is named as the model has it, and not as what it was written out as.
+func TestCompile_lostAtWrittenOut(t *testing.T) {
+	s := &small{shape: []int64{1, 1, 4, 4}}
+	grid := s.weight([]int64{1, 4, 4, 2}, make([]float32, 32)...)
+	s.node("GridSample", []string{"x", grid}, []string{"sampled"})
+	s.node("Conv", []string{"sampled", s.weight([]int64{2, 1, 1, 1}, 1, -1)}, []string{"y"})
+	_, err := explain.Compile(s.bytes(t), explain.Options{Targets: []explain.Target{{Method: explain.GradCAM}}, Probe: openRuntime(t).Probe})
+	require.ErrorIs(t, err, explain.ErrNoLayer)
+	require.ErrorContains(t, err, "(GridSample)")
+	require.NotContains(t, err.Error(), "explain/")
+}

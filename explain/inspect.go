@@ -88,7 +88,7 @@ func inspect(model []byte, o Options) (*Inspection, error) {
 		if !anyOf(up, n.Output) {
 			continue
 		}
-		if op, ok := n.known(); !ok || (op.vjp == nil && !op.stop) {
+		if op, ok := n.known(); anyOf(g.varying(), n.Output) && (!ok || op.vjp == nil && !op.stop) {
 			in.Without = append(in.Without, &UnsupportedError{Node: n.label(), Operator: n.GetOpType(), Opset: n.opset, Why: "no rule to differentiate it"})
 		}
 		for _, out := range n.Output {

@@ -11,7 +11,7 @@ func (g *graph) lastLayer(h head) (Layer, error) {
 	layers := g.judged(h)
 	if len(layers) == 0 {
 		for _, n := range g.nodes { // rather than that nothing is there, what is in the way
-			if _, ok := n.known(); !ok && anyOf(g.leadingTo(h.logits), n.Output) {
+			if _, ok := n.known(); !ok && anyOf(g.leadingTo(h.logits), n.Output) && anyOf(g.varying(), n.Output) {
 				return Layer{}, g.without(n)
 			}
 		}

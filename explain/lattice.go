@@ -109,9 +109,9 @@ func (g *graph) whyNowhere(tensor string) string {
 	case lost == nil:
 		return "it is not made of the picture's rows and columns"
 	case placing[lost.GetOpType()] == nil:
-		return fmt.Sprintf("node %q (%s) mixes places in a way that is not known", lost.label(), lost.GetOpType())
+		return fmt.Sprintf("node %q (%s) mixes places in a way that is not known", lost.exported().label(), lost.exported().GetOpType())
 	}
-	return fmt.Sprintf("node %q (%s) puts together what lies apart in the picture", lost.label(), lost.GetOpType())
+	return fmt.Sprintf("node %q (%s) puts together what lies apart in the picture", lost.exported().label(), lost.exported().GetOpType())
 }
 
 // place is one element along the axes of places.

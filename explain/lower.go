@@ -30,6 +30,7 @@ func init() {
 		"LSTM": lowerRecurrent, "GRU": lowerRecurrent, "RNN": lowerRecurrent, "Attention": lowerAttention, "If": lowerIf, "Loop": lowerLoop, "Scan": lowerScan,
 		"LpPool": lowerLpPool, "GlobalLpPool": lowerLpPool, "ReduceProd": lowerReduceProd, "ReduceLogSum": lowerReduceLogSum, "RotaryEmbedding": lowerRotary,
 		"Einsum": lowerEinsum, "GatherND": lowerGatherND, "TopK": lowerTopK, "GridSample": lowerGridSample, "DeformConv": lowerDeformConv, "AffineGrid": lowerAffineGrid,
+		"Pow": lowerPower, "Compress": lowerCompress,
 	}
 	maps.Copy(lowerings, ownOperators)
 	maps.Copy(lowerings, integerOperators)
@@ -56,7 +57,7 @@ func (g *graph) lower(up map[string]bool) bool {
 		}
 		changed = true
 		for _, p := range b.nodes {
-			m := &node{NodeProto: p, opset: b.g.exported}
+			m := &node{NodeProto: p, opset: b.g.exported, from: n.exported()}
 			if t := constantValue(m); t != nil {
 				g.weights[t.GetName()], g.shapes[t.GetName()] = t, t.Dims
 				continue

@@ -69,6 +69,62 @@ func lowerLpPool(b *builder, n *node) string {
 	return ""
 }
 
+// lowerPower: an exponent that depends on the picture is that of e, times a logarithm. Of bases below zero, such powers are no numbers.
+func lowerPower(b *builder, n *node) string {
+	base := n.in(0)
+	known, constant := b.g.floats(base)
+	switch {
+	case !b.g.varying()[n.in(1)]:
+		return ""
+	case !constant:
+		base = b.op("Max", []string{base, b.scalar(leastPower)})
+	case slices.ContainsFunc(known, func(v float32) bool { return v <= 0 }):
+		return "its base is not above zero, and its exponent depends on the picture"
+	}
+	b.named(b.op("Exp", []string{b.mul(n.in(1), b.op("Log", []string{base}))}), n.out(0))
+	return ""
+}
+
+// lowerCompress reads what is kept, where that is known.
+func lowerCompress(b *builder, n *node) string {
+	kept := b.g.constant(n.in(1))
+	switch {
+	case kept == nil:
+		return "what it keeps depends on the picture"
+	case attribute(n.NodeProto, "axis") == nil:
+		return "it keeps values of all axes as one"
+	}
+	var at []int64
+	for i, v := range kept.v {
+		if v != 0 {
+			at = append(at, int64(i))
+		}
+	}
+	b.named(b.op("Gather", []string{n.in(0), b.ints(at...)}, intAttr("axis", n.attrInt("axis", 0))), n.out(0))
+	return ""
+}
+
+// lowerOwnRotary has the standard's operands in another order, and need not say how many heads there are.
+func lowerOwnRotary(b *builder, n *node) string {
+	x, ids, cache := b.g.shape(n.in(0)), b.g.shape(n.in(1)), b.g.shape(n.in(2))
+	switch {
+	case n.attrFloat("scale", 1) != 1 || n.attrInt("is_packed_batching", 0) != 0:
+		return "its positions are scaled or packed"
+	case len(x) < 3 || len(cache) != 2:
+		return "its input has neither three axes nor four, or its cache not two"
+	}
+	positions := n.in(1)
+	if len(ids) == 1 { // of the first
+		steps := span(0, x[len(x)-2])
+		positions = b.plus(b.reshape(positions, 1, 1), b.integers([]int64{1, int64(len(steps))}, steps...))
+	}
+	attrs := slices.Clone(n.Attribute)
+	if len(x) == 3 && n.attrInt("num_heads", 0) == 0 {
+		attrs = append(slices.DeleteFunc(attrs, func(a *onnxpb.AttributeProto) bool { return a.GetName() == "num_heads" }), intAttr("num_heads", x[2]/(2*cache[1])))
+	}
+	return lowerRotary(b, &node{opset: n.opset, NodeProto: &onnxpb.NodeProto{Input: []string{n.in(0), n.in(2), n.in(3), positions}, Output: n.Output, Attribute: attrs}})
+}
+
 // lowerRotary turns pairs of places by the angles of their positions.
 func lowerRotary(b *builder, n *node) string {
 	x, shape := n.in(0), b.g.shape(n.in(0))

@@ -28,6 +28,7 @@ var ownOperators = map[string]lowering{
 
 	"com.microsoft.Attention":          lowerOwnAttention,
 	"com.microsoft.MultiHeadAttention": lowerMultiHead,
+	"com.microsoft.RotaryEmbedding":    lowerOwnRotary,
 }
 
 // kind is the name of a node's operator, with its domain where that is not the standard's.

@@ -51,6 +51,7 @@ func ownCases() []ruleCase {
 		{"SkipSimplifiedLayerNormalization", func(t *rapid.T, s *small) { skipNormCase(t, s, "SkipSimplifiedLayerNormalization") }, 0},
 		{"Attention", ownAttentionCase, 0},
 		{"MultiHeadAttention", multiHeadCase, 0},
+		{"RotaryEmbedding", ownRotaryCase, 0},
 		{"MatMulNBits", fewBitsCase, 0},
 	}
 }
@@ -129,6 +130,23 @@ func fusedMatMulCase(t *rapid.T, s *small) {
 		weight = []int64{2, inner}
 	}
 	s.own("FusedMatMul", []string{"x", s.drawn(t, weight...)}, []string{"y"}, attrFloat("alpha", 0.25), attrInt("transA", transA), attrInt("transB", transB))
+}
+
+// ownRotaryCase counts positions from a first one, or says each.
+func ownRotaryCase(t *rapid.T, s *small) {
+	const heads, pairs = 2, 2
+	tokens := dim(t, 1, 3, "tokens")
+	s.shape = []int64{1, tokens, heads * 2 * pairs}
+	from := s.ints(dim(t, 0, 1, "from"))
+	if rapid.Bool().Draw(t, "each") {
+		s.node("Expand", []string{from, s.ints(1, tokens)}, []string{"positions"})
+		from = "positions"
+	}
+	attrs := []*onnxpb.AttributeProto{attrInt("interleaved", dim(t, 0, 1, "interleaved"))}
+	if rapid.Bool().Draw(t, "heads said") {
+		attrs = append(attrs, attrInt("num_heads", heads))
+	}
+	s.own("RotaryEmbedding", []string{"x", from, s.drawn(t, tokens+1, pairs), s.drawn(t, tokens+1, pairs)}, []string{"y"}, attrs...)
 }
 
 // skipNormCase reads the sum as well.

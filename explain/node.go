@@ -11,6 +11,15 @@ type node struct {
 	*onnxpb.NodeProto
 	index int
 	opset int64 // of the node's domain
+	from  *node // of the model, which it was written out from
+}
+
+// exported is the node as whoever exported the model knows it.
+func (n *node) exported() *node {
+	if n.from != nil {
+		return n.from
+	}
+	return n
 }
 
 func (n *node) label() string {

@@ -16,7 +16,7 @@ func init() {
 	placing = map[string]placer{
 		"Transpose": placeTranspose,
 		"Reshape":   placeReshape, "Flatten": placeReshape, "Squeeze": placeReshape, "Unsqueeze": placeReshape,
-		"Slice": placeSlice, "Split": placeSplit, "Gather": placeGather, "Concat": placeConcat, "Pad": placePad,
+		"Slice": placeSlice, "Split": placeSplit, "Gather": placeGather, "GatherElements": placeElements, "Concat": placeConcat, "Pad": placePad,
 		"Expand": placeExpand, "Tile": placeTile,
 		"MatMul": placeMatMul, "Gemm": placeGemm, "Einsum": placeEinsum,
 		"Conv": placeWindows, "MaxPool": placeWindows, "AveragePool": placeWindows, "LpPool": placeWindows,
@@ -155,6 +155,23 @@ func placeGather(g *graph, n *node, in []places) []places {
 			c, insert = c.pick(at, from), index.dims
 		}
 		return &position{dims: slices.Concat(c.dims[:at], insert, c.dims[at+1:]), v: c.v}
+	})}
+}
+
+// placeElements: what is chosen along an axis that places do not depend on, such as the greatest of some channels, lies where all of it did.
+func placeElements(g *graph, n *node, in []places) []places {
+	x, y := g.shape(n.in(0)), g.shape(n.out(0))
+	at := bound(n.attrInt("axis", 0), len(x))
+	return []places{in[0].each(func(c *position) *position {
+		if c.dims[at] > 1 {
+			return &position{mixed: true}
+		}
+		for i := range x {
+			if i != at && y[i] < x[i] { // the first of them
+				c = c.pick(i, span(0, y[i]))
+			}
+		}
+		return c
 	})}
 }
 

@@ -92,6 +92,12 @@ var moves = map[string]func(b *tower){
 		b.channels = 2
 	},
 	"turned": func(b *tower) { b.next("Transpose", nil, attrInts("perm", 0, 1, 3, 2)) },
+	"greatest": func(b *tower) { // of the channels
+		b.steps++
+		out := fmt.Sprintf("TopK%d", b.steps)
+		b.node("TopK", []string{b.x, b.list(2)}, []string{out, out + "at"}, attrInt("axis", 1))
+		b.x, b.channels = out, 2
+	},
 	"gate": func(b *tower) { // squeeze and excite
 		from := b.x
 		b.next("GlobalAveragePool", nil)
@@ -130,7 +136,7 @@ func brightSpot(t *rapid.T, r *onnx.Runtime) {
 	if rapid.Bool().Draw(t, "blocks") {
 		blocks[rapid.SampledFrom([]string{"space to depth", "focus"}).Draw(t, "block")](b)
 	}
-	names := []string{"pad", "crop", "flip", "dilated", "uneven", "valid", "pool", "resize", "channels last", "turned", "gate"}
+	names := []string{"pad", "crop", "flip", "dilated", "uneven", "valid", "pool", "resize", "channels last", "turned", "greatest", "gate"}
 	drawn := rapid.SliceOfN(rapid.SampledFrom(names), 0, 4).Draw(t, "moves")
 	for _, name := range drawn {
 		moves[name](b)

@@ -28,6 +28,8 @@ func loweredCases() []ruleCase {
 		{"ReduceProd", reducedCase("ReduceProd"), 0},
 		{"ReduceLogSum", reducedCase("ReduceLogSum"), 0.5},
 		{"RotaryEmbedding", rotaryCase, 0},
+		{"Pow of the picture", powerCase, 0.5},
+		{"Compress", compressCase, 0},
 		{"GatherND", gatherNDCase, 0},
 		{"TopK", topKCase, 0},
 		{"GridSample", gridSampleCase, 0},
@@ -257,6 +259,25 @@ func rotaryCase(t *rapid.T, s *small) {
 		attrs = append(attrs, attrInt("num_heads", heads))
 	}
 	s.node("RotaryEmbedding", inputs, []string{"y"}, attrs...)
+}
+
+// powerCase has an exponent that depends on the picture, and a base that does or does not.
+func powerCase(t *rapid.T, s *small) {
+	s.shape = []int64{dim(t, 1, 2, "n"), 2, 3}
+	s.node("MatMul", []string{"x", s.weight([]int64{3, 3}, floats(t, 9, "weight")...)}, []string{"z"})
+	s.node("Tanh", []string{"z"}, []string{"exponent"})
+	base := s.weight([]int64{3}, 2, 0.5, 1)
+	if rapid.Bool().Draw(t, "base of the picture") {
+		base = "base"
+		s.node("Exp", []string{"x"}, []string{base})
+	}
+	s.node("Pow", []string{base, "exponent"}, []string{"y"})
+}
+
+func compressCase(t *rapid.T, s *small) {
+	s.shape = []int64{dim(t, 1, 2, "n"), 3, 2}
+	s.node("Greater", []string{s.weight([]int64{3}, 1, -1, 2), s.weight(nil, 0)}, []string{"kept"})
+	s.node("Compress", []string{"x", "kept"}, []string{"y"}, attrInt("axis", 1))
 }
 
 // gatherNDCase reads places of each frame, or counts frames too; some from the end.
