@@ -254,8 +254,10 @@ func (o *Outline) made(n *node, depth int) interval {
 	}
 	add := func(a, b interval) interval { return interval{a.low + b.low, a.high + b.high} }
 	switch typ := n.GetOpType(); typ {
-	case "Softmax", "Sigmoid", "HardSigmoid", "Hardmax":
+	case "Softmax", "Sigmoid", "HardSigmoid", "Hardmax", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Equal", "Not", "And", "Or", "Xor":
 		return interval{0, 1}
+	case "OneHot":
+		return in(2)
 	case "Atan":
 		return interval{-math.Pi / 2, math.Pi / 2}
 	case "LogSoftmax":
@@ -322,6 +324,40 @@ func (o *Outline) made(n *node, depth int) interval {
 		}
 	}
 	return anywhere
+}
+
+// Entering is where values from low to high at the input lie behind the constants that a network multiplies them by, adds and so on
+// before anything else; false where it does nothing of that.
+func (o *Outline) Entering(low, high float64) (least, most float64, some bool) {
+	if len(o.Inputs) != 1 {
+		return low, high, false
+	}
+	readers := map[string][]*onnxpb.NodeProto{}
+	for out, p := range o.nodes {
+		for i, in := range p.Input {
+			if out == p.Output[0] && !slices.Contains(p.Input[:i], in) {
+				readers[in] = append(readers[in], p)
+			}
+		}
+	}
+	at, s := o.Inputs[0].Name, interval{low, high}
+	seen := Outline{nodes: o.nodes, consts: o.consts, ranges: map[string]interval{at: s}}
+	for range maxDepth {
+		if len(readers[at]) != 1 {
+			break
+		}
+		n := readers[at][0]
+		scales := slices.Contains([]string{"Add", "Sub", "Mul", "Div"}, n.GetOpType())
+		if !scales && !slices.Contains(renaming, n.GetOpType()) {
+			break
+		}
+		next := seen.rangeOf(n.Output[0], 0)
+		if math.IsInf(next.high-next.low, 0) {
+			break
+		}
+		at, s, some = n.Output[0], next, some || scales
+	}
+	return s.low, s.high, some
 }
 
 func multiplied(a, b interval) interval {

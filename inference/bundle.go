@@ -3,6 +3,7 @@ package inference
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -251,12 +252,36 @@ func (b *Bundle) Fits(n *explain.Outline) error {
 	if why := b.Input.takes(n.Inputs[0].Type); why != "" {
 		return fault("%s", why)
 	}
+	if why := b.normalisedTwice(n); why != "" {
+		return fault("%s", why)
+	}
 	if n.Training != "" {
 		return fmt.Errorf("inference: model %s: %s is in training mode, in which the same frame does not give the same twice: export it in evaluation mode, in PyTorch after model.eval() and without training=TRAINING", b.Name, n.Training)
 	}
 	_, err := b.Reading(n.Ends(b.Output.Name))
 	return err
 }
+
+// normalisedTwice says how a network normalises what the manifest has normalised, or "": all frames would look alike to it. What
+// reference frames show to be right is left as it is.
+func (b *Bundle) normalisedTwice(n *explain.Outline) string {
+	if slices.ContainsFunc(b.Reference, func(r Reference) bool { return len(r.Probabilities) > 0 }) {
+		return ""
+	}
+	low, high := math.Inf(1), math.Inf(-1)
+	for c := range b.Input.Mean {
+		low, high = min(low, -b.Input.Mean[c]/b.Input.Std[c]), max(high, (255*b.Input.Scale-b.Input.Mean[c])/b.Input.Std[c])
+	}
+	least, most, some := n.Entering(low, high)
+	if width := most - least; !some || width >= narrowest && max(least, -most) <= 2*width {
+		return ""
+	}
+	return fmt.Sprintf("by scale, mean and std the network's input lies from %.3g to %.3g, and it makes %.3g to %.3g of that before anything else, as if it normalised by itself what comes as 0 to 255: write scale 1, mean 0 and std 1, or export it without",
+		low, high, least, most)
+}
+
+// narrowest is how far apart a network's black and white are at least.
+const narrowest = 0.02
 
 // axes says why a network's input cannot be frames of three colours, or "".
 func (b *Bundle) axes(got []int64) string {

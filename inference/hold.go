@@ -48,7 +48,7 @@ func (b *Bundle) Hold(ctx context.Context, n Opened, own func(ctx context.Contex
 		return err
 	}
 	likeProbabilities := (ends == explain.Unknown || ends == explain.Linear && !b.Output.Parts()) && n.Reading.activation != None // probabilities can be summed up by weights too
-	shares := n.Reading.activation != None && !b.Output.Parts() // of one whole, whatever it is
+	shares := n.Reading.activation != None && !b.Output.Parts()                                                                   // of one whole, whatever it is
 	var (
 		first []float32
 		moves bool

@@ -312,6 +312,17 @@ func bringings() map[string]brought {
 			e.node("Concat", []string{"zero", "z1"}, []string{"both"}, number("axis", 1))
 			return "both"
 		}, want: func(y []float64) []float64 { return softmaxOf([]float64{0, y[0] + y[2], y[1] + y[2]}) }},
+		"votes": {end: func(e *export) string {
+			e.floats("half", nil, 0.5)
+			e.node("Greater", []string{"y0", "half"}, []string{"yes"})
+			e.node("Cast", []string{"yes"}, []string{"votes"}, number("to", 1))
+			return "votes"
+		}, manifest: output("{name: OUT, activation: sigmoid}"), want: each(func(y float64) float64 {
+			if y > 0.5 {
+				return 1
+			}
+			return 0
+		}), how: "any"},
 		"a turn of the arc": {end: func(e *export) string {
 			e.floats("over", nil, 0.31830987)
 			e.floats("half", nil, 0.5)
@@ -377,6 +388,32 @@ func bringings() map[string]brought {
 			e.node("Div", []string{"t", "full"}, []string{"n"})
 			return "n"
 		}, manifest: map[string]string{"input": "{name: IN, layout: NHWC, size: [8, 8], channels: RGB, resize: nearest, dtype: uint8}"}, want: softmaxOf},
+		"scaled inside": {begin: func(e *export) string {
+			e.floats("full", nil, 255)
+			e.node("Div", []string{"x", "full"}, []string{"n"})
+			return "n"
+		}, manifest: map[string]string{"input": "{name: IN, layout: NCHW, size: [8, 8], channels: RGB, resize: nearest, scale: 1, mean: [0, 0, 0], std: [1, 1, 1]}"}, want: softmaxOf},
+		"normalised twice": {begin: func(e *export) string {
+			e.floats("full", nil, 255)
+			e.floats("middle", []int64{1, 3, 1, 1}, 0.485, 0.456, 0.406)
+			e.floats("spread", []int64{1, 3, 1, 1}, 0.229, 0.224, 0.225)
+			e.node("Div", []string{"x", "full"}, []string{"part"})
+			e.node("Sub", []string{"part", "middle"}, []string{"centred"})
+			e.node("Div", []string{"centred", "spread"}, []string{"n"})
+			return "n"
+		}, manifest: map[string]string{"input": "{name: IN, layout: NCHW, size: [8, 8], channels: RGB, resize: nearest, scale: 0.00392156862745098, mean: [0, 0, 0], std: [1, 1, 1]}"}, err: "as if it normalised by itself"},
+		"scaled twice": {begin: func(e *export) string {
+			e.floats("full", nil, 255)
+			e.node("Div", []string{"x", "full"}, []string{"n"})
+			return "n"
+		}, manifest: map[string]string{"input": "{name: IN, layout: NCHW, size: [8, 8], channels: RGB, resize: nearest, scale: 0.00392156862745098, mean: [0, 0, 0], std: [1, 1, 1]}"}, err: "as if it normalised by itself"},
+		"mean of bytes taken off what is normalised": {begin: func(e *export) string {
+			e.ints("turned", []int64{3}, 7, 2, 1, 0)
+			e.floats("middle", []int64{1, 3, 1, 1}, 103.9, 116.8, 123.7)
+			e.node("Gather", []string{"x", "turned"}, []string{"bgr"}, number("axis", 1))
+			e.node("Sub", []string{"bgr", "middle"}, []string{"n"})
+			return "n"
+		}, manifest: map[string]string{"input": "{name: IN, layout: NCHW, size: [8, 8], channels: RGB, resize: nearest, scale: 0.00392156862745098, mean: [0, 0, 0], std: [1, 1, 1]}"}, err: "as if it normalised by itself"},
 		"bytes to be normalised": {begin: func(e *export) string {
 			e.dtype = 2
 			e.node("Cast", []string{"x"}, []string{"f"}, number("to", 1))
