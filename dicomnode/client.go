@@ -108,7 +108,7 @@ func numbered(propose []PresentationContext) []PresentationContext {
 	contexts := slices.Clone(propose)
 	for i := range contexts {
 		contexts[i].ID = uint8(2*i + 1)
-		contexts[i].Result = ContextNoReason
+		contexts[i].Result = ContextUnanswered
 	}
 	return contexts
 }
@@ -210,6 +210,8 @@ func (a *Association) established(ac *pdu.AssociateAC, own, most uint32) error {
 		case slices.Contains(pc.TransferSyntaxes, ts):
 			pc.Result, pc.TransferSyntaxes = ContextAccepted, []dicom.UID{ts}
 			*pc = negotiated(*pc, roles, ac.User.Roles)
+		default:
+			pc.Result = ContextSyntaxNotProposed
 		}
 	}
 	a.link.contexts = accepted(a.Contexts)

@@ -70,9 +70,10 @@ func TestAssociate_strangeAnswers(t *testing.T) {
 		answer []pdu.PresentationContextAC
 		want   dicomnode.ContextResult
 	}{
-		{"another transfer syntax than proposed", []pdu.PresentationContextAC{{ID: 1, TransferSyntax: string(dicom.JPEGBaseline8Bit)}}, dicomnode.ContextNoReason},
-		{"no answer to the context", nil, dicomnode.ContextNoReason},
-		{"answer to another context", []pdu.PresentationContextAC{{ID: 7, TransferSyntax: explicit}}, dicomnode.ContextNoReason},
+		{"another transfer syntax than proposed", []pdu.PresentationContextAC{{ID: 1, TransferSyntax: string(dicom.JPEGBaseline8Bit)}}, dicomnode.ContextSyntaxNotProposed},
+		{"no answer to the context", nil, dicomnode.ContextUnanswered},
+		{"answer to another context", []pdu.PresentationContextAC{{ID: 7, TransferSyntax: explicit}}, dicomnode.ContextUnanswered},
+		{"no reason", []pdu.PresentationContextAC{{ID: 1, Result: 2, TransferSyntax: explicit}}, dicomnode.ContextNoReason},
 		{"user rejection", []pdu.PresentationContextAC{{ID: 1, Result: 1, TransferSyntax: explicit}}, dicomnode.ContextUserRejection},
 		{"a reserved result", []pdu.PresentationContextAC{{ID: 1, Result: 77, TransferSyntax: explicit}}, 77},
 	} {

@@ -10,7 +10,7 @@ import (
 )
 
 // ContextResult is the answer to a proposed presentation context (PS3.8 table 9-18).
-type ContextResult uint8
+type ContextResult uint16
 
 // Results of PS3.8 table 9-18.
 const (
@@ -21,13 +21,24 @@ const (
 	TransferSyntaxesNotSupported ContextResult = 4
 )
 
-// String returns the wording of PS3.8 table 9-18.
+// What a peer says instead of a result; beyond the octet that results have.
+const (
+	ContextUnanswered        ContextResult = 0x100
+	ContextSyntaxNotProposed ContextResult = 0x101
+)
+
+// String returns the wording of PS3.8 table 9-18, or what the peer did instead.
 func (r ContextResult) String() string {
 	names := [...]string{"accepted", "user rejection", "no reason", "abstract syntax not supported", "transfer syntaxes not supported"}
-	if int(r) < len(names) {
+	switch {
+	case int(r) < len(names):
 		return names[r]
+	case r == ContextUnanswered:
+		return "left out of its answer, a fault of the peer"
+	case r == ContextSyntaxNotProposed:
+		return "accepted in a transfer syntax that was not proposed, a fault of the peer"
 	}
-	return fmt.Sprintf("reserved result %d", uint8(r))
+	return fmt.Sprintf("reserved result %d", uint16(r))
 }
 
 // PresentationContext is an abstract syntax with transfer syntaxes (PS3.8 7.1.1.13): what a Server accepts,

@@ -53,7 +53,7 @@ func (e *AbortError) Temporary() bool { return true }
 type ContextError struct {
 	SOPClassUID       dicom.UID
 	TransferSyntaxUID dicom.UID
-	Result            ContextResult // 1 to 4 as the peer answered; ContextAccepted when it was not proposed, or another syntax was taken
+	Result            ContextResult // as the peer answered, or did instead; ContextAccepted when it was not proposed, or another syntax was taken
 }
 
 // Error names the pair and the peer's answer.

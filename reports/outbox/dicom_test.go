@@ -226,6 +226,39 @@ func TestDICOM_statuses(t *testing.T) {
 	assert.Equal(t, 1, made, "one association for all")
 }
 
+// What a peer does instead of refusing a context is told as that.
+func TestDICOM_strangeContexts(t *testing.T) {
+	for _, row := range []struct {
+		want   string
+		answer func(*pdu.AssociateAC)
+	}{
+		{
+			"peer PACS does not accept Comprehensive 3D SR Storage in Explicit VR Little Endian (accepted in a transfer syntax that was not proposed, a fault of the peer)",
+			func(ac *pdu.AssociateAC) {
+				for i := range ac.Contexts[1:] {
+					ac.Contexts[1+i].TransferSyntax = string(dicom.ExplicitVRBigEndian)
+				}
+			},
+		},
+		{
+			"peer PACS does not accept Comprehensive 3D SR Storage in Explicit VR Little Endian (left out of its answer, a fault of the peer)",
+			func(ac *pdu.AssociateAC) { ac.Contexts = ac.Contexts[:1] },
+		},
+	} {
+		addr := dicomtest.Listen(t, func(p *dicomtest.Peer) {
+			ac := dicomtest.Answer(p.Receive().(*pdu.AssociateRQ))
+			row.answer(ac)
+			p.Send(ac)
+			p.Expect(&pdu.ReleaseRQ{})
+			p.Send(&pdu.ReleaseRP{})
+		})
+		s, made := newStores(t), 0
+		sender := s.sender(addr, "PACS", &made)
+		assert.Equal(t, row.want, sender.Send(t.Context(), dicomMessage(s.keep(dicom.Comprehensive3DSRStorage, dicom.ExplicitVRLittleEndian))).Reason)
+		require.NoError(t, sender.Rest(t.Context()))
+	}
+}
+
 // TestDICOM_contexts: an association is used as long as it has what a message needs.
 func TestDICOM_contexts(t *testing.T) {
 	s := newStores(t)
