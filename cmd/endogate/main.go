@@ -20,6 +20,7 @@ import (
 
 	"endogate/cmd/endogate/gateway"
 	"endogate/configs"
+	"endogate/dicomnode/ledger"
 )
 
 type cli struct {
@@ -134,6 +135,9 @@ func execute(ctx context.Context, args []string, tty console) (code int) {
 	case errors.As(err, &usage):
 		fmt.Fprintf(tty.err, "endogate: %v\n", err)
 		return exitUsage
+	case errors.Is(err, syscall.EFBIG), ledger.IsFileTooLarge(err): // wherever it writes
+		fmt.Fprintf(tty.err, "endogate: %v: files that this process writes may not be that large; raise the limit (ulimit -f, LimitFSIZE= of a systemd unit), or use a file system that takes larger ones\n", err)
+		return exitFailure
 	case err != nil:
 		fmt.Fprintf(tty.err, "endogate: %v\n", err)
 		return exitFailure

@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	sqlite3 "github.com/mattn/go-sqlite3"
@@ -44,6 +45,12 @@ func (t *Trouble) Unwrap() error { return t.Err }
 func IsTrouble(err error) bool {
 	var t *Trouble
 	return errors.As(err, &t)
+}
+
+// IsFileTooLarge reports whether err is that a file of the ledger may not be as large as it has to be. SQLite's errors do not unwrap to it.
+func IsFileTooLarge(err error) bool {
+	var of sqlite3.Error
+	return errors.As(err, &of) && of.SystemErrno == syscall.EFBIG
 }
 
 // kind is what an error of SQLite says about the ledger.
