@@ -51,7 +51,7 @@ var StepFields = []Field{
 	{"station_name", []string{"IPC-7"}, "ScheduledStationName", "", text},
 	{"station_ae", []string{"IPC-9"}, "ScheduledStationAETitle", "", text},
 	{"performer", []string{"OBR-34"}, "ScheduledPerformingPhysicianName", "", clinician},
-	{"starts_at", []string{"TQ1-7", "ORC-7.4", "OBR-27.4"}, "ScheduledProcedureStepStartDate, …Time", "the gateway's time zone where none is stated", start},
+	{"starts_at", []string{"TQ1-7", "ORC-7.4", "OBR-27.4"}, "ScheduledProcedureStepStartDate, …Time", "the gateway's time zone where none is stated; one that cannot be read is as one that is not stated", start},
 }
 
 // PatientFields are read of the patient of an order.
@@ -252,9 +252,14 @@ func sex(p place) (any, error) {
 }
 
 func start(p place) (any, error) {
-	t, err := hl7.ParseTime(p.get(), p.zone)
-	if err != nil || t.Precision < hl7.Day {
-		return nil, nil // when it was to begin is no reason to refuse an order
+	text := strings.TrimSpace(p.get())
+	if t, err := hl7.ParseTime(text, p.zone); err == nil && t.Precision >= hl7.Day {
+		return t.UTC(), nil
 	}
-	return t.UTC(), nil
+	for _, layout := range []string{"2006-01-02T15:04:05Z07:00", "2006-01-02T15:04Z07:00", "2006-01-02T15:04:05", "2006-01-02T15:04", "2006-01-02 15:04:05", "2006-01-02 15:04", time.DateOnly} {
+		if t, err := time.ParseInLocation(layout, text, p.zone); err == nil { // ISO 8601, which says the same
+			return t.UTC(), nil
+		}
+	}
+	return nil, nil // when it was to begin is no reason to refuse an order
 }

@@ -150,6 +150,12 @@ func TestReceiver(t *testing.T) {
 			[]string{"ACC1 open PAT1 " + tuva, "ACC9 open PAT1 " + tuva},
 		},
 		{
+			"one filler number for two accession numbers: neither takes the other's place",
+			[][]byte{order("NW", 1, "OBR|2|PL1|FI1|76009000^Gastroscopy^SCT||||||||||||||ACC9"), order("NW", 2, "OBR|2|PL9|FI2|76009000^Gastroscopy^SCT||||||||||||||ACC9")},
+			[]string{"AE NW1", "AA NW2"},
+			[]string{"ACC2 open PAT2 " + tuva, "ACC9 open PAT2 " + tuva},
+		},
+		{
 			"one of two cannot be done: neither is",
 			[][]byte{order("NW", 1, "ORC|CA|PL9|FI9", "OBR|2|PL9|FI9|76009000^Gastroscopy^SCT||||||||||||||ACC9")},
 			[]string{"AE NW1"},
@@ -404,6 +410,18 @@ func TestReceiver_fields(t *testing.T) {
 	require.Equal(t, "Penicillin\nLatex", all[0].MedicalAlerts, "what is not said stays")
 	require.Equal(t, ledger.High, all[0].Priority)
 	require.Equal(t, []ledger.Step{{ID: "SPS9", StartsAt: time.Date(2026, 3, 2, 0, 0, 0, 0, time.UTC)}}, all[0].Steps)
+
+	for written, want := range map[string]time.Time{ // as ISO 8601 has it, and in no form
+		"2026-03-02T11:05": time.Date(2026, 3, 2, 11, 5, 0, 0, time.UTC), "2026-03-02T11:05:06+02:00": time.Date(2026, 3, 2, 9, 5, 6, 0, time.UTC),
+		"2026-03-02": time.Date(2026, 3, 2, 0, 0, 0, 0, time.UTC), "tomorrow": {}, "2026-13-02T11:05": {},
+	} {
+		require.Equal(t, []string{"AA i4"}, r.say(lines(
+			header("OMG^O19^OMG_O19", "i4"), "PID|1||PAT1^^^NORTH", "ORC|XO|PL1^HIS|||||^^^"+written+"^^A", "OBR|1|PL1^HIS||||||||||||||||||SPS9",
+		)))
+		all, _, err = r.ledger.Orders(t.Context(), ledger.OrderFilter{})
+		require.NoError(t, err)
+		require.Equal(t, []ledger.Step{{ID: "SPS9", StartsAt: want}}, all[0].Steps, written)
+	}
 }
 
 // TestReceiver_reportByNumber files a report to the study of the order whose placer or filler number it names.

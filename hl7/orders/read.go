@@ -73,6 +73,9 @@ func readOrders(m *hl7.Message, s Sender) (asked, error) {
 			changes[i].steps = append(changes[i].steps, c.steps...)
 			continue
 		}
+		if slices.ContainsFunc(changes, c.replaces) {
+			return asked{}, &hl7.Error{Code: hl7.DuplicateKeyIdentifier, Path: "OBR-3", Text: "two orders of the message have one filler number and different accession numbers, so that one would take the other's place: give each a filler number of its own, or none"}
+		}
 		changes = append(changes, c)
 	}
 	out := asked{note: strings.Join(notes, "; ")}
@@ -87,6 +90,13 @@ func readOrders(m *hl7.Message, s Sender) (asked, error) {
 		out.orders = append(out.orders, ledger.OrderChange{Patch: patch, State: c.state, Known: c.Known})
 	}
 	return out, nil
+}
+
+// replaces says whether the ledger would take c, by its filler number, for a change of the accession number of another order of its message.
+func (c change) replaces(d change) bool {
+	a, b := c.values, d.values
+	return a["filler"] != nil && a["filler"] == b["filler"] && (a["placer"] == nil || b["placer"] == nil || a["placer"] == b["placer"]) &&
+		a["accession"] != nil && b["accession"] != nil && a["accession"] != b["accession"]
 }
 
 // sameOrder says whether two groups of a message name one order: all that it is named by agrees.
