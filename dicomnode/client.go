@@ -13,6 +13,7 @@ import (
 
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/pdu"
+	"endogate/dicomnode/secure"
 )
 
 // Client makes associations as a service class user. The zero value of every field but AETitle is its default.
@@ -89,7 +90,7 @@ func (c *Client) Associate(ctx context.Context, addr string, called dicom.AETitl
 	own := orDefault(c.MaxPDULength, DefaultMaxPDULength)
 	most := min(own, cmp.Or(c.SendAtMost, own))
 	if err := a.do(ctx, a.hasEnded, func() error { return a.negotiate(own, most, identity) }); err != nil {
-		return nil, fmt.Errorf("dicomnode: associate with %s: %w", called, err)
+		return nil, fmt.Errorf("dicomnode: associate with %s: %w", called, secure.Advised(err))
 	}
 	return a, nil
 }

@@ -68,7 +68,7 @@ var mayImport = map[string][]string{
 	"reports/publish":           {"dicomnode/dicom", "dicomnode/ledger", "dicomnode/spool", "hl7/oru", "reports", "reports/draft", "reports/fhir", "reports/pdf"},
 	"reports/readback":          {"dicomnode/dicom"},
 	"reports/results":           {"dicomnode/dicom", "dicomnode/ledger", "dicomnode/pixeldata", "dicomnode/pixeldata/video", "dicomnode/spool", "explain", "explain/picture", "inference", "inference/analysis", "reports"},
-	"reports/outbox":            {"dicomnode/clock", "hl7", "hl7/mllp", "dicomnode", "dicomnode/dicom", "dicomnode/dimse", "dicomnode/failure", "dicomnode/ledger", "dicomnode/spool"},
+	"reports/outbox":            {"dicomnode/clock", "hl7", "hl7/mllp", "dicomnode", "dicomnode/dicom", "dicomnode/dimse", "dicomnode/failure", "dicomnode/ledger", "dicomnode/secure", "dicomnode/spool"},
 }
 
 // testOnly packages are imported by tests alone, judge them, or make files that are committed.

@@ -83,9 +83,55 @@ func (d *Dialer) Config() *tls.Config {
 	return c
 }
 
-// DialContext connects and does the handshake.
+// DialContext connects and does the handshake. Errors are Advised.
 func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
-	return (&tls.Dialer{NetDialer: &net.Dialer{Timeout: d.Timeout}, Config: d.Config()}).DialContext(ctx, network, address)
+	conn, err := (&tls.Dialer{NetDialer: &net.Dialer{Timeout: d.Timeout}, Config: d.Config()}).DialContext(ctx, network, address)
+	return conn, Advised(err)
+}
+
+// advised is an error with what to do about it.
+type advised struct {
+	error
+	advice string
+}
+
+func (a *advised) Error() string { return a.error.Error() + ": " + a.advice }
+func (a *advised) Unwrap() error { return a.error }
+
+// Advised is err, which a client met, and what to do about it where it is of TLS; of TLS 1.3 a server says only after the handshake that it
+// takes no client without a certificate.
+func Advised(err error) error {
+	var already *advised
+	if err == nil || errors.As(err, &already) {
+		return err
+	}
+	advice := ""
+	var (
+		unknown x509.UnknownAuthorityError
+		name    x509.HostnameError
+		invalid x509.CertificateInvalidError
+		record  tls.RecordHeaderError
+	)
+	switch text := err.Error(); {
+	case errors.As(err, &unknown):
+		advice = "name the authority that has signed it in tls.ca_file, and have the peer send the certificates between the two"
+	case errors.As(err, &name):
+		advice = "give the address as the certificate has it, or the peer a certificate for its address"
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		advice = "renew it there, or see to the clocks of both"
+	case errors.As(err, &record):
+		advice = "what listens there does not speak TLS: see to the port, or have it spoken to without"
+	case strings.Contains(text, "remote error: tls: certificate required"):
+		advice = "the peer wants to see a certificate of ours: set tls.cert_file and tls.key_file"
+	case strings.Contains(text, "remote error: tls: ") && strings.Contains(text, "certificate"):
+		advice = "the peer does not take the certificate of tls.cert_file: have it trust its authority, or renew it"
+	case strings.Contains(text, "remote error: tls: protocol version"), strings.Contains(text, "remote error: tls: handshake failure"),
+		strings.Contains(text, "remote error: tls: insufficient security"):
+		advice = "the two have no version or cipher suite in common: the peer needs TLS 1.2 with ECDHE and AES-GCM, or 1.3"
+	default:
+		return err
+	}
+	return &advised{err, advice}
 }
 
 // Config is that of any side, without files.

@@ -2,10 +2,12 @@ package secure
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -222,5 +224,76 @@ func TestServer_refuses(t *testing.T) {
 		tt.change(client)
 		_, err = handshake(t, server, client)
 		assert.Equal(t, tt.good, err == nil, "%s: %v", tt.name, err)
+	}
+}
+
+// A client is told what to do about each way in which TLS does not come to be, once.
+func TestAdvised(t *testing.T) {
+	a := securetest.NewAuthority(t)
+	files := func(certFile, keyFile string) Files {
+		return Files{CertFile: certFile, KeyFile: keyFile, CAFile: a.CAFile}
+	}
+	server := func(change func(*tls.Config), f Files) *tls.Config {
+		pair, err := tls.LoadX509KeyPair(f.CertFile, f.KeyFile)
+		require.NoError(t, err)
+		c := &tls.Config{Certificates: []tls.Certificate{pair}}
+		change(c)
+		return c
+	}
+	as := func(*tls.Config) {}
+	good, ours := files(a.Issue("127.0.0.1")), files("", "")
+	stranger := Files{CAFile: securetest.NewAuthority(t).CAFile}
+	for _, c := range []struct {
+		name   string
+		server *tls.Config // nil: one that speaks no TLS
+		client Files
+		want   string
+	}{
+		{"works", server(as, good), ours, ""},
+		{"another authority", server(as, good), stranger, "name the authority that has signed it in tls.ca_file"},
+		{"another name", server(as, good), ours, "give the address as the certificate has it"},
+		{"expired", server(as, files(a.Until("127.0.0.1", time.Now().Add(-time.Hour)))), ours, "renew it there"},
+		{"no TLS", nil, ours, "does not speak TLS"},
+		{"wants our certificate", server(func(c *tls.Config) { c.ClientAuth = tls.RequireAnyClientCert }, good), ours, "set tls.cert_file and tls.key_file"},
+		{"does not take our certificate", server(func(c *tls.Config) {
+			c.ClientAuth, c.ClientCAs = tls.RequireAndVerifyClientCert, x509.NewCertPool()
+		}, good), good, "does not take the certificate of tls.cert_file"},
+		{"old", server(func(c *tls.Config) { c.MinVersion, c.MaxVersion = tls.VersionTLS10, tls.VersionTLS11 }, good), ours, "no version or cipher suite in common"},
+	} {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		go func() {
+			nc, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			defer nc.Close()
+			if c.server == nil {
+				_, _ = nc.Write([]byte("HTTP/1.1 400 Bad Request\r\n\r\n"))
+				return
+			}
+			_ = tls.Server(nc, c.server).Handshake()
+			_, _ = nc.Read(make([]byte, 1)) // until the client has read what was wrong
+		}()
+		address := ln.Addr().String()
+		if c.name == "another name" {
+			address = strings.Replace(address, "127.0.0.1", "localhost", 1)
+		}
+		d, err := c.client.Dialer()
+		require.NoError(t, err)
+		nc, err := d.DialContext(t.Context(), "tcp", address)
+		if err == nil { // of TLS 1.3 it is read what the server thinks
+			require.NoError(t, nc.SetReadDeadline(time.Now().Add(100*time.Millisecond)))
+			_, err = nc.Read(make([]byte, 1))
+			nc.Close()
+		}
+		ln.Close()
+		err = Advised(Advised(err))
+		if c.want == "" {
+			assert.ErrorIs(t, err, os.ErrDeadlineExceeded, c.name)
+			continue
+		}
+		assert.ErrorContains(t, err, c.want, c.name)
+		assert.Equal(t, 1, strings.Count(err.Error(), c.want), c.name)
 	}
 }

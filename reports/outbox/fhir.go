@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"endogate/dicomnode/ledger"
+	"endogate/dicomnode/secure"
 )
 
 const (
@@ -265,5 +266,5 @@ func reasonOf(err error) string {
 	if errors.As(err, &of) {
 		err = of.Err
 	}
-	return err.Error()
+	return secure.Advised(err).Error()
 }

@@ -113,7 +113,7 @@ func (s *HL7) failed(ctx context.Context, err error) Outcome {
 	case ctx.Err() != nil:
 		return o
 	case errors.Is(err, mllp.ErrNoConnection):
-		o.Class, o.Silent, o.Reason = DestinationDown, false, fmt.Sprintf("receiver %s cannot be reached", s.Client.Address)
+		o.Class, o.Silent, o.Reason = DestinationDown, false, fmt.Sprintf("receiver %s cannot be reached: %s", s.Client.Address, err)
 		return o
 	case errors.Is(err, mllp.ErrNoControlID), errors.Is(err, mllp.ErrFrameBytes):
 		o.Class, o.Silent, o.Reason = Never, false, fmt.Sprintf("it cannot be sent: %s", err)
