@@ -63,6 +63,32 @@ func TestLast_part(t *testing.T) {
 	require.Equal(t, "/deep (2×2): the last convolution over the picture, which only a part of what the network reads passes: what else it reads is not in the map", maps[0].Instead)
 }
 
+// Where rows or columns were put together before the last layer, its map is a band, and every output says so; a coarse grid is none.
+func TestLast_band(t *testing.T) {
+	for _, c := range []struct {
+		shape, kernel, strides []int64
+		axis                   int64 // that is put together; 0: none
+		want                   string
+	}{
+		{[]int64{1, 1, 8, 8}, []int64{1, 1, 1, 1}, []int64{1, 1}, 2, "/c (1×8): the last convolution over the picture; it has no rows: its map tells columns apart alone, and what lies above or below is one to it"},
+		{[]int64{1, 1, 8, 8}, []int64{1, 1, 1, 1}, []int64{1, 1}, 3, "/c (8×1): the last convolution over the picture; it has no columns: its map tells rows apart alone, and what lies left or right is one to it"},
+		{[]int64{1, 1, 8, 16}, []int64{1, 1, 8, 8}, []int64{8, 8}, 0, ""},
+		{[]int64{1, 1, 1, 16}, []int64{1, 1, 1, 1}, []int64{1, 1}, 0, ""},
+	} {
+		s := &small{shape: c.shape}
+		from := "x"
+		if c.axis > 0 {
+			s.node("ReduceMax", []string{"x"}, []string{"band"}, attrInts("axes", c.axis), attrInt("keepdims", 1))
+			from = "band"
+		}
+		size := int(c.kernel[2] * c.kernel[3])
+		s.node("Conv", []string{from, s.weight(c.kernel, constants(size, 1)...)}, []string{"c"}, attrInts("strides", c.strides...))
+		s.node("GlobalMaxPool", []string{"c"}, []string{"y"})
+		maps := lastMap(t, s.bytes(t), onnx.Input{Shape: s.shape, Values: picture(s.shape)}, explain.Target{Method: explain.GradCAM})
+		require.Equal(t, c.want, maps[0].Instead)
+	}
+}
+
 // A picture and its mirror image that a convolution or a sum puts together lie nowhere: no map of one column is made of them.
 func TestLast_mirrorImagesMixed(t *testing.T) {
 	r := openRuntime(t)

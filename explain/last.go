@@ -30,6 +30,9 @@ func (g *graph) lastLayer(h head) (Layer, error) {
 		if passes == aPart {
 			want.Fallback, want.Chosen = true, partly(want)
 		}
+		if band := g.band(want); band != "" {
+			want.Fallback, want.Chosen = true, want.Chosen+"; "+band
+		}
 		return want, nil
 	}
 	for _, l := range slices.Backward(layers) {
@@ -40,6 +43,25 @@ func (g *graph) lastLayer(h head) (Layer, error) {
 		}
 	}
 	return want, nil // which says why it cannot be explained
+}
+
+// longCell is how many times as long as wide a cell of the only row or column of a grid is, for which a map over the picture needs a word.
+const longCell = 4
+
+// band says what the maps of a layer do not tell whose grid has one row or one column, of a picture that has both; "" where it has both, or its
+// cells are not long.
+func (g *graph) band(l Layer) string {
+	whole, err := g.gridOf(g.inputs[0].GetName())
+	if err != nil || min(l.Height, l.Width) != 1 {
+		return ""
+	}
+	switch high, wide := whole.rows*l.Width, whole.columns*l.Height; { // of a cell, both times all cells
+	case l.Height == 1 && high >= longCell*wide:
+		return "it has no rows: its map tells columns apart alone, and what lies above or below is one to it"
+	case l.Width == 1 && wide >= longCell*high:
+		return "it has no columns: its map tells rows apart alone, and what lies left or right is one to it"
+	}
+	return ""
 }
 
 // firstLost says at which tensor the picture's rows and columns are a grid no more.
