@@ -91,6 +91,21 @@ func TestCompile_batch(t *testing.T) {
 	require.InDelta(t, 5./3, out[0].Values[9], 1e-6)
 }
 
+// A list of tensors that cannot be written out is named.
+func TestCompile_lists(t *testing.T) {
+	r := openRuntime(t)
+	s := &small{shape: []int64{1, 1, 6, 6}, logits: true}
+	s.node("Conv", []string{"x", s.weight([]int64{1, 1, 1, 1}, 1)}, []string{"low"})
+	s.node("SplitToSequence", []string{"low", s.ints(2, 4)}, []string{"two"}, attrInt("axis", 2))
+	s.node("SequenceErase", []string{"two"}, []string{"one"})
+	s.node("ConcatFromSequence", []string{"one"}, []string{"upper"}, attrInt("axis", 2))
+	s.node("Flatten", []string{"upper"}, []string{"logits"})
+	_, err := explain.Compile(s.bytes(t), gradCAMAt(explain.LastLayer, r.Probe))
+	var unsupported *explain.UnsupportedError
+	require.ErrorAs(t, err, &unsupported)
+	require.Equal(t, []any{"/two", "SplitToSequence", "it makes a list of tensors, and which is not known before the model runs"}, []any{unsupported.Node, unsupported.Operator, unsupported.Why})
+}
+
 func TestCompile_unsupported(t *testing.T) {
 	r := openRuntime(t)
 	s := &small{shape: []int64{1, 1, 6, 6}, logits: true}

@@ -117,6 +117,9 @@ func (g *graph) learnShapes(o Options, h head) error {
 	var want []string
 	for _, n := range g.nodes {
 		if anyOf(up, n.Output) {
+			if makesSequence[n.GetOpType()] || n.GetOpType() == "Optional" {
+				return unsupported(n, "it makes a list of tensors, and which is not known before the model runs")
+			}
 			want = append(append(want, n.uses()...), n.Output...)
 		}
 		if typ := n.GetOpType(); typ == "Shape" || typ == "Size" {
