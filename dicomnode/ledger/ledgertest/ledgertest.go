@@ -15,7 +15,8 @@ import (
 var unlike = []string{"entry", "alternate", "name", "sop_instance_uid", "study_instance_uid", "series_instance_uid", "source", "merge", "accession_number", "accession", "patient_id", "identifier", "finding", "used"}
 
 // Multiply gives the ledger at path, which nobody has open, so many times the studies that it has: the first copy is apart older
-// than they are, the next one twice that, and so on. Its rows are copied, so that a past of years is there within minutes.
+// than they are, the next one twice that, and so on. Its rows are copied, so that a past of years is there within minutes; versions of models,
+// which do not come with studies, stay as many.
 func Multiply(t testing.TB, path string, times int, apart time.Duration) {
 	t.Helper()
 	if times < 2 {
@@ -69,7 +70,7 @@ func Multiply(t testing.TB, path string, times int, apart time.Duration) {
 	for _, drop := range column("SELECT 'DROP ' || type || ' ' || name " + besides) {
 		must(drop)
 	}
-	for _, table := range column("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' AND name NOT IN ('meta', 'tally', 'agreed')") {
+	for _, table := range column("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' AND name NOT IN ('meta', 'tally', 'agreed', 'version')") {
 		references := column("SELECT \"from\" FROM pragma_foreign_key_list(?)", table)
 		var columns, values []string
 		for _, c := range column("SELECT name FROM pragma_table_info(?)", table) {
