@@ -156,6 +156,12 @@ func TestReceiver(t *testing.T) {
 			[]string{"ACC2 open PAT2 " + tuva, "ACC9 open PAT2 " + tuva},
 		},
 		{
+			"cancelled and placed anew under another accession number",
+			[][]byte{order("NW", 1), order("CA", 1, "ORC|NW|PL1|FI1", "OBR|2|PL1|FI1|76009000^Gastroscopy^SCT||||||||||||||ACC9")},
+			[]string{"AA NW1", "AA CA1"},
+			[]string{"ACC9 open PAT1 " + tuva},
+		},
+		{
 			"one of two cannot be done: neither is",
 			[][]byte{order("NW", 1, "ORC|CA|PL9|FI9", "OBR|2|PL9|FI9|76009000^Gastroscopy^SCT||||||||||||||ACC9")},
 			[]string{"AE NW1"},

@@ -92,10 +92,11 @@ func readOrders(m *hl7.Message, s Sender) (asked, error) {
 	return out, nil
 }
 
-// replaces says whether the ledger would take c, by its filler number, for a change of the accession number of another order of its message.
+// replaces says whether the ledger would take c, by its filler number, for a change of the accession number of another order of its message, of
+// which the same is to be done; one that is cancelled and placed anew is another matter.
 func (c change) replaces(d change) bool {
 	a, b := c.values, d.values
-	return a["filler"] != nil && a["filler"] == b["filler"] && (a["placer"] == nil || b["placer"] == nil || a["placer"] == b["placer"]) &&
+	return c.Control == d.Control && a["filler"] != nil && a["filler"] == b["filler"] && (a["placer"] == nil || b["placer"] == nil || a["placer"] == b["placer"]) &&
 		a["accession"] != nil && b["accession"] != nil && a["accession"] != b["accession"]
 }
 
