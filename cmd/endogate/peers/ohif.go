@@ -22,10 +22,27 @@ import (
 
 // A viewer on software rendering and a busy machine is slow; these bound what is waited for.
 const (
-	ohifLimit = 6 * time.Minute  // for the whole visit
-	ohifStep  = 2 * time.Minute  // for one change of the page
+	ohifLimit = 12 * time.Minute // for the whole visit
+	ohifStep  = 5 * time.Minute  // for one change of the page
 	ohifAgain = 20 * time.Second // until a series that does not come is asked for once more
 )
+
+// repeat says when something is done once more: after a while, and then after twice as long each time, as a machine that needs longer would
+// otherwise begin anew for ever.
+type repeat struct {
+	from  time.Time
+	after time.Duration
+}
+
+func repeated(after time.Duration) *repeat { return &repeat{time.Now(), after} }
+
+func (r *repeat) due() bool {
+	if time.Since(r.from) < r.after {
+		return false
+	}
+	r.from, r.after = time.Now(), 2*r.after
+	return true
+}
 
 // ohifStale is what the viewer throws, and survives, where an image arrives for a viewport that was put in the place of
 // another meanwhile: a race of its own (OHIF/Viewers issues 5518 and 6073), which a slow machine meets at a double click.
@@ -135,14 +152,13 @@ func (v *ohif) moves(how OHIFNext, frames map[image.Image]string, first string) 
 		press()
 		defer press()
 	}
-	pressed := time.Now()
+	again := repeated(ohifAgain)
 	v.until(func() string {
 		switch {
 		case how == OHIFScroll:
 			v.do(chromedp.KeyEvent(kb.ArrowDown))
-		case time.Since(pressed) > ohifAgain: // it may have played before
+		case again.due(): // it may have played before
 			press()
-			pressed = time.Now()
 		}
 		if canvas := v.canvas(); canvas != nil && !uniform(canvas) {
 			if nearest, distance := nearestOf(canvas, frames); nearest != first && distance <= sameDistance {
@@ -251,11 +267,10 @@ func (v *ohif) activate(modality, description string) {
 func (v *ohif) shows(modality, description string, pictures map[image.Image]string, what string, wanted func(description string) bool) {
 	v.t.Helper()
 	v.activate(modality, description)
-	activated := time.Now()
+	again := repeated(ohifAgain)
 	v.until(func() string {
-		if time.Since(activated) > ohifAgain {
+		if again.due() {
 			v.activate(modality, description)
-			activated = time.Now()
 		}
 		canvas := v.canvas()
 		if canvas == nil || uniform(canvas) {
@@ -274,14 +289,14 @@ func (v *ohif) shows(modality, description string, pictures map[image.Image]stri
 func (v *ohif) showsRegion() {
 	v.t.Helper()
 	const drawn = `document.querySelector('svg.svg-layer > *:not(defs)') !== null`
-	height, changed := int64(900), time.Now()
+	height, again := int64(900), repeated(2*time.Second)
 	v.until(func() string {
 		holds, err := chromedp.Run(v.ctx, chromedp.Evaluate[bool](drawn))
 		if err == nil && holds {
 			return ""
 		}
-		if time.Since(changed) > 2*time.Second {
-			height, changed = 1799-height, time.Now()
+		if again.due() {
+			height = 1799 - height
 			err = chromedp.Do(v.ctx, chromedp.EmulateViewport(1440, height))
 		}
 		return fmt.Sprintf("the region of an SR is not drawn (%v)", err)
