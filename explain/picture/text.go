@@ -19,9 +19,6 @@ import (
 // only it can write is said in other words.
 const WideFont = "/usr/share/fonts/truetype/droid/DroidSansFallbackFull.ttf"
 
-// maxFont bounds a font file.
-const maxFont = 64 << 20
-
 // fonts are those of all text: Latin, Greek and Cyrillic, then what the machine has of others.
 var fonts = sync.OnceValue(func() []*sfnt.Font {
 	regular, err := opentype.Parse(goregular.TTF)
@@ -29,11 +26,9 @@ var fonts = sync.OnceValue(func() []*sfnt.Font {
 		panic(err) // it is part of the program
 	}
 	all := []*sfnt.Font{regular}
-	if info, err := os.Stat(WideFont); err == nil && info.Size() <= maxFont {
-		if data, err := os.ReadFile(WideFont); err == nil {
-			if wide, err := opentype.Parse(data); err == nil {
-				all = append(all, wide)
-			}
+	if file, err := os.Open(WideFont); err == nil { // open for good: of its megabytes only the letters that are written are read
+		if wide, err := sfnt.ParseReaderAt(file); err == nil {
+			all = append(all, wide)
 		}
 	}
 	return all

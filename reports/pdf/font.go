@@ -2,9 +2,11 @@ package pdf
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"sync"
 
@@ -28,30 +30,47 @@ var ErrNoWideFont = errors.New("pdf: no font for Chinese, Japanese and Korean: i
 // Fonts are what documents are set in. They may be used from any goroutine.
 type Fonts struct{ latin, bold, wide *face }
 
-// face is a font file; names are its names in a document.
+// face is a font file; names are its names in a document. Its bytes stay in the file until a document has them embedded.
 type face struct {
 	family, style string
-	data          []byte
+	file          source
 	glyphs        *sfnt.Font
 }
+
+// source is a font file, which stays open, or the bytes of one that is part of the program.
+type source interface {
+	io.ReaderAt
+	Size() int64
+}
+
+type fontFile struct {
+	*os.File
+	size int64
+}
+
+func (f fontFile) Size() int64 { return f.size }
+
+func content(s source) *io.SectionReader { return io.NewSectionReader(s, 0, s.Size()) }
 
 // OpenFonts reads and tries the font at path for what Liberation Sans lacks. Where path is empty it is WideFont, which
 // need not be there: documents that need it then fail with [ErrNoWideFont].
 func OpenFonts(path string) (*Fonts, error) {
 	f := &Fonts{}
 	var err error
-	if f.latin, err = newFace("latin", "", liberationsansregular.TTF); err != nil {
+	if f.latin, err = newFace("latin", "", bytes.NewReader(liberationsansregular.TTF)); err != nil {
 		return nil, err
 	}
-	if f.bold, err = newFace("latin", "B", liberationsansbold.TTF); err != nil {
+	if f.bold, err = newFace("latin", "B", bytes.NewReader(liberationsansbold.TTF)); err != nil {
 		return nil, err
 	}
-	data, err := readFont(path)
+	file, err := openFont(path)
 	if path == "" && errors.Is(err, os.ErrNotExist) {
 		return f, nil
 	}
 	if err == nil {
-		f.wide, err = newFace("wide", "", data)
+		if f.wide, err = newFace("wide", "", file); err != nil || f.wide.file != file {
+			_ = file.Close() // it is not needed, or open already
+		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("pdf: font: %w; let reports.font name a TrueType font (.ttf), such as that of Debian's fonts-droid-fallback", err)
@@ -80,54 +99,63 @@ func (f *Fonts) Lacks() (scripts []string) {
 	return append(scripts, "Devanagari and its kin")
 }
 
-func readFont(path string) ([]byte, error) {
-	if path == "" {
-		path = WideFont
-	}
-	info, err := os.Stat(path)
+func openFont(path string) (fontFile, error) {
+	file, err := os.Open(cmp.Or(path, WideFont))
 	if err != nil {
-		return nil, err
+		return fontFile{}, err
 	}
-	if info.Size() > maxFont {
-		return nil, fmt.Errorf("%s is larger than %d MiB", path, maxFont>>20)
+	info, err := file.Stat()
+	if err == nil && info.Size() > maxFont {
+		err = fmt.Errorf("%s is larger than %d MiB", file.Name(), maxFont>>20)
 	}
-	return os.ReadFile(path)
+	if err != nil {
+		_ = file.Close()
+		return fontFile{}, err
+	}
+	return fontFile{file, info.Size()}, nil
 }
 
 // tried are the faces that have set a line, by what they are made of: a font is tried once, and not at each reload.
 var tried sync.Map
 
-// newFace takes the bytes of a TrueType font after it has set a line in it.
-func newFace(family, style string, data []byte) (*face, error) {
+// newFace takes a TrueType font after it has set a line in it.
+func newFace(family, style string, file source) (*face, error) {
 	type key struct {
 		family, style string
 		sum           [sha256.Size]byte
 	}
-	of := key{family, style, sha256.Sum256(data)}
+	of, sum := key{family: family, style: style}, sha256.New()
+	if _, err := io.Copy(sum, content(file)); err != nil {
+		return nil, err
+	}
+	sum.Sum(of.sum[:0])
 	if known, ok := tried.Load(of); ok {
 		return known.(*face), nil
 	}
-	f, err := tryFace(family, style, data)
+	f, err := tryFace(family, style, file)
 	if err == nil {
 		tried.Store(of, f)
 	}
 	return f, err
 }
 
-func tryFace(family, style string, data []byte) (*face, error) {
-	switch {
-	case bytes.HasPrefix(data, []byte("ttcf")):
+func tryFace(family, style string, file source) (*face, error) {
+	head := make([]byte, 4)
+	_, _ = file.ReadAt(head, 0) // of what is shorter the rest are zeros, as of no font
+	switch string(head) {
+	case "ttcf":
 		return nil, errors.New("a font collection (.ttc) cannot be embedded")
-	case bytes.HasPrefix(data, []byte("OTTO")):
+	case "OTTO":
 		return nil, errors.New("a font with PostScript outlines (.otf) cannot be embedded")
-	case !bytes.HasPrefix(data, []byte{0, 1, 0, 0}) && !bytes.HasPrefix(data, []byte("true")):
+	case "true", "\x00\x01\x00\x00":
+	default:
 		return nil, errors.New("it is not a TrueType font")
 	}
-	glyphs, err := sfnt.Parse(data)
+	glyphs, err := sfnt.ParseReaderAt(file)
 	if err != nil {
 		return nil, fmt.Errorf("it cannot be read: %w", err)
 	}
-	f := &face{family, style, data, glyphs}
+	f := &face{family, style, file, glyphs}
 	return f, f.try()
 }
 
@@ -148,7 +176,12 @@ func (f *face) try() (err error) {
 
 // add makes f a font of doc. The library writes into the bytes of a font, so each document has its own.
 func (f *face) add(doc *fpdf.Fpdf) {
-	doc.AddUTF8FontFromBytes(f.family, f.style, bytes.Clone(f.data))
+	data := make([]byte, f.file.Size())
+	if _, err := io.ReadFull(content(f.file), data); err != nil {
+		doc.SetError(fmt.Errorf("pdf: font: %w", err))
+		return
+	}
+	doc.AddUTF8FontFromBytes(f.family, f.style, data)
 }
 
 // has reports whether f can show r.

@@ -137,11 +137,11 @@ func (m *making) pictured(ctx context.Context, parts []analysis.Part, frames map
 		return fmt.Errorf("%w: it speaks of %d frames of a video of %d", analysis.ErrFormat, m.whole.Frames, clip.Count())
 	}
 	m.source.Stream = clip.Aspect()
+	debug.FreeOSMemory() // what the samples have left goes back before a decoder stands beside it, as what the pictures of each frame leave does
 	for frame, err := range clip.Frames(ctx, numbers) {
 		if err != nil {
 			return undecodable(err)
 		}
-		debug.FreeOSMemory() // the samples, or pictures of the frame before, have left as much as comes now, and a decoder stands beside it
 		p := parts[frames[frame.Number]]
 		for _, s := range sheets {
 			s.add(m.Workshop, p, frame)
@@ -152,6 +152,7 @@ func (m *making) pictured(ctx context.Context, parts []analysis.Part, frames map
 			}
 		}
 		clip.Recycle(frame.Image)
+		debug.FreeOSMemory()
 	}
 	return m.clips(ctx, clip, func(number int) analysis.Part { return parts[frames[number]] })
 }
