@@ -2,7 +2,7 @@
 package pixels
 
 /*
-#cgo CFLAGS: -O3 -Wall -Werror
+#cgo CFLAGS: -O3 -Wall
 #include "pixels.h"
 */
 import "C"

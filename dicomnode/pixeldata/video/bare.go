@@ -1,6 +1,7 @@
 package video
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/pixeldata"
+	"endogate/dicomnode/pixeldata/yuv"
 )
 
 // bares is how a stream is freed of what is not pixels: the units that a decoder needs go on, and none that may hold words, such as
@@ -151,16 +153,25 @@ func (x index) same(other index) bool {
 	return x.timed == other.timed && slices.EqualFunc(x.packets, other.packets, func(a, b packet) bool { return !x.timed || a.at == b.at })
 }
 
-// colours are the filter that reads those of the stream as it or its container says: decoders forget what the container alone says.
-func (x index) colours() string {
-	matrix, ok := map[string]string{"bt470bg": "bt470", "bt2020nc": "bt2020"}[x.matrix]
+// coded is the name of the colour matrix that the stream is taken to have; "" where it is one that is not known here.
+func (x index) coded() string {
 	switch _, known := matrices[x.matrix]; {
 	case x.high:
-		matrix = "bt709"
-	case !known:
+		return "bt709"
+	case known:
+		return x.matrix
+	}
+	return ""
+}
+
+// colours are the filter that reads those of the stream as it or its container says: decoders forget what the container alone says.
+func (x index) colours() string {
+	matrix := x.coded()
+	if matrix == "" {
 		return ""
-	case !ok:
-		matrix = x.matrix
+	}
+	if other, ok := map[string]string{"bt470bg": "bt470", "bt2020nc": "bt2020"}[matrix]; ok {
+		matrix = other
 	}
 	if x.full {
 		matrix += ":in_range=pc"
@@ -168,12 +179,24 @@ func (x index) colours() string {
 	return ",scale=in_color_matrix=" + matrix
 }
 
-// matrices are the numbers of colour matrices (ITU-T H.273 table 4) by ffmpeg's names.
-var matrices = map[string]int{"bt709": 1, "fcc": 4, "bt470bg": 5, "smpte170m": 6, "smpte240m": 7, "bt2020nc": 9}
+// colourMatrix is that of a stream that comes in planes. What says none, and is not of high definition, has that of BT.601.
+func (x index) colourMatrix() yuv.Matrix {
+	of := matrices[cmp.Or(x.coded(), "smpte170m")]
+	return yuv.NewMatrix(of.red, of.blue)
+}
+
+// matrices are the colour matrices of ITU-T H.273, table 4, by ffmpeg's names: their numbers, and the parts of red and blue in brightness.
+var matrices = map[string]struct {
+	number    int
+	red, blue float64
+}{
+	"bt709": {1, 0.2126, 0.0722}, "fcc": {4, 0.30, 0.11}, "bt470bg": {5, 0.299, 0.114}, "smpte170m": {6, 0.299, 0.114},
+	"smpte240m": {7, 0.212, 0.087}, "bt2020nc": {9, 0.2627, 0.0593},
+}
 
 // saying has the stream itself say how its colours are coded, as its container may have done.
 func (x index) saying() string {
-	n, ok := matrices[x.matrix]
+	matrix, ok := matrices[x.matrix]
 	if !ok {
 		return ""
 	}
@@ -184,5 +207,5 @@ func (x index) saying() string {
 			full = ":video_full_range_flag=1"
 		}
 	}
-	return fmt.Sprintf(",%s_metadata=matrix_coefficients=%d%s", name, n, full)
+	return fmt.Sprintf(",%s_metadata=matrix_coefficients=%d%s", name, matrix.number, full)
 }

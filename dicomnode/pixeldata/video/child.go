@@ -91,22 +91,40 @@ func (w *words) next(ctx context.Context) (moment, error) {
 	}
 }
 
-// readPicture reads a PAM file of so many pixels at most, of four samples as an image has them, into one that it is given; io.EOF where there is none any more, or it
-// is cut off.
-func readPicture(r *bufio.Reader, pixels int, into func(columns, rows int) *image.RGBA) (*image.RGBA, error) {
+// How the pictures of a child begin, which come one behind the other: in PAM files of four samples as an image has them; and in PGM files
+// of brightness, and of colour differences below, as ffmpeg's pgmyuv writes them and [yuv.Matrix] reads them.
+const (
+	pam = "P7\nWIDTH %d\nHEIGHT %d\nDEPTH 4\nMAXVAL 255\nTUPLTYPE RGB_ALPHA\nENDHDR\n"
+	pgm = "P5\n%d %d\n255\n"
+)
+
+// readSamples reads those of a picture that begins so, of so many columns times rows at most, into what it is given; io.EOF where there is none any
+// more, or it is cut off.
+func readSamples(r *bufio.Reader, header string, most int, into func(columns, rows int) []uint8) error {
 	var columns, rows int
 	if _, err := r.Peek(1); err != nil {
-		return nil, io.EOF
+		return io.EOF
 	}
-	if _, err := fmt.Fscanf(r, "P7\nWIDTH %d\nHEIGHT %d\nDEPTH 4\nMAXVAL 255\nTUPLTYPE RGB_ALPHA\nENDHDR\n", &columns, &rows); err != nil || columns < 1 || rows < 1 {
-		return nil, fmt.Errorf("%w: this ffmpeg gives no pictures as they are expected", pixeldata.ErrNoDecoder)
+	if _, err := fmt.Fscanf(r, header, &columns, &rows); err != nil || columns < 1 || rows < 1 {
+		return fmt.Errorf("%w: this ffmpeg gives no pictures as they are expected", pixeldata.ErrNoDecoder)
 	}
-	if columns > pixels/rows {
-		return nil, fmt.Errorf("%w: a picture of %d x %d pixels", pixeldata.ErrTooMuch, columns, rows)
+	if columns > most/rows {
+		return fmt.Errorf("%w: a picture of %d x %d samples", pixeldata.ErrTooMuch, columns, rows)
 	}
-	img := into(columns, rows)
-	if _, err := io.ReadFull(r, img.Pix); err != nil {
-		return nil, io.EOF
+	if _, err := io.ReadFull(r, into(columns, rows)); err != nil {
+		return io.EOF
+	}
+	return nil
+}
+
+// readPicture reads a PAM file of so many pixels at most into an image that it is given. Errors are those of readSamples.
+func readPicture(r *bufio.Reader, pixels int, into func(columns, rows int) *image.RGBA) (img *image.RGBA, err error) {
+	err = readSamples(r, pam, pixels, func(columns, rows int) []uint8 {
+		img = into(columns, rows)
+		return img.Pix
+	})
+	if err != nil {
+		return nil, err
 	}
 	return img, nil
 }

@@ -25,6 +25,7 @@ type index struct {
 	high           bool         // it says no colour matrix and is of high definition, which is BT.709 (PS3.5 8.2.5, 8.2.7)
 	matrix         string       // how its colours are coded, by ffmpeg's name; "": neither the stream nor its container says it
 	full           bool         // they use all of the range
+	planar         bool         // brightness and colour differences come as they are decoded, and RGB is made of them here
 	packets        []packet
 	// timed: every packet has a time of its own, by which frames are told apart and decoding can begin in the middle. Else
 	// they are counted.
@@ -100,6 +101,8 @@ func (c *Clip) look(ctx context.Context) error {
 	}
 	c.index.matrix, c.index.full = child.said.colours()
 	c.index.high = c.index.matrix == "" && c.index.rows >= highRows
+	_, known := matrices[c.index.matrix]
+	c.index.planar = child.said.usual() && !c.index.full && (known || c.index.matrix == "") && c.index.rows%2 == 0 && c.index.columns%2 == 0
 	return nil
 }
 

@@ -19,6 +19,7 @@ import (
 
 	"endogate/dicomnode/dicom"
 	"endogate/dicomnode/pixeldata"
+	"endogate/dicomnode/pixeldata/yuv"
 )
 
 // Clip is the video of an instance: frames with numbers and times. Its methods may be called from any goroutine, but for Close.
@@ -408,7 +409,7 @@ const (
 	named   = "showinfo@come=checksum=0"
 )
 
-// arguments have the frames of numbers decoded. Each comes as a PAM picture, and is named by the line that showinfo says.
+// arguments have the frames of numbers decoded. Each comes as a picture of RGB or of planes, and is named by the line that showinfo says.
 func (c *Clip) arguments(numbers []int) []string {
 	from, variable, values := 0.0, "n", make([]int64, len(numbers))
 	for i, n := range numbers {
@@ -424,9 +425,13 @@ func (c *Clip) arguments(numbers []int) []string {
 		}
 	}
 	filters := counted + "select='" + among(variable, values) + "'," + named
-	filters += c.index.colours()
-	return append(c.input(from), "-map", "0:V:0", "-vf", filters, "-vsync", "passthrough", "-frames:v", strconv.Itoa(len(numbers)),
-		"-f", "image2pipe", "-c:v", "pam", "-pix_fmt", "rgba", "pipe:1")
+	coded := []string{"-c:v", "pgmyuv", "-pix_fmt", "yuv420p"}
+	if !c.index.planar {
+		filters += c.index.colours()
+		coded = []string{"-c:v", "pam", "-pix_fmt", "rgba"}
+	}
+	args := append(c.input(from), "-map", "0:V:0", "-vf", filters, "-vsync", "passthrough", "-frames:v", strconv.Itoa(len(numbers)), "-f", "image2pipe")
+	return append(append(args, coded...), "pipe:1")
 }
 
 // among is ffmpeg's expression for one of the values, which rise: a tree, as it is asked of every frame.
@@ -451,8 +456,12 @@ func (c *Clip) ahead(ctx context.Context, out io.Reader) <-chan decoded {
 	go func() {
 		defer close(pictures)
 		r := bufio.NewReaderSize(out, 64<<10)
+		var samples []uint8
+		if c.index.planar {
+			samples = make([]uint8, yuv.Size(c.index.columns, c.index.rows))
+		}
 		for {
-			img, err := c.picture(r)
+			img, err := c.picture(r, samples)
 			select {
 			case pictures <- decoded{img, err}:
 			case <-ctx.Done():
@@ -500,13 +509,34 @@ func (c *Clip) picked(columns, rows int) *image.RGBA {
 }
 
 // picture reads the next picture, which is of the size that the video has.
-func (c *Clip) picture(r *bufio.Reader) (*image.RGBA, error) {
-	img, err := readPicture(r, c.options.Bounds.Pixels, c.picked)
-	if err == nil && img.Rect.Size() != image.Pt(c.index.columns, c.index.rows) {
-		return nil, fmt.Errorf("%w: frames of the video are of several sizes", pixeldata.ErrCorrupt)
+func (c *Clip) picture(r *bufio.Reader, samples []uint8) (*image.RGBA, error) {
+	size := image.Pt(c.index.columns, c.index.rows)
+	if !c.index.planar {
+		img, err := readPicture(r, c.options.Bounds.Pixels, c.picked)
+		if err == nil && img.Rect.Size() != size {
+			return nil, errSizes
+		}
+		return img, err
 	}
-	return img, err
+	other := false
+	err := readSamples(r, pgm, yuv.Size(c.options.Bounds.Pixels, 1), func(columns, rows int) []uint8 {
+		if other = columns != size.X || 2*rows != 3*size.Y; other {
+			return make([]uint8, columns*rows)
+		}
+		return samples
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case other:
+		return nil, errSizes
+	}
+	img := c.picked(size.X, size.Y)
+	c.index.colourMatrix().RGBA(samples, size.X, size.Y, img.Pix)
+	return img, nil
 }
+
+var errSizes = fmt.Errorf("%w: frames of the video are of several sizes", pixeldata.ErrCorrupt)
 
 // bounded is a writer that ends with ctx, and where there is no room for more.
 type bounded struct {

@@ -207,8 +207,12 @@ func TestClip_bad(t *testing.T) {
 			assert.Len(t, came, c.Count()-len(lost))
 			assert.NotEmpty(t, came)
 			for n, level := range came {
+				tolerance := 3.0
+				if len(lost) > 0 && n > lost[0] { // it is made of one that is there
+					tolerance = 4
+				}
 				if row.name != "spoilt in the middle" || n < 10 {
-					assert.InDelta(t, dicomtest.Level(n), level, 3, "frame %d", n)
+					assert.InDelta(t, dicomtest.Level(n), level, tolerance, "frame %d", n)
 				}
 			}
 			t.Logf("%d frames came, lost %v", len(came), lost)

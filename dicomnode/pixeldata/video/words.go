@@ -93,6 +93,7 @@ func (w *words) said(line string) {
 var (
 	pixels = regexp.MustCompile(`\b[a-z]+[0-9]*p?[0-9a-z]*\(([^()]*)\)`)
 	shape  = regexp.MustCompile(`\[SAR (\d+):(\d+) `)
+	usual  = regexp.MustCompile(`, yuv420p[(,]`)
 	spaces = regexp.MustCompile(`^(bt709|bt470bg|smpte170m|smpte240m|bt2020\w*|fcc|gbr|ycgco)\b`)
 )
 
@@ -116,6 +117,9 @@ func (w *words) colours() (matrix string, full bool) {
 	}
 	return matrix, full
 }
+
+// usual: the stream has samples of eight bits, and colour differences of two by two pixels.
+func (w *words) usual() bool { return usual.MatchString(w.stream) }
 
 // codec is ffmpeg's name of how the stream is coded; "" where it does not say.
 func (w *words) codec() string {
