@@ -143,7 +143,9 @@ func (e *executable) path(t *testing.T) string {
 		dir, err := os.MkdirTemp("", "endogate-")
 		require.NoError(t, err)
 		e.dir = dir
-		out, err := exec.Command("go", "build", "-o", dir, "endogate/cmd/endogate").CombinedOutput()
+		build := exec.Command("go", "build", "-o", dir, "endogate/cmd/endogate")
+		build.Env = append(os.Environ(), peers.CompiledSo)
+		out, err := build.CombinedOutput()
 		require.NoError(t, err, string(out))
 		require.NoError(t, os.Symlink(filepath.Join(peers.Root(t), "bin/lib"), filepath.Join(dir, "lib")))
 	})

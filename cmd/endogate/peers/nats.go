@@ -23,9 +23,15 @@ type NATSCluster struct {
 	servers []*Process
 }
 
+// CompiledSo is the environment in which deploy/build.sh compiles C, so that what it has compiled is not compiled anew where tests with the race
+// detector have another (deploy/unit.sh).
+const CompiledSo = "CGO_CFLAGS=-O2 -g"
+
 // natsServer is nats-server, built once and kept where go keeps what it builds.
 var natsServer = sync.OnceValues(func() (string, error) {
-	out, err := exec.Command("go", "tool", "-n", "nats-server").CombinedOutput()
+	build := exec.Command("go", "tool", "-n", "nats-server")
+	build.Env = append(os.Environ(), CompiledSo)
+	out, err := build.CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("build nats-server: %w\n%s", err, out)
 	}
