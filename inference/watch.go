@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"image"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -286,6 +287,7 @@ func (s *watching) explain(ctx context.Context, m *analysis.Moving) error {
 		numbers = append(numbers, k.Frame)
 	}
 	slices.Sort(numbers)
+	debug.FreeOSMemory() // a network with its gradient takes more than one without, while decoders stand beside it
 	for frame, err := range s.clip.Frames(ctx, slices.Compact(numbers)) {
 		if err != nil {
 			return err
@@ -304,6 +306,7 @@ func (s *watching) explain(ctx context.Context, m *analysis.Moving) error {
 		}
 		s.clip.Recycle(frame.Image)
 		s.alive()
+		debug.FreeOSMemory()
 	}
 	return nil
 }
